@@ -1,0 +1,301 @@
+import {isDeepStrictEqual} from 'node:util';
+import {FaenaError} from './errors.ts';
+
+/**
+ * A payload or result as it travels and is stored: encoded once by whoever makes it, decoded once by whoever reads it,
+ * passed through unopened by everything between.
+ *
+ * - `string`: JSON text, for everything JSON can hold;
+ * - `Uint8Array`: a format byte (see {@link Format}) and what it announces;
+ * - `null`: the value `undefined`.
+ */
+export type Encoded = string | Uint8Array | null;
+
+/** First byte of a binary value. Values of released formats are readable for ever; a new format takes a new number. */
+const Format = {
+	/** The rest is the content of a Uint8Array. */
+	bytes: 1,
+	/** A u32 (little-endian) length, that much JSON with tagged nodes ({@link TAG}), then the binary parts. */
+	rich: 2,
+} as const;
+
+/** Default limit of an encoded payload or result, in bytes. */
+export const MAX_VALUE_BYTES = 16 * 1024 * 1024;
+
+const MAX_DEPTH = 500;
+
+/**
+ * Encodes a value that {@link decode} gives back equal: what JSON holds, and undefined, NaN, ±Infinity, -0, BigInt, Date,
+ * Map, Set, ArrayBuffer, typed arrays, DataView, Buffer (comes back as Uint8Array) and Error, anywhere in it.
+ * @param what names the value in errors, for instance `payload`
+ * @throws FaenaError `NotEncodable`, naming the place, for everything else; `TooLarge` over `maxBytes`
+ */
+export function encode(value: unknown, what: string, maxBytes: number = MAX_VALUE_BYTES): Encoded {
+	if (value === undefined) return null;
+	const encoded = isBytes(value) ? withFormat(value) : encodeTree(value, what);
+	const size = sizeBytes(encoded, maxBytes);
+	if (size > maxBytes)
+		throw new FaenaError(
+			'TooLarge',
+			`The ${what} is ${size} bytes long once encoded; the limit is ${maxBytes} (option maxValueBytes). Pass a file name or a key instead of the content.`,
+		);
+	return encoded;
+}
+
+/**
+ * Gives back the value. Builds only the types listed at {@link encode}; classes are never revived.
+ * @throws FaenaError `NotEncodable` if the bytes are of no known format
+ */
+export function decode(encoded: Encoded): unknown {
+	if (encoded === null) return undefined;
+	if (typeof encoded === 'string') return JSON.parse(encoded);
+	if (encoded[0] === Format.bytes) return encoded.subarray(1);
+	if (encoded[0] === Format.rich) return decodeRich(encoded);
+	throw new FaenaError(
+		'NotEncodable',
+		`A stored value begins with the format byte ${encoded[0]}, which this version of Faena does not know; it was written by a newer one, or it is damaged.`,
+	);
+}
+
+/** True if both are the same value. Objects may differ in the order of their properties. */
+export function sameValue(a: Encoded, b: Encoded): boolean {
+	return a === b || isDeepStrictEqual(decode(a), decode(b));
+}
+
+/** Size in bytes, as stored. Exact where it could matter for `limit`; a string far below it is not counted out. */
+export function sizeBytes(encoded: Encoded, limit = 0): number {
+	if (encoded === null) return 0;
+	if (typeof encoded !== 'string') return encoded.byteLength;
+	return encoded.length * 3 < limit ? encoded.length : Buffer.byteLength(encoded);
+}
+
+function isBytes(value: unknown): value is Uint8Array {
+	return value instanceof Uint8Array;
+}
+
+function withFormat(bytes: Uint8Array): Uint8Array {
+	const encoded = new Uint8Array(bytes.byteLength + 1);
+	encoded[0] = Format.bytes;
+	encoded.set(bytes, 1);
+	return encoded;
+}
+
+function encodeTree(value: unknown, what: string): Encoded {
+	const walk: Walk = {path: [what], ancestors: [], parts: [], rich: false};
+	const tree = toTree(value, walk);
+	return walk.rich ? packRich(JSON.stringify(tree), walk.parts) : JSON.stringify(tree);
+}
+
+interface Walk {
+	/** Where the walk is, for the sentence of a refusal: what is encoded, then property names and indexes. */
+	readonly path: (string | number)[];
+	readonly ancestors: object[];
+	/** Binary contents, in the order in which the tree names them. */
+	readonly parts: Uint8Array[];
+	/** Something JSON can't hold was met. */
+	rich: boolean;
+}
+
+/** The property that marks a node of the JSON tree as something else: `{"$": [kind, …]}`. */
+const TAG = '$';
+
+/** The JSON tree for a value: the value itself where it is plain, so that the usual payload costs one walk and no copy. */
+function toTree(value: unknown, walk: Walk): unknown {
+	switch (typeof value) {
+		case 'string':
+		case 'boolean':
+			return value;
+		case 'number':
+			return Number.isFinite(value) && !Object.is(value, -0) ? value : tag(walk, 'number', Object.is(value, -0) ? '-0' : String(value));
+		case 'bigint':
+			return tag(walk, 'bigint', String(value));
+		case 'undefined':
+			return tag(walk, 'undefined');
+		case 'object':
+			return value === null ? null : objectToTree(value, walk);
+		default:
+			throw refusal(walk, `is a ${typeof value}`);
+	}
+}
+
+function objectToTree(value: object, walk: Walk): unknown {
+	if (walk.ancestors.includes(value)) throw refusal(walk, 'refers back to an object that contains it');
+	if (walk.ancestors.length >= MAX_DEPTH) throw refusal(walk, `is nested more than ${MAX_DEPTH} levels deep`);
+	walk.ancestors.push(value);
+	const tree = Array.isArray(value) ? arrayToTree(value, walk) : isPlain(value) ? plainToTree(value, walk) : builtinToTree(value, walk);
+	walk.ancestors.pop();
+	return tree;
+}
+
+function arrayToTree(array: readonly unknown[], walk: Walk): unknown[] {
+	let tree: unknown[] | undefined;
+	for (let index = 0; index < array.length; index++) {
+		const item = childToTree(index, array[index], walk);
+		if (item !== array[index]) tree ??= array.slice(0, index);
+		tree?.push(item);
+	}
+	return tree ?? (array as unknown[]);
+}
+
+function plainToTree(object: object, walk: Walk): unknown {
+	if (Object.getOwnPropertySymbols(object).length > 0) throw refusal(walk, 'has a property whose name is a symbol');
+	const names = Object.keys(object);
+	let copied: [string, unknown][] | undefined;
+	let tagged = false;
+	for (let index = 0; index < names.length; index++) {
+		const name = names[index] as string;
+		const value = (object as Record<string, unknown>)[name];
+		const item = childToTree(name, value, walk);
+		if (name === TAG) tagged = true;
+		if (item !== value || tagged) copied ??= names.slice(0, index).map(each => [each, (object as Record<string, unknown>)[each]]);
+		copied?.push([name, item]);
+	}
+	if (tagged) return tag(walk, 'object', copied);
+	return copied ? Object.fromEntries(copied) : object;
+}
+
+function childToTree(step: string | number, value: unknown, walk: Walk): unknown {
+	walk.path.push(step);
+	const tree = toTree(value, walk);
+	walk.path.pop();
+	return tree;
+}
+
+function builtinToTree(value: object, walk: Walk): unknown {
+	if (value instanceof Date) return tag(walk, 'date', toTree(value.getTime(), walk));
+	if (value instanceof Map) return tag(walk, 'map', arrayToTree([...value].flat(), walk));
+	if (value instanceof Set) return tag(walk, 'set', arrayToTree([...value], walk));
+	if (value instanceof Error) return tag(walk, 'error', errorToTree(value, walk));
+	const binary = binaryToTree(value, walk);
+	if (binary) return binary;
+	throw refusal(walk, `is ${describeClass(value)}`);
+}
+
+function errorToTree(error: Error, walk: Walk): unknown {
+	const {name, message, stack, cause} = error;
+	return toTree({...error, name, message, ...(stack !== undefined && {stack}), ...(cause !== undefined && {cause})}, walk);
+}
+
+/** Kinds of binary nodes. The names are stored: never rename one. */
+const BINARY: Readonly<Record<string, new (bytes: ArrayBuffer) => ArrayBufferView>> = {
+	Uint8Array,
+	Int8Array,
+	Uint8ClampedArray,
+	Int16Array,
+	Uint16Array,
+	Int32Array,
+	Uint32Array,
+	Float32Array,
+	Float64Array,
+	BigInt64Array,
+	BigUint64Array,
+	DataView,
+};
+
+function binaryToTree(value: object, walk: Walk): unknown {
+	if (value instanceof ArrayBuffer) return part(walk, 'ArrayBuffer', new Uint8Array(value));
+	if (!ArrayBuffer.isView(value)) return undefined;
+	const kind = Buffer.isBuffer(value) ? 'Uint8Array' : Object.keys(BINARY).find(name => value.constructor === BINARY[name]);
+	return kind && part(walk, kind, new Uint8Array(value.buffer, value.byteOffset, value.byteLength));
+}
+
+function part(walk: Walk, kind: string, bytes: Uint8Array): unknown {
+	walk.parts.push(bytes);
+	return tag(walk, kind, bytes.byteLength);
+}
+
+function tag(walk: Walk, kind: string, content?: unknown): unknown {
+	walk.rich = true;
+	return {[TAG]: content === undefined ? [kind] : [kind, content]};
+}
+
+function isPlain(value: object): boolean {
+	const prototype = Object.getPrototypeOf(value);
+	return prototype === Object.prototype || prototype === null;
+}
+
+function describeClass(value: object): string {
+	const name = (value as {constructor?: {name?: unknown}}).constructor?.name;
+	return typeof name === 'string' && name ? `an instance of ${name}` : 'an object with a prototype of its own';
+}
+
+function refusal({path}: Walk, problem: string): FaenaError {
+	const steps = path.map((step, index) => (index === 0 ? step : typeof step === 'string' && /^[\w$]+$/.test(step) ? `.${step}` : `[${JSON.stringify(step)}]`));
+	return new FaenaError(
+		'NotEncodable',
+		`${steps.join('')} ${problem}, which can't be stored and come back the same. Pass plain objects, arrays, strings, numbers, booleans, null, undefined, BigInt, Date, Map, Set, Error or binary data.`,
+	);
+}
+
+function packRich(json: string, parts: readonly Uint8Array[]): Uint8Array {
+	const text = Buffer.from(json);
+	const head = Buffer.alloc(5);
+	head[0] = Format.rich;
+	head.writeUInt32LE(text.byteLength, 1);
+	return Buffer.concat([head, text, ...parts]);
+}
+
+function decodeRich(encoded: Uint8Array): unknown {
+	const buffer = Buffer.from(encoded.buffer, encoded.byteOffset, encoded.byteLength);
+	const end = 5 + buffer.readUInt32LE(1);
+	return fromTree(JSON.parse(buffer.toString('utf8', 5, end)), {buffer, offset: end});
+}
+
+interface Parts {
+	readonly buffer: Buffer;
+	offset: number;
+}
+
+function fromTree(tree: unknown, parts: Parts): unknown {
+	if (typeof tree !== 'object' || tree === null) return tree;
+	if (Array.isArray(tree)) return tree.map(item => fromTree(item, parts));
+	if (TAG in tree) return fromTag((tree as {[TAG]: [string, unknown]})[TAG], parts);
+	return Object.fromEntries(Object.entries(tree).map(([name, value]) => [name, fromTree(value, parts)]));
+}
+
+function fromTag([kind, content]: [string, unknown], parts: Parts): unknown {
+	switch (kind) {
+		case 'undefined':
+			return undefined;
+		case 'number':
+			return Number(content);
+		case 'bigint':
+			return BigInt(content as string);
+		case 'date':
+			return new Date(fromTree(content, parts) as number);
+		case 'map':
+			return new Map(pairs((content as unknown[]).map(item => fromTree(item, parts))));
+		case 'set':
+			return new Set((content as unknown[]).map(item => fromTree(item, parts)));
+		case 'object':
+			return Object.fromEntries((content as [string, unknown][]).map(([name, value]) => [name, fromTree(value, parts)]));
+		case 'error':
+			return toError(fromTree(content, parts) as Record<string, unknown>);
+		default:
+			return fromBinary(kind, content as number, parts);
+	}
+}
+
+function* pairs(flat: readonly unknown[]): Generator<[unknown, unknown]> {
+	for (let index = 0; index < flat.length; index += 2) yield [flat[index], flat[index + 1]];
+}
+
+function toError({name, message, stack, cause, ...own}: Record<string, unknown>): Error {
+	const error = new Error(String(message), cause === undefined ? undefined : {cause});
+	const hidden = {configurable: true, writable: true, enumerable: false};
+	Object.defineProperty(error, 'name', {...hidden, value: name});
+	Object.defineProperty(error, 'stack', {...hidden, value: stack});
+	return Object.assign(error, own);
+}
+
+function fromBinary(kind: string, length: number, parts: Parts): unknown {
+	const {buffer, offset} = parts;
+	if (offset + length > buffer.byteLength) throw new FaenaError('NotEncodable', 'A stored value ends before its binary parts do; it is damaged.');
+	parts.offset += length;
+	// A copy of its own, since a typed array must begin at a multiple of its element's size.
+	const bytes = new Uint8Array(buffer.subarray(offset, offset + length)).buffer;
+	if (kind === 'ArrayBuffer') return bytes;
+	const View = Object.hasOwn(BINARY, kind) ? BINARY[kind] : undefined;
+	if (View) return new View(bytes);
+	throw new FaenaError('NotEncodable', `A stored value holds a ${JSON.stringify(kind)}, which this version of Faena does not know.`);
+}

@@ -1,0 +1,69 @@
+/** Every way Faena refuses or reports, as the `code` of a {@link FaenaError}. */
+export type ErrorCode =
+	/** An option or argument is missing, of the wrong type, out of range, or misspelt. */
+	| 'BadOption'
+	/** The tasks module is missing, throws while loading, or exports no function. */
+	| 'BadTasksModule'
+	/** No task of that name among the module's exports. */
+	| 'UnknownTask'
+	/** A payload or result holds something that would not come back as it went in. */
+	| 'NotEncodable'
+	/** A payload or result is over the size limit. */
+	| 'TooLarge'
+	/** The key names a job with another payload. */
+	| 'KeyConflict'
+	/** The batch name belongs to another task. */
+	| 'BatchConflict'
+	/** No job has this id. */
+	| 'NoSuchJob'
+	/** The awaited job died; `cause` is the task's error. */
+	| 'JobFailed'
+	/** The awaited job was cancelled. */
+	| 'JobCancelled'
+	/** The job did not end within the time its caller was ready to wait. */
+	| 'WaitTimeout'
+	/** The engine or queue was closed. */
+	| 'Closed'
+	/** The database can't be opened: missing folder, wrong kind of file, damaged, not writable. */
+	| 'BadDatabase'
+	/** The database was written by a newer Faena. */
+	| 'NewerDatabase'
+	/** A commit failed in a way that leaves open whether it took effect; repeat with the same `key`. */
+	| 'OutcomeUnknown'
+	/** The dispatcher stopped on an error of its own; `cause` has it. */
+	| 'DispatcherFailed'
+	/** This Node.js is too old. */
+	| 'UnsupportedNode';
+
+/**
+ * The one error class of Faena. `code` says which case it is and never changes between releases;
+ * `message` is a sentence for people; `cause` keeps the error underneath, where there is one.
+ */
+export class FaenaError extends Error {
+	readonly code: ErrorCode;
+
+	constructor(code: ErrorCode, message: string, options?: ErrorOptions) {
+		super(message, options);
+		this.code = code;
+		this.name = 'FaenaError';
+	}
+}
+
+/** The wire form of a {@link FaenaError}: what crosses a thread boundary and loses nothing on the way. */
+export interface ErrorEnvelope {
+	readonly code: ErrorCode;
+	readonly message: string;
+	readonly cause?: unknown;
+}
+
+/** Packs any error for another thread. Its `cause` is kept where structured clone can carry it. */
+export function toEnvelope(error: unknown): ErrorEnvelope {
+	if (error instanceof FaenaError) return {code: error.code, message: error.message, cause: error.cause};
+	const cause = error instanceof Error ? error : new Error(String(error));
+	return {code: 'DispatcherFailed', message: `Faena's dispatcher failed: ${cause.message}`, cause};
+}
+
+export function fromEnvelope(envelope: ErrorEnvelope): FaenaError {
+	const options = envelope.cause === undefined ? undefined : {cause: envelope.cause};
+	return new FaenaError(envelope.code, envelope.message, options);
+}

@@ -1,0 +1,103 @@
+/**
+ * Why an execution failed, as plain data. Stored with the job and shown to people; never turned back into the class it
+ * came from, because what a database holds must not choose code.
+ */
+export interface FailureRecord {
+	/** What happened to the execution. */
+	readonly reason: 'threw' | 'timedOut' | 'lostWorker' | 'cancelled' | 'badResult' | 'unknownTask';
+	readonly name: string;
+	readonly message: string;
+	readonly stack?: string;
+	readonly code?: string | number;
+	/** The chain of causes, outermost first, cut at {@link MAX_CAUSES} and where it bites its own tail. */
+	readonly causes?: readonly Omit<FailureRecord, 'reason' | 'causes' | 'exitCode'>[];
+	/** Exit code of the worker that was lost. */
+	readonly exitCode?: number;
+}
+
+const MAX_CAUSES = 8;
+const MAX_TEXT = 16 * 1024;
+
+/**
+ * Makes a record of anything that can be thrown. Total: getters that throw, revoked proxies, cycles, `null` and endless
+ * texts all end as a record.
+ */
+export function toFailure(thrown: unknown, reason: FailureRecord['reason'] = 'threw'): FailureRecord {
+	const [first, ...causes] = describeChain(thrown);
+	return {reason, ...(first as Described), ...(causes.length > 0 && {causes})};
+}
+
+/** Rebuilds an `Error` with the record's name, message, stack, code and causes: what `JobFailed` has as `cause`. */
+export function fromFailure(record: FailureRecord): Error {
+	const chain = [record, ...(record.causes ?? [])];
+	const error = chain.reduceRight<Error | undefined>((cause, each) => toError(each, cause), undefined);
+	return Object.assign(error as Error, {reason: record.reason}, record.exitCode !== undefined && {exitCode: record.exitCode});
+}
+
+type Described = Omit<FailureRecord, 'reason' | 'causes' | 'exitCode'>;
+
+function describeChain(thrown: unknown): Described[] {
+	const seen = new Set<unknown>();
+	const chain: Described[] = [];
+	let each = thrown;
+	do {
+		seen.add(each);
+		chain.push(describe(each));
+		each = isObject(each) ? read(each, 'cause') : undefined;
+	} while (each !== undefined && each !== null && !seen.has(each) && chain.length <= MAX_CAUSES);
+	return chain;
+}
+
+function describe(value: unknown): Described {
+	if (!isObject(value)) return {name: 'Thrown', message: cut(`${typeof value === 'string' ? value : show(value)}`)};
+	const message = text(read(value, 'message'));
+	const name = text(read(value, 'name'));
+	const stack = text(read(value, 'stack'));
+	const code = read(value, 'code');
+	return {
+		name: name || 'Thrown',
+		message: message ?? `a thrown object without a readable message: ${show(value)}`,
+		...(stack && {stack}),
+		...((typeof code === 'string' || typeof code === 'number') && {code}),
+	};
+}
+
+function toError({name, message, stack, code}: Described, cause: Error | undefined): Error {
+	const error = new Error(message, cause && {cause});
+	define(error, 'name', name);
+	define(error, 'stack', stack ?? `${name}: ${message}`);
+	if (code !== undefined) Object.assign(error, {code});
+	return error;
+}
+
+function define(error: Error, property: string, value: string): void {
+	Object.defineProperty(error, property, {value, configurable: true, writable: true, enumerable: false});
+}
+
+function read(object: object, property: string): unknown {
+	try {
+		return (object as Record<string, unknown>)[property];
+	} catch {
+		return undefined;
+	}
+}
+
+function text(value: unknown): string | undefined {
+	return typeof value === 'string' ? cut(value) : undefined;
+}
+
+function show(value: unknown): string {
+	try {
+		return isObject(value) ? Object.prototype.toString.call(value) : String(value);
+	} catch {
+		return typeof value;
+	}
+}
+
+function cut(value: string): string {
+	return value.length <= MAX_TEXT ? value : `${value.slice(0, MAX_TEXT)}… (${value.length - MAX_TEXT} more characters)`;
+}
+
+function isObject(value: unknown): value is object {
+	return (typeof value === 'object' && value !== null) || typeof value === 'function';
+}

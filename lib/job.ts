@@ -1,0 +1,108 @@
+import type {FailureRecord} from './failure.ts';
+
+/** A job's id: a positive integer, rising in order of arrival, never used twice. */
+export type JobId = number;
+
+/** Where a job stands; see {@link TRANSITIONS} for how it moves. */
+export type JobStatus = 'pending' | 'running' | 'completed' | 'failed' | 'dead' | 'cancelled';
+
+/**
+ * Which moves are legal, and what makes each. SQL, CLI, documents and the property tests read this table.
+ * `pending`: waits to run, at once or at `runAt`. `running`: claimed by a dispatcher. `failed`: its last execution
+ * failed and it waits for the next, or for `retry()` if it has no `runAt`. The other three are terminal for a round.
+ */
+export const TRANSITIONS: Readonly<Record<JobStatus, Readonly<Partial<Record<JobStatus, string>>>>> = {
+	pending: {running: 'dequeue', cancelled: 'cancel'},
+	running: {
+		completed: 'settle: returned',
+		failed: 'settle: threw, timed out or lost its worker, attempts left',
+		dead: 'settle: threw, timed out or lost its worker, no attempts left',
+		cancelled: 'settle: cancelled',
+		pending: 'settle: released; recovery of a dead owner',
+	},
+	failed: {pending: 'its time has come; retry', cancelled: 'cancel'},
+	completed: {pending: 'retry'},
+	dead: {pending: 'retry'},
+	cancelled: {pending: 'retry'},
+};
+
+/** All statuses, in the order in which people read them. */
+export const STATUSES = ['pending', 'running', 'failed', 'completed', 'dead', 'cancelled'] as const satisfies readonly JobStatus[];
+
+/** True for the statuses that end a round: only `retry()` moves such a job again. */
+export function isTerminal(status: JobStatus): boolean {
+	return status === 'completed' || status === 'dead' || status === 'cancelled';
+}
+
+/** How a job is retried and limited. Resolved when the job is enqueued and kept with it. */
+export interface Policy {
+	/** Executions that may be charged before the job is dead; ≥ 1. */
+	readonly maxAttempts: number;
+	/** Longest run of one execution in milliseconds, from its start; `null` for no limit. */
+	readonly timeoutMs: number | null;
+	readonly backoff: Backoff;
+	/** `auto` tries again after the backoff; `manual` parks a failed job until `retry()`. */
+	readonly retry: 'auto' | 'manual';
+}
+
+/** Exponential backoff: attempt n waits `min(maxMs, baseMs × factorⁿ⁻¹)`, of which the share `jitter` is random. */
+export interface Backoff {
+	readonly baseMs: number;
+	readonly factor: number;
+	readonly maxMs: number;
+	/** 0: always the full wait; 1: anything between nothing and the full wait. */
+	readonly jitter: number;
+}
+
+/** What is known of a job. Times are milliseconds since 1970; absent values have not happened. */
+export interface Job {
+	readonly id: JobId;
+	readonly task: string;
+	readonly status: JobStatus;
+	/** Higher first. */
+	readonly priority: number;
+	readonly key?: string;
+	/** Name of the batch that enqueued it. */
+	readonly batch?: string;
+	readonly createdAt: number;
+	/** When it may run, if it is waiting for that. */
+	readonly runAt?: number;
+	/** Executions charged in this round. */
+	readonly attempts: number;
+	readonly maxAttempts: number;
+	/** Executions begun since the job exists; the number of the last one. */
+	readonly executions: number;
+	readonly timeoutMs: number | null;
+	readonly startedAt?: number;
+	readonly endedAt?: number;
+	/** How long the last execution ran, in milliseconds. */
+	readonly durationMs?: number;
+	readonly progress?: Progress;
+	/** Why the last execution failed, or why the job ended as dead or cancelled. */
+	readonly error?: FailureRecord;
+}
+
+export interface Progress {
+	readonly done: number;
+	readonly total?: number;
+	readonly at: number;
+}
+
+/** One line a task wrote with `ctx.log`. */
+export interface LogLine {
+	readonly execution: number;
+	readonly at: number;
+	readonly text: string;
+}
+
+/** Jobs by status. */
+export type Counts = Readonly<Record<JobStatus, number>>;
+
+/** Which jobs a verb speaks of; all given conditions must hold. An empty filter means every job. */
+export interface JobFilter {
+	readonly ids?: readonly JobId[];
+	readonly task?: string;
+	readonly status?: JobStatus | readonly JobStatus[];
+	/** Name of a batch. */
+	readonly batch?: string;
+}
