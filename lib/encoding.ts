@@ -44,17 +44,15 @@ export function encode(value: unknown, what: string, maxBytes: number = MAX_VALU
 
 /**
  * Gives back the value. Builds only the types listed at {@link encode}; classes are never revived.
- * @throws FaenaError `NotEncodable` if the bytes are of no known format
+ * @throws FaenaError `NotEncodable`, and never anything else, if it is of no known format or damaged
  */
 export function decode(encoded: Encoded): unknown {
-	if (encoded === null) return undefined;
-	if (typeof encoded === 'string') return JSON.parse(encoded);
-	if (encoded[0] === Format.bytes) return encoded.subarray(1);
-	if (encoded[0] === Format.rich) return decodeRich(encoded);
-	throw new FaenaError(
-		'NotEncodable',
-		`A stored value begins with the format byte ${encoded[0]}, which this version of Faena does not know; it was written by a newer one, or it is damaged.`,
-	);
+	try {
+		return decodeAny(encoded);
+	} catch (error) {
+		if (error instanceof FaenaError) throw error;
+		throw new FaenaError('NotEncodable', "A stored value can't be read; it is damaged.", {cause: error});
+	}
 }
 
 /** True if both are the same value. Objects may differ in the order of their properties. */
@@ -70,7 +68,7 @@ export function sizeBytes(encoded: Encoded, limit = 0): number {
 }
 
 function isBytes(value: unknown): value is Uint8Array {
-	return value instanceof Uint8Array;
+	return value instanceof Uint8Array && nameOfView(value) === 'Uint8Array';
 }
 
 function withFormat(bytes: Uint8Array): Uint8Array {
@@ -82,8 +80,13 @@ function withFormat(bytes: Uint8Array): Uint8Array {
 
 function encodeTree(value: unknown, what: string): Encoded {
 	const walk: Walk = {path: [what], ancestors: [], parts: [], rich: false};
-	const tree = toTree(value, walk);
-	return walk.rich ? packRich(JSON.stringify(tree), walk.parts) : JSON.stringify(tree);
+	try {
+		const json = JSON.stringify(toTree(value, walk));
+		return walk.rich ? packRich(json, walk.parts) : json;
+	} catch (error) {
+		// Getters, proxies and objects that only pretend to be a Date or Map may throw anything.
+		throw error instanceof FaenaError ? error : refusal(walk, 'throws when it is read', error);
+	}
 }
 
 interface Walk {
@@ -162,10 +165,12 @@ function childToTree(step: string | number, value: unknown, walk: Walk): unknown
 }
 
 function builtinToTree(value: object, walk: Walk): unknown {
-	if (value instanceof Date) return tag(walk, 'date', toTree(value.getTime(), walk));
-	if (value instanceof Map) return tag(walk, 'map', arrayToTree([...value].flat(), walk));
-	if (value instanceof Set) return tag(walk, 'set', arrayToTree([...value], walk));
 	if (value instanceof Error) return tag(walk, 'error', errorToTree(value, walk));
+	// Only these classes themselves: of a subclass, what makes it one would be lost.
+	const prototype = Object.getPrototypeOf(value);
+	if (prototype === Date.prototype) return tag(walk, 'date', toTree((value as Date).getTime(), walk));
+	if (prototype === Map.prototype) return tag(walk, 'map', arrayToTree([...(value as Map<unknown, unknown>)].flat(), walk));
+	if (prototype === Set.prototype) return tag(walk, 'set', arrayToTree([...(value as Set<unknown>)], walk));
 	const binary = binaryToTree(value, walk);
 	if (binary) return binary;
 	throw refusal(walk, `is ${describeClass(value)}`);
@@ -173,7 +178,8 @@ function builtinToTree(value: object, walk: Walk): unknown {
 
 function errorToTree(error: Error, walk: Walk): unknown {
 	const {name, message, stack, cause} = error;
-	return toTree({...error, name, message, ...(stack !== undefined && {stack}), ...(cause !== undefined && {cause})}, walk);
+	const errors = error instanceof AggregateError && {errors: error.errors};
+	return toTree({...errors, ...error, name, message, ...(stack !== undefined && {stack}), ...(cause !== undefined && {cause})}, walk);
 }
 
 /** Kinds of binary nodes. The names are stored: never rename one. */
@@ -195,8 +201,15 @@ const BINARY: Readonly<Record<string, new (bytes: ArrayBuffer) => ArrayBufferVie
 function binaryToTree(value: object, walk: Walk): unknown {
 	if (value instanceof ArrayBuffer) return part(walk, 'ArrayBuffer', new Uint8Array(value));
 	if (!ArrayBuffer.isView(value)) return undefined;
-	const kind = Buffer.isBuffer(value) ? 'Uint8Array' : Object.keys(BINARY).find(name => value.constructor === BINARY[name]);
+	const kind = nameOfView(value);
 	return kind && part(walk, kind, new Uint8Array(value.buffer, value.byteOffset, value.byteLength));
+}
+
+/** Which of {@link BINARY} this is, if it is one itself and not of a subclass. */
+function nameOfView(view: ArrayBufferView): string | undefined {
+	const prototype = Object.getPrototypeOf(view);
+	if (prototype === Buffer.prototype) return 'Uint8Array';
+	return Object.keys(BINARY).find(name => prototype === BINARY[name]?.prototype);
 }
 
 function part(walk: Walk, kind: string, bytes: Uint8Array): unknown {
@@ -219,27 +232,59 @@ function describeClass(value: object): string {
 	return typeof name === 'string' && name ? `an instance of ${name}` : 'an object with a prototype of its own';
 }
 
-function refusal({path}: Walk, problem: string): FaenaError {
+function refusal({path}: Walk, problem: string, cause?: unknown): FaenaError {
 	const steps = path.map((step, index) => (index === 0 ? step : typeof step === 'string' && /^[\w$]+$/.test(step) ? `.${step}` : `[${JSON.stringify(step)}]`));
 	return new FaenaError(
 		'NotEncodable',
 		`${steps.join('')} ${problem}, which can't be stored and come back the same. Pass plain objects, arrays, strings, numbers, booleans, null, undefined, BigInt, Date, Map, Set, Error or binary data.`,
+		cause === undefined ? undefined : {cause},
 	);
 }
 
 function packRich(json: string, parts: readonly Uint8Array[]): Uint8Array {
-	const text = Buffer.from(json);
-	const head = Buffer.alloc(5);
-	head[0] = Format.rich;
-	head.writeUInt32LE(text.byteLength, 1);
-	return Buffer.concat([head, text, ...parts]);
+	const text = new TextEncoder().encode(json);
+	const total = parts.reduce((sum, each) => sum + each.byteLength, 5 + text.byteLength);
+	// Memory of its own: a Buffer from Node's shared slab would take the whole slab along to another thread.
+	const packed = new Uint8Array(total);
+	packed[0] = Format.rich;
+	new DataView(packed.buffer).setUint32(1, text.byteLength, true);
+	let offset = 5;
+	for (const each of [text, ...parts]) {
+		packed.set(each, offset);
+		offset += each.byteLength;
+	}
+	return packed;
+}
+
+function decodeAny(encoded: Encoded): unknown {
+	if (encoded === null) return undefined;
+	if (typeof encoded === 'string') return JSON.parse(encoded);
+	if (encoded.byteLength === 0) throw damaged('is empty');
+	// A queue may hand over a Buffer, whose subarray would be one too.
+	if (encoded[0] === Format.bytes) return new Uint8Array(encoded.buffer, encoded.byteOffset + 1, encoded.byteLength - 1);
+	if (encoded[0] === Format.rich) return decodeRich(encoded);
+	throw unknown(`begins with the format byte ${encoded[0]}`);
+}
+
+function damaged(problem: string): FaenaError {
+	return new FaenaError('NotEncodable', `A stored value ${problem}; it is damaged.`);
+}
+
+function unknown(what: string): FaenaError {
+	return new FaenaError('NotEncodable', `A stored value ${what}, which this version of Faena does not know; a newer one wrote it, or it is damaged.`);
 }
 
 function decodeRich(encoded: Uint8Array): unknown {
 	const buffer = Buffer.from(encoded.buffer, encoded.byteOffset, encoded.byteLength);
 	const end = 5 + buffer.readUInt32LE(1);
-	return fromTree(JSON.parse(buffer.toString('utf8', 5, end)), {buffer, offset: end});
+	if (end > buffer.byteLength) throw damaged('ends too early');
+	const parts = {buffer, offset: end};
+	const value = fromTree(JSON.parse(TEXT.decode(buffer.subarray(5, end))), parts);
+	if (parts.offset < buffer.byteLength) throw damaged('goes on after its end');
+	return value;
 }
+
+const TEXT = new TextDecoder('utf-8', {fatal: true, ignoreBOM: true});
 
 interface Parts {
 	readonly buffer: Buffer;
@@ -277,6 +322,7 @@ function fromTag([kind, content]: [string, unknown], parts: Parts): unknown {
 }
 
 function* pairs(flat: readonly unknown[]): Generator<[unknown, unknown]> {
+	if (flat.length % 2 !== 0) throw damaged('holds a Map with half an entry');
 	for (let index = 0; index < flat.length; index += 2) yield [flat[index], flat[index + 1]];
 }
 
@@ -285,17 +331,17 @@ function toError({name, message, stack, cause, ...own}: Record<string, unknown>)
 	const hidden = {configurable: true, writable: true, enumerable: false};
 	Object.defineProperty(error, 'name', {...hidden, value: name});
 	Object.defineProperty(error, 'stack', {...hidden, value: stack});
-	return Object.assign(error, own);
+	// Not assigned: that would follow a property named `__proto__`.
+	return Object.defineProperties(error, Object.getOwnPropertyDescriptors(own));
 }
 
 function fromBinary(kind: string, length: number, parts: Parts): unknown {
+	const View = Object.hasOwn(BINARY, kind) ? BINARY[kind] : undefined;
+	if (!View && kind !== 'ArrayBuffer') throw unknown(`holds a ${JSON.stringify(kind)}`);
 	const {buffer, offset} = parts;
-	if (offset + length > buffer.byteLength) throw new FaenaError('NotEncodable', 'A stored value ends before its binary parts do; it is damaged.');
+	if (!Number.isSafeInteger(length) || length < 0 || offset + length > buffer.byteLength) throw damaged('ends before its binary parts do');
 	parts.offset += length;
 	// A copy of its own, since a typed array must begin at a multiple of its element's size.
 	const bytes = new Uint8Array(buffer.subarray(offset, offset + length)).buffer;
-	if (kind === 'ArrayBuffer') return bytes;
-	const View = Object.hasOwn(BINARY, kind) ? BINARY[kind] : undefined;
-	if (View) return new View(bytes);
-	throw new FaenaError('NotEncodable', `A stored value holds a ${JSON.stringify(kind)}, which this version of Faena does not know.`);
+	return View ? new View(bytes) : bytes;
 }

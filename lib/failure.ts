@@ -49,16 +49,16 @@ function describeChain(thrown: unknown): Described[] {
 }
 
 function describe(value: unknown): Described {
-	if (!isObject(value)) return {name: 'Thrown', message: cut(`${typeof value === 'string' ? value : show(value)}`)};
+	if (!isObject(value)) return {name: 'Thrown', message: cut(typeof value === 'string' ? value : show(value))};
 	const message = text(read(value, 'message'));
 	const name = text(read(value, 'name'));
 	const stack = text(read(value, 'stack'));
-	const code = read(value, 'code');
+	const code = codeOf(read(value, 'code'));
 	return {
 		name: name || 'Thrown',
-		message: message ?? `a thrown object without a readable message: ${show(value)}`,
+		message: message ?? `a thrown object without a readable message: ${cut(show(value))}`,
 		...(stack && {stack}),
-		...((typeof code === 'string' || typeof code === 'number') && {code}),
+		...(code !== undefined && {code}),
 	};
 }
 
@@ -84,6 +84,11 @@ function read(object: object, property: string): unknown {
 
 function text(value: unknown): string | undefined {
 	return typeof value === 'string' ? cut(value) : undefined;
+}
+
+/** A number that JSON can't hold is no code. */
+function codeOf(value: unknown): string | number | undefined {
+	return typeof value === 'number' && Number.isFinite(value) ? value : text(value);
 }
 
 function show(value: unknown): string {

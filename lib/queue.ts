@@ -18,6 +18,8 @@ export type OwnerId = string;
  * other verbs of the hot path are turns with one part. All verbs are batched and may be asynchronous.
  */
 export abstract class JobQueue {
+	readonly #listeners = new Set<() => void>();
+
 	/** Where the jobs are, as given to `openQueue`; `:memory:` for the memory queue. */
 	abstract readonly location: string;
 
@@ -36,6 +38,8 @@ export abstract class JobQueue {
 
 	/** Says that the owner lives. Returns false if it had been given up: its leases are lost, it may go on with new ones. */
 	abstract heartbeat(owner: OwnerId): Awaitable<boolean>;
+	/** Says it for an owner that lives in another thread or connection. Returns false if it was given up, and changes nothing then. */
+	abstract renew(owner: OwnerId): Awaitable<boolean>;
 	/** Takes back, uncharged, the jobs of every dead owner: those whose process is gone, and those silent for `leaseMs`. */
 	abstract recover(): Awaitable<number>;
 	/** Ends an owner in good order; jobs it still holds come back uncharged. */
@@ -68,7 +72,15 @@ export abstract class JobQueue {
 
 	/** Puts jobs in: all of them, or none and an error. Resolves once they are durable. */
 	async enqueue(jobs: readonly NewJob[]): Promise<readonly Enqueued[]> {
-		return (await this.turn({enqueue: jobs, rejectConflicts: true})).enqueued;
+		const {enqueued} = await this.turn({enqueue: jobs, rejectConflicts: true});
+		for (const listener of this.#listeners) listener();
+		return enqueued;
+	}
+
+	/** Calls the listener after each {@link enqueue} on this object. Returns a function that ends that. */
+	onEnqueue(listener: () => void): () => void {
+		this.#listeners.add(listener);
+		return () => void this.#listeners.delete(listener);
 	}
 
 	/** Claims up to `limit` jobs of the given tasks: higher priority first, then in order of arrival. */

@@ -1,0 +1,66 @@
+import {monotonicMs} from './board.ts';
+import type {JobQueue, OwnerId} from './queue.ts';
+
+/** How often other connections' writes are listened for: a cancel from another process must be heard within 50 ms. */
+const LISTEN_EVERY_MS = 20;
+/** How often dead owners are looked for. */
+const RECOVER_EVERY_MS = 1000;
+/** The wall clock and the steady clock may drift apart by this much before it is called a jump. */
+const JUMP_MS = 2000;
+
+/**
+ * What must be done from time to time, whatever else goes on: renew the owner's heartbeat, take back the jobs of dead
+ * owners, hear what other processes wrote. Its timers only ring; the dispatcher's loop calls {@link attend} between turns.
+ */
+export class Caretaker {
+	readonly #queue: JobQueue;
+	readonly #owner: OwnerId;
+	readonly #leaseMs: number;
+	readonly #timer: NodeJS.Timeout;
+	#nextHeartbeat = 0;
+	#nextRecovery = 0;
+	#lastWall = Date.now();
+	#lastSteady = monotonicMs();
+
+	constructor(queue: JobQueue, owner: OwnerId, leaseMs: number, ring: () => void) {
+		this.#queue = queue;
+		this.#owner = owner;
+		this.#leaseMs = leaseMs;
+		this.#timer = setInterval(ring, LISTEN_EVERY_MS);
+	}
+
+	/** Does what is due. Cheap when nothing is. */
+	async attend(): Promise<{readonly changed: boolean; readonly recovered: number; readonly isOwnerLost: boolean}> {
+		const now = monotonicMs();
+		let isOwnerLost = false;
+		let recovered = 0;
+		this.#watchClock(now);
+		if (now >= this.#nextHeartbeat) {
+			this.#nextHeartbeat = now + this.#leaseMs / 3;
+			isOwnerLost = !(await this.#queue.heartbeat(this.#owner));
+		}
+		if (now >= this.#nextRecovery) {
+			this.#nextRecovery = now + Math.min(RECOVER_EVERY_MS, this.#leaseMs / 3);
+			recovered = await this.#queue.recover();
+		}
+		return {changed: await this.#queue.changes(), recovered, isOwnerLost};
+	}
+
+	stop(): void {
+		clearInterval(this.#timer);
+	}
+
+	/**
+	 * After a jump of the clock or a suspension every heartbeat looks old. So renew our own at once, and give the others one
+	 * lease to do the same before any is taken for dead.
+	 */
+	#watchClock(now: number): void {
+		const wall = Date.now();
+		const steps = [wall - this.#lastWall, now - this.#lastSteady] as const;
+		this.#lastWall = wall;
+		this.#lastSteady = now;
+		if (Math.abs(steps[0] - steps[1]) < JUMP_MS && steps[1] < this.#leaseMs / 2) return;
+		this.#nextHeartbeat = now;
+		this.#nextRecovery = now + this.#leaseMs;
+	}
+}

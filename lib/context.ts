@@ -1,0 +1,96 @@
+import {format} from 'node:util';
+import type {StopReason} from './board.ts';
+import type {TaskContext} from './task.ts';
+
+/** What a context needs of the place where its job runs. */
+export interface Host {
+	stopReason(): StopReason | undefined;
+	/** Resolves when there may be a reason to stop. */
+	stopped(): Promise<void>;
+	note(note: Noted): void;
+}
+
+export interface Noted {
+	progress?: {done: number; total?: number; at: number};
+	logs?: {at: number; text: string}[];
+}
+
+/** Progress calls within this time of the last note travel with the next one. */
+const NOTE_EVERY_MS = 50;
+
+const MAX_LOG_TEXT = 4096;
+
+const SENTENCES: Readonly<Record<StopReason, string>> = {
+	cancelled: 'The job was cancelled.',
+	timedOut: 'The job ran longer than its timeout.',
+	interrupted: 'Faena is shutting down; the job will run again.',
+};
+
+/** The context of one execution. The signal costs nothing until it is asked for. */
+export class JobContext implements TaskContext {
+	readonly job: TaskContext['job'];
+	readonly #host: Host;
+	#controller: AbortController | undefined;
+	#pending: Noted = {};
+	#notedAt = 0;
+
+	constructor(job: TaskContext['job'], host: Host) {
+		this.job = job;
+		this.#host = host;
+	}
+
+	get cancelled(): boolean {
+		return this.#host.stopReason() !== undefined;
+	}
+
+	get signal(): AbortSignal {
+		this.#controller ??= this.#watch();
+		return this.#controller.signal;
+	}
+
+	progress(done: number, total?: number): void {
+		if (!Number.isFinite(done)) throw new TypeError(`ctx.progress() expects a number of what is done; it got ${String(done)}.`);
+		if (total !== undefined && !Number.isFinite(total)) throw new TypeError(`ctx.progress() expects a number as total, or none; it got ${String(total)}.`);
+		this.#pending.progress = {done, ...(total !== undefined && {total}), at: Date.now()};
+		this.#noteSometimes();
+	}
+
+	log(...values: readonly unknown[]): void {
+		const text = format(...values);
+		this.#pending.logs ??= [];
+		this.#pending.logs.push({at: Date.now(), text: text.length > MAX_LOG_TEXT ? `${text.slice(0, MAX_LOG_TEXT)}…` : text});
+		// The first ones of a flood are of no use to anybody: the queue keeps the last.
+		if (this.#pending.logs.length > 200) this.#pending.logs.shift();
+		this.#noteSometimes();
+	}
+
+	/** Hands over what is still held back. For whoever runs the task, when it has ended. */
+	flush(): void {
+		if (this.#pending.progress === undefined && this.#pending.logs === undefined) return;
+		this.#host.note(this.#pending);
+		this.#pending = {};
+	}
+
+	/** True if somebody may be waiting on the signal. */
+	get isWatched(): boolean {
+		return this.#controller !== undefined;
+	}
+
+	#noteSometimes(): void {
+		const now = performance.now();
+		if (this.#notedAt !== 0 && now - this.#notedAt < NOTE_EVERY_MS) return;
+		this.#notedAt = now;
+		this.flush();
+	}
+
+	#watch(): AbortController {
+		const controller = new AbortController();
+		const abort = () => {
+			const reason = this.#host.stopReason();
+			if (reason) controller.abort(new DOMException(SENTENCES[reason], reason === 'timedOut' ? 'TimeoutError' : 'AbortError'));
+		};
+		abort();
+		void this.#host.stopped().then(abort);
+		return controller;
+	}
+}

@@ -1,0 +1,177 @@
+import {toEnvelope} from './errors.ts';
+import {isTerminal, type Job, type JobId, type JobStatus} from './job.ts';
+import type {EnqueueCall, EnqueueReply, EventName, JobEvent, Notice, RepliesMessage, Reply} from './protocol.ts';
+import type {Enqueued, JobQueue, NewJob, Note, Settlement} from './queue.ts';
+
+type Numbered<Body> = Body & {readonly call: number};
+
+/**
+ * The side of the dispatcher that faces its callers: collects what they want enqueued, remembers what they watch, and
+ * gathers replies, notices and events, which leave together, after the commit that made them true.
+ */
+export class Desk {
+	readonly #output: (message: RepliesMessage) => void;
+	readonly #watched = new Set<JobId>();
+	#enqueues: Numbered<EnqueueCall>[] = [];
+	#subscribed: ReadonlySet<EventName> = new Set();
+	#replies: Reply[] = [];
+	#notices: Notice[] = [];
+	#events: JobEvent[] = [];
+
+	constructor(output: (message: RepliesMessage) => void) {
+		this.#output = output;
+	}
+
+	// ——— enqueuing ———
+
+	add(call: Numbered<EnqueueCall>): void {
+		this.#enqueues.push(call);
+	}
+
+	get hasEnqueues(): boolean {
+		return this.#enqueues.length > 0;
+	}
+
+	/** Whole calls, in order, until they have `maxJobs` jobs. */
+	takeEnqueues(maxJobs: number): Numbered<EnqueueCall>[] {
+		let jobs = 0;
+		const end = this.#enqueues.findIndex(({payloads}) => {
+			const isFull = jobs >= maxJobs;
+			jobs += payloads.length;
+			return isFull;
+		});
+		return this.#enqueues.splice(0, end < 0 ? this.#enqueues.length : end);
+	}
+
+	/** Answers the calls. Returns the watched jobs among them that existed before, and may have ended. */
+	enqueued(calls: readonly Numbered<EnqueueCall>[], results: readonly Enqueued[]): JobId[] {
+		const existing: JobId[] = [];
+		let start = 0;
+		for (const {call, payloads, watch} of calls) {
+			const own = results.slice(start, start + payloads.length);
+			start += payloads.length;
+			this.reply(call, toReply(own));
+			if (!watch) continue;
+			for (const {id, existing: wasThere, conflict} of own) {
+				if (conflict) continue;
+				this.#watched.add(id);
+				if (wasThere) existing.push(id);
+			}
+		}
+		return existing;
+	}
+
+	// ——— what callers hear ———
+
+	reply(call: number, value: unknown): void {
+		this.#replies.push({call, value});
+	}
+
+	refuse(call: number, error: unknown): void {
+		this.#replies.push({call, error: toEnvelope(error)});
+	}
+
+	subscribe(events: readonly EventName[]): void {
+		this.#subscribed = new Set(events);
+	}
+
+	watch(ids: readonly JobId[]): void {
+		for (const id of ids) this.#watched.add(id);
+	}
+
+	unwatch(ids: readonly JobId[]): void {
+		for (const id of ids) this.#watched.delete(id);
+	}
+
+	get watched(): ReadonlySet<JobId> {
+		return this.#watched;
+	}
+
+	/** Takes note of settlements that were committed, each with its job's new status. */
+	settled(settlements: readonly Settlement[], statuses: readonly (JobStatus | 'lost')[]): void {
+		if (this.#watched.size === 0 && this.#subscribed.size === 0) return;
+		settlements.forEach((settlement, index) => {
+			const status = statuses[index] as JobStatus | 'lost';
+			const event = toEvent(settlement, status);
+			if (event && this.#subscribed.has(event.type)) this.#events.push(event);
+			if (status !== 'lost' && isTerminal(status) && this.#watched.delete(settlement.id)) this.#notices.push(toNotice(settlement, status as Notice['status']));
+		});
+	}
+
+	noted({id, progress, logs = []}: Note): void {
+		if (progress && this.#subscribed.has('progress')) {
+			const {done, total} = progress;
+			this.#events.push({type: 'progress', id, done, ...(total !== undefined && {total})});
+		}
+		if (this.#subscribed.has('log')) for (const {at, text} of logs) this.#events.push({type: 'log', id, at, text});
+	}
+
+	/** Looks up watched jobs that may have ended without this dispatcher: settled before, elsewhere, or cancelled. */
+	async inquire(queue: JobQueue, ids: Iterable<JobId>): Promise<void> {
+		for (const id of ids) {
+			const job = await queue.job(id);
+			if (job && !isTerminal(job.status)) continue;
+			if (this.#watched.delete(id)) this.#notices.push(job ? await toFoundNotice(queue, job) : missing(id));
+		}
+	}
+
+	cancelled(ids: readonly JobId[]): void {
+		if (this.#subscribed.has('cancelled')) for (const id of ids) this.#events.push({type: 'cancelled', id});
+	}
+
+	flush(): void {
+		if (this.#replies.length + this.#notices.length + this.#events.length === 0) return;
+		this.#output({type: 'replies', replies: this.#replies, notices: this.#notices, events: this.#events});
+		this.#replies = [];
+		this.#notices = [];
+		this.#events = [];
+	}
+}
+
+/** The queue's form of what the calls want. */
+export function toNewJobs(calls: readonly EnqueueCall[]): NewJob[] {
+	return calls.flatMap(({task, payloads, keys, batch, priority, runAt, policy}) =>
+		payloads.map((payload, index) => {
+			const key = keys?.[index];
+			return {task, payload, priority, runAt, policy, ...(key !== undefined && {key}), ...(batch !== undefined && {batch})};
+		}),
+	);
+}
+
+function toReply(results: readonly Enqueued[]): EnqueueReply {
+	const first = results[0]?.id ?? 0;
+	const existing = results.flatMap((result, index) => (result.existing ? [index] : []));
+	const conflict = results.findIndex(result => result.conflict);
+	const isRange = results.every(({id}, index) => id === first + index);
+	return {
+		first,
+		...(!isRange && {ids: results.map(({id}) => id)}),
+		...(existing.length > 0 && {existing}),
+		...(conflict >= 0 && {conflict}),
+	};
+}
+
+function toNotice({id, outcome}: Settlement, status: Notice['status']): Notice {
+	return {id, status, value: outcome.type === 'returned' ? outcome.value : null, ...('error' in outcome && outcome.error && {error: outcome.error})};
+}
+
+function toEvent({id, outcome}: Settlement, status: JobStatus | 'lost'): JobEvent | undefined {
+	if (status === 'completed') return {type: status, id, durationMs: outcome.durationMs ?? 0};
+	if (status === 'cancelled') return {type: status, id};
+	if ((status === 'failed' || status === 'dead') && 'error' in outcome && outcome.error) return {type: status, id, error: outcome.error};
+	return undefined;
+}
+
+async function toFoundNotice(queue: JobQueue, {id, status, error}: Job): Promise<Notice> {
+	const value = status === 'completed' ? ((await queue.values(id))?.result ?? null) : null;
+	return {id, status: status as Notice['status'], value, ...(error && status !== 'completed' && {error})};
+}
+
+function missing(id: JobId): Notice {
+	return {
+		id,
+		status: 'cancelled',
+		value: null,
+		error: {reason: 'cancelled', name: 'NoSuchJob', message: `There is no job ${id}; it may have been cleaned up.`},
+	};
+}

@@ -1,0 +1,366 @@
+import {setImmediate as nextTurn} from 'node:timers/promises';
+import {Bell} from './bell.ts';
+import {monotonicMs} from './board.ts';
+import {Caretaker} from './caretaker.ts';
+import {Desk, toNewJobs} from './desk.ts';
+import {FaenaError, toEnvelope} from './errors.ts';
+import type {JobId} from './job.ts';
+import type {Chunk, Pool, PoolListener} from './pool.ts';
+import {type Call, type EnqueueCall, type FailedMessage, type RepliesMessage, VERBS, type Verbs} from './protocol.ts';
+import type {CancelResult, Demand, Dequeued, DequeuedJob, JobQueue, Note, OwnerId, Settlement, TurnResult} from './queue.ts';
+import {ChunkSizer} from './sizing.ts';
+import type {TaskInfo} from './tasks-module.ts';
+
+export interface DispatcherOptions {
+	readonly owner: OwnerId;
+	readonly leaseMs: number;
+	/** Takes what the dispatcher has to say to its callers. */
+	readonly output: (message: RepliesMessage | FailedMessage) => void;
+}
+
+/** Jobs enqueued in one transaction. */
+const ENQUEUED_PER_TURN = 2000;
+/** Payload bytes dequeued in one transaction. */
+const BYTES_PER_TURN = 64 * 1024 * 1024;
+/** Notes of running jobs wait this long for company. */
+const NOTE_DELAY_MS = 20;
+/** Transactions that fail in a row, with growing waits of up to a second, before the dispatcher gives up. */
+const MAX_SETBACKS = 60;
+
+/**
+ * The loop between queue and pool. Everything that happens — a call, an outcome, a place in the pool, the time, another
+ * process — only stores and rings the bell; the loop then does one turn: settle what ended, enqueue what waits, dequeue
+ * what the pool can take, in one transaction, and only after its commit start the new jobs and tell the callers.
+ *
+ * Phases: `running`; `draining` from the first `close` call, when nothing is dequeued and what has not started goes back;
+ * `interrupting` once the time to drain is over, when running jobs are stopped; `closed`. It never runs a task itself.
+ */
+export class Dispatcher implements PoolListener {
+	readonly #queue: JobQueue;
+	readonly #pool: Pool | undefined;
+	readonly #owner: OwnerId;
+	readonly #leaseMs: number;
+	readonly #output: DispatcherOptions['output'];
+	readonly #desk: Desk;
+	readonly #bell = new Bell();
+	readonly #sizer = new ChunkSizer();
+	#phase: 'running' | 'draining' | 'interrupting' | 'closed' = 'running';
+	#tasks: readonly string[] = [];
+	#caretaker: Caretaker | undefined;
+	/** Calls other than enqueues, in order. */
+	#calls: Exclude<Call, EnqueueCall>[] = [];
+	#idleCalls: number[] = [];
+	#closeCalls: number[] = [];
+	#outbox: Settlement[] = [];
+	#notes: Note[] = [];
+	/** Chunks that were dequeued and have no place yet: only after a dequeue of several tasks. */
+	#chunks: Chunk[] = [];
+	/** There may be jobs to dequeue. */
+	#isHungry = true;
+	#nextRunAt: number | null = null;
+	#drainUntil = Infinity;
+	#setbacks = 0;
+	#retryAt = 0;
+
+	constructor(queue: JobQueue, makePool: ((listener: PoolListener) => Pool) | undefined, {owner, leaseMs, output}: DispatcherOptions) {
+		this.#queue = queue;
+		this.#pool = makePool?.(this);
+		this.#owner = owner;
+		this.#leaseMs = leaseMs;
+		this.#output = output;
+		this.#desk = new Desk(output);
+	}
+
+	/** Loads the tasks and begins. Resolves with the tasks it can run. */
+	async start(): Promise<readonly TaskInfo[]> {
+		const infos = (await this.#pool?.load()) ?? [];
+		this.#tasks = infos.map(({name}) => name);
+		this.#caretaker = new Caretaker(this.#queue, this.#owner, this.#leaseMs, () => this.#bell.ring());
+		void this.#run();
+		return infos;
+	}
+
+	receive(calls: readonly Call[]): void {
+		for (const call of calls) {
+			if (this.#phase !== 'running' && call.type !== 'close') this.#desk.refuse(call.call, new FaenaError('Closed', 'This engine is closed.'));
+			else if (call.type === 'enqueue') this.#desk.add(call);
+			else this.#calls.push(call);
+		}
+		this.#bell.ring();
+	}
+
+	// ——— what the pool tells ———
+
+	ended(task: string, settlements: readonly Settlement[]): void {
+		let jobs = 0;
+		let totalMs = 0;
+		for (const settlement of settlements) {
+			const {durationMs} = settlement.outcome;
+			this.#outbox.push(settlement);
+			if (durationMs === undefined) continue;
+			jobs++;
+			totalMs += durationMs;
+		}
+		if (jobs > 0) this.#sizer.observe(task, jobs, totalMs);
+		this.#bell.ring();
+	}
+
+	noted(note: Note): void {
+		if (this.#notes.push(note) === 1) setTimeout(() => this.#bell.ring(), NOTE_DELAY_MS);
+	}
+
+	freed(): void {
+		this.#feed();
+		this.#bell.ring();
+	}
+
+	failed(error: unknown): void {
+		this.#fail(error);
+	}
+
+	// ——— the loop ———
+
+	async #run(): Promise<void> {
+		while (this.#phase !== 'closed') {
+			await this.#bell.rung(this.#sleepMs());
+			// Whatever else has arrived by now shares the transaction.
+			await nextTurn();
+			try {
+				await this.#attend();
+				for (const call of this.#calls.splice(0)) await this.#perform(call);
+				await this.#turn();
+				await this.#answerIdle();
+				if (this.#phase !== 'running') await this.#shutDown();
+			} catch (error) {
+				this.#fail(error);
+			}
+			this.#desk.flush();
+		}
+	}
+
+	#sleepMs(): number {
+		if (this.#setbacks > 0) return Math.max(0, this.#retryAt - monotonicMs());
+		if (this.#phase === 'draining') return Math.max(0, this.#drainUntil - monotonicMs());
+		if (this.#phase !== 'running' || this.#nextRunAt === null || !this.#hasPlace()) return Infinity;
+		return Math.max(0, this.#nextRunAt - Date.now());
+	}
+
+	async #attend(): Promise<void> {
+		const {changed, recovered, isOwnerLost} = (await this.#caretaker?.attend()) ?? {changed: false, recovered: 0, isOwnerLost: false};
+		if (isOwnerLost) this.#recall();
+		if (changed || recovered > 0) this.#isHungry = true;
+		if (!changed) return;
+		for (const {id} of await this.#queue.stops(this.#owner)) this.#stop(id);
+		await this.#desk.inquire(this.#queue, this.#desk.watched);
+	}
+
+	/** One transaction: settle, enqueue, dequeue. */
+	async #turn(): Promise<void> {
+		if (this.#setbacks > 0 && monotonicMs() < this.#retryAt) return;
+		const enqueues = this.#desk.takeEnqueues(ENQUEUED_PER_TURN);
+		const settle = this.#outbox.splice(0);
+		const notes = this.#notes.splice(0);
+		const demand = this.#demand(enqueues.length > 0);
+		if (settle.length + notes.length + enqueues.length === 0 && !demand) return;
+		try {
+			const result = await this.#queue.turn({settle, notes, enqueue: toNewJobs(enqueues), ...(demand && {dequeue: demand})});
+			this.#setbacks = 0;
+			await this.#apply(result, settle, notes, enqueues, demand);
+		} catch (error) {
+			await this.#rescue(error, settle, enqueues);
+		}
+		if (this.#desk.hasEnqueues) this.#bell.ring();
+	}
+
+	async #apply(
+		result: TurnResult,
+		settle: readonly Settlement[],
+		notes: readonly Note[],
+		enqueues: readonly (EnqueueCall & {call: number})[],
+		demand: Demand | undefined,
+	): Promise<void> {
+		this.#nextRunAt = result.nextRunAt;
+		if (demand) this.#isHungry = result.backlog > 0;
+		this.#dispatch(result.dequeued);
+		this.#desk.settled(settle, result.settled);
+		for (const note of notes) this.#desk.noted(note);
+		await this.#desk.inquire(this.#queue, this.#desk.enqueued(enqueues, result.enqueued));
+		const lost = settle.filter(({id}, index) => result.settled[index] === 'lost' && this.#desk.watched.has(id));
+		await this.#desk.inquire(
+			this.#queue,
+			lost.map(({id}) => id),
+		);
+		if (this.#isHungry && this.#hasPlace()) this.#bell.ring();
+	}
+
+	/** The transaction failed: callers are told, and settling is tried alone, since what was done must not be done again. */
+	async #rescue(error: unknown, settle: readonly Settlement[], enqueues: readonly {call: number}[]): Promise<void> {
+		for (const {call} of enqueues) this.#desk.refuse(call, error);
+		try {
+			const {settled} = await this.#queue.turn({settle});
+			this.#desk.settled(settle, settled);
+			this.#setbacks = enqueues.length > 0 ? 0 : this.#setbacks + 1;
+		} catch {
+			this.#outbox.unshift(...settle);
+			this.#setbacks++;
+		}
+		if (this.#setbacks > MAX_SETBACKS) throw error;
+		this.#retryAt = monotonicMs() + Math.min(1000, 10 * 2 ** this.#setbacks);
+	}
+
+	// ——— dequeuing ———
+
+	#hasPlace(): boolean {
+		const {idle, second} = this.#pool?.places() ?? {idle: 0, second: 0};
+		return idle + second > 0;
+	}
+
+	/** What the pool can take: for each task as many jobs as make chunks for its free places. */
+	#demand(enqueues: boolean): Demand | undefined {
+		const isDue = this.#nextRunAt !== null && this.#nextRunAt <= Date.now();
+		if (this.#phase !== 'running' || !this.#pool || this.#chunks.length > 0 || !(this.#isHungry || enqueues || isDue)) return undefined;
+		const {idle, second} = this.#pool.places();
+		if (idle + second === 0) return undefined;
+		const tasks = this.#tasks.map(task => ({task, limit: this.#sizer.size(task) * (idle + (this.#sizer.isShort(task) ? second : 0))}));
+		const limit = Math.max(0, ...tasks.map(each => each.limit));
+		return limit === 0 ? undefined : {owner: this.#owner, tasks, limit, maxBytes: BYTES_PER_TURN};
+	}
+
+	/** Cuts what was dequeued into chunks, evenly over the free places, and starts them. */
+	#dispatch({lease, jobs}: Dequeued): void {
+		if (jobs.length === 0) return;
+		const {idle, second} = this.#pool?.places() ?? {idle: 0, second: 0};
+		for (const [task, own] of groupByTask(jobs)) {
+			const places = Math.max(1, idle + (this.#sizer.isShort(task) ? second : 0));
+			const size = Math.min(this.#sizer.size(task), Math.ceil(own.length / places));
+			for (let start = 0; start < own.length; start += size) this.#chunks.push({task, lease, jobs: own.slice(start, start + size)});
+		}
+		this.#feed();
+	}
+
+	#feed(): void {
+		while (this.#chunks.length > 0 && this.#hasPlace()) this.#pool?.run(this.#chunks.shift() as Chunk);
+	}
+
+	/** Gives back what has not started. */
+	#recall(task?: string): void {
+		this.#release(({task: own}) => task === undefined || own === task);
+		this.#pool?.recall(task);
+	}
+
+	#release(isMeant: (chunk: Chunk) => boolean): void {
+		const released = this.#chunks.filter(isMeant);
+		this.#chunks = this.#chunks.filter(chunk => !isMeant(chunk));
+		for (const {lease, jobs} of released) {
+			for (const {id, execution} of jobs) this.#outbox.push({id, lease, execution, outcome: {type: 'released'}});
+		}
+	}
+
+	/** Stops one job of ours, wherever it is; a job that only waits here is settled with its chunk's release. */
+	#stop(id: JobId): void {
+		if (this.#pool?.stop(id, 'cancelled')) return;
+		this.#release(({jobs}) => jobs.some(job => job.id === id));
+	}
+
+	// ——— calls ———
+
+	async #perform(call: Exclude<Call, EnqueueCall>): Promise<void> {
+		try {
+			switch (call.type) {
+				case 'verb':
+					this.#desk.reply(call.call, await this.#performVerb(call.verb, call.args));
+					break;
+				case 'watch':
+					this.#desk.watch(call.ids);
+					await this.#desk.inquire(this.#queue, call.ids);
+					this.#desk.reply(call.call, undefined);
+					break;
+				case 'unwatch':
+					this.#desk.unwatch(call.ids);
+					this.#desk.reply(call.call, undefined);
+					break;
+				case 'subscribe':
+					this.#desk.subscribe(call.events);
+					this.#desk.reply(call.call, undefined);
+					break;
+				case 'idle':
+					this.#idleCalls.push(call.call);
+					break;
+				case 'close':
+					this.#beginClose(call.call, call.drainMs);
+			}
+		} catch (error) {
+			this.#desk.refuse(call.call, error);
+		}
+	}
+
+	async #performVerb(verb: keyof Verbs, args: readonly unknown[]): Promise<unknown> {
+		if (!VERBS.has(verb)) throw new FaenaError('BadOption', `There is no verb ${String(verb)}.`);
+		const result = await (this.#queue[verb] as (...args: readonly unknown[]) => unknown).apply(this.#queue, args as unknown[]);
+		if (verb === 'cancel') await this.#cancelled(result as CancelResult);
+		if (verb === 'pause') for (const task of args[0] as readonly string[]) this.#recall(task);
+		if (verb === 'retry' || verb === 'resume') this.#isHungry = true;
+		return result;
+	}
+
+	async #cancelled({cancelled, asked}: CancelResult): Promise<void> {
+		for (const id of asked) this.#stop(id);
+		this.#desk.cancelled(cancelled);
+		await this.#desk.inquire(
+			this.#queue,
+			cancelled.filter(id => this.#desk.watched.has(id)),
+		);
+	}
+
+	/** Idle: nothing of our tasks is left that could run by itself, here or in another process. */
+	async #answerIdle(): Promise<void> {
+		if (this.#idleCalls.length === 0 || (this.#pool?.size ?? 0) + this.#outbox.length > 0 || this.#desk.hasEnqueues) return;
+		if ((await this.#queue.outstanding(this.#tasks)) > 0) return;
+		for (const call of this.#idleCalls.splice(0)) this.#desk.reply(call, undefined);
+	}
+
+	// ——— the end ———
+
+	#beginClose(call: number, drainMs: number): void {
+		this.#closeCalls.push(call);
+		this.#drainUntil = Math.min(this.#drainUntil, monotonicMs() + drainMs);
+		if (this.#phase !== 'running') return;
+		this.#phase = 'draining';
+		this.#recall();
+		this.#bell.ring();
+	}
+
+	async #shutDown(): Promise<void> {
+		if (this.#phase === 'closed' || this.#desk.hasEnqueues) return;
+		if ((this.#pool?.size ?? 0) > 0) {
+			if (this.#phase === 'draining' && monotonicMs() >= this.#drainUntil) {
+				this.#phase = 'interrupting';
+				this.#pool?.interrupt();
+			}
+			return;
+		}
+		if (this.#outbox.length > 0) return this.#bell.ring();
+		this.#caretaker?.stop();
+		await this.#pool?.close();
+		await this.#queue.leave(this.#owner);
+		await this.#queue.close();
+		this.#phase = 'closed';
+		for (const call of this.#idleCalls.splice(0)) this.#desk.refuse(call, new FaenaError('Closed', 'The engine was closed while idle() waited.'));
+		for (const call of this.#closeCalls.splice(0)) this.#desk.reply(call, undefined);
+	}
+
+	/** An error that nothing above could deal with. The jobs are safe in the queue; the callers must know. */
+	#fail(error: unknown): void {
+		if (this.#phase === 'closed') return;
+		this.#phase = 'closed';
+		this.#caretaker?.stop();
+		this.#desk.flush();
+		this.#output({type: 'failed', error: toEnvelope(error)});
+		void this.#pool?.close();
+		this.#bell.ring();
+	}
+}
+
+function groupByTask(jobs: readonly DequeuedJob[]): Map<string, DequeuedJob[]> {
+	return Map.groupBy(jobs, ({task}) => task);
+}

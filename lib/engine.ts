@@ -1,0 +1,396 @@
+import {EventEmitter} from 'node:events';
+import {decode, type Encoded, encode} from './encoding.ts';
+import {FaenaError} from './errors.ts';
+import {fromFailure} from './failure.ts';
+import {type Counts, type Job, type JobFilter, type JobId, type LogLine, STATUSES} from './job.ts';
+import {JobHandle, toOutcome, toResult, type WaitOptions, waitForEnd} from './job-handle.ts';
+import {Link} from './link.ts';
+import {checkMapOptions, JobMap, type MapOptions} from './map.ts';
+import {
+	bad,
+	checked,
+	checkJobOptions,
+	checkTaskOptions,
+	choice,
+	type Duration,
+	duration,
+	integer,
+	type JobOptions,
+	nearest,
+	type OpenOptions,
+	type ResolvedJobOptions,
+	resolveJobOptions,
+	resolveOpenOptions,
+	type Settings,
+	text,
+} from './options.ts';
+import {type EnqueueCall, type EnqueueReply, type EventName, idsOf, type JobEvent, type Notice} from './protocol.ts';
+import {type CleanupResult, keyConflict, type Page} from './queue.ts';
+import {closeOnSignals} from './signals.ts';
+import type {TaskOptions} from './task.ts';
+
+/** Names of a module's tasks. */
+export type TaskName<Tasks> = {[Name in keyof Tasks]: Tasks[Name] extends (...args: never[]) => unknown ? Name : never}[keyof Tasks] & string;
+/** What the task takes. */
+export type PayloadOf<Tasks, Name extends keyof Tasks> = Tasks[Name] extends (...args: infer Args extends unknown[]) => unknown ? Args[0] : never;
+/** What the task returns, awaited. */
+export type ResultOf<Tasks, Name extends keyof Tasks> = Tasks[Name] extends (...args: never[]) => infer Result ? Awaited<Result> : never;
+/** Payload and options of `enqueue` and `call`; a task that takes nothing needs neither. */
+export type EnqueueArgs<Tasks, Name extends keyof Tasks, Options> =
+	undefined extends PayloadOf<Tasks, Name> ? [payload?: PayloadOf<Tasks, Name>, options?: Options] : [payload: PayloadOf<Tasks, Name>, options?: Options];
+
+/** Tasks of an engine whose module is not known to the compiler. */
+// biome-ignore lint/suspicious/noExplicitAny: without a module's type any payload and result must do
+export type AnyTasks = Record<string, (payload: any, ...rest: any[]) => any>;
+
+/** Events of jobs that this engine's own dispatcher runs, each with what happened. */
+export interface EngineEvents {
+	completed: [{readonly id: JobId; readonly durationMs: number}];
+	/** An execution failed; the job will be tried again, or waits for `retry()`. */
+	failed: [{readonly id: JobId; readonly error: Error}];
+	dead: [{readonly id: JobId; readonly error: Error}];
+	cancelled: [{readonly id: JobId}];
+	progress: [{readonly id: JobId; readonly done: number; readonly total?: number}];
+	log: [{readonly id: JobId; readonly at: number; readonly text: string}];
+}
+
+/**
+ * Opens the queue, starts the dispatcher's thread and its workers, and loads the tasks. What an earlier run left
+ * unfinished goes on at once.
+ * @example await using faena = await open<typeof import('./tasks.ts')>({queue: 'jobs.db', tasks: new URL('./tasks.ts', import.meta.url)});
+ * @throws FaenaError `BadOption`, `BadTasksModule`, `BadDatabase`, `NewerDatabase`
+ */
+export async function open<Tasks = AnyTasks>(options: OpenOptions): Promise<Engine<Tasks>> {
+	const settings = resolveOpenOptions(options);
+	const events = new EventEmitter<EngineEvents>();
+	const link = await Link.open(
+		{
+			queue: settings.queue,
+			durability: settings.durability,
+			leaseMs: settings.leaseMs,
+			pool: settings.tasks === undefined ? undefined : {...settings, tasks: settings.tasks},
+		},
+		event => emit(events, event),
+	);
+	const engine = new Engine<Tasks>(settings, link, events);
+	if (settings.closeOnSignals) closeOnSignals(engine);
+	return engine;
+}
+
+/** Jobs of one call of `enqueueMany`; also the most that travel in one message. */
+const CHUNK = 1000;
+/** Messages of one `enqueueMany` that may be under way. */
+const CHUNKS_UNDER_WAY = 4;
+
+/** What a program holds: enqueues jobs, awaits them, looks at them, and steers them. Made by {@link open}. */
+export class Engine<Tasks = AnyTasks> implements AsyncDisposable {
+	readonly #settings: Settings;
+	readonly #link: Link;
+	readonly #events: EventEmitter<EngineEvents>;
+	/** By task; a task's policy is the same object each time, so that it is sent and stored once. */
+	readonly #taskOptions: ReadonlyMap<string, {readonly own: TaskOptions; readonly resolved: ResolvedJobOptions}>;
+	#closing: Promise<void> | undefined;
+
+	/** @internal Use {@link open}. */
+	constructor(settings: Settings, link: Link, events: EventEmitter<EngineEvents>) {
+		this.#settings = settings;
+		this.#link = link;
+		this.#events = events;
+		this.#taskOptions = new Map(
+			link.tasks.map(({name, options}) => {
+				const own = checkTaskOptions(`task ${name}`, options);
+				return [name, {own, resolved: resolveJobOptions([own, settings.defaults], 0)}];
+			}),
+		);
+	}
+
+	/**
+	 * Enqueues a job. Resolves once it is durable.
+	 * @throws FaenaError `UnknownTask`, `BadOption`, `NotEncodable`, `TooLarge`, `KeyConflict`, `OutcomeUnknown`, `Closed`
+	 */
+	async enqueue<Name extends TaskName<Tasks>>(
+		task: Name,
+		...[payload, options]: EnqueueArgs<Tasks, Name, JobOptions>
+	): Promise<JobHandle<ResultOf<Tasks, Name>>> {
+		const reply = (await this.#link.call(this.#enqueueCall('enqueue()', task, payload, options, false))) as EnqueueReply;
+		if (isConflict(reply)) throw keyConflict(task, options?.key ?? '', reply.first);
+		return new JobHandle(this.#link, reply.first, task, reply.existing !== undefined);
+	}
+
+	/**
+	 * Enqueues a job for each payload of a collection, however large: a bounded number is under way at a time. Resolves when
+	 * all are durable. `key` in the options may be a function of the payload.
+	 * @returns ids in the order of the payloads, and those of them that were there already
+	 * @throws as {@link enqueue}; what was enqueued before stays
+	 */
+	async enqueueMany<Name extends TaskName<Tasks>>(
+		task: Name,
+		payloads: Iterable<PayloadOf<Tasks, Name>> | AsyncIterable<PayloadOf<Tasks, Name>>,
+		options: Omit<JobOptions, 'key'> & {readonly key?: (payload: PayloadOf<Tasks, Name>) => string} = {},
+	): Promise<{readonly ids: JobId[]; readonly existing: JobId[]}> {
+		const {key: toKey, ...rest} = options;
+		if (toKey !== undefined && typeof toKey !== 'function') throw bad('enqueueMany() expects as key a function of the payload');
+		const resolved = this.#resolve('enqueueMany()', task, rest);
+		const ids: JobId[] = [];
+		const existing: JobId[] = [];
+		const underWay: Promise<void>[] = [];
+		for await (const chunk of chunksOf(payloads)) {
+			const keys = toKey && chunk.map(toKey);
+			const encoded = chunk.map(payload => this.#encode(payload));
+			const start = ids.length;
+			for (let index = 0; index < chunk.length; index++) ids.push(0);
+			underWay.push(
+				this.#link.call({type: 'enqueue', task, payloads: encoded, keys, batch: undefined, watch: false, ...resolved}).then(reply => {
+					const own = idsOf(reply as EnqueueReply, chunk.length);
+					refuseConflict(task, reply as EnqueueReply, own, keys);
+					for (const [index, id] of own.entries()) ids[start + index] = id;
+					for (const index of (reply as EnqueueReply).existing ?? []) existing.push(own[index] as JobId);
+				}),
+			);
+			if (underWay.length >= CHUNKS_UNDER_WAY) await underWay.shift();
+		}
+		await Promise.all(underWay);
+		return {ids, existing};
+	}
+
+	/**
+	 * Enqueues a job and waits for what the task returns. The signal ends the wait, not the job.
+	 * @throws as {@link enqueue} and {@link JobHandle.result}
+	 */
+	async call<Name extends TaskName<Tasks>>(
+		task: Name,
+		...[payload, options]: EnqueueArgs<Tasks, Name, JobOptions & Pick<WaitOptions, 'signal'>>
+	): Promise<ResultOf<Tasks, Name>> {
+		const {signal, ...jobOptions} = options ?? {};
+		const call = this.#enqueueCall('call()', task, payload, jobOptions, true);
+		const notice = await new Promise<Notice>((resolve, reject) => {
+			const onReply = (reply: unknown) => {
+				const {first} = reply as EnqueueReply;
+				if (isConflict(reply as EnqueueReply)) reject(keyConflict(task, jobOptions.key ?? '', first));
+				else waitForEnd(this.#link, first, signal ? {signal} : {}).then(resolve, reject);
+			};
+			this.#link.send(call, onReply, reject);
+		});
+		return toResult(notice.id, task, toOutcome(notice)) as ResultOf<Tasks, Name>;
+	}
+
+	/**
+	 * Runs the task for every item of a collection and yields how each ended, as they finish or in the order of the input.
+	 * With a `batch` name it is durable: the same map again goes on where it was, and yields what is done from the queue.
+	 */
+	map<Name extends TaskName<Tasks>, Item = PayloadOf<Tasks, Name>>(
+		task: Name,
+		items: Iterable<Item> | AsyncIterable<Item>,
+		options: MapOptions<Item, PayloadOf<Tasks, Name>> = {},
+	): JobMap<Item, ResultOf<Tasks, Name>> {
+		const settings = checkMapOptions(options);
+		const {priority, runAt, policy} = this.#resolve('map()', task, settings.jobOptions);
+		return new JobMap(this.#link, {...settings, task, priority, runAt, policy, encode: payload => this.#encode(payload)}, items);
+	}
+
+	/** A handle for a job whose id was kept, for instance by another program. */
+	handle<Name extends TaskName<Tasks>>(task: Name, id: JobId): JobHandle<ResultOf<Tasks, Name>> {
+		return new JobHandle(this.#link, checkId(id), task, true);
+	}
+
+	/** What is known of a job, with its payload, result and log; `undefined` if there is none of this id. */
+	async job(id: JobId): Promise<JobDetails | undefined> {
+		const [job, values, logs] = await Promise.all([this.#link.verb('job', checkId(id)), this.#link.verb('values', id), this.#link.verb('logs', id)]);
+		if (!job || !values) return undefined;
+		const {error, ...rest} = job;
+		return {
+			...rest,
+			payload: decode(values.payload),
+			...(values.result !== undefined && {result: decode(values.result)}),
+			...(error && {error: fromFailure(error)}),
+			logs,
+		};
+	}
+
+	/** Jobs in order of arrival, at most `limit` (default 100) with ids after `after`. */
+	async jobs(filter: JobFilter = {}, page: Page = {}): Promise<readonly Job[]> {
+		return this.#link.verb('jobs', checkFilter('jobs()', filter), checkPage(page));
+	}
+
+	/** Jobs by status, of one task or all, by the queue's tally. */
+	async counts(filter: {readonly task?: string} = {}): Promise<Counts> {
+		return this.#link.verb('counts', checked('counts()', filter, {task: text}));
+	}
+
+	/** Cancels one job, or all that match. Running ones are told to stop, and stopped if they don't. Returns how many are meant. */
+	async cancel(jobs: JobId | JobFilter): Promise<number> {
+		const {cancelled, asked} = await this.#link.verb('cancel', toFilter('cancel()', jobs));
+		return cancelled.length + asked.length;
+	}
+
+	/** Opens a new round for one job, or for all that match: by default failed, dead and cancelled ones. Returns how many. */
+	async retry(jobs: JobId | JobFilter): Promise<number> {
+		return this.#link.verb('retry', toFilter('retry()', jobs));
+	}
+
+	/** Starts no more jobs of this task, or of any, here and in every other process, until {@link resume}. Durable. */
+	async pause(task?: TaskName<Tasks>): Promise<void> {
+		await this.#link.verb('pause', this.#names('pause()', task));
+	}
+
+	async resume(task?: TaskName<Tasks>): Promise<void> {
+		await this.#link.verb('resume', this.#names('resume()', task));
+	}
+
+	/** Deletes completed, dead and cancelled jobs that ended longer ago than this; spares open batches. Returns how many. */
+	async cleanup({olderThan}: {readonly olderThan: Duration}): Promise<number> {
+		const endedBefore = Date.now() - duration(olderThan);
+		let deleted = 0;
+		for (let after: JobId | null = 0; after !== null; ) {
+			const result: CleanupResult = await this.#link.verb('cleanup', {endedBefore, after});
+			deleted += result.deleted;
+			after = result.next;
+		}
+		return deleted;
+	}
+
+	/** Resolves when no job of this engine's tasks is left that could run without help: paused and parked ones don't count. */
+	async idle(): Promise<void> {
+		if (this.#link.tasks.length === 0) throw bad("idle() waits for the jobs of this engine's tasks; this one was opened without tasks");
+		await this.#link.call({type: 'idle'});
+	}
+
+	on<Name extends keyof EngineEvents>(event: Name, listener: (...args: EngineEvents[Name]) => void): this {
+		this.#events.on(event, listener as never);
+		return this.#subscribe();
+	}
+
+	once<Name extends keyof EngineEvents>(event: Name, listener: (...args: EngineEvents[Name]) => void): this {
+		this.#events.once(event, listener as never);
+		return this.#subscribe();
+	}
+
+	off<Name extends keyof EngineEvents>(event: Name, listener: (...args: EngineEvents[Name]) => void): this {
+		this.#events.off(event, listener as never);
+		return this.#subscribe();
+	}
+
+	/**
+	 * Ends in good order: starts nothing more, lets running jobs finish for `drain` (default: the option of `open`), then
+	 * stops them, uncharged. Jobs that have not ended go on with the next `open`. Closing again changes nothing, but a
+	 * shorter `drain` counts.
+	 */
+	async close({drain}: {readonly drain?: Duration} = {}): Promise<void> {
+		const drainMs = drain === undefined ? this.#settings.drainMs : duration(drain);
+		if (this.#link.isClosed) return this.#closing;
+		const closed = this.#link.call({type: 'close', drainMs}).then(() => this.#link.terminate());
+		// A second call only shortens the wait; the thread ends with the first one's reply.
+		if (this.#closing) closed.catch(() => undefined);
+		this.#closing ??= closed;
+		return this.#closing;
+	}
+
+	async [Symbol.asyncDispose](): Promise<void> {
+		await this.close();
+	}
+
+	// ———
+
+	#resolve(where: string, task: string, options: JobOptions): ResolvedJobOptions {
+		const known = this.#taskOptions.get(task);
+		const names = [...this.#taskOptions.keys()];
+		if (!known && names.length > 0) throw new FaenaError('UnknownTask', `The tasks module has no task ${JSON.stringify(task)}${nearest(String(task), names)}`);
+		if (typeof task !== 'string' || task === '') throw bad(`${where} expects a task's name first`);
+		const given = checkJobOptions(where, options);
+		if (known && Object.keys(given).length === 0) return known.resolved;
+		return resolveJobOptions([given, known?.own, this.#settings.defaults], Date.now());
+	}
+
+	#enqueueCall(where: string, task: string, payload: unknown, options: JobOptions | undefined, watch: boolean): EnqueueCall {
+		const {key, priority, runAt, policy} = this.#resolve(where, task, options ?? {});
+		return {
+			type: 'enqueue',
+			task,
+			payloads: [this.#encode(payload)],
+			keys: key === undefined ? undefined : [key],
+			batch: undefined,
+			priority,
+			runAt,
+			policy,
+			watch,
+		};
+	}
+
+	#encode(payload: unknown): Encoded {
+		return encode(payload, 'payload', this.#settings.maxValueBytes);
+	}
+
+	#names(where: string, task: string | undefined): string[] {
+		const names = [...this.#taskOptions.keys()];
+		if (task === undefined && names.length === 0) throw bad(`${where} needs a task's name on an engine without tasks`);
+		return task === undefined ? names : [text(task)];
+	}
+
+	#subscribe(): this {
+		// Should this call fail, the engine is closed, and there will be no events.
+		this.#link.call({type: 'subscribe', events: this.#events.eventNames() as EventName[]}).catch(() => undefined);
+		return this;
+	}
+}
+
+/** A job as {@link Engine.job} gives it. */
+export interface JobDetails extends Omit<Job, 'error'> {
+	readonly payload: unknown;
+	readonly result?: unknown;
+	readonly error?: Error;
+	readonly logs: readonly LogLine[];
+}
+
+async function* chunksOf<Item>(items: Iterable<Item> | AsyncIterable<Item>): AsyncGenerator<Item[]> {
+	let chunk: Item[] = [];
+	// A synchronous source is read without a promise for each item: that alone would cost more than storing it.
+	if (Symbol.iterator in items) {
+		for (const item of items) {
+			if (chunk.push(item) < CHUNK) continue;
+			yield chunk;
+			chunk = [];
+		}
+	} else if (Symbol.asyncIterator in items) {
+		for await (const item of items) {
+			if (chunk.push(item) < CHUNK) continue;
+			yield chunk;
+			chunk = [];
+		}
+	} else throw bad('enqueueMany() expects an iterable or async iterable of payloads');
+	if (chunk.length > 0) yield chunk;
+}
+
+function isConflict({conflict}: EnqueueReply): boolean {
+	return conflict !== undefined;
+}
+
+function refuseConflict(task: string, {conflict}: EnqueueReply, ids: readonly JobId[], keys: readonly string[] | undefined): void {
+	if (conflict !== undefined) throw keyConflict(task, keys?.[conflict] ?? '', ids[conflict] as JobId);
+}
+
+function checkId(id: unknown): JobId {
+	if (Number.isSafeInteger(id) && (id as number) > 0) return id as JobId;
+	throw bad(`A job's id is a positive whole number; it got ${typeof id === 'number' ? id : typeof id}`);
+}
+
+function toFilter(where: string, jobs: JobId | JobFilter): JobFilter {
+	return typeof jobs === 'object' ? checkFilter(where, jobs) : {ids: [checkId(jobs)]};
+}
+
+function checkFilter(where: string, filter: JobFilter): JobFilter {
+	return checked(where, filter, {
+		task: text,
+		batch: text,
+		ids: value => [...(value as Iterable<unknown>)].map(checkId),
+		status: value => (Array.isArray(value) ? value.map(choice(...STATUSES)) : choice(...STATUSES)(value)),
+	});
+}
+
+function checkPage(page: Page): Page {
+	return checked('jobs()', page, {after: integer(0, Number.MAX_SAFE_INTEGER), limit: integer(1, 100_000)});
+}
+
+function emit(events: EventEmitter<EngineEvents>, {type, ...event}: JobEvent): void {
+	const detail = 'error' in event ? {...event, error: fromFailure(event.error)} : event;
+	events.emit(type, detail as never);
+}

@@ -1,0 +1,41 @@
+// biome-ignore-start assist/source/organizeImports: the version check comes before anything that loads native code
+import './node-version.ts';
+
+export {type Encoded, decode, encode} from './encoding.ts';
+export {
+	type AnyTasks,
+	Engine,
+	type EngineEvents,
+	type EnqueueArgs,
+	type JobDetails,
+	open,
+	type PayloadOf,
+	type ResultOf,
+	type TaskName,
+} from './engine.ts';
+export {type ErrorCode, FaenaError} from './errors.ts';
+export type {FailureRecord} from './failure.ts';
+export {
+	type Backoff,
+	type Counts,
+	isTerminal,
+	type Job,
+	type JobFilter,
+	type JobId,
+	type JobStatus,
+	type LogLine,
+	type Policy,
+	type Progress,
+	STATUSES,
+	TRANSITIONS,
+} from './job.ts';
+export {JobHandle, type JobOutcome, type WaitOptions} from './job-handle.ts';
+export {JobMap, type MapOptions, type MapProgress, type MapResult} from './map.ts';
+export {openQueue, type QueueOptions} from './open-queue.ts';
+export {type BackoffOption, DEFAULTS, type Duration, type JobOptions, type OpenOptions} from './options.ts';
+export * from './queue.ts';
+export {closeOnSignals} from './signals.ts';
+export {statusSummary} from './status-summary.ts';
+export {type TaskContext, type TaskFunction, type TaskOptions, task} from './task.ts';
+export {work, type WorkOptions} from './work.ts';
+// biome-ignore-end assist/source/organizeImports: the version check comes before anything that loads native code

@@ -1,0 +1,160 @@
+import {Worker} from 'node:worker_threads';
+import {FaenaError, fromEnvelope} from './errors.ts';
+import type {JobId} from './job.ts';
+import type {Call, CallBody, CallsMessage, DispatcherStart, FailedMessage, JobEvent, Notice, RepliesMessage, Started, Verbs} from './protocol.ts';
+import type {TaskInfo} from './tasks-module.ts';
+import {workerUrl} from './worker-url.ts';
+
+type Result<Verb extends keyof Verbs> = Awaited<ReturnType<Verbs[Verb]>>;
+
+/** Who waits for a job's end. Called once, with a notice or with the error that ended the link. */
+export type Watcher = (end: Notice | FaenaError) => void;
+
+/**
+ * The caller's end of the line to the dispatcher's thread. Calls made in one turn of the event loop travel in one message.
+ * The thread keeps the process alive exactly while somebody waits for an answer, a job's end, or {@link hold}s it.
+ */
+export class Link {
+	readonly tasks: readonly TaskInfo[];
+	readonly #worker: Worker;
+	readonly #pending = new Map<number, {resolve(value: unknown): void; reject(error: unknown): void}>();
+	readonly #watchers = new Map<JobId, Watcher[]>();
+	readonly #onEvent: (event: JobEvent) => void;
+	#outbox: Call[] = [];
+	#lastCall = 0;
+	#holds = 0;
+	/** Why nothing can be called any more. */
+	#end: FaenaError | undefined;
+
+	private constructor(worker: Worker, tasks: readonly TaskInfo[], onEvent: (event: JobEvent) => void) {
+		this.#worker = worker;
+		this.tasks = tasks;
+		this.#onEvent = onEvent;
+		worker.on('message', (message: RepliesMessage | FailedMessage) => this.#receive(message));
+		worker.on('error', error => this.#fail(new FaenaError('DispatcherFailed', `Faena's dispatcher thread failed: ${error.message}`, {cause: error})));
+		worker.on('exit', code => this.#fail(new FaenaError('DispatcherFailed', `Faena's dispatcher thread ended with exit code ${code}.`)));
+		// A listener attached to an unref'd thread refs it again, so this comes last.
+		worker.unref();
+	}
+
+	/**
+	 * Starts the dispatcher's thread and waits until its workers have loaded the tasks.
+	 * @throws FaenaError why the queue or the tasks can't be opened
+	 */
+	static async open(start: DispatcherStart, onEvent: (event: JobEvent) => void): Promise<Link> {
+		const worker = new Worker(workerUrl('dispatcher'), {workerData: start, name: 'faena dispatcher'});
+		const started = await new Promise<Started>((resolve, reject) => {
+			worker.once('message', resolve);
+			worker.once('error', reject);
+			worker.once('exit', code => reject(new FaenaError('DispatcherFailed', `Faena's dispatcher thread ended with exit code ${code} while it started.`)));
+		});
+		worker.removeAllListeners();
+		if (started.type === 'refused') throw fromEnvelope(started.error);
+		return new Link(worker, started.tasks, onEvent);
+	}
+
+	verb<Verb extends keyof Verbs>(verb: Verb, ...args: Parameters<Verbs[Verb]>): Promise<Result<Verb>> {
+		return this.call({type: 'verb', verb, args}) as Promise<Result<Verb>>;
+	}
+
+	/** Sends the call with all others of this turn of the event loop. */
+	call(body: CallBody): Promise<unknown> {
+		return new Promise((resolve, reject) => this.send(body, resolve, reject));
+	}
+
+	/** As {@link call}, for those who must act before anything else of the same message is looked at. */
+	send(body: CallBody, resolve: (value: unknown) => void, reject: (error: unknown) => void): void {
+		if (this.#end) return reject(this.#end);
+		if (this.#outbox.length === 0) queueMicrotask(() => this.#flush());
+		const call = ++this.#lastCall;
+		this.#outbox.push({...body, call});
+		this.hold();
+		this.#pending.set(call, {resolve, reject});
+	}
+
+	/** Registers who wants to hear of the job's end. The dispatcher must have been told to watch it. */
+	watch(id: JobId, watcher: Watcher): void {
+		if (this.#end) return watcher(this.#end);
+		const watchers = this.#watchers.get(id);
+		if (watchers) watchers.push(watcher);
+		else this.#watchers.set(id, [watcher]);
+		this.hold();
+	}
+
+	unwatch(id: JobId, watcher: Watcher): void {
+		const watchers = this.#watchers.get(id);
+		const index = watchers?.indexOf(watcher) ?? -1;
+		if (!watchers || index < 0) return;
+		watchers.splice(index, 1);
+		this.release();
+		if (watchers.length > 0) return;
+		this.#watchers.delete(id);
+		this.call({type: 'unwatch', ids: [id]}).catch(() => undefined);
+	}
+
+	/** Keeps the process alive until {@link release}. */
+	hold(): void {
+		if (this.#holds++ === 0) this.#worker.ref();
+	}
+
+	release(): void {
+		if (--this.#holds === 0) this.#worker.unref();
+	}
+
+	/** Ends the thread after its last reply. Later calls are refused. */
+	async terminate(): Promise<void> {
+		this.#end = new FaenaError('Closed', 'This engine is closed.');
+		this.#worker.removeAllListeners();
+		await this.#worker.terminate();
+		this.#rejectAll(new FaenaError('Closed', 'The engine was closed before the job ended; the job itself is safe in the queue.'));
+	}
+
+	get isClosed(): boolean {
+		return this.#end !== undefined;
+	}
+
+	#flush(): void {
+		const calls = this.#outbox;
+		this.#outbox = [];
+		this.#worker.postMessage({type: 'calls', calls} satisfies CallsMessage);
+	}
+
+	#receive(message: RepliesMessage | FailedMessage): void {
+		if (message.type === 'failed') return this.#fail(fromEnvelope(message.error));
+		for (const reply of message.replies) {
+			const pending = this.#pending.get(reply.call);
+			this.#pending.delete(reply.call);
+			this.release();
+			if ('error' in reply) pending?.reject(fromEnvelope(reply.error));
+			else pending?.resolve(reply.value);
+		}
+		for (const notice of message.notices) this.#notify(notice);
+		for (const event of message.events) this.#onEvent(event);
+	}
+
+	#notify(notice: Notice): void {
+		const watchers = this.#watchers.get(notice.id);
+		if (!watchers) return;
+		this.#watchers.delete(notice.id);
+		for (const watcher of watchers) {
+			this.release();
+			watcher(notice);
+		}
+	}
+
+	#fail(error: FaenaError): void {
+		this.#end ??= error;
+		this.#rejectAll(error);
+	}
+
+	#rejectAll(error: FaenaError): void {
+		const pending = [...this.#pending.values()];
+		const watchers = [...this.#watchers.values()].flat();
+		this.#pending.clear();
+		this.#watchers.clear();
+		for (const {reject} of pending) reject(error);
+		for (const watcher of watchers) watcher(error);
+		if (this.#holds > 0) this.#worker.unref();
+		this.#holds = 0;
+	}
+}

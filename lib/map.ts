@@ -1,0 +1,316 @@
+import {setImmediate as nextTurn} from 'node:timers/promises';
+import {Bell} from './bell.ts';
+import type {Encoded} from './encoding.ts';
+import {FaenaError} from './errors.ts';
+import type {JobId, Policy} from './job.ts';
+import {type JobOutcome, toOutcome} from './job-handle.ts';
+import type {Link} from './link.ts';
+import {abortSignal, bad, type Checks, callable, checked, checkJobOptions, choice, integer, type JobOptions, text} from './options.ts';
+import {type EnqueueReply, idsOf, type Notice} from './protocol.ts';
+import {type BatchId, keyConflict} from './queue.ts';
+
+export interface MapOptions<Item, Payload> extends Omit<JobOptions, 'key'> {
+	/** Names the map, and makes it resumable: the same name again goes on where it was. Without it nothing is resumed. */
+	readonly batch?: string;
+	/** An item's name within the batch; default: its place in the input, from 0. */
+	readonly key?: (item: Item, index: number) => string;
+	/** What the task gets for an item; default: the item. */
+	readonly payload?: (item: Item, index: number) => Payload;
+	/** `finished` (default) yields as jobs end, `input` in the order of the items. */
+	readonly order?: 'input' | 'finished';
+	/** Items that may be under way, from enqueued to yielded; default 4,096. The input is read no further than that. */
+	readonly window?: number;
+	/** Cancels what has not ended, and ends the loop with the signal's reason. */
+	readonly signal?: AbortSignal;
+}
+
+/** How an item's job ended. */
+export type MapResult<Item, Result> = {
+	/** Place in the input, from 0. */
+	readonly index: number;
+	readonly key: string;
+	readonly item: Item;
+	readonly job: JobId;
+} & JobOutcome<Result>;
+
+/** Where a map stands. */
+export interface MapProgress {
+	/** Items read from the input. */
+	readonly read: number;
+	/** Items the input has, once it has ended. */
+	readonly total: number | undefined;
+	readonly completed: number;
+	readonly dead: number;
+	readonly cancelled: number;
+	/** Items whose job was in the queue already. */
+	readonly existing: number;
+}
+
+/** @internal */
+export interface MapSettings<Item> {
+	readonly batch: string | undefined;
+	readonly toKey: (item: Item, index: number) => string;
+	readonly hasKeys: boolean;
+	readonly toPayload: (item: Item, index: number) => unknown;
+	readonly order: 'input' | 'finished';
+	readonly window: number;
+	readonly signal: AbortSignal | undefined;
+	readonly jobOptions: JobOptions;
+}
+
+interface Plan<Item> extends MapSettings<Item> {
+	readonly task: string;
+	readonly priority: number;
+	readonly runAt: number | null;
+	readonly policy: Policy;
+	readonly encode: (payload: unknown) => Encoded;
+}
+
+/** Items that are enqueued in one message, and messages that may be unanswered. */
+const GROUP = 512;
+const GROUPS_UNDER_WAY = 4;
+const DEFAULT_WINDOW = 4096;
+
+/**
+ * A map under way: an async iterable of how each item's job ended. It reads the input as its results are consumed, never
+ * more than `window` items ahead. Leaving the loop early enqueues nothing more; what was enqueued runs on, and a named
+ * batch can be resumed.
+ *
+ * Two activities share the state: the feeder reads, encodes and enqueues while the window has room; the consumer takes
+ * what has arrived and so makes room. Phases: `new`, `reading`, then `read` (the input has ended) or `left` (it won't be
+ * read any further).
+ */
+export class JobMap<Item, Result> implements AsyncIterable<MapResult<Item, Result>> {
+	readonly #link: Link;
+	readonly #plan: Plan<Item>;
+	readonly #items: Iterable<Item> | AsyncIterable<Item>;
+	readonly #arrived = new Map<number, MapResult<Item, Result>>();
+	readonly #underWay = new Set<JobId>();
+	readonly #consumer = new Bell();
+	readonly #feeder = new Bell();
+	readonly #ends = {completed: 0, dead: 0, cancelled: 0};
+	#phase: 'new' | 'reading' | 'read' | 'left' = 'new';
+	#failure: {readonly error: unknown} | undefined;
+	#batch: BatchId | undefined;
+	/** Items read, of them enqueued, of them yielded. */
+	#read = 0;
+	#enqueued = 0;
+	#yielded = 0;
+	#existing = 0;
+	#groupsUnderWay = 0;
+
+	/** @internal Use `engine.map`. */
+	constructor(link: Link, plan: Plan<Item>, items: Iterable<Item> | AsyncIterable<Item>) {
+		if (typeof items !== 'object' || items === null || !(Symbol.iterator in items || Symbol.asyncIterator in items)) {
+			throw bad('map() expects an iterable or async iterable of items');
+		}
+		this.#link = link;
+		this.#plan = plan;
+		this.#items = items;
+	}
+
+	progress(): MapProgress {
+		return {read: this.#read, total: this.#phase === 'read' ? this.#read : undefined, existing: this.#existing, ...this.#ends};
+	}
+
+	/** Cancels what has not ended and enqueues nothing more. The loop still yields what was enqueued. */
+	async cancel(): Promise<void> {
+		if (this.#phase !== 'read') this.#phase = 'left';
+		this.#feeder.ring();
+		const {batch} = this.#plan;
+		await this.#link.verb('cancel', batch === undefined ? {ids: [...this.#underWay]} : {batch});
+		this.#consumer.ring();
+	}
+
+	async *[Symbol.asyncIterator](): AsyncGenerator<MapResult<Item, Result>, void, undefined> {
+		if (this.#phase !== 'new') throw bad('This map was iterated already; call map() again, with the same batch to go on');
+		const {signal} = this.#plan;
+		signal?.throwIfAborted();
+		const onAbort = () => this.#abort(signal?.reason);
+		signal?.addEventListener('abort', onAbort);
+		this.#link.hold();
+		try {
+			void this.#feed();
+			while (!this.#isDone()) {
+				const result = this.#next();
+				if (result) yield result;
+				else await this.#consumer.rung(Infinity);
+				if (this.#failure) throw this.#failure.error;
+			}
+			await this.#closeBatch();
+		} finally {
+			signal?.removeEventListener('abort', onAbort);
+			this.#phase = 'left';
+			this.#feeder.ring();
+			this.#link.release();
+		}
+	}
+
+	// ——— consumer ———
+
+	async #closeBatch(): Promise<void> {
+		if (this.#phase === 'read' && this.#batch !== undefined) await this.#link.verb('closeBatch', this.#batch);
+	}
+
+	#next(): MapResult<Item, Result> | undefined {
+		const index = this.#plan.order === 'input' ? this.#yielded : this.#arrived.keys().next().value;
+		const result = index === undefined ? undefined : this.#arrived.get(index);
+		if (!result) return undefined;
+		this.#arrived.delete(result.index);
+		this.#yielded++;
+		this.#feeder.ring();
+		return result;
+	}
+
+	#isDone(): boolean {
+		const isFed = this.#phase === 'read' || this.#phase === 'left';
+		return isFed && this.#groupsUnderWay === 0 && this.#yielded === this.#enqueued;
+	}
+
+	#abort(reason: unknown): void {
+		this.#failure ??= {error: reason};
+		this.#consumer.ring();
+		// The queue may be closed already: then there is nothing to cancel, and the loop ends with the reason anyway.
+		this.cancel().catch(() => undefined);
+	}
+
+	// ——— feeder ———
+
+	async #feed(): Promise<void> {
+		this.#phase = 'reading';
+		try {
+			const {batch, task} = this.#plan;
+			if (batch !== undefined) this.#batch = await this.#link.verb('openBatch', batch, task);
+			for await (const group of this.#groups()) await this.#enqueue(group);
+		} catch (error) {
+			this.#failure ??= {error};
+		}
+		this.#consumer.ring();
+	}
+
+	/** The input in groups, as far as the window has room. A group leaves as it is when the next item is not there yet. */
+	async *#groups(): AsyncGenerator<Item[]> {
+		const iterator = iteratorOf(this.#items);
+		let group: Item[] = [];
+		try {
+			while (await this.#hasRoom(group.length)) {
+				let step = iterator.next();
+				if (step instanceof Promise) {
+					if (group.length > 0 && !(await isSoon(step))) {
+						yield group;
+						group = [];
+					}
+					step = await step;
+				}
+				if (step.done) {
+					if (group.length > 0) yield group;
+					if (this.#phase === 'reading') this.#phase = 'read';
+					return;
+				}
+				group.push(step.value);
+				this.#read++;
+				if (group.length < GROUP && this.#read - this.#yielded < this.#plan.window) continue;
+				yield group;
+				group = [];
+			}
+		} finally {
+			await iterator.return?.();
+		}
+	}
+
+	/** Waits for room in the window; false if the map was left. */
+	async #hasRoom(gathered: number): Promise<boolean> {
+		while (this.#phase === 'reading') {
+			const isFull = this.#read - this.#yielded >= this.#plan.window || (gathered === 0 && this.#groupsUnderWay >= GROUPS_UNDER_WAY);
+			if (!isFull) return true;
+			await this.#feeder.rung(Infinity);
+		}
+		return false;
+	}
+
+	async #enqueue(group: readonly Item[]): Promise<void> {
+		const {task, priority, runAt, policy, toKey, hasKeys, toPayload, encode} = this.#plan;
+		const start = this.#enqueued;
+		const keys = group.map((item, index) => toKey(item, start + index));
+		const payloads = group.map((item, index) => encode(toPayload(item, start + index)));
+		this.#enqueued += group.length;
+		this.#groupsUnderWay++;
+		const call = {type: 'enqueue' as const, task, payloads, keys: hasKeys ? keys : undefined, batch: this.#batch, priority, runAt, policy, watch: true};
+		const answered = (settle: () => void) => {
+			this.#groupsUnderWay--;
+			settle();
+			this.#feeder.ring();
+			this.#consumer.ring();
+		};
+		this.#link.send(
+			call,
+			reply => answered(() => this.#watch(group, keys, start, reply as EnqueueReply)),
+			error => answered(() => (this.#failure ??= {error})),
+		);
+	}
+
+	#watch(group: readonly Item[], keys: readonly string[], start: number, reply: EnqueueReply): void {
+		const ids = idsOf(reply, group.length);
+		this.#existing += reply.existing?.length ?? 0;
+		if (reply.conflict !== undefined) {
+			this.#failure ??= {error: keyConflict(this.#plan.task, keys[reply.conflict] as string, ids[reply.conflict] as JobId)};
+			return;
+		}
+		for (const [offset, item] of group.entries()) {
+			const id = ids[offset] as JobId;
+			const about = {index: start + offset, key: keys[offset] as string, item, job: id};
+			this.#underWay.add(id);
+			this.#link.watch(id, end => this.#end(about, end));
+		}
+	}
+
+	#end(about: {readonly index: number; readonly key: string; readonly item: Item; readonly job: JobId}, end: Notice | FaenaError): void {
+		this.#underWay.delete(about.job);
+		if (end instanceof FaenaError) {
+			this.#failure ??= {error: end};
+		} else {
+			this.#ends[end.status]++;
+			this.#arrived.set(about.index, {...about, ...(toOutcome(end) as JobOutcome<Result>)});
+		}
+		this.#consumer.ring();
+	}
+}
+
+function iteratorOf<Item>(items: Iterable<Item> | AsyncIterable<Item>): Iterator<Item> | AsyncIterator<Item> {
+	return Symbol.asyncIterator in items ? items[Symbol.asyncIterator]() : items[Symbol.iterator]();
+}
+
+/** True if the promise settles before the event loop's next turn. */
+async function isSoon(step: Promise<unknown>): Promise<boolean> {
+	const settled = step.then(
+		() => true,
+		() => true,
+	);
+	return Promise.race([settled, nextTurn(false)]);
+}
+
+/** @throws FaenaError `BadOption` */
+export function checkMapOptions<Item, Payload>(options: MapOptions<Item, Payload>): MapSettings<Item> {
+	const {batch, key, payload, order, window, signal, ...jobOptions} = options;
+	checked('map()', {batch, key, payload, order, window, signal}, MAP_CHECKS);
+	if ('key' in jobOptions) throw bad('map() expects as key a function of the item');
+	return {
+		batch,
+		toKey: key ?? ((_item, index) => String(index)),
+		hasKeys: key !== undefined || batch !== undefined,
+		toPayload: payload ?? (item => item),
+		order: order ?? 'finished',
+		window: window ?? DEFAULT_WINDOW,
+		signal,
+		jobOptions: checkJobOptions('map()', jobOptions),
+	};
+}
+
+const MAP_CHECKS: Checks = {
+	batch: text,
+	key: callable,
+	payload: callable,
+	order: choice('input', 'finished'),
+	window: integer(1, 10_000_000),
+	signal: abortSignal,
+};

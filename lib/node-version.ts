@@ -1,0 +1,9 @@
+/** Imported before anything else: an older Node would crash in native code instead of saying why. */
+import {FaenaError} from './errors.ts';
+
+const NEEDED = [22, 18] as const;
+
+const [major = 0, minor = 0] = process.versions.node.split('.').map(Number);
+if (major < NEEDED[0] || (major === NEEDED[0] && minor < NEEDED[1])) {
+	throw new FaenaError('UnsupportedNode', `Faena needs Node.js ${NEEDED.join('.')} or newer; this is ${process.versions.node}.`);
+}

@@ -1,0 +1,26 @@
+import {bad, checked, choice, duration, text} from './options.ts';
+import type {JobQueue} from './queue.ts';
+import {MemoryQueue} from './queues/memory.ts';
+import {openSqlite, type SqliteOptions} from './queues/sqlite.ts';
+
+export interface QueueOptions extends Pick<SqliteOptions, 'durability' | 'now' | 'random'> {
+	/** An owner silent for longer is taken for dead; default 30 s. */
+	readonly lease?: number | string;
+}
+
+/**
+ * Opens a queue by itself, for programs that bring their own loop, and for benchmarks.
+ * @param location an SQLite file, created if it is not there, or `:memory:` for a queue that ends with the process
+ * @throws FaenaError `BadOption`, `BadDatabase`, `NewerDatabase`
+ */
+export async function openQueue(location: string, options: QueueOptions = {}): Promise<JobQueue> {
+	if (typeof location !== 'string' || location === '') throw bad(`openQueue() expects the path of an SQLite file; it got ${typeof location}`);
+	const {lease, ...rest} = checked('openQueue()', options, {
+		durability: choice('full', 'normal'),
+		lease: duration,
+		now: value => value,
+		random: value => value,
+	});
+	const settings = {...rest, ...(lease !== undefined && {leaseMs: lease as number})} as SqliteOptions;
+	return location === ':memory:' ? new MemoryQueue(settings) : openSqlite(text(location), settings);
+}

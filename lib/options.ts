@@ -1,0 +1,332 @@
+import {availableParallelism} from 'node:os';
+import {fileURLToPath, pathToFileURL} from 'node:url';
+import {closest, distance} from 'fastest-levenshtein';
+import ms, {type StringValue} from 'ms';
+import {MAX_VALUE_BYTES} from './encoding.ts';
+import {FaenaError} from './errors.ts';
+import type {Backoff, Policy} from './job.ts';
+import type {ResourceLimits} from './pool.ts';
+import type {Durability} from './queues/sqlite/database.ts';
+import type {TaskOptions} from './task.ts';
+
+/** Milliseconds, or a text such as `'500ms'`, `'30s'`, `'10m'`, `'2h'`, `'7d'`. */
+export type Duration = number | string;
+
+/** A fixed wait, or exponential backoff: `base`, multiplied by `factor` each time, up to `max`; the share `jitter` of it is random. */
+export type BackoffOption = Duration | {readonly base?: Duration; readonly factor?: number; readonly max?: Duration; readonly jitter?: number};
+
+/** Options of `enqueue`. What is not given comes from the task's own options, then from `open()`, then from {@link DEFAULTS}. */
+export interface JobOptions extends TaskOptions {
+	/** Not before this long from now. */
+	readonly delay?: Duration;
+	/** Not before this time. */
+	readonly runAt?: Date | number;
+	/** Unique per task until the job is cleaned up: the same key again gives the same job. */
+	readonly key?: string;
+}
+
+/** Options of `open()`. */
+export interface OpenOptions {
+	/** The SQLite file in which the jobs live; created if it is not there. */
+	readonly queue: string | URL;
+	/** The module whose exported functions are the tasks: a `file:` URL or a path. Without it the engine only enqueues and looks. */
+	readonly tasks?: string | URL;
+	/** Worker threads; default: the processors this process may use. */
+	readonly workers?: number;
+	/** What a commit survives: `full` (default) a loss of power, `normal` a crash of the process. */
+	readonly durability?: Durability;
+	/** Defaults for all jobs; tasks and `enqueue` override them. */
+	readonly defaults?: TaskOptions;
+	/** How long `close()` lets running jobs finish; default 25 s. What runs longer is stopped and will run again, uncharged. */
+	readonly drain?: Duration;
+	/** From telling a job to stop (timeout, cancel, shutdown) until its worker is ended; default 2 s. */
+	readonly grace?: Duration;
+	/** A dispatcher silent for longer is taken for dead by others; default 30 s, at least 1 s. */
+	readonly lease?: Duration;
+	/** The most bytes of one payload or result, encoded; default 16 MiB. */
+	readonly maxValueBytes?: number;
+	/** Close in good order on SIGINT and SIGTERM, then end the process; default false. A second signal doesn't wait for running jobs. */
+	readonly closeOnSignals?: boolean;
+	/** Where what tasks print to stdout goes; default `inherit`. */
+	readonly taskOutput?: 'inherit' | 'stderr';
+	/** V8 limits of each worker thread. */
+	readonly resourceLimits?: ResourceLimits;
+}
+
+/** Every default, in one place: what `faena defaults` prints. Times in milliseconds. */
+export const DEFAULTS = {
+	priority: 0,
+	maxAttempts: 3,
+	timeout: 'none',
+	retry: 'auto',
+	backoff: {baseMs: 1000, factor: 2, maxMs: 3_600_000, jitter: 0.5} satisfies Backoff,
+	durability: 'full',
+	drainMs: 25_000,
+	graceMs: 2000,
+	leaseMs: 30_000,
+	maxValueBytes: MAX_VALUE_BYTES,
+	closeOnSignals: false,
+	taskOutput: 'inherit',
+} as const;
+
+/** `open()`'s options after all defaults and checks. */
+export interface Settings {
+	readonly queue: string;
+	readonly tasks: string | undefined;
+	readonly workers: number;
+	readonly durability: Durability;
+	readonly defaults: TaskOptions;
+	readonly drainMs: number;
+	readonly graceMs: number;
+	readonly leaseMs: number;
+	readonly maxValueBytes: number;
+	readonly closeOnSignals: boolean;
+	readonly taskOutput: 'inherit' | 'stderr';
+	readonly resourceLimits: ResourceLimits | undefined;
+}
+
+/** @throws FaenaError `BadOption` */
+export function resolveOpenOptions(options: OpenOptions): Settings {
+	const given = checked('open()', options, {
+		queue: oneOf(text, url),
+		tasks: oneOf(text, url),
+		workers: integer(1, 1024),
+		durability: choice('full', 'normal'),
+		defaults: value => checked('open({defaults})', value, TASK_CHECKS),
+		drain: durationUpTo(MAX_MS),
+		grace: durationUpTo(MAX_MS),
+		lease: value => atLeast(1000, duration(value)),
+		maxValueBytes: integer(1, 1024 ** 3),
+		closeOnSignals: boolean,
+		taskOutput: choice('inherit', 'stderr'),
+		resourceLimits: object,
+	});
+	if (given['queue'] === undefined) throw bad("open() expects the option queue: the file in which the jobs live, for instance {queue: 'jobs.db'}");
+	return {
+		queue: toPath(given['queue'] as string | URL),
+		tasks: given['tasks'] === undefined ? undefined : toUrl(given['tasks'] as string | URL),
+		workers: (given['workers'] as number) ?? availableParallelism(),
+		durability: (given['durability'] as Durability) ?? DEFAULTS.durability,
+		defaults: (given['defaults'] as TaskOptions) ?? {},
+		drainMs: (given['drain'] as number) ?? DEFAULTS.drainMs,
+		graceMs: (given['grace'] as number) ?? DEFAULTS.graceMs,
+		leaseMs: (given['lease'] as number) ?? DEFAULTS.leaseMs,
+		maxValueBytes: (given['maxValueBytes'] as number) ?? DEFAULTS.maxValueBytes,
+		closeOnSignals: (given['closeOnSignals'] as boolean) ?? DEFAULTS.closeOnSignals,
+		taskOutput: (given['taskOutput'] as 'inherit' | 'stderr') ?? DEFAULTS.taskOutput,
+		resourceLimits: given['resourceLimits'] as ResourceLimits | undefined,
+	};
+}
+
+/** What a job is enqueued with, beside task and payload. */
+export interface ResolvedJobOptions {
+	readonly priority: number;
+	readonly runAt: number | null;
+	readonly policy: Policy;
+	readonly key: string | undefined;
+}
+
+/**
+ * Merges the options of a job: the nearest wins.
+ * @param layers from the nearest (`enqueue`) to the farthest (`open({defaults})`), each checked
+ */
+export function resolveJobOptions(layers: readonly (JobOptions | undefined)[], now: number): ResolvedJobOptions {
+	const pick = <Name extends keyof JobOptions>(name: Name): JobOptions[Name] | undefined => layers.find(layer => layer?.[name] !== undefined)?.[name];
+	const {delay, runAt, key} = layers[0] ?? {};
+	const timeout = pick('timeout') ?? DEFAULTS.timeout;
+	return {
+		priority: pick('priority') ?? DEFAULTS.priority,
+		runAt: runAt !== undefined ? Number(runAt) : delay !== undefined ? now + duration(delay) : null,
+		key,
+		policy: {
+			maxAttempts: pick('maxAttempts') ?? DEFAULTS.maxAttempts,
+			timeoutMs: timeout === 'none' ? null : duration(timeout),
+			retry: pick('retry') ?? DEFAULTS.retry,
+			backoff: toBackoff(pick('backoff')),
+		},
+	};
+}
+
+/** @throws FaenaError `BadOption` */
+export function checkJobOptions(where: string, options: unknown): JobOptions {
+	const given = checked(where, options, JOB_CHECKS) as JobOptions;
+	if (given.delay !== undefined && given.runAt !== undefined) throw bad(`${where} got both delay and runAt; give one of them`);
+	return given;
+}
+
+/** @throws FaenaError `BadOption` */
+export function checkTaskOptions(where: string, options: unknown): TaskOptions {
+	return checked(where, options, TASK_CHECKS) as TaskOptions;
+}
+
+/** Checks a text or number of time and gives milliseconds. */
+export function duration(value: unknown): number {
+	const parsed = typeof value === 'string' ? ms(value.trim() as StringValue) : value;
+	if (typeof parsed !== 'number' || !Number.isFinite(parsed) || parsed < 0)
+		throw expected("a time such as '30s', '10m', '2h' or a number of milliseconds, not negative", value);
+	if (parsed > MAX_MS) throw expected('a time of at most 10 years', value);
+	return parsed;
+}
+
+const MAX_MS = 10 * 366 * 24 * 3_600_000;
+
+// ——— checks: each returns the value it accepts, or throws what it expected ———
+
+type Check = (value: unknown) => unknown;
+export type Checks = Readonly<Record<string, Check>>;
+
+const TASK_CHECKS: Checks = {
+	priority: integer(-1_000_000, 1_000_000),
+	maxAttempts: integer(1, 1_000_000),
+	timeout: value => (value === 'none' ? value : atLeast(1, duration(value))),
+	backoff(value) {
+		toBackoff(value as BackoffOption);
+		return value;
+	},
+	retry: choice('auto', 'manual'),
+};
+
+const JOB_CHECKS: Checks = {
+	...TASK_CHECKS,
+	delay: duration,
+	runAt: time,
+	key: text,
+};
+
+/**
+ * The options, checked one by one; `undefined` counts as not given.
+ * @throws FaenaError `BadOption`, naming the option, what was expected and what came, or the nearest name of a misspelt one
+ */
+export function checked(where: string, options: unknown, checks: Checks): Record<string, unknown> {
+	if (options === undefined) return {};
+	if (typeof options !== 'object' || options === null || Array.isArray(options)) throw bad(`${where} expects an object of options; it got ${show(options)}`);
+	const result: Record<string, unknown> = {};
+	for (const [name, value] of Object.entries(options)) {
+		const check = Object.hasOwn(checks, name) ? checks[name] : undefined;
+		if (!check) throw bad(`${where} has no option ${JSON.stringify(name)}${nearest(name, Object.keys(checks))}`);
+		if (value === undefined) continue;
+		try {
+			result[name] = check(value);
+		} catch (error) {
+			if (error instanceof Expected) throw bad(`${where} expects as ${name} ${error.message}`);
+			throw error;
+		}
+	}
+	return result;
+}
+
+/** `; did you mean "x"?` if one of the names is near, otherwise what there is. */
+export function nearest(name: string, names: readonly string[]): string {
+	const best = names.length > 0 ? closest(name, [...names]) : undefined;
+	if (best !== undefined && distance(name.toLowerCase(), best.toLowerCase()) <= Math.max(2, best.length / 3)) return `; did you mean ${JSON.stringify(best)}?`;
+	return names.length > 0 ? `; there is ${names.join(', ')}` : '';
+}
+
+class Expected extends Error {}
+
+function expected(what: string, value: unknown): Expected {
+	return new Expected(`${what}; it got ${show(value)}`);
+}
+
+export function bad(message: string): FaenaError {
+	return new FaenaError('BadOption', /[.?!]$/.test(message) ? message : `${message}.`);
+}
+
+function show(value: unknown): string {
+	if (typeof value === 'string') return JSON.stringify(value.length > 60 ? `${value.slice(0, 60)}…` : value);
+	if (typeof value === 'bigint') return `${value}n`;
+	if (Array.isArray(value)) return 'an array';
+	if (value === null || typeof value === 'number' || typeof value === 'boolean' || typeof value === 'undefined') return String(value);
+	return `${/^[aeiou]/.test(typeof value) ? 'an' : 'a'} ${typeof value}`;
+}
+
+export function integer(low: number, high: number): Check {
+	return value => {
+		if (Number.isInteger(value) && (value as number) >= low && (value as number) <= high) return value;
+		throw expected(`a whole number from ${low} to ${high}`, value);
+	};
+}
+
+export function choice(...values: readonly string[]): Check {
+	return value => {
+		if (values.includes(value as string)) return value;
+		throw expected(`${values.map(each => JSON.stringify(each)).join(' or ')}`, value);
+	};
+}
+
+export function text(value: unknown): string {
+	if (typeof value === 'string' && value !== '' && !value.includes('\0')) return value;
+	throw expected('a text that is not empty', value);
+}
+
+export function boolean(value: unknown): boolean {
+	if (typeof value === 'boolean') return value;
+	throw expected('true or false', value);
+}
+
+export function callable(value: unknown): unknown {
+	if (typeof value === 'function') return value;
+	throw expected('a function', value);
+}
+
+export function abortSignal(value: unknown): AbortSignal {
+	if (value instanceof AbortSignal) return value;
+	throw expected('an AbortSignal', value);
+}
+
+function object(value: unknown): object {
+	if (typeof value === 'object' && value !== null) return value;
+	throw expected('an object', value);
+}
+
+function url(value: unknown): URL {
+	if (value instanceof URL && value.protocol === 'file:') return value;
+	throw expected('a path or a file: URL', value instanceof URL ? value.href : value);
+}
+
+function oneOf(...checks: readonly Check[]): Check {
+	return value => {
+		if (typeof value === 'string') return (checks[0] as Check)(value);
+		return (checks.at(-1) as Check)(value);
+	};
+}
+
+function durationUpTo(high: number): Check {
+	return value => Math.min(duration(value), high);
+}
+
+function atLeast(low: number, value: number): number {
+	if (value >= low) return value;
+	throw expected(`at least ${low} ms`, value);
+}
+
+function time(value: unknown): number {
+	const at = value instanceof Date ? value.getTime() : value;
+	if (typeof at === 'number' && Number.isFinite(at) && Math.abs(at) <= 8.64e15) return Math.round(at);
+	throw expected('a Date or milliseconds since 1970', value instanceof Date ? 'an invalid Date' : value);
+}
+
+function toBackoff(option: BackoffOption | undefined): Backoff {
+	if (option === undefined) return DEFAULTS.backoff;
+	if (typeof option !== 'object' || option === null) return {baseMs: duration(option), factor: 1, maxMs: duration(option), jitter: 0};
+	const given = checked('backoff', option, {base: duration, factor: number(1, 1000), max: duration, jitter: number(0, 1)});
+	const {base, factor, max, jitter} = given as {base?: number; factor?: number; max?: number; jitter?: number};
+	const {backoff} = DEFAULTS;
+	return {baseMs: base ?? backoff.baseMs, factor: factor ?? backoff.factor, maxMs: max ?? backoff.maxMs, jitter: jitter ?? backoff.jitter};
+}
+
+function number(low: number, high: number): Check {
+	return value => {
+		if (typeof value === 'number' && value >= low && value <= high) return value;
+		throw expected(`a number from ${low} to ${high}`, value);
+	};
+}
+
+function toPath(location: string | URL): string {
+	return location instanceof URL ? fileURLToPath(location) : location;
+}
+
+function toUrl(module: string | URL): string {
+	if (module instanceof URL) return module.href;
+	return module.startsWith('file:') ? module : pathToFileURL(module).href;
+}

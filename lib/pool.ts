@@ -1,0 +1,76 @@
+import type {StopReason} from './board.ts';
+import type {JobId} from './job.ts';
+import type {DequeuedJob, Lease, Note, Settlement} from './queue.ts';
+import type {TaskInfo} from './tasks-module.ts';
+
+/**
+ * Where tasks run. Every implementation passes `test/pools/contract.ts`. A pool owns the clock of a running job: it stops
+ * jobs that time out, and gives back, unasked, what it could not run.
+ */
+export interface Pool {
+	/**
+	 * Starts the workers and loads the tasks module in each.
+	 * @throws FaenaError `BadTasksModule`
+	 */
+	load(): Promise<readonly TaskInfo[]>;
+
+	/** Chunks it can take now: workers without any, and workers whose running job is short so far and that have room for a second. */
+	places(): {readonly idle: number; readonly second: number};
+
+	/** Runs the jobs of the chunk one after the other in one worker. Call it at most as often as {@link places} allows. */
+	run(chunk: Chunk): void;
+
+	/** Takes the job back if it has not started, stops it if it runs. False if the pool does not have it. */
+	stop(id: JobId, reason: StopReason): boolean;
+
+	/** Gives back, as released, what has not started: of one task, or all. */
+	recall(task?: string): void;
+
+	/** Stops every running job, uncharged, with all it takes: they come back as released. */
+	interrupt(): void;
+
+	/** Jobs it has and has not yet given an outcome for. */
+	readonly size: number;
+
+	/** Ends the workers; whatever still runs is stopped hard. Resolves when they are gone. */
+	close(): Promise<void>;
+}
+
+/** The jobs of one task that are handed to a worker in one message. */
+export interface Chunk {
+	readonly task: string;
+	readonly lease: Lease;
+	readonly jobs: readonly DequeuedJob[];
+}
+
+/** What a pool tells its dispatcher. Called at any time; the listener stores and rings a bell. */
+export interface PoolListener {
+	/** Executions of a task ended. Exactly one settlement comes for each job given to `run`. */
+	ended(task: string, settlements: readonly Settlement[]): void;
+	noted(note: Note): void;
+	/** There may be more places than before. */
+	freed(): void;
+	/** The pool can't run anything any more. */
+	failed(error: unknown): void;
+}
+
+export interface PoolOptions {
+	/** A `file:` URL. */
+	readonly tasks: string;
+	readonly workers: number;
+	/** From telling a job to stop until its worker is ended. */
+	readonly graceMs: number;
+	/** The most bytes of an encoded result. */
+	readonly maxValueBytes: number;
+	/** Where the tasks' own output to stdout goes. */
+	readonly taskOutput: 'inherit' | 'stderr';
+	/** V8 limits of a worker thread. */
+	readonly resourceLimits?: ResourceLimits | undefined;
+}
+
+export interface ResourceLimits {
+	readonly maxOldGenerationSizeMb?: number;
+	readonly maxYoungGenerationSizeMb?: number;
+	readonly codeRangeSizeMb?: number;
+	readonly stackSizeMb?: number;
+}

@@ -1,0 +1,194 @@
+/** Every message that crosses a thread or process boundary. */
+
+import type {Encoded} from './encoding.ts';
+import type {ErrorEnvelope} from './errors.ts';
+import type {FailureRecord} from './failure.ts';
+import type {JobId, Policy} from './job.ts';
+import type {PoolOptions} from './pool.ts';
+import type {JobQueue} from './queue.ts';
+import type {Durability} from './queues/sqlite/database.ts';
+import type {TaskInfo} from './tasks-module.ts';
+
+// ——— pool and worker ———
+
+/** What a worker is started with. */
+export interface WorkerStart {
+	readonly tasks: string;
+	readonly maxValueBytes: number;
+	readonly taskOutput: 'inherit' | 'stderr';
+}
+
+/** What a worker is asked to do; the answer to `load` is a {@link Loaded}, to a chunk nothing: its outcomes are posted. */
+export type WorkerRequest = {readonly type: 'load'} | ChunkMessage;
+
+export type Loaded = {readonly tasks: readonly TaskInfo[]} | {readonly error: ErrorEnvelope};
+
+/** Jobs as columns: an array is cloned faster than as many objects. */
+export interface ChunkMessage {
+	readonly type: 'chunk';
+	readonly chunk: number;
+	readonly task: string;
+	readonly board: SharedArrayBuffer;
+	readonly ids: readonly number[];
+	readonly executions: readonly number[];
+	readonly payloads: readonly Encoded[];
+	/** Only of jobs that have them, by index in the chunk. */
+	readonly attempts: ReadonlyMap<number, number>;
+	readonly keys: ReadonlyMap<number, string>;
+	/** One number if it is the same for all. */
+	readonly maxAttempts: number | readonly number[];
+}
+
+export type WorkerMessage = OutcomesMessage | NoteMessage;
+
+/** How consecutive jobs of a chunk ended. A job that was taken back before it started has an entry without meaning. */
+export interface OutcomesMessage {
+	readonly type: 'outcomes';
+	readonly chunk: number;
+	/** Index of the first job in the chunk. */
+	readonly first: number;
+	/** Encoded results; `null` also for jobs without one. */
+	readonly values: readonly Encoded[];
+	/** Start of each job in milliseconds since 1970, then its duration: two numbers a job. */
+	readonly times: readonly number[];
+	/** By index in the chunk: of jobs that threw, or ended after they were told to stop. */
+	readonly failures?: ReadonlyMap<number, FailureRecord>;
+	/** The end mark: nothing more comes of this chunk. */
+	readonly isLast: boolean;
+}
+
+export interface NoteMessage {
+	readonly type: 'note';
+	readonly chunk: number;
+	readonly index: number;
+	readonly progress?: {readonly done: number; readonly total?: number; readonly at: number};
+	readonly logs?: readonly {readonly at: number; readonly text: string}[];
+}
+
+// ——— caller and dispatcher ———
+
+/** What the dispatcher's thread is started with. */
+export interface DispatcherStart {
+	readonly queue: string;
+	readonly durability: Durability;
+	readonly leaseMs: number;
+	/** Without it the dispatcher runs nothing. */
+	readonly pool: PoolOptions | undefined;
+}
+
+/** First message of the dispatcher's thread. */
+export type Started = {readonly type: 'started'; readonly tasks: readonly TaskInfo[]} | {readonly type: 'refused'; readonly error: ErrorEnvelope};
+
+/** Calls that waited together travel together. */
+export interface CallsMessage {
+	readonly type: 'calls';
+	readonly calls: readonly Call[];
+}
+
+/** Each is answered by a {@link Reply} with its number. */
+export type Call = {readonly call: number} & CallBody;
+
+export type CallBody =
+	| EnqueueCall
+	| {readonly type: 'verb'; readonly verb: keyof Verbs; readonly args: readonly unknown[]}
+	/** Wants to hear of the jobs' ends; answered at once, with a notice for each that has ended already. */
+	| {readonly type: 'watch'; readonly ids: readonly JobId[]}
+	| {readonly type: 'unwatch'; readonly ids: readonly JobId[]}
+	| {readonly type: 'subscribe'; readonly events: readonly EventName[]}
+	| {readonly type: 'idle'}
+	| {readonly type: 'close'; readonly drainMs: number};
+
+/** Jobs of one task with the same options. */
+export interface EnqueueCall {
+	readonly type: 'enqueue';
+	readonly task: string;
+	readonly payloads: readonly Encoded[];
+	readonly keys: readonly string[] | undefined;
+	readonly batch: number | undefined;
+	readonly priority: number;
+	readonly runAt: number | null;
+	readonly policy: Policy;
+	/** Watch the jobs from the moment they exist. */
+	readonly watch: boolean;
+}
+
+/** What an {@link EnqueueCall} is answered with: new jobs have consecutive ids, so a range usually says it all. */
+export interface EnqueueReply {
+	readonly first: JobId;
+	/** All ids in order, where they aren't `first, first + 1, …`. */
+	readonly ids?: readonly JobId[];
+	/** Indexes of jobs that were there already. */
+	readonly existing?: readonly number[];
+	/** Index of the first job whose key names another payload. Nothing was enqueued for such a job. */
+	readonly conflict?: number;
+}
+
+/** The ids of a call's jobs, in order. */
+export function idsOf({first, ids}: EnqueueReply, jobs: number): readonly JobId[] {
+	return ids ?? Array.from({length: jobs}, (_, index) => first + index);
+}
+
+/** The queue's verbs that a caller may use as they are. */
+export type Verbs = Pick<
+	JobQueue,
+	'cancel' | 'retry' | 'pause' | 'resume' | 'paused' | 'job' | 'jobs' | 'values' | 'logs' | 'counts' | 'openBatch' | 'closeBatch' | 'cleanup'
+>;
+
+/** The names of {@link Verbs}: nothing else is looked up on the queue. */
+export const VERBS: ReadonlySet<keyof Verbs> = new Set([
+	'cancel',
+	'retry',
+	'pause',
+	'resume',
+	'paused',
+	'job',
+	'jobs',
+	'values',
+	'logs',
+	'counts',
+	'openBatch',
+	'closeBatch',
+	'cleanup',
+]);
+
+export type Reply = {readonly call: number} & ({readonly value: unknown} | {readonly error: ErrorEnvelope});
+
+/** All that the dispatcher has to say after a turn. */
+export interface RepliesMessage {
+	readonly type: 'replies';
+	readonly replies: readonly Reply[];
+	readonly notices: readonly Notice[];
+	readonly events: readonly JobEvent[];
+}
+
+/** A watched job has ended. */
+export interface Notice {
+	readonly id: JobId;
+	readonly status: 'completed' | 'dead' | 'cancelled';
+	readonly value: Encoded;
+	readonly error?: FailureRecord;
+}
+
+export type EventName = JobEvent['type'];
+
+/** What happens to jobs that this engine's dispatcher runs. */
+export type JobEvent =
+	| {readonly type: 'completed'; readonly id: JobId; readonly durationMs: number}
+	/** An execution failed and there will be another, or the job waits for `retry()`. */
+	| {readonly type: 'failed'; readonly id: JobId; readonly error: FailureRecord}
+	| {readonly type: 'dead'; readonly id: JobId; readonly error: FailureRecord}
+	| {readonly type: 'cancelled'; readonly id: JobId}
+	| {readonly type: 'progress'; readonly id: JobId; readonly done: number; readonly total?: number}
+	| {readonly type: 'log'; readonly id: JobId; readonly at: number; readonly text: string};
+
+/** The dispatcher gave up: everything that waits is rejected with this. */
+export interface FailedMessage {
+	readonly type: 'failed';
+	readonly error: ErrorEnvelope;
+}
+
+/** What the heartbeat thread of `work()` is started with. */
+export interface HeartbeatStart {
+	readonly location: string;
+	readonly owner: string;
+}

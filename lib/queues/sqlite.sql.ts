@@ -1,0 +1,252 @@
+/**
+ * Schema and statements of the SQLite queue, one constant per statement.
+ *
+ * A job's immutable row lies in `job`. What changes lies in five small tables, of which each job is in exactly one; that
+ * is its status: `ready` and `waiting` (pending, or failed), `claimed` (running), `outcome` (ended). The payload is never
+ * rewritten, every table on the happy path grows at its end, and moving a job is an insert and a delete.
+ */
+
+/** What the header of a Faena database says of itself: "Faen". */
+export const APPLICATION_ID = 0x4661656e;
+
+/**
+ * The schema's history; a database's `user_version` is the number of steps it has behind it. A released step is never
+ * edited.
+ */
+export const MIGRATIONS: readonly string[] = [
+	`
+	create table task (
+		id integer primary key,
+		name text not null unique,
+		paused integer not null default 0
+	) strict;
+
+	-- Attempts, timeout, backoff: few different ones, so a job names its policy by number.
+	create table policy (
+		id integer primary key,
+		spec text not null unique
+	) strict;
+
+	create table batch (
+		id integer primary key,
+		name text not null unique,
+		task integer not null,
+		created_at integer not null,
+		closed_at integer
+	) strict;
+
+	-- Written once. The payload is last, so that reading the rest of a row never touches its overflow pages.
+	create table job (
+		id integer primary key,
+		task integer not null,
+		policy integer not null,
+		priority integer not null,
+		created_at integer not null,
+		batch integer,
+		key text,
+		payload any
+	) strict;
+
+	-- Scope: a batch's id, or minus the task's id for keys outside batches.
+	create table key (
+		scope integer not null,
+		key text not null,
+		id integer not null,
+		primary key (scope, key)
+	) strict, without rowid;
+
+	-- Rank is minus the priority: the primary key is the order of dequeuing. Delayed and paused jobs are never in its way.
+	create table ready (
+		task integer not null,
+		rank integer not null,
+		id integer not null,
+		executions integer not null,
+		primary key (task, rank, id)
+	) strict, without rowid;
+
+	-- Delayed, to be tried again, or (without run_at) parked until somebody retries it.
+	create table waiting (
+		id integer primary key,
+		run_at integer,
+		failed integer not null,
+		executions integer not null
+	) strict;
+	create index waiting_by_time on waiting (run_at, id) where run_at is not null;
+
+	create table claimed (
+		id integer primary key,
+		lease integer not null,
+		execution integer not null,
+		owner integer not null,
+		task integer not null,
+		stop integer
+	) strict;
+	create index claimed_to_stop on claimed (owner, id) where stop is not null;
+
+	create table outcome (
+		id integer primary key,
+		status integer not null,
+		execution integer not null,
+		started_at integer,
+		ended_at integer not null,
+		duration_ms real,
+		value any
+	) strict;
+	create index outcome_unhappy on outcome (status, id) where status <> 5;
+
+	-- Only for jobs that had some: a happy job never has a row here.
+	create table trouble (
+		id integer primary key,
+		attempts integer not null,
+		suspicions integer not null default 0,
+		started_at integer,
+		duration_ms real,
+		failure text
+	) strict;
+
+	create table progress (
+		id integer primary key,
+		done real not null,
+		total real,
+		at integer not null
+	) strict;
+
+	create table log (
+		seq integer primary key,
+		id integer not null,
+		execution integer not null,
+		at integer not null,
+		text text not null
+	) strict;
+	create index log_by_job on log (id, seq);
+
+	create table owner (
+		id integer primary key autoincrement,
+		name text not null unique,
+		heartbeat_at integer not null
+	) strict;
+
+	-- Jobs per task and place, changed in the same transaction as the jobs.
+	create table tally (
+		task integer not null,
+		place integer not null,
+		jobs integer not null,
+		primary key (task, place)
+	) strict, without rowid;
+
+	create table counter (
+		name text primary key,
+		last integer not null
+	) strict, without rowid;
+	insert into counter values ('job', 0), ('lease', 0);
+	`,
+];
+
+export const SQL = {
+	taskByName: 'select id, paused from task where name = ?',
+	insertTask: 'insert into task (name) values (?) returning id',
+	pauseTask: 'update task set paused = ? where id = ?',
+	pausedTasks: 'select name from task where paused = 1 order by name',
+	policyBySpec: 'select id from policy where spec = ?',
+	policyById: 'select spec from policy where id = ?',
+	insertPolicy: 'insert into policy (spec) values (?) returning id',
+
+	batchByName: 'select id, task from batch where name = ?',
+	insertBatch: 'insert into batch (name, task, created_at) values (?, ?, ?) returning id',
+	reopenBatch: 'update batch set closed_at = null where id = ?',
+	closeBatch: 'update batch set closed_at = ? where id = ? and closed_at is null',
+	deleteEmptyBatches: 'delete from batch where closed_at is not null and not exists (select 1 from key where scope = batch.id)',
+
+	counter: 'select last from counter where name = ?',
+	setCounter: 'update counter set last = ? where name = ?',
+	addToTally: 'insert into tally (task, place, jobs) values (?, ?, ?) on conflict (task, place) do update set jobs = jobs + excluded.jobs',
+	tally: 'select task, place, jobs from tally',
+	tallyOf: 'select jobs from tally where task = ? and place = ?',
+
+	insertJob: 'insert into job (id, task, policy, priority, created_at, batch, key, payload) values (?, ?, ?, ?, ?, ?, ?, ?)',
+	jobPlaces: `select j.task, j.priority, r.executions, w.executions, w.failed, w.run_at, c.execution, o.execution, o.status
+		from job j
+		left join ready r on r.task = j.task and r.rank = -j.priority and r.id = j.id
+		left join waiting w on w.id = j.id
+		left join claimed c on c.id = j.id
+		left join outcome o on o.id = j.id
+		where j.id = ?`,
+	jobView: `select j.id, t.name as task, j.policy, j.priority, j.created_at, j.key, b.name as batch,
+			r.executions as ready_executions,
+			w.run_at, w.failed, w.executions as waiting_executions,
+			c.execution as claimed_execution,
+			o.status, o.execution as ended_execution, o.started_at, o.ended_at, o.duration_ms,
+			x.attempts, x.failure, x.started_at as failed_started_at, x.duration_ms as failed_duration_ms,
+			p.done, p.total, p.at
+		from job j
+		join task t on t.id = j.task
+		left join batch b on b.id = j.batch
+		left join ready r on r.task = j.task and r.rank = -j.priority and r.id = j.id
+		left join waiting w on w.id = j.id
+		left join claimed c on c.id = j.id
+		left join outcome o on o.id = j.id
+		left join trouble x on x.id = j.id
+		left join progress p on p.id = j.id
+		where j.id = ?`,
+	jobValues: 'select j.payload, o.status, o.value from job j left join outcome o on o.id = j.id where j.id = ?',
+	jobRank: 'select -priority from job where id = ?',
+	jobPolicy: 'select policy from job where id = ?',
+
+	insertKey: 'insert into key (scope, key, id) values (?, ?, ?)',
+	jobByKey: 'select k.id, j.payload from key k join job j on j.id = k.id where k.scope = ? and k.key = ?',
+
+	insertReady: 'insert into ready (task, rank, id, executions) values (?, ?, ?, ?)',
+	insertReadyRange: 'insert into ready (task, rank, id, executions) select task, -priority, id, 0 from job where id between ? and ?',
+	readyJobs: `select r.rank, r.id, r.executions, j.policy, j.key, j.payload
+		from ready r join job j on j.id = r.id
+		where r.task = ? order by r.rank, r.id limit ?`,
+	readyHeads: 'select r.rank, r.id, octet_length(j.payload) from ready r join job j on j.id = r.id where r.task = ? order by r.rank, r.id limit ?',
+	deleteReady: 'delete from ready where task = ? and rank = ? and id = ?',
+	deleteReadyUpTo: 'delete from ready where task = ? and (rank, id) <= (?, ?)',
+
+	insertWaiting: 'insert into waiting (id, run_at, failed, executions) values (?, ?, ?, ?)',
+	dueJobs: `select w.id, j.task, -j.priority, w.failed, w.executions
+		from waiting w join job j on j.id = w.id
+		where w.run_at <= ? order by w.run_at, w.id limit ?`,
+	deleteWaiting: 'delete from waiting where id = ?',
+	nextRunAt: 'select min(run_at) from waiting where run_at is not null',
+
+	claimUpTo: `insert into claimed (id, lease, execution, owner, task)
+		select id, ?, executions + 1, ?, task from ready where task = ? and (rank, id) <= (?, ?)`,
+	claimsOfLease: 'select id, execution, task, stop from claimed where id between ? and ? and lease = ?',
+	claimsOfOwner: 'select id, execution, task, stop from claimed where owner = ? order by id',
+	deleteClaim: 'delete from claimed where id = ?',
+	deleteClaimsOfLease: 'delete from claimed where id between ? and ? and lease = ?',
+	claim: 'select 1 from claimed where id = ? and lease = ? and execution = ?',
+	askToStop: 'update claimed set stop = ? where id = ?',
+	claimsToStop: 'select id, lease, execution from claimed where owner = (select id from owner where name = ?) and stop is not null order by id',
+
+	insertOutcome: 'insert into outcome (id, status, execution, started_at, ended_at, duration_ms, value) values (?, ?, ?, ?, ?, ?, ?)',
+	deleteOutcome: 'delete from outcome where id = ?',
+	outcomesToClean: `select o.id, o.status, o.ended_at, j.task, j.batch, j.key, b.id is not null and b.closed_at is null
+		from outcome o join job j on j.id = o.id left join batch b on b.id = j.batch
+		where o.id > ? order by o.id limit ?`,
+
+	attempts: 'select attempts from trouble where id = ?',
+	setTrouble: `insert into trouble (id, attempts, started_at, duration_ms, failure) values (?, ?, ?, ?, ?)
+		on conflict (id) do update set attempts = excluded.attempts, started_at = excluded.started_at, duration_ms = excluded.duration_ms, failure = excluded.failure`,
+	clearFailure: 'update trouble set failure = null where id = ?',
+	suspect: 'insert into trouble (id, attempts, suspicions) values (?, 0, 1) on conflict (id) do update set suspicions = suspicions + 1',
+	deleteTrouble: 'delete from trouble where id = ?',
+
+	setProgress: 'insert or replace into progress (id, done, total, at) values (?, ?, ?, ?)',
+	deleteProgress: 'delete from progress where id = ?',
+	insertLog: 'insert into log (id, execution, at, text) values (?, ?, ?, ?)',
+	trimLog: 'delete from log where id = ? and seq <= (select seq from log where id = ? order by seq desc limit 1 offset ?)',
+	logOfJob: 'select execution, at, text from log where id = ? order by seq',
+	deleteLog: 'delete from log where id = ?',
+	deleteKey: 'delete from key where scope = ? and key = ?',
+	deleteJob: 'delete from job where id = ?',
+
+	ownerByName: 'select id from owner where name = ?',
+	insertOwner: 'insert into owner (name, heartbeat_at) values (?, ?) returning id',
+	heartbeat: 'update owner set heartbeat_at = ? where id = ?',
+	renew: 'update owner set heartbeat_at = ? where name = ?',
+	owners: 'select id, name, heartbeat_at from owner order by id',
+	deleteOwner: 'delete from owner where id = ?',
+} as const;

@@ -1,0 +1,334 @@
+import {rmSync} from 'node:fs';
+import type {Encoded} from '../encoding.ts';
+import {FaenaError} from '../errors.ts';
+import type {Counts, Job, JobFilter, JobId, JobStatus, LogLine} from '../job.ts';
+import {
+	type BatchId,
+	type CancelResult,
+	type Claim,
+	type CleanupOptions,
+	type CleanupResult,
+	JobQueue,
+	type JobValues,
+	type OwnerId,
+	type Page,
+	RETRIED_BY_DEFAULT,
+	type Turn,
+	type TurnResult,
+} from '../queue.ts';
+import {CANCELLABLE, cancelJob, cleanup, retryJob, takeBack} from './sqlite/control.ts';
+import {type Connection, connect, type Durability, holdLock, isLockFree, type Statements, translate} from './sqlite/database.ts';
+import {backlog, dequeue, promote} from './sqlite/dequeue.ts';
+import {enqueue} from './sqlite/enqueue.ts';
+import {Names} from './sqlite/names.ts';
+import {Place, Tally, toCounts} from './sqlite/places.ts';
+import type {Session} from './sqlite/session.ts';
+import {note, settle} from './sqlite/settle.ts';
+import {idsQuery, type JobRow, statusesOf, toJob} from './sqlite/view.ts';
+
+export interface SqliteOptions {
+	/** `full` (default): a commit survives a loss of power; `normal`: a crash of the process. */
+	readonly durability?: Durability;
+	/** An owner silent for longer is taken for dead; default 30,000. */
+	readonly leaseMs?: number;
+	/** The wall clock, in milliseconds since 1970. */
+	readonly now?: () => number;
+	/** A number in [0, 1), for the jitter of the backoff. */
+	readonly random?: () => number;
+}
+
+/** Jobs cancelled or retried in one transaction. */
+const CHUNK = 1000;
+
+/**
+ * Opens the queue in an SQLite file, creating it if it is not there.
+ * @throws FaenaError `BadDatabase`, `NewerDatabase`
+ */
+export function openSqlite(path: string, options: SqliteOptions = {}): SqliteQueue {
+	return new SqliteQueue(path, options);
+}
+
+/**
+ * Jobs in an SQLite file, which several processes may share. `sqlite.sql.ts` says where a job lies; the files beside it
+ * move it; this class gives them their transactions, and holds the owners that live in it.
+ */
+export class SqliteQueue extends JobQueue {
+	readonly location: string;
+	readonly #durability: Durability;
+	readonly #leaseMs: number;
+	readonly #now: () => number;
+	readonly #random: () => number;
+	readonly #tally = new Tally();
+	readonly #owners = new Map<OwnerId, {readonly id: number; release(): void}>();
+	#state: {readonly connection: Connection; readonly names: Names} | undefined;
+	#dataVersion = 0;
+
+	constructor(path: string, {durability = 'full', leaseMs = 30_000, now = Date.now, random = Math.random}: SqliteOptions) {
+		super();
+		this.location = path;
+		this.#durability = durability;
+		this.#leaseMs = leaseMs;
+		this.#now = now;
+		this.#random = random;
+		this.#connect();
+	}
+
+	turn(turn: Turn): TurnResult {
+		return this.#write(session => {
+			const settled = turn.settle ? settle(session, turn.settle) : [];
+			for (const each of turn.notes ?? []) note(session, each);
+			const enqueued = turn.enqueue ? enqueue(session, turn.enqueue, turn.rejectConflicts ?? false) : [];
+			if (turn.dequeue) promote(session);
+			const dequeued = turn.dequeue ? dequeue(session, turn.dequeue, this.#ownerId(turn.dequeue.owner, session)) : {lease: 0, jobs: []};
+			this.#saveTally(session);
+			const left = turn.dequeue ? backlog(session, turn.dequeue, (task, place) => (session.statements.tallyOf.get(task, place) ?? 0) as number) : 0;
+			return {settled, enqueued, dequeued, backlog: left, nextRunAt: (session.statements.nextRunAt.get() ?? null) as number | null};
+		});
+	}
+
+	cancel(filter: JobFilter): CancelResult {
+		const cancelled: JobId[] = [];
+		const asked: JobId[] = [];
+		this.#eachChunk(filter, CANCELLABLE, (session, id) => {
+			const result = cancelJob(session, id);
+			if (result === 'cancelled') cancelled.push(id);
+			if (result === 'asked') asked.push(id);
+		});
+		return {cancelled, asked};
+	}
+
+	retry(filter: JobFilter): number {
+		const named = statusesOf(filter) ?? (filter.ids ? ['completed'] : []);
+		const statuses = named.includes('completed') ? [...RETRIED_BY_DEFAULT, 'completed' as const] : RETRIED_BY_DEFAULT;
+		let retried = 0;
+		this.#eachChunk(filter, statuses, (session, id) => {
+			if (retryJob(session, id, statuses)) retried++;
+		});
+		return retried;
+	}
+
+	pause(tasks: readonly string[]): void {
+		this.#setPaused(tasks, 1);
+	}
+
+	resume(tasks: readonly string[]): void {
+		this.#setPaused(tasks, 0);
+	}
+
+	paused(): string[] {
+		return this.#read(({pausedTasks}) => pausedTasks.all() as string[]);
+	}
+
+	heartbeat(owner: OwnerId): boolean {
+		return this.#write(session => {
+			const known = this.#owners.get(owner);
+			const lives = known !== undefined && session.statements.heartbeat.run(session.now, known.id).changes === 1;
+			if (lives) return true;
+			this.#release(owner);
+			this.#ownerId(owner, session);
+			return known === undefined;
+		});
+	}
+
+	renew(owner: OwnerId): boolean {
+		return this.#write(({statements, now}) => statements.renew.run(now, owner).changes === 1);
+	}
+
+	recover(): number {
+		const dead = this.#read(({owners}) => owners.all() as [number, OwnerId, number][]).filter(([, name, heartbeatAt]) => this.#isDead(name, heartbeatAt));
+		let jobs = 0;
+		for (const [id, name] of dead) {
+			jobs += this.#write(session => takeBack(session, id, {suspect: true}));
+			rmSync(this.#lockPath(name), {force: true});
+		}
+		return jobs;
+	}
+
+	leave(owner: OwnerId): void {
+		const known = this.#owners.get(owner);
+		if (!known) return;
+		this.#write(session => takeBack(session, known.id, {suspect: false}));
+		this.#release(owner);
+	}
+
+	job(id: JobId): Job | undefined {
+		return this.#read(({jobView}, names) => {
+			const row = jobView.get(id) as JobRow | undefined;
+			return row && toJob(row, names.policy(row.policy));
+		});
+	}
+
+	jobs(filter: JobFilter, {after = 0, limit = 100}: Page = {}): Job[] {
+		const ids = this.#ids(filter, statusesOf(filter), after, limit);
+		return ids.map(id => this.job(id)).filter(job => job !== undefined);
+	}
+
+	values(id: JobId): JobValues | undefined {
+		return this.#read(({jobValues}) => {
+			const row = jobValues.get(id) as [Encoded, Place | null, Encoded] | undefined;
+			return row && {payload: row[0], ...(row[1] === Place.completed && {result: row[2]})};
+		});
+	}
+
+	logs(id: JobId): LogLine[] {
+		return this.#read(({logOfJob}) => (logOfJob.all(id) as [number, number, string][]).map(([execution, at, text]) => ({execution, at, text})));
+	}
+
+	counts({task}: {readonly task?: string} = {}): Counts {
+		return this.#read(({tally}, names) => {
+			const number = task === undefined ? undefined : names.knownTask(task);
+			const rows = (tally.all() as [number, Place, number][]).filter(row => task === undefined || row[0] === number);
+			return toCounts(place => rows.reduce((sum, row) => (row[1] === place ? sum + row[2] : sum), 0));
+		});
+	}
+
+	outstanding(tasks: readonly string[]): number {
+		return this.#read(({tallyOf}, names) => {
+			let jobs = 0;
+			for (const task of tasks) {
+				const number = names.knownTask(task);
+				const places = names.isPaused(task) ? [Place.running] : [Place.ready, Place.scheduled, Place.failed, Place.running];
+				for (const place of places) jobs += (tallyOf.get(number ?? -1, place) ?? 0) as number;
+			}
+			return jobs;
+		});
+	}
+
+	openBatch(name: string, task: string): BatchId {
+		return this.#write(({statements, names, now}) => {
+			const number = names.task(task);
+			const row = statements.batchByName.get(name) as [BatchId, number] | undefined;
+			if (!row) return statements.insertBatch.get(name, number, now) as BatchId;
+			if (row[1] !== number)
+				throw new FaenaError('BatchConflict', `The batch ${JSON.stringify(name)} belongs to another task, not to ${task}. Give this batch another name.`);
+			statements.reopenBatch.run(row[0]);
+			return row[0];
+		});
+	}
+
+	closeBatch(batch: BatchId): void {
+		this.#write(({statements, now}) => statements.closeBatch.run(now, batch));
+	}
+
+	cleanup(options: CleanupOptions): CleanupResult {
+		return this.#write(session => cleanup(session, options));
+	}
+
+	changes(): boolean {
+		const version = this.#guard(({connection}) => connection.dataVersion());
+		if (version === this.#dataVersion) return false;
+		this.#dataVersion = version;
+		return true;
+	}
+
+	stops(owner: OwnerId): Claim[] {
+		return this.#read(({claimsToStop}) => (claimsToStop.all(owner) as [number, number, number][]).map(([id, lease, execution]) => ({id, lease, execution})));
+	}
+
+	close(): void {
+		for (const owner of this.#owners.keys()) this.leave(owner);
+		this.#state?.connection.close();
+		this.#state = undefined;
+	}
+
+	// ——— transactions ———
+
+	#write<Result>(run: (session: Session) => Result): Result {
+		return this.#guard(({connection, names}) => {
+			const session: Session = {statements: connection.statements, names, tally: this.#tally, now: this.#now(), random: this.#random};
+			try {
+				return connection.transaction(() => {
+					const result = run(session);
+					this.#saveTally(session);
+					return result;
+				});
+			} catch (error) {
+				names.forget();
+				this.#tally.forget();
+				throw error;
+			}
+		});
+	}
+
+	#saveTally({statements, tally}: Session): void {
+		for (const change of tally.take()) statements.addToTally.run(...change);
+	}
+
+	#read<Result>(run: (statements: Statements, names: Names) => Result): Result {
+		return this.#guard(({connection, names}) => run(connection.statements, names));
+	}
+
+	#guard<Result>(run: (state: {readonly connection: Connection; readonly names: Names}) => Result): Result {
+		if (!this.#state) throw new FaenaError('Closed', 'This queue is closed.');
+		try {
+			return run(this.#state);
+		} catch (error) {
+			const translated = translate(error, this.location);
+			// After a failed fsync nothing this connection remembers of the file can be trusted.
+			if (translated instanceof FaenaError && translated.code === 'OutcomeUnknown') this.#reconnect();
+			throw translated;
+		}
+	}
+
+	#connect(): void {
+		const connection = connect(this.location, this.#durability);
+		this.#state = {connection, names: new Names(connection.statements)};
+		this.#dataVersion = connection.dataVersion();
+	}
+
+	#reconnect(): void {
+		this.#state?.connection.close();
+		this.#state = undefined;
+		this.#connect();
+	}
+
+	// ——— owners ———
+
+	/** The owner's number, made with its lock if it is new. The lock comes first: a row without one is a dead owner. */
+	#ownerId(owner: OwnerId, {statements, now}: Session): number {
+		const known = this.#owners.get(owner);
+		if (known && statements.heartbeat.run(now, known.id).changes === 1) return known.id;
+		this.#release(owner);
+		const lock = holdLock(this.#lockPath(owner));
+		const id = statements.insertOwner.get(owner, now) as number;
+		this.#owners.set(owner, {id, release: lock.release});
+		return id;
+	}
+
+	#isDead(owner: OwnerId, heartbeatAt: number): boolean {
+		const isSilent = this.#now() - heartbeatAt > this.#leaseMs;
+		return isSilent || (!this.#owners.has(owner) && isLockFree(this.#lockPath(owner)));
+	}
+
+	#release(owner: OwnerId): void {
+		this.#owners.get(owner)?.release();
+		if (this.#owners.delete(owner)) rmSync(this.#lockPath(owner), {force: true});
+	}
+
+	#lockPath(owner: OwnerId): string {
+		return `${this.location}-owner-${owner}`;
+	}
+
+	// ——— jobs by filter ———
+
+	#ids(filter: JobFilter, statuses: readonly JobStatus[] | undefined, after: JobId, limit: number): JobId[] {
+		return this.#guard(({connection}) => connection.select(...idsQuery(filter, statuses, after, limit)));
+	}
+
+	/** Acts on the filter's jobs that are in one of the statuses, a bounded number in each transaction. */
+	#eachChunk(filter: JobFilter, statuses: readonly JobStatus[], act: (session: Session, id: JobId) => void): void {
+		const wanted = statusesOf(filter);
+		const ids = this.#ids(filter, wanted ? statuses.filter(status => wanted.includes(status)) : statuses, 0, -1);
+		for (let start = 0; start < ids.length; start += CHUNK) {
+			this.#write(session => {
+				for (const id of ids.slice(start, start + CHUNK)) act(session, id);
+			});
+		}
+	}
+
+	#setPaused(tasks: readonly string[], paused: 0 | 1): void {
+		this.#write(({statements, names}) => {
+			for (const task of tasks) statements.pauseTask.run(paused, names.task(task));
+		});
+	}
+}

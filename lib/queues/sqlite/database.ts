@@ -1,0 +1,214 @@
+import {closeSync, existsSync, openSync, statSync} from 'node:fs';
+import {dirname} from 'node:path';
+import Database from 'better-sqlite3';
+import {FaenaError} from '../../errors.ts';
+import {APPLICATION_ID, MIGRATIONS, SQL} from '../sqlite.sql.ts';
+
+/** What a commit survives: `full` a loss of power, `normal` a crash of the process. */
+export type Durability = 'full' | 'normal';
+
+export type Statements = Readonly<Record<keyof typeof SQL, Database.Statement<unknown[], unknown>>>;
+
+/** An open database with its statements prepared. Everything that is particular to better-sqlite3 is behind this file. */
+export interface Connection {
+	readonly statements: Statements;
+	/** Runs the function in one transaction that holds the write lock from its start. */
+	transaction<Result>(run: () => Result): Result;
+	/** Ids by a statement made of fixed fragments. */
+	select(sql: string, values: readonly unknown[]): number[];
+	/** Changes with every commit of another connection, and with none of this one. */
+	dataVersion(): number;
+	close(): void;
+}
+
+/** Pages the log may grow to before a commit moves them into the database: 16 MiB. More makes bursts faster and files larger. */
+const CHECKPOINT_PAGES = 4000;
+
+const BUSY_TIMEOUT_MS = 10_000;
+
+/**
+ * Opens or creates the database. One that isn't ours, is damaged, or was written by a newer Faena is refused untouched.
+ * @throws FaenaError `BadDatabase`, `NewerDatabase`
+ */
+export function connect(path: string, durability: Durability): Connection {
+	try {
+		prepareFile(path);
+		const db = new Database(path, {timeout: BUSY_TIMEOUT_MS});
+		try {
+			configure(db, durability);
+			migrate(db, path);
+			verifyDurability(db, durability);
+			return toConnection(db);
+		} catch (error) {
+			db.close();
+			throw error;
+		}
+	} catch (error) {
+		throw translate(error, path);
+	}
+}
+
+/** Turns SQLite's codes into sentences. Other errors pass through. */
+export function translate(error: unknown, path: string): unknown {
+	if (!(error instanceof Database.SqliteError)) return error;
+	const {code} = error;
+	const bad = (problem: string) => new FaenaError('BadDatabase', `${path} ${problem} (${code}).`, {cause: error});
+	if (code === 'SQLITE_NOTADB') return bad('is not an SQLite database; name another file');
+	if (code.startsWith('SQLITE_CORRUPT'))
+		return bad('is a damaged SQLite database; restore it from a backup, or recover what is left with the sqlite3 shell (.recover)');
+	if (code.startsWith('SQLITE_READONLY')) return bad('can not be written; check the permissions of the file and its folder');
+	if (code.startsWith('SQLITE_CANTOPEN')) return bad('can not be opened; check that it is a file and that the file and its folder can be read and written');
+	if (code === 'SQLITE_FULL') return bad('has no room to grow: the disk is full. Nothing of this transaction was kept; free some space');
+	if (code.startsWith('SQLITE_BUSY')) return bad(`was locked by another program for more than ${BUSY_TIMEOUT_MS / 1000} s; end the long transaction there`);
+	if (code.startsWith('SQLITE_IOERR')) {
+		return new FaenaError(
+			'OutcomeUnknown',
+			`Writing to ${path} failed (${code}). Whether the last commit took effect is unknown; enqueue again with the same key to be safe.`,
+			{cause: error},
+		);
+	}
+	return error;
+}
+
+function prepareFile(path: string): void {
+	const folder = dirname(path);
+	if (!existsSync(folder)) throw new FaenaError('BadDatabase', `The folder ${folder} of the database does not exist; create it first.`);
+	createPrivately(path);
+	const stat = statSync(path);
+	if (!stat.isFile()) throw new FaenaError('BadDatabase', `${path} is not a file; name a file for the jobs, for instance ${path}/jobs.db.`);
+	if (stat.size > 0) inspect(path, stat.size);
+}
+
+/** Payloads may be secrets: the file, and with it SQLite's side files, is readable by its owner alone. */
+function createPrivately(path: string): void {
+	try {
+		closeSync(openSync(path, 'wx', 0o600));
+	} catch (error) {
+		if ((error as NodeJS.ErrnoException).code === 'EEXIST') return;
+		throw new FaenaError('BadDatabase', `${path} can not be created: ${(error as Error).message}.`, {cause: error});
+	}
+}
+
+/** Looks before anything could write: a read-only connection neither recovers nor checkpoints a log. */
+function inspect(path: string, sizeBytes: number): void {
+	const db = new Database(path, {readonly: true, timeout: BUSY_TIMEOUT_MS});
+	try {
+		const applicationId = db.pragma('application_id', {simple: true});
+		const tables = db.prepare("select count(*) from sqlite_schema where type = 'table'").pluck().get();
+		if (applicationId !== APPLICATION_ID && tables !== 0) {
+			throw new FaenaError('BadDatabase', `${path} is a database of another program; it was left untouched. Name another file.`);
+		}
+		refuseNewer(db, path);
+		const pages = Number(db.pragma('page_count', {simple: true})) * Number(db.pragma('page_size', {simple: true}));
+		if (pages > sizeBytes && !existsSync(`${path}-wal`)) {
+			throw new FaenaError('BadDatabase', `${path} is truncated: it should be ${pages} bytes long and is ${sizeBytes}. Restore it from a backup.`);
+		}
+	} finally {
+		db.close();
+	}
+}
+
+function refuseNewer(db: Database.Database, path: string): number {
+	const version = Number(db.pragma('user_version', {simple: true}));
+	if (version > MIGRATIONS.length) {
+		throw new FaenaError(
+			'NewerDatabase',
+			`${path} was written by a newer Faena (schema ${version}; this one knows ${MIGRATIONS.length}); it was left untouched. Update Faena.`,
+		);
+	}
+	return version;
+}
+
+function configure(db: Database.Database, durability: Durability): void {
+	db.pragma('journal_mode = wal');
+	db.pragma(`synchronous = ${durability}`);
+	db.pragma(`wal_autocheckpoint = ${CHECKPOINT_PAGES}`);
+	db.pragma(`journal_size_limit = ${CHECKPOINT_PAGES * 4096}`);
+	db.pragma('cache_size = -65536');
+	db.pragma('foreign_keys = off');
+	db.pragma('trusted_schema = off');
+	db.pragma('cell_size_check = on');
+}
+
+function migrate(db: Database.Database, path: string): void {
+	const run = db.transaction(() => {
+		const version = refuseNewer(db, path);
+		for (const step of MIGRATIONS.slice(version)) db.exec(step);
+		db.pragma(`application_id = ${APPLICATION_ID}`);
+		db.pragma(`user_version = ${MIGRATIONS.length}`);
+	});
+	run.immediate();
+}
+
+/** SQLite reports `full` for a new connection and falls back to its compiled default with the first write: so ask after one. */
+function verifyDurability(db: Database.Database, durability: Durability): void {
+	const actual = db.pragma('synchronous', {simple: true});
+	const expected = durability === 'full' ? 2 : 1;
+	if (actual !== expected) throw new FaenaError('BadDatabase', `SQLite did not accept durability ${durability}: synchronous is ${actual}, not ${expected}.`);
+}
+
+/** Statements whose rows have many columns are read by name; those with one column as that value; the rest as tuples. */
+const BY_NAME: ReadonlySet<string> = new Set<keyof typeof SQL>(['jobView']);
+const ONE_VALUE: ReadonlySet<string> = new Set<keyof typeof SQL>([
+	'insertTask',
+	'pausedTasks',
+	'policyBySpec',
+	'policyById',
+	'insertPolicy',
+	'insertBatch',
+	'counter',
+	'jobRank',
+	'jobPolicy',
+	'nextRunAt',
+	'claim',
+	'attempts',
+	'ownerByName',
+	'insertOwner',
+	'tallyOf',
+]);
+
+function toConnection(db: Database.Database): Connection {
+	const prepared = Object.entries(SQL).map(([name, sql]) => {
+		const statement = db.prepare(sql);
+		if (statement.reader) ONE_VALUE.has(name) ? statement.pluck() : statement.raw(!BY_NAME.has(name));
+		return [name, statement];
+	});
+	const dataVersion = db.prepare('pragma data_version').pluck();
+	return {
+		statements: Object.fromEntries(prepared) as Statements,
+		transaction: run => db.transaction(run).immediate(),
+		select: (sql, values) =>
+			db
+				.prepare(sql)
+				.pluck()
+				.all(...values) as number[],
+		dataVersion: () => dataVersion.get() as number,
+		close: () => db.close(),
+	};
+}
+
+/**
+ * Takes an exclusive lock on a file of its own, which the operating system gives up when the process ends, however it
+ * ends: right with recycled process ids and between containers that share a volume.
+ */
+export function holdLock(path: string): {release(): void} {
+	createPrivately(path);
+	const db = new Database(path);
+	db.exec('begin exclusive');
+	return {release: () => db.close()};
+}
+
+/** True if nobody holds the lock: the file is gone, or its holder's process is. */
+export function isLockFree(path: string): boolean {
+	if (!existsSync(path)) return true;
+	const db = new Database(path, {timeout: 0});
+	try {
+		db.exec('begin exclusive');
+		return true;
+	} catch (error) {
+		if (error instanceof Database.SqliteError && error.code === 'SQLITE_BUSY') return false;
+		throw error;
+	} finally {
+		db.close();
+	}
+}

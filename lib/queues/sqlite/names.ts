@@ -1,0 +1,74 @@
+import type {Policy} from '../../job.ts';
+import type {Statements} from './database.ts';
+
+/** More are forgotten, so that a program whose every job has a timeout of its own doesn't fill the memory. */
+const MAX_CACHED_POLICIES = 10_000;
+
+/** Task names and policies, which rows name by number. Numbers are made on first use and remembered. */
+export class Names {
+	readonly #statements: Statements;
+	readonly #tasks = new Map<string, number>();
+	readonly #policyIds = new Map<Policy, number>();
+	readonly #policies = new Map<number, Policy>();
+
+	constructor(statements: Statements) {
+		this.#statements = statements;
+	}
+
+	/** The task's number; made if there is none. */
+	task(name: string): number {
+		return this.knownTask(name) ?? this.#remember(name, this.#statements.insertTask.get(name) as number);
+	}
+
+	/** The task's number, unless no job ever named it. */
+	knownTask(name: string): number | undefined {
+		const cached = this.#tasks.get(name);
+		if (cached !== undefined) return cached;
+		const row = this.#statements.taskByName.get(name) as [number, number] | undefined;
+		return row && this.#remember(name, row[0]);
+	}
+
+	/** Asked anew each time: another process may have paused it. */
+	isPaused(name: string): boolean {
+		const row = this.#statements.taskByName.get(name) as [number, number] | undefined;
+		return row?.[1] === 1;
+	}
+
+	policyId(policy: Policy): number {
+		const cached = this.#policyIds.get(policy);
+		if (cached !== undefined) return cached;
+		const {policyBySpec, insertPolicy} = this.#statements;
+		const {maxAttempts, timeoutMs, retry, backoff} = policy;
+		const spec = JSON.stringify({
+			maxAttempts,
+			timeoutMs,
+			retry,
+			backoff: {baseMs: backoff.baseMs, factor: backoff.factor, maxMs: backoff.maxMs, jitter: backoff.jitter},
+		});
+		const id = (policyBySpec.get(spec) ?? insertPolicy.get(spec)) as number;
+		if (this.#policyIds.size >= MAX_CACHED_POLICIES) this.#policyIds.clear();
+		this.#policyIds.set(policy, id);
+		return id;
+	}
+
+	policy(id: number): Policy {
+		const cached = this.#policies.get(id);
+		if (cached) return cached;
+		const policy = JSON.parse(this.#statements.policyById.get(id) as string) as Policy;
+		if (this.#policies.size >= MAX_CACHED_POLICIES) this.#policies.clear();
+		this.#policies.set(id, policy);
+		return policy;
+	}
+
+	/** After a rollback: numbers made in that transaction don't exist. */
+	forget(): void {
+		this.#tasks.clear();
+		this.#policyIds.clear();
+		this.#policies.clear();
+	}
+
+	#remember(name: string, id: number): number {
+		this.#tasks.set(name, id);
+		return id;
+	}
+}

@@ -1,0 +1,118 @@
+import {backoffMs} from '../../backoff.ts';
+import type {Encoded} from '../../encoding.ts';
+import type {JobId, JobStatus, Policy} from '../../job.ts';
+import {MAX_LOG_LINES, type Note, type Outcome, type Settlement} from '../../queue.ts';
+import {Place} from './places.ts';
+import type {ClaimRow, Session} from './session.ts';
+
+/**
+ * Writes down how executions ended. The fence is the row of `claimed`: a settlement whose lease or execution does not
+ * match it changes nothing.
+ */
+export function settle(session: Session, settlements: readonly Settlement[]): (JobStatus | 'lost')[] {
+	const statuses = new Array<JobStatus | 'lost'>(settlements.length).fill('lost');
+	const byLease = Map.groupBy(settlements.keys(), index => (settlements[index] as Settlement).lease);
+	for (const [lease, indexes] of byLease) settleLease(session, lease, settlements, indexes, statuses);
+	return statuses;
+}
+
+function settleLease(session: Session, lease: number, settlements: readonly Settlement[], indexes: readonly number[], statuses: (JobStatus | 'lost')[]): void {
+	const {claimsOfLease, deleteClaimsOfLease, deleteClaim} = session.statements;
+	const [low, high] = bounds(settlements, indexes);
+	const rows = claimsOfLease.all(low, high, lease) as ClaimRow[];
+	const claims = new Map(rows.map(row => [row[0], row]));
+	const ended: JobId[] = [];
+	for (const index of indexes) {
+		const {id, execution, outcome} = settlements[index] as Settlement;
+		const claim = claims.get(id);
+		if (!claim || claim[1] !== execution) continue;
+		claims.delete(id);
+		ended.push(id);
+		statuses[index] = endExecution(session, claim, outcome);
+	}
+	// Usually a chunk is all there is of the lease between its first and its last job: one statement deletes the whole.
+	if (claims.size === 0) deleteClaimsOfLease.run(low, high, lease);
+	else for (const id of ended) deleteClaim.run(id);
+}
+
+/** Moves a job from `claimed` to where its execution's outcome puts it; the claim's row is the caller's to delete. */
+export function endExecution(session: Session, claim: ClaimRow, outcome: Outcome): JobStatus {
+	const [id, execution, task, stop] = claim;
+	switch (outcome.type) {
+		case 'returned':
+			insertOutcome(session, claim, Place.completed, outcome, outcome.value);
+			if (execution > 1) session.statements.clearFailure.run(id);
+			return 'completed';
+		case 'released':
+			if (stop !== null) return endCancelled(session, claim, outcome);
+			session.statements.insertReady.run(task, session.statements.jobRank.get(id), id, execution);
+			session.tally.move(task, Place.running, Place.ready);
+			return 'pending';
+		case 'cancelled':
+			return endCancelled(session, claim, outcome);
+		default:
+			return endFailed(session, claim, outcome);
+	}
+}
+
+function endFailed(session: Session, claim: ClaimRow, outcome: Outcome & {type: 'threw' | 'timedOut' | 'lostWorker'}): JobStatus {
+	const [id, execution, task, stop] = claim;
+	const {statements, tally, names, now, random} = session;
+	const attempts = attemptsOf(session, id) + 1;
+	setTrouble(session, id, attempts, outcome);
+	if (stop !== null) return endCancelled(session, claim, outcome);
+	const policy: Policy = names.policy(statements.jobPolicy.get(id) as number);
+	if (attempts >= policy.maxAttempts) {
+		insertOutcome(session, claim, Place.dead, outcome, null);
+		return 'dead';
+	}
+	const runAt = policy.retry === 'manual' ? null : now + backoffMs(policy.backoff, attempts, random());
+	statements.insertWaiting.run(id, runAt, 1, execution);
+	tally.move(task, Place.running, runAt === null ? Place.parked : Place.failed);
+	return 'failed';
+}
+
+function endCancelled(session: Session, claim: ClaimRow, outcome: Outcome): JobStatus {
+	if (outcome.type === 'cancelled' && outcome.error) setTrouble(session, claim[0], attemptsOf(session, claim[0]), outcome);
+	insertOutcome(session, claim, Place.cancelled, outcome, null);
+	return 'cancelled';
+}
+
+function insertOutcome(
+	{statements, tally, now}: Session,
+	[id, execution, task]: ClaimRow,
+	place: Place,
+	{startedAt, durationMs}: Outcome,
+	value: Encoded,
+): void {
+	statements.insertOutcome.run(id, place, execution, startedAt ?? null, now, durationMs ?? null, value);
+	tally.move(task, Place.running, place);
+}
+
+function setTrouble({statements}: Session, id: JobId, attempts: number, outcome: Outcome & {error?: unknown}): void {
+	statements.setTrouble.run(id, attempts, outcome.startedAt ?? null, outcome.durationMs ?? null, JSON.stringify(outcome.error));
+}
+
+export function attemptsOf({statements}: Session, id: JobId): number {
+	return (statements.attempts.get(id) ?? 0) as number;
+}
+
+/** Keeps what a running task said of itself, if the claim is still its own. */
+export function note({statements}: Session, {id, lease, execution, progress, logs}: Note): void {
+	if (statements.claim.get(id, lease, execution) === undefined) return;
+	if (progress) statements.setProgress.run(id, progress.done, progress.total ?? null, progress.at);
+	if (!logs) return;
+	for (const {at, text} of logs.slice(-MAX_LOG_LINES)) statements.insertLog.run(id, execution, at, text);
+	statements.trimLog.run(id, id, MAX_LOG_LINES);
+}
+
+function bounds(settlements: readonly Settlement[], indexes: readonly number[]): [low: JobId, high: JobId] {
+	let low = Infinity;
+	let high = -Infinity;
+	for (const index of indexes) {
+		const {id} = settlements[index] as Settlement;
+		low = Math.min(low, id);
+		high = Math.max(high, id);
+	}
+	return [low, high];
+}

@@ -1,0 +1,101 @@
+import type {FailureRecord} from '../../failure.ts';
+import type {Job, JobFilter, JobStatus, Policy} from '../../job.ts';
+import {STATUSES} from '../../job.ts';
+import {Place} from './places.ts';
+
+/** A row of the statement `jobView`. */
+export interface JobRow {
+	readonly id: number;
+	readonly task: string;
+	readonly policy: number;
+	readonly priority: number;
+	readonly created_at: number;
+	readonly key: string | null;
+	readonly batch: string | null;
+	readonly ready_executions: number | null;
+	readonly run_at: number | null;
+	readonly failed: number | null;
+	readonly waiting_executions: number | null;
+	readonly claimed_execution: number | null;
+	readonly status: number | null;
+	readonly ended_execution: number | null;
+	readonly started_at: number | null;
+	readonly ended_at: number | null;
+	readonly duration_ms: number | null;
+	readonly attempts: number | null;
+	readonly failure: string | null;
+	readonly failed_started_at: number | null;
+	readonly failed_duration_ms: number | null;
+	readonly done: number | null;
+	readonly total: number | null;
+	readonly at: number | null;
+}
+
+export function toJob(row: JobRow, policy: Policy): Job {
+	const startedAt = row.started_at ?? row.failed_started_at;
+	const durationMs = row.duration_ms ?? row.failed_duration_ms;
+	return {
+		id: row.id,
+		task: row.task,
+		status: toStatus(row),
+		priority: row.priority,
+		createdAt: row.created_at,
+		attempts: row.attempts ?? 0,
+		maxAttempts: policy.maxAttempts,
+		executions: row.ended_execution ?? row.claimed_execution ?? row.waiting_executions ?? row.ready_executions ?? 0,
+		timeoutMs: policy.timeoutMs,
+		...(row.key !== null && {key: row.key}),
+		...(row.batch !== null && {batch: row.batch}),
+		...(row.run_at !== null && {runAt: row.run_at}),
+		...(startedAt !== null && {startedAt}),
+		...(row.ended_at !== null && {endedAt: row.ended_at}),
+		...(durationMs !== null && {durationMs}),
+		...(row.done !== null && {progress: {done: row.done, ...(row.total !== null && {total: row.total}), at: row.at ?? 0}}),
+		...(row.failure !== null && {error: JSON.parse(row.failure) as FailureRecord}),
+	};
+}
+
+const ENDED: Readonly<Record<number, JobStatus>> = {[Place.completed]: 'completed', [Place.dead]: 'dead', [Place.cancelled]: 'cancelled'};
+
+function toStatus(row: JobRow): JobStatus {
+	if (row.status !== null) return ENDED[row.status] as JobStatus;
+	if (row.claimed_execution !== null) return 'running';
+	return row.failed === 1 ? 'failed' : 'pending';
+}
+
+/** Where to look for the jobs of a status. `<> 5` is what lets SQLite use the index `outcome_unhappy`. */
+const IDS_BY_STATUS: Readonly<Record<JobStatus, string>> = {
+	pending: 'select id from ready union all select id from waiting where failed = 0',
+	running: 'select id from claimed',
+	failed: 'select id from waiting where failed = 1',
+	completed: `select id from outcome where status = ${Place.completed}`,
+	dead: `select id from outcome where status = ${Place.dead} and status <> 5`,
+	cancelled: `select id from outcome where status = ${Place.cancelled} and status <> 5`,
+};
+
+/** A query for the ids of a page of jobs, in order of arrival. Made of fixed fragments; whatever comes from outside is bound. */
+export function idsQuery(filter: JobFilter, statuses: readonly JobStatus[] | undefined, after: number, limit: number): [sql: string, values: unknown[]] {
+	const conditions = ['id > ?'];
+	const values: unknown[] = [after];
+	if (statuses && statuses.length < STATUSES.length) {
+		conditions.push(statuses.length === 0 ? 'false' : `id in (${statuses.map(status => IDS_BY_STATUS[status]).join(' union all ')})`);
+	}
+	if (filter.ids) {
+		conditions.push('id in (select value from json_each(?))');
+		values.push(JSON.stringify(filter.ids));
+	}
+	if (filter.task !== undefined) {
+		conditions.push('task = (select id from task where name = ?)');
+		values.push(filter.task);
+	}
+	if (filter.batch !== undefined) {
+		conditions.push('batch = (select id from batch where name = ?) and id in (select id from key where scope = (select id from batch where name = ?))');
+		values.push(filter.batch, filter.batch);
+	}
+	return [`select id from job where ${conditions.join(' and ')} order by id limit ?`, [...values, limit]];
+}
+
+/** The statuses a filter names, as a list. */
+export function statusesOf({status}: JobFilter): readonly JobStatus[] | undefined {
+	return status === undefined || typeof status === 'object' ? status : [status];
+}

@@ -1,0 +1,238 @@
+import {AsyncLocalStorage} from 'node:async_hooks';
+import {setImmediate as nextTurn} from 'node:timers/promises';
+import {Board, monotonicMs} from './board.ts';
+import {JobContext, type Noted} from './context.ts';
+import {decode, type Encoded, encode} from './encoding.ts';
+import {type FailureRecord, toFailure} from './failure.ts';
+import type {ChunkMessage, OutcomesMessage, WorkerMessage} from './protocol.ts';
+import type {TaskFunction} from './task.ts';
+import type {TaskTable} from './tasks-module.ts';
+
+/** Outcomes leave a chunk after this much work, so that little is repeated when the worker is lost. */
+const REPORT_EVERY_MS = 5;
+
+/**
+ * Runs chunks in a worker, one job at a time. Total: whatever a task returns, throws or leaves behind becomes an outcome.
+ *
+ * A job goes through: start on the board (unless it was taken back) → decode → call → encode → finish on the board (unless
+ * it was told to stop) → its outcome waits in the report → posted. What surfaces between the call and the posting,
+ * such as a rejection nobody handles, still fails that job; later it only reaches stderr.
+ */
+export class Runner {
+	readonly #tasks: TaskTable;
+	readonly #maxValueBytes: number;
+	readonly #post: (message: WorkerMessage) => void;
+	/** Follows a job through everything it starts, so that a stray error finds its way back to it. */
+	readonly #execution = new AsyncLocalStorage<Execution>();
+	#last: Promise<void> = Promise.resolve();
+
+	constructor(tasks: TaskTable, maxValueBytes: number, post: (message: WorkerMessage) => void) {
+		this.#tasks = tasks;
+		this.#maxValueBytes = maxValueBytes;
+		this.#post = post;
+	}
+
+	/** Runs the chunk when the ones before it are done: two would otherwise interleave at their first `await`. */
+	run(message: ChunkMessage): Promise<void> {
+		this.#last = this.#last.then(() => this.#runChunk(message));
+		return this.#last;
+	}
+
+	/** Takes an error that no task caught: it fails the job it came from, if that has not been reported. */
+	stray(error: unknown): void {
+		const execution = this.#execution.getStore();
+		if (execution && !execution.isReported) execution.fail(error);
+		else
+			process.stderr.write(
+				`faena: an error surfaced ${execution ? `after its job ${execution.id} had ended` : 'outside any job'}: ${toFailure(error).stack ?? String(error)}\n`,
+			);
+	}
+
+	async #runChunk(message: ChunkMessage): Promise<void> {
+		const run = this.#tasks.get(message.task);
+		const board = new Board(message.board);
+		const epochMs = Date.now() - monotonicMs();
+		const report = new Report(message.chunk, this.#post, epochMs);
+		let now = monotonicMs();
+		for (let index = 0; index < message.ids.length; index++) {
+			if (!board.start(index, now)) {
+				report.skip();
+				continue;
+			}
+			const execution = new Execution(message, index);
+			report.add(execution, now);
+			this.#execution.enterWith(execution);
+			const ended = run ? this.#execute(run, message, execution, board, report) : execution.fail(new Error(`The tasks module has no task ${message.task}.`));
+			if (ended) await ended;
+			now = monotonicMs();
+			report.end(now, board.finish(index));
+			if (execution.context?.isWatched) board.wake(index);
+			if (report.ageMs(now) >= REPORT_EVERY_MS && index < message.ids.length - 1) {
+				await report.post(false);
+				now = monotonicMs();
+			}
+		}
+		await report.post(true);
+	}
+
+	/** Calls the task. Returns a promise only if the task did, so that a chunk of synchronous tasks is one plain loop. */
+	#execute(run: TaskFunction, message: ChunkMessage, execution: Execution, board: Board, report: Report): Promise<void> | undefined {
+		const {index} = execution;
+		try {
+			execution.context = new JobContext(describe(message, index), {
+				stopReason: () => board.stopReason(index),
+				stopped: () => board.stopped(index),
+				note: (note: Noted) => this.#post({type: 'note', chunk: message.chunk, index, ...note}),
+			});
+			const result = run(decode(message.payloads[index] as Encoded), execution.context);
+			if (isThenable(result)) return this.#settle(result, execution, report);
+			this.#return(execution, result);
+		} catch (error) {
+			execution.fail(error);
+		}
+		execution.context?.flush();
+		return undefined;
+	}
+
+	async #settle(result: PromiseLike<unknown>, execution: Execution, report: Report): Promise<void> {
+		// While this one waits, the ones before it need not.
+		report.postEnded();
+		try {
+			const value = await Promise.race([result, execution.strayed()]);
+			if (!execution.failure) this.#return(execution, value);
+		} catch (error) {
+			execution.fail(error);
+		}
+		execution.context?.flush();
+	}
+
+	#return(execution: Execution, value: unknown): void {
+		try {
+			execution.value = encode(value, 'result', this.#maxValueBytes);
+		} catch (error) {
+			execution.fail(error, 'badResult');
+		}
+	}
+}
+
+/** One job of the chunk on its way to an outcome. */
+class Execution {
+	readonly id: number;
+	readonly index: number;
+	context: JobContext | undefined;
+	value: Encoded = null;
+	failure: FailureRecord | undefined;
+	isReported = false;
+	#wake: (() => void) | undefined;
+
+	constructor({ids}: ChunkMessage, index: number) {
+		this.id = ids[index] as number;
+		this.index = index;
+	}
+
+	/** The first failure counts. */
+	fail(error: unknown, reason: FailureRecord['reason'] = 'threw'): undefined {
+		this.failure ??= toFailure(error, reason);
+		this.value = null;
+		this.#wake?.();
+	}
+
+	/** Resolves when a stray error failed the job, whose own promise may then never settle. */
+	strayed(): Promise<void> {
+		return new Promise(resolve => {
+			this.#wake = resolve;
+			if (this.failure) resolve();
+		});
+	}
+}
+
+/** Outcomes of the chunk that have not been posted. */
+class Report {
+	readonly #chunk: number;
+	readonly #post: (message: WorkerMessage) => void;
+	readonly #epochMs: number;
+	#first = 0;
+	/** `undefined` for a job that was taken back. */
+	#executions: (Execution | undefined)[] = [];
+	#times: number[] = [];
+	#since = 0;
+
+	constructor(chunk: number, post: (message: WorkerMessage) => void, epochMs: number) {
+		this.#chunk = chunk;
+		this.#post = post;
+		this.#epochMs = epochMs;
+	}
+
+	skip(): void {
+		this.#executions.push(undefined);
+		this.#times.push(0, 0);
+	}
+
+	add(execution: Execution, startedAt: number): void {
+		if (this.#executions.length === 0) this.#since = startedAt;
+		this.#executions.push(execution);
+		this.#times.push(startedAt, -1);
+	}
+
+	end(at: number, finished: boolean): void {
+		const last = this.#times.length - 1;
+		this.#times[last] = at - (this.#times[last - 1] as number);
+		const execution = this.#executions.at(-1);
+		// Told to stop: what it returned or threw after that is only kept as the reason it gave.
+		if (!finished && execution) execution.fail(new Error('The task ended after it was told to stop.'), 'cancelled');
+	}
+
+	ageMs(now: number): number {
+		return this.#executions.length === 0 ? 0 : now - this.#since;
+	}
+
+	/** Posts all, after one turn of the event loop in which rejections that nobody handled come to light. */
+	async post(isLast: boolean): Promise<void> {
+		await nextTurn();
+		this.#send(this.#executions.length, isLast);
+	}
+
+	/** Posts what came before the job that runs. */
+	postEnded(): void {
+		if (this.#executions.length > 1) this.#send(this.#executions.length - 1, false);
+	}
+
+	#send(count: number, isLast: boolean): void {
+		const executions = this.#executions.splice(0, count);
+		const times = this.#times.splice(0, 2 * count);
+		for (let index = 0; index < times.length; index += 2) (times[index] as number) += this.#epochMs;
+		const failures = new Map<number, FailureRecord>();
+		for (const execution of executions) {
+			if (!execution) continue;
+			execution.isReported = true;
+			if (execution.failure) failures.set(execution.index, execution.failure);
+		}
+		const message: OutcomesMessage = {
+			type: 'outcomes',
+			chunk: this.#chunk,
+			first: this.#first,
+			values: executions.map(execution => execution?.value ?? null),
+			times,
+			isLast,
+			...(failures.size > 0 && {failures}),
+		};
+		this.#first += count;
+		this.#post(message);
+	}
+}
+
+function describe({task, ids, executions, attempts, maxAttempts, keys}: ChunkMessage, index: number): JobContext['job'] {
+	const key = keys.get(index);
+	return {
+		id: ids[index] as number,
+		task,
+		execution: executions[index] as number,
+		attempts: attempts.get(index) ?? 0,
+		maxAttempts: typeof maxAttempts === 'number' ? maxAttempts : (maxAttempts[index] as number),
+		...(key !== undefined && {key}),
+	};
+}
+
+function isThenable(value: unknown): value is PromiseLike<unknown> {
+	return typeof value === 'object' && value !== null && typeof (value as {then?: unknown}).then === 'function';
+}

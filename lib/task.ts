@@ -1,0 +1,57 @@
+import type {BackoffOption, Duration} from './options.ts';
+
+/** What a task may say about itself: defaults for its jobs, which the options of `enqueue` override. */
+export interface TaskOptions {
+	/** Higher runs first; default 0. */
+	readonly priority?: number;
+	/** Executions that may fail before the job is dead; default 3. */
+	readonly maxAttempts?: number;
+	/** Longest run of one execution, from its start; default none. The task is stopped, whatever it does. */
+	readonly timeout?: Duration | 'none';
+	/** Wait before the next attempt; default 1 s, doubled each time up to 1 h, half of it random. */
+	readonly backoff?: BackoffOption;
+	/** `manual` parks a failed job until `retry()`; default `auto`. */
+	readonly retry?: 'auto' | 'manual';
+}
+
+/** What a task gets beside its payload. */
+export interface TaskContext {
+	readonly job: {
+		readonly id: number;
+		readonly task: string;
+		/** The number of this execution, from 1. */
+		readonly execution: number;
+		/** Attempts charged before this one. */
+		readonly attempts: number;
+		readonly maxAttempts: number;
+		readonly key?: string;
+	};
+	/** Aborted when the job is to stop (cancelled, timed out, shutting down); for tasks that wait. Its reason is an Error. */
+	readonly signal: AbortSignal;
+	/** The same, for tasks that compute: a read of shared memory, cheap enough for a tight loop. */
+	readonly cancelled: boolean;
+	/** Says how far the job is. Returns at once; calls that follow each other quickly are combined. */
+	progress(done: number, total?: number): void;
+	/** Keeps a line with the job, formatted as by `console.log`; the last 200 are kept. */
+	log(...values: readonly unknown[]): void;
+}
+
+/** A function that a tasks module exports: sync or async, of one payload and the context. */
+// biome-ignore lint/suspicious/noExplicitAny: a parameter of type unknown would accept no function with a typed payload
+export type TaskFunction = (payload: any, context: TaskContext) => unknown;
+
+const OPTIONS = Symbol.for('faena.task.options');
+
+/**
+ * Gives a task options of its own. Returns the same function.
+ * @example export const thumbnail = task(async ({file}: {file: string}) => { … }, {timeout: '30s'});
+ */
+export function task<Run extends TaskFunction>(run: Run, options: TaskOptions): Run {
+	if (typeof run !== 'function') throw new TypeError(`task() expects a function first; it got ${run === null ? 'null' : typeof run}.`);
+	return Object.assign(run, {[OPTIONS]: options});
+}
+
+/** The options that {@link task} attached; none for a plain function. */
+export function optionsOf(run: TaskFunction): TaskOptions {
+	return (run as {[OPTIONS]?: TaskOptions})[OPTIONS] ?? {};
+}

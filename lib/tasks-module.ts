@@ -1,0 +1,45 @@
+import {existsSync} from 'node:fs';
+import {fileURLToPath} from 'node:url';
+import {FaenaError} from './errors.ts';
+import {optionsOf, type TaskFunction, type TaskOptions} from './task.ts';
+
+/** The tasks of a module: its exported functions by export name. */
+export type TaskTable = ReadonlyMap<string, TaskFunction>;
+
+/** What a dispatcher knows of a task without loading its module. */
+export interface TaskInfo {
+	readonly name: string;
+	readonly options: TaskOptions;
+}
+
+/**
+ * Imports a tasks module. Names are looked up among its exports; nothing else is ever imported for a job.
+ * @param url a `file:` URL
+ * @throws FaenaError `BadTasksModule` if it is missing, throws while loading, or exports no function
+ */
+export async function loadTasks(url: string): Promise<TaskTable> {
+	const path = url.startsWith('file:') ? fileURLToPath(url) : url;
+	if (url.startsWith('file:') && !existsSync(path)) throw new FaenaError('BadTasksModule', `The tasks module ${path} does not exist.`);
+	const module = await importModule(url, path);
+	const table = new Map(Object.entries(module).filter((entry): entry is [string, TaskFunction] => typeof entry[1] === 'function' && !isClass(entry[1])));
+	if (table.size === 0)
+		throw new FaenaError('BadTasksModule', `The tasks module ${path} exports no function. Export one for each task: export function hash(file) { … }`);
+	return table;
+}
+
+export function infosOf(table: TaskTable): TaskInfo[] {
+	return [...table].map(([name, run]) => ({name, options: optionsOf(run)}));
+}
+
+async function importModule(url: string, path: string): Promise<object> {
+	try {
+		return (await import(url)) as object;
+	} catch (error) {
+		const reason = error instanceof Error ? `${error.name}: ${error.message}` : String(error);
+		throw new FaenaError('BadTasksModule', `The tasks module ${path} can't be loaded. ${reason}`, {cause: error instanceof Error ? error : undefined});
+	}
+}
+
+function isClass(value: unknown): boolean {
+	return /^class\b/.test(Function.prototype.toString.call(value));
+}

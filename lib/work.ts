@@ -1,0 +1,142 @@
+import {Worker} from 'node:worker_threads';
+import {nanoid} from 'nanoid';
+import {Bell} from './bell.ts';
+import type {StopReason} from './board.ts';
+import {JobContext} from './context.ts';
+import {decode, encode} from './encoding.ts';
+import {toFailure} from './failure.ts';
+import {abortSignal, bad, checked} from './options.ts';
+import type {HeartbeatStart} from './protocol.ts';
+import type {DequeuedJob, JobQueue, Lease, Note, Outcome, OwnerId} from './queue.ts';
+import type {TaskFunction} from './task.ts';
+import {workerUrl} from './worker-url.ts';
+
+export interface WorkOptions {
+	/** Ends the loop after the running job. */
+	readonly signal?: AbortSignal;
+}
+
+/** How often other processes' writes are listened for while there is nothing to do, and stops while a task waits. */
+const LISTEN_EVERY_MS = 25;
+/** An empty queue is asked again after this, should a wake-up have been missed. */
+const ASK_EVERY_MS = 1000;
+
+/**
+ * Runs the queue's jobs of these tasks one after the other in the caller's own thread, until the signal aborts. For
+ * programs that want no pool; a task that computes blocks the caller, but its lease is kept by a thread of its own.
+ * Timeouts and cancellations reach a task through its context only, and while it waits: nothing can stop it hard here.
+ * @param tasks functions by task name, for instance a module's namespace
+ * @throws FaenaError `BadOption`; whatever the queue throws
+ */
+export async function work(queue: JobQueue, tasks: Readonly<Record<string, unknown>>, options: WorkOptions = {}): Promise<void> {
+	const {signal} = checked('work()', options, {signal: abortSignal}) as WorkOptions;
+	const table = new Map(Object.entries(tasks).filter((entry): entry is [string, TaskFunction] => typeof entry[1] === 'function'));
+	if (table.size === 0) throw bad('work() expects an object with a function for each task');
+	const owner = nanoid();
+	await queue.heartbeat(owner);
+	await queue.recover();
+	const heart = startHeartbeat(queue, owner);
+	try {
+		await loop(queue, table, owner, signal);
+	} finally {
+		await heart?.terminate();
+		await queue.leave(owner);
+	}
+}
+
+async function loop(queue: JobQueue, table: ReadonlyMap<string, TaskFunction>, owner: OwnerId, signal: AbortSignal | undefined): Promise<void> {
+	const demand = {owner, tasks: [...table.keys()].map(task => ({task, limit: 1})), limit: 1, maxBytes: Infinity};
+	const bell = new Bell();
+	const ring = () => bell.ring();
+	const stopListening = queue.onEnqueue(ring);
+	signal?.addEventListener('abort', ring);
+	try {
+		while (!signal?.aborted) {
+			const {dequeued, nextRunAt} = await queue.turn({dequeue: demand});
+			const job = dequeued.jobs[0];
+			if (job) await execute(queue, table.get(job.task) as TaskFunction, dequeued.lease, job, owner);
+			else await arrival(queue, bell, nextRunAt);
+		}
+	} finally {
+		stopListening();
+		signal?.removeEventListener('abort', ring);
+	}
+}
+
+/** Waits until there may be a job: one was enqueued here, another process wrote, or a waiting one is due. */
+async function arrival(queue: JobQueue, bell: Bell, nextRunAt: number | null): Promise<void> {
+	const until = Math.min(nextRunAt ?? Infinity, Date.now() + ASK_EVERY_MS);
+	let isOver = false;
+	const listener = setInterval(async () => {
+		isOver ||= Date.now() >= until || (await queue.changes());
+		if (isOver) bell.ring();
+	}, LISTEN_EVERY_MS);
+	await bell.rung(Math.max(0, until - Date.now()));
+	clearInterval(listener);
+}
+
+async function execute(queue: JobQueue, run: TaskFunction, lease: Lease, job: DequeuedJob, owner: OwnerId): Promise<void> {
+	const {id, task, execution, attempts, policy, key} = job;
+	const notes: Note[] = [];
+	const stop = watchForStop(queue, owner, job);
+	const context = new JobContext(
+		{id, task, execution, attempts, maxAttempts: policy.maxAttempts, ...(key !== undefined && {key})},
+		{stopReason: stop.reason, stopped: () => stop.promise, note: note => notes.push({id, lease, execution, ...note})},
+	);
+	const startedAt = Date.now();
+	const start = performance.now();
+	const ended = await outcomeOf(run, job, context);
+	stop.end();
+	context.flush();
+	const timing = {startedAt, durationMs: performance.now() - start};
+	await queue.turn({settle: [{id, lease, execution, outcome: {...applyStop(ended, stop.reason(), timing.durationMs), ...timing}}], notes});
+}
+
+async function outcomeOf(run: TaskFunction, {payload}: DequeuedJob, context: JobContext): Promise<Outcome> {
+	try {
+		const value = await run(decode(payload), context);
+		try {
+			return {type: 'returned', value: encode(value, 'result')};
+		} catch (error) {
+			return {type: 'threw', error: toFailure(error, 'badResult')};
+		}
+	} catch (error) {
+		return {type: 'threw', error: toFailure(error)};
+	}
+}
+
+function applyStop(outcome: Outcome, reason: StopReason | undefined, durationMs: number): Outcome {
+	if (reason === undefined) return outcome;
+	const message = `${reason === 'timedOut' ? 'Went on past its timeout' : 'Cancelled while running'}, ended after ${(durationMs / 1000).toFixed(3)} s.`;
+	if (reason === 'timedOut') return {type: 'timedOut', error: {reason: 'timedOut', name: 'TimedOut', message}};
+	return {type: 'cancelled', error: {reason: 'cancelled', name: 'Cancelled', message}};
+}
+
+/** Looks, while the task lets the event loop run, whether its time is over or somebody cancelled it. */
+function watchForStop(
+	queue: JobQueue,
+	owner: OwnerId,
+	{id, policy}: DequeuedJob,
+): {reason(): StopReason | undefined; readonly promise: Promise<void>; end(): void} {
+	const {promise, resolve} = Promise.withResolvers<void>();
+	const deadline = performance.now() + (policy.timeoutMs ?? Infinity);
+	let reason: StopReason | undefined;
+	const timer = setInterval(async () => {
+		if (performance.now() > deadline) reason ??= 'timedOut';
+		else if ((await queue.stops(owner)).some(claim => claim.id === id)) reason ??= 'cancelled';
+		if (reason) resolve();
+	}, LISTEN_EVERY_MS);
+	const end = () => {
+		clearInterval(timer);
+		resolve();
+	};
+	return {reason: () => reason, promise, end};
+}
+
+/** A memory queue ends with its thread, and needs none. */
+function startHeartbeat({location}: JobQueue, owner: OwnerId): Worker | undefined {
+	if (location === ':memory:') return undefined;
+	const worker = new Worker(workerUrl('heartbeat'), {workerData: {location, owner} satisfies HeartbeatStart, name: 'faena heartbeat'});
+	worker.unref();
+	return worker;
+}

@@ -1,0 +1,346 @@
+import assert from 'node:assert/strict';
+import test from 'ava';
+import fc from 'fast-check';
+import {decode, type Encoded, encode, sameValue, sizeBytes} from '../lib/encoding.ts';
+import {FaenaError} from '../lib/errors.ts';
+
+/** Names that have tripped encoders up: of prototypes, of our own tag, and of array and error properties. */
+const NAMES = ['__proto__', '$', 'constructor', 'toString', 'length', 'name', 'message', 'stack', 'cause', 'errors', ''];
+
+const text = fc.oneof(fc.string({unit: 'binary'}), fc.string({unit: fc.nat(0xffff).map(code => String.fromCharCode(code))}));
+const name = fc.oneof(text, fc.constantFrom(...NAMES));
+const bytes = fc.uint8Array({maxLength: 40});
+
+const binary = fc.oneof(
+	bytes,
+	fc.int8Array(),
+	fc.uint8ClampedArray(),
+	fc.int16Array(),
+	fc.uint16Array(),
+	fc.int32Array(),
+	fc.uint32Array(),
+	fc.float32Array(),
+	fc.float64Array(),
+	fc.bigInt64Array(),
+	fc.bigUint64Array(),
+	bytes.map(({buffer}) => new DataView(buffer)),
+	bytes.map(content => content.slice().buffer),
+	// One that begins in the middle of its memory.
+	bytes.filter(({byteLength}) => byteLength > 3).map(content => new Uint8Array(content.buffer, 1, 2)),
+);
+
+const scalar = fc.oneof(text, fc.double(), fc.integer(), fc.boolean(), fc.constant(null));
+const rich = fc.oneof(scalar, fc.constant(undefined), fc.bigInt(), fc.date(), binary);
+
+function record<T>(value: fc.Arbitrary<T>): fc.Arbitrary<Record<string, T>> {
+	return fc.array(fc.tuple(name, value), {maxLength: 5}).map(entries => Object.fromEntries(entries));
+}
+
+const {anything} = fc.letrec<{anything: unknown; leaf: unknown}>(tie => ({
+	leaf: rich,
+	anything: fc.oneof(
+		{depthSize: 'small', withCrossShrink: true},
+		tie('leaf'),
+		fc.array(tie('anything'), {maxLength: 5}),
+		record(tie('anything')),
+		fc.array(fc.tuple(tie('anything'), tie('anything')), {maxLength: 4}).map(entries => new Map(entries)),
+		fc.array(tie('anything'), {maxLength: 4}).map(items => new Set(items)),
+	),
+}));
+
+const json = fc.jsonValue({maxDepth: 3, stringUnit: 'binary'});
+
+test('what is encoded comes back equal, whatever it is made of', t => {
+	fc.assert(
+		fc.property(anything, value => {
+			const back = decode(encode(value, 'payload'));
+			assert.deepStrictEqual(back, value);
+			assert.deepStrictEqual(encode(back, 'payload'), encode(value, 'payload'));
+		}),
+		{numRuns: 2000},
+	);
+	t.pass();
+});
+
+test('a plain value is stored as its JSON', t => {
+	const plain = json.filter(value => !JSON.stringify(value).includes('"$":') && !hasMinusZero(value));
+	fc.assert(fc.property(plain, value => encode(value, 'payload') === JSON.stringify(value)));
+	t.is(encode({file: 'a.png', width: 320}, 'payload'), '{"file":"a.png","width":320}');
+});
+
+test('bytes are stored as they are after a format byte, and undefined as nothing', t => {
+	fc.assert(fc.property(bytes, content => Buffer.compare(encode(content, 'payload') as Uint8Array, Buffer.from([1, ...content])) === 0));
+	t.is(encode(undefined, 'payload'), null);
+	t.is(decode(null), undefined);
+});
+
+test('a Buffer comes back as a Uint8Array, whichever kind of array it was stored in', t => {
+	const encoded = Buffer.from(encode(Buffer.from('abc'), 'payload') as Uint8Array);
+	for (const back of [decode(encoded), (decode(encode({file: Buffer.from('abc')}, 'payload')) as {file: unknown}).file]) {
+		t.is(Object.getPrototypeOf(back), Uint8Array.prototype);
+		t.deepEqual([...(back as Uint8Array)], [97, 98, 99]);
+	}
+});
+
+test('errors come back as Errors with name, message, stack, cause and their own properties', t => {
+	const properties = record(rich).map(({name: _, message: __, stack: ___, cause: ____, ...own}) => own);
+	fc.assert(
+		fc.property(text, text, text, anything, properties, (name, message, stack, cause, own) => {
+			const error = new Error(message, {cause});
+			Object.defineProperties(error, {...describe({name, stack}), ...Object.getOwnPropertyDescriptors(own)});
+			const back = decode(encode(error, 'payload')) as Error;
+			assert.ok(back instanceof Error);
+			assert.equal(Object.getPrototypeOf(back), Error.prototype);
+			assert.deepStrictEqual([back.name, back.message, back.stack, back.cause], [name, message, stack, cause]);
+			assert.deepStrictEqual(Object.fromEntries(Object.entries(back)), own);
+		}),
+	);
+	const back = decode(encode([new RangeError('far', {cause: 'near'})], 'result')) as [Error];
+	t.like(back[0], {name: 'RangeError', message: 'far', cause: 'near'});
+	const several = decode(encode(new AggregateError([new Error('one'), 2], 'all'), 'result')) as AggregateError;
+	t.like(several.errors, {0: {message: 'one'}, 1: 2, length: 2});
+});
+
+test('an object without a prototype comes back as a plain one', t => {
+	t.deepEqual(decode(encode(Object.assign(Object.create(null), {a: 1}), 'payload')), {a: 1});
+});
+
+test('an object met twice is stored twice', t => {
+	const shared = {when: new Date(5)};
+	t.deepEqual(decode(encode([shared, shared], 'payload')), [{when: new Date(5)}, {when: new Date(5)}]);
+});
+
+class Point {
+	x = 1;
+}
+
+const REFUSED: readonly [title: string, value: () => unknown, sentence: string][] = [
+	['a function', () => ({resize: () => 1}), 'payload.resize is a function, '],
+	['a method of a plain object', () => ({toJSON: () => 1}), 'payload.toJSON is a function, '],
+	['a symbol', () => [0, Symbol('a')], 'payload[1] is a symbol, '],
+	['an instance of a class', () => ({'the point': new Point()}), 'payload["the point"] is an instance of Point, '],
+	['an instance of a class in a Map', () => new Map([['a', new Point()]]), 'payload[1] is an instance of Point, '],
+	['an instance of a class without a name', () => new (class {})(), 'payload is an object with a prototype of its own, '],
+	['an instance of a subclass of Map', () => ({a: new (class Cache extends Map {})()}), 'payload.a is an instance of Cache, '],
+	['an instance of a subclass of Uint8Array', () => new (class Pixels extends Uint8Array {})(2), 'payload is an instance of Pixels, '],
+	['a RegExp', () => ({match: /a/}), 'payload.match is an instance of RegExp, '],
+	['a Promise', () => ({body: Promise.resolve(1)}), 'payload.body is an instance of Promise, '],
+	['a boxed number', () => Object(5), 'payload is an instance of Number, '],
+	['a property named by a symbol', () => ({a: {[Symbol('hidden')]: 1}}), 'payload.a has a property whose name is a symbol, '],
+	['a cycle', cycle, 'payload.a.list[0] refers back to an object that contains it, '],
+	['an error that causes itself', selfCaused, 'payload.cause refers back to an object that contains it, '],
+	['a nest too deep', () => nest(501), `payload${'[0]'.repeat(500)} is nested more than 500 levels deep, `],
+	['a getter that throws', () => ({a: Object.defineProperty({}, 'b', {enumerable: true, get: fail})}), 'payload.a throws when it is read, '],
+	['a revoked proxy', () => ({a: revoked()}), 'payload.a throws when it is read, '],
+	['an object that only looks like a Date', () => [Object.create(Date.prototype)], 'payload[0] throws when it is read, '],
+];
+
+for (const [title, value, sentence] of REFUSED) {
+	test(`refused, with the place named: ${title}`, t => {
+		const error = t.throws(() => encode(value(), 'payload'), {instanceOf: FaenaError, code: 'NotEncodable'});
+		t.true(error?.message.startsWith(sentence), error?.message);
+	});
+}
+
+test('whatever is encoded, the result is stored or refused by a FaenaError', t => {
+	const wild = fc.anything({
+		withBigInt: true,
+		withDate: true,
+		withMap: true,
+		withSet: true,
+		withTypedArray: true,
+		withSparseArray: true,
+		withBoxedValues: true,
+	});
+	fc.assert(fc.property(wild, value => returnsOrRefuses(() => encode(value, 'payload'))));
+	t.pass();
+});
+
+test('500 levels are not too deep', t => {
+	t.deepEqual(decode(encode(nest(500), 'payload')), nest(500));
+});
+
+test('a value over the limit is refused, with its size; one at the limit is not', t => {
+	fc.assert(
+		fc.property(anything, value => {
+			const size = sizeBytes(encode(value, 'payload'));
+			encode(value, 'payload', size);
+			if (size > 0) assert.throws(() => encode(value, 'payload', size - 1), {code: 'TooLarge'});
+		}),
+	);
+	const error = t.throws(() => encode('ää', 'result', 5), {instanceOf: FaenaError, code: 'TooLarge'});
+	t.regex(error?.message ?? '', /^The result is 6 bytes long once encoded; the limit is 5 /);
+});
+
+test('a size is that of the stored bytes, and beside a limit never on the wrong side of it', t => {
+	fc.assert(
+		fc.property(anything, fc.nat(200), (value, limit) => {
+			const encoded = encode(value, 'payload');
+			const exact = encoded === null ? 0 : Buffer.from(encoded as string).byteLength;
+			assert.equal(sizeBytes(encoded), exact);
+			assert.equal(sizeBytes(encoded, limit) > limit, exact > limit);
+		}),
+	);
+	t.pass();
+});
+
+test('two encoded values are the same if what they hold is equal', t => {
+	fc.assert(fc.property(anything, value => sameValue(encode(value, 'payload'), stored(encode(value, 'payload')))));
+	fc.assert(fc.property(record(rich), value => sameValue(encode(value, 'payload'), encode(backwards(value), 'payload'))));
+	t.false(sameValue(encode({a: 1}, 'payload'), encode({a: 1, b: undefined}, 'payload')));
+	t.false(sameValue(encode([1, 2], 'payload'), encode([2, 1], 'payload')));
+	t.false(sameValue(encode(0, 'payload'), encode(-0, 'payload')));
+	t.false(sameValue(encode(null, 'payload'), encode(undefined, 'payload')));
+	t.false(sameValue(encode(new Uint8Array([1]), 'payload'), encode([1], 'payload')));
+});
+
+/** Made by the first version. If this fails, stored values are no longer readable: make a new format instead. */
+const RELEASED: readonly [Encoded, unknown][] = [
+	['{"a":[1,null,"ä"]}', {a: [1, null, 'ä']}],
+	[null, undefined],
+	[fromHex('01 00ff'), new Uint8Array([0, 255])],
+	[packed('{"a":{"$":["undefined"]}}'), {a: undefined}],
+	[packed('[{"$":["number","NaN"]},{"$":["number","-0"]},{"$":["bigint","-12"]},{"$":["date",5]}]'), [Number.NaN, -0, -12n, new Date(5)]],
+	[packed('[{"$":["map",["a",{"$":["set",[1]]}]]},{"$":["object",[["$",1]]]}]'), [new Map([['a', new Set([1])]]), {$: 1}]],
+	[
+		packed('[{"$":["Uint8Array",1]},{"$":["Int16Array",2]},{"$":["ArrayBuffer",1]}]', 7, 1, 2, 9),
+		[new Uint8Array([7]), new Int16Array([513]), new Uint8Array([9]).buffer],
+	],
+];
+
+test('values of released formats are readable for ever', t => {
+	for (const [encoded, value] of RELEASED) assert.deepStrictEqual(decode(encoded), value);
+	t.like(decode(packed('{"$":["error",{"name":"TypeError","message":"m","stack":"s"}]}')), {name: 'TypeError', message: 'm', stack: 's'});
+});
+
+const DAMAGED: readonly [title: string, encoded: Encoded, sentence: RegExp][] = [
+	['no bytes', new Uint8Array(), /is empty/],
+	['an unknown format', new Uint8Array([9, 1, 2]), /format byte 9, which this version of Faena does not know/],
+	['no JSON', '{"a":', /can't be read/],
+	['the head alone', fromHex('02 ff'), /can't be read/],
+	['a text that is longer than the value', packed('[1]').subarray(0, -1), /ends too early/],
+	['a binary part that is longer than the value', packed('{"$":["Uint8Array",3]}', 1, 2), /ends before its binary parts/],
+	['a binary part of negative length', packed('{"$":["Uint8Array",-1]}', 1), /ends before its binary parts/],
+	['a binary part whose length is no multiple', packed('{"$":["Int32Array",3]}', 1, 2, 3), /can't be read/],
+	['bytes that nothing names', packed('[1]', 1), /goes on after its end/],
+	['an unknown kind', packed('{"$":["Temporal","now"]}'), /holds a "Temporal"/],
+	['a kind that every object has', packed('{"$":["constructor",0]}'), /holds a "constructor"/],
+	['a tag that is no list', packed('{"$":5}'), /can't be read/],
+	['half an entry', packed('{"$":["map",[1]]}'), /half an entry/],
+	['text that is not UTF-8', Buffer.concat([fromHex('02 03000000'), fromHex('22 ff 22')]), /can't be read/],
+	['a nest without end', packed(`${'[{"a":'.repeat(20_000)}1${'}]'.repeat(20_000)}`), /can't be read/],
+];
+
+for (const [title, encoded, sentence] of DAMAGED) {
+	test(`a stored value is refused as damaged or unknown: ${title}`, t => {
+		t.throws(() => decode(encoded), {instanceOf: FaenaError, code: 'NotEncodable', message: sentence});
+	});
+}
+
+test('a rich value cut short anywhere is refused', t => {
+	const richValue = anything.map(value => encode([new Date(0), value], 'payload') as Uint8Array);
+	fc.assert(
+		fc.property(richValue, fc.nat(), (encoded, cut) => {
+			assert.throws(() => decode(encoded.subarray(0, cut % encoded.byteLength)), {name: 'FaenaError', code: 'NotEncodable'});
+		}),
+	);
+	t.pass();
+});
+
+test('decoding anything gives a value or a FaenaError', t => {
+	const {node} = fc.letrec<{node: unknown}>(tie => ({
+		node: fc.oneof(
+			{depthSize: 'small'},
+			json,
+			fc.array(tie('node'), {maxLength: 3}),
+			fc
+				.tuple(fc.constantFrom('undefined', 'number', 'bigint', 'date', 'map', 'set', 'object', 'error', 'Uint8Array', 'Float64Array', 'x'), tie('node'))
+				.map(tag => ({$: tag})),
+			fc.dictionary(name, tie('node'), {maxKeys: 3}),
+		),
+	}));
+	const crafted = fc.tuple(node, bytes).map(([tree, rest]) => packed(JSON.stringify(tree), ...rest));
+	const flipped = fc.tuple(anything, fc.nat(), fc.nat(255)).map(([value, at, byte]) => {
+		const encoded = Buffer.from(encode([new Date(0), value], 'payload') as Uint8Array);
+		encoded[at % encoded.byteLength] = byte;
+		return encoded;
+	});
+	const noise = fc.oneof(
+		fc.uint8Array({maxLength: 200}),
+		fc.uint8Array().map(rest => new Uint8Array([2, ...rest])),
+		fc.string(),
+	);
+	fc.assert(
+		fc.property(fc.oneof(crafted, flipped, noise), encoded => returnsOrRefuses(() => decode(encoded))),
+		{numRuns: 3000},
+	);
+	t.pass();
+});
+
+test('a stored error can not choose its prototype', t => {
+	const error = decode(packed('{"$":["error",{"message":"m","__proto__":{"isAdmin":true}}]}'));
+	t.is(Object.getPrototypeOf(error), Error.prototype);
+	t.false('isAdmin' in (error as object));
+});
+
+function returnsOrRefuses(run: () => unknown): void {
+	try {
+		run();
+	} catch (error) {
+		if (!(error instanceof FaenaError && error.code === 'NotEncodable')) throw error;
+	}
+}
+
+function describe(values: Readonly<Record<string, unknown>>): PropertyDescriptorMap {
+	return Object.fromEntries(Object.entries(values).map(([name, value]) => [name, {value, configurable: true, writable: true, enumerable: false}]));
+}
+
+/** As a database gives it back: the same bytes in a Buffer. */
+function stored(encoded: Encoded): Encoded {
+	return encoded instanceof Uint8Array ? Buffer.from(encoded) : encoded;
+}
+
+function backwards(value: object): object {
+	return Object.fromEntries(Object.entries(value).reverse());
+}
+
+function hasMinusZero(value: unknown): boolean {
+	if (typeof value !== 'object' || value === null) return Object.is(value, -0);
+	return Object.values(value).some(hasMinusZero);
+}
+
+function packed(text: string, ...parts: number[]): Buffer {
+	const head = Buffer.from([2, 0, 0, 0, 0]);
+	head.writeUInt32LE(Buffer.byteLength(text), 1);
+	return Buffer.concat([head, Buffer.from(text), Buffer.from(parts)]);
+}
+
+function fromHex(hex: string): Buffer {
+	return Buffer.from(hex.replaceAll(' ', ''), 'hex');
+}
+
+function cycle(): unknown {
+	const a: {list: unknown[]} = {list: []};
+	a.list.push(a);
+	return {a};
+}
+
+function selfCaused(): Error {
+	const error = new Error('loop');
+	error.cause = error;
+	return error;
+}
+
+function nest(levels: number): unknown {
+	return levels === 1 ? [] : [nest(levels - 1)];
+}
+
+function revoked(): unknown {
+	const {proxy, revoke} = Proxy.revocable({}, {});
+	revoke();
+	return proxy;
+}
+
+function fail(): never {
+	throw new Error('not today');
+}

@@ -1,0 +1,377 @@
+import assert from 'node:assert/strict';
+import fc from 'fast-check';
+import {type ErrorCode, FaenaError} from '../../lib/errors.ts';
+import type {FailureRecord} from '../../lib/failure.ts';
+import {type Job, type JobFilter, type JobStatus, type Policy, STATUSES, TRANSITIONS} from '../../lib/job.ts';
+import type {BatchId, Claim, JobQueue, NewJob, Outcome, Turn, TurnResult} from '../../lib/queue.ts';
+import {MemoryQueue} from '../../lib/queues/memory.ts';
+import type {QueueOptions} from '../queues/contract.ts';
+
+/** A queue under test. Calling `open` again after `close` opens the same jobs. */
+export interface Subject {
+	open(): JobQueue | Promise<JobQueue>;
+	/** Called when its queue is closed for good. */
+	dispose?(): void;
+}
+
+export interface ModelOptions {
+	/** What all sequences are made from: the same seed makes the same ones. */
+	readonly seed: number;
+	/** How many sequences of commands to try. */
+	readonly runs: number;
+	/** False for a queue that can't be reopened. Default true. */
+	readonly isDurable?: boolean;
+	/** Don't look for the shortest sequence that fails. */
+	readonly endOnFailure?: boolean;
+}
+
+/**
+ * Gives the same random commands to the queue under test and to {@link MemoryQueue}, and fails with the shortest sequence
+ * after which they tell different things. A command is data: what it needs to know of the past (claims, the time) it
+ * names by position or difference, so that it still means something when commands before it are left out.
+ */
+export async function checkModel(
+	makeSubject: (options: QueueOptions) => Subject,
+	{seed, runs, isDurable = true, endOnFailure = false}: ModelOptions,
+): Promise<void> {
+	const property = fc.asyncProperty(fc.array(command, {minLength: 1, maxLength: 70, size: 'max'}), async commands => {
+		const world = await openWorld(makeSubject, isDurable);
+		try {
+			for (const command of commands) await step(world, command);
+			await compareAll(world);
+		} finally {
+			await world.real.queue.close();
+			world.subject.dispose?.();
+		}
+	});
+	await fc.assert(property, {seed, numRuns: runs, endOnFailure, includeErrorInReport: true});
+}
+
+/** What a sequence of commands runs in. */
+interface World {
+	readonly subject: Subject;
+	readonly isDurable: boolean;
+	readonly real: Side;
+	readonly model: Side;
+	readonly clock: {now: number};
+	/** Every claim ever made, also those long lost. */
+	readonly claims: Claim[];
+	/** Commands done. */
+	steps: number;
+	/** The model's jobs after the last command. */
+	jobs: readonly Job[];
+}
+
+interface Side {
+	queue: JobQueue;
+	/** The open batches, called by name, since their numbers are the queue's own affair. */
+	readonly batches: Map<string, BatchId>;
+}
+
+const T0 = 1_700_000_000_000;
+const LEASE_MS = 50;
+const MOST = 100_000;
+
+async function openWorld(makeSubject: (options: QueueOptions) => Subject, isDurable: boolean): Promise<World> {
+	const clock = {now: T0};
+	// The die shows another number at each command, and the same one all through it: how often it is thrown is not the contract.
+	const options: QueueOptions = {now: () => clock.now, random: () => (world.steps * 0.618034) % 1, leaseMs: LEASE_MS};
+	const subject = makeSubject(options);
+	const world: World = {
+		subject,
+		isDurable,
+		real: {queue: await subject.open(), batches: new Map()},
+		model: {queue: new MemoryQueue(options), batches: new Map()},
+		clock,
+		claims: [],
+		steps: 0,
+		jobs: [],
+	};
+	return world;
+}
+
+/** Does one command to both queues, which must answer alike. */
+async function step(world: World, command: Command): Promise<void> {
+	world.steps++;
+	if (command.type === 'advance') world.clock.now += command.ms;
+	else if (command.type === 'reopen') await reopen(world);
+	else await compare(world, JSON.stringify(command), toAsk(command, world));
+	await checkLaws(world, command);
+}
+
+type Ask = (side: Side) => unknown;
+
+async function compare(world: World, what: string, ask: Ask): Promise<void> {
+	const expected = await answer(world.model, ask);
+	const actual = await answer(world.real, ask);
+	assert.deepStrictEqual(comparable(actual), comparable(expected), what);
+	const {value} = expected;
+	if (isTurnResult(value)) world.claims.push(...value.dequeued.jobs.map(({id, execution}) => ({id, execution, lease: value.dequeued.lease})));
+}
+
+async function answer(side: Side, ask: Ask): Promise<{value?: unknown; error?: ErrorCode}> {
+	try {
+		return {value: await ask(side)};
+	} catch (error) {
+		// The sentence is for people, and each queue's own.
+		if (error instanceof FaenaError) return {error: error.code};
+		throw error;
+	}
+}
+
+function isTurnResult(value: unknown): value is TurnResult {
+	return typeof value === 'object' && value !== null && 'dequeued' in value;
+}
+
+/** The same with every kind of byte array made one, and as JSON shows it otherwise. */
+function comparable(value: unknown): unknown {
+	if (value instanceof Uint8Array) return {bytes: Buffer.from(value).toString('hex')};
+	if (Array.isArray(value)) return value.map(comparable);
+	if (typeof value !== 'object' || value === null) return value;
+	return Object.fromEntries(Object.entries(value).map(([name, each]) => [name, comparable(each)]));
+}
+
+/** With a queue that is closed its owners leave. */
+async function reopen(world: World): Promise<void> {
+	if (!world.isDurable) return;
+	await world.real.queue.close();
+	world.real.queue = await world.subject.open();
+	for (const owner of OWNERS) await world.model.queue.leave(owner);
+}
+
+/** What holds whatever was done, and so for the model, too. */
+async function checkLaws(world: World, command: Command): Promise<void> {
+	const before = new Map(world.jobs.map(job => [job.id, job]));
+	world.jobs = await world.model.queue.jobs({}, {limit: MOST});
+	for (const job of world.jobs) {
+		const {status, executions} = before.get(job.id) ?? {status: 'pending', executions: 0};
+		const because = `job ${job.id}: ${status} → ${job.status} by ${command.type}`;
+		assert.ok(job.status === status || isLegal(status, job.status, command), because);
+		assert.ok(job.executions >= executions, because);
+		assert.ok(job.attempts <= job.executions && job.attempts <= job.maxAttempts, because);
+	}
+	const counts = await world.model.queue.counts();
+	for (const status of STATUSES) assert.equal(counts[status], world.jobs.filter(job => job.status === status).length, `counted ${status}`);
+}
+
+function isLegal(from: JobStatus, to: JobStatus, {type}: Command): boolean {
+	if (type === 'retry') return TRANSITIONS[from][to]?.includes('retry') ?? false;
+	return reachable(from).has(to);
+}
+
+/** Where moves other than retries lead; one turn can make several. */
+function reachable(start: JobStatus): Set<JobStatus> {
+	const reached = new Set([start]);
+	for (const from of reached) {
+		for (const [to, cause] of Object.entries(TRANSITIONS[from])) if (cause !== 'retry') reached.add(to as JobStatus);
+	}
+	return reached;
+}
+
+async function compareAll(world: World): Promise<void> {
+	const asks: Record<string, Ask> = {
+		jobs: ({queue}) => queue.jobs({}, {limit: MOST}),
+		counts: ({queue}) => queue.counts(),
+		paused: async ({queue}) => [...(await queue.paused())].sort(),
+		outstanding: ({queue}) => queue.outstanding(TASKS),
+		turn: ({queue}) => queue.turn({}),
+	};
+	for (const task of TASKS) asks[`counts of ${task}`] = ({queue}) => queue.counts({task});
+	for (const owner of OWNERS) asks[`stops of ${owner}`] = ({queue}) => queue.stops(owner);
+	for (const {id} of await world.model.queue.jobs({}, {limit: MOST})) {
+		asks[`values of job ${id}`] = ({queue}) => queue.values(id);
+		asks[`logs of job ${id}`] = ({queue}) => queue.logs(id);
+	}
+	for (const [what, ask] of Object.entries(asks)) await compare(world, `${what} at the end`, ask);
+}
+
+// Commands
+
+type Command =
+	| TurnCommand
+	| {readonly type: 'cancel' | 'retry'; readonly filter: JobFilter}
+	| {readonly type: 'pause' | 'resume' | 'outstanding'; readonly tasks: readonly string[]}
+	| {readonly type: 'heartbeat' | 'renew' | 'leave' | 'stops'; readonly owner: string}
+	| {readonly type: 'recover'}
+	| {readonly type: 'reopen'}
+	| {readonly type: 'cleanup'; readonly age: number; readonly limit: number; readonly after: number}
+	| {readonly type: 'openBatch'; readonly name: string; readonly task: string}
+	| {readonly type: 'closeBatch'; readonly name: string}
+	| {readonly type: 'jobs'; readonly filter: JobFilter; readonly after: number; readonly limit: number}
+	| {readonly type: 'counts'; readonly task: string}
+	| {readonly type: 'advance'; readonly ms: number};
+
+interface TurnCommand {
+	readonly type: 'turn';
+	readonly settle: readonly {readonly of: Picked; readonly outcome: Outcome}[];
+	readonly notes: readonly {readonly of: Picked; readonly done: number | null; readonly lines: number}[];
+	readonly enqueue: readonly JobPlan[];
+	readonly rejectConflicts: boolean;
+	readonly dequeue: {readonly owner: string; readonly limits: Readonly<Record<string, number>>; readonly limit: number; readonly maxBytes: number} | null;
+}
+
+/** A claim of the past, counted from the last: one that holds, if there is one, or just any; and what is forged of it. */
+interface Picked {
+	readonly holds: boolean;
+	readonly nthLast: number;
+	readonly forged: Partial<Claim>;
+}
+
+type JobPlan = Omit<NewJob, 'runAt' | 'batch'> & {readonly delayMs: number | null; readonly batch: string | null};
+
+type AskedCommand = Exclude<Command, {type: 'advance' | 'reopen'}>;
+
+function toAsk(command: AskedCommand, world: World): Ask {
+	switch (command.type) {
+		case 'turn':
+			return ({queue, batches}) => queue.turn(toTurn(command, world, batches));
+		case 'cancel':
+		case 'retry':
+			return ({queue}) => queue[command.type](command.filter);
+		case 'pause':
+		case 'resume':
+		case 'outstanding':
+			return ({queue}) => queue[command.type](command.tasks);
+		case 'heartbeat':
+		case 'renew':
+		case 'leave':
+		case 'stops':
+			return ({queue}) => queue[command.type](command.owner);
+		case 'recover':
+			return ({queue}) => queue.recover();
+		case 'cleanup':
+			return ({queue}) => queue.cleanup({endedBefore: world.clock.now - command.age, limit: command.limit, after: command.after});
+		case 'openBatch':
+			return async ({queue, batches}) => {
+				batches.set(command.name, await queue.openBatch(command.name, command.task));
+			};
+		case 'closeBatch':
+			return async ({queue, batches}) => {
+				const batch = batches.get(command.name);
+				if (batch !== undefined) await queue.closeBatch(batch);
+				batches.delete(command.name);
+			};
+		case 'jobs':
+			return ({queue}) => queue.jobs(command.filter, {after: command.after, limit: command.limit});
+		case 'counts':
+			return ({queue}) => queue.counts({task: command.task});
+	}
+}
+
+function toTurn({settle, notes, enqueue, rejectConflicts, dequeue}: TurnCommand, world: World, batches: ReadonlyMap<string, BatchId>): Turn {
+	const {now} = world.clock;
+	return {
+		settle: settle.flatMap(({of, outcome}) => claimsAt(of, world).map(claim => ({...claim, outcome}))),
+		notes: notes.flatMap(({of, done, lines}) => {
+			const progress = done === null ? {} : {progress: {done, at: now, ...(done > 1 && {total: 4})}};
+			const logs = Array.from({length: lines}, (_, index) => ({at: now + index, text: `line ${index}`}));
+			return claimsAt(of, world).map(claim => ({...claim, ...progress, logs}));
+		}),
+		enqueue: enqueue.map(({delayMs, batch, ...job}) => {
+			const id = batch === null ? undefined : batches.get(batch);
+			return {...job, runAt: delayMs === null ? null : now + delayMs, ...(id !== undefined && {batch: id})};
+		}),
+		rejectConflicts,
+		...(dequeue && {dequeue: {...dequeue, tasks: Object.entries(dequeue.limits).map(([task, limit]) => ({task, limit}))}}),
+	};
+}
+
+function claimsAt({holds, nthLast, forged}: Picked, {claims, jobs}: World): Claim[] {
+	const holding = claims.filter(({id, execution}) => jobs.some(job => job.id === id && job.status === 'running' && job.executions === execution));
+	const choice = holds && holding.length > 0 ? holding : claims;
+	const claim = choice[choice.length - 1 - (nthLast % choice.length)];
+	return claim ? [{id: claim.id + (forged.id ?? 0), lease: claim.lease + (forged.lease ?? 0), execution: claim.execution + (forged.execution ?? 0)}] : [];
+}
+
+// What commands are made of. Few names and small numbers, so that they meet.
+
+const TASKS = ['hash', 'resize', 'parse'];
+const OWNERS = ['owner-1', 'owner-2', 'owner-3'];
+const BATCHES = ['nightly', 'weekly'];
+
+const POLICIES: readonly Policy[] = [
+	{maxAttempts: 3, timeoutMs: null, backoff: {baseMs: 10, factor: 2, maxMs: 60, jitter: 0.5}, retry: 'auto'},
+	{maxAttempts: 2, timeoutMs: 500, backoff: {baseMs: 0, factor: 1, maxMs: 0, jitter: 0}, retry: 'auto'},
+	{maxAttempts: 1, timeoutMs: null, backoff: {baseMs: 10, factor: 1, maxMs: 10, jitter: 1}, retry: 'auto'},
+	{maxAttempts: 3, timeoutMs: null, backoff: {baseMs: 10, factor: 1, maxMs: 10, jitter: 0}, retry: 'manual'},
+];
+
+const PAYLOADS = ['1', '2', '{"a":1,"b":2}', '{"b":2,"a":1}', '"ä😀"', new Uint8Array([1, 7, 0]), new Uint8Array([1, 7, 1]), null];
+
+const task = fc.constantFrom(...TASKS);
+const owner = fc.constantFrom(...OWNERS);
+const payload = fc.constantFrom(...PAYLOADS);
+
+const picked: fc.Arbitrary<Picked> = fc.record({
+	holds: weighted([5, fc.constant(true)], [1, fc.constant(false)]),
+	nthLast: fc.nat(12),
+	forged: weighted([12, fc.constant({})], [1, fc.constantFrom({id: 1}, {lease: 1}, {lease: -1}, {execution: 1}, {execution: -1})]),
+});
+
+const timing = fc.constantFrom({}, {startedAt: T0 + 3, durationMs: 2.5}, {startedAt: T0 + 7, durationMs: 1000});
+const failure: fc.Arbitrary<FailureRecord> = fc.constantFrom(
+	{reason: 'threw', name: 'Error', message: 'ä "quoted"', stack: 'Error: ä\n    at hash', code: 'E_HASH', causes: [{name: 'Thrown', message: '5', code: 5}]},
+	{reason: 'lostWorker', name: 'LostWorker', message: '', exitCode: 139},
+);
+
+const outcome = weighted<Outcome>(
+	[3, fc.tuple(timing, payload).map(([timing, value]) => ({...timing, type: 'returned', value}) as const)],
+	[4, fc.tuple(timing, fc.constantFrom('threw', 'timedOut', 'lostWorker'), failure).map(([timing, type, error]) => ({...timing, type, error}))],
+	[1, fc.tuple(timing, fc.option(failure)).map(([timing, error]) => ({...timing, type: 'cancelled', ...(error && {error})}) as const)],
+	[2, fc.constant({type: 'released'})],
+);
+
+const plan: fc.Arbitrary<JobPlan> = fc
+	.record({
+		task,
+		payload,
+		priority: fc.integer({min: -1, max: 2}),
+		delayMs: weighted([3, fc.constant(null)], [1, fc.integer({min: -5, max: 40})]),
+		policy: fc.constantFrom(...POLICIES),
+		key: fc.option(fc.constantFrom('k1', 'k2', ''), {freq: 2}),
+		batch: fc.option(fc.constantFrom(...BATCHES), {freq: 2}),
+	})
+	.map(({key, ...job}) => ({...job, ...(key !== null && {key})}));
+
+const demand = fc.record({
+	owner,
+	limits: weighted([1, fc.dictionary(task, fc.nat(4), {maxKeys: 3, noNullPrototype: true})], [2, fc.constant({hash: 3, resize: 2, parse: 4})]),
+	limit: fc.nat(8),
+	maxBytes: weighted([3, fc.constant(MOST)], [1, fc.nat(12)]),
+});
+
+const turn: fc.Arbitrary<TurnCommand> = fc.record({
+	type: fc.constant('turn'),
+	settle: fc.array(fc.record({of: picked, outcome}), {maxLength: 4}),
+	notes: fc.array(fc.record({of: picked, done: fc.option(fc.constantFrom(0, 1, 2.5)), lines: weighted([5, fc.nat(2)], [1, fc.constant(150)])}), {maxLength: 2}),
+	enqueue: fc.array(plan, {maxLength: 3}),
+	rejectConflicts: fc.boolean(),
+	dequeue: fc.option(demand, {freq: 3}),
+});
+
+const status: fc.Arbitrary<JobStatus> = fc.constantFrom(...STATUSES);
+const ids = fc.array(fc.integer({min: 1, max: 25}), {maxLength: 4});
+const filter: fc.Arbitrary<JobFilter> = fc.oneof(
+	fc.constant({}),
+	fc.record({ids, status: fc.array(status, {maxLength: 3})}, {requiredKeys: [], noNullPrototype: true}),
+	fc.record({ids, task, status, batch: fc.constantFrom(...BATCHES)}, {requiredKeys: [], noNullPrototype: true}),
+);
+
+const command: fc.Arbitrary<Command> = weighted<Command>(
+	[14, turn],
+	[4, fc.record({type: fc.constant('advance'), ms: fc.oneof(fc.nat(20), fc.integer({min: LEASE_MS - 1, max: LEASE_MS + 1}))})],
+	[3, fc.record({type: fc.constantFrom('cancel', 'retry'), filter})],
+	[2, fc.record({type: fc.constantFrom('pause', 'resume', 'outstanding'), tasks: fc.subarray(TASKS)})],
+	[2, fc.record({type: fc.constantFrom('heartbeat', 'renew', 'leave', 'stops'), owner})],
+	[2, fc.record({type: fc.constant('recover')})],
+	[1, fc.record({type: fc.constant('reopen')})],
+	[1, fc.record({type: fc.constant('cleanup'), age: fc.integer({min: -1, max: 40}), limit: fc.integer({min: 1, max: 10}), after: fc.nat(5)})],
+	[2, fc.record({type: fc.constant('openBatch'), name: fc.constantFrom(...BATCHES), task})],
+	[1, fc.record({type: fc.constant('closeBatch'), name: fc.constantFrom(...BATCHES)})],
+	[2, fc.record({type: fc.constant('jobs'), filter, after: fc.nat(3), limit: fc.integer({min: 1, max: 10})})],
+	[1, fc.record({type: fc.constant('counts'), task})],
+);
+
+function weighted<T>(...choices: readonly (readonly [weight: number, arbitrary: fc.Arbitrary<T>])[]): fc.Arbitrary<T> {
+	return fc.oneof(...choices.map(([weight, arbitrary]) => ({weight, arbitrary})));
+}

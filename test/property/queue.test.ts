@@ -1,0 +1,124 @@
+import {mkdtempSync, rmSync} from 'node:fs';
+import {tmpdir} from 'node:os';
+import {join} from 'node:path';
+import {env} from 'node:process';
+import test from 'ava';
+import type {JobFilter, JobId} from '../../lib/job.ts';
+import type {BatchId, Claim, CleanupOptions, CleanupResult, Lease, OwnerId, Page, Turn, TurnResult} from '../../lib/queue.ts';
+import {MemoryQueue} from '../../lib/queues/memory.ts';
+import {openSqlite} from '../../lib/queues/sqlite.ts';
+import type {QueueOptions} from '../queues/contract.ts';
+import {checkModel, type Subject} from './queue-model.ts';
+
+const seed = Number(env['FAENA_SEED'] ?? Date.now() % 2 ** 31);
+const runs = Number(env['FAENA_RUNS'] ?? 2000);
+
+test('whatever is done to it, and however often it is reopened, an SQLite queue tells the same as the model', async t => {
+	t.timeout(600_000);
+	t.log(`FAENA_SEED=${seed} FAENA_RUNS=${runs}`);
+	await checkModel(sqlite, {seed, runs});
+	t.pass();
+});
+
+function sqlite(options: QueueOptions): Subject {
+	const folder = mkdtempSync(join(tmpdir(), 'faena-model-'));
+	return {
+		// What a loss of power would leave is beyond this test, and waiting for the disk is most of its time.
+		open: () => openSqlite(join(folder, 'jobs.db'), {...options, durability: 'normal'}),
+		dispose: () => rmSync(folder, {recursive: true}),
+	};
+}
+
+/** Queues with a defect each. */
+const DEFECTS: Readonly<Record<string, new (options: QueueOptions) => MemoryQueue>> = {
+	'settles whatever the lease': class extends MemoryQueue {
+		readonly #leases = new Map<JobId, Lease>();
+
+		override turn(turn: Turn): TurnResult {
+			const settle = turn.settle?.map(each => ({...each, lease: this.#leases.get(each.id) ?? each.lease})) ?? [];
+			const result = super.turn({...turn, settle});
+			for (const {id} of result.dequeued.jobs) this.#leases.set(id, result.dequeued.lease);
+			return result;
+		}
+	},
+	'settles whatever the execution': class extends MemoryQueue {
+		override turn(turn: Turn): TurnResult {
+			const settle = turn.settle?.map(each => ({...each, execution: this.job(each.id)?.executions ?? each.execution})) ?? [];
+			return super.turn({...turn, settle});
+		}
+	},
+	'drops notes': class extends MemoryQueue {
+		override turn({notes: _, ...turn}: Turn): TurnResult {
+			return super.turn(turn);
+		}
+	},
+	'goes on after a conflict': class extends MemoryQueue {
+		override turn(turn: Turn): TurnResult {
+			return super.turn({...turn, rejectConflicts: false});
+		}
+	},
+	'settles before it finds a conflict': class extends MemoryQueue {
+		override turn({settle = [], ...turn}: Turn): TurnResult {
+			const {settled} = super.turn({settle});
+			return {...super.turn(turn), settled};
+		}
+	},
+	'dequeues more bytes than demanded': class extends MemoryQueue {
+		override turn({dequeue, ...turn}: Turn): TurnResult {
+			return super.turn(dequeue ? {...turn, dequeue: {...dequeue, maxBytes: Infinity}} : turn);
+		}
+	},
+	'retries what is completed': class extends MemoryQueue {
+		override retry(filter: JobFilter): number {
+			return super.retry({status: ['failed', 'dead', 'cancelled', 'completed'], ...filter});
+		}
+	},
+	'ignores pausing': class extends MemoryQueue {
+		override pause(): void {}
+	},
+	'forgets whom to stop': class extends MemoryQueue {
+		override stops(): readonly Claim[] {
+			return [];
+		}
+	},
+	'tells no owner that it was given up': class extends MemoryQueue {
+		override heartbeat(owner: OwnerId): boolean {
+			super.heartbeat(owner);
+			return true;
+		}
+	},
+	'gives owners up a millisecond early': class extends MemoryQueue {
+		constructor(options: QueueOptions) {
+			super({...options, leaseMs: options.leaseMs - 1});
+		}
+	},
+	'does not jitter': class extends MemoryQueue {
+		constructor(options: QueueOptions) {
+			super({...options, random: () => 0});
+		}
+	},
+	'cleans up open batches': class extends MemoryQueue {
+		override openBatch(name: string, task: string): BatchId {
+			const batch = super.openBatch(name, task);
+			super.closeBatch(batch);
+			return batch;
+		}
+	},
+	'cleans up what ended just now': class extends MemoryQueue {
+		override cleanup({endedBefore, ...options}: CleanupOptions): CleanupResult {
+			return super.cleanup({...options, endedBefore: endedBefore + 1});
+		}
+	},
+	'begins pages with the last job of the page before': class extends MemoryQueue {
+		override jobs(filter: JobFilter, {after = 0, ...page}: Page = {}): ReturnType<MemoryQueue['jobs']> {
+			return super.jobs(filter, {...page, after: after - 1});
+		}
+	},
+};
+
+for (const [defect, Broken] of Object.entries(DEFECTS)) {
+	test(`the model finds a queue that ${defect}`, async t => {
+		const check = checkModel(options => ({open: () => new Broken(options)}), {seed, runs: 5000, isDurable: false, endOnFailure: true});
+		await t.throwsAsync(check, {message: /Counterexample/});
+	});
+}

@@ -1,0 +1,1234 @@
+import test, {type ExecutionContext} from 'ava';
+import {backoffMs} from '../../lib/backoff.ts';
+import {type Encoded, encode} from '../../lib/encoding.ts';
+import {FaenaError} from '../../lib/errors.ts';
+import type {FailureRecord} from '../../lib/failure.ts';
+import type {Job, JobFilter, JobId, JobStatus, Policy} from '../../lib/job.ts';
+import {type Claim, type Dequeued, type JobQueue, MAX_LOG_LINES, type NewJob, type Outcome, type Turn} from '../../lib/queue.ts';
+
+/** What the suite gives to the queue under test: a clock and a die it drives itself. */
+export interface QueueOptions {
+	readonly now: () => number;
+	readonly random: () => number;
+	readonly leaseMs: number;
+}
+
+/** Registers a test for each law of {@link JobQueue}. `open` gives a new, empty queue each time; the suite closes it. */
+export function exerciseQueue(name: string, open: (options: QueueOptions) => JobQueue | Promise<JobQueue>): void {
+	for (const {title, check} of LAWS) {
+		test(`${name}: ${title}`, async t => {
+			const clock: Clock = {now: T0, random: 0};
+			const queue = await open({now: () => clock.now, random: () => clock.random, leaseMs: LEASE_MS});
+			t.teardown(() => queue.close());
+			await check(t, queue, clock);
+		});
+	}
+}
+
+interface Clock {
+	/** Milliseconds since 1970. */
+	now: number;
+	/** What the die shows next. */
+	random: number;
+}
+
+type Check = (t: ExecutionContext, queue: JobQueue, clock: Clock) => Promise<void>;
+
+const T0 = 1_700_000_000_000;
+const LEASE_MS = 30_000;
+const OWNER = 'owner-1';
+const OTHER = 'owner-2';
+const TASKS = ['hash', 'thumbnail'];
+const POLICY: Policy = {maxAttempts: 3, timeoutMs: 60_000, backoff: {baseMs: 1000, factor: 2, maxMs: 60_000, jitter: 0}, retry: 'auto'};
+const ERROR: FailureRecord = {reason: 'threw', name: 'TypeError', message: 'no such thing', stack: 'TypeError: no such thing\n    at hash', code: 'E_NONE'};
+
+const LAWS: {readonly title: string; readonly check: Check}[] = [];
+
+function law(title: string, check: Check): void {
+	LAWS.push({title, check});
+}
+
+// Enqueuing
+
+law('ids are 1, 2, 3… in order of arrival', async (t, queue) => {
+	t.deepEqual(await queue.enqueue([newJob(), newJob()]), [fresh(1), fresh(2)]);
+	t.deepEqual(await queue.enqueue([newJob({priority: 9})]), [fresh(3)]);
+});
+
+law('enqueuing nothing is no error', async (t, queue) => {
+	t.deepEqual(await queue.enqueue([]), []);
+});
+
+law('an id is never used twice, even after its job was cleaned up', async (t, queue, clock) => {
+	await enqueue(queue, newJob(), newJob());
+	await queue.cancel({});
+	clock.now += 1;
+	t.is((await queue.cleanup({endedBefore: clock.now})).deleted, 2);
+	t.deepEqual(await enqueue(queue, newJob()), [3]);
+});
+
+law('a new job is pending and shows all it was given', async (t, queue) => {
+	const batch = await queue.openBatch('nightly', 'hash');
+	const [id] = await enqueue(queue, newJob({priority: -7, runAt: T0 + 5000, key: 'a', batch}));
+	t.deepEqual(await jobOf(queue, id), {
+		id: 1,
+		task: 'hash',
+		status: 'pending',
+		priority: -7,
+		key: 'a',
+		batch: 'nightly',
+		createdAt: T0,
+		runAt: T0 + 5000,
+		attempts: 0,
+		maxAttempts: 3,
+		executions: 0,
+		timeoutMs: 60_000,
+	});
+});
+
+law('what a job was not given is absent, not undefined', async (t, queue) => {
+	const [id] = await enqueue(queue, newJob());
+	t.deepEqual(Object.keys(await jobOf(queue, id)).sort(), [
+		'attempts',
+		'createdAt',
+		'executions',
+		'id',
+		'maxAttempts',
+		'priority',
+		'status',
+		'task',
+		'timeoutMs',
+	]);
+	t.deepEqual(Object.keys((await queue.values(id)) ?? {}), ['payload']);
+	const {jobs} = await take(queue);
+	t.deepEqual(Object.keys(jobs[0] ?? {}).sort(), ['attempts', 'execution', 'id', 'payload', 'policy', 'task']);
+});
+
+const PAYLOADS: readonly Encoded[] = [
+	'{"file":"ä\\u0000😀.png"}',
+	'""',
+	new Uint8Array([1, 0, 255]),
+	new Uint8Array([1]),
+	encode(new Map([[1n, new Date(0)]]), 'payload'),
+	null,
+];
+
+law('payloads come back as they went in: text, bytes and nothing', async (t, queue) => {
+	const ids = await enqueue(queue, ...PAYLOADS.map(payload => newJob({payload})));
+	const stored = await Promise.all(ids.map(id => queue.values(id)));
+	const {jobs} = await take(queue, 10);
+	t.deepEqual(
+		stored.map(values => plain(values?.payload)),
+		PAYLOADS.map(plain),
+	);
+	t.deepEqual(
+		jobs.map(job => plain(job.payload)),
+		PAYLOADS.map(plain),
+	);
+});
+
+law('results come back as they went in: text, bytes and nothing', async (t, queue) => {
+	await enqueue(queue, ...PAYLOADS.map(() => newJob()));
+	const claims = claimsOf(await take(queue, 10));
+	await queue.turn({settle: claims.map((claim, index) => ({...claim, outcome: {type: 'returned', value: PAYLOADS[index] ?? null}}))});
+	const stored = await Promise.all(claims.map(({id}) => queue.values(id)));
+	t.deepEqual(
+		stored.map(values => plain(values?.result)),
+		PAYLOADS.map(plain),
+	);
+});
+
+law('each job keeps the policy it was enqueued with', async (t, queue) => {
+	const policies: Policy[] = [
+		POLICY,
+		{maxAttempts: 1, timeoutMs: null, backoff: {baseMs: 0, factor: 1.5, maxMs: 0, jitter: 0.25}, retry: 'manual'},
+		{...POLICY, timeoutMs: 1, backoff: {...POLICY.backoff, jitter: 1}},
+	];
+	await enqueue(queue, ...policies.map(policy => newJob({policy})));
+	const {jobs} = await take(queue, 3);
+	t.deepEqual(
+		jobs.map(job => job.policy),
+		policies,
+	);
+	t.deepEqual(
+		(await queue.jobs({})).map(({maxAttempts, timeoutMs}) => ({maxAttempts, timeoutMs})),
+		policies.map(({maxAttempts, timeoutMs}) => ({maxAttempts, timeoutMs})),
+	);
+});
+
+law('thousands of jobs fit in one turn', async (t, queue) => {
+	const count = 5000;
+	const enqueued = await queue.enqueue(Array.from({length: count}, (_, index) => newJob({payload: String(index)})));
+	t.deepEqual(
+		enqueued.map(({id}) => id),
+		range(1, count),
+	);
+	const dequeued = await take(queue, count);
+	t.deepEqual(
+		dequeued.jobs.map(({id, payload}) => [id, payload]),
+		range(1, count).map(id => [id, String(id - 1)]),
+	);
+	const {settled} = await queue.turn({settle: claimsOf(dequeued).map(claim => ({...claim, outcome: {type: 'returned', value: String(claim.id)}}))});
+	t.true(settled.every(status => status === 'completed'));
+	t.like(await queue.counts(), {pending: 0, running: 0, completed: count});
+	t.is((await queue.values(count))?.result, String(count));
+});
+
+law('whoever listens hears of each enqueue() once its jobs are there, and of none that was refused', async (t, queue) => {
+	const heard: Promise<number>[] = [];
+	const stop = queue.onEnqueue(() => heard.push(Promise.resolve(queue.counts()).then(({pending}) => pending)));
+	await queue.enqueue([newJob({key: 'a'}), newJob()]);
+	await t.throwsAsync(queue.enqueue([newJob({key: 'a', payload: '"other"'})]));
+	await queue.enqueue([newJob()]);
+	stop();
+	await queue.enqueue([newJob()]);
+	t.deepEqual(await Promise.all(heard), [2, 3]);
+});
+
+// Keys
+
+law('the same key with the same payload is the same job', async (t, queue) => {
+	t.deepEqual(await queue.enqueue([newJob({key: 'a', payload: '{"x":1,"y":2}'})]), [fresh(1)]);
+	t.deepEqual(await queue.enqueue([newJob({key: 'a', payload: '{"y":2,"x":1}'}), newJob()]), [{id: 1, existing: true, conflict: false}, fresh(2)]);
+	t.is((await queue.jobs({})).length, 2);
+});
+
+law('payloads of one key are compared as values, whatever their form', async (t, queue) => {
+	await queue.enqueue(PAYLOADS.map((payload, index) => newJob({payload, key: `k${index}`})));
+	const again = PAYLOADS.map((payload, index) => newJob({payload: copy(payload), key: `k${index}`}));
+	t.deepEqual(
+		(await queue.enqueue(again)).map(each => each.existing),
+		PAYLOADS.map(() => true),
+	);
+	const {enqueued} = await queue.turn({enqueue: PAYLOADS.map((_, index) => newJob({payload: '"another"', key: `k${index}`}))});
+	t.deepEqual(
+		enqueued,
+		PAYLOADS.map((_, index) => ({id: index + 1, existing: false, conflict: true})),
+	);
+});
+
+law('the same key with another payload is a conflict, told per job, and the others are enqueued', async (t, queue) => {
+	await queue.enqueue([newJob({key: 'a', payload: '1'})]);
+	const {enqueued} = await queue.turn({enqueue: [newJob(), newJob({key: 'a', payload: '2'}), newJob({key: 'b'})]});
+	t.deepEqual(enqueued, [fresh(2), {id: 1, existing: false, conflict: true}, fresh(3)]);
+	t.is((await queue.values(1))?.payload, '1');
+});
+
+law('two jobs of one turn can share a key', async (t, queue) => {
+	const {enqueued} = await queue.turn({enqueue: [newJob({key: 'a'}), newJob({key: 'a'}), newJob({key: 'a', payload: '2'})]});
+	t.deepEqual(enqueued, [fresh(1), {id: 1, existing: true, conflict: false}, {id: 1, existing: false, conflict: true}]);
+	t.is((await queue.counts()).pending, 1);
+});
+
+law('a conflict makes enqueue() refuse all its jobs, in a sentence that names the key and its job', async (t, queue) => {
+	await queue.enqueue([newJob(), newJob({key: 'a', payload: '1'})]);
+	const error = await t.throwsAsync(queue.enqueue([newJob(), newJob({key: 'b'}), newJob({key: 'a', payload: '2'})]), {
+		instanceOf: FaenaError,
+		code: 'KeyConflict',
+	});
+	t.regex(error?.message ?? '', /"a" of task hash belongs to job 2/);
+	t.is((await queue.jobs({})).length, 2);
+	t.deepEqual(await queue.enqueue([newJob({key: 'b', payload: '3'})]), [fresh(3)]);
+});
+
+law('two jobs of one enqueue() that share a key and not the payload are refused together', async (t, queue) => {
+	await t.throwsAsync(queue.enqueue([newJob({key: 'a'}), newJob({key: 'a', payload: '2'})]), {code: 'KeyConflict'});
+	t.deepEqual(await queue.jobs({}), []);
+	t.deepEqual(await enqueue(queue, newJob({key: 'a', payload: '2'})), [1]);
+});
+
+law('a turn that fails changes nothing: nothing is settled, noted, enqueued or dequeued', async (t, queue, clock) => {
+	await enqueue(queue, newJob({key: 'a'}), newJob(), newJob(), newJob({runAt: T0 + 1}));
+	const [first, second] = claimsOf(await take(queue, 2)) as [Claim, Claim];
+	clock.now += 10;
+	const before = await queue.jobs({});
+	const turn: Turn = {
+		settle: [
+			{...first, outcome: {type: 'returned', value: '1'}},
+			{...second, outcome: {type: 'threw', error: ERROR}},
+		],
+		notes: [{...first, progress: {done: 1, at: T0}, logs: [{at: T0, text: 'line'}]}],
+		enqueue: [newJob({task: 'never seen'}), newJob({key: 'a', payload: '"other"'})],
+		rejectConflicts: true,
+		dequeue: {owner: OTHER, tasks: [{task: 'hash', limit: 5}], limit: 5, maxBytes: Infinity},
+	};
+	await t.throwsAsync(async () => queue.turn(turn), {code: 'KeyConflict'});
+	t.deepEqual(await queue.jobs({}), before);
+	t.deepEqual(await queue.logs(first.id), []);
+	t.like(await queue.counts(), {pending: 2, running: 2});
+	t.deepEqual(
+		await queue.settle(
+			first.lease,
+			[first, second].map(claim => ({...claim, outcome: {type: 'released'}})),
+		),
+		{accepted: 2, lost: 0},
+	);
+	t.is((await take(queue)).lease, 2);
+	t.deepEqual(await enqueue(queue, newJob({task: 'never seen'})), [5]);
+});
+
+law('a key is unique per task outside batches, and per batch inside', async (t, queue) => {
+	const [one, two] = [await queue.openBatch('one', 'hash'), await queue.openBatch('two', 'hash')];
+	const places = [{}, {task: 'thumbnail'}, {batch: one}, {batch: two}];
+	const jobs = places.map((place, index) => newJob({...place, key: 'a', payload: String(index)}));
+	t.deepEqual(await queue.enqueue(jobs), [1, 2, 3, 4].map(fresh));
+	t.deepEqual(
+		(await queue.enqueue(jobs)).map(({id, existing}) => [id, existing]),
+		[1, 2, 3, 4].map(id => [id, true]),
+	);
+});
+
+law('a key stays taken when its job has ended, and is free once the job is cleaned up', async (t, queue, clock) => {
+	const batch = await queue.openBatch('nightly', 'hash');
+	const jobs = [newJob({key: 'a'}), newJob({key: 'a', batch})];
+	await enqueue(queue, ...jobs);
+	await completeAll(queue);
+	t.deepEqual(
+		(await queue.enqueue(jobs)).map(({id, existing}) => [id, existing]),
+		[
+			[1, true],
+			[2, true],
+		],
+	);
+	await queue.closeBatch(batch);
+	await queue.cleanup({endedBefore: clock.now + 1});
+	t.deepEqual(await enqueue(queue, newJob({key: 'a', payload: '"other"'})), [3]);
+});
+
+law('the empty text is a key like any other', async (t, queue) => {
+	await enqueue(queue, newJob({key: ''}));
+	t.deepEqual(await queue.enqueue([newJob({key: ''})]), [{id: 1, existing: true, conflict: false}]);
+	t.is((await jobOf(queue, 1)).key, '');
+	t.is((await take(queue)).jobs[0]?.key, '');
+});
+
+// Dequeuing
+
+law('jobs are dequeued by priority, then in order of arrival, across tasks', async (t, queue) => {
+	const priorities = [0, 5, -5, 5, 0, 1];
+	await enqueue(queue, ...priorities.map((priority, index) => newJob({priority, task: TASKS[index % 2] as string})));
+	t.deepEqual(idsOf(await take(queue, 3)), [2, 4, 6]);
+	t.deepEqual(idsOf(await take(queue, 10)), [1, 5, 3]);
+});
+
+law('a dequeued job is running and tells what a worker needs', async (t, queue) => {
+	await enqueue(queue, newJob({payload: '{"file":"a.png"}', key: 'a'}));
+	t.deepEqual(await take(queue), {lease: 1, jobs: [{id: 1, task: 'hash', payload: '{"file":"a.png"}', execution: 1, attempts: 0, policy: POLICY, key: 'a'}]});
+	t.like(await jobOf(queue, 1), {status: 'running', executions: 1, attempts: 0});
+});
+
+law('a running job is not given again', async (t, queue) => {
+	await enqueue(queue, newJob(), newJob());
+	await take(queue);
+	t.deepEqual(idsOf(await take(queue, 5, OTHER)), [2]);
+	t.deepEqual(idsOf(await take(queue, 5)), []);
+});
+
+law('leases are 1, 2, 3…, one per dequeue that gave something', async (t, queue) => {
+	await enqueue(queue, newJob(), newJob(), newJob());
+	t.is((await take(queue, 2)).lease, 1);
+	t.is((await queue.dequeue({owner: OWNER, tasks: ['unknown']})).lease, 0);
+	t.is((await take(queue, 2)).lease, 2);
+	t.deepEqual(await take(queue, 2), {lease: 0, jobs: []});
+});
+
+law('dequeue() gives one job unless told otherwise', async (t, queue) => {
+	await enqueue(queue, newJob(), newJob());
+	t.deepEqual(idsOf(await queue.dequeue({owner: OWNER, tasks: TASKS})), [1]);
+});
+
+law('only jobs of the demanded tasks are given', async (t, queue) => {
+	await enqueue(queue, newJob({task: 'thumbnail'}), newJob());
+	t.deepEqual(idsOf(await queue.dequeue({owner: OWNER, tasks: ['hash'], limit: 5})), [2]);
+	t.deepEqual(idsOf(await queue.dequeue({owner: OWNER, tasks: [], limit: 5})), []);
+});
+
+law('a demand is kept: so many of each task, so many in all', async (t, queue) => {
+	await enqueue(queue, ...['hash', 'hash', 'hash', 'thumbnail', 'hash', 'thumbnail'].map(task => newJob({task})));
+	t.deepEqual(await demand(queue, {hash: 2, thumbnail: 1}, 10), [1, 2, 4]);
+	t.deepEqual(await demand(queue, {hash: 0, thumbnail: 0}, 10), []);
+	t.deepEqual(await demand(queue, {hash: 5, thumbnail: 5}, 2), [3, 5]);
+	t.deepEqual(await demand(queue, {hash: 5, thumbnail: 5}, 0), []);
+	t.deepEqual(await demand(queue, {hash: 0, thumbnail: 5}, 10), [6]);
+});
+
+law('a task at its limit does not stand in the way of others', async (t, queue) => {
+	await enqueue(queue, newJob({priority: 9}), newJob({priority: 9}), newJob({task: 'thumbnail'}));
+	t.deepEqual(await demand(queue, {hash: 1, thumbnail: 1}, 2), [1, 3]);
+});
+
+law('a dequeue stops with the job that reaches maxBytes', async (t, queue) => {
+	await enqueue(queue, ...['"ää"', '"four"', '"123"', null, '1', '2'].map(payload => newJob({payload})));
+	t.deepEqual(idsOf(await take(queue, 10, OWNER, 12)), [1, 2]);
+	t.deepEqual(idsOf(await take(queue, 10, OWNER, 6)), [3, 4, 5]);
+});
+
+law('maxBytes is kept across tasks', async (t, queue) => {
+	await enqueue(queue, ...['hash', 'thumbnail', 'hash', 'thumbnail'].map(task => newJob({task, payload: '"12345678"'})));
+	t.deepEqual(idsOf(await take(queue, 10, OWNER, 25)), [1, 2, 3]);
+});
+
+law('a dequeue gives one job, however large', async (t, queue) => {
+	await enqueue(queue, newJob({payload: new Uint8Array(10_000)}), newJob({task: 'thumbnail'}), newJob());
+	t.deepEqual(idsOf(await take(queue, 10, OWNER, 1)), [1]);
+	t.deepEqual(idsOf(await take(queue, 10, OWNER, 0)), [2]);
+});
+
+law('the backlog is what could have been dequeued and was not', async (t, queue) => {
+	await enqueue(queue, newJob(), newJob(), newJob({task: 'thumbnail'}), newJob({task: 'unknown'}), newJob({runAt: T0 + 1}));
+	t.is((await queue.turn({})).backlog, 0);
+	t.is((await queue.turn({dequeue: {owner: OWNER, tasks: TASKS.map(task => ({task, limit: 1})), limit: 5, maxBytes: Infinity}})).backlog, 1);
+	await queue.pause(['hash']);
+	t.is((await queue.turn({dequeue: {owner: OWNER, tasks: TASKS.map(task => ({task, limit: 1})), limit: 5, maxBytes: Infinity}})).backlog, 0);
+	await queue.resume(['hash']);
+	t.is((await queue.turn({dequeue: {owner: OWNER, tasks: [{task: 'hash', limit: 0}], limit: 5, maxBytes: Infinity}})).backlog, 1);
+});
+
+law('a turn can settle a job and dequeue what it enqueued', async (t, queue) => {
+	await enqueue(queue, newJob());
+	const [claim] = claimsOf(await take(queue)) as [Claim];
+	const result = await queue.turn({
+		settle: [{...claim, outcome: {type: 'released'}}],
+		enqueue: [newJob()],
+		dequeue: {owner: OWNER, tasks: [{task: 'hash', limit: 5}], limit: 5, maxBytes: Infinity},
+	});
+	t.deepEqual(result.settled, ['pending']);
+	t.deepEqual(result.enqueued, [fresh(2)]);
+	t.deepEqual(
+		result.dequeued.jobs.map(({id, execution}) => [id, execution]),
+		[
+			[1, 2],
+			[2, 1],
+		],
+	);
+});
+
+// Time
+
+law('a delayed job is given at its time, not before', async (t, queue, clock) => {
+	await enqueue(queue, newJob({runAt: T0 + 1000}));
+	clock.now = T0 + 999;
+	t.deepEqual(idsOf(await take(queue)), []);
+	clock.now = T0 + 1000;
+	t.deepEqual(idsOf(await take(queue)), [1]);
+});
+
+law('a job whose time has come waits no more: it has no runAt, and its turn comes by priority and arrival', async (t, queue, clock) => {
+	await enqueue(queue, newJob({runAt: T0 + 2000}), newJob({runAt: T0 + 1000}), newJob({runAt: T0 + 3000, priority: 1}), newJob({runAt: T0 - 1}));
+	t.is((await jobOf(queue, 4)).runAt, undefined);
+	clock.now = T0 + 3000;
+	t.deepEqual(idsOf(await take(queue, 2)), [3, 1]);
+	t.is((await jobOf(queue, 2)).runAt, undefined);
+	t.is((await jobOf(queue, 2)).status, 'pending');
+});
+
+law('delayed jobs of high priority are not in the way of others', async (t, queue) => {
+	await enqueue(queue, newJob({runAt: T0 + 1, priority: 9}), newJob());
+	t.deepEqual(idsOf(await take(queue, 5)), [2]);
+});
+
+law('a turn tells when the next waiting job becomes due', async (t, queue, clock) => {
+	t.is((await queue.turn({})).nextRunAt, null);
+	t.is((await queue.turn({enqueue: [newJob({runAt: T0 + 2000}), newJob({runAt: T0 + 1000, task: 'unknown'}), newJob()]})).nextRunAt, T0 + 1000);
+	const [claim] = claimsOf(await take(queue)) as [Claim];
+	t.is((await queue.turn({settle: [{...claim, outcome: {type: 'threw', error: ERROR}}]})).nextRunAt, T0 + 1000);
+	await queue.cancel({task: 'unknown'});
+	t.is((await queue.turn({})).nextRunAt, T0 + 1000);
+	await queue.cancel({status: 'failed'});
+	t.is((await queue.turn({})).nextRunAt, T0 + 2000);
+	clock.now = T0 + 2000;
+	const {nextRunAt} = await queue.turn({dequeue: {owner: OWNER, tasks: [], limit: 0, maxBytes: 0}});
+	t.is(nextRunAt, null);
+});
+
+// Settling
+
+law('a returned job is completed, with its result, times and no error', async (t, queue, clock) => {
+	await enqueue(queue, newJob());
+	await settleOne(queue, {type: 'threw', error: ERROR, startedAt: T0 + 1, durationMs: 2});
+	clock.now = T0 + 2000;
+	t.is(await settleOne(queue, {type: 'returned', value: '{"bytes":3}', startedAt: T0 + 1990, durationMs: 7.25}), 'completed');
+	const job = await jobOf(queue, 1);
+	t.like(job, {status: 'completed', attempts: 1, executions: 2, startedAt: T0 + 1990, durationMs: 7.25, endedAt: T0 + 2000});
+	t.false('error' in job);
+	t.deepEqual(await queue.values(1), {payload: '1', result: '{"bytes":3}'});
+});
+
+for (const type of ['threw', 'timedOut', 'lostWorker'] as const) {
+	law(
+		`an execution that ${type === 'threw' ? 'threw' : type === 'timedOut' ? 'timed out' : 'lost its worker'} is charged, and tried again after the backoff`,
+		async (t, queue, clock) => {
+			await enqueue(queue, newJob());
+			t.is(await settleOne(queue, {type, error: {...ERROR, reason: type}, startedAt: T0 - 5, durationMs: 5}), 'failed');
+			const {endedAt, ...job} = await jobOf(queue, 1);
+			t.is(endedAt, undefined);
+			t.like(job, {status: 'failed', attempts: 1, runAt: T0 + 1000, startedAt: T0 - 5, durationMs: 5, error: {...ERROR, reason: type}});
+			clock.now = T0 + 1000;
+			const {jobs} = await take(queue);
+			t.like(jobs[0] ?? {}, {id: 1, execution: 2, attempts: 1});
+		},
+	);
+}
+
+law('backoff grows with each attempt and is jittered by the die', async (t, queue, clock) => {
+	const backoff = {baseMs: 1000, factor: 3, maxMs: 5000, jitter: 0.5};
+	await enqueue(queue, newJob({policy: {...POLICY, maxAttempts: 9, backoff}}));
+	for (const [index, random] of [0, 0.5, 0.25].entries()) {
+		clock.random = random;
+		await settleOne(queue, {type: 'threw', error: ERROR});
+		const {runAt = 0} = await jobOf(queue, 1);
+		t.is(runAt - clock.now, backoffMs(backoff, index + 1, random));
+		clock.now = runAt;
+	}
+});
+
+law('a job whose time comes again shows its last error until it is completed', async (t, queue, clock) => {
+	await enqueue(queue, newJob());
+	await settleOne(queue, {type: 'threw', error: ERROR});
+	clock.now = T0 + 1000;
+	await queue.dequeue({owner: OWNER, tasks: []});
+	t.like(await jobOf(queue, 1), {status: 'pending', attempts: 1, error: ERROR});
+	const [claim] = claimsOf(await take(queue)) as [Claim];
+	t.like(await jobOf(queue, 1), {status: 'running', error: ERROR});
+	await queue.complete(claim);
+	t.false('error' in (await jobOf(queue, 1)));
+});
+
+law('a job without attempts left is dead, with the error of its last execution', async (t, queue, clock) => {
+	await enqueue(queue, newJob({policy: {...POLICY, maxAttempts: 2}}));
+	t.is(await settleOne(queue, {type: 'threw', error: ERROR}), 'failed');
+	clock.now = T0 + 1000;
+	t.is(await settleOne(queue, {type: 'lostWorker', error: {...ERROR, reason: 'lostWorker', exitCode: 139}}), 'dead');
+	t.like(await jobOf(queue, 1), {status: 'dead', attempts: 2, endedAt: T0 + 1000, error: {...ERROR, reason: 'lostWorker', exitCode: 139}});
+	t.false('runAt' in (await jobOf(queue, 1)));
+	t.deepEqual(Object.keys((await queue.values(1)) ?? {}), ['payload']);
+});
+
+law('an error keeps its causes', async (t, queue) => {
+	await enqueue(queue, newJob());
+	const error: FailureRecord = {reason: 'threw', name: 'Error', message: 'outer', causes: [{name: 'Thrown', message: 'ünïcode 😀', code: 5}]};
+	await settleOne(queue, {type: 'threw', error});
+	t.deepEqual((await jobOf(queue, 1)).error, error);
+});
+
+law('under manual retry a failed job is parked until somebody retries it', async (t, queue, clock) => {
+	await enqueue(queue, newJob({policy: {...POLICY, retry: 'manual'}}));
+	t.is(await settleOne(queue, {type: 'threw', error: ERROR}), 'failed');
+	t.false('runAt' in (await jobOf(queue, 1)));
+	clock.now += 1e9;
+	t.deepEqual(await queue.turn({dequeue: {owner: OWNER, tasks: [{task: 'hash', limit: 1}], limit: 1, maxBytes: Infinity}}), {
+		settled: [],
+		enqueued: [],
+		dequeued: {lease: 0, jobs: []},
+		backlog: 0,
+		nextRunAt: null,
+	});
+	t.is(await queue.retry({ids: [1]}), 1);
+	t.deepEqual(idsOf(await take(queue)), [1]);
+});
+
+law('under manual retry a job is dead when its attempts are used up', async (t, queue) => {
+	await enqueue(queue, newJob({policy: {...POLICY, retry: 'manual', maxAttempts: 1}}));
+	t.is(await settleOne(queue, {type: 'threw', error: ERROR}), 'dead');
+});
+
+law('a cancelled execution is charged nothing', async (t, queue) => {
+	await enqueue(queue, newJob(), newJob());
+	t.is(await settleOne(queue, {type: 'cancelled'}), 'cancelled');
+	t.is(await settleOne(queue, {type: 'cancelled', error: {...ERROR, reason: 'cancelled'}, startedAt: T0, durationMs: 3}), 'cancelled');
+	const [one, two] = await queue.jobs({});
+	t.like(one ?? {}, {status: 'cancelled', attempts: 0, endedAt: T0});
+	t.false('error' in (one ?? {}));
+	t.like(two ?? {}, {status: 'cancelled', attempts: 0, endedAt: T0, startedAt: T0, durationMs: 3, error: {...ERROR, reason: 'cancelled'}});
+});
+
+law('a job that is cancelled keeps the error of its last execution, unless it is told another', async (t, queue, clock) => {
+	await enqueue(queue, newJob(), newJob());
+	for (const _ of [1, 2]) await settleOne(queue, {type: 'threw', error: ERROR});
+	clock.now = T0 + 1000;
+	await settleOne(queue, {type: 'cancelled'});
+	await settleOne(queue, {type: 'cancelled', error: {...ERROR, reason: 'cancelled'}});
+	t.deepEqual(
+		(await queue.jobs({})).map(({status, attempts, error}) => [status, attempts, error?.reason]),
+		[
+			['cancelled', 1, 'threw'],
+			['cancelled', 1, 'cancelled'],
+		],
+	);
+});
+
+law('a released job is ready again, in its old place, charged nothing; the number of the execution is used up', async (t, queue) => {
+	await enqueue(queue, newJob(), newJob());
+	t.is(await settleOne(queue, {type: 'released'}), 'pending');
+	t.like(await jobOf(queue, 1), {status: 'pending', attempts: 0, executions: 1});
+	const {jobs} = await take(queue);
+	t.like(jobs[0] ?? {}, {id: 1, execution: 2, attempts: 0});
+});
+
+law('a settlement whose job, lease or execution does not match is lost and changes nothing', async (t, queue) => {
+	await enqueue(queue, newJob(), newJob());
+	await settleOne(queue, {type: 'released'});
+	const [claim] = claimsOf(await take(queue)) as [Claim];
+	const before = await queue.jobs({});
+	const wrong = [{id: 2}, {id: 99}, {lease: claim.lease - 1}, {lease: claim.lease + 1}, {execution: 1}, {execution: 3}];
+	const settle = wrong.map(part => ({...claim, ...part, outcome: {type: 'returned', value: '9'} as const}));
+	t.deepEqual(
+		(await queue.turn({settle})).settled,
+		wrong.map(() => 'lost'),
+	);
+	t.deepEqual(await queue.jobs({}), before);
+	t.deepEqual(await queue.settle(claim.lease, [{...claim, outcome: {type: 'returned', value: '1'}}]), {accepted: 1, lost: 0});
+});
+
+law('an execution is settled once', async (t, queue) => {
+	await enqueue(queue, newJob());
+	const [claim] = claimsOf(await take(queue)) as [Claim];
+	const {settled} = await queue.turn({
+		settle: [
+			{...claim, outcome: {type: 'returned', value: '1'}},
+			{...claim, outcome: {type: 'returned', value: '2'}},
+		],
+	});
+	t.deepEqual(settled, ['completed', 'lost']);
+	t.false(await queue.complete(claim, '3'));
+	t.is((await queue.values(1))?.result, '1');
+});
+
+law('a lease can be settled in parts, and several leases in one turn, each job on its own', async (t, queue) => {
+	await enqueue(queue, ...range(1, 6).map(() => newJob()));
+	const [a, b, c] = claimsOf(await take(queue, 3)) as [Claim, Claim, Claim];
+	const [d, e, f] = claimsOf(await take(queue, 3, OTHER)) as [Claim, Claim, Claim];
+	t.true(await queue.complete(b));
+	const outcomes: [Claim, Outcome][] = [
+		[e, {type: 'threw', error: ERROR}],
+		[b, {type: 'returned', value: '1'}],
+		[c, {type: 'returned', value: '2'}],
+		[
+			{...d, lease: a.lease},
+			{type: 'returned', value: '3'},
+		],
+		[f, {type: 'released'}],
+		[a, {type: 'cancelled'}],
+	];
+	const {settled} = await queue.turn({settle: outcomes.map(([claim, outcome]) => ({...claim, outcome}))});
+	t.deepEqual(settled, ['failed', 'lost', 'completed', 'lost', 'pending', 'cancelled']);
+	t.deepEqual(
+		(await queue.jobs({})).map(({status}) => status),
+		['cancelled', 'completed', 'completed', 'running', 'failed', 'pending'],
+	);
+	t.true(await queue.complete(d));
+});
+
+law('complete() and fail() settle one job, and tell when its claim was lost', async (t, queue) => {
+	await enqueue(queue, newJob(), newJob());
+	const [one, two] = claimsOf(await take(queue, 2)) as [Claim, Claim];
+	t.true(await queue.complete(one, '"done"'));
+	t.true(await queue.fail(two, new RangeError('too far')));
+	t.false(await queue.complete(one, '"again"'));
+	t.false(await queue.fail(two, new Error('again')));
+	t.is((await queue.values(one.id))?.result, '"done"');
+	t.like((await jobOf(queue, two.id)).error ?? {}, {reason: 'threw', name: 'RangeError', message: 'too far'});
+});
+
+// Cancelling
+
+law('cancelling ends pending and failed jobs at once and leaves ended ones alone', async (t, queue, clock) => {
+	await oneJobOfEachStatus(queue, clock);
+	const dead = await jobOf(queue, ID_OF.dead);
+	const completed = await jobOf(queue, ID_OF.completed);
+	clock.now += 5;
+	t.deepEqual(await queue.cancel({}), {cancelled: [ID_OF.pending, ID_OF.failed], asked: [ID_OF.running]});
+	t.deepEqual([await jobOf(queue, ID_OF.dead), await jobOf(queue, ID_OF.completed)], [dead, completed]);
+	for (const id of [ID_OF.pending, ID_OF.failed]) {
+		const job = await jobOf(queue, id);
+		t.like(job, {status: 'cancelled', endedAt: clock.now});
+		t.false('runAt' in job);
+	}
+	t.like(await jobOf(queue, ID_OF.failed), {attempts: 1, error: ERROR});
+	t.deepEqual(idsOf(await take(queue, 10)), []);
+});
+
+law('a delayed job that was cancelled never runs', async (t, queue, clock) => {
+	await enqueue(queue, newJob({runAt: T0 + 10}));
+	await queue.cancel({ids: [1]});
+	clock.now += 10;
+	t.deepEqual(idsOf(await take(queue)), []);
+	t.is((await queue.turn({})).nextRunAt, null);
+});
+
+law('a running job is cancelled by asking its owner, who is told until the job is settled', async (t, queue) => {
+	await enqueue(queue, newJob(), newJob(), newJob());
+	const [one, two] = claimsOf(await take(queue, 2)) as [Claim, Claim];
+	const [three] = claimsOf(await take(queue, 1, OTHER)) as [Claim];
+	t.deepEqual(await queue.stops(OWNER), []);
+	t.deepEqual(await queue.cancel({ids: [1, 3]}), {cancelled: [], asked: [1, 3]});
+	t.deepEqual(await queue.cancel({ids: [1]}), {cancelled: [], asked: [1]});
+	t.deepEqual(await queue.stops(OWNER), [one]);
+	t.deepEqual(await queue.stops(OTHER), [three]);
+	t.is((await jobOf(queue, 1)).status, 'running');
+	await queue.turn({settle: [one, two].map(claim => ({...claim, outcome: {type: 'cancelled'}}))});
+	t.deepEqual(await queue.stops(OWNER), []);
+	t.deepEqual(await queue.stops(OTHER), [three]);
+	t.deepEqual(await queue.stops('unknown'), []);
+});
+
+law('a job that returns in spite of a cancel is completed', async (t, queue) => {
+	t.is(await settleAsked(queue, {type: 'returned', value: '1'}), 'completed');
+	t.is((await queue.values(1))?.result, '1');
+});
+
+law('a released job is cancelled if that was asked', async (t, queue) => {
+	t.is(await settleAsked(queue, {type: 'released'}), 'cancelled');
+	t.like(await jobOf(queue, 1), {status: 'cancelled', attempts: 0, endedAt: T0});
+});
+
+law('an execution that fails after a cancel was asked is charged, and its job cancelled with that error', async (t, queue) => {
+	t.is(await settleAsked(queue, {type: 'timedOut', error: {...ERROR, reason: 'timedOut'}}), 'cancelled');
+	t.like(await jobOf(queue, 1), {status: 'cancelled', attempts: 1, endedAt: T0, error: {...ERROR, reason: 'timedOut'}});
+});
+
+law('a cancel asks one execution: a retried job runs unasked', async (t, queue) => {
+	await settleAsked(queue, {type: 'cancelled'});
+	await queue.retry({});
+	const [claim] = claimsOf(await take(queue)) as [Claim];
+	t.deepEqual(await queue.stops(OWNER), []);
+	t.deepEqual((await queue.turn({settle: [{...claim, outcome: {type: 'released'}}]})).settled, ['pending']);
+});
+
+// Retrying
+
+law('retry() takes up what did not work out, and leaves what did', async (t, queue, clock) => {
+	await oneJobOfEachStatus(queue, clock);
+	t.is(await queue.retry({}), 3);
+	t.deepEqual(await statuses(queue), {
+		pending: 'pending',
+		running: 'running',
+		failed: 'pending',
+		completed: 'completed',
+		dead: 'pending',
+		cancelled: 'pending',
+	});
+});
+
+law('retry() takes up completed jobs when they are named by status or id', async (t, queue, clock) => {
+	await oneJobOfEachStatus(queue, clock);
+	t.is(await queue.retry({task: 'hash', status: ['completed', 'running', 'pending']}), 1);
+	await completeAll(queue);
+	t.is(await queue.retry({ids: Object.values(ID_OF), status: 'dead'}), 1);
+	t.is(await queue.retry({ids: [ID_OF.completed, ID_OF.running, 99]}), 1);
+});
+
+law('a retried job begins a new round: pending, without attempts, error, result or end', async (t, queue, clock) => {
+	await enqueue(queue, newJob({policy: {...POLICY, maxAttempts: 1}}), newJob());
+	await settleOne(queue, {type: 'threw', error: ERROR, startedAt: T0, durationMs: 1});
+	await settleOne(queue, {type: 'returned', value: '1', startedAt: T0, durationMs: 1});
+	clock.now += 10;
+	t.is(await queue.retry({ids: [1, 2]}), 2);
+	for (const job of await queue.jobs({})) {
+		t.like(job, {status: 'pending', attempts: 0, executions: 1, createdAt: T0});
+		t.deepEqual(
+			['error', 'endedAt', 'runAt'].filter(name => name in job),
+			[],
+		);
+	}
+	t.deepEqual(await queue.values(2), {payload: '1'});
+	t.deepEqual(
+		(await take(queue, 2)).jobs.map(({id, execution, attempts}) => [id, execution, attempts]),
+		[
+			[1, 2, 0],
+			[2, 2, 0],
+		],
+	);
+});
+
+law('a retried job can be tried as often as a new one', async (t, queue, clock) => {
+	await enqueue(queue, newJob({policy: {...POLICY, maxAttempts: 2}}));
+	await settleOne(queue, {type: 'threw', error: ERROR});
+	await queue.retry({});
+	t.is(await settleOne(queue, {type: 'threw', error: ERROR}), 'failed');
+	clock.now += 1000;
+	t.is(await settleOne(queue, {type: 'threw', error: ERROR}), 'dead');
+});
+
+// Pausing
+
+law('jobs of a paused task are enqueued, not dequeued, and not in the way of others', async (t, queue) => {
+	await queue.pause(['hash']);
+	t.deepEqual(await enqueue(queue, newJob({priority: 9}), newJob({task: 'thumbnail'})), [1, 2]);
+	t.deepEqual(idsOf(await take(queue, 5)), [2]);
+	await queue.resume(['hash']);
+	t.deepEqual(idsOf(await take(queue, 5)), [1]);
+});
+
+law('a task can be paused before anybody enqueued a job of it, and pausing twice is pausing', async (t, queue) => {
+	await queue.pause(['hash', 'later']);
+	await queue.pause(['hash']);
+	t.deepEqual([...(await queue.paused())].sort(), ['hash', 'later']);
+	await queue.resume(['hash', 'never paused']);
+	t.deepEqual(await queue.paused(), ['later']);
+});
+
+law('pausing does not touch what runs', async (t, queue) => {
+	await enqueue(queue, newJob());
+	const [claim] = claimsOf(await take(queue)) as [Claim];
+	await queue.pause(['hash']);
+	t.deepEqual(await queue.stops(OWNER), []);
+	t.true(await queue.complete(claim));
+});
+
+// Counting
+
+law('counts covers all six statuses, of all tasks or of one', async (t, queue, clock) => {
+	const none = {pending: 0, running: 0, failed: 0, completed: 0, dead: 0, cancelled: 0};
+	t.deepEqual(await queue.counts(), none);
+	await oneJobOfEachStatus(queue, clock);
+	await enqueue(queue, newJob({task: 'thumbnail', runAt: clock.now + 1}));
+	t.deepEqual(await queue.counts(), {pending: 2, running: 1, failed: 1, completed: 1, dead: 1, cancelled: 1});
+	t.deepEqual(await queue.counts({task: 'thumbnail'}), {...none, pending: 1});
+	t.deepEqual(await queue.counts({task: 'unknown'}), none);
+});
+
+law('outstanding is what can still run by itself: not parked, not paused', async (t, queue, clock) => {
+	await oneJobOfEachStatus(queue, clock);
+	await enqueue(queue, newJob({runAt: clock.now + 100}), newJob({task: 'thumbnail'}));
+	t.is(await queue.outstanding(['hash']), 4);
+	t.is(await queue.outstanding(TASKS), 5);
+	t.is(await queue.outstanding([]), 0);
+	await queue.pause(['hash']);
+	t.is(await queue.outstanding(['hash']), 1);
+	t.is(await queue.outstanding(TASKS), 2);
+});
+
+law('a parked job is not outstanding', async (t, queue) => {
+	await enqueue(queue, newJob({policy: {...POLICY, retry: 'manual'}}));
+	await settleOne(queue, {type: 'threw', error: ERROR});
+	t.is(await queue.outstanding(['hash']), 0);
+});
+
+// Looking
+
+law('jobs are listed in order of arrival, page by page', async (t, queue) => {
+	await enqueue(queue, ...range(1, 120).map(id => newJob({priority: id % 3})));
+	t.deepEqual(await listed(queue, {}), range(1, 100));
+	t.deepEqual(
+		(await queue.jobs({}, {after: 100})).map(({id}) => id),
+		range(101, 120),
+	);
+	t.deepEqual(
+		(await queue.jobs({}, {after: 5, limit: 2})).map(({id}) => id),
+		[6, 7],
+	);
+	t.deepEqual(await queue.jobs({}, {limit: 0}), []);
+});
+
+law('a filter names ids, a task, statuses or a batch, and all it names must hold', async (t, queue, clock) => {
+	await oneJobOfEachStatus(queue, clock);
+	const batch = await queue.openBatch('nightly', 'thumbnail');
+	const [inBatch, keyed] = (await enqueue(queue, newJob({task: 'thumbnail', batch}), newJob({task: 'thumbnail', batch, key: 'a'}))) as [JobId, JobId];
+	t.deepEqual(await listed(queue, {ids: [ID_OF.dead, 99, ID_OF.failed]}), [ID_OF.failed, ID_OF.dead]);
+	t.deepEqual(await listed(queue, {ids: []}), []);
+	t.deepEqual(await listed(queue, {task: 'thumbnail'}), [inBatch, keyed]);
+	t.deepEqual(await listed(queue, {status: 'pending', task: 'hash'}), [ID_OF.pending]);
+	t.deepEqual(await listed(queue, {status: ['completed', 'dead', 'running']}), [ID_OF.running, ID_OF.completed, ID_OF.dead]);
+	t.deepEqual(await listed(queue, {status: []}), []);
+	t.deepEqual(await listed(queue, {batch: 'nightly'}), [inBatch, keyed]);
+	t.deepEqual(await listed(queue, {batch: 'nightly', status: 'failed'}), []);
+	t.deepEqual(await listed(queue, {batch: 'unknown'}), []);
+	for (const [status, id] of Object.entries(ID_OF)) t.deepEqual(await listed(queue, {status: status as JobStatus, task: 'hash'}), [id]);
+});
+
+law('a job that is not there has no description, no values and no log', async (t, queue) => {
+	t.is(await queue.job(1), undefined);
+	t.is(await queue.values(1), undefined);
+	t.deepEqual(await queue.logs(1), []);
+});
+
+// Notes
+
+law('progress is shown until the job is dequeued again', async (t, queue) => {
+	await enqueue(queue, newJob());
+	const [claim] = claimsOf(await take(queue)) as [Claim];
+	await queue.turn({notes: [{...claim, progress: {done: 1, total: 4, at: T0}}]});
+	t.deepEqual((await jobOf(queue, 1)).progress, {done: 1, total: 4, at: T0});
+	await queue.turn({notes: [{...claim, progress: {done: 2.5, at: T0 + 1}}]});
+	await queue.turn({notes: [{...claim, logs: [{at: T0 + 2, text: 'line'}]}]});
+	t.deepEqual((await jobOf(queue, 1)).progress, {done: 2.5, at: T0 + 1});
+	await queue.turn({settle: [{...claim, outcome: {type: 'released'}}]});
+	t.deepEqual((await jobOf(queue, 1)).progress, {done: 2.5, at: T0 + 1});
+	await take(queue);
+	t.false('progress' in (await jobOf(queue, 1)));
+});
+
+law('log lines are kept in order, over all executions', async (t, queue) => {
+	await enqueue(queue, newJob());
+	for (const execution of [1, 2]) {
+		const [claim] = claimsOf(await take(queue)) as [Claim];
+		await queue.turn({notes: [{...claim, logs: [{at: T0, text: `begin ${execution}`}]}]});
+		await queue.turn({notes: [{...claim, logs: [{at: T0 + 1, text: 'ä\n'}]}], settle: []});
+		await queue.turn({settle: [{...claim, outcome: {type: 'released'}}]});
+	}
+	t.deepEqual(await queue.logs(1), [
+		{execution: 1, at: T0, text: 'begin 1'},
+		{execution: 1, at: T0 + 1, text: 'ä\n'},
+		{execution: 2, at: T0, text: 'begin 2'},
+		{execution: 2, at: T0 + 1, text: 'ä\n'},
+	]);
+});
+
+law('a job keeps its latest log lines, up to a limit', async (t, queue) => {
+	await enqueue(queue, newJob(), newJob());
+	const [claim, other] = claimsOf(await take(queue, 2)) as [Claim, Claim];
+	const lines = range(1, MAX_LOG_LINES + 5).map(at => ({at, text: `line ${at}`}));
+	await queue.turn({notes: [{...other, logs: [{at: 0, text: 'spared'}]}]});
+	await queue.turn({notes: [{...claim, logs: lines}]});
+	await queue.turn({notes: [{...claim, logs: [{at: 999, text: 'last'}]}]});
+	t.deepEqual(
+		(await queue.logs(1)).map(({at}) => at),
+		[...range(7, MAX_LOG_LINES + 5), 999],
+	);
+	t.is((await queue.logs(2)).length, 1);
+});
+
+law('a note whose claim was lost is dropped', async (t, queue) => {
+	await enqueue(queue, newJob());
+	const [claim] = claimsOf(await take(queue)) as [Claim];
+	const note = {progress: {done: 1, at: T0}, logs: [{at: T0, text: 'late'}]};
+	await queue.turn({notes: [{id: 99}, {lease: claim.lease + 1}, {execution: 2}].map(wrong => ({...claim, ...wrong, ...note}))});
+	await queue.complete(claim);
+	await queue.turn({notes: [{...claim, ...note}]});
+	t.false('progress' in (await jobOf(queue, 1)));
+	t.deepEqual(await queue.logs(1), []);
+});
+
+// Owners
+
+law('an owner that is silent for longer than the lease loses its jobs, uncharged', async (t, queue, clock) => {
+	await enqueue(queue, newJob(), newJob());
+	const [lost] = claimsOf(await take(queue, 2)) as [Claim];
+	await queue.cancel({ids: [2]});
+	clock.now += LEASE_MS;
+	t.is(await queue.recover(), 0);
+	clock.now += 1;
+	t.is(await queue.recover(), 2);
+	t.is(await queue.recover(), 0);
+	t.like(await jobOf(queue, 1), {status: 'pending', attempts: 0, executions: 1});
+	t.like(await jobOf(queue, 2), {status: 'cancelled', attempts: 0, endedAt: clock.now});
+	t.false(await queue.complete(lost));
+	t.deepEqual(
+		(await take(queue, 5, OTHER)).jobs.map(({id, execution}) => [id, execution]),
+		[[1, 2]],
+	);
+});
+
+law('a heartbeat or a dequeue keeps an owner alive, and with it all its leases', async (t, queue, clock) => {
+	await enqueue(queue, newJob());
+	await take(queue);
+	clock.now += LEASE_MS;
+	t.true(await queue.heartbeat(OWNER));
+	clock.now += LEASE_MS;
+	t.is(await queue.recover(), 0);
+	await take(queue);
+	clock.now += LEASE_MS;
+	t.is(await queue.recover(), 0);
+	clock.now += 1;
+	t.is(await queue.recover(), 1);
+});
+
+law('only the silent owner loses jobs', async (t, queue, clock) => {
+	await enqueue(queue, newJob(), newJob());
+	await take(queue);
+	await take(queue, 1, OTHER);
+	clock.now += LEASE_MS + 1;
+	await queue.heartbeat(OTHER);
+	t.is(await queue.recover(), 1);
+	t.deepEqual(
+		(await queue.jobs({})).map(({status}) => status),
+		['pending', 'running'],
+	);
+});
+
+law('a heartbeat tells an owner that it was given up, once', async (t, queue, clock) => {
+	t.true(await queue.heartbeat(OWNER));
+	clock.now += LEASE_MS + 1;
+	t.true(await queue.heartbeat(OWNER));
+	clock.now += LEASE_MS + 1;
+	await queue.recover();
+	t.false(await queue.heartbeat(OWNER));
+	t.true(await queue.heartbeat(OWNER));
+});
+
+law('an owner that lives elsewhere can be renewed, and learns that it was given up', async (t, queue, clock) => {
+	t.false(await queue.renew(OWNER));
+	await enqueue(queue, newJob());
+	await take(queue);
+	clock.now += LEASE_MS;
+	t.true(await queue.renew(OWNER));
+	clock.now += LEASE_MS;
+	t.is(await queue.recover(), 0);
+	clock.now += 1;
+	t.is(await queue.recover(), 1);
+	t.false(await queue.renew(OWNER));
+	t.false(await queue.heartbeat(OWNER));
+	t.true(await queue.renew(OWNER));
+});
+
+law('an owner that leaves gives its jobs back, uncharged', async (t, queue) => {
+	await enqueue(queue, newJob(), newJob(), newJob());
+	const [one] = claimsOf(await take(queue, 2)) as [Claim];
+	await take(queue, 1, OTHER);
+	await queue.cancel({ids: [2]});
+	await queue.leave(OWNER);
+	t.deepEqual(
+		(await queue.jobs({})).map(({status, attempts}) => [status, attempts]),
+		[
+			['pending', 0],
+			['cancelled', 0],
+			['running', 0],
+		],
+	);
+	t.false(await queue.complete(one));
+	await queue.leave('unknown');
+});
+
+law('an owner that was given up goes on with new leases', async (t, queue, clock) => {
+	await enqueue(queue, newJob());
+	const old = await take(queue);
+	clock.now += LEASE_MS + 1;
+	await queue.recover();
+	await queue.heartbeat(OWNER);
+	const [claim] = claimsOf(await take(queue)) as [Claim];
+	t.not(claim.lease, old.lease);
+	t.deepEqual((await queue.turn({settle: [...claimsOf(old), claim].map(each => ({...each, outcome: {type: 'returned', value: '1'}}))})).settled, [
+		'lost',
+		'completed',
+	]);
+});
+
+// Batches and cleaning up
+
+law('a batch is found by its name', async (t, queue) => {
+	const batch = await queue.openBatch('nightly', 'hash');
+	t.true(batch > 0);
+	t.is(await queue.openBatch('nightly', 'hash'), batch);
+	t.not(await queue.openBatch('weekly', 'hash'), batch);
+	await queue.closeBatch(batch);
+	t.is(await queue.openBatch('nightly', 'hash'), batch);
+});
+
+law('a batch belongs to one task', async (t, queue) => {
+	await queue.openBatch('nightly', 'hash');
+	const error = await t.throwsAsync(async () => queue.openBatch('nightly', 'thumbnail'), {instanceOf: FaenaError, code: 'BatchConflict'});
+	t.regex(error?.message ?? '', /"nightly".*thumbnail/);
+});
+
+law('a closed batch is forgotten with the last of its jobs', async (t, queue, clock) => {
+	const batch = await queue.openBatch('nightly', 'hash');
+	await enqueue(queue, newJob({batch, key: 'a'}), newJob({batch}));
+	await queue.cancel({ids: [1]});
+	await queue.closeBatch(batch);
+	clock.now += 1;
+	await queue.cleanup({endedBefore: clock.now});
+	t.is((await jobOf(queue, 2)).batch, 'nightly');
+	await t.throwsAsync(async () => queue.openBatch('nightly', 'thumbnail'), {code: 'BatchConflict'});
+	await queue.cancel({});
+	clock.now += 1;
+	await queue.cleanup({endedBefore: clock.now});
+	await queue.openBatch('nightly', 'thumbnail');
+	t.is(await queue.job(2), undefined);
+});
+
+law('cleanup deletes what ended before the time given, and nothing else', async (t, queue, clock) => {
+	await oneJobOfEachStatus(queue, clock);
+	const endedAt = clock.now;
+	t.deepEqual(await queue.cleanup({endedBefore: endedAt}), {deleted: 0, next: null});
+	clock.now += 1;
+	await queue.cancel({ids: [ID_OF.pending]});
+	t.deepEqual(await queue.cleanup({endedBefore: endedAt + 1}), {deleted: 3, next: null});
+	t.deepEqual(await listed(queue, {}), [ID_OF.pending, ID_OF.running, ID_OF.failed]);
+	t.deepEqual(await queue.counts(), {pending: 0, running: 1, failed: 1, completed: 0, dead: 0, cancelled: 1});
+});
+
+law('of a job that was cleaned up nothing is left', async (t, queue, clock) => {
+	await enqueue(queue, newJob());
+	const [claim] = claimsOf(await take(queue)) as [Claim];
+	await queue.turn({notes: [{...claim, progress: {done: 1, at: T0}, logs: [{at: T0, text: 'line'}]}]});
+	await queue.complete(claim, '1');
+	await queue.cleanup({endedBefore: clock.now + 1});
+	t.is(await queue.job(1), undefined);
+	t.is(await queue.values(1), undefined);
+	t.deepEqual(await queue.logs(1), []);
+	t.false(await queue.complete(claim));
+	t.is(await queue.retry({ids: [1]}), 0);
+});
+
+law('cleanup goes in steps: it looks at no more jobs than it is told, and tells where to go on', async (t, queue, clock) => {
+	await enqueue(queue, ...range(1, 7).map(() => newJob()));
+	await queue.cancel({ids: [1, 3, 5]});
+	clock.now += 10;
+	await queue.cancel({ids: [2, 6]});
+	const endedBefore = T0 + 1;
+	t.deepEqual(await queue.cleanup({endedBefore, limit: 2}), {deleted: 1, next: 2});
+	t.deepEqual(await queue.cleanup({endedBefore, limit: 2, after: 2}), {deleted: 2, next: 5});
+	t.deepEqual(await queue.cleanup({endedBefore, limit: 2, after: 5}), {deleted: 0, next: null});
+	t.deepEqual(await listed(queue, {}), [2, 4, 6, 7]);
+	t.deepEqual(await queue.cleanup({endedBefore: T0 + 100, limit: 2}), {deleted: 2, next: null});
+});
+
+law('cleanup spares the jobs of open batches', async (t, queue, clock) => {
+	const batch = await queue.openBatch('nightly', 'hash');
+	await enqueue(queue, newJob({batch, key: 'a'}), newJob());
+	await queue.cancel({});
+	clock.now += 1;
+	const endedBefore = clock.now;
+	t.deepEqual(await queue.cleanup({endedBefore}), {deleted: 1, next: null});
+	await queue.closeBatch(batch);
+	await queue.openBatch('nightly', 'hash');
+	t.deepEqual(await queue.cleanup({endedBefore}), {deleted: 0, next: null});
+	await queue.closeBatch(batch);
+	t.deepEqual(await queue.cleanup({endedBefore}), {deleted: 1, next: null});
+});
+
+law('a queue that nobody else writes to has not changed', async (t, queue) => {
+	t.false(await queue.changes());
+	await enqueue(queue, newJob());
+	t.false(await queue.changes());
+});
+
+// Closing
+
+const VERBS: Readonly<Record<Exclude<keyof JobQueue, 'location' | 'close' | 'onEnqueue'>, (queue: JobQueue) => unknown>> = {
+	turn: queue => queue.turn({}),
+	enqueue: queue => queue.enqueue([]),
+	dequeue: queue => queue.dequeue({owner: OWNER, tasks: []}),
+	settle: queue => queue.settle(1, []),
+	complete: queue => queue.complete({id: 1, lease: 1, execution: 1}),
+	fail: queue => queue.fail({id: 1, lease: 1, execution: 1}, new Error('late')),
+	cancel: queue => queue.cancel({}),
+	retry: queue => queue.retry({}),
+	pause: queue => queue.pause(['hash']),
+	resume: queue => queue.resume(['hash']),
+	paused: queue => queue.paused(),
+	heartbeat: queue => queue.heartbeat(OWNER),
+	renew: queue => queue.renew(OWNER),
+	recover: queue => queue.recover(),
+	leave: queue => queue.leave(OWNER),
+	job: queue => queue.job(1),
+	jobs: queue => queue.jobs({}),
+	values: queue => queue.values(1),
+	logs: queue => queue.logs(1),
+	counts: queue => queue.counts(),
+	outstanding: queue => queue.outstanding(TASKS),
+	openBatch: queue => queue.openBatch('nightly', 'hash'),
+	closeBatch: queue => queue.closeBatch(1),
+	cleanup: queue => queue.cleanup({endedBefore: T0}),
+	changes: queue => queue.changes(),
+	stops: queue => queue.stops(OWNER),
+};
+
+law('a closed queue says so, whatever it is asked; closing it again is no error', async (t, queue) => {
+	await enqueue(queue, newJob());
+	await queue.close();
+	for (const [verb, ask] of Object.entries(VERBS)) {
+		await t.throwsAsync(async () => ask(queue), {instanceOf: FaenaError, code: 'Closed', message: 'This queue is closed.'}, verb);
+	}
+	await queue.close();
+	t.true(queue.location.length > 0);
+});
+
+// What the laws are written with
+
+function newJob(parts: Partial<NewJob> = {}): NewJob {
+	return {task: 'hash', payload: '1', priority: 0, runAt: null, policy: POLICY, ...parts};
+}
+
+function fresh(id: JobId): {id: JobId; existing: boolean; conflict: boolean} {
+	return {id, existing: false, conflict: false};
+}
+
+async function enqueue(queue: JobQueue, ...jobs: NewJob[]): Promise<[JobId, ...JobId[]]> {
+	const enqueued = await queue.enqueue(jobs);
+	return enqueued.map(({id}) => id) as [JobId, ...JobId[]];
+}
+
+function take(queue: JobQueue, limit = 1, owner = OWNER, maxBytes = Infinity): Promise<Dequeued> {
+	return queue.dequeue({owner, tasks: TASKS, limit, maxBytes});
+}
+
+async function demand(queue: JobQueue, limits: Readonly<Record<string, number>>, limit: number): Promise<JobId[]> {
+	const tasks = Object.entries(limits).map(([task, limit]) => ({task, limit}));
+	return idsOf((await queue.turn({dequeue: {owner: OWNER, tasks, limit, maxBytes: Infinity}})).dequeued);
+}
+
+/** Dequeues one job and settles it. */
+async function settleOne(queue: JobQueue, outcome: Outcome): Promise<JobStatus | 'lost' | undefined> {
+	const [claim] = claimsOf(await take(queue)) as [Claim];
+	return (await queue.turn({settle: [{...claim, outcome}]})).settled[0];
+}
+
+/** Enqueues and dequeues a job, has it cancelled while it runs, and settles it. */
+async function settleAsked(queue: JobQueue, outcome: Outcome): Promise<JobStatus | 'lost' | undefined> {
+	const [id] = await enqueue(queue, newJob());
+	const [claim] = claimsOf(await take(queue)) as [Claim];
+	await queue.cancel({ids: [id]});
+	return (await queue.turn({settle: [{...claim, outcome}]})).settled[0];
+}
+
+async function completeAll(queue: JobQueue): Promise<void> {
+	const claims = claimsOf(await take(queue, 100));
+	await queue.turn({settle: claims.map(claim => ({...claim, outcome: {type: 'returned', value: '1'}}))});
+}
+
+/** Where {@link oneJobOfEachStatus} puts them. */
+const ID_OF = {pending: 1, running: 2, failed: 3, completed: 4, dead: 5, cancelled: 6} as const satisfies Record<JobStatus, JobId>;
+
+/** Brings six jobs of the task `hash` into the six statuses; the failed one becomes due in a second. */
+async function oneJobOfEachStatus(queue: JobQueue, clock: Clock): Promise<void> {
+	const policies: Partial<Record<JobStatus, Policy>> = {dead: {...POLICY, maxAttempts: 1}};
+	await enqueue(queue, ...Object.keys(ID_OF).map(status => newJob({policy: policies[status as JobStatus] ?? POLICY, priority: status === 'pending' ? -1 : 0})));
+	const [, failed, completed, dead, cancelled] = claimsOf(await take(queue, 5)) as [Claim, Claim, Claim, Claim, Claim];
+	clock.now += 1;
+	await queue.turn({
+		settle: [
+			{...failed, outcome: {type: 'threw', error: ERROR}},
+			{...completed, outcome: {type: 'returned', value: '1'}},
+			{...dead, outcome: {type: 'threw', error: ERROR}},
+			{...cancelled, outcome: {type: 'cancelled'}},
+		],
+	});
+}
+
+async function statuses(queue: JobQueue): Promise<Record<string, JobStatus>> {
+	const jobs = await queue.jobs({});
+	return Object.fromEntries(Object.entries(ID_OF).map(([name, id]) => [name, jobs.find(job => job.id === id)?.status as JobStatus]));
+}
+
+async function jobOf(queue: JobQueue, id: JobId): Promise<Job> {
+	const job = await queue.job(id);
+	if (!job) throw new Error(`There is no job ${id}.`);
+	return job;
+}
+
+async function listed(queue: JobQueue, filter: JobFilter): Promise<JobId[]> {
+	return (await queue.jobs(filter)).map(({id}) => id);
+}
+
+function idsOf({jobs}: Dequeued): JobId[] {
+	return jobs.map(({id}) => id);
+}
+
+function claimsOf({lease, jobs}: Dequeued): Claim[] {
+	return jobs.map(({id, execution}) => ({id, lease, execution}));
+}
+
+/** The bytes of a value, whichever kind of array a queue holds them in. */
+function plain(encoded: Encoded | undefined): string | number[] | null | undefined {
+	return encoded instanceof Uint8Array ? [...encoded] : encoded;
+}
+
+function copy(encoded: Encoded): Encoded {
+	return encoded instanceof Uint8Array ? Buffer.from(encoded) : encoded;
+}
+
+function range(first: number, last: number): number[] {
+	return Array.from({length: last - first + 1}, (_, index) => first + index);
+}

@@ -1,0 +1,28 @@
+/** First file of the dispatcher's thread: owns the queue's connection and the pool. It never runs a task. */
+import {parentPort, workerData} from 'node:worker_threads';
+import {nanoid} from 'nanoid';
+import {Dispatcher} from '../lib/dispatcher.ts';
+import {toEnvelope} from '../lib/errors.ts';
+import {ThreadPool} from '../lib/pools/threads.ts';
+import type {CallsMessage, DispatcherStart, FailedMessage, RepliesMessage, Started} from '../lib/protocol.ts';
+import {openSqlite} from '../lib/queues/sqlite.ts';
+
+const {queue: location, durability, leaseMs, pool} = workerData as DispatcherStart;
+
+async function start(): Promise<void> {
+	const queue = openSqlite(location, {durability, leaseMs});
+	const output = (message: RepliesMessage | FailedMessage) => post(message);
+	const dispatcher = new Dispatcher(queue, pool && (listener => new ThreadPool(pool, listener)), {owner: nanoid(), leaseMs, output});
+	const tasks = await dispatcher.start();
+	parentPort?.on('message', ({calls}: CallsMessage) => dispatcher.receive(calls));
+	post({type: 'started', tasks});
+}
+
+function post(message: Started | RepliesMessage | FailedMessage): void {
+	parentPort?.postMessage(message);
+}
+
+start().catch((error: unknown) => {
+	post({type: 'refused', error: toEnvelope(error)});
+	process.exit();
+});
