@@ -180,7 +180,8 @@ export class Dispatcher implements PoolListener {
 		demand: Demand | undefined,
 	): Promise<void> {
 		this.#nextRunAt = result.nextRunAt;
-		if (demand) this.#isHungry = result.backlog > 0;
+		const arrived = enqueues.length > 0 || result.settled.includes('pending');
+		this.#isHungry = demand ? result.backlog > 0 : this.#isHungry || arrived;
 		this.#dispatch(result.dequeued);
 		this.#desk.settled(settle, result.settled);
 		for (const note of notes) this.#desk.noted(note);

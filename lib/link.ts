@@ -43,12 +43,7 @@ export class Link {
 	 */
 	static async open(start: DispatcherStart, onEvent: (event: JobEvent) => void): Promise<Link> {
 		const worker = new Worker(workerUrl('dispatcher'), {workerData: start, name: 'faena dispatcher'});
-		const started = await new Promise<Started>((resolve, reject) => {
-			worker.once('message', resolve);
-			worker.once('error', reject);
-			worker.once('exit', code => reject(new FaenaError('DispatcherFailed', `Faena's dispatcher thread ended with exit code ${code} while it started.`)));
-		});
-		worker.removeAllListeners();
+		const started = await firstMessage(worker);
 		if (started.type === 'refused') throw fromEnvelope(started.error);
 		return new Link(worker, started.tasks, onEvent);
 	}
@@ -64,7 +59,10 @@ export class Link {
 
 	/** As {@link call}, for those who must act before anything else of the same message is looked at. */
 	send(body: CallBody, resolve: (value: unknown) => void, reject: (error: unknown) => void): void {
-		if (this.#end) return reject(this.#end);
+		if (this.#end) {
+			reject(this.#end);
+			return;
+		}
 		if (this.#outbox.length === 0) queueMicrotask(() => this.#flush());
 		const call = ++this.#lastCall;
 		this.#outbox.push({...body, call});
@@ -74,7 +72,10 @@ export class Link {
 
 	/** Registers who wants to hear of the job's end. The dispatcher must have been told to watch it. */
 	watch(id: JobId, watcher: Watcher): void {
-		if (this.#end) return watcher(this.#end);
+		if (this.#end) {
+			watcher(this.#end);
+			return;
+		}
 		const watchers = this.#watchers.get(id);
 		if (watchers) watchers.push(watcher);
 		else this.#watchers.set(id, [watcher]);
@@ -104,9 +105,8 @@ export class Link {
 	/** Ends the thread after its last reply. Later calls are refused. */
 	async terminate(): Promise<void> {
 		this.#end = new FaenaError('Closed', 'This engine is closed.');
-		this.#worker.removeAllListeners();
-		await this.#worker.terminate();
 		this.#rejectAll(new FaenaError('Closed', 'The engine was closed before the job ended; the job itself is safe in the queue.'));
+		await this.#worker.terminate();
 	}
 
 	get isClosed(): boolean {
@@ -120,7 +120,10 @@ export class Link {
 	}
 
 	#receive(message: RepliesMessage | FailedMessage): void {
-		if (message.type === 'failed') return this.#fail(fromEnvelope(message.error));
+		if (message.type === 'failed') {
+			this.#fail(fromEnvelope(message.error));
+			return;
+		}
 		for (const reply of message.replies) {
 			const pending = this.#pending.get(reply.call);
 			this.#pending.delete(reply.call);
@@ -157,4 +160,22 @@ export class Link {
 		if (this.#holds > 0) this.#worker.unref();
 		this.#holds = 0;
 	}
+}
+
+function firstMessage(worker: Worker): Promise<Started> {
+	return new Promise((resolve, reject) => {
+		const settle = (act: () => void) => {
+			worker.off('message', onMessage);
+			worker.off('error', onError);
+			worker.off('exit', onExit);
+			act();
+		};
+		const onMessage = (message: Started) => settle(() => resolve(message));
+		const onError = (error: Error) => settle(() => reject(error));
+		const onExit = (code: number) =>
+			settle(() => reject(new FaenaError('DispatcherFailed', `Faena's dispatcher thread ended with exit code ${code} while it started.`)));
+		worker.on('message', onMessage);
+		worker.on('error', onError);
+		worker.on('exit', onExit);
+	});
 }

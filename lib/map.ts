@@ -181,38 +181,37 @@ export class JobMap<Item, Result> implements AsyncIterable<MapResult<Item, Resul
 		try {
 			const {batch, task} = this.#plan;
 			if (batch !== undefined) this.#batch = await this.#link.verb('openBatch', batch, task);
-			for await (const group of this.#groups()) await this.#enqueue(group);
+			if (await this.#readAll()) this.#phase = 'read';
 		} catch (error) {
 			this.#failure ??= {error};
 		}
 		this.#consumer.ring();
 	}
 
-	/** The input in groups, as far as the window has room. A group leaves as it is when the next item is not there yet. */
-	async *#groups(): AsyncGenerator<Item[]> {
+	/** Reads as far as the window has room and enqueues in groups; a group leaves early when the next item is not there yet. */
+	async #readAll(): Promise<boolean> {
 		const iterator = iteratorOf(this.#items);
 		let group: Item[] = [];
+		const enqueueGroup = () => {
+			if (group.length > 0) this.#enqueue(group);
+			group = [];
+		};
 		try {
 			while (await this.#hasRoom(group.length)) {
 				let step = iterator.next();
 				if (step instanceof Promise) {
-					if (group.length > 0 && !(await isSoon(step))) {
-						yield group;
-						group = [];
-					}
+					if (!(await isSoon(step))) enqueueGroup();
 					step = await step;
 				}
 				if (step.done) {
-					if (group.length > 0) yield group;
-					if (this.#phase === 'reading') this.#phase = 'read';
-					return;
+					enqueueGroup();
+					return this.#phase === 'reading';
 				}
 				group.push(step.value);
 				this.#read++;
-				if (group.length < GROUP && this.#read - this.#yielded < this.#plan.window) continue;
-				yield group;
-				group = [];
+				if (group.length >= GROUP || this.#read - this.#yielded >= this.#plan.window) enqueueGroup();
 			}
+			return false;
 		} finally {
 			await iterator.return?.();
 		}
@@ -228,7 +227,7 @@ export class JobMap<Item, Result> implements AsyncIterable<MapResult<Item, Resul
 		return false;
 	}
 
-	async #enqueue(group: readonly Item[]): Promise<void> {
+	#enqueue(group: readonly Item[]): void {
 		const {task, priority, runAt, policy, toKey, hasKeys, toPayload, encode} = this.#plan;
 		const start = this.#enqueued;
 		const keys = group.map((item, index) => toKey(item, start + index));

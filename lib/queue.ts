@@ -23,7 +23,7 @@ export abstract class JobQueue {
 	/** Where the jobs are, as given to `openQueue`; `:memory:` for the memory queue. */
 	abstract readonly location: string;
 
-	/** Settles, notes, enqueues and dequeues, in this order, in one durable transaction: all of it or nothing. */
+	/** Notes, settles, enqueues and dequeues, in this order, in one durable transaction: all of it or nothing. */
 	abstract turn(turn: Turn): Awaitable<TurnResult>;
 
 	/** Cancels pending and failed jobs at once; asks the owners of running ones, who find them in {@link stops}. */

@@ -1,7 +1,7 @@
 import {setTimeout as sleep} from 'node:timers/promises';
 import {fileURLToPath} from 'node:url';
 import type {Worker} from 'node:worker_threads';
-import {Piscina} from 'piscina';
+import {Piscina, queueOptionsSymbol} from 'piscina';
 import {Board, monotonicMs, type StopReason} from '../board.ts';
 import {fromEnvelope} from '../errors.ts';
 import {type FailureRecord, toFailure} from '../failure.ts';
@@ -41,8 +41,6 @@ export class ThreadPool implements Pool {
 	#piscina: Piscina | undefined;
 	#watch: NodeJS.Timeout | undefined;
 	#lastChunk = 0;
-	/** The thread that the balancer gives the next request to. */
-	#target = 0;
 	#phase: 'new' | 'open' | 'closing' = 'new';
 	#started: PromiseWithResolvers<readonly TaskInfo[]> | undefined;
 
@@ -63,10 +61,11 @@ export class ThreadPool implements Pool {
 			idleTimeout: Infinity,
 			concurrentTasksPerWorker: 2,
 			recordTiming: false,
-			loadBalancer: (_task, threads) => threads.find(thread => thread.id === this.#target) ?? null,
+			loadBalancer: (request, threads) => threads.find(thread => thread.id === targetOf(request)) ?? null,
 			...(resourceLimits && {resourceLimits}),
 		});
-		this.#piscina.on('workerCreate', ({id}: {id: number}) => this.#addSlot(id));
+		// The thread can take a request only after this event.
+		this.#piscina.on('workerCreate', ({id}: {id: number}) => queueMicrotask(() => this.#addSlot(id)));
 		this.#piscina.on('message', (message: WorkerMessage) => this.#receive(message));
 		// A failing thread is dealt with at its exit; without a listener Piscina's event would end the dispatcher.
 		this.#piscina.on('error', () => undefined);
@@ -180,8 +179,7 @@ export class ThreadPool implements Pool {
 	}
 
 	#request(slot: Slot, request: WorkerRequest): Promise<unknown> {
-		this.#target = slot.threadId;
-		return (this.#piscina as Piscina).run(request);
+		return (this.#piscina as Piscina).run({...request, [queueOptionsSymbol]: slot.threadId});
 	}
 
 	/** Ends the thread. What it posted before still arrives; its `exit` event settles the rest. */
@@ -323,6 +321,11 @@ interface InFlight {
 	/** Indexes of jobs that were taken back. */
 	readonly taken: Set<number>;
 	stopping: {readonly index: number; readonly reason: StopReason; readonly deadline: number} | undefined;
+}
+
+/** Piscina hands to its balancer what a request has under this symbol, which is not cloned with it. */
+function targetOf(request: object): number | undefined {
+	return (request as {[queueOptionsSymbol]?: number})[queueOptionsSymbol];
 }
 
 function isLong({chunks}: Slot, now: number): boolean {

@@ -74,8 +74,8 @@ export class MemoryQueue extends JobQueue {
 		const now = this.#now();
 		// First what can fail, so that a turn that fails has changed nothing.
 		const {added, enqueued} = this.#admit(enqueue, rejectConflicts, now);
-		const settled = settle.map(settlement => this.#settle(settlement, now));
 		for (const note of notes) this.#note(note);
+		const settled = settle.map(settlement => this.#settle(settlement, now));
 		for (const job of added) this.#add(job);
 		const dequeued = dequeue ? this.#dequeue(dequeue, now) : {lease: 0, jobs: []};
 		const backlog = dequeue ? this.#ready(dequeue).length : 0;
@@ -89,9 +89,13 @@ export class MemoryQueue extends JobQueue {
 		const asked: JobId[] = [];
 		for (const job of this.#matching(filter)) {
 			if (job.place.at === 'ended') continue;
-			const isRunning = job.place.at === 'running';
-			job.place = job.place.at === 'running' ? {...job.place, cancelAsked: true} : {at: 'ended', status: 'cancelled', endedAt};
-			(isRunning ? asked : cancelled).push(job.id);
+			if (job.place.at === 'running') {
+				job.place = {...job.place, cancelAsked: true};
+				asked.push(job.id);
+			} else {
+				job.place = {at: 'ended', status: 'cancelled', endedAt};
+				cancelled.push(job.id);
+			}
 		}
 		return {cancelled, asked};
 	}

@@ -75,8 +75,8 @@ export class SqliteQueue extends JobQueue {
 
 	turn(turn: Turn): TurnResult {
 		return this.#write(session => {
-			const settled = turn.settle ? settle(session, turn.settle) : [];
 			for (const each of turn.notes ?? []) note(session, each);
+			const settled = turn.settle ? settle(session, turn.settle) : [];
 			const enqueued = turn.enqueue ? enqueue(session, turn.enqueue, turn.rejectConflicts ?? false) : [];
 			if (turn.dequeue) promote(session);
 			const dequeued = turn.dequeue ? dequeue(session, turn.dequeue, this.#ownerId(turn.dequeue.owner, session)) : {lease: 0, jobs: []};

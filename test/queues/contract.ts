@@ -889,6 +889,15 @@ law('a job keeps its latest log lines, up to a limit', async (t, queue) => {
 	t.is((await queue.logs(2)).length, 1);
 });
 
+law('what an execution says last is kept, though it is settled in the same turn', async (t, queue) => {
+	await enqueue(queue, newJob());
+	const [claim] = claimsOf(await take(queue)) as [Claim];
+	const note = {...claim, progress: {done: 4, total: 4, at: T0}, logs: [{at: T0, text: 'done'}]};
+	await queue.turn({notes: [note], settle: [{...claim, outcome: {type: 'returned', value: '1'}}]});
+	t.like(await jobOf(queue, 1), {status: 'completed', progress: {done: 4, total: 4, at: T0}});
+	t.deepEqual(await queue.logs(1), [{execution: 1, at: T0, text: 'done'}]);
+});
+
 law('a note whose claim was lost is dropped', async (t, queue) => {
 	await enqueue(queue, newJob());
 	const [claim] = claimsOf(await take(queue)) as [Claim];
