@@ -5,6 +5,6 @@ import type {Backoff} from './job.ts';
  * @param random a number in [0, 1), so that jobs that failed together don't come back together
  */
 export function backoffMs({baseMs, factor, maxMs, jitter}: Backoff, attempt: number, random: number): number {
-	const full = Math.min(maxMs, baseMs * factor ** (attempt - 1));
+	const full = baseMs === 0 ? 0 : Math.min(maxMs, baseMs * factor ** (attempt - 1));
 	return Math.round(full * (1 - jitter * random));
 }

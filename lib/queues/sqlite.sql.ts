@@ -28,7 +28,7 @@ export const MIGRATIONS: readonly string[] = [
 	) strict;
 
 	create table batch (
-		id integer primary key,
+		id integer primary key autoincrement,
 		name text not null unique,
 		task integer not null,
 		created_at integer not null,
@@ -46,6 +46,8 @@ export const MIGRATIONS: readonly string[] = [
 		key text,
 		payload any
 	) strict;
+
+	create index job_by_batch on job (batch, id) where batch is not null;
 
 	-- Scope: a batch's id, or minus the task's id for keys outside batches.
 	create table key (
@@ -144,6 +146,7 @@ export const MIGRATIONS: readonly string[] = [
 
 export const SQL = {
 	taskByName: 'select id, paused from task where name = ?',
+	taskName: 'select name from task where id = ?',
 	insertTask: 'insert into task (name) values (?) returning id',
 	pauseTask: 'update task set paused = ? where id = ?',
 	pausedTasks: 'select name from task where paused = 1 order by name',
@@ -155,7 +158,7 @@ export const SQL = {
 	insertBatch: 'insert into batch (name, task, created_at) values (?, ?, ?) returning id',
 	reopenBatch: 'update batch set closed_at = null where id = ?',
 	closeBatch: 'update batch set closed_at = ? where id = ? and closed_at is null',
-	deleteEmptyBatches: 'delete from batch where closed_at is not null and not exists (select 1 from key where scope = batch.id)',
+	deleteEmptyBatches: 'delete from batch where closed_at is not null and not exists (select 1 from job where job.batch = batch.id)',
 
 	counter: 'select last from counter where name = ?',
 	setCounter: 'update counter set last = ? where name = ?',
@@ -230,7 +233,8 @@ export const SQL = {
 	attempts: 'select attempts from trouble where id = ?',
 	setTrouble: `insert into trouble (id, attempts, started_at, duration_ms, failure) values (?, ?, ?, ?, ?)
 		on conflict (id) do update set attempts = excluded.attempts, started_at = excluded.started_at, duration_ms = excluded.duration_ms, failure = excluded.failure`,
-	clearFailure: 'update trouble set failure = null where id = ?',
+	clearFailure: 'update trouble set failure = null, started_at = null, duration_ms = null where id = ?',
+	clearTiming: 'update trouble set started_at = null, duration_ms = null where id = ?',
 	suspect: 'insert into trouble (id, attempts, suspicions) values (?, 0, 1) on conflict (id) do update set suspicions = suspicions + 1',
 	deleteTrouble: 'delete from trouble where id = ?',
 

@@ -145,6 +145,7 @@ export class SqliteQueue extends JobQueue {
 	}
 
 	leave(owner: OwnerId): void {
+		this.#assertOpen();
 		const known = this.#owners.get(owner);
 		if (!known) return;
 		this.#write(session => takeBack(session, known.id, {suspect: false}));
@@ -200,7 +201,7 @@ export class SqliteQueue extends JobQueue {
 			const row = statements.batchByName.get(name) as [BatchId, number] | undefined;
 			if (!row) return statements.insertBatch.get(name, number, now) as BatchId;
 			if (row[1] !== number)
-				throw new FaenaError('BatchConflict', `The batch ${JSON.stringify(name)} belongs to another task, not to ${task}. Give this batch another name.`);
+				throw new FaenaError('BatchConflict', `The batch ${JSON.stringify(name)} belongs to the task ${statements.taskName.get(row[1])}, not to ${task}. Give this batch another name.`);
 			statements.reopenBatch.run(row[0]);
 			return row[0];
 		});
@@ -259,15 +260,20 @@ export class SqliteQueue extends JobQueue {
 	}
 
 	#guard<Result>(run: (state: {readonly connection: Connection; readonly names: Names}) => Result): Result {
-		if (!this.#state) throw new FaenaError('Closed', 'This queue is closed.');
+		const state = this.#assertOpen();
 		try {
-			return run(this.#state);
+			return run(state);
 		} catch (error) {
 			const translated = translate(error, this.location);
 			// After a failed fsync nothing this connection remembers of the file can be trusted.
 			if (translated instanceof FaenaError && translated.code === 'OutcomeUnknown') this.#reconnect();
 			throw translated;
 		}
+	}
+
+	#assertOpen(): {readonly connection: Connection; readonly names: Names} {
+		if (!this.#state) throw new FaenaError('Closed', 'This queue is closed.');
+		return this.#state;
 	}
 
 	#connect(): void {

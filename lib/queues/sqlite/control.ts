@@ -86,10 +86,12 @@ export function takeBack(session: Session, owner: number, {suspect}: {suspect: b
 
 export function cleanup(session: Session, {endedBefore, limit = 1000, after = 0}: CleanupOptions): CleanupResult {
 	const {statements} = session;
-	const rows = statements.outcomesToClean.all(after, limit) as OutcomeRow[];
+	// One more than is looked at tells whether there is more.
+	const found = statements.outcomesToClean.all(after, limit + 1) as OutcomeRow[];
+	const rows = found.slice(0, limit);
 	const old = rows.filter(([, , endedAt, , , , isSpared]) => endedAt < endedBefore && isSpared === 0);
 	for (const row of old) deleteJob(session, row);
-	const next = rows.length < limit ? null : (rows.at(-1)?.[0] ?? null);
+	const next = found.length > limit ? (rows.at(-1)?.[0] ?? null) : null;
 	if (next === null) statements.deleteEmptyBatches.run();
 	return {deleted: old.length, next};
 }

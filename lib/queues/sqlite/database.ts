@@ -150,6 +150,7 @@ function verifyDurability(db: Database.Database, durability: Durability): void {
 /** Statements whose rows have many columns are read by name; those with one column as that value; the rest as tuples. */
 const BY_NAME: ReadonlySet<string> = new Set<keyof typeof SQL>(['jobView']);
 const ONE_VALUE: ReadonlySet<string> = new Set<keyof typeof SQL>([
+	'taskName',
 	'insertTask',
 	'pausedTasks',
 	'policyBySpec',

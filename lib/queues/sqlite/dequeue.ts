@@ -59,9 +59,9 @@ function share({statements}: Session, tasks: readonly OpenTask[], {limit, maxByt
 	const limits = tasks.map(() => 0);
 	let bytes = 0;
 	for (const [, , size, index] of heads.slice(0, limit)) {
-		if (bytes >= maxBytes) break;
-		bytes += size ?? 0;
 		(limits[index] as number)++;
+		bytes += size ?? 0;
+		if (bytes >= maxBytes) break;
 	}
 	return tasks.map((task, index) => ({...task, limit: limits[index] as number})).filter(task => task.limit > 0);
 }

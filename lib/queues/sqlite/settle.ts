@@ -74,6 +74,7 @@ function endFailed(session: Session, claim: ClaimRow, outcome: Outcome & {type: 
 
 function endCancelled(session: Session, claim: ClaimRow, outcome: Outcome): JobStatus {
 	if (outcome.type === 'cancelled' && outcome.error) setTrouble(session, claim[0], attemptsOf(session, claim[0]), outcome);
+	else if (outcome.type === 'cancelled') session.statements.clearTiming.run(claim[0]);
 	insertOutcome(session, claim, Place.cancelled, outcome, null);
 	return 'cancelled';
 }

@@ -89,8 +89,8 @@ export function idsQuery(filter: JobFilter, statuses: readonly JobStatus[] | und
 		values.push(filter.task);
 	}
 	if (filter.batch !== undefined) {
-		conditions.push('batch = (select id from batch where name = ?) and id in (select id from key where scope = (select id from batch where name = ?))');
-		values.push(filter.batch, filter.batch);
+		conditions.push('batch = (select id from batch where name = ?)');
+		values.push(filter.batch);
 	}
 	return [`select id from job where ${conditions.join(' and ')} order by id limit ?`, [...values, limit]];
 }
