@@ -9,7 +9,7 @@ import {availableParallelism, cpus, totalmem} from 'node:os';
 import {fileURLToPath} from 'node:url';
 import {parseArgs, promisify} from 'node:util';
 import {median} from './measure.ts';
-import {calibrate, type Measurement, type SubjectName, TRIALS, type Trial} from './trials.ts';
+import {calibrate, LABELS, type Measurement, type SubjectName, TRIALS, type Trial} from './trials.ts';
 
 const {values} = parseArgs({
 	options: {
@@ -82,13 +82,6 @@ function latencyTable(trial: Trial): string {
 	const beyond = median(own.map(each => (each.latencyMs ?? 0) - 3 * (each.fsyncMs ?? 0)));
 	return markdown(trial.what, ['median', 'one fsync here', 'beyond 3 fsyncs'], [[LABELS.faena, ms(latency), ms(fsync), ms(beyond)]]);
 }
-
-const LABELS: Readonly<Record<SubjectName, string>> = {
-	faena: '**Faena**, durable',
-	sqlite: 'better-sqlite3 alone, same statements',
-	piscina: 'Piscina, one run() per job',
-	tinypool: 'Tinypool, one run() per job',
-};
 
 function of(trial: Trial, subject: SubjectName): Measurement[] {
 	return measurements.filter(each => each.trial === trial.name && each.subject === subject);

@@ -15,6 +15,13 @@ export interface Trial {
 
 export type SubjectName = 'faena' | 'sqlite' | 'piscina' | 'tinypool';
 
+export const LABELS: Readonly<Record<SubjectName, string>> = {
+	faena: '**Faena**, durable',
+	sqlite: 'better-sqlite3 alone, same statements',
+	piscina: 'Piscina, one run() per job',
+	tinypool: 'Tinypool, one run() per job',
+};
+
 export const TRIALS: readonly Trial[] = [
 	{name: 'noop', what: 'no-op jobs', task: 'noop', jobs: 200_000, workMs: 0, subjects: ['sqlite', 'piscina', 'tinypool', 'faena'], base: 'piscina'},
 	{name: '1ms', what: 'jobs of 1 ms of SHA-256', task: 'hash', jobs: 4000, workMs: 1, subjects: ['piscina', 'faena'], base: 'piscina'},

@@ -59,6 +59,9 @@ export class Dispatcher implements PoolListener {
 	#isHungry = true;
 	#nextRunAt: number | null = null;
 	#drainUntil = Infinity;
+	#turnedAt = 0;
+	/** How long the shortest of the chunks given out last will keep a worker busy. */
+	#coverMs = 0;
 	#setbacks = 0;
 	#retryAt = 0;
 
@@ -125,6 +128,7 @@ export class Dispatcher implements PoolListener {
 			await this.#bell.rung(this.#sleepMs());
 			// Whatever else has arrived by now shares the transaction.
 			await nextTurn();
+			if (this.#restMs() > 0) continue;
 			try {
 				await this.#attend();
 				for (const call of this.#calls.splice(0)) await this.#perform(call);
@@ -140,9 +144,22 @@ export class Dispatcher implements PoolListener {
 
 	#sleepMs(): number {
 		if (this.#setbacks > 0) return Math.max(0, this.#retryAt - monotonicMs());
+		if (this.#outbox.length > 0) return Math.max(0, this.#restMs());
 		if (this.#phase === 'draining') return Math.max(0, this.#drainUntil - monotonicMs());
 		if (this.#phase !== 'running' || this.#nextRunAt === null || !this.#hasPlace()) return Infinity;
 		return Math.max(0, this.#nextRunAt - Date.now());
+	}
+
+	/**
+	 * How long the next turn can wait for company: while every worker has its next chunk already and no caller waits, it
+	 * would only cost an fsync; and where a worker could take another chunk, half the time that the one before will last.
+	 */
+	#restMs(): number {
+		if (this.#phase !== 'running' || !this.#pool || this.#setbacks > 0 || this.#calls.length > 0 || this.#desk.hasEnqueues) return 0;
+		const {idle, second} = this.#pool.places();
+		if (idle > 0) return 0;
+		const {workMs} = this.#sizer;
+		return this.#turnedAt + (second > 0 ? Math.min(workMs, this.#coverMs / 2) : workMs) - monotonicMs();
 	}
 
 	async #attend(): Promise<void> {
@@ -163,7 +180,10 @@ export class Dispatcher implements PoolListener {
 		const demand = this.#demand(enqueues.length > 0);
 		if (settle.length + notes.length + enqueues.length === 0 && !demand) return;
 		try {
+			const begunAt = monotonicMs();
 			const result = await this.#queue.turn({settle, notes, enqueue: toNewJobs(enqueues), ...(demand && {dequeue: demand})});
+			this.#turnedAt = monotonicMs();
+			this.#sizer.observeTurn(this.#turnedAt - begunAt);
 			this.#setbacks = 0;
 			await this.#apply(result, settle, notes, enqueues, demand);
 		} catch (error) {
@@ -236,6 +256,7 @@ export class Dispatcher implements PoolListener {
 			const size = Math.min(this.#sizer.size(task), Math.ceil(own.length / places));
 			for (let start = 0; start < own.length; start += size) this.#chunks.push({task, lease, jobs: own.slice(start, start + size)});
 		}
+		this.#coverMs = Math.min(...this.#chunks.map(chunk => this.#sizer.expectedMs(chunk.task, chunk.jobs.length)));
 		this.#feed();
 	}
 

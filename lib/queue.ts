@@ -36,7 +36,7 @@ export abstract class JobQueue {
 	/** Names of the paused tasks. */
 	abstract paused(): Awaitable<readonly string[]>;
 
-	/** Says that the owner lives. Returns false if it had been given up: its leases are lost, it may go on with new ones. */
+	/** Says that the owner lives; a dequeue makes an owner but does not renew it. Returns false if it had been given up: its leases are lost, it may go on with new ones. */
 	abstract heartbeat(owner: OwnerId): Awaitable<boolean>;
 	/** Says it for an owner that lives in another thread or connection. Returns false if it was given up, and changes nothing then. */
 	abstract renew(owner: OwnerId): Awaitable<boolean>;

@@ -1,5 +1,8 @@
-/** A chunk should hold this much work: some hundred times what its message costs, and short enough to hurt nobody. */
-const TARGET_MS = 4;
+/** A chunk's work should be so many times longer than a transaction takes, so that durability costs a worker 2 %. */
+const WORK_PER_TURN = 50;
+/** A chunk holds this much work, at least and at most, in milliseconds. */
+const MIN_WORK_MS = 4;
+const MAX_WORK_MS = 40;
 const MAX_JOBS = 512;
 /** A task that is longer than this gets no second chunk in a worker: the next turn is shorter than its run. */
 const LONG_MS = 100;
@@ -8,22 +11,38 @@ const NEWEST = 0.3;
 /** A chunk is at most this many times larger than the one before: one surprise must not fill a worker. */
 const GROWTH = 4;
 
-/** How many jobs of a task make a chunk, from a running estimate of how long one takes. */
+/** How many jobs of a task make a chunk, from running estimates of how long one takes and what a transaction costs. */
 export class ChunkSizer {
 	readonly #tasks = new Map<string, {meanMs: number; size: number}>();
+	#turnMs = MIN_WORK_MS / WORK_PER_TURN;
+
+	/** How much work a chunk should hold, by what a transaction costs on this disk. */
+	get workMs(): number {
+		return Math.min(MAX_WORK_MS, Math.max(MIN_WORK_MS, this.#turnMs * WORK_PER_TURN));
+	}
+
+	/** Takes the duration of a transaction in. */
+	observeTurn(turnMs: number): void {
+		this.#turnMs = this.#turnMs * (1 - NEWEST) + turnMs * NEWEST;
+	}
 
 	/** Takes the durations of a report's jobs in. */
 	observe(task: string, jobs: number, totalMs: number): void {
 		const mean = totalMs / jobs;
 		const known = this.#tasks.get(task);
 		const meanMs = known ? known.meanMs * (1 - NEWEST) + mean * NEWEST : mean;
-		const fitting = Math.floor(TARGET_MS / Math.max(meanMs, TARGET_MS / MAX_JOBS));
+		const fitting = Math.min(MAX_JOBS, Math.floor(this.workMs / Math.max(meanMs, 0.001)));
 		const size = Math.max(1, Math.min(fitting, (known?.size ?? 1) * GROWTH));
 		this.#tasks.set(task, {meanMs, size});
 	}
 
 	size(task: string): number {
 		return this.#tasks.get(task)?.size ?? 1;
+	}
+
+	/** How long a worker will be busy with so many jobs of the task. */
+	expectedMs(task: string, jobs: number): number {
+		return jobs * (this.#tasks.get(task)?.meanMs ?? 0);
 	}
 
 	/** True while the task's jobs are so short that a worker should have the next chunk before it needs it. */

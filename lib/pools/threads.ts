@@ -13,10 +13,10 @@ import type {TaskInfo} from '../tasks-module.ts';
 import {workerUrl} from '../worker-url.ts';
 
 /** How often running jobs are looked at: what a timeout, or a job stuck behind a long one, may be late. */
-const WATCH_EVERY_MS = 10;
-/** Jobs that wait in a worker for longer than this behind a running one are given to an idle worker, */
+const WATCH_EVERY_MS = 20;
+/** Jobs that have waited in a worker for longer than this are shared with an idle one; */
 const STUCK_MS = 20;
-/** or, if there is none for this long, back to the queue, where another process may take them. */
+/** behind a job that runs for longer than this, and without an idle worker, they go back to the queue, for other processes. */
 const STRANDED_MS = 1000;
 /** A worker whose job has run for this long gets no second chunk to wait behind it. */
 const LONG_MS = 100;
@@ -98,9 +98,10 @@ export class ThreadPool implements Pool {
 			lease,
 			jobs,
 			board: Board.create(jobs.length),
+			givenAt: monotonicMs(),
 			reported: 0,
 			taken: new Set(),
-			stopping: undefined,
+			stops: new Map(),
 		};
 		slot.chunks.push(flight);
 		this.#chunks.set(flight.number, flight);
@@ -133,6 +134,7 @@ export class ThreadPool implements Pool {
 	async close(): Promise<void> {
 		this.#phase = 'closing';
 		clearInterval(this.#watch);
+		this.interrupt();
 		// Piscina's own close() counts a busy worker several times and ends the others under their jobs; destroy() it is,
 		// and what still runs is settled from the boards, as after any loss.
 		await this.#piscina?.destroy();
@@ -170,10 +172,11 @@ export class ThreadPool implements Pool {
 		}
 	}
 
-	/** The thread that will be free first: an idle one, or else one with room for a second chunk. */
+	/** The thread that will be free first: an idle one, or else one with room for a second chunk, if possible not behind a long job. */
 	#pick(): Slot {
-		const ready = [...this.#slots.values()].filter(({phase}) => phase === 'ready');
-		const slot = ready.find(({chunks}) => chunks.length === 0) ?? ready.find(({chunks}) => chunks.length === 1);
+		const now = monotonicMs();
+		const ready = [...this.#slots.values()].filter(({phase, chunks}) => phase === 'ready' && chunks.length < 2);
+		const slot = ready.find(({chunks}) => chunks.length === 0) ?? ready.find(each => !isLong(each, now)) ?? ready[0];
 		if (!slot) throw new Error('The pool was given a chunk and has no place for it.');
 		return slot;
 	}
@@ -266,35 +269,31 @@ export class ThreadPool implements Pool {
 		for (const slot of this.#slots.values()) {
 			const flight = slot.chunks[0];
 			if (!flight || slot.phase !== 'ready') continue;
-			if (flight.stopping && now > flight.stopping.deadline) this.#end(slot);
 			const running = flight.board.running();
 			if (!running) continue;
+			const stop = flight.stops.get(running.index);
+			if (stop && now > stop.deadline) this.#end(slot);
 			const {timeoutMs} = (flight.jobs[running.index] as DequeuedJob).policy;
 			if (timeoutMs !== null && now - running.since > timeoutMs) this.#stopRunning(flight, running.index, 'timedOut');
-			if (now - running.since > STUCK_MS) this.#relieve(slot, now - running.since);
+			this.#relieve(slot, now, now - running.since);
 		}
 	}
 
 	#stopRunning(flight: InFlight, index: number, reason: StopReason): void {
-		if (flight.stopping?.index === index || !flight.board.stop(index, reason)) return;
-		flight.stopping = {index, reason, deadline: monotonicMs() + this.#options.graceMs};
+		if (flight.board.stop(index, reason)) flight.stops.set(index, {reason, deadline: monotonicMs() + this.#options.graceMs});
 	}
 
-	/** Moves what waits behind a long job to idle threads; after a while without any, back to the queue. */
-	#relieve(slot: Slot, waitedMs: number): void {
-		const {idle} = this.places();
-		if (idle === 0 && waitedMs < STRANDED_MS) return;
+	/** Shares what has waited in this worker for long with idle ones, or gives it back to the queue. */
+	#relieve(slot: Slot, now: number, runningMs: number): void {
 		for (const flight of slot.chunks) {
-			const indexes = takeFree(flight);
+			const {idle} = this.places();
+			if (idle === 0 && runningMs > STRANDED_MS) this.#giveBack(flight, takeFree(flight), {type: 'released'});
+			if (idle === 0 || now - flight.givenAt < STUCK_MS) continue;
+			// Behind a job that is itself long nothing may stay; otherwise half is as much as the idle worker can do meanwhile.
+			const indexes = takeFree(flight, runningMs > STUCK_MS ? 1 : 0.5);
 			if (indexes.length === 0) continue;
-			if (idle === 0) {
-				this.#giveBack(flight, indexes, {type: 'released'});
-				continue;
-			}
 			for (const index of indexes) flight.taken.add(index);
-			const jobs = indexes.map(index => flight.jobs[index] as DequeuedJob);
-			this.run({task: flight.task, lease: flight.lease, jobs});
-			if (this.places().idle === 0) return;
+			this.run({task: flight.task, lease: flight.lease, jobs: indexes.map(index => flight.jobs[index] as DequeuedJob)});
 		}
 	}
 }
@@ -316,11 +315,13 @@ interface InFlight {
 	readonly lease: number;
 	readonly jobs: readonly DequeuedJob[];
 	readonly board: Board;
+	readonly givenAt: number;
 	/** Jobs before this index have been reported. */
 	reported: number;
 	/** Indexes of jobs that were taken back. */
 	readonly taken: Set<number>;
-	stopping: {readonly index: number; readonly reason: StopReason; readonly deadline: number} | undefined;
+	/** What was told to stop, by index; it has until the deadline before its thread is ended. */
+	readonly stops: Map<number, {readonly reason: StopReason; readonly deadline: number}>;
 }
 
 /** Piscina hands to its balancer what a request has under this symbol, which is not cloned with it. */
@@ -333,12 +334,10 @@ function isLong({chunks}: Slot, now: number): boolean {
 	return running !== undefined && now - running.since > LONG_MS;
 }
 
-function takeFree({board, jobs}: InFlight): number[] {
-	// From the end, so that the worker, which comes from the beginning, is met once.
-	return [...jobs.keys()]
-		.reverse()
-		.filter(index => board.take(index))
-		.reverse();
+/** Takes back this share of the jobs that have not started, from the end: the worker comes from the beginning. */
+function takeFree({board, jobs}: InFlight, share = 1): number[] {
+	const free = [...jobs.keys()].filter(index => board.isFree(index));
+	return free.slice(Math.floor(free.length * (1 - share))).filter(index => board.take(index));
 }
 
 function toMessage({number, task, board, jobs}: InFlight): ChunkMessage {
@@ -372,7 +371,7 @@ function toOutcome(flight: InFlight, index: number, {first, values, times, failu
 	const offset = index - first;
 	const timing = {startedAt: Math.round(times[2 * offset] as number), durationMs: times[2 * offset + 1] as number};
 	const failure = failures?.get(index);
-	if (flight.stopping?.index === index) return stoppedOutcome(flight, flight.stopping.reason, timing, failure);
+	if (flight.stops.has(index)) return stoppedOutcome(flight, index, timing, failure);
 	if (failure) return {type: 'threw', error: failure, ...timing};
 	return {type: 'returned', value: values[offset] ?? null, ...timing};
 }
@@ -380,13 +379,14 @@ function toOutcome(flight: InFlight, index: number, {first, values, times, failu
 type Timing = {readonly startedAt: number; readonly durationMs: number};
 
 /** What becomes of a job that was told to stop, whether it did by itself or with its thread. */
-function stoppedOutcome(flight: InFlight, reason: StopReason, timing: Timing, failure?: FailureRecord): Outcome {
+function stoppedOutcome({stops, jobs}: InFlight, index: number, timing: Timing, failure?: FailureRecord): Outcome {
+	const reason = stops.get(index)?.reason;
 	const after = `after ${(timing.durationMs / 1000).toFixed(3)} s`;
 	const detail = failure?.reason === 'threw' ? {causes: [failure]} : {};
 	if (reason === 'interrupted') return {type: 'released', ...timing};
 	if (reason === 'cancelled')
 		return {type: 'cancelled', error: {reason: 'cancelled', name: 'Cancelled', message: `Cancelled while running, ${after}.`, ...detail}, ...timing};
-	const {timeoutMs} = (flight.jobs[flight.stopping?.index ?? 0] as DequeuedJob).policy;
+	const {timeoutMs} = (jobs[index] as DequeuedJob).policy;
 	return {
 		type: 'timedOut',
 		error: {reason: 'timedOut', name: 'TimedOut', message: `Stopped ${after}: the timeout is ${(timeoutMs ?? 0) / 1000} s.`, ...detail},
@@ -399,7 +399,7 @@ function lostOutcome(flight: InFlight, index: number, slot: Slot, exitCode: numb
 	if (running?.index !== index) return {type: 'released'};
 	const durationMs = monotonicMs() - running.since;
 	const timing = {startedAt: Math.round(Date.now() - durationMs), durationMs};
-	if (flight.stopping?.index === index) return stoppedOutcome(flight, flight.stopping.reason, timing);
+	if (flight.stops.has(index)) return stoppedOutcome(flight, index, timing);
 	const cause = slot.error === undefined ? [] : [toFailure(slot.error)];
 	const how = isOutOfMemory(slot.error) ? 'ran out of memory' : `ended with exit code ${exitCode}`;
 	return {

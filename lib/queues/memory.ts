@@ -305,7 +305,7 @@ export class MemoryQueue extends JobQueue {
 	}
 
 	#dequeue(demand: Demand, now: number): Dequeued {
-		this.#owners.set(demand.owner, now);
+		if (typeof this.#owners.get(demand.owner) !== 'number') this.#owners.set(demand.owner, now);
 		for (const job of this.#all()) if ((runAtOf(job.place) ?? Infinity) <= now) job.place = READY;
 		const chosen = choose(this.#ready(demand), demand);
 		if (chosen.length === 0) return {lease: 0, jobs: []};

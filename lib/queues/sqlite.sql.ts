@@ -247,7 +247,7 @@ export const SQL = {
 	deleteKey: 'delete from key where scope = ? and key = ?',
 	deleteJob: 'delete from job where id = ?',
 
-	ownerByName: 'select id from owner where name = ?',
+	ownerById: 'select 1 from owner where id = ?',
 	insertOwner: 'insert into owner (name, heartbeat_at) values (?, ?) returning id',
 	heartbeat: 'update owner set heartbeat_at = ? where id = ?',
 	renew: 'update owner set heartbeat_at = ? where name = ?',

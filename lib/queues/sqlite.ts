@@ -201,7 +201,10 @@ export class SqliteQueue extends JobQueue {
 			const row = statements.batchByName.get(name) as [BatchId, number] | undefined;
 			if (!row) return statements.insertBatch.get(name, number, now) as BatchId;
 			if (row[1] !== number)
-				throw new FaenaError('BatchConflict', `The batch ${JSON.stringify(name)} belongs to the task ${statements.taskName.get(row[1])}, not to ${task}. Give this batch another name.`);
+				throw new FaenaError(
+					'BatchConflict',
+					`The batch ${JSON.stringify(name)} belongs to the task ${statements.taskName.get(row[1])}, not to ${task}. Give this batch another name.`,
+				);
 			statements.reopenBatch.run(row[0]);
 			return row[0];
 		});
@@ -293,7 +296,7 @@ export class SqliteQueue extends JobQueue {
 	/** The owner's number, made with its lock if it is new. The lock comes first: a row without one is a dead owner. */
 	#ownerId(owner: OwnerId, {statements, now}: Session): number {
 		const known = this.#owners.get(owner);
-		if (known && statements.heartbeat.run(now, known.id).changes === 1) return known.id;
+		if (known && statements.ownerById.get(known.id) !== undefined) return known.id;
 		this.#release(owner);
 		const lock = holdLock(this.#lockPath(owner));
 		const id = statements.insertOwner.get(owner, now) as number;

@@ -163,7 +163,7 @@ const ONE_VALUE: ReadonlySet<string> = new Set<keyof typeof SQL>([
 	'nextRunAt',
 	'claim',
 	'attempts',
-	'ownerByName',
+	'ownerById',
 	'insertOwner',
 	'tallyOf',
 ]);

@@ -1,0 +1,33 @@
+import type {MapResult} from '../index.ts';
+
+/** A map's result as one line of NDJSON. `earlier` marks what was not executed by this run but found in the queue. */
+export function toLine(result: MapResult<unknown, unknown>, {earlier}: {readonly earlier: boolean}): string {
+	const {key, job, status} = result;
+	const end = status === 'completed' ? {value: result.value ?? null} : {error: {name: result.error.name, message: result.error.message}};
+	return `${toJson({key, job, status, ...(earlier && {earlier}), ...end})}\n`;
+}
+
+/**
+ * JSON for any value that a job can hold. What JSON has no form for is shown as people and `jq` can use it: BigInt, NaN and
+ * the infinities as text, a Map as entries, a Set and an array of numbers as an array, bytes as how many they are.
+ */
+export function toJson(value: unknown, indent?: number): string {
+	return JSON.stringify(value === undefined ? null : value, toPlain, indent);
+}
+
+function toPlain(_name: string, value: unknown): unknown {
+	if (typeof value === 'bigint') return String(value);
+	if (typeof value === 'number') return Number.isFinite(value) ? value : String(value);
+	return typeof value === 'object' && value !== null ? objectToPlain(value) : value;
+}
+
+function objectToPlain(value: object): unknown {
+	if (value instanceof Map || value instanceof Set) return [...value];
+	if (value instanceof Error) return {name: value.name, message: value.message};
+	if (isBytes(value)) return {bytes: value.byteLength};
+	return ArrayBuffer.isView(value) ? [...(value as Float64Array)] : value;
+}
+
+function isBytes(value: object): value is Uint8Array {
+	return [ArrayBuffer, DataView, Uint8Array, Uint8ClampedArray].some(type => value instanceof type);
+}

@@ -1,0 +1,600 @@
+import {existsSync, readFileSync, writeFileSync} from 'node:fs';
+import {connect} from 'node:net';
+import {join} from 'node:path';
+import test, {type ExecutionContext} from 'ava';
+import {Bell} from '../../lib/bell.ts';
+import {decode, encode} from '../../lib/encoding.ts';
+import {FaenaError} from '../../lib/errors.ts';
+import type {FailureRecord} from '../../lib/failure.ts';
+import type {JobId, Policy} from '../../lib/job.ts';
+import type {Pool, PoolListener, PoolOptions} from '../../lib/pool.ts';
+import type {DequeuedJob, Note, Outcome, Settlement} from '../../lib/queue.ts';
+import {makeFolder} from '../fixtures/folder.ts';
+import {DISASTERS, THROWABLE, UNENCODABLE} from '../fixtures/pool-tasks.ts';
+
+export type MakePool = (options: PoolOptions, listener: PoolListener) => Pool;
+
+/** Registers a test for each law of {@link Pool}. */
+export function exercisePool(name: string, make: MakePool): void {
+	for (const {title, check} of LAWS) {
+		test.serial(`${name}: ${title}`, async t => {
+			t.timeout(60_000);
+			await check(t, new Crew(t, make));
+		});
+	}
+}
+
+type Check = (t: ExecutionContext, crew: Crew) => Promise<void>;
+
+const LAWS: {readonly title: string; readonly check: Check}[] = [];
+
+function law(title: string, check: Check): void {
+	LAWS.push({title, check});
+}
+
+const TASKS = new URL('../fixtures/pool-tasks.ts', import.meta.url).href;
+const LEASE = 5;
+const POLICY: Policy = {maxAttempts: 3, timeoutMs: null, backoff: {baseMs: 0, factor: 1, maxMs: 0, jitter: 0}, retry: 'auto'};
+
+// Loading
+
+law('a pool that has loaded its tasks tells their names and options', async (t, crew) => {
+	const infos = await crew.load({workers: 2});
+	t.deepEqual(
+		infos.filter(({name}) => name === 'echo' || name === 'hold'),
+		[
+			{name: 'echo', options: {priority: 3, timeout: '1h', maxAttempts: 7}},
+			{name: 'hold', options: {}},
+		],
+	);
+	t.false(infos.some(({name}) => name === 'DISASTERS'));
+});
+
+const BAD_MODULES: Readonly<Record<string, readonly [module: string, sentence: RegExp]>> = {
+	'is missing': ['missing', /missing\.ts does not exist/],
+	'throws while loading': ['throws', /throws\.ts can't be loaded.*RangeError: no model here/],
+	'exports no function': ['exports-nothing', /exports-nothing\.ts exports no function.*export function/],
+	'ends its worker while loading': ['exits', /exits\.ts .*exit code 3/],
+	'misspells an option of a task': ['bad-options', /bad-options\.ts can't be loaded.*"timeuot".*did you mean "timeout"/],
+};
+
+for (const [problem, [module, sentence]] of Object.entries(BAD_MODULES)) {
+	law(`a tasks module that ${problem} is refused in a sentence that says so`, async (t, crew) => {
+		const tasks = new URL(`../fixtures/modules/${module}.ts`, import.meta.url).href;
+		const error = await t.throwsAsync(crew.load({tasks, workers: 2}), {instanceOf: FaenaError, code: 'BadTasksModule'});
+		t.regex(error?.message ?? '', sentence);
+	});
+}
+
+// Running
+
+const VALUES = [
+	undefined,
+	null,
+	0,
+	-0,
+	Number.NaN,
+	'ä😀',
+	'',
+	true,
+	5n,
+	new Date(7),
+	new Map([['a', new Set([1])]]),
+	[undefined, [{}]],
+	JSON.parse('{"__proto__":{"x":1}}'),
+];
+
+law('what a task gets and returns is equal to what was given', async (t, crew) => {
+	await crew.load({workers: 1});
+	const bytes = [new Uint8Array([1, 2]), new Float64Array([0.1]), {deep: new Uint8Array(3)}];
+	for (const task of ['echo', 'echoLater']) {
+		const ids = await crew.give(task, [...VALUES, ...bytes]);
+		t.deepEqual(await crew.values(ids), [...VALUES, ...bytes]);
+	}
+});
+
+law('a task is told which job it runs', async (t, crew) => {
+	await crew.load({workers: 1});
+	const [plain, retried] = await crew.give('job', [null, null], {policies: [{maxAttempts: 3}, {maxAttempts: 9}], attempts: [0, 4], keys: [undefined, 'a']});
+	t.deepEqual(await crew.values([plain as JobId, retried as JobId]), [
+		{id: plain, task: 'job', execution: 1, attempts: 0, maxAttempts: 3},
+		{id: retried, task: 'job', execution: 1, attempts: 4, maxAttempts: 9, key: 'a'},
+	]);
+});
+
+law('an unknown task fails its job and nothing else', async (t, crew) => {
+	await crew.load({workers: 1});
+	const [unknown, method] = [await crew.give('nosuch', [1]), await crew.give('toString', [1])];
+	t.regex((await crew.failure(unknown[0])).message, /no task nosuch/);
+	t.regex((await crew.failure(method[0])).message, /no task toString/);
+	t.deepEqual(await crew.values(await crew.give('echo', [1])), [1]);
+});
+
+law('every job given gets exactly one settlement, which names its lease and execution', async (t, crew) => {
+	await crew.load({workers: 2, graceMs: 20, resourceLimits: {maxOldGenerationSizeMb: 32}});
+	const ids: JobId[] = [];
+	for (const name of Object.keys(DISASTERS)) ids.push(...(await crew.give('disaster', ['none', name, 'none'])));
+	ids.push(...(await crew.give('loop', [1, 2], {policies: [{timeoutMs: 30}, {timeoutMs: 30}]})));
+	ids.push(...(await crew.give('echo', VALUES)));
+	await crew.outcomes(ids);
+	t.is(crew.pool.size, 0);
+	const settlements = crew.reports.flat();
+	t.deepEqual(
+		settlements.map(({id}) => id).sort((a, b) => a - b),
+		ids,
+	);
+	t.true(settlements.every(({lease, execution}) => lease === LEASE && execution === 1));
+});
+
+law('a pool that is given chunks as often as it has places always takes them', async (t, crew) => {
+	await crew.load({workers: 2, graceMs: 20});
+	const given: JobId[] = [];
+	const chunks: readonly [task: string, payloads: readonly unknown[]][] = [
+		['echo', [1, 2, 3]],
+		['disaster', ['none', 'exit', 'none']],
+		['echoLater', [1, 2, 3]],
+		['throwIt', ['null', 'proxy']],
+	];
+	for (let round = 0; round < 40; round++) {
+		await crew.place();
+		let {idle, second} = crew.pool.places();
+		for (; idle + second > 0; {idle, second} = crew.pool.places()) {
+			const [task, payloads] = chunks[given.length % chunks.length] as (typeof chunks)[number];
+			given.push(...crew.giveNow(task, payloads));
+		}
+	}
+	await crew.outcomes(given);
+	t.is(crew.pool.size, 0);
+});
+
+law('async tasks of two chunks in one worker never interleave', async (t, crew) => {
+	const file = join(makeFolder(t), 'order');
+	await crew.load({workers: 1});
+	const names = ['a', 'b', 'c', 'd'];
+	const payloads = names.map(name => ({file, name}));
+	t.true(crew.pool.places().idle === 1);
+	const first = crew.giveNow('interleave', payloads.slice(0, 2));
+	t.deepEqual(crew.pool.places(), {idle: 0, second: 1});
+	const second = crew.giveNow('interleave', payloads.slice(2));
+	t.deepEqual(crew.pool.places(), {idle: 0, second: 0});
+	await crew.values([...first, ...second]);
+	t.deepEqual(
+		linesOf(file),
+		names.flatMap(name => [name, name]),
+	);
+});
+
+for (const task of ['workAndHold', 'workAndWait']) {
+	law(
+		`outcomes of a chunk of ${task === 'workAndHold' ? 'synchronous' : 'asynchronous'} tasks arrive before its end, after a few milliseconds of work`,
+		async (t, crew) => {
+			const folder = makeFolder(t);
+			await crew.load({workers: 1});
+			const files = ['first', 'second', 'third'].map(name => join(folder, name));
+			const [first, second, third] = await crew.give(task, files);
+			touch(files[0]);
+			// Only when its outcome is here may the next job end: a chunk reported as a whole would never.
+			t.is((await crew.outcomes([first]))[0]?.type, 'returned');
+			touch(files[1]);
+			t.is((await crew.outcomes([second]))[0]?.type, 'returned');
+			touch(files[2]);
+			t.is((await crew.outcomes([third]))[0]?.type, 'returned');
+		},
+	);
+}
+
+law('jobs stuck behind a long one are given to an idle worker', async (t, crew) => {
+	const folder = makeFolder(t);
+	const [closed, open] = [join(folder, 'closed'), join(folder, 'open')];
+	touch(open);
+	await crew.load({workers: 2});
+	const [long, ...stuck] = await crew.give('hold', [closed, open, open]);
+	const second = await crew.give('echo', [1]);
+	t.deepEqual(await crew.values([...stuck, ...second]), [open, open, 1]);
+	t.is(crew.outcome(long), undefined);
+	touch(closed);
+	t.deepEqual(await crew.values([long]), [closed]);
+});
+
+law('jobs stuck behind a long one while no worker is idle are given back, and never run', async (t, crew) => {
+	const folder = makeFolder(t);
+	const [file, order] = [join(folder, 'file'), join(folder, 'order')];
+	await crew.load({workers: 1});
+	const held = crew.giveNow('hold', [file, file]);
+	const behind = crew.giveNow('mark', [{file: order, line: 'ran'}]);
+	t.deepEqual(await crew.outcomes([held[1], ...behind]), [{type: 'released'}, {type: 'released'}]);
+	touch(file);
+	t.deepEqual(await crew.values([held[0]]), [file]);
+	t.deepEqual(await crew.values(await crew.give('echo', [1])), [1]);
+	t.deepEqual(linesOf(order), []);
+});
+
+// Notes
+
+law('progress and log lines arrive while the task runs, also from a loop that never yields', async (t, crew) => {
+	const file = join(makeFolder(t), 'enough');
+	await crew.load({workers: 1});
+	const [id] = await crew.give('chatter', [file]);
+	const progress = await crew.note(note => (note.progress?.done ?? 0) > 1);
+	const line = await crew.note(note => note.logs?.some(({text}) => text === 'line 2') ?? false);
+	t.is(crew.outcome(id), undefined);
+	t.like(progress, {id, lease: LEASE, execution: 1, progress: {total: 1_000_000_000}});
+	t.like(line, {id, lease: LEASE, execution: 1});
+	touch(file);
+	await crew.values([id]);
+});
+
+// Stopping
+
+for (const reason of ['timedOut', 'cancelled', 'interrupted'] as const) {
+	const who = {timedOut: 'its timeout', cancelled: 'stop()', interrupted: 'interrupt()'}[reason];
+	const ending = {timedOut: 'timedOut', cancelled: 'cancelled', interrupted: 'released'}[reason];
+
+	law(
+		`a job in an endless loop is stopped by ${who}; its outcome says so, when it started and how long it ran; its chunk-mates lose nothing`,
+		async (t, crew) => {
+			await crew.load({workers: 1, graceMs: 30});
+			const before = Date.now();
+			const mates = await crew.give('disaster', ['none', 'none']);
+			const [first, loop, last] = await crew.give('maybeLoop', [false, true, false], {policies: [{}, {timeoutMs: reason === 'timedOut' ? 50 : null}, {}]});
+			await crew.note(note => note.id === loop);
+			if (reason === 'cancelled') t.true(crew.pool.stop(loop as JobId, reason));
+			if (reason === 'interrupted') crew.pool.interrupt();
+			const [outcome] = (await crew.outcomes([loop])) as [Outcome];
+			t.is(outcome.type, ending);
+			const {startedAt = 0, durationMs = 0} = outcome;
+			t.true(startedAt >= before - 5 && startedAt <= Date.now() + 5);
+			t.true(durationMs >= 30 && durationMs <= Date.now() - before + 5);
+			if (reason !== 'interrupted') t.is(errorOf(outcome).reason, reason);
+			if (reason === 'timedOut') t.regex(errorOf(outcome).message, /the timeout is 0\.05 s/);
+			await crew.unharmed([...mates, first, last]);
+			t.deepEqual(await crew.values(await crew.give('echo', [1])), [1]);
+		},
+	);
+
+	for (const way of ['heed', 'heedSignal']) {
+		law(`a task that heeds ${way === 'heed' ? 'ctx.cancelled' : 'ctx.signal'} when ${who} stops it keeps its worker`, async (t, crew) => {
+			await crew.load({workers: 1, graceMs: 60_000});
+			const [port] = await crew.values(await crew.give('listen', [null]));
+			const [id] = await crew.give(way, [null], {policies: [{timeoutMs: reason === 'timedOut' ? 50 : null}]});
+			await crew.note(note => note.id === id);
+			if (reason === 'cancelled') crew.pool.stop(id as JobId, reason);
+			if (reason === 'interrupted') crew.pool.interrupt();
+			t.is((await crew.outcomes([id]))[0]?.type, ending);
+			t.true(await canConnect(port as number));
+		});
+	}
+}
+
+law('a job that runs for long after a chunk-mate heeded its stop is not stopped for that', async (t, crew) => {
+	const file = join(makeFolder(t), 'file');
+	await crew.load({workers: 2, graceMs: 30});
+	const [busy] = await crew.give('loop', [null]);
+	await crew.note(note => note.id === busy);
+	const [stopped, mate] = await crew.give('heed', [null, file], {policies: [{timeoutMs: 30}, {}]});
+	t.is((await crew.outcomes([stopped]))[0]?.type, 'timedOut');
+	await crew.note(note => note.id === mate);
+	// Stopped later, and hard: when it has ended, the first one's time of grace is over, too.
+	crew.pool.stop(busy as JobId, 'cancelled');
+	t.is((await crew.outcomes([busy]))[0]?.type, 'cancelled');
+	touch(file);
+	t.deepEqual(await crew.values([mate]), [file]);
+});
+
+law('jobs of a chunk that are stopped one after the other are each told so', async (t, crew) => {
+	await crew.load({workers: 1, graceMs: 60_000});
+	const ids = await crew.give('heed', Array(20).fill(null));
+	for (const id of ids) {
+		await crew.note(note => note.id === id);
+		crew.pool.stop(id, 'cancelled');
+	}
+	const outcomes = await crew.outcomes(ids);
+	t.true(outcomes.every(outcome => outcome?.type === 'cancelled' && (outcome.durationMs ?? 0) > 0));
+});
+
+law('a job that has not started is cancelled without running', async (t, crew) => {
+	const folder = makeFolder(t);
+	const [file, order] = [join(folder, 'file'), join(folder, 'order')];
+	await crew.load({workers: 1});
+	const [held] = crew.giveNow('hold', [file]);
+	const waiting = crew.giveNow(
+		'mark',
+		['a', 'b', 'c'].map(line => ({file: order, line})),
+	);
+	t.true(crew.pool.stop(waiting[1] as JobId, 'cancelled'));
+	t.deepEqual(await crew.outcomes([waiting[1]]), [{type: 'cancelled'}]);
+	touch(file);
+	await crew.values([held, waiting[0], waiting[2]]);
+	t.deepEqual(linesOf(order), ['a', 'c']);
+});
+
+law('a job that the pool does not have, or has no more, is not stopped', async (t, crew) => {
+	await crew.load({workers: 1});
+	const [id] = await crew.give('echo', [1]);
+	await crew.values([id]);
+	t.false(crew.pool.stop(id as JobId, 'cancelled'));
+	t.false(crew.pool.stop(4711, 'cancelled'));
+});
+
+law('recall() gives back what has not started, which then never runs', async (t, crew) => {
+	const folder = makeFolder(t);
+	const [file, order] = [join(folder, 'file'), join(folder, 'order')];
+	await crew.load({workers: 1});
+	const [held, ...rest] = crew.giveNow('hold', [file, file]);
+	const marks = crew.giveNow('mark', [{file: order, line: 'ran'}]);
+	await crew.note(note => note.id === held);
+	crew.pool.recall('mark');
+	t.deepEqual(await crew.outcomes(marks), [{type: 'released'}]);
+	t.is(crew.outcome(rest[0]), undefined);
+	crew.pool.recall();
+	t.deepEqual(await crew.outcomes(rest), [{type: 'released'}]);
+	t.is(crew.outcome(held), undefined);
+	touch(file);
+	await crew.values([held]);
+	await crew.values(await crew.give('echo', [1]));
+	t.deepEqual(linesOf(order), []);
+});
+
+// Failing
+
+for (const name of Object.keys(DISASTERS)) {
+	for (const task of ['disaster', 'disasterLater']) {
+		law(`${name} in ${task === 'disaster' ? 'a' : 'an async'} task is a failure of its job alone, and the pool goes on`, async (t, crew) => {
+			await crew.load({workers: 1, resourceLimits: {maxOldGenerationSizeMb: 32, maxYoungGenerationSizeMb: 8}});
+			const [first, guilty, last] = await crew.give(task, ['none', name, 'none']);
+			const [outcome] = (await crew.outcomes([guilty])) as [Outcome];
+			const isLost = ['exit', 'exitLater', 'outOfMemory'].includes(name);
+			t.is(outcome.type, isLost ? 'lostWorker' : 'threw');
+			const {reason, message, exitCode} = errorOf(outcome);
+			t.is(reason, isLost ? 'lostWorker' : 'threw');
+			t.regex(message, SAYS[name] ?? /./);
+			if (name.startsWith('exit')) t.is(exitCode, 7);
+			t.true((outcome.durationMs ?? -1) >= 0 && (outcome.startedAt ?? 0) > 0);
+			await crew.unharmed([first, last]);
+			t.deepEqual(await crew.values(await crew.give('echo', [1])), [1]);
+		});
+	}
+}
+
+const SAYS: Readonly<Record<string, RegExp>> = {
+	exit: /ended with exit code 7 while it ran this job/,
+	exitLater: /ended with exit code 7 while it ran this job/,
+	outOfMemory: /ran out of memory while it ran this job/,
+	overflow: /Maximum call stack size exceeded/,
+	rejection: /nobody handles this/,
+	rejectionOfAsync: /nobody handles this/,
+	timer: /thrown from a timer/,
+	nextTick: /thrown from a tick/,
+	microtask: /thrown from a microtask/,
+};
+
+law('a rejection that surfaces after its job has ended fails nobody', async (t, crew) => {
+	const file = join(makeFolder(t), 'surfaced');
+	await crew.load({workers: 1});
+	t.deepEqual(await crew.values([...(await crew.give('rejectAfterwards', [file])), ...(await crew.give('wait', [file, file]))]), ['done', file, file]);
+});
+
+law('whatever a task throws is recorded', async (t, crew) => {
+	await crew.load({workers: 1});
+	for (const task of ['throwIt', 'rejectWithIt']) {
+		const names = Object.keys(THROWABLE);
+		const outcomes = (await crew.outcomes(await crew.give(task, names))) as Outcome[];
+		const failures = Object.fromEntries(outcomes.map((outcome, index) => [names[index], errorOf(outcome)]));
+		t.true(outcomes.every(({type}) => type === 'threw'));
+		t.true(Object.values(failures).every(({reason, message}) => reason === 'threw' && message.length > 0 && message.length < 20_000));
+		t.like(failures, {
+			null: {message: 'null'},
+			undefined: {message: 'undefined'},
+			string: {message: 'a string'},
+			symbol: {message: 'Symbol(a symbol)'},
+			bigint: {message: '5'},
+			plain: {code: 'E_PLAIN', message: 'a plain object'},
+			cyclic: {message: 'cyclic', causes: [{message: 'inner'}]},
+			frozen: {name: 'TypeError', message: 'frozen'},
+			uncloneable: {message: 'uncloneable'},
+		});
+	}
+	t.deepEqual(await crew.values(await crew.give('echo', [1])), [1]);
+});
+
+law('a result that can not be encoded, or is too large, fails its job with the reason badResult', async (t, crew) => {
+	await crew.load({workers: 1, maxValueBytes: 1000});
+	for (const task of ['returnIt', 'resolveWithIt']) {
+		const names = Object.keys(UNENCODABLE);
+		const outcomes = (await crew.outcomes(await crew.give(task, names))) as Outcome[];
+		for (const [index, outcome] of outcomes.entries()) {
+			t.is(outcome.type, 'threw', names[index]);
+			t.is(errorOf(outcome).reason, names[index] === 'then' ? 'threw' : 'badResult', names[index]);
+		}
+		t.regex(errorOf(outcomes[names.indexOf('symbol')] as Outcome).message, /result\.deep\[0\] is a symbol/);
+	}
+	const [fits, large] = await crew.give('large', [900, 1100]);
+	t.like(await crew.failure(large), {reason: 'badResult', code: 'TooLarge'});
+	t.is((await crew.values([fits]))[0], 'x'.repeat(900));
+});
+
+// Closing
+
+for (const task of ['listen', 'listenAndLoop']) {
+	law(`close() leaves no worker behind${task === 'listen' ? '' : ', not even one in an endless loop, whose job is given back'}`, async (t, crew) => {
+		await crew.load({workers: 2});
+		const [id] = await crew.give(task, [null]);
+		const port = task === 'listen' ? (await crew.values([id]))[0] : (await crew.note(note => note.id === id)).logs?.[0]?.text;
+		t.true(await canConnect(Number(port)));
+		await crew.pool.close();
+		t.false(await canConnect(Number(port)));
+		t.is(crew.pool.size, 0);
+		if (task !== 'listen') t.is((await crew.outcomes([id]))[0]?.type, 'released');
+	});
+}
+
+law('closing twice, or before anything was loaded, is no error', async (t, crew) => {
+	await crew.load({workers: 2});
+	await Promise.all([crew.pool.close(), crew.pool.close()]);
+	await crew.pool.close();
+	t.deepEqual(crew.pool.places(), {idle: 0, second: 0});
+	await crew.make({workers: 1}).close();
+});
+
+// What the laws are written with
+
+/** A pool, who listens to it, and what was heard. */
+class Crew implements PoolListener {
+	readonly #t: ExecutionContext;
+	readonly #make: MakePool;
+	readonly #bells = new Set<Bell>();
+	readonly #outcomes = new Map<JobId, Outcome>();
+	readonly #notes: Note[] = [];
+	readonly reports: (readonly Settlement[])[] = [];
+	#pool: Pool | undefined;
+	#lastId = 0;
+
+	constructor(t: ExecutionContext, make: MakePool) {
+		this.#t = t;
+		this.#make = make;
+	}
+
+	get pool(): Pool {
+		return this.#pool as Pool;
+	}
+
+	make(options: Partial<PoolOptions>): Pool {
+		return this.#make({tasks: TASKS, workers: 1, graceMs: 1000, maxValueBytes: 1 << 24, taskOutput: 'inherit', ...options}, this);
+	}
+
+	load(options: Partial<PoolOptions>): ReturnType<Pool['load']> {
+		this.#pool = this.make(options);
+		this.#t.teardown(() => this.pool.close());
+		return this.pool.load();
+	}
+
+	/** Gives the jobs as one chunk, when there is a place. */
+	async give(task: string, payloads: readonly unknown[], details?: Details): Promise<JobId[]> {
+		await this.place();
+		return this.giveNow(task, payloads, details);
+	}
+
+	giveNow(task: string, payloads: readonly unknown[], {policies = [], attempts = [], keys = []}: Details = {}): JobId[] {
+		const jobs = payloads.map((payload, index): DequeuedJob => {
+			const key = keys[index];
+			return {
+				id: ++this.#lastId,
+				task,
+				payload: encode(payload, 'payload'),
+				execution: 1,
+				attempts: attempts[index] ?? 0,
+				policy: {...POLICY, ...policies[index]},
+				...(key !== undefined && {key}),
+			};
+		});
+		this.pool.run({task, lease: LEASE, jobs});
+		return jobs.map(({id}) => id);
+	}
+
+	place(): Promise<void> {
+		return this.#until(() => {
+			const {idle, second} = this.pool.places();
+			return idle + second > 0;
+		});
+	}
+
+	outcome(id: JobId | undefined): Outcome | undefined {
+		return this.#outcomes.get(id as JobId);
+	}
+
+	/** The outcomes, when all are there. */
+	async outcomes(ids: readonly (JobId | undefined)[]): Promise<(Outcome | undefined)[]> {
+		await this.#until(() => ids.every(id => this.outcome(id) !== undefined));
+		return ids.map(id => this.outcome(id));
+	}
+
+	/** What the jobs returned; anything else is a failure of the test. */
+	async values(ids: readonly (JobId | undefined)[]): Promise<unknown[]> {
+		return (await this.outcomes(ids)).map(outcome => {
+			if (outcome?.type === 'returned') return decode(outcome.value);
+			throw new Error(`The job did not return: ${JSON.stringify(outcome)}`);
+		});
+	}
+
+	async failure(id: JobId | undefined): Promise<FailureRecord> {
+		return errorOf((await this.outcomes([id]))[0]);
+	}
+
+	/** Each was returned or given back: nothing was charged to it. */
+	async unharmed(ids: readonly (JobId | undefined)[]): Promise<void> {
+		for (const outcome of await this.outcomes(ids)) this.#t.regex(outcome?.type ?? '', /^(returned|released)$/);
+	}
+
+	/** The first note, past or to come, that the condition is true of. */
+	async note(condition: (note: Note) => boolean): Promise<Note> {
+		await this.#until(() => this.#notes.some(condition));
+		return this.#notes.find(condition) as Note;
+	}
+
+	// ——— what the pool tells ———
+
+	ended(_task: string, settlements: readonly Settlement[]): void {
+		this.reports.push(settlements);
+		for (const {id, outcome} of settlements) {
+			if (this.#outcomes.has(id)) this.#t.fail(`Job ${id} was settled twice.`);
+			this.#outcomes.set(id, outcome);
+		}
+		this.#ring();
+	}
+
+	noted(note: Note): void {
+		this.#notes.push(note);
+		this.#ring();
+	}
+
+	freed(): void {
+		this.#ring();
+	}
+
+	failed(error: unknown): void {
+		this.#t.fail(`The pool failed: ${String(error)}`);
+		this.#ring();
+	}
+
+	#ring(): void {
+		for (const bell of this.#bells) bell.ring();
+	}
+
+	async #until(isTrue: () => boolean): Promise<void> {
+		const bell = new Bell();
+		this.#bells.add(bell);
+		while (!isTrue()) await bell.rung(Infinity);
+		this.#bells.delete(bell);
+	}
+}
+
+interface Details {
+	readonly policies?: readonly Partial<Policy>[];
+	readonly attempts?: readonly number[];
+	readonly keys?: readonly (string | undefined)[];
+}
+
+function errorOf(outcome: Outcome | undefined): FailureRecord {
+	if (outcome && 'error' in outcome && outcome.error) return outcome.error;
+	throw new Error(`There is no error in ${JSON.stringify(outcome)}.`);
+}
+
+function touch(file: string | undefined): void {
+	writeFileSync(file as string, '');
+}
+
+function linesOf(file: string): string[] {
+	return existsSync(file) ? readFileSync(file, 'utf8').split('\n').slice(0, -1) : [];
+}
+
+function canConnect(port: number): Promise<boolean> {
+	return new Promise(resolve => {
+		const socket = connect(port, '127.0.0.1');
+		const settle = (isOpen: boolean) => {
+			socket.destroy();
+			resolve(isOpen);
+		};
+		socket.once('connect', () => settle(true));
+		socket.once('error', () => settle(false));
+	});
+}
