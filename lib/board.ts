@@ -75,6 +75,8 @@ export class Board {
 
 	/** Tells the running job to stop. False if it is not running, or no longer. */
 	stop(index: number, reason: StopReason): boolean {
+		// A job that is stopping keeps its reason.
+		if (Atomics.load(this.#words, HEAD + index) !== Cell.started) return false;
 		Atomics.store(this.#words, REASON, STOP_REASONS.indexOf(reason));
 		if (Atomics.compareExchange(this.#words, HEAD + index, Cell.started, Cell.stopping) !== Cell.started) return false;
 		Atomics.notify(this.#words, HEAD + index);

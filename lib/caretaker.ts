@@ -17,6 +17,7 @@ export class Caretaker {
 	readonly #owner: OwnerId;
 	readonly #leaseMs: number;
 	readonly #timer: NodeJS.Timeout;
+	#isDue = true;
 	#nextHeartbeat = 0;
 	#nextRecovery = 0;
 	#lastWall = Date.now();
@@ -26,11 +27,16 @@ export class Caretaker {
 		this.#queue = queue;
 		this.#owner = owner;
 		this.#leaseMs = leaseMs;
-		this.#timer = setInterval(ring, LISTEN_EVERY_MS);
+		this.#timer = setInterval(() => {
+			this.#isDue = true;
+			ring();
+		}, LISTEN_EVERY_MS);
 	}
 
-	/** Does what is due. Cheap when nothing is. */
-	async attend(): Promise<{readonly changed: boolean; readonly recovered: number; readonly isOwnerLost: boolean}> {
+	/** Does what is due; nothing before the timer has rung again. */
+	async attend(): Promise<Findings> {
+		if (!this.#isDue) return NOTHING;
+		this.#isDue = false;
 		const now = monotonicMs();
 		let isOwnerLost = false;
 		let recovered = 0;
@@ -64,3 +70,14 @@ export class Caretaker {
 		this.#nextRecovery = now + this.#leaseMs;
 	}
 }
+
+export interface Findings {
+	/** Another connection wrote. */
+	readonly changed: boolean;
+	/** Jobs that were taken back from dead owners. */
+	readonly recovered: number;
+	/** This dispatcher was given up by others: its claims are gone. */
+	readonly isOwnerLost: boolean;
+}
+
+export const NOTHING: Findings = {changed: false, recovered: 0, isOwnerLost: false};

@@ -3,6 +3,9 @@ import {isTerminal, type Job, type JobId, type JobStatus} from './job.ts';
 import type {EnqueueCall, EnqueueReply, EventName, JobEvent, Notice, RepliesMessage, Reply} from './protocol.ts';
 import type {Enqueued, JobQueue, NewJob, Note, Settlement} from './queue.ts';
 
+/** Jobs looked up after another process wrote: a millisecond's worth. */
+const INQUIRED_AT_ONCE = 200;
+
 type Numbered<Body> = Body & {readonly call: number};
 
 /**
@@ -111,8 +114,15 @@ export class Desk {
 		for (const id of ids) {
 			const job = await queue.job(id);
 			if (job && !isTerminal(job.status)) continue;
-			if (this.#watched.delete(id)) this.#notices.push(job ? await toFoundNotice(queue, job) : missing(id));
+			if (this.#watched.delete(id)) this.#notices.push(job ? await toFoundNotice(queue, job) : {id, status: 'missing', value: null});
 		}
+	}
+
+	/** Another process wrote: looks up some of the watched jobs, those first that were not looked up for longest. */
+	async inquireSome(queue: JobQueue): Promise<void> {
+		const some = [...this.#watched.keys().take(INQUIRED_AT_ONCE)];
+		await this.inquire(queue, some);
+		for (const id of some) if (this.#watched.delete(id)) this.#watched.add(id);
 	}
 
 	cancelled(ids: readonly JobId[]): void {
@@ -165,13 +175,4 @@ function toEvent({id, outcome}: Settlement, status: JobStatus | 'lost'): JobEven
 async function toFoundNotice(queue: JobQueue, {id, status, error}: Job): Promise<Notice> {
 	const value = status === 'completed' ? ((await queue.values(id))?.result ?? null) : null;
 	return {id, status: status as Notice['status'], value, ...(error && status !== 'completed' && {error})};
-}
-
-function missing(id: JobId): Notice {
-	return {
-		id,
-		status: 'cancelled',
-		value: null,
-		error: {reason: 'cancelled', name: 'NoSuchJob', message: `There is no job ${id}; it may have been cleaned up.`},
-	};
 }

@@ -1,7 +1,7 @@
 import {setImmediate as nextTurn} from 'node:timers/promises';
 import {Bell} from './bell.ts';
 import {monotonicMs} from './board.ts';
-import {Caretaker} from './caretaker.ts';
+import {Caretaker, NOTHING} from './caretaker.ts';
 import {Desk, toNewJobs} from './desk.ts';
 import {FaenaError, toEnvelope} from './errors.ts';
 import type {JobId} from './job.ts';
@@ -128,9 +128,9 @@ export class Dispatcher implements PoolListener {
 			await this.#bell.rung(this.#sleepMs());
 			// Whatever else has arrived by now shares the transaction.
 			await nextTurn();
-			if (this.#restMs() > 0) continue;
 			try {
 				await this.#attend();
+				if (this.#restMs() > 0) continue;
 				for (const call of this.#calls.splice(0)) await this.#perform(call);
 				await this.#turn();
 				await this.#answerIdle();
@@ -163,12 +163,12 @@ export class Dispatcher implements PoolListener {
 	}
 
 	async #attend(): Promise<void> {
-		const {changed, recovered, isOwnerLost} = (await this.#caretaker?.attend()) ?? {changed: false, recovered: 0, isOwnerLost: false};
+		const {changed, recovered, isOwnerLost} = (await this.#caretaker?.attend()) ?? NOTHING;
 		if (isOwnerLost) this.#recall();
 		if (changed || recovered > 0) this.#isHungry = true;
 		if (!changed) return;
 		for (const {id} of await this.#queue.stops(this.#owner)) this.#stop(id);
-		await this.#desk.inquire(this.#queue, this.#desk.watched);
+		await this.#desk.inquireSome(this.#queue);
 	}
 
 	/** One transaction: settle, enqueue, dequeue. */

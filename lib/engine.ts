@@ -7,15 +7,18 @@ import {JobHandle, toOutcome, toResult, type WaitOptions, waitForEnd} from './jo
 import {Link} from './link.ts';
 import {checkMapOptions, JobMap, type MapOptions} from './map.ts';
 import {
+	abortSignal,
 	bad,
 	checked,
 	checkJobOptions,
+	checkKey,
 	checkTaskOptions,
 	choice,
 	type Duration,
 	duration,
 	integer,
 	type JobOptions,
+	list,
 	nearest,
 	type OpenOptions,
 	type ResolvedJobOptions,
@@ -72,9 +75,14 @@ export async function open<Tasks = AnyTasks>(options: OpenOptions): Promise<Engi
 		},
 		event => emit(events, event),
 	);
-	const engine = new Engine<Tasks>(settings, link, events);
-	if (settings.closeOnSignals) closeOnSignals(engine);
-	return engine;
+	try {
+		const engine = new Engine<Tasks>(settings, link, events);
+		if (settings.closeOnSignals) closeOnSignals(engine);
+		return engine;
+	} catch (error) {
+		await link.terminate();
+		throw error;
+	}
 }
 
 /** Jobs of one call of `enqueueMany`; also the most that travel in one message. */
@@ -134,23 +142,29 @@ export class Engine<Tasks = AnyTasks> implements AsyncDisposable {
 		const ids: JobId[] = [];
 		const existing: JobId[] = [];
 		const underWay: Promise<void>[] = [];
-		for await (const chunk of chunksOf(payloads)) {
-			const keys = toKey && chunk.map(toKey);
-			const encoded = chunk.map(payload => this.#encode(payload));
-			const start = ids.length;
-			for (let index = 0; index < chunk.length; index++) ids.push(0);
-			underWay.push(
-				this.#link.call({type: 'enqueue', task, payloads: encoded, keys, batch: undefined, watch: false, ...resolved}).then(reply => {
+		try {
+			for await (const chunk of chunksOf(payloads)) {
+				const keys = toKey && chunk.map(payload => checkKey('enqueueMany()', toKey(payload)));
+				const encoded = chunk.map(payload => this.#encode(payload));
+				const start = ids.length;
+				for (let index = 0; index < chunk.length; index++) ids.push(0);
+				const sent = this.#link.call({type: 'enqueue', task, payloads: encoded, keys, batch: undefined, watch: false, ...resolved}).then(reply => {
 					const own = idsOf(reply as EnqueueReply, chunk.length);
 					refuseConflict(task, reply as EnqueueReply, own, keys);
 					for (const [index, id] of own.entries()) ids[start + index] = id;
 					for (const index of (reply as EnqueueReply).existing ?? []) existing.push(own[index] as JobId);
-				}),
-			);
-			if (underWay.length >= CHUNKS_UNDER_WAY) await underWay.shift();
+				});
+				// Awaited below; but the one before it may fail first.
+				sent.catch(() => undefined);
+				underWay.push(sent);
+				if (underWay.length >= CHUNKS_UNDER_WAY) await underWay.shift();
+			}
+			await Promise.all(underWay);
+			return {ids, existing};
+		} finally {
+			// Also when it fails: by then nothing of it may be under way any more.
+			await Promise.allSettled(underWay);
 		}
-		await Promise.all(underWay);
-		return {ids, existing};
 	}
 
 	/**
@@ -161,7 +175,8 @@ export class Engine<Tasks = AnyTasks> implements AsyncDisposable {
 		task: Name,
 		...[payload, options]: EnqueueArgs<Tasks, Name, JobOptions & Pick<WaitOptions, 'signal'>>
 	): Promise<ResultOf<Tasks, Name>> {
-		const {signal, ...jobOptions} = options ?? {};
+		const {signal: given, ...jobOptions} = options ?? {};
+		const {signal} = checked('call()', {signal: given}, {signal: abortSignal}) as {signal?: AbortSignal};
 		const call = this.#enqueueCall('call()', task, payload, jobOptions, true);
 		const notice = await new Promise<Notice>((resolve, reject) => {
 			const onReply = (reply: unknown) => {
@@ -238,8 +253,10 @@ export class Engine<Tasks = AnyTasks> implements AsyncDisposable {
 	}
 
 	/** Deletes completed, dead and cancelled jobs that ended longer ago than this; spares open batches. Returns how many. */
-	async cleanup({olderThan}: {readonly olderThan: Duration}): Promise<number> {
-		const endedBefore = Date.now() - duration(olderThan);
+	async cleanup(options: {readonly olderThan: Duration}): Promise<number> {
+		const {olderThan} = checked('cleanup()', options, {olderThan: duration}) as {olderThan?: number};
+		if (olderThan === undefined) throw bad("cleanup() expects the option olderThan, for instance {olderThan: '7d'}");
+		const endedBefore = Date.now() - olderThan;
 		let deleted = 0;
 		for (let after: JobId | null = 0; after !== null; ) {
 			const result: CleanupResult = await this.#link.verb('cleanup', {endedBefore, after});
@@ -275,8 +292,8 @@ export class Engine<Tasks = AnyTasks> implements AsyncDisposable {
 	 * stops them, uncharged. Jobs that have not ended go on with the next `open`. Closing again changes nothing, but a
 	 * shorter `drain` counts.
 	 */
-	async close({drain}: {readonly drain?: Duration} = {}): Promise<void> {
-		const drainMs = drain === undefined ? this.#settings.drainMs : duration(drain);
+	async close(options: {readonly drain?: Duration} = {}): Promise<void> {
+		const {drain: drainMs = this.#settings.drainMs} = checked('close()', options, {drain: duration}) as {drain?: number};
 		if (this.#link.isClosed) return this.#closing;
 		const closed = this.#link.call({type: 'close', drainMs}).then(() => this.#link.terminate());
 		// A second call only shortens the wait; the thread ends with the first one's reply.
@@ -381,7 +398,7 @@ function checkFilter(where: string, filter: JobFilter): JobFilter {
 	return checked(where, filter, {
 		task: text,
 		batch: text,
-		ids: value => [...(value as Iterable<unknown>)].map(checkId),
+		ids: value => list(value).map(checkId),
 		status: value => (Array.isArray(value) ? value.map(choice(...STATUSES)) : choice(...STATUSES)(value)),
 	});
 }

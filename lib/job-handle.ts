@@ -43,7 +43,7 @@ export class JobHandle<Result = unknown> {
 		return toResult(this.id, this.task, await this.outcome(options));
 	}
 
-	/** Resolves with how the job ended, whatever that is. Rejects only if the wait itself ends. */
+	/** Resolves with how the job ended, whatever that is. Rejects only if the wait itself ends, or there is no such job. */
 	async outcome(options?: WaitOptions): Promise<JobOutcome<Result>> {
 		const wait = waitForEnd(this.#link, this.id, checkWaitOptions(options));
 		// Should this call fail, the link tells the watcher why.
@@ -79,12 +79,16 @@ export function waitForEnd(link: Link, id: JobId, {signal, timeout}: {signal?: A
 		link.watch(id, watcher);
 		if (signal?.aborted) return onAbort();
 		signal?.addEventListener('abort', onAbort);
-		if (timeout !== undefined)
+		// Nobody waits for longer than a timer can count, which is 24 days.
+		if (timeout !== undefined && timeout < MAX_TIMER_MS)
 			timer = setTimeout(() => giveUp(new FaenaError('WaitTimeout', `Job ${id} had not ended after ${timeout / 1000} s. It goes on.`)), timeout);
 	});
 }
 
+const MAX_TIMER_MS = 2 ** 31;
+
 export function toOutcome({id, status, value, error}: Notice): JobOutcome {
+	if (status === 'missing') throw new FaenaError('NoSuchJob', `There is no job ${id}; it may have been cleaned up.`);
 	if (status === 'completed') return {status, value: decode(value)};
 	return {status, error: error ? fromFailure(error) : new FaenaError('JobCancelled', `Job ${id} was cancelled before it ran.`)};
 }

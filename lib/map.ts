@@ -265,11 +265,13 @@ export class JobMap<Item, Result> implements AsyncIterable<MapResult<Item, Resul
 
 	#end(about: {readonly index: number; readonly key: string; readonly item: Item; readonly job: JobId}, end: Notice | FaenaError): void {
 		this.#underWay.delete(about.job);
-		if (end instanceof FaenaError) {
-			this.#failure ??= {error: end};
-		} else {
-			this.#ends[end.status]++;
-			this.#arrived.set(about.index, {...about, ...(toOutcome(end) as JobOutcome<Result>)});
+		try {
+			if (end instanceof FaenaError) throw end;
+			const outcome = toOutcome(end) as JobOutcome<Result>;
+			this.#ends[outcome.status]++;
+			this.#arrived.set(about.index, {...about, ...outcome});
+		} catch (error) {
+			this.#failure ??= {error};
 		}
 		this.#consumer.ring();
 	}

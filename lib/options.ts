@@ -6,7 +6,7 @@ import {MAX_VALUE_BYTES} from './encoding.ts';
 import {FaenaError} from './errors.ts';
 import type {Backoff, Policy} from './job.ts';
 import type {ResourceLimits} from './pool.ts';
-import type {Durability} from './queues/sqlite/database.ts';
+import type {Durability} from './queue.ts';
 import type {TaskOptions} from './task.ts';
 
 /** Milliseconds, or a text such as `'500ms'`, `'30s'`, `'10m'`, `'2h'`, `'7d'`. */
@@ -159,6 +159,11 @@ export function checkTaskOptions(where: string, options: unknown): TaskOptions {
 	return checked(where, options, TASK_CHECKS) as TaskOptions;
 }
 
+/** @throws FaenaError `BadOption` if a function that was to give a key gave something else */
+export function checkKey(where: string, key: unknown): string {
+	return checked(where, {key}, {key: text})['key'] as string;
+}
+
 /** Checks a text or number of time and gives milliseconds. */
 export function duration(value: unknown): number {
 	const parsed = typeof value === 'string' ? ms(value.trim() as StringValue) : value;
@@ -272,6 +277,11 @@ export function callable(value: unknown): unknown {
 export function abortSignal(value: unknown): AbortSignal {
 	if (value instanceof AbortSignal) return value;
 	throw expected('an AbortSignal', value);
+}
+
+export function list(value: unknown): unknown[] {
+	if (Array.isArray(value)) return value;
+	throw expected('an array', value);
 }
 
 function object(value: unknown): object {

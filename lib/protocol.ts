@@ -5,8 +5,7 @@ import type {ErrorEnvelope} from './errors.ts';
 import type {FailureRecord} from './failure.ts';
 import type {JobId, Policy} from './job.ts';
 import type {PoolOptions} from './pool.ts';
-import type {JobQueue} from './queue.ts';
-import type {Durability} from './queues/sqlite/database.ts';
+import type {Durability, JobQueue} from './queue.ts';
 import type {TaskInfo} from './tasks-module.ts';
 
 // ——— pool and worker ———
@@ -39,9 +38,12 @@ export interface ChunkMessage {
 	readonly maxAttempts: number | readonly number[];
 }
 
-export type WorkerMessage = OutcomesMessage | NoteMessage;
+export type WorkerMessage = OutcomesMessage | FinalMessage | NoteMessage;
 
-/** How consecutive jobs of a chunk ended. A job that was taken back before it started has an entry without meaning. */
+/**
+ * How consecutive jobs of a chunk ended, until something they left behind proves otherwise: a {@link FinalMessage} follows.
+ * A job that was taken back before it started has an entry without meaning.
+ */
 export interface OutcomesMessage {
 	readonly type: 'outcomes';
 	readonly chunk: number;
@@ -52,6 +54,14 @@ export interface OutcomesMessage {
 	/** Start of each job in milliseconds since 1970, then its duration: two numbers a job. */
 	readonly times: readonly number[];
 	/** By index in the chunk: of jobs that threw, or ended after they were told to stop. */
+	readonly failures?: ReadonlyMap<number, FailureRecord>;
+}
+
+/** What was posted of the chunk stands. */
+export interface FinalMessage {
+	readonly type: 'final';
+	readonly chunk: number;
+	/** By index in the chunk: of jobs that had returned when a rejection came to light that nobody had handled. */
 	readonly failures?: ReadonlyMap<number, FailureRecord>;
 	/** The end mark: nothing more comes of this chunk. */
 	readonly isLast: boolean;
@@ -164,7 +174,8 @@ export interface RepliesMessage {
 /** A watched job has ended. */
 export interface Notice {
 	readonly id: JobId;
-	readonly status: 'completed' | 'dead' | 'cancelled';
+	/** `missing`: there is no such job (any more). */
+	readonly status: 'completed' | 'dead' | 'cancelled' | 'missing';
 	readonly value: Encoded;
 	readonly error?: FailureRecord;
 }

@@ -5,6 +5,9 @@ import type {Counts, Job, JobFilter, JobId, JobStatus, LogLine, Policy} from './
 
 type Awaitable<T> = T | Promise<T>;
 
+/** What a commit survives: `full` a loss of power, `normal` a crash of the process. */
+export type Durability = 'full' | 'normal';
+
 /** One claim of jobs, made by one dequeue: a positive integer, never used twice. */
 export type Lease = number;
 

@@ -15,8 +15,8 @@ const REPORT_EVERY_MS = 5;
  * Runs chunks in a worker, one job at a time. Total: whatever a task returns, throws or leaves behind becomes an outcome.
  *
  * A job goes through: start on the board (unless it was taken back) → decode → call → encode → finish on the board (unless
- * it was told to stop) → its outcome waits in the report → posted. What surfaces between the call and the posting,
- * such as a rejection nobody handles, still fails that job; later it only reaches stderr.
+ * it was told to stop) → its outcome waits in the report → posted → final, a turn of the event loop later. What surfaces
+ * before that, such as a rejection nobody handles, still fails that job; later it only reaches stderr.
  */
 export class Runner {
 	readonly #tasks: TaskTable;
@@ -41,7 +41,7 @@ export class Runner {
 	/** Takes an error that no task caught: it fails the job it came from, if that has not been reported. */
 	stray(error: unknown): void {
 		const execution = this.#execution.getStore();
-		if (execution && !execution.isReported) execution.fail(error);
+		if (execution && !execution.isFinal) execution.fail(error);
 		else
 			process.stderr.write(
 				`faena: an error surfaced ${execution ? `after its job ${execution.id} had ended` : 'outside any job'}: ${toFailure(error).stack ?? String(error)}\n`,
@@ -97,12 +97,14 @@ export class Runner {
 	async #settle(result: PromiseLike<unknown>, execution: Execution, report: Report): Promise<void> {
 		// While this one waits, the ones before it need not.
 		report.postEnded();
+		const finishing = setImmediate(() => report.finish(false));
 		try {
 			const value = await Promise.race([result, execution.strayed()]);
 			if (!execution.failure) this.#return(execution, value);
 		} catch (error) {
 			execution.fail(error);
 		}
+		clearImmediate(finishing);
 		execution.context?.flush();
 	}
 
@@ -122,7 +124,7 @@ class Execution {
 	context: JobContext | undefined;
 	value: Encoded = null;
 	failure: FailureRecord | undefined;
-	isReported = false;
+	isFinal = false;
 	#wake: (() => void) | undefined;
 
 	constructor({ids}: ChunkMessage, index: number) {
@@ -154,6 +156,8 @@ class Report {
 	#first = 0;
 	/** `undefined` for a job that was taken back. */
 	#executions: (Execution | undefined)[] = [];
+	/** Posted and not final. */
+	#posted: Execution[] = [];
 	#times: number[] = [];
 	#since = 0;
 
@@ -186,25 +190,41 @@ class Report {
 		return this.#executions.length === 0 ? 0 : now - this.#since;
 	}
 
-	/** Posts all, after one turn of the event loop in which rejections that nobody handled come to light. */
+	/**
+	 * Posts all. It is final after one turn of the event loop, in which rejections that nobody handled come to light; but
+	 * should something that a job left behind end the worker in this turn, what was posted counts.
+	 */
 	async post(isLast: boolean): Promise<void> {
+		this.#send(this.#executions.length);
 		await nextTurn();
-		this.#send(this.#executions.length, isLast);
+		this.finish(isLast);
 	}
 
 	/** Posts what came before the job that runs. */
 	postEnded(): void {
-		if (this.#executions.length > 1) this.#send(this.#executions.length - 1, false);
+		if (this.#executions.length > 1) this.#send(this.#executions.length - 1);
 	}
 
-	#send(count: number, isLast: boolean): void {
+	/** Makes final what was posted. */
+	finish(isLast: boolean): void {
+		if (this.#posted.length === 0 && !isLast) return;
+		const failures = new Map<number, FailureRecord>();
+		for (const execution of this.#posted) {
+			execution.isFinal = true;
+			if (execution.failure) failures.set(execution.index, execution.failure);
+		}
+		this.#posted = [];
+		this.#post({type: 'final', chunk: this.#chunk, isLast, ...(failures.size > 0 && {failures})});
+	}
+
+	#send(count: number): void {
 		const executions = this.#executions.splice(0, count);
 		const times = this.#times.splice(0, 2 * count);
 		for (let index = 0; index < times.length; index += 2) (times[index] as number) += this.#epochMs;
 		const failures = new Map<number, FailureRecord>();
 		for (const execution of executions) {
 			if (!execution) continue;
-			execution.isReported = true;
+			this.#posted.push(execution);
 			if (execution.failure) failures.set(execution.index, execution.failure);
 		}
 		const message: OutcomesMessage = {
@@ -213,7 +233,6 @@ class Report {
 			first: this.#first,
 			values: executions.map(execution => execution?.value ?? null),
 			times,
-			isLast,
 			...(failures.size > 0 && {failures}),
 		};
 		this.#first += count;

@@ -30,6 +30,8 @@ export function showBar(standing: () => Standing): () => void {
 		// Nothing that a kill -9 would leave behind on the terminal.
 		linewrap: true,
 		gracefulExit: false,
+		// Of two newlines at the end, one.
+		clearOnComplete: !isTTY,
 	});
 	bar.start(1, 0);
 	return () => {
@@ -47,7 +49,7 @@ export function describeStanding({done, executed, dead, total, isStopping}: Stan
 		executed > 0 && `${rate < 10 ? rate.toFixed(1) : count(Math.round(rate))}/s`,
 		executed > 0 && total !== undefined && done < total && `ETA ${clock((total - done) / rate)}`,
 		dead > 0 && `${count(dead)} dead`,
-		isStopping && 'stopping…',
+		isStopping && 'stopping (Ctrl-C again: at once)',
 	];
 	return parts.filter(Boolean).join('  ');
 }

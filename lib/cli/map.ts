@@ -1,13 +1,10 @@
-import {createHash} from 'node:crypto';
-import {existsSync} from 'node:fs';
-import {dirname, relative, resolve} from 'node:path';
 import {type Command, InvalidArgumentError, Option} from 'commander';
 import ms, {type StringValue} from 'ms';
-import {closeOnSignals, type Engine, FaenaError, type JobId, type JobMap, open, openQueue} from '../index.ts';
-import {count, showBar} from './bar.ts';
-import {say} from './explain.ts';
+import {FaenaError, open} from '../index.ts';
+import {batchName, inspectQueue} from './batch.ts';
+import {explain} from './explain.ts';
 import {filesOf, type Item, linesOf} from './items.ts';
-import {toLine} from './ndjson.ts';
+import {MapRun} from './map-run.ts';
 
 interface Options {
 	readonly queue: string;
@@ -28,9 +25,9 @@ export function addMap(program: Command): void {
 		.summary('run a task for every file that the globs match, or for every line of stdin')
 		.description(
 			'Runs a task for every file that the globs match, or for every line of stdin, and prints a line of JSON for each result.\n' +
-				'The same command again goes on where it was: what is completed is not executed again, its stored result is printed.',
+				'The same command again goes on where it was: what is completed is not executed again; its stored result is printed.',
 		)
-		.argument('<module#task>', "a module and one of its exported functions, for instance './tasks.ts#thumbnail'")
+		.argument('<module#task>', "a module and one of the functions it exports, for instance './tasks.ts#thumbnail'")
 		.argument('[globs...]', 'files; quote the globs, so that the command stays the same when files are added')
 		.option('--queue <file>', 'SQLite file in which the jobs live; created if it is not there', 'faena.db')
 		.option('--workers <n>', 'worker threads (default: one for each processor)', toCount)
@@ -40,7 +37,7 @@ export function addMap(program: Command): void {
 		.addOption(new Option('--order <order>', 'print results as they finish, or in the order of the input').choices(['finished', 'input']).default('finished'))
 		.option('--lines', 'run the task for every line of stdin instead of files')
 		.option('--json', 'with --lines: parse every line as JSON')
-		.option('--retry-failed', 'give the items that died in an earlier run another round')
+		.option('--retry-failed', 'give items that died in an earlier run another round')
 		.option('--quiet', 'no progress, only the last line')
 		.addHelpText('after', EXAMPLES)
 		.action(async (target: string, globs: readonly string[], options: Options) => {
@@ -49,14 +46,11 @@ export function addMap(program: Command): void {
 }
 
 const EXAMPLES = `
-Exit code: 0 all completed, 1 some died or were cancelled, 2 nothing could be done, 130 or 143 stopped by a signal.
+Exit code: 0 all completed; 1 some died or were cancelled; 2 wrong usage or input; 130, 143 stopped by a signal.
 
 Examples:
   faena map './tasks.ts#thumbnail' 'photos/**/*.jpg' > results.ndjson
   jq -c '.urls[]' sites.json | faena map './tasks.ts#parse' --lines --json --queue sites.db`;
-
-/** Exit code when the reader of stdout has gone: as if by SIGPIPE. */
-const NO_READER = 141;
 
 interface Plan {
 	readonly module: string;
@@ -69,33 +63,32 @@ interface Plan {
 async function plan(target: string, globs: readonly string[], {lines, json, batch, queue}: Options): Promise<Plan> {
 	const [module, task] = splitTarget(target);
 	if (json && !lines) throw wrong('--json goes with --lines: it says that each line is JSON.');
-	if (lines && globs.length > 0) throw wrong('give either globs or --lines, not both.');
-	if (!lines && globs.length === 0) throw wrong("give globs that name the files, for instance 'photos/*.jpg', or --lines to read items from stdin.");
+	if (lines && globs.length > 0) throw wrong('Give either globs or --lines, not both.');
+	if (!lines && globs.length === 0) throw wrong("Give globs that name the files, for instance 'photos/*.jpg', or --lines to read items from stdin.");
 	const what = lines ? ['--lines', ...(json ? ['--json'] : [])] : globs;
-	return {
-		module,
-		task,
-		batch: batch ?? batchName(target, what, queue),
-		items: lines ? linesOf(process.stdin, {json: json === true}) : await filesOf(globs),
-	};
+	const items = lines ? linesOf(process.stdin, {json: json === true}) : await filesOf(globs);
+	return {module, task, batch: batch ?? batchName(target, what, queue), items};
 }
 
 async function map({module, task, batch, items}: Plan, options: Options): Promise<number> {
-	await refuseStrangers(options.queue, module, task);
-	const engine = await open({queue: options.queue, tasks: module, taskOutput: 'stderr', ...(options.workers && {workers: options.workers})});
+	const {queue, workers, timeout, attempts, order, retryFailed, quiet} = options;
+	await inspectQueue(queue, {module, task, batch});
+	const engine = await open({queue, tasks: module, taskOutput: 'stderr', ...(workers && {workers})});
+	const run = new MapRun(engine, {queue, total: 'length' in items ? items.length : undefined});
 	try {
-		if (options.retryFailed) await engine.retry({batch, status: 'dead'});
+		if (retryFailed) await engine.retry({batch, status: 'dead'});
 		const results = engine.map(task, items as Iterable<Item>, {
 			batch,
 			key: item => item.key,
 			payload: item => item.payload,
-			order: options.order,
-			...(options.timeout && {timeout: options.timeout}),
-			...(options.attempts && {maxAttempts: options.attempts}),
+			order,
+			...(timeout && {timeout}),
+			...(attempts && {maxAttempts: attempts}),
 		});
-		return await new Run(engine, results, 'length' in items ? items.length : undefined).finish(options.quiet !== true);
+		return await run.print(results, {bar: !quiet});
 	} catch (error) {
-		throw explainConflict(error);
+		// Said before running jobs are waited for.
+		return explain(withAdvice(error));
 	} finally {
 		await engine.close();
 		// A producer that goes on would keep the process alive.
@@ -103,64 +96,31 @@ async function map({module, task, batch, items}: Plan, options: Options): Promis
 	}
 }
 
-/**
- * A map being printed. It ends by itself, or early by a signal or because stdout has no reader any more: then the engine is
- * closed, which ends the map with `Closed`, and what was done is said.
- */
-class Run {
-	readonly #engine: Engine;
-	readonly #results: JobMap<Item, unknown>;
-	readonly #total: number | undefined;
-	readonly #start = performance.now();
-	/** Jobs that this run executed and has not printed yet. */
-	readonly #fresh = new Set<JobId>();
-	#executed = 0;
-	#printed = 0;
-	#firstDead: JobId | undefined;
-	#end: 'running' | 'signalled' | 'noReader' | 'outputFailed' = 'running';
-	#outputError: Error | undefined;
-
-	constructor(engine: Engine, results: JobMap<Item, unknown>, total: number | undefined) {
-		this.#engine = engine;
-		this.#results = results;
-		this.#total = total;
+function splitTarget(target: string): [module: string, task: string] {
+	const [, module, task] = /^(.+)#([^#]+)$/.exec(target) ?? [];
+	if (module === undefined || task === undefined) {
+		throw wrong(`Name a module and one of its functions, for instance './tasks.ts#thumbnail'; this is ${JSON.stringify(target)}.`);
 	}
+	return [module, task];
+}
 
-	/** Prints all results. Returns the exit code; a signal ends the process after the last word. */
-	async finish(withBar: boolean): Promise<number> {
-		for (const event of ['completed', 'dead', 'cancelled'] as const) this.#engine.on(event, ({id}) => this.#took(id));
-		const said = Promise.withResolvers<void>();
-		const stopListening = closeOnSignals({
-			close: async options => {
-				await this.#stop('signalled', options);
-				await said.promise;
-			},
-		});
-		process.stdout.on('error', (error: NodeJS.ErrnoException) => this.#failOutput(error));
-		const endBar = withBar ? showBar(() => this.#standing()) : () => undefined;
-		try {
-			await this.#print();
-		} finally {
-			if (this.#end !== 'running') await this.#engine.close();
-			endBar();
-		}
-		const code = this.#sayEnd();
-		said.resolve();
-		// The process ends by the signal.
-		if (this.#end === 'signalled') await new Promise(() => undefined);
-		stopListening();
-		return code;
-	}
+function toCount(text: string): number {
+	if (/^[1-9]\d{0,5}$/.test(text)) return Number(text);
+	throw new InvalidArgumentError('It is a whole number from 1.');
+}
 
-	async #print(): Promise<void> {
-		try {
-			for await (const result of this.#results) {
-				const earlier = !this.#fresh.delete(result.job);
-				this.#printed++;
-				if (result.status === 'dead') this.#firstDead ??= result.job;
-				if (!process.stdout.write(toLine(result, {earlier}))) await drained(process.stdout);
-			}
-		} catch (error) {
-			if (this.#end === 'running') throw error;
-		}
-	}
+/** A bare number is refused: to the engine it means milliseconds, to most people at a shell seconds. */
+function toTime(text: string): string {
+	const isTime = /[a-z]\s*$/i.test(text) && text.length < 100 && (ms(text as StringValue) ?? 0) > 0;
+	if (isTime) return text;
+	throw new InvalidArgumentError('It is a time with its unit, such as 500ms, 30s, 10m or 2h.');
+}
+
+function wrong(sentence: string): FaenaError {
+	return new FaenaError('BadOption', sentence);
+}
+
+function withAdvice(error: unknown): unknown {
+	if (!(error instanceof FaenaError) || error.code !== 'KeyConflict') return error;
+	return new FaenaError(error.code, `${error.message} Input that is not what it was needs a --batch name of its own.`, {cause: error});
+}

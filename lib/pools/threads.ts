@@ -3,11 +3,11 @@ import {fileURLToPath} from 'node:url';
 import type {Worker} from 'node:worker_threads';
 import {Piscina, queueOptionsSymbol} from 'piscina';
 import {Board, monotonicMs, type StopReason} from '../board.ts';
-import {fromEnvelope} from '../errors.ts';
+import {FaenaError, fromEnvelope} from '../errors.ts';
 import {type FailureRecord, toFailure} from '../failure.ts';
 import type {JobId} from '../job.ts';
 import type {Chunk, Pool, PoolListener, PoolOptions} from '../pool.ts';
-import type {ChunkMessage, Loaded, NoteMessage, OutcomesMessage, WorkerMessage, WorkerRequest, WorkerStart} from '../protocol.ts';
+import type {ChunkMessage, FinalMessage, Loaded, NoteMessage, OutcomesMessage, WorkerMessage, WorkerRequest, WorkerStart} from '../protocol.ts';
 import type {DequeuedJob, Outcome, Settlement} from '../queue.ts';
 import type {TaskInfo} from '../tasks-module.ts';
 import {workerUrl} from '../worker-url.ts';
@@ -20,6 +20,8 @@ const STUCK_MS = 20;
 const STRANDED_MS = 1000;
 /** A worker whose job has run for this long gets no second chunk to wait behind it. */
 const LONG_MS = 100;
+/** A worker that has a chunk and does not go on with it for 5 s is blocked by what an earlier job left behind, and ended. */
+const MAX_QUIET_LOOKS = 5000 / WATCH_EVERY_MS;
 /** Wait before a worker whose module could not be loaded again is tried once more. */
 const RELOAD_MS = 1000;
 
@@ -100,6 +102,7 @@ export class ThreadPool implements Pool {
 			board: Board.create(jobs.length),
 			givenAt: monotonicMs(),
 			reported: 0,
+			held: [],
 			taken: new Set(),
 			stops: new Map(),
 		};
@@ -146,7 +149,7 @@ export class ThreadPool implements Pool {
 	#addSlot(threadId: number): void {
 		const worker = this.#piscina?.threads.find(thread => thread.threadId === threadId);
 		if (!worker || this.#phase !== 'open') return;
-		const slot: Slot = {threadId, worker, phase: 'loading', chunks: [], error: undefined};
+		const slot: Slot = {threadId, worker, phase: 'loading', chunks: [], quietLooks: 0, error: undefined};
 		this.#slots.set(threadId, slot);
 		worker.once('error', error => {
 			slot.phase = 'ending';
@@ -196,8 +199,9 @@ export class ThreadPool implements Pool {
 	#lose(slot: Slot, exitCode: number): void {
 		if (!this.#slots.delete(slot.threadId)) return;
 		slot.phase = 'ending';
+		this.#started?.reject(this.#unloadable(slot, exitCode));
 		for (const flight of slot.chunks.splice(0)) {
-			const settlements: Settlement[] = [];
+			const settlements = flight.held;
 			for (let index = flight.reported; index < flight.jobs.length; index++) {
 				if (!flight.taken.has(index)) settlements.push(settlementOf(flight, index, lostOutcome(flight, index, slot, exitCode)));
 			}
@@ -206,6 +210,13 @@ export class ThreadPool implements Pool {
 		}
 		this.#listener.freed();
 		this.#replace();
+	}
+
+	#unloadable(slot: Slot, exitCode: number): FaenaError {
+		const how = howItEnded(slot, exitCode);
+		return new FaenaError('BadTasksModule', `The tasks module ${fileURLToPath(this.#options.tasks)} can't be loaded: its worker thread ${how}.`, {
+			cause: slot.error,
+		});
 	}
 
 	/** Piscina stops replacing threads once one failed while starting: then only a new one helps. */
@@ -221,8 +232,10 @@ export class ThreadPool implements Pool {
 	#receive(message: WorkerMessage): void {
 		const flight = this.#chunks.get(message.chunk);
 		if (!flight) return;
+		flight.slot.quietLooks = 0;
 		if (message.type === 'note') this.#note(flight, message);
-		else this.#report(flight, message);
+		else if (message.type === 'outcomes') this.#hold(flight, message);
+		else this.#settle(flight, message);
 	}
 
 	#note(flight: InFlight, {index, progress, logs}: NoteMessage): void {
@@ -230,19 +243,23 @@ export class ThreadPool implements Pool {
 		this.#listener.noted({id, lease: flight.lease, execution, ...(progress && {progress}), ...(logs && {logs})});
 	}
 
-	#report(flight: InFlight, message: OutcomesMessage): void {
-		const settlements: Settlement[] = [];
+	#hold(flight: InFlight, message: OutcomesMessage): void {
 		for (let offset = 0; offset < message.values.length; offset++) {
 			const index = message.first + offset;
-			if (!flight.taken.has(index)) settlements.push(settlementOf(flight, index, toOutcome(flight, index, message)));
+			if (!flight.taken.has(index)) flight.held.push(settlementOf(flight, index, toOutcome(flight, index, message)));
 		}
 		flight.reported = message.first + message.values.length;
-		if (message.isLast) {
+	}
+
+	#settle(flight: InFlight, {failures, isLast}: FinalMessage): void {
+		const settlements = failures ? flight.held.map(each => withFailure(flight, each, failures)) : flight.held;
+		flight.held = [];
+		if (isLast) {
 			flight.slot.chunks.splice(flight.slot.chunks.indexOf(flight), 1);
 			this.#finish(flight);
 		}
 		this.#ended(flight, settlements);
-		if (message.isLast) this.#listener.freed();
+		if (isLast) this.#listener.freed();
 	}
 
 	#finish(flight: InFlight): void {
@@ -265,18 +282,24 @@ export class ThreadPool implements Pool {
 	// ——— watching ———
 
 	#look(): void {
-		const now = monotonicMs();
 		for (const slot of this.#slots.values()) {
-			const flight = slot.chunks[0];
-			if (!flight || slot.phase !== 'ready') continue;
-			const running = flight.board.running();
-			if (!running) continue;
-			const stop = flight.stops.get(running.index);
-			if (stop && now > stop.deadline) this.#end(slot);
-			const {timeoutMs} = (flight.jobs[running.index] as DequeuedJob).policy;
-			if (timeoutMs !== null && now - running.since > timeoutMs) this.#stopRunning(flight, running.index, 'timedOut');
-			this.#relieve(slot, now, now - running.since);
+			const [flight] = slot.chunks;
+			if (flight && slot.phase === 'ready') this.#lookAt(slot, flight, monotonicMs());
 		}
+	}
+
+	#lookAt(slot: Slot, flight: InFlight, now: number): void {
+		const running = flight.board.running();
+		if (!running) {
+			if (++slot.quietLooks > MAX_QUIET_LOOKS) this.#end(slot);
+			return;
+		}
+		slot.quietLooks = 0;
+		const stop = flight.stops.get(running.index);
+		if (stop && now > stop.deadline) this.#end(slot);
+		const {timeoutMs} = (flight.jobs[running.index] as DequeuedJob).policy;
+		if (timeoutMs !== null && now - running.since > timeoutMs) this.#stopRunning(flight, running.index, 'timedOut');
+		this.#relieve(slot, now, now - running.since);
 	}
 
 	#stopRunning(flight: InFlight, index: number, reason: StopReason): void {
@@ -304,6 +327,8 @@ interface Slot {
 	phase: 'loading' | 'ready' | 'ending';
 	/** The one that runs, and one that waits. */
 	readonly chunks: InFlight[];
+	/** So often in a row it was seen to have a chunk, run nothing and say nothing. */
+	quietLooks: number;
 	error: unknown;
 }
 
@@ -318,6 +343,8 @@ interface InFlight {
 	readonly givenAt: number;
 	/** Jobs before this index have been reported. */
 	reported: number;
+	/** Of those, the ones that are not final. */
+	held: Settlement[];
 	/** Indexes of jobs that were taken back. */
 	readonly taken: Set<number>;
 	/** What was told to stop, by index; it has until the deadline before its thread is ended. */
@@ -376,6 +403,14 @@ function toOutcome(flight: InFlight, index: number, {first, values, times, failu
 	return {type: 'returned', value: values[offset] ?? null, ...timing};
 }
 
+/** The settlement, unless a rejection came to light that fails the job after all. */
+function withFailure({jobs}: InFlight, settlement: Settlement, failures: ReadonlyMap<number, FailureRecord>): Settlement {
+	const {id, outcome} = settlement;
+	const error = failures.get(jobs.findIndex(job => job.id === id));
+	if (!error || outcome.type !== 'returned') return settlement;
+	return {...settlement, outcome: {type: 'threw', error, startedAt: outcome.startedAt as number, durationMs: outcome.durationMs as number}};
+}
+
 type Timing = {readonly startedAt: number; readonly durationMs: number};
 
 /** What becomes of a job that was told to stop, whether it did by itself or with its thread. */
@@ -401,14 +436,20 @@ function lostOutcome(flight: InFlight, index: number, slot: Slot, exitCode: numb
 	const timing = {startedAt: Math.round(Date.now() - durationMs), durationMs};
 	if (flight.stops.has(index)) return stoppedOutcome(flight, index, timing);
 	const cause = slot.error === undefined ? [] : [toFailure(slot.error)];
-	const how = isOutOfMemory(slot.error) ? 'ran out of memory' : `ended with exit code ${exitCode}`;
 	return {
 		type: 'lostWorker',
-		error: {reason: 'lostWorker', name: 'LostWorker', message: `The worker thread ${how} while it ran this job.`, exitCode, causes: cause},
+		error: {
+			reason: 'lostWorker',
+			name: 'LostWorker',
+			message: `The worker thread ${howItEnded(slot, exitCode)} while it ran this job.`,
+			exitCode,
+			causes: cause,
+		},
 		...timing,
 	};
 }
 
-function isOutOfMemory(error: unknown): boolean {
-	return (error as {code?: unknown} | undefined)?.code === 'ERR_WORKER_OUT_OF_MEMORY';
+function howItEnded({error}: Slot, exitCode: number): string {
+	const isOutOfMemory = (error as {code?: unknown} | undefined)?.code === 'ERR_WORKER_OUT_OF_MEMORY';
+	return isOutOfMemory ? 'ran out of memory' : `ended with exit code ${exitCode}`;
 }

@@ -8,6 +8,7 @@ import {
 	type Claim,
 	type CleanupOptions,
 	type CleanupResult,
+	type Durability,
 	JobQueue,
 	type JobValues,
 	type OwnerId,
@@ -17,7 +18,7 @@ import {
 	type TurnResult,
 } from '../queue.ts';
 import {CANCELLABLE, cancelJob, cleanup, retryJob, takeBack} from './sqlite/control.ts';
-import {type Connection, connect, type Durability, holdLock, isLockFree, type Statements, translate} from './sqlite/database.ts';
+import {type Connection, connect, holdLock, isLockFree, type Statements, translate} from './sqlite/database.ts';
 import {backlog, dequeue, promote} from './sqlite/dequeue.ts';
 import {enqueue} from './sqlite/enqueue.ts';
 import {Names} from './sqlite/names.ts';

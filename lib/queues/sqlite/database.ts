@@ -2,10 +2,8 @@ import {closeSync, existsSync, openSync, statSync} from 'node:fs';
 import {dirname} from 'node:path';
 import Database from 'better-sqlite3';
 import {FaenaError} from '../../errors.ts';
+import type {Durability} from '../../queue.ts';
 import {APPLICATION_ID, MIGRATIONS, SQL} from '../sqlite.sql.ts';
-
-/** What a commit survives: `full` a loss of power, `normal` a crash of the process. */
-export type Durability = 'full' | 'normal';
 
 export type Statements = Readonly<Record<keyof typeof SQL, Database.Statement<unknown[], unknown>>>;
 

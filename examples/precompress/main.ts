@@ -1,0 +1,93 @@
+/**
+ * Pre-compresses a site's text files on all processors. Stop it with Ctrl-C or kill -9: started again, it goes on where it was.
+ *
+ *     node examples/precompress/main.ts [folder, default node_modules] [--out folder, default demo-output]
+ */
+import {spawn} from 'node:child_process';
+import {once} from 'node:events';
+import {mkdirSync, readdirSync} from 'node:fs';
+import {availableParallelism, constants} from 'node:os';
+import {join, relative, resolve} from 'node:path';
+import {createInterface} from 'node:readline';
+import {fileURLToPath} from 'node:url';
+import {parseArgs} from 'node:util';
+import type {Precompressed} from './tasks.ts';
+
+const here = (path: string) => fileURLToPath(new URL(path, import.meta.url));
+
+const {values, positionals} = parseArgs({allowPositionals: true, options: {out: {type: 'string'}}});
+const site = resolve(positionals[0] ?? here('../../node_modules'));
+const out = resolve(values.out ?? here('../../demo-output'));
+const workers = availableParallelism();
+
+const sums = {files: 0, bytes: 0, brotli: 0, gzip: 0, earlier: 0, cpuMs: 0};
+const start = performance.now();
+const code = await compress();
+if (code !== 0) process.exitCode = code;
+else if (sums.files === sums.earlier) console.log(`All ${count(sums.files)} files were compressed before.`);
+else report((performance.now() - start) / 1000);
+if (code === 0) console.log(`To start anew: rm -r ${relative('.', out)}`);
+
+/** Runs `faena map` and adds up its results. Returns its exit code. */
+async function compress(): Promise<number> {
+	mkdirSync(out, {recursive: true});
+	const args = ['map', `${here('tasks.ts')}#precompress`, '**/*.{js,mjs,cjs,css,html,json,svg,md,txt,d.ts,map}'];
+	const options = ['--queue', join(out, 'demo.db'), '--batch', 'precompress', '--workers', String(workers)];
+	const faena = spawn(process.execPath, [here('../../lib/cli/main.ts'), ...args, ...options], {
+		cwd: site,
+		env: {...process.env, PRECOMPRESS_OUT: out},
+		stdio: ['ignore', 'pipe', 'inherit'],
+	});
+	// At a terminal Ctrl-C reaches the child, too; a second one would tell it not to wait.
+	process.on('SIGINT', signal => process.stderr.isTTY || faena.kill(signal));
+	process.on('SIGTERM', signal => faena.kill(signal));
+	const closed = once(faena, 'close');
+	for await (const line of createInterface({input: faena.stdout})) add(JSON.parse(line));
+	const [exitCode, signal] = (await closed) as [number | null, NodeJS.Signals | null];
+	if (signal === 'SIGKILL') console.error('\nfaena map was killed. Started again, it goes on where it was.');
+	return exitCode ?? 128 + constants.signals[signal ?? 'SIGKILL'];
+}
+
+function add({status, earlier, value}: {status: string; earlier?: true; value: Precompressed}): void {
+	if (status !== 'completed') return;
+	sums.files++;
+	sums.bytes += value.bytes;
+	sums.brotli += value.brotli;
+	sums.gzip += value.gzip;
+	if (earlier) sums.earlier++;
+	else sums.cpuMs += value.cpuMs;
+}
+
+function report(seconds: number): void {
+	const {files, bytes, brotli, gzip, earlier, cpuMs} = sums;
+	const executed = files - earlier;
+	const efficiency = cpuMs / 1000 / (seconds * workers);
+	const written = countOutputs();
+	console.log(`
+files       ${count(files)}, ${megabytes(bytes)}${earlier > 0 ? `; ${count(earlier)} of them done before` : ''}
+Brotli      ${megabytes(brotli)}: ${megabytes(bytes - brotli)} saved, ${percent(1 - brotli / bytes)}
+gzip        ${megabytes(gzip)}: ${megabytes(bytes - gzip)} saved, ${percent(1 - gzip / bytes)}
+this run    ${count(executed)} jobs in ${seconds.toFixed(1)} s, ${(executed / seconds).toFixed(0)} jobs/s
+efficiency  ${percent(efficiency)} (task CPU ${(cpuMs / 1000).toFixed(1)} s ÷ ${workers} workers × ${seconds.toFixed(1)} s)
+written     ${count(written.br)} .br and ${count(written.gz)} .gz in ${relative('.', out)}`);
+	if (written.br === files && written.gz === files) return;
+	console.error('Some outputs are missing: they were deleted after their jobs completed.');
+	process.exitCode = 1;
+}
+
+function countOutputs(): {readonly br: number; readonly gz: number} {
+	const names = readdirSync(out, {recursive: true}) as string[];
+	return {br: names.filter(name => name.endsWith('.br')).length, gz: names.filter(name => name.endsWith('.gz')).length};
+}
+
+function count(value: number): string {
+	return value.toLocaleString('en-US');
+}
+
+function megabytes(bytes: number): string {
+	return `${(bytes / 1e6).toFixed(1)} MB`;
+}
+
+function percent(share: number): string {
+	return `${(100 * share).toFixed(0)}%`;
+}

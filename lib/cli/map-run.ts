@@ -1,0 +1,122 @@
+import {once} from 'node:events';
+import {closeOnSignals, type Engine, FaenaError, type JobId, type JobMap} from '../index.ts';
+import {count, type Standing, showBar} from './bar.ts';
+import {say} from './explain.ts';
+import type {Item} from './items.ts';
+import {toLine} from './ndjson.ts';
+
+const ALL_COMPLETED = 0;
+const SOME_FAILED = 1;
+/** As a shell reports the end by SIGPIPE and SIGINT. */
+const NO_READER = 141;
+const SIGNALLED = 130;
+
+/**
+ * A map being printed. Phases: `running`; then, if it is to end early, `signalled`, or `unwritable` once stdout takes no
+ * more: the engine is closed, which ends the map with the error `Closed`.
+ */
+export class MapRun {
+	readonly #engine: Engine;
+	readonly #queue: string;
+	#total: number | undefined;
+	readonly #start = performance.now();
+	/** Jobs that this run executed and has not printed yet. */
+	readonly #fresh = new Set<JobId>();
+	#phase: 'running' | 'signalled' | 'unwritable' = 'running';
+	#outputError: NodeJS.ErrnoException | undefined;
+	#executed = 0;
+	#firstDead: JobId | undefined;
+
+	/** To be made as soon as the engine is open: what ends before that counts as earlier. */
+	constructor(engine: Engine, {queue, total}: {readonly queue: string; readonly total: number | undefined}) {
+		this.#engine = engine;
+		this.#queue = queue;
+		this.#total = total;
+		for (const event of ['completed', 'dead', 'cancelled'] as const) engine.on(event, ({id}: {readonly id: JobId}) => this.#fresh.add(id));
+	}
+
+	/** Prints all results and how it went. Returns the exit code; after a signal the process ends by it. */
+	async print(results: JobMap<Item, unknown>, {bar}: {readonly bar: boolean}): Promise<number> {
+		const said = Promise.withResolvers<void>();
+		const stopListening = closeOnSignals({
+			close: async options => {
+				await this.#stop('signalled', options);
+				await said.promise;
+			},
+		});
+		process.stdout.on('error', error => this.#failOutput(error));
+		const endBar = bar ? showBar(() => this.#standing(results)) : () => undefined;
+		try {
+			await this.#printAll(results);
+		} finally {
+			endBar();
+		}
+		const code = this.#sayEnd(results);
+		said.resolve();
+		if (this.#phase !== 'signalled') stopListening();
+		return code;
+	}
+
+	async #printAll(results: JobMap<Item, unknown>): Promise<void> {
+		try {
+			for await (const result of results) {
+				const earlier = !this.#fresh.delete(result.job);
+				if (!earlier) this.#executed++;
+				if (result.status === 'dead') this.#firstDead ??= result.job;
+				const hasRoom = process.stdout.write(toLine(result, {earlier}));
+				if (!hasRoom && this.#phase === 'running') await once(process.stdout, 'drain');
+			}
+		} catch (error) {
+			if (this.#phase === 'running') throw error;
+			// What still ran is counted below.
+			await this.#engine.close();
+		}
+	}
+
+	async #stop(phase: 'signalled' | 'unwritable', options?: {drain?: number}): Promise<void> {
+		if (this.#phase === 'running') this.#phase = phase;
+		await this.#engine.close(options);
+	}
+
+	#failOutput(error: NodeJS.ErrnoException): void {
+		this.#outputError ??= error;
+		// Should closing fail, the map fails with the same error.
+		this.#stop('unwritable', {drain: 0}).catch(() => undefined);
+	}
+
+	#standing(results: JobMap<Item, unknown>): Standing {
+		const {completed, dead, cancelled, total} = results.progress();
+		// A map that has ended doesn't know any more.
+		this.#total ??= total;
+		return {done: completed + dead + cancelled, executed: this.#executed, dead, total: this.#total, isStopping: this.#phase !== 'running'};
+	}
+
+	#sayEnd(results: JobMap<Item, unknown>): number {
+		if (this.#phase === 'running') return this.#sayResult(results);
+		const {done, total} = this.#standing(results);
+		const where = `${count(done)}${total === undefined ? '' : ` of ${count(total)}`} done; the same command goes on from there.`;
+		if (this.#phase === 'signalled') {
+			say(`Stopped: ${where}`);
+			return SIGNALLED;
+		}
+		if (this.#outputError?.code !== 'EPIPE') throw new FaenaError('BadOption', `Results can't be written: ${this.#outputError?.message}. ${where}`);
+		say(`Stopped, since nobody reads the results: ${where}`);
+		return NO_READER;
+	}
+
+	#sayResult(results: JobMap<Item, unknown>): number {
+		const {completed, dead, cancelled} = results.progress();
+		const seconds = (performance.now() - this.#start) / 1000;
+		const earlier = completed + dead + cancelled - this.#executed;
+		const parts = [
+			`${count(completed)} completed`,
+			...(dead > 0 ? [`${count(dead)} dead`] : []),
+			...(cancelled > 0 ? [`${count(cancelled)} cancelled`] : []),
+			...(earlier > 0 ? [`${count(earlier)} of them by an earlier run`] : []),
+		];
+		const rate = this.#executed > 0 ? ` (${count(Math.round(this.#executed / seconds))}/s)` : '';
+		const why = this.#firstDead === undefined ? '' : ` Why: faena show ${this.#firstDead} --queue ${this.#queue}. Again: --retry-failed.`;
+		say(`${parts.join(', ')}, in ${seconds.toFixed(1)} s${rate}.${why}`);
+		return dead + cancelled === 0 ? ALL_COMPLETED : SOME_FAILED;
+	}
+}

@@ -1,0 +1,100 @@
+import type {Command} from 'commander';
+import {decode, type Encoded, FaenaError, type FailureRecord, type Job, type JobQueue, type JobValues, type LogLine} from '../index.ts';
+import {count} from './bar.ts';
+import {withExistingQueue} from './existing-queue.ts';
+import {toJson} from './ndjson.ts';
+
+export function addShow(program: Command): void {
+	program
+		.command('show')
+		.summary('all that is known of a job')
+		.description('Shows all that is known of a job.')
+		.argument('<id>', "the job's number")
+		.option('--queue <file>', 'SQLite file in which the jobs live', 'faena.db')
+		.option('--json', 'as one line of JSON, with nothing shortened')
+		.action(async (text: string, {queue: file, json}: {readonly queue: string; readonly json?: true}) => {
+			const id = toId(text);
+			const found = await withExistingQueue(file, queue => look(queue, id));
+			if (!found) throw new FaenaError('NoSuchJob', `There is no job ${id} in ${file}; it may have been cleaned up.`);
+			process.stdout.write(json ? `${toJson(plain(found))}\n` : describe(found));
+		});
+}
+
+interface Found {
+	readonly job: Job;
+	readonly values: JobValues;
+	readonly logs: readonly LogLine[];
+}
+
+async function look(queue: JobQueue, id: number): Promise<Found | undefined> {
+	const job = await queue.job(id);
+	const values = await queue.values(id);
+	return job && values && {job, values, logs: await queue.logs(id)};
+}
+
+function plain({job, values, logs}: Found): object {
+	return {...job, payload: decode(values.payload), ...(values.result !== undefined && {result: decode(values.result)}), logs};
+}
+
+/** Log lines that are shown. */
+const LAST_LINES = 10;
+
+function describe({job, values, logs}: Found): string {
+	const {key, batch, progress, error} = job;
+	const rows: readonly (readonly [label: string, text: string | undefined])[] = [
+		[`job ${job.id}`, `${job.task}  ${job.status}`],
+		['key', key],
+		['batch', batch],
+		['attempts', `${job.attempts} of ${job.maxAttempts} charged, ${count(job.executions)} execution${job.executions === 1 ? '' : 's'}`],
+		['enqueued', time(job.createdAt)],
+		['due', time(job.runAt)],
+		['started', time(job.startedAt)],
+		['ended', time(job.endedAt)],
+		['took', job.durationMs === undefined ? undefined : `${(job.durationMs / 1000).toFixed(3)} s`],
+		['timeout', job.timeoutMs === null ? undefined : `${job.timeoutMs / 1000} s`],
+		['progress', progress && `${count(progress.done)}${progress.total === undefined ? '' : ` of ${count(progress.total)}`} at ${time(progress.at)}`],
+		['payload', value(values.payload)],
+		['result', values.result === undefined ? undefined : value(values.result)],
+		['error', error && describeError(error)],
+		['log', logs.length > 0 ? describeLogs(logs) : undefined],
+	];
+	return rows.flatMap(([label, text]) => (text === undefined ? [] : [`${label.padEnd(INDENT)}${text.replaceAll('\n', `\n${' '.repeat(INDENT)}`)}\n`])).join('');
+}
+
+const INDENT = 10;
+
+function time(at: number | undefined): string | undefined {
+	return at === undefined ? undefined : new Date(at).toISOString();
+}
+
+const MAX_VALUE = 400;
+
+function value(encoded: Encoded): string {
+	const text = toJson(decode(encoded));
+	return text.length <= MAX_VALUE ? text : `${text.slice(0, MAX_VALUE)}… (${count(text.length)} characters; all with --json)`;
+}
+
+function describeError({causes = [], ...error}: FailureRecord): string {
+	return [error, ...causes].map(({name, message, stack}) => (stack ? ownFrames(stack) : `${name}: ${message}`)).join('\ncaused by ');
+}
+
+const RUNNER = new URL('../runner.', import.meta.url).href;
+
+/** The frames of the task and what it called, without those of Faena that called it. */
+function ownFrames(stack: string): string {
+	const lines = stack.split('\n');
+	const end = lines.findIndex(line => line.includes(RUNNER));
+	return lines.slice(0, end < 0 ? lines.length : end).join('\n');
+}
+
+function describeLogs(logs: readonly LogLine[]): string {
+	const last = logs.slice(-LAST_LINES).map(({at, text}) => `${time(at)}  ${text}`);
+	const earlier = logs.length - last.length;
+	return [...(earlier > 0 ? [`(${earlier} earlier; all with --json)`] : []), ...last].join('\n');
+}
+
+function toId(text: string): number {
+	const id = Number(text);
+	if (/^\d+$/.test(text) && Number.isSafeInteger(id) && id > 0) return id;
+	throw new FaenaError('BadOption', `A job's id is a positive whole number, such as the "job" in the output of faena map; this is ${JSON.stringify(text)}.`);
+}

@@ -1,0 +1,68 @@
+import type {Command} from 'commander';
+import {type Counts, type Job, type JobQueue, statusSummary} from '../index.ts';
+import {count} from './bar.ts';
+import {withExistingQueue} from './existing-queue.ts';
+import {toJson} from './ndjson.ts';
+
+export function addStatus(program: Command): void {
+	program
+		.command('status')
+		.summary('how many jobs there are, what runs, what died')
+		.description('Says how many jobs are in each status, what runs, what waits longest, and what died first.')
+		.option('--queue <file>', 'SQLite file in which the jobs live', 'faena.db')
+		.option('--json', 'as one line of JSON')
+		.action(async ({queue: file, json}: {readonly queue: string; readonly json?: true}) => {
+			const report = await withExistingQueue(file, look);
+			process.stdout.write(json ? `${toJson(report)}\n` : describe(file, report));
+		});
+}
+
+interface Report {
+	readonly counts: Counts;
+	readonly paused: readonly string[];
+	/** Those of each status that arrived first. */
+	readonly running: readonly Job[];
+	readonly pending: readonly Job[];
+	readonly failed: readonly Job[];
+	readonly dead: readonly Job[];
+}
+
+const LISTED = {running: 10, pending: 1, failed: 3, dead: 3} as const;
+
+async function look(queue: JobQueue): Promise<Report> {
+	const first = async (status: keyof typeof LISTED) => await queue.jobs({status}, {limit: LISTED[status]});
+	return {
+		counts: await queue.counts(),
+		paused: await queue.paused(),
+		running: await first('running'),
+		pending: await first('pending'),
+		failed: await first('failed'),
+		dead: await first('dead'),
+	};
+}
+
+function describe(file: string, {counts, paused, ...jobs}: Report): string {
+	const listed = Object.keys(LISTED).flatMap(status => list(jobs[status as keyof typeof LISTED], counts));
+	const lines = [
+		`${file}: ${statusSummary(counts)}`,
+		...(paused.length > 0 ? [`paused: ${paused.join(', ')}`] : []),
+		...(listed.length > 0 ? ['', ...listed] : []),
+	];
+	return `${lines.join('\n')}\n`;
+}
+
+function list(jobs: readonly Job[], counts: Counts): string[] {
+	const rows = jobs.map(
+		job => `${job.status.padEnd(8)} #${String(job.id).padEnd(7)} ${job.task}${job.key === undefined ? '' : `  ${job.key}`}  ${detail(job)}`,
+	);
+	const more = jobs[0] ? counts[jobs[0].status] - jobs.length : 0;
+	return more > 0 ? [...rows, `${' '.repeat(9)}and ${count(more)} more`] : rows;
+}
+
+function detail({status, createdAt, attempts, maxAttempts, progress, error, runAt}: Job): string {
+	if (status === 'running' && progress) return `${progress.done}${progress.total === undefined ? '' : ` of ${progress.total}`}`;
+	if (status === 'running') return attempts > 0 ? `attempt ${attempts + 1} of ${maxAttempts}` : '';
+	if (runAt !== undefined) return `until ${new Date(runAt).toISOString()}`;
+	if (status === 'pending') return `since ${new Date(createdAt).toISOString()}`;
+	return error ? `${error.name}: ${error.message.split('\n')[0]}` : '';
+}

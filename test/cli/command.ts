@@ -1,0 +1,116 @@
+/** Runs programs as a user does: a process of its own in a folder of its own, real signals, real pipes. */
+import {type ChildProcessWithoutNullStreams, spawn} from 'node:child_process';
+import {once} from 'node:events';
+import {mkdtempSync, readFileSync, rmSync, writeFileSync} from 'node:fs';
+import {constants, tmpdir} from 'node:os';
+import {dirname, join} from 'node:path';
+import {fileURLToPath} from 'node:url';
+import type {ExecutionContext} from 'ava';
+
+const FAENA = fileURLToPath(new URL('../../lib/cli/main.ts', import.meta.url));
+
+export interface Ended {
+	/** As a shell gives it: 128 and more for the end by a signal. */
+	readonly code: number;
+	readonly stdout: string;
+	readonly stderr: string;
+}
+
+/** A result line of `faena map`. */
+export interface Line {
+	readonly key: string;
+	readonly job: number;
+	readonly status: string;
+	readonly earlier?: boolean;
+	readonly value?: unknown;
+	readonly error?: {readonly name: string; readonly message: string};
+}
+
+/** A folder that is deleted after the test, and programs run in it. */
+export class Folder {
+	readonly path = mkdtempSync(join(tmpdir(), 'faena-'));
+
+	constructor(t: ExecutionContext) {
+		t.teardown(() => rmSync(this.path, {recursive: true, force: true, maxRetries: 3}));
+		writeFileSync(this.trace, '');
+	}
+
+	get trace(): string {
+		return join(this.path, 'trace');
+	}
+
+	write(name: string, content = name): void {
+		writeFileSync(join(this.path, name), content);
+	}
+
+	/** What tasks of `traces-executions.ts` were executed with, in order. */
+	executions(): string[] {
+		return readFileSync(this.trace, 'utf8').split('\n').filter(Boolean);
+	}
+
+	faena(...args: readonly string[]): Program {
+		return this.run(FAENA, ...args);
+	}
+
+	run(program: string, ...args: readonly string[]): Program {
+		return new Program(this.path, [program, ...args]);
+	}
+}
+
+/** A running program. Its stdin stays open until `end`. */
+export class Program {
+	readonly child: ChildProcessWithoutNullStreams;
+	readonly #closed: Promise<unknown[]>;
+	#stdout = '';
+	#stderr = '';
+
+	constructor(cwd: string, args: readonly string[]) {
+		// A group of its own, so that `kill` can end the program with its children.
+		this.child = spawn(process.execPath, args, {cwd, env: {...process.env, TRACE: join(cwd, 'trace')}, detached: true});
+		this.#closed = once(this.child, 'close');
+		this.child.stdout.setEncoding('utf8').on('data', text => (this.#stdout += text));
+		this.child.stderr.setEncoding('utf8').on('data', text => (this.#stderr += text));
+		// The program may end before it has read everything.
+		this.child.stdin.on('error', () => undefined);
+	}
+
+	/** Resolves once stdout has that many whole lines. */
+	async printed(lines: number): Promise<void> {
+		while (this.#stdout.split('\n').length <= lines) {
+			if (this.child.exitCode !== null) throw new Error(`ended before it had printed ${lines} lines: ${this.#stderr}`);
+			await Promise.race([once(this.child.stdout, 'data'), this.#closed]);
+		}
+	}
+
+	/** The program and its children, as by `kill -9`. */
+	async kill(): Promise<Ended> {
+		process.kill(-(this.child.pid as number), 'SIGKILL');
+		return this.end();
+	}
+
+	async end(input = ''): Promise<Ended> {
+		this.child.stdin.end(input);
+		const [code, signal] = (await this.#closed) as [number | null, NodeJS.Signals | null];
+		return {code: code ?? 128 + constants.signals[signal as NodeJS.Signals], stdout: this.#stdout, stderr: this.#stderr};
+	}
+}
+
+/** The lines of NDJSON; whatever isn't a line of JSON fails the test. */
+export function parse(stdout: string): Line[] {
+	return stdout
+		.split('\n')
+		.slice(0, -1)
+		.map(line => JSON.parse(line));
+}
+
+export function tasks(fixture: string, task: string): string {
+	return `${join(dirname(fileURLToPath(import.meta.url)), '../fixtures', fixture)}.ts#${task}`;
+}
+
+/** A refusal is one sentence, without a stack. */
+export function assertSentence(t: ExecutionContext, {code, stdout, stderr}: Ended, expected: RegExp): void {
+	t.is(code, 2, stderr);
+	t.is(stdout, '');
+	t.regex(stderr, /^faena: [^\n]+\n$/);
+	t.regex(stderr, expected);
+}

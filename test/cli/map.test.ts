@@ -1,0 +1,239 @@
+import {once} from 'node:events';
+import {existsSync} from 'node:fs';
+import {join} from 'node:path';
+import test, {type ExecutionContext} from 'ava';
+import {assertSentence, Folder, parse, tasks} from './command.ts';
+
+const TRACES = 'traces-executions';
+const NUMBERS = Array.from({length: 60}, (_, index) => String(index + 1));
+
+function folderOfFiles(t: ExecutionContext, ...names: readonly string[]): Folder {
+	const folder = new Folder(t);
+	for (const name of names) folder.write(name);
+	return folder;
+}
+
+test('each file that the globs match is an item, and each result is a line of JSON', async t => {
+	const folder = folderOfFiles(t, 'b.txt', 'a.txt', 'c.md');
+	const {code, stdout, stderr} = await folder.faena('map', tasks(TRACES, 'echo'), './*.txt').end();
+	const lines = parse(stdout).sort((a, b) => a.job - b.job);
+	t.is(code, 0, stderr);
+	t.deepEqual(lines, [
+		{key: 'a.txt', job: 1, status: 'completed', value: 'a.txt'},
+		{key: 'b.txt', job: 2, status: 'completed', value: 'b.txt'},
+	]);
+	t.regex(stderr, /^2 of 2 {2}100%.*\nfaena: 2 completed, in [\d.]+ s \(\d+\/s\)\.\n$/m);
+});
+
+test('a name with characters that mean something in a glob is taken literally if there is such a file', async t => {
+	const folder = folderOfFiles(t, 'a(1)[2].txt', 'a1.txt', '!a.txt');
+	const {code, stdout} = await folder.faena('map', tasks(TRACES, 'echo'), 'a(1)[2].txt', '!a.txt').end();
+	t.is(code, 0);
+	t.deepEqual(
+		parse(stdout)
+			.map(({key}) => key)
+			.sort(),
+		['!a.txt', 'a(1)[2].txt'],
+	);
+});
+
+test('with --lines each line of stdin is an item named by its number, with --json parsed', async t => {
+	const folder = new Folder(t);
+	const text = await folder.faena('map', tasks(TRACES, 'echo'), '--lines', '--order', 'input').end('one\r\n\n{"three":3}');
+	t.deepEqual(
+		parse(text.stdout).map(({key, value}) => [key, value]),
+		[
+			['1', 'one'],
+			['2', ''],
+			['3', '{"three":3}'],
+		],
+	);
+	const json = await folder.faena('map', tasks(TRACES, 'echo'), '--lines', '--json', '--order', 'input').end('"a\u2028b"\n\n{"three":3}\n');
+	t.deepEqual(
+		parse(json.stdout).map(({key, value}) => [key, value]),
+		[
+			['1', 'a\u2028b'],
+			['3', {three: 3}],
+		],
+	);
+});
+
+test('--order input prints in the order of the input', async t => {
+	const {stdout} = await new Folder(t).faena('map', tasks(TRACES, 'compute'), '--lines', '--order', 'input').end(NUMBERS.slice(0, 20).join('\n'));
+	t.deepEqual(
+		parse(stdout).map(({value}) => value),
+		NUMBERS.slice(0, 20),
+	);
+});
+
+test("a task's own output never mixes with the results", async t => {
+	const {code, stdout, stderr} = await new Folder(t).faena('map', tasks(TRACES, 'chat'), '--lines').end('one');
+	t.is(code, 0);
+	t.deepEqual(parse(stdout), [{key: '1', job: 1, status: 'completed', value: 'one'}]);
+	t.true(stderr.includes('a task says one\n{"key":"a line that looks like a result"}\n'));
+});
+
+test('values that JSON has no form for are printed in a form that it has', async t => {
+	const {stdout} = await new Folder(t).faena('map', tasks('returns-rich-values', 'rich'), '--lines').end('one');
+	t.deepEqual(parse(stdout)[0]?.value, {big: '12', bytes: {bytes: 3}, entries: [['a', 1]], vector: [0.5, 2], endless: 'Infinity'});
+	const none = await new Folder(t).faena('map', tasks('returns-rich-values', 'nothing'), '--lines').end('one');
+	t.is(parse(none.stdout)[0]?.value, null);
+});
+
+test('--quiet leaves the last line', async t => {
+	const {stderr} = await new Folder(t).faena('map', tasks(TRACES, 'echo'), '--lines', '--quiet').end('one');
+	t.regex(stderr, /^faena: 1 completed, in [^\n]+\n$/);
+});
+
+test('no items are no failure', async t => {
+	const {code, stdout, stderr} = await new Folder(t).faena('map', tasks(TRACES, 'echo'), '--lines').end('');
+	t.deepEqual([code, stdout], [0, '']);
+	t.regex(stderr, /faena: 0 completed/);
+});
+
+test('killed and started again, it executes nothing completed again and prints everything', async t => {
+	const folder = new Folder(t);
+	const command = ['map', tasks(TRACES, 'compute'), '--lines'];
+	const first = folder.faena(...command);
+	first.child.stdin.end(NUMBERS.join('\n'));
+	await first.printed(10);
+	const before = parse((await first.kill()).stdout);
+	const second = await folder.faena(...command).end(NUMBERS.join('\n'));
+	const lines = parse(second.stdout);
+	t.is(second.code, 0, second.stderr);
+	t.deepEqual(lines.map(({value}) => value).sort(), [...NUMBERS].sort());
+	for (const {value} of before) t.is(folder.executions().filter(each => each === value).length, 1);
+	t.true(lines.filter(({earlier}) => earlier).length >= before.length);
+	t.regex(second.stderr, /faena: 60 completed, \d+ of them by an earlier run/);
+});
+
+test('a signal ends it in good order, and the same command goes on', async t => {
+	const folder = new Folder(t);
+	const command = ['map', tasks(TRACES, 'compute'), '--lines'];
+	const first = folder.faena(...command);
+	first.child.stdin.write(NUMBERS.join('\n'));
+	await first.printed(10);
+	first.child.kill('SIGINT');
+	const stopped = await first.end();
+	t.is(stopped.code, 130, stopped.stderr);
+	t.regex(stopped.stderr, /\nfaena: Stopped: \d+ done; the same command goes on from there\.\n$/);
+	const {code, stdout} = await folder.faena(...command).end(NUMBERS.join('\n'));
+	t.is(code, 0);
+	t.is(parse(stdout).length, NUMBERS.length);
+	// In good order means that nothing was cut off: each item was executed once.
+	t.deepEqual(folder.executions().sort(), [...NUMBERS].sort());
+});
+
+test('a second signal does not wait for running jobs', async t => {
+	const folder = new Folder(t);
+	const program = folder.faena('map', tasks(TRACES, 'chat'), '--lines', '--order', 'input');
+	program.child.stdin.write('one\n');
+	await program.printed(1);
+	program.child.kill('SIGTERM');
+	const {code} = await program.end();
+	t.is(code, 143);
+	const hanging = folder.faena('map', tasks(TRACES, 'hang'), '--lines', '--queue', 'hanging.db');
+	hanging.child.stdin.write('hangs\n');
+	while (!folder.executions().includes('hangs')) await once(hanging.child.stderr, 'data');
+	hanging.child.kill('SIGINT');
+	while (!(await textOf(hanging.child.stderr)).includes('stopping'));
+	hanging.child.kill('SIGINT');
+	t.is((await hanging.end()).code, 130);
+});
+
+async function textOf(stream: NodeJS.ReadableStream): Promise<string> {
+	return String((await once(stream, 'data'))[0]);
+}
+
+test('items that died make exit code 1, are reported again, and get another round with --retry-failed', async t => {
+	const folder = new Folder(t);
+	const command = ['map', tasks(TRACES, 'fail'), '--lines', '--attempts', '1'];
+	const dead = {key: '1', job: 1, status: 'dead', error: {name: 'RangeError', message: 'no luck with one'}};
+	const first = await folder.faena(...command).end('one');
+	t.is(first.code, 1);
+	t.deepEqual(parse(first.stdout), [dead]);
+	t.regex(first.stderr, /faena: 0 completed, 1 dead, .* Why: faena show 1 --queue faena\.db\. Again: --retry-failed\.\n$/);
+	const second = await folder.faena(...command).end('one');
+	t.is(second.code, 1);
+	t.deepEqual(parse(second.stdout), [{...dead, earlier: true}]);
+	t.is(folder.executions().length, 1);
+	const third = await folder.faena(...command, '--retry-failed').end('one');
+	t.is(third.code, 1);
+	t.deepEqual(parse(third.stdout), [dead]);
+	t.is(folder.executions().length, 2);
+});
+
+test('a job over its --timeout is stopped', async t => {
+	const {code, stdout} = await new Folder(t).faena('map', tasks(TRACES, 'hang'), '--lines', '--attempts', '1', '--timeout', '50ms').end('one');
+	t.is(code, 1);
+	t.is(parse(stdout)[0]?.error?.name, 'TimedOut');
+});
+
+test('when the reader of its results has gone, it stops, and the same command goes on', async t => {
+	const folder = new Folder(t);
+	const command = ['map', tasks(TRACES, 'compute'), '--lines'];
+	const program = folder.faena(...command);
+	program.child.stdin.write(NUMBERS.join('\n'));
+	await program.printed(1);
+	program.child.stdout.destroy();
+	const {code, stderr} = await program.end();
+	t.is(code, 141, stderr);
+	t.regex(stderr, /\nfaena: Stopped, since nobody reads the results: \d+ done; the same command goes on from there\.\n$/);
+	t.is((await folder.faena(...command).end(NUMBERS.join('\n'))).code, 0);
+});
+
+test('what cannot work is refused in one sentence before anything is executed', async t => {
+	const folder = folderOfFiles(t, 'a.txt');
+	const echo = tasks(TRACES, 'echo');
+	const refusals: readonly (readonly [args: readonly string[], sentence: RegExp])[] = [
+		[['map'], /missing required argument 'module#task'/],
+		[['map', 'a.txt'], /Name a module and one of its functions.*"a\.txt"/],
+		[['map', echo], /Give globs that name the files/],
+		[['map', echo, '*.jpg'], /No file matches \*\.jpg\./],
+		[['map', echo, '.'], /No file matches \..*folder\/\*\*/],
+		[['map', echo, '*.txt', '--lines'], /either globs or --lines/],
+		[['map', echo, '*.txt', '--json'], /--json goes with --lines/],
+		[['map', echo, '*.txt', '--wrokers', '2'], /unknown option '--wrokers' \(Did you mean --workers\?\)/],
+		[['map', echo, '*.txt', '--workers', 'many'], /'--workers <n>' argument 'many' is invalid/],
+		[['map', echo, '*.txt', '--timeout', 'nonsense'], /'--timeout <time>' argument 'nonsense' is invalid.*30s/],
+		[['map', echo, '*.txt', '--timeout', '30'], /with its unit/],
+		[['map', echo, '*.txt', '--order', 'random'], /Allowed choices are finished, input/],
+		[['map', tasks(TRACES, 'ehco'), '*.txt', '--quiet'], /no task "ehco"; did you mean "echo"\?/],
+		[['map', './missing.ts#echo', '*.txt'], /tasks module .*missing\.ts does not exist/],
+		[['map', echo, '*.txt', '--queue', 'a.txt'], /a\.txt is not an SQLite database/],
+		[['map', echo, '*.txt', '--queue', 'no/such/folder.db'], /folder no\/such .*does not exist/],
+		[['mpa'], /unknown command 'mpa' \(Did you mean map\?\)/],
+	];
+	for (const [args, sentence] of refusals) assertSentence(t, await folder.faena(...args).end(), sentence);
+	t.deepEqual(folder.executions(), []);
+});
+
+test('a line that is not JSON ends the command, though its producer goes on', async t => {
+	const program = new Folder(t).faena('map', tasks(TRACES, 'echo'), '--lines', '--json', '--quiet');
+	program.child.stdin.write('{"a":1}\nnonsense\n');
+	await once(program.child, 'exit');
+	const {code, stderr} = await program.end();
+	t.is(code, 2);
+	t.regex(stderr, /^faena: Line 2 of the input is not JSON: [^\n]+\n$/);
+});
+
+test('input that changed under the same batch is refused, and given a batch of its own it is not', async t => {
+	const folder = new Folder(t);
+	const command = ['map', tasks(TRACES, 'echo'), '--lines', '--quiet'];
+	await folder.faena(...command).end('one');
+	const {code, stderr} = await folder.faena(...command).end('two');
+	t.is(code, 2);
+	t.regex(stderr, /^faena: The key "1" .* another payload.*--batch[^\n]+\n$/);
+	t.is((await folder.faena(...command, '--batch', 'other').end('two')).code, 0);
+});
+
+test("what another module's task of the same name left unfinished is not run by the wrong function", async t => {
+	const folder = new Folder(t);
+	const first = folder.faena('map', tasks(TRACES, 'hang'), '--lines');
+	first.child.stdin.write('hangs\n');
+	while (!folder.executions().includes('hangs')) await once(first.child.stderr, 'data');
+	await first.kill();
+	assertSentence(t, await folder.faena('map', tasks('traces-elsewhere', 'hang'), '--lines').end('one'), /unfinished jobs of .*traces-executions\.ts#hang/);
+	t.is((await folder.faena('map', tasks('traces-elsewhere', 'hang'), '--lines', '--queue', 'other.db').end('one')).code, 0);
+	t.true(existsSync(join(folder.path, 'other.db')));
+});

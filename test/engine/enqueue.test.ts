@@ -1,0 +1,216 @@
+import {readFileSync, writeFileSync} from 'node:fs';
+import {join} from 'node:path';
+import {FaenaError, openQueue} from '../../lib/index.ts';
+import {appears} from '../fixtures/appears.ts';
+import {openEngine, test} from '../fixtures/engine.ts';
+import {makeFolder} from '../fixtures/folder.ts';
+
+test('call() resolves with what the task returned', async t => {
+	const faena = await openEngine(t);
+	t.is(await faena.call('add', {a: 1, b: 2}), 3);
+	const value = {when: new Date(5), big: 2n ** 70n, map: new Map([['a', new Set([Number.NaN])]]), bytes: new Uint8Array([1, 2]), nothing: undefined};
+	t.deepEqual(await faena.call('echo', value), value);
+	t.is(await faena.call('echo'), undefined);
+});
+
+test('each of many calls gets its own result', async t => {
+	const faena = await openEngine(t);
+	const numbers = Array.from({length: 500}, (_, index) => index);
+	t.deepEqual(
+		await Promise.all(numbers.map(a => faena.call('add', {a, b: 1}))),
+		numbers.map(a => a + 1),
+	);
+});
+
+test('when enqueue() resolves the job is in the file, for every other program to see', async t => {
+	const queue = join(makeFolder(t), 'jobs.db');
+	const faena = await openEngine(t, {queue});
+	await faena.pause();
+	const job = await faena.enqueue('add', {a: 1, b: 2}, {priority: 4});
+	const other = await openQueue(queue);
+	t.teardown(() => other.close());
+	t.like(await other.job(job.id), {id: job.id, task: 'add', status: 'pending', priority: 4});
+	t.is(job.task, 'add');
+	t.false(job.existing);
+});
+
+test('the end of a job can be awaited any number of times, before and after, and by its id alone', async t => {
+	const faena = await openEngine(t);
+	const job = await faena.enqueue('add', {a: 1, b: 2});
+	t.deepEqual(await Promise.all([job.result(), job.result(), job.outcome()]), [3, 3, {status: 'completed', value: 3}]);
+	t.is(await job.result(), 3);
+	t.is(await faena.handle('add', job.id).result(), 3);
+	t.like(await job.info(), {status: 'completed', executions: 1, attempts: 0});
+});
+
+test('the result of a job that failed for good is JobFailed, with the error of the task as cause', async t => {
+	const faena = await openEngine(t, {defaults: {maxAttempts: 1}});
+	const job = await faena.enqueue('boom', 'no such thing');
+	const error = await t.throwsAsync(job.result(), {instanceOf: FaenaError, code: 'JobFailed'});
+	t.regex(error?.message ?? '', /Job 1 \(boom\) failed: no such thing/);
+	const cause = error?.cause as Error & {code: string; reason: string};
+	t.like(cause, {name: 'TypeError', message: 'no such thing', code: 'E_BOOM', reason: 'threw'});
+	t.regex(cause.stack ?? '', /tasks\.ts/);
+	t.is((cause.cause as Error).message, 'the reason');
+	const outcome = await job.outcome();
+	t.is(outcome.status, 'dead');
+	await t.throwsAsync(faena.call('boom', 'again'), {code: 'JobFailed'});
+});
+
+test('waiting for a job that does not exist is NoSuchJob', async t => {
+	const faena = await openEngine(t);
+	await t.throwsAsync(faena.handle('add', 99).result(), {code: 'NoSuchJob', message: /no job 99/});
+	await t.throwsAsync(faena.handle('add', 99).outcome(), {code: 'NoSuchJob'});
+});
+
+test('a wait ends after its timeout or with its signal; the job goes on', async t => {
+	const file = join(makeFolder(t), 'file');
+	const faena = await openEngine(t);
+	const job = await faena.enqueue('hold', file);
+	await t.throwsAsync(job.result({timeout: 1}), {code: 'WaitTimeout', message: /Job 1 had not ended after 0\.001 s/});
+	const reason = new Error('enough');
+	const abort = new AbortController();
+	const waits = [job.result({signal: abort.signal}), job.outcome({signal: abort.signal}), faena.call('hold', file, {signal: abort.signal})];
+	abort.abort(reason);
+	for (const wait of waits) t.is(await t.throwsAsync(wait), reason);
+	t.is(await t.throwsAsync(job.result({signal: abort.signal})), reason);
+	writeFileSync(file, '');
+	t.is(await job.result(), file);
+	await faena.idle();
+	t.like(await faena.counts(), {completed: 2});
+});
+
+test('a wait may be longer than a timer can count', async t => {
+	const file = join(makeFolder(t), 'file');
+	const faena = await openEngine(t);
+	const job = await faena.enqueue('hold', file);
+	const result = job.result({timeout: '60d'});
+	const held = new Promise<void>(resolve => void faena.once('log', () => resolve()));
+	await faena.enqueue('hold', file);
+	await held;
+	writeFileSync(file, '');
+	t.is(await result, file);
+});
+
+test('what happens to jobs is told by events', async t => {
+	const faena = await openEngine(t, {workers: 1});
+	const told: [string, object][] = [];
+	for (const event of ['completed', 'failed', 'dead', 'cancelled', 'progress', 'log'] as const) faena.on(event, detail => told.push([event, detail]));
+	await faena.call('tell', ['one', 'two']);
+	const failing = await faena.enqueue('boom', 'oh', {maxAttempts: 2, backoff: 0});
+	await failing.outcome();
+	const cancelled = await faena.enqueue('add', {a: 1, b: 2}, {delay: '1h'});
+	await faena.cancel(cancelled.id);
+	await cancelled.outcome();
+	const of = (event: string) => told.filter(each => each[0] === event).map(each => each[1]);
+	t.like(of('completed'), [{id: 1}]);
+	t.true((of('completed') as {durationMs: number}[]).every(({durationMs}) => durationMs > 0));
+	t.like(of('failed'), [{id: failing.id, error: {message: 'oh', name: 'TypeError'}}]);
+	t.like(of('dead'), [{id: failing.id, error: {message: 'oh'}}]);
+	t.deepEqual(of('cancelled'), [{id: cancelled.id}]);
+	t.deepEqual(
+		(of('log') as {text: string}[]).map(({text}) => text),
+		['one', 'two'],
+	);
+	t.like(of('progress').at(-1), {id: 1, done: 2, total: 2});
+});
+
+test('a listener that was taken off hears nothing more', async t => {
+	const faena = await openEngine(t);
+	const heard: number[] = [];
+	const listener = ({id}: {id: number}) => heard.push(id);
+	faena.on('completed', listener);
+	await faena.call('add', {a: 1, b: 1});
+	faena.off('completed', listener);
+	await faena.call('add', {a: 1, b: 1});
+	t.deepEqual(heard, [1]);
+});
+
+test('a job keeps its payload, result, log, progress and times', async t => {
+	const faena = await openEngine(t, {defaults: {maxAttempts: 1}});
+	const before = Date.now();
+	const [told, failed] = [await faena.enqueue('tell', ['one', 'two']), await faena.enqueue('boom', 'oh')];
+	await faena.idle();
+	const job = await faena.job(told.id);
+	t.like(job, {task: 'tell', status: 'completed', payload: ['one', 'two'], result: undefined, progress: {done: 2, total: 2}, executions: 1});
+	t.deepEqual(
+		job?.logs.map(({execution, text}) => [execution, text]),
+		[
+			[1, 'one'],
+			[1, 'two'],
+		],
+	);
+	t.true((job?.startedAt ?? 0) >= before - 5 && (job?.durationMs ?? -1) > 0 && (job?.endedAt ?? 0) >= (job?.createdAt ?? Infinity));
+	t.like(await faena.job(failed.id), {status: 'dead', attempts: 1, error: {message: 'oh', code: 'E_BOOM'}});
+	t.false('result' in ((await faena.job(failed.id)) ?? {}));
+	t.is(await faena.job(99), undefined);
+});
+
+test('options come from enqueue, then from the task, then from open(), then from the defaults', async t => {
+	const faena = await openEngine(t, {defaults: {priority: 1, maxAttempts: 9, timeout: '2h'}});
+	await faena.pause();
+	const shown = async (job: {info(): Promise<unknown>}) => {
+		const {priority, maxAttempts, timeoutMs} = (await job.info()) as Record<string, unknown>;
+		return {priority, maxAttempts, timeoutMs};
+	};
+	t.deepEqual(await shown(await faena.enqueue('echo', 1, {maxAttempts: 2})), {priority: 3, maxAttempts: 2, timeoutMs: 3_600_000});
+	t.deepEqual(await shown(await faena.enqueue('echo', 1, {priority: -5, timeout: 'none'})), {priority: -5, maxAttempts: 7, timeoutMs: null});
+	t.deepEqual(await shown(await faena.enqueue('add', {a: 1, b: 2})), {priority: 1, maxAttempts: 9, timeoutMs: 7_200_000});
+	const plain = await openEngine(t);
+	await plain.pause();
+	t.deepEqual(await shown(await plain.enqueue('add', {a: 1, b: 2})), {priority: 0, maxAttempts: 3, timeoutMs: null});
+});
+
+test('a delayed job runs when its time has come, not before', async t => {
+	const faena = await openEngine(t);
+	const soon = new Date(Date.now() + 60);
+	const jobs = await Promise.all([
+		faena.enqueue('echo', 'delay', {delay: 40}),
+		faena.enqueue('echo', 'text', {delay: '50ms'}),
+		faena.enqueue('echo', 'date', {runAt: soon}),
+		faena.enqueue('echo', 'past', {runAt: 0}),
+	]);
+	t.deepEqual(await Promise.all(jobs.map(job => job.result())), ['delay', 'text', 'date', 'past']);
+	const [delay, text, date] = await Promise.all(jobs.map(job => job.info()));
+	t.true((delay?.startedAt ?? 0) >= (delay?.createdAt ?? Infinity) + 40 - 5);
+	t.true((text?.startedAt ?? 0) >= (text?.createdAt ?? Infinity) + 50 - 5);
+	t.true((date?.startedAt ?? 0) >= soon.getTime() - 1);
+});
+
+test('jobs run by priority, then in order of arrival', async t => {
+	const file = join(makeFolder(t), 'order');
+	const faena = await openEngine(t, {workers: 1});
+	await faena.pause();
+	for (const [line, priority] of [
+		['c', 0],
+		['a', 5],
+		['d', 0],
+		['b', 5],
+		['e', -1],
+	] as const)
+		await faena.enqueue('mark', {file, line}, {priority});
+	await faena.resume();
+	await faena.idle();
+	t.deepEqual(readFileSync(file, 'utf8').split('\n').slice(0, -1), ['a', 'b', 'c', 'd', 'e']);
+});
+
+test('an engine without tasks enqueues for others, whatever the task', async t => {
+	const queue = join(makeFolder(t), 'jobs.db');
+	const producer = await openEngine(t, {queue, tasks: null});
+	const job = await producer.enqueue('add', {a: 20, b: 22});
+	const unknown = await producer.enqueue('nosuch' as 'add', {a: 1, b: 2});
+	await openEngine(t, {queue});
+	t.is(await job.result(), 42);
+	t.like(await unknown.info(), {status: 'pending'});
+});
+
+test('a task that computes does not keep the caller from its own work', async t => {
+	const folder = makeFolder(t);
+	const faena = await openEngine(t, {workers: 1});
+	const job = await faena.enqueue('hold', join(folder, 'file'));
+	await new Promise<void>(resolve => void faena.once('log', () => resolve()));
+	// A task that never yields, and the test's own event loop is what lets it go.
+	setTimeout(() => writeFileSync(join(folder, 'file'), ''), 1);
+	await appears(join(folder, 'file'));
+	t.is(await job.result(), join(folder, 'file'));
+});

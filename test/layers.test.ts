@@ -1,0 +1,99 @@
+import {readdirSync, readFileSync} from 'node:fs';
+import {dirname, join, relative} from 'node:path';
+import {fileURLToPath} from 'node:url';
+import test from 'ava';
+
+const root = fileURLToPath(new URL('../', import.meta.url));
+
+/** From the bottom to the top; a file imports only from its own layer and those below. `*` stands for a folder's content. */
+const LAYERS: readonly (readonly string[])[] = [
+	[
+		'lib/errors.ts',
+		'lib/failure.ts',
+		'lib/job.ts',
+		'lib/backoff.ts',
+		'lib/encoding.ts',
+		'lib/status-summary.ts',
+		'lib/bell.ts',
+		'lib/board.ts',
+		'lib/worker-url.ts',
+		'lib/node-version.ts',
+	],
+	[
+		'lib/queue.ts',
+		'lib/task.ts',
+		'lib/tasks-module.ts',
+		'lib/pool.ts',
+		'lib/options.ts',
+		'lib/protocol.ts',
+		'lib/context.ts',
+		'lib/sizing.ts',
+		'lib/runner.ts',
+	],
+	['lib/queues/*', 'lib/pools/*'],
+	['lib/desk.ts', 'lib/caretaker.ts', 'lib/dispatcher.ts', 'lib/open-queue.ts', 'lib/work.ts'],
+	['lib/link.ts', 'lib/job-handle.ts', 'lib/map.ts', 'lib/signals.ts', 'lib/engine.ts'],
+	['lib/index.ts'],
+	['lib/cli/*'],
+];
+
+/** Packages that one file alone may import, so that what is particular to each stays in one place. */
+const OWNERS: Readonly<Record<string, string>> = {
+	'better-sqlite3': 'lib/queues/sqlite/database.ts',
+	piscina: 'lib/pools/threads.ts',
+};
+
+const files = ['lib', 'workers'].flatMap(folder =>
+	readdirSync(join(root, folder), {recursive: true, encoding: 'utf8'})
+		.filter(name => name.endsWith('.ts'))
+		.map(name => join(folder, name)),
+);
+
+function importsOf(file: string): string[] {
+	const source = readFileSync(join(root, file), 'utf8');
+	return [...source.matchAll(/^(?:import|export)\b[^'"`;]*['"]([^'"]+)['"]/gm)].map(match => match[1] as string);
+}
+
+function layerOf(file: string): number {
+	return LAYERS.findIndex(layer => layer.some(entry => (entry.endsWith('*') ? file.startsWith(entry.slice(0, -1)) : file === entry)));
+}
+
+test('every file of lib has a layer', t => {
+	t.deepEqual(
+		files.filter(file => file.startsWith('lib/') && layerOf(file) < 0),
+		[],
+	);
+});
+
+test('imports go downwards only', t => {
+	const upwards = files
+		.filter(file => file.startsWith('lib/'))
+		.flatMap(file =>
+			importsOf(file)
+				.filter(name => name.startsWith('.'))
+				.map(name => relative(root, join(root, dirname(file), name)))
+				.filter(target => layerOf(target) > layerOf(file))
+				.map(target => `${file} → ${target}`),
+		);
+	t.deepEqual(upwards, []);
+});
+
+test('files of workers are reached by URL, never imported', t => {
+	t.deepEqual(
+		files.filter(file => importsOf(file).some(name => /(^|\/)workers\//.test(name))),
+		[],
+	);
+});
+
+for (const [name, owner] of Object.entries(OWNERS)) {
+	test(`${name} is imported by ${owner} alone`, t => {
+		t.deepEqual(
+			files.filter(file => importsOf(file).includes(name)),
+			[owner],
+		);
+	});
+}
+
+test('the files this test reads have imports, so that it can fail', t => {
+	t.true(files.reduce((sum, file) => sum + importsOf(file).length, 0) > 100);
+});

@@ -1,0 +1,56 @@
+import {execFile, execFileSync} from 'node:child_process';
+import {cpSync, existsSync, mkdtempSync, readdirSync, rmSync, writeFileSync} from 'node:fs';
+import {tmpdir} from 'node:os';
+import {join} from 'node:path';
+import {fileURLToPath} from 'node:url';
+import {promisify} from 'node:util';
+import test from 'ava';
+
+const run = promisify(execFile);
+const root = fileURLToPath(new URL('../', import.meta.url));
+const project = mkdtempSync(join(tmpdir(), 'faena-package-'));
+
+test.before('packs the package and installs it in an empty project', async t => {
+	t.timeout(180_000);
+	await run('npm', ['pack', '--pack-destination', project], {cwd: root});
+	const tarball = readdirSync(project).find(name => name.endsWith('.tgz')) as string;
+	writeFileSync(join(project, 'package.json'), JSON.stringify({name: 'project', private: true, type: 'module'}));
+	await run('npm', ['install', '--prefer-offline', '--no-audit', '--no-fund', '--ignore-scripts', `./${tarball}`], {cwd: project});
+	cpSync(join(root, 'test/fixtures/typed'), project, {recursive: true});
+});
+
+test.after.always(() => rmSync(project, {recursive: true, force: true}));
+
+test('the package works from JavaScript, without its install scripts', async t => {
+	const {stdout} = await run(process.execPath, ['plain.js'], {cwd: project});
+	t.is(stdout.trim(), '42');
+});
+
+test('the package works from TypeScript, and its types accept what is right and reject what is wrong', async t => {
+	const options = ['--noEmit', '--strict', '--module', 'nodenext', '--target', 'es2022', '--lib', 'es2025,esnext.disposable', '--allowImportingTsExtensions'];
+	const tsc = join(root, 'node_modules/typescript/bin/tsc');
+	const types = ['--types', 'node', '--typeRoots', join(root, 'node_modules/@types')];
+	const checked = run(process.execPath, [tsc, ...options, ...types, 'main.ts'], {cwd: project});
+	await t.notThrowsAsync(checked.catch(({stdout}) => Promise.reject(new Error(stdout))));
+	const {stdout} = await run(process.execPath, ['main.ts'], {cwd: project});
+	t.deepEqual(JSON.parse(stdout), {doubled: 42, greeting: 'Hello Ana, job 2', none: true, squares: [2, 4, 6], summary: '3 completed'});
+});
+
+test('the package brings the command', async t => {
+	const {stdout} = await run(process.execPath, [join(project, 'node_modules/.bin/faena'), '--version'], {cwd: project});
+	t.regex(stdout, /^\d+\.\d+\.\d+\n$/);
+});
+
+test('the package holds what it needs and nothing of the house', t => {
+	const folder = join(project, 'node_modules/faena');
+	t.deepEqual(readdirSync(folder).sort(), ['CHANGELOG.md', 'LICENSE', 'README.md', 'dist', 'package.json']);
+	t.true(existsSync(join(folder, 'dist/workers/thread.js')));
+});
+
+test('on an older Node importing it says in one sentence what is needed and what runs', t => {
+	const old = join(project, 'old.cjs');
+	writeFileSync(old, "Object.defineProperty(process, 'versions', {value: {...process.versions, node: '20.20.2'}});");
+	const source = "import('faena').catch(error => console.log(error.code, error.message))";
+	const printed = execFileSync(process.execPath, ['--require', old, '--input-type=module', '--eval', source], {cwd: project, encoding: 'utf8'});
+	t.is(printed.trim(), 'UnsupportedNode Faena needs Node.js 22.18 or newer; this is 20.20.2.');
+});
