@@ -1,0 +1,153 @@
+import {mkdtempSync, rmSync, statSync} from 'node:fs';
+import {tmpdir} from 'node:os';
+import {join} from 'node:path';
+import test from 'ava';
+import Database from 'better-sqlite3';
+import type {Policy} from '../../lib/job.ts';
+import type {NewJob} from '../../lib/queue.ts';
+import {SQL} from '../../lib/queues/sqlite.sql.ts';
+import {openSqlite} from '../../lib/queues/sqlite.ts';
+import {makeFolder} from '../fixtures/folder.ts';
+import {Program} from '../fixtures/program.ts';
+import {exerciseQueue} from './contract.ts';
+
+const place = mkdtempSync(join(tmpdir(), 'faena-test-'));
+test.after.always(() => rmSync(place, {recursive: true, force: true}));
+
+let opened = 0;
+exerciseQueue('sqlite', options => openSqlite(join(place, `${++opened}.db`), {...options, durability: 'normal'}));
+
+const POLICY: Policy = {maxAttempts: 3, timeoutMs: null, backoff: {baseMs: 1000, factor: 2, maxMs: 60_000, jitter: 0}, retry: 'auto'};
+
+function newJobs(count: number, job: Partial<NewJob> = {}): NewJob[] {
+	return Array.from({length: count}, (_, index) => ({task: 'count', payload: String(index), priority: 0, runAt: null, policy: POLICY, ...job}));
+}
+
+test('a new database has its tables and indexes, and a WAL', async t => {
+	const path = join(makeFolder(t), 'jobs.db');
+	const queue = openSqlite(path);
+	await queue.enqueue(newJobs(1));
+	const db = new Database(path, {readonly: true});
+	const names = db.prepare('select name from sqlite_schema').pluck().all();
+	for (const name of ['job', 'ready', 'waiting', 'claimed', 'outcome', 'tally', 'waiting_by_time', 'claimed_to_stop', 'outcome_unhappy'])
+		t.true(names.includes(name));
+	t.is(db.pragma('journal_mode', {simple: true}), 'wal');
+	db.close();
+	queue.close();
+});
+
+test('the database and its side files can be read by their owner alone', async t => {
+	const path = join(makeFolder(t), 'jobs.db');
+	const queue = openSqlite(path);
+	await queue.enqueue(newJobs(1));
+	await queue.dequeue({owner: 'me', tasks: ['count']});
+	for (const file of [path, `${path}-wal`, `${path}-shm`, `${path}-owner-me`]) t.is(statSync(file).mode & 0o777, 0o600, file);
+	queue.close();
+});
+
+test('opening twice in one process gives two queues on the same jobs', async t => {
+	const path = join(makeFolder(t), 'jobs.db');
+	const [one, two] = [openSqlite(path), openSqlite(path)];
+	await one.enqueue(newJobs(3));
+	t.is(two.counts().pending, 3);
+	t.true(two.changes());
+	t.false(two.changes());
+	one.close();
+	two.close();
+});
+
+test('several processes that create and share one file never get a job twice', async t => {
+	const jobs = 3000;
+	const path = join(makeFolder(t), 'jobs.db');
+	const programs = Array.from({length: 4}, () => new Program(t, 'queue-worker', path, String(jobs)));
+	// All at once, so that they meet while the file is made.
+	for (const {process} of programs) process.stdin?.write('go\n');
+	const queue = openSqlite(path);
+	await queue.enqueue(newJobs(jobs));
+	const had = await Promise.all(programs.map(async program => JSON.parse(await program.line()) as number[]));
+	t.deepEqual(
+		had.flat().sort((a, b) => a - b),
+		Array.from({length: jobs}, (_, index) => index + 1),
+	);
+	t.is(queue.counts().completed, jobs);
+	queue.close();
+});
+
+test('a hundred dequeued jobs of 1 MiB write no more than a few pages of WAL', async t => {
+	const path = join(makeFolder(t), 'jobs.db');
+	const queue = openSqlite(path);
+	for (let index = 0; index < 100; index++) await queue.enqueue(newJobs(1, {payload: `"${'x'.repeat(1024 * 1024)}"`}));
+	queue.close();
+	const reopened = openSqlite(path);
+	const before = statSync(`${path}-wal`).size;
+	const {lease, jobs} = await reopened.dequeue({owner: 'me', tasks: ['count'], limit: 100});
+	t.is(jobs.length, 100);
+	await reopened.settle(
+		lease,
+		jobs.map(({id, execution}) => ({id, execution, outcome: {type: 'returned', value: null}})),
+	);
+	const written = statSync(`${path}-wal`).size - before;
+	t.log(`${written} bytes`);
+	t.true(written < 1024 * 1024, `${written} bytes`);
+	reopened.close();
+});
+
+test('a hundred thousand delayed and paused jobs of higher priority are not looked at by a dequeue', async t => {
+	const path = join(makeFolder(t), 'jobs.db');
+	const queue = openSqlite(path, {durability: 'normal', now: () => 0});
+	await queue.enqueue(newJobs(100_000, {priority: 9, runAt: 1_000_000}));
+	await queue.enqueue(newJobs(100_000, {task: 'paused', priority: 9}));
+	await queue.enqueue(newJobs(3));
+	queue.pause(['paused']);
+	const {jobs} = await queue.dequeue({owner: 'me', tasks: ['paused', 'count'], limit: 2});
+	t.deepEqual(
+		jobs.map(({id}) => id),
+		[200_001, 200_002],
+	);
+	queue.close();
+	const db = new Database(path, {readonly: true});
+	const plan = (db.prepare(`explain query plan ${SQL.readyJobs}`).all(1, 1) as {detail: string}[]).map(({detail}) => detail);
+	const due = (db.prepare(`explain query plan ${SQL.dueJobs}`).all(1, 1) as {detail: string}[]).map(({detail}) => detail);
+	t.deepEqual(plan, ['SEARCH r USING PRIMARY KEY (task=?)', 'SEARCH j USING INTEGER PRIMARY KEY (rowid=?)']);
+	t.regex(due[0] as string, /waiting_by_time \(run_at<\?\)/);
+	db.close();
+});
+
+test('the jobs of a killed process are taken back at once; those of a living one are not', async t => {
+	const path = join(makeFolder(t), 'jobs.db');
+	const queue = openSqlite(path);
+	await queue.enqueue(newJobs(2));
+	const program = new Program(t, 'queue-holder', path);
+	t.deepEqual(JSON.parse(await program.line()), [1, 2]);
+	t.is(queue.recover(), 0);
+	t.is(queue.counts().running, 2);
+	await program.kill('SIGKILL');
+	t.is(queue.recover(), 2);
+	const job = queue.job(1);
+	t.like(job, {status: 'pending', attempts: 0, executions: 1});
+	queue.close();
+});
+
+test('an owner that was given up while it was silent settles nothing, and learns of it at its next heartbeat', async t => {
+	const path = join(makeFolder(t), 'jobs.db');
+	let now = 0;
+	const [sleeper, other] = [openSqlite(path, {now: () => now, leaseMs: 1000}), openSqlite(path, {now: () => now, leaseMs: 1000})];
+	await sleeper.enqueue(newJobs(1));
+	const {lease, jobs} = await sleeper.dequeue({owner: 'sleeper', tasks: ['count']});
+	now = 1001;
+	t.is(other.recover(), 1);
+	t.deepEqual(await sleeper.settle(lease, [{id: 1, execution: jobs[0]?.execution as number, outcome: {type: 'returned', value: '1'}}]), {accepted: 0, lost: 1});
+	t.false(sleeper.heartbeat('sleeper'));
+	t.is(other.counts().pending, 1);
+	sleeper.close();
+	other.close();
+});
+
+test('an orderly close leaves no side file behind', async t => {
+	const path = join(makeFolder(t), 'jobs.db');
+	const queue = openSqlite(path);
+	await queue.enqueue(newJobs(1));
+	await queue.dequeue({owner: 'me', tasks: ['count']});
+	queue.close();
+	for (const suffix of ['-wal', '-shm', '-owner-me']) t.is(statSync(path + suffix, {throwIfNoEntry: false}), undefined);
+});

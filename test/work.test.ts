@@ -1,0 +1,116 @@
+import {join} from 'node:path';
+import test, {type ExecutionContext} from 'ava';
+import {type JobQueue, openQueue, type Policy, type TaskContext, work} from '../lib/index.ts';
+import {makeFolder} from './fixtures/folder.ts';
+import {Program} from './fixtures/program.ts';
+
+const POLICY: Policy = {maxAttempts: 1, timeoutMs: null, backoff: {baseMs: 0, factor: 1, maxMs: 0, jitter: 0}, retry: 'auto'};
+
+function newJob(task: string, payload: unknown, policy: Partial<Policy> = {}) {
+	return {task, payload: JSON.stringify(payload), priority: 0, runAt: null, policy: {...POLICY, ...policy}};
+}
+
+async function open(t: ExecutionContext, options = {}): Promise<{queue: JobQueue; path: string}> {
+	const path = join(makeFolder(t), 'jobs.db');
+	const queue = await openQueue(path, options);
+	t.teardown(() => queue.close());
+	return {queue, path};
+}
+
+for (const location of ['a file', ':memory:']) {
+	test(`work() on ${location} completes and fails jobs in order until its signal aborts, and finishes the running one`, async t => {
+		const queue = location === ':memory:' ? await openQueue(location) : (await open(t)).queue;
+		const controller = new AbortController();
+		const ran: number[] = [];
+		await queue.enqueue([newJob('square', 3), newJob('fail', 0), newJob('last', 0), newJob('square', 4)]);
+		await work(
+			queue,
+			{
+				square(n: number) {
+					ran.push(n);
+					return n * n;
+				},
+				fail() {
+					throw new TypeError('no');
+				},
+				async last() {
+					controller.abort();
+					return 'done';
+				},
+			},
+			{signal: controller.signal},
+		);
+		t.deepEqual(ran, [3]);
+		t.is((await queue.values(1))?.result, '9');
+		t.like(await queue.job(2), {status: 'dead', error: {name: 'TypeError', message: 'no'}});
+		t.is((await queue.values(3))?.result, '"done"');
+		t.is((await queue.job(4))?.status, 'pending');
+	});
+}
+
+test('work() wakes for a job that is enqueued while it waits, here or in another process', async t => {
+	const {queue, path} = await open(t);
+	const controller = new AbortController();
+	const seen = new Map<string, () => void>();
+	const sees = (name: string) => new Promise<void>(resolve => seen.set(name, resolve));
+	const [here, elsewhere] = [sees('here'), sees('elsewhere')];
+	const working = work(queue, {greet: (name: string) => seen.get(name)?.()}, {signal: controller.signal});
+	await queue.enqueue([newJob('greet', 'here')]);
+	await here;
+	const other = new Program(t, 'queue', path);
+	await other.line();
+	await other.ask('enqueue', [newJob('greet', 'elsewhere')]);
+	await elsewhere;
+	controller.abort();
+	await working;
+	t.is((await queue.counts()).completed, 2);
+});
+
+test('the lease of work() outlives a synchronous task that is longer', async t => {
+	const {queue, path} = await open(t, {lease: 1500});
+	const controller = new AbortController();
+	await queue.enqueue([newJob('block', 4000)]);
+	// The thread is blocked, so another process looks at it meanwhile.
+	const watcher = new Program(t, 'recover-often', path, '1500');
+	await watcher.line();
+	await work(
+		queue,
+		{
+			block(ms: number) {
+				Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, ms);
+				controller.abort();
+			},
+		},
+		{signal: controller.signal},
+	);
+	t.like(await queue.job(1), {status: 'completed', executions: 1});
+	watcher.process.stdin?.write('report\n');
+	const {rounds, recovered} = JSON.parse(await watcher.line()) as {rounds: number; recovered: number};
+	t.true(rounds > 3);
+	t.is(recovered, 0);
+});
+
+test('work() tells a waiting task that it was cancelled or is over its time', async t => {
+	const {queue} = await open(t);
+	const controller = new AbortController();
+	await queue.enqueue([newJob('wait', 'cancel'), newJob('wait', 'time', {timeoutMs: 30})]);
+	const wait = async (how: string, {signal, job}: TaskContext) => {
+		if (how === 'cancel') await queue.cancel({ids: [job.id]});
+		await new Promise(resolve => signal.addEventListener('abort', resolve));
+		if (how === 'time') controller.abort();
+		throw signal.reason;
+	};
+	await work(queue, {wait}, {signal: controller.signal});
+	t.is((await queue.job(1))?.status, 'cancelled');
+	t.like(await queue.job(2), {status: 'dead', error: {reason: 'timedOut'}});
+});
+
+test('work() leaves jobs of tasks it does not have, and refuses what is no tasks', async t => {
+	const {queue} = await open(t);
+	await queue.enqueue([newJob('unknown', 1), newJob('known', 1)]);
+	const controller = new AbortController();
+	await work(queue, {known: () => controller.abort()}, {signal: controller.signal});
+	t.is((await queue.job(1))?.status, 'pending');
+	await t.throwsAsync(work(queue, {nothing: 1}), {code: 'BadOption', message: /expects an object with a function for each task/});
+	await t.throwsAsync(work(queue, {known() {}}, {sginal: controller.signal} as never), {code: 'BadOption', message: /did you mean "signal"/});
+});
