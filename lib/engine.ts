@@ -10,6 +10,7 @@ import {
 	abortSignal,
 	bad,
 	checked,
+	checkIterable,
 	checkJobOptions,
 	checkKey,
 	checkTaskOptions,
@@ -136,6 +137,7 @@ export class Engine<Tasks = AnyTasks> implements AsyncDisposable {
 		payloads: Iterable<PayloadOf<Tasks, Name>> | AsyncIterable<PayloadOf<Tasks, Name>>,
 		options: Omit<JobOptions, 'key'> & {readonly key?: (payload: PayloadOf<Tasks, Name>) => string} = {},
 	): Promise<{readonly ids: JobId[]; readonly existing: JobId[]}> {
+		checkIterable('enqueueMany()', payloads);
 		const {key: toKey, ...rest} = options;
 		if (toKey !== undefined && typeof toKey !== 'function') throw bad('enqueueMany() expects as key a function of the payload');
 		const resolved = this.#resolve('enqueueMany()', task, rest);
@@ -367,13 +369,13 @@ async function* chunksOf<Item>(items: Iterable<Item> | AsyncIterable<Item>): Asy
 			yield chunk;
 			chunk = [];
 		}
-	} else if (Symbol.asyncIterator in items) {
+	} else {
 		for await (const item of items) {
 			if (chunk.push(item) < CHUNK) continue;
 			yield chunk;
 			chunk = [];
 		}
-	} else throw bad('enqueueMany() expects an iterable or async iterable of payloads');
+	}
 	if (chunk.length > 0) yield chunk;
 }
 

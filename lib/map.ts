@@ -5,7 +5,7 @@ import {FaenaError} from './errors.ts';
 import type {JobId, Policy} from './job.ts';
 import {type JobOutcome, toOutcome} from './job-handle.ts';
 import type {Link} from './link.ts';
-import {abortSignal, bad, type Checks, callable, checked, checkJobOptions, choice, integer, type JobOptions, text} from './options.ts';
+import {abortSignal, bad, type Checks, callable, checked, checkIterable, checkJobOptions, choice, integer, type JobOptions, text} from './options.ts';
 import {type EnqueueReply, idsOf, type Notice} from './protocol.ts';
 import {type BatchId, keyConflict} from './queue.ts';
 
@@ -101,9 +101,7 @@ export class JobMap<Item, Result> implements AsyncIterable<MapResult<Item, Resul
 
 	/** @internal Use `engine.map`. */
 	constructor(link: Link, plan: Plan<Item>, items: Iterable<Item> | AsyncIterable<Item>) {
-		if (typeof items !== 'object' || items === null || !(Symbol.iterator in items || Symbol.asyncIterator in items)) {
-			throw bad('map() expects an iterable or async iterable of items');
-		}
+		checkIterable('map()', items);
 		this.#link = link;
 		this.#plan = plan;
 		this.#items = items;
@@ -292,9 +290,9 @@ async function isSoon(step: Promise<unknown>): Promise<boolean> {
 
 /** @throws FaenaError `BadOption` */
 export function checkMapOptions<Item, Payload>(options: MapOptions<Item, Payload>): MapSettings<Item> {
-	const {batch, key, payload, order, window, signal, ...jobOptions} = options;
-	checked('map()', {batch, key, payload, order, window, signal}, MAP_CHECKS);
-	if ('key' in jobOptions) throw bad('map() expects as key a function of the item');
+	const given = checkJobOptions<Omit<MapOptions<Item, Payload>, keyof JobOptions>>('map()', options, MAP_CHECKS);
+	const {batch, payload, order, window, signal, key: _, ...jobOptions} = given;
+	const {key} = options;
 	return {
 		batch,
 		toKey: key ?? ((_item, index) => String(index)),
@@ -303,7 +301,7 @@ export function checkMapOptions<Item, Payload>(options: MapOptions<Item, Payload
 		order: order ?? 'finished',
 		window: window ?? DEFAULT_WINDOW,
 		signal,
-		jobOptions: checkJobOptions('map()', jobOptions),
+		jobOptions,
 	};
 }
 

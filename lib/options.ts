@@ -147,9 +147,12 @@ export function resolveJobOptions(layers: readonly (JobOptions | undefined)[], n
 	};
 }
 
-/** @throws FaenaError `BadOption` */
-export function checkJobOptions(where: string, options: unknown): JobOptions {
-	const given = checked(where, options, JOB_CHECKS) as JobOptions;
+/**
+ * @param more checks of the options that the caller has besides
+ * @throws FaenaError `BadOption`
+ */
+export function checkJobOptions<More = unknown>(where: string, options: unknown, more: Checks = {}): JobOptions & More {
+	const given = checked(where, options, {...JOB_CHECKS, ...more}) as JobOptions & More;
 	if (given.delay !== undefined && given.runAt !== undefined) throw bad(`${where} got both delay and runAt; give one of them`);
 	return given;
 }
@@ -218,6 +221,12 @@ export function checked(where: string, options: unknown, checks: Checks): Record
 		}
 	}
 	return result;
+}
+
+/** @throws FaenaError `BadOption` if it is not a collection; a text is none. */
+export function checkIterable(where: string, items: unknown): void {
+	const isIterable = typeof items === 'object' && items !== null && (Symbol.iterator in items || Symbol.asyncIterator in items);
+	if (!isIterable) throw bad(`${where} expects an iterable or async iterable; it got ${show(items)}`);
 }
 
 /** `; did you mean "x"?` if one of the names is near, otherwise what there is. */

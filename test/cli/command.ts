@@ -1,11 +1,12 @@
 /** Runs programs as a user does: a process of its own in a folder of its own, real signals, real pipes. */
 import {type ChildProcessWithoutNullStreams, spawn} from 'node:child_process';
 import {once} from 'node:events';
-import {mkdtempSync, readFileSync, rmSync, writeFileSync} from 'node:fs';
-import {constants, tmpdir} from 'node:os';
-import {dirname, join} from 'node:path';
+import {readFileSync, writeFileSync} from 'node:fs';
+import {constants} from 'node:os';
+import {join} from 'node:path';
 import {fileURLToPath} from 'node:url';
 import type {ExecutionContext} from 'ava';
+import {makeFolder} from '../fixtures/folder.ts';
 
 const FAENA = fileURLToPath(new URL('../../lib/cli/main.ts', import.meta.url));
 
@@ -26,12 +27,14 @@ export interface Line {
 	readonly error?: {readonly name: string; readonly message: string};
 }
 
-/** A folder that is deleted after the test, and programs run in it. */
+/** A folder of the test's own, and programs that run in it and end with the test. */
 export class Folder {
-	readonly path = mkdtempSync(join(tmpdir(), 'faena-'));
+	readonly path: string;
+	readonly #t: ExecutionContext;
 
 	constructor(t: ExecutionContext) {
-		t.teardown(() => rmSync(this.path, {recursive: true, force: true, maxRetries: 3}));
+		this.path = makeFolder(t);
+		this.#t = t;
 		writeFileSync(this.trace, '');
 	}
 
@@ -53,7 +56,7 @@ export class Folder {
 	}
 
 	run(program: string, ...args: readonly string[]): Program {
-		return new Program(this.path, [program, ...args]);
+		return new Program(this.#t, this.path, [program, ...args]);
 	}
 }
 
@@ -64,10 +67,11 @@ export class Program {
 	#stdout = '';
 	#stderr = '';
 
-	constructor(cwd: string, args: readonly string[]) {
+	constructor(t: ExecutionContext, cwd: string, args: readonly string[]) {
 		// A group of its own, so that `kill` can end the program with its children.
 		this.child = spawn(process.execPath, args, {cwd, env: {...process.env, TRACE: join(cwd, 'trace')}, detached: true});
 		this.#closed = once(this.child, 'close');
+		t.teardown(() => this.#killAll());
 		this.child.stdout.setEncoding('utf8').on('data', text => (this.#stdout += text));
 		this.child.stderr.setEncoding('utf8').on('data', text => (this.#stderr += text));
 		// The program may end before it has read everything.
@@ -84,7 +88,7 @@ export class Program {
 
 	/** The program and its children, as by `kill -9`. */
 	async kill(): Promise<Ended> {
-		process.kill(-(this.child.pid as number), 'SIGKILL');
+		this.#killAll();
 		return this.end();
 	}
 
@@ -92,6 +96,14 @@ export class Program {
 		this.child.stdin.end(input);
 		const [code, signal] = (await this.#closed) as [number | null, NodeJS.Signals | null];
 		return {code: code ?? 128 + constants.signals[signal as NodeJS.Signals], stdout: this.#stdout, stderr: this.#stderr};
+	}
+
+	#killAll(): void {
+		try {
+			process.kill(-(this.child.pid as number), 'SIGKILL');
+		} catch {
+			// All have ended.
+		}
 	}
 }
 
@@ -104,7 +116,7 @@ export function parse(stdout: string): Line[] {
 }
 
 export function tasks(fixture: string, task: string): string {
-	return `${join(dirname(fileURLToPath(import.meta.url)), '../fixtures', fixture)}.ts#${task}`;
+	return `${fileURLToPath(new URL(`../fixtures/${fixture}.ts`, import.meta.url))}#${task}`;
 }
 
 /** A refusal is one sentence, without a stack. */

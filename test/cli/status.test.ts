@@ -1,0 +1,45 @@
+import {once} from 'node:events';
+import {existsSync} from 'node:fs';
+import {join} from 'node:path';
+import test from 'ava';
+import {assertSentence, Folder, tasks} from './command.ts';
+
+const HANG = tasks('traces-executions', 'hang');
+
+test('the status of a queue is one line, and what runs, waits and died below it', async t => {
+	const folder = new Folder(t);
+	await folder.faena('map', tasks('traces-executions', 'fail'), '--lines', '--attempts', '1').end('one\ntwo');
+	const running = folder.faena('map', HANG, '--lines', '--workers', '1');
+	running.child.stdin.write('hangs\nwaits\nwaits, too\n');
+	while (!folder.executions().includes('hangs')) await once(running.child.stderr, 'data');
+	const {code, stdout} = await folder.faena('status').end();
+	const [summary, ...rows] = stdout.split('\n');
+	t.is(code, 0);
+	t.is(summary, 'faena.db: 2 pending, 1 running, 2 dead');
+	t.regex(rows.join('\n'), /^\nrunning {2}#3 +hang {2}1/);
+	t.regex(rows.join('\n'), /^pending {2}#4 +hang {2}2 {2}since \d{4}-.*\n +and 1 more$/m);
+	t.regex(rows.join('\n'), /^dead {5}#1 +fail {2}1 {2}RangeError: no luck with one$/m);
+	const json = JSON.parse((await folder.faena('status', '--json').end()).stdout);
+	t.deepEqual(json.counts, {pending: 2, running: 1, failed: 0, completed: 0, dead: 2, cancelled: 0});
+	t.is(json.running[0].id, 3);
+});
+
+test('a queue without jobs says so', async t => {
+	const folder = new Folder(t);
+	await folder.faena('map', HANG, '--lines').end('');
+	t.is((await folder.faena('status').end()).stdout, 'faena.db: no jobs\n');
+});
+
+test('status and show never create a queue', async t => {
+	const folder = new Folder(t);
+	assertSentence(t, await folder.faena('status').end(), /There is no queue faena\.db here; name its file with --queue\./);
+	assertSentence(t, await folder.faena('show', '1', '--queue', 'other.db').end(), /There is no queue other\.db/);
+	t.false(existsSync(join(folder.path, 'faena.db')) || existsSync(join(folder.path, 'other.db')));
+});
+
+test('a file that is no queue is left as it is', async t => {
+	const folder = new Folder(t);
+	folder.write('notes.txt', 'not a database');
+	assertSentence(t, await folder.faena('status', '--queue', 'notes.txt').end(), /notes\.txt is not an SQLite database/);
+	assertSentence(t, await folder.faena('status', '--queue', '.').end(), /\. is not a file/);
+});
