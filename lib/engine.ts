@@ -195,10 +195,20 @@ export class Engine<Tasks = AnyTasks> implements AsyncDisposable {
 	 * Runs the task for every item of a collection and yields how each ended, as they finish or in the order of the input.
 	 * With a `batch` name it is durable: the same map again goes on where it was, and yields what is done from the queue.
 	 */
-	map<Name extends TaskName<Tasks>, Item = PayloadOf<Tasks, Name>>(
+	map<Name extends TaskName<Tasks>>(
+		task: Name,
+		items: Iterable<PayloadOf<Tasks, Name>> | AsyncIterable<PayloadOf<Tasks, Name>>,
+		options?: Omit<MapOptions<PayloadOf<Tasks, Name>, unknown>, 'payload'>,
+	): JobMap<PayloadOf<Tasks, Name>, ResultOf<Tasks, Name>>;
+	map<Name extends TaskName<Tasks>, Item>(
 		task: Name,
 		items: Iterable<Item> | AsyncIterable<Item>,
-		options: MapOptions<Item, PayloadOf<Tasks, Name>> = {},
+		options: MapOptions<Item, PayloadOf<Tasks, Name>> & {readonly payload: (item: Item, index: number) => PayloadOf<Tasks, Name>},
+	): JobMap<Item, ResultOf<Tasks, Name>>;
+	map<Name extends TaskName<Tasks>, Item>(
+		task: Name,
+		items: Iterable<Item> | AsyncIterable<Item>,
+		options: MapOptions<Item, unknown> = {},
 	): JobMap<Item, ResultOf<Tasks, Name>> {
 		const settings = checkMapOptions(options);
 		const {priority, runAt, policy} = this.#resolve('map()', task, settings.jobOptions);

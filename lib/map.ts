@@ -5,7 +5,7 @@ import {FaenaError} from './errors.ts';
 import type {JobId, Policy} from './job.ts';
 import {type JobOutcome, toOutcome} from './job-handle.ts';
 import type {Link} from './link.ts';
-import {abortSignal, bad, type Checks, callable, checked, checkIterable, checkJobOptions, choice, integer, type JobOptions, text} from './options.ts';
+import {abortSignal, bad, type Checks, callable, checkIterable, checkJobOptions, choice, integer, type JobOptions, text} from './options.ts';
 import {type EnqueueReply, idsOf, type Notice} from './protocol.ts';
 import {type BatchId, keyConflict} from './queue.ts';
 

@@ -79,8 +79,8 @@ async function map({module, task, batch, items}: Plan, options: Options): Promis
 		if (retryFailed) await engine.retry({batch, status: 'dead'});
 		const results = engine.map(task, items as Iterable<Item>, {
 			batch,
-			key: item => item.key,
-			payload: item => item.payload,
+			key: (item: Item) => item.key,
+			payload: (item: Item) => item.payload,
 			order,
 			...(timeout && {timeout}),
 			...(attempts && {maxAttempts: attempts}),
