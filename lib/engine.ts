@@ -2,7 +2,7 @@ import {EventEmitter} from 'node:events';
 import {decode, type Encoded, encode} from './encoding.ts';
 import {FaenaError} from './errors.ts';
 import {fromFailure} from './failure.ts';
-import {type Counts, type Job, type JobFilter, type JobId, type LogLine, STATUSES} from './job.ts';
+import {type Counts, type Duration, type Job, type JobFilter, type JobId, type LogLine, STATUSES} from './job.ts';
 import {JobHandle, toOutcome, toResult, type WaitOptions, waitForEnd} from './job-handle.ts';
 import {Link} from './link.ts';
 import {checkMapOptions, JobMap, type MapOptions} from './map.ts';
@@ -15,7 +15,6 @@ import {
 	checkKey,
 	checkTaskOptions,
 	choice,
-	type Duration,
 	duration,
 	integer,
 	type JobOptions,

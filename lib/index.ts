@@ -17,7 +17,9 @@ export {type ErrorCode, FaenaError} from './errors.ts';
 export type {FailureRecord} from './failure.ts';
 export {
 	type Backoff,
+	type BackoffOption,
 	type Counts,
+	type Duration,
 	isTerminal,
 	type Job,
 	type JobFilter,
@@ -32,7 +34,7 @@ export {
 export {JobHandle, type JobOutcome, type WaitOptions} from './job-handle.ts';
 export {JobMap, type MapOptions, type MapProgress, type MapResult} from './map.ts';
 export {openQueue, type QueueOptions} from './open-queue.ts';
-export {type BackoffOption, DEFAULTS, type Duration, type JobOptions, type OpenOptions} from './options.ts';
+export {DEFAULTS, type JobOptions, type OpenOptions} from './options.ts';
 export * from './queue.ts';
 export {closeOnSignals} from './signals.ts';
 export {statusSummary} from './status-summary.ts';

@@ -54,6 +54,12 @@ export interface Backoff {
 	readonly jitter: number;
 }
 
+/** Milliseconds, or a text such as `'500ms'`, `'30s'`, `'10m'`, `'2h'`, `'7d'`. */
+export type Duration = number | string;
+
+/** A fixed wait, or exponential backoff: `base`, multiplied by `factor` each time, up to `max`; the share `jitter` of it is random. */
+export type BackoffOption = Duration | {readonly base?: Duration; readonly factor?: number; readonly max?: Duration; readonly jitter?: number};
+
 /** What is known of a job. Times are milliseconds since 1970; absent values have not happened. */
 export interface Job {
 	readonly id: JobId;

@@ -4,16 +4,10 @@ import {closest, distance} from 'fastest-levenshtein';
 import ms, {type StringValue} from 'ms';
 import {MAX_VALUE_BYTES} from './encoding.ts';
 import {FaenaError} from './errors.ts';
-import type {Backoff, Policy} from './job.ts';
+import type {Backoff, BackoffOption, Duration, Policy} from './job.ts';
 import type {ResourceLimits} from './pool.ts';
 import type {Durability} from './queue.ts';
 import type {TaskOptions} from './task.ts';
-
-/** Milliseconds, or a text such as `'500ms'`, `'30s'`, `'10m'`, `'2h'`, `'7d'`. */
-export type Duration = number | string;
-
-/** A fixed wait, or exponential backoff: `base`, multiplied by `factor` each time, up to `max`; the share `jitter` of it is random. */
-export type BackoffOption = Duration | {readonly base?: Duration; readonly factor?: number; readonly max?: Duration; readonly jitter?: number};
 
 /** Options of `enqueue`. What is not given comes from the task's own options, then from `open()`, then from {@link DEFAULTS}. */
 export interface JobOptions extends TaskOptions {

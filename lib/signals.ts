@@ -1,3 +1,5 @@
+import {constants} from 'node:os';
+
 /** What ends with a signal. */
 interface Closable {
 	close(options?: {drain?: number}): Promise<void>;
@@ -26,6 +28,8 @@ export function closeOnSignals(closable: Closable): () => void {
 	};
 	const end = (signal: NodeJS.Signals) => {
 		stop();
+		// The first process of a container is not ended by a signal that it doesn't handle.
+		if (process.pid === 1) process.exit(128 + constants.signals[signal]);
 		process.kill(process.pid, signal);
 	};
 	for (const signal of SIGNALS) process.on(signal, onSignal);

@@ -1,4 +1,4 @@
-import type {BackoffOption, Duration} from './options.ts';
+import type {BackoffOption, Duration} from './job.ts';
 
 /** What a task may say about itself: defaults for its jobs, which the options of `enqueue` override. */
 export interface TaskOptions {

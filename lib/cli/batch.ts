@@ -2,7 +2,6 @@ import {createHash} from 'node:crypto';
 import {existsSync} from 'node:fs';
 import {dirname, relative, resolve} from 'node:path';
 import {FaenaError, type Job, openQueue} from '../index.ts';
-import {say} from './explain.ts';
 
 const MAX_NAME = 200;
 
@@ -17,39 +16,37 @@ export function batchName(target: string, what: readonly string[], queue: string
 	return `${name.slice(0, MAX_NAME - 17)}…${createHash('sha256').update(name).digest('hex').slice(0, 16)}`;
 }
 
-/** Unfinished jobs that are looked at: enough to meet those of other runs. */
-const LOOKED_AT = 1000;
+/** More than one run leaves unfinished: it has a window of 4,096 items. */
+const LOOKED_AT = 5000;
 
 /**
- * Says what other runs left unfinished in the queue: this one goes on with it. Jobs are found by their task's name alone, so
- * what another module's task of the same name left would be run by the wrong function: that is refused.
+ * Refuses a queue in which another run is unfinished: its jobs would come before this one's. Worse, jobs are found by their
+ * task's name alone, so those of another module's task of that name would be executed by the wrong function.
  * @throws FaenaError `BadOption`
  */
-export async function inspectQueue(
+export async function refuseUnfinished(
 	file: string,
 	{module, task, batch}: {readonly module: string; readonly task: string; readonly batch: string},
 ): Promise<void> {
 	if (!existsSync(file)) return;
 	const queue = await openQueue(file);
 	try {
-		const jobs = await queue.jobs({status: ['pending', 'running', 'failed']}, {limit: LOOKED_AT});
-		const others = jobs.filter(job => job.batch !== batch).map(job => ({task: job.task, module: moduleOf(job)}));
-		const stranger = others.find(other => other.task === task && other.module !== undefined && resolve(other.module) !== resolve(module));
-		if (stranger) {
-			throw new FaenaError(
-				'BadOption',
-				`${file} holds unfinished jobs of ${stranger.module}#${task}, which ${module} would run. Finish those first, or name another --queue.`,
-			);
-		}
-		const own = others.filter(other => other.module !== undefined && resolve(other.module) === resolve(module)).length;
-		if (own > 0) say(`${file} holds ${jobs.length === LOOKED_AT ? 'many' : own} unfinished jobs of other runs; they come first.`);
+		await queue.recover();
+		const unfinished = await queue.jobs({status: ['pending', 'running', 'failed']}, {limit: LOOKED_AT});
+		const other = unfinished.find(job => job.batch !== batch && (job.task === task || isOf(module, job)));
+		if (!other) return;
+		const which = other.batch === undefined ? String(other.id) : `--batch '${other.batch}'`;
+		throw new FaenaError(
+			'BadOption',
+			`Another run is unfinished in ${file}. Finish it first, end it with: faena cancel --queue ${file} ${which}, or name another --queue.`,
+		);
 	} finally {
 		await queue.close();
 	}
 }
 
-/** The module in a {@link batchName}; batches with names of their own say nothing of it. */
-function moduleOf({batch, task}: Job): string | undefined {
+/** True if the job's batch has a {@link batchName} that begins with this module. */
+function isOf(module: string, {batch, task}: Job): boolean {
 	const end = batch?.indexOf(`#${task} `) ?? -1;
-	return end > 0 ? batch?.slice(0, end) : undefined;
+	return end > 0 && resolve(batch?.slice(0, end) ?? '') === resolve(module);
 }

@@ -1,13 +1,22 @@
 import {existsSync} from 'node:fs';
-import {FaenaError, type JobQueue, openQueue} from '../index.ts';
+import {FaenaError, type JobId, type JobQueue, openQueue} from '../index.ts';
 
 /** Looks into a queue that is there; never creates one. */
 export async function withExistingQueue<Result>(file: string, look: (queue: JobQueue) => Promise<Result>): Promise<Result> {
 	if (!existsSync(file)) throw new FaenaError('BadDatabase', `There is no queue ${file} here; name its file with --queue.`);
 	const queue = await openQueue(file);
 	try {
+		// What a killed process ran is not running any more.
+		await queue.recover();
 		return await look(queue);
 	} finally {
 		await queue.close();
 	}
+}
+
+/** @throws FaenaError `BadOption` */
+export function toId(text: string): JobId {
+	const id = Number(text);
+	if (/^\d+$/.test(text) && Number.isSafeInteger(id) && id > 0) return id;
+	throw new FaenaError('BadOption', `A job's id is a positive whole number, such as the "job" in the output of faena map; this is ${JSON.stringify(text)}.`);
 }

@@ -3,6 +3,7 @@
 import '../node-version.ts';
 import {createRequire} from 'node:module';
 import {Command} from 'commander';
+import {addCancel} from './cancel.ts';
 import {explain} from './explain.ts';
 import {addMap} from './map.ts';
 import {addShow} from './show.ts';
@@ -20,6 +21,7 @@ const program = new Command('faena')
 addMap(program);
 addStatus(program);
 addShow(program);
+addCancel(program);
 
 // The summary is of no use to a reader that has gone, and no reason to fail.
 process.stderr.on('error', () => undefined);

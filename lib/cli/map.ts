@@ -1,7 +1,7 @@
 import {type Command, InvalidArgumentError, Option} from 'commander';
 import ms, {type StringValue} from 'ms';
 import {FaenaError, open} from '../index.ts';
-import {batchName, inspectQueue} from './batch.ts';
+import {batchName, refuseUnfinished} from './batch.ts';
 import {explain} from './explain.ts';
 import {filesOf, type Item, linesOf} from './items.ts';
 import {MapRun} from './map-run.ts';
@@ -72,7 +72,7 @@ async function plan(target: string, globs: readonly string[], {lines, json, batc
 
 async function map({module, task, batch, items}: Plan, options: Options): Promise<number> {
 	const {queue, workers, timeout, attempts, order, retryFailed, quiet} = options;
-	await inspectQueue(queue, {module, task, batch});
+	await refuseUnfinished(queue, {module, task, batch});
 	const engine = await open({queue, tasks: module, taskOutput: 'stderr', ...(workers && {workers})});
 	const run = new MapRun(engine, {queue, total: 'length' in items ? items.length : undefined});
 	try {
@@ -92,7 +92,7 @@ async function map({module, task, batch, items}: Plan, options: Options): Promis
 	} finally {
 		await engine.close();
 		// A producer that goes on would keep the process alive.
-		process.stdin.destroy();
+		if (options.lines) process.stdin.destroy();
 	}
 }
 

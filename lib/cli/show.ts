@@ -1,7 +1,7 @@
 import type {Command} from 'commander';
 import {decode, type Encoded, FaenaError, type FailureRecord, type Job, type JobQueue, type JobValues, type LogLine} from '../index.ts';
 import {count} from './bar.ts';
-import {withExistingQueue} from './existing-queue.ts';
+import {toId, withExistingQueue} from './existing-queue.ts';
 import {toJson} from './ndjson.ts';
 
 export function addShow(program: Command): void {
@@ -91,10 +91,4 @@ function describeLogs(logs: readonly LogLine[]): string {
 	const last = logs.slice(-LAST_LINES).map(({at, text}) => `${time(at)}  ${text}`);
 	const earlier = logs.length - last.length;
 	return [...(earlier > 0 ? [`(${earlier} earlier; all with --json)`] : []), ...last].join('\n');
-}
-
-function toId(text: string): number {
-	const id = Number(text);
-	if (/^\d+$/.test(text) && Number.isSafeInteger(id) && id > 0) return id;
-	throw new FaenaError('BadOption', `A job's id is a positive whole number, such as the "job" in the output of faena map; this is ${JSON.stringify(text)}.`);
 }

@@ -1,6 +1,4 @@
 import {once} from 'node:events';
-import {existsSync} from 'node:fs';
-import {join} from 'node:path';
 import test, {type ExecutionContext} from 'ava';
 import {assertSentence, Folder, parse, tasks} from './command.ts';
 
@@ -227,13 +225,25 @@ test('input that changed under the same batch is refused, and given a batch of i
 	t.is((await folder.faena(...command, '--batch', 'other').end('two')).code, 0);
 });
 
-test("what another module's task of the same name left unfinished is not run by the wrong function", async t => {
+test('what another run left unfinished is never executed by this one, which is refused until that is finished or cancelled', async t => {
 	const folder = new Folder(t);
 	const first = folder.faena('map', tasks(TRACES, 'hang'), '--lines');
 	first.child.stdin.write('hangs\n');
 	while (!folder.executions().includes('hangs')) await once(first.child.stderr, 'data');
 	await first.kill();
-	assertSentence(t, await folder.faena('map', tasks('traces-elsewhere', 'hang'), '--lines').end('one'), /unfinished jobs of .*traces-executions\.ts#hang/);
-	t.is((await folder.faena('map', tasks('traces-elsewhere', 'hang'), '--lines', '--queue', 'other.db').end('one')).code, 0);
-	t.true(existsSync(join(folder.path, 'other.db')));
+	const batch = `${tasks(TRACES, 'hang')} --lines`;
+	for (const other of [tasks('traces-elsewhere', 'hang'), tasks(TRACES, 'echo')]) {
+		assertSentence(
+			t,
+			await folder.faena('map', other, '--lines', '--batch', 'other').end('one'),
+			/Another run is unfinished in faena\.db\. .* faena cancel .* name another --queue/,
+		);
+	}
+	const elsewhere = await folder.faena('map', tasks('traces-elsewhere', 'hang'), '--lines', '--queue', 'other.db').end('one');
+	t.is(parse(elsewhere.stdout)[0]?.value, 'not the function that was meant');
+	t.is((await folder.faena('cancel', '--batch', batch).end()).stdout, '1 cancelled, 0 running and told to stop\n');
+	t.is((await folder.faena('map', tasks(TRACES, 'echo'), '--lines').end('one')).code, 0);
+	const cancelled = await folder.faena('map', tasks(TRACES, 'hang'), '--lines').end('hangs');
+	t.is(cancelled.code, 1);
+	t.is(parse(cancelled.stdout)[0]?.status, 'cancelled');
 });

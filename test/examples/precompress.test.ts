@@ -1,4 +1,4 @@
-import {once} from 'node:events';
+import {on} from 'node:events';
 import {mkdirSync, readdirSync, readFileSync, watch} from 'node:fs';
 import {join} from 'node:path';
 import {fileURLToPath} from 'node:url';
@@ -13,7 +13,7 @@ const FILES = 30;
 function site(t: ExecutionContext): Folder {
 	const folder = new Folder(t);
 	mkdirSync(join(folder.path, 'site/pages'), {recursive: true});
-	mkdirSync(join(folder.path, 'out'));
+	mkdirSync(join(folder.path, 'out/pages'), {recursive: true});
 	for (let file = 1; file < FILES; file++) folder.write(`site/pages/${file}.html`, text(file));
 	folder.write('site/main.js', 'export {};\n');
 	folder.write('site/photo.jpg', 'not a text');
@@ -27,6 +27,17 @@ function text(seed: number): string {
 		state = (Math.imul(state, 1_103_515_245) + 12_345) >>> 0;
 		return (state >>> 20).toString(36);
 	}).join(' ');
+}
+
+/** Resolves once so many pages have been compressed. */
+async function firstWritten({path}: Folder, pages: number): Promise<void> {
+	const watcher = watch(join(path, 'out/pages'));
+	const seen = new Set<string>();
+	for await (const [, name] of on(watcher, 'change')) {
+		if (name.endsWith('.gz')) seen.add(name);
+		if (seen.size === pages) break;
+	}
+	watcher.close();
 }
 
 function assertCompressed(t: ExecutionContext, {path}: Folder): void {
@@ -55,10 +66,9 @@ test('the demo compresses a site, says what it saved and how fast, and knows whe
 
 test('killed and started again, the demo goes on where it was', async t => {
 	const folder = site(t);
-	const watcher = watch(join(folder.path, 'out'), {recursive: true});
+	const written = firstWritten(folder, 6);
 	const killed = folder.run(MAIN, 'site', '--out', 'out');
-	for (let written = 0; written < 6; ) if (String((await once(watcher, 'change'))[1]).endsWith('.gz')) written++;
-	watcher.close();
+	await written;
 	t.is((await killed.kill()).code, 137);
 	const {code, stdout, stderr} = await folder.run(MAIN, 'site', '--out', 'out').end();
 	t.is(code, 0, stderr);
@@ -70,10 +80,9 @@ test('killed and started again, the demo goes on where it was', async t => {
 
 test('a signal stops the demo in good order', async t => {
 	const folder = site(t);
-	const watcher = watch(join(folder.path, 'out'), {recursive: true});
+	const written = firstWritten(folder, 1);
 	const program = folder.run(MAIN, 'site', '--out', 'out');
-	while (!String((await once(watcher, 'change'))[1]).endsWith('.gz'));
-	watcher.close();
+	await written;
 	program.child.kill('SIGTERM');
 	const {code, stdout, stderr} = await program.end();
 	t.is(code, 143);

@@ -1,0 +1,157 @@
+import {writeFileSync} from 'node:fs';
+import {join} from 'node:path';
+import {type Dequeued, statusSummary} from '../../lib/index.ts';
+import {openEngine, test} from '../fixtures/engine.ts';
+import {makeFolder} from '../fixtures/folder.ts';
+import {Program} from '../fixtures/program.ts';
+
+test('a paused task starts no job until it is resumed; others run', async t => {
+	const faena = await openEngine(t);
+	await faena.pause('echo');
+	const paused = await faena.enqueue('echo', 1);
+	t.is(await faena.call('add', {a: 1, b: 2}), 3);
+	t.is((await paused.info())?.status, 'pending');
+	await faena.resume('echo');
+	t.is(await paused.result(), 1);
+});
+
+test('pausing gives back what has not started, and lets finish what runs', async t => {
+	const file = join(makeFolder(t), 'file');
+	const faena = await openEngine(t, {workers: 1});
+	const heard = new Promise<void>(resolve => void faena.once('log', () => resolve()));
+	const held = await faena.enqueue('hold', file);
+	await heard;
+	const waiting = await faena.enqueueMany('hold', [file, file, file]);
+	await faena.pause();
+	writeFileSync(file, '');
+	t.is(await held.result(), file);
+	await faena.idle();
+	t.deepEqual(
+		(await faena.jobs({status: 'pending'})).map(({id}) => id),
+		waiting.ids,
+	);
+	t.true((await faena.jobs()).every(({attempts}) => attempts === 0));
+	await faena.resume();
+	await faena.idle();
+	t.is((await faena.counts()).completed, 4);
+});
+
+test('a pause outlives its engine, and holds in every process', async t => {
+	const queue = join(makeFolder(t), 'jobs.db');
+	const first = await openEngine(t, {queue});
+	await first.pause('echo');
+	await first.close();
+	const second = await openEngine(t, {queue});
+	const job = await second.enqueue('echo', 1);
+	t.is(await second.call('add', {a: 1, b: 2}), 3);
+	t.is((await job.info())?.status, 'pending');
+	const other = new Program(t, 'queue', queue);
+	await other.line();
+	await other.ask('resume', ['echo']);
+	t.is(await job.result(), 1);
+});
+
+test('counts() tells jobs by status, of all tasks or of one', async t => {
+	const faena = await openEngine(t, {defaults: {maxAttempts: 1}});
+	await Promise.all([faena.call('echo', 1), faena.call('echo', 2), faena.enqueue('boom', 'oh').then(job => job.outcome())]);
+	await faena.enqueue('echo', 3, {delay: '1h'});
+	await faena.cancel((await faena.enqueue('echo', 4, {delay: '1h'})).id);
+	t.deepEqual(await faena.counts(), {pending: 1, running: 0, failed: 0, completed: 2, dead: 1, cancelled: 1});
+	t.deepEqual(await faena.counts({task: 'boom'}), {pending: 0, running: 0, failed: 0, completed: 0, dead: 1, cancelled: 0});
+	t.is(statusSummary(await faena.counts()), '1 pending, 2 completed, 1 dead, 1 cancelled');
+});
+
+test('jobs() lists in order of arrival what matches, a page at a time', async t => {
+	const faena = await openEngine(t);
+	await faena.pause();
+	await faena.enqueueMany('echo', Array(150).fill(1));
+	const {id: last} = await faena.enqueue('add', {a: 1, b: 2}, {key: 'k'});
+	await faena.cancel({ids: [2, 3]});
+	const ids = async (...args: Parameters<typeof faena.jobs>) => (await faena.jobs(...args)).map(({id}) => id);
+	t.deepEqual(await ids({}, {limit: 3}), [1, 2, 3]);
+	t.is((await ids()).length, 100);
+	t.deepEqual(
+		await ids({}, {after: 100, limit: 1000}),
+		Array.from({length: 51}, (_, index) => 101 + index),
+	);
+	t.deepEqual(await ids({task: 'add'}), [last]);
+	t.deepEqual(await ids({status: 'cancelled'}), [2, 3]);
+	t.deepEqual(await ids({status: ['cancelled', 'pending'], ids: [1, 2, 999]}), [1, 2]);
+	t.deepEqual(await ids({status: []}), []);
+	t.deepEqual(await ids({ids: []}), []);
+	t.deepEqual(await ids({batch: 'nosuch'}), []);
+	t.like((await faena.jobs({task: 'add'}))[0], {key: 'k', task: 'add', status: 'pending'});
+});
+
+test('cleanup() deletes what ended long enough ago, and nothing else', async t => {
+	const faena = await openEngine(t);
+	const done = await faena.enqueue('echo', 1);
+	await done.result();
+	const waiting = await faena.enqueue('echo', 2, {delay: '1h'});
+	t.is(await faena.cleanup({olderThan: '1h'}), 0);
+	while ((await faena.cleanup({olderThan: 0})) === 0);
+	t.is(await faena.job(done.id), undefined);
+	t.is((await faena.jobs()).length, 1);
+	t.like(await waiting.info(), {status: 'pending'});
+	await t.throwsAsync(done.result(), {code: 'NoSuchJob'});
+});
+
+test('cleanup() goes through any number of jobs', async t => {
+	const faena = await openEngine(t);
+	await faena.pause();
+	await faena.enqueueMany('echo', Array(3500).fill(1));
+	await faena.cancel({});
+	let deleted = 0;
+	while (deleted < 3500) deleted += await faena.cleanup({olderThan: 0});
+	t.is(deleted, 3500);
+	t.deepEqual(await faena.jobs(), []);
+});
+
+test('idle() resolves at once when there is nothing to do', async t => {
+	const faena = await openEngine(t);
+	await faena.idle();
+	await Promise.all([faena.idle(), faena.idle()]);
+	t.deepEqual(await faena.jobs(), []);
+});
+
+test('idle() waits for jobs, delays and retries, and not for paused, parked or unknown ones', async t => {
+	const folder = makeFolder(t);
+	const queue = join(folder, 'jobs.db');
+	const producer = await openEngine(t, {queue, tasks: null});
+	const faena = await openEngine(t, {queue});
+	await faena.pause('add');
+	const [retried, delayed] = [
+		await faena.enqueue('failTimes', {file: join(folder, 'executions'), times: 2}, {backoff: 20}),
+		await faena.enqueue('echo', 1, {delay: 40}),
+	];
+	const [paused, parked] = [await faena.enqueue('add', {a: 1, b: 2}), await faena.enqueue('boom', 'oh', {retry: 'manual'})];
+	const unknown = await producer.enqueue('nosuch' as 'add', {a: 1, b: 2});
+	await faena.idle();
+	t.deepEqual(await Promise.all([retried, delayed, paused, parked, unknown].map(async job => (await job.info())?.status)), [
+		'completed',
+		'completed',
+		'pending',
+		'failed',
+		'pending',
+	]);
+});
+
+test('idle() waits for jobs that run in another process', async t => {
+	const queue = join(makeFolder(t), 'jobs.db');
+	const producer = await openEngine(t, {queue, tasks: null});
+	const {id} = await producer.enqueue('echo', 1);
+	const other = new Program(t, 'queue', queue);
+	await other.line();
+	const {lease, jobs} = await other.ask<Dequeued>('dequeue', {owner: 'other', tasks: ['echo']});
+	t.is(jobs[0]?.id, id);
+	const faena = await openEngine(t, {queue});
+	let isIdle = false;
+	const idle = faena.idle().then(() => {
+		isIdle = true;
+	});
+	t.is(await faena.call('add', {a: 1, b: 2}), 3);
+	t.false(isIdle);
+	t.true(await other.ask('complete', {id, lease, execution: 1}, '"done there"'));
+	await idle;
+	t.is(await faena.handle('echo', id).result(), 'done there');
+});

@@ -1,0 +1,344 @@
+import {existsSync, readFileSync, writeFileSync} from 'node:fs';
+import {join} from 'node:path';
+import {FaenaError, type MapResult, openQueue} from '../../lib/index.ts';
+import {appears} from '../fixtures/appears.ts';
+import {openEngine, test} from '../fixtures/engine.ts';
+import {makeFolder} from '../fixtures/folder.ts';
+
+const ITEMS = Array.from({length: 50}, (_, a) => ({a, b: 1}));
+
+for (const order of ['input', 'finished'] as const) {
+	for (const batch of [undefined, 'nightly']) {
+		test(`map() ${batch ? 'with a batch' : 'without a batch'} yields how each item ended, in the order ${order === 'input' ? 'of the input' : 'in which they finish'}`, async t => {
+			const faena = await openEngine(t);
+			const results = await all(faena.map('add', ITEMS, {order, window: 8, ...(batch && {batch})}));
+			t.deepEqual(
+				order === 'input' ? results : results.toSorted((a, b) => a.index - b.index),
+				ITEMS.map((item, index) => ({index, key: String(index), item, job: index + 1, status: 'completed', value: index + 1})),
+			);
+		});
+	}
+}
+
+test('map() in order of finishing does not wait for a slow item, in order of the input it does', async t => {
+	const folder = makeFolder(t);
+	const [slow, fast] = [join(folder, 'slow'), join(folder, 'fast')];
+	writeFileSync(fast, '');
+	const faena = await openEngine(t);
+	const finished: unknown[] = [];
+	for await (const {item} of faena.map('wait', [slow, fast, fast])) {
+		if (finished.push(item) === 2) writeFileSync(slow, '');
+	}
+	t.deepEqual(finished, [fast, fast, slow]);
+	t.deepEqual(
+		(await all(faena.map('wait', [slow, fast, fast], {order: 'input'}))).map(({item}) => item),
+		[slow, fast, fast],
+	);
+});
+
+test('map() of nothing, of an async source, and of what a generator gives', async t => {
+	const faena = await openEngine(t);
+	t.deepEqual(await all(faena.map('add', [])), []);
+	t.deepEqual(await all(faena.map('add', later([]), {batch: 'empty'})), []);
+	t.is((await all(faena.map('add', later(ITEMS)))).length, ITEMS.length);
+	t.is((await all(faena.map('add', new Set(ITEMS)))).length, ITEMS.length);
+});
+
+test('map() gives the task a payload of the item, and the job a key of it', async t => {
+	const faena = await openEngine(t);
+	const results = await all(
+		faena.map('add', ['x', 'yy'], {batch: 'b', key: name => name, payload: (name, index) => ({a: name.length, b: index}), order: 'input', priority: 4}),
+	);
+	t.like(results, [
+		{key: 'x', item: 'x', value: 1},
+		{key: 'yy', item: 'yy', value: 3},
+	]);
+	t.like(await faena.job(1), {key: 'x', batch: 'b', payload: {a: 1, b: 0}, priority: 4});
+});
+
+test('items that fail for good are yielded as dead, cancelled ones as cancelled; the loop goes on', async t => {
+	const faena = await openEngine(t, {defaults: {maxAttempts: 1}});
+	const results = await all(faena.map('disaster', ['none', 'overflow', 'exit', 'none'], {order: 'input'}));
+	t.deepEqual(
+		results.map(({status}) => status),
+		['completed', 'dead', 'dead', 'completed'],
+	);
+	t.like(results[1], {error: {name: 'RangeError'}});
+	t.like(results[2], {error: {reason: 'lostWorker'}});
+	await faena.pause();
+	const map = faena.map('echo', [1, 2], {order: 'input'});
+	const loop = all(map);
+	while ((await faena.cancel({task: 'echo'})) < 2);
+	t.deepEqual(
+		(await loop).map(({status}) => status),
+		['cancelled', 'cancelled'],
+	);
+});
+
+test('a batch goes on after its engine was closed in the middle: nothing completed runs again, and its stored value is yielded', async t => {
+	const folder = makeFolder(t);
+	const [queue, file] = [join(folder, 'jobs.db'), join(folder, 'runs')];
+	const items = Array.from({length: 40}, (_, index) => `item-${index}`);
+	const options = {batch: 'nightly', key: (line: string) => line, payload: (line: string) => ({file, line}), window: 12} as const;
+	const first = await openEngine(t, {queue, workers: 1});
+	const seen = new Map<string, unknown>();
+	for await (const result of first.map('markOnce', items, options)) {
+		if (result.status === 'completed') seen.set(result.key, result.value);
+		if (seen.size === 15) break;
+	}
+	await first.close();
+	const completed = await completedKeys(queue);
+	t.true(completed.length >= 15 && completed.length < 40);
+
+	const second = await openEngine(t, {queue, workers: 1});
+	const map = second.map('markOnce', items, options);
+	const results = await all(map);
+	t.deepEqual(results.map(({key}) => key).sort(), items.toSorted());
+	t.true(results.every(({status}) => status === 'completed'));
+	for (const {key, ...result} of results) if (seen.has(key)) t.is((result as {value: unknown}).value, seen.get(key));
+	const runs = linesOf(file);
+	for (const key of completed) t.is(runs.filter(line => line === key).length, 1);
+	t.true(map.progress().existing >= 15);
+
+	const third = await all(second.map('markOnce', items, options));
+	t.deepEqual(byKey(third), byKey(results));
+	t.is(linesOf(file).length, runs.length);
+});
+
+test('a batch whose engine was interrupted in the middle of a job executes that job again, uncharged', async t => {
+	const folder = makeFolder(t);
+	const [queue, file] = [join(folder, 'jobs.db'), join(folder, 'file')];
+	const first = await openEngine(t, {queue});
+	const heard = new Promise<void>(resolve => void first.once('log', () => resolve()));
+	const loop = all(first.map('hold', [file], {batch: 'nightly'}));
+	await heard;
+	await first.close({drain: 0});
+	await t.throwsAsync(loop, {code: 'Closed'});
+	writeFileSync(file, '');
+	const second = await openEngine(t, {queue});
+	t.like(await all(second.map('hold', [file], {batch: 'nightly'})), [{status: 'completed', value: file}]);
+	t.like((await second.jobs())[0], {executions: 2, attempts: 0});
+});
+
+for (const order of ['input', 'finished'] as const) {
+	test(`the source is never read more than the window ahead of what was yielded, in order ${order}`, async t => {
+		const faena = await openEngine(t);
+		let read = 0;
+		let yielded = 0;
+		let most = 0;
+		function* source() {
+			for (; read < 300; ) {
+				read++;
+				most = Math.max(most, read - yielded);
+				yield {a: read, b: 0};
+			}
+		}
+		for await (const _ of faena.map('add', source(), {window: 10, order})) yielded++;
+		t.is(yielded, 300);
+		t.true(most <= 10 && most > 1, `${most}`);
+	});
+}
+
+test('an async source that is slow holds nothing back: what it gave is worked on', async t => {
+	const folder = makeFolder(t);
+	const faena = await openEngine(t);
+	const go = join(folder, 'go');
+	async function* source() {
+		yield {file: go, line: 'first'};
+		// The source waits for the first item's job: a map that gathers items before it enqueues would wait for ever.
+		await appears(go);
+		yield {file: go, line: 'second'};
+	}
+	t.is((await all(faena.map('mark', source()))).length, 2);
+});
+
+test('leaving the loop early enqueues nothing more, ends the source, and leaves the batch resumable', async t => {
+	const queue = join(makeFolder(t), 'jobs.db');
+	const faena = await openEngine(t, {queue});
+	let read = 0;
+	let hasEnded = false;
+	function* source() {
+		try {
+			for (const item of ITEMS) {
+				read++;
+				yield item;
+			}
+		} finally {
+			hasEnded = true;
+		}
+	}
+	for await (const {index} of faena.map('add', source(), {batch: 'b', window: 5, order: 'input'})) if (index === 3) break;
+	await faena.idle();
+	const {completed} = await faena.counts();
+	t.true(completed >= 4 && completed <= 9, `${completed}`);
+	t.true(read <= 9);
+	t.true(hasEnded);
+	const results = await all(faena.map('add', ITEMS, {batch: 'b', order: 'input'}));
+	t.deepEqual(
+		results.map(result => 'value' in result && result.value),
+		ITEMS.map(({a}) => a + 1),
+	);
+	t.is((await faena.counts()).completed, ITEMS.length);
+});
+
+test('the same key with another payload ends the loop with KeyConflict, in a sentence that names the key', async t => {
+	const faena = await openEngine(t);
+	const error = await t.throwsAsync(all(faena.map('echo', [1, 2, 3], {batch: 'b', key: () => 'same'})), {instanceOf: FaenaError, code: 'KeyConflict'});
+	t.regex(error?.message ?? '', /"same" of task echo/);
+	await all(faena.map('echo', ['a', 'b'], {batch: 'c'}));
+	await t.throwsAsync(all(faena.map('echo', ['a', 'changed'], {batch: 'c'})), {code: 'KeyConflict', message: /"1"/});
+});
+
+test('a batch belongs to one task', async t => {
+	const faena = await openEngine(t);
+	await all(faena.map('echo', [1], {batch: 'b'}));
+	await t.throwsAsync(all(faena.map('add', ITEMS, {batch: 'b'})), {code: 'BatchConflict', message: /"b"/});
+});
+
+test('two items of one key and payload are one job, and both are yielded', async t => {
+	const faena = await openEngine(t);
+	const results = await all(faena.map('echo', ['a', 'b', 'a'], {batch: 'b', key: String, order: 'input'}));
+	t.deepEqual(
+		results.map(({job}) => job),
+		[1, 2, 1],
+	);
+});
+
+test('a source that throws ends the loop with that error; what was enqueued runs on', async t => {
+	const faena = await openEngine(t);
+	const reason = new Error('the source is dry');
+	for (const [index, source] of [failing, failingLater].entries()) {
+		t.is(await t.throwsAsync(all(faena.map('add', source(reason), {batch: `b${index}`}))), reason);
+		await faena.idle();
+	}
+	t.like(await faena.counts(), {completed: 6, pending: 0});
+});
+
+for (const what of ['payload', 'key'] as const) {
+	test(`a function for the ${what} that throws, or gives what it must not, ends the loop with that error`, async t => {
+		const faena = await openEngine(t);
+		const reason = new Error('no idea');
+		const throws = () => {
+			throw reason;
+		};
+		t.is(await t.throwsAsync(all(faena.map('echo', [1], {batch: 'b', [what]: throws}))), reason);
+		const gives = (what === 'payload' ? () => () => 1 : () => 5) as never;
+		await t.throwsAsync(all(faena.map('echo', [1], {batch: 'b', [what]: gives})), {code: what === 'payload' ? 'NotEncodable' : 'BadOption'});
+		t.is(await faena.call('echo', 'still there'), 'still there');
+	});
+}
+
+for (const batch of [undefined, 'nightly']) {
+	test(`a signal ends the loop ${batch ? 'of a batch ' : ''}with its reason, and cancels what has not ended`, async t => {
+		const folder = makeFolder(t);
+		const [open, closed] = [join(folder, 'open'), join(folder, 'closed')];
+		writeFileSync(open, '');
+		const faena = await openEngine(t);
+		const abort = new AbortController();
+		const reason = new Error('enough');
+		const items = [open, ...Array(100).fill(closed)];
+		const loop = async () => {
+			for await (const _ of faena.map('wait', items, {signal: abort.signal, ...(batch && {batch})})) abort.abort(reason);
+		};
+		t.is(await t.throwsAsync(loop()), reason);
+		await faena.idle();
+		const {completed, cancelled, pending, running} = await faena.counts();
+		t.deepEqual([completed, pending, running], [1, 0, 0]);
+		t.true(cancelled > 0);
+		t.is(await t.throwsAsync(all(faena.map('wait', items, {signal: abort.signal}))), reason);
+	});
+
+	test(`cancel() ends a map ${batch ? 'with a batch ' : ''}whose jobs were on their way to the queue: all are cancelled and yielded`, async t => {
+		const closed = join(makeFolder(t), 'closed');
+		const faena = await openEngine(t);
+		const map = faena.map('wait', Array(2000).fill(closed), batch === undefined ? {} : {batch});
+		const loop = all(map);
+		// At a moment when groups of items were sent, and the queue has not answered.
+		while (map.progress().read === 0) await new Promise(resolve => setImmediate(resolve));
+		await map.cancel();
+		const results = await loop;
+		t.true(results.length > 0);
+		t.true(results.every(({status}) => status === 'cancelled'));
+		await faena.idle();
+		t.like(await faena.counts(), {pending: 0, running: 0, cancelled: results.length});
+	});
+}
+
+test('a map is iterated once', async t => {
+	const faena = await openEngine(t);
+	const map = faena.map('add', ITEMS);
+	t.is((await all(map)).length, ITEMS.length);
+	await t.throwsAsync(all(map), {code: 'BadOption', message: /iterated already/});
+});
+
+test('progress() tells where a map stands', async t => {
+	const faena = await openEngine(t, {defaults: {maxAttempts: 1}});
+	const map = faena.map('disaster', ['none', 'overflow', 'none'], {batch: 'b'});
+	t.deepEqual(map.progress(), {read: 0, total: undefined, existing: 0, completed: 0, dead: 0, cancelled: 0});
+	await all(map);
+	t.deepEqual(map.progress(), {read: 3, total: 3, existing: 0, completed: 2, dead: 1, cancelled: 0});
+});
+
+test('cleanup spares a batch that has not come to its end, and takes one that has', async t => {
+	const faena = await openEngine(t);
+	for await (const _ of faena.map('add', ITEMS, {batch: 'open', window: 5})) break;
+	await all(faena.map('add', ITEMS, {batch: 'ended'}));
+	await faena.idle();
+	let deleted = 0;
+	while (deleted < ITEMS.length) deleted += await faena.cleanup({olderThan: 0});
+	t.is(deleted, ITEMS.length);
+	t.true((await faena.jobs()).length > 0);
+	t.true((await faena.jobs()).every(({batch}) => batch === 'open'));
+});
+
+test('thousands of items flow through two maps at once', async t => {
+	const faena = await openEngine(t);
+	const many = Array.from({length: 5000}, (_, a) => ({a, b: 0}));
+	const [one, two] = await Promise.all([all(faena.map('add', many, {order: 'input', batch: 'one'})), all(faena.map('add', later(many)))]);
+	t.deepEqual(
+		values(one),
+		many.map(({a}) => a),
+	);
+	t.deepEqual(
+		values(two).sort((a, b) => Number(a) - Number(b)),
+		many.map(({a}) => a),
+	);
+});
+
+async function all<Item, Result>(map: AsyncIterable<MapResult<Item, Result>>): Promise<MapResult<Item, Result>[]> {
+	const results: MapResult<Item, Result>[] = [];
+	for await (const result of map) results.push(result);
+	return results;
+}
+
+function values(results: readonly MapResult<unknown, unknown>[]): unknown[] {
+	return results.map(result => 'value' in result && result.value);
+}
+
+function byKey(results: readonly MapResult<unknown, unknown>[]): unknown[] {
+	return results.map(result => [result.key, 'value' in result && result.value]).sort();
+}
+
+async function* later<Item>(items: Iterable<Item>): AsyncGenerator<Item> {
+	for (const item of items) yield item;
+}
+
+function* failing(reason: Error): Generator<{a: number; b: number}> {
+	for (let a = 0; a < 3; a++) yield {a, b: 1};
+	throw reason;
+}
+
+async function* failingLater(reason: Error): AsyncGenerator<{a: number; b: number}> {
+	yield* failing(reason);
+}
+
+async function completedKeys(location: string): Promise<string[]> {
+	const queue = await openQueue(location);
+	const jobs = await queue.jobs({status: 'completed'});
+	await queue.close();
+	return jobs.map(({key}) => key as string);
+}
+
+function linesOf(file: string): string[] {
+	return existsSync(file) ? readFileSync(file, 'utf8').split('\n').slice(0, -1) : [];
+}
