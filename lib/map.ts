@@ -4,8 +4,8 @@ import type {Encoded} from './encoding.ts';
 import {FaenaError} from './errors.ts';
 import type {JobId, Policy} from './job.ts';
 import {type JobOutcome, toOutcome} from './job-handle.ts';
-import type {Link} from './link.ts';
-import {abortSignal, bad, type Checks, callable, checkIterable, checkJobOptions, choice, integer, type JobOptions, text} from './options.ts';
+import type {Link, Watcher} from './link.ts';
+import {abortSignal, bad, type Checks, callable, checkIterable, checkJobOptions, checkKey, choice, integer, type JobOptions, text} from './options.ts';
 import {type EnqueueReply, idsOf, type Notice} from './protocol.ts';
 import {type BatchId, keyConflict} from './queue.ts';
 
@@ -77,19 +77,22 @@ const DEFAULT_WINDOW = 4096;
  * batch can be resumed.
  *
  * Two activities share the state: the feeder reads, encodes and enqueues while the window has room; the consumer takes
- * what has arrived and so makes room. Phases: `new`, `reading`, then `read` (the input has ended) or `left` (it won't be
- * read any further).
+ * what has arrived and so makes room. Phases: `new`; `reading`; `fed`, when nothing more will be enqueued, since the input
+ * has ended or the map was cancelled; `over`, when the loop has ended or was left.
  */
 export class JobMap<Item, Result> implements AsyncIterable<MapResult<Item, Result>> {
 	readonly #link: Link;
 	readonly #plan: Plan<Item>;
 	readonly #items: Iterable<Item> | AsyncIterable<Item>;
 	readonly #arrived = new Map<number, MapResult<Item, Result>>();
-	readonly #underWay = new Set<JobId>();
+	/** Enqueued and not ended, by index. */
+	readonly #underWay = new Map<number, {readonly job: JobId; readonly watcher: Watcher}>();
+	/** Groups that were sent and not answered. */
+	readonly #groups = new Set<Promise<void>>();
 	readonly #consumer = new Bell();
 	readonly #feeder = new Bell();
 	readonly #ends = {completed: 0, dead: 0, cancelled: 0};
-	#phase: 'new' | 'reading' | 'read' | 'left' = 'new';
+	#phase: 'new' | 'reading' | 'fed' | 'over' = 'new';
 	#failure: {readonly error: unknown} | undefined;
 	#batch: BatchId | undefined;
 	/** Items read, of them enqueued, of them yielded. */
@@ -97,7 +100,8 @@ export class JobMap<Item, Result> implements AsyncIterable<MapResult<Item, Resul
 	#enqueued = 0;
 	#yielded = 0;
 	#existing = 0;
-	#groupsUnderWay = 0;
+	/** Items of the input, once it has ended. */
+	#total: number | undefined;
 
 	/** @internal Use `engine.map`. */
 	constructor(link: Link, plan: Plan<Item>, items: Iterable<Item> | AsyncIterable<Item>) {
@@ -108,15 +112,17 @@ export class JobMap<Item, Result> implements AsyncIterable<MapResult<Item, Resul
 	}
 
 	progress(): MapProgress {
-		return {read: this.#read, total: this.#phase === 'read' ? this.#read : undefined, existing: this.#existing, ...this.#ends};
+		return {read: this.#read, total: this.#total, existing: this.#existing, ...this.#ends};
 	}
 
 	/** Cancels what has not ended and enqueues nothing more. The loop still yields what was enqueued. */
 	async cancel(): Promise<void> {
-		if (this.#phase !== 'read') this.#phase = 'left';
+		if (this.#phase !== 'over') this.#phase = 'fed';
 		this.#feeder.ring();
+		// What is on its way to the queue must be there first, or the cancel would miss it.
+		await Promise.all(this.#groups);
 		const {batch} = this.#plan;
-		await this.#link.verb('cancel', batch === undefined ? {ids: [...this.#underWay]} : {batch});
+		await this.#link.verb('cancel', batch === undefined ? {ids: [...this.#underWay.values()].map(({job}) => job)} : {batch});
 		this.#consumer.ring();
 	}
 
@@ -138,8 +144,9 @@ export class JobMap<Item, Result> implements AsyncIterable<MapResult<Item, Resul
 			await this.#closeBatch();
 		} finally {
 			signal?.removeEventListener('abort', onAbort);
-			this.#phase = 'left';
+			this.#phase = 'over';
 			this.#feeder.ring();
+			for (const {job, watcher} of this.#underWay.values()) this.#link.unwatch(job, watcher);
 			this.#link.release();
 		}
 	}
@@ -147,7 +154,7 @@ export class JobMap<Item, Result> implements AsyncIterable<MapResult<Item, Resul
 	// ——— consumer ———
 
 	async #closeBatch(): Promise<void> {
-		if (this.#phase === 'read' && this.#batch !== undefined) await this.#link.verb('closeBatch', this.#batch);
+		if (this.#total !== undefined && this.#batch !== undefined) await this.#link.verb('closeBatch', this.#batch);
 	}
 
 	#next(): MapResult<Item, Result> | undefined {
@@ -161,8 +168,7 @@ export class JobMap<Item, Result> implements AsyncIterable<MapResult<Item, Resul
 	}
 
 	#isDone(): boolean {
-		const isFed = this.#phase === 'read' || this.#phase === 'left';
-		return isFed && this.#groupsUnderWay === 0 && this.#yielded === this.#enqueued;
+		return this.#phase === 'fed' && this.#groups.size === 0 && this.#yielded === this.#enqueued;
 	}
 
 	#abort(reason: unknown): void {
@@ -179,7 +185,10 @@ export class JobMap<Item, Result> implements AsyncIterable<MapResult<Item, Resul
 		try {
 			const {batch, task} = this.#plan;
 			if (batch !== undefined) this.#batch = await this.#link.verb('openBatch', batch, task);
-			if (await this.#readAll()) this.#phase = 'read';
+			if (await this.#readAll()) {
+				this.#phase = 'fed';
+				this.#total = this.#read;
+			}
 		} catch (error) {
 			this.#failure ??= {error};
 		}
@@ -191,13 +200,13 @@ export class JobMap<Item, Result> implements AsyncIterable<MapResult<Item, Resul
 		const iterator = iteratorOf(this.#items);
 		let group: Item[] = [];
 		const enqueueGroup = () => {
-			if (group.length > 0) this.#enqueue(group);
+			if (group.length > 0 && this.#phase === 'reading') this.#enqueue(group);
 			group = [];
 		};
 		try {
 			while (await this.#hasRoom(group.length)) {
 				let step = iterator.next();
-				if (step instanceof Promise) {
+				if ('then' in step) {
 					if (!(await isSoon(step))) enqueueGroup();
 					step = await step;
 				}
@@ -218,7 +227,7 @@ export class JobMap<Item, Result> implements AsyncIterable<MapResult<Item, Resul
 	/** Waits for room in the window; false if the map was left. */
 	async #hasRoom(gathered: number): Promise<boolean> {
 		while (this.#phase === 'reading') {
-			const isFull = this.#read - this.#yielded >= this.#plan.window || (gathered === 0 && this.#groupsUnderWay >= GROUPS_UNDER_WAY);
+			const isFull = this.#read - this.#yielded >= this.#plan.window || (gathered === 0 && this.#groups.size >= GROUPS_UNDER_WAY);
 			if (!isFull) return true;
 			await this.#feeder.rung(Infinity);
 		}
@@ -228,14 +237,16 @@ export class JobMap<Item, Result> implements AsyncIterable<MapResult<Item, Resul
 	#enqueue(group: readonly Item[]): void {
 		const {task, priority, runAt, policy, toKey, hasKeys, toPayload, encode} = this.#plan;
 		const start = this.#enqueued;
-		const keys = group.map((item, index) => toKey(item, start + index));
+		const keys = group.map((item, index) => checkKey('map()', toKey(item, start + index)));
 		const payloads = group.map((item, index) => encode(toPayload(item, start + index)));
 		this.#enqueued += group.length;
-		this.#groupsUnderWay++;
+		const {promise, resolve} = Promise.withResolvers<void>();
+		this.#groups.add(promise);
 		const call = {type: 'enqueue' as const, task, payloads, keys: hasKeys ? keys : undefined, batch: this.#batch, priority, runAt, policy, watch: true};
 		const answered = (settle: () => void) => {
-			this.#groupsUnderWay--;
+			this.#groups.delete(promise);
 			settle();
+			resolve();
 			this.#feeder.ring();
 			this.#consumer.ring();
 		};
@@ -256,13 +267,14 @@ export class JobMap<Item, Result> implements AsyncIterable<MapResult<Item, Resul
 		for (const [offset, item] of group.entries()) {
 			const id = ids[offset] as JobId;
 			const about = {index: start + offset, key: keys[offset] as string, item, job: id};
-			this.#underWay.add(id);
-			this.#link.watch(id, end => this.#end(about, end));
+			const watcher: Watcher = end => this.#end(about, end);
+			this.#underWay.set(about.index, {job: id, watcher});
+			if (this.#phase !== 'over') this.#link.watch(id, watcher);
 		}
 	}
 
 	#end(about: {readonly index: number; readonly key: string; readonly item: Item; readonly job: JobId}, end: Notice | FaenaError): void {
-		this.#underWay.delete(about.job);
+		this.#underWay.delete(about.index);
 		try {
 			if (end instanceof FaenaError) throw end;
 			const outcome = toOutcome(end) as JobOutcome<Result>;

@@ -46,7 +46,7 @@ export function describeStanding({done, executed, dead, total, isStopping}: Stan
 	const parts = [
 		total === undefined ? `${count(done)} done` : `${count(done)} of ${count(total)}`,
 		total !== undefined && `${percent(done, total)}%`,
-		executed > 0 && `${rate < 10 ? rate.toFixed(1) : count(Math.round(rate))}/s`,
+		executed > 0 && showRate(rate),
 		executed > 0 && total !== undefined && done < total && `ETA ${clock((total - done) / rate)}`,
 		dead > 0 && `${count(dead)} dead`,
 		isStopping && 'stopping (Ctrl-C again: at once)',
@@ -61,6 +61,11 @@ function percent(done: number, total: number): number {
 
 export function count(value: number): string {
 	return value.toLocaleString('en-US');
+}
+
+export function showRate(perSecond: number): string {
+	if (perSecond < 0.5) return `${(perSecond * 60).toFixed(1)}/min`;
+	return `${perSecond < 10 ? perSecond.toFixed(1) : count(Math.round(perSecond))}/s`;
 }
 
 /** `0:07`, `12:30`, `1:02:30`. */

@@ -1,6 +1,6 @@
 import {once} from 'node:events';
 import {closeOnSignals, type Engine, FaenaError, type JobId, type JobMap} from '../index.ts';
-import {count, type Standing, showBar} from './bar.ts';
+import {count, type Standing, showBar, showRate} from './bar.ts';
 import {say} from './explain.ts';
 import type {Item} from './items.ts';
 import {toLine} from './ndjson.ts';
@@ -47,14 +47,12 @@ export class MapRun {
 		process.stdout.on('error', error => this.#failOutput(error));
 		const endBar = bar ? showBar(() => this.#standing(results)) : () => undefined;
 		try {
-			await this.#printAll(results);
+			await this.#printAll(results).finally(endBar);
+			return this.#sayEnd(results);
 		} finally {
-			endBar();
+			said.resolve();
+			if (this.#phase !== 'signalled') stopListening();
 		}
-		const code = this.#sayEnd(results);
-		said.resolve();
-		if (this.#phase !== 'signalled') stopListening();
-		return code;
 	}
 
 	async #printAll(results: JobMap<Item, unknown>): Promise<void> {
@@ -114,7 +112,7 @@ export class MapRun {
 			...(cancelled > 0 ? [`${count(cancelled)} cancelled`] : []),
 			...(earlier > 0 ? [`${count(earlier)} of them by an earlier run`] : []),
 		];
-		const rate = this.#executed > 0 ? ` (${count(Math.round(this.#executed / seconds))}/s)` : '';
+		const rate = this.#executed > 0 ? ` (${showRate(this.#executed / seconds)})` : '';
 		const why = this.#firstDead === undefined ? '' : ` Why: faena show ${this.#firstDead} --queue ${this.#queue}. Again: --retry-failed.`;
 		say(`${parts.join(', ')}, in ${seconds.toFixed(1)} s${rate}.${why}`);
 		return dead + cancelled === 0 ? ALL_COMPLETED : SOME_FAILED;

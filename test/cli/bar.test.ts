@@ -5,6 +5,7 @@ const STANDING: Standing = {done: 0, executed: 0, dead: 0, total: undefined, isS
 
 test('progress says how much is done, how fast, until when, and what died', t => {
 	t.is(describeStanding({...STANDING, done: 1204, executed: 1204, dead: 2, total: 3012}, 10), '1,204 of 3,012  39%  120/s  ETA 0:16  2 dead');
+	t.is(describeStanding({...STANDING, done: 2, executed: 2, total: 4}, 60), '2 of 4  50%  2.0/min  ETA 1:00');
 	t.is(describeStanding({...STANDING, done: 3, executed: 3, total: 36_003}, 3), '3 of 36,003  0%  1.0/s  ETA 10:00:00');
 });
 

@@ -20,7 +20,7 @@ test('each file that the globs match is an item, and each result is a line of JS
 		{key: 'a.txt', job: 1, status: 'completed', value: 'a.txt'},
 		{key: 'b.txt', job: 2, status: 'completed', value: 'b.txt'},
 	]);
-	t.regex(stderr, /^2 of 2 {2}100%.*\nfaena: 2 completed, in [\d.]+ s \(\d+\/s\)\.\n$/m);
+	t.regex(stderr, /^2 of 2 {2}100%.*\nfaena: 2 completed, in [\d.]+ s \([\d.]+\/s\)\.\n$/m);
 });
 
 test('a name with characters that mean something in a glob is taken literally if there is such a file', async t => {

@@ -135,7 +135,8 @@ for (const order of ['input', 'finished'] as const) {
 		}
 		for await (const _ of faena.map('add', source(), {window: 10, order})) yielded++;
 		t.is(yielded, 300);
-		t.true(most <= 10 && most > 1, `${most}`);
+		// One more: the item that is being handed over when the loop's body has not counted it yet.
+		t.true(most <= 11 && most > 1, `${most}`);
 	});
 }
 
@@ -204,14 +205,15 @@ test('two items of one key and payload are one job, and both are yielded', async
 	);
 });
 
-test('a source that throws ends the loop with that error; what was enqueued runs on', async t => {
+test('a source that throws ends the loop with that error, and leaves the batch resumable', async t => {
 	const faena = await openEngine(t);
 	const reason = new Error('the source is dry');
 	for (const [index, source] of [failing, failingLater].entries()) {
 		t.is(await t.throwsAsync(all(faena.map('add', source(reason), {batch: `b${index}`}))), reason);
 		await faena.idle();
+		t.is((await all(faena.map('add', ITEMS, {batch: `b${index}`}))).length, ITEMS.length);
 	}
-	t.like(await faena.counts(), {completed: 6, pending: 0});
+	t.is((await faena.counts()).completed, 2 * ITEMS.length);
 });
 
 for (const what of ['payload', 'key'] as const) {
