@@ -1,5 +1,5 @@
 import {toEnvelope} from './errors.ts';
-import {isTerminal, type Job, type JobId, type JobStatus} from './job.ts';
+import {isTerminal, type JobId, type JobStatus} from './job.ts';
 import type {EnqueueCall, EnqueueReply, EventName, JobEvent, Notice, RepliesMessage, Reply} from './protocol.ts';
 import type {Enqueued, JobQueue, NewJob, Note, Settlement} from './queue.ts';
 
@@ -111,10 +111,11 @@ export class Desk {
 
 	/** Looks up watched jobs that may have ended without this dispatcher: settled before, elsewhere, or cancelled. */
 	async inquire(queue: JobQueue, ids: Iterable<JobId>): Promise<void> {
-		for (const id of ids) {
-			const job = await queue.job(id);
-			if (job && !isTerminal(job.status)) continue;
-			if (this.#watched.delete(id)) this.#notices.push(job ? await toFoundNotice(queue, job) : {id, status: 'missing', value: null});
+		const watched = [...ids].filter(id => this.#watched.has(id));
+		if (watched.length === 0) return;
+		for (const end of await queue.ends(watched)) {
+			this.#watched.delete(end.id);
+			this.#notices.push(end);
 		}
 	}
 
@@ -170,9 +171,4 @@ function toEvent({id, outcome}: Settlement, status: JobStatus | 'lost'): JobEven
 	if (status === 'cancelled') return {type: status, id};
 	if ((status === 'failed' || status === 'dead') && 'error' in outcome && outcome.error) return {type: status, id, error: outcome.error};
 	return undefined;
-}
-
-async function toFoundNotice(queue: JobQueue, {id, status, error}: Job): Promise<Notice> {
-	const value = status === 'completed' ? ((await queue.values(id))?.result ?? null) : null;
-	return {id, status: status as Notice['status'], value, ...(error && status !== 'completed' && {error})};
 }

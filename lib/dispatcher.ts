@@ -206,7 +206,7 @@ export class Dispatcher implements PoolListener {
 		this.#desk.settled(settle, result.settled);
 		for (const note of notes) this.#desk.noted(note);
 		await this.#desk.inquire(this.#queue, this.#desk.enqueued(enqueues, result.enqueued));
-		const lost = settle.filter(({id}, index) => result.settled[index] === 'lost' && this.#desk.watched.has(id));
+		const lost = settle.filter((_, index) => result.settled[index] === 'lost');
 		await this.#desk.inquire(
 			this.#queue,
 			lost.map(({id}) => id),
@@ -328,10 +328,7 @@ export class Dispatcher implements PoolListener {
 	async #cancelled({cancelled, asked}: CancelResult): Promise<void> {
 		for (const id of asked) this.#stop(id);
 		this.#desk.cancelled(cancelled);
-		await this.#desk.inquire(
-			this.#queue,
-			cancelled.filter(id => this.#desk.watched.has(id)),
-		);
+		await this.#desk.inquire(this.#queue, cancelled);
 	}
 
 	/** Idle: nothing of our tasks is left that could run by itself, here or in another process. */

@@ -24,14 +24,18 @@ export interface MapOptions<Item, Payload> extends Omit<JobOptions, 'key'> {
 	readonly signal?: AbortSignal;
 }
 
-/** How an item's job ended. */
-export type MapResult<Item, Result> = {
+interface About<Item> {
 	/** Place in the input, from 0. */
 	readonly index: number;
 	readonly key: string;
 	readonly item: Item;
 	readonly job: JobId;
-} & JobOutcome<Result>;
+	/** The job was in the queue already when this map asked for it: an earlier run's, or the same key's. */
+	readonly existing: boolean;
+}
+
+/** How an item's job ended. */
+export type MapResult<Item, Result> = About<Item> & JobOutcome<Result>;
 
 /** Where a map stands. */
 export interface MapProgress {
@@ -264,16 +268,17 @@ export class JobMap<Item, Result> implements AsyncIterable<MapResult<Item, Resul
 			this.#failure ??= {error: keyConflict(this.#plan.task, keys[reply.conflict] as string, ids[reply.conflict] as JobId)};
 			return;
 		}
+		const existing = new Set(reply.existing);
 		for (const [offset, item] of group.entries()) {
 			const id = ids[offset] as JobId;
-			const about = {index: start + offset, key: keys[offset] as string, item, job: id};
+			const about = {index: start + offset, key: keys[offset] as string, item, job: id, existing: existing.has(offset)};
 			const watcher: Watcher = end => this.#end(about, end);
 			this.#underWay.set(about.index, {job: id, watcher});
 			if (this.#phase !== 'over') this.#link.watch(id, watcher);
 		}
 	}
 
-	#end(about: {readonly index: number; readonly key: string; readonly item: Item; readonly job: JobId}, end: Notice | FaenaError): void {
+	#end(about: About<Item>, end: Notice | FaenaError): void {
 		this.#underWay.delete(about.index);
 		try {
 			if (end instanceof FaenaError) throw end;

@@ -5,7 +5,7 @@ import type {ErrorEnvelope} from './errors.ts';
 import type {FailureRecord} from './failure.ts';
 import type {JobId, Policy} from './job.ts';
 import type {PoolOptions} from './pool.ts';
-import type {Durability, JobQueue} from './queue.ts';
+import type {Durability, JobEnd, JobQueue} from './queue.ts';
 import type {TaskInfo} from './tasks-module.ts';
 
 // ——— pool and worker ———
@@ -172,13 +172,7 @@ export interface RepliesMessage {
 }
 
 /** A watched job has ended. */
-export interface Notice {
-	readonly id: JobId;
-	/** `missing`: there is no such job (any more). */
-	readonly status: 'completed' | 'dead' | 'cancelled' | 'missing';
-	readonly value: Encoded;
-	readonly error?: FailureRecord;
-}
+export type Notice = JobEnd;
 
 export type EventName = JobEvent['type'];
 

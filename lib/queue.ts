@@ -53,6 +53,8 @@ export abstract class JobQueue {
 	abstract jobs(filter: JobFilter, page?: Page): Awaitable<readonly Job[]>;
 	/** Payload and result of a job, encoded; `undefined` if there is no such job. */
 	abstract values(id: JobId): Awaitable<JobValues | undefined>;
+	/** How those of the jobs ended that have ended, or are not there (any more); the others are left out. */
+	abstract ends(ids: readonly JobId[]): Awaitable<readonly JobEnd[]>;
 	abstract logs(id: JobId): Awaitable<readonly LogLine[]>;
 	/** Jobs by status, from a tally kept in every transaction. */
 	abstract counts(filter?: {readonly task?: string}): Awaitable<Counts>;
@@ -250,6 +252,17 @@ export interface JobValues {
 	readonly payload: Encoded;
 	/** The stored result of a completed job. */
 	readonly result?: Encoded;
+}
+
+/** The end of a job's round. */
+export interface JobEnd {
+	readonly id: JobId;
+	/** `missing`: there is no such job (any more). */
+	readonly status: 'completed' | 'dead' | 'cancelled' | 'missing';
+	/** The result of a completed job; otherwise `null`. */
+	readonly value: Encoded;
+	/** Why it is dead or cancelled, as far as is known. */
+	readonly error?: FailureRecord;
 }
 
 /** A batch's row: a positive integer. */

@@ -14,6 +14,7 @@ import {
 	type Dequeued,
 	type DequeuedJob,
 	type Enqueued,
+	type JobEnd,
 	JobQueue,
 	type JobValues,
 	keyConflict,
@@ -176,6 +177,16 @@ export class MemoryQueue extends JobQueue {
 		this.#assertOpen();
 		const job = this.#jobs.get(id);
 		return job && {payload: job.payload, ...present({result: job.place.at === 'ended' ? job.place.result : undefined})};
+	}
+
+	ends(ids: readonly JobId[]): JobEnd[] {
+		return ids.flatMap((id): JobEnd[] => {
+			const job = this.job(id);
+			if (!job) return [{id, status: 'missing', value: null}];
+			const {status, error} = job;
+			if (status === 'completed') return [{id, status, value: this.values(id)?.result ?? null}];
+			return status === 'dead' || status === 'cancelled' ? [{id, status, value: null, ...(error && {error})}] : [];
+		});
 	}
 
 	logs(id: JobId): readonly LogLine[] {

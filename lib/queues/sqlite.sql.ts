@@ -192,6 +192,7 @@ export const SQL = {
 		left join progress p on p.id = j.id
 		where j.id = ?`,
 	jobValues: 'select j.payload, o.status, o.value from job j left join outcome o on o.id = j.id where j.id = ?',
+	jobEnd: 'select o.status, o.value, x.failure from job j left join outcome o on o.id = j.id left join trouble x on x.id = j.id where j.id = ?',
 	jobRank: 'select -priority from job where id = ?',
 	jobPolicy: 'select policy from job where id = ?',
 

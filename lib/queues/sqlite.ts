@@ -9,6 +9,7 @@ import {
 	type CleanupOptions,
 	type CleanupResult,
 	type Durability,
+	type JobEnd,
 	JobQueue,
 	type JobValues,
 	type OwnerId,
@@ -25,7 +26,7 @@ import {Names} from './sqlite/names.ts';
 import {Place, Tally, toCounts} from './sqlite/places.ts';
 import type {Session} from './sqlite/session.ts';
 import {note, settle} from './sqlite/settle.ts';
-import {idsQuery, type JobRow, statusesOf, toJob} from './sqlite/view.ts';
+import {type EndRow, idsQuery, type JobRow, statusesOf, toEnd, toJob} from './sqlite/view.ts';
 
 export interface SqliteOptions {
 	/** `full` (default): a commit survives a loss of power; `normal`: a crash of the process. */
@@ -170,6 +171,10 @@ export class SqliteQueue extends JobQueue {
 			const row = jobValues.get(id) as [Encoded, Place | null, Encoded] | undefined;
 			return row && {payload: row[0], ...(row[1] === Place.completed && {result: row[2]})};
 		});
+	}
+
+	ends(ids: readonly JobId[]): JobEnd[] {
+		return this.#read(({jobEnd}) => ids.map(id => toEnd(id, jobEnd.get(id) as EndRow | undefined)).filter(end => end !== undefined));
 	}
 
 	logs(id: JobId): LogLine[] {

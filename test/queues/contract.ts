@@ -843,6 +843,22 @@ law('a job that is not there has no description, no values and no log', async (t
 	t.deepEqual(await queue.logs(1), []);
 });
 
+law('the ends of jobs tell how those that ended did, and which are not there', async (t, queue, clock) => {
+	await oneJobOfEachStatus(queue, clock);
+	const jobs = await queue.jobs({});
+	const ends = await queue.ends([...jobs.map(({id}) => id), 999]);
+	const expected = await Promise.all(
+		jobs
+			.filter(({status}) => ['completed', 'dead', 'cancelled'].includes(status))
+			.map(async ({id, status, error}) => {
+				const value = status === 'completed' ? ((await queue.values(id))?.result ?? null) : null;
+				return {id, status, value, ...(error && status !== 'completed' && {error})};
+			}),
+	);
+	t.is(expected.length, 3);
+	t.deepEqual(ends, [...expected, {id: 999, status: 'missing', value: null}] as typeof ends);
+});
+
 // Notes
 
 law('progress is shown until the job is dequeued again', async (t, queue) => {
@@ -1122,6 +1138,7 @@ const VERBS: Readonly<Record<Exclude<keyof JobQueue, 'location' | 'close' | 'onE
 	job: queue => queue.job(1),
 	jobs: queue => queue.jobs({}),
 	values: queue => queue.values(1),
+	ends: queue => queue.ends([1]),
 	logs: queue => queue.logs(1),
 	counts: queue => queue.counts(),
 	outstanding: queue => queue.outstanding(TASKS),

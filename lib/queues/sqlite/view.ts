@@ -1,6 +1,8 @@
+import type {Encoded} from '../../encoding.ts';
 import type {FailureRecord} from '../../failure.ts';
-import type {Job, JobFilter, JobStatus, Policy} from '../../job.ts';
+import type {Job, JobFilter, JobId, JobStatus, Policy} from '../../job.ts';
 import {STATUSES} from '../../job.ts';
+import type {JobEnd} from '../../queue.ts';
 import {Place} from './places.ts';
 
 /** A row of the statement `jobView`. */
@@ -61,6 +63,17 @@ function toStatus(row: JobRow): JobStatus {
 	if (row.status !== null) return ENDED[row.status] as JobStatus;
 	if (row.claimed_execution !== null) return 'running';
 	return row.failed === 1 ? 'failed' : 'pending';
+}
+
+/** A row of the statement `jobEnd`; the status is null of a job that has not ended. */
+export type EndRow = readonly [status: number | null, value: Encoded, failure: string | null];
+
+export function toEnd(id: JobId, row: EndRow | undefined): JobEnd | undefined {
+	if (!row) return {id, status: 'missing', value: null};
+	const [place, value, failure] = row;
+	if (place === null) return undefined;
+	const status = ENDED[place] as JobEnd['status'];
+	return {id, status, value, ...(failure !== null && status !== 'completed' && {error: JSON.parse(failure) as FailureRecord})};
 }
 
 /** Where to look for the jobs of a status. `<> 5` is what lets SQLite use the index `outcome_unhappy`. */
