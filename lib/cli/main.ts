@@ -1,32 +1,11 @@
 #!/usr/bin/env node
-// biome-ignore-start assist/source/organizeImports: the version check comes before anything that loads native code
-import '../node-version.ts';
-import {createRequire} from 'node:module';
-import {Command} from 'commander';
-import {addCancel} from './cancel.ts';
-import {explain} from './explain.ts';
-import {addMap} from './map.ts';
-import {addShow} from './show.ts';
-import {addStatus} from './status.ts';
-// biome-ignore-end assist/source/organizeImports: the version check comes before anything that loads native code
-
-// The package names itself, since this file lies at two depths: beside the sources and in dist.
-const {version} = createRequire(import.meta.url)('faena/package.json') as {version: string};
-
-const program = new Command('faena')
-	.description('Durable parallel execution of CPU-bound work: kill it at any moment, start it again, and it goes on where it stood.')
-	.version(version)
-	.exitOverride()
-	.configureOutput({outputError: (text, write) => write(text.replace(/^error: /, 'faena: ').replace('\n(', ' ('))});
-addMap(program);
-addStatus(program);
-addShow(program);
-addCancel(program);
-
-// The summary is of no use to a reader that has gone, and no reason to fail.
-process.stderr.on('error', () => undefined);
+/** The command `faena`. Loads the rest only where it can run, so that an older Node gets a sentence. */
 try {
-	await program.parseAsync();
+	await import('../node-version.ts');
 } catch (error) {
-	process.exitCode = explain(error);
+	process.stderr.write(`faena: ${(error as Error).message}\n`);
+	process.exit(2);
 }
+await import('./program.ts');
+
+export {};
