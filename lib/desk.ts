@@ -15,6 +15,8 @@ type Numbered<Body> = Body & {readonly call: number};
 export class Desk {
 	readonly #output: (message: RepliesMessage) => void;
 	readonly #watched = new Set<JobId>();
+	/** Watched jobs that were not looked up since another process wrote. */
+	#doubtful = 0;
 	#enqueues: Numbered<EnqueueCall>[] = [];
 	#subscribed: ReadonlySet<EventName> = new Set();
 	#replies: Reply[] = [];
@@ -119,8 +121,14 @@ export class Desk {
 		}
 	}
 
-	/** Another process wrote: looks up some of the watched jobs, those first that were not looked up for longest. */
-	async inquireSome(queue: JobQueue): Promise<void> {
+	/**
+	 * For every so often: once another process wrote, each of the watched jobs may have ended. Looks up some of them at a
+	 * time, those first that were not looked up for longest.
+	 */
+	async inquireSome(queue: JobQueue, hasChanged: boolean): Promise<void> {
+		if (hasChanged) this.#doubtful = this.#watched.size;
+		if (this.#doubtful <= 0) return;
+		this.#doubtful -= INQUIRED_AT_ONCE;
 		const some = [...this.#watched.keys().take(INQUIRED_AT_ONCE)];
 		await this.inquire(queue, some);
 		for (const id of some) if (this.#watched.delete(id)) this.#watched.add(id);

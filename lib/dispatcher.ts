@@ -47,8 +47,8 @@ export class Dispatcher implements PoolListener {
 	#phase: 'running' | 'draining' | 'interrupting' | 'closed' = 'running';
 	#tasks: readonly string[] = [];
 	#caretaker: Caretaker | undefined;
-	/** Calls other than enqueues, in order. */
-	#calls: Exclude<Call, EnqueueCall>[] = [];
+	/** In order. */
+	#calls: OtherCall[] = [];
 	#idleCalls: number[] = [];
 	#closeCalls: number[] = [];
 	#outbox: Settlement[] = [];
@@ -87,6 +87,7 @@ export class Dispatcher implements PoolListener {
 		for (const call of calls) {
 			if (this.#phase !== 'running' && call.type !== 'close') this.#desk.refuse(call.call, new FaenaError('Closed', 'This engine is closed.'));
 			else if (call.type === 'enqueue') this.#desk.add(call);
+			else if (call.type === 'close') this.#beginClose(call.call, call.drainMs);
 			else this.#calls.push(call);
 		}
 		this.#bell.ring();
@@ -163,12 +164,13 @@ export class Dispatcher implements PoolListener {
 	}
 
 	async #attend(): Promise<void> {
-		const {changed, recovered, isOwnerLost} = (await this.#caretaker?.attend()) ?? NOTHING;
+		const findings = (await this.#caretaker?.attend()) ?? NOTHING;
+		if (findings === NOTHING) return;
+		const {changed, recovered, isOwnerLost} = findings;
 		if (isOwnerLost) this.#recall();
 		if (changed || recovered > 0) this.#isHungry = true;
-		if (!changed) return;
-		for (const {id} of await this.#queue.stops(this.#owner)) this.#stop(id);
-		await this.#desk.inquireSome(this.#queue);
+		if (changed) for (const {id} of await this.#queue.stops(this.#owner)) this.#stop(id);
+		await this.#desk.inquireSome(this.#queue, changed);
 	}
 
 	/** One transaction: settle, enqueue, dequeue. */
@@ -286,7 +288,7 @@ export class Dispatcher implements PoolListener {
 
 	// ——— calls ———
 
-	async #perform(call: Exclude<Call, EnqueueCall>): Promise<void> {
+	async #perform(call: OtherCall): Promise<void> {
 		try {
 			switch (call.type) {
 				case 'verb':
@@ -307,9 +309,6 @@ export class Dispatcher implements PoolListener {
 					break;
 				case 'idle':
 					this.#idleCalls.push(call.call);
-					break;
-				case 'close':
-					this.#beginClose(call.call, call.drainMs);
 			}
 		} catch (error) {
 			this.#desk.refuse(call.call, error);
@@ -350,7 +349,7 @@ export class Dispatcher implements PoolListener {
 	}
 
 	async #shutDown(): Promise<void> {
-		if (this.#phase === 'closed' || this.#desk.hasEnqueues) return;
+		if (this.#phase === 'closed' || this.#desk.hasEnqueues || this.#calls.length > 0) return;
 		if ((this.#pool?.size ?? 0) > 0) {
 			if (this.#phase === 'draining' && monotonicMs() >= this.#drainUntil) {
 				this.#phase = 'interrupting';
@@ -379,6 +378,9 @@ export class Dispatcher implements PoolListener {
 		this.#bell.ring();
 	}
 }
+
+/** Enqueues wait at the desk; a close works at once, so that nothing after it is taken any more. */
+type OtherCall = Exclude<Call, EnqueueCall | {type: 'close'}>;
 
 function groupByTask(jobs: readonly DequeuedJob[]): Map<string, DequeuedJob[]> {
 	return Map.groupBy(jobs, ({task}) => task);

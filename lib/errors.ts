@@ -1,3 +1,5 @@
+import {fromFailure, toFailure} from './failure.ts';
+
 /** Every way Faena refuses or reports, as the `code` of a {@link FaenaError}. */
 export type ErrorCode =
 	/** An option or argument is missing, of the wrong type, out of range, or misspelt. */
@@ -56,11 +58,20 @@ export interface ErrorEnvelope {
 	readonly cause?: unknown;
 }
 
-/** Packs any error for another thread. Its `cause` is kept where structured clone can carry it. */
+/** Packs any error for another thread. */
 export function toEnvelope(error: unknown): ErrorEnvelope {
-	if (error instanceof FaenaError) return {code: error.code, message: error.message, cause: error.cause};
+	if (error instanceof FaenaError) return {code: error.code, message: error.message, cause: carriable(error.cause)};
 	const cause = error instanceof Error ? error : new Error(String(error));
-	return {code: 'DispatcherFailed', message: `Faena's dispatcher failed: ${cause.message}`, cause};
+	return {code: 'DispatcherFailed', message: `Faena's dispatcher failed: ${cause.message}`, cause: carriable(cause)};
+}
+
+/** The cause, or what can be told of it where structured clone can't carry it: it may be an error of the user's. */
+function carriable(cause: unknown): unknown {
+	try {
+		return structuredClone(cause);
+	} catch {
+		return fromFailure(toFailure(cause));
+	}
 }
 
 export function fromEnvelope(envelope: ErrorEnvelope): FaenaError {

@@ -1,10 +1,10 @@
-import {bad, checked, choice, duration, text} from './options.ts';
+import {bad, callable, checked, choice, lease, text} from './options.ts';
 import type {JobQueue} from './queue.ts';
 import {MemoryQueue} from './queues/memory.ts';
 import {openSqlite, type SqliteOptions} from './queues/sqlite.ts';
 
 export interface QueueOptions extends Pick<SqliteOptions, 'durability' | 'now' | 'random'> {
-	/** An owner silent for longer is taken for dead; default 30 s. */
+	/** An owner silent for longer is taken for dead; default 30 s, at least 1 s. */
 	readonly lease?: number | string;
 }
 
@@ -15,12 +15,12 @@ export interface QueueOptions extends Pick<SqliteOptions, 'durability' | 'now' |
  */
 export async function openQueue(location: string, options: QueueOptions = {}): Promise<JobQueue> {
 	if (typeof location !== 'string' || location === '') throw bad(`openQueue() expects the path of an SQLite file; it got ${typeof location}`);
-	const {lease, ...rest} = checked('openQueue()', options, {
+	const {lease: leaseMs, ...rest} = checked('openQueue()', options, {
 		durability: choice('full', 'normal'),
-		lease: duration,
-		now: value => value,
-		random: value => value,
+		lease,
+		now: callable,
+		random: callable,
 	});
-	const settings = {...rest, ...(lease !== undefined && {leaseMs: lease as number})} as SqliteOptions;
+	const settings = {...rest, ...(leaseMs !== undefined && {leaseMs: leaseMs as number})} as SqliteOptions;
 	return location === ':memory:' ? new MemoryQueue(settings) : openSqlite(text(location), settings);
 }

@@ -89,13 +89,14 @@ export function resolveOpenOptions(options: OpenOptions): Settings {
 		defaults: value => checked('open({defaults})', value, TASK_CHECKS),
 		drain: durationUpTo(MAX_MS),
 		grace: durationUpTo(MAX_MS),
-		lease: value => atLeast(1000, duration(value)),
+		lease,
 		maxValueBytes: integer(1, 1024 ** 3),
 		closeOnSignals: boolean,
 		taskOutput: choice('inherit', 'stderr'),
-		resourceLimits: object,
+		resourceLimits: value => checked('open({resourceLimits})', value, RESOURCE_LIMITS),
 	});
 	if (given['queue'] === undefined) throw bad("open() expects the option queue: the file in which the jobs live, for instance {queue: 'jobs.db'}");
+	if (given['queue'] === ':memory:') throw bad("open() expects as queue a file, since its jobs are to outlive the process; ':memory:' is for openQueue()");
 	return {
 		queue: toPath(given['queue'] as string | URL),
 		tasks: given['tasks'] === undefined ? undefined : toUrl(given['tasks'] as string | URL),
@@ -188,6 +189,13 @@ const TASK_CHECKS: Checks = {
 	retry: choice('auto', 'manual'),
 };
 
+const RESOURCE_LIMITS: Checks = {
+	maxOldGenerationSizeMb: number(1, 1_000_000),
+	maxYoungGenerationSizeMb: number(1, 1_000_000),
+	codeRangeSizeMb: number(1, 1_000_000),
+	stackSizeMb: number(1, 1_000),
+};
+
 const JOB_CHECKS: Checks = {
 	...TASK_CHECKS,
 	delay: duration,
@@ -248,6 +256,10 @@ function show(value: unknown): string {
 	return `${/^[aeiou]/.test(typeof value) ? 'an' : 'a'} ${typeof value}`;
 }
 
+export function lease(value: unknown): number {
+	return atLeast(1000, duration(value));
+}
+
 export function integer(low: number, high: number): Check {
 	return value => {
 		if (Number.isInteger(value) && (value as number) >= low && (value as number) <= high) return value;
@@ -285,11 +297,6 @@ export function abortSignal(value: unknown): AbortSignal {
 export function list(value: unknown): unknown[] {
 	if (Array.isArray(value)) return value;
 	throw expected('an array', value);
-}
-
-function object(value: unknown): object {
-	if (typeof value === 'object' && value !== null) return value;
-	throw expected('an object', value);
 }
 
 function url(value: unknown): URL {

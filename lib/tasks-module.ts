@@ -1,6 +1,7 @@
 import {existsSync} from 'node:fs';
 import {fileURLToPath} from 'node:url';
 import {FaenaError} from './errors.ts';
+import {checkTaskOptions} from './options.ts';
 import {optionsOf, type TaskFunction, type TaskOptions} from './task.ts';
 
 /** The tasks of a module: its exported functions by export name. */
@@ -27,8 +28,9 @@ export async function loadTasks(url: string): Promise<TaskTable> {
 	return table;
 }
 
+/** @throws FaenaError `BadOption` */
 export function infosOf(table: TaskTable): TaskInfo[] {
-	return [...table].map(([name, run]) => ({name, options: optionsOf(run)}));
+	return [...table].map(([name, run]) => ({name, options: checkTaskOptions(`task ${name}`, optionsOf(run))}));
 }
 
 async function importModule(url: string, path: string): Promise<object> {

@@ -18,7 +18,7 @@ export interface WorkOptions {
 
 /** How often other processes' writes are listened for while there is nothing to do, and stops while a task waits. */
 const LISTEN_EVERY_MS = 25;
-/** An empty queue is asked again after this, should a wake-up have been missed. */
+/** An empty queue is asked again after this, should a wake-up have been missed; so often, too, dead owners are looked for. */
 const ASK_EVERY_MS = 1000;
 
 /**
@@ -34,7 +34,6 @@ export async function work(queue: JobQueue, tasks: Readonly<Record<string, unkno
 	if (table.size === 0) throw bad('work() expects an object with a function for each task');
 	const owner = nanoid();
 	await queue.heartbeat(owner);
-	await queue.recover();
 	const heart = startHeartbeat(queue, owner);
 	try {
 		await loop(queue, table, owner, signal);
@@ -50,8 +49,13 @@ async function loop(queue: JobQueue, table: ReadonlyMap<string, TaskFunction>, o
 	const ring = () => bell.ring();
 	const stopListening = queue.onEnqueue(ring);
 	signal?.addEventListener('abort', ring);
+	let nextRecovery = 0;
 	try {
 		while (!signal?.aborted) {
+			if (performance.now() >= nextRecovery) {
+				await queue.recover();
+				nextRecovery = performance.now() + ASK_EVERY_MS;
+			}
 			const {dequeued, nextRunAt} = await queue.turn({dequeue: demand});
 			const job = dequeued.jobs[0];
 			if (job) await execute(queue, table.get(job.task) as TaskFunction, dequeued.lease, job, owner);
@@ -66,10 +70,13 @@ async function loop(queue: JobQueue, table: ReadonlyMap<string, TaskFunction>, o
 /** Waits until there may be a job: one was enqueued here, another process wrote, or a waiting one is due. */
 async function arrival(queue: JobQueue, bell: Bell, nextRunAt: number | null): Promise<void> {
 	const until = Math.min(nextRunAt ?? Infinity, Date.now() + ASK_EVERY_MS);
-	let isOver = false;
-	const listener = setInterval(async () => {
-		isOver ||= Date.now() >= until || (await queue.changes());
-		if (isOver) bell.ring();
+	// A queue that can't answer is asked once more by the loop, which then ends with the reason.
+	const mayHaveJobs = async () => Date.now() >= until || (await queue.changes());
+	const listener = setInterval(() => {
+		mayHaveJobs().then(
+			isOver => isOver && bell.ring(),
+			() => bell.ring(),
+		);
 	}, LISTEN_EVERY_MS);
 	await bell.rung(Math.max(0, until - Date.now()));
 	clearInterval(listener);
@@ -121,11 +128,13 @@ function watchForStop(
 	const {promise, resolve} = Promise.withResolvers<void>();
 	const deadline = performance.now() + (policy.timeoutMs ?? Infinity);
 	let reason: StopReason | undefined;
-	const timer = setInterval(async () => {
+	const look = async () => {
 		if (performance.now() > deadline) reason ??= 'timedOut';
 		else if ((await queue.stops(owner)).some(claim => claim.id === id)) reason ??= 'cancelled';
 		if (reason) resolve();
-	}, LISTEN_EVERY_MS);
+	};
+	// A queue that can't answer will say why when the job is settled.
+	const timer = setInterval(() => void look().catch(() => undefined), LISTEN_EVERY_MS);
 	const end = () => {
 		clearInterval(timer);
 		resolve();

@@ -1,5 +1,5 @@
 /** What a user sees who gives something wrong: each a clear sentence, or a failure recorded with the job. Nothing hangs. */
-import {copyFileSync, mkdirSync, readFileSync, truncateSync, writeFileSync} from 'node:fs';
+import {copyFileSync, mkdirSync, readdirSync, readFileSync, truncateSync, writeFileSync} from 'node:fs';
 import {join} from 'node:path';
 import type {ExecutionContext} from 'ava';
 import Database from 'better-sqlite3';
@@ -30,6 +30,8 @@ type Wrong = any;
 test('an unknown task is refused with the nearest name', async t => {
 	const faena = await openOn(t);
 	await refused(t, 'unknown task', faena.enqueue('ecko' as 'echo', 1), 'UnknownTask', /no task "ecko"; did you mean "echo"\?/);
+	await refused(t, 'no task', faena.enqueue(undefined as Wrong), 'UnknownTask', /no task undefined; there is echo, /);
+	await refused(t, 'a method of objects as task', faena.enqueue('toString' as 'echo', 1), 'UnknownTask', /no task "toString"/);
 	await refused(
 		t,
 		'unknown task in map()',
@@ -48,11 +50,26 @@ for (const [what, module, words] of [
 	['a missing module', 'modules/nowhere.ts', /does not exist/],
 	['a module that throws', 'modules/throws.ts', /RangeError: no model here/],
 	['a module without functions', 'modules/exports-nothing.ts', /exports no function/],
+	['a module that ends its thread', 'modules/exits.ts', /its worker thread ended with exit code 3/],
+	['a module that is none', 'modules/no-module.json', /can't be loaded/],
 ] as const) {
 	test(`${what} is refused by open() in a sentence`, async t => {
 		await refused(t, what, openOn(t, {tasks: new URL(`./fixtures/${module}`, import.meta.url)}), 'BadTasksModule', words);
 	});
 }
+
+test('misspelt and absurd options of task() are refused by open(), naming task and option', async t => {
+	const tasks = new URL('./fixtures/modules/bad-options.ts', import.meta.url);
+	const cases = {
+		misspelt: /task thumbnail has no option "timeuot"; did you mean "timeout"/,
+		uncloneable: /task thumbnail expects as timeout a time such as .*it got a function/,
+		absurd: /task thumbnail expects as maxAttempts a whole number from 1/,
+	};
+	for (const [which, words] of Object.entries(cases)) {
+		process.env['BAD_OPTIONS'] = which;
+		await refused(t, `task() with a ${which} option`, openOn(t, {tasks}), 'BadOption', words);
+	}
+});
 
 test('payloads that would not come back the same are refused by name, and nothing is enqueued', async t => {
 	const faena = await openOn(t, {maxValueBytes: 1000});
@@ -158,6 +175,16 @@ test('a truncated, newer or foreign database is refused and left as it is, byte 
 
 const POLICY = {maxAttempts: 1, timeoutMs: null, backoff: {baseMs: 0, factor: 1, maxMs: 0, jitter: 0}, retry: 'auto'} as const;
 
+test('paths may hold whatever a file name can', async t => {
+	const folder = join(makeFolder(t), "it's a #1 ?50% %20 ü 😀");
+	mkdirSync(folder);
+	writeFileSync(join(folder, 'tasks.mjs'), 'export const echo = value => value;\n');
+	const faena = await openOn(t, {queue: join(folder, 'jobs.db'), tasks: join(folder, 'tasks.mjs')});
+	t.is(await faena.call('echo', 1), 1);
+	await faena.close();
+	t.deepEqual(readdirSync(folder).sort(), ['jobs.db', 'tasks.mjs']);
+});
+
 test('an empty file becomes a queue', async t => {
 	const path = join(makeFolder(t), 'empty.db');
 	writeFileSync(path, '');
@@ -180,6 +207,16 @@ test('negative, absurd and misspelt options of open() are refused, naming what w
 		[{queue: ''}, /as queue a text that is not empty/],
 		[{queue: undefined}, /expects the option queue/],
 		[{tasks: 42}, /as tasks a path or a file: URL; it got 42/],
+		[{tasks: new URL('https://example.org/tasks.js')}, /a file: URL; it got "https:/],
+		[{queue: ':memory:'}, /as queue a file.*openQueue\(\)/],
+		[{maxValueBytes: 0}, /as maxValueBytes a whole number from 1/],
+		[{taskOutput: 'stdout'}, /as taskOutput "inherit" or "stderr"/],
+		[{closeOnSignals: 'yes'}, /as closeOnSignals true or false; it got "yes"/],
+		[{resourceLimits: {maxOldGenerationSizeMB: 64}}, /no option "maxOldGenerationSizeMB"; did you mean "maxOldGenerationSizeMb"/],
+		[{resourceLimits: {maxOldGenerationSizeMb: -1}}, /as maxOldGenerationSizeMb a number from 1/],
+		[{defaults: {backoff: {bsae: 1}}}, /no option "bsae"; did you mean "base"/],
+		[{defaults: {timeout: '1 parsec'}}, /as timeout a time such as/],
+		[{drain: '200y'}, /as drain a time of at most 10 years/],
 	];
 	for (const [options, words] of cases) await refused(t, `open(${JSON.stringify(options)})`, openOn(t, options), 'BadOption', words);
 });
@@ -217,6 +254,15 @@ test('negative, absurd and misspelt options of enqueue(), map(), result() and th
 		['cleanup {}', () => faena.cleanup({} as Wrong), /olderThan/],
 		['close {drain: "x"}', () => faena.close({drain: 'x'}), /as drain a time/],
 		['openQueue(42)', () => openQueue(42 as Wrong), /expects the path/],
+		['openQueue("")', () => openQueue(''), /expects the path/],
+		['openQueue {now: 5}', () => openQueue('x.db', {now: 5 as Wrong}), /as now a function/],
+		['openQueue {lease: 5}', () => openQueue('x.db', {lease: 5}), /as lease at least 1000 ms/],
+		['enqueueMany with a key that is no text', () => faena.enqueueMany('echo', [1], {key: () => 5 as Wrong}), /as key a text/],
+		['map with a key that is no text', () => map({key: () => ''}), /as key a text that is not empty/],
+		['call {signal: 1}', () => faena.call('echo', 1, {signal: 1 as Wrong}), /as signal an AbortSignal/],
+		['cancel {ids: 5}', () => faena.cancel({ids: 5 as Wrong}), /as ids an array/],
+		['cancel(null)', () => faena.cancel(null as Wrong), /expects an object of options/],
+		['enqueue {timeout: Infinity}', () => enqueue({timeout: Infinity}), /as timeout a time/],
 		['openQueue {durabilty}', () => openQueue('x.db', {durabilty: 'full'} as Wrong), /did you mean "durability"/],
 	];
 	for (const [what, act, words] of cases) {

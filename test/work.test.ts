@@ -90,6 +90,47 @@ test('the lease of work() outlives a synchronous task that is longer', async t =
 	t.is(recovered, 0);
 });
 
+test('work() takes up the jobs of a process that was killed while it waited', async t => {
+	t.timeout(60_000);
+	const {queue, path} = await open(t);
+	await queue.enqueue([newJob('count', 1), newJob('count', 2)]);
+	const holder = new Program(t, 'queue-holder', path);
+	t.is(await holder.line(), '[1,2]');
+	const controller = new AbortController();
+	const up = Promise.withResolvers<void>();
+	let ran = 0;
+	const count = () => {
+		if (++ran === 2) controller.abort();
+	};
+	const working = work(queue, {count, hello: () => up.resolve()}, {signal: controller.signal});
+	await queue.enqueue([newJob('hello', null)]);
+	await up.promise;
+	await holder.kill('SIGKILL');
+	await working;
+	t.like(await queue.job(1), {status: 'completed', attempts: 0, executions: 2});
+});
+
+for (const when of ['waits for jobs', 'runs one']) {
+	test(`work() ends with Closed when its queue is closed while it ${when}`, async t => {
+		t.timeout(60_000);
+		const {queue} = await open(t);
+		const up = Promise.withResolvers<void>();
+		const closed = Promise.withResolvers<void>();
+		const working = work(queue, {
+			async hello() {
+				up.resolve();
+				if (when === 'runs one') await closed.promise;
+			},
+		});
+		await queue.enqueue([newJob('hello', null)]);
+		await up.promise;
+		if (when === 'waits for jobs') while ((await queue.counts()).completed === 0) await new Promise(resolve => setImmediate(resolve));
+		await queue.close();
+		closed.resolve();
+		await t.throwsAsync(working, {code: 'Closed'});
+	});
+}
+
 test('work() tells a waiting task that it was cancelled or is over its time', async t => {
 	const {queue} = await open(t);
 	const controller = new AbortController();

@@ -3,10 +3,16 @@ import {workerData} from 'node:worker_threads';
 import type {HeartbeatStart} from '../lib/protocol.ts';
 import {openSqlite} from '../lib/queues/sqlite.ts';
 
-/** A third of the shortest lease that `openQueue` allows would be less; the default lease is 30 s. */
-const BEAT_EVERY_MS = 1000;
+/** A third of the shortest lease that there may be. */
+const BEAT_EVERY_MS = 300;
 
 const {location, owner} = workerData as HeartbeatStart;
-const queue = openSqlite(location);
+const queue = openSqlite(location, {durability: 'normal'});
 
-setInterval(() => queue.renew(owner), BEAT_EVERY_MS);
+setInterval(() => {
+	try {
+		queue.renew(owner);
+	} catch {
+		// Somebody holds the database for long, for instance. The next beat tries again.
+	}
+}, BEAT_EVERY_MS);

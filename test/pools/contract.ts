@@ -44,7 +44,7 @@ law('a pool that has loaded its tasks tells their names and options', async (t, 
 	t.deepEqual(
 		infos.filter(({name}) => name === 'echo' || name === 'hold'),
 		[
-			{name: 'echo', options: {priority: 3, timeout: '1h', maxAttempts: 7}},
+			{name: 'echo', options: {priority: 3, timeout: 3_600_000, maxAttempts: 7}},
 			{name: 'hold', options: {}},
 		],
 	);
@@ -54,6 +54,7 @@ law('a pool that has loaded its tasks tells their names and options', async (t, 
 const BAD_MODULES: Readonly<Record<string, readonly [module: string, sentence: RegExp]>> = {
 	'is missing': ['missing', /missing\.ts does not exist/],
 	'throws while loading': ['throws', /throws\.ts can't be loaded.*RangeError: no model here/],
+	'throws what can not be cloned': ['throws-uncloneable', /throws-uncloneable\.ts can't be loaded.*no clone of me/],
 	'exports no function': ['exports-nothing', /exports-nothing\.ts exports no function.*export function/],
 	'ends its worker while loading': ['exits', /exits\.ts .*exit code 3/],
 };

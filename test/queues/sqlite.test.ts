@@ -1,10 +1,11 @@
-import {mkdtempSync, rmSync, statSync} from 'node:fs';
+import {existsSync, mkdtempSync, rmSync, statSync} from 'node:fs';
 import {tmpdir} from 'node:os';
 import {join} from 'node:path';
 import test from 'ava';
 import Database from 'better-sqlite3';
 import type {Policy} from '../../lib/job.ts';
 import type {NewJob} from '../../lib/queue.ts';
+import {connect} from '../../lib/queues/sqlite/database.ts';
 import {SQL} from '../../lib/queues/sqlite.sql.ts';
 import {openSqlite} from '../../lib/queues/sqlite.ts';
 import {makeFolder} from '../fixtures/folder.ts';
@@ -141,6 +142,73 @@ test('an owner that was given up while it was silent settles nothing, and learns
 	t.is(other.counts().pending, 1);
 	sleeper.close();
 	other.close();
+});
+
+for (const [durability, level] of [
+	['full', 2],
+	['normal', 1],
+] as const) {
+	test(`durability ${durability} holds from the first write on`, t => {
+		const connection = connect(join(makeFolder(t), 'jobs.db'), durability);
+		connection.transaction(() => connection.statements.setCounter.run(5, 'job'));
+		t.deepEqual(connection.select('pragma synchronous', []), [level]);
+		connection.close();
+	});
+}
+
+test('processes that create the same files at the same time all succeed, and see one queue in each', async t => {
+	t.timeout(60_000);
+	const folder = makeFolder(t);
+	const files = 40;
+	const programs = [1, 2, 3].map(() => new Program(t, 'open-many', folder, String(files)));
+	for (const program of programs) t.is(await program.line(), 'ready');
+	for (const {process} of programs) process.stdin?.write('go\n');
+	for (const program of programs) t.is(await program.line(), 'done');
+	for (let index = 0; index < files; index++) {
+		const queue = openSqlite(join(folder, `${index}.db`));
+		t.is(queue.counts().pending, 1);
+		queue.close();
+	}
+});
+
+test('the log stays bounded, however much is written', async t => {
+	const path = join(makeFolder(t), 'jobs.db');
+	const queue = openSqlite(path);
+	for (let index = 0; index < 64; index++) await queue.enqueue(newJobs(1, {payload: `"${'x'.repeat(1024 * 1024)}"`}));
+	t.true(statSync(`${path}-wal`).size < 24 * 1024 * 1024);
+	queue.close();
+});
+
+test('a lock that nobody holds means a dead owner, though its heartbeat is fresh and its file is there', async t => {
+	const path = join(makeFolder(t), 'jobs.db');
+	const queue = openSqlite(path);
+	await queue.enqueue(newJobs(1));
+	const program = new Program(t, 'queue-holder', path);
+	await program.line();
+	await program.kill('SIGKILL');
+	t.true(existsSync(`${path}-owner-holder`));
+	// Whatever process lives by now, perhaps even under the dead one's number, does not have its lock.
+	const other = new Program(t, 'queue', path);
+	await other.line();
+	t.is(await other.ask('recover'), 1);
+	t.is(queue.counts().pending, 1);
+	t.false(existsSync(`${path}-owner-holder`));
+	queue.close();
+});
+
+test('two processes that recover at once take each job back once', async t => {
+	const path = join(makeFolder(t), 'jobs.db');
+	const queue = openSqlite(path);
+	await queue.enqueue(newJobs(2));
+	const [holder, ...others] = [new Program(t, 'queue-holder', path), new Program(t, 'queue', path), new Program(t, 'queue', path)];
+	for (const program of others) await program.line();
+	await holder?.line();
+	await holder?.kill('SIGKILL');
+	let recovered = 0;
+	while (queue.counts().running > 0) for (const each of await Promise.all(others.map(program => program.ask<number>('recover')))) recovered += each;
+	t.is(recovered, 2);
+	t.is(queue.counts().pending, 2);
+	queue.close();
 });
 
 test('an orderly close leaves no side file behind', async t => {

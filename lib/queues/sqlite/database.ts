@@ -74,7 +74,7 @@ function prepareFile(path: string): void {
 	createPrivately(path);
 	const stat = statSync(path);
 	if (!stat.isFile()) throw new FaenaError('BadDatabase', `${path} is not a file; name a file for the jobs, for instance ${path}/jobs.db.`);
-	if (stat.size > 0) inspect(path, stat.size);
+	if (stat.size > 0) inspect(path);
 }
 
 /** Payloads may be secrets: the file, and with it SQLite's side files, is readable by its owner alone. */
@@ -88,22 +88,30 @@ function createPrivately(path: string): void {
 }
 
 /** Looks before anything could write: a read-only connection neither recovers nor checkpoints a log. */
-function inspect(path: string, sizeBytes: number): void {
+function inspect(path: string): void {
 	const db = new Database(path, {readonly: true, timeout: BUSY_TIMEOUT_MS});
 	try {
+		// One look: another process may be making its tables at this moment.
+		db.exec('begin');
 		const applicationId = db.pragma('application_id', {simple: true});
 		const tables = db.prepare("select count(*) from sqlite_schema where type = 'table'").pluck().get();
 		if (applicationId !== APPLICATION_ID && tables !== 0) {
 			throw new FaenaError('BadDatabase', `${path} is a database of another program; it was left untouched. Name another file.`);
 		}
 		refuseNewer(db, path);
-		const pages = Number(db.pragma('page_count', {simple: true})) * Number(db.pragma('page_size', {simple: true}));
-		if (pages > sizeBytes && !existsSync(`${path}-wal`)) {
-			throw new FaenaError('BadDatabase', `${path} is truncated: it should be ${pages} bytes long and is ${sizeBytes}. Restore it from a backup.`);
-		}
+		refuseTruncated(db, path);
 	} finally {
 		db.close();
 	}
+}
+
+function refuseTruncated(db: Database.Database, path: string): void {
+	const sizeBytes = Number(db.pragma('page_count', {simple: true})) * Number(db.pragma('page_size', {simple: true}));
+	// Pages may still be in the log; and in this order, since a log is removed once all is in the file.
+	if (existsSync(`${path}-wal`)) return;
+	const actual = statSync(path).size;
+	if (sizeBytes > actual)
+		throw new FaenaError('BadDatabase', `${path} is truncated: it should be ${sizeBytes} bytes long and is ${actual}. Restore it from a backup.`);
 }
 
 function refuseNewer(db: Database.Database, path: string): number {
@@ -118,7 +126,7 @@ function refuseNewer(db: Database.Database, path: string): number {
 }
 
 function configure(db: Database.Database, durability: Durability): void {
-	db.pragma('journal_mode = wal');
+	useWal(db);
 	db.pragma(`synchronous = ${durability}`);
 	db.pragma(`wal_autocheckpoint = ${CHECKPOINT_PAGES}`);
 	db.pragma(`journal_size_limit = ${CHECKPOINT_PAGES * 4096}`);
@@ -126,6 +134,19 @@ function configure(db: Database.Database, durability: Durability): void {
 	db.pragma('foreign_keys = off');
 	db.pragma('trusted_schema = off');
 	db.pragma('cell_size_check = on');
+}
+
+/** Where several processes make one new file, SQLite refuses this step to all but one of them without waiting. */
+function useWal(db: Database.Database): void {
+	for (const until = Date.now() + BUSY_TIMEOUT_MS; ; ) {
+		try {
+			db.pragma('journal_mode = wal');
+			return;
+		} catch (error) {
+			if (!(error instanceof Database.SqliteError) || error.code !== 'SQLITE_BUSY' || Date.now() > until) throw error;
+			Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 5);
+		}
+	}
 }
 
 function migrate(db: Database.Database, path: string): void {

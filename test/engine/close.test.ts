@@ -1,0 +1,147 @@
+import {readdirSync, writeFileSync} from 'node:fs';
+import {join} from 'node:path';
+import {type Engine, FaenaError} from '../../lib/index.ts';
+import {openEngine, type Tasks, test} from '../fixtures/engine.ts';
+import {makeFolder} from '../fixtures/folder.ts';
+
+test('close() lets running jobs finish and starts no others; those go on with the next open()', async t => {
+	const folder = makeFolder(t);
+	const [queue, file] = [join(folder, 'jobs.db'), join(folder, 'file')];
+	const first = await openEngine(t, {queue, workers: 1});
+	const held = await running(first, 'hold', file);
+	const result = held.result();
+	const waiting = await first.enqueueMany('hold', [file, file]);
+	const closed = first.close({drain: '1h'});
+	writeFileSync(file, '');
+	await closed;
+	t.is(await result, file);
+	const second = await openEngine(t, {queue, workers: 1});
+	await second.idle();
+	const jobs = await second.jobs({ids: waiting.ids});
+	t.deepEqual(
+		jobs.map(({status, attempts, executions}) => [status, attempts, executions > 0]),
+		[
+			['completed', 0, true],
+			['completed', 0, true],
+		],
+	);
+	t.like(await second.job(held.id), {status: 'completed', executions: 1});
+});
+
+for (const task of ['loop', 'heed', 'heedSignal'] as const) {
+	test(`a job (${task}) that runs longer than the drain is stopped, charged nothing, and runs again`, async t => {
+		const queue = join(makeFolder(t), 'jobs.db');
+		const first = await openEngine(t, {queue, drain: 20});
+		const job = await running(first, task, null);
+		const result = job.result();
+		const closed = first.close();
+		await t.throwsAsync(result as Promise<unknown>, {instanceOf: FaenaError, code: 'Closed', message: /closed before the job ended.*safe in the queue/});
+		await closed;
+		const second = await openEngine(t, {queue, tasks: null});
+		t.like(await second.job(job.id), {status: 'pending', attempts: 0, executions: 1});
+	});
+}
+
+test('closing again changes nothing, but a shorter drain counts', async t => {
+	const faena = await openEngine(t);
+	await running(faena, 'loop', null);
+	const closed = faena.close({drain: '1h'});
+	await t.notThrowsAsync(Promise.all([faena.close({drain: '2h'}), faena.close({drain: 0}), closed]));
+	await faena.close();
+});
+
+test('an engine that is closing takes nothing more', async t => {
+	const file = join(makeFolder(t), 'file');
+	const faena = await openEngine(t);
+	await running(faena, 'hold', file);
+	const closed = faena.close({drain: '1h'});
+	await t.throwsAsync(faena.enqueue('echo', 1), {code: 'Closed'});
+	await t.throwsAsync(faena.counts(), {code: 'Closed'});
+	writeFileSync(file, '');
+	await closed;
+});
+
+test('what was enqueued before close() is durable after it', async t => {
+	const queue = join(makeFolder(t), 'jobs.db');
+	const faena = await openEngine(t, {queue});
+	await faena.pause();
+	const enqueued = Promise.all(Array.from({length: 100}, (_, index) => faena.enqueue('echo', index)));
+	await faena.close();
+	t.is((await enqueued).length, 100);
+	const second = await openEngine(t, {queue, tasks: null});
+	t.is((await second.counts()).pending, 100);
+});
+
+test('after close() everything is refused as Closed, in a sentence, and what waited is told so', async t => {
+	const faena = await openEngine(t);
+	await faena.pause('echo');
+	const job = await faena.enqueue('echo', 1);
+	await faena.enqueue('add', {a: 1, b: 2}, {delay: '1h'});
+	const waits = [job.result(), job.outcome(), faena.idle(), faena.call('echo', 1), next(faena.map('echo', [1]))];
+	const told = Promise.all(waits.map(wait => t.throwsAsync(wait, {instanceOf: FaenaError, code: 'Closed', message: /closed/})));
+	await faena.counts();
+	await faena.close();
+	await told;
+	const uses: readonly (() => Promise<unknown>)[] = [
+		() => faena.enqueue('echo', 1),
+		() => faena.enqueueMany('echo', [1]),
+		() => faena.call('echo', 1),
+		() => next(faena.map('echo', [1])),
+		() => job.result(),
+		() => job.outcome(),
+		() => job.info(),
+		() => faena.job(1),
+		() => faena.jobs(),
+		() => faena.counts(),
+		() => faena.cancel(1),
+		() => faena.retry({}),
+		() => faena.pause(),
+		() => faena.resume(),
+		() => faena.cleanup({olderThan: 0}),
+		() => faena.idle(),
+	];
+	for (const use of uses) await t.throwsAsync(use(), {instanceOf: FaenaError, code: 'Closed', message: /closed/}, String(use));
+	t.notThrows(() => faena.on('completed', () => undefined));
+});
+
+test('an engine is closed at the end of its scope', async t => {
+	const queue = join(makeFolder(t), 'jobs.db');
+	let kept: Engine<Tasks>;
+	{
+		await using faena = await openEngine(t, {queue});
+		t.is(await faena.call('add', {a: 1, b: 2}), 3);
+		kept = faena;
+	}
+	await t.throwsAsync(kept.counts(), {code: 'Closed'});
+});
+
+test('a closed engine leaves nothing but its database', async t => {
+	const folder = makeFolder(t);
+	const faena = await openEngine(t, {queue: join(folder, 'jobs.db')});
+	await faena.call('add', {a: 1, b: 2});
+	await faena.close();
+	t.deepEqual(readdirSync(folder), ['jobs.db']);
+});
+
+test('engines can be opened and closed again and again on one file', async t => {
+	const queue = join(makeFolder(t), 'jobs.db');
+	for (let round = 1; round <= 5; round++) {
+		const faena = await openEngine(t, {queue, workers: 1});
+		t.is(await faena.call('add', {a: round, b: 0}), round);
+		await faena.close();
+	}
+	const faena = await openEngine(t, {queue, tasks: null});
+	t.is((await faena.counts()).completed, 5);
+});
+
+async function next(items: AsyncIterable<unknown>): Promise<void> {
+	for await (const _ of items) break;
+}
+
+/** A job of the task that says it runs. */
+async function running(faena: Engine<Tasks>, task: 'loop' | 'heed' | 'heedSignal' | 'hold', file: string | null) {
+	const heard = new Promise<void>(resolve => void faena.once('log', () => resolve()));
+	const job = await faena.enqueue(task as 'heed', file);
+	await heard;
+	return job;
+}
