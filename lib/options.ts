@@ -235,7 +235,7 @@ export function checkIterable(where: string, items: unknown): void {
 export function nearest(name: string, names: readonly string[]): string {
 	const best = names.length > 0 ? closest(name, [...names]) : undefined;
 	if (best !== undefined && distance(name.toLowerCase(), best.toLowerCase()) <= Math.max(2, best.length / 3)) return `; did you mean ${JSON.stringify(best)}?`;
-	return names.length > 0 ? `; there is ${names.join(', ')}` : '';
+	return names.length > 0 ? `; there is ${names.join(', ')}.` : '';
 }
 
 class Expected extends Error {}
