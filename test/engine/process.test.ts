@@ -44,6 +44,7 @@ for (const signal of ['SIGTERM', 'SIGINT'] as const) {
 		const program = new Program(t, 'engine', queue, 'onSignals', file);
 		t.is(await program.line(), 'runs');
 		program.process.kill(signal);
+		t.is(await program.line(), 'heard');
 		writeFileSync(file, '');
 		t.like(await program.ended(), {code: null, signal});
 		const faena = await openEngine(t, {queue, tasks: null});
@@ -56,7 +57,9 @@ test('under closeOnSignals a second signal does not wait for the running job, wh
 	const program = new Program(t, 'engine', queue, 'onSignals');
 	t.is(await program.line(), 'runs');
 	program.process.kill('SIGTERM');
+	t.is(await program.line(), 'heard');
 	program.process.kill('SIGINT');
+	t.is(await program.line(), 'heard');
 	t.is(await program.line(), 'Closed');
 	const {signal} = await program.ended();
 	t.true(signal === 'SIGTERM' || signal === 'SIGINT');
