@@ -67,12 +67,9 @@ export class Runner {
 			now = monotonicMs();
 			report.end(now, board.finish(index));
 			if (execution.context?.isWatched) board.wake(index);
-			if (report.ageMs(now) >= REPORT_EVERY_MS && index < message.ids.length - 1) {
-				await report.post(false);
-				now = monotonicMs();
-			}
+			if (report.ageMs(now) >= REPORT_EVERY_MS) report.post();
 		}
-		await report.post(true);
+		await report.conclude();
 	}
 
 	/** Calls the task. Returns a promise only if the task did, so that a chunk of synchronous tasks is one plain loop. */
@@ -190,14 +187,19 @@ class Report {
 		return this.#executions.length === 0 ? 0 : now - this.#since;
 	}
 
-	/**
-	 * Posts all. It is final after one turn of the event loop, in which rejections that nobody handled come to light; but
-	 * should something that a job left behind end the worker in this turn, what was posted counts.
-	 */
-	async post(isLast: boolean): Promise<void> {
+	/** Posts all that has ended. */
+	post(): void {
 		this.#send(this.#executions.length);
+	}
+
+	/**
+	 * Posts the rest of the chunk. It is final after one turn of the event loop, in which rejections that nobody handled come
+	 * to light; but should something that a job left behind end the worker in this turn, what was posted counts.
+	 */
+	async conclude(): Promise<void> {
+		if (this.#executions.length > 0) this.post();
 		await nextTurn();
-		this.finish(isLast);
+		this.finish(true);
 	}
 
 	/** Posts what came before the job that runs. */

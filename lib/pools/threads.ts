@@ -18,7 +18,7 @@ const WATCH_EVERY_MS = 20;
 const STUCK_MS = 20;
 /** behind a job that runs for longer than this, and without an idle worker, they go back to the queue, for other processes. */
 const STRANDED_MS = 1000;
-/** A worker whose job has run for this long gets no second chunk to wait behind it. */
+/** A worker whose job has run for this long gets no second chunk to wait behind it, and what ended before it is settled. */
 const LONG_MS = 100;
 /** A worker that has a chunk and does not go on with it for 5 s is blocked by what an earlier job left behind, and ended. */
 const MAX_QUIET_LOOKS = 5000 / WATCH_EVERY_MS;
@@ -299,6 +299,8 @@ export class ThreadPool implements Pool {
 		if (stop && now > stop.deadline) this.#end(slot);
 		const {timeoutMs} = (flight.jobs[running.index] as DequeuedJob).policy;
 		if (timeoutMs !== null && now - running.since > timeoutMs) this.#stopRunning(flight, running.index, 'timedOut');
+		// What ended before a job that runs for so long need not wait for its end, whatever may still come to light.
+		if (now - running.since > LONG_MS) this.#ended(flight, flight.held.splice(0));
 		this.#relieve(slot, now, now - running.since);
 	}
 
