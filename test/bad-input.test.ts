@@ -1,5 +1,5 @@
 /** What a user sees who gives something wrong: each a clear sentence, or a failure recorded with the job. Nothing hangs. */
-import {copyFileSync, mkdirSync, readdirSync, readFileSync, truncateSync, writeFileSync} from 'node:fs';
+import {chmodSync, copyFileSync, mkdirSync, readdirSync, readFileSync, truncateSync, writeFileSync} from 'node:fs';
 import {join} from 'node:path';
 import type {ExecutionContext} from 'ava';
 import Database from 'better-sqlite3';
@@ -138,6 +138,14 @@ test('a database that can not be opened is refused in a sentence', async t => {
 	await refused(t, 'a text file', openAt(path('text.db')), 'BadDatabase', /is not an SQLite database/);
 	await refused(t, 'a file that can not be written', openAt('/proc/version'), 'BadDatabase', /\/proc\/version/);
 	await refused(t, 'a place that can not be written', openAt('/proc/jobs.db'), 'BadDatabase', /can not be created/);
+	// Permissions mean nothing to root.
+	if (process.getuid?.() === 0) return;
+	await (await openQueue(path('folder/read-only.db'))).close();
+	chmodSync(path('folder/read-only.db'), 0o444);
+	chmodSync(path('folder'), 0o555);
+	await refused(t, 'a read-only file', openAt(path('folder/read-only.db')), 'BadDatabase', /can not be written; check the permissions/);
+	await refused(t, 'a new file in a read-only folder', openAt(path('folder/new.db')), 'BadDatabase', /can not be created: EACCES/);
+	chmodSync(path('folder'), 0o755);
 });
 
 test('a truncated, newer or foreign database is refused and left as it is, byte for byte', async t => {

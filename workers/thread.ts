@@ -1,6 +1,6 @@
 /**
- * First file of a pool's worker thread: Piscina calls the default export for each message. The tasks module is loaded on
- * the first one, since Piscina would run this file's top level twice if it threw.
+ * A pool's worker thread: Piscina calls the default export for each message, by way of `thread-entry.cts`. The tasks module
+ * is loaded on the first one.
  */
 import {parentPort, workerData} from 'node:worker_threads';
 import {toEnvelope} from '../lib/errors.ts';

@@ -56,7 +56,7 @@ export class ThreadPool implements Pool {
 		this.#phase = 'open';
 		this.#started = Promise.withResolvers();
 		this.#piscina = new Piscina({
-			filename: fileURLToPath(workerUrl('thread')),
+			filename: fileURLToPath(workerUrl('thread-entry')),
 			workerData: {tasks, maxValueBytes, taskOutput} satisfies WorkerStart,
 			minThreads: workers,
 			maxThreads: workers,
@@ -136,6 +136,7 @@ export class ThreadPool implements Pool {
 
 	async close(): Promise<void> {
 		this.#phase = 'closing';
+		this.#started?.reject(new FaenaError('Closed', 'The pool was closed while it loaded its tasks.'));
 		clearInterval(this.#watch);
 		this.interrupt();
 		// Piscina's own close() counts a busy worker several times and ends the others under their jobs; destroy() it is,

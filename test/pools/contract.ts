@@ -397,6 +397,20 @@ for (const [task, what] of [
 	);
 }
 
+law('a worker survives any number of errors that no task caught, in whatever order they come', async (t, crew) => {
+	await crew.load({workers: 1});
+	const names = ['none', 'nextTick', 'timer', 'microtask', 'rejectionOfAsync', 'overflow'];
+	const given: {readonly id: JobId; readonly name: string}[] = [];
+	for (let round = 0; round < 60; round++) {
+		// Each round another order of neighbours.
+		const chunk = Array.from({length: 7}, (_, index) => names[(index * (round + 1) + round) % names.length] as string);
+		const ids = await crew.give(round % 2 === 0 ? 'disasterLater' : 'disaster', chunk);
+		given.push(...ids.map((id, index) => ({id, name: chunk[index] as string})));
+	}
+	const outcomes = await crew.outcomes(given.map(({id}) => id));
+	for (const [index, {name}] of given.entries()) t.is(outcomes[index]?.type, name === 'none' ? 'returned' : 'threw', name);
+});
+
 law('a rejection that surfaces after its job has ended fails nobody', async (t, crew) => {
 	const file = join(makeFolder(t), 'surfaced');
 	await crew.load({workers: 1});
@@ -457,6 +471,18 @@ for (const task of ['listen', 'listenAndLoop']) {
 		if (task !== 'listen') t.is((await crew.outcomes([id]))[0]?.type, 'released');
 	});
 }
+
+law('a pool may be closed at any moment while its workers load, which then ends too', async (t, crew) => {
+	for (const turns of [0, 1, 10, 100, 1000, 10_000]) {
+		const loaded = crew.load({workers: 2}).then(
+			() => 'loaded',
+			() => 'given up',
+		);
+		for (let turn = 0; turn < turns; turn++) await new Promise(resolve => setImmediate(resolve));
+		await crew.pool.close();
+		t.regex(await loaded, /^(loaded|given up)$/);
+	}
+});
 
 law('closing twice, or before anything was loaded, is no error', async (t, crew) => {
 	await crew.load({workers: 2});
