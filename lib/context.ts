@@ -1,5 +1,6 @@
 import {format} from 'node:util';
 import type {StopReason} from './board.ts';
+import {MAX_LOG_LINES} from './queue.ts';
 import type {TaskContext} from './task.ts';
 
 /** What a context needs of the place where its job runs. */
@@ -60,7 +61,7 @@ export class JobContext implements TaskContext {
 		this.#pending.logs ??= [];
 		this.#pending.logs.push({at: Date.now(), text: text.length > MAX_LOG_TEXT ? `${text.slice(0, MAX_LOG_TEXT)}…` : text});
 		// The first ones of a flood are of no use to anybody: the queue keeps the last.
-		if (this.#pending.logs.length > 200) this.#pending.logs.shift();
+		if (this.#pending.logs.length > MAX_LOG_LINES) this.#pending.logs.shift();
 		this.#noteSometimes();
 	}
 

@@ -88,10 +88,6 @@ export class Desk {
 		for (const id of ids) this.#watched.delete(id);
 	}
 
-	get watched(): ReadonlySet<JobId> {
-		return this.#watched;
-	}
-
 	/** Takes note of settlements that were committed, each with its job's new status. */
 	settled(settlements: readonly Settlement[], statuses: readonly (JobStatus | 'lost')[]): void {
 		if (this.#watched.size === 0 && this.#subscribed.size === 0) return;

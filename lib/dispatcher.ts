@@ -181,16 +181,18 @@ export class Dispatcher implements PoolListener {
 		const notes = this.#notes.splice(0);
 		const demand = this.#demand(enqueues.length > 0);
 		if (settle.length + notes.length + enqueues.length === 0 && !demand) return;
+		const begunAt = monotonicMs();
+		let result: TurnResult;
 		try {
-			const begunAt = monotonicMs();
-			const result = await this.#queue.turn({settle, notes, enqueue: toNewJobs(enqueues), ...(demand && {dequeue: demand})});
-			this.#turnedAt = monotonicMs();
-			this.#sizer.observeTurn(this.#turnedAt - begunAt);
-			this.#setbacks = 0;
-			await this.#apply(result, settle, notes, enqueues, demand);
+			result = await this.#queue.turn({settle, notes, enqueue: toNewJobs(enqueues), ...(demand && {dequeue: demand})});
 		} catch (error) {
-			await this.#rescue(error, settle, enqueues);
+			return this.#rescue(error, settle, enqueues);
 		}
+		this.#turnedAt = monotonicMs();
+		this.#sizer.observeTurn(this.#turnedAt - begunAt);
+		this.#setbacks = 0;
+		// An error from here on is no failed transaction: what was committed must not be refused or settled again.
+		await this.#apply(result, settle, notes, enqueues, demand);
 		if (this.#desk.hasEnqueues) this.#bell.ring();
 	}
 

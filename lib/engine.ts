@@ -127,7 +127,7 @@ export class Engine<Tasks = AnyTasks> implements AsyncDisposable {
 
 	/**
 	 * Enqueues a job for each payload of a collection, however large: a bounded number is under way at a time. Resolves when
-	 * all are durable. `key` in the options may be a function of the payload.
+	 * all are durable. `key` in the options is a function of the payload.
 	 * @returns ids in the order of the payloads, and those of them that were there already
 	 * @throws as {@link enqueue}; what was enqueued before stays
 	 */
@@ -401,8 +401,13 @@ function checkId(id: unknown): JobId {
 	throw bad(`A job's id is a positive whole number; it got ${typeof id === 'number' ? id : typeof id}`);
 }
 
+/** For verbs that change jobs: a condition that is there and undefined is a mistake, which must not widen the filter. */
 function toFilter(where: string, jobs: JobId | JobFilter): JobFilter {
-	return typeof jobs === 'object' ? checkFilter(where, jobs) : {ids: [checkId(jobs)]};
+	if (typeof jobs !== 'object') return {ids: [checkId(jobs)]};
+	const filter = checkFilter(where, jobs);
+	const missing = Object.entries(jobs).find(([, value]) => value === undefined);
+	if (missing) throw bad(`${where} got ${missing[0]}: undefined, which would mean every job; leave ${missing[0]} out if that is meant`);
+	return filter;
 }
 
 function checkFilter(where: string, filter: JobFilter): JobFilter {

@@ -122,6 +122,8 @@ export class Link {
 	#receive(message: RepliesMessage | FailedMessage): void {
 		if (message.type === 'failed') {
 			this.#fail(fromEnvelope(message.error));
+			// Its lock on the queue falls with it, so that another engine can take its jobs at once.
+			void this.#worker.terminate();
 			return;
 		}
 		for (const reply of message.replies) {

@@ -6,6 +6,7 @@ import Database from 'better-sqlite3';
 import {type Engine, type FaenaError, open, openQueue} from '../lib/index.ts';
 import {test} from './fixtures/engine.ts';
 import {makeFolder} from './fixtures/folder.ts';
+import {Program} from './fixtures/program.ts';
 
 type Tasks = typeof import('./fixtures/bad-tasks.ts');
 const TASKS = new URL('./fixtures/bad-tasks.ts', import.meta.url);
@@ -138,14 +139,21 @@ test('a database that can not be opened is refused in a sentence', async t => {
 	await refused(t, 'a text file', openAt(path('text.db')), 'BadDatabase', /is not an SQLite database/);
 	await refused(t, 'a file that can not be written', openAt('/proc/version'), 'BadDatabase', /\/proc\/version/);
 	await refused(t, 'a place that can not be written', openAt('/proc/jobs.db'), 'BadDatabase', /can not be created/);
-	// Permissions mean nothing to root.
-	if (process.getuid?.() === 0) return;
-	await (await openQueue(path('folder/read-only.db'))).close();
-	chmodSync(path('folder/read-only.db'), 0o444);
-	chmodSync(path('folder'), 0o555);
-	await refused(t, 'a read-only file', openAt(path('folder/read-only.db')), 'BadDatabase', /can not be written; check the permissions/);
-	await refused(t, 'a new file in a read-only folder', openAt(path('folder/new.db')), 'BadDatabase', /can not be created: EACCES/);
-	chmodSync(path('folder'), 0o755);
+});
+
+test('a database or folder that may only be read is refused in a sentence', async t => {
+	const folder = makeFolder(t);
+	const readOnly = join(folder, 'read-only.db');
+	await (await openQueue(readOnly)).close();
+	chmodSync(readOnly, 0o444);
+	chmodSync(folder, 0o555);
+	// Permissions mean nothing to root: the program gives up being it, where it is.
+	const program = new Program(t, 'opens-unprivileged', readOnly, join(folder, 'new.db'));
+	const sentences = [await program.line(), await program.line()];
+	for (const sentence of sentences) t.log(sentence);
+	t.regex(sentences[0] as string, /^BadDatabase: .*read-only\.db can not be written; check the permissions of the file and its folder/);
+	t.regex(sentences[1] as string, /^BadDatabase: .*new\.db can not be created: EACCES/);
+	chmodSync(folder, 0o755);
 });
 
 test('a truncated, newer or foreign database is refused and left as it is, byte for byte', async t => {
@@ -256,6 +264,8 @@ test('negative, absurd and misspelt options of enqueue(), map(), result() and th
 		['result {signal: 1}', () => done.result({signal: 1 as Wrong}), /as signal an AbortSignal/],
 		['job("one")', () => faena.job('one' as Wrong), /id is a positive whole number/],
 		['cancel(-1)', () => faena.cancel(-1), /id is a positive whole number/],
+		['cancel {batch: undefined}', () => faena.cancel({batch: undefined} as Wrong), /batch: undefined, which would mean every job/],
+		['retry {ids: undefined}', () => faena.retry({ids: undefined} as Wrong), /ids: undefined, which would mean every job/],
 		['cancel {stauts: "dead"}', () => faena.cancel({stauts: 'dead'} as Wrong), /did you mean "status"/],
 		['retry {status: "gone"}', () => faena.retry({status: 'gone'} as Wrong), /as status "pending" or/],
 		['jobs {limit: 0}', () => faena.jobs({}, {limit: 0}), /as limit a whole number/],

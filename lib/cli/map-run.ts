@@ -18,7 +18,7 @@ const SIGNALLED = 130;
 export class MapRun {
 	readonly #engine: Engine;
 	readonly #queue: string;
-	#total: number | undefined;
+	readonly #total: number | undefined;
 	readonly #start = performance.now();
 	/** Jobs that this run executed and has not printed yet. */
 	readonly #fresh = new Set<JobId>();
@@ -84,9 +84,7 @@ export class MapRun {
 
 	#standing(results: JobMap<Item, unknown>): Standing {
 		const {completed, dead, cancelled, total} = results.progress();
-		// A map that has ended doesn't know any more.
-		this.#total ??= total;
-		return {done: completed + dead + cancelled, executed: this.#executed, dead, total: this.#total, isStopping: this.#phase !== 'running'};
+		return {done: completed + dead + cancelled, executed: this.#executed, dead, total: this.#total ?? total, isStopping: this.#phase !== 'running'};
 	}
 
 	#sayEnd(results: JobMap<Item, unknown>): number {
