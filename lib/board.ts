@@ -1,43 +1,78 @@
 /**
- * Shared memory between a pool and the worker that runs one of its chunks: a cell per job, decided by compare-and-exchange,
+ * Memory shared between a pool and the worker that runs one of its chunks: a cell per job, decided by compare-and-exchange,
  * so that a job is either started by the worker or taken back by the pool, and either finished or stopped, never both.
  *
  *     free ──start──► started ──finish──► finished          (worker)
  *       └──take──► taken  └──stop──► stopping               (pool)
+ *
+ * A cell that is stopping holds the reason: `stopping` + its index in {@link STOP_REASONS}.
  */
 const Cell = {free: 0, started: 1, finished: 2, taken: 3, stopping: 4} as const;
 
-/** Words before the cells: the running job's index + 1, the reason of a stop, and the start time as a double. */
+/** Room for each state in a cell; what is above that is the board's generation. */
+const STATES = 8;
+
+/** Words before the cells: the running job's index + 1, and a counter that is odd while progress is being written; */
 const RUNNING = 0;
-const REASON = 1;
-const START_BYTE = 8;
-const HEAD = 4;
+const PROGRESS = 1;
+/** then doubles: when the running job started, and what it said of its progress: done, total (NaN for none), and when. */
+const START = 1;
+const DONE = 2;
+const TOTAL = 3;
+const AT = 4;
+const HEAD = 10;
+
+/** Bytes of a board before its cells, and of each cell. */
+export const HEAD_BYTES = HEAD * 4;
+export const CELL_BYTES = 4;
 
 /** Why a running job is to stop; also what its outcome will say. */
 export const STOP_REASONS = ['cancelled', 'timedOut', 'interrupted'] as const;
 export type StopReason = (typeof STOP_REASONS)[number];
 
-export class Board {
-	readonly buffer: SharedArrayBuffer;
-	readonly #words: Int32Array;
-	readonly #start: Float64Array;
+/** What a running job said of itself last. */
+export interface BoardProgress {
+	/** Rises with each that the job said. */
+	readonly version: number;
+	readonly done: number;
+	readonly total?: number;
+	/** Milliseconds since 1970. */
+	readonly at: number;
+}
 
-	constructor(buffer: SharedArrayBuffer) {
+export class Board {
+	readonly buffer: SharedArrayBuffer | ArrayBuffer;
+	readonly #words: Int32Array;
+	readonly #doubles: Float64Array;
+	readonly #base: number;
+
+	/** @param generation where chunks follow each other on the same memory: a late word about an earlier one misses its cells */
+	constructor(buffer: SharedArrayBuffer | ArrayBuffer, generation = 0) {
 		this.buffer = buffer;
 		this.#words = new Int32Array(buffer);
-		this.#start = new Float64Array(buffer, START_BYTE, 1);
+		this.#doubles = new Float64Array(buffer, 0, HEAD / 2);
+		this.#base = (generation * STATES) % 2 ** 31;
 	}
 
 	static create(jobs: number): Board {
-		return new Board(new SharedArrayBuffer(4 * (HEAD + jobs)));
+		return new Board(new SharedArrayBuffer(HEAD_BYTES + CELL_BYTES * jobs));
+	}
+
+	/** Makes all cells free, in this generation. */
+	clear(): void {
+		this.#words.fill(this.#base + Cell.free, HEAD);
+		Atomics.store(this.#words, PROGRESS, 0);
+		Atomics.store(this.#words, RUNNING, 0);
 	}
 
 	// ——— the worker's side ———
 
 	/** Starts the job unless it was taken back. `at` is on the clock of {@link monotonicMs}. */
 	start(index: number, at: number): boolean {
-		if (Atomics.compareExchange(this.#words, HEAD + index, Cell.free, Cell.started) !== Cell.free) return false;
-		this.#start[0] = at;
+		if (!this.#move(index, Cell.free, Cell.started)) return false;
+		// What is read with a job as running was said by that job.
+		if (Atomics.load(this.#words, PROGRESS) !== 0) Atomics.store(this.#words, PROGRESS, 0);
+		this.#doubles[START] = at;
 		Atomics.store(this.#words, RUNNING, index + 1);
 		return true;
 	}
@@ -45,18 +80,18 @@ export class Board {
 	/** Ends the job unless it was told to stop first. */
 	finish(index: number): boolean {
 		Atomics.store(this.#words, RUNNING, 0);
-		return Atomics.compareExchange(this.#words, HEAD + index, Cell.started, Cell.finished) === Cell.started;
+		return this.#move(index, Cell.started, Cell.finished);
 	}
 
 	/** Why the job is to stop, if it is. A plain read of shared memory: cheap enough for a tight loop. */
 	stopReason(index: number): StopReason | undefined {
-		return Atomics.load(this.#words, HEAD + index) === Cell.stopping ? STOP_REASONS[Atomics.load(this.#words, REASON)] : undefined;
+		return STOP_REASONS[this.#state(index) - Cell.stopping];
 	}
 
 	/** Resolves when the job was told to stop, or has ended and {@link wake} was called. */
 	async stopped(index: number): Promise<void> {
-		while (Atomics.load(this.#words, HEAD + index) === Cell.started) {
-			const {async, value} = Atomics.waitAsync(this.#words, HEAD + index, Cell.started);
+		while (this.#state(index) === Cell.started) {
+			const {async, value} = Atomics.waitAsync(this.#words, HEAD + index, this.#base + Cell.started);
 			if (async) await value;
 		}
 	}
@@ -66,19 +101,28 @@ export class Board {
 		Atomics.notify(this.#words, HEAD + index);
 	}
 
+	/** Says how far the running job is. `total` is NaN if it isn't known. */
+	setProgress(done: number, total: number, at: number): void {
+		Atomics.add(this.#words, PROGRESS, 1);
+		this.#doubles[DONE] = done;
+		this.#doubles[TOTAL] = total;
+		this.#doubles[AT] = at;
+		Atomics.add(this.#words, PROGRESS, 1);
+	}
+
+	/** No job of the chunk will be started any more. */
+	retire(): void {}
+
 	// ——— the pool's side ———
 
 	/** Takes back a job that has not started. */
 	take(index: number): boolean {
-		return Atomics.compareExchange(this.#words, HEAD + index, Cell.free, Cell.taken) === Cell.free;
+		return this.#move(index, Cell.free, Cell.taken);
 	}
 
-	/** Tells the running job to stop. False if it is not running, or no longer. */
+	/** Tells the running job to stop. False if it is not running, or no longer, or was told already. */
 	stop(index: number, reason: StopReason): boolean {
-		// A job that is stopping keeps its reason.
-		if (Atomics.load(this.#words, HEAD + index) !== Cell.started) return false;
-		Atomics.store(this.#words, REASON, STOP_REASONS.indexOf(reason));
-		if (Atomics.compareExchange(this.#words, HEAD + index, Cell.started, Cell.stopping) !== Cell.started) return false;
+		if (!this.#move(index, Cell.started, Cell.stopping + STOP_REASONS.indexOf(reason))) return false;
 		Atomics.notify(this.#words, HEAD + index);
 		return true;
 	}
@@ -86,24 +130,38 @@ export class Board {
 	/** The job that runs and since when, on the clock of {@link monotonicMs}. */
 	running(): {readonly index: number; readonly since: number} | undefined {
 		const index = Atomics.load(this.#words, RUNNING) - 1;
-		return index < 0 ? undefined : {index, since: this.#start[0] as number};
+		return index < 0 ? undefined : {index, since: this.#doubles[START] as number};
+	}
+
+	/** The progress that was said last, whole; none while the next is being written. */
+	progress(): BoardProgress | undefined {
+		const version = Atomics.load(this.#words, PROGRESS);
+		const [done, total, at] = [this.#doubles[DONE] as number, this.#doubles[TOTAL] as number, this.#doubles[AT] as number];
+		if (version === 0 || version % 2 === 1 || Atomics.load(this.#words, PROGRESS) !== version) return undefined;
+		return {version, done, at, ...(!Number.isNaN(total) && {total})};
 	}
 
 	isFree(index: number): boolean {
-		return Atomics.load(this.#words, HEAD + index) === Cell.free;
+		return this.#state(index) === Cell.free;
 	}
 
-	/** True once the job was begun, finished or not. */
-	wasStarted(index: number): boolean {
-		const cell = Atomics.load(this.#words, HEAD + index);
-		return cell !== Cell.free && cell !== Cell.taken;
+	isTaken(index: number): boolean {
+		return this.#state(index) === Cell.taken;
+	}
+
+	#state(index: number): number {
+		return Atomics.load(this.#words, HEAD + index) - this.#base;
+	}
+
+	#move(index: number, from: number, to: number): boolean {
+		return Atomics.compareExchange(this.#words, HEAD + index, this.#base + from, this.#base + to) === this.#base + from;
 	}
 }
 
 const [seconds, nanoseconds] = process.hrtime();
 const originMs = seconds * 1000 + nanoseconds / 1e6 - performance.now();
 
-/** Milliseconds on a clock that never jumps and is the same in all threads of the process. */
+/** Milliseconds on a clock that never jumps and is the same in all threads and processes of the machine. */
 export function monotonicMs(): number {
 	return originMs + performance.now();
 }

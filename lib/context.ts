@@ -8,6 +8,8 @@ export interface Host {
 	stopReason(): StopReason | undefined;
 	/** Resolves when there may be a reason to stop. */
 	stopped(): Promise<void>;
+	/** How far the job is, now; `total` is NaN if it isn't known. */
+	progress(done: number, total: number, at: number): void;
 	note(note: Noted): void;
 }
 
@@ -16,7 +18,7 @@ export interface Noted {
 	logs?: {at: number; text: string}[];
 }
 
-/** Progress calls within this time of the last note travel with the next one. */
+/** Log lines within this time of the last note travel with the next one. */
 const NOTE_EVERY_MS = 50;
 
 const MAX_LOG_TEXT = 4096;
@@ -52,8 +54,9 @@ export class JobContext implements TaskContext {
 	progress(done: number, total?: number): void {
 		if (!Number.isFinite(done)) throw new TypeError(`ctx.progress() expects a number of what is done; it got ${String(done)}.`);
 		if (total !== undefined && !Number.isFinite(total)) throw new TypeError(`ctx.progress() expects a number as total, or none; it got ${String(total)}.`);
-		this.#pending.progress = {done, ...(total !== undefined && {total}), at: Date.now()};
-		this.#noteSometimes();
+		const at = Date.now();
+		this.#host.progress(done, total ?? Number.NaN, at);
+		this.#pending.progress = {done, ...(total !== undefined && {total}), at};
 	}
 
 	log(...values: readonly unknown[]): void {

@@ -14,8 +14,8 @@ export interface Pool {
 	 */
 	load(): Promise<readonly TaskInfo[]>;
 
-	/** Chunks it can take now: workers without any, and workers whose running job is short so far and that have room for a second. */
-	places(): {readonly idle: number; readonly second: number};
+	/** Chunks it can take now. */
+	places(): Places;
 
 	/** Runs the jobs of the chunk one after the other in one worker. Call it at most as often as {@link places} allows. */
 	run(chunk: Chunk): void;
@@ -34,6 +34,13 @@ export interface Pool {
 
 	/** Ends the workers; whatever still runs is stopped hard. Resolves when they are gone. */
 	close(): Promise<void>;
+}
+
+export interface Places {
+	/** Workers without a chunk. */
+	readonly idle: number;
+	/** Workers whose running job is short so far and that have room for a second chunk. */
+	readonly second: number;
 }
 
 /** The jobs of one task that are handed to a worker in one message. */
@@ -64,7 +71,7 @@ export interface PoolOptions {
 	readonly maxValueBytes: number;
 	/** Where the tasks' own output to stdout goes. */
 	readonly taskOutput: 'inherit' | 'stderr';
-	/** V8 limits of a worker thread. */
+	/** V8 limits of each worker. */
 	readonly resourceLimits?: ResourceLimits | undefined;
 }
 

@@ -1,5 +1,6 @@
 /** Every message that crosses a thread or process boundary. */
 
+import type {StopReason} from './board.ts';
 import type {Encoded} from './encoding.ts';
 import type {ErrorEnvelope} from './errors.ts';
 import type {FailureRecord} from './failure.ts';
@@ -10,15 +11,14 @@ import type {TaskInfo} from './tasks-module.ts';
 
 // ——— pool and worker ———
 
-/** What a worker is started with. */
-export interface WorkerStart {
+/** The first thing a worker is asked to do; its answer is a {@link Loaded}. The answer to a chunk is nothing: its outcomes are posted. */
+export interface LoadMessage {
+	readonly type: 'load';
+	/** A `file:` URL. */
 	readonly tasks: string;
 	readonly maxValueBytes: number;
 	readonly taskOutput: 'inherit' | 'stderr';
 }
-
-/** What a worker is asked to do; the answer to `load` is a {@link Loaded}, to a chunk nothing: its outcomes are posted. */
-export type WorkerRequest = {readonly type: 'load'} | ChunkMessage;
 
 export type Loaded = {readonly tasks: readonly TaskInfo[]} | {readonly error: ErrorEnvelope};
 
@@ -27,7 +27,8 @@ export interface ChunkMessage {
 	readonly type: 'chunk';
 	readonly chunk: number;
 	readonly task: string;
-	readonly board: SharedArrayBuffer;
+	/** The board's memory; or, where the worker's is its own, the generation of the chunk. */
+	readonly board: SharedArrayBuffer | number;
 	readonly ids: readonly number[];
 	readonly executions: readonly number[];
 	readonly payloads: readonly Encoded[];
@@ -53,8 +54,10 @@ export interface OutcomesMessage {
 	readonly values: readonly Encoded[];
 	/** Start of each job in milliseconds since 1970, then its duration: two numbers a job. */
 	readonly times: readonly number[];
-	/** By index in the chunk: of jobs that threw, or ended after they were told to stop. */
+	/** By index in the chunk: of jobs that threw. */
 	readonly failures?: ReadonlyMap<number, FailureRecord>;
+	/** By index in the chunk: why jobs were told to stop that ended only after that. */
+	readonly stops?: ReadonlyMap<number, StopReason>;
 }
 
 /** What was posted of the chunk stands. */

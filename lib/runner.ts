@@ -1,6 +1,6 @@
 import {AsyncLocalStorage} from 'node:async_hooks';
 import {setImmediate as nextTurn} from 'node:timers/promises';
-import {Board, monotonicMs} from './board.ts';
+import {type Board, monotonicMs, type StopReason} from './board.ts';
 import {JobContext, type Noted} from './context.ts';
 import {decode, type Encoded, encode} from './encoding.ts';
 import {type FailureRecord, toFailure} from './failure.ts';
@@ -11,6 +11,13 @@ import type {TaskTable} from './tasks-module.ts';
 /** Outcomes leave a chunk after this much work, so that little is repeated when the worker is lost. */
 const REPORT_EVERY_MS = 5;
 
+export interface RunnerOptions {
+	readonly maxValueBytes: number;
+	/** The worker's side of a chunk's board. */
+	readonly openBoard: (address: ChunkMessage['board']) => Board;
+	readonly post: (message: WorkerMessage) => void;
+}
+
 /**
  * Runs chunks in a worker, one job at a time. Total: whatever a task returns, throws or leaves behind becomes an outcome.
  *
@@ -20,16 +27,14 @@ const REPORT_EVERY_MS = 5;
  */
 export class Runner {
 	readonly #tasks: TaskTable;
-	readonly #maxValueBytes: number;
-	readonly #post: (message: WorkerMessage) => void;
+	readonly #options: RunnerOptions;
 	/** Follows a job through everything it starts, so that a stray error finds its way back to it. */
 	readonly #execution = new AsyncLocalStorage<Execution>();
 	#last: Promise<void> = Promise.resolve();
 
-	constructor(tasks: TaskTable, maxValueBytes: number, post: (message: WorkerMessage) => void) {
+	constructor(tasks: TaskTable, options: RunnerOptions) {
 		this.#tasks = tasks;
-		this.#maxValueBytes = maxValueBytes;
-		this.#post = post;
+		this.#options = options;
 	}
 
 	/** Runs the chunk when the ones before it are done: two would otherwise interleave at their first `await`. */
@@ -50,9 +55,10 @@ export class Runner {
 
 	async #runChunk(message: ChunkMessage): Promise<void> {
 		const run = this.#tasks.get(message.task);
-		const board = new Board(message.board);
+		const {openBoard, post} = this.#options;
+		const board = openBoard(message.board);
 		const epochMs = Date.now() - monotonicMs();
-		const report = new Report(message.chunk, this.#post, epochMs);
+		const report = new Report(message.chunk, post, epochMs);
 		let now = monotonicMs();
 		for (let index = 0; index < message.ids.length; index++) {
 			if (!board.start(index, now)) {
@@ -65,10 +71,11 @@ export class Runner {
 			const ended = run ? this.#execute(run, message, execution, board, report) : execution.fail(new Error(`The tasks module has no task ${message.task}.`));
 			if (ended) await ended;
 			now = monotonicMs();
-			report.end(now, board.finish(index));
+			report.end(now, board.finish(index) ? undefined : board.stopReason(index));
 			if (execution.context?.isWatched) board.wake(index);
 			if (report.ageMs(now) >= REPORT_EVERY_MS) report.post();
 		}
+		board.retire();
 		await report.conclude();
 	}
 
@@ -79,7 +86,8 @@ export class Runner {
 			execution.context = new JobContext(describe(message, index), {
 				stopReason: () => board.stopReason(index),
 				stopped: () => board.stopped(index),
-				note: (note: Noted) => this.#post({type: 'note', chunk: message.chunk, index, ...note}),
+				progress: (done, total, at) => board.setProgress(done, total, at),
+				note: (note: Noted) => this.#options.post({type: 'note', chunk: message.chunk, index, ...note}),
 			});
 			const result = run(decode(message.payloads[index] as Encoded), execution.context);
 			if (isThenable(result)) return this.#settle(result, execution, report);
@@ -105,7 +113,7 @@ export class Runner {
 
 	#return(execution: Execution, value: unknown): void {
 		try {
-			execution.value = encode(value, 'result', this.#maxValueBytes);
+			execution.value = encode(value, 'result', this.#options.maxValueBytes);
 		} catch (error) {
 			execution.fail(error, 'badResult');
 		}
@@ -119,6 +127,7 @@ class Execution {
 	context: JobContext | undefined;
 	value: Encoded = null;
 	failure: FailureRecord | undefined;
+	stop: StopReason | undefined;
 	isFinal = false;
 	#wake: (() => void) | undefined;
 
@@ -132,6 +141,12 @@ class Execution {
 		this.failure ??= toFailure(error, reason);
 		this.value = null;
 		this.#wake?.();
+	}
+
+	/** It ended only after it was told to stop: what it returned is of no interest. */
+	ignore(stop: StopReason): void {
+		this.stop = stop;
+		this.value = null;
 	}
 
 	/** Resolves when a stray error failed the job, whose own promise may then never settle. */
@@ -173,12 +188,10 @@ class Report {
 		this.#times.push(startedAt, -1);
 	}
 
-	end(at: number, finished: boolean): void {
+	end(at: number, stop: StopReason | undefined): void {
 		const last = this.#times.length - 1;
 		this.#times[last] = at - (this.#times[last - 1] as number);
-		const execution = this.#executions.at(-1);
-		// Told to stop: what it returned or threw after that is only kept as the reason it gave.
-		if (!finished && execution) execution.fail(new Error('The task ended after it was told to stop.'), 'cancelled');
+		if (stop !== undefined) this.#executions.at(-1)?.ignore(stop);
 	}
 
 	ageMs(now: number): number {
@@ -223,10 +236,12 @@ class Report {
 		const times = this.#times.splice(0, 2 * count);
 		for (let index = 0; index < times.length; index += 2) (times[index] as number) += this.#epochMs;
 		const failures = new Map<number, FailureRecord>();
+		const stops = new Map<number, StopReason>();
 		for (const execution of executions) {
 			if (!execution) continue;
 			this.#posted.push(execution);
 			if (execution.failure) failures.set(execution.index, execution.failure);
+			if (execution.stop) stops.set(execution.index, execution.stop);
 		}
 		const message: OutcomesMessage = {
 			type: 'outcomes',
@@ -235,6 +250,7 @@ class Report {
 			values: executions.map(execution => execution?.value ?? null),
 			times,
 			...(failures.size > 0 && {failures}),
+			...(stops.size > 0 && {stops}),
 		};
 		this.#first += count;
 		this.#post(message);

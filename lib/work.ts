@@ -88,7 +88,7 @@ async function execute(queue: JobQueue, run: TaskFunction, lease: Lease, job: De
 	const stop = watchForStop(queue, owner, job);
 	const context = new JobContext(
 		{id, task, execution, attempts, maxAttempts: policy.maxAttempts, ...(key !== undefined && {key})},
-		{stopReason: stop.reason, stopped: () => stop.promise, note: note => notes.push({id, lease, execution, ...note})},
+		{stopReason: stop.reason, stopped: () => stop.promise, progress: () => undefined, note: note => notes.push({id, lease, execution, ...note})},
 	);
 	const startedAt = Date.now();
 	const start = performance.now();

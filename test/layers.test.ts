@@ -29,6 +29,7 @@ const LAYERS: readonly (readonly string[])[] = [
 		'lib/context.ts',
 		'lib/sizing.ts',
 		'lib/runner.ts',
+		'lib/worker-life.ts',
 	],
 	['lib/queues/*', 'lib/pools/*'],
 	['lib/desk.ts', 'lib/caretaker.ts', 'lib/dispatcher.ts', 'lib/open-queue.ts', 'lib/work.ts'],

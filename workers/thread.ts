@@ -2,35 +2,16 @@
  * A pool's worker thread: Piscina calls the default export for each message, by way of `thread-entry.cts`. The tasks module
  * is loaded on the first one.
  */
-import {parentPort, workerData} from 'node:worker_threads';
-import {toEnvelope} from '../lib/errors.ts';
-import type {Loaded, WorkerRequest, WorkerStart} from '../lib/protocol.ts';
-import {Runner} from '../lib/runner.ts';
-import {infosOf, loadTasks} from '../lib/tasks-module.ts';
+import {parentPort} from 'node:worker_threads';
+import {Board} from '../lib/board.ts';
+import type {ChunkMessage, LoadMessage} from '../lib/protocol.ts';
+import {WorkerLife} from '../lib/worker-life.ts';
 
-const {tasks, maxValueBytes, taskOutput} = workerData as WorkerStart;
+const life = new WorkerLife({
+	post: message => parentPort?.postMessage(message),
+	openBoard: address => new Board(address as SharedArrayBuffer),
+});
 
-if (taskOutput === 'stderr') process.stdout.write = process.stderr.write.bind(process.stderr);
-
-let loading: Promise<{readonly runner: Runner; readonly loaded: Loaded}> | undefined;
-
-async function load(): Promise<{readonly runner: Runner; readonly loaded: Loaded}> {
-	const table = await loadTasks(tasks);
-	const runner = new Runner(table, maxValueBytes, message => parentPort?.postMessage(message));
-	process.on('unhandledRejection', error => runner.stray(error));
-	process.on('uncaughtException', error => runner.stray(error));
-	return {runner, loaded: {tasks: infosOf(table)}};
-}
-
-export default async function handle(request: WorkerRequest): Promise<Loaded | undefined> {
-	loading ??= load();
-	if (request.type === 'load') {
-		try {
-			return (await loading).loaded;
-		} catch (error) {
-			return {error: toEnvelope(error)};
-		}
-	}
-	await (await loading).runner.run(request);
-	return undefined;
+export default function handle(request: LoadMessage | ChunkMessage): Promise<unknown> {
+	return life.handle(request);
 }

@@ -1,4 +1,4 @@
-import {ThreadPool} from '../../lib/pools/threads.ts';
+import {threadPool} from '../../lib/pools/threads.ts';
 import {exercisePool} from './contract.ts';
 
-exercisePool('threads', (options, listener) => new ThreadPool(options, listener));
+exercisePool('threads', (options, listener) => threadPool(options, listener));

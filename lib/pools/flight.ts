@@ -1,0 +1,144 @@
+import {monotonicMs, type StopReason} from '../board.ts';
+import {type FailureRecord, toFailure} from '../failure.ts';
+import type {ChunkMessage, OutcomesMessage} from '../protocol.ts';
+import type {DequeuedJob, Note, Outcome, Settlement} from '../queue.ts';
+import type {Ending, PoolBoard, PoolWorker} from './worker-source.ts';
+
+/** A chunk in a worker. */
+export interface Flight {
+	readonly number: number;
+	readonly task: string;
+	readonly lease: number;
+	readonly jobs: readonly DequeuedJob[];
+	readonly board: PoolBoard;
+	readonly givenAt: number;
+	/** Jobs before this index have been reported. */
+	reported: number;
+	/** Of those, the ones that are not final. */
+	held: Settlement[];
+	/** Indexes of jobs that were taken back. */
+	readonly taken: Set<number>;
+	/** When the grace of those that were told to stop is over, by index. */
+	readonly deadlines: Map<number, number>;
+	/** Which job's progress was passed on last, and which of it. */
+	noted: {readonly index: number; readonly version: number};
+}
+
+export function toMessage({number, task, board, jobs}: Flight): ChunkMessage {
+	const attempts = new Map<number, number>();
+	const keys = new Map<number, string>();
+	jobs.forEach((job, index) => {
+		if (job.attempts > 0) attempts.set(index, job.attempts);
+		if (job.key !== undefined) keys.set(index, job.key);
+	});
+	const first = jobs[0]?.policy.maxAttempts ?? 1;
+	return {
+		type: 'chunk',
+		chunk: number,
+		task,
+		board: board.address,
+		ids: jobs.map(job => job.id),
+		executions: jobs.map(job => job.execution),
+		payloads: jobs.map(job => job.payload),
+		attempts,
+		keys,
+		maxAttempts: jobs.every(job => job.policy.maxAttempts === first) ? first : jobs.map(job => job.policy.maxAttempts),
+	};
+}
+
+export function settlementOf({jobs, lease}: Flight, index: number, outcome: Outcome): Settlement {
+	const {id, execution} = jobs[index] as DequeuedJob;
+	return {id, lease, execution, outcome};
+}
+
+/** The settlements of the jobs that a message reports, without those that were taken back. */
+export function reportedBy(flight: Flight, message: OutcomesMessage): Settlement[] {
+	return message.values
+		.map((_, offset) => message.first + offset)
+		.filter(index => !flight.taken.has(index))
+		.map(index => settlementOf(flight, index, toOutcome(flight, index, message)));
+}
+
+function toOutcome(flight: Flight, index: number, {first, values, times, failures, stops}: OutcomesMessage): Outcome {
+	const offset = index - first;
+	const timing = {startedAt: Math.round(times[2 * offset] as number), durationMs: times[2 * offset + 1] as number};
+	const failure = failures?.get(index);
+	const reason = stops?.get(index);
+	if (reason) return stoppedOutcome(flight, index, reason, timing, failure);
+	if (failure) return {type: 'threw', error: failure, ...timing};
+	return {type: 'returned', value: values[offset] ?? null, ...timing};
+}
+
+/** The settlement, unless a rejection came to light that fails the job after all. */
+export function withFailure({jobs}: Flight, settlement: Settlement, failures: ReadonlyMap<number, FailureRecord>): Settlement {
+	const {id, outcome} = settlement;
+	const error = failures.get(jobs.findIndex(job => job.id === id));
+	if (!error || outcome.type !== 'returned') return settlement;
+	return {...settlement, outcome: {type: 'threw', error, startedAt: outcome.startedAt as number, durationMs: outcome.durationMs as number}};
+}
+
+type Timing = {readonly startedAt: number; readonly durationMs: number};
+
+/** What becomes of a job that was told to stop, whether it did by itself or with its worker. */
+function stoppedOutcome({jobs}: Flight, index: number, reason: StopReason, timing: Timing, failure?: FailureRecord): Outcome {
+	const after = `after ${(timing.durationMs / 1000).toFixed(3)} s`;
+	const detail = failure?.reason === 'threw' ? {causes: [failure]} : {};
+	if (reason === 'interrupted') return {type: 'released', ...timing};
+	if (reason === 'cancelled')
+		return {type: 'cancelled', error: {reason: 'cancelled', name: 'Cancelled', message: `Cancelled while running, ${after}.`, ...detail}, ...timing};
+	const {timeoutMs} = (jobs[index] as DequeuedJob).policy;
+	return {
+		type: 'timedOut',
+		error: {reason: 'timedOut', name: 'TimedOut', message: `Stopped ${after}: the timeout is ${(timeoutMs ?? 0) / 1000} s.`, ...detail},
+		...timing,
+	};
+}
+
+/** What becomes of the chunk's jobs when its worker is gone: the one that ran gets its outcome, the others go back untouched. */
+export function lostSettlements(flight: Flight, worker: PoolWorker, ending: Ending): Settlement[] {
+	flight.board.refresh();
+	const settlements = flight.held;
+	for (let index = flight.reported; index < flight.jobs.length; index++) {
+		if (!flight.taken.has(index)) settlements.push(settlementOf(flight, index, lostOutcome(flight, index, worker, ending)));
+	}
+	return settlements;
+}
+
+function lostOutcome({board, ...flight}: Flight, index: number, worker: PoolWorker, ending: Ending): Outcome {
+	const running = board.running();
+	if (running?.index !== index) return {type: 'released'};
+	const durationMs = monotonicMs() - running.since;
+	const timing = {startedAt: Math.round(Date.now() - durationMs), durationMs};
+	const reason = board.stopReason(index);
+	if (reason) return stoppedOutcome({board, ...flight}, index, reason, timing);
+	const {exitCode, signal, error, stderr} = ending;
+	return {
+		type: 'lostWorker',
+		error: {
+			reason: 'lostWorker',
+			name: 'LostWorker',
+			message: `The worker ${worker.kind} ${howItEnded(ending)} while it ran this job.`,
+			...(exitCode !== null && {exitCode}),
+			...(signal !== undefined && {signal}),
+			...(stderr && {stderr}),
+			causes: error === undefined ? [] : [toFailure(error)],
+		},
+		...timing,
+	};
+}
+
+export function howItEnded({isOutOfMemory, signal, exitCode}: Ending): string {
+	if (isOutOfMemory) return 'ran out of memory';
+	return signal ? `was ended by ${signal}` : `ended with exit code ${exitCode}`;
+}
+
+/** The progress that the running job said since the last time this was asked. */
+export function newProgress(flight: Flight, index: number): Note | undefined {
+	const progress = flight.board.progress();
+	if (!progress || flight.board.running()?.index !== index) return undefined;
+	const {version, ...said} = progress;
+	if (flight.noted.index === index && flight.noted.version === version) return undefined;
+	flight.noted = {index, version};
+	const {id, execution} = flight.jobs[index] as DequeuedJob;
+	return {id, lease: flight.lease, execution, progress: said};
+}

@@ -1,0 +1,352 @@
+import {setTimeout as sleep} from 'node:timers/promises';
+import {fileURLToPath} from 'node:url';
+import {monotonicMs, type StopReason} from '../board.ts';
+import {FaenaError, fromEnvelope} from '../errors.ts';
+import type {JobId} from '../job.ts';
+import type {Chunk, Places, Pool, PoolListener, PoolOptions} from '../pool.ts';
+import type {FinalMessage, Loaded, NoteMessage, OutcomesMessage, WorkerMessage} from '../protocol.ts';
+import type {DequeuedJob, Outcome, Settlement} from '../queue.ts';
+import type {TaskInfo} from '../tasks-module.ts';
+import {type Flight, howItEnded, lostSettlements, newProgress, reportedBy, settlementOf, toMessage, withFailure} from './flight.ts';
+import type {Ending, PoolWorker, WorkerSource} from './worker-source.ts';
+
+/** How often running jobs are looked at: what a timeout, or a job stuck behind a long one, may be late. */
+const WATCH_EVERY_MS = 20;
+/** Jobs that have waited in a worker for longer than this are shared with an idle one; */
+const STUCK_MS = 20;
+/** behind a job that runs for longer than this, and without an idle worker, they go back to the queue, for other processes. */
+const STRANDED_MS = 1000;
+/** A worker whose job has run for this long gets no second chunk to wait behind it, and what ended before it is settled. */
+const LONG_MS = 100;
+/** A worker that has a chunk and does not go on with it for 5 s is blocked by what an earlier job left behind, and ended. */
+const MAX_QUIET_LOOKS = 5000 / WATCH_EVERY_MS;
+/** Wait before a worker whose module could not be loaded again is tried once more. */
+const RELOAD_MS = 1000;
+
+/** Workers that may be busy at the same time, shared by the pools of an engine. */
+export interface Budget {
+	readonly slots: number;
+	busy: number;
+}
+
+/**
+ * A pool of workers, threads or processes by its {@link WorkerSource}. One slot per worker, at most two chunks in each: one
+ * that runs, one that waits, so that the worker never idles while a commit is under way. Nothing ever waits in the queues
+ * of the libraries below: the pool names the worker for each chunk and gives it one only when it has a place.
+ *
+ * A slot is `loading` (its tasks module), then `ready`; `ending` from the moment its worker is told to end, or is seen to
+ * fail, until it is gone. Only then do its jobs get their outcomes, and another worker is started.
+ */
+export class WorkerPool implements Pool {
+	readonly #source: WorkerSource;
+	readonly #options: PoolOptions;
+	readonly #listener: PoolListener;
+	readonly #budget: Budget;
+	readonly #slots = new Map<PoolWorker, Slot>();
+	/** Chunks under way, by number. */
+	readonly #flights = new Map<number, InFlight>();
+	readonly #jobs = new Map<JobId, InFlight>();
+	#watch: NodeJS.Timeout | undefined;
+	#lastChunk = 0;
+	#phase: 'new' | 'open' | 'closing' = 'new';
+	#started: PromiseWithResolvers<readonly TaskInfo[]> | undefined;
+
+	constructor(source: WorkerSource, options: PoolOptions, listener: PoolListener, budget: Budget = {slots: options.workers, busy: 0}) {
+		this.#source = source;
+		this.#options = options;
+		this.#listener = listener;
+		this.#budget = budget;
+	}
+
+	load(): Promise<readonly TaskInfo[]> {
+		this.#started = Promise.withResolvers();
+		this.#open();
+		this.#source.start(this.#options.workers, {
+			joined: worker => this.#addSlot(worker),
+			message: message => this.#receive(message),
+			failing: worker => this.#fail(worker),
+			gone: (worker, ending) => this.#lose(worker, ending),
+			exhausted: () => this.#phase === 'open' && this.#listener.failed(new Error('All workers ended and could not be replaced.')),
+		});
+		return this.#started.promise;
+	}
+
+	#open(): void {
+		this.#phase = 'open';
+		this.#watch = setInterval(() => this.#look(), WATCH_EVERY_MS);
+	}
+
+	get size(): number {
+		return this.#jobs.size;
+	}
+
+	places(): Places {
+		let idle = this.#unstarted;
+		let second = 0;
+		const now = monotonicMs();
+		for (const slot of this.#slots.values()) {
+			if (slot.phase !== 'ready') continue;
+			if (slot.flights.length === 0) idle++;
+			else if (slot.flights.length === 1 && !isLong(slot, now)) second++;
+		}
+		return {idle: Math.min(idle, this.#budget.slots - this.#budget.busy), second};
+	}
+
+	run({task, lease, jobs}: Chunk): void {
+		const slot = this.#pick();
+		const flight: InFlight = {
+			number: ++this.#lastChunk,
+			slot,
+			task,
+			lease,
+			jobs,
+			board: slot.worker.board(jobs.length),
+			givenAt: monotonicMs(),
+			reported: 0,
+			held: [],
+			taken: new Set(),
+			deadlines: new Map(),
+			noted: {index: -1, version: 0},
+		};
+		if (slot.flights.push(flight) === 1) this.#budget.busy++;
+		this.#flights.set(flight.number, flight);
+		for (const job of jobs) this.#jobs.set(job.id, flight);
+		void slot.worker.request(toMessage(flight)).catch(() => undefined);
+	}
+
+	stop(id: JobId, reason: StopReason): boolean {
+		const flight = this.#jobs.get(id);
+		if (!flight) return false;
+		const index = flight.jobs.findIndex(job => job.id === id);
+		this.#take(flight, [index], reason === 'cancelled' ? {type: 'cancelled'} : {type: 'released'});
+		if (!flight.taken.has(index)) this.#stopRunning(flight, index, reason);
+		return true;
+	}
+
+	recall(task?: string): void {
+		for (const flight of this.#flights.values()) {
+			if (task === undefined || flight.task === task) this.#take(flight, freeOf(flight), {type: 'released'});
+		}
+	}
+
+	interrupt(): void {
+		for (const flight of this.#flights.values()) {
+			const running = flight.board.running();
+			if (running) this.#stopRunning(flight, running.index, 'interrupted');
+		}
+	}
+
+	async close(): Promise<void> {
+		this.#phase = 'closing';
+		this.#started?.reject(new FaenaError('Closed', 'The pool was closed while it loaded its tasks.'));
+		clearInterval(this.#watch);
+		this.interrupt();
+		await this.#source.close();
+		for (const worker of this.#slots.keys()) this.#lose(worker, {exitCode: 0});
+	}
+
+	// ——— slots ———
+
+	/** Workers that can be added when they are needed. */
+	get #unstarted(): number {
+		return this.#source.add ? this.#options.workers - this.#slots.size : 0;
+	}
+
+	#addSlot(worker: PoolWorker): void {
+		if (this.#phase !== 'open') return;
+		const slot: Slot = {worker, phase: 'loading', flights: [], quietLooks: 0};
+		this.#slots.set(worker, slot);
+		void this.#load(slot);
+	}
+
+	async #load(slot: Slot): Promise<void> {
+		try {
+			const {tasks, maxValueBytes, taskOutput} = this.#options;
+			const loaded = (await slot.worker.request({type: 'load', tasks, maxValueBytes, taskOutput})) as Loaded;
+			if ('error' in loaded) throw fromEnvelope(loaded.error);
+			if (slot.phase !== 'loading') return;
+			slot.phase = 'ready';
+			this.#started?.resolve(loaded.tasks);
+			this.#listener.freed();
+		} catch (error) {
+			this.#started?.reject(error);
+			// A module that loaded before and now doesn't: its worker is of no use, and neither is trying in a tight loop.
+			if (slot.phase === 'loading') await sleep(RELOAD_MS, undefined, {ref: false});
+			if (slot.phase === 'loading') this.#end(slot);
+		}
+	}
+
+	/** The worker that will be free first: an idle one, a new one, or one with room for a second chunk, if possible not behind a long job. */
+	#pick(): Slot {
+		const now = monotonicMs();
+		const ready = [...this.#slots.values()].filter(({phase, flights}) => phase === 'ready' && flights.length < 2);
+		const slot = ready.find(({flights}) => flights.length === 0) ?? this.#add() ?? ready.find(each => !isLong(each, now)) ?? ready[0];
+		if (!slot) throw new Error('The pool was given a chunk and has no place for it.');
+		return slot;
+	}
+
+	#add(): Slot | undefined {
+		if (this.#unstarted === 0 || this.#budget.busy >= this.#budget.slots) return undefined;
+		this.#source.add?.();
+		return [...this.#slots.values()].at(-1);
+	}
+
+	/** Ends the worker. What it posted before still arrives; when it is gone, the rest is settled. */
+	#end(slot: Slot): void {
+		if (slot.phase !== 'ending' && slot.worker.end()) slot.phase = 'ending';
+	}
+
+	#fail(worker: PoolWorker): void {
+		const slot = this.#slots.get(worker);
+		if (slot) slot.phase = 'ending';
+	}
+
+	#lose(worker: PoolWorker, ending: Ending): void {
+		const slot = this.#slots.get(worker);
+		if (!slot || !this.#slots.delete(worker)) return;
+		slot.phase = 'ending';
+		this.#started?.reject(this.#unloadable(worker, ending));
+		for (const flight of [...slot.flights]) {
+			const settlements = lostSettlements(flight, worker, ending);
+			this.#finish(flight);
+			this.#ended(flight, settlements);
+		}
+		this.#listener.freed();
+	}
+
+	#unloadable({kind}: PoolWorker, ending: Ending): FaenaError {
+		const module = fileURLToPath(this.#options.tasks);
+		return new FaenaError('BadTasksModule', `The tasks module ${module} can't be loaded: its worker ${kind} ${howItEnded(ending)}.`, {cause: ending.error});
+	}
+
+	// ——— messages ———
+
+	#receive(message: WorkerMessage): void {
+		const flight = this.#flights.get(message.chunk);
+		if (!flight) return;
+		flight.slot.quietLooks = 0;
+		if (message.type === 'note') this.#note(flight, message);
+		else if (message.type === 'outcomes') this.#hold(flight, message);
+		else this.#settle(flight, message);
+	}
+
+	#note(flight: InFlight, {index, progress, logs}: NoteMessage): void {
+		const {id, execution} = flight.jobs[index] as DequeuedJob;
+		this.#listener.noted({id, lease: flight.lease, execution, ...(progress && {progress}), ...(logs && {logs})});
+	}
+
+	#hold(flight: InFlight, message: OutcomesMessage): void {
+		for (const settlement of reportedBy(flight, message)) flight.held.push(settlement);
+		flight.reported = message.first + message.values.length;
+	}
+
+	#settle(flight: InFlight, {failures, isLast}: FinalMessage): void {
+		const settlements = failures ? flight.held.map(each => withFailure(flight, each, failures)) : flight.held;
+		flight.held = [];
+		if (isLast) this.#finish(flight);
+		this.#ended(flight, settlements);
+		if (isLast) this.#listener.freed();
+	}
+
+	#finish(flight: InFlight): void {
+		const {flights} = flight.slot;
+		flights.splice(flights.indexOf(flight), 1);
+		if (flights.length === 0) this.#budget.busy--;
+		this.#flights.delete(flight.number);
+	}
+
+	#ended({task}: InFlight, settlements: readonly Settlement[]): void {
+		for (const {id} of settlements) this.#jobs.delete(id);
+		if (settlements.length > 0) this.#listener.ended(task, settlements);
+	}
+
+	/** Takes back those of the jobs that have not started, and gives them this outcome. */
+	#take(flight: InFlight, indexes: readonly number[], outcome: Outcome): void {
+		flight.board.take(indexes, taken => {
+			for (const index of taken) flight.taken.add(index);
+			this.#ended(
+				flight,
+				taken.map(index => settlementOf(flight, index, outcome)),
+			);
+		});
+	}
+
+	// ——— watching ———
+
+	#look(): void {
+		for (const slot of this.#slots.values()) {
+			const [flight] = slot.flights;
+			if (!flight || slot.phase !== 'ready') continue;
+			for (const each of [...slot.flights]) each.board.refresh();
+			this.#lookAt(slot, flight, monotonicMs());
+		}
+	}
+
+	#lookAt(slot: Slot, flight: InFlight, now: number): void {
+		const running = flight.board.running();
+		if (!running) {
+			if (++slot.quietLooks > MAX_QUIET_LOOKS) this.#end(slot);
+			return;
+		}
+		slot.quietLooks = 0;
+		const {index, since} = running;
+		const note = newProgress(flight, index);
+		if (note) this.#listener.noted(note);
+		if (now > (flight.deadlines.get(index) ?? Infinity)) this.#end(slot);
+		const {timeoutMs} = (flight.jobs[index] as DequeuedJob).policy;
+		if (timeoutMs !== null && now - since > timeoutMs) this.#stopRunning(flight, index, 'timedOut');
+		// What ended before a job that runs for so long need not wait for its end, whatever may still come to light.
+		if (now - since > LONG_MS) this.#ended(flight, flight.held.splice(0));
+		this.#relieve(slot, now, now - since);
+	}
+
+	#stopRunning({board, deadlines}: InFlight, index: number, reason: StopReason): void {
+		board.stop(index, reason, () => deadlines.set(index, monotonicMs() + this.#options.graceMs));
+	}
+
+	/** Shares what has waited in this worker for long with idle ones, or gives it back to the queue. */
+	#relieve(slot: Slot, now: number, runningMs: number): void {
+		for (const flight of [...slot.flights]) {
+			const {idle} = this.places();
+			if (idle === 0 && runningMs > STRANDED_MS) this.#take(flight, freeOf(flight), {type: 'released'});
+			if (idle === 0 || now - flight.givenAt < STUCK_MS) continue;
+			// Behind a job that is itself long nothing may stay; otherwise half is as much as the idle worker can do meanwhile.
+			flight.board.take(freeOf(flight, runningMs > STUCK_MS ? 1 : 0.5), taken => this.#move(flight, taken));
+		}
+	}
+
+	#move(flight: InFlight, indexes: readonly number[]): void {
+		for (const index of indexes) flight.taken.add(index);
+		const {task, lease} = flight;
+		if (this.places().idle > 0) this.run({task, lease, jobs: indexes.map(index => flight.jobs[index] as DequeuedJob)});
+		else
+			this.#ended(
+				flight,
+				indexes.map(index => settlementOf(flight, index, {type: 'released'})),
+			);
+	}
+}
+
+interface Slot {
+	readonly worker: PoolWorker;
+	phase: 'loading' | 'ready' | 'ending';
+	/** The one that runs, and one that waits. */
+	readonly flights: InFlight[];
+	/** So often in a row it was seen to have a chunk, run nothing and say nothing. */
+	quietLooks: number;
+}
+
+interface InFlight extends Flight {
+	readonly slot: Slot;
+}
+
+function isLong({flights}: Slot, now: number): boolean {
+	const running = flights[0]?.board.running();
+	return running !== undefined && now - running.since > LONG_MS;
+}
+
+/** This share of the jobs that have not started, from the end: the worker comes from the beginning. */
+function freeOf({board, jobs, taken}: Flight, share = 1): number[] {
+	const free = [...jobs.keys()].filter(index => !taken.has(index) && board.isFree(index));
+	return free.slice(Math.floor(free.length * (1 - share)));
+}

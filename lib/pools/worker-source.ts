@@ -1,0 +1,100 @@
+import {Board, type BoardProgress, type StopReason} from '../board.ts';
+import type {ChunkMessage, LoadMessage, WorkerMessage} from '../protocol.ts';
+
+/** Where a pool's workers come from: what a worker is and how one is spoken to. Everything else is {@link WorkerPool}'s. */
+export interface WorkerSource {
+	/** Starts this many workers, and another for each that ends; or, if workers are added on demand, the first one. */
+	start(count: number, listener: SourceListener): void;
+	/** Starts one more, joined before this returns. Only of a source that can; its ended workers are not replaced. */
+	readonly add?: () => void;
+	/** Ends all workers at once, whatever they do. Resolves when they are gone. */
+	close(): Promise<void>;
+}
+
+export interface SourceListener {
+	/** The worker takes requests from now on. */
+	joined(worker: PoolWorker): void;
+	message(message: WorkerMessage): void;
+	/** The worker is about to end. */
+	failing(worker: PoolWorker, error: unknown): void;
+	/** The worker has really ended, and all it posted was delivered. */
+	gone(worker: PoolWorker, ending: Ending): void;
+	/** No worker is left and none can be started any more. */
+	exhausted(): void;
+}
+
+export interface PoolWorker {
+	/** What it is, for sentences. */
+	readonly kind: 'thread' | 'process' | 'caller';
+	board(jobs: number): PoolBoard;
+	/** The answer to `load`; to a chunk nothing, at its end. Rejects if the worker ends before. */
+	request(request: LoadMessage | ChunkMessage): Promise<unknown>;
+	/** Ends it, whatever it does; `gone` follows. False if it can't be ended. */
+	end(): boolean;
+}
+
+/** How a worker ended. */
+export interface Ending {
+	readonly exitCode: number | null;
+	readonly signal?: string;
+	readonly isOutOfMemory?: boolean;
+	/** What it died of, where that is known. */
+	readonly error?: unknown;
+	/** The last it wrote to stderr, where that was seen. */
+	readonly stderr?: string;
+}
+
+/** The pool's side of a chunk's board. What it asks for may happen at once or, where the worker has to be asked, by a later `refresh`. */
+export interface PoolBoard {
+	/** What the worker finds its side by. */
+	readonly address: SharedArrayBuffer | number;
+	/** Takes back those of the jobs that have not started, and says which. */
+	take(indexes: readonly number[], then: (taken: readonly number[]) => void): void;
+	/** Tells the job to stop if it runs, and says so. */
+	stop(index: number, reason: StopReason, then: () => void): void;
+	refresh(): void;
+	running(): {readonly index: number; readonly since: number} | undefined;
+	progress(): BoardProgress | undefined;
+	/** Has not started, as far as is known. */
+	isFree(index: number): boolean;
+	/** Why it was told to stop. */
+	stopReason(index: number): StopReason | undefined;
+}
+
+/** For workers that share memory with the pool: everything happens at once. */
+export class SharedBoard implements PoolBoard {
+	readonly address: SharedArrayBuffer;
+	readonly #board: Board;
+
+	constructor(jobs: number) {
+		this.#board = Board.create(jobs);
+		this.address = this.#board.buffer as SharedArrayBuffer;
+	}
+
+	take(indexes: readonly number[], then: (taken: readonly number[]) => void): void {
+		const taken = indexes.filter(index => this.#board.take(index));
+		if (taken.length > 0) then(taken);
+	}
+
+	stop(index: number, reason: StopReason, then: () => void): void {
+		if (this.#board.stop(index, reason)) then();
+	}
+
+	refresh(): void {}
+
+	running(): {readonly index: number; readonly since: number} | undefined {
+		return this.#board.running();
+	}
+
+	progress(): BoardProgress | undefined {
+		return this.#board.progress();
+	}
+
+	isFree(index: number): boolean {
+		return this.#board.isFree(index);
+	}
+
+	stopReason(index: number): StopReason | undefined {
+		return this.#board.stopReason(index);
+	}
+}
