@@ -10,9 +10,13 @@ export interface FailureRecord {
 	readonly stack?: string;
 	readonly code?: string | number;
 	/** The chain of causes, outermost first, cut at {@link MAX_CAUSES} and where it bites its own tail. */
-	readonly causes?: readonly Omit<FailureRecord, 'reason' | 'causes' | 'exitCode'>[];
-	/** Exit code of the worker that was lost. */
+	readonly causes?: readonly Omit<FailureRecord, 'reason' | 'causes' | 'exitCode' | 'signal' | 'stderr'>[];
+	/** Exit code of the worker that was lost, */
 	readonly exitCode?: number;
+	/** or the signal that ended it, */
+	readonly signal?: string;
+	/** and the last it wrote to stderr, where that was seen. */
+	readonly stderr?: string;
 }
 
 const MAX_CAUSES = 8;
@@ -31,10 +35,16 @@ export function toFailure(thrown: unknown, reason: FailureRecord['reason'] = 'th
 export function fromFailure(record: FailureRecord): Error {
 	const chain = [record, ...(record.causes ?? [])];
 	const error = chain.reduceRight<Error | undefined>((cause, each) => toError(each, cause), undefined);
-	return Object.assign(error as Error, {reason: record.reason}, record.exitCode !== undefined && {exitCode: record.exitCode});
+	const {reason, exitCode, signal, stderr} = record;
+	return Object.assign(error as Error, {
+		reason,
+		...(exitCode !== undefined && {exitCode}),
+		...(signal !== undefined && {signal}),
+		...(stderr !== undefined && {stderr}),
+	});
 }
 
-type Described = Omit<FailureRecord, 'reason' | 'causes' | 'exitCode'>;
+type Described = Omit<FailureRecord, 'reason' | 'causes' | 'exitCode' | 'signal' | 'stderr'>;
 
 function describeChain(thrown: unknown): Described[] {
 	const seen = new Set<unknown>();

@@ -43,7 +43,6 @@ export type WorkerMessage = OutcomesMessage | FinalMessage | NoteMessage;
 
 /**
  * How consecutive jobs of a chunk ended, until something they left behind proves otherwise: a {@link FinalMessage} follows.
- * A job that was taken back before it started has an entry without meaning.
  */
 export interface OutcomesMessage {
 	readonly type: 'outcomes';
@@ -58,6 +57,8 @@ export interface OutcomesMessage {
 	readonly failures?: ReadonlyMap<number, FailureRecord>;
 	/** By index in the chunk: why jobs were told to stop that ended only after that. */
 	readonly stops?: ReadonlyMap<number, StopReason>;
+	/** Indexes in the chunk: of jobs that were taken back before they started, whose entries have no meaning. */
+	readonly skipped?: readonly number[];
 }
 
 /** What was posted of the chunk stands. */

@@ -237,8 +237,12 @@ class Report {
 		for (let index = 0; index < times.length; index += 2) (times[index] as number) += this.#epochMs;
 		const failures = new Map<number, FailureRecord>();
 		const stops = new Map<number, StopReason>();
-		for (const execution of executions) {
-			if (!execution) continue;
+		const skipped: number[] = [];
+		for (const [offset, execution] of executions.entries()) {
+			if (!execution) {
+				skipped.push(this.#first + offset);
+				continue;
+			}
 			this.#posted.push(execution);
 			if (execution.failure) failures.set(execution.index, execution.failure);
 			if (execution.stop) stops.set(execution.index, execution.stop);
@@ -251,6 +255,7 @@ class Report {
 			times,
 			...(failures.size > 0 && {failures}),
 			...(stops.size > 0 && {stops}),
+			...(skipped.length > 0 && {skipped}),
 		};
 		this.#first += count;
 		this.#post(message);

@@ -94,23 +94,27 @@ function stoppedOutcome({jobs}: Flight, index: number, reason: StopReason, timin
 	};
 }
 
-/** What becomes of the chunk's jobs when its worker is gone: the one that ran gets its outcome, the others go back untouched. */
-export function lostSettlements(flight: Flight, worker: PoolWorker, ending: Ending): Settlement[] {
+/**
+ * What becomes of the chunk's jobs when its worker is gone: the one that ran gets its outcome, the others go back untouched.
+ * @param isClosing the pool ended the worker, through no fault of the job
+ */
+export function lostSettlements(flight: Flight, worker: PoolWorker, ending: Ending, isClosing: boolean): Settlement[] {
 	flight.board.refresh();
 	const settlements = flight.held;
 	for (let index = flight.reported; index < flight.jobs.length; index++) {
-		if (!flight.taken.has(index)) settlements.push(settlementOf(flight, index, lostOutcome(flight, index, worker, ending)));
+		if (!flight.taken.has(index)) settlements.push(settlementOf(flight, index, lostOutcome(flight, index, worker, ending, isClosing)));
 	}
 	return settlements;
 }
 
-function lostOutcome({board, ...flight}: Flight, index: number, worker: PoolWorker, ending: Ending): Outcome {
+function lostOutcome(flight: Flight, index: number, worker: PoolWorker, ending: Ending, isClosing: boolean): Outcome {
+	const {board} = flight;
 	const running = board.running();
 	if (running?.index !== index) return {type: 'released'};
 	const durationMs = monotonicMs() - running.since;
 	const timing = {startedAt: Math.round(Date.now() - durationMs), durationMs};
-	const reason = board.stopReason(index);
-	if (reason) return stoppedOutcome({board, ...flight}, index, reason, timing);
+	const reason = board.stopReason(index) ?? (isClosing ? 'interrupted' : undefined);
+	if (reason) return stoppedOutcome(flight, index, reason, timing);
 	const {exitCode, signal, error, stderr} = ending;
 	return {
 		type: 'lostWorker',

@@ -48,7 +48,8 @@ export class WorkerPool implements Pool {
 	readonly #jobs = new Map<JobId, InFlight>();
 	#watch: NodeJS.Timeout | undefined;
 	#lastChunk = 0;
-	#phase: 'new' | 'open' | 'closing' = 'new';
+	/** `lazy`: open, and workers are added when they are needed. */
+	#phase: 'new' | 'open' | 'lazy' | 'closing' = 'new';
 	#started: PromiseWithResolvers<readonly TaskInfo[]> | undefined;
 
 	constructor(source: WorkerSource, options: PoolOptions, listener: PoolListener, budget: Budget = {slots: options.workers, busy: 0}) {
@@ -60,20 +61,25 @@ export class WorkerPool implements Pool {
 
 	load(): Promise<readonly TaskInfo[]> {
 		this.#started = Promise.withResolvers();
-		this.#open();
-		this.#source.start(this.#options.workers, {
+		this.#open('open', this.#options.workers);
+		return this.#started.promise;
+	}
+
+	/** Instead of {@link load}, for tasks that are known to load and may never be needed: starts each worker with its first chunk. */
+	openLazily(): void {
+		this.#open('lazy', 0);
+	}
+
+	#open(phase: 'open' | 'lazy', workers: number): void {
+		this.#phase = phase;
+		this.#watch = setInterval(() => this.#look(), WATCH_EVERY_MS);
+		this.#source.start(workers, {
 			joined: worker => this.#addSlot(worker),
 			message: message => this.#receive(message),
 			failing: worker => this.#fail(worker),
 			gone: (worker, ending) => this.#lose(worker, ending),
 			exhausted: () => this.#phase === 'open' && this.#listener.failed(new Error('All workers ended and could not be replaced.')),
 		});
-		return this.#started.promise;
-	}
-
-	#open(): void {
-		this.#phase = 'open';
-		this.#watch = setInterval(() => this.#look(), WATCH_EVERY_MS);
 	}
 
 	get size(): number {
@@ -107,6 +113,7 @@ export class WorkerPool implements Pool {
 			taken: new Set(),
 			deadlines: new Map(),
 			noted: {index: -1, version: 0},
+			isShared: false,
 		};
 		if (slot.flights.push(flight) === 1) this.#budget.busy++;
 		this.#flights.set(flight.number, flight);
@@ -131,6 +138,7 @@ export class WorkerPool implements Pool {
 
 	interrupt(): void {
 		for (const flight of this.#flights.values()) {
+			flight.board.refresh();
 			const running = flight.board.running();
 			if (running) this.#stopRunning(flight, running.index, 'interrupted');
 		}
@@ -147,33 +155,33 @@ export class WorkerPool implements Pool {
 
 	// ——— slots ———
 
-	/** Workers that can be added when they are needed. */
+	/** Workers that may be added. */
 	get #unstarted(): number {
-		return this.#source.add ? this.#options.workers - this.#slots.size : 0;
+		return this.#phase === 'lazy' ? this.#options.workers - this.#slots.size : 0;
 	}
 
 	#addSlot(worker: PoolWorker): void {
-		if (this.#phase !== 'open') return;
+		if (this.#phase === 'closing') return;
 		const slot: Slot = {worker, phase: 'loading', flights: [], quietLooks: 0};
 		this.#slots.set(worker, slot);
 		void this.#load(slot);
 	}
 
 	async #load(slot: Slot): Promise<void> {
-		try {
-			const {tasks, maxValueBytes, taskOutput} = this.#options;
-			const loaded = (await slot.worker.request({type: 'load', tasks, maxValueBytes, taskOutput})) as Loaded;
-			if ('error' in loaded) throw fromEnvelope(loaded.error);
-			if (slot.phase !== 'loading') return;
+		const {tasks, maxValueBytes, taskOutput} = this.#options;
+		// A request that is not answered is that of a worker that ended.
+		const loaded = (await slot.worker.request({type: 'load', tasks, maxValueBytes, taskOutput}).catch(() => undefined)) as Loaded | undefined;
+		if (!loaded || slot.phase !== 'loading') return;
+		if ('tasks' in loaded) {
 			slot.phase = 'ready';
 			this.#started?.resolve(loaded.tasks);
 			this.#listener.freed();
-		} catch (error) {
-			this.#started?.reject(error);
-			// A module that loaded before and now doesn't: its worker is of no use, and neither is trying in a tight loop.
-			if (slot.phase === 'loading') await sleep(RELOAD_MS, undefined, {ref: false});
-			if (slot.phase === 'loading') this.#end(slot);
+			return;
 		}
+		this.#started?.reject(fromEnvelope(loaded.error));
+		// A module that loaded before and now doesn't: its worker is of no use, and neither is trying in a tight loop.
+		await sleep(RELOAD_MS, undefined, {ref: false});
+		if (slot.phase === 'loading') this.#end(slot);
 	}
 
 	/** The worker that will be free first: an idle one, a new one, or one with room for a second chunk, if possible not behind a long job. */
@@ -207,10 +215,11 @@ export class WorkerPool implements Pool {
 		slot.phase = 'ending';
 		this.#started?.reject(this.#unloadable(worker, ending));
 		for (const flight of [...slot.flights]) {
-			const settlements = lostSettlements(flight, worker, ending);
+			const settlements = lostSettlements(flight, worker, ending, this.#phase === 'closing');
 			this.#finish(flight);
 			this.#ended(flight, settlements);
 		}
+		if (this.#phase === 'open') this.#source.add?.();
 		this.#listener.freed();
 	}
 
@@ -236,6 +245,8 @@ export class WorkerPool implements Pool {
 	}
 
 	#hold(flight: InFlight, message: OutcomesMessage): void {
+		// A worker that has to be asked may tell of a job that was taken back before its guard does.
+		if (message.skipped) this.#giveBack(flight, message.skipped, {type: 'released'});
 		for (const settlement of reportedBy(flight, message)) flight.held.push(settlement);
 		flight.reported = message.first + message.values.length;
 	}
@@ -262,13 +273,16 @@ export class WorkerPool implements Pool {
 
 	/** Takes back those of the jobs that have not started, and gives them this outcome. */
 	#take(flight: InFlight, indexes: readonly number[], outcome: Outcome): void {
-		flight.board.take(indexes, taken => {
-			for (const index of taken) flight.taken.add(index);
-			this.#ended(
-				flight,
-				taken.map(index => settlementOf(flight, index, outcome)),
-			);
-		});
+		flight.board.take(indexes, taken => this.#giveBack(flight, taken, outcome));
+	}
+
+	#giveBack(flight: InFlight, indexes: readonly number[], outcome: Outcome): void {
+		const fresh = indexes.filter(index => !flight.taken.has(index));
+		for (const index of fresh) flight.taken.add(index);
+		this.#ended(
+			flight,
+			fresh.map(index => settlementOf(flight, index, outcome)),
+		);
 	}
 
 	// ——— watching ———
@@ -307,23 +321,32 @@ export class WorkerPool implements Pool {
 	/** Shares what has waited in this worker for long with idle ones, or gives it back to the queue. */
 	#relieve(slot: Slot, now: number, runningMs: number): void {
 		for (const flight of [...slot.flights]) {
-			const {idle} = this.places();
-			if (idle === 0 && runningMs > STRANDED_MS) this.#take(flight, freeOf(flight), {type: 'released'});
-			if (idle === 0 || now - flight.givenAt < STUCK_MS) continue;
+			const idle = this.places().idle - this.#promised();
+			if (idle <= 0 && runningMs > STRANDED_MS) this.#take(flight, freeOf(flight), {type: 'released'});
+			if (idle <= 0 || now - flight.givenAt < STUCK_MS) continue;
 			// Behind a job that is itself long nothing may stay; otherwise half is as much as the idle worker can do meanwhile.
-			flight.board.take(freeOf(flight, runningMs > STUCK_MS ? 1 : 0.5), taken => this.#move(flight, taken));
+			const indexes = freeOf(flight, runningMs > STUCK_MS ? 1 : 0.5);
+			if (indexes.length === 0) continue;
+			flight.isShared = true;
+			flight.board.take(indexes, taken => {
+				flight.isShared = false;
+				this.#move(flight, taken);
+			});
 		}
 	}
 
+	/** Idle workers that will get what others were asked to give back. */
+	#promised(): number {
+		return [...this.#flights.values()].filter(({isShared}) => isShared).length;
+	}
+
 	#move(flight: InFlight, indexes: readonly number[]): void {
-		for (const index of indexes) flight.taken.add(index);
-		const {task, lease} = flight;
-		if (this.places().idle > 0) this.run({task, lease, jobs: indexes.map(index => flight.jobs[index] as DequeuedJob)});
-		else
-			this.#ended(
-				flight,
-				indexes.map(index => settlementOf(flight, index, {type: 'released'})),
-			);
+		const fresh = indexes.filter(index => !flight.taken.has(index));
+		if (this.places().idle === 0) this.#giveBack(flight, fresh, {type: 'released'});
+		else if (fresh.length > 0) {
+			for (const index of fresh) flight.taken.add(index);
+			this.run({task: flight.task, lease: flight.lease, jobs: fresh.map(index => flight.jobs[index] as DequeuedJob)});
+		}
 	}
 }
 
@@ -338,6 +361,8 @@ interface Slot {
 
 interface InFlight extends Flight {
 	readonly slot: Slot;
+	/** An idle worker waits for what this one was asked to give back. */
+	isShared: boolean;
 }
 
 function isLong({flights}: Slot, now: number): boolean {

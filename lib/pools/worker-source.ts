@@ -3,9 +3,9 @@ import type {ChunkMessage, LoadMessage, WorkerMessage} from '../protocol.ts';
 
 /** Where a pool's workers come from: what a worker is and how one is spoken to. Everything else is {@link WorkerPool}'s. */
 export interface WorkerSource {
-	/** Starts this many workers, and another for each that ends; or, if workers are added on demand, the first one. */
+	/** Starts this many workers. */
 	start(count: number, listener: SourceListener): void;
-	/** Starts one more, joined before this returns. Only of a source that can; its ended workers are not replaced. */
+	/** Starts one more, joined before this returns. Without it, the source itself replaces each worker that ends. */
 	readonly add?: () => void;
 	/** Ends all workers at once, whatever they do. Resolves when they are gone. */
 	close(): Promise<void>;
@@ -72,8 +72,7 @@ export class SharedBoard implements PoolBoard {
 	}
 
 	take(indexes: readonly number[], then: (taken: readonly number[]) => void): void {
-		const taken = indexes.filter(index => this.#board.take(index));
-		if (taken.length > 0) then(taken);
+		then(indexes.filter(index => this.#board.take(index)));
 	}
 
 	stop(index: number, reason: StopReason, then: () => void): void {

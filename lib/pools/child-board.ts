@@ -1,0 +1,117 @@
+import {writeSync} from 'node:fs';
+import {Board, CELL_BYTES, HEAD_BYTES, type StopReason} from '../board.ts';
+
+/**
+ * A child process shares no memory with its pool. Its boards lie in memory that its main thread shares with its guard
+ * thread, which takes the pool's commands also while a task computes; and what the pool must see is mirrored in a small
+ * file, where it can still be read when the process has crashed: the head, whenever a job starts or says how far it is, and
+ * the cells that the guard changed. Nothing is synced: the file is read only as long as the machine runs.
+ *
+ * A worker has at most two chunks, so two regions take turns; the next chunk but one has the same region, and the
+ * generation in its cells lets a late command about the one before miss.
+ */
+export const MAX_CELLS = 1024;
+const REGION_BYTES = HEAD_BYTES + CELL_BYTES * MAX_CELLS;
+/** Before the regions: how many commands the guard has obeyed. */
+const COUNTER_BYTES = 8;
+export const BOARD_FILE_BYTES = COUNTER_BYTES + 2 * REGION_BYTES;
+
+/** Where a generation's region begins in the file. */
+export function regionOffset(generation: number): number {
+	return COUNTER_BYTES + (generation % 2) * REGION_BYTES;
+}
+
+export const REGION_SIZE = REGION_BYTES;
+
+/** What the pool asks of the guard, a line of JSON each. */
+export type GuardCommand =
+	| {readonly generation: number; readonly take: readonly number[]}
+	| {readonly generation: number; readonly stop: number; readonly reason: StopReason};
+
+/** What the guard thread is started with. */
+export interface GuardStart {
+	readonly regions: Regions;
+	/** Descriptor of the file. */
+	readonly file: number;
+}
+
+export type Regions = readonly [SharedArrayBuffer, SharedArrayBuffer];
+
+/** Memory for the first two generations, 1 and 2. */
+export function createRegions(): Regions {
+	const regions = [new SharedArrayBuffer(REGION_BYTES), new SharedArrayBuffer(REGION_BYTES)] as const;
+	for (const generation of [1, 2]) new Board(regionOf(regions, generation), generation).clear();
+	return regions;
+}
+
+function regionOf(regions: Regions, generation: number): SharedArrayBuffer {
+	return regions[generation % 2] as SharedArrayBuffer;
+}
+
+/** The board of a chunk as the child's main thread sees it. */
+export class ChildBoard extends Board {
+	readonly #region: SharedArrayBuffer;
+	readonly #generation: number;
+	readonly #head: Uint8Array;
+	readonly #file: number;
+
+	constructor(regions: Regions, generation: number, file: number) {
+		const region = regionOf(regions, generation);
+		super(region, generation);
+		this.#region = region;
+		this.#generation = generation;
+		this.#head = new Uint8Array(region, 0, HEAD_BYTES);
+		this.#file = file;
+	}
+
+	/** The file tells which job runs before it runs: should it crash the process, nobody else is blamed. */
+	override start(index: number, at: number): boolean {
+		const started = super.start(index, at);
+		if (started) this.#mirror();
+		return started;
+	}
+
+	override setProgress(done: number, total: number, at: number): void {
+		super.setProgress(done, total, at);
+		this.#mirror();
+	}
+
+	/** Also makes the region ready for the next chunk but one, before the pool hears that this one is over. */
+	override retire(): void {
+		new Board(this.#region, this.#generation + 2).clear();
+		this.#mirror();
+	}
+
+	#mirror(): void {
+		writeSync(this.#file, this.#head, 0, HEAD_BYTES, regionOffset(this.#generation));
+	}
+}
+
+/** The guard's part: does what the pool asks and shows that it did. */
+export class Guard {
+	readonly #regions: Regions;
+	readonly #file: number;
+	#obeyed = 0;
+
+	constructor({regions, file}: GuardStart) {
+		this.#regions = regions;
+		this.#file = file;
+	}
+
+	obey(command: GuardCommand): void {
+		const {generation} = command;
+		const region = regionOf(this.#regions, generation);
+		const board = new Board(region, generation);
+		const indexes = 'take' in command ? command.take : [command.stop];
+		for (const index of indexes) {
+			const isChanged = 'take' in command ? board.take(index) : board.stop(index, command.reason);
+			if (isChanged) this.#mirror(region, generation, index);
+		}
+		writeSync(this.#file, new Float64Array([++this.#obeyed]), 0, COUNTER_BYTES, 0);
+	}
+
+	#mirror(region: SharedArrayBuffer, generation: number, index: number): void {
+		const start = HEAD_BYTES + CELL_BYTES * index;
+		writeSync(this.#file, new Uint8Array(region, start, CELL_BYTES), 0, CELL_BYTES, regionOffset(generation) + start);
+	}
+}

@@ -1,0 +1,122 @@
+import {closeSync, ftruncateSync, openSync, readSync, rmSync} from 'node:fs';
+import {tmpdir} from 'node:os';
+import {join} from 'node:path';
+import {nanoid} from 'nanoid';
+import {Board, type BoardProgress, type StopReason} from '../board.ts';
+import {BOARD_FILE_BYTES, type GuardCommand, MAX_CELLS, REGION_SIZE, regionOffset} from './child-board.ts';
+import type {PoolBoard} from './worker-source.ts';
+
+/** The boards of one child process, as its pool sees them: through a file, and by asking its guard. */
+export class RemoteBoards {
+	readonly path = join(tmpdir(), `faena-board-${nanoid()}`);
+	readonly #file: number;
+	readonly #send: (command: GuardCommand) => void;
+	#generation = 0;
+	#sent = 0;
+
+	constructor(send: (command: GuardCommand) => void) {
+		this.#send = send;
+		this.#file = openSync(this.path, 'wx+', 0o600);
+		ftruncateSync(this.#file, BOARD_FILE_BYTES);
+	}
+
+	open(jobs: number): RemoteBoard {
+		if (jobs > MAX_CELLS) throw new Error(`A chunk for a child process has at most ${MAX_CELLS} jobs; this one has ${jobs}.`);
+		return new RemoteBoard(this, ++this.#generation);
+	}
+
+	/** Sends the command; returns its number. */
+	ask(command: GuardCommand): number {
+		this.#send(command);
+		return ++this.#sent;
+	}
+
+	/** Commands the guard has obeyed. */
+	obeyed(): number {
+		const counter = new Float64Array(1);
+		readSync(this.#file, counter, 0, counter.byteLength, 0);
+		return counter[0] as number;
+	}
+
+	read(generation: number, into: Uint8Array): void {
+		readSync(this.#file, into, 0, into.length, regionOffset(generation));
+	}
+
+	/** Once both sides have opened the file nobody needs its name; where an open file can't be removed, `close` does it. */
+	unlink(): void {
+		try {
+			rmSync(this.path, {force: true});
+		} catch {
+			// Windows.
+		}
+	}
+
+	close(): void {
+		closeSync(this.#file);
+		rmSync(this.path, {force: true});
+	}
+}
+
+/** As of the last `refresh`. Whatever is asked is answered by a later one. */
+class RemoteBoard implements PoolBoard {
+	readonly address: number;
+	readonly #boards: RemoteBoards;
+	readonly #bytes = new Uint8Array(REGION_SIZE);
+	readonly #board: Board;
+	/** Jobs that the guard was asked to take, and to stop. */
+	readonly #asked = {take: new Set<number>(), stop: new Set<number>()};
+	#open: {readonly command: number; readonly answered: () => void}[] = [];
+
+	constructor(boards: RemoteBoards, generation: number) {
+		this.#boards = boards;
+		this.address = generation;
+		this.#board = new Board(this.#bytes.buffer, generation);
+	}
+
+	take(indexes: readonly number[], then: (taken: readonly number[]) => void): void {
+		const take = indexes.filter(index => !this.#asked.take.has(index));
+		for (const index of take) this.#asked.take.add(index);
+		this.#ask({generation: this.address, take}, () => then(take.filter(index => this.#board.isTaken(index))));
+	}
+
+	stop(index: number, reason: StopReason, then: () => void): void {
+		if (this.#asked.stop.has(index)) return;
+		this.#asked.stop.add(index);
+		this.#ask({generation: this.address, stop: index, reason}, () => {
+			if (this.#board.stopReason(index) !== undefined) then();
+			// It had not started, or not as far as the guard could see: it may be asked again.
+			else this.#asked.stop.delete(index);
+		});
+	}
+
+	refresh(): void {
+		// In this order: what was obeyed by now is to be seen in what is read next.
+		const obeyed = this.#open.length > 0 ? this.#boards.obeyed() : 0;
+		this.#boards.read(this.address, this.#bytes);
+		const answered = this.#open.filter(({command}) => command <= obeyed);
+		this.#open = this.#open.filter(({command}) => command > obeyed);
+		for (const each of answered) each.answered();
+	}
+
+	running(): {readonly index: number; readonly since: number} | undefined {
+		return this.#board.running();
+	}
+
+	progress(): BoardProgress | undefined {
+		return this.#board.progress();
+	}
+
+	/** The worker goes through its jobs in order, and shows which one runs. */
+	isFree(index: number): boolean {
+		const running = this.running();
+		return !this.#asked.take.has(index) && (running === undefined || index > running.index);
+	}
+
+	stopReason(index: number): StopReason | undefined {
+		return this.#board.stopReason(index);
+	}
+
+	#ask(command: GuardCommand, answered: () => void): void {
+		this.#open.push({command: this.#boards.ask(command), answered});
+	}
+}
