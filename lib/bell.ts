@@ -8,11 +8,11 @@ export class Bell {
 		this.#wake?.();
 	}
 
-	/** Resolves at the next ring, or after the time given. */
+	/** Resolves at the next ring, or after the time given; the wait keeps no process alive. */
 	async rung(timeoutMs: number): Promise<void> {
 		if (!this.#isRung && timeoutMs > 0) {
 			await new Promise<void>(resolve => {
-				const timer = timeoutMs === Infinity ? undefined : setTimeout(resolve, Math.min(timeoutMs, MAX_TIMER_MS));
+				const timer = timeoutMs === Infinity ? undefined : setTimeout(resolve, Math.min(timeoutMs, MAX_TIMER_MS)).unref();
 				this.#wake = () => {
 					clearTimeout(timer);
 					resolve();

@@ -30,7 +30,7 @@ export class Caretaker {
 		this.#timer = setInterval(() => {
 			this.#isDue = true;
 			ring();
-		}, LISTEN_EVERY_MS);
+		}, LISTEN_EVERY_MS).unref();
 	}
 
 	/** Does what is due; nothing before the timer has rung again. */

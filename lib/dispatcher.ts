@@ -5,7 +5,7 @@ import {Caretaker, NOTHING} from './caretaker.ts';
 import {Desk, toNewJobs} from './desk.ts';
 import {FaenaError, toEnvelope} from './errors.ts';
 import type {JobId} from './job.ts';
-import type {Chunk, Pool, PoolListener} from './pool.ts';
+import type {Chunk, Lane, Pool, PoolListener} from './pool.ts';
 import {type Call, type EnqueueCall, type FailedMessage, type RepliesMessage, VERBS, type Verbs} from './protocol.ts';
 import type {CancelResult, Demand, Dequeued, DequeuedJob, JobQueue, Note, OwnerId, Settlement, TurnResult} from './queue.ts';
 import {ChunkSizer} from './sizing.ts';
@@ -24,6 +24,7 @@ const ENQUEUED_PER_TURN = 2000;
 const BYTES_PER_TURN = 64 * 1024 * 1024;
 /** Notes of running jobs wait this long for company. */
 const NOTE_DELAY_MS = 20;
+const NO_PLACES = {idle: 0, second: 0};
 /** Transactions that fail in a row, with growing waits of up to a second, before the dispatcher gives up. */
 const MAX_SETBACKS = 60;
 
@@ -110,7 +111,7 @@ export class Dispatcher implements PoolListener {
 	}
 
 	noted(note: Note): void {
-		if (this.#notes.push(note) === 1) setTimeout(() => this.#bell.ring(), NOTE_DELAY_MS);
+		if (this.#notes.push(note) === 1) setTimeout(() => this.#bell.ring(), NOTE_DELAY_MS).unref();
 	}
 
 	freed(): void {
@@ -236,36 +237,44 @@ export class Dispatcher implements PoolListener {
 	// ——— dequeuing ———
 
 	#hasPlace(): boolean {
-		const {idle, second} = this.#pool?.places() ?? {idle: 0, second: 0};
-		return idle + second > 0;
+		const {idle, second} = this.#pool?.places() ?? NO_PLACES;
+		return idle + second > 0 && this.#tasks.some(task => this.#placesFor({task, solo: false}) > 0);
 	}
 
 	/** What the pool can take: for each task as many jobs as make chunks for its free places. */
 	#demand(enqueues: boolean): Demand | undefined {
 		const isDue = this.#nextRunAt !== null && this.#nextRunAt <= Date.now();
-		if (this.#phase !== 'running' || !this.#pool || this.#chunks.length > 0 || !(this.#isHungry || enqueues || isDue)) return undefined;
-		const {idle, second} = this.#pool.places();
-		if (idle + second === 0) return undefined;
-		const tasks = this.#tasks.map(task => ({task, limit: this.#sizer.size(task) * (idle + (this.#sizer.isShort(task) ? second : 0))}));
+		if (this.#phase !== 'running' || this.#chunks.length > 0 || !(this.#isHungry || enqueues || isDue)) return undefined;
+		const tasks = this.#tasks.map(task => ({task, limit: this.#sizer.size(task) * this.#placesFor({task, solo: false})}));
 		const limit = Math.max(0, ...tasks.map(each => each.limit));
 		return limit === 0 ? undefined : {owner: this.#owner, tasks, limit, maxBytes: BYTES_PER_TURN};
+	}
+
+	/** Chunks of this kind that the pool can take now: a second one in a worker only while the task's jobs are short. */
+	#placesFor(lane: Lane): number {
+		const {idle, second} = this.#pool?.places(lane) ?? NO_PLACES;
+		return idle + (this.#sizer.isShort(lane.task) ? second : 0);
 	}
 
 	/** Cuts what was dequeued into chunks, evenly over the free places, and starts them. */
 	#dispatch({lease, jobs}: Dequeued): void {
 		if (jobs.length === 0) return;
-		const {idle, second} = this.#pool?.places() ?? {idle: 0, second: 0};
 		for (const [task, own] of groupByTask(jobs)) {
-			const places = Math.max(1, idle + (this.#sizer.isShort(task) ? second : 0));
-			const size = Math.min(this.#sizer.size(task), Math.ceil(own.length / places));
-			for (let start = 0; start < own.length; start += size) this.#chunks.push({task, lease, jobs: own.slice(start, start + size)});
+			const lane = {task, solo: false};
+			const size = Math.min(this.#sizer.size(task), Math.ceil(own.length / Math.max(1, this.#placesFor(lane))));
+			for (let start = 0; start < own.length; start += size) this.#chunks.push({...lane, lease, jobs: own.slice(start, start + size)});
 		}
 		this.#coverMs = Math.min(...this.#chunks.map(chunk => this.#sizer.expectedMs(chunk.task, chunk.jobs.length)));
 		this.#feed();
 	}
 
 	#feed(): void {
-		while (this.#chunks.length > 0 && this.#hasPlace()) this.#pool?.run(this.#chunks.shift() as Chunk);
+		this.#chunks = this.#chunks.filter(chunk => {
+			const {idle, second} = this.#pool?.places(chunk) ?? NO_PLACES;
+			if (idle + second === 0) return true;
+			this.#pool?.run(chunk);
+			return false;
+		});
 	}
 
 	/** Gives back what has not started. */

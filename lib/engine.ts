@@ -2,8 +2,10 @@ import {EventEmitter} from 'node:events';
 import {decode, type Encoded, encode} from './encoding.ts';
 import {FaenaError} from './errors.ts';
 import {fromFailure} from './failure.ts';
+import {InlineLine} from './inline-line.ts';
 import {type Counts, type Duration, type Job, type JobFilter, type JobId, type LogLine, STATUSES} from './job.ts';
 import {JobHandle, toOutcome, toResult, type WaitOptions, waitForEnd} from './job-handle.ts';
+import {ThreadLine} from './line.ts';
 import {Link} from './link.ts';
 import {checkMapOptions, JobMap, type MapOptions} from './map.ts';
 import {
@@ -66,15 +68,14 @@ export interface EngineEvents {
 export async function open<Tasks = AnyTasks>(options: OpenOptions): Promise<Engine<Tasks>> {
 	const settings = resolveOpenOptions(options);
 	const events = new EventEmitter<EngineEvents>();
-	const link = await Link.open(
-		{
-			queue: settings.queue,
-			durability: settings.durability,
-			leaseMs: settings.leaseMs,
-			pool: settings.tasks === undefined ? undefined : {...settings, tasks: settings.tasks},
-		},
-		event => emit(events, event),
-	);
+	const start = {
+		queue: settings.queue,
+		durability: settings.durability,
+		leaseMs: settings.leaseMs,
+		pool: settings.tasks === undefined ? undefined : {...settings, tasks: settings.tasks},
+	};
+	const line = await (settings.isolation === 'inline' ? InlineLine : ThreadLine).open(start);
+	const link = new Link(line, event => emit(events, event));
 	try {
 		const engine = new Engine<Tasks>(settings, link, events);
 		if (settings.closeOnSignals) closeOnSignals(engine);

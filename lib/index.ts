@@ -35,9 +35,10 @@ export {JobHandle, type JobOutcome, type WaitOptions} from './job-handle.ts';
 export {JobMap, type MapOptions, type MapProgress, type MapResult} from './map.ts';
 export {openQueue, type QueueOptions} from './open-queue.ts';
 export {DEFAULTS, type JobOptions, type OpenOptions} from './options.ts';
+export type {Isolation, ResourceLimits} from './pool.ts';
 export * from './queue.ts';
 export {closeOnSignals} from './signals.ts';
 export {statusSummary} from './status-summary.ts';
-export {type TaskContext, type TaskFunction, type TaskOptions, task} from './task.ts';
+export {type ExecutionOptions, type TaskContext, type TaskFunction, type TaskOptions, task} from './task.ts';
 export {work, type WorkOptions} from './work.ts';
 // biome-ignore-end assist/source/organizeImports: the version check comes before anything that loads native code

@@ -1,9 +1,8 @@
-import {Worker} from 'node:worker_threads';
 import {FaenaError, fromEnvelope} from './errors.ts';
 import type {JobId} from './job.ts';
-import type {Call, CallBody, CallsMessage, DispatcherStart, FailedMessage, JobEvent, Notice, RepliesMessage, Started, Verbs} from './protocol.ts';
+import type {Line} from './line.ts';
+import type {Call, CallBody, FailedMessage, JobEvent, Notice, RepliesMessage, Verbs} from './protocol.ts';
 import type {TaskInfo} from './tasks-module.ts';
-import {workerUrl} from './worker-url.ts';
 
 type Result<Verb extends keyof Verbs> = Awaited<ReturnType<Verbs[Verb]>>;
 
@@ -11,12 +10,12 @@ type Result<Verb extends keyof Verbs> = Awaited<ReturnType<Verbs[Verb]>>;
 export type Watcher = (end: Notice | FaenaError) => void;
 
 /**
- * The caller's end of the line to the dispatcher's thread. Calls made in one turn of the event loop travel in one message.
- * The thread keeps the process alive exactly while somebody waits for an answer, a job's end, or {@link hold}s it.
+ * The caller's end of the line to the dispatcher. Calls made in one turn of the event loop travel in one message. The line
+ * keeps the process alive exactly while somebody waits for an answer, a job's end, or {@link hold}s it.
  */
 export class Link {
 	readonly tasks: readonly TaskInfo[];
-	readonly #worker: Worker;
+	readonly #line: Line;
 	readonly #pending = new Map<number, {resolve(value: unknown): void; reject(error: unknown): void}>();
 	readonly #watchers = new Map<JobId, Watcher[]>();
 	readonly #onEvent: (event: JobEvent) => void;
@@ -26,26 +25,14 @@ export class Link {
 	/** Why nothing can be called any more. */
 	#end: FaenaError | undefined;
 
-	private constructor(worker: Worker, tasks: readonly TaskInfo[], onEvent: (event: JobEvent) => void) {
-		this.#worker = worker;
-		this.tasks = tasks;
+	constructor(line: Line, onEvent: (event: JobEvent) => void) {
+		this.#line = line;
+		this.tasks = line.tasks;
 		this.#onEvent = onEvent;
-		worker.on('message', (message: RepliesMessage | FailedMessage) => this.#receive(message));
-		worker.on('error', error => this.#fail(new FaenaError('DispatcherFailed', `Faena's dispatcher thread failed: ${error.message}`, {cause: error})));
-		worker.on('exit', code => this.#fail(new FaenaError('DispatcherFailed', `Faena's dispatcher thread ended with exit code ${code}.`)));
-		// A listener attached to an unref'd thread refs it again, so this comes last.
-		worker.unref();
-	}
-
-	/**
-	 * Starts the dispatcher's thread and waits until its workers have loaded the tasks.
-	 * @throws FaenaError why the queue or the tasks can't be opened
-	 */
-	static async open(start: DispatcherStart, onEvent: (event: JobEvent) => void): Promise<Link> {
-		const worker = new Worker(workerUrl('dispatcher'), {workerData: start, name: 'faena dispatcher'});
-		const started = await firstMessage(worker);
-		if (started.type === 'refused') throw fromEnvelope(started.error);
-		return new Link(worker, started.tasks, onEvent);
+		line.listen(
+			message => this.#receive(message),
+			error => this.#fail(error),
+		);
 	}
 
 	verb<Verb extends keyof Verbs>(verb: Verb, ...args: Parameters<Verbs[Verb]>): Promise<Result<Verb>> {
@@ -95,18 +82,18 @@ export class Link {
 
 	/** Keeps the process alive until {@link release}. */
 	hold(): void {
-		if (this.#holds++ === 0) this.#worker.ref();
+		if (this.#holds++ === 0) this.#line.ref();
 	}
 
 	release(): void {
-		if (--this.#holds === 0) this.#worker.unref();
+		if (--this.#holds === 0) this.#line.unref();
 	}
 
-	/** Ends the thread after its last reply. Later calls are refused. */
+	/** Ends the line after its last reply. Later calls are refused. */
 	async terminate(): Promise<void> {
 		this.#end = new FaenaError('Closed', 'This engine is closed.');
 		this.#rejectAll(new FaenaError('Closed', 'The engine was closed before the job ended; the job itself is safe in the queue.'));
-		await this.#worker.terminate();
+		await this.#line.end();
 	}
 
 	get isClosed(): boolean {
@@ -116,14 +103,14 @@ export class Link {
 	#flush(): void {
 		const calls = this.#outbox;
 		this.#outbox = [];
-		this.#worker.postMessage({type: 'calls', calls} satisfies CallsMessage);
+		this.#line.send(calls);
 	}
 
 	#receive(message: RepliesMessage | FailedMessage): void {
 		if (message.type === 'failed') {
 			this.#fail(fromEnvelope(message.error));
 			// Its lock on the queue falls with it, so that another engine can take its jobs at once.
-			void this.#worker.terminate();
+			void this.#line.end();
 			return;
 		}
 		for (const reply of message.replies) {
@@ -159,25 +146,7 @@ export class Link {
 		this.#watchers.clear();
 		for (const {reject} of pending) reject(error);
 		for (const watcher of watchers) watcher(error);
-		if (this.#holds > 0) this.#worker.unref();
+		if (this.#holds > 0) this.#line.unref();
 		this.#holds = 0;
 	}
-}
-
-function firstMessage(worker: Worker): Promise<Started> {
-	return new Promise((resolve, reject) => {
-		const settle = (act: () => void) => {
-			worker.off('message', onMessage);
-			worker.off('error', onError);
-			worker.off('exit', onExit);
-			act();
-		};
-		const onMessage = (message: Started) => settle(() => resolve(message));
-		const onError = (error: Error) => settle(() => reject(error));
-		const onExit = (code: number) =>
-			settle(() => reject(new FaenaError('DispatcherFailed', `Faena's dispatcher thread ended with exit code ${code} while it started.`)));
-		worker.on('message', onMessage);
-		worker.on('error', onError);
-		worker.on('exit', onExit);
-	});
 }

@@ -5,12 +5,12 @@ import ms, {type StringValue} from 'ms';
 import {MAX_VALUE_BYTES} from './encoding.ts';
 import {FaenaError} from './errors.ts';
 import type {Backoff, BackoffOption, Duration, Policy} from './job.ts';
-import type {ResourceLimits} from './pool.ts';
+import type {Isolation, ResourceLimits} from './pool.ts';
 import type {Durability} from './queue.ts';
-import type {TaskOptions} from './task.ts';
+import type {ExecutionOptions, TaskOptions} from './task.ts';
 
 /** Options of `enqueue`. What is not given comes from the task's own options, then from `open()`, then from {@link DEFAULTS}. */
-export interface JobOptions extends TaskOptions {
+export interface JobOptions extends ExecutionOptions {
 	/** Not before this long from now. */
 	readonly delay?: Duration;
 	/** Not before this time. */
@@ -25,12 +25,18 @@ export interface OpenOptions {
 	readonly queue: string | URL;
 	/** The module whose exported functions are the tasks: a `file:` URL or a path. Without it the engine only enqueues and looks. */
 	readonly tasks?: string | URL;
-	/** Worker threads; default: the processors this process may use. */
+	/** Jobs that run at the same time, each in a worker of its own; default: the processors this process may use. */
 	readonly workers?: number;
+	/**
+	 * Where tasks run: in worker threads (`thread`, default); in child processes (`process`), where what crashes natively
+	 * takes nobody along; or in the caller's own thread (`inline`), for debugging and tests, where nothing can be stopped
+	 * hard. A task may choose between the first two for itself.
+	 */
+	readonly isolation?: Isolation;
 	/** What a commit survives: `full` (default) a loss of power, `normal` a crash of the process. */
 	readonly durability?: Durability;
 	/** Defaults for all jobs; tasks and `enqueue` override them. */
-	readonly defaults?: TaskOptions;
+	readonly defaults?: ExecutionOptions;
 	/** How long `close()` lets running jobs finish; default 25 s. What runs longer is stopped and will run again, uncharged. */
 	readonly drain?: Duration;
 	/** From telling a job to stop (timeout, cancel, shutdown) until its worker is ended; default 2 s. */
@@ -43,7 +49,7 @@ export interface OpenOptions {
 	readonly closeOnSignals?: boolean;
 	/** Where what tasks print to stdout goes; default `inherit`. */
 	readonly taskOutput?: 'inherit' | 'stderr';
-	/** V8 limits of each worker thread. */
+	/** V8 limits of each worker; of a child process as flags. */
 	readonly resourceLimits?: ResourceLimits;
 }
 
@@ -54,6 +60,7 @@ export const DEFAULTS = {
 	timeout: 'none',
 	retry: 'auto',
 	backoff: {baseMs: 1000, factor: 2, maxMs: 3_600_000, jitter: 0.5} satisfies Backoff,
+	isolation: 'thread',
 	durability: 'full',
 	drainMs: 25_000,
 	graceMs: 2000,
@@ -68,8 +75,9 @@ export interface Settings {
 	readonly queue: string;
 	readonly tasks: string | undefined;
 	readonly workers: number;
+	readonly isolation: Isolation;
 	readonly durability: Durability;
-	readonly defaults: TaskOptions;
+	readonly defaults: ExecutionOptions;
 	readonly drainMs: number;
 	readonly graceMs: number;
 	readonly leaseMs: number;
@@ -85,8 +93,9 @@ export function resolveOpenOptions(options: OpenOptions): Settings {
 		queue: oneOf(text, url),
 		tasks: oneOf(text, url),
 		workers: integer(1, 1024),
+		isolation: choice('thread', 'process', 'inline'),
 		durability: choice('full', 'normal'),
-		defaults: value => checked('open({defaults})', value, TASK_CHECKS),
+		defaults: value => checked('open({defaults})', value, EXECUTION_CHECKS),
 		drain: durationUpTo(MAX_MS),
 		grace: durationUpTo(MAX_MS),
 		lease,
@@ -101,8 +110,9 @@ export function resolveOpenOptions(options: OpenOptions): Settings {
 		queue: toPath(given['queue'] as string | URL),
 		tasks: given['tasks'] === undefined ? undefined : toUrl(given['tasks'] as string | URL),
 		workers: (given['workers'] as number) ?? availableParallelism(),
+		isolation: (given['isolation'] as Isolation) ?? DEFAULTS.isolation,
 		durability: (given['durability'] as Durability) ?? DEFAULTS.durability,
-		defaults: (given['defaults'] as TaskOptions) ?? {},
+		defaults: (given['defaults'] as ExecutionOptions) ?? {},
 		drainMs: (given['drain'] as number) ?? DEFAULTS.drainMs,
 		graceMs: (given['grace'] as number) ?? DEFAULTS.graceMs,
 		leaseMs: (given['lease'] as number) ?? DEFAULTS.leaseMs,
@@ -178,7 +188,7 @@ const MAX_MS = 10 * 366 * 24 * 3_600_000;
 type Check = (value: unknown) => unknown;
 export type Checks = Readonly<Record<string, Check>>;
 
-const TASK_CHECKS: Checks = {
+const EXECUTION_CHECKS: Checks = {
 	priority: integer(-1_000_000, 1_000_000),
 	maxAttempts: integer(1, 1_000_000),
 	timeout: value => (value === 'none' ? value : atLeast(1, duration(value))),
@@ -189,6 +199,11 @@ const TASK_CHECKS: Checks = {
 	retry: choice('auto', 'manual'),
 };
 
+const TASK_CHECKS: Checks = {
+	...EXECUTION_CHECKS,
+	isolation: choice('thread', 'process'),
+};
+
 const RESOURCE_LIMITS: Checks = {
 	maxOldGenerationSizeMb: number(1, 1_000_000),
 	maxYoungGenerationSizeMb: number(1, 1_000_000),
@@ -197,7 +212,7 @@ const RESOURCE_LIMITS: Checks = {
 };
 
 const JOB_CHECKS: Checks = {
-	...TASK_CHECKS,
+	...EXECUTION_CHECKS,
 	delay: duration,
 	runAt: time,
 	key: text,

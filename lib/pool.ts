@@ -14,8 +14,11 @@ export interface Pool {
 	 */
 	load(): Promise<readonly TaskInfo[]>;
 
-	/** Chunks it can take now. */
-	places(): Places;
+	/** Jobs it can run at the same time. */
+	readonly slots: number;
+
+	/** Chunks it can take now, of this kind or of any. */
+	places(lane?: Lane): Places;
 
 	/** Runs the jobs of the chunk one after the other in one worker. Call it at most as often as {@link places} allows. */
 	run(chunk: Chunk): void;
@@ -43,9 +46,15 @@ export interface Places {
 	readonly second: number;
 }
 
-/** The jobs of one task that are handed to a worker in one message. */
-export interface Chunk {
+/** What decides where a job runs. */
+export interface Lane {
 	readonly task: string;
+	/** Alone in a child process, whatever the task's isolation: the job is suspected of killing its host. */
+	readonly solo: boolean;
+}
+
+/** The jobs of one task that are handed to a worker in one message. */
+export interface Chunk extends Lane {
 	readonly lease: Lease;
 	readonly jobs: readonly DequeuedJob[];
 }
@@ -60,6 +69,9 @@ export interface PoolListener {
 	/** The pool can't run anything any more. */
 	failed(error: unknown): void;
 }
+
+/** Where tasks run: in worker threads, in child processes, or in the caller's own thread. */
+export type Isolation = 'thread' | 'process' | 'inline';
 
 export interface PoolOptions {
 	/** A `file:` URL. */

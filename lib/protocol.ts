@@ -5,7 +5,7 @@ import type {Encoded} from './encoding.ts';
 import type {ErrorEnvelope} from './errors.ts';
 import type {FailureRecord} from './failure.ts';
 import type {JobId, Policy} from './job.ts';
-import type {PoolOptions} from './pool.ts';
+import type {Isolation, PoolOptions} from './pool.ts';
 import type {Durability, JobEnd, JobQueue} from './queue.ts';
 import type {TaskInfo} from './tasks-module.ts';
 
@@ -87,7 +87,7 @@ export interface DispatcherStart {
 	readonly durability: Durability;
 	readonly leaseMs: number;
 	/** Without it the dispatcher runs nothing. */
-	readonly pool: PoolOptions | undefined;
+	readonly pool: (PoolOptions & {readonly isolation: Isolation}) | undefined;
 }
 
 /** First message of the dispatcher's thread. */

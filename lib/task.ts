@@ -1,7 +1,7 @@
 import type {BackoffOption, Duration} from './job.ts';
 
-/** What a task may say about itself: defaults for its jobs, which the options of `enqueue` override. */
-export interface TaskOptions {
+/** What can be said of jobs at every level: by `open({defaults})`, by the task, by `enqueue`; the nearest wins. */
+export interface ExecutionOptions {
 	/** Higher runs first; default 0. */
 	readonly priority?: number;
 	/** Executions that may fail before the job is dead; default 3. */
@@ -12,6 +12,12 @@ export interface TaskOptions {
 	readonly backoff?: BackoffOption;
 	/** `manual` parks a failed job until `retry()`; default `auto`. */
 	readonly retry?: 'auto' | 'manual';
+}
+
+/** What a task may say about itself: defaults for its jobs, which the options of `enqueue` override, and how it is run. */
+export interface TaskOptions extends ExecutionOptions {
+	/** Where it runs; default: the engine's isolation. In a process, what crashes natively takes nobody along. */
+	readonly isolation?: 'thread' | 'process';
 }
 
 /** What a task gets beside its payload. */

@@ -3,12 +3,17 @@ import type {ChunkMessage, Loaded, LoadMessage} from './protocol.ts';
 import {Runner, type RunnerOptions} from './runner.ts';
 import {infosOf, loadTasks} from './tasks-module.ts';
 
-/** What every worker thread and process does: load the tasks module on the first request, run chunks on the others. */
+export interface LifeOptions extends Omit<RunnerOptions, 'maxValueBytes'> {
+	/** The thread or process is there for the tasks alone: their output may be redirected, and errors that nobody caught are theirs. */
+	readonly ownsProcess: boolean;
+}
+
+/** What every worker does: load the tasks module on the first request, run chunks on the others. */
 export class WorkerLife {
-	readonly #options: Omit<RunnerOptions, 'maxValueBytes'>;
+	readonly #options: LifeOptions;
 	#loading: Promise<{readonly runner: Runner; readonly loaded: Loaded}> | undefined;
 
-	constructor(options: Omit<RunnerOptions, 'maxValueBytes'>) {
+	constructor(options: LifeOptions) {
 		this.#options = options;
 	}
 
@@ -26,11 +31,11 @@ export class WorkerLife {
 	}
 
 	async #load({tasks, maxValueBytes, taskOutput}: LoadMessage): Promise<{readonly runner: Runner; readonly loaded: Loaded}> {
-		if (taskOutput === 'stderr') process.stdout.write = process.stderr.write.bind(process.stderr);
+		const {ownsProcess} = this.#options;
+		if (ownsProcess && taskOutput === 'stderr') process.stdout.write = process.stderr.write.bind(process.stderr);
 		const table = await loadTasks(tasks);
 		const runner = new Runner(table, {...this.#options, maxValueBytes});
-		process.on('unhandledRejection', error => runner.stray(error));
-		process.on('uncaughtException', error => runner.stray(error));
+		if (ownsProcess) for (const event of ['unhandledRejection', 'uncaughtException'] as const) process.on(event, (error: unknown) => runner.stray(error));
 		return {runner, loaded: {tasks: infosOf(table)}};
 	}
 }

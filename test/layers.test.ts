@@ -33,7 +33,7 @@ const LAYERS: readonly (readonly string[])[] = [
 	],
 	['lib/queues/*', 'lib/pools/*'],
 	['lib/desk.ts', 'lib/caretaker.ts', 'lib/dispatcher.ts', 'lib/open-queue.ts', 'lib/work.ts'],
-	['lib/link.ts', 'lib/job-handle.ts', 'lib/map.ts', 'lib/signals.ts', 'lib/engine.ts'],
+	['lib/line.ts', 'lib/inline-line.ts', 'lib/link.ts', 'lib/job-handle.ts', 'lib/map.ts', 'lib/signals.ts', 'lib/engine.ts'],
 	['lib/index.ts'],
 	['lib/cli/*'],
 ];
@@ -42,6 +42,7 @@ const LAYERS: readonly (readonly string[])[] = [
 const OWNERS: Readonly<Record<string, string>> = {
 	'better-sqlite3': 'lib/queues/sqlite/database.ts',
 	piscina: 'lib/pools/threads.ts',
+	tinypool: 'lib/pools/processes.ts',
 };
 
 const files = ['lib', 'workers'].flatMap(folder =>

@@ -3,7 +3,7 @@ import {parentPort, workerData} from 'node:worker_threads';
 import {nanoid} from 'nanoid';
 import {Dispatcher} from '../lib/dispatcher.ts';
 import {toEnvelope} from '../lib/errors.ts';
-import {threadPool} from '../lib/pools/threads.ts';
+import {Workforce} from '../lib/pools/workforce.ts';
 import type {CallsMessage, DispatcherStart, FailedMessage, RepliesMessage, Started} from '../lib/protocol.ts';
 import {openSqlite} from '../lib/queues/sqlite.ts';
 
@@ -12,7 +12,7 @@ const {queue: location, durability, leaseMs, pool} = workerData as DispatcherSta
 async function start(): Promise<void> {
 	const queue = openSqlite(location, {durability, leaseMs});
 	const output = (message: RepliesMessage | FailedMessage) => post(message);
-	const dispatcher = new Dispatcher(queue, pool && (listener => threadPool(pool, listener)), {owner: nanoid(), leaseMs, output});
+	const dispatcher = new Dispatcher(queue, pool && (listener => new Workforce(pool, listener)), {owner: nanoid(), leaseMs, output});
 	const tasks = await dispatcher.start();
 	parentPort?.on('message', ({calls}: CallsMessage) => dispatcher.receive(calls));
 	post({type: 'started', tasks});

@@ -4,7 +4,7 @@
  */
 import {Socket} from 'node:net';
 import {createInterface} from 'node:readline';
-import {workerData} from 'node:worker_threads';
+import {parentPort, workerData} from 'node:worker_threads';
 import {Guard, type GuardCommand, type GuardStart} from '../lib/pools/child-board.ts';
 
 const guard = new Guard(workerData as GuardStart);
@@ -12,3 +12,4 @@ const stdin = new Socket({fd: 0, readable: true, writable: false});
 createInterface({input: stdin}).on('line', line => guard.obey(JSON.parse(line) as GuardCommand));
 stdin.on('error', () => undefined);
 stdin.on('close', () => process.kill(process.pid, 'SIGKILL'));
+parentPort?.postMessage('on duty');

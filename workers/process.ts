@@ -2,9 +2,10 @@
  * A pool's child process: Tinypool calls the default export for each message. The first one loads the tasks module and
  * starts the guard thread, which stops and takes back jobs while a task computes, and ends the process with its parent.
  */
+import {once} from 'node:events';
 import {openSync} from 'node:fs';
 import {Worker} from 'node:worker_threads';
-import {ChildBoard, createRegions, type GuardStart, type Regions} from '../lib/pools/child-board.ts';
+import {ChildBoard, createRegions, type GuardStart} from '../lib/pools/child-board.ts';
 import type {ChunkMessage, LoadMessage} from '../lib/protocol.ts';
 import {WorkerLife} from '../lib/worker-life.ts';
 import {workerUrl} from '../lib/worker-url.ts';
@@ -13,9 +14,10 @@ import {workerUrl} from '../lib/worker-url.ts';
 // ends is its parent's to decide.
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => undefined);
 
-let boards: {readonly regions: Regions; readonly file: number} | undefined;
+let boards: GuardStart | undefined;
 
 const life = new WorkerLife({
+	ownsProcess: true,
 	post: message => process.send?.(message),
 	openBoard(generation) {
 		const {regions, file} = boards as GuardStart;
@@ -23,11 +25,16 @@ const life = new WorkerLife({
 	},
 });
 
-export default function handle(request: (LoadMessage & {readonly boardFile: string}) | ChunkMessage): Promise<unknown> {
-	if (request.type === 'load') {
-		boards = {regions: createRegions(), file: openSync(request.boardFile, 'r+')};
-		const guard = new Worker(workerUrl('guard'), {workerData: boards satisfies GuardStart, name: 'faena guard'});
-		guard.unref();
-	}
-	return life.handle(request);
+export default async function handle(request: (LoadMessage & {readonly boardFile: string}) | ChunkMessage): Promise<unknown> {
+	if (request.type === 'chunk') return life.handle(request);
+	boards = {regions: createRegions(), file: openSync(request.boardFile, 'r+')};
+	// No task runs before the guard is on duty.
+	const [loaded] = await Promise.all([life.handle(request), startGuard(boards)]);
+	return loaded;
+}
+
+async function startGuard(start: GuardStart): Promise<void> {
+	const guard = new Worker(workerUrl('guard'), {workerData: start, name: 'faena guard'});
+	await once(guard, 'message');
+	guard.unref();
 }

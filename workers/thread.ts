@@ -8,6 +8,7 @@ import type {ChunkMessage, LoadMessage} from '../lib/protocol.ts';
 import {WorkerLife} from '../lib/worker-life.ts';
 
 const life = new WorkerLife({
+	ownsProcess: true,
 	post: message => parentPort?.postMessage(message),
 	openBoard: address => new Board(address as SharedArrayBuffer),
 });

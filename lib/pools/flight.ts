@@ -1,13 +1,13 @@
 import {monotonicMs, type StopReason} from '../board.ts';
 import {type FailureRecord, toFailure} from '../failure.ts';
+import type {Lane} from '../pool.ts';
 import type {ChunkMessage, OutcomesMessage} from '../protocol.ts';
 import type {DequeuedJob, Note, Outcome, Settlement} from '../queue.ts';
 import type {Ending, PoolBoard, PoolWorker} from './worker-source.ts';
 
 /** A chunk in a worker. */
-export interface Flight {
+export interface Flight extends Lane {
 	readonly number: number;
-	readonly task: string;
 	readonly lease: number;
 	readonly jobs: readonly DequeuedJob[];
 	readonly board: PoolBoard;

@@ -3,7 +3,7 @@ import {fileURLToPath} from 'node:url';
 import {monotonicMs, type StopReason} from '../board.ts';
 import {FaenaError, fromEnvelope} from '../errors.ts';
 import type {JobId} from '../job.ts';
-import type {Chunk, Places, Pool, PoolListener, PoolOptions} from '../pool.ts';
+import type {Chunk, Lane, Places, Pool, PoolListener, PoolOptions} from '../pool.ts';
 import type {FinalMessage, Loaded, NoteMessage, OutcomesMessage, WorkerMessage} from '../protocol.ts';
 import type {DequeuedJob, Outcome, Settlement} from '../queue.ts';
 import type {TaskInfo} from '../tasks-module.ts';
@@ -38,6 +38,7 @@ export interface Budget {
  * fail, until it is gone. Only then do its jobs get their outcomes, and another worker is started.
  */
 export class WorkerPool implements Pool {
+	readonly slots: number;
 	readonly #source: WorkerSource;
 	readonly #options: PoolOptions;
 	readonly #listener: PoolListener;
@@ -53,6 +54,7 @@ export class WorkerPool implements Pool {
 	#started: PromiseWithResolvers<readonly TaskInfo[]> | undefined;
 
 	constructor(source: WorkerSource, options: PoolOptions, listener: PoolListener, budget: Budget = {slots: options.workers, busy: 0}) {
+		this.slots = options.workers;
 		this.#source = source;
 		this.#options = options;
 		this.#listener = listener;
@@ -72,7 +74,6 @@ export class WorkerPool implements Pool {
 
 	#open(phase: 'open' | 'lazy', workers: number): void {
 		this.#phase = phase;
-		this.#watch = setInterval(() => this.#look(), WATCH_EVERY_MS);
 		this.#source.start(workers, {
 			joined: worker => this.#addSlot(worker),
 			message: message => this.#receive(message),
@@ -98,12 +99,13 @@ export class WorkerPool implements Pool {
 		return {idle: Math.min(idle, this.#budget.slots - this.#budget.busy), second};
 	}
 
-	run({task, lease, jobs}: Chunk): void {
+	run({task, solo, lease, jobs}: Chunk): void {
 		const slot = this.#pick();
 		const flight: InFlight = {
 			number: ++this.#lastChunk,
 			slot,
 			task,
+			solo,
 			lease,
 			jobs,
 			board: slot.worker.board(jobs.length),
@@ -117,6 +119,7 @@ export class WorkerPool implements Pool {
 		};
 		if (slot.flights.push(flight) === 1) this.#budget.busy++;
 		this.#flights.set(flight.number, flight);
+		this.#watch ??= setInterval(() => this.#look(), WATCH_EVERY_MS).unref();
 		for (const job of jobs) this.#jobs.set(job.id, flight);
 		void slot.worker.request(toMessage(flight)).catch(() => undefined);
 	}
@@ -147,7 +150,6 @@ export class WorkerPool implements Pool {
 	async close(): Promise<void> {
 		this.#phase = 'closing';
 		this.#started?.reject(new FaenaError('Closed', 'The pool was closed while it loaded its tasks.'));
-		clearInterval(this.#watch);
 		this.interrupt();
 		await this.#source.close();
 		for (const worker of this.#slots.keys()) this.#lose(worker, {exitCode: 0});
@@ -188,13 +190,16 @@ export class WorkerPool implements Pool {
 	#pick(): Slot {
 		const now = monotonicMs();
 		const ready = [...this.#slots.values()].filter(({phase, flights}) => phase === 'ready' && flights.length < 2);
-		const slot = ready.find(({flights}) => flights.length === 0) ?? this.#add() ?? ready.find(each => !isLong(each, now)) ?? ready[0];
+		const hasBudget = this.#budget.busy < this.#budget.slots;
+		const free = hasBudget ? (ready.find(({flights}) => flights.length === 0) ?? this.#add()) : undefined;
+		const busy = ready.filter(({flights}) => flights.length > 0);
+		const slot = free ?? busy.find(each => !isLong(each, now)) ?? busy[0];
 		if (!slot) throw new Error('The pool was given a chunk and has no place for it.');
 		return slot;
 	}
 
 	#add(): Slot | undefined {
-		if (this.#unstarted === 0 || this.#budget.busy >= this.#budget.slots) return undefined;
+		if (this.#unstarted === 0) return undefined;
 		this.#source.add?.();
 		return [...this.#slots.values()].at(-1);
 	}
@@ -264,6 +269,9 @@ export class WorkerPool implements Pool {
 		flights.splice(flights.indexOf(flight), 1);
 		if (flights.length === 0) this.#budget.busy--;
 		this.#flights.delete(flight.number);
+		if (this.#flights.size > 0) return;
+		clearInterval(this.#watch);
+		this.#watch = undefined;
 	}
 
 	#ended({task}: InFlight, settlements: readonly Settlement[]): void {
@@ -345,7 +353,7 @@ export class WorkerPool implements Pool {
 		if (this.places().idle === 0) this.#giveBack(flight, fresh, {type: 'released'});
 		else if (fresh.length > 0) {
 			for (const index of fresh) flight.taken.add(index);
-			this.run({task: flight.task, lease: flight.lease, jobs: fresh.map(index => flight.jobs[index] as DequeuedJob)});
+			this.run({...laneOf(flight), lease: flight.lease, jobs: fresh.map(index => flight.jobs[index] as DequeuedJob)});
 		}
 	}
 }
@@ -363,6 +371,10 @@ interface InFlight extends Flight {
 	readonly slot: Slot;
 	/** An idle worker waits for what this one was asked to give back. */
 	isShared: boolean;
+}
+
+function laneOf({task, solo}: Flight): Lane {
+	return {task, solo};
 }
 
 function isLong({flights}: Slot, now: number): boolean {

@@ -543,7 +543,7 @@ class Crew implements PoolListener {
 				...(key !== undefined && {key}),
 			};
 		});
-		this.pool.run({task, lease: LEASE, jobs});
+		this.pool.run({task, solo: false, lease: LEASE, jobs});
 		return jobs.map(({id}) => id);
 	}
 

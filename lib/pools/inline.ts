@@ -1,0 +1,51 @@
+import {setImmediate as nextTurn} from 'node:timers/promises';
+import {Board} from '../board.ts';
+import type {PoolListener, PoolOptions} from '../pool.ts';
+import type {ChunkMessage, LoadMessage, WorkerMessage} from '../protocol.ts';
+import {WorkerLife} from '../worker-life.ts';
+import {WorkerPool} from './worker-pool.ts';
+import {type PoolWorker, SharedBoard, type SourceListener, type WorkerSource} from './worker-source.ts';
+
+/**
+ * Tasks in the caller's own thread, for debugging and for tests: breakpoints work and stack traces are whole. A task that
+ * waits lets the others run, up to the number of workers. Nothing can be stopped hard here: timeouts, cancellation and
+ * shutdown reach a task through its context only, and one that computes only once it lets the event loop run.
+ */
+export function inlinePool(options: PoolOptions, listener: PoolListener): WorkerPool {
+	return new WorkerPool(new InlineSource(), options, listener);
+}
+
+class InlineSource implements WorkerSource {
+	start(count: number, listener: SourceListener): void {
+		for (let index = 0; index < count; index++) listener.joined(new InlineWorker(listener));
+	}
+
+	async close(): Promise<void> {}
+}
+
+class InlineWorker implements PoolWorker {
+	readonly kind = 'caller';
+	readonly #life: WorkerLife;
+
+	constructor(listener: SourceListener) {
+		this.#life = new WorkerLife({
+			ownsProcess: false,
+			post: (message: WorkerMessage) => listener.message(message),
+			openBoard: address => new Board(address as SharedArrayBuffer),
+		});
+	}
+
+	board(jobs: number): SharedBoard {
+		return new SharedBoard(jobs);
+	}
+
+	async request(request: LoadMessage | ChunkMessage): Promise<unknown> {
+		// As with other workers, nothing of it happens before the pool's call has returned.
+		await nextTurn();
+		return this.#life.handle(request);
+	}
+
+	end(): boolean {
+		return false;
+	}
+}
