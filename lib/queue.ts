@@ -64,6 +64,10 @@ export abstract class JobQueue {
 	/** Finds or creates the batch of that name. An open batch is spared by {@link cleanup}. */
 	abstract openBatch(name: string, task: string): Awaitable<BatchId>;
 	abstract closeBatch(batch: BatchId): Awaitable<void>;
+	/** What is known of the batch of that name; its jobs are counted in every transaction, so that this is quick however many there are. */
+	abstract batch(name: string): Awaitable<Batch | undefined>;
+	/** All batches, in the order in which they were made. */
+	abstract batches(): Awaitable<readonly Batch[]>;
 
 	/** Deletes completed, dead and cancelled jobs that ended before the time given, never others; in bounded steps. */
 	abstract cleanup(options: CleanupOptions): Awaitable<CleanupResult>;
@@ -267,6 +271,18 @@ export interface JobEnd {
 
 /** A batch's row: a positive integer. */
 export type BatchId = number;
+
+/** What is known of a batch. Times are milliseconds since 1970; absent values have not happened. */
+export interface Batch {
+	readonly id: BatchId;
+	readonly name: string;
+	readonly task: string;
+	readonly createdAt: number;
+	/** When its map last came to its end. */
+	readonly closedAt?: number;
+	/** Its jobs by status. */
+	readonly counts: Counts;
+}
 
 export interface CleanupOptions {
 	/** Jobs that ended before this, in milliseconds since 1970. */

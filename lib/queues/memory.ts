@@ -5,6 +5,7 @@ import type {FailureRecord} from '../failure.ts';
 import type {Counts, Job, JobFilter, JobId, JobStatus, LogLine, Progress} from '../job.ts';
 import {STATUSES} from '../job.ts';
 import {
+	type Batch,
 	type BatchId,
 	type CancelResult,
 	type Claim,
@@ -54,7 +55,7 @@ export class MemoryQueue extends JobQueue {
 	readonly #leaseMs: number;
 	/** In order of arrival, which is the order of ids. */
 	readonly #jobs = new Map<JobId, StoredJob>();
-	readonly #batches = new Map<BatchId, Batch>();
+	readonly #batches = new Map<BatchId, StoredBatch>();
 	/** When each owner was last heard of; `null` once it was given up. */
 	readonly #owners = new Map<OwnerId, number | null>();
 	readonly #paused = new Set<string>();
@@ -196,9 +197,7 @@ export class MemoryQueue extends JobQueue {
 
 	counts(filter: {readonly task?: string} = {}): Counts {
 		this.#assertOpen();
-		const statuses = this.#matching(filter).map(job => statusOf(job.place));
-		const entries = STATUSES.map(status => [status, statuses.filter(each => each === status).length]);
-		return Object.fromEntries(entries) as Counts;
+		return countsOf(this.#matching(filter));
 	}
 
 	outstanding(tasks: readonly string[]): number {
@@ -212,24 +211,37 @@ export class MemoryQueue extends JobQueue {
 	openBatch(name: string, task: string): BatchId {
 		this.#assertOpen();
 		const known = [...this.#batches].find(([, batch]) => batch.name === name);
-		const [id, batch] = known ?? [++this.#lastBatch, {name, task, isOpen: true}];
+		const [id, batch] = known ?? [++this.#lastBatch, {name, task, createdAt: this.#now(), closedAt: undefined}];
 		if (batch.task !== task)
 			throw new FaenaError('BatchConflict', `The batch ${JSON.stringify(name)} belongs to task ${batch.task}, not to ${task}. Give this batch another name.`);
-		this.#batches.set(id, {...batch, isOpen: true});
+		this.#batches.set(id, batch);
+		batch.closedAt = undefined;
 		return id;
 	}
 
 	closeBatch(id: BatchId): void {
 		this.#assertOpen();
 		const batch = this.#batches.get(id);
-		if (batch) this.#batches.set(id, {...batch, isOpen: false});
+		if (batch) batch.closedAt ??= this.#now();
+	}
+
+	batch(name: string): Batch | undefined {
+		return this.batches().find(batch => batch.name === name);
+	}
+
+	batches(): readonly Batch[] {
+		this.#assertOpen();
+		return [...this.#batches].map(([id, {name, task, createdAt, closedAt}]) => ({
+			...{id, name, task, createdAt, counts: countsOf(this.#matching({batch: name}))},
+			...present({closedAt}),
+		}));
 	}
 
 	cleanup({endedBefore, limit = 1000, after = 0}: CleanupOptions): CleanupResult {
 		this.#assertOpen();
 		const ended = this.#all().filter(job => job.id > after && job.place.at === 'ended');
 		const looked = ended.slice(0, limit);
-		const old = looked.filter(({place, batch}) => place.at === 'ended' && place.endedAt < endedBefore && !this.#batch(batch)?.isOpen);
+		const old = looked.filter(({place, batch}) => place.at === 'ended' && place.endedAt < endedBefore && !this.#isOpen(batch));
 		for (const job of old) this.#jobs.delete(job.id);
 		const next = looked.length < ended.length ? (looked.at(-1)?.id ?? after) : null;
 		if (next === null) this.#forgetBatches();
@@ -362,14 +374,19 @@ export class MemoryQueue extends JobQueue {
 		);
 	}
 
-	#batch(id: BatchId | undefined): Batch | undefined {
+	#batch(id: BatchId | undefined): StoredBatch | undefined {
 		return id === undefined ? undefined : this.#batches.get(id);
+	}
+
+	#isOpen(id: BatchId | undefined): boolean {
+		const batch = this.#batch(id);
+		return batch !== undefined && batch.closedAt === undefined;
 	}
 
 	/** Closed batches of which no job is left. */
 	#forgetBatches(): void {
 		const needed = new Set(this.#all().map(job => job.batch));
-		for (const [id, {isOpen}] of this.#batches) if (!isOpen && !needed.has(id)) this.#batches.delete(id);
+		for (const id of this.#batches.keys()) if (!this.#isOpen(id) && !needed.has(id)) this.#batches.delete(id);
 	}
 
 	#describe(job: StoredJob): Job {
@@ -417,10 +434,11 @@ type Place =
 /** How the last execution ran that failed or ended. */
 type Timing = Pick<Outcome, 'startedAt' | 'durationMs'>;
 
-interface Batch {
+interface StoredBatch {
 	readonly name: string;
 	readonly task: string;
-	readonly isOpen: boolean;
+	readonly createdAt: number;
+	closedAt: number | undefined;
 }
 
 const READY: Place = {at: 'ready'};
@@ -428,6 +446,11 @@ const READY: Place = {at: 'ready'};
 function statusOf(place: Place): JobStatus {
 	if (place.at === 'ended') return place.status;
 	return place.at === 'ready' || place.at === 'scheduled' ? 'pending' : place.at;
+}
+
+function countsOf(jobs: readonly StoredJob[]): Counts {
+	const statuses = jobs.map(job => statusOf(job.place));
+	return Object.fromEntries(STATUSES.map(status => [status, statuses.filter(each => each === status).length])) as Counts;
 }
 
 function runAtOf(place: Place): number | undefined {

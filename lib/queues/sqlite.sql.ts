@@ -63,6 +63,7 @@ export const MIGRATIONS: readonly string[] = [
 		rank integer not null,
 		id integer not null,
 		executions integer not null,
+		batch integer,
 		primary key (task, rank, id)
 	) strict, without rowid;
 
@@ -81,6 +82,7 @@ export const MIGRATIONS: readonly string[] = [
 		execution integer not null,
 		owner integer not null,
 		task integer not null,
+		batch integer,
 		stop integer
 	) strict;
 	create index claimed_to_stop on claimed (owner, id) where stop is not null;
@@ -136,6 +138,14 @@ export const MIGRATIONS: readonly string[] = [
 		primary key (task, place)
 	) strict, without rowid;
 
+	-- The same of each batch, whose task is one.
+	create table batch_tally (
+		batch integer not null,
+		place integer not null,
+		jobs integer not null,
+		primary key (batch, place)
+	) strict, without rowid;
+
 	create table counter (
 		name text primary key,
 		last integer not null
@@ -159,15 +169,20 @@ export const SQL = {
 	reopenBatch: 'update batch set closed_at = null where id = ?',
 	closeBatch: 'update batch set closed_at = ? where id = ? and closed_at is null',
 	deleteEmptyBatches: 'delete from batch where closed_at is not null and not exists (select 1 from job where job.batch = batch.id)',
+	deleteStrayTallies: 'delete from batch_tally where batch not in (select id from batch)',
+	batches: 'select b.id, b.name, t.name as task, b.created_at, b.closed_at from batch b join task t on t.id = b.task order by b.id',
+	batch: 'select b.id, b.name, t.name as task, b.created_at, b.closed_at from batch b join task t on t.id = b.task where b.name = ?',
 
 	counter: 'select last from counter where name = ?',
 	setCounter: 'update counter set last = ? where name = ?',
 	addToTally: 'insert into tally (task, place, jobs) values (?, ?, ?) on conflict (task, place) do update set jobs = jobs + excluded.jobs',
 	tally: 'select task, place, jobs from tally',
 	tallyOf: 'select jobs from tally where task = ? and place = ?',
+	addToBatchTally: 'insert into batch_tally (batch, place, jobs) values (?, ?, ?) on conflict (batch, place) do update set jobs = jobs + excluded.jobs',
+	batchTally: 'select place, jobs from batch_tally where batch = ?',
 
 	insertJob: 'insert into job (id, task, policy, priority, created_at, batch, key, payload) values (?, ?, ?, ?, ?, ?, ?, ?)',
-	jobPlaces: `select j.task, j.priority, r.executions, w.executions, w.failed, w.run_at, c.execution, o.execution, o.status
+	jobPlaces: `select j.task, j.batch, j.priority, r.executions, w.executions, w.failed, w.run_at, c.execution, o.execution, o.status
 		from job j
 		left join ready r on r.task = j.task and r.rank = -j.priority and r.id = j.id
 		left join waiting w on w.id = j.id
@@ -199,9 +214,9 @@ export const SQL = {
 	insertKey: 'insert into key (scope, key, id) values (?, ?, ?)',
 	jobByKey: 'select k.id, j.payload from key k join job j on j.id = k.id where k.scope = ? and k.key = ?',
 
-	insertReady: 'insert into ready (task, rank, id, executions) values (?, ?, ?, ?)',
-	insertReadyRange: 'insert into ready (task, rank, id, executions) select task, -priority, id, 0 from job where id between ? and ?',
-	readyJobs: `select r.rank, r.id, r.executions, j.policy, j.key, j.payload
+	insertReady: 'insert into ready (task, rank, id, executions, batch) values (?, ?, ?, ?, ?)',
+	insertReadyRange: 'insert into ready (task, rank, id, executions, batch) select task, -priority, id, 0, batch from job where id between ? and ?',
+	readyJobs: `select r.rank, r.id, r.executions, r.batch, j.policy, j.key, j.payload
 		from ready r join job j on j.id = r.id
 		where r.task = ? order by r.rank, r.id limit ?`,
 	readyHeads: 'select r.rank, r.id, octet_length(j.payload) from ready r join job j on j.id = r.id where r.task = ? order by r.rank, r.id limit ?',
@@ -209,16 +224,16 @@ export const SQL = {
 	deleteReadyUpTo: 'delete from ready where task = ? and (rank, id) <= (?, ?)',
 
 	insertWaiting: 'insert into waiting (id, run_at, failed, executions) values (?, ?, ?, ?)',
-	dueJobs: `select w.id, j.task, -j.priority, w.failed, w.executions
+	dueJobs: `select w.id, j.task, j.batch, -j.priority, w.failed, w.executions
 		from waiting w join job j on j.id = w.id
 		where w.run_at <= ? order by w.run_at, w.id limit ?`,
 	deleteWaiting: 'delete from waiting where id = ?',
 	nextRunAt: 'select min(run_at) from waiting where run_at is not null',
 
-	claimUpTo: `insert into claimed (id, lease, execution, owner, task)
-		select id, ?, executions + 1, ?, task from ready where task = ? and (rank, id) <= (?, ?)`,
-	claimsOfLease: 'select id, execution, task, stop from claimed where id between ? and ? and lease = ?',
-	claimsOfOwner: 'select id, execution, task, stop from claimed where owner = ? order by id',
+	claimUpTo: `insert into claimed (id, lease, execution, owner, task, batch)
+		select id, ?, executions + 1, ?, task, batch from ready where task = ? and (rank, id) <= (?, ?)`,
+	claimsOfLease: 'select id, execution, task, batch, stop from claimed where id between ? and ? and lease = ?',
+	claimsOfOwner: 'select id, execution, task, batch, stop from claimed where owner = ? order by id',
 	deleteClaim: 'delete from claimed where id = ?',
 	deleteClaimsOfLease: 'delete from claimed where id between ? and ? and lease = ?',
 	claim: 'select 1 from claimed where id = ? and lease = ? and execution = ?',

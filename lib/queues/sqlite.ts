@@ -3,6 +3,7 @@ import type {Encoded} from '../encoding.ts';
 import {FaenaError} from '../errors.ts';
 import type {Counts, Job, JobFilter, JobId, JobStatus, LogLine} from '../job.ts';
 import {
+	type Batch,
 	type BatchId,
 	type CancelResult,
 	type Claim,
@@ -18,6 +19,7 @@ import {
 	type Turn,
 	type TurnResult,
 } from '../queue.ts';
+import {type BatchRow, toBatch} from './sqlite/batches.ts';
 import {CANCELLABLE, cancelJob, cleanup, retryJob, takeBack} from './sqlite/control.ts';
 import {type Connection, connect, holdLock, isLockFree, type Statements, translate} from './sqlite/database.ts';
 import {backlog, dequeue, promote} from './sqlite/dequeue.ts';
@@ -220,6 +222,17 @@ export class SqliteQueue extends JobQueue {
 		this.#write(({statements, now}) => statements.closeBatch.run(now, batch));
 	}
 
+	batch(name: string): Batch | undefined {
+		return this.#read(statements => {
+			const row = statements.batch.get(name) as BatchRow | undefined;
+			return row && toBatch(statements, row);
+		});
+	}
+
+	batches(): Batch[] {
+		return this.#read(statements => (statements.batches.all() as BatchRow[]).map(row => toBatch(statements, row)));
+	}
+
 	cleanup(options: CleanupOptions): CleanupResult {
 		return this.#write(session => cleanup(session, options));
 	}
@@ -261,7 +274,8 @@ export class SqliteQueue extends JobQueue {
 	}
 
 	#saveTally({statements, tally}: Session): void {
-		for (const change of tally.take()) statements.addToTally.run(...change);
+		for (const change of tally.tasks.take()) statements.addToTally.run(...change);
+		for (const change of tally.batches.take()) statements.addToBatchTally.run(...change);
 	}
 
 	#read<Result>(run: (statements: Statements, names: Names) => Result): Result {

@@ -152,6 +152,12 @@ async function checkLaws(world: World, command: Command): Promise<void> {
 	}
 	const counts = await world.model.queue.counts();
 	for (const status of STATUSES) assert.equal(counts[status], world.jobs.filter(job => job.status === status).length, `counted ${status}`);
+	for (const {name, counts} of await world.real.queue.batches()) {
+		for (const status of STATUSES) {
+			const recount = world.jobs.filter(job => job.batch === name && job.status === status).length;
+			assert.equal(counts[status], recount, `counted ${status} in ${name}`);
+		}
+	}
 }
 
 function isLegal(from: JobStatus, to: JobStatus, {type}: Command): boolean {
@@ -174,6 +180,7 @@ async function compareAll(world: World): Promise<void> {
 		counts: ({queue}) => queue.counts(),
 		paused: async ({queue}) => [...(await queue.paused())].sort(),
 		outstanding: ({queue}) => queue.outstanding(TASKS),
+		batches: async ({queue}) => (await queue.batches()).map(({id: _, ...batch}) => batch),
 		turn: ({queue}) => queue.turn({}),
 	};
 	for (const task of TASKS) asks[`counts of ${task}`] = ({queue}) => queue.counts({task});

@@ -1044,6 +1044,75 @@ law('a batch belongs to one task', async (t, queue) => {
 	t.regex(error?.message ?? '', /"nightly".*thumbnail/);
 });
 
+law('a batch counts its jobs in each status, and no others, wherever they move', async (t, queue, clock) => {
+	const none = {pending: 0, running: 0, failed: 0, completed: 0, dead: 0, cancelled: 0};
+	const [nightly, weekly] = [await queue.openBatch('nightly', 'hash'), await queue.openBatch('weekly', 'hash')];
+	const countsOf = async (name: string) => (await queue.batch(name))?.counts;
+	t.deepEqual(await countsOf('nightly'), none);
+	const policy = {...POLICY, maxAttempts: 1};
+	await enqueue(
+		queue,
+		...range(1, 4).map(() => newJob({batch: nightly, policy})),
+		newJob(),
+		newJob({batch: weekly}),
+		newJob({batch: nightly, runAt: T0 + 5}),
+		newJob({batch: nightly}),
+	);
+	t.deepEqual(
+		[await countsOf('nightly'), await countsOf('weekly')],
+		[
+			{...none, pending: 6},
+			{...none, pending: 1},
+		],
+	);
+	const [a, b, c, d, ...rest] = claimsOf(await take(queue, 7)) as [Claim, Claim, Claim, Claim, ...Claim[]];
+	t.deepEqual(
+		[await countsOf('nightly'), await countsOf('weekly')],
+		[
+			{...none, pending: 1, running: 5},
+			{...none, running: 1},
+		],
+	);
+	await queue.turn({
+		settle: [
+			{...a, outcome: {type: 'returned', value: '1'}},
+			{...b, outcome: {type: 'threw', error: ERROR}},
+			{...c, outcome: {type: 'released'}},
+			{...d, outcome: {type: 'cancelled'}},
+			...rest.map(claim => ({...claim, outcome: {type: 'threw', error: ERROR} as const})),
+		],
+	});
+	const counts = {pending: 2, running: 0, failed: 1, completed: 1, dead: 1, cancelled: 1};
+	t.deepEqual([await countsOf('nightly'), await countsOf('weekly')], [counts, {...none, failed: 1}]);
+	clock.now += 1000;
+	await queue.dequeue({owner: OWNER, tasks: []});
+	t.deepEqual(await countsOf('nightly'), {...counts, pending: 3, failed: 0});
+	await queue.retry({});
+	t.deepEqual(await countsOf('nightly'), {...none, pending: 5, completed: 1});
+	await queue.cancel({ids: [8]});
+	await queue.closeBatch(nightly);
+	clock.now += 1;
+	await queue.cleanup({endedBefore: clock.now});
+	t.deepEqual(await countsOf('nightly'), {...none, pending: 4});
+	t.deepEqual(await queue.counts(), {...none, pending: 6});
+});
+
+law('batches are listed in the order in which they were made, each with its task and times', async (t, queue, clock) => {
+	t.deepEqual(await queue.batches(), []);
+	const first = await queue.openBatch('weekly', 'thumbnail');
+	clock.now += 5;
+	const second = await queue.openBatch('nightly', 'hash');
+	clock.now += 5;
+	await queue.closeBatch(second);
+	await queue.openBatch('weekly', 'thumbnail');
+	const counts = {pending: 0, running: 0, failed: 0, completed: 0, dead: 0, cancelled: 0};
+	t.deepEqual(await queue.batches(), [
+		{id: first, name: 'weekly', task: 'thumbnail', createdAt: T0, counts},
+		{id: second, name: 'nightly', task: 'hash', createdAt: T0 + 5, closedAt: T0 + 10, counts},
+	]);
+	t.is(await queue.batch('unknown'), undefined);
+});
+
 law('a closed batch is forgotten with the last of its jobs', async (t, queue, clock) => {
 	const batch = await queue.openBatch('nightly', 'hash');
 	await enqueue(queue, newJob({batch, key: 'a'}), newJob({batch}));
@@ -1144,6 +1213,8 @@ const VERBS: Readonly<Record<Exclude<keyof JobQueue, 'location' | 'close' | 'onE
 	outstanding: queue => queue.outstanding(TASKS),
 	openBatch: queue => queue.openBatch('nightly', 'hash'),
 	closeBatch: queue => queue.closeBatch(1),
+	batch: queue => queue.batch('nightly'),
+	batches: queue => queue.batches(),
 	cleanup: queue => queue.cleanup({endedBefore: T0}),
 	changes: queue => queue.changes(),
 	stops: queue => queue.stops(OWNER),

@@ -8,6 +8,7 @@ import {endExecution} from './settle.ts';
 /** Where a job is and what follows it when it moves. */
 interface Located {
 	readonly task: number;
+	readonly batch: number | null;
 	readonly rank: number;
 	readonly place: Place;
 	readonly executions: number;
@@ -16,8 +17,8 @@ interface Located {
 function locate({statements}: Session, id: JobId): Located | undefined {
 	const row = statements.jobPlaces.get(id) as (number | null)[] | undefined;
 	if (!row) return undefined;
-	const [task, priority, ready, waiting, failed, runAt, claimed, ended, status] = row;
-	const at = {task: task as number, rank: -(priority as number)};
+	const [task, batch, priority, ready, waiting, failed, runAt, claimed, ended, status] = row;
+	const at = {task: task as number, batch: batch as number | null, rank: -(priority as number)};
 	if (typeof ready === 'number') return {...at, place: Place.ready, executions: ready};
 	if (typeof claimed === 'number') return {...at, place: Place.running, executions: claimed};
 	if (typeof ended === 'number') return {...at, place: status as Place, executions: ended};
@@ -36,7 +37,7 @@ export function cancelJob(session: Session, id: JobId): 'cancelled' | 'asked' | 
 	}
 	leavePlace(session, id, job);
 	statements.insertOutcome.run(id, Place.cancelled, job.executions, null, now, null, null);
-	tally.move(job.task, job.place, Place.cancelled);
+	tally.move(job.task, job.batch, job.place, Place.cancelled);
 	return 'cancelled';
 }
 
@@ -52,8 +53,8 @@ export function retryJob(session: Session, id: JobId, statuses: readonly JobStat
 	leavePlace(session, id, job);
 	statements.deleteTrouble.run(id);
 	statements.deleteProgress.run(id);
-	statements.insertReady.run(job.task, job.rank, id, job.executions);
-	tally.move(job.task, job.place, Place.ready);
+	statements.insertReady.run(job.task, job.rank, id, job.executions, job.batch);
+	tally.move(job.task, job.batch, job.place, Place.ready);
 	return true;
 }
 
@@ -92,7 +93,7 @@ export function cleanup(session: Session, {endedBefore, limit = 1000, after = 0}
 	const old = rows.filter(([, , endedAt, , , , isSpared]) => endedAt < endedBefore && isSpared === 0);
 	for (const row of old) deleteJob(session, row);
 	const next = found.length > limit ? (rows.at(-1)?.[0] ?? null) : null;
-	if (next === null) statements.deleteEmptyBatches.run();
+	if (next === null && statements.deleteEmptyBatches.run().changes > 0) statements.deleteStrayTallies.run();
 	return {deleted: old.length, next};
 }
 
@@ -101,7 +102,7 @@ type OutcomeRow = [id: JobId, place: Place, endedAt: number, task: number, batch
 function deleteJob({statements, tally}: Session, [id, place, , task, batch, key]: OutcomeRow): void {
 	for (const name of ['deleteOutcome', 'deleteTrouble', 'deleteProgress', 'deleteLog', 'deleteJob'] as const) statements[name].run(id);
 	if (key !== null) statements.deleteKey.run(scopeOf(task, batch), key);
-	tally.move(task, place, null);
+	tally.move(task, batch, place, null);
 }
 
 /** Statuses that {@link cancelJob} changes. */

@@ -22,7 +22,7 @@ export function enqueue(session: Session, jobs: readonly NewJob[], rejectConflic
 			makeReady(session, firstReady, id - 1);
 			firstReady = id + 1;
 		}
-		tally.move(session.names.task(job.task), null, place);
+		tally.move(session.names.task(job.task), job.batch ?? null, null, place);
 		enqueued.push({id, existing: false, conflict: false});
 		id++;
 	}

@@ -14,4 +14,4 @@ export interface Session {
 }
 
 /** A row of `claimed`, as the statements `claimsOf…` give it. */
-export type ClaimRow = readonly [id: number, execution: number, task: number, stop: number | null];
+export type ClaimRow = readonly [id: number, execution: number, task: number, batch: number | null, stop: number | null];

@@ -37,7 +37,7 @@ function settleLease(session: Session, lease: number, settlements: readonly Sett
 
 /** Moves a job from `claimed` to where its execution's outcome puts it; the claim's row is the caller's to delete. */
 export function endExecution(session: Session, claim: ClaimRow, outcome: Outcome): JobStatus {
-	const [id, execution, task, stop] = claim;
+	const [id, execution, task, batch, stop] = claim;
 	switch (outcome.type) {
 		case 'returned':
 			insertOutcome(session, claim, Place.completed, outcome, outcome.value);
@@ -45,8 +45,8 @@ export function endExecution(session: Session, claim: ClaimRow, outcome: Outcome
 			return 'completed';
 		case 'released':
 			if (stop !== null) return endCancelled(session, claim, outcome);
-			session.statements.insertReady.run(task, session.statements.jobRank.get(id), id, execution);
-			session.tally.move(task, Place.running, Place.ready);
+			session.statements.insertReady.run(task, session.statements.jobRank.get(id), id, execution, batch);
+			session.tally.move(task, batch, Place.running, Place.ready);
 			return 'pending';
 		case 'cancelled':
 			return endCancelled(session, claim, outcome);
@@ -56,7 +56,7 @@ export function endExecution(session: Session, claim: ClaimRow, outcome: Outcome
 }
 
 function endFailed(session: Session, claim: ClaimRow, outcome: Outcome & {type: 'threw' | 'timedOut' | 'lostWorker'}): JobStatus {
-	const [id, execution, task, stop] = claim;
+	const [id, execution, task, batch, stop] = claim;
 	const {statements, tally, names, now, random} = session;
 	const attempts = attemptsOf(session, id) + 1;
 	setTrouble(session, id, attempts, outcome);
@@ -68,7 +68,7 @@ function endFailed(session: Session, claim: ClaimRow, outcome: Outcome & {type: 
 	}
 	const runAt = policy.retry === 'manual' ? null : now + backoffMs(policy.backoff, attempts, random());
 	statements.insertWaiting.run(id, runAt, 1, execution);
-	tally.move(task, Place.running, runAt === null ? Place.parked : Place.failed);
+	tally.move(task, batch, Place.running, runAt === null ? Place.parked : Place.failed);
 	return 'failed';
 }
 
@@ -81,13 +81,13 @@ function endCancelled(session: Session, claim: ClaimRow, outcome: Outcome): JobS
 
 function insertOutcome(
 	{statements, tally, now}: Session,
-	[id, execution, task]: ClaimRow,
+	[id, execution, task, batch]: ClaimRow,
 	place: Place,
 	{startedAt, durationMs}: Outcome,
 	value: Encoded,
 ): void {
 	statements.insertOutcome.run(id, place, execution, startedAt ?? null, now, durationMs ?? null, value);
-	tally.move(task, Place.running, place);
+	tally.move(task, batch, Place.running, place);
 }
 
 function setTrouble({statements}: Session, id: JobId, attempts: number, outcome: Outcome & {error?: unknown}): void {
