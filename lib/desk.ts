@@ -1,7 +1,7 @@
 import {toEnvelope} from './errors.ts';
 import {isTerminal, type JobId, type JobStatus} from './job.ts';
 import type {EnqueueCall, EnqueueReply, EventName, JobEvent, Notice, RepliesMessage, Reply} from './protocol.ts';
-import type {Enqueued, JobQueue, NewJob, Note, Settlement} from './queue.ts';
+import type {CompletedBatch, Enqueued, JobQueue, NewJob, Note, Settlement} from './queue.ts';
 
 /** Jobs looked up after another process wrote: a millisecond's worth. */
 const INQUIRED_AT_ONCE = 200;
@@ -128,6 +128,10 @@ export class Desk {
 		const some = [...this.#watched.keys().take(INQUIRED_AT_ONCE)];
 		await this.inquire(queue, some);
 		for (const id of some) if (this.#watched.delete(id)) this.#watched.add(id);
+	}
+
+	batchCompleted(batch: CompletedBatch): void {
+		if (this.#subscribed.has('batchCompleted')) this.#events.push({type: 'batchCompleted', ...batch});
 	}
 
 	cancelled(ids: readonly JobId[]): void {

@@ -7,7 +7,7 @@ import {FaenaError, toEnvelope} from './errors.ts';
 import type {JobId} from './job.ts';
 import type {Chunk, Pool, PoolListener} from './pool.ts';
 import {type Call, type EnqueueCall, type FailedMessage, type RepliesMessage, VERBS, type Verbs} from './protocol.ts';
-import type {CancelResult, Demand, Dequeued, DequeuedJob, JobQueue, Note, OwnerId, Settlement, TurnResult} from './queue.ts';
+import type {CancelResult, CompletedBatch, Demand, Dequeued, DequeuedJob, JobQueue, Note, OwnerId, Settlement, TurnResult} from './queue.ts';
 import {ChunkSizer} from './sizing.ts';
 import type {TaskInfo} from './tasks-module.ts';
 
@@ -72,6 +72,7 @@ export class Dispatcher implements PoolListener {
 		this.#leaseMs = leaseMs;
 		this.#output = output;
 		this.#desk = new Desk(output);
+		queue.onBatchCompleted(batch => this.#batchCompleted(batch));
 	}
 
 	/** Loads the tasks and begins. Resolves with the tasks it can run. */
@@ -90,6 +91,13 @@ export class Dispatcher implements PoolListener {
 			else if (call.type === 'close') this.#beginClose(call.call, call.drainMs);
 			else this.#calls.push(call);
 		}
+		this.#bell.ring();
+	}
+
+	/** Its job, if it has one for that, came into the queue with it. */
+	#batchCompleted(batch: CompletedBatch): void {
+		this.#desk.batchCompleted(batch);
+		this.#isHungry = true;
 		this.#bell.ring();
 	}
 
@@ -322,6 +330,8 @@ export class Dispatcher implements PoolListener {
 		const result = await (this.#queue[verb] as (...args: readonly unknown[]) => unknown).apply(this.#queue, args as unknown[]);
 		if (verb === 'cancel') await this.#cancelled(result as CancelResult);
 		if (verb === 'pause') for (const task of args[0] as readonly string[]) this.#recall(task);
+		// Who waits for a job that was deleted hears of it as after another process's doing.
+		if (verb === 'deleteBatch') await this.#desk.inquireSome(this.#queue, true);
 		if (verb === 'retry' || verb === 'resume') this.#isHungry = true;
 		return result;
 	}

@@ -1,4 +1,5 @@
 import {EventEmitter} from 'node:events';
+import {BatchHandle, type BatchInfo, toBatchInfo} from './batch-handle.ts';
 import {decode, type Encoded, encode} from './encoding.ts';
 import {FaenaError} from './errors.ts';
 import {fromFailure} from './failure.ts';
@@ -28,7 +29,7 @@ import {
 	text,
 } from './options.ts';
 import {type EnqueueCall, type EnqueueReply, type EventName, idsOf, type JobEvent, type Notice} from './protocol.ts';
-import {type CleanupResult, keyConflict, type Page} from './queue.ts';
+import {type BatchOptions, type CleanupResult, keyConflict, type Page} from './queue.ts';
 import {closeOnSignals} from './signals.ts';
 import type {TaskOptions} from './task.ts';
 
@@ -55,6 +56,8 @@ export interface EngineEvents {
 	cancelled: [{readonly id: JobId}];
 	progress: [{readonly id: JobId; readonly done: number; readonly total?: number}];
 	log: [{readonly id: JobId; readonly at: number; readonly text: string}];
+	/** The input of a batch has ended, and so have all its jobs: the last of them here. */
+	batchCompleted: [{readonly batch: string; readonly counts: Counts}];
 }
 
 /**
@@ -211,7 +214,8 @@ export class Engine<Tasks = AnyTasks> implements AsyncDisposable {
 	): JobMap<Item, ResultOf<Tasks, Name>> {
 		const settings = checkMapOptions(options);
 		const {priority, runAt, policy} = this.#resolve('map()', task, settings.jobOptions);
-		return new JobMap(this.#link, {...settings, task, priority, runAt, policy, encode: payload => this.#encode(payload)}, items);
+		const onComplete = settings.onComplete === undefined ? undefined : this.#toOnComplete(settings.onComplete);
+		return new JobMap(this.#link, {...settings, task, priority, runAt, policy, onComplete, encode: payload => this.#encode(payload)}, items);
 	}
 
 	/** A handle for a job whose id was kept, for instance by another program. */
@@ -236,6 +240,17 @@ export class Engine<Tasks = AnyTasks> implements AsyncDisposable {
 	/** Jobs in order of arrival, at most `limit` (default 100) with ids after `after`. */
 	async jobs(filter: JobFilter = {}, page: Page = {}): Promise<readonly Job[]> {
 		return this.#link.verb('jobs', checkFilter('jobs()', filter), checkPage(page));
+	}
+
+	/** What is known of all batches, in the order in which they were made. */
+	async batches(): Promise<readonly BatchInfo[]> {
+		const now = Date.now();
+		return (await this.#link.verb('batches')).map(batch => toBatchInfo(batch, now));
+	}
+
+	/** A handle for the batch of this name, whether or not it is there. */
+	batch(name: string): BatchHandle {
+		return new BatchHandle(this.#link, checked('batch()', {name}, {name: text})['name'] as string);
 	}
 
 	/** Jobs by status, of one task or all, by the queue's tally. */
@@ -327,6 +342,11 @@ export class Engine<Tasks = AnyTasks> implements AsyncDisposable {
 		const given = checkJobOptions(where, options);
 		if (known && Object.keys(given).length === 0) return known.resolved;
 		return resolveJobOptions([given, known?.own, this.#settings.defaults], Date.now());
+	}
+
+	#toOnComplete(task: string): Required<BatchOptions>['onComplete'] {
+		const {priority, policy} = this.#resolve('map() for onComplete', task, {});
+		return {task, priority, policy};
 	}
 
 	#enqueueCall(where: string, task: string, payload: unknown, options: JobOptions | undefined, watch: boolean): EnqueueCall {

@@ -16,6 +16,8 @@ export type ErrorCode =
 	| 'KeyConflict'
 	/** The batch name belongs to another task. */
 	| 'BatchConflict'
+	/** Jobs of the batch are running, so that it can't be deleted. */
+	| 'BatchRunning'
 	/** No job has this id. */
 	| 'NoSuchJob'
 	/** The awaited job died; `cause` is the task's error. */

@@ -1,6 +1,7 @@
 // biome-ignore-start assist/source/organizeImports: the version check comes before anything that loads native code
 import './node-version.ts';
 
+export {BatchHandle, type BatchInfo} from './batch-handle.ts';
 export {type Encoded, decode, encode} from './encoding.ts';
 export {
 	type AnyTasks,

@@ -7,7 +7,7 @@ import {type JobOutcome, toOutcome} from './job-handle.ts';
 import type {Link, Watcher} from './link.ts';
 import {abortSignal, bad, type Checks, callable, checkIterable, checkJobOptions, checkKey, choice, integer, type JobOptions, text} from './options.ts';
 import {type EnqueueReply, idsOf, type Notice} from './protocol.ts';
-import {type BatchId, keyConflict} from './queue.ts';
+import {type BatchId, type BatchOptions, keyConflict} from './queue.ts';
 
 export interface MapOptions<Item, Payload> extends Omit<JobOptions, 'key'> {
 	/** Names the map, and makes it resumable: the same name again goes on where it was. Without it nothing is resumed. */
@@ -22,6 +22,11 @@ export interface MapOptions<Item, Payload> extends Omit<JobOptions, 'key'> {
 	readonly window?: number;
 	/** Cancels what has not ended, and ends the loop with the signal's reason. */
 	readonly signal?: AbortSignal;
+	/**
+	 * A task of which a job is enqueued once the batch completes: its input has ended, and so have all its jobs, here or in
+	 * another process. Its payload is `{batch, counts}`. A batch that completes again, after a retry, enqueues it again.
+	 */
+	readonly onComplete?: string;
 }
 
 interface About<Item> {
@@ -59,14 +64,16 @@ export interface MapSettings<Item> {
 	readonly order: 'input' | 'finished';
 	readonly window: number;
 	readonly signal: AbortSignal | undefined;
+	readonly onComplete: string | undefined;
 	readonly jobOptions: JobOptions;
 }
 
-interface Plan<Item> extends MapSettings<Item> {
+interface Plan<Item> extends Omit<MapSettings<Item>, 'onComplete'> {
 	readonly task: string;
 	readonly priority: number;
 	readonly runAt: number | null;
 	readonly policy: Policy;
+	readonly onComplete: BatchOptions['onComplete'];
 	readonly encode: (payload: unknown) => Encoded;
 }
 
@@ -187,16 +194,27 @@ export class JobMap<Item, Result> implements AsyncIterable<MapResult<Item, Resul
 	async #feed(): Promise<void> {
 		this.#phase = 'reading';
 		try {
-			const {batch, task} = this.#plan;
-			if (batch !== undefined) this.#batch = await this.#link.verb('openBatch', batch, task);
+			await this.#openBatch();
 			if (await this.#readAll()) {
-				this.#phase = 'fed';
 				this.#total = this.#read;
+				await this.#endInput();
 			}
 		} catch (error) {
 			this.#failure ??= {error};
 		}
 		this.#consumer.ring();
+	}
+
+	async #openBatch(): Promise<void> {
+		const {batch, task, onComplete} = this.#plan;
+		if (batch !== undefined) this.#batch = await this.#link.verb('openBatch', batch, task, onComplete && {onComplete});
+	}
+
+	/** Once everything is in the queue, so that the batch completes though nobody should hear of it any more. */
+	async #endInput(): Promise<void> {
+		await Promise.all(this.#groups);
+		if (this.#batch !== undefined && !this.#failure) await this.#link.verb('endInput', this.#batch, this.#read);
+		if (this.#phase === 'reading') this.#phase = 'fed';
 	}
 
 	/** Reads as far as the window has room and enqueues in groups; a group leaves early when the next item is not there yet. */
@@ -308,7 +326,8 @@ async function isSoon(step: Promise<unknown>): Promise<boolean> {
 /** @throws FaenaError `BadOption` */
 export function checkMapOptions<Item, Payload>(options: MapOptions<Item, Payload>): MapSettings<Item> {
 	const given = checkJobOptions<Omit<MapOptions<Item, Payload>, keyof JobOptions>>('map()', options, MAP_CHECKS);
-	const {batch, payload, order, window, signal, key: _, ...jobOptions} = given;
+	const {batch, payload, order, window, signal, onComplete, key: _, ...jobOptions} = given;
+	if (onComplete !== undefined && batch === undefined) throw bad('map() with onComplete expects a name for the batch');
 	const {key} = options;
 	return {
 		batch,
@@ -318,6 +337,7 @@ export function checkMapOptions<Item, Payload>(options: MapOptions<Item, Payload
 		order: order ?? 'finished',
 		window: window ?? DEFAULT_WINDOW,
 		signal,
+		onComplete,
 		jobOptions,
 	};
 }
@@ -329,4 +349,5 @@ const MAP_CHECKS: Checks = {
 	order: choice('input', 'finished'),
 	window: integer(1, 10_000_000),
 	signal: abortSignal,
+	onComplete: text,
 };

@@ -5,7 +5,7 @@ import type {ErrorEnvelope} from './errors.ts';
 import type {FailureRecord} from './failure.ts';
 import type {JobId, Policy} from './job.ts';
 import type {PoolOptions} from './pool.ts';
-import type {Durability, JobEnd, JobQueue} from './queue.ts';
+import type {CompletedBatch, Durability, JobEnd, JobQueue} from './queue.ts';
 import type {TaskInfo} from './tasks-module.ts';
 
 // ——— pool and worker ———
@@ -141,7 +141,23 @@ export function idsOf({first, ids}: EnqueueReply, jobs: number): readonly JobId[
 /** The queue's verbs that a caller may use as they are. */
 export type Verbs = Pick<
 	JobQueue,
-	'cancel' | 'retry' | 'pause' | 'resume' | 'paused' | 'job' | 'jobs' | 'values' | 'logs' | 'counts' | 'openBatch' | 'closeBatch' | 'cleanup'
+	| 'cancel'
+	| 'retry'
+	| 'pause'
+	| 'resume'
+	| 'paused'
+	| 'job'
+	| 'jobs'
+	| 'values'
+	| 'logs'
+	| 'counts'
+	| 'openBatch'
+	| 'endInput'
+	| 'closeBatch'
+	| 'deleteBatch'
+	| 'batch'
+	| 'batches'
+	| 'cleanup'
 >;
 
 /** The names of {@link Verbs}: nothing else is looked up on the queue. */
@@ -157,7 +173,11 @@ export const VERBS: ReadonlySet<keyof Verbs> = new Set([
 	'logs',
 	'counts',
 	'openBatch',
+	'endInput',
 	'closeBatch',
+	'deleteBatch',
+	'batch',
+	'batches',
 	'cleanup',
 ]);
 
@@ -184,7 +204,9 @@ export type JobEvent =
 	| {readonly type: 'dead'; readonly id: JobId; readonly error: FailureRecord}
 	| {readonly type: 'cancelled'; readonly id: JobId}
 	| {readonly type: 'progress'; readonly id: JobId; readonly done: number; readonly total?: number}
-	| {readonly type: 'log'; readonly id: JobId; readonly at: number; readonly text: string};
+	| {readonly type: 'log'; readonly id: JobId; readonly at: number; readonly text: string}
+	/** A batch completed in a transaction of this dispatcher. */
+	| ({readonly type: 'batchCompleted'} & CompletedBatch);
 
 /** The dispatcher gave up: everything that waits is rejected with this. */
 export interface FailedMessage {

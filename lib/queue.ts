@@ -22,6 +22,7 @@ export type OwnerId = string;
  */
 export abstract class JobQueue {
 	readonly #listeners = new Set<() => void>();
+	readonly #completionListeners = new Set<(batch: CompletedBatch) => void>();
 
 	/** Where the jobs are, as given to `openQueue`; `:memory:` for the memory queue. */
 	abstract readonly location: string;
@@ -61,13 +62,25 @@ export abstract class JobQueue {
 	/** What could still run without anybody's help, of these tasks: not parked, not paused. */
 	abstract outstanding(tasks: readonly string[]): Awaitable<number>;
 
-	/** Finds or creates the batch of that name. An open batch is spared by {@link cleanup}. */
-	abstract openBatch(name: string, task: string): Awaitable<BatchId>;
+	/** Finds or creates the batch of that name, for more input: an open batch is spared by {@link cleanup}. */
+	abstract openBatch(name: string, task: string, options?: BatchOptions): Awaitable<BatchId>;
+	/**
+	 * The batch's input has ended, with so many items. It completes in the transaction that leaves none of its jobs unended:
+	 * this one, or whoever's comes to it. A job of it that is retried, or a new one, opens it again.
+	 */
+	abstract endInput(batch: BatchId, total: number): Awaitable<void>;
+	/** Whoever made the batch has had all its results: {@link cleanup} may take it. */
 	abstract closeBatch(batch: BatchId): Awaitable<void>;
 	/** What is known of the batch of that name; its jobs are counted in every transaction, so that this is quick however many there are. */
 	abstract batch(name: string): Awaitable<Batch | undefined>;
 	/** All batches, in the order in which they were made. */
 	abstract batches(): Awaitable<readonly Batch[]>;
+
+	/**
+	 * Deletes jobs of the batch, at most `limit` (default 1,000: what bounds the transaction), and with the last of them the batch.
+	 * @throws FaenaError `BatchRunning` if one of its jobs is running; what was deleted before stays so
+	 */
+	abstract deleteBatch(name: string, limit?: number): Awaitable<DeleteResult>;
 
 	/** Deletes completed, dead and cancelled jobs that ended before the time given, never others; in bounded steps. */
 	abstract cleanup(options: CleanupOptions): Awaitable<CleanupResult>;
@@ -90,6 +103,17 @@ export abstract class JobQueue {
 	onEnqueue(listener: () => void): () => void {
 		this.#listeners.add(listener);
 		return () => void this.#listeners.delete(listener);
+	}
+
+	/** Calls the listener for each batch that completes in a transaction of this object, after its commit. Returns a function that ends that. */
+	onBatchCompleted(listener: (batch: CompletedBatch) => void): () => void {
+		this.#completionListeners.add(listener);
+		return () => void this.#completionListeners.delete(listener);
+	}
+
+	/** For the implementations: call it after the commit. */
+	protected tellCompleted(batches: readonly CompletedBatch[]): void {
+		for (const batch of batches) for (const listener of this.#completionListeners) listener(batch);
 	}
 
 	/** Claims up to `limit` jobs of the given tasks: higher priority first, then in order of arrival. */
@@ -278,10 +302,63 @@ export interface Batch {
 	readonly name: string;
 	readonly task: string;
 	readonly createdAt: number;
+	/** Items of its input, once that has ended. */
+	readonly total?: number;
+	/** When the first of its jobs was dequeued. */
+	readonly startedAt?: number;
+	/** When its input had ended and none of its jobs was left unended. */
+	readonly completedAt?: number;
 	/** When its map last came to its end. */
 	readonly closedAt?: number;
 	/** Its jobs by status. */
 	readonly counts: Counts;
+	/** Where the number of its ended jobs stood at up to two moments, the older first: what its rate is told by. */
+	readonly marks: readonly Mark[];
+}
+
+export interface Mark {
+	readonly at: number;
+	/** Jobs of the batch that had ended. */
+	readonly ended: number;
+}
+
+/** A new {@link Mark} is made when a job ends this long after the last one; with two kept, a rate is of the last 10 seconds at least. */
+export const MARK_EVERY_MS = 10_000;
+
+export interface BatchOptions {
+	/** The job that is enqueued, in the same transaction, whenever the batch completes. Its payload is a {@link CompletedBatch}. */
+	readonly onComplete?: Pick<NewJob, 'task' | 'priority' | 'policy'>;
+}
+
+export interface CompletedBatch {
+	/** Its name. */
+	readonly batch: string;
+	readonly counts: Counts;
+}
+
+export interface DeleteResult {
+	readonly deleted: number;
+	/** True if the batch itself is gone, or never was; otherwise call again. */
+	readonly isGone: boolean;
+}
+
+/** What `openBatch` throws. */
+export function batchConflict(name: string, own: string, task: string): FaenaError {
+	return new FaenaError('BatchConflict', `The batch ${JSON.stringify(name)} belongs to the task ${own}, not to ${task}. Give this batch another name.`);
+}
+
+/** What `deleteBatch` throws. */
+export function batchRunning(name: string, running: number): FaenaError {
+	const jobs = running === 1 ? 'One job' : `${running} jobs`;
+	return new FaenaError(
+		'BatchRunning',
+		`${jobs} of the batch ${JSON.stringify(name)} can't be deleted while running; cancel the batch, or wait, and delete it then.`,
+	);
+}
+
+/** The payload of a batch's `onComplete` job. */
+export function toCompletionJob({task, priority, policy}: Pick<NewJob, 'task' | 'priority' | 'policy'>, completed: CompletedBatch): NewJob {
+	return {task, priority, policy, runAt: null, payload: JSON.stringify(completed)};
 }
 
 export interface CleanupOptions {

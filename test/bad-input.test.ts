@@ -40,6 +40,13 @@ test('an unknown task is refused with the nearest name', async t => {
 		'UnknownTask',
 		/did you mean "echo"/,
 	);
+	await refused(
+		t,
+		'unknown task for onComplete',
+		drain(() => faena.map('echo', [1], {batch: 'b', onComplete: 'ecko'})),
+		'UnknownTask',
+		/did you mean "echo"/,
+	);
 	t.is((await faena.counts()).pending, 0);
 });
 
@@ -258,6 +265,9 @@ test('negative, absurd and misspelt options of enqueue(), map(), result() and th
 		['map {ordre: "input"}', () => map({ordre: 'input'}), /did you mean "order"/],
 		['map {window: 0}', () => map({window: 0}), /as window a whole number/],
 		['map {key: "id"}', () => map({key: 'id'}), /as key a function/],
+		['map {onComplete} without a batch', () => map({onComplete: 'echo'}), /onComplete expects a name for the batch/],
+		['map {onComplete: 5}', () => map({batch: 'b', onComplete: 5}), /as onComplete a text/],
+		['batch("")', async () => faena.batch(''), /as name a text that is not empty/],
 		['map of a number', () => drain(() => faena.map('echo', 42 as Wrong)), /iterable/],
 		['enqueueMany of a number', () => faena.enqueueMany('echo', 42 as Wrong), /iterable/],
 		['result {timeout: "x"}', () => done.result({timeout: 'x'}), /as timeout a time/],

@@ -7,10 +7,15 @@ import {STATUSES} from '../job.ts';
 import {
 	type Batch,
 	type BatchId,
+	type BatchOptions,
+	batchConflict,
+	batchRunning,
 	type CancelResult,
 	type Claim,
 	type CleanupOptions,
 	type CleanupResult,
+	type CompletedBatch,
+	type DeleteResult,
 	type Demand,
 	type Dequeued,
 	type DequeuedJob,
@@ -20,7 +25,9 @@ import {
 	type JobValues,
 	keyConflict,
 	type Lease,
+	MARK_EVERY_MS,
 	MAX_LOG_LINES,
+	type Mark,
 	type NewJob,
 	type Note,
 	type Outcome,
@@ -30,6 +37,7 @@ import {
 	type Settlement,
 	type Turn,
 	type TurnResult,
+	toCompletionJob,
 } from '../queue.ts';
 
 export interface MemoryQueueOptions {
@@ -80,6 +88,7 @@ export class MemoryQueue extends JobQueue {
 		const settled = settle.map(settlement => this.#settle(settlement, now));
 		for (const job of added) this.#add(job);
 		const dequeued = dequeue ? this.#dequeue(dequeue, now) : {lease: 0, jobs: []};
+		this.#attendBatches();
 		const backlog = dequeue ? this.#ready(dequeue).length : 0;
 		return {settled, enqueued, dequeued, backlog, nextRunAt: this.#nextRunAt()};
 	}
@@ -99,6 +108,7 @@ export class MemoryQueue extends JobQueue {
 				cancelled.push(job.id);
 			}
 		}
+		this.#attendBatches();
 		return {cancelled, asked};
 	}
 
@@ -116,6 +126,7 @@ export class MemoryQueue extends JobQueue {
 			job.timing = undefined;
 			job.progress = undefined;
 		}
+		this.#attendBatches();
 		return retried.length;
 	}
 
@@ -208,14 +219,12 @@ export class MemoryQueue extends JobQueue {
 		}).length;
 	}
 
-	openBatch(name: string, task: string): BatchId {
+	openBatch(name: string, task: string, {onComplete}: BatchOptions = {}): BatchId {
 		this.#assertOpen();
 		const known = [...this.#batches].find(([, batch]) => batch.name === name);
-		const [id, batch] = known ?? [++this.#lastBatch, {name, task, createdAt: this.#now(), closedAt: undefined}];
-		if (batch.task !== task)
-			throw new FaenaError('BatchConflict', `The batch ${JSON.stringify(name)} belongs to task ${batch.task}, not to ${task}. Give this batch another name.`);
-		this.#batches.set(id, batch);
-		batch.closedAt = undefined;
+		const [id, batch] = known ?? [++this.#lastBatch, newStoredBatch(name, task, this.#now())];
+		if (batch.task !== task) throw batchConflict(name, batch.task, task);
+		this.#batches.set(id, Object.assign(batch, {total: undefined, closedAt: undefined, marks: [{at: this.#now(), ended: batch.ended}], onComplete}));
 		return id;
 	}
 
@@ -225,15 +234,36 @@ export class MemoryQueue extends JobQueue {
 		if (batch) batch.closedAt ??= this.#now();
 	}
 
+	endInput(id: BatchId, total: number): void {
+		this.#assertOpen();
+		const batch = this.#batches.get(id);
+		if (batch) batch.total = total;
+		this.#attendBatches();
+	}
+
+	deleteBatch(name: string, limit = 1000): DeleteResult {
+		this.#assertOpen();
+		const [id, batch] = [...this.#batches].find(([, each]) => each.name === name) ?? [];
+		if (id === undefined || !batch) return {deleted: 0, isGone: true};
+		const jobs = this.#matching({batch: name});
+		const running = jobs.filter(({place}) => place.at === 'running').length;
+		if (running > 0) throw batchRunning(name, running);
+		batch.total = undefined;
+		for (const job of jobs.slice(0, limit)) this.#jobs.delete(job.id);
+		this.#attendBatches();
+		if (jobs.length <= limit) this.#batches.delete(id);
+		return {deleted: Math.min(limit, jobs.length), isGone: jobs.length <= limit};
+	}
+
 	batch(name: string): Batch | undefined {
 		return this.batches().find(batch => batch.name === name);
 	}
 
 	batches(): readonly Batch[] {
 		this.#assertOpen();
-		return [...this.#batches].map(([id, {name, task, createdAt, closedAt}]) => ({
-			...{id, name, task, createdAt, counts: countsOf(this.#matching({batch: name}))},
-			...present({closedAt}),
+		return [...this.#batches].map(([id, {name, task, createdAt, total, startedAt, completedAt, closedAt, marks}]) => ({
+			...{id, name, task, createdAt, marks, counts: countsOf(this.#matching({batch: name}))},
+			...present({total, startedAt, completedAt, closedAt}),
 		}));
 	}
 
@@ -244,6 +274,7 @@ export class MemoryQueue extends JobQueue {
 		const old = looked.filter(({place, batch}) => place.at === 'ended' && place.endedAt < endedBefore && !this.#isOpen(batch));
 		for (const job of old) this.#jobs.delete(job.id);
 		const next = looked.length < ended.length ? (looked.at(-1)?.id ?? after) : null;
+		this.#attendBatches();
 		if (next === null) this.#forgetBatches();
 		return {deleted: old.length, next};
 	}
@@ -350,6 +381,7 @@ export class MemoryQueue extends JobQueue {
 		const now = this.#now();
 		const held = this.#all().filter(({place}) => place.at === 'running' && place.owner === owner);
 		for (const job of held) job.place = placeOfReleased(job.place.at === 'running' && job.place.cancelAsked, now);
+		this.#attendBatches();
 		return held.length;
 	}
 
@@ -381,6 +413,32 @@ export class MemoryQueue extends JobQueue {
 	#isOpen(id: BatchId | undefined): boolean {
 		const batch = this.#batch(id);
 		return batch !== undefined && batch.closedAt === undefined;
+	}
+
+	/** What follows for the batches from what was done. Ends everything that moves jobs. */
+	#attendBatches(): void {
+		const now = this.#now();
+		const completed: CompletedBatch[] = [];
+		for (const batch of this.#batches.values()) {
+			const counts = countsOf(this.#matching({batch: batch.name}));
+			const isUnended = counts.pending + counts.running + counts.failed > 0;
+			if (counts.running > 0) batch.startedAt ??= now;
+			this.#mark(batch, counts, now);
+			if (isUnended) batch.completedAt = undefined;
+			if (isUnended || batch.total === undefined || batch.completedAt !== undefined) continue;
+			batch.completedAt = now;
+			completed.push({batch: batch.name, counts});
+			if (batch.onComplete) this.#add(newStoredJob(this.#lastId + 1, toCompletionJob(batch.onComplete, {batch: batch.name, counts}), now));
+		}
+		this.tellCompleted(completed);
+	}
+
+	#mark(batch: StoredBatch, {completed, dead, cancelled}: Counts, now: number): void {
+		const ended = completed + dead + cancelled;
+		const last = batch.marks.at(-1);
+		const isDue = ended !== batch.ended && (!last || now - last.at >= MARK_EVERY_MS);
+		if (isDue) batch.marks = [...batch.marks.slice(-1), {at: now, ended: batch.ended}];
+		batch.ended = ended;
 	}
 
 	/** Closed batches of which no job is left. */
@@ -438,7 +496,19 @@ interface StoredBatch {
 	readonly name: string;
 	readonly task: string;
 	readonly createdAt: number;
+	total: number | undefined;
+	startedAt: number | undefined;
+	completedAt: number | undefined;
 	closedAt: number | undefined;
+	onComplete: BatchOptions['onComplete'];
+	marks: readonly Mark[];
+	/** Jobs that had ended when last looked at. */
+	ended: number;
+}
+
+function newStoredBatch(name: string, task: string, createdAt: number): StoredBatch {
+	const nothingYet = {total: undefined, startedAt: undefined, completedAt: undefined, closedAt: undefined, onComplete: undefined};
+	return {name, task, createdAt, ...nothingYet, marks: [], ended: 0};
 }
 
 const READY: Place = {at: 'ready'};

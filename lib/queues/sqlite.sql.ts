@@ -32,7 +32,15 @@ export const MIGRATIONS: readonly string[] = [
 		name text not null unique,
 		task integer not null,
 		created_at integer not null,
-		closed_at integer
+		-- Items of the input, once that has ended.
+		total integer,
+		started_at integer,
+		completed_at integer,
+		closed_at integer,
+		-- JSON: task, priority and policy of the job to be enqueued on completion.
+		on_complete text,
+		-- JSON: how many of its jobs had ended at up to two moments.
+		marks text not null
 	) strict;
 
 	-- Written once. The payload is last, so that reading the rest of a row never touches its overflow pages.
@@ -154,6 +162,9 @@ export const MIGRATIONS: readonly string[] = [
 	`,
 ];
 
+const BATCH = `b.id, b.name, t.name as task, b.created_at, b.total, b.started_at, b.completed_at, b.closed_at, b.on_complete, b.marks
+		from batch b join task t on t.id = b.task`;
+
 export const SQL = {
 	taskByName: 'select id, paused from task where name = ?',
 	taskName: 'select name from task where id = ?',
@@ -164,14 +175,17 @@ export const SQL = {
 	policyById: 'select spec from policy where id = ?',
 	insertPolicy: 'insert into policy (spec) values (?) returning id',
 
-	batchByName: 'select id, task from batch where name = ?',
-	insertBatch: 'insert into batch (name, task, created_at) values (?, ?, ?) returning id',
-	reopenBatch: 'update batch set closed_at = null where id = ?',
+	insertBatch: 'insert into batch (name, task, created_at, on_complete, marks) values (?, ?, ?, ?, ?) returning id',
+	reopenBatch: 'update batch set closed_at = null, total = null, on_complete = ?, marks = ? where id = ?',
+	endInput: 'update batch set total = ? where id = ?',
+	setBatch: 'update batch set started_at = ?, completed_at = ?, marks = ? where id = ?',
 	closeBatch: 'update batch set closed_at = ? where id = ? and closed_at is null',
 	deleteEmptyBatches: 'delete from batch where closed_at is not null and not exists (select 1 from job where job.batch = batch.id)',
 	deleteStrayTallies: 'delete from batch_tally where batch not in (select id from batch)',
-	batches: 'select b.id, b.name, t.name as task, b.created_at, b.closed_at from batch b join task t on t.id = b.task order by b.id',
-	batch: 'select b.id, b.name, t.name as task, b.created_at, b.closed_at from batch b join task t on t.id = b.task where b.name = ?',
+	deleteBatch: 'delete from batch where id = ?',
+	batches: `select ${BATCH} order by b.id`,
+	batch: `select ${BATCH} where b.name = ?`,
+	batchById: `select ${BATCH} where b.id = ?`,
 
 	counter: 'select last from counter where name = ?',
 	setCounter: 'update counter set last = ? where name = ?',
@@ -180,9 +194,10 @@ export const SQL = {
 	tallyOf: 'select jobs from tally where task = ? and place = ?',
 	addToBatchTally: 'insert into batch_tally (batch, place, jobs) values (?, ?, ?) on conflict (batch, place) do update set jobs = jobs + excluded.jobs',
 	batchTally: 'select place, jobs from batch_tally where batch = ?',
+	jobsOfBatch: 'select id from job where batch = ? order by id limit ?',
 
 	insertJob: 'insert into job (id, task, policy, priority, created_at, batch, key, payload) values (?, ?, ?, ?, ?, ?, ?, ?)',
-	jobPlaces: `select j.task, j.batch, j.priority, r.executions, w.executions, w.failed, w.run_at, c.execution, o.execution, o.status
+	jobPlaces: `select j.task, j.batch, j.key, j.priority, r.executions, w.executions, w.failed, w.run_at, c.execution, o.execution, o.status
 		from job j
 		left join ready r on r.task = j.task and r.rank = -j.priority and r.id = j.id
 		left join waiting w on w.id = j.id

@@ -5,10 +5,12 @@ import type {Counts, Job, JobFilter, JobId, JobStatus, LogLine} from '../job.ts'
 import {
 	type Batch,
 	type BatchId,
+	type BatchOptions,
 	type CancelResult,
 	type Claim,
 	type CleanupOptions,
 	type CleanupResult,
+	type DeleteResult,
 	type Durability,
 	type JobEnd,
 	JobQueue,
@@ -19,7 +21,7 @@ import {
 	type Turn,
 	type TurnResult,
 } from '../queue.ts';
-import {type BatchRow, toBatch} from './sqlite/batches.ts';
+import {attendBatches, type BatchRow, deleteBatch, endInput, forgetBatches, openBatch, toBatch} from './sqlite/batches.ts';
 import {CANCELLABLE, cancelJob, cleanup, retryJob, takeBack} from './sqlite/control.ts';
 import {type Connection, connect, holdLock, isLockFree, type Statements, translate} from './sqlite/database.ts';
 import {backlog, dequeue, promote} from './sqlite/dequeue.ts';
@@ -41,7 +43,7 @@ export interface SqliteOptions {
 	readonly random?: () => number;
 }
 
-/** Jobs cancelled or retried in one transaction. */
+/** Jobs cancelled, retried or deleted in one transaction. */
 const CHUNK = 1000;
 
 /**
@@ -203,23 +205,20 @@ export class SqliteQueue extends JobQueue {
 		});
 	}
 
-	openBatch(name: string, task: string): BatchId {
-		return this.#write(({statements, names, now}) => {
-			const number = names.task(task);
-			const row = statements.batchByName.get(name) as [BatchId, number] | undefined;
-			if (!row) return statements.insertBatch.get(name, number, now) as BatchId;
-			if (row[1] !== number)
-				throw new FaenaError(
-					'BatchConflict',
-					`The batch ${JSON.stringify(name)} belongs to the task ${statements.taskName.get(row[1])}, not to ${task}. Give this batch another name.`,
-				);
-			statements.reopenBatch.run(row[0]);
-			return row[0];
-		});
+	openBatch(name: string, task: string, options: BatchOptions = {}): BatchId {
+		return this.#write(session => openBatch(session, name, task, options));
 	}
 
 	closeBatch(batch: BatchId): void {
 		this.#write(({statements, now}) => statements.closeBatch.run(now, batch));
+	}
+
+	endInput(batch: BatchId, total: number): void {
+		this.#write(session => endInput(session, batch, total));
+	}
+
+	deleteBatch(name: string, limit = CHUNK): DeleteResult {
+		return this.#write(session => deleteBatch(session, name, limit));
 	}
 
 	batch(name: string): Batch | undefined {
@@ -234,7 +233,11 @@ export class SqliteQueue extends JobQueue {
 	}
 
 	cleanup(options: CleanupOptions): CleanupResult {
-		return this.#write(session => cleanup(session, options));
+		return this.#write(session => {
+			const result = cleanup(session, options);
+			if (result.next === null) forgetBatches(session);
+			return result;
+		});
 	}
 
 	changes(): boolean {
@@ -258,13 +261,15 @@ export class SqliteQueue extends JobQueue {
 
 	#write<Result>(run: (session: Session) => Result): Result {
 		return this.#guard(({connection, names}) => {
-			const session: Session = {statements: connection.statements, names, tally: this.#tally, now: this.#now(), random: this.#random};
+			const session: Session = {statements: connection.statements, names, tally: this.#tally, now: this.#now(), random: this.#random, completed: []};
 			try {
-				return connection.transaction(() => {
+				const result = connection.transaction(() => {
 					const result = run(session);
 					this.#saveTally(session);
 					return result;
 				});
+				this.tellCompleted(session.completed);
+				return result;
 			} catch (error) {
 				names.forget();
 				this.#tally.forget();
@@ -273,9 +278,10 @@ export class SqliteQueue extends JobQueue {
 		});
 	}
 
-	#saveTally({statements, tally}: Session): void {
+	#saveTally(session: Session): void {
+		const {statements, tally} = session;
+		attendBatches(session);
 		for (const change of tally.tasks.take()) statements.addToTally.run(...change);
-		for (const change of tally.batches.take()) statements.addToBatchTally.run(...change);
 	}
 
 	#read<Result>(run: (statements: Statements, names: Names) => Result): Result {

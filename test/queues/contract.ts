@@ -4,7 +4,7 @@ import {type Encoded, encode} from '../../lib/encoding.ts';
 import {FaenaError} from '../../lib/errors.ts';
 import type {FailureRecord} from '../../lib/failure.ts';
 import type {Job, JobFilter, JobId, JobStatus, Policy} from '../../lib/job.ts';
-import {type Claim, type Dequeued, type JobQueue, MAX_LOG_LINES, type NewJob, type Outcome, type Turn} from '../../lib/queue.ts';
+import {type Claim, type CompletedBatch, type Dequeued, type JobQueue, MAX_LOG_LINES, type NewJob, type Outcome, type Turn} from '../../lib/queue.ts';
 
 /** What the suite gives to the queue under test: a clock and a die it drives itself. */
 export interface QueueOptions {
@@ -1107,10 +1107,170 @@ law('batches are listed in the order in which they were made, each with its task
 	await queue.openBatch('weekly', 'thumbnail');
 	const counts = {pending: 0, running: 0, failed: 0, completed: 0, dead: 0, cancelled: 0};
 	t.deepEqual(await queue.batches(), [
-		{id: first, name: 'weekly', task: 'thumbnail', createdAt: T0, counts},
-		{id: second, name: 'nightly', task: 'hash', createdAt: T0 + 5, closedAt: T0 + 10, counts},
+		{id: first, name: 'weekly', task: 'thumbnail', createdAt: T0, counts, marks: [{at: T0 + 10, ended: 0}]},
+		{id: second, name: 'nightly', task: 'hash', createdAt: T0 + 5, closedAt: T0 + 10, counts, marks: [{at: T0 + 5, ended: 0}]},
 	]);
 	t.is(await queue.batch('unknown'), undefined);
+});
+
+const ON_COMPLETE = {task: 'thumbnail', priority: 4, policy: {...POLICY, maxAttempts: 7}};
+
+law('a batch completes in the transaction in which its input has ended and no job of it is left unended, whichever comes last', async (t, queue, clock) => {
+	const heard: CompletedBatch[] = [];
+	queue.onBatchCompleted(batch => heard.push(batch));
+	const [one, two] = [await queue.openBatch('one', 'hash', {onComplete: ON_COMPLETE}), await queue.openBatch('two', 'hash', {onComplete: ON_COMPLETE})];
+	await enqueue(queue, newJob({batch: one}), newJob({batch: one}), newJob({batch: two}));
+	const [a, b, c] = claimsOf(await take(queue, 3)) as [Claim, Claim, Claim];
+	clock.now += 5;
+	await queue.endInput(one, 2);
+	await queue.turn({settle: [a, c].map(claim => ({...claim, outcome: {type: 'returned', value: '1'}}))});
+	t.deepEqual([heard, (await queue.jobs({task: 'thumbnail'})).length], [[], 0]);
+	t.like(await queue.batch('one'), {total: 2, startedAt: T0, completedAt: undefined});
+	await queue.turn({settle: [{...b, outcome: {type: 'cancelled'}}]});
+	const counts = {pending: 0, running: 0, failed: 0, completed: 1, dead: 0, cancelled: 1};
+	t.deepEqual(heard, [{batch: 'one', counts}]);
+	t.like(await queue.batch('one'), {completedAt: T0 + 5, counts});
+	const [id] = await listed(queue, {task: 'thumbnail'});
+	t.like(await jobOf(queue, id as JobId), {status: 'pending', priority: 4, maxAttempts: 7, createdAt: T0 + 5});
+	t.deepEqual(await queue.values(id as JobId), {payload: JSON.stringify({batch: 'one', counts})});
+	await queue.endInput(two, 1);
+	t.deepEqual(heard.at(-1), {batch: 'two', counts: {...counts, cancelled: 0}});
+	t.is((await listed(queue, {task: 'thumbnail'})).length, 2);
+});
+
+law('a turn that completes a batch can say that its job waits; a batch without jobs completes when its input ends', async (t, queue) => {
+	const batch = await queue.openBatch('one', 'hash', {onComplete: ON_COMPLETE});
+	await enqueue(queue, newJob({batch}));
+	await queue.endInput(batch, 1);
+	const [claim] = claimsOf(await take(queue)) as [Claim];
+	const demanded = {owner: OWNER, tasks: [{task: 'thumbnail', limit: 1}], limit: 1, maxBytes: Infinity};
+	const {backlog, dequeued} = await queue.turn({settle: [{...claim, outcome: {type: 'returned', value: '1'}}], dequeue: demanded});
+	t.deepEqual([backlog, idsOf(dequeued)], [1, []]);
+	t.deepEqual(idsOf(await take(queue)), [2]);
+	await queue.endInput(await queue.openBatch('empty', 'hash', {onComplete: ON_COMPLETE}), 0);
+	t.like(await queue.batch('empty'), {total: 0, completedAt: T0});
+	t.deepEqual(idsOf(await take(queue)), [3]);
+});
+
+law('a batch completes by a cancel, and by the recovery of a dead owner whose job was to be cancelled', async (t, queue, clock) => {
+	const heard: string[] = [];
+	queue.onBatchCompleted(({batch}) => heard.push(batch));
+	for (const name of ['one', 'two']) {
+		const batch = await queue.openBatch(name, 'hash');
+		await enqueue(queue, newJob({batch}));
+		await queue.endInput(batch, 1);
+	}
+	await take(queue);
+	await queue.cancel({});
+	t.deepEqual(heard, ['two']);
+	clock.now += LEASE_MS + 1;
+	await queue.recover();
+	t.deepEqual(heard, ['two', 'one']);
+});
+
+law('a completed batch completes again only after a job of it was retried or added, not by opening it again', async (t, queue, clock) => {
+	const heard: string[] = [];
+	const stop = queue.onBatchCompleted(({batch}) => heard.push(batch));
+	const batch = await queue.openBatch('one', 'hash', {onComplete: ON_COMPLETE});
+	await enqueue(queue, newJob({batch}));
+	await queue.endInput(batch, 1);
+	await completeAll(queue);
+	await completeAll(queue);
+	clock.now += 5;
+	t.is(await queue.openBatch('one', 'hash', {onComplete: ON_COMPLETE}), batch);
+	t.like(await queue.batch('one'), {total: undefined, completedAt: T0});
+	await queue.endInput(batch, 1);
+	t.like(await queue.batch('one'), {total: 1, completedAt: T0});
+	await queue.retry({ids: [1]});
+	t.like(await queue.batch('one'), {total: 1, completedAt: undefined});
+	await completeAll(queue);
+	t.like(await queue.batch('one'), {completedAt: T0 + 5});
+	t.deepEqual(heard, ['one', 'one']);
+	t.is((await listed(queue, {task: 'thumbnail'})).length, 2);
+	await queue.openBatch('one', 'hash');
+	await enqueue(queue, newJob({batch}));
+	stop();
+	await queue.cancel({});
+	await queue.endInput(batch, 2);
+	t.deepEqual([heard.length, (await listed(queue, {task: 'thumbnail'})).length], [2, 2]);
+});
+
+law('a parked job keeps its batch from completing, since somebody is to decide about it', async (t, queue) => {
+	const batch = await queue.openBatch('one', 'hash');
+	await enqueue(queue, newJob({batch, policy: {...POLICY, retry: 'manual'}}));
+	await queue.endInput(batch, 1);
+	await settleOne(queue, {type: 'threw', error: ERROR});
+	t.is((await queue.batch('one'))?.completedAt, undefined);
+	await queue.cancel({});
+	t.is((await queue.batch('one'))?.completedAt, T0);
+});
+
+law('a batch remembers where its count stood at two moments, at least ten seconds apart', async (t, queue, clock) => {
+	const batch = await queue.openBatch('one', 'hash');
+	await enqueue(queue, ...range(1, 6).map(() => newJob({batch})));
+	const marks = async () => (await queue.batch('one'))?.marks;
+	for (const [after, expected] of [
+		[9_999, [[0, 0]]],
+		[
+			1,
+			[
+				[0, 0],
+				[10_000, 1],
+			],
+		],
+		[
+			9_999,
+			[
+				[0, 0],
+				[10_000, 1],
+			],
+		],
+		[
+			5_001,
+			[
+				[10_000, 1],
+				[25_000, 3],
+			],
+		],
+	] as const) {
+		clock.now += after;
+		await settleOne(queue, {type: 'returned', value: '1'});
+		t.deepEqual(
+			await marks(),
+			expected.map(([at, ended]) => ({at: T0 + at, ended})),
+		);
+	}
+	await queue.openBatch('one', 'hash');
+	t.deepEqual(await marks(), [{at: clock.now, ended: 4}]);
+});
+
+law('a batch is deleted in bounded steps with all its jobs, in whatever place they are, and nothing of another', async (t, queue, clock) => {
+	await oneJobOfEachStatus(queue, clock);
+	const batch = await queue.openBatch('one', 'hash', {onComplete: ON_COMPLETE});
+	await enqueue(queue, newJob({batch, key: 'a'}), newJob({batch, runAt: T0 + 100}), ...range(1, 3).map(() => newJob({batch, priority: 5})));
+	const [a, b] = claimsOf(await take(queue, 3)) as [Claim, Claim];
+	await queue.turn({
+		settle: [
+			{...a, outcome: {type: 'returned', value: '1'}},
+			{...b, outcome: {type: 'threw', error: ERROR}},
+		],
+	});
+	await queue.endInput(batch, 5);
+	const error = await t.throwsAsync(async () => queue.deleteBatch('one'), {code: 'BatchRunning'});
+	t.regex(error?.message ?? '', /One job of the batch "one"/);
+	t.is((await listed(queue, {batch: 'one'})).length, 5);
+	await settleOne(queue, {type: 'released'});
+	await queue.leave(OWNER);
+	t.deepEqual(await queue.deleteBatch('one', 3), {deleted: 3, isGone: false});
+	t.like(await queue.batch('one'), {name: 'one', total: undefined, completedAt: undefined});
+	t.deepEqual(await queue.deleteBatch('one', 3), {deleted: 2, isGone: true});
+	t.deepEqual(await queue.deleteBatch('one'), {deleted: 0, isGone: true});
+	t.deepEqual(await queue.batches(), []);
+	t.deepEqual(await listed(queue, {}), range(1, 6));
+	t.deepEqual(await queue.counts(), {pending: 2, running: 0, failed: 1, completed: 1, dead: 1, cancelled: 1});
+	const again = await queue.openBatch('one', 'thumbnail');
+	t.deepEqual(await enqueue(queue, newJob({batch: again, task: 'thumbnail', key: 'a', payload: '"other"'})), [12]);
+	t.deepEqual((await queue.batch('one'))?.counts, {pending: 1, running: 0, failed: 0, completed: 0, dead: 0, cancelled: 0});
 });
 
 law('a closed batch is forgotten with the last of its jobs', async (t, queue, clock) => {
@@ -1188,7 +1348,7 @@ law('a queue that nobody else writes to has not changed', async (t, queue) => {
 
 // Closing
 
-const VERBS: Readonly<Record<Exclude<keyof JobQueue, 'location' | 'close' | 'onEnqueue'>, (queue: JobQueue) => unknown>> = {
+const VERBS: Readonly<Record<Exclude<keyof JobQueue, 'location' | 'close' | 'onEnqueue' | 'onBatchCompleted'>, (queue: JobQueue) => unknown>> = {
 	turn: queue => queue.turn({}),
 	enqueue: queue => queue.enqueue([]),
 	dequeue: queue => queue.dequeue({owner: OWNER, tasks: []}),
@@ -1213,6 +1373,8 @@ const VERBS: Readonly<Record<Exclude<keyof JobQueue, 'location' | 'close' | 'onE
 	outstanding: queue => queue.outstanding(TASKS),
 	openBatch: queue => queue.openBatch('nightly', 'hash'),
 	closeBatch: queue => queue.closeBatch(1),
+	endInput: queue => queue.endInput(1, 1),
+	deleteBatch: queue => queue.deleteBatch('nightly'),
 	batch: queue => queue.batch('nightly'),
 	batches: queue => queue.batches(),
 	cleanup: queue => queue.cleanup({endedBefore: T0}),

@@ -9,22 +9,25 @@ import {endExecution} from './settle.ts';
 interface Located {
 	readonly task: number;
 	readonly batch: number | null;
+	readonly key: string | null;
 	readonly rank: number;
 	readonly place: Place;
 	readonly executions: number;
 }
 
 function locate({statements}: Session, id: JobId): Located | undefined {
-	const row = statements.jobPlaces.get(id) as (number | null)[] | undefined;
+	const row = statements.jobPlaces.get(id) as PlacesRow | undefined;
 	if (!row) return undefined;
-	const [task, batch, priority, ready, waiting, failed, runAt, claimed, ended, status] = row;
-	const at = {task: task as number, batch: batch as number | null, rank: -(priority as number)};
+	const [task, batch, key, priority, ready, waiting, failed, runAt, claimed, ended, status] = row;
+	const at = {task, batch, key, rank: -priority};
 	if (typeof ready === 'number') return {...at, place: Place.ready, executions: ready};
 	if (typeof claimed === 'number') return {...at, place: Place.running, executions: claimed};
 	if (typeof ended === 'number') return {...at, place: status as Place, executions: ended};
 	const place = failed === 0 ? Place.scheduled : runAt === null ? Place.parked : Place.failed;
 	return {...at, place, executions: waiting as number};
 }
+
+type PlacesRow = [task: number, batch: number | null, key: string | null, priority: number, ...places: (number | null)[]];
 
 /** Cancels a job that isn't running; asks for a running one to be stopped. */
 export function cancelJob(session: Session, id: JobId): 'cancelled' | 'asked' | 'ended' {
@@ -66,7 +69,7 @@ const RETRIABLE: Readonly<Partial<Record<Place, JobStatus>>> = {
 	[Place.cancelled]: 'cancelled',
 };
 
-function leavePlace({statements}: Session, id: JobId, {task, rank, place}: Located): void {
+function leavePlace({statements}: Session, id: JobId, {task, rank, place}: Pick<Located, 'task' | 'rank' | 'place'>): void {
 	if (place === Place.ready) statements.deleteReady.run(task, rank, id);
 	else if (place >= Place.completed) statements.deleteOutcome.run(id);
 	else statements.deleteWaiting.run(id);
@@ -91,16 +94,24 @@ export function cleanup(session: Session, {endedBefore, limit = 1000, after = 0}
 	const found = statements.outcomesToClean.all(after, limit + 1) as OutcomeRow[];
 	const rows = found.slice(0, limit);
 	const old = rows.filter(([, , endedAt, , , , isSpared]) => endedAt < endedBefore && isSpared === 0);
-	for (const row of old) deleteJob(session, row);
+	for (const [id, place, , task, batch, key] of old) deleteJob(session, id, {task, batch, key, place, rank: 0});
 	const next = found.length > limit ? (rows.at(-1)?.[0] ?? null) : null;
-	if (next === null && statements.deleteEmptyBatches.run().changes > 0) statements.deleteStrayTallies.run();
 	return {deleted: old.length, next};
 }
 
 type OutcomeRow = [id: JobId, place: Place, endedAt: number, task: number, batch: number | null, key: string | null, isSpared: number];
 
-function deleteJob({statements, tally}: Session, [id, place, , task, batch, key]: OutcomeRow): void {
-	for (const name of ['deleteOutcome', 'deleteTrouble', 'deleteProgress', 'deleteLog', 'deleteJob'] as const) statements[name].run(id);
+/** Deletes a job that isn't running, with all that is known of it. */
+export function eraseJob(session: Session, id: JobId): void {
+	const job = locate(session, id);
+	if (job && job.place !== Place.running) deleteJob(session, id, job);
+}
+
+function deleteJob(session: Session, id: JobId, job: Omit<Located, 'executions'>): void {
+	const {statements, tally} = session;
+	const {task, batch, key, place} = job;
+	leavePlace(session, id, job);
+	for (const name of ['deleteTrouble', 'deleteProgress', 'deleteLog', 'deleteJob'] as const) statements[name].run(id);
 	if (key !== null) statements.deleteKey.run(scopeOf(task, batch), key);
 	tally.move(task, batch, place, null);
 }

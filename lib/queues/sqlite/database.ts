@@ -167,7 +167,7 @@ function verifyDurability(db: Database.Database, durability: Durability): void {
 }
 
 /** Statements whose rows have many columns are read by name; those with one column as that value; the rest as tuples. */
-const BY_NAME: ReadonlySet<string> = new Set<keyof typeof SQL>(['jobView']);
+const BY_NAME: ReadonlySet<string> = new Set<keyof typeof SQL>(['jobView', 'batch', 'batches', 'batchById']);
 const ONE_VALUE: ReadonlySet<string> = new Set<keyof typeof SQL>([
 	'taskName',
 	'insertTask',
@@ -176,6 +176,7 @@ const ONE_VALUE: ReadonlySet<string> = new Set<keyof typeof SQL>([
 	'policyById',
 	'insertPolicy',
 	'insertBatch',
+	'jobsOfBatch',
 	'counter',
 	'jobRank',
 	'jobPolicy',
