@@ -149,10 +149,10 @@ export class Desk {
 
 /** The queue's form of what the calls want. */
 export function toNewJobs(calls: readonly EnqueueCall[]): NewJob[] {
-	return calls.flatMap(({task, payloads, keys, batch, priority, runAt, policy}) =>
+	return calls.flatMap(({task, payloads, keys, batch, rerun, priority, runAt, policy}) =>
 		payloads.map((payload, index) => {
 			const key = keys?.[index];
-			return {task, payload, priority, runAt, policy, ...(key !== undefined && {key}), ...(batch !== undefined && {batch})};
+			return {task, payload, priority, runAt, policy, ...(key !== undefined && {key}), ...(batch !== undefined && {batch}), ...(rerun && {rerun})};
 		}),
 	);
 }

@@ -124,7 +124,7 @@ export class Engine<Tasks = AnyTasks> implements AsyncDisposable {
 		...[payload, options]: EnqueueArgs<Tasks, Name, JobOptions>
 	): Promise<JobHandle<ResultOf<Tasks, Name>>> {
 		const reply = (await this.#link.call(this.#enqueueCall('enqueue()', task, payload, options, false))) as EnqueueReply;
-		if (isConflict(reply)) throw keyConflict(task, options?.key ?? '', reply.first);
+		if (isConflict(reply)) throw keyConflict({task, key: options?.key ?? ''}, reply.first);
 		return new JobHandle(this.#link, reply.first, task, reply.existing !== undefined);
 	}
 
@@ -185,7 +185,7 @@ export class Engine<Tasks = AnyTasks> implements AsyncDisposable {
 		const notice = await new Promise<Notice>((resolve, reject) => {
 			const onReply = (reply: unknown) => {
 				const {first} = reply as EnqueueReply;
-				if (isConflict(reply as EnqueueReply)) reject(keyConflict(task, jobOptions.key ?? '', first));
+				if (isConflict(reply as EnqueueReply)) reject(keyConflict({task, key: jobOptions.key ?? ''}, first));
 				else waitForEnd(this.#link, first, signal ? {signal} : {}).then(resolve, reject);
 			};
 			this.#link.send(call, onReply, reject);
@@ -413,7 +413,7 @@ function isConflict({conflict}: EnqueueReply): boolean {
 }
 
 function refuseConflict(task: string, {conflict}: EnqueueReply, ids: readonly JobId[], keys: readonly string[] | undefined): void {
-	if (conflict !== undefined) throw keyConflict(task, keys?.[conflict] ?? '', ids[conflict] as JobId);
+	if (conflict !== undefined) throw keyConflict({task, key: keys?.[conflict] ?? ''}, ids[conflict] as JobId);
 }
 
 function checkId(id: unknown): JobId {

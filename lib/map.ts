@@ -2,12 +2,13 @@ import {setImmediate as nextTurn} from 'node:timers/promises';
 import {Bell} from './bell.ts';
 import type {Encoded} from './encoding.ts';
 import {FaenaError} from './errors.ts';
-import type {JobId, Policy} from './job.ts';
+import {IdSet} from './id-set.ts';
+import type {Job, JobId, Policy} from './job.ts';
 import {type JobOutcome, toOutcome} from './job-handle.ts';
 import type {Link, Watcher} from './link.ts';
-import {abortSignal, bad, type Checks, callable, checkIterable, checkJobOptions, checkKey, choice, integer, type JobOptions, text} from './options.ts';
+import {abortSignal, bad, boolean, type Checks, callable, checkIterable, checkJobOptions, checkKey, choice, integer, type JobOptions, text} from './options.ts';
 import {type EnqueueReply, idsOf, type Notice} from './protocol.ts';
-import {type BatchId, type BatchOptions, keyConflict} from './queue.ts';
+import {type BatchId, type BatchOptions, keyConflict, type Rerun} from './queue.ts';
 
 export interface MapOptions<Item, Payload> extends Omit<JobOptions, 'key'> {
 	/** Names the map, and makes it resumable: the same name again goes on where it was. Without it nothing is resumed. */
@@ -22,6 +23,14 @@ export interface MapOptions<Item, Payload> extends Omit<JobOptions, 'key'> {
 	readonly window?: number;
 	/** Cancels what has not ended, and ends the loop with the signal's reason. */
 	readonly signal?: AbortSignal;
+	/**
+	 * What to do with an item whose key names a job with another payload: `refuse` (default) ends the loop with `KeyConflict`;
+	 * `rerun` runs that job again, with the new payload and in a new round; its old result is gone. Not while it runs: that
+	 * is refused.
+	 */
+	readonly changed?: 'refuse' | 'rerun';
+	/** Run items again that failed, died or were cancelled in an earlier run; default false: they are yielded as they are. */
+	readonly retryFailed?: boolean;
 	/**
 	 * A task of which a job is enqueued once the batch completes: its input has ended, and so have all its jobs, here or in
 	 * another process. Its payload is `{batch, counts}`. A batch that completes again, after a retry, enqueues it again.
@@ -65,6 +74,7 @@ export interface MapSettings<Item> {
 	readonly window: number;
 	readonly signal: AbortSignal | undefined;
 	readonly onComplete: string | undefined;
+	readonly rerun: Rerun | undefined;
 	readonly jobOptions: JobOptions;
 }
 
@@ -81,6 +91,9 @@ interface Plan<Item> extends Omit<MapSettings<Item>, 'onComplete'> {
 const GROUP = 512;
 const GROUPS_UNDER_WAY = 4;
 const DEFAULT_WINDOW = 4096;
+/** Jobs that are looked at in one call. */
+const PAGE = 1000;
+const UNENDED = ['pending', 'running', 'failed'] as const;
 
 /**
  * A map under way: an async iterable of how each item's job ended. It reads the input as its results are consumed, never
@@ -106,6 +119,8 @@ export class JobMap<Item, Result> implements AsyncIterable<MapResult<Item, Resul
 	#phase: 'new' | 'reading' | 'fed' | 'over' = 'new';
 	#failure: {readonly error: unknown} | undefined;
 	#batch: BatchId | undefined;
+	/** Jobs of this input, kept where the batch has unended ones of an earlier run. */
+	#seen: IdSet | undefined;
 	/** Items read, of them enqueued, of them yielded. */
 	#read = 0;
 	#enqueued = 0;
@@ -207,19 +222,41 @@ export class JobMap<Item, Result> implements AsyncIterable<MapResult<Item, Resul
 
 	async #openBatch(): Promise<void> {
 		const {batch, task, onComplete} = this.#plan;
-		if (batch !== undefined) this.#batch = await this.#link.verb('openBatch', batch, task, onComplete && {onComplete});
+		if (batch === undefined) return;
+		const earlier = await this.#link.verb('batch', batch);
+		if (earlier && UNENDED.some(status => earlier.counts[status] > 0)) this.#seen = new IdSet();
+		this.#batch = await this.#link.verb('openBatch', batch, task, onComplete && {onComplete});
 	}
 
 	/** Once everything is in the queue, so that the batch completes though nobody should hear of it any more. */
 	async #endInput(): Promise<void> {
 		await Promise.all(this.#groups);
-		if (this.#batch !== undefined && !this.#failure) await this.#link.verb('endInput', this.#batch, this.#read);
+		if (this.#batch !== undefined && !this.#failure) {
+			await this.#cancelGone();
+			await this.#link.verb('endInput', this.#batch, this.#read);
+		}
 		if (this.#phase === 'reading') this.#phase = 'fed';
+	}
+
+	/** Cancels jobs of an earlier run whose items are no longer in the input. */
+	async #cancelGone(): Promise<void> {
+		const {batch} = this.#plan;
+		const seen = this.#seen;
+		if (!seen || batch === undefined) return;
+		for (let after: JobId | undefined = 0; after !== undefined; ) {
+			const page: readonly Job[] = await this.#link.verb('jobs', {batch, status: UNENDED}, {after, limit: PAGE});
+			const gone = page.map(({id}) => id).filter(id => !seen.has(id));
+			if (gone.length > 0) await this.#link.verb('cancel', {ids: gone});
+			after = page.length < PAGE ? undefined : page.at(-1)?.id;
+		}
+		this.#seen = undefined;
 	}
 
 	/** Reads as far as the window has room and enqueues in groups; a group leaves early when the next item is not there yet. */
 	async #readAll(): Promise<boolean> {
 		const iterator = iteratorOf(this.#items);
+		// As for a loop of the language: what has ended or thrown is not told to end.
+		let isOpen = true;
 		let group: Item[] = [];
 		const enqueueGroup = () => {
 			if (group.length > 0 && this.#phase === 'reading') this.#enqueue(group);
@@ -227,6 +264,7 @@ export class JobMap<Item, Result> implements AsyncIterable<MapResult<Item, Resul
 		};
 		try {
 			while (await this.#hasRoom(group.length)) {
+				isOpen = false;
 				let step = iterator.next();
 				if ('then' in step) {
 					if (!(await isSoon(step))) enqueueGroup();
@@ -236,13 +274,14 @@ export class JobMap<Item, Result> implements AsyncIterable<MapResult<Item, Resul
 					enqueueGroup();
 					return this.#phase === 'reading';
 				}
+				isOpen = true;
 				group.push(step.value);
 				this.#read++;
 				if (group.length >= GROUP || this.#read - this.#yielded >= this.#plan.window) enqueueGroup();
 			}
 			return false;
 		} finally {
-			await iterator.return?.();
+			if (isOpen) await iterator.return?.();
 		}
 	}
 
@@ -257,14 +296,14 @@ export class JobMap<Item, Result> implements AsyncIterable<MapResult<Item, Resul
 	}
 
 	#enqueue(group: readonly Item[]): void {
-		const {task, priority, runAt, policy, toKey, hasKeys, toPayload, encode} = this.#plan;
+		const {task, priority, runAt, policy, rerun, toKey, hasKeys, toPayload, encode} = this.#plan;
 		const start = this.#enqueued;
 		const keys = group.map((item, index) => checkKey('map()', toKey(item, start + index)));
 		const payloads = group.map((item, index) => encode(toPayload(item, start + index)));
 		this.#enqueued += group.length;
 		const {promise, resolve} = Promise.withResolvers<void>();
 		this.#groups.add(promise);
-		const call = {type: 'enqueue' as const, task, payloads, keys: hasKeys ? keys : undefined, batch: this.#batch, priority, runAt, policy, watch: true};
+		const call = {type: 'enqueue' as const, task, payloads, keys: hasKeys ? keys : undefined, batch: this.#batch, rerun, priority, runAt, policy, watch: true};
 		const answered = (settle: () => void) => {
 			this.#groups.delete(promise);
 			settle();
@@ -283,12 +322,14 @@ export class JobMap<Item, Result> implements AsyncIterable<MapResult<Item, Resul
 		const ids = idsOf(reply, group.length);
 		this.#existing += reply.existing?.length ?? 0;
 		if (reply.conflict !== undefined) {
-			this.#failure ??= {error: keyConflict(this.#plan.task, keys[reply.conflict] as string, ids[reply.conflict] as JobId)};
+			const {task, rerun} = this.#plan;
+			this.#failure ??= {error: keyConflict({task, key: keys[reply.conflict] as string, ...(rerun && {rerun})}, ids[reply.conflict] as JobId)};
 			return;
 		}
 		const existing = new Set(reply.existing);
 		for (const [offset, item] of group.entries()) {
 			const id = ids[offset] as JobId;
+			this.#seen?.add(id);
 			const about = {index: start + offset, key: keys[offset] as string, item, job: id, existing: existing.has(offset)};
 			const watcher: Watcher = end => this.#end(about, end);
 			this.#underWay.set(about.index, {job: id, watcher});
@@ -326,9 +367,13 @@ async function isSoon(step: Promise<unknown>): Promise<boolean> {
 /** @throws FaenaError `BadOption` */
 export function checkMapOptions<Item, Payload>(options: MapOptions<Item, Payload>): MapSettings<Item> {
 	const given = checkJobOptions<Omit<MapOptions<Item, Payload>, keyof JobOptions>>('map()', options, MAP_CHECKS);
-	const {batch, payload, order, window, signal, onComplete, key: _, ...jobOptions} = given;
+	const {batch, payload, order, window, signal, onComplete, changed, retryFailed = false, key: _, ...jobOptions} = given;
 	if (onComplete !== undefined && batch === undefined) throw bad('map() with onComplete expects a name for the batch');
 	const {key} = options;
+	const rerun = {changed: changed === 'rerun', failed: retryFailed};
+	const reruns = rerun.changed || rerun.failed;
+	if (reruns && batch === undefined && key === undefined)
+		throw bad('map() with changed or retryFailed expects a batch or a key, by which to find the earlier jobs');
 	return {
 		batch,
 		toKey: key ?? ((_item, index) => String(index)),
@@ -338,6 +383,7 @@ export function checkMapOptions<Item, Payload>(options: MapOptions<Item, Payload
 		window: window ?? DEFAULT_WINDOW,
 		signal,
 		onComplete,
+		rerun: reruns ? rerun : undefined,
 		jobOptions,
 	};
 }
@@ -350,4 +396,6 @@ const MAP_CHECKS: Checks = {
 	window: integer(1, 10_000_000),
 	signal: abortSignal,
 	onComplete: text,
+	changed: choice('refuse', 'rerun'),
+	retryFailed: boolean,
 };

@@ -5,7 +5,7 @@ import type {ErrorEnvelope} from './errors.ts';
 import type {FailureRecord} from './failure.ts';
 import type {JobId, Policy} from './job.ts';
 import type {PoolOptions} from './pool.ts';
-import type {CompletedBatch, Durability, JobEnd, JobQueue} from './queue.ts';
+import type {CompletedBatch, Durability, JobEnd, JobQueue, Rerun} from './queue.ts';
 import type {TaskInfo} from './tasks-module.ts';
 
 // ——— pool and worker ———
@@ -115,6 +115,7 @@ export interface EnqueueCall {
 	readonly payloads: readonly Encoded[];
 	readonly keys: readonly string[] | undefined;
 	readonly batch: number | undefined;
+	readonly rerun?: Rerun | undefined;
 	readonly priority: number;
 	readonly runAt: number | null;
 	readonly policy: Policy;

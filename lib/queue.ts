@@ -177,11 +177,20 @@ export interface NewJob {
 	/** Unique per batch, or per task outside batches, until the job is cleaned up. */
 	readonly key?: string;
 	readonly batch?: BatchId;
+	/** When a job that has the key already gets a new round; default: never. */
+	readonly rerun?: Rerun;
+}
+
+export interface Rerun {
+	/** If its payload is another: then with this payload, priority, policy and time. Not while it runs: that is a conflict. */
+	readonly changed: boolean;
+	/** If its payload is the same, and it is failed, dead or cancelled. */
+	readonly failed: boolean;
 }
 
 export interface Enqueued {
 	readonly id: JobId;
-	/** The key was there already, with the same payload: this is that job. */
+	/** The key was there already, with the same payload or one that {@link NewJob.rerun} let be replaced: this is that job. */
 	readonly existing: boolean;
 	/** The key was there already, with another payload: this is that job, and nothing was enqueued. */
 	readonly conflict: boolean;
@@ -377,11 +386,10 @@ export interface CleanupResult {
 }
 
 /** What `turn` throws under `rejectConflicts`. */
-export function keyConflict(task: string, key: string, id: JobId): FaenaError {
-	return new FaenaError(
-		'KeyConflict',
-		`The key ${JSON.stringify(key)} of task ${task} belongs to job ${id}, which has another payload. Use another key, or clean up that job first.`,
-	);
+export function keyConflict({task, key, rerun}: Pick<NewJob, 'task' | 'key' | 'rerun'>, id: JobId): FaenaError {
+	const what = `The key ${JSON.stringify(key)} of task ${task} belongs to job ${id}, which`;
+	if (rerun?.changed) return new FaenaError('KeyConflict', `${what} is running with another payload. Wait for its end, or cancel it, before you change it.`);
+	return new FaenaError('KeyConflict', `${what} has another payload. Use another key, or clean up that job first.`);
 }
 
 /** Statuses that {@link JobQueue.retry} acts on when the filter names none: everything that did not work out. */

@@ -15,6 +15,7 @@ const LAYERS: readonly (readonly string[])[] = [
 		'lib/encoding.ts',
 		'lib/status-summary.ts',
 		'lib/bell.ts',
+		'lib/id-set.ts',
 		'lib/board.ts',
 		'lib/worker-url.ts',
 		'lib/node-version.ts',

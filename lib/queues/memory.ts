@@ -62,7 +62,7 @@ export class MemoryQueue extends JobQueue {
 	readonly #random: () => number;
 	readonly #leaseMs: number;
 	/** In order of arrival, which is the order of ids. */
-	readonly #jobs = new Map<JobId, StoredJob>();
+	#jobs = new Map<JobId, StoredJob>();
 	readonly #batches = new Map<BatchId, StoredBatch>();
 	/** When each owner was last heard of; `null` once it was given up. */
 	readonly #owners = new Map<OwnerId, number | null>();
@@ -82,11 +82,18 @@ export class MemoryQueue extends JobQueue {
 	turn({settle = [], notes = [], enqueue = [], rejectConflicts = false, dequeue}: Turn): TurnResult {
 		this.#assertOpen();
 		const now = this.#now();
-		// First what can fail, so that a turn that fails has changed nothing.
-		const {added, enqueued} = this.#admit(enqueue, rejectConflicts, now);
+		const before = rejectConflicts ? [...this.#jobs].map(([id, job]) => [id, {...job}] as const) : [];
+		const lastId = this.#lastId;
 		for (const note of notes) this.#note(note);
 		const settled = settle.map(settlement => this.#settle(settlement, now));
-		for (const job of added) this.#add(job);
+		const enqueued = enqueue.map(job => this.#enqueue(job, now));
+		const conflict = enqueued.findIndex(each => each.conflict);
+		if (rejectConflicts && conflict >= 0) {
+			// A turn that fails has changed nothing.
+			this.#jobs = new Map(before);
+			this.#lastId = lastId;
+			throw keyConflict(enqueue[conflict] as NewJob, (enqueued[conflict] as Enqueued).id);
+		}
 		const dequeued = dequeue ? this.#dequeue(dequeue, now) : {lease: 0, jobs: []};
 		this.#attendBatches();
 		const backlog = dequeue ? this.#ready(dequeue).length : 0;
@@ -119,13 +126,7 @@ export class MemoryQueue extends JobQueue {
 			const status = statusOf(place);
 			return RETRIED_BY_DEFAULT.includes(status) || (status === 'completed' && isCompletedMeant);
 		});
-		for (const job of retried) {
-			job.place = READY;
-			job.attempts = 0;
-			job.error = undefined;
-			job.timing = undefined;
-			job.progress = undefined;
-		}
+		for (const job of retried) newRound(job, READY);
 		this.#attendBatches();
 		return retried.length;
 	}
@@ -148,6 +149,8 @@ export class MemoryQueue extends JobQueue {
 	heartbeat(owner: OwnerId): boolean {
 		this.#assertOpen();
 		const wasGivenUp = this.#owners.get(owner) === null;
+		// Whoever begins anew comes last.
+		if (wasGivenUp) this.#owners.delete(owner);
 		this.#owners.set(owner, this.#now());
 		return !wasGivenUp;
 	}
@@ -296,21 +299,22 @@ export class MemoryQueue extends JobQueue {
 		this.#isClosed = true;
 	}
 
-	/** Tells what enqueuing these jobs comes to, without doing it. */
-	#admit(jobs: readonly NewJob[], rejectConflicts: boolean, now: number): {added: StoredJob[]; enqueued: Enqueued[]} {
-		const added: StoredJob[] = [];
-		const enqueued = jobs.map((job): Enqueued => {
-			const holder = job.key === undefined ? undefined : [...this.#all(), ...added].find(each => hasSameKey(each, job));
-			if (!holder) {
-				const id = this.#lastId + added.length + 1;
-				added.push(newStoredJob(id, job, now));
-				return {id, existing: false, conflict: false};
-			}
-			const conflict = !sameValue(holder.payload, job.payload);
-			if (conflict && rejectConflicts) throw keyConflict(job.task, job.key as string, holder.id);
-			return {id: holder.id, existing: !conflict, conflict};
-		});
-		return {added, enqueued};
+	#enqueue(job: NewJob, now: number): Enqueued {
+		const holder = job.key === undefined ? undefined : this.#all().find(each => hasSameKey(each, job));
+		if (!holder) {
+			const id = this.#lastId + 1;
+			this.#add(newStoredJob(id, job, now));
+			return {id, existing: false, conflict: false};
+		}
+		const {id, place} = holder;
+		if (sameValue(holder.payload, job.payload)) {
+			if (job.rerun?.failed && RETRIED_BY_DEFAULT.includes(statusOf(place))) newRound(holder, READY);
+			return {id, existing: true, conflict: false};
+		}
+		if (!job.rerun?.changed || place.at === 'running') return {id, existing: false, conflict: true};
+		const {payload, priority, policy} = job;
+		newRound(Object.assign(holder, {payload, priority, policy}), placeOfNew(job, now));
+		return {id, existing: true, conflict: false};
 	}
 
 	#add(job: StoredJob): void {
@@ -359,7 +363,10 @@ export class MemoryQueue extends JobQueue {
 	}
 
 	#dequeue(demand: Demand, now: number): Dequeued {
-		if (typeof this.#owners.get(demand.owner) !== 'number') this.#owners.set(demand.owner, now);
+		if (typeof this.#owners.get(demand.owner) !== 'number') {
+			this.#owners.delete(demand.owner);
+			this.#owners.set(demand.owner, now);
+		}
 		for (const job of this.#all()) if ((runAtOf(job.place) ?? Infinity) <= now) job.place = READY;
 		const chosen = choose(this.#ready(demand), demand);
 		if (chosen.length === 0) return {lease: 0, jobs: []};
@@ -532,9 +539,17 @@ function placeOfReleased(cancelAsked: boolean, now: number): Place {
 }
 
 function newStoredJob(id: JobId, {task, payload, priority, runAt, policy, key, batch}: NewJob, now: number): StoredJob {
-	const place: Place = runAt === null || runAt <= now ? READY : {at: 'scheduled', runAt};
+	const place = placeOfNew({runAt}, now);
 	const nothingYet = {attempts: 0, executions: 0, timing: undefined, progress: undefined, error: undefined, logs: []};
 	return {id, task, payload, priority, policy, key, batch, createdAt: now, place, ...nothingYet};
+}
+
+function placeOfNew({runAt}: Pick<NewJob, 'runAt'>, now: number): Place {
+	return runAt === null || runAt <= now ? READY : {at: 'scheduled', runAt};
+}
+
+function newRound(job: StoredJob, place: Place): void {
+	Object.assign(job, {place, attempts: 0, error: undefined, timing: undefined, progress: undefined});
 }
 
 /** Keys are unique per batch, or per task outside batches. */

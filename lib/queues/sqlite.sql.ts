@@ -43,7 +43,7 @@ export const MIGRATIONS: readonly string[] = [
 		marks text not null
 	) strict;
 
-	-- Written once. The payload is last, so that reading the rest of a row never touches its overflow pages.
+	-- Written once, but for a job whose payload is replaced. The payload is last, so that reading the rest of a row never touches its overflow pages.
 	create table job (
 		id integer primary key,
 		task integer not null,
@@ -197,6 +197,7 @@ export const SQL = {
 	jobsOfBatch: 'select id from job where batch = ? order by id limit ?',
 
 	insertJob: 'insert into job (id, task, policy, priority, created_at, batch, key, payload) values (?, ?, ?, ?, ?, ?, ?, ?)',
+	replaceJob: 'update job set policy = ?, priority = ?, payload = ? where id = ?',
 	jobPlaces: `select j.task, j.batch, j.key, j.priority, r.executions, w.executions, w.failed, w.run_at, c.execution, o.execution, o.status
 		from job j
 		left join ready r on r.task = j.task and r.rank = -j.priority and r.id = j.id

@@ -372,8 +372,9 @@ const plan: fc.Arbitrary<JobPlan> = fc
 		policy: fc.constantFrom(...POLICIES),
 		key: fc.option(fc.constantFrom('k1', 'k2', ''), {freq: 2}),
 		batch: fc.option(fc.constantFrom(...BATCHES), {freq: 2}),
+		rerun: fc.option(fc.record({changed: fc.boolean(), failed: fc.boolean()}), {freq: 1}),
 	})
-	.map(({key, ...job}) => ({...job, ...(key !== null && {key})}));
+	.map(({key, rerun, ...job}) => ({...job, ...(key !== null && {key}), ...(rerun && {rerun})}));
 
 const demand = fc.record({
 	owner,

@@ -267,6 +267,85 @@ law('a turn that fails changes nothing: nothing is settled, noted, enqueued or d
 	t.deepEqual(await enqueue(queue, newJob({task: 'never seen'})), [5]);
 });
 
+const RERUN = {changed: true, failed: true};
+
+law('a changed job that may be rerun begins a new round with all that is new, from whatever status; its old result is gone', async (t, queue, clock) => {
+	const {running: _, ...ids} = ID_OF;
+	await oneJobOfEachStatus(queue, clock, status => ({key: status}));
+	const policy = {...POLICY, maxAttempts: 9};
+	const changed = Object.keys(ids).map(key => newJob({key, payload: '"new"', priority: 3, policy, rerun: RERUN}));
+	const before = await queue.jobs({});
+	t.deepEqual(
+		await queue.enqueue(changed),
+		Object.values(ids).map(id => ({id, existing: true, conflict: false})),
+	);
+	for (const id of Object.values(ids)) {
+		const job = await jobOf(queue, id);
+		const {executions, createdAt} = before.find(each => each.id === id) as Job;
+		t.like(job, {status: 'pending', priority: 3, attempts: 0, maxAttempts: 9, executions, createdAt});
+		t.deepEqual(
+			['error', 'endedAt', 'runAt', 'startedAt', 'progress'].filter(name => name in job),
+			[],
+		);
+		t.deepEqual(await queue.values(id), {payload: '"new"'});
+	}
+	t.deepEqual(await queue.counts(), {pending: 5, running: 1, failed: 0, completed: 0, dead: 0, cancelled: 0});
+	t.deepEqual(
+		(await take(queue, 10)).jobs.map(({id, payload}) => [id, payload]),
+		Object.values(ids).map(id => [id, '"new"']),
+	);
+});
+
+law('a changed job that may be rerun can be delayed, and may have been enqueued in the same turn', async (t, queue) => {
+	const {enqueued} = await queue.turn({
+		enqueue: [
+			newJob({key: 'a', payload: '1'}),
+			newJob(),
+			newJob({key: 'a', payload: '2', rerun: RERUN}),
+			newJob(),
+			newJob({key: 'a', payload: '3', runAt: T0 + 5, rerun: RERUN}),
+		],
+	});
+	t.deepEqual(enqueued, [fresh(1), fresh(2), {id: 1, existing: true, conflict: false}, fresh(3), {id: 1, existing: true, conflict: false}]);
+	t.like(await jobOf(queue, 1), {status: 'pending', runAt: T0 + 5});
+	t.is((await queue.values(1))?.payload, '3');
+	t.deepEqual(idsOf(await take(queue, 5)), [2, 3]);
+});
+
+law('a job that runs is not changed: that is a conflict, in a sentence of its own, also where it might be rerun', async (t, queue) => {
+	const batch = await queue.openBatch('nightly', 'hash');
+	await enqueue(queue, newJob({key: 'a', batch}));
+	const [claim] = claimsOf(await take(queue)) as [Claim];
+	const changed = newJob({key: 'a', batch, payload: '2', rerun: RERUN});
+	t.deepEqual((await queue.turn({enqueue: [changed]})).enqueued, [{id: 1, existing: false, conflict: true}]);
+	await t.throwsAsync(queue.enqueue([changed]), {code: 'KeyConflict', message: /"a" of task hash belongs to job 1, which is running with another payload/});
+	await queue.complete(claim, '"old"');
+	t.is((await queue.values(1))?.result, '"old"');
+	t.like(await queue.batch('nightly'), {counts: {completed: 1}});
+	t.deepEqual(await queue.enqueue([changed]), [{id: 1, existing: true, conflict: false}]);
+	t.like(await queue.batch('nightly'), {counts: {pending: 1, completed: 0}});
+	t.deepEqual(await queue.values(1), {payload: '2'});
+});
+
+law('jobs that did not work out and may be rerun get a new round when they are enqueued again, the others stay as they are', async (t, queue, clock) => {
+	await oneJobOfEachStatus(queue, clock, status => ({key: status}));
+	const again = Object.keys(ID_OF).map(key => newJob({key}));
+	const before = await queue.jobs({});
+	await queue.enqueue(again.map(job => ({...job, rerun: {changed: true, failed: false}})));
+	t.deepEqual(await queue.jobs({}), before);
+	const enqueued = await queue.enqueue(again.map(job => ({...job, rerun: {changed: false, failed: true}})));
+	t.true(enqueued.every(({existing}) => existing));
+	t.deepEqual(await statuses(queue), {
+		pending: 'pending',
+		running: 'running',
+		failed: 'pending',
+		completed: 'completed',
+		dead: 'pending',
+		cancelled: 'pending',
+	});
+	t.like(await jobOf(queue, ID_OF.dead), {attempts: 0, executions: 1});
+});
+
 law('a key is unique per task outside batches, and per batch inside', async (t, queue) => {
 	const [one, two] = [await queue.openBatch('one', 'hash'), await queue.openBatch('two', 'hash')];
 	const places = [{}, {task: 'thumbnail'}, {batch: one}, {batch: two}];
@@ -1439,9 +1518,12 @@ async function completeAll(queue: JobQueue): Promise<void> {
 const ID_OF = {pending: 1, running: 2, failed: 3, completed: 4, dead: 5, cancelled: 6} as const satisfies Record<JobStatus, JobId>;
 
 /** Brings six jobs of the task `hash` into the six statuses; the failed one becomes due in a second. */
-async function oneJobOfEachStatus(queue: JobQueue, clock: Clock): Promise<void> {
+async function oneJobOfEachStatus(queue: JobQueue, clock: Clock, parts: (status: string) => Partial<NewJob> = () => ({})): Promise<void> {
 	const policies: Partial<Record<JobStatus, Policy>> = {dead: {...POLICY, maxAttempts: 1}};
-	await enqueue(queue, ...Object.keys(ID_OF).map(status => newJob({policy: policies[status as JobStatus] ?? POLICY, priority: status === 'pending' ? -1 : 0})));
+	await enqueue(
+		queue,
+		...Object.keys(ID_OF).map(status => newJob({policy: policies[status as JobStatus] ?? POLICY, priority: status === 'pending' ? -1 : 0, ...parts(status)})),
+	);
 	const [, failed, completed, dead, cancelled] = claimsOf(await take(queue, 5)) as [Claim, Claim, Claim, Claim, Claim];
 	clock.now += 1;
 	await queue.turn({

@@ -23,7 +23,7 @@ export function attendBatches(session: Session): void {
 		session.statements.addToBatchTally.run(batch, place, jobs);
 		ended.set(batch, (ended.get(batch) ?? 0) + (place >= Place.completed ? jobs : 0));
 	}
-	for (const [batch, newlyEnded] of ended) attend(session, batch, newlyEnded);
+	for (const [batch, newlyEnded] of [...ended].sort((a, b) => a[0] - b[0])) attend(session, batch, newlyEnded);
 }
 
 export function openBatch({statements, names, now}: Session, name: string, task: string, {onComplete}: BatchOptions): BatchId {

@@ -1,6 +1,6 @@
 import type {JobId, JobStatus} from '../../job.ts';
-import type {CleanupOptions, CleanupResult} from '../../queue.ts';
-import {scopeOf} from './enqueue.ts';
+import type {CleanupOptions, CleanupResult, NewJob} from '../../queue.ts';
+import {scopeOf} from './names.ts';
 import {Place} from './places.ts';
 import type {ClaimRow, Session} from './session.ts';
 import {endExecution} from './settle.ts';
@@ -53,12 +53,30 @@ export function retryJob(session: Session, id: JobId, statuses: readonly JobStat
 	const status = job && RETRIABLE[job.place];
 	if (!job || !status || !statuses.includes(status)) return false;
 	const {statements, tally} = session;
-	leavePlace(session, id, job);
-	statements.deleteTrouble.run(id);
-	statements.deleteProgress.run(id);
+	endRound(session, id, job);
 	statements.insertReady.run(job.task, job.rank, id, job.executions, job.batch);
 	tally.move(job.task, job.batch, job.place, Place.ready);
 	return true;
+}
+
+/** Opens a new round with another payload. Does nothing and returns false if the job is running. */
+export function replaceJob(session: Session, id: JobId, {payload, priority, policy, runAt}: NewJob): boolean {
+	const job = locate(session, id);
+	if (!job || job.place === Place.running) return false;
+	const {statements, tally, names, now} = session;
+	endRound(session, id, job);
+	statements.replaceJob.run(names.policyId(policy), priority, payload, id);
+	const isDelayed = runAt !== null && runAt > now;
+	if (isDelayed) statements.insertWaiting.run(id, runAt, 0, job.executions);
+	else statements.insertReady.run(job.task, -priority, id, job.executions, job.batch);
+	tally.move(job.task, job.batch, job.place, isDelayed ? Place.scheduled : Place.ready);
+	return true;
+}
+
+function endRound(session: Session, id: JobId, job: Located): void {
+	leavePlace(session, id, job);
+	session.statements.deleteTrouble.run(id);
+	session.statements.deleteProgress.run(id);
 }
 
 const RETRIABLE: Readonly<Partial<Record<Place, JobStatus>>> = {
