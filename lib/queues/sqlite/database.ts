@@ -180,6 +180,7 @@ const ONE_VALUE: ReadonlySet<string> = new Set<keyof typeof SQL>([
 	'counter',
 	'jobRank',
 	'jobPolicy',
+	'jobKey',
 	'nextRunAt',
 	'claim',
 	'attempts',
@@ -228,6 +229,8 @@ export function isLockFree(path: string): boolean {
 		return true;
 	} catch (error) {
 		if (error instanceof Database.SqliteError && error.code === 'SQLITE_BUSY') return false;
+		// Another process that recovers at the same moment has removed it since: an I/O error.
+		if (!existsSync(path)) return true;
 		throw error;
 	} finally {
 		db.close();
