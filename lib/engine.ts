@@ -6,7 +6,8 @@ import {fromFailure} from './failure.ts';
 import {type Counts, type Duration, type Job, type JobFilter, type JobId, type LogLine, STATUSES} from './job.ts';
 import {JobHandle, toOutcome, toResult, type WaitOptions, waitForEnd} from './job-handle.ts';
 import {Link} from './link.ts';
-import {checkMapOptions, JobMap, type MapOptions} from './map.ts';
+import {JobMap} from './map.ts';
+import {checkMapOptions, type MapOptions} from './map-options.ts';
 import {
 	abortSignal,
 	bad,

@@ -32,8 +32,10 @@ export {
 	STATUSES,
 	TRANSITIONS,
 } from './job.ts';
+export type {HaltOption} from './halt.ts';
 export {JobHandle, type JobOutcome, type WaitOptions} from './job-handle.ts';
-export {JobMap, type MapOptions, type MapProgress, type MapResult} from './map.ts';
+export {JobMap, type MapProgress, type MapResult} from './map.ts';
+export type {MapOptions} from './map-options.ts';
 export {openQueue, type QueueOptions} from './open-queue.ts';
 export {DEFAULTS, type JobOptions, type OpenOptions} from './options.ts';
 export * from './queue.ts';

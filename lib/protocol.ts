@@ -143,6 +143,7 @@ export function idsOf({first, ids}: EnqueueReply, jobs: number): readonly JobId[
 export type Verbs = Pick<
 	JobQueue,
 	| 'cancel'
+	| 'withdraw'
 	| 'retry'
 	| 'pause'
 	| 'resume'
@@ -164,6 +165,7 @@ export type Verbs = Pick<
 /** The names of {@link Verbs}: nothing else is looked up on the queue. */
 export const VERBS: ReadonlySet<keyof Verbs> = new Set([
 	'cancel',
+	'withdraw',
 	'retry',
 	'pause',
 	'resume',
@@ -192,8 +194,8 @@ export interface RepliesMessage {
 	readonly events: readonly JobEvent[];
 }
 
-/** A watched job has ended. */
-export type Notice = JobEnd;
+/** A watched job has ended; `earlier` if it had before the map or handle asked for it. */
+export type Notice = JobEnd & {readonly earlier?: boolean};
 
 export type EventName = JobEvent['type'];
 

@@ -32,6 +32,12 @@ export abstract class JobQueue {
 
 	/** Cancels pending and failed jobs at once; asks the owners of running ones, who find them in {@link stops}. */
 	abstract cancel(filter: JobFilter): Awaitable<CancelResult>;
+	/**
+	 * Takes jobs back as if they had never been enqueued. Pending and failed ones are deleted at once; a running one as soon as
+	 * its execution ends without ending the job. With `stop` their owners find them in {@link stops}. Ended ones are left as
+	 * they are, and a later {@link cancel} overrides. The input of their batches counts as not ended: it is needed again.
+	 */
+	abstract withdraw(ids: readonly JobId[], options: WithdrawOptions): Awaitable<WithdrawResult>;
 	/** Opens a new round for failed and ended jobs: pending, no attempts charged. Returns how many. */
 	abstract retry(filter: JobFilter): Awaitable<number>;
 	/** Jobs of a paused task are enqueued but not dequeued. Durable. */
@@ -156,8 +162,8 @@ export interface Turn {
 }
 
 export interface TurnResult {
-	/** For each settlement, in order, the job's new status, or `lost`. */
-	readonly settled: readonly (JobStatus | 'lost')[];
+	/** For each settlement, in order. */
+	readonly settled: readonly Settled[];
 	/** For each new job, in order. */
 	readonly enqueued: readonly Enqueued[];
 	readonly dequeued: Dequeued;
@@ -166,6 +172,9 @@ export interface TurnResult {
 	/** When the next waiting job becomes due, in milliseconds since 1970; `null` if none waits. */
 	readonly nextRunAt: number | null;
 }
+
+/** The job's new status; `withdrawn` if it is gone with this execution; `lost` if the claim was. */
+export type Settled = JobStatus | 'withdrawn' | 'lost';
 
 export interface NewJob {
 	readonly task: string;
@@ -275,6 +284,18 @@ export interface CancelResult {
 	/** Cancelled at once. */
 	readonly cancelled: readonly JobId[];
 	/** Running: their owners were asked. */
+	readonly asked: readonly JobId[];
+}
+
+export interface WithdrawOptions {
+	/** Stop running executions, too. */
+	readonly stop: boolean;
+}
+
+export interface WithdrawResult {
+	/** Deleted. */
+	readonly withdrawn: readonly JobId[];
+	/** Running: they go when their execution ends. */
 	readonly asked: readonly JobId[];
 }
 

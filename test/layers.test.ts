@@ -26,6 +26,8 @@ const LAYERS: readonly (readonly string[])[] = [
 		'lib/tasks-module.ts',
 		'lib/pool.ts',
 		'lib/options.ts',
+		'lib/halt.ts',
+		'lib/map-options.ts',
 		'lib/protocol.ts',
 		'lib/context.ts',
 		'lib/sizing.ts',

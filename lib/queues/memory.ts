@@ -34,10 +34,13 @@ import {
 	type OwnerId,
 	type Page,
 	RETRIED_BY_DEFAULT,
+	type Settled,
 	type Settlement,
 	type Turn,
 	type TurnResult,
 	toCompletionJob,
+	type WithdrawOptions,
+	type WithdrawResult,
 } from '../queue.ts';
 
 export interface MemoryQueueOptions {
@@ -108,7 +111,7 @@ export class MemoryQueue extends JobQueue {
 		for (const job of this.#matching(filter)) {
 			if (job.place.at === 'ended') continue;
 			if (job.place.at === 'running') {
-				job.place = {...job.place, cancelAsked: true};
+				job.place = {...job.place, asked: 'cancel'};
 				asked.push(job.id);
 			} else {
 				job.place = {at: 'ended', status: 'cancelled', endedAt};
@@ -117,6 +120,25 @@ export class MemoryQueue extends JobQueue {
 		}
 		this.#attendBatches();
 		return {cancelled, asked};
+	}
+
+	withdraw(ids: readonly JobId[], {stop}: WithdrawOptions): WithdrawResult {
+		this.#assertOpen();
+		const withdrawn: JobId[] = [];
+		const asked: JobId[] = [];
+		for (const job of [...new Set(ids)].flatMap(id => this.#jobs.get(id) ?? [])) {
+			if (job.place.at === 'ended') continue;
+			this.#needInput(job.batch);
+			if (job.place.at === 'running') {
+				if (job.place.asked !== 'cancel') job.place = {...job.place, asked: stop ? 'withdrawNow' : 'withdraw'};
+				asked.push(job.id);
+			} else {
+				this.#jobs.delete(job.id);
+				withdrawn.push(job.id);
+			}
+		}
+		this.#attendBatches();
+		return {withdrawn, asked};
 	}
 
 	retry(filter: JobFilter): number {
@@ -291,7 +313,9 @@ export class MemoryQueue extends JobQueue {
 	stops(owner: OwnerId): readonly Claim[] {
 		this.#assertOpen();
 		return this.#all().flatMap(({id, executions, place}) =>
-			place.at === 'running' && place.owner === owner && place.cancelAsked ? [{id, lease: place.lease, execution: executions}] : [],
+			place.at === 'running' && place.owner === owner && (place.asked === 'cancel' || place.asked === 'withdrawNow')
+				? [{id, lease: place.lease, execution: executions}]
+				: [],
 		);
 	}
 
@@ -322,10 +346,10 @@ export class MemoryQueue extends JobQueue {
 		this.#lastId = job.id;
 	}
 
-	#settle({outcome, ...claim}: Settlement, now: number): JobStatus | 'lost' {
+	#settle({outcome, ...claim}: Settlement, now: number): Settled {
 		const job = this.#claimed(claim);
 		if (job?.place.at !== 'running') return 'lost';
-		const {cancelAsked} = job.place;
+		const {asked} = job.place;
 		switch (outcome.type) {
 			case 'returned':
 				job.error = undefined;
@@ -336,12 +360,16 @@ export class MemoryQueue extends JobQueue {
 				job.place = {at: 'ended', status: 'cancelled', endedAt: now};
 				break;
 			case 'released':
-				job.place = placeOfReleased(cancelAsked, now);
+				job.place = asked === 'cancel' ? {at: 'ended', status: 'cancelled', endedAt: now} : READY;
 				break;
 			default:
 				job.attempts += 1;
 				job.error = outcome.error;
-				job.place = cancelAsked ? {at: 'ended', status: 'cancelled', endedAt: now} : this.#placeOfFailed(job, now);
+				job.place = asked === 'cancel' ? {at: 'ended', status: 'cancelled', endedAt: now} : this.#placeOfFailed(job, now);
+		}
+		if (asked !== null && asked !== 'cancel' && (outcome.type === 'cancelled' || job.place.at !== 'ended')) {
+			this.#jobs.delete(job.id);
+			return 'withdrawn';
 		}
 		// A released execution leaves no trace but its number.
 		if (outcome.type !== 'released') job.timing = present({startedAt: outcome.startedAt, durationMs: outcome.durationMs});
@@ -386,8 +414,10 @@ export class MemoryQueue extends JobQueue {
 
 	#takeBack(owner: OwnerId): number {
 		const now = this.#now();
-		const held = this.#all().filter(({place}) => place.at === 'running' && place.owner === owner);
-		for (const job of held) job.place = placeOfReleased(job.place.at === 'running' && job.place.cancelAsked, now);
+		const held = this.#all().flatMap(({id, place, executions}) =>
+			place.at === 'running' && place.owner === owner ? [{id, lease: place.lease, execution: executions}] : [],
+		);
+		for (const claim of held) this.#settle({...claim, outcome: {type: 'released'}}, now);
 		this.#attendBatches();
 		return held.length;
 	}
@@ -415,6 +445,11 @@ export class MemoryQueue extends JobQueue {
 
 	#batch(id: BatchId | undefined): StoredBatch | undefined {
 		return id === undefined ? undefined : this.#batches.get(id);
+	}
+
+	#needInput(id: BatchId | undefined): void {
+		const batch = this.#batch(id);
+		if (batch) batch.total = undefined;
 	}
 
 	#isOpen(id: BatchId | undefined): boolean {
@@ -493,8 +528,11 @@ type Place =
 	| {readonly at: 'ready'}
 	| {readonly at: 'scheduled'; readonly runAt: number}
 	| {readonly at: 'failed'; readonly runAt: number | null}
-	| {readonly at: 'running'; readonly owner: OwnerId; readonly lease: Lease; readonly cancelAsked: boolean}
+	| {readonly at: 'running'; readonly owner: OwnerId; readonly lease: Lease; readonly asked: Asked}
 	| {readonly at: 'ended'; readonly status: 'completed' | 'dead' | 'cancelled'; readonly endedAt: number; readonly result?: Encoded};
+
+/** What was asked since the job was dequeued. */
+type Asked = 'cancel' | 'withdraw' | 'withdrawNow' | null;
 
 /** How the last execution ran that failed or ended. */
 type Timing = Pick<Outcome, 'startedAt' | 'durationMs'>;
@@ -534,10 +572,6 @@ function runAtOf(place: Place): number | undefined {
 	return place.at === 'scheduled' || place.at === 'failed' ? (place.runAt ?? undefined) : undefined;
 }
 
-function placeOfReleased(cancelAsked: boolean, now: number): Place {
-	return cancelAsked ? {at: 'ended', status: 'cancelled', endedAt: now} : READY;
-}
-
 function newStoredJob(id: JobId, {task, payload, priority, runAt, policy, key, batch}: NewJob, now: number): StoredJob {
 	const place = placeOfNew({runAt}, now);
 	const nothingYet = {attempts: 0, executions: 0, timing: undefined, progress: undefined, error: undefined, logs: []};
@@ -574,7 +608,7 @@ function choose(ready: readonly StoredJob[], {tasks, limit, maxBytes}: Demand): 
 }
 
 function claim(job: StoredJob, owner: OwnerId, lease: Lease): DequeuedJob {
-	job.place = {at: 'running', owner, lease, cancelAsked: false};
+	job.place = {at: 'running', owner, lease, asked: null};
 	job.executions += 1;
 	job.progress = undefined;
 	const {id, task, payload, executions: execution, attempts, policy, key} = job;

@@ -91,6 +91,7 @@ export const MIGRATIONS: readonly string[] = [
 		owner integer not null,
 		task integer not null,
 		batch integer,
+		-- What was asked since it was dequeued: the time of a cancel, or less than 0 to withdraw it.
 		stop integer
 	) strict;
 	create index claimed_to_stop on claimed (owner, id) where stop is not null;
@@ -226,6 +227,7 @@ export const SQL = {
 	jobEnd: 'select o.status, o.value, x.failure from job j left join outcome o on o.id = j.id left join trouble x on x.id = j.id where j.id = ?',
 	jobRank: 'select -priority from job where id = ?',
 	jobPolicy: 'select policy from job where id = ?',
+	jobKey: 'select key from job where id = ?',
 
 	insertKey: 'insert into key (scope, key, id) values (?, ?, ?)',
 	jobByKey: 'select k.id, j.payload from key k join job j on j.id = k.id where k.scope = ? and k.key = ?',
@@ -254,7 +256,8 @@ export const SQL = {
 	deleteClaimsOfLease: 'delete from claimed where id between ? and ? and lease = ?',
 	claim: 'select 1 from claimed where id = ? and lease = ? and execution = ?',
 	askToStop: 'update claimed set stop = ? where id = ?',
-	claimsToStop: 'select id, lease, execution from claimed where owner = (select id from owner where name = ?) and stop is not null order by id',
+	askToWithdraw: 'update claimed set stop = ? where id = ? and (stop is null or stop < 0)',
+	claimsToStop: 'select id, lease, execution from claimed where owner = (select id from owner where name = ?) and stop is not null and stop <> -1 order by id',
 
 	insertOutcome: 'insert into outcome (id, status, execution, started_at, ended_at, duration_ms, value) values (?, ?, ?, ?, ?, ?, ?)',
 	deleteOutcome: 'delete from outcome where id = ?',

@@ -20,6 +20,8 @@ import {
 	RETRIED_BY_DEFAULT,
 	type Turn,
 	type TurnResult,
+	type WithdrawOptions,
+	type WithdrawResult,
 } from '../queue.ts';
 import {attendBatches, type BatchRow, deleteBatch, endInput, forgetBatches, openBatch, toBatch} from './sqlite/batches.ts';
 import {CANCELLABLE, cancelJob, cleanup, retryJob, takeBack} from './sqlite/control.ts';
@@ -31,6 +33,7 @@ import {Place, Tally, toCounts} from './sqlite/places.ts';
 import type {Session} from './sqlite/session.ts';
 import {note, settle} from './sqlite/settle.ts';
 import {type EndRow, idsQuery, type JobRow, statusesOf, toEnd, toJob} from './sqlite/view.ts';
+import {withdrawJob} from './sqlite/withdraw.ts';
 
 export interface SqliteOptions {
 	/** `full` (default): a commit survives a loss of power; `normal`: a crash of the process. */
@@ -101,6 +104,22 @@ export class SqliteQueue extends JobQueue {
 			if (result === 'asked') asked.push(id);
 		});
 		return {cancelled, asked};
+	}
+
+	withdraw(ids: readonly JobId[], options: WithdrawOptions): WithdrawResult {
+		const withdrawn: JobId[] = [];
+		const asked: JobId[] = [];
+		const each = [...new Set(ids)];
+		for (let start = 0; start < each.length; start += CHUNK) {
+			this.#write(session => {
+				for (const id of each.slice(start, start + CHUNK)) {
+					const result = withdrawJob(session, id, options);
+					if (result === 'withdrawn') withdrawn.push(id);
+					if (result === 'asked') asked.push(id);
+				}
+			});
+		}
+		return {withdrawn, asked};
 	}
 
 	retry(filter: JobFilter): number {

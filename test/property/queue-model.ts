@@ -217,6 +217,7 @@ async function compareAll(world: World): Promise<void> {
 type Command =
 	| TurnCommand
 	| {readonly type: 'cancel' | 'retry'; readonly filter: JobFilter}
+	| {readonly type: 'withdraw'; readonly ids: readonly number[]; readonly stop: boolean}
 	| {readonly type: 'pause' | 'resume' | 'outstanding'; readonly tasks: readonly string[]}
 	| {readonly type: 'heartbeat' | 'renew' | 'leave' | 'stops'; readonly owner: string}
 	| {readonly type: 'recover'}
@@ -257,6 +258,8 @@ function toAsk(command: AskedCommand, world: World): Ask {
 		case 'cancel':
 		case 'retry':
 			return ({queue}) => queue[command.type](command.filter);
+		case 'withdraw':
+			return ({queue}) => queue.withdraw(command.ids, {stop: command.stop});
 		case 'pause':
 		case 'resume':
 		case 'outstanding':
@@ -410,6 +413,7 @@ const command: fc.Arbitrary<Command> = weighted<Command>(
 		}),
 	],
 	[3, fc.record({type: fc.constantFrom('cancel', 'retry'), filter})],
+	[1, fc.record({type: fc.constant('withdraw'), ids, stop: fc.boolean()})],
 	[2, fc.record({type: fc.constantFrom('pause', 'resume', 'outstanding'), tasks: fc.subarray(TASKS)})],
 	[2, fc.record({type: fc.constantFrom('heartbeat', 'renew', 'leave', 'stops'), owner})],
 	[2, fc.record({type: fc.constant('recover')})],

@@ -4,7 +4,17 @@ import {type Encoded, encode} from '../../lib/encoding.ts';
 import {FaenaError} from '../../lib/errors.ts';
 import type {FailureRecord} from '../../lib/failure.ts';
 import type {Job, JobFilter, JobId, JobStatus, Policy} from '../../lib/job.ts';
-import {type Claim, type CompletedBatch, type Dequeued, type JobQueue, MAX_LOG_LINES, type NewJob, type Outcome, type Turn} from '../../lib/queue.ts';
+import {
+	type Claim,
+	type CompletedBatch,
+	type Dequeued,
+	type JobQueue,
+	MAX_LOG_LINES,
+	type NewJob,
+	type Outcome,
+	type Settled,
+	type Turn,
+} from '../../lib/queue.ts';
 
 /** What the suite gives to the queue under test: a clock and a die it drives itself. */
 export interface QueueOptions {
@@ -774,6 +784,66 @@ law('a cancel asks one execution: a retried job runs unasked', async (t, queue) 
 	t.deepEqual((await queue.turn({settle: [{...claim, outcome: {type: 'released'}}]})).settled, ['pending']);
 });
 
+// Withdrawing
+
+law('withdrawing deletes what has not begun or waits to be tried again, leaves what has ended, and asks for what runs', async (t, queue, clock) => {
+	await oneJobOfEachStatus(queue, clock, key => ({key}));
+	const ended = [await jobOf(queue, ID_OF.completed), await jobOf(queue, ID_OF.dead), await jobOf(queue, ID_OF.cancelled)];
+	t.deepEqual(await queue.withdraw([...Object.values(ID_OF), 99], {stop: false}), {withdrawn: [ID_OF.pending, ID_OF.failed], asked: [ID_OF.running]});
+	t.deepEqual(await listed(queue, {}), [ID_OF.running, ID_OF.completed, ID_OF.dead, ID_OF.cancelled]);
+	t.deepEqual([await jobOf(queue, ID_OF.completed), await jobOf(queue, ID_OF.dead), await jobOf(queue, ID_OF.cancelled)], ended);
+	t.deepEqual(await enqueue(queue, newJob({key: 'pending', payload: '"other"'})), [7]);
+	t.is((await queue.values(ID_OF.failed))?.payload, undefined);
+});
+
+for (const stop of [false, true]) {
+	law(`a running job that is withdrawn ${stop ? 'is stopped' : 'may end'}: what ends it counts, after anything else it is gone`, async (t, queue) => {
+		const once = {...POLICY, maxAttempts: 1};
+		await enqueue(queue, ...range(1, 6).map(id => newJob({key: String(id), policy: id === 3 ? once : POLICY})));
+		const claims = claimsOf(await take(queue, 6));
+		t.deepEqual(await queue.withdraw(range(1, 6), {stop}), {withdrawn: [], asked: range(1, 6)});
+		t.deepEqual(await queue.stops(OWNER), stop ? claims : []);
+		t.is((await queue.counts()).running, 6);
+		const outcomes: Outcome[] = [
+			{type: 'returned', value: '1'},
+			{type: 'threw', error: ERROR},
+			{type: 'threw', error: ERROR},
+			{type: 'cancelled'},
+			{type: 'released'},
+		];
+		const {settled} = await queue.turn({settle: outcomes.map((outcome, index) => ({...(claims[index] as Claim), outcome}))});
+		t.deepEqual(settled, ['completed', 'withdrawn', 'dead', 'withdrawn', 'withdrawn']);
+		await queue.leave(OWNER);
+		t.deepEqual(await listed(queue, {}), [1, 3]);
+		t.deepEqual(await queue.counts(), {pending: 0, running: 0, failed: 0, completed: 1, dead: 1, cancelled: 0});
+		t.deepEqual(await queue.enqueue([newJob({key: '4', payload: '"other"'})]), [fresh(7)]);
+	});
+}
+
+law('a cancel overrides a withdrawal, and a withdrawal that stops one that does not', async (t, queue) => {
+	await enqueue(queue, newJob(), newJob(), newJob());
+	const claims = claimsOf(await take(queue, 3));
+	await queue.withdraw([1, 2], {stop: false});
+	await queue.cancel({ids: [1, 3]});
+	await queue.withdraw([2, 3], {stop: true});
+	t.deepEqual(await queue.stops(OWNER), claims);
+	const {settled} = await queue.turn({settle: claims.map(claim => ({...claim, outcome: {type: 'cancelled'}}))});
+	t.deepEqual(settled, ['cancelled', 'withdrawn', 'cancelled']);
+});
+
+law('a batch of which a job is withdrawn does not complete with it: its input is needed again', async (t, queue) => {
+	const heard: string[] = [];
+	queue.onBatchCompleted(({batch}) => heard.push(batch));
+	const batch = await queue.openBatch('one', 'hash');
+	await enqueue(queue, newJob({batch}), newJob({batch}));
+	await queue.endInput(batch, 2);
+	const [claim] = claimsOf(await take(queue)) as [Claim];
+	await queue.withdraw([1, 2], {stop: false});
+	await queue.turn({settle: [{...claim, outcome: {type: 'released'}}]});
+	t.deepEqual([heard, await listed(queue, {})], [[], []]);
+	t.like(await queue.batch('one'), {total: undefined, counts: {pending: 0, running: 0}});
+});
+
 // Retrying
 
 law('retry() takes up what did not work out, and leaves what did', async (t, queue, clock) => {
@@ -1435,6 +1505,7 @@ const VERBS: Readonly<Record<Exclude<keyof JobQueue, 'location' | 'close' | 'onE
 	complete: queue => queue.complete({id: 1, lease: 1, execution: 1}),
 	fail: queue => queue.fail({id: 1, lease: 1, execution: 1}, new Error('late')),
 	cancel: queue => queue.cancel({}),
+	withdraw: queue => queue.withdraw([1], {stop: true}),
 	retry: queue => queue.retry({}),
 	pause: queue => queue.pause(['hash']),
 	resume: queue => queue.resume(['hash']),
@@ -1496,13 +1567,13 @@ async function demand(queue: JobQueue, limits: Readonly<Record<string, number>>,
 }
 
 /** Dequeues one job and settles it. */
-async function settleOne(queue: JobQueue, outcome: Outcome): Promise<JobStatus | 'lost' | undefined> {
+async function settleOne(queue: JobQueue, outcome: Outcome): Promise<Settled | undefined> {
 	const [claim] = claimsOf(await take(queue)) as [Claim];
 	return (await queue.turn({settle: [{...claim, outcome}]})).settled[0];
 }
 
 /** Enqueues and dequeues a job, has it cancelled while it runs, and settles it. */
-async function settleAsked(queue: JobQueue, outcome: Outcome): Promise<JobStatus | 'lost' | undefined> {
+async function settleAsked(queue: JobQueue, outcome: Outcome): Promise<Settled | undefined> {
 	const [id] = await enqueue(queue, newJob());
 	const [claim] = claimsOf(await take(queue)) as [Claim];
 	await queue.cancel({ids: [id]});

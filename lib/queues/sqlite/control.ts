@@ -1,21 +1,17 @@
 import type {JobId, JobStatus} from '../../job.ts';
 import type {CleanupOptions, CleanupResult, NewJob} from '../../queue.ts';
-import {scopeOf} from './names.ts';
+import {type Doomed, erase} from './erase.ts';
 import {Place} from './places.ts';
 import type {ClaimRow, Session} from './session.ts';
 import {endExecution} from './settle.ts';
 
 /** Where a job is and what follows it when it moves. */
-interface Located {
-	readonly task: number;
-	readonly batch: number | null;
-	readonly key: string | null;
+interface Located extends Doomed {
 	readonly rank: number;
-	readonly place: Place;
 	readonly executions: number;
 }
 
-function locate({statements}: Session, id: JobId): Located | undefined {
+export function locate({statements}: Session, id: JobId): Located | undefined {
 	const row = statements.jobPlaces.get(id) as PlacesRow | undefined;
 	if (!row) return undefined;
 	const [task, batch, key, priority, ready, waiting, failed, runAt, claimed, ended, status] = row;
@@ -125,13 +121,9 @@ export function eraseJob(session: Session, id: JobId): void {
 	if (job && job.place !== Place.running) deleteJob(session, id, job);
 }
 
-function deleteJob(session: Session, id: JobId, job: Omit<Located, 'executions'>): void {
-	const {statements, tally} = session;
-	const {task, batch, key, place} = job;
+export function deleteJob(session: Session, id: JobId, job: Doomed & {readonly rank: number}): void {
 	leavePlace(session, id, job);
-	for (const name of ['deleteTrouble', 'deleteProgress', 'deleteLog', 'deleteJob'] as const) statements[name].run(id);
-	if (key !== null) statements.deleteKey.run(scopeOf(task, batch), key);
-	tally.move(task, batch, place, null);
+	erase(session, id, job);
 }
 
 /** Statuses that {@link cancelJob} changes. */
