@@ -1,7 +1,7 @@
 import {toEnvelope} from './errors.ts';
 import {isTerminal, type JobId, type JobStatus} from './job.ts';
 import type {EnqueueCall, EnqueueReply, EventName, JobEvent, Notice, RepliesMessage, Reply} from './protocol.ts';
-import type {Enqueued, JobQueue, NewJob, Note, Settlement} from './queue.ts';
+import type {CompletedBatch, Enqueued, JobQueue, NewJob, Note, Settled, Settlement} from './queue.ts';
 
 /** Jobs looked up after another process wrote: a millisecond's worth. */
 const INQUIRED_AT_ONCE = 200;
@@ -89,13 +89,13 @@ export class Desk {
 	}
 
 	/** Takes note of settlements that were committed, each with its job's new status. */
-	settled(settlements: readonly Settlement[], statuses: readonly (JobStatus | 'lost')[]): void {
+	settled(settlements: readonly Settlement[], statuses: readonly Settled[]): void {
 		if (this.#watched.size === 0 && this.#subscribed.size === 0) return;
 		settlements.forEach((settlement, index) => {
-			const status = statuses[index] as JobStatus | 'lost';
+			const status = statuses[index] as Settled;
 			const event = toEvent(settlement, status);
 			if (event && this.#subscribed.has(event.type)) this.#events.push(event);
-			if (status !== 'lost' && isTerminal(status) && this.#watched.delete(settlement.id)) this.#notices.push(toNotice(settlement, status as Notice['status']));
+			if (isEnd(status) && this.#watched.delete(settlement.id)) this.#notices.push(toNotice(settlement, status));
 		});
 	}
 
@@ -108,12 +108,12 @@ export class Desk {
 	}
 
 	/** Looks up watched jobs that may have ended without this dispatcher: settled before, elsewhere, or cancelled. */
-	async inquire(queue: JobQueue, ids: Iterable<JobId>): Promise<void> {
+	async inquire(queue: JobQueue, ids: Iterable<JobId>, earlier = false): Promise<void> {
 		const watched = [...ids].filter(id => this.#watched.has(id));
 		if (watched.length === 0) return;
 		for (const end of await queue.ends(watched)) {
 			this.#watched.delete(end.id);
-			this.#notices.push(end);
+			this.#notices.push(earlier ? {...end, earlier} : end);
 		}
 	}
 
@@ -128,6 +128,10 @@ export class Desk {
 		const some = [...this.#watched.keys().take(INQUIRED_AT_ONCE)];
 		await this.inquire(queue, some);
 		for (const id of some) if (this.#watched.delete(id)) this.#watched.add(id);
+	}
+
+	batchCompleted(batch: CompletedBatch): void {
+		if (this.#subscribed.has('batchCompleted')) this.#events.push({type: 'batchCompleted', ...batch});
 	}
 
 	cancelled(ids: readonly JobId[]): void {
@@ -145,10 +149,10 @@ export class Desk {
 
 /** The queue's form of what the calls want. */
 export function toNewJobs(calls: readonly EnqueueCall[]): NewJob[] {
-	return calls.flatMap(({task, payloads, keys, batch, priority, runAt, policy}) =>
+	return calls.flatMap(({task, payloads, keys, batch, rerun, priority, runAt, policy}) =>
 		payloads.map((payload, index) => {
 			const key = keys?.[index];
-			return {task, payload, priority, runAt, policy, ...(key !== undefined && {key}), ...(batch !== undefined && {batch})};
+			return {task, payload, priority, runAt, policy, ...(key !== undefined && {key}), ...(batch !== undefined && {batch}), ...(rerun && {rerun})};
 		}),
 	);
 }
@@ -170,7 +174,11 @@ function toNotice({id, outcome}: Settlement, status: Notice['status']): Notice {
 	return {id, status, value: outcome.type === 'returned' ? outcome.value : null, ...('error' in outcome && outcome.error && {error: outcome.error})};
 }
 
-function toEvent({id, outcome}: Settlement, status: JobStatus | 'lost'): JobEvent | undefined {
+function isEnd(status: Settled): status is Notice['status'] & JobStatus {
+	return status !== 'lost' && status !== 'withdrawn' && isTerminal(status);
+}
+
+function toEvent({id, outcome}: Settlement, status: Settled): JobEvent | undefined {
 	if (status === 'completed') return {type: status, id, durationMs: outcome.durationMs ?? 0};
 	if (status === 'cancelled') return {type: status, id};
 	if ((status === 'failed' || status === 'dead') && 'error' in outcome && outcome.error) return {type: status, id, error: outcome.error};

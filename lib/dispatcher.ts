@@ -7,7 +7,20 @@ import {FaenaError, toEnvelope} from './errors.ts';
 import type {JobId} from './job.ts';
 import type {Chunk, Lane, Pool, PoolListener} from './pool.ts';
 import {type Call, type EnqueueCall, type FailedMessage, type RepliesMessage, VERBS, type Verbs} from './protocol.ts';
-import type {CancelResult, Demand, Dequeued, DequeuedJob, JobQueue, Note, OwnerId, Settlement, TurnResult} from './queue.ts';
+import type {
+	CancelResult,
+	CompletedBatch,
+	Demand,
+	Dequeued,
+	DequeuedJob,
+	JobQueue,
+	Note,
+	OwnerId,
+	Settlement,
+	TurnResult,
+	WithdrawOptions,
+	WithdrawResult,
+} from './queue.ts';
 import {ChunkSizer} from './sizing.ts';
 import type {TaskInfo} from './tasks-module.ts';
 
@@ -73,6 +86,7 @@ export class Dispatcher implements PoolListener {
 		this.#leaseMs = leaseMs;
 		this.#output = output;
 		this.#desk = new Desk(output);
+		queue.onBatchCompleted(batch => this.#batchCompleted(batch));
 	}
 
 	/** Loads the tasks and begins. Resolves with the tasks it can run. */
@@ -91,6 +105,13 @@ export class Dispatcher implements PoolListener {
 			else if (call.type === 'close') this.#beginClose(call.call, call.drainMs);
 			else this.#calls.push(call);
 		}
+		this.#bell.ring();
+	}
+
+	/** Its job, if it has one for that, came into the queue with it. */
+	#batchCompleted(batch: CompletedBatch): void {
+		this.#desk.batchCompleted(batch);
+		this.#isHungry = true;
 		this.#bell.ring();
 	}
 
@@ -210,8 +231,8 @@ export class Dispatcher implements PoolListener {
 		this.#dispatch(result.dequeued);
 		this.#desk.settled(settle, result.settled);
 		for (const note of notes) this.#desk.noted(note);
-		await this.#desk.inquire(this.#queue, this.#desk.enqueued(enqueues, result.enqueued));
-		const lost = settle.filter((_, index) => result.settled[index] === 'lost');
+		await this.#desk.inquire(this.#queue, this.#desk.enqueued(enqueues, result.enqueued), true);
+		const lost = settle.filter((_, index) => result.settled[index] === 'lost' || result.settled[index] === 'withdrawn');
 		await this.#desk.inquire(
 			this.#queue,
 			lost.map(({id}) => id),
@@ -330,7 +351,10 @@ export class Dispatcher implements PoolListener {
 		if (!VERBS.has(verb)) throw new FaenaError('BadOption', `There is no verb ${String(verb)}.`);
 		const result = await (this.#queue[verb] as (...args: readonly unknown[]) => unknown).apply(this.#queue, args as unknown[]);
 		if (verb === 'cancel') await this.#cancelled(result as CancelResult);
+		if (verb === 'withdraw') await this.#withdrawn(result as WithdrawResult, args[1] as WithdrawOptions);
 		if (verb === 'pause') for (const task of args[0] as readonly string[]) this.#recall(task);
+		// Who waits for a job that was deleted hears of it as after another process's doing.
+		if (verb === 'deleteBatch') await this.#desk.inquireSome(this.#queue, true);
 		if (verb === 'retry' || verb === 'resume') this.#isHungry = true;
 		return result;
 	}
@@ -339,6 +363,13 @@ export class Dispatcher implements PoolListener {
 		for (const id of asked) this.#stop(id);
 		this.#desk.cancelled(cancelled);
 		await this.#desk.inquire(this.#queue, cancelled);
+	}
+
+	/** What runs is stopped, or goes on; what has not started comes back either way, and is gone when that is settled. */
+	async #withdrawn({withdrawn, asked}: WithdrawResult, {stop}: WithdrawOptions): Promise<void> {
+		if (stop) for (const id of asked) this.#stop(id);
+		else if (asked.length > 0) this.#recall();
+		await this.#desk.inquire(this.#queue, withdrawn);
 	}
 
 	/** Idle: nothing of our tasks is left that could run by itself, here or in another process. */

@@ -1,4 +1,5 @@
 import {EventEmitter} from 'node:events';
+import {BatchHandle, type BatchInfo, toBatchInfo} from './batch-handle.ts';
 import {decode, type Encoded, encode} from './encoding.ts';
 import {FaenaError} from './errors.ts';
 import {fromFailure} from './failure.ts';
@@ -7,7 +8,8 @@ import {type Counts, type Duration, type Job, type JobFilter, type JobId, type L
 import {JobHandle, toOutcome, toResult, type WaitOptions, waitForEnd} from './job-handle.ts';
 import {ThreadLine} from './line.ts';
 import {Link} from './link.ts';
-import {checkMapOptions, JobMap, type MapOptions} from './map.ts';
+import {JobMap} from './map.ts';
+import {checkMapOptions, type MapOptions} from './map-options.ts';
 import {
 	abortSignal,
 	bad,
@@ -30,7 +32,7 @@ import {
 	text,
 } from './options.ts';
 import {type EnqueueCall, type EnqueueReply, type EventName, idsOf, type JobEvent, type Notice} from './protocol.ts';
-import {type CleanupResult, keyConflict, type Page} from './queue.ts';
+import {type BatchOptions, type CleanupResult, keyConflict, type Page} from './queue.ts';
 import {closeOnSignals} from './signals.ts';
 import type {TaskOptions} from './task.ts';
 
@@ -57,6 +59,8 @@ export interface EngineEvents {
 	cancelled: [{readonly id: JobId}];
 	progress: [{readonly id: JobId; readonly done: number; readonly total?: number}];
 	log: [{readonly id: JobId; readonly at: number; readonly text: string}];
+	/** The input of a batch has ended, and so have all its jobs: the last of them here. */
+	batchCompleted: [{readonly batch: string; readonly counts: Counts}];
 }
 
 /**
@@ -122,7 +126,7 @@ export class Engine<Tasks = AnyTasks> implements AsyncDisposable {
 		...[payload, options]: EnqueueArgs<Tasks, Name, JobOptions>
 	): Promise<JobHandle<ResultOf<Tasks, Name>>> {
 		const reply = (await this.#link.call(this.#enqueueCall('enqueue()', task, payload, options, false))) as EnqueueReply;
-		if (isConflict(reply)) throw keyConflict(task, options?.key ?? '', reply.first);
+		if (isConflict(reply)) throw keyConflict({task, key: options?.key ?? ''}, reply.first);
 		return new JobHandle(this.#link, reply.first, task, reply.existing !== undefined);
 	}
 
@@ -183,7 +187,7 @@ export class Engine<Tasks = AnyTasks> implements AsyncDisposable {
 		const notice = await new Promise<Notice>((resolve, reject) => {
 			const onReply = (reply: unknown) => {
 				const {first} = reply as EnqueueReply;
-				if (isConflict(reply as EnqueueReply)) reject(keyConflict(task, jobOptions.key ?? '', first));
+				if (isConflict(reply as EnqueueReply)) reject(keyConflict({task, key: jobOptions.key ?? ''}, first));
 				else waitForEnd(this.#link, first, signal ? {signal} : {}).then(resolve, reject);
 			};
 			this.#link.send(call, onReply, reject);
@@ -212,7 +216,8 @@ export class Engine<Tasks = AnyTasks> implements AsyncDisposable {
 	): JobMap<Item, ResultOf<Tasks, Name>> {
 		const settings = checkMapOptions(options);
 		const {priority, runAt, policy} = this.#resolve('map()', task, settings.jobOptions);
-		return new JobMap(this.#link, {...settings, task, priority, runAt, policy, encode: payload => this.#encode(payload)}, items);
+		const onComplete = settings.onComplete === undefined ? undefined : this.#toOnComplete(settings.onComplete);
+		return new JobMap(this.#link, {...settings, task, priority, runAt, policy, onComplete, encode: payload => this.#encode(payload)}, items);
 	}
 
 	/** A handle for a job whose id was kept, for instance by another program. */
@@ -237,6 +242,17 @@ export class Engine<Tasks = AnyTasks> implements AsyncDisposable {
 	/** Jobs in order of arrival, at most `limit` (default 100) with ids after `after`. */
 	async jobs(filter: JobFilter = {}, page: Page = {}): Promise<readonly Job[]> {
 		return this.#link.verb('jobs', checkFilter('jobs()', filter), checkPage(page));
+	}
+
+	/** What is known of all batches, in the order in which they were made. */
+	async batches(): Promise<readonly BatchInfo[]> {
+		const now = Date.now();
+		return (await this.#link.verb('batches')).map(batch => toBatchInfo(batch, now));
+	}
+
+	/** A handle for the batch of this name, whether or not it is there. */
+	batch(name: string): BatchHandle {
+		return new BatchHandle(this.#link, checked('batch()', {name}, {name: text})['name'] as string);
 	}
 
 	/** Jobs by status, of one task or all, by the queue's tally. */
@@ -330,6 +346,11 @@ export class Engine<Tasks = AnyTasks> implements AsyncDisposable {
 		return resolveJobOptions([given, known?.own, this.#settings.defaults], Date.now());
 	}
 
+	#toOnComplete(task: string): Required<BatchOptions>['onComplete'] {
+		const {priority, policy} = this.#resolve('map() for onComplete', task, {});
+		return {task, priority, policy};
+	}
+
 	#enqueueCall(where: string, task: string, payload: unknown, options: JobOptions | undefined, watch: boolean): EnqueueCall {
 		const {key, priority, runAt, policy} = this.#resolve(where, task, options ?? {});
 		return {
@@ -394,7 +415,7 @@ function isConflict({conflict}: EnqueueReply): boolean {
 }
 
 function refuseConflict(task: string, {conflict}: EnqueueReply, ids: readonly JobId[], keys: readonly string[] | undefined): void {
-	if (conflict !== undefined) throw keyConflict(task, keys?.[conflict] ?? '', ids[conflict] as JobId);
+	if (conflict !== undefined) throw keyConflict({task, key: keys?.[conflict] ?? ''}, ids[conflict] as JobId);
 }
 
 function checkId(id: unknown): JobId {

@@ -16,6 +16,8 @@ export type ErrorCode =
 	| 'KeyConflict'
 	/** The batch name belongs to another task. */
 	| 'BatchConflict'
+	/** Jobs of the batch are running, so that it can't be deleted. */
+	| 'BatchRunning'
 	/** No job has this id. */
 	| 'NoSuchJob'
 	/** The awaited job died; `cause` is the task's error. */
@@ -24,6 +26,8 @@ export type ErrorCode =
 	| 'JobCancelled'
 	/** The job did not end within the time its caller was ready to wait. */
 	| 'WaitTimeout'
+	/** So many items of a map failed that its option `halt` or `maxFailures` ended it; `cause` is the last one's error. */
+	| 'Halted'
 	/** The engine or queue was closed. */
 	| 'Closed'
 	/** The database can't be opened: missing folder, wrong kind of file, damaged, not writable. */

@@ -1,6 +1,7 @@
 // biome-ignore-start assist/source/organizeImports: the version check comes before anything that loads native code
 import './node-version.ts';
 
+export {BatchHandle, type BatchInfo} from './batch-handle.ts';
 export {type Encoded, decode, encode} from './encoding.ts';
 export {
 	type AnyTasks,
@@ -31,8 +32,10 @@ export {
 	STATUSES,
 	TRANSITIONS,
 } from './job.ts';
+export type {HaltOption} from './halt.ts';
 export {JobHandle, type JobOutcome, type WaitOptions} from './job-handle.ts';
-export {JobMap, type MapOptions, type MapProgress, type MapResult} from './map.ts';
+export {JobMap, type MapProgress, type MapResult} from './map.ts';
+export type {MapOptions} from './map-options.ts';
 export {openQueue, type QueueOptions} from './open-queue.ts';
 export {DEFAULTS, type JobOptions, type OpenOptions} from './options.ts';
 export type {Isolation, ResourceLimits} from './pool.ts';

@@ -2,27 +2,15 @@ import {setImmediate as nextTurn} from 'node:timers/promises';
 import {Bell} from './bell.ts';
 import type {Encoded} from './encoding.ts';
 import {FaenaError} from './errors.ts';
-import type {JobId, Policy} from './job.ts';
+import {Halt, type HaltOption} from './halt.ts';
+import {IdSet} from './id-set.ts';
+import type {Job, JobId, Policy} from './job.ts';
 import {type JobOutcome, toOutcome} from './job-handle.ts';
 import type {Link, Watcher} from './link.ts';
-import {abortSignal, bad, type Checks, callable, checkIterable, checkJobOptions, checkKey, choice, integer, type JobOptions, text} from './options.ts';
+import type {MapSettings} from './map-options.ts';
+import {bad, checkIterable, checkKey} from './options.ts';
 import {type EnqueueReply, idsOf, type Notice} from './protocol.ts';
-import {type BatchId, keyConflict} from './queue.ts';
-
-export interface MapOptions<Item, Payload> extends Omit<JobOptions, 'key'> {
-	/** Names the map, and makes it resumable: the same name again goes on where it was. Without it nothing is resumed. */
-	readonly batch?: string;
-	/** An item's name within the batch; default: its place in the input, from 0. */
-	readonly key?: (item: Item, index: number) => string;
-	/** What the task gets for an item; default: the item. */
-	readonly payload?: (item: Item, index: number) => Payload;
-	/** `finished` (default) yields as jobs end, `input` in the order of the items. */
-	readonly order?: 'input' | 'finished';
-	/** Items that may be under way, from enqueued to yielded; default 4,096. The input is read no further than that. */
-	readonly window?: number;
-	/** Cancels what has not ended, and ends the loop with the signal's reason. */
-	readonly signal?: AbortSignal;
-}
+import {type BatchId, type BatchOptions, keyConflict} from './queue.ts';
 
 interface About<Item> {
 	/** Place in the input, from 0. */
@@ -50,30 +38,21 @@ export interface MapProgress {
 	readonly existing: number;
 }
 
-/** @internal */
-export interface MapSettings<Item> {
-	readonly batch: string | undefined;
-	readonly toKey: (item: Item, index: number) => string;
-	readonly hasKeys: boolean;
-	readonly toPayload: (item: Item, index: number) => unknown;
-	readonly order: 'input' | 'finished';
-	readonly window: number;
-	readonly signal: AbortSignal | undefined;
-	readonly jobOptions: JobOptions;
-}
-
-interface Plan<Item> extends MapSettings<Item> {
+interface Plan<Item> extends Omit<MapSettings<Item>, 'onComplete'> {
 	readonly task: string;
 	readonly priority: number;
 	readonly runAt: number | null;
 	readonly policy: Policy;
+	readonly onComplete: BatchOptions['onComplete'];
 	readonly encode: (payload: unknown) => Encoded;
 }
 
 /** Items that are enqueued in one message, and messages that may be unanswered. */
 const GROUP = 512;
 const GROUPS_UNDER_WAY = 4;
-const DEFAULT_WINDOW = 4096;
+/** Jobs that are looked at in one call. */
+const PAGE = 1000;
+const UNENDED = ['pending', 'running', 'failed'] as const;
 
 /**
  * A map under way: an async iterable of how each item's job ended. It reads the input as its results are consumed, never
@@ -82,7 +61,8 @@ const DEFAULT_WINDOW = 4096;
  *
  * Two activities share the state: the feeder reads, encodes and enqueues while the window has room; the consumer takes
  * what has arrived and so makes room. Phases: `new`; `reading`; `fed`, when nothing more will be enqueued, since the input
- * has ended or the map was cancelled; `over`, when the loop has ended or was left.
+ * has ended or the map was cancelled; `halted`, when nothing more will be enqueued and what has not ended is being taken
+ * back; `over`, when the loop has ended or was left.
  */
 export class JobMap<Item, Result> implements AsyncIterable<MapResult<Item, Result>> {
 	readonly #link: Link;
@@ -90,20 +70,27 @@ export class JobMap<Item, Result> implements AsyncIterable<MapResult<Item, Resul
 	readonly #items: Iterable<Item> | AsyncIterable<Item>;
 	readonly #arrived = new Map<number, MapResult<Item, Result>>();
 	/** Enqueued and not ended, by index. */
-	readonly #underWay = new Map<number, {readonly job: JobId; readonly watcher: Watcher}>();
+	readonly #underWay = new Map<number, UnderWay>();
 	/** Groups that were sent and not answered. */
 	readonly #groups = new Set<Promise<void>>();
 	readonly #consumer = new Bell();
 	readonly #feeder = new Bell();
 	readonly #ends = {completed: 0, dead: 0, cancelled: 0};
-	#phase: 'new' | 'reading' | 'fed' | 'over' = 'new';
+	readonly #halt: Halt | undefined;
+	#phase: 'new' | 'reading' | 'fed' | 'halted' | 'over' = 'new';
 	#failure: {readonly error: unknown} | undefined;
+	/** Of the item that died last. */
+	#lastError: Error | undefined;
 	#batch: BatchId | undefined;
+	/** Jobs of this input, kept where the batch has unended ones of an earlier run. */
+	#seen: IdSet | undefined;
 	/** Items read, of them enqueued, of them yielded. */
 	#read = 0;
 	#enqueued = 0;
 	#yielded = 0;
 	#existing = 0;
+	/** Next index in order of the input. */
+	#cursor = 0;
 	/** Items of the input, once it has ended. */
 	#total: number | undefined;
 
@@ -113,6 +100,7 @@ export class JobMap<Item, Result> implements AsyncIterable<MapResult<Item, Resul
 		this.#link = link;
 		this.#plan = plan;
 		this.#items = items;
+		this.#halt = plan.halt && new Halt(plan.halt);
 	}
 
 	progress(): MapProgress {
@@ -121,7 +109,7 @@ export class JobMap<Item, Result> implements AsyncIterable<MapResult<Item, Resul
 
 	/** Cancels what has not ended and enqueues nothing more. The loop still yields what was enqueued. */
 	async cancel(): Promise<void> {
-		if (this.#phase !== 'over') this.#phase = 'fed';
+		if (this.#phase === 'new' || this.#phase === 'reading') this.#phase = 'fed';
 		this.#feeder.ring();
 		// What is on its way to the queue must be there first, or the cancel would miss it.
 		await Promise.all(this.#groups);
@@ -145,7 +133,7 @@ export class JobMap<Item, Result> implements AsyncIterable<MapResult<Item, Resul
 				else await this.#consumer.rung(Infinity);
 				if (this.#failure) throw this.#failure.error;
 			}
-			await this.#closeBatch();
+			await this.#end();
 		} finally {
 			signal?.removeEventListener('abort', onAbort);
 			this.#phase = 'over';
@@ -157,22 +145,55 @@ export class JobMap<Item, Result> implements AsyncIterable<MapResult<Item, Resul
 
 	// ——— consumer ———
 
-	async #closeBatch(): Promise<void> {
-		if (this.#total !== undefined && this.#batch !== undefined) await this.#link.verb('closeBatch', this.#batch);
+	async #end(): Promise<void> {
+		if (this.#phase === 'halted') this.#sayHalted();
+		else if (this.#total !== undefined && this.#batch !== undefined) await this.#link.verb('closeBatch', this.#batch);
 	}
 
 	#next(): MapResult<Item, Result> | undefined {
-		const index = this.#plan.order === 'input' ? this.#yielded : this.#arrived.keys().next().value;
+		const index = this.#plan.order === 'input' ? this.#nextOfInput() : this.#arrived.keys().next().value;
 		const result = index === undefined ? undefined : this.#arrived.get(index);
 		if (!result) return undefined;
 		this.#arrived.delete(result.index);
+		this.#cursor = result.index + 1;
 		this.#yielded++;
 		this.#feeder.ring();
 		return result;
 	}
 
+	/** Items of a halted map that were taken back are passed over, once it is sure which. */
+	#nextOfInput(): number {
+		const isSure = this.#phase === 'halted' && this.#groups.size === 0 && this.#underWay.size === 0;
+		while (isSure && this.#cursor < this.#enqueued && !this.#arrived.has(this.#cursor)) this.#cursor++;
+		return this.#cursor;
+	}
+
 	#isDone(): boolean {
+		if (this.#phase === 'halted') return this.#groups.size === 0 && this.#underWay.size === 0 && this.#arrived.size === 0;
 		return this.#phase === 'fed' && this.#groups.size === 0 && this.#yielded === this.#enqueued;
+	}
+
+	/** Takes back what has not ended, unless it was there before and belongs to no batch: then it is somebody else's. */
+	async #takeBack({when}: HaltOption): Promise<void> {
+		this.#phase = 'halted';
+		this.#feeder.ring();
+		// What is on its way to the queue must be there first, or it would be missed.
+		await Promise.all(this.#groups);
+		for (const [index, {job, watcher, existing}] of this.#underWay) {
+			if (!existing || this.#batch !== undefined) continue;
+			this.#underWay.delete(index);
+			this.#link.unwatch(job, watcher);
+		}
+		const ids = [...this.#underWay.values()].map(({job}) => job);
+		if (ids.length > 0) await this.#link.verb('withdraw', ids, {stop: when === 'now'});
+		this.#consumer.ring();
+	}
+
+	#sayHalted(): void {
+		const {option, count = 0} = this.#halt ?? {};
+		if (option?.on !== 'fail') return;
+		const items = count === 1 ? 'one of its items' : `${count} of its items`;
+		throw new FaenaError('Halted', `The map was halted, since ${items} failed; what had not ended was taken back.`, {cause: this.#lastError});
 	}
 
 	#abort(reason: unknown): void {
@@ -187,11 +208,10 @@ export class JobMap<Item, Result> implements AsyncIterable<MapResult<Item, Resul
 	async #feed(): Promise<void> {
 		this.#phase = 'reading';
 		try {
-			const {batch, task} = this.#plan;
-			if (batch !== undefined) this.#batch = await this.#link.verb('openBatch', batch, task);
+			await this.#openBatch();
 			if (await this.#readAll()) {
-				this.#phase = 'fed';
 				this.#total = this.#read;
+				await this.#endInput();
 			}
 		} catch (error) {
 			this.#failure ??= {error};
@@ -199,9 +219,46 @@ export class JobMap<Item, Result> implements AsyncIterable<MapResult<Item, Resul
 		this.#consumer.ring();
 	}
 
+	async #openBatch(): Promise<void> {
+		const {batch, task, onComplete} = this.#plan;
+		if (batch === undefined) return;
+		const earlier = await this.#link.verb('batch', batch);
+		if (earlier && UNENDED.some(status => earlier.counts[status] > 0)) this.#seen = new IdSet();
+		this.#batch = await this.#link.verb('openBatch', batch, task, onComplete && {onComplete});
+	}
+
+	/** Once everything is in the queue, so that the batch completes though nobody should hear of it any more. */
+	async #endInput(): Promise<void> {
+		await Promise.all(this.#groups);
+		if (this.#goesOn()) await this.#cancelGone();
+		if (this.#goesOn() && this.#batch !== undefined) await this.#link.verb('endInput', this.#batch, this.#read);
+		if (this.#goesOn()) this.#phase = 'fed';
+	}
+
+	/** False once the map was left, cancelled, halted, or has failed: each may happen while an answer is awaited. */
+	#goesOn(): boolean {
+		return this.#phase === 'reading' && !this.#failure;
+	}
+
+	/** Cancels jobs of an earlier run whose items are no longer in the input. */
+	async #cancelGone(): Promise<void> {
+		const {batch} = this.#plan;
+		const seen = this.#seen;
+		if (!seen || batch === undefined) return;
+		for (let after: JobId | undefined = 0; after !== undefined; ) {
+			const page: readonly Job[] = await this.#link.verb('jobs', {batch, status: UNENDED}, {after, limit: PAGE});
+			const gone = page.map(({id}) => id).filter(id => !seen.has(id));
+			if (gone.length > 0) await this.#link.verb('cancel', {ids: gone});
+			after = page.length < PAGE ? undefined : page.at(-1)?.id;
+		}
+		this.#seen = undefined;
+	}
+
 	/** Reads as far as the window has room and enqueues in groups; a group leaves early when the next item is not there yet. */
 	async #readAll(): Promise<boolean> {
 		const iterator = iteratorOf(this.#items);
+		// As for a loop of the language: what has ended or thrown is not told to end.
+		let isOpen = true;
 		let group: Item[] = [];
 		const enqueueGroup = () => {
 			if (group.length > 0 && this.#phase === 'reading') this.#enqueue(group);
@@ -209,6 +266,7 @@ export class JobMap<Item, Result> implements AsyncIterable<MapResult<Item, Resul
 		};
 		try {
 			while (await this.#hasRoom(group.length)) {
+				isOpen = false;
 				let step = iterator.next();
 				if ('then' in step) {
 					if (!(await isSoon(step))) enqueueGroup();
@@ -218,13 +276,14 @@ export class JobMap<Item, Result> implements AsyncIterable<MapResult<Item, Resul
 					enqueueGroup();
 					return this.#phase === 'reading';
 				}
+				isOpen = true;
 				group.push(step.value);
 				this.#read++;
 				if (group.length >= GROUP || this.#read - this.#yielded >= this.#plan.window) enqueueGroup();
 			}
 			return false;
 		} finally {
-			await iterator.return?.();
+			if (isOpen) await iterator.return?.();
 		}
 	}
 
@@ -239,14 +298,14 @@ export class JobMap<Item, Result> implements AsyncIterable<MapResult<Item, Resul
 	}
 
 	#enqueue(group: readonly Item[]): void {
-		const {task, priority, runAt, policy, toKey, hasKeys, toPayload, encode} = this.#plan;
+		const {task, priority, runAt, policy, rerun, toKey, hasKeys, toPayload, encode} = this.#plan;
 		const start = this.#enqueued;
 		const keys = group.map((item, index) => checkKey('map()', toKey(item, start + index)));
 		const payloads = group.map((item, index) => encode(toPayload(item, start + index)));
 		this.#enqueued += group.length;
 		const {promise, resolve} = Promise.withResolvers<void>();
 		this.#groups.add(promise);
-		const call = {type: 'enqueue' as const, task, payloads, keys: hasKeys ? keys : undefined, batch: this.#batch, priority, runAt, policy, watch: true};
+		const call = {type: 'enqueue' as const, task, payloads, keys: hasKeys ? keys : undefined, batch: this.#batch, rerun, priority, runAt, policy, watch: true};
 		const answered = (settle: () => void) => {
 			this.#groups.delete(promise);
 			settle();
@@ -265,31 +324,51 @@ export class JobMap<Item, Result> implements AsyncIterable<MapResult<Item, Resul
 		const ids = idsOf(reply, group.length);
 		this.#existing += reply.existing?.length ?? 0;
 		if (reply.conflict !== undefined) {
-			this.#failure ??= {error: keyConflict(this.#plan.task, keys[reply.conflict] as string, ids[reply.conflict] as JobId)};
+			const {task, rerun} = this.#plan;
+			this.#failure ??= {error: keyConflict({task, key: keys[reply.conflict] as string, ...(rerun && {rerun})}, ids[reply.conflict] as JobId)};
 			return;
 		}
 		const existing = new Set(reply.existing);
 		for (const [offset, item] of group.entries()) {
 			const id = ids[offset] as JobId;
+			this.#seen?.add(id);
 			const about = {index: start + offset, key: keys[offset] as string, item, job: id, existing: existing.has(offset)};
-			const watcher: Watcher = end => this.#end(about, end);
-			this.#underWay.set(about.index, {job: id, watcher});
+			const watcher: Watcher = end => this.#ended(about, end);
+			this.#underWay.set(about.index, {job: id, watcher, existing: about.existing});
 			if (this.#phase !== 'over') this.#link.watch(id, watcher);
 		}
 	}
 
-	#end(about: About<Item>, end: Notice | FaenaError): void {
+	#ended(about: About<Item>, end: Notice | FaenaError): void {
 		this.#underWay.delete(about.index);
 		try {
 			if (end instanceof FaenaError) throw end;
+			if (end.status === 'missing' && this.#phase === 'halted') return;
 			const outcome = toOutcome(end) as JobOutcome<Result>;
 			this.#ends[outcome.status]++;
 			this.#arrived.set(about.index, {...about, ...outcome});
+			if (!end.earlier) this.#judge(outcome);
 		} catch (error) {
 			this.#failure ??= {error};
+		} finally {
+			this.#consumer.ring();
 		}
-		this.#consumer.ring();
 	}
+
+	#judge(outcome: JobOutcome): void {
+		if (outcome.status === 'dead') this.#lastError = outcome.error;
+		if (!this.#halt?.observe(outcome.status) || this.#phase === 'halted' || this.#phase === 'over') return;
+		this.#takeBack(this.#halt.option).catch(error => {
+			this.#failure ??= {error};
+			this.#consumer.ring();
+		});
+	}
+}
+
+interface UnderWay {
+	readonly job: JobId;
+	readonly watcher: Watcher;
+	readonly existing: boolean;
 }
 
 function iteratorOf<Item>(items: Iterable<Item> | AsyncIterable<Item>): Iterator<Item> | AsyncIterator<Item> {
@@ -304,29 +383,3 @@ async function isSoon(step: Promise<unknown>): Promise<boolean> {
 	);
 	return Promise.race([settled, nextTurn(false)]);
 }
-
-/** @throws FaenaError `BadOption` */
-export function checkMapOptions<Item, Payload>(options: MapOptions<Item, Payload>): MapSettings<Item> {
-	const given = checkJobOptions<Omit<MapOptions<Item, Payload>, keyof JobOptions>>('map()', options, MAP_CHECKS);
-	const {batch, payload, order, window, signal, key: _, ...jobOptions} = given;
-	const {key} = options;
-	return {
-		batch,
-		toKey: key ?? ((_item, index) => String(index)),
-		hasKeys: key !== undefined || batch !== undefined,
-		toPayload: payload ?? (item => item),
-		order: order ?? 'finished',
-		window: window ?? DEFAULT_WINDOW,
-		signal,
-		jobOptions,
-	};
-}
-
-const MAP_CHECKS: Checks = {
-	batch: text,
-	key: callable,
-	payload: callable,
-	order: choice('input', 'finished'),
-	window: integer(1, 10_000_000),
-	signal: abortSignal,
-};

@@ -6,7 +6,7 @@ import type {ErrorEnvelope} from './errors.ts';
 import type {FailureRecord} from './failure.ts';
 import type {JobId, Policy} from './job.ts';
 import type {Isolation, PoolOptions} from './pool.ts';
-import type {Durability, JobEnd, JobQueue} from './queue.ts';
+import type {CompletedBatch, Durability, JobEnd, JobQueue, Rerun} from './queue.ts';
 import type {TaskInfo} from './tasks-module.ts';
 
 // ——— pool and worker ———
@@ -119,6 +119,7 @@ export interface EnqueueCall {
 	readonly payloads: readonly Encoded[];
 	readonly keys: readonly string[] | undefined;
 	readonly batch: number | undefined;
+	readonly rerun?: Rerun | undefined;
 	readonly priority: number;
 	readonly runAt: number | null;
 	readonly policy: Policy;
@@ -145,12 +146,30 @@ export function idsOf({first, ids}: EnqueueReply, jobs: number): readonly JobId[
 /** The queue's verbs that a caller may use as they are. */
 export type Verbs = Pick<
 	JobQueue,
-	'cancel' | 'retry' | 'pause' | 'resume' | 'paused' | 'job' | 'jobs' | 'values' | 'logs' | 'counts' | 'openBatch' | 'closeBatch' | 'cleanup'
+	| 'cancel'
+	| 'withdraw'
+	| 'retry'
+	| 'pause'
+	| 'resume'
+	| 'paused'
+	| 'job'
+	| 'jobs'
+	| 'values'
+	| 'logs'
+	| 'counts'
+	| 'openBatch'
+	| 'endInput'
+	| 'closeBatch'
+	| 'deleteBatch'
+	| 'batch'
+	| 'batches'
+	| 'cleanup'
 >;
 
 /** The names of {@link Verbs}: nothing else is looked up on the queue. */
 export const VERBS: ReadonlySet<keyof Verbs> = new Set([
 	'cancel',
+	'withdraw',
 	'retry',
 	'pause',
 	'resume',
@@ -161,7 +180,11 @@ export const VERBS: ReadonlySet<keyof Verbs> = new Set([
 	'logs',
 	'counts',
 	'openBatch',
+	'endInput',
 	'closeBatch',
+	'deleteBatch',
+	'batch',
+	'batches',
 	'cleanup',
 ]);
 
@@ -175,8 +198,8 @@ export interface RepliesMessage {
 	readonly events: readonly JobEvent[];
 }
 
-/** A watched job has ended. */
-export type Notice = JobEnd;
+/** A watched job has ended; `earlier` if it had before the map or handle asked for it. */
+export type Notice = JobEnd & {readonly earlier?: boolean};
 
 export type EventName = JobEvent['type'];
 
@@ -188,7 +211,9 @@ export type JobEvent =
 	| {readonly type: 'dead'; readonly id: JobId; readonly error: FailureRecord}
 	| {readonly type: 'cancelled'; readonly id: JobId}
 	| {readonly type: 'progress'; readonly id: JobId; readonly done: number; readonly total?: number}
-	| {readonly type: 'log'; readonly id: JobId; readonly at: number; readonly text: string};
+	| {readonly type: 'log'; readonly id: JobId; readonly at: number; readonly text: string}
+	/** A batch completed in a transaction of this dispatcher. */
+	| ({readonly type: 'batchCompleted'} & CompletedBatch);
 
 /** The dispatcher gave up: everything that waits is rejected with this. */
 export interface FailedMessage {

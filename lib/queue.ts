@@ -22,6 +22,7 @@ export type OwnerId = string;
  */
 export abstract class JobQueue {
 	readonly #listeners = new Set<() => void>();
+	readonly #completionListeners = new Set<(batch: CompletedBatch) => void>();
 
 	/** Where the jobs are, as given to `openQueue`; `:memory:` for the memory queue. */
 	abstract readonly location: string;
@@ -31,6 +32,12 @@ export abstract class JobQueue {
 
 	/** Cancels pending and failed jobs at once; asks the owners of running ones, who find them in {@link stops}. */
 	abstract cancel(filter: JobFilter): Awaitable<CancelResult>;
+	/**
+	 * Takes jobs back as if they had never been enqueued. Pending and failed ones are deleted at once; a running one as soon as
+	 * its execution ends without ending the job. With `stop` their owners find them in {@link stops}. Ended ones are left as
+	 * they are, and a later {@link cancel} overrides. The input of their batches counts as not ended: it is needed again.
+	 */
+	abstract withdraw(ids: readonly JobId[], options: WithdrawOptions): Awaitable<WithdrawResult>;
 	/** Opens a new round for failed and ended jobs: pending, no attempts charged. Returns how many. */
 	abstract retry(filter: JobFilter): Awaitable<number>;
 	/** Jobs of a paused task are enqueued but not dequeued. Durable. */
@@ -61,9 +68,25 @@ export abstract class JobQueue {
 	/** What could still run without anybody's help, of these tasks: not parked, not paused. */
 	abstract outstanding(tasks: readonly string[]): Awaitable<number>;
 
-	/** Finds or creates the batch of that name. An open batch is spared by {@link cleanup}. */
-	abstract openBatch(name: string, task: string): Awaitable<BatchId>;
+	/** Finds or creates the batch of that name, for more input: an open batch is spared by {@link cleanup}. */
+	abstract openBatch(name: string, task: string, options?: BatchOptions): Awaitable<BatchId>;
+	/**
+	 * The batch's input has ended, with so many items. It completes in the transaction that leaves none of its jobs unended:
+	 * this one, or whoever's comes to it. A job of it that is retried, or a new one, opens it again.
+	 */
+	abstract endInput(batch: BatchId, total: number): Awaitable<void>;
+	/** Whoever made the batch has had all its results: {@link cleanup} may take it. */
 	abstract closeBatch(batch: BatchId): Awaitable<void>;
+	/** What is known of the batch of that name; its jobs are counted in every transaction, so that this is quick however many there are. */
+	abstract batch(name: string): Awaitable<Batch | undefined>;
+	/** All batches, in the order in which they were made. */
+	abstract batches(): Awaitable<readonly Batch[]>;
+
+	/**
+	 * Deletes jobs of the batch, at most `limit` (default 1,000: what bounds the transaction), and with the last of them the batch.
+	 * @throws FaenaError `BatchRunning` if one of its jobs is running; what was deleted before stays so
+	 */
+	abstract deleteBatch(name: string, limit?: number): Awaitable<DeleteResult>;
 
 	/** Deletes completed, dead and cancelled jobs that ended before the time given, never others; in bounded steps. */
 	abstract cleanup(options: CleanupOptions): Awaitable<CleanupResult>;
@@ -86,6 +109,17 @@ export abstract class JobQueue {
 	onEnqueue(listener: () => void): () => void {
 		this.#listeners.add(listener);
 		return () => void this.#listeners.delete(listener);
+	}
+
+	/** Calls the listener for each batch that completes in a transaction of this object, after its commit. Returns a function that ends that. */
+	onBatchCompleted(listener: (batch: CompletedBatch) => void): () => void {
+		this.#completionListeners.add(listener);
+		return () => void this.#completionListeners.delete(listener);
+	}
+
+	/** For the implementations: call it after the commit. */
+	protected tellCompleted(batches: readonly CompletedBatch[]): void {
+		for (const batch of batches) for (const listener of this.#completionListeners) listener(batch);
 	}
 
 	/** Claims up to `limit` jobs of the given tasks: higher priority first, then in order of arrival. */
@@ -128,8 +162,8 @@ export interface Turn {
 }
 
 export interface TurnResult {
-	/** For each settlement, in order, the job's new status, or `lost`. */
-	readonly settled: readonly (JobStatus | 'lost')[];
+	/** For each settlement, in order. */
+	readonly settled: readonly Settled[];
 	/** For each new job, in order. */
 	readonly enqueued: readonly Enqueued[];
 	readonly dequeued: Dequeued;
@@ -138,6 +172,9 @@ export interface TurnResult {
 	/** When the next waiting job becomes due, in milliseconds since 1970; `null` if none waits. */
 	readonly nextRunAt: number | null;
 }
+
+/** The job's new status; `withdrawn` if it is gone with this execution; `lost` if the claim was. */
+export type Settled = JobStatus | 'withdrawn' | 'lost';
 
 export interface NewJob {
 	readonly task: string;
@@ -149,11 +186,20 @@ export interface NewJob {
 	/** Unique per batch, or per task outside batches, until the job is cleaned up. */
 	readonly key?: string;
 	readonly batch?: BatchId;
+	/** When a job that has the key already gets a new round; default: never. */
+	readonly rerun?: Rerun;
+}
+
+export interface Rerun {
+	/** If its payload is another: then with this payload, priority, policy and time. Not while it runs: that is a conflict. */
+	readonly changed: boolean;
+	/** If its payload is the same, and it is failed, dead or cancelled. */
+	readonly failed: boolean;
 }
 
 export interface Enqueued {
 	readonly id: JobId;
-	/** The key was there already, with the same payload: this is that job. */
+	/** The key was there already, with the same payload or one that {@link NewJob.rerun} let be replaced: this is that job. */
 	readonly existing: boolean;
 	/** The key was there already, with another payload: this is that job, and nothing was enqueued. */
 	readonly conflict: boolean;
@@ -241,6 +287,18 @@ export interface CancelResult {
 	readonly asked: readonly JobId[];
 }
 
+export interface WithdrawOptions {
+	/** Stop running executions, too. */
+	readonly stop: boolean;
+}
+
+export interface WithdrawResult {
+	/** Deleted. */
+	readonly withdrawn: readonly JobId[];
+	/** Running: they go when their execution ends. */
+	readonly asked: readonly JobId[];
+}
+
 export interface Page {
 	/** Only jobs with a higher id. */
 	readonly after?: JobId;
@@ -268,6 +326,71 @@ export interface JobEnd {
 /** A batch's row: a positive integer. */
 export type BatchId = number;
 
+/** What is known of a batch. Times are milliseconds since 1970; absent values have not happened. */
+export interface Batch {
+	readonly id: BatchId;
+	readonly name: string;
+	readonly task: string;
+	readonly createdAt: number;
+	/** Items of its input, once that has ended. */
+	readonly total?: number;
+	/** When the first of its jobs was dequeued. */
+	readonly startedAt?: number;
+	/** When its input had ended and none of its jobs was left unended. */
+	readonly completedAt?: number;
+	/** When its map last came to its end. */
+	readonly closedAt?: number;
+	/** Its jobs by status. */
+	readonly counts: Counts;
+	/** Where the number of its ended jobs stood at up to two moments, the older first: what its rate is told by. */
+	readonly marks: readonly Mark[];
+}
+
+export interface Mark {
+	readonly at: number;
+	/** Jobs of the batch that had ended. */
+	readonly ended: number;
+}
+
+/** A new {@link Mark} is made when a job ends this long after the last one; with two kept, a rate is of the last 10 seconds at least. */
+export const MARK_EVERY_MS = 10_000;
+
+export interface BatchOptions {
+	/** The job that is enqueued, in the same transaction, whenever the batch completes. Its payload is a {@link CompletedBatch}. */
+	readonly onComplete?: Pick<NewJob, 'task' | 'priority' | 'policy'>;
+}
+
+export interface CompletedBatch {
+	/** Its name. */
+	readonly batch: string;
+	readonly counts: Counts;
+}
+
+export interface DeleteResult {
+	readonly deleted: number;
+	/** True if the batch itself is gone, or never was; otherwise call again. */
+	readonly isGone: boolean;
+}
+
+/** What `openBatch` throws. */
+export function batchConflict(name: string, own: string, task: string): FaenaError {
+	return new FaenaError('BatchConflict', `The batch ${JSON.stringify(name)} belongs to the task ${own}, not to ${task}. Give this batch another name.`);
+}
+
+/** What `deleteBatch` throws. */
+export function batchRunning(name: string, running: number): FaenaError {
+	const jobs = running === 1 ? 'One job' : `${running} jobs`;
+	return new FaenaError(
+		'BatchRunning',
+		`${jobs} of the batch ${JSON.stringify(name)} can't be deleted while running; cancel the batch, or wait, and delete it then.`,
+	);
+}
+
+/** The payload of a batch's `onComplete` job. */
+export function toCompletionJob({task, priority, policy}: Pick<NewJob, 'task' | 'priority' | 'policy'>, completed: CompletedBatch): NewJob {
+	return {task, priority, policy, runAt: null, payload: JSON.stringify(completed)};
+}
+
 export interface CleanupOptions {
 	/** Jobs that ended before this, in milliseconds since 1970. */
 	readonly endedBefore: number;
@@ -284,11 +407,10 @@ export interface CleanupResult {
 }
 
 /** What `turn` throws under `rejectConflicts`. */
-export function keyConflict(task: string, key: string, id: JobId): FaenaError {
-	return new FaenaError(
-		'KeyConflict',
-		`The key ${JSON.stringify(key)} of task ${task} belongs to job ${id}, which has another payload. Use another key, or clean up that job first.`,
-	);
+export function keyConflict({task, key, rerun}: Pick<NewJob, 'task' | 'key' | 'rerun'>, id: JobId): FaenaError {
+	const what = `The key ${JSON.stringify(key)} of task ${task} belongs to job ${id}, which`;
+	if (rerun?.changed) return new FaenaError('KeyConflict', `${what} is running with another payload. Wait for its end, or cancel it, before you change it.`);
+	return new FaenaError('KeyConflict', `${what} has another payload. Use another key, or clean up that job first.`);
 }
 
 /** Statuses that {@link JobQueue.retry} acts on when the filter names none: everything that did not work out. */

@@ -40,6 +40,13 @@ test('an unknown task is refused with the nearest name', async t => {
 		'UnknownTask',
 		/did you mean "echo"/,
 	);
+	await refused(
+		t,
+		'unknown task for onComplete',
+		drain(() => faena.map('echo', [1], {batch: 'b', onComplete: 'ecko'})),
+		'UnknownTask',
+		/did you mean "echo"/,
+	);
 	t.is((await faena.counts()).pending, 0);
 });
 
@@ -258,6 +265,21 @@ test('negative, absurd and misspelt options of enqueue(), map(), result() and th
 		['map {ordre: "input"}', () => map({ordre: 'input'}), /did you mean "order"/],
 		['map {window: 0}', () => map({window: 0}), /as window a whole number/],
 		['map {key: "id"}', () => map({key: 'id'}), /as key a function/],
+		['map {onComplete} without a batch', () => map({onComplete: 'echo'}), /onComplete expects a name for the batch/],
+		['map {onComplete: 5}', () => map({batch: 'b', onComplete: 5}), /as onComplete a text/],
+		['batch("")', async () => faena.batch(''), /as name a text that is not empty/],
+		['map {changed: true}', () => map({batch: 'b', changed: true}), /as changed "refuse" or "rerun"; it got true/],
+		['map {retryFailed: 1}', () => map({batch: 'b', retryFailed: 1}), /as retryFailed true or false/],
+		['map {retryFailed} without a batch', () => map({retryFailed: true}), /changed or retryFailed expects a batch or a key/],
+		['map {halt: 3}', () => map({halt: 3}), /map\(\{halt\}\) expects an object of options; it got 3/],
+		['map {halt: {when, on}}', () => map({halt: {when: 'soon', on: 'fail'}}), /map\(\{halt\}\) expects at, as in/],
+		['map {halt: {when: "later"}}', () => map({halt: {when: 'later', on: 'fail', at: 1}}), /as when "now" or "soon"; it got "later"/],
+		['map {halt: {on: "done"}}', () => map({halt: {when: 'now', on: 'done', at: 1}}), /as on "fail" or "success"; it got "done"/],
+		['map {halt: {at: 0}}', () => map({halt: {when: 'now', on: 'fail', at: 0}}), /as at a whole number from 1, or a percentage.*it got 0/],
+		['map {halt: {at: "120%"}}', () => map({halt: {when: 'now', on: 'fail', at: '120%'}}), /it got "120%"/],
+		['map {halt: {att: 1}}', () => map({halt: {when: 'now', on: 'fail', att: 1}}), /no option "att"; did you mean "at"/],
+		['map {maxFailures: -1}', () => map({maxFailures: -1}), /as maxFailures a whole number from 0/],
+		['map {maxFailures, halt}', () => map({maxFailures: 1, halt: {when: 'now', on: 'fail', at: 1}}), /both halt and maxFailures/],
 		['map of a number', () => drain(() => faena.map('echo', 42 as Wrong)), /iterable/],
 		['enqueueMany of a number', () => faena.enqueueMany('echo', 42 as Wrong), /iterable/],
 		['result {timeout: "x"}', () => done.result({timeout: 'x'}), /as timeout a time/],

@@ -36,7 +36,7 @@ export async function run({jobs}: Trial, {folder}: Setup): Promise<Result> {
 	return {wallMs, cpuMs: (user + system) / 1000};
 }
 
-type Row = [rank: number, id: number, executions: number, policy: number, key: null, payload: string];
+type Row = [rank: number, id: number, ...rest: unknown[]];
 
 function insert(s: Statements, first: number, count: number): number {
 	if (count === 0) return 0;

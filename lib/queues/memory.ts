@@ -5,11 +5,17 @@ import type {FailureRecord} from '../failure.ts';
 import type {Counts, Job, JobFilter, JobId, JobStatus, LogLine, Progress} from '../job.ts';
 import {STATUSES} from '../job.ts';
 import {
+	type Batch,
 	type BatchId,
+	type BatchOptions,
+	batchConflict,
+	batchRunning,
 	type CancelResult,
 	type Claim,
 	type CleanupOptions,
 	type CleanupResult,
+	type CompletedBatch,
+	type DeleteResult,
 	type Demand,
 	type Dequeued,
 	type DequeuedJob,
@@ -19,16 +25,22 @@ import {
 	type JobValues,
 	keyConflict,
 	type Lease,
+	MARK_EVERY_MS,
 	MAX_LOG_LINES,
+	type Mark,
 	type NewJob,
 	type Note,
 	type Outcome,
 	type OwnerId,
 	type Page,
 	RETRIED_BY_DEFAULT,
+	type Settled,
 	type Settlement,
 	type Turn,
 	type TurnResult,
+	toCompletionJob,
+	type WithdrawOptions,
+	type WithdrawResult,
 } from '../queue.ts';
 
 export interface MemoryQueueOptions {
@@ -53,8 +65,8 @@ export class MemoryQueue extends JobQueue {
 	readonly #random: () => number;
 	readonly #leaseMs: number;
 	/** In order of arrival, which is the order of ids. */
-	readonly #jobs = new Map<JobId, StoredJob>();
-	readonly #batches = new Map<BatchId, Batch>();
+	#jobs = new Map<JobId, StoredJob>();
+	readonly #batches = new Map<BatchId, StoredBatch>();
 	/** When each owner was last heard of; `null` once it was given up. */
 	readonly #owners = new Map<OwnerId, number | null>();
 	readonly #paused = new Set<string>();
@@ -73,12 +85,20 @@ export class MemoryQueue extends JobQueue {
 	turn({settle = [], notes = [], enqueue = [], rejectConflicts = false, dequeue}: Turn): TurnResult {
 		this.#assertOpen();
 		const now = this.#now();
-		// First what can fail, so that a turn that fails has changed nothing.
-		const {added, enqueued} = this.#admit(enqueue, rejectConflicts, now);
+		const before = rejectConflicts ? [...this.#jobs].map(([id, job]) => [id, {...job}] as const) : [];
+		const lastId = this.#lastId;
 		for (const note of notes) this.#note(note);
 		const settled = settle.map(settlement => this.#settle(settlement, now));
-		for (const job of added) this.#add(job);
+		const enqueued = enqueue.map(job => this.#enqueue(job, now));
+		const conflict = enqueued.findIndex(each => each.conflict);
+		if (rejectConflicts && conflict >= 0) {
+			// A turn that fails has changed nothing.
+			this.#jobs = new Map(before);
+			this.#lastId = lastId;
+			throw keyConflict(enqueue[conflict] as NewJob, (enqueued[conflict] as Enqueued).id);
+		}
 		const dequeued = dequeue ? this.#dequeue(dequeue, now) : {lease: 0, jobs: []};
+		this.#attendBatches();
 		const backlog = dequeue ? this.#ready(dequeue).length : 0;
 		return {settled, enqueued, dequeued, backlog, nextRunAt: this.#nextRunAt()};
 	}
@@ -91,14 +111,34 @@ export class MemoryQueue extends JobQueue {
 		for (const job of this.#matching(filter)) {
 			if (job.place.at === 'ended') continue;
 			if (job.place.at === 'running') {
-				job.place = {...job.place, cancelAsked: true};
+				job.place = {...job.place, asked: 'cancel'};
 				asked.push(job.id);
 			} else {
 				job.place = {at: 'ended', status: 'cancelled', endedAt};
 				cancelled.push(job.id);
 			}
 		}
+		this.#attendBatches();
 		return {cancelled, asked};
+	}
+
+	withdraw(ids: readonly JobId[], {stop}: WithdrawOptions): WithdrawResult {
+		this.#assertOpen();
+		const withdrawn: JobId[] = [];
+		const asked: JobId[] = [];
+		for (const job of [...new Set(ids)].flatMap(id => this.#jobs.get(id) ?? [])) {
+			if (job.place.at === 'ended') continue;
+			this.#needInput(job.batch);
+			if (job.place.at === 'running') {
+				if (job.place.asked !== 'cancel') job.place = {...job.place, asked: stop ? 'withdrawNow' : 'withdraw'};
+				asked.push(job.id);
+			} else {
+				this.#jobs.delete(job.id);
+				withdrawn.push(job.id);
+			}
+		}
+		this.#attendBatches();
+		return {withdrawn, asked};
 	}
 
 	retry(filter: JobFilter): number {
@@ -108,13 +148,8 @@ export class MemoryQueue extends JobQueue {
 			const status = statusOf(place);
 			return RETRIED_BY_DEFAULT.includes(status) || (status === 'completed' && isCompletedMeant);
 		});
-		for (const job of retried) {
-			job.place = READY;
-			job.attempts = 0;
-			job.error = undefined;
-			job.timing = undefined;
-			job.progress = undefined;
-		}
+		for (const job of retried) newRound(job, READY);
+		this.#attendBatches();
 		return retried.length;
 	}
 
@@ -136,6 +171,8 @@ export class MemoryQueue extends JobQueue {
 	heartbeat(owner: OwnerId): boolean {
 		this.#assertOpen();
 		const wasGivenUp = this.#owners.get(owner) === null;
+		// Whoever begins anew comes last.
+		if (wasGivenUp) this.#owners.delete(owner);
 		this.#owners.set(owner, this.#now());
 		return !wasGivenUp;
 	}
@@ -196,9 +233,7 @@ export class MemoryQueue extends JobQueue {
 
 	counts(filter: {readonly task?: string} = {}): Counts {
 		this.#assertOpen();
-		const statuses = this.#matching(filter).map(job => statusOf(job.place));
-		const entries = STATUSES.map(status => [status, statuses.filter(each => each === status).length]);
-		return Object.fromEntries(entries) as Counts;
+		return countsOf(this.#matching(filter));
 	}
 
 	outstanding(tasks: readonly string[]): number {
@@ -209,29 +244,62 @@ export class MemoryQueue extends JobQueue {
 		}).length;
 	}
 
-	openBatch(name: string, task: string): BatchId {
+	openBatch(name: string, task: string, {onComplete}: BatchOptions = {}): BatchId {
 		this.#assertOpen();
 		const known = [...this.#batches].find(([, batch]) => batch.name === name);
-		const [id, batch] = known ?? [++this.#lastBatch, {name, task, isOpen: true}];
-		if (batch.task !== task)
-			throw new FaenaError('BatchConflict', `The batch ${JSON.stringify(name)} belongs to task ${batch.task}, not to ${task}. Give this batch another name.`);
-		this.#batches.set(id, {...batch, isOpen: true});
+		const [id, batch] = known ?? [++this.#lastBatch, newStoredBatch(name, task, this.#now())];
+		if (batch.task !== task) throw batchConflict(name, batch.task, task);
+		this.#batches.set(id, Object.assign(batch, {total: undefined, closedAt: undefined, marks: [{at: this.#now(), ended: batch.ended}], onComplete}));
 		return id;
 	}
 
 	closeBatch(id: BatchId): void {
 		this.#assertOpen();
 		const batch = this.#batches.get(id);
-		if (batch) this.#batches.set(id, {...batch, isOpen: false});
+		if (batch) batch.closedAt ??= this.#now();
+	}
+
+	endInput(id: BatchId, total: number): void {
+		this.#assertOpen();
+		const batch = this.#batches.get(id);
+		if (batch) batch.total = total;
+		this.#attendBatches();
+	}
+
+	deleteBatch(name: string, limit = 1000): DeleteResult {
+		this.#assertOpen();
+		const [id, batch] = [...this.#batches].find(([, each]) => each.name === name) ?? [];
+		if (id === undefined || !batch) return {deleted: 0, isGone: true};
+		const jobs = this.#matching({batch: name});
+		const running = jobs.filter(({place}) => place.at === 'running').length;
+		if (running > 0) throw batchRunning(name, running);
+		batch.total = undefined;
+		for (const job of jobs.slice(0, limit)) this.#jobs.delete(job.id);
+		this.#attendBatches();
+		if (jobs.length <= limit) this.#batches.delete(id);
+		return {deleted: Math.min(limit, jobs.length), isGone: jobs.length <= limit};
+	}
+
+	batch(name: string): Batch | undefined {
+		return this.batches().find(batch => batch.name === name);
+	}
+
+	batches(): readonly Batch[] {
+		this.#assertOpen();
+		return [...this.#batches].map(([id, {name, task, createdAt, total, startedAt, completedAt, closedAt, marks}]) => ({
+			...{id, name, task, createdAt, marks, counts: countsOf(this.#matching({batch: name}))},
+			...present({total, startedAt, completedAt, closedAt}),
+		}));
 	}
 
 	cleanup({endedBefore, limit = 1000, after = 0}: CleanupOptions): CleanupResult {
 		this.#assertOpen();
 		const ended = this.#all().filter(job => job.id > after && job.place.at === 'ended');
 		const looked = ended.slice(0, limit);
-		const old = looked.filter(({place, batch}) => place.at === 'ended' && place.endedAt < endedBefore && !this.#batch(batch)?.isOpen);
+		const old = looked.filter(({place, batch}) => place.at === 'ended' && place.endedAt < endedBefore && !this.#isOpen(batch));
 		for (const job of old) this.#jobs.delete(job.id);
 		const next = looked.length < ended.length ? (looked.at(-1)?.id ?? after) : null;
+		this.#attendBatches();
 		if (next === null) this.#forgetBatches();
 		return {deleted: old.length, next};
 	}
@@ -245,7 +313,9 @@ export class MemoryQueue extends JobQueue {
 	stops(owner: OwnerId): readonly Claim[] {
 		this.#assertOpen();
 		return this.#all().flatMap(({id, executions, place}) =>
-			place.at === 'running' && place.owner === owner && place.cancelAsked ? [{id, lease: place.lease, execution: executions}] : [],
+			place.at === 'running' && place.owner === owner && (place.asked === 'cancel' || place.asked === 'withdrawNow')
+				? [{id, lease: place.lease, execution: executions}]
+				: [],
 		);
 	}
 
@@ -253,21 +323,22 @@ export class MemoryQueue extends JobQueue {
 		this.#isClosed = true;
 	}
 
-	/** Tells what enqueuing these jobs comes to, without doing it. */
-	#admit(jobs: readonly NewJob[], rejectConflicts: boolean, now: number): {added: StoredJob[]; enqueued: Enqueued[]} {
-		const added: StoredJob[] = [];
-		const enqueued = jobs.map((job): Enqueued => {
-			const holder = job.key === undefined ? undefined : [...this.#all(), ...added].find(each => hasSameKey(each, job));
-			if (!holder) {
-				const id = this.#lastId + added.length + 1;
-				added.push(newStoredJob(id, job, now));
-				return {id, existing: false, conflict: false};
-			}
-			const conflict = !sameValue(holder.payload, job.payload);
-			if (conflict && rejectConflicts) throw keyConflict(job.task, job.key as string, holder.id);
-			return {id: holder.id, existing: !conflict, conflict};
-		});
-		return {added, enqueued};
+	#enqueue(job: NewJob, now: number): Enqueued {
+		const holder = job.key === undefined ? undefined : this.#all().find(each => hasSameKey(each, job));
+		if (!holder) {
+			const id = this.#lastId + 1;
+			this.#add(newStoredJob(id, job, now));
+			return {id, existing: false, conflict: false};
+		}
+		const {id, place} = holder;
+		if (sameValue(holder.payload, job.payload)) {
+			if (job.rerun?.failed && RETRIED_BY_DEFAULT.includes(statusOf(place))) newRound(holder, READY);
+			return {id, existing: true, conflict: false};
+		}
+		if (!job.rerun?.changed || place.at === 'running') return {id, existing: false, conflict: true};
+		const {payload, priority, policy} = job;
+		newRound(Object.assign(holder, {payload, priority, policy}), placeOfNew(job, now));
+		return {id, existing: true, conflict: false};
 	}
 
 	#add(job: StoredJob): void {
@@ -275,10 +346,10 @@ export class MemoryQueue extends JobQueue {
 		this.#lastId = job.id;
 	}
 
-	#settle({outcome, ...claim}: Settlement, now: number): JobStatus | 'lost' {
+	#settle({outcome, ...claim}: Settlement, now: number): Settled {
 		const job = this.#claimed(claim);
 		if (job?.place.at !== 'running') return 'lost';
-		const {cancelAsked} = job.place;
+		const {asked} = job.place;
 		switch (outcome.type) {
 			case 'returned':
 				job.error = undefined;
@@ -289,12 +360,16 @@ export class MemoryQueue extends JobQueue {
 				job.place = {at: 'ended', status: 'cancelled', endedAt: now};
 				break;
 			case 'released':
-				job.place = placeOfReleased(cancelAsked, now);
+				job.place = asked === 'cancel' ? {at: 'ended', status: 'cancelled', endedAt: now} : READY;
 				break;
 			default:
 				job.attempts += 1;
 				job.error = outcome.error;
-				job.place = cancelAsked ? {at: 'ended', status: 'cancelled', endedAt: now} : this.#placeOfFailed(job, now);
+				job.place = asked === 'cancel' ? {at: 'ended', status: 'cancelled', endedAt: now} : this.#placeOfFailed(job, now);
+		}
+		if (asked !== null && asked !== 'cancel' && (outcome.type === 'cancelled' || job.place.at !== 'ended')) {
+			this.#jobs.delete(job.id);
+			return 'withdrawn';
 		}
 		// A released execution leaves no trace but its number.
 		if (outcome.type !== 'released') job.timing = present({startedAt: outcome.startedAt, durationMs: outcome.durationMs});
@@ -316,7 +391,10 @@ export class MemoryQueue extends JobQueue {
 	}
 
 	#dequeue(demand: Demand, now: number): Dequeued {
-		if (typeof this.#owners.get(demand.owner) !== 'number') this.#owners.set(demand.owner, now);
+		if (typeof this.#owners.get(demand.owner) !== 'number') {
+			this.#owners.delete(demand.owner);
+			this.#owners.set(demand.owner, now);
+		}
 		for (const job of this.#all()) if ((runAtOf(job.place) ?? Infinity) <= now) job.place = READY;
 		const chosen = choose(this.#ready(demand), demand);
 		if (chosen.length === 0) return {lease: 0, jobs: []};
@@ -336,8 +414,11 @@ export class MemoryQueue extends JobQueue {
 
 	#takeBack(owner: OwnerId): number {
 		const now = this.#now();
-		const held = this.#all().filter(({place}) => place.at === 'running' && place.owner === owner);
-		for (const job of held) job.place = placeOfReleased(job.place.at === 'running' && job.place.cancelAsked, now);
+		const held = this.#all().flatMap(({id, place, executions}) =>
+			place.at === 'running' && place.owner === owner ? [{id, lease: place.lease, execution: executions}] : [],
+		);
+		for (const claim of held) this.#settle({...claim, outcome: {type: 'released'}}, now);
+		this.#attendBatches();
 		return held.length;
 	}
 
@@ -362,14 +443,50 @@ export class MemoryQueue extends JobQueue {
 		);
 	}
 
-	#batch(id: BatchId | undefined): Batch | undefined {
+	#batch(id: BatchId | undefined): StoredBatch | undefined {
 		return id === undefined ? undefined : this.#batches.get(id);
+	}
+
+	#needInput(id: BatchId | undefined): void {
+		const batch = this.#batch(id);
+		if (batch) batch.total = undefined;
+	}
+
+	#isOpen(id: BatchId | undefined): boolean {
+		const batch = this.#batch(id);
+		return batch !== undefined && batch.closedAt === undefined;
+	}
+
+	/** What follows for the batches from what was done. Ends everything that moves jobs. */
+	#attendBatches(): void {
+		const now = this.#now();
+		const completed: CompletedBatch[] = [];
+		for (const batch of this.#batches.values()) {
+			const counts = countsOf(this.#matching({batch: batch.name}));
+			const isUnended = counts.pending + counts.running + counts.failed > 0;
+			if (counts.running > 0) batch.startedAt ??= now;
+			this.#mark(batch, counts, now);
+			if (isUnended) batch.completedAt = undefined;
+			if (isUnended || batch.total === undefined || batch.completedAt !== undefined) continue;
+			batch.completedAt = now;
+			completed.push({batch: batch.name, counts});
+			if (batch.onComplete) this.#add(newStoredJob(this.#lastId + 1, toCompletionJob(batch.onComplete, {batch: batch.name, counts}), now));
+		}
+		this.tellCompleted(completed);
+	}
+
+	#mark(batch: StoredBatch, {completed, dead, cancelled}: Counts, now: number): void {
+		const ended = completed + dead + cancelled;
+		const last = batch.marks.at(-1);
+		const isDue = ended !== batch.ended && (!last || now - last.at >= MARK_EVERY_MS);
+		if (isDue) batch.marks = [...batch.marks.slice(-1), {at: now, ended: batch.ended}];
+		batch.ended = ended;
 	}
 
 	/** Closed batches of which no job is left. */
 	#forgetBatches(): void {
 		const needed = new Set(this.#all().map(job => job.batch));
-		for (const [id, {isOpen}] of this.#batches) if (!isOpen && !needed.has(id)) this.#batches.delete(id);
+		for (const id of this.#batches.keys()) if (!this.#isOpen(id) && !needed.has(id)) this.#batches.delete(id);
 	}
 
 	#describe(job: StoredJob): Job {
@@ -411,16 +528,32 @@ type Place =
 	| {readonly at: 'ready'}
 	| {readonly at: 'scheduled'; readonly runAt: number}
 	| {readonly at: 'failed'; readonly runAt: number | null}
-	| {readonly at: 'running'; readonly owner: OwnerId; readonly lease: Lease; readonly cancelAsked: boolean}
+	| {readonly at: 'running'; readonly owner: OwnerId; readonly lease: Lease; readonly asked: Asked}
 	| {readonly at: 'ended'; readonly status: 'completed' | 'dead' | 'cancelled'; readonly endedAt: number; readonly result?: Encoded};
+
+/** What was asked since the job was dequeued. */
+type Asked = 'cancel' | 'withdraw' | 'withdrawNow' | null;
 
 /** How the last execution ran that failed or ended. */
 type Timing = Pick<Outcome, 'startedAt' | 'durationMs'>;
 
-interface Batch {
+interface StoredBatch {
 	readonly name: string;
 	readonly task: string;
-	readonly isOpen: boolean;
+	readonly createdAt: number;
+	total: number | undefined;
+	startedAt: number | undefined;
+	completedAt: number | undefined;
+	closedAt: number | undefined;
+	onComplete: BatchOptions['onComplete'];
+	marks: readonly Mark[];
+	/** Jobs that had ended when last looked at. */
+	ended: number;
+}
+
+function newStoredBatch(name: string, task: string, createdAt: number): StoredBatch {
+	const nothingYet = {total: undefined, startedAt: undefined, completedAt: undefined, closedAt: undefined, onComplete: undefined};
+	return {name, task, createdAt, ...nothingYet, marks: [], ended: 0};
 }
 
 const READY: Place = {at: 'ready'};
@@ -430,18 +563,27 @@ function statusOf(place: Place): JobStatus {
 	return place.at === 'ready' || place.at === 'scheduled' ? 'pending' : place.at;
 }
 
+function countsOf(jobs: readonly StoredJob[]): Counts {
+	const statuses = jobs.map(job => statusOf(job.place));
+	return Object.fromEntries(STATUSES.map(status => [status, statuses.filter(each => each === status).length])) as Counts;
+}
+
 function runAtOf(place: Place): number | undefined {
 	return place.at === 'scheduled' || place.at === 'failed' ? (place.runAt ?? undefined) : undefined;
 }
 
-function placeOfReleased(cancelAsked: boolean, now: number): Place {
-	return cancelAsked ? {at: 'ended', status: 'cancelled', endedAt: now} : READY;
-}
-
 function newStoredJob(id: JobId, {task, payload, priority, runAt, policy, key, batch}: NewJob, now: number): StoredJob {
-	const place: Place = runAt === null || runAt <= now ? READY : {at: 'scheduled', runAt};
+	const place = placeOfNew({runAt}, now);
 	const nothingYet = {attempts: 0, executions: 0, timing: undefined, progress: undefined, error: undefined, logs: []};
 	return {id, task, payload, priority, policy, key, batch, createdAt: now, place, ...nothingYet};
+}
+
+function placeOfNew({runAt}: Pick<NewJob, 'runAt'>, now: number): Place {
+	return runAt === null || runAt <= now ? READY : {at: 'scheduled', runAt};
+}
+
+function newRound(job: StoredJob, place: Place): void {
+	Object.assign(job, {place, attempts: 0, error: undefined, timing: undefined, progress: undefined});
 }
 
 /** Keys are unique per batch, or per task outside batches. */
@@ -466,7 +608,7 @@ function choose(ready: readonly StoredJob[], {tasks, limit, maxBytes}: Demand): 
 }
 
 function claim(job: StoredJob, owner: OwnerId, lease: Lease): DequeuedJob {
-	job.place = {at: 'running', owner, lease, cancelAsked: false};
+	job.place = {at: 'running', owner, lease, asked: null};
 	job.executions += 1;
 	job.progress = undefined;
 	const {id, task, payload, executions: execution, attempts, policy, key} = job;

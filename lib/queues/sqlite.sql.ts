@@ -32,10 +32,18 @@ export const MIGRATIONS: readonly string[] = [
 		name text not null unique,
 		task integer not null,
 		created_at integer not null,
-		closed_at integer
+		-- Items of the input, once that has ended.
+		total integer,
+		started_at integer,
+		completed_at integer,
+		closed_at integer,
+		-- JSON: task, priority and policy of the job to be enqueued on completion.
+		on_complete text,
+		-- JSON: how many of its jobs had ended at up to two moments.
+		marks text not null
 	) strict;
 
-	-- Written once. The payload is last, so that reading the rest of a row never touches its overflow pages.
+	-- Written once, but for a job whose payload is replaced. The payload is last, so that reading the rest of a row never touches its overflow pages.
 	create table job (
 		id integer primary key,
 		task integer not null,
@@ -63,6 +71,7 @@ export const MIGRATIONS: readonly string[] = [
 		rank integer not null,
 		id integer not null,
 		executions integer not null,
+		batch integer,
 		primary key (task, rank, id)
 	) strict, without rowid;
 
@@ -81,6 +90,8 @@ export const MIGRATIONS: readonly string[] = [
 		execution integer not null,
 		owner integer not null,
 		task integer not null,
+		batch integer,
+		-- What was asked since it was dequeued: the time of a cancel, or less than 0 to withdraw it.
 		stop integer
 	) strict;
 	create index claimed_to_stop on claimed (owner, id) where stop is not null;
@@ -136,6 +147,14 @@ export const MIGRATIONS: readonly string[] = [
 		primary key (task, place)
 	) strict, without rowid;
 
+	-- The same of each batch, whose task is one.
+	create table batch_tally (
+		batch integer not null,
+		place integer not null,
+		jobs integer not null,
+		primary key (batch, place)
+	) strict, without rowid;
+
 	create table counter (
 		name text primary key,
 		last integer not null
@@ -143,6 +162,9 @@ export const MIGRATIONS: readonly string[] = [
 	insert into counter values ('job', 0), ('lease', 0);
 	`,
 ];
+
+const BATCH = `b.id, b.name, t.name as task, b.created_at, b.total, b.started_at, b.completed_at, b.closed_at, b.on_complete, b.marks
+		from batch b join task t on t.id = b.task`;
 
 export const SQL = {
 	taskByName: 'select id, paused from task where name = ?',
@@ -154,20 +176,30 @@ export const SQL = {
 	policyById: 'select spec from policy where id = ?',
 	insertPolicy: 'insert into policy (spec) values (?) returning id',
 
-	batchByName: 'select id, task from batch where name = ?',
-	insertBatch: 'insert into batch (name, task, created_at) values (?, ?, ?) returning id',
-	reopenBatch: 'update batch set closed_at = null where id = ?',
+	insertBatch: 'insert into batch (name, task, created_at, on_complete, marks) values (?, ?, ?, ?, ?) returning id',
+	reopenBatch: 'update batch set closed_at = null, total = null, on_complete = ?, marks = ? where id = ?',
+	endInput: 'update batch set total = ? where id = ?',
+	setBatch: 'update batch set started_at = ?, completed_at = ?, marks = ? where id = ?',
 	closeBatch: 'update batch set closed_at = ? where id = ? and closed_at is null',
 	deleteEmptyBatches: 'delete from batch where closed_at is not null and not exists (select 1 from job where job.batch = batch.id)',
+	deleteStrayTallies: 'delete from batch_tally where batch not in (select id from batch)',
+	deleteBatch: 'delete from batch where id = ?',
+	batches: `select ${BATCH} order by b.id`,
+	batch: `select ${BATCH} where b.name = ?`,
+	batchById: `select ${BATCH} where b.id = ?`,
 
 	counter: 'select last from counter where name = ?',
 	setCounter: 'update counter set last = ? where name = ?',
 	addToTally: 'insert into tally (task, place, jobs) values (?, ?, ?) on conflict (task, place) do update set jobs = jobs + excluded.jobs',
 	tally: 'select task, place, jobs from tally',
 	tallyOf: 'select jobs from tally where task = ? and place = ?',
+	addToBatchTally: 'insert into batch_tally (batch, place, jobs) values (?, ?, ?) on conflict (batch, place) do update set jobs = jobs + excluded.jobs',
+	batchTally: 'select place, jobs from batch_tally where batch = ?',
+	jobsOfBatch: 'select id from job where batch = ? order by id limit ?',
 
 	insertJob: 'insert into job (id, task, policy, priority, created_at, batch, key, payload) values (?, ?, ?, ?, ?, ?, ?, ?)',
-	jobPlaces: `select j.task, j.priority, r.executions, w.executions, w.failed, w.run_at, c.execution, o.execution, o.status
+	replaceJob: 'update job set policy = ?, priority = ?, payload = ? where id = ?',
+	jobPlaces: `select j.task, j.batch, j.key, j.priority, r.executions, w.executions, w.failed, w.run_at, c.execution, o.execution, o.status
 		from job j
 		left join ready r on r.task = j.task and r.rank = -j.priority and r.id = j.id
 		left join waiting w on w.id = j.id
@@ -195,13 +227,14 @@ export const SQL = {
 	jobEnd: 'select o.status, o.value, x.failure from job j left join outcome o on o.id = j.id left join trouble x on x.id = j.id where j.id = ?',
 	jobRank: 'select -priority from job where id = ?',
 	jobPolicy: 'select policy from job where id = ?',
+	jobKey: 'select key from job where id = ?',
 
 	insertKey: 'insert into key (scope, key, id) values (?, ?, ?)',
 	jobByKey: 'select k.id, j.payload from key k join job j on j.id = k.id where k.scope = ? and k.key = ?',
 
-	insertReady: 'insert into ready (task, rank, id, executions) values (?, ?, ?, ?)',
-	insertReadyRange: 'insert into ready (task, rank, id, executions) select task, -priority, id, 0 from job where id between ? and ?',
-	readyJobs: `select r.rank, r.id, r.executions, j.policy, j.key, j.payload
+	insertReady: 'insert into ready (task, rank, id, executions, batch) values (?, ?, ?, ?, ?)',
+	insertReadyRange: 'insert into ready (task, rank, id, executions, batch) select task, -priority, id, 0, batch from job where id between ? and ?',
+	readyJobs: `select r.rank, r.id, r.executions, r.batch, j.policy, j.key, j.payload
 		from ready r join job j on j.id = r.id
 		where r.task = ? order by r.rank, r.id limit ?`,
 	readyHeads: 'select r.rank, r.id, octet_length(j.payload) from ready r join job j on j.id = r.id where r.task = ? order by r.rank, r.id limit ?',
@@ -209,21 +242,22 @@ export const SQL = {
 	deleteReadyUpTo: 'delete from ready where task = ? and (rank, id) <= (?, ?)',
 
 	insertWaiting: 'insert into waiting (id, run_at, failed, executions) values (?, ?, ?, ?)',
-	dueJobs: `select w.id, j.task, -j.priority, w.failed, w.executions
+	dueJobs: `select w.id, j.task, j.batch, -j.priority, w.failed, w.executions
 		from waiting w join job j on j.id = w.id
 		where w.run_at <= ? order by w.run_at, w.id limit ?`,
 	deleteWaiting: 'delete from waiting where id = ?',
 	nextRunAt: 'select min(run_at) from waiting where run_at is not null',
 
-	claimUpTo: `insert into claimed (id, lease, execution, owner, task)
-		select id, ?, executions + 1, ?, task from ready where task = ? and (rank, id) <= (?, ?)`,
-	claimsOfLease: 'select id, execution, task, stop from claimed where id between ? and ? and lease = ?',
-	claimsOfOwner: 'select id, execution, task, stop from claimed where owner = ? order by id',
+	claimUpTo: `insert into claimed (id, lease, execution, owner, task, batch)
+		select id, ?, executions + 1, ?, task, batch from ready where task = ? and (rank, id) <= (?, ?)`,
+	claimsOfLease: 'select id, execution, task, batch, stop from claimed where id between ? and ? and lease = ?',
+	claimsOfOwner: 'select id, execution, task, batch, stop from claimed where owner = ? order by id',
 	deleteClaim: 'delete from claimed where id = ?',
 	deleteClaimsOfLease: 'delete from claimed where id between ? and ? and lease = ?',
 	claim: 'select 1 from claimed where id = ? and lease = ? and execution = ?',
 	askToStop: 'update claimed set stop = ? where id = ?',
-	claimsToStop: 'select id, lease, execution from claimed where owner = (select id from owner where name = ?) and stop is not null order by id',
+	askToWithdraw: 'update claimed set stop = ? where id = ? and (stop is null or stop < 0)',
+	claimsToStop: 'select id, lease, execution from claimed where owner = (select id from owner where name = ?) and stop is not null and stop <> -1 order by id',
 
 	insertOutcome: 'insert into outcome (id, status, execution, started_at, ended_at, duration_ms, value) values (?, ?, ?, ?, ?, ?, ?)',
 	deleteOutcome: 'delete from outcome where id = ?',

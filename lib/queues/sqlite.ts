@@ -3,11 +3,14 @@ import type {Encoded} from '../encoding.ts';
 import {FaenaError} from '../errors.ts';
 import type {Counts, Job, JobFilter, JobId, JobStatus, LogLine} from '../job.ts';
 import {
+	type Batch,
 	type BatchId,
+	type BatchOptions,
 	type CancelResult,
 	type Claim,
 	type CleanupOptions,
 	type CleanupResult,
+	type DeleteResult,
 	type Durability,
 	type JobEnd,
 	JobQueue,
@@ -17,7 +20,10 @@ import {
 	RETRIED_BY_DEFAULT,
 	type Turn,
 	type TurnResult,
+	type WithdrawOptions,
+	type WithdrawResult,
 } from '../queue.ts';
+import {attendBatches, type BatchRow, deleteBatch, endInput, forgetBatches, openBatch, toBatch} from './sqlite/batches.ts';
 import {CANCELLABLE, cancelJob, cleanup, retryJob, takeBack} from './sqlite/control.ts';
 import {type Connection, connect, holdLock, isLockFree, type Statements, translate} from './sqlite/database.ts';
 import {backlog, dequeue, promote} from './sqlite/dequeue.ts';
@@ -27,6 +33,7 @@ import {Place, Tally, toCounts} from './sqlite/places.ts';
 import type {Session} from './sqlite/session.ts';
 import {note, settle} from './sqlite/settle.ts';
 import {type EndRow, idsQuery, type JobRow, statusesOf, toEnd, toJob} from './sqlite/view.ts';
+import {withdrawJob} from './sqlite/withdraw.ts';
 
 export interface SqliteOptions {
 	/** `full` (default): a commit survives a loss of power; `normal`: a crash of the process. */
@@ -39,7 +46,7 @@ export interface SqliteOptions {
 	readonly random?: () => number;
 }
 
-/** Jobs cancelled or retried in one transaction. */
+/** Jobs cancelled, retried or deleted in one transaction. */
 const CHUNK = 1000;
 
 /**
@@ -97,6 +104,22 @@ export class SqliteQueue extends JobQueue {
 			if (result === 'asked') asked.push(id);
 		});
 		return {cancelled, asked};
+	}
+
+	withdraw(ids: readonly JobId[], options: WithdrawOptions): WithdrawResult {
+		const withdrawn: JobId[] = [];
+		const asked: JobId[] = [];
+		const each = [...new Set(ids)];
+		for (let start = 0; start < each.length; start += CHUNK) {
+			this.#write(session => {
+				for (const id of each.slice(start, start + CHUNK)) {
+					const result = withdrawJob(session, id, options);
+					if (result === 'withdrawn') withdrawn.push(id);
+					if (result === 'asked') asked.push(id);
+				}
+			});
+		}
+		return {withdrawn, asked};
 	}
 
 	retry(filter: JobFilter): number {
@@ -201,27 +224,39 @@ export class SqliteQueue extends JobQueue {
 		});
 	}
 
-	openBatch(name: string, task: string): BatchId {
-		return this.#write(({statements, names, now}) => {
-			const number = names.task(task);
-			const row = statements.batchByName.get(name) as [BatchId, number] | undefined;
-			if (!row) return statements.insertBatch.get(name, number, now) as BatchId;
-			if (row[1] !== number)
-				throw new FaenaError(
-					'BatchConflict',
-					`The batch ${JSON.stringify(name)} belongs to the task ${statements.taskName.get(row[1])}, not to ${task}. Give this batch another name.`,
-				);
-			statements.reopenBatch.run(row[0]);
-			return row[0];
-		});
+	openBatch(name: string, task: string, options: BatchOptions = {}): BatchId {
+		return this.#write(session => openBatch(session, name, task, options));
 	}
 
 	closeBatch(batch: BatchId): void {
 		this.#write(({statements, now}) => statements.closeBatch.run(now, batch));
 	}
 
+	endInput(batch: BatchId, total: number): void {
+		this.#write(session => endInput(session, batch, total));
+	}
+
+	deleteBatch(name: string, limit = CHUNK): DeleteResult {
+		return this.#write(session => deleteBatch(session, name, limit));
+	}
+
+	batch(name: string): Batch | undefined {
+		return this.#read(statements => {
+			const row = statements.batch.get(name) as BatchRow | undefined;
+			return row && toBatch(statements, row);
+		});
+	}
+
+	batches(): Batch[] {
+		return this.#read(statements => (statements.batches.all() as BatchRow[]).map(row => toBatch(statements, row)));
+	}
+
 	cleanup(options: CleanupOptions): CleanupResult {
-		return this.#write(session => cleanup(session, options));
+		return this.#write(session => {
+			const result = cleanup(session, options);
+			if (result.next === null) forgetBatches(session);
+			return result;
+		});
 	}
 
 	changes(): boolean {
@@ -245,13 +280,15 @@ export class SqliteQueue extends JobQueue {
 
 	#write<Result>(run: (session: Session) => Result): Result {
 		return this.#guard(({connection, names}) => {
-			const session: Session = {statements: connection.statements, names, tally: this.#tally, now: this.#now(), random: this.#random};
+			const session: Session = {statements: connection.statements, names, tally: this.#tally, now: this.#now(), random: this.#random, completed: []};
 			try {
-				return connection.transaction(() => {
+				const result = connection.transaction(() => {
 					const result = run(session);
 					this.#saveTally(session);
 					return result;
 				});
+				this.tellCompleted(session.completed);
+				return result;
 			} catch (error) {
 				names.forget();
 				this.#tally.forget();
@@ -260,8 +297,10 @@ export class SqliteQueue extends JobQueue {
 		});
 	}
 
-	#saveTally({statements, tally}: Session): void {
-		for (const change of tally.take()) statements.addToTally.run(...change);
+	#saveTally(session: Session): void {
+		const {statements, tally} = session;
+		attendBatches(session);
+		for (const change of tally.tasks.take()) statements.addToTally.run(...change);
 	}
 
 	#read<Result>(run: (statements: Statements, names: Names) => Result): Result {

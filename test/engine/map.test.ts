@@ -140,6 +140,75 @@ for (const order of ['input', 'finished'] as const) {
 	});
 }
 
+test('in order of the input, a slow first item lets the others run, but the source is read no further than the window', async t => {
+	const folder = makeFolder(t);
+	const [slow, fast] = [join(folder, 'slow'), join(folder, 'fast')];
+	writeFileSync(fast, '');
+	const faena = await openEngine(t);
+	let read = 0;
+	function* source() {
+		for (; read < 100; read++) yield read === 0 ? slow : fast;
+	}
+	const map = faena.map('wait', source(), {order: 'input', window: 10});
+	const loop = all(map);
+	while (map.progress().completed < 9) await new Promise(resolve => setImmediate(resolve));
+	await faena.batches();
+	t.is(read, 9);
+	writeFileSync(slow, '');
+	t.is((await loop).length, 100);
+});
+
+test('a source is told to end when it is left, and not when it has ended or thrown', async t => {
+	const faena = await openEngine(t);
+	const told: string[] = [];
+	const source = (name: string, next: (read: number) => IteratorResult<{a: number; b: number}>) => {
+		let read = 0;
+		const end = () => {
+			told.push(name);
+			return {done: true, value: undefined} as const;
+		};
+		return {[Symbol.iterator]: () => ({next: () => next(read++), return: end})};
+	};
+	const item = {done: false, value: {a: 1, b: 1}} as const;
+	await all(
+		faena.map(
+			'add',
+			source('ended', read => (read < 3 ? item : {done: true, value: undefined})),
+		),
+	);
+	await t.throwsAsync(
+		all(
+			faena.map(
+				'add',
+				source('thrown', () => {
+					throw new Error('dry');
+				}),
+			),
+		),
+	);
+	for await (const _ of faena.map(
+		'add',
+		source('left', () => item),
+		{window: 5},
+	))
+		break;
+	await t.throwsAsync(
+		all(
+			faena.map(
+				'add',
+				source('payload', () => item),
+				{
+					payload: () => {
+						throw new Error('no idea');
+					},
+				},
+			),
+		),
+	);
+	while (told.length < 2) await new Promise(resolve => setImmediate(resolve));
+	t.deepEqual(told, ['left', 'payload']);
+});
+
 test('an async source that is slow holds nothing back: what it gave is worked on', async t => {
 	const folder = makeFolder(t);
 	const faena = await openEngine(t);

@@ -3,7 +3,17 @@ import fc from 'fast-check';
 import {type ErrorCode, FaenaError} from '../../lib/errors.ts';
 import type {FailureRecord} from '../../lib/failure.ts';
 import {type Job, type JobFilter, type JobStatus, type Policy, STATUSES, TRANSITIONS} from '../../lib/job.ts';
-import type {BatchId, Claim, JobQueue, NewJob, Outcome, Turn, TurnResult} from '../../lib/queue.ts';
+import {
+	type BatchId,
+	type Claim,
+	type CompletedBatch,
+	type JobQueue,
+	MARK_EVERY_MS,
+	type NewJob,
+	type Outcome,
+	type Turn,
+	type TurnResult,
+} from '../../lib/queue.ts';
 import {MemoryQueue} from '../../lib/queues/memory.ts';
 import type {QueueOptions} from '../queues/contract.ts';
 
@@ -66,6 +76,8 @@ interface Side {
 	queue: JobQueue;
 	/** The open batches, called by name, since their numbers are the queue's own affair. */
 	readonly batches: Map<string, BatchId>;
+	/** Batches whose completion was told. */
+	readonly completed: CompletedBatch[];
 }
 
 const T0 = 1_700_000_000_000;
@@ -80,14 +92,20 @@ async function openWorld(makeSubject: (options: QueueOptions) => Subject, isDura
 	const world: World = {
 		subject,
 		isDurable,
-		real: {queue: await subject.open(), batches: new Map()},
-		model: {queue: new MemoryQueue(options), batches: new Map()},
+		real: toSide(await subject.open()),
+		model: toSide(new MemoryQueue(options)),
 		clock,
 		claims: [],
 		steps: 0,
 		jobs: [],
 	};
 	return world;
+}
+
+function toSide(queue: JobQueue): Side {
+	const completed: CompletedBatch[] = [];
+	queue.onBatchCompleted(batch => completed.push(batch));
+	return {queue, batches: new Map(), completed};
 }
 
 /** Does one command to both queues, which must answer alike. */
@@ -136,6 +154,7 @@ async function reopen(world: World): Promise<void> {
 	if (!world.isDurable) return;
 	await world.real.queue.close();
 	world.real.queue = await world.subject.open();
+	world.real.queue.onBatchCompleted(batch => world.real.completed.push(batch));
 	for (const owner of OWNERS) await world.model.queue.leave(owner);
 }
 
@@ -152,6 +171,12 @@ async function checkLaws(world: World, command: Command): Promise<void> {
 	}
 	const counts = await world.model.queue.counts();
 	for (const status of STATUSES) assert.equal(counts[status], world.jobs.filter(job => job.status === status).length, `counted ${status}`);
+	for (const {name, counts} of await world.real.queue.batches()) {
+		for (const status of STATUSES) {
+			const recount = world.jobs.filter(job => job.batch === name && job.status === status).length;
+			assert.equal(counts[status], recount, `counted ${status} in ${name}`);
+		}
+	}
 }
 
 function isLegal(from: JobStatus, to: JobStatus, {type}: Command): boolean {
@@ -174,6 +199,8 @@ async function compareAll(world: World): Promise<void> {
 		counts: ({queue}) => queue.counts(),
 		paused: async ({queue}) => [...(await queue.paused())].sort(),
 		outstanding: ({queue}) => queue.outstanding(TASKS),
+		batches: async ({queue}) => (await queue.batches()).map(({id: _, ...batch}) => batch),
+		completed: ({completed}) => completed,
 		turn: ({queue}) => queue.turn({}),
 	};
 	for (const task of TASKS) asks[`counts of ${task}`] = ({queue}) => queue.counts({task});
@@ -190,12 +217,15 @@ async function compareAll(world: World): Promise<void> {
 type Command =
 	| TurnCommand
 	| {readonly type: 'cancel' | 'retry'; readonly filter: JobFilter}
+	| {readonly type: 'withdraw'; readonly ids: readonly number[]; readonly stop: boolean}
 	| {readonly type: 'pause' | 'resume' | 'outstanding'; readonly tasks: readonly string[]}
 	| {readonly type: 'heartbeat' | 'renew' | 'leave' | 'stops'; readonly owner: string}
 	| {readonly type: 'recover'}
 	| {readonly type: 'reopen'}
 	| {readonly type: 'cleanup'; readonly age: number; readonly limit: number; readonly after: number}
-	| {readonly type: 'openBatch'; readonly name: string; readonly task: string}
+	| {readonly type: 'openBatch'; readonly name: string; readonly task: string; readonly onComplete: string | null}
+	| {readonly type: 'endInput'; readonly name: string; readonly total: number}
+	| {readonly type: 'deleteBatch'; readonly name: string; readonly limit: number}
 	| {readonly type: 'closeBatch'; readonly name: string}
 	| {readonly type: 'jobs'; readonly filter: JobFilter; readonly after: number; readonly limit: number}
 	| {readonly type: 'counts'; readonly task: string}
@@ -228,6 +258,8 @@ function toAsk(command: AskedCommand, world: World): Ask {
 		case 'cancel':
 		case 'retry':
 			return ({queue}) => queue[command.type](command.filter);
+		case 'withdraw':
+			return ({queue}) => queue.withdraw(command.ids, {stop: command.stop});
 		case 'pause':
 		case 'resume':
 		case 'outstanding':
@@ -243,7 +275,20 @@ function toAsk(command: AskedCommand, world: World): Ask {
 			return ({queue}) => queue.cleanup({endedBefore: world.clock.now - command.age, limit: command.limit, after: command.after});
 		case 'openBatch':
 			return async ({queue, batches}) => {
-				batches.set(command.name, await queue.openBatch(command.name, command.task));
+				const {name, task, onComplete} = command;
+				const options = onComplete === null ? {} : {onComplete: {task: onComplete, priority: 1, policy: POLICIES[1] as Policy}};
+				batches.set(name, await queue.openBatch(name, task, options));
+			};
+		case 'endInput':
+			return async ({queue, batches}) => {
+				const batch = batches.get(command.name);
+				if (batch !== undefined) await queue.endInput(batch, command.total);
+			};
+		case 'deleteBatch':
+			return async ({queue, batches}) => {
+				const result = await queue.deleteBatch(command.name, command.limit);
+				if (result.isGone) batches.delete(command.name);
+				return result;
 			};
 		case 'closeBatch':
 			return async ({queue, batches}) => {
@@ -330,8 +375,9 @@ const plan: fc.Arbitrary<JobPlan> = fc
 		policy: fc.constantFrom(...POLICIES),
 		key: fc.option(fc.constantFrom('k1', 'k2', ''), {freq: 2}),
 		batch: fc.option(fc.constantFrom(...BATCHES), {freq: 2}),
+		rerun: fc.option(fc.record({changed: fc.boolean(), failed: fc.boolean()}), {freq: 1}),
 	})
-	.map(({key, ...job}) => ({...job, ...(key !== null && {key})}));
+	.map(({key, rerun, ...job}) => ({...job, ...(key !== null && {key}), ...(rerun && {rerun})}));
 
 const demand = fc.record({
 	owner,
@@ -359,14 +405,23 @@ const filter: fc.Arbitrary<JobFilter> = fc.oneof(
 
 const command: fc.Arbitrary<Command> = weighted<Command>(
 	[14, turn],
-	[4, fc.record({type: fc.constant('advance'), ms: fc.oneof(fc.nat(20), fc.integer({min: LEASE_MS - 1, max: LEASE_MS + 1}))})],
+	[
+		4,
+		fc.record({
+			type: fc.constant('advance'),
+			ms: weighted([3, fc.nat(20)], [3, fc.integer({min: LEASE_MS - 1, max: LEASE_MS + 1})], [1, fc.constant(MARK_EVERY_MS)]),
+		}),
+	],
 	[3, fc.record({type: fc.constantFrom('cancel', 'retry'), filter})],
+	[1, fc.record({type: fc.constant('withdraw'), ids, stop: fc.boolean()})],
 	[2, fc.record({type: fc.constantFrom('pause', 'resume', 'outstanding'), tasks: fc.subarray(TASKS)})],
 	[2, fc.record({type: fc.constantFrom('heartbeat', 'renew', 'leave', 'stops'), owner})],
 	[2, fc.record({type: fc.constant('recover')})],
 	[1, fc.record({type: fc.constant('reopen')})],
 	[1, fc.record({type: fc.constant('cleanup'), age: fc.integer({min: -1, max: 40}), limit: fc.integer({min: 1, max: 10}), after: fc.nat(5)})],
-	[2, fc.record({type: fc.constant('openBatch'), name: fc.constantFrom(...BATCHES), task})],
+	[2, fc.record({type: fc.constant('openBatch'), name: fc.constantFrom(...BATCHES), task, onComplete: fc.option(task, {nil: null})})],
+	[2, fc.record({type: fc.constant('endInput'), name: fc.constantFrom(...BATCHES), total: fc.nat(3)})],
+	[1, fc.record({type: fc.constant('deleteBatch'), name: fc.constantFrom(...BATCHES), limit: fc.integer({min: 1, max: 6})})],
 	[1, fc.record({type: fc.constant('closeBatch'), name: fc.constantFrom(...BATCHES)})],
 	[2, fc.record({type: fc.constant('jobs'), filter, after: fc.nat(3), limit: fc.integer({min: 1, max: 10})})],
 	[1, fc.record({type: fc.constant('counts'), task})],

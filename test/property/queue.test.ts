@@ -4,7 +4,7 @@ import {join} from 'node:path';
 import {env} from 'node:process';
 import test from 'ava';
 import type {JobFilter, JobId} from '../../lib/job.ts';
-import type {BatchId, Claim, CleanupOptions, CleanupResult, Lease, OwnerId, Page, Turn, TurnResult} from '../../lib/queue.ts';
+import type {Batch, BatchId, BatchOptions, Claim, CleanupOptions, CleanupResult, Lease, OwnerId, Page, Turn, TurnResult} from '../../lib/queue.ts';
 import {MemoryQueue} from '../../lib/queues/memory.ts';
 import {openSqlite} from '../../lib/queues/sqlite.ts';
 import type {QueueOptions} from '../queues/contract.ts';
@@ -101,6 +101,18 @@ const DEFECTS: Readonly<Record<string, new (options: QueueOptions) => MemoryQueu
 		override openBatch(name: string, task: string): BatchId {
 			const batch = super.openBatch(name, task);
 			super.closeBatch(batch);
+			return batch;
+		}
+	},
+	'counts only what a batch had when it was made': class extends MemoryQueue {
+		override batches(): readonly Batch[] {
+			return super.batches().map(batch => ({...batch, counts: {pending: 0, running: 0, failed: 0, completed: 0, dead: 0, cancelled: 0}}));
+		}
+	},
+	'completes a batch whose input goes on': class extends MemoryQueue {
+		override openBatch(name: string, task: string, options?: BatchOptions): BatchId {
+			const batch = super.openBatch(name, task, options);
+			super.endInput(batch, 0);
 			return batch;
 		}
 	},

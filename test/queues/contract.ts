@@ -4,7 +4,17 @@ import {type Encoded, encode} from '../../lib/encoding.ts';
 import {FaenaError} from '../../lib/errors.ts';
 import type {FailureRecord} from '../../lib/failure.ts';
 import type {Job, JobFilter, JobId, JobStatus, Policy} from '../../lib/job.ts';
-import {type Claim, type Dequeued, type JobQueue, MAX_LOG_LINES, type NewJob, type Outcome, type Turn} from '../../lib/queue.ts';
+import {
+	type Claim,
+	type CompletedBatch,
+	type Dequeued,
+	type JobQueue,
+	MAX_LOG_LINES,
+	type NewJob,
+	type Outcome,
+	type Settled,
+	type Turn,
+} from '../../lib/queue.ts';
 
 /** What the suite gives to the queue under test: a clock and a die it drives itself. */
 export interface QueueOptions {
@@ -265,6 +275,85 @@ law('a turn that fails changes nothing: nothing is settled, noted, enqueued or d
 	);
 	t.is((await take(queue)).lease, 2);
 	t.deepEqual(await enqueue(queue, newJob({task: 'never seen'})), [5]);
+});
+
+const RERUN = {changed: true, failed: true};
+
+law('a changed job that may be rerun begins a new round with all that is new, from whatever status; its old result is gone', async (t, queue, clock) => {
+	const {running: _, ...ids} = ID_OF;
+	await oneJobOfEachStatus(queue, clock, status => ({key: status}));
+	const policy = {...POLICY, maxAttempts: 9};
+	const changed = Object.keys(ids).map(key => newJob({key, payload: '"new"', priority: 3, policy, rerun: RERUN}));
+	const before = await queue.jobs({});
+	t.deepEqual(
+		await queue.enqueue(changed),
+		Object.values(ids).map(id => ({id, existing: true, conflict: false})),
+	);
+	for (const id of Object.values(ids)) {
+		const job = await jobOf(queue, id);
+		const {executions, createdAt} = before.find(each => each.id === id) as Job;
+		t.like(job, {status: 'pending', priority: 3, attempts: 0, maxAttempts: 9, executions, createdAt});
+		t.deepEqual(
+			['error', 'endedAt', 'runAt', 'startedAt', 'progress'].filter(name => name in job),
+			[],
+		);
+		t.deepEqual(await queue.values(id), {payload: '"new"'});
+	}
+	t.deepEqual(await queue.counts(), {pending: 5, running: 1, failed: 0, completed: 0, dead: 0, cancelled: 0});
+	t.deepEqual(
+		(await take(queue, 10)).jobs.map(({id, payload}) => [id, payload]),
+		Object.values(ids).map(id => [id, '"new"']),
+	);
+});
+
+law('a changed job that may be rerun can be delayed, and may have been enqueued in the same turn', async (t, queue) => {
+	const {enqueued} = await queue.turn({
+		enqueue: [
+			newJob({key: 'a', payload: '1'}),
+			newJob(),
+			newJob({key: 'a', payload: '2', rerun: RERUN}),
+			newJob(),
+			newJob({key: 'a', payload: '3', runAt: T0 + 5, rerun: RERUN}),
+		],
+	});
+	t.deepEqual(enqueued, [fresh(1), fresh(2), {id: 1, existing: true, conflict: false}, fresh(3), {id: 1, existing: true, conflict: false}]);
+	t.like(await jobOf(queue, 1), {status: 'pending', runAt: T0 + 5});
+	t.is((await queue.values(1))?.payload, '3');
+	t.deepEqual(idsOf(await take(queue, 5)), [2, 3]);
+});
+
+law('a job that runs is not changed: that is a conflict, in a sentence of its own, also where it might be rerun', async (t, queue) => {
+	const batch = await queue.openBatch('nightly', 'hash');
+	await enqueue(queue, newJob({key: 'a', batch}));
+	const [claim] = claimsOf(await take(queue)) as [Claim];
+	const changed = newJob({key: 'a', batch, payload: '2', rerun: RERUN});
+	t.deepEqual((await queue.turn({enqueue: [changed]})).enqueued, [{id: 1, existing: false, conflict: true}]);
+	await t.throwsAsync(queue.enqueue([changed]), {code: 'KeyConflict', message: /"a" of task hash belongs to job 1, which is running with another payload/});
+	await queue.complete(claim, '"old"');
+	t.is((await queue.values(1))?.result, '"old"');
+	t.like(await queue.batch('nightly'), {counts: {completed: 1}});
+	t.deepEqual(await queue.enqueue([changed]), [{id: 1, existing: true, conflict: false}]);
+	t.like(await queue.batch('nightly'), {counts: {pending: 1, completed: 0}});
+	t.deepEqual(await queue.values(1), {payload: '2'});
+});
+
+law('jobs that did not work out and may be rerun get a new round when they are enqueued again, the others stay as they are', async (t, queue, clock) => {
+	await oneJobOfEachStatus(queue, clock, status => ({key: status}));
+	const again = Object.keys(ID_OF).map(key => newJob({key}));
+	const before = await queue.jobs({});
+	await queue.enqueue(again.map(job => ({...job, rerun: {changed: true, failed: false}})));
+	t.deepEqual(await queue.jobs({}), before);
+	const enqueued = await queue.enqueue(again.map(job => ({...job, rerun: {changed: false, failed: true}})));
+	t.true(enqueued.every(({existing}) => existing));
+	t.deepEqual(await statuses(queue), {
+		pending: 'pending',
+		running: 'running',
+		failed: 'pending',
+		completed: 'completed',
+		dead: 'pending',
+		cancelled: 'pending',
+	});
+	t.like(await jobOf(queue, ID_OF.dead), {attempts: 0, executions: 1});
 });
 
 law('a key is unique per task outside batches, and per batch inside', async (t, queue) => {
@@ -695,6 +784,66 @@ law('a cancel asks one execution: a retried job runs unasked', async (t, queue) 
 	t.deepEqual((await queue.turn({settle: [{...claim, outcome: {type: 'released'}}]})).settled, ['pending']);
 });
 
+// Withdrawing
+
+law('withdrawing deletes what has not begun or waits to be tried again, leaves what has ended, and asks for what runs', async (t, queue, clock) => {
+	await oneJobOfEachStatus(queue, clock, key => ({key}));
+	const ended = [await jobOf(queue, ID_OF.completed), await jobOf(queue, ID_OF.dead), await jobOf(queue, ID_OF.cancelled)];
+	t.deepEqual(await queue.withdraw([...Object.values(ID_OF), 99], {stop: false}), {withdrawn: [ID_OF.pending, ID_OF.failed], asked: [ID_OF.running]});
+	t.deepEqual(await listed(queue, {}), [ID_OF.running, ID_OF.completed, ID_OF.dead, ID_OF.cancelled]);
+	t.deepEqual([await jobOf(queue, ID_OF.completed), await jobOf(queue, ID_OF.dead), await jobOf(queue, ID_OF.cancelled)], ended);
+	t.deepEqual(await enqueue(queue, newJob({key: 'pending', payload: '"other"'})), [7]);
+	t.is((await queue.values(ID_OF.failed))?.payload, undefined);
+});
+
+for (const stop of [false, true]) {
+	law(`a running job that is withdrawn ${stop ? 'is stopped' : 'may end'}: what ends it counts, after anything else it is gone`, async (t, queue) => {
+		const once = {...POLICY, maxAttempts: 1};
+		await enqueue(queue, ...range(1, 6).map(id => newJob({key: String(id), policy: id === 3 ? once : POLICY})));
+		const claims = claimsOf(await take(queue, 6));
+		t.deepEqual(await queue.withdraw(range(1, 6), {stop}), {withdrawn: [], asked: range(1, 6)});
+		t.deepEqual(await queue.stops(OWNER), stop ? claims : []);
+		t.is((await queue.counts()).running, 6);
+		const outcomes: Outcome[] = [
+			{type: 'returned', value: '1'},
+			{type: 'threw', error: ERROR},
+			{type: 'threw', error: ERROR},
+			{type: 'cancelled'},
+			{type: 'released'},
+		];
+		const {settled} = await queue.turn({settle: outcomes.map((outcome, index) => ({...(claims[index] as Claim), outcome}))});
+		t.deepEqual(settled, ['completed', 'withdrawn', 'dead', 'withdrawn', 'withdrawn']);
+		await queue.leave(OWNER);
+		t.deepEqual(await listed(queue, {}), [1, 3]);
+		t.deepEqual(await queue.counts(), {pending: 0, running: 0, failed: 0, completed: 1, dead: 1, cancelled: 0});
+		t.deepEqual(await queue.enqueue([newJob({key: '4', payload: '"other"'})]), [fresh(7)]);
+	});
+}
+
+law('a cancel overrides a withdrawal, and a withdrawal that stops one that does not', async (t, queue) => {
+	await enqueue(queue, newJob(), newJob(), newJob());
+	const claims = claimsOf(await take(queue, 3));
+	await queue.withdraw([1, 2], {stop: false});
+	await queue.cancel({ids: [1, 3]});
+	await queue.withdraw([2, 3], {stop: true});
+	t.deepEqual(await queue.stops(OWNER), claims);
+	const {settled} = await queue.turn({settle: claims.map(claim => ({...claim, outcome: {type: 'cancelled'}}))});
+	t.deepEqual(settled, ['cancelled', 'withdrawn', 'cancelled']);
+});
+
+law('a batch of which a job is withdrawn does not complete with it: its input is needed again', async (t, queue) => {
+	const heard: string[] = [];
+	queue.onBatchCompleted(({batch}) => heard.push(batch));
+	const batch = await queue.openBatch('one', 'hash');
+	await enqueue(queue, newJob({batch}), newJob({batch}));
+	await queue.endInput(batch, 2);
+	const [claim] = claimsOf(await take(queue)) as [Claim];
+	await queue.withdraw([1, 2], {stop: false});
+	await queue.turn({settle: [{...claim, outcome: {type: 'released'}}]});
+	t.deepEqual([heard, await listed(queue, {})], [[], []]);
+	t.like(await queue.batch('one'), {total: undefined, counts: {pending: 0, running: 0}});
+});
+
 // Retrying
 
 law('retry() takes up what did not work out, and leaves what did', async (t, queue, clock) => {
@@ -1044,6 +1193,235 @@ law('a batch belongs to one task', async (t, queue) => {
 	t.regex(error?.message ?? '', /"nightly".*thumbnail/);
 });
 
+law('a batch counts its jobs in each status, and no others, wherever they move', async (t, queue, clock) => {
+	const none = {pending: 0, running: 0, failed: 0, completed: 0, dead: 0, cancelled: 0};
+	const [nightly, weekly] = [await queue.openBatch('nightly', 'hash'), await queue.openBatch('weekly', 'hash')];
+	const countsOf = async (name: string) => (await queue.batch(name))?.counts;
+	t.deepEqual(await countsOf('nightly'), none);
+	const policy = {...POLICY, maxAttempts: 1};
+	await enqueue(
+		queue,
+		...range(1, 4).map(() => newJob({batch: nightly, policy})),
+		newJob(),
+		newJob({batch: weekly}),
+		newJob({batch: nightly, runAt: T0 + 5}),
+		newJob({batch: nightly}),
+	);
+	t.deepEqual(
+		[await countsOf('nightly'), await countsOf('weekly')],
+		[
+			{...none, pending: 6},
+			{...none, pending: 1},
+		],
+	);
+	const [a, b, c, d, ...rest] = claimsOf(await take(queue, 7)) as [Claim, Claim, Claim, Claim, ...Claim[]];
+	t.deepEqual(
+		[await countsOf('nightly'), await countsOf('weekly')],
+		[
+			{...none, pending: 1, running: 5},
+			{...none, running: 1},
+		],
+	);
+	await queue.turn({
+		settle: [
+			{...a, outcome: {type: 'returned', value: '1'}},
+			{...b, outcome: {type: 'threw', error: ERROR}},
+			{...c, outcome: {type: 'released'}},
+			{...d, outcome: {type: 'cancelled'}},
+			...rest.map(claim => ({...claim, outcome: {type: 'threw', error: ERROR} as const})),
+		],
+	});
+	const counts = {pending: 2, running: 0, failed: 1, completed: 1, dead: 1, cancelled: 1};
+	t.deepEqual([await countsOf('nightly'), await countsOf('weekly')], [counts, {...none, failed: 1}]);
+	clock.now += 1000;
+	await queue.dequeue({owner: OWNER, tasks: []});
+	t.deepEqual(await countsOf('nightly'), {...counts, pending: 3, failed: 0});
+	await queue.retry({});
+	t.deepEqual(await countsOf('nightly'), {...none, pending: 5, completed: 1});
+	await queue.cancel({ids: [8]});
+	await queue.closeBatch(nightly);
+	clock.now += 1;
+	await queue.cleanup({endedBefore: clock.now});
+	t.deepEqual(await countsOf('nightly'), {...none, pending: 4});
+	t.deepEqual(await queue.counts(), {...none, pending: 6});
+});
+
+law('batches are listed in the order in which they were made, each with its task and times', async (t, queue, clock) => {
+	t.deepEqual(await queue.batches(), []);
+	const first = await queue.openBatch('weekly', 'thumbnail');
+	clock.now += 5;
+	const second = await queue.openBatch('nightly', 'hash');
+	clock.now += 5;
+	await queue.closeBatch(second);
+	await queue.openBatch('weekly', 'thumbnail');
+	const counts = {pending: 0, running: 0, failed: 0, completed: 0, dead: 0, cancelled: 0};
+	t.deepEqual(await queue.batches(), [
+		{id: first, name: 'weekly', task: 'thumbnail', createdAt: T0, counts, marks: [{at: T0 + 10, ended: 0}]},
+		{id: second, name: 'nightly', task: 'hash', createdAt: T0 + 5, closedAt: T0 + 10, counts, marks: [{at: T0 + 5, ended: 0}]},
+	]);
+	t.is(await queue.batch('unknown'), undefined);
+});
+
+const ON_COMPLETE = {task: 'thumbnail', priority: 4, policy: {...POLICY, maxAttempts: 7}};
+
+law('a batch completes in the transaction in which its input has ended and no job of it is left unended, whichever comes last', async (t, queue, clock) => {
+	const heard: CompletedBatch[] = [];
+	queue.onBatchCompleted(batch => heard.push(batch));
+	const [one, two] = [await queue.openBatch('one', 'hash', {onComplete: ON_COMPLETE}), await queue.openBatch('two', 'hash', {onComplete: ON_COMPLETE})];
+	await enqueue(queue, newJob({batch: one}), newJob({batch: one}), newJob({batch: two}));
+	const [a, b, c] = claimsOf(await take(queue, 3)) as [Claim, Claim, Claim];
+	clock.now += 5;
+	await queue.endInput(one, 2);
+	await queue.turn({settle: [a, c].map(claim => ({...claim, outcome: {type: 'returned', value: '1'}}))});
+	t.deepEqual([heard, (await queue.jobs({task: 'thumbnail'})).length], [[], 0]);
+	t.like(await queue.batch('one'), {total: 2, startedAt: T0, completedAt: undefined});
+	await queue.turn({settle: [{...b, outcome: {type: 'cancelled'}}]});
+	const counts = {pending: 0, running: 0, failed: 0, completed: 1, dead: 0, cancelled: 1};
+	t.deepEqual(heard, [{batch: 'one', counts}]);
+	t.like(await queue.batch('one'), {completedAt: T0 + 5, counts});
+	const [id] = await listed(queue, {task: 'thumbnail'});
+	t.like(await jobOf(queue, id as JobId), {status: 'pending', priority: 4, maxAttempts: 7, createdAt: T0 + 5});
+	t.deepEqual(await queue.values(id as JobId), {payload: JSON.stringify({batch: 'one', counts})});
+	await queue.endInput(two, 1);
+	t.deepEqual(heard.at(-1), {batch: 'two', counts: {...counts, cancelled: 0}});
+	t.is((await listed(queue, {task: 'thumbnail'})).length, 2);
+});
+
+law('a turn that completes a batch can say that its job waits; a batch without jobs completes when its input ends', async (t, queue) => {
+	const batch = await queue.openBatch('one', 'hash', {onComplete: ON_COMPLETE});
+	await enqueue(queue, newJob({batch}));
+	await queue.endInput(batch, 1);
+	const [claim] = claimsOf(await take(queue)) as [Claim];
+	const demanded = {owner: OWNER, tasks: [{task: 'thumbnail', limit: 1}], limit: 1, maxBytes: Infinity};
+	const {backlog, dequeued} = await queue.turn({settle: [{...claim, outcome: {type: 'returned', value: '1'}}], dequeue: demanded});
+	t.deepEqual([backlog, idsOf(dequeued)], [1, []]);
+	t.deepEqual(idsOf(await take(queue)), [2]);
+	await queue.endInput(await queue.openBatch('empty', 'hash', {onComplete: ON_COMPLETE}), 0);
+	t.like(await queue.batch('empty'), {total: 0, completedAt: T0});
+	t.deepEqual(idsOf(await take(queue)), [3]);
+});
+
+law('a batch completes by a cancel, and by the recovery of a dead owner whose job was to be cancelled', async (t, queue, clock) => {
+	const heard: string[] = [];
+	queue.onBatchCompleted(({batch}) => heard.push(batch));
+	for (const name of ['one', 'two']) {
+		const batch = await queue.openBatch(name, 'hash');
+		await enqueue(queue, newJob({batch}));
+		await queue.endInput(batch, 1);
+	}
+	await take(queue);
+	await queue.cancel({});
+	t.deepEqual(heard, ['two']);
+	clock.now += LEASE_MS + 1;
+	await queue.recover();
+	t.deepEqual(heard, ['two', 'one']);
+});
+
+law('a completed batch completes again only after a job of it was retried or added, not by opening it again', async (t, queue, clock) => {
+	const heard: string[] = [];
+	const stop = queue.onBatchCompleted(({batch}) => heard.push(batch));
+	const batch = await queue.openBatch('one', 'hash', {onComplete: ON_COMPLETE});
+	await enqueue(queue, newJob({batch}));
+	await queue.endInput(batch, 1);
+	await completeAll(queue);
+	await completeAll(queue);
+	clock.now += 5;
+	t.is(await queue.openBatch('one', 'hash', {onComplete: ON_COMPLETE}), batch);
+	t.like(await queue.batch('one'), {total: undefined, completedAt: T0});
+	await queue.endInput(batch, 1);
+	t.like(await queue.batch('one'), {total: 1, completedAt: T0});
+	await queue.retry({ids: [1]});
+	t.like(await queue.batch('one'), {total: 1, completedAt: undefined});
+	await completeAll(queue);
+	t.like(await queue.batch('one'), {completedAt: T0 + 5});
+	t.deepEqual(heard, ['one', 'one']);
+	t.is((await listed(queue, {task: 'thumbnail'})).length, 2);
+	await queue.openBatch('one', 'hash');
+	await enqueue(queue, newJob({batch}));
+	stop();
+	await queue.cancel({});
+	await queue.endInput(batch, 2);
+	t.deepEqual([heard.length, (await listed(queue, {task: 'thumbnail'})).length], [2, 2]);
+});
+
+law('a parked job keeps its batch from completing, since somebody is to decide about it', async (t, queue) => {
+	const batch = await queue.openBatch('one', 'hash');
+	await enqueue(queue, newJob({batch, policy: {...POLICY, retry: 'manual'}}));
+	await queue.endInput(batch, 1);
+	await settleOne(queue, {type: 'threw', error: ERROR});
+	t.is((await queue.batch('one'))?.completedAt, undefined);
+	await queue.cancel({});
+	t.is((await queue.batch('one'))?.completedAt, T0);
+});
+
+law('a batch remembers where its count stood at two moments, at least ten seconds apart', async (t, queue, clock) => {
+	const batch = await queue.openBatch('one', 'hash');
+	await enqueue(queue, ...range(1, 6).map(() => newJob({batch})));
+	const marks = async () => (await queue.batch('one'))?.marks;
+	for (const [after, expected] of [
+		[9_999, [[0, 0]]],
+		[
+			1,
+			[
+				[0, 0],
+				[10_000, 1],
+			],
+		],
+		[
+			9_999,
+			[
+				[0, 0],
+				[10_000, 1],
+			],
+		],
+		[
+			5_001,
+			[
+				[10_000, 1],
+				[25_000, 3],
+			],
+		],
+	] as const) {
+		clock.now += after;
+		await settleOne(queue, {type: 'returned', value: '1'});
+		t.deepEqual(
+			await marks(),
+			expected.map(([at, ended]) => ({at: T0 + at, ended})),
+		);
+	}
+	await queue.openBatch('one', 'hash');
+	t.deepEqual(await marks(), [{at: clock.now, ended: 4}]);
+});
+
+law('a batch is deleted in bounded steps with all its jobs, in whatever place they are, and nothing of another', async (t, queue, clock) => {
+	await oneJobOfEachStatus(queue, clock);
+	const batch = await queue.openBatch('one', 'hash', {onComplete: ON_COMPLETE});
+	await enqueue(queue, newJob({batch, key: 'a'}), newJob({batch, runAt: T0 + 100}), ...range(1, 3).map(() => newJob({batch, priority: 5})));
+	const [a, b] = claimsOf(await take(queue, 3)) as [Claim, Claim];
+	await queue.turn({
+		settle: [
+			{...a, outcome: {type: 'returned', value: '1'}},
+			{...b, outcome: {type: 'threw', error: ERROR}},
+		],
+	});
+	await queue.endInput(batch, 5);
+	const error = await t.throwsAsync(async () => queue.deleteBatch('one'), {code: 'BatchRunning'});
+	t.regex(error?.message ?? '', /One job of the batch "one"/);
+	t.is((await listed(queue, {batch: 'one'})).length, 5);
+	await settleOne(queue, {type: 'released'});
+	await queue.leave(OWNER);
+	t.deepEqual(await queue.deleteBatch('one', 3), {deleted: 3, isGone: false});
+	t.like(await queue.batch('one'), {name: 'one', total: undefined, completedAt: undefined});
+	t.deepEqual(await queue.deleteBatch('one', 3), {deleted: 2, isGone: true});
+	t.deepEqual(await queue.deleteBatch('one'), {deleted: 0, isGone: true});
+	t.deepEqual(await queue.batches(), []);
+	t.deepEqual(await listed(queue, {}), range(1, 6));
+	t.deepEqual(await queue.counts(), {pending: 2, running: 0, failed: 1, completed: 1, dead: 1, cancelled: 1});
+	const again = await queue.openBatch('one', 'thumbnail');
+	t.deepEqual(await enqueue(queue, newJob({batch: again, task: 'thumbnail', key: 'a', payload: '"other"'})), [12]);
+	t.deepEqual((await queue.batch('one'))?.counts, {pending: 1, running: 0, failed: 0, completed: 0, dead: 0, cancelled: 0});
+});
+
 law('a closed batch is forgotten with the last of its jobs', async (t, queue, clock) => {
 	const batch = await queue.openBatch('nightly', 'hash');
 	await enqueue(queue, newJob({batch, key: 'a'}), newJob({batch}));
@@ -1119,7 +1497,7 @@ law('a queue that nobody else writes to has not changed', async (t, queue) => {
 
 // Closing
 
-const VERBS: Readonly<Record<Exclude<keyof JobQueue, 'location' | 'close' | 'onEnqueue'>, (queue: JobQueue) => unknown>> = {
+const VERBS: Readonly<Record<Exclude<keyof JobQueue, 'location' | 'close' | 'onEnqueue' | 'onBatchCompleted'>, (queue: JobQueue) => unknown>> = {
 	turn: queue => queue.turn({}),
 	enqueue: queue => queue.enqueue([]),
 	dequeue: queue => queue.dequeue({owner: OWNER, tasks: []}),
@@ -1127,6 +1505,7 @@ const VERBS: Readonly<Record<Exclude<keyof JobQueue, 'location' | 'close' | 'onE
 	complete: queue => queue.complete({id: 1, lease: 1, execution: 1}),
 	fail: queue => queue.fail({id: 1, lease: 1, execution: 1}, new Error('late')),
 	cancel: queue => queue.cancel({}),
+	withdraw: queue => queue.withdraw([1], {stop: true}),
 	retry: queue => queue.retry({}),
 	pause: queue => queue.pause(['hash']),
 	resume: queue => queue.resume(['hash']),
@@ -1144,6 +1523,10 @@ const VERBS: Readonly<Record<Exclude<keyof JobQueue, 'location' | 'close' | 'onE
 	outstanding: queue => queue.outstanding(TASKS),
 	openBatch: queue => queue.openBatch('nightly', 'hash'),
 	closeBatch: queue => queue.closeBatch(1),
+	endInput: queue => queue.endInput(1, 1),
+	deleteBatch: queue => queue.deleteBatch('nightly'),
+	batch: queue => queue.batch('nightly'),
+	batches: queue => queue.batches(),
 	cleanup: queue => queue.cleanup({endedBefore: T0}),
 	changes: queue => queue.changes(),
 	stops: queue => queue.stops(OWNER),
@@ -1184,13 +1567,13 @@ async function demand(queue: JobQueue, limits: Readonly<Record<string, number>>,
 }
 
 /** Dequeues one job and settles it. */
-async function settleOne(queue: JobQueue, outcome: Outcome): Promise<JobStatus | 'lost' | undefined> {
+async function settleOne(queue: JobQueue, outcome: Outcome): Promise<Settled | undefined> {
 	const [claim] = claimsOf(await take(queue)) as [Claim];
 	return (await queue.turn({settle: [{...claim, outcome}]})).settled[0];
 }
 
 /** Enqueues and dequeues a job, has it cancelled while it runs, and settles it. */
-async function settleAsked(queue: JobQueue, outcome: Outcome): Promise<JobStatus | 'lost' | undefined> {
+async function settleAsked(queue: JobQueue, outcome: Outcome): Promise<Settled | undefined> {
 	const [id] = await enqueue(queue, newJob());
 	const [claim] = claimsOf(await take(queue)) as [Claim];
 	await queue.cancel({ids: [id]});
@@ -1206,9 +1589,12 @@ async function completeAll(queue: JobQueue): Promise<void> {
 const ID_OF = {pending: 1, running: 2, failed: 3, completed: 4, dead: 5, cancelled: 6} as const satisfies Record<JobStatus, JobId>;
 
 /** Brings six jobs of the task `hash` into the six statuses; the failed one becomes due in a second. */
-async function oneJobOfEachStatus(queue: JobQueue, clock: Clock): Promise<void> {
+async function oneJobOfEachStatus(queue: JobQueue, clock: Clock, parts: (status: string) => Partial<NewJob> = () => ({})): Promise<void> {
 	const policies: Partial<Record<JobStatus, Policy>> = {dead: {...POLICY, maxAttempts: 1}};
-	await enqueue(queue, ...Object.keys(ID_OF).map(status => newJob({policy: policies[status as JobStatus] ?? POLICY, priority: status === 'pending' ? -1 : 0})));
+	await enqueue(
+		queue,
+		...Object.keys(ID_OF).map(status => newJob({policy: policies[status as JobStatus] ?? POLICY, priority: status === 'pending' ? -1 : 0, ...parts(status)})),
+	);
 	const [, failed, completed, dead, cancelled] = claimsOf(await take(queue, 5)) as [Claim, Claim, Claim, Claim, Claim];
 	clock.now += 1;
 	await queue.turn({

@@ -1,29 +1,29 @@
 import type {JobId, JobStatus} from '../../job.ts';
-import type {CleanupOptions, CleanupResult} from '../../queue.ts';
-import {scopeOf} from './enqueue.ts';
+import type {CleanupOptions, CleanupResult, NewJob} from '../../queue.ts';
+import {type Doomed, erase} from './erase.ts';
 import {Place} from './places.ts';
 import type {ClaimRow, Session} from './session.ts';
 import {endExecution} from './settle.ts';
 
 /** Where a job is and what follows it when it moves. */
-interface Located {
-	readonly task: number;
+interface Located extends Doomed {
 	readonly rank: number;
-	readonly place: Place;
 	readonly executions: number;
 }
 
-function locate({statements}: Session, id: JobId): Located | undefined {
-	const row = statements.jobPlaces.get(id) as (number | null)[] | undefined;
+export function locate({statements}: Session, id: JobId): Located | undefined {
+	const row = statements.jobPlaces.get(id) as PlacesRow | undefined;
 	if (!row) return undefined;
-	const [task, priority, ready, waiting, failed, runAt, claimed, ended, status] = row;
-	const at = {task: task as number, rank: -(priority as number)};
+	const [task, batch, key, priority, ready, waiting, failed, runAt, claimed, ended, status] = row;
+	const at = {task, batch, key, rank: -priority};
 	if (typeof ready === 'number') return {...at, place: Place.ready, executions: ready};
 	if (typeof claimed === 'number') return {...at, place: Place.running, executions: claimed};
 	if (typeof ended === 'number') return {...at, place: status as Place, executions: ended};
 	const place = failed === 0 ? Place.scheduled : runAt === null ? Place.parked : Place.failed;
 	return {...at, place, executions: waiting as number};
 }
+
+type PlacesRow = [task: number, batch: number | null, key: string | null, priority: number, ...places: (number | null)[]];
 
 /** Cancels a job that isn't running; asks for a running one to be stopped. */
 export function cancelJob(session: Session, id: JobId): 'cancelled' | 'asked' | 'ended' {
@@ -36,7 +36,7 @@ export function cancelJob(session: Session, id: JobId): 'cancelled' | 'asked' | 
 	}
 	leavePlace(session, id, job);
 	statements.insertOutcome.run(id, Place.cancelled, job.executions, null, now, null, null);
-	tally.move(job.task, job.place, Place.cancelled);
+	tally.move(job.task, job.batch, job.place, Place.cancelled);
 	return 'cancelled';
 }
 
@@ -49,12 +49,30 @@ export function retryJob(session: Session, id: JobId, statuses: readonly JobStat
 	const status = job && RETRIABLE[job.place];
 	if (!job || !status || !statuses.includes(status)) return false;
 	const {statements, tally} = session;
-	leavePlace(session, id, job);
-	statements.deleteTrouble.run(id);
-	statements.deleteProgress.run(id);
-	statements.insertReady.run(job.task, job.rank, id, job.executions);
-	tally.move(job.task, job.place, Place.ready);
+	endRound(session, id, job);
+	statements.insertReady.run(job.task, job.rank, id, job.executions, job.batch);
+	tally.move(job.task, job.batch, job.place, Place.ready);
 	return true;
+}
+
+/** Opens a new round with another payload. Does nothing and returns false if the job is running. */
+export function replaceJob(session: Session, id: JobId, {payload, priority, policy, runAt}: NewJob): boolean {
+	const job = locate(session, id);
+	if (!job || job.place === Place.running) return false;
+	const {statements, tally, names, now} = session;
+	endRound(session, id, job);
+	statements.replaceJob.run(names.policyId(policy), priority, payload, id);
+	const isDelayed = runAt !== null && runAt > now;
+	if (isDelayed) statements.insertWaiting.run(id, runAt, 0, job.executions);
+	else statements.insertReady.run(job.task, -priority, id, job.executions, job.batch);
+	tally.move(job.task, job.batch, job.place, isDelayed ? Place.scheduled : Place.ready);
+	return true;
+}
+
+function endRound(session: Session, id: JobId, job: Located): void {
+	leavePlace(session, id, job);
+	session.statements.deleteTrouble.run(id);
+	session.statements.deleteProgress.run(id);
 }
 
 const RETRIABLE: Readonly<Partial<Record<Place, JobStatus>>> = {
@@ -65,7 +83,7 @@ const RETRIABLE: Readonly<Partial<Record<Place, JobStatus>>> = {
 	[Place.cancelled]: 'cancelled',
 };
 
-function leavePlace({statements}: Session, id: JobId, {task, rank, place}: Located): void {
+function leavePlace({statements}: Session, id: JobId, {task, rank, place}: Pick<Located, 'task' | 'rank' | 'place'>): void {
 	if (place === Place.ready) statements.deleteReady.run(task, rank, id);
 	else if (place >= Place.completed) statements.deleteOutcome.run(id);
 	else statements.deleteWaiting.run(id);
@@ -90,18 +108,22 @@ export function cleanup(session: Session, {endedBefore, limit = 1000, after = 0}
 	const found = statements.outcomesToClean.all(after, limit + 1) as OutcomeRow[];
 	const rows = found.slice(0, limit);
 	const old = rows.filter(([, , endedAt, , , , isSpared]) => endedAt < endedBefore && isSpared === 0);
-	for (const row of old) deleteJob(session, row);
+	for (const [id, place, , task, batch, key] of old) deleteJob(session, id, {task, batch, key, place, rank: 0});
 	const next = found.length > limit ? (rows.at(-1)?.[0] ?? null) : null;
-	if (next === null) statements.deleteEmptyBatches.run();
 	return {deleted: old.length, next};
 }
 
 type OutcomeRow = [id: JobId, place: Place, endedAt: number, task: number, batch: number | null, key: string | null, isSpared: number];
 
-function deleteJob({statements, tally}: Session, [id, place, , task, batch, key]: OutcomeRow): void {
-	for (const name of ['deleteOutcome', 'deleteTrouble', 'deleteProgress', 'deleteLog', 'deleteJob'] as const) statements[name].run(id);
-	if (key !== null) statements.deleteKey.run(scopeOf(task, batch), key);
-	tally.move(task, place, null);
+/** Deletes a job that isn't running, with all that is known of it. */
+export function eraseJob(session: Session, id: JobId): void {
+	const job = locate(session, id);
+	if (job && job.place !== Place.running) deleteJob(session, id, job);
+}
+
+export function deleteJob(session: Session, id: JobId, job: Doomed & {readonly rank: number}): void {
+	leavePlace(session, id, job);
+	erase(session, id, job);
 }
 
 /** Statuses that {@link cancelJob} changes. */

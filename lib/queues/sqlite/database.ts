@@ -167,7 +167,7 @@ function verifyDurability(db: Database.Database, durability: Durability): void {
 }
 
 /** Statements whose rows have many columns are read by name; those with one column as that value; the rest as tuples. */
-const BY_NAME: ReadonlySet<string> = new Set<keyof typeof SQL>(['jobView']);
+const BY_NAME: ReadonlySet<string> = new Set<keyof typeof SQL>(['jobView', 'batch', 'batches', 'batchById']);
 const ONE_VALUE: ReadonlySet<string> = new Set<keyof typeof SQL>([
 	'taskName',
 	'insertTask',
@@ -176,9 +176,11 @@ const ONE_VALUE: ReadonlySet<string> = new Set<keyof typeof SQL>([
 	'policyById',
 	'insertPolicy',
 	'insertBatch',
+	'jobsOfBatch',
 	'counter',
 	'jobRank',
 	'jobPolicy',
+	'jobKey',
 	'nextRunAt',
 	'claim',
 	'attempts',
@@ -227,6 +229,8 @@ export function isLockFree(path: string): boolean {
 		return true;
 	} catch (error) {
 		if (error instanceof Database.SqliteError && error.code === 'SQLITE_BUSY') return false;
+		// Another process that recovers at the same moment has removed it since: an I/O error.
+		if (!existsSync(path)) return true;
 		throw error;
 	} finally {
 		db.close();

@@ -9,11 +9,18 @@ const PROMOTED_PER_TURN = 5000;
 
 /** Makes ready what has come due. */
 export function promote({statements, tally, now}: Session): void {
-	const due = statements.dueJobs.all(now, PROMOTED_PER_TURN) as [id: number, task: number, rank: number, failed: number, executions: number][];
-	for (const [id, task, rank, failed, executions] of due) {
+	const due = statements.dueJobs.all(now, PROMOTED_PER_TURN) as [
+		id: number,
+		task: number,
+		batch: number | null,
+		rank: number,
+		failed: number,
+		executions: number,
+	][];
+	for (const [id, task, batch, rank, failed, executions] of due) {
 		statements.deleteWaiting.run(id);
-		statements.insertReady.run(task, rank, id, executions);
-		tally.move(task, failed === 1 ? Place.failed : Place.scheduled, Place.ready);
+		statements.insertReady.run(task, rank, id, executions, batch);
+		tally.move(task, batch, failed === 1 ? Place.failed : Place.scheduled, Place.ready);
 	}
 }
 
@@ -25,10 +32,9 @@ export function dequeue(session: Session, demand: Demand, owner: number): Dequeu
 	let lease = 0;
 	for (const task of shares) {
 		const heads = read(session, task, demand.maxBytes);
-		const last = heads.at(-1);
-		if (!last) continue;
+		if (heads.length === 0) continue;
 		lease ||= nextLease(session);
-		claimUpTo(session, task, last, lease, owner, heads.length);
+		claim(session, task, heads, lease, owner);
 		for (const head of heads) rows.push([...head, task]);
 	}
 	if (shares.length > 1) rows.sort((a, b) => a[0] - b[0] || a[1] - b[1]);
@@ -41,7 +47,7 @@ interface OpenTask {
 	readonly limit: number;
 }
 
-type ReadyRow = [rank: number, id: number, executions: number, policy: number, key: string | null, payload: Encoded];
+type ReadyRow = [rank: number, id: number, executions: number, batch: number | null, policy: number, key: string | null, payload: Encoded];
 
 function openTasks({names}: Session, {tasks, limit}: Demand): OpenTask[] {
 	return tasks.flatMap(({task: name, limit: own}) => {
@@ -71,17 +77,24 @@ function read({statements}: Session, {number, limit}: OpenTask, maxBytes: number
 	let bytes = 0;
 	for (const row of statements.readyJobs.iterate(number, limit) as IterableIterator<ReadyRow>) {
 		rows.push(row);
-		bytes += sizeBytes(row[5]);
+		bytes += sizeBytes(row[6]);
 		if (bytes >= maxBytes) break;
 	}
 	return rows;
 }
 
 /** What was read is the beginning of the task's part of `ready`: two statements move it, however many jobs it is. */
-function claimUpTo({statements, tally}: Session, {number}: OpenTask, [rank, id]: ReadyRow, lease: number, owner: number, jobs: number): void {
+function claim({statements, tally}: Session, {number}: OpenTask, heads: readonly ReadyRow[], lease: number, owner: number): void {
+	const [rank, id] = heads.at(-1) as ReadyRow;
 	statements.claimUpTo.run(lease, owner, number, rank, id);
 	statements.deleteReadyUpTo.run(number, rank, id);
-	tally.move(number, Place.ready, Place.running, jobs);
+	// Jobs of a batch come in runs, so that this, too, is a step for many.
+	for (let start = 0, end = 1; start < heads.length; end++) {
+		const batch = heads[start]?.[3] as number | null;
+		if (heads[end]?.[3] === batch) continue;
+		tally.move(number, batch, Place.ready, Place.running, end - start);
+		start = end;
+	}
 }
 
 function nextLease({statements}: Session): number {
@@ -90,7 +103,7 @@ function nextLease({statements}: Session): number {
 	return lease;
 }
 
-function toDequeued(session: Session, [, id, executions, policy, key, payload, {name}]: [...ReadyRow, OpenTask]): DequeuedJob {
+function toDequeued(session: Session, [, id, executions, , policy, key, payload, {name}]: [...ReadyRow, OpenTask]): DequeuedJob {
 	if (executions > 0) session.statements.deleteProgress.run(id);
 	const attempts = executions > 0 ? attemptsOf(session, id) : 0;
 	return {id, task: name, payload, execution: executions + 1, attempts, policy: session.names.policy(policy), ...(key !== null && {key})};

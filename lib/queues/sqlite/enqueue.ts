@@ -1,6 +1,8 @@
 import {type Encoded, sameValue} from '../../encoding.ts';
 import type {JobId} from '../../job.ts';
-import {type Enqueued, keyConflict, type NewJob} from '../../queue.ts';
+import {type Enqueued, keyConflict, type NewJob, RETRIED_BY_DEFAULT} from '../../queue.ts';
+import {replaceJob, retryJob} from './control.ts';
+import {scopeOf} from './names.ts';
 import {Place} from './places.ts';
 import type {Session} from './session.ts';
 
@@ -10,23 +12,28 @@ export function enqueue(session: Session, jobs: readonly NewJob[], rejectConflic
 	const first = (statements.counter.get('job') as number) + 1;
 	const enqueued: Enqueued[] = [];
 	let id = first;
+	// New jobs become ready by the range, read back from `job`: two thirds of the cost of a statement per job.
 	let firstReady = first;
+	const makeReadyUntil = (next: JobId) => {
+		if (firstReady < id) statements.insertReadyRange.run(firstReady, id - 1);
+		firstReady = next;
+	};
 	for (const job of jobs) {
-		const existing = job.key === undefined ? undefined : findByKey(session, job, job.key, rejectConflicts);
-		if (existing) {
-			enqueued.push(existing);
+		const holder = findByKey(session, job);
+		if (holder) {
+			// A job of this very turn must be in its place before it can leave it.
+			if (holder.id >= firstReady) makeReadyUntil(id);
+			enqueued.push(meet(session, job, holder, rejectConflicts));
 			continue;
 		}
 		const place = insertJob(session, id, job);
-		if (place === Place.scheduled) {
-			makeReady(session, firstReady, id - 1);
-			firstReady = id + 1;
-		}
-		tally.move(session.names.task(job.task), null, place);
+		// The next id is ready or not for itself.
+		if (place === Place.scheduled) makeReadyUntil(id + 1);
+		tally.move(session.names.task(job.task), job.batch ?? null, null, place);
 		enqueued.push({id, existing: false, conflict: false});
 		id++;
 	}
-	makeReady(session, firstReady, id - 1);
+	makeReadyUntil(id);
 	if (id > first) statements.setCounter.run(id - 1, 'job');
 	return enqueued;
 }
@@ -40,21 +47,25 @@ function insertJob({statements, names, now}: Session, id: JobId, job: NewJob): P
 	return Place.scheduled;
 }
 
-/** New jobs become ready by the range, read back from `job`: two thirds of the cost of a statement per job. */
-function makeReady({statements}: Session, first: JobId, last: JobId): void {
-	if (first <= last) statements.insertReadyRange.run(first, last);
+interface Holder {
+	readonly id: JobId;
+	readonly payload: Encoded;
 }
 
-function findByKey({statements, names}: Session, job: NewJob, key: string, rejectConflicts: boolean): Enqueued | undefined {
-	const row = statements.jobByKey.get(scopeOf(names.task(job.task), job.batch), key) as [JobId, Encoded] | undefined;
-	if (!row) return undefined;
-	const [id, payload] = row;
-	const conflict = !sameValue(payload, job.payload);
-	if (conflict && rejectConflicts) throw keyConflict(job.task, key, id);
-	return {id, existing: !conflict, conflict};
+function findByKey({statements, names}: Session, {task, batch, key}: NewJob): Holder | undefined {
+	if (key === undefined) return undefined;
+	const row = statements.jobByKey.get(scopeOf(names.task(task), batch), key) as [JobId, Encoded] | undefined;
+	return row && {id: row[0], payload: row[1]};
 }
 
-/** Keys of a batch and keys of a task outside batches share a table. */
-export function scopeOf(task: number, batch: number | null | undefined): number {
-	return batch ?? -task;
+/** What becomes of a new job whose key belongs to one that is there. */
+function meet(session: Session, job: NewJob, {id, payload}: Holder, rejectConflicts: boolean): Enqueued {
+	const existing = {id, existing: true, conflict: false};
+	if (sameValue(payload, job.payload)) {
+		if (job.rerun?.failed) retryJob(session, id, RETRIED_BY_DEFAULT);
+		return existing;
+	}
+	if (job.rerun?.changed && replaceJob(session, id, job)) return existing;
+	if (rejectConflicts) throw keyConflict(job, id);
+	return {id, existing: false, conflict: true};
 }

@@ -72,3 +72,8 @@ export class Names {
 		return id;
 	}
 }
+
+/** Keys of a batch and keys of a task outside batches share a table. */
+export function scopeOf(task: number, batch: number | null | undefined): number {
+	return batch ?? -task;
+}

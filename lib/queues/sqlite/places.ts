@@ -14,18 +14,33 @@ export const Place = {
 
 export type Place = (typeof Place)[keyof typeof Place];
 
-/** The tally of one queue: jobs per task and place, read from SQLite once a transaction and written back with it. */
+/** What the transaction under way changes of the tallies: jobs per task and place, and per batch and place. */
 export class Tally {
-	/** Changes of the transaction under way, by `task * 8 + place`. */
+	readonly tasks = new Changes();
+	readonly batches = new Changes();
+
+	move(task: number, batch: number | null, from: Place | null, to: Place | null, jobs = 1): void {
+		this.tasks.move(task, from, to, jobs);
+		if (batch !== null) this.batches.move(batch, from, to, jobs);
+	}
+
+	forget(): void {
+		this.tasks.forget();
+		this.batches.forget();
+	}
+}
+
+class Changes {
+	/** By `number * 8 + place`. */
 	readonly #changes = new Map<number, number>();
 
-	move(task: number, from: Place | null, to: Place | null, jobs = 1): void {
-		if (from !== null) this.#add(task, from, -jobs);
-		if (to !== null) this.#add(task, to, jobs);
+	move(number: number, from: Place | null, to: Place | null, jobs: number): void {
+		if (from !== null) this.#add(number * 8 + from, -jobs);
+		if (to !== null) this.#add(number * 8 + to, jobs);
 	}
 
 	/** Hands over the changes and forgets them. */
-	*take(): Generator<[task: number, place: Place, jobs: number]> {
+	*take(): Generator<[number: number, place: Place, jobs: number]> {
 		for (const [cell, jobs] of this.#changes) {
 			if (jobs !== 0) yield [Math.floor(cell / 8), (cell % 8) as Place, jobs];
 		}
@@ -36,8 +51,7 @@ export class Tally {
 		this.#changes.clear();
 	}
 
-	#add(task: number, place: Place, jobs: number): void {
-		const cell = task * 8 + place;
+	#add(cell: number, jobs: number): void {
 		this.#changes.set(cell, (this.#changes.get(cell) ?? 0) + jobs);
 	}
 }

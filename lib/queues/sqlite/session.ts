@@ -1,3 +1,4 @@
+import type {CompletedBatch} from '../../queue.ts';
 import type {Statements} from './database.ts';
 import type {Names} from './names.ts';
 import type {Tally} from './places.ts';
@@ -7,6 +8,8 @@ export interface Session {
 	readonly statements: Statements;
 	readonly names: Names;
 	readonly tally: Tally;
+	/** Batches that complete in this transaction. */
+	readonly completed: CompletedBatch[];
 	/** The time of the transaction, in milliseconds since 1970. */
 	readonly now: number;
 	/** A number in [0, 1). */
@@ -14,4 +17,4 @@ export interface Session {
 }
 
 /** A row of `claimed`, as the statements `claimsOf…` give it. */
-export type ClaimRow = readonly [id: number, execution: number, task: number, stop: number | null];
+export type ClaimRow = readonly [id: number, execution: number, task: number, batch: number | null, stop: number | null];

@@ -1,7 +1,8 @@
 import {backoffMs} from '../../backoff.ts';
 import type {Encoded} from '../../encoding.ts';
 import type {JobId, JobStatus, Policy} from '../../job.ts';
-import {MAX_LOG_LINES, type Note, type Outcome, type Settlement} from '../../queue.ts';
+import {MAX_LOG_LINES, type Note, type Outcome, type Settled, type Settlement} from '../../queue.ts';
+import {erase} from './erase.ts';
 import {Place} from './places.ts';
 import type {ClaimRow, Session} from './session.ts';
 
@@ -9,14 +10,14 @@ import type {ClaimRow, Session} from './session.ts';
  * Writes down how executions ended. The fence is the row of `claimed`: a settlement whose lease or execution does not
  * match it changes nothing.
  */
-export function settle(session: Session, settlements: readonly Settlement[]): (JobStatus | 'lost')[] {
-	const statuses = new Array<JobStatus | 'lost'>(settlements.length).fill('lost');
+export function settle(session: Session, settlements: readonly Settlement[]): Settled[] {
+	const statuses = new Array<Settled>(settlements.length).fill('lost');
 	const byLease = Map.groupBy(settlements.keys(), index => (settlements[index] as Settlement).lease);
 	for (const [lease, indexes] of byLease) settleLease(session, lease, settlements, indexes, statuses);
 	return statuses;
 }
 
-function settleLease(session: Session, lease: number, settlements: readonly Settlement[], indexes: readonly number[], statuses: (JobStatus | 'lost')[]): void {
+function settleLease(session: Session, lease: number, settlements: readonly Settlement[], indexes: readonly number[], statuses: Settled[]): void {
 	const {claimsOfLease, deleteClaimsOfLease, deleteClaim} = session.statements;
 	const [low, high] = bounds(settlements, indexes);
 	const rows = claimsOfLease.all(low, high, lease) as ClaimRow[];
@@ -36,40 +37,58 @@ function settleLease(session: Session, lease: number, settlements: readonly Sett
 }
 
 /** Moves a job from `claimed` to where its execution's outcome puts it; the claim's row is the caller's to delete. */
-export function endExecution(session: Session, claim: ClaimRow, outcome: Outcome): JobStatus {
-	const [id, execution, task, stop] = claim;
+export function endExecution(session: Session, claim: ClaimRow, outcome: Outcome): Settled {
+	const [id, execution, task, batch, stop] = claim;
 	switch (outcome.type) {
 		case 'returned':
 			insertOutcome(session, claim, Place.completed, outcome, outcome.value);
 			if (execution > 1) session.statements.clearFailure.run(id);
 			return 'completed';
 		case 'released':
-			if (stop !== null) return endCancelled(session, claim, outcome);
-			session.statements.insertReady.run(task, session.statements.jobRank.get(id), id, execution);
-			session.tally.move(task, Place.running, Place.ready);
+			if (stop !== null) return endStopped(session, claim, outcome);
+			session.statements.insertReady.run(task, session.statements.jobRank.get(id), id, execution, batch);
+			session.tally.move(task, batch, Place.running, Place.ready);
 			return 'pending';
 		case 'cancelled':
-			return endCancelled(session, claim, outcome);
+			return endStopped(session, claim, outcome);
 		default:
 			return endFailed(session, claim, outcome);
 	}
 }
 
-function endFailed(session: Session, claim: ClaimRow, outcome: Outcome & {type: 'threw' | 'timedOut' | 'lostWorker'}): JobStatus {
-	const [id, execution, task, stop] = claim;
+function endFailed(session: Session, claim: ClaimRow, outcome: Outcome & {type: 'threw' | 'timedOut' | 'lostWorker'}): Settled {
+	const [id, execution, task, batch, stop] = claim;
 	const {statements, tally, names, now, random} = session;
 	const attempts = attemptsOf(session, id) + 1;
 	setTrouble(session, id, attempts, outcome);
-	if (stop !== null) return endCancelled(session, claim, outcome);
+	if (stop !== null && !isToWithdraw(stop)) return endCancelled(session, claim, outcome);
 	const policy: Policy = names.policy(statements.jobPolicy.get(id) as number);
 	if (attempts >= policy.maxAttempts) {
 		insertOutcome(session, claim, Place.dead, outcome, null);
 		return 'dead';
 	}
+	if (stop !== null) return endWithdrawn(session, claim);
 	const runAt = policy.retry === 'manual' ? null : now + backoffMs(policy.backoff, attempts, random());
 	statements.insertWaiting.run(id, runAt, 1, execution);
-	tally.move(task, Place.running, runAt === null ? Place.parked : Place.failed);
+	tally.move(task, batch, Place.running, runAt === null ? Place.parked : Place.failed);
 	return 'failed';
+}
+
+/** What `claimed.stop` says besides the time of a cancel. The index of claims to stop has the first one, too; `stops` leaves it out. */
+export const Stop = {withdraw: -1, withdrawNow: -2} as const;
+
+function isToWithdraw(stop: number): boolean {
+	return stop < 0;
+}
+
+function endStopped(session: Session, claim: ClaimRow, outcome: Outcome): Settled {
+	const stop = claim[4];
+	return stop !== null && isToWithdraw(stop) ? endWithdrawn(session, claim) : endCancelled(session, claim, outcome);
+}
+
+function endWithdrawn(session: Session, [id, , task, batch]: ClaimRow): Settled {
+	erase(session, id, {task, batch, key: session.statements.jobKey.get(id) as string | null, place: Place.running});
+	return 'withdrawn';
 }
 
 function endCancelled(session: Session, claim: ClaimRow, outcome: Outcome): JobStatus {
@@ -81,13 +100,13 @@ function endCancelled(session: Session, claim: ClaimRow, outcome: Outcome): JobS
 
 function insertOutcome(
 	{statements, tally, now}: Session,
-	[id, execution, task]: ClaimRow,
+	[id, execution, task, batch]: ClaimRow,
 	place: Place,
 	{startedAt, durationMs}: Outcome,
 	value: Encoded,
 ): void {
 	statements.insertOutcome.run(id, place, execution, startedAt ?? null, now, durationMs ?? null, value);
-	tally.move(task, Place.running, place);
+	tally.move(task, batch, Place.running, place);
 }
 
 function setTrouble({statements}: Session, id: JobId, attempts: number, outcome: Outcome & {error?: unknown}): void {

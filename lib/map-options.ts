@@ -1,0 +1,96 @@
+import {checkHalt, type HaltOption} from './halt.ts';
+import {abortSignal, bad, boolean, type Checks, callable, checkJobOptions, choice, integer, type JobOptions, text} from './options.ts';
+import type {Rerun} from './queue.ts';
+
+export interface MapOptions<Item, Payload> extends Omit<JobOptions, 'key'> {
+	/** Names the map, and makes it resumable: the same name again goes on where it was. Without it nothing is resumed. */
+	readonly batch?: string;
+	/** An item's name within the batch; default: its place in the input, from 0. */
+	readonly key?: (item: Item, index: number) => string;
+	/** What the task gets for an item; default: the item. */
+	readonly payload?: (item: Item, index: number) => Payload;
+	/** `finished` (default) yields as jobs end, `input` in the order of the items. */
+	readonly order?: 'input' | 'finished';
+	/** Items that may be under way, from enqueued to yielded; default 4,096. The input is read no further than that. */
+	readonly window?: number;
+	/** Cancels what has not ended, and ends the loop with the signal's reason. */
+	readonly signal?: AbortSignal;
+	/**
+	 * What to do with an item whose key names a job with another payload: `refuse` (default) ends the loop with `KeyConflict`;
+	 * `rerun` runs that job again, with the new payload and in a new round; its old result is gone. Not while it runs: that
+	 * is refused.
+	 */
+	readonly changed?: 'refuse' | 'rerun';
+	/** Run items again that failed, died or were cancelled in an earlier run; default false: they are yielded as they are. */
+	readonly retryFailed?: boolean;
+	/**
+	 * Ends the map early once enough items failed or succeeded. What has not ended by then is taken back, as if it had not
+	 * been enqueued, so that the same map goes on with it. The loop yields what has ended, and then throws `Halted` where
+	 * failures are counted; where successes are, it just ends.
+	 */
+	readonly halt?: HaltOption;
+	/** The most items that may die before the map is halted: `maxFailures: n` is `halt: {when: 'soon', on: 'fail', at: n + 1}`. */
+	readonly maxFailures?: number;
+	/**
+	 * A task of which a job is enqueued once the batch completes: its input has ended, and so have all its jobs, here or in
+	 * another process. Its payload is `{batch, counts}`. A batch that completes again, after a retry, enqueues it again.
+	 */
+	readonly onComplete?: string;
+}
+
+/** The options after all defaults and checks. */
+export interface MapSettings<Item> {
+	readonly batch: string | undefined;
+	readonly toKey: (item: Item, index: number) => string;
+	readonly hasKeys: boolean;
+	readonly toPayload: (item: Item, index: number) => unknown;
+	readonly order: 'input' | 'finished';
+	readonly window: number;
+	readonly signal: AbortSignal | undefined;
+	readonly onComplete: string | undefined;
+	readonly rerun: Rerun | undefined;
+	readonly halt: HaltOption | undefined;
+	readonly jobOptions: JobOptions;
+}
+
+const DEFAULT_WINDOW = 4096;
+
+/** @throws FaenaError `BadOption` */
+export function checkMapOptions<Item, Payload>(options: MapOptions<Item, Payload>): MapSettings<Item> {
+	const given = checkJobOptions<Omit<MapOptions<Item, Payload>, keyof JobOptions>>('map()', options, MAP_CHECKS);
+	const {batch, payload, order, window, signal, onComplete, changed, retryFailed = false, halt, maxFailures, key: _, ...jobOptions} = given;
+	if (onComplete !== undefined && batch === undefined) throw bad('map() with onComplete expects a name for the batch');
+	const {key} = options;
+	if (halt !== undefined && maxFailures !== undefined) throw bad('map() got both halt and maxFailures; give one of them');
+	const rerun = {changed: changed === 'rerun', failed: retryFailed};
+	const reruns = rerun.changed || rerun.failed;
+	if (reruns && batch === undefined && key === undefined)
+		throw bad('map() with changed or retryFailed expects a batch or a key, by which to find the earlier jobs');
+	return {
+		batch,
+		toKey: key ?? ((_item, index) => String(index)),
+		hasKeys: key !== undefined || batch !== undefined,
+		toPayload: payload ?? (item => item),
+		order: order ?? 'finished',
+		window: window ?? DEFAULT_WINDOW,
+		signal,
+		onComplete,
+		rerun: reruns ? rerun : undefined,
+		halt: maxFailures === undefined ? halt : {when: 'soon', on: 'fail', at: maxFailures + 1},
+		jobOptions,
+	};
+}
+
+const MAP_CHECKS: Checks = {
+	batch: text,
+	key: callable,
+	payload: callable,
+	order: choice('input', 'finished'),
+	window: integer(1, 10_000_000),
+	signal: abortSignal,
+	onComplete: text,
+	changed: choice('refuse', 'rerun'),
+	retryFailed: boolean,
+	halt: checkHalt,
+	maxFailures: integer(0, Number.MAX_SAFE_INTEGER - 1),
+};
