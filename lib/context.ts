@@ -1,5 +1,6 @@
 import {format} from 'node:util';
 import type {StopReason} from './board.ts';
+import {decode, type Encoded, encode} from './encoding.ts';
 import {MAX_LOG_LINES} from './queue.ts';
 import type {TaskContext} from './task.ts';
 
@@ -13,12 +14,20 @@ export interface Host {
 	note(note: Noted): void;
 }
 
+/** What a context is told of its job, besides what the task sees. */
+export interface Given {
+	/** Of an earlier execution. */
+	readonly checkpoint?: Encoded | undefined;
+	readonly maxCheckpointBytes: number;
+}
+
 export interface Noted {
 	progress?: {done: number; total?: number; at: number};
 	logs?: {at: number; text: string}[];
+	checkpoint?: {at: number; state: Encoded};
 }
 
-/** Log lines within this time of the last note travel with the next one. */
+/** What is said within this time of the last note travels with the next one. */
 const NOTE_EVERY_MS = 50;
 
 const MAX_LOG_TEXT = 4096;
@@ -34,12 +43,17 @@ export class JobContext implements TaskContext {
 	readonly job: TaskContext['job'];
 	readonly #host: Host;
 	#controller: AbortController | undefined;
+	readonly #given: Given;
+	#resumeFrom: {readonly state: unknown} | undefined;
 	#pending: Noted = {};
 	#notedAt = 0;
+	/** Ends the wait of what is pending, where the task lets it. */
+	#timer: NodeJS.Timeout | undefined;
 
-	constructor(job: TaskContext['job'], host: Host) {
+	constructor(job: TaskContext['job'], host: Host, given: Given) {
 		this.job = job;
 		this.#host = host;
+		this.#given = given;
 	}
 
 	get cancelled(): boolean {
@@ -68,9 +82,24 @@ export class JobContext implements TaskContext {
 		this.#noteSometimes();
 	}
 
+	checkpoint(state: unknown): void {
+		// Encoded here and now: the task may go on changing what it gave.
+		const encoded = encode(state, 'checkpoint', this.#given.maxCheckpointBytes, 'maxCheckpointBytes');
+		this.#pending.checkpoint = {at: Date.now(), state: encoded};
+		this.#noteSometimes();
+	}
+
+	get resumeFrom(): unknown {
+		this.#resumeFrom ??= {state: decode(this.#given.checkpoint ?? null)};
+		return this.#resumeFrom.state;
+	}
+
 	/** Hands over what is still held back. For whoever runs the task, when it has ended. */
 	flush(): void {
-		if (this.#pending.progress === undefined && this.#pending.logs === undefined) return;
+		clearTimeout(this.#timer);
+		this.#timer = undefined;
+		const {progress, logs, checkpoint} = this.#pending;
+		if (progress === undefined && logs === undefined && checkpoint === undefined) return;
 		this.#host.note(this.#pending);
 		this.#pending = {};
 	}
@@ -81,9 +110,12 @@ export class JobContext implements TaskContext {
 	}
 
 	#noteSometimes(): void {
-		const now = performance.now();
-		if (this.#notedAt !== 0 && now - this.#notedAt < NOTE_EVERY_MS) return;
-		this.#notedAt = now;
+		if (this.#notedAt === 0 || performance.now() - this.#notedAt >= NOTE_EVERY_MS) this.#note();
+		else this.#timer ??= setTimeout(() => this.#note(), NOTE_EVERY_MS);
+	}
+
+	#note(): void {
+		this.#notedAt = performance.now();
 		this.flush();
 	}
 

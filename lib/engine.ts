@@ -219,7 +219,7 @@ export class Engine<Tasks = AnyTasks> implements AsyncDisposable {
 		return new JobHandle(this.#link, checkId(id), task, true);
 	}
 
-	/** What is known of a job, with its payload, result and log; `undefined` if there is none of this id. */
+	/** What is known of a job, with its payload, result, checkpoint and log; `undefined` if there is none of this id. */
 	async job(id: JobId): Promise<JobDetails | undefined> {
 		const [job, values, logs] = await Promise.all([this.#link.verb('job', checkId(id)), this.#link.verb('values', id), this.#link.verb('logs', id)]);
 		if (!job || !values) return undefined;
@@ -228,6 +228,7 @@ export class Engine<Tasks = AnyTasks> implements AsyncDisposable {
 			...rest,
 			payload: decode(values.payload),
 			...(values.result !== undefined && {result: decode(values.result)}),
+			...(values.checkpoint && {checkpoint: {...values.checkpoint, state: decode(values.checkpoint.state)}}),
 			...(error && {error: fromFailure(error)}),
 			logs,
 		};
@@ -365,6 +366,8 @@ export class Engine<Tasks = AnyTasks> implements AsyncDisposable {
 export interface JobDetails extends Omit<Job, 'error'> {
 	readonly payload: unknown;
 	readonly result?: unknown;
+	/** Where its next execution goes on, by `ctx.checkpoint(state)`, and which one kept that when. */
+	readonly checkpoint?: {readonly execution: number; readonly at: number; readonly state: unknown};
 	readonly error?: Error;
 	readonly logs: readonly LogLine[];
 }

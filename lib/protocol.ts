@@ -17,6 +17,7 @@ export interface LoadMessage {
 	/** A `file:` URL. */
 	readonly tasks: string;
 	readonly maxValueBytes: number;
+	readonly maxCheckpointBytes: number;
 	readonly taskOutput: 'inherit' | 'stderr';
 }
 
@@ -35,6 +36,7 @@ export interface ChunkMessage {
 	/** Only of jobs that have them, by index in the chunk. */
 	readonly attempts: ReadonlyMap<number, number>;
 	readonly keys: ReadonlyMap<number, string>;
+	readonly checkpoints: ReadonlyMap<number, Encoded>;
 	/** One number if it is the same for all. */
 	readonly maxAttempts: number | readonly number[];
 }
@@ -76,6 +78,7 @@ export interface NoteMessage {
 	readonly index: number;
 	readonly progress?: {readonly done: number; readonly total?: number; readonly at: number};
 	readonly logs?: readonly {readonly at: number; readonly text: string}[];
+	readonly checkpoint?: {readonly at: number; readonly state: Encoded};
 }
 
 // ——— caller and dispatcher ———

@@ -32,6 +32,15 @@ export interface TaskContext {
 	readonly cancelled: boolean;
 	/** Says how far the job is. Returns at once; calls that follow each other quickly are combined. */
 	progress(done: number, total?: number): void;
+	/**
+	 * Keeps where the job is, for its next execution should this one not complete: after an error, a crash, a kill, a shutdown.
+	 * The state may be whatever a payload may be, encoded at most 1 MiB (`open({maxCheckpointBytes})`). Returns at once, also
+	 * in a loop that never yields; of calls within 50 ms of each other the last one counts. Deleted when the job completes.
+	 * @throws FaenaError `NotEncodable`, `TooLarge`
+	 */
+	checkpoint(state: unknown): void;
+	/** The last {@link checkpoint} of the executions before this one; `undefined` if there is none. */
+	readonly resumeFrom: unknown;
 	/** Keeps a line with the job, formatted as by `console.log`; the last 200 are kept. */
 	log(...values: readonly unknown[]): void;
 }

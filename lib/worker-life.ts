@@ -5,10 +5,10 @@ import {infosOf, loadTasks} from './tasks-module.ts';
 
 /** What every worker thread and process does: load the tasks module on the first request, run chunks on the others. */
 export class WorkerLife {
-	readonly #options: Omit<RunnerOptions, 'maxValueBytes'>;
+	readonly #options: Pick<RunnerOptions, 'openBoard' | 'post'>;
 	#loading: Promise<{readonly runner: Runner; readonly loaded: Loaded}> | undefined;
 
-	constructor(options: Omit<RunnerOptions, 'maxValueBytes'>) {
+	constructor(options: Pick<RunnerOptions, 'openBoard' | 'post'>) {
 		this.#options = options;
 	}
 
@@ -25,10 +25,10 @@ export class WorkerLife {
 		}
 	}
 
-	async #load({tasks, maxValueBytes, taskOutput}: LoadMessage): Promise<{readonly runner: Runner; readonly loaded: Loaded}> {
+	async #load({type: _, tasks, taskOutput, ...limits}: LoadMessage): Promise<{readonly runner: Runner; readonly loaded: Loaded}> {
 		if (taskOutput === 'stderr') process.stdout.write = process.stderr.write.bind(process.stderr);
 		const table = await loadTasks(tasks);
-		const runner = new Runner(table, {...this.#options, maxValueBytes});
+		const runner = new Runner(table, {...this.#options, ...limits});
 		process.on('unhandledRejection', error => runner.stray(error));
 		process.on('uncaughtException', error => runner.stray(error));
 		return {runner, loaded: {tasks: infosOf(table)}};

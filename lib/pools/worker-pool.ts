@@ -161,8 +161,8 @@ export class WorkerPool implements Pool {
 
 	async #load(slot: Slot): Promise<void> {
 		try {
-			const {tasks, maxValueBytes, taskOutput} = this.#options;
-			const loaded = (await slot.worker.request({type: 'load', tasks, maxValueBytes, taskOutput})) as Loaded;
+			const {tasks, maxValueBytes, maxCheckpointBytes, taskOutput} = this.#options;
+			const loaded = (await slot.worker.request({type: 'load', tasks, maxValueBytes, maxCheckpointBytes, taskOutput})) as Loaded;
 			if ('error' in loaded) throw fromEnvelope(loaded.error);
 			if (slot.phase !== 'loading') return;
 			slot.phase = 'ready';
@@ -230,9 +230,9 @@ export class WorkerPool implements Pool {
 		else this.#settle(flight, message);
 	}
 
-	#note(flight: InFlight, {index, progress, logs}: NoteMessage): void {
+	#note(flight: InFlight, {type: _, chunk: __, index, ...note}: NoteMessage): void {
 		const {id, execution} = flight.jobs[index] as DequeuedJob;
-		this.#listener.noted({id, lease: flight.lease, execution, ...(progress && {progress}), ...(logs && {logs})});
+		this.#listener.noted({id, lease: flight.lease, execution, ...note});
 	}
 
 	#hold(flight: InFlight, message: OutcomesMessage): void {

@@ -1,5 +1,4 @@
 import {rmSync} from 'node:fs';
-import type {Encoded} from '../encoding.ts';
 import {FaenaError} from '../errors.ts';
 import type {Counts, Job, JobFilter, JobId, JobStatus, LogLine} from '../job.ts';
 import {
@@ -26,7 +25,7 @@ import {Names} from './sqlite/names.ts';
 import {Place, Tally, toCounts} from './sqlite/places.ts';
 import type {Session} from './sqlite/session.ts';
 import {note, settle} from './sqlite/settle.ts';
-import {type EndRow, idsQuery, type JobRow, statusesOf, toEnd, toJob} from './sqlite/view.ts';
+import {type EndRow, idsQuery, type JobRow, statusesOf, toEnd, toJob, toValues, type ValuesRow} from './sqlite/view.ts';
 
 export interface SqliteOptions {
 	/** `full` (default): a commit survives a loss of power; `normal`: a crash of the process. */
@@ -168,8 +167,8 @@ export class SqliteQueue extends JobQueue {
 
 	values(id: JobId): JobValues | undefined {
 		return this.#read(({jobValues}) => {
-			const row = jobValues.get(id) as [Encoded, Place | null, Encoded] | undefined;
-			return row && {payload: row[0], ...(row[1] === Place.completed && {result: row[2]})};
+			const row = jobValues.get(id) as ValuesRow | undefined;
+			return row && toValues(row);
 		});
 	}
 

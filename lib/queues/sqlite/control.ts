@@ -99,7 +99,7 @@ export function cleanup(session: Session, {endedBefore, limit = 1000, after = 0}
 type OutcomeRow = [id: JobId, place: Place, endedAt: number, task: number, batch: number | null, key: string | null, isSpared: number];
 
 function deleteJob({statements, tally}: Session, [id, place, , task, batch, key]: OutcomeRow): void {
-	for (const name of ['deleteOutcome', 'deleteTrouble', 'deleteProgress', 'deleteLog', 'deleteJob'] as const) statements[name].run(id);
+	for (const name of ['deleteOutcome', 'deleteTrouble', 'deleteProgress', 'deleteCheckpoint', 'deleteLog', 'deleteJob'] as const) statements[name].run(id);
 	if (key !== null) statements.deleteKey.run(scopeOf(task, batch), key);
 	tally.move(task, place, null);
 }
