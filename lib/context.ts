@@ -1,8 +1,9 @@
 import {format} from 'node:util';
 import type {StopReason} from './board.ts';
 import {decode, type Encoded, encode} from './encoding.ts';
+import type {LogLevel, LogLine} from './job.ts';
 import {MAX_LOG_LINES} from './queue.ts';
-import type {TaskContext} from './task.ts';
+import type {TaskContext, TaskLog} from './task.ts';
 
 /** What a context needs of the place where its job runs. */
 export interface Host {
@@ -23,7 +24,7 @@ export interface Given {
 
 export interface Noted {
 	progress?: {done: number; total?: number; at: number};
-	logs?: {at: number; text: string}[];
+	logs?: Omit<LogLine, 'execution'>[];
 	checkpoint?: {at: number; state: Encoded};
 }
 
@@ -38,12 +39,13 @@ const SENTENCES: Readonly<Record<StopReason, string>> = {
 	interrupted: 'Faena is shutting down; the job will run again.',
 };
 
-/** The context of one execution. The signal costs nothing until it is asked for. */
+/** The context of one execution. Its signal and its log cost nothing until they are asked for. */
 export class JobContext implements TaskContext {
 	readonly job: TaskContext['job'];
 	readonly #host: Host;
 	#controller: AbortController | undefined;
 	readonly #given: Given;
+	#log: TaskLog | undefined;
 	#resumeFrom: {readonly state: unknown} | undefined;
 	#pending: Noted = {};
 	#notedAt = 0;
@@ -73,10 +75,14 @@ export class JobContext implements TaskContext {
 		this.#pending.progress = {done, ...(total !== undefined && {total}), at};
 	}
 
-	log(...values: readonly unknown[]): void {
-		const text = format(...values);
+	get log(): TaskLog {
+		this.#log ??= makeLog((level, text) => this.#addLine(level, text));
+		return this.#log;
+	}
+
+	#addLine(level: LogLevel, text: string): void {
 		this.#pending.logs ??= [];
-		this.#pending.logs.push({at: Date.now(), text: text.length > MAX_LOG_TEXT ? `${text.slice(0, MAX_LOG_TEXT)}…` : text});
+		this.#pending.logs.push({at: Date.now(), level, text: text.length > MAX_LOG_TEXT ? `${text.slice(0, MAX_LOG_TEXT)}…` : text});
 		// The first ones of a flood are of no use to anybody: the queue keeps the last.
 		if (this.#pending.logs.length > MAX_LOG_LINES) this.#pending.logs.shift();
 		this.#noteSometimes();
@@ -129,4 +135,12 @@ export class JobContext implements TaskContext {
 		void this.#host.stopped().then(abort);
 		return controller;
 	}
+}
+
+function makeLog(add: (level: LogLevel, text: string) => void): TaskLog {
+	const writer =
+		(level: LogLevel) =>
+		(...values: readonly unknown[]) =>
+			add(level, format(...values));
+	return Object.assign(writer('info'), {debug: writer('debug'), info: writer('info'), warn: writer('warn'), error: writer('error')});
 }

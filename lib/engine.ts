@@ -2,7 +2,7 @@ import {EventEmitter} from 'node:events';
 import {decode, type Encoded, encode} from './encoding.ts';
 import {FaenaError} from './errors.ts';
 import {fromFailure} from './failure.ts';
-import {type Counts, type Duration, type Job, type JobFilter, type JobId, type LogLine, STATUSES} from './job.ts';
+import {type Counts, type Duration, type Job, type JobFilter, type JobId, type LogLevel, type LogLine, STATUSES} from './job.ts';
 import {JobHandle, toOutcome, toResult, type WaitOptions, waitForEnd} from './job-handle.ts';
 import {Link} from './link.ts';
 import {checkMapOptions, JobMap, type MapOptions} from './map.ts';
@@ -54,7 +54,7 @@ export interface EngineEvents {
 	dead: [{readonly id: JobId; readonly error: Error}];
 	cancelled: [{readonly id: JobId}];
 	progress: [{readonly id: JobId; readonly done: number; readonly total?: number}];
-	log: [{readonly id: JobId; readonly at: number; readonly text: string}];
+	log: [{readonly id: JobId; readonly at: number; readonly level: LogLevel; readonly text: string}];
 }
 
 /**

@@ -25,6 +25,7 @@ export {
 	type JobFilter,
 	type JobId,
 	type JobStatus,
+	type LogLevel,
 	type LogLine,
 	type Policy,
 	type Progress,
@@ -38,6 +39,6 @@ export {DEFAULTS, type JobOptions, type OpenOptions} from './options.ts';
 export * from './queue.ts';
 export {closeOnSignals} from './signals.ts';
 export {statusSummary} from './status-summary.ts';
-export {type TaskContext, type TaskFunction, type TaskOptions, task} from './task.ts';
+export {type TaskContext, type TaskFunction, type TaskLog, type TaskOptions, task} from './task.ts';
 export {work, type WorkOptions} from './work.ts';
 // biome-ignore-end assist/source/organizeImports: the version check comes before anything that loads native code

@@ -4,7 +4,7 @@ import type {StopReason} from './board.ts';
 import type {Encoded} from './encoding.ts';
 import type {ErrorEnvelope} from './errors.ts';
 import type {FailureRecord} from './failure.ts';
-import type {JobId, Policy} from './job.ts';
+import type {JobId, LogLevel, LogLine, Policy} from './job.ts';
 import type {PoolOptions} from './pool.ts';
 import type {Durability, JobEnd, JobQueue} from './queue.ts';
 import type {TaskInfo} from './tasks-module.ts';
@@ -77,7 +77,7 @@ export interface NoteMessage {
 	readonly chunk: number;
 	readonly index: number;
 	readonly progress?: {readonly done: number; readonly total?: number; readonly at: number};
-	readonly logs?: readonly {readonly at: number; readonly text: string}[];
+	readonly logs?: readonly Omit<LogLine, 'execution'>[];
 	readonly checkpoint?: {readonly at: number; readonly state: Encoded};
 }
 
@@ -190,7 +190,7 @@ export type JobEvent =
 	| {readonly type: 'dead'; readonly id: JobId; readonly error: FailureRecord}
 	| {readonly type: 'cancelled'; readonly id: JobId}
 	| {readonly type: 'progress'; readonly id: JobId; readonly done: number; readonly total?: number}
-	| {readonly type: 'log'; readonly id: JobId; readonly at: number; readonly text: string};
+	| {readonly type: 'log'; readonly id: JobId; readonly at: number; readonly level: LogLevel; readonly text: string};
 
 /** The dispatcher gave up: everything that waits is rejected with this. */
 export interface FailedMessage {

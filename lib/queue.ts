@@ -230,7 +230,7 @@ interface Timing {
 /** What a running task said of itself. */
 export interface Note extends Claim {
 	readonly progress?: {readonly done: number; readonly total?: number; readonly at: number};
-	readonly logs?: readonly {readonly at: number; readonly text: string}[];
+	readonly logs?: readonly Omit<LogLine, 'execution'>[];
 	/** Kept until another one comes, through whatever happens, or the job completes. */
 	readonly checkpoint?: {readonly at: number; readonly state: Encoded};
 }

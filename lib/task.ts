@@ -1,4 +1,4 @@
-import type {BackoffOption, Duration} from './job.ts';
+import type {BackoffOption, Duration, LogLevel} from './job.ts';
 
 /** What a task may say about itself: defaults for its jobs, which the options of `enqueue` override. */
 export interface TaskOptions {
@@ -41,9 +41,12 @@ export interface TaskContext {
 	checkpoint(state: unknown): void;
 	/** The last {@link checkpoint} of the executions before this one; `undefined` if there is none. */
 	readonly resumeFrom: unknown;
-	/** Keeps a line with the job, formatted as by `console.log`; the last 200 are kept. */
-	log(...values: readonly unknown[]): void;
+	/** Keeps a line with the job; `ctx.log('…')` is `ctx.log.info('…')`. The last 200 are kept, each up to 4 KiB. */
+	readonly log: TaskLog;
 }
+
+/** Writes a line of the level `info`, or another one, formatted as by `console.log`. */
+export type TaskLog = ((...values: readonly unknown[]) => void) & Readonly<Record<LogLevel, (...values: readonly unknown[]) => void>>;
 
 /** A function that a tasks module exports: sync or async, of one payload and the context. */
 // biome-ignore lint/suspicious/noExplicitAny: a parameter of type unknown would accept no function with a typed payload

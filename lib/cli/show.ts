@@ -97,7 +97,7 @@ function ownFrames(stack: string): string {
 }
 
 function describeLogs(logs: readonly LogLine[]): string {
-	const last = logs.slice(-LAST_LINES).map(({at, text}) => `${time(at)}  ${text}`);
+	const last = logs.slice(-LAST_LINES).map(({at, level, text}) => `${time(at)}  ${level === 'info' ? '' : `${level}: `}${text}`);
 	const earlier = logs.length - last.length;
 	return [...(earlier > 0 ? [`(${earlier} earlier; all with --json)`] : []), ...last].join('\n');
 }

@@ -313,7 +313,7 @@ export class MemoryQueue extends JobQueue {
 		if (!job) return;
 		if (progress) job.progress = progress;
 		if (checkpoint) job.checkpoint = {execution: claim.execution, ...checkpoint};
-		const lines = logs.map(({at, text}) => ({execution: claim.execution, at, text}));
+		const lines = logs.map(line => ({execution: claim.execution, ...line}));
 		job.logs = [...job.logs, ...lines].slice(-MAX_LOG_LINES);
 	}
 

@@ -126,6 +126,7 @@ export const MIGRATIONS: readonly string[] = [
 		id integer not null,
 		execution integer not null,
 		at integer not null,
+		level text not null,
 		text text not null
 	) strict;
 	create index log_by_job on log (id, seq);
@@ -256,9 +257,9 @@ export const SQL = {
 	deleteCheckpoint: 'delete from checkpoint where id = ?',
 	deleteCheckpointsOfCompleted: `delete from checkpoint
 		where id between ? and ? and exists (select 1 from outcome where outcome.id = checkpoint.id and outcome.status = 5)`,
-	insertLog: 'insert into log (id, execution, at, text) values (?, ?, ?, ?)',
+	insertLog: 'insert into log (id, execution, at, level, text) values (?, ?, ?, ?, ?)',
 	trimLog: 'delete from log where id = ? and seq <= (select seq from log where id = ? order by seq desc limit 1 offset ?)',
-	logOfJob: 'select execution, at, text from log where id = ? order by seq',
+	logOfJob: 'select execution, at, level, text from log where id = ? order by seq',
 	deleteLog: 'delete from log where id = ?',
 	deleteKey: 'delete from key where scope = ? and key = ?',
 	deleteJob: 'delete from job where id = ?',

@@ -1,6 +1,6 @@
 import {rmSync} from 'node:fs';
 import {FaenaError} from '../errors.ts';
-import type {Counts, Job, JobFilter, JobId, JobStatus, LogLine} from '../job.ts';
+import type {Counts, Job, JobFilter, JobId, JobStatus, LogLevel, LogLine} from '../job.ts';
 import {
 	type BatchId,
 	type CancelResult,
@@ -177,7 +177,9 @@ export class SqliteQueue extends JobQueue {
 	}
 
 	logs(id: JobId): LogLine[] {
-		return this.#read(({logOfJob}) => (logOfJob.all(id) as [number, number, string][]).map(([execution, at, text]) => ({execution, at, text})));
+		return this.#read(({logOfJob}) =>
+			(logOfJob.all(id) as [number, number, LogLevel, string][]).map(([execution, at, level, text]) => ({execution, at, level, text})),
+		);
 	}
 
 	counts({task}: {readonly task?: string} = {}): Counts {

@@ -265,7 +265,7 @@ function toTurn({settle, notes, enqueue, rejectConflicts, dequeue}: TurnCommand,
 		settle: settle.flatMap(({of, outcome}) => claimsAt(of, world).map(claim => ({...claim, outcome}))),
 		notes: notes.flatMap(({of, done, lines, state}) => {
 			const progress = done === null ? {} : {progress: {done, at: now, ...(done > 1 && {total: 4})}};
-			const logs = Array.from({length: lines}, (_, index) => ({at: now + index, text: `line ${index}`}));
+			const logs = Array.from({length: lines}, (_, index) => ({at: now + index, level: LEVELS[index % 4] ?? 'info', text: `line ${index}`}));
 			const checkpoint = state === undefined ? {} : {checkpoint: {at: now, state}};
 			return claimsAt(of, world).map(claim => ({...claim, ...progress, ...checkpoint, logs}));
 		}),
@@ -289,6 +289,7 @@ function claimsAt({holds, nthLast, forged}: Picked, {claims, jobs}: World): Clai
 
 const TASKS = ['hash', 'resize', 'parse'];
 const OWNERS = ['owner-1', 'owner-2', 'owner-3'];
+const LEVELS = ['debug', 'info', 'warn', 'error'] as const;
 const BATCHES = ['nightly', 'weekly'];
 
 const POLICIES: readonly Policy[] = [

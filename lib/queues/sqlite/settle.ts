@@ -106,7 +106,7 @@ export function note({statements}: Session, {id, lease, execution, progress, log
 	if (progress) statements.setProgress.run(id, progress.done, progress.total ?? null, progress.at);
 	if (checkpoint) statements.setCheckpoint.run(id, execution, checkpoint.at, checkpoint.state);
 	if (!logs) return;
-	for (const {at, text} of logs.slice(-MAX_LOG_LINES)) statements.insertLog.run(id, execution, at, text);
+	for (const {at, level, text} of logs.slice(-MAX_LOG_LINES)) statements.insertLog.run(id, execution, at, level, text);
 	statements.trimLog.run(id, id, MAX_LOG_LINES);
 }
 
