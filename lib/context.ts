@@ -1,7 +1,9 @@
 import {format} from 'node:util';
 import type {StopReason} from './board.ts';
+import {decode, type Encoded, encode} from './encoding.ts';
+import type {LogLevel, LogLine} from './job.ts';
 import {MAX_LOG_LINES} from './queue.ts';
-import type {TaskContext} from './task.ts';
+import type {TaskContext, TaskLog} from './task.ts';
 
 /** What a context needs of the place where its job runs. */
 export interface Host {
@@ -13,12 +15,20 @@ export interface Host {
 	note(note: Noted): void;
 }
 
-export interface Noted {
-	progress?: {done: number; total?: number; at: number};
-	logs?: {at: number; text: string}[];
+/** What a context is told of its job, besides what the task sees. */
+export interface Given {
+	/** Of an earlier execution. */
+	readonly checkpoint?: Encoded | undefined;
+	readonly maxCheckpointBytes: number;
 }
 
-/** Log lines within this time of the last note travel with the next one. */
+export interface Noted {
+	progress?: {done: number; total?: number; at: number};
+	logs?: Omit<LogLine, 'execution'>[];
+	checkpoint?: {at: number; state: Encoded};
+}
+
+/** What is said within this time of the last note travels with the next one. */
 const NOTE_EVERY_MS = 50;
 
 const MAX_LOG_TEXT = 4096;
@@ -29,17 +39,23 @@ const SENTENCES: Readonly<Record<StopReason, string>> = {
 	interrupted: 'Faena is shutting down; the job will run again.',
 };
 
-/** The context of one execution. The signal costs nothing until it is asked for. */
+/** The context of one execution. Its signal and its log cost nothing until they are asked for. */
 export class JobContext implements TaskContext {
 	readonly job: TaskContext['job'];
 	readonly #host: Host;
 	#controller: AbortController | undefined;
+	readonly #given: Given;
+	#log: TaskLog | undefined;
+	#resumeFrom: {readonly state: unknown} | undefined;
 	#pending: Noted = {};
 	#notedAt = 0;
+	/** Ends the wait of what is pending, where the task lets it. */
+	#timer: NodeJS.Timeout | undefined;
 
-	constructor(job: TaskContext['job'], host: Host) {
+	constructor(job: TaskContext['job'], host: Host, given: Given) {
 		this.job = job;
 		this.#host = host;
+		this.#given = given;
 	}
 
 	get cancelled(): boolean {
@@ -59,18 +75,37 @@ export class JobContext implements TaskContext {
 		this.#pending.progress = {done, ...(total !== undefined && {total}), at};
 	}
 
-	log(...values: readonly unknown[]): void {
-		const text = format(...values);
+	get log(): TaskLog {
+		this.#log ??= makeLog((level, text) => this.#addLine(level, text));
+		return this.#log;
+	}
+
+	#addLine(level: LogLevel, text: string): void {
 		this.#pending.logs ??= [];
-		this.#pending.logs.push({at: Date.now(), text: text.length > MAX_LOG_TEXT ? `${text.slice(0, MAX_LOG_TEXT)}…` : text});
+		this.#pending.logs.push({at: Date.now(), level, text: text.length > MAX_LOG_TEXT ? `${text.slice(0, MAX_LOG_TEXT)}…` : text});
 		// The first ones of a flood are of no use to anybody: the queue keeps the last.
 		if (this.#pending.logs.length > MAX_LOG_LINES) this.#pending.logs.shift();
 		this.#noteSometimes();
 	}
 
+	checkpoint(state: unknown): void {
+		// Encoded here and now: the task may go on changing what it gave.
+		const encoded = encode(state, 'checkpoint', this.#given.maxCheckpointBytes, 'maxCheckpointBytes');
+		this.#pending.checkpoint = {at: Date.now(), state: encoded};
+		this.#noteSometimes();
+	}
+
+	get resumeFrom(): unknown {
+		this.#resumeFrom ??= {state: decode(this.#given.checkpoint ?? null)};
+		return this.#resumeFrom.state;
+	}
+
 	/** Hands over what is still held back. For whoever runs the task, when it has ended. */
 	flush(): void {
-		if (this.#pending.progress === undefined && this.#pending.logs === undefined) return;
+		clearTimeout(this.#timer);
+		this.#timer = undefined;
+		const {progress, logs, checkpoint} = this.#pending;
+		if (progress === undefined && logs === undefined && checkpoint === undefined) return;
 		this.#host.note(this.#pending);
 		this.#pending = {};
 	}
@@ -81,9 +116,12 @@ export class JobContext implements TaskContext {
 	}
 
 	#noteSometimes(): void {
-		const now = performance.now();
-		if (this.#notedAt !== 0 && now - this.#notedAt < NOTE_EVERY_MS) return;
-		this.#notedAt = now;
+		if (this.#notedAt === 0 || performance.now() - this.#notedAt >= NOTE_EVERY_MS) this.#note();
+		else this.#timer ??= setTimeout(() => this.#note(), NOTE_EVERY_MS);
+	}
+
+	#note(): void {
+		this.#notedAt = performance.now();
 		this.flush();
 	}
 
@@ -97,4 +135,12 @@ export class JobContext implements TaskContext {
 		void this.#host.stopped().then(abort);
 		return controller;
 	}
+}
+
+function makeLog(add: (level: LogLevel, text: string) => void): TaskLog {
+	const writer =
+		(level: LogLevel) =>
+		(...values: readonly unknown[]) =>
+			add(level, format(...values));
+	return Object.assign(writer('info'), {debug: writer('debug'), info: writer('info'), warn: writer('warn'), error: writer('error')});
 }

@@ -104,7 +104,7 @@ export class Desk {
 			const {done, total} = progress;
 			this.#events.push({type: 'progress', id, done, ...(total !== undefined && {total})});
 		}
-		if (this.#subscribed.has('log')) for (const {at, text} of logs) this.#events.push({type: 'log', id, at, text});
+		if (this.#subscribed.has('log')) for (const line of logs) this.#events.push({type: 'log', id, ...line});
 	}
 
 	/** Looks up watched jobs that may have ended without this dispatcher: settled before, elsewhere, or cancelled. */

@@ -208,7 +208,7 @@ export class Dispatcher implements PoolListener {
 		try {
 			result = await this.#queue.turn({settle, notes, enqueue: toNewJobs(enqueues), ...(demand && {dequeue: demand})});
 		} catch (error) {
-			return this.#rescue(error, settle, enqueues);
+			return this.#rescue(error, settle, notes, enqueues);
 		}
 		this.#turnedAt = monotonicMs();
 		this.#sizer.observeTurn(this.#turnedAt - begunAt);
@@ -240,11 +240,14 @@ export class Dispatcher implements PoolListener {
 		if (this.#isHungry && this.#hasPlace()) this.#bell.ring();
 	}
 
-	/** The transaction failed: callers are told, and settling is tried alone, since what was done must not be done again. */
-	async #rescue(error: unknown, settle: readonly Settlement[], enqueues: readonly {call: number}[]): Promise<void> {
+	/**
+	 * The transaction failed: callers are told, and settling is tried alone, since what was done must not be done again; with
+	 * the notes, since a checkpoint that comes with an outcome is the last one.
+	 */
+	async #rescue(error: unknown, settle: readonly Settlement[], notes: readonly Note[], enqueues: readonly {call: number}[]): Promise<void> {
 		for (const {call} of enqueues) this.#desk.refuse(call, error);
 		try {
-			const {settled} = await this.#queue.turn({settle});
+			const {settled} = await this.#queue.turn({settle, notes});
 			this.#desk.settled(settle, settled);
 			this.#setbacks = enqueues.length > 0 ? 0 : this.#setbacks + 1;
 		} catch {

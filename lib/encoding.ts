@@ -22,22 +22,26 @@ const Format = {
 /** Default limit of an encoded payload or result, in bytes. */
 export const MAX_VALUE_BYTES = 16 * 1024 * 1024;
 
+/** Default limit of an encoded checkpoint, in bytes: it is written again and again. */
+export const MAX_CHECKPOINT_BYTES = 1024 * 1024;
+
 const MAX_DEPTH = 500;
 
 /**
  * Encodes a value that {@link decode} gives back equal: what JSON holds, and undefined, NaN, ±Infinity, -0, BigInt, Date,
  * Map, Set, ArrayBuffer, typed arrays, DataView, Buffer (comes back as Uint8Array) and Error, anywhere in it.
  * @param what names the value in errors, for instance `payload`
+ * @param option the option of `open()` that sets the limit
  * @throws FaenaError `NotEncodable`, naming the place, for everything else; `TooLarge` over `maxBytes`
  */
-export function encode(value: unknown, what: string, maxBytes: number = MAX_VALUE_BYTES): Encoded {
+export function encode(value: unknown, what: string, maxBytes: number = MAX_VALUE_BYTES, option = 'maxValueBytes'): Encoded {
 	if (value === undefined) return null;
 	const encoded = isBytes(value) ? withFormat(value) : encodeTree(value, what);
 	const size = sizeBytes(encoded, maxBytes);
 	if (size > maxBytes)
 		throw new FaenaError(
 			'TooLarge',
-			`The ${what} is ${size} bytes long once encoded; the limit is ${maxBytes} (option maxValueBytes). Pass a file name or a key instead of the content.`,
+			`The ${what} is ${size} bytes long once encoded; the limit is ${maxBytes} (option ${option}). Pass a file name or a key instead of the content.`,
 		);
 	return encoded;
 }

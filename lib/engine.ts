@@ -4,7 +4,7 @@ import {decode, type Encoded, encode} from './encoding.ts';
 import {FaenaError} from './errors.ts';
 import {fromFailure} from './failure.ts';
 import {InlineLine} from './inline-line.ts';
-import {type Counts, type Duration, type Job, type JobFilter, type JobId, type LogLine, STATUSES} from './job.ts';
+import {type Counts, type Duration, type Job, type JobFilter, type JobId, type LogLevel, type LogLine, STATUSES} from './job.ts';
 import {JobHandle, toOutcome, toResult, type WaitOptions, waitForEnd} from './job-handle.ts';
 import {ThreadLine} from './line.ts';
 import {Link} from './link.ts';
@@ -58,7 +58,7 @@ export interface EngineEvents {
 	dead: [{readonly id: JobId; readonly error: Error}];
 	cancelled: [{readonly id: JobId}];
 	progress: [{readonly id: JobId; readonly done: number; readonly total?: number}];
-	log: [{readonly id: JobId; readonly at: number; readonly text: string}];
+	log: [{readonly id: JobId; readonly at: number; readonly level: LogLevel; readonly text: string}];
 	/** The input of a batch has ended, and so have all its jobs: the last of them here. */
 	batchCompleted: [{readonly batch: string; readonly counts: Counts}];
 }
@@ -225,7 +225,7 @@ export class Engine<Tasks = AnyTasks> implements AsyncDisposable {
 		return new JobHandle(this.#link, checkId(id), task, true);
 	}
 
-	/** What is known of a job, with its payload, result and log; `undefined` if there is none of this id. */
+	/** What is known of a job, with its payload, result, checkpoint and log; `undefined` if there is none of this id. */
 	async job(id: JobId): Promise<JobDetails | undefined> {
 		const [job, values, logs] = await Promise.all([this.#link.verb('job', checkId(id)), this.#link.verb('values', id), this.#link.verb('logs', id)]);
 		if (!job || !values) return undefined;
@@ -234,6 +234,7 @@ export class Engine<Tasks = AnyTasks> implements AsyncDisposable {
 			...rest,
 			payload: decode(values.payload),
 			...(values.result !== undefined && {result: decode(values.result)}),
+			...(values.checkpoint && {checkpoint: {...values.checkpoint, state: decode(values.checkpoint.state)}}),
 			...(error && {error: fromFailure(error)}),
 			logs,
 		};
@@ -387,6 +388,8 @@ export class Engine<Tasks = AnyTasks> implements AsyncDisposable {
 export interface JobDetails extends Omit<Job, 'error'> {
 	readonly payload: unknown;
 	readonly result?: unknown;
+	/** Where its next execution goes on, by `ctx.checkpoint(state)`, and which one kept that when. */
+	readonly checkpoint?: {readonly execution: number; readonly at: number; readonly state: unknown};
 	readonly error?: Error;
 	readonly logs: readonly LogLine[];
 }

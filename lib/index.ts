@@ -26,6 +26,7 @@ export {
 	type JobFilter,
 	type JobId,
 	type JobStatus,
+	type LogLevel,
 	type LogLine,
 	type Policy,
 	type Progress,
@@ -42,6 +43,6 @@ export type {Isolation, ResourceLimits} from './pool.ts';
 export * from './queue.ts';
 export {closeOnSignals} from './signals.ts';
 export {statusSummary} from './status-summary.ts';
-export {type ExecutionOptions, type TaskContext, type TaskFunction, type TaskOptions, task} from './task.ts';
+export {type ExecutionOptions, type TaskContext, type TaskFunction, type TaskLog, type TaskOptions, task} from './task.ts';
 export {work, type WorkOptions} from './work.ts';
 // biome-ignore-end assist/source/organizeImports: the version check comes before anything that loads native code

@@ -94,10 +94,14 @@ export interface Progress {
 	readonly at: number;
 }
 
+/** How much a log line matters. */
+export type LogLevel = 'debug' | 'info' | 'warn' | 'error';
+
 /** One line a task wrote with `ctx.log`. */
 export interface LogLine {
 	readonly execution: number;
 	readonly at: number;
+	readonly level: LogLevel;
 	readonly text: string;
 }
 

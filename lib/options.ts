@@ -2,7 +2,7 @@ import {availableParallelism} from 'node:os';
 import {fileURLToPath, pathToFileURL} from 'node:url';
 import {closest, distance} from 'fastest-levenshtein';
 import ms, {type StringValue} from 'ms';
-import {MAX_VALUE_BYTES} from './encoding.ts';
+import {MAX_CHECKPOINT_BYTES, MAX_VALUE_BYTES} from './encoding.ts';
 import {FaenaError} from './errors.ts';
 import type {Backoff, BackoffOption, Duration, Policy} from './job.ts';
 import type {Isolation, ResourceLimits} from './pool.ts';
@@ -45,6 +45,8 @@ export interface OpenOptions {
 	readonly lease?: Duration;
 	/** The most bytes of one payload or result, encoded; default 16 MiB. */
 	readonly maxValueBytes?: number;
+	/** The most bytes of one `ctx.checkpoint(state)`, encoded; default 1 MiB. */
+	readonly maxCheckpointBytes?: number;
 	/** Close in good order on SIGINT and SIGTERM, then end the process; default false. A second signal doesn't wait for running jobs. */
 	readonly closeOnSignals?: boolean;
 	/** Where what tasks print to stdout goes; default `inherit`. */
@@ -66,6 +68,7 @@ export const DEFAULTS = {
 	graceMs: 2000,
 	leaseMs: 30_000,
 	maxValueBytes: MAX_VALUE_BYTES,
+	maxCheckpointBytes: MAX_CHECKPOINT_BYTES,
 	closeOnSignals: false,
 	taskOutput: 'inherit',
 } as const;
@@ -82,6 +85,7 @@ export interface Settings {
 	readonly graceMs: number;
 	readonly leaseMs: number;
 	readonly maxValueBytes: number;
+	readonly maxCheckpointBytes: number;
 	readonly closeOnSignals: boolean;
 	readonly taskOutput: 'inherit' | 'stderr';
 	readonly resourceLimits: ResourceLimits | undefined;
@@ -100,6 +104,7 @@ export function resolveOpenOptions(options: OpenOptions): Settings {
 		grace: durationUpTo(MAX_MS),
 		lease,
 		maxValueBytes: integer(1, 1024 ** 3),
+		maxCheckpointBytes: integer(1, 1024 ** 3),
 		closeOnSignals: boolean,
 		taskOutput: choice('inherit', 'stderr'),
 		resourceLimits: value => checked('open({resourceLimits})', value, RESOURCE_LIMITS),
@@ -117,6 +122,7 @@ export function resolveOpenOptions(options: OpenOptions): Settings {
 		graceMs: (given['grace'] as number) ?? DEFAULTS.graceMs,
 		leaseMs: (given['lease'] as number) ?? DEFAULTS.leaseMs,
 		maxValueBytes: (given['maxValueBytes'] as number) ?? DEFAULTS.maxValueBytes,
+		maxCheckpointBytes: (given['maxCheckpointBytes'] as number) ?? DEFAULTS.maxCheckpointBytes,
 		closeOnSignals: (given['closeOnSignals'] as boolean) ?? DEFAULTS.closeOnSignals,
 		taskOutput: (given['taskOutput'] as 'inherit' | 'stderr') ?? DEFAULTS.taskOutput,
 		resourceLimits: given['resourceLimits'] as ResourceLimits | undefined,

@@ -81,6 +81,8 @@ export interface PoolOptions {
 	readonly graceMs: number;
 	/** The most bytes of an encoded result. */
 	readonly maxValueBytes: number;
+	/** The most bytes of an encoded checkpoint. */
+	readonly maxCheckpointBytes: number;
 	/** Where the tasks' own output to stdout goes. */
 	readonly taskOutput: 'inherit' | 'stderr';
 	/** V8 limits of each worker. */

@@ -4,7 +4,7 @@ import type {StopReason} from './board.ts';
 import type {Encoded} from './encoding.ts';
 import type {ErrorEnvelope} from './errors.ts';
 import type {FailureRecord} from './failure.ts';
-import type {JobId, Policy} from './job.ts';
+import type {JobId, LogLevel, LogLine, Policy} from './job.ts';
 import type {Isolation, PoolOptions} from './pool.ts';
 import type {CompletedBatch, Durability, JobEnd, JobQueue, Rerun} from './queue.ts';
 import type {TaskInfo} from './tasks-module.ts';
@@ -17,6 +17,7 @@ export interface LoadMessage {
 	/** A `file:` URL. */
 	readonly tasks: string;
 	readonly maxValueBytes: number;
+	readonly maxCheckpointBytes: number;
 	readonly taskOutput: 'inherit' | 'stderr';
 }
 
@@ -35,6 +36,7 @@ export interface ChunkMessage {
 	/** Only of jobs that have them, by index in the chunk. */
 	readonly attempts: ReadonlyMap<number, number>;
 	readonly keys: ReadonlyMap<number, string>;
+	readonly checkpoints: ReadonlyMap<number, Encoded>;
 	/** One number if it is the same for all. */
 	readonly maxAttempts: number | readonly number[];
 }
@@ -76,7 +78,8 @@ export interface NoteMessage {
 	readonly chunk: number;
 	readonly index: number;
 	readonly progress?: {readonly done: number; readonly total?: number; readonly at: number};
-	readonly logs?: readonly {readonly at: number; readonly text: string}[];
+	readonly logs?: readonly Omit<LogLine, 'execution'>[];
+	readonly checkpoint?: {readonly at: number; readonly state: Encoded};
 }
 
 // ——— caller and dispatcher ———
@@ -211,7 +214,7 @@ export type JobEvent =
 	| {readonly type: 'dead'; readonly id: JobId; readonly error: FailureRecord}
 	| {readonly type: 'cancelled'; readonly id: JobId}
 	| {readonly type: 'progress'; readonly id: JobId; readonly done: number; readonly total?: number}
-	| {readonly type: 'log'; readonly id: JobId; readonly at: number; readonly text: string}
+	| {readonly type: 'log'; readonly id: JobId; readonly at: number; readonly level: LogLevel; readonly text: string}
 	/** A batch completed in a transaction of this dispatcher. */
 	| ({readonly type: 'batchCompleted'} & CompletedBatch);
 

@@ -58,7 +58,7 @@ export abstract class JobQueue {
 	abstract job(id: JobId): Awaitable<Job | undefined>;
 	/** Jobs in order of arrival. */
 	abstract jobs(filter: JobFilter, page?: Page): Awaitable<readonly Job[]>;
-	/** Payload and result of a job, encoded; `undefined` if there is no such job. */
+	/** Payload, result and checkpoint of a job, encoded; `undefined` if there is no such job. */
 	abstract values(id: JobId): Awaitable<JobValues | undefined>;
 	/** How those of the jobs ended that have ended, or are not there (any more); the others are left out. */
 	abstract ends(ids: readonly JobId[]): Awaitable<readonly JobEnd[]>;
@@ -241,6 +241,8 @@ export interface DequeuedJob {
 	readonly attempts: number;
 	readonly policy: Policy;
 	readonly key?: string;
+	/** What an earlier execution last kept with `ctx.checkpoint`, encoded. */
+	readonly checkpoint?: Encoded;
 }
 
 /** Names one execution: whoever speaks for a job must. */
@@ -274,7 +276,9 @@ interface Timing {
 /** What a running task said of itself. */
 export interface Note extends Claim {
 	readonly progress?: {readonly done: number; readonly total?: number; readonly at: number};
-	readonly logs?: readonly {readonly at: number; readonly text: string}[];
+	readonly logs?: readonly Omit<LogLine, 'execution'>[];
+	/** Kept until another one comes, through whatever happens, or the job completes. */
+	readonly checkpoint?: {readonly at: number; readonly state: Encoded};
 }
 
 /** Log lines kept per job: the latest. */
@@ -310,6 +314,8 @@ export interface JobValues {
 	readonly payload: Encoded;
 	/** The stored result of a completed job. */
 	readonly result?: Encoded;
+	/** Where its next execution goes on, and which one kept that when, in milliseconds since 1970. */
+	readonly checkpoint?: {readonly execution: number; readonly at: number; readonly state: Encoded};
 }
 
 /** The end of a job's round. */

@@ -13,6 +13,7 @@ const REPORT_EVERY_MS = 5;
 
 export interface RunnerOptions {
 	readonly maxValueBytes: number;
+	readonly maxCheckpointBytes: number;
 	/** The worker's side of a chunk's board. */
 	readonly openBoard: (address: ChunkMessage['board']) => Board;
 	readonly post: (message: WorkerMessage) => void;
@@ -83,12 +84,14 @@ export class Runner {
 	#execute(run: TaskFunction, message: ChunkMessage, execution: Execution, board: Board, report: Report): Promise<void> | undefined {
 		const {index} = execution;
 		try {
-			execution.context = new JobContext(describe(message, index), {
+			const host = {
 				stopReason: () => board.stopReason(index),
 				stopped: () => board.stopped(index),
-				progress: (done, total, at) => board.setProgress(done, total, at),
+				progress: (done: number, total: number, at: number) => board.setProgress(done, total, at),
 				note: (note: Noted) => this.#options.post({type: 'note', chunk: message.chunk, index, ...note}),
-			});
+			};
+			const {maxCheckpointBytes} = this.#options;
+			execution.context = new JobContext(describe(message, index), host, {checkpoint: message.checkpoints.get(index), maxCheckpointBytes});
 			const result = run(decode(message.payloads[index] as Encoded), execution.context);
 			if (isThenable(result)) return this.#settle(result, execution, report);
 			this.#return(execution, result);

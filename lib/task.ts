@@ -1,4 +1,4 @@
-import type {BackoffOption, Duration} from './job.ts';
+import type {BackoffOption, Duration, LogLevel} from './job.ts';
 
 /** What can be said of jobs at every level: by `open({defaults})`, by the task, by `enqueue`; the nearest wins. */
 export interface ExecutionOptions {
@@ -38,9 +38,21 @@ export interface TaskContext {
 	readonly cancelled: boolean;
 	/** Says how far the job is. Returns at once; calls that follow each other quickly are combined. */
 	progress(done: number, total?: number): void;
-	/** Keeps a line with the job, formatted as by `console.log`; the last 200 are kept. */
-	log(...values: readonly unknown[]): void;
+	/**
+	 * Keeps where the job is, for its next execution should this one not complete: after an error, a crash, a kill, a shutdown.
+	 * The state may be whatever a payload may be, encoded at most 1 MiB (`open({maxCheckpointBytes})`). Returns at once, also
+	 * in a loop that never yields; of calls within 50 ms of each other the last one counts. Deleted when the job completes.
+	 * @throws FaenaError `NotEncodable`, `TooLarge`
+	 */
+	checkpoint(state: unknown): void;
+	/** The last {@link checkpoint} of the executions before this one; `undefined` if there is none. */
+	readonly resumeFrom: unknown;
+	/** Keeps a line with the job; `ctx.log('…')` is `ctx.log.info('…')`. The last 200 are kept, each up to 4 KiB. */
+	readonly log: TaskLog;
 }
+
+/** Writes a line of the level `info`, or another one, formatted as by `console.log`. */
+export type TaskLog = ((...values: readonly unknown[]) => void) & Readonly<Record<LogLevel, (...values: readonly unknown[]) => void>>;
 
 /** A function that a tasks module exports: sync or async, of one payload and the context. */
 // biome-ignore lint/suspicious/noExplicitAny: a parameter of type unknown would accept no function with a typed payload

@@ -3,11 +3,12 @@ import {nanoid} from 'nanoid';
 import {Bell} from './bell.ts';
 import type {StopReason} from './board.ts';
 import {JobContext} from './context.ts';
-import {decode, encode} from './encoding.ts';
+import {decode, encode, MAX_CHECKPOINT_BYTES} from './encoding.ts';
 import {toFailure} from './failure.ts';
+import {Notebook} from './notebook.ts';
 import {abortSignal, bad, checked} from './options.ts';
 import type {HeartbeatStart} from './protocol.ts';
-import type {DequeuedJob, JobQueue, Lease, Note, Outcome, OwnerId} from './queue.ts';
+import type {DequeuedJob, JobQueue, Lease, Outcome, OwnerId} from './queue.ts';
 import type {TaskFunction} from './task.ts';
 import {workerUrl} from './worker-url.ts';
 
@@ -83,12 +84,13 @@ async function arrival(queue: JobQueue, bell: Bell, nextRunAt: number | null): P
 }
 
 async function execute(queue: JobQueue, run: TaskFunction, lease: Lease, job: DequeuedJob, owner: OwnerId): Promise<void> {
-	const {id, task, execution, attempts, policy, key} = job;
-	const notes: Note[] = [];
+	const {id, task, execution, attempts, policy, key, checkpoint} = job;
+	const notebook = new Notebook(queue, {id, lease, execution});
 	const stop = watchForStop(queue, owner, job);
 	const context = new JobContext(
 		{id, task, execution, attempts, maxAttempts: policy.maxAttempts, ...(key !== undefined && {key})},
-		{stopReason: stop.reason, stopped: () => stop.promise, progress: () => undefined, note: note => notes.push({id, lease, execution, ...note})},
+		{stopReason: stop.reason, stopped: () => stop.promise, progress: () => undefined, note: note => notebook.add(note)},
+		{checkpoint, maxCheckpointBytes: MAX_CHECKPOINT_BYTES},
 	);
 	const startedAt = Date.now();
 	const start = performance.now();
@@ -96,6 +98,7 @@ async function execute(queue: JobQueue, run: TaskFunction, lease: Lease, job: De
 	stop.end();
 	context.flush();
 	const timing = {startedAt, durationMs: performance.now() - start};
+	const notes = await notebook.close();
 	await queue.turn({settle: [{id, lease, execution, outcome: {...applyStop(ended, stop.reason(), timing.durationMs), ...timing}}], notes});
 }
 

@@ -3,7 +3,7 @@ import type {ChunkMessage, Loaded, LoadMessage} from './protocol.ts';
 import {Runner, type RunnerOptions} from './runner.ts';
 import {infosOf, loadTasks} from './tasks-module.ts';
 
-export interface LifeOptions extends Omit<RunnerOptions, 'maxValueBytes'> {
+export interface LifeOptions extends Pick<RunnerOptions, 'openBoard' | 'post'> {
 	/** The thread or process is there for the tasks alone: their output may be redirected, and errors that nobody caught are theirs. */
 	readonly ownsProcess: boolean;
 }
@@ -30,11 +30,11 @@ export class WorkerLife {
 		}
 	}
 
-	async #load({tasks, maxValueBytes, taskOutput}: LoadMessage): Promise<{readonly runner: Runner; readonly loaded: Loaded}> {
+	async #load({type: _, tasks, taskOutput, ...limits}: LoadMessage): Promise<{readonly runner: Runner; readonly loaded: Loaded}> {
 		const {ownsProcess} = this.#options;
 		if (ownsProcess && taskOutput === 'stderr') process.stdout.write = process.stderr.write.bind(process.stderr);
 		const table = await loadTasks(tasks);
-		const runner = new Runner(table, {...this.#options, maxValueBytes});
+		const runner = new Runner(table, {...this.#options, ...limits});
 		if (ownsProcess) for (const event of ['unhandledRejection', 'uncaughtException'] as const) process.on(event, (error: unknown) => runner.stray(error));
 		return {runner, loaded: {tasks: infosOf(table)}};
 	}

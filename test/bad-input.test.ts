@@ -135,6 +135,20 @@ for (const [task, what, words] of [
 	});
 }
 
+test('a checkpoint that can not be kept is refused at the call, in a sentence', async t => {
+	const faena = await openOn(t, {maxCheckpointBytes: 1000});
+	const cases = {
+		function: /^NotEncodable: checkpoint\.at is a function/,
+		cycle: /^NotEncodable: checkpoint\.self refers back/,
+		'too much': /^TooLarge: The checkpoint is 2002 bytes .*limit is 1000 \(option maxCheckpointBytes\)/,
+	};
+	for (const [what, words] of Object.entries(cases)) {
+		const sentence = await faena.call('keepBadCheckpoint', what as keyof typeof cases);
+		t.regex(sentence, words);
+		t.log(`${what} as checkpoint → ${sentence}`);
+	}
+});
+
 test('a database that can not be opened is refused in a sentence', async t => {
 	const folder = makeFolder(t);
 	const path = (name: string) => join(folder, name);
@@ -232,6 +246,7 @@ test('negative, absurd and misspelt options of open() are refused, naming what w
 		[{tasks: 42}, /as tasks a path or a file: URL; it got 42/],
 		[{tasks: new URL('https://example.org/tasks.js')}, /a file: URL; it got "https:/],
 		[{queue: ':memory:'}, /as queue a file.*openQueue\(\)/],
+		[{maxCheckpointBytes: '1mib'}, /as maxCheckpointBytes a whole number from 1.*it got "1mib"/],
 		[{maxValueBytes: 0}, /as maxValueBytes a whole number from 1/],
 		[{taskOutput: 'stdout'}, /as taskOutput "inherit" or "stderr"/],
 		[{closeOnSignals: 'yes'}, /as closeOnSignals true or false; it got "yes"/],

@@ -35,7 +35,7 @@ const LAYERS: readonly (readonly string[])[] = [
 		'lib/worker-life.ts',
 	],
 	['lib/queues/*', 'lib/pools/*'],
-	['lib/desk.ts', 'lib/caretaker.ts', 'lib/dispatcher.ts', 'lib/open-queue.ts', 'lib/work.ts'],
+	['lib/desk.ts', 'lib/caretaker.ts', 'lib/dispatcher.ts', 'lib/open-queue.ts', 'lib/notebook.ts', 'lib/work.ts'],
 	['lib/line.ts', 'lib/inline-line.ts', 'lib/link.ts', 'lib/job-handle.ts', 'lib/batch-handle.ts', 'lib/map.ts', 'lib/signals.ts', 'lib/engine.ts'],
 	['lib/index.ts'],
 	['lib/cli/*'],

@@ -110,6 +110,26 @@ test('work() takes up the jobs of a process that was killed while it waited', as
 	t.like(await queue.job(1), {status: 'completed', attempts: 0, executions: 2});
 });
 
+for (const kind of ['waits', 'computes']) {
+	test(`work() writes a checkpoint while its task still ${kind}, and goes on from it after a kill`, async t => {
+		t.timeout(60_000);
+		const {queue, path} = await open(t);
+		await queue.enqueue([newJob(kind, null)]);
+		const program = new Program(t, 'work-checkpoints', path);
+		while ((await queue.values(1))?.checkpoint?.state !== '3') await new Promise(resolve => setImmediate(resolve));
+		t.is((await queue.job(1))?.status, 'running');
+		await program.kill('SIGKILL');
+		const controller = new AbortController();
+		const resume = (_: unknown, context: TaskContext) => {
+			controller.abort();
+			return context.resumeFrom;
+		};
+		await work(queue, {[kind]: resume}, {signal: controller.signal});
+		t.is((await queue.values(1))?.result, '3');
+		t.like(await queue.job(1), {status: 'completed', attempts: 0, executions: 2});
+	});
+}
+
 for (const when of ['waits for jobs', 'runs one']) {
 	test(`work() ends with Closed when its queue is closed while it ${when}`, async t => {
 		t.timeout(60_000);

@@ -33,7 +33,14 @@ async function look(queue: JobQueue, id: number): Promise<Found | undefined> {
 }
 
 function plain({job, values, logs}: Found): object {
-	return {...job, payload: decode(values.payload), ...(values.result !== undefined && {result: decode(values.result)}), logs};
+	const {payload, result, checkpoint} = values;
+	return {
+		...job,
+		payload: decode(payload),
+		...(result !== undefined && {result: decode(result)}),
+		...(checkpoint && {checkpoint: {...checkpoint, state: decode(checkpoint.state)}}),
+		logs,
+	};
 }
 
 /** Log lines that are shown. */
@@ -41,6 +48,7 @@ const LAST_LINES = 10;
 
 function describe({job, values, logs}: Found): string {
 	const {key, batch, progress, error} = job;
+	const {payload, result, checkpoint} = values;
 	const rows: readonly (readonly [label: string, text: string | undefined])[] = [
 		[`job ${job.id}`, `${job.task}  ${job.status}`],
 		['key', key],
@@ -53,8 +61,9 @@ function describe({job, values, logs}: Found): string {
 		['took', job.durationMs === undefined ? undefined : `${(job.durationMs / 1000).toFixed(3)} s`],
 		['timeout', job.timeoutMs === null ? undefined : `${job.timeoutMs / 1000} s`],
 		['progress', progress && `${count(progress.done)}${progress.total === undefined ? '' : ` of ${count(progress.total)}`} at ${time(progress.at)}`],
-		['payload', value(values.payload)],
-		['result', values.result === undefined ? undefined : value(values.result)],
+		['resumes', checkpoint && `from the checkpoint of execution ${count(checkpoint.execution)} at ${time(checkpoint.at)}\n${value(checkpoint.state)}`],
+		['payload', value(payload)],
+		['result', result === undefined ? undefined : value(result)],
 		['error', error && describeError(error)],
 		['log', logs.length > 0 ? describeLogs(logs) : undefined],
 	];
@@ -88,7 +97,7 @@ function ownFrames(stack: string): string {
 }
 
 function describeLogs(logs: readonly LogLine[]): string {
-	const last = logs.slice(-LAST_LINES).map(({at, text}) => `${time(at)}  ${text}`);
+	const last = logs.slice(-LAST_LINES).map(({at, level, text}) => `${time(at)}  ${level === 'info' ? '' : `${level}: `}${text}`);
 	const earlier = logs.length - last.length;
 	return [...(earlier > 0 ? [`(${earlier} earlier; all with --json)`] : []), ...last].join('\n');
 }

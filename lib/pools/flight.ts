@@ -1,4 +1,5 @@
 import {monotonicMs, type StopReason} from '../board.ts';
+import type {Encoded} from '../encoding.ts';
 import {type FailureRecord, toFailure} from '../failure.ts';
 import type {Lane} from '../pool.ts';
 import type {ChunkMessage, OutcomesMessage} from '../protocol.ts';
@@ -27,9 +28,11 @@ export interface Flight extends Lane {
 export function toMessage({number, task, board, jobs}: Flight): ChunkMessage {
 	const attempts = new Map<number, number>();
 	const keys = new Map<number, string>();
+	const checkpoints = new Map<number, Encoded>();
 	jobs.forEach((job, index) => {
 		if (job.attempts > 0) attempts.set(index, job.attempts);
 		if (job.key !== undefined) keys.set(index, job.key);
+		if (job.checkpoint !== undefined) checkpoints.set(index, job.checkpoint);
 	});
 	const first = jobs[0]?.policy.maxAttempts ?? 1;
 	return {
@@ -42,6 +45,7 @@ export function toMessage({number, task, board, jobs}: Flight): ChunkMessage {
 		payloads: jobs.map(job => job.payload),
 		attempts,
 		keys,
+		checkpoints,
 		maxAttempts: jobs.every(job => job.policy.maxAttempts === first) ? first : jobs.map(job => job.policy.maxAttempts),
 	};
 }

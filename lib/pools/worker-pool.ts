@@ -170,9 +170,10 @@ export class WorkerPool implements Pool {
 	}
 
 	async #load(slot: Slot): Promise<void> {
-		const {tasks, maxValueBytes, taskOutput} = this.#options;
+		const {tasks, maxValueBytes, maxCheckpointBytes, taskOutput} = this.#options;
+		const request = {type: 'load', tasks, maxValueBytes, maxCheckpointBytes, taskOutput} as const;
 		// A request that is not answered is that of a worker that ended.
-		const loaded = (await slot.worker.request({type: 'load', tasks, maxValueBytes, taskOutput}).catch(() => undefined)) as Loaded | undefined;
+		const loaded = (await slot.worker.request(request).catch(() => undefined)) as Loaded | undefined;
 		if (!loaded || slot.phase !== 'loading') return;
 		if ('tasks' in loaded) {
 			slot.phase = 'ready';
@@ -244,9 +245,9 @@ export class WorkerPool implements Pool {
 		else this.#settle(flight, message);
 	}
 
-	#note(flight: InFlight, {index, progress, logs}: NoteMessage): void {
+	#note(flight: InFlight, {type: _, chunk: __, index, ...note}: NoteMessage): void {
 		const {id, execution} = flight.jobs[index] as DequeuedJob;
-		this.#listener.noted({id, lease: flight.lease, execution, ...(progress && {progress}), ...(logs && {logs})});
+		this.#listener.noted({id, lease: flight.lease, execution, ...note});
 	}
 
 	#hold(flight: InFlight, message: OutcomesMessage): void {

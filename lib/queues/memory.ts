@@ -213,7 +213,7 @@ export class MemoryQueue extends JobQueue {
 	values(id: JobId): JobValues | undefined {
 		this.#assertOpen();
 		const job = this.#jobs.get(id);
-		return job && {payload: job.payload, ...present({result: job.place.at === 'ended' ? job.place.result : undefined})};
+		return job && {payload: job.payload, ...present({result: job.place.at === 'ended' ? job.place.result : undefined, checkpoint: job.checkpoint})};
 	}
 
 	ends(ids: readonly JobId[]): JobEnd[] {
@@ -353,6 +353,7 @@ export class MemoryQueue extends JobQueue {
 		switch (outcome.type) {
 			case 'returned':
 				job.error = undefined;
+				job.checkpoint = undefined;
 				job.place = {at: 'ended', status: 'completed', endedAt: now, result: outcome.value};
 				break;
 			case 'cancelled':
@@ -382,11 +383,12 @@ export class MemoryQueue extends JobQueue {
 		return {at: 'failed', runAt: now + backoffMs(policy.backoff, attempts, this.#random())};
 	}
 
-	#note({progress, logs = [], ...claim}: Note): void {
+	#note({progress, logs = [], checkpoint, ...claim}: Note): void {
 		const job = this.#claimed(claim);
 		if (!job) return;
 		if (progress) job.progress = progress;
-		const lines = logs.map(({at, text}) => ({execution: claim.execution, at, text}));
+		if (checkpoint) job.checkpoint = {execution: claim.execution, ...checkpoint};
+		const lines = logs.map(line => ({execution: claim.execution, ...line}));
 		job.logs = [...job.logs, ...lines].slice(-MAX_LOG_LINES);
 	}
 
@@ -519,6 +521,7 @@ interface StoredJob {
 	executions: number;
 	timing: Timing | undefined;
 	progress: Progress | undefined;
+	checkpoint: JobValues['checkpoint'];
 	error: FailureRecord | undefined;
 	logs: readonly LogLine[];
 }
@@ -574,7 +577,7 @@ function runAtOf(place: Place): number | undefined {
 
 function newStoredJob(id: JobId, {task, payload, priority, runAt, policy, key, batch}: NewJob, now: number): StoredJob {
 	const place = placeOfNew({runAt}, now);
-	const nothingYet = {attempts: 0, executions: 0, timing: undefined, progress: undefined, error: undefined, logs: []};
+	const nothingYet = {attempts: 0, executions: 0, timing: undefined, progress: undefined, checkpoint: undefined, error: undefined, logs: []};
 	return {id, task, payload, priority, policy, key, batch, createdAt: now, place, ...nothingYet};
 }
 
@@ -612,7 +615,7 @@ function claim(job: StoredJob, owner: OwnerId, lease: Lease): DequeuedJob {
 	job.executions += 1;
 	job.progress = undefined;
 	const {id, task, payload, executions: execution, attempts, policy, key} = job;
-	return {id, task, payload, execution, attempts, policy, ...present({key})};
+	return {id, task, payload, execution, attempts, policy, ...present({key, checkpoint: job.checkpoint?.state})};
 }
 
 /** The properties that have a value. */

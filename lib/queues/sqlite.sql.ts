@@ -124,11 +124,20 @@ export const MIGRATIONS: readonly string[] = [
 		at integer not null
 	) strict;
 
+	-- Where the job's next execution goes on. Empty but for jobs that keep checkpoints and have not completed.
+	create table checkpoint (
+		id integer primary key,
+		execution integer not null,
+		at integer not null,
+		state any
+	) strict;
+
 	create table log (
 		seq integer primary key,
 		id integer not null,
 		execution integer not null,
 		at integer not null,
+		level text not null,
 		text text not null
 	) strict;
 	create index log_by_job on log (id, seq);
@@ -223,7 +232,9 @@ export const SQL = {
 		left join trouble x on x.id = j.id
 		left join progress p on p.id = j.id
 		where j.id = ?`,
-	jobValues: 'select j.payload, o.status, o.value from job j left join outcome o on o.id = j.id where j.id = ?',
+	jobValues: `select j.payload, o.status, o.value, c.execution, c.at, c.state
+		from job j left join outcome o on o.id = j.id left join checkpoint c on c.id = j.id
+		where j.id = ?`,
 	jobEnd: 'select o.status, o.value, x.failure from job j left join outcome o on o.id = j.id left join trouble x on x.id = j.id where j.id = ?',
 	jobRank: 'select -priority from job where id = ?',
 	jobPolicy: 'select policy from job where id = ?',
@@ -275,9 +286,14 @@ export const SQL = {
 
 	setProgress: 'insert or replace into progress (id, done, total, at) values (?, ?, ?, ?)',
 	deleteProgress: 'delete from progress where id = ?',
-	insertLog: 'insert into log (id, execution, at, text) values (?, ?, ?, ?)',
+	setCheckpoint: 'insert or replace into checkpoint (id, execution, at, state) values (?, ?, ?, ?)',
+	checkpointState: 'select state from checkpoint where id = ?',
+	deleteCheckpoint: 'delete from checkpoint where id = ?',
+	deleteCheckpointsOfCompleted: `delete from checkpoint
+		where id between ? and ? and exists (select 1 from outcome where outcome.id = checkpoint.id and outcome.status = 5)`,
+	insertLog: 'insert into log (id, execution, at, level, text) values (?, ?, ?, ?, ?)',
 	trimLog: 'delete from log where id = ? and seq <= (select seq from log where id = ? order by seq desc limit 1 offset ?)',
-	logOfJob: 'select execution, at, text from log where id = ? order by seq',
+	logOfJob: 'select execution, at, level, text from log where id = ? order by seq',
 	deleteLog: 'delete from log where id = ?',
 	deleteKey: 'delete from key where scope = ? and key = ?',
 	deleteJob: 'delete from job where id = ?',

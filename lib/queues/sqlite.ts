@@ -1,7 +1,6 @@
 import {rmSync} from 'node:fs';
-import type {Encoded} from '../encoding.ts';
 import {FaenaError} from '../errors.ts';
-import type {Counts, Job, JobFilter, JobId, JobStatus, LogLine} from '../job.ts';
+import type {Counts, Job, JobFilter, JobId, JobStatus, LogLevel, LogLine} from '../job.ts';
 import {
 	type Batch,
 	type BatchId,
@@ -32,7 +31,7 @@ import {Names} from './sqlite/names.ts';
 import {Place, Tally, toCounts} from './sqlite/places.ts';
 import type {Session} from './sqlite/session.ts';
 import {note, settle} from './sqlite/settle.ts';
-import {type EndRow, idsQuery, type JobRow, statusesOf, toEnd, toJob} from './sqlite/view.ts';
+import {type EndRow, idsQuery, type JobRow, statusesOf, toEnd, toJob, toValues, type ValuesRow} from './sqlite/view.ts';
 import {withdrawJob} from './sqlite/withdraw.ts';
 
 export interface SqliteOptions {
@@ -191,8 +190,8 @@ export class SqliteQueue extends JobQueue {
 
 	values(id: JobId): JobValues | undefined {
 		return this.#read(({jobValues}) => {
-			const row = jobValues.get(id) as [Encoded, Place | null, Encoded] | undefined;
-			return row && {payload: row[0], ...(row[1] === Place.completed && {result: row[2]})};
+			const row = jobValues.get(id) as ValuesRow | undefined;
+			return row && toValues(row);
 		});
 	}
 
@@ -201,7 +200,9 @@ export class SqliteQueue extends JobQueue {
 	}
 
 	logs(id: JobId): LogLine[] {
-		return this.#read(({logOfJob}) => (logOfJob.all(id) as [number, number, string][]).map(([execution, at, text]) => ({execution, at, text})));
+		return this.#read(({logOfJob}) =>
+			(logOfJob.all(id) as [number, number, LogLevel, string][]).map(([execution, at, level, text]) => ({execution, at, level, text})),
+		);
 	}
 
 	counts({task}: {readonly task?: string} = {}): Counts {

@@ -11,7 +11,7 @@ test('a completed job is shown with its times, progress, shortened values and la
 	t.regex(stdout, /^took {6}\d+\.\d{3} s\ntimeout {3}10 s\nprogress {2}3 of 4 at \d{4}.*\npayload {3}"one"$/m);
 	t.regex(stdout, /^result {4}"x{399}… \(1,002 characters; all with --json\)$/m);
 	t.regex(stdout, /^log {7}\(2 earlier; all with --json\)\n {10}\d{4}-\S+Z {2}line 3 of one$/m);
-	t.regex(stdout, /^ {10}\d{4}-\S+Z {2}line 12 of one\n$/m);
+	t.regex(stdout, /^ {10}\d{4}-\S+Z {2}warn: line 12 of one\n$/m);
 	const json = JSON.parse((await folder.faena('show', '1', '--json').end()).stdout);
 	t.deepEqual([json.status, json.payload, json.result, json.logs.length], ['completed', 'one', 'x'.repeat(1000), 12]);
 });

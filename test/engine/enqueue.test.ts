@@ -115,6 +115,29 @@ test('what happens to jobs is told by events', async t => {
 	t.like(of('progress').at(-1), {id: 1, done: 2, total: 2});
 });
 
+test('log lines have levels, in the job and in the event', async t => {
+	const faena = await openEngine(t, {workers: 1});
+	const told: object[] = [];
+	faena.on('log', line => told.push(line));
+	const job = await faena.enqueue('speak');
+	await job.result();
+	const lines = (await faena.job(job.id))?.logs ?? [];
+	t.deepEqual(
+		lines.map(({level, text}) => [level, text]),
+		[
+			['debug', 'formatted as { n: 1 }'],
+			['info', 'info'],
+			['warn', 'warn'],
+			['error', 'error'],
+			['info', 'plain'],
+		],
+	);
+	t.deepEqual(
+		told,
+		lines.map(({execution: _, ...line}) => ({id: job.id, ...line})),
+	);
+});
+
 test('a listener that was taken off hears nothing more', async t => {
 	const faena = await openEngine(t);
 	const heard: number[] = [];

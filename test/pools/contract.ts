@@ -160,6 +160,34 @@ law('a pool that is given chunks as often as it has places always takes them', a
 	t.is(crew.pool.size, 0);
 });
 
+law('a task is told from which checkpoint to go on', async (t, crew) => {
+	await crew.load({workers: 1});
+	const states = [undefined, {deep: new Map([[1n, new Uint8Array([1, 2])]])}, null];
+	t.deepEqual(await crew.values(await crew.give('resumeFrom', [1, 2, 3], {checkpoints: states})), states);
+});
+
+law('a checkpoint arrives while the task runs, also from a loop that never yields, and the last one before the outcome', async (t, crew) => {
+	const file = join(makeFolder(t), 'file');
+	await crew.load({workers: 1});
+	const [id] = await crew.give('countOn', [file]);
+	const isOwn = (note: Note) => note.id === id && note.checkpoint !== undefined;
+	const first = decode((await crew.note(isOwn)).checkpoint?.state ?? null) as number;
+	await crew.note(note => isOwn(note) && (decode(note.checkpoint?.state ?? null) as number) > first);
+	t.is(crew.outcome(id), undefined);
+	touch(file);
+	const [result] = (await crew.values([id])) as {to: number}[];
+	t.is(decode(crew.notes.findLast(isOwn)?.checkpoint?.state ?? null), result?.to);
+});
+
+law('a checkpoint that was held back arrives while the task waits', async (t, crew) => {
+	const file = join(makeFolder(t), 'file');
+	await crew.load({workers: 1});
+	await crew.give('checkpointTwiceAndWait', [file]);
+	await crew.note(({checkpoint}) => checkpoint?.state === '"second"');
+	touch(file);
+	t.false(crew.notes.some(({checkpoint}) => checkpoint?.state === '"never"'));
+});
+
 law('async tasks of two chunks in one worker never interleave', async (t, crew) => {
 	const file = join(makeFolder(t), 'order');
 	await crew.load({workers: 1});
@@ -500,7 +528,7 @@ class Crew implements PoolListener {
 	readonly #make: MakePool;
 	readonly #bells = new Set<Bell>();
 	readonly #outcomes = new Map<JobId, Outcome>();
-	readonly #notes: Note[] = [];
+	readonly notes: Note[] = [];
 	readonly reports: (readonly Settlement[])[] = [];
 	#pool: Pool | undefined;
 	#lastId = 0;
@@ -515,7 +543,7 @@ class Crew implements PoolListener {
 	}
 
 	make(options: Partial<PoolOptions>): Pool {
-		return this.#make({tasks: TASKS, workers: 1, graceMs: 1000, maxValueBytes: 1 << 24, taskOutput: 'inherit', ...options}, this);
+		return this.#make({tasks: TASKS, workers: 1, graceMs: 1000, maxValueBytes: 1 << 24, maxCheckpointBytes: 1 << 20, taskOutput: 'inherit', ...options}, this);
 	}
 
 	load(options: Partial<PoolOptions>): ReturnType<Pool['load']> {
@@ -530,9 +558,10 @@ class Crew implements PoolListener {
 		return this.giveNow(task, payloads, details);
 	}
 
-	giveNow(task: string, payloads: readonly unknown[], {policies = [], attempts = [], keys = []}: Details = {}): JobId[] {
+	giveNow(task: string, payloads: readonly unknown[], {policies = [], attempts = [], keys = [], checkpoints = []}: Details = {}): JobId[] {
 		const jobs = payloads.map((payload, index): DequeuedJob => {
 			const key = keys[index];
+			const checkpoint = checkpoints[index];
 			return {
 				id: ++this.#lastId,
 				task,
@@ -541,6 +570,7 @@ class Crew implements PoolListener {
 				attempts: attempts[index] ?? 0,
 				policy: {...POLICY, ...policies[index]},
 				...(key !== undefined && {key}),
+				...(checkpoint !== undefined && {checkpoint: encode(checkpoint, 'checkpoint')}),
 			};
 		});
 		this.pool.run({task, solo: false, lease: LEASE, jobs});
@@ -583,8 +613,8 @@ class Crew implements PoolListener {
 
 	/** The first note, past or to come, that the condition is true of. */
 	async note(condition: (note: Note) => boolean): Promise<Note> {
-		await this.#until(() => this.#notes.some(condition));
-		return this.#notes.find(condition) as Note;
+		await this.#until(() => this.notes.some(condition));
+		return this.notes.find(condition) as Note;
 	}
 
 	// ——— what the pool tells ———
@@ -599,7 +629,7 @@ class Crew implements PoolListener {
 	}
 
 	noted(note: Note): void {
-		this.#notes.push(note);
+		this.notes.push(note);
 		this.#ring();
 	}
 
@@ -628,6 +658,7 @@ interface Details {
 	readonly policies?: readonly Partial<Policy>[];
 	readonly attempts?: readonly number[];
 	readonly keys?: readonly (string | undefined)[];
+	readonly checkpoints?: readonly unknown[];
 }
 
 function errorOf(outcome: Outcome | undefined): FailureRecord {

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import fc from 'fast-check';
+import type {Encoded} from '../../lib/encoding.ts';
 import {type ErrorCode, FaenaError} from '../../lib/errors.ts';
 import type {FailureRecord} from '../../lib/failure.ts';
 import {type Job, type JobFilter, type JobStatus, type Policy, STATUSES, TRANSITIONS} from '../../lib/job.ts';
@@ -234,7 +235,7 @@ type Command =
 interface TurnCommand {
 	readonly type: 'turn';
 	readonly settle: readonly {readonly of: Picked; readonly outcome: Outcome}[];
-	readonly notes: readonly {readonly of: Picked; readonly done: number | null; readonly lines: number}[];
+	readonly notes: readonly {readonly of: Picked; readonly done: number | null; readonly lines: number; readonly state: Encoded | undefined}[];
 	readonly enqueue: readonly JobPlan[];
 	readonly rejectConflicts: boolean;
 	readonly dequeue: {readonly owner: string; readonly limits: Readonly<Record<string, number>>; readonly limit: number; readonly maxBytes: number} | null;
@@ -307,10 +308,11 @@ function toTurn({settle, notes, enqueue, rejectConflicts, dequeue}: TurnCommand,
 	const {now} = world.clock;
 	return {
 		settle: settle.flatMap(({of, outcome}) => claimsAt(of, world).map(claim => ({...claim, outcome}))),
-		notes: notes.flatMap(({of, done, lines}) => {
+		notes: notes.flatMap(({of, done, lines, state}) => {
 			const progress = done === null ? {} : {progress: {done, at: now, ...(done > 1 && {total: 4})}};
-			const logs = Array.from({length: lines}, (_, index) => ({at: now + index, text: `line ${index}`}));
-			return claimsAt(of, world).map(claim => ({...claim, ...progress, logs}));
+			const logs = Array.from({length: lines}, (_, index) => ({at: now + index, level: LEVELS[index % 4] ?? 'info', text: `line ${index}`}));
+			const checkpoint = state === undefined ? {} : {checkpoint: {at: now, state}};
+			return claimsAt(of, world).map(claim => ({...claim, ...progress, ...checkpoint, logs}));
 		}),
 		enqueue: enqueue.map(({delayMs, batch, ...job}) => {
 			const id = batch === null ? undefined : batches.get(batch);
@@ -332,6 +334,7 @@ function claimsAt({holds, nthLast, forged}: Picked, {claims, jobs}: World): Clai
 
 const TASKS = ['hash', 'resize', 'parse'];
 const OWNERS = ['owner-1', 'owner-2', 'owner-3'];
+const LEVELS = ['debug', 'info', 'warn', 'error'] as const;
 const BATCHES = ['nightly', 'weekly'];
 
 const POLICIES: readonly Policy[] = [
@@ -386,10 +389,17 @@ const demand = fc.record({
 	maxBytes: weighted([3, fc.constant(MOST)], [1, fc.nat(12)]),
 });
 
+const note: fc.Arbitrary<TurnCommand['notes'][number]> = fc.record({
+	of: picked,
+	done: fc.option(fc.constantFrom(0, 1, 2.5)),
+	lines: weighted([5, fc.nat(2)], [1, fc.constant(150)]),
+	state: fc.option(payload, {nil: undefined}),
+});
+
 const turn: fc.Arbitrary<TurnCommand> = fc.record({
 	type: fc.constant('turn'),
 	settle: fc.array(fc.record({of: picked, outcome}), {maxLength: 4}),
-	notes: fc.array(fc.record({of: picked, done: fc.option(fc.constantFrom(0, 1, 2.5)), lines: weighted([5, fc.nat(2)], [1, fc.constant(150)])}), {maxLength: 2}),
+	notes: fc.array(note, {maxLength: 2}),
 	enqueue: fc.array(plan, {maxLength: 3}),
 	rejectConflicts: fc.boolean(),
 	dequeue: fc.option(demand, {freq: 3}),

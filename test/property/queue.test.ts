@@ -52,6 +52,11 @@ const DEFECTS: Readonly<Record<string, new (options: QueueOptions) => MemoryQueu
 			return super.turn(turn);
 		}
 	},
+	'forgets checkpoints': class extends MemoryQueue {
+		override turn({notes = [], ...turn}: Turn): TurnResult {
+			return super.turn({...turn, notes: notes.map(({checkpoint: _, ...note}) => note)});
+		}
+	},
 	'goes on after a conflict': class extends MemoryQueue {
 		override turn(turn: Turn): TurnResult {
 			return super.turn({...turn, rejectConflicts: false});

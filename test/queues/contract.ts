@@ -257,7 +257,7 @@ law('a turn that fails changes nothing: nothing is settled, noted, enqueued or d
 			{...first, outcome: {type: 'returned', value: '1'}},
 			{...second, outcome: {type: 'threw', error: ERROR}},
 		],
-		notes: [{...first, progress: {done: 1, at: T0}, logs: [{at: T0, text: 'line'}]}],
+		notes: [{...first, progress: {done: 1, at: T0}, logs: [{at: T0, level: 'info', text: 'line'}]}],
 		enqueue: [newJob({task: 'never seen'}), newJob({key: 'a', payload: '"other"'})],
 		rejectConflicts: true,
 		dequeue: {owner: OTHER, tasks: [{task: 'hash', limit: 5}], limit: 5, maxBytes: Infinity},
@@ -1016,7 +1016,7 @@ law('progress is shown until the job is dequeued again', async (t, queue) => {
 	await queue.turn({notes: [{...claim, progress: {done: 1, total: 4, at: T0}}]});
 	t.deepEqual((await jobOf(queue, 1)).progress, {done: 1, total: 4, at: T0});
 	await queue.turn({notes: [{...claim, progress: {done: 2.5, at: T0 + 1}}]});
-	await queue.turn({notes: [{...claim, logs: [{at: T0 + 2, text: 'line'}]}]});
+	await queue.turn({notes: [{...claim, logs: [{at: T0 + 2, level: 'info', text: 'line'}]}]});
 	t.deepEqual((await jobOf(queue, 1)).progress, {done: 2.5, at: T0 + 1});
 	await queue.turn({settle: [{...claim, outcome: {type: 'released'}}]});
 	t.deepEqual((await jobOf(queue, 1)).progress, {done: 2.5, at: T0 + 1});
@@ -1024,29 +1024,29 @@ law('progress is shown until the job is dequeued again', async (t, queue) => {
 	t.false('progress' in (await jobOf(queue, 1)));
 });
 
-law('log lines are kept in order, over all executions', async (t, queue) => {
+law('log lines are kept in order, each with its level, over all executions', async (t, queue) => {
 	await enqueue(queue, newJob());
 	for (const execution of [1, 2]) {
 		const [claim] = claimsOf(await take(queue)) as [Claim];
-		await queue.turn({notes: [{...claim, logs: [{at: T0, text: `begin ${execution}`}]}]});
-		await queue.turn({notes: [{...claim, logs: [{at: T0 + 1, text: 'ä\n'}]}], settle: []});
+		await queue.turn({notes: [{...claim, logs: [{at: T0, level: 'debug', text: `begin ${execution}`}]}]});
+		await queue.turn({notes: [{...claim, logs: [{at: T0 + 1, level: 'error', text: 'ä\n'}]}], settle: []});
 		await queue.turn({settle: [{...claim, outcome: {type: 'released'}}]});
 	}
 	t.deepEqual(await queue.logs(1), [
-		{execution: 1, at: T0, text: 'begin 1'},
-		{execution: 1, at: T0 + 1, text: 'ä\n'},
-		{execution: 2, at: T0, text: 'begin 2'},
-		{execution: 2, at: T0 + 1, text: 'ä\n'},
+		{execution: 1, at: T0, level: 'debug', text: 'begin 1'},
+		{execution: 1, at: T0 + 1, level: 'error', text: 'ä\n'},
+		{execution: 2, at: T0, level: 'debug', text: 'begin 2'},
+		{execution: 2, at: T0 + 1, level: 'error', text: 'ä\n'},
 	]);
 });
 
 law('a job keeps its latest log lines, up to a limit', async (t, queue) => {
 	await enqueue(queue, newJob(), newJob());
 	const [claim, other] = claimsOf(await take(queue, 2)) as [Claim, Claim];
-	const lines = range(1, MAX_LOG_LINES + 5).map(at => ({at, text: `line ${at}`}));
-	await queue.turn({notes: [{...other, logs: [{at: 0, text: 'spared'}]}]});
+	const lines = range(1, MAX_LOG_LINES + 5).map(at => ({at, level: 'info' as const, text: `line ${at}`}));
+	await queue.turn({notes: [{...other, logs: [{at: 0, level: 'info', text: 'spared'}]}]});
 	await queue.turn({notes: [{...claim, logs: lines}]});
-	await queue.turn({notes: [{...claim, logs: [{at: 999, text: 'last'}]}]});
+	await queue.turn({notes: [{...claim, logs: [{at: 999, level: 'info', text: 'last'}]}]});
 	t.deepEqual(
 		(await queue.logs(1)).map(({at}) => at),
 		[...range(7, MAX_LOG_LINES + 5), 999],
@@ -1057,20 +1057,86 @@ law('a job keeps its latest log lines, up to a limit', async (t, queue) => {
 law('what an execution says last is kept, though it is settled in the same turn', async (t, queue) => {
 	await enqueue(queue, newJob());
 	const [claim] = claimsOf(await take(queue)) as [Claim];
-	const note = {...claim, progress: {done: 4, total: 4, at: T0}, logs: [{at: T0, text: 'done'}]};
+	const note = {...claim, progress: {done: 4, total: 4, at: T0}, logs: [{at: T0, level: 'info' as const, text: 'done'}]};
 	await queue.turn({notes: [note], settle: [{...claim, outcome: {type: 'returned', value: '1'}}]});
 	t.like(await jobOf(queue, 1), {status: 'completed', progress: {done: 4, total: 4, at: T0}});
-	t.deepEqual(await queue.logs(1), [{execution: 1, at: T0, text: 'done'}]);
+	t.deepEqual(await queue.logs(1), [{execution: 1, at: T0, level: 'info' as const, text: 'done'}]);
+});
+
+law('a checkpoint is given with each execution after its own, whatever became of that, until the job completes', async (t, queue, clock) => {
+	const ends: Outcome[] = [{type: 'threw', error: ERROR}, {type: 'released'}, {type: 'timedOut', error: ERROR}, {type: 'cancelled'}];
+	await enqueue(queue, newJob({policy: {...POLICY, maxAttempts: 2}}));
+	t.false('checkpoint' in ((await queue.values(1)) ?? {}));
+	for (const [index, outcome] of ends.entries()) {
+		const dequeued = await take(queue);
+		t.is(dequeued.jobs[0]?.checkpoint, index === 0 ? undefined : `"state ${index}"`);
+		const [claim] = claimsOf(dequeued) as [Claim];
+		await queue.turn({notes: [{...claim, checkpoint: {at: T0, state: '"replaced"'}}]});
+		await queue.turn({notes: [{...claim, checkpoint: {at: T0 + index, state: `"state ${index + 1}"`}}]});
+		await queue.turn({settle: [{...claim, outcome}]});
+		t.deepEqual((await queue.values(1))?.checkpoint, {execution: index + 1, at: T0 + index, state: `"state ${index + 1}"`});
+		clock.now += 100_000;
+		await queue.retry({});
+	}
+	const last = await take(queue);
+	t.like(last.jobs[0], {execution: 5, checkpoint: '"state 4"'});
+	t.true(await queue.complete(claimsOf(last)[0] as Claim));
+	t.false('checkpoint' in ((await queue.values(1)) ?? {}));
+	await queue.retry({ids: [1]});
+	t.false('checkpoint' in ((await take(queue)).jobs[0] ?? {}));
+});
+
+law('a checkpoint may be text, bytes or nothing', async (t, queue) => {
+	await enqueue(queue, ...PAYLOADS.map(() => newJob()));
+	const claims = claimsOf(await take(queue, 10));
+	await queue.turn({
+		notes: claims.map((claim, index) => ({...claim, checkpoint: {at: T0, state: PAYLOADS[index] ?? null}})),
+		settle: claims.map(claim => ({...claim, outcome: {type: 'released'}})),
+	});
+	t.deepEqual(
+		(await take(queue, 10)).jobs.map(job => plain(job.checkpoint)),
+		PAYLOADS.map(plain),
+	);
+});
+
+law('the job of an owner that died goes on from its checkpoint', async (t, queue, clock) => {
+	await enqueue(queue, newJob());
+	const [claim] = claimsOf(await take(queue)) as [Claim];
+	await queue.turn({notes: [{...claim, checkpoint: {at: T0, state: '1'}}]});
+	clock.now += LEASE_MS + 1;
+	await queue.recover();
+	t.like((await take(queue, 1, OTHER)).jobs[0], {execution: 2, checkpoint: '1'});
+	await queue.turn({notes: [{...claim, checkpoint: {at: T0, state: '"late"'}}]});
+	t.is((await queue.values(1))?.checkpoint?.state, '1');
+});
+
+law('jobs of one lease that end in one turn each keep their own checkpoint, but for those that complete', async (t, queue) => {
+	await enqueue(queue, ...range(1, 4).map(() => newJob()));
+	const [first, second, third, fourth] = claimsOf(await take(queue, 4)) as [Claim, Claim, Claim, Claim];
+	const notes = [first, second, third, fourth].map(claim => ({...claim, checkpoint: {at: T0, state: String(claim.id)}}));
+	const done: Outcome = {type: 'returned', value: null};
+	await queue.turn({
+		notes,
+		settle: [
+			{...first, outcome: done},
+			{...third, outcome: {type: 'cancelled'}},
+			{...fourth, outcome: done},
+		],
+	});
+	const states = await Promise.all([1, 2, 3, 4].map(async id => (await queue.values(id))?.checkpoint?.state));
+	t.deepEqual(states, [undefined, '2', '3', undefined]);
+	t.true(await queue.complete(second));
 });
 
 law('a note whose claim was lost is dropped', async (t, queue) => {
 	await enqueue(queue, newJob());
 	const [claim] = claimsOf(await take(queue)) as [Claim];
-	const note = {progress: {done: 1, at: T0}, logs: [{at: T0, text: 'late'}]};
+	const note = {progress: {done: 1, at: T0}, logs: [{at: T0, level: 'info' as const, text: 'late'}], checkpoint: {at: T0, state: '1'}};
 	await queue.turn({notes: [{id: 99}, {lease: claim.lease + 1}, {execution: 2}].map(wrong => ({...claim, ...wrong, ...note}))});
 	await queue.complete(claim);
 	await queue.turn({notes: [{...claim, ...note}]});
 	t.false('progress' in (await jobOf(queue, 1)));
+	t.false('checkpoint' in ((await queue.values(1)) ?? {}));
 	t.deepEqual(await queue.logs(1), []);
 });
 
@@ -1452,7 +1518,7 @@ law('cleanup deletes what ended before the time given, and nothing else', async 
 law('of a job that was cleaned up nothing is left', async (t, queue, clock) => {
 	await enqueue(queue, newJob());
 	const [claim] = claimsOf(await take(queue)) as [Claim];
-	await queue.turn({notes: [{...claim, progress: {done: 1, at: T0}, logs: [{at: T0, text: 'line'}]}]});
+	await queue.turn({notes: [{...claim, progress: {done: 1, at: T0}, logs: [{at: T0, level: 'info', text: 'line'}], checkpoint: {at: T0, state: '1'}}]});
 	await queue.complete(claim, '1');
 	await queue.cleanup({endedBefore: clock.now + 1});
 	t.is(await queue.job(1), undefined);

@@ -184,6 +184,7 @@ const ONE_VALUE: ReadonlySet<string> = new Set<keyof typeof SQL>([
 	'nextRunAt',
 	'claim',
 	'attempts',
+	'checkpointState',
 	'ownerById',
 	'insertOwner',
 	'tallyOf',

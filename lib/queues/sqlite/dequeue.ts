@@ -1,4 +1,5 @@
 import {type Encoded, sizeBytes} from '../../encoding.ts';
+import type {JobId} from '../../job.ts';
 import type {Demand, Dequeued, DequeuedJob} from '../../queue.ts';
 import {Place} from './places.ts';
 import type {Session} from './session.ts';
@@ -104,9 +105,16 @@ function nextLease({statements}: Session): number {
 }
 
 function toDequeued(session: Session, [, id, executions, , policy, key, payload, {name}]: [...ReadyRow, OpenTask]): DequeuedJob {
-	if (executions > 0) session.statements.deleteProgress.run(id);
-	const attempts = executions > 0 ? attemptsOf(session, id) : 0;
-	return {id, task: name, payload, execution: executions + 1, attempts, policy: session.names.policy(policy), ...(key !== null && {key})};
+	const job = {id, task: name, payload, execution: executions + 1, attempts: 0, policy: session.names.policy(policy), ...(key !== null && {key})};
+	return executions > 0 ? {...job, ...history(session, id)} : job;
+}
+
+/** What is left of a job's earlier executions; their progress is not. */
+function history(session: Session, id: JobId): Pick<DequeuedJob, 'attempts' | 'checkpoint'> {
+	const {deleteProgress, checkpointState} = session.statements;
+	deleteProgress.run(id);
+	const checkpoint = checkpointState.get(id) as Encoded | undefined;
+	return {attempts: attemptsOf(session, id), ...(checkpoint !== undefined && {checkpoint})};
 }
 
 /** Jobs of the demanded tasks that are still ready, by the tally as this transaction leaves it. */

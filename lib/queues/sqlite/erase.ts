@@ -13,7 +13,7 @@ export interface Doomed {
 
 /** Deletes all that is known of a job, but for its row in the place where it is, which is the caller's to delete. */
 export function erase({statements, tally}: Session, id: JobId, {task, batch, key, place}: Doomed): void {
-	for (const name of ['deleteTrouble', 'deleteProgress', 'deleteLog', 'deleteJob'] as const) statements[name].run(id);
+	for (const name of ['deleteTrouble', 'deleteProgress', 'deleteCheckpoint', 'deleteLog', 'deleteJob'] as const) statements[name].run(id);
 	if (key !== null) statements.deleteKey.run(scopeOf(task, batch), key);
 	tally.move(task, batch, place, null);
 }

@@ -18,7 +18,7 @@ export function settle(session: Session, settlements: readonly Settlement[]): Se
 }
 
 function settleLease(session: Session, lease: number, settlements: readonly Settlement[], indexes: readonly number[], statuses: Settled[]): void {
-	const {claimsOfLease, deleteClaimsOfLease, deleteClaim} = session.statements;
+	const {claimsOfLease, deleteClaimsOfLease, deleteClaim, deleteCheckpointsOfCompleted} = session.statements;
 	const [low, high] = bounds(settlements, indexes);
 	const rows = claimsOfLease.all(low, high, lease) as ClaimRow[];
 	const claims = new Map(rows.map(row => [row[0], row]));
@@ -34,6 +34,8 @@ function settleLease(session: Session, lease: number, settlements: readonly Sett
 	// Usually a chunk is all there is of the lease between its first and its last job: one statement deletes the whole.
 	if (claims.size === 0) deleteClaimsOfLease.run(low, high, lease);
 	else for (const id of ended) deleteClaim.run(id);
+	// For the whole lease at once: that costs jobs without checkpoints nothing.
+	deleteCheckpointsOfCompleted.run(low, high);
 }
 
 /** Moves a job from `claimed` to where its execution's outcome puts it; the claim's row is the caller's to delete. */
@@ -118,11 +120,12 @@ export function attemptsOf({statements}: Session, id: JobId): number {
 }
 
 /** Keeps what a running task said of itself, if the claim is still its own. */
-export function note({statements}: Session, {id, lease, execution, progress, logs}: Note): void {
+export function note({statements}: Session, {id, lease, execution, progress, logs, checkpoint}: Note): void {
 	if (statements.claim.get(id, lease, execution) === undefined) return;
 	if (progress) statements.setProgress.run(id, progress.done, progress.total ?? null, progress.at);
+	if (checkpoint) statements.setCheckpoint.run(id, execution, checkpoint.at, checkpoint.state);
 	if (!logs) return;
-	for (const {at, text} of logs.slice(-MAX_LOG_LINES)) statements.insertLog.run(id, execution, at, text);
+	for (const {at, level, text} of logs.slice(-MAX_LOG_LINES)) statements.insertLog.run(id, execution, at, level, text);
 	statements.trimLog.run(id, id, MAX_LOG_LINES);
 }
 

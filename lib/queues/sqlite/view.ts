@@ -2,7 +2,7 @@ import type {Encoded} from '../../encoding.ts';
 import type {FailureRecord} from '../../failure.ts';
 import type {Job, JobFilter, JobId, JobStatus, Policy} from '../../job.ts';
 import {STATUSES} from '../../job.ts';
-import type {JobEnd} from '../../queue.ts';
+import type {JobEnd, JobValues} from '../../queue.ts';
 import {Place} from './places.ts';
 
 /** A row of the statement `jobView`. */
@@ -63,6 +63,17 @@ function toStatus(row: JobRow): JobStatus {
 	if (row.status !== null) return ENDED[row.status] as JobStatus;
 	if (row.claimed_execution !== null) return 'running';
 	return row.failed === 1 ? 'failed' : 'pending';
+}
+
+/** A row of the statement `jobValues`. */
+export type ValuesRow = readonly [payload: Encoded, status: number | null, result: Encoded, execution: number | null, at: number | null, state: Encoded];
+
+export function toValues([payload, status, result, execution, at, state]: ValuesRow): JobValues {
+	return {
+		payload,
+		...(status === Place.completed && {result}),
+		...(execution !== null && {checkpoint: {execution, at: at ?? 0, state}}),
+	};
 }
 
 /** A row of the statement `jobEnd`; the status is null of a job that has not ended. */
