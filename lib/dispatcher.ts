@@ -17,11 +17,13 @@ import type {
 	Note,
 	OwnerId,
 	Settlement,
+	TaskDemand,
 	TurnResult,
 	WithdrawOptions,
 	WithdrawResult,
 } from './queue.ts';
 import {ChunkSizer} from './sizing.ts';
+import type {TaskOptions} from './task.ts';
 import type {TaskInfo} from './tasks-module.ts';
 
 export interface DispatcherOptions {
@@ -59,7 +61,8 @@ export class Dispatcher implements PoolListener {
 	readonly #bell = new Bell();
 	readonly #sizer = new ChunkSizer();
 	#phase: 'running' | 'draining' | 'interrupting' | 'closed' = 'running';
-	#tasks: readonly string[] = [];
+	/** By name. */
+	#tasks: ReadonlyMap<string, TaskOptions> = new Map();
 	#caretaker: Caretaker | undefined;
 	/** In order. */
 	#calls: OtherCall[] = [];
@@ -92,7 +95,7 @@ export class Dispatcher implements PoolListener {
 	/** Loads the tasks and begins. Resolves with the tasks it can run. */
 	async start(): Promise<readonly TaskInfo[]> {
 		const infos = (await this.#pool?.load()) ?? [];
-		this.#tasks = infos.map(({name}) => name);
+		this.#tasks = new Map(infos.map(({name, options}) => [name, options]));
 		this.#caretaker = new Caretaker(this.#queue, this.#owner, this.#leaseMs, () => this.#bell.ring());
 		void this.#run();
 		return infos;
@@ -128,6 +131,8 @@ export class Dispatcher implements PoolListener {
 			totalMs += durationMs;
 		}
 		if (jobs > 0) this.#sizer.observe(task, jobs, totalMs);
+		// There is room for the next.
+		if (this.#tasks.get(task)?.concurrency !== undefined) this.#isHungry = true;
 		this.#bell.ring();
 	}
 
@@ -262,16 +267,27 @@ export class Dispatcher implements PoolListener {
 
 	#hasPlace(): boolean {
 		const {idle, second} = this.#pool?.places() ?? NO_PLACES;
-		return idle + second > 0 && this.#tasks.some(task => this.#placesFor({task, solo: false}) > 0);
+		return idle + second > 0 && [...this.#tasks.keys()].some(task => this.#placesFor({task, solo: false}) > 0);
 	}
 
 	/** What the pool can take: for each task as many jobs as make chunks for its free places. */
 	#demand(enqueues: boolean): Demand | undefined {
 		const isDue = this.#nextRunAt !== null && this.#nextRunAt <= Date.now();
 		if (this.#phase !== 'running' || this.#chunks.length > 0 || !(this.#isHungry || enqueues || isDue)) return undefined;
-		const tasks = this.#tasks.map(task => ({task, limit: this.#sizer.size(task) * this.#placesFor({task, solo: false})}));
+		const tasks = [...this.#tasks].flatMap(([task, {concurrency}]) => this.#demandOf(task, concurrency));
 		const limit = Math.max(0, ...tasks.map(each => each.limit));
 		return limit === 0 ? undefined : {owner: this.#owner, tasks, limit, maxBytes: BYTES_PER_TURN};
+	}
+
+	#demandOf(task: string, concurrency: number | undefined): TaskDemand[] {
+		const demand = {task, limit: this.#sizeOf(task) * this.#placesFor({task, solo: false}), ...(concurrency !== undefined && {concurrency})};
+		const {idle} = this.#pool?.places({task, solo: true}) ?? NO_PLACES;
+		return [demand, {...demand, limit: idle, suspects: true}];
+	}
+
+	/** Jobs in a chunk. What is claimed counts as running, so that jobs of a task with a limit go one by one. */
+	#sizeOf(task: string): number {
+		return this.#tasks.get(task)?.concurrency === undefined ? this.#sizer.size(task) : 1;
 	}
 
 	/** Chunks of this kind that the pool can take now: a second one in a worker only while the task's jobs are short. */
@@ -283,9 +299,10 @@ export class Dispatcher implements PoolListener {
 	/** Cuts what was dequeued into chunks, evenly over the free places, and starts them. */
 	#dispatch({lease, jobs}: Dequeued): void {
 		if (jobs.length === 0) return;
-		for (const [task, own] of groupByTask(jobs)) {
+		for (const job of jobs) if (job.isSuspect) this.#chunks.push({task: job.task, solo: true, lease, jobs: [job]});
+		for (const [task, own] of groupByTask(jobs.filter(job => !job.isSuspect))) {
 			const lane = {task, solo: false};
-			const size = Math.min(this.#sizer.size(task), Math.ceil(own.length / Math.max(1, this.#placesFor(lane))));
+			const size = Math.min(this.#sizeOf(task), Math.ceil(own.length / Math.max(1, this.#placesFor(lane))));
 			for (let start = 0; start < own.length; start += size) this.#chunks.push({...lane, lease, jobs: own.slice(start, start + size)});
 		}
 		this.#coverMs = Math.min(...this.#chunks.map(chunk => this.#sizer.expectedMs(chunk.task, chunk.jobs.length)));
@@ -378,7 +395,7 @@ export class Dispatcher implements PoolListener {
 	/** Idle: nothing of our tasks is left that could run by itself, here or in another process. */
 	async #answerIdle(): Promise<void> {
 		if (this.#idleCalls.length === 0 || (this.#pool?.size ?? 0) + this.#outbox.length > 0 || this.#desk.hasEnqueues) return;
-		if ((await this.#queue.outstanding(this.#tasks)) > 0) return;
+		if ((await this.#queue.outstanding([...this.#tasks.keys()])) > 0) return;
 		for (const call of this.#idleCalls.splice(0)) this.#desk.reply(call, undefined);
 	}
 

@@ -4,7 +4,7 @@
  */
 export interface FailureRecord {
 	/** What happened to the execution. */
-	readonly reason: 'threw' | 'timedOut' | 'lostWorker' | 'cancelled' | 'badResult' | 'unknownTask';
+	readonly reason: 'threw' | 'timedOut' | 'lostWorker' | 'poison' | 'cancelled' | 'badResult' | 'unknownTask';
 	readonly name: string;
 	readonly message: string;
 	readonly stack?: string;
@@ -29,6 +29,11 @@ const MAX_TEXT = 16 * 1024;
 export function toFailure(thrown: unknown, reason: FailureRecord['reason'] = 'threw'): FailureRecord {
 	const [first, ...causes] = describeChain(thrown);
 	return {reason, ...(first as Described), ...(causes.length > 0 && {causes})};
+}
+
+/** The failure of a job that has killed its worker too often. */
+export function poison(crashes: number, last: FailureRecord): FailureRecord {
+	return {...last, reason: 'poison', name: 'Poison', message: `It killed its worker ${crashes} times. The last time: ${last.message}`};
 }
 
 /** Rebuilds an `Error` with the record's name, message, stack, code and causes: what `JobFailed` has as `cause`. */

@@ -34,6 +34,11 @@ export function isTerminal(status: JobStatus): boolean {
 	return status === 'completed' || status === 'dead' || status === 'cancelled';
 }
 
+/** A host's death makes the jobs it had suspect; one that was suspected so often runs alone from then on. */
+export const MAX_SUSPICIONS = 2;
+/** A job that killed its own worker so often is dead, whatever its `maxAttempts`. */
+export const MAX_CRASHES = 3;
+
 /** How a job is retried and limited. Resolved when the job is enqueued and kept with it. */
 export interface Policy {
 	/** Executions that may be charged before the job is dead; ≥ 1. */

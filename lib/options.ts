@@ -208,6 +208,7 @@ const EXECUTION_CHECKS: Checks = {
 const TASK_CHECKS: Checks = {
 	...EXECUTION_CHECKS,
 	isolation: choice('thread', 'process'),
+	concurrency: integer(1, 10_000),
 };
 
 const RESOURCE_LIMITS: Checks = {

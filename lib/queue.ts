@@ -124,7 +124,7 @@ export abstract class JobQueue {
 
 	/** Claims up to `limit` jobs of the given tasks: higher priority first, then in order of arrival. */
 	async dequeue({owner, tasks, limit = 1, maxBytes = Infinity}: DequeueOptions): Promise<Dequeued> {
-		const demand = {owner, tasks: tasks.map(task => ({task, limit})), limit, maxBytes};
+		const demand = {owner, tasks: demandOf(tasks, limit), limit, maxBytes};
 		return (await this.turn({dequeue: demand})).dequeued;
 	}
 
@@ -208,12 +208,29 @@ export interface Enqueued {
 /** What a dispatcher can take. */
 export interface Demand {
 	readonly owner: OwnerId;
-	/** The tasks it has, each with the most jobs it can take of it. */
-	readonly tasks: readonly {readonly task: string; readonly limit: number}[];
+	readonly tasks: readonly TaskDemand[];
 	/** The most jobs in all. */
 	readonly limit: number;
 	/** Stops after the job with which the payloads together reach this; always gives one. */
 	readonly maxBytes: number;
+}
+
+/** The most jobs of a task that a dispatcher can take. */
+export interface TaskDemand {
+	readonly task: string;
+	readonly limit: number;
+	/** Jobs that are suspected of killing their host; without it, only others. */
+	readonly suspects?: boolean;
+	/** The most jobs of the task that may be running at the same time, in all processes together. */
+	readonly concurrency?: number;
+}
+
+/** What a dispatcher takes that makes no difference between suspects and others. */
+export function demandOf(tasks: readonly string[], limit: number): TaskDemand[] {
+	return tasks.flatMap(task => [
+		{task, limit},
+		{task, limit, suspects: true},
+	]);
 }
 
 export interface DequeueOptions {
@@ -241,6 +258,8 @@ export interface DequeuedJob {
 	readonly attempts: number;
 	readonly policy: Policy;
 	readonly key?: string;
+	/** It is to run alone, where it can harm nobody: hosts died twice while they had it. */
+	readonly isSuspect?: true;
 	/** What an earlier execution last kept with `ctx.checkpoint`, encoded. */
 	readonly checkpoint?: Encoded;
 }

@@ -18,6 +18,8 @@ export interface ExecutionOptions {
 export interface TaskOptions extends ExecutionOptions {
 	/** Where it runs; default: the engine's isolation. In a process, what crashes natively takes nobody along. */
 	readonly isolation?: 'thread' | 'process';
+	/** The most jobs of it that run at the same time, in all engines on the same queue together; default: as many as there are workers. */
+	readonly concurrency?: number;
 }
 
 /** What a task gets beside its payload. */

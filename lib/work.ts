@@ -8,7 +8,7 @@ import {toFailure} from './failure.ts';
 import {Notebook} from './notebook.ts';
 import {abortSignal, bad, checked} from './options.ts';
 import type {HeartbeatStart} from './protocol.ts';
-import type {DequeuedJob, JobQueue, Lease, Outcome, OwnerId} from './queue.ts';
+import {type DequeuedJob, demandOf, type JobQueue, type Lease, type Outcome, type OwnerId} from './queue.ts';
 import type {TaskFunction} from './task.ts';
 import {workerUrl} from './worker-url.ts';
 
@@ -45,7 +45,7 @@ export async function work(queue: JobQueue, tasks: Readonly<Record<string, unkno
 }
 
 async function loop(queue: JobQueue, table: ReadonlyMap<string, TaskFunction>, owner: OwnerId, signal: AbortSignal | undefined): Promise<void> {
-	const demand = {owner, tasks: [...table.keys()].map(task => ({task, limit: 1})), limit: 1, maxBytes: Infinity};
+	const demand = {owner, tasks: demandOf([...table.keys()], 1), limit: 1, maxBytes: Infinity};
 	const bell = new Bell();
 	const ring = () => bell.ring();
 	const stopListening = queue.onEnqueue(ring);

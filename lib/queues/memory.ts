@@ -1,9 +1,9 @@
 import {backoffMs} from '../backoff.ts';
 import {type Encoded, sameValue, sizeBytes} from '../encoding.ts';
 import {FaenaError} from '../errors.ts';
-import type {FailureRecord} from '../failure.ts';
+import {type FailureRecord, poison} from '../failure.ts';
 import type {Counts, Job, JobFilter, JobId, JobStatus, LogLine, Progress} from '../job.ts';
-import {STATUSES} from '../job.ts';
+import {MAX_CRASHES, MAX_SUSPICIONS, STATUSES} from '../job.ts';
 import {
 	type Batch,
 	type BatchId,
@@ -36,6 +36,7 @@ import {
 	RETRIED_BY_DEFAULT,
 	type Settled,
 	type Settlement,
+	type TaskDemand,
 	type Turn,
 	type TurnResult,
 	toCompletionJob,
@@ -99,7 +100,7 @@ export class MemoryQueue extends JobQueue {
 		}
 		const dequeued = dequeue ? this.#dequeue(dequeue, now) : {lease: 0, jobs: []};
 		this.#attendBatches();
-		const backlog = dequeue ? this.#ready(dequeue).length : 0;
+		const backlog = dequeue ? choose(this.#ready(dequeue), unlimited(dequeue), this.#rooms(dequeue)).length : 0;
 		return {settled, enqueued, dequeued, backlog, nextRunAt: this.#nextRunAt()};
 	}
 
@@ -189,13 +190,13 @@ export class MemoryQueue extends JobQueue {
 		const now = this.#now();
 		const silent = [...this.#owners].filter(([, heardAt]) => heardAt !== null && now - heardAt > this.#leaseMs);
 		for (const [owner] of silent) this.#owners.set(owner, null);
-		return silent.reduce((count, [owner]) => count + this.#takeBack(owner), 0);
+		return silent.reduce((count, [owner]) => count + this.#takeBack(owner, true), 0);
 	}
 
 	leave(owner: OwnerId): void {
 		this.#assertOpen();
 		this.#owners.delete(owner);
-		this.#takeBack(owner);
+		this.#takeBack(owner, false);
 	}
 
 	job(id: JobId): Job | undefined {
@@ -365,7 +366,8 @@ export class MemoryQueue extends JobQueue {
 				break;
 			default:
 				job.attempts += 1;
-				job.error = outcome.error;
+				if (outcome.type === 'lostWorker') job.crashes += 1;
+				job.error = job.crashes >= MAX_CRASHES ? poison(job.crashes, outcome.error) : outcome.error;
 				job.place = asked === 'cancel' ? {at: 'ended', status: 'cancelled', endedAt: now} : this.#placeOfFailed(job, now);
 		}
 		if (asked !== null && asked !== 'cancel' && (outcome.type === 'cancelled' || job.place.at !== 'ended')) {
@@ -377,8 +379,8 @@ export class MemoryQueue extends JobQueue {
 		return statusOf(job.place);
 	}
 
-	#placeOfFailed({attempts, policy}: StoredJob, now: number): Place {
-		if (attempts >= policy.maxAttempts) return {at: 'ended', status: 'dead', endedAt: now};
+	#placeOfFailed({attempts, crashes, policy}: StoredJob, now: number): Place {
+		if (attempts >= policy.maxAttempts || crashes >= MAX_CRASHES) return {at: 'ended', status: 'dead', endedAt: now};
 		if (policy.retry === 'manual') return {at: 'failed', runAt: null};
 		return {at: 'failed', runAt: now + backoffMs(policy.backoff, attempts, this.#random())};
 	}
@@ -398,7 +400,7 @@ export class MemoryQueue extends JobQueue {
 			this.#owners.set(demand.owner, now);
 		}
 		for (const job of this.#all()) if ((runAtOf(job.place) ?? Infinity) <= now) job.place = READY;
-		const chosen = choose(this.#ready(demand), demand);
+		const chosen = choose(this.#ready(demand), demand, this.#rooms(demand));
 		if (chosen.length === 0) return {lease: 0, jobs: []};
 		const lease = ++this.#lastLease;
 		return {lease, jobs: chosen.map(job => claim(job, demand.owner, lease))};
@@ -406,7 +408,15 @@ export class MemoryQueue extends JobQueue {
 
 	/** Jobs of the demanded tasks that could be dequeued now. */
 	#ready({tasks}: Demand): StoredJob[] {
-		return this.#all().filter(({task, place}) => place.at === 'ready' && !this.#paused.has(task) && tasks.some(each => each.task === task));
+		return this.#all().filter(job => job.place.at === 'ready' && !this.#paused.has(job.task) && tasks.some(each => isMeant(job, each)));
+	}
+
+	/** How many more jobs may run of each task that has a limit. */
+	#rooms({tasks}: Demand): Map<string, number> {
+		const limited = tasks.filter(each => each.concurrency !== undefined);
+		return new Map(
+			limited.map(({task, concurrency = 0}) => [task, concurrency - this.#all().filter(job => job.task === task && job.place.at === 'running').length]),
+		);
 	}
 
 	#nextRunAt(): number | null {
@@ -414,12 +424,17 @@ export class MemoryQueue extends JobQueue {
 		return times.length === 0 ? null : times.reduce((earliest, time) => Math.min(earliest, time));
 	}
 
-	#takeBack(owner: OwnerId): number {
+	#takeBack(owner: OwnerId, suspect: boolean): number {
 		const now = this.#now();
 		const held = this.#all().flatMap(({id, place, executions}) =>
 			place.at === 'running' && place.owner === owner ? [{id, lease: place.lease, execution: executions}] : [],
 		);
-		for (const claim of held) this.#settle({...claim, outcome: {type: 'released'}}, now);
+		for (const claim of held) {
+			const job = this.#jobs.get(claim.id) as StoredJob;
+			// What ran alone has killed nobody.
+			if (suspect && !isSuspect(job)) job.suspicions++;
+			this.#settle({...claim, outcome: {type: 'released'}}, now);
+		}
 		this.#attendBatches();
 		return held.length;
 	}
@@ -518,6 +533,10 @@ interface StoredJob {
 	readonly createdAt: number;
 	place: Place;
 	attempts: number;
+	/** Attempts in which it killed its worker. */
+	crashes: number;
+	/** Hosts that died while they had it. */
+	suspicions: number;
 	executions: number;
 	timing: Timing | undefined;
 	progress: Progress | undefined;
@@ -577,7 +596,17 @@ function runAtOf(place: Place): number | undefined {
 
 function newStoredJob(id: JobId, {task, payload, priority, runAt, policy, key, batch}: NewJob, now: number): StoredJob {
 	const place = placeOfNew({runAt}, now);
-	const nothingYet = {attempts: 0, executions: 0, timing: undefined, progress: undefined, checkpoint: undefined, error: undefined, logs: []};
+	const nothingYet = {
+		attempts: 0,
+		crashes: 0,
+		suspicions: 0,
+		executions: 0,
+		timing: undefined,
+		progress: undefined,
+		checkpoint: undefined,
+		error: undefined,
+		logs: [],
+	};
 	return {id, task, payload, priority, policy, key, batch, createdAt: now, place, ...nothingYet};
 }
 
@@ -586,7 +615,7 @@ function placeOfNew({runAt}: Pick<NewJob, 'runAt'>, now: number): Place {
 }
 
 function newRound(job: StoredJob, place: Place): void {
-	Object.assign(job, {place, attempts: 0, error: undefined, timing: undefined, progress: undefined});
+	Object.assign(job, {place, attempts: 0, crashes: 0, suspicions: 0, error: undefined, timing: undefined, progress: undefined});
 }
 
 /** Keys are unique per batch, or per task outside batches. */
@@ -594,16 +623,34 @@ function hasSameKey(a: StoredJob, b: NewJob): boolean {
 	return a.key === b.key && a.batch === b.batch && (a.batch !== undefined || a.task === b.task);
 }
 
-/** What the demand takes of the ready jobs. */
-function choose(ready: readonly StoredJob[], {tasks, limit, maxBytes}: Demand): StoredJob[] {
-	const room = new Map(tasks.map(each => [each.task, each.limit]));
+function isSuspect({suspicions}: StoredJob): boolean {
+	return suspicions >= MAX_SUSPICIONS;
+}
+
+function isMeant(job: StoredJob, {task, suspects = false}: TaskDemand): boolean {
+	return job.task === task && isSuspect(job) === suspects;
+}
+
+function unlimited({owner, tasks}: Demand): Demand {
+	return {owner, tasks: tasks.map(each => ({...each, limit: Infinity})), limit: Infinity, maxBytes: Infinity};
+}
+
+/**
+ * What the demand takes of the ready jobs.
+ * @param rooms how many jobs of limited tasks may be taken
+ */
+function choose(ready: readonly StoredJob[], {tasks, limit, maxBytes}: Demand, rooms: ReadonlyMap<string, number>): StoredJob[] {
+	const taken = new Map<TaskDemand | string, number>();
+	const take = (what: TaskDemand | string) => taken.set(what, (taken.get(what) ?? 0) + 1);
 	const chosen: StoredJob[] = [];
 	let bytes = 0;
 	for (const job of ready.toSorted((a, b) => b.priority - a.priority || a.id - b.id)) {
 		if (chosen.length >= limit || (chosen.length > 0 && bytes >= maxBytes)) break;
-		const left = room.get(job.task) ?? 0;
-		if (left <= 0) continue;
-		room.set(job.task, left - 1);
+		const demanded = tasks.find(each => isMeant(job, each)) as TaskDemand;
+		if ((taken.get(demanded) ?? 0) >= Math.min(demanded.limit, limit)) continue;
+		if ((taken.get(job.task) ?? 0) >= (rooms.get(job.task) ?? Infinity)) continue;
+		take(demanded);
+		take(job.task);
 		chosen.push(job);
 		bytes += sizeBytes(job.payload);
 	}
@@ -615,7 +662,7 @@ function claim(job: StoredJob, owner: OwnerId, lease: Lease): DequeuedJob {
 	job.executions += 1;
 	job.progress = undefined;
 	const {id, task, payload, executions: execution, attempts, policy, key} = job;
-	return {id, task, payload, execution, attempts, policy, ...present({key, checkpoint: job.checkpoint?.state})};
+	return {id, task, payload, execution, attempts, policy, ...present({key, checkpoint: job.checkpoint?.state, isSuspect: isSuspect(job) || undefined})};
 }
 
 /** The properties that have a value. */

@@ -66,6 +66,7 @@ export const MIGRATIONS: readonly string[] = [
 	) strict, without rowid;
 
 	-- Rank is minus the priority: the primary key is the order of dequeuing. Delayed and paused jobs are never in its way.
+	-- Jobs that must run alone have minus the task's number, and so a part of their own.
 	create table ready (
 		task integer not null,
 		rank integer not null,
@@ -105,13 +106,14 @@ export const MIGRATIONS: readonly string[] = [
 		duration_ms real,
 		value any
 	) strict;
-	create index outcome_unhappy on outcome (status, id) where status <> 5;
+	create index outcome_unhappy on outcome (status, id) where status <> 6;
 
 	-- Only for jobs that had some: a happy job never has a row here.
 	create table trouble (
 		id integer primary key,
 		attempts integer not null,
 		suspicions integer not null default 0,
+		crashes integer not null default 0,
 		started_at integer,
 		duration_ms real,
 		failure text
@@ -208,9 +210,9 @@ export const SQL = {
 
 	insertJob: 'insert into job (id, task, policy, priority, created_at, batch, key, payload) values (?, ?, ?, ?, ?, ?, ?, ?)',
 	replaceJob: 'update job set policy = ?, priority = ?, payload = ? where id = ?',
-	jobPlaces: `select j.task, j.batch, j.key, j.priority, r.executions, w.executions, w.failed, w.run_at, c.execution, o.execution, o.status
+	jobPlaces: `select j.task, j.batch, j.key, j.priority, r.task, r.executions, w.executions, w.failed, w.run_at, c.execution, o.execution, o.status
 		from job j
-		left join ready r on r.task = j.task and r.rank = -j.priority and r.id = j.id
+		left join ready r on r.task in (j.task, -j.task) and r.rank = -j.priority and r.id = j.id
 		left join waiting w on w.id = j.id
 		left join claimed c on c.id = j.id
 		left join outcome o on o.id = j.id
@@ -225,7 +227,7 @@ export const SQL = {
 		from job j
 		join task t on t.id = j.task
 		left join batch b on b.id = j.batch
-		left join ready r on r.task = j.task and r.rank = -j.priority and r.id = j.id
+		left join ready r on r.task in (j.task, -j.task) and r.rank = -j.priority and r.id = j.id
 		left join waiting w on w.id = j.id
 		left join claimed c on c.id = j.id
 		left join outcome o on o.id = j.id
@@ -260,7 +262,7 @@ export const SQL = {
 	nextRunAt: 'select min(run_at) from waiting where run_at is not null',
 
 	claimUpTo: `insert into claimed (id, lease, execution, owner, task, batch)
-		select id, ?, executions + 1, ?, task, batch from ready where task = ? and (rank, id) <= (?, ?)`,
+		select id, ?, executions + 1, ?, abs(task), batch from ready where task = ? and (rank, id) <= (?, ?)`,
 	claimsOfLease: 'select id, execution, task, batch, stop from claimed where id between ? and ? and lease = ?',
 	claimsOfOwner: 'select id, execution, task, batch, stop from claimed where owner = ? order by id',
 	deleteClaim: 'delete from claimed where id = ?',
@@ -276,12 +278,12 @@ export const SQL = {
 		from outcome o join job j on j.id = o.id left join batch b on b.id = j.batch
 		where o.id > ? order by o.id limit ?`,
 
-	attempts: 'select attempts from trouble where id = ?',
-	setTrouble: `insert into trouble (id, attempts, started_at, duration_ms, failure) values (?, ?, ?, ?, ?)
-		on conflict (id) do update set attempts = excluded.attempts, started_at = excluded.started_at, duration_ms = excluded.duration_ms, failure = excluded.failure`,
+	trouble: 'select attempts, suspicions, crashes from trouble where id = ?',
+	setTrouble: `insert into trouble (id, attempts, crashes, started_at, duration_ms, failure) values (?, ?, ?, ?, ?, ?)
+		on conflict (id) do update set attempts = excluded.attempts, crashes = excluded.crashes, started_at = excluded.started_at, duration_ms = excluded.duration_ms, failure = excluded.failure`,
 	clearFailure: 'update trouble set failure = null, started_at = null, duration_ms = null where id = ?',
 	clearTiming: 'update trouble set started_at = null, duration_ms = null where id = ?',
-	suspect: 'insert into trouble (id, attempts, suspicions) values (?, 0, 1) on conflict (id) do update set suspicions = suspicions + 1',
+	suspect: 'insert into trouble (id, attempts, suspicions) values (?, 0, 1) on conflict (id) do update set suspicions = min(suspicions + 1, ?)',
 	deleteTrouble: 'delete from trouble where id = ?',
 
 	setProgress: 'insert or replace into progress (id, done, total, at) values (?, ?, ?, ?)',
@@ -290,7 +292,7 @@ export const SQL = {
 	checkpointState: 'select state from checkpoint where id = ?',
 	deleteCheckpoint: 'delete from checkpoint where id = ?',
 	deleteCheckpointsOfCompleted: `delete from checkpoint
-		where id between ? and ? and exists (select 1 from outcome where outcome.id = checkpoint.id and outcome.status = 5)`,
+		where id between ? and ? and exists (select 1 from outcome where outcome.id = checkpoint.id and outcome.status = 6)`,
 	insertLog: 'insert into log (id, execution, at, level, text) values (?, ?, ?, ?, ?)',
 	trimLog: 'delete from log where id = ? and seq <= (select seq from log where id = ? order by seq desc limit 1 offset ?)',
 	logOfJob: 'select execution, at, level, text from log where id = ? order by seq',

@@ -89,7 +89,7 @@ export class SqliteQueue extends JobQueue {
 			if (turn.dequeue) promote(session);
 			const dequeued = turn.dequeue ? dequeue(session, turn.dequeue, this.#ownerId(turn.dequeue.owner, session)) : {lease: 0, jobs: []};
 			this.#saveTally(session);
-			const left = turn.dequeue ? backlog(session, turn.dequeue, (task, place) => (session.statements.tallyOf.get(task, place) ?? 0) as number) : 0;
+			const left = turn.dequeue ? backlog(session, turn.dequeue) : 0;
 			return {settled, enqueued, dequeued, backlog: left, nextRunAt: (session.statements.nextRunAt.get() ?? null) as number | null};
 		});
 	}
@@ -218,7 +218,7 @@ export class SqliteQueue extends JobQueue {
 			let jobs = 0;
 			for (const task of tasks) {
 				const number = names.knownTask(task);
-				const places = names.isPaused(task) ? [Place.running] : [Place.ready, Place.scheduled, Place.failed, Place.running];
+				const places = names.isPaused(task) ? [Place.running] : [Place.ready, Place.suspect, Place.scheduled, Place.failed, Place.running];
 				for (const place of places) jobs += (tallyOf.get(number ?? -1, place) ?? 0) as number;
 			}
 			return jobs;

@@ -8,6 +8,7 @@ import {
 	type BatchId,
 	type Claim,
 	type CompletedBatch,
+	type Demand,
 	type JobQueue,
 	MARK_EVERY_MS,
 	type NewJob,
@@ -238,7 +239,14 @@ interface TurnCommand {
 	readonly notes: readonly {readonly of: Picked; readonly done: number | null; readonly lines: number; readonly state: Encoded | undefined}[];
 	readonly enqueue: readonly JobPlan[];
 	readonly rejectConflicts: boolean;
-	readonly dequeue: {readonly owner: string; readonly limits: Readonly<Record<string, number>>; readonly limit: number; readonly maxBytes: number} | null;
+	readonly dequeue: {
+		readonly owner: string;
+		readonly limits: Readonly<Record<string, number>>;
+		readonly suspects: boolean;
+		readonly concurrency: number | null;
+		readonly limit: number;
+		readonly maxBytes: number;
+	} | null;
 }
 
 /** A claim of the past, counted from the last: one that holds, if there is one, or just any; and what is forged of it. */
@@ -319,8 +327,16 @@ function toTurn({settle, notes, enqueue, rejectConflicts, dequeue}: TurnCommand,
 			return {...job, runAt: delayMs === null ? null : now + delayMs, ...(id !== undefined && {batch: id})};
 		}),
 		rejectConflicts,
-		...(dequeue && {dequeue: {...dequeue, tasks: Object.entries(dequeue.limits).map(([task, limit]) => ({task, limit}))}}),
+		...(dequeue && {dequeue: toDemand(dequeue)}),
 	};
+}
+
+function toDemand({owner, limits, suspects, concurrency, limit, maxBytes}: NonNullable<TurnCommand['dequeue']>): Demand {
+	const tasks = Object.entries(limits).flatMap(([task, own]) => {
+		const demand = {task, limit: own, ...(concurrency !== null && {concurrency})};
+		return suspects ? [demand, {...demand, suspects}] : [demand];
+	});
+	return {owner, tasks, limit, maxBytes};
 }
 
 function claimsAt({holds, nthLast, forged}: Picked, {claims, jobs}: World): Claim[] {
@@ -385,6 +401,8 @@ const plan: fc.Arbitrary<JobPlan> = fc
 const demand = fc.record({
 	owner,
 	limits: weighted([1, fc.dictionary(task, fc.nat(4), {maxKeys: 3, noNullPrototype: true})], [2, fc.constant({hash: 3, resize: 2, parse: 4})]),
+	suspects: fc.boolean(),
+	concurrency: fc.option(fc.integer({min: 1, max: 3}), {freq: 1}),
 	limit: fc.nat(8),
 	maxBytes: weighted([3, fc.constant(MOST)], [1, fc.nat(12)]),
 });

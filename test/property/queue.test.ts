@@ -78,6 +78,16 @@ const DEFECTS: Readonly<Record<string, new (options: QueueOptions) => MemoryQueu
 			return super.retry({status: ['failed', 'dead', 'cancelled', 'completed'], ...filter});
 		}
 	},
+	'never dequeues suspects': class extends MemoryQueue {
+		override turn({dequeue, ...turn}: Turn): TurnResult {
+			return super.turn(dequeue ? {...turn, dequeue: {...dequeue, tasks: dequeue.tasks.filter(({suspects}) => !suspects)}} : turn);
+		}
+	},
+	'lets any number of jobs run': class extends MemoryQueue {
+		override turn({dequeue, ...turn}: Turn): TurnResult {
+			return super.turn(dequeue ? {...turn, dequeue: {...dequeue, tasks: dequeue.tasks.map(({concurrency: _, ...each}) => each)}} : turn);
+		}
+	},
 	'ignores pausing': class extends MemoryQueue {
 		override pause(): void {}
 	},

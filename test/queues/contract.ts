@@ -13,7 +13,9 @@ import {
 	type NewJob,
 	type Outcome,
 	type Settled,
+	type TaskDemand,
 	type Turn,
+	type TurnResult,
 } from '../../lib/queue.ts';
 
 /** What the suite gives to the queue under test: a clock and a die it drives itself. */
@@ -1240,6 +1242,105 @@ law('an owner that was given up goes on with new leases', async (t, queue, clock
 		'lost',
 		'completed',
 	]);
+});
+
+// Suspects
+
+/** Kills, as it were, the owner of all that runs, so many times. */
+async function killHost(queue: JobQueue, clock: Clock, jobs: number, times: number): Promise<void> {
+	for (let time = 0; time < times; time++) {
+		await take(queue, jobs);
+		clock.now += LEASE_MS + 1;
+		await queue.recover();
+		await queue.heartbeat(OWNER);
+	}
+}
+
+function turnFor(queue: JobQueue, ...tasks: TaskDemand[]): Promise<TurnResult> | TurnResult {
+	return queue.turn({dequeue: {owner: OWNER, tasks, limit: 10, maxBytes: Infinity}});
+}
+
+law('jobs whose host died twice are suspect: only who asks for suspects gets them, and is told', async (t, queue, clock) => {
+	await enqueue(queue, newJob(), newJob(), newJob({task: 'thumbnail'}));
+	await killHost(queue, clock, 2, 1);
+	await enqueue(queue, newJob());
+	t.is((await turnFor(queue, {task: 'hash', limit: 0, suspects: true})).backlog, 0);
+	await killHost(queue, clock, 2, 1);
+	const {dequeued, backlog} = await turnFor(queue, {task: 'hash', limit: 9});
+	t.deepEqual(idsOf(dequeued), [4]);
+	t.is(backlog, 0);
+	t.false('isSuspect' in (dequeued.jobs[0] as object));
+	const alone = await turnFor(queue, {task: 'hash', limit: 1, suspects: true});
+	t.deepEqual([idsOf(alone.dequeued), alone.backlog], [[1], 1]);
+	t.true(alone.dequeued.jobs[0]?.isSuspect);
+	t.deepEqual(idsOf((await turnFor(queue, {task: 'hash', limit: 9, suspects: true})).dequeued), [2]);
+	t.like(await jobOf(queue, 1), {status: 'running', attempts: 0, executions: 3});
+});
+
+law('a suspect stays suspect whatever becomes of it, until it is retried', async (t, queue, clock) => {
+	await enqueue(queue, newJob());
+	await killHost(queue, clock, 1, 3);
+	const threw: Outcome = {type: 'threw', error: ERROR};
+	for (const outcome of [{type: 'released'}, threw, threw] satisfies Outcome[]) {
+		clock.now += 3_600_000;
+		await queue.heartbeat(OWNER);
+		t.deepEqual(idsOf((await turnFor(queue, {task: 'hash', limit: 1})).dequeued), []);
+		const {dequeued} = await turnFor(queue, {task: 'hash', limit: 1, suspects: true});
+		await queue.turn({settle: claimsOf(dequeued).map(claim => ({...claim, outcome}))});
+	}
+	t.is(await queue.retry({ids: [1]}), 1);
+	t.deepEqual(idsOf((await turnFor(queue, {task: 'hash', limit: 1})).dequeued), [1]);
+});
+
+law('suspects are pending, outstanding, can be paused and cancelled like others', async (t, queue, clock) => {
+	await enqueue(queue, newJob(), newJob({priority: 3}));
+	await killHost(queue, clock, 2, 2);
+	t.is((await queue.counts()).pending, 2);
+	t.is(await queue.outstanding(['hash']), 2);
+	t.deepEqual(await listed(queue, {status: 'pending'}), [1, 2]);
+	await queue.pause(['hash']);
+	t.deepEqual(idsOf((await turnFor(queue, {task: 'hash', limit: 9, suspects: true})).dequeued), []);
+	await queue.resume(['hash']);
+	t.deepEqual(await queue.cancel({ids: [1]}), {cancelled: [1], asked: []});
+	t.deepEqual(idsOf((await turnFor(queue, {task: 'hash', limit: 9, suspects: true})).dequeued), [2]);
+	t.deepEqual(await queue.counts(), {pending: 0, running: 1, failed: 0, completed: 0, dead: 0, cancelled: 1});
+});
+
+law('a job that killed its worker three times is dead, however many attempts it has left', async (t, queue, clock) => {
+	await enqueue(queue, newJob({policy: {...POLICY, maxAttempts: 10}}));
+	const lost: Outcome = {type: 'lostWorker', error: {reason: 'lostWorker', name: 'LostWorker', message: 'It crashed.'}};
+	const outcomes: Outcome[] = [lost, {type: 'threw', error: ERROR}, lost, lost];
+	for (const [index, outcome] of outcomes.entries()) {
+		t.is(await settleOne(queue, outcome), index < 3 ? 'failed' : 'dead');
+		clock.now += 3_600_000;
+	}
+	t.like(await jobOf(queue, 1), {attempts: 4, error: {reason: 'poison', name: 'Poison', message: 'It killed its worker 3 times. The last time: It crashed.'}});
+	await queue.retry({ids: [1]});
+	t.is(await settleOne(queue, lost), 'failed');
+});
+
+// Concurrency
+
+law('no more jobs of a task run at the same time than its concurrency, whoever runs them', async (t, queue) => {
+	await enqueue(queue, newJob(), newJob(), newJob(), newJob({task: 'thumbnail'}));
+	await take(queue, 1, OTHER);
+	const hash = {task: 'hash', limit: 9, concurrency: 2};
+	const {dequeued, backlog} = await turnFor(queue, hash, {task: 'thumbnail', limit: 9});
+	t.deepEqual(idsOf(dequeued), [2, 4]);
+	t.is(backlog, 0);
+	t.is((await turnFor(queue, hash)).dequeued.jobs.length, 0);
+	await queue.leave(OTHER);
+	const next = await turnFor(queue, {...hash, limit: 0});
+	t.deepEqual([idsOf(next.dequeued), next.backlog], [[], 1]);
+	t.deepEqual(idsOf((await turnFor(queue, hash)).dequeued), [1]);
+});
+
+law('a settlement makes room for the next in the same turn', async (t, queue) => {
+	await enqueue(queue, newJob(), newJob());
+	const tasks = [{task: 'hash', limit: 9, concurrency: 1}];
+	const {dequeued} = await turnFor(queue, ...tasks);
+	const settle = claimsOf(dequeued).map(claim => ({...claim, outcome: {type: 'returned', value: null} as const}));
+	t.deepEqual(idsOf((await queue.turn({settle, dequeue: {owner: OWNER, tasks, limit: 9, maxBytes: Infinity}})).dequeued), [2]);
 });
 
 // Batches and cleaning up

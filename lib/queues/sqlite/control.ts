@@ -1,7 +1,8 @@
-import type {JobId, JobStatus} from '../../job.ts';
+import {type JobId, type JobStatus, MAX_SUSPICIONS} from '../../job.ts';
 import type {CleanupOptions, CleanupResult, NewJob} from '../../queue.ts';
 import {type Doomed, erase} from './erase.ts';
 import {Place} from './places.ts';
+import {laneOf, makeReady} from './ready.ts';
 import type {ClaimRow, Session} from './session.ts';
 import {endExecution} from './settle.ts';
 
@@ -14,9 +15,9 @@ interface Located extends Doomed {
 export function locate({statements}: Session, id: JobId): Located | undefined {
 	const row = statements.jobPlaces.get(id) as PlacesRow | undefined;
 	if (!row) return undefined;
-	const [task, batch, key, priority, ready, waiting, failed, runAt, claimed, ended, status] = row;
+	const [task, batch, key, priority, lane, ready, waiting, failed, runAt, claimed, ended, status] = row;
 	const at = {task, batch, key, rank: -priority};
-	if (typeof ready === 'number') return {...at, place: Place.ready, executions: ready};
+	if (typeof ready === 'number') return {...at, place: lane === task ? Place.ready : Place.suspect, executions: ready};
 	if (typeof claimed === 'number') return {...at, place: Place.running, executions: claimed};
 	if (typeof ended === 'number') return {...at, place: status as Place, executions: ended};
 	const place = failed === 0 ? Place.scheduled : runAt === null ? Place.parked : Place.failed;
@@ -48,10 +49,8 @@ export function retryJob(session: Session, id: JobId, statuses: readonly JobStat
 	const job = locate(session, id);
 	const status = job && RETRIABLE[job.place];
 	if (!job || !status || !statuses.includes(status)) return false;
-	const {statements, tally} = session;
 	endRound(session, id, job);
-	statements.insertReady.run(job.task, job.rank, id, job.executions, job.batch);
-	tally.move(job.task, job.batch, job.place, Place.ready);
+	makeReady(session, {...job, id}, job.place);
 	return true;
 }
 
@@ -63,9 +62,11 @@ export function replaceJob(session: Session, id: JobId, {payload, priority, poli
 	endRound(session, id, job);
 	statements.replaceJob.run(names.policyId(policy), priority, payload, id);
 	const isDelayed = runAt !== null && runAt > now;
-	if (isDelayed) statements.insertWaiting.run(id, runAt, 0, job.executions);
-	else statements.insertReady.run(job.task, -priority, id, job.executions, job.batch);
-	tally.move(job.task, job.batch, job.place, isDelayed ? Place.scheduled : Place.ready);
+	if (!isDelayed) makeReady(session, {...job, id, rank: -priority}, job.place);
+	else {
+		statements.insertWaiting.run(id, runAt, 0, job.executions);
+		tally.move(job.task, job.batch, job.place, Place.scheduled);
+	}
 	return true;
 }
 
@@ -84,7 +85,7 @@ const RETRIABLE: Readonly<Partial<Record<Place, JobStatus>>> = {
 };
 
 function leavePlace({statements}: Session, id: JobId, {task, rank, place}: Pick<Located, 'task' | 'rank' | 'place'>): void {
-	if (place === Place.ready) statements.deleteReady.run(task, rank, id);
+	if (place === Place.ready || place === Place.suspect) statements.deleteReady.run(laneOf(task, place), rank, id);
 	else if (place >= Place.completed) statements.deleteOutcome.run(id);
 	else statements.deleteWaiting.run(id);
 }
@@ -94,7 +95,8 @@ export function takeBack(session: Session, owner: number, {suspect}: {suspect: b
 	const {statements} = session;
 	const claims = statements.claimsOfOwner.all(owner) as ClaimRow[];
 	for (const claim of claims) {
-		if (suspect) statements.suspect.run(claim[0]);
+		// What ran alone has killed nobody.
+		if (suspect) statements.suspect.run(claim[0], MAX_SUSPICIONS);
 		endExecution(session, claim, {type: 'released'});
 		statements.deleteClaim.run(claim[0]);
 	}

@@ -183,7 +183,6 @@ const ONE_VALUE: ReadonlySet<string> = new Set<keyof typeof SQL>([
 	'jobKey',
 	'nextRunAt',
 	'claim',
-	'attempts',
 	'checkpointState',
 	'ownerById',
 	'insertOwner',

@@ -2,14 +2,16 @@ import {type Encoded, sizeBytes} from '../../encoding.ts';
 import type {JobId} from '../../job.ts';
 import type {Demand, Dequeued, DequeuedJob} from '../../queue.ts';
 import {Place} from './places.ts';
+import {laneOf, makeReady} from './ready.ts';
 import type {Session} from './session.ts';
-import {attemptsOf} from './settle.ts';
+import {troubleOf} from './trouble.ts';
 
 /** Due jobs made ready in one transaction; the next one takes more. */
 const PROMOTED_PER_TURN = 5000;
 
 /** Makes ready what has come due. */
-export function promote({statements, tally, now}: Session): void {
+export function promote(session: Session): void {
+	const {statements, now} = session;
 	const due = statements.dueJobs.all(now, PROMOTED_PER_TURN) as [
 		id: number,
 		task: number,
@@ -20,63 +22,82 @@ export function promote({statements, tally, now}: Session): void {
 	][];
 	for (const [id, task, batch, rank, failed, executions] of due) {
 		statements.deleteWaiting.run(id);
-		statements.insertReady.run(task, rank, id, executions, batch);
-		tally.move(task, batch, failed === 1 ? Place.failed : Place.scheduled, Place.ready);
+		makeReady(session, {id, task, batch, rank, executions}, failed === 1 ? Place.failed : Place.scheduled);
 	}
 }
 
 /** Claims the first jobs of the demanded tasks: by priority, then in order of arrival, across them all. */
 export function dequeue(session: Session, demand: Demand, owner: number): Dequeued {
-	const tasks = openTasks(session, demand);
-	const shares = tasks.length === 1 ? tasks : share(session, tasks, demand);
-	const rows: [...ReadyRow, task: OpenTask][] = [];
+	const lanes = openLanes(session, demand).filter(lane => lane.limit > 0);
+	const shares = lanes.length === 1 ? lanes : share(session, lanes, demand);
+	const rows: [...ReadyRow, lane: Lane][] = [];
 	let lease = 0;
-	for (const task of shares) {
-		const heads = read(session, task, demand.maxBytes);
+	for (const lane of shares) {
+		const heads = read(session, lane, demand.maxBytes);
 		if (heads.length === 0) continue;
 		lease ||= nextLease(session);
-		claim(session, task, heads, lease, owner);
-		for (const head of heads) rows.push([...head, task]);
+		claim(session, lane, heads, lease, owner);
+		for (const head of heads) rows.push([...head, lane]);
 	}
 	if (shares.length > 1) rows.sort((a, b) => a[0] - b[0] || a[1] - b[1]);
 	return {lease, jobs: rows.map(row => toDequeued(session, row))};
 }
 
-interface OpenTask {
+/** A part of `ready` that something may be taken of. */
+interface Lane {
 	readonly name: string;
-	readonly number: number;
+	readonly task: number;
+	readonly place: typeof Place.ready | typeof Place.suspect;
 	readonly limit: number;
+	/** Jobs of the task, in whatever lane, that may be taken without too many running. */
+	readonly room: number;
 }
 
 type ReadyRow = [rank: number, id: number, executions: number, batch: number | null, policy: number, key: string | null, payload: Encoded];
 
-function openTasks({names}: Session, {tasks, limit}: Demand): OpenTask[] {
-	return tasks.flatMap(({task: name, limit: own}) => {
-		const number = names.knownTask(name);
-		return number === undefined || names.isPaused(name) ? [] : [{name, number, limit: Math.min(own, limit)}];
+function openLanes(session: Session, {tasks, limit}: Demand): Lane[] {
+	return tasks.flatMap(({task: name, limit: own, suspects, concurrency = Infinity}) => {
+		const task = session.names.knownTask(name);
+		if (task === undefined || session.names.isPaused(name)) return [];
+		const place = suspects ? Place.suspect : Place.ready;
+		// Suspects are rare: their lane is not looked at in vain.
+		if (suspects && jobsAt(session, task, place) === 0) return [];
+		const room = concurrency === Infinity ? Infinity : Math.max(0, concurrency - jobsAt(session, task, Place.running));
+		return [{name, task, place, limit: Math.min(own, limit, room), room}];
 	});
 }
 
-/** How many jobs of each task are among the first of them all. Looks at ranks, ids and sizes only. */
-function share({statements}: Session, tasks: readonly OpenTask[], {limit, maxBytes}: Demand): OpenTask[] {
-	const heads = tasks.flatMap((task, index) =>
-		(statements.readyHeads.all(task.number, task.limit) as [number, number, number | null][]).map(head => [...head, index] as const),
-	);
-	heads.sort((a, b) => a[0] - b[0] || a[1] - b[1]);
-	const limits = tasks.map(() => 0);
-	let bytes = 0;
-	for (const [, , size, index] of heads.slice(0, limit)) {
-		(limits[index] as number)++;
-		bytes += size ?? 0;
-		if (bytes >= maxBytes) break;
-	}
-	return tasks.map((task, index) => ({...task, limit: limits[index] as number})).filter(task => task.limit > 0);
+/** By the tally as this transaction has it so far. */
+function jobsAt({statements, tally}: Session, task: number, place: Place): number {
+	return ((statements.tallyOf.get(task, place) ?? 0) as number) + tally.tasks.get(task, place);
 }
 
-function read({statements}: Session, {number, limit}: OpenTask, maxBytes: number): ReadyRow[] {
+/** How many jobs of each lane are among the first of them all. Looks at ranks, ids and sizes only. */
+function share({statements}: Session, lanes: readonly Lane[], {limit, maxBytes}: Demand): Lane[] {
+	const heads = lanes.flatMap((lane, index) =>
+		(statements.readyHeads.all(laneOf(lane.task, lane.place), lane.limit) as [number, number, number | null][]).map(head => [...head, index] as const),
+	);
+	heads.sort((a, b) => a[0] - b[0] || a[1] - b[1]);
+	const limits = lanes.map(() => 0);
+	const rooms = new Map(lanes.map(({task, room}) => [task, room]));
+	let [jobs, bytes] = [0, 0];
+	for (const [, , size, index] of heads) {
+		if (jobs >= limit || (jobs > 0 && bytes >= maxBytes)) break;
+		const {task} = lanes[index] as Lane;
+		const room = rooms.get(task) as number;
+		if (room === 0) continue;
+		rooms.set(task, room - 1);
+		(limits[index] as number)++;
+		jobs++;
+		bytes += size ?? 0;
+	}
+	return lanes.map((lane, index) => ({...lane, limit: limits[index] as number})).filter(lane => lane.limit > 0);
+}
+
+function read({statements}: Session, {task, place, limit}: Lane, maxBytes: number): ReadyRow[] {
 	const rows: ReadyRow[] = [];
 	let bytes = 0;
-	for (const row of statements.readyJobs.iterate(number, limit) as IterableIterator<ReadyRow>) {
+	for (const row of statements.readyJobs.iterate(laneOf(task, place), limit) as IterableIterator<ReadyRow>) {
 		rows.push(row);
 		bytes += sizeBytes(row[6]);
 		if (bytes >= maxBytes) break;
@@ -85,15 +106,16 @@ function read({statements}: Session, {number, limit}: OpenTask, maxBytes: number
 }
 
 /** What was read is the beginning of the task's part of `ready`: two statements move it, however many jobs it is. */
-function claim({statements, tally}: Session, {number}: OpenTask, heads: readonly ReadyRow[], lease: number, owner: number): void {
+function claim({statements, tally}: Session, {task, place}: Lane, heads: readonly ReadyRow[], lease: number, owner: number): void {
 	const [rank, id] = heads.at(-1) as ReadyRow;
-	statements.claimUpTo.run(lease, owner, number, rank, id);
-	statements.deleteReadyUpTo.run(number, rank, id);
+	const lane = laneOf(task, place);
+	statements.claimUpTo.run(lease, owner, lane, rank, id);
+	statements.deleteReadyUpTo.run(lane, rank, id);
 	// Jobs of a batch come in runs, so that this, too, is a step for many.
 	for (let start = 0, end = 1; start < heads.length; end++) {
 		const batch = heads[start]?.[3] as number | null;
 		if (heads[end]?.[3] === batch) continue;
-		tally.move(number, batch, Place.ready, Place.running, end - start);
+		tally.move(task, batch, place, Place.running, end - start);
 		start = end;
 	}
 }
@@ -104,9 +126,10 @@ function nextLease({statements}: Session): number {
 	return lease;
 }
 
-function toDequeued(session: Session, [, id, executions, , policy, key, payload, {name}]: [...ReadyRow, OpenTask]): DequeuedJob {
+function toDequeued(session: Session, [, id, executions, , policy, key, payload, {name, place}]: [...ReadyRow, Lane]): DequeuedJob {
 	const job = {id, task: name, payload, execution: executions + 1, attempts: 0, policy: session.names.policy(policy), ...(key !== null && {key})};
-	return executions > 0 ? {...job, ...history(session, id)} : job;
+	if (executions === 0) return job;
+	return {...job, ...history(session, id), ...(place === Place.suspect && {isSuspect: true})};
 }
 
 /** What is left of a job's earlier executions; their progress is not. */
@@ -114,10 +137,16 @@ function history(session: Session, id: JobId): Pick<DequeuedJob, 'attempts' | 'c
 	const {deleteProgress, checkpointState} = session.statements;
 	deleteProgress.run(id);
 	const checkpoint = checkpointState.get(id) as Encoded | undefined;
-	return {attempts: attemptsOf(session, id), ...(checkpoint !== undefined && {checkpoint})};
+	return {attempts: troubleOf(session, id).attempts, ...(checkpoint !== undefined && {checkpoint})};
 }
 
-/** Jobs of the demanded tasks that are still ready, by the tally as this transaction leaves it. */
-export function backlog(session: Session, demand: Demand, tally: (task: number, place: Place) => number): number {
-	return openTasks(session, demand).reduce((sum, {number}) => sum + tally(number, Place.ready), 0);
+/** Jobs of the demanded tasks that are still ready and would not be too many. */
+export function backlog(session: Session, demand: Demand): number {
+	const lanes = Map.groupBy(openLanes(session, demand), ({task}) => task);
+	let jobs = 0;
+	for (const [task, own] of lanes) {
+		const ready = own.reduce((sum, {place}) => sum + jobsAt(session, task, place), 0);
+		jobs += Math.min(ready, (own[0] as Lane).room);
+	}
+	return jobs;
 }

@@ -3,14 +3,19 @@ import type {Counts} from '../../job.ts';
 /** Where a job is: the numbers of `tally.place` and, for the ended ones, of `outcome.status`. Stored: never renumber. */
 export const Place = {
 	ready: 0,
-	scheduled: 1,
-	failed: 2,
-	parked: 3,
-	running: 4,
-	completed: 5,
-	dead: 6,
-	cancelled: 7,
+	/** Ready, and to run alone. */
+	suspect: 1,
+	scheduled: 2,
+	failed: 3,
+	parked: 4,
+	running: 5,
+	completed: 6,
+	dead: 7,
+	cancelled: 8,
 } as const;
+
+/** More than there are places. */
+const PLACES = 16;
 
 export type Place = (typeof Place)[keyof typeof Place];
 
@@ -31,18 +36,22 @@ export class Tally {
 }
 
 class Changes {
-	/** By `number * 8 + place`. */
+	/** By `number * PLACES + place`. */
 	readonly #changes = new Map<number, number>();
 
 	move(number: number, from: Place | null, to: Place | null, jobs: number): void {
-		if (from !== null) this.#add(number * 8 + from, -jobs);
-		if (to !== null) this.#add(number * 8 + to, jobs);
+		if (from !== null) this.#add(number * PLACES + from, -jobs);
+		if (to !== null) this.#add(number * PLACES + to, jobs);
+	}
+
+	get(number: number, place: Place): number {
+		return this.#changes.get(number * PLACES + place) ?? 0;
 	}
 
 	/** Hands over the changes and forgets them. */
 	*take(): Generator<[number: number, place: Place, jobs: number]> {
 		for (const [cell, jobs] of this.#changes) {
-			if (jobs !== 0) yield [Math.floor(cell / 8), (cell % 8) as Place, jobs];
+			if (jobs !== 0) yield [Math.floor(cell / PLACES), (cell % PLACES) as Place, jobs];
 		}
 		this.#changes.clear();
 	}
@@ -59,7 +68,7 @@ class Changes {
 /** Sums places up into statuses. */
 export function toCounts(jobs: (place: Place) => number): Counts {
 	return {
-		pending: jobs(Place.ready) + jobs(Place.scheduled),
+		pending: jobs(Place.ready) + jobs(Place.suspect) + jobs(Place.scheduled),
 		running: jobs(Place.running),
 		failed: jobs(Place.failed) + jobs(Place.parked),
 		completed: jobs(Place.completed),

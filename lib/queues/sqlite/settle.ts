@@ -1,10 +1,13 @@
 import {backoffMs} from '../../backoff.ts';
 import type {Encoded} from '../../encoding.ts';
-import type {JobId, JobStatus, Policy} from '../../job.ts';
+import {type FailureRecord, poison} from '../../failure.ts';
+import {type JobId, type JobStatus, MAX_CRASHES, type Policy} from '../../job.ts';
 import {MAX_LOG_LINES, type Note, type Outcome, type Settled, type Settlement} from '../../queue.ts';
 import {erase} from './erase.ts';
 import {Place} from './places.ts';
+import {makeReady} from './ready.ts';
 import type {ClaimRow, Session} from './session.ts';
+import {troubleOf} from './trouble.ts';
 
 /**
  * Writes down how executions ended. The fence is the row of `claimed`: a settlement whose lease or execution does not
@@ -48,8 +51,7 @@ export function endExecution(session: Session, claim: ClaimRow, outcome: Outcome
 			return 'completed';
 		case 'released':
 			if (stop !== null) return endStopped(session, claim, outcome);
-			session.statements.insertReady.run(task, session.statements.jobRank.get(id), id, execution, batch);
-			session.tally.move(task, batch, Place.running, Place.ready);
+			makeReady(session, {id, task, batch, rank: session.statements.jobRank.get(id) as number, executions: execution}, Place.running);
 			return 'pending';
 		case 'cancelled':
 			return endStopped(session, claim, outcome);
@@ -61,11 +63,14 @@ export function endExecution(session: Session, claim: ClaimRow, outcome: Outcome
 function endFailed(session: Session, claim: ClaimRow, outcome: Outcome & {type: 'threw' | 'timedOut' | 'lostWorker'}): Settled {
 	const [id, execution, task, batch, stop] = claim;
 	const {statements, tally, names, now, random} = session;
-	const attempts = attemptsOf(session, id) + 1;
-	setTrouble(session, id, attempts, outcome);
+	const trouble = troubleOf(session, id);
+	const attempts = trouble.attempts + 1;
+	const crashes = trouble.crashes + (outcome.type === 'lostWorker' ? 1 : 0);
+	const isPoison = crashes >= MAX_CRASHES;
+	setTrouble(session, id, {attempts, crashes}, outcome, isPoison ? poison(crashes, outcome.error) : outcome.error);
 	if (stop !== null && !isToWithdraw(stop)) return endCancelled(session, claim, outcome);
 	const policy: Policy = names.policy(statements.jobPolicy.get(id) as number);
-	if (attempts >= policy.maxAttempts) {
+	if (attempts >= policy.maxAttempts || isPoison) {
 		insertOutcome(session, claim, Place.dead, outcome, null);
 		return 'dead';
 	}
@@ -94,7 +99,7 @@ function endWithdrawn(session: Session, [id, , task, batch]: ClaimRow): Settled 
 }
 
 function endCancelled(session: Session, claim: ClaimRow, outcome: Outcome): JobStatus {
-	if (outcome.type === 'cancelled' && outcome.error) setTrouble(session, claim[0], attemptsOf(session, claim[0]), outcome);
+	if (outcome.type === 'cancelled' && outcome.error) setTrouble(session, claim[0], troubleOf(session, claim[0]), outcome, outcome.error);
 	else if (outcome.type === 'cancelled') session.statements.clearTiming.run(claim[0]);
 	insertOutcome(session, claim, Place.cancelled, outcome, null);
 	return 'cancelled';
@@ -111,12 +116,14 @@ function insertOutcome(
 	tally.move(task, batch, Place.running, place);
 }
 
-function setTrouble({statements}: Session, id: JobId, attempts: number, outcome: Outcome & {error?: unknown}): void {
-	statements.setTrouble.run(id, attempts, outcome.startedAt ?? null, outcome.durationMs ?? null, JSON.stringify(outcome.error));
-}
-
-export function attemptsOf({statements}: Session, id: JobId): number {
-	return (statements.attempts.get(id) ?? 0) as number;
+function setTrouble(
+	{statements}: Session,
+	id: JobId,
+	charged: {attempts: number; crashes: number},
+	{startedAt, durationMs}: Outcome,
+	error: FailureRecord,
+): void {
+	statements.setTrouble.run(id, charged.attempts, charged.crashes, startedAt ?? null, durationMs ?? null, JSON.stringify(error));
 }
 
 /** Keeps what a running task said of itself, if the claim is still its own. */

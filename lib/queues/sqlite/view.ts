@@ -87,14 +87,14 @@ export function toEnd(id: JobId, row: EndRow | undefined): JobEnd | undefined {
 	return {id, status, value, ...(failure !== null && status !== 'completed' && {error: JSON.parse(failure) as FailureRecord})};
 }
 
-/** Where to look for the jobs of a status. `<> 5` is what lets SQLite use the index `outcome_unhappy`. */
+/** Where to look for the jobs of a status. `<> 6` is what lets SQLite use the index `outcome_unhappy`. */
 const IDS_BY_STATUS: Readonly<Record<JobStatus, string>> = {
 	pending: 'select id from ready union all select id from waiting where failed = 0',
 	running: 'select id from claimed',
 	failed: 'select id from waiting where failed = 1',
 	completed: `select id from outcome where status = ${Place.completed}`,
-	dead: `select id from outcome where status = ${Place.dead} and status <> 5`,
-	cancelled: `select id from outcome where status = ${Place.cancelled} and status <> 5`,
+	dead: `select id from outcome where status = ${Place.dead} and status <> 6`,
+	cancelled: `select id from outcome where status = ${Place.cancelled} and status <> 6`,
 };
 
 /** A query for the ids of a page of jobs, in order of arrival. Made of fixed fragments; whatever comes from outside is bound. */
