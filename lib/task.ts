@@ -1,4 +1,5 @@
 import type {BackoffOption, Duration, LogLevel} from './job.ts';
+import type {JobOptions} from './options.ts';
 
 /** What can be said of jobs at every level: by `open({defaults})`, by the task, by `enqueue`; the nearest wins. */
 export interface ExecutionOptions {
@@ -47,6 +48,13 @@ export interface TaskContext {
 	checkpoint(state: unknown): void;
 	/** The last {@link checkpoint} of the executions before this one; `undefined` if there is none. */
 	readonly resumeFrom: unknown;
+	/**
+	 * Enqueues a job for when this one completes, in the same transaction: all of them or none. They are dropped if it throws,
+	 * times out, is cancelled or interrupted. Checks and defaults are those of `engine.enqueue`; a `key` that exists with the
+	 * same payload is not enqueued again, with another one this job fails. At most 10,000 jobs and 64 MiB of payloads.
+	 * @throws FaenaError `UnknownTask`, `BadOption`, `NotEncodable`, `TooLarge`, `KeyConflict`, `Closed`
+	 */
+	enqueue(task: string, payload?: unknown, options?: JobOptions): void;
 	/** Keeps a line with the job; `ctx.log('…')` is `ctx.log.info('…')`. The last 200 are kept, each up to 4 KiB. */
 	readonly log: TaskLog;
 }

@@ -3,13 +3,15 @@ import {nanoid} from 'nanoid';
 import {Bell} from './bell.ts';
 import type {StopReason} from './board.ts';
 import {JobContext} from './context.ts';
-import {decode, encode, MAX_CHECKPOINT_BYTES} from './encoding.ts';
+import {decode, encode, MAX_CHECKPOINT_BYTES, MAX_VALUE_BYTES} from './encoding.ts';
 import {toFailure} from './failure.ts';
+import {JobMaker} from './job-maker.ts';
 import {Notebook} from './notebook.ts';
 import {abortSignal, bad, checked} from './options.ts';
 import type {HeartbeatStart} from './protocol.ts';
 import type {DequeuedJob, JobQueue, Lease, Outcome, OwnerId} from './queue.ts';
 import type {TaskFunction} from './task.ts';
+import {infosOf, type TaskTable} from './tasks-module.ts';
 import {workerUrl} from './worker-url.ts';
 
 export interface WorkOptions {
@@ -33,18 +35,19 @@ export async function work(queue: JobQueue, tasks: Readonly<Record<string, unkno
 	const {signal} = checked('work()', options, {signal: abortSignal}) as WorkOptions;
 	const table = new Map(Object.entries(tasks).filter((entry): entry is [string, TaskFunction] => typeof entry[1] === 'function'));
 	if (table.size === 0) throw bad('work() expects an object with a function for each task');
+	const maker = new JobMaker(infosOf(table), {}, MAX_VALUE_BYTES);
 	const owner = nanoid();
 	await queue.heartbeat(owner);
 	const heart = startHeartbeat(queue, owner);
 	try {
-		await loop(queue, table, owner, signal);
+		await loop(queue, table, maker, owner, signal);
 	} finally {
 		await heart?.terminate();
 		await queue.leave(owner);
 	}
 }
 
-async function loop(queue: JobQueue, table: ReadonlyMap<string, TaskFunction>, owner: OwnerId, signal: AbortSignal | undefined): Promise<void> {
+async function loop(queue: JobQueue, table: TaskTable, maker: JobMaker, owner: OwnerId, signal: AbortSignal | undefined): Promise<void> {
 	const demand = {owner, tasks: [...table.keys()].map(task => ({task, limit: 1})), limit: 1, maxBytes: Infinity};
 	const bell = new Bell();
 	const ring = () => bell.ring();
@@ -59,7 +62,7 @@ async function loop(queue: JobQueue, table: ReadonlyMap<string, TaskFunction>, o
 			}
 			const {dequeued, nextRunAt} = await queue.turn({dequeue: demand});
 			const job = dequeued.jobs[0];
-			if (job) await execute(queue, table.get(job.task) as TaskFunction, dequeued.lease, job, owner);
+			if (job) await execute(queue, table.get(job.task) as TaskFunction, maker, dequeued.lease, job, owner);
 			else await arrival(queue, bell, nextRunAt);
 		}
 	} finally {
@@ -83,23 +86,26 @@ async function arrival(queue: JobQueue, bell: Bell, nextRunAt: number | null): P
 	clearInterval(listener);
 }
 
-async function execute(queue: JobQueue, run: TaskFunction, lease: Lease, job: DequeuedJob, owner: OwnerId): Promise<void> {
+async function execute(queue: JobQueue, run: TaskFunction, maker: JobMaker, lease: Lease, job: DequeuedJob, owner: OwnerId): Promise<void> {
 	const {id, task, execution, attempts, policy, key, checkpoint} = job;
 	const notebook = new Notebook(queue, {id, lease, execution});
 	const stop = watchForStop(queue, owner, job);
 	const context = new JobContext(
 		{id, task, execution, attempts, maxAttempts: policy.maxAttempts, ...(key !== undefined && {key})},
 		{stopReason: stop.reason, stopped: () => stop.promise, progress: () => undefined, note: note => notebook.add(note)},
-		{checkpoint, maxCheckpointBytes: MAX_CHECKPOINT_BYTES},
+		{checkpoint, maxCheckpointBytes: MAX_CHECKPOINT_BYTES, maker},
 	);
 	const startedAt = Date.now();
 	const start = performance.now();
 	const ended = await outcomeOf(run, job, context);
 	stop.end();
-	context.flush();
+	const enqueue = context.close();
 	const timing = {startedAt, durationMs: performance.now() - start};
 	const notes = await notebook.close();
-	await queue.turn({settle: [{id, lease, execution, outcome: {...applyStop(ended, stop.reason(), timing.durationMs), ...timing}}], notes});
+	const outcome = {...applyStop(ended, stop.reason(), timing.durationMs), ...timing};
+	const makesJobs = outcome.type === 'returned' && enqueue.length > 0;
+	await queue.turn({settle: [{id, lease, execution, outcome: makesJobs ? {...outcome, enqueue} : outcome}], notes});
+	if (makesJobs) queue.announce();
 }
 
 async function outcomeOf(run: TaskFunction, {payload}: DequeuedJob, context: JobContext): Promise<Outcome> {

@@ -110,6 +110,32 @@ test('work() takes up the jobs of a process that was killed while it waited', as
 	t.like(await queue.job(1), {status: 'completed', attempts: 0, executions: 2});
 });
 
+test('work() enqueues what its tasks enqueue when they complete, not when they fail, and others that work on the queue help', async t => {
+	const {queue} = await open(t);
+	const controller = new AbortController();
+	const ran: unknown[] = [];
+	await queue.enqueue([newJob('split', [1, 2]), newJob('split', [3, 'bad'])]);
+	const second = Promise.withResolvers<void>();
+	const tasks = {
+		split(items: readonly unknown[], context: TaskContext) {
+			for (const item of items) context.enqueue('one', item, {key: String(item)});
+			if (items.includes('bad')) throw new Error('bad');
+		},
+		async one(item: unknown) {
+			ran.push(item);
+			// The second is for the other loop.
+			if (item === 1) await second.promise;
+			second.resolve();
+			controller.abort();
+		},
+	};
+	t.deepEqual(await queue.jobs({task: 'one'}), []);
+	await Promise.all([work(queue, tasks, {signal: controller.signal}), work(queue, {one: tasks.one}, {signal: controller.signal})]);
+	t.deepEqual(ran, [1, 2]);
+	t.is((await queue.job(2))?.status, 'dead');
+	t.is((await queue.jobs({task: 'one'})).length, 2);
+});
+
 for (const kind of ['waits', 'computes']) {
 	test(`work() writes a checkpoint while its task still ${kind}, and goes on from it after a kill`, async t => {
 		t.timeout(60_000);

@@ -543,7 +543,10 @@ class Crew implements PoolListener {
 	}
 
 	make(options: Partial<PoolOptions>): Pool {
-		return this.#make({tasks: TASKS, workers: 1, graceMs: 1000, maxValueBytes: 1 << 24, maxCheckpointBytes: 1 << 20, taskOutput: 'inherit', ...options}, this);
+		return this.#make(
+			{tasks: TASKS, defaults: {}, workers: 1, graceMs: 1000, maxValueBytes: 1 << 24, maxCheckpointBytes: 1 << 20, taskOutput: 'inherit', ...options},
+			this,
+		);
 	}
 
 	load(options: Partial<PoolOptions>): ReturnType<Pool['load']> {
