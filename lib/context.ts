@@ -68,7 +68,11 @@ export class JobContext implements TaskContext {
 	}
 
 	get cancelled(): boolean {
-		return this.#host.stopReason() !== undefined;
+		return this.stopReason !== undefined;
+	}
+
+	get stopReason(): StopReason | undefined {
+		return this.#host.stopReason();
 	}
 
 	get signal(): AbortSignal {
@@ -149,8 +153,8 @@ export class JobContext implements TaskContext {
 	#watch(): AbortController {
 		const controller = new AbortController();
 		const abort = () => {
-			const reason = this.#host.stopReason();
-			if (reason) controller.abort(new DOMException(SENTENCES[reason], reason === 'timedOut' ? 'TimeoutError' : 'AbortError'));
+			const reason = this.stopReason;
+			if (reason) controller.abort(toError(reason));
 		};
 		abort();
 		void this.#host.stopped().then(abort);
@@ -164,4 +168,9 @@ function makeLog(add: (level: LogLevel, text: string) => void): TaskLog {
 		(...values: readonly unknown[]) =>
 			add(level, format(...values));
 	return Object.assign(writer('info'), {debug: writer('debug'), info: writer('info'), warn: writer('warn'), error: writer('error')});
+}
+
+/** Of the class and name that what takes a signal expects, with our word for it. */
+function toError(reason: StopReason): Error {
+	return Object.assign(new DOMException(SENTENCES[reason], reason === 'timedOut' ? 'TimeoutError' : 'AbortError'), {reason});
 }

@@ -1,3 +1,4 @@
+import type {StopReason} from './board.ts';
 import type {BackoffOption, Duration, LogLevel} from './job.ts';
 import type {JobOptions} from './options.ts';
 
@@ -33,10 +34,18 @@ export interface TaskContext {
 		readonly maxAttempts: number;
 		readonly key?: string;
 	};
-	/** Aborted when the job is to stop (cancelled, timed out, shutting down); for tasks that wait. Its reason is an Error. */
+	/**
+	 * Aborted when the job is to stop; for tasks that wait. Its reason is an Error whose message says why, in a sentence, and
+	 * whose property `reason` is the {@link stopReason}.
+	 */
 	readonly signal: AbortSignal;
-	/** The same, for tasks that compute: a read of shared memory, cheap enough for a tight loop. */
+	/** True once the job is to stop; for tasks that compute: a read of shared memory, cheap enough for a tight loop. */
 	readonly cancelled: boolean;
+	/**
+	 * Why the job is to stop: somebody `cancelled` it, it `timedOut`, or Faena shuts down and it is `interrupted`, to run again;
+	 * `undefined` while it may go on. As cheap as {@link cancelled}.
+	 */
+	readonly stopReason: StopReason | undefined;
 	/** Says how far the job is. Returns at once; calls that follow each other quickly are combined. */
 	progress(done: number, total?: number): void;
 	/**

@@ -313,7 +313,8 @@ function toTurn({settle, notes, enqueue, rejectConflicts, dequeue}: TurnCommand,
 	};
 	return {
 		settle: settle.flatMap(({of, outcome, makes}) => {
-			const made = outcome.type === 'returned' && makes.length > 0 ? {...outcome, enqueue: makes.map(({rerun: _, ...plan}) => toNewJob({...plan, batch: null}))} : outcome;
+			const made =
+				outcome.type === 'returned' && makes.length > 0 ? {...outcome, enqueue: makes.map(({rerun: _, ...plan}) => toNewJob({...plan, batch: null}))} : outcome;
 			return claimsAt(of, world).map(claim => ({...claim, outcome: made}));
 		}),
 		notes: notes.flatMap(({of, done, lines, state}) => {
