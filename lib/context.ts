@@ -1,8 +1,12 @@
 import {format} from 'node:util';
 import type {StopReason} from './board.ts';
 import {decode, type Encoded, encode} from './encoding.ts';
+import {FaenaError} from './errors.ts';
 import type {LogLevel, LogLine} from './job.ts';
-import {MAX_LOG_LINES} from './queue.ts';
+import type {JobMaker} from './job-maker.ts';
+import {MadeJobs} from './made-jobs.ts';
+import type {JobOptions} from './options.ts';
+import {MAX_LOG_LINES, type MadeJob} from './queue.ts';
 import type {TaskContext, TaskLog} from './task.ts';
 
 /** What a context needs of the place where its job runs. */
@@ -20,6 +24,7 @@ export interface Given {
 	/** Of an earlier execution. */
 	readonly checkpoint?: Encoded | undefined;
 	readonly maxCheckpointBytes: number;
+	readonly maker: JobMaker;
 }
 
 export interface Noted {
@@ -30,6 +35,8 @@ export interface Noted {
 
 /** What is said within this time of the last note travels with the next one. */
 const NOTE_EVERY_MS = 50;
+
+const NO_JOBS: readonly MadeJob[] = [];
 
 const MAX_LOG_TEXT = 4096;
 
@@ -49,6 +56,8 @@ export class JobContext implements TaskContext {
 	#resumeFrom: {readonly state: unknown} | undefined;
 	#pending: Noted = {};
 	#notedAt = 0;
+	#made: MadeJobs | undefined;
+	#isClosed = false;
 	/** Ends the wait of what is pending, where the task lets it. */
 	#timer: NodeJS.Timeout | undefined;
 
@@ -59,7 +68,11 @@ export class JobContext implements TaskContext {
 	}
 
 	get cancelled(): boolean {
-		return this.#host.stopReason() !== undefined;
+		return this.stopReason !== undefined;
+	}
+
+	get stopReason(): StopReason | undefined {
+		return this.#host.stopReason();
 	}
 
 	get signal(): AbortSignal {
@@ -100,14 +113,17 @@ export class JobContext implements TaskContext {
 		return this.#resumeFrom.state;
 	}
 
-	/** Hands over what is still held back. For whoever runs the task, when it has ended. */
-	flush(): void {
-		clearTimeout(this.#timer);
-		this.#timer = undefined;
-		const {progress, logs, checkpoint} = this.#pending;
-		if (progress === undefined && logs === undefined && checkpoint === undefined) return;
-		this.#host.note(this.#pending);
-		this.#pending = {};
+	enqueue(task: string, payload?: unknown, options: JobOptions = {}): void {
+		if (this.#isClosed) throw new FaenaError('Closed', `Job ${this.job.id} has ended; a task calls ctx.enqueue() before it does.`);
+		this.#made ??= new MadeJobs(this.#given.maker);
+		this.#made.add(task, payload, options);
+	}
+
+	/** For whoever runs the task, when it has ended: hands over what is still held back, and returns the jobs it made. */
+	close(): readonly MadeJob[] {
+		this.#isClosed = true;
+		this.#flush();
+		return this.#made?.all ?? NO_JOBS;
 	}
 
 	/** True if somebody may be waiting on the signal. */
@@ -122,14 +138,23 @@ export class JobContext implements TaskContext {
 
 	#note(): void {
 		this.#notedAt = performance.now();
-		this.flush();
+		this.#flush();
+	}
+
+	#flush(): void {
+		clearTimeout(this.#timer);
+		this.#timer = undefined;
+		const {progress, logs, checkpoint} = this.#pending;
+		if (progress === undefined && logs === undefined && checkpoint === undefined) return;
+		this.#host.note(this.#pending);
+		this.#pending = {};
 	}
 
 	#watch(): AbortController {
 		const controller = new AbortController();
 		const abort = () => {
-			const reason = this.#host.stopReason();
-			if (reason) controller.abort(new DOMException(SENTENCES[reason], reason === 'timedOut' ? 'TimeoutError' : 'AbortError'));
+			const reason = this.stopReason;
+			if (reason) controller.abort(toError(reason));
 		};
 		abort();
 		void this.#host.stopped().then(abort);
@@ -143,4 +168,9 @@ function makeLog(add: (level: LogLevel, text: string) => void): TaskLog {
 		(...values: readonly unknown[]) =>
 			add(level, format(...values));
 	return Object.assign(writer('info'), {debug: writer('debug'), info: writer('info'), warn: writer('warn'), error: writer('error')});
+}
+
+/** Of the class and name that what takes a signal expects, with our word for it. */
+function toError(reason: StopReason): Error {
+	return Object.assign(new DOMException(SENTENCES[reason], reason === 'timedOut' ? 'TimeoutError' : 'AbortError'), {reason});
 }

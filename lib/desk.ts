@@ -1,7 +1,7 @@
 import {toEnvelope} from './errors.ts';
 import {isTerminal, type JobId, type JobStatus} from './job.ts';
 import type {EnqueueCall, EnqueueReply, EventName, JobEvent, Notice, RepliesMessage, Reply} from './protocol.ts';
-import type {CompletedBatch, Enqueued, JobQueue, NewJob, Note, Settled, Settlement} from './queue.ts';
+import type {CompletedBatch, Enqueued, JobQueue, NewJob, Note, Settled, Settlement, TurnResult} from './queue.ts';
 
 /** Jobs looked up after another process wrote: a millisecond's worth. */
 const INQUIRED_AT_ONCE = 200;
@@ -88,11 +88,13 @@ export class Desk {
 		for (const id of ids) this.#watched.delete(id);
 	}
 
-	/** Takes note of settlements that were committed, each with its job's new status. */
-	settled(settlements: readonly Settlement[], statuses: readonly Settled[]): void {
+	/** Takes note of settlements that were committed, and of what came of each. */
+	settled(settlements: readonly Settlement[], {settled, refused}: Pick<TurnResult, 'settled' | 'refused'>): void {
 		if (this.#watched.size === 0 && this.#subscribed.size === 0) return;
-		settlements.forEach((settlement, index) => {
-			const status = statuses[index] as Settled;
+		settlements.forEach((given, index) => {
+			const status = settled[index] as Settled;
+			const error = refused?.get(index);
+			const settlement: Settlement = error ? {...given, outcome: {type: 'threw', error}} : given;
 			const event = toEvent(settlement, status);
 			if (event && this.#subscribed.has(event.type)) this.#events.push(event);
 			if (isEnd(status) && this.#watched.delete(settlement.id)) this.#notices.push(toNotice(settlement, status));

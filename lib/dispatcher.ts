@@ -206,7 +206,7 @@ export class Dispatcher implements PoolListener {
 		const enqueues = this.#desk.takeEnqueues(ENQUEUED_PER_TURN);
 		const settle = this.#outbox.splice(0);
 		const notes = this.#notes.splice(0);
-		const demand = this.#demand(enqueues.length > 0);
+		const demand = this.#demand(enqueues.length > 0 || settle.some(makesJobs));
 		if (settle.length + notes.length + enqueues.length === 0 && !demand) return;
 		const begunAt = monotonicMs();
 		let result: TurnResult;
@@ -231,10 +231,10 @@ export class Dispatcher implements PoolListener {
 		demand: Demand | undefined,
 	): Promise<void> {
 		this.#nextRunAt = result.nextRunAt;
-		const arrived = enqueues.length > 0 || result.settled.includes('pending');
+		const arrived = enqueues.length > 0 || result.settled.includes('pending') || settle.some(makesJobs);
 		this.#isHungry = demand ? result.backlog > 0 : this.#isHungry || arrived;
 		this.#dispatch(result.dequeued);
-		this.#desk.settled(settle, result.settled);
+		this.#desk.settled(settle, result);
 		for (const note of notes) this.#desk.noted(note);
 		await this.#desk.inquire(this.#queue, this.#desk.enqueued(enqueues, result.enqueued), true);
 		const lost = settle.filter((_, index) => result.settled[index] === 'lost' || result.settled[index] === 'withdrawn');
@@ -252,8 +252,7 @@ export class Dispatcher implements PoolListener {
 	async #rescue(error: unknown, settle: readonly Settlement[], notes: readonly Note[], enqueues: readonly {call: number}[]): Promise<void> {
 		for (const {call} of enqueues) this.#desk.refuse(call, error);
 		try {
-			const {settled} = await this.#queue.turn({settle, notes});
-			this.#desk.settled(settle, settled);
+			this.#desk.settled(settle, await this.#queue.turn({settle, notes}));
 			this.#setbacks = enqueues.length > 0 ? 0 : this.#setbacks + 1;
 		} catch {
 			this.#outbox.unshift(...settle);
@@ -271,9 +270,9 @@ export class Dispatcher implements PoolListener {
 	}
 
 	/** What the pool can take: for each task as many jobs as make chunks for its free places. */
-	#demand(enqueues: boolean): Demand | undefined {
+	#demand(arrives: boolean): Demand | undefined {
 		const isDue = this.#nextRunAt !== null && this.#nextRunAt <= Date.now();
-		if (this.#phase !== 'running' || this.#chunks.length > 0 || !(this.#isHungry || enqueues || isDue)) return undefined;
+		if (this.#phase !== 'running' || this.#chunks.length > 0 || !(this.#isHungry || arrives || isDue)) return undefined;
 		const tasks = [...this.#tasks].flatMap(([task, {concurrency}]) => this.#demandOf(task, concurrency));
 		const limit = Math.max(0, ...tasks.map(each => each.limit));
 		return limit === 0 ? undefined : {owner: this.#owner, tasks, limit, maxBytes: BYTES_PER_TURN};
@@ -443,6 +442,10 @@ export class Dispatcher implements PoolListener {
 
 /** Enqueues wait at the desk; a close works at once, so that nothing after it is taken any more. */
 type OtherCall = Exclude<Call, EnqueueCall | {type: 'close'}>;
+
+function makesJobs({outcome}: Settlement): boolean {
+	return outcome.type === 'returned' && outcome.enqueue !== undefined;
+}
 
 function groupByTask(jobs: readonly DequeuedJob[]): Map<string, DequeuedJob[]> {
 	return Map.groupBy(jobs, ({task}) => task);

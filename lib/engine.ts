@@ -1,11 +1,11 @@
 import {EventEmitter} from 'node:events';
 import {BatchHandle, type BatchInfo, toBatchInfo} from './batch-handle.ts';
-import {decode, type Encoded, encode} from './encoding.ts';
-import {FaenaError} from './errors.ts';
+import {decode} from './encoding.ts';
 import {fromFailure} from './failure.ts';
 import {InlineLine} from './inline-line.ts';
 import {type Counts, type Duration, type Job, type JobFilter, type JobId, type LogLevel, type LogLine, STATUSES} from './job.ts';
 import {JobHandle, toOutcome, toResult, type WaitOptions, waitForEnd} from './job-handle.ts';
+import {JobMaker} from './job-maker.ts';
 import {ThreadLine} from './line.ts';
 import {Link} from './link.ts';
 import {JobMap} from './map.ts';
@@ -15,18 +15,13 @@ import {
 	bad,
 	checked,
 	checkIterable,
-	checkJobOptions,
 	checkKey,
-	checkTaskOptions,
 	choice,
 	duration,
 	integer,
 	type JobOptions,
 	list,
-	nearest,
 	type OpenOptions,
-	type ResolvedJobOptions,
-	resolveJobOptions,
 	resolveOpenOptions,
 	type Settings,
 	text,
@@ -34,7 +29,6 @@ import {
 import {type EnqueueCall, type EnqueueReply, type EventName, idsOf, type JobEvent, type Notice} from './protocol.ts';
 import {type BatchOptions, type CleanupResult, keyConflict, type Page} from './queue.ts';
 import {closeOnSignals} from './signals.ts';
-import type {TaskOptions} from './task.ts';
 
 /** Names of a module's tasks. */
 export type TaskName<Tasks> = {[Name in keyof Tasks]: Tasks[Name] extends (...args: never[]) => unknown ? Name : never}[keyof Tasks] & string;
@@ -100,8 +94,7 @@ export class Engine<Tasks = AnyTasks> implements AsyncDisposable {
 	readonly #settings: Settings;
 	readonly #link: Link;
 	readonly #events: EventEmitter<EngineEvents>;
-	/** By task; a task's policy is the same object each time, so that it is sent and stored once. */
-	readonly #taskOptions: ReadonlyMap<string, {readonly own: TaskOptions; readonly resolved: ResolvedJobOptions}>;
+	readonly #maker: JobMaker;
 	#closing: Promise<void> | undefined;
 
 	/** @internal Use {@link open}. */
@@ -109,12 +102,7 @@ export class Engine<Tasks = AnyTasks> implements AsyncDisposable {
 		this.#settings = settings;
 		this.#link = link;
 		this.#events = events;
-		this.#taskOptions = new Map(
-			link.tasks.map(({name, options}) => {
-				const own = checkTaskOptions(`task ${name}`, options);
-				return [name, {own, resolved: resolveJobOptions([own, settings.defaults], 0)}];
-			}),
-		);
+		this.#maker = new JobMaker(link.tasks, settings.defaults, settings.maxValueBytes);
 	}
 
 	/**
@@ -144,14 +132,14 @@ export class Engine<Tasks = AnyTasks> implements AsyncDisposable {
 		checkIterable('enqueueMany()', payloads);
 		const {key: toKey, ...rest} = options;
 		if (toKey !== undefined && typeof toKey !== 'function') throw bad('enqueueMany() expects as key a function of the payload');
-		const resolved = this.#resolve('enqueueMany()', task, rest);
+		const resolved = this.#maker.resolve('enqueueMany()', task, rest);
 		const ids: JobId[] = [];
 		const existing: JobId[] = [];
 		const underWay: Promise<void>[] = [];
 		try {
 			for await (const chunk of chunksOf(payloads)) {
 				const keys = toKey && chunk.map(payload => checkKey('enqueueMany()', toKey(payload)));
-				const encoded = chunk.map(payload => this.#encode(payload));
+				const encoded = chunk.map(payload => this.#maker.encode(payload));
 				const start = ids.length;
 				for (let index = 0; index < chunk.length; index++) ids.push(0);
 				const sent = this.#link.call({type: 'enqueue', task, payloads: encoded, keys, batch: undefined, watch: false, ...resolved}).then(reply => {
@@ -215,9 +203,9 @@ export class Engine<Tasks = AnyTasks> implements AsyncDisposable {
 		options: MapOptions<Item, unknown> = {},
 	): JobMap<Item, ResultOf<Tasks, Name>> {
 		const settings = checkMapOptions(options);
-		const {priority, runAt, policy} = this.#resolve('map()', task, settings.jobOptions);
+		const {priority, runAt, policy} = this.#maker.resolve('map()', task, settings.jobOptions);
 		const onComplete = settings.onComplete === undefined ? undefined : this.#toOnComplete(settings.onComplete);
-		return new JobMap(this.#link, {...settings, task, priority, runAt, policy, onComplete, encode: payload => this.#encode(payload)}, items);
+		return new JobMap(this.#link, {...settings, task, priority, runAt, policy, onComplete, encode: payload => this.#maker.encode(payload)}, items);
 	}
 
 	/** A handle for a job whose id was kept, for instance by another program. */
@@ -337,27 +325,17 @@ export class Engine<Tasks = AnyTasks> implements AsyncDisposable {
 
 	// ———
 
-	#resolve(where: string, task: string, options: JobOptions): ResolvedJobOptions {
-		const known = this.#taskOptions.get(task);
-		const names = [...this.#taskOptions.keys()];
-		if (!known && names.length > 0) throw new FaenaError('UnknownTask', `The tasks module has no task ${JSON.stringify(task)}${nearest(String(task), names)}`);
-		if (typeof task !== 'string' || task === '') throw bad(`${where} expects a task's name first`);
-		const given = checkJobOptions(where, options);
-		if (known && Object.keys(given).length === 0) return known.resolved;
-		return resolveJobOptions([given, known?.own, this.#settings.defaults], Date.now());
-	}
-
 	#toOnComplete(task: string): Required<BatchOptions>['onComplete'] {
-		const {priority, policy} = this.#resolve('map() for onComplete', task, {});
+		const {priority, policy} = this.#maker.resolve('map() for onComplete', task, {});
 		return {task, priority, policy};
 	}
 
 	#enqueueCall(where: string, task: string, payload: unknown, options: JobOptions | undefined, watch: boolean): EnqueueCall {
-		const {key, priority, runAt, policy} = this.#resolve(where, task, options ?? {});
+		const {key, priority, runAt, policy} = this.#maker.resolve(where, task, options ?? {});
 		return {
 			type: 'enqueue',
 			task,
-			payloads: [this.#encode(payload)],
+			payloads: [this.#maker.encode(payload)],
 			keys: key === undefined ? undefined : [key],
 			batch: undefined,
 			priority,
@@ -367,12 +345,8 @@ export class Engine<Tasks = AnyTasks> implements AsyncDisposable {
 		};
 	}
 
-	#encode(payload: unknown): Encoded {
-		return encode(payload, 'payload', this.#settings.maxValueBytes);
-	}
-
 	#names(where: string, task: string | undefined): string[] {
-		const names = [...this.#taskOptions.keys()];
+		const {names} = this.#maker;
 		if (task === undefined && names.length === 0) throw bad(`${where} needs a task's name on an engine without tasks`);
 		return task === undefined ? names : [text(task)];
 	}

@@ -8,9 +8,9 @@ export type ErrorCode =
 	| 'BadTasksModule'
 	/** No task of that name among the module's exports. */
 	| 'UnknownTask'
-	/** A payload or result holds something that would not come back as it went in. */
+	/** A payload, result or checkpoint holds something that would not come back as it went in. */
 	| 'NotEncodable'
-	/** A payload or result is over the size limit. */
+	/** A payload, result or checkpoint is over the size limit, or a task enqueues too much. */
 	| 'TooLarge'
 	/** The key names a job with another payload. */
 	| 'KeyConflict'
@@ -28,7 +28,7 @@ export type ErrorCode =
 	| 'WaitTimeout'
 	/** So many items of a map failed that its option `halt` or `maxFailures` ended it; `cause` is the last one's error. */
 	| 'Halted'
-	/** The engine or queue was closed. */
+	/** The engine or queue was closed, or the job has ended. */
 	| 'Closed'
 	/** The database can't be opened: missing folder, wrong kind of file, damaged, not writable. */
 	| 'BadDatabase'

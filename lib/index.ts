@@ -2,6 +2,7 @@
 import './node-version.ts';
 
 export {BatchHandle, type BatchInfo} from './batch-handle.ts';
+export type {StopReason} from './board.ts';
 export {type Encoded, decode, encode} from './encoding.ts';
 export {
 	type AnyTasks,

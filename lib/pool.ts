@@ -1,6 +1,7 @@
 import type {StopReason} from './board.ts';
 import type {JobId} from './job.ts';
 import type {DequeuedJob, Lease, Note, Settlement} from './queue.ts';
+import type {ExecutionOptions} from './task.ts';
 import type {TaskInfo} from './tasks-module.ts';
 
 /**
@@ -76,6 +77,8 @@ export type Isolation = 'thread' | 'process' | 'inline';
 export interface PoolOptions {
 	/** A `file:` URL. */
 	readonly tasks: string;
+	/** Defaults of the jobs that tasks enqueue. */
+	readonly defaults: ExecutionOptions;
 	readonly workers: number;
 	/** From telling a job to stop until its worker is ended. */
 	readonly graceMs: number;

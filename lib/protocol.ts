@@ -6,7 +6,8 @@ import type {ErrorEnvelope} from './errors.ts';
 import type {FailureRecord} from './failure.ts';
 import type {JobId, LogLevel, LogLine, Policy} from './job.ts';
 import type {Isolation, PoolOptions} from './pool.ts';
-import type {CompletedBatch, Durability, JobEnd, JobQueue, Rerun} from './queue.ts';
+import type {CompletedBatch, Durability, JobEnd, JobQueue, MadeJob, Rerun} from './queue.ts';
+import type {ExecutionOptions} from './task.ts';
 import type {TaskInfo} from './tasks-module.ts';
 
 // ——— pool and worker ———
@@ -16,6 +17,8 @@ export interface LoadMessage {
 	readonly type: 'load';
 	/** A `file:` URL. */
 	readonly tasks: string;
+	/** Of the jobs that tasks enqueue. */
+	readonly defaults: ExecutionOptions;
 	readonly maxValueBytes: number;
 	readonly maxCheckpointBytes: number;
 	readonly taskOutput: 'inherit' | 'stderr';
@@ -61,6 +64,8 @@ export interface OutcomesMessage {
 	readonly stops?: ReadonlyMap<number, StopReason>;
 	/** Indexes in the chunk: of jobs that were taken back before they started, whose entries have no meaning. */
 	readonly skipped?: readonly number[];
+	/** By index in the chunk: what jobs that returned enqueue. */
+	readonly enqueues?: ReadonlyMap<number, readonly MadeJob[]>;
 }
 
 /** What was posted of the chunk stands. */

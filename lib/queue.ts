@@ -101,11 +101,16 @@ export abstract class JobQueue {
 	/** Puts jobs in: all of them, or none and an error. Resolves once they are durable. */
 	async enqueue(jobs: readonly NewJob[]): Promise<readonly Enqueued[]> {
 		const {enqueued} = await this.turn({enqueue: jobs, rejectConflicts: true});
-		for (const listener of this.#listeners) listener();
+		this.announce();
 		return enqueued;
 	}
 
-	/** Calls the listener after each {@link enqueue} on this object. Returns a function that ends that. */
+	/** Tells those who listen that a turn put jobs in. */
+	announce(): void {
+		for (const listener of this.#listeners) listener();
+	}
+
+	/** Calls the listener after each {@link enqueue} and {@link announce} on this object. Returns a function that ends that. */
 	onEnqueue(listener: () => void): () => void {
 		this.#listeners.add(listener);
 		return () => void this.#listeners.delete(listener);
@@ -164,6 +169,8 @@ export interface Turn {
 export interface TurnResult {
 	/** For each settlement, in order. */
 	readonly settled: readonly Settled[];
+	/** By index of the settlement: why those that returned failed after all, since what they enqueue is in conflict. */
+	readonly refused?: ReadonlyMap<number, FailureRecord>;
 	/** For each new job, in order. */
 	readonly enqueued: readonly Enqueued[];
 	readonly dequeued: Dequeued;
@@ -189,6 +196,9 @@ export interface NewJob {
 	/** When a job that has the key already gets a new round; default: never. */
 	readonly rerun?: Rerun;
 }
+
+/** A job that a job enqueues. */
+export type MadeJob = Omit<NewJob, 'batch' | 'rerun'>;
 
 export interface Rerun {
 	/** If its payload is another: then with this payload, priority, policy and time. Not while it runs: that is a conflict. */
@@ -277,8 +287,9 @@ export interface Settlement extends Claim {
 
 /** How an execution ended. */
 export type Outcome = Timing &
+	/** `enqueue` in the same transaction, all or none: if the key of one names another payload, the execution {@link TurnResult.refused threw}. */
 	(
-		| {readonly type: 'returned'; readonly value: Encoded}
+		| {readonly type: 'returned'; readonly value: Encoded; readonly enqueue?: readonly MadeJob[]}
 		/** Charged. */
 		| {readonly type: 'threw' | 'timedOut' | 'lostWorker'; readonly error: FailureRecord}
 		| {readonly type: 'cancelled'; readonly error?: FailureRecord}
@@ -436,6 +447,13 @@ export function keyConflict({task, key, rerun}: Pick<NewJob, 'task' | 'key' | 'r
 	const what = `The key ${JSON.stringify(key)} of task ${task} belongs to job ${id}, which`;
 	if (rerun?.changed) return new FaenaError('KeyConflict', `${what} is running with another payload. Wait for its end, or cancel it, before you change it.`);
 	return new FaenaError('KeyConflict', `${what} has another payload. Use another key, or clean up that job first.`);
+}
+
+/** What a job fails with that enqueues one whose key names another payload: of this job, or of one it enqueues itself. */
+export function enqueueFailure({task, key}: MadeJob, holder: JobId | undefined): FailureRecord {
+	const who = holder === undefined ? 'another job that it enqueues' : `job ${holder}`;
+	const message = `The key ${JSON.stringify(key)} of task ${task}, which this job enqueues, belongs to ${who}, which has another payload.`;
+	return {reason: 'threw', name: 'FaenaError', message, code: 'KeyConflict'};
 }
 
 /** Statuses that {@link JobQueue.retry} acts on when the filter names none: everything that did not work out. */

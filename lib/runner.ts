@@ -4,7 +4,9 @@ import {type Board, monotonicMs, type StopReason} from './board.ts';
 import {JobContext, type Noted} from './context.ts';
 import {decode, type Encoded, encode} from './encoding.ts';
 import {type FailureRecord, toFailure} from './failure.ts';
+import type {JobMaker} from './job-maker.ts';
 import type {ChunkMessage, OutcomesMessage, WorkerMessage} from './protocol.ts';
+import type {MadeJob} from './queue.ts';
 import type {TaskFunction} from './task.ts';
 import type {TaskTable} from './tasks-module.ts';
 
@@ -14,6 +16,8 @@ const REPORT_EVERY_MS = 5;
 export interface RunnerOptions {
 	readonly maxValueBytes: number;
 	readonly maxCheckpointBytes: number;
+	/** For `ctx.enqueue`. */
+	readonly maker: JobMaker;
 	/** The worker's side of a chunk's board. */
 	readonly openBoard: (address: ChunkMessage['board']) => Board;
 	readonly post: (message: WorkerMessage) => void;
@@ -90,15 +94,15 @@ export class Runner {
 				progress: (done: number, total: number, at: number) => board.setProgress(done, total, at),
 				note: (note: Noted) => this.#options.post({type: 'note', chunk: message.chunk, index, ...note}),
 			};
-			const {maxCheckpointBytes} = this.#options;
-			execution.context = new JobContext(describe(message, index), host, {checkpoint: message.checkpoints.get(index), maxCheckpointBytes});
+			const {maxCheckpointBytes, maker} = this.#options;
+			execution.context = new JobContext(describe(message, index), host, {checkpoint: message.checkpoints.get(index), maxCheckpointBytes, maker});
 			const result = run(decode(message.payloads[index] as Encoded), execution.context);
 			if (isThenable(result)) return this.#settle(result, execution, report);
 			this.#return(execution, result);
 		} catch (error) {
 			execution.fail(error);
 		}
-		execution.context?.flush();
+		execution.made = execution.context?.close();
 		return undefined;
 	}
 
@@ -111,7 +115,7 @@ export class Runner {
 		} catch (error) {
 			execution.fail(error);
 		}
-		execution.context?.flush();
+		execution.made = execution.context?.close();
 	}
 
 	#return(execution: Execution, value: unknown): void {
@@ -129,6 +133,8 @@ class Execution {
 	readonly index: number;
 	context: JobContext | undefined;
 	value: Encoded = null;
+	/** Jobs to be enqueued if it stays without failure. */
+	made: readonly MadeJob[] | undefined;
 	failure: FailureRecord | undefined;
 	stop: StopReason | undefined;
 	isFinal = false;
@@ -239,6 +245,7 @@ class Report {
 		const times = this.#times.splice(0, 2 * count);
 		for (let index = 0; index < times.length; index += 2) (times[index] as number) += this.#epochMs;
 		const failures = new Map<number, FailureRecord>();
+		const enqueues = new Map<number, readonly MadeJob[]>();
 		const stops = new Map<number, StopReason>();
 		const skipped: number[] = [];
 		for (const [offset, execution] of executions.entries()) {
@@ -249,6 +256,7 @@ class Report {
 			this.#posted.push(execution);
 			if (execution.failure) failures.set(execution.index, execution.failure);
 			if (execution.stop) stops.set(execution.index, execution.stop);
+			if (execution.made?.length && !execution.failure && !execution.stop) enqueues.set(execution.index, execution.made);
 		}
 		const message: OutcomesMessage = {
 			type: 'outcomes',
@@ -259,6 +267,7 @@ class Report {
 			...(failures.size > 0 && {failures}),
 			...(stops.size > 0 && {stops}),
 			...(skipped.length > 0 && {skipped}),
+			...(enqueues.size > 0 && {enqueues}),
 		};
 		this.#first += count;
 		this.#post(message);

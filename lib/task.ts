@@ -1,4 +1,6 @@
+import type {StopReason} from './board.ts';
 import type {BackoffOption, Duration, LogLevel} from './job.ts';
+import type {JobOptions} from './options.ts';
 
 /** What can be said of jobs at every level: by `open({defaults})`, by the task, by `enqueue`; the nearest wins. */
 export interface ExecutionOptions {
@@ -34,10 +36,18 @@ export interface TaskContext {
 		readonly maxAttempts: number;
 		readonly key?: string;
 	};
-	/** Aborted when the job is to stop (cancelled, timed out, shutting down); for tasks that wait. Its reason is an Error. */
+	/**
+	 * Aborted when the job is to stop; for tasks that wait. Its reason is an Error whose message says why, in a sentence, and
+	 * whose property `reason` is the {@link stopReason}.
+	 */
 	readonly signal: AbortSignal;
-	/** The same, for tasks that compute: a read of shared memory, cheap enough for a tight loop. */
+	/** True once the job is to stop; for tasks that compute: a read of shared memory, cheap enough for a tight loop. */
 	readonly cancelled: boolean;
+	/**
+	 * Why the job is to stop: somebody `cancelled` it, it `timedOut`, or Faena shuts down and it is `interrupted`, to run again;
+	 * `undefined` while it may go on. As cheap as {@link cancelled}.
+	 */
+	readonly stopReason: StopReason | undefined;
 	/** Says how far the job is. Returns at once; calls that follow each other quickly are combined. */
 	progress(done: number, total?: number): void;
 	/**
@@ -49,6 +59,13 @@ export interface TaskContext {
 	checkpoint(state: unknown): void;
 	/** The last {@link checkpoint} of the executions before this one; `undefined` if there is none. */
 	readonly resumeFrom: unknown;
+	/**
+	 * Enqueues a job for when this one completes, in the same transaction: all of them or none. They are dropped if it throws,
+	 * times out, is cancelled or interrupted. Checks and defaults are those of `engine.enqueue`; a `key` that exists with the
+	 * same payload is not enqueued again, with another one this job fails. At most 10,000 jobs and 64 MiB of payloads.
+	 * @throws FaenaError `UnknownTask`, `BadOption`, `NotEncodable`, `TooLarge`, `KeyConflict`, `Closed`
+	 */
+	enqueue(task: string, payload?: unknown, options?: JobOptions): void;
 	/** Keeps a line with the job; `ctx.log('…')` is `ctx.log.info('…')`. The last 200 are kept, each up to 4 KiB. */
 	readonly log: TaskLog;
 }

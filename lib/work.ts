@@ -3,18 +3,23 @@ import {nanoid} from 'nanoid';
 import {Bell} from './bell.ts';
 import type {StopReason} from './board.ts';
 import {JobContext} from './context.ts';
-import {decode, encode, MAX_CHECKPOINT_BYTES} from './encoding.ts';
+import {decode, encode, MAX_CHECKPOINT_BYTES, MAX_VALUE_BYTES} from './encoding.ts';
 import {toFailure} from './failure.ts';
+import type {Duration} from './job.ts';
+import {JobMaker} from './job-maker.ts';
 import {Notebook} from './notebook.ts';
-import {abortSignal, bad, checked} from './options.ts';
+import {abortSignal, bad, checked, duration} from './options.ts';
 import type {HeartbeatStart} from './protocol.ts';
 import {type DequeuedJob, demandOf, type JobQueue, type Lease, type Outcome, type OwnerId} from './queue.ts';
 import type {TaskFunction} from './task.ts';
+import {infosOf, type TaskTable} from './tasks-module.ts';
 import {workerUrl} from './worker-url.ts';
 
 export interface WorkOptions {
 	/** Ends the loop after the running job. */
 	readonly signal?: AbortSignal;
+	/** How long after the signal the running job may go on before it is told to stop, interrupted and uncharged; default as long as it takes. */
+	readonly drain?: Duration;
 }
 
 /** How often other processes' writes are listened for while there is nothing to do, and stops while a task waits. */
@@ -30,21 +35,33 @@ const ASK_EVERY_MS = 1000;
  * @throws FaenaError `BadOption`; whatever the queue throws
  */
 export async function work(queue: JobQueue, tasks: Readonly<Record<string, unknown>>, options: WorkOptions = {}): Promise<void> {
-	const {signal} = checked('work()', options, {signal: abortSignal}) as WorkOptions;
+	const {signal, drain: drainMs = Infinity} = checked('work()', options, {signal: abortSignal, drain: duration}) as {signal?: AbortSignal; drain?: number};
 	const table = new Map(Object.entries(tasks).filter((entry): entry is [string, TaskFunction] => typeof entry[1] === 'function'));
 	if (table.size === 0) throw bad('work() expects an object with a function for each task');
+	const maker = new JobMaker(infosOf(table), {}, MAX_VALUE_BYTES);
 	const owner = nanoid();
 	await queue.heartbeat(owner);
 	const heart = startHeartbeat(queue, owner);
 	try {
-		await loop(queue, table, owner, signal);
+		await loop({queue, table, maker, owner, signal, drainMs});
 	} finally {
 		await heart?.terminate();
 		await queue.leave(owner);
 	}
 }
 
-async function loop(queue: JobQueue, table: ReadonlyMap<string, TaskFunction>, owner: OwnerId, signal: AbortSignal | undefined): Promise<void> {
+/** What a loop works with. */
+interface Bench {
+	readonly queue: JobQueue;
+	readonly table: TaskTable;
+	readonly maker: JobMaker;
+	readonly owner: OwnerId;
+	readonly signal: AbortSignal | undefined;
+	readonly drainMs: number;
+}
+
+async function loop(bench: Bench): Promise<void> {
+	const {queue, table, owner, signal} = bench;
 	const demand = {owner, tasks: demandOf([...table.keys()], 1), limit: 1, maxBytes: Infinity};
 	const bell = new Bell();
 	const ring = () => bell.ring();
@@ -59,7 +76,7 @@ async function loop(queue: JobQueue, table: ReadonlyMap<string, TaskFunction>, o
 			}
 			const {dequeued, nextRunAt} = await queue.turn({dequeue: demand});
 			const job = dequeued.jobs[0];
-			if (job) await execute(queue, table.get(job.task) as TaskFunction, dequeued.lease, job, owner);
+			if (job) await execute(bench, dequeued.lease, job);
 			else await arrival(queue, bell, nextRunAt);
 		}
 	} finally {
@@ -83,23 +100,27 @@ async function arrival(queue: JobQueue, bell: Bell, nextRunAt: number | null): P
 	clearInterval(listener);
 }
 
-async function execute(queue: JobQueue, run: TaskFunction, lease: Lease, job: DequeuedJob, owner: OwnerId): Promise<void> {
+async function execute(bench: Bench, lease: Lease, job: DequeuedJob): Promise<void> {
+	const {queue, table, maker} = bench;
 	const {id, task, execution, attempts, policy, key, checkpoint} = job;
 	const notebook = new Notebook(queue, {id, lease, execution});
-	const stop = watchForStop(queue, owner, job);
+	const stop = watchForStop(bench, job);
 	const context = new JobContext(
 		{id, task, execution, attempts, maxAttempts: policy.maxAttempts, ...(key !== undefined && {key})},
 		{stopReason: stop.reason, stopped: () => stop.promise, progress: () => undefined, note: note => notebook.add(note)},
-		{checkpoint, maxCheckpointBytes: MAX_CHECKPOINT_BYTES},
+		{checkpoint, maxCheckpointBytes: MAX_CHECKPOINT_BYTES, maker},
 	);
 	const startedAt = Date.now();
 	const start = performance.now();
-	const ended = await outcomeOf(run, job, context);
+	const ended = await outcomeOf(table.get(task) as TaskFunction, job, context);
 	stop.end();
-	context.flush();
+	const enqueue = context.close();
 	const timing = {startedAt, durationMs: performance.now() - start};
 	const notes = await notebook.close();
-	await queue.turn({settle: [{id, lease, execution, outcome: {...applyStop(ended, stop.reason(), timing.durationMs), ...timing}}], notes});
+	const outcome = {...applyStop(ended, stop.reason(), timing.durationMs), ...timing};
+	const makesJobs = outcome.type === 'returned' && enqueue.length > 0;
+	await queue.turn({settle: [{id, lease, execution, outcome: makesJobs ? {...outcome, enqueue} : outcome}], notes});
+	if (makesJobs) queue.announce();
 }
 
 async function outcomeOf(run: TaskFunction, {payload}: DequeuedJob, context: JobContext): Promise<Outcome> {
@@ -117,22 +138,26 @@ async function outcomeOf(run: TaskFunction, {payload}: DequeuedJob, context: Job
 
 function applyStop(outcome: Outcome, reason: StopReason | undefined, durationMs: number): Outcome {
 	if (reason === undefined) return outcome;
+	if (reason === 'interrupted') return {type: 'released'};
 	const message = `${reason === 'timedOut' ? 'Went on past its timeout' : 'Cancelled while running'}, ended after ${(durationMs / 1000).toFixed(3)} s.`;
 	if (reason === 'timedOut') return {type: 'timedOut', error: {reason: 'timedOut', name: 'TimedOut', message}};
 	return {type: 'cancelled', error: {reason: 'cancelled', name: 'Cancelled', message}};
 }
 
-/** Looks, while the task lets the event loop run, whether its time is over or somebody cancelled it. */
+/** Looks, while the task lets the event loop run, whether its time is over, somebody cancelled it, or the loop is to end. */
 function watchForStop(
-	queue: JobQueue,
-	owner: OwnerId,
+	{queue, owner, signal, drainMs}: Bench,
 	{id, policy}: DequeuedJob,
 ): {reason(): StopReason | undefined; readonly promise: Promise<void>; end(): void} {
 	const {promise, resolve} = Promise.withResolvers<void>();
 	const deadline = performance.now() + (policy.timeoutMs ?? Infinity);
 	let reason: StopReason | undefined;
+	let drainUntil = Infinity;
 	const look = async () => {
-		if (performance.now() > deadline) reason ??= 'timedOut';
+		const now = performance.now();
+		if (signal?.aborted) drainUntil = Math.min(drainUntil, now + drainMs);
+		if (now > deadline) reason ??= 'timedOut';
+		else if (now >= drainUntil) reason ??= 'interrupted';
 		else if ((await queue.stops(owner)).some(claim => claim.id === id)) reason ??= 'cancelled';
 		if (reason) resolve();
 	};

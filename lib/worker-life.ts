@@ -1,4 +1,5 @@
 import {toEnvelope} from './errors.ts';
+import {JobMaker} from './job-maker.ts';
 import type {ChunkMessage, Loaded, LoadMessage} from './protocol.ts';
 import {Runner, type RunnerOptions} from './runner.ts';
 import {infosOf, loadTasks} from './tasks-module.ts';
@@ -30,12 +31,13 @@ export class WorkerLife {
 		}
 	}
 
-	async #load({type: _, tasks, taskOutput, ...limits}: LoadMessage): Promise<{readonly runner: Runner; readonly loaded: Loaded}> {
+	async #load({tasks, defaults, maxValueBytes, maxCheckpointBytes, taskOutput}: LoadMessage): Promise<{readonly runner: Runner; readonly loaded: Loaded}> {
 		const {ownsProcess} = this.#options;
 		if (ownsProcess && taskOutput === 'stderr') process.stdout.write = process.stderr.write.bind(process.stderr);
 		const table = await loadTasks(tasks);
-		const runner = new Runner(table, {...this.#options, ...limits});
+		const infos = infosOf(table);
+		const runner = new Runner(table, {...this.#options, maxValueBytes, maxCheckpointBytes, maker: new JobMaker(infos, defaults, maxValueBytes)});
 		if (ownsProcess) for (const event of ['unhandledRejection', 'uncaughtException'] as const) process.on(event, (error: unknown) => runner.stray(error));
-		return {runner, loaded: {tasks: infosOf(table)}};
+		return {runner, loaded: {tasks: infos}};
 	}
 }

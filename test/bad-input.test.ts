@@ -149,6 +149,36 @@ test('a checkpoint that can not be kept is refused at the call, in a sentence', 
 	}
 });
 
+test('a job that can not be enqueued is refused at ctx.enqueue(), in a sentence, and the task may go on', async t => {
+	const faena = await openOn(t, {maxValueBytes: 1100});
+	const cases = {
+		'unknown task': /^UnknownTask: The tasks module has no task "ecko"; did you mean "echo"\?/,
+		'no task': /^UnknownTask: The tasks module has no task undefined/,
+		'bad option': /^BadOption: ctx\.enqueue\(\) has no option "prority"; did you mean "priority"\?/,
+		'two times': /^BadOption: ctx\.enqueue\(\) got both delay and runAt/,
+		function: /^NotEncodable: payload\.f is a function/,
+		'too large': /^TooLarge: The payload is 2002 bytes long/,
+		'key with two payloads': /^KeyConflict: This job has already enqueued one with the key "k" of task echo, and another payload/,
+		'too many': /^TooLarge: One job may enqueue at most 10,000 jobs with ctx\.enqueue\(\)/,
+	};
+	for (const [what, words] of Object.entries(cases)) {
+		const sentence = await faena.call('enqueueBadly', what);
+		t.regex(sentence, words);
+		t.log(`${what} → ${sentence}`);
+	}
+	await faena.idle();
+	// What was accepted before is enqueued: one of two payloads, and ten thousand.
+	t.is((await faena.counts({task: 'echo'})).completed, 10_001);
+	const large = await openOn(t, {maxValueBytes: 1024 ** 2 * 32});
+	t.regex(await large.call('enqueueBadly', 'too much'), /^TooLarge: One job may enqueue at most 64 MiB of payloads/);
+});
+
+test('ctx.enqueue() after its job has ended says so', async t => {
+	const faena = await openOn(t);
+	await faena.call('enqueueLate');
+	t.is(await faena.call('tellLateComplaint'), 'Closed: Job 1 has ended; a task calls ctx.enqueue() before it does.');
+});
+
 test('a database that can not be opened is refused in a sentence', async t => {
 	const folder = makeFolder(t);
 	const path = (name: string) => join(folder, name);

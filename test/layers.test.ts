@@ -29,6 +29,8 @@ const LAYERS: readonly (readonly string[])[] = [
 		'lib/halt.ts',
 		'lib/map-options.ts',
 		'lib/protocol.ts',
+		'lib/job-maker.ts',
+		'lib/made-jobs.ts',
 		'lib/context.ts',
 		'lib/sizing.ts',
 		'lib/runner.ts',

@@ -110,6 +110,32 @@ test('work() takes up the jobs of a process that was killed while it waited', as
 	t.like(await queue.job(1), {status: 'completed', attempts: 0, executions: 2});
 });
 
+test('work() enqueues what its tasks enqueue when they complete, not when they fail, and others that work on the queue help', async t => {
+	const {queue} = await open(t);
+	const controller = new AbortController();
+	const ran: unknown[] = [];
+	await queue.enqueue([newJob('split', [1, 2]), newJob('split', [3, 'bad'])]);
+	const second = Promise.withResolvers<void>();
+	const tasks = {
+		split(items: readonly unknown[], context: TaskContext) {
+			for (const item of items) context.enqueue('one', item, {key: String(item)});
+			if (items.includes('bad')) throw new Error('bad');
+		},
+		async one(item: unknown) {
+			ran.push(item);
+			// The second is for the other loop.
+			if (item === 1) await second.promise;
+			second.resolve();
+			controller.abort();
+		},
+	};
+	t.deepEqual(await queue.jobs({task: 'one'}), []);
+	await Promise.all([work(queue, tasks, {signal: controller.signal}), work(queue, {one: tasks.one}, {signal: controller.signal})]);
+	t.deepEqual(ran, [1, 2]);
+	t.is((await queue.job(2))?.status, 'dead');
+	t.is((await queue.jobs({task: 'one'})).length, 2);
+});
+
 for (const kind of ['waits', 'computes']) {
 	test(`work() writes a checkpoint while its task still ${kind}, and goes on from it after a kill`, async t => {
 		t.timeout(60_000);
@@ -151,20 +177,32 @@ for (const when of ['waits for jobs', 'runs one']) {
 	});
 }
 
-test('work() tells a waiting task that it was cancelled or is over its time', async t => {
-	const {queue} = await open(t);
-	const controller = new AbortController();
-	await queue.enqueue([newJob('wait', 'cancel'), newJob('wait', 'time', {timeoutMs: 30})]);
-	const wait = async (how: string, {signal, job}: TaskContext) => {
-		if (how === 'cancel') await queue.cancel({ids: [job.id]});
-		await new Promise(resolve => signal.addEventListener('abort', resolve));
-		if (how === 'time') controller.abort();
-		throw signal.reason;
-	};
-	await work(queue, {wait}, {signal: controller.signal});
-	t.is((await queue.job(1))?.status, 'cancelled');
-	t.like(await queue.job(2), {status: 'dead', error: {reason: 'timedOut'}});
-});
+for (const reason of ['cancelled', 'timedOut', 'interrupted'] as const) {
+	test(`work() tells a waiting task that it is ${reason}, by its signal and stopReason`, async t => {
+		const {queue} = await open(t);
+		const controller = new AbortController();
+		const told: unknown[] = [];
+		await queue.enqueue([newJob('wait', null, {timeoutMs: reason === 'timedOut' ? 30 : null})]);
+		const wait = async (_: unknown, context: TaskContext) => {
+			told.push(context.stopReason, context.cancelled);
+			const aborted = new Promise(resolve => context.signal.addEventListener('abort', resolve));
+			if (reason === 'cancelled') await queue.cancel({ids: [context.job.id]});
+			if (reason === 'interrupted') controller.abort();
+			await aborted;
+			told.push(context.stopReason, context.cancelled, context.signal.reason.reason, context.signal.reason instanceof Error);
+			controller.abort();
+			throw context.signal.reason;
+		};
+		await work(queue, {wait}, {signal: controller.signal, drain: 10});
+		t.deepEqual(told, [undefined, false, reason, true, reason, true]);
+		const ends = {
+			cancelled: {status: 'cancelled', attempts: 0},
+			timedOut: {status: 'dead', error: {reason}},
+			interrupted: {status: 'pending', attempts: 0, executions: 1},
+		};
+		t.like(await queue.job(1), ends[reason]);
+	});
+}
 
 test('work() leaves jobs of tasks it does not have, and refuses what is no tasks', async t => {
 	const {queue} = await open(t);

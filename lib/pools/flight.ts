@@ -63,14 +63,15 @@ export function reportedBy(flight: Flight, message: OutcomesMessage): Settlement
 		.map(index => settlementOf(flight, index, toOutcome(flight, index, message)));
 }
 
-function toOutcome(flight: Flight, index: number, {first, values, times, failures, stops}: OutcomesMessage): Outcome {
+function toOutcome(flight: Flight, index: number, {first, values, times, failures, stops, enqueues}: OutcomesMessage): Outcome {
 	const offset = index - first;
 	const timing = {startedAt: Math.round(times[2 * offset] as number), durationMs: times[2 * offset + 1] as number};
 	const failure = failures?.get(index);
 	const reason = stops?.get(index);
 	if (reason) return stoppedOutcome(flight, index, reason, timing, failure);
 	if (failure) return {type: 'threw', error: failure, ...timing};
-	return {type: 'returned', value: values[offset] ?? null, ...timing};
+	const enqueue = enqueues?.get(index);
+	return {type: 'returned', value: values[offset] ?? null, ...(enqueue && {enqueue}), ...timing};
 }
 
 /** The settlement, unless a rejection came to light that fails the job after all. */

@@ -170,8 +170,8 @@ export class WorkerPool implements Pool {
 	}
 
 	async #load(slot: Slot): Promise<void> {
-		const {tasks, maxValueBytes, maxCheckpointBytes, taskOutput} = this.#options;
-		const request = {type: 'load', tasks, maxValueBytes, maxCheckpointBytes, taskOutput} as const;
+		const {tasks, defaults, maxValueBytes, maxCheckpointBytes, taskOutput} = this.#options;
+		const request = {type: 'load', tasks, defaults, maxValueBytes, maxCheckpointBytes, taskOutput} as const;
 		// A request that is not answered is that of a worker that ended.
 		const loaded = (await slot.worker.request(request).catch(() => undefined)) as Loaded | undefined;
 		if (!loaded || slot.phase !== 'loading') return;

@@ -20,6 +20,7 @@ import {
 	type Dequeued,
 	type DequeuedJob,
 	type Enqueued,
+	enqueueFailure,
 	type JobEnd,
 	JobQueue,
 	type JobValues,
@@ -27,6 +28,7 @@ import {
 	type Lease,
 	MARK_EVERY_MS,
 	MAX_LOG_LINES,
+	type MadeJob,
 	type Mark,
 	type NewJob,
 	type Note,
@@ -89,7 +91,7 @@ export class MemoryQueue extends JobQueue {
 		const before = rejectConflicts ? [...this.#jobs].map(([id, job]) => [id, {...job}] as const) : [];
 		const lastId = this.#lastId;
 		for (const note of notes) this.#note(note);
-		const settled = settle.map(settlement => this.#settle(settlement, now));
+		const ends = settle.map(settlement => this.#settle(settlement, now));
 		const enqueued = enqueue.map(job => this.#enqueue(job, now));
 		const conflict = enqueued.findIndex(each => each.conflict);
 		if (rejectConflicts && conflict >= 0) {
@@ -101,7 +103,9 @@ export class MemoryQueue extends JobQueue {
 		const dequeued = dequeue ? this.#dequeue(dequeue, now) : {lease: 0, jobs: []};
 		this.#attendBatches();
 		const backlog = dequeue ? choose(this.#ready(dequeue), unlimited(dequeue), this.#rooms(dequeue)).length : 0;
-		return {settled, enqueued, dequeued, backlog, nextRunAt: this.#nextRunAt()};
+		const refused = new Map(ends.flatMap(({refusal}, index) => (refusal ? [[index, refusal]] : [])));
+		const settled = ends.map(({status}) => status);
+		return {settled, enqueued, dequeued, backlog, nextRunAt: this.#nextRunAt(), ...(refused.size > 0 && {refused})};
 	}
 
 	cancel(filter: JobFilter): CancelResult {
@@ -338,7 +342,7 @@ export class MemoryQueue extends JobQueue {
 		}
 		if (!job.rerun?.changed || place.at === 'running') return {id, existing: false, conflict: true};
 		const {payload, priority, policy} = job;
-		newRound(Object.assign(holder, {payload, priority, policy}), placeOfNew(job, now));
+		newRound(Object.assign(holder, {payload, priority, policy, checkpoint: undefined}), placeOfNew(job, now));
 		return {id, existing: true, conflict: false};
 	}
 
@@ -347,10 +351,29 @@ export class MemoryQueue extends JobQueue {
 		this.#lastId = job.id;
 	}
 
-	#settle({outcome, ...claim}: Settlement, now: number): Settled {
+	#settle({outcome, ...claim}: Settlement, now: number): {readonly status: Settled; readonly refusal?: FailureRecord} {
 		const job = this.#claimed(claim);
-		if (job?.place.at !== 'running') return 'lost';
-		const {asked} = job.place;
+		if (!job) return {status: 'lost'};
+		const made = outcome.type === 'returned' ? (outcome.enqueue ?? []) : [];
+		const refusal = this.#refusal(made);
+		if (refusal) return {status: this.#end(job, {...outcome, type: 'threw', error: refusal}, now), refusal};
+		for (const each of made) this.#enqueue(each, now);
+		return {status: this.#end(job, outcome, now)};
+	}
+
+	/** What the first of the jobs fails its maker with whose key names another payload, here or among those before it. */
+	#refusal(jobs: readonly MadeJob[]): FailureRecord | undefined {
+		for (const [index, job] of jobs.entries()) {
+			if (job.key === undefined) continue;
+			const holder = this.#all().find(each => hasSameKey(each, job));
+			const held = holder ?? jobs.slice(0, index).find(each => each.key === job.key && each.task === job.task);
+			if (held && !sameValue(held.payload, job.payload)) return enqueueFailure(job, holder?.id);
+		}
+		return undefined;
+	}
+
+	#end(job: StoredJob, outcome: Outcome, now: number): Settled {
+		const asked = job.place.at === 'running' ? job.place.asked : null;
 		switch (outcome.type) {
 			case 'returned':
 				job.error = undefined;

@@ -27,10 +27,11 @@ import {CANCELLABLE, cancelJob, cleanup, retryJob, takeBack} from './sqlite/cont
 import {type Connection, connect, holdLock, isLockFree, type Statements, translate} from './sqlite/database.ts';
 import {backlog, dequeue, promote} from './sqlite/dequeue.ts';
 import {enqueue} from './sqlite/enqueue.ts';
+import {settleAll} from './sqlite/makers.ts';
 import {Names} from './sqlite/names.ts';
 import {Place, Tally, toCounts} from './sqlite/places.ts';
 import type {Session} from './sqlite/session.ts';
-import {note, settle} from './sqlite/settle.ts';
+import {note} from './sqlite/settle.ts';
 import {type EndRow, idsQuery, type JobRow, statusesOf, toEnd, toJob, toValues, type ValuesRow} from './sqlite/view.ts';
 import {withdrawJob} from './sqlite/withdraw.ts';
 
@@ -84,13 +85,20 @@ export class SqliteQueue extends JobQueue {
 	turn(turn: Turn): TurnResult {
 		return this.#write(session => {
 			for (const each of turn.notes ?? []) note(session, each);
-			const settled = turn.settle ? settle(session, turn.settle) : [];
+			const {settled, refused} = settleAll(session, turn.settle ?? []);
 			const enqueued = turn.enqueue ? enqueue(session, turn.enqueue, turn.rejectConflicts ?? false) : [];
 			if (turn.dequeue) promote(session);
 			const dequeued = turn.dequeue ? dequeue(session, turn.dequeue, this.#ownerId(turn.dequeue.owner, session)) : {lease: 0, jobs: []};
 			this.#saveTally(session);
 			const left = turn.dequeue ? backlog(session, turn.dequeue) : 0;
-			return {settled, enqueued, dequeued, backlog: left, nextRunAt: (session.statements.nextRunAt.get() ?? null) as number | null};
+			return {
+				settled,
+				...(refused.size > 0 && {refused}),
+				enqueued,
+				dequeued,
+				backlog: left,
+				nextRunAt: (session.statements.nextRunAt.get() ?? null) as number | null,
+			};
 		});
 	}
 

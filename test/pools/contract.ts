@@ -267,6 +267,12 @@ law('progress and log lines arrive while the task runs, also from a loop that ne
 
 // Stopping
 
+const STOP_SENTENCES = {
+	timedOut: 'TimeoutError: The job ran longer than its timeout.',
+	cancelled: 'AbortError: The job was cancelled.',
+	interrupted: 'AbortError: Faena is shutting down; the job will run again.',
+};
+
 for (const reason of ['timedOut', 'cancelled', 'interrupted'] as const) {
 	const who = {timedOut: 'its timeout', cancelled: 'stop()', interrupted: 'interrupt()'}[reason];
 	const ending = ({timedOut: 'timedOut', cancelled: 'cancelled', interrupted: 'released'} as const)[reason];
@@ -305,6 +311,18 @@ for (const reason of ['timedOut', 'cancelled', 'interrupted'] as const) {
 			t.true(await canConnect(port as number));
 		});
 	}
+
+	law(`a task that is stopped by ${who} is told why, by ctx.stopReason and by the reason of ctx.signal, an error with a sentence`, async (t, crew) => {
+		await crew.load({workers: 1, graceMs: 60_000});
+		for (const by of ['loop', 'signal']) {
+			const [id] = await crew.give('tellStop', [by], {policies: [{timeoutMs: reason === 'timedOut' ? 50 : null}]});
+			const line = async (text: string) => crew.note(({id: own, logs}) => own === id && (logs?.some(each => each.text === text) ?? false));
+			await line('before: undefined');
+			if (reason === 'cancelled') crew.pool.stop(id as JobId, reason);
+			if (reason === 'interrupted') crew.pool.interrupt();
+			t.truthy(await line(`${reason}: ${reason} ${STOP_SENTENCES[reason]}`));
+		}
+	});
 }
 
 law('a job that runs for long after a chunk-mate heeded its stop is not stopped for that', async (t, crew) => {
@@ -543,7 +561,10 @@ class Crew implements PoolListener {
 	}
 
 	make(options: Partial<PoolOptions>): Pool {
-		return this.#make({tasks: TASKS, workers: 1, graceMs: 1000, maxValueBytes: 1 << 24, maxCheckpointBytes: 1 << 20, taskOutput: 'inherit', ...options}, this);
+		return this.#make(
+			{tasks: TASKS, defaults: {}, workers: 1, graceMs: 1000, maxValueBytes: 1 << 24, maxCheckpointBytes: 1 << 20, taskOutput: 'inherit', ...options},
+			this,
+		);
 	}
 
 	load(options: Partial<PoolOptions>): ReturnType<Pool['load']> {

@@ -146,6 +146,7 @@ function isTurnResult(value: unknown): value is TurnResult {
 /** The same with every kind of byte array made one, and as JSON shows it otherwise. */
 function comparable(value: unknown): unknown {
 	if (value instanceof Uint8Array) return {bytes: Buffer.from(value).toString('hex')};
+	if (value instanceof Map) return comparable([...value]);
 	if (Array.isArray(value)) return value.map(comparable);
 	if (typeof value !== 'object' || value === null) return value;
 	return Object.fromEntries(Object.entries(value).map(([name, each]) => [name, comparable(each)]));
@@ -235,7 +236,7 @@ type Command =
 
 interface TurnCommand {
 	readonly type: 'turn';
-	readonly settle: readonly {readonly of: Picked; readonly outcome: Outcome}[];
+	readonly settle: readonly {readonly of: Picked; readonly outcome: Outcome; readonly makes: readonly JobPlan[]}[];
 	readonly notes: readonly {readonly of: Picked; readonly done: number | null; readonly lines: number; readonly state: Encoded | undefined}[];
 	readonly enqueue: readonly JobPlan[];
 	readonly rejectConflicts: boolean;
@@ -314,18 +315,23 @@ function toAsk(command: AskedCommand, world: World): Ask {
 
 function toTurn({settle, notes, enqueue, rejectConflicts, dequeue}: TurnCommand, world: World, batches: ReadonlyMap<string, BatchId>): Turn {
 	const {now} = world.clock;
+	const toNewJob = ({delayMs, batch, ...job}: JobPlan): NewJob => {
+		const id = batch === null ? undefined : batches.get(batch);
+		return {...job, runAt: delayMs === null ? null : now + delayMs, ...(id !== undefined && {batch: id})};
+	};
 	return {
-		settle: settle.flatMap(({of, outcome}) => claimsAt(of, world).map(claim => ({...claim, outcome}))),
+		settle: settle.flatMap(({of, outcome, makes}) => {
+			const made =
+				outcome.type === 'returned' && makes.length > 0 ? {...outcome, enqueue: makes.map(({rerun: _, ...plan}) => toNewJob({...plan, batch: null}))} : outcome;
+			return claimsAt(of, world).map(claim => ({...claim, outcome: made}));
+		}),
 		notes: notes.flatMap(({of, done, lines, state}) => {
 			const progress = done === null ? {} : {progress: {done, at: now, ...(done > 1 && {total: 4})}};
 			const logs = Array.from({length: lines}, (_, index) => ({at: now + index, level: LEVELS[index % 4] ?? 'info', text: `line ${index}`}));
 			const checkpoint = state === undefined ? {} : {checkpoint: {at: now, state}};
 			return claimsAt(of, world).map(claim => ({...claim, ...progress, ...checkpoint, logs}));
 		}),
-		enqueue: enqueue.map(({delayMs, batch, ...job}) => {
-			const id = batch === null ? undefined : batches.get(batch);
-			return {...job, runAt: delayMs === null ? null : now + delayMs, ...(id !== undefined && {batch: id})};
-		}),
+		enqueue: enqueue.map(toNewJob),
 		rejectConflicts,
 		...(dequeue && {dequeue: toDemand(dequeue)}),
 	};
@@ -416,7 +422,9 @@ const note: fc.Arbitrary<TurnCommand['notes'][number]> = fc.record({
 
 const turn: fc.Arbitrary<TurnCommand> = fc.record({
 	type: fc.constant('turn'),
-	settle: fc.array(fc.record({of: picked, outcome}), {maxLength: 4}),
+	settle: fc.array(fc.record({of: picked, outcome, makes: weighted<readonly JobPlan[]>([2, fc.constant([])], [1, fc.array(plan, {maxLength: 3})])}), {
+		maxLength: 4,
+	}),
 	notes: fc.array(note, {maxLength: 2}),
 	enqueue: fc.array(plan, {maxLength: 3}),
 	rejectConflicts: fc.boolean(),

@@ -68,6 +68,13 @@ const DEFECTS: Readonly<Record<string, new (options: QueueOptions) => MemoryQueu
 			return {...super.turn(turn), settled};
 		}
 	},
+	'enqueues what a job makes whatever becomes of it': class extends MemoryQueue {
+		override turn({settle = [], ...turn}: Turn): TurnResult {
+			const made = settle.flatMap(({outcome}) => (outcome.type === 'returned' ? (outcome.enqueue ?? []) : []));
+			const outcomes = settle.map(each => (each.outcome.type === 'returned' ? {...each, outcome: {...each.outcome, enqueue: []}} : each));
+			return super.turn({...turn, settle: outcomes, enqueue: [...made, ...(turn.enqueue ?? [])]});
+		}
+	},
 	'dequeues more bytes than demanded': class extends MemoryQueue {
 		override turn({dequeue, ...turn}: Turn): TurnResult {
 			return super.turn(dequeue ? {...turn, dequeue: {...dequeue, maxBytes: Infinity}} : turn);

@@ -186,15 +186,16 @@ law('thousands of jobs fit in one turn', async (t, queue) => {
 	t.is((await queue.values(count))?.result, String(count));
 });
 
-law('whoever listens hears of each enqueue() once its jobs are there, and of none that was refused', async (t, queue) => {
+law('whoever listens hears of each enqueue() once its jobs are there, of each announce(), and of none that was refused', async (t, queue) => {
 	const heard: Promise<number>[] = [];
 	const stop = queue.onEnqueue(() => heard.push(Promise.resolve(queue.counts()).then(({pending}) => pending)));
 	await queue.enqueue([newJob({key: 'a'}), newJob()]);
 	await t.throwsAsync(queue.enqueue([newJob({key: 'a', payload: '"other"'})]));
 	await queue.enqueue([newJob()]);
+	queue.announce();
 	stop();
 	await queue.enqueue([newJob()]);
-	t.deepEqual(await Promise.all(heard), [2, 3]);
+	t.deepEqual(await Promise.all(heard), [2, 3, 3]);
 });
 
 // Keys
@@ -256,7 +257,7 @@ law('a turn that fails changes nothing: nothing is settled, noted, enqueued or d
 	const before = await queue.jobs({});
 	const turn: Turn = {
 		settle: [
-			{...first, outcome: {type: 'returned', value: '1'}},
+			{...first, outcome: {type: 'returned', value: '1', enqueue: [newJob(), newJob({key: 'b'})]}},
 			{...second, outcome: {type: 'threw', error: ERROR}},
 		],
 		notes: [{...first, progress: {done: 1, at: T0}, logs: [{at: T0, level: 'info', text: 'line'}]}],
@@ -721,6 +722,111 @@ law('complete() and fail() settle one job, and tell when its claim was lost', as
 	t.like((await jobOf(queue, two.id)).error ?? {}, {reason: 'threw', name: 'RangeError', message: 'too far'});
 });
 
+// Jobs that jobs enqueue
+
+law('what a job enqueues is there once it is completed, and can be dequeued in the same turn', async (t, queue, clock) => {
+	await enqueue(queue, newJob());
+	const [claim] = claimsOf(await take(queue)) as [Claim];
+	const jobs = [newJob({payload: '"next"', priority: 3}), newJob({task: 'thumbnail', runAt: T0 + 1000, key: 'a'}), newJob({task: 'never seen'})];
+	const result = await queue.turn({
+		settle: [{...claim, outcome: {type: 'returned', value: '1', enqueue: jobs}}],
+		enqueue: [newJob()],
+		dequeue: {owner: OWNER, tasks: TASKS.map(task => ({task, limit: 9})), limit: 9, maxBytes: Infinity},
+	});
+	t.deepEqual(result.settled, ['completed']);
+	t.false('refused' in result);
+	t.deepEqual(result.enqueued, [fresh(5)]);
+	t.deepEqual(
+		result.dequeued.jobs.map(({id, payload}) => [id, payload]),
+		[
+			[2, '"next"'],
+			[5, '1'],
+		],
+	);
+	t.is(result.nextRunAt, T0 + 1000);
+	t.like(await jobOf(queue, 3), {task: 'thumbnail', status: 'pending', runAt: T0 + 1000, key: 'a'});
+	t.is((await jobOf(queue, 4)).task, 'never seen');
+	t.like(await queue.counts(), {pending: 2, running: 2, completed: 1});
+	clock.now += 1000;
+	t.deepEqual(idsOf(await take(queue, 9)), [3]);
+});
+
+law('what a job enqueues is dropped if its claim was lost', async (t, queue) => {
+	await enqueue(queue, newJob());
+	const [claim] = claimsOf(await take(queue)) as [Claim];
+	const settlement = {...claim, outcome: {type: 'returned' as const, value: '1', enqueue: [newJob()]}};
+	await queue.turn({settle: [{...settlement, execution: 2}]});
+	await queue.turn({settle: [{...settlement, lease: claim.lease + 1}]});
+	t.is((await queue.jobs({})).length, 1);
+	t.deepEqual((await queue.turn({settle: [settlement, settlement]})).settled, ['completed', 'lost']);
+	t.is((await queue.jobs({})).length, 2);
+});
+
+law('of what a job enqueues, a key that exists with the same payload is not enqueued again', async (t, queue) => {
+	await enqueue(queue, newJob({key: 'a', payload: '{"x":1,"y":2}'}));
+	const [claim] = claimsOf(await take(queue)) as [Claim];
+	const jobs = [newJob({key: 'a', payload: '{"y":2,"x":1}'}), newJob({key: 'b'}), newJob({key: 'b'}), newJob({key: 'b', task: 'thumbnail', payload: '2'})];
+	t.deepEqual((await queue.turn({settle: [{...claim, outcome: {type: 'returned', value: '1', enqueue: jobs}}]})).settled, ['completed']);
+	t.deepEqual(
+		(await queue.jobs({status: 'pending'})).map(({id, task, key}) => [id, task, key]),
+		[
+			[2, 'hash', 'b'],
+			[3, 'thumbnail', 'b'],
+		],
+	);
+});
+
+law('a job that enqueues a key with another payload fails, charged, and enqueues nothing', async (t, queue, clock) => {
+	await enqueue(queue, newJob({key: 'a', payload: '"held"', priority: -1}), newJob({policy: {...POLICY, maxAttempts: 2}}), newJob());
+	const enqueues = [newJob(), newJob({key: 'b'}), newJob({key: 'a', payload: '"other"'})];
+	for (const status of ['failed', 'dead'] as const) {
+		const claims = claimsOf(await take(queue, status === 'failed' ? 2 : 1)) as [Claim, Claim];
+		const outcomes: Outcome[] = [
+			{type: 'returned', value: '"dropped"', enqueue: enqueues, startedAt: T0 + 5, durationMs: 2},
+			{type: 'returned', value: null},
+		];
+		const {settled, refused} = await queue.turn({
+			notes: [{...claims[0], checkpoint: {at: T0, state: '7'}}],
+			settle: claims.map((claim, index) => ({...claim, outcome: outcomes[index] as Outcome})),
+		});
+		t.is(settled[0], status);
+		const error = refused?.get(0);
+		t.like(error, {reason: 'threw', code: 'KeyConflict'});
+		t.regex(error?.message ?? '', /^The key "a" of task hash, which this job enqueues, belongs to job 1, which has another payload\.$/);
+		t.is(refused?.size, 1);
+		t.like(await jobOf(queue, 2), {status, attempts: status === 'failed' ? 1 : 2, error, startedAt: T0 + 5, durationMs: 2});
+		t.deepEqual(await queue.values(2), {payload: '1', checkpoint: {execution: claims[0].execution, at: T0, state: '7'}});
+		clock.now += 10_000;
+	}
+	t.is((await jobOf(queue, 3)).status, 'completed');
+	t.deepEqual(await listed(queue, {}), [1, 2, 3]);
+	t.deepEqual(await enqueue(queue, newJob({key: 'b', payload: '"free"'})), [4]);
+});
+
+law('a job that enqueues one key with two payloads fails', async (t, queue) => {
+	await enqueue(queue, newJob({policy: {...POLICY, retry: 'manual'}}));
+	const [claim] = claimsOf(await take(queue)) as [Claim];
+	const jobs = [newJob({key: 'a', payload: '1'}), newJob({key: 'a', task: 'thumbnail', payload: '2'}), newJob({key: 'a', payload: '3'})];
+	const {settled, refused} = await queue.turn({settle: [{...claim, outcome: {type: 'returned', value: '1', enqueue: jobs}}]});
+	t.deepEqual(settled, ['failed']);
+	t.regex(refused?.get(0)?.message ?? '', /belongs to another job that it enqueues/);
+	t.deepEqual(await listed(queue, {}), [1]);
+});
+
+law('jobs that jobs enqueue come in the order of the settlements, whatever their leases, and each sees the keys of those before', async (t, queue) => {
+	await enqueue(queue, newJob(), newJob(), newJob());
+	const [first, third] = claimsOf(await take(queue, 2)) as [Claim, Claim];
+	const [second] = claimsOf(await take(queue)) as [Claim];
+	const settle = [first, second, third].map((claim, index) => ({
+		...claim,
+		outcome: {type: 'returned' as const, value: null, enqueue: [newJob({payload: String(index), key: index === 0 ? 'a' : 'b'})]},
+	}));
+	const {settled, refused} = await queue.turn({settle});
+	t.deepEqual(settled, ['completed', 'completed', 'failed']);
+	t.deepEqual([...(refused?.keys() ?? [])], [2]);
+	t.deepEqual(await Promise.all([4, 5].map(async id => (await queue.values(id))?.payload)), ['0', '1']);
+});
+
 // Cancelling
 
 law('cancelling ends pending and failed jobs at once and leaves ended ones alone', async (t, queue, clock) => {
@@ -1086,6 +1192,16 @@ law('a checkpoint is given with each execution after its own, whatever became of
 	t.false('checkpoint' in ((await queue.values(1)) ?? {}));
 	await queue.retry({ids: [1]});
 	t.false('checkpoint' in ((await take(queue)).jobs[0] ?? {}));
+});
+
+law('a job that gets another payload begins without a checkpoint', async (t, queue) => {
+	await enqueue(queue, newJob({key: 'a', payload: '1'}));
+	const [claim] = claimsOf(await take(queue)) as [Claim];
+	await queue.turn({notes: [{...claim, checkpoint: {at: T0, state: '"of payload 1"'}}], settle: [{...claim, outcome: {type: 'cancelled'}}]});
+	await queue.turn({enqueue: [newJob({key: 'a', payload: '2', rerun: {changed: true, failed: true}})]});
+	const [job] = (await take(queue)).jobs;
+	t.is(job?.payload, '2');
+	t.false('checkpoint' in (job ?? {}));
 });
 
 law('a checkpoint may be text, bytes or nothing', async (t, queue) => {
@@ -1664,7 +1780,7 @@ law('a queue that nobody else writes to has not changed', async (t, queue) => {
 
 // Closing
 
-const VERBS: Readonly<Record<Exclude<keyof JobQueue, 'location' | 'close' | 'onEnqueue' | 'onBatchCompleted'>, (queue: JobQueue) => unknown>> = {
+const VERBS: Readonly<Record<Exclude<keyof JobQueue, 'location' | 'close' | 'onEnqueue' | 'onBatchCompleted' | 'announce'>, (queue: JobQueue) => unknown>> = {
 	turn: queue => queue.turn({}),
 	enqueue: queue => queue.enqueue([]),
 	dequeue: queue => queue.dequeue({owner: OWNER, tasks: []}),

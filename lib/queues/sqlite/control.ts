@@ -60,6 +60,8 @@ export function replaceJob(session: Session, id: JobId, {payload, priority, poli
 	if (!job || job.place === Place.running) return false;
 	const {statements, tally, names, now} = session;
 	endRound(session, id, job);
+	// It is about the payload it had.
+	statements.deleteCheckpoint.run(id);
 	statements.replaceJob.run(names.policyId(policy), priority, payload, id);
 	const isDelayed = runAt !== null && runAt > now;
 	if (!isDelayed) makeReady(session, {...job, id, rank: -priority}, job.place);

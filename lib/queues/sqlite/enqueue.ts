@@ -1,6 +1,7 @@
 import {type Encoded, sameValue} from '../../encoding.ts';
+import type {FailureRecord} from '../../failure.ts';
 import type {JobId} from '../../job.ts';
-import {type Enqueued, keyConflict, type NewJob, RETRIED_BY_DEFAULT} from '../../queue.ts';
+import {type Enqueued, enqueueFailure, keyConflict, type MadeJob, type NewJob, RETRIED_BY_DEFAULT} from '../../queue.ts';
 import {replaceJob, retryJob} from './control.ts';
 import {scopeOf} from './names.ts';
 import {Place} from './places.ts';
@@ -36,6 +37,20 @@ export function enqueue(session: Session, jobs: readonly NewJob[], rejectConflic
 	makeReadyUntil(id);
 	if (id > first) statements.setCounter.run(id - 1, 'job');
 	return enqueued;
+}
+
+/** What the first of the jobs fails its maker with whose key names another payload, in the queue or among those before it. */
+export function findConflict(session: Session, jobs: readonly MadeJob[]): FailureRecord | undefined {
+	const own = new Map<string, Encoded>();
+	for (const job of jobs) {
+		if (job.key === undefined) continue;
+		const name = JSON.stringify([job.task, job.key]);
+		const holder = findByKey(session, job);
+		const held = holder ? holder.payload : own.get(name);
+		if (held !== undefined && !sameValue(held, job.payload)) return enqueueFailure(job, holder?.id);
+		own.set(name, job.payload);
+	}
+	return undefined;
 }
 
 function insertJob({statements, names, now}: Session, id: JobId, job: NewJob): Place {

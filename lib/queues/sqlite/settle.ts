@@ -2,25 +2,41 @@ import {backoffMs} from '../../backoff.ts';
 import type {Encoded} from '../../encoding.ts';
 import {type FailureRecord, poison} from '../../failure.ts';
 import {type JobId, type JobStatus, MAX_CRASHES, type Policy} from '../../job.ts';
-import {MAX_LOG_LINES, type Note, type Outcome, type Settled, type Settlement} from '../../queue.ts';
+import {MAX_LOG_LINES, type MadeJob, type Note, type Outcome, type Settled, type Settlement} from '../../queue.ts';
 import {erase} from './erase.ts';
 import {Place} from './places.ts';
 import {makeReady} from './ready.ts';
 import type {ClaimRow, Session} from './session.ts';
 import {troubleOf} from './trouble.ts';
 
-/**
- * Writes down how executions ended. The fence is the row of `claimed`: a settlement whose lease or execution does not
- * match it changes nothing.
- */
-export function settle(session: Session, settlements: readonly Settlement[]): Settled[] {
-	const statuses = new Array<Settled>(settlements.length).fill('lost');
-	const byLease = Map.groupBy(settlements.keys(), index => (settlements[index] as Settlement).lease);
-	for (const [lease, indexes] of byLease) settleLease(session, lease, settlements, indexes, statuses);
-	return statuses;
+/** A settlement that enqueues, with the claim that was found for it. */
+export interface Maker {
+	readonly index: number;
+	readonly claim: ClaimRow;
+	readonly outcome: Outcome;
+	readonly jobs: readonly MadeJob[];
 }
 
-function settleLease(session: Session, lease: number, settlements: readonly Settlement[], indexes: readonly number[], statuses: Settled[]): void {
+/**
+ * Writes down how executions ended. The fence is the row of `claimed`: a settlement whose lease or execution does not
+ * match it changes nothing. What enqueues jobs is left to the caller, in order.
+ */
+export function settle(session: Session, settlements: readonly Settlement[]): {settled: Settled[]; makers: Maker[]} {
+	const settled = new Array<Settled>(settlements.length).fill('lost');
+	const makers: Maker[] = [];
+	const byLease = Map.groupBy(settlements.keys(), index => (settlements[index] as Settlement).lease);
+	for (const [lease, indexes] of byLease) settleLease(session, lease, settlements, indexes, settled, makers);
+	return {settled, makers: makers.sort((a, b) => a.index - b.index)};
+}
+
+function settleLease(
+	session: Session,
+	lease: number,
+	settlements: readonly Settlement[],
+	indexes: readonly number[],
+	settled: Settled[],
+	makers: Maker[],
+): void {
 	const {claimsOfLease, deleteClaimsOfLease, deleteClaim, deleteCheckpointsOfCompleted} = session.statements;
 	const [low, high] = bounds(settlements, indexes);
 	const rows = claimsOfLease.all(low, high, lease) as ClaimRow[];
@@ -32,7 +48,8 @@ function settleLease(session: Session, lease: number, settlements: readonly Sett
 		if (!claim || claim[1] !== execution) continue;
 		claims.delete(id);
 		ended.push(id);
-		statuses[index] = endExecution(session, claim, outcome);
+		if (outcome.type === 'returned' && outcome.enqueue) makers.push({index, claim, outcome, jobs: outcome.enqueue});
+		else settled[index] = endExecution(session, claim, outcome);
 	}
 	// Usually a chunk is all there is of the lease between its first and its last job: one statement deletes the whole.
 	if (claims.size === 0) deleteClaimsOfLease.run(low, high, lease);
@@ -136,7 +153,7 @@ export function note({statements}: Session, {id, lease, execution, progress, log
 	statements.trimLog.run(id, id, MAX_LOG_LINES);
 }
 
-function bounds(settlements: readonly Settlement[], indexes: readonly number[]): [low: JobId, high: JobId] {
+function bounds(settlements: readonly Settlement[], indexes: Iterable<number>): [low: JobId, high: JobId] {
 	let low = Infinity;
 	let high = -Infinity;
 	for (const index of indexes) {

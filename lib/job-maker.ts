@@ -1,0 +1,49 @@
+import {type Encoded, encode} from './encoding.ts';
+import {FaenaError} from './errors.ts';
+import {bad, checkJobOptions, checkTaskOptions, type JobOptions, nearest, type ResolvedJobOptions, resolveJobOptions} from './options.ts';
+import type {ExecutionOptions} from './task.ts';
+import type {TaskInfo} from './tasks-module.ts';
+
+/**
+ * Checks what is to be enqueued and resolves its options: those of the call, the task's own, the engine's defaults. The same
+ * in the caller's thread for `enqueue` and in a worker for `ctx.enqueue`.
+ */
+export class JobMaker {
+	/** By task; a task's policy is the same object each time, so that it is sent and stored once. */
+	readonly #tasks: ReadonlyMap<string, {readonly own: TaskOptions; readonly resolved: ResolvedJobOptions}>;
+	readonly #defaults: ExecutionOptions;
+	readonly #maxValueBytes: number;
+
+	/** @throws FaenaError `BadOption` if a task's own options are wrong */
+	constructor(tasks: readonly TaskInfo[], defaults: ExecutionOptions, maxValueBytes: number) {
+		this.#defaults = defaults;
+		this.#maxValueBytes = maxValueBytes;
+		this.#tasks = new Map(
+			tasks.map(({name, options}) => {
+				const own = checkTaskOptions(`task ${name}`, options);
+				return [name, {own, resolved: resolveJobOptions([own, defaults], 0)}];
+			}),
+		);
+	}
+
+	/** Names of the tasks; none if no module is known. */
+	get names(): string[] {
+		return [...this.#tasks.keys()];
+	}
+
+	/** @throws FaenaError `UnknownTask`, `BadOption` */
+	resolve(where: string, task: string, options: JobOptions): ResolvedJobOptions {
+		const known = this.#tasks.get(task);
+		const {names} = this;
+		if (!known && names.length > 0) throw new FaenaError('UnknownTask', `The tasks module has no task ${JSON.stringify(task)}${nearest(String(task), names)}`);
+		if (typeof task !== 'string' || task === '') throw bad(`${where} expects a task's name first`);
+		const given = checkJobOptions(where, options);
+		if (known && Object.keys(given).length === 0) return known.resolved;
+		return resolveJobOptions([given, known?.own, this.#defaults], Date.now());
+	}
+
+	/** @throws FaenaError `NotEncodable`, `TooLarge` */
+	encode(payload: unknown): Encoded {
+		return encode(payload, 'payload', this.#maxValueBytes);
+	}
+}

@@ -1,0 +1,56 @@
+import {type Encoded, sameValue, sizeBytes} from './encoding.ts';
+import {FaenaError} from './errors.ts';
+import type {JobMaker} from './job-maker.ts';
+import type {JobOptions} from './options.ts';
+import type {MadeJob} from './queue.ts';
+
+/** What one execution may enqueue: it is kept in memory until it ends, and written in one transaction. */
+const MAX_JOBS = 10_000;
+const MAX_BYTES = 64 * 1024 * 1024;
+
+/**
+ * The jobs that a task makes with `ctx.enqueue`: collected while it runs, for the transaction that completes it. What is
+ * wrong with one of them is said at the call, but for a key that another job holds: only the queue knows that.
+ */
+export class MadeJobs {
+	readonly #maker: JobMaker;
+	readonly #jobs: MadeJob[] = [];
+	/** Payloads by task and key. */
+	readonly #keyed = new Map<string, Encoded>();
+	#bytes = 0;
+
+	constructor(maker: JobMaker) {
+		this.#maker = maker;
+	}
+
+	get all(): readonly MadeJob[] {
+		return this.#jobs;
+	}
+
+	/** @throws FaenaError `UnknownTask`, `BadOption`, `NotEncodable`, `TooLarge`, `KeyConflict` */
+	add(task: string, payload: unknown, options: JobOptions): void {
+		const {key, ...resolved} = this.#maker.resolve('ctx.enqueue()', task, options);
+		const encoded = this.#maker.encode(payload);
+		if (key !== undefined && this.#isKnown(task, key, encoded)) return;
+		this.#bytes += sizeBytes(encoded);
+		if (this.#jobs.length >= MAX_JOBS) throw tooMany(`${MAX_JOBS.toLocaleString('en')} jobs`);
+		if (this.#bytes > MAX_BYTES) throw tooMany(`${MAX_BYTES / 1024 ** 2} MiB of payloads`);
+		this.#jobs.push({task, payload: encoded, ...resolved, ...(key !== undefined && {key})});
+	}
+
+	/** True if this execution has made that job already. */
+	#isKnown(task: string, key: string, payload: Encoded): boolean {
+		const name = JSON.stringify([task, key]);
+		const known = this.#keyed.get(name);
+		if (known === undefined) {
+			this.#keyed.set(name, payload);
+			return false;
+		}
+		if (sameValue(known, payload)) return true;
+		throw new FaenaError('KeyConflict', `This job has already enqueued one with the key ${JSON.stringify(key)} of task ${task}, and another payload.`);
+	}
+}
+
+function tooMany(what: string): FaenaError {
+	return new FaenaError('TooLarge', `One job may enqueue at most ${what} with ctx.enqueue(). Let it enqueue several jobs that enqueue the rest.`);
+}

@@ -1,0 +1,26 @@
+import type {FailureRecord} from '../../failure.ts';
+import type {Settled, Settlement} from '../../queue.ts';
+import {enqueue, findConflict} from './enqueue.ts';
+import type {Session} from './session.ts';
+import {endExecution, settle} from './settle.ts';
+
+/**
+ * Settles, with the jobs that the settlements enqueue: in the order of these, whatever their leases, since that is the order
+ * of the new jobs' ids. Tells, by index, which are refused because a key names another payload.
+ */
+export function settleAll(session: Session, settlements: readonly Settlement[]): {settled: Settled[]; refused: Map<number, FailureRecord>} {
+	const {settled, makers} = settle(session, settlements);
+	const refused = new Map<number, FailureRecord>();
+	for (const {index, claim, outcome, jobs} of makers) {
+		const conflict = findConflict(session, jobs);
+		if (conflict) {
+			refused.set(index, conflict);
+			settled[index] = endExecution(session, claim, {...outcome, type: 'threw', error: conflict});
+		} else {
+			enqueue(session, jobs, false);
+			settled[index] = endExecution(session, claim, outcome);
+			session.statements.deleteCheckpoint.run(claim[0]);
+		}
+	}
+	return {settled, refused};
+}
