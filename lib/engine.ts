@@ -190,12 +190,12 @@ export class Engine<Tasks = AnyTasks> implements AsyncDisposable {
 	map<Name extends TaskName<Tasks>>(
 		task: Name,
 		items: Iterable<PayloadOf<Tasks, Name>> | AsyncIterable<PayloadOf<Tasks, Name>>,
-		options?: Omit<MapOptions<PayloadOf<Tasks, Name>, unknown>, 'payload'>,
+		options?: Omit<MapOptions<PayloadOf<Tasks, Name>, unknown, TaskName<Tasks>>, 'payload'>,
 	): JobMap<PayloadOf<Tasks, Name>, ResultOf<Tasks, Name>>;
 	map<Name extends TaskName<Tasks>, Item>(
 		task: Name,
 		items: Iterable<Item> | AsyncIterable<Item>,
-		options: MapOptions<Item, PayloadOf<Tasks, Name>> & {readonly payload: (item: Item, index: number) => PayloadOf<Tasks, Name>},
+		options: MapOptions<Item, PayloadOf<Tasks, Name>, TaskName<Tasks>> & {readonly payload: (item: Item, index: number) => PayloadOf<Tasks, Name>},
 	): JobMap<Item, ResultOf<Tasks, Name>>;
 	map<Name extends TaskName<Tasks>, Item>(
 		task: Name,

@@ -2,7 +2,7 @@ import {checkHalt, type HaltOption} from './halt.ts';
 import {abortSignal, bad, boolean, type Checks, callable, checkJobOptions, choice, integer, type JobOptions, text} from './options.ts';
 import type {Rerun} from './queue.ts';
 
-export interface MapOptions<Item, Payload> extends Omit<JobOptions, 'key'> {
+export interface MapOptions<Item, Payload, Task extends string = string> extends Omit<JobOptions, 'key'> {
 	/** Names the map, and makes it resumable: the same name again goes on where it was. Without it nothing is resumed. */
 	readonly batch?: string;
 	/** An item's name within the batch; default: its place in the input, from 0. */
@@ -35,7 +35,7 @@ export interface MapOptions<Item, Payload> extends Omit<JobOptions, 'key'> {
 	 * A task of which a job is enqueued once the batch completes: its input has ended, and so have all its jobs, here or in
 	 * another process. Its payload is `{batch, counts}`. A batch that completes again, after a retry, enqueues it again.
 	 */
-	readonly onComplete?: string;
+	readonly onComplete?: Task;
 }
 
 /** The options after all defaults and checks. */

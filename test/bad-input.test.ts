@@ -43,7 +43,7 @@ test('an unknown task is refused with the nearest name', async t => {
 	await refused(
 		t,
 		'unknown task for onComplete',
-		drain(() => faena.map('echo', [1], {batch: 'b', onComplete: 'ecko'})),
+		drain(() => faena.map('echo', [1], {batch: 'b', onComplete: 'ecko' as 'echo'})),
 		'UnknownTask',
 		/did you mean "echo"/,
 	);

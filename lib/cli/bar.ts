@@ -69,7 +69,7 @@ export function showRate(perSecond: number): string {
 }
 
 /** `0:07`, `12:30`, `1:02:30`. */
-function clock(seconds: number): string {
+export function clock(seconds: number): string {
 	const whole = Math.ceil(seconds);
 	const [hours, minutes, rest] = [Math.floor(whole / 3600), Math.floor(whole / 60) % 60, whole % 60];
 	const two = (value: number) => String(value).padStart(2, '0');

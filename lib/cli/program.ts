@@ -1,5 +1,6 @@
 import {createRequire} from 'node:module';
 import {Command} from 'commander';
+import {addBatches} from './batches.ts';
 import {addCancel} from './cancel.ts';
 import {explain} from './explain.ts';
 import {addMap} from './map.ts';
@@ -16,6 +17,7 @@ const program = new Command('faena')
 	.configureOutput({outputError: (text, write) => write(text.replace(/^error: /, 'faena: ').replace('\n(', ' ('))});
 addMap(program);
 addStatus(program);
+addBatches(program);
 addShow(program);
 addCancel(program);
 

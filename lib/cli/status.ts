@@ -1,5 +1,5 @@
 import type {Command} from 'commander';
-import {type Counts, type Job, type JobQueue, statusSummary} from '../index.ts';
+import {type Counts, FaenaError, type Job, type JobQueue, statusSummary} from '../index.ts';
 import {count} from './bar.ts';
 import {withExistingQueue} from './existing-queue.ts';
 import {toJson} from './ndjson.ts';
@@ -10,9 +10,10 @@ export function addStatus(program: Command): void {
 		.summary('how many jobs there are, what runs, what died')
 		.description('Says how many jobs are in each status, what runs, what waits longest, and what died first.')
 		.option('--queue <file>', 'SQLite file in which the jobs live', 'faena.db')
+		.option('--batch <name>', 'only the jobs of this batch')
 		.option('--json', 'as one line of JSON')
-		.action(async ({queue: file, json}: {readonly queue: string; readonly json?: true}) => {
-			const report = await withExistingQueue(file, look);
+		.action(async ({queue: file, batch, json}: {readonly queue: string; readonly batch?: string; readonly json?: true}) => {
+			const report = await withExistingQueue(file, queue => look(queue, file, batch));
 			process.stdout.write(json ? `${toJson(report)}\n` : describe(file, report));
 		});
 }
@@ -29,16 +30,24 @@ interface Report {
 
 const LISTED = {running: 10, pending: 1, failed: 3, dead: 3} as const;
 
-async function look(queue: JobQueue): Promise<Report> {
-	const first = async (status: keyof typeof LISTED) => await queue.jobs({status}, {limit: LISTED[status]});
+async function look(queue: JobQueue, file: string, batch: string | undefined): Promise<Report> {
+	const filter = batch === undefined ? {} : {batch};
+	const first = async (status: keyof typeof LISTED) => await queue.jobs({...filter, status}, {limit: LISTED[status]});
 	return {
-		counts: await queue.counts(),
+		counts: batch === undefined ? await queue.counts() : await countsOf(queue, file, batch),
 		paused: await queue.paused(),
 		running: await first('running'),
 		pending: await first('pending'),
 		failed: await first('failed'),
 		dead: await first('dead'),
 	};
+}
+
+/** @throws FaenaError `BadOption` */
+async function countsOf(queue: JobQueue, file: string, name: string): Promise<Counts> {
+	const batch = await queue.batch(name);
+	if (!batch) throw new FaenaError('BadOption', `There is no batch ${JSON.stringify(name)} in ${file}; faena batches lists them.`);
+	return batch.counts;
 }
 
 function describe(file: string, {counts, paused, ...jobs}: Report): string {

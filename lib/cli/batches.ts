@@ -1,0 +1,42 @@
+import type {Command} from 'commander';
+import {type BatchInfo, toBatchInfo} from '../batch-handle.ts';
+import {statusSummary} from '../index.ts';
+import {clock, count, showRate} from './bar.ts';
+import {withExistingQueue} from './existing-queue.ts';
+import {toJson} from './ndjson.ts';
+
+export function addBatches(program: Command): void {
+	program
+		.command('batches')
+		.summary('the batches of a queue, and how far each is')
+		.description('Lists the batches of a queue: how many jobs of each are in which status, how fast they end, and how long it will take.')
+		.option('--queue <file>', 'SQLite file in which the jobs live', 'faena.db')
+		.option('--json', 'a line of JSON for each')
+		.action(async ({queue: file, json}: {readonly queue: string; readonly json?: true}) => {
+			const now = Date.now();
+			const batches = await withExistingQueue(file, async queue => (await queue.batches()).map(batch => toBatchInfo(batch, now)));
+			process.stdout.write(json ? batches.map(batch => `${toJson(batch)}\n`).join('') : describe(file, batches));
+		});
+}
+
+function describe(file: string, batches: readonly BatchInfo[]): string {
+	if (batches.length === 0) return `${file}: no batches\n`;
+	const [names, tasks] = [widest(batches.map(({name}) => name)), widest(batches.map(({task}) => task))];
+	return batches.map(batch => `${batch.name.padEnd(names)}  ${batch.task.padEnd(tasks)}  ${describeOne(batch)}\n`).join('');
+}
+
+/** `1,204 completed, 370 pending  of 1,574  112/s  ETA 0:04`. */
+function describeOne({counts, total, completedAt, jobsPerSecond = 0, remainingMs}: BatchInfo): string {
+	const parts = [
+		statusSummary(counts),
+		total !== undefined && `of ${count(total)}`,
+		completedAt !== undefined && `done ${new Date(completedAt).toISOString()}`,
+		jobsPerSecond > 0 && showRate(jobsPerSecond),
+		remainingMs !== undefined && `ETA ${clock(remainingMs / 1000)}`,
+	];
+	return parts.filter(Boolean).join('  ');
+}
+
+function widest(texts: readonly string[]): number {
+	return Math.max(...texts.map(({length}) => length));
+}
