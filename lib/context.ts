@@ -24,6 +24,8 @@ export interface Given {
 	/** Of an earlier execution. */
 	readonly checkpoint?: Encoded | undefined;
 	readonly maxCheckpointBytes: number;
+	/** What the task's setup returned. */
+	readonly resource: unknown;
 	readonly maker: JobMaker;
 }
 
@@ -65,6 +67,10 @@ export class JobContext implements TaskContext {
 		this.job = job;
 		this.#host = host;
 		this.#given = given;
+	}
+
+	get resource(): unknown {
+		return this.#given.resource;
 	}
 
 	get cancelled(): boolean {

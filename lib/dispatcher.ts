@@ -265,8 +265,7 @@ export class Dispatcher implements PoolListener {
 	// ——— dequeuing ———
 
 	#hasPlace(): boolean {
-		const {idle, second} = this.#pool?.places() ?? NO_PLACES;
-		return idle + second > 0 && [...this.#tasks.keys()].some(task => this.#placesFor({task, solo: false}) > 0);
+		return [...this.#tasks.keys()].some(task => this.#placesFor({task, solo: false}) > 0);
 	}
 
 	/** What the pool can take: for each task as many jobs as make chunks for its free places. */
@@ -284,9 +283,10 @@ export class Dispatcher implements PoolListener {
 		return [demand, {...demand, limit: idle, suspects: true}];
 	}
 
-	/** Jobs in a chunk. What is claimed counts as running, so that jobs of a task with a limit go one by one. */
+	/** Jobs in a chunk. What is claimed counts as running, so that jobs of a task with a limit, also of memory, go one by one. */
 	#sizeOf(task: string): number {
-		return this.#tasks.get(task)?.concurrency === undefined ? this.#sizer.size(task) : 1;
+		const {concurrency, memoryBytes} = this.#tasks.get(task) ?? {};
+		return concurrency === undefined && memoryBytes === undefined ? this.#sizer.size(task) : 1;
 	}
 
 	/** Chunks of this kind that the pool can take now: a second one in a worker only while the task's jobs are short. */

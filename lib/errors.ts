@@ -6,6 +6,8 @@ export type ErrorCode =
 	| 'BadOption'
 	/** The tasks module is missing, throws while loading, or exports no function. */
 	| 'BadTasksModule'
+	/** A task's `setup` threw; `cause` is what. */
+	| 'SetupFailed'
 	/** No task of that name among the module's exports. */
 	| 'UnknownTask'
 	/** A payload, result or checkpoint holds something that would not come back as it went in. */

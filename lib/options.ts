@@ -5,7 +5,7 @@ import ms, {type StringValue} from 'ms';
 import {MAX_CHECKPOINT_BYTES, MAX_VALUE_BYTES} from './encoding.ts';
 import {FaenaError} from './errors.ts';
 import type {Backoff, BackoffOption, Duration, Policy} from './job.ts';
-import type {Isolation, ResourceLimits} from './pool.ts';
+import type {Isolation, Recycle, ResourceLimits} from './pool.ts';
 import type {Durability} from './queue.ts';
 import type {ExecutionOptions, TaskOptions} from './task.ts';
 
@@ -53,6 +53,29 @@ export interface OpenOptions {
 	readonly taskOutput?: 'inherit' | 'stderr';
 	/** V8 limits of each worker; of a child process as flags. */
 	readonly resourceLimits?: ResourceLimits;
+	/** Environment variables of the workers, besides those of this process. */
+	readonly env?: Readonly<Record<string, string>>;
+	/** Node's own command line options of the workers, besides those of this process. Threads take few of them. */
+	readonly execArgv?: readonly string[];
+	/** Priority of the workers for the operating system, from -20 (first) to 19 (last); of threads on Linux only. */
+	readonly nice?: number;
+	/** When a worker is replaced by a new one, after the chunk that it has; default: never. */
+	readonly recycle?: RecycleOptions;
+	/**
+	 * Below this, no job is started while others run; below half of it, the youngest running job is stopped, one a second,
+	 * and goes back uncharged; default 0, which does nothing. Free memory is what the system, or the container, still has.
+	 */
+	readonly minFreeMemoryBytes?: number;
+}
+
+/** A worker is replaced when one of these is reached. */
+export interface RecycleOptions {
+	/** Jobs it has run. */
+	readonly jobs?: number;
+	/** Time since it started. */
+	readonly age?: Duration;
+	/** What it uses: of a thread its heap, of a process all its memory. */
+	readonly memoryBytes?: number;
 }
 
 /** Every default, in one place: what `faena defaults` prints. Times in milliseconds. */
@@ -71,6 +94,7 @@ export const DEFAULTS = {
 	maxCheckpointBytes: MAX_CHECKPOINT_BYTES,
 	closeOnSignals: false,
 	taskOutput: 'inherit',
+	minFreeMemoryBytes: 0,
 } as const;
 
 /** `open()`'s options after all defaults and checks. */
@@ -89,45 +113,41 @@ export interface Settings {
 	readonly closeOnSignals: boolean;
 	readonly taskOutput: 'inherit' | 'stderr';
 	readonly resourceLimits: ResourceLimits | undefined;
+	readonly env: Readonly<Record<string, string>> | undefined;
+	readonly execArgv: readonly string[];
+	readonly nice: number | undefined;
+	readonly recycle: Recycle;
+	readonly minFreeMemoryBytes: number;
 }
 
 /** @throws FaenaError `BadOption` */
 export function resolveOpenOptions(options: OpenOptions): Settings {
-	const given = checked('open()', options, {
-		queue: oneOf(text, url),
-		tasks: oneOf(text, url),
-		workers: integer(1, 1024),
-		isolation: choice('thread', 'process', 'inline'),
-		durability: choice('full', 'normal'),
-		defaults: value => checked('open({defaults})', value, EXECUTION_CHECKS),
-		drain: durationUpTo(MAX_MS),
-		grace: durationUpTo(MAX_MS),
-		lease,
-		maxValueBytes: integer(1, 1024 ** 3),
-		maxCheckpointBytes: integer(1, 1024 ** 3),
-		closeOnSignals: boolean,
-		taskOutput: choice('inherit', 'stderr'),
-		resourceLimits: value => checked('open({resourceLimits})', value, RESOURCE_LIMITS),
-	});
-	if (given['queue'] === undefined) throw bad("open() expects the option queue: the file in which the jobs live, for instance {queue: 'jobs.db'}");
-	if (given['queue'] === ':memory:') throw bad("open() expects as queue a file, since its jobs are to outlive the process; ':memory:' is for openQueue()");
+	const {queue, tasks, drain, grace, lease: leaseGiven, recycle, ...given} = checked('open()', options, OPEN_CHECKS) as Given;
+	if (queue === undefined) throw bad("open() expects the option queue: the file in which the jobs live, for instance {queue: 'jobs.db'}");
+	if (queue === ':memory:') throw bad("open() expects as queue a file, since its jobs are to outlive the process; ':memory:' is for openQueue()");
+	const {isolation, durability, maxValueBytes, maxCheckpointBytes, closeOnSignals, taskOutput, minFreeMemoryBytes} = DEFAULTS;
 	return {
-		queue: toPath(given['queue'] as string | URL),
-		tasks: given['tasks'] === undefined ? undefined : toUrl(given['tasks'] as string | URL),
-		workers: (given['workers'] as number) ?? availableParallelism(),
-		isolation: (given['isolation'] as Isolation) ?? DEFAULTS.isolation,
-		durability: (given['durability'] as Durability) ?? DEFAULTS.durability,
-		defaults: (given['defaults'] as ExecutionOptions) ?? {},
-		drainMs: (given['drain'] as number) ?? DEFAULTS.drainMs,
-		graceMs: (given['grace'] as number) ?? DEFAULTS.graceMs,
-		leaseMs: (given['lease'] as number) ?? DEFAULTS.leaseMs,
-		maxValueBytes: (given['maxValueBytes'] as number) ?? DEFAULTS.maxValueBytes,
-		maxCheckpointBytes: (given['maxCheckpointBytes'] as number) ?? DEFAULTS.maxCheckpointBytes,
-		closeOnSignals: (given['closeOnSignals'] as boolean) ?? DEFAULTS.closeOnSignals,
-		taskOutput: (given['taskOutput'] as 'inherit' | 'stderr') ?? DEFAULTS.taskOutput,
-		resourceLimits: given['resourceLimits'] as ResourceLimits | undefined,
+		...{isolation, durability, maxValueBytes, maxCheckpointBytes, closeOnSignals, taskOutput, minFreeMemoryBytes},
+		...{workers: availableParallelism(), defaults: {}, resourceLimits: undefined, env: undefined, execArgv: [], nice: undefined},
+		...given,
+		queue: toPath(queue),
+		tasks: tasks === undefined ? undefined : toUrl(tasks),
+		drainMs: drain ?? DEFAULTS.drainMs,
+		graceMs: grace ?? DEFAULTS.graceMs,
+		leaseMs: leaseGiven ?? DEFAULTS.leaseMs,
+		recycle: toRecycle(recycle),
 	};
 }
+
+/** What was given, checked; times in milliseconds. */
+type Given = Partial<Omit<Settings, 'queue' | 'tasks' | 'drainMs' | 'graceMs' | 'leaseMs' | 'recycle'>> & {
+	readonly queue?: string | URL;
+	readonly tasks?: string | URL;
+	readonly drain?: number;
+	readonly grace?: number;
+	readonly lease?: number;
+	readonly recycle?: RecycleOptions;
+};
 
 /** What a job is enqueued with, beside task and payload. */
 export interface ResolvedJobOptions {
@@ -209,6 +229,9 @@ const TASK_CHECKS: Checks = {
 	...EXECUTION_CHECKS,
 	isolation: choice('thread', 'process'),
 	concurrency: integer(1, 10_000),
+	memoryBytes: integer(1, Number.MAX_SAFE_INTEGER),
+	setup: callable,
+	teardown: callable,
 };
 
 const RESOURCE_LIMITS: Checks = {
@@ -217,6 +240,38 @@ const RESOURCE_LIMITS: Checks = {
 	codeRangeSizeMb: number(1, 1_000_000),
 	stackSizeMb: number(1, 1_000),
 };
+
+const OPEN_CHECKS: Checks = {
+	queue: oneOf(text, url),
+	tasks: oneOf(text, url),
+	workers: integer(1, 1024),
+	isolation: choice('thread', 'process', 'inline'),
+	durability: choice('full', 'normal'),
+	defaults: value => checked('open({defaults})', value, EXECUTION_CHECKS),
+	drain: durationUpTo(MAX_MS),
+	grace: durationUpTo(MAX_MS),
+	lease,
+	maxValueBytes: integer(1, 1024 ** 3),
+	maxCheckpointBytes: integer(1, 1024 ** 3),
+	closeOnSignals: boolean,
+	taskOutput: choice('inherit', 'stderr'),
+	resourceLimits: value => checked('open({resourceLimits})', value, RESOURCE_LIMITS),
+	env: value => checked('open({env})', value, Object.fromEntries(Object.keys(value ?? {}).map(name => [name, string]))),
+	execArgv: value => list(value).map(text),
+	nice: integer(-20, 19),
+	recycle: value => checked('open({recycle})', value, RECYCLE_CHECKS),
+	minFreeMemoryBytes: integer(0, Number.MAX_SAFE_INTEGER),
+};
+
+const RECYCLE_CHECKS: Checks = {
+	jobs: integer(1, Number.MAX_SAFE_INTEGER),
+	age: value => atLeast(1, duration(value)),
+	memoryBytes: integer(1, Number.MAX_SAFE_INTEGER),
+};
+
+function toRecycle({jobs, age, memoryBytes}: RecycleOptions = {}): Recycle {
+	return {jobs: jobs ?? Infinity, ageMs: (age as number) ?? Infinity, memoryBytes: memoryBytes ?? Infinity};
+}
 
 const JOB_CHECKS: Checks = {
 	...EXECUTION_CHECKS,
@@ -299,6 +354,11 @@ export function choice(...values: readonly string[]): Check {
 export function text(value: unknown): string {
 	if (typeof value === 'string' && value !== '' && !value.includes('\0')) return value;
 	throw expected('a text that is not empty', value);
+}
+
+function string(value: unknown): string {
+	if (typeof value === 'string' && !value.includes('\0')) return value;
+	throw expected('a text', value);
 }
 
 export function boolean(value: unknown): boolean {

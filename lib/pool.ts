@@ -18,7 +18,7 @@ export interface Pool {
 	/** Jobs it can run at the same time. */
 	readonly slots: number;
 
-	/** Chunks it can take now, of this kind or of any. */
+	/** Chunks it can take now, of this kind or of the most usual. */
 	places(lane?: Lane): Places;
 
 	/** Runs the jobs of the chunk one after the other in one worker. Call it at most as often as {@link places} allows. */
@@ -88,8 +88,24 @@ export interface PoolOptions {
 	readonly maxCheckpointBytes: number;
 	/** Where the tasks' own output to stdout goes. */
 	readonly taskOutput: 'inherit' | 'stderr';
+	/** The engine's isolation, for tasks that don't choose. */
+	readonly isolation: Isolation;
 	/** V8 limits of each worker. */
-	readonly resourceLimits?: ResourceLimits | undefined;
+	readonly resourceLimits: ResourceLimits | undefined;
+	/** Added to the environment of this process. */
+	readonly env: Readonly<Record<string, string>> | undefined;
+	/** Added to the options of this process. */
+	readonly execArgv: readonly string[];
+	readonly nice: number | undefined;
+	readonly recycle: Recycle;
+	readonly minFreeMemoryBytes: number;
+}
+
+/** When a worker is replaced; Infinity for never. */
+export interface Recycle {
+	readonly jobs: number;
+	readonly ageMs: number;
+	readonly memoryBytes: number;
 }
 
 export interface ResourceLimits {

@@ -22,7 +22,19 @@ export interface LoadMessage {
 	readonly maxValueBytes: number;
 	readonly maxCheckpointBytes: number;
 	readonly taskOutput: 'inherit' | 'stderr';
+	/** The engine's isolation: whether a task's jobs are to be expected in this worker. */
+	readonly isolation: Isolation;
+	readonly nice: number | undefined;
+	/** Say with the end of each chunk how much memory is used. */
+	readonly reportsMemory: boolean;
 }
+
+/** The last thing a worker is asked to do before it is ended in good order. */
+export interface TeardownMessage {
+	readonly type: 'teardown';
+}
+
+export type WorkerRequest = LoadMessage | ChunkMessage | TeardownMessage;
 
 export type Loaded = {readonly tasks: readonly TaskInfo[]} | {readonly error: ErrorEnvelope};
 
@@ -76,6 +88,8 @@ export interface FinalMessage {
 	readonly failures?: ReadonlyMap<number, FailureRecord>;
 	/** The end mark: nothing more comes of this chunk. */
 	readonly isLast: boolean;
+	/** What the worker uses: a thread's heap, a process's memory; with the last one, where that was asked for. */
+	readonly memoryBytes?: number;
 }
 
 export interface NoteMessage {
@@ -95,7 +109,7 @@ export interface DispatcherStart {
 	readonly durability: Durability;
 	readonly leaseMs: number;
 	/** Without it the dispatcher runs nothing. */
-	readonly pool: (PoolOptions & {readonly isolation: Isolation}) | undefined;
+	readonly pool: PoolOptions | undefined;
 }
 
 /** First message of the dispatcher's thread. */

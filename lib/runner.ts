@@ -7,6 +7,7 @@ import {type FailureRecord, toFailure} from './failure.ts';
 import type {JobMaker} from './job-maker.ts';
 import type {ChunkMessage, OutcomesMessage, WorkerMessage} from './protocol.ts';
 import type {MadeJob} from './queue.ts';
+import type {Resources} from './resources.ts';
 import type {TaskFunction} from './task.ts';
 import type {TaskTable} from './tasks-module.ts';
 
@@ -18,6 +19,10 @@ export interface RunnerOptions {
 	readonly maxCheckpointBytes: number;
 	/** For `ctx.enqueue`. */
 	readonly maker: JobMaker;
+	/** For `ctx.resource`. */
+	readonly resources: Resources;
+	/** What this worker uses, if that is to be told. */
+	readonly memoryBytes: (() => number) | undefined;
 	/** The worker's side of a chunk's board. */
 	readonly openBoard: (address: ChunkMessage['board']) => Board;
 	readonly post: (message: WorkerMessage) => void;
@@ -60,7 +65,9 @@ export class Runner {
 
 	async #runChunk(message: ChunkMessage): Promise<void> {
 		const run = this.#tasks.get(message.task);
-		const {openBoard, post} = this.#options;
+		const {openBoard, post, memoryBytes, resources} = this.#options;
+		// Usually it was ready before the first chunk came; not for a job that is in quarantine here.
+		const unready = resources.areMissing(message.task) ? await resources.setUp(message.task).catch((error: unknown) => ({error})) : undefined;
 		const board = openBoard(message.board);
 		const epochMs = Date.now() - monotonicMs();
 		const report = new Report(message.chunk, post, epochMs);
@@ -73,15 +80,19 @@ export class Runner {
 			const execution = new Execution(message, index);
 			report.add(execution, now);
 			this.#execution.enterWith(execution);
-			const ended = run ? this.#execute(run, message, execution, board, report) : execution.fail(new Error(`The tasks module has no task ${message.task}.`));
-			if (ended) await ended;
+			if (unready) execution.fail(unready.error);
+			else if (!run) execution.fail(new Error(`The tasks module has no task ${message.task}.`));
+			else {
+				const ended = this.#execute(run, message, execution, board, report);
+				if (ended) await ended;
+			}
 			now = monotonicMs();
 			report.end(now, board.finish(index) ? undefined : board.stopReason(index));
 			if (execution.context?.isWatched) board.wake(index);
 			if (report.ageMs(now) >= REPORT_EVERY_MS) report.post();
 		}
 		board.retire();
-		await report.conclude();
+		await report.conclude(memoryBytes);
 	}
 
 	/** Calls the task. Returns a promise only if the task did, so that a chunk of synchronous tasks is one plain loop. */
@@ -94,8 +105,9 @@ export class Runner {
 				progress: (done: number, total: number, at: number) => board.setProgress(done, total, at),
 				note: (note: Noted) => this.#options.post({type: 'note', chunk: message.chunk, index, ...note}),
 			};
-			const {maxCheckpointBytes, maker} = this.#options;
-			execution.context = new JobContext(describe(message, index), host, {checkpoint: message.checkpoints.get(index), maxCheckpointBytes, maker});
+			const {maxCheckpointBytes, maker, resources} = this.#options;
+			const given = {checkpoint: message.checkpoints.get(index), maxCheckpointBytes, maker, resource: resources.of(message.task)};
+			execution.context = new JobContext(describe(message, index), host, given);
 			const result = run(decode(message.payloads[index] as Encoded), execution.context);
 			if (isThenable(result)) return this.#settle(result, execution, report);
 			this.#return(execution, result);
@@ -216,10 +228,10 @@ class Report {
 	 * Posts the rest of the chunk. It is final after one turn of the event loop, in which rejections that nobody handled come
 	 * to light; but should something that a job left behind end the worker in this turn, what was posted counts.
 	 */
-	async conclude(): Promise<void> {
+	async conclude(memoryBytes: (() => number) | undefined): Promise<void> {
 		if (this.#executions.length > 0) this.post();
 		await nextTurn();
-		this.#finish(true);
+		this.#finish(true, memoryBytes?.());
 	}
 
 	/** Posts what came before the job that runs, and makes it final a turn of the event loop later. */
@@ -229,7 +241,7 @@ class Report {
 		if (this.#posted.length > 0) setImmediate(() => this.#finish(false));
 	}
 
-	#finish(isLast: boolean): void {
+	#finish(isLast: boolean, memoryBytes?: number): void {
 		if (this.#posted.length === 0 && !isLast) return;
 		const failures = new Map<number, FailureRecord>();
 		for (const execution of this.#posted) {
@@ -237,7 +249,7 @@ class Report {
 			if (execution.failure) failures.set(execution.index, execution.failure);
 		}
 		this.#posted = [];
-		this.#post({type: 'final', chunk: this.#chunk, isLast, ...(failures.size > 0 && {failures})});
+		this.#post({type: 'final', chunk: this.#chunk, isLast, ...(failures.size > 0 && {failures}), ...(memoryBytes !== undefined && {memoryBytes})});
 	}
 
 	#send(count: number): void {

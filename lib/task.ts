@@ -17,15 +17,27 @@ export interface ExecutionOptions {
 }
 
 /** What a task may say about itself: defaults for its jobs, which the options of `enqueue` override, and how it is run. */
-export interface TaskOptions extends ExecutionOptions {
+export interface TaskOptions<Resource = unknown> extends ExecutionOptions {
 	/** Where it runs; default: the engine's isolation. In a process, what crashes natively takes nobody along. */
 	readonly isolation?: 'thread' | 'process';
 	/** The most jobs of it that run at the same time, in all engines on the same queue together; default: as many as there are workers. */
 	readonly concurrency?: number;
+	/**
+	 * What one job of it may need. A job is started only while so much memory is free, or nothing else runs; `open({minFreeMemoryBytes})`
+	 * says what happens when it gets short nevertheless.
+	 */
+	readonly memoryBytes?: number;
+	/**
+	 * Called in each worker that may run the task before it takes jobs, for instance to load a model once; what it returns is
+	 * {@link TaskContext.resource}. If it throws, `open()` rejects with `SetupFailed`.
+	 */
+	readonly setup?: () => Resource | Promise<Resource>;
+	/** Called with what `setup` returned before a worker is ended in good order; it has as long as `open({grace})`. */
+	readonly teardown?: (resource: Resource) => unknown;
 }
 
 /** What a task gets beside its payload. */
-export interface TaskContext {
+export interface TaskContext<Resource = unknown> {
 	readonly job: {
 		readonly id: number;
 		readonly task: string;
@@ -36,6 +48,8 @@ export interface TaskContext {
 		readonly maxAttempts: number;
 		readonly key?: string;
 	};
+	/** What the task's `setup` returned in this worker. */
+	readonly resource: Resource;
 	/**
 	 * Aborted when the job is to stop; for tasks that wait. Its reason is an Error whose message says why, in a sentence, and
 	 * whose property `reason` is the {@link stopReason}.
@@ -75,7 +89,7 @@ export type TaskLog = ((...values: readonly unknown[]) => void) & Readonly<Recor
 
 /** A function that a tasks module exports: sync or async, of one payload and the context. */
 // biome-ignore lint/suspicious/noExplicitAny: a parameter of type unknown would accept no function with a typed payload
-export type TaskFunction = (payload: any, context: TaskContext) => unknown;
+export type TaskFunction = (payload: any, context: TaskContext<any>) => unknown;
 
 const OPTIONS = Symbol.for('faena.task.options');
 
@@ -83,7 +97,10 @@ const OPTIONS = Symbol.for('faena.task.options');
  * Gives a task options of its own. Returns the same function.
  * @example export const thumbnail = task(async ({file}: {file: string}) => { … }, {timeout: '30s'});
  */
-export function task<Run extends TaskFunction>(run: Run, options: TaskOptions): Run {
+export function task<Payload, Result, Resource = undefined>(
+	run: (payload: Payload, context: TaskContext<Resource>) => Result,
+	options: TaskOptions<Resource>,
+): (payload: Payload, context: TaskContext<Resource>) => Result {
 	if (typeof run !== 'function') throw new TypeError(`task() expects a function first; it got ${run === null ? 'null' : typeof run}.`);
 	return Object.assign(run, {[OPTIONS]: options});
 }

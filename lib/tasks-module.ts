@@ -10,7 +10,8 @@ export type TaskTable = ReadonlyMap<string, TaskFunction>;
 /** What a dispatcher knows of a task without loading its module. */
 export interface TaskInfo {
 	readonly name: string;
-	readonly options: TaskOptions;
+	/** Without functions, which stay where the module is. */
+	readonly options: Omit<TaskOptions, 'setup' | 'teardown'>;
 }
 
 /**
@@ -30,7 +31,10 @@ export async function loadTasks(url: string): Promise<TaskTable> {
 
 /** @throws FaenaError `BadOption` */
 export function infosOf(table: TaskTable): TaskInfo[] {
-	return [...table].map(([name, run]) => ({name, options: checkTaskOptions(`task ${name}`, optionsOf(run))}));
+	return [...table].map(([name, run]) => {
+		const {setup: _, teardown: __, ...options} = checkTaskOptions(`task ${name}`, optionsOf(run));
+		return {name, options};
+	});
 }
 
 async function importModule(url: string, path: string): Promise<object> {

@@ -11,6 +11,7 @@ import {Notebook} from './notebook.ts';
 import {abortSignal, bad, checked, duration} from './options.ts';
 import type {HeartbeatStart} from './protocol.ts';
 import {type DequeuedJob, demandOf, type JobQueue, type Lease, type Outcome, type OwnerId} from './queue.ts';
+import {Resources} from './resources.ts';
 import type {TaskFunction} from './task.ts';
 import {infosOf, type TaskTable} from './tasks-module.ts';
 import {workerUrl} from './worker-url.ts';
@@ -32,21 +33,24 @@ const ASK_EVERY_MS = 1000;
  * programs that want no pool; a task that computes blocks the caller, but its lease is kept by a thread of its own.
  * Timeouts and cancellations reach a task through its context only, and while it waits: nothing can stop it hard here.
  * @param tasks functions by task name, for instance a module's namespace
- * @throws FaenaError `BadOption`; whatever the queue throws
+ * @throws FaenaError `BadOption`, `SetupFailed`; whatever the queue throws
  */
 export async function work(queue: JobQueue, tasks: Readonly<Record<string, unknown>>, options: WorkOptions = {}): Promise<void> {
 	const {signal, drain: drainMs = Infinity} = checked('work()', options, {signal: abortSignal, drain: duration}) as {signal?: AbortSignal; drain?: number};
 	const table = new Map(Object.entries(tasks).filter((entry): entry is [string, TaskFunction] => typeof entry[1] === 'function'));
 	if (table.size === 0) throw bad('work() expects an object with a function for each task');
 	const maker = new JobMaker(infosOf(table), {}, MAX_VALUE_BYTES);
+	const resources = new Resources(table);
+	for (const task of table.keys()) await resources.setUp(task);
 	const owner = nanoid();
 	await queue.heartbeat(owner);
 	const heart = startHeartbeat(queue, owner);
 	try {
-		await loop({queue, table, maker, owner, signal, drainMs});
+		await loop({queue, table, maker, resources, owner, signal, drainMs});
 	} finally {
 		await heart?.terminate();
 		await queue.leave(owner);
+		await resources.tearDown();
 	}
 }
 
@@ -55,6 +59,7 @@ interface Bench {
 	readonly queue: JobQueue;
 	readonly table: TaskTable;
 	readonly maker: JobMaker;
+	readonly resources: Resources;
 	readonly owner: OwnerId;
 	readonly signal: AbortSignal | undefined;
 	readonly drainMs: number;
@@ -101,14 +106,14 @@ async function arrival(queue: JobQueue, bell: Bell, nextRunAt: number | null): P
 }
 
 async function execute(bench: Bench, lease: Lease, job: DequeuedJob): Promise<void> {
-	const {queue, table, maker} = bench;
+	const {queue, table, maker, resources} = bench;
 	const {id, task, execution, attempts, policy, key, checkpoint} = job;
 	const notebook = new Notebook(queue, {id, lease, execution});
 	const stop = watchForStop(bench, job);
 	const context = new JobContext(
 		{id, task, execution, attempts, maxAttempts: policy.maxAttempts, ...(key !== undefined && {key})},
 		{stopReason: stop.reason, stopped: () => stop.promise, progress: () => undefined, note: note => notebook.add(note)},
-		{checkpoint, maxCheckpointBytes: MAX_CHECKPOINT_BYTES, maker},
+		{checkpoint, maxCheckpointBytes: MAX_CHECKPOINT_BYTES, maker, resource: resources.of(task)},
 	);
 	const startedAt = Date.now();
 	const start = performance.now();

@@ -1,28 +1,42 @@
-import {toEnvelope} from './errors.ts';
+import {setPriority} from 'node:os';
+import {getHeapStatistics} from 'node:v8';
+import {FaenaError, toEnvelope} from './errors.ts';
 import {JobMaker} from './job-maker.ts';
-import type {ChunkMessage, Loaded, LoadMessage} from './protocol.ts';
+import type {Isolation} from './pool.ts';
+import type {Loaded, LoadMessage, WorkerRequest} from './protocol.ts';
+import {Resources} from './resources.ts';
 import {Runner, type RunnerOptions} from './runner.ts';
 import {infosOf, loadTasks} from './tasks-module.ts';
 
 export interface LifeOptions extends Pick<RunnerOptions, 'openBoard' | 'post'> {
-	/** The thread or process is there for the tasks alone: their output may be redirected, and errors that nobody caught are theirs. */
-	readonly ownsProcess: boolean;
+	/** A thread or process of a pool is there for the tasks alone; an inline worker lives in the caller's. */
+	readonly kind: Isolation;
 }
 
-/** What every worker does: load the tasks module on the first request, run chunks on the others. */
+interface Life {
+	readonly runner: Runner;
+	readonly resources: Resources;
+	readonly loaded: Loaded;
+}
+
+/** What every worker does: load the tasks module on the first request, run chunks on the others, and clean up on the last. */
 export class WorkerLife {
 	readonly #options: LifeOptions;
-	#loading: Promise<{readonly runner: Runner; readonly loaded: Loaded}> | undefined;
+	#loading: Promise<Life> | undefined;
 
 	constructor(options: LifeOptions) {
 		this.#options = options;
 	}
 
-	async handle(request: LoadMessage | ChunkMessage): Promise<Loaded | undefined> {
-		if (request.type === 'chunk') {
-			await (await this.#loading)?.runner.run(request);
-			return undefined;
-		}
+	async handle(request: WorkerRequest): Promise<Loaded | undefined> {
+		if (request.type === 'load') return this.#answerLoad(request);
+		const life = await (this.#loading as Promise<Life>);
+		if (request.type === 'teardown') await life.resources.tearDown();
+		else await life.runner.run(request);
+		return undefined;
+	}
+
+	async #answerLoad(request: LoadMessage): Promise<Loaded> {
 		try {
 			this.#loading = this.#load(request);
 			return (await this.#loading).loaded;
@@ -31,13 +45,40 @@ export class WorkerLife {
 		}
 	}
 
-	async #load({tasks, defaults, maxValueBytes, maxCheckpointBytes, taskOutput}: LoadMessage): Promise<{readonly runner: Runner; readonly loaded: Loaded}> {
-		const {ownsProcess} = this.#options;
-		if (ownsProcess && taskOutput === 'stderr') process.stdout.write = process.stderr.write.bind(process.stderr);
+	async #load({tasks, defaults, maxValueBytes, maxCheckpointBytes, isolation, reportsMemory, ...own}: LoadMessage): Promise<Life> {
+		const {kind} = this.#options;
+		if (kind !== 'inline') this.#prepare(own);
 		const table = await loadTasks(tasks);
 		const infos = infosOf(table);
-		const runner = new Runner(table, {...this.#options, maxValueBytes, maxCheckpointBytes, maker: new JobMaker(infos, defaults, maxValueBytes)});
-		if (ownsProcess) for (const event of ['unhandledRejection', 'uncaughtException'] as const) process.on(event, (error: unknown) => runner.stray(error));
-		return {runner, loaded: {tasks: infos}};
+		const resources = new Resources(table);
+		const runner = new Runner(table, {
+			...this.#options,
+			maxValueBytes,
+			maxCheckpointBytes,
+			maker: new JobMaker(infos, defaults, maxValueBytes),
+			resources,
+			memoryBytes: reportsMemory ? MEMORY[kind] : undefined,
+		});
+		if (kind !== 'inline') for (const event of ['unhandledRejection', 'uncaughtException'] as const) process.on(event, (error: unknown) => runner.stray(error));
+		for (const {name, options} of infos) if ((options.isolation ?? isolation) === kind) await resources.setUp(name);
+		return {runner, resources, loaded: {tasks: infos}};
+	}
+
+	/** @throws FaenaError `BadOption` */
+	#prepare({taskOutput, nice}: Pick<LoadMessage, 'taskOutput' | 'nice'>): void {
+		if (taskOutput === 'stderr') process.stdout.write = process.stderr.write.bind(process.stderr);
+		// Elsewhere than on Linux the priority of a thread is that of its whole process.
+		if (nice === undefined || (this.#options.kind === 'thread' && process.platform !== 'linux')) return;
+		try {
+			setPriority(nice);
+		} catch (error) {
+			throw new FaenaError('BadOption', `open() can't give its workers the priority nice: ${nice}. ${(error as Error).message}`, {cause: error});
+		}
 	}
 }
+
+const MEMORY: Readonly<Record<Isolation, () => number>> = {
+	thread: () => getHeapStatistics().used_heap_size,
+	process: () => process.memoryUsage.rss(),
+	inline: () => process.memoryUsage.rss(),
+};

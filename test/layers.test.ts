@@ -35,6 +35,7 @@ const LAYERS: readonly (readonly string[])[] = [
 		'lib/sizing.ts',
 		'lib/runner.ts',
 		'lib/worker-life.ts',
+		'lib/resources.ts',
 	],
 	['lib/queues/*', 'lib/pools/*'],
 	['lib/desk.ts', 'lib/caretaker.ts', 'lib/dispatcher.ts', 'lib/open-queue.ts', 'lib/notebook.ts', 'lib/work.ts'],

@@ -6,7 +6,7 @@ import {once} from 'node:events';
 import {openSync} from 'node:fs';
 import {Worker} from 'node:worker_threads';
 import {ChildBoard, createRegions, type GuardStart} from '../lib/pools/child-board.ts';
-import type {ChunkMessage, LoadMessage} from '../lib/protocol.ts';
+import type {WorkerRequest} from '../lib/protocol.ts';
 import {WorkerLife} from '../lib/worker-life.ts';
 import {workerUrl} from '../lib/worker-url.ts';
 
@@ -17,7 +17,7 @@ for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal
 let boards: GuardStart | undefined;
 
 const life = new WorkerLife({
-	ownsProcess: true,
+	kind: 'process',
 	post: message => process.send?.(message),
 	openBoard(generation) {
 		const {regions, file} = boards as GuardStart;
@@ -25,8 +25,8 @@ const life = new WorkerLife({
 	},
 });
 
-export default async function handle(request: (LoadMessage & {readonly boardFile: string}) | ChunkMessage): Promise<unknown> {
-	if (request.type === 'chunk') return life.handle(request);
+export default async function handle(request: WorkerRequest & {readonly boardFile: string}): Promise<unknown> {
+	if (request.type !== 'load') return life.handle(request);
 	boards = {regions: createRegions(), file: openSync(request.boardFile, 'r+')};
 	// No task runs before the guard is on duty.
 	const [loaded] = await Promise.all([life.handle(request), startGuard(boards)]);

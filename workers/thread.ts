@@ -4,15 +4,15 @@
  */
 import {parentPort} from 'node:worker_threads';
 import {Board} from '../lib/board.ts';
-import type {ChunkMessage, LoadMessage} from '../lib/protocol.ts';
+import type {WorkerRequest} from '../lib/protocol.ts';
 import {WorkerLife} from '../lib/worker-life.ts';
 
 const life = new WorkerLife({
-	ownsProcess: true,
+	kind: 'thread',
 	post: message => parentPort?.postMessage(message),
 	openBoard: address => new Board(address as SharedArrayBuffer),
 });
 
-export default function handle(request: LoadMessage | ChunkMessage): Promise<unknown> {
+export default function handle(request: WorkerRequest): Promise<unknown> {
 	return life.handle(request);
 }

@@ -1,7 +1,7 @@
 import {setImmediate as nextTurn} from 'node:timers/promises';
 import {Board} from '../board.ts';
 import type {PoolListener, PoolOptions} from '../pool.ts';
-import type {ChunkMessage, LoadMessage, WorkerMessage} from '../protocol.ts';
+import type {WorkerMessage, WorkerRequest} from '../protocol.ts';
 import {WorkerLife} from '../worker-life.ts';
 import {WorkerPool} from './worker-pool.ts';
 import {type PoolWorker, SharedBoard, type SourceListener, type WorkerSource} from './worker-source.ts';
@@ -29,7 +29,7 @@ class InlineWorker implements PoolWorker {
 
 	constructor(listener: SourceListener) {
 		this.#life = new WorkerLife({
-			ownsProcess: false,
+			kind: 'inline',
 			post: (message: WorkerMessage) => listener.message(message),
 			openBoard: address => new Board(address as SharedArrayBuffer),
 		});
@@ -39,7 +39,7 @@ class InlineWorker implements PoolWorker {
 		return new SharedBoard(jobs);
 	}
 
-	async request(request: LoadMessage | ChunkMessage): Promise<unknown> {
+	async request(request: WorkerRequest): Promise<unknown> {
 		// As with other workers, nothing of it happens before the pool's call has returned.
 		await nextTurn();
 		return this.#life.handle(request);

@@ -2,7 +2,7 @@ import type {ChildProcess} from 'node:child_process';
 import {fileURLToPath} from 'node:url';
 import {Tinypool} from 'tinypool';
 import type {PoolListener, PoolOptions, ResourceLimits} from '../pool.ts';
-import type {ChunkMessage, LoadMessage, WorkerMessage} from '../protocol.ts';
+import type {WorkerMessage, WorkerRequest} from '../protocol.ts';
 import {workerUrl} from '../worker-url.ts';
 import {RemoteBoards} from './remote-board.ts';
 import {type Budget, WorkerPool} from './worker-pool.ts';
@@ -62,7 +62,7 @@ class ProcessWorker implements PoolWorker {
 	#stderr = '';
 	#gone: Promise<void> | undefined;
 
-	constructor({resourceLimits}: PoolOptions, listener: SourceListener) {
+	constructor({resourceLimits, env, execArgv}: PoolOptions, listener: SourceListener) {
 		this.#listener = listener;
 		this.#tinypool = new Tinypool({
 			filename: fileURLToPath(workerUrl('process')),
@@ -72,8 +72,8 @@ class ProcessWorker implements PoolWorker {
 			concurrentTasksPerWorker: 2,
 			idleTimeout: MAX_TIMER_MS,
 			serialization: 'advanced',
-			env: process.env as Record<string, string>,
-			execArgv: [...inheritedArgs(), ...memoryArgs(resourceLimits)],
+			env: {...process.env, ...env} as Record<string, string>,
+			execArgv: [...inheritedArgs(), ...memoryArgs(resourceLimits), ...execArgv],
 		});
 		// A process that ends is dealt with at its exit; without a listener Tinypool's event would end the dispatcher.
 		this.#tinypool.on('error', () => undefined);
@@ -83,7 +83,7 @@ class ProcessWorker implements PoolWorker {
 		return this.#boards.open(jobs);
 	}
 
-	async request(request: LoadMessage | ChunkMessage): Promise<unknown> {
+	async request(request: WorkerRequest): Promise<unknown> {
 		const isLoad = request.type === 'load';
 		const answer = this.#tinypool.run(isLoad ? {...request, boardFile: this.#boards.path} : request, {channel: this.#channel});
 		// Tinypool starts the process with the first request.

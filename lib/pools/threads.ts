@@ -1,8 +1,9 @@
 import {fileURLToPath} from 'node:url';
 import type {Worker} from 'node:worker_threads';
 import {Piscina, queueOptionsSymbol} from 'piscina';
+import {FaenaError} from '../errors.ts';
 import type {PoolListener, PoolOptions} from '../pool.ts';
-import type {ChunkMessage, LoadMessage, WorkerMessage} from '../protocol.ts';
+import type {WorkerMessage, WorkerRequest} from '../protocol.ts';
 import {workerUrl} from '../worker-url.ts';
 import {type Budget, WorkerPool} from './worker-pool.ts';
 import {type PoolWorker, SharedBoard, type SourceListener, type WorkerSource} from './worker-source.ts';
@@ -26,7 +27,17 @@ class ThreadSource implements WorkerSource {
 	}
 
 	start(count: number, listener: SourceListener): void {
-		const {resourceLimits} = this.#options;
+		try {
+			this.#start(count, listener);
+		} catch (error) {
+			const {code, message} = error as NodeJS.ErrnoException;
+			if (code !== 'ERR_WORKER_INVALID_EXEC_ARGV') throw error;
+			throw new FaenaError('BadOption', `open() got execArgv that worker threads don't take; processes may. ${message}`, {cause: error});
+		}
+	}
+
+	#start(count: number, listener: SourceListener): void {
+		const {resourceLimits, env, execArgv} = this.#options;
 		const piscina = new Piscina({
 			filename: fileURLToPath(workerUrl('thread-entry')),
 			minThreads: count,
@@ -36,6 +47,8 @@ class ThreadSource implements WorkerSource {
 			recordTiming: false,
 			loadBalancer: (request, threads) => threads.find(thread => thread.id === targetOf(request)) ?? null,
 			...(resourceLimits && {resourceLimits}),
+			...(env && {env: {...process.env, ...env} as Record<string, string>}),
+			...(execArgv.length > 0 && {execArgv: [...process.execArgv, ...execArgv]}),
 		});
 		this.#piscina = piscina;
 		// The thread can take a request only after this event.
@@ -90,7 +103,7 @@ class ThreadWorker implements PoolWorker {
 		return new SharedBoard(jobs);
 	}
 
-	request(request: LoadMessage | ChunkMessage): Promise<unknown> {
+	request(request: WorkerRequest): Promise<unknown> {
 		return this.#piscina.run({...request, [queueOptionsSymbol]: this.#id});
 	}
 

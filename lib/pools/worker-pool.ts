@@ -34,8 +34,9 @@ export interface Budget {
  * that runs, one that waits, so that the worker never idles while a commit is under way. Nothing ever waits in the queues
  * of the libraries below: the pool names the worker for each chunk and gives it one only when it has a place.
  *
- * A slot is `loading` (its tasks module), then `ready`; `ending` from the moment its worker is told to end, or is seen to
- * fail, until it is gone. Only then do its jobs get their outcomes, and another worker is started.
+ * A slot is `loading` (its tasks module), then `ready`; `retiring` when its worker has done enough and gets nothing more;
+ * `ending` from the moment its worker is told to end, or is seen to fail, until it is gone. Only then do its jobs get their
+ * outcomes, and another worker is started.
  */
 export class WorkerPool implements Pool {
 	readonly slots: number;
@@ -118,6 +119,7 @@ export class WorkerPool implements Pool {
 			isShared: false,
 		};
 		if (slot.flights.push(flight) === 1) this.#budget.busy++;
+		slot.jobs += jobs.length;
 		this.#flights.set(flight.number, flight);
 		this.#watch ??= setInterval(() => this.#look(), WATCH_EVERY_MS).unref();
 		for (const job of jobs) this.#jobs.set(job.id, flight);
@@ -131,6 +133,14 @@ export class WorkerPool implements Pool {
 		this.#take(flight, [index], reason === 'cancelled' ? {type: 'cancelled'} : {type: 'released'});
 		if (!flight.taken.has(index)) this.#stopRunning(flight, index, reason);
 		return true;
+	}
+
+	/** The jobs that run, and since when on the clock of {@link monotonicMs}, as far as is known. */
+	running(): {readonly id: JobId; readonly since: number}[] {
+		return [...this.#flights.values()].flatMap(({board, jobs}) => {
+			const running = board.running();
+			return running ? [{id: (jobs[running.index] as DequeuedJob).id, since: running.since}] : [];
+		});
 	}
 
 	recall(task?: string): void {
@@ -151,6 +161,8 @@ export class WorkerPool implements Pool {
 		this.#phase = 'closing';
 		this.#started?.reject(new FaenaError('Closed', 'The pool was closed while it loaded its tasks.'));
 		this.interrupt();
+		const idle = [...this.#slots.values()].filter(({phase, flights}) => phase === 'ready' && flights.length === 0);
+		await Promise.all(idle.map(slot => this.#tearDown(slot)));
 		await this.#source.close();
 		for (const worker of this.#slots.keys()) this.#lose(worker, {exitCode: 0});
 	}
@@ -164,14 +176,15 @@ export class WorkerPool implements Pool {
 
 	#addSlot(worker: PoolWorker): void {
 		if (this.#phase === 'closing') return;
-		const slot: Slot = {worker, phase: 'loading', flights: [], quietLooks: 0};
+		const slot: Slot = {worker, phase: 'loading', flights: [], jobs: 0, since: monotonicMs(), quietLooks: 0};
 		this.#slots.set(worker, slot);
 		void this.#load(slot);
 	}
 
 	async #load(slot: Slot): Promise<void> {
-		const {tasks, defaults, maxValueBytes, maxCheckpointBytes, taskOutput} = this.#options;
-		const request = {type: 'load', tasks, defaults, maxValueBytes, maxCheckpointBytes, taskOutput} as const;
+		const {tasks, defaults, maxValueBytes, maxCheckpointBytes, taskOutput, isolation, nice, recycle} = this.#options;
+		const reportsMemory = recycle.memoryBytes < Infinity;
+		const request = {type: 'load', tasks, defaults, maxValueBytes, maxCheckpointBytes, taskOutput, isolation, nice, reportsMemory} as const;
 		// A request that is not answered is that of a worker that ended.
 		const loaded = (await slot.worker.request(request).catch(() => undefined)) as Loaded | undefined;
 		if (!loaded || slot.phase !== 'loading') return;
@@ -205,6 +218,19 @@ export class WorkerPool implements Pool {
 		return [...this.#slots.values()].at(-1);
 	}
 
+	#retireIfDue(slot: Slot, memoryBytes: number): void {
+		const {recycle} = this.#options;
+		const isDue = slot.jobs >= recycle.jobs || monotonicMs() - slot.since >= recycle.ageMs || memoryBytes >= recycle.memoryBytes;
+		if (isDue && slot.phase === 'ready') slot.phase = 'retiring';
+		if (slot.phase === 'retiring' && slot.flights.length === 0) void this.#tearDown(slot).then(() => this.#end(slot));
+	}
+
+	/** Lets the tasks of an idle worker clean up, as long as the grace lasts. */
+	async #tearDown(slot: Slot): Promise<void> {
+		const done = slot.worker.request({type: 'teardown'}).catch(() => undefined);
+		await Promise.race([done, sleep(this.#options.graceMs, undefined, {ref: false})]);
+	}
+
 	/** Ends the worker. What it posted before still arrives; when it is gone, the rest is settled. */
 	#end(slot: Slot): void {
 		if (slot.phase !== 'ending' && slot.worker.end()) slot.phase = 'ending';
@@ -231,7 +257,10 @@ export class WorkerPool implements Pool {
 
 	#unloadable({kind}: PoolWorker, ending: Ending): FaenaError {
 		const module = fileURLToPath(this.#options.tasks);
-		return new FaenaError('BadTasksModule', `The tasks module ${module} can't be loaded: its worker ${kind} ${howItEnded(ending)}.`, {cause: ending.error});
+		const complaint = ending.stderr ? ` It said: ${ending.stderr.trim()}` : '';
+		return new FaenaError('BadTasksModule', `The tasks module ${module} can't be loaded: its worker ${kind} ${howItEnded(ending)}.${complaint}`, {
+			cause: ending.error,
+		});
 	}
 
 	// ——— messages ———
@@ -257,12 +286,14 @@ export class WorkerPool implements Pool {
 		flight.reported = message.first + message.values.length;
 	}
 
-	#settle(flight: InFlight, {failures, isLast}: FinalMessage): void {
+	#settle(flight: InFlight, {failures, isLast, memoryBytes = 0}: FinalMessage): void {
 		const settlements = failures ? flight.held.map(each => withFailure(flight, each, failures)) : flight.held;
 		flight.held = [];
 		if (isLast) this.#finish(flight);
 		this.#ended(flight, settlements);
-		if (isLast) this.#listener.freed();
+		if (!isLast) return;
+		this.#retireIfDue(flight.slot, memoryBytes);
+		this.#listener.freed();
 	}
 
 	#finish(flight: InFlight): void {
@@ -299,7 +330,7 @@ export class WorkerPool implements Pool {
 	#look(): void {
 		for (const slot of this.#slots.values()) {
 			const [flight] = slot.flights;
-			if (!flight || slot.phase !== 'ready') continue;
+			if (!flight || (slot.phase !== 'ready' && slot.phase !== 'retiring')) continue;
 			for (const each of [...slot.flights]) each.board.refresh();
 			this.#lookAt(slot, flight, monotonicMs());
 		}
@@ -361,9 +392,12 @@ export class WorkerPool implements Pool {
 
 interface Slot {
 	readonly worker: PoolWorker;
-	phase: 'loading' | 'ready' | 'ending';
+	phase: 'loading' | 'ready' | 'retiring' | 'ending';
 	/** The one that runs, and one that waits. */
 	readonly flights: InFlight[];
+	/** Jobs it was given, and since when it lives: some day it has done enough. */
+	jobs: number;
+	readonly since: number;
 	/** So often in a row it was seen to have a chunk, run nothing and say nothing. */
 	quietLooks: number;
 }

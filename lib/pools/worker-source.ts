@@ -1,5 +1,5 @@
 import {Board, type BoardProgress, type StopReason} from '../board.ts';
-import type {ChunkMessage, LoadMessage, WorkerMessage} from '../protocol.ts';
+import type {WorkerMessage, WorkerRequest} from '../protocol.ts';
 
 /** Where a pool's workers come from: what a worker is and how one is spoken to. Everything else is {@link WorkerPool}'s. */
 export interface WorkerSource {
@@ -27,8 +27,8 @@ export interface PoolWorker {
 	/** What it is, for sentences. */
 	readonly kind: 'thread' | 'process' | 'caller';
 	board(jobs: number): PoolBoard;
-	/** The answer to `load`; to a chunk nothing, at its end. Rejects if the worker ends before. */
-	request(request: LoadMessage | ChunkMessage): Promise<unknown>;
+	/** The answer to `load`; to the others nothing, at their end. Rejects if the worker ends before. */
+	request(request: WorkerRequest): Promise<unknown>;
 	/** Ends it, whatever it does; `gone` follows. False if it can't be ended. */
 	end(): boolean;
 }

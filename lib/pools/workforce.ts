@@ -1,35 +1,46 @@
-import type {StopReason} from '../board.ts';
+import {monotonicMs, type StopReason} from '../board.ts';
 import type {JobId} from '../job.ts';
-import type {Chunk, Isolation, Lane, Places, Pool, PoolListener, PoolOptions} from '../pool.ts';
+import type {Chunk, Lane, Places, Pool, PoolListener, PoolOptions} from '../pool.ts';
 import type {TaskInfo} from '../tasks-module.ts';
+import {MemoryWatch} from './memory-watch.ts';
 import {processPool} from './processes.ts';
 import {threadPool} from './threads.ts';
 import type {Budget, WorkerPool} from './worker-pool.ts';
 
+/** How often the memory is looked at, while jobs run or wait for some to be free. */
+const LOOK_EVERY_MS = 100;
+
 /**
- * Threads and processes under one budget of slots. The engine's isolation says which of them starts with the engine; the
- * other starts when a task needs it: processes one by one, with the first job that must have one.
+ * Threads and processes under one budget of slots and of memory. The engine's isolation says which of them starts with the
+ * engine; the other starts when a task needs it: processes one by one, with the first job that must have one.
  */
 export class Workforce implements Pool {
 	readonly slots: number;
+	readonly #listener: PoolListener;
 	readonly #budget: Budget;
+	readonly #memory: MemoryWatch;
+	readonly #watchesMemory: boolean;
 	readonly #pools: Readonly<Record<'thread' | 'process', WorkerPool>>;
 	readonly #usual: 'thread' | 'process';
-	/** Of tasks that want another isolation than the usual one. */
-	readonly #unusual = new Set<string>();
+	#tasks: ReadonlyMap<string, TaskInfo['options']> = new Map();
+	#timer: NodeJS.Timeout | undefined;
 
-	constructor({isolation, ...options}: PoolOptions & {readonly isolation: Isolation}, listener: PoolListener) {
+	constructor(options: PoolOptions, listener: PoolListener, freeBytes: () => number = () => process.availableMemory()) {
 		this.slots = options.workers;
+		this.#listener = listener;
 		this.#budget = {slots: options.workers, busy: 0};
-		this.#usual = isolation === 'process' ? 'process' : 'thread';
+		this.#memory = new MemoryWatch(options.minFreeMemoryBytes, monotonicMs, freeBytes);
+		this.#watchesMemory = options.minFreeMemoryBytes > 0;
+		this.#usual = options.isolation === 'process' ? 'process' : 'thread';
 		this.#pools = {thread: threadPool(options, listener, this.#budget), process: processPool(options, listener, this.#budget)};
 	}
 
 	async load(): Promise<readonly TaskInfo[]> {
 		const infos = await this.#pools[this.#usual].load();
-		for (const {name, options} of infos) if ((options.isolation ?? this.#usual) !== this.#usual) this.#unusual.add(name);
+		this.#tasks = new Map(infos.map(({name, options}) => [name, options]));
 		if (this.#usual === 'thread') this.#pools.process.openLazily();
-		else if (this.#unusual.size > 0) await this.#pools.thread.load();
+		else if (infos.some(({options}) => options.isolation === 'thread')) await this.#pools.thread.load();
+		if (this.#watchesMemory || infos.some(({options}) => options.memoryBytes)) this.#timer = setInterval(() => this.#look(), LOOK_EVERY_MS).unref();
 		return infos;
 	}
 
@@ -38,11 +49,16 @@ export class Workforce implements Pool {
 	}
 
 	places(lane?: Lane): Places {
-		if (lane) return this.#poolOf(lane).places();
-		return {idle: this.#budget.slots - this.#budget.busy, second: this.#sum(pool => pool.places().second)};
+		if (!lane) return this.#pools[this.#usual].places();
+		const {idle, second} = this.#poolOf(lane).places();
+		const memoryBytes = this.#memoryOf(lane);
+		const room = this.#memory.room(memoryBytes, this.#budget.busy);
+		// A second chunk waits in its worker for the first to end, and so needs nothing of its own; but which task's that is, is not known.
+		return {idle: Math.min(idle, room), second: memoryBytes > 0 || room === 0 ? 0 : second};
 	}
 
 	run(chunk: Chunk): void {
+		this.#memory.started(this.#memoryOf(chunk));
 		this.#poolOf(chunk).run(chunk);
 	}
 
@@ -59,13 +75,26 @@ export class Workforce implements Pool {
 	}
 
 	async close(): Promise<void> {
+		clearInterval(this.#timer);
 		await Promise.all(Object.values(this.#pools).map(pool => pool.close()));
 	}
 
+	/** Stops the youngest job if memory is short, and lets the others wait until it is not. */
+	#look(): void {
+		if (this.#memory.mustStop(this.#budget.busy)) {
+			const running = Object.values(this.#pools).flatMap(pool => pool.running());
+			const youngest = running.toSorted((a, b) => b.since - a.since)[0];
+			if (youngest) this.stop(youngest.id, 'interrupted');
+		}
+		this.#listener.freed();
+	}
+
 	#poolOf({task, solo}: Lane): WorkerPool {
-		if (solo) return this.#pools.process;
-		const isUsual = !this.#unusual.has(task);
-		return this.#pools[isUsual === (this.#usual === 'thread') ? 'thread' : 'process'];
+		return this.#pools[solo ? 'process' : (this.#tasks.get(task)?.isolation ?? this.#usual)];
+	}
+
+	#memoryOf({task}: Lane): number {
+		return this.#tasks.get(task)?.memoryBytes ?? 0;
 	}
 
 	#sum(of: (pool: WorkerPool) => number): number {

@@ -540,8 +540,25 @@ law('closing twice, or before anything was loaded, is no error', async (t, crew)
 
 // What the laws are written with
 
+export const POOL_OPTIONS: PoolOptions = {
+	tasks: TASKS,
+	defaults: {},
+	workers: 1,
+	graceMs: 1000,
+	maxValueBytes: 1 << 24,
+	maxCheckpointBytes: 1 << 20,
+	taskOutput: 'inherit',
+	isolation: 'thread',
+	resourceLimits: undefined,
+	env: undefined,
+	execArgv: [],
+	nice: undefined,
+	recycle: {jobs: Infinity, ageMs: Infinity, memoryBytes: Infinity},
+	minFreeMemoryBytes: 0,
+};
+
 /** A pool, who listens to it, and what was heard. */
-class Crew implements PoolListener {
+export class Crew implements PoolListener {
 	readonly #t: ExecutionContext;
 	readonly #make: MakePool;
 	readonly #bells = new Set<Bell>();
@@ -561,10 +578,7 @@ class Crew implements PoolListener {
 	}
 
 	make(options: Partial<PoolOptions>): Pool {
-		return this.#make(
-			{tasks: TASKS, defaults: {}, workers: 1, graceMs: 1000, maxValueBytes: 1 << 24, maxCheckpointBytes: 1 << 20, taskOutput: 'inherit', ...options},
-			this,
-		);
+		return this.#make({...POOL_OPTIONS, ...options}, this);
 	}
 
 	load(options: Partial<PoolOptions>): ReturnType<Pool['load']> {

@@ -1,0 +1,48 @@
+import {FaenaError} from './errors.ts';
+import {optionsOf, type TaskFunction} from './task.ts';
+import type {TaskTable} from './tasks-module.ts';
+
+/** What the setups of a worker's tasks returned. */
+export class Resources {
+	readonly #tasks: TaskTable;
+	readonly #ready = new Map<string, unknown>();
+
+	constructor(tasks: TaskTable) {
+		this.#tasks = tasks;
+	}
+
+	/** True if the task has a setup that was not called here yet. */
+	areMissing(task: string): boolean {
+		const run = this.#tasks.get(task);
+		return run !== undefined && optionsOf(run).setup !== undefined && !this.#ready.has(task);
+	}
+
+	/**
+	 * Calls the task's setup, once.
+	 * @throws FaenaError `SetupFailed`
+	 */
+	async setUp(task: string): Promise<void> {
+		if (!this.areMissing(task)) return;
+		try {
+			this.#ready.set(task, await optionsOf(this.#tasks.get(task) as TaskFunction).setup?.());
+		} catch (error) {
+			const reason = error instanceof Error ? `${error.name}: ${error.message}` : String(error);
+			throw new FaenaError('SetupFailed', `The setup of task ${task} failed. ${reason}`, {cause: error});
+		}
+	}
+
+	of(task: string): unknown {
+		return this.#ready.get(task);
+	}
+
+	/** Calls the teardowns of what was set up. One that fails does not keep the others from theirs. */
+	async tearDown(): Promise<void> {
+		await Promise.allSettled(
+			[...this.#ready].map(async ([task, resource]) => {
+				this.#ready.delete(task);
+				const run = this.#tasks.get(task);
+				await (run && optionsOf(run).teardown?.(resource));
+			}),
+		);
+	}
+}

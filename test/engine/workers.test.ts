@@ -1,0 +1,116 @@
+import {readFileSync, writeFileSync} from 'node:fs';
+import {join} from 'node:path';
+import type {ExecutionContext} from 'ava';
+import {type Engine, FaenaError, type OpenOptions, open} from '../../lib/index.ts';
+import {test} from '../fixtures/engine.ts';
+import {makeFolder} from '../fixtures/folder.ts';
+
+type Tasks = typeof import('../fixtures/resource-tasks.ts');
+
+async function openWith(t: ExecutionContext, options: Partial<OpenOptions>): Promise<Engine<Tasks>> {
+	t.timeout(60_000);
+	const tasks = new URL('../fixtures/resource-tasks.ts', import.meta.url);
+	const faena = await open<Tasks>({queue: join(makeFolder(t), 'jobs.db'), tasks, workers: 1, grace: 1000, ...options});
+	t.teardown(() => faena.close({drain: 0}));
+	return faena;
+}
+
+function linesOf(file: string): string[] {
+	return readFileSync(file, 'utf8').split('\n').slice(0, -1);
+}
+
+for (const isolation of ['thread', 'process'] as const) {
+	test(`the setup of a task runs once in each worker, before its first job; its teardown when the worker ends (${isolation})`, async t => {
+		const journal = join(makeFolder(t), 'journal');
+		const faena = await openWith(t, {isolation, workers: 2, env: {JOURNAL: journal}});
+		const results = await Promise.all(Array.from({length: 20}, () => faena.call('predict')));
+		t.true(results.every(({name, loadedIn, runsIn}) => name === 'model' && loadedIn === runsIn));
+		await faena.close();
+		const lines = linesOf(journal);
+		for (const kind of ['up', 'down']) {
+			const workers = lines.filter(line => line.startsWith(`${kind} `));
+			t.is(new Set(workers).size, workers.length);
+		}
+		t.true(results.every(({runsIn}) => lines.includes(`up ${runsIn}`) && lines.includes(`down ${runsIn}`)));
+	});
+
+	test(`a setup that throws is an error of open(), which says whose and why (${isolation})`, async t => {
+		const broken = join(makeFolder(t), 'broken');
+		writeFileSync(broken, '');
+		const error = await t.throwsAsync(openWith(t, {isolation, env: {BREAK_SETUP: broken}}), {instanceOf: FaenaError, code: 'SetupFailed'});
+		t.is(error?.message, 'The setup of task predict failed. RangeError: no model here');
+		t.true(error?.cause instanceof Error);
+	});
+
+	test(`workers get the environment and the options of Node that were asked for (${isolation})`, async t => {
+		const faena = await openWith(t, {isolation, env: {FAENA_TEST: 'here'}, execArgv: ['--no-warnings']});
+		const {variable, execArgv} = await faena.call('worker');
+		t.is(variable, 'here');
+		t.true(execArgv.includes('--no-warnings'));
+	});
+
+	test(`a worker is replaced after so many jobs, and all jobs are done (${isolation})`, async t => {
+		const journal = join(makeFolder(t), 'journal');
+		const faena = await openWith(t, {isolation, recycle: {jobs: 3}, env: {JOURNAL: journal}});
+		const workers: string[] = [];
+		for (let call = 0; call < 9; call++) workers.push((await faena.call('worker')).me);
+		t.deepEqual(
+			[...Map.groupBy(workers, me => me).values()].map(({length}) => length),
+			[3, 3, 3],
+		);
+		t.true(linesOf(journal).filter(line => line.startsWith('down')).length >= 2);
+	});
+
+	test(`a worker is replaced when it uses too much memory (${isolation})`, async t => {
+		// A process starts with more than a thread's heap, and neither with so much.
+		const faena = await openWith(t, {isolation, recycle: {memoryBytes: isolation === 'thread' ? 40e6 : 180e6}});
+		const first = await faena.call('leak');
+		let calls = 1;
+		while ((await faena.call('leak')) === first) calls++;
+		t.true(calls > 5);
+	});
+}
+
+test('a worker is replaced when it is old', async t => {
+	const faena = await openWith(t, {recycle: {age: 1}});
+	const first = await faena.call('worker');
+	t.not((await faena.call('worker')).me, first.me);
+});
+
+test('a quarantined or isolated job finds its resource in its process, too', async t => {
+	const faena = await openWith(t, {});
+	const {loadedIn, runsIn} = await faena.call('predictInProcess');
+	t.is(loadedIn, runsIn);
+	t.false(runsIn.startsWith(`${process.pid}/`));
+});
+
+test('under isolation inline setup and teardown run in the caller', async t => {
+	const faena = await openWith(t, {isolation: 'inline'});
+	t.like(await faena.call('predict'), {name: 'model', calls: 1});
+	t.like(await faena.call('predict'), {calls: 2});
+});
+
+test('workers can be nicer than their engine', async t => {
+	const faena = await openWith(t, {isolation: 'process', nice: 7});
+	t.is((await faena.call('worker')).priority, 7);
+	if (process.platform !== 'linux') return;
+	const threads = await openWith(t, {nice: 9});
+	t.is((await threads.call('worker')).priority, 9);
+});
+
+const BAD: readonly (readonly [options: Partial<OpenOptions>, sentence: RegExp])[] = [
+	[{execArgv: ['--expose-gc', '--no-such-flag']}, /worker threads/],
+	[{isolation: 'process', execArgv: ['--no-such-flag']}, /worker process ended with exit code 9.*--no-such-flag/s],
+	[{recycle: {jobs: 0}}, /open\(\{recycle\}\) expects as jobs a whole number from 1/],
+	[{recycle: {after: 3} as never}, /open\(\{recycle\}\) has no option "after"/],
+	[{nice: 20}, /nice a whole number from -20 to 19/],
+	[{env: {A: 1 as never}}, /open\(\{env\}\) expects as A a text/],
+	[{minFreeMemoryBytes: -1}, /minFreeMemoryBytes a whole number from 0/],
+];
+
+for (const [options, sentence] of BAD) {
+	test(`refused in a sentence: open(${JSON.stringify(options)})`, async t => {
+		const error = await t.throwsAsync(openWith(t, options), {instanceOf: FaenaError});
+		t.regex(error?.message ?? '', sentence);
+	});
+}
