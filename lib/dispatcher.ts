@@ -23,7 +23,6 @@ import type {
 	WithdrawResult,
 } from './queue.ts';
 import {ChunkSizer} from './sizing.ts';
-import type {TaskOptions} from './task.ts';
 import type {TaskInfo} from './tasks-module.ts';
 
 export interface DispatcherOptions {
@@ -62,7 +61,7 @@ export class Dispatcher implements PoolListener {
 	readonly #sizer = new ChunkSizer();
 	#phase: 'running' | 'draining' | 'interrupting' | 'closed' = 'running';
 	/** By name. */
-	#tasks: ReadonlyMap<string, TaskOptions> = new Map();
+	#tasks: ReadonlyMap<string, TaskInfo['options']> = new Map();
 	#caretaker: Caretaker | undefined;
 	/** In order. */
 	#calls: OtherCall[] = [];
@@ -285,8 +284,9 @@ export class Dispatcher implements PoolListener {
 
 	/** Jobs in a chunk. What is claimed counts as running, so that jobs of a task with a limit, also of memory, go one by one. */
 	#sizeOf(task: string): number {
-		const {concurrency, memoryBytes} = this.#tasks.get(task) ?? {};
-		return concurrency === undefined && memoryBytes === undefined ? this.#sizer.size(task) : 1;
+		const {concurrency, memoryBytes, batchSize = 1} = this.#tasks.get(task) ?? {};
+		if (concurrency !== undefined || memoryBytes !== undefined) return batchSize;
+		return Math.ceil(this.#sizer.size(task) / batchSize) * batchSize;
 	}
 
 	/** Chunks of this kind that the pool can take now: a second one in a worker only while the task's jobs are short. */

@@ -44,6 +44,6 @@ export type {Isolation, ResourceLimits} from './pool.ts';
 export * from './queue.ts';
 export {closeOnSignals} from './signals.ts';
 export {statusSummary} from './status-summary.ts';
-export {type ExecutionOptions, type TaskContext, type TaskFunction, type TaskLog, type TaskOptions, task} from './task.ts';
+export {type BatchTaskOptions, type ExecutionOptions, type TaskContext, type TaskFunction, type TaskLog, type TaskOptions, task} from './task.ts';
 export {work, type WorkOptions} from './work.ts';
 // biome-ignore-end assist/source/organizeImports: the version check comes before anything that loads native code

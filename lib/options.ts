@@ -7,7 +7,7 @@ import {FaenaError} from './errors.ts';
 import type {Backoff, BackoffOption, Duration, Policy} from './job.ts';
 import type {Isolation, Recycle, ResourceLimits} from './pool.ts';
 import type {Durability} from './queue.ts';
-import type {ExecutionOptions, TaskOptions} from './task.ts';
+import type {BatchTaskOptions, ExecutionOptions, TaskOptions} from './task.ts';
 
 /** Options of `enqueue`. What is not given comes from the task's own options, then from `open()`, then from {@link DEFAULTS}. */
 export interface JobOptions extends ExecutionOptions {
@@ -189,8 +189,8 @@ export function checkJobOptions<More = unknown>(where: string, options: unknown,
 }
 
 /** @throws FaenaError `BadOption` */
-export function checkTaskOptions(where: string, options: unknown): TaskOptions {
-	return checked(where, options, TASK_CHECKS) as TaskOptions;
+export function checkTaskOptions(where: string, options: unknown): TaskOptions & Partial<BatchTaskOptions> {
+	return checked(where, options, TASK_CHECKS) as TaskOptions & Partial<BatchTaskOptions>;
 }
 
 /** @throws FaenaError `BadOption` if a function that was to give a key gave something else */
@@ -232,6 +232,7 @@ const TASK_CHECKS: Checks = {
 	memoryBytes: integer(1, Number.MAX_SAFE_INTEGER),
 	setup: callable,
 	teardown: callable,
+	batchSize: integer(1, 512),
 };
 
 const RESOURCE_LIMITS: Checks = {

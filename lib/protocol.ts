@@ -74,6 +74,8 @@ export interface OutcomesMessage {
 	readonly failures?: ReadonlyMap<number, FailureRecord>;
 	/** By index in the chunk: why jobs were told to stop that ended only after that. */
 	readonly stops?: ReadonlyMap<number, StopReason>;
+	/** Indexes in the chunk: of jobs that ran together and out of time together, so that each is to run alone. */
+	readonly suspects?: ReadonlySet<number>;
 	/** Indexes in the chunk: of jobs that were taken back before they started, whose entries have no meaning. */
 	readonly skipped?: readonly number[];
 	/** By index in the chunk: what jobs that returned enqueue. */

@@ -294,7 +294,11 @@ export type Outcome = Timing &
 		| {readonly type: 'threw' | 'timedOut' | 'lostWorker'; readonly error: FailureRecord}
 		| {readonly type: 'cancelled'; readonly error?: FailureRecord}
 		/** Not charged: it never started, or was interrupted through no fault of its own. */
-		| {readonly type: 'released'}
+		| {
+				readonly type: 'released';
+				/** It ran with others when the worker was lost or stopped, and nobody knows whose fault that was: it is to run alone. */
+				readonly isSuspect?: true;
+		  }
 	);
 
 interface Timing {

@@ -36,6 +36,16 @@ export interface TaskOptions<Resource = unknown> extends ExecutionOptions {
 	readonly teardown?: (resource: Resource) => unknown;
 }
 
+/** A task that takes its jobs by the batch. */
+export interface BatchTaskOptions<Resource = unknown> extends TaskOptions<Resource> {
+	/**
+	 * The most jobs that the function gets at once, as an array of payloads and one of contexts, at most 512; how many they are
+	 * depends on how many wait. It returns an array of as many results; each job ends by its own, and an Error among
+	 * them fails that job alone. Jobs that run together time out together, and then each is run again alone, uncharged.
+	 */
+	readonly batchSize: number;
+}
+
 /** What a task gets beside its payload. */
 export interface TaskContext<Resource = unknown> {
 	readonly job: {
@@ -96,16 +106,23 @@ const OPTIONS = Symbol.for('faena.task.options');
 /**
  * Gives a task options of its own. Returns the same function.
  * @example export const thumbnail = task(async ({file}: {file: string}) => { … }, {timeout: '30s'});
+ * @example export const embed = task((texts: readonly string[]) => model.embed(texts), {batchSize: 64});
  */
+export function task<Payload, Result, Resource = undefined>(
+	run: (payloads: readonly Payload[], contexts: readonly TaskContext<Resource>[]) => readonly (Result | Error)[] | Promise<readonly (Result | Error)[]>,
+	options: BatchTaskOptions<Resource>,
+): (payload: Payload, context: TaskContext<Resource>) => Result;
 export function task<Payload, Result, Resource = undefined>(
 	run: (payload: Payload, context: TaskContext<Resource>) => Result,
 	options: TaskOptions<Resource>,
-): (payload: Payload, context: TaskContext<Resource>) => Result {
+): (payload: Payload, context: TaskContext<Resource>) => Result;
+// biome-ignore lint/suspicious/noExplicitAny: what is checked is in the signatures above
+export function task(run: any, options: TaskOptions<any>): any {
 	if (typeof run !== 'function') throw new TypeError(`task() expects a function first; it got ${run === null ? 'null' : typeof run}.`);
 	return Object.assign(run, {[OPTIONS]: options});
 }
 
 /** The options that {@link task} attached; none for a plain function. */
-export function optionsOf(run: TaskFunction): TaskOptions {
+export function optionsOf(run: TaskFunction): TaskOptions & Partial<BatchTaskOptions> {
 	return (run as {[OPTIONS]?: TaskOptions})[OPTIONS] ?? {};
 }

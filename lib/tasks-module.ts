@@ -2,7 +2,7 @@ import {existsSync} from 'node:fs';
 import {fileURLToPath} from 'node:url';
 import {FaenaError} from './errors.ts';
 import {checkTaskOptions} from './options.ts';
-import {optionsOf, type TaskFunction, type TaskOptions} from './task.ts';
+import {type BatchTaskOptions, optionsOf, type TaskFunction, type TaskOptions} from './task.ts';
 
 /** The tasks of a module: its exported functions by export name. */
 export type TaskTable = ReadonlyMap<string, TaskFunction>;
@@ -11,7 +11,7 @@ export type TaskTable = ReadonlyMap<string, TaskFunction>;
 export interface TaskInfo {
 	readonly name: string;
 	/** Without functions, which stay where the module is. */
-	readonly options: Omit<TaskOptions, 'setup' | 'teardown'>;
+	readonly options: Omit<TaskOptions & Partial<BatchTaskOptions>, 'setup' | 'teardown'>;
 }
 
 /**

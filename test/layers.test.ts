@@ -34,6 +34,7 @@ const LAYERS: readonly (readonly string[])[] = [
 		'lib/context.ts',
 		'lib/sizing.ts',
 		'lib/runner.ts',
+		'lib/report.ts',
 		'lib/worker-life.ts',
 		'lib/resources.ts',
 	],

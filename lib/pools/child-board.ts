@@ -71,6 +71,12 @@ export class ChildBoard extends Board {
 		return started;
 	}
 
+	override startMany(first: number, end: number, at: number): number[] {
+		const started = super.startMany(first, end, at);
+		this.#mirror();
+		return started;
+	}
+
 	override setProgress(done: number, total: number, at: number): void {
 		super.setProgress(done, total, at);
 		this.#mirror();

@@ -63,10 +63,11 @@ export function reportedBy(flight: Flight, message: OutcomesMessage): Settlement
 		.map(index => settlementOf(flight, index, toOutcome(flight, index, message)));
 }
 
-function toOutcome(flight: Flight, index: number, {first, values, times, failures, stops, enqueues}: OutcomesMessage): Outcome {
+function toOutcome(flight: Flight, index: number, {first, values, times, failures, stops, suspects, enqueues}: OutcomesMessage): Outcome {
 	const offset = index - first;
 	const timing = {startedAt: Math.round(times[2 * offset] as number), durationMs: times[2 * offset + 1] as number};
 	const failure = failures?.get(index);
+	if (suspects?.has(index)) return {type: 'released', isSuspect: true, ...timing};
 	const reason = stops?.get(index);
 	if (reason) return stoppedOutcome(flight, index, reason, timing, failure);
 	if (failure) return {type: 'threw', error: failure, ...timing};
@@ -115,10 +116,11 @@ export function lostSettlements(flight: Flight, worker: PoolWorker, ending: Endi
 function lostOutcome(flight: Flight, index: number, worker: PoolWorker, ending: Ending, isClosing: boolean): Outcome {
 	const {board} = flight;
 	const running = board.running();
-	if (running?.index !== index) return {type: 'released'};
+	if (!running || index < running.index || index >= running.index + running.count) return {type: 'released'};
 	const durationMs = monotonicMs() - running.since;
 	const timing = {startedAt: Math.round(Date.now() - durationMs), durationMs};
 	const reason = board.stopReason(index) ?? (isClosing ? 'interrupted' : undefined);
+	if (running.count > 1 && reason !== 'interrupted') return {type: 'released', isSuspect: true, ...timing};
 	if (reason) return stoppedOutcome(flight, index, reason, timing);
 	const {exitCode, signal, error, stderr} = ending;
 	return {

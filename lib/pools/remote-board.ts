@@ -2,7 +2,7 @@ import {closeSync, ftruncateSync, openSync, readSync, rmSync} from 'node:fs';
 import {tmpdir} from 'node:os';
 import {join} from 'node:path';
 import {nanoid} from 'nanoid';
-import {Board, type BoardProgress, type StopReason} from '../board.ts';
+import {Board, type BoardProgress, type Running, type StopReason} from '../board.ts';
 import {BOARD_FILE_BYTES, type GuardCommand, MAX_CELLS, REGION_SIZE, regionOffset} from './child-board.ts';
 import type {PoolBoard} from './worker-source.ts';
 
@@ -98,7 +98,7 @@ class RemoteBoard implements PoolBoard {
 		for (const each of answered) each.answered();
 	}
 
-	running(): {readonly index: number; readonly since: number} | undefined {
+	running(): Running | undefined {
 		return this.#board.running();
 	}
 
@@ -109,7 +109,7 @@ class RemoteBoard implements PoolBoard {
 	/** The worker goes through its jobs in order, and shows which one runs. */
 	isFree(index: number): boolean {
 		const running = this.running();
-		return !this.#asked.take.has(index) && (running === undefined || index > running.index);
+		return !this.#asked.take.has(index) && (running === undefined || index >= running.index + running.count);
 	}
 
 	stopReason(index: number): StopReason | undefined {

@@ -1,6 +1,6 @@
 import {setTimeout as sleep} from 'node:timers/promises';
 import {fileURLToPath} from 'node:url';
-import {monotonicMs, type StopReason} from '../board.ts';
+import {monotonicMs, type Running, type StopReason} from '../board.ts';
 import {FaenaError, fromEnvelope} from '../errors.ts';
 import type {JobId} from '../job.ts';
 import type {Chunk, Lane, Places, Pool, PoolListener, PoolOptions} from '../pool.ts';
@@ -131,7 +131,8 @@ export class WorkerPool implements Pool {
 		if (!flight) return false;
 		const index = flight.jobs.findIndex(job => job.id === id);
 		this.#take(flight, [index], reason === 'cancelled' ? {type: 'cancelled'} : {type: 'released'});
-		if (!flight.taken.has(index)) this.#stopRunning(flight, index, reason);
+		// The jobs of a micro-batch can only be stopped together.
+		if (!flight.taken.has(index) && (flight.board.running()?.count ?? 1) === 1) this.#stopRunning(flight, {index, count: 1}, reason);
 		return true;
 	}
 
@@ -153,7 +154,7 @@ export class WorkerPool implements Pool {
 		for (const flight of this.#flights.values()) {
 			flight.board.refresh();
 			const running = flight.board.running();
-			if (running) this.#stopRunning(flight, running.index, 'interrupted');
+			if (running) this.#stopRunning(flight, running, 'interrupted');
 		}
 	}
 
@@ -348,14 +349,14 @@ export class WorkerPool implements Pool {
 		if (note) this.#listener.noted(note);
 		if (now > (flight.deadlines.get(index) ?? Infinity)) this.#end(slot);
 		const {timeoutMs} = (flight.jobs[index] as DequeuedJob).policy;
-		if (timeoutMs !== null && now - since > timeoutMs) this.#stopRunning(flight, index, 'timedOut');
+		if (timeoutMs !== null && now - since > timeoutMs) this.#stopRunning(flight, running, 'timedOut');
 		// What ended before a job that runs for so long need not wait for its end, whatever may still come to light.
 		if (now - since > LONG_MS) this.#ended(flight, flight.held.splice(0));
 		this.#relieve(slot, now, now - since);
 	}
 
-	#stopRunning({board, deadlines}: InFlight, index: number, reason: StopReason): void {
-		board.stop(index, reason, () => deadlines.set(index, monotonicMs() + this.#options.graceMs));
+	#stopRunning({board, deadlines}: InFlight, {index: first, count}: Pick<Running, 'index' | 'count'>, reason: StopReason): void {
+		for (let index = first; index < first + count; index++) board.stop(index, reason, () => deadlines.set(first, monotonicMs() + this.#options.graceMs));
 	}
 
 	/** Shares what has waited in this worker for long with idle ones, or gives it back to the queue. */

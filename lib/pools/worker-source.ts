@@ -1,4 +1,4 @@
-import {Board, type BoardProgress, type StopReason} from '../board.ts';
+import {Board, type BoardProgress, type Running, type StopReason} from '../board.ts';
 import type {WorkerMessage, WorkerRequest} from '../protocol.ts';
 
 /** Where a pool's workers come from: what a worker is and how one is spoken to. Everything else is {@link WorkerPool}'s. */
@@ -53,7 +53,7 @@ export interface PoolBoard {
 	/** Tells the job to stop if it runs, and says so. */
 	stop(index: number, reason: StopReason, then: () => void): void;
 	refresh(): void;
-	running(): {readonly index: number; readonly since: number} | undefined;
+	running(): Running | undefined;
 	progress(): BoardProgress | undefined;
 	/** Has not started, as far as is known. */
 	isFree(index: number): boolean;
@@ -81,7 +81,7 @@ export class SharedBoard implements PoolBoard {
 
 	refresh(): void {}
 
-	running(): {readonly index: number; readonly since: number} | undefined {
+	running(): Running | undefined {
 		return this.#board.running();
 	}
 

@@ -385,12 +385,11 @@ export class MemoryQueue extends JobQueue {
 				job.place = {at: 'ended', status: 'cancelled', endedAt: now};
 				break;
 			case 'released':
+				if (outcome.isSuspect && asked !== 'cancel') job.suspicions = MAX_SUSPICIONS;
 				job.place = asked === 'cancel' ? {at: 'ended', status: 'cancelled', endedAt: now} : READY;
 				break;
 			default:
-				job.attempts += 1;
-				if (outcome.type === 'lostWorker') job.crashes += 1;
-				job.error = job.crashes >= MAX_CRASHES ? poison(job.crashes, outcome.error) : outcome.error;
+				charge(job, outcome);
 				job.place = asked === 'cancel' ? {at: 'ended', status: 'cancelled', endedAt: now} : this.#placeOfFailed(job, now);
 		}
 		if (asked !== null && asked !== 'cancel' && (outcome.type === 'cancelled' || job.place.at !== 'ended')) {
@@ -644,6 +643,12 @@ function newRound(job: StoredJob, place: Place): void {
 /** Keys are unique per batch, or per task outside batches. */
 function hasSameKey(a: StoredJob, b: NewJob): boolean {
 	return a.key === b.key && a.batch === b.batch && (a.batch !== undefined || a.task === b.task);
+}
+
+function charge(job: StoredJob, {type, error}: Outcome & {type: 'threw' | 'timedOut' | 'lostWorker'}): void {
+	job.attempts += 1;
+	if (type === 'lostWorker') job.crashes += 1;
+	job.error = job.crashes >= MAX_CRASHES ? poison(job.crashes, error) : error;
 }
 
 function isSuspect({suspicions}: StoredJob): boolean {

@@ -284,6 +284,7 @@ export const SQL = {
 	clearFailure: 'update trouble set failure = null, started_at = null, duration_ms = null where id = ?',
 	clearTiming: 'update trouble set started_at = null, duration_ms = null where id = ?',
 	suspect: 'insert into trouble (id, attempts, suspicions) values (?, 0, 1) on conflict (id) do update set suspicions = min(suspicions + 1, ?)',
+	setSuspicions: 'insert into trouble (id, attempts, suspicions) values (?, 0, ?) on conflict (id) do update set suspicions = excluded.suspicions',
 	deleteTrouble: 'delete from trouble where id = ?',
 
 	setProgress: 'insert or replace into progress (id, done, total, at) values (?, ?, ?, ?)',

@@ -388,7 +388,7 @@ const outcome = weighted<Outcome>(
 	[3, fc.tuple(timing, payload).map(([timing, value]) => ({...timing, type: 'returned', value}) as const)],
 	[4, fc.tuple(timing, fc.constantFrom('threw', 'timedOut', 'lostWorker'), failure).map(([timing, type, error]) => ({...timing, type, error}))],
 	[1, fc.tuple(timing, fc.option(failure)).map(([timing, error]) => ({...timing, type: 'cancelled', ...(error && {error})}) as const)],
-	[2, fc.constant({type: 'released'})],
+	[2, fc.constantFrom<Outcome>({type: 'released'}, {type: 'released', isSuspect: true})],
 );
 
 const plan: fc.Arbitrary<JobPlan> = fc

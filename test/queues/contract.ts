@@ -1408,6 +1408,13 @@ law('a suspect stays suspect whatever becomes of it, until it is retried', async
 	t.deepEqual(idsOf((await turnFor(queue, {task: 'hash', limit: 1})).dequeued), [1]);
 });
 
+law('a job that is released as a suspect is one at once', async (t, queue) => {
+	await enqueue(queue, newJob());
+	t.is(await settleOne(queue, {type: 'released', isSuspect: true}), 'pending');
+	t.deepEqual(idsOf((await turnFor(queue, {task: 'hash', limit: 1})).dequeued), []);
+	t.true((await turnFor(queue, {task: 'hash', limit: 1, suspects: true})).dequeued.jobs[0]?.isSuspect);
+});
+
 law('suspects are pending, outstanding, can be paused and cancelled like others', async (t, queue, clock) => {
 	await enqueue(queue, newJob(), newJob({priority: 3}));
 	await killHost(queue, clock, 2, 2);

@@ -1,7 +1,7 @@
 import {backoffMs} from '../../backoff.ts';
 import type {Encoded} from '../../encoding.ts';
 import {type FailureRecord, poison} from '../../failure.ts';
-import {type JobId, type JobStatus, MAX_CRASHES, type Policy} from '../../job.ts';
+import {type JobId, type JobStatus, MAX_CRASHES, MAX_SUSPICIONS, type Policy} from '../../job.ts';
 import {MAX_LOG_LINES, type MadeJob, type Note, type Outcome, type Settled, type Settlement} from '../../queue.ts';
 import {erase} from './erase.ts';
 import {Place} from './places.ts';
@@ -68,6 +68,7 @@ export function endExecution(session: Session, claim: ClaimRow, outcome: Outcome
 			return 'completed';
 		case 'released':
 			if (stop !== null) return endStopped(session, claim, outcome);
+			if (outcome.isSuspect) session.statements.setSuspicions.run(id, MAX_SUSPICIONS);
 			makeReady(session, {id, task, batch, rank: session.statements.jobRank.get(id) as number, executions: execution}, Place.running);
 			return 'pending';
 		case 'cancelled':
