@@ -408,7 +408,7 @@ const demand = fc.record({
 	owner,
 	limits: weighted([1, fc.dictionary(task, fc.nat(4), {maxKeys: 3, noNullPrototype: true})], [2, fc.constant({hash: 3, resize: 2, parse: 4})]),
 	suspects: fc.boolean(),
-	concurrency: fc.option(fc.integer({min: 1, max: 3}), {freq: 1}),
+	concurrency: fc.option(fc.integer({min: 1, max: 3}), {freq: 2}),
 	limit: fc.nat(8),
 	maxBytes: weighted([3, fc.constant(MOST)], [1, fc.nat(12)]),
 });
