@@ -375,7 +375,7 @@ const plan: fc.Arbitrary<JobPlan> = fc
 		policy: fc.constantFrom(...POLICIES),
 		key: fc.option(fc.constantFrom('k1', 'k2', ''), {freq: 2}),
 		batch: fc.option(fc.constantFrom(...BATCHES), {freq: 2}),
-		rerun: fc.option(fc.record({changed: fc.boolean(), failed: fc.boolean()}), {freq: 2}),
+		rerun: weighted([4, fc.constant(null)], [1, fc.record({changed: fc.boolean(), failed: fc.boolean()})]),
 	})
 	.map(({key, rerun, ...job}) => ({...job, ...(key !== null && {key}), ...(rerun && {rerun})}));
 
