@@ -9,7 +9,7 @@ export type JobStatus = 'pending' | 'running' | 'completed' | 'failed' | 'dead' 
 /**
  * Which moves are legal, and what makes each. SQL, CLI, documents and the property tests read this table.
  * `pending`: waits to run, at once or at `runAt`. `running`: claimed by a dispatcher. `failed`: its last execution
- * failed and it waits for the next, or for `retry()` if it has no `runAt`. The other three are terminal for a round.
+ * failed and it waits for the next, or for `retry()` if it has no `runAt`. The other three are terminal for a round; an enqueue opens a new one only where the new job's `rerun` says so.
  */
 export const TRANSITIONS: Readonly<Record<JobStatus, Readonly<Partial<Record<JobStatus, string>>>>> = {
 	pending: {running: 'dequeue', cancelled: 'cancel'},
@@ -20,10 +20,10 @@ export const TRANSITIONS: Readonly<Record<JobStatus, Readonly<Partial<Record<Job
 		cancelled: 'settle: cancelled',
 		pending: 'settle: released; recovery of a dead owner',
 	},
-	failed: {pending: 'its time has come; retry', cancelled: 'cancel'},
-	completed: {pending: 'retry'},
-	dead: {pending: 'retry'},
-	cancelled: {pending: 'retry'},
+	failed: {pending: 'its time has come; retry; enqueue of a changed one, or again', cancelled: 'cancel'},
+	completed: {pending: 'retry; enqueue of a changed one'},
+	dead: {pending: 'retry; enqueue of a changed one, or again'},
+	cancelled: {pending: 'retry; enqueue of a changed one, or again'},
 };
 
 /** All statuses, in the order in which people read them. */

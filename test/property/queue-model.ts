@@ -182,16 +182,16 @@ async function checkLaws(world: World, command: Command): Promise<void> {
 	}
 }
 
-function isLegal(from: JobStatus, to: JobStatus, {type}: Command): boolean {
-	if (type === 'retry') return TRANSITIONS[from][to]?.includes('retry') ?? false;
-	return reachable(from).has(to);
+function isLegal(from: JobStatus, to: JobStatus, command: Command): boolean {
+	if (command.type === 'retry') return TRANSITIONS[from][to]?.includes('retry') ?? false;
+	return reachable(from, command.type === 'turn' && command.enqueue.some(({rerun}) => rerun)).has(to);
 }
 
-/** Where moves other than retries lead; one turn can make several. */
-function reachable(start: JobStatus): Set<JobStatus> {
+/** Where moves lead that open no new round, unless new jobs may do so; one turn can make several. */
+function reachable(start: JobStatus, reruns: boolean): Set<JobStatus> {
 	const reached = new Set([start]);
 	for (const from of reached) {
-		for (const [to, cause] of Object.entries(TRANSITIONS[from])) if (cause !== 'retry') reached.add(to as JobStatus);
+		for (const [to, cause] of Object.entries(TRANSITIONS[from])) if (reruns || !cause.startsWith('retry')) reached.add(to as JobStatus);
 	}
 	return reached;
 }
@@ -400,7 +400,7 @@ const plan: fc.Arbitrary<JobPlan> = fc
 		policy: fc.constantFrom(...POLICIES),
 		key: fc.option(fc.constantFrom('k1', 'k2', ''), {freq: 2}),
 		batch: fc.option(fc.constantFrom(...BATCHES), {freq: 2}),
-		rerun: fc.option(fc.record({changed: fc.boolean(), failed: fc.boolean()}), {freq: 1}),
+		rerun: weighted([4, fc.constant(null)], [1, fc.record({changed: fc.boolean(), failed: fc.boolean()})]),
 	})
 	.map(({key, rerun, ...job}) => ({...job, ...(key !== null && {key}), ...(rerun && {rerun})}));
 
