@@ -40,7 +40,17 @@ const LAYERS: readonly (readonly string[])[] = [
 	],
 	['lib/queues/*', 'lib/pools/*'],
 	['lib/desk.ts', 'lib/caretaker.ts', 'lib/dispatcher.ts', 'lib/open-queue.ts', 'lib/notebook.ts', 'lib/work.ts'],
-	['lib/line.ts', 'lib/inline-line.ts', 'lib/link.ts', 'lib/job-handle.ts', 'lib/batch-handle.ts', 'lib/map.ts', 'lib/signals.ts', 'lib/engine.ts'],
+	[
+		'lib/line.ts',
+		'lib/inline-line.ts',
+		'lib/link.ts',
+		'lib/job-handle.ts',
+		'lib/batch-handle.ts',
+		'lib/map.ts',
+		'lib/signals.ts',
+		'lib/engine.ts',
+		'lib/enqueue-in.ts',
+	],
 	['lib/index.ts'],
 	['lib/cli/*'],
 ];
