@@ -4,6 +4,7 @@ import {monotonicMs} from './board.ts';
 import {Caretaker, NOTHING} from './caretaker.ts';
 import {Desk, toNewJobs} from './desk.ts';
 import {FaenaError, toEnvelope} from './errors.ts';
+import {failpoint} from './failpoint.ts';
 import type {JobId} from './job.ts';
 import type {Chunk, Lane, Pool, PoolListener} from './pool.ts';
 import {type Call, type EnqueueCall, type FailedMessage, type RepliesMessage, VERBS, type Verbs} from './protocol.ts';
@@ -162,10 +163,10 @@ export class Dispatcher implements PoolListener {
 				await this.#turn();
 				await this.#answerIdle();
 				if (this.#phase !== 'running') await this.#shutDown();
+				this.#desk.flush();
 			} catch (error) {
 				this.#fail(error);
 			}
-			this.#desk.flush();
 		}
 	}
 
@@ -204,6 +205,7 @@ export class Dispatcher implements PoolListener {
 		if (this.#setbacks > 0 && monotonicMs() < this.#retryAt) return;
 		const enqueues = this.#desk.takeEnqueues(ENQUEUED_PER_TURN);
 		const settle = this.#outbox.splice(0);
+		if (settle.length > 0) failpoint('outcome:received');
 		const notes = this.#notes.splice(0);
 		const demand = this.#demand(enqueues.length > 0 || settle.some(makesJobs));
 		if (settle.length + notes.length + enqueues.length === 0 && !demand) return;
@@ -218,6 +220,10 @@ export class Dispatcher implements PoolListener {
 		this.#sizer.observeTurn(this.#turnedAt - begunAt);
 		this.#setbacks = 0;
 		// An error from here on is no failed transaction: what was committed must not be refused or settled again.
+		if (enqueues.length > 0) failpoint('enqueue:committed');
+		if (settle.length > 0) failpoint('settle:committed');
+		if (notes.length > 0) failpoint('notes:committed');
+		if (result.dequeued.jobs.length > 0) failpoint('dequeue:committed');
 		await this.#apply(result, settle, notes, enqueues, demand);
 		if (this.#desk.hasEnqueues) this.#bell.ring();
 	}
@@ -306,6 +312,7 @@ export class Dispatcher implements PoolListener {
 		}
 		this.#coverMs = Math.min(...this.#chunks.map(chunk => this.#sizer.expectedMs(chunk.task, chunk.jobs.length)));
 		this.#feed();
+		failpoint('chunk:given');
 	}
 
 	#feed(): void {
@@ -421,7 +428,9 @@ export class Dispatcher implements PoolListener {
 		if (this.#outbox.length > 0) return this.#bell.ring();
 		this.#caretaker?.stop();
 		await this.#pool?.close();
+		failpoint('close:drained');
 		await this.#queue.leave(this.#owner);
+		failpoint('close:left');
 		await this.#queue.close();
 		this.#phase = 'closed';
 		for (const call of this.#idleCalls.splice(0)) this.#desk.refuse(call, new FaenaError('Closed', 'The engine was closed while idle() waited.'));

@@ -1,4 +1,3 @@
-import assert from 'node:assert/strict';
 import {join} from 'node:path';
 import {setImmediate as nextTurn} from 'node:timers/promises';
 import type {ExecutionContext} from 'ava';
@@ -7,6 +6,7 @@ import {enqueueIn, type FaenaError, type OwnConnection} from '../lib/index.ts';
 import {openEngine, type Tasks, test} from './fixtures/engine.ts';
 import {makeFolder} from './fixtures/folder.ts';
 import {Program} from './fixtures/program.ts';
+import {assertTallied} from './fixtures/tally.ts';
 
 /** An engine that looks, and a program's own connection to the same file, with a table of its own in it. */
 async function openBoth(t: ExecutionContext) {
@@ -19,20 +19,6 @@ async function openBoth(t: ExecutionContext) {
 		db.close();
 	});
 	return {queue, faena, db};
-}
-
-/** The tally says what a recount says. */
-function assertTallied(db: Database.Database): void {
-	const tally = db.prepare('select task, place, jobs from tally where jobs <> 0 order by task, place').all();
-	const recount = db.prepare(`
-		select task, place, count(*) as jobs from (
-			select abs(task) as task, iif(task < 0, 1, 0) as place from ready
-			union all select j.task, iif(w.failed = 0, 2, iif(w.run_at is null, 4, 3)) from waiting w join job j on j.id = w.id
-			union all select task, 5 from claimed
-			union all select j.task, o.status from outcome o join job j on j.id = o.id
-		) group by task, place order by task, place`);
-	assert.deepEqual(tally, recount.all());
-	assert.equal(db.pragma('integrity_check', {simple: true}), 'ok');
 }
 
 const order = (db: Database.Database, what: string) => db.prepare('insert into orders (what) values (?)').run(what);

@@ -9,6 +9,7 @@ const root = fileURLToPath(new URL('../', import.meta.url));
 const LAYERS: readonly (readonly string[])[] = [
 	[
 		'lib/errors.ts',
+		'lib/failpoint.ts',
 		'lib/failure.ts',
 		'lib/job.ts',
 		'lib/backoff.ts',

@@ -1,5 +1,7 @@
-import {rmSync} from 'node:fs';
+import {readdirSync, rmSync, statSync} from 'node:fs';
+import {basename, dirname, join} from 'node:path';
 import {FaenaError} from '../errors.ts';
+import {failpoint} from '../failpoint.ts';
 import type {Counts, Job, JobFilter, JobId, JobStatus, LogLevel, LogLine} from '../job.ts';
 import {
 	type Batch,
@@ -49,6 +51,9 @@ export interface SqliteOptions {
 /** Jobs cancelled, retried or deleted in one transaction. */
 const CHUNK = 1000;
 
+/** A lock file without a row is litter once it is this old; a younger one may be about to get its row. */
+const LITTER_MS = 60_000;
+
 /**
  * Opens the queue in an SQLite file, creating it if it is not there.
  * @throws FaenaError `BadDatabase`, `NewerDatabase`
@@ -71,6 +76,7 @@ export class SqliteQueue extends JobQueue {
 	readonly #owners = new Map<OwnerId, {readonly id: number; release(): void}>();
 	#state: {readonly connection: Connection; readonly names: Names} | undefined;
 	#dataVersion = 0;
+	#isSwept = false;
 
 	constructor(path: string, {durability = 'full', leaseMs = 30_000, now = Date.now, random = Math.random}: SqliteOptions) {
 		super();
@@ -171,8 +177,10 @@ export class SqliteQueue extends JobQueue {
 		let jobs = 0;
 		for (const [id, name] of dead) {
 			jobs += this.#write(session => takeBack(session, id, {suspect: true}));
+			failpoint('recovery:committed');
 			rmSync(this.#lockPath(name), {force: true});
 		}
+		this.#sweepLocks();
 		return jobs;
 	}
 
@@ -261,11 +269,13 @@ export class SqliteQueue extends JobQueue {
 	}
 
 	cleanup(options: CleanupOptions): CleanupResult {
-		return this.#write(session => {
-			const result = cleanup(session, options);
-			if (result.next === null) forgetBatches(session);
-			return result;
+		const result = this.#write(session => {
+			const step = cleanup(session, options);
+			if (step.next === null) forgetBatches(session);
+			return step;
 		});
+		if (result.deleted > 0) failpoint('cleanup:committed');
+		return result;
 	}
 
 	changes(): boolean {
@@ -353,6 +363,7 @@ export class SqliteQueue extends JobQueue {
 		if (known && statements.ownerById.get(known.id) !== undefined) return known.id;
 		this.#release(owner);
 		const lock = holdLock(this.#lockPath(owner));
+		failpoint('owner:locked');
 		const id = statements.insertOwner.get(owner, now) as number;
 		this.#owners.set(owner, {id, release: lock.release});
 		return id;
@@ -361,6 +372,21 @@ export class SqliteQueue extends JobQueue {
 	#isDead(owner: OwnerId, heartbeatAt: number): boolean {
 		const isSilent = this.#now() - heartbeatAt > this.#leaseMs;
 		return isSilent || (!this.#owners.has(owner) && isLockFree(this.#lockPath(owner)));
+	}
+
+	/** Removes the locks of owners that died before they had a row, or while they were buried. Rare: so once for each queue. */
+	#sweepLocks(): void {
+		if (this.#isSwept) return;
+		this.#isSwept = true;
+		const folder = dirname(this.location);
+		const prefix = basename(this.#lockPath(''));
+		const owners = new Set(this.#read(({owners}) => owners.all() as [number, OwnerId, number][]).map(([, name]) => prefix + name));
+		for (const name of readdirSync(folder)) {
+			if (!name.startsWith(prefix) || name.endsWith('-journal') || owners.has(name)) continue;
+			const path = join(folder, name);
+			const age = Date.now() - (statSync(path, {throwIfNoEntry: false})?.mtimeMs ?? Infinity);
+			if (age > LITTER_MS && isLockFree(path)) rmSync(path, {force: true});
+		}
 	}
 
 	#release(owner: OwnerId): void {

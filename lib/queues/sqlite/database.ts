@@ -2,6 +2,7 @@ import {closeSync, existsSync, openSync, statSync} from 'node:fs';
 import {dirname} from 'node:path';
 import Database from 'better-sqlite3';
 import {FaenaError} from '../../errors.ts';
+import {failpoint} from '../../failpoint.ts';
 import type {Durability} from '../../queue.ts';
 import {APPLICATION_ID, MIGRATIONS, SQL} from '../sqlite.sql.ts';
 import type {OwnConnection} from './own-connection.ts';
@@ -156,6 +157,7 @@ function migrate(db: Database.Database, path: string): void {
 		for (const step of MIGRATIONS.slice(version)) db.exec(step);
 		db.pragma(`application_id = ${APPLICATION_ID}`);
 		db.pragma(`user_version = ${MIGRATIONS.length}`);
+		failpoint('migration:written');
 	});
 	run.immediate();
 }
