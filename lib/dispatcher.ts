@@ -29,6 +29,8 @@ import type {TaskInfo} from './tasks-module.ts';
 export interface DispatcherOptions {
 	readonly owner: OwnerId;
 	readonly leaseMs: number;
+	/** The wall clock that jobs wait by, in milliseconds since 1970. */
+	readonly now?: () => number;
 	/** Takes what the dispatcher has to say to its callers. */
 	readonly output: (message: RepliesMessage | FailedMessage) => void;
 }
@@ -56,6 +58,7 @@ export class Dispatcher implements PoolListener {
 	readonly #pool: Pool | undefined;
 	readonly #owner: OwnerId;
 	readonly #leaseMs: number;
+	readonly #now: () => number;
 	readonly #output: DispatcherOptions['output'];
 	readonly #desk: Desk;
 	readonly #bell = new Bell();
@@ -66,7 +69,7 @@ export class Dispatcher implements PoolListener {
 	#caretaker: Caretaker | undefined;
 	/** In order. */
 	#calls: OtherCall[] = [];
-	#idleCalls: number[] = [];
+	#idleCalls: (Call & {type: 'idle'})[] = [];
 	#closeCalls: number[] = [];
 	#outbox: Settlement[] = [];
 	#notes: Note[] = [];
@@ -82,11 +85,12 @@ export class Dispatcher implements PoolListener {
 	#setbacks = 0;
 	#retryAt = 0;
 
-	constructor(queue: JobQueue, makePool: ((listener: PoolListener) => Pool) | undefined, {owner, leaseMs, output}: DispatcherOptions) {
+	constructor(queue: JobQueue, makePool: ((listener: PoolListener) => Pool) | undefined, {owner, leaseMs, now = Date.now, output}: DispatcherOptions) {
 		this.#queue = queue;
 		this.#pool = makePool?.(this);
 		this.#owner = owner;
 		this.#leaseMs = leaseMs;
+		this.#now = now;
 		this.#output = output;
 		this.#desk = new Desk(output);
 		queue.onBatchCompleted(batch => this.#batchCompleted(batch));
@@ -175,7 +179,7 @@ export class Dispatcher implements PoolListener {
 		if (this.#outbox.length > 0) return Math.max(0, this.#restMs());
 		if (this.#phase === 'draining') return Math.max(0, this.#drainUntil - monotonicMs());
 		if (this.#phase !== 'running' || this.#nextRunAt === null || !this.#hasPlace()) return Infinity;
-		return Math.max(0, this.#nextRunAt - Date.now());
+		return Math.max(0, this.#nextRunAt - this.#now());
 	}
 
 	/**
@@ -275,7 +279,7 @@ export class Dispatcher implements PoolListener {
 
 	/** What the pool can take: for each task as many jobs as make chunks for its free places. */
 	#demand(arrives: boolean): Demand | undefined {
-		const isDue = this.#nextRunAt !== null && this.#nextRunAt <= Date.now();
+		const isDue = this.#nextRunAt !== null && this.#nextRunAt <= this.#now();
 		if (this.#phase !== 'running' || this.#chunks.length > 0 || !(this.#isHungry || arrives || isDue)) return undefined;
 		const tasks = [...this.#tasks].flatMap(([task, {concurrency}]) => this.#demandOf(task, concurrency));
 		const limit = Math.max(0, ...tasks.map(each => each.limit));
@@ -366,7 +370,7 @@ export class Dispatcher implements PoolListener {
 					this.#desk.reply(call.call, undefined);
 					break;
 				case 'idle':
-					this.#idleCalls.push(call.call);
+					this.#idleCalls.push(call);
 			}
 		} catch (error) {
 			this.#desk.refuse(call.call, error);
@@ -398,11 +402,16 @@ export class Dispatcher implements PoolListener {
 		await this.#desk.inquire(this.#queue, withdrawn);
 	}
 
-	/** Idle: nothing of our tasks is left that could run by itself, here or in another process. */
+	/** Idle: nothing of our tasks is left that could run by itself, or not before its time, here or in another process. */
 	async #answerIdle(): Promise<void> {
 		if (this.#idleCalls.length === 0 || (this.#pool?.size ?? 0) + this.#outbox.length > 0 || this.#desk.hasEnqueues) return;
-		if ((await this.#queue.outstanding([...this.#tasks.keys()])) > 0) return;
-		for (const call of this.#idleCalls.splice(0)) this.#desk.reply(call, undefined);
+		const isDue = this.#nextRunAt !== null && this.#nextRunAt <= this.#now();
+		for (const idle of this.#idleCalls.splice(0)) {
+			const {call, waiting} = idle;
+			const jobs = await this.#queue.outstanding([...this.#tasks.keys()], {waiting});
+			if (jobs > 0 || (isDue && !waiting)) this.#idleCalls.push(idle);
+			else this.#desk.reply(call, undefined);
+		}
 	}
 
 	// ——— the end ———
@@ -433,7 +442,7 @@ export class Dispatcher implements PoolListener {
 		failpoint('close:left');
 		await this.#queue.close();
 		this.#phase = 'closed';
-		for (const call of this.#idleCalls.splice(0)) this.#desk.refuse(call, new FaenaError('Closed', 'The engine was closed while idle() waited.'));
+		for (const {call} of this.#idleCalls.splice(0)) this.#desk.refuse(call, new FaenaError('Closed', 'The engine was closed while idle() waited.'));
 		for (const call of this.#closeCalls.splice(0)) this.#desk.reply(call, undefined);
 	}
 

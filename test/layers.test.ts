@@ -52,7 +52,7 @@ const LAYERS: readonly (readonly string[])[] = [
 		'lib/engine.ts',
 		'lib/enqueue-in.ts',
 	],
-	['lib/index.ts'],
+	['lib/index.ts', 'lib/testing.ts', 'lib/test-clock.ts', 'lib/test-engine.ts'],
 	['lib/cli/*'],
 ];
 

@@ -16,6 +16,7 @@ import {
 	type JobEnd,
 	JobQueue,
 	type JobValues,
+	type OutstandingOptions,
 	type OwnerId,
 	type Page,
 	RETRIED_BY_DEFAULT,
@@ -50,6 +51,9 @@ export interface SqliteOptions {
 
 /** Jobs cancelled, retried or deleted in one transaction. */
 const CHUNK = 1000;
+
+/** Where jobs are that run or could at once. */
+const RUNNABLE = [Place.ready, Place.suspect, Place.running] as const;
 
 /** A lock file without a row is litter once it is this old; a younger one may be about to get its row. */
 const LITTER_MS = 60_000;
@@ -229,12 +233,13 @@ export class SqliteQueue extends JobQueue {
 		});
 	}
 
-	outstanding(tasks: readonly string[]): number {
+	outstanding(tasks: readonly string[], {waiting = true}: OutstandingOptions = {}): number {
+		const unpaused = waiting ? [...RUNNABLE, Place.scheduled, Place.failed] : RUNNABLE;
 		return this.#read(({tallyOf}, names) => {
 			let jobs = 0;
 			for (const task of tasks) {
 				const number = names.knownTask(task);
-				const places = names.isPaused(task) ? [Place.running] : [Place.ready, Place.suspect, Place.scheduled, Place.failed, Place.running];
+				const places = names.isPaused(task) ? [Place.running] : unpaused;
 				for (const place of places) jobs += (tallyOf.get(number ?? -1, place) ?? 0) as number;
 			}
 			return jobs;
