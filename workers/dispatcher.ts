@@ -6,6 +6,7 @@ import {toEnvelope} from '../lib/errors.ts';
 import {Workforce} from '../lib/pools/workforce.ts';
 import type {CallsMessage, DispatcherStart, FailedMessage, RepliesMessage, Started} from '../lib/protocol.ts';
 import {openSqlite} from '../lib/queues/sqlite.ts';
+import {memoryOf} from '../lib/transfer.ts';
 
 const {queue: location, durability, leaseMs, pool} = workerData as DispatcherStart;
 
@@ -19,7 +20,7 @@ async function start(): Promise<void> {
 }
 
 function post(message: Started | RepliesMessage | FailedMessage): void {
-	parentPort?.postMessage(message);
+	parentPort?.postMessage(message, memoryOf(message));
 }
 
 start().catch((error: unknown) => {

@@ -3,6 +3,7 @@ import type {Worker} from 'node:worker_threads';
 import {Piscina, queueOptionsSymbol} from 'piscina';
 import type {PoolListener, PoolOptions} from '../pool.ts';
 import type {ChunkMessage, LoadMessage, WorkerMessage} from '../protocol.ts';
+import {memoryOf} from '../transfer.ts';
 import {workerUrl} from '../worker-url.ts';
 import {type Budget, WorkerPool} from './worker-pool.ts';
 import {type PoolWorker, SharedBoard, type SourceListener, type WorkerSource} from './worker-source.ts';
@@ -91,7 +92,7 @@ class ThreadWorker implements PoolWorker {
 	}
 
 	request(request: LoadMessage | ChunkMessage): Promise<unknown> {
-		return this.#piscina.run({...request, [queueOptionsSymbol]: this.#id});
+		return this.#piscina.run({...request, [queueOptionsSymbol]: this.#id}, {transferList: memoryOf(request)});
 	}
 
 	end(): boolean {
