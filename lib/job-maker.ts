@@ -1,7 +1,7 @@
 import {type Encoded, encode} from './encoding.ts';
 import {FaenaError} from './errors.ts';
 import {bad, checkJobOptions, checkTaskOptions, type JobOptions, nearest, type ResolvedJobOptions, resolveJobOptions} from './options.ts';
-import type {ExecutionOptions} from './task.ts';
+import type {ExecutionOptions, TaskOptions} from './task.ts';
 import type {TaskInfo} from './tasks-module.ts';
 
 /**

@@ -47,6 +47,11 @@ export interface OpenOptions {
 	readonly maxValueBytes?: number;
 	/** The most bytes of one `ctx.checkpoint(state)`, encoded; default 1 MiB. */
 	readonly maxCheckpointBytes?: number;
+	/**
+	 * Keeps results of more bytes than the threshold, encoded, in files of their own, in the folder `DATABASE-blobs`, so that
+	 * the database stays small: a number of bytes, or a text such as `'64kib'`, `'1mib'`. Default: all lie in the database.
+	 */
+	readonly blobs?: {readonly threshold: Size};
 	/** Close in good order on SIGINT and SIGTERM, then end the process; default false. A second signal doesn't wait for running jobs. */
 	readonly closeOnSignals?: boolean;
 	/** Where what tasks print to stdout goes; default `inherit`. */
@@ -86,6 +91,7 @@ export interface Settings {
 	readonly leaseMs: number;
 	readonly maxValueBytes: number;
 	readonly maxCheckpointBytes: number;
+	readonly blobThresholdBytes: number | undefined;
 	readonly closeOnSignals: boolean;
 	readonly taskOutput: 'inherit' | 'stderr';
 	readonly resourceLimits: ResourceLimits | undefined;
@@ -105,6 +111,7 @@ export function resolveOpenOptions(options: OpenOptions): Settings {
 		lease,
 		maxValueBytes: integer(1, 1024 ** 3),
 		maxCheckpointBytes: integer(1, 1024 ** 3),
+		blobs: blobThreshold('open({blobs})'),
 		closeOnSignals: boolean,
 		taskOutput: choice('inherit', 'stderr'),
 		resourceLimits: value => checked('open({resourceLimits})', value, RESOURCE_LIMITS),
@@ -123,6 +130,7 @@ export function resolveOpenOptions(options: OpenOptions): Settings {
 		leaseMs: (given['lease'] as number) ?? DEFAULTS.leaseMs,
 		maxValueBytes: (given['maxValueBytes'] as number) ?? DEFAULTS.maxValueBytes,
 		maxCheckpointBytes: (given['maxCheckpointBytes'] as number) ?? DEFAULTS.maxCheckpointBytes,
+		blobThresholdBytes: given['blobs'] as number | undefined,
 		closeOnSignals: (given['closeOnSignals'] as boolean) ?? DEFAULTS.closeOnSignals,
 		taskOutput: (given['taskOutput'] as 'inherit' | 'stderr') ?? DEFAULTS.taskOutput,
 		resourceLimits: given['resourceLimits'] as ResourceLimits | undefined,
@@ -185,6 +193,28 @@ export function duration(value: unknown): number {
 		throw expected("a time such as '30s', '10m', '2h' or a number of milliseconds, not negative", value);
 	if (parsed > MAX_MS) throw expected('a time of at most 10 years', value);
 	return parsed;
+}
+
+/** Bytes, or a text such as `'512b'`, `'64kib'`, `'1.5mib'`, `'1gib'`. */
+export type Size = number | string;
+
+const UNITS: Readonly<Record<string, number>> = {b: 1, kib: 1024, mib: 1024 ** 2, gib: 1024 ** 3};
+
+/** Checks a text or number of size and gives bytes. */
+export function size(value: unknown): number {
+	const [, count, unit = ''] = (typeof value === 'string' && /^\s*(\d+(?:\.\d+)?)\s*(b|kib|mib|gib)\s*$/i.exec(value)) || [];
+	const bytes = count === undefined ? value : Math.ceil(Number(count) * (UNITS[unit.toLowerCase()] as number));
+	if (Number.isSafeInteger(bytes) && (bytes as number) > 0) return bytes as number;
+	throw expected("a size such as '64kib', '1mib' or a number of bytes, more than none", value);
+}
+
+/** A check of the option `blobs`, which gives its threshold in bytes. */
+export function blobThreshold(where: string): Check {
+	return value => {
+		const {threshold} = checked(where, value, {threshold: size});
+		if (threshold === undefined) throw bad(`${where} expects the option threshold, for instance {threshold: '1mib'}`);
+		return threshold;
+	};
 }
 
 const MAX_MS = 10 * 366 * 24 * 3_600_000;

@@ -8,10 +8,10 @@ import type {CallsMessage, DispatcherStart, FailedMessage, RepliesMessage, Start
 import {openSqlite} from '../lib/queues/sqlite.ts';
 import {memoryOf} from '../lib/transfer.ts';
 
-const {queue: location, durability, leaseMs, pool} = workerData as DispatcherStart;
+const {queue: location, durability, leaseMs, blobThresholdBytes = Infinity, pool} = workerData as DispatcherStart;
 
 async function start(): Promise<void> {
-	const queue = openSqlite(location, {durability, leaseMs});
+	const queue = openSqlite(location, {durability, leaseMs, blobThresholdBytes});
 	const output = (message: RepliesMessage | FailedMessage) => post(message);
 	const dispatcher = new Dispatcher(queue, pool && (listener => new Workforce(pool, listener)), {owner: nanoid(), leaseMs, output});
 	const tasks = await dispatcher.start();
