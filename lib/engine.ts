@@ -69,6 +69,7 @@ export async function open<Tasks = AnyTasks>(options: OpenOptions): Promise<Engi
 	const start = {
 		queue: settings.queue,
 		durability: settings.durability,
+		blobThresholdBytes: settings.blobThresholdBytes,
 		leaseMs: settings.leaseMs,
 		pool: settings.tasks === undefined ? undefined : {...settings, tasks: settings.tasks},
 	};

@@ -22,8 +22,8 @@ export class InlineLine implements Line {
 	}
 
 	/** @throws FaenaError why the queue or the tasks can't be opened */
-	static async open({queue: location, durability, leaseMs, pool}: DispatcherStart): Promise<InlineLine> {
-		const queue = openSqlite(location, {durability, leaseMs});
+	static async open({queue: location, durability, leaseMs, blobThresholdBytes = Infinity, pool}: DispatcherStart): Promise<InlineLine> {
+		const queue = openSqlite(location, {durability, leaseMs, blobThresholdBytes});
 		const messages: Mailbox = {deliver: undefined};
 		const output = (message: RepliesMessage | FailedMessage) => void setImmediate(() => messages.deliver?.(message));
 		const dispatcher = new Dispatcher(queue, pool && (listener => inlinePool(pool, listener)), {owner: nanoid(), leaseMs, output});

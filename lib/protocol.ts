@@ -110,6 +110,7 @@ export interface DispatcherStart {
 	readonly queue: string;
 	readonly durability: Durability;
 	readonly leaseMs: number;
+	readonly blobThresholdBytes: number | undefined;
 	/** Without it the dispatcher runs nothing. */
 	readonly pool: PoolOptions | undefined;
 }

@@ -31,6 +31,7 @@ const LAYERS: readonly (readonly string[])[] = [
 		'lib/protocol.ts',
 		'lib/job-maker.ts',
 		'lib/made-jobs.ts',
+		'lib/transfer.ts',
 		'lib/context.ts',
 		'lib/sizing.ts',
 		'lib/runner.ts',

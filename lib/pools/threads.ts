@@ -4,6 +4,7 @@ import {Piscina, queueOptionsSymbol} from 'piscina';
 import {FaenaError} from '../errors.ts';
 import type {PoolListener, PoolOptions} from '../pool.ts';
 import type {WorkerMessage, WorkerRequest} from '../protocol.ts';
+import {memoryOf} from '../transfer.ts';
 import {workerUrl} from '../worker-url.ts';
 import {type Budget, WorkerPool} from './worker-pool.ts';
 import {type PoolWorker, SharedBoard, type SourceListener, type WorkerSource} from './worker-source.ts';
@@ -104,7 +105,7 @@ class ThreadWorker implements PoolWorker {
 	}
 
 	request(request: WorkerRequest): Promise<unknown> {
-		return this.#piscina.run({...request, [queueOptionsSymbol]: this.#id});
+		return this.#piscina.run({...request, [queueOptionsSymbol]: this.#id}, {transferList: memoryOf(request)});
 	}
 
 	end(): boolean {

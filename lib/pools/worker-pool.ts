@@ -7,6 +7,7 @@ import type {Chunk, Lane, Places, Pool, PoolListener, PoolOptions} from '../pool
 import type {FinalMessage, Loaded, NoteMessage, OutcomesMessage, WorkerMessage} from '../protocol.ts';
 import type {DequeuedJob, Outcome, Settlement} from '../queue.ts';
 import type {TaskInfo} from '../tasks-module.ts';
+import {isHandedOver} from '../transfer.ts';
 import {type Flight, howItEnded, lostSettlements, newProgress, reportedBy, settlementOf, toMessage, withFailure} from './flight.ts';
 import type {Ending, PoolWorker, WorkerSource} from './worker-source.ts';
 
@@ -383,7 +384,9 @@ export class WorkerPool implements Pool {
 
 	#move(flight: InFlight, indexes: readonly number[]): void {
 		const fresh = indexes.filter(index => !flight.taken.has(index));
-		if (this.places().idle === 0) this.#giveBack(flight, fresh, {type: 'released'});
+		// A payload whose memory is in the other worker is read again by whoever dequeues its job.
+		const isGone = fresh.some(index => isHandedOver((flight.jobs[index] as DequeuedJob).payload));
+		if (isGone || this.places().idle === 0) this.#giveBack(flight, fresh, {type: 'released'});
 		else if (fresh.length > 0) {
 			for (const index of fresh) flight.taken.add(index);
 			this.run({...laneOf(flight), lease: flight.lease, jobs: fresh.map(index => flight.jobs[index] as DequeuedJob)});

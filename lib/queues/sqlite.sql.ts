@@ -104,9 +104,12 @@ export const MIGRATIONS: readonly string[] = [
 		started_at integer,
 		ended_at integer not null,
 		duration_ms real,
-		value any
+		value any,
+		blob text
 	) strict;
 	create index outcome_unhappy on outcome (status, id) where status <> 6;
+	-- For large results in files of their own, which lie there as long as one names them.
+	create index outcome_by_blob on outcome (blob) where blob is not null;
 
 	-- Only for jobs that had some: a happy job never has a row here.
 	create table trouble (
@@ -234,10 +237,10 @@ export const SQL = {
 		left join trouble x on x.id = j.id
 		left join progress p on p.id = j.id
 		where j.id = ?`,
-	jobValues: `select j.payload, o.status, o.value, c.execution, c.at, c.state
+	jobValues: `select j.payload, o.status, o.value, o.blob, c.execution, c.at, c.state
 		from job j left join outcome o on o.id = j.id left join checkpoint c on c.id = j.id
 		where j.id = ?`,
-	jobEnd: 'select o.status, o.value, x.failure from job j left join outcome o on o.id = j.id left join trouble x on x.id = j.id where j.id = ?',
+	jobEnd: 'select o.status, o.value, o.blob, x.failure from job j left join outcome o on o.id = j.id left join trouble x on x.id = j.id where j.id = ?',
 	jobRank: 'select -priority from job where id = ?',
 	jobPolicy: 'select policy from job where id = ?',
 	jobKey: 'select key from job where id = ?',
@@ -272,9 +275,10 @@ export const SQL = {
 	askToWithdraw: 'update claimed set stop = ? where id = ? and (stop is null or stop < 0)',
 	claimsToStop: 'select id, lease, execution from claimed where owner = (select id from owner where name = ?) and stop is not null and stop <> -1 order by id',
 
-	insertOutcome: 'insert into outcome (id, status, execution, started_at, ended_at, duration_ms, value) values (?, ?, ?, ?, ?, ?, ?)',
+	insertOutcome: 'insert into outcome (id, status, execution, started_at, ended_at, duration_ms, value, blob) values (?, ?, ?, ?, ?, ?, ?, ?)',
+	isBlobNamed: 'select 1 from outcome where blob = ? limit 1',
 	deleteOutcome: 'delete from outcome where id = ?',
-	outcomesToClean: `select o.id, o.status, o.ended_at, j.task, j.batch, j.key, b.id is not null and b.closed_at is null
+	outcomesToClean: `select o.id, o.status, o.ended_at, o.blob, j.task, j.batch, j.key, b.id is not null and b.closed_at is null
 		from outcome o join job j on j.id = o.id left join batch b on b.id = j.batch
 		where o.id > ? order by o.id limit ?`,
 

@@ -124,13 +124,13 @@ function endCancelled(session: Session, claim: ClaimRow, outcome: Outcome): JobS
 }
 
 function insertOutcome(
-	{statements, tally, now}: Session,
+	{statements, tally, now, blobs}: Session,
 	[id, execution, task, batch]: ClaimRow,
 	place: Place,
 	{startedAt, durationMs}: Outcome,
 	value: Encoded,
 ): void {
-	statements.insertOutcome.run(id, place, execution, startedAt ?? null, now, durationMs ?? null, value);
+	statements.insertOutcome.run(id, place, execution, startedAt ?? null, now, durationMs ?? null, ...blobs.store(value));
 	tally.move(task, batch, Place.running, place);
 }
 

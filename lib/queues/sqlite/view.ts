@@ -3,6 +3,7 @@ import type {FailureRecord} from '../../failure.ts';
 import type {Job, JobFilter, JobId, JobStatus, Policy} from '../../job.ts';
 import {STATUSES} from '../../job.ts';
 import type {JobEnd, JobValues} from '../../queue.ts';
+import type {Blobs} from './blobs.ts';
 import {Place} from './places.ts';
 
 /** A row of the statement `jobView`. */
@@ -66,25 +67,33 @@ function toStatus(row: JobRow): JobStatus {
 }
 
 /** A row of the statement `jobValues`. */
-export type ValuesRow = readonly [payload: Encoded, status: number | null, result: Encoded, execution: number | null, at: number | null, state: Encoded];
+export type ValuesRow = readonly [
+	payload: Encoded,
+	status: number | null,
+	result: Encoded,
+	blob: string | null,
+	execution: number | null,
+	at: number | null,
+	state: Encoded,
+];
 
-export function toValues([payload, status, result, execution, at, state]: ValuesRow): JobValues {
+export function toValues([payload, status, result, blob, execution, at, state]: ValuesRow, blobs: Blobs): JobValues {
 	return {
 		payload,
-		...(status === Place.completed && {result}),
+		...(status === Place.completed && {result: blobs.load([result, blob])}),
 		...(execution !== null && {checkpoint: {execution, at: at ?? 0, state}}),
 	};
 }
 
 /** A row of the statement `jobEnd`; the status is null of a job that has not ended. */
-export type EndRow = readonly [status: number | null, value: Encoded, failure: string | null];
+export type EndRow = readonly [status: number | null, value: Encoded, blob: string | null, failure: string | null];
 
-export function toEnd(id: JobId, row: EndRow | undefined): JobEnd | undefined {
+export function toEnd(id: JobId, row: EndRow | undefined, blobs: Blobs): JobEnd | undefined {
 	if (!row) return {id, status: 'missing', value: null};
-	const [place, value, failure] = row;
+	const [place, value, blob, failure] = row;
 	if (place === null) return undefined;
 	const status = ENDED[place] as JobEnd['status'];
-	return {id, status, value, ...(failure !== null && status !== 'completed' && {error: JSON.parse(failure) as FailureRecord})};
+	return {id, status, value: blobs.load([value, blob]), ...(failure !== null && status !== 'completed' && {error: JSON.parse(failure) as FailureRecord})};
 }
 
 /** Where to look for the jobs of a status. `<> 6` is what lets SQLite use the index `outcome_unhappy`. */
