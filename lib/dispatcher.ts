@@ -23,6 +23,7 @@ import type {
 	WithdrawResult,
 } from './queue.ts';
 import {ChunkSizer} from './sizing.ts';
+import {Statistics} from './statistics.ts';
 import type {TaskInfo} from './tasks-module.ts';
 
 export interface DispatcherOptions {
@@ -59,6 +60,7 @@ export class Dispatcher implements PoolListener {
 	readonly #desk: Desk;
 	readonly #bell = new Bell();
 	readonly #sizer = new ChunkSizer();
+	readonly #statistics: Statistics;
 	#phase: 'running' | 'draining' | 'interrupting' | 'closed' = 'running';
 	/** By name. */
 	#tasks: ReadonlyMap<string, TaskInfo['options']> = new Map();
@@ -84,6 +86,7 @@ export class Dispatcher implements PoolListener {
 	constructor(queue: JobQueue, makePool: ((listener: PoolListener) => Pool) | undefined, {owner, leaseMs, output}: DispatcherOptions) {
 		this.#queue = queue;
 		this.#pool = makePool?.(this);
+		this.#statistics = new Statistics(this.#pool?.slots ?? 0);
 		this.#owner = owner;
 		this.#leaseMs = leaseMs;
 		this.#output = output;
@@ -130,6 +133,7 @@ export class Dispatcher implements PoolListener {
 			totalMs += durationMs;
 		}
 		if (jobs > 0) this.#sizer.observe(task, jobs, totalMs);
+		this.#statistics.ended(task, settlements);
 		// There is room for the next.
 		if (this.#tasks.get(task)?.concurrency !== undefined) this.#isHungry = true;
 		this.#bell.ring();
@@ -216,6 +220,8 @@ export class Dispatcher implements PoolListener {
 		}
 		this.#turnedAt = monotonicMs();
 		this.#sizer.observeTurn(this.#turnedAt - begunAt);
+		this.#statistics.committed(this.#turnedAt - begunAt);
+		this.#statistics.settled(result.settled);
 		this.#setbacks = 0;
 		// An error from here on is no failed transaction: what was committed must not be refused or settled again.
 		await this.#apply(result, settle, notes, enqueues, demand);
@@ -250,8 +256,11 @@ export class Dispatcher implements PoolListener {
 	 */
 	async #rescue(error: unknown, settle: readonly Settlement[], notes: readonly Note[], enqueues: readonly {call: number}[]): Promise<void> {
 		for (const {call} of enqueues) this.#desk.refuse(call, error);
+		this.#statistics.failedToCommit();
 		try {
-			this.#desk.settled(settle, await this.#queue.turn({settle, notes}));
+			const result = await this.#queue.turn({settle, notes});
+			this.#statistics.settled(result.settled);
+			this.#desk.settled(settle, result);
 			this.#setbacks = enqueues.length > 0 ? 0 : this.#setbacks + 1;
 		} catch {
 			this.#outbox.unshift(...settle);
@@ -308,11 +317,21 @@ export class Dispatcher implements PoolListener {
 		this.#feed();
 	}
 
+	/** A timeout that is a share of the median becomes one in milliseconds when the job is started. */
+	#withTimeout(job: DequeuedJob): DequeuedJob {
+		const {timeoutPercent} = job.policy;
+		if (timeoutPercent === undefined) return job;
+		return {...job, policy: {...job.policy, timeoutMs: this.#statistics.timeoutMs(job.task, timeoutPercent)}};
+	}
+
 	#feed(): void {
 		this.#chunks = this.#chunks.filter(chunk => {
 			const {idle, second} = this.#pool?.places(chunk) ?? NO_PLACES;
 			if (idle + second === 0) return true;
-			this.#pool?.run(chunk);
+			this.#statistics.dispatched(chunk.jobs.length);
+			this.#pool?.run(
+				chunk.jobs.some(({policy}) => policy.timeoutPercent !== undefined) ? {...chunk, jobs: chunk.jobs.map(job => this.#withTimeout(job))} : chunk,
+			);
 			return false;
 		});
 	}
@@ -357,6 +376,9 @@ export class Dispatcher implements PoolListener {
 				case 'subscribe':
 					this.#desk.subscribe(call.events);
 					this.#desk.reply(call.call, undefined);
+					break;
+				case 'stats':
+					this.#desk.reply(call.call, this.#statistics.report());
 					break;
 				case 'idle':
 					this.#idleCalls.push(call.call);

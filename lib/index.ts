@@ -43,6 +43,7 @@ export {DEFAULTS, type JobOptions, type OpenOptions, type Size} from './options.
 export type {Isolation, ResourceLimits} from './pool.ts';
 export * from './queue.ts';
 export {closeOnSignals} from './signals.ts';
+export type {EngineStats, Quantiles, TaskStats} from './statistics.ts';
 export {statusSummary} from './status-summary.ts';
 export {type BatchTaskOptions, type ExecutionOptions, type TaskContext, type TaskFunction, type TaskLog, type TaskOptions, task} from './task.ts';
 export {work, type WorkOptions} from './work.ts';

@@ -180,7 +180,7 @@ export function resolveJobOptions(layers: readonly (JobOptions | undefined)[], n
 		key,
 		policy: {
 			maxAttempts: pick('maxAttempts') ?? DEFAULTS.maxAttempts,
-			timeoutMs: timeout === 'none' ? null : duration(timeout),
+			...toTimeout(timeout),
 			retry: pick('retry') ?? DEFAULTS.retry,
 			backoff: toBackoff(pick('backoff')),
 		},
@@ -205,6 +205,18 @@ export function checkTaskOptions(where: string, options: unknown): TaskOptions &
 /** @throws FaenaError `BadOption` if a function that was to give a key gave something else */
 export function checkKey(where: string, key: unknown): string {
 	return checked(where, {key}, {key: text})['key'] as string;
+}
+
+function toTimeout(timeout: Duration | 'none'): Pick<Policy, 'timeoutMs' | 'timeoutPercent'> {
+	if (isPercentage(timeout)) return {timeoutMs: null, timeoutPercent: Number.parseFloat(timeout)};
+	return {timeoutMs: timeout === 'none' ? null : duration(timeout)};
+}
+
+/** A share of a running median, such as '300%'. */
+function isPercentage(value: unknown): value is `${number}%` {
+	if (typeof value !== 'string' || !/^\s*\d+(\.\d+)?\s*%\s*$/.test(value)) return false;
+	if (Number.parseFloat(value) <= 100) throw expected("more than '100%', since half of all jobs are longer than the median", value);
+	return true;
 }
 
 /** Checks a text or number of time and gives milliseconds. */
@@ -248,7 +260,7 @@ export type Checks = Readonly<Record<string, Check>>;
 const EXECUTION_CHECKS: Checks = {
 	priority: integer(-1_000_000, 1_000_000),
 	maxAttempts: integer(1, 1_000_000),
-	timeout: value => (value === 'none' ? value : atLeast(1, duration(value))),
+	timeout: value => (value === 'none' || isPercentage(value) ? value : atLeast(1, duration(value))),
 	backoff(value) {
 		toBackoff(value as BackoffOption);
 		return value;

@@ -57,22 +57,23 @@ export function settlementOf({jobs, lease}: Flight, index: number, outcome: Outc
 
 /** The settlements of the jobs that a message reports, without those that were taken back. */
 export function reportedBy(flight: Flight, message: OutcomesMessage): Settlement[] {
+	const totalMs = message.times.reduce((sum, time, index) => (index % 2 === 1 ? sum + time : sum), 0);
 	return message.values
 		.map((_, offset) => message.first + offset)
 		.filter(index => !flight.taken.has(index))
-		.map(index => settlementOf(flight, index, toOutcome(flight, index, message)));
+		.map(index => settlementOf(flight, index, toOutcome(flight, index, message, totalMs)));
 }
 
-function toOutcome(flight: Flight, index: number, {first, values, times, failures, stops, suspects, enqueues}: OutcomesMessage): Outcome {
-	const offset = index - first;
-	const timing = {startedAt: Math.round(times[2 * offset] as number), durationMs: times[2 * offset + 1] as number};
+function toOutcome(flight: Flight, index: number, message: OutcomesMessage, totalMs: number): Outcome {
+	const {first, values, failures, stops, suspects, enqueues} = message;
+	const timing = timingOf(message, index, flight.jobs[index] as DequeuedJob, totalMs);
 	const failure = failures?.get(index);
 	if (suspects?.has(index)) return {type: 'released', isSuspect: true, ...timing};
 	const reason = stops?.get(index);
 	if (reason) return stoppedOutcome(flight, index, reason, timing, failure);
 	if (failure) return {type: 'threw', error: failure, ...timing};
 	const enqueue = enqueues?.get(index);
-	return {type: 'returned', value: values[offset] ?? null, ...(enqueue && {enqueue}), ...timing};
+	return {type: 'returned', value: values[index - first] ?? null, ...(enqueue && {enqueue}), ...timing};
 }
 
 /** The settlement, unless a rejection came to light that fails the job after all. */
@@ -80,10 +81,30 @@ export function withFailure({jobs}: Flight, settlement: Settlement, failures: Re
 	const {id, outcome} = settlement;
 	const error = failures.get(jobs.findIndex(job => job.id === id));
 	if (!error || outcome.type !== 'returned') return settlement;
-	return {...settlement, outcome: {type: 'threw', error, startedAt: outcome.startedAt as number, durationMs: outcome.durationMs as number}};
+	const {type: _, value: __, enqueue: ___, ...timing} = outcome;
+	return {...settlement, outcome: {type: 'threw', error, ...timing}};
 }
 
-type Timing = {readonly startedAt: number; readonly durationMs: number};
+interface Timing {
+	readonly startedAt: number;
+	readonly durationMs: number;
+	readonly waitMs?: number;
+	readonly cpuMs?: number;
+	readonly memoryBytes?: number;
+}
+
+function timingOf({first, times, cpuMs, memoryBytes}: OutcomesMessage, index: number, {createdAt, execution}: DequeuedJob, totalMs: number): Timing {
+	const offset = 2 * (index - first);
+	const startedAt = Math.round(times[offset] as number);
+	const durationMs = times[offset + 1] as number;
+	return {
+		startedAt,
+		durationMs,
+		...(execution === 1 && {waitMs: Math.max(0, startedAt - createdAt)}),
+		...(cpuMs !== undefined && {cpuMs: totalMs > 0 ? (cpuMs * durationMs) / totalMs : 0}),
+		...(memoryBytes !== undefined && {memoryBytes}),
+	};
+}
 
 /** What becomes of a job that was told to stop, whether it did by itself or with its worker. */
 function stoppedOutcome({jobs}: Flight, index: number, reason: StopReason, timing: Timing, failure?: FailureRecord): Outcome {

@@ -184,9 +184,8 @@ export class WorkerPool implements Pool {
 	}
 
 	async #load(slot: Slot): Promise<void> {
-		const {tasks, defaults, maxValueBytes, maxCheckpointBytes, taskOutput, isolation, nice, recycle} = this.#options;
-		const reportsMemory = recycle.memoryBytes < Infinity;
-		const request = {type: 'load', tasks, defaults, maxValueBytes, maxCheckpointBytes, taskOutput, isolation, nice, reportsMemory} as const;
+		const {tasks, defaults, maxValueBytes, maxCheckpointBytes, taskOutput, isolation, nice} = this.#options;
+		const request = {type: 'load', tasks, defaults, maxValueBytes, maxCheckpointBytes, taskOutput, isolation, nice} as const;
 		// A request that is not answered is that of a worker that ended.
 		const loaded = (await slot.worker.request(request).catch(() => undefined)) as Loaded | undefined;
 		if (!loaded || slot.phase !== 'loading') return;

@@ -617,6 +617,7 @@ export class Crew implements PoolListener {
 				id: ++this.#lastId,
 				task,
 				payload: encode(payload, 'payload'),
+				createdAt: 0,
 				execution: 1,
 				attempts: attempts[index] ?? 0,
 				policy: {...POLICY, ...policies[index]},

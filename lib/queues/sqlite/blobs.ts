@@ -26,8 +26,8 @@ const ORPHANS_AT_ONCE = 1000;
 
 type Content = Exclude<Encoded, null>;
 
-/** As it lies in the row: the value itself, or the name of the file that has it. */
-export type Stored = readonly [value: Encoded, blob: string | null];
+/** As it lies in the row: the value itself, or its size in bytes and the name of the file that has it. */
+export type Stored = readonly [value: Encoded | number, blob: string | null];
 
 /**
  * Large results in files of their own, in the folder `DATABASE-blobs`, each named by its content's SHA-256 and its kind.
@@ -62,12 +62,12 @@ export class Blobs {
 		if (value === null || name === undefined) return [value, null];
 		// Found by `prepare`, and deleted before this transaction began.
 		if (!existsSync(this.#path(name))) this.#write(value);
-		return [null, name];
+		return [sizeBytes(value), name];
 	}
 
 	/** The value of a row; what can't be read becomes a value that says so when it is decoded. */
 	load([value, name]: Stored): Encoded {
-		if (name === null) return value;
+		if (name === null) return value as Encoded;
 		try {
 			return name.endsWith(TEXT) ? readFileSync(this.#path(name), 'utf8') : readFileSync(this.#path(name));
 		} catch (error) {

@@ -36,7 +36,7 @@ export function cancelJob(session: Session, id: JobId): 'cancelled' | 'asked' | 
 		return 'asked';
 	}
 	leavePlace(session, id, job);
-	statements.insertOutcome.run(id, Place.cancelled, job.executions, null, now, null, null, null);
+	statements.insertOutcome.run(id, Place.cancelled, job.executions, null, now, null, null, null, null, null);
 	tally.move(job.task, job.batch, job.place, Place.cancelled);
 	return 'cancelled';
 }

@@ -25,18 +25,23 @@ export interface JobRow {
 	readonly started_at: number | null;
 	readonly ended_at: number | null;
 	readonly duration_ms: number | null;
+	readonly cpu_ms: number | null;
+	readonly memory_bytes: number | null;
+	readonly payload_bytes: number | null;
+	readonly result_bytes: number | null;
 	readonly attempts: number | null;
 	readonly failure: string | null;
 	readonly failed_started_at: number | null;
 	readonly failed_duration_ms: number | null;
+	readonly failed_cpu_ms: number | null;
+	readonly failed_memory_bytes: number | null;
 	readonly done: number | null;
 	readonly total: number | null;
 	readonly at: number | null;
 }
 
 export function toJob(row: JobRow, policy: Policy): Job {
-	const startedAt = row.started_at ?? row.failed_started_at;
-	const durationMs = row.duration_ms ?? row.failed_duration_ms;
+	const executions = row.ended_execution ?? row.claimed_execution ?? row.waiting_executions ?? row.ready_executions ?? 0;
 	return {
 		id: row.id,
 		task: row.task,
@@ -45,17 +50,38 @@ export function toJob(row: JobRow, policy: Policy): Job {
 		createdAt: row.created_at,
 		attempts: row.attempts ?? 0,
 		maxAttempts: policy.maxAttempts,
-		executions: row.ended_execution ?? row.claimed_execution ?? row.waiting_executions ?? row.ready_executions ?? 0,
+		executions,
 		timeoutMs: policy.timeoutMs,
-		...(row.key !== null && {key: row.key}),
-		...(row.batch !== null && {batch: row.batch}),
-		...(row.run_at !== null && {runAt: row.run_at}),
-		...(startedAt !== null && {startedAt}),
-		...(row.ended_at !== null && {endedAt: row.ended_at}),
-		...(durationMs !== null && {durationMs}),
-		...(row.done !== null && {progress: {done: row.done, ...(row.total !== null && {total: row.total}), at: row.at ?? 0}}),
-		...(row.failure !== null && {error: JSON.parse(row.failure) as FailureRecord}),
+		payloadBytes: row.payload_bytes ?? 0,
+		...present({
+			timeoutPercent: policy.timeoutPercent ?? null,
+			key: row.key,
+			batch: row.batch,
+			runAt: row.run_at,
+			endedAt: row.ended_at,
+			...costOf(row, executions),
+			progress: row.done === null ? null : {done: row.done, ...present({total: row.total}), at: row.at ?? 0},
+			error: row.failure === null ? null : (JSON.parse(row.failure) as FailureRecord),
+		}),
 	};
+}
+
+/** Of the last execution that failed or ended. */
+function costOf(row: JobRow, executions: number) {
+	const startedAt = row.started_at ?? row.failed_started_at;
+	return {
+		startedAt,
+		durationMs: row.duration_ms ?? row.failed_duration_ms,
+		waitMs: startedAt !== null && executions === 1 ? startedAt - row.created_at : null,
+		cpuMs: row.cpu_ms ?? row.failed_cpu_ms,
+		memoryBytes: row.memory_bytes ?? row.failed_memory_bytes,
+		resultBytes: row.status === Place.completed ? (row.result_bytes ?? 0) : null,
+	};
+}
+
+/** The fields that have a value. */
+function present<Fields extends object>(fields: Fields): {[Name in keyof Fields]?: NonNullable<Fields[Name]>} {
+	return Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== null)) as {[Name in keyof Fields]?: NonNullable<Fields[Name]>};
 }
 
 const ENDED: Readonly<Record<number, JobStatus>> = {[Place.completed]: 'completed', [Place.dead]: 'dead', [Place.cancelled]: 'cancelled'};
@@ -70,7 +96,7 @@ function toStatus(row: JobRow): JobStatus {
 export type ValuesRow = readonly [
 	payload: Encoded,
 	status: number | null,
-	result: Encoded,
+	result: Encoded | number,
 	blob: string | null,
 	execution: number | null,
 	at: number | null,
@@ -86,7 +112,7 @@ export function toValues([payload, status, result, blob, execution, at, state]: 
 }
 
 /** A row of the statement `jobEnd`; the status is null of a job that has not ended. */
-export type EndRow = readonly [status: number | null, value: Encoded, blob: string | null, failure: string | null];
+export type EndRow = readonly [status: number | null, value: Encoded | number, blob: string | null, failure: string | null];
 
 export function toEnd(id: JobId, row: EndRow | undefined, blobs: Blobs): JobEnd | undefined {
 	if (!row) return {id, status: 'missing', value: null};
