@@ -1,10 +1,11 @@
 import {monotonicMs, type StopReason} from '../board.ts';
 import type {Encoded} from '../encoding.ts';
-import {type FailureRecord, toFailure} from '../failure.ts';
+import {type FailureRecord, type PostMortem, toFailure} from '../failure.ts';
+import type {Progress} from '../job.ts';
 import type {Lane} from '../pool.ts';
 import type {ChunkMessage, OutcomesMessage} from '../protocol.ts';
 import type {DequeuedJob, Note, Outcome, Settlement} from '../queue.ts';
-import type {Ending, PoolBoard, PoolWorker} from './worker-source.ts';
+import type {Ending, Examination, PoolBoard, PoolWorker} from './worker-source.ts';
 
 /** A chunk in a worker. */
 export interface Flight extends Lane {
@@ -23,6 +24,10 @@ export interface Flight extends Lane {
 	readonly deadlines: Map<number, number>;
 	/** Which job's progress was passed on last, and which of it. */
 	noted: {readonly index: number; readonly version: number};
+	/** What was said last, and by which job. */
+	said: {readonly index: number; readonly progress: Progress} | undefined;
+	/** Of the worker, when the running job had to be stopped hard. */
+	examination: Examination | undefined;
 }
 
 export function toMessage({number, task, board, jobs}: Flight): ChunkMessage {
@@ -107,16 +112,21 @@ function timingOf({first, times, cpuMs, memoryBytes}: OutcomesMessage, index: nu
 }
 
 /** What becomes of a job that was told to stop, whether it did by itself or with its worker. */
-function stoppedOutcome({jobs}: Flight, index: number, reason: StopReason, timing: Timing, failure?: FailureRecord): Outcome {
+function stoppedOutcome(flight: Flight, index: number, reason: StopReason, timing: Timing, failure?: FailureRecord): Outcome {
+	const postMortem = postMortemOf(flight, index, timing, reason !== 'cancelled');
 	const after = `after ${(timing.durationMs / 1000).toFixed(3)} s`;
 	const detail = failure?.reason === 'threw' ? {causes: [failure]} : {};
 	if (reason === 'interrupted') return {type: 'released', ...timing};
 	if (reason === 'cancelled')
-		return {type: 'cancelled', error: {reason: 'cancelled', name: 'Cancelled', message: `Cancelled while running, ${after}.`, ...detail}, ...timing};
-	const {timeoutMs} = (jobs[index] as DequeuedJob).policy;
+		return {
+			type: 'cancelled',
+			error: {reason: 'cancelled', name: 'Cancelled', message: `Cancelled while running, ${after}.`, ...detail, postMortem},
+			...timing,
+		};
+	const {timeoutMs} = (flight.jobs[index] as DequeuedJob).policy;
 	return {
 		type: 'timedOut',
-		error: {reason: 'timedOut', name: 'TimedOut', message: `Stopped ${after}: the timeout is ${(timeoutMs ?? 0) / 1000} s.`, ...detail},
+		error: {reason: 'timedOut', name: 'TimedOut', message: `Stopped ${after}: the timeout is ${(timeoutMs ?? 0) / 1000} s.`, ...detail, postMortem},
 		...timing,
 	};
 }
@@ -143,7 +153,7 @@ function lostOutcome(flight: Flight, index: number, worker: PoolWorker, ending: 
 	const reason = board.stopReason(index) ?? (isClosing ? 'interrupted' : undefined);
 	if (running.count > 1 && reason !== 'interrupted') return {type: 'released', isSuspect: true, ...timing};
 	if (reason) return stoppedOutcome(flight, index, reason, timing);
-	const {exitCode, signal, error, stderr} = ending;
+	const {exitCode, signal, error, stderr, isOutOfMemory, limitBytes} = ending;
 	return {
 		type: 'lostWorker',
 		error: {
@@ -154,8 +164,21 @@ function lostOutcome(flight: Flight, index: number, worker: PoolWorker, ending: 
 			...(signal !== undefined && {signal}),
 			...(stderr && {stderr}),
 			causes: error === undefined ? [] : [toFailure(error)],
+			postMortem: {...postMortemOf(flight, index, timing, true), ...(isOutOfMemory && limitBytes !== undefined && {heap: {limitBytes}})},
 		},
 		...timing,
+	};
+}
+
+function postMortemOf({jobs, said, examination}: Flight, index: number, {startedAt, durationMs}: Timing, isCharged: boolean): PostMortem {
+	const {execution, attempts} = jobs[index] as DequeuedJob;
+	return {
+		execution,
+		attempt: attempts + (isCharged ? 1 : 0),
+		startedAt,
+		durationMs,
+		...(said?.index === index && {progress: said.progress}),
+		...examination,
 	};
 }
 
@@ -171,6 +194,7 @@ export function newProgress(flight: Flight, index: number): Note | undefined {
 	const {version, ...said} = progress;
 	if (flight.noted.index === index && flight.noted.version === version) return undefined;
 	flight.noted = {index, version};
+	flight.said = {index, progress: said};
 	const {id, execution} = flight.jobs[index] as DequeuedJob;
 	return {id, lease: flight.lease, execution, progress: said};
 }
