@@ -238,7 +238,7 @@ export class Dispatcher implements PoolListener {
 		this.#nextRunAt = result.nextRunAt;
 		const arrived = enqueues.length > 0 || result.settled.includes('pending') || settle.some(makesJobs);
 		this.#isHungry = demand ? result.backlog > 0 : this.#isHungry || arrived;
-		this.#dispatch(result.dequeued);
+		this.#dispatch(result.dequeued, result.backlog);
 		this.#desk.settled(settle, result);
 		for (const note of notes) this.#desk.noted(note);
 		await this.#desk.inquire(this.#queue, this.#desk.enqueued(enqueues, result.enqueued), true);
@@ -304,14 +304,23 @@ export class Dispatcher implements PoolListener {
 		return idle + (this.#sizer.isShort(lane.task) ? second : 0);
 	}
 
-	/** Cuts what was dequeued into chunks, evenly over the free places, and starts them. */
-	#dispatch({lease, jobs}: Dequeued): void {
+	/**
+	 * Cuts what was dequeued into chunks and starts them. A chunk is at most an even share of the free places, and of twice as
+	 * many as there are slots of what is left: so the last ones are small, and all workers are done at about the same time.
+	 */
+	#dispatch({lease, jobs}: Dequeued, backlog: number): void {
 		if (jobs.length === 0) return;
 		for (const job of jobs) if (job.isSuspect) this.#chunks.push({task: job.task, solo: true, lease, jobs: [job]});
 		for (const [task, own] of groupByTask(jobs.filter(job => !job.isSuspect))) {
 			const lane = {task, solo: false};
-			const size = Math.min(this.#sizeOf(task), Math.ceil(own.length / Math.max(1, this.#placesFor(lane))));
-			for (let start = 0; start < own.length; start += size) this.#chunks.push({...lane, lease, jobs: own.slice(start, start + size)});
+			const most = Math.min(this.#sizeOf(task), Math.ceil(own.length / Math.max(1, this.#placesFor(lane))));
+			const least = Math.min(most, Math.max(this.#sizer.leastSize(task), this.#tasks.get(task)?.batchSize ?? 1));
+			for (let start = 0; start < own.length; ) {
+				const share = Math.ceil((own.length - start + backlog) / (2 * (this.#pool?.slots ?? 1)));
+				const size = Math.max(least, Math.min(most, share));
+				this.#chunks.push({...lane, lease, jobs: own.slice(start, start + size)});
+				start += size;
+			}
 		}
 		this.#coverMs = Math.min(...this.#chunks.map(chunk => this.#sizer.expectedMs(chunk.task, chunk.jobs.length)));
 		this.#feed();
