@@ -24,6 +24,7 @@ import type {
 	WithdrawResult,
 } from './queue.ts';
 import {ChunkSizer} from './sizing.ts';
+import {Statistics} from './statistics.ts';
 import type {TaskInfo} from './tasks-module.ts';
 
 export interface DispatcherOptions {
@@ -63,6 +64,7 @@ export class Dispatcher implements PoolListener {
 	readonly #desk: Desk;
 	readonly #bell = new Bell();
 	readonly #sizer = new ChunkSizer();
+	readonly #statistics: Statistics;
 	#phase: 'running' | 'draining' | 'interrupting' | 'closed' = 'running';
 	/** By name. */
 	#tasks: ReadonlyMap<string, TaskInfo['options']> = new Map();
@@ -88,6 +90,7 @@ export class Dispatcher implements PoolListener {
 	constructor(queue: JobQueue, makePool: ((listener: PoolListener) => Pool) | undefined, {owner, leaseMs, now = Date.now, output}: DispatcherOptions) {
 		this.#queue = queue;
 		this.#pool = makePool?.(this);
+		this.#statistics = new Statistics(this.#pool?.slots ?? 0);
 		this.#owner = owner;
 		this.#leaseMs = leaseMs;
 		this.#now = now;
@@ -135,6 +138,7 @@ export class Dispatcher implements PoolListener {
 			totalMs += durationMs;
 		}
 		if (jobs > 0) this.#sizer.observe(task, jobs, totalMs);
+		this.#statistics.ended(task, settlements);
 		// There is room for the next.
 		if (this.#tasks.get(task)?.concurrency !== undefined) this.#isHungry = true;
 		this.#bell.ring();
@@ -222,6 +226,8 @@ export class Dispatcher implements PoolListener {
 		}
 		this.#turnedAt = monotonicMs();
 		this.#sizer.observeTurn(this.#turnedAt - begunAt);
+		this.#statistics.committed(this.#turnedAt - begunAt);
+		this.#statistics.settled(result.settled);
 		this.#setbacks = 0;
 		// An error from here on is no failed transaction: what was committed must not be refused or settled again.
 		if (enqueues.length > 0) failpoint('enqueue:committed');
@@ -242,7 +248,7 @@ export class Dispatcher implements PoolListener {
 		this.#nextRunAt = result.nextRunAt;
 		const arrived = enqueues.length > 0 || result.settled.includes('pending') || settle.some(makesJobs);
 		this.#isHungry = demand ? result.backlog > 0 : this.#isHungry || arrived;
-		this.#dispatch(result.dequeued);
+		this.#dispatch(result.dequeued, result.backlog);
 		this.#desk.settled(settle, result);
 		for (const note of notes) this.#desk.noted(note);
 		await this.#desk.inquire(this.#queue, this.#desk.enqueued(enqueues, result.enqueued), true);
@@ -260,8 +266,11 @@ export class Dispatcher implements PoolListener {
 	 */
 	async #rescue(error: unknown, settle: readonly Settlement[], notes: readonly Note[], enqueues: readonly {call: number}[]): Promise<void> {
 		for (const {call} of enqueues) this.#desk.refuse(call, error);
+		this.#statistics.failedToCommit();
 		try {
-			this.#desk.settled(settle, await this.#queue.turn({settle, notes}));
+			const result = await this.#queue.turn({settle, notes});
+			this.#statistics.settled(result.settled);
+			this.#desk.settled(settle, result);
 			this.#setbacks = enqueues.length > 0 ? 0 : this.#setbacks + 1;
 		} catch {
 			this.#outbox.unshift(...settle);
@@ -305,25 +314,44 @@ export class Dispatcher implements PoolListener {
 		return idle + (this.#sizer.isShort(lane.task) ? second : 0);
 	}
 
-	/** Cuts what was dequeued into chunks, evenly over the free places, and starts them. */
-	#dispatch({lease, jobs}: Dequeued): void {
+	/**
+	 * Cuts what was dequeued into chunks and starts them. A chunk is at most an even share of the free places, and of twice as
+	 * many as there are slots of what is left: so the last ones are small, and all workers are done at about the same time.
+	 */
+	#dispatch({lease, jobs}: Dequeued, backlog: number): void {
 		if (jobs.length === 0) return;
 		for (const job of jobs) if (job.isSuspect) this.#chunks.push({task: job.task, solo: true, lease, jobs: [job]});
 		for (const [task, own] of groupByTask(jobs.filter(job => !job.isSuspect))) {
 			const lane = {task, solo: false};
-			const size = Math.min(this.#sizeOf(task), Math.ceil(own.length / Math.max(1, this.#placesFor(lane))));
-			for (let start = 0; start < own.length; start += size) this.#chunks.push({...lane, lease, jobs: own.slice(start, start + size)});
+			const most = Math.min(this.#sizeOf(task), Math.ceil(own.length / Math.max(1, this.#placesFor(lane))));
+			const least = Math.min(most, Math.max(this.#sizer.leastSize(task), this.#tasks.get(task)?.batchSize ?? 1));
+			for (let start = 0; start < own.length; ) {
+				const share = Math.ceil((own.length - start + backlog) / (2 * (this.#pool?.slots ?? 1)));
+				const size = Math.max(least, Math.min(most, share));
+				this.#chunks.push({...lane, lease, jobs: own.slice(start, start + size)});
+				start += size;
+			}
 		}
 		this.#coverMs = Math.min(...this.#chunks.map(chunk => this.#sizer.expectedMs(chunk.task, chunk.jobs.length)));
 		this.#feed();
 		failpoint('chunk:given');
 	}
 
+	/** A timeout that is a share of the median becomes one in milliseconds when the job is started. */
+	#withTimeout(job: DequeuedJob): DequeuedJob {
+		const {timeoutPercent} = job.policy;
+		if (timeoutPercent === undefined) return job;
+		return {...job, policy: {...job.policy, timeoutMs: this.#statistics.timeoutMs(job.task, timeoutPercent)}};
+	}
+
 	#feed(): void {
 		this.#chunks = this.#chunks.filter(chunk => {
 			const {idle, second} = this.#pool?.places(chunk) ?? NO_PLACES;
 			if (idle + second === 0) return true;
-			this.#pool?.run(chunk);
+			this.#statistics.dispatched(chunk.jobs.length);
+			this.#pool?.run(
+				chunk.jobs.some(({policy}) => policy.timeoutPercent !== undefined) ? {...chunk, jobs: chunk.jobs.map(job => this.#withTimeout(job))} : chunk,
+			);
 			return false;
 		});
 	}
@@ -368,6 +396,9 @@ export class Dispatcher implements PoolListener {
 				case 'subscribe':
 					this.#desk.subscribe(call.events);
 					this.#desk.reply(call.call, undefined);
+					break;
+				case 'stats':
+					this.#desk.reply(call.call, this.#statistics.report());
 					break;
 				case 'idle':
 					this.#idleCalls.push(call);

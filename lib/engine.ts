@@ -29,6 +29,7 @@ import {
 import {type DispatcherStart, type EnqueueCall, type EnqueueReply, type EventName, idsOf, type JobEvent, type Notice} from './protocol.ts';
 import {type BatchOptions, type CleanupResult, keyConflict, type Page} from './queue.ts';
 import {closeOnSignals} from './signals.ts';
+import type {EngineStats} from './statistics.ts';
 
 /** Names of a module's tasks. */
 export type TaskName<Tasks> = {[Name in keyof Tasks]: Tasks[Name] extends (...args: never[]) => unknown ? Name : never}[keyof Tasks] & string;
@@ -73,12 +74,12 @@ export async function open<Tasks = AnyTasks>(options: OpenOptions): Promise<Engi
 
 /** Opens a line to a dispatcher and makes an engine of it. */
 export async function connect<Made>(
-	{queue, durability, leaseMs, tasks, ...settings}: Settings,
+	{queue, durability, blobThresholdBytes, leaseMs, tasks, ...settings}: Settings,
 	openLine: (start: DispatcherStart) => Promise<Line>,
 	make: (link: Link, events: EventEmitter<EngineEvents>) => Made,
 ): Promise<Made> {
 	const events = new EventEmitter<EngineEvents>();
-	const line = await openLine({queue, durability, leaseMs, pool: tasks === undefined ? undefined : {...settings, tasks}});
+	const line = await openLine({queue, durability, blobThresholdBytes, leaseMs, pool: tasks === undefined ? undefined : {...settings, tasks}});
 	const link = new Link(line, event => emit(events, event));
 	try {
 		return make(link, events);
@@ -293,6 +294,11 @@ export class Engine<Tasks = AnyTasks> implements AsyncDisposable {
 	async idle(): Promise<void> {
 		if (this.#link.tasks.length === 0) throw bad("idle() waits for the jobs of this engine's tasks; this one was opened without tasks");
 		await this.#link.call({type: 'idle', waiting: true});
+	}
+
+	/** What this engine's dispatcher did since it was opened: rates, waits, quantiles by task, chunk sizes, commits, lost leases. */
+	async stats(): Promise<EngineStats> {
+		return (await this.#link.call({type: 'stats'})) as EngineStats;
 	}
 
 	on<Name extends keyof EngineEvents>(event: Name, listener: (...args: EngineEvents[Name]) => void): this {

@@ -28,8 +28,11 @@ export class InlineLine implements Line {
 	 * @param time the wall clock, and the die of the backoff's jitter, where they are not the usual ones
 	 * @throws FaenaError why the queue or the tasks can't be opened
 	 */
-	static async open({queue: location, durability, leaseMs, pool}: DispatcherStart, time: Pick<SqliteOptions, 'now' | 'random'> = {}): Promise<InlineLine> {
-		const queue = openSqlite(location, {durability, leaseMs, ...time});
+	static async open(
+		{queue: location, durability, leaseMs, blobThresholdBytes = Infinity, pool}: DispatcherStart,
+		time: Pick<SqliteOptions, 'now' | 'random'> = {},
+	): Promise<InlineLine> {
+		const queue = openSqlite(location, {durability, leaseMs, blobThresholdBytes, ...time});
 		const {now} = time;
 		const messages: Mailbox = {deliver: undefined};
 		const output = (message: RepliesMessage | FailedMessage) => void setImmediate(() => messages.deliver?.(message));

@@ -45,6 +45,8 @@ export interface Policy {
 	readonly maxAttempts: number;
 	/** Longest run of one execution in milliseconds, from its start; `null` for no limit. */
 	readonly timeoutMs: number | null;
+	/** Or that many percent of the median of the task's completed executions, as the dispatcher that runs it has seen them. */
+	readonly timeoutPercent?: number;
 	readonly backoff: Backoff;
 	/** `auto` tries again after the backoff; `manual` parks a failed job until `retry()`. */
 	readonly retry: 'auto' | 'manual';
@@ -84,10 +86,24 @@ export interface Job {
 	/** Executions begun since the job exists; the number of the last one. */
 	readonly executions: number;
 	readonly timeoutMs: number | null;
+	readonly timeoutPercent?: number;
 	readonly startedAt?: number;
 	readonly endedAt?: number;
 	/** How long the last execution ran, in milliseconds. */
 	readonly durationMs?: number;
+	/** From enqueue, with the delay if there was one, to the start of the only execution, in milliseconds. */
+	readonly waitMs?: number;
+	/** Processor time of the last execution, in milliseconds: of its thread (from Node 24 on) or of its process. */
+	readonly cpuMs?: number;
+	/**
+	 * Memory, where it was measured, which is after executions of some milliseconds: the heap that the thread used at the end, or
+	 * the most that the process ever had.
+	 */
+	readonly memoryBytes?: number;
+	/** Encoded. */
+	readonly payloadBytes: number;
+	/** Encoded, of a completed job. */
+	readonly resultBytes?: number;
 	readonly progress?: Progress;
 	/** Why the last execution failed, or why the job ended as dead or cancelled. */
 	readonly error?: FailureRecord;

@@ -262,6 +262,7 @@ export interface DequeuedJob {
 	readonly id: JobId;
 	readonly task: string;
 	readonly payload: Encoded;
+	readonly createdAt: number;
 	/** The number of this execution: with the lease, the fence. */
 	readonly execution: number;
 	/** Attempts charged before this execution. */
@@ -305,6 +306,12 @@ interface Timing {
 	/** When the task started, in milliseconds since 1970. */
 	readonly startedAt?: number;
 	readonly durationMs?: number;
+	/** From enqueue to start, of a first execution; not stored, since it follows from what is. */
+	readonly waitMs?: number;
+	/** Processor time; of short jobs that were reported together, their share by duration. */
+	readonly cpuMs?: number;
+	/** See {@link Job.memoryBytes}. */
+	readonly memoryBytes?: number;
 }
 
 /** What a running task said of itself. */

@@ -3,6 +3,7 @@ import type {StopReason} from './board.ts';
 import type {JobContext} from './context.ts';
 import type {Encoded} from './encoding.ts';
 import {type FailureRecord, toFailure} from './failure.ts';
+import type {Meter} from './meter.ts';
 import type {ChunkMessage, OutcomesMessage, WorkerMessage} from './protocol.ts';
 import type {MadeJob} from './queue.ts';
 
@@ -63,10 +64,14 @@ export class Report {
 	#posted: Execution[] = [];
 	#times: number[] = [];
 	#since = 0;
+	readonly #meter: Meter;
+	#cpuMs: number | undefined;
 
-	constructor(chunk: number, post: (message: WorkerMessage) => void, epochMs: number) {
+	constructor(chunk: number, post: (message: WorkerMessage) => void, meter: Meter, epochMs: number) {
 		this.#chunk = chunk;
 		this.#post = post;
+		this.#meter = meter;
+		this.#cpuMs = meter.cpuMs();
 		this.#epochMs = epochMs;
 	}
 
@@ -111,10 +116,10 @@ export class Report {
 	 * Posts the rest of the chunk. It is final after one turn of the event loop, in which rejections that nobody handled come
 	 * to light; but should something that a job left behind end the worker in this turn, what was posted counts.
 	 */
-	async conclude(memoryBytes: (() => number) | undefined): Promise<void> {
+	async conclude(): Promise<void> {
 		if (this.#executions.length > 0) this.post();
 		await nextTurn();
-		this.#finish(true, memoryBytes?.());
+		this.#finish(true);
 	}
 
 	/** Posts what came before the job that runs, and makes it final a turn of the event loop later. */
@@ -124,12 +129,12 @@ export class Report {
 		if (this.#posted.length > 0) setImmediate(() => this.#finish(false));
 	}
 
-	#finish(isLast: boolean, memoryBytes?: number): void {
+	#finish(isLast: boolean): void {
 		if (this.#posted.length === 0 && !isLast) return;
 		for (const execution of this.#posted) execution.isFinal = true;
 		const failures = byIndex(this.#posted, ({failure}) => failure);
 		this.#posted = [];
-		this.#post({type: 'final', chunk: this.#chunk, isLast, ...some('failures', failures), ...(memoryBytes !== undefined && {memoryBytes})});
+		this.#post({type: 'final', chunk: this.#chunk, isLast, ...some('failures', failures), ...(isLast && {memoryBytes: this.#meter.usedBytes()})});
 	}
 
 	#send(count: number): void {
@@ -145,6 +150,7 @@ export class Report {
 			first,
 			values: executions.map(execution => execution?.value ?? null),
 			times,
+			...this.#cost(count),
 			...some(
 				'failures',
 				byIndex(present, ({failure}) => failure),
@@ -162,6 +168,12 @@ export class Report {
 		};
 		this.#first += count;
 		this.#post(message);
+	}
+
+	#cost(jobs: number): Pick<OutcomesMessage, 'cpuMs' | 'memoryBytes'> {
+		const [before, now] = [this.#cpuMs, this.#meter.cpuMs()];
+		this.#cpuMs = now;
+		return {...(before !== undefined && now !== undefined && {cpuMs: now - before}), ...(jobs === 1 && {memoryBytes: this.#meter.peakBytes()})};
 	}
 }
 

@@ -4,6 +4,7 @@ import {JobContext, type Noted} from './context.ts';
 import {decode, type Encoded, encode} from './encoding.ts';
 import {toFailure} from './failure.ts';
 import type {JobMaker} from './job-maker.ts';
+import type {Meter} from './meter.ts';
 import type {ChunkMessage, WorkerMessage} from './protocol.ts';
 import {Execution, type Executions, Report} from './report.ts';
 import type {Resources} from './resources.ts';
@@ -22,8 +23,8 @@ export interface RunnerOptions {
 	readonly maker: JobMaker;
 	/** For `ctx.resource`. */
 	readonly resources: Resources;
-	/** What this worker uses, if that is to be told. */
-	readonly memoryBytes: (() => number) | undefined;
+	/** What this worker uses. */
+	readonly meter: Meter;
 	/** The worker's side of a chunk's board. */
 	readonly openBoard: (address: ChunkMessage['board']) => Board;
 	readonly post: (message: WorkerMessage) => void;
@@ -66,17 +67,17 @@ export class Runner {
 
 	async #runChunk(message: ChunkMessage): Promise<void> {
 		const run = this.#tasks.get(message.task);
-		const {openBoard, post, memoryBytes, resources} = this.#options;
+		const {openBoard, post, meter, resources} = this.#options;
 		// Usually it was ready before the first chunk came; not for a job that is in quarantine here.
 		const unready = resources.areMissing(message.task) ? await resources.setUp(message.task).catch((error: unknown) => ({error})) : undefined;
 		const board = openBoard(message.board);
 		const epochMs = (this.#options.now ?? Date.now)() - monotonicMs();
-		const report = new Report(message.chunk, post, epochMs);
+		const report = new Report(message.chunk, post, meter, epochMs);
 		const batchSize = run && !unready ? optionsOf(run).batchSize : undefined;
 		if (run && batchSize !== undefined) await this.#runBatches(run, batchSize, message, board, report);
 		else await this.#runOneByOne(run, unready?.error, message, board, report);
 		board.retire();
-		await report.conclude(memoryBytes);
+		await report.conclude();
 	}
 
 	async #runOneByOne(run: TaskFunction | undefined, obstacle: unknown, message: ChunkMessage, board: Board, report: Report): Promise<void> {

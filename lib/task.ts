@@ -8,7 +8,10 @@ export interface ExecutionOptions {
 	readonly priority?: number;
 	/** Executions that may fail before the job is dead; default 3. */
 	readonly maxAttempts?: number;
-	/** Longest run of one execution, from its start; default none. The task is stopped, whatever it does. */
+	/**
+	 * Longest run of one execution, from its start; default none. The task is stopped, whatever it does. `'300%'` is three times
+	 * the median of the task's completed executions in this engine, from the tenth on, and at least 100 ms.
+	 */
 	readonly timeout?: Duration | 'none';
 	/** Wait before the next attempt; default 1 s, doubled each time up to 1 h, half of it random. */
 	readonly backoff?: BackoffOption;

@@ -4,7 +4,7 @@ import type {PoolListener, PoolOptions} from '../pool.ts';
 import type {WorkerMessage, WorkerRequest} from '../protocol.ts';
 import {WorkerLife} from '../worker-life.ts';
 import {WorkerPool} from './worker-pool.ts';
-import {type PoolWorker, SharedBoard, type SourceListener, type WorkerSource} from './worker-source.ts';
+import {type Examination, type PoolWorker, SharedBoard, type SourceListener, type WorkerSource} from './worker-source.ts';
 
 /**
  * Tasks in the caller's own thread, for debugging and for tests: breakpoints work and stack traces are whole. A task that
@@ -50,6 +50,10 @@ class InlineWorker implements PoolWorker {
 		// As with other workers, nothing of it happens before the pool's call has returned.
 		await nextTurn();
 		return this.#life.handle(request);
+	}
+
+	async examine(): Promise<Examination> {
+		return {};
 	}
 
 	end(): boolean {

@@ -1,10 +1,14 @@
 import {closeSync, ftruncateSync, openSync, readSync, rmSync} from 'node:fs';
 import {tmpdir} from 'node:os';
 import {join} from 'node:path';
+import {setTimeout as sleep} from 'node:timers/promises';
 import {nanoid} from 'nanoid';
 import {Board, type BoardProgress, type Running, type StopReason} from '../board.ts';
-import {BOARD_FILE_BYTES, type GuardCommand, MAX_CELLS, REGION_SIZE, regionOffset} from './child-board.ts';
+import {BOARD_FILE_BYTES, type GuardCommand, MAX_CELLS, REGION_SIZE, regionOffset, STACK_BYTES, STACK_OFFSET} from './child-board.ts';
 import type {PoolBoard} from './worker-source.ts';
+
+const STACK_WAIT_MS = 10;
+const MAX_STACK_WAITS = 100;
 
 /** The boards of one child process, as its pool sees them: through a file, and by asking its guard. */
 export class RemoteBoards {
@@ -36,6 +40,19 @@ export class RemoteBoards {
 		const counter = new Float64Array(1);
 		readSync(this.#file, counter, 0, counter.byteLength, 0);
 		return counter[0] as number;
+	}
+
+	/** Where the process's main thread is; `undefined` if it doesn't answer. */
+	async stack(): Promise<string | undefined> {
+		const command = this.ask({examine: true});
+		for (let waits = 0; this.obeyed() < command; waits++) {
+			if (waits > MAX_STACK_WAITS) return undefined;
+			await sleep(STACK_WAIT_MS, undefined, {ref: false});
+		}
+		const text = Buffer.alloc(STACK_BYTES);
+		readSync(this.#file, text, 0, STACK_BYTES, STACK_OFFSET);
+		const end = text.indexOf(0);
+		return text.toString('utf8', 0, end < 0 ? STACK_BYTES : end) || undefined;
 	}
 
 	read(generation: number, into: Uint8Array): void {

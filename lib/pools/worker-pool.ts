@@ -7,6 +7,7 @@ import type {Chunk, Lane, Places, Pool, PoolListener, PoolOptions} from '../pool
 import type {FinalMessage, Loaded, NoteMessage, OutcomesMessage, WorkerMessage} from '../protocol.ts';
 import type {DequeuedJob, Outcome, Settlement} from '../queue.ts';
 import type {TaskInfo} from '../tasks-module.ts';
+import {isHandedOver} from '../transfer.ts';
 import {type Flight, howItEnded, lostSettlements, newProgress, reportedBy, settlementOf, toMessage, withFailure} from './flight.ts';
 import type {Ending, PoolWorker, WorkerSource} from './worker-source.ts';
 
@@ -116,6 +117,8 @@ export class WorkerPool implements Pool {
 			taken: new Set(),
 			deadlines: new Map(),
 			noted: {index: -1, version: 0},
+			said: undefined,
+			examination: undefined,
 			isShared: false,
 		};
 		if (slot.flights.push(flight) === 1) this.#budget.busy++;
@@ -177,15 +180,14 @@ export class WorkerPool implements Pool {
 
 	#addSlot(worker: PoolWorker): void {
 		if (this.#phase === 'closing') return;
-		const slot: Slot = {worker, phase: 'loading', flights: [], jobs: 0, since: monotonicMs(), quietLooks: 0};
+		const slot: Slot = {worker, phase: 'loading', flights: [], jobs: 0, since: monotonicMs(), quietLooks: 0, isExamined: false};
 		this.#slots.set(worker, slot);
 		void this.#load(slot);
 	}
 
 	async #load(slot: Slot): Promise<void> {
-		const {tasks, defaults, maxValueBytes, maxCheckpointBytes, taskOutput, isolation, nice, recycle} = this.#options;
-		const reportsMemory = recycle.memoryBytes < Infinity;
-		const request = {type: 'load', tasks, defaults, maxValueBytes, maxCheckpointBytes, taskOutput, isolation, nice, reportsMemory} as const;
+		const {tasks, defaults, maxValueBytes, maxCheckpointBytes, taskOutput, isolation, nice} = this.#options;
+		const request = {type: 'load', tasks, defaults, maxValueBytes, maxCheckpointBytes, taskOutput, isolation, nice} as const;
 		// A request that is not answered is that of a worker that ended.
 		const loaded = (await slot.worker.request(request).catch(() => undefined)) as Loaded | undefined;
 		if (!loaded || slot.phase !== 'loading') return;
@@ -237,6 +239,18 @@ export class WorkerPool implements Pool {
 		if (slot.phase !== 'ending' && slot.worker.end()) slot.phase = 'ending';
 	}
 
+	/** Ends the worker of a job that does not heed its stop, after a look at where it is; unless it ends meanwhile. */
+	async #endHard(slot: Slot, flight: InFlight, index: number): Promise<void> {
+		if (slot.isExamined) return;
+		slot.isExamined = true;
+		const examination = await slot.worker.examine();
+		slot.isExamined = false;
+		flight.board.refresh();
+		if (flight.board.running()?.index !== index || !this.#flights.has(flight.number)) return;
+		flight.examination = examination;
+		this.#end(slot);
+	}
+
 	#fail(worker: PoolWorker): void {
 		const slot = this.#slots.get(worker);
 		if (slot) slot.phase = 'ending';
@@ -277,6 +291,7 @@ export class WorkerPool implements Pool {
 
 	#note(flight: InFlight, {type: _, chunk: __, index, ...note}: NoteMessage): void {
 		const {id, execution} = flight.jobs[index] as DequeuedJob;
+		if (note.progress) flight.said = {index, progress: note.progress};
 		this.#listener.noted({id, lease: flight.lease, execution, ...note});
 	}
 
@@ -347,7 +362,7 @@ export class WorkerPool implements Pool {
 		const {index, since} = running;
 		const note = newProgress(flight, index);
 		if (note) this.#listener.noted(note);
-		if (now > (flight.deadlines.get(index) ?? Infinity)) this.#end(slot);
+		if (now > (flight.deadlines.get(index) ?? Infinity)) void this.#endHard(slot, flight, index);
 		const {timeoutMs} = (flight.jobs[index] as DequeuedJob).policy;
 		if (timeoutMs !== null && now - since > timeoutMs) this.#stopRunning(flight, running, 'timedOut');
 		// What ended before a job that runs for so long need not wait for its end, whatever may still come to light.
@@ -383,7 +398,9 @@ export class WorkerPool implements Pool {
 
 	#move(flight: InFlight, indexes: readonly number[]): void {
 		const fresh = indexes.filter(index => !flight.taken.has(index));
-		if (this.places().idle === 0) this.#giveBack(flight, fresh, {type: 'released'});
+		// A payload whose memory is in the other worker is read again by whoever dequeues its job.
+		const isGone = fresh.some(index => isHandedOver((flight.jobs[index] as DequeuedJob).payload));
+		if (isGone || this.places().idle === 0) this.#giveBack(flight, fresh, {type: 'released'});
 		else if (fresh.length > 0) {
 			for (const index of fresh) flight.taken.add(index);
 			this.run({...laneOf(flight), lease: flight.lease, jobs: fresh.map(index => flight.jobs[index] as DequeuedJob)});
@@ -401,6 +418,8 @@ interface Slot {
 	readonly since: number;
 	/** So often in a row it was seen to have a chunk, run nothing and say nothing. */
 	quietLooks: number;
+	/** It is being looked at, to be ended then. */
+	isExamined: boolean;
 }
 
 interface InFlight extends Flight {

@@ -398,7 +398,10 @@ export class MemoryQueue extends JobQueue {
 			return 'withdrawn';
 		}
 		// A released execution leaves no trace but its number.
-		if (outcome.type !== 'released') job.timing = present({startedAt: outcome.startedAt, durationMs: outcome.durationMs});
+		if (outcome.type !== 'released') {
+			const {startedAt, durationMs, cpuMs, memoryBytes} = outcome;
+			job.timing = present({startedAt, durationMs, cpuMs, memoryBytes});
+		}
 		return statusOf(job.place);
 	}
 
@@ -531,12 +534,16 @@ export class MemoryQueue extends JobQueue {
 
 	#describe(job: StoredJob): Job {
 		const {id, task, place, priority, key, createdAt, attempts, executions, policy, timing, progress, error} = job;
-		const {maxAttempts, timeoutMs} = policy;
+		const {maxAttempts, timeoutMs, timeoutPercent} = policy;
 		const batch = this.#batch(job.batch)?.name;
 		const endedAt = place.at === 'ended' ? place.endedAt : undefined;
 		return {
-			...{id, task, status: statusOf(place), priority, createdAt, attempts, maxAttempts, executions, timeoutMs},
-			...present({key, batch, runAt: runAtOf(place), ...timing, endedAt, progress, error}),
+			...{id, task, status: statusOf(place), priority, createdAt, attempts, maxAttempts, executions, timeoutMs, payloadBytes: sizeBytes(job.payload)},
+			...present({timeoutPercent, key, batch, runAt: runAtOf(place), ...timing, endedAt, progress, error}),
+			...present({
+				waitMs: timing?.startedAt !== undefined && executions === 1 ? timing.startedAt - createdAt : undefined,
+				resultBytes: place.at === 'ended' && place.status === 'completed' ? sizeBytes(place.result ?? null) : undefined,
+			}),
 		};
 	}
 
@@ -580,7 +587,7 @@ type Place =
 type Asked = 'cancel' | 'withdraw' | 'withdrawNow' | null;
 
 /** How the last execution ran that failed or ended. */
-type Timing = Pick<Outcome, 'startedAt' | 'durationMs'>;
+type Timing = Pick<Outcome, 'startedAt' | 'durationMs' | 'cpuMs' | 'memoryBytes'>;
 
 interface StoredBatch {
 	readonly name: string;
@@ -690,8 +697,17 @@ function claim(job: StoredJob, owner: OwnerId, lease: Lease): DequeuedJob {
 	job.place = {at: 'running', owner, lease, asked: null};
 	job.executions += 1;
 	job.progress = undefined;
-	const {id, task, payload, executions: execution, attempts, policy, key} = job;
-	return {id, task, payload, execution, attempts, policy, ...present({key, checkpoint: job.checkpoint?.state, isSuspect: isSuspect(job) || undefined})};
+	const {id, task, payload, createdAt, executions: execution, attempts, policy, key} = job;
+	return {
+		id,
+		task,
+		payload,
+		createdAt,
+		execution,
+		attempts,
+		policy,
+		...present({key, checkpoint: job.checkpoint?.state, isSuspect: isSuspect(job) || undefined}),
+	};
 }
 
 /** The properties that have a value. */

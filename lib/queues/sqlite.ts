@@ -26,6 +26,7 @@ import {
 	type WithdrawResult,
 } from '../queue.ts';
 import {attendBatches, type BatchRow, deleteBatch, endInput, forgetBatches, openBatch, toBatch} from './sqlite/batches.ts';
+import {Blobs} from './sqlite/blobs.ts';
 import {CANCELLABLE, cancelJob, cleanup, retryJob, takeBack} from './sqlite/control.ts';
 import {type Connection, connect, holdLock, isLockFree, type Statements, translate} from './sqlite/database.ts';
 import {backlog, dequeue, promote} from './sqlite/dequeue.ts';
@@ -43,6 +44,8 @@ export interface SqliteOptions {
 	readonly durability?: Durability;
 	/** An owner silent for longer is taken for dead; default 30,000. */
 	readonly leaseMs?: number;
+	/** Results of more bytes, encoded, lie in files of their own, in the folder `DATABASE-blobs`; default: none. */
+	readonly blobThresholdBytes?: number;
 	/** The wall clock, in milliseconds since 1970. */
 	readonly now?: () => number;
 	/** A number in [0, 1), for the jitter of the backoff. */
@@ -77,22 +80,26 @@ export class SqliteQueue extends JobQueue {
 	readonly #now: () => number;
 	readonly #random: () => number;
 	readonly #tally = new Tally();
+	readonly #blobs: Blobs;
 	readonly #owners = new Map<OwnerId, {readonly id: number; release(): void}>();
 	#state: {readonly connection: Connection; readonly names: Names} | undefined;
 	#dataVersion = 0;
 	#isSwept = false;
 
-	constructor(path: string, {durability = 'full', leaseMs = 30_000, now = Date.now, random = Math.random}: SqliteOptions) {
+	constructor(path: string, {durability = 'full', leaseMs = 30_000, blobThresholdBytes = Infinity, now = Date.now, random = Math.random}: SqliteOptions) {
 		super();
 		this.location = path;
 		this.#durability = durability;
 		this.#leaseMs = leaseMs;
 		this.#now = now;
 		this.#random = random;
+		this.#blobs = new Blobs(path, blobThresholdBytes);
 		this.#connect();
 	}
 
 	turn(turn: Turn): TurnResult {
+		this.#assertOpen();
+		this.#blobs.prepare(turn.settle ?? []);
 		return this.#write(session => {
 			for (const each of turn.notes ?? []) note(session, each);
 			const {settled, refused} = settleAll(session, turn.settle ?? []);
@@ -211,12 +218,12 @@ export class SqliteQueue extends JobQueue {
 	values(id: JobId): JobValues | undefined {
 		return this.#read(({jobValues}) => {
 			const row = jobValues.get(id) as ValuesRow | undefined;
-			return row && toValues(row);
+			return row && toValues(row, this.#blobs);
 		});
 	}
 
 	ends(ids: readonly JobId[]): JobEnd[] {
-		return this.#read(({jobEnd}) => ids.map(id => toEnd(id, jobEnd.get(id) as EndRow | undefined)).filter(end => end !== undefined));
+		return this.#read(({jobEnd}) => ids.map(id => toEnd(id, jobEnd.get(id) as EndRow | undefined, this.#blobs)).filter(end => end !== undefined));
 	}
 
 	logs(id: JobId): LogLine[] {
@@ -274,13 +281,22 @@ export class SqliteQueue extends JobQueue {
 	}
 
 	cleanup(options: CleanupOptions): CleanupResult {
-		const result = this.#write(session => {
-			const step = cleanup(session, options);
-			if (step.next === null) forgetBatches(session);
-			return step;
+		const {unnamed, ...result} = this.#write(session => {
+			const result = cleanup(session, options);
+			if (result.next === null) forgetBatches(session);
+			return result;
 		});
 		if (result.deleted > 0) failpoint('cleanup:committed');
+		this.#deleteBlobs(result.next === null ? [...unnamed, ...this.#blobs.old(this.#now())] : unnamed);
 		return result;
+	}
+
+	/** Those that no job names. After the transaction in which the last one did, so that no row names a file that is gone. */
+	#deleteBlobs(names: readonly string[]): void {
+		if (names.length === 0) return;
+		this.#write(({statements}) => {
+			for (const name of names) if (statements.isBlobNamed.get(name) === undefined) this.#blobs.delete(name);
+		});
 	}
 
 	changes(): boolean {
@@ -304,7 +320,15 @@ export class SqliteQueue extends JobQueue {
 
 	#write<Result>(run: (session: Session) => Result): Result {
 		return this.#guard(({connection, names}) => {
-			const session: Session = {statements: connection.statements, names, tally: this.#tally, now: this.#now(), random: this.#random, completed: []};
+			const session: Session = {
+				statements: connection.statements,
+				names,
+				tally: this.#tally,
+				blobs: this.#blobs,
+				now: this.#now(),
+				random: this.#random,
+				completed: [],
+			};
 			try {
 				const result = connection.transaction(() => {
 					const result = run(session);

@@ -237,6 +237,22 @@ law('jobs stuck behind a long one are given to an idle worker', async (t, crew) 
 	t.deepEqual(await crew.values([long]), [closed]);
 });
 
+law('jobs stuck behind a long one are not harmed by how large their payloads are', async (t, crew) => {
+	const folder = makeFolder(t);
+	const closed = join(folder, 'closed');
+	await crew.load({workers: 2});
+	const [long] = await crew.give('hold', [closed]);
+	await crew.note(({id}) => id === long);
+	const [other] = crew.giveNow('hold', [closed]);
+	await crew.note(({id}) => id === other);
+	const large = new Uint8Array(100_000).fill(7);
+	const stuck = crew.giveNow('echo', [large, large]);
+	touch(closed);
+	for (const outcome of await crew.outcomes([...stuck, long, other])) if (outcome?.type === 'returned') t.truthy(decode(outcome.value));
+	await crew.unharmed(stuck);
+	t.deepEqual(await crew.values(await crew.give('echo', [large])), [large]);
+});
+
 law('jobs stuck behind a long one while no worker is idle are given back, and never run', async (t, crew) => {
 	const folder = makeFolder(t);
 	const [file, order] = [join(folder, 'file'), join(folder, 'order')];
@@ -601,6 +617,7 @@ export class Crew implements PoolListener {
 				id: ++this.#lastId,
 				task,
 				payload: encode(payload, 'payload'),
+				createdAt: 0,
 				execution: 1,
 				attempts: attempts[index] ?? 0,
 				policy: {...POLICY, ...policies[index]},

@@ -55,7 +55,7 @@ interface Lane {
 	readonly room: number;
 }
 
-type ReadyRow = [rank: number, id: number, executions: number, batch: number | null, policy: number, key: string | null, payload: Encoded];
+type ReadyRow = [rank: number, id: number, executions: number, batch: number | null, policy: number, createdAt: number, key: string | null, payload: Encoded];
 
 function openLanes(session: Session, {tasks, limit}: Demand): Lane[] {
 	return tasks.flatMap(({task: name, limit: own, suspects, concurrency = Infinity}) => {
@@ -101,7 +101,7 @@ function read({statements}: Session, {task, place, limit}: Lane, maxBytes: numbe
 	let bytes = 0;
 	for (const row of statements.readyJobs.iterate(laneOf(task, place), limit) as IterableIterator<ReadyRow>) {
 		rows.push(row);
-		bytes += sizeBytes(row[6]);
+		bytes += sizeBytes(row[7]);
 		if (bytes >= maxBytes) break;
 	}
 	return rows;
@@ -129,8 +129,8 @@ function nextLease({statements}: Session): number {
 	return lease;
 }
 
-function toDequeued(session: Session, [, id, executions, , policy, key, payload, {name, place}]: [...ReadyRow, Lane]): DequeuedJob {
-	const job = {id, task: name, payload, execution: executions + 1, attempts: 0, policy: session.names.policy(policy), ...(key !== null && {key})};
+function toDequeued(session: Session, [, id, executions, , policy, createdAt, key, payload, {name, place}]: [...ReadyRow, Lane]): DequeuedJob {
+	const job = {id, task: name, payload, createdAt, execution: executions + 1, attempts: 0, policy: session.names.policy(policy), ...(key !== null && {key})};
 	if (executions === 0) return job;
 	return {...job, ...history(session, id), ...(place === Place.suspect && {isSuspect: true})};
 }

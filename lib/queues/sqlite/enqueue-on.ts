@@ -1,4 +1,5 @@
 import type {Enqueued, NewJob} from '../../queue.ts';
+import {Blobs} from './blobs.ts';
 import {borrow} from './database.ts';
 import {enqueue} from './enqueue.ts';
 import {Names} from './names.ts';
@@ -15,7 +16,8 @@ export function enqueueOn(connection: OwnConnection, job: NewJob, now: number): 
 		const statements = borrow(connection);
 		const tally = new Tally();
 		// Names anew each time: their owner may roll back, to whatever savepoint, and we would not hear of it.
-		const session = {statements, names: new Names(statements), tally, now, random: Math.random, completed: []};
+		const parts = {statements, names: new Names(statements), tally, blobs: new Blobs(connection.name, Infinity)};
+		const session = {...parts, now, random: Math.random, completed: []};
 		[enqueued] = enqueue(session, [job], true);
 		for (const change of tally.tasks.take()) statements.addToTally.run(...change);
 	});

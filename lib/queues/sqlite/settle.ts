@@ -125,13 +125,13 @@ function endCancelled(session: Session, claim: ClaimRow, outcome: Outcome): JobS
 }
 
 function insertOutcome(
-	{statements, tally, now}: Session,
+	{statements, tally, now, blobs}: Session,
 	[id, execution, task, batch]: ClaimRow,
 	place: Place,
-	{startedAt, durationMs}: Outcome,
+	{startedAt, durationMs, cpuMs, memoryBytes}: Outcome,
 	value: Encoded,
 ): void {
-	statements.insertOutcome.run(id, place, execution, startedAt ?? null, now, durationMs ?? null, value);
+	statements.insertOutcome.run(id, place, execution, startedAt ?? null, now, durationMs ?? null, cpuMs ?? null, memoryBytes ?? null, ...blobs.store(value));
 	tally.move(task, batch, Place.running, place);
 }
 
@@ -139,10 +139,11 @@ function setTrouble(
 	{statements}: Session,
 	id: JobId,
 	charged: {attempts: number; crashes: number},
-	{startedAt, durationMs}: Outcome,
+	{startedAt, durationMs, cpuMs, memoryBytes}: Outcome,
 	error: FailureRecord,
 ): void {
-	statements.setTrouble.run(id, charged.attempts, charged.crashes, startedAt ?? null, durationMs ?? null, JSON.stringify(error));
+	const {attempts, crashes} = charged;
+	statements.setTrouble.run(id, attempts, crashes, startedAt ?? null, durationMs ?? null, cpuMs ?? null, memoryBytes ?? null, JSON.stringify(error));
 }
 
 /** Keeps what a running task said of itself, if the claim is still its own. */
