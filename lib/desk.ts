@@ -2,7 +2,7 @@ import {toEnvelope} from './errors.ts';
 import {failpoint} from './failpoint.ts';
 import {isTerminal, type JobId, type JobStatus} from './job.ts';
 import type {EnqueueCall, EnqueueReply, EventName, JobEvent, Notice, RepliesMessage, Reply} from './protocol.ts';
-import type {CompletedBatch, Enqueued, JobQueue, NewJob, Note, Settled, Settlement, TurnResult} from './queue.ts';
+import type {Enqueued, JobQueue, NewJob, Note, Settled, Settlement, TurnResult} from './queue.ts';
 
 /** Jobs looked up after another process wrote: a millisecond's worth. */
 const INQUIRED_AT_ONCE = 200;
@@ -19,13 +19,14 @@ export class Desk {
 	/** Watched jobs that were not looked up since another process wrote. */
 	#doubtful = 0;
 	#enqueues: Numbered<EnqueueCall>[] = [];
-	#subscribed: ReadonlySet<EventName> = new Set();
+	#subscribed: ReadonlySet<EventName>;
 	#replies: Reply[] = [];
 	#notices: Notice[] = [];
 	#events: JobEvent[] = [];
 
-	constructor(output: (message: RepliesMessage) => void) {
+	constructor(output: (message: RepliesMessage) => void, events: readonly EventName[] = []) {
 		this.#output = output;
+		this.#subscribed = new Set(events);
 	}
 
 	// ——— enqueuing ———
@@ -133,8 +134,9 @@ export class Desk {
 		for (const id of some) if (this.#watched.delete(id)) this.#watched.add(id);
 	}
 
-	batchCompleted(batch: CompletedBatch): void {
-		if (this.#subscribed.has('batchCompleted')) this.#events.push({type: 'batchCompleted', ...batch});
+	/** For what happens seldom. */
+	tell(event: JobEvent): void {
+		if (this.#subscribed.has(event.type)) this.#events.push(event);
 	}
 
 	cancelled(ids: readonly JobId[]): void {

@@ -5,9 +5,10 @@ import {Caretaker, NOTHING} from './caretaker.ts';
 import {Desk, toNewJobs} from './desk.ts';
 import {FaenaError, toEnvelope} from './errors.ts';
 import {failpoint} from './failpoint.ts';
+import {toFailure} from './failure.ts';
 import type {JobId} from './job.ts';
-import type {Chunk, Lane, Pool, PoolListener} from './pool.ts';
-import {type Call, type EnqueueCall, type FailedMessage, type RepliesMessage, VERBS, type Verbs} from './protocol.ts';
+import type {Chunk, Lane, Pool, PoolListener, WorkerLoss} from './pool.ts';
+import {type Call, type EnqueueCall, type EventName, type FailedMessage, type RepliesMessage, VERBS, type Verbs} from './protocol.ts';
 import type {
 	CancelResult,
 	CompletedBatch,
@@ -32,6 +33,8 @@ export interface DispatcherOptions {
 	readonly leaseMs: number;
 	/** The wall clock that jobs wait by, in milliseconds since 1970. */
 	readonly now?: () => number;
+	/** What its callers want to hear of from the start. */
+	readonly events?: readonly EventName[] | undefined;
 	/** Takes what the dispatcher has to say to its callers. */
 	readonly output: (message: RepliesMessage | FailedMessage) => void;
 }
@@ -87,7 +90,7 @@ export class Dispatcher implements PoolListener {
 	#setbacks = 0;
 	#retryAt = 0;
 
-	constructor(queue: JobQueue, makePool: ((listener: PoolListener) => Pool) | undefined, {owner, leaseMs, now = Date.now, output}: DispatcherOptions) {
+	constructor(queue: JobQueue, makePool: ((listener: PoolListener) => Pool) | undefined, {owner, leaseMs, now = Date.now, events, output}: DispatcherOptions) {
 		this.#queue = queue;
 		this.#pool = makePool?.(this);
 		this.#statistics = new Statistics(this.#pool?.slots ?? 0);
@@ -95,7 +98,7 @@ export class Dispatcher implements PoolListener {
 		this.#leaseMs = leaseMs;
 		this.#now = now;
 		this.#output = output;
-		this.#desk = new Desk(output);
+		this.#desk = new Desk(output, events);
 		queue.onBatchCompleted(batch => this.#batchCompleted(batch));
 	}
 
@@ -120,7 +123,7 @@ export class Dispatcher implements PoolListener {
 
 	/** Its job, if it has one for that, came into the queue with it. */
 	#batchCompleted(batch: CompletedBatch): void {
-		this.#desk.batchCompleted(batch);
+		this.#desk.tell({type: 'batchCompleted', ...batch});
 		this.#isHungry = true;
 		this.#bell.ring();
 	}
@@ -151,6 +154,15 @@ export class Dispatcher implements PoolListener {
 	freed(): void {
 		this.#feed();
 		this.#bell.ring();
+	}
+
+	lost(loss: WorkerLoss): void {
+		this.#desk.tell({type: 'workerLost', ...loss});
+		this.#bell.ring();
+	}
+
+	memoryShort(id: JobId): void {
+		this.#desk.tell({type: 'memoryShort', id});
 	}
 
 	failed(error: unknown): void {
@@ -202,7 +214,11 @@ export class Dispatcher implements PoolListener {
 		const findings = (await this.#caretaker?.attend()) ?? NOTHING;
 		if (findings === NOTHING) return;
 		const {changed, recovered, isOwnerLost} = findings;
-		if (isOwnerLost) this.#recall();
+		if (isOwnerLost) {
+			this.#recall();
+			this.#desk.tell({type: 'ownerLost'});
+		}
+		if (recovered > 0) this.#desk.tell({type: 'recovered', jobs: recovered});
 		if (changed || recovered > 0) this.#isHungry = true;
 		if (changed) for (const {id} of await this.#queue.stops(this.#owner)) this.#stop(id);
 		await this.#desk.inquireSome(this.#queue, changed);
@@ -277,7 +293,9 @@ export class Dispatcher implements PoolListener {
 			this.#setbacks++;
 		}
 		if (this.#setbacks > MAX_SETBACKS) throw error;
-		this.#retryAt = monotonicMs() + Math.min(1000, 10 * 2 ** this.#setbacks);
+		const waitMs = Math.min(1000, 10 * 2 ** this.#setbacks);
+		this.#retryAt = monotonicMs() + waitMs;
+		this.#desk.tell({type: 'setBack', setbacks: this.#setbacks, waitMs, error: toFailure(error)});
 	}
 
 	// ——— dequeuing ———

@@ -1,9 +1,9 @@
-import {EventEmitter} from 'node:events';
+import {Audience, type EngineEvents} from './audience.ts';
 import {BatchHandle, type BatchInfo, toBatchInfo} from './batch-handle.ts';
 import {decode} from './encoding.ts';
 import {fromFailure} from './failure.ts';
 import {InlineLine} from './inline-line.ts';
-import {type Counts, type Duration, type Job, type JobFilter, type JobId, type LogLevel, type LogLine, STATUSES} from './job.ts';
+import {type Counts, type Duration, type Job, type JobFilter, type JobId, type LogLine, STATUSES} from './job.ts';
 import {JobHandle, toOutcome, toResult, type WaitOptions, waitForEnd} from './job-handle.ts';
 import {JobMaker} from './job-maker.ts';
 import {type Line, ThreadLine} from './line.ts';
@@ -26,7 +26,7 @@ import {
 	type Settings,
 	text,
 } from './options.ts';
-import {type DispatcherStart, type EnqueueCall, type EnqueueReply, type EventName, idsOf, type JobEvent, type Notice} from './protocol.ts';
+import {type DispatcherStart, type EnqueueCall, type EnqueueReply, idsOf, type Notice} from './protocol.ts';
 import {type BatchOptions, type CleanupResult, keyConflict, type Page} from './queue.ts';
 import {closeOnSignals} from './signals.ts';
 import type {EngineStats} from './statistics.ts';
@@ -45,19 +45,6 @@ export type EnqueueArgs<Tasks, Name extends keyof Tasks, Options> =
 // biome-ignore lint/suspicious/noExplicitAny: without a module's type any payload and result must do
 export type AnyTasks = Record<string, (payload: any, ...rest: any[]) => any>;
 
-/** Events of jobs that this engine's own dispatcher runs, each with what happened. */
-export interface EngineEvents {
-	completed: [{readonly id: JobId; readonly durationMs: number}];
-	/** An execution failed; the job will be tried again, or waits for `retry()`. */
-	failed: [{readonly id: JobId; readonly error: Error}];
-	dead: [{readonly id: JobId; readonly error: Error}];
-	cancelled: [{readonly id: JobId}];
-	progress: [{readonly id: JobId; readonly done: number; readonly total?: number}];
-	log: [{readonly id: JobId; readonly at: number; readonly level: LogLevel; readonly text: string}];
-	/** The input of a batch has ended, and so have all its jobs: the last of them here. */
-	batchCompleted: [{readonly batch: string; readonly counts: Counts}];
-}
-
 /**
  * Opens the queue, starts the dispatcher's thread and its workers, and loads the tasks. What an earlier run left
  * unfinished goes on at once.
@@ -67,22 +54,25 @@ export interface EngineEvents {
 export async function open<Tasks = AnyTasks>(options: OpenOptions): Promise<Engine<Tasks>> {
 	const settings = resolveOpenOptions(options);
 	const openLine = (start: DispatcherStart) => (settings.isolation === 'inline' ? InlineLine : ThreadLine).open(start);
-	const engine = await connect(settings, openLine, (link, events) => new Engine<Tasks>(settings, link, events));
+	const engine = await connect(settings, openLine, (link, audience) => new Engine<Tasks>(settings, link, audience));
 	if (settings.closeOnSignals) closeOnSignals(engine);
 	return engine;
 }
 
 /** Opens a line to a dispatcher and makes an engine of it. */
 export async function connect<Made>(
-	{queue, durability, blobThresholdBytes, leaseMs, tasks, ...settings}: Settings,
+	{queue, durability, blobThresholdBytes, leaseMs, tasks, logger, ...settings}: Settings,
 	openLine: (start: DispatcherStart) => Promise<Line>,
-	make: (link: Link, events: EventEmitter<EngineEvents>) => Made,
+	make: (link: Link, audience: Audience) => Made,
 ): Promise<Made> {
-	const events = new EventEmitter<EngineEvents>();
-	const line = await openLine({queue, durability, blobThresholdBytes, leaseMs, pool: tasks === undefined ? undefined : {...settings, tasks}});
-	const link = new Link(line, event => emit(events, event));
+	const audience = new Audience(queue, logger);
+	const events = audience.changedWishes();
+	const line = await openLine({queue, durability, blobThresholdBytes, leaseMs, events, pool: tasks === undefined ? undefined : {...settings, tasks}});
+	const link = new Link(line, audience);
 	try {
-		return make(link, events);
+		const made = make(link, audience);
+		audience.remark('opened', {isolation: settings.isolation, workers: settings.workers, tasks: link.tasks.map(({name}) => name)});
+		return made;
 	} catch (error) {
 		await link.terminate();
 		throw error;
@@ -98,16 +88,16 @@ const CHUNKS_UNDER_WAY = 4;
 export class Engine<Tasks = AnyTasks> implements AsyncDisposable {
 	readonly #settings: Settings;
 	readonly #link: Link;
-	readonly #events: EventEmitter<EngineEvents>;
+	readonly #audience: Audience;
 	readonly #maker: JobMaker;
 	readonly #now: () => number;
 	#closing: Promise<void> | undefined;
 
 	/** @internal Use {@link open}. */
-	constructor(settings: Settings, link: Link, events: EventEmitter<EngineEvents>, now: () => number = Date.now) {
+	constructor(settings: Settings, link: Link, audience: Audience, now: () => number = Date.now) {
 		this.#settings = settings;
 		this.#link = link;
-		this.#events = events;
+		this.#audience = audience;
 		this.#maker = new JobMaker(link.tasks, settings.defaults, settings.maxValueBytes, now);
 		this.#now = now;
 	}
@@ -302,18 +292,21 @@ export class Engine<Tasks = AnyTasks> implements AsyncDisposable {
 	}
 
 	on<Name extends keyof EngineEvents>(event: Name, listener: (...args: EngineEvents[Name]) => void): this {
-		this.#events.on(event, listener as never);
-		return this.#subscribe();
+		this.#audience.events.on(event, listener as never);
+		this.#link.subscribe();
+		return this;
 	}
 
 	once<Name extends keyof EngineEvents>(event: Name, listener: (...args: EngineEvents[Name]) => void): this {
-		this.#events.once(event, listener as never);
-		return this.#subscribe();
+		this.#audience.events.once(event, listener as never);
+		this.#link.subscribe();
+		return this;
 	}
 
 	off<Name extends keyof EngineEvents>(event: Name, listener: (...args: EngineEvents[Name]) => void): this {
-		this.#events.off(event, listener as never);
-		return this.#subscribe();
+		this.#audience.events.off(event, listener as never);
+		this.#link.subscribe();
+		return this;
 	}
 
 	/**
@@ -327,7 +320,7 @@ export class Engine<Tasks = AnyTasks> implements AsyncDisposable {
 		const closed = this.#link.call({type: 'close', drainMs}).then(() => this.#link.terminate());
 		// A second call only shortens the wait; the thread ends with the first one's reply.
 		if (this.#closing) closed.catch(() => undefined);
-		this.#closing ??= closed;
+		this.#closing ??= closed.then(() => this.#audience.remark('closed', {}));
 		return this.#closing;
 	}
 
@@ -361,12 +354,6 @@ export class Engine<Tasks = AnyTasks> implements AsyncDisposable {
 		const {names} = this.#maker;
 		if (task === undefined && names.length === 0) throw bad(`${where} needs a task's name on an engine without tasks`);
 		return task === undefined ? names : [text(task)];
-	}
-
-	#subscribe(): this {
-		// Should this call fail, the engine is closed, and there will be no events.
-		this.#link.call({type: 'subscribe', events: this.#events.eventNames() as EventName[]}).catch(() => undefined);
-		return this;
 	}
 }
 
@@ -432,9 +419,4 @@ function checkFilter(where: string, filter: JobFilter): JobFilter {
 
 function checkPage(page: Page): Page {
 	return checked('jobs()', page, {after: integer(0, Number.MAX_SAFE_INTEGER), limit: integer(1, 100_000)});
-}
-
-function emit(events: EventEmitter<EngineEvents>, {type, ...event}: JobEvent): void {
-	const detail = 'error' in event ? {...event, error: fromFailure(event.error)} : event;
-	events.emit(type, detail as never);
 }

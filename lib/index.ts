@@ -1,13 +1,13 @@
 // biome-ignore-start assist/source/organizeImports: the version check comes before anything that loads native code
 import './node-version.ts';
 
+export {CHANNELS, type EngineEvents} from './audience.ts';
 export {BatchHandle, type BatchInfo} from './batch-handle.ts';
 export type {StopReason} from './board.ts';
 export {type Encoded, decode, encode} from './encoding.ts';
 export {
 	type AnyTasks,
 	Engine,
-	type EngineEvents,
 	type EnqueueArgs,
 	type JobDetails,
 	open,
@@ -37,11 +37,12 @@ export {
 } from './job.ts';
 export type {HaltOption} from './halt.ts';
 export {JobHandle, type JobOutcome, type WaitOptions} from './job-handle.ts';
+export type {Logger} from './logger.ts';
 export {JobMap, type MapProgress, type MapResult} from './map.ts';
 export type {MapOptions} from './map-options.ts';
 export {openQueue, type QueueOptions} from './open-queue.ts';
 export {DEFAULTS, type JobOptions, type OpenOptions, type Size} from './options.ts';
-export type {Isolation, ResourceLimits} from './pool.ts';
+export type {Isolation, ResourceLimits, WorkerLoss} from './pool.ts';
 export * from './queue.ts';
 export type {OwnConnection} from './queues/sqlite/own-connection.ts';
 export {closeOnSignals} from './signals.ts';

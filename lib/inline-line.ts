@@ -29,14 +29,20 @@ export class InlineLine implements Line {
 	 * @throws FaenaError why the queue or the tasks can't be opened
 	 */
 	static async open(
-		{queue: location, durability, leaseMs, blobThresholdBytes = Infinity, pool}: DispatcherStart,
+		{queue: location, durability, leaseMs, blobThresholdBytes = Infinity, events, pool}: DispatcherStart,
 		time: Pick<SqliteOptions, 'now' | 'random'> = {},
 	): Promise<InlineLine> {
 		const queue = openSqlite(location, {durability, leaseMs, blobThresholdBytes, ...time});
 		const {now} = time;
 		const messages: Mailbox = {deliver: undefined};
 		const output = (message: RepliesMessage | FailedMessage) => void setImmediate(() => messages.deliver?.(message));
-		const dispatcher = new Dispatcher(queue, pool && (listener => inlinePool(pool, listener, now)), {owner: nanoid(), leaseMs, ...(now && {now}), output});
+		const dispatcher = new Dispatcher(queue, pool && (listener => inlinePool(pool, listener, now)), {
+			owner: nanoid(),
+			leaseMs,
+			events,
+			...(now && {now}),
+			output,
+		});
 		try {
 			return new InlineLine(dispatcher, queue, messages, await dispatcher.start());
 		} catch (error) {

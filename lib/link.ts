@@ -1,7 +1,8 @@
+import type {Audience} from './audience.ts';
 import {FaenaError, fromEnvelope} from './errors.ts';
 import type {JobId} from './job.ts';
 import type {Line} from './line.ts';
-import type {Call, CallBody, FailedMessage, JobEvent, Notice, RepliesMessage, Verbs} from './protocol.ts';
+import type {Call, CallBody, FailedMessage, Notice, RepliesMessage, Verbs} from './protocol.ts';
 import type {TaskInfo} from './tasks-module.ts';
 
 type Result<Verb extends keyof Verbs> = Awaited<ReturnType<Verbs[Verb]>>;
@@ -18,17 +19,17 @@ export class Link {
 	readonly #line: Line;
 	readonly #pending = new Map<number, {resolve(value: unknown): void; reject(error: unknown): void}>();
 	readonly #watchers = new Map<JobId, Watcher[]>();
-	readonly #onEvent: (event: JobEvent) => void;
+	readonly #audience: Audience;
 	#outbox: Call[] = [];
 	#lastCall = 0;
 	#holds = 0;
 	/** Why nothing can be called any more. */
 	#end: FaenaError | undefined;
 
-	constructor(line: Line, onEvent: (event: JobEvent) => void) {
+	constructor(line: Line, audience: Audience) {
 		this.#line = line;
 		this.tasks = line.tasks;
-		this.#onEvent = onEvent;
+		this.#audience = audience;
 		line.listen(
 			message => this.#receive(message),
 			error => this.#fail(error),
@@ -50,11 +51,19 @@ export class Link {
 			reject(this.#end);
 			return;
 		}
+		if (this.#outbox.length === 0 && body.type !== 'subscribe') this.subscribe();
 		if (this.#outbox.length === 0) queueMicrotask(() => this.#flush());
 		const call = ++this.#lastCall;
 		this.#outbox.push({...body, call});
 		this.hold();
 		this.#pending.set(call, {resolve, reject});
+	}
+
+	/** Tells the dispatcher which events are wanted, if others are than before. Done before each message; for those who can't wait for one. */
+	subscribe(): void {
+		const events = this.#audience.changedWishes();
+		// Should this call fail, the engine is closed, and there will be no events.
+		if (events) this.call({type: 'subscribe', events}).catch(() => undefined);
 	}
 
 	/** Registers who wants to hear of the job's end. The dispatcher must have been told to watch it. */
@@ -121,7 +130,7 @@ export class Link {
 			else pending?.resolve(reply.value);
 		}
 		for (const notice of message.notices) this.#notify(notice);
-		for (const event of message.events) this.#onEvent(event);
+		for (const event of message.events) this.#audience.tell(event);
 	}
 
 	#notify(notice: Notice): void {
@@ -135,6 +144,7 @@ export class Link {
 	}
 
 	#fail(error: FaenaError): void {
+		if (!this.#end) this.#audience.remark('dispatcherFailed', {error});
 		this.#end ??= error;
 		this.#rejectAll(error);
 	}

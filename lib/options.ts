@@ -5,6 +5,7 @@ import ms, {type StringValue} from 'ms';
 import {MAX_CHECKPOINT_BYTES, MAX_VALUE_BYTES} from './encoding.ts';
 import {FaenaError} from './errors.ts';
 import type {Backoff, BackoffOption, Duration, Policy} from './job.ts';
+import type {Logger} from './logger.ts';
 import type {Isolation, Recycle, ResourceLimits} from './pool.ts';
 import type {Durability} from './queue.ts';
 import type {BatchTaskOptions, ExecutionOptions, TaskOptions} from './task.ts';
@@ -54,6 +55,8 @@ export interface OpenOptions {
 	readonly blobs?: {readonly threshold: Size};
 	/** Close in good order on SIGINT and SIGTERM, then end the process; default false. A second signal doesn't wait for running jobs. */
 	readonly closeOnSignals?: boolean;
+	/** Takes what happens to the engine, its workers and its dead jobs: a pino logger, or another with `debug`, `info`, `warn` and `error`. Default: none. */
+	readonly logger?: Logger;
 	/** Where what tasks print to stdout goes; default `inherit`. */
 	readonly taskOutput?: 'inherit' | 'stderr';
 	/** V8 limits of each worker; of a child process as flags. */
@@ -117,6 +120,7 @@ export interface Settings {
 	readonly maxCheckpointBytes: number;
 	readonly blobThresholdBytes: number | undefined;
 	readonly closeOnSignals: boolean;
+	readonly logger: Logger | undefined;
 	readonly taskOutput: 'inherit' | 'stderr';
 	readonly resourceLimits: ResourceLimits | undefined;
 	readonly env: Readonly<Record<string, string>> | undefined;
@@ -134,7 +138,7 @@ export function resolveOpenOptions(options: OpenOptions): Settings {
 	const {isolation, durability, maxValueBytes, maxCheckpointBytes, closeOnSignals, taskOutput, minFreeMemoryBytes} = DEFAULTS;
 	return {
 		...{isolation, durability, maxValueBytes, maxCheckpointBytes, closeOnSignals, taskOutput, minFreeMemoryBytes},
-		...{workers: availableParallelism(), defaults: {}, resourceLimits: undefined, env: undefined, execArgv: [], nice: undefined},
+		...{workers: availableParallelism(), defaults: {}, resourceLimits: undefined, env: undefined, execArgv: [], nice: undefined, logger: undefined},
 		...given,
 		queue: toPath(queue),
 		tasks: tasks === undefined ? undefined : toUrl(tasks),
@@ -299,6 +303,7 @@ const OPEN_CHECKS: Checks = {
 	maxCheckpointBytes: integer(1, 1024 ** 3),
 	blobs: blobThreshold('open({blobs})'),
 	closeOnSignals: boolean,
+	logger,
 	taskOutput: choice('inherit', 'stderr'),
 	resourceLimits: value => checked('open({resourceLimits})', value, RESOURCE_LIMITS),
 	env: value => checked('open({env})', value, Object.fromEntries(Object.keys(value ?? {}).map(name => [name, string]))),
@@ -425,6 +430,14 @@ export function list(value: unknown): unknown[] {
 	if (Array.isArray(value)) return value;
 	throw expected('an array', value);
 }
+
+function logger(value: unknown): Logger {
+	const missing = LEVELS.find(level => typeof (value as Partial<Logger> | null)?.[level] !== 'function');
+	if (!missing) return value as Logger;
+	throw expected(`a pino logger, or an object with the functions ${LEVELS.join(', ')} (it has no ${missing})`, value);
+}
+
+const LEVELS = ['debug', 'info', 'warn', 'error'] as const;
 
 function url(value: unknown): URL {
 	if (value instanceof URL && value.protocol === 'file:') return value;

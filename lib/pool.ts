@@ -1,4 +1,5 @@
 import type {StopReason} from './board.ts';
+import type {FailureRecord} from './failure.ts';
 import type {JobId} from './job.ts';
 import type {DequeuedJob, Lease, Note, Settlement} from './queue.ts';
 import type {ExecutionOptions} from './task.ts';
@@ -67,8 +68,27 @@ export interface PoolListener {
 	noted(note: Note): void;
 	/** There may be more places than before. */
 	freed(): void;
+	/** A worker ended that was not to, or had to be ended. */
+	lost(loss: WorkerLoss): void;
+	/** This job was stopped, to run again, since memory is short. */
+	memoryShort(id: JobId): void;
 	/** The pool can't run anything any more. */
 	failed(error: unknown): void;
+}
+
+/** How a worker was lost. */
+export interface WorkerLoss {
+	readonly kind: 'thread' | 'process';
+	/**
+	 * `ended` by itself; `outOfMemory`; `stopped`, since its job did not heed a timeout, cancel or interruption; `blocked` by what an earlier job
+	 * left behind; `unready`, since it could not load the tasks or set them up, for the reason in `error`.
+	 */
+	readonly reason: 'ended' | 'outOfMemory' | 'stopped' | 'blocked' | 'unready';
+	readonly exitCode?: number;
+	readonly signal?: string;
+	/** The job that it ran. */
+	readonly job?: JobId;
+	readonly error?: FailureRecord;
 }
 
 /** Where tasks run: in worker threads, in child processes, or in the caller's own thread. */

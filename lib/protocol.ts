@@ -5,7 +5,7 @@ import type {Encoded} from './encoding.ts';
 import type {ErrorEnvelope} from './errors.ts';
 import type {FailureRecord} from './failure.ts';
 import type {JobId, LogLevel, LogLine, Policy} from './job.ts';
-import type {Isolation, PoolOptions} from './pool.ts';
+import type {Isolation, PoolOptions, WorkerLoss} from './pool.ts';
 import type {CompletedBatch, Durability, JobEnd, JobQueue, MadeJob, Rerun} from './queue.ts';
 import type {ExecutionOptions} from './task.ts';
 import type {TaskInfo} from './tasks-module.ts';
@@ -112,6 +112,8 @@ export interface DispatcherStart {
 	readonly queue: string;
 	readonly durability: Durability;
 	readonly leaseMs: number;
+	/** What the caller wants to hear of from the start. */
+	readonly events?: readonly EventName[] | undefined;
 	readonly blobThresholdBytes: number | undefined;
 	/** Without it the dispatcher runs nothing. */
 	readonly pool: PoolOptions | undefined;
@@ -243,7 +245,14 @@ export type JobEvent =
 	| {readonly type: 'progress'; readonly id: JobId; readonly done: number; readonly total?: number}
 	| {readonly type: 'log'; readonly id: JobId; readonly at: number; readonly level: LogLevel; readonly text: string}
 	/** A batch completed in a transaction of this dispatcher. */
-	| ({readonly type: 'batchCompleted'} & CompletedBatch);
+	| ({readonly type: 'batchCompleted'} & CompletedBatch)
+	| ({readonly type: 'workerLost'} & WorkerLoss)
+	// From here on for the log alone.
+	| {readonly type: 'ownerLost'}
+	| {readonly type: 'recovered'; readonly jobs: number}
+	/** So many in a row. */
+	| {readonly type: 'setBack'; readonly setbacks: number; readonly waitMs: number; readonly error: FailureRecord}
+	| {readonly type: 'memoryShort'; readonly id: JobId};
 
 /** The dispatcher gave up: everything that waits is rejected with this. */
 export interface FailedMessage {

@@ -1,6 +1,6 @@
-import type {EventEmitter} from 'node:events';
 import {setTimeout as sleep} from 'node:timers/promises';
-import {Engine, type EngineEvents} from './engine.ts';
+import type {Audience} from './audience.ts';
+import {Engine} from './engine.ts';
 import {FaenaError} from './errors.ts';
 import {type Counts, type Duration, isTerminal, type Job, type JobId, type JobStatus, STATUSES} from './job.ts';
 import type {JobHandle} from './job-handle.ts';
@@ -18,8 +18,8 @@ export class TestEngine<Tasks> extends Engine<Tasks> {
 	readonly #closed: () => void;
 
 	/** @internal Use `openForTest`. */
-	constructor(settings: Settings, link: Link, events: EventEmitter<EngineEvents>, clock: TestClock, closed: () => void) {
-		super(settings, link, events, () => clock.now);
+	constructor(settings: Settings, link: Link, audience: Audience, clock: TestClock, closed: () => void) {
+		super(settings, link, audience, () => clock.now);
 		this.clock = clock;
 		this.#link = link;
 		this.#closed = closed;

@@ -66,7 +66,7 @@ export async function openForTest(tasks: object | string, {now, random, failpoin
 		return await connect(
 			settings,
 			start => InlineLine.open(start, time),
-			(link, events) => new TestEngine<AnyTasks>(settings, link, events, clock, remove),
+			(link, audience) => new TestEngine<AnyTasks>(settings, link, audience, clock, remove),
 		);
 	} catch (error) {
 		remove();

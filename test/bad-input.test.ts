@@ -283,6 +283,7 @@ test('negative, absurd and misspelt options of open() are refused, naming what w
 		[{maxCheckpointBytes: '1mib'}, /as maxCheckpointBytes a whole number from 1.*it got "1mib"/],
 		[{maxValueBytes: 0}, /as maxValueBytes a whole number from 1/],
 		[{taskOutput: 'stdout'}, /as taskOutput "inherit" or "stderr"/],
+		[{logger: {info() {}}}, /as logger a pino logger, or an object with the functions debug, info, warn, error \(it has no debug\); it got an object/],
 		[{closeOnSignals: 'yes'}, /as closeOnSignals true or false; it got "yes"/],
 		[{resourceLimits: {maxOldGenerationSizeMB: 64}}, /no option "maxOldGenerationSizeMB"; did you mean "maxOldGenerationSizeMb"/],
 		[{resourceLimits: {maxOldGenerationSizeMb: -1}}, /as maxOldGenerationSizeMb a number from 1/],

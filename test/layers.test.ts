@@ -26,6 +26,7 @@ const LAYERS: readonly (readonly string[])[] = [
 		'lib/task.ts',
 		'lib/tasks-module.ts',
 		'lib/pool.ts',
+		'lib/logger.ts',
 		'lib/options.ts',
 		'lib/halt.ts',
 		'lib/map-options.ts',
@@ -44,6 +45,7 @@ const LAYERS: readonly (readonly string[])[] = [
 	['lib/queues/*', 'lib/pools/*'],
 	['lib/statistics.ts', 'lib/desk.ts', 'lib/caretaker.ts', 'lib/dispatcher.ts', 'lib/open-queue.ts', 'lib/notebook.ts', 'lib/work.ts'],
 	[
+		'lib/audience.ts',
 		'lib/line.ts',
 		'lib/inline-line.ts',
 		'lib/link.ts',

@@ -8,12 +8,12 @@ import type {CallsMessage, DispatcherStart, FailedMessage, RepliesMessage, Start
 import {openSqlite} from '../lib/queues/sqlite.ts';
 import {memoryOf} from '../lib/transfer.ts';
 
-const {queue: location, durability, leaseMs, blobThresholdBytes = Infinity, pool} = workerData as DispatcherStart;
+const {queue: location, durability, leaseMs, blobThresholdBytes = Infinity, events, pool} = workerData as DispatcherStart;
 
 async function start(): Promise<void> {
 	const queue = openSqlite(location, {durability, leaseMs, blobThresholdBytes});
 	const output = (message: RepliesMessage | FailedMessage) => post(message);
-	const dispatcher = new Dispatcher(queue, pool && (listener => new Workforce(pool, listener)), {owner: nanoid(), leaseMs, output});
+	const dispatcher = new Dispatcher(queue, pool && (listener => new Workforce(pool, listener)), {owner: nanoid(), leaseMs, events, output});
 	const tasks = await dispatcher.start();
 	parentPort?.on('message', ({calls}: CallsMessage) => dispatcher.receive(calls));
 	post({type: 'started', tasks});

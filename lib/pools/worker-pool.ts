@@ -2,8 +2,9 @@ import {setTimeout as sleep} from 'node:timers/promises';
 import {fileURLToPath} from 'node:url';
 import {monotonicMs, type Running, type StopReason} from '../board.ts';
 import {FaenaError, fromEnvelope} from '../errors.ts';
+import {type FailureRecord, toFailure} from '../failure.ts';
 import type {JobId} from '../job.ts';
-import type {Chunk, Lane, Places, Pool, PoolListener, PoolOptions} from '../pool.ts';
+import type {Chunk, Lane, Places, Pool, PoolListener, PoolOptions, WorkerLoss} from '../pool.ts';
 import type {FinalMessage, Loaded, NoteMessage, OutcomesMessage, WorkerMessage} from '../protocol.ts';
 import type {DequeuedJob, Outcome, Settlement} from '../queue.ts';
 import type {TaskInfo} from '../tasks-module.ts';
@@ -200,7 +201,7 @@ export class WorkerPool implements Pool {
 		this.#started?.reject(fromEnvelope(loaded.error));
 		// A module that loaded before and now doesn't: its worker is of no use, and neither is trying in a tight loop.
 		await sleep(RELOAD_MS, undefined, {ref: false});
-		if (slot.phase === 'loading') this.#end(slot);
+		if (slot.phase === 'loading') this.#end(slot, 'unready', toFailure(fromEnvelope(loaded.error)));
 	}
 
 	/** The worker that will be free first: an idle one, a new one, or one with room for a second chunk, if possible not behind a long job. */
@@ -225,7 +226,7 @@ export class WorkerPool implements Pool {
 		const {recycle} = this.#options;
 		const isDue = slot.jobs >= recycle.jobs || monotonicMs() - slot.since >= recycle.ageMs || memoryBytes >= recycle.memoryBytes;
 		if (isDue && slot.phase === 'ready') slot.phase = 'retiring';
-		if (slot.phase === 'retiring' && slot.flights.length === 0) void this.#tearDown(slot).then(() => this.#end(slot));
+		if (slot.phase === 'retiring' && slot.flights.length === 0) void this.#tearDown(slot).then(() => this.#end(slot, 'retired'));
 	}
 
 	/** Lets the tasks of an idle worker clean up, as long as the grace lasts. */
@@ -235,8 +236,10 @@ export class WorkerPool implements Pool {
 	}
 
 	/** Ends the worker. What it posted before still arrives; when it is gone, the rest is settled. */
-	#end(slot: Slot): void {
-		if (slot.phase !== 'ending' && slot.worker.end()) slot.phase = 'ending';
+	#end(slot: Slot, reason: EndReason, error?: FailureRecord): void {
+		if (slot.phase === 'ending' || !slot.worker.end()) return;
+		slot.phase = 'ending';
+		slot.end = {reason, ...(error && {error})};
 	}
 
 	/** Ends the worker of a job that does not heed its stop, after a look at where it is; unless it ends meanwhile. */
@@ -248,7 +251,7 @@ export class WorkerPool implements Pool {
 		flight.board.refresh();
 		if (flight.board.running()?.index !== index || !this.#flights.has(flight.number)) return;
 		flight.examination = examination;
-		this.#end(slot);
+		this.#end(slot, 'stopped');
 	}
 
 	#fail(worker: PoolWorker): void {
@@ -261,6 +264,7 @@ export class WorkerPool implements Pool {
 		if (!slot || !this.#slots.delete(worker)) return;
 		slot.phase = 'ending';
 		this.#started?.reject(this.#unloadable(worker, ending));
+		if (this.#phase !== 'closing' && slot.end?.reason !== 'retired') this.#listener.lost(lossOf(slot, ending));
 		for (const flight of [...slot.flights]) {
 			const settlements = lostSettlements(flight, worker, ending, this.#phase === 'closing');
 			this.#finish(flight);
@@ -355,7 +359,7 @@ export class WorkerPool implements Pool {
 	#lookAt(slot: Slot, flight: InFlight, now: number): void {
 		const running = flight.board.running();
 		if (!running) {
-			if (++slot.quietLooks > MAX_QUIET_LOOKS) this.#end(slot);
+			if (++slot.quietLooks > MAX_QUIET_LOOKS) this.#end(slot, 'blocked');
 			return;
 		}
 		slot.quietLooks = 0;
@@ -408,6 +412,9 @@ export class WorkerPool implements Pool {
 	}
 }
 
+/** Why the pool ended a worker; `retired` once it had done enough. */
+type EndReason = 'stopped' | 'blocked' | 'unready' | 'retired';
+
 interface Slot {
 	readonly worker: PoolWorker;
 	phase: 'loading' | 'ready' | 'retiring' | 'ending';
@@ -416,6 +423,8 @@ interface Slot {
 	/** Jobs it was given, and since when it lives: some day it has done enough. */
 	jobs: number;
 	readonly since: number;
+	/** Why it was told to end, if it was. */
+	end?: {readonly reason: EndReason; readonly error?: FailureRecord};
 	/** So often in a row it was seen to have a chunk, run nothing and say nothing. */
 	quietLooks: number;
 	/** It is being looked at, to be ended then. */
@@ -426,6 +435,18 @@ interface InFlight extends Flight {
 	readonly slot: Slot;
 	/** An idle worker waits for what this one was asked to give back. */
 	isShared: boolean;
+}
+
+function lossOf({worker, end, flights: [flight]}: Slot, {exitCode, signal, isOutOfMemory}: Ending): WorkerLoss {
+	flight?.board.refresh();
+	const job = flight?.jobs[flight.board.running()?.index ?? -1];
+	return {
+		kind: worker.kind as WorkerLoss['kind'],
+		...((end as Omit<WorkerLoss, 'kind'> | undefined) ?? {reason: isOutOfMemory ? 'outOfMemory' : 'ended'}),
+		...(exitCode !== null && {exitCode}),
+		...(signal !== undefined && {signal}),
+		...(job && {job: job.id}),
+	};
 }
 
 function laneOf({task, solo}: Flight): Lane {

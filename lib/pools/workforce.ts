@@ -84,7 +84,7 @@ export class Workforce implements Pool {
 		if (this.#memory.mustStop(this.#budget.busy)) {
 			const running = Object.values(this.#pools).flatMap(pool => pool.running());
 			const youngest = running.toSorted((a, b) => b.since - a.since)[0];
-			if (youngest) this.stop(youngest.id, 'interrupted');
+			if (youngest && this.stop(youngest.id, 'interrupted')) this.#listener.memoryShort(youngest.id);
 		}
 		this.#listener.freed();
 	}

@@ -7,7 +7,7 @@ import {decode, encode} from '../../lib/encoding.ts';
 import {FaenaError} from '../../lib/errors.ts';
 import type {FailureRecord} from '../../lib/failure.ts';
 import type {JobId, Policy} from '../../lib/job.ts';
-import type {Pool, PoolListener, PoolOptions} from '../../lib/pool.ts';
+import type {Pool, PoolListener, PoolOptions, WorkerLoss} from '../../lib/pool.ts';
 import type {DequeuedJob, Note, Outcome, Settlement} from '../../lib/queue.ts';
 import {appears} from '../fixtures/appears.ts';
 import {makeFolder} from '../fixtures/folder.ts';
@@ -580,6 +580,8 @@ export class Crew implements PoolListener {
 	readonly #bells = new Set<Bell>();
 	readonly #outcomes = new Map<JobId, Outcome>();
 	readonly notes: Note[] = [];
+	readonly losses: WorkerLoss[] = [];
+	readonly sacrificed: JobId[] = [];
 	readonly reports: (readonly Settlement[])[] = [];
 	#pool: Pool | undefined;
 	#lastId = 0;
@@ -683,6 +685,14 @@ export class Crew implements PoolListener {
 	noted(note: Note): void {
 		this.notes.push(note);
 		this.#ring();
+	}
+
+	lost(loss: WorkerLoss): void {
+		this.losses.push(loss);
+	}
+
+	memoryShort(id: JobId): void {
+		this.sacrificed.push(id);
 	}
 
 	freed(): void {

@@ -17,6 +17,7 @@ test.serial('when memory gets short the youngest job is stopped and given back; 
 	free = 200;
 	t.is((await crew.outcomes([young]))[0]?.type, 'released');
 	t.is(crew.outcome(old), undefined);
+	t.deepEqual(crew.sacrificed, [young]);
 	t.deepEqual(crew.pool.places({task: 'loop', solo: false}), {idle: 0, second: 0});
 	free = 1000;
 	await crew.place();

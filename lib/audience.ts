@@ -1,0 +1,74 @@
+import {type Channel, channel} from 'node:diagnostics_channel';
+import {EventEmitter} from 'node:events';
+import {type FailureRecord, fromFailure} from './failure.ts';
+import type {Counts, JobId, LogLevel} from './job.ts';
+import {LOGGED, type Logger, log} from './logger.ts';
+import type {WorkerLoss} from './pool.ts';
+import type {EventName, JobEvent} from './protocol.ts';
+
+/** Events of jobs that this engine's own dispatcher runs, each with what happened. */
+export interface EngineEvents {
+	completed: [{readonly id: JobId; readonly durationMs: number}];
+	/** An execution failed; the job will be tried again, or waits for `retry()`. */
+	failed: [{readonly id: JobId; readonly error: Error}];
+	dead: [{readonly id: JobId; readonly error: Error}];
+	cancelled: [{readonly id: JobId}];
+	progress: [{readonly id: JobId; readonly done: number; readonly total?: number}];
+	log: [{readonly id: JobId; readonly at: number; readonly level: LogLevel; readonly text: string}];
+	/** The input of a batch has ended, and so have all its jobs: the last of them here. */
+	batchCompleted: [{readonly batch: string; readonly counts: Counts}];
+	/** A worker ended that was not to, or had to be ended. Another takes its place. */
+	workerLost: [Omit<WorkerLoss, 'error'> & {readonly error?: Error}];
+}
+
+/**
+ * Channels of `node:diagnostics_channel` on which every engine of this thread publishes its events: what listeners of the
+ * engine get, with the `queue` it was opened on. Whether somebody subscribes is looked at by `open()`, with each call of the
+ * engine and by `on`, `once` and `off`, since Node doesn't tell: who subscribes later hears of all that comes after the next of them.
+ */
+export const CHANNELS = {
+	'faena:job:completed': 'completed',
+	'faena:job:failed': 'failed',
+	'faena:job:dead': 'dead',
+	'faena:job:cancelled': 'cancelled',
+	'faena:batch:completed': 'batchCompleted',
+	'faena:worker:lost': 'workerLost',
+} as const satisfies Readonly<Record<string, keyof EngineEvents>>;
+
+const BY_EVENT: ReadonlyMap<EventName, Channel> = new Map(Object.entries(CHANNELS).map(([name, event]) => [event, channel(name)]));
+
+/** Who hears what the dispatcher tells: the engine's listeners, subscribers of the channels, a logger. */
+export class Audience {
+	readonly events = new EventEmitter<EngineEvents>();
+	readonly #queue: string;
+	readonly #logger: Logger | undefined;
+	#asked = '';
+
+	constructor(queue: string, logger: Logger | undefined) {
+		this.#queue = queue;
+		this.#logger = logger;
+	}
+
+	/** The events that somebody wants to hear of, if they are others than when this was last asked. */
+	changedWishes(): EventName[] | undefined {
+		const channels = [...BY_EVENT].filter(([, {hasSubscribers}]) => hasSubscribers).map(([event]) => event);
+		const wishes = [...new Set([...(this.events.eventNames() as EventName[]), ...channels, ...(this.#logger ? LOGGED : [])])];
+		const asked = wishes.join();
+		if (asked === this.#asked) return undefined;
+		this.#asked = asked;
+		return wishes;
+	}
+
+	tell({type, ...event}: JobEvent): void {
+		const detail = 'error' in event && event.error ? {...event, error: fromFailure(event.error as FailureRecord)} : event;
+		this.events.emit(type as keyof EngineEvents, detail as never);
+		const listeners = BY_EVENT.get(type);
+		if (listeners?.hasSubscribers) listeners.publish({queue: this.#queue, ...detail});
+		if (this.#logger) log(this.#logger, type, detail);
+	}
+
+	/** What the engine itself has to say, for the log. */
+	remark(type: 'opened' | 'closed' | 'dispatcherFailed', detail: object): void {
+		if (this.#logger) log(this.#logger, type, {queue: this.#queue, ...detail});
+	}
+}
