@@ -291,6 +291,7 @@ export class Engine<Tasks = AnyTasks> implements AsyncDisposable {
 		await this.#link.call({type: 'idle'});
 	}
 
+	/** Calls the listener for each event from now on. To listen keeps no process alive; to await a call, a result or a map does. */
 	on<Name extends keyof EngineEvents>(event: Name, listener: (...args: EngineEvents[Name]) => void): this {
 		this.#events.on(event, listener as never);
 		return this.#subscribe();
