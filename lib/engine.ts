@@ -62,7 +62,7 @@ export interface EngineEvents {
  * Opens the queue, starts the dispatcher's thread and its workers, and loads the tasks. What an earlier run left
  * unfinished goes on at once.
  * @example await using faena = await open<typeof import('./tasks.ts')>({queue: 'jobs.db', tasks: new URL('./tasks.ts', import.meta.url)});
- * @throws FaenaError `BadOption`, `BadTasksModule`, `BadDatabase`, `NewerDatabase`
+ * @throws FaenaError `BadOption`, `BadTasksModule`, `SetupFailed`, `BadDatabase`, `NewerDatabase`
  */
 export async function open<Tasks = AnyTasks>(options: OpenOptions): Promise<Engine<Tasks>> {
 	const settings = resolveOpenOptions(options);
@@ -188,6 +188,7 @@ export class Engine<Tasks = AnyTasks> implements AsyncDisposable {
 	/**
 	 * Runs the task for every item of a collection and yields how each ended, as they finish or in the order of the input.
 	 * With a `batch` name it is durable: the same map again goes on where it was, and yields what is done from the queue.
+	 * @throws FaenaError `BadOption`, `UnknownTask`; its loop `KeyConflict`, `BatchConflict`, `Halted`, `NotEncodable`, `TooLarge`, `Closed`, and what the items throw
 	 */
 	map<Name extends TaskName<Tasks>>(
 		task: Name,
@@ -257,7 +258,7 @@ export class Engine<Tasks = AnyTasks> implements AsyncDisposable {
 		return cancelled.length + asked.length;
 	}
 
-	/** Opens a new round for one job, or for all that match: by default failed, dead and cancelled ones. Returns how many. */
+	/** Opens a new round for one job, even a completed one, or for all that match: by default failed, dead and cancelled ones. Returns how many. */
 	async retry(jobs: JobId | JobFilter): Promise<number> {
 		return this.#link.verb('retry', toFilter('retry()', jobs));
 	}
@@ -296,6 +297,7 @@ export class Engine<Tasks = AnyTasks> implements AsyncDisposable {
 		return (await this.#link.call({type: 'stats'})) as EngineStats;
 	}
 
+	/** Calls the listener for each event from now on. To listen keeps no process alive; to await a call, a result or a map does. */
 	on<Name extends keyof EngineEvents>(event: Name, listener: (...args: EngineEvents[Name]) => void): this {
 		this.#events.on(event, listener as never);
 		return this.#subscribe();

@@ -39,7 +39,7 @@ export {JobHandle, type JobOutcome, type WaitOptions} from './job-handle.ts';
 export {JobMap, type MapProgress, type MapResult} from './map.ts';
 export type {MapOptions} from './map-options.ts';
 export {openQueue, type QueueOptions} from './open-queue.ts';
-export {DEFAULTS, type JobOptions, type OpenOptions, type Size} from './options.ts';
+export {DEFAULTS, type JobOptions, type OpenOptions, type RecycleOptions, type Size} from './options.ts';
 export type {Isolation, ResourceLimits} from './pool.ts';
 export * from './queue.ts';
 export {closeOnSignals} from './signals.ts';

@@ -29,7 +29,7 @@ export const TRANSITIONS: Readonly<Record<JobStatus, Readonly<Partial<Record<Job
 /** All statuses, in the order in which people read them. */
 export const STATUSES = ['pending', 'running', 'failed', 'completed', 'dead', 'cancelled'] as const satisfies readonly JobStatus[];
 
-/** True for the statuses that end a round: only `retry()` moves such a job again. */
+/** True for the statuses that end a round: only a new one moves such a job again. */
 export function isTerminal(status: JobStatus): boolean {
 	return status === 'completed' || status === 'dead' || status === 'cancelled';
 }

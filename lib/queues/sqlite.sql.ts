@@ -1,9 +1,9 @@
 /**
  * Schema and statements of the SQLite queue, one constant per statement.
  *
- * A job's immutable row lies in `job`. What changes lies in five small tables, of which each job is in exactly one; that
- * is its status: `ready` and `waiting` (pending, or failed), `claimed` (running), `outcome` (ended). The payload is never
- * rewritten, every table on the happy path grows at its end, and moving a job is an insert and a delete.
+ * A job's immutable row lies in `job`. What changes lies in four small tables, of which each job is in exactly one; that
+ * is its status: `ready` and `waiting` (pending, or failed), `claimed` (running), `outcome` (ended). No payload moves with
+ * its job, every table on the happy path grows at its end, and moving a job is an insert and a delete.
  */
 
 /** What the header of a Faena database says of itself: "Faen". */
