@@ -273,7 +273,8 @@ export class SqliteQueue extends JobQueue {
 			if (result.next === null) forgetBatches(session);
 			return result;
 		});
-		this.#deleteBlobs(result.next === null ? [...unnamed, ...this.#blobs.old(this.#now())] : unnamed);
+		const orphans = result.next === null ? this.#read(({isBlobNamed}) => this.#blobs.orphans(this.#now(), name => isBlobNamed.get(name) !== undefined)) : [];
+		this.#deleteBlobs([...unnamed, ...orphans]);
 		return result;
 	}
 
