@@ -87,6 +87,7 @@ export interface Job {
 	readonly executions: number;
 	readonly timeoutMs: number | null;
 	readonly timeoutPercent?: number;
+	/** Of the last execution that failed or ended; of a running one once it has run for some 100 ms. */
 	readonly startedAt?: number;
 	readonly endedAt?: number;
 	/** How long the last execution ran, in milliseconds. */
