@@ -4,6 +4,7 @@ import {monotonicMs} from './board.ts';
 import {Caretaker, NOTHING} from './caretaker.ts';
 import {Desk, toNewJobs} from './desk.ts';
 import {FaenaError, toEnvelope} from './errors.ts';
+import {failpoint} from './failpoint.ts';
 import type {FailureRecord} from './failure.ts';
 import type {JobId} from './job.ts';
 import type {Chunk, Lane, Pool, PoolListener} from './pool.ts';
@@ -30,6 +31,8 @@ import type {TaskInfo} from './tasks-module.ts';
 export interface DispatcherOptions {
 	readonly owner: OwnerId;
 	readonly leaseMs: number;
+	/** The wall clock that jobs wait by, in milliseconds since 1970. */
+	readonly now?: () => number;
 	/** Takes what the dispatcher has to say to its callers. */
 	readonly output: (message: RepliesMessage | FailedMessage) => void;
 }
@@ -57,6 +60,7 @@ export class Dispatcher implements PoolListener {
 	readonly #pool: Pool | undefined;
 	readonly #owner: OwnerId;
 	readonly #leaseMs: number;
+	readonly #now: () => number;
 	readonly #output: DispatcherOptions['output'];
 	readonly #desk: Desk;
 	readonly #bell = new Bell();
@@ -68,7 +72,7 @@ export class Dispatcher implements PoolListener {
 	#caretaker: Caretaker | undefined;
 	/** In order. */
 	#calls: OtherCall[] = [];
-	#idleCalls: number[] = [];
+	#idleCalls: (Call & {type: 'idle'})[] = [];
 	#closeCalls: number[] = [];
 	#outbox: Settlement[] = [];
 	#notes: Note[] = [];
@@ -84,12 +88,13 @@ export class Dispatcher implements PoolListener {
 	#setbacks = 0;
 	#retryAt = 0;
 
-	constructor(queue: JobQueue, makePool: ((listener: PoolListener) => Pool) | undefined, {owner, leaseMs, output}: DispatcherOptions) {
+	constructor(queue: JobQueue, makePool: ((listener: PoolListener) => Pool) | undefined, {owner, leaseMs, now = Date.now, output}: DispatcherOptions) {
 		this.#queue = queue;
 		this.#pool = makePool?.(this);
 		this.#statistics = new Statistics(this.#pool?.slots ?? 0);
 		this.#owner = owner;
 		this.#leaseMs = leaseMs;
+		this.#now = now;
 		this.#output = output;
 		this.#desk = new Desk(output);
 		queue.onBatchCompleted(batch => this.#batchCompleted(batch));
@@ -167,10 +172,10 @@ export class Dispatcher implements PoolListener {
 				await this.#turn();
 				await this.#answerIdle();
 				if (this.#phase !== 'running') await this.#shutDown();
+				this.#desk.flush();
 			} catch (error) {
 				this.#fail(error);
 			}
-			this.#desk.flush();
 		}
 	}
 
@@ -179,7 +184,7 @@ export class Dispatcher implements PoolListener {
 		if (this.#outbox.length > 0) return Math.max(0, this.#restMs());
 		if (this.#phase === 'draining') return Math.max(0, this.#drainUntil - monotonicMs());
 		if (this.#phase !== 'running' || this.#nextRunAt === null || !this.#hasPlace()) return Infinity;
-		return Math.max(0, this.#nextRunAt - Date.now());
+		return Math.max(0, this.#nextRunAt - this.#now());
 	}
 
 	/**
@@ -209,6 +214,7 @@ export class Dispatcher implements PoolListener {
 		if (this.#setbacks > 0 && monotonicMs() < this.#retryAt) return;
 		const enqueues = this.#desk.takeEnqueues(ENQUEUED_PER_TURN);
 		const settle = this.#outbox.splice(0);
+		if (settle.length > 0) failpoint('outcome:received');
 		const notes = this.#notes.splice(0);
 		const demand = this.#demand(enqueues.length > 0 || settle.some(makesJobs));
 		if (settle.length + notes.length + enqueues.length === 0 && !demand) return;
@@ -225,6 +231,10 @@ export class Dispatcher implements PoolListener {
 		this.#statistics.settled(result.settled);
 		this.#setbacks = 0;
 		// An error from here on is no failed transaction: what was committed must not be refused or settled again.
+		if (enqueues.length > 0) failpoint('enqueue:committed');
+		if (settle.length > 0) failpoint('settle:committed');
+		if (notes.length > 0) failpoint('notes:committed');
+		if (result.dequeued.jobs.length > 0) failpoint('dequeue:committed');
 		await this.#apply(result, settle, notes, enqueues, demand);
 		if (this.#desk.hasEnqueues) this.#bell.ring();
 	}
@@ -288,7 +298,7 @@ export class Dispatcher implements PoolListener {
 
 	/** What the pool can take: for each task as many jobs as make chunks for its free places. */
 	#demand(arrives: boolean): Demand | undefined {
-		const isDue = this.#nextRunAt !== null && this.#nextRunAt <= Date.now();
+		const isDue = this.#nextRunAt !== null && this.#nextRunAt <= this.#now();
 		if (this.#phase !== 'running' || this.#chunks.length > 0 || !(this.#isHungry || arrives || isDue)) return undefined;
 		const tasks = [...this.#tasks].flatMap(([task, {concurrency}]) => this.#demandOf(task, concurrency));
 		const limit = Math.max(0, ...tasks.map(each => each.limit));
@@ -334,6 +344,7 @@ export class Dispatcher implements PoolListener {
 		}
 		this.#coverMs = Math.min(...this.#chunks.map(chunk => this.#sizer.expectedMs(chunk.task, chunk.jobs.length)));
 		this.#feed();
+		failpoint('chunk:given');
 	}
 
 	/** A timeout that is a share of the median becomes one in milliseconds when the job is started. */
@@ -400,7 +411,7 @@ export class Dispatcher implements PoolListener {
 					this.#desk.reply(call.call, this.#statistics.report());
 					break;
 				case 'idle':
-					this.#idleCalls.push(call.call);
+					this.#idleCalls.push(call);
 			}
 		} catch (error) {
 			this.#desk.refuse(call.call, error);
@@ -432,11 +443,16 @@ export class Dispatcher implements PoolListener {
 		await this.#desk.inquire(this.#queue, withdrawn);
 	}
 
-	/** Idle: nothing of our tasks is left that could run by itself, here or in another process. */
+	/** Idle: nothing of our tasks is left that could run by itself, or not before its time, here or in another process. */
 	async #answerIdle(): Promise<void> {
 		if (this.#idleCalls.length === 0 || (this.#pool?.size ?? 0) + this.#outbox.length > 0 || this.#desk.hasEnqueues) return;
-		if ((await this.#queue.outstanding([...this.#tasks.keys()])) > 0) return;
-		for (const call of this.#idleCalls.splice(0)) this.#desk.reply(call, undefined);
+		const isDue = this.#nextRunAt !== null && this.#nextRunAt <= this.#now();
+		for (const idle of this.#idleCalls.splice(0)) {
+			const {call, waiting} = idle;
+			const jobs = await this.#queue.outstanding([...this.#tasks.keys()], {waiting});
+			if (jobs > 0 || (isDue && !waiting)) this.#idleCalls.push(idle);
+			else this.#desk.reply(call, undefined);
+		}
 	}
 
 	// ——— the end ———
@@ -462,10 +478,12 @@ export class Dispatcher implements PoolListener {
 		if (this.#outbox.length > 0) return this.#bell.ring();
 		this.#caretaker?.stop();
 		await this.#pool?.close();
+		failpoint('close:drained');
 		await this.#queue.leave(this.#owner);
+		failpoint('close:left');
 		await this.#queue.close();
 		this.#phase = 'closed';
-		for (const call of this.#idleCalls.splice(0)) this.#desk.refuse(call, new FaenaError('Closed', 'The engine was closed while idle() waited.'));
+		for (const {call} of this.#idleCalls.splice(0)) this.#desk.refuse(call, new FaenaError('Closed', 'The engine was closed while idle() waited.'));
 		for (const call of this.#closeCalls.splice(0)) this.#desk.reply(call, undefined);
 	}
 

@@ -6,7 +6,7 @@ import {InlineLine} from './inline-line.ts';
 import {type Counts, type Duration, type Job, type JobFilter, type JobId, type LogLevel, type LogLine, STATUSES} from './job.ts';
 import {JobHandle, toOutcome, toResult, type WaitOptions, waitForEnd} from './job-handle.ts';
 import {JobMaker} from './job-maker.ts';
-import {ThreadLine} from './line.ts';
+import {type Line, ThreadLine} from './line.ts';
 import {Link} from './link.ts';
 import {JobMap} from './map.ts';
 import {checkMapOptions, type MapOptions} from './map-options.ts';
@@ -26,7 +26,7 @@ import {
 	type Settings,
 	text,
 } from './options.ts';
-import {type EnqueueCall, type EnqueueReply, type EventName, idsOf, type JobEvent, type Notice} from './protocol.ts';
+import {type DispatcherStart, type EnqueueCall, type EnqueueReply, type EventName, idsOf, type JobEvent, type Notice} from './protocol.ts';
 import {type BatchOptions, type CleanupResult, keyConflict, type Page} from './queue.ts';
 import {closeOnSignals} from './signals.ts';
 import type {EngineStats} from './statistics.ts';
@@ -66,20 +66,23 @@ export interface EngineEvents {
  */
 export async function open<Tasks = AnyTasks>(options: OpenOptions): Promise<Engine<Tasks>> {
 	const settings = resolveOpenOptions(options);
+	const openLine = (start: DispatcherStart) => (settings.isolation === 'inline' ? InlineLine : ThreadLine).open(start);
+	const engine = await connect(settings, openLine, (link, events) => new Engine<Tasks>(settings, link, events));
+	if (settings.closeOnSignals) closeOnSignals(engine);
+	return engine;
+}
+
+/** Opens a line to a dispatcher and makes an engine of it. */
+export async function connect<Made>(
+	{queue, durability, blobThresholdBytes, leaseMs, tasks, ...settings}: Settings,
+	openLine: (start: DispatcherStart) => Promise<Line>,
+	make: (link: Link, events: EventEmitter<EngineEvents>) => Made,
+): Promise<Made> {
 	const events = new EventEmitter<EngineEvents>();
-	const start = {
-		queue: settings.queue,
-		durability: settings.durability,
-		blobThresholdBytes: settings.blobThresholdBytes,
-		leaseMs: settings.leaseMs,
-		pool: settings.tasks === undefined ? undefined : {...settings, tasks: settings.tasks},
-	};
-	const line = await (settings.isolation === 'inline' ? InlineLine : ThreadLine).open(start);
+	const line = await openLine({queue, durability, blobThresholdBytes, leaseMs, pool: tasks === undefined ? undefined : {...settings, tasks}});
 	const link = new Link(line, event => emit(events, event));
 	try {
-		const engine = new Engine<Tasks>(settings, link, events);
-		if (settings.closeOnSignals) closeOnSignals(engine);
-		return engine;
+		return make(link, events);
 	} catch (error) {
 		await link.terminate();
 		throw error;
@@ -97,14 +100,16 @@ export class Engine<Tasks = AnyTasks> implements AsyncDisposable {
 	readonly #link: Link;
 	readonly #events: EventEmitter<EngineEvents>;
 	readonly #maker: JobMaker;
+	readonly #now: () => number;
 	#closing: Promise<void> | undefined;
 
 	/** @internal Use {@link open}. */
-	constructor(settings: Settings, link: Link, events: EventEmitter<EngineEvents>) {
+	constructor(settings: Settings, link: Link, events: EventEmitter<EngineEvents>, now: () => number = Date.now) {
 		this.#settings = settings;
 		this.#link = link;
 		this.#events = events;
-		this.#maker = new JobMaker(link.tasks, settings.defaults, settings.maxValueBytes);
+		this.#maker = new JobMaker(link.tasks, settings.defaults, settings.maxValueBytes, now);
+		this.#now = now;
 	}
 
 	/**
@@ -238,13 +243,13 @@ export class Engine<Tasks = AnyTasks> implements AsyncDisposable {
 
 	/** What is known of all batches, in the order in which they were made. */
 	async batches(): Promise<readonly BatchInfo[]> {
-		const now = Date.now();
+		const now = this.#now();
 		return (await this.#link.verb('batches')).map(batch => toBatchInfo(batch, now));
 	}
 
 	/** A handle for the batch of this name, whether or not it is there. */
 	batch(name: string): BatchHandle {
-		return new BatchHandle(this.#link, checked('batch()', {name}, {name: text})['name'] as string);
+		return new BatchHandle(this.#link, checked('batch()', {name}, {name: text})['name'] as string, this.#now);
 	}
 
 	/** Jobs by status, of one task or all, by the queue's tally. */
@@ -276,7 +281,7 @@ export class Engine<Tasks = AnyTasks> implements AsyncDisposable {
 	async cleanup(options: {readonly olderThan: Duration}): Promise<number> {
 		const {olderThan} = checked('cleanup()', options, {olderThan: duration}) as {olderThan?: number};
 		if (olderThan === undefined) throw bad("cleanup() expects the option olderThan, for instance {olderThan: '7d'}");
-		const endedBefore = Date.now() - olderThan;
+		const endedBefore = this.#now() - olderThan;
 		let deleted = 0;
 		for (let after: JobId | null = 0; after !== null; ) {
 			const result: CleanupResult = await this.#link.verb('cleanup', {endedBefore, after});
@@ -289,7 +294,7 @@ export class Engine<Tasks = AnyTasks> implements AsyncDisposable {
 	/** Resolves when no job of this engine's tasks is left that could run without help: paused and parked ones don't count. */
 	async idle(): Promise<void> {
 		if (this.#link.tasks.length === 0) throw bad("idle() waits for the jobs of this engine's tasks; this one was opened without tasks");
-		await this.#link.call({type: 'idle'});
+		await this.#link.call({type: 'idle', waiting: true});
 	}
 
 	/** What this engine's dispatcher did since it was opened: rates, waits, quantiles by task, chunk sizes, commits, lost leases. */

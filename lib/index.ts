@@ -15,6 +15,7 @@ export {
 	type ResultOf,
 	type TaskName,
 } from './engine.ts';
+export {type EnqueueInArgs, enqueueIn} from './enqueue-in.ts';
 export {type ErrorCode, FaenaError} from './errors.ts';
 export type {FailureRecord} from './failure.ts';
 export {
@@ -42,6 +43,7 @@ export {openQueue, type QueueOptions} from './open-queue.ts';
 export {DEFAULTS, type JobOptions, type OpenOptions, type RecycleOptions, type Size} from './options.ts';
 export type {Isolation, ResourceLimits} from './pool.ts';
 export * from './queue.ts';
+export type {OwnConnection} from './queues/sqlite/own-connection.ts';
 export {closeOnSignals} from './signals.ts';
 export type {EngineStats, Quantiles, TaskStats} from './statistics.ts';
 export {statusSummary} from './status-summary.ts';

@@ -448,7 +448,7 @@ function atLeast(low: number, value: number): number {
 	throw expected(`at least ${low} ms`, value);
 }
 
-function time(value: unknown): number {
+export function time(value: unknown): number {
 	const at = value instanceof Date ? value.getTime() : value;
 	if (typeof at === 'number' && Number.isFinite(at) && Math.abs(at) <= 8.64e15) return Math.round(at);
 	throw expected('a Date or milliseconds since 1970', value instanceof Date ? 'an invalid Date' : value);

@@ -136,7 +136,8 @@ export type CallBody =
 	| {readonly type: 'watch'; readonly ids: readonly JobId[]}
 	| {readonly type: 'unwatch'; readonly ids: readonly JobId[]}
 	| {readonly type: 'subscribe'; readonly events: readonly EventName[]}
-	| {readonly type: 'idle'}
+	/** Answered when no job of our tasks is left that could run by itself; with `waiting: false`, none whose time has come. */
+	| {readonly type: 'idle'; readonly waiting: boolean}
 	/** Answered with {@link EngineStats}. */
 	| {readonly type: 'stats'}
 	| {readonly type: 'close'; readonly drainMs: number};

@@ -65,8 +65,8 @@ export abstract class JobQueue {
 	abstract logs(id: JobId): Awaitable<readonly LogLine[]>;
 	/** Jobs by status, from a tally kept in every transaction. */
 	abstract counts(filter?: {readonly task?: string}): Awaitable<Counts>;
-	/** What could still run without anybody's help, of these tasks: not parked, not paused. */
-	abstract outstanding(tasks: readonly string[]): Awaitable<number>;
+	/** What could still run without anybody's help, of these tasks: not parked, not paused; without `waiting`, nothing that its time has not come for. */
+	abstract outstanding(tasks: readonly string[], options?: OutstandingOptions): Awaitable<number>;
 
 	/** Finds or creates the batch of that name, for more input: an open batch is spared by {@link cleanup}. */
 	abstract openBatch(name: string, task: string, options?: BatchOptions): Awaitable<BatchId>;
@@ -326,6 +326,11 @@ export interface Note extends Claim {
 
 /** Log lines kept per job: the latest. */
 export const MAX_LOG_LINES = 200;
+
+export interface OutstandingOptions {
+	/** Count jobs that wait for their time; default true. */
+	readonly waiting?: boolean;
+}
 
 export interface CancelResult {
 	/** Cancelled at once. */

@@ -17,6 +17,8 @@ const REPORT_EVERY_MS = 5;
 export interface RunnerOptions {
 	readonly maxValueBytes: number;
 	readonly maxCheckpointBytes: number;
+	/** The wall clock, if it is not the usual one. */
+	readonly now?: () => number;
 	/** For `ctx.enqueue`. */
 	readonly maker: JobMaker;
 	/** For `ctx.resource`. */
@@ -69,7 +71,7 @@ export class Runner {
 		// Usually it was ready before the first chunk came; not for a job that is in quarantine here.
 		const unready = resources.areMissing(message.task) ? await resources.setUp(message.task).catch((error: unknown) => ({error})) : undefined;
 		const board = openBoard(message.board);
-		const epochMs = Date.now() - monotonicMs();
+		const epochMs = (this.#options.now ?? Date.now)() - monotonicMs();
 		const report = new Report(message.chunk, post, meter, epochMs);
 		const batchSize = run && !unready ? optionsOf(run).batchSize : undefined;
 		if (run && batchSize !== undefined) await this.#runBatches(run, batchSize, message, board, report);

@@ -14,6 +14,15 @@ export interface TaskInfo {
 	readonly options: Omit<TaskOptions & Partial<BatchTaskOptions>, 'setup' | 'teardown'>;
 }
 
+/** Objects of functions that stand for a module, by URL: for an inline engine in the thread that has them. */
+const stands = new Map<string, object>();
+
+/** Lets {@link loadTasks} find this object under the URL, until it is given `undefined`. */
+export function standIn(url: string, tasks: object | undefined): void {
+	if (tasks) stands.set(url, tasks);
+	else stands.delete(url);
+}
+
 /**
  * Imports a tasks module. Names are looked up among its exports; nothing else is ever imported for a job.
  * @param url a `file:` URL
@@ -21,8 +30,9 @@ export interface TaskInfo {
  */
 export async function loadTasks(url: string): Promise<TaskTable> {
 	const path = url.startsWith('file:') ? fileURLToPath(url) : url;
-	if (url.startsWith('file:') && !existsSync(path)) throw new FaenaError('BadTasksModule', `The tasks module ${path} does not exist.`);
-	const module = await importModule(url, path);
+	const stand = stands.get(url);
+	if (!stand && url.startsWith('file:') && !existsSync(path)) throw new FaenaError('BadTasksModule', `The tasks module ${path} does not exist.`);
+	const module = stand ?? (await importModule(url, path));
 	const table = new Map(Object.entries(module).filter((entry): entry is [string, TaskFunction] => typeof entry[1] === 'function' && !isClass(entry[1])));
 	if (table.size === 0)
 		throw new FaenaError('BadTasksModule', `The tasks module ${path} exports no function. Export one for each task: export function hash(file) { … }`);

@@ -8,7 +8,7 @@ import {Resources} from './resources.ts';
 import {Runner, type RunnerOptions} from './runner.ts';
 import {infosOf, loadTasks} from './tasks-module.ts';
 
-export interface LifeOptions extends Pick<RunnerOptions, 'openBoard' | 'post'> {
+export interface LifeOptions extends Pick<RunnerOptions, 'openBoard' | 'post' | 'now'> {
 	/** A thread or process of a pool is there for the tasks alone; an inline worker lives in the caller's. */
 	readonly kind: Isolation;
 }
@@ -55,7 +55,7 @@ export class WorkerLife {
 			...this.#options,
 			maxValueBytes,
 			maxCheckpointBytes,
-			maker: new JobMaker(infos, defaults, maxValueBytes),
+			maker: new JobMaker(infos, defaults, maxValueBytes, this.#options.now),
 			resources,
 			meter: METERS[kind],
 		});

@@ -9,6 +9,7 @@ const root = fileURLToPath(new URL('../', import.meta.url));
 const LAYERS: readonly (readonly string[])[] = [
 	[
 		'lib/errors.ts',
+		'lib/failpoint.ts',
 		'lib/failure.ts',
 		'lib/job.ts',
 		'lib/backoff.ts',
@@ -42,8 +43,18 @@ const LAYERS: readonly (readonly string[])[] = [
 	],
 	['lib/queues/*', 'lib/pools/*'],
 	['lib/statistics.ts', 'lib/desk.ts', 'lib/caretaker.ts', 'lib/dispatcher.ts', 'lib/open-queue.ts', 'lib/notebook.ts', 'lib/work.ts'],
-	['lib/line.ts', 'lib/inline-line.ts', 'lib/link.ts', 'lib/job-handle.ts', 'lib/batch-handle.ts', 'lib/map.ts', 'lib/signals.ts', 'lib/engine.ts'],
-	['lib/index.ts'],
+	[
+		'lib/line.ts',
+		'lib/inline-line.ts',
+		'lib/link.ts',
+		'lib/job-handle.ts',
+		'lib/batch-handle.ts',
+		'lib/map.ts',
+		'lib/signals.ts',
+		'lib/engine.ts',
+		'lib/enqueue-in.ts',
+	],
+	['lib/index.ts', 'lib/testing.ts', 'lib/test-clock.ts', 'lib/test-engine.ts'],
 	['lib/cli/*'],
 ];
 

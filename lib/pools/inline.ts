@@ -11,16 +11,22 @@ import {type Examination, type PoolWorker, SharedBoard, type SourceListener, typ
  * waits lets the others run, up to the number of workers. Nothing can be stopped hard here: timeouts, cancellation and
  * shutdown reach a task through its context only, and one that computes only once it lets the event loop run.
  */
-export function inlinePool(options: PoolOptions, listener: PoolListener): WorkerPool {
-	return new WorkerPool(new InlineSource(), {...options, recycle: NEVER}, listener);
+export function inlinePool(options: PoolOptions, listener: PoolListener, now?: () => number): WorkerPool {
+	return new WorkerPool(new InlineSource(now), {...options, recycle: NEVER}, listener);
 }
 
 /** The caller can't be replaced. */
 const NEVER: Recycle = {jobs: Infinity, ageMs: Infinity, memoryBytes: Infinity};
 
 class InlineSource implements WorkerSource {
+	readonly #now: (() => number) | undefined;
+
+	constructor(now: (() => number) | undefined) {
+		this.#now = now;
+	}
+
 	start(count: number, listener: SourceListener): void {
-		for (let index = 0; index < count; index++) listener.joined(new InlineWorker(listener));
+		for (let index = 0; index < count; index++) listener.joined(new InlineWorker(listener, this.#now));
 	}
 
 	async close(): Promise<void> {}
@@ -30,9 +36,10 @@ class InlineWorker implements PoolWorker {
 	readonly kind = 'caller';
 	readonly #life: WorkerLife;
 
-	constructor(listener: SourceListener) {
+	constructor(listener: SourceListener, now: (() => number) | undefined) {
 		this.#life = new WorkerLife({
 			kind: 'inline',
+			...(now && {now}),
 			post: (message: WorkerMessage) => listener.message(message),
 			openBoard: address => new Board(address as SharedArrayBuffer),
 		});

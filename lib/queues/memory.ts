@@ -33,6 +33,7 @@ import {
 	type NewJob,
 	type Note,
 	type Outcome,
+	type OutstandingOptions,
 	type OwnerId,
 	type Page,
 	RETRIED_BY_DEFAULT,
@@ -241,11 +242,11 @@ export class MemoryQueue extends JobQueue {
 		return countsOf(this.#matching(filter));
 	}
 
-	outstanding(tasks: readonly string[]): number {
+	outstanding(tasks: readonly string[], {waiting = true}: OutstandingOptions = {}): number {
 		this.#assertOpen();
 		return this.#all().filter(({task, place}) => {
 			if (!tasks.includes(task)) return false;
-			return place.at === 'running' || (!this.#paused.has(task) && (place.at === 'ready' || runAtOf(place) !== undefined));
+			return place.at === 'running' || (!this.#paused.has(task) && (place.at === 'ready' || (waiting && runAtOf(place) !== undefined)));
 		}).length;
 	}
 

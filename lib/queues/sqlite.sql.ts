@@ -208,6 +208,7 @@ export const SQL = {
 	batchById: `select ${BATCH} where b.id = ?`,
 
 	counter: 'select last from counter where name = ?',
+	takeWriteLock: "update counter set last = last where name = 'job'",
 	setCounter: 'update counter set last = ? where name = ?',
 	addToTally: 'insert into tally (task, place, jobs) values (?, ?, ?) on conflict (task, place) do update set jobs = jobs + excluded.jobs',
 	tally: 'select task, place, jobs from tally',

@@ -1,5 +1,7 @@
-import {rmSync} from 'node:fs';
+import {readdirSync, rmSync, statSync} from 'node:fs';
+import {basename, dirname, join} from 'node:path';
 import {FaenaError} from '../errors.ts';
+import {failpoint} from '../failpoint.ts';
 import type {Counts, Job, JobFilter, JobId, JobStatus, LogLevel, LogLine} from '../job.ts';
 import {
 	type Batch,
@@ -14,6 +16,7 @@ import {
 	type JobEnd,
 	JobQueue,
 	type JobValues,
+	type OutstandingOptions,
 	type OwnerId,
 	type Page,
 	RETRIED_BY_DEFAULT,
@@ -52,6 +55,12 @@ export interface SqliteOptions {
 /** Jobs cancelled, retried or deleted in one transaction. */
 const CHUNK = 1000;
 
+/** Where jobs are that run or could at once. */
+const RUNNABLE = [Place.ready, Place.suspect, Place.running] as const;
+
+/** A lock file without a row is litter once it is this old; a younger one may be about to get its row. */
+const LITTER_MS = 60_000;
+
 /**
  * Opens the queue in an SQLite file, creating it if it is not there.
  * @throws FaenaError `BadDatabase`, `NewerDatabase`
@@ -75,6 +84,7 @@ export class SqliteQueue extends JobQueue {
 	readonly #owners = new Map<OwnerId, {readonly id: number; release(): void}>();
 	#state: {readonly connection: Connection; readonly names: Names} | undefined;
 	#dataVersion = 0;
+	#isSwept = false;
 
 	constructor(path: string, {durability = 'full', leaseMs = 30_000, blobThresholdBytes = Infinity, now = Date.now, random = Math.random}: SqliteOptions) {
 		super();
@@ -178,8 +188,10 @@ export class SqliteQueue extends JobQueue {
 		let jobs = 0;
 		for (const [id, name] of dead) {
 			jobs += this.#write(session => takeBack(session, id, {suspect: true}));
+			failpoint('recovery:committed');
 			rmSync(this.#lockPath(name), {force: true});
 		}
+		this.#sweepLocks();
 		return jobs;
 	}
 
@@ -228,12 +240,13 @@ export class SqliteQueue extends JobQueue {
 		});
 	}
 
-	outstanding(tasks: readonly string[]): number {
+	outstanding(tasks: readonly string[], {waiting = true}: OutstandingOptions = {}): number {
+		const unpaused = waiting ? [...RUNNABLE, Place.scheduled, Place.failed] : RUNNABLE;
 		return this.#read(({tallyOf}, names) => {
 			let jobs = 0;
 			for (const task of tasks) {
 				const number = names.knownTask(task);
-				const places = names.isPaused(task) ? [Place.running] : [Place.ready, Place.suspect, Place.scheduled, Place.failed, Place.running];
+				const places = names.isPaused(task) ? [Place.running] : unpaused;
 				for (const place of places) jobs += (tallyOf.get(number ?? -1, place) ?? 0) as number;
 			}
 			return jobs;
@@ -273,6 +286,7 @@ export class SqliteQueue extends JobQueue {
 			if (result.next === null) forgetBatches(session);
 			return result;
 		});
+		if (result.deleted > 0) failpoint('cleanup:committed');
 		const orphans = result.next === null ? this.#read(({isBlobNamed}) => this.#blobs.orphans(this.#now(), name => isBlobNamed.get(name) !== undefined)) : [];
 		this.#deleteBlobs([...unnamed, ...orphans]);
 		return result;
@@ -379,6 +393,7 @@ export class SqliteQueue extends JobQueue {
 		if (known && statements.ownerById.get(known.id) !== undefined) return known.id;
 		this.#release(owner);
 		const lock = holdLock(this.#lockPath(owner));
+		failpoint('owner:locked');
 		const id = statements.insertOwner.get(owner, now) as number;
 		this.#owners.set(owner, {id, release: lock.release});
 		return id;
@@ -387,6 +402,21 @@ export class SqliteQueue extends JobQueue {
 	#isDead(owner: OwnerId, heartbeatAt: number): boolean {
 		const isSilent = this.#now() - heartbeatAt > this.#leaseMs;
 		return isSilent || (!this.#owners.has(owner) && isLockFree(this.#lockPath(owner)));
+	}
+
+	/** Removes the locks of owners that died before they had a row, or while they were buried. Rare: so once for each queue. */
+	#sweepLocks(): void {
+		if (this.#isSwept) return;
+		this.#isSwept = true;
+		const folder = dirname(this.location);
+		const prefix = basename(this.#lockPath(''));
+		const owners = new Set(this.#read(({owners}) => owners.all() as [number, OwnerId, number][]).map(([, name]) => prefix + name));
+		for (const name of readdirSync(folder)) {
+			if (!name.startsWith(prefix) || name.endsWith('-journal') || owners.has(name)) continue;
+			const path = join(folder, name);
+			const age = Date.now() - (statSync(path, {throwIfNoEntry: false})?.mtimeMs ?? Infinity);
+			if (age > LITTER_MS && isLockFree(path)) rmSync(path, {force: true});
+		}
 	}
 
 	#release(owner: OwnerId): void {

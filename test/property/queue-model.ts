@@ -202,6 +202,7 @@ async function compareAll(world: World): Promise<void> {
 		counts: ({queue}) => queue.counts(),
 		paused: async ({queue}) => [...(await queue.paused())].sort(),
 		outstanding: ({queue}) => queue.outstanding(TASKS),
+		'outstanding at once': ({queue}) => queue.outstanding(TASKS, {waiting: false}),
 		batches: async ({queue}) => (await queue.batches()).map(({id: _, ...batch}) => batch),
 		completed: ({completed}) => completed,
 		turn: ({queue}) => queue.turn({}),

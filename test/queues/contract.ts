@@ -1056,7 +1056,10 @@ law('outstanding is what can still run by itself: not parked, not paused', async
 	t.is(await queue.outstanding(['hash']), 4);
 	t.is(await queue.outstanding(TASKS), 5);
 	t.is(await queue.outstanding([]), 0);
+	t.is(await queue.outstanding(['hash'], {waiting: false}), 2);
+	t.is(await queue.outstanding(TASKS, {waiting: false}), 3);
 	await queue.pause(['hash']);
+	t.is(await queue.outstanding(TASKS, {waiting: false}), 2);
 	t.is(await queue.outstanding(['hash']), 1);
 	t.is(await queue.outstanding(TASKS), 2);
 });

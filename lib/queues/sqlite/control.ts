@@ -1,3 +1,4 @@
+import {failpoint} from '../../failpoint.ts';
 import {type JobId, type JobStatus, MAX_SUSPICIONS} from '../../job.ts';
 import type {CleanupOptions, CleanupResult, NewJob} from '../../queue.ts';
 import {type Doomed, erase} from './erase.ts';
@@ -103,6 +104,7 @@ export function takeBack(session: Session, owner: number, {suspect}: {suspect: b
 		statements.deleteClaim.run(claim[0]);
 	}
 	statements.deleteOwner.run(owner);
+	if (suspect) failpoint('recovery:written');
 	return claims.length;
 }
 
@@ -114,6 +116,7 @@ export function cleanup(session: Session, {endedBefore, limit = 1000, after = 0}
 	const rows = found.slice(0, limit);
 	const old = rows.filter(([, , endedAt, , , , , isSpared]) => endedAt < endedBefore && isSpared === 0);
 	for (const [id, place, , , task, batch, key] of old) deleteJob(session, id, {task, batch, key, place, rank: 0});
+	if (old.length > 0) failpoint('cleanup:written');
 	const next = found.length > limit ? (rows.at(-1)?.[0] ?? null) : null;
 	return {deleted: old.length, next, unnamed: old.map(([, , , blob]) => blob).filter(blob => blob !== null)};
 }

@@ -1,4 +1,5 @@
 import {type Encoded, sizeBytes} from '../../encoding.ts';
+import {failpoint} from '../../failpoint.ts';
 import type {JobId} from '../../job.ts';
 import type {Demand, Dequeued, DequeuedJob} from '../../queue.ts';
 import {Place} from './places.ts';
@@ -23,6 +24,7 @@ export function promote(session: Session): void {
 	for (const [id, task, batch, rank, failed, executions] of due) {
 		statements.deleteWaiting.run(id);
 		makeReady(session, {id, task, batch, rank, executions}, failed === 1 ? Place.failed : Place.scheduled);
+		failpoint('promotion:written');
 	}
 }
 
@@ -111,6 +113,7 @@ function claim({statements, tally}: Session, {task, place}: Lane, heads: readonl
 	const lane = laneOf(task, place);
 	statements.claimUpTo.run(lease, owner, lane, rank, id);
 	statements.deleteReadyUpTo.run(lane, rank, id);
+	failpoint('dequeue:written');
 	// Jobs of a batch come in runs, so that this, too, is a step for many.
 	for (let start = 0, end = 1; start < heads.length; end++) {
 		const batch = heads[start]?.[3] as number | null;

@@ -1,5 +1,6 @@
 import {backoffMs} from '../../backoff.ts';
 import type {Encoded} from '../../encoding.ts';
+import {failpoint} from '../../failpoint.ts';
 import {type FailureRecord, poison} from '../../failure.ts';
 import {type JobId, type JobStatus, MAX_CRASHES, MAX_SUSPICIONS, type Policy} from '../../job.ts';
 import {MAX_LOG_LINES, type MadeJob, type Note, type Outcome, type Settled, type Settlement} from '../../queue.ts';
@@ -151,6 +152,7 @@ export function note({statements}: Session, {id, lease, execution, startedAt, pr
 	if (startedAt !== undefined) statements.setStarted.run(startedAt, id);
 	if (progress) statements.setProgress.run(id, progress.done, progress.total ?? null, progress.at);
 	if (checkpoint) statements.setCheckpoint.run(id, execution, checkpoint.at, checkpoint.state);
+	failpoint('notes:written');
 	if (!logs) return;
 	for (const {at, level, text} of logs.slice(-MAX_LOG_LINES)) statements.insertLog.run(id, execution, at, level, text);
 	statements.trimLog.run(id, id, MAX_LOG_LINES);
