@@ -75,9 +75,7 @@ export async function open<Tasks = AnyTasks>(options: OpenOptions): Promise<Engi
 	const line = await (settings.isolation === 'inline' ? InlineLine : ThreadLine).open(start);
 	const link = new Link(line, event => emit(events, event));
 	try {
-		const engine = new Engine<Tasks>(settings, link, events);
-		if (settings.closeOnSignals) closeOnSignals(engine);
-		return engine;
+		return new Engine<Tasks>(settings, link, events);
 	} catch (error) {
 		await link.terminate();
 		throw error;
@@ -95,6 +93,7 @@ export class Engine<Tasks = AnyTasks> implements AsyncDisposable {
 	readonly #link: Link;
 	readonly #events: EventEmitter<EngineEvents>;
 	readonly #maker: JobMaker;
+	readonly #stopListening: (() => void) | undefined;
 	#closing: Promise<void> | undefined;
 
 	/** @internal Use {@link open}. */
@@ -103,6 +102,7 @@ export class Engine<Tasks = AnyTasks> implements AsyncDisposable {
 		this.#link = link;
 		this.#events = events;
 		this.#maker = new JobMaker(link.tasks, settings.defaults, settings.maxValueBytes);
+		if (settings.closeOnSignals) this.#stopListening = closeOnSignals(this);
 	}
 
 	/**
@@ -312,7 +312,10 @@ export class Engine<Tasks = AnyTasks> implements AsyncDisposable {
 	async close(options: {readonly drain?: Duration} = {}): Promise<void> {
 		const {drain: drainMs = this.#settings.drainMs} = checked('close()', options, {drain: duration}) as {drain?: number};
 		if (this.#link.isClosed) return this.#closing;
-		const closed = this.#link.call({type: 'close', drainMs}).then(() => this.#link.terminate());
+		const closed = this.#link
+			.call({type: 'close', drainMs})
+			.then(() => this.#link.terminate())
+			.finally(this.#stopListening);
 		// A second call only shortens the wait; the thread ends with the first one's reply.
 		if (this.#closing) closed.catch(() => undefined);
 		this.#closing ??= closed;
