@@ -57,23 +57,24 @@ async function run(file: string, out: string): Promise<void> {
 	await faena.idle();
 	const [seconds, loaded] = [(performance.now() - start) / 1000, table.size - before];
 	console.log(`${format(loaded)} rows loaded in ${seconds.toFixed(1)} s of this run: ${format(Math.round(loaded / seconds))} rows/s`);
-	const isWhole = await reportJobs(faena);
+	const isWhole = await reportJobs(faena, table);
 	await faena.close();
 	process.exitCode = check(file, table) && isWhole ? 0 : 1;
 	table.close();
 }
 
 /** Returns true if all have completed. */
-async function reportJobs(faena: Engine<Tasks>): Promise<boolean> {
-	let [jobs, interrupted, isWhole] = [0, 0, true];
+async function reportJobs(faena: Engine<Tasks>, table: Table): Promise<boolean> {
+	let [jobs, interrupted, inserted, isWhole] = [0, 0, 0, true];
 	for await (const {id, task, status, executions, attempts, error} of jobsOf(faena)) {
 		jobs++;
 		interrupted += executions - attempts - (status === 'completed' ? 1 : 0);
+		if (status === 'completed' && task === 'load') inserted += await faena.handle('load', id).result();
 		if (status === 'completed') continue;
 		console.error(`job ${id}, ${task}, is ${status}: ${error?.message}`);
 		isWhole = false;
 	}
-	console.log(`${format(jobs)} jobs; ${format(interrupted)} executions were interrupted, uncharged`);
+	console.log(`${format(jobs)} jobs; ${format(interrupted)} executions were interrupted, after they had loaded ${format(table.size - inserted)} rows`);
 	return isWhole;
 }
 

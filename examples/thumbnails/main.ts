@@ -6,7 +6,7 @@
  *
  * Without a folder it makes 200 photographs of its own first. Exit code: 0 all done, 1 some files are no good, 2 bad input.
  */
-import {mkdirSync} from 'node:fs';
+import {existsSync, mkdirSync} from 'node:fs';
 import {readdir, stat} from 'node:fs/promises';
 import {availableParallelism} from 'node:os';
 import {join, relative, resolve} from 'node:path';
@@ -104,10 +104,9 @@ async function filesIn(folder: string, out: string): Promise<File[]> {
 	return files;
 }
 
-/** Photographs of 12, 18 and 24 megapixels, beside this program; those that are there are kept. */
+/** Photographs of 12, 18 and 24 megapixels, beside this program; made once. */
 async function makePhotographs(count: number): Promise<string> {
 	const folder = fileURLToPath(new URL('photographs', import.meta.url));
-	const faena = await openEngine(folder, 'thread');
 	const photographs = Array.from({length: count}, (_, index) => {
 		const [width, height] = [
 			[4000, 3000],
@@ -116,7 +115,9 @@ async function makePhotographs(count: number): Promise<string> {
 		][index % 3] as [number, number];
 		return {file: join(folder, `${index + 1}.jpg`), width, height};
 	});
-	console.error(`Making ${count} photographs in ${relative('.', folder)}, if they are not there.`);
+	if (photographs.every(({file}) => existsSync(file))) return folder;
+	console.error(`Making ${count} photographs in ${relative('.', folder)}.`);
+	const faena = await openEngine(folder, 'thread');
 	for await (const each of faena.map('photograph', photographs, {batch: 'photographs', key: ({file}) => file}))
 		if (each.status !== 'completed') throw each.error;
 	await faena.close();
