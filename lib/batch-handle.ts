@@ -27,17 +27,19 @@ export interface BatchInfo {
 export class BatchHandle {
 	readonly name: string;
 	readonly #link: Link;
+	readonly #now: () => number;
 
 	/** @internal Use `engine.batch`. */
-	constructor(link: Link, name: string) {
+	constructor(link: Link, name: string, now: () => number) {
 		this.#link = link;
 		this.name = name;
+		this.#now = now;
 	}
 
 	/** What is known of it now; `undefined` if there is no such batch. */
 	async info(): Promise<BatchInfo | undefined> {
 		const batch = await this.#link.verb('batch', this.name);
-		return batch && toBatchInfo(batch, Date.now());
+		return batch && toBatchInfo(batch, this.#now());
 	}
 
 	/** Cancels its jobs that have not ended; a map of it that is under way goes on enqueuing. Returns how many are meant. */

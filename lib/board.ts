@@ -12,15 +12,16 @@ const Cell = {free: 0, started: 1, finished: 2, taken: 3, stopping: 4} as const;
 /** Room for each state in a cell; what is above that is the board's generation. */
 const STATES = 8;
 
-/** Words before the cells: the running job's index + 1, and a counter that is odd while progress is being written; */
+/** Words before the cells: the running job's index + 1, how many run from there on, and a counter that is odd while progress is being written; */
 const RUNNING = 0;
-const PROGRESS = 1;
-/** then doubles: when the running job started, and what it said of its progress: done, total (NaN for none), and when. */
-const START = 1;
-const DONE = 2;
-const TOTAL = 3;
-const AT = 4;
-const HEAD = 10;
+const COUNT = 1;
+const PROGRESS = 2;
+/** then doubles: when they started, and what the running job said of its progress: done, total (NaN for none), and when. */
+const START = 2;
+const DONE = 3;
+const TOTAL = 4;
+const AT = 5;
+const HEAD = 12;
 
 /** Bytes of a board before its cells, and of each cell. */
 export const HEAD_BYTES = HEAD * 4;
@@ -29,6 +30,14 @@ export const CELL_BYTES = 4;
 /** Why a running job is to stop; also what its outcome will say. */
 export const STOP_REASONS = ['cancelled', 'timedOut', 'interrupted'] as const;
 export type StopReason = (typeof STOP_REASONS)[number];
+
+/** What a worker runs: one job, or those of a micro-batch, from an index on. */
+export interface Running {
+	readonly index: number;
+	readonly count: number;
+	/** On the clock of {@link monotonicMs}. */
+	readonly since: number;
+}
 
 /** What a running job said of itself last. */
 export interface BoardProgress {
@@ -70,11 +79,16 @@ export class Board {
 	/** Starts the job unless it was taken back. `at` is on the clock of {@link monotonicMs}. */
 	start(index: number, at: number): boolean {
 		if (!this.#move(index, Cell.free, Cell.started)) return false;
-		// What is read with a job as running was said by that job.
-		if (Atomics.load(this.#words, PROGRESS) !== 0) Atomics.store(this.#words, PROGRESS, 0);
-		this.#doubles[START] = at;
-		Atomics.store(this.#words, RUNNING, index + 1);
+		this.#show(index, 1, at);
 		return true;
+	}
+
+	/** Starts those of the jobs from `first` up to `end` that were not taken back, and says which. */
+	startMany(first: number, end: number, at: number): number[] {
+		const started: number[] = [];
+		for (let index = first; index < end; index++) if (this.#move(index, Cell.free, Cell.started)) started.push(index);
+		this.#show(first, end - first, at);
+		return started;
 	}
 
 	/** Ends the job unless it was told to stop first. */
@@ -127,10 +141,9 @@ export class Board {
 		return true;
 	}
 
-	/** The job that runs and since when, on the clock of {@link monotonicMs}. */
-	running(): {readonly index: number; readonly since: number} | undefined {
+	running(): Running | undefined {
 		const index = Atomics.load(this.#words, RUNNING) - 1;
-		return index < 0 ? undefined : {index, since: this.#doubles[START] as number};
+		return index < 0 ? undefined : {index, count: Atomics.load(this.#words, COUNT), since: this.#doubles[START] as number};
 	}
 
 	/** The progress that was said last, whole; none while the next is being written. */
@@ -147,6 +160,14 @@ export class Board {
 
 	isTaken(index: number): boolean {
 		return this.#state(index) === Cell.taken;
+	}
+
+	#show(index: number, count: number, at: number): void {
+		// What is read with a job as running was said by that job.
+		if (Atomics.load(this.#words, PROGRESS) !== 0) Atomics.store(this.#words, PROGRESS, 0);
+		this.#doubles[START] = at;
+		Atomics.store(this.#words, COUNT, count);
+		Atomics.store(this.#words, RUNNING, index + 1);
 	}
 
 	#state(index: number): number {

@@ -1,4 +1,5 @@
 import {toEnvelope} from './errors.ts';
+import {failpoint} from './failpoint.ts';
 import {isTerminal, type JobId, type JobStatus} from './job.ts';
 import type {EnqueueCall, EnqueueReply, EventName, JobEvent, Notice, RepliesMessage, Reply} from './protocol.ts';
 import type {CompletedBatch, Enqueued, JobQueue, NewJob, Note, Settled, Settlement, TurnResult} from './queue.ts';
@@ -142,6 +143,7 @@ export class Desk {
 
 	flush(): void {
 		if (this.#replies.length + this.#notices.length + this.#events.length === 0) return;
+		failpoint('replies:ready');
 		this.#output({type: 'replies', replies: this.#replies, notices: this.#notices, events: this.#events});
 		this.#replies = [];
 		this.#notices = [];

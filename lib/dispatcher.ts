@@ -4,6 +4,8 @@ import {monotonicMs} from './board.ts';
 import {Caretaker, NOTHING} from './caretaker.ts';
 import {Desk, toNewJobs} from './desk.ts';
 import {FaenaError, toEnvelope} from './errors.ts';
+import {failpoint} from './failpoint.ts';
+import type {FailureRecord} from './failure.ts';
 import type {JobId} from './job.ts';
 import type {Chunk, Lane, Pool, PoolListener} from './pool.ts';
 import {type Call, type EnqueueCall, type FailedMessage, type RepliesMessage, VERBS, type Verbs} from './protocol.ts';
@@ -23,12 +25,14 @@ import type {
 	WithdrawResult,
 } from './queue.ts';
 import {ChunkSizer} from './sizing.ts';
-import type {TaskOptions} from './task.ts';
+import {Statistics} from './statistics.ts';
 import type {TaskInfo} from './tasks-module.ts';
 
 export interface DispatcherOptions {
 	readonly owner: OwnerId;
 	readonly leaseMs: number;
+	/** The wall clock that jobs wait by, in milliseconds since 1970. */
+	readonly now?: () => number;
 	/** Takes what the dispatcher has to say to its callers. */
 	readonly output: (message: RepliesMessage | FailedMessage) => void;
 }
@@ -56,17 +60,19 @@ export class Dispatcher implements PoolListener {
 	readonly #pool: Pool | undefined;
 	readonly #owner: OwnerId;
 	readonly #leaseMs: number;
+	readonly #now: () => number;
 	readonly #output: DispatcherOptions['output'];
 	readonly #desk: Desk;
 	readonly #bell = new Bell();
 	readonly #sizer = new ChunkSizer();
+	readonly #statistics: Statistics;
 	#phase: 'running' | 'draining' | 'interrupting' | 'closed' = 'running';
 	/** By name. */
-	#tasks: ReadonlyMap<string, TaskOptions> = new Map();
+	#tasks: ReadonlyMap<string, TaskInfo['options']> = new Map();
 	#caretaker: Caretaker | undefined;
 	/** In order. */
 	#calls: OtherCall[] = [];
-	#idleCalls: number[] = [];
+	#idleCalls: (Call & {type: 'idle'})[] = [];
 	#closeCalls: number[] = [];
 	#outbox: Settlement[] = [];
 	#notes: Note[] = [];
@@ -82,11 +88,13 @@ export class Dispatcher implements PoolListener {
 	#setbacks = 0;
 	#retryAt = 0;
 
-	constructor(queue: JobQueue, makePool: ((listener: PoolListener) => Pool) | undefined, {owner, leaseMs, output}: DispatcherOptions) {
+	constructor(queue: JobQueue, makePool: ((listener: PoolListener) => Pool) | undefined, {owner, leaseMs, now = Date.now, output}: DispatcherOptions) {
 		this.#queue = queue;
 		this.#pool = makePool?.(this);
+		this.#statistics = new Statistics(this.#pool?.slots ?? 0);
 		this.#owner = owner;
 		this.#leaseMs = leaseMs;
+		this.#now = now;
 		this.#output = output;
 		this.#desk = new Desk(output);
 		queue.onBatchCompleted(batch => this.#batchCompleted(batch));
@@ -131,6 +139,7 @@ export class Dispatcher implements PoolListener {
 			totalMs += durationMs;
 		}
 		if (jobs > 0) this.#sizer.observe(task, jobs, totalMs);
+		this.#statistics.ended(task, settlements);
 		// There is room for the next.
 		if (this.#tasks.get(task)?.concurrency !== undefined) this.#isHungry = true;
 		this.#bell.ring();
@@ -163,10 +172,10 @@ export class Dispatcher implements PoolListener {
 				await this.#turn();
 				await this.#answerIdle();
 				if (this.#phase !== 'running') await this.#shutDown();
+				this.#desk.flush();
 			} catch (error) {
 				this.#fail(error);
 			}
-			this.#desk.flush();
 		}
 	}
 
@@ -175,7 +184,7 @@ export class Dispatcher implements PoolListener {
 		if (this.#outbox.length > 0) return Math.max(0, this.#restMs());
 		if (this.#phase === 'draining') return Math.max(0, this.#drainUntil - monotonicMs());
 		if (this.#phase !== 'running' || this.#nextRunAt === null || !this.#hasPlace()) return Infinity;
-		return Math.max(0, this.#nextRunAt - Date.now());
+		return Math.max(0, this.#nextRunAt - this.#now());
 	}
 
 	/**
@@ -205,6 +214,7 @@ export class Dispatcher implements PoolListener {
 		if (this.#setbacks > 0 && monotonicMs() < this.#retryAt) return;
 		const enqueues = this.#desk.takeEnqueues(ENQUEUED_PER_TURN);
 		const settle = this.#outbox.splice(0);
+		if (settle.length > 0) failpoint('outcome:received');
 		const notes = this.#notes.splice(0);
 		const demand = this.#demand(enqueues.length > 0 || settle.some(makesJobs));
 		if (settle.length + notes.length + enqueues.length === 0 && !demand) return;
@@ -217,8 +227,14 @@ export class Dispatcher implements PoolListener {
 		}
 		this.#turnedAt = monotonicMs();
 		this.#sizer.observeTurn(this.#turnedAt - begunAt);
+		this.#statistics.committed(this.#turnedAt - begunAt);
+		this.#statistics.settled(result.settled);
 		this.#setbacks = 0;
 		// An error from here on is no failed transaction: what was committed must not be refused or settled again.
+		if (enqueues.length > 0) failpoint('enqueue:committed');
+		if (settle.length > 0) failpoint('settle:committed');
+		if (notes.length > 0) failpoint('notes:committed');
+		if (result.dequeued.jobs.length > 0) failpoint('dequeue:committed');
 		await this.#apply(result, settle, notes, enqueues, demand);
 		if (this.#desk.hasEnqueues) this.#bell.ring();
 	}
@@ -233,8 +249,8 @@ export class Dispatcher implements PoolListener {
 		this.#nextRunAt = result.nextRunAt;
 		const arrived = enqueues.length > 0 || result.settled.includes('pending') || settle.some(makesJobs);
 		this.#isHungry = demand ? result.backlog > 0 : this.#isHungry || arrived;
-		this.#dispatch(result.dequeued);
-		this.#desk.settled(settle, result);
+		this.#dispatch(result.dequeued, result.backlog);
+		this.#desk.settled(settle, await this.#withPoison(settle, result));
 		for (const note of notes) this.#desk.noted(note);
 		await this.#desk.inquire(this.#queue, this.#desk.enqueued(enqueues, result.enqueued), true);
 		const lost = settle.filter((_, index) => result.settled[index] === 'lost' || result.settled[index] === 'withdrawn');
@@ -245,14 +261,26 @@ export class Dispatcher implements PoolListener {
 		if (this.#isHungry && this.#hasPlace()) this.#bell.ring();
 	}
 
+	/** What the queue made of jobs that killed their workers too often is told as it keeps it. */
+	async #withPoison(settle: readonly Settlement[], {settled, refused}: TurnResult): Promise<Pick<TurnResult, 'settled' | 'refused'>> {
+		const lost = [...settle.entries()].filter(([index, {outcome}]) => outcome.type === 'lostWorker' && settled[index] === 'dead');
+		if (lost.length === 0) return {settled, ...(refused && {refused})};
+		const ends = new Map((await this.#queue.ends(lost.map(([, {id}]) => id))).map(({id, error}) => [id, error]));
+		const errors = lost.flatMap(([index, {id}]) => (ends.get(id) ? [[index, ends.get(id) as FailureRecord] as const] : []));
+		return {settled, refused: new Map([...(refused ?? []), ...errors])};
+	}
+
 	/**
 	 * The transaction failed: callers are told, and settling is tried alone, since what was done must not be done again; with
 	 * the notes, since a checkpoint that comes with an outcome is the last one.
 	 */
 	async #rescue(error: unknown, settle: readonly Settlement[], notes: readonly Note[], enqueues: readonly {call: number}[]): Promise<void> {
 		for (const {call} of enqueues) this.#desk.refuse(call, error);
+		this.#statistics.failedToCommit();
 		try {
-			this.#desk.settled(settle, await this.#queue.turn({settle, notes}));
+			const result = await this.#queue.turn({settle, notes});
+			this.#statistics.settled(result.settled);
+			this.#desk.settled(settle, result);
 			this.#setbacks = enqueues.length > 0 ? 0 : this.#setbacks + 1;
 		} catch {
 			this.#outbox.unshift(...settle);
@@ -270,7 +298,7 @@ export class Dispatcher implements PoolListener {
 
 	/** What the pool can take: for each task as many jobs as make chunks for its free places. */
 	#demand(arrives: boolean): Demand | undefined {
-		const isDue = this.#nextRunAt !== null && this.#nextRunAt <= Date.now();
+		const isDue = this.#nextRunAt !== null && this.#nextRunAt <= this.#now();
 		if (this.#phase !== 'running' || this.#chunks.length > 0 || !(this.#isHungry || arrives || isDue)) return undefined;
 		const tasks = [...this.#tasks].flatMap(([task, {concurrency}]) => this.#demandOf(task, concurrency));
 		const limit = Math.max(0, ...tasks.map(each => each.limit));
@@ -285,8 +313,9 @@ export class Dispatcher implements PoolListener {
 
 	/** Jobs in a chunk. What is claimed counts as running, so that jobs of a task with a limit, also of memory, go one by one. */
 	#sizeOf(task: string): number {
-		const {concurrency, memoryBytes} = this.#tasks.get(task) ?? {};
-		return concurrency === undefined && memoryBytes === undefined ? this.#sizer.size(task) : 1;
+		const {concurrency, memoryBytes, batchSize = 1} = this.#tasks.get(task) ?? {};
+		if (concurrency !== undefined || memoryBytes !== undefined) return batchSize;
+		return Math.ceil(this.#sizer.size(task) / batchSize) * batchSize;
 	}
 
 	/** Chunks of this kind that the pool can take now: a second one in a worker only while the task's jobs are short. */
@@ -295,24 +324,44 @@ export class Dispatcher implements PoolListener {
 		return idle + (this.#sizer.isShort(lane.task) ? second : 0);
 	}
 
-	/** Cuts what was dequeued into chunks, evenly over the free places, and starts them. */
-	#dispatch({lease, jobs}: Dequeued): void {
+	/**
+	 * Cuts what was dequeued into chunks and starts them. A chunk is at most an even share of the free places, and of twice as
+	 * many as there are slots of what is left: so the last ones are small, and all workers are done at about the same time.
+	 */
+	#dispatch({lease, jobs}: Dequeued, backlog: number): void {
 		if (jobs.length === 0) return;
 		for (const job of jobs) if (job.isSuspect) this.#chunks.push({task: job.task, solo: true, lease, jobs: [job]});
 		for (const [task, own] of groupByTask(jobs.filter(job => !job.isSuspect))) {
 			const lane = {task, solo: false};
-			const size = Math.min(this.#sizeOf(task), Math.ceil(own.length / Math.max(1, this.#placesFor(lane))));
-			for (let start = 0; start < own.length; start += size) this.#chunks.push({...lane, lease, jobs: own.slice(start, start + size)});
+			const most = Math.min(this.#sizeOf(task), Math.ceil(own.length / Math.max(1, this.#placesFor(lane))));
+			const least = Math.min(most, Math.max(this.#sizer.leastSize(task), this.#tasks.get(task)?.batchSize ?? 1));
+			for (let start = 0; start < own.length; ) {
+				const share = Math.ceil((own.length - start + backlog) / (2 * (this.#pool?.slots ?? 1)));
+				const size = Math.max(least, Math.min(most, share));
+				this.#chunks.push({...lane, lease, jobs: own.slice(start, start + size)});
+				start += size;
+			}
 		}
 		this.#coverMs = Math.min(...this.#chunks.map(chunk => this.#sizer.expectedMs(chunk.task, chunk.jobs.length)));
 		this.#feed();
+		failpoint('chunk:given');
+	}
+
+	/** A timeout that is a share of the median becomes one in milliseconds when the job is started. */
+	#withTimeout(job: DequeuedJob): DequeuedJob {
+		const {timeoutPercent} = job.policy;
+		if (timeoutPercent === undefined) return job;
+		return {...job, policy: {...job.policy, timeoutMs: this.#statistics.timeoutMs(job.task, timeoutPercent)}};
 	}
 
 	#feed(): void {
 		this.#chunks = this.#chunks.filter(chunk => {
 			const {idle, second} = this.#pool?.places(chunk) ?? NO_PLACES;
 			if (idle + second === 0) return true;
-			this.#pool?.run(chunk);
+			this.#statistics.dispatched(chunk.jobs.length);
+			this.#pool?.run(
+				chunk.jobs.some(({policy}) => policy.timeoutPercent !== undefined) ? {...chunk, jobs: chunk.jobs.map(job => this.#withTimeout(job))} : chunk,
+			);
 			return false;
 		});
 	}
@@ -358,8 +407,11 @@ export class Dispatcher implements PoolListener {
 					this.#desk.subscribe(call.events);
 					this.#desk.reply(call.call, undefined);
 					break;
+				case 'stats':
+					this.#desk.reply(call.call, this.#statistics.report());
+					break;
 				case 'idle':
-					this.#idleCalls.push(call.call);
+					this.#idleCalls.push(call);
 			}
 		} catch (error) {
 			this.#desk.refuse(call.call, error);
@@ -391,11 +443,16 @@ export class Dispatcher implements PoolListener {
 		await this.#desk.inquire(this.#queue, withdrawn);
 	}
 
-	/** Idle: nothing of our tasks is left that could run by itself, here or in another process. */
+	/** Idle: nothing of our tasks is left that could run by itself, or not before its time, here or in another process. */
 	async #answerIdle(): Promise<void> {
 		if (this.#idleCalls.length === 0 || (this.#pool?.size ?? 0) + this.#outbox.length > 0 || this.#desk.hasEnqueues) return;
-		if ((await this.#queue.outstanding([...this.#tasks.keys()])) > 0) return;
-		for (const call of this.#idleCalls.splice(0)) this.#desk.reply(call, undefined);
+		const isDue = this.#nextRunAt !== null && this.#nextRunAt <= this.#now();
+		for (const idle of this.#idleCalls.splice(0)) {
+			const {call, waiting} = idle;
+			const jobs = await this.#queue.outstanding([...this.#tasks.keys()], {waiting});
+			if (jobs > 0 || (isDue && !waiting)) this.#idleCalls.push(idle);
+			else this.#desk.reply(call, undefined);
+		}
 	}
 
 	// ——— the end ———
@@ -421,10 +478,12 @@ export class Dispatcher implements PoolListener {
 		if (this.#outbox.length > 0) return this.#bell.ring();
 		this.#caretaker?.stop();
 		await this.#pool?.close();
+		failpoint('close:drained');
 		await this.#queue.leave(this.#owner);
+		failpoint('close:left');
 		await this.#queue.close();
 		this.#phase = 'closed';
-		for (const call of this.#idleCalls.splice(0)) this.#desk.refuse(call, new FaenaError('Closed', 'The engine was closed while idle() waited.'));
+		for (const {call} of this.#idleCalls.splice(0)) this.#desk.refuse(call, new FaenaError('Closed', 'The engine was closed while idle() waited.'));
 		for (const call of this.#closeCalls.splice(0)) this.#desk.reply(call, undefined);
 	}
 

@@ -17,6 +17,8 @@ const Format = {
 	bytes: 1,
 	/** A u32 (little-endian) length, that much JSON with tagged nodes ({@link TAG}), then the binary parts. */
 	rich: 2,
+	/** Never stored: the rest says in UTF-8 why a value can't be had. */
+	unreadable: 3,
 } as const;
 
 /** Default limit of an encoded payload or result, in bytes. */
@@ -48,7 +50,8 @@ export function encode(value: unknown, what: string, maxBytes: number = MAX_VALU
 
 /**
  * Gives back the value. Builds only the types listed at {@link encode}; classes are never revived.
- * @throws FaenaError `NotEncodable`, and never anything else, if it is of no known format or damaged
+ * @throws FaenaError `NotEncodable`, and never anything else, if it is of no known format or damaged; `BadDatabase` for one
+ *   that is {@link unreadable}
  */
 export function decode(encoded: Encoded): unknown {
 	try {
@@ -57,6 +60,11 @@ export function decode(encoded: Encoded): unknown {
 		if (error instanceof FaenaError) throw error;
 		throw new FaenaError('NotEncodable', "A stored value can't be read; it is damaged.", {cause: error});
 	}
+}
+
+/** Stands for a value that can't be had: {@link decode} throws `BadDatabase` with this sentence. */
+export function unreadable(sentence: string): Encoded {
+	return Buffer.concat([new Uint8Array([Format.unreadable]), Buffer.from(sentence)]);
 }
 
 /** True if both are the same value. Objects may differ in the order of their properties. */
@@ -267,6 +275,7 @@ function decodeAny(encoded: Encoded): unknown {
 	// A queue may hand over a Buffer, whose subarray would be one too.
 	if (encoded[0] === Format.bytes) return new Uint8Array(encoded.buffer, encoded.byteOffset + 1, encoded.byteLength - 1);
 	if (encoded[0] === Format.rich) return decodeRich(encoded);
+	if (encoded[0] === Format.unreadable) throw new FaenaError('BadDatabase', TEXT.decode(encoded.subarray(1)));
 	throw unknown(`begins with the format byte ${encoded[0]}`);
 }
 

@@ -6,7 +6,7 @@ import {InlineLine} from './inline-line.ts';
 import {type Counts, type Duration, type Job, type JobFilter, type JobId, type LogLevel, type LogLine, STATUSES} from './job.ts';
 import {JobHandle, toOutcome, toResult, type WaitOptions, waitForEnd} from './job-handle.ts';
 import {JobMaker} from './job-maker.ts';
-import {ThreadLine} from './line.ts';
+import {type Line, ThreadLine} from './line.ts';
 import {Link} from './link.ts';
 import {JobMap} from './map.ts';
 import {checkMapOptions, type MapOptions} from './map-options.ts';
@@ -26,9 +26,10 @@ import {
 	type Settings,
 	text,
 } from './options.ts';
-import {type EnqueueCall, type EnqueueReply, type EventName, idsOf, type JobEvent, type Notice} from './protocol.ts';
+import {type DispatcherStart, type EnqueueCall, type EnqueueReply, type EventName, idsOf, type JobEvent, type Notice} from './protocol.ts';
 import {type BatchOptions, type CleanupResult, keyConflict, type Page} from './queue.ts';
 import {closeOnSignals} from './signals.ts';
+import type {EngineStats} from './statistics.ts';
 
 /** Names of a module's tasks. */
 export type TaskName<Tasks> = {[Name in keyof Tasks]: Tasks[Name] extends (...args: never[]) => unknown ? Name : never}[keyof Tasks] & string;
@@ -61,21 +62,25 @@ export interface EngineEvents {
  * Opens the queue, starts the dispatcher's thread and its workers, and loads the tasks. What an earlier run left
  * unfinished goes on at once.
  * @example await using faena = await open<typeof import('./tasks.ts')>({queue: 'jobs.db', tasks: new URL('./tasks.ts', import.meta.url)});
- * @throws FaenaError `BadOption`, `BadTasksModule`, `BadDatabase`, `NewerDatabase`
+ * @throws FaenaError `BadOption`, `BadTasksModule`, `SetupFailed`, `BadDatabase`, `NewerDatabase`
  */
 export async function open<Tasks = AnyTasks>(options: OpenOptions): Promise<Engine<Tasks>> {
 	const settings = resolveOpenOptions(options);
+	const openLine = (start: DispatcherStart) => (settings.isolation === 'inline' ? InlineLine : ThreadLine).open(start);
+	return connect(settings, openLine, (link, events) => new Engine<Tasks>(settings, link, events));
+}
+
+/** Opens a line to a dispatcher and makes an engine of it. */
+export async function connect<Made>(
+	{queue, durability, blobThresholdBytes, leaseMs, tasks, ...settings}: Settings,
+	openLine: (start: DispatcherStart) => Promise<Line>,
+	make: (link: Link, events: EventEmitter<EngineEvents>) => Made,
+): Promise<Made> {
 	const events = new EventEmitter<EngineEvents>();
-	const start = {
-		queue: settings.queue,
-		durability: settings.durability,
-		leaseMs: settings.leaseMs,
-		pool: settings.tasks === undefined ? undefined : {...settings, tasks: settings.tasks},
-	};
-	const line = await (settings.isolation === 'inline' ? InlineLine : ThreadLine).open(start);
+	const line = await openLine({queue, durability, blobThresholdBytes, leaseMs, pool: tasks === undefined ? undefined : {...settings, tasks}});
 	const link = new Link(line, event => emit(events, event));
 	try {
-		return new Engine<Tasks>(settings, link, events);
+		return make(link, events);
 	} catch (error) {
 		await link.terminate();
 		throw error;
@@ -93,15 +98,17 @@ export class Engine<Tasks = AnyTasks> implements AsyncDisposable {
 	readonly #link: Link;
 	readonly #events: EventEmitter<EngineEvents>;
 	readonly #maker: JobMaker;
+	readonly #now: () => number;
 	readonly #stopListening: (() => void) | undefined;
 	#closing: Promise<void> | undefined;
 
 	/** @internal Use {@link open}. */
-	constructor(settings: Settings, link: Link, events: EventEmitter<EngineEvents>) {
+	constructor(settings: Settings, link: Link, events: EventEmitter<EngineEvents>, now: () => number = Date.now) {
 		this.#settings = settings;
 		this.#link = link;
 		this.#events = events;
-		this.#maker = new JobMaker(link.tasks, settings.defaults, settings.maxValueBytes);
+		this.#maker = new JobMaker(link.tasks, settings.defaults, settings.maxValueBytes, now);
+		this.#now = now;
 		if (settings.closeOnSignals) this.#stopListening = closeOnSignals(this);
 	}
 
@@ -186,6 +193,7 @@ export class Engine<Tasks = AnyTasks> implements AsyncDisposable {
 	/**
 	 * Runs the task for every item of a collection and yields how each ended, as they finish or in the order of the input.
 	 * With a `batch` name it is durable: the same map again goes on where it was, and yields what is done from the queue.
+	 * @throws FaenaError `BadOption`, `UnknownTask`; its loop `KeyConflict`, `BatchConflict`, `Halted`, `NotEncodable`, `TooLarge`, `Closed`, and what the items throw
 	 */
 	map<Name extends TaskName<Tasks>>(
 		task: Name,
@@ -235,13 +243,13 @@ export class Engine<Tasks = AnyTasks> implements AsyncDisposable {
 
 	/** What is known of all batches, in the order in which they were made. */
 	async batches(): Promise<readonly BatchInfo[]> {
-		const now = Date.now();
+		const now = this.#now();
 		return (await this.#link.verb('batches')).map(batch => toBatchInfo(batch, now));
 	}
 
 	/** A handle for the batch of this name, whether or not it is there. */
 	batch(name: string): BatchHandle {
-		return new BatchHandle(this.#link, checked('batch()', {name}, {name: text})['name'] as string);
+		return new BatchHandle(this.#link, checked('batch()', {name}, {name: text})['name'] as string, this.#now);
 	}
 
 	/** Jobs by status, of one task or all, by the queue's tally. */
@@ -255,7 +263,7 @@ export class Engine<Tasks = AnyTasks> implements AsyncDisposable {
 		return cancelled.length + asked.length;
 	}
 
-	/** Opens a new round for one job, or for all that match: by default failed, dead and cancelled ones. Returns how many. */
+	/** Opens a new round for one job, even a completed one, or for all that match: by default failed, dead and cancelled ones. Returns how many. */
 	async retry(jobs: JobId | JobFilter): Promise<number> {
 		return this.#link.verb('retry', toFilter('retry()', jobs));
 	}
@@ -273,7 +281,7 @@ export class Engine<Tasks = AnyTasks> implements AsyncDisposable {
 	async cleanup(options: {readonly olderThan: Duration}): Promise<number> {
 		const {olderThan} = checked('cleanup()', options, {olderThan: duration}) as {olderThan?: number};
 		if (olderThan === undefined) throw bad("cleanup() expects the option olderThan, for instance {olderThan: '7d'}");
-		const endedBefore = Date.now() - olderThan;
+		const endedBefore = this.#now() - olderThan;
 		let deleted = 0;
 		for (let after: JobId | null = 0; after !== null; ) {
 			const result: CleanupResult = await this.#link.verb('cleanup', {endedBefore, after});
@@ -286,9 +294,15 @@ export class Engine<Tasks = AnyTasks> implements AsyncDisposable {
 	/** Resolves when no job of this engine's tasks is left that could run without help: paused and parked ones don't count. */
 	async idle(): Promise<void> {
 		if (this.#link.tasks.length === 0) throw bad("idle() waits for the jobs of this engine's tasks; this one was opened without tasks");
-		await this.#link.call({type: 'idle'});
+		await this.#link.call({type: 'idle', waiting: true});
 	}
 
+	/** What this engine's dispatcher did since it was opened: rates, waits, quantiles by task, chunk sizes, commits, lost leases. */
+	async stats(): Promise<EngineStats> {
+		return (await this.#link.call({type: 'stats'})) as EngineStats;
+	}
+
+	/** Calls the listener for each event from now on. To listen keeps no process alive; to await a call, a result or a map does. */
 	on<Name extends keyof EngineEvents>(event: Name, listener: (...args: EngineEvents[Name]) => void): this {
 		this.#events.on(event, listener as never);
 		return this.#subscribe();

@@ -10,13 +10,32 @@ export interface FailureRecord {
 	readonly stack?: string;
 	readonly code?: string | number;
 	/** The chain of causes, outermost first, cut at {@link MAX_CAUSES} and where it bites its own tail. */
-	readonly causes?: readonly Omit<FailureRecord, 'reason' | 'causes' | 'exitCode' | 'signal' | 'stderr'>[];
+	readonly causes?: readonly Omit<FailureRecord, 'reason' | 'causes' | Circumstance>[];
 	/** Exit code of the worker that was lost, */
 	readonly exitCode?: number;
 	/** or the signal that ended it, */
 	readonly signal?: string;
 	/** and the last it wrote to stderr, where that was seen. */
 	readonly stderr?: string;
+	/** Of a job that was stopped, or took its worker along. */
+	readonly postMortem?: PostMortem;
+}
+
+/** What was known of an execution at its unnatural end. Times are milliseconds since 1970. */
+export interface PostMortem {
+	readonly execution: number;
+	/** Attempts charged up to and with this one; a cancellation charges none. */
+	readonly attempt: number;
+	readonly startedAt: number;
+	readonly durationMs: number;
+	/** What it had said last. */
+	readonly progress?: {readonly done: number; readonly total?: number; readonly at: number};
+	/** V8's heap in its worker. */
+	readonly heap?: {readonly usedBytes?: number; readonly limitBytes: number};
+	/** Where the task was when its worker was ended, as lines of a stack; absent if it ended by itself. */
+	readonly stack?: string;
+	/** Why there is none, if its worker had to be ended. */
+	readonly noStack?: string;
 }
 
 const MAX_CAUSES = 8;
@@ -40,16 +59,20 @@ export function poison(crashes: number, last: FailureRecord): FailureRecord {
 export function fromFailure(record: FailureRecord): Error {
 	const chain = [record, ...(record.causes ?? [])];
 	const error = chain.reduceRight<Error | undefined>((cause, each) => toError(each, cause), undefined);
-	const {reason, exitCode, signal, stderr} = record;
+	const {reason, exitCode, signal, stderr, postMortem} = record;
 	return Object.assign(error as Error, {
 		reason,
 		...(exitCode !== undefined && {exitCode}),
 		...(signal !== undefined && {signal}),
 		...(stderr !== undefined && {stderr}),
+		...(postMortem !== undefined && {postMortem}),
 	});
 }
 
-type Described = Omit<FailureRecord, 'reason' | 'causes' | 'exitCode' | 'signal' | 'stderr'>;
+type Described = Omit<FailureRecord, 'reason' | 'causes' | Circumstance>;
+
+/** What belongs to an execution's end, not to the error. */
+type Circumstance = 'exitCode' | 'signal' | 'stderr' | 'postMortem';
 
 function describeChain(thrown: unknown): Described[] {
 	const seen = new Set<unknown>();

@@ -15,6 +15,7 @@ export {
 	type ResultOf,
 	type TaskName,
 } from './engine.ts';
+export {type EnqueueInArgs, enqueueIn} from './enqueue-in.ts';
 export {type ErrorCode, FaenaError} from './errors.ts';
 export type {FailureRecord} from './failure.ts';
 export {
@@ -39,11 +40,13 @@ export {JobHandle, type JobOutcome, type WaitOptions} from './job-handle.ts';
 export {JobMap, type MapProgress, type MapResult} from './map.ts';
 export type {MapOptions} from './map-options.ts';
 export {openQueue, type QueueOptions} from './open-queue.ts';
-export {DEFAULTS, type JobOptions, type OpenOptions} from './options.ts';
+export {DEFAULTS, type JobOptions, type OpenOptions, type RecycleOptions, type Size} from './options.ts';
 export type {Isolation, ResourceLimits} from './pool.ts';
 export * from './queue.ts';
+export type {OwnConnection} from './queues/sqlite/own-connection.ts';
 export {closeOnSignals} from './signals.ts';
+export type {EngineStats, Quantiles, TaskStats} from './statistics.ts';
 export {statusSummary} from './status-summary.ts';
-export {type ExecutionOptions, type TaskContext, type TaskFunction, type TaskLog, type TaskOptions, task} from './task.ts';
+export {type BatchTaskOptions, type ExecutionOptions, type TaskContext, type TaskFunction, type TaskLog, type TaskOptions, task} from './task.ts';
 export {work, type WorkOptions} from './work.ts';
 // biome-ignore-end assist/source/organizeImports: the version check comes before anything that loads native code

@@ -4,7 +4,8 @@ import type {FaenaError} from './errors.ts';
 import type {Line} from './line.ts';
 import {inlinePool} from './pools/inline.ts';
 import type {Call, DispatcherStart, FailedMessage, RepliesMessage} from './protocol.ts';
-import {openSqlite} from './queues/sqlite.ts';
+import type {JobQueue} from './queue.ts';
+import {openSqlite, type SqliteOptions} from './queues/sqlite.ts';
 import type {TaskInfo} from './tasks-module.ts';
 
 /** To a dispatcher in the caller's own thread, with queue, pool and all: one thread to debug. */
@@ -12,23 +13,32 @@ export class InlineLine implements Line {
 	readonly tasks: readonly TaskInfo[];
 	readonly #dispatcher: Dispatcher;
 	readonly #messages: Mailbox;
+	readonly #queue: JobQueue;
 	/** The dispatcher's own timers keep no process alive. */
 	#keepAlive: NodeJS.Timeout | undefined;
 
-	private constructor(dispatcher: Dispatcher, messages: Mailbox, tasks: readonly TaskInfo[]) {
+	private constructor(dispatcher: Dispatcher, queue: JobQueue, messages: Mailbox, tasks: readonly TaskInfo[]) {
 		this.#dispatcher = dispatcher;
+		this.#queue = queue;
 		this.#messages = messages;
 		this.tasks = tasks;
 	}
 
-	/** @throws FaenaError why the queue or the tasks can't be opened */
-	static async open({queue: location, durability, leaseMs, pool}: DispatcherStart): Promise<InlineLine> {
-		const queue = openSqlite(location, {durability, leaseMs});
+	/**
+	 * @param time the wall clock, and the die of the backoff's jitter, where they are not the usual ones
+	 * @throws FaenaError why the queue or the tasks can't be opened
+	 */
+	static async open(
+		{queue: location, durability, leaseMs, blobThresholdBytes = Infinity, pool}: DispatcherStart,
+		time: Pick<SqliteOptions, 'now' | 'random'> = {},
+	): Promise<InlineLine> {
+		const queue = openSqlite(location, {durability, leaseMs, blobThresholdBytes, ...time});
+		const {now} = time;
 		const messages: Mailbox = {deliver: undefined};
 		const output = (message: RepliesMessage | FailedMessage) => void setImmediate(() => messages.deliver?.(message));
-		const dispatcher = new Dispatcher(queue, pool && (listener => inlinePool(pool, listener)), {owner: nanoid(), leaseMs, output});
+		const dispatcher = new Dispatcher(queue, pool && (listener => inlinePool(pool, listener, now)), {owner: nanoid(), leaseMs, ...(now && {now}), output});
 		try {
-			return new InlineLine(dispatcher, messages, await dispatcher.start());
+			return new InlineLine(dispatcher, queue, messages, await dispatcher.start());
 		} catch (error) {
 			await queue.close();
 			throw error;
@@ -55,6 +65,8 @@ export class InlineLine implements Line {
 
 	async end(): Promise<void> {
 		this.unref();
+		// After a failure the dispatcher has not: its lock would keep its jobs from others for as long as this process lives.
+		await this.#queue.close();
 	}
 }
 

@@ -13,11 +13,13 @@ export class JobMaker {
 	readonly #tasks: ReadonlyMap<string, {readonly own: TaskOptions; readonly resolved: ResolvedJobOptions}>;
 	readonly #defaults: ExecutionOptions;
 	readonly #maxValueBytes: number;
+	readonly #now: () => number;
 
 	/** @throws FaenaError `BadOption` if a task's own options are wrong */
-	constructor(tasks: readonly TaskInfo[], defaults: ExecutionOptions, maxValueBytes: number) {
+	constructor(tasks: readonly TaskInfo[], defaults: ExecutionOptions, maxValueBytes: number, now: () => number = Date.now) {
 		this.#defaults = defaults;
 		this.#maxValueBytes = maxValueBytes;
+		this.#now = now;
 		this.#tasks = new Map(
 			tasks.map(({name, options}) => {
 				const own = checkTaskOptions(`task ${name}`, options);
@@ -39,7 +41,7 @@ export class JobMaker {
 		if (typeof task !== 'string' || task === '') throw bad(`${where} expects a task's name first`);
 		const given = checkJobOptions(where, options);
 		if (known && Object.keys(given).length === 0) return known.resolved;
-		return resolveJobOptions([given, known?.own, this.#defaults], Date.now());
+		return resolveJobOptions([given, known?.own, this.#defaults], this.#now());
 	}
 
 	/** @throws FaenaError `NotEncodable`, `TooLarge` */

@@ -9,7 +9,7 @@ export type JobStatus = 'pending' | 'running' | 'completed' | 'failed' | 'dead' 
 /**
  * Which moves are legal, and what makes each. SQL, CLI, documents and the property tests read this table.
  * `pending`: waits to run, at once or at `runAt`. `running`: claimed by a dispatcher. `failed`: its last execution
- * failed and it waits for the next, or for `retry()` if it has no `runAt`. The other three are terminal for a round.
+ * failed and it waits for the next, or for `retry()` if it has no `runAt`. The other three are terminal for a round; an enqueue opens a new one only where the new job's `rerun` says so.
  */
 export const TRANSITIONS: Readonly<Record<JobStatus, Readonly<Partial<Record<JobStatus, string>>>>> = {
 	pending: {running: 'dequeue', cancelled: 'cancel'},
@@ -20,16 +20,16 @@ export const TRANSITIONS: Readonly<Record<JobStatus, Readonly<Partial<Record<Job
 		cancelled: 'settle: cancelled',
 		pending: 'settle: released; recovery of a dead owner',
 	},
-	failed: {pending: 'its time has come; retry', cancelled: 'cancel'},
-	completed: {pending: 'retry'},
-	dead: {pending: 'retry'},
-	cancelled: {pending: 'retry'},
+	failed: {pending: 'its time has come; retry; enqueue of a changed one, or again', cancelled: 'cancel'},
+	completed: {pending: 'retry; enqueue of a changed one'},
+	dead: {pending: 'retry; enqueue of a changed one, or again'},
+	cancelled: {pending: 'retry; enqueue of a changed one, or again'},
 };
 
 /** All statuses, in the order in which people read them. */
 export const STATUSES = ['pending', 'running', 'failed', 'completed', 'dead', 'cancelled'] as const satisfies readonly JobStatus[];
 
-/** True for the statuses that end a round: only `retry()` moves such a job again. */
+/** True for the statuses that end a round: only a new one moves such a job again. */
 export function isTerminal(status: JobStatus): boolean {
 	return status === 'completed' || status === 'dead' || status === 'cancelled';
 }
@@ -45,6 +45,8 @@ export interface Policy {
 	readonly maxAttempts: number;
 	/** Longest run of one execution in milliseconds, from its start; `null` for no limit. */
 	readonly timeoutMs: number | null;
+	/** Or that many percent of the median of the task's completed executions, as the dispatcher that runs it has seen them. */
+	readonly timeoutPercent?: number;
 	readonly backoff: Backoff;
 	/** `auto` tries again after the backoff; `manual` parks a failed job until `retry()`. */
 	readonly retry: 'auto' | 'manual';
@@ -84,10 +86,25 @@ export interface Job {
 	/** Executions begun since the job exists; the number of the last one. */
 	readonly executions: number;
 	readonly timeoutMs: number | null;
+	readonly timeoutPercent?: number;
+	/** Of the last execution that failed or ended; of a running one once it has run for some 100 ms. */
 	readonly startedAt?: number;
 	readonly endedAt?: number;
 	/** How long the last execution ran, in milliseconds. */
 	readonly durationMs?: number;
+	/** From enqueue, with the delay if there was one, to the start of the only execution, in milliseconds. */
+	readonly waitMs?: number;
+	/** Processor time of the last execution, in milliseconds: of its thread (from Node 24 on) or of its process. */
+	readonly cpuMs?: number;
+	/**
+	 * Memory, where it was measured, which is after executions of some milliseconds: the heap that the thread used at the end, or
+	 * the most that the process ever had.
+	 */
+	readonly memoryBytes?: number;
+	/** Encoded. */
+	readonly payloadBytes: number;
+	/** Encoded, of a completed job. */
+	readonly resultBytes?: number;
 	readonly progress?: Progress;
 	/** Why the last execution failed, or why the job ended as dead or cancelled. */
 	readonly error?: FailureRecord;

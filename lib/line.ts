@@ -2,6 +2,7 @@ import {Worker} from 'node:worker_threads';
 import {FaenaError, fromEnvelope} from './errors.ts';
 import type {Call, CallsMessage, DispatcherStart, FailedMessage, RepliesMessage, Started} from './protocol.ts';
 import type {TaskInfo} from './tasks-module.ts';
+import {memoryOf} from './transfer.ts';
 import {workerUrl} from './worker-url.ts';
 
 /** How an engine's calls reach its dispatcher, and what it says comes back. */
@@ -47,7 +48,8 @@ export class ThreadLine implements Line {
 	}
 
 	send(calls: readonly Call[]): void {
-		this.#worker.postMessage({type: 'calls', calls} satisfies CallsMessage);
+		const message: CallsMessage = {type: 'calls', calls};
+		this.#worker.postMessage(message, memoryOf(message));
 	}
 
 	ref(): void {

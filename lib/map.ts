@@ -53,8 +53,8 @@ interface Plan<Item> extends Omit<MapSettings<Item>, 'onComplete'> {
 /** Items that are enqueued in one message, and messages that may be unanswered. */
 const GROUP = 512;
 const GROUPS_UNDER_WAY = 4;
-/** Jobs that are looked at in one call. */
-const PAGE = 1000;
+/** Jobs that are looked at in one call: usually all that a window had left. */
+const PAGE = 5000;
 const UNENDED = ['pending', 'running', 'failed'] as const;
 
 /**

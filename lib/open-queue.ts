@@ -1,4 +1,4 @@
-import {bad, callable, checked, choice, lease, text} from './options.ts';
+import {bad, blobThreshold, callable, checked, choice, lease, type Size, text} from './options.ts';
 import type {JobQueue} from './queue.ts';
 import {MemoryQueue} from './queues/memory.ts';
 import {openSqlite, type SqliteOptions} from './queues/sqlite.ts';
@@ -6,6 +6,8 @@ import {openSqlite, type SqliteOptions} from './queues/sqlite.ts';
 export interface QueueOptions extends Pick<SqliteOptions, 'durability' | 'now' | 'random'> {
 	/** An owner silent for longer is taken for dead; default 30 s, at least 1 s. */
 	readonly lease?: number | string;
+	/** As the option of `open()`: results of more bytes lie in files of their own. */
+	readonly blobs?: {readonly threshold: Size};
 }
 
 /**
@@ -15,12 +17,17 @@ export interface QueueOptions extends Pick<SqliteOptions, 'durability' | 'now' |
  */
 export async function openQueue(location: string, options: QueueOptions = {}): Promise<JobQueue> {
 	if (typeof location !== 'string' || location === '') throw bad(`openQueue() expects the path of an SQLite file; it got ${typeof location}`);
-	const {lease: leaseMs, ...rest} = checked('openQueue()', options, {
+	const {
+		lease: leaseMs,
+		blobs: blobThresholdBytes,
+		...rest
+	} = checked('openQueue()', options, {
 		durability: choice('full', 'normal'),
 		lease,
+		blobs: blobThreshold('openQueue({blobs})'),
 		now: callable,
 		random: callable,
 	});
-	const settings = {...rest, ...(leaseMs !== undefined && {leaseMs: leaseMs as number})} as SqliteOptions;
+	const settings = {...rest, ...(leaseMs !== undefined && {leaseMs}), ...(blobThresholdBytes !== undefined && {blobThresholdBytes})} as SqliteOptions;
 	return location === ':memory:' ? new MemoryQueue(settings) : openSqlite(text(location), settings);
 }

@@ -7,13 +7,13 @@ import {FaenaError} from './errors.ts';
 import type {Backoff, BackoffOption, Duration, Policy} from './job.ts';
 import type {Isolation, Recycle, ResourceLimits} from './pool.ts';
 import type {Durability} from './queue.ts';
-import type {ExecutionOptions, TaskOptions} from './task.ts';
+import type {BatchTaskOptions, ExecutionOptions, TaskOptions} from './task.ts';
 
 /** Options of `enqueue`. What is not given comes from the task's own options, then from `open()`, then from {@link DEFAULTS}. */
 export interface JobOptions extends ExecutionOptions {
 	/** Not before this long from now. */
 	readonly delay?: Duration;
-	/** Not before this time. */
+	/** Not before this time: a Date, or milliseconds since 1970. */
 	readonly runAt?: Date | number;
 	/** Unique per task until the job is cleaned up: the same key again gives the same job. */
 	readonly key?: string;
@@ -30,7 +30,8 @@ export interface OpenOptions {
 	/**
 	 * Where tasks run: in worker threads (`thread`, default); in child processes (`process`), where what crashes natively
 	 * takes nobody along; or in the caller's own thread (`inline`), for debugging and tests, where nothing can be stopped
-	 * hard. A task may choose between the first two for itself.
+	 * hard, and where the options of workers, a task's own isolation and the quarantine of suspects do nothing. A task may
+	 * choose between the first two for itself.
 	 */
 	readonly isolation?: Isolation;
 	/** What a commit survives: `full` (default) a loss of power, `normal` a crash of the process. */
@@ -47,11 +48,16 @@ export interface OpenOptions {
 	readonly maxValueBytes?: number;
 	/** The most bytes of one `ctx.checkpoint(state)`, encoded; default 1 MiB. */
 	readonly maxCheckpointBytes?: number;
-	/** Close in good order on SIGINT and SIGTERM, then end the process; default false. A second signal doesn't wait for running jobs. */
+	/**
+	 * Keeps results of more bytes than the threshold, encoded, in files of their own, in the folder `DATABASE-blobs`, so that
+	 * the database stays small: a number of bytes, or a text such as `'64kib'`, `'1mib'`. Default: all lie in the database.
+	 */
+	readonly blobs?: {readonly threshold: Size};
+	/** Close in good order on SIGINT and SIGTERM, then end the process; default false. A second signal doesn't wait for running jobs, a third for nothing. */
 	readonly closeOnSignals?: boolean;
 	/** Where what tasks print to stdout goes; default `inherit`. */
 	readonly taskOutput?: 'inherit' | 'stderr';
-	/** V8 limits of each worker; of a child process as flags. */
+	/** V8's limits of each worker, without native memory and Buffers; a child process gets them as flags, but for `codeRangeSizeMb`. */
 	readonly resourceLimits?: ResourceLimits;
 	/** Environment variables of the workers, besides those of this process. */
 	readonly env?: Readonly<Record<string, string>>;
@@ -59,7 +65,7 @@ export interface OpenOptions {
 	readonly execArgv?: readonly string[];
 	/** Priority of the workers for the operating system, from -20 (first) to 19 (last); of threads on Linux only. */
 	readonly nice?: number;
-	/** When a worker is replaced by a new one, after the chunk that it has; default: never. */
+	/** When a worker is replaced by a new one, after the jobs that it has; default: never. */
 	readonly recycle?: RecycleOptions;
 	/**
 	 * Below this, no job is started while others run; below half of it, the youngest running job is stopped, one a second,
@@ -78,7 +84,7 @@ export interface RecycleOptions {
 	readonly memoryBytes?: number;
 }
 
-/** Every default, in one place: what `faena defaults` prints. Times in milliseconds. */
+/** The defaults of jobs and of `open()`, in one place. Times in milliseconds. */
 export const DEFAULTS = {
 	priority: 0,
 	maxAttempts: 3,
@@ -110,6 +116,7 @@ export interface Settings {
 	readonly leaseMs: number;
 	readonly maxValueBytes: number;
 	readonly maxCheckpointBytes: number;
+	readonly blobThresholdBytes: number | undefined;
 	readonly closeOnSignals: boolean;
 	readonly taskOutput: 'inherit' | 'stderr';
 	readonly resourceLimits: ResourceLimits | undefined;
@@ -122,7 +129,7 @@ export interface Settings {
 
 /** @throws FaenaError `BadOption` */
 export function resolveOpenOptions(options: OpenOptions): Settings {
-	const {queue, tasks, drain, grace, lease: leaseGiven, recycle, ...given} = checked('open()', options, OPEN_CHECKS) as Given;
+	const {queue, tasks, drain, grace, lease: leaseGiven, blobs, recycle, ...given} = checked('open()', options, OPEN_CHECKS) as Given;
 	if (queue === undefined) throw bad("open() expects the option queue: the file in which the jobs live, for instance {queue: 'jobs.db'}");
 	if (queue === ':memory:') throw bad("open() expects as queue a file, since its jobs are to outlive the process; ':memory:' is for openQueue()");
 	const {isolation, durability, maxValueBytes, maxCheckpointBytes, closeOnSignals, taskOutput, minFreeMemoryBytes} = DEFAULTS;
@@ -135,17 +142,20 @@ export function resolveOpenOptions(options: OpenOptions): Settings {
 		drainMs: drain ?? DEFAULTS.drainMs,
 		graceMs: grace ?? DEFAULTS.graceMs,
 		leaseMs: leaseGiven ?? DEFAULTS.leaseMs,
+		blobThresholdBytes: blobs,
 		recycle: toRecycle(recycle),
 	};
 }
 
 /** What was given, checked; times in milliseconds. */
-type Given = Partial<Omit<Settings, 'queue' | 'tasks' | 'drainMs' | 'graceMs' | 'leaseMs' | 'recycle'>> & {
+type Given = Partial<Omit<Settings, 'queue' | 'tasks' | 'drainMs' | 'graceMs' | 'leaseMs' | 'blobThresholdBytes' | 'recycle'>> & {
 	readonly queue?: string | URL;
 	readonly tasks?: string | URL;
 	readonly drain?: number;
 	readonly grace?: number;
 	readonly lease?: number;
+	/** Bytes. */
+	readonly blobs?: number;
 	readonly recycle?: RecycleOptions;
 };
 
@@ -171,7 +181,7 @@ export function resolveJobOptions(layers: readonly (JobOptions | undefined)[], n
 		key,
 		policy: {
 			maxAttempts: pick('maxAttempts') ?? DEFAULTS.maxAttempts,
-			timeoutMs: timeout === 'none' ? null : duration(timeout),
+			...toTimeout(timeout),
 			retry: pick('retry') ?? DEFAULTS.retry,
 			backoff: toBackoff(pick('backoff')),
 		},
@@ -189,13 +199,25 @@ export function checkJobOptions<More = unknown>(where: string, options: unknown,
 }
 
 /** @throws FaenaError `BadOption` */
-export function checkTaskOptions(where: string, options: unknown): TaskOptions {
-	return checked(where, options, TASK_CHECKS) as TaskOptions;
+export function checkTaskOptions(where: string, options: unknown): TaskOptions & Partial<BatchTaskOptions> {
+	return checked(where, options, TASK_CHECKS) as TaskOptions & Partial<BatchTaskOptions>;
 }
 
 /** @throws FaenaError `BadOption` if a function that was to give a key gave something else */
 export function checkKey(where: string, key: unknown): string {
 	return checked(where, {key}, {key: text})['key'] as string;
+}
+
+function toTimeout(timeout: Duration | 'none'): Pick<Policy, 'timeoutMs' | 'timeoutPercent'> {
+	if (isPercentage(timeout)) return {timeoutMs: null, timeoutPercent: Number.parseFloat(timeout)};
+	return {timeoutMs: timeout === 'none' ? null : duration(timeout)};
+}
+
+/** A share of a running median, such as '300%'. */
+function isPercentage(value: unknown): value is `${number}%` {
+	if (typeof value !== 'string' || !/^\s*\d+(\.\d+)?\s*%\s*$/.test(value)) return false;
+	if (Number.parseFloat(value) <= 100) throw expected("more than '100%', since half of all jobs are longer than the median", value);
+	return true;
 }
 
 /** Checks a text or number of time and gives milliseconds. */
@@ -205,6 +227,28 @@ export function duration(value: unknown): number {
 		throw expected("a time such as '30s', '10m', '2h' or a number of milliseconds, not negative", value);
 	if (parsed > MAX_MS) throw expected('a time of at most 10 years', value);
 	return parsed;
+}
+
+/** Bytes, or a text such as `'512b'`, `'64kib'`, `'1.5mib'`, `'1gib'`. */
+export type Size = number | string;
+
+const UNITS: Readonly<Record<string, number>> = {b: 1, kib: 1024, mib: 1024 ** 2, gib: 1024 ** 3};
+
+/** Checks a text or number of size and gives bytes. */
+export function size(value: unknown): number {
+	const [, count, unit = ''] = (typeof value === 'string' && /^\s*(\d+(?:\.\d+)?)\s*(b|kib|mib|gib)\s*$/i.exec(value)) || [];
+	const bytes = count === undefined ? value : Math.ceil(Number(count) * (UNITS[unit.toLowerCase()] as number));
+	if (Number.isSafeInteger(bytes) && (bytes as number) > 0) return bytes as number;
+	throw expected("a size such as '64kib', '1mib' or a number of bytes, more than none", value);
+}
+
+/** A check of the option `blobs`, which gives its threshold in bytes. */
+export function blobThreshold(where: string): Check {
+	return value => {
+		const {threshold} = checked(where, value, {threshold: size});
+		if (threshold === undefined) throw bad(`${where} expects the option threshold, for instance {threshold: '1mib'}`);
+		return threshold;
+	};
 }
 
 const MAX_MS = 10 * 366 * 24 * 3_600_000;
@@ -217,7 +261,7 @@ export type Checks = Readonly<Record<string, Check>>;
 const EXECUTION_CHECKS: Checks = {
 	priority: integer(-1_000_000, 1_000_000),
 	maxAttempts: integer(1, 1_000_000),
-	timeout: value => (value === 'none' ? value : atLeast(1, duration(value))),
+	timeout: value => (value === 'none' || isPercentage(value) ? value : atLeast(1, duration(value))),
 	backoff(value) {
 		toBackoff(value as BackoffOption);
 		return value;
@@ -232,6 +276,7 @@ const TASK_CHECKS: Checks = {
 	memoryBytes: integer(1, Number.MAX_SAFE_INTEGER),
 	setup: callable,
 	teardown: callable,
+	batchSize: integer(1, 512),
 };
 
 const RESOURCE_LIMITS: Checks = {
@@ -253,6 +298,7 @@ const OPEN_CHECKS: Checks = {
 	lease,
 	maxValueBytes: integer(1, 1024 ** 3),
 	maxCheckpointBytes: integer(1, 1024 ** 3),
+	blobs: blobThreshold('open({blobs})'),
 	closeOnSignals: boolean,
 	taskOutput: choice('inherit', 'stderr'),
 	resourceLimits: value => checked('open({resourceLimits})', value, RESOURCE_LIMITS),
@@ -402,7 +448,7 @@ function atLeast(low: number, value: number): number {
 	throw expected(`at least ${low} ms`, value);
 }
 
-function time(value: unknown): number {
+export function time(value: unknown): number {
 	const at = value instanceof Date ? value.getTime() : value;
 	if (typeof at === 'number' && Number.isFinite(at) && Math.abs(at) <= 8.64e15) return Math.round(at);
 	throw expected('a Date or milliseconds since 1970', value instanceof Date ? 'an invalid Date' : value);

@@ -25,8 +25,6 @@ export interface LoadMessage {
 	/** The engine's isolation: whether a task's jobs are to be expected in this worker. */
 	readonly isolation: Isolation;
 	readonly nice: number | undefined;
-	/** Say with the end of each chunk how much memory is used. */
-	readonly reportsMemory: boolean;
 }
 
 /** The last thing a worker is asked to do before it is ended in good order. */
@@ -70,10 +68,16 @@ export interface OutcomesMessage {
 	readonly values: readonly Encoded[];
 	/** Start of each job in milliseconds since 1970, then its duration: two numbers a job. */
 	readonly times: readonly number[];
+	/** Processor time that the worker used since it began the chunk, or reported last; where it is known. */
+	readonly cpuMs?: number;
+	/** Of a job that is reported alone. */
+	readonly memoryBytes?: number;
 	/** By index in the chunk: of jobs that threw. */
 	readonly failures?: ReadonlyMap<number, FailureRecord>;
 	/** By index in the chunk: why jobs were told to stop that ended only after that. */
 	readonly stops?: ReadonlyMap<number, StopReason>;
+	/** Indexes in the chunk: of jobs that ran together and out of time together, so that each is to run alone. */
+	readonly suspects?: ReadonlySet<number>;
 	/** Indexes in the chunk: of jobs that were taken back before they started, whose entries have no meaning. */
 	readonly skipped?: readonly number[];
 	/** By index in the chunk: what jobs that returned enqueue. */
@@ -88,7 +92,7 @@ export interface FinalMessage {
 	readonly failures?: ReadonlyMap<number, FailureRecord>;
 	/** The end mark: nothing more comes of this chunk. */
 	readonly isLast: boolean;
-	/** What the worker uses: a thread's heap, a process's memory; with the last one, where that was asked for. */
+	/** What the worker uses, with the last one: a thread's heap, a process's memory. */
 	readonly memoryBytes?: number;
 }
 
@@ -108,6 +112,7 @@ export interface DispatcherStart {
 	readonly queue: string;
 	readonly durability: Durability;
 	readonly leaseMs: number;
+	readonly blobThresholdBytes: number | undefined;
 	/** Without it the dispatcher runs nothing. */
 	readonly pool: PoolOptions | undefined;
 }
@@ -131,7 +136,10 @@ export type CallBody =
 	| {readonly type: 'watch'; readonly ids: readonly JobId[]}
 	| {readonly type: 'unwatch'; readonly ids: readonly JobId[]}
 	| {readonly type: 'subscribe'; readonly events: readonly EventName[]}
-	| {readonly type: 'idle'}
+	/** Answered when no job of our tasks is left that could run by itself; with `waiting: false`, none whose time has come. */
+	| {readonly type: 'idle'; readonly waiting: boolean}
+	/** Answered with {@link EngineStats}. */
+	| {readonly type: 'stats'}
 	| {readonly type: 'close'; readonly drainMs: number};
 
 /** Jobs of one task with the same options. */

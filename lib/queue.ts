@@ -65,8 +65,8 @@ export abstract class JobQueue {
 	abstract logs(id: JobId): Awaitable<readonly LogLine[]>;
 	/** Jobs by status, from a tally kept in every transaction. */
 	abstract counts(filter?: {readonly task?: string}): Awaitable<Counts>;
-	/** What could still run without anybody's help, of these tasks: not parked, not paused. */
-	abstract outstanding(tasks: readonly string[]): Awaitable<number>;
+	/** What could still run without anybody's help, of these tasks: not parked, not paused; without `waiting`, nothing that its time has not come for. */
+	abstract outstanding(tasks: readonly string[], options?: OutstandingOptions): Awaitable<number>;
 
 	/** Finds or creates the batch of that name, for more input: an open batch is spared by {@link cleanup}. */
 	abstract openBatch(name: string, task: string, options?: BatchOptions): Awaitable<BatchId>;
@@ -262,6 +262,7 @@ export interface DequeuedJob {
 	readonly id: JobId;
 	readonly task: string;
 	readonly payload: Encoded;
+	readonly createdAt: number;
 	/** The number of this execution: with the lease, the fence. */
 	readonly execution: number;
 	/** Attempts charged before this execution. */
@@ -294,17 +295,29 @@ export type Outcome = Timing &
 		| {readonly type: 'threw' | 'timedOut' | 'lostWorker'; readonly error: FailureRecord}
 		| {readonly type: 'cancelled'; readonly error?: FailureRecord}
 		/** Not charged: it never started, or was interrupted through no fault of its own. */
-		| {readonly type: 'released'}
+		| {
+				readonly type: 'released';
+				/** It ran with others when the worker was lost or stopped, and nobody knows whose fault that was: it is to run alone. */
+				readonly isSuspect?: true;
+		  }
 	);
 
 interface Timing {
 	/** When the task started, in milliseconds since 1970. */
 	readonly startedAt?: number;
 	readonly durationMs?: number;
+	/** From enqueue to start, of a first execution; not stored, since it follows from what is. */
+	readonly waitMs?: number;
+	/** Processor time; of short jobs that were reported together, their share by duration. */
+	readonly cpuMs?: number;
+	/** See {@link Job.memoryBytes}. */
+	readonly memoryBytes?: number;
 }
 
-/** What a running task said of itself. */
+/** What a running task said of itself, and what its pool has to say of it. */
 export interface Note extends Claim {
+	/** When it started, in milliseconds since 1970; told of those only that run for a while. */
+	readonly startedAt?: number;
 	readonly progress?: {readonly done: number; readonly total?: number; readonly at: number};
 	readonly logs?: readonly Omit<LogLine, 'execution'>[];
 	/** Kept until another one comes, through whatever happens, or the job completes. */
@@ -313,6 +326,11 @@ export interface Note extends Claim {
 
 /** Log lines kept per job: the latest. */
 export const MAX_LOG_LINES = 200;
+
+export interface OutstandingOptions {
+	/** Count jobs that wait for their time; default true. */
+	readonly waiting?: boolean;
+}
 
 export interface CancelResult {
 	/** Cancelled at once. */

@@ -1,14 +1,14 @@
 import {AsyncLocalStorage} from 'node:async_hooks';
-import {setImmediate as nextTurn} from 'node:timers/promises';
-import {type Board, monotonicMs, type StopReason} from './board.ts';
+import {type Board, monotonicMs} from './board.ts';
 import {JobContext, type Noted} from './context.ts';
 import {decode, type Encoded, encode} from './encoding.ts';
-import {type FailureRecord, toFailure} from './failure.ts';
+import {toFailure} from './failure.ts';
 import type {JobMaker} from './job-maker.ts';
-import type {ChunkMessage, OutcomesMessage, WorkerMessage} from './protocol.ts';
-import type {MadeJob} from './queue.ts';
+import type {Meter} from './meter.ts';
+import type {ChunkMessage, WorkerMessage} from './protocol.ts';
+import {Execution, type Executions, Report} from './report.ts';
 import type {Resources} from './resources.ts';
-import type {TaskFunction} from './task.ts';
+import {optionsOf, type TaskFunction} from './task.ts';
 import type {TaskTable} from './tasks-module.ts';
 
 /** Outcomes leave a chunk after this much work, so that little is repeated when the worker is lost. */
@@ -17,12 +17,14 @@ const REPORT_EVERY_MS = 5;
 export interface RunnerOptions {
 	readonly maxValueBytes: number;
 	readonly maxCheckpointBytes: number;
+	/** The wall clock, if it is not the usual one. */
+	readonly now?: () => number;
 	/** For `ctx.enqueue`. */
 	readonly maker: JobMaker;
 	/** For `ctx.resource`. */
 	readonly resources: Resources;
-	/** What this worker uses, if that is to be told. */
-	readonly memoryBytes: (() => number) | undefined;
+	/** What this worker uses. */
+	readonly meter: Meter;
 	/** The worker's side of a chunk's board. */
 	readonly openBoard: (address: ChunkMessage['board']) => Board;
 	readonly post: (message: WorkerMessage) => void;
@@ -39,7 +41,7 @@ export class Runner {
 	readonly #tasks: TaskTable;
 	readonly #options: RunnerOptions;
 	/** Follows a job through everything it starts, so that a stray error finds its way back to it. */
-	readonly #execution = new AsyncLocalStorage<Execution>();
+	readonly #execution = new AsyncLocalStorage<Executions>();
 	#last: Promise<void> = Promise.resolve();
 
 	constructor(tasks: TaskTable, options: RunnerOptions) {
@@ -55,22 +57,30 @@ export class Runner {
 
 	/** Takes an error that no task caught: it fails the job it came from, if that has not been reported. */
 	stray(error: unknown): void {
-		const execution = this.#execution.getStore();
-		if (execution && !execution.isFinal) execution.fail(error);
-		else
-			process.stderr.write(
-				`faena: an error surfaced ${execution ? `after its job ${execution.id} had ended` : 'outside any job'}: ${toFailure(error).stack ?? String(error)}\n`,
-			);
+		const executions = this.#execution.getStore() ?? [];
+		const open = executions.filter(({isFinal}) => !isFinal);
+		for (const execution of open) execution.fail(error);
+		if (open.length > 0) return;
+		const whose = executions[0] ? `after its job ${executions[0].id} had ended` : 'outside any job';
+		process.stderr.write(`faena: an error surfaced ${whose}: ${toFailure(error).stack ?? String(error)}\n`);
 	}
 
 	async #runChunk(message: ChunkMessage): Promise<void> {
 		const run = this.#tasks.get(message.task);
-		const {openBoard, post, memoryBytes, resources} = this.#options;
+		const {openBoard, post, meter, resources} = this.#options;
 		// Usually it was ready before the first chunk came; not for a job that is in quarantine here.
 		const unready = resources.areMissing(message.task) ? await resources.setUp(message.task).catch((error: unknown) => ({error})) : undefined;
 		const board = openBoard(message.board);
-		const epochMs = Date.now() - monotonicMs();
-		const report = new Report(message.chunk, post, epochMs);
+		const epochMs = (this.#options.now ?? Date.now)() - monotonicMs();
+		const report = new Report(message.chunk, post, meter, epochMs);
+		const batchSize = run && !unready ? optionsOf(run).batchSize : undefined;
+		if (run && batchSize !== undefined) await this.#runBatches(run, batchSize, message, board, report);
+		else await this.#runOneByOne(run, unready?.error, message, board, report);
+		board.retire();
+		await report.conclude();
+	}
+
+	async #runOneByOne(run: TaskFunction | undefined, obstacle: unknown, message: ChunkMessage, board: Board, report: Report): Promise<void> {
 		let now = monotonicMs();
 		for (let index = 0; index < message.ids.length; index++) {
 			if (!board.start(index, now)) {
@@ -79,9 +89,9 @@ export class Runner {
 			}
 			const execution = new Execution(message, index);
 			report.add(execution, now);
-			this.#execution.enterWith(execution);
-			if (unready) execution.fail(unready.error);
-			else if (!run) execution.fail(new Error(`The tasks module has no task ${message.task}.`));
+			this.#execution.enterWith([execution]);
+			if (obstacle !== undefined) execution.fail(obstacle);
+			else if (!run) execution.fail(new Error(`The tasks module has no task ${message.task}.`), 'unknownTask');
 			else {
 				const ended = this.#execute(run, message, execution, board, report);
 				if (ended) await ended;
@@ -91,23 +101,58 @@ export class Runner {
 			if (execution.context?.isWatched) board.wake(index);
 			if (report.ageMs(now) >= REPORT_EVERY_MS) report.post();
 		}
-		board.retire();
-		await report.conclude(memoryBytes);
+	}
+
+	async #runBatches(run: TaskFunction, batchSize: number, message: ChunkMessage, board: Board, report: Report): Promise<void> {
+		for (let first = 0; first < message.ids.length; first += batchSize) {
+			const end = Math.min(first + batchSize, message.ids.length);
+			const now = monotonicMs();
+			const started = new Set(board.startMany(first, end, now));
+			const batch: Execution[] = [];
+			for (let index = first; index < end; index++) {
+				if (!started.has(index)) report.skip();
+				else report.add(batch[batch.push(new Execution(message, index)) - 1] as Execution, now);
+			}
+			this.#execution.enterWith(batch);
+			if (batch.length > 0) await this.#executeBatch(run, message, batch, board);
+			report.endBatch(monotonicMs(), batch, index => (board.finish(index) ? undefined : board.stopReason(index)));
+			for (const {index, context} of batch) if (context?.isWatched) board.wake(index);
+			report.post();
+		}
+	}
+
+	/** Calls the task with the payloads of all, and lets each end by its own result. */
+	async #executeBatch(run: TaskFunction, message: ChunkMessage, batch: readonly Execution[], board: Board): Promise<void> {
+		try {
+			for (const execution of batch) execution.context = this.#makeContext(message, execution.index, board, batch.length);
+			const payloads = batch.map(({index}) => decode(message.payloads[index] as Encoded));
+			const returned = Promise.resolve(run(payloads, batch.map(({context}) => context) as never));
+			const results = await Promise.race([returned, Promise.race(batch.map(execution => execution.strayed()))]);
+			// An error that nobody caught has failed them all.
+			if (!batch.some(({failure}) => failure)) this.#returnEach(batch, results);
+		} catch (error) {
+			for (const execution of batch) execution.fail(error);
+		}
+		for (const execution of batch) execution.made = execution.context?.close();
+	}
+
+	#returnEach(batch: readonly Execution[], results: unknown): void {
+		if (!Array.isArray(results) || results.length !== batch.length) {
+			const got = Array.isArray(results) ? `one of ${results.length}` : `a value of type ${typeof results}`;
+			throw new TypeError(`A task with a batchSize returns an array with a result for each of its ${batch.length} payloads; this one returned ${got}.`);
+		}
+		for (const [offset, execution] of batch.entries()) {
+			const result: unknown = results[offset];
+			if (result instanceof Error) execution.fail(result);
+			else this.#return(execution, result);
+		}
 	}
 
 	/** Calls the task. Returns a promise only if the task did, so that a chunk of synchronous tasks is one plain loop. */
 	#execute(run: TaskFunction, message: ChunkMessage, execution: Execution, board: Board, report: Report): Promise<void> | undefined {
 		const {index} = execution;
 		try {
-			const host = {
-				stopReason: () => board.stopReason(index),
-				stopped: () => board.stopped(index),
-				progress: (done: number, total: number, at: number) => board.setProgress(done, total, at),
-				note: (note: Noted) => this.#options.post({type: 'note', chunk: message.chunk, index, ...note}),
-			};
-			const {maxCheckpointBytes, maker, resources} = this.#options;
-			const given = {checkpoint: message.checkpoints.get(index), maxCheckpointBytes, maker, resource: resources.of(message.task)};
-			execution.context = new JobContext(describe(message, index), host, given);
+			execution.context = this.#makeContext(message, index, board, 1);
 			const result = run(decode(message.payloads[index] as Encoded), execution.context);
 			if (isThenable(result)) return this.#settle(result, execution, report);
 			this.#return(execution, result);
@@ -116,6 +161,19 @@ export class Runner {
 		}
 		execution.made = execution.context?.close();
 		return undefined;
+	}
+
+	#makeContext(message: ChunkMessage, index: number, board: Board, running: number): JobContext {
+		const {post, maxCheckpointBytes, maker, resources} = this.#options;
+		const host = {
+			stopReason: () => board.stopReason(index),
+			stopped: () => board.stopped(index),
+			// The board has room for what one running job says; of several, each says it at its end.
+			progress: (done: number, total: number, at: number) => running === 1 && board.setProgress(done, total, at),
+			note: (note: Noted) => post({type: 'note', chunk: message.chunk, index, ...note}),
+		};
+		const given = {checkpoint: message.checkpoints.get(index), maxCheckpointBytes, maker, resource: resources.of(message.task)};
+		return new JobContext(describe(message, index), host, given);
 	}
 
 	async #settle(result: PromiseLike<unknown>, execution: Execution, report: Report): Promise<void> {
@@ -136,153 +194,6 @@ export class Runner {
 		} catch (error) {
 			execution.fail(error, 'badResult');
 		}
-	}
-}
-
-/** One job of the chunk on its way to an outcome. */
-class Execution {
-	readonly id: number;
-	readonly index: number;
-	context: JobContext | undefined;
-	value: Encoded = null;
-	/** Jobs to be enqueued if it stays without failure. */
-	made: readonly MadeJob[] | undefined;
-	failure: FailureRecord | undefined;
-	stop: StopReason | undefined;
-	isFinal = false;
-	#wake: (() => void) | undefined;
-
-	constructor({ids}: ChunkMessage, index: number) {
-		this.id = ids[index] as number;
-		this.index = index;
-	}
-
-	/** The first failure counts. */
-	fail(error: unknown, reason: FailureRecord['reason'] = 'threw'): undefined {
-		this.failure ??= toFailure(error, reason);
-		this.value = null;
-		this.#wake?.();
-	}
-
-	/** It ended only after it was told to stop: what it returned is of no interest. */
-	ignore(stop: StopReason): void {
-		this.stop = stop;
-		this.value = null;
-	}
-
-	/** Resolves when a stray error failed the job, whose own promise may then never settle. */
-	strayed(): Promise<void> {
-		return new Promise(resolve => {
-			this.#wake = resolve;
-			if (this.failure) resolve();
-		});
-	}
-}
-
-/** Outcomes of the chunk that have not been posted. */
-class Report {
-	readonly #chunk: number;
-	readonly #post: (message: WorkerMessage) => void;
-	readonly #epochMs: number;
-	#first = 0;
-	/** `undefined` for a job that was taken back. */
-	#executions: (Execution | undefined)[] = [];
-	/** Posted and not final. */
-	#posted: Execution[] = [];
-	#times: number[] = [];
-	#since = 0;
-
-	constructor(chunk: number, post: (message: WorkerMessage) => void, epochMs: number) {
-		this.#chunk = chunk;
-		this.#post = post;
-		this.#epochMs = epochMs;
-	}
-
-	skip(): void {
-		this.#executions.push(undefined);
-		this.#times.push(0, 0);
-	}
-
-	add(execution: Execution, startedAt: number): void {
-		if (this.#executions.length === 0) this.#since = startedAt;
-		this.#executions.push(execution);
-		this.#times.push(startedAt, -1);
-	}
-
-	end(at: number, stop: StopReason | undefined): void {
-		const last = this.#times.length - 1;
-		this.#times[last] = at - (this.#times[last - 1] as number);
-		if (stop !== undefined) this.#executions.at(-1)?.ignore(stop);
-	}
-
-	ageMs(now: number): number {
-		return this.#executions.length === 0 ? 0 : now - this.#since;
-	}
-
-	/** Posts all that has ended. */
-	post(): void {
-		this.#send(this.#executions.length);
-	}
-
-	/**
-	 * Posts the rest of the chunk. It is final after one turn of the event loop, in which rejections that nobody handled come
-	 * to light; but should something that a job left behind end the worker in this turn, what was posted counts.
-	 */
-	async conclude(memoryBytes: (() => number) | undefined): Promise<void> {
-		if (this.#executions.length > 0) this.post();
-		await nextTurn();
-		this.#finish(true, memoryBytes?.());
-	}
-
-	/** Posts what came before the job that runs, and makes it final a turn of the event loop later. */
-	postEnded(): void {
-		if (this.#executions.length > 1) this.#send(this.#executions.length - 1);
-		// Not to be cleared, should the chunk be faster: where that meets an uncaught error, Node 24 loses all immediates.
-		if (this.#posted.length > 0) setImmediate(() => this.#finish(false));
-	}
-
-	#finish(isLast: boolean, memoryBytes?: number): void {
-		if (this.#posted.length === 0 && !isLast) return;
-		const failures = new Map<number, FailureRecord>();
-		for (const execution of this.#posted) {
-			execution.isFinal = true;
-			if (execution.failure) failures.set(execution.index, execution.failure);
-		}
-		this.#posted = [];
-		this.#post({type: 'final', chunk: this.#chunk, isLast, ...(failures.size > 0 && {failures}), ...(memoryBytes !== undefined && {memoryBytes})});
-	}
-
-	#send(count: number): void {
-		const executions = this.#executions.splice(0, count);
-		const times = this.#times.splice(0, 2 * count);
-		for (let index = 0; index < times.length; index += 2) (times[index] as number) += this.#epochMs;
-		const failures = new Map<number, FailureRecord>();
-		const enqueues = new Map<number, readonly MadeJob[]>();
-		const stops = new Map<number, StopReason>();
-		const skipped: number[] = [];
-		for (const [offset, execution] of executions.entries()) {
-			if (!execution) {
-				skipped.push(this.#first + offset);
-				continue;
-			}
-			this.#posted.push(execution);
-			if (execution.failure) failures.set(execution.index, execution.failure);
-			if (execution.stop) stops.set(execution.index, execution.stop);
-			if (execution.made?.length && !execution.failure && !execution.stop) enqueues.set(execution.index, execution.made);
-		}
-		const message: OutcomesMessage = {
-			type: 'outcomes',
-			chunk: this.#chunk,
-			first: this.#first,
-			values: executions.map(execution => execution?.value ?? null),
-			times,
-			...(failures.size > 0 && {failures}),
-			...(stops.size > 0 && {stops}),
-			...(skipped.length > 0 && {skipped}),
-			...(enqueues.size > 0 && {enqueues}),
-		};
-		this.#first += count;
-		this.#post(message);
 	}
 }
 

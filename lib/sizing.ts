@@ -4,6 +4,7 @@ const WORK_PER_TURN = 50;
 const MIN_WORK_MS = 4;
 const MAX_WORK_MS = 40;
 const MAX_JOBS = 512;
+const LEAST_WORK_MS = 2;
 /** A task that is longer than this gets no second chunk in a worker: the next turn is shorter than its run. */
 const LONG_MS = 100;
 /** Weight of the newest measurement. */
@@ -38,6 +39,11 @@ export class ChunkSizer {
 
 	size(task: string): number {
 		return this.#tasks.get(task)?.size ?? 1;
+	}
+
+	/** Fewer jobs of the task aren't worth a message of their own. */
+	leastSize(task: string): number {
+		return Math.max(1, Math.floor(LEAST_WORK_MS / Math.max(this.#tasks.get(task)?.meanMs ?? LEAST_WORK_MS, 0.001)));
 	}
 
 	/** How long a worker will be busy with so many jobs of the task. */

@@ -6,9 +6,12 @@ import type {JobOptions} from './options.ts';
 export interface ExecutionOptions {
 	/** Higher runs first; default 0. */
 	readonly priority?: number;
-	/** Executions that may fail before the job is dead; default 3. */
+	/** Charged executions with which the job is dead; default 3. One that killed its worker 3 times is dead, whatever is said here. */
 	readonly maxAttempts?: number;
-	/** Longest run of one execution, from its start; default none. The task is stopped, whatever it does. */
+	/**
+	 * Longest run of one execution, from its start; default none. In a worker the task is stopped, whatever it does. `'300%'` is
+	 * three times the median of the task's completed executions in this engine, from the tenth on, and at least 100 ms.
+	 */
 	readonly timeout?: Duration | 'none';
 	/** Wait before the next attempt; default 1 s, doubled each time up to 1 h, half of it random. */
 	readonly backoff?: BackoffOption;
@@ -34,6 +37,17 @@ export interface TaskOptions<Resource = unknown> extends ExecutionOptions {
 	readonly setup?: () => Resource | Promise<Resource>;
 	/** Called with what `setup` returned before a worker is ended in good order; it has as long as `open({grace})`. */
 	readonly teardown?: (resource: Resource) => unknown;
+}
+
+/** A task that takes its jobs by the batch. */
+export interface BatchTaskOptions<Resource = unknown> extends TaskOptions<Resource> {
+	/**
+	 * The most jobs that the function gets at once, as an array of payloads and one of contexts, at most 512; how many they are
+	 * depends on how many wait. It returns an array of as many results; each job ends by its own, and an Error among
+	 * them fails that job alone. Jobs that time out or lose their worker together are each run again alone, uncharged; one of
+	 * them can't be cancelled without the others, and ends with them. Not for `work()`, which calls the function with one payload.
+	 */
+	readonly batchSize: number;
 }
 
 /** What a task gets beside its payload. */
@@ -67,7 +81,8 @@ export interface TaskContext<Resource = unknown> {
 	/**
 	 * Keeps where the job is, for its next execution should this one not complete: after an error, a crash, a kill, a shutdown.
 	 * The state may be whatever a payload may be, encoded at most 1 MiB (`open({maxCheckpointBytes})`). Returns at once, also
-	 * in a loop that never yields; of calls within 50 ms of each other the last one counts. Deleted when the job completes.
+	 * in a loop that never yields; of calls within 50 ms of each other the last one counts. Deleted when the job completes or
+	 * gets another payload; a retry goes on from it.
 	 * @throws FaenaError `NotEncodable`, `TooLarge`
 	 */
 	checkpoint(state: unknown): void;
@@ -96,16 +111,23 @@ const OPTIONS = Symbol.for('faena.task.options');
 /**
  * Gives a task options of its own. Returns the same function.
  * @example export const thumbnail = task(async ({file}: {file: string}) => { … }, {timeout: '30s'});
+ * @example export const embed = task((texts: readonly string[]) => model.embed(texts), {batchSize: 64});
  */
+export function task<Payload, Result, Resource = undefined>(
+	run: (payloads: readonly Payload[], contexts: readonly TaskContext<Resource>[]) => readonly (Result | Error)[] | Promise<readonly (Result | Error)[]>,
+	options: BatchTaskOptions<Resource>,
+): (payload: Payload, context: TaskContext<Resource>) => Result;
 export function task<Payload, Result, Resource = undefined>(
 	run: (payload: Payload, context: TaskContext<Resource>) => Result,
 	options: TaskOptions<Resource>,
-): (payload: Payload, context: TaskContext<Resource>) => Result {
+): (payload: Payload, context: TaskContext<Resource>) => Result;
+// biome-ignore lint/suspicious/noExplicitAny: what is checked is in the signatures above
+export function task(run: any, options: TaskOptions<any>): any {
 	if (typeof run !== 'function') throw new TypeError(`task() expects a function first; it got ${run === null ? 'null' : typeof run}.`);
 	return Object.assign(run, {[OPTIONS]: options});
 }
 
 /** The options that {@link task} attached; none for a plain function. */
-export function optionsOf(run: TaskFunction): TaskOptions {
+export function optionsOf(run: TaskFunction): TaskOptions & Partial<BatchTaskOptions> {
 	return (run as {[OPTIONS]?: TaskOptions})[OPTIONS] ?? {};
 }

@@ -2,7 +2,7 @@ import {existsSync} from 'node:fs';
 import {fileURLToPath} from 'node:url';
 import {FaenaError} from './errors.ts';
 import {checkTaskOptions} from './options.ts';
-import {optionsOf, type TaskFunction, type TaskOptions} from './task.ts';
+import {type BatchTaskOptions, optionsOf, type TaskFunction, type TaskOptions} from './task.ts';
 
 /** The tasks of a module: its exported functions by export name. */
 export type TaskTable = ReadonlyMap<string, TaskFunction>;
@@ -11,7 +11,16 @@ export type TaskTable = ReadonlyMap<string, TaskFunction>;
 export interface TaskInfo {
 	readonly name: string;
 	/** Without functions, which stay where the module is. */
-	readonly options: Omit<TaskOptions, 'setup' | 'teardown'>;
+	readonly options: Omit<TaskOptions & Partial<BatchTaskOptions>, 'setup' | 'teardown'>;
+}
+
+/** Objects of functions that stand for a module, by URL: for an inline engine in the thread that has them. */
+const stands = new Map<string, object>();
+
+/** Lets {@link loadTasks} find this object under the URL, until it is given `undefined`. */
+export function standIn(url: string, tasks: object | undefined): void {
+	if (tasks) stands.set(url, tasks);
+	else stands.delete(url);
 }
 
 /**
@@ -21,8 +30,9 @@ export interface TaskInfo {
  */
 export async function loadTasks(url: string): Promise<TaskTable> {
 	const path = url.startsWith('file:') ? fileURLToPath(url) : url;
-	if (url.startsWith('file:') && !existsSync(path)) throw new FaenaError('BadTasksModule', `The tasks module ${path} does not exist.`);
-	const module = await importModule(url, path);
+	const stand = stands.get(url);
+	if (!stand && url.startsWith('file:') && !existsSync(path)) throw new FaenaError('BadTasksModule', `The tasks module ${path} does not exist.`);
+	const module = stand ?? (await importModule(url, path));
 	const table = new Map(Object.entries(module).filter((entry): entry is [string, TaskFunction] => typeof entry[1] === 'function' && !isClass(entry[1])));
 	if (table.size === 0)
 		throw new FaenaError('BadTasksModule', `The tasks module ${path} exports no function. Export one for each task: export function hash(file) { … }`);

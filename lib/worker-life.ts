@@ -1,14 +1,14 @@
 import {setPriority} from 'node:os';
-import {getHeapStatistics} from 'node:v8';
 import {FaenaError, toEnvelope} from './errors.ts';
 import {JobMaker} from './job-maker.ts';
+import {METERS} from './meter.ts';
 import type {Isolation} from './pool.ts';
 import type {Loaded, LoadMessage, WorkerRequest} from './protocol.ts';
 import {Resources} from './resources.ts';
 import {Runner, type RunnerOptions} from './runner.ts';
 import {infosOf, loadTasks} from './tasks-module.ts';
 
-export interface LifeOptions extends Pick<RunnerOptions, 'openBoard' | 'post'> {
+export interface LifeOptions extends Pick<RunnerOptions, 'openBoard' | 'post' | 'now'> {
 	/** A thread or process of a pool is there for the tasks alone; an inline worker lives in the caller's. */
 	readonly kind: Isolation;
 }
@@ -45,7 +45,7 @@ export class WorkerLife {
 		}
 	}
 
-	async #load({tasks, defaults, maxValueBytes, maxCheckpointBytes, isolation, reportsMemory, ...own}: LoadMessage): Promise<Life> {
+	async #load({tasks, defaults, maxValueBytes, maxCheckpointBytes, isolation, ...own}: LoadMessage): Promise<Life> {
 		const {kind} = this.#options;
 		if (kind !== 'inline') this.#prepare(own);
 		const table = await loadTasks(tasks);
@@ -55,9 +55,9 @@ export class WorkerLife {
 			...this.#options,
 			maxValueBytes,
 			maxCheckpointBytes,
-			maker: new JobMaker(infos, defaults, maxValueBytes),
+			maker: new JobMaker(infos, defaults, maxValueBytes, this.#options.now),
 			resources,
-			memoryBytes: reportsMemory ? MEMORY[kind] : undefined,
+			meter: METERS[kind],
 		});
 		if (kind !== 'inline') for (const event of ['unhandledRejection', 'uncaughtException'] as const) process.on(event, (error: unknown) => runner.stray(error));
 		for (const {name, options} of infos) if ((options.isolation ?? isolation) === kind) await resources.setUp(name);
@@ -76,9 +76,3 @@ export class WorkerLife {
 		}
 	}
 }
-
-const MEMORY: Readonly<Record<Isolation, () => number>> = {
-	thread: () => getHeapStatistics().used_heap_size,
-	process: () => process.memoryUsage.rss(),
-	inline: () => process.memoryUsage.rss(),
-};

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import test from 'ava';
 import fc from 'fast-check';
-import {decode, type Encoded, encode, sameValue, sizeBytes} from '../lib/encoding.ts';
+import {decode, type Encoded, encode, sameValue, sizeBytes, unreadable} from '../lib/encoding.ts';
 import {FaenaError} from '../lib/errors.ts';
 
 /** Names that have tripped encoders up: of prototypes, of our own tag, and of array and error properties. */
@@ -277,6 +277,10 @@ test('decoding anything gives a value or a FaenaError', t => {
 	t.pass();
 });
 
+test('what stands for a value that can not be had says why when it is decoded', t => {
+	t.throws(() => decode(unreadable('The file ü is gone.')), {instanceOf: FaenaError, code: 'BadDatabase', message: 'The file ü is gone.'});
+});
+
 test('a stored error can not choose its prototype', t => {
 	const error = decode(packed('{"$":["error",{"message":"m","__proto__":{"isAdmin":true}}]}'));
 	t.is(Object.getPrototypeOf(error), Error.prototype);
@@ -287,7 +291,7 @@ function returnsOrRefuses(run: () => unknown): void {
 	try {
 		run();
 	} catch (error) {
-		if (!(error instanceof FaenaError && error.code === 'NotEncodable')) throw error;
+		if (!(error instanceof FaenaError && ['NotEncodable', 'BadDatabase'].includes(error.code))) throw error;
 	}
 }
 

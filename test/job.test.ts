@@ -22,11 +22,11 @@ test('completed, dead and cancelled are terminal, the others are not', t => {
 	t.deepEqual(STATUSES.filter(isTerminal), ['completed', 'dead', 'cancelled']);
 });
 
-test('only retry moves a job that has ended, and it opens a new round', t => {
+test('only retry, and an enqueue that is to rerun it, move a job that has ended, and open a new round', t => {
 	const reopenings = moves.filter(({from}) => isTerminal(from));
 	t.deepEqual(
 		reopenings,
-		STATUSES.filter(isTerminal).map(from => ({from, to: 'pending', because: 'retry'})),
+		STATUSES.filter(isTerminal).map(from => ({from, to: 'pending', because: `retry; enqueue of a changed one${from === 'completed' ? '' : ', or again'}`})),
 	);
 });
 

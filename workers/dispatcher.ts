@@ -6,11 +6,12 @@ import {toEnvelope} from '../lib/errors.ts';
 import {Workforce} from '../lib/pools/workforce.ts';
 import type {CallsMessage, DispatcherStart, FailedMessage, RepliesMessage, Started} from '../lib/protocol.ts';
 import {openSqlite} from '../lib/queues/sqlite.ts';
+import {memoryOf} from '../lib/transfer.ts';
 
-const {queue: location, durability, leaseMs, pool} = workerData as DispatcherStart;
+const {queue: location, durability, leaseMs, blobThresholdBytes = Infinity, pool} = workerData as DispatcherStart;
 
 async function start(): Promise<void> {
-	const queue = openSqlite(location, {durability, leaseMs});
+	const queue = openSqlite(location, {durability, leaseMs, blobThresholdBytes});
 	const output = (message: RepliesMessage | FailedMessage) => post(message);
 	const dispatcher = new Dispatcher(queue, pool && (listener => new Workforce(pool, listener)), {owner: nanoid(), leaseMs, output});
 	const tasks = await dispatcher.start();
@@ -19,7 +20,7 @@ async function start(): Promise<void> {
 }
 
 function post(message: Started | RepliesMessage | FailedMessage): void {
-	parentPort?.postMessage(message);
+	parentPort?.postMessage(message, memoryOf(message));
 }
 
 start().catch((error: unknown) => {

@@ -9,7 +9,11 @@ import {Guard, type GuardCommand, type GuardStart} from '../lib/pools/child-boar
 
 const guard = new Guard(workerData as GuardStart);
 const stdin = new Socket({fd: 0, readable: true, writable: false});
-createInterface({input: stdin}).on('line', line => guard.obey(JSON.parse(line) as GuardCommand));
+// One after the other, since the pool counts what was obeyed.
+let last: Promise<void> = Promise.resolve();
+createInterface({input: stdin}).on('line', line => {
+	last = last.then(() => guard.obey(JSON.parse(line) as GuardCommand)).catch(() => undefined);
+});
 stdin.on('error', () => undefined);
 stdin.on('close', () => process.kill(process.pid, 'SIGKILL'));
 parentPort?.postMessage('on duty');

@@ -5,11 +5,12 @@
 import {parentPort} from 'node:worker_threads';
 import {Board} from '../lib/board.ts';
 import type {WorkerRequest} from '../lib/protocol.ts';
+import {memoryOf} from '../lib/transfer.ts';
 import {WorkerLife} from '../lib/worker-life.ts';
 
 const life = new WorkerLife({
 	kind: 'thread',
-	post: message => parentPort?.postMessage(message),
+	post: message => parentPort?.postMessage(message, memoryOf(message)),
 	openBoard: address => new Board(address as SharedArrayBuffer),
 });
 

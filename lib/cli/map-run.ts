@@ -12,8 +12,8 @@ const NO_READER = 141;
 const SIGNALLED = 130;
 
 /**
- * A map being printed. Phases: `running`; then, if it is to end early, `signalled`, or `unwritable` once stdout takes no
- * more: the engine is closed, which ends the map with the error `Closed`.
+ * A map being printed. Phases: `running`; then, if it is to end early, `halted` after too many failures; or `signalled`, or
+ * `unwritable` once stdout takes no more: the engine is closed, which ends the map with the error `Closed`.
  */
 export class MapRun {
 	readonly #engine: Engine;
@@ -22,7 +22,7 @@ export class MapRun {
 	readonly #start = performance.now();
 	/** Jobs that this run executed and has not printed yet. */
 	readonly #fresh = new Set<JobId>();
-	#phase: 'running' | 'signalled' | 'unwritable' = 'running';
+	#phase: 'running' | 'halted' | 'signalled' | 'unwritable' = 'running';
 	#outputError: NodeJS.ErrnoException | undefined;
 	#executed = 0;
 	#firstDead: JobId | undefined;
@@ -65,6 +65,10 @@ export class MapRun {
 				if (!hasRoom && this.#phase === 'running') await once(process.stdout, 'drain');
 			}
 		} catch (error) {
+			if (this.#phase === 'running' && error instanceof FaenaError && error.code === 'Halted') {
+				this.#phase = 'halted';
+				return;
+			}
 			if (this.#phase === 'running') throw error;
 			// What still ran is counted below.
 			await this.#engine.close();
@@ -91,6 +95,11 @@ export class MapRun {
 		if (this.#phase === 'running') return this.#sayResult(results);
 		const {done, total} = this.#standing(results);
 		const where = `${count(done)}${total === undefined ? '' : ` of ${count(total)}`} done; the same command goes on from there.`;
+		if (this.#phase === 'halted') {
+			const why = this.#firstDead === undefined ? '' : ` Why: faena show ${this.#firstDead} --queue ${this.#queue}.`;
+			say(`Halted, since too many failed: ${where}${why}`);
+			return SOME_FAILED;
+		}
 		if (this.#phase === 'signalled') {
 			say(`Stopped: ${where}`);
 			return SIGNALLED;

@@ -1,6 +1,6 @@
 import {type Command, InvalidArgumentError, Option} from 'commander';
 import ms, {type StringValue} from 'ms';
-import {FaenaError, open} from '../index.ts';
+import {FaenaError, type HaltOption, open} from '../index.ts';
 import {batchName, refuseUnfinished} from './batch.ts';
 import {explain} from './explain.ts';
 import {filesOf, type Item, linesOf} from './items.ts';
@@ -9,6 +9,8 @@ import {MapRun} from './map-run.ts';
 interface Options {
 	readonly queue: string;
 	readonly workers?: number;
+	readonly isolation: 'thread' | 'process';
+	readonly halt?: HaltOption;
 	readonly timeout?: string;
 	readonly attempts?: number;
 	readonly batch?: string;
@@ -30,14 +32,16 @@ export function addMap(program: Command): void {
 		.argument('<module#task>', "a module and one of the functions it exports, for instance './tasks.ts#thumbnail'")
 		.argument('[globs...]', 'files; quote the globs, so that the command stays the same when files are added')
 		.option('--queue <file>', 'SQLite file in which the jobs live; created if it is not there', 'faena.db')
-		.option('--workers <n>', 'worker threads (default: one for each processor)', toCount)
-		.option('--timeout <time>', 'longest run of a job, for instance 30s or 5m (default: none)', toTime)
+		.option('--workers <n>', 'jobs at the same time (default: one for each processor)', toCount)
+		.addOption(new Option('--isolation <how>', 'run tasks in threads or in child processes').choices(['thread', 'process']).default('thread'))
+		.option('--timeout <time>', 'longest run of a job, for instance 30s, 5m, or 300% of the median (default: none)', toTime)
 		.option('--attempts <n>', 'failures after which a job is dead (default: 3)', toCount)
 		.option('--batch <name>', 'name under which the run is resumed (default: made of the task and the globs)')
 		.addOption(new Option('--order <order>', 'print results as they finish, or in the order of the input').choices(['finished', 'input']).default('finished'))
 		.option('--lines', 'run the task for every line of stdin instead of files')
 		.option('--json', 'with --lines: parse every line as JSON')
 		.option('--retry-failed', 'give items that died in an earlier run another round')
+		.option('--halt <when>', 'give up after failures, or end after successes: now,fail=1 or soon,fail=5% or now,success=1', toHalt)
 		.option('--quiet', 'no progress, only the last line')
 		.addHelpText('after', EXAMPLES)
 		.action(async (target: string, globs: readonly string[], options: Options) => {
@@ -71,9 +75,9 @@ async function plan(target: string, globs: readonly string[], {lines, json, batc
 }
 
 async function map({module, task, batch, items}: Plan, options: Options): Promise<number> {
-	const {queue, workers, timeout, attempts, order, retryFailed, quiet} = options;
+	const {queue, workers, isolation, timeout, attempts, order, retryFailed, halt, quiet} = options;
 	await refuseUnfinished(queue, {module, task, batch});
-	const engine = await open({queue, tasks: module, taskOutput: 'stderr', ...(workers && {workers})});
+	const engine = await open({queue, tasks: module, taskOutput: 'stderr', isolation, ...(workers && {workers})});
 	const run = new MapRun(engine, {queue, total: 'length' in items ? items.length : undefined});
 	try {
 		if (retryFailed) await engine.retry({batch, status: 'dead'});
@@ -84,6 +88,7 @@ async function map({module, task, batch, items}: Plan, options: Options): Promis
 			order,
 			...(timeout && {timeout}),
 			...(attempts && {maxAttempts: attempts}),
+			...(halt && {halt}),
 		});
 		return await run.print(results, {bar: !quiet});
 	} catch (error) {
@@ -111,9 +116,17 @@ function toCount(text: string): number {
 
 /** A bare number is refused: to the engine it means milliseconds, to most people at a shell seconds. */
 function toTime(text: string): string {
+	if (/^\d+(\.\d+)?%$/.test(text) && Number.parseFloat(text) > 100) return text;
 	const isTime = /[a-z]\s*$/i.test(text) && text.length < 100 && (ms(text as StringValue) ?? 0) > 0;
 	if (isTime) return text;
-	throw new InvalidArgumentError('It is a time with its unit, such as 500ms, 30s, 10m or 2h.');
+	throw new InvalidArgumentError('It is a time with its unit, such as 500ms, 30s, 10m or 2h, or more than 100% of the median.');
+}
+
+function toHalt(text: string): HaltOption {
+	const [, when, on, at] = /^(now|soon),(fail|success)=([1-9]\d{0,8}|\d+(?:\.\d+)?%)$/.exec(text) ?? [];
+	if (when === undefined || at === undefined)
+		throw new InvalidArgumentError('It is now or soon, then fail or success and how many, for instance soon,fail=3 or now,fail=5%.');
+	return {when, on, at: at.endsWith('%') ? at : Number(at)} as HaltOption;
 }
 
 function wrong(sentence: string): FaenaError {

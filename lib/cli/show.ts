@@ -56,15 +56,19 @@ function describe({job, values, logs}: Found): string {
 		['attempts', `${job.attempts} of ${job.maxAttempts} charged, ${count(job.executions)} execution${job.executions === 1 ? '' : 's'}`],
 		['enqueued', time(job.createdAt)],
 		['due', time(job.runAt)],
-		['started', time(job.startedAt)],
+		[
+			job.status === 'running' ? 'running' : 'started',
+			job.startedAt === undefined ? undefined : `${job.status === 'running' ? 'since ' : ''}${time(job.startedAt)}`,
+		],
 		['ended', time(job.endedAt)],
-		['took', job.durationMs === undefined ? undefined : `${(job.durationMs / 1000).toFixed(3)} s`],
-		['timeout', job.timeoutMs === null ? undefined : `${job.timeoutMs / 1000} s`],
+		['timeout', job.timeoutPercent === undefined ? (job.timeoutMs === null ? undefined : `${job.timeoutMs / 1000} s`) : `${job.timeoutPercent}% of the median`],
 		['progress', progress && `${count(progress.done)}${progress.total === undefined ? '' : ` of ${count(progress.total)}`} at ${time(progress.at)}`],
 		['resumes', checkpoint && `from the checkpoint of execution ${count(checkpoint.execution)} at ${time(checkpoint.at)}\n${value(checkpoint.state)}`],
 		['payload', value(payload)],
 		['result', result === undefined ? undefined : value(result)],
+		['cost', describeCost(job)],
 		['error', error && describeError(error)],
+		['end', error?.postMortem && describeEnd(error)],
 		['log', logs.length > 0 ? describeLogs(logs) : undefined],
 	];
 	return rows.flatMap(([label, text]) => (text === undefined ? [] : [`${label.padEnd(INDENT)}${text.replaceAll('\n', `\n${' '.repeat(INDENT)}`)}\n`])).join('');
@@ -81,6 +85,48 @@ const MAX_VALUE = 400;
 function value(encoded: Encoded): string {
 	const text = toJson(decode(encoded));
 	return text.length <= MAX_VALUE ? text : `${text.slice(0, MAX_VALUE)}… (${count(text.length)} characters; all with --json)`;
+}
+
+function describeCost({waitMs, durationMs, cpuMs, memoryBytes}: Job): string | undefined {
+	if (durationMs === undefined) return undefined;
+	const parts = [
+		waitMs === undefined ? undefined : `waited ${seconds(waitMs)}`,
+		`ran ${seconds(durationMs)}`,
+		cpuMs === undefined ? undefined : `processor ${seconds(cpuMs)}`,
+		memoryBytes === undefined ? undefined : `memory ${megabytes(memoryBytes)}`,
+	];
+	return parts.filter(part => part !== undefined).join(', ');
+}
+
+/** What somebody wants to know of a job that was stopped or crashed: when, how far, with what, and where it was. */
+function describeEnd({reason, exitCode, signal, stderr, postMortem}: FailureRecord): string {
+	if (!postMortem) return '';
+	const {execution, attempt, startedAt, durationMs, progress, heap, stack, noStack} = postMortem;
+	const heapText = heap && `heap ${heap.usedBytes === undefined ? '' : `${megabytes(heap.usedBytes)} `}of ${megabytes(heap.limitBytes)}`;
+	const how = signal ?? (exitCode === undefined ? undefined : `exit code ${exitCode}`);
+	return [
+		[`${reason} in attempt ${attempt}, execution ${execution}`, how, heapText].filter(Boolean).join(', '),
+		`running since ${time(startedAt)} for ${seconds(durationMs)}`,
+		progress && `progress ${count(progress.done)}${progress.total === undefined ? '' : ` of ${count(progress.total)}`} at ${time(progress.at)}`,
+		stack ? `it was here:\n${ownFrames(stack)}` : noStack && `where it was isn't known. ${noStack}`,
+		stderr && `its last words on stderr:\n${lastWords(stderr)}`,
+	]
+		.filter(Boolean)
+		.join('\n');
+}
+
+/** Without the addresses of native frames, which tell nobody anything. */
+function lastWords(stderr: string): string {
+	const lines = stderr.split('\n').filter(line => line.trim() !== '' && !/^\s*\d+: 0x/.test(line));
+	return lines.slice(-LAST_LINES).join('\n');
+}
+
+function seconds(ms: number): string {
+	return `${(ms / 1000).toFixed(3)} s`;
+}
+
+function megabytes(bytes: number): string {
+	return `${(bytes / 1024 ** 2).toFixed(1)} MiB`;
 }
 
 function describeError({causes = [], ...error}: FailureRecord): string {

@@ -1,5 +1,6 @@
-import {writeSync} from 'node:fs';
+import {openSync, rmSync, writeSync} from 'node:fs';
 import {Board, CELL_BYTES, HEAD_BYTES, type StopReason} from '../board.ts';
+import {stackOfMainThread} from './main-thread-stack.ts';
 
 /**
  * A child process shares no memory with its pool. Its boards lie in memory that its main thread shares with its guard
@@ -14,7 +15,10 @@ export const MAX_CELLS = 1024;
 const REGION_BYTES = HEAD_BYTES + CELL_BYTES * MAX_CELLS;
 /** Before the regions: how many commands the guard has obeyed. */
 const COUNTER_BYTES = 8;
-export const BOARD_FILE_BYTES = COUNTER_BYTES + 2 * REGION_BYTES;
+/** After the regions: where the main thread is, as text that zeros follow. */
+export const STACK_BYTES = 16 * 1024;
+export const STACK_OFFSET = COUNTER_BYTES + 2 * REGION_BYTES;
+export const BOARD_FILE_BYTES = STACK_OFFSET + STACK_BYTES;
 
 /** Where a generation's region begins in the file. */
 export function regionOffset(generation: number): number {
@@ -26,7 +30,9 @@ export const REGION_SIZE = REGION_BYTES;
 /** What the pool asks of the guard, a line of JSON each. */
 export type GuardCommand =
 	| {readonly generation: number; readonly take: readonly number[]}
-	| {readonly generation: number; readonly stop: number; readonly reason: StopReason};
+	| {readonly generation: number; readonly stop: number; readonly reason: StopReason}
+	/** Write down where the main thread is. */
+	| {readonly examine: true};
 
 /** What the guard thread is started with. */
 export interface GuardStart {
@@ -46,6 +52,17 @@ export function createRegions(): Regions {
 
 function regionOf(regions: Regions, generation: number): SharedArrayBuffer {
 	return regions[generation % 2] as SharedArrayBuffer;
+}
+
+/** Opens the file, and removes its name: so that nothing stays, however both sides end. */
+export function openBoardFile(path: string): number {
+	const file = openSync(path, 'r+');
+	try {
+		rmSync(path, {force: true});
+	} catch {
+		// On Windows an open file can't be removed; the pool does it at the end.
+	}
+	return file;
 }
 
 /** The board of a chunk as the child's main thread sees it. */
@@ -68,6 +85,12 @@ export class ChildBoard extends Board {
 	override start(index: number, at: number): boolean {
 		const started = super.start(index, at);
 		if (started) this.#mirror();
+		return started;
+	}
+
+	override startMany(first: number, end: number, at: number): number[] {
+		const started = super.startMany(first, end, at);
+		this.#mirror();
 		return started;
 	}
 
@@ -98,7 +121,18 @@ export class Guard {
 		this.#file = file;
 	}
 
-	obey(command: GuardCommand): void {
+	async obey(command: GuardCommand): Promise<void> {
+		if ('examine' in command) await this.#examine();
+		else this.#change(command);
+		writeSync(this.#file, new Float64Array([++this.#obeyed]), 0, COUNTER_BYTES, 0);
+	}
+
+	async #examine(): Promise<void> {
+		const text = Buffer.from((await stackOfMainThread()) ?? '').subarray(0, STACK_BYTES);
+		if (text.length > 0) writeSync(this.#file, text, 0, text.length, STACK_OFFSET);
+	}
+
+	#change(command: Exclude<GuardCommand, {readonly examine: true}>): void {
 		const {generation} = command;
 		const region = regionOf(this.#regions, generation);
 		const board = new Board(region, generation);
@@ -107,7 +141,6 @@ export class Guard {
 			const isChanged = 'take' in command ? board.take(index) : board.stop(index, command.reason);
 			if (isChanged) this.#mirror(region, generation, index);
 		}
-		writeSync(this.#file, new Float64Array([++this.#obeyed]), 0, COUNTER_BYTES, 0);
 	}
 
 	#mirror(region: SharedArrayBuffer, generation: number, index: number): void {

@@ -1,23 +1,32 @@
 import {setImmediate as nextTurn} from 'node:timers/promises';
 import {Board} from '../board.ts';
-import type {PoolListener, PoolOptions} from '../pool.ts';
+import type {PoolListener, PoolOptions, Recycle} from '../pool.ts';
 import type {WorkerMessage, WorkerRequest} from '../protocol.ts';
 import {WorkerLife} from '../worker-life.ts';
 import {WorkerPool} from './worker-pool.ts';
-import {type PoolWorker, SharedBoard, type SourceListener, type WorkerSource} from './worker-source.ts';
+import {type Examination, type PoolWorker, SharedBoard, type SourceListener, type WorkerSource} from './worker-source.ts';
 
 /**
  * Tasks in the caller's own thread, for debugging and for tests: breakpoints work and stack traces are whole. A task that
  * waits lets the others run, up to the number of workers. Nothing can be stopped hard here: timeouts, cancellation and
  * shutdown reach a task through its context only, and one that computes only once it lets the event loop run.
  */
-export function inlinePool(options: PoolOptions, listener: PoolListener): WorkerPool {
-	return new WorkerPool(new InlineSource(), options, listener);
+export function inlinePool(options: PoolOptions, listener: PoolListener, now?: () => number): WorkerPool {
+	return new WorkerPool(new InlineSource(now), {...options, recycle: NEVER}, listener);
 }
 
+/** The caller can't be replaced. */
+const NEVER: Recycle = {jobs: Infinity, ageMs: Infinity, memoryBytes: Infinity};
+
 class InlineSource implements WorkerSource {
+	readonly #now: (() => number) | undefined;
+
+	constructor(now: (() => number) | undefined) {
+		this.#now = now;
+	}
+
 	start(count: number, listener: SourceListener): void {
-		for (let index = 0; index < count; index++) listener.joined(new InlineWorker(listener));
+		for (let index = 0; index < count; index++) listener.joined(new InlineWorker(listener, this.#now));
 	}
 
 	async close(): Promise<void> {}
@@ -27,9 +36,10 @@ class InlineWorker implements PoolWorker {
 	readonly kind = 'caller';
 	readonly #life: WorkerLife;
 
-	constructor(listener: SourceListener) {
+	constructor(listener: SourceListener, now: (() => number) | undefined) {
 		this.#life = new WorkerLife({
 			kind: 'inline',
+			...(now && {now}),
 			post: (message: WorkerMessage) => listener.message(message),
 			openBoard: address => new Board(address as SharedArrayBuffer),
 		});
@@ -43,6 +53,10 @@ class InlineWorker implements PoolWorker {
 		// As with other workers, nothing of it happens before the pool's call has returned.
 		await nextTurn();
 		return this.#life.handle(request);
+	}
+
+	async examine(): Promise<Examination> {
+		return {};
 	}
 
 	end(): boolean {

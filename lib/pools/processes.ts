@@ -6,7 +6,7 @@ import type {WorkerMessage, WorkerRequest} from '../protocol.ts';
 import {workerUrl} from '../worker-url.ts';
 import {RemoteBoards} from './remote-board.ts';
 import {type Budget, WorkerPool} from './worker-pool.ts';
-import type {PoolBoard, PoolWorker, SourceListener, WorkerSource} from './worker-source.ts';
+import {type Examination, NO_STACK, type PoolBoard, type PoolWorker, type SourceListener, type WorkerSource} from './worker-source.ts';
 
 /** Tasks in child processes, by Tinypool: what crashes natively there takes nobody along. */
 export function processPool(options: PoolOptions, listener: PoolListener, budget?: Budget): WorkerPool {
@@ -58,12 +58,14 @@ class ProcessWorker implements PoolWorker {
 		onMessage: () => undefined,
 		postMessage: (message: unknown) => this.#listener.message(message as WorkerMessage),
 	};
+	readonly #limitMb: number | undefined;
 	#child: ChildProcess | undefined;
 	#stderr = '';
 	#gone: Promise<void> | undefined;
 
 	constructor({resourceLimits, env, execArgv}: PoolOptions, listener: SourceListener) {
 		this.#listener = listener;
+		this.#limitMb = resourceLimits?.maxOldGenerationSizeMb;
 		this.#tinypool = new Tinypool({
 			filename: fileURLToPath(workerUrl('process')),
 			runtime: 'child_process',
@@ -88,9 +90,12 @@ class ProcessWorker implements PoolWorker {
 		const answer = this.#tinypool.run(isLoad ? {...request, boardFile: this.#boards.path} : request, {channel: this.#channel});
 		// Tinypool starts the process with the first request.
 		if (!this.#child) this.#gone = this.#attach();
-		const value = await answer;
-		if (isLoad) this.#boards.unlink();
-		return value;
+		return answer;
+	}
+
+	async examine(): Promise<Examination> {
+		const stack = await this.#boards.stack();
+		return stack === undefined ? {noStack: NO_STACK} : {stack};
 	}
 
 	end(): boolean {
@@ -122,6 +127,7 @@ class ProcessWorker implements PoolWorker {
 			exitCode,
 			...(signal !== null && {signal}),
 			isOutOfMemory: /heap out of memory|Reached heap limit/i.test(stderr),
+			...(this.#limitMb !== undefined && {limitBytes: this.#limitMb * 1024 ** 2}),
 			...(exitCode !== 0 && stderr !== '' && {stderr}),
 		});
 		this.#boards.close();

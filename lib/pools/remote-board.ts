@@ -1,10 +1,14 @@
 import {closeSync, ftruncateSync, openSync, readSync, rmSync} from 'node:fs';
 import {tmpdir} from 'node:os';
 import {join} from 'node:path';
+import {setTimeout as sleep} from 'node:timers/promises';
 import {nanoid} from 'nanoid';
-import {Board, type BoardProgress, type StopReason} from '../board.ts';
-import {BOARD_FILE_BYTES, type GuardCommand, MAX_CELLS, REGION_SIZE, regionOffset} from './child-board.ts';
+import {Board, type BoardProgress, type Running, type StopReason} from '../board.ts';
+import {BOARD_FILE_BYTES, type GuardCommand, MAX_CELLS, REGION_SIZE, regionOffset, STACK_BYTES, STACK_OFFSET} from './child-board.ts';
 import type {PoolBoard} from './worker-source.ts';
+
+const STACK_WAIT_MS = 10;
+const MAX_STACK_WAITS = 100;
 
 /** The boards of one child process, as its pool sees them: through a file, and by asking its guard. */
 export class RemoteBoards {
@@ -38,19 +42,24 @@ export class RemoteBoards {
 		return counter[0] as number;
 	}
 
+	/** Where the process's main thread is; `undefined` if it doesn't answer. */
+	async stack(): Promise<string | undefined> {
+		const command = this.ask({examine: true});
+		for (let waits = 0; this.obeyed() < command; waits++) {
+			if (waits > MAX_STACK_WAITS) return undefined;
+			await sleep(STACK_WAIT_MS, undefined, {ref: false});
+		}
+		const text = Buffer.alloc(STACK_BYTES);
+		readSync(this.#file, text, 0, STACK_BYTES, STACK_OFFSET);
+		const end = text.indexOf(0);
+		return text.toString('utf8', 0, end < 0 ? STACK_BYTES : end) || undefined;
+	}
+
 	read(generation: number, into: Uint8Array): void {
 		readSync(this.#file, into, 0, into.length, regionOffset(generation));
 	}
 
-	/** Once both sides have opened the file nobody needs its name; where an open file can't be removed, `close` does it. */
-	unlink(): void {
-		try {
-			rmSync(this.path, {force: true});
-		} catch {
-			// Windows.
-		}
-	}
-
+	/** The process removes the file's name as soon as it has opened it, where an open file can be removed; if it came so far. */
 	close(): void {
 		closeSync(this.#file);
 		rmSync(this.path, {force: true});
@@ -98,7 +107,7 @@ class RemoteBoard implements PoolBoard {
 		for (const each of answered) each.answered();
 	}
 
-	running(): {readonly index: number; readonly since: number} | undefined {
+	running(): Running | undefined {
 		return this.#board.running();
 	}
 
@@ -109,7 +118,7 @@ class RemoteBoard implements PoolBoard {
 	/** The worker goes through its jobs in order, and shows which one runs. */
 	isFree(index: number): boolean {
 		const running = this.running();
-		return !this.#asked.take.has(index) && (running === undefined || index > running.index);
+		return !this.#asked.take.has(index) && (running === undefined || index >= running.index + running.count);
 	}
 
 	stopReason(index: number): StopReason | undefined {

@@ -1,12 +1,16 @@
+import {setTimeout as sleep} from 'node:timers/promises';
 import {fileURLToPath} from 'node:url';
 import type {Worker} from 'node:worker_threads';
 import {Piscina, queueOptionsSymbol} from 'piscina';
 import {FaenaError} from '../errors.ts';
+import type {PostMortem} from '../failure.ts';
 import type {PoolListener, PoolOptions} from '../pool.ts';
 import type {WorkerMessage, WorkerRequest} from '../protocol.ts';
+import {memoryOf} from '../transfer.ts';
 import {workerUrl} from '../worker-url.ts';
+import {stackOfThread} from './thread-stack.ts';
 import {type Budget, WorkerPool} from './worker-pool.ts';
-import {type PoolWorker, SharedBoard, type SourceListener, type WorkerSource} from './worker-source.ts';
+import {type Examination, NO_STACK, type PoolWorker, SharedBoard, type SourceListener, type WorkerSource} from './worker-source.ts';
 
 /** Tasks in worker threads, by Piscina. */
 export function threadPool(options: PoolOptions, listener: PoolListener, budget?: Budget): WorkerPool {
@@ -69,13 +73,15 @@ class ThreadSource implements WorkerSource {
 		const thread = piscina.threads.find(({threadId}) => threadId === id);
 		if (!thread || this.#isClosing) return;
 		const worker = new ThreadWorker(piscina, thread, id);
+		const {maxOldGenerationSizeMb} = thread.resourceLimits ?? {};
 		let error: unknown;
 		thread.once('error', (thrown: unknown) => {
 			error = thrown;
 			listener.failing(worker, thrown);
 		});
 		thread.once('exit', exitCode => {
-			listener.gone(worker, {exitCode, isOutOfMemory: (error as {code?: unknown} | undefined)?.code === 'ERR_WORKER_OUT_OF_MEMORY', error});
+			const isOutOfMemory = (error as {code?: unknown} | undefined)?.code === 'ERR_WORKER_OUT_OF_MEMORY';
+			listener.gone(worker, {exitCode, isOutOfMemory, ...(maxOldGenerationSizeMb && {limitBytes: maxOldGenerationSizeMb * MIB}), error});
 			setImmediate(() => this.#isExhausted() && listener.exhausted());
 		});
 		listener.joined(worker);
@@ -104,13 +110,26 @@ class ThreadWorker implements PoolWorker {
 	}
 
 	request(request: WorkerRequest): Promise<unknown> {
-		return this.#piscina.run({...request, [queueOptionsSymbol]: this.#id});
+		return this.#piscina.run({...request, [queueOptionsSymbol]: this.#id}, {transferList: memoryOf(request)});
+	}
+
+	async examine(): Promise<Examination> {
+		const [stack, heap] = await Promise.all([stackOfThread(this.#id), heapOf(this.#thread)]);
+		return {...(heap && {heap}), ...(stack === undefined ? {noStack: NO_STACK} : {stack})};
 	}
 
 	end(): boolean {
 		void this.#thread.terminate();
 		return true;
 	}
+}
+
+const MIB = 1024 ** 2;
+
+/** A thread in native code doesn't answer, and Node tells it only from 22.16 on. */
+async function heapOf(thread: Worker): Promise<PostMortem['heap']> {
+	const statistics = await Promise.race([thread.getHeapStatistics?.().catch(() => undefined), sleep(500, undefined, {ref: false})]);
+	return statistics && {usedBytes: statistics.used_heap_size, limitBytes: statistics.heap_size_limit};
 }
 
 /** Piscina hands to its balancer what a request has under this symbol, which is not cloned with it. */

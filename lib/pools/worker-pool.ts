@@ -1,13 +1,14 @@
 import {setTimeout as sleep} from 'node:timers/promises';
 import {fileURLToPath} from 'node:url';
-import {monotonicMs, type StopReason} from '../board.ts';
+import {monotonicMs, type Running, type StopReason} from '../board.ts';
 import {FaenaError, fromEnvelope} from '../errors.ts';
 import type {JobId} from '../job.ts';
 import type {Chunk, Lane, Places, Pool, PoolListener, PoolOptions} from '../pool.ts';
 import type {FinalMessage, Loaded, NoteMessage, OutcomesMessage, WorkerMessage} from '../protocol.ts';
 import type {DequeuedJob, Outcome, Settlement} from '../queue.ts';
 import type {TaskInfo} from '../tasks-module.ts';
-import {type Flight, howItEnded, lostSettlements, newProgress, reportedBy, settlementOf, toMessage, withFailure} from './flight.ts';
+import {isHandedOver} from '../transfer.ts';
+import {type Flight, howItEnded, lostSettlements, newProgress, newStart, reportedBy, settlementOf, toMessage, withFailure} from './flight.ts';
 import type {Ending, PoolWorker, WorkerSource} from './worker-source.ts';
 
 /** How often running jobs are looked at: what a timeout, or a job stuck behind a long one, may be late. */
@@ -115,7 +116,10 @@ export class WorkerPool implements Pool {
 			held: [],
 			taken: new Set(),
 			deadlines: new Map(),
+			shown: -1,
 			noted: {index: -1, version: 0},
+			said: undefined,
+			examination: undefined,
 			isShared: false,
 		};
 		if (slot.flights.push(flight) === 1) this.#budget.busy++;
@@ -131,7 +135,8 @@ export class WorkerPool implements Pool {
 		if (!flight) return false;
 		const index = flight.jobs.findIndex(job => job.id === id);
 		this.#take(flight, [index], reason === 'cancelled' ? {type: 'cancelled'} : {type: 'released'});
-		if (!flight.taken.has(index)) this.#stopRunning(flight, index, reason);
+		// The jobs of a micro-batch can only be stopped together.
+		if (!flight.taken.has(index) && (flight.board.running()?.count ?? 1) === 1) this.#stopRunning(flight, {index, count: 1}, reason);
 		return true;
 	}
 
@@ -153,7 +158,7 @@ export class WorkerPool implements Pool {
 		for (const flight of this.#flights.values()) {
 			flight.board.refresh();
 			const running = flight.board.running();
-			if (running) this.#stopRunning(flight, running.index, 'interrupted');
+			if (running) this.#stopRunning(flight, running, 'interrupted');
 		}
 	}
 
@@ -176,15 +181,14 @@ export class WorkerPool implements Pool {
 
 	#addSlot(worker: PoolWorker): void {
 		if (this.#phase === 'closing') return;
-		const slot: Slot = {worker, phase: 'loading', flights: [], jobs: 0, since: monotonicMs(), quietLooks: 0};
+		const slot: Slot = {worker, phase: 'loading', flights: [], jobs: 0, since: monotonicMs(), quietLooks: 0, isExamined: false};
 		this.#slots.set(worker, slot);
 		void this.#load(slot);
 	}
 
 	async #load(slot: Slot): Promise<void> {
-		const {tasks, defaults, maxValueBytes, maxCheckpointBytes, taskOutput, isolation, nice, recycle} = this.#options;
-		const reportsMemory = recycle.memoryBytes < Infinity;
-		const request = {type: 'load', tasks, defaults, maxValueBytes, maxCheckpointBytes, taskOutput, isolation, nice, reportsMemory} as const;
+		const {tasks, defaults, maxValueBytes, maxCheckpointBytes, taskOutput, isolation, nice} = this.#options;
+		const request = {type: 'load', tasks, defaults, maxValueBytes, maxCheckpointBytes, taskOutput, isolation, nice} as const;
 		// A request that is not answered is that of a worker that ended.
 		const loaded = (await slot.worker.request(request).catch(() => undefined)) as Loaded | undefined;
 		if (!loaded || slot.phase !== 'loading') return;
@@ -236,6 +240,18 @@ export class WorkerPool implements Pool {
 		if (slot.phase !== 'ending' && slot.worker.end()) slot.phase = 'ending';
 	}
 
+	/** Ends the worker of a job that does not heed its stop, after a look at where it is; unless it ends meanwhile. */
+	async #endHard(slot: Slot, flight: InFlight, index: number): Promise<void> {
+		if (slot.isExamined) return;
+		slot.isExamined = true;
+		const examination = await slot.worker.examine();
+		slot.isExamined = false;
+		flight.board.refresh();
+		if (flight.board.running()?.index !== index || !this.#flights.has(flight.number)) return;
+		flight.examination = examination;
+		this.#end(slot);
+	}
+
 	#fail(worker: PoolWorker): void {
 		const slot = this.#slots.get(worker);
 		if (slot) slot.phase = 'ending';
@@ -276,6 +292,7 @@ export class WorkerPool implements Pool {
 
 	#note(flight: InFlight, {type: _, chunk: __, index, ...note}: NoteMessage): void {
 		const {id, execution} = flight.jobs[index] as DequeuedJob;
+		if (note.progress) flight.said = {index, progress: note.progress};
 		this.#listener.noted({id, lease: flight.lease, execution, ...note});
 	}
 
@@ -346,16 +363,20 @@ export class WorkerPool implements Pool {
 		const {index, since} = running;
 		const note = newProgress(flight, index);
 		if (note) this.#listener.noted(note);
-		if (now > (flight.deadlines.get(index) ?? Infinity)) this.#end(slot);
+		if (now > (flight.deadlines.get(index) ?? Infinity)) void this.#endHard(slot, flight, index);
 		const {timeoutMs} = (flight.jobs[index] as DequeuedJob).policy;
-		if (timeoutMs !== null && now - since > timeoutMs) this.#stopRunning(flight, index, 'timedOut');
+		if (timeoutMs !== null && now - since > timeoutMs) this.#stopRunning(flight, running, 'timedOut');
 		// What ended before a job that runs for so long need not wait for its end, whatever may still come to light.
-		if (now - since > LONG_MS) this.#ended(flight, flight.held.splice(0));
+		if (now - since > LONG_MS) {
+			const start = newStart(flight, running);
+			if (start) this.#listener.noted(start);
+			this.#ended(flight, flight.held.splice(0));
+		}
 		this.#relieve(slot, now, now - since);
 	}
 
-	#stopRunning({board, deadlines}: InFlight, index: number, reason: StopReason): void {
-		board.stop(index, reason, () => deadlines.set(index, monotonicMs() + this.#options.graceMs));
+	#stopRunning({board, deadlines}: InFlight, {index: first, count}: Pick<Running, 'index' | 'count'>, reason: StopReason): void {
+		for (let index = first; index < first + count; index++) board.stop(index, reason, () => deadlines.set(first, monotonicMs() + this.#options.graceMs));
 	}
 
 	/** Shares what has waited in this worker for long with idle ones, or gives it back to the queue. */
@@ -382,7 +403,9 @@ export class WorkerPool implements Pool {
 
 	#move(flight: InFlight, indexes: readonly number[]): void {
 		const fresh = indexes.filter(index => !flight.taken.has(index));
-		if (this.places().idle === 0) this.#giveBack(flight, fresh, {type: 'released'});
+		// A payload whose memory is in the other worker is read again by whoever dequeues its job.
+		const isGone = fresh.some(index => isHandedOver((flight.jobs[index] as DequeuedJob).payload));
+		if (isGone || this.places().idle === 0) this.#giveBack(flight, fresh, {type: 'released'});
 		else if (fresh.length > 0) {
 			for (const index of fresh) flight.taken.add(index);
 			this.run({...laneOf(flight), lease: flight.lease, jobs: fresh.map(index => flight.jobs[index] as DequeuedJob)});
@@ -400,6 +423,8 @@ interface Slot {
 	readonly since: number;
 	/** So often in a row it was seen to have a chunk, run nothing and say nothing. */
 	quietLooks: number;
+	/** It is being looked at, to be ended then. */
+	isExamined: boolean;
 }
 
 interface InFlight extends Flight {

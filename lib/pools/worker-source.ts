@@ -1,4 +1,5 @@
-import {Board, type BoardProgress, type StopReason} from '../board.ts';
+import {Board, type BoardProgress, type Running, type StopReason} from '../board.ts';
+import type {PostMortem} from '../failure.ts';
 import type {WorkerMessage, WorkerRequest} from '../protocol.ts';
 
 /** Where a pool's workers come from: what a worker is and how one is spoken to. Everything else is {@link WorkerPool}'s. */
@@ -29,15 +30,25 @@ export interface PoolWorker {
 	board(jobs: number): PoolBoard;
 	/** The answer to `load`; to the others nothing, at their end. Rejects if the worker ends before. */
 	request(request: WorkerRequest): Promise<unknown>;
+	/** Looks where it is and what it uses, before it is ended. Takes at most about a second. */
+	examine(): Promise<Examination>;
 	/** Ends it, whatever it does; `gone` follows. False if it can't be ended. */
 	end(): boolean;
 }
+
+/** What was found of a worker whose job had to be stopped hard. */
+export type Examination = Pick<PostMortem, 'heap' | 'stack' | 'noStack'>;
+
+/** Why there is no stack, where there could be one. */
+export const NO_STACK = 'It did not answer: it was in native code, or blocked.';
 
 /** How a worker ended. */
 export interface Ending {
 	readonly exitCode: number | null;
 	readonly signal?: string;
 	readonly isOutOfMemory?: boolean;
+	/** Of its heap, where it is known. */
+	readonly limitBytes?: number;
 	/** What it died of, where that is known. */
 	readonly error?: unknown;
 	/** The last it wrote to stderr, where that was seen. */
@@ -53,7 +64,7 @@ export interface PoolBoard {
 	/** Tells the job to stop if it runs, and says so. */
 	stop(index: number, reason: StopReason, then: () => void): void;
 	refresh(): void;
-	running(): {readonly index: number; readonly since: number} | undefined;
+	running(): Running | undefined;
 	progress(): BoardProgress | undefined;
 	/** Has not started, as far as is known. */
 	isFree(index: number): boolean;
@@ -81,7 +92,7 @@ export class SharedBoard implements PoolBoard {
 
 	refresh(): void {}
 
-	running(): {readonly index: number; readonly since: number} | undefined {
+	running(): Running | undefined {
 		return this.#board.running();
 	}
 

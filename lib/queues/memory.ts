@@ -33,6 +33,7 @@ import {
 	type NewJob,
 	type Note,
 	type Outcome,
+	type OutstandingOptions,
 	type OwnerId,
 	type Page,
 	RETRIED_BY_DEFAULT,
@@ -241,11 +242,11 @@ export class MemoryQueue extends JobQueue {
 		return countsOf(this.#matching(filter));
 	}
 
-	outstanding(tasks: readonly string[]): number {
+	outstanding(tasks: readonly string[], {waiting = true}: OutstandingOptions = {}): number {
 		this.#assertOpen();
 		return this.#all().filter(({task, place}) => {
 			if (!tasks.includes(task)) return false;
-			return place.at === 'running' || (!this.#paused.has(task) && (place.at === 'ready' || runAtOf(place) !== undefined));
+			return place.at === 'running' || (!this.#paused.has(task) && (place.at === 'ready' || (waiting && runAtOf(place) !== undefined)));
 		}).length;
 	}
 
@@ -385,12 +386,11 @@ export class MemoryQueue extends JobQueue {
 				job.place = {at: 'ended', status: 'cancelled', endedAt: now};
 				break;
 			case 'released':
+				if (outcome.isSuspect && asked !== 'cancel') job.suspicions = MAX_SUSPICIONS;
 				job.place = asked === 'cancel' ? {at: 'ended', status: 'cancelled', endedAt: now} : READY;
 				break;
 			default:
-				job.attempts += 1;
-				if (outcome.type === 'lostWorker') job.crashes += 1;
-				job.error = job.crashes >= MAX_CRASHES ? poison(job.crashes, outcome.error) : outcome.error;
+				charge(job, outcome);
 				job.place = asked === 'cancel' ? {at: 'ended', status: 'cancelled', endedAt: now} : this.#placeOfFailed(job, now);
 		}
 		if (asked !== null && asked !== 'cancel' && (outcome.type === 'cancelled' || job.place.at !== 'ended')) {
@@ -398,7 +398,10 @@ export class MemoryQueue extends JobQueue {
 			return 'withdrawn';
 		}
 		// A released execution leaves no trace but its number.
-		if (outcome.type !== 'released') job.timing = present({startedAt: outcome.startedAt, durationMs: outcome.durationMs});
+		if (outcome.type !== 'released') {
+			const {startedAt, durationMs, cpuMs, memoryBytes} = outcome;
+			job.timing = present({startedAt, durationMs, cpuMs, memoryBytes});
+		}
 		return statusOf(job.place);
 	}
 
@@ -408,9 +411,10 @@ export class MemoryQueue extends JobQueue {
 		return {at: 'failed', runAt: now + backoffMs(policy.backoff, attempts, this.#random())};
 	}
 
-	#note({progress, logs = [], checkpoint, ...claim}: Note): void {
+	#note({startedAt, progress, logs = [], checkpoint, ...claim}: Note): void {
 		const job = this.#claimed(claim);
-		if (!job) return;
+		if (job?.place.at !== 'running') return;
+		if (startedAt !== undefined) job.place = {...job.place, startedAt};
 		if (progress) job.progress = progress;
 		if (checkpoint) job.checkpoint = {execution: claim.execution, ...checkpoint};
 		const lines = logs.map(line => ({execution: claim.execution, ...line}));
@@ -530,13 +534,19 @@ export class MemoryQueue extends JobQueue {
 	}
 
 	#describe(job: StoredJob): Job {
-		const {id, task, place, priority, key, createdAt, attempts, executions, policy, timing, progress, error} = job;
-		const {maxAttempts, timeoutMs} = policy;
+		const {id, task, place, priority, key, createdAt, attempts, executions, policy, progress, error} = job;
+		// What is known of the execution before is not mixed with the running one.
+		const timing: Timing | undefined = place.at === 'running' && place.startedAt !== undefined ? {startedAt: place.startedAt} : job.timing;
+		const {maxAttempts, timeoutMs, timeoutPercent} = policy;
 		const batch = this.#batch(job.batch)?.name;
 		const endedAt = place.at === 'ended' ? place.endedAt : undefined;
 		return {
-			...{id, task, status: statusOf(place), priority, createdAt, attempts, maxAttempts, executions, timeoutMs},
-			...present({key, batch, runAt: runAtOf(place), ...timing, endedAt, progress, error}),
+			...{id, task, status: statusOf(place), priority, createdAt, attempts, maxAttempts, executions, timeoutMs, payloadBytes: sizeBytes(job.payload)},
+			...present({timeoutPercent, key, batch, runAt: runAtOf(place), ...timing, endedAt, progress, error}),
+			...present({
+				waitMs: timing?.startedAt !== undefined && executions === 1 ? timing.startedAt - createdAt : undefined,
+				resultBytes: place.at === 'ended' && place.status === 'completed' ? sizeBytes(place.result ?? null) : undefined,
+			}),
 		};
 	}
 
@@ -573,14 +583,14 @@ type Place =
 	| {readonly at: 'ready'}
 	| {readonly at: 'scheduled'; readonly runAt: number}
 	| {readonly at: 'failed'; readonly runAt: number | null}
-	| {readonly at: 'running'; readonly owner: OwnerId; readonly lease: Lease; readonly asked: Asked}
+	| {readonly at: 'running'; readonly owner: OwnerId; readonly lease: Lease; readonly asked: Asked; readonly startedAt?: number}
 	| {readonly at: 'ended'; readonly status: 'completed' | 'dead' | 'cancelled'; readonly endedAt: number; readonly result?: Encoded};
 
 /** What was asked since the job was dequeued. */
 type Asked = 'cancel' | 'withdraw' | 'withdrawNow' | null;
 
 /** How the last execution ran that failed or ended. */
-type Timing = Pick<Outcome, 'startedAt' | 'durationMs'>;
+type Timing = Pick<Outcome, 'startedAt' | 'durationMs' | 'cpuMs' | 'memoryBytes'>;
 
 interface StoredBatch {
 	readonly name: string;
@@ -646,6 +656,12 @@ function hasSameKey(a: StoredJob, b: NewJob): boolean {
 	return a.key === b.key && a.batch === b.batch && (a.batch !== undefined || a.task === b.task);
 }
 
+function charge(job: StoredJob, {type, error}: Outcome & {type: 'threw' | 'timedOut' | 'lostWorker'}): void {
+	job.attempts += 1;
+	if (type === 'lostWorker') job.crashes += 1;
+	job.error = job.crashes >= MAX_CRASHES ? poison(job.crashes, error) : error;
+}
+
 function isSuspect({suspicions}: StoredJob): boolean {
 	return suspicions >= MAX_SUSPICIONS;
 }
@@ -684,8 +700,17 @@ function claim(job: StoredJob, owner: OwnerId, lease: Lease): DequeuedJob {
 	job.place = {at: 'running', owner, lease, asked: null};
 	job.executions += 1;
 	job.progress = undefined;
-	const {id, task, payload, executions: execution, attempts, policy, key} = job;
-	return {id, task, payload, execution, attempts, policy, ...present({key, checkpoint: job.checkpoint?.state, isSuspect: isSuspect(job) || undefined})};
+	const {id, task, payload, createdAt, executions: execution, attempts, policy, key} = job;
+	return {
+		id,
+		task,
+		payload,
+		createdAt,
+		execution,
+		attempts,
+		policy,
+		...present({key, checkpoint: job.checkpoint?.state, isSuspect: isSuspect(job) || undefined}),
+	};
 }
 
 /** The properties that have a value. */

@@ -1,9 +1,9 @@
 /**
  * Schema and statements of the SQLite queue, one constant per statement.
  *
- * A job's immutable row lies in `job`. What changes lies in five small tables, of which each job is in exactly one; that
- * is its status: `ready` and `waiting` (pending, or failed), `claimed` (running), `outcome` (ended). The payload is never
- * rewritten, every table on the happy path grows at its end, and moving a job is an insert and a delete.
+ * A job's immutable row lies in `job`. What changes lies in four small tables, of which each job is in exactly one; that
+ * is its status: `ready` and `waiting` (pending, or failed), `claimed` (running), `outcome` (ended). No payload moves with
+ * its job, every table on the happy path grows at its end, and moving a job is an insert and a delete.
  */
 
 /** What the header of a Faena database says of itself: "Faen". */
@@ -93,7 +93,8 @@ export const MIGRATIONS: readonly string[] = [
 		task integer not null,
 		batch integer,
 		-- What was asked since it was dequeued: the time of a cancel, or less than 0 to withdraw it.
-		stop integer
+		stop integer,
+		started_at integer
 	) strict;
 	create index claimed_to_stop on claimed (owner, id) where stop is not null;
 
@@ -104,9 +105,14 @@ export const MIGRATIONS: readonly string[] = [
 		started_at integer,
 		ended_at integer not null,
 		duration_ms real,
-		value any
+		cpu_ms real,
+		memory_bytes integer,
+		value any,
+		blob text
 	) strict;
 	create index outcome_unhappy on outcome (status, id) where status <> 6;
+	-- For large results in files of their own, which lie there as long as one names them.
+	create index outcome_by_blob on outcome (blob) where blob is not null;
 
 	-- Only for jobs that had some: a happy job never has a row here.
 	create table trouble (
@@ -116,6 +122,8 @@ export const MIGRATIONS: readonly string[] = [
 		crashes integer not null default 0,
 		started_at integer,
 		duration_ms real,
+		cpu_ms real,
+		memory_bytes integer,
 		failure text
 	) strict;
 
@@ -200,6 +208,7 @@ export const SQL = {
 	batchById: `select ${BATCH} where b.id = ?`,
 
 	counter: 'select last from counter where name = ?',
+	takeWriteLock: "update counter set last = last where name = 'job'",
 	setCounter: 'update counter set last = ? where name = ?',
 	addToTally: 'insert into tally (task, place, jobs) values (?, ?, ?) on conflict (task, place) do update set jobs = jobs + excluded.jobs',
 	tally: 'select task, place, jobs from tally',
@@ -220,9 +229,11 @@ export const SQL = {
 	jobView: `select j.id, t.name as task, j.policy, j.priority, j.created_at, j.key, b.name as batch,
 			r.executions as ready_executions,
 			w.run_at, w.failed, w.executions as waiting_executions,
-			c.execution as claimed_execution,
-			o.status, o.execution as ended_execution, o.started_at, o.ended_at, o.duration_ms,
+			c.execution as claimed_execution, c.started_at as running_since,
+			o.status, o.execution as ended_execution, o.started_at, o.ended_at, o.duration_ms, o.cpu_ms, o.memory_bytes,
+			octet_length(j.payload) as payload_bytes, case when o.blob is null then octet_length(o.value) else o.value end as result_bytes,
 			x.attempts, x.failure, x.started_at as failed_started_at, x.duration_ms as failed_duration_ms,
+			x.cpu_ms as failed_cpu_ms, x.memory_bytes as failed_memory_bytes,
 			p.done, p.total, p.at
 		from job j
 		join task t on t.id = j.task
@@ -234,10 +245,10 @@ export const SQL = {
 		left join trouble x on x.id = j.id
 		left join progress p on p.id = j.id
 		where j.id = ?`,
-	jobValues: `select j.payload, o.status, o.value, c.execution, c.at, c.state
+	jobValues: `select j.payload, o.status, o.value, o.blob, c.execution, c.at, c.state
 		from job j left join outcome o on o.id = j.id left join checkpoint c on c.id = j.id
 		where j.id = ?`,
-	jobEnd: 'select o.status, o.value, x.failure from job j left join outcome o on o.id = j.id left join trouble x on x.id = j.id where j.id = ?',
+	jobEnd: 'select o.status, o.value, o.blob, x.failure from job j left join outcome o on o.id = j.id left join trouble x on x.id = j.id where j.id = ?',
 	jobRank: 'select -priority from job where id = ?',
 	jobPolicy: 'select policy from job where id = ?',
 	jobKey: 'select key from job where id = ?',
@@ -247,7 +258,7 @@ export const SQL = {
 
 	insertReady: 'insert into ready (task, rank, id, executions, batch) values (?, ?, ?, ?, ?)',
 	insertReadyRange: 'insert into ready (task, rank, id, executions, batch) select task, -priority, id, 0, batch from job where id between ? and ?',
-	readyJobs: `select r.rank, r.id, r.executions, r.batch, j.policy, j.key, j.payload
+	readyJobs: `select r.rank, r.id, r.executions, r.batch, j.policy, j.created_at, j.key, j.payload
 		from ready r join job j on j.id = r.id
 		where r.task = ? order by r.rank, r.id limit ?`,
 	readyHeads: 'select r.rank, r.id, octet_length(j.payload) from ready r join job j on j.id = r.id where r.task = ? order by r.rank, r.id limit ?',
@@ -268,22 +279,27 @@ export const SQL = {
 	deleteClaim: 'delete from claimed where id = ?',
 	deleteClaimsOfLease: 'delete from claimed where id between ? and ? and lease = ?',
 	claim: 'select 1 from claimed where id = ? and lease = ? and execution = ?',
+	setStarted: 'update claimed set started_at = ? where id = ?',
 	askToStop: 'update claimed set stop = ? where id = ?',
 	askToWithdraw: 'update claimed set stop = ? where id = ? and (stop is null or stop < 0)',
 	claimsToStop: 'select id, lease, execution from claimed where owner = (select id from owner where name = ?) and stop is not null and stop <> -1 order by id',
 
-	insertOutcome: 'insert into outcome (id, status, execution, started_at, ended_at, duration_ms, value) values (?, ?, ?, ?, ?, ?, ?)',
+	insertOutcome:
+		'insert into outcome (id, status, execution, started_at, ended_at, duration_ms, cpu_ms, memory_bytes, value, blob) values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)',
+	isBlobNamed: 'select 1 from outcome where blob = ? limit 1',
 	deleteOutcome: 'delete from outcome where id = ?',
-	outcomesToClean: `select o.id, o.status, o.ended_at, j.task, j.batch, j.key, b.id is not null and b.closed_at is null
+	outcomesToClean: `select o.id, o.status, o.ended_at, o.blob, j.task, j.batch, j.key, b.id is not null and b.closed_at is null
 		from outcome o join job j on j.id = o.id left join batch b on b.id = j.batch
 		where o.id > ? order by o.id limit ?`,
 
 	trouble: 'select attempts, suspicions, crashes from trouble where id = ?',
-	setTrouble: `insert into trouble (id, attempts, crashes, started_at, duration_ms, failure) values (?, ?, ?, ?, ?, ?)
-		on conflict (id) do update set attempts = excluded.attempts, crashes = excluded.crashes, started_at = excluded.started_at, duration_ms = excluded.duration_ms, failure = excluded.failure`,
-	clearFailure: 'update trouble set failure = null, started_at = null, duration_ms = null where id = ?',
-	clearTiming: 'update trouble set started_at = null, duration_ms = null where id = ?',
+	setTrouble: `insert into trouble (id, attempts, crashes, started_at, duration_ms, cpu_ms, memory_bytes, failure) values (?, ?, ?, ?, ?, ?, ?, ?)
+		on conflict (id) do update set attempts = excluded.attempts, crashes = excluded.crashes, started_at = excluded.started_at,
+			duration_ms = excluded.duration_ms, cpu_ms = excluded.cpu_ms, memory_bytes = excluded.memory_bytes, failure = excluded.failure`,
+	clearFailure: 'update trouble set failure = null, started_at = null, duration_ms = null, cpu_ms = null, memory_bytes = null where id = ?',
+	clearTiming: 'update trouble set started_at = null, duration_ms = null, cpu_ms = null, memory_bytes = null where id = ?',
 	suspect: 'insert into trouble (id, attempts, suspicions) values (?, 0, 1) on conflict (id) do update set suspicions = min(suspicions + 1, ?)',
+	setSuspicions: 'insert into trouble (id, attempts, suspicions) values (?, 0, ?) on conflict (id) do update set suspicions = excluded.suspicions',
 	deleteTrouble: 'delete from trouble where id = ?',
 
 	setProgress: 'insert or replace into progress (id, done, total, at) values (?, ?, ?, ?)',

@@ -1,5 +1,7 @@
-import {rmSync} from 'node:fs';
+import {readdirSync, rmSync, statSync} from 'node:fs';
+import {basename, dirname, join} from 'node:path';
 import {FaenaError} from '../errors.ts';
+import {failpoint} from '../failpoint.ts';
 import type {Counts, Job, JobFilter, JobId, JobStatus, LogLevel, LogLine} from '../job.ts';
 import {
 	type Batch,
@@ -14,6 +16,7 @@ import {
 	type JobEnd,
 	JobQueue,
 	type JobValues,
+	type OutstandingOptions,
 	type OwnerId,
 	type Page,
 	RETRIED_BY_DEFAULT,
@@ -23,6 +26,7 @@ import {
 	type WithdrawResult,
 } from '../queue.ts';
 import {attendBatches, type BatchRow, deleteBatch, endInput, forgetBatches, openBatch, toBatch} from './sqlite/batches.ts';
+import {Blobs} from './sqlite/blobs.ts';
 import {CANCELLABLE, cancelJob, cleanup, retryJob, takeBack} from './sqlite/control.ts';
 import {type Connection, connect, holdLock, isLockFree, type Statements, translate} from './sqlite/database.ts';
 import {backlog, dequeue, promote} from './sqlite/dequeue.ts';
@@ -40,6 +44,8 @@ export interface SqliteOptions {
 	readonly durability?: Durability;
 	/** An owner silent for longer is taken for dead; default 30,000. */
 	readonly leaseMs?: number;
+	/** Results of more bytes, encoded, lie in files of their own, in the folder `DATABASE-blobs`; default: none. */
+	readonly blobThresholdBytes?: number;
 	/** The wall clock, in milliseconds since 1970. */
 	readonly now?: () => number;
 	/** A number in [0, 1), for the jitter of the backoff. */
@@ -48,6 +54,12 @@ export interface SqliteOptions {
 
 /** Jobs cancelled, retried or deleted in one transaction. */
 const CHUNK = 1000;
+
+/** Where jobs are that run or could at once. */
+const RUNNABLE = [Place.ready, Place.suspect, Place.running] as const;
+
+/** A lock file without a row is litter once it is this old; a younger one may be about to get its row. */
+const LITTER_MS = 60_000;
 
 /**
  * Opens the queue in an SQLite file, creating it if it is not there.
@@ -68,21 +80,26 @@ export class SqliteQueue extends JobQueue {
 	readonly #now: () => number;
 	readonly #random: () => number;
 	readonly #tally = new Tally();
+	readonly #blobs: Blobs;
 	readonly #owners = new Map<OwnerId, {readonly id: number; release(): void}>();
 	#state: {readonly connection: Connection; readonly names: Names} | undefined;
 	#dataVersion = 0;
+	#isSwept = false;
 
-	constructor(path: string, {durability = 'full', leaseMs = 30_000, now = Date.now, random = Math.random}: SqliteOptions) {
+	constructor(path: string, {durability = 'full', leaseMs = 30_000, blobThresholdBytes = Infinity, now = Date.now, random = Math.random}: SqliteOptions) {
 		super();
 		this.location = path;
 		this.#durability = durability;
 		this.#leaseMs = leaseMs;
 		this.#now = now;
 		this.#random = random;
+		this.#blobs = new Blobs(path, blobThresholdBytes);
 		this.#connect();
 	}
 
 	turn(turn: Turn): TurnResult {
+		this.#assertOpen();
+		this.#blobs.prepare(turn.settle ?? []);
 		return this.#write(session => {
 			for (const each of turn.notes ?? []) note(session, each);
 			const {settled, refused} = settleAll(session, turn.settle ?? []);
@@ -171,8 +188,10 @@ export class SqliteQueue extends JobQueue {
 		let jobs = 0;
 		for (const [id, name] of dead) {
 			jobs += this.#write(session => takeBack(session, id, {suspect: true}));
+			failpoint('recovery:committed');
 			rmSync(this.#lockPath(name), {force: true});
 		}
+		this.#sweepLocks();
 		return jobs;
 	}
 
@@ -199,12 +218,12 @@ export class SqliteQueue extends JobQueue {
 	values(id: JobId): JobValues | undefined {
 		return this.#read(({jobValues}) => {
 			const row = jobValues.get(id) as ValuesRow | undefined;
-			return row && toValues(row);
+			return row && toValues(row, this.#blobs);
 		});
 	}
 
 	ends(ids: readonly JobId[]): JobEnd[] {
-		return this.#read(({jobEnd}) => ids.map(id => toEnd(id, jobEnd.get(id) as EndRow | undefined)).filter(end => end !== undefined));
+		return this.#read(({jobEnd}) => ids.map(id => toEnd(id, jobEnd.get(id) as EndRow | undefined, this.#blobs)).filter(end => end !== undefined));
 	}
 
 	logs(id: JobId): LogLine[] {
@@ -221,12 +240,13 @@ export class SqliteQueue extends JobQueue {
 		});
 	}
 
-	outstanding(tasks: readonly string[]): number {
+	outstanding(tasks: readonly string[], {waiting = true}: OutstandingOptions = {}): number {
+		const unpaused = waiting ? [...RUNNABLE, Place.scheduled, Place.failed] : RUNNABLE;
 		return this.#read(({tallyOf}, names) => {
 			let jobs = 0;
 			for (const task of tasks) {
 				const number = names.knownTask(task);
-				const places = names.isPaused(task) ? [Place.running] : [Place.ready, Place.suspect, Place.scheduled, Place.failed, Place.running];
+				const places = names.isPaused(task) ? [Place.running] : unpaused;
 				for (const place of places) jobs += (tallyOf.get(number ?? -1, place) ?? 0) as number;
 			}
 			return jobs;
@@ -261,10 +281,22 @@ export class SqliteQueue extends JobQueue {
 	}
 
 	cleanup(options: CleanupOptions): CleanupResult {
-		return this.#write(session => {
+		const {unnamed, ...result} = this.#write(session => {
 			const result = cleanup(session, options);
 			if (result.next === null) forgetBatches(session);
 			return result;
+		});
+		if (result.deleted > 0) failpoint('cleanup:committed');
+		const orphans = result.next === null ? this.#read(({isBlobNamed}) => this.#blobs.orphans(this.#now(), name => isBlobNamed.get(name) !== undefined)) : [];
+		this.#deleteBlobs([...unnamed, ...orphans]);
+		return result;
+	}
+
+	/** Those that no job names. After the transaction in which the last one did, so that no row names a file that is gone. */
+	#deleteBlobs(names: readonly string[]): void {
+		if (names.length === 0) return;
+		this.#write(({statements}) => {
+			for (const name of names) if (statements.isBlobNamed.get(name) === undefined) this.#blobs.delete(name);
 		});
 	}
 
@@ -289,7 +321,15 @@ export class SqliteQueue extends JobQueue {
 
 	#write<Result>(run: (session: Session) => Result): Result {
 		return this.#guard(({connection, names}) => {
-			const session: Session = {statements: connection.statements, names, tally: this.#tally, now: this.#now(), random: this.#random, completed: []};
+			const session: Session = {
+				statements: connection.statements,
+				names,
+				tally: this.#tally,
+				blobs: this.#blobs,
+				now: this.#now(),
+				random: this.#random,
+				completed: [],
+			};
 			try {
 				const result = connection.transaction(() => {
 					const result = run(session);
@@ -353,6 +393,7 @@ export class SqliteQueue extends JobQueue {
 		if (known && statements.ownerById.get(known.id) !== undefined) return known.id;
 		this.#release(owner);
 		const lock = holdLock(this.#lockPath(owner));
+		failpoint('owner:locked');
 		const id = statements.insertOwner.get(owner, now) as number;
 		this.#owners.set(owner, {id, release: lock.release});
 		return id;
@@ -361,6 +402,21 @@ export class SqliteQueue extends JobQueue {
 	#isDead(owner: OwnerId, heartbeatAt: number): boolean {
 		const isSilent = this.#now() - heartbeatAt > this.#leaseMs;
 		return isSilent || (!this.#owners.has(owner) && isLockFree(this.#lockPath(owner)));
+	}
+
+	/** Removes the locks of owners that died before they had a row, or while they were buried. Rare: so once for each queue. */
+	#sweepLocks(): void {
+		if (this.#isSwept) return;
+		this.#isSwept = true;
+		const folder = dirname(this.location);
+		const prefix = basename(this.#lockPath(''));
+		const owners = new Set(this.#read(({owners}) => owners.all() as [number, OwnerId, number][]).map(([, name]) => prefix + name));
+		for (const name of readdirSync(folder)) {
+			if (!name.startsWith(prefix) || name.endsWith('-journal') || owners.has(name)) continue;
+			const path = join(folder, name);
+			const age = Date.now() - (statSync(path, {throwIfNoEntry: false})?.mtimeMs ?? Infinity);
+			if (age > LITTER_MS && isLockFree(path)) rmSync(path, {force: true});
+		}
 	}
 
 	#release(owner: OwnerId): void {

@@ -247,3 +247,28 @@ test('what another run left unfinished is never executed by this one, which is r
 	t.is(cancelled.code, 1);
 	t.is(parse(cancelled.stdout)[0]?.status, 'cancelled');
 });
+
+test('--halt gives up after so many failures, says where it stands and why, and the same command goes on', async t => {
+	const folder = new Folder(t);
+	const command = ['map', tasks('isolated-tasks', 'picky'), '--lines', '--json', '--attempts', '1', '--workers', '1', '--halt', 'soon,fail=1'] as const;
+	const input = Array.from({length: 40}, (_, index) => String(index)).join('\n');
+	const {code, stdout, stderr} = await folder.faena(...command).end(input);
+	t.is(code, 1, stderr);
+	t.regex(stderr, /faena: Halted, since too many failed: \d+ of \d+ done; the same command goes on from there\. Why: faena show 1 --queue faena\.db\.\n$/);
+	t.true(parse(stdout).length < 40);
+	const again = await folder.faena(...command).end(input);
+	t.is(parse(again.stdout).filter(({status}) => status === 'completed').length, 39);
+});
+
+test('--isolation process runs the tasks in other processes', async t => {
+	const folder = new Folder(t);
+	const {code, stdout} = await folder.faena('map', tasks('isolated-tasks', 'segfault'), '--lines', '--attempts', '1', '--isolation', 'process').end('x');
+	t.is(code, 1);
+	t.like(parse(stdout)[0], {status: 'dead'});
+});
+
+test('--timeout takes a share of the median', async t => {
+	const {code} = await new Folder(t).faena('map', tasks(TRACES, 'echo'), '--lines', '--timeout', '300%').end('x');
+	t.is(code, 0);
+	assertSentence(t, await new Folder(t).faena('map', tasks(TRACES, 'echo'), '--lines', '--timeout', '50%').end('x'), /more than 100% of the median/);
+});

@@ -1,9 +1,10 @@
-import {writeFileSync} from 'node:fs';
+import {readFileSync, writeFileSync} from 'node:fs';
 import {join} from 'node:path';
 import {toBatchInfo} from '../../lib/batch-handle.ts';
 import {type Batch, openQueue} from '../../lib/index.ts';
 import {openEngine, test} from '../fixtures/engine.ts';
 import {makeFolder} from '../fixtures/folder.ts';
+import {Program} from '../fixtures/program.ts';
 
 const NONE = {pending: 0, running: 0, failed: 0, completed: 0, dead: 0, cancelled: 0};
 const ITEMS = Array.from({length: 20}, (_, a) => ({a, b: 1}));
@@ -90,6 +91,29 @@ test('a batch whose input had ended completes also when its map was left, and an
 		(await second.jobs({task: 'echo'})).map(({status}) => status),
 		['completed'],
 	);
+});
+
+test('a batch whose program is killed again and again ends with every item completed and one job for its completion', async t => {
+	const folder = makeFolder(t);
+	const [queue, file] = [join(folder, 'jobs.db'), join(folder, 'runs')];
+	t.timeout(120_000);
+	for (const heard of [1, 300, 700, 990]) {
+		const program = new Program(t, 'engine', queue, 'map', file);
+		for (let lines = 0; lines < heard; lines++) await program.line();
+		await program.kill('SIGKILL');
+	}
+	t.like(await new Program(t, 'engine', queue, 'map', file).ended(), {code: 0, stderr: ''});
+	const faena = await openEngine(t, {queue, tasks: null});
+	t.like(await faena.batch('b').info(), {total: 1000, counts: {...NONE, completed: 1000}});
+	const [job, ...others] = await faena.jobs({task: 'echo'});
+	t.deepEqual([job?.status, others], ['completed', []]);
+	t.deepEqual((await faena.job(job?.id ?? 0))?.payload, {batch: 'b', counts: {...NONE, completed: 1000}});
+	const runs = readFileSync(file, 'utf8').trim().split('\n');
+	t.deepEqual(
+		[...new Set(runs)].map(Number).toSorted((a, b) => a - b),
+		[...Array(1000).keys()],
+	);
+	t.log(`${runs.length} executions`);
 });
 
 test('a batch that was left in the middle of its input does not complete, whatever ends', async t => {

@@ -229,8 +229,9 @@ test('an engine without tasks enqueues for others, whatever the task', async t =
 test('a task that computes does not keep the caller from its own work', async t => {
 	const folder = makeFolder(t);
 	const faena = await openEngine(t, {workers: 1});
+	const held = new Promise<void>(resolve => void faena.once('log', () => resolve()));
 	const job = await faena.enqueue('hold', join(folder, 'file'));
-	await new Promise<void>(resolve => void faena.once('log', () => resolve()));
+	await held;
 	// A task that never yields, and the test's own event loop is what lets it go.
 	setTimeout(() => writeFileSync(join(folder, 'file'), ''), 1);
 	await appears(join(folder, 'file'));

@@ -11,7 +11,7 @@ const BY_NAME = {batch: 'b', key: ([name]: Named) => name, payload: ([, holds]: 
 
 test("with changed: 'rerun' an item that holds something else runs again, and its old result is gone; the others do not run again", async t => {
 	const file = join(makeFolder(t), 'runs');
-	const faena = await openEngine(t);
+	const faena = await openEngine(t, {workers: 1});
 	const map = (items: readonly Named[]) =>
 		faena.map('markOnce', items, {...BY_NAME, changed: 'rerun', payload: ([name, holds]) => ({file, line: `${name}=${holds}`})});
 	const first = await all(

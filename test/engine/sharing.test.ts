@@ -81,8 +81,9 @@ test('while another program holds the database locked nothing is lost: results w
 	const folder = makeFolder(t);
 	const [queue, file] = [join(folder, 'jobs.db'), join(folder, 'runs')];
 	const faena = await openEngine(t, {queue});
+	const held = new Promise<void>(resolve => void faena.once('log', () => resolve()));
 	const job = await faena.enqueue('hold', join(folder, 'go'));
-	await new Promise<void>(resolve => void faena.once('log', () => resolve()));
+	await held;
 	const db = new Database(queue);
 	db.exec('begin immediate');
 	writeFileSync(join(folder, 'go'), '');

@@ -182,16 +182,16 @@ async function checkLaws(world: World, command: Command): Promise<void> {
 	}
 }
 
-function isLegal(from: JobStatus, to: JobStatus, {type}: Command): boolean {
-	if (type === 'retry') return TRANSITIONS[from][to]?.includes('retry') ?? false;
-	return reachable(from).has(to);
+function isLegal(from: JobStatus, to: JobStatus, command: Command): boolean {
+	if (command.type === 'retry') return TRANSITIONS[from][to]?.includes('retry') ?? false;
+	return reachable(from, command.type === 'turn' && command.enqueue.some(({rerun}) => rerun)).has(to);
 }
 
-/** Where moves other than retries lead; one turn can make several. */
-function reachable(start: JobStatus): Set<JobStatus> {
+/** Where moves lead that open no new round, unless new jobs may do so; one turn can make several. */
+function reachable(start: JobStatus, reruns: boolean): Set<JobStatus> {
 	const reached = new Set([start]);
 	for (const from of reached) {
-		for (const [to, cause] of Object.entries(TRANSITIONS[from])) if (cause !== 'retry') reached.add(to as JobStatus);
+		for (const [to, cause] of Object.entries(TRANSITIONS[from])) if (reruns || !cause.startsWith('retry')) reached.add(to as JobStatus);
 	}
 	return reached;
 }
@@ -202,6 +202,7 @@ async function compareAll(world: World): Promise<void> {
 		counts: ({queue}) => queue.counts(),
 		paused: async ({queue}) => [...(await queue.paused())].sort(),
 		outstanding: ({queue}) => queue.outstanding(TASKS),
+		'outstanding at once': ({queue}) => queue.outstanding(TASKS, {waiting: false}),
 		batches: async ({queue}) => (await queue.batches()).map(({id: _, ...batch}) => batch),
 		completed: ({completed}) => completed,
 		turn: ({queue}) => queue.turn({}),
@@ -329,7 +330,8 @@ function toTurn({settle, notes, enqueue, rejectConflicts, dequeue}: TurnCommand,
 			const progress = done === null ? {} : {progress: {done, at: now, ...(done > 1 && {total: 4})}};
 			const logs = Array.from({length: lines}, (_, index) => ({at: now + index, level: LEVELS[index % 4] ?? 'info', text: `line ${index}`}));
 			const checkpoint = state === undefined ? {} : {checkpoint: {at: now, state}};
-			return claimsAt(of, world).map(claim => ({...claim, ...progress, ...checkpoint, logs}));
+			const start = lines === 2 ? {startedAt: now - 3} : {};
+			return claimsAt(of, world).map(claim => ({...claim, ...start, ...progress, ...checkpoint, logs}));
 		}),
 		enqueue: enqueue.map(toNewJob),
 		rejectConflicts,
@@ -388,7 +390,7 @@ const outcome = weighted<Outcome>(
 	[3, fc.tuple(timing, payload).map(([timing, value]) => ({...timing, type: 'returned', value}) as const)],
 	[4, fc.tuple(timing, fc.constantFrom('threw', 'timedOut', 'lostWorker'), failure).map(([timing, type, error]) => ({...timing, type, error}))],
 	[1, fc.tuple(timing, fc.option(failure)).map(([timing, error]) => ({...timing, type: 'cancelled', ...(error && {error})}) as const)],
-	[2, fc.constant({type: 'released'})],
+	[2, fc.constantFrom<Outcome>({type: 'released'}, {type: 'released', isSuspect: true})],
 );
 
 const plan: fc.Arbitrary<JobPlan> = fc
@@ -400,7 +402,7 @@ const plan: fc.Arbitrary<JobPlan> = fc
 		policy: fc.constantFrom(...POLICIES),
 		key: fc.option(fc.constantFrom('k1', 'k2', ''), {freq: 2}),
 		batch: fc.option(fc.constantFrom(...BATCHES), {freq: 2}),
-		rerun: fc.option(fc.record({changed: fc.boolean(), failed: fc.boolean()}), {freq: 1}),
+		rerun: weighted([4, fc.constant(null)], [1, fc.record({changed: fc.boolean(), failed: fc.boolean()})]),
 	})
 	.map(({key, rerun, ...job}) => ({...job, ...(key !== null && {key}), ...(rerun && {rerun})}));
 
@@ -408,7 +410,7 @@ const demand = fc.record({
 	owner,
 	limits: weighted([1, fc.dictionary(task, fc.nat(4), {maxKeys: 3, noNullPrototype: true})], [2, fc.constant({hash: 3, resize: 2, parse: 4})]),
 	suspects: fc.boolean(),
-	concurrency: fc.option(fc.integer({min: 1, max: 3}), {freq: 1}),
+	concurrency: fc.option(fc.integer({min: 1, max: 3}), {freq: 2}),
 	limit: fc.nat(8),
 	maxBytes: weighted([3, fc.constant(MOST)], [1, fc.nat(12)]),
 });

@@ -4,7 +4,21 @@ import {join} from 'node:path';
 import {env} from 'node:process';
 import test from 'ava';
 import type {JobFilter, JobId} from '../../lib/job.ts';
-import type {Batch, BatchId, BatchOptions, Claim, CleanupOptions, CleanupResult, Lease, OwnerId, Page, Turn, TurnResult} from '../../lib/queue.ts';
+import type {
+	Batch,
+	BatchId,
+	BatchOptions,
+	Claim,
+	CleanupOptions,
+	CleanupResult,
+	Lease,
+	OwnerId,
+	Page,
+	Turn,
+	TurnResult,
+	WithdrawOptions,
+	WithdrawResult,
+} from '../../lib/queue.ts';
 import {MemoryQueue} from '../../lib/queues/memory.ts';
 import {openSqlite} from '../../lib/queues/sqlite.ts';
 import type {QueueOptions} from '../queues/contract.ts';
@@ -136,6 +150,24 @@ const DEFECTS: Readonly<Record<string, new (options: QueueOptions) => MemoryQueu
 			const batch = super.openBatch(name, task, options);
 			super.endInput(batch, 0);
 			return batch;
+		}
+	},
+	'forgets to withdraw what runs': class extends MemoryQueue {
+		override withdraw(ids: readonly JobId[], options: WithdrawOptions): WithdrawResult {
+			const runs = (id: JobId) => this.job(id)?.status === 'running';
+			const asked = [...new Set(ids)].filter(runs);
+			return {
+				...super.withdraw(
+					ids.filter(id => !runs(id)),
+					options,
+				),
+				asked,
+			};
+		}
+	},
+	'reruns nothing': class extends MemoryQueue {
+		override turn({enqueue = [], ...turn}: Turn): TurnResult {
+			return super.turn({...turn, enqueue: enqueue.map(({rerun: _, ...job}) => job)});
 		}
 	},
 	'cleans up what ended just now': class extends MemoryQueue {

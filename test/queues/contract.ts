@@ -95,6 +95,7 @@ law('a new job is pending and shows all it was given', async (t, queue) => {
 		maxAttempts: 3,
 		executions: 0,
 		timeoutMs: 60_000,
+		payloadBytes: 1,
 	});
 });
 
@@ -106,6 +107,7 @@ law('what a job was not given is absent, not undefined', async (t, queue) => {
 		'executions',
 		'id',
 		'maxAttempts',
+		'payloadBytes',
 		'priority',
 		'status',
 		'task',
@@ -113,7 +115,7 @@ law('what a job was not given is absent, not undefined', async (t, queue) => {
 	]);
 	t.deepEqual(Object.keys((await queue.values(id)) ?? {}), ['payload']);
 	const {jobs} = await take(queue);
-	t.deepEqual(Object.keys(jobs[0] ?? {}).sort(), ['attempts', 'execution', 'id', 'payload', 'policy', 'task']);
+	t.deepEqual(Object.keys(jobs[0] ?? {}).sort(), ['attempts', 'createdAt', 'execution', 'id', 'payload', 'policy', 'task']);
 });
 
 const PAYLOADS: readonly Encoded[] = [
@@ -405,7 +407,10 @@ law('jobs are dequeued by priority, then in order of arrival, across tasks', asy
 
 law('a dequeued job is running and tells what a worker needs', async (t, queue) => {
 	await enqueue(queue, newJob({payload: '{"file":"a.png"}', key: 'a'}));
-	t.deepEqual(await take(queue), {lease: 1, jobs: [{id: 1, task: 'hash', payload: '{"file":"a.png"}', execution: 1, attempts: 0, policy: POLICY, key: 'a'}]});
+	t.deepEqual(await take(queue), {
+		lease: 1,
+		jobs: [{id: 1, task: 'hash', payload: '{"file":"a.png"}', createdAt: T0, execution: 1, attempts: 0, policy: POLICY, key: 'a'}],
+	});
 	t.like(await jobOf(queue, 1), {status: 'running', executions: 1, attempts: 0});
 });
 
@@ -1051,7 +1056,10 @@ law('outstanding is what can still run by itself: not parked, not paused', async
 	t.is(await queue.outstanding(['hash']), 4);
 	t.is(await queue.outstanding(TASKS), 5);
 	t.is(await queue.outstanding([]), 0);
+	t.is(await queue.outstanding(['hash'], {waiting: false}), 2);
+	t.is(await queue.outstanding(TASKS, {waiting: false}), 3);
 	await queue.pause(['hash']);
+	t.is(await queue.outstanding(TASKS, {waiting: false}), 2);
 	t.is(await queue.outstanding(['hash']), 1);
 	t.is(await queue.outstanding(TASKS), 2);
 });
@@ -1393,6 +1401,39 @@ law('jobs whose host died twice are suspect: only who asks for suspects gets the
 	t.like(await jobOf(queue, 1), {status: 'running', attempts: 0, executions: 3});
 });
 
+law('what an execution cost is kept, of the last one that failed or ended', async (t, queue, clock) => {
+	await enqueue(queue, newJob({payload: '"in"'}));
+	await settleOne(queue, {type: 'threw', error: ERROR, startedAt: T0 + 40, durationMs: 9, cpuMs: 8.5, memoryBytes: 700});
+	t.like(await jobOf(queue, 1), {waitMs: 40, durationMs: 9, cpuMs: 8.5, memoryBytes: 700, payloadBytes: 4});
+	t.false('resultBytes' in (await jobOf(queue, 1)));
+	clock.now += 1000;
+	await settleOne(queue, {type: 'returned', value: '"out"', startedAt: T0 + 1010, durationMs: 2, cpuMs: 1});
+	const job = await jobOf(queue, 1);
+	t.like(job, {durationMs: 2, cpuMs: 1, payloadBytes: 4, resultBytes: 5});
+	t.false('waitMs' in job || 'memoryBytes' in job);
+});
+
+law('a running job tells since when it runs, once that was noted, and nothing of the execution before', async (t, queue, clock) => {
+	await enqueue(queue, newJob());
+	await settleOne(queue, {type: 'threw', error: ERROR, startedAt: T0 + 1, durationMs: 9, cpuMs: 8});
+	clock.now += 1000;
+	const [claim] = claimsOf(await take(queue)) as [Claim];
+	t.like(await jobOf(queue, 1), {startedAt: T0 + 1, durationMs: 9});
+	await queue.turn({notes: [{...claim, startedAt: T0 + 1005}]});
+	const job = await jobOf(queue, 1);
+	t.like(job, {status: 'running', startedAt: T0 + 1005});
+	t.false('durationMs' in job || 'cpuMs' in job);
+	await queue.turn({notes: [{...claim, lease: claim.lease + 1, startedAt: 7}]});
+	t.is((await jobOf(queue, 1)).startedAt, T0 + 1005);
+});
+
+law('a timeout that is a share of the median is kept with the job', async (t, queue) => {
+	await enqueue(queue, newJob({policy: {...POLICY, timeoutMs: null, timeoutPercent: 250}}), newJob());
+	t.like(await jobOf(queue, 1), {timeoutMs: null, timeoutPercent: 250});
+	t.false('timeoutPercent' in (await jobOf(queue, 2)));
+	t.is((await take(queue)).jobs[0]?.policy.timeoutPercent, 250);
+});
+
 law('a suspect stays suspect whatever becomes of it, until it is retried', async (t, queue, clock) => {
 	await enqueue(queue, newJob());
 	await killHost(queue, clock, 1, 3);
@@ -1406,6 +1447,13 @@ law('a suspect stays suspect whatever becomes of it, until it is retried', async
 	}
 	t.is(await queue.retry({ids: [1]}), 1);
 	t.deepEqual(idsOf((await turnFor(queue, {task: 'hash', limit: 1})).dequeued), [1]);
+});
+
+law('a job that is released as a suspect is one at once', async (t, queue) => {
+	await enqueue(queue, newJob());
+	t.is(await settleOne(queue, {type: 'released', isSuspect: true}), 'pending');
+	t.deepEqual(idsOf((await turnFor(queue, {task: 'hash', limit: 1})).dequeued), []);
+	t.true((await turnFor(queue, {task: 'hash', limit: 1, suspects: true})).dequeued.jobs[0]?.isSuspect);
 });
 
 law('suspects are pending, outstanding, can be paused and cancelled like others', async (t, queue, clock) => {

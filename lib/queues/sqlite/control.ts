@@ -1,3 +1,4 @@
+import {failpoint} from '../../failpoint.ts';
 import {type JobId, type JobStatus, MAX_SUSPICIONS} from '../../job.ts';
 import type {CleanupOptions, CleanupResult, NewJob} from '../../queue.ts';
 import {type Doomed, erase} from './erase.ts';
@@ -36,7 +37,7 @@ export function cancelJob(session: Session, id: JobId): 'cancelled' | 'asked' | 
 		return 'asked';
 	}
 	leavePlace(session, id, job);
-	statements.insertOutcome.run(id, Place.cancelled, job.executions, null, now, null, null);
+	statements.insertOutcome.run(id, Place.cancelled, job.executions, null, now, null, null, null, null, null);
 	tally.move(job.task, job.batch, job.place, Place.cancelled);
 	return 'cancelled';
 }
@@ -103,21 +104,24 @@ export function takeBack(session: Session, owner: number, {suspect}: {suspect: b
 		statements.deleteClaim.run(claim[0]);
 	}
 	statements.deleteOwner.run(owner);
+	if (suspect) failpoint('recovery:written');
 	return claims.length;
 }
 
-export function cleanup(session: Session, {endedBefore, limit = 1000, after = 0}: CleanupOptions): CleanupResult {
+/** Tells, too, the files of results that those jobs named. */
+export function cleanup(session: Session, {endedBefore, limit = 1000, after = 0}: CleanupOptions): CleanupResult & {readonly unnamed: readonly string[]} {
 	const {statements} = session;
 	// One more than is looked at tells whether there is more.
 	const found = statements.outcomesToClean.all(after, limit + 1) as OutcomeRow[];
 	const rows = found.slice(0, limit);
-	const old = rows.filter(([, , endedAt, , , , isSpared]) => endedAt < endedBefore && isSpared === 0);
-	for (const [id, place, , task, batch, key] of old) deleteJob(session, id, {task, batch, key, place, rank: 0});
+	const old = rows.filter(([, , endedAt, , , , , isSpared]) => endedAt < endedBefore && isSpared === 0);
+	for (const [id, place, , , task, batch, key] of old) deleteJob(session, id, {task, batch, key, place, rank: 0});
+	if (old.length > 0) failpoint('cleanup:written');
 	const next = found.length > limit ? (rows.at(-1)?.[0] ?? null) : null;
-	return {deleted: old.length, next};
+	return {deleted: old.length, next, unnamed: old.map(([, , , blob]) => blob).filter(blob => blob !== null)};
 }
 
-type OutcomeRow = [id: JobId, place: Place, endedAt: number, task: number, batch: number | null, key: string | null, isSpared: number];
+type OutcomeRow = [id: JobId, place: Place, endedAt: number, blob: string | null, task: number, batch: number | null, key: string | null, isSpared: number];
 
 /** Deletes a job that isn't running, with all that is known of it. */
 export function eraseJob(session: Session, id: JobId): void {

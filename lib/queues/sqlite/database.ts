@@ -2,8 +2,10 @@ import {closeSync, existsSync, openSync, statSync} from 'node:fs';
 import {dirname} from 'node:path';
 import Database from 'better-sqlite3';
 import {FaenaError} from '../../errors.ts';
+import {failpoint} from '../../failpoint.ts';
 import type {Durability} from '../../queue.ts';
 import {APPLICATION_ID, MIGRATIONS, SQL} from '../sqlite.sql.ts';
+import type {OwnConnection} from './own-connection.ts';
 
 export type Statements = Readonly<Record<keyof typeof SQL, Database.Statement<unknown[], unknown>>>;
 
@@ -114,7 +116,7 @@ function refuseTruncated(db: Database.Database, path: string): void {
 		throw new FaenaError('BadDatabase', `${path} is truncated: it should be ${sizeBytes} bytes long and is ${actual}. Restore it from a backup.`);
 }
 
-function refuseNewer(db: Database.Database, path: string): number {
+function refuseNewer(db: Pick<OwnConnection, 'pragma'>, path: string): number {
 	const version = Number(db.pragma('user_version', {simple: true}));
 	if (version > MIGRATIONS.length) {
 		throw new FaenaError(
@@ -155,6 +157,7 @@ function migrate(db: Database.Database, path: string): void {
 		for (const step of MIGRATIONS.slice(version)) db.exec(step);
 		db.pragma(`application_id = ${APPLICATION_ID}`);
 		db.pragma(`user_version = ${MIGRATIONS.length}`);
+		failpoint('migration:written');
 	});
 	run.immediate();
 }
@@ -190,14 +193,9 @@ const ONE_VALUE: ReadonlySet<string> = new Set<keyof typeof SQL>([
 ]);
 
 function toConnection(db: Database.Database): Connection {
-	const prepared = Object.entries(SQL).map(([name, sql]) => {
-		const statement = db.prepare(sql);
-		if (statement.reader) ONE_VALUE.has(name) ? statement.pluck() : statement.raw(!BY_NAME.has(name));
-		return [name, statement];
-	});
 	const dataVersion = db.prepare('pragma data_version').pluck();
 	return {
-		statements: Object.fromEntries(prepared) as Statements,
+		statements: prepare(db),
 		transaction: run => db.transaction(run).immediate(),
 		select: (sql, values) =>
 			db
@@ -207,6 +205,58 @@ function toConnection(db: Database.Database): Connection {
 		dataVersion: () => dataVersion.get() as number,
 		close: () => db.close(),
 	};
+}
+
+function prepare(db: Database.Database): Statements {
+	const prepared = Object.entries(SQL).map(([name, sql]) => {
+		const statement = db.prepare(sql);
+		if (statement.reader) ONE_VALUE.has(name) ? statement.pluck() : statement.raw(!BY_NAME.has(name));
+		// Where somebody else opened the connection, its default may be another.
+		if (statement.reader) statement.safeIntegers(false);
+		return [name, statement];
+	});
+	return Object.fromEntries(prepared) as Statements;
+}
+
+/** Prepared once for each connection. */
+const borrowed = new WeakMap<OwnConnection, Statements>();
+
+/**
+ * Our statements on a connection that is not ours, in a transaction that has the write lock from here on.
+ * @throws FaenaError `BadDatabase` if it is on no database of Faena, or one of an older version; `NewerDatabase`
+ */
+export function borrow(connection: OwnConnection): Statements {
+	const {name} = connection;
+	const statements = borrowed.get(connection) ?? prepareOn(connection);
+	// A write comes first: a transaction that has only read so far gets no lock once another has written since.
+	statements.takeWriteLock.run();
+	// Asked each time: a newer Faena may have opened the file meanwhile.
+	if (Number(connection.pragma('application_id', {simple: true})) !== APPLICATION_ID) throw foreign(name);
+	const version = refuseNewer(connection, name);
+	if (version < MIGRATIONS.length)
+		throw new FaenaError(
+			'BadDatabase',
+			`${name} was last opened by an older Faena (schema ${version}; this one has ${MIGRATIONS.length}). Open it with open() once.`,
+		);
+	return statements;
+}
+
+function prepareOn(connection: OwnConnection): Statements {
+	try {
+		const statements = prepare(connection as unknown as Database.Database);
+		borrowed.set(connection, statements);
+		return statements;
+	} catch (error) {
+		// It lacks our tables, or columns of them.
+		if ((error as {code?: unknown}).code === 'SQLITE_ERROR') throw foreign(connection.name, error);
+		throw error;
+	}
+}
+
+function foreign(name: string, cause?: unknown): FaenaError {
+	return new FaenaError('BadDatabase', `${name} has no queue of this Faena in it. Connect to the file that open() was given, once that has opened it.`, {
+		cause,
+	});
 }
 
 /**

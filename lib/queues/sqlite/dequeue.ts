@@ -1,4 +1,5 @@
 import {type Encoded, sizeBytes} from '../../encoding.ts';
+import {failpoint} from '../../failpoint.ts';
 import type {JobId} from '../../job.ts';
 import type {Demand, Dequeued, DequeuedJob} from '../../queue.ts';
 import {Place} from './places.ts';
@@ -23,6 +24,7 @@ export function promote(session: Session): void {
 	for (const [id, task, batch, rank, failed, executions] of due) {
 		statements.deleteWaiting.run(id);
 		makeReady(session, {id, task, batch, rank, executions}, failed === 1 ? Place.failed : Place.scheduled);
+		failpoint('promotion:written');
 	}
 }
 
@@ -53,7 +55,7 @@ interface Lane {
 	readonly room: number;
 }
 
-type ReadyRow = [rank: number, id: number, executions: number, batch: number | null, policy: number, key: string | null, payload: Encoded];
+type ReadyRow = [rank: number, id: number, executions: number, batch: number | null, policy: number, createdAt: number, key: string | null, payload: Encoded];
 
 function openLanes(session: Session, {tasks, limit}: Demand): Lane[] {
 	return tasks.flatMap(({task: name, limit: own, suspects, concurrency = Infinity}) => {
@@ -99,7 +101,7 @@ function read({statements}: Session, {task, place, limit}: Lane, maxBytes: numbe
 	let bytes = 0;
 	for (const row of statements.readyJobs.iterate(laneOf(task, place), limit) as IterableIterator<ReadyRow>) {
 		rows.push(row);
-		bytes += sizeBytes(row[6]);
+		bytes += sizeBytes(row[7]);
 		if (bytes >= maxBytes) break;
 	}
 	return rows;
@@ -111,6 +113,7 @@ function claim({statements, tally}: Session, {task, place}: Lane, heads: readonl
 	const lane = laneOf(task, place);
 	statements.claimUpTo.run(lease, owner, lane, rank, id);
 	statements.deleteReadyUpTo.run(lane, rank, id);
+	failpoint('dequeue:written');
 	// Jobs of a batch come in runs, so that this, too, is a step for many.
 	for (let start = 0, end = 1; start < heads.length; end++) {
 		const batch = heads[start]?.[3] as number | null;
@@ -126,8 +129,8 @@ function nextLease({statements}: Session): number {
 	return lease;
 }
 
-function toDequeued(session: Session, [, id, executions, , policy, key, payload, {name, place}]: [...ReadyRow, Lane]): DequeuedJob {
-	const job = {id, task: name, payload, execution: executions + 1, attempts: 0, policy: session.names.policy(policy), ...(key !== null && {key})};
+function toDequeued(session: Session, [, id, executions, , policy, createdAt, key, payload, {name, place}]: [...ReadyRow, Lane]): DequeuedJob {
+	const job = {id, task: name, payload, createdAt, execution: executions + 1, attempts: 0, policy: session.names.policy(policy), ...(key !== null && {key})};
 	if (executions === 0) return job;
 	return {...job, ...history(session, id), ...(place === Place.suspect && {isSuspect: true})};
 }

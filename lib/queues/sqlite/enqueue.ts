@@ -1,4 +1,5 @@
 import {type Encoded, sameValue} from '../../encoding.ts';
+import {failpoint} from '../../failpoint.ts';
 import type {FailureRecord} from '../../failure.ts';
 import type {JobId} from '../../job.ts';
 import {type Enqueued, enqueueFailure, keyConflict, type MadeJob, type NewJob, RETRIED_BY_DEFAULT} from '../../queue.ts';
@@ -35,7 +36,10 @@ export function enqueue(session: Session, jobs: readonly NewJob[], rejectConflic
 		id++;
 	}
 	makeReadyUntil(id);
-	if (id > first) statements.setCounter.run(id - 1, 'job');
+	if (id > first) {
+		statements.setCounter.run(id - 1, 'job');
+		failpoint('enqueue:written');
+	}
 	return enqueued;
 }
 

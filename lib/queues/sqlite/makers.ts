@@ -1,3 +1,4 @@
+import {failpoint} from '../../failpoint.ts';
 import type {FailureRecord} from '../../failure.ts';
 import type {Settled, Settlement} from '../../queue.ts';
 import {enqueue, findConflict} from './enqueue.ts';
@@ -22,5 +23,6 @@ export function settleAll(session: Session, settlements: readonly Settlement[]):
 			session.statements.deleteCheckpoint.run(claim[0]);
 		}
 	}
+	if (settlements.length > 0) failpoint('settle:written');
 	return {settled, refused};
 }

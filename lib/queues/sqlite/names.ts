@@ -38,10 +38,11 @@ export class Names {
 		const cached = this.#policyIds.get(policy);
 		if (cached !== undefined) return cached;
 		const {policyBySpec, insertPolicy} = this.#statements;
-		const {maxAttempts, timeoutMs, retry, backoff} = policy;
+		const {maxAttempts, timeoutMs, timeoutPercent, retry, backoff} = policy;
 		const spec = JSON.stringify({
 			maxAttempts,
 			timeoutMs,
+			...(timeoutPercent !== undefined && {timeoutPercent}),
 			retry,
 			backoff: {baseMs: backoff.baseMs, factor: backoff.factor, maxMs: backoff.maxMs, jitter: backoff.jitter},
 		});

@@ -1,4 +1,5 @@
 import type {CompletedBatch} from '../../queue.ts';
+import type {Blobs} from './blobs.ts';
 import type {Statements} from './database.ts';
 import type {Names} from './names.ts';
 import type {Tally} from './places.ts';
@@ -8,6 +9,7 @@ export interface Session {
 	readonly statements: Statements;
 	readonly names: Names;
 	readonly tally: Tally;
+	readonly blobs: Blobs;
 	/** Batches that complete in this transaction. */
 	readonly completed: CompletedBatch[];
 	/** The time of the transaction, in milliseconds since 1970. */

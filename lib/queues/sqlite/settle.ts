@@ -1,7 +1,8 @@
 import {backoffMs} from '../../backoff.ts';
 import type {Encoded} from '../../encoding.ts';
+import {failpoint} from '../../failpoint.ts';
 import {type FailureRecord, poison} from '../../failure.ts';
-import {type JobId, type JobStatus, MAX_CRASHES, type Policy} from '../../job.ts';
+import {type JobId, type JobStatus, MAX_CRASHES, MAX_SUSPICIONS, type Policy} from '../../job.ts';
 import {MAX_LOG_LINES, type MadeJob, type Note, type Outcome, type Settled, type Settlement} from '../../queue.ts';
 import {erase} from './erase.ts';
 import {Place} from './places.ts';
@@ -68,6 +69,7 @@ export function endExecution(session: Session, claim: ClaimRow, outcome: Outcome
 			return 'completed';
 		case 'released':
 			if (stop !== null) return endStopped(session, claim, outcome);
+			if (outcome.isSuspect) session.statements.setSuspicions.run(id, MAX_SUSPICIONS);
 			makeReady(session, {id, task, batch, rank: session.statements.jobRank.get(id) as number, executions: execution}, Place.running);
 			return 'pending';
 		case 'cancelled':
@@ -123,13 +125,13 @@ function endCancelled(session: Session, claim: ClaimRow, outcome: Outcome): JobS
 }
 
 function insertOutcome(
-	{statements, tally, now}: Session,
+	{statements, tally, now, blobs}: Session,
 	[id, execution, task, batch]: ClaimRow,
 	place: Place,
-	{startedAt, durationMs}: Outcome,
+	{startedAt, durationMs, cpuMs, memoryBytes}: Outcome,
 	value: Encoded,
 ): void {
-	statements.insertOutcome.run(id, place, execution, startedAt ?? null, now, durationMs ?? null, value);
+	statements.insertOutcome.run(id, place, execution, startedAt ?? null, now, durationMs ?? null, cpuMs ?? null, memoryBytes ?? null, ...blobs.store(value));
 	tally.move(task, batch, Place.running, place);
 }
 
@@ -137,17 +139,20 @@ function setTrouble(
 	{statements}: Session,
 	id: JobId,
 	charged: {attempts: number; crashes: number},
-	{startedAt, durationMs}: Outcome,
+	{startedAt, durationMs, cpuMs, memoryBytes}: Outcome,
 	error: FailureRecord,
 ): void {
-	statements.setTrouble.run(id, charged.attempts, charged.crashes, startedAt ?? null, durationMs ?? null, JSON.stringify(error));
+	const {attempts, crashes} = charged;
+	statements.setTrouble.run(id, attempts, crashes, startedAt ?? null, durationMs ?? null, cpuMs ?? null, memoryBytes ?? null, JSON.stringify(error));
 }
 
 /** Keeps what a running task said of itself, if the claim is still its own. */
-export function note({statements}: Session, {id, lease, execution, progress, logs, checkpoint}: Note): void {
+export function note({statements}: Session, {id, lease, execution, startedAt, progress, logs, checkpoint}: Note): void {
 	if (statements.claim.get(id, lease, execution) === undefined) return;
+	if (startedAt !== undefined) statements.setStarted.run(startedAt, id);
 	if (progress) statements.setProgress.run(id, progress.done, progress.total ?? null, progress.at);
 	if (checkpoint) statements.setCheckpoint.run(id, execution, checkpoint.at, checkpoint.state);
+	failpoint('notes:written');
 	if (!logs) return;
 	for (const {at, level, text} of logs.slice(-MAX_LOG_LINES)) statements.insertLog.run(id, execution, at, level, text);
 	statements.trimLog.run(id, id, MAX_LOG_LINES);

@@ -3,6 +3,7 @@ import type {FailureRecord} from '../../failure.ts';
 import type {Job, JobFilter, JobId, JobStatus, Policy} from '../../job.ts';
 import {STATUSES} from '../../job.ts';
 import type {JobEnd, JobValues} from '../../queue.ts';
+import type {Blobs} from './blobs.ts';
 import {Place} from './places.ts';
 
 /** A row of the statement `jobView`. */
@@ -19,23 +20,29 @@ export interface JobRow {
 	readonly failed: number | null;
 	readonly waiting_executions: number | null;
 	readonly claimed_execution: number | null;
+	readonly running_since: number | null;
 	readonly status: number | null;
 	readonly ended_execution: number | null;
 	readonly started_at: number | null;
 	readonly ended_at: number | null;
 	readonly duration_ms: number | null;
+	readonly cpu_ms: number | null;
+	readonly memory_bytes: number | null;
+	readonly payload_bytes: number | null;
+	readonly result_bytes: number | null;
 	readonly attempts: number | null;
 	readonly failure: string | null;
 	readonly failed_started_at: number | null;
 	readonly failed_duration_ms: number | null;
+	readonly failed_cpu_ms: number | null;
+	readonly failed_memory_bytes: number | null;
 	readonly done: number | null;
 	readonly total: number | null;
 	readonly at: number | null;
 }
 
 export function toJob(row: JobRow, policy: Policy): Job {
-	const startedAt = row.started_at ?? row.failed_started_at;
-	const durationMs = row.duration_ms ?? row.failed_duration_ms;
+	const executions = row.ended_execution ?? row.claimed_execution ?? row.waiting_executions ?? row.ready_executions ?? 0;
 	return {
 		id: row.id,
 		task: row.task,
@@ -44,17 +51,39 @@ export function toJob(row: JobRow, policy: Policy): Job {
 		createdAt: row.created_at,
 		attempts: row.attempts ?? 0,
 		maxAttempts: policy.maxAttempts,
-		executions: row.ended_execution ?? row.claimed_execution ?? row.waiting_executions ?? row.ready_executions ?? 0,
+		executions,
 		timeoutMs: policy.timeoutMs,
-		...(row.key !== null && {key: row.key}),
-		...(row.batch !== null && {batch: row.batch}),
-		...(row.run_at !== null && {runAt: row.run_at}),
-		...(startedAt !== null && {startedAt}),
-		...(row.ended_at !== null && {endedAt: row.ended_at}),
-		...(durationMs !== null && {durationMs}),
-		...(row.done !== null && {progress: {done: row.done, ...(row.total !== null && {total: row.total}), at: row.at ?? 0}}),
-		...(row.failure !== null && {error: JSON.parse(row.failure) as FailureRecord}),
+		payloadBytes: row.payload_bytes ?? 0,
+		...present({
+			timeoutPercent: policy.timeoutPercent ?? null,
+			key: row.key,
+			batch: row.batch,
+			runAt: row.run_at,
+			endedAt: row.ended_at,
+			...costOf(row, executions),
+			progress: row.done === null ? null : {done: row.done, ...present({total: row.total}), at: row.at ?? 0},
+			error: row.failure === null ? null : (JSON.parse(row.failure) as FailureRecord),
+		}),
 	};
+}
+
+/** Of the last execution that failed or ended. */
+function costOf(row: JobRow, executions: number) {
+	const startedAt = row.running_since ?? row.started_at ?? row.failed_started_at;
+	return {
+		startedAt,
+		// What is known of the execution before is not mixed with the running one.
+		durationMs: row.running_since === null ? (row.duration_ms ?? row.failed_duration_ms) : null,
+		waitMs: startedAt !== null && executions === 1 ? startedAt - row.created_at : null,
+		cpuMs: row.running_since === null ? (row.cpu_ms ?? row.failed_cpu_ms) : null,
+		memoryBytes: row.running_since === null ? (row.memory_bytes ?? row.failed_memory_bytes) : null,
+		resultBytes: row.status === Place.completed ? (row.result_bytes ?? 0) : null,
+	};
+}
+
+/** The fields that have a value. */
+function present<Fields extends object>(fields: Fields): {[Name in keyof Fields]?: NonNullable<Fields[Name]>} {
+	return Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== null)) as {[Name in keyof Fields]?: NonNullable<Fields[Name]>};
 }
 
 const ENDED: Readonly<Record<number, JobStatus>> = {[Place.completed]: 'completed', [Place.dead]: 'dead', [Place.cancelled]: 'cancelled'};
@@ -66,25 +95,33 @@ function toStatus(row: JobRow): JobStatus {
 }
 
 /** A row of the statement `jobValues`. */
-export type ValuesRow = readonly [payload: Encoded, status: number | null, result: Encoded, execution: number | null, at: number | null, state: Encoded];
+export type ValuesRow = readonly [
+	payload: Encoded,
+	status: number | null,
+	result: Encoded | number,
+	blob: string | null,
+	execution: number | null,
+	at: number | null,
+	state: Encoded,
+];
 
-export function toValues([payload, status, result, execution, at, state]: ValuesRow): JobValues {
+export function toValues([payload, status, result, blob, execution, at, state]: ValuesRow, blobs: Blobs): JobValues {
 	return {
 		payload,
-		...(status === Place.completed && {result}),
+		...(status === Place.completed && {result: blobs.load([result, blob])}),
 		...(execution !== null && {checkpoint: {execution, at: at ?? 0, state}}),
 	};
 }
 
 /** A row of the statement `jobEnd`; the status is null of a job that has not ended. */
-export type EndRow = readonly [status: number | null, value: Encoded, failure: string | null];
+export type EndRow = readonly [status: number | null, value: Encoded | number, blob: string | null, failure: string | null];
 
-export function toEnd(id: JobId, row: EndRow | undefined): JobEnd | undefined {
+export function toEnd(id: JobId, row: EndRow | undefined, blobs: Blobs): JobEnd | undefined {
 	if (!row) return {id, status: 'missing', value: null};
-	const [place, value, failure] = row;
+	const [place, value, blob, failure] = row;
 	if (place === null) return undefined;
 	const status = ENDED[place] as JobEnd['status'];
-	return {id, status, value, ...(failure !== null && status !== 'completed' && {error: JSON.parse(failure) as FailureRecord})};
+	return {id, status, value: blobs.load([value, blob]), ...(failure !== null && status !== 'completed' && {error: JSON.parse(failure) as FailureRecord})};
 }
 
 /** Where to look for the jobs of a status. `<> 6` is what lets SQLite use the index `outcome_unhappy`. */

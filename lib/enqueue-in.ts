@@ -1,0 +1,49 @@
+import {MAX_VALUE_BYTES} from './encoding.ts';
+import type {AnyTasks, EnqueueArgs, TaskName} from './engine.ts';
+import type {JobId} from './job.ts';
+import {JobMaker} from './job-maker.ts';
+import {bad, type JobOptions} from './options.ts';
+import {enqueueOn} from './queues/sqlite/enqueue-on.ts';
+import type {OwnConnection} from './queues/sqlite/own-connection.ts';
+
+const MAKER = new JobMaker([], {}, MAX_VALUE_BYTES);
+
+/** Task, payload and options of {@link enqueueIn}, for each task of the module. */
+export type EnqueueInArgs<Tasks> = {
+	[Name in TaskName<Tasks>]: [task: Name, ...rest: EnqueueArgs<Tasks, Name, JobOptions>];
+}[TaskName<Tasks>];
+
+/**
+ * Enqueues a job in a transaction of the program's own (a transactional outbox): the job is there if and only if that
+ * transaction commits, and running engines hear of it within 50 ms of the commit. Outside a transaction it makes one.
+ * It is as durable as the connection's commits are: `pragma synchronous = full` makes them survive a loss of power.
+ * Options come from `options` and from `DEFAULTS`; those of `task()` and `open()` are not known here.
+ * @example
+ * db.transaction(() => {
+ *   insertOrder.run(order);
+ *   enqueueIn<typeof import('./tasks.ts')>(db, 'sendReceipt', order.id, {key: order.id});
+ * })();
+ * @param connection a `Database` of better-sqlite3 on the file that engines are opened on
+ * @returns the job's id; `existing` if the key was there already and this is that job
+ * @throws FaenaError `BadOption`, `NotEncodable`, `TooLarge`, `KeyConflict`, `BadDatabase`, `NewerDatabase`: nothing of the
+ * job is left in the transaction, which may go on. What SQLite itself throws passes as it is; a transaction that reads before
+ * it first writes should be begun by `.immediate()`, or SQLite may refuse it with `SQLITE_BUSY`.
+ */
+export function enqueueIn<Tasks = AnyTasks>(
+	connection: OwnConnection,
+	...[task, payload, options]: EnqueueInArgs<Tasks>
+): {readonly id: JobId; readonly existing: boolean} {
+	checkConnection(connection);
+	if (typeof task !== 'string' || task === '') throw bad("enqueueIn() expects a task's name after the connection");
+	const {key, ...resolved} = MAKER.resolve('enqueueIn()', task, options ?? {});
+	const job = {task, payload: MAKER.encode(payload), ...resolved, ...(key !== undefined && {key})};
+	const {id, existing} = enqueueOn(connection, job, Date.now());
+	return {id, existing};
+}
+
+function checkConnection(connection: OwnConnection): void {
+	const isConnection = typeof connection?.prepare === 'function' && typeof connection.pragma === 'function' && typeof connection.transaction === 'function';
+	if (!isConnection) throw bad('enqueueIn() expects first a Database of better-sqlite3: the connection whose transaction the job is to be part of');
+	if (!connection.open) throw bad(`enqueueIn() got a connection to ${connection.name} that is closed`);
+	if (connection.readonly) throw bad(`enqueueIn() got a connection to ${connection.name} that can only read`);
+}

@@ -1,0 +1,140 @@
+import {createHash} from 'node:crypto';
+import {
+	closeSync,
+	existsSync,
+	fsyncSync,
+	mkdirSync,
+	openSync,
+	readdirSync,
+	readFileSync,
+	renameSync,
+	rmSync,
+	statSync,
+	utimesSync,
+	writeFileSync,
+} from 'node:fs';
+import {dirname, join} from 'node:path';
+import {nanoid} from 'nanoid';
+import {type Encoded, sizeBytes, unreadable} from '../../encoding.ts';
+import {FaenaError} from '../../errors.ts';
+import type {Settlement} from '../../queue.ts';
+
+/** A file that no job names may belong to a transaction that has not committed yet, but not for so long. */
+const ORPHANED_MS = 3_600_000;
+/** Orphans that are looked for in one step, under the lock of a transaction. */
+const ORPHANS_AT_ONCE = 1000;
+
+type Content = Exclude<Encoded, null>;
+
+/** As it lies in the row: the value itself, or its size in bytes and the name of the file that has it. */
+export type Stored = readonly [value: Encoded | number, blob: string | null];
+
+/**
+ * Large results in files of their own, in the folder `DATABASE-blobs`, each named by its content's SHA-256 and its kind.
+ *
+ * A file is written and fsynced before the transaction that names it, so that this is short; and named or deleted only
+ * inside one, so that nobody deletes what another is about to name. A crash between leaves a file without a name.
+ */
+export class Blobs {
+	readonly #folder: string;
+	readonly #thresholdBytes: number;
+	/** Written for the turn under way. */
+	readonly #prepared = new Map<Content, string>();
+
+	constructor(database: string, thresholdBytes: number) {
+		this.#folder = `${database}-blobs`;
+		this.#thresholdBytes = thresholdBytes;
+	}
+
+	/** Before a transaction: writes what is too large for the rows. */
+	prepare(settlements: readonly Settlement[]): void {
+		this.#prepared.clear();
+		if (this.#thresholdBytes === Infinity) return;
+		for (const {outcome} of settlements) {
+			const value = outcome.type === 'returned' ? outcome.value : null;
+			if (value !== null && this.#isLarge(value)) this.#prepared.set(value, this.#write(value));
+		}
+	}
+
+	/** In a transaction: what the row is to hold. */
+	store(value: Encoded): Stored {
+		const name = value === null ? undefined : this.#prepared.get(value);
+		if (value === null || name === undefined) return [value, null];
+		// Found by `prepare`, and deleted before this transaction began.
+		if (!existsSync(this.#path(name))) this.#write(value);
+		return [sizeBytes(value), name];
+	}
+
+	/** The value of a row; what can't be read becomes a value that says so when it is decoded. */
+	load([value, name]: Stored): Encoded {
+		if (name === null) return value as Encoded;
+		try {
+			return name.endsWith(TEXT) ? readFileSync(this.#path(name), 'utf8') : readFileSync(this.#path(name));
+		} catch (error) {
+			return unreadable(`The file ${this.#path(name)}, which holds this result, can't be read: ${(error as Error).message}`);
+		}
+	}
+
+	/** Names in the folder that no job names and that are old enough to be deleted. */
+	orphans(now: number, isNamed: (name: string) => boolean): string[] {
+		if (!existsSync(this.#folder)) return [];
+		const orphans: string[] = [];
+		for (const name of readdirSync(this.#folder)) {
+			const stat = statSync(this.#path(name), {throwIfNoEntry: false});
+			const isOld = stat && now - stat.mtimeMs > ORPHANED_MS;
+			if (isOld && !isNamed(name) && orphans.push(name) === ORPHANS_AT_ONCE) break;
+		}
+		return orphans;
+	}
+
+	/** In a transaction: deletes the file. */
+	delete(name: string): void {
+		rmSync(this.#path(name), {force: true});
+	}
+
+	#isLarge(value: Content): boolean {
+		return sizeBytes(value, this.#thresholdBytes) > this.#thresholdBytes;
+	}
+
+	#write(content: Content): string {
+		const name = createHash('sha256').update(content).digest('hex') + (typeof content === 'string' ? TEXT : BYTES);
+		const path = this.#path(name);
+		try {
+			// One that is there is young again, so that it stays until it is named.
+			if (existsSync(path)) utimesSync(path, new Date(), new Date());
+			else this.#create(path, content);
+			syncFolder(this.#folder);
+			return name;
+		} catch (error) {
+			throw new FaenaError('BadDatabase', `A result could not be written to ${path}: ${(error as Error).message}.`, {cause: error});
+		}
+	}
+
+	#create(path: string, content: Content): void {
+		if (mkdirSync(this.#folder, {recursive: true, mode: 0o700})) syncFolder(dirname(this.#folder));
+		const draft = `${path}-${nanoid()}`;
+		const file = openSync(draft, 'wx', 0o600);
+		try {
+			writeFileSync(file, content);
+			fsyncSync(file);
+		} finally {
+			closeSync(file);
+		}
+		renameSync(draft, path);
+	}
+
+	#path(name: string): string {
+		return join(this.#folder, name);
+	}
+}
+
+const TEXT = '.json';
+const BYTES = '.bin';
+
+/** A name is durable with its folder; on Windows with the file. */
+function syncFolder(path: string): void {
+	if (process.platform === 'win32') return;
+	const folder = openSync(path, 'r');
+	fsyncSync(folder);
+	closeSync(folder);
+}

@@ -1,0 +1,185 @@
+import {createHistogram, type RecordableHistogram} from 'node:perf_hooks';
+import {monotonicMs} from './board.ts';
+import type {Settled, Settlement} from './queue.ts';
+
+/** What an engine's dispatcher did since it was opened. Times in milliseconds. */
+export interface EngineStats {
+	readonly uptimeMs: number;
+	/** Jobs that can run at the same time. */
+	readonly slots: number;
+	/** Which share of the slots' time jobs were running, from 0 to 1. */
+	readonly busyRatio: number;
+	/** Executions by how they ended; `lost` are those whose lease had been lost, so that they changed nothing. */
+	readonly executions: {
+		readonly completed: number;
+		readonly failed: number;
+		readonly dead: number;
+		readonly cancelled: number;
+		readonly released: number;
+		readonly lost: number;
+	};
+	/** Of the last ten seconds. */
+	readonly completedPerSecond: number;
+	/** Transactions of the main loop: at the durability `full` each is one fsync. */
+	readonly commits: {readonly count: number; readonly failed: number; readonly meanMs: number; readonly p95Ms: number};
+	readonly chunks: {readonly count: number; readonly meanJobs: number};
+	/** Workers that ended without being told to. */
+	readonly lostWorkers: number;
+	readonly tasks: Readonly<Record<string, TaskStats>>;
+}
+
+export interface TaskStats {
+	readonly completed: number;
+	/** How long completed executions ran. */
+	readonly duration: Quantiles;
+	/** From enqueue to start, of completed first executions. */
+	readonly wait: Quantiles;
+	/** Processor time, where it is known. */
+	readonly cpuMs: number;
+}
+
+export interface Quantiles {
+	readonly mean: number;
+	readonly p50: number;
+	readonly p95: number;
+	readonly p99: number;
+	readonly max: number;
+}
+
+const RATE_SECONDS = 10;
+/** A median of fewer says little. */
+const MIN_SAMPLES = 10;
+const MIN_TIMEOUT_MS = 100;
+
+interface TaskRecord {
+	completed: number;
+	cpuMs: number;
+	readonly durations: RecordableHistogram;
+	readonly waits: RecordableHistogram;
+}
+
+/** Counts what a dispatcher does. Durations go to Node's HDR histograms, in microseconds. */
+export class Statistics {
+	readonly #slots: number;
+	readonly #startedAt = monotonicMs();
+	readonly #executions = {completed: 0, failed: 0, dead: 0, cancelled: 0, released: 0, lost: 0};
+	readonly #tasks = new Map<string, TaskRecord>();
+	readonly #commits = createHistogram();
+	/** Completed jobs by second, modulo as many seconds as are kept. */
+	readonly #recent = new Array<{second: number; jobs: number}>(RATE_SECONDS + 1).fill({second: -1, jobs: 0});
+	#failedCommits = 0;
+	#busyMs = 0;
+	#chunks = 0;
+	#chunkedJobs = 0;
+	#lostWorkers = 0;
+
+	constructor(slots: number) {
+		this.#slots = slots;
+	}
+
+	/** Executions of a task ended; what the queue makes of them is not known yet. */
+	ended(task: string, settlements: readonly Settlement[]): void {
+		const record = this.#recordOf(task);
+		for (const {outcome} of settlements) {
+			const {type, durationMs = 0, waitMs, cpuMs = 0} = outcome;
+			this.#busyMs += durationMs;
+			record.cpuMs += cpuMs;
+			if (type === 'lostWorker') this.#lostWorkers++;
+			if (type !== 'returned') continue;
+			record.completed++;
+			record.durations.record(toMicros(durationMs));
+			if (waitMs !== undefined) record.waits.record(toMicros(waitMs));
+		}
+	}
+
+	settled(settled: readonly Settled[]): void {
+		let completed = 0;
+		for (const status of settled) {
+			if (status === 'completed') completed++;
+			else if (status === 'pending' || status === 'withdrawn') this.#executions.released++;
+			else if (status !== 'running') this.#executions[status]++;
+		}
+		this.#executions.completed += completed;
+		if (completed > 0) this.#countRecent(completed);
+	}
+
+	committed(durationMs: number): void {
+		this.#commits.record(toMicros(durationMs));
+	}
+
+	failedToCommit(): void {
+		this.#failedCommits++;
+	}
+
+	dispatched(jobs: number): void {
+		this.#chunks++;
+		this.#chunkedJobs += jobs;
+	}
+
+	/** So many percent of the task's median, once enough of its executions have completed. */
+	timeoutMs(task: string, percent: number): number | null {
+		const durations = this.#tasks.get(task)?.durations;
+		if (!durations || durations.count < MIN_SAMPLES) return null;
+		return Math.max(MIN_TIMEOUT_MS, (toMs(durations.percentile(50)) * percent) / 100);
+	}
+
+	report(): EngineStats {
+		const uptimeMs = monotonicMs() - this.#startedAt;
+		return {
+			uptimeMs,
+			slots: this.#slots,
+			busyRatio: this.#slots === 0 ? 0 : Math.min(1, this.#busyMs / (uptimeMs * this.#slots)),
+			executions: {...this.#executions},
+			completedPerSecond: this.#completedPerSecond(uptimeMs),
+			commits: {count: this.#commits.count, failed: this.#failedCommits, meanMs: quantilesOf(this.#commits).mean, p95Ms: quantilesOf(this.#commits).p95},
+			chunks: {count: this.#chunks, meanJobs: this.#chunks === 0 ? 0 : this.#chunkedJobs / this.#chunks},
+			lostWorkers: this.#lostWorkers,
+			tasks: Object.fromEntries(
+				[...this.#tasks].map(([task, {completed, durations, waits, cpuMs}]) => [
+					task,
+					{completed, duration: quantilesOf(durations), wait: quantilesOf(waits), cpuMs},
+				]),
+			),
+		};
+	}
+
+	#recordOf(task: string): TaskRecord {
+		const known = this.#tasks.get(task);
+		if (known) return known;
+		const record = {completed: 0, cpuMs: 0, durations: createHistogram(), waits: createHistogram()};
+		this.#tasks.set(task, record);
+		return record;
+	}
+
+	#countRecent(jobs: number): void {
+		const second = this.#second();
+		const slot = second % this.#recent.length;
+		const known = this.#recent[slot] as {second: number; jobs: number};
+		this.#recent[slot] = {second, jobs: jobs + (known.second === second ? known.jobs : 0)};
+	}
+
+	#completedPerSecond(uptimeMs: number): number {
+		const since = this.#second() - RATE_SECONDS;
+		const jobs = this.#recent.reduce((sum, each) => (each.second > since ? sum + each.jobs : sum), 0);
+		return (1000 * jobs) / Math.max(1, Math.min(uptimeMs, RATE_SECONDS * 1000));
+	}
+
+	#second(): number {
+		return Math.floor((monotonicMs() - this.#startedAt) / 1000);
+	}
+}
+
+/** A histogram has no place for zero. */
+function toMicros(ms: number): number {
+	return Math.max(1, Math.round(ms * 1000));
+}
+
+function toMs(micros: number): number {
+	return micros / 1000;
+}
+
+function quantilesOf(histogram: RecordableHistogram): Quantiles {
+	if (histogram.count === 0) return {mean: 0, p50: 0, p95: 0, p99: 0, max: 0};
+	const at = (percentile: number) => toMs(histogram.percentile(percentile));
+	return {mean: toMs(histogram.mean), p50: at(50), p95: at(95), p99: at(99), max: toMs(histogram.max)};
+}

@@ -1,0 +1,29 @@
+import type {Duration} from './job.ts';
+import {duration} from './options.ts';
+
+/** The wall clock of a test: it stands still until it is told to go on. */
+export class TestClock {
+	#now: number;
+	#moved: () => void = () => undefined;
+
+	/** @param now in milliseconds since 1970 */
+	constructor(now: number) {
+		this.#now = now;
+	}
+
+	/** Milliseconds since 1970. */
+	get now(): number {
+		return this.#now;
+	}
+
+	/** Moves on. What comes due by that begins to run; await its end, or `drain()`. */
+	advance(by: Duration): void {
+		this.#now += duration(by);
+		this.#moved();
+	}
+
+	/** @internal Whom to tell when it has moved. */
+	listen(moved: () => void): void {
+		this.#moved = moved;
+	}
+}

@@ -1,0 +1,80 @@
+// biome-ignore-start assist/source/organizeImports: the version check comes before anything that loads native code
+import './node-version.ts';
+
+import {mkdtempSync, rmSync} from 'node:fs';
+import {tmpdir} from 'node:os';
+import {join} from 'node:path';
+import {pathToFileURL} from 'node:url';
+import {type AnyTasks, connect} from './engine.ts';
+import {arm, type Failpoints} from './failpoint.ts';
+import {InlineLine} from './inline-line.ts';
+import {bad, callable, checked, type OpenOptions, resolveOpenOptions, time} from './options.ts';
+import {standIn} from './tasks-module.ts';
+import {TestClock} from './test-clock.ts';
+import {TestEngine} from './test-engine.ts';
+
+export {FAILPOINTS, type FailpointAct, type FailpointName, type Failpoints} from './failpoint.ts';
+export {TestClock} from './test-clock.ts';
+export {TestEngine} from './test-engine.ts';
+// biome-ignore-end assist/source/organizeImports: the version check comes before anything that loads native code
+
+/** Options of {@link openForTest}: those of `open()` that mean something there, and its own. */
+export interface TestOptions extends Partial<Omit<OpenOptions, 'tasks' | 'isolation' | 'lease' | 'closeOnSignals'>> {
+	/** Default: a file of its own in the system's temporary folder, removed by `close()`. One that is given is kept. */
+	readonly queue?: string | URL;
+	/** Default `normal`: a test's jobs need not survive a loss of power. */
+	readonly durability?: 'full' | 'normal';
+	/** Jobs that may run at the same time, where they wait for something; default 1, so that they run in order. */
+	readonly workers?: number;
+	/** Where the clock stands at first; default: the time. */
+	readonly now?: Date | number;
+	/** A number in [0, 1) for the jitter of each backoff; default always 0, which is no jitter. Give a seeded generator for others. */
+	readonly random?: () => number;
+	/** What is to happen at which of the {@link FAILPOINTS}, once each: in this thread, until `close()`. */
+	readonly failpoints?: Failpoints;
+}
+
+/**
+ * Opens an engine for a test: all in the caller's thread, on a database that `close()` removes, by a clock that only the
+ * test moves. Delays, backoff and cleanup go by that clock; timeouts of running tasks, and waits, take real time.
+ * @param tasks an object of functions, such as a module (`import * as tasks`) or stubs for one; or a module's URL or path
+ * @example
+ * await using faena = await openForTest({greet: (name: string) => `Hello ${name}`});
+ * await faena.enqueue('greet', 'Ana', {delay: '1h'});
+ * faena.clock.advance('1h');
+ * assert.equal((await faena.drain()).completed, 1);
+ * @throws FaenaError `BadOption`, `BadTasksModule`, `BadDatabase`, `NewerDatabase`
+ */
+export function openForTest<Tasks = AnyTasks>(tasks: URL | string, options?: TestOptions): Promise<TestEngine<Tasks>>;
+export function openForTest<Tasks extends object>(tasks: Tasks, options?: TestOptions): Promise<TestEngine<Tasks>>;
+export async function openForTest(tasks: object | string, {now, random, failpoints, ...given}: TestOptions = {}): Promise<TestEngine<AnyTasks>> {
+	const own = checked('openForTest()', {now, random}, {now: time, random: callable}) as {now?: number; random?: () => number};
+	if (tasks === null || tasks === undefined) throw bad('openForTest() expects first the tasks: an object of functions, or the URL of their module');
+	const folder = mkdtempSync(join(tmpdir(), 'faena-test-'));
+	const isModule = typeof tasks === 'string' || tasks instanceof URL;
+	const module = isModule ? tasks : pathToFileURL(join(folder, 'tasks'));
+	const remove = () => {
+		if (failpoints) arm({});
+		rmSync(folder, {recursive: true, force: true});
+	};
+	try {
+		const settings = resolveOpenOptions({queue: join(folder, 'jobs.db'), durability: 'normal', workers: 1, ...given, ...FIXED, tasks: module});
+		const clock = new TestClock(own.now ?? Date.now());
+		const time = {now: () => clock.now, random: own.random ?? (() => 0)};
+		if (failpoints) arm(failpoints);
+		if (!isModule) standIn(String(module), tasks);
+		return await connect(
+			settings,
+			start => InlineLine.open(start, time),
+			(link, events) => new TestEngine<AnyTasks>(settings, link, events, clock, remove),
+		);
+	} catch (error) {
+		remove();
+		throw error;
+	} finally {
+		standIn(String(module), undefined);
+	}
+}
+
+/** Nobody else could take over its jobs: however far the clock is moved, its owner is not to seem silent. */
+const FIXED = {isolation: 'inline', lease: '10y'} as const;

@@ -1,0 +1,51 @@
+import {openEngine, test} from '../fixtures/engine.ts';
+
+for (const isolation of ['thread', 'process'] as const) {
+	test(`a job that timed out in an endless loop tells when, how far, and where it was (${isolation})`, async t => {
+		const faena = await openEngine(t, {isolation, workers: 1});
+		const before = Date.now();
+		const job = await faena.enqueue('lostInThought', 7, {timeout: 300, maxAttempts: 1});
+		const outcome = await job.outcome();
+		t.is(outcome.status, 'dead');
+		const {postMortem} = (await job.info())?.error ?? {};
+		t.like(postMortem, {execution: 1, attempt: 1, progress: {done: 7, total: 10}});
+		t.true((postMortem?.startedAt ?? 0) >= before - 5 && (postMortem?.durationMs ?? 0) >= 300);
+		t.regex(postMortem?.stack ?? '', /^ {4}at ponder \(file:.*tasks\.ts:\d+:\d+\)\n {4}at lostInThought \(/);
+		if (isolation === 'thread') t.true((postMortem?.heap?.usedBytes ?? 0) > 1e6 && (postMortem?.heap?.limitBytes ?? 0) > 1e7);
+		if (outcome.status === 'dead') t.like(outcome.error, {postMortem: {execution: 1}});
+	});
+
+	test(`a job that was cancelled while it ran keeps where it was, and is charged nothing (${isolation})`, async t => {
+		const faena = await openEngine(t, {isolation, workers: 1});
+		const runs = new Promise(resolve => faena.once('progress', resolve));
+		const job = await faena.enqueue('lostInThought', 1);
+		await runs;
+		await faena.cancel(job.id);
+		t.is((await job.outcome()).status, 'cancelled');
+		t.like((await job.info())?.error, {reason: 'cancelled', postMortem: {execution: 1, attempt: 0, progress: {done: 1}}});
+	});
+
+	test(`a job that ended its worker keeps its exit code, and what it had said (${isolation})`, async t => {
+		const faena = await openEngine(t, {isolation, workers: 1});
+		const job = await faena.enqueue('disaster', 'exit', {maxAttempts: 1});
+		await job.outcome();
+		t.like((await job.info())?.error, {reason: 'lostWorker', exitCode: 7, postMortem: {execution: 1, attempt: 1}});
+	});
+
+	test(`a job in native code says that nobody knows where it was (${isolation})`, async t => {
+		const faena = await openEngine(t, {isolation, workers: 1});
+		const job = await faena.enqueue('digestDeeply', undefined, {timeout: 50, maxAttempts: 1});
+		await job.outcome();
+		const {postMortem} = (await job.info())?.error ?? {};
+		t.regex(postMortem?.noStack ?? '', /did not answer/);
+	});
+}
+
+test('a job that heeds its timeout has no stack, since its worker went on', async t => {
+	const faena = await openEngine(t, {workers: 1, grace: 60_000});
+	const job = await faena.enqueue('heed', null, {timeout: 50, maxAttempts: 1});
+	await job.outcome();
+	const {postMortem} = (await job.info())?.error ?? {};
+	t.is(postMortem?.execution, 1);
+	t.false('stack' in (postMortem ?? {}) || 'noStack' in (postMortem ?? {}));
+});

@@ -1,0 +1,44 @@
+import {openEngine, test} from '../fixtures/engine.ts';
+
+test('a job tells what its execution cost', async t => {
+	const faena = await openEngine(t, {workers: 1});
+	const {id} = await faena.enqueue('spin', 30);
+	await faena.idle();
+	const {waitMs = -1, durationMs = 0, cpuMs = 0, memoryBytes = 0, payloadBytes, resultBytes} = (await faena.jobs({ids: [id]}))[0] ?? {};
+	t.true(waitMs >= 0 && waitMs < 10_000);
+	t.true(durationMs >= 30);
+	t.true(cpuMs > 5 && cpuMs <= durationMs + 20);
+	t.true(memoryBytes > 1e6);
+	t.deepEqual([payloadBytes, resultBytes], [2, 2]);
+});
+
+test('stats() tells what the dispatcher did', async t => {
+	const faena = await openEngine(t, {workers: 2});
+	await faena.enqueueMany('spin', Array(40).fill(2));
+	const bad = await faena.enqueue('throwIt', 'string', {maxAttempts: 1});
+	await bad.outcome();
+	await faena.idle();
+	const {slots, busyRatio, executions, completedPerSecond, commits, chunks, tasks} = await faena.stats();
+	t.is(slots, 2);
+	t.true(busyRatio > 0 && busyRatio <= 1);
+	t.like(executions, {completed: 40, dead: 1, lost: 0});
+	t.true(completedPerSecond > 1);
+	t.true(commits.count > 2 && commits.failed === 0 && commits.p95Ms > 0);
+	t.true(chunks.count > 1 && chunks.meanJobs >= 1);
+	t.is(tasks['spin']?.completed, 40);
+	t.true((tasks['spin']?.duration.p50 ?? 0) >= 1.9);
+	t.true((tasks['spin']?.wait.p95 ?? 0) > 0);
+});
+
+test('a timeout of 300% stops what runs three times as long as the median', async t => {
+	const faena = await openEngine(t, {workers: 1});
+	const first = await faena.enqueue('spin', 300, {timeout: '300%'});
+	t.is((await first.outcome()).status, 'completed');
+	await faena.enqueueMany('spin', Array(12).fill(2));
+	await faena.idle();
+	const slow = await faena.enqueue('spin', 60_000, {timeout: '300%', maxAttempts: 1});
+	const outcome = await slow.outcome();
+	t.is(outcome.status, 'dead');
+	if (outcome.status === 'dead') t.like(outcome.error, {reason: 'timedOut'});
+	t.is((await slow.info())?.timeoutPercent, 300);
+});

@@ -1,0 +1,100 @@
+import {existsSync, readdirSync, readFileSync, utimesSync} from 'node:fs';
+import {join} from 'node:path';
+import type {ExecutionContext} from 'ava';
+import Database from 'better-sqlite3';
+import {FAILPOINTS, type FailpointName} from '../../lib/failpoint.ts';
+import {openEngine, test} from '../fixtures/engine.ts';
+import {makeFolder} from '../fixtures/folder.ts';
+import {Program} from '../fixtures/program.ts';
+import {assertTallied} from '../fixtures/tally.ts';
+
+/** What a program does to come to a failpoint, where it isn't just work; `after` a program that was killed itself. */
+const WAYS: Readonly<Partial<Record<FailpointName, {readonly what?: 'clean'; readonly after?: string}>>> = {
+	'recovery:written': {after: 'dequeue:committed=kill'},
+	'recovery:committed': {after: 'dequeue:committed=kill'},
+	'cleanup:written': {what: 'clean', after: ''},
+	'cleanup:committed': {what: 'clean', after: ''},
+};
+
+for (const name of Object.keys(FAILPOINTS) as FailpointName[]) {
+	test(`a program that is killed at ${name} loses nothing, and repeats nothing it had been told`, async t => {
+		t.timeout(60_000);
+		const folder = makeFolder(t);
+		const {what = 'work', after} = WAYS[name] ?? {};
+		const told = new Told(t, folder);
+		if (after !== undefined) await told.run('work', after);
+		t.is((await told.run(what, `${name}=kill`)).signal, 'SIGKILL');
+		t.is((await told.run(what, '')).code, 0);
+		// What it may have left beside the database is removed when it is old.
+		for (const file of readdirSync(folder)) if (file.includes('-owner-')) utimesSync(join(folder, file), 0, 0);
+		await told.verify(what === 'clean' ? 0 : 40);
+		t.deepEqual(readdirSync(folder).sort(), ['jobs.db', 'runs']);
+	});
+}
+
+/** Runs the program again and again, and holds it to what earlier runs were told. */
+class Told {
+	readonly #t: ExecutionContext;
+	readonly #queue: string;
+	readonly #runs: string;
+	readonly #ids = new Map<string, string>();
+	readonly #completed = new Set<string>();
+
+	constructor(t: ExecutionContext, folder: string) {
+		this.#t = t;
+		this.#queue = join(folder, 'jobs.db');
+		this.#runs = join(folder, 'runs');
+	}
+
+	async run(what: string, failpoints: string) {
+		const before = this.#ran().length;
+		const done = new Set([...this.#ids].filter(([, id]) => this.#completed.has(id)).map(([key]) => key));
+		const program = new Program(this.#t, 'failpoints', this.#queue, this.#runs, what, failpoints);
+		for (const [verb, first = '', second = ''] of (await program.lines()).map(line => line.split(' '))) {
+			if (verb === 'completed') {
+				this.#t.false(this.#completed.has(first), `job ${first} completed twice`);
+				this.#completed.add(first);
+			} else if (verb === 'enqueued') {
+				this.#t.is(this.#ids.get(first) ?? second, second, 'a job that was enqueued is there, under its id');
+				this.#ids.set(first, second);
+			}
+		}
+		for (const key of this.#ran().slice(before)) this.#t.false(done.has(key), `job ${key} ran again though it was said to have completed`);
+		return program.ended();
+	}
+
+	async verify(completed: number): Promise<void> {
+		const faena = await openEngine(this.#t, {queue: this.#queue, tasks: null});
+		this.#t.deepEqual(await faena.counts(), {pending: 0, running: 0, failed: 0, completed, dead: 0, cancelled: 0});
+		for (const {attempts} of await faena.jobs()) this.#t.is(attempts, 0);
+		await faena.close();
+		this.#t.is(new Set(this.#ran()).size, 40);
+		const db = new Database(this.#queue);
+		assertTallied(db);
+		this.#t.deepEqual(db.prepare('select * from owner').all(), []);
+		db.close();
+	}
+
+	#ran(): string[] {
+		return existsSync(this.#runs) ? readFileSync(this.#runs, 'utf8').split('\n').slice(0, -1) : [];
+	}
+}
+
+test('a failpoint may throw instead, and the engine says so; the next one goes on', async t => {
+	t.timeout(60_000);
+	const told = new Told(t, makeFolder(t));
+	const {code, stderr} = await told.run('work', 'settle:committed:2=throw');
+	t.is(code, 1);
+	t.regex(stderr, /DispatcherFailed[\s\S]*The failpoint settle:committed was reached\./);
+	t.is((await told.run('work', '')).code, 0);
+	await told.verify(40);
+});
+
+test('a misspelt failpoint is refused in a sentence that says what there is', async t => {
+	const told = new Told(t, makeFolder(t));
+	t.regex(
+		(await told.run('work', 'settle:comitted=kill')).stderr,
+		/BadOption[\s\S]*There is no failpoint "settle:comitted"; there is migration:written, owner:locked/,
+	);
+	t.regex((await told.run('work', 'settle:committed=die')).stderr, /The failpoint settle:committed expects "kill" or "throw"; it got "die"/);
+});

@@ -1,0 +1,31 @@
+import {MessageChannel, receiveMessageOnPort} from 'node:worker_threads';
+import test from 'ava';
+import {decode, encode} from '../lib/encoding.ts';
+import type {OutcomesMessage} from '../lib/protocol.ts';
+import {isHandedOver, memoryOf} from '../lib/transfer.ts';
+
+function outcomes(values: OutcomesMessage['values']): OutcomesMessage {
+	return {type: 'outcomes', chunk: 1, first: 0, values, times: []};
+}
+
+test('large binary values are handed over, and come as they were; others are copied', t => {
+	const bytes = new Uint8Array(100_000).fill(7);
+	const shared = new Uint8Array(new ArrayBuffer(200_000), 0, 100_000).fill(1);
+	const values = [encode(bytes, 'result'), encode(new Map([[1, bytes]]), 'result'), encode(new Uint8Array(9), 'result'), 'x'.repeat(100_000), null, shared];
+	const message = outcomes(values);
+	const {port1, port2} = new MessageChannel();
+	port1.postMessage(message, memoryOf(message));
+	const {message: received} = receiveMessageOnPort(port2) as {message: OutcomesMessage};
+	t.deepEqual(values.map(isHandedOver), [true, true, false, false, false, false]);
+	t.deepEqual(decode(received.values[0] ?? null), bytes);
+	t.deepEqual(decode(received.values[1] ?? null), new Map([[1, bytes]]));
+	t.deepEqual(received.values.slice(2), [encode(new Uint8Array(9), 'result'), 'x'.repeat(100_000), null, shared]);
+	port1.close();
+});
+
+test('what the caller of encode() holds is never handed over', t => {
+	for (const bytes of [new Uint8Array(100_000), Buffer.alloc(100_000)]) {
+		const encoded = encode(bytes, 'payload') as Uint8Array;
+		t.not(encoded.buffer, bytes.buffer);
+	}
+});
