@@ -67,9 +67,7 @@ export interface EngineEvents {
 export async function open<Tasks = AnyTasks>(options: OpenOptions): Promise<Engine<Tasks>> {
 	const settings = resolveOpenOptions(options);
 	const openLine = (start: DispatcherStart) => (settings.isolation === 'inline' ? InlineLine : ThreadLine).open(start);
-	const engine = await connect(settings, openLine, (link, events) => new Engine<Tasks>(settings, link, events));
-	if (settings.closeOnSignals) closeOnSignals(engine);
-	return engine;
+	return connect(settings, openLine, (link, events) => new Engine<Tasks>(settings, link, events));
 }
 
 /** Opens a line to a dispatcher and makes an engine of it. */
@@ -101,6 +99,7 @@ export class Engine<Tasks = AnyTasks> implements AsyncDisposable {
 	readonly #events: EventEmitter<EngineEvents>;
 	readonly #maker: JobMaker;
 	readonly #now: () => number;
+	readonly #stopListening: (() => void) | undefined;
 	#closing: Promise<void> | undefined;
 
 	/** @internal Use {@link open}. */
@@ -110,6 +109,7 @@ export class Engine<Tasks = AnyTasks> implements AsyncDisposable {
 		this.#events = events;
 		this.#maker = new JobMaker(link.tasks, settings.defaults, settings.maxValueBytes, now);
 		this.#now = now;
+		if (settings.closeOnSignals) this.#stopListening = closeOnSignals(this);
 	}
 
 	/**
@@ -326,7 +326,10 @@ export class Engine<Tasks = AnyTasks> implements AsyncDisposable {
 	async close(options: {readonly drain?: Duration} = {}): Promise<void> {
 		const {drain: drainMs = this.#settings.drainMs} = checked('close()', options, {drain: duration}) as {drain?: number};
 		if (this.#link.isClosed) return this.#closing;
-		const closed = this.#link.call({type: 'close', drainMs}).then(() => this.#link.terminate());
+		const closed = this.#link
+			.call({type: 'close', drainMs})
+			.then(() => this.#link.terminate())
+			.finally(this.#stopListening);
 		// A second call only shortens the wait; the thread ends with the first one's reply.
 		if (this.#closing) closed.catch(() => undefined);
 		this.#closing ??= closed;
