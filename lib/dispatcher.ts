@@ -5,7 +5,7 @@ import {Caretaker, NOTHING} from './caretaker.ts';
 import {Desk, toNewJobs} from './desk.ts';
 import {FaenaError, toEnvelope} from './errors.ts';
 import {failpoint} from './failpoint.ts';
-import {toFailure} from './failure.ts';
+import {type FailureRecord, toFailure} from './failure.ts';
 import type {JobId} from './job.ts';
 import type {Chunk, Lane, Pool, PoolListener, WorkerLoss} from './pool.ts';
 import {type Call, type EnqueueCall, type EventName, type FailedMessage, type RepliesMessage, VERBS, type Verbs} from './protocol.ts';
@@ -265,7 +265,7 @@ export class Dispatcher implements PoolListener {
 		const arrived = enqueues.length > 0 || result.settled.includes('pending') || settle.some(makesJobs);
 		this.#isHungry = demand ? result.backlog > 0 : this.#isHungry || arrived;
 		this.#dispatch(result.dequeued, result.backlog);
-		this.#desk.settled(settle, result);
+		this.#desk.settled(settle, await this.#withPoison(settle, result));
 		for (const note of notes) this.#desk.noted(note);
 		await this.#desk.inquire(this.#queue, this.#desk.enqueued(enqueues, result.enqueued), true);
 		const lost = settle.filter((_, index) => result.settled[index] === 'lost' || result.settled[index] === 'withdrawn');
@@ -274,6 +274,15 @@ export class Dispatcher implements PoolListener {
 			lost.map(({id}) => id),
 		);
 		if (this.#isHungry && this.#hasPlace()) this.#bell.ring();
+	}
+
+	/** What the queue made of jobs that killed their workers too often is told as it keeps it. */
+	async #withPoison(settle: readonly Settlement[], {settled, refused}: TurnResult): Promise<Pick<TurnResult, 'settled' | 'refused'>> {
+		const lost = [...settle.entries()].filter(([index, {outcome}]) => outcome.type === 'lostWorker' && settled[index] === 'dead');
+		if (lost.length === 0) return {settled, ...(refused && {refused})};
+		const ends = new Map((await this.#queue.ends(lost.map(([, {id}]) => id))).map(({id, error}) => [id, error]));
+		const errors = lost.flatMap(([index, {id}]) => (ends.get(id) ? [[index, ends.get(id) as FailureRecord] as const] : []));
+		return {settled, refused: new Map([...(refused ?? []), ...errors])};
 	}
 
 	/**

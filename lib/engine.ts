@@ -49,14 +49,12 @@ export type AnyTasks = Record<string, (payload: any, ...rest: any[]) => any>;
  * Opens the queue, starts the dispatcher's thread and its workers, and loads the tasks. What an earlier run left
  * unfinished goes on at once.
  * @example await using faena = await open<typeof import('./tasks.ts')>({queue: 'jobs.db', tasks: new URL('./tasks.ts', import.meta.url)});
- * @throws FaenaError `BadOption`, `BadTasksModule`, `BadDatabase`, `NewerDatabase`
+ * @throws FaenaError `BadOption`, `BadTasksModule`, `SetupFailed`, `BadDatabase`, `NewerDatabase`
  */
 export async function open<Tasks = AnyTasks>(options: OpenOptions): Promise<Engine<Tasks>> {
 	const settings = resolveOpenOptions(options);
 	const openLine = (start: DispatcherStart) => (settings.isolation === 'inline' ? InlineLine : ThreadLine).open(start);
-	const engine = await connect(settings, openLine, (link, audience) => new Engine<Tasks>(settings, link, audience));
-	if (settings.closeOnSignals) closeOnSignals(engine);
-	return engine;
+	return connect(settings, openLine, (link, audience) => new Engine<Tasks>(settings, link, audience));
 }
 
 /** Opens a line to a dispatcher and makes an engine of it. */
@@ -91,6 +89,7 @@ export class Engine<Tasks = AnyTasks> implements AsyncDisposable {
 	readonly #audience: Audience;
 	readonly #maker: JobMaker;
 	readonly #now: () => number;
+	readonly #stopListening: (() => void) | undefined;
 	#closing: Promise<void> | undefined;
 
 	/** @internal Use {@link open}. */
@@ -100,6 +99,7 @@ export class Engine<Tasks = AnyTasks> implements AsyncDisposable {
 		this.#audience = audience;
 		this.#maker = new JobMaker(link.tasks, settings.defaults, settings.maxValueBytes, now);
 		this.#now = now;
+		if (settings.closeOnSignals) this.#stopListening = closeOnSignals(this);
 	}
 
 	/**
@@ -183,6 +183,7 @@ export class Engine<Tasks = AnyTasks> implements AsyncDisposable {
 	/**
 	 * Runs the task for every item of a collection and yields how each ended, as they finish or in the order of the input.
 	 * With a `batch` name it is durable: the same map again goes on where it was, and yields what is done from the queue.
+	 * @throws FaenaError `BadOption`, `UnknownTask`; its loop `KeyConflict`, `BatchConflict`, `Halted`, `NotEncodable`, `TooLarge`, `Closed`, and what the items throw
 	 */
 	map<Name extends TaskName<Tasks>>(
 		task: Name,
@@ -252,7 +253,7 @@ export class Engine<Tasks = AnyTasks> implements AsyncDisposable {
 		return cancelled.length + asked.length;
 	}
 
-	/** Opens a new round for one job, or for all that match: by default failed, dead and cancelled ones. Returns how many. */
+	/** Opens a new round for one job, even a completed one, or for all that match: by default failed, dead and cancelled ones. Returns how many. */
 	async retry(jobs: JobId | JobFilter): Promise<number> {
 		return this.#link.verb('retry', toFilter('retry()', jobs));
 	}
@@ -291,6 +292,7 @@ export class Engine<Tasks = AnyTasks> implements AsyncDisposable {
 		return (await this.#link.call({type: 'stats'})) as EngineStats;
 	}
 
+	/** Calls the listener for each event from now on. To listen keeps no process alive; to await a call, a result or a map does. */
 	on<Name extends keyof EngineEvents>(event: Name, listener: (...args: EngineEvents[Name]) => void): this {
 		this.#audience.events.on(event, listener as never);
 		this.#link.subscribe();
@@ -317,7 +319,10 @@ export class Engine<Tasks = AnyTasks> implements AsyncDisposable {
 	async close(options: {readonly drain?: Duration} = {}): Promise<void> {
 		const {drain: drainMs = this.#settings.drainMs} = checked('close()', options, {drain: duration}) as {drain?: number};
 		if (this.#link.isClosed) return this.#closing;
-		const closed = this.#link.call({type: 'close', drainMs}).then(() => this.#link.terminate());
+		const closed = this.#link
+			.call({type: 'close', drainMs})
+			.then(() => this.#link.terminate())
+			.finally(this.#stopListening);
 		// A second call only shortens the wait; the thread ends with the first one's reply.
 		if (this.#closing) closed.catch(() => undefined);
 		this.#closing ??= closed.then(() => this.#audience.remark('closed', {}));

@@ -41,7 +41,7 @@ export type {Logger} from './logger.ts';
 export {JobMap, type MapProgress, type MapResult} from './map.ts';
 export type {MapOptions} from './map-options.ts';
 export {openQueue, type QueueOptions} from './open-queue.ts';
-export {DEFAULTS, type JobOptions, type OpenOptions, type Size} from './options.ts';
+export {DEFAULTS, type JobOptions, type OpenOptions, type RecycleOptions, type Size} from './options.ts';
 export type {Isolation, ResourceLimits, WorkerLoss} from './pool.ts';
 export * from './queue.ts';
 export type {OwnConnection} from './queues/sqlite/own-connection.ts';

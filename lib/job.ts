@@ -29,7 +29,7 @@ export const TRANSITIONS: Readonly<Record<JobStatus, Readonly<Partial<Record<Job
 /** All statuses, in the order in which people read them. */
 export const STATUSES = ['pending', 'running', 'failed', 'completed', 'dead', 'cancelled'] as const satisfies readonly JobStatus[];
 
-/** True for the statuses that end a round: only `retry()` moves such a job again. */
+/** True for the statuses that end a round: only a new one moves such a job again. */
 export function isTerminal(status: JobStatus): boolean {
 	return status === 'completed' || status === 'dead' || status === 'cancelled';
 }
@@ -87,6 +87,7 @@ export interface Job {
 	readonly executions: number;
 	readonly timeoutMs: number | null;
 	readonly timeoutPercent?: number;
+	/** Of the last execution that failed or ended; of a running one once it has run for some 100 ms. */
 	readonly startedAt?: number;
 	readonly endedAt?: number;
 	/** How long the last execution ran, in milliseconds. */

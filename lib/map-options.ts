@@ -5,7 +5,7 @@ import type {Rerun} from './queue.ts';
 export interface MapOptions<Item, Payload, Task extends string = string> extends Omit<JobOptions, 'key'> {
 	/** Names the map, and makes it resumable: the same name again goes on where it was. Without it nothing is resumed. */
 	readonly batch?: string;
-	/** An item's name within the batch; default: its place in the input, from 0. */
+	/** An item's name, unique within the batch (without one: per task); default: its place in the input, from 0. */
 	readonly key?: (item: Item, index: number) => string;
 	/** What the task gets for an item; default: the item. */
 	readonly payload?: (item: Item, index: number) => Payload;
@@ -21,7 +21,10 @@ export interface MapOptions<Item, Payload, Task extends string = string> extends
 	 * is refused.
 	 */
 	readonly changed?: 'refuse' | 'rerun';
-	/** Run items again that failed, died or were cancelled in an earlier run; default false: they are yielded as they are. */
+	/**
+	 * Run items again that died or were cancelled in an earlier run, and at once those that wait for their next attempt; default
+	 * false: what has ended is yielded as it is.
+	 */
 	readonly retryFailed?: boolean;
 	/**
 	 * Ends the map early once enough items failed or succeeded. What has not ended by then is taken back, as if it had not

@@ -23,7 +23,10 @@ interface About<Item> {
 }
 
 /** How an item's job ended. */
-export type MapResult<Item, Result> = About<Item> & JobOutcome<Result>;
+export type MapResult<Item, Result> = About<Item> & {
+	/** It had ended before this map asked for it: nothing was executed for this result. */
+	readonly earlier: boolean;
+} & JobOutcome<Result>;
 
 /** Where a map stands. */
 export interface MapProgress {
@@ -346,7 +349,7 @@ export class JobMap<Item, Result> implements AsyncIterable<MapResult<Item, Resul
 			if (end.status === 'missing' && this.#phase === 'halted') return;
 			const outcome = toOutcome(end) as JobOutcome<Result>;
 			this.#ends[outcome.status]++;
-			this.#arrived.set(about.index, {...about, ...outcome});
+			this.#arrived.set(about.index, {...about, earlier: end.earlier === true, ...outcome});
 			if (!end.earlier) this.#judge(outcome);
 		} catch (error) {
 			this.#failure ??= {error};

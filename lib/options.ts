@@ -14,7 +14,7 @@ import type {BatchTaskOptions, ExecutionOptions, TaskOptions} from './task.ts';
 export interface JobOptions extends ExecutionOptions {
 	/** Not before this long from now. */
 	readonly delay?: Duration;
-	/** Not before this time. */
+	/** Not before this time: a Date, or milliseconds since 1970. */
 	readonly runAt?: Date | number;
 	/** Unique per task until the job is cleaned up: the same key again gives the same job. */
 	readonly key?: string;
@@ -31,7 +31,8 @@ export interface OpenOptions {
 	/**
 	 * Where tasks run: in worker threads (`thread`, default); in child processes (`process`), where what crashes natively
 	 * takes nobody along; or in the caller's own thread (`inline`), for debugging and tests, where nothing can be stopped
-	 * hard. A task may choose between the first two for itself.
+	 * hard, and where the options of workers, a task's own isolation and the quarantine of suspects do nothing. A task may
+	 * choose between the first two for itself.
 	 */
 	readonly isolation?: Isolation;
 	/** What a commit survives: `full` (default) a loss of power, `normal` a crash of the process. */
@@ -53,13 +54,13 @@ export interface OpenOptions {
 	 * the database stays small: a number of bytes, or a text such as `'64kib'`, `'1mib'`. Default: all lie in the database.
 	 */
 	readonly blobs?: {readonly threshold: Size};
-	/** Close in good order on SIGINT and SIGTERM, then end the process; default false. A second signal doesn't wait for running jobs. */
+	/** Close in good order on SIGINT and SIGTERM, then end the process; default false. A second signal doesn't wait for running jobs, a third for nothing. */
 	readonly closeOnSignals?: boolean;
 	/** Takes what happens to the engine, its workers and its dead jobs: a pino logger, or another with `debug`, `info`, `warn` and `error`. Default: none. */
 	readonly logger?: Logger;
 	/** Where what tasks print to stdout goes; default `inherit`. */
 	readonly taskOutput?: 'inherit' | 'stderr';
-	/** V8 limits of each worker; of a child process as flags. */
+	/** V8's limits of each worker, without native memory and Buffers; a child process gets them as flags, but for `codeRangeSizeMb`. */
 	readonly resourceLimits?: ResourceLimits;
 	/** Environment variables of the workers, besides those of this process. */
 	readonly env?: Readonly<Record<string, string>>;
@@ -67,7 +68,7 @@ export interface OpenOptions {
 	readonly execArgv?: readonly string[];
 	/** Priority of the workers for the operating system, from -20 (first) to 19 (last); of threads on Linux only. */
 	readonly nice?: number;
-	/** When a worker is replaced by a new one, after the chunk that it has; default: never. */
+	/** When a worker is replaced by a new one, after the jobs that it has; default: never. */
 	readonly recycle?: RecycleOptions;
 	/**
 	 * Below this, no job is started while others run; below half of it, the youngest running job is stopped, one a second,
@@ -86,7 +87,7 @@ export interface RecycleOptions {
 	readonly memoryBytes?: number;
 }
 
-/** Every default, in one place: what `faena defaults` prints. Times in milliseconds. */
+/** The defaults of jobs and of `open()`, in one place. Times in milliseconds. */
 export const DEFAULTS = {
 	priority: 0,
 	maxAttempts: 3,

@@ -128,6 +128,7 @@ export interface Recycle {
 	readonly memoryBytes: number;
 }
 
+/** As of Node's `Worker`, in MiB. */
 export interface ResourceLimits {
 	readonly maxOldGenerationSizeMb?: number;
 	readonly maxYoungGenerationSizeMb?: number;

@@ -314,8 +314,10 @@ interface Timing {
 	readonly memoryBytes?: number;
 }
 
-/** What a running task said of itself. */
+/** What a running task said of itself, and what its pool has to say of it. */
 export interface Note extends Claim {
+	/** When it started, in milliseconds since 1970; told of those only that run for a while. */
+	readonly startedAt?: number;
 	readonly progress?: {readonly done: number; readonly total?: number; readonly at: number};
 	readonly logs?: readonly Omit<LogLine, 'execution'>[];
 	/** Kept until another one comes, through whatever happens, or the job completes. */

@@ -91,7 +91,7 @@ export class Runner {
 			report.add(execution, now);
 			this.#execution.enterWith([execution]);
 			if (obstacle !== undefined) execution.fail(obstacle);
-			else if (!run) execution.fail(new Error(`The tasks module has no task ${message.task}.`));
+			else if (!run) execution.fail(new Error(`The tasks module has no task ${message.task}.`), 'unknownTask');
 			else {
 				const ended = this.#execute(run, message, execution, board, report);
 				if (ended) await ended;

@@ -6,11 +6,11 @@ import type {JobOptions} from './options.ts';
 export interface ExecutionOptions {
 	/** Higher runs first; default 0. */
 	readonly priority?: number;
-	/** Executions that may fail before the job is dead; default 3. */
+	/** Charged executions with which the job is dead; default 3. One that killed its worker 3 times is dead, whatever is said here. */
 	readonly maxAttempts?: number;
 	/**
-	 * Longest run of one execution, from its start; default none. The task is stopped, whatever it does. `'300%'` is three times
-	 * the median of the task's completed executions in this engine, from the tenth on, and at least 100 ms.
+	 * Longest run of one execution, from its start; default none. In a worker the task is stopped, whatever it does. `'300%'` is
+	 * three times the median of the task's completed executions in this engine, from the tenth on, and at least 100 ms.
 	 */
 	readonly timeout?: Duration | 'none';
 	/** Wait before the next attempt; default 1 s, doubled each time up to 1 h, half of it random. */
@@ -44,7 +44,8 @@ export interface BatchTaskOptions<Resource = unknown> extends TaskOptions<Resour
 	/**
 	 * The most jobs that the function gets at once, as an array of payloads and one of contexts, at most 512; how many they are
 	 * depends on how many wait. It returns an array of as many results; each job ends by its own, and an Error among
-	 * them fails that job alone. Jobs that run together time out together, and then each is run again alone, uncharged.
+	 * them fails that job alone. Jobs that time out or lose their worker together are each run again alone, uncharged; one of
+	 * them can't be cancelled without the others, and ends with them. Not for `work()`, which calls the function with one payload.
 	 */
 	readonly batchSize: number;
 }
@@ -80,7 +81,8 @@ export interface TaskContext<Resource = unknown> {
 	/**
 	 * Keeps where the job is, for its next execution should this one not complete: after an error, a crash, a kill, a shutdown.
 	 * The state may be whatever a payload may be, encoded at most 1 MiB (`open({maxCheckpointBytes})`). Returns at once, also
-	 * in a loop that never yields; of calls within 50 ms of each other the last one counts. Deleted when the job completes.
+	 * in a loop that never yields; of calls within 50 ms of each other the last one counts. Deleted when the job completes or
+	 * gets another payload; a retry goes on from it.
 	 * @throws FaenaError `NotEncodable`, `TooLarge`
 	 */
 	checkpoint(state: unknown): void;

@@ -12,7 +12,7 @@ import {abortSignal, bad, checked, duration} from './options.ts';
 import type {HeartbeatStart} from './protocol.ts';
 import {type DequeuedJob, demandOf, type JobQueue, type Lease, type Outcome, type OwnerId} from './queue.ts';
 import {Resources} from './resources.ts';
-import type {TaskFunction} from './task.ts';
+import {optionsOf, type TaskFunction} from './task.ts';
 import {infosOf, type TaskTable} from './tasks-module.ts';
 import {workerUrl} from './worker-url.ts';
 
@@ -128,9 +128,17 @@ async function execute(bench: Bench, lease: Lease, job: DequeuedJob): Promise<vo
 	if (makesJobs) queue.announce();
 }
 
+/** A task with a batchSize gets its jobs one by one here, as batches of one. */
+async function callOne(run: TaskFunction, payload: unknown, context: JobContext): Promise<unknown> {
+	if (optionsOf(run).batchSize === undefined) return run(payload, context);
+	const [result] = (await run([payload], [context] as never)) as unknown[];
+	if (result instanceof Error) throw result;
+	return result;
+}
+
 async function outcomeOf(run: TaskFunction, {payload}: DequeuedJob, context: JobContext): Promise<Outcome> {
 	try {
-		const value = await run(decode(payload), context);
+		const value = await callOne(run, decode(payload), context);
 		try {
 			return {type: 'returned', value: encode(value, 'result')};
 		} catch (error) {

@@ -1,6 +1,6 @@
 import {join} from 'node:path';
 import test, {type ExecutionContext} from 'ava';
-import {type JobQueue, openQueue, type Policy, type TaskContext, work} from '../lib/index.ts';
+import {type JobQueue, openQueue, type Policy, type TaskContext, task, work} from '../lib/index.ts';
 import {makeFolder} from './fixtures/folder.ts';
 import {Program} from './fixtures/program.ts';
 
@@ -212,4 +212,23 @@ test('work() leaves jobs of tasks it does not have, and refuses what is no tasks
 	t.is((await queue.job(1))?.status, 'pending');
 	await t.throwsAsync(work(queue, {nothing: 1}), {code: 'BadOption', message: /expects an object with a function for each task/});
 	await t.throwsAsync(work(queue, {known() {}}, {sginal: controller.signal} as never), {code: 'BadOption', message: /did you mean "signal"/});
+});
+
+test('a task that takes its jobs by the batch gets them one by one', async t => {
+	const queue = await openQueue(':memory:');
+	const controller = new AbortController();
+	const halves = task((numbers: readonly number[]) => numbers.map(number => (number % 2 === 0 ? number / 2 : new RangeError('odd'))), {batchSize: 8});
+	const policy = {maxAttempts: 1, timeoutMs: null, backoff: {baseMs: 0, factor: 1, maxMs: 0, jitter: 0}, retry: 'auto'} as const;
+	await queue.enqueue([4, 5].map(number => ({task: 'halves', payload: String(number), priority: 0, runAt: null, policy})));
+	const done = work(queue, {halves}, {signal: controller.signal});
+	while ((await queue.outstanding(['halves'])) > 0) await new Promise(resolve => setImmediate(resolve));
+	controller.abort();
+	await done;
+	t.deepEqual(
+		(await queue.jobs({})).map(({status, error}) => [status, error?.message]),
+		[
+			['completed', undefined],
+			['dead', 'odd'],
+		],
+	);
 });

@@ -3,9 +3,8 @@
  * starts the guard thread, which stops and takes back jobs while a task computes, and ends the process with its parent.
  */
 import {once} from 'node:events';
-import {openSync} from 'node:fs';
 import {Worker} from 'node:worker_threads';
-import {ChildBoard, createRegions, type GuardStart} from '../lib/pools/child-board.ts';
+import {ChildBoard, createRegions, type GuardStart, openBoardFile} from '../lib/pools/child-board.ts';
 import type {WorkerRequest} from '../lib/protocol.ts';
 import {WorkerLife} from '../lib/worker-life.ts';
 import {workerUrl} from '../lib/worker-url.ts';
@@ -27,7 +26,7 @@ const life = new WorkerLife({
 
 export default async function handle(request: WorkerRequest & {readonly boardFile: string}): Promise<unknown> {
 	if (request.type !== 'load') return life.handle(request);
-	boards = {regions: createRegions(), file: openSync(request.boardFile, 'r+')};
+	boards = {regions: createRegions(), file: openBoardFile(request.boardFile)};
 	// No task runs before the guard is on duty.
 	const [loaded] = await Promise.all([life.handle(request), startGuard(boards)]);
 	return loaded;

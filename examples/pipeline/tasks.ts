@@ -1,51 +1,63 @@
-import {createHash} from 'node:crypto';
 import {open} from 'node:fs/promises';
-import type {TaskContext} from '../../lib/index.ts'; // 'faena' in a program of your own
+import {type TaskContext, task} from '../../lib/index.ts'; // 'faena' in a program of your own
+import {linesOf, type Row, toRow} from './row.ts';
+import {Table} from './table.ts';
 
-export interface Text {
-	readonly id: string;
-	readonly text: string;
+export interface Place {
+	readonly file: string;
+	/** In bytes; the line that begins there has this number, from 1. */
+	readonly from: number;
+	readonly line: number;
 }
 
-/** Lines that one job reads: it enqueues a job for each, and the next one of its kind. */
-const LINES = 100;
+/** A few hundred lines: a job for each would cost as much as its work. */
+const BLOCK_BYTES = 64 * 1024;
 
-/** Reads a few texts from here on. What it enqueues is there once it has completed, or not at all. */
-export async function read({file, from}: {file: string; from: number}, context: TaskContext): Promise<void> {
+/**
+ * Reads a block of lines from here on, for `transform`, and enqueues itself for the next one. What it enqueues is there once
+ * it has completed, or not at all. It comes last, so that the file is read no faster than the rest can follow.
+ */
+export const extract = task(
+	async ({file, from, line}: Place, context: TaskContext): Promise<void> => {
+		const block = await readBlock(file, from);
+		const isLast = block.length < BLOCK_BYTES;
+		const end = isLast ? block.length : block.lastIndexOf('\n') + 1;
+		if (end === 0 && !isLast) throw new Error(`Line ${line} of ${file} is longer than ${BLOCK_BYTES} bytes.`);
+		const lines = linesOf(block.toString('utf8', 0, end));
+		if (lines.length > 0) context.enqueue('transform', {line, lines} satisfies Block);
+		if (!isLast) context.enqueue('extract', {file, from: from + end, line: line + lines.length} satisfies Place);
+	},
+	{priority: -1},
+);
+
+/** Shorter at the end of the file. */
+async function readBlock(file: string, from: number): Promise<Buffer> {
 	const handle = await open(file);
-	let [lines, next] = [0, from];
 	try {
-		for await (const line of handle.readLines({start: from, autoClose: false})) {
-			context.enqueue('normalise', JSON.parse(line));
-			next += Buffer.byteLength(line) + 1;
-			if (++lines === LINES) break;
-		}
+		const {buffer, bytesRead} = await handle.read(Buffer.alloc(BLOCK_BYTES), 0, BLOCK_BYTES, from);
+		return buffer.subarray(0, bytesRead);
 	} finally {
 		await handle.close();
 	}
-	if (lines === LINES) context.enqueue('read', {file, from: next});
 }
 
-/** Takes away what makes no difference to a reader. */
-export function normalise({id, text}: Text, context: TaskContext): void {
-	const words =
-		text
-			.normalize('NFKC')
-			.toLowerCase()
-			.match(/\p{L}+/gu) ?? [];
-	context.enqueue('fingerprint', {id, words});
+export interface Block {
+	/** The number of the first one. */
+	readonly line: number;
+	readonly lines: readonly string[];
 }
 
-const HASHES = 64;
-
-/** MinHash: texts that share most of their word pairs have most of these numbers in common. */
-export function fingerprint({id, words}: {id: string; words: readonly string[]}): {readonly id: string; readonly minima: Uint32Array} {
-	const minima = new Uint32Array(HASHES).fill(2 ** 32 - 1);
-	for (let index = 0; index < words.length; index++) {
-		const digest = createHash('shake256', {outputLength: HASHES * 4})
-			.update(`${words[index]} ${words[index + 1] ?? ''}`)
-			.digest();
-		for (let hash = 0; hash < HASHES; hash++) minima[hash] = Math.min(minima[hash] as number, digest.readUInt32LE(hash * 4));
-	}
-	return {id, minima};
+/** The work: a row for each line. */
+export function transform({line, lines}: Block, context: TaskContext): void {
+	context.enqueue('load', lines.map((text, index) => toRow(line + index, text)) satisfies Row[]);
 }
+
+/**
+ * Writes rows into the table, whose key makes it harmless to do that twice: a kill can come between this commit and the
+ * one that completes the job. One at a time, since SQLite has one writer. Returns how many rows were not there.
+ */
+export const load = task((rows: readonly Row[], {resource: table}: TaskContext<Table>): number => table.insert(rows), {
+	concurrency: 1,
+	setup: () => new Table(process.env['CUSTOMERS_DB'] as string),
+	teardown: table => table.close(),
+});

@@ -4,6 +4,7 @@ import {addBatches} from './batches.ts';
 import {addCancel} from './cancel.ts';
 import {explain} from './explain.ts';
 import {addMap} from './map.ts';
+import {addRetry} from './retry.ts';
 import {addShow} from './show.ts';
 import {addStatus} from './status.ts';
 
@@ -20,6 +21,7 @@ addStatus(program);
 addBatches(program);
 addShow(program);
 addCancel(program);
+addRetry(program);
 
 // The summary is of no use to a reader that has gone, and no reason to fail.
 process.stderr.on('error', () => undefined);

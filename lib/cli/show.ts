@@ -56,7 +56,10 @@ function describe({job, values, logs}: Found): string {
 		['attempts', `${job.attempts} of ${job.maxAttempts} charged, ${count(job.executions)} execution${job.executions === 1 ? '' : 's'}`],
 		['enqueued', time(job.createdAt)],
 		['due', time(job.runAt)],
-		['started', time(job.startedAt)],
+		[
+			job.status === 'running' ? 'running' : 'started',
+			job.startedAt === undefined ? undefined : `${job.status === 'running' ? 'since ' : ''}${time(job.startedAt)}`,
+		],
 		['ended', time(job.endedAt)],
 		['timeout', job.timeoutPercent === undefined ? (job.timeoutMs === null ? undefined : `${job.timeoutMs / 1000} s`) : `${job.timeoutPercent}% of the median`],
 		['progress', progress && `${count(progress.done)}${progress.total === undefined ? '' : ` of ${count(progress.total)}`} at ${time(progress.at)}`],

@@ -1,4 +1,4 @@
-import {writeSync} from 'node:fs';
+import {openSync, rmSync, writeSync} from 'node:fs';
 import {Board, CELL_BYTES, HEAD_BYTES, type StopReason} from '../board.ts';
 import {stackOfMainThread} from './main-thread-stack.ts';
 
@@ -52,6 +52,17 @@ export function createRegions(): Regions {
 
 function regionOf(regions: Regions, generation: number): SharedArrayBuffer {
 	return regions[generation % 2] as SharedArrayBuffer;
+}
+
+/** Opens the file, and removes its name: so that nothing stays, however both sides end. */
+export function openBoardFile(path: string): number {
+	const file = openSync(path, 'r+');
+	try {
+		rmSync(path, {force: true});
+	} catch {
+		// On Windows an open file can't be removed; the pool does it at the end.
+	}
+	return file;
 }
 
 /** The board of a chunk as the child's main thread sees it. */

@@ -1,4 +1,4 @@
-import {monotonicMs, type StopReason} from '../board.ts';
+import {monotonicMs, type Running, type StopReason} from '../board.ts';
 import type {Encoded} from '../encoding.ts';
 import {type FailureRecord, type PostMortem, toFailure} from '../failure.ts';
 import type {Progress} from '../job.ts';
@@ -22,6 +22,8 @@ export interface Flight extends Lane {
 	readonly taken: Set<number>;
 	/** When the grace of those that were told to stop is over, by index. */
 	readonly deadlines: Map<number, number>;
+	/** Whose start was passed on last. */
+	shown: number;
 	/** Which job's progress was passed on last, and which of it. */
 	noted: {readonly index: number; readonly version: number};
 	/** What was said last, and by which job. */
@@ -185,6 +187,14 @@ function postMortemOf({jobs, said, examination}: Flight, index: number, {started
 export function howItEnded({isOutOfMemory, signal, exitCode}: Ending): string {
 	if (isOutOfMemory) return 'ran out of memory';
 	return signal ? `was ended by ${signal}` : `ended with exit code ${exitCode}`;
+}
+
+/** That the running job runs, once it has run for long. */
+export function newStart(flight: Flight, {index, since}: Running): Note | undefined {
+	if (flight.shown === index) return undefined;
+	flight.shown = index;
+	const {id, execution} = flight.jobs[index] as DequeuedJob;
+	return {id, lease: flight.lease, execution, startedAt: Math.round(Date.now() - (monotonicMs() - since))};
 }
 
 /** The progress that the running job said since the last time this was asked. */

@@ -1,6 +1,6 @@
 import {setImmediate as nextTurn} from 'node:timers/promises';
 import {Board} from '../board.ts';
-import type {PoolListener, PoolOptions} from '../pool.ts';
+import type {PoolListener, PoolOptions, Recycle} from '../pool.ts';
 import type {WorkerMessage, WorkerRequest} from '../protocol.ts';
 import {WorkerLife} from '../worker-life.ts';
 import {WorkerPool} from './worker-pool.ts';
@@ -12,8 +12,11 @@ import {type Examination, type PoolWorker, SharedBoard, type SourceListener, typ
  * shutdown reach a task through its context only, and one that computes only once it lets the event loop run.
  */
 export function inlinePool(options: PoolOptions, listener: PoolListener, now?: () => number): WorkerPool {
-	return new WorkerPool(new InlineSource(now), options, listener);
+	return new WorkerPool(new InlineSource(now), {...options, recycle: NEVER}, listener);
 }
+
+/** The caller can't be replaced. */
+const NEVER: Recycle = {jobs: Infinity, ageMs: Infinity, memoryBytes: Infinity};
 
 class InlineSource implements WorkerSource {
 	readonly #now: (() => number) | undefined;

@@ -90,9 +90,7 @@ class ProcessWorker implements PoolWorker {
 		const answer = this.#tinypool.run(isLoad ? {...request, boardFile: this.#boards.path} : request, {channel: this.#channel});
 		// Tinypool starts the process with the first request.
 		if (!this.#child) this.#gone = this.#attach();
-		const value = await answer;
-		if (isLoad) this.#boards.unlink();
-		return value;
+		return answer;
 	}
 
 	async examine(): Promise<Examination> {

@@ -59,15 +59,7 @@ export class RemoteBoards {
 		readSync(this.#file, into, 0, into.length, regionOffset(generation));
 	}
 
-	/** Once both sides have opened the file nobody needs its name; where an open file can't be removed, `close` does it. */
-	unlink(): void {
-		try {
-			rmSync(this.path, {force: true});
-		} catch {
-			// Windows.
-		}
-	}
-
+	/** The process removes the file's name as soon as it has opened it, where an open file can be removed; if it came so far. */
 	close(): void {
 		closeSync(this.#file);
 		rmSync(this.path, {force: true});

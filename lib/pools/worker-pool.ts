@@ -9,7 +9,7 @@ import type {FinalMessage, Loaded, NoteMessage, OutcomesMessage, WorkerMessage} 
 import type {DequeuedJob, Outcome, Settlement} from '../queue.ts';
 import type {TaskInfo} from '../tasks-module.ts';
 import {isHandedOver} from '../transfer.ts';
-import {type Flight, howItEnded, lostSettlements, newProgress, reportedBy, settlementOf, toMessage, withFailure} from './flight.ts';
+import {type Flight, howItEnded, lostSettlements, newProgress, newStart, reportedBy, settlementOf, toMessage, withFailure} from './flight.ts';
 import type {Ending, PoolWorker, WorkerSource} from './worker-source.ts';
 
 /** How often running jobs are looked at: what a timeout, or a job stuck behind a long one, may be late. */
@@ -117,6 +117,7 @@ export class WorkerPool implements Pool {
 			held: [],
 			taken: new Set(),
 			deadlines: new Map(),
+			shown: -1,
 			noted: {index: -1, version: 0},
 			said: undefined,
 			examination: undefined,
@@ -370,7 +371,11 @@ export class WorkerPool implements Pool {
 		const {timeoutMs} = (flight.jobs[index] as DequeuedJob).policy;
 		if (timeoutMs !== null && now - since > timeoutMs) this.#stopRunning(flight, running, 'timedOut');
 		// What ended before a job that runs for so long need not wait for its end, whatever may still come to light.
-		if (now - since > LONG_MS) this.#ended(flight, flight.held.splice(0));
+		if (now - since > LONG_MS) {
+			const start = newStart(flight, running);
+			if (start) this.#listener.noted(start);
+			this.#ended(flight, flight.held.splice(0));
+		}
 		this.#relieve(slot, now, now - since);
 	}
 

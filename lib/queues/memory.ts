@@ -411,9 +411,10 @@ export class MemoryQueue extends JobQueue {
 		return {at: 'failed', runAt: now + backoffMs(policy.backoff, attempts, this.#random())};
 	}
 
-	#note({progress, logs = [], checkpoint, ...claim}: Note): void {
+	#note({startedAt, progress, logs = [], checkpoint, ...claim}: Note): void {
 		const job = this.#claimed(claim);
-		if (!job) return;
+		if (job?.place.at !== 'running') return;
+		if (startedAt !== undefined) job.place = {...job.place, startedAt};
 		if (progress) job.progress = progress;
 		if (checkpoint) job.checkpoint = {execution: claim.execution, ...checkpoint};
 		const lines = logs.map(line => ({execution: claim.execution, ...line}));
@@ -533,7 +534,9 @@ export class MemoryQueue extends JobQueue {
 	}
 
 	#describe(job: StoredJob): Job {
-		const {id, task, place, priority, key, createdAt, attempts, executions, policy, timing, progress, error} = job;
+		const {id, task, place, priority, key, createdAt, attempts, executions, policy, progress, error} = job;
+		// What is known of the execution before is not mixed with the running one.
+		const timing: Timing | undefined = place.at === 'running' && place.startedAt !== undefined ? {startedAt: place.startedAt} : job.timing;
 		const {maxAttempts, timeoutMs, timeoutPercent} = policy;
 		const batch = this.#batch(job.batch)?.name;
 		const endedAt = place.at === 'ended' ? place.endedAt : undefined;
@@ -580,7 +583,7 @@ type Place =
 	| {readonly at: 'ready'}
 	| {readonly at: 'scheduled'; readonly runAt: number}
 	| {readonly at: 'failed'; readonly runAt: number | null}
-	| {readonly at: 'running'; readonly owner: OwnerId; readonly lease: Lease; readonly asked: Asked}
+	| {readonly at: 'running'; readonly owner: OwnerId; readonly lease: Lease; readonly asked: Asked; readonly startedAt?: number}
 	| {readonly at: 'ended'; readonly status: 'completed' | 'dead' | 'cancelled'; readonly endedAt: number; readonly result?: Encoded};
 
 /** What was asked since the job was dequeued. */

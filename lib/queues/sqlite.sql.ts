@@ -1,9 +1,9 @@
 /**
  * Schema and statements of the SQLite queue, one constant per statement.
  *
- * A job's immutable row lies in `job`. What changes lies in five small tables, of which each job is in exactly one; that
- * is its status: `ready` and `waiting` (pending, or failed), `claimed` (running), `outcome` (ended). The payload is never
- * rewritten, every table on the happy path grows at its end, and moving a job is an insert and a delete.
+ * A job's immutable row lies in `job`. What changes lies in four small tables, of which each job is in exactly one; that
+ * is its status: `ready` and `waiting` (pending, or failed), `claimed` (running), `outcome` (ended). No payload moves with
+ * its job, every table on the happy path grows at its end, and moving a job is an insert and a delete.
  */
 
 /** What the header of a Faena database says of itself: "Faen". */
@@ -93,7 +93,8 @@ export const MIGRATIONS: readonly string[] = [
 		task integer not null,
 		batch integer,
 		-- What was asked since it was dequeued: the time of a cancel, or less than 0 to withdraw it.
-		stop integer
+		stop integer,
+		started_at integer
 	) strict;
 	create index claimed_to_stop on claimed (owner, id) where stop is not null;
 
@@ -228,7 +229,7 @@ export const SQL = {
 	jobView: `select j.id, t.name as task, j.policy, j.priority, j.created_at, j.key, b.name as batch,
 			r.executions as ready_executions,
 			w.run_at, w.failed, w.executions as waiting_executions,
-			c.execution as claimed_execution,
+			c.execution as claimed_execution, c.started_at as running_since,
 			o.status, o.execution as ended_execution, o.started_at, o.ended_at, o.duration_ms, o.cpu_ms, o.memory_bytes,
 			octet_length(j.payload) as payload_bytes, case when o.blob is null then octet_length(o.value) else o.value end as result_bytes,
 			x.attempts, x.failure, x.started_at as failed_started_at, x.duration_ms as failed_duration_ms,
@@ -278,6 +279,7 @@ export const SQL = {
 	deleteClaim: 'delete from claimed where id = ?',
 	deleteClaimsOfLease: 'delete from claimed where id between ? and ? and lease = ?',
 	claim: 'select 1 from claimed where id = ? and lease = ? and execution = ?',
+	setStarted: 'update claimed set started_at = ? where id = ?',
 	askToStop: 'update claimed set stop = ? where id = ?',
 	askToWithdraw: 'update claimed set stop = ? where id = ? and (stop is null or stop < 0)',
 	claimsToStop: 'select id, lease, execution from claimed where owner = (select id from owner where name = ?) and stop is not null and stop <> -1 order by id',

@@ -287,7 +287,8 @@ export class SqliteQueue extends JobQueue {
 			return result;
 		});
 		if (result.deleted > 0) failpoint('cleanup:committed');
-		this.#deleteBlobs(result.next === null ? [...unnamed, ...this.#blobs.old(this.#now())] : unnamed);
+		const orphans = result.next === null ? this.#read(({isBlobNamed}) => this.#blobs.orphans(this.#now(), name => isBlobNamed.get(name) !== undefined)) : [];
+		this.#deleteBlobs([...unnamed, ...orphans]);
 		return result;
 	}
 

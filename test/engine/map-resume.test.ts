@@ -37,6 +37,10 @@ test("with changed: 'rerun' an item that holds something else runs again, and it
 		second.map((result, index) => resultOf(result) === resultOf(first[index])),
 		[true, false, true],
 	);
+	t.deepEqual(
+		second.map(({existing, earlier}) => ({existing, earlier})),
+		[true, false, true].map(earlier => ({existing: true, earlier})),
+	);
 	t.like(await faena.job(second[1]?.job ?? 0), {executions: 2, attempts: 0, payload: {line: 'b=2'}, result: resultOf(second[1])});
 	t.deepEqual(
 		await all(
@@ -46,7 +50,7 @@ test("with changed: 'rerun' an item that holds something else runs again, and it
 				['c', '1'],
 			]),
 		),
-		second.map(result => ({...result, existing: true})),
+		second.map(result => ({...result, existing: true, earlier: true})),
 	);
 });
 

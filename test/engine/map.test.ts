@@ -14,7 +14,7 @@ for (const order of ['input', 'finished'] as const) {
 			const results = await all(faena.map('add', ITEMS, {order, window: 8, ...(batch && {batch})}));
 			t.deepEqual(
 				order === 'input' ? results : results.toSorted((a, b) => a.index - b.index),
-				ITEMS.map((item, index) => ({index, key: String(index), item, job: index + 1, existing: false, status: 'completed', value: index + 1})),
+				ITEMS.map((item, index) => ({index, key: String(index), item, job: index + 1, existing: false, earlier: false, status: 'completed', value: index + 1})),
 			);
 		});
 	}

@@ -67,6 +67,32 @@ test('under closeOnSignals a second signal does not wait for the running job, wh
 	t.like((await faena.jobs())[0], {status: 'pending', attempts: 0, executions: 1});
 });
 
+test('under closeOnSignals an engine listens until it is closed, so that it ends no program in which another one still runs', async t => {
+	const program = new Program(t, 'engine', join(makeFolder(t), 'jobs.db'), 'listenAndClose');
+	t.is(await program.line(), '2');
+	t.is(await program.line(), '0');
+	t.like(await program.ended(), {code: 0});
+});
+
+test('under closeOnSignals a program that catches nothing ends by the signal as well, without a word', async t => {
+	const program = new Program(t, 'engine', join(makeFolder(t), 'jobs.db'), 'heedless');
+	t.is(await program.line(), 'runs');
+	program.process.kill('SIGTERM');
+	program.process.kill('SIGINT');
+	const {code, signal, stderr} = await program.ended();
+	t.is(code, null);
+	t.true(signal === 'SIGTERM' || signal === 'SIGINT');
+	t.is(stderr, '');
+});
+
+test('under closeOnSignals an error of the program is as fatal as ever', async t => {
+	const program = new Program(t, 'engine', join(makeFolder(t), 'jobs.db'), 'heedless', 'throws');
+	t.is(await program.line(), 'runs');
+	const {code, stderr} = await program.kill('SIGTERM');
+	t.not(code, 0);
+	t.regex(stderr, /of its own/);
+});
+
 test('a program that is killed at any moment loses nothing: what it had begun runs again, uncharged, and no job ends twice', async t => {
 	const jobs = 400;
 	const folder = makeFolder(t);

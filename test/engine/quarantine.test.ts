@@ -39,6 +39,18 @@ test('jobs that abort their whole process in thread mode end as poison, whatever
 	t.true(readFileSync(file, 'utf8').split('\n').length - 1 >= 3 * poisonous.length);
 });
 
+test('whoever waits for a job that is poison is told so', async t => {
+	t.timeout(60_000);
+	const tasks = new URL('../fixtures/isolated-tasks.ts', import.meta.url);
+	const faena = await open<Tasks>({queue: join(makeFolder(t), 'jobs.db'), tasks, workers: 1, isolation: 'process'});
+	t.teardown(() => faena.close({drain: 0}));
+	const dead = new Promise<Error>(resolve => void faena.once('dead', ({error}) => resolve(error)));
+	const outcome = await (await faena.enqueue('segfault', null, {maxAttempts: 9, backoff: 1})).outcome();
+	t.is(outcome.status, 'dead');
+	if (outcome.status === 'dead') t.like(outcome.error, {reason: 'poison', name: 'Poison', signal: 'SIGSEGV'});
+	t.like(await dead, {reason: 'poison'});
+});
+
 test('no more jobs of a task run at the same time than its concurrency, in two engines on the same file together', async t => {
 	t.timeout(60_000);
 	const folder = makeFolder(t);

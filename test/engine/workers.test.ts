@@ -90,6 +90,11 @@ test('under isolation inline setup and teardown run in the caller', async t => {
 	t.like(await faena.call('predict'), {calls: 2});
 });
 
+test('under isolation inline nothing is recycled: the caller can not be replaced', async t => {
+	const faena = await openWith(t, {isolation: 'inline', recycle: {jobs: 1}});
+	for (let call = 1; call <= 3; call++) t.like(await faena.call('predict'), {calls: call});
+});
+
 test('workers can be nicer than their engine', async t => {
 	const faena = await openWith(t, {isolation: 'process', nice: 7});
 	t.is((await faena.call('worker')).priority, 7);

@@ -118,7 +118,7 @@ law('a task is told which job it runs', async (t, crew) => {
 law('an unknown task fails its job and nothing else', async (t, crew) => {
 	await crew.load({workers: 1});
 	const [unknown, method] = [await crew.give('nosuch', [1]), await crew.give('toString', [1])];
-	t.regex((await crew.failure(unknown[0])).message, /no task nosuch/);
+	t.like(await crew.failure(unknown[0]), {reason: 'unknownTask', message: 'The tasks module has no task nosuch.'});
 	t.regex((await crew.failure(method[0])).message, /no task toString/);
 	t.deepEqual(await crew.values(await crew.give('echo', [1])), [1]);
 });

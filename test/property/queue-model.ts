@@ -330,7 +330,8 @@ function toTurn({settle, notes, enqueue, rejectConflicts, dequeue}: TurnCommand,
 			const progress = done === null ? {} : {progress: {done, at: now, ...(done > 1 && {total: 4})}};
 			const logs = Array.from({length: lines}, (_, index) => ({at: now + index, level: LEVELS[index % 4] ?? 'info', text: `line ${index}`}));
 			const checkpoint = state === undefined ? {} : {checkpoint: {at: now, state}};
-			return claimsAt(of, world).map(claim => ({...claim, ...progress, ...checkpoint, logs}));
+			const start = lines === 2 ? {startedAt: now - 3} : {};
+			return claimsAt(of, world).map(claim => ({...claim, ...start, ...progress, ...checkpoint, logs}));
 		}),
 		enqueue: enqueue.map(toNewJob),
 		rejectConflicts,

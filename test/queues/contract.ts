@@ -1413,6 +1413,20 @@ law('what an execution cost is kept, of the last one that failed or ended', asyn
 	t.false('waitMs' in job || 'memoryBytes' in job);
 });
 
+law('a running job tells since when it runs, once that was noted, and nothing of the execution before', async (t, queue, clock) => {
+	await enqueue(queue, newJob());
+	await settleOne(queue, {type: 'threw', error: ERROR, startedAt: T0 + 1, durationMs: 9, cpuMs: 8});
+	clock.now += 1000;
+	const [claim] = claimsOf(await take(queue)) as [Claim];
+	t.like(await jobOf(queue, 1), {startedAt: T0 + 1, durationMs: 9});
+	await queue.turn({notes: [{...claim, startedAt: T0 + 1005}]});
+	const job = await jobOf(queue, 1);
+	t.like(job, {status: 'running', startedAt: T0 + 1005});
+	t.false('durationMs' in job || 'cpuMs' in job);
+	await queue.turn({notes: [{...claim, lease: claim.lease + 1, startedAt: 7}]});
+	t.is((await jobOf(queue, 1)).startedAt, T0 + 1005);
+});
+
 law('a timeout that is a share of the median is kept with the job', async (t, queue) => {
 	await enqueue(queue, newJob({policy: {...POLICY, timeoutMs: null, timeoutPercent: 250}}), newJob());
 	t.like(await jobOf(queue, 1), {timeoutMs: null, timeoutPercent: 250});

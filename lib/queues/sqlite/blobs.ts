@@ -75,15 +75,16 @@ export class Blobs {
 		}
 	}
 
-	/** Names in the folder that are old enough to be deleted, should no job name them. */
-	old(now: number): string[] {
+	/** Names in the folder that no job names and that are old enough to be deleted. */
+	orphans(now: number, isNamed: (name: string) => boolean): string[] {
 		if (!existsSync(this.#folder)) return [];
-		const old: string[] = [];
+		const orphans: string[] = [];
 		for (const name of readdirSync(this.#folder)) {
 			const stat = statSync(this.#path(name), {throwIfNoEntry: false});
-			if (stat && now - stat.mtimeMs > ORPHANED_MS && old.push(name) === ORPHANS_AT_ONCE) break;
+			const isOld = stat && now - stat.mtimeMs > ORPHANED_MS;
+			if (isOld && !isNamed(name) && orphans.push(name) === ORPHANS_AT_ONCE) break;
 		}
-		return old;
+		return orphans;
 	}
 
 	/** In a transaction: deletes the file. */

@@ -147,8 +147,9 @@ function setTrouble(
 }
 
 /** Keeps what a running task said of itself, if the claim is still its own. */
-export function note({statements}: Session, {id, lease, execution, progress, logs, checkpoint}: Note): void {
+export function note({statements}: Session, {id, lease, execution, startedAt, progress, logs, checkpoint}: Note): void {
 	if (statements.claim.get(id, lease, execution) === undefined) return;
+	if (startedAt !== undefined) statements.setStarted.run(startedAt, id);
 	if (progress) statements.setProgress.run(id, progress.done, progress.total ?? null, progress.at);
 	if (checkpoint) statements.setCheckpoint.run(id, execution, checkpoint.at, checkpoint.state);
 	failpoint('notes:written');

@@ -20,6 +20,7 @@ export interface JobRow {
 	readonly failed: number | null;
 	readonly waiting_executions: number | null;
 	readonly claimed_execution: number | null;
+	readonly running_since: number | null;
 	readonly status: number | null;
 	readonly ended_execution: number | null;
 	readonly started_at: number | null;
@@ -68,13 +69,14 @@ export function toJob(row: JobRow, policy: Policy): Job {
 
 /** Of the last execution that failed or ended. */
 function costOf(row: JobRow, executions: number) {
-	const startedAt = row.started_at ?? row.failed_started_at;
+	const startedAt = row.running_since ?? row.started_at ?? row.failed_started_at;
 	return {
 		startedAt,
-		durationMs: row.duration_ms ?? row.failed_duration_ms,
+		// What is known of the execution before is not mixed with the running one.
+		durationMs: row.running_since === null ? (row.duration_ms ?? row.failed_duration_ms) : null,
 		waitMs: startedAt !== null && executions === 1 ? startedAt - row.created_at : null,
-		cpuMs: row.cpu_ms ?? row.failed_cpu_ms,
-		memoryBytes: row.memory_bytes ?? row.failed_memory_bytes,
+		cpuMs: row.running_since === null ? (row.cpu_ms ?? row.failed_cpu_ms) : null,
+		memoryBytes: row.running_since === null ? (row.memory_bytes ?? row.failed_memory_bytes) : null,
 		resultBytes: row.status === Place.completed ? (row.result_bytes ?? 0) : null,
 	};
 }

@@ -1,0 +1,18 @@
+import type {Command} from 'commander';
+import {count} from './bar.ts';
+import {withExistingQueue} from './existing-queue.ts';
+import {addJobsOptions, type JobsOptions, toFilter} from './jobs-option.ts';
+
+export function addRetry(program: Command): void {
+	addJobsOptions(program.command('retry'))
+		.summary('give jobs that did not work out another round')
+		.description(
+			'Opens a new round for failed, dead and cancelled jobs: those of the ids, of a batch, or of a task; a completed one only by its id.\n' +
+				'They run when a program that has their task works on the queue, or when their faena map is started again.',
+		)
+		.action(async (texts: readonly string[], options: JobsOptions) => {
+			const filter = toFilter('retry', texts, options);
+			const retried = await withExistingQueue(options.queue, async queue => queue.retry(filter));
+			process.stdout.write(`${count(retried)} to be run again\n`);
+		});
+}

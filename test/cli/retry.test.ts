@@ -1,0 +1,20 @@
+import test from 'ava';
+import {assertSentence, Folder, parse, tasks} from './command.ts';
+
+test('retry gives jobs another round, which the same map then runs', async t => {
+	const folder = new Folder(t);
+	const command = ['map', tasks('isolated-tasks', 'picky'), '--lines', '--json', '--attempts', '1', '--batch', 'nightly'] as const;
+	t.is((await folder.faena(...command).end('0\n1')).code, 1);
+	t.is((await folder.faena('retry', '2', '77').end()).stdout, '1 to be run again\n');
+	t.is((await folder.faena('retry', '--batch', 'nightly').end()).stdout, '1 to be run again\n');
+	t.is((await folder.faena('status').end()).stdout.split('\n')[0], 'faena.db: 2 pending');
+	const again = parse((await folder.faena(...command).end('0\n1')).stdout);
+	t.deepEqual(again.map(({job, status}) => [job, status]).sort(), [
+		[1, 'dead'],
+		[2, 'completed'],
+	]);
+});
+
+test('retry needs to be told what', async t => {
+	assertSentence(t, await new Folder(t).faena('retry').end(), /Name what to retry: ids, a --batch or a --task\./);
+});

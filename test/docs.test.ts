@@ -1,0 +1,128 @@
+import {execFile} from 'node:child_process';
+import {existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync} from 'node:fs';
+import {tmpdir} from 'node:os';
+import {basename, dirname, join} from 'node:path';
+import {fileURLToPath} from 'node:url';
+import {promisify} from 'node:util';
+import test from 'ava';
+
+const run = promisify(execFile);
+const root = fileURLToPath(new URL('../', import.meta.url));
+const project = mkdtempSync(join(tmpdir(), 'faena-docs-'));
+const documents = ['README.md', ...readdirSync(join(root, 'docs')).map(name => `docs/${name}`)];
+
+/** A TypeScript block of a document. */
+interface Block {
+	readonly document: string;
+	/** Line of its fence, from 1. */
+	readonly line: number;
+	readonly code: string;
+	/** By the comment in its first line, such as `// tasks.ts`. */
+	readonly name: string | undefined;
+	/** By the comment `<!-- fragment -->` in the line before: it is not run, and what it needs besides is declared for it. */
+	readonly isFragment: boolean;
+	/** By a block of text that follows: what it prints. */
+	readonly output: string | undefined;
+}
+
+const blocks = documents.flatMap(blocksOf);
+const programs = blocks.filter(({name, code}) => name !== undefined && !/^export /m.test(code));
+
+function blocksOf(document: string): Block[] {
+	const markdown = readFileSync(join(root, document), 'utf8');
+	return [...markdown.matchAll(/(<!-- fragment -->\n)?^```ts\n(.*?)^```\n(?:\n```text\n(.*?)^```\n)?/gms)].map(match => {
+		const [, fragment = '', code = '', output] = match;
+		const line = markdown.slice(0, match.index).split('\n').length + (fragment ? 1 : 0);
+		return {document, line, code, name: /^\/\/ (\S+\.ts)$/m.exec(code.split('\n')[0] ?? '')?.[1], isFragment: fragment !== '', output};
+	});
+}
+
+/** Each document is a folder, in which its blocks find each other, and the package by its name. */
+function folderOf({document}: Pick<Block, 'document'>): string {
+	return join(project, basename(document, '.md'));
+}
+
+/** Lines of the file are those of the document, so that what is wrong is found there. */
+function write(block: Block): void {
+	const {name, line, code} = block;
+	const before = name === undefined ? preludeOf(block) : '';
+	writeFileSync(join(folderOf(block), name ?? `line-${line}.ts`), `${'\n'.repeat(line - 1)}${before}\n${code}`);
+}
+
+/** What a fragment may use without saying where it comes from: the engine of its document's tasks, and the functions of the package. */
+function preludeOf({document, code}: Block): string {
+	const tasks = blocks.some(block => block.document === document && block.name === 'tasks.ts') ? "typeof import('./tasks.ts')" : '';
+	const functions = code.includes("from 'faena'") ? '' : "import {open, task} from 'faena';";
+	const engine = /\bconst faena\b/.test(code) ? '' : `declare const faena: import('faena').Engine${tasks && `<${tasks}>`};`;
+	return `${functions}${engine}export {};`;
+}
+
+/** The package as its users see it, made of the sources. */
+function linkPackages(): void {
+	const {exports} = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as {exports: Record<string, string | {default: string}>};
+	const packages = join(project, 'node_modules');
+	mkdirSync(packages);
+	for (const name of readdirSync(join(root, 'node_modules'))) symlinkSync(join(root, 'node_modules', name), join(packages, name));
+	// Reached by a link, since Node takes the types away only outside node_modules.
+	mkdirSync(join(project, 'faena'));
+	symlinkSync(join(project, 'faena'), join(packages, 'faena'));
+	const entries = Object.entries(exports).flatMap(([name, target], index) => {
+		if (typeof target === 'string') return [];
+		const source = join(root, target.default.replace('./dist/', '').replace(/js$/, 'ts'));
+		writeFileSync(join(project, 'faena', `${index}.ts`), `export * from ${JSON.stringify(source)};`);
+		return [[name, `./${index}.ts`]];
+	});
+	writeFileSync(join(project, 'faena/package.json'), JSON.stringify({name: 'faena', type: 'module', exports: Object.fromEntries(entries)}));
+}
+
+test.before(() => {
+	linkPackages();
+	for (const document of documents) {
+		mkdirSync(folderOf({document}));
+		writeFileSync(join(folderOf({document}), 'package.json'), '{"type": "module"}');
+	}
+	for (const block of blocks) write(block);
+});
+
+test.after.always(() => rmSync(project, {recursive: true, force: true}));
+
+test('each TypeScript block of the documents is a file by its first line, or is marked as a fragment', t => {
+	t.true(blocks.length > 15);
+	t.deepEqual(
+		blocks.filter(({name, isFragment}) => (name !== undefined) === isFragment).map(({document, line}) => `${document}:${line}`),
+		[],
+	);
+	const files = blocks.flatMap(({document, name}) => (name === undefined ? [] : [`${document} ${name}`]));
+	t.deepEqual(files, [...new Set(files)]);
+});
+
+test('the TypeScript blocks of the documents have no type errors', async t => {
+	const options = {
+		...{strict: true, noEmit: true, allowImportingTsExtensions: true, erasableSyntaxOnly: true, skipLibCheck: true},
+		...{target: 'es2022', module: 'nodenext', lib: ['es2025', 'esnext.disposable'], types: ['node']},
+	};
+	const include = documents.map(document => basename(document, '.md'));
+	writeFileSync(join(project, 'tsconfig.json'), JSON.stringify({compilerOptions: options, include}));
+	const checked = run(process.execPath, [join(root, 'node_modules/typescript/bin/tsc'), '--project', project], {cwd: project});
+	await t.notThrowsAsync(checked.catch(({stdout}) => Promise.reject(new Error(stdout))));
+});
+
+// One after the other: each takes all processors there are.
+for (const block of programs) {
+	const {document, name = '', output} = block;
+	test.serial(`${name} of ${document} runs${output === undefined ? '' : ', and prints what is written below it'}`, async t => {
+		const {stdout} = await run(process.execPath, [name, 'package.json'], {cwd: folderOf(block), timeout: 60_000});
+		if (output === undefined) t.pass();
+		else t.is(stdout, output);
+	});
+}
+
+test('the files that the documents name are there', t => {
+	const missing = [...documents, 'ARCHITECTURE.md', 'CONTRIBUTING.md'].flatMap(document => {
+		const markdown = readFileSync(join(root, document), 'utf8');
+		const links = [...markdown.matchAll(/\]\((?!https?:)([^)#]+)[^)]*\)/g)].map(match => join(dirname(document), match[1] as string));
+		const paths = [...markdown.matchAll(/`((?:lib|workers|test|bench|examples|docs)\/[\w./-]*)/g)].map(match => match[1] as string);
+		return [...links, ...paths].filter(path => !existsSync(join(root, path))).map(path => `${document}: ${path}`);
+	});
+	t.deepEqual(missing, []);
+});
