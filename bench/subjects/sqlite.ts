@@ -63,7 +63,7 @@ function complete(s: Statements, rows: readonly Row[], lease: number): void {
 	const [first, last] = [rows[0]?.[1], rows.at(-1)?.[1]];
 	if (first === undefined) return;
 	s.claimsOfLease.all(first, last, lease);
-	for (const [, id] of rows) s.insertOutcome.run(id, Place.completed, 1, Date.now(), Date.now(), 0.01, null);
+	for (const [, id] of rows) s.insertOutcome.run(id, Place.completed, 1, Date.now(), Date.now(), 0.01, 0.01, 1, null, null);
 	s.deleteClaimsOfLease.run(first, last, lease);
 	s.addToTally.run(TASK, Place.running, -rows.length);
 	s.addToTally.run(TASK, Place.completed, rows.length);
