@@ -200,14 +200,14 @@ export class Dispatcher implements PoolListener {
 
 	/**
 	 * How long the next turn can wait for company: while every worker has its next chunk already and no caller waits, it
-	 * would only cost an fsync; and where a worker could take another chunk, half the time that the one before will last.
+	 * would only cost an fsync; and where a worker could take another chunk, until shortly before it ends the one it has.
 	 */
 	#restMs(): number {
 		if (this.#phase !== 'running' || !this.#pool || this.#setbacks > 0 || this.#calls.length > 0 || this.#desk.hasEnqueues) return 0;
 		const {idle, second} = this.#pool.places();
 		if (idle > 0) return 0;
 		const {workMs} = this.#sizer;
-		return this.#turnedAt + (second > 0 ? Math.min(workMs, this.#coverMs / 2) : workMs) - monotonicMs();
+		return this.#turnedAt + (second > 0 ? Math.min(workMs, this.#sizer.patienceMs(this.#coverMs)) : workMs) - monotonicMs();
 	}
 
 	async #attend(): Promise<void> {

@@ -4,6 +4,8 @@ const WORK_PER_TURN = 50;
 const MIN_WORK_MS = 4;
 const MAX_WORK_MS = 40;
 const MAX_JOBS = 512;
+/** A slow transaction takes so many times what one usually takes. */
+const SLOW_TURNS = 4;
 const LEAST_WORK_MS = 2;
 /** A task that is longer than this gets no second chunk in a worker: the next turn is shorter than its run. */
 const LONG_MS = 100;
@@ -22,6 +24,11 @@ export class ChunkSizer {
 		return Math.min(MAX_WORK_MS, Math.max(MIN_WORK_MS, this.#turnMs * WORK_PER_TURN));
 	}
 
+	/** How long a transaction may wait when a worker has so much to do: until a slow one would still be in time. */
+	patienceMs(aheadMs: number): number {
+		return Math.max(aheadMs / 2, aheadMs - SLOW_TURNS * this.#turnMs);
+	}
+
 	/** Takes the duration of a transaction in. */
 	observeTurn(turnMs: number): void {
 		this.#turnMs = this.#turnMs * (1 - NEWEST) + turnMs * NEWEST;
@@ -32,7 +39,7 @@ export class ChunkSizer {
 		const mean = totalMs / jobs;
 		const known = this.#tasks.get(task);
 		const meanMs = known ? known.meanMs * (1 - NEWEST) + mean * NEWEST : mean;
-		const fitting = Math.min(MAX_JOBS, Math.floor(this.workMs / Math.max(meanMs, 0.001)));
+		const fitting = Math.min(MAX_JOBS, Math.round(this.workMs / Math.max(meanMs, 0.001)));
 		const size = Math.max(1, Math.min(fitting, (known?.size ?? 1) * GROWTH));
 		this.#tasks.set(task, {meanMs, size});
 	}
