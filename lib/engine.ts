@@ -1,5 +1,6 @@
 import {Audience, type EngineEvents} from './audience.ts';
 import {BatchHandle, type BatchInfo, toBatchInfo} from './batch-handle.ts';
+import {abortSignal, bad, checked, checkIterable, choice, duration, integer, list, text} from './checks.ts';
 import {decode} from './encoding.ts';
 import {fromFailure} from './failure.ts';
 import {InlineLine} from './inline-line.ts';
@@ -10,22 +11,7 @@ import {type Line, ThreadLine} from './line.ts';
 import {Link} from './link.ts';
 import {JobMap} from './map.ts';
 import {checkMapOptions, type MapOptions} from './map-options.ts';
-import {
-	abortSignal,
-	bad,
-	checked,
-	checkIterable,
-	checkKey,
-	choice,
-	duration,
-	integer,
-	type JobOptions,
-	list,
-	type OpenOptions,
-	resolveOpenOptions,
-	type Settings,
-	text,
-} from './options.ts';
+import {checkKey, type JobOptions, type OpenOptions, resolveOpenOptions, type Settings} from './options.ts';
 import {type DispatcherStart, type EnqueueCall, type EnqueueReply, idsOf, type Notice} from './protocol.ts';
 import {type BatchOptions, type CleanupResult, keyConflict, type Page} from './queue.ts';
 import {closeOnSignals} from './signals.ts';

@@ -1,8 +1,9 @@
+import {bad} from './checks.ts';
 import {MAX_VALUE_BYTES} from './encoding.ts';
 import type {AnyTasks, EnqueueArgs, TaskName} from './engine.ts';
 import type {JobId} from './job.ts';
 import {JobMaker} from './job-maker.ts';
-import {bad, type JobOptions} from './options.ts';
+import type {JobOptions} from './options.ts';
 import {enqueueOn} from './queues/sqlite/enqueue-on.ts';
 import type {OwnConnection} from './queues/sqlite/own-connection.ts';
 

@@ -1,4 +1,4 @@
-import {bad, type Checks, checked, choice} from './options.ts';
+import {bad, type Checks, checked, choice} from './checks.ts';
 
 /** When a map gives up, or has enough; GNU parallel's `--halt`. */
 export interface HaltOption {

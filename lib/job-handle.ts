@@ -1,9 +1,9 @@
+import {abortSignal, checked, duration} from './checks.ts';
 import {decode} from './encoding.ts';
 import {FaenaError} from './errors.ts';
 import {fromFailure} from './failure.ts';
 import type {Job, JobId} from './job.ts';
 import type {Link} from './link.ts';
-import {abortSignal, checked, duration} from './options.ts';
 import type {Notice} from './protocol.ts';
 
 /** How a job ended, as a value. */

@@ -1,6 +1,7 @@
+import {bad, nearest} from './checks.ts';
 import {type Encoded, encode} from './encoding.ts';
 import {FaenaError} from './errors.ts';
-import {bad, checkJobOptions, checkTaskOptions, type JobOptions, nearest, type ResolvedJobOptions, resolveJobOptions} from './options.ts';
+import {checkJobOptions, checkTaskOptions, type JobOptions, type ResolvedJobOptions, resolveJobOptions} from './options.ts';
 import type {ExecutionOptions, TaskOptions} from './task.ts';
 import type {TaskInfo} from './tasks-module.ts';
 

@@ -1,5 +1,6 @@
+import {abortSignal, bad, boolean, type Checks, callable, choice, integer, text} from './checks.ts';
 import {checkHalt, type HaltOption} from './halt.ts';
-import {abortSignal, bad, boolean, type Checks, callable, checkJobOptions, choice, integer, type JobOptions, text} from './options.ts';
+import {checkJobOptions, DEFAULTS, type JobOptions} from './options.ts';
 import type {Rerun} from './queue.ts';
 
 export interface MapOptions<Item, Payload, Task extends string = string> extends Omit<JobOptions, 'key'> {
@@ -56,12 +57,10 @@ export interface MapSettings<Item> {
 	readonly jobOptions: JobOptions;
 }
 
-const DEFAULT_WINDOW = 4096;
-
 /** @throws FaenaError `BadOption` */
 export function checkMapOptions<Item, Payload>(options: MapOptions<Item, Payload>): MapSettings<Item> {
 	const given = checkJobOptions<Omit<MapOptions<Item, Payload>, keyof JobOptions>>('map()', options, MAP_CHECKS);
-	const {batch, payload, order, window, signal, onComplete, changed, retryFailed = false, halt, maxFailures, key: _, ...jobOptions} = given;
+	const {batch, payload, order, window, signal, onComplete, changed, retryFailed, halt, maxFailures, key: _, ...jobOptions} = {...DEFAULTS.map, ...given};
 	if (onComplete !== undefined && batch === undefined) throw bad('map() with onComplete expects a name for the batch');
 	const {key} = options;
 	if (halt !== undefined && maxFailures !== undefined) throw bad('map() got both halt and maxFailures; give one of them');
@@ -74,8 +73,8 @@ export function checkMapOptions<Item, Payload>(options: MapOptions<Item, Payload
 		toKey: key ?? ((_item, index) => String(index)),
 		hasKeys: key !== undefined || batch !== undefined,
 		toPayload: payload ?? (item => item),
-		order: order ?? 'finished',
-		window: window ?? DEFAULT_WINDOW,
+		order,
+		window,
 		signal,
 		onComplete,
 		rerun: reruns ? rerun : undefined,
@@ -84,7 +83,7 @@ export function checkMapOptions<Item, Payload>(options: MapOptions<Item, Payload
 	};
 }
 
-const MAP_CHECKS: Checks = {
+export const MAP_CHECKS: Checks = {
 	batch: text,
 	key: callable,
 	payload: callable,

@@ -1,5 +1,6 @@
 import {setImmediate as nextTurn} from 'node:timers/promises';
 import {Bell} from './bell.ts';
+import {bad, checkIterable} from './checks.ts';
 import type {Encoded} from './encoding.ts';
 import {FaenaError} from './errors.ts';
 import {Halt, type HaltOption} from './halt.ts';
@@ -8,7 +9,7 @@ import type {Job, JobId, Policy} from './job.ts';
 import {type JobOutcome, toOutcome} from './job-handle.ts';
 import type {Link, Watcher} from './link.ts';
 import type {MapSettings} from './map-options.ts';
-import {bad, checkIterable, checkKey} from './options.ts';
+import {checkKey} from './options.ts';
 import {type EnqueueReply, idsOf, type Notice} from './protocol.ts';
 import {type BatchId, type BatchOptions, keyConflict} from './queue.ts';
 

@@ -1,4 +1,5 @@
-import {bad, blobThreshold, callable, checked, choice, lease, type Size, text} from './options.ts';
+import {bad, callable, checked, choice, type Size, text} from './checks.ts';
+import {blobThreshold, lease} from './options.ts';
 import type {JobQueue} from './queue.ts';
 import {MemoryQueue} from './queues/memory.ts';
 import {openSqlite, type SqliteOptions} from './queues/sqlite.ts';

@@ -1,9 +1,30 @@
 import {availableParallelism} from 'node:os';
 import {fileURLToPath, pathToFileURL} from 'node:url';
-import {closest, distance} from 'fastest-levenshtein';
-import ms, {type StringValue} from 'ms';
+import {
+	atLeast,
+	bad,
+	boolean,
+	type Check,
+	type Checks,
+	callable,
+	checked,
+	choice,
+	duration,
+	durationUpTo,
+	expected,
+	integer,
+	list,
+	MAX_MS,
+	number,
+	oneOf,
+	type Size,
+	size,
+	string,
+	text,
+	time,
+	url,
+} from './checks.ts';
 import {MAX_CHECKPOINT_BYTES, MAX_VALUE_BYTES} from './encoding.ts';
-import {FaenaError} from './errors.ts';
 import type {Backoff, BackoffOption, Duration, Policy} from './job.ts';
 import type {Logger} from './logger.ts';
 import type {Isolation, Recycle, ResourceLimits} from './pool.ts';
@@ -87,23 +108,34 @@ export interface RecycleOptions {
 	readonly memoryBytes?: number;
 }
 
-/** The defaults of jobs and of `open()`, in one place. Times in milliseconds. */
+/** All defaults, as a program would write them; docs/options.md is held to them by a test. */
 export const DEFAULTS = {
-	priority: 0,
-	maxAttempts: 3,
-	timeout: 'none',
-	retry: 'auto',
-	backoff: {baseMs: 1000, factor: 2, maxMs: 3_600_000, jitter: 0.5} satisfies Backoff,
-	isolation: 'thread',
-	durability: 'full',
-	drainMs: 25_000,
-	graceMs: 2000,
-	leaseMs: 30_000,
-	maxValueBytes: MAX_VALUE_BYTES,
-	maxCheckpointBytes: MAX_CHECKPOINT_BYTES,
-	closeOnSignals: false,
-	taskOutput: 'inherit',
-	minFreeMemoryBytes: 0,
+	/** Of jobs, from the nearest of `enqueue`, `task()` and `open({defaults})`. */
+	job: {
+		priority: 0,
+		maxAttempts: 3,
+		timeout: 'none',
+		backoff: {base: '1s', factor: 2, max: '1h', jitter: 0.5},
+		retry: 'auto',
+	},
+	open: {
+		isolation: 'thread',
+		durability: 'full',
+		drain: '25s',
+		grace: '2s',
+		lease: '30s',
+		maxValueBytes: MAX_VALUE_BYTES,
+		maxCheckpointBytes: MAX_CHECKPOINT_BYTES,
+		closeOnSignals: false,
+		taskOutput: 'inherit',
+		minFreeMemoryBytes: 0,
+	},
+	map: {
+		order: 'finished',
+		window: 4096,
+		changed: 'refuse',
+		retryFailed: false,
+	},
 } as const;
 
 /** `open()`'s options after all defaults and checks. */
@@ -133,35 +165,37 @@ export interface Settings {
 
 /** @throws FaenaError `BadOption` */
 export function resolveOpenOptions(options: OpenOptions): Settings {
-	const {queue, tasks, drain, grace, lease: leaseGiven, blobs, recycle, ...given} = checked('open()', options, OPEN_CHECKS) as Given;
+	const all = {...checked('open()', DEFAULTS.open, OPEN_CHECKS), ...checked('open()', options, OPEN_CHECKS)} as unknown as Checked;
+	const {queue, tasks, drain, grace, lease, blobs, recycle, ...given} = all;
 	if (queue === undefined) throw bad("open() expects the option queue: the file in which the jobs live, for instance {queue: 'jobs.db'}");
 	if (queue === ':memory:') throw bad("open() expects as queue a file, since its jobs are to outlive the process; ':memory:' is for openQueue()");
-	const {isolation, durability, maxValueBytes, maxCheckpointBytes, closeOnSignals, taskOutput, minFreeMemoryBytes} = DEFAULTS;
 	return {
-		...{isolation, durability, maxValueBytes, maxCheckpointBytes, closeOnSignals, taskOutput, minFreeMemoryBytes},
 		...{workers: availableParallelism(), defaults: {}, resourceLimits: undefined, env: undefined, execArgv: [], nice: undefined, logger: undefined},
 		...given,
 		queue: toPath(queue),
 		tasks: tasks === undefined ? undefined : toUrl(tasks),
-		drainMs: drain ?? DEFAULTS.drainMs,
-		graceMs: grace ?? DEFAULTS.graceMs,
-		leaseMs: leaseGiven ?? DEFAULTS.leaseMs,
+		drainMs: drain,
+		graceMs: grace,
+		leaseMs: lease,
 		blobThresholdBytes: blobs,
 		recycle: toRecycle(recycle),
 	};
 }
 
-/** What was given, checked; times in milliseconds. */
-type Given = Partial<Omit<Settings, 'queue' | 'tasks' | 'drainMs' | 'graceMs' | 'leaseMs' | 'blobThresholdBytes' | 'recycle'>> & {
+type Defaulted = Exclude<keyof typeof DEFAULTS.open, 'drain' | 'grace' | 'lease'>;
+type Others = Omit<Settings, Defaulted | 'queue' | 'tasks' | 'drainMs' | 'graceMs' | 'leaseMs' | 'blobThresholdBytes' | 'recycle'>;
+
+/** What was given and what is given by default, checked; times in milliseconds. */
+interface Checked extends Partial<Others>, Pick<Settings, Defaulted> {
 	readonly queue?: string | URL;
 	readonly tasks?: string | URL;
-	readonly drain?: number;
-	readonly grace?: number;
-	readonly lease?: number;
+	readonly drain: number;
+	readonly grace: number;
+	readonly lease: number;
 	/** Bytes. */
 	readonly blobs?: number;
 	readonly recycle?: RecycleOptions;
-};
+}
 
 /** What a job is enqueued with, beside task and payload. */
 export interface ResolvedJobOptions {
@@ -176,17 +210,17 @@ export interface ResolvedJobOptions {
  * @param layers from the nearest (`enqueue`) to the farthest (`open({defaults})`), each checked
  */
 export function resolveJobOptions(layers: readonly (JobOptions | undefined)[], now: number): ResolvedJobOptions {
-	const pick = <Name extends keyof JobOptions>(name: Name): JobOptions[Name] | undefined => layers.find(layer => layer?.[name] !== undefined)?.[name];
+	const pick = <Name extends keyof ExecutionOptions>(name: Name): NonNullable<ExecutionOptions[Name]> =>
+		(layers.find(layer => layer?.[name] !== undefined) ?? (DEFAULTS.job as ExecutionOptions))[name] as NonNullable<ExecutionOptions[Name]>;
 	const {delay, runAt, key} = layers[0] ?? {};
-	const timeout = pick('timeout') ?? DEFAULTS.timeout;
 	return {
-		priority: pick('priority') ?? DEFAULTS.priority,
+		priority: pick('priority'),
 		runAt: runAt !== undefined ? Number(runAt) : delay !== undefined ? now + duration(delay) : null,
 		key,
 		policy: {
-			maxAttempts: pick('maxAttempts') ?? DEFAULTS.maxAttempts,
-			...toTimeout(timeout),
-			retry: pick('retry') ?? DEFAULTS.retry,
+			maxAttempts: pick('maxAttempts'),
+			...toTimeout(pick('timeout')),
+			retry: pick('retry'),
 			backoff: toBackoff(pick('backoff')),
 		},
 	};
@@ -224,28 +258,6 @@ function isPercentage(value: unknown): value is `${number}%` {
 	return true;
 }
 
-/** Checks a text or number of time and gives milliseconds. */
-export function duration(value: unknown): number {
-	const parsed = typeof value === 'string' ? ms(value.trim() as StringValue) : value;
-	if (typeof parsed !== 'number' || !Number.isFinite(parsed) || parsed < 0)
-		throw expected("a time such as '30s', '10m', '2h' or a number of milliseconds, not negative", value);
-	if (parsed > MAX_MS) throw expected('a time of at most 10 years', value);
-	return parsed;
-}
-
-/** Bytes, or a text such as `'512b'`, `'64kib'`, `'1.5mib'`, `'1gib'`. */
-export type Size = number | string;
-
-const UNITS: Readonly<Record<string, number>> = {b: 1, kib: 1024, mib: 1024 ** 2, gib: 1024 ** 3};
-
-/** Checks a text or number of size and gives bytes. */
-export function size(value: unknown): number {
-	const [, count, unit = ''] = (typeof value === 'string' && /^\s*(\d+(?:\.\d+)?)\s*(b|kib|mib|gib)\s*$/i.exec(value)) || [];
-	const bytes = count === undefined ? value : Math.ceil(Number(count) * (UNITS[unit.toLowerCase()] as number));
-	if (Number.isSafeInteger(bytes) && (bytes as number) > 0) return bytes as number;
-	throw expected("a size such as '64kib', '1mib' or a number of bytes, more than none", value);
-}
-
 /** A check of the option `blobs`, which gives its threshold in bytes. */
 export function blobThreshold(where: string): Check {
 	return value => {
@@ -254,13 +266,6 @@ export function blobThreshold(where: string): Check {
 		return threshold;
 	};
 }
-
-const MAX_MS = 10 * 366 * 24 * 3_600_000;
-
-// ——— checks: each returns the value it accepts, or throws what it expected ———
-
-type Check = (value: unknown) => unknown;
-export type Checks = Readonly<Record<string, Check>>;
 
 const EXECUTION_CHECKS: Checks = {
 	priority: integer(-1_000_000, 1_000_000),
@@ -273,7 +278,7 @@ const EXECUTION_CHECKS: Checks = {
 	retry: choice('auto', 'manual'),
 };
 
-const TASK_CHECKS: Checks = {
+export const TASK_CHECKS: Checks = {
 	...EXECUTION_CHECKS,
 	isolation: choice('thread', 'process'),
 	concurrency: integer(1, 10_000),
@@ -290,7 +295,7 @@ const RESOURCE_LIMITS: Checks = {
 	stackSizeMb: number(1, 1_000),
 };
 
-const OPEN_CHECKS: Checks = {
+export const OPEN_CHECKS: Checks = {
 	queue: oneOf(text, url),
 	tasks: oneOf(text, url),
 	workers: integer(1, 1024),
@@ -324,112 +329,15 @@ function toRecycle({jobs, age, memoryBytes}: RecycleOptions = {}): Recycle {
 	return {jobs: jobs ?? Infinity, ageMs: (age as number) ?? Infinity, memoryBytes: memoryBytes ?? Infinity};
 }
 
-const JOB_CHECKS: Checks = {
+export const JOB_CHECKS: Checks = {
 	...EXECUTION_CHECKS,
 	delay: duration,
 	runAt: time,
 	key: text,
 };
 
-/**
- * The options, checked one by one; `undefined` counts as not given.
- * @throws FaenaError `BadOption`, naming the option, what was expected and what came, or the nearest name of a misspelt one
- */
-export function checked(where: string, options: unknown, checks: Checks): Record<string, unknown> {
-	if (options === undefined) return {};
-	if (typeof options !== 'object' || options === null || Array.isArray(options)) throw bad(`${where} expects an object of options; it got ${show(options)}`);
-	const result: Record<string, unknown> = {};
-	for (const [name, value] of Object.entries(options)) {
-		const check = Object.hasOwn(checks, name) ? checks[name] : undefined;
-		if (!check) throw bad(`${where} has no option ${JSON.stringify(name)}${nearest(name, Object.keys(checks))}`);
-		if (value === undefined) continue;
-		try {
-			result[name] = check(value);
-		} catch (error) {
-			if (error instanceof Expected) throw bad(`${where} expects as ${name} ${error.message}`);
-			throw error;
-		}
-	}
-	return result;
-}
-
-/** @throws FaenaError `BadOption` if it is not a collection; a text is none. */
-export function checkIterable(where: string, items: unknown): void {
-	const isIterable = typeof items === 'object' && items !== null && (Symbol.iterator in items || Symbol.asyncIterator in items);
-	if (!isIterable) throw bad(`${where} expects an iterable or async iterable; it got ${show(items)}`);
-}
-
-/** `; did you mean "x"?` if one of the names is near, otherwise what there is. */
-export function nearest(name: string, names: readonly string[]): string {
-	const best = names.length > 0 ? closest(name, [...names]) : undefined;
-	if (best !== undefined && distance(name.toLowerCase(), best.toLowerCase()) <= Math.max(2, best.length / 3)) return `; did you mean ${JSON.stringify(best)}?`;
-	return names.length > 0 ? `; there is ${names.join(', ')}.` : '';
-}
-
-class Expected extends Error {}
-
-function expected(what: string, value: unknown): Expected {
-	return new Expected(`${what}; it got ${show(value)}`);
-}
-
-export function bad(message: string): FaenaError {
-	return new FaenaError('BadOption', /[.?!]$/.test(message) ? message : `${message}.`);
-}
-
-function show(value: unknown): string {
-	if (typeof value === 'string') return JSON.stringify(value.length > 60 ? `${value.slice(0, 60)}…` : value);
-	if (typeof value === 'bigint') return `${value}n`;
-	if (Array.isArray(value)) return 'an array';
-	if (value === null || typeof value === 'number' || typeof value === 'boolean' || typeof value === 'undefined') return String(value);
-	return `${/^[aeiou]/.test(typeof value) ? 'an' : 'a'} ${typeof value}`;
-}
-
 export function lease(value: unknown): number {
 	return atLeast(1000, duration(value));
-}
-
-export function integer(low: number, high: number): Check {
-	return value => {
-		if (Number.isInteger(value) && (value as number) >= low && (value as number) <= high) return value;
-		throw expected(`a whole number from ${low} to ${high}`, value);
-	};
-}
-
-export function choice(...values: readonly string[]): Check {
-	return value => {
-		if (values.includes(value as string)) return value;
-		throw expected(`${values.map(each => JSON.stringify(each)).join(' or ')}`, value);
-	};
-}
-
-export function text(value: unknown): string {
-	if (typeof value === 'string' && value !== '' && !value.includes('\0')) return value;
-	throw expected('a text that is not empty', value);
-}
-
-function string(value: unknown): string {
-	if (typeof value === 'string' && !value.includes('\0')) return value;
-	throw expected('a text', value);
-}
-
-export function boolean(value: unknown): boolean {
-	if (typeof value === 'boolean') return value;
-	throw expected('true or false', value);
-}
-
-export function callable(value: unknown): unknown {
-	if (typeof value === 'function') return value;
-	throw expected('a function', value);
-}
-
-export function abortSignal(value: unknown): AbortSignal {
-	if (value instanceof AbortSignal) return value;
-	throw expected('an AbortSignal', value);
-}
-
-export function list(value: unknown): unknown[] {
-	if (Array.isArray(value)) return value;
-	throw expected('an array', value);
 }
 
 function logger(value: unknown): Logger {
@@ -440,48 +348,25 @@ function logger(value: unknown): Logger {
 
 const LEVELS = ['debug', 'info', 'warn', 'error'] as const;
 
-function url(value: unknown): URL {
-	if (value instanceof URL && value.protocol === 'file:') return value;
-	throw expected('a path or a file: URL', value instanceof URL ? value.href : value);
+function toBackoff(option: BackoffOption): Backoff {
+	if (option === DEFAULTS.job.backoff) return DEFAULT_BACKOFF;
+	return typeof option === 'object' && option !== null ? exponential(option) : {baseMs: duration(option), factor: 1, maxMs: duration(option), jitter: 0};
 }
 
-function oneOf(...checks: readonly Check[]): Check {
-	return value => {
-		if (typeof value === 'string') return (checks[0] as Check)(value);
-		return (checks.at(-1) as Check)(value);
+function exponential(option: BackoffOption & object): Backoff {
+	const [defaults, given] = [DEFAULTS.job.backoff, option].map(each => checked('backoff', each, BACKOFF_CHECKS));
+	const {base, factor, max, jitter} = {...defaults, ...given} as {
+		readonly base: number;
+		readonly factor: number;
+		readonly max: number;
+		readonly jitter: number;
 	};
+	return {baseMs: base, factor, maxMs: max, jitter};
 }
 
-function durationUpTo(high: number): Check {
-	return value => Math.min(duration(value), high);
-}
-
-function atLeast(low: number, value: number): number {
-	if (value >= low) return value;
-	throw expected(`at least ${low} ms`, value);
-}
-
-export function time(value: unknown): number {
-	const at = value instanceof Date ? value.getTime() : value;
-	if (typeof at === 'number' && Number.isFinite(at) && Math.abs(at) <= 8.64e15) return Math.round(at);
-	throw expected('a Date or milliseconds since 1970', value instanceof Date ? 'an invalid Date' : value);
-}
-
-function toBackoff(option: BackoffOption | undefined): Backoff {
-	if (option === undefined) return DEFAULTS.backoff;
-	if (typeof option !== 'object' || option === null) return {baseMs: duration(option), factor: 1, maxMs: duration(option), jitter: 0};
-	const given = checked('backoff', option, {base: duration, factor: number(1, 1000), max: duration, jitter: number(0, 1)});
-	const {base, factor, max, jitter} = given as {base?: number; factor?: number; max?: number; jitter?: number};
-	const {backoff} = DEFAULTS;
-	return {baseMs: base ?? backoff.baseMs, factor: factor ?? backoff.factor, maxMs: max ?? backoff.maxMs, jitter: jitter ?? backoff.jitter};
-}
-
-function number(low: number, high: number): Check {
-	return value => {
-		if (typeof value === 'number' && value >= low && value <= high) return value;
-		throw expected(`a number from ${low} to ${high}`, value);
-	};
-}
+const BACKOFF_CHECKS: Checks = {base: duration, factor: number(1, 1000), max: duration, jitter: number(0, 1)};
+/** Not anew for each job. */
+const DEFAULT_BACKOFF = exponential(DEFAULTS.job.backoff);
 
 function toPath(location: string | URL): string {
 	return location instanceof URL ? fileURLToPath(location) : location;

@@ -1,5 +1,5 @@
+import {duration} from './checks.ts';
 import type {Duration} from './job.ts';
-import {duration} from './options.ts';
 
 /** The wall clock of a test: it stands still until it is told to go on. */
 export class TestClock {

@@ -1,11 +1,12 @@
 import {setTimeout as sleep} from 'node:timers/promises';
 import type {Audience} from './audience.ts';
+import {checked, choice, duration} from './checks.ts';
 import {Engine} from './engine.ts';
 import {FaenaError} from './errors.ts';
 import {type Counts, type Duration, isTerminal, type Job, type JobId, type JobStatus, STATUSES} from './job.ts';
 import type {JobHandle} from './job-handle.ts';
 import type {Link} from './link.ts';
-import {checked, choice, duration, type Settings} from './options.ts';
+import type {Settings} from './options.ts';
 import type {TestClock} from './test-clock.ts';
 
 /** How often {@link TestEngine.waitFor} looks. */

@@ -27,6 +27,7 @@ const LAYERS: readonly (readonly string[])[] = [
 		'lib/tasks-module.ts',
 		'lib/pool.ts',
 		'lib/logger.ts',
+		'lib/checks.ts',
 		'lib/options.ts',
 		'lib/halt.ts',
 		'lib/map-options.ts',
