@@ -61,14 +61,30 @@ export class Audience {
 
 	tell({type, ...event}: JobEvent): void {
 		const detail = 'error' in event && event.error ? {...event, error: fromFailure(event.error as FailureRecord)} : event;
-		this.events.emit(type as keyof EngineEvents, detail as never);
+		apart(() => this.events.emit(type as keyof EngineEvents, detail as never));
 		const listeners = BY_EVENT.get(type);
 		if (listeners?.hasSubscribers) listeners.publish({queue: this.#queue, ...detail});
-		if (this.#logger) log(this.#logger, type, detail);
+		this.#log(type, detail);
 	}
 
 	/** What the engine itself has to say, for the log. */
 	remark(type: 'opened' | 'closed' | 'dispatcherFailed', detail: object): void {
-		if (this.#logger) log(this.#logger, type, {queue: this.#queue, ...detail});
+		this.#log(type, {queue: this.#queue, ...detail});
+	}
+
+	#log(type: Parameters<typeof log>[1], detail: object): void {
+		const logger = this.#logger;
+		if (logger) apart(() => log(logger, type, detail));
+	}
+}
+
+/** What a listener throws is the program's uncaught error, as of any other listener; it must take nothing from the others, nor from us. */
+function apart(tell: () => void): void {
+	try {
+		tell();
+	} catch (error) {
+		queueMicrotask(() => {
+			throw error;
+		});
 	}
 }

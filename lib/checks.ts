@@ -17,15 +17,22 @@ export function checked(where: string, options: unknown, checks: Checks): Record
 	for (const [name, value] of Object.entries(options)) {
 		const check = Object.hasOwn(checks, name) ? checks[name] : undefined;
 		if (!check) throw bad(`${where} has no option ${JSON.stringify(name)}${nearest(name, Object.keys(checks))}`);
-		if (value === undefined) continue;
-		try {
-			result[name] = check(value);
-		} catch (error) {
-			if (error instanceof Expected) throw bad(`${where} expects as ${name} ${error.message}`);
-			throw error;
-		}
+		if (value !== undefined) result[name] = argument(where, name, value, check);
 	}
 	return result;
+}
+
+/**
+ * One value that must be there.
+ * @throws FaenaError `BadOption`
+ */
+export function argument<Value>(where: string, name: string, value: unknown, check: (value: unknown) => Value): Value {
+	try {
+		return check(value);
+	} catch (error) {
+		if (error instanceof Expected) throw bad(`${where} expects as ${name} ${error.message}`);
+		throw error;
+	}
 }
 
 /** @throws FaenaError `BadOption` if it is not a collection; a text is none. */
@@ -75,12 +82,12 @@ export function choice(...values: readonly string[]): Check {
 
 export function text(value: unknown): string {
 	if (typeof value === 'string' && value !== '' && !value.includes('\0')) return value;
-	throw expected('a text that is not empty', value);
+	throw expected('a text that is not empty and has no NUL character', value);
 }
 
 export function string(value: unknown): string {
 	if (typeof value === 'string' && !value.includes('\0')) return value;
-	throw expected('a text', value);
+	throw expected('a text without a NUL character', value);
 }
 
 export function boolean(value: unknown): boolean {
@@ -96,6 +103,11 @@ export function callable(value: unknown): unknown {
 export function abortSignal(value: unknown): AbortSignal {
 	if (value instanceof AbortSignal) return value;
 	throw expected('an AbortSignal', value);
+}
+
+export function object(value: unknown): object {
+	if (typeof value === 'object' && value !== null && !Array.isArray(value)) return value;
+	throw expected('an object', value);
 }
 
 export function list(value: unknown): unknown[] {
@@ -137,13 +149,19 @@ export function number(low: number, high: number): Check {
 	};
 }
 
+const A_TIME = "a time such as '30s', '10m', '2h' or a number of milliseconds";
+
 /** Checks a text or number of time and gives milliseconds. */
-export function duration(value: unknown): number {
-	const parsed = typeof value === 'string' ? ms(value.trim() as StringValue) : value;
-	if (typeof parsed !== 'number' || !Number.isFinite(parsed) || parsed < 0)
-		throw expected("a time such as '30s', '10m', '2h' or a number of milliseconds, not negative", value);
+export function duration(value: unknown, what = A_TIME): number {
+	const parsed = typeof value === 'string' ? parse(value.trim()) : value;
+	if (typeof parsed !== 'number' || !Number.isFinite(parsed) || parsed < 0) throw expected(`${what}, not negative`, value);
 	if (parsed > MAX_MS) throw expected('a time of at most 10 years', value);
 	return parsed;
+}
+
+/** The package throws for texts of no or of more than a hundred characters. */
+function parse(text: string): number | undefined {
+	return text.length > 0 && text.length <= 100 ? ms(text as StringValue) : undefined;
 }
 
 /** Bytes, or a text such as `'512b'`, `'64kib'`, `'1.5mib'`, `'1gib'`. */

@@ -1,6 +1,6 @@
 import {Audience, type EngineEvents} from './audience.ts';
 import {BatchHandle, type BatchInfo, toBatchInfo} from './batch-handle.ts';
-import {abortSignal, bad, checked, checkIterable, choice, duration, integer, list, text} from './checks.ts';
+import {abortSignal, argument, bad, checked, checkIterable, choice, duration, integer, list, text} from './checks.ts';
 import {decode} from './encoding.ts';
 import {fromFailure} from './failure.ts';
 import {InlineLine} from './inline-line.ts';
@@ -225,7 +225,7 @@ export class Engine<Tasks = AnyTasks> implements AsyncDisposable {
 
 	/** A handle for the batch of this name, whether or not it is there. */
 	batch(name: string): BatchHandle {
-		return new BatchHandle(this.#link, checked('batch()', {name}, {name: text})['name'] as string, this.#now);
+		return new BatchHandle(this.#link, argument('batch()', 'name', name, text), this.#now);
 	}
 
 	/** Jobs by status, of one task or all, by the queue's tally. */
@@ -385,9 +385,10 @@ function refuseConflict(task: string, {conflict}: EnqueueReply, ids: readonly Jo
 	if (conflict !== undefined) throw keyConflict({task, key: keys?.[conflict] ?? ''}, ids[conflict] as JobId);
 }
 
-function checkId(id: unknown): JobId {
+/** @internal */
+export function checkId(id: unknown): JobId {
 	if (Number.isSafeInteger(id) && (id as number) > 0) return id as JobId;
-	throw bad(`A job's id is a positive whole number; it got ${typeof id === 'number' ? id : typeof id}`);
+	throw bad(`A job's id is a positive whole number; it got ${typeof id === 'number' || id === null ? id : typeof id}`);
 }
 
 /** For verbs that change jobs: a condition that is there and undefined is a mistake, which must not widen the filter. */

@@ -38,7 +38,7 @@ export type ErrorCode =
 	| 'NewerDatabase'
 	/** A commit failed in a way that leaves open whether it took effect; repeat with the same `key`. */
 	| 'OutcomeUnknown'
-	/** The dispatcher stopped on an error of its own; `cause` has it. */
+	/** The dispatcher met an error of its own, in `cause`, and mostly stops by it: then every later call says the same. */
 	| 'DispatcherFailed'
 	/** This Node.js is too old. */
 	| 'UnsupportedNode';

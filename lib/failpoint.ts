@@ -36,41 +36,44 @@ export type FailpointAct = 'kill' | 'throw';
 export type Failpoints = Readonly<Partial<Record<FailpointName | `${FailpointName}:${number}`, FailpointAct>>>;
 
 interface Armed {
+	readonly name: FailpointName;
 	readonly act: FailpointAct;
-	/** So many times more it is passed. */
+	/** How often it has to be reached yet. */
 	left: number;
 }
 
-let armed: Map<FailpointName, Armed> | undefined;
+/** Of this thread, by who armed them. */
+const armed = new Set<readonly Armed[]>();
 
 /** Passes, unless something was to happen here: costs a comparison. */
 export function failpoint(name: FailpointName): void {
-	if (armed !== undefined) reach(armed, name);
+	if (armed.size > 0) reach(name);
 }
 
 /**
- * Says for this thread what is to happen, instead of what was said before.
+ * Says for this thread what is to happen, besides what was said before.
+ * @returns a function that takes it back
  * @throws FaenaError `BadOption`
  */
-export function arm(failpoints: Failpoints): void {
-	const entries = Object.entries(failpoints).map(([place, act]) => toArmed(place, act));
-	armed = entries.length > 0 ? new Map(entries) : undefined;
+export function arm(failpoints: Failpoints): () => void {
+	const points = Object.entries(failpoints).map(([place, act]) => toArmed(place, act));
+	armed.add(points);
+	return () => void armed.delete(points);
 }
 
-function reach(points: Map<FailpointName, Armed>, name: FailpointName): void {
-	const point = points.get(name);
-	if (!point || --point.left > 0) return;
-	points.delete(name);
-	if (point.act === 'throw') throw new Error(`The failpoint ${name} was reached.`);
+function reach(name: FailpointName): void {
+	const due = [...armed].flat().filter(point => point.name === name && --point.left === 0);
+	if (due.length === 0) return;
+	if (due.every(({act}) => act === 'throw')) throw new Error(`The failpoint ${name} was reached.`);
 	process.kill(process.pid, 'SIGKILL');
 }
 
-function toArmed(place: string, act: unknown): [FailpointName, Armed] {
+function toArmed(place: string, act: unknown): Armed {
 	const [, name = '', nth = '1'] = /^(.*?)(?::([1-9]\d{0,8}))?$/.exec(place) ?? [];
 	if (!Object.hasOwn(FAILPOINTS, name))
 		throw new FaenaError('BadOption', `There is no failpoint ${JSON.stringify(place)}; there is ${Object.keys(FAILPOINTS).join(', ')}.`);
 	if (act !== 'kill' && act !== 'throw') throw new FaenaError('BadOption', `The failpoint ${place} expects "kill" or "throw"; it got ${JSON.stringify(act)}.`);
-	return [name as FailpointName, {act, left: Number(nth)}];
+	return {name: name as FailpointName, act, left: Number(nth)};
 }
 
 /** For programs that a test starts: `FAENA_FAILPOINTS=settle:committed:3=kill,…`, in every thread. */

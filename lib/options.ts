@@ -1,6 +1,7 @@
 import {availableParallelism} from 'node:os';
 import {fileURLToPath, pathToFileURL} from 'node:url';
 import {
+	argument,
 	atLeast,
 	bad,
 	boolean,
@@ -243,7 +244,7 @@ export function checkTaskOptions(where: string, options: unknown): TaskOptions &
 
 /** @throws FaenaError `BadOption` if a function that was to give a key gave something else */
 export function checkKey(where: string, key: unknown): string {
-	return checked(where, {key}, {key: text})['key'] as string;
+	return argument(where, 'key', key, text);
 }
 
 function toTimeout(timeout: Duration | 'none'): Pick<Policy, 'timeoutMs' | 'timeoutPercent'> {
@@ -267,10 +268,12 @@ export function blobThreshold(where: string): Check {
 	};
 }
 
+const A_TIMEOUT = "a time such as '30s' or a number of milliseconds, a share of the task's median such as '300%', or 'none'";
+
 const EXECUTION_CHECKS: Checks = {
 	priority: integer(-1_000_000, 1_000_000),
 	maxAttempts: integer(1, 1_000_000),
-	timeout: value => (value === 'none' || isPercentage(value) ? value : atLeast(1, duration(value))),
+	timeout: value => (value === 'none' || isPercentage(value) ? value : atLeast(1, duration(value, A_TIMEOUT))),
 	backoff(value) {
 		toBackoff(value as BackoffOption);
 		return value;

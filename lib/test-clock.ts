@@ -1,4 +1,4 @@
-import {duration} from './checks.ts';
+import {argument, duration} from './checks.ts';
 import type {Duration} from './job.ts';
 
 /** The wall clock of a test: it stands still until it is told to go on. */
@@ -16,9 +16,12 @@ export class TestClock {
 		return this.#now;
 	}
 
-	/** Moves on. What comes due by that begins to run; await its end, or `drain()`. */
+	/**
+	 * Moves on. What comes due by that begins to run; await its end, or `drain()`.
+	 * @throws FaenaError `BadOption`
+	 */
 	advance(by: Duration): void {
-		this.#now += duration(by);
+		this.#now += argument('clock.advance()', 'time', by, duration);
 		this.#moved();
 	}
 

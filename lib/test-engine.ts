@@ -1,10 +1,10 @@
 import {setTimeout as sleep} from 'node:timers/promises';
 import type {Audience} from './audience.ts';
-import {checked, choice, duration} from './checks.ts';
-import {Engine} from './engine.ts';
+import {argument, checked, choice, duration} from './checks.ts';
+import {checkId, Engine} from './engine.ts';
 import {FaenaError} from './errors.ts';
 import {type Counts, type Duration, isTerminal, type Job, type JobId, type JobStatus, STATUSES} from './job.ts';
-import type {JobHandle} from './job-handle.ts';
+import {JobHandle} from './job-handle.ts';
 import type {Link} from './link.ts';
 import type {Settings} from './options.ts';
 import type {TestClock} from './test-clock.ts';
@@ -43,9 +43,9 @@ export class TestEngine<Tasks> extends Engine<Tasks> {
 	 * @throws FaenaError `WaitTimeout`, which says what its status was; at once if it ended otherwise; `NoSuchJob`
 	 */
 	async waitFor(job: JobHandle | JobId, status: JobStatus, options: {readonly timeout?: Duration} = {}): Promise<Job> {
-		const id = typeof job === 'object' ? job.id : job;
-		const given = checked('waitFor()', {...options, status}, {timeout: duration, status: choice(...STATUSES)}) as {timeout?: number};
-		const {timeout = 5000} = given;
+		const id = job instanceof JobHandle ? job.id : checkId(job);
+		argument('waitFor()', 'status', status, choice(...STATUSES));
+		const {timeout = 5000} = checked('waitFor()', options, {timeout: duration}) as {readonly timeout?: number};
 		for (const until = performance.now() + timeout; ; await sleep(LOOK_EVERY_MS)) {
 			const found = await this.#link.verb('job', id);
 			if (!found) throw new FaenaError('NoSuchJob', `There is no job ${id} to wait for.`);

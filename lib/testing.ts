@@ -8,8 +8,8 @@ import {pathToFileURL} from 'node:url';
 import {type AnyTasks, connect} from './engine.ts';
 import {arm, type Failpoints} from './failpoint.ts';
 import {InlineLine} from './inline-line.ts';
-import {bad, callable, checked, time} from './checks.ts';
-import {type OpenOptions, resolveOpenOptions} from './options.ts';
+import {bad, type Checks, callable, checked, object, time} from './checks.ts';
+import {OPEN_CHECKS, type OpenOptions, resolveOpenOptions} from './options.ts';
 import {standIn} from './tasks-module.ts';
 import {TestClock} from './test-clock.ts';
 import {TestEngine} from './test-engine.ts';
@@ -31,7 +31,7 @@ export interface TestOptions extends Partial<Omit<OpenOptions, 'tasks' | 'isolat
 	readonly now?: Date | number;
 	/** A number in [0, 1) for the jitter of each backoff; default always 0, which is no jitter. Give a seeded generator for others. */
 	readonly random?: () => number;
-	/** What is to happen at which of the {@link FAILPOINTS}, once each: in this thread, until `close()`. */
+	/** What is to happen at which of the {@link FAILPOINTS}, once each: in this thread, by whichever engine reaches it, until `close()`. */
 	readonly failpoints?: Failpoints;
 }
 
@@ -48,25 +48,25 @@ export interface TestOptions extends Partial<Omit<OpenOptions, 'tasks' | 'isolat
  */
 export function openForTest<Tasks = AnyTasks>(tasks: URL | string, options?: TestOptions): Promise<TestEngine<Tasks>>;
 export function openForTest<Tasks extends object>(tasks: Tasks, options?: TestOptions): Promise<TestEngine<Tasks>>;
-export async function openForTest(tasks: object | string, {now, random, failpoints, ...given}: TestOptions = {}): Promise<TestEngine<AnyTasks>> {
-	const own = checked('openForTest()', {now, random}, {now: time, random: callable}) as {now?: number; random?: () => number};
+export async function openForTest(tasks: object | string, options: TestOptions = {}): Promise<TestEngine<AnyTasks>> {
 	if (tasks === null || tasks === undefined) throw bad('openForTest() expects first the tasks: an object of functions, or the URL of their module');
+	checked('openForTest()', options, TEST_CHECKS);
+	const {now, random = () => 0, failpoints = {}, ...given} = options;
+	const disarm = arm(failpoints);
 	const folder = mkdtempSync(join(tmpdir(), 'faena-test-'));
 	const isModule = typeof tasks === 'string' || tasks instanceof URL;
 	const module = isModule ? tasks : pathToFileURL(join(folder, 'tasks'));
 	const remove = () => {
-		if (failpoints) arm({});
+		disarm();
 		rmSync(folder, {recursive: true, force: true});
 	};
 	try {
 		const settings = resolveOpenOptions({queue: join(folder, 'jobs.db'), durability: 'normal', workers: 1, ...given, ...FIXED, tasks: module});
-		const clock = new TestClock(own.now ?? Date.now());
-		const time = {now: () => clock.now, random: own.random ?? (() => 0)};
-		if (failpoints) arm(failpoints);
+		const clock = new TestClock(now === undefined ? Date.now() : time(now));
 		if (!isModule) standIn(String(module), tasks);
 		return await connect(
 			settings,
-			start => InlineLine.open(start, time),
+			start => InlineLine.open(start, {now: () => clock.now, random}),
 			(link, audience) => new TestEngine<AnyTasks>(settings, link, audience, clock, remove),
 		);
 	} catch (error) {
@@ -79,3 +79,9 @@ export async function openForTest(tasks: object | string, {now, random, failpoin
 
 /** Nobody else could take over its jobs: however far the clock is moved, its owner is not to seem silent. */
 const FIXED = {isolation: 'inline', lease: '10y'} as const;
+
+const UNUSED = ['tasks', 'isolation', 'lease', 'closeOnSignals'];
+const TEST_CHECKS: Checks = {
+	...Object.fromEntries(Object.entries(OPEN_CHECKS).filter(([name]) => !UNUSED.includes(name))),
+	...{now: time, random: callable, failpoints: object},
+};

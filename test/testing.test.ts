@@ -145,6 +145,9 @@ test('waiting for a status resolves with the job, or says in a sentence what bec
 		message: `Job ${delayed.id} (nothing) is pending, due in 3600000 ms by the test's clock, and was not completed after 0.02 s.`,
 	});
 	await t.throwsAsync(faena.waitFor(99, 'completed'), {code: 'NoSuchJob'});
+	await t.throwsAsync(faena.waitFor(null as never, 'dead'), {code: 'BadOption', message: /id is a positive whole number; it got null/});
+	await t.throwsAsync(faena.waitFor(done, undefined as never), {code: 'BadOption', message: /waitFor\(\) expects as status/});
+	for (const by of [-1, NaN, 'soon']) t.throws(() => faena.clock.advance(by), {code: 'BadOption', message: /clock\.advance\(\) expects as time a time/});
 	await t.throwsAsync(faena.waitFor(done, 'finished' as 'dead'), {code: 'BadOption', message: /waitFor\(\) expects as status "pending" or/});
 });
 
@@ -182,6 +185,19 @@ test('a failpoint that throws ends the engine as a fault of its own would; the n
 	t.deepEqual(runs, [1, 2]);
 });
 
+test('failpoints of one name, and those of two engines, each have their own moment', async t => {
+	const failing = await openForTest({run: () => 1}, {failpoints: {'enqueue:written': 'throw', 'enqueue:written:3': 'throw'}});
+	t.teardown(() => failing.close());
+	const other = await openForTest({run: () => 1}, {failpoints: {'enqueue:written:4': 'throw'}});
+	for (const isThrown of [true, false, true]) {
+		const enqueued = failing.enqueue('run');
+		if (isThrown) await t.throwsAsync(enqueued, {message: /The failpoint enqueue:written was reached/});
+		else await t.notThrowsAsync(enqueued);
+	}
+	await other.close();
+	await t.notThrowsAsync(failing.enqueue('run'));
+});
+
 test('what is wrong is refused in a sentence', async t => {
 	const open = openForTest as (...args: readonly unknown[]) => Promise<unknown>;
 	const cases: readonly [readonly unknown[], RegExp][] = [
@@ -190,7 +206,10 @@ test('what is wrong is refused in a sentence', async t => {
 		[[{run() {}}, {random: 1}], /openForTest\(\) expects as random a function; it got 1/],
 		[[{run() {}}, {now: 'noon'}], /openForTest\(\) expects as now a Date or milliseconds since 1970; it got "noon"/],
 		[[{run() {}}, {failpoints: {'settle:comitted': 'kill'}}], /There is no failpoint "settle:comitted"/],
-		[[{run() {}}, {wrokers: 1}], /no option "wrokers"; did you mean "workers"/],
+		[[{run() {}}, {wrokers: 1}], /openForTest\(\) has no option "wrokers"; did you mean "workers"/],
+		[[{run() {}}, null], /expects an object of options; it got null/],
+		[[{run() {}}, {isolation: 'process'}], /openForTest\(\) has no option "isolation"/],
+		[[{run() {}}, {failpoints: 'settle:committed=kill'}], /as failpoints an object/],
 	];
 	for (const [args, message] of cases) t.log((await t.throwsAsync(open(...args), {message}))?.message);
 });

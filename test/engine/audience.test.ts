@@ -118,6 +118,13 @@ test('a logger is told that the engine opened and closed, which job died, and wh
 	t.is(lines.length, 5);
 });
 
+test('what a listener or a logger throws is an uncaught error of its own, and takes nothing from others', async t => {
+	const program = new Program(t, 'observers-throw', join(makeFolder(t), 'jobs.db'));
+	// The logger's are those of ten dead jobs, of the opening and of the end.
+	t.deepEqual(JSON.parse(await program.line()), {uncaught: 22, completed: 10, dead: 10, published: 10});
+	t.is((await program.ended()).code, 0);
+});
+
 test('pino takes it as it comes', async t => {
 	let text = '';
 	const stream = new Writable({
