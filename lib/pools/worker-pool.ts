@@ -55,6 +55,7 @@ export class WorkerPool implements Pool {
 	/** `lazy`: open, and workers are added when they are needed. */
 	#phase: 'new' | 'open' | 'lazy' | 'closing' = 'new';
 	#started: PromiseWithResolvers<readonly TaskInfo[]> | undefined;
+	#isInterrupted = false;
 
 	constructor(source: WorkerSource, options: PoolOptions, listener: PoolListener, budget: Budget = {slots: options.workers, busy: 0}) {
 		this.slots = options.workers;
@@ -156,6 +157,7 @@ export class WorkerPool implements Pool {
 	}
 
 	interrupt(): void {
+		this.#isInterrupted = true;
 		for (const flight of this.#flights.values()) {
 			flight.board.refresh();
 			const running = flight.board.running();
@@ -253,6 +255,8 @@ export class WorkerPool implements Pool {
 		if (flight.board.running()?.index !== index || !this.#flights.has(flight.number)) return;
 		flight.examination = examination;
 		this.#end(slot, 'stopped');
+		// A caller can't be ended. Its job goes back all the same, or the engine could never close.
+		if (this.#isInterrupted && slot.worker.kind === 'caller') this.#lose(slot.worker, {exitCode: null});
 	}
 
 	#fail(worker: PoolWorker): void {
@@ -265,7 +269,7 @@ export class WorkerPool implements Pool {
 		if (!slot || !this.#slots.delete(worker)) return;
 		slot.phase = 'ending';
 		this.#started?.reject(this.#unloadable(worker, ending));
-		if (this.#phase !== 'closing' && slot.end?.reason !== 'retired') this.#listener.lost(lossOf(slot, ending));
+		if (this.#phase !== 'closing' && slot.end?.reason !== 'retired' && worker.kind !== 'caller') this.#listener.lost(lossOf(slot, worker.kind, ending));
 		for (const flight of [...slot.flights]) {
 			const settlements = lostSettlements(flight, worker, ending, this.#phase === 'closing');
 			this.#finish(flight);
@@ -442,11 +446,11 @@ interface InFlight extends Flight {
 	isShared: boolean;
 }
 
-function lossOf({worker, end, flights: [flight]}: Slot, {exitCode, signal, isOutOfMemory}: Ending): WorkerLoss {
+function lossOf({end, flights: [flight]}: Slot, kind: WorkerLoss['kind'], {exitCode, signal, isOutOfMemory}: Ending): WorkerLoss {
 	flight?.board.refresh();
 	const job = flight?.jobs[flight.board.running()?.index ?? -1];
 	return {
-		kind: worker.kind as WorkerLoss['kind'],
+		kind,
 		...((end as Omit<WorkerLoss, 'kind'> | undefined) ?? {reason: isOutOfMemory ? 'outOfMemory' : 'ended'}),
 		...(exitCode !== null && {exitCode}),
 		...(signal !== undefined && {signal}),

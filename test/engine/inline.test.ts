@@ -57,3 +57,18 @@ test('inline, a tasks module that can not be loaded is refused, and leaves the q
 	const faena = await openEngine(t, {isolation: 'inline', queue});
 	t.is(await faena.call('add', {a: 1, b: 2}), 3);
 });
+
+test('inline, closing leaves a task that waits and heeds nothing to itself, and gives its job back uncharged', async t => {
+	const queue = join(makeFolder(t), 'jobs.db');
+	const file = join(makeFolder(t), 'file');
+	const first = await openEngine(t, {isolation: 'inline', queue, grace: 50});
+	const waits = new Promise<void>(resolve => void first.once('log', () => resolve()));
+	const {id} = await first.enqueue('wait', file);
+	await waits;
+	await first.close({drain: 0});
+	const next = await openEngine(t, {isolation: 'inline', queue});
+	t.like(await next.job(id), {attempts: 0});
+	writeFileSync(file, '');
+	await next.idle();
+	t.like(await next.job(id), {status: 'completed', attempts: 0, executions: 2});
+});
