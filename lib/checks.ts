@@ -58,12 +58,18 @@ export function bad(message: string): FaenaError {
 	return new FaenaError('BadOption', /[.?!]$/.test(message) ? message : `${message}.`);
 }
 
-function show(value: unknown): string {
+/** A value as the sentence of an error names it. */
+export function show(value: unknown): string {
 	if (typeof value === 'string') return JSON.stringify(value.length > 60 ? `${value.slice(0, 60)}…` : value);
 	if (typeof value === 'bigint') return `${value}n`;
 	if (Array.isArray(value)) return 'an array';
+	if (isClass(value)) return 'a class';
 	if (value === null || typeof value === 'number' || typeof value === 'boolean' || typeof value === 'undefined') return String(value);
 	return `${/^[aeiou]/.test(typeof value) ? 'an' : 'a'} ${typeof value}`;
+}
+
+export function isClass(value: unknown): boolean {
+	return typeof value === 'function' && /^class\b/.test(Function.prototype.toString.call(value));
 }
 
 export function integer(low: number, high: number): Check {
@@ -96,7 +102,7 @@ export function boolean(value: unknown): boolean {
 }
 
 export function callable(value: unknown): unknown {
-	if (typeof value === 'function') return value;
+	if (typeof value === 'function' && !isClass(value)) return value;
 	throw expected('a function', value);
 }
 
@@ -147,6 +153,11 @@ export function number(low: number, high: number): Check {
 		if (typeof value === 'number' && value >= low && value <= high) return value;
 		throw expected(`a number from ${low} to ${high}`, value);
 	};
+}
+
+export function finite(value: unknown): number {
+	if (Number.isFinite(value)) return value as number;
+	throw expected('a number', value);
 }
 
 const A_TIME = "a time such as '30s', '10m', '2h' or a number of milliseconds";

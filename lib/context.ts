@@ -1,5 +1,6 @@
 import {format} from 'node:util';
 import type {StopReason} from './board.ts';
+import {argument, finite} from './checks.ts';
 import {decode, type Encoded, encode} from './encoding.ts';
 import {FaenaError} from './errors.ts';
 import type {LogLevel, LogLine} from './job.ts';
@@ -86,13 +87,14 @@ export class JobContext implements TaskContext {
 		return this.#controller.signal;
 	}
 
-	progress(done: number, total?: number): void {
-		if (!Number.isFinite(done)) throw new TypeError(`ctx.progress() expects a number of what is done; it got ${String(done)}.`);
-		if (total !== undefined && !Number.isFinite(total)) throw new TypeError(`ctx.progress() expects a number as total, or none; it got ${String(total)}.`);
+	readonly progress = (done: number, total?: number): void => {
+		if (this.#isClosed) return;
+		argument('ctx.progress()', 'done', done, finite);
+		if (total !== undefined) argument('ctx.progress()', 'total', total, finite);
 		const at = Date.now();
 		this.#host.progress(done, total ?? Number.NaN, at);
 		this.#pending.progress = {done, ...(total !== undefined && {total}), at};
-	}
+	};
 
 	get log(): TaskLog {
 		this.#log ??= makeLog((level, text) => this.#addLine(level, text));
@@ -100,6 +102,7 @@ export class JobContext implements TaskContext {
 	}
 
 	#addLine(level: LogLevel, text: string): void {
+		if (this.#isClosed) return;
 		this.#pending.logs ??= [];
 		this.#pending.logs.push({at: Date.now(), level, text: text.length > MAX_LOG_TEXT ? `${text.slice(0, MAX_LOG_TEXT)}…` : text});
 		// The first ones of a flood are of no use to anybody: the queue keeps the last.
@@ -107,23 +110,24 @@ export class JobContext implements TaskContext {
 		this.#noteSometimes();
 	}
 
-	checkpoint(state: unknown): void {
+	readonly checkpoint = (state: unknown): void => {
+		if (this.#isClosed) return;
 		// Encoded here and now: the task may go on changing what it gave.
 		const encoded = encode(state, 'checkpoint', this.#given.maxCheckpointBytes, 'maxCheckpointBytes');
 		this.#pending.checkpoint = {at: Date.now(), state: encoded};
 		this.#noteSometimes();
-	}
+	};
 
 	get resumeFrom(): unknown {
 		this.#resumeFrom ??= {state: decode(this.#given.checkpoint ?? null)};
 		return this.#resumeFrom.state;
 	}
 
-	enqueue(task: string, payload?: unknown, options: JobOptions = {}): void {
+	readonly enqueue = (task: string, payload?: unknown, options: JobOptions = {}): void => {
 		if (this.#isClosed) throw new FaenaError('Closed', `Job ${this.job.id} has ended; a task calls ctx.enqueue() before it does.`);
 		this.#made ??= new MadeJobs(this.#given.maker);
 		this.#made.add(task, payload, options);
-	}
+	};
 
 	/** For whoever runs the task, when it has ended: hands over what is still held back, and returns the jobs it made. */
 	close(): readonly MadeJob[] {

@@ -1,4 +1,5 @@
 import type {StopReason} from './board.ts';
+import {argument, callable, object} from './checks.ts';
 import type {BackoffOption, Duration, LogLevel} from './job.ts';
 import type {JobOptions} from './options.ts';
 
@@ -50,7 +51,7 @@ export interface BatchTaskOptions<Resource = unknown> extends TaskOptions<Resour
 	readonly batchSize: number;
 }
 
-/** What a task gets beside its payload. */
+/** What a task gets beside its payload. Its methods may be taken out of it; {@link cancelled} and {@link stopReason} say what is at that moment. */
 export interface TaskContext<Resource = unknown> {
 	readonly job: {
 		readonly id: number;
@@ -76,7 +77,7 @@ export interface TaskContext<Resource = unknown> {
 	 * `undefined` while it may go on. As cheap as {@link cancelled}.
 	 */
 	readonly stopReason: StopReason | undefined;
-	/** Says how far the job is. Returns at once; calls that follow each other quickly are combined. */
+	/** Says how far the job is. Returns at once; calls that follow each other quickly are combined. Dropped once the job has ended, as are logs and checkpoints. */
 	progress(done: number, total?: number): void;
 	/**
 	 * Keeps where the job is, for its next execution should this one not complete: after an error, a crash, a kill, a shutdown.
@@ -95,7 +96,7 @@ export interface TaskContext<Resource = unknown> {
 	 * @throws FaenaError `UnknownTask`, `BadOption`, `NotEncodable`, `TooLarge`, `KeyConflict`, `Closed`
 	 */
 	enqueue(task: string, payload?: unknown, options?: JobOptions): void;
-	/** Keeps a line with the job; `ctx.log('…')` is `ctx.log.info('…')`. The last 200 are kept, each up to 4 KiB. */
+	/** Keeps a line with the job; `ctx.log('…')` is `ctx.log.info('…')`. The last 200 are kept, each up to 4,096 characters. */
 	readonly log: TaskLog;
 }
 
@@ -109,7 +110,8 @@ export type TaskFunction = (payload: any, context: TaskContext<any>) => unknown;
 const OPTIONS = Symbol.for('faena.task.options');
 
 /**
- * Gives a task options of its own. Returns the same function.
+ * A task of this function, with options of its own. The function itself has none, and may be that of other tasks, too; of a task
+ * it makes another one, with the options of both, where they differ these.
  * @example export const thumbnail = task(async ({file}: {file: string}) => { … }, {timeout: '30s'});
  * @example export const embed = task((texts: readonly string[]) => model.embed(texts), {batchSize: 64});
  */
@@ -122,9 +124,12 @@ export function task<Payload, Result, Resource = undefined>(
 	options: TaskOptions<Resource>,
 ): (payload: Payload, context: TaskContext<Resource>) => Result;
 // biome-ignore lint/suspicious/noExplicitAny: what is checked is in the signatures above
-export function task(run: any, options: TaskOptions<any>): any {
-	if (typeof run !== 'function') throw new TypeError(`task() expects a function first; it got ${run === null ? 'null' : typeof run}.`);
-	return Object.assign(run, {[OPTIONS]: options});
+export function task(run: any, options: TaskOptions<any> = {}): any {
+	argument('task()', 'its first argument', run, callable);
+	argument('task()', 'its options', options, object);
+	const own = (payload: unknown, context: unknown) => run(payload, context);
+	Object.defineProperty(own, 'name', {value: run.name});
+	return Object.assign(own, {[OPTIONS]: {...optionsOf(run), ...options}});
 }
 
 /** The options that {@link task} attached; none for a plain function. */

@@ -1,5 +1,6 @@
 import {existsSync} from 'node:fs';
 import {fileURLToPath} from 'node:url';
+import {isClass} from './checks.ts';
 import {FaenaError} from './errors.ts';
 import {checkTaskOptions} from './options.ts';
 import {type BatchTaskOptions, optionsOf, type TaskFunction, type TaskOptions} from './task.ts';
@@ -54,8 +55,4 @@ async function importModule(url: string, path: string): Promise<object> {
 		const reason = error instanceof Error ? `${error.name}: ${error.message}` : String(error);
 		throw new FaenaError('BadTasksModule', `The tasks module ${path} can't be loaded. ${reason}`, {cause: error instanceof Error ? error : undefined});
 	}
-}
-
-function isClass(value: unknown): boolean {
-	return /^class\b/.test(Function.prototype.toString.call(value));
 }
