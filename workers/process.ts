@@ -3,6 +3,7 @@
  * starts the guard thread, which stops and takes back jobs while a task computes, and ends the process with its parent.
  */
 import {once} from 'node:events';
+import {getHeapStatistics} from 'node:v8';
 import {Worker} from 'node:worker_threads';
 import {ChildBoard, createRegions, type GuardStart, openBoardFile} from '../lib/pools/child-board.ts';
 import type {WorkerRequest} from '../lib/protocol.ts';
@@ -26,7 +27,7 @@ const life = new WorkerLife({
 
 export default async function handle(request: WorkerRequest & {readonly boardFile: string}): Promise<unknown> {
 	if (request.type !== 'load') return life.handle(request);
-	boards = {regions: createRegions(), file: openBoardFile(request.boardFile)};
+	boards = {regions: createRegions(), file: openBoardFile(request.boardFile), heapLimitBytes: getHeapStatistics().heap_size_limit};
 	// No task runs before the guard is on duty.
 	const [loaded] = await Promise.all([life.handle(request), startGuard(boards)]);
 	return loaded;

@@ -1,6 +1,6 @@
 import {openSync, rmSync, writeSync} from 'node:fs';
 import {Board, CELL_BYTES, HEAD_BYTES, type StopReason} from '../board.ts';
-import {stackOfMainThread} from './main-thread-stack.ts';
+import {examineMainThread} from './main-thread-stack.ts';
 
 /**
  * A child process shares no memory with its pool. Its boards lie in memory that its main thread shares with its guard
@@ -15,10 +15,10 @@ export const MAX_CELLS = 1024;
 const REGION_BYTES = HEAD_BYTES + CELL_BYTES * MAX_CELLS;
 /** Before the regions: how many commands the guard has obeyed. */
 const COUNTER_BYTES = 8;
-/** After the regions: where the main thread is, as text that zeros follow. */
-export const STACK_BYTES = 16 * 1024;
-export const STACK_OFFSET = COUNTER_BYTES + 2 * REGION_BYTES;
-export const BOARD_FILE_BYTES = STACK_OFFSET + STACK_BYTES;
+/** After the regions: what was found of the main thread, as JSON that zeros follow. */
+export const EXAMINATION_BYTES = 32 * 1024;
+export const EXAMINATION_OFFSET = COUNTER_BYTES + 2 * REGION_BYTES;
+export const BOARD_FILE_BYTES = EXAMINATION_OFFSET + EXAMINATION_BYTES;
 
 /** Where a generation's region begins in the file. */
 export function regionOffset(generation: number): number {
@@ -31,7 +31,7 @@ export const REGION_SIZE = REGION_BYTES;
 export type GuardCommand =
 	| {readonly generation: number; readonly take: readonly number[]}
 	| {readonly generation: number; readonly stop: number; readonly reason: StopReason}
-	/** Write down where the main thread is. */
+	/** Write down where the main thread is and what its heap holds. */
 	| {readonly examine: true};
 
 /** What the guard thread is started with. */
@@ -39,6 +39,8 @@ export interface GuardStart {
 	readonly regions: Regions;
 	/** Descriptor of the file. */
 	readonly file: number;
+	/** Of the main thread. */
+	readonly heapLimitBytes: number;
 }
 
 export type Regions = readonly [SharedArrayBuffer, SharedArrayBuffer];
@@ -114,11 +116,13 @@ export class ChildBoard extends Board {
 export class Guard {
 	readonly #regions: Regions;
 	readonly #file: number;
+	readonly #heapLimitBytes: number;
 	#obeyed = 0;
 
-	constructor({regions, file}: GuardStart) {
+	constructor({regions, file, heapLimitBytes}: GuardStart) {
 		this.#regions = regions;
 		this.#file = file;
+		this.#heapLimitBytes = heapLimitBytes;
 	}
 
 	async obey(command: GuardCommand): Promise<void> {
@@ -128,8 +132,10 @@ export class Guard {
 	}
 
 	async #examine(): Promise<void> {
-		const text = Buffer.from((await stackOfMainThread()) ?? '').subarray(0, STACK_BYTES);
-		if (text.length > 0) writeSync(this.#file, text, 0, text.length, STACK_OFFSET);
+		const examination = await examineMainThread(this.#heapLimitBytes);
+		const text = Buffer.from(JSON.stringify(examination));
+		// A stack of fifty frames with very long names is not worth more room.
+		if (text.length <= EXAMINATION_BYTES) writeSync(this.#file, text, 0, text.length, EXAMINATION_OFFSET);
 	}
 
 	#change(command: Exclude<GuardCommand, {readonly examine: true}>): void {

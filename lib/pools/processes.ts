@@ -5,8 +5,9 @@ import type {PoolListener, PoolOptions, ResourceLimits} from '../pool.ts';
 import type {WorkerMessage, WorkerRequest} from '../protocol.ts';
 import {workerUrl} from '../worker-url.ts';
 import {RemoteBoards} from './remote-board.ts';
+import {NO_ANSWER} from './stack-probe.ts';
 import {type Budget, WorkerPool} from './worker-pool.ts';
-import {type Examination, NO_STACK, type PoolBoard, type PoolWorker, type SourceListener, type WorkerSource} from './worker-source.ts';
+import type {Examination, PoolBoard, PoolWorker, SourceListener, WorkerSource} from './worker-source.ts';
 
 /** Tasks in child processes, by Tinypool: what crashes natively there takes nobody along. */
 export function processPool(options: PoolOptions, listener: PoolListener, budget?: Budget): WorkerPool {
@@ -94,8 +95,7 @@ class ProcessWorker implements PoolWorker {
 	}
 
 	async examine(): Promise<Examination> {
-		const stack = await this.#boards.stack();
-		return stack === undefined ? {noStack: NO_STACK} : {stack};
+		return (await this.#boards.examine()) ?? NO_ANSWER;
 	}
 
 	end(): boolean {

@@ -4,11 +4,11 @@ import {join} from 'node:path';
 import {setTimeout as sleep} from 'node:timers/promises';
 import {nanoid} from 'nanoid';
 import {Board, type BoardProgress, type Running, type StopReason} from '../board.ts';
-import {BOARD_FILE_BYTES, type GuardCommand, MAX_CELLS, REGION_SIZE, regionOffset, STACK_BYTES, STACK_OFFSET} from './child-board.ts';
-import type {PoolBoard} from './worker-source.ts';
+import {BOARD_FILE_BYTES, EXAMINATION_BYTES, EXAMINATION_OFFSET, type GuardCommand, MAX_CELLS, REGION_SIZE, regionOffset} from './child-board.ts';
+import type {Examination, PoolBoard} from './worker-source.ts';
 
-const STACK_WAIT_MS = 10;
-const MAX_STACK_WAITS = 100;
+const EXAMINATION_WAIT_MS = 10;
+const MAX_EXAMINATION_WAITS = 150;
 
 /** The boards of one child process, as its pool sees them: through a file, and by asking its guard. */
 export class RemoteBoards {
@@ -42,17 +42,18 @@ export class RemoteBoards {
 		return counter[0] as number;
 	}
 
-	/** Where the process's main thread is; `undefined` if it doesn't answer. */
-	async stack(): Promise<string | undefined> {
+	/** What the guard finds of the process's main thread; `undefined` if the guard doesn't answer. */
+	async examine(): Promise<Examination | undefined> {
 		const command = this.ask({examine: true});
 		for (let waits = 0; this.obeyed() < command; waits++) {
-			if (waits > MAX_STACK_WAITS) return undefined;
-			await sleep(STACK_WAIT_MS, undefined, {ref: false});
+			if (waits > MAX_EXAMINATION_WAITS) return undefined;
+			await sleep(EXAMINATION_WAIT_MS, undefined, {ref: false});
 		}
-		const text = Buffer.alloc(STACK_BYTES);
-		readSync(this.#file, text, 0, STACK_BYTES, STACK_OFFSET);
-		const end = text.indexOf(0);
-		return text.toString('utf8', 0, end < 0 ? STACK_BYTES : end) || undefined;
+		const bytes = Buffer.alloc(EXAMINATION_BYTES);
+		readSync(this.#file, bytes, 0, EXAMINATION_BYTES, EXAMINATION_OFFSET);
+		const end = bytes.indexOf(0);
+		const text = bytes.toString('utf8', 0, end < 0 ? EXAMINATION_BYTES : end);
+		return text === '' ? undefined : (JSON.parse(text) as Examination);
 	}
 
 	read(generation: number, into: Uint8Array): void {

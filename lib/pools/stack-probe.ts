@@ -1,35 +1,40 @@
 /** What is said with the inspector of a thread. */
 export interface Wire {
-	post(method: string): void;
+	/** Resolves with the answer, if there is one. */
+	post(method: string, params?: object): Promise<unknown>;
 	/** Set before anything is posted. */
 	onEvent: (method: string, params: never) => void;
 	close(): void;
 }
 
+/** Where a thread is: lines as of an error's stack, or why there are none. */
+export type Whereabouts = {readonly stack: string} | {readonly noStack: string};
+
+export const NO_ANSWER: Whereabouts = {noStack: 'It did not answer: it was in native code, or blocked.'};
+
 /** A thread that runs JavaScript answers in some ten milliseconds, whatever it computes; one in native code does not. */
 const ANSWER_MS = 500;
 const MAX_FRAMES = 50;
 
-/**
- * Where a thread is, by Node's own inspector: pauses it, reads its stack, and lets it go on.
- * @returns lines as of an error's stack; `undefined` if it does not answer, because it is in native code or blocked
- */
-export async function stackBy(wire: Wire): Promise<string | undefined> {
+/** Where a thread is, by Node's own inspector: pauses it, reads its stack, and lets it go on. */
+export async function whereabouts(wire: Wire): Promise<Whereabouts> {
 	const urls = new Map<string, string>();
-	const {promise, resolve} = Promise.withResolvers<string | undefined>();
+	const {promise: paused, resolve} = Promise.withResolvers<string>();
 	wire.onEvent = (method, params) => {
 		if (method === 'Debugger.scriptParsed') urls.set((params as Script).scriptId, (params as Script).url);
 		if (method === 'Debugger.paused') resolve(format((params as Paused).callFrames, urls));
 	};
-	const timer = setTimeout(() => resolve(undefined), ANSWER_MS);
-	wire.post('Debugger.enable');
-	wire.post('Debugger.pause');
-	const stack = await promise;
-	clearTimeout(timer);
+	void wire.post('Debugger.enable');
+	const asked = wire.post('Debugger.pause').then(() => true);
+	const stack = await within(ANSWER_MS, paused);
 	// Also cancels a pause that has not come about.
-	wire.post('Debugger.disable');
+	void wire.post('Debugger.disable');
+	// What takes the question and is not paused runs no JavaScript: its event loop waits.
+	const isWaiting = stack === undefined && (await within(0, asked)) === true;
+	const open = isWaiting ? await within(ANSWER_MS, wire.post('Runtime.evaluate', OPEN_RESOURCES)) : undefined;
 	wire.close();
-	return stack;
+	if (stack !== undefined) return {stack};
+	return isWaiting ? {noStack: waiting((open as Evaluated | undefined)?.result?.value)} : NO_ANSWER;
 }
 
 interface Script {
@@ -44,6 +49,18 @@ interface Paused {
 	}[];
 }
 
+interface Evaluated {
+	readonly result?: {readonly value?: unknown};
+}
+
+async function within<Value>(ms: number, promise: Promise<Value>): Promise<Value | undefined> {
+	const {promise: late, resolve} = Promise.withResolvers<undefined>();
+	const timer = setTimeout(() => resolve(undefined), ms);
+	const value = await Promise.race([promise, late]);
+	clearTimeout(timer);
+	return value;
+}
+
 function format(frames: Paused['callFrames'], urls: ReadonlyMap<string, string>): string {
 	return frames
 		.slice(0, MAX_FRAMES)
@@ -52,4 +69,16 @@ function format(frames: Paused['callFrames'], urls: ReadonlyMap<string, string>)
 			return functionName ? `    at ${functionName} (${place})` : `    at ${place}`;
 		})
 		.join('\n');
+}
+
+const OPEN_RESOURCES = {expression: 'process.getActiveResourcesInfo()', returnByValue: true};
+
+/** What every worker has open for its pool. */
+const OUR_OWN = new Set(['MessagePort', 'Worker', 'Pipe', 'PipeWrap']);
+
+/** An `await` leaves nothing on the stack; what the worker's event loop waits for is all that is known. */
+function waiting(resources: unknown): string {
+	const open = Array.isArray(resources) ? [...new Set(resources.filter(name => !OUR_OWN.has(name)))] : [];
+	const what = open.length > 0 ? `Its worker had open: ${open.join(', ')}.` : 'Its worker had nothing open: no timer, file or socket.';
+	return `It was waiting, with nothing of it on the stack. ${what}`;
 }

@@ -1,25 +1,25 @@
 import {Session} from 'node:inspector';
-import {stackBy, type Wire} from './stack-probe.ts';
+import {NO_ANSWER, type Whereabouts, type Wire, whereabouts} from './stack-probe.ts';
 
 /** One at a time: each listens to all threads. */
 let last: Promise<unknown> = Promise.resolve();
 
 /**
- * Where another worker thread of this process is; see {@link stackBy}. The way to it leads through the main thread's
+ * Where another worker thread of this process is; see {@link whereabouts}. The way to it leads through the main thread's
  * inspector, which knows all threads: so the main thread must be one that answers.
  */
-export function stackOfThread(threadId: number): Promise<string | undefined> {
-	const stack = last.then(() => probe(threadId)).catch(() => undefined);
-	last = stack;
-	return stack;
+export function whereaboutsOfThread(threadId: number): Promise<Whereabouts> {
+	const where = last.then(() => probe(threadId)).catch(() => NO_ANSWER);
+	last = where;
+	return where;
 }
 
-async function probe(threadId: number): Promise<string | undefined> {
+async function probe(threadId: number): Promise<Whereabouts> {
 	const session = new Session();
 	session.connectToMainThread();
 	try {
 		const sessionId = await attach(session, threadId);
-		return sessionId === undefined ? undefined : await stackBy(wireTo(session, sessionId));
+		return sessionId === undefined ? NO_ANSWER : await whereabouts(wireTo(session, sessionId));
 	} finally {
 		session.disconnect();
 	}
@@ -39,16 +39,22 @@ function attach(session: Session, threadId: number): Promise<string | undefined>
 }
 
 function wireTo(session: Session, sessionId: string): Wire {
-	let messages = 0;
+	const answers = new Map<number, (answer: unknown) => void>();
 	const wire: Wire = {
-		post: method => session.post('NodeWorker.sendMessageToWorker', {sessionId, message: JSON.stringify({id: ++messages, method})}),
+		post: (method, params) =>
+			new Promise(resolve => {
+				const id = answers.size + 1;
+				answers.set(id, resolve);
+				session.post('NodeWorker.sendMessageToWorker', {sessionId, message: JSON.stringify({id, method, params})});
+			}),
 		onEvent: () => undefined,
 		close: () => session.post('NodeWorker.disable'),
 	};
 	session.on('NodeWorker.receivedMessageFromWorker', ({params}) => {
 		if (params.sessionId !== sessionId) return;
-		const {method, params: detail} = JSON.parse(params.message) as {method?: string; params?: never};
+		const {id, result, method, params: detail} = JSON.parse(params.message) as {id?: number; result?: unknown; method?: string; params?: never};
 		if (method) wire.onEvent(method, detail as never);
+		else if (id !== undefined) answers.get(id)?.(result);
 	});
 	return wire;
 }

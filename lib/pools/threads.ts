@@ -8,9 +8,9 @@ import type {PoolListener, PoolOptions} from '../pool.ts';
 import type {WorkerMessage, WorkerRequest} from '../protocol.ts';
 import {memoryOf} from '../transfer.ts';
 import {workerUrl} from '../worker-url.ts';
-import {stackOfThread} from './thread-stack.ts';
+import {whereaboutsOfThread} from './thread-stack.ts';
 import {type Budget, WorkerPool} from './worker-pool.ts';
-import {type Examination, NO_STACK, type PoolWorker, SharedBoard, type SourceListener, type WorkerSource} from './worker-source.ts';
+import {type Examination, type PoolWorker, SharedBoard, type SourceListener, type WorkerSource} from './worker-source.ts';
 
 /** Tasks in worker threads, by Piscina. */
 export function threadPool(options: PoolOptions, listener: PoolListener, budget?: Budget): WorkerPool {
@@ -114,8 +114,8 @@ class ThreadWorker implements PoolWorker {
 	}
 
 	async examine(): Promise<Examination> {
-		const [stack, heap] = await Promise.all([stackOfThread(this.#id), heapOf(this.#thread)]);
-		return {...(heap && {heap}), ...(stack === undefined ? {noStack: NO_STACK} : {stack})};
+		const [where, heap] = await Promise.all([whereaboutsOfThread(this.#id), heapOf(this.#thread)]);
+		return {...where, ...(heap && {heap})};
 	}
 
 	end(): boolean {

@@ -39,9 +39,6 @@ export interface PoolWorker {
 /** What was found of a worker whose job had to be stopped hard. */
 export type Examination = Pick<PostMortem, 'heap' | 'stack' | 'noStack'>;
 
-/** Why there is no stack, where there could be one. */
-export const NO_STACK = 'It did not answer: it was in native code, or blocked.';
-
 /** How a worker ended. */
 export interface Ending {
 	readonly exitCode: number | null;

@@ -1,3 +1,4 @@
+import type {JobHandle} from '../../lib/index.ts';
 import {openEngine, test} from '../fixtures/engine.ts';
 
 for (const isolation of ['thread', 'process'] as const) {
@@ -11,7 +12,7 @@ for (const isolation of ['thread', 'process'] as const) {
 		t.like(postMortem, {execution: 1, attempt: 1, progress: {done: 7, total: 10}});
 		t.true((postMortem?.startedAt ?? 0) >= before - 5 && (postMortem?.durationMs ?? 0) >= 300);
 		t.regex(postMortem?.stack ?? '', /^ {4}at ponder \(file:.*tasks\.ts:\d+:\d+\)\n {4}at lostInThought \(/);
-		if (isolation === 'thread') t.true((postMortem?.heap?.usedBytes ?? 0) > 1e6 && (postMortem?.heap?.limitBytes ?? 0) > 1e7);
+		t.true((postMortem?.heap?.usedBytes ?? 0) > 1e6 && (postMortem?.heap?.limitBytes ?? 0) > 1e7);
 		if (outcome.status === 'dead') t.like(outcome.error, {postMortem: {execution: 1}});
 	});
 
@@ -38,6 +39,20 @@ for (const isolation of ['thread', 'process'] as const) {
 		await job.outcome();
 		const {postMortem} = (await job.info())?.error ?? {};
 		t.regex(postMortem?.noStack ?? '', /did not answer/);
+	});
+
+	test(`a job that awaits what never comes says that it was waiting, and for what (${isolation})`, async t => {
+		const faena = await openEngine(t, {isolation, workers: 1});
+		const ends = async (job: JobHandle<unknown>) => {
+			await job.outcome();
+			return (await job.info())?.error?.postMortem;
+		};
+		const options = {timeout: 100, maxAttempts: 1};
+		const never = await ends(await faena.enqueue('awaitForever', 'promise', options));
+		t.is(never?.noStack, 'It was waiting, with nothing of it on the stack. Its worker had nothing open: no timer, file or socket.');
+		t.true((never?.heap?.usedBytes ?? 0) > 1e6);
+		const slow = await ends(await faena.enqueue('awaitForever', 'timer', options));
+		t.is(slow?.noStack, 'It was waiting, with nothing of it on the stack. Its worker had open: Timeout.');
 	});
 }
 
