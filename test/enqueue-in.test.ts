@@ -1,12 +1,13 @@
+import assert from 'node:assert/strict';
 import {join} from 'node:path';
 import {setImmediate as nextTurn} from 'node:timers/promises';
 import type {ExecutionContext} from 'ava';
 import Database from 'better-sqlite3';
 import {enqueueIn, type FaenaError, type OwnConnection} from '../lib/index.ts';
+import {brokenLaws} from './fault/laws.ts';
 import {openEngine, type Tasks, test} from './fixtures/engine.ts';
 import {makeFolder} from './fixtures/folder.ts';
 import {Program} from './fixtures/program.ts';
-import {assertTallied} from './fixtures/tally.ts';
 
 /** An engine that looks, and a program's own connection to the same file, with a table of its own in it. */
 async function openBoth(t: ExecutionContext) {
@@ -15,7 +16,7 @@ async function openBoth(t: ExecutionContext) {
 	const db = new Database(queue);
 	db.exec('create table orders (id integer primary key, what text) strict');
 	t.teardown(() => {
-		assertTallied(db);
+		assert.deepEqual(brokenLaws(db), []);
 		db.close();
 	});
 	return {queue, faena, db};
@@ -131,7 +132,7 @@ test('the engine that is open in the same process runs the job, too', async t =>
 	const db = new Database(queue);
 	const {id} = db.transaction(() => enqueueIn<Tasks>(db, 'add', {a: 1, b: 2}))();
 	t.is(await faena.handle('add', id).result({timeout: '10s'}), 3);
-	assertTallied(db);
+	assert.deepEqual(brokenLaws(db), []);
 	db.close();
 });
 
@@ -150,7 +151,7 @@ test('a transaction waits for its turn among busy engines, however it was begun'
 	await busy;
 	await faena.idle();
 	t.is((await faena.counts()).completed, 20_200);
-	assertTallied(db);
+	assert.deepEqual(brokenLaws(db), []);
 	db.close();
 });
 

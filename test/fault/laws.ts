@@ -1,0 +1,73 @@
+import {existsSync} from 'node:fs';
+import {join} from 'node:path';
+import type {Database} from 'better-sqlite3';
+import {MAX_SUSPICIONS} from '../../lib/job.ts';
+import {MAX_LOG_LINES} from '../../lib/queue.ts';
+import {Place} from '../../lib/queues/sqlite/places.ts';
+
+const PLACES = `(
+	select id, abs(task) as task, rank, batch, executions, iif(task < 0, ${Place.suspect}, ${Place.ready}) as place from ready
+	union all select w.id, j.task, -j.priority, j.batch, w.executions,
+		case when w.failed = 0 then ${Place.scheduled} when w.run_at is null then ${Place.parked} else ${Place.failed} end
+		from waiting w left join job j on j.id = w.id
+	union all select c.id, c.task, -j.priority, c.batch, c.execution, ${Place.running} from claimed c left join job j on j.id = c.id
+	union all select o.id, j.task, -j.priority, j.batch, o.execution, o.status from outcome o left join job j on j.id = o.id)`;
+
+/** Each with what finds the rows that break it. */
+const LAWS: Readonly<Record<string, string>> = {
+	'the file is sound': "select integrity_check from pragma_integrity_check where integrity_check <> 'ok'",
+	'each job is in exactly one place': `
+		select j.id, count(p.id) as places from job j left join ${PLACES} p on p.id = j.id group by j.id having count(p.id) <> 1`,
+	'what lies in a place is a job, of this task, batch and priority': `
+		select p.* from ${PLACES} p left join job j on j.id = p.id
+		where j.id is null or j.task <> p.task or j.batch is not p.batch or -j.priority <> p.rank`,
+	'the tally is what a recount gives': `
+		select * from (select task, place, jobs from tally where jobs <> 0 union all select task, place, -count(*) from ${PLACES} group by task, place)
+		group by task, place having sum(jobs) <> 0`,
+	'the tally of each batch is what a recount gives': `
+		select * from (
+			select batch, place, jobs from batch_tally where jobs <> 0
+			union all select batch, place, -count(*) from ${PLACES} where batch is not null group by batch, place)
+		group by batch, place having sum(jobs) <> 0`,
+	'a key names the job that has it, and each job with a key is named': `
+		select * from key k full join (select id, key, coalesce(batch, -task) as scope from job where key is not null) j
+			on j.id = k.id and j.key = k.key and j.scope = k.scope
+		where j.id is null or k.id is null`,
+	'what is told of a job is told of one that is there': `
+		select * from (
+			select 'trouble' as source, id from trouble union all select 'progress', id from progress
+			union all select 'checkpoint', id from checkpoint union all select 'log', id from log)
+		where id not in (select id from job)`,
+	'a running job has been claimed by an owner that is there': 'select * from claimed where owner not in (select id from owner)',
+	'ids and leases are at most what the counters say': `
+		select * from counter where last < case name when 'job' then (select max(id) from job) when 'lease' then (select max(lease) from claimed) end`,
+	'a job was executed before it ended by itself, and runs at least for the first time': `
+		select * from ${PLACES} where place in (${Place.running}, ${Place.completed}, ${Place.dead}, ${Place.failed}, ${Place.parked}) and executions < 1`,
+	'attempts are at most those allowed and at most the executions': `
+		select t.id, t.attempts, p.spec, e.executions from trouble t join job j on j.id = t.id join policy p on p.id = j.policy join ${PLACES} e on e.id = t.id
+		where t.attempts > json_extract(p.spec, '$.maxAttempts') or t.attempts > e.executions`,
+	'a dead job says why': `
+		select o.id from outcome o left join trouble t on t.id = o.id where o.status = ${Place.dead} and (t.failure is null or t.attempts < 1)`,
+	'only a completed job has a result': `select id from outcome where status <> ${Place.completed} and (value is not null or blob is not null)`,
+	'a completed job has no checkpoint and no failure': `
+		select o.id from outcome o left join checkpoint c on c.id = o.id left join trouble t on t.id = o.id
+		where o.status = ${Place.completed} and (c.id is not null or t.failure is not null)`,
+	'the ready jobs that are suspect, and only they, are to run alone': `
+		select r.* from ready r left join trouble t on t.id = r.id where (r.task < 0) <> (coalesce(t.suspicions, 0) >= ${MAX_SUSPICIONS})`,
+	'a batch is completed if all its input has ended, and not while a job of it has not': `
+		select * from (
+			select b.*, exists (select 1 from ${PLACES} p where p.batch = b.id and p.place < ${Place.completed}) as is_unended from batch b)
+		where iif(is_unended, completed_at is not null, total is not null and completed_at is null)`,
+	'a job keeps a bounded log': `select id, count(*) from log group by id having count(*) > ${MAX_LOG_LINES}`,
+};
+
+/** What is wrong with a Faena database, at whatever moment: a sentence for each of the laws that it breaks, with the first rows that do. */
+export function brokenLaws(db: Database): string[] {
+	const broken = Object.entries(LAWS).flatMap(([law, query]) => {
+		const rows = db.prepare(`${query} limit 3`).all();
+		return rows.length === 0 ? [] : [`Broken: ${law}: ${JSON.stringify(rows)}`];
+	});
+	const blobs = db.prepare('select distinct blob from outcome where blob is not null').pluck().all() as string[];
+	const missing = blobs.filter(name => !existsSync(join(`${db.name}-blobs`, name)));
+	return missing.length === 0 ? broken : [...broken, `Broken: a result's file is there: ${missing.slice(0, 3)}`];
+}
