@@ -1,7 +1,14 @@
+import {type Clock, systemClock} from './clock.ts';
+
 /** Callbacks ring it; a loop waits for it. Rings before the wait are not lost, and many are one. */
 export class Bell {
+	readonly #clock: Pick<Clock, 'after'>;
 	#isRung = false;
 	#wake: (() => void) | undefined;
+
+	constructor(clock: Pick<Clock, 'after'> = systemClock) {
+		this.#clock = clock;
+	}
 
 	ring(): void {
 		this.#isRung = true;
@@ -12,9 +19,9 @@ export class Bell {
 	async rung(timeoutMs: number): Promise<void> {
 		if (!this.#isRung && timeoutMs > 0) {
 			await new Promise<void>(resolve => {
-				const timer = timeoutMs === Infinity ? undefined : setTimeout(resolve, Math.min(timeoutMs, MAX_TIMER_MS)).unref();
+				const takeBack = timeoutMs === Infinity ? undefined : this.#clock.after(Math.min(timeoutMs, MAX_TIMER_MS), resolve);
 				this.#wake = () => {
-					clearTimeout(timer);
+					takeBack?.();
 					resolve();
 				};
 			});

@@ -1,4 +1,4 @@
-import {monotonicMs} from './board.ts';
+import type {Clock} from './clock.ts';
 import type {JobQueue, OwnerId} from './queue.ts';
 
 /** How often other connections' writes are listened for: a cancel from another process must be heard within 50 ms. */
@@ -16,28 +16,32 @@ export class Caretaker {
 	readonly #queue: JobQueue;
 	readonly #owner: OwnerId;
 	readonly #leaseMs: number;
-	readonly #timer: NodeJS.Timeout;
+	readonly #clock: Clock;
+	readonly #stopTimer: () => void;
 	#isDue = true;
 	#nextHeartbeat = 0;
 	#nextRecovery = 0;
-	#lastWall = Date.now();
-	#lastSteady = monotonicMs();
+	#lastWall: number;
+	#lastSteady: number;
 
-	constructor(queue: JobQueue, owner: OwnerId, leaseMs: number, ring: () => void) {
+	constructor(queue: JobQueue, owner: OwnerId, leaseMs: number, clock: Clock, ring: () => void) {
 		this.#queue = queue;
 		this.#owner = owner;
 		this.#leaseMs = leaseMs;
-		this.#timer = setInterval(() => {
+		this.#clock = clock;
+		this.#lastWall = clock.now();
+		this.#lastSteady = clock.steadyMs();
+		this.#stopTimer = clock.every(LISTEN_EVERY_MS, () => {
 			this.#isDue = true;
 			ring();
-		}, LISTEN_EVERY_MS).unref();
+		});
 	}
 
 	/** Does what is due; nothing before the timer has rung again. */
 	async attend(): Promise<Findings> {
 		if (!this.#isDue) return NOTHING;
 		this.#isDue = false;
-		const now = monotonicMs();
+		const now = this.#clock.steadyMs();
 		let isOwnerLost = false;
 		let recovered = 0;
 		this.#watchClock(now);
@@ -53,7 +57,7 @@ export class Caretaker {
 	}
 
 	stop(): void {
-		clearInterval(this.#timer);
+		this.#stopTimer();
 	}
 
 	/**
@@ -61,7 +65,7 @@ export class Caretaker {
 	 * lease to do the same before any is taken for dead.
 	 */
 	#watchClock(now: number): void {
-		const wall = Date.now();
+		const wall = this.#clock.now();
 		const steps = [wall - this.#lastWall, now - this.#lastSteady] as const;
 		this.#lastWall = wall;
 		this.#lastSteady = now;

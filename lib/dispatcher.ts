@@ -1,7 +1,6 @@
-import {setImmediate as nextTurn} from 'node:timers/promises';
 import {Bell} from './bell.ts';
-import {monotonicMs} from './board.ts';
 import {Caretaker, NOTHING} from './caretaker.ts';
+import {type Clock, systemClock} from './clock.ts';
 import {Desk, toNewJobs} from './desk.ts';
 import {FaenaError, toEnvelope} from './errors.ts';
 import {failpoint} from './failpoint.ts';
@@ -31,8 +30,8 @@ import type {TaskInfo} from './tasks-module.ts';
 export interface DispatcherOptions {
 	readonly owner: OwnerId;
 	readonly leaseMs: number;
-	/** The wall clock that jobs wait by, in milliseconds since 1970. */
-	readonly now?: () => number;
+	/** Default: the system's. Its `now` is to be the queue's. */
+	readonly clock?: Clock;
 	/** What its callers want to hear of from the start. */
 	readonly events?: readonly EventName[] | undefined;
 	/** Takes what the dispatcher has to say to its callers. */
@@ -62,10 +61,10 @@ export class Dispatcher implements PoolListener {
 	readonly #pool: Pool | undefined;
 	readonly #owner: OwnerId;
 	readonly #leaseMs: number;
-	readonly #now: () => number;
+	readonly #clock: Clock;
 	readonly #output: DispatcherOptions['output'];
 	readonly #desk: Desk;
-	readonly #bell = new Bell();
+	readonly #bell: Bell;
 	readonly #sizer = new ChunkSizer();
 	readonly #statistics: Statistics;
 	#phase: 'running' | 'draining' | 'interrupting' | 'closed' = 'running';
@@ -90,13 +89,18 @@ export class Dispatcher implements PoolListener {
 	#setbacks = 0;
 	#retryAt = 0;
 
-	constructor(queue: JobQueue, makePool: ((listener: PoolListener) => Pool) | undefined, {owner, leaseMs, now = Date.now, events, output}: DispatcherOptions) {
+	constructor(
+		queue: JobQueue,
+		makePool: ((listener: PoolListener) => Pool) | undefined,
+		{owner, leaseMs, clock = systemClock, events, output}: DispatcherOptions,
+	) {
 		this.#queue = queue;
 		this.#pool = makePool?.(this);
-		this.#statistics = new Statistics(this.#pool?.slots ?? 0);
+		this.#statistics = new Statistics(this.#pool?.slots ?? 0, clock.steadyMs);
 		this.#owner = owner;
 		this.#leaseMs = leaseMs;
-		this.#now = now;
+		this.#clock = clock;
+		this.#bell = new Bell(clock);
 		this.#output = output;
 		this.#desk = new Desk(output, events);
 		queue.onBatchCompleted(batch => this.#batchCompleted(batch));
@@ -106,7 +110,7 @@ export class Dispatcher implements PoolListener {
 	async start(): Promise<readonly TaskInfo[]> {
 		const infos = (await this.#pool?.load()) ?? [];
 		this.#tasks = new Map(infos.map(({name, options}) => [name, options]));
-		this.#caretaker = new Caretaker(this.#queue, this.#owner, this.#leaseMs, () => this.#bell.ring());
+		this.#caretaker = new Caretaker(this.#queue, this.#owner, this.#leaseMs, this.#clock, () => this.#bell.ring());
 		void this.#run();
 		return infos;
 	}
@@ -148,7 +152,7 @@ export class Dispatcher implements PoolListener {
 	}
 
 	noted(note: Note): void {
-		if (this.#notes.push(note) === 1) setTimeout(() => this.#bell.ring(), NOTE_DELAY_MS).unref();
+		if (this.#notes.push(note) === 1) this.#clock.after(NOTE_DELAY_MS, () => this.#bell.ring());
 	}
 
 	freed(): void {
@@ -175,7 +179,7 @@ export class Dispatcher implements PoolListener {
 		while (this.#phase !== 'closed') {
 			await this.#bell.rung(this.#sleepMs());
 			// Whatever else has arrived by now shares the transaction.
-			await nextTurn();
+			await this.#clock.nextTurn();
 			try {
 				await this.#attend();
 				if (this.#restMs() > 0) continue;
@@ -191,11 +195,11 @@ export class Dispatcher implements PoolListener {
 	}
 
 	#sleepMs(): number {
-		if (this.#setbacks > 0) return Math.max(0, this.#retryAt - monotonicMs());
+		if (this.#setbacks > 0) return Math.max(0, this.#retryAt - this.#clock.steadyMs());
 		if (this.#outbox.length > 0) return Math.max(0, this.#restMs());
-		if (this.#phase === 'draining') return Math.max(0, this.#drainUntil - monotonicMs());
+		if (this.#phase === 'draining') return Math.max(0, this.#drainUntil - this.#clock.steadyMs());
 		if (this.#phase !== 'running' || this.#nextRunAt === null || !this.#hasPlace()) return Infinity;
-		return Math.max(0, this.#nextRunAt - this.#now());
+		return Math.max(0, this.#nextRunAt - this.#clock.now());
 	}
 
 	/**
@@ -207,7 +211,7 @@ export class Dispatcher implements PoolListener {
 		const {idle, second} = this.#pool.places();
 		if (idle > 0) return 0;
 		const {workMs} = this.#sizer;
-		return this.#turnedAt + (second > 0 ? Math.min(workMs, this.#sizer.patienceMs(this.#coverMs)) : workMs) - monotonicMs();
+		return this.#turnedAt + (second > 0 ? Math.min(workMs, this.#sizer.patienceMs(this.#coverMs)) : workMs) - this.#clock.steadyMs();
 	}
 
 	async #attend(): Promise<void> {
@@ -226,21 +230,21 @@ export class Dispatcher implements PoolListener {
 
 	/** One transaction: settle, enqueue, dequeue. */
 	async #turn(): Promise<void> {
-		if (this.#setbacks > 0 && monotonicMs() < this.#retryAt) return;
+		if (this.#setbacks > 0 && this.#clock.steadyMs() < this.#retryAt) return;
 		const enqueues = this.#desk.takeEnqueues(ENQUEUED_PER_TURN);
 		const settle = this.#outbox.splice(0);
 		if (settle.length > 0) failpoint('outcome:received');
 		const notes = this.#notes.splice(0);
 		const demand = this.#demand(enqueues.length > 0 || settle.some(makesJobs));
 		if (settle.length + notes.length + enqueues.length === 0 && !demand) return;
-		const begunAt = monotonicMs();
+		const begunAt = this.#clock.steadyMs();
 		let result: TurnResult;
 		try {
 			result = await this.#queue.turn({settle, notes, enqueue: toNewJobs(enqueues), ...(demand && {dequeue: demand})});
 		} catch (error) {
 			return this.#rescue(error, settle, notes, enqueues);
 		}
-		this.#turnedAt = monotonicMs();
+		this.#turnedAt = this.#clock.steadyMs();
 		this.#sizer.observeTurn(this.#turnedAt - begunAt);
 		this.#statistics.committed(this.#turnedAt - begunAt);
 		this.#statistics.settled(result.settled);
@@ -303,7 +307,7 @@ export class Dispatcher implements PoolListener {
 		}
 		if (this.#setbacks > MAX_SETBACKS) throw error;
 		const waitMs = Math.min(1000, 10 * 2 ** this.#setbacks);
-		this.#retryAt = monotonicMs() + waitMs;
+		this.#retryAt = this.#clock.steadyMs() + waitMs;
 		this.#desk.tell({type: 'setBack', setbacks: this.#setbacks, waitMs, error: toFailure(error)});
 	}
 
@@ -315,7 +319,7 @@ export class Dispatcher implements PoolListener {
 
 	/** What the pool can take: for each task as many jobs as make chunks for its free places. */
 	#demand(arrives: boolean): Demand | undefined {
-		const isDue = this.#nextRunAt !== null && this.#nextRunAt <= this.#now();
+		const isDue = this.#nextRunAt !== null && this.#nextRunAt <= this.#clock.now();
 		if (this.#phase !== 'running' || this.#chunks.length > 0 || !(this.#isHungry || arrives || isDue)) return undefined;
 		const tasks = [...this.#tasks].flatMap(([task, {concurrency}]) => this.#demandOf(task, concurrency));
 		const limit = Math.max(0, ...tasks.map(each => each.limit));
@@ -463,7 +467,7 @@ export class Dispatcher implements PoolListener {
 	/** Idle: nothing of our tasks is left that could run by itself, or not before its time, here or in another process. */
 	async #answerIdle(): Promise<void> {
 		if (this.#idleCalls.length === 0 || (this.#pool?.size ?? 0) + this.#outbox.length > 0 || this.#desk.hasEnqueues) return;
-		const isDue = this.#nextRunAt !== null && this.#nextRunAt <= this.#now();
+		const isDue = this.#nextRunAt !== null && this.#nextRunAt <= this.#clock.now();
 		for (const idle of this.#idleCalls.splice(0)) {
 			const {call, waiting} = idle;
 			const jobs = await this.#queue.outstanding([...this.#tasks.keys()], {waiting});
@@ -476,7 +480,7 @@ export class Dispatcher implements PoolListener {
 
 	#beginClose(call: number, drainMs: number): void {
 		this.#closeCalls.push(call);
-		this.#drainUntil = Math.min(this.#drainUntil, monotonicMs() + drainMs);
+		this.#drainUntil = Math.min(this.#drainUntil, this.#clock.steadyMs() + drainMs);
 		if (this.#phase !== 'running') return;
 		this.#phase = 'draining';
 		this.#recall();
@@ -486,7 +490,7 @@ export class Dispatcher implements PoolListener {
 	async #shutDown(): Promise<void> {
 		if (this.#phase === 'closed' || this.#desk.hasEnqueues || this.#calls.length > 0) return;
 		if ((this.#pool?.size ?? 0) > 0) {
-			if (this.#phase === 'draining' && monotonicMs() >= this.#drainUntil) {
+			if (this.#phase === 'draining' && this.#clock.steadyMs() >= this.#drainUntil) {
 				this.#phase = 'interrupting';
 				this.#pool?.interrupt();
 			}

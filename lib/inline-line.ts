@@ -1,11 +1,12 @@
 import {nanoid} from 'nanoid';
+import {type Clock, systemClock} from './clock.ts';
 import {Dispatcher} from './dispatcher.ts';
 import type {FaenaError} from './errors.ts';
 import type {Line} from './line.ts';
 import {inlinePool} from './pools/inline.ts';
 import type {Call, DispatcherStart, FailedMessage, RepliesMessage} from './protocol.ts';
 import type {JobQueue} from './queue.ts';
-import {openSqlite, type SqliteOptions} from './queues/sqlite.ts';
+import {openSqlite} from './queues/sqlite.ts';
 import type {TaskInfo} from './tasks-module.ts';
 
 /** To a dispatcher in the caller's own thread, with queue, pool and all: one thread to debug. */
@@ -25,22 +26,21 @@ export class InlineLine implements Line {
 	}
 
 	/**
-	 * @param time the wall clock, and the die of the backoff's jitter, where they are not the usual ones
+	 * @param world the clock, and the die of the backoff's jitter, where they are not the usual ones
 	 * @throws FaenaError why the queue or the tasks can't be opened
 	 */
 	static async open(
 		{queue: location, durability, leaseMs, blobThresholdBytes = Infinity, events, pool}: DispatcherStart,
-		time: Pick<SqliteOptions, 'now' | 'random'> = {},
+		{clock = systemClock, random = Math.random}: {readonly clock?: Clock; readonly random?: () => number} = {},
 	): Promise<InlineLine> {
-		const queue = openSqlite(location, {durability, leaseMs, blobThresholdBytes, ...time});
-		const {now} = time;
+		const queue = openSqlite(location, {durability, leaseMs, blobThresholdBytes, now: clock.now, random});
 		const messages: Mailbox = {deliver: undefined};
 		const output = (message: RepliesMessage | FailedMessage) => void setImmediate(() => messages.deliver?.(message));
-		const dispatcher = new Dispatcher(queue, pool && (listener => inlinePool(pool, listener, now)), {
+		const dispatcher = new Dispatcher(queue, pool && (listener => inlinePool(pool, listener, clock)), {
 			owner: nanoid(),
 			leaseMs,
 			events,
-			...(now && {now}),
+			clock,
 			output,
 		});
 		try {

@@ -61,7 +61,8 @@ interface TaskRecord {
 /** Counts what a dispatcher does. Durations go to Node's HDR histograms, in microseconds. */
 export class Statistics {
 	readonly #slots: number;
-	readonly #startedAt = monotonicMs();
+	readonly #steadyMs: () => number;
+	readonly #startedAt: number;
 	readonly #executions = {completed: 0, failed: 0, dead: 0, cancelled: 0, released: 0, lost: 0};
 	readonly #tasks = new Map<string, TaskRecord>();
 	readonly #commits = createHistogram();
@@ -73,8 +74,10 @@ export class Statistics {
 	#chunkedJobs = 0;
 	#lostWorkers = 0;
 
-	constructor(slots: number) {
+	constructor(slots: number, steadyMs: () => number = monotonicMs) {
 		this.#slots = slots;
+		this.#steadyMs = steadyMs;
+		this.#startedAt = steadyMs();
 	}
 
 	/** Executions of a task ended; what the queue makes of them is not known yet. */
@@ -124,7 +127,7 @@ export class Statistics {
 	}
 
 	report(): EngineStats {
-		const uptimeMs = monotonicMs() - this.#startedAt;
+		const uptimeMs = this.#steadyMs() - this.#startedAt;
 		return {
 			uptimeMs,
 			slots: this.#slots,
@@ -165,7 +168,7 @@ export class Statistics {
 	}
 
 	#second(): number {
-		return Math.floor((monotonicMs() - this.#startedAt) / 1000);
+		return Math.floor((this.#steadyMs() - this.#startedAt) / 1000);
 	}
 }
 

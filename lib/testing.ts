@@ -5,6 +5,7 @@ import {mkdtempSync, rmSync} from 'node:fs';
 import {tmpdir} from 'node:os';
 import {join} from 'node:path';
 import {pathToFileURL} from 'node:url';
+import {systemClock} from './clock.ts';
 import {type AnyTasks, connect} from './engine.ts';
 import {arm, type Failpoints} from './failpoint.ts';
 import {InlineLine} from './inline-line.ts';
@@ -66,7 +67,7 @@ export async function openForTest(tasks: object | string, options: TestOptions =
 		if (!isModule) standIn(String(module), tasks);
 		return await connect(
 			settings,
-			start => InlineLine.open(start, {now: () => clock.now, random}),
+			start => InlineLine.open(start, {clock: {...systemClock, now: () => clock.now}, random}),
 			(link, audience) => new TestEngine<AnyTasks>(settings, link, audience, clock, remove),
 		);
 	} catch (error) {

@@ -18,6 +18,7 @@ const LAYERS: readonly (readonly string[])[] = [
 		'lib/bell.ts',
 		'lib/id-set.ts',
 		'lib/board.ts',
+		'lib/clock.ts',
 		'lib/worker-url.ts',
 		'lib/node-version.ts',
 	],

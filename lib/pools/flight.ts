@@ -1,4 +1,5 @@
-import {monotonicMs, type Running, type StopReason} from '../board.ts';
+import type {Running, StopReason} from '../board.ts';
+import type {Clock} from '../clock.ts';
 import type {Encoded} from '../encoding.ts';
 import {type FailureRecord, type PostMortem, toFailure} from '../failure.ts';
 import type {Progress} from '../job.ts';
@@ -137,21 +138,21 @@ function stoppedOutcome(flight: Flight, index: number, reason: StopReason, timin
  * What becomes of the chunk's jobs when its worker is gone: the one that ran gets its outcome, the others go back untouched.
  * @param isClosing the pool ended the worker, through no fault of the job
  */
-export function lostSettlements(flight: Flight, worker: PoolWorker, ending: Ending, isClosing: boolean): Settlement[] {
+export function lostSettlements(flight: Flight, worker: PoolWorker, ending: Ending, isClosing: boolean, clock: Clock): Settlement[] {
 	flight.board.refresh();
 	const settlements = flight.held;
 	for (let index = flight.reported; index < flight.jobs.length; index++) {
-		if (!flight.taken.has(index)) settlements.push(settlementOf(flight, index, lostOutcome(flight, index, worker, ending, isClosing)));
+		if (!flight.taken.has(index)) settlements.push(settlementOf(flight, index, lostOutcome(flight, index, worker, ending, isClosing, clock)));
 	}
 	return settlements;
 }
 
-function lostOutcome(flight: Flight, index: number, worker: PoolWorker, ending: Ending, isClosing: boolean): Outcome {
+function lostOutcome(flight: Flight, index: number, worker: PoolWorker, ending: Ending, isClosing: boolean, clock: Clock): Outcome {
 	const {board} = flight;
 	const running = board.running();
 	if (!running || index < running.index || index >= running.index + running.count) return {type: 'released'};
-	const durationMs = monotonicMs() - running.since;
-	const timing = {startedAt: Math.round(Date.now() - durationMs), durationMs};
+	const durationMs = clock.steadyMs() - running.since;
+	const timing = {startedAt: Math.round(clock.now() - durationMs), durationMs};
 	const reason = board.stopReason(index) ?? (isClosing ? 'interrupted' : undefined);
 	if (running.count > 1 && reason !== 'interrupted') return {type: 'released', isSuspect: true, ...timing};
 	if (reason) return stoppedOutcome(flight, index, reason, timing);
@@ -190,11 +191,11 @@ export function howItEnded({isOutOfMemory, signal, exitCode}: Ending): string {
 }
 
 /** That the running job runs, once it has run for long. */
-export function newStart(flight: Flight, {index, since}: Running): Note | undefined {
+export function newStart(flight: Flight, {index, since}: Running, clock: Clock): Note | undefined {
 	if (flight.shown === index) return undefined;
 	flight.shown = index;
 	const {id, execution} = flight.jobs[index] as DequeuedJob;
-	return {id, lease: flight.lease, execution, startedAt: Math.round(Date.now() - (monotonicMs() - since))};
+	return {id, lease: flight.lease, execution, startedAt: Math.round(clock.now() - (clock.steadyMs() - since))};
 }
 
 /** The progress that the running job said since the last time this was asked. */

@@ -1,5 +1,6 @@
 import {setImmediate as nextTurn} from 'node:timers/promises';
 import {Board} from '../board.ts';
+import {type Clock, systemClock} from '../clock.ts';
 import type {PoolListener, PoolOptions, Recycle} from '../pool.ts';
 import type {WorkerMessage, WorkerRequest} from '../protocol.ts';
 import {WorkerLife} from '../worker-life.ts';
@@ -11,17 +12,17 @@ import {type Examination, type PoolWorker, SharedBoard, type SourceListener, typ
  * waits lets the others run, up to the number of workers. Nothing can be stopped hard here: timeouts, cancellation and
  * shutdown reach a task through its context only, and one that computes only once it lets the event loop run.
  */
-export function inlinePool(options: PoolOptions, listener: PoolListener, now?: () => number): WorkerPool {
-	return new WorkerPool(new InlineSource(now), {...options, recycle: NEVER}, listener);
+export function inlinePool(options: PoolOptions, listener: PoolListener, clock: Clock = systemClock): WorkerPool {
+	return new WorkerPool(new InlineSource(clock.now), {...options, recycle: NEVER}, listener, undefined, clock);
 }
 
 /** The caller can't be replaced. */
 const NEVER: Recycle = {jobs: Infinity, ageMs: Infinity, memoryBytes: Infinity};
 
 class InlineSource implements WorkerSource {
-	readonly #now: (() => number) | undefined;
+	readonly #now: () => number;
 
-	constructor(now: (() => number) | undefined) {
+	constructor(now: () => number) {
 		this.#now = now;
 	}
 
@@ -36,10 +37,10 @@ class InlineWorker implements PoolWorker {
 	readonly kind = 'caller';
 	readonly #life: WorkerLife;
 
-	constructor(listener: SourceListener, now: (() => number) | undefined) {
+	constructor(listener: SourceListener, now: () => number) {
 		this.#life = new WorkerLife({
 			kind: 'inline',
-			...(now && {now}),
+			now,
 			post: (message: WorkerMessage) => listener.message(message),
 			openBoard: address => new Board(address as SharedArrayBuffer),
 		});

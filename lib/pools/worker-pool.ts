@@ -1,6 +1,6 @@
-import {setTimeout as sleep} from 'node:timers/promises';
 import {fileURLToPath} from 'node:url';
-import {monotonicMs, type Running, type StopReason} from '../board.ts';
+import type {Running, StopReason} from '../board.ts';
+import {type Clock, sleep, systemClock} from '../clock.ts';
 import {FaenaError, fromEnvelope} from '../errors.ts';
 import {type FailureRecord, toFailure} from '../failure.ts';
 import type {JobId} from '../job.ts';
@@ -46,23 +46,31 @@ export class WorkerPool implements Pool {
 	readonly #options: PoolOptions;
 	readonly #listener: PoolListener;
 	readonly #budget: Budget;
+	readonly #clock: Clock;
 	readonly #slots = new Map<PoolWorker, Slot>();
 	/** Chunks under way, by number. */
 	readonly #flights = new Map<number, InFlight>();
 	readonly #jobs = new Map<JobId, InFlight>();
-	#watch: NodeJS.Timeout | undefined;
+	#endWatch: (() => void) | undefined;
 	#lastChunk = 0;
 	/** `lazy`: open, and workers are added when they are needed. */
 	#phase: 'new' | 'open' | 'lazy' | 'closing' = 'new';
 	#started: PromiseWithResolvers<readonly TaskInfo[]> | undefined;
 	#isInterrupted = false;
 
-	constructor(source: WorkerSource, options: PoolOptions, listener: PoolListener, budget: Budget = {slots: options.workers, busy: 0}) {
+	constructor(
+		source: WorkerSource,
+		options: PoolOptions,
+		listener: PoolListener,
+		budget: Budget = {slots: options.workers, busy: 0},
+		clock: Clock = systemClock,
+	) {
 		this.slots = options.workers;
 		this.#source = source;
 		this.#options = options;
 		this.#listener = listener;
 		this.#budget = budget;
+		this.#clock = clock;
 	}
 
 	load(): Promise<readonly TaskInfo[]> {
@@ -94,7 +102,7 @@ export class WorkerPool implements Pool {
 	places(): Places {
 		let idle = this.#unstarted;
 		let second = 0;
-		const now = monotonicMs();
+		const now = this.#clock.steadyMs();
 		for (const slot of this.#slots.values()) {
 			if (slot.phase !== 'ready') continue;
 			if (slot.flights.length === 0) idle++;
@@ -113,7 +121,7 @@ export class WorkerPool implements Pool {
 			lease,
 			jobs,
 			board: slot.worker.board(jobs.length),
-			givenAt: monotonicMs(),
+			givenAt: this.#clock.steadyMs(),
 			reported: 0,
 			held: [],
 			taken: new Set(),
@@ -127,7 +135,7 @@ export class WorkerPool implements Pool {
 		if (slot.flights.push(flight) === 1) this.#budget.busy++;
 		slot.jobs += jobs.length;
 		this.#flights.set(flight.number, flight);
-		this.#watch ??= setInterval(() => this.#look(), WATCH_EVERY_MS).unref();
+		this.#endWatch ??= this.#clock.every(WATCH_EVERY_MS, () => this.#look());
 		for (const job of jobs) this.#jobs.set(job.id, flight);
 		void slot.worker.request(toMessage(flight)).catch(() => undefined);
 	}
@@ -142,7 +150,7 @@ export class WorkerPool implements Pool {
 		return true;
 	}
 
-	/** The jobs that run, and since when on the clock of {@link monotonicMs}, as far as is known. */
+	/** The jobs that run, and since when on the pool's steady clock, as far as is known. */
 	running(): {readonly id: JobId; readonly since: number}[] {
 		return [...this.#flights.values()].flatMap(({board, jobs}) => {
 			const running = board.running();
@@ -184,7 +192,7 @@ export class WorkerPool implements Pool {
 
 	#addSlot(worker: PoolWorker): void {
 		if (this.#phase === 'closing') return;
-		const slot: Slot = {worker, phase: 'loading', flights: [], jobs: 0, since: monotonicMs(), quietLooks: 0, isExamined: false};
+		const slot: Slot = {worker, phase: 'loading', flights: [], jobs: 0, since: this.#clock.steadyMs(), quietLooks: 0, isExamined: false};
 		this.#slots.set(worker, slot);
 		void this.#load(slot);
 	}
@@ -203,13 +211,13 @@ export class WorkerPool implements Pool {
 		}
 		this.#started?.reject(fromEnvelope(loaded.error));
 		// A module that loaded before and now doesn't: its worker is of no use, and neither is trying in a tight loop.
-		await sleep(RELOAD_MS, undefined, {ref: false});
+		await sleep(this.#clock, RELOAD_MS);
 		if (slot.phase === 'loading') this.#end(slot, 'unready', toFailure(fromEnvelope(loaded.error)));
 	}
 
 	/** The worker that will be free first: an idle one, a new one, or one with room for a second chunk, if possible not behind a long job. */
 	#pick(): Slot {
-		const now = monotonicMs();
+		const now = this.#clock.steadyMs();
 		const ready = [...this.#slots.values()].filter(({phase, flights}) => phase === 'ready' && flights.length < 2);
 		const hasBudget = this.#budget.busy < this.#budget.slots;
 		const free = hasBudget ? (ready.find(({flights}) => flights.length === 0) ?? this.#add()) : undefined;
@@ -227,7 +235,7 @@ export class WorkerPool implements Pool {
 
 	#retireIfDue(slot: Slot, memoryBytes: number): void {
 		const {recycle} = this.#options;
-		const isDue = slot.jobs >= recycle.jobs || monotonicMs() - slot.since >= recycle.ageMs || memoryBytes >= recycle.memoryBytes;
+		const isDue = slot.jobs >= recycle.jobs || this.#clock.steadyMs() - slot.since >= recycle.ageMs || memoryBytes >= recycle.memoryBytes;
 		if (isDue && slot.phase === 'ready') slot.phase = 'retiring';
 		if (slot.phase === 'retiring' && slot.flights.length === 0) void this.#tearDown(slot).then(() => this.#end(slot, 'retired'));
 	}
@@ -235,7 +243,7 @@ export class WorkerPool implements Pool {
 	/** Lets the tasks of an idle worker clean up, as long as the grace lasts. */
 	async #tearDown(slot: Slot): Promise<void> {
 		const done = slot.worker.request({type: 'teardown'}).catch(() => undefined);
-		await Promise.race([done, sleep(this.#options.graceMs, undefined, {ref: false})]);
+		await Promise.race([done, sleep(this.#clock, this.#options.graceMs)]);
 	}
 
 	/** Ends the worker. What it posted before still arrives; when it is gone, the rest is settled. */
@@ -271,7 +279,7 @@ export class WorkerPool implements Pool {
 		this.#started?.reject(this.#unloadable(worker, ending));
 		if (this.#phase !== 'closing' && slot.end?.reason !== 'retired' && worker.kind !== 'caller') this.#listener.lost(lossOf(slot, worker.kind, ending));
 		for (const flight of [...slot.flights]) {
-			const settlements = lostSettlements(flight, worker, ending, this.#phase === 'closing');
+			const settlements = lostSettlements(flight, worker, ending, this.#phase === 'closing', this.#clock);
 			this.#finish(flight);
 			this.#ended(flight, settlements);
 		}
@@ -327,8 +335,8 @@ export class WorkerPool implements Pool {
 		if (flights.length === 0) this.#budget.busy--;
 		this.#flights.delete(flight.number);
 		if (this.#flights.size > 0) return;
-		clearInterval(this.#watch);
-		this.#watch = undefined;
+		this.#endWatch?.();
+		this.#endWatch = undefined;
 	}
 
 	#ended({task}: InFlight, settlements: readonly Settlement[]): void {
@@ -357,7 +365,7 @@ export class WorkerPool implements Pool {
 			const [flight] = slot.flights;
 			if (!flight || (slot.phase !== 'ready' && slot.phase !== 'retiring')) continue;
 			for (const each of [...slot.flights]) each.board.refresh();
-			this.#lookAt(slot, flight, monotonicMs());
+			this.#lookAt(slot, flight, this.#clock.steadyMs());
 		}
 	}
 
@@ -376,7 +384,7 @@ export class WorkerPool implements Pool {
 		if (timeoutMs !== null && now - since > timeoutMs) this.#stopRunning(flight, running, 'timedOut');
 		// What ended before a job that runs for so long need not wait for its end, whatever may still come to light.
 		if (now - since > LONG_MS) {
-			const start = newStart(flight, running);
+			const start = newStart(flight, running, this.#clock);
 			if (start) this.#listener.noted(start);
 			this.#ended(flight, flight.held.splice(0));
 		}
@@ -384,7 +392,8 @@ export class WorkerPool implements Pool {
 	}
 
 	#stopRunning({board, deadlines}: InFlight, {index: first, count}: Pick<Running, 'index' | 'count'>, reason: StopReason): void {
-		for (let index = first; index < first + count; index++) board.stop(index, reason, () => deadlines.set(first, monotonicMs() + this.#options.graceMs));
+		for (let index = first; index < first + count; index++)
+			board.stop(index, reason, () => deadlines.set(first, this.#clock.steadyMs() + this.#options.graceMs));
 	}
 
 	/** Shares what has waited in this worker for long with idle ones, or gives it back to the queue. */

@@ -1,0 +1,37 @@
+import {setImmediate as nextTurn} from 'node:timers/promises';
+import {monotonicMs} from './board.ts';
+
+/**
+ * Where a dispatcher and its pool have their time from, timers included: so that a test can move it, and a simulation be all
+ * of it. Its timers keep no process alive.
+ */
+export interface Clock {
+	/** The wall clock, which jobs wait by, in milliseconds since 1970. It may jump. */
+	readonly now: () => number;
+	/** Milliseconds on a clock that never jumps, for durations. */
+	readonly steadyMs: () => number;
+	/** Calls once after so many milliseconds. Returns a function that takes it back. */
+	readonly after: (ms: number, call: () => void) => () => void;
+	/** Calls every so many milliseconds. Returns a function that ends that. */
+	readonly every: (ms: number, call: () => void) => () => void;
+	/** Resolves once what has arrived by now has been handled. */
+	readonly nextTurn: () => Promise<void>;
+}
+
+export const systemClock: Clock = {
+	now: Date.now,
+	steadyMs: monotonicMs,
+	after: (ms, call) => {
+		const timer = setTimeout(call, ms).unref();
+		return () => clearTimeout(timer);
+	},
+	every: (ms, call) => {
+		const timer = setInterval(call, ms).unref();
+		return () => clearInterval(timer);
+	},
+	nextTurn: () => nextTurn(),
+};
+
+export function sleep(clock: Clock, ms: number): Promise<void> {
+	return new Promise(resolve => void clock.after(ms, resolve));
+}
