@@ -109,6 +109,7 @@ export class Dispatcher implements PoolListener {
 	/** Loads the tasks and begins. Resolves with the tasks it can run. */
 	async start(): Promise<readonly TaskInfo[]> {
 		const infos = (await this.#pool?.load()) ?? [];
+		failpoint('pool:loaded');
 		this.#tasks = new Map(infos.map(({name, options}) => [name, options]));
 		this.#caretaker = new Caretaker(this.#queue, this.#owner, this.#leaseMs, this.#clock, () => this.#bell.ring());
 		void this.#run();
@@ -442,6 +443,7 @@ export class Dispatcher implements PoolListener {
 	async #performVerb(verb: keyof Verbs, args: readonly unknown[]): Promise<unknown> {
 		if (!VERBS.has(verb)) throw new FaenaError('BadOption', `There is no verb ${String(verb)}.`);
 		const result = await (this.#queue[verb] as (...args: readonly unknown[]) => unknown).apply(this.#queue, args as unknown[]);
+		failpoint('verb:committed');
 		if (verb === 'cancel') await this.#cancelled(result as CancelResult);
 		if (verb === 'withdraw') await this.#withdrawn(result as WithdrawResult, args[1] as WithdrawOptions);
 		if (verb === 'pause') for (const task of args[0] as readonly string[]) this.#recall(task);
@@ -503,6 +505,7 @@ export class Dispatcher implements PoolListener {
 		await this.#queue.leave(this.#owner);
 		failpoint('close:left');
 		await this.#queue.close();
+		failpoint('close:closed');
 		this.#phase = 'closed';
 		for (const {call} of this.#idleCalls.splice(0)) this.#desk.refuse(call, new FaenaError('Closed', 'The engine was closed while idle() waited.'));
 		for (const call of this.#closeCalls.splice(0)) this.#desk.reply(call, undefined);

@@ -7,6 +7,8 @@ import {FaenaError} from './errors.ts';
 export const FAILPOINTS = {
 	'migration:written': 'the schema was written',
 	'owner:locked': 'a dispatcher holds its lock, and has no row in the database yet',
+	'pool:loaded': 'the workers have loaded the tasks, and nothing was dequeued yet',
+	'heartbeat:written': 'an owner has said that it lives',
 	'enqueue:written': 'new jobs were written',
 	'enqueue:committed': 'new jobs are durable, whoever enqueued them was not told',
 	'promotion:written': 'a job that had come due was made ready',
@@ -14,17 +16,22 @@ export const FAILPOINTS = {
 	'dequeue:committed': 'jobs are claimed, and no worker has them',
 	'chunk:given': 'a worker was given jobs',
 	'outcome:received': 'jobs have ended, and only the dispatcher knows',
+	'blob:written': 'a large result is in its file, which no job names yet',
 	'settle:written': 'it was written down how jobs ended',
 	'settle:committed': 'it is durable how jobs ended, and nobody was told',
+	'batch:written': 'a batch completed, and its job was enqueued',
 	'notes:written': 'progress, a log line or a checkpoint was written',
 	'notes:committed': 'progress, log lines or checkpoints are durable',
+	'verb:committed': 'what a caller asked of the queue itself is durable, such as a cancel, and it was not told',
 	'replies:ready': 'answers and results are about to leave for the callers',
 	'recovery:written': 'the jobs of a dead owner were given back',
 	'recovery:committed': 'the jobs of a dead owner are free again, its lock file is still there',
 	'cleanup:written': 'ended jobs were deleted',
 	'cleanup:committed': 'ended jobs are gone for good',
+	'blob:deleted': 'the file of a result that no job names is gone',
 	'close:drained': 'nothing runs any more, and the owner still has its row',
-	'close:left': 'the owner has left, whoever closes was not told',
+	'close:left': 'the owner has left',
+	'close:closed': 'the write-ahead log is merged into the database and gone, whoever closes was not told',
 } as const;
 
 export type FailpointName = keyof typeof FAILPOINTS;

@@ -172,10 +172,12 @@ export class SqliteQueue extends JobQueue {
 		return this.#write(session => {
 			const known = this.#owners.get(owner);
 			const lives = known !== undefined && session.statements.heartbeat.run(session.now, known.id).changes === 1;
-			if (lives) return true;
-			this.#release(owner);
-			this.#ownerId(owner, session);
-			return known === undefined;
+			if (!lives) {
+				this.#release(owner);
+				this.#ownerId(owner, session);
+			}
+			failpoint('heartbeat:written');
+			return lives || known === undefined;
 		});
 	}
 
@@ -297,6 +299,7 @@ export class SqliteQueue extends JobQueue {
 		if (names.length === 0) return;
 		this.#write(({statements}) => {
 			for (const name of names) if (statements.isBlobNamed.get(name) === undefined) this.#blobs.delete(name);
+			failpoint('blob:deleted');
 		});
 	}
 

@@ -14,6 +14,8 @@ const WAYS: Readonly<Partial<Record<FailpointName, {readonly what?: 'clean'; rea
 	'recovery:committed': {after: 'dequeue:committed=kill'},
 	'cleanup:written': {what: 'clean', after: ''},
 	'cleanup:committed': {what: 'clean', after: ''},
+	'blob:deleted': {what: 'clean', after: ''},
+	'verb:committed': {what: 'clean', after: ''},
 };
 
 for (const name of Object.keys(FAILPOINTS) as FailpointName[]) {
@@ -28,7 +30,7 @@ for (const name of Object.keys(FAILPOINTS) as FailpointName[]) {
 		// What it may have left beside the database is removed when it is old.
 		for (const file of readdirSync(folder)) if (file.includes('-owner-')) utimesSync(join(folder, file), 0, 0);
 		await told.verify(what === 'clean' ? 0 : 40);
-		t.deepEqual(readdirSync(folder).sort(), ['jobs.db', 'runs']);
+		t.deepEqual(readdirSync(folder).sort(), ['jobs.db', 'jobs.db-blobs', 'runs']);
 	});
 }
 

@@ -1,3 +1,4 @@
+import {failpoint} from '../../failpoint.ts';
 import type {Counts, JobId} from '../../job.ts';
 import {
 	type Batch,
@@ -64,6 +65,7 @@ function attend(session: Session, id: BatchId, newlyEnded: number): void {
 	session.completed.push(completed);
 	const onComplete = row.on_complete === null ? undefined : (JSON.parse(row.on_complete) as BatchOptions['onComplete']);
 	if (onComplete) enqueue(session, [toCompletionJob(onComplete, completed)], false);
+	failpoint('batch:written');
 }
 
 /** The same marks, or with a new one: where the count stood before the jobs that ended now. */

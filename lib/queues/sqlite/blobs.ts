@@ -17,6 +17,7 @@ import {dirname, join} from 'node:path';
 import {nanoid} from 'nanoid';
 import {type Encoded, sizeBytes, unreadable} from '../../encoding.ts';
 import {FaenaError} from '../../errors.ts';
+import {failpoint} from '../../failpoint.ts';
 import type {Settlement} from '../../queue.ts';
 
 /** A file that no job names may belong to a transaction that has not committed yet, but not for so long. */
@@ -52,7 +53,9 @@ export class Blobs {
 		if (this.#thresholdBytes === Infinity) return;
 		for (const {outcome} of settlements) {
 			const value = outcome.type === 'returned' ? outcome.value : null;
-			if (value !== null && this.#isLarge(value)) this.#prepared.set(value, this.#write(value));
+			if (value === null || !this.#isLarge(value)) continue;
+			this.#prepared.set(value, this.#write(value));
+			failpoint('blob:written');
 		}
 	}
 

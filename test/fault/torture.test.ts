@@ -1,0 +1,25 @@
+import {mkdtempSync} from 'node:fs';
+import {join} from 'node:path';
+import {test} from '../fixtures/engine.ts';
+import {makeFolder} from '../fixtures/folder.ts';
+import {type Campaign, run} from './torture/campaign.ts';
+import {judge} from './torture/verdict.ts';
+
+/** The short form of `npm run torture`. */
+const CAMPAIGNS: Readonly<Record<string, Omit<Campaign, 'seed' | 'kills'>>> = {
+	'a program that is killed again and again': {signals: ['SIGKILL'], slots: 1, isolation: 'thread', cleans: true},
+	'three programs on one file that are killed again and again': {signals: ['SIGKILL'], slots: 3, isolation: 'thread', cleans: false},
+	'programs whose tasks run in processes, killed again and again': {signals: ['SIGKILL'], slots: 2, isolation: 'process', cleans: false},
+	'programs that are told to end again and again': {signals: ['SIGTERM', 'SIGINT'], slots: 2, isolation: 'thread', cleans: false},
+};
+
+for (const [who, campaign] of Object.entries(CAMPAIGNS)) {
+	test(`nothing is lost, repeated or stuck: ${who}`, async t => {
+		t.timeout(170_000);
+		const seed = Date.now() % 2 ** 31;
+		t.log(`seed ${seed}`);
+		const evidence = await run({...campaign, seed, kills: 10}, mkdtempSync(join(makeFolder(t), 'campaign-')));
+		t.deepEqual(judge(evidence), []);
+		t.true(evidence.told.some(({what}) => what === 'enqueued') && evidence.steps.length > 0);
+	});
+}

@@ -1,0 +1,105 @@
+import {existsSync, readdirSync, readFileSync} from 'node:fs';
+import {join} from 'node:path';
+
+/** What a program is to do in its life. Each of a campaign's `slots` has one program at a time. */
+export interface Round {
+	readonly seed: number;
+	readonly slot: number;
+	/** Of this slot: makes its tokens unlike all others. */
+	readonly number: number;
+	readonly isolation: 'thread' | 'process';
+	readonly cleans: boolean;
+	/** The batch of this slot that its map goes on with. */
+	readonly batch: number;
+	/** Closes its engine after so long; without it only when all is done that was begun. */
+	readonly closesAfterMs?: number;
+	/** Begins nothing new and ends when everything has. */
+	readonly finishes: boolean;
+}
+
+interface Ended {
+	readonly id: number;
+	readonly status: string;
+	readonly value?: unknown;
+}
+
+/** What a program prints: before it asks for something, or once it was told. */
+interface Sayings {
+	readonly try: {readonly tokens: readonly string[]};
+	readonly enqueued: {readonly tokens: readonly string[]; readonly ids: readonly number[]};
+	readonly ended: Ended;
+	readonly cancelling: {readonly id: number};
+	readonly cancelled: {readonly id: number};
+	readonly retrying: {readonly id: number};
+	readonly opened: object;
+	readonly paused: object;
+	readonly resuming: object;
+	readonly cleaning: object;
+	readonly item: Ended & {readonly batch: string; readonly key: string};
+	readonly mapped: {readonly batch: number};
+	readonly closed: object;
+}
+
+export type What = keyof Sayings;
+export type Saying = {[Each in What]: {readonly what: Each} & Sayings[Each]}[What];
+/** When, by which of the campaign's programs, and what it said. */
+export type Told<Each extends What = What> = {readonly at: number; readonly slot: number} & Extract<Saying, {what: Each}>;
+
+/** A line that a task wrote: `start` first, and how it will end just before it does. */
+export interface Step {
+	/** On the machine's steady clock, in milliseconds. */
+	readonly at: number;
+	/** In milliseconds since 1970. */
+	readonly wall: number;
+	readonly pid: number;
+	readonly step: 'start' | 'returns' | 'throws' | 'exits';
+	readonly task: string;
+	readonly id: number;
+	readonly execution: number;
+	readonly payload: Payload;
+	/** The execution whose checkpoint it was given. */
+	readonly from?: number;
+	readonly value?: string;
+}
+
+export interface Payload {
+	/** Names the job among all of its campaign. */
+	readonly token: string;
+	/** How an execution ends while the job has fewer attempts than `times`. */
+	readonly fails?: 'throws' | 'exits';
+	readonly times?: number;
+	readonly ms?: number;
+	/** Not to be started before this time, in milliseconds since 1970. */
+	readonly notBefore?: number;
+	/** Makes the result so many characters longer. */
+	readonly bulk?: number;
+}
+
+export const steadyMs = (): number => Number(process.hrtime.bigint() / 1000n) / 1000;
+
+const PREFIX = 'steps-';
+
+/** Where the tasks of a process write their steps. */
+export function stepsFile(folder: string): string {
+	return join(folder, `${PREFIX}${process.pid}`);
+}
+
+/** All steps of all processes, in order of time. */
+export function readSteps(folder: string): Step[] {
+	if (!existsSync(folder)) return [];
+	const files = readdirSync(folder).filter(name => name.startsWith(PREFIX));
+	return files.flatMap(name => linesOf(readFileSync(join(folder, name), 'utf8')) as Step[]).sort((a, b) => a.at - b.at);
+}
+
+/** Whole lines only: the last one may have been cut off by the end of its writer. */
+export function linesOf(text: string): unknown[] {
+	return text
+		.split('\n')
+		.slice(0, -1)
+		.map(line => JSON.parse(line) as unknown);
+}
+
+/** The token of the job that the job of a token makes. */
+export function childOf(token: string): string {
+	return `${token}/child`;
+}

@@ -1,0 +1,68 @@
+/**
+ * `npm run torture -- --kills 10000 --seed 1 [--signals SIGKILL] [--results FILE]`: campaigns of a hundred kills each, one
+ * seed after the other. A line of JSON for each is appended to the results; a broken law ends the run, and what it was found
+ * in stays where the last line says.
+ */
+import {appendFileSync, mkdtempSync, rmSync} from 'node:fs';
+import {tmpdir} from 'node:os';
+import {join} from 'node:path';
+import {parseArgs} from 'node:util';
+import {between, pick, seeded} from '../../fixtures/random.ts';
+import {type Campaign, type Evidence, type KillSignal, run} from './campaign.ts';
+import {judge} from './verdict.ts';
+
+const {values} = parseArgs({
+	options: {
+		kills: {type: 'string', default: '100'},
+		seed: {type: 'string', default: String(Date.now() % 2 ** 31)},
+		signals: {type: 'string', default: 'SIGKILL'},
+		results: {type: 'string', default: 'torture.jsonl'},
+	},
+});
+const PER_CAMPAIGN = 100;
+
+const folder = mkdtempSync(join(tmpdir(), 'faena-torture-'));
+let left = Number(values.kills);
+for (let seed = Number(values.seed); left > 0; seed++) {
+	const campaign = planOf(seed, Math.min(left, PER_CAMPAIGN), values.signals.split(',') as KillSignal[]);
+	left -= campaign.kills;
+	const own = mkdtempSync(join(folder, `${seed}-`));
+	const begunAt = performance.now();
+	const evidence = await run(campaign, own);
+	const broken = judge(evidence);
+	const line = JSON.stringify({...campaign, seconds: Math.round((performance.now() - begunAt) / 1000), ...figuresOf(evidence), broken});
+	appendFileSync(values.results, `${line}\n`);
+	console.log(line);
+	if (broken.length > 0) {
+		console.error(`${broken.join('\n')}\nSee ${own}`);
+		process.exit(1);
+	}
+	rmSync(own, {recursive: true});
+}
+rmSync(folder, {recursive: true});
+
+/** Kinds of campaigns, by chance. */
+function planOf(seed: number, kills: number, signals: readonly KillSignal[]): Campaign {
+	const random = seeded(seed);
+	return {seed, kills, signals, slots: between(random, 1, 3), isolation: pick(random, ['thread', 'thread', 'process'] as const), cleans: random() < 0.3};
+}
+
+function figuresOf({told, steps, lives}: Evidence) {
+	const count = <Item>(items: readonly Item[], is: (item: Item) => boolean) => items.filter(is).length;
+	return {
+		acknowledged: told.reduce((sum, each) => sum + (each.what === 'enqueued' ? each.ids.length : 0), 0),
+		executions: count(steps, ({step}) => step === 'start'),
+		interrupted: new Set(steps.map(({id, execution}) => `${id} ${execution}`)).size - count(steps, ({step}) => step !== 'start'),
+		items: count(told, ({what}) => what === 'item'),
+		failpoints: Object.fromEntries(
+			[
+				...Map.groupBy(
+					lives.filter(({hitFailpoint}) => hitFailpoint),
+					({by}) => by,
+				),
+			].map(([by, all]) => [by, all.length]),
+		),
+		longestOrphanMs: Math.round(Math.max(...lives.map(({orphanedMs}) => orphanedMs))),
+		longestDeathMs: Math.round(Math.max(...lives.map(({dyingMs}) => dyingMs))),
+	};
+}

@@ -1,0 +1,150 @@
+/**
+ * `program QUEUE ROUND`: uses an engine in every way at once, as chance has it, until it is killed; and prints what it asks
+ * for and what it is told, a line each, the latter after the promise resolved. ROUND is a JSON of {@link Round}.
+ */
+import {writeSync} from 'node:fs';
+import {setTimeout as sleep} from 'node:timers/promises';
+import {type JobOptions, open} from '../../../lib/index.ts';
+import {between, pick, seeded} from '../../fixtures/random.ts';
+import {type Payload, type Round, type Saying, steadyMs} from './history.ts';
+
+const [queue = '', json = ''] = process.argv.slice(2);
+const round = JSON.parse(json) as Round;
+const random = seeded(round.seed);
+const name = (what: string) => `${what}${round.slot}.${round.number}.${++names}`;
+let names = 0;
+
+/** Pipes are written to synchronously: what is said is said, whenever the program is killed. */
+function say(what: Saying): void {
+	writeSync(1, `${JSON.stringify({at: steadyMs(), slot: round.slot, ...what})}\n`);
+}
+
+const faena = await open<typeof import('./tasks.ts')>({
+	queue,
+	tasks: new URL('./tasks.ts', import.meta.url),
+	workers: 2,
+	isolation: round.isolation,
+	blobs: {threshold: 4096},
+	grace: 100,
+	drain: 100,
+	closeOnSignals: true,
+	defaults: {backoff: {base: 2, factor: 2, max: 20, jitter: 0.5}},
+});
+say({what: 'opened'});
+
+/** Jobs of this program's, to be cancelled or retried. */
+const known: number[] = [];
+let isClosing = false;
+
+function makePayload(token: string): Payload {
+	const fails = random() < 0.2 ? pick(random, ['throws', 'throws', 'throws', 'exits'] as const) : undefined;
+	return {
+		token,
+		ms: random() < 0.3 ? between(random, 1, 30) : 0,
+		...(fails && {fails, times: between(random, 1, 4)}),
+		...(random() < 0.05 && {bulk: 5000}),
+	};
+}
+
+function makeOptions(): Omit<JobOptions, 'key'> {
+	return {...(random() < 0.3 && {priority: between(random, -2, 2)}), ...(random() < 0.1 && {timeout: '20s'})};
+}
+
+const ACTIONS: Readonly<Record<string, () => Promise<unknown>>> = {
+	async enqueue() {
+		const isKeyed = random() < 0.3;
+		const token = isKeyed ? `key${between(random, 0, 30)}` : name('one');
+		const delay = random() < 0.2 && !isKeyed ? between(random, 5, 150) : undefined;
+		const payload = isKeyed ? {token} : {...makePayload(token), ...(delay !== undefined && {notBefore: Date.now() + delay})};
+		say({what: 'try', tokens: [token]});
+		const task = isKeyed ? 'compute' : pick(random, ['compute', 'wait', 'make', 'pausable'] as const);
+		const job = await faena.enqueue(task, payload, {...makeOptions(), ...(delay !== undefined && {delay}), ...(isKeyed && {key: token})});
+		say({what: 'enqueued', tokens: [token], ids: [job.id]});
+		known.push(job.id);
+		if (random() < 0.5) return;
+		// A job that another program cleaned up is missing.
+		const outcome = await job.outcome().catch(() => undefined);
+		if (outcome) say({what: 'ended', id: job.id, status: outcome.status, ...('value' in outcome && {value: outcome.value})});
+	},
+	async enqueueMany() {
+		const tokens = Array.from({length: between(random, 1, 40)}, () => name('many'));
+		const task = pick(random, ['compute', 'many'] as const);
+		say({what: 'try', tokens});
+		const payloads = tokens.map(token => (task === 'many' ? {token} : makePayload(token)));
+		// The type of a task that takes several at once is that of its array.
+		const {ids} = await faena.enqueueMany(task as 'compute', payloads, makeOptions());
+		say({what: 'enqueued', tokens, ids});
+		known.push(...ids);
+	},
+	async cancel() {
+		const id = known.at(-between(random, 1, 20));
+		if (id === undefined) return;
+		say({what: 'cancelling', id});
+		if ((await faena.cancel(id)) === 1) say({what: 'cancelled', id});
+	},
+	async retry() {
+		if (known.length === 0 || random() < 0.5) return;
+		const id = pick(random, known);
+		say({what: 'retrying', id});
+		await faena.retry(id);
+	},
+	async pause() {
+		if (round.slot !== 0) return;
+		await faena.pause('pausable');
+		say({what: 'paused'});
+		await sleep(between(random, 0, 60));
+		say({what: 'resuming'});
+		await faena.resume('pausable');
+	},
+	async cleanup() {
+		if (!round.cleans || random() < 0.7) return;
+		say({what: 'cleaning'});
+		await faena.cleanup({olderThan: 0});
+	},
+	async look() {
+		await Promise.all([faena.counts(), faena.stats(), faena.jobs({status: 'running'})]);
+	},
+};
+
+async function act(): Promise<void> {
+	while (!isClosing) {
+		await ACTIONS[pick(random, Object.keys(ACTIONS))]?.();
+		await sleep(between(random, 0, 10));
+	}
+}
+
+async function map(): Promise<void> {
+	for (let number = round.batch; !isClosing; number++) {
+		const batch = `batch${round.slot}.${number}`;
+		const tokens = Array.from({length: 60}, (_, index) => `${batch}.${index}`);
+		say({what: 'try', tokens});
+		const items = faena.map('compute', tokens, {
+			batch,
+			payload: (token, index) => ({token, ...(index % 7 === 0 && {fails: 'throws' as const, times: index % 4, ms: 3})}),
+			window: 20,
+			order: number % 2 === 0 ? 'input' : 'finished',
+			onComplete: 'batchCompleted',
+		});
+		for await (const {key, job, ...end} of items) say({what: 'item', batch, key, id: job, status: end.status, ...('value' in end && {value: end.value})});
+		say({what: 'mapped', batch: number});
+		if (round.finishes) return;
+	}
+}
+
+/** What is asked of an engine after its close, or waited for during it, is refused. */
+const untilClosed = (doings: Promise<unknown>) =>
+	doings.catch((error: {code?: string}) => {
+		if (!isClosing || error.code !== 'Closed') throw error;
+	});
+
+if (round.finishes) {
+	await faena.resume();
+	await map();
+	await faena.idle();
+} else {
+	const doings = untilClosed(Promise.all([map(), ...Array.from({length: 4}, () => act())]));
+	await Promise.race([doings, sleep(round.closesAfterMs ?? 60_000)]);
+	isClosing = true;
+}
+await faena.close();
+say({what: 'closed'});

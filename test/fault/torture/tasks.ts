@@ -1,0 +1,79 @@
+/** The tasks of the torture. Each says in a file what it does before it does it. */
+import {openSync, writeSync} from 'node:fs';
+import {setTimeout as sleep} from 'node:timers/promises';
+import {type TaskContext, task} from '../../../lib/index.ts';
+import {childOf, type Payload, type Step, steadyMs, stepsFile} from './history.ts';
+
+const steps = openSync(stepsFile(process.env['STEPS'] as string), 'a');
+
+/** Computes. */
+export function compute(payload: Payload, context: TaskContext): string {
+	const step = begin('compute', payload, context);
+	const {ms = 0} = payload;
+	for (const end = performance.now() + ms; performance.now() < end; );
+	return finish(step, payload, context);
+}
+
+/** Waits, and keeps checkpoints. */
+export const wait = task(
+	async (payload: Payload, context: TaskContext): Promise<string> => {
+		const step = begin('wait', payload, context);
+		context.progress(1, 2);
+		context.checkpoint({execution: context.job.execution});
+		context.log('waits');
+		await sleep(payload.ms ?? 0);
+		return finish(step, payload, context);
+	},
+	{priority: 1},
+);
+
+/** Makes another job, whose token is its own with an ending. */
+export function make(payload: Payload, context: TaskContext): string {
+	const step = begin('make', payload, context);
+	const token = childOf(payload.token);
+	context.enqueue('compute', {token}, {key: token});
+	return finish(step, payload, context);
+}
+
+/** Is enqueued when a batch completes. */
+export function batchCompleted({batch}: {batch: string}, context: TaskContext): string {
+	const payload = {token: `${batch}/completed`};
+	return finish(begin('batchCompleted', payload, context), payload, context);
+}
+
+/** Is paused now and then. */
+export function pausable(payload: Payload, context: TaskContext): string {
+	return finish(begin('pausable', payload, context), payload, context);
+}
+
+/** Several at once. */
+export const many = task(
+	(payloads: readonly Payload[], contexts: readonly TaskContext[]): string[] => {
+		const begun = payloads.map((payload, index) => begin('many', payload, contexts[index] as TaskContext));
+		return payloads.map((payload, index) => finish(begun[index] as Write, payload, contexts[index] as TaskContext));
+	},
+	{batchSize: 5},
+);
+
+type Write = (step: Step['step'], more?: Partial<Step>) => void;
+
+function begin(name: string, payload: Payload, {job: {id, execution}, resumeFrom}: TaskContext): Write {
+	const write: Write = (step, more) => {
+		const line: Step = {at: steadyMs(), wall: Date.now(), pid: process.pid, step, task: name, id, execution, payload, ...more};
+		writeSync(steps, `${JSON.stringify(line)}\n`);
+	};
+	const from = (resumeFrom as {execution: number} | undefined)?.execution;
+	write('start', from === undefined ? {} : {from});
+	return write;
+}
+
+function finish(write: Write, {token, fails, times = 1, bulk = 0}: Payload, {job: {attempts, execution}}: TaskContext): string {
+	if (fails && attempts < times) {
+		write(fails);
+		if (fails === 'exits') process.exit(1);
+		throw new Error(`attempt ${attempts}`);
+	}
+	const value = `${token}#${execution}${'.'.repeat(bulk)}`;
+	write('returns', {value});
+	return value;
+}

@@ -1,0 +1,199 @@
+import {readFileSync} from 'node:fs';
+import {basename, join} from 'node:path';
+import Database from 'better-sqlite3';
+import {brokenLaws} from '../laws.ts';
+import type {Evidence} from './campaign.ts';
+import {childOf, type Payload, type Step, type Told, type What} from './history.ts';
+
+/** As the database has it in the end. */
+interface EndedJob {
+	readonly id: number;
+	readonly task: string;
+	readonly token: string;
+	readonly batch: string | null;
+	readonly status: 'completed' | 'dead' | 'cancelled' | null;
+	readonly execution: number;
+	readonly attempts: number;
+	readonly suspicions: number;
+	readonly value: string | undefined;
+}
+
+interface Case extends Evidence {
+	readonly jobs: readonly EndedJob[];
+	readonly jobById: ReadonlyMap<number, EndedJob>;
+	readonly stepsById: ReadonlyMap<number, readonly Step[]>;
+	readonly retried: ReadonlySet<number>;
+}
+
+/** What must be true in the end, each with what finds whatever speaks against it. */
+const LAWS: Readonly<Record<string, (given: Case) => readonly unknown[]>> = {
+	'programs end only as they are told to': ({lives}) =>
+		lives.filter(({by, end: {code, signal}}) => (by === undefined ? code !== 0 : code !== 0 && !['SIGKILL', 'SIGTERM', 'SIGINT'].includes(signal as string))),
+	'every job ends': ({jobs}) => jobs.filter(({status}) => status === null),
+	'what was acknowledged is there, unless it ended and was cleaned up': given =>
+		told(given, 'enqueued').flatMap(({ids, tokens}) =>
+			[...ids.entries()].filter(([index, id]) => given.jobById.get(id)?.token !== tokens[index] && !mayBeCleaned(given, id)).map(([, id]) => id),
+		),
+	'nothing is there that nobody enqueued': ({jobs, ...given}) => {
+		const tried = new Set(told(given, 'try').flatMap(({tokens}) => tokens));
+		const made = new Set(given.steps.filter(({step, task}) => step === 'returns' && task === 'make').map(({payload}) => childOf(payload.token)));
+		return jobs.filter(({token, task}) => !tried.has(token) && !made.has(token) && task !== 'batchCompleted');
+	},
+	'nothing is there twice': ({jobs}) => [...Map.groupBy(jobs, ({token}) => token)].filter(([, same]) => same.length > 1),
+	"an execution's number is used once, and they rise": ({stepsById}) =>
+		[...stepsById].filter(([, steps]) => starts(steps).some(({execution}, index, all) => index > 0 && execution <= (all[index - 1] as Step).execution)),
+	'executions of one job never overlap': given => [...given.stepsById.values()].filter(steps => overlaps(given, steps)),
+	'a completed job has the result that its execution returned': ({jobs, stepsById}) =>
+		jobs.filter(
+			({id, status, execution, value}) =>
+				status === 'completed' && stepsById.get(id)?.find(step => step.execution === execution && step.step === 'returns')?.value !== value,
+		),
+	'an end that was told stays, and nothing of the job is executed after it': given =>
+		[...told(given, 'ended'), ...told(given, 'item')].filter(({id, at, status, value}) => {
+			if (given.retried.has(id)) return false;
+			const job = given.jobById.get(id);
+			const differs = job ? job.status !== status || job.value !== value : !given.campaign.cleans;
+			return differs || starts(given.stepsById.get(id) ?? []).some(start => start.at > at);
+		}),
+	'an item of a batch is yielded as it was': given =>
+		[...Map.groupBy(told(given, 'item'), ({batch, key}) => `${batch} ${key}`).values()].filter(
+			same => !given.campaign.cleans && new Set(same.map(({id, status, value}) => JSON.stringify([id, status, value]))).size > 1,
+		),
+	'attempts are charged only for what the job did': ({jobs, stepsById}) =>
+		jobs.filter(({id, attempts}) => attempts > (stepsById.get(id) ?? []).filter(({step}) => step === 'throws' || step === 'exits').length),
+	'a job dies only of its own failures': ({jobs, stepsById}) =>
+		jobs.filter(({id, status}) => status === 'dead' && (stepsById.get(id) ?? []).filter(({step}) => step === 'throws' || step === 'exits').length < 3),
+	'nothing starts before its time': ({steps, retried}) =>
+		steps.filter(({step, wall, payload, id}) => step === 'start' && !retried.has(id) && wall < (payload.notBefore ?? 0)),
+	'a job goes on from a checkpoint of an earlier execution of its own': ({steps}) =>
+		steps.filter(({from, execution}) => from !== undefined && from >= execution),
+	'a job that was cancelled before it ran does not start': given =>
+		told(given, 'cancelled').filter(
+			({id, at}) =>
+				hearsAtOnce(given) &&
+				!given.retried.has(id) &&
+				given.jobById.get(id)?.status === 'cancelled' &&
+				starts(given.stepsById.get(id) ?? []).some(start => start.at > at),
+		),
+	'nothing of a paused task starts': given => (hearsAtOnce(given) ? startsWhilePaused(given) : []),
+	'a completed job has enqueued what it made, once': given =>
+		given.jobs.filter(
+			({id, task, token, status}) =>
+				task === 'make' &&
+				status === 'completed' &&
+				!given.campaign.cleans &&
+				given.jobs.filter(job => job.token === childOf(token)).length !== 1 &&
+				!given.retried.has(id),
+		),
+	'a job whose maker did not complete is not there': given => {
+		const makers = new Map(given.jobs.filter(({task}) => task === 'make').map(job => [childOf(job.token), job]));
+		return given.jobs.filter(({token}) => {
+			const maker = makers.get(token);
+			return maker && maker.status !== 'completed' && !given.retried.has(maker.id);
+		});
+	},
+	'a batch that completed has enqueued its job, once': given =>
+		given.campaign.cleans
+			? []
+			: told(given, 'mapped').filter(({slot, batch}) => given.jobs.filter(({token}) => token === `batch${slot}.${batch}/completed`).length !== 1),
+	'a signal ends a program soon': ({lives}) => lives.filter(({by, dyingMs}) => (by === 'SIGTERM' || by === 'SIGINT') && dyingMs > PATIENCE_MS),
+	'whoever leaves in good order leaves no suspicion': ({campaign, jobs}) =>
+		campaign.signals.includes('SIGKILL') ? [] : jobs.filter(({suspicions}) => suspicions > 0),
+	'no child process outlives its program for long': ({lives}) => lives.filter(({orphanedMs}) => orphanedMs > PATIENCE_MS),
+	'nothing is left beside the database': ({database, left}) =>
+		left.filter(name => ![basename(database), `${basename(database)}-blobs`, 'steps'].includes(name) && !name.includes('-owner-')),
+};
+
+/** For what takes milliseconds on an idle machine; the figures say how long it took. */
+const PATIENCE_MS = 10_000;
+
+/** A sentence for each law that is broken, with the first things that break it. */
+export function judge(evidence: Evidence): string[] {
+	const db = new Database(evidence.database, {readonly: true});
+	try {
+		const given = toCase(evidence, db);
+		const broken = Object.entries(LAWS).flatMap(([law, find]) => {
+			const found = find(given);
+			return found.length === 0 ? [] : [`Broken: ${law}: ${found.length} times: ${JSON.stringify(found.slice(0, 3))}`];
+		});
+		return [...brokenLaws(db), ...broken];
+	} finally {
+		db.close();
+	}
+}
+
+function toCase(evidence: Evidence, db: Database.Database): Case {
+	const rows = db
+		.prepare(`
+			select j.id, t.name as task, j.payload, b.name as batch, o.status, o.execution, o.value, o.blob, coalesce(x.attempts, 0) as attempts,
+				coalesce(x.suspicions, 0) as suspicions
+			from job j join task t on t.id = j.task left join batch b on b.id = j.batch left join outcome o on o.id = j.id left join trouble x on x.id = j.id`)
+		.all() as Row[];
+	const jobs = rows.map(({payload, status, value, blob, ...rest}) => {
+		const {token, batch} = JSON.parse(payload) as Payload & {readonly batch?: string};
+		const result = blob === null ? (value as string | null) : readFileSync(join(`${evidence.database}-blobs`, blob), 'utf8');
+		return {
+			...rest,
+			token: token ?? `${batch}/completed`,
+			status: STATUS[status ?? 0] ?? null,
+			value: result === null ? undefined : (JSON.parse(result) as string),
+		};
+	});
+	return {
+		...evidence,
+		jobs,
+		jobById: new Map(jobs.map(job => [job.id, job])),
+		stepsById: Map.groupBy(evidence.steps, ({id}) => id),
+		retried: new Set(told(evidence, 'retrying').map(({id}) => id)),
+	};
+}
+
+type Row = Omit<EndedJob, 'status' | 'value' | 'token'> & {
+	readonly payload: string;
+	readonly status: number | null;
+	readonly value: string | number | null;
+	readonly blob: string | null;
+};
+
+const STATUS: Readonly<Record<number, EndedJob['status']>> = {6: 'completed', 7: 'dead', 8: 'cancelled'};
+
+function told<Each extends What>({told: all}: Pick<Evidence, 'told'>, what: Each): Told<Each>[] {
+	return all.filter(each => each.what === what) as Told<Each>[];
+}
+
+function starts(steps: readonly Step[]): Step[] {
+	return steps.filter(({step}) => step === 'start');
+}
+
+/** It had ended by all that is known: it returned, died of its failures, or was to be cancelled. */
+function mayBeCleaned({campaign, stepsById, ...given}: Case, id: number): boolean {
+	if (!campaign.cleans) return false;
+	const steps = stepsById.get(id) ?? [];
+	const failures = steps.filter(({step}) => step === 'throws' || step === 'exits').length;
+	return failures >= 3 || steps.some(({step}) => step === 'returns') || told(given, 'cancelling').some(cancel => cancel.id === id);
+}
+
+/** An execution starts while the one before it has not ended, nor the program or worker that had it. */
+function overlaps({lives}: Case, steps: readonly Step[]): boolean {
+	return starts(steps).some((start, index, all) => {
+		const before = all[index - 1];
+		if (!before) return false;
+		const end = steps.find(({execution, step}) => execution === before.execution && step !== 'start');
+		const life = lives.find(({pid}) => pid === before.pid);
+		return end ? end.at > start.at : life !== undefined && life.endedAt > start.at;
+	});
+}
+
+/** What one dispatcher told its own threads, they knew before its caller did; other programs and processes hear of it a little later. */
+function hearsAtOnce({campaign}: Case): boolean {
+	return campaign.slots === 1 && campaign.isolation === 'thread';
+}
+
+function startsWhilePaused(given: Case): Step[] {
+	const pauses = told(given, 'paused').map(({at}) => at);
+	const resumes = [...told(given, 'resuming'), ...told(given, 'opened')].map(({at}) => at);
+	return given.steps.filter(({step, task, at}) => {
+		const pausedAt = pauses.findLast(each => each < at);
+		return step === 'start' && task === 'pausable' && pausedAt !== undefined && !resumes.some(each => each > pausedAt && each < at);
+	});
+}
