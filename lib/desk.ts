@@ -15,7 +15,8 @@ type Numbered<Body> = Body & {readonly call: number};
  */
 export class Desk {
 	readonly #output: (message: RepliesMessage) => void;
-	readonly #watched = new Set<JobId>();
+	/** How often each is watched: who gives up must not take the news from another, who was told of the job's id later. */
+	readonly #watched = new Map<JobId, number>();
 	/** Watched jobs that were not looked up since another process wrote. */
 	#doubtful = 0;
 	#enqueues: Numbered<EnqueueCall>[] = [];
@@ -61,7 +62,7 @@ export class Desk {
 			if (!watch) continue;
 			for (const {id, existing: wasThere, conflict} of own) {
 				if (conflict) continue;
-				this.#watched.add(id);
+				this.#addWatch(id);
 				if (wasThere) existing.push(id);
 			}
 		}
@@ -83,11 +84,20 @@ export class Desk {
 	}
 
 	watch(ids: readonly JobId[]): void {
-		for (const id of ids) this.#watched.add(id);
+		for (const id of ids) this.#addWatch(id);
 	}
 
+	#addWatch(id: JobId): void {
+		this.#watched.set(id, (this.#watched.get(id) ?? 0) + 1);
+	}
+
+	/** Undoes one {@link watch}. */
 	unwatch(ids: readonly JobId[]): void {
-		for (const id of ids) this.#watched.delete(id);
+		for (const id of ids) {
+			const others = (this.#watched.get(id) ?? 0) - 1;
+			if (others > 0) this.#watched.set(id, others);
+			else this.#watched.delete(id);
+		}
 	}
 
 	/** Takes note of settlements that were committed, and of what came of each. */
@@ -131,7 +141,12 @@ export class Desk {
 		this.#doubtful -= INQUIRED_AT_ONCE;
 		const some = [...this.#watched.keys().take(INQUIRED_AT_ONCE)];
 		await this.inquire(queue, some);
-		for (const id of some) if (this.#watched.delete(id)) this.#watched.add(id);
+		for (const id of some) {
+			const times = this.#watched.get(id);
+			if (times === undefined) continue;
+			this.#watched.delete(id);
+			this.#watched.set(id, times);
+		}
 	}
 
 	/** For what happens seldom. */

@@ -19,6 +19,7 @@ export class Link {
 	readonly #line: Line;
 	readonly #pending = new Map<number, {resolve(value: unknown): void; reject(error: unknown): void}>();
 	readonly #watchers = new Map<JobId, Watcher[]>();
+	readonly #endListeners = new Set<(error: FaenaError) => void>();
 	readonly #audience: Audience;
 	#outbox: Call[] = [];
 	#lastCall = 0;
@@ -84,9 +85,15 @@ export class Link {
 		if (!watchers || index < 0) return;
 		watchers.splice(index, 1);
 		this.release();
-		if (watchers.length > 0) return;
-		this.#watchers.delete(id);
+		if (watchers.length === 0) this.#watchers.delete(id);
 		this.call({type: 'unwatch', ids: [id]}).catch(() => undefined);
+	}
+
+	/** Calls the listener once nothing can be called any more. Returns a function that ends that. */
+	onEnd(listener: (error: FaenaError) => void): () => void {
+		if (this.#end) listener(this.#end);
+		this.#endListeners.add(listener);
+		return () => void this.#endListeners.delete(listener);
 	}
 
 	/** Keeps the process alive until {@link release}. */
@@ -156,6 +163,7 @@ export class Link {
 		this.#watchers.clear();
 		for (const {reject} of pending) reject(error);
 		for (const watcher of watchers) watcher(error);
+		for (const listener of this.#endListeners) listener(error);
 		if (this.#holds > 0) this.#line.unref();
 		this.#holds = 0;
 	}

@@ -64,9 +64,9 @@ const UNENDED = ['pending', 'running', 'failed'] as const;
  * batch can be resumed.
  *
  * Two activities share the state: the feeder reads, encodes and enqueues while the window has room; the consumer takes
- * what has arrived and so makes room. Phases: `new`; `reading`; `fed`, when nothing more will be enqueued, since the input
- * has ended or the map was cancelled; `halted`, when nothing more will be enqueued and what has not ended is being taken
- * back; `over`, when the loop has ended or was left.
+ * what has arrived and so makes room. Phases: `new`; `unwanted`, when it was cancelled before its loop began; `reading`;
+ * `fed`, when nothing more will be enqueued, since the input has ended or the map was cancelled; `halted`, when nothing more
+ * will be enqueued and what has not ended is being taken back; `over`, when the loop has ended or was left.
  */
 export class JobMap<Item, Result> implements AsyncIterable<MapResult<Item, Result>> {
 	readonly #link: Link;
@@ -81,7 +81,7 @@ export class JobMap<Item, Result> implements AsyncIterable<MapResult<Item, Resul
 	readonly #feeder = new Bell();
 	readonly #ends = {completed: 0, dead: 0, cancelled: 0};
 	readonly #halt: Halt | undefined;
-	#phase: 'new' | 'reading' | 'fed' | 'halted' | 'over' = 'new';
+	#phase: 'new' | 'unwanted' | 'reading' | 'fed' | 'halted' | 'over' = 'new';
 	#failure: {readonly error: unknown} | undefined;
 	/** Of the item that died last. */
 	#lastError: Error | undefined;
@@ -113,7 +113,9 @@ export class JobMap<Item, Result> implements AsyncIterable<MapResult<Item, Resul
 
 	/** Cancels what has not ended and enqueues nothing more. The loop still yields what was enqueued. */
 	async cancel(): Promise<void> {
-		if (this.#phase === 'new' || this.#phase === 'reading') this.#phase = 'fed';
+		if (this.#phase === 'new') this.#phase = 'unwanted';
+		if (this.#phase === 'unwanted') return;
+		if (this.#phase === 'reading') this.#phase = 'fed';
 		this.#feeder.ring();
 		// What is on its way to the queue must be there first, or the cancel would miss it.
 		await Promise.all(this.#groups);
@@ -123,11 +125,19 @@ export class JobMap<Item, Result> implements AsyncIterable<MapResult<Item, Resul
 	}
 
 	async *[Symbol.asyncIterator](): AsyncGenerator<MapResult<Item, Result>, void, undefined> {
+		if (this.#phase === 'unwanted') {
+			this.#phase = 'over';
+			return;
+		}
 		if (this.#phase !== 'new') throw bad('This map was iterated already; call map() again, with the same batch to go on');
 		const {signal} = this.#plan;
 		signal?.throwIfAborted();
 		const onAbort = () => this.#abort(signal?.reason);
 		signal?.addEventListener('abort', onAbort);
+		// Jobs under way hear of it, too; while the source is waited for there may be none.
+		const forget = this.#link.onEnd(error => {
+			if (this.#phase === 'reading') this.#fail(error);
+		});
 		this.#link.hold();
 		try {
 			void this.#feed();
@@ -140,6 +150,7 @@ export class JobMap<Item, Result> implements AsyncIterable<MapResult<Item, Resul
 			await this.#end();
 		} finally {
 			signal?.removeEventListener('abort', onAbort);
+			forget();
 			this.#phase = 'over';
 			this.#feeder.ring();
 			for (const {job, watcher} of this.#underWay.values()) this.#link.unwatch(job, watcher);
@@ -201,10 +212,15 @@ export class JobMap<Item, Result> implements AsyncIterable<MapResult<Item, Resul
 	}
 
 	#abort(reason: unknown): void {
-		this.#failure ??= {error: reason};
-		this.#consumer.ring();
+		this.#fail(reason);
 		// The queue may be closed already: then there is nothing to cancel, and the loop ends with the reason anyway.
 		this.cancel().catch(() => undefined);
+	}
+
+	/** The loop throws the first error, whatever comes after it. */
+	#fail(error: unknown): void {
+		this.#failure ??= {error};
+		this.#consumer.ring();
 	}
 
 	// ——— feeder ———
@@ -217,10 +233,10 @@ export class JobMap<Item, Result> implements AsyncIterable<MapResult<Item, Resul
 				this.#total = this.#read;
 				await this.#endInput();
 			}
+			this.#consumer.ring();
 		} catch (error) {
-			this.#failure ??= {error};
+			this.#fail(error);
 		}
-		this.#consumer.ring();
 	}
 
 	async #openBatch(): Promise<void> {
@@ -265,7 +281,12 @@ export class JobMap<Item, Result> implements AsyncIterable<MapResult<Item, Resul
 		let isOpen = true;
 		let group: Item[] = [];
 		const enqueueGroup = () => {
-			if (group.length > 0 && this.#phase === 'reading') this.#enqueue(group);
+			try {
+				if (group.length > 0 && this.#goesOn()) this.#enqueue(group);
+			} catch (error) {
+				// Not thrown: a source that is slow with its next item can only be told to end after it.
+				this.#fail(error);
+			}
 			group = [];
 		};
 		try {
@@ -278,7 +299,7 @@ export class JobMap<Item, Result> implements AsyncIterable<MapResult<Item, Resul
 				}
 				if (step.done) {
 					enqueueGroup();
-					return this.#phase === 'reading';
+					return this.#goesOn();
 				}
 				isOpen = true;
 				group.push(step.value);
@@ -291,9 +312,9 @@ export class JobMap<Item, Result> implements AsyncIterable<MapResult<Item, Resul
 		}
 	}
 
-	/** Waits for room in the window; false if the map was left. */
+	/** Waits for room in the window; false if nothing more is to be enqueued. */
 	async #hasRoom(gathered: number): Promise<boolean> {
-		while (this.#phase === 'reading') {
+		while (this.#goesOn()) {
 			const isFull = this.#read - this.#yielded >= this.#plan.window || (gathered === 0 && this.#groups.size >= GROUPS_UNDER_WAY);
 			if (!isFull) return true;
 			await this.#feeder.rung(Infinity);
@@ -320,7 +341,7 @@ export class JobMap<Item, Result> implements AsyncIterable<MapResult<Item, Resul
 		this.#link.send(
 			call,
 			reply => answered(() => this.#watch(group, keys, start, reply as EnqueueReply)),
-			error => answered(() => (this.#failure ??= {error})),
+			error => answered(() => this.#fail(error)),
 		);
 	}
 
@@ -329,7 +350,7 @@ export class JobMap<Item, Result> implements AsyncIterable<MapResult<Item, Resul
 		this.#existing += reply.existing?.length ?? 0;
 		if (reply.conflict !== undefined) {
 			const {task, rerun} = this.#plan;
-			this.#failure ??= {error: keyConflict({task, key: keys[reply.conflict] as string, ...(rerun && {rerun})}, ids[reply.conflict] as JobId)};
+			this.#fail(keyConflict({task, key: keys[reply.conflict] as string, ...(rerun && {rerun})}, ids[reply.conflict] as JobId));
 			return;
 		}
 		const existing = new Set(reply.existing);
@@ -353,7 +374,7 @@ export class JobMap<Item, Result> implements AsyncIterable<MapResult<Item, Resul
 			this.#arrived.set(about.index, {...about, earlier: end.earlier === true, ...outcome});
 			if (!end.earlier) this.#judge(outcome);
 		} catch (error) {
-			this.#failure ??= {error};
+			this.#fail(error);
 		} finally {
 			this.#consumer.ring();
 		}
@@ -362,10 +383,7 @@ export class JobMap<Item, Result> implements AsyncIterable<MapResult<Item, Resul
 	#judge(outcome: JobOutcome): void {
 		if (outcome.status === 'dead') this.#lastError = outcome.error;
 		if (!this.#halt?.observe(outcome.status) || this.#phase === 'halted' || this.#phase === 'over') return;
-		this.#takeBack(this.#halt.option).catch(error => {
-			this.#failure ??= {error};
-			this.#consumer.ring();
-		});
+		this.#takeBack(this.#halt.option).catch(error => this.#fail(error));
 	}
 }
 

@@ -335,6 +335,82 @@ for (const batch of [undefined, 'nightly']) {
 	});
 }
 
+for (const [what, read] of [
+	['has given nothing', 0],
+	['is slow with its next item', 2],
+] as const) {
+	test(`closing the engine ends a map whose source ${what}`, async t => {
+		const faena = await openEngine(t);
+		const map = faena.map('add', thenNothing(ITEMS.slice(0, read)), {batch: 'b'});
+		const loop = all(map);
+		while ((await faena.batch('b').info())?.counts.completed !== read);
+		await faena.close();
+		await t.throwsAsync(loop, {code: 'Closed'});
+	});
+}
+
+test('a map that was cancelled before its loop began yields nothing', async t => {
+	const faena = await openEngine(t);
+	for (const options of [{}, {batch: 'b'}]) {
+		const map = faena.map('add', ITEMS, options);
+		await map.cancel();
+		t.deepEqual(await all(map), []);
+	}
+	t.is((await faena.counts()).cancelled, 0);
+});
+
+test('a source that fails or hangs when it is told to end hides no error', async t => {
+	const faena = await openEngine(t);
+	const reason = new Error('no idea');
+	const fails = () => {
+		throw reason;
+	};
+	const ends = [() => Promise.reject(new Error('in return')), () => new Promise<never>(() => undefined)];
+	for (const end of ends) {
+		const source = {[Symbol.asyncIterator]: () => ({next: async () => ({done: false, value: ITEMS[0]}) as const, return: end})};
+		t.is(await t.throwsAsync(all(faena.map('add', source, {payload: fails}))), reason);
+	}
+});
+
+test('a source that is slow with its next item is told to end once it has given it', async t => {
+	const faena = await openEngine(t);
+	const reason = new Error('no idea');
+	const fails = () => {
+		throw reason;
+	};
+	const {promise: gate, resolve: open} = Promise.withResolvers<void>();
+	const {promise: ended, resolve: end} = Promise.withResolvers<void>();
+	async function* source() {
+		try {
+			yield 1;
+			await gate;
+			yield 2;
+		} finally {
+			end();
+		}
+	}
+	t.is(await t.throwsAsync(all(faena.map('echo', source(), {payload: fails}))), reason);
+	open();
+	await ended;
+	t.pass();
+});
+
+test('a loop that is left takes no news from another that waits for the same job, at whatever moment', async t => {
+	const folder = makeFolder(t);
+	const [open, closed] = [join(folder, 'open'), join(folder, 'closed')];
+	writeFileSync(open, '');
+	const faena = await openEngine(t);
+	const one = faena.map('wait', [open, closed], {key: String})[Symbol.asyncIterator]();
+	t.is((await one.next()).value?.item, open);
+	const two = all(faena.map('wait', [closed], {key: String}));
+	// The second map's call goes out; its answer comes while this thread is busy, and is read after the first map was left.
+	for (let turn = 0; turn < 50; turn++) await undefined;
+	Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 300);
+	await one.return(undefined);
+	writeFileSync(closed, '');
+	t.like(await two, [{item: closed, status: 'completed'}]);
+});
+
 test('a map is iterated once', async t => {
 	const faena = await openEngine(t);
 	const map = faena.map('add', ITEMS);
@@ -388,6 +464,12 @@ function values(results: readonly MapResult<unknown, unknown>[]): unknown[] {
 
 function byKey(results: readonly MapResult<unknown, unknown>[]): unknown[] {
 	return results.map(result => [result.key, 'value' in result && result.value]).sort();
+}
+
+/** Gives the items and then never another, nor its end. */
+async function* thenNothing<Item>(items: Iterable<Item>): AsyncGenerator<Item> {
+	yield* items;
+	await new Promise(() => undefined);
 }
 
 async function* later<Item>(items: Iterable<Item>): AsyncGenerator<Item> {
