@@ -1,19 +1,28 @@
 /**
- * The thread that stands by in a pool's child process: obeys the pool, whose commands come by the process's stdin, and
- * ends the process when that closes, since then the pool's process is gone.
+ * The thread that stands by in a pool's child process: obeys the pool and sends what the main thread says, by a socket of its
+ * own, and ends the process when that closes, since then the pool's process is gone.
  */
-import {Socket} from 'node:net';
-import {createInterface} from 'node:readline';
+import {connect} from 'node:net';
 import {parentPort, workerData} from 'node:worker_threads';
 import {Guard, type GuardCommand, type GuardStart} from '../lib/pools/child-board.ts';
+import {readFrames, writeFrame} from '../lib/pools/frames.ts';
+import {closeMeetingPlace, socketAt} from '../lib/pools/meeting-place.ts';
 
-const guard = new Guard(workerData as GuardStart);
-const stdin = new Socket({fd: 0, readable: true, writable: false});
+const {sent, place, ...start} = workerData as GuardStart;
+const guard = new Guard(start);
+const socket = connect(socketAt(place), () => parentPort?.postMessage('on duty'));
+
 // One after the other, since the pool counts what was obeyed.
 let last: Promise<void> = Promise.resolve();
-createInterface({input: stdin}).on('line', line => {
-	last = last.then(() => guard.obey(JSON.parse(line) as GuardCommand)).catch(() => undefined);
+readFrames(socket, command => {
+	last = last.then(() => guard.obey(command as GuardCommand)).catch(() => undefined);
 });
-stdin.on('error', () => undefined);
-stdin.on('close', () => process.kill(process.pid, 'SIGKILL'));
-parentPort?.postMessage('on duty');
+parentPort?.on('message', (message: Uint8Array) =>
+	writeFrame(socket, message, () => {
+		Atomics.add(sent, 0, 1);
+		Atomics.notify(sent, 0);
+	}),
+);
+for (const event of ['connect', 'error']) socket.once(event, () => closeMeetingPlace(place));
+socket.on('error', () => undefined);
+socket.on('close', () => process.kill(process.pid, 'SIGKILL'));

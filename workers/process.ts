@@ -1,40 +1,27 @@
 /**
- * A pool's child process: Tinypool calls the default export for each message. The first one loads the tasks module and
- * starts the guard thread, which stops and takes back jobs while a task computes, and ends the process with its parent.
+ * A pool's child process: Tinypool calls the default export for each message; the first one loads the tasks module. The guard
+ * thread stops and takes back jobs while a task computes, and ends the process with its parent.
  */
-import {once} from 'node:events';
+import {openSync} from 'node:fs';
 import {getHeapStatistics} from 'node:v8';
-import {Worker} from 'node:worker_threads';
-import {ChildBoard, createRegions, type GuardStart, openBoardFile} from '../lib/pools/child-board.ts';
+import {ChildBoard, createRegions} from '../lib/pools/child-board.ts';
+import {ChildLine} from '../lib/pools/child-line.ts';
+import {boardAt} from '../lib/pools/meeting-place.ts';
 import type {WorkerRequest} from '../lib/protocol.ts';
 import {WorkerLife} from '../lib/worker-life.ts';
-import {workerUrl} from '../lib/worker-url.ts';
 
 // A terminal sends Ctrl-C to its whole process group, and a service manager SIGTERM to all of a service: when this process
 // ends is its parent's to decide.
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => undefined);
 
-let boards: GuardStart | undefined;
+const [place = ''] = process.argv.splice(2);
+const regions = createRegions();
+const file = openSync(boardAt(place), 'r+');
+const line = ChildLine.open({regions, file, place, heapLimitBytes: getHeapStatistics().heap_size_limit});
 
-const life = new WorkerLife({
-	kind: 'process',
-	post: message => process.send?.(message),
-	openBoard(generation) {
-		const {regions, file} = boards as GuardStart;
-		return new ChildBoard(regions, generation as number, file);
-	},
-});
+const life = line.then(({post}) => new WorkerLife({kind: 'process', post, openBoard: generation => new ChildBoard(regions, generation as number, file)}));
 
-export default async function handle(request: WorkerRequest & {readonly boardFile: string}): Promise<unknown> {
-	if (request.type !== 'load') return life.handle(request);
-	boards = {regions: createRegions(), file: openBoardFile(request.boardFile), heapLimitBytes: getHeapStatistics().heap_size_limit};
-	// No task runs before the guard is on duty.
-	const [loaded] = await Promise.all([life.handle(request), startGuard(boards)]);
-	return loaded;
-}
-
-async function startGuard(start: GuardStart): Promise<void> {
-	const guard = new Worker(workerUrl('guard'), {workerData: start, name: 'faena guard'});
-	await once(guard, 'message');
-	guard.unref();
+/** No task is loaded before the guard is on duty. */
+export default async function handle(request: WorkerRequest): Promise<unknown> {
+	return (await life).handle(request);
 }

@@ -1,4 +1,4 @@
-import {openSync, rmSync, writeSync} from 'node:fs';
+import {writeSync} from 'node:fs';
 import {Board, CELL_BYTES, HEAD_BYTES, type StopReason} from '../board.ts';
 import {examineMainThread} from './main-thread-stack.ts';
 
@@ -27,7 +27,7 @@ export function regionOffset(generation: number): number {
 
 export const REGION_SIZE = REGION_BYTES;
 
-/** What the pool asks of the guard, a line of JSON each. */
+/** What the pool asks of the guard. */
 export type GuardCommand =
 	| {readonly generation: number; readonly take: readonly number[]}
 	| {readonly generation: number; readonly stop: number; readonly reason: StopReason}
@@ -35,7 +35,14 @@ export type GuardCommand =
 	| {readonly examine: true};
 
 /** What the guard thread is started with. */
-export interface GuardStart {
+export interface GuardStart extends GuardedBoards {
+	/** Where the pool waits. */
+	readonly place: string;
+	/** How many messages of the main thread it has sent. */
+	readonly sent: Int32Array;
+}
+
+interface GuardedBoards {
 	readonly regions: Regions;
 	/** Descriptor of the file. */
 	readonly file: number;
@@ -54,17 +61,6 @@ export function createRegions(): Regions {
 
 function regionOf(regions: Regions, generation: number): SharedArrayBuffer {
 	return regions[generation % 2] as SharedArrayBuffer;
-}
-
-/** Opens the file, and removes its name: so that nothing stays, however both sides end. */
-export function openBoardFile(path: string): number {
-	const file = openSync(path, 'r+');
-	try {
-		rmSync(path, {force: true});
-	} catch {
-		// On Windows an open file can't be removed; the pool does it at the end.
-	}
-	return file;
 }
 
 /** The board of a chunk as the child's main thread sees it. */
@@ -119,7 +115,7 @@ export class Guard {
 	readonly #heapLimitBytes: number;
 	#obeyed = 0;
 
-	constructor({regions, file, heapLimitBytes}: GuardStart) {
+	constructor({regions, file, heapLimitBytes}: GuardedBoards) {
 		this.#regions = regions;
 		this.#file = file;
 		this.#heapLimitBytes = heapLimitBytes;

@@ -2,12 +2,14 @@ import type {ChildProcess} from 'node:child_process';
 import {fileURLToPath} from 'node:url';
 import {Tinypool} from 'tinypool';
 import type {PoolListener, PoolOptions, ResourceLimits} from '../pool.ts';
-import type {WorkerMessage, WorkerRequest} from '../protocol.ts';
+import type {WorkerRequest} from '../protocol.ts';
 import {workerUrl} from '../worker-url.ts';
+import {Lifeline} from './lifeline.ts';
+import {closeMeetingPlace, openMeetingPlace} from './meeting-place.ts';
 import {RemoteBoards} from './remote-board.ts';
 import {NO_ANSWER} from './stack-probe.ts';
 import {type Budget, WorkerPool} from './worker-pool.ts';
-import type {Examination, PoolBoard, PoolWorker, SourceListener, WorkerSource} from './worker-source.ts';
+import type {Ending, Examination, PoolBoard, PoolWorker, SourceListener, WorkerSource} from './worker-source.ts';
 
 /** Tasks in child processes, by Tinypool: what crashes natively there takes nobody along. */
 export function processPool(options: PoolOptions, listener: PoolListener, budget?: Budget): WorkerPool {
@@ -54,19 +56,20 @@ class ProcessWorker implements PoolWorker {
 	readonly kind = 'process';
 	readonly #tinypool: Tinypool;
 	readonly #listener: SourceListener;
-	readonly #boards = new RemoteBoards(command => this.#child?.stdin?.write(`${JSON.stringify(command)}\n`));
-	readonly #channel = {
-		onMessage: () => undefined,
-		postMessage: (message: unknown) => this.#listener.message(message as WorkerMessage),
-	};
-	readonly #limitMb: number | undefined;
+	readonly #place = openMeetingPlace();
+	readonly #lifeline: Lifeline;
+	readonly #boards: RemoteBoards;
+	readonly #options: PoolOptions;
 	#child: ChildProcess | undefined;
 	#stderr = '';
 	#gone: Promise<void> | undefined;
 
-	constructor({resourceLimits, env, execArgv}: PoolOptions, listener: SourceListener) {
+	constructor(options: PoolOptions, listener: SourceListener) {
+		const {resourceLimits, env, execArgv} = options;
+		this.#options = options;
 		this.#listener = listener;
-		this.#limitMb = resourceLimits?.maxOldGenerationSizeMb;
+		this.#lifeline = new Lifeline(this.#place, listener.message);
+		this.#boards = new RemoteBoards(this.#place, command => this.#lifeline.send(command));
 		this.#tinypool = new Tinypool({
 			filename: fileURLToPath(workerUrl('process')),
 			runtime: 'child_process',
@@ -75,6 +78,7 @@ class ProcessWorker implements PoolWorker {
 			concurrentTasksPerWorker: 2,
 			idleTimeout: MAX_TIMER_MS,
 			serialization: 'advanced',
+			argv: [this.#place],
 			env: {...process.env, ...env} as Record<string, string>,
 			execArgv: [...inheritedArgs(), ...memoryArgs(resourceLimits), ...execArgv],
 		});
@@ -87,11 +91,12 @@ class ProcessWorker implements PoolWorker {
 	}
 
 	async request(request: WorkerRequest): Promise<unknown> {
-		const isLoad = request.type === 'load';
-		const answer = this.#tinypool.run(isLoad ? {...request, boardFile: this.#boards.path} : request, {channel: this.#channel});
+		const answer = this.#tinypool.run(request);
+		if (request.type !== 'load') return answer;
 		// Tinypool starts the process with the first request.
-		if (!this.#child) this.#gone = this.#attach();
-		return answer;
+		this.#gone = this.#attach();
+		const [loaded] = await Promise.all([answer, this.#lifeline.connected]);
+		return loaded;
 	}
 
 	async examine(): Promise<Examination> {
@@ -115,22 +120,33 @@ class ProcessWorker implements PoolWorker {
 	async #attach(): Promise<void> {
 		const child = (this.#tinypool.threads[0] as unknown as {readonly process: ChildProcess}).process;
 		this.#child = child;
-		// Commands to a process that is about to end need not arrive.
-		child.stdin?.on('error', () => undefined);
-		child.stderr?.on('data', (text: Buffer) => {
+		this.#redirect(child);
+		await Promise.all(['exit', 'disconnect'].map(event => new Promise(resolve => child.once(event, resolve))));
+		await this.#lifeline.end();
+		this.#listener.gone(this, this.#endingOf(child));
+		this.#boards.close();
+		closeMeetingPlace(this.#place);
+	}
+
+	/** Where what the tasks write goes, also past `process.stdout`; and there is nothing for them to read. */
+	#redirect({stdin, stdout, stderr}: ChildProcess): void {
+		stdin?.destroy();
+		if (this.#options.taskOutput === 'stderr') stdout?.unpipe(process.stdout).pipe(process.stderr);
+		stderr?.on('data', (text: Buffer) => {
 			this.#stderr = (this.#stderr + text.toString()).slice(-STDERR_TAIL);
 		});
-		await Promise.all(['exit', 'disconnect'].map(event => new Promise(resolve => child.once(event, resolve))));
-		const {exitCode, signalCode: signal} = child;
+	}
+
+	#endingOf({exitCode, signalCode: signal}: ChildProcess): Ending {
 		const stderr = this.#stderr;
-		this.#listener.gone(this, {
+		const limitMb = this.#options.resourceLimits?.maxOldGenerationSizeMb;
+		return {
 			exitCode,
 			...(signal !== null && {signal}),
 			isOutOfMemory: /heap out of memory|Reached heap limit/i.test(stderr),
-			...(this.#limitMb !== undefined && {limitBytes: this.#limitMb * 1024 ** 2}),
+			...(limitMb !== undefined && {limitBytes: limitMb * 1024 ** 2}),
 			...(exitCode !== 0 && stderr !== '' && {stderr}),
-		});
-		this.#boards.close();
+		};
 	}
 }
 

@@ -1,10 +1,8 @@
-import {closeSync, ftruncateSync, openSync, readSync, rmSync} from 'node:fs';
-import {tmpdir} from 'node:os';
-import {join} from 'node:path';
+import {closeSync, ftruncateSync, openSync, readSync} from 'node:fs';
 import {setTimeout as sleep} from 'node:timers/promises';
-import {nanoid} from 'nanoid';
 import {Board, type BoardProgress, type Running, type StopReason} from '../board.ts';
 import {BOARD_FILE_BYTES, EXAMINATION_BYTES, EXAMINATION_OFFSET, type GuardCommand, MAX_CELLS, REGION_SIZE, regionOffset} from './child-board.ts';
+import {boardAt} from './meeting-place.ts';
 import type {Examination, PoolBoard} from './worker-source.ts';
 
 const EXAMINATION_WAIT_MS = 10;
@@ -12,15 +10,15 @@ const MAX_EXAMINATION_WAITS = 150;
 
 /** The boards of one child process, as its pool sees them: through a file, and by asking its guard. */
 export class RemoteBoards {
-	readonly path = join(tmpdir(), `faena-board-${nanoid()}`);
 	readonly #file: number;
 	readonly #send: (command: GuardCommand) => void;
 	#generation = 0;
 	#sent = 0;
+	#isClosed = false;
 
-	constructor(send: (command: GuardCommand) => void) {
+	constructor(place: string, send: (command: GuardCommand) => void) {
 		this.#send = send;
-		this.#file = openSync(this.path, 'wx+', 0o600);
+		this.#file = openSync(boardAt(place), 'wx+', 0o600);
 		ftruncateSync(this.#file, BOARD_FILE_BYTES);
 	}
 
@@ -48,6 +46,7 @@ export class RemoteBoards {
 		for (let waits = 0; this.obeyed() < command; waits++) {
 			if (waits > MAX_EXAMINATION_WAITS) return undefined;
 			await sleep(EXAMINATION_WAIT_MS, undefined, {ref: false});
+			if (this.#isClosed) return undefined;
 		}
 		const bytes = Buffer.alloc(EXAMINATION_BYTES);
 		readSync(this.#file, bytes, 0, EXAMINATION_BYTES, EXAMINATION_OFFSET);
@@ -60,10 +59,9 @@ export class RemoteBoards {
 		readSync(this.#file, into, 0, into.length, regionOffset(generation));
 	}
 
-	/** The process removes the file's name as soon as it has opened it, where an open file can be removed; if it came so far. */
 	close(): void {
+		this.#isClosed = true;
 		closeSync(this.#file);
-		rmSync(this.path, {force: true});
 	}
 }
 
@@ -74,7 +72,7 @@ class RemoteBoard implements PoolBoard {
 	readonly #bytes = new Uint8Array(REGION_SIZE);
 	readonly #board: Board;
 	/** Jobs that the guard was asked to take, and to stop. */
-	readonly #asked = {take: new Set<number>(), stop: new Set<number>()};
+	readonly #asked = {take: new Set<number>(), stop: new Map<number, StopReason>()};
 	#open: {readonly command: number; readonly answered: () => void}[] = [];
 
 	constructor(boards: RemoteBoards, generation: number) {
@@ -91,7 +89,7 @@ class RemoteBoard implements PoolBoard {
 
 	stop(index: number, reason: StopReason, then: () => void): void {
 		if (this.#asked.stop.has(index)) return;
-		this.#asked.stop.add(index);
+		this.#asked.stop.set(index, reason);
 		this.#ask({generation: this.address, stop: index, reason}, () => {
 			if (this.#board.stopReason(index) !== undefined) then();
 			// It had not started, or not as far as the guard could see: it may be asked again.
@@ -122,8 +120,9 @@ class RemoteBoard implements PoolBoard {
 		return !this.#asked.take.has(index) && (running === undefined || index >= running.index + running.count);
 	}
 
+	/** A guard that doesn't answer, in a process that was stopped by a signal, will not be asked why that had to be ended. */
 	stopReason(index: number): StopReason | undefined {
-		return this.#board.stopReason(index);
+		return this.#board.stopReason(index) ?? this.#asked.stop.get(index);
 	}
 
 	#ask(command: GuardCommand, answered: () => void): void {

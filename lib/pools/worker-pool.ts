@@ -22,6 +22,8 @@ const STRANDED_MS = 1000;
 const LONG_MS = 100;
 /** A worker that has a chunk and does not go on with it for 5 s is blocked by what an earlier job left behind, and ended. */
 const MAX_QUIET_LOOKS = 5000 / WATCH_EVERY_MS;
+/** A worker that has to be asked is given this long, besides the grace, to tell a job to stop. */
+const MAX_SILENCE_MS = 2000;
 /** Wait before a worker whose module could not be loaded again is tried once more. */
 const RELOAD_MS = 1000;
 
@@ -259,8 +261,9 @@ export class WorkerPool implements Pool {
 		slot.isExamined = true;
 		const examination = await slot.worker.examine();
 		slot.isExamined = false;
+		if (!this.#flights.has(flight.number)) return;
 		flight.board.refresh();
-		if (flight.board.running()?.index !== index || !this.#flights.has(flight.number)) return;
+		if (flight.board.running()?.index !== index) return;
 		flight.examination = examination;
 		this.#end(slot, 'stopped');
 		// A caller can't be ended. Its job goes back all the same, or the engine could never close.
@@ -392,8 +395,10 @@ export class WorkerPool implements Pool {
 	}
 
 	#stopRunning({board, deadlines}: InFlight, {index: first, count}: Pick<Running, 'index' | 'count'>, reason: StopReason): void {
-		for (let index = first; index < first + count; index++)
-			board.stop(index, reason, () => deadlines.set(first, this.#clock.steadyMs() + this.#options.graceMs));
+		const {graceMs} = this.#options;
+		for (let index = first; index < first + count; index++) board.stop(index, reason, () => deadlines.set(first, this.#clock.steadyMs() + graceMs));
+		// A process that was stopped by a signal hears nothing.
+		if (!deadlines.has(first)) deadlines.set(first, this.#clock.steadyMs() + graceMs + MAX_SILENCE_MS);
 	}
 
 	/** Shares what has waited in this worker for long with idle ones, or gives it back to the queue. */

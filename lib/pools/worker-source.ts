@@ -65,7 +65,7 @@ export interface PoolBoard {
 	progress(): BoardProgress | undefined;
 	/** Has not started, as far as is known. */
 	isFree(index: number): boolean;
-	/** Why it was told to stop. */
+	/** Why it was told to stop, or is being told. */
 	stopReason(index: number): StopReason | undefined;
 }
 

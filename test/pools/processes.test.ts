@@ -1,4 +1,84 @@
+import test, {type ExecutionContext} from 'ava';
+import type {PoolOptions} from '../../lib/pool.ts';
 import {processPool} from '../../lib/pools/processes.ts';
-import {exercisePool} from './contract.ts';
+import {ENDS, TRICKS} from '../fixtures/process-tasks.ts';
+import {Crew, exercisePool} from './contract.ts';
 
 exercisePool('processes', (options, listener) => processPool(options, listener));
+
+async function loadCrew(t: ExecutionContext, options: Partial<PoolOptions> = {}): Promise<Crew> {
+	t.timeout(60_000);
+	const crew = new Crew(t, (...args) => processPool(...args));
+	await crew.load({workers: 1, graceMs: 50, tasks: new URL('../fixtures/process-tasks.ts', import.meta.url).href, ...options});
+	return crew;
+}
+
+/** More than any pipe or socket holds. */
+const BULK = 3_000_000;
+
+for (const end of Object.keys(ENDS)) {
+	test.serial(
+		`processes: a large result that was reported counts, though the next job ends the process by ${end}, which is that job's fault alone`,
+		async t => {
+			const crew = await loadCrew(t);
+			const [large, guilty, last] = await crew.give('bulk', [{bytes: BULK}, {end}, {bytes: 1}]);
+			t.is((await crew.outcomes([guilty]))[0]?.type, 'lostWorker');
+			t.is(((await crew.values([large]))[0] as Uint8Array).length, BULK);
+			t.is((await crew.outcomes([last]))[0]?.type, 'released');
+		},
+	);
+
+	test.serial(`processes: a large result counts, though its own job left ${end} behind`, async t => {
+		const crew = await loadCrew(t);
+		t.is(((await crew.values(await crew.give('bulkAndEnd', [{bytes: BULK, end}])))[0] as Uint8Array).length, BULK);
+	});
+}
+
+test.serial('processes: a large checkpoint arrives from a loop that never yields', async t => {
+	const crew = await loadCrew(t, {maxCheckpointBytes: 2 * BULK});
+	const [id] = await crew.give('checkpointAndLoop', [BULK]);
+	const {checkpoint} = await crew.note(({checkpoint: said}) => said !== undefined);
+	t.true((checkpoint?.state?.length ?? 0) >= BULK);
+	t.is(crew.outcome(id), undefined);
+});
+
+test.serial('processes: a flood of log lines from a loop that never yields holds nothing back that follows', async t => {
+	const crew = await loadCrew(t);
+	await crew.give('flood', [10_000]);
+	t.is((await crew.note(({checkpoint}) => checkpoint !== undefined)).checkpoint?.state, '"said"');
+});
+
+for (const trick of Object.keys(TRICKS)) {
+	test.serial(`processes: a task that ${trick} and loops is cancelled, and stopped by its timeout`, async t => {
+		const crew = await loadCrew(t);
+		const [cancelled] = await crew.give('playAndLoop', [trick]);
+		await crew.note(({id}) => id === cancelled);
+		crew.pool.stop(cancelled as number, 'cancelled');
+		t.is((await crew.outcomes([cancelled]))[0]?.type, 'cancelled');
+		const [late] = await crew.give('playAndLoop', [trick], {policies: [{timeoutMs: 50}]});
+		t.is((await crew.outcomes([late]))[0]?.type, 'timedOut');
+	});
+}
+
+for (const trick of Object.keys(TRICKS).filter(name => !name.includes('SIGSTOP'))) {
+	test.serial(`processes: a task that ${trick} takes nothing away from others`, async t => {
+		const crew = await loadCrew(t);
+		t.deepEqual(await crew.values(await crew.give('play', [trick])), [trick]);
+		await crew.unharmed(await crew.give('echo', [1]));
+		t.deepEqual(await crew.values(await crew.give('echo', [2])), [2]);
+	});
+}
+
+test.serial('processes: a task has nothing to read', async t => {
+	const crew = await loadCrew(t);
+	t.deepEqual(await crew.values(await crew.give('readStdin', [null, null])), ['', '']);
+});
+
+for (const megabytes of [0.1, 1, 10]) {
+	test.serial(`processes: a value of ${megabytes} MB goes there and back`, async t => {
+		const crew = await loadCrew(t);
+		const value = new Uint8Array(megabytes * 1e6).fill(5);
+		const [back] = await crew.values(await crew.give('echo', [value]));
+		t.true(Buffer.from(value).equals(back as Uint8Array));
+	});
+}

@@ -1,0 +1,27 @@
+import {mkdtempSync, rmSync} from 'node:fs';
+import {tmpdir} from 'node:os';
+import {basename, join} from 'node:path';
+
+/** Makes a folder that nobody else may enter, in which a pool and its child process find each other. */
+export function openMeetingPlace(): string {
+	return mkdtempSync(join(tmpdir(), 'faena-'));
+}
+
+/** The file of {@link RemoteBoards}. */
+export function boardAt(place: string): string {
+	return join(place, 'board');
+}
+
+/** The socket of the {@link Lifeline}. */
+export function socketAt(place: string): string {
+	return process.platform === 'win32' ? join('\\\\.\\pipe', basename(place)) : join(place, 'line');
+}
+
+/** For whoever comes last, so that nothing stays, however both sides end: the child, or the pool if it never came. */
+export function closeMeetingPlace(place: string): void {
+	try {
+		rmSync(place, {recursive: true, force: true});
+	} catch {
+		// On Windows an open file can't be removed; the pool does it at the end.
+	}
+}
