@@ -19,6 +19,8 @@ export class Caretaker {
 	readonly #clock: Clock;
 	readonly #stopTimer: () => void;
 	#isDue = true;
+	/** What was not told yet, since something failed after it. */
+	#found: Findings = NOTHING;
 	#nextHeartbeat = 0;
 	#nextRecovery = 0;
 	#lastWall: number;
@@ -42,18 +44,19 @@ export class Caretaker {
 		if (!this.#isDue) return NOTHING;
 		this.#isDue = false;
 		const now = this.#clock.steadyMs();
-		let isOwnerLost = false;
-		let recovered = 0;
 		this.#watchClock(now);
 		if (now >= this.#nextHeartbeat) {
+			if (!(await this.#queue.heartbeat(this.#owner))) this.#found = {...this.#found, isOwnerLost: true};
 			this.#nextHeartbeat = now + this.#leaseMs / 3;
-			isOwnerLost = !(await this.#queue.heartbeat(this.#owner));
 		}
 		if (now >= this.#nextRecovery) {
+			const recovered = await this.#queue.recover();
+			this.#found = {...this.#found, recovered: this.#found.recovered + recovered};
 			this.#nextRecovery = now + Math.min(RECOVER_EVERY_MS, this.#leaseMs / 3);
-			recovered = await this.#queue.recover();
 		}
-		return {changed: await this.#queue.changes(), recovered, isOwnerLost};
+		const found = {...this.#found, changed: await this.#queue.changes()};
+		this.#found = NOTHING;
+		return found;
 	}
 
 	stop(): void {

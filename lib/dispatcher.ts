@@ -1,5 +1,5 @@
 import {Bell} from './bell.ts';
-import {Caretaker, NOTHING} from './caretaker.ts';
+import {Caretaker, type Findings, NOTHING} from './caretaker.ts';
 import {type Clock, systemClock} from './clock.ts';
 import {Desk, toNewJobs} from './desk.ts';
 import {FaenaError, toEnvelope} from './errors.ts';
@@ -23,6 +23,7 @@ import type {
 	WithdrawOptions,
 	WithdrawResult,
 } from './queue.ts';
+import {Setbacks} from './setbacks.ts';
 import {ChunkSizer} from './sizing.ts';
 import {Statistics} from './statistics.ts';
 import type {TaskInfo} from './tasks-module.ts';
@@ -45,8 +46,6 @@ const BYTES_PER_TURN = 64 * 1024 * 1024;
 /** Notes of running jobs wait this long for company. */
 const NOTE_DELAY_MS = 20;
 const NO_PLACES = {idle: 0, second: 0};
-/** Transactions that fail in a row, with growing waits of up to a second, before the dispatcher gives up. */
-const MAX_SETBACKS = 60;
 
 /**
  * The loop between queue and pool. Everything that happens — a call, an outcome, a place in the pool, the time, another
@@ -86,8 +85,8 @@ export class Dispatcher implements PoolListener {
 	#turnedAt = 0;
 	/** How long the shortest of the chunks given out last will keep a worker busy. */
 	#coverMs = 0;
-	#setbacks = 0;
-	#retryAt = 0;
+	/** Of the turns; and of what the caretaker does beside them. */
+	readonly #setbacks: Readonly<Record<'turn' | 'care', Setbacks>>;
 
 	constructor(
 		queue: JobQueue,
@@ -101,6 +100,7 @@ export class Dispatcher implements PoolListener {
 		this.#leaseMs = leaseMs;
 		this.#clock = clock;
 		this.#bell = new Bell(clock);
+		this.#setbacks = {turn: new Setbacks(clock), care: new Setbacks(clock)};
 		this.#output = output;
 		this.#desk = new Desk(output, events);
 		queue.onBatchCompleted(batch => this.#batchCompleted(batch));
@@ -196,7 +196,7 @@ export class Dispatcher implements PoolListener {
 	}
 
 	#sleepMs(): number {
-		if (this.#setbacks > 0) return Math.max(0, this.#retryAt - this.#clock.steadyMs());
+		if (this.#setbacks.turn.count > 0) return this.#setbacks.turn.restMs;
 		if (this.#outbox.length > 0) return Math.max(0, this.#restMs());
 		if (this.#phase === 'draining') return Math.max(0, this.#drainUntil - this.#clock.steadyMs());
 		if (this.#phase !== 'running' || this.#nextRunAt === null || !this.#hasPlace()) return Infinity;
@@ -208,7 +208,7 @@ export class Dispatcher implements PoolListener {
 	 * would only cost an fsync; and where a worker could take another chunk, until shortly before it ends the one it has.
 	 */
 	#restMs(): number {
-		if (this.#phase !== 'running' || !this.#pool || this.#setbacks > 0 || this.#calls.length > 0 || this.#desk.hasEnqueues) return 0;
+		if (this.#phase !== 'running' || !this.#pool || this.#setbacks.turn.count > 0 || this.#calls.length > 0 || this.#desk.hasEnqueues) return 0;
 		const {idle, second} = this.#pool.places();
 		if (idle > 0) return 0;
 		const {workMs} = this.#sizer;
@@ -216,8 +216,15 @@ export class Dispatcher implements PoolListener {
 	}
 
 	async #attend(): Promise<void> {
-		const findings = (await this.#caretaker?.attend()) ?? NOTHING;
+		if (this.#setbacks.care.restMs > 0) return;
+		let findings: Findings;
+		try {
+			findings = (await this.#caretaker?.attend()) ?? NOTHING;
+		} catch (error) {
+			return this.#setBack('care', error);
+		}
 		if (findings === NOTHING) return;
+		this.#setbacks.care.clear();
 		const {changed, recovered, isOwnerLost} = findings;
 		if (isOwnerLost) {
 			this.#recall();
@@ -231,13 +238,13 @@ export class Dispatcher implements PoolListener {
 
 	/** One transaction: settle, enqueue, dequeue. */
 	async #turn(): Promise<void> {
-		if (this.#setbacks > 0 && this.#clock.steadyMs() < this.#retryAt) return;
+		if (this.#setbacks.turn.restMs > 0) return;
 		const enqueues = this.#desk.takeEnqueues(ENQUEUED_PER_TURN);
 		const settle = this.#outbox.splice(0);
 		if (settle.length > 0) failpoint('outcome:received');
 		const notes = this.#notes.splice(0);
 		const demand = this.#demand(enqueues.length > 0 || settle.some(makesJobs));
-		if (settle.length + notes.length + enqueues.length === 0 && !demand) return;
+		if (settle.length + notes.length + enqueues.length === 0 && !demand) return this.#setbacks.turn.clear();
 		const begunAt = this.#clock.steadyMs();
 		let result: TurnResult;
 		try {
@@ -248,8 +255,7 @@ export class Dispatcher implements PoolListener {
 		this.#turnedAt = this.#clock.steadyMs();
 		this.#sizer.observeTurn(this.#turnedAt - begunAt);
 		this.#statistics.committed(this.#turnedAt - begunAt);
-		this.#statistics.settled(result.settled);
-		this.#setbacks = 0;
+		this.#setbacks.turn.clear();
 		// An error from here on is no failed transaction: what was committed must not be refused or settled again.
 		if (enqueues.length > 0) failpoint('enqueue:committed');
 		if (settle.length > 0) failpoint('settle:committed');
@@ -270,15 +276,21 @@ export class Dispatcher implements PoolListener {
 		const arrived = enqueues.length > 0 || result.settled.includes('pending') || settle.some(makesJobs);
 		this.#isHungry = demand ? result.backlog > 0 : this.#isHungry || arrived;
 		this.#dispatch(result.dequeued, result.backlog);
-		this.#desk.settled(settle, await this.#withPoison(settle, result));
 		for (const note of notes) this.#desk.noted(note);
 		await this.#desk.inquire(this.#queue, this.#desk.enqueued(enqueues, result.enqueued), true);
+		await this.#tellSettled(settle, result);
+		if (this.#isHungry && this.#hasPlace()) this.#bell.ring();
+	}
+
+	async #tellSettled(settle: readonly Settlement[], result: TurnResult): Promise<void> {
+		this.#statistics.settled(result.settled);
+		this.#desk.settled(settle, await this.#withPoison(settle, result));
+		// How those ended is known only to whoever settled them: another engine, or a turn of ours that failed with its outcome unknown.
 		const lost = settle.filter((_, index) => result.settled[index] === 'lost' || result.settled[index] === 'withdrawn');
 		await this.#desk.inquire(
 			this.#queue,
 			lost.map(({id}) => id),
 		);
-		if (this.#isHungry && this.#hasPlace()) this.#bell.ring();
 	}
 
 	/** What the queue made of jobs that killed their workers too often is told as it keeps it. */
@@ -297,19 +309,25 @@ export class Dispatcher implements PoolListener {
 	async #rescue(error: unknown, settle: readonly Settlement[], notes: readonly Note[], enqueues: readonly {call: number}[]): Promise<void> {
 		for (const {call} of enqueues) this.#desk.refuse(call, error);
 		this.#statistics.failedToCommit();
+		let isSettled = false;
 		try {
 			const result = await this.#queue.turn({settle, notes});
-			this.#statistics.settled(result.settled);
-			this.#desk.settled(settle, result);
-			this.#setbacks = enqueues.length > 0 ? 0 : this.#setbacks + 1;
-		} catch {
+			isSettled = true;
+			await this.#tellSettled(settle, result);
+		} catch (again) {
+			if (isSettled) throw again;
 			this.#outbox.unshift(...settle);
-			this.#setbacks++;
+			this.#notes.unshift(...notes);
 		}
-		if (this.#setbacks > MAX_SETBACKS) throw error;
-		const waitMs = Math.min(1000, 10 * 2 ** this.#setbacks);
-		this.#retryAt = this.#clock.steadyMs() + waitMs;
-		this.#desk.tell({type: 'setBack', setbacks: this.#setbacks, waitMs, error: toFailure(error)});
+		// What stood in the way came with the calls, and they were told.
+		if (isSettled && enqueues.length > 0) this.#setbacks.turn.clear();
+		this.#setBack('turn', error);
+	}
+
+	/** Tells and waits; or fails, if there is no hope. */
+	#setBack(what: 'turn' | 'care', error: unknown): void {
+		const waitMs = this.#setbacks[what].add(error, {patient: this.#phase === 'running'});
+		this.#desk.tell({type: 'setBack', setbacks: this.#setbacks[what].count, waitMs, error: toFailure(error)});
 	}
 
 	// ——— dequeuing ———
@@ -498,17 +516,26 @@ export class Dispatcher implements PoolListener {
 			}
 			return;
 		}
-		if (this.#outbox.length > 0) return this.#bell.ring();
+		if (this.#outbox.length > 0) return;
 		this.#caretaker?.stop();
 		await this.#pool?.close();
 		failpoint('close:drained');
-		await this.#queue.leave(this.#owner);
+		await this.#leave();
 		failpoint('close:left');
 		await this.#queue.close();
 		failpoint('close:closed');
 		this.#phase = 'closed';
 		for (const {call} of this.#idleCalls.splice(0)) this.#desk.refuse(call, new FaenaError('Closed', 'The engine was closed while idle() waited.'));
 		for (const call of this.#closeCalls.splice(0)) this.#desk.reply(call, undefined);
+	}
+
+	/** Nothing is left to be given back. So where it can't be written, it is enough that the owner's lock falls. */
+	async #leave(): Promise<void> {
+		try {
+			await this.#queue.leave(this.#owner);
+		} catch (error) {
+			this.#desk.tell({type: 'setBack', setbacks: 1, waitMs: 0, error: toFailure(error)});
+		}
 	}
 
 	/** An error that nothing above could deal with. The jobs are safe in the queue; the callers must know. */

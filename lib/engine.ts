@@ -90,7 +90,7 @@ export class Engine<Tasks = AnyTasks> implements AsyncDisposable {
 
 	/**
 	 * Enqueues a job. Resolves once it is durable.
-	 * @throws FaenaError `UnknownTask`, `BadOption`, `NotEncodable`, `TooLarge`, `KeyConflict`, `OutcomeUnknown`, `Closed`
+	 * @throws FaenaError `UnknownTask`, `BadOption`, `NotEncodable`, `TooLarge`, `KeyConflict`, `StorageFull`, `OutcomeUnknown`, `Closed`
 	 */
 	async enqueue<Name extends TaskName<Tasks>>(
 		task: Name,

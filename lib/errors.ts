@@ -32,8 +32,12 @@ export type ErrorCode =
 	| 'Halted'
 	/** The engine or queue was closed, or the job has ended. */
 	| 'Closed'
-	/** The database can't be opened: missing folder, wrong kind of file, damaged, not writable. */
+	/** The database can't be used: missing folder, wrong kind of file, damaged, not writable; or its file was deleted or replaced. */
 	| 'BadDatabase'
+	/** The disk is full: nothing of this was kept. What runs goes on as soon as there is room. */
+	| 'StorageFull'
+	/** Another program held the database's lock for longer than we wait. */
+	| 'DatabaseBusy'
 	/** The database was written by a newer Faena. */
 	| 'NewerDatabase'
 	/** A commit failed in a way that leaves open whether it took effect; repeat with the same `key`. */

@@ -201,8 +201,12 @@ export class SqliteQueue extends JobQueue {
 		this.#assertOpen();
 		const known = this.#owners.get(owner);
 		if (!known) return;
-		this.#write(session => takeBack(session, known.id, {suspect: false}));
-		this.#release(owner);
+		try {
+			this.#write(session => takeBack(session, known.id, {suspect: false}));
+		} finally {
+			// If it can't be written, the fall of its lock says the same.
+			this.#release(owner);
+		}
 	}
 
 	job(id: JobId): Job | undefined {
@@ -315,9 +319,13 @@ export class SqliteQueue extends JobQueue {
 	}
 
 	close(): void {
-		for (const owner of this.#owners.keys()) this.leave(owner);
-		this.#state?.connection.close();
-		this.#state = undefined;
+		try {
+			for (const owner of this.#owners.keys()) this.leave(owner);
+		} finally {
+			for (const owner of this.#owners.keys()) this.#release(owner);
+			this.#state?.connection.close();
+			this.#state = undefined;
+		}
 	}
 
 	// ——— transactions ———
@@ -365,9 +373,20 @@ export class SqliteQueue extends JobQueue {
 			return run(state);
 		} catch (error) {
 			const translated = translate(error, this.location);
+			const code = translated instanceof FaenaError ? translated.code : undefined;
 			// After a failed fsync nothing this connection remembers of the file can be trusted.
-			if (translated instanceof FaenaError && translated.code === 'OutcomeUnknown') this.#reconnect();
+			if (code === 'OutcomeUnknown') this.#reconnect();
+			if (code === 'StorageFull') this.#makeRoom(state.connection);
 			throw translated;
+		}
+	}
+
+	/** So that jobs can be settled while the disk is full: that takes a few pages, and the log has some. */
+	#makeRoom(connection: Connection): void {
+		try {
+			connection.checkpoint();
+		} catch {
+			// There is as little room in the database as in the log.
 		}
 	}
 

@@ -19,6 +19,7 @@ import {type Encoded, sizeBytes, unreadable} from '../../encoding.ts';
 import {FaenaError} from '../../errors.ts';
 import {failpoint} from '../../failpoint.ts';
 import type {Settlement} from '../../queue.ts';
+import {storageFull} from './database.ts';
 
 /** A file that no job names may belong to a transaction that has not committed yet, but not for so long. */
 const ORPHANED_MS = 3_600_000;
@@ -109,6 +110,7 @@ export class Blobs {
 			syncFolder(this.#folder);
 			return name;
 		} catch (error) {
+			if ((error as NodeJS.ErrnoException).code === 'ENOSPC') throw storageFull(path, error);
 			throw new FaenaError('BadDatabase', `A result could not be written to ${path}: ${(error as Error).message}.`, {cause: error});
 		}
 	}

@@ -18,6 +18,8 @@ export interface Connection {
 	select(sql: string, values: readonly unknown[]): number[];
 	/** Changes with every commit of another connection, and with none of this one. */
 	dataVersion(): number;
+	/** Moves what it can of the log into the database, without waiting for anybody: the log's room can be written to again. */
+	checkpoint(): void;
 	close(): void;
 }
 
@@ -58,16 +60,28 @@ export function translate(error: unknown, path: string): unknown {
 		return bad('is a damaged SQLite database; restore it from a backup, or recover what is left with the sqlite3 shell (.recover)');
 	if (code.startsWith('SQLITE_READONLY')) return bad('can not be written; check the permissions of the file and its folder');
 	if (code.startsWith('SQLITE_CANTOPEN')) return bad('can not be opened; check that it is a file and that the file and its folder can be read and written');
-	if (code === 'SQLITE_FULL') return bad('has no room to grow: the disk is full. Nothing of this transaction was kept; free some space');
-	if (code.startsWith('SQLITE_BUSY')) return bad(`was locked by another program for more than ${BUSY_TIMEOUT_MS / 1000} s; end the long transaction there`);
+	if (code === 'SQLITE_FULL') return storageFull(path, error);
+	if (code.startsWith('SQLITE_BUSY'))
+		return new FaenaError(
+			'DatabaseBusy',
+			`${path} was locked by another program for more than ${BUSY_TIMEOUT_MS / 1000} s; end the long transaction there (${code}).`,
+			{cause: error},
+		);
 	if (code.startsWith('SQLITE_IOERR')) {
 		return new FaenaError(
 			'OutcomeUnknown',
-			`Writing to ${path} failed (${code}). Whether the last commit took effect is unknown; enqueue again with the same key to be safe.`,
+			`Reading or writing ${path} failed (${code}): look after the disk. Whether the last commit took effect is unknown; enqueue again with the same key to be safe.`,
 			{cause: error},
 		);
 	}
 	return error;
+}
+
+/** Of a write that found no space on the disk. */
+export function storageFull(path: string, cause: unknown): FaenaError {
+	return new FaenaError('StorageFull', `There was no room for ${path} to grow: the disk is full. Nothing of this was kept; free some space and try again.`, {
+		cause,
+	});
 }
 
 function prepareFile(path: string): void {
@@ -85,6 +99,7 @@ function createPrivately(path: string): void {
 		closeSync(openSync(path, 'wx', 0o600));
 	} catch (error) {
 		if ((error as NodeJS.ErrnoException).code === 'EEXIST') return;
+		if ((error as NodeJS.ErrnoException).code === 'ENOSPC') throw storageFull(path, error);
 		throw new FaenaError('BadDatabase', `${path} can not be created: ${(error as Error).message}.`, {cause: error});
 	}
 }
@@ -203,6 +218,7 @@ function toConnection(db: Database.Database): Connection {
 				.pluck()
 				.all(...values) as number[],
 		dataVersion: () => dataVersion.get() as number,
+		checkpoint: () => void db.pragma('wal_checkpoint(passive)'),
 		close: () => db.close(),
 	};
 }

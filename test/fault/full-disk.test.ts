@@ -1,0 +1,23 @@
+import {test} from '../fixtures/engine.ts';
+import {makeFolder} from '../fixtures/folder.ts';
+import {Program} from '../fixtures/program.ts';
+import {onSmallDisk, whyNoSmallDisk} from '../fixtures/small-disk.ts';
+
+/** How often the disk is filled and freed: `npm run full-disk` does it 100 times. */
+const TIMES = Number(process.env['FAENA_TIMES'] ?? 3);
+
+const reason = whyNoSmallDisk();
+const testOnSmallDisk = reason ? test.skip : test;
+
+testOnSmallDisk(`a full disk refuses what is new and holds up the rest; freed, all goes on without a restart${reason ? ` (${reason})` : ''}`, async t => {
+	t.timeout(60_000 + TIMES * 10_000);
+	const folder = makeFolder(t);
+	const program = new Program(t, {name: 'full-disk', under: onSmallDisk(folder, '1m')}, folder, String(TIMES));
+	for (let time = 0; time < TIMES; time++) {
+		const {refused, later} = JSON.parse(await program.line());
+		t.regex(refused, /^StorageFull: There was no room for .*jobs\.db to grow: the disk is full\. Nothing of this was kept; free some space and try again\.$/);
+		t.true(later, 'the program goes on');
+	}
+	t.deepEqual(JSON.parse(await program.line()), {pending: 0, running: 0, failed: 0, completed: 0, dead: 0, cancelled: 0});
+	t.like(await program.ended(), {code: 0, stderr: ''});
+});
