@@ -19,6 +19,7 @@ const LAYERS: readonly (readonly string[])[] = [
 		'lib/id-set.ts',
 		'lib/board.ts',
 		'lib/clock.ts',
+		'lib/setbacks.ts',
 		'lib/worker-url.ts',
 		'lib/node-version.ts',
 	],

@@ -85,6 +85,8 @@ export class SqliteQueue extends JobQueue {
 	#state: {readonly connection: Connection; readonly names: Names} | undefined;
 	#dataVersion = 0;
 	#isSwept = false;
+	/** The disk was full, and what the log holds could not be moved into the database since. */
+	#isShortOfRoom = false;
 
 	constructor(path: string, {durability = 'full', leaseMs = 30_000, blobThresholdBytes = Infinity, now = Date.now, random = Math.random}: SqliteOptions) {
 		super();
@@ -347,6 +349,7 @@ export class SqliteQueue extends JobQueue {
 					this.#saveTally(session);
 					return result;
 				});
+				if (this.#isShortOfRoom) this.#makeRoom(connection);
 				this.tellCompleted(session.completed);
 				return result;
 			} catch (error) {
@@ -381,12 +384,14 @@ export class SqliteQueue extends JobQueue {
 		}
 	}
 
-	/** So that jobs can be settled while the disk is full: that takes a few pages, and the log has some. */
+	/** So that jobs can be settled while the disk is full: that takes a few pages, and a log that was moved can be written to again. */
 	#makeRoom(connection: Connection): void {
 		try {
 			connection.checkpoint();
+			this.#isShortOfRoom = false;
 		} catch {
-			// There is as little room in the database as in the log.
+			// There is as little room in the database as in the log. So once there is some, before the log takes it.
+			this.#isShortOfRoom = true;
 		}
 	}
 

@@ -12,7 +12,7 @@ const testOnSmallDisk = reason ? test.skip : test;
 testOnSmallDisk(`a full disk refuses what is new and holds up the rest; freed, all goes on without a restart${reason ? ` (${reason})` : ''}`, async t => {
 	t.timeout(60_000 + TIMES * 10_000);
 	const folder = makeFolder(t);
-	const program = new Program(t, {name: 'full-disk', under: onSmallDisk(folder, '1m')}, folder, String(TIMES));
+	const program = new Program(t, {name: 'full-disk', under: onSmallDisk(folder, '2m')}, folder, String(TIMES));
 	for (let time = 0; time < TIMES; time++) {
 		const {refused, later} = JSON.parse(await program.line());
 		t.regex(refused, /^StorageFull: There was no room for .*jobs\.db to grow: the disk is full\. Nothing of this was kept; free some space and try again\.$/);
