@@ -3,8 +3,9 @@ import {EventEmitter} from 'node:events';
 import {type FailureRecord, fromFailure} from './failure.ts';
 import type {Counts, JobId, LogLevel} from './job.ts';
 import {LOGGED, type Logger, log} from './logger.ts';
-import type {WorkerLoss} from './pool.ts';
+import type {SlowStart, WorkerLoss} from './pool.ts';
 import type {EventName, JobEvent} from './protocol.ts';
+import {WARNED, warn} from './warnings.ts';
 
 /** Events of jobs that this engine's own dispatcher runs, each with what happened. */
 export interface EngineEvents {
@@ -19,6 +20,8 @@ export interface EngineEvents {
 	batchCompleted: [{readonly batch: string; readonly counts: Counts}];
 	/** A worker ended that was not to, or had to be ended. Another takes its place. */
 	workerLost: [Omit<WorkerLoss, 'error'> & {readonly error?: Error}];
+	/** A worker has been loading the tasks module, or setting up the task, for so long, and is not ready yet. */
+	slowStart: [SlowStart];
 }
 
 /**
@@ -52,7 +55,7 @@ export class Audience {
 	/** The events that somebody wants to hear of, if they are others than when this was last asked. */
 	changedWishes(): EventName[] | undefined {
 		const channels = [...BY_EVENT].filter(([, {hasSubscribers}]) => hasSubscribers).map(([event]) => event);
-		const wishes = [...new Set([...(this.events.eventNames() as EventName[]), ...channels, ...(this.#logger ? LOGGED : [])])];
+		const wishes = [...new Set([...WARNED, ...(this.events.eventNames() as EventName[]), ...channels, ...(this.#logger ? LOGGED : [])])];
 		const asked = wishes.join();
 		if (asked === this.#asked) return undefined;
 		this.#asked = asked;
@@ -64,6 +67,7 @@ export class Audience {
 		apart(() => this.events.emit(type as keyof EngineEvents, detail as never));
 		const listeners = BY_EVENT.get(type);
 		if (listeners?.hasSubscribers) listeners.publish({queue: this.#queue, ...detail});
+		if (!this.#logger && !listeners?.hasSubscribers && this.events.listenerCount(type as keyof EngineEvents) === 0) warn(type, detail);
 		this.#log(type, detail);
 	}
 

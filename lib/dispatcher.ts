@@ -6,7 +6,7 @@ import {FaenaError, toEnvelope} from './errors.ts';
 import {failpoint} from './failpoint.ts';
 import {type FailureRecord, toFailure} from './failure.ts';
 import type {JobId} from './job.ts';
-import type {Chunk, Lane, Pool, PoolListener, WorkerLoss} from './pool.ts';
+import type {Chunk, Lane, Pool, PoolListener, SlowStart, WorkerLoss} from './pool.ts';
 import {type Call, type EnqueueCall, type EventName, type FailedMessage, type RepliesMessage, VERBS, type Verbs} from './protocol.ts';
 import type {
 	CancelResult,
@@ -108,12 +108,21 @@ export class Dispatcher implements PoolListener {
 
 	/** Loads the tasks and begins. Resolves with the tasks it can run. */
 	async start(): Promise<readonly TaskInfo[]> {
-		const infos = (await this.#pool?.load()) ?? [];
+		const infos = await this.#load();
 		failpoint('pool:loaded');
 		this.#tasks = new Map(infos.map(({name, options}) => [name, options]));
 		this.#caretaker = new Caretaker(this.#queue, this.#owner, this.#leaseMs, this.#clock, () => this.#bell.ring());
 		void this.#run();
 		return infos;
+	}
+
+	async #load(): Promise<readonly TaskInfo[]> {
+		try {
+			return (await this.#pool?.load()) ?? [];
+		} catch (error) {
+			await this.#pool?.close();
+			throw error;
+		}
 	}
 
 	receive(calls: readonly Call[]): void {
@@ -164,6 +173,12 @@ export class Dispatcher implements PoolListener {
 	lost(loss: WorkerLoss): void {
 		this.#desk.tell({type: 'workerLost', ...loss});
 		this.#bell.ring();
+	}
+
+	/** Told at once: it may be what a start waits for. */
+	startsSlowly(slow: SlowStart): void {
+		this.#desk.tell({type: 'slowStart', ...slow});
+		this.#desk.flush();
 	}
 
 	memoryShort(id: JobId): void {

@@ -12,7 +12,7 @@ import {Link} from './link.ts';
 import {JobMap} from './map.ts';
 import {checkMapOptions, type MapOptions} from './map-options.ts';
 import {checkKey, type JobOptions, type OpenOptions, resolveOpenOptions, type Settings} from './options.ts';
-import {type DispatcherStart, type EnqueueCall, type EnqueueReply, idsOf, type Notice} from './protocol.ts';
+import {type DispatcherStart, type EnqueueCall, type EnqueueReply, idsOf, type JobEvent, type Notice} from './protocol.ts';
 import {type BatchOptions, type CleanupResult, keyConflict, type Page} from './queue.ts';
 import {closeOnSignals} from './signals.ts';
 import type {EngineStats} from './statistics.ts';
@@ -39,19 +39,24 @@ export type AnyTasks = Record<string, (payload: any, ...rest: any[]) => any>;
  */
 export async function open<Tasks = AnyTasks>(options: OpenOptions): Promise<Engine<Tasks>> {
 	const settings = resolveOpenOptions(options);
-	const openLine = (start: DispatcherStart) => (settings.isolation === 'inline' ? InlineLine : ThreadLine).open(start);
+	const openLine: OpenLine = (...start) => (settings.isolation === 'inline' ? InlineLine : ThreadLine).open(...start);
 	return connect(settings, openLine, (link, audience) => new Engine<Tasks>(settings, link, audience));
 }
+
+/** The second hears of what happens before the line is open. */
+export type OpenLine = (start: DispatcherStart, tell: (event: JobEvent) => void) => Promise<Line>;
 
 /** Opens a line to a dispatcher and makes an engine of it. */
 export async function connect<Made>(
 	{queue, durability, blobThresholdBytes, leaseMs, tasks, logger, ...settings}: Settings,
-	openLine: (start: DispatcherStart) => Promise<Line>,
+	openLine: OpenLine,
 	make: (link: Link, audience: Audience) => Made,
 ): Promise<Made> {
 	const audience = new Audience(queue, logger);
 	const events = audience.changedWishes();
-	const line = await openLine({queue, durability, blobThresholdBytes, leaseMs, events, pool: tasks === undefined ? undefined : {...settings, tasks}});
+	const line = await openLine({queue, durability, blobThresholdBytes, leaseMs, events, pool: tasks === undefined ? undefined : {...settings, tasks}}, event =>
+		audience.tell(event),
+	);
 	const link = new Link(line, audience);
 	try {
 		const made = make(link, audience);

@@ -4,7 +4,7 @@ import {Dispatcher} from './dispatcher.ts';
 import type {FaenaError} from './errors.ts';
 import type {Line} from './line.ts';
 import {inlinePool} from './pools/inline.ts';
-import type {Call, DispatcherStart, FailedMessage, RepliesMessage} from './protocol.ts';
+import type {Call, DispatcherStart, FailedMessage, JobEvent, RepliesMessage} from './protocol.ts';
 import type {JobQueue} from './queue.ts';
 import {openSqlite} from './queues/sqlite.ts';
 import type {TaskInfo} from './tasks-module.ts';
@@ -31,11 +31,12 @@ export class InlineLine implements Line {
 	 */
 	static async open(
 		{queue: location, durability, leaseMs, blobThresholdBytes = Infinity, events, pool}: DispatcherStart,
+		tell: (event: JobEvent) => void,
 		{clock = systemClock, random = Math.random}: {readonly clock?: Clock; readonly random?: () => number} = {},
 	): Promise<InlineLine> {
 		const queue = openSqlite(location, {durability, leaseMs, blobThresholdBytes, now: clock.now, random});
-		const messages: Mailbox = {deliver: undefined};
-		const output = (message: RepliesMessage | FailedMessage) => void setImmediate(() => messages.deliver?.(message));
+		const messages: Mailbox = {deliver: message => message.type === 'replies' && message.events.forEach(tell)};
+		const output = (message: RepliesMessage | FailedMessage) => void setImmediate(() => messages.deliver(message));
 		const dispatcher = new Dispatcher(queue, pool && (listener => inlinePool(pool, listener, clock)), {
 			owner: nanoid(),
 			leaseMs,
@@ -77,5 +78,5 @@ export class InlineLine implements Line {
 }
 
 interface Mailbox {
-	deliver: ((message: RepliesMessage | FailedMessage) => void) | undefined;
+	deliver: (message: RepliesMessage | FailedMessage) => void;
 }

@@ -1,6 +1,6 @@
 import {Worker} from 'node:worker_threads';
 import {FaenaError, fromEnvelope} from './errors.ts';
-import type {Call, CallsMessage, DispatcherStart, FailedMessage, RepliesMessage, Started} from './protocol.ts';
+import type {Call, CallsMessage, DispatcherStart, FailedMessage, JobEvent, RepliesMessage, Started} from './protocol.ts';
 import type {TaskInfo} from './tasks-module.ts';
 import {memoryOf} from './transfer.ts';
 import {workerUrl} from './worker-url.ts';
@@ -32,9 +32,9 @@ export class ThreadLine implements Line {
 	 * Starts the thread and waits until its workers have loaded the tasks.
 	 * @throws FaenaError why the queue or the tasks can't be opened
 	 */
-	static async open(start: DispatcherStart): Promise<ThreadLine> {
+	static async open(start: DispatcherStart, tell: (event: JobEvent) => void): Promise<ThreadLine> {
 		const worker = new Worker(workerUrl('dispatcher'), {workerData: start, name: 'faena dispatcher'});
-		const started = await firstMessage(worker);
+		const started = await untilStarted(worker, tell);
 		if (started.type === 'refused') throw fromEnvelope(started.error);
 		return new ThreadLine(worker, started.tasks);
 	}
@@ -65,7 +65,7 @@ export class ThreadLine implements Line {
 	}
 }
 
-function firstMessage(worker: Worker): Promise<Started> {
+function untilStarted(worker: Worker, tell: (event: JobEvent) => void): Promise<Started> {
 	return new Promise((resolve, reject) => {
 		const settle = (act: () => void) => {
 			worker.off('message', onMessage);
@@ -73,7 +73,10 @@ function firstMessage(worker: Worker): Promise<Started> {
 			worker.off('exit', onExit);
 			act();
 		};
-		const onMessage = (message: Started) => settle(() => resolve(message));
+		const onMessage = (message: Started | RepliesMessage) => {
+			if (message.type === 'replies') message.events.forEach(tell);
+			else settle(() => resolve(message));
+		};
 		const onError = (error: Error) => settle(() => reject(error));
 		const onExit = (code: number) =>
 			settle(() => reject(new FaenaError('DispatcherFailed', `Faena's dispatcher thread ended with exit code ${code} while it started.`)));

@@ -11,6 +11,7 @@ const RECORDS = {
 	dispatcherFailed: ['error', 'dispatcher failed; nothing runs any more until the next open()'],
 	dead: ['error', 'job dead'],
 	workerLost: ['warn', 'worker lost; another takes its place'],
+	slowStart: ['warn', 'a worker has been loading or setting up for long; no job runs there before it is done'],
 	ownerLost: ['warn', 'given up by other engines as silent; they run its jobs'],
 	recovered: ['info', 'took back the jobs of engines that died'],
 	setBack: ['warn', 'transaction set back; it is tried again'],

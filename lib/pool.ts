@@ -70,6 +70,8 @@ export interface PoolListener {
 	freed(): void;
 	/** A worker ended that was not to, or had to be ended. */
 	lost(loss: WorkerLoss): void;
+	/** A worker that is to be made ready is not yet. */
+	startsSlowly(slow: SlowStart): void;
 	/** This job was stopped, to run again, since memory is short. */
 	memoryShort(id: JobId): void;
 	/** The pool can't run anything any more. */
@@ -89,6 +91,13 @@ export interface WorkerLoss {
 	/** The job that it ran. */
 	readonly job?: JobId;
 	readonly error?: FailureRecord;
+}
+
+/** A worker has been loading the tasks module, or setting up the task, for so long. */
+export interface SlowStart {
+	readonly kind: 'thread' | 'process' | 'caller';
+	readonly task?: string;
+	readonly durationMs: number;
 }
 
 /** Where tasks run: in worker threads, in child processes, or in the caller's own thread. */

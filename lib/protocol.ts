@@ -5,7 +5,7 @@ import type {Encoded} from './encoding.ts';
 import type {ErrorEnvelope} from './errors.ts';
 import type {FailureRecord} from './failure.ts';
 import type {JobId, LogLevel, LogLine, Policy} from './job.ts';
-import type {Isolation, PoolOptions, WorkerLoss} from './pool.ts';
+import type {Isolation, PoolOptions, SlowStart, WorkerLoss} from './pool.ts';
 import type {CompletedBatch, Durability, JobEnd, JobQueue, MadeJob, Rerun} from './queue.ts';
 import type {ExecutionOptions} from './task.ts';
 import type {TaskInfo} from './tasks-module.ts';
@@ -15,6 +15,8 @@ import type {TaskInfo} from './tasks-module.ts';
 /** The first thing a worker is asked to do; its answer is a {@link Loaded}. The answer to a chunk is nothing: its outcomes are posted. */
 export interface LoadMessage {
 	readonly type: 'load';
+	/** The worker's number in its pool, by which it speaks of itself. */
+	readonly worker: number;
 	/** A `file:` URL. */
 	readonly tasks: string;
 	/** Of the jobs that tasks enqueue. */
@@ -54,7 +56,17 @@ export interface ChunkMessage {
 	readonly maxAttempts: number | readonly number[];
 }
 
-export type WorkerMessage = OutcomesMessage | FinalMessage | NoteMessage;
+export type WorkerMessage = SetupMessage | ChunkReport;
+
+/** The worker sets the task up from now on, perhaps in a call that never yields; without one, it has done so. */
+export interface SetupMessage {
+	readonly type: 'setup';
+	readonly worker: number;
+	readonly task?: string;
+}
+
+/** What a worker says of a chunk. */
+export type ChunkReport = OutcomesMessage | FinalMessage | NoteMessage;
 
 /**
  * How consecutive jobs of a chunk ended, until something they left behind proves otherwise: a {@link FinalMessage} follows.
@@ -247,6 +259,7 @@ export type JobEvent =
 	/** A batch completed in a transaction of this dispatcher. */
 	| ({readonly type: 'batchCompleted'} & CompletedBatch)
 	| ({readonly type: 'workerLost'} & WorkerLoss)
+	| ({readonly type: 'slowStart'} & SlowStart)
 	// From here on for the log alone.
 	| {readonly type: 'ownerLost'}
 	| {readonly type: 'recovered'; readonly jobs: number}

@@ -5,10 +5,13 @@ import type {TaskTable} from './tasks-module.ts';
 /** What the setups of a worker's tasks returned. */
 export class Resources {
 	readonly #tasks: TaskTable;
+	readonly #announce: (task?: string) => void;
 	readonly #ready = new Map<string, unknown>();
 
-	constructor(tasks: TaskTable) {
+	/** @param announce is told which task is set up from now on, and when that is done */
+	constructor(tasks: TaskTable, announce: (task?: string) => void = () => undefined) {
 		this.#tasks = tasks;
+		this.#announce = announce;
 	}
 
 	/** True if the task has a setup that was not called here yet. */
@@ -23,11 +26,14 @@ export class Resources {
 	 */
 	async setUp(task: string): Promise<void> {
 		if (!this.areMissing(task)) return;
+		this.#announce(task);
 		try {
 			this.#ready.set(task, await optionsOf(this.#tasks.get(task) as TaskFunction).setup?.());
 		} catch (error) {
 			const reason = error instanceof Error ? `${error.name}: ${error.message}` : String(error);
 			throw new FaenaError('SetupFailed', `The setup of task ${task} failed. ${reason}`, {cause: error});
+		} finally {
+			this.#announce();
 		}
 	}
 

@@ -67,7 +67,7 @@ export async function openForTest(tasks: object | string, options: TestOptions =
 		if (!isModule) standIn(String(module), tasks);
 		return await connect(
 			settings,
-			start => InlineLine.open(start, {clock: {...systemClock, now: () => clock.now}, random}),
+			(start, tell) => InlineLine.open(start, tell, {clock: {...systemClock, now: () => clock.now}, random}),
 			(link, audience) => new TestEngine<AnyTasks>(settings, link, audience, clock, remove),
 		);
 	} catch (error) {

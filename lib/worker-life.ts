@@ -45,12 +45,12 @@ export class WorkerLife {
 		}
 	}
 
-	async #load({tasks, defaults, maxValueBytes, maxCheckpointBytes, isolation, ...own}: LoadMessage): Promise<Life> {
-		const {kind} = this.#options;
+	async #load({worker, tasks, defaults, maxValueBytes, maxCheckpointBytes, isolation, ...own}: LoadMessage): Promise<Life> {
+		const {kind, post} = this.#options;
 		if (kind !== 'inline') this.#prepare(own);
 		const table = await loadTasks(tasks);
 		const infos = infosOf(table);
-		const resources = new Resources(table);
+		const resources = new Resources(table, task => post({type: 'setup', worker, ...(task !== undefined && {task})}));
 		const runner = new Runner(table, {
 			...this.#options,
 			maxValueBytes,
@@ -60,7 +60,13 @@ export class WorkerLife {
 			meter: METERS[kind],
 		});
 		if (kind !== 'inline') for (const event of ['unhandledRejection', 'uncaughtException'] as const) process.on(event, (error: unknown) => runner.stray(error));
-		for (const {name, options} of infos) if ((options.isolation ?? isolation) === kind) await resources.setUp(name);
+		try {
+			for (const {name, options} of infos) if (kind === 'inline' || (options.isolation ?? isolation) === kind) await resources.setUp(name);
+		} catch (error) {
+			// What the others have set up would be left behind.
+			await resources.tearDown();
+			throw error;
+		}
 		return {runner, resources, loaded: {tasks: infos}};
 	}
 

@@ -49,6 +49,7 @@ const LAYERS: readonly (readonly string[])[] = [
 	['lib/statistics.ts', 'lib/desk.ts', 'lib/caretaker.ts', 'lib/dispatcher.ts', 'lib/open-queue.ts', 'lib/notebook.ts', 'lib/work.ts'],
 	[
 		'lib/audience.ts',
+		'lib/warnings.ts',
 		'lib/line.ts',
 		'lib/inline-line.ts',
 		'lib/link.ts',

@@ -5,7 +5,7 @@ import {FaenaError, fromEnvelope} from '../errors.ts';
 import {type FailureRecord, toFailure} from '../failure.ts';
 import type {JobId} from '../job.ts';
 import type {Chunk, Lane, Places, Pool, PoolListener, PoolOptions, WorkerLoss} from '../pool.ts';
-import type {FinalMessage, Loaded, NoteMessage, OutcomesMessage, WorkerMessage} from '../protocol.ts';
+import type {ChunkReport, FinalMessage, Loaded, NoteMessage, OutcomesMessage, SetupMessage, WorkerMessage} from '../protocol.ts';
 import type {DequeuedJob, Outcome, Settlement} from '../queue.ts';
 import type {TaskInfo} from '../tasks-module.ts';
 import {isHandedOver} from '../transfer.ts';
@@ -26,6 +26,8 @@ const MAX_QUIET_LOOKS = 5000 / WATCH_EVERY_MS;
 const MAX_SILENCE_MS = 2000;
 /** Wait before a worker whose module could not be loaded again is tried once more. */
 const RELOAD_MS = 1000;
+/** A worker that loads or sets up for longer than this is told of. */
+const SLOW_START_MS = 10_000;
 
 /** Workers that may be busy at the same time, shared by the pools of an engine. */
 export interface Budget {
@@ -55,6 +57,7 @@ export class WorkerPool implements Pool {
 	readonly #jobs = new Map<JobId, InFlight>();
 	#endWatch: (() => void) | undefined;
 	#lastChunk = 0;
+	#lastWorker = 0;
 	/** `lazy`: open, and workers are added when they are needed. */
 	#phase: 'new' | 'open' | 'lazy' | 'closing' = 'new';
 	#started: PromiseWithResolvers<readonly TaskInfo[]> | undefined;
@@ -81,9 +84,17 @@ export class WorkerPool implements Pool {
 		return this.#started.promise;
 	}
 
-	/** Instead of {@link load}, for tasks that are known to load and may never be needed: starts each worker with its first chunk. */
-	openLazily(): void {
+	/**
+	 * Instead of {@link load}, for tasks that are known to load: starts each worker with its first chunk; but one at once if a
+	 * task is going to need it, and resolves when that is ready.
+	 * @throws FaenaError `SetupFailed`, `BadTasksModule`
+	 */
+	async openLazily(isNeeded: boolean): Promise<void> {
 		this.#open('lazy', 0);
+		if (!isNeeded) return;
+		this.#started = Promise.withResolvers();
+		this.#source.add?.();
+		await this.#started.promise;
 	}
 
 	#open(phase: 'open' | 'lazy', workers: number): void {
@@ -194,16 +205,27 @@ export class WorkerPool implements Pool {
 
 	#addSlot(worker: PoolWorker): void {
 		if (this.#phase === 'closing') return;
-		const slot: Slot = {worker, phase: 'loading', flights: [], jobs: 0, since: this.#clock.steadyMs(), quietLooks: 0, isExamined: false};
+		const slot: Slot = {
+			worker,
+			number: ++this.#lastWorker,
+			phase: 'loading',
+			flights: [],
+			jobs: 0,
+			since: this.#clock.steadyMs(),
+			quietLooks: 0,
+			isExamined: false,
+		};
 		this.#slots.set(worker, slot);
 		void this.#load(slot);
 	}
 
 	async #load(slot: Slot): Promise<void> {
 		const {tasks, defaults, maxValueBytes, maxCheckpointBytes, taskOutput, isolation, nice} = this.#options;
-		const request = {type: 'load', tasks, defaults, maxValueBytes, maxCheckpointBytes, taskOutput, isolation, nice} as const;
+		const request = {type: 'load', worker: slot.number, tasks, defaults, maxValueBytes, maxCheckpointBytes, taskOutput, isolation, nice} as const;
+		this.#awaitReady(slot);
 		// A request that is not answered is that of a worker that ended.
 		const loaded = (await slot.worker.request(request).catch(() => undefined)) as Loaded | undefined;
+		this.#isReady(slot);
 		if (!loaded || slot.phase !== 'loading') return;
 		if ('tasks' in loaded) {
 			slot.phase = 'ready';
@@ -215,6 +237,18 @@ export class WorkerPool implements Pool {
 		// A module that loaded before and now doesn't: its worker is of no use, and neither is trying in a tight loop.
 		await sleep(this.#clock, RELOAD_MS);
 		if (slot.phase === 'loading') this.#end(slot, 'unready', toFailure(fromEnvelope(loaded.error)));
+	}
+
+	/** The worker loads, or sets the task up, from now on. */
+	#awaitReady(slot: Slot, task?: string): void {
+		this.#isReady(slot);
+		const slow = {kind: slot.worker.kind, ...(task !== undefined && {task}), durationMs: SLOW_START_MS};
+		slot.endPreparing = this.#clock.after(SLOW_START_MS, () => this.#listener.startsSlowly(slow));
+	}
+
+	#isReady(slot: Slot): void {
+		slot.endPreparing?.();
+		slot.endPreparing = undefined;
 	}
 
 	/** The worker that will be free first: an idle one, a new one, or one with room for a second chunk, if possible not behind a long job. */
@@ -279,6 +313,7 @@ export class WorkerPool implements Pool {
 		const slot = this.#slots.get(worker);
 		if (!slot || !this.#slots.delete(worker)) return;
 		slot.phase = 'ending';
+		this.#isReady(slot);
 		this.#started?.reject(this.#unloadable(worker, ending));
 		if (this.#phase !== 'closing' && slot.end?.reason !== 'retired' && worker.kind !== 'caller') this.#listener.lost(lossOf(slot, worker.kind, ending));
 		for (const flight of [...slot.flights]) {
@@ -301,6 +336,18 @@ export class WorkerPool implements Pool {
 	// ——— messages ———
 
 	#receive(message: WorkerMessage): void {
+		if (message.type === 'setup') this.#heardOfSetup(message);
+		else this.#heardOfChunk(message);
+	}
+
+	#heardOfSetup({worker, task}: SetupMessage): void {
+		const slot = [...this.#slots.values()].find(({number}) => number === worker);
+		if (!slot) return;
+		if (task === undefined) this.#isReady(slot);
+		else this.#awaitReady(slot, task);
+	}
+
+	#heardOfChunk(message: ChunkReport): void {
 		const flight = this.#flights.get(message.chunk);
 		if (!flight) return;
 		flight.slot.quietLooks = 0;
@@ -375,7 +422,7 @@ export class WorkerPool implements Pool {
 	#lookAt(slot: Slot, flight: InFlight, now: number): void {
 		const running = flight.board.running();
 		if (!running) {
-			if (++slot.quietLooks > MAX_QUIET_LOOKS) this.#end(slot, 'blocked');
+			if (!slot.endPreparing && ++slot.quietLooks > MAX_QUIET_LOOKS) this.#end(slot, 'blocked');
 			return;
 		}
 		slot.quietLooks = 0;
@@ -440,9 +487,12 @@ type EndReason = 'stopped' | 'blocked' | 'unready' | 'retired';
 
 interface Slot {
 	readonly worker: PoolWorker;
+	readonly number: number;
 	phase: 'loading' | 'ready' | 'retiring' | 'ending';
 	/** The one that runs, and one that waits. */
 	readonly flights: InFlight[];
+	/** There while the worker loads or sets up: takes back that this is told of as slow. */
+	endPreparing?: (() => void) | undefined;
 	/** Jobs it was given, and since when it lives: some day it has done enough. */
 	jobs: number;
 	readonly since: number;

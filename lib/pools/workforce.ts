@@ -12,7 +12,7 @@ const LOOK_EVERY_MS = 100;
 
 /**
  * Threads and processes under one budget of slots and of memory. The engine's isolation says which of them starts with the
- * engine; the other starts when a task needs it: processes one by one, with the first job that must have one.
+ * engine; the other one starts with it if a task names it: threads all, of processes one, and then one by one with jobs that need them.
  */
 export class Workforce implements Pool {
 	readonly slots: number;
@@ -38,7 +38,7 @@ export class Workforce implements Pool {
 	async load(): Promise<readonly TaskInfo[]> {
 		const infos = await this.#pools[this.#usual].load();
 		this.#tasks = new Map(infos.map(({name, options}) => [name, options]));
-		if (this.#usual === 'thread') this.#pools.process.openLazily();
+		if (this.#usual === 'thread') await this.#pools.process.openLazily(infos.some(({options}) => options.isolation === 'process'));
 		else if (infos.some(({options}) => options.isolation === 'thread')) await this.#pools.thread.load();
 		if (this.#watchesMemory || infos.some(({options}) => options.memoryBytes)) this.#timer = setInterval(() => this.#look(), LOOK_EVERY_MS).unref();
 		return infos;

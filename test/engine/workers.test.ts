@@ -1,7 +1,8 @@
-import {readFileSync, writeFileSync} from 'node:fs';
+import {once} from 'node:events';
+import {readFileSync, rmSync, writeFileSync} from 'node:fs';
 import {join} from 'node:path';
 import type {ExecutionContext} from 'ava';
-import {type Engine, FaenaError, type OpenOptions, open} from '../../lib/index.ts';
+import {type Engine, type EngineEvents, FaenaError, type OpenOptions, open} from '../../lib/index.ts';
 import {test} from '../fixtures/engine.ts';
 import {makeFolder} from '../fixtures/folder.ts';
 
@@ -70,6 +71,60 @@ for (const isolation of ['thread', 'process'] as const) {
 		t.true(calls > 5);
 	});
 }
+
+test('a setup that throws is an error of open() also where only its task names that isolation, and what was set up is torn down', async t => {
+	const folder = makeFolder(t);
+	const [broken, journal] = [join(folder, 'broken'), join(folder, 'journal')];
+	writeFileSync(broken, '');
+	const error = await t.throwsAsync(openWith(t, {env: {BREAK_PROCESS_SETUP: broken, JOURNAL: journal}}), {instanceOf: FaenaError, code: 'SetupFailed'});
+	t.is(error?.message, 'The setup of task predictInProcess failed. RangeError: no model in a process');
+	t.deepEqual(
+		linesOf(journal).map(line => line.split(' ')[0]),
+		['up', 'down'],
+	);
+});
+
+test('a setup that fails in a later worker is told, and tried again until it works; its jobs wait', async t => {
+	const broken = join(makeFolder(t), 'broken');
+	const faena = await openWith(t, {env: {BREAK_PROCESS_SETUP: broken}});
+	const unready = new Promise<EngineEvents['workerLost'][0]>(resolve => {
+		faena.on('workerLost', loss => loss.reason === 'unready' && resolve(loss));
+	});
+	writeFileSync(broken, '');
+	await (await faena.enqueue('endProcess')).outcome();
+	const waiting = faena.call('predictInProcess');
+	t.like(await unready, {kind: 'process', error: {message: 'The setup of task predictInProcess failed. RangeError: no model in a process'}});
+	rmSync(broken);
+	t.like(await waiting, {name: 'model'});
+});
+
+test('who neither listens nor logs is warned of a setup that fails in a later worker', async t => {
+	const broken = join(makeFolder(t), 'broken');
+	const faena = await openWith(t, {env: {BREAK_PROCESS_SETUP: broken}});
+	const warned = once(process, 'warning') as Promise<[Error]>;
+	writeFileSync(broken, '');
+	await (await faena.enqueue('endProcess')).outcome();
+	const waiting = faena.call('predictInProcess');
+	const [warning] = await warned;
+	t.is(warning.name, 'FaenaWarning');
+	t.is(
+		warning.message,
+		"A worker process can't be made ready, and is tried again until it can. The setup of task predictInProcess failed. RangeError: no model in a process",
+	);
+	rmSync(broken);
+	t.like(await waiting, {name: 'model'});
+});
+
+test('open() tells its logger that a setup takes long, and of which task', async t => {
+	const file = join(makeFolder(t), 'go');
+	const told = Promise.withResolvers<object>();
+	const logger = {debug() {}, info() {}, warn: (fields: object) => told.resolve(fields), error() {}};
+	const tasks = new URL('../fixtures/modules/slow-setup.ts', import.meta.url);
+	const opening = openWith(t, {tasks, logger, env: {SLOW_SETUP: file}});
+	t.deepEqual(await told.promise, {kind: 'thread', task: 'load', durationMs: 10_000});
+	writeFileSync(file, '');
+	await opening;
+});
 
 test('a worker is replaced when it is old', async t => {
 	const faena = await openWith(t, {recycle: {age: 1}});

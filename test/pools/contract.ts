@@ -7,7 +7,7 @@ import {decode, encode} from '../../lib/encoding.ts';
 import {FaenaError} from '../../lib/errors.ts';
 import type {FailureRecord} from '../../lib/failure.ts';
 import type {JobId, Policy} from '../../lib/job.ts';
-import type {Pool, PoolListener, PoolOptions, WorkerLoss} from '../../lib/pool.ts';
+import type {Pool, PoolListener, PoolOptions, SlowStart, WorkerLoss} from '../../lib/pool.ts';
 import type {DequeuedJob, Note, Outcome, Settlement} from '../../lib/queue.ts';
 import {appears} from '../fixtures/appears.ts';
 import {makeFolder} from '../fixtures/folder.ts';
@@ -77,6 +77,18 @@ law('a worker whose tasks module can not be loaded again is tried until it can',
 	await appears(join(folder, 'tried'));
 	rmSync(join(folder, 'broken'));
 	t.deepEqual(await crew.values(await crew.give('fine', [null])), ['fine']);
+});
+
+law('a setup that takes long is told of, by its task, also one that blocks its worker', async (t, crew) => {
+	const file = join(makeFolder(t), 'go');
+	// Where the pool is not of the engine's isolation, the setup comes with the first job.
+	const loading = crew.load({workers: 1, tasks: new URL('../fixtures/modules/slow-setup.ts', import.meta.url).href, env: {SLOW_SETUP: file}});
+	const given = loading.then(() => crew.give('load', [null]));
+	const {kind, ...slow} = await crew.slowStart();
+	t.deepEqual(slow, {task: 'load', durationMs: 10_000});
+	t.regex(kind, /^(thread|process)$/);
+	touch(file);
+	t.deepEqual(await crew.values(await given), ['loaded']);
 });
 
 // Running
@@ -581,6 +593,7 @@ export class Crew implements PoolListener {
 	readonly #outcomes = new Map<JobId, Outcome>();
 	readonly notes: Note[] = [];
 	readonly losses: WorkerLoss[] = [];
+	readonly slow: SlowStart[] = [];
 	readonly sacrificed: JobId[] = [];
 	readonly reports: (readonly Settlement[])[] = [];
 	#pool: Pool | undefined;
@@ -671,6 +684,11 @@ export class Crew implements PoolListener {
 		return this.notes.find(condition) as Note;
 	}
 
+	async slowStart(): Promise<SlowStart> {
+		await this.#until(() => this.slow.length > 0);
+		return this.slow[0] as SlowStart;
+	}
+
 	// ——— what the pool tells ———
 
 	ended(_task: string, settlements: readonly Settlement[]): void {
@@ -689,6 +707,11 @@ export class Crew implements PoolListener {
 
 	lost(loss: WorkerLoss): void {
 		this.losses.push(loss);
+	}
+
+	startsSlowly(slow: SlowStart): void {
+		this.slow.push(slow);
+		this.#ring();
 	}
 
 	memoryShort(id: JobId): void {
