@@ -31,7 +31,7 @@ export const CELL_BYTES = 4;
 export const STOP_REASONS = ['cancelled', 'timedOut', 'interrupted'] as const;
 export type StopReason = (typeof STOP_REASONS)[number];
 
-/** What a worker runs: one job, or those of a micro-batch, from an index on. */
+/** What a worker runs: one job, or those of a micro-batch, from an index on; some between its first and last may have been taken back. */
 export interface Running {
 	readonly index: number;
 	readonly count: number;
@@ -87,7 +87,8 @@ export class Board {
 	startMany(first: number, end: number, at: number): number[] {
 		const started: number[] = [];
 		for (let index = first; index < end; index++) if (this.#move(index, Cell.free, Cell.started)) started.push(index);
-		this.#show(first, end - first, at);
+		const [head, tail] = [started[0], started.at(-1)];
+		if (head !== undefined && tail !== undefined) this.#show(head, tail - head + 1, at);
 		return started;
 	}
 

@@ -15,8 +15,8 @@ export interface Host {
 	stopReason(): StopReason | undefined;
 	/** Resolves when there may be a reason to stop. */
 	stopped(): Promise<void>;
-	/** How far the job is, now; `total` is NaN if it isn't known. */
-	progress(done: number, total: number, at: number): void;
+	/** How far the job is, now; `total` is NaN if it isn't known. Where that can't be seen at once, it is noted. */
+	readonly progress: ((done: number, total: number, at: number) => void) | undefined;
 	note(note: Noted): void;
 }
 
@@ -92,8 +92,9 @@ export class JobContext implements TaskContext {
 		argument('ctx.progress()', 'done', done, finite);
 		if (total !== undefined) argument('ctx.progress()', 'total', total, finite);
 		const at = Date.now();
-		this.#host.progress(done, total ?? Number.NaN, at);
 		this.#pending.progress = {done, ...(total !== undefined && {total}), at};
+		if (this.#host.progress) this.#host.progress(done, total ?? Number.NaN, at);
+		else this.#noteSometimes();
 	};
 
 	get log(): TaskLog {

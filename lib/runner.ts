@@ -168,8 +168,8 @@ export class Runner {
 		const host = {
 			stopReason: () => board.stopReason(index),
 			stopped: () => board.stopped(index),
-			// The board has room for what one running job says; of several, each says it at its end.
-			progress: (done: number, total: number, at: number) => running === 1 && board.setProgress(done, total, at),
+			// The board has room for what one running job says.
+			progress: running === 1 ? (done: number, total: number, at: number) => board.setProgress(done, total, at) : undefined,
 			note: (note: Noted) => post({type: 'note', chunk: message.chunk, index, ...note}),
 		};
 		const given = {checkpoint: message.checkpoints.get(index), maxCheckpointBytes, maker, resource: resources.of(message.task)};

@@ -1,4 +1,4 @@
-import type {Running, StopReason} from '../board.ts';
+import type {StopReason} from '../board.ts';
 import type {Clock} from '../clock.ts';
 import type {Encoded} from '../encoding.ts';
 import {type FailureRecord, type PostMortem, toFailure} from '../failure.ts';
@@ -23,12 +23,12 @@ export interface Flight extends Lane {
 	readonly taken: Set<number>;
 	/** When the grace of those that were told to stop is over, by index. */
 	readonly deadlines: Map<number, number>;
-	/** Whose start was passed on last. */
+	/** Whose start was passed on last; of a micro-batch, that of its first job. */
 	shown: number;
 	/** Which job's progress was passed on last, and which of it. */
 	noted: {readonly index: number; readonly version: number};
-	/** What was said last, and by which job. */
-	said: {readonly index: number; readonly progress: Progress} | undefined;
+	/** The progress that was said last, by index. */
+	readonly said: Map<number, Progress>;
 	/** Of the worker, when the running job had to be stopped hard. */
 	examination: Examination | undefined;
 }
@@ -56,6 +56,19 @@ export function toMessage({number, task, board, jobs}: Flight): ChunkMessage {
 		checkpoints,
 		maxAttempts: jobs.every(job => job.policy.maxAttempts === first) ? first : jobs.map(job => job.policy.maxAttempts),
 	};
+}
+
+/** The jobs that run, one or those of a micro-batch, and since when on the pool's steady clock. */
+export interface RunningJobs {
+	readonly indexes: readonly number[];
+	readonly since: number;
+}
+
+export function runningOf({board, taken}: Flight): RunningJobs | undefined {
+	const running = board.running();
+	if (!running) return undefined;
+	const {index: first, count, since} = running;
+	return {indexes: Array.from({length: count}, (_, offset) => first + offset).filter(index => !taken.has(index)), since};
 }
 
 export function settlementOf({jobs, lease}: Flight, index: number, outcome: Outcome): Settlement {
@@ -134,27 +147,32 @@ function stoppedOutcome(flight: Flight, index: number, reason: StopReason, timin
 	};
 }
 
-/**
- * What becomes of the chunk's jobs when its worker is gone: the one that ran gets its outcome, the others go back untouched.
- * @param isClosing the pool ended the worker, through no fault of the job
- */
-export function lostSettlements(flight: Flight, worker: PoolWorker, ending: Ending, isClosing: boolean, clock: Clock): Settlement[] {
-	flight.board.refresh();
+export interface Loss {
+	readonly worker: PoolWorker;
+	readonly ending: Ending;
+	/** The pool ended the worker: a job that it did not stop had no part in that. */
+	readonly wasEnded: boolean;
+}
+
+/** What becomes of the chunk's jobs when its worker is gone: what ran gets its outcome, the others go back untouched. */
+export function lostSettlements(flight: Flight, loss: Loss, clock: Clock): Settlement[] {
+	const running = runningOf(flight);
 	const settlements = flight.held;
 	for (let index = flight.reported; index < flight.jobs.length; index++) {
-		if (!flight.taken.has(index)) settlements.push(settlementOf(flight, index, lostOutcome(flight, index, worker, ending, isClosing, clock)));
+		if (flight.taken.has(index)) continue;
+		const outcome: Outcome = running?.indexes.includes(index) ? lostOutcome(flight, index, running, loss, clock) : {type: 'released'};
+		settlements.push(settlementOf(flight, index, outcome));
 	}
 	return settlements;
 }
 
-function lostOutcome(flight: Flight, index: number, worker: PoolWorker, ending: Ending, isClosing: boolean, clock: Clock): Outcome {
-	const {board} = flight;
-	const running = board.running();
-	if (!running || index < running.index || index >= running.index + running.count) return {type: 'released'};
+function lostOutcome(flight: Flight, index: number, running: RunningJobs, {worker, ending, wasEnded}: Loss, clock: Clock): Outcome {
 	const durationMs = clock.steadyMs() - running.since;
 	const timing = {startedAt: Math.round(clock.now() - durationMs), durationMs};
-	const reason = board.stopReason(index) ?? (isClosing ? 'interrupted' : undefined);
-	if (running.count > 1 && reason !== 'interrupted') return {type: 'released', isSuspect: true, ...timing};
+	const reason = flight.board.stopReason(index) ?? (wasEnded ? 'interrupted' : undefined);
+	// What a cancellation does is no secret; whose fault a timeout or a crash is, is one if several ran.
+	const isUnclear = reason === undefined || reason === 'timedOut';
+	if (isUnclear && running.indexes.length > 1) return {type: 'released', isSuspect: true, ...timing};
 	if (reason) return stoppedOutcome(flight, index, reason, timing);
 	const {exitCode, signal, error, stderr, isOutOfMemory, limitBytes} = ending;
 	return {
@@ -175,12 +193,13 @@ function lostOutcome(flight: Flight, index: number, worker: PoolWorker, ending: 
 
 function postMortemOf({jobs, said, examination}: Flight, index: number, {startedAt, durationMs}: Timing, isCharged: boolean): PostMortem {
 	const {execution, attempts} = jobs[index] as DequeuedJob;
+	const progress = said.get(index);
 	return {
 		execution,
 		attempt: attempts + (isCharged ? 1 : 0),
 		startedAt,
 		durationMs,
-		...(said?.index === index && {progress: said.progress}),
+		...(progress && {progress}),
 		...examination,
 	};
 }
@@ -190,22 +209,28 @@ export function howItEnded({isOutOfMemory, signal, exitCode}: Ending): string {
 	return signal ? `was ended by ${signal}` : `ended with exit code ${exitCode}`;
 }
 
-/** That the running job runs, once it has run for long. */
-export function newStart(flight: Flight, {index, since}: Running, clock: Clock): Note | undefined {
-	if (flight.shown === index) return undefined;
-	flight.shown = index;
-	const {id, execution} = flight.jobs[index] as DequeuedJob;
-	return {id, lease: flight.lease, execution, startedAt: Math.round(clock.now() - (clock.steadyMs() - since))};
+/** That the running jobs run, once they have run for long. */
+export function newStarts(flight: Flight, {indexes, since}: RunningJobs, clock: Clock): Note[] {
+	const [first = -1] = indexes;
+	if (flight.shown === first) return [];
+	flight.shown = first;
+	const startedAt = Math.round(clock.now() - (clock.steadyMs() - since));
+	return indexes.map(index => noteOf(flight, index, {startedAt}));
 }
 
 /** The progress that the running job said since the last time this was asked. */
-export function newProgress(flight: Flight, index: number): Note | undefined {
+export function newProgress(flight: Flight): Note | undefined {
+	const index = flight.board.running()?.index;
 	const progress = flight.board.progress();
-	if (!progress || flight.board.running()?.index !== index) return undefined;
+	if (!progress || index === undefined) return undefined;
 	const {version, ...said} = progress;
 	if (flight.noted.index === index && flight.noted.version === version) return undefined;
 	flight.noted = {index, version};
-	flight.said = {index, progress: said};
-	const {id, execution} = flight.jobs[index] as DequeuedJob;
-	return {id, lease: flight.lease, execution, progress: said};
+	flight.said.set(index, said);
+	return noteOf(flight, index, {progress: said});
+}
+
+export function noteOf({jobs, lease}: Flight, index: number, said: Omit<Note, 'id' | 'lease' | 'execution'>): Note {
+	const {id, execution} = jobs[index] as DequeuedJob;
+	return {id, lease, execution, ...said};
 }

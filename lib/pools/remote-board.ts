@@ -6,7 +6,7 @@ import {boardAt} from './meeting-place.ts';
 import type {Examination, PoolBoard} from './worker-source.ts';
 
 const EXAMINATION_WAIT_MS = 10;
-const MAX_EXAMINATION_WAITS = 150;
+const MAX_EXAMINATION_WAITS = 300;
 
 /** The boards of one child process, as its pool sees them: through a file, and by asking its guard. */
 export class RemoteBoards {

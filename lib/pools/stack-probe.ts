@@ -12,8 +12,13 @@ export type Whereabouts = {readonly stack: string} | {readonly noStack: string};
 
 export const NO_ANSWER: Whereabouts = {noStack: 'It did not answer: it was in native code, or blocked.'};
 
-/** A thread that runs JavaScript answers in some ten milliseconds, whatever it computes; one in native code does not. */
-const ANSWER_MS = 500;
+/**
+ * A thread that runs JavaScript or waits answers in some ten milliseconds, on a machine that has much more to do in some
+ * hundreds; one in native code does not.
+ */
+export const ANSWER_MS = 1500;
+/** The pause of a thread that runs JavaScript follows its answer at once. */
+const PAUSE_MS = 250;
 const MAX_FRAMES = 50;
 
 /** Where a thread is, by Node's own inspector: pauses it, reads its stack, and lets it go on. */
@@ -25,13 +30,13 @@ export async function whereabouts(wire: Wire): Promise<Whereabouts> {
 		if (method === 'Debugger.paused') resolve(format((params as Paused).callFrames, urls));
 	};
 	void wire.post('Debugger.enable');
-	const asked = wire.post('Debugger.pause').then(() => true);
-	const stack = await within(ANSWER_MS, paused);
+	const answered = await within(ANSWER_MS, wire.post('Debugger.pause'));
+	const stack = answered === undefined ? undefined : await within(PAUSE_MS, paused);
 	// Also cancels a pause that has not come about.
 	void wire.post('Debugger.disable');
 	// What takes the question and is not paused runs no JavaScript: its event loop waits.
-	const isWaiting = stack === undefined && (await within(0, asked)) === true;
-	const open = isWaiting ? await within(ANSWER_MS, wire.post('Runtime.evaluate', OPEN_RESOURCES)) : undefined;
+	const isWaiting = answered !== undefined && stack === undefined;
+	const open = isWaiting ? await within(PAUSE_MS, wire.post('Runtime.evaluate', OPEN_RESOURCES)) : undefined;
 	wire.close();
 	if (stack !== undefined) return {stack};
 	return isWaiting ? {noStack: waiting((open as Evaluated | undefined)?.result?.value)} : NO_ANSWER;
@@ -78,7 +83,8 @@ const OUR_OWN = new Set(['MessagePort', 'Worker', 'Pipe', 'PipeWrap']);
 
 /** An `await` leaves nothing on the stack; what the worker's event loop waits for is all that is known. */
 function waiting(resources: unknown): string {
-	const open = Array.isArray(resources) ? [...new Set(resources.filter(name => !OUR_OWN.has(name)))] : [];
-	const what = open.length > 0 ? `Its worker had open: ${open.join(', ')}.` : 'Its worker had nothing open: no timer, file or socket.';
-	return `It was waiting, with nothing of it on the stack. ${what}`;
+	const sentence = 'It was waiting, with nothing of it on the stack.';
+	if (!Array.isArray(resources)) return sentence;
+	const open = [...new Set(resources.filter(name => !OUR_OWN.has(name)))];
+	return `${sentence} Its worker had ${open.length > 0 ? `open: ${open.join(', ')}` : 'nothing open: no timer, file or socket'}.`;
 }

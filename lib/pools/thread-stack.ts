@@ -1,5 +1,5 @@
 import {Session} from 'node:inspector';
-import {NO_ANSWER, type Whereabouts, type Wire, whereabouts} from './stack-probe.ts';
+import {ANSWER_MS, NO_ANSWER, type Whereabouts, type Wire, whereabouts} from './stack-probe.ts';
 
 /** One at a time: each listens to all threads. */
 let last: Promise<unknown> = Promise.resolve();
@@ -25,12 +25,10 @@ async function probe(threadId: number): Promise<Whereabouts> {
 	}
 }
 
-const ATTACH_MS = 500;
-
 /** Resolves with the thread's name on the main thread's line. */
 function attach(session: Session, threadId: number): Promise<string | undefined> {
 	return new Promise((resolve, reject) => {
-		setTimeout(() => resolve(undefined), ATTACH_MS);
+		setTimeout(() => resolve(undefined), ANSWER_MS);
 		session.on('NodeWorker.attachedToWorker', ({params: {sessionId, workerInfo}}) => {
 			if (workerInfo.title.startsWith(`[worker ${threadId}]`)) resolve(sessionId);
 		});

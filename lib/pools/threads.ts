@@ -8,6 +8,7 @@ import type {PoolListener, PoolOptions} from '../pool.ts';
 import type {WorkerMessage, WorkerRequest} from '../protocol.ts';
 import {memoryOf} from '../transfer.ts';
 import {workerUrl} from '../worker-url.ts';
+import {ANSWER_MS} from './stack-probe.ts';
 import {whereaboutsOfThread} from './thread-stack.ts';
 import {type Budget, WorkerPool} from './worker-pool.ts';
 import {type Examination, type PoolWorker, SharedBoard, type SourceListener, type WorkerSource} from './worker-source.ts';
@@ -128,7 +129,7 @@ const MIB = 1024 ** 2;
 
 /** A thread in native code doesn't answer, and Node tells it only from 22.16 on. */
 async function heapOf(thread: Worker): Promise<PostMortem['heap']> {
-	const statistics = await Promise.race([thread.getHeapStatistics?.().catch(() => undefined), sleep(500, undefined, {ref: false})]);
+	const statistics = await Promise.race([thread.getHeapStatistics?.().catch(() => undefined), sleep(ANSWER_MS, undefined, {ref: false})]);
 	return statistics && {usedBytes: statistics.used_heap_size, limitBytes: statistics.heap_size_limit};
 }
 

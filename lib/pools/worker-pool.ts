@@ -1,5 +1,5 @@
 import {fileURLToPath} from 'node:url';
-import type {Running, StopReason} from '../board.ts';
+import type {StopReason} from '../board.ts';
 import {type Clock, sleep, systemClock} from '../clock.ts';
 import {FaenaError, fromEnvelope} from '../errors.ts';
 import {type FailureRecord, toFailure} from '../failure.ts';
@@ -9,7 +9,19 @@ import type {ChunkReport, FinalMessage, Loaded, NoteMessage, OutcomesMessage, Se
 import type {DequeuedJob, Outcome, Settlement} from '../queue.ts';
 import type {TaskInfo} from '../tasks-module.ts';
 import {isHandedOver} from '../transfer.ts';
-import {type Flight, howItEnded, lostSettlements, newProgress, newStart, reportedBy, settlementOf, toMessage, withFailure} from './flight.ts';
+import {
+	type Flight,
+	howItEnded,
+	lostSettlements,
+	newProgress,
+	newStarts,
+	noteOf,
+	reportedBy,
+	runningOf,
+	settlementOf,
+	toMessage,
+	withFailure,
+} from './flight.ts';
 import type {Ending, PoolWorker, WorkerSource} from './worker-source.ts';
 
 /** How often running jobs are looked at: what a timeout, or a job stuck behind a long one, may be late. */
@@ -141,7 +153,7 @@ export class WorkerPool implements Pool {
 			deadlines: new Map(),
 			shown: -1,
 			noted: {index: -1, version: 0},
-			said: undefined,
+			said: new Map(),
 			examination: undefined,
 			isShared: false,
 		};
@@ -158,8 +170,10 @@ export class WorkerPool implements Pool {
 		if (!flight) return false;
 		const index = flight.jobs.findIndex(job => job.id === id);
 		this.#take(flight, [index], reason === 'cancelled' ? {type: 'cancelled'} : {type: 'released'});
-		// The jobs of a micro-batch can only be stopped together.
-		if (!flight.taken.has(index) && (flight.board.running()?.count ?? 1) === 1) this.#stopRunning(flight, {index, count: 1}, reason);
+		if (flight.taken.has(index)) return true;
+		// What a micro-batch is to give back, such as memory, only all of its jobs can.
+		const running = reason === 'interrupted' ? runningOf(flight)?.indexes : undefined;
+		this.#stopRunning(flight, running ?? [index], reason);
 		return true;
 	}
 
@@ -181,8 +195,7 @@ export class WorkerPool implements Pool {
 		this.#isInterrupted = true;
 		for (const flight of this.#flights.values()) {
 			flight.board.refresh();
-			const running = flight.board.running();
-			if (running) this.#stopRunning(flight, running, 'interrupted');
+			this.#stopRunning(flight, runningOf(flight)?.indexes ?? [], 'interrupted');
 		}
 	}
 
@@ -317,7 +330,9 @@ export class WorkerPool implements Pool {
 		this.#started?.reject(this.#unloadable(worker, ending));
 		if (this.#phase !== 'closing' && slot.end?.reason !== 'retired' && worker.kind !== 'caller') this.#listener.lost(lossOf(slot, worker.kind, ending));
 		for (const flight of [...slot.flights]) {
-			const settlements = lostSettlements(flight, worker, ending, this.#phase === 'closing', this.#clock);
+			flight.board.refresh();
+			this.#noteProgress(flight);
+			const settlements = lostSettlements(flight, {worker, ending, wasEnded: this.#phase === 'closing' || slot.end !== undefined}, this.#clock);
 			this.#finish(flight);
 			this.#ended(flight, settlements);
 		}
@@ -357,9 +372,8 @@ export class WorkerPool implements Pool {
 	}
 
 	#note(flight: InFlight, {type: _, chunk: __, index, ...note}: NoteMessage): void {
-		const {id, execution} = flight.jobs[index] as DequeuedJob;
-		if (note.progress) flight.said = {index, progress: note.progress};
-		this.#listener.noted({id, lease: flight.lease, execution, ...note});
+		if (note.progress) flight.said.set(index, note.progress);
+		this.#listener.noted(noteOf(flight, index, note));
 	}
 
 	#hold(flight: InFlight, message: OutcomesMessage): void {
@@ -420,32 +434,36 @@ export class WorkerPool implements Pool {
 	}
 
 	#lookAt(slot: Slot, flight: InFlight, now: number): void {
-		const running = flight.board.running();
+		const running = runningOf(flight);
 		if (!running) {
 			if (!slot.endPreparing && ++slot.quietLooks > MAX_QUIET_LOOKS) this.#end(slot, 'blocked');
 			return;
 		}
 		slot.quietLooks = 0;
-		const {index, since} = running;
-		const note = newProgress(flight, index);
-		if (note) this.#listener.noted(note);
-		if (now > (flight.deadlines.get(index) ?? Infinity)) void this.#endHard(slot, flight, index);
-		const {timeoutMs} = (flight.jobs[index] as DequeuedJob).policy;
-		if (timeoutMs !== null && now - since > timeoutMs) this.#stopRunning(flight, running, 'timedOut');
+		const {indexes, since} = running;
+		this.#noteProgress(flight);
+		if (now > least(indexes, index => flight.deadlines.get(index))) void this.#endHard(slot, flight, indexes[0] as number);
+		if (now - since > least(indexes, index => flight.jobs[index]?.policy.timeoutMs)) this.#stopRunning(flight, indexes, 'timedOut');
 		// What ended before a job that runs for so long need not wait for its end, whatever may still come to light.
 		if (now - since > LONG_MS) {
-			const start = newStart(flight, running, this.#clock);
-			if (start) this.#listener.noted(start);
+			for (const start of newStarts(flight, running, this.#clock)) this.#listener.noted(start);
 			this.#ended(flight, flight.held.splice(0));
 		}
 		this.#relieve(slot, now, now - since);
 	}
 
-	#stopRunning({board, deadlines}: InFlight, {index: first, count}: Pick<Running, 'index' | 'count'>, reason: StopReason): void {
-		const {graceMs} = this.#options;
-		for (let index = first; index < first + count; index++) board.stop(index, reason, () => deadlines.set(first, this.#clock.steadyMs() + graceMs));
-		// A process that was stopped by a signal hears nothing.
-		if (!deadlines.has(first)) deadlines.set(first, this.#clock.steadyMs() + graceMs + MAX_SILENCE_MS);
+	#noteProgress(flight: InFlight): void {
+		const note = newProgress(flight);
+		if (note) this.#listener.noted(note);
+	}
+
+	#stopRunning({board, deadlines}: InFlight, indexes: readonly number[], reason: StopReason): void {
+		const graceEnd = () => this.#clock.steadyMs() + this.#options.graceMs;
+		for (const index of indexes) {
+			board.stop(index, reason, () => deadlines.set(index, graceEnd()));
+			// A process that was stopped by a signal hears nothing.
+			if (!deadlines.has(index)) deadlines.set(index, graceEnd() + MAX_SILENCE_MS);
+		}
 	}
 
 	/** Shares what has waited in this worker for long with idle ones, or gives it back to the queue. */
@@ -520,6 +538,10 @@ function lossOf({end, flights: [flight]}: Slot, kind: WorkerLoss['kind'], {exitC
 		...(signal !== undefined && {signal}),
 		...(job && {job: job.id}),
 	};
+}
+
+function least(indexes: readonly number[], of: (index: number) => number | null | undefined): number {
+	return Math.min(...indexes.map(index => of(index) ?? Infinity));
 }
 
 function laneOf({task, solo}: Flight): Lane {

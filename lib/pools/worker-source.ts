@@ -30,7 +30,7 @@ export interface PoolWorker {
 	board(jobs: number): PoolBoard;
 	/** The answer to `load`; to the others nothing, at their end. Rejects if the worker ends before. */
 	request(request: WorkerRequest): Promise<unknown>;
-	/** Looks where it is and what it uses, before it is ended. Takes at most about a second. */
+	/** Looks where it is and what it uses, before it is ended. Takes at most about three seconds. */
 	examine(): Promise<Examination>;
 	/** Ends it, whatever it does; `gone` follows. False if it can't be ended. */
 	end(): boolean;

@@ -1,6 +1,7 @@
 import {join} from 'node:path';
+import {setTimeout as sleep} from 'node:timers/promises';
 import type {ExecutionContext} from 'ava';
-import {type Engine, type OpenOptions, open} from '../../lib/index.ts';
+import {type Engine, type JobHandle, type OpenOptions, open} from '../../lib/index.ts';
 import {test} from '../fixtures/engine.ts';
 import {makeFolder} from '../fixtures/folder.ts';
 
@@ -21,6 +22,31 @@ async function run(faena: Engine<Tasks>, task: keyof Tasks, payloads: readonly n
 	await faena.resume(task);
 	const outcomes = await Promise.all(jobs.map(job => job.outcome()));
 	return outcomes.map(outcome => (outcome.status === 'completed' ? outcome.value : outcome.error.message));
+}
+
+type Three<Value> = readonly [Value, Value, Value];
+
+/** Three jobs, which then run together. */
+async function enqueueThree(faena: Engine<Tasks>, task: keyof Tasks): Promise<Three<JobHandle<unknown>>> {
+	const jobs = await Promise.all(([1, 2, 3] as const).map(payload => faena.enqueue(task, payload as never)));
+	await faena.resume(task);
+	return jobs as unknown as Three<JobHandle<unknown>>;
+}
+
+/** Resolves when each of the jobs has written a line. */
+async function allLogged(faena: Engine<Tasks>, jobs: readonly JobHandle<unknown>[]): Promise<void> {
+	for (const {id} of jobs) while (!(await faena.job(id))?.logs.length) await sleep(5);
+}
+
+/** How each of the jobs ended: its status, executions, attempts and result. */
+async function endsOf(faena: Engine<Tasks>, jobs: readonly JobHandle<unknown>[]): Promise<unknown[]> {
+	return Promise.all(
+		jobs.map(async job => {
+			await job.outcome();
+			const detail = await faena.job(job.id);
+			return [detail?.status, detail?.executions, detail?.attempts, detail?.result];
+		}),
+	);
 }
 
 for (const task of ['double', 'doubleLater'] as const) {
@@ -73,6 +99,56 @@ test('jobs whose worker is lost while they run together run again, each alone: o
 		],
 	);
 });
+
+for (const isolation of ['thread', 'process'] as const) {
+	test(`the timeout of a micro-batch is the smallest of its jobs' (${isolation})`, async t => {
+		const faena = await openPaused(t, 'stuckAtZero', {isolation});
+		const innocent = await faena.enqueue('stuckAtZero', 1, {timeout: 'none'});
+		const stuck = await faena.enqueue('stuckAtZero', 0);
+		await faena.resume('stuckAtZero');
+		t.is((await stuck.outcome()).status, 'dead');
+		t.is((await innocent.outcome()).status, 'completed');
+		t.is((await innocent.info())?.attempts, 0);
+	});
+
+	test(`one job of a running micro-batch is cancelled, and the others end by what the function returns (${isolation})`, async t => {
+		const faena = await openPaused(t, 'heedOne', {isolation, grace: 60_000});
+		const jobs = await enqueueThree(faena, 'heedOne');
+		await allLogged(faena, jobs);
+		await faena.cancel(jobs[1].id);
+		t.deepEqual(await endsOf(faena, jobs), [
+			['completed', 1, 0, 1],
+			['cancelled', 1, 0, undefined],
+			['completed', 1, 0, 3],
+		]);
+	});
+
+	test(`where a micro-batch must be ended for one job's cancellation, the others run again, uncharged (${isolation})`, async t => {
+		const faena = await openPaused(t, 'loopAtFirst', {isolation});
+		const jobs = await enqueueThree(faena, 'loopAtFirst');
+		await allLogged(faena, jobs);
+		await faena.cancel(jobs[0].id);
+		t.deepEqual(await endsOf(faena, jobs), [
+			['cancelled', 1, 0, undefined],
+			['completed', 2, 0, 2],
+			['completed', 2, 0, 2],
+		]);
+		t.regex((await jobs[0].info())?.error?.postMortem?.stack ?? '', /batch-tasks/);
+	});
+
+	for (const task of ['heedAll', 'loopAtFirst'] as const) {
+		test(`where all jobs of a running micro-batch are cancelled, all of them are, and none runs again (${task}, ${isolation})`, async t => {
+			const faena = await openPaused(t, task, {isolation, grace: task === 'heedAll' ? 60_000 : 50});
+			const jobs = await enqueueThree(faena, task);
+			await allLogged(faena, jobs);
+			await faena.cancel({task});
+			t.deepEqual(
+				await endsOf(faena, jobs),
+				jobs.map(() => ['cancelled', 1, 0, undefined]),
+			);
+		});
+	}
+}
 
 test('each job of a micro-batch has its own context', async t => {
 	const faena = await openPaused(t, 'logs');

@@ -1,5 +1,13 @@
-import type {JobHandle} from '../../lib/index.ts';
-import {openEngine, test} from '../fixtures/engine.ts';
+import type {ExecutionContext} from 'ava';
+import type {Engine, JobHandle} from '../../lib/index.ts';
+import {openEngine, type Tasks, test} from '../fixtures/engine.ts';
+
+async function knowsThatItWasAtThree(t: ExecutionContext, faena: Engine<Tasks>, id: number): Promise<void> {
+	const job = await faena.job(id);
+	t.like(job?.error, {postMortem: {progress: {done: 3, total: 4}}});
+	t.like(job?.progress, {done: 3, total: 4});
+	t.like(job?.checkpoint, {execution: 1, state: {next: 3}});
+}
 
 for (const isolation of ['thread', 'process'] as const) {
 	test(`a job that timed out in an endless loop tells when, how far, and where it was (${isolation})`, async t => {
@@ -28,9 +36,18 @@ for (const isolation of ['thread', 'process'] as const) {
 
 	test(`a job that ended its worker keeps its exit code, and what it had said (${isolation})`, async t => {
 		const faena = await openEngine(t, {isolation, workers: 1});
-		const job = await faena.enqueue('disaster', 'exit', {maxAttempts: 1});
+		const job = await faena.enqueue('disasterAtThree', 'exit', {maxAttempts: 1});
 		await job.outcome();
 		t.like((await job.info())?.error, {reason: 'lostWorker', exitCode: 7, postMortem: {execution: 1, attempt: 1}});
+		await knowsThatItWasAtThree(t, faena, job.id);
+	});
+
+	test(`a job that ran out of memory keeps what it had said, and the size of the heap (${isolation})`, async t => {
+		const faena = await openEngine(t, {isolation, workers: 1, resourceLimits: {maxOldGenerationSizeMb: 64}});
+		const job = await faena.enqueue('disasterAtThree', 'outOfMemory', {maxAttempts: 1});
+		await job.outcome();
+		t.like((await job.info())?.error, {reason: 'lostWorker', postMortem: {attempt: 1, heap: {limitBytes: 64 * 1024 ** 2}}});
+		await knowsThatItWasAtThree(t, faena, job.id);
 	});
 
 	test(`a job in native code says that nobody knows where it was (${isolation})`, async t => {
@@ -55,6 +72,14 @@ for (const isolation of ['thread', 'process'] as const) {
 		t.is(slow?.noStack, 'It was waiting, with nothing of it on the stack. Its worker had open: Timeout.');
 	});
 }
+
+test('a job that crashed natively keeps its signal, and what it had said', async t => {
+	const faena = await openEngine(t, {isolation: 'process', workers: 1});
+	const job = await faena.enqueue('disasterAtThree', 'abort', {maxAttempts: 1});
+	await job.outcome();
+	t.like((await job.info())?.error, {reason: 'lostWorker', signal: 'SIGABRT', postMortem: {attempt: 1}});
+	await knowsThatItWasAtThree(t, faena, job.id);
+});
 
 test('a job that heeds its timeout has no stack, since its worker went on', async t => {
 	const faena = await openEngine(t, {workers: 1, grace: 60_000});
