@@ -5,8 +5,6 @@ import type {JobQueue, OwnerId} from './queue.ts';
 const LISTEN_EVERY_MS = 20;
 /** How often dead owners are looked for. */
 const RECOVER_EVERY_MS = 1000;
-/** The wall clock and the steady clock may drift apart by this much before it is called a jump. */
-const JUMP_MS = 2000;
 
 /**
  * What must be done from time to time, whatever else goes on: renew the owner's heartbeat, take back the jobs of dead
@@ -23,16 +21,12 @@ export class Caretaker {
 	#found: Findings = NOTHING;
 	#nextHeartbeat = 0;
 	#nextRecovery = 0;
-	#lastWall: number;
-	#lastSteady: number;
 
 	constructor(queue: JobQueue, owner: OwnerId, leaseMs: number, clock: Clock, ring: () => void) {
 		this.#queue = queue;
 		this.#owner = owner;
 		this.#leaseMs = leaseMs;
 		this.#clock = clock;
-		this.#lastWall = clock.now();
-		this.#lastSteady = clock.steadyMs();
 		this.#stopTimer = clock.every(LISTEN_EVERY_MS, () => {
 			this.#isDue = true;
 			ring();
@@ -44,7 +38,6 @@ export class Caretaker {
 		if (!this.#isDue) return NOTHING;
 		this.#isDue = false;
 		const now = this.#clock.steadyMs();
-		this.#watchClock(now);
 		if (now >= this.#nextHeartbeat) {
 			if (!(await this.#queue.heartbeat(this.#owner))) this.#found = {...this.#found, isOwnerLost: true};
 			this.#nextHeartbeat = now + this.#leaseMs / 3;
@@ -61,20 +54,6 @@ export class Caretaker {
 
 	stop(): void {
 		this.#stopTimer();
-	}
-
-	/**
-	 * After a jump of the clock or a suspension every heartbeat looks old. So renew our own at once, and give the others one
-	 * lease to do the same before any is taken for dead.
-	 */
-	#watchClock(now: number): void {
-		const wall = this.#clock.now();
-		const steps = [wall - this.#lastWall, now - this.#lastSteady] as const;
-		this.#lastWall = wall;
-		this.#lastSteady = now;
-		if (Math.abs(steps[0] - steps[1]) < JUMP_MS && steps[1] < this.#leaseMs / 2) return;
-		this.#nextHeartbeat = now;
-		this.#nextRecovery = now + this.#leaseMs;
 	}
 }
 

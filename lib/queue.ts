@@ -50,7 +50,10 @@ export abstract class JobQueue {
 	abstract heartbeat(owner: OwnerId): Awaitable<boolean>;
 	/** Says it for an owner that lives in another thread or connection. Returns false if it was given up, and changes nothing then. */
 	abstract renew(owner: OwnerId): Awaitable<boolean>;
-	/** Takes back, uncharged, the jobs of every dead owner: those whose process is gone, and those silent for `leaseMs`. */
+	/**
+	 * Takes back, uncharged, the jobs of every dead owner: those whose process is gone; and those whose heartbeat was seen here to
+	 * stand still for `leaseMs`, for which this must be called at least twice in that time.
+	 */
 	abstract recover(): Awaitable<number>;
 	/** Ends an owner in good order; jobs it still holds come back uncharged. */
 	abstract leave(owner: OwnerId): Awaitable<void>;

@@ -1,4 +1,5 @@
 import {backoffMs} from '../backoff.ts';
+import {monotonicMs} from '../board.ts';
 import {type Encoded, sameValue, sizeBytes} from '../encoding.ts';
 import {FaenaError} from '../errors.ts';
 import {type FailureRecord, poison} from '../failure.ts';
@@ -46,12 +47,15 @@ import {
 	type WithdrawOptions,
 	type WithdrawResult,
 } from '../queue.ts';
+import {Vigil} from './vigil.ts';
 
 export interface MemoryQueueOptions {
 	/** The clock, in milliseconds since 1970. */
 	readonly now?: () => number;
 	/** What backoff is jittered with, in [0, 1). */
 	readonly random?: () => number;
+	/** Milliseconds on a clock that never jumps. */
+	readonly steadyMs?: () => number;
 	/** How long an owner may be silent before {@link MemoryQueue.recover} takes its jobs back. Default 30,000. */
 	readonly leaseMs?: number;
 }
@@ -67,7 +71,7 @@ export class MemoryQueue extends JobQueue {
 	readonly location = ':memory:';
 	readonly #now: () => number;
 	readonly #random: () => number;
-	readonly #leaseMs: number;
+	readonly #vigil: Vigil;
 	/** In order of arrival, which is the order of ids. */
 	#jobs = new Map<JobId, StoredJob>();
 	readonly #batches = new Map<BatchId, StoredBatch>();
@@ -79,11 +83,11 @@ export class MemoryQueue extends JobQueue {
 	#lastBatch: BatchId = 0;
 	#isClosed = false;
 
-	constructor({now = Date.now, random = Math.random, leaseMs = 30_000}: MemoryQueueOptions = {}) {
+	constructor({now = Date.now, steadyMs = monotonicMs, random = Math.random, leaseMs = 30_000}: MemoryQueueOptions = {}) {
 		super();
 		this.#now = now;
 		this.#random = random;
-		this.#leaseMs = leaseMs;
+		this.#vigil = new Vigil(leaseMs, steadyMs);
 	}
 
 	turn({settle = [], notes = [], enqueue = [], rejectConflicts = false, dequeue}: Turn): TurnResult {
@@ -192,10 +196,9 @@ export class MemoryQueue extends JobQueue {
 
 	recover(): number {
 		this.#assertOpen();
-		const now = this.#now();
-		const silent = [...this.#owners].filter(([, heardAt]) => heardAt !== null && now - heardAt > this.#leaseMs);
-		for (const [owner] of silent) this.#owners.set(owner, null);
-		return silent.reduce((count, [owner]) => count + this.#takeBack(owner, true), 0);
+		const silent = [...this.#vigil.look([...this.#owners].filter((each): each is [OwnerId, number] => each[1] !== null))];
+		for (const owner of silent) this.#owners.set(owner, null);
+		return silent.reduce((count, owner) => count + this.#takeBack(owner, true), 0);
 	}
 
 	leave(owner: OwnerId): void {

@@ -1,5 +1,6 @@
 import {readdirSync, rmSync, statSync} from 'node:fs';
 import {basename, dirname, join} from 'node:path';
+import {monotonicMs} from '../board.ts';
 import {FaenaError} from '../errors.ts';
 import {failpoint} from '../failpoint.ts';
 import type {Counts, Job, JobFilter, JobId, JobStatus, LogLevel, LogLine} from '../job.ts';
@@ -38,6 +39,7 @@ import type {Session} from './sqlite/session.ts';
 import {note} from './sqlite/settle.ts';
 import {type EndRow, idsQuery, type JobRow, statusesOf, toEnd, toJob, toValues, type ValuesRow} from './sqlite/view.ts';
 import {withdrawJob} from './sqlite/withdraw.ts';
+import {Vigil} from './vigil.ts';
 
 export interface SqliteOptions {
 	/** `full` (default): a commit survives a loss of power; `normal`: a crash of the process. */
@@ -48,6 +50,8 @@ export interface SqliteOptions {
 	readonly blobThresholdBytes?: number;
 	/** The wall clock, in milliseconds since 1970. */
 	readonly now?: () => number;
+	/** Milliseconds on a clock that never jumps. */
+	readonly steadyMs?: () => number;
 	/** A number in [0, 1), for the jitter of the backoff. */
 	readonly random?: () => number;
 }
@@ -76,11 +80,11 @@ export function openSqlite(path: string, options: SqliteOptions = {}): SqliteQue
 export class SqliteQueue extends JobQueue {
 	readonly location: string;
 	readonly #durability: Durability;
-	readonly #leaseMs: number;
 	readonly #now: () => number;
 	readonly #random: () => number;
 	readonly #tally = new Tally();
 	readonly #blobs: Blobs;
+	readonly #vigil: Vigil;
 	readonly #owners = new Map<OwnerId, {readonly id: number; release(): void}>();
 	#state: {readonly connection: Connection; readonly names: Names} | undefined;
 	#dataVersion = 0;
@@ -88,11 +92,12 @@ export class SqliteQueue extends JobQueue {
 	/** The disk was full, and what the log holds could not be moved into the database since. */
 	#isShortOfRoom = false;
 
-	constructor(path: string, {durability = 'full', leaseMs = 30_000, blobThresholdBytes = Infinity, now = Date.now, random = Math.random}: SqliteOptions) {
+	constructor(path: string, options: SqliteOptions) {
+		const {durability = 'full', leaseMs = 30_000, blobThresholdBytes = Infinity, now = Date.now, steadyMs = monotonicMs, random = Math.random} = options;
 		super();
 		this.location = path;
 		this.#durability = durability;
-		this.#leaseMs = leaseMs;
+		this.#vigil = new Vigil(leaseMs, steadyMs);
 		this.#now = now;
 		this.#random = random;
 		this.#blobs = new Blobs(path, blobThresholdBytes);
@@ -188,7 +193,9 @@ export class SqliteQueue extends JobQueue {
 	}
 
 	recover(): number {
-		const dead = this.#read(({owners}) => owners.all() as [number, OwnerId, number][]).filter(([, name, heartbeatAt]) => this.#isDead(name, heartbeatAt));
+		const owners = this.#read(({owners}) => owners.all() as [number, OwnerId, number][]);
+		const silent = this.#vigil.look(owners.map(([, name, heartbeatAt]) => [name, heartbeatAt]));
+		const dead = owners.filter(([, name]) => silent.has(name) || this.#isGone(name));
 		let jobs = 0;
 		for (const [id, name] of dead) {
 			jobs += this.#write(session => takeBack(session, id, {suspect: true}));
@@ -426,9 +433,8 @@ export class SqliteQueue extends JobQueue {
 		return id;
 	}
 
-	#isDead(owner: OwnerId, heartbeatAt: number): boolean {
-		const isSilent = this.#now() - heartbeatAt > this.#leaseMs;
-		return isSilent || (!this.#owners.has(owner) && isLockFree(this.#lockPath(owner)));
+	#isGone(owner: OwnerId): boolean {
+		return !this.#owners.has(owner) && isLockFree(this.#lockPath(owner));
 	}
 
 	/** Removes the locks of owners that died before they had a row, or while they were buried. Rare: so once for each queue. */

@@ -89,7 +89,7 @@ const MOST = 100_000;
 async function openWorld(makeSubject: (options: QueueOptions) => Subject, isDurable: boolean): Promise<World> {
 	const clock = {now: T0};
 	// The die shows another number at each command, and the same one all through it: how often it is thrown is not the contract.
-	const options: QueueOptions = {now: () => clock.now, random: () => (world.steps * 0.618034) % 1, leaseMs: LEASE_MS};
+	const options: QueueOptions = {now: () => clock.now, steadyMs: () => clock.now, random: () => (world.steps * 0.618034) % 1, leaseMs: LEASE_MS};
 	const subject = makeSubject(options);
 	const world: World = {
 		subject,
@@ -115,8 +115,19 @@ async function step(world: World, command: Command): Promise<void> {
 	world.steps++;
 	if (command.type === 'advance') world.clock.now += command.ms;
 	else if (command.type === 'reopen') await reopen(world);
+	else if (command.type === 'outlast') await outlast(world, command.ms);
 	else await compare(world, JSON.stringify(command), toAsk(command, world));
 	await checkLaws(world, command);
+}
+
+async function outlast(world: World, ms: number): Promise<void> {
+	const {clock} = world;
+	const ask: Ask = ({queue}) => queue.recover();
+	await compare(world, 'recover', ask);
+	for (const until = clock.now + ms; clock.now < until; ) {
+		clock.now = Math.min(until, clock.now + LEASE_MS / 2);
+		await compare(world, 'recover', ask);
+	}
 }
 
 type Ask = (side: Side) => unknown;
@@ -225,6 +236,8 @@ type Command =
 	| {readonly type: 'pause' | 'resume' | 'outstanding'; readonly tasks: readonly string[]}
 	| {readonly type: 'heartbeat' | 'renew' | 'leave' | 'stops'; readonly owner: string}
 	| {readonly type: 'recover'}
+	/** Looks at the owners until those are silent that are not heard of meanwhile, or almost. */
+	| {readonly type: 'outlast'; readonly ms: number}
 	| {readonly type: 'reopen'}
 	| {readonly type: 'cleanup'; readonly age: number; readonly limit: number; readonly after: number}
 	| {readonly type: 'openBatch'; readonly name: string; readonly task: string; readonly onComplete: string | null}
@@ -260,7 +273,7 @@ interface Picked {
 
 type JobPlan = Omit<NewJob, 'runAt' | 'batch'> & {readonly delayMs: number | null; readonly batch: string | null};
 
-type AskedCommand = Exclude<Command, {type: 'advance' | 'reopen'}>;
+type AskedCommand = Exclude<Command, {type: 'advance' | 'reopen' | 'outlast'}>;
 
 function toAsk(command: AskedCommand, world: World): Ask {
 	switch (command.type) {
@@ -454,7 +467,8 @@ const command: fc.Arbitrary<Command> = weighted<Command>(
 	[1, fc.record({type: fc.constant('withdraw'), ids, stop: fc.boolean()})],
 	[2, fc.record({type: fc.constantFrom('pause', 'resume', 'outstanding'), tasks: fc.subarray(TASKS)})],
 	[2, fc.record({type: fc.constantFrom('heartbeat', 'renew', 'leave', 'stops'), owner})],
-	[2, fc.record({type: fc.constant('recover')})],
+	[1, fc.record({type: fc.constant('recover')})],
+	[2, fc.record({type: fc.constant('outlast'), ms: fc.integer({min: LEASE_MS - 1, max: LEASE_MS + 1})})],
 	[1, fc.record({type: fc.constant('reopen')})],
 	[1, fc.record({type: fc.constant('cleanup'), age: fc.integer({min: -1, max: 40}), limit: fc.integer({min: 1, max: 10}), after: fc.nat(5)})],
 	[2, fc.record({type: fc.constant('openBatch'), name: fc.constantFrom(...BATCHES), task, onComplete: fc.option(task, {nil: null})})],

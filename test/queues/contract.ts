@@ -21,6 +21,7 @@ import {
 /** What the suite gives to the queue under test: a clock and a die it drives itself. */
 export interface QueueOptions {
 	readonly now: () => number;
+	readonly steadyMs: () => number;
 	readonly random: () => number;
 	readonly leaseMs: number;
 }
@@ -29,8 +30,8 @@ export interface QueueOptions {
 export function exerciseQueue(name: string, open: (options: QueueOptions) => JobQueue | Promise<JobQueue>): void {
 	for (const {title, check} of LAWS) {
 		test(`${name}: ${title}`, async t => {
-			const clock: Clock = {now: T0, random: 0};
-			const queue = await open({now: () => clock.now, random: () => clock.random, leaseMs: LEASE_MS});
+			const clock: Clock = {now: T0, jumpedMs: 0, random: 0};
+			const queue = await open({now: () => clock.now, steadyMs: () => clock.now - clock.jumpedMs, random: () => clock.random, leaseMs: LEASE_MS});
 			t.teardown(() => queue.close());
 			await check(t, queue, clock);
 		});
@@ -40,6 +41,8 @@ export function exerciseQueue(name: string, open: (options: QueueOptions) => Job
 interface Clock {
 	/** Milliseconds since 1970. */
 	now: number;
+	/** How much of that was a jump, and no time that passed. */
+	jumpedMs: number;
 	/** What the die shows next. */
 	random: number;
 }
@@ -1229,8 +1232,7 @@ law('the job of an owner that died goes on from its checkpoint', async (t, queue
 	await enqueue(queue, newJob());
 	const [claim] = claimsOf(await take(queue)) as [Claim];
 	await queue.turn({notes: [{...claim, checkpoint: {at: T0, state: '1'}}]});
-	clock.now += LEASE_MS + 1;
-	await queue.recover();
+	await outlast(queue, clock);
 	t.like((await take(queue, 1, OTHER)).jobs[0], {execution: 2, checkpoint: '1'});
 	await queue.turn({notes: [{...claim, checkpoint: {at: T0, state: '"late"'}}]});
 	t.is((await queue.values(1))?.checkpoint?.state, '1');
@@ -1268,14 +1270,22 @@ law('a note whose claim was lost is dropped', async (t, queue) => {
 
 // Owners
 
+/** Looks at the owners for so long. Returns how many jobs were taken back. */
+async function outlast(queue: JobQueue, clock: Clock, ms = LEASE_MS + 1): Promise<number> {
+	let jobs = await queue.recover();
+	for (const until = clock.now + ms; clock.now < until; ) {
+		clock.now = Math.min(until, clock.now + LEASE_MS / 2);
+		jobs += await queue.recover();
+	}
+	return jobs;
+}
+
 law('an owner that is silent for longer than the lease loses its jobs, uncharged', async (t, queue, clock) => {
 	await enqueue(queue, newJob(), newJob());
 	const [lost] = claimsOf(await take(queue, 2)) as [Claim];
 	await queue.cancel({ids: [2]});
-	clock.now += LEASE_MS;
-	t.is(await queue.recover(), 0);
-	clock.now += 1;
-	t.is(await queue.recover(), 2);
+	t.is(await outlast(queue, clock, LEASE_MS), 0);
+	t.is(await outlast(queue, clock, 1), 2);
 	t.is(await queue.recover(), 0);
 	t.like(await jobOf(queue, 1), {status: 'pending', attempts: 0, executions: 1});
 	t.like(await jobOf(queue, 2), {status: 'cancelled', attempts: 0, endedAt: clock.now});
@@ -1289,34 +1299,54 @@ law('an owner that is silent for longer than the lease loses its jobs, uncharged
 law('a heartbeat keeps an owner alive, and with it all its leases; a dequeue does not', async (t, queue, clock) => {
 	await enqueue(queue, newJob(), newJob());
 	await take(queue);
-	clock.now += LEASE_MS;
+	t.is(await outlast(queue, clock, LEASE_MS), 0);
 	t.true(await queue.heartbeat(OWNER));
-	clock.now += LEASE_MS;
-	t.is(await queue.recover(), 0);
+	t.is(await outlast(queue, clock, LEASE_MS), 0);
 	await take(queue);
-	clock.now += 1;
-	t.is(await queue.recover(), 2);
+	t.is(await outlast(queue, clock, 1), 2);
 });
 
 law('only the silent owner loses jobs', async (t, queue, clock) => {
 	await enqueue(queue, newJob(), newJob());
 	await take(queue);
 	await take(queue, 1, OTHER);
-	clock.now += LEASE_MS + 1;
+	t.is(await outlast(queue, clock, LEASE_MS), 0);
 	await queue.heartbeat(OTHER);
-	t.is(await queue.recover(), 1);
+	t.is(await outlast(queue, clock, 1), 1);
 	t.deepEqual(
 		(await queue.jobs({})).map(({status}) => status),
 		['pending', 'running'],
 	);
 });
 
+law('a clock that jumps takes nobody for silent, and hides nobody who is', async (t, queue, clock) => {
+	await enqueue(queue, newJob());
+	for (const jump of [86_400_000, -86_400_000]) {
+		await take(queue);
+		await queue.recover();
+		clock.now += jump;
+		clock.jumpedMs += jump;
+		t.is(await outlast(queue, clock, LEASE_MS), 0);
+		t.is(await outlast(queue, clock, 1), 1);
+		t.false(await queue.heartbeat(OWNER));
+	}
+});
+
+law('who did not look for long, as after a sleep, takes nobody for silent that was not seen to be', async (t, queue, clock) => {
+	await enqueue(queue, newJob());
+	await take(queue);
+	clock.now += 10 * LEASE_MS;
+	t.is(await queue.recover(), 0);
+	clock.now += 10 * LEASE_MS;
+	t.is(await outlast(queue, clock, LEASE_MS), 0);
+	t.is(await outlast(queue, clock, 1), 1);
+});
+
 law('a heartbeat tells an owner that it was given up, once', async (t, queue, clock) => {
 	t.true(await queue.heartbeat(OWNER));
 	clock.now += LEASE_MS + 1;
 	t.true(await queue.heartbeat(OWNER));
-	clock.now += LEASE_MS + 1;
-	await queue.recover();
+	await outlast(queue, clock);
 	t.false(await queue.heartbeat(OWNER));
 	t.true(await queue.heartbeat(OWNER));
 });
@@ -1325,12 +1355,10 @@ law('an owner that lives elsewhere can be renewed, and learns that it was given 
 	t.false(await queue.renew(OWNER));
 	await enqueue(queue, newJob());
 	await take(queue);
-	clock.now += LEASE_MS;
+	t.is(await outlast(queue, clock, LEASE_MS), 0);
 	t.true(await queue.renew(OWNER));
-	clock.now += LEASE_MS;
-	t.is(await queue.recover(), 0);
-	clock.now += 1;
-	t.is(await queue.recover(), 1);
+	t.is(await outlast(queue, clock, LEASE_MS), 0);
+	t.is(await outlast(queue, clock, 1), 1);
 	t.false(await queue.renew(OWNER));
 	t.false(await queue.heartbeat(OWNER));
 	t.true(await queue.renew(OWNER));
@@ -1357,8 +1385,7 @@ law('an owner that leaves gives its jobs back, uncharged', async (t, queue) => {
 law('an owner that was given up goes on with new leases', async (t, queue, clock) => {
 	await enqueue(queue, newJob());
 	const old = await take(queue);
-	clock.now += LEASE_MS + 1;
-	await queue.recover();
+	await outlast(queue, clock);
 	await queue.heartbeat(OWNER);
 	const [claim] = claimsOf(await take(queue)) as [Claim];
 	t.not(claim.lease, old.lease);
@@ -1374,8 +1401,7 @@ law('an owner that was given up goes on with new leases', async (t, queue, clock
 async function killHost(queue: JobQueue, clock: Clock, jobs: number, times: number): Promise<void> {
 	for (let time = 0; time < times; time++) {
 		await take(queue, jobs);
-		clock.now += LEASE_MS + 1;
-		await queue.recover();
+		await outlast(queue, clock);
 		await queue.heartbeat(OWNER);
 	}
 }
@@ -1643,8 +1669,7 @@ law('a batch completes by a cancel, and by the recovery of a dead owner whose jo
 	await take(queue);
 	await queue.cancel({});
 	t.deepEqual(heard, ['two']);
-	clock.now += LEASE_MS + 1;
-	await queue.recover();
+	await outlast(queue, clock);
 	t.deepEqual(heard, ['two', 'one']);
 });
 

@@ -132,9 +132,11 @@ test('the jobs of a killed process are taken back at once; those of a living one
 test('an owner that was given up while it was silent settles nothing, and learns of it at its next heartbeat', async t => {
 	const path = join(makeFolder(t), 'jobs.db');
 	let now = 0;
-	const [sleeper, other] = [openSqlite(path, {now: () => now, leaseMs: 1000}), openSqlite(path, {now: () => now, leaseMs: 1000})];
+	const options = {now: () => now, steadyMs: () => now, leaseMs: 1000};
+	const [sleeper, other] = [openSqlite(path, options), openSqlite(path, options)];
 	await sleeper.enqueue(newJobs(1));
 	const {lease, jobs} = await sleeper.dequeue({owner: 'sleeper', tasks: ['count']});
+	for (now of [0, 500, 1000]) t.is(other.recover(), 0);
 	now = 1001;
 	t.is(other.recover(), 1);
 	t.deepEqual(await sleeper.settle(lease, [{id: 1, execution: jobs[0]?.execution as number, outcome: {type: 'returned', value: '1'}}]), {accepted: 0, lost: 1});
