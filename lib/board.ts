@@ -1,3 +1,5 @@
+import {steadyMs} from './originals.ts';
+
 /**
  * Memory shared between a pool and the worker that runs one of its chunks: a cell per job, decided by compare-and-exchange,
  * so that a job is either started by the worker or taken back by the pool, and either finished or stopped, never both.
@@ -21,7 +23,10 @@ const START = 2;
 const DONE = 3;
 const TOTAL = 4;
 const AT = 5;
-const HEAD = 12;
+/** Then words: index + 1 of the last job that was started, and in which generation. */
+const LAST = 12;
+const LAST_GENERATION = 13;
+const HEAD = 14;
 
 /** Bytes of a board before its cells, and of each cell. */
 export const HEAD_BYTES = HEAD * 4;
@@ -147,6 +152,13 @@ export class Board {
 		return index < 0 ? undefined : {index, count: Atomics.load(this.#words, COUNT), since: this.#doubles[START] as number};
 	}
 
+	/** What was started last, whether it runs or has ended. */
+	lastStarted(): Running | undefined {
+		const index = Atomics.load(this.#words, LAST) - 1;
+		if (index < 0 || Atomics.load(this.#words, LAST_GENERATION) !== this.#base) return undefined;
+		return {index, count: Atomics.load(this.#words, COUNT), since: this.#doubles[START] as number};
+	}
+
 	/** The progress that was said last, whole; none while the next is being written. */
 	progress(): BoardProgress | undefined {
 		const version = Atomics.load(this.#words, PROGRESS);
@@ -168,6 +180,8 @@ export class Board {
 		if (Atomics.load(this.#words, PROGRESS) !== 0) Atomics.store(this.#words, PROGRESS, 0);
 		this.#doubles[START] = at;
 		Atomics.store(this.#words, COUNT, count);
+		Atomics.store(this.#words, LAST_GENERATION, this.#base);
+		Atomics.store(this.#words, LAST, index + 1);
 		Atomics.store(this.#words, RUNNING, index + 1);
 	}
 
@@ -181,9 +195,9 @@ export class Board {
 }
 
 const [seconds, nanoseconds] = process.hrtime();
-const originMs = seconds * 1000 + nanoseconds / 1e6 - performance.now();
+const originMs = seconds * 1000 + nanoseconds / 1e6 - steadyMs();
 
 /** Milliseconds on a clock that never jumps and is the same in all threads and processes of the machine. */
 export function monotonicMs(): number {
-	return originMs + performance.now();
+	return originMs + steadyMs();
 }

@@ -7,6 +7,7 @@ import type {LogLevel, LogLine} from './job.ts';
 import type {JobMaker} from './job-maker.ts';
 import {MadeJobs} from './made-jobs.ts';
 import type {JobOptions} from './options.ts';
+import {clearTimeout, setTimeout, steadyMs, wallMs} from './originals.ts';
 import {MAX_LOG_LINES, type MadeJob} from './queue.ts';
 import type {TaskContext, TaskLog} from './task.ts';
 
@@ -91,7 +92,7 @@ export class JobContext implements TaskContext {
 		if (this.#isClosed) return;
 		argument('ctx.progress()', 'done', done, finite);
 		if (total !== undefined) argument('ctx.progress()', 'total', total, finite);
-		const at = Date.now();
+		const at = wallMs();
 		this.#pending.progress = {done, ...(total !== undefined && {total}), at};
 		if (this.#host.progress) this.#host.progress(done, total ?? Number.NaN, at);
 		else this.#noteSometimes();
@@ -105,7 +106,7 @@ export class JobContext implements TaskContext {
 	#addLine(level: LogLevel, text: string): void {
 		if (this.#isClosed) return;
 		this.#pending.logs ??= [];
-		this.#pending.logs.push({at: Date.now(), level, text: text.length > MAX_LOG_TEXT ? `${text.slice(0, MAX_LOG_TEXT)}…` : text});
+		this.#pending.logs.push({at: wallMs(), level, text: text.length > MAX_LOG_TEXT ? `${text.slice(0, MAX_LOG_TEXT)}…` : text});
 		// The first ones of a flood are of no use to anybody: the queue keeps the last.
 		if (this.#pending.logs.length > MAX_LOG_LINES) this.#pending.logs.shift();
 		this.#noteSometimes();
@@ -115,7 +116,7 @@ export class JobContext implements TaskContext {
 		if (this.#isClosed) return;
 		// Encoded here and now: the task may go on changing what it gave.
 		const encoded = encode(state, 'checkpoint', this.#given.maxCheckpointBytes, 'maxCheckpointBytes');
-		this.#pending.checkpoint = {at: Date.now(), state: encoded};
+		this.#pending.checkpoint = {at: wallMs(), state: encoded};
 		this.#noteSometimes();
 	};
 
@@ -143,12 +144,12 @@ export class JobContext implements TaskContext {
 	}
 
 	#noteSometimes(): void {
-		if (this.#notedAt === 0 || performance.now() - this.#notedAt >= NOTE_EVERY_MS) this.#note();
+		if (this.#notedAt === 0 || steadyMs() - this.#notedAt >= NOTE_EVERY_MS) this.#note();
 		else this.#timer ??= setTimeout(() => this.#note(), NOTE_EVERY_MS);
 	}
 
 	#note(): void {
-		this.#notedAt = performance.now();
+		this.#notedAt = steadyMs();
 		this.#flush();
 	}
 

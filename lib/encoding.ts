@@ -1,5 +1,6 @@
 import {isDeepStrictEqual} from 'node:util';
 import {FaenaError} from './errors.ts';
+import {parse, stringify} from './originals.ts';
 
 /**
  * A payload or result as it travels and is stored: encoded once by whoever makes it, decoded once by whoever reads it,
@@ -93,7 +94,7 @@ function withFormat(bytes: Uint8Array): Uint8Array {
 function encodeTree(value: unknown, what: string): Encoded {
 	const walk: Walk = {path: [what], ancestors: [], parts: [], rich: false};
 	try {
-		const json = JSON.stringify(toTree(value, walk));
+		const json = stringify(toTree(value, walk));
 		return walk.rich ? packRich(json, walk.parts) : json;
 	} catch (error) {
 		// Getters, proxies and objects that only pretend to be a Date or Map may throw anything.
@@ -245,7 +246,7 @@ function describeClass(value: object): string {
 }
 
 function refusal({path}: Walk, problem: string, cause?: unknown): FaenaError {
-	const steps = path.map((step, index) => (index === 0 ? step : typeof step === 'string' && /^[\w$]+$/.test(step) ? `.${step}` : `[${JSON.stringify(step)}]`));
+	const steps = path.map((step, index) => (index === 0 ? step : typeof step === 'string' && /^[\w$]+$/.test(step) ? `.${step}` : `[${stringify(step)}]`));
 	return new FaenaError(
 		'NotEncodable',
 		`${steps.join('')} ${problem}, which can't be stored and come back the same. Pass plain objects, arrays, strings, numbers, booleans, null, undefined, BigInt, Date, Map, Set, Error or binary data.`,
@@ -270,7 +271,7 @@ function packRich(json: string, parts: readonly Uint8Array[]): Uint8Array {
 
 function decodeAny(encoded: Encoded): unknown {
 	if (encoded === null) return undefined;
-	if (typeof encoded === 'string') return JSON.parse(encoded);
+	if (typeof encoded === 'string') return parse(encoded);
 	if (encoded.byteLength === 0) throw damaged('is empty');
 	// A queue may hand over a Buffer, whose subarray would be one too.
 	if (encoded[0] === Format.bytes) return new Uint8Array(encoded.buffer, encoded.byteOffset + 1, encoded.byteLength - 1);
@@ -292,7 +293,7 @@ function decodeRich(encoded: Uint8Array): unknown {
 	const end = 5 + buffer.readUInt32LE(1);
 	if (end > buffer.byteLength) throw damaged('ends too early');
 	const parts = {buffer, offset: end};
-	const value = fromTree(JSON.parse(TEXT.decode(buffer.subarray(5, end))), parts);
+	const value = fromTree(parse(TEXT.decode(buffer.subarray(5, end))), parts);
 	if (parts.offset < buffer.byteLength) throw damaged('goes on after its end');
 	return value;
 }
@@ -307,7 +308,7 @@ interface Parts {
 function fromTree(tree: unknown, parts: Parts): unknown {
 	if (typeof tree !== 'object' || tree === null) return tree;
 	if (Array.isArray(tree)) return tree.map(item => fromTree(item, parts));
-	if (TAG in tree) return fromTag((tree as {[TAG]: [string, unknown]})[TAG], parts);
+	if (Object.hasOwn(tree, TAG)) return fromTag((tree as {[TAG]: [string, unknown]})[TAG], parts);
 	return Object.fromEntries(Object.entries(tree).map(([name, value]) => [name, fromTree(value, parts)]));
 }
 
@@ -350,7 +351,7 @@ function toError({name, message, stack, cause, ...own}: Record<string, unknown>)
 
 function fromBinary(kind: string, length: number, parts: Parts): unknown {
 	const View = Object.hasOwn(BINARY, kind) ? BINARY[kind] : undefined;
-	if (!View && kind !== 'ArrayBuffer') throw unknown(`holds a ${JSON.stringify(kind)}`);
+	if (!View && kind !== 'ArrayBuffer') throw unknown(`holds a ${stringify(kind)}`);
 	const {buffer, offset} = parts;
 	if (!Number.isSafeInteger(length) || length < 0 || offset + length > buffer.byteLength) throw damaged('ends before its binary parts do');
 	parts.offset += length;

@@ -2,6 +2,7 @@ import {bad, nearest} from './checks.ts';
 import {type Encoded, encode} from './encoding.ts';
 import {FaenaError} from './errors.ts';
 import {checkJobOptions, checkTaskOptions, type JobOptions, type ResolvedJobOptions, resolveJobOptions} from './options.ts';
+import {wallMs} from './originals.ts';
 import type {ExecutionOptions, TaskOptions} from './task.ts';
 import type {TaskInfo} from './tasks-module.ts';
 
@@ -17,7 +18,7 @@ export class JobMaker {
 	readonly #now: () => number;
 
 	/** @throws FaenaError `BadOption` if a task's own options are wrong */
-	constructor(tasks: readonly TaskInfo[], defaults: ExecutionOptions, maxValueBytes: number, now: () => number = Date.now) {
+	constructor(tasks: readonly TaskInfo[], defaults: ExecutionOptions, maxValueBytes: number, now: () => number = wallMs) {
 		this.#defaults = defaults;
 		this.#maxValueBytes = maxValueBytes;
 		this.#now = now;

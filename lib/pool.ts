@@ -82,8 +82,8 @@ export interface PoolListener {
 export interface WorkerLoss {
 	readonly kind: 'thread' | 'process';
 	/**
-	 * `ended` by itself; `outOfMemory`; `stopped`, since its job did not heed a timeout, cancel or interruption; `blocked` by what an earlier job
-	 * left behind; `unready`, since it could not load the tasks or set them up, for the reason in `error`.
+	 * `ended` by itself; `outOfMemory`; `stopped`, since its job did not heed a timeout, cancel or interruption; `blocked`, since it did not
+	 * go on for 5 s, or not do what its pool asked; `unready`, since it could not load the tasks or set them up, for the reason in `error`.
 	 */
 	readonly reason: 'ended' | 'outOfMemory' | 'stopped' | 'blocked' | 'unready';
 	readonly exitCode?: number;

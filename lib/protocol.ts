@@ -58,6 +58,13 @@ export interface ChunkMessage {
 
 export type WorkerMessage = SetupMessage | ChunkReport;
 
+const WORKER_MESSAGES: ReadonlySet<unknown> = new Set<WorkerMessage['type']>(['setup', 'outcomes', 'final', 'note']);
+
+/** A task may post whatever it likes to those who started its thread. */
+export function isWorkerMessage(message: unknown): message is WorkerMessage {
+	return typeof message === 'object' && message !== null && WORKER_MESSAGES.has((message as WorkerMessage).type);
+}
+
 /** The worker sets the task up from now on, perhaps in a call that never yields; without one, it has done so. */
 export interface SetupMessage {
 	readonly type: 'setup';

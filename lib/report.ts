@@ -4,6 +4,7 @@ import type {JobContext} from './context.ts';
 import type {Encoded} from './encoding.ts';
 import {type FailureRecord, toFailure} from './failure.ts';
 import type {Meter} from './meter.ts';
+import {setImmediate} from './originals.ts';
 import type {ChunkMessage, OutcomesMessage, WorkerMessage} from './protocol.ts';
 import type {MadeJob} from './queue.ts';
 

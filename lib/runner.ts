@@ -5,6 +5,7 @@ import {decode, type Encoded, encode} from './encoding.ts';
 import {toFailure} from './failure.ts';
 import type {JobMaker} from './job-maker.ts';
 import type {Meter} from './meter.ts';
+import {wallMs} from './originals.ts';
 import type {ChunkMessage, WorkerMessage} from './protocol.ts';
 import {Execution, type Executions, Report} from './report.ts';
 import type {Resources} from './resources.ts';
@@ -71,7 +72,7 @@ export class Runner {
 		// Usually it was ready before the first chunk came; not for a job that is in quarantine here.
 		const unready = resources.areMissing(message.task) ? await resources.setUp(message.task).catch((error: unknown) => ({error})) : undefined;
 		const board = openBoard(message.board);
-		const epochMs = (this.#options.now ?? Date.now)() - monotonicMs();
+		const epochMs = (this.#options.now ?? wallMs)() - monotonicMs();
 		const report = new Report(message.chunk, post, meter, epochMs);
 		const batchSize = run && !unready ? optionsOf(run).batchSize : undefined;
 		if (run && batchSize !== undefined) await this.#runBatches(run, batchSize, message, board, report);

@@ -1,12 +1,17 @@
 import {setPriority} from 'node:os';
 import {FaenaError, toEnvelope} from './errors.ts';
+import {toFailure} from './failure.ts';
 import {JobMaker} from './job-maker.ts';
 import {METERS} from './meter.ts';
+import {exit} from './originals.ts';
 import type {Isolation} from './pool.ts';
 import type {Loaded, LoadMessage, WorkerRequest} from './protocol.ts';
 import {Resources} from './resources.ts';
 import {Runner, type RunnerOptions} from './runner.ts';
 import {infosOf, loadTasks} from './tasks-module.ts';
+
+/** Exit code of a worker in which Faena can't go on. */
+const BROKEN = 70;
 
 export interface LifeOptions extends Pick<RunnerOptions, 'openBoard' | 'post' | 'now'> {
 	/** A thread or process of a pool is there for the tasks alone; an inline worker lives in the caller's. */
@@ -32,8 +37,15 @@ export class WorkerLife {
 		if (request.type === 'load') return this.#answerLoad(request);
 		const life = await (this.#loading as Promise<Life>);
 		if (request.type === 'teardown') await life.resources.tearDown();
-		else await life.runner.run(request);
+		else await life.runner.run(request).catch(error => this.#break(error));
 		return undefined;
+	}
+
+	/** A task may have done to this thread what nothing can work with: then another must take its place. */
+	#break(error: unknown): void {
+		if (this.#options.kind === 'inline') throw error;
+		process.stderr.write(`faena: a task broke its worker, which is ended: ${toFailure(error).stack ?? String(error)}\n`);
+		exit(BROKEN);
 	}
 
 	async #answerLoad(request: LoadMessage): Promise<Loaded> {

@@ -17,6 +17,7 @@ const LAYERS: readonly (readonly string[])[] = [
 		'lib/status-summary.ts',
 		'lib/bell.ts',
 		'lib/id-set.ts',
+		'lib/originals.ts',
 		'lib/board.ts',
 		'lib/clock.ts',
 		'lib/setbacks.ts',

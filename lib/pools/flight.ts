@@ -150,29 +150,46 @@ function stoppedOutcome(flight: Flight, index: number, reason: StopReason, timin
 export interface Loss {
 	readonly worker: PoolWorker;
 	readonly ending: Ending;
-	/** The pool ended the worker: a job that it did not stop had no part in that. */
+	/** The pool ended the worker: a job that it did not stop had no part in that; */
 	readonly wasEnded: boolean;
+	/** but one that ended without a word had, if that was since nothing was heard of the worker. */
+	readonly wasSilent: boolean;
 }
 
-/** What becomes of the chunk's jobs when its worker is gone: what ran gets its outcome, the others go back untouched. */
+/**
+ * What becomes of the chunk's jobs when its worker is gone: what ran gets its outcome, or what had run without a word of it;
+ * the others go back untouched.
+ */
 export function lostSettlements(flight: Flight, loss: Loss, clock: Clock): Settlement[] {
-	const running = runningOf(flight);
+	const accused = runningOf(flight) ?? unreportedOf(flight, loss);
 	const settlements = flight.held;
 	for (let index = flight.reported; index < flight.jobs.length; index++) {
 		if (flight.taken.has(index)) continue;
-		const outcome: Outcome = running?.indexes.includes(index) ? lostOutcome(flight, index, running, loss, clock) : {type: 'released'};
+		const outcome: Outcome = accused?.indexes.includes(index) ? lostOutcome(flight, index, accused, loss, clock) : {type: 'released'};
 		settlements.push(settlementOf(flight, index, outcome));
 	}
 	return settlements;
 }
 
-function lostOutcome(flight: Flight, index: number, running: RunningJobs, {worker, ending, wasEnded}: Loss, clock: Clock): Outcome {
-	const durationMs = clock.steadyMs() - running.since;
+/** Jobs that started and whose end was not reported, where none runs: one of them took the worker along, or silenced it. */
+function unreportedOf({board, reported, taken}: Flight, {wasEnded, wasSilent}: Loss): AccusedJobs | undefined {
+	const last = wasEnded && !wasSilent ? undefined : board.lastStarted();
+	if (!last) return undefined;
+	const started = Array.from({length: last.index + last.count - reported}, (_, offset) => reported + offset);
+	return {indexes: started.filter(index => !taken.has(index)), since: last.since, haveEnded: true};
+}
+
+interface AccusedJobs extends RunningJobs {
+	readonly haveEnded?: true;
+}
+
+function lostOutcome(flight: Flight, index: number, accused: AccusedJobs, {worker, ending, wasEnded}: Loss, clock: Clock): Outcome {
+	const durationMs = clock.steadyMs() - accused.since;
 	const timing = {startedAt: Math.round(clock.now() - durationMs), durationMs};
-	const reason = flight.board.stopReason(index) ?? (wasEnded ? 'interrupted' : undefined);
+	const reason = flight.board.stopReason(index) ?? (wasEnded && !accused.haveEnded ? 'interrupted' : undefined);
 	// What a cancellation does is no secret; whose fault a timeout or a crash is, is one if several ran.
 	const isUnclear = reason === undefined || reason === 'timedOut';
-	if (isUnclear && running.indexes.length > 1) return {type: 'released', isSuspect: true, ...timing};
+	if (isUnclear && accused.indexes.length > 1) return {type: 'released', isSuspect: true, ...timing};
 	if (reason) return stoppedOutcome(flight, index, reason, timing);
 	const {exitCode, signal, error, stderr, isOutOfMemory, limitBytes} = ending;
 	return {
@@ -180,7 +197,7 @@ function lostOutcome(flight: Flight, index: number, running: RunningJobs, {worke
 		error: {
 			reason: 'lostWorker',
 			name: 'LostWorker',
-			message: `The worker ${worker.kind} ${howItEnded(ending)} while it ran this job.`,
+			message: `The worker ${worker.kind} ${howItEnded(ending)} ${accused.haveEnded ? 'before it could tell how this job ended' : 'while it ran this job'}.`,
 			...(exitCode !== null && {exitCode}),
 			...(signal !== undefined && {signal}),
 			...(stderr && {stderr}),

@@ -110,6 +110,10 @@ class RemoteBoard implements PoolBoard {
 		return this.#board.running();
 	}
 
+	lastStarted(): Running | undefined {
+		return this.#board.lastStarted();
+	}
+
 	progress(): BoardProgress | undefined {
 		return this.#board.progress();
 	}

@@ -5,7 +5,7 @@ import {Piscina, queueOptionsSymbol} from 'piscina';
 import {FaenaError} from '../errors.ts';
 import type {PostMortem} from '../failure.ts';
 import type {PoolListener, PoolOptions} from '../pool.ts';
-import type {WorkerMessage, WorkerRequest} from '../protocol.ts';
+import type {WorkerRequest} from '../protocol.ts';
 import {memoryOf} from '../transfer.ts';
 import {workerUrl} from '../worker-url.ts';
 import {ANSWER_MS} from './stack-probe.ts';
@@ -58,7 +58,7 @@ class ThreadSource implements WorkerSource {
 		this.#piscina = piscina;
 		// The thread can take a request only after this event.
 		piscina.on('workerCreate', ({id}: {id: number}) => queueMicrotask(() => this.#join(piscina, id, listener)));
-		piscina.on('message', (message: WorkerMessage) => listener.message(message));
+		piscina.on('message', (message: unknown) => listener.message(message));
 		// A failing thread is dealt with at its exit; without a listener Piscina's event would end the dispatcher.
 		piscina.on('error', () => undefined);
 	}

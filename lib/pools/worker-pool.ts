@@ -5,7 +5,7 @@ import {FaenaError, fromEnvelope} from '../errors.ts';
 import {type FailureRecord, toFailure} from '../failure.ts';
 import type {JobId} from '../job.ts';
 import type {Chunk, Lane, Places, Pool, PoolListener, PoolOptions, WorkerLoss} from '../pool.ts';
-import type {ChunkReport, FinalMessage, Loaded, NoteMessage, OutcomesMessage, SetupMessage, WorkerMessage} from '../protocol.ts';
+import {type ChunkReport, type FinalMessage, isWorkerMessage, type Loaded, type NoteMessage, type OutcomesMessage, type SetupMessage} from '../protocol.ts';
 import type {DequeuedJob, Outcome, Settlement} from '../queue.ts';
 import type {TaskInfo} from '../tasks-module.ts';
 import {isHandedOver} from '../transfer.ts';
@@ -332,7 +332,8 @@ export class WorkerPool implements Pool {
 		for (const flight of [...slot.flights]) {
 			flight.board.refresh();
 			this.#noteProgress(flight);
-			const settlements = lostSettlements(flight, {worker, ending, wasEnded: this.#phase === 'closing' || slot.end !== undefined}, this.#clock);
+			const wasEnded = this.#phase === 'closing' || slot.end !== undefined;
+			const settlements = lostSettlements(flight, {worker, ending, wasEnded, wasSilent: slot.end?.reason === 'blocked'}, this.#clock);
 			this.#finish(flight);
 			this.#ended(flight, settlements);
 		}
@@ -350,7 +351,8 @@ export class WorkerPool implements Pool {
 
 	// ——— messages ———
 
-	#receive(message: WorkerMessage): void {
+	#receive(message: unknown): void {
+		if (!isWorkerMessage(message)) return;
 		if (message.type === 'setup') this.#heardOfSetup(message);
 		else this.#heardOfChunk(message);
 	}

@@ -1,6 +1,6 @@
 import {Board, type BoardProgress, type Running, type StopReason} from '../board.ts';
 import type {PostMortem} from '../failure.ts';
-import type {WorkerMessage, WorkerRequest} from '../protocol.ts';
+import type {WorkerRequest} from '../protocol.ts';
 
 /** Where a pool's workers come from: what a worker is and how one is spoken to. Everything else is {@link WorkerPool}'s. */
 export interface WorkerSource {
@@ -15,7 +15,8 @@ export interface WorkerSource {
 export interface SourceListener {
 	/** The worker takes requests from now on. */
 	joined(worker: PoolWorker): void;
-	message(message: WorkerMessage): void;
+	/** From a worker: one of Faena's, or whatever a task posts to those who started its worker. */
+	message(message: unknown): void;
 	/** The worker is about to end. */
 	failing(worker: PoolWorker, error: unknown): void;
 	/** The worker has really ended, and all it posted was delivered. */
@@ -62,6 +63,8 @@ export interface PoolBoard {
 	stop(index: number, reason: StopReason, then: () => void): void;
 	refresh(): void;
 	running(): Running | undefined;
+	/** What was started last, whether it runs or has ended. */
+	lastStarted(): Running | undefined;
 	progress(): BoardProgress | undefined;
 	/** Has not started, as far as is known. */
 	isFree(index: number): boolean;
@@ -91,6 +94,10 @@ export class SharedBoard implements PoolBoard {
 
 	running(): Running | undefined {
 		return this.#board.running();
+	}
+
+	lastStarted(): Running | undefined {
+		return this.#board.lastStarted();
 	}
 
 	progress(): BoardProgress | undefined {

@@ -471,6 +471,42 @@ for (const [task, what] of [
 	);
 }
 
+law('a job after which its worker falls silent is charged if it alone can have done it', async (t, crew) => {
+	await crew.load({workers: 1});
+	const [guilty] = await crew.give('fallSilent', [true]);
+	const {reason, message} = await crew.failure(guilty);
+	t.is(reason, 'lostWorker');
+	t.regex(message, /before it could tell how this job ended\.$/);
+	t.deepEqual(await crew.values(await crew.give('echo', [1])), [1]);
+});
+
+law('of several jobs after which their worker falls silent none is charged, and each is to run alone', async (t, crew) => {
+	await crew.load({workers: 1});
+	const ids = await crew.give('fallSilent', [false, true, false]);
+	for (const outcome of await crew.outcomes(ids)) t.like(outcome, {type: 'released', isSuspect: true});
+	t.deepEqual(await crew.values(await crew.give('echo', [1])), [1]);
+});
+
+law('what a task says to its pool past its context is ignored', async (t, crew) => {
+	await crew.load({workers: 1});
+	t.deepEqual(await crew.values(await crew.give('postJunk', [null, null])), [9, 9]);
+	t.deepEqual(await crew.values(await crew.give('echo', [1])), [1]);
+});
+
+law('fake timers that a task leaves behind confuse nobody else', async (t, crew) => {
+	await crew.load({workers: 1});
+	const [faker] = await crew.give('fakeTimers', [null]);
+	t.deepEqual(await crew.values([faker]), ['faked']);
+	const ids = await crew.give('echoLater', [1, 2]);
+	t.deepEqual(await crew.values(ids), [1, 2]);
+	for (const id of [faker, ...ids]) {
+		const {startedAt = 0, durationMs = -1} = crew.outcome(id) as Outcome;
+		t.true(Math.abs(startedAt - Date.now()) < 60_000 && durationMs >= 0);
+	}
+	const texts = crew.notes.flatMap(({logs = []}) => logs.map(({text, at}) => (Math.abs(at - Date.now()) < 60_000 ? text : 'when?')));
+	t.deepEqual(texts, ['first', 'second']);
+});
+
 law('a worker survives any number of errors that no task caught, in whatever order they come', async (t, crew) => {
 	await crew.load({workers: 1});
 	const names = ['none', 'nextTick', 'timer', 'microtask', 'rejectionOfAsync', 'overflow'];
@@ -537,7 +573,8 @@ for (const task of ['listen', 'listenAndLoop']) {
 	law(`close() leaves no worker behind${task === 'listen' ? '' : ', not even one in an endless loop, whose job is given back'}`, async (t, crew) => {
 		await crew.load({workers: 2});
 		const [id] = await crew.give(task, [null]);
-		const port = task === 'listen' ? (await crew.values([id]))[0] : (await crew.note(note => note.id === id)).logs?.[0]?.text;
+		const port =
+			task === 'listen' ? (await crew.values([id]))[0] : (await crew.note(({id: whose, logs}) => whose === id && logs !== undefined)).logs?.[0]?.text;
 		t.true(await canConnect(Number(port)));
 		await crew.pool.close();
 		t.false(await canConnect(Number(port)));

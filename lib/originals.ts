@@ -1,0 +1,17 @@
+/**
+ * Functions as they were when this thread began: a task may replace the global ones, as fake timers do, and what runs its
+ * neighbours must not be led by them.
+ */
+import {clearTimeout, setImmediate, setTimeout} from 'node:timers';
+
+export {clearTimeout, setImmediate, setTimeout};
+
+/** The wall clock, in milliseconds since 1970. */
+export const wallMs: () => number = Date.now;
+
+/** Milliseconds since this thread began, on a clock that never jumps. */
+export const steadyMs: () => number = performance.now.bind(performance);
+
+export const {parse, stringify} = JSON;
+
+export const exit: typeof process.exit = process.exit.bind(process);
