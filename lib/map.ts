@@ -141,11 +141,12 @@ export class JobMap<Item, Result> implements AsyncIterable<MapResult<Item, Resul
 		this.#link.hold();
 		try {
 			void this.#feed();
-			while (!this.#isDone()) {
+			for (;;) {
 				const result = this.#next();
 				if (result) yield result;
+				else if (this.#failure) throw this.#failure.error;
+				else if (this.#isDone()) break;
 				else await this.#consumer.rung(Infinity);
-				if (this.#failure) throw this.#failure.error;
 			}
 			await this.#end();
 		} finally {
@@ -213,6 +214,8 @@ export class JobMap<Item, Result> implements AsyncIterable<MapResult<Item, Resul
 
 	#abort(reason: unknown): void {
 		this.#fail(reason);
+		// Who aborts wants no results any more.
+		this.#arrived.clear();
 		// The queue may be closed already: then there is nothing to cancel, and the loop ends with the reason anyway.
 		this.cancel().catch(() => undefined);
 	}

@@ -4,6 +4,7 @@ import {statusSummary} from '../index.ts';
 import {clock, count, showRate} from './bar.ts';
 import {withExistingQueue} from './existing-queue.ts';
 import {toJson} from './ndjson.ts';
+import {print} from './print.ts';
 
 export function addBatches(program: Command): void {
 	program
@@ -15,7 +16,7 @@ export function addBatches(program: Command): void {
 		.action(async ({queue: file, json}: {readonly queue: string; readonly json?: true}) => {
 			const now = Date.now();
 			const batches = await withExistingQueue(file, async queue => (await queue.batches()).map(batch => toBatchInfo(batch, now)));
-			process.stdout.write(json ? batches.map(batch => `${toJson(batch)}\n`).join('') : describe(file, batches));
+			await print(json ? batches.map(batch => `${toJson(batch)}\n`).join('') : describe(file, batches));
 		});
 }
 

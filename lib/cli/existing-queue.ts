@@ -1,5 +1,5 @@
 import {existsSync} from 'node:fs';
-import {FaenaError, type JobId, type JobQueue, openQueue} from '../index.ts';
+import {type Batch, FaenaError, type JobId, type JobQueue, openQueue} from '../index.ts';
 
 /** Looks into a queue that is there; never creates one. */
 export async function withExistingQueue<Result>(file: string, look: (queue: JobQueue) => Promise<Result>): Promise<Result> {
@@ -12,6 +12,13 @@ export async function withExistingQueue<Result>(file: string, look: (queue: JobQ
 	} finally {
 		await queue.close();
 	}
+}
+
+/** @throws FaenaError `BadOption` if there is none of that name */
+export async function batchOf(queue: JobQueue, name: string): Promise<Batch> {
+	const batch = await queue.batch(name);
+	if (!batch) throw new FaenaError('BadOption', `There is no batch ${JSON.stringify(name)} in ${queue.location}; faena batches lists them.`);
+	return batch;
 }
 
 /** @throws FaenaError `BadOption` */

@@ -1,5 +1,7 @@
+import {isUtf8} from 'node:buffer';
 import {existsSync} from 'node:fs';
 import {convertPathToPattern, glob} from 'tinyglobby';
+import {MAX_VALUE_BYTES} from '../encoding.ts';
 import {FaenaError} from '../index.ts';
 
 /** What the task is run for. */
@@ -26,27 +28,44 @@ export async function filesOf(globs: readonly string[]): Promise<Item[]> {
 /**
  * The lines of a stream, named by their numbers from 1.
  * @param json parse each line; blank ones are skipped
- * @throws FaenaError `BadOption` at a line that isn't JSON
+ * @throws FaenaError `BadOption` at a line that isn't UTF-8 or JSON
  */
 export async function* linesOf(input: NodeJS.ReadableStream, {json}: {readonly json: boolean}): AsyncGenerator<Item> {
-	let number = 0;
-	for await (const line of split(input)) {
-		number++;
+	for await (const [number, bytes] of split(input)) {
+		const line = toText(bytes, number);
 		if (!json) yield {key: String(number), payload: line};
 		else if (line.trim() !== '') yield {key: String(number), payload: parse(line, number)};
 	}
 }
 
 /** Not by `readline`, which also splits at U+2028 and U+2029, and those may stand in a JSON text. */
-async function* split(input: NodeJS.ReadableStream): AsyncGenerator<string> {
-	input.setEncoding('utf8');
-	let rest = '';
-	for await (const chunk of input) {
-		const lines = (rest + chunk).split('\n');
-		rest = lines.pop() as string;
-		for (const line of lines) yield line.endsWith('\r') ? line.slice(0, -1) : line;
+async function* split(input: NodeJS.ReadableStream): AsyncGenerator<readonly [number: number, bytes: Buffer]> {
+	let number = 1;
+	let parts: Buffer[] = [];
+	let length = 0;
+	for await (const chunk of input as AsyncIterable<Buffer>) {
+		let start = 0;
+		for (let end = chunk.indexOf('\n'); end >= 0; end = chunk.indexOf('\n', start)) {
+			yield [number++, Buffer.concat([...parts, chunk.subarray(start, end)])];
+			parts = [];
+			length = 0;
+			start = end + 1;
+		}
+		if (start === chunk.length) continue;
+		parts.push(chunk.subarray(start));
+		length += chunk.length - start;
+		// Before an input without line ends fills the memory.
+		if (length > 2 * MAX_VALUE_BYTES)
+			throw new FaenaError('BadOption', `Line ${number} of the input is too long: a payload has at most ${MAX_VALUE_BYTES} bytes.`);
 	}
-	if (rest !== '') yield rest;
+	if (parts.length > 0) yield [number, Buffer.concat(parts)];
+}
+
+/** Without the byte order mark and the carriage returns of texts that were made on Windows. */
+function toText(line: Buffer, number: number): string {
+	if (!isUtf8(line)) throw new FaenaError('BadOption', `Line ${number} of the input is not UTF-8 text; convert it first, for instance with iconv.`);
+	const text = line.toString();
+	return text.slice(number === 1 && text.startsWith('\uFEFF') ? 1 : 0, text.endsWith('\r') ? -1 : undefined);
 }
 
 function parse(line: string, number: number): unknown {

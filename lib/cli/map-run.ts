@@ -1,14 +1,13 @@
 import {once} from 'node:events';
 import {closeOnSignals, type Engine, FaenaError, type JobId, type JobMap} from '../index.ts';
 import {count, type Standing, showBar, showRate} from './bar.ts';
-import {say} from './explain.ts';
+import {NO_READER, say} from './explain.ts';
 import type {Item} from './items.ts';
 import {toLine} from './ndjson.ts';
 
 const ALL_COMPLETED = 0;
 const SOME_FAILED = 1;
-/** As a shell reports the end by SIGPIPE and SIGINT. */
-const NO_READER = 141;
+/** As a shell reports the end by SIGINT. */
 const SIGNALLED = 130;
 
 /**
@@ -23,6 +22,8 @@ export class MapRun {
 	/** Jobs that this run executed and has not printed yet. */
 	readonly #fresh = new Set<JobId>();
 	#phase: 'running' | 'halted' | 'signalled' | 'unwritable' = 'running';
+	/** Aborted by the second signal: from then on nobody is waited for, neither jobs nor whoever reads the results. */
+	readonly #hurry = new AbortController();
 	#outputError: NodeJS.ErrnoException | undefined;
 	#executed = 0;
 	#firstDead: JobId | undefined;
@@ -48,6 +49,7 @@ export class MapRun {
 		const endBar = bar ? showBar(() => this.#standing(results)) : () => undefined;
 		try {
 			await this.#printAll(results).finally(endBar);
+			await this.#flush();
 			return this.#sayEnd(results);
 		} finally {
 			said.resolve();
@@ -62,7 +64,7 @@ export class MapRun {
 				if (!earlier) this.#executed++;
 				if (result.status === 'dead') this.#firstDead ??= result.job;
 				const hasRoom = process.stdout.write(toLine(result, {earlier}));
-				if (!hasRoom && this.#phase === 'running') await once(process.stdout, 'drain');
+				if (!hasRoom) await once(process.stdout, 'drain', {signal: this.#hurry.signal});
 			}
 		} catch (error) {
 			if (this.#phase === 'running' && error instanceof FaenaError && error.code === 'Halted') {
@@ -75,8 +77,19 @@ export class MapRun {
 		}
 	}
 
+	/** A signal ends the process as soon as this run has ended, and what a slow reader had not read by then would be cut off. */
+	async #flush(): Promise<void> {
+		const {signal} = this.#hurry;
+		await new Promise<void>(resolve => {
+			signal.addEventListener('abort', () => resolve());
+			if (signal.aborted) resolve();
+			else process.stdout.write('', () => resolve());
+		});
+	}
+
 	async #stop(phase: 'signalled' | 'unwritable', options?: {drain?: number}): Promise<void> {
 		if (this.#phase === 'running') this.#phase = phase;
+		if (options?.drain === 0) this.#hurry.abort();
 		await this.#engine.close(options);
 	}
 

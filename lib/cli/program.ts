@@ -23,8 +23,8 @@ addShow(program);
 addCancel(program);
 addRetry(program);
 
-// The summary is of no use to a reader that has gone, and no reason to fail.
-process.stderr.on('error', () => undefined);
+// The summary is of no use to a reader that has gone, and no reason to fail. Whoever writes on stdout looks at what comes of it.
+for (const stream of [process.stdout, process.stderr]) stream.on('error', () => undefined);
 try {
 	await program.parseAsync();
 } catch (error) {

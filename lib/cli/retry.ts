@@ -1,7 +1,8 @@
 import type {Command} from 'commander';
 import {count} from './bar.ts';
-import {withExistingQueue} from './existing-queue.ts';
+import {batchOf, withExistingQueue} from './existing-queue.ts';
 import {addJobsOptions, type JobsOptions, toFilter} from './jobs-option.ts';
+import {print} from './print.ts';
 
 export function addRetry(program: Command): void {
 	addJobsOptions(program.command('retry'))
@@ -12,7 +13,10 @@ export function addRetry(program: Command): void {
 		)
 		.action(async (texts: readonly string[], options: JobsOptions) => {
 			const filter = toFilter('retry', texts, options);
-			const retried = await withExistingQueue(options.queue, async queue => queue.retry(filter));
-			process.stdout.write(`${count(retried)} to be run again\n`);
+			const retried = await withExistingQueue(options.queue, async queue => {
+				if (options.batch !== undefined) await batchOf(queue, options.batch);
+				return queue.retry(filter);
+			});
+			await print(`${count(retried)} to be run again\n`);
 		});
 }

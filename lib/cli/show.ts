@@ -3,6 +3,7 @@ import {decode, type Encoded, FaenaError, type FailureRecord, type Job, type Job
 import {count} from './bar.ts';
 import {toId, withExistingQueue} from './existing-queue.ts';
 import {toJson} from './ndjson.ts';
+import {print} from './print.ts';
 
 export function addShow(program: Command): void {
 	program
@@ -16,7 +17,7 @@ export function addShow(program: Command): void {
 			const id = toId(text);
 			const found = await withExistingQueue(file, queue => look(queue, id));
 			if (!found) throw new FaenaError('NoSuchJob', `There is no job ${id} in ${file}; it may have been cleaned up.`);
-			process.stdout.write(json ? `${toJson(plain(found))}\n` : describe(found));
+			await print(json ? `${toJson(plain(found))}\n` : describe(found));
 		});
 }
 

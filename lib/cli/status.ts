@@ -1,8 +1,9 @@
 import type {Command} from 'commander';
-import {type Counts, FaenaError, type Job, type JobQueue, statusSummary} from '../index.ts';
+import {type Counts, type Job, type JobQueue, statusSummary} from '../index.ts';
 import {count} from './bar.ts';
-import {withExistingQueue} from './existing-queue.ts';
+import {batchOf, withExistingQueue} from './existing-queue.ts';
 import {toJson} from './ndjson.ts';
+import {print} from './print.ts';
 
 export function addStatus(program: Command): void {
 	program
@@ -13,8 +14,8 @@ export function addStatus(program: Command): void {
 		.option('--batch <name>', 'only the jobs of this batch')
 		.option('--json', 'as one line of JSON')
 		.action(async ({queue: file, batch, json}: {readonly queue: string; readonly batch?: string; readonly json?: true}) => {
-			const report = await withExistingQueue(file, queue => look(queue, file, batch));
-			process.stdout.write(json ? `${toJson(report)}\n` : describe(file, report));
+			const report = await withExistingQueue(file, queue => look(queue, batch));
+			await print(json ? `${toJson(report)}\n` : describe(file, report));
 		});
 }
 
@@ -30,24 +31,17 @@ interface Report {
 
 const LISTED = {running: 10, pending: 1, failed: 3, dead: 3} as const;
 
-async function look(queue: JobQueue, file: string, batch: string | undefined): Promise<Report> {
+async function look(queue: JobQueue, batch: string | undefined): Promise<Report> {
 	const filter = batch === undefined ? {} : {batch};
 	const first = async (status: keyof typeof LISTED) => await queue.jobs({...filter, status}, {limit: LISTED[status]});
 	return {
-		counts: batch === undefined ? await queue.counts() : await countsOf(queue, file, batch),
+		counts: batch === undefined ? await queue.counts() : (await batchOf(queue, batch)).counts,
 		paused: await queue.paused(),
 		running: await first('running'),
 		pending: await first('pending'),
 		failed: await first('failed'),
 		dead: await first('dead'),
 	};
-}
-
-/** @throws FaenaError `BadOption` */
-async function countsOf(queue: JobQueue, file: string, name: string): Promise<Counts> {
-	const batch = await queue.batch(name);
-	if (!batch) throw new FaenaError('BadOption', `There is no batch ${JSON.stringify(name)} in ${file}; faena batches lists them.`);
-	return batch.counts;
 }
 
 function describe(file: string, {counts, paused, ...jobs}: Report): string {

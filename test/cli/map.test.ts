@@ -1,6 +1,6 @@
 import {once} from 'node:events';
 import test, {type ExecutionContext} from 'ava';
-import {assertSentence, Folder, parse, tasks} from './command.ts';
+import {assertSentence, Folder, type Program, parse, tasks} from './command.ts';
 
 const TRACES = 'traces-executions';
 const NUMBERS = Array.from({length: 60}, (_, index) => String(index + 1));
@@ -62,6 +62,23 @@ test('--order input prints in the order of the input', async t => {
 		parse(stdout).map(({value}) => value),
 		NUMBERS.slice(0, 20),
 	);
+});
+
+test('with --lines what is no text, or a line without an end, is refused with its number; the mark of a text from Windows is none of it', async t => {
+	const folder = new Folder(t);
+	const lines = (...more: readonly string[]) => folder.faena('map', tasks(TRACES, 'echo'), '--lines', '--quiet', '--queue', `${more.length}.db`, ...more);
+	const marked = await lines('--json').end('\uFEFF{"a":1}\r\n');
+	t.deepEqual(parse(marked.stdout)[0]?.value, {a: 1});
+	const bytes = lines();
+	bytes.child.stdin.write(Buffer.from([0xc3, 0xa9, 0x0a, 0xff, 0x0a]));
+	const {code, stderr} = await bytes.end();
+	t.is(code, 2);
+	t.regex(stderr, /^faena: Line 2 of the input is not UTF-8 text; [^\n]+\n$/);
+	const endless = lines('--order', 'input');
+	endless.child.stdin.write('one\n');
+	for (let written = 0; written < 40; written++) endless.child.stdin.write('x'.repeat(2 ** 20));
+	await once(endless.child, 'exit');
+	t.regex((await endless.end()).stderr, /^faena: Line 2 of the input is too long: [^\n]+\n$/);
 });
 
 test("a task's own output never mixes with the results", async t => {
@@ -142,6 +159,33 @@ test('a second signal does not wait for running jobs', async t => {
 async function textOf(stream: NodeJS.ReadableStream): Promise<string> {
 	return String((await once(stream, 'data'))[0]);
 }
+
+/** A run that has executed everything, and is told to stop while its reader is slow. */
+async function stopBeforeSlowReader(t: ExecutionContext): Promise<Program> {
+	const program = new Folder(t).faena('map', tasks(TRACES, 'echo'), '--lines');
+	program.child.stdout.pause();
+	program.child.stdin.write(`${'x'.repeat(10_000)}\n`.repeat(400));
+	while (!(await textOf(program.child.stderr)).includes('400 done'));
+	program.child.kill('SIGINT');
+	while (!(await textOf(program.child.stderr)).includes('stopping'));
+	return program;
+}
+
+test('after a signal, a reader that is slow gets all that was printed, in whole lines', async t => {
+	const program = await stopBeforeSlowReader(t);
+	program.child.stdout.resume();
+	const {code, stdout} = await program.end();
+	t.is(code, 130);
+	t.is(parse(stdout).length, 400);
+});
+
+test('after a second signal, a reader that is slow is not waited for', async t => {
+	const program = await stopBeforeSlowReader(t);
+	program.child.kill('SIGINT');
+	await once(program.child, 'exit');
+	program.child.stdout.resume();
+	t.is((await program.end()).code, 130);
+});
 
 test('items that died make exit code 1, are reported again, and get another round with --retry-failed', async t => {
 	const folder = new Folder(t);

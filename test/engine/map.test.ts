@@ -285,6 +285,29 @@ test('a source that throws ends the loop with that error, and leaves the batch r
 	t.is((await faena.counts()).completed, 2 * ITEMS.length);
 });
 
+test('what had ended by the time of an error is yielded before it is thrown', async t => {
+	const faena = await openEngine(t);
+	const {promise: gate, resolve: open} = Promise.withResolvers<void>();
+	const reason = new Error('the source is dry');
+	async function* source() {
+		yield* [0, 1, 2];
+		await gate;
+		throw reason;
+	}
+	const map = faena.map('echo', source());
+	const seen: unknown[] = [];
+	const loop = async () => {
+		for await (const {item} of map) {
+			seen.push(item);
+			while (map.progress().completed < 3) await new Promise(resolve => setImmediate(resolve));
+			open();
+			await faena.counts();
+		}
+	};
+	t.is(await t.throwsAsync(loop()), reason);
+	t.deepEqual(seen.toSorted(), [0, 1, 2]);
+});
+
 for (const what of ['payload', 'key'] as const) {
 	test(`a function for the ${what} that throws, or gives what it must not, ends the loop with that error`, async t => {
 		const faena = await openEngine(t);
