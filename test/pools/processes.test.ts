@@ -1,6 +1,7 @@
 import test, {type ExecutionContext} from 'ava';
 import type {PoolOptions} from '../../lib/pool.ts';
 import {processPool} from '../../lib/pools/processes.ts';
+import type {Settlement} from '../../lib/queue.ts';
 import {ENDS, TRICKS} from '../fixtures/process-tasks.ts';
 import {Crew, exercisePool} from './contract.ts';
 
@@ -81,4 +82,28 @@ for (const megabytes of [0.1, 1, 10]) {
 		const [back] = await crew.values(await crew.give('echo', [value]));
 		t.true(Buffer.from(value).equals(back as Uint8Array));
 	});
+}
+
+test.serial('a job that does not heed its stop is settled once its process is gone, and not before', async t => {
+	t.timeout(60_000);
+	const told: boolean[] = [];
+	class Watch extends Crew {
+		override ended(task: string, settlements: readonly Settlement[]): void {
+			told.push(isThere(Number(this.notes[0]?.logs?.[0]?.text)));
+			super.ended(task, settlements);
+		}
+	}
+	const crew = new Watch(t, (...args) => processPool(...args));
+	await crew.load({workers: 1, graceMs: 20});
+	const [id] = await crew.give('loopAs', [null], {policies: [{timeoutMs: 50}]});
+	t.is((await crew.outcomes([id]))[0]?.type, 'timedOut');
+	t.deepEqual(told, [false]);
+});
+
+function isThere(pid: number): boolean {
+	try {
+		return process.kill(pid, 0);
+	} catch {
+		return false;
+	}
 }

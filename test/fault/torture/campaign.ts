@@ -1,6 +1,6 @@
 import {type ChildProcess, type ChildProcessByStdio, spawn} from 'node:child_process';
 import {once} from 'node:events';
-import {mkdirSync, readdirSync} from 'node:fs';
+import {existsSync, mkdirSync, readdirSync, readFileSync} from 'node:fs';
 import {join} from 'node:path';
 import type {Readable} from 'node:stream';
 import {text} from 'node:stream/consumers';
@@ -8,7 +8,7 @@ import {setTimeout as sleep} from 'node:timers/promises';
 import {fileURLToPath} from 'node:url';
 import {FAILPOINTS, type FailpointName} from '../../../lib/failpoint.ts';
 import {between, pick, seeded} from '../../fixtures/random.ts';
-import {linesOf, type Round, readSteps, type Step, steadyMs, type Told} from './history.ts';
+import {linesOf, type Round, readSteps, readWriters, type Step, steadyMs, type Told} from './history.ts';
 
 export type KillSignal = 'SIGKILL' | 'SIGTERM' | 'SIGINT';
 
@@ -47,31 +47,40 @@ export interface Life {
 	readonly endedAt: number;
 	/** From the signal to the end. */
 	readonly dyingMs: number;
-	/** From the end until the last of its child processes had ended. */
+	/** How long the last of its child processes lived on. */
 	readonly orphanedMs: number;
 	readonly stderr: string;
 }
+
+/** Its orphans may live yet. */
+type Dead = Omit<Life, 'orphanedMs'> & {readonly orphans: Promise<number>};
 
 export async function run(campaign: Campaign, folder: string): Promise<Evidence> {
 	const database = join(folder, 'jobs.db');
 	const steps = join(folder, 'steps');
 	mkdirSync(steps);
 	const told: Told[] = [];
-	const lives: Life[] = [];
-	const env = {...process.env, STEPS: steps, NODE_COMPILE_CACHE: join(folder, '..', 'compiled')};
-	const start = (round: Round, failpoint = '') => new Program(database, round, {...env, FAENA_FAILPOINTS: failpoint}, told);
+	const dead: Dead[] = [];
+	const env = {...process.env, NODE_COMPILE_CACHE: join(folder, '..', 'compiled')};
+	const start = (round: Round, failpoint = '') => {
+		const own = join(steps, `${round.slot}-${round.number}`);
+		mkdirSync(own);
+		return new Program(database, round, own, {...env, STEPS: own, FAENA_FAILPOINTS: failpoint}, told);
+	};
 	let left = campaign.kills;
 	const slots = Array.from({length: campaign.slots}, async (_, slot) => {
 		const random = seeded(campaign.seed * 31 + slot);
-		for (let number = 0; left-- > 0; number++) lives.push(await liveAndDie(campaign, slot, number, random, told, start));
+		for (let number = 0; left-- > 0; number++) dead.push(await liveAndDie(campaign, slot, number, random, told, start));
 	});
 	await Promise.all(slots);
 	for (const slot of slots.keys()) {
-		const program = start({...roundOf(campaign, slot, lives.length, told), finishes: true});
+		const number = dead.length;
+		const program = start({...roundOf(campaign, slot, number, told), finishes: true});
 		const timer = setTimeout(() => program.process.kill('SIGKILL'), FINISH_MS);
-		lives.push({...(await program.ended()), slot, number: lives.length, hitFailpoint: false, dyingMs: 0});
+		dead.push({...(await program.ended()), slot, number, hitFailpoint: false, dyingMs: 0});
 		clearTimeout(timer);
 	}
+	const lives = await Promise.all(dead.map(async ({orphans, ...life}) => ({...life, orphanedMs: await orphans})));
 	return {campaign, database, told, steps: readSteps(steps), lives, left: readdirSync(folder)};
 }
 
@@ -89,7 +98,7 @@ async function liveAndDie(
 	random: () => number,
 	told: Told[],
 	start: (round: Round, failpoint?: string) => Program,
-): Promise<Life> {
+): Promise<Dead> {
 	const by = random() < 0.5 && campaign.signals.includes('SIGKILL') ? pick(random, reachable(campaign, number)) : pick(random, campaign.signals);
 	const isFailpoint = by in FAILPOINTS;
 	const closes = by.startsWith('close:') || random() < 0.1;
@@ -119,7 +128,8 @@ function roundOf({seed, isolation, cleans}: Campaign, slot: number, number: numb
 
 const FILE = fileURLToPath(new URL('./program.ts', import.meta.url));
 
-type Death = Pick<Life, 'pid' | 'end' | 'endedAt' | 'orphanedMs' | 'stderr'>;
+/** Nobody waits for orphans before the next program starts: they might still have been at work. */
+type Death = Omit<Dead, 'slot' | 'number' | 'by' | 'hitFailpoint' | 'dyingMs'>;
 
 class Program {
 	readonly process: ChildProcess;
@@ -128,7 +138,7 @@ class Program {
 	#awaited = 0;
 	readonly #ended: Promise<Death>;
 
-	constructor(database: string, round: Round, env: NodeJS.ProcessEnv, told: Told[]) {
+	constructor(database: string, round: Round, steps: string, env: NodeJS.ProcessEnv, told: Told[]) {
 		const child = spawn(process.execPath, [FILE, database, JSON.stringify(round)], {stdio: ['ignore', 'pipe', 'pipe'], env});
 		this.process = child;
 		let rest = '';
@@ -141,17 +151,7 @@ class Program {
 				if (--this.#awaited === 0) this.#said.resolve();
 			}
 		});
-		this.#ended = this.#watch(child);
-	}
-
-	async #watch(child: ChildProcessByStdio<null, Readable, Readable>): Promise<Death> {
-		const stderr = text(child.stderr);
-		const exited = once(child, 'exit').then(() => steadyMs());
-		// Its children have the same standard output: it closes with the last of them.
-		const [code, signal] = (await once(child, 'close')) as [number | null, NodeJS.Signals | null];
-		const closedAt = steadyMs();
-		const endedAt = await exited;
-		return {pid: child.pid ?? 0, end: {code, signal}, endedAt, orphanedMs: closedAt - endedAt, stderr: await stderr};
+		this.#ended = watch(child, steps);
 	}
 
 	opened(): Promise<void> {
@@ -168,5 +168,28 @@ class Program {
 	/** And all that it said has been read. */
 	ended(): Promise<Death> {
 		return this.#ended;
+	}
+}
+
+async function watch(child: ChildProcessByStdio<null, Readable, Readable>, steps: string): Promise<Death> {
+	const stderr = text(child.stderr);
+	const closed = once(child, 'close') as Promise<[number | null, NodeJS.Signals | null]>;
+	await once(child, 'exit');
+	const endedAt = steadyMs();
+	const orphans = untilGone(readWriters(steps).filter(pid => pid !== child.pid)).then(() => steadyMs() - endedAt);
+	const [code, signal] = await closed;
+	return {pid: child.pid ?? 0, end: {code, signal}, endedAt, orphans, stderr: await stderr};
+}
+
+async function untilGone(pids: readonly number[]): Promise<void> {
+	while (pids.some(isThere)) await sleep(1);
+}
+
+/** Not one that has ended, and only waits for the system to take note of it. */
+function isThere(pid: number): boolean {
+	try {
+		return process.kill(pid, 0) && !(existsSync('/proc/self/stat') && / Z /.test(readFileSync(`/proc/${pid}/stat`, 'utf8')));
+	} catch {
+		return false;
 	}
 }

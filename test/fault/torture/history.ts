@@ -1,5 +1,5 @@
-import {existsSync, readdirSync, readFileSync} from 'node:fs';
-import {join} from 'node:path';
+import {readdirSync, readFileSync} from 'node:fs';
+import {basename, join} from 'node:path';
 
 /** What a program is to do in its life. Each of a campaign's `slots` has one program at a time. */
 export interface Round {
@@ -79,15 +79,19 @@ export const steadyMs = (): number => Number(process.hrtime.bigint() / 1000n) / 
 
 const PREFIX = 'steps-';
 
-/** Where the tasks of a process write their steps. */
+/** Where the tasks of a process write their steps: a folder for each program. */
 export function stepsFile(folder: string): string {
 	return join(folder, `${PREFIX}${process.pid}`);
 }
 
+/** Processes that wrote steps there. */
+export function readWriters(folder: string): number[] {
+	return readdirSync(folder).map(name => Number(name.slice(PREFIX.length)));
+}
+
 /** All steps of all processes, in order of time. */
 export function readSteps(folder: string): Step[] {
-	if (!existsSync(folder)) return [];
-	const files = readdirSync(folder).filter(name => name.startsWith(PREFIX));
+	const files = readdirSync(folder, {recursive: true, encoding: 'utf8'}).filter(name => basename(name).startsWith(PREFIX));
 	return files.flatMap(name => linesOf(readFileSync(join(folder, name), 'utf8')) as Step[]).sort((a, b) => a.at - b.at);
 }
 

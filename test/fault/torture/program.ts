@@ -40,7 +40,7 @@ function makePayload(token: string): Payload {
 	const fails = random() < 0.2 ? pick(random, ['throws', 'throws', 'throws', 'exits'] as const) : undefined;
 	return {
 		token,
-		ms: random() < 0.3 ? between(random, 1, 30) : 0,
+		ms: random() < 0.5 ? between(random, 1, 30) : 0,
 		...(fails && {fails, times: between(random, 1, 4)}),
 		...(random() < 0.05 && {bulk: 5000}),
 	};

@@ -1,0 +1,263 @@
+/** A defect planted in one place, and the test that must not let it pass. */
+export interface Mutant {
+	readonly file: string;
+	/** Occurs once. */
+	readonly find: string;
+	readonly put: string;
+	/** Run alone. */
+	readonly killer: readonly [file: string, title: string];
+}
+
+// biome-ignore lint/suspicious/noTemplateCurlyInString: it is source text
+const SYNCHRONOUS = 'db.pragma(`synchronous = ${durability}`);';
+const SQLITE = 'test/queues/sqlite.test.ts';
+
+export const MUTANTS: Readonly<Record<string, Mutant>> = {
+	// ——— the fence ———
+	'the result of a stale execution is accepted': {
+		file: 'lib/queues/sqlite/settle.ts',
+		find: 'if (!claim || claim[1] !== execution) continue;',
+		put: 'if (!claim) continue;',
+		killer: [SQLITE, 'sqlite: a settlement whose job, lease or execution does not match is lost and changes nothing'],
+	},
+	'a lost lease settles': {
+		file: 'lib/queues/sqlite.sql.ts',
+		find: "claimsOfLease: 'select id, execution, task, batch, stop from claimed where id between ? and ? and lease = ?'",
+		put: "claimsOfLease: 'select id, execution, task, batch, stop from claimed where id between ? and ? and ? > 0'",
+		killer: [SQLITE, 'sqlite: a settlement whose job, lease or execution does not match is lost and changes nothing'],
+	},
+	'an execution is settled twice in a turn': {
+		file: 'lib/queues/sqlite/settle.ts',
+		find: '\t\tclaims.delete(id);\n',
+		put: '',
+		killer: [SQLITE, 'sqlite: an execution is settled once'],
+	},
+	'a checkpoint is not fenced': {
+		file: 'lib/queues/sqlite/settle.ts',
+		find: 'if (statements.claim.get(id, lease, execution) === undefined) return;',
+		put: '',
+		killer: [SQLITE, 'sqlite: a note whose claim was lost is dropped'],
+	},
+	// ——— transactions ———
+	'what was asked is acknowledged before its commit': {
+		file: 'lib/queues/sqlite/database.ts',
+		find: 'transaction: run => db.transaction(run).immediate(),',
+		put: "transaction: run => {\n\t\t\tif (!db.inTransaction) setTimeout(() => db.exec('commit'), 50, db.exec('begin immediate'));\n\t\t\treturn run();\n\t\t},",
+		killer: ['test/engine/enqueue.test.ts', 'when enqueue() resolves the job is in the file, for every other program to see'],
+	},
+	'a transaction takes the write lock only when it writes': {
+		file: 'lib/queues/sqlite/database.ts',
+		find: 'db.transaction(run).immediate()',
+		put: 'db.transaction(run).deferred()',
+		killer: [SQLITE, 'several processes that create and share one file never get a job twice'],
+	},
+	'the schema is made without a transaction': {
+		file: 'lib/queues/sqlite/database.ts',
+		find: 'const run = db.transaction(() => {',
+		put: 'const run = ((immediate: () => void) => ({immediate}))(() => {',
+		killer: [SQLITE, 'processes that create the same files at the same time all succeed, and see one queue in each'],
+	},
+	'a commit is not synced': {
+		file: 'lib/queues/sqlite/database.ts',
+		find: SYNCHRONOUS,
+		put: '',
+		killer: [SQLITE, 'durability full holds from the first write on'],
+	},
+	'a key is looked up outside the transaction': {
+		file: 'lib/queues/sqlite/enqueue.ts',
+		find: 'const row = statements.jobByKey.get(scopeOf(names.task(task), batch), key) as [JobId, Encoded] | undefined;',
+		put: 'const seen = (names as never as {seen?: Map<string, [JobId, Encoded] | undefined>}).seen ??= new Map();\n\tconst name = JSON.stringify([task, batch, key]);\n\tif (!seen.has(name)) seen.set(name, statements.jobByKey.get(scopeOf(names.task(task), batch), key) as [JobId, Encoded] | undefined);\n\tconst row = seen.get(name);',
+		killer: [SQLITE, 'sqlite: a key stays taken when its job has ended, and is free once the job is cleaned up'],
+	},
+	'outcomes whose transaction failed are forgotten': {
+		file: 'lib/dispatcher.ts',
+		find: 'this.#outbox.unshift(...settle);',
+		put: '',
+		killer: ['test/engine/sharing.test.ts', 'while another program holds the database locked nothing is lost: results wait, and are written down after'],
+	},
+	// ——— owners ———
+	'an owner takes no lock': {
+		file: 'lib/queues/sqlite/database.ts',
+		find: "\tconst db = new Database(path);\n\tdb.exec('begin exclusive');",
+		put: '\tconst db = new Database(path);',
+		killer: [SQLITE, 'the jobs of a killed process are taken back at once; those of a living one are not'],
+	},
+	'the living are taken for dead': {
+		file: 'lib/queues/sqlite.ts',
+		find: 'return isSilent || (!this.#owners.has(owner) && isLockFree(this.#lockPath(owner)));',
+		put: 'return isSilent || !this.#owners.has(owner);',
+		killer: [SQLITE, 'the jobs of a killed process are taken back at once; those of a living one are not'],
+	},
+	'the dead are waited for': {
+		file: 'lib/queues/sqlite.ts',
+		find: 'return isSilent || (!this.#owners.has(owner) && isLockFree(this.#lockPath(owner)));',
+		put: 'return isSilent;',
+		killer: [SQLITE, 'the jobs of a killed process are taken back at once; those of a living one are not'],
+	},
+	'others are given no grace after the clock jumped': {
+		file: 'lib/caretaker.ts',
+		find: 'this.#nextRecovery = now + this.#leaseMs;',
+		put: '',
+		killer: ['test/caretaker.test.ts', 'after the process was suspended an owner says at once that it lives, and gives the others a lease to do the same'],
+	},
+	'a dead host is not counted against its jobs': {
+		file: 'lib/queues/sqlite/control.ts',
+		find: 'if (suspect) statements.suspect.run(claim[0], MAX_SUSPICIONS);',
+		put: '',
+		killer: [SQLITE, 'sqlite: jobs whose host died twice are suspect: only who asks for suspects gets them, and is told'],
+	},
+	'a child process outlives its program': {
+		file: 'workers/guard.ts',
+		find: "stdin.on('close', () => process.kill(process.pid, 'SIGKILL'));",
+		put: '',
+		killer: ['test/engine/isolation.test.ts', 'no child process survives its parent, not even one that computes for ever'],
+	},
+	// ——— what is charged ———
+	'an attempt is charged twice': {
+		file: 'lib/queues/sqlite/settle.ts',
+		find: 'const attempts = trouble.attempts + 1;',
+		put: 'const attempts = trouble.attempts + 2;',
+		killer: [SQLITE, 'sqlite: a job without attempts left is dead, with the error of its last execution'],
+	},
+	'the neighbours of a job that killed its worker are charged': {
+		file: 'lib/pools/flight.ts',
+		find: 'if (!running || index < running.index || index >= running.index + running.count)',
+		put: 'if (!running)',
+		killer: ['test/engine/retry.test.ts', 'an execution that took its worker down is charged, its neighbours are not'],
+	},
+	'a shutdown is charged': {
+		file: 'lib/pools/flight.ts',
+		find: "if (reason === 'interrupted') return {type: 'released', ...timing};",
+		put: '',
+		killer: ['test/engine/close.test.ts', 'a job (loop) that runs longer than the drain is stopped, charged nothing, and runs again'],
+	},
+	'a job may kill as many workers as it has attempts': {
+		file: 'lib/queues/sqlite/settle.ts',
+		find: 'const isPoison = crashes >= MAX_CRASHES;',
+		put: 'const isPoison = false && crashes >= MAX_CRASHES;',
+		killer: [SQLITE, 'sqlite: a job that killed its worker three times is dead, however many attempts it has left'],
+	},
+	// ——— the board ———
+	'a job starts though it was taken back': {
+		file: 'lib/board.ts',
+		find: 'if (!this.#move(index, Cell.free, Cell.started)) return false;',
+		put: 'this.#move(index, Cell.free, Cell.started);',
+		killer: ['test/pools/threads.test.ts', 'threads: recall() gives back what has not started, which then never runs'],
+	},
+	'a job that was told to stop counts as finished': {
+		file: 'lib/board.ts',
+		find: 'return this.#move(index, Cell.started, Cell.finished);',
+		put: 'this.#move(index, Cell.started, Cell.finished);\n\t\treturn true;',
+		killer: ['test/engine/made-jobs.test.ts', 'jobs that a task enqueues are dropped if it times out or is cancelled, though it heeds that and returns'],
+	},
+	'a job that timed out is settled while it still runs': {
+		file: 'lib/pools/worker-pool.ts',
+		find: "\t\tthis.#end(slot, 'stopped');\n",
+		put: "\t\tthis.#end(slot, 'stopped');\n\t\tthis.#lose(slot.worker, {exitCode: null});\n",
+		killer: ['test/pools/processes.test.ts', 'a job that does not heed its stop is settled once its process is gone, and not before'],
+	},
+	// ——— places, times and orders ———
+	'the tally is not moved when a job ends': {
+		file: 'lib/queues/sqlite/settle.ts',
+		find: '\ttally.move(task, batch, Place.running, place);\n}',
+		put: '}',
+		killer: [SQLITE, 'sqlite: counts covers all six statuses, of all tasks or of one'],
+	},
+	'a delayed job is promoted early': {
+		file: 'lib/queues/sqlite/dequeue.ts',
+		find: 'statements.dueJobs.all(now, PROMOTED_PER_TURN)',
+		put: 'statements.dueJobs.all(now + 1, PROMOTED_PER_TURN)',
+		killer: [SQLITE, 'sqlite: a delayed job is given at its time, not before'],
+	},
+	'a failed job is tried again at once': {
+		file: 'lib/queues/sqlite/settle.ts',
+		find: 'now + backoffMs(policy.backoff, attempts, random());',
+		put: 'now;',
+		killer: [SQLITE, 'sqlite: backoff grows with each attempt and is jittered by the die'],
+	},
+	'jobs of a paused task are dequeued': {
+		file: 'lib/queues/sqlite/dequeue.ts',
+		find: 'if (task === undefined || session.names.isPaused(name)) return [];',
+		put: 'if (task === undefined) return [];',
+		killer: [SQLITE, 'sqlite: jobs of a paused task are enqueued, not dequeued, and not in the way of others'],
+	},
+	'priorities count the other way round': {
+		file: 'lib/queues/sqlite.sql.ts',
+		find: 'select task, -priority, id, 0, batch from job',
+		put: 'select task, priority, id, 0, batch from job',
+		killer: [SQLITE, 'sqlite: jobs are dequeued by priority, then in order of arrival, across tasks'],
+	},
+	'what runs is not counted against the concurrency of its task': {
+		file: 'lib/queues/sqlite/dequeue.ts',
+		find: 'Math.max(0, concurrency - jobsAt(session, task, Place.running));',
+		put: 'concurrency;',
+		killer: [SQLITE, 'sqlite: no more jobs of a task run at the same time than its concurrency, whoever runs them'],
+	},
+	'a cancel is forgotten when its job is released': {
+		file: 'lib/queues/sqlite/settle.ts',
+		find: 'if (stop !== null) return endStopped(session, claim, outcome);',
+		put: '',
+		killer: [SQLITE, 'sqlite: a released job is cancelled if that was asked'],
+	},
+	'a cancel by another process is not heard': {
+		file: 'lib/dispatcher.ts',
+		find: 'if (changed) for (const {id} of await this.#queue.stops(this.#owner)) this.#stop(id);',
+		put: '',
+		killer: ['test/engine/cancel.test.ts', 'a running job is cancelled by another process'],
+	},
+	'close() does not wait for what runs': {
+		file: 'lib/dispatcher.ts',
+		find: 'this.#drainUntil = Math.min(this.#drainUntil, monotonicMs() + drainMs);',
+		put: 'this.#drainUntil = 0 * drainMs;',
+		killer: ['test/engine/close.test.ts', 'close() lets running jobs finish and starts no others; those go on with the next open()'],
+	},
+	// ——— what belongs together ———
+	'a batch whose input ends last does not complete': {
+		file: 'lib/queues/sqlite/batches.ts',
+		find: 'const completes = !isUnended',
+		put: 'const completes = newlyEnded > 0 && !isUnended',
+		killer: [SQLITE, 'sqlite: a batch completes in the transaction in which its input has ended and no job of it is left unended, whichever comes last'],
+	},
+	'onComplete is enqueued again': {
+		file: 'lib/queues/sqlite/batches.ts',
+		find: ' && completedAt === undefined;',
+		put: ';',
+		killer: [SQLITE, 'sqlite: a completed batch completes again only after a job of it was retried or added, not by opening it again'],
+	},
+	'a job is withdrawn, and its batch completes without it': {
+		file: 'lib/queues/sqlite/withdraw.ts',
+		find: 'if (job.batch !== null) statements.endInput.run(null, job.batch);',
+		put: '',
+		killer: [SQLITE, 'sqlite: a batch of which a job is withdrawn does not complete with it: its input is needed again'],
+	},
+	'cleanup takes the jobs of open batches': {
+		file: 'lib/queues/sqlite/control.ts',
+		find: 'endedBefore && isSpared === 0)',
+		put: 'endedBefore && isSpared >= 0)',
+		killer: [SQLITE, 'sqlite: cleanup spares the jobs of open batches'],
+	},
+	'the file of a result is deleted while a job names it': {
+		file: 'lib/queues/sqlite.ts',
+		find: 'if (statements.isBlobNamed.get(name) === undefined) this.#blobs.delete(name);',
+		put: 'this.#blobs.delete(name, statements);',
+		killer: ['test/queues/blobs.test.ts', 'the same result is one file, which goes with the last job that names it'],
+	},
+	'a job whose rejection came to light late has succeeded': {
+		file: 'lib/pools/flight.ts',
+		find: "if (!error || outcome.type !== 'returned') return settlement;",
+		put: "if (error || outcome.type !== 'returned') return settlement;",
+		killer: ['test/pools/threads.test.ts', 'threads: rejection in a task is a failure of its job alone, and the pool goes on'],
+	},
+	'jobs are enqueued though their maker is in conflict': {
+		file: 'lib/queues/sqlite/makers.ts',
+		find: 'if (conflict) {',
+		put: 'if (conflict && jobs.length === 0) {',
+		killer: [SQLITE, 'sqlite: a job that enqueues a key with another payload fails, charged, and enqueues nothing'],
+	},
+	'a map reads its source as fast as it can': {
+		file: 'lib/map.ts',
+		find: 'const isFull = this.#read - this.#yielded >= this.#plan.window || ',
+		put: 'const isFull = ',
+		killer: ['test/engine/map.test.ts', 'the source is never read more than the window ahead of what was yielded, in order finished'],
+	},
+};
