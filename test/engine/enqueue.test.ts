@@ -26,9 +26,10 @@ test('when enqueue() resolves the job is in the file, for every other program to
 	const queue = join(makeFolder(t), 'jobs.db');
 	const faena = await openEngine(t, {queue});
 	await faena.pause();
-	const job = await faena.enqueue('add', {a: 1, b: 2}, {priority: 4});
+	// Opening waits for whoever writes: so before.
 	const other = await openQueue(queue);
 	t.teardown(() => other.close());
+	const job = await faena.enqueue('add', {a: 1, b: 2}, {priority: 4});
 	t.like(await other.job(job.id), {id: job.id, task: 'add', status: 'pending', priority: 4});
 	t.is(job.task, 'add');
 	t.false(job.existing);

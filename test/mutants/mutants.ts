@@ -73,7 +73,7 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
 		file: 'lib/dispatcher.ts',
 		find: 'this.#outbox.unshift(...settle);',
 		put: '',
-		killer: ['test/engine/sharing.test.ts', 'while another program holds the database locked nothing is lost: results wait, and are written down after'],
+		killer: ['test/engine/audience.test.ts', 'a logger is told of a transaction that failed, until it succeeds'],
 	},
 	// ——— owners ———
 	'an owner takes no lock': {
@@ -84,21 +84,27 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
 	},
 	'the living are taken for dead': {
 		file: 'lib/queues/sqlite.ts',
-		find: 'return isSilent || (!this.#owners.has(owner) && isLockFree(this.#lockPath(owner)));',
-		put: 'return isSilent || !this.#owners.has(owner);',
+		find: 'silent.has(name) || this.#isGone(name)',
+		put: 'silent.has(name) || !this.#owners.has(name)',
 		killer: [SQLITE, 'the jobs of a killed process are taken back at once; those of a living one are not'],
 	},
 	'the dead are waited for': {
 		file: 'lib/queues/sqlite.ts',
-		find: 'return isSilent || (!this.#owners.has(owner) && isLockFree(this.#lockPath(owner)));',
-		put: 'return isSilent;',
+		find: 'silent.has(name) || this.#isGone(name)',
+		put: 'silent.has(name)',
 		killer: [SQLITE, 'the jobs of a killed process are taken back at once; those of a living one are not'],
 	},
-	'others are given no grace after the clock jumped': {
-		file: 'lib/caretaker.ts',
-		find: 'this.#nextRecovery = now + this.#leaseMs;',
-		put: '',
-		killer: ['test/caretaker.test.ts', 'after the process was suspended an owner says at once that it lives, and gives the others a lease to do the same'],
+	'whoever slept takes others for dead': {
+		file: 'lib/queues/vigil.ts',
+		find: 'now - this.#lookedAt > this.#leaseMs / 2 ? new Map<OwnerId, never>() : this.#seen;',
+		put: 'this.#seen;',
+		killer: [SQLITE, 'sqlite: who did not look for long, as after a sleep, takes nobody for silent that was not seen to be'],
+	},
+	'an owner is silent whatever it says': {
+		file: 'lib/queues/vigil.ts',
+		find: 'known?.heartbeat === heartbeat ? known.since : now;',
+		put: 'known?.since ?? now;',
+		killer: [SQLITE, 'sqlite: a heartbeat keeps an owner alive, and with it all its leases; a dequeue does not'],
 	},
 	'a dead host is not counted against its jobs': {
 		file: 'lib/queues/sqlite/control.ts',
@@ -108,7 +114,7 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
 	},
 	'a child process outlives its program': {
 		file: 'workers/guard.ts',
-		find: "stdin.on('close', () => process.kill(process.pid, 'SIGKILL'));",
+		find: "socket.on('close', () => process.kill(process.pid, 'SIGKILL'));",
 		put: '',
 		killer: ['test/engine/isolation.test.ts', 'no child process survives its parent, not even one that computes for ever'],
 	},
@@ -121,8 +127,8 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
 	},
 	'the neighbours of a job that killed its worker are charged': {
 		file: 'lib/pools/flight.ts',
-		find: 'if (!running || index < running.index || index >= running.index + running.count)',
-		put: 'if (!running)',
+		find: 'running?.indexes.includes(index) ?',
+		put: 'running ?',
 		killer: ['test/engine/retry.test.ts', 'an execution that took its worker down is charged, its neighbours are not'],
 	},
 	'a shutdown is charged': {
@@ -207,7 +213,7 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
 	},
 	'close() does not wait for what runs': {
 		file: 'lib/dispatcher.ts',
-		find: 'this.#drainUntil = Math.min(this.#drainUntil, monotonicMs() + drainMs);',
+		find: 'this.#drainUntil = Math.min(this.#drainUntil, this.#clock.steadyMs() + drainMs);',
 		put: 'this.#drainUntil = 0 * drainMs;',
 		killer: ['test/engine/close.test.ts', 'close() lets running jobs finish and starts no others; those go on with the next open()'],
 	},
