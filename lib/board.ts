@@ -194,8 +194,12 @@ export class Board {
 	}
 }
 
-const [seconds, nanoseconds] = process.hrtime();
-const originMs = seconds * 1000 + nanoseconds / 1e6 - steadyMs();
+/** Of some readings the one between which the thread lost the processor least: the two clocks can't be read at once. */
+const {originMs} = Array.from({length: 5}, () => {
+	const before = steadyMs();
+	const [seconds, nanoseconds] = process.hrtime();
+	return {originMs: seconds * 1000 + nanoseconds / 1e6 - before, tookMs: steadyMs() - before};
+}).reduce((best, reading) => (reading.tookMs < best.tookMs ? reading : best));
 
 /** Milliseconds on a clock that never jumps and is the same in all threads and processes of the machine. */
 export function monotonicMs(): number {

@@ -37,8 +37,10 @@ export interface Noted {
 	checkpoint?: {at: number; state: Encoded};
 }
 
-/** What is said within this time of the last note travels with the next one. */
+/** What is said within this time of the last note travels with the next one; */
 const NOTE_EVERY_MS = 50;
+/** but not the first lines, nor the first checkpoint: whatever follows, a loop or a crash, they are known. */
+const LINES_AT_ONCE = 8;
 
 const NO_JOBS: readonly MadeJob[] = [];
 
@@ -59,7 +61,9 @@ export class JobContext implements TaskContext {
 	#log: TaskLog | undefined;
 	#resumeFrom: {readonly state: unknown} | undefined;
 	#pending: Noted = {};
-	#notedAt = 0;
+	#notedAt = -Infinity;
+	#lines = 0;
+	#hasCheckpoint = false;
 	#made: MadeJobs | undefined;
 	#isClosed = false;
 	/** Ends the wait of what is pending, where the task lets it. */
@@ -95,7 +99,7 @@ export class JobContext implements TaskContext {
 		const at = wallMs();
 		this.#pending.progress = {done, ...(total !== undefined && {total}), at};
 		if (this.#host.progress) this.#host.progress(done, total ?? Number.NaN, at);
-		else this.#noteSometimes();
+		else this.#noteSometimes(false);
 	};
 
 	get log(): TaskLog {
@@ -109,7 +113,7 @@ export class JobContext implements TaskContext {
 		this.#pending.logs.push({at: wallMs(), level, text: text.length > MAX_LOG_TEXT ? `${text.slice(0, MAX_LOG_TEXT)}…` : text});
 		// The first ones of a flood are of no use to anybody: the queue keeps the last.
 		if (this.#pending.logs.length > MAX_LOG_LINES) this.#pending.logs.shift();
-		this.#noteSometimes();
+		this.#noteSometimes(++this.#lines <= LINES_AT_ONCE);
 	}
 
 	readonly checkpoint = (state: unknown): void => {
@@ -117,7 +121,8 @@ export class JobContext implements TaskContext {
 		// Encoded here and now: the task may go on changing what it gave.
 		const encoded = encode(state, 'checkpoint', this.#given.maxCheckpointBytes, 'maxCheckpointBytes');
 		this.#pending.checkpoint = {at: wallMs(), state: encoded};
-		this.#noteSometimes();
+		this.#noteSometimes(!this.#hasCheckpoint);
+		this.#hasCheckpoint = true;
 	};
 
 	get resumeFrom(): unknown {
@@ -143,8 +148,8 @@ export class JobContext implements TaskContext {
 		return this.#controller !== undefined;
 	}
 
-	#noteSometimes(): void {
-		if (this.#notedAt === 0 || steadyMs() - this.#notedAt >= NOTE_EVERY_MS) this.#note();
+	#noteSometimes(isUrgent: boolean): void {
+		if (isUrgent || steadyMs() - this.#notedAt >= NOTE_EVERY_MS) this.#note();
 		else this.#timer ??= setTimeout(() => this.#note(), NOTE_EVERY_MS);
 	}
 

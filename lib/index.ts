@@ -17,7 +17,7 @@ export {
 } from './engine.ts';
 export {type EnqueueInArgs, enqueueIn} from './enqueue-in.ts';
 export {type ErrorCode, FaenaError} from './errors.ts';
-export type {FailureRecord} from './failure.ts';
+export type {FailureRecord, PostMortem} from './failure.ts';
 export {
 	type Backoff,
 	type BackoffOption,

@@ -1,5 +1,5 @@
 import type {Command} from 'commander';
-import {decode, type Encoded, FaenaError, type FailureRecord, type Job, type JobQueue, type JobValues, type LogLine} from '../index.ts';
+import {decode, type Encoded, FaenaError, type FailureRecord, type Job, type JobQueue, type JobValues, type LogLine, type PostMortem} from '../index.ts';
 import {count} from './bar.ts';
 import {toId, withExistingQueue} from './existing-queue.ts';
 import {toJson} from './ndjson.ts';
@@ -63,19 +63,19 @@ function describe({job, values, logs}: Found): string {
 		],
 		['ended', time(job.endedAt)],
 		['timeout', job.timeoutPercent === undefined ? (job.timeoutMs === null ? undefined : `${job.timeoutMs / 1000} s`) : `${job.timeoutPercent}% of the median`],
-		['progress', progress && `${count(progress.done)}${progress.total === undefined ? '' : ` of ${count(progress.total)}`} at ${time(progress.at)}`],
-		['resumes', checkpoint && `from the checkpoint of execution ${count(checkpoint.execution)} at ${time(checkpoint.at)}\n${value(checkpoint.state)}`],
+		['progress', progress && describeProgress(progress)],
+		['checkpoint', checkpoint && `of execution ${count(checkpoint.execution)} at ${time(checkpoint.at)}\n${value(checkpoint.state)}`],
 		['payload', value(payload)],
 		['result', result === undefined ? undefined : value(result)],
 		['cost', describeCost(job)],
 		['error', error && describeError(error)],
-		['end', error?.postMortem && describeEnd(error)],
+		['end', error?.postMortem && describeEnd(error, error.postMortem, checkpoint)],
 		['log', logs.length > 0 ? describeLogs(logs) : undefined],
 	];
 	return rows.flatMap(([label, text]) => (text === undefined ? [] : [`${label.padEnd(INDENT)}${text.replaceAll('\n', `\n${' '.repeat(INDENT)}`)}\n`])).join('');
 }
 
-const INDENT = 10;
+const INDENT = 12;
 
 function time(at: number | undefined): string | undefined {
 	return at === undefined ? undefined : new Date(at).toISOString();
@@ -99,27 +99,42 @@ function describeCost({waitMs, durationMs, cpuMs, memoryBytes}: Job): string | u
 	return parts.filter(part => part !== undefined).join(', ');
 }
 
-/** What somebody wants to know of a job that was stopped or crashed: when, how far, with what, and where it was. */
-function describeEnd({reason, exitCode, signal, stderr, postMortem}: FailureRecord): string {
-	if (!postMortem) return '';
+function describeProgress({done, total, at}: {readonly done: number; readonly total?: number; readonly at: number}): string {
+	return `${count(done)}${total === undefined ? '' : ` of ${count(total)}`} at ${time(at)}`;
+}
+
+/** What somebody wants to know of a job that was stopped or crashed: how, when, how far, with what, and where it was. */
+function describeEnd({reason, exitCode, signal, stderr}: FailureRecord, postMortem: PostMortem, checkpoint: JobValues['checkpoint']): string {
 	const {execution, attempt, startedAt, durationMs, progress, heap, stack, noStack} = postMortem;
-	const heapText = heap && `heap ${heap.usedBytes === undefined ? '' : `${megabytes(heap.usedBytes)} `}of ${megabytes(heap.limitBytes)}`;
-	const how = signal ?? (exitCode === undefined ? undefined : `exit code ${exitCode}`);
+	const how = signal === undefined ? exitCode !== undefined && `, exit code ${exitCode}` : `, signal ${signal}`;
+	const charged = reason === 'cancelled' ? 'charged nothing' : `attempt ${count(attempt)}`;
 	return [
-		[`${reason} in attempt ${attempt}, execution ${execution}`, how, heapText].filter(Boolean).join(', '),
-		`running since ${time(startedAt)} for ${seconds(durationMs)}`,
-		progress && `progress ${count(progress.done)}${progress.total === undefined ? '' : ` of ${count(progress.total)}`} at ${time(progress.at)}`,
-		stack ? `it was here:\n${ownFrames(stack)}` : noStack && `where it was isn't known. ${noStack}`,
+		`${ENDS[reason] ?? reason} in execution ${count(execution)} (${charged})${how || ''}`,
+		`ran since ${time(startedAt)}, for ${seconds(durationMs)}`,
+		`last progress ${progress ? describeProgress(progress) : 'none'}`,
+		`last checkpoint ${checkpoint && checkpoint.execution === execution ? `at ${time(checkpoint.at)}` : 'none'}`,
+		heap && `heap ${heap.usedBytes === undefined ? '' : `${megabytes(heap.usedBytes)}, `}limit ${megabytes(heap.limitBytes)}`,
+		stack ? `it was here:\n${ownFrames(stack)}` : noStack && `where it was isn't known: ${noStack}`,
 		stderr && `its last words on stderr:\n${lastWords(stderr)}`,
 	]
 		.filter(Boolean)
 		.join('\n');
 }
 
-/** Without the addresses of native frames, which tell nobody anything. */
+const ENDS: Partial<Record<FailureRecord['reason'], string>> = {
+	timedOut: 'timed out',
+	cancelled: 'cancelled while it ran',
+	lostWorker: 'took its worker along',
+	poison: 'took its worker along, once too often',
+};
+
+const MAX_WORDS = 200;
+
+/** Without native frames and those of Faena and Node, which tell nobody anything. */
 function lastWords(stderr: string): string {
-	const lines = stderr.split('\n').filter(line => line.trim() !== '' && !/^\s*\d+: 0x/.test(line));
-	return lines.slice(-LAST_LINES).join('\n');
+	const lines = stderr.split('\n').filter(line => line.trim() !== '' && !/^\s*\d+: 0x|^-+ Native stack trace/.test(line) && !isForeign(line));
+	const last = lines.slice(-LAST_LINES);
+	return last.map(line => (line.length <= MAX_WORDS ? line : `${line.slice(0, MAX_WORDS)}…`)).join('\n');
 }
 
 function seconds(ms: number): string {
@@ -136,11 +151,19 @@ function describeError({causes = [], ...error}: FailureRecord): string {
 
 const RUNNER = new URL('../runner.', import.meta.url).href;
 
-/** The frames of the task and what it called, without those of Faena that called it. */
+/** The frames of the task and what it called, without those of Faena that called it, and of Node. */
 function ownFrames(stack: string): string {
 	const lines = stack.split('\n');
 	const end = lines.findIndex(line => line.includes(RUNNER));
-	return lines.slice(0, end < 0 ? lines.length : end).join('\n');
+	return lines
+		.slice(0, end < 0 ? lines.length : end)
+		.filter(line => !isForeign(line))
+		.join('\n');
+}
+
+/** A frame of what runs the tasks. */
+function isForeign(line: string): boolean {
+	return line.includes(RUNNER) || /\(?node:internal\/[\w/]+:\d+:\d+\)?$/.test(line);
 }
 
 function describeLogs(logs: readonly LogLine[]): string {

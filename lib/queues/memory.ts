@@ -547,7 +547,7 @@ export class MemoryQueue extends JobQueue {
 			...{id, task, status: statusOf(place), priority, createdAt, attempts, maxAttempts, executions, timeoutMs, payloadBytes: sizeBytes(job.payload)},
 			...present({timeoutPercent, key, batch, runAt: runAtOf(place), ...timing, endedAt, progress, error}),
 			...present({
-				waitMs: timing?.startedAt !== undefined && executions === 1 ? timing.startedAt - createdAt : undefined,
+				waitMs: timing?.startedAt !== undefined && executions === 1 ? Math.max(0, timing.startedAt - createdAt) : undefined,
 				resultBytes: place.at === 'ended' && place.status === 'completed' ? sizeBytes(place.result ?? null) : undefined,
 			}),
 		};

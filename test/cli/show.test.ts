@@ -1,17 +1,139 @@
+import {join} from 'node:path';
 import test from 'ava';
+import {open} from '../../lib/index.ts';
 import {assertSentence, Folder, tasks} from './command.ts';
+
+type BadEnds = typeof import('../fixtures/ends-badly.ts');
+
+/** How the job ends that is given to this task, and what is shown of that; times, sizes and places as letters. */
+const ENDS: readonly {readonly task: keyof BadEnds; readonly isCancelled?: true; readonly only?: 'process'; readonly shown: (kind: string) => string}[] = [
+	{
+		task: 'loop',
+		shown: () => `
+error       TimedOut: Stopped after S: the timeout is S.
+end         timed out in execution 1 (attempt 1)
+            ran since T, for S
+            last progress 7 of 10 at T
+            last checkpoint at T
+            heap M, limit M
+            it was here:
+                at ponder (ends-badly.ts:L)
+                at loop (ends-badly.ts:L)`,
+	},
+	{
+		task: 'loop',
+		isCancelled: true,
+		shown: () => `
+error       Cancelled: Cancelled while running, after S.
+end         cancelled while it ran in execution 1 (charged nothing)
+            ran since T, for S
+            last progress 7 of 10 at T
+            last checkpoint at T
+            heap M, limit M
+            it was here:
+                at ponder (ends-badly.ts:L)
+                at loop (ends-badly.ts:L)`,
+	},
+	{
+		task: 'waitForever',
+		shown: () => `
+error       TimedOut: Stopped after S: the timeout is S.
+end         timed out in execution 1 (attempt 1)
+            ran since T, for S
+            last progress 7 of 10 at T
+            last checkpoint at T
+            heap M, limit M
+            where it was isn't known: It was waiting, with nothing of it on the stack. Its worker had nothing open: no timer, file or socket.`,
+	},
+	{
+		task: 'exit',
+		shown: kind => `
+error       LostWorker: The worker ${kind} ended with exit code 3 while it ran this job.
+end         took its worker along in execution 1 (attempt 1), exit code 3
+            ran since T, for S
+            last progress 7 of 10 at T
+            last checkpoint at T`,
+	},
+	{
+		task: 'hoard',
+		shown: kind => `
+error       LostWorker: The worker ${kind} ran out of memory while it ran this job.${
+			kind === 'process'
+				? ''
+				: `
+            caused by Error [ERR_WORKER_OUT_OF_MEMORY]: Worker terminated due to reaching memory limit: JS heap out of memory`
+		}
+end         took its worker along in execution 1 (attempt 1), ${kind === 'process' ? 'signal SIGABRT' : 'exit code 1'}
+            ran since T, for S
+            last progress 7 of 10 at T
+            last checkpoint at T
+            heap limit M${
+							kind === 'process'
+								? `
+            its last words on stderr:
+            <--- Last few GCs --->
+            …
+            FATAL ERROR: Reached heap limit Allocation failed - JavaScript heap out of memory`
+								: ''
+						}`,
+	},
+	{
+		task: 'abort',
+		only: 'process',
+		shown: kind => `
+error       LostWorker: The worker ${kind} was ended by SIGABRT while it ran this job.
+end         took its worker along in execution 1 (attempt 1), signal SIGABRT
+            ran since T, for S
+            last progress 7 of 10 at T
+            last checkpoint at T
+            its last words on stderr:
+            ----- JavaScript stack trace -----
+            1: abort (ends-badly.ts:L)`,
+	},
+];
+
+for (const isolation of ['thread', 'process'] as const) {
+	for (const {task, isCancelled, shown} of ENDS.filter(({only = isolation}) => only === isolation)) {
+		test.serial(`what is known of a bad end is one block: ${task}${isCancelled ? ', cancelled' : ''} (${isolation})`, async t => {
+			t.timeout(60_000);
+			const folder = new Folder(t);
+			const module = new URL('../fixtures/ends-badly.ts', import.meta.url);
+			const options = {queue: join(folder.path, 'faena.db'), tasks: module, isolation, workers: 1, grace: 50, resourceLimits: {maxOldGenerationSizeMb: 32}};
+			const faena = await open<BadEnds>(options);
+			const begins = new Promise(resolve => faena.once('progress', resolve));
+			const canTimeOut = (task === 'loop' || task === 'waitForever') && !isCancelled;
+			const job = await faena.enqueue(task, undefined, {maxAttempts: 1, timeout: canTimeOut ? 300 : 'none'});
+			if (isCancelled) await begins.then(() => faena.cancel(job.id));
+			await job.outcome();
+			await faena.close();
+			const {stdout} = await folder.faena('show', '1').end();
+			t.is(`\n${withLetters(stdout.slice(stdout.indexOf('error ')))}`, shown(isolation));
+		});
+	}
+}
+
+/** Without what differs from run to run. */
+function withLetters(text: string): string {
+	return text
+		.replaceAll(/\d{4}-\d\d-\d\dT[\d:.]+Z/g, 'T')
+		.replaceAll(/\b[\d.]+ s\b/g, 'S')
+		.replaceAll(/[\d.]+ MiB/g, 'M')
+		.replaceAll(/file:\S*ends-badly\.ts:[\d:]+\d/g, 'ends-badly.ts:L')
+		.replaceAll(/\n.*Mark-Compact.*/g, '\n            …')
+		.trimEnd();
+}
 
 test('a completed job is shown with its times, progress, shortened values and last log lines', async t => {
 	const folder = new Folder(t);
 	await folder.faena('map', tasks('reports-progress', 'report'), '--lines', '--batch', 'nightly', '--timeout', '10s').end('one');
 	const {code, stdout} = await folder.faena('show', '1').end();
 	t.is(code, 0);
-	t.regex(stdout, /^job 1 {5}report {2}completed\nkey {7}1\nbatch {5}nightly\nattempts {2}0 of 3 charged, 1 execution\n/);
+	t.regex(stdout, /^job 1 {7}report {2}completed\nkey {9}1\nbatch {7}nightly\nattempts {4}0 of 3 charged, 1 execution\n/);
 	for (const label of ['enqueued', 'started', 'ended']) t.regex(stdout, new RegExp(`^${label} +\\d{4}-\\d\\d-\\d\\dT[\\d:.]+Z$`, 'm'));
-	t.regex(stdout, /^timeout {3}10 s\nprogress {2}3 of 4 at \d{4}.*\npayload {3}"one"$/m);
-	t.regex(stdout, /^result {4}"x{399}… \(1,002 characters; all with --json\)$/m);
-	t.regex(stdout, /^log {7}\(2 earlier; all with --json\)\n {10}\d{4}-\S+Z {2}line 3 of one$/m);
-	t.regex(stdout, /^ {10}\d{4}-\S+Z {2}warn: line 12 of one\n$/m);
+	t.regex(stdout, /^timeout {5}10 s\nprogress {4}3 of 4 at \d{4}.*\npayload {5}"one"$/m);
+	t.regex(stdout, /^result {6}"x{399}… \(1,002 characters; all with --json\)$/m);
+	t.regex(stdout, /^log {9}\(2 earlier; all with --json\)\n {12}\d{4}-\S+Z {2}line 3 of one$/m);
+	t.regex(stdout, /^ {12}\d{4}-\S+Z {2}warn: line 12 of one\n$/m);
 	const json = JSON.parse((await folder.faena('show', '1', '--json').end()).stdout);
 	t.deepEqual([json.status, json.payload, json.result, json.logs.length], ['completed', 'one', 'x'.repeat(1000), 12]);
 });
@@ -20,8 +142,8 @@ test("a dead job is shown with its error, the task's frames and the causes", asy
 	const folder = new Folder(t);
 	await folder.faena('map', tasks('traces-executions', 'fail'), '--lines', '--attempts', '1').end('one');
 	const {stdout} = await folder.faena('show', '1').end();
-	t.regex(stdout, /^attempts {2}1 of 1 charged, 1 execution$/m);
-	t.regex(stdout, /^error {5}RangeError: no luck with one\n +at fail \(.*traces-executions\.ts:\d+:\d+\)\n {10}caused by Error: the cause of it\n +at fail/m);
+	t.regex(stdout, /^attempts {4}1 of 1 charged, 1 execution$/m);
+	t.regex(stdout, /^error {7}RangeError: no luck with one\n +at fail \(.*traces-executions\.ts:\d+:\d+\)\n {12}caused by Error: the cause of it\n +at fail/m);
 	t.notRegex(stdout, /runner\.ts/);
 });
 

@@ -7,6 +7,10 @@ async function knowsThatItWasAtThree(t: ExecutionContext, faena: Engine<Tasks>, 
 	t.like(job?.error, {postMortem: {progress: {done: 3, total: 4}}});
 	t.like(job?.progress, {done: 3, total: 4});
 	t.like(job?.checkpoint, {execution: 1, state: {next: 3}});
+	t.deepEqual(
+		job?.logs.map(({text}) => text),
+		['begins', 'goes on'],
+	);
 }
 
 for (const isolation of ['thread', 'process'] as const) {

@@ -74,7 +74,7 @@ function costOf(row: JobRow, executions: number) {
 		startedAt,
 		// What is known of the execution before is not mixed with the running one.
 		durationMs: row.running_since === null ? (row.duration_ms ?? row.failed_duration_ms) : null,
-		waitMs: startedAt !== null && executions === 1 ? startedAt - row.created_at : null,
+		waitMs: startedAt !== null && executions === 1 ? Math.max(0, startedAt - row.created_at) : null,
 		cpuMs: row.running_since === null ? (row.cpu_ms ?? row.failed_cpu_ms) : null,
 		memoryBytes: row.running_since === null ? (row.memory_bytes ?? row.failed_memory_bytes) : null,
 		resultBytes: row.status === Place.completed ? (row.result_bytes ?? 0) : null,
