@@ -15,6 +15,7 @@ import type {
 	Dequeued,
 	DequeuedJob,
 	JobQueue,
+	Lease,
 	Note,
 	OwnerId,
 	Settlement,
@@ -85,6 +86,10 @@ export class Dispatcher implements PoolListener {
 	#turnedAt = 0;
 	/** How long the shortest of the chunks given out last will keep a worker busy. */
 	#coverMs = 0;
+	/** The last that was heard of; */
+	#lastLease: Lease = 0;
+	/** what came after it, if a dequeue failed and took effect all the same, is nobody's. */
+	#isInDoubt = false;
 	/** Of the turns; and of what the caretaker does beside them. */
 	readonly #setbacks: Readonly<Record<'turn' | 'care', Setbacks>>;
 
@@ -263,7 +268,10 @@ export class Dispatcher implements PoolListener {
 		const begunAt = this.#clock.steadyMs();
 		let result: TurnResult;
 		try {
+			if (this.#isInDoubt) await this.#queue.giveBack(this.#owner, this.#lastLease);
+			this.#isInDoubt = demand !== undefined;
 			result = await this.#queue.turn({settle, notes, enqueue: toNewJobs(enqueues), ...(demand && {dequeue: demand})});
+			this.#isInDoubt = false;
 		} catch (error) {
 			return this.#rescue(error, settle, notes, enqueues);
 		}
@@ -288,6 +296,7 @@ export class Dispatcher implements PoolListener {
 		demand: Demand | undefined,
 	): Promise<void> {
 		this.#nextRunAt = result.nextRunAt;
+		this.#lastLease = Math.max(this.#lastLease, result.dequeued.lease);
 		const arrived = enqueues.length > 0 || result.settled.includes('pending') || settle.some(makesJobs);
 		this.#isHungry = demand ? result.backlog > 0 : this.#isHungry || arrived;
 		this.#dispatch(result.dequeued, result.backlog);

@@ -55,6 +55,11 @@ export abstract class JobQueue {
 	 * stand still for `leaseMs`, for which this must be called at least twice in that time.
 	 */
 	abstract recover(): Awaitable<number>;
+	/**
+	 * Gives back, uncharged, what the owner was given with leases after this one. For an owner one of whose dequeues failed and may have
+	 * taken effect all the same: it was not told of those jobs, so nobody else would ever run them.
+	 */
+	abstract giveBack(owner: OwnerId, after: Lease): Awaitable<number>;
 	/** Ends an owner in good order; jobs it still holds come back uncharged. */
 	abstract leave(owner: OwnerId): Awaitable<void>;
 

@@ -201,6 +201,11 @@ export class MemoryQueue extends JobQueue {
 		return silent.reduce((count, owner) => count + this.#takeBack(owner, true), 0);
 	}
 
+	giveBack(owner: OwnerId, after: Lease): number {
+		this.#assertOpen();
+		return this.#takeBack(owner, false, after);
+	}
+
 	leave(owner: OwnerId): void {
 		this.#assertOpen();
 		this.#owners.delete(owner);
@@ -454,10 +459,10 @@ export class MemoryQueue extends JobQueue {
 		return times.length === 0 ? null : times.reduce((earliest, time) => Math.min(earliest, time));
 	}
 
-	#takeBack(owner: OwnerId, suspect: boolean): number {
+	#takeBack(owner: OwnerId, suspect: boolean, after: Lease = 0): number {
 		const now = this.#now();
 		const held = this.#all().flatMap(({id, place, executions}) =>
-			place.at === 'running' && place.owner === owner ? [{id, lease: place.lease, execution: executions}] : [],
+			place.at === 'running' && place.owner === owner && place.lease > after ? [{id, lease: place.lease, execution: executions}] : [],
 		);
 		for (const claim of held) {
 			const job = this.#jobs.get(claim.id) as StoredJob;

@@ -275,7 +275,7 @@ export const SQL = {
 	claimUpTo: `insert into claimed (id, lease, execution, owner, task, batch)
 		select id, ?, executions + 1, ?, abs(task), batch from ready where task = ? and (rank, id) <= (?, ?)`,
 	claimsOfLease: 'select id, execution, task, batch, stop from claimed where id between ? and ? and lease = ?',
-	claimsOfOwner: 'select id, execution, task, batch, stop from claimed where owner = ? order by id',
+	claimsOfOwner: 'select id, execution, task, batch, stop from claimed where owner = ? and lease > ? order by id',
 	deleteClaim: 'delete from claimed where id = ?',
 	deleteClaimsOfLease: 'delete from claimed where id between ? and ? and lease = ?',
 	claim: 'select 1 from claimed where id = ? and lease = ? and execution = ?',

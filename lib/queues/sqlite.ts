@@ -17,6 +17,7 @@ import {
 	type JobEnd,
 	JobQueue,
 	type JobValues,
+	type Lease,
 	type OutstandingOptions,
 	type OwnerId,
 	type Page,
@@ -28,7 +29,7 @@ import {
 } from '../queue.ts';
 import {attendBatches, type BatchRow, deleteBatch, endInput, forgetBatches, openBatch, toBatch} from './sqlite/batches.ts';
 import {Blobs} from './sqlite/blobs.ts';
-import {CANCELLABLE, cancelJob, cleanup, retryJob, takeBack} from './sqlite/control.ts';
+import {CANCELLABLE, cancelJob, cleanup, giveBack, retryJob, takeBack} from './sqlite/control.ts';
 import {type Connection, connect, holdLock, isLockFree, type Statements, translate} from './sqlite/database.ts';
 import {backlog, dequeue, promote} from './sqlite/dequeue.ts';
 import {enqueue} from './sqlite/enqueue.ts';
@@ -204,6 +205,12 @@ export class SqliteQueue extends JobQueue {
 		}
 		this.#sweepLocks();
 		return jobs;
+	}
+
+	giveBack(owner: OwnerId, after: Lease): number {
+		this.#assertOpen();
+		const known = this.#owners.get(owner);
+		return known ? this.#write(session => giveBack(session, known.id, after)) : 0;
 	}
 
 	leave(owner: OwnerId): void {

@@ -236,6 +236,7 @@ type Command =
 	| {readonly type: 'pause' | 'resume' | 'outstanding'; readonly tasks: readonly string[]}
 	| {readonly type: 'heartbeat' | 'renew' | 'leave' | 'stops'; readonly owner: string}
 	| {readonly type: 'recover'}
+	| {readonly type: 'giveBack'; readonly owner: string; readonly after: number}
 	/** Looks at the owners until those are silent that are not heard of meanwhile, or almost. */
 	| {readonly type: 'outlast'; readonly ms: number}
 	| {readonly type: 'reopen'}
@@ -293,6 +294,8 @@ function toAsk(command: AskedCommand, world: World): Ask {
 		case 'leave':
 		case 'stops':
 			return ({queue}) => queue[command.type](command.owner);
+		case 'giveBack':
+			return ({queue}) => queue.giveBack(command.owner, command.after);
 		case 'recover':
 			return ({queue}) => queue.recover();
 		case 'cleanup':
@@ -468,6 +471,7 @@ const command: fc.Arbitrary<Command> = weighted<Command>(
 	[2, fc.record({type: fc.constantFrom('pause', 'resume', 'outstanding'), tasks: fc.subarray(TASKS)})],
 	[2, fc.record({type: fc.constantFrom('heartbeat', 'renew', 'leave', 'stops'), owner})],
 	[1, fc.record({type: fc.constant('recover')})],
+	[1, fc.record({type: fc.constant('giveBack'), owner, after: fc.nat(5)})],
 	[2, fc.record({type: fc.constant('outlast'), ms: fc.integer({min: LEASE_MS - 1, max: LEASE_MS + 1})})],
 	[1, fc.record({type: fc.constant('reopen')})],
 	[1, fc.record({type: fc.constant('cleanup'), age: fc.integer({min: -1, max: 40}), limit: fc.integer({min: 1, max: 10}), after: fc.nat(5)})],

@@ -1382,6 +1382,28 @@ law('an owner that leaves gives its jobs back, uncharged', async (t, queue) => {
 	await queue.leave('unknown');
 });
 
+law('what an owner was given and did not hear of is given back, uncharged; what it knows of stays its own', async (t, queue) => {
+	await enqueue(queue, newJob(), newJob(), newJob(), newJob());
+	const {lease} = await take(queue);
+	const [unheard] = claimsOf(await take(queue, 2)) as [Claim];
+	await take(queue, 1, OTHER);
+	await queue.cancel({ids: [3]});
+	t.is(await queue.giveBack(OWNER, lease), 2);
+	t.is(await queue.giveBack(OWNER, lease), 0);
+	t.is(await queue.giveBack('unknown', 0), 0);
+	t.deepEqual(
+		(await queue.jobs({})).map(({status, attempts}) => [status, attempts]),
+		[
+			['running', 0],
+			['pending', 0],
+			['cancelled', 0],
+			['running', 0],
+		],
+	);
+	t.false(await queue.complete(unheard));
+	t.true(await queue.heartbeat(OWNER));
+});
+
 law('an owner that was given up goes on with new leases', async (t, queue, clock) => {
 	await enqueue(queue, newJob());
 	const old = await take(queue);
@@ -1869,6 +1891,7 @@ const VERBS: Readonly<Record<Exclude<keyof JobQueue, 'location' | 'close' | 'onE
 	heartbeat: queue => queue.heartbeat(OWNER),
 	renew: queue => queue.renew(OWNER),
 	recover: queue => queue.recover(),
+	giveBack: queue => queue.giveBack(OWNER, 0),
 	leave: queue => queue.leave(OWNER),
 	job: queue => queue.job(1),
 	jobs: queue => queue.jobs({}),

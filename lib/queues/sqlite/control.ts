@@ -1,6 +1,6 @@
 import {failpoint} from '../../failpoint.ts';
 import {type JobId, type JobStatus, MAX_SUSPICIONS} from '../../job.ts';
-import type {CleanupOptions, CleanupResult, NewJob} from '../../queue.ts';
+import type {CleanupOptions, CleanupResult, Lease, NewJob} from '../../queue.ts';
 import {type Doomed, erase} from './erase.ts';
 import {Place} from './places.ts';
 import {laneOf, makeReady} from './ready.ts';
@@ -96,15 +96,22 @@ function leavePlace({statements}: Session, id: JobId, {task, rank, place}: Pick<
 /** Takes back what an owner held, uncharged. A dead host accuses nobody, but its jobs are suspect from then on. */
 export function takeBack(session: Session, owner: number, {suspect}: {suspect: boolean}): number {
 	const {statements} = session;
-	const claims = statements.claimsOfOwner.all(owner) as ClaimRow[];
+	// What ran alone has killed nobody.
+	if (suspect) for (const [id] of statements.claimsOfOwner.all(owner, 0) as ClaimRow[]) statements.suspect.run(id, MAX_SUSPICIONS);
+	const jobs = giveBack(session, owner, 0);
+	statements.deleteOwner.run(owner);
+	if (suspect) failpoint('recovery:written');
+	return jobs;
+}
+
+/** Makes those jobs ready again, uncharged, that an owner holds by leases after this one. */
+export function giveBack(session: Session, owner: number, after: Lease): number {
+	const {statements} = session;
+	const claims = statements.claimsOfOwner.all(owner, after) as ClaimRow[];
 	for (const claim of claims) {
-		// What ran alone has killed nobody.
-		if (suspect) statements.suspect.run(claim[0], MAX_SUSPICIONS);
 		endExecution(session, claim, {type: 'released'});
 		statements.deleteClaim.run(claim[0]);
 	}
-	statements.deleteOwner.run(owner);
-	if (suspect) failpoint('recovery:written');
 	return claims.length;
 }
 
