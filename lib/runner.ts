@@ -63,7 +63,8 @@ export class Runner {
 		for (const execution of open) execution.fail(error);
 		if (open.length > 0) return;
 		const whose = executions[0] ? `after its job ${executions[0].id} had ended` : 'outside any job';
-		process.stderr.write(`faena: an error surfaced ${whose}: ${toFailure(error).stack ?? String(error)}\n`);
+		const {stack, message} = toFailure(error);
+		process.stderr.write(`faena: an error surfaced ${whose}: ${stack ?? message}\n`);
 	}
 
 	async #runChunk(message: ChunkMessage): Promise<void> {

@@ -44,7 +44,8 @@ export class WorkerLife {
 	/** A task may have done to this thread what nothing can work with: then another must take its place. */
 	#break(error: unknown): void {
 		if (this.#options.kind === 'inline') throw error;
-		process.stderr.write(`faena: a task broke its worker, which is ended: ${toFailure(error).stack ?? String(error)}\n`);
+		const {stack, message} = toFailure(error);
+		process.stderr.write(`faena: a task broke its worker, which is ended: ${stack ?? message}\n`);
 		exit(BROKEN);
 	}
 

@@ -1,0 +1,25 @@
+import {test} from '../fixtures/engine.ts';
+import {makeFolder} from '../fixtures/folder.ts';
+import {POISONS} from './bad-jobs/poisons.ts';
+import {run, survivable} from './bad-jobs/round.ts';
+
+/** The short form of `npm run bad-jobs`. */
+for (const [isolation, executions] of [
+	['process', 40],
+	['thread', 80],
+] as const) {
+	test(`among bad jobs every good one completes, and every bad one is dead when it is due: ${isolation}`, async t => {
+		t.timeout(170_000);
+		const seed = Date.now() % 2 ** 31;
+		t.log(`seed ${seed}`);
+		const {good, bad, broken} = await run({seed, isolation, executions}, makeFolder(t));
+		t.deepEqual(broken, []);
+		t.true(good > 0 && Object.keys(bad).length > 0);
+	});
+}
+
+test('what a thread does not survive is left to processes', t => {
+	const left = survivable('process').filter(name => !survivable('thread').includes(name));
+	for (const name of left) t.true(POISONS[name]?.endsProgram === true || POISONS[name]?.only === 'process');
+	t.true(left.includes('abort natively'));
+});
