@@ -1,0 +1,92 @@
+import type {StopReason} from '../../lib/board.ts';
+import type {Outcome, Settlement} from '../../lib/queue.ts';
+import type {Actor, Scheduler} from './scheduler.ts';
+import type {Result} from './workers.ts';
+
+/** One execution, as its worker saw it. */
+export interface Execution {
+	readonly id: number;
+	readonly execution: number;
+	readonly actor: Actor;
+	readonly worker: string;
+	readonly startedAt: number;
+	/** Its claim was taken back before it ended. */
+	isTakenBack: boolean;
+	/** `died` by its own doing, `killed` from outside. */
+	end?: 'returned' | 'threw' | 'died' | 'killed' | StopReason;
+	endedAt?: number;
+	result?: Result;
+}
+
+type Starting = Omit<Execution, 'startedAt' | 'isTakenBack' | 'end' | 'endedAt' | 'result'>;
+
+/** What really ran, by the hands of those that ran it. */
+export class Executions {
+	readonly #scheduler: Scheduler;
+	readonly #executions = new Map<string, Execution>();
+	readonly #open = new Set<Execution>();
+
+	constructor(scheduler: Scheduler) {
+		this.#scheduler = scheduler;
+	}
+
+	get count(): number {
+		return this.#executions.size;
+	}
+
+	/** The law that this start breaks, if it does. */
+	contradictionOfStart({id, execution}: Starting): string | undefined {
+		if (this.#executions.has(nameOf(id, execution))) return `an execution starts once: job ${nameOf(id, execution)}`;
+		const other = [...this.#open].find(open => open.id === id && !open.isTakenBack);
+		return other && `two executions of one job never overlap on one host: ${execution} and ${other.execution} of job ${id}`;
+	}
+
+	start(starting: Starting, isTakenBack: boolean): Execution {
+		const {id, execution, actor, worker} = starting;
+		const started: Execution = {...starting, startedAt: this.#scheduler.steadyMs, isTakenBack};
+		this.#scheduler.trace(actor, `${worker} starts job ${nameOf(id, execution)}`);
+		this.#executions.set(nameOf(id, execution), started);
+		this.#open.add(started);
+		return started;
+	}
+
+	end(execution: Execution, end: NonNullable<Execution['end']>, result?: Result): void {
+		execution.end = end;
+		execution.endedAt = this.#scheduler.steadyMs;
+		if (result) execution.result = result;
+		this.#open.delete(execution);
+		this.#scheduler.trace(execution.actor, `${execution.worker} ended job ${nameOf(execution.id, execution.execution)}: ${end}`);
+	}
+
+	/** The process is gone, and with it all it ran. */
+	died(actor: Actor): void {
+		for (const execution of this.#open) if (execution.actor === actor) this.end(execution, 'killed');
+	}
+
+	takenBack(id: number, execution: number): void {
+		const taken = this.#executions.get(nameOf(id, execution));
+		if (taken) taken.isTakenBack = true;
+	}
+
+	/** The law that is broken by what the pool says of an execution, if it is not what its worker saw. */
+	contradictionOfOutcome({id, execution: number, outcome}: Settlement, timeoutMs: number | null): string | undefined {
+		const execution = this.#executions.get(nameOf(id, number));
+		const says = `job ${nameOf(id, number)} ${outcome.type}, and it ${execution?.end ?? (execution ? 'still ran' : 'never started')}`;
+		if (execution && !execution.end) return `an outcome comes when its execution is over: ${says}`;
+		return IS_TRUE[outcome.type](execution, outcome, timeoutMs) ? undefined : `an execution is charged with what it did: ${says}`;
+	}
+}
+
+/** When it is true what a pool says. Whoever was not charged has nothing to complain of. */
+const IS_TRUE: Readonly<Record<Outcome['type'], (execution: Execution | undefined, outcome: Outcome, timeoutMs: number | null) => boolean>> = {
+	returned: (execution, outcome) => outcome.type === 'returned' && execution?.result?.type === 'returned' && execution.result.value === outcome.value,
+	threw: execution => execution?.end === 'threw',
+	lostWorker: execution => execution?.end === 'died',
+	timedOut: (execution, _, timeoutMs) => execution?.endedAt !== undefined && timeoutMs !== null && execution.endedAt - execution.startedAt >= timeoutMs,
+	cancelled: () => true,
+	released: () => true,
+};
+
+function nameOf(id: number, execution: number): string {
+	return `${id}.${execution}`;
+}

@@ -1,0 +1,503 @@
+import type Database from 'better-sqlite3';
+import {backoffMs} from '../../lib/backoff.ts';
+import type {Encoded} from '../../lib/encoding.ts';
+import {type JobFilter, type JobStatus, MAX_CRASHES, type Policy} from '../../lib/job.ts';
+import type {Notice} from '../../lib/protocol.ts';
+import type {
+	CancelResult,
+	CompletedBatch,
+	Demand,
+	Dequeued,
+	DequeuedJob,
+	Enqueued,
+	Lease,
+	NewJob,
+	Outcome,
+	Settled,
+	Settlement,
+	Turn,
+	TurnResult,
+	WithdrawResult,
+} from '../../lib/queue.ts';
+import {type Execution, Executions} from './executions.ts';
+import type {Actor, Scheduler} from './scheduler.ts';
+import type {Result} from './workers.ts';
+
+interface Claim {
+	readonly lease: Lease;
+	readonly execution: number;
+	readonly actor: Actor;
+}
+
+/** What is known of a job from what was written and said. */
+interface Entry {
+	readonly id: number;
+	readonly task: string;
+	readonly key: string | undefined;
+	readonly scope: string;
+	readonly batch: number | undefined;
+	payload: Encoded;
+	policy: Policy;
+	state: 'pending' | 'failed' | 'running' | 'completed' | 'dead' | 'cancelled' | 'gone';
+	/** On the wall clock; `null` for parked. */
+	notBefore: number | null;
+	claim: Claim | undefined;
+	executions: number;
+	attempts: number;
+	crashes: number;
+	stop: 'cancel' | 'withdraw' | undefined;
+	/** Who was told that the cancel of the running job was asked for. */
+	toldOfCancel: Actor | undefined;
+	result: Encoded;
+	isAcknowledged: boolean;
+	readonly ends: {readonly status: JobStatus; readonly value: Encoded}[];
+}
+
+type Broken = (law: string) => void;
+
+/**
+ * What must be true, kept apart from the database: written by the workers at each start and end, at each commit by whoever
+ * made it, and by callers at each answer. Whatever contradicts it is a broken law.
+ */
+export class Ledger {
+	readonly #scheduler: Scheduler;
+	readonly #db: Database.Database;
+	readonly #broken: Broken;
+	readonly #leaseMs: number;
+	readonly #entries = new Map<number, Entry>();
+	readonly #executions: Executions;
+	/** Jobs whose time has not come, or that are parked. */
+	readonly #waiting = new Set<Entry>();
+	readonly #running = new Set<Entry>();
+	/** Holder by scope and key; 0 while it is not known. */
+	readonly #keys = new Map<string, number>();
+	/** Jobs that are to appear though no call enqueued them, by payload. */
+	readonly #expected = new Map<Encoded, NewJob[]>();
+	readonly #paused = new Set<string>();
+	readonly #toldOfPause = new Map<string, Set<Actor>>();
+	readonly #lastBeats = new Map<string, number>();
+	#lastLease = 0;
+	#lastId = 0;
+	takenBack = 0;
+
+	constructor(scheduler: Scheduler, db: Database.Database, leaseMs: number, broken: Broken) {
+		this.#scheduler = scheduler;
+		this.#executions = new Executions(scheduler);
+		this.#db = db;
+		this.#leaseMs = leaseMs;
+		this.#broken = broken;
+	}
+
+	get executions(): number {
+		return this.#executions.count;
+	}
+
+	get ids(): number[] {
+		return [...this.#entries.keys()];
+	}
+
+	/** Jobs that could still run by themselves. */
+	get unended(): number {
+		let jobs = 0;
+		for (const {state, notBefore} of this.#entries.values())
+			if (state === 'pending' || state === 'running' || (state === 'failed' && notBefore !== null)) jobs++;
+		return jobs;
+	}
+
+	isParked(id: number): boolean {
+		const entry = this.#entries.get(id);
+		return entry?.state === 'failed' && entry.notBefore === null;
+	}
+
+	get latestStart(): number {
+		return Math.max(0, ...[...this.#entries.values()].filter(({state}) => state === 'pending' || state === 'failed').map(({notBefore}) => notBefore ?? 0));
+	}
+
+	// ——— workers ———
+
+	started(id: number, execution: number, actor: Actor, worker: string): Execution {
+		const starting = {id, execution, actor, worker};
+		const entry = this.#entries.get(id);
+		const isOurs = entry?.claim?.actor === actor && entry.claim.execution === execution;
+		const broken = entry
+			? (this.#executions.contradictionOfStart(starting) ?? (isOurs ? this.#contradictionOfOrders(entry, actor) : undefined))
+			: 'nothing is executed that nobody enqueued';
+		if (broken !== undefined) this.#broken(`${broken}: job ${id}.${execution}`);
+		return this.#executions.start(starting, !isOurs);
+	}
+
+	ended(execution: Execution, end: NonNullable<Execution['end']>, result?: Result): void {
+		this.#executions.end(execution, end, result);
+	}
+
+	/** The process is gone, and with it all it ran. */
+	died(actor: Actor): void {
+		this.#executions.died(actor);
+	}
+
+	#contradictionOfOrders(entry: Entry, actor: Actor): string | undefined {
+		if (entry.stop === 'cancel' && entry.toldOfCancel === actor) return 'nothing starts after whoever cancelled it was told';
+		if (this.#paused.has(entry.task) && this.#toldOfPause.get(entry.task)?.has(actor)) return 'nothing starts while its task is paused';
+		return undefined;
+	}
+
+	// ——— commits ———
+
+	turned(actor: Actor, {settle = [], enqueue = [], dequeue}: Turn, result: TurnResult): void {
+		// Those that enqueue jobs come last.
+		const isMaker = (index: number) => settle[index]?.outcome.type === 'returned' && 'enqueue' in settle[index].outcome;
+		const [makers = [], others = []] = [true, false].map(wanted => [...settle.keys()].filter(index => isMaker(index) === wanted));
+		for (const index of others) this.#settled(settle[index] as Settlement, result.settled[index] as Settled, result.refused?.has(index) ?? false);
+		for (const index of makers) {
+			const {outcome} = settle[index] as Settlement;
+			if (result.settled[index] === 'completed') this.#expectMade(outcome);
+			this.#settled(settle[index] as Settlement, result.settled[index] as Settled, result.refused?.has(index) ?? false);
+		}
+		if (makers.length > 0) this.#adopt();
+		for (const [index, job] of enqueue.entries()) this.#enqueued(job, result.enqueued[index] as Enqueued);
+		if (!dequeue) return;
+		this.#promote();
+		if (result.dequeued.jobs.length > 0) this.#dequeued(actor, dequeue, result.dequeued);
+	}
+
+	#dequeued(actor: Actor, {tasks}: Demand, {lease, jobs}: Dequeued): void {
+		if (!this.#lastBeats.has(actor.name)) this.#lastBeats.set(actor.name, this.#scheduler.steadyMs);
+		if (lease <= this.#lastLease) this.#broken(`leases rise: ${lease} after ${this.#lastLease}`);
+		this.#lastLease = lease;
+		for (const job of jobs) this.#claimed(actor, lease, job);
+		for (const {task, concurrency} of tasks) {
+			if (concurrency === undefined) continue;
+			const running = [...this.#running].filter(entry => entry.task === task).length;
+			if (running > concurrency) this.#broken(`no more than ${concurrency} jobs of ${task} run at the same time: ${running}`);
+		}
+	}
+
+	cancelled({cancelled, asked}: CancelResult, filter: JobFilter): void {
+		const wanted = this.#matching(filter).filter(({state}) => state === 'pending' || state === 'failed' || state === 'running');
+		const found = [...cancelled, ...asked];
+		if (wanted.length !== found.length) this.#broken(`a cancel finds what has not ended: ${wanted.length} jobs, and found ${found.length}`);
+		for (const id of cancelled) this.#end(this.#entry(id, ['pending', 'failed']), 'cancelled', null);
+		for (const id of asked) {
+			const entry = this.#entry(id, ['running']);
+			entry.stop = 'cancel';
+			entry.toldOfCancel = undefined;
+		}
+	}
+
+	withdrawn({withdrawn, asked}: WithdrawResult): void {
+		for (const id of withdrawn) this.#forget(this.#entry(id, ['pending', 'failed']));
+		for (const id of asked) this.#entry(id, ['running']).stop ??= 'withdraw';
+	}
+
+	retried(filter: JobFilter, jobs: number): void {
+		const states = ['failed', 'dead', 'cancelled', ...(filter.ids ? ['completed'] : [])];
+		const wanted = this.#matching(filter).filter(({state}) => states.includes(state));
+		if (wanted.length !== jobs) this.#broken(`a retry opens a round for what did not work out: ${wanted.length} jobs, and did for ${jobs}`);
+		for (const entry of wanted) this.#reopen(entry);
+	}
+
+	paused(tasks: readonly string[]): void {
+		for (const task of tasks) this.#paused.add(task);
+	}
+
+	resumed(tasks: readonly string[]): void {
+		for (const task of tasks) {
+			this.#paused.delete(task);
+			this.#toldOfPause.delete(task);
+		}
+	}
+
+	/** Jobs were deleted by a filter: which? */
+	deleted(jobs: number, states: readonly Entry['state'][]): void {
+		const present = new Set(this.#db.prepare('select id from job').pluck().all() as number[]);
+		const gone = [...this.#entries.values()].filter(({id, state}) => state !== 'gone' && !present.has(id));
+		if (gone.length !== jobs) this.#broken(`a job that is there stays until it is deleted: ${gone.length} are gone, and ${jobs} were deleted`);
+		for (const entry of gone) this.#forget(this.#entry(entry.id, states));
+	}
+
+	/** Batches completed in the transaction, and the jobs that are enqueued by that. */
+	completed(batches: readonly CompletedBatch[], jobs: readonly NewJob[]): void {
+		for (const {batch, counts} of batches) {
+			if (counts.pending + counts.running + counts.failed > 0) this.#broken(`a batch is complete once none of its jobs is left unended: ${batch}`);
+		}
+		for (const job of jobs) this.#expect(job);
+		if (jobs.length > 0) this.#adopt();
+	}
+
+	beat(owner: string): void {
+		this.#lastBeats.set(owner, this.#scheduler.steadyMs);
+	}
+
+	get owners(): string[] {
+		return this.#db.prepare('select name from owner').pluck().all() as string[];
+	}
+
+	/** Owners that were there before are not any more. */
+	recovered(before: readonly Actor[]): void {
+		const present = new Set(this.owners);
+		for (const actor of before.filter(({name}) => !present.has(name))) {
+			const silentMs = this.#scheduler.steadyMs - (this.#lastBeats.get(actor.name) ?? 0);
+			if (!actor.isDead && silentMs <= this.#leaseMs) this.#broken(`nobody who lives is taken for dead: ${actor.name}, silent for ${silentMs.toFixed(3)} ms`);
+			this.#lastBeats.delete(actor.name);
+			this.#takeBack(actor, 0);
+		}
+	}
+
+	/** What it holds by leases after this one. */
+	givenBack(actor: Actor, after: Lease): void {
+		this.#takeBack(actor, after);
+	}
+
+	// ——— callers ———
+
+	acknowledged(ids: readonly number[]): void {
+		for (const id of ids) {
+			const entry = this.#entries.get(id);
+			if (entry) entry.isAcknowledged = true;
+			else this.#broken(`a job that was acknowledged is there: job ${id}`);
+		}
+	}
+
+	toldOfCancel(actor: Actor, {asked}: CancelResult): void {
+		for (const id of asked) {
+			const entry = this.#entries.get(id);
+			if (entry?.claim?.actor === actor && entry.stop === 'cancel') entry.toldOfCancel = actor;
+		}
+	}
+
+	toldOfPause(actor: Actor, tasks: readonly string[]): void {
+		for (const task of tasks) {
+			if (!this.#paused.has(task)) continue;
+			const told = this.#toldOfPause.get(task);
+			if (told) told.add(actor);
+			else this.#toldOfPause.set(task, new Set([actor]));
+		}
+	}
+
+	noticed({id, status, value}: Notice): void {
+		const entry = this.#entries.get(id);
+		const ends = entry?.ends.filter(end => end.status === status) ?? [];
+		const isTrue = status === 'missing' ? !entry || entry.state === 'gone' : ends.some(end => end.value === value);
+		if (!isTrue) this.#broken(`whoever waits for a job is told how it ended: job ${id} was said to be ${status} with ${value}`);
+	}
+
+	// ——— the end ———
+
+	/** Compares what should be with what is. */
+	compare(): void {
+		const present = new Set(this.#db.prepare('select id from job').pluck().all() as number[]);
+		const outcomes = new Map(
+			(this.#db.prepare('select id, status, value from outcome').all() as {id: number; status: number; value: Encoded}[]).map(row => [row.id, row]),
+		);
+		for (const {id, state, result, isAcknowledged} of this.#entries.values()) {
+			const name = isAcknowledged ? 'acknowledged job' : 'job';
+			if (present.delete(id) !== (state !== 'gone')) this.#broken(`no acknowledged job is lost, and none comes back: ${name} ${id} is ${state}`);
+			const outcome = outcomes.get(id);
+			const place = {completed: 6, dead: 7, cancelled: 8}[state as string];
+			if (outcome?.status !== place) this.#broken(`a job ends once and stays so: ${name} ${id} is ${state}, and its outcome ${outcome?.status}`);
+			if (state === 'completed' && outcome?.value !== result) this.#broken(`a result is what its execution returned: ${name} ${id}`);
+		}
+		if (present.size > 0) this.#broken(`nothing appears that nobody enqueued: jobs ${[...present]}`);
+	}
+
+	/** Jobs that have not ended, for people. */
+	get stuck(): string {
+		const stuck = [...this.#entries.values()].filter(
+			({state, notBefore}) => state === 'pending' || state === 'running' || (state === 'failed' && notBefore !== null),
+		);
+		return stuck.map(({id, task, state, claim}) => `${id} (${task}, ${state}${claim ? ` by ${claim.actor.name}` : ''})`).join(', ');
+	}
+
+	// ——— what follows ———
+
+	#settled(settlement: Settlement, status: Settled, isRefused: boolean): void {
+		const {id, lease, execution, outcome} = settlement;
+		const entry = this.#entries.get(id);
+		const name = `job ${id}.${execution}`;
+		const holds = entry?.claim?.lease === lease && entry.claim.execution === execution;
+		if (!holds) {
+			if (status !== 'lost') this.#broken(`a lost lease changes nothing: ${name} became ${status}`);
+			return;
+		}
+		const untrue = this.#executions.contradictionOfOutcome(settlement, entry.policy.timeoutMs);
+		if (untrue !== undefined) this.#broken(untrue);
+		const type = isRefused ? 'threw' : outcome.type;
+		const expected = this.#expectedStatus(entry, type);
+		if (status !== expected) this.#broken(`what an execution comes to follows from its outcome: ${name} ${type} became ${status}, not ${expected}`);
+		entry.claim = undefined;
+		this.#running.delete(entry);
+		if (status === 'withdrawn') this.#forget(entry);
+		else if (status === 'failed') this.#fail(entry);
+		else if (status === 'pending') entry.state = 'pending';
+		else if (status === 'completed' || status === 'dead' || status === 'cancelled')
+			this.#end(entry, status, outcome.type === 'returned' && !isRefused ? outcome.value : null);
+	}
+
+	/** Charges what the outcome charges. */
+	#expectedStatus(entry: Entry, type: Outcome['type']): Settled {
+		const {policy, stop} = entry;
+		if (type === 'returned') return 'completed';
+		if (type === 'released' || type === 'cancelled')
+			return stop === 'withdraw' ? 'withdrawn' : stop === 'cancel' || type === 'cancelled' ? 'cancelled' : 'pending';
+		entry.attempts++;
+		if (type === 'lostWorker') entry.crashes++;
+		if (stop === 'cancel') return 'cancelled';
+		if (entry.attempts >= policy.maxAttempts || entry.crashes >= MAX_CRASHES) return 'dead';
+		return stop === 'withdraw' ? 'withdrawn' : 'failed';
+	}
+
+	#enqueued(job: NewJob, {id, existing, conflict}: Enqueued): void {
+		const scope = scopeOf(job);
+		const holder = job.key === undefined ? undefined : this.#keys.get(scope);
+		if (holder === undefined) {
+			if (existing || conflict) this.#broken(`a key that nobody has is free: ${scope}`);
+			this.#add(id, job);
+			return;
+		}
+		const entry = this.#entries.get(holder) as Entry;
+		if (holder !== id) this.#broken(`one job per key: ${scope} is job ${holder}, and was said to be job ${id}`);
+		const isSame = entry.payload === job.payload;
+		const isReplaced = !isSame && job.rerun?.changed === true && entry.state !== 'running';
+		if (conflict === (isSame || isReplaced)) this.#broken(`a key with another payload is a conflict, and nothing else is: ${scope}`);
+		if (isSame && job.rerun?.failed && ['failed', 'dead', 'cancelled'].includes(entry.state)) this.#reopen(entry);
+		if (!isReplaced) return;
+		this.#reopen(entry);
+		entry.payload = job.payload;
+		entry.policy = job.policy;
+		this.#wait(entry, job.runAt ?? 0);
+	}
+
+	#expectMade(outcome: Outcome): void {
+		if (outcome.type !== 'returned') return;
+		for (const job of outcome.enqueue ?? []) {
+			if (job.key !== undefined && this.#keys.has(scopeOf(job))) continue;
+			this.#expect(job);
+			if (job.key !== undefined) this.#keys.set(scopeOf(job), 0);
+		}
+	}
+
+	#expect(job: NewJob): void {
+		const same = this.#expected.get(job.payload);
+		if (same) same.push(job);
+		else this.#expected.set(job.payload, [job]);
+	}
+
+	/** New jobs that no answer told of. */
+	#adopt(): void {
+		const rows = this.#db.prepare('select id, payload from job where id > ? order by id').all(this.#lastId) as {id: number; payload: Encoded}[];
+		for (const {id, payload} of rows) {
+			const job = this.#expected.get(payload)?.shift();
+			if (job) this.#add(id, job);
+		}
+	}
+
+	#add(id: number, job: NewJob): void {
+		if (this.#entries.has(id)) this.#broken(`an id is never used twice: ${id}`);
+		this.#lastId = Math.max(this.#lastId, id);
+		const {task, key, batch, payload, policy, runAt} = job;
+		const scope = scopeOf(job);
+		if (key !== undefined) this.#keys.set(scope, id);
+		const entry: Entry = {
+			...{id, task, key, scope, batch, payload, policy, state: 'pending', notBefore: 0, claim: undefined, executions: 0, attempts: 0, crashes: 0},
+			...{stop: undefined, toldOfCancel: undefined, result: null, isAcknowledged: false, ends: []},
+		};
+		this.#entries.set(id, entry);
+		this.#wait(entry, runAt ?? 0);
+	}
+
+	/** What has come due once stays so, even if the clock is set back. */
+	#promote(): void {
+		for (const entry of this.#waiting) {
+			if (entry.notBefore === null || entry.notBefore > this.#scheduler.now) continue;
+			entry.state = 'pending';
+			entry.notBefore = 0;
+			this.#waiting.delete(entry);
+		}
+	}
+
+	/** @param at on the wall clock; `null` for parked */
+	#wait(entry: Entry, at: number | null): void {
+		entry.notBefore = at !== null && at <= this.#scheduler.now && entry.state === 'pending' ? 0 : at;
+		if (entry.notBefore === 0) this.#waiting.delete(entry);
+		else this.#waiting.add(entry);
+	}
+
+	#claimed(actor: Actor, lease: Lease, {id, execution, attempts, payload, task}: DequeuedJob): void {
+		const entry = this.#entry(id, ['pending']);
+		const name = `job ${id}.${execution}`;
+		this.#scheduler.trace(actor, `dequeued ${name} with lease ${lease}`);
+		if (execution !== entry.executions + 1) this.#broken(`the numbers of executions rise by one: ${name} after ${entry.executions}`);
+		if (attempts !== entry.attempts) this.#broken(`a job knows its attempts: ${name} has ${entry.attempts}, and was told ${attempts}`);
+		if (payload !== entry.payload) this.#broken(`a job gets its own payload: ${name}`);
+		if ((entry.notBefore ?? Infinity) > this.#scheduler.now) this.#broken(`nothing starts before its time: ${name}`);
+		if (this.#paused.has(task)) this.#broken(`nothing is dequeued while its task is paused: ${name}`);
+		entry.state = 'running';
+		entry.executions = execution;
+		entry.claim = {lease, execution, actor};
+		this.#running.add(entry);
+	}
+
+	#takeBack(actor: Actor, after: Lease): void {
+		for (const entry of this.#running) {
+			if (entry.claim?.actor !== actor || entry.claim.lease <= after) continue;
+			this.#running.delete(entry);
+			this.takenBack++;
+			this.#executions.takenBack(entry.id, entry.claim.execution);
+			entry.claim = undefined;
+			if (entry.stop === 'cancel') this.#end(entry, 'cancelled', null);
+			else if (entry.stop === 'withdraw') this.#forget(entry);
+			else entry.state = 'pending';
+		}
+	}
+
+	#fail(entry: Entry): void {
+		const {id, policy, attempts} = entry;
+		entry.state = 'failed';
+		this.#wait(entry, this.#db.prepare('select run_at from waiting where id = ?').pluck().get(id) as number | null);
+		const least = Math.min(backoffMs(policy.backoff, attempts, 0), backoffMs(policy.backoff, attempts, 1));
+		if ((entry.notBefore === null) !== (policy.retry === 'manual'))
+			this.#broken(`a failed job is parked if that was asked for, and else tried again: job ${id}`);
+		else if (entry.notBefore !== null && entry.notBefore < this.#scheduler.now + Math.floor(least))
+			this.#broken(`a failed job waits for its backoff: job ${id}`);
+	}
+
+	#end(entry: Entry, status: 'completed' | 'dead' | 'cancelled', value: Encoded): void {
+		entry.state = status;
+		entry.stop = undefined;
+		this.#waiting.delete(entry);
+		entry.result = value;
+		entry.ends.push({status, value});
+	}
+
+	#reopen(entry: Entry): void {
+		Object.assign(entry, {state: 'pending', attempts: 0, crashes: 0, stop: undefined, notBefore: 0, result: null} satisfies Partial<Entry>);
+		this.#waiting.delete(entry);
+	}
+
+	#forget(entry: Entry): void {
+		entry.state = 'gone';
+		entry.claim = undefined;
+		this.#waiting.delete(entry);
+		if (entry.key !== undefined) this.#keys.delete(entry.scope);
+	}
+
+	#entry(id: number, states: readonly Entry['state'][]): Entry {
+		const entry = this.#entries.get(id);
+		if (!entry) {
+			this.#broken(`nothing appears that nobody enqueued: job ${id}`);
+			throw new Error('See above.');
+		}
+		if (!states.includes(entry.state)) this.#broken(`only legal moves: job ${id} is ${entry.state}, not ${states.join(' or ')}`);
+		return entry;
+	}
+
+	#matching({ids, task, batch}: JobFilter): Entry[] {
+		const found = batch === undefined ? undefined : (this.#db.prepare('select id from batch where name = ?').pluck().get(batch) ?? -1);
+		const entries = ids ? [...new Set(ids)].flatMap(id => this.#entries.get(id) ?? []) : [...this.#entries.values()];
+		return entries.filter(entry => entry.state !== 'gone' && (task === undefined || entry.task === task) && (found === undefined || entry.batch === found));
+	}
+}
+
+function scopeOf({task, batch, key}: Pick<NewJob, 'task' | 'batch' | 'key'>): string {
+	return `${batch ?? task}/${key}`;
+}

@@ -1,0 +1,124 @@
+import {FaenaError} from '../../lib/errors.ts';
+import type {JobFilter} from '../../lib/job.ts';
+import {
+	type CancelResult,
+	type CompletedBatch,
+	type JobQueue,
+	type Lease,
+	type NewJob,
+	type Turn,
+	type TurnResult,
+	toCompletionJob,
+	type WithdrawResult,
+} from '../../lib/queue.ts';
+import type {Ledger} from './ledger.ts';
+import {onCompleteOf} from './plans.ts';
+import type {Actor, Scheduler} from './scheduler.ts';
+
+export interface Observation {
+	readonly actor: Actor;
+	readonly scheduler: Scheduler;
+	readonly ledger: Ledger;
+	readonly isCalm: () => boolean;
+	/** Whoever is alive or was, for what a recovery took. */
+	readonly everybody: () => readonly Actor[];
+}
+
+type Method = (...args: never[]) => unknown;
+
+/**
+ * The queue as its dispatcher sees it: at times slow, so that others come between a call, its commit and its answer, and at
+ * times failing, before its commit or after it. The ledger hears of each commit, in the order of the commits.
+ */
+export function observe(queue: JobQueue, observation: Observation): JobQueue {
+	const completed: CompletedBatch[] = [];
+	queue.onBatchCompleted(batch => completed.push(batch));
+	return new Proxy(queue, {
+		get(target, name) {
+			const value: unknown = Reflect.get(target, name, target);
+			if (typeof value !== 'function') return value;
+			const method = (value as Method).bind(target) as (...args: unknown[]) => unknown;
+			if (!OBSERVED.has(name as string)) return method;
+			return (...args: unknown[]) => answer(name as string, () => commit(name as string, args, method, completed, observation), observation);
+		},
+	});
+}
+
+/** What is slow or fails now and then; what is not named here answers at once, as SQLite does. */
+const OBSERVED: ReadonlySet<string> = new Set([
+	...[
+		'turn',
+		'cancel',
+		'withdraw',
+		'retry',
+		'pause',
+		'resume',
+		'heartbeat',
+		'recover',
+		'giveBack',
+		'leave',
+		'cleanup',
+		'deleteBatch',
+		'endInput',
+		'closeBatch',
+		'openBatch',
+	],
+	...['stops', 'ends', 'outstanding', 'job'],
+]);
+
+function answer(name: string, run: () => unknown, {actor, scheduler, isCalm}: Observation): unknown {
+	const {chance} = scheduler;
+	if (isCalm() || !chance.is(0.1)) return run();
+	if (name === 'turn' && chance.is(0.1)) {
+		scheduler.trace(actor, 'a turn fails');
+		throw new FaenaError('StorageFull', 'The disk is full.');
+	}
+	if (name === 'turn' && chance.is(0.1)) {
+		run();
+		scheduler.trace(actor, 'a turn fails after its commit');
+		throw new FaenaError('OutcomeUnknown', 'The disk did not say.');
+	}
+	return new Promise((resolve, reject) => {
+		scheduler.schedule(actor, chance.ms(100), 'commit', `${name}, late`, () => {
+			try {
+				const result = run();
+				scheduler.schedule(actor, chance.ms(50), 'delivery', `answer to ${name}, late`, () => resolve(result));
+			} catch (error) {
+				reject(error);
+			}
+		});
+	});
+}
+
+function commit(
+	name: string,
+	args: unknown[],
+	method: (...args: unknown[]) => unknown,
+	completed: CompletedBatch[],
+	{actor, ledger, everybody}: Observation,
+): unknown {
+	const owners = name === 'recover' ? new Set(ledger.owners) : undefined;
+	const result = method(...args);
+	const [first] = args;
+	if (name === 'turn') ledger.turned(actor, first as Turn, result as TurnResult);
+	else if (name === 'cancel') ledger.cancelled(result as CancelResult, first as JobFilter);
+	else if (name === 'withdraw') ledger.withdrawn(result as WithdrawResult);
+	else if (name === 'retry') ledger.retried(first as JobFilter, result as number);
+	else if (name === 'pause') ledger.paused(first as readonly string[]);
+	else if (name === 'resume') ledger.resumed(first as readonly string[]);
+	else if (name === 'heartbeat') ledger.beat(actor.name);
+	else if (owners) ledger.recovered(everybody().filter(other => owners.has(other.name)));
+	else if (name === 'giveBack') ledger.givenBack(actor, args[1] as Lease);
+	else if (name === 'leave') ledger.givenBack(actor, 0);
+	else if (name === 'cleanup') ledger.deleted((result as {deleted: number}).deleted, ['completed', 'dead', 'cancelled']);
+	else if (name === 'deleteBatch') ledger.deleted((result as {deleted: number}).deleted, ['pending', 'failed', 'completed', 'dead', 'cancelled']);
+	const batches = completed.splice(0);
+	ledger.completed(
+		batches,
+		batches.flatMap((batch): NewJob[] => {
+			const job = onCompleteOf(batch.batch);
+			return job ? [toCompletionJob(job, batch)] : [];
+		}),
+	);
+	return result;
+}

@@ -1,0 +1,94 @@
+import type {JobFilter, Policy} from '../../lib/job.ts';
+import type {EnqueueCall} from '../../lib/protocol.ts';
+import type {MadeJob, NewJob, Rerun} from '../../lib/queue.ts';
+import type {TaskInfo} from '../../lib/tasks-module.ts';
+import type {Chance} from './chance.ts';
+import type {Execution} from './executions.ts';
+import type {Result} from './workers.ts';
+
+/** The tasks of the simulated world: plain ones, one of which few may run at a time, one that takes them by the batch. */
+export const TASKS: readonly TaskInfo[] = [
+	{name: 'plain', options: {}},
+	{name: 'other', options: {}},
+	{name: 'few', options: {concurrency: 2}},
+	{name: 'many', options: {batchSize: 3}},
+];
+
+const BACKOFF = {baseMs: 20, factor: 3, maxMs: 2000, jitter: 0.5};
+const POLICIES: readonly Policy[] = [
+	{maxAttempts: 3, timeoutMs: null, backoff: BACKOFF, retry: 'auto'},
+	{maxAttempts: 5, timeoutMs: 300, backoff: {...BACKOFF, jitter: 0}, retry: 'auto'},
+	{maxAttempts: 2, timeoutMs: 100, backoff: BACKOFF, retry: 'auto'},
+	{maxAttempts: 2, timeoutMs: null, backoff: BACKOFF, retry: 'manual'},
+];
+
+const KEYS = Array.from({length: 40}, (_, index) => `k${index}`);
+export const BATCHES = ['morning', 'evening', 'night'] as const;
+
+/** What one execution does. */
+export interface Plan {
+	readonly durationMs: number;
+	readonly heedsStops: boolean;
+	/** Takes its worker along at its end. */
+	readonly dies: boolean;
+	readonly notes: readonly {readonly done: number; readonly state: string}[];
+	readonly result: (execution: Execution) => Result;
+}
+
+export function planExecution(chance: Chance, isCalm: boolean): Plan {
+	const kind = chance.weighted({short: 60, usual: 30, long: 6, endless: 1});
+	const durationMs = {short: chance.ms(3), usual: chance.ms(150), long: chance.ms(1500), endless: 4000}[kind];
+	return {
+		durationMs,
+		heedsStops: chance.is(0.5),
+		dies: chance.is(0.03),
+		notes: chance.is(0.1) ? [{done: chance.int(100), state: `"state ${chance.int(1000)}"`}] : [],
+		result: ({id, execution}) => {
+			if (chance.is(0.15)) return {type: 'threw', error: {reason: 'threw', name: 'Error', message: 'The dice said so.'}};
+			const enqueue = !isCalm && chance.is(0.04) ? [planMade(chance)] : [];
+			return {type: 'returned', value: `"${id}.${execution}.${chance.int(1e6)}"`, enqueue};
+		},
+	};
+}
+
+function planMade(chance: Chance): MadeJob {
+	const {
+		task,
+		payloads: [payload],
+		keys,
+		priority,
+		policy,
+	} = planEnqueue(chance, 0, undefined);
+	return {task, payload: payload ?? null, priority, policy, runAt: null, ...(keys && {key: keys[0] as string})};
+}
+
+/** @param now on the wall clock */
+export function planEnqueue(chance: Chance, now: number, batch: number | undefined): EnqueueCall {
+	const hasKeys = chance.is(batch === undefined ? 0.2 : 0.5);
+	const jobs = chance.is(0.05) ? 40 : 1 + chance.int(4);
+	const keys = hasKeys ? Array.from({length: jobs}, () => chance.pick(KEYS)) : undefined;
+	const rerun: Rerun | undefined = hasKeys && chance.is(0.4) ? {changed: chance.is(0.5), failed: chance.is(0.5)} : undefined;
+	return {
+		type: 'enqueue',
+		task: chance.pick(TASKS).name,
+		payloads: Array.from({length: jobs}, (_, index) => (keys ? `"${keys[index]}.${chance.is(0.9) ? 0 : 1}"` : `"${chance.int(1e9)}"`)),
+		keys,
+		batch,
+		...(rerun && {rerun}),
+		priority: chance.is(0.2) ? chance.int(3) : 0,
+		runAt: chance.is(0.15) ? now + Math.ceil(chance.ms(chance.is(0.1) ? 3_600_000 : 3000)) : null,
+		policy: chance.pick(POLICIES),
+		watch: chance.is(0.5),
+	};
+}
+
+export function planFilter(chance: Chance, ids: readonly number[], batches: readonly string[]): JobFilter {
+	if (chance.is(0.03)) return {task: chance.pick(TASKS).name};
+	if (batches.length > 0 && chance.is(0.1)) return {batch: chance.pick(batches)};
+	return {ids: Array.from({length: 1 + chance.int(3)}, () => ids[ids.length - 1 - Math.floor(chance.share() ** 2 * ids.length)] ?? 1)};
+}
+
+/** What is enqueued when a batch of that name completes. */
+export function onCompleteOf(name: string): Pick<NewJob, 'task' | 'priority' | 'policy'> | undefined {
+	return name.startsWith('morning') ? {task: 'plain', priority: 1, policy: POLICIES[0] as Policy} : undefined;
+}

@@ -1,0 +1,179 @@
+import type {JobFilter} from '../../lib/job.ts';
+import {type Call, type CallBody, type EnqueueReply, type FailedMessage, idsOf, type Notice, type RepliesMessage, type Verbs} from '../../lib/protocol.ts';
+import type {BatchId, CancelResult} from '../../lib/queue.ts';
+import type {Ledger} from './ledger.ts';
+import {BATCHES, onCompleteOf, planEnqueue, planFilter, TASKS} from './plans.ts';
+import type {Actor, Scheduler} from './scheduler.ts';
+
+/** Mean time between a program's calls. */
+const CALL_EVERY_MS = 100;
+
+/** What a program does next, by weight. */
+const CALLS = {
+	...{enqueue: 50, enqueueToBatch: 10, cancel: 6, withdraw: 2, retry: 6, pause: 2, resume: 4, watch: 4, unwatch: 1, idle: 1, stats: 1, cleanup: 2},
+	...{endInput: 4, closeBatch: 1, deleteBatch: 1, close: 0.4},
+};
+
+/** Calls on their way, and what is to be done with the answer. */
+interface Asked {
+	readonly body: CallBody;
+	readonly then: ((value: unknown) => void) | undefined;
+}
+
+/** The program of a simulated process: calls its dispatcher at random, over a line that is slow and keeps the order, and believes what it is told. */
+export class Program {
+	readonly #actor: Actor;
+	readonly #scheduler: Scheduler;
+	readonly #ledger: Ledger;
+	readonly #receive: (calls: readonly Call[]) => void;
+	readonly #isCalm: () => boolean;
+	readonly #asked = new Map<number, Asked>();
+	readonly #watched = new Set<number>();
+	/** Its own batches by name, and enqueues to them that were not answered: nobody may end a batch meanwhile. */
+	readonly #batches = new Map<string, number>();
+	#enqueuesToBatches = 0;
+	#lastCall = 0;
+	#lastDelivery = 0;
+	#lastAnswer = 0;
+	#isClosing = false;
+
+	constructor(actor: Actor, scheduler: Scheduler, ledger: Ledger, receive: (calls: readonly Call[]) => void, isCalm: () => boolean) {
+		this.#actor = actor;
+		this.#scheduler = scheduler;
+		this.#ledger = ledger;
+		this.#receive = receive;
+		this.#isCalm = isCalm;
+	}
+
+	begin(): void {
+		this.#scheduler.schedule(this.#actor, this.#scheduler.chance.share() * 2 * CALL_EVERY_MS, 'caller', 'calls', () => {
+			if (this.#isCalm() || this.#isClosing) return;
+			this.#calls[this.#scheduler.chance.weighted(CALLS)]();
+			this.begin();
+		});
+	}
+
+	close(drainMs: number): void {
+		if (this.#isClosing) return;
+		this.#isClosing = true;
+		this.#call({type: 'close', drainMs});
+	}
+
+	/** Calls that were not answered, and jobs whose end was not told. */
+	get waiting(): string[] {
+		const calls = [...this.#asked.values()].map(({body}) => `an answer to ${JSON.stringify(body)}`);
+		return [...calls, ...[...this.#watched].map(id => `the end of job ${id}`)];
+	}
+
+	/** What waits for somebody's retry has not ended. */
+	forgetParked(ledger: Ledger): void {
+		for (const id of this.#watched) if (ledger.isParked(id)) this.#watched.delete(id);
+	}
+
+	answer(message: RepliesMessage | FailedMessage, closed: () => void): void {
+		this.#lastAnswer = Math.max(this.#lastAnswer, this.#scheduler.steadyMs + this.#scheduler.chance.ms(10));
+		this.#scheduler.schedule(this.#actor, this.#lastAnswer - this.#scheduler.steadyMs, 'delivery', message.type, () => {
+			if (message.type === 'failed') {
+				closed();
+				return;
+			}
+			for (const reply of message.replies) this.#replied(reply.call, 'error' in reply ? undefined : {value: reply.value}, closed);
+			for (const notice of message.notices) this.#noticed(notice);
+		});
+	}
+
+	#replied(call: number, answer: {readonly value: unknown} | undefined, closed: () => void): void {
+		const asked = this.#asked.get(call);
+		this.#asked.delete(call);
+		if (asked?.body.type === 'close') closed();
+		else if (answer) asked?.then?.(answer.value);
+	}
+
+	#noticed(notice: Notice): void {
+		this.#ledger.noticed(notice);
+		this.#watched.delete(notice.id);
+	}
+
+	/** By the names in {@link CALLS}. */
+	readonly #calls: Readonly<Record<keyof typeof CALLS, () => void>> = {
+		enqueue: () => this.#enqueue(undefined),
+		enqueueToBatch: () => this.#withBatch(batch => this.#enqueue(batch)),
+		cancel: () => this.#verb('cancel', [this.#filter()], result => this.#ledger.toldOfCancel(this.#actor, result as CancelResult)),
+		withdraw: () => this.#verb('withdraw', [this.#filter().ids ?? [], {stop: this.#scheduler.chance.is(0.5)}]),
+		retry: () => this.#verb('retry', [this.#filter()]),
+		pause: () => {
+			const tasks = [this.#scheduler.chance.pick(TASKS).name];
+			this.#verb('pause', [tasks], () => this.#ledger.toldOfPause(this.#actor, tasks));
+		},
+		resume: () => this.#verb('resume', [[this.#scheduler.chance.pick(TASKS).name]]),
+		watch: () => this.#watch(this.#filter().ids ?? []),
+		unwatch: () => this.#unwatch([...this.#watched].slice(0, 3)),
+		idle: () => this.#call({type: 'idle', waiting: this.#scheduler.chance.is(0.5)}),
+		stats: () => this.#call({type: 'stats'}),
+		cleanup: () => this.#verb('cleanup', [{endedBefore: this.#scheduler.now - this.#scheduler.chance.int(3000), limit: 50}]),
+		endInput: () => this.#withBatch(batch => this.#verb('endInput', [batch, this.#scheduler.chance.int(50)])),
+		closeBatch: () => this.#endBatch((_, batch) => this.#verb('closeBatch', [batch])),
+		deleteBatch: () => this.#endBatch(name => this.#verb('deleteBatch', [name, 50])),
+		close: () => this.close(this.#scheduler.chance.ms(2000)),
+	};
+
+	#filter(): JobFilter {
+		return planFilter(this.#scheduler.chance, this.#ledger.ids, [...this.#batches.keys()]);
+	}
+
+	/** Opens the batch first, if it is not open, and lets it be at that. */
+	#withBatch(use: (batch: BatchId) => void): void {
+		const name = `${this.#scheduler.chance.pick(BATCHES)} of ${this.#actor.name}`;
+		const batch = this.#batches.get(name);
+		if (batch !== undefined) use(batch);
+		else this.#openBatch(name);
+	}
+
+	#openBatch(name: string): void {
+		const onComplete = onCompleteOf(name);
+		this.#verb('openBatch', [name, 'plain', onComplete ? {onComplete} : {}], id => this.#batches.set(name, id as BatchId));
+	}
+
+	#endBatch(end: (name: string, batch: BatchId) => void): void {
+		const [name, batch] = [...this.#batches][0] ?? [];
+		if (name === undefined || batch === undefined || this.#enqueuesToBatches > 0) return;
+		this.#batches.delete(name);
+		end(name, batch);
+	}
+
+	#enqueue(batch: BatchId | undefined): void {
+		const {chance, now} = this.#scheduler;
+		const body = planEnqueue(chance, now, batch);
+		if (batch !== undefined) this.#enqueuesToBatches++;
+		this.#call(body, value => {
+			if (batch !== undefined) this.#enqueuesToBatches--;
+			const reply = value as EnqueueReply;
+			const ids = idsOf(reply, body.payloads.length);
+			this.#ledger.acknowledged(ids);
+			if (body.watch && reply.conflict === undefined) for (const id of ids) this.#watched.add(id);
+		});
+	}
+
+	#watch(ids: readonly number[]): void {
+		for (const id of ids) this.#watched.add(id);
+		this.#call({type: 'watch', ids});
+	}
+
+	#unwatch(ids: readonly number[]): void {
+		for (const id of ids) this.#watched.delete(id);
+		this.#call({type: 'unwatch', ids});
+	}
+
+	#verb(verb: keyof Verbs, args: readonly unknown[], then?: (value: unknown) => void): void {
+		this.#call({type: 'verb', verb, args}, then);
+	}
+
+	#call(body: CallBody, then?: (value: unknown) => void): void {
+		const {chance, steadyMs} = this.#scheduler;
+		const call = ++this.#lastCall;
+		this.#asked.set(call, {body, then});
+		this.#lastDelivery = Math.max(this.#lastDelivery, steadyMs + chance.ms(10));
+		const what = body.type === 'verb' ? `call ${body.verb} ${JSON.stringify(body.args)}` : `call ${body.type}`;
+		this.#scheduler.schedule(this.#actor, this.#lastDelivery - steadyMs, 'delivery', what, () => this.#receive([{call, ...body}]));
+	}
+}

@@ -1,0 +1,111 @@
+import {rmSync} from 'node:fs';
+import type {Clock} from '../../lib/clock.ts';
+import {Dispatcher} from '../../lib/dispatcher.ts';
+import type {PoolOptions} from '../../lib/pool.ts';
+import {WorkerPool} from '../../lib/pools/worker-pool.ts';
+import type {FailedMessage, RepliesMessage} from '../../lib/protocol.ts';
+import {openSqlite} from '../../lib/queues/sqlite.ts';
+import type {TaskInfo} from '../../lib/tasks-module.ts';
+import type {Ledger} from './ledger.ts';
+import {observe} from './observed-queue.ts';
+import {Program} from './program.ts';
+import type {Actor, Scheduler} from './scheduler.ts';
+import {SimulatedSource} from './workers.ts';
+
+export interface Surroundings {
+	readonly scheduler: Scheduler;
+	readonly ledger: Ledger;
+	readonly database: string;
+	readonly leaseMs: number;
+	readonly isCalm: () => boolean;
+	readonly everybody: () => readonly Actor[];
+}
+
+const OPTIONS: Omit<PoolOptions, 'workers'> = {
+	...{tasks: 'file:///tasks.ts', defaults: {}, graceMs: 100, maxValueBytes: 1e6, maxCheckpointBytes: 1e6, taskOutput: 'stderr', isolation: 'process'},
+	...{resourceLimits: undefined, env: undefined, execArgv: [], nice: undefined, minFreeMemoryBytes: 0},
+	recycle: {jobs: 50, ageMs: 20_000, memoryBytes: Infinity},
+};
+
+/**
+ * One process of the simulated host: a real dispatcher, with a real queue on the file that all share and a real pool, over
+ * simulated workers, and a program that uses it. `opening` until its tasks are loaded, then `open`, until it is `closed`,
+ * or `dead`, when its lock falls and everything it had in hand is gone.
+ */
+export class SimulatedProcess implements Actor {
+	readonly name: string;
+	readonly program: Program;
+	readonly #around: Surroundings;
+	readonly #queue: ReturnType<typeof openSqlite>;
+	#phase: 'opening' | 'open' | 'closed' | 'dead' = 'opening';
+	isSuspended = false;
+
+	constructor(name: string, workers: number, tasks: readonly TaskInfo[], around: Surroundings) {
+		this.name = name;
+		this.#around = around;
+		const {scheduler, ledger, database, leaseMs, isCalm, everybody} = around;
+		const clock: Clock = scheduler.clockOf(this);
+		this.#queue = openSqlite(database, {durability: 'normal', leaseMs, now: clock.now, steadyMs: clock.steadyMs, random: () => scheduler.chance.share()});
+		const source = new SimulatedSource({actor: this, scheduler, ledger, tasks, isCalm});
+		const dispatcher = new Dispatcher(
+			observe(this.#queue, {actor: this, scheduler, ledger, isCalm, everybody}),
+			listener => new WorkerPool(source, {...OPTIONS, workers}, listener, undefined, clock),
+			{owner: name, leaseMs, clock, output: message => this.#output(message)},
+		);
+		this.program = new Program(this, scheduler, ledger, calls => dispatcher.receive(calls), isCalm);
+		dispatcher.start().then(
+			() => {
+				this.#phase = 'open';
+				this.program.begin();
+			},
+			() => this.close(),
+		);
+	}
+
+	get isDead(): boolean {
+		return this.#phase === 'closed' || this.#phase === 'dead';
+	}
+
+	get isOpen(): boolean {
+		return this.#phase === 'open';
+	}
+
+	/** As `kill -9`: nothing of it happens any more, and the system takes its lock. */
+	kill(): void {
+		if (this.isDead) return;
+		this.#phase = 'dead';
+		this.#around.ledger.died(this);
+		for (const end of ['', '-journal']) rmSync(`${this.#around.database}-owner-${this.name}${end}`, {force: true});
+	}
+
+	suspend(ms: number): void {
+		const {scheduler} = this.#around;
+		this.isSuspended = true;
+		scheduler.schedule(NOBODY, ms, 'fault', `${this.name} goes on`, () => {
+			this.isSuspended = false;
+			scheduler.resume();
+		});
+	}
+
+	/** In good order, or after a failure, when its dispatcher has not left. */
+	close(): void {
+		if (this.isDead) return;
+		this.#phase = 'closed';
+		const {ledger} = this.#around;
+		ledger.died(this);
+		this.#queue.close();
+		ledger.givenBack(this, 0);
+	}
+
+	/** For the end of the world: a dead process holds its files open. */
+	dispose(): void {
+		this.#queue.close();
+	}
+
+	#output(message: RepliesMessage | FailedMessage): void {
+		this.program.answer(message, () => this.close());
+	}
+}
+
+/** Who suspends and resumes. */
+export const NOBODY: Actor = {name: '', isDead: false, isSuspended: false};

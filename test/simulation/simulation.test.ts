@@ -1,0 +1,13 @@
+import {env} from 'node:process';
+import test from 'ava';
+import {runWorlds} from './worlds.ts';
+
+const seed = Number(env['FAENA_SEED'] ?? Date.now() % 2 ** 31);
+const events = Number(env['FAENA_EVENTS'] ?? 1_000_000);
+
+test('whatever befalls the engines of a host, nothing is lost, nothing is done twice, and nothing is stuck', async t => {
+	t.timeout(900_000);
+	const {isBroken, text} = await runWorlds(seed, events);
+	t.log(text);
+	t.false(isBroken, text);
+});

@@ -1,0 +1,293 @@
+import {Board, type StopReason} from '../../lib/board.ts';
+import {toEnvelope} from '../../lib/errors.ts';
+import type {FailureRecord} from '../../lib/failure.ts';
+import type {Ending, Examination, PoolWorker, SourceListener, WorkerSource} from '../../lib/pools/worker-source.ts';
+import {SharedBoard} from '../../lib/pools/worker-source.ts';
+import type {ChunkMessage, ChunkReport, Loaded, WorkerRequest} from '../../lib/protocol.ts';
+import type {MadeJob} from '../../lib/queue.ts';
+import type {TaskInfo} from '../../lib/tasks-module.ts';
+import type {Execution} from './executions.ts';
+import type {Ledger} from './ledger.ts';
+import {type Plan, planExecution} from './plans.ts';
+import type {Actor, Scheduler} from './scheduler.ts';
+
+/** Reports leave a worker after so much work. */
+const REPORT_EVERY_MS = 5;
+/** How often a task that heeds it looks whether it is to stop. */
+const LOOK_EVERY_MS = 15;
+
+/** What the workers of a process share. */
+export interface Workshop {
+	readonly actor: Actor;
+	readonly scheduler: Scheduler;
+	readonly ledger: Ledger;
+	readonly tasks: readonly TaskInfo[];
+	/** From then on nothing goes wrong but what tasks do themselves. */
+	readonly isCalm: () => boolean;
+}
+
+/** Workers that run no code: what each task does, and when its worker dies, is thrown by dice. */
+export class SimulatedSource implements WorkerSource {
+	readonly #shop: Workshop;
+	readonly #workers = new Set<SimulatedWorker>();
+	#listener: SourceListener | undefined;
+	#made = 0;
+
+	constructor(shop: Workshop) {
+		this.#shop = shop;
+	}
+
+	start(count: number, listener: SourceListener): void {
+		this.#listener = {
+			...listener,
+			gone: (worker, ending) => {
+				this.#workers.delete(worker as SimulatedWorker);
+				listener.gone(worker, ending);
+			},
+		};
+		for (let index = 0; index < count; index++) this.add();
+	}
+
+	readonly add = (): void => {
+		const worker = new SimulatedWorker(`${this.#shop.actor.name}.${++this.#made}`, this.#shop, this.#listener as SourceListener);
+		this.#workers.add(worker);
+		this.#listener?.joined(worker);
+	};
+
+	async close(): Promise<void> {
+		await Promise.all([...this.#workers].map(worker => worker.endAndWait()));
+	}
+}
+
+class SimulatedWorker implements PoolWorker, Actor {
+	readonly kind = 'process';
+	readonly name: string;
+	readonly #shop: Workshop;
+	readonly #listener: SourceListener;
+	readonly #gone = Promise.withResolvers<void>();
+	#isEnding = false;
+	#hasEnded = false;
+	#lastDelivery = 0;
+	#last: Promise<void> = Promise.resolve();
+	#running: readonly Execution[] = [];
+
+	constructor(name: string, shop: Workshop, listener: SourceListener) {
+		this.name = name;
+		this.#shop = shop;
+		this.#listener = listener;
+	}
+
+	get isDead(): boolean {
+		return this.#hasEnded || this.#shop.actor.isDead;
+	}
+
+	get isSuspended(): boolean {
+		return this.#shop.actor.isSuspended;
+	}
+
+	board(jobs: number): SharedBoard {
+		return new SharedBoard(jobs);
+	}
+
+	async request(request: WorkerRequest): Promise<unknown> {
+		await this.#sleep(this.#shop.scheduler.chance.ms(request.type === 'load' ? 200 : 5), `asked to ${request.type}`);
+		if (request.type === 'load') return this.#load();
+		if (request.type === 'teardown') return;
+		this.#last = this.#last.then(() => this.#runChunk(request));
+		return this.#last;
+	}
+
+	async examine(): Promise<Examination> {
+		await this.#sleep(this.#shop.scheduler.chance.ms(50), 'examined');
+		return {};
+	}
+
+	end(): boolean {
+		if (this.#isEnding) return true;
+		this.#isEnding = true;
+		const {scheduler, actor} = this.#shop;
+		scheduler.schedule(actor, scheduler.chance.ms(50), 'work', `${this.name} is killed`, () => this.#die({exitCode: null, signal: 'SIGKILL'}));
+		return true;
+	}
+
+	endAndWait(): Promise<void> {
+		this.end();
+		return this.#gone.promise;
+	}
+
+	#die(ending: Ending): void {
+		if (this.#hasEnded) return;
+		this.#hasEnded = true;
+		this.#isEnding = true;
+		const {scheduler, actor, ledger} = this.#shop;
+		for (const execution of this.#running) ledger.ended(execution, 'died');
+		// After all it posted, and by the process's hand: the worker has none any more.
+		scheduler.schedule(actor, this.#deliveryDelayMs(), 'delivery', `${this.name} is gone`, () => {
+			this.#gone.resolve();
+			this.#listener.gone(this, ending);
+		});
+	}
+
+	#load(): Loaded {
+		const {scheduler, tasks, isCalm} = this.#shop;
+		if (!isCalm() && scheduler.chance.is(0.03)) return {error: toEnvelope(new Error('The model is not there.'))};
+		return {tasks};
+	}
+
+	async #runChunk(chunk: ChunkMessage): Promise<void> {
+		const {scheduler, tasks} = this.#shop;
+		const board = new Board(chunk.board as SharedArrayBuffer);
+		const report = new Report(chunk.chunk, this.#shop, message => this.#post(message));
+		const {batchSize = 1} = tasks.find(({name}) => name === chunk.task)?.options ?? {};
+		for (let first = 0; first < chunk.ids.length; first += batchSize) {
+			const end = Math.min(first + batchSize, chunk.ids.length);
+			const at = scheduler.steadyMs;
+			const started = batchSize > 1 ? board.startMany(first, end, at) : board.start(first, at) ? [first] : [];
+			await this.#runTogether(chunk, board, report, {first, end, started});
+			if (scheduler.steadyMs - report.since >= REPORT_EVERY_MS) report.post();
+		}
+		report.post();
+		await this.#sleep(scheduler.chance.ms(3), 'ends a chunk');
+		report.finish(true);
+	}
+
+	async #runTogether(
+		chunk: ChunkMessage,
+		board: Board,
+		report: Report,
+		{first, end, started}: {readonly first: number; readonly end: number; readonly started: readonly number[]},
+	): Promise<void> {
+		const {scheduler, ledger} = this.#shop;
+		const at = scheduler.steadyMs;
+		this.#running = started.map(index => ledger.started(chunk.ids[index] as number, chunk.executions[index] as number, this.#shop.actor, this.name));
+		const plan = planExecution(scheduler.chance, this.#shop.isCalm());
+		if (this.#running.length > 0) await this.#run(plan, chunk, board, report, started[0] as number);
+		for (let index = first; index < end; index++) {
+			const execution = this.#running[started.indexOf(index)];
+			if (!execution) {
+				report.skip(index);
+				continue;
+			}
+			const stop = board.finish(index) ? undefined : board.stopReason(index);
+			const result = stop === undefined ? plan.result(execution) : undefined;
+			ledger.ended(execution, stop ?? result?.type ?? 'returned', result);
+			report.add(index, at, stop, result, started.length > 1 && stop === 'timedOut');
+		}
+		this.#running = [];
+	}
+
+	/** Until the work is done, or the task heeds that it is to stop. */
+	async #run({durationMs, heedsStops, dies, notes}: Plan, chunk: ChunkMessage, board: Board, report: Report, index: number): Promise<void> {
+		const {scheduler} = this.#shop;
+		const until = scheduler.steadyMs + durationMs;
+		if (durationMs > 1) report.postEnded();
+		for (const {done, state} of notes) {
+			board.setProgress(done, Number.NaN, scheduler.now);
+			this.#post({type: 'note', chunk: chunk.chunk, index, checkpoint: {at: scheduler.now, state}});
+		}
+		while (scheduler.steadyMs < until) {
+			const leftMs = until - scheduler.steadyMs;
+			await this.#sleep(heedsStops ? Math.min(LOOK_EVERY_MS, leftMs) : leftMs, 'works');
+			if (heedsStops && board.stopReason(index)) return;
+		}
+		if (!dies) return;
+		this.#die({exitCode: 1});
+		await new Promise(() => undefined);
+	}
+
+	#sleep(ms: number, what: string): Promise<void> {
+		const {scheduler} = this.#shop;
+		return new Promise(resolve => void scheduler.schedule(this, ms, 'work', what, resolve));
+	}
+
+	#post(message: ChunkReport): void {
+		const {scheduler, actor} = this.#shop;
+		scheduler.schedule(actor, this.#deliveryDelayMs(), 'delivery', `${message.type} of chunk ${message.chunk} from ${this.name}`, () =>
+			this.#listener.message(message),
+		);
+	}
+
+	/** What was posted first arrives first. */
+	#deliveryDelayMs(): number {
+		const {scheduler} = this.#shop;
+		this.#lastDelivery = Math.max(this.#lastDelivery, scheduler.steadyMs + scheduler.chance.ms(20));
+		return this.#lastDelivery - scheduler.steadyMs;
+	}
+}
+
+/** How a job of the chunk ended, as its worker saw it. */
+export type Result =
+	| {readonly type: 'returned'; readonly value: string; readonly enqueue: readonly MadeJob[]}
+	| {readonly type: 'threw'; readonly error: FailureRecord};
+
+/** As `lib/report.ts`: outcomes that have not been posted, and those that are posted and not final. */
+class Report {
+	readonly #chunk: number;
+	readonly #shop: Workshop;
+	readonly #post: (message: ChunkReport) => void;
+	#first = 0;
+	#values: (string | null)[] = [];
+	#times: number[] = [];
+	#failures = new Map<number, FailureRecord>();
+	#stops = new Map<number, StopReason>();
+	#suspects = new Set<number>();
+	#enqueues = new Map<number, readonly MadeJob[]>();
+	#skipped: number[] = [];
+	#isPosted = false;
+	since = 0;
+
+	constructor(chunk: number, shop: Workshop, post: (message: ChunkReport) => void) {
+		this.#chunk = chunk;
+		this.#shop = shop;
+		this.#post = post;
+	}
+
+	skip(index: number): void {
+		this.#values.push(null);
+		this.#times.push(0, 0);
+		this.#skipped.push(index);
+	}
+
+	add(index: number, startedAt: number, stop: StopReason | undefined, result: Result | undefined, isSuspect: boolean): void {
+		const {scheduler} = this.#shop;
+		if (this.#values.length === 0) this.since = startedAt;
+		this.#values.push(result?.type === 'returned' ? result.value : null);
+		this.#times.push(scheduler.now - (scheduler.steadyMs - startedAt), scheduler.steadyMs - startedAt);
+		if (isSuspect) this.#suspects.add(index);
+		else if (stop) this.#stops.set(index, stop);
+		if (result?.type === 'threw') this.#failures.set(index, result.error);
+		if (result?.type === 'returned' && result.enqueue.length > 0) this.#enqueues.set(index, result.enqueue);
+	}
+
+	/** What came before the job that runs, made final a little later. */
+	postEnded(): void {
+		this.post();
+		if (this.#isPosted) this.finish(false);
+	}
+
+	post(): void {
+		if (this.#values.length === 0) return;
+		this.#post({
+			type: 'outcomes',
+			chunk: this.#chunk,
+			first: this.#first,
+			values: this.#values,
+			times: this.#times,
+			failures: this.#failures,
+			stops: this.#stops,
+			suspects: this.#suspects,
+			enqueues: this.#enqueues,
+			skipped: this.#skipped,
+		});
+		this.#first += this.#values.length;
+		this.#isPosted = true;
+		[this.#values, this.#times, this.#skipped] = [[], [], []];
+		[this.#failures, this.#stops, this.#suspects, this.#enqueues] = [new Map(), new Map(), new Set(), new Map()];
+	}
+
+	finish(isLast: boolean): void {
+		if (!this.#isPosted && !isLast) return;
+		this.#isPosted = false;
+		this.#post({type: 'final', chunk: this.#chunk, isLast});
+	}
+}
