@@ -34,11 +34,14 @@ export class Executions {
 		return this.#executions.size;
 	}
 
-	/** The law that this start breaks, if it does. */
-	contradictionOfStart({id, execution}: Starting): string | undefined {
+	/**
+	 * The law that this start breaks, if it does.
+	 * @param isStale its claim was taken back while its process was silent, which it has not heard of yet
+	 */
+	contradictionOfStart({id, execution}: Starting, isStale: boolean): string | undefined {
 		if (this.#executions.has(nameOf(id, execution))) return `an execution starts once: job ${nameOf(id, execution)}`;
 		const other = [...this.#open].find(open => open.id === id && !open.isTakenBack);
-		return other && `two executions of one job never overlap on one host: ${execution} and ${other.execution} of job ${id}`;
+		return other && !isStale ? `two executions of one job never overlap on one host: ${execution} and ${other.execution} of job ${id}` : undefined;
 	}
 
 	start(starting: Starting, isTakenBack: boolean): Execution {
@@ -73,16 +76,18 @@ export class Executions {
 		const execution = this.#executions.get(nameOf(id, number));
 		const says = `job ${nameOf(id, number)} ${outcome.type}, and it ${execution?.end ?? (execution ? 'still ran' : 'never started')}`;
 		if (execution && !execution.end) return `an outcome comes when its execution is over: ${says}`;
-		return IS_TRUE[outcome.type](execution, outcome, timeoutMs) ? undefined : `an execution is charged with what it did: ${says}`;
+		// That a worker died takes a moment to be heard, in which its job may time out.
+		const seenMs = execution ? (execution.end === 'died' ? this.#scheduler.steadyMs : (execution.endedAt ?? 0)) - execution.startedAt : 0;
+		return IS_TRUE[outcome.type](execution, outcome, seenMs >= (timeoutMs ?? Infinity)) ? undefined : `an execution is charged with what it did: ${says}`;
 	}
 }
 
 /** When it is true what a pool says. Whoever was not charged has nothing to complain of. */
-const IS_TRUE: Readonly<Record<Outcome['type'], (execution: Execution | undefined, outcome: Outcome, timeoutMs: number | null) => boolean>> = {
+const IS_TRUE: Readonly<Record<Outcome['type'], (execution: Execution | undefined, outcome: Outcome, isOverTime: boolean) => boolean>> = {
 	returned: (execution, outcome) => outcome.type === 'returned' && execution?.result?.type === 'returned' && execution.result.value === outcome.value,
 	threw: execution => execution?.end === 'threw',
 	lostWorker: execution => execution?.end === 'died',
-	timedOut: (execution, _, timeoutMs) => execution?.endedAt !== undefined && timeoutMs !== null && execution.endedAt - execution.startedAt >= timeoutMs,
+	timedOut: (_, __, isOverTime) => isOverTime,
 	cancelled: () => true,
 	released: () => true,
 };

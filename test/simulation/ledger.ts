@@ -120,7 +120,7 @@ export class Ledger {
 		const entry = this.#entries.get(id);
 		const isOurs = entry?.claim?.actor === actor && entry.claim.execution === execution;
 		const broken = entry
-			? (this.#executions.contradictionOfStart(starting) ?? (isOurs ? this.#contradictionOfOrders(entry, actor) : undefined))
+			? (this.#executions.contradictionOfStart(starting, !isOurs) ?? (isOurs ? this.#contradictionOfOrders(entry, actor) : undefined))
 			: 'nothing is executed that nobody enqueued';
 		if (broken !== undefined) this.#broken(`${broken}: job ${id}.${execution}`);
 		return this.#executions.start(starting, !isOurs);

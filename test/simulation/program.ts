@@ -59,6 +59,10 @@ export class Program {
 		this.#call({type: 'close', drainMs});
 	}
 
+	resume(tasks: readonly string[]): void {
+		this.#verb('resume', [tasks]);
+	}
+
 	/** Calls that were not answered, and jobs whose end was not told. */
 	get waiting(): string[] {
 		const calls = [...this.#asked.values()].map(({body}) => `an answer to ${JSON.stringify(body)}`);

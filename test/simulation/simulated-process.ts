@@ -35,6 +35,7 @@ const OPTIONS: Omit<PoolOptions, 'workers'> = {
 export class SimulatedProcess implements Actor {
 	readonly name: string;
 	readonly program: Program;
+	readonly tasks: readonly TaskInfo[];
 	readonly #around: Surroundings;
 	readonly #queue: ReturnType<typeof openSqlite>;
 	#phase: 'opening' | 'open' | 'closed' | 'dead' = 'opening';
@@ -42,6 +43,7 @@ export class SimulatedProcess implements Actor {
 
 	constructor(name: string, workers: number, tasks: readonly TaskInfo[], around: Surroundings) {
 		this.name = name;
+		this.tasks = tasks;
 		this.#around = around;
 		const {scheduler, ledger, database, leaseMs, isCalm, everybody} = around;
 		const clock: Clock = scheduler.clockOf(this);

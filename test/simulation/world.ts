@@ -11,13 +11,16 @@ import {type EventKind, Scheduler} from './scheduler.ts';
 import {NOBODY, SimulatedProcess, type Surroundings} from './simulated-process.ts';
 
 const LEASE_MS = 3000;
-const MAX_PROCESSES = 3;
+/** In some worlds, so that what others write hides nothing, only one lives at a time. */
+const MOST_PROCESSES = [1, 2, 3, 3];
 /** Mean time between faults. */
 const FAULT_EVERY_MS = 700;
 const FAULTS = {kill: 3, suspend: 4, jump: 1, nudge: 1, none: 1};
 const DAY_MS = 86_400_000;
 /** After the last fault everything must have ended by then. */
 const CALM_MS = 120_000;
+/** And it must not take more than so many events, or somebody spins. */
+const CALM_EVENTS = 300_000;
 
 export interface Report {
 	readonly events: number;
@@ -54,6 +57,7 @@ class World {
 	readonly #ledger: Ledger;
 	readonly #around: Surroundings;
 	readonly #processes: SimulatedProcess[] = [];
+	readonly #mostProcesses: number;
 	readonly #faults: Record<string, number> = {};
 	#isCalm = false;
 	#broken: string | undefined;
@@ -61,6 +65,7 @@ class World {
 
 	constructor(seed: number, onLine: ((line: string) => void) | undefined) {
 		this.#chance = new Chance(seed);
+		this.#mostProcesses = this.#chance.pick(MOST_PROCESSES);
 		this.#scheduler = new Scheduler(this.#chance, onLine);
 		const database = join(this.#folder, 'jobs.db');
 		openSqlite(database, {durability: 'normal'}).close();
@@ -87,9 +92,10 @@ class World {
 		if (this.#broken !== undefined) return;
 		this.#isCalm = true;
 		await this.#until('nobody is suspended', () => !this.#alive.some(({isSuspended}) => isSuspended));
-		this.#resumeTasks();
 		if (this.#ledger.latestStart > this.#scheduler.now) this.#jump(this.#ledger.latestStart - this.#scheduler.now);
-		this.#start(TASKS);
+		if (!this.#alive.some(({tasks}) => tasks === TASKS)) this.#start(TASKS);
+		await this.#until('somebody is open', () => this.#alive.some(({isOpen}) => isOpen));
+		for (const {program} of this.#alive.filter(({isOpen}) => isOpen)) program.resume(TASKS.map(({name}) => name));
 		await this.#until(
 			'everything ends',
 			() => this.#ledger.unended === 0,
@@ -151,25 +157,18 @@ class World {
 	}
 
 	async #until(what: string, isSo: () => boolean, describe: () => string = () => ''): Promise<void> {
-		const deadline = this.#scheduler.steadyMs + CALM_MS;
+		const [deadline, lastEvent] = [this.#scheduler.steadyMs + CALM_MS, this.#scheduler.happened + CALM_EVENTS];
 		while (this.#broken === undefined && !isSo()) {
 			if (this.#scheduler.steadyMs > deadline) this.#break(`after the last fault ${what}: ${describe()}`);
+			else if (this.#scheduler.happened > lastEvent) this.#break(`nobody spins until ${what}: ${describe()}`);
 			else if (!(await this.#scheduler.step())) this.#break(`something goes on until ${what}: ${describe()}`);
 		}
-	}
-
-	#resumeTasks(): void {
-		const queue = openSqlite(this.#around.database, {durability: 'normal'});
-		const names = TASKS.map(({name}) => name);
-		queue.resume(names);
-		this.#ledger.resumed(names);
-		queue.close();
 	}
 
 	/** Some processes have only some of the tasks, as while a program is being replaced by its next version. */
 	#spawn(): void {
 		if (this.#isCalm) return;
-		if (this.#alive.length < MAX_PROCESSES) this.#start(this.#chance.is(0.7) ? TASKS : TASKS.filter(() => this.#chance.is(0.6)));
+		if (this.#alive.length < this.#mostProcesses) this.#start(this.#chance.is(0.7) ? TASKS : TASKS.filter(() => this.#chance.is(0.6)));
 		this.#scheduler.schedule(NOBODY, 200 + this.#chance.share() * 1500, 'fault', 'another process may start', () => this.#spawn());
 	}
 
