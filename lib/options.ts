@@ -292,7 +292,8 @@ export const TASK_CHECKS: Checks = {
 };
 
 const RESOURCE_LIMITS: Checks = {
-	maxOldGenerationSizeMb: number(1, 1_000_000),
+	// With less than 12, V8 ends the whole process while it starts a thread.
+	maxOldGenerationSizeMb: number(16, 1_000_000),
 	maxYoungGenerationSizeMb: number(1, 1_000_000),
 	codeRangeSizeMb: number(1, 1_000_000),
 	stackSizeMb: number(1, 1_000),
@@ -315,7 +316,7 @@ export const OPEN_CHECKS: Checks = {
 	logger,
 	taskOutput: choice('inherit', 'stderr'),
 	resourceLimits: value => checked('open({resourceLimits})', value, RESOURCE_LIMITS),
-	env: value => checked('open({env})', value, Object.fromEntries(Object.keys(value ?? {}).map(name => [name, string]))),
+	env,
 	execArgv: value => list(value).map(text),
 	nice: integer(-20, 19),
 	recycle: value => checked('open({recycle})', value, RECYCLE_CHECKS),
@@ -341,6 +342,13 @@ export const JOB_CHECKS: Checks = {
 
 export function lease(value: unknown): number {
 	return atLeast(1000, duration(value));
+}
+
+function env(value: unknown): unknown {
+	if (typeof value !== 'object' || value === null || Array.isArray(value)) throw expected("an object such as {NAME: 'value'}", value);
+	const wrong = Object.keys(value).find(name => /^$|[=\0]/.test(name));
+	if (wrong !== undefined) throw expected('names without = and NUL', wrong);
+	return checked('open({env})', value, Object.fromEntries(Object.keys(value).map(name => [name, string])));
 }
 
 function logger(value: unknown): Logger {

@@ -33,15 +33,27 @@ class ThreadSource implements WorkerSource {
 
 	start(count: number, listener: SourceListener): void {
 		try {
-			this.#start(count, listener);
+			this.#start(count, listener, process.execArgv);
 		} catch (error) {
-			const {code, message} = error as NodeJS.ErrnoException;
-			if (code !== 'ERR_WORKER_INVALID_EXEC_ARGV') throw error;
-			throw new FaenaError('BadOption', `open() got execArgv that worker threads don't take; processes may. ${message}`, {cause: error});
+			const refused = refusedArgs(error);
+			this.#checkOwnArgs(refused, error);
+			// V8's options, for instance, hold for all threads of the process as it is.
+			this.#start(
+				count,
+				listener,
+				process.execArgv.filter(arg => !refused.includes(arg)),
+			);
 		}
 	}
 
-	#start(count: number, listener: SourceListener): void {
+	#checkOwnArgs(refused: readonly string[], cause: unknown): void {
+		const own = this.#options.execArgv.filter(arg => refused.includes(arg));
+		if (own.length === 0) return;
+		const sentence = `open() expects as execArgv what Node lets a worker thread have; it got ${own.join(', ')}.`;
+		throw new FaenaError('BadOption', `${sentence} Give it to the program itself, or choose {isolation: 'process'}.`, {cause});
+	}
+
+	#start(count: number, listener: SourceListener, inherited: readonly string[]): void {
 		const {resourceLimits, env, execArgv} = this.#options;
 		const piscina = new Piscina({
 			filename: fileURLToPath(workerUrl('thread-entry')),
@@ -53,7 +65,7 @@ class ThreadSource implements WorkerSource {
 			loadBalancer: (request, threads) => threads.find(thread => thread.id === targetOf(request)) ?? null,
 			...(resourceLimits && {resourceLimits}),
 			...(env && {env: {...process.env, ...env} as Record<string, string>}),
-			...(execArgv.length > 0 && {execArgv: [...process.execArgv, ...execArgv]}),
+			...(execArgv.length > 0 && {execArgv: [...inherited, ...execArgv]}),
 		});
 		this.#piscina = piscina;
 		// The thread can take a request only after this event.
@@ -123,6 +135,14 @@ class ThreadWorker implements PoolWorker {
 		void this.#thread.terminate();
 		return true;
 	}
+}
+
+/** Those of the options of Node that it refused a thread; throws any other error. */
+function refusedArgs(error: unknown): string[] {
+	const {code, message} = error as NodeJS.ErrnoException;
+	const [, list] = (code === 'ERR_WORKER_INVALID_EXEC_ARGV' && /flags: (.*)$/s.exec(message)) || [];
+	if (list === undefined) throw error;
+	return list.split(', ');
 }
 
 const MIB = 1024 ** 2;

@@ -343,8 +343,11 @@ export class WorkerPool implements Pool {
 
 	#unloadable({kind}: PoolWorker, ending: Ending): FaenaError {
 		const module = fileURLToPath(this.#options.tasks);
+		const [, refusal] = /: (bad option: .*)/.exec(ending.stderr ?? '') ?? [];
+		if (refusal) return new FaenaError('BadOption', `open() expects as execArgv options of Node's; a worker ${kind} said: ${refusal}`);
+		const limit = ending.isOutOfMemory && ending.limitBytes ? ` Its limit was ${ending.limitBytes / 1024 ** 2} MiB (maxOldGenerationSizeMb).` : '';
 		const complaint = ending.stderr ? ` It said: ${ending.stderr.trim()}` : '';
-		return new FaenaError('BadTasksModule', `The tasks module ${module} can't be loaded: its worker ${kind} ${howItEnded(ending)}.${complaint}`, {
+		return new FaenaError('BadTasksModule', `The tasks module ${module} can't be loaded: its worker ${kind} ${howItEnded(ending)}.${limit}${complaint}`, {
 			cause: ending.error,
 		});
 	}

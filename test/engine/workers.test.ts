@@ -5,6 +5,7 @@ import type {ExecutionContext} from 'ava';
 import {type Engine, type EngineEvents, FaenaError, type OpenOptions, open} from '../../lib/index.ts';
 import {test} from '../fixtures/engine.ts';
 import {makeFolder} from '../fixtures/folder.ts';
+import {Program} from '../fixtures/program.ts';
 
 type Tasks = typeof import('../fixtures/resource-tasks.ts');
 
@@ -71,6 +72,16 @@ for (const isolation of ['thread', 'process'] as const) {
 		t.true(calls > 5);
 	});
 }
+
+test("threads get what of the program's own options of Node they can have, beside those that were asked for; processes get all", async t => {
+	t.timeout(60_000);
+	const flags = ['--expose-gc', '--max-old-space-size=500', '--trace-warnings'];
+	for (const isolation of ['thread', 'process']) {
+		const program = new Program(t, {name: 'tells-exec-argv', flags}, join(makeFolder(t), 'jobs.db'), isolation);
+		const own = isolation === 'thread' ? ['--trace-warnings'] : flags;
+		t.deepEqual(JSON.parse(await program.line()), {execArgv: [...own, '--no-warnings'], gc: 'function'});
+	}
+});
 
 test('a setup that throws is an error of open() also where only its task names that isolation, and what was set up is torn down', async t => {
 	const folder = makeFolder(t);
@@ -159,8 +170,19 @@ test('workers can be nicer than their engine', async t => {
 });
 
 const BAD: readonly (readonly [options: Partial<OpenOptions>, sentence: RegExp])[] = [
-	[{execArgv: ['--expose-gc', '--no-such-flag']}, /worker threads/],
-	[{isolation: 'process', execArgv: ['--no-such-flag']}, /worker process ended with exit code 9.*--no-such-flag/s],
+	[
+		{execArgv: ['--no-warnings', '--expose-gc', '--no-such-flag']},
+		/^open\(\) expects as execArgv what Node lets a worker thread have; it got --expose-gc, --no-such-flag\. Give it to the program/,
+	],
+	[
+		{isolation: 'process', execArgv: ['--no-such-flag']},
+		/^open\(\) expects as execArgv options of Node's; a worker process said: .*bad option: --no-such-flag$/,
+	],
+	[{execArgv: '--no-warnings' as never}, /as execArgv an array; it got "--no-warnings"/],
+	[{env: ['A=B'] as never}, /as env an object such as {NAME: 'value'}; it got an array/],
+	[{env: 'A=B' as never}, /as env an object such as {NAME: 'value'}; it got "A=B"/],
+	[{env: {'A=B': 'c'}}, /as env names without = and NUL; it got "A=B"/],
+	[{resourceLimits: {maxOldGenerationSizeMb: 1}}, /\(\{resourceLimits\}\) expects as maxOldGenerationSizeMb a number from 16/],
 	[{recycle: {jobs: 0}}, /open\(\{recycle\}\) expects as jobs a whole number from 1/],
 	[{recycle: {after: 3} as never}, /open\(\{recycle\}\) has no option "after"/],
 	[{nice: 20}, /nice a whole number from -20 to 19/],
