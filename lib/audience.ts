@@ -1,5 +1,6 @@
 import {type Channel, channel} from 'node:diagnostics_channel';
 import {EventEmitter} from 'node:events';
+import {argument, bad, callable, nearest} from './checks.ts';
 import {type FailureRecord, fromFailure} from './failure.ts';
 import type {Counts, JobId, LogLevel} from './job.ts';
 import {LOGGED, type Logger, log} from './logger.ts';
@@ -38,6 +39,18 @@ export const CHANNELS = {
 	'faena:worker:lost': 'workerLost',
 } as const satisfies Readonly<Record<string, keyof EngineEvents>>;
 
+const EVENTS: Readonly<Record<keyof EngineEvents, true>> = {
+	completed: true,
+	failed: true,
+	dead: true,
+	cancelled: true,
+	progress: true,
+	log: true,
+	batchCompleted: true,
+	workerLost: true,
+	slowStart: true,
+};
+
 const BY_EVENT: ReadonlyMap<EventName, Channel> = new Map(Object.entries(CHANNELS).map(([name, event]) => [event, channel(name)]));
 
 /** Who hears what the dispatcher tells: the engine's listeners, subscribers of the channels, a logger. */
@@ -60,6 +73,14 @@ export class Audience {
 		if (asked === this.#asked) return undefined;
 		this.#asked = asked;
 		return wishes;
+	}
+
+	/** @throws FaenaError `BadOption` if there is no such event, or the listener is none */
+	listen(how: 'on' | 'once' | 'off', event: keyof EngineEvents, listener: () => void): void {
+		const names = Object.keys(EVENTS);
+		if (!names.includes(event)) throw bad(`${how}() has no event ${JSON.stringify(event)}${nearest(String(event), names)}`);
+		argument(`${how}()`, 'listener', listener, callable);
+		this.events[how](event, listener);
 	}
 
 	tell({type, ...event}: JobEvent): void {

@@ -12,7 +12,9 @@ export type Checks = Readonly<Record<string, Check>>;
  */
 export function checked(where: string, options: unknown, checks: Checks): Record<string, unknown> {
 	if (options === undefined) return {};
-	if (typeof options !== 'object' || options === null || Array.isArray(options)) throw bad(`${where} expects an object of options; it got ${show(options)}`);
+	// A signal or a promise, say, has no properties that could be found wrong.
+	const isObject = /^\[object (Object|Module)\]$/.test(Object.prototype.toString.call(options));
+	if (typeof options !== 'object' || options === null || !isObject) throw bad(`${where} expects an object of options; it got ${show(options)}`);
 	const result: Record<string, unknown> = {};
 	for (const [name, value] of Object.entries(options)) {
 		const check = Object.hasOwn(checks, name) ? checks[name] : undefined;
@@ -65,6 +67,8 @@ export function show(value: unknown): string {
 	if (Array.isArray(value)) return 'an array';
 	if (isClass(value)) return 'a class';
 	if (value === null || typeof value === 'number' || typeof value === 'boolean' || typeof value === 'undefined') return String(value);
+	if (value instanceof Promise) return 'a promise, which has to be awaited';
+	if (value instanceof AbortSignal) return 'an AbortSignal';
 	return `${/^[aeiou]/.test(typeof value) ? 'an' : 'a'} ${typeof value}`;
 }
 

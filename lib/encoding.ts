@@ -39,7 +39,7 @@ const MAX_DEPTH = 500;
  */
 export function encode(value: unknown, what: string, maxBytes: number = MAX_VALUE_BYTES, option = 'maxValueBytes'): Encoded {
 	if (value === undefined) return null;
-	const encoded = isBytes(value) ? withFormat(value) : encodeTree(value, what);
+	const encoded = encodeAny(value, what);
 	const size = sizeBytes(encoded, maxBytes);
 	if (size > maxBytes)
 		throw new FaenaError(
@@ -91,9 +91,13 @@ function withFormat(bytes: Uint8Array): Uint8Array {
 	return encoded;
 }
 
-function encodeTree(value: unknown, what: string): Encoded {
+function encodeAny(value: unknown, what: string): Encoded {
 	const walk: Walk = {path: [what], ancestors: [], parts: [], rich: false};
 	try {
+		if (isBytes(value)) {
+			refuseDetached(value.buffer, walk);
+			return withFormat(value);
+		}
 		const json = stringify(toTree(value, walk));
 		return walk.rich ? packRich(json, walk.parts) : json;
 	} catch (error) {
@@ -204,6 +208,8 @@ const BINARY: Readonly<Record<string, new (bytes: ArrayBuffer) => ArrayBufferVie
 	Uint16Array,
 	Int32Array,
 	Uint32Array,
+	// Not in Node 22.
+	...(typeof Float16Array !== 'undefined' && {Float16Array}),
 	Float32Array,
 	Float64Array,
 	BigInt64Array,
@@ -212,10 +218,18 @@ const BINARY: Readonly<Record<string, new (bytes: ArrayBuffer) => ArrayBufferVie
 };
 
 function binaryToTree(value: object, walk: Walk): unknown {
-	if (value instanceof ArrayBuffer) return part(walk, 'ArrayBuffer', new Uint8Array(value));
+	if (value instanceof ArrayBuffer) {
+		refuseDetached(value, walk);
+		return part(walk, 'ArrayBuffer', new Uint8Array(value));
+	}
 	if (!ArrayBuffer.isView(value)) return undefined;
+	refuseDetached(value.buffer, walk);
 	const kind = nameOfView(value);
 	return kind && part(walk, kind, new Uint8Array(value.buffer, value.byteOffset, value.byteLength));
+}
+
+function refuseDetached(buffer: ArrayBufferLike, walk: Walk): void {
+	if ((buffer as {readonly detached?: boolean}).detached) throw refusal(walk, 'is detached: its memory was transferred elsewhere');
 }
 
 /** Which of {@link BINARY} this is, if it is one itself and not of a subclass. */

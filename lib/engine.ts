@@ -1,6 +1,6 @@
 import {Audience, type EngineEvents} from './audience.ts';
 import {BatchHandle, type BatchInfo, toBatchInfo} from './batch-handle.ts';
-import {abortSignal, argument, bad, checked, checkIterable, choice, duration, integer, list, text} from './checks.ts';
+import {abortSignal, argument, bad, checked, checkIterable, choice, duration, integer, list, show, text} from './checks.ts';
 import {decode} from './encoding.ts';
 import {fromFailure} from './failure.ts';
 import {InlineLine} from './inline-line.ts';
@@ -118,6 +118,7 @@ export class Engine<Tasks = AnyTasks> implements AsyncDisposable {
 		options: Omit<JobOptions, 'key'> & {readonly key?: (payload: PayloadOf<Tasks, Name>) => string} = {},
 	): Promise<{readonly ids: JobId[]; readonly existing: JobId[]}> {
 		checkIterable('enqueueMany()', payloads);
+		if (typeof options !== 'object' || options === null) throw bad(`enqueueMany() expects an object of options; it got ${show(options)}`);
 		const {key: toKey, ...rest} = options;
 		if (toKey !== undefined && typeof toKey !== 'function') throw bad('enqueueMany() expects as key a function of the payload');
 		const resolved = this.#maker.resolve('enqueueMany()', task, rest);
@@ -285,19 +286,19 @@ export class Engine<Tasks = AnyTasks> implements AsyncDisposable {
 
 	/** Calls the listener for each event from now on. To listen keeps no process alive; to await a call, a result or a map does. */
 	on<Name extends keyof EngineEvents>(event: Name, listener: (...args: EngineEvents[Name]) => void): this {
-		this.#audience.events.on(event, listener as never);
+		this.#audience.listen('on', event, listener as never);
 		this.#link.subscribe();
 		return this;
 	}
 
 	once<Name extends keyof EngineEvents>(event: Name, listener: (...args: EngineEvents[Name]) => void): this {
-		this.#audience.events.once(event, listener as never);
+		this.#audience.listen('once', event, listener as never);
 		this.#link.subscribe();
 		return this;
 	}
 
 	off<Name extends keyof EngineEvents>(event: Name, listener: (...args: EngineEvents[Name]) => void): this {
-		this.#audience.events.off(event, listener as never);
+		this.#audience.listen('off', event, listener as never);
 		this.#link.subscribe();
 		return this;
 	}
@@ -349,7 +350,7 @@ export class Engine<Tasks = AnyTasks> implements AsyncDisposable {
 	#names(where: string, task: string | undefined): string[] {
 		const {names} = this.#maker;
 		if (task === undefined && names.length === 0) throw bad(`${where} needs a task's name on an engine without tasks`);
-		return task === undefined ? names : [text(task)];
+		return task === undefined ? names : [this.#maker.checkName(where, task)];
 	}
 }
 
@@ -393,7 +394,7 @@ function refuseConflict(task: string, {conflict}: EnqueueReply, ids: readonly Jo
 /** @internal */
 export function checkId(id: unknown): JobId {
 	if (Number.isSafeInteger(id) && (id as number) > 0) return id as JobId;
-	throw bad(`A job's id is a positive whole number; it got ${typeof id === 'number' || id === null ? id : typeof id}`);
+	throw bad(`A job's id is a positive whole number; it got ${show(id)}`);
 }
 
 /** For verbs that change jobs: a condition that is there and undefined is a mistake, which must not widen the filter. */

@@ -1,4 +1,4 @@
-import {bad, nearest} from './checks.ts';
+import {argument, expected, nearest} from './checks.ts';
 import {type Encoded, encode} from './encoding.ts';
 import {FaenaError} from './errors.ts';
 import {checkJobOptions, checkTaskOptions, type JobOptions, type ResolvedJobOptions, resolveJobOptions} from './options.ts';
@@ -35,12 +35,17 @@ export class JobMaker {
 		return [...this.#tasks.keys()];
 	}
 
+	/** @throws FaenaError `BadOption` for what is no name, `UnknownTask` if there are tasks and none has it */
+	checkName(where: string, task: unknown): string {
+		const name = argument(where, 'task', task, taskName);
+		if (this.#tasks.has(name) || this.#tasks.size === 0) return name;
+		throw new FaenaError('UnknownTask', `The tasks module has no task ${JSON.stringify(name)}${nearest(name, this.names)}`);
+	}
+
 	/** @throws FaenaError `UnknownTask`, `BadOption` */
 	resolve(where: string, task: string, options: JobOptions): ResolvedJobOptions {
+		this.checkName(where, task);
 		const known = this.#tasks.get(task);
-		const {names} = this;
-		if (!known && names.length > 0) throw new FaenaError('UnknownTask', `The tasks module has no task ${JSON.stringify(task)}${nearest(String(task), names)}`);
-		if (typeof task !== 'string' || task === '') throw bad(`${where} expects a task's name first`);
 		const given = checkJobOptions(where, options);
 		if (known && Object.keys(given).length === 0) return known.resolved;
 		return resolveJobOptions([given, known?.own, this.#defaults], this.#now());
@@ -50,4 +55,9 @@ export class JobMaker {
 	encode(payload: unknown): Encoded {
 		return encode(payload, 'payload', this.#maxValueBytes);
 	}
+}
+
+function taskName(value: unknown): string {
+	if (typeof value === 'string' && value !== '') return value;
+	throw expected('the name of one, a text that is not empty', value);
 }

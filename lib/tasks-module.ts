@@ -34,10 +34,14 @@ export async function loadTasks(url: string): Promise<TaskTable> {
 	const stand = stands.get(url);
 	if (!stand && url.startsWith('file:') && !existsSync(path)) throw new FaenaError('BadTasksModule', `The tasks module ${path} does not exist.`);
 	const module = stand ?? (await importModule(url, path));
-	const table = new Map(Object.entries(module).filter((entry): entry is [string, TaskFunction] => typeof entry[1] === 'function' && !isClass(entry[1])));
+	const table = tableOf(module);
 	if (table.size === 0)
 		throw new FaenaError('BadTasksModule', `The tasks module ${path} exports no function. Export one for each task: export function hash(file) { … }`);
 	return table;
+}
+
+export function tableOf(tasks: object): TaskTable {
+	return new Map(Object.entries(tasks).filter((entry): entry is [string, TaskFunction] => typeof entry[1] === 'function' && !isClass(entry[1])));
 }
 
 /** @throws FaenaError `BadOption` */

@@ -2,7 +2,7 @@ import {Worker} from 'node:worker_threads';
 import {nanoid} from 'nanoid';
 import {Bell} from './bell.ts';
 import type {StopReason} from './board.ts';
-import {abortSignal, bad, checked, duration} from './checks.ts';
+import {abortSignal, argument, bad, checked, duration, expected, object} from './checks.ts';
 import {JobContext} from './context.ts';
 import {decode, encode, MAX_CHECKPOINT_BYTES, MAX_VALUE_BYTES} from './encoding.ts';
 import {toFailure} from './failure.ts';
@@ -10,10 +10,10 @@ import type {Duration} from './job.ts';
 import {JobMaker} from './job-maker.ts';
 import {Notebook} from './notebook.ts';
 import type {HeartbeatStart} from './protocol.ts';
-import {type DequeuedJob, demandOf, type JobQueue, type Lease, type Outcome, type OwnerId} from './queue.ts';
+import {type DequeuedJob, demandOf, JobQueue, type Lease, type Outcome, type OwnerId} from './queue.ts';
 import {Resources} from './resources.ts';
 import {optionsOf, type TaskFunction} from './task.ts';
-import {infosOf, type TaskTable} from './tasks-module.ts';
+import {infosOf, type TaskTable, tableOf} from './tasks-module.ts';
 import {workerUrl} from './worker-url.ts';
 
 export interface WorkOptions {
@@ -36,8 +36,10 @@ const ASK_EVERY_MS = 1000;
  * @throws FaenaError `BadOption`, `SetupFailed`; whatever the queue throws
  */
 export async function work(queue: JobQueue, tasks: Readonly<Record<string, unknown>>, options: WorkOptions = {}): Promise<void> {
+	argument('work()', 'its first argument', queue, jobQueue);
+	argument('work()', 'its second argument', tasks, object);
 	const {signal, drain: drainMs = Infinity} = checked('work()', options, {signal: abortSignal, drain: duration}) as {signal?: AbortSignal; drain?: number};
-	const table = new Map(Object.entries(tasks).filter((entry): entry is [string, TaskFunction] => typeof entry[1] === 'function'));
+	const table = tableOf(tasks);
 	if (table.size === 0) throw bad('work() expects an object with a function for each task');
 	const maker = new JobMaker(infosOf(table), {}, MAX_VALUE_BYTES);
 	const resources = new Resources(table);
@@ -52,6 +54,11 @@ export async function work(queue: JobQueue, tasks: Readonly<Record<string, unkno
 		await queue.leave(owner);
 		await resources.tearDown();
 	}
+}
+
+function jobQueue(value: unknown): unknown {
+	if (value instanceof JobQueue) return value;
+	throw expected('a queue, as openQueue() resolves with', value);
 }
 
 /** What a loop works with. */

@@ -3,7 +3,7 @@ import {chmodSync, copyFileSync, mkdirSync, readdirSync, readFileSync, truncateS
 import {join} from 'node:path';
 import type {ExecutionContext} from 'ava';
 import Database from 'better-sqlite3';
-import {type Engine, type FaenaError, open, openQueue} from '../lib/index.ts';
+import {type Engine, type FaenaError, open, openQueue, statusSummary} from '../lib/index.ts';
 import {test} from './fixtures/engine.ts';
 import {makeFolder} from './fixtures/folder.ts';
 import {Program} from './fixtures/program.ts';
@@ -31,7 +31,11 @@ type Wrong = any;
 test('an unknown task is refused with the nearest name', async t => {
 	const faena = await openOn(t);
 	await refused(t, 'unknown task', faena.enqueue('ecko' as 'echo', 1), 'UnknownTask', /no task "ecko"; did you mean "echo"\?/);
-	await refused(t, 'no task', faena.enqueue(undefined as Wrong), 'UnknownTask', /no task undefined; there is echo, /);
+	await refused(t, 'no task', faena.enqueue(undefined as Wrong), 'BadOption', /enqueue\(\) expects as task the name of one, .*it got undefined/);
+	await refused(t, 'a function as task', faena.enqueue((() => 1) as Wrong), 'BadOption', /as task the name of one, .*it got a function/);
+	await refused(t, 'unknown task in pause()', faena.pause('ecko' as 'echo'), 'UnknownTask', /did you mean "echo"/);
+	await refused(t, 'unknown task in resume()', faena.resume('ecko' as 'echo'), 'UnknownTask', /did you mean "echo"/);
+	await refused(t, 'a number in pause()', faena.pause(5 as Wrong), 'BadOption', /pause\(\) expects as task the name of one, .*it got 5/);
 	await refused(t, 'a method of objects as task', faena.enqueue('toString' as 'echo', 1), 'UnknownTask', /no task "toString"/);
 	await refused(
 		t,
@@ -88,6 +92,10 @@ test('payloads that would not come back the same are refused by name, and nothin
 		['function in the payload', {a: {f() {}}}, 'NotEncodable', /payload\.a\.f is a function/],
 		['symbol in the payload', [Symbol('s')], 'NotEncodable', /payload\[0\] is a symbol/],
 		['class instance', {when: new URL('http://localhost/')}, 'NotEncodable', /payload\.when is an instance of URL/],
+		['a detached array', detached(new Uint8Array(8)), 'NotEncodable', /^payload is detached: its memory was transferred elsewhere/],
+		['a detached buffer', {a: detached(new Uint8Array(8)).buffer}, 'NotEncodable', /^payload\.a is detached/],
+		['a detached view', [detached(new Float64Array(1))], 'NotEncodable', /^payload\[0\] is detached/],
+		['a revoked proxy', revoked(), 'NotEncodable', /^payload throws when it is read/],
 		['payload too large', 'x'.repeat(2000), 'TooLarge', /2002 bytes.*limit is 1000.*maxValueBytes/],
 	];
 	for (const [what, payload, code, words] of cases) {
@@ -96,6 +104,17 @@ test('payloads that would not come back the same are refused by name, and nothin
 	}
 	t.is((await faena.counts()).completed + (await faena.counts()).pending, 0);
 });
+
+function detached<View extends ArrayBufferView>(view: View): View {
+	structuredClone(view, {transfer: [view.buffer as ArrayBuffer]});
+	return view;
+}
+
+function revoked(): object {
+	const {proxy, revoke} = Proxy.revocable({}, {});
+	revoke();
+	return proxy;
+}
 
 test('payloads with BigInt, Map, Set, Date, typed arrays, undefined, NaN and __proto__ come back the same', async t => {
 	const faena = await openOn(t);
@@ -153,7 +172,7 @@ test('a job that can not be enqueued is refused at ctx.enqueue(), in a sentence,
 	const faena = await openOn(t, {maxValueBytes: 1100});
 	const cases = {
 		'unknown task': /^UnknownTask: The tasks module has no task "ecko"; did you mean "echo"\?/,
-		'no task': /^UnknownTask: The tasks module has no task undefined/,
+		'no task': /^BadOption: ctx\.enqueue\(\) expects as task the name of one, .*it got undefined/,
 		'bad option': /^BadOption: ctx\.enqueue\(\) has no option "prority"; did you mean "priority"\?/,
 		'two times': /^BadOption: ctx\.enqueue\(\) got both delay and runAt/,
 		function: /^NotEncodable: payload\.f is a function/,
@@ -353,6 +372,14 @@ test('negative, absurd and misspelt options of enqueue(), map(), result() and th
 		['batch(undefined)', () => faena.batch(undefined as Wrong).cancel(), /batch\(\) expects as name a text/],
 		['map with a key that is no text', () => map({key: () => ''}), /as key a text that is not empty/],
 		['call {signal: 1}', () => faena.call('echo', 1, {signal: 1 as Wrong}), /as signal an AbortSignal/],
+		['enqueueMany with options that are none', () => faena.enqueueMany('echo', [1], 5 as Wrong), /enqueueMany\(\) expects an object of options; it got 5/],
+		['enqueueMany with null as options', () => faena.enqueueMany('echo', [1], null as Wrong), /expects an object of options; it got null/],
+		['result(signal)', () => done.result(AbortSignal.abort() as Wrong), /result\(\) expects an object of options; it got an AbortSignal/],
+		['job(handle)', () => faena.job(done as Wrong), /id is a positive whole number; it got an object/],
+		['on("complete")', async () => faena.on('complete' as Wrong, () => undefined), /on\(\) has no event "complete"; did you mean "completed"\?/],
+		['once("finished")', async () => faena.once('finished' as Wrong, () => undefined), /once\(\) has no event "finished"; there is completed, failed, dead, /],
+		['on("dead") without a function', async () => faena.on('dead', undefined as Wrong), /on\(\) expects as listener a function; it got undefined/],
+		['statusSummary(promise)', async () => statusSummary(faena.counts() as Wrong), /statusSummary\(\) expects the counts that .*counts\(\) resolves with/],
 		['cancel {ids: 5}', () => faena.cancel({ids: 5 as Wrong}), /as ids an array/],
 		['cancel(null)', () => faena.cancel(null as Wrong), /expects an object of options/],
 		['enqueue {timeout: ""}', () => enqueue({timeout: ''}), /as timeout a time/],

@@ -348,3 +348,10 @@ function revoked(): unknown {
 function fail(): never {
 	throw new Error('not today');
 }
+
+test('a Float16Array comes back the same, where Node has it', t => {
+	if (typeof Float16Array === 'undefined') return t.pass();
+	const halves = new Float16Array([1.5, -2, Infinity]);
+	t.deepEqual(decode(encode(halves, 'payload')), halves);
+	t.deepEqual(decode(encode({deep: [halves]}, 'payload')), {deep: [halves]});
+});

@@ -48,6 +48,28 @@ for (const location of ['a file', ':memory:']) {
 	});
 }
 
+test('work() refuses what is no queue, no tasks and no options, in a sentence', async t => {
+	const {queue, path} = await open(t);
+	const {signal} = new AbortController();
+	const forgotten = openQueue(`${path}2`);
+	// biome-ignore lint/suspicious/noExplicitAny: the point is to give what the types refuse
+	const cases: readonly (readonly [any, any, any, RegExp])[] = [
+		[
+			openQueue(`${path}2`),
+			{a() {}},
+			{},
+			/^work\(\) expects as its first argument a queue, as openQueue\(\) resolves with; it got a promise, which has to be awaited/,
+		],
+		[undefined, {a() {}}, {}, /a queue, .*it got undefined/],
+		[queue, undefined, {}, /^work\(\) expects as its second argument an object; it got undefined/],
+		[queue, [() => 1], {}, /an object; it got an array/],
+		[queue, {a: 5}, {}, /an object with a function for each task/],
+		[queue, {a() {}}, signal, /^work\(\) expects an object of options; it got an AbortSignal/],
+	];
+	for (const [first, second, third, words] of cases) await t.throwsAsync(work(first, second, third), {code: 'BadOption', message: words});
+	await (await forgotten).close();
+});
+
 test('work() wakes for a job that is enqueued while it waits, here or in another process', async t => {
 	const {queue, path} = await open(t);
 	const controller = new AbortController();
