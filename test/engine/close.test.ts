@@ -12,6 +12,7 @@ test('close() lets running jobs finish and starts no others; those go on with th
 	const result = held.result();
 	const waiting = await first.enqueueMany('hold', [file, file]);
 	const closed = first.close({drain: '1h'});
+	await t.throwsAsync(first.counts(), {code: 'Closed'}, 'the dispatcher has begun to close');
 	writeFileSync(file, '');
 	await closed;
 	t.is(await result, file);
