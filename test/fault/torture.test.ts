@@ -7,10 +7,12 @@ import {judge} from './torture/verdict.ts';
 
 /** The short form of `npm run torture`. */
 const CAMPAIGNS: Readonly<Record<string, Omit<Campaign, 'seed' | 'kills'>>> = {
-	'a program that is killed again and again': {signals: ['SIGKILL'], slots: 1, isolation: 'thread', cleans: true},
-	'three programs on one file that are killed again and again': {signals: ['SIGKILL'], slots: 3, isolation: 'thread', cleans: false},
-	'programs whose tasks run in processes, killed again and again': {signals: ['SIGKILL'], slots: 2, isolation: 'process', cleans: false},
-	'programs that are told to end again and again': {signals: ['SIGTERM', 'SIGINT'], slots: 2, isolation: 'thread', cleans: false},
+	'a program that is killed again and again': {endings: ['SIGKILL'], slots: 1, isolation: 'thread', cleans: true},
+	'three programs on one file that are killed again and again': {endings: ['SIGKILL'], slots: 3, isolation: 'thread', cleans: false},
+	'programs whose tasks run in processes, killed again and again': {endings: ['SIGKILL'], slots: 2, isolation: 'process', cleans: false},
+	'programs that are suspended past their lease, while others take over': {endings: ['SIGSTOP'], slots: 3, isolation: 'thread', cleans: false},
+	'eight programs on one file': {endings: ['close'], slots: 8, isolation: 'thread', cleans: false},
+	'programs that are told to end again and again': {endings: ['SIGTERM', 'SIGINT'], slots: 2, isolation: 'thread', cleans: false},
 };
 
 for (const [who, campaign] of Object.entries(CAMPAIGNS)) {

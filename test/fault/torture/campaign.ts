@@ -10,13 +10,15 @@ import {FAILPOINTS, type FailpointName} from '../../../lib/failpoint.ts';
 import {between, pick, seeded} from '../../fixtures/random.ts';
 import {linesOf, type Round, readSteps, readWriters, type Step, steadyMs, type Told} from './history.ts';
 
-export type KillSignal = 'SIGKILL' | 'SIGTERM' | 'SIGINT';
+/** How a program comes to its end: `SIGSTOP` is one of a program that was suspended for longer than its lease, and went on. */
+export const ENDINGS = ['SIGKILL', 'SIGTERM', 'SIGINT', 'SIGSTOP', 'close'] as const;
+export type Ending = (typeof ENDINGS)[number];
 
 /** Programs that are ended and started again, on one database; all of it follows from the seed, but for the moments. */
 export interface Campaign {
 	readonly seed: number;
 	readonly kills: number;
-	readonly signals: readonly KillSignal[];
+	readonly endings: readonly Ending[];
 	/** Programs at the same time. */
 	readonly slots: number;
 	readonly isolation: Round['isolation'];
@@ -42,7 +44,7 @@ export interface Life {
 	readonly pid: number;
 	readonly end: {readonly code: number | null; readonly signal: NodeJS.Signals | null};
 	/** What was to kill it; without one it was to finish. */
-	readonly by?: FailpointName | KillSignal;
+	readonly by?: FailpointName | Ending;
 	readonly hitFailpoint: boolean;
 	readonly endedAt: number;
 	/** From the signal to the end. */
@@ -70,7 +72,12 @@ export async function run(campaign: Campaign, folder: string): Promise<Evidence>
 	let left = campaign.kills;
 	const slots = Array.from({length: campaign.slots}, async (_, slot) => {
 		const random = seeded(campaign.seed * 31 + slot);
-		for (let number = 0; left-- > 0; number++) dead.push(await liveAndDie(campaign, slot, number, random, told, start));
+		for (let number = 0; left-- > 0; number++) {
+			const {closesAfterMs, ...fate} = fateOf(campaign, number, random);
+			const seed = between(random, 0, 2 ** 31);
+			const round = {...roundOf(campaign, slot, number, told), seed, ...(closesAfterMs !== undefined && {closesAfterMs})};
+			dead.push({...(await live(start(round, fate.failpoint), fate)), slot, number});
+		}
 	});
 	await Promise.all(slots);
 	for (const slot of slots.keys()) {
@@ -87,33 +94,55 @@ export async function run(campaign: Campaign, folder: string): Promise<Evidence>
 /** What a program may take that has only to finish. */
 const FINISH_MS = 120_000;
 /** A failpoint that is not reached by then will not be. */
-const FAILPOINT_MS = 500;
+const FAILPOINT_MS = 1000;
+/** Of programs that are suspended. */
+const SHORT_LEASE_MS = 1000;
 /** Nobody lives for longer after its start. */
 const LIFE_MS = 1500;
 
-async function liveAndDie(
-	campaign: Campaign,
-	slot: number,
-	number: number,
-	random: () => number,
-	told: Told[],
-	start: (round: Round, failpoint?: string) => Program,
-): Promise<Dead> {
-	const by = random() < 0.5 && campaign.signals.includes('SIGKILL') ? pick(random, reachable(campaign, number)) : pick(random, campaign.signals);
-	const isFailpoint = by in FAILPOINTS;
-	const closes = by.startsWith('close:') || random() < 0.1;
-	const round = {...roundOf(campaign, slot, number, told), seed: between(random, 0, 2 ** 31), ...(closes && {closesAfterMs: between(random, 0, 200)})};
-	const program = start(round, isFailpoint ? `${by}:${/^(close|migration|owner|recovery):/.test(by) ? 1 : between(random, 1, 4)}=kill` : '');
-	// Some die while they start, most while they work.
-	const opens = random() < 0.2 ? sleep(between(random, 0, 300)) : program.opened();
+/** What is to become of a program. */
+interface Fate {
+	readonly by: FailpointName | Ending;
+	/** The value of the environment variable `FAENA_FAILPOINTS`; empty if it is no failpoint. */
+	readonly failpoint: string;
+	readonly closesAfterMs: number | undefined;
+	/** Not when it has opened its engine, but so long after its start. */
+	readonly earlyMs: number | undefined;
+	/** Once it has said so much. */
+	readonly lines: number;
+}
+
+function fateOf(campaign: Campaign, number: number, random: () => number): Fate {
+	const by = random() < 0.5 && campaign.endings.includes('SIGKILL') ? pick(random, reachable(campaign, number)) : pick(random, campaign.endings);
+	const nth = /^(close|migration|owner|recovery):/.test(by) ? 1 : between(random, 1, 2);
+	return {
+		by,
+		failpoint: by in FAILPOINTS ? `${by}:${nth}=kill` : '',
+		closesAfterMs: by === 'close' ? between(random, 500, 2000) : by.startsWith('close:') || random() < 0.1 ? between(random, 0, 200) : undefined,
+		earlyMs: random() < 0.2 ? between(random, 0, 300) : undefined,
+		lines: between(random, 0, 60),
+	};
+}
+
+async function live(program: Program, {by, failpoint, earlyMs, lines}: Omit<Fate, 'closesAfterMs'>): Promise<Omit<Dead, 'slot' | 'number'>> {
 	const ended = program.ended();
-	await Promise.race([opens, ended]);
-	await Promise.race([isFailpoint ? sleep(FAILPOINT_MS) : program.said(between(random, 0, 60)), sleep(LIFE_MS), ended]);
+	await Promise.race([earlyMs === undefined ? program.opened() : sleep(earlyMs), ended]);
+	await Promise.race([failpoint ? sleep(FAILPOINT_MS) : program.said(lines), sleep(LIFE_MS), ended]);
+	if (by === 'SIGSTOP') await suspend(program, lines);
 	const signalledAt = steadyMs();
-	const hitFailpoint = isFailpoint && program.process.signalCode === 'SIGKILL';
-	program.process.kill(isFailpoint ? 'SIGKILL' : (by as KillSignal));
+	const hitFailpoint = failpoint !== '' && program.process.signalCode === 'SIGKILL';
+	if (by !== 'close') program.process.kill(by === 'SIGTERM' || by === 'SIGINT' ? by : 'SIGKILL');
 	const end = await ended;
-	return {...end, slot, number, by, hitFailpoint, dyingMs: Math.max(0, end.endedAt - signalledAt)};
+	return {...end, by, hitFailpoint, dyingMs: Math.max(0, end.endedAt - signalledAt)};
+}
+
+/** For so long that others take its jobs over; what it then has to say comes late. */
+async function suspend(program: Program, lines: number): Promise<void> {
+	program.process.kill('SIGSTOP');
+	await sleep(2 * SHORT_LEASE_MS);
+	const goesOn = program.said(lines);
+	program.process.kill('SIGCONT');
+	await Promise.race([goesOn, sleep(LIFE_MS)]);
 }
 
 function reachable({cleans}: Campaign, number: number): FailpointName[] {
@@ -121,9 +150,10 @@ function reachable({cleans}: Campaign, number: number): FailpointName[] {
 	return (Object.keys(FAILPOINTS) as FailpointName[]).filter(isReachable);
 }
 
-function roundOf({seed, isolation, cleans}: Campaign, slot: number, number: number, told: readonly Told[]): Round {
+function roundOf({seed, isolation, cleans, endings}: Campaign, slot: number, number: number, told: readonly Told[]): Round {
 	const mapped = told.flatMap(each => (each.what === 'mapped' && each.slot === slot ? [each.batch] : []));
-	return {seed, slot, number, isolation, cleans, batch: Math.max(-1, ...mapped) + 1, finishes: false};
+	const leaseMs = endings.includes('SIGSTOP') ? SHORT_LEASE_MS : 30_000;
+	return {seed, slot, number, isolation, cleans, leaseMs, batch: Math.max(-1, ...mapped) + 1, finishes: false};
 }
 
 const FILE = fileURLToPath(new URL('./program.ts', import.meta.url));
@@ -134,7 +164,7 @@ type Death = Omit<Dead, 'slot' | 'number' | 'by' | 'hitFailpoint' | 'dyingMs'>;
 class Program {
 	readonly process: ChildProcess;
 	readonly #opened = Promise.withResolvers<void>();
-	readonly #said = Promise.withResolvers<void>();
+	#said = Promise.withResolvers<void>();
 	#awaited = 0;
 	readonly #ended: Promise<Death>;
 
@@ -162,6 +192,7 @@ class Program {
 	said(lines: number): Promise<void> {
 		if (lines === 0) return Promise.resolve();
 		this.#awaited = lines;
+		this.#said = Promise.withResolvers();
 		return this.#said.promise;
 	}
 

@@ -9,6 +9,7 @@ export interface Round {
 	readonly number: number;
 	readonly isolation: 'thread' | 'process';
 	readonly cleans: boolean;
+	readonly leaseMs: number;
 	/** The batch of this slot that its map goes on with. */
 	readonly batch: number;
 	/** Closes its engine after so long; without it only when all is done that was begun. */
@@ -43,7 +44,7 @@ interface Sayings {
 export type What = keyof Sayings;
 export type Saying = {[Each in What]: {readonly what: Each} & Sayings[Each]}[What];
 /** When, by which of the campaign's programs, and what it said. */
-export type Told<Each extends What = What> = {readonly at: number; readonly slot: number} & Extract<Saying, {what: Each}>;
+export type Told<Each extends What = What> = {readonly at: number; readonly slot: number; readonly number: number} & Extract<Saying, {what: Each}>;
 
 /** A line that a task wrote: `start` first, and how it will end just before it does. */
 export interface Step {

@@ -1,5 +1,5 @@
 /**
- * `npm run torture -- --kills 10000 --seed 1 [--signals SIGKILL] [--results FILE]`: campaigns of a hundred kills each, one
+ * `npm run torture -- --kills 10000 --seed 1 [--endings SIGKILL] [--results FILE]`: campaigns of a hundred kills each, one
  * seed after the other. A line of JSON for each is appended to the results; a broken law ends the run, and what it was found
  * in stays where the last line says.
  */
@@ -7,15 +7,16 @@ import {appendFileSync, mkdtempSync, rmSync} from 'node:fs';
 import {tmpdir} from 'node:os';
 import {join} from 'node:path';
 import {parseArgs} from 'node:util';
+import {choice} from '../../../lib/checks.ts';
 import {between, pick, seeded} from '../../fixtures/random.ts';
-import {type Campaign, type Evidence, type KillSignal, run} from './campaign.ts';
+import {type Campaign, ENDINGS, type Ending, type Evidence, run} from './campaign.ts';
 import {judge} from './verdict.ts';
 
 const {values} = parseArgs({
 	options: {
 		kills: {type: 'string', default: '100'},
 		seed: {type: 'string', default: String(Date.now() % 2 ** 31)},
-		signals: {type: 'string', default: 'SIGKILL'},
+		endings: {type: 'string', default: 'SIGKILL'},
 		results: {type: 'string', default: 'torture.jsonl'},
 	},
 });
@@ -24,7 +25,7 @@ const PER_CAMPAIGN = 100;
 const folder = mkdtempSync(join(tmpdir(), 'faena-torture-'));
 let left = Number(values.kills);
 for (let seed = Number(values.seed); left > 0; seed++) {
-	const campaign = planOf(seed, Math.min(left, PER_CAMPAIGN), values.signals.split(',') as KillSignal[]);
+	const campaign = planOf(seed, Math.min(left, PER_CAMPAIGN), values.endings.split(',').map(toEnding));
 	left -= campaign.kills;
 	const own = mkdtempSync(join(folder, `${seed}-`));
 	const begunAt = performance.now();
@@ -41,10 +42,21 @@ for (let seed = Number(values.seed); left > 0; seed++) {
 }
 rmSync(folder, {recursive: true});
 
+function toEnding(text: string): Ending {
+	return choice(...ENDINGS)(text) as Ending;
+}
+
 /** Kinds of campaigns, by chance. */
-function planOf(seed: number, kills: number, signals: readonly KillSignal[]): Campaign {
+function planOf(seed: number, kills: number, endings: readonly Ending[]): Campaign {
 	const random = seeded(seed);
-	return {seed, kills, signals, slots: between(random, 1, 3), isolation: pick(random, ['thread', 'thread', 'process'] as const), cleans: random() < 0.3};
+	return {
+		seed,
+		kills,
+		endings,
+		slots: between(random, endings.includes('SIGSTOP') ? 2 : 1, 3),
+		isolation: pick(random, ['thread', 'thread', 'process'] as const),
+		cleans: random() < 0.3,
+	};
 }
 
 function figuresOf({told, steps, lives}: Evidence) {

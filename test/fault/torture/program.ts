@@ -16,7 +16,7 @@ let names = 0;
 
 /** Pipes are written to synchronously: what is said is said, whenever the program is killed. */
 function say(what: Saying): void {
-	writeSync(1, `${JSON.stringify({at: steadyMs(), slot: round.slot, ...what})}\n`);
+	writeSync(1, `${JSON.stringify({at: steadyMs(), slot: round.slot, number: round.number, ...what})}\n`);
 }
 
 const faena = await open<typeof import('./tasks.ts')>({
@@ -26,6 +26,7 @@ const faena = await open<typeof import('./tasks.ts')>({
 	isolation: round.isolation,
 	blobs: {threshold: 4096},
 	grace: 100,
+	lease: round.leaseMs,
 	drain: 100,
 	closeOnSignals: true,
 	defaults: {backoff: {base: 2, factor: 2, max: 20, jitter: 0.5}},

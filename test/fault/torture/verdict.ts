@@ -28,7 +28,12 @@ interface Case extends Evidence {
 /** What must be true in the end, each with what finds whatever speaks against it. */
 const LAWS: Readonly<Record<string, (given: Case) => readonly unknown[]>> = {
 	'programs end only as they are told to': ({lives}) =>
-		lives.filter(({by, end: {code, signal}}) => (by === undefined ? code !== 0 : code !== 0 && !['SIGKILL', 'SIGTERM', 'SIGINT'].includes(signal as string))),
+		lives.filter(({by, end: {code, signal}}) =>
+			by === undefined || by === 'close' ? code !== 0 : code !== 0 && !['SIGKILL', 'SIGTERM', 'SIGINT'].includes(signal as string),
+		),
+	'who ends in good order has nothing to complain of': ({lives}) => lives.filter(({end, stderr}) => end.code === 0 && stderr !== ''),
+	'each program gets its turn': given =>
+		given.lives.filter(({by, slot, number}) => by === 'close' && !told(given, 'enqueued').some(each => each.slot === slot && number === each.number)),
 	'every job ends': ({jobs}) => jobs.filter(({status}) => status === null),
 	'what was acknowledged is there, unless it ended and was cleaned up': given =>
 		told(given, 'enqueued').flatMap(({ids, tokens}) =>
@@ -42,7 +47,7 @@ const LAWS: Readonly<Record<string, (given: Case) => readonly unknown[]>> = {
 	'nothing is there twice': ({jobs}) => [...Map.groupBy(jobs, ({token}) => token)].filter(([, same]) => same.length > 1),
 	"an execution's number is used once, and they rise": ({stepsById}) =>
 		[...stepsById].filter(([, steps]) => starts(steps).some(({execution}, index, all) => index > 0 && execution <= (all[index - 1] as Step).execution)),
-	'executions of one job never overlap': given => [...given.stepsById.values()].filter(steps => overlaps(given, steps)),
+	'executions of one job never overlap': given => (isSuspending(given) ? [] : [...given.stepsById.values()].filter(steps => overlaps(given, steps))),
 	'a completed job has the result that its execution returned': ({jobs, stepsById}) =>
 		jobs.filter(
 			({id, status, execution, value}) =>
@@ -53,7 +58,7 @@ const LAWS: Readonly<Record<string, (given: Case) => readonly unknown[]>> = {
 			if (given.retried.has(id)) return false;
 			const job = given.jobById.get(id);
 			const differs = job ? job.status !== status || job.value !== value : !given.campaign.cleans;
-			return differs || starts(given.stepsById.get(id) ?? []).some(start => start.at > at);
+			return differs || (!isSuspending(given) && starts(given.stepsById.get(id) ?? []).some(start => start.at > at));
 		}),
 	'an item of a batch is yielded as it was': given =>
 		[...Map.groupBy(told(given, 'item'), ({batch, key}) => `${batch} ${key}`).values()].filter(
@@ -98,7 +103,7 @@ const LAWS: Readonly<Record<string, (given: Case) => readonly unknown[]>> = {
 			: told(given, 'mapped').filter(({slot, batch}) => given.jobs.filter(({token}) => token === `batch${slot}.${batch}/completed`).length !== 1),
 	'a signal ends a program soon': ({lives}) => lives.filter(({by, dyingMs}) => (by === 'SIGTERM' || by === 'SIGINT') && dyingMs > PATIENCE_MS),
 	'whoever leaves in good order leaves no suspicion': ({campaign, jobs}) =>
-		campaign.signals.includes('SIGKILL') ? [] : jobs.filter(({suspicions}) => suspicions > 0),
+		campaign.endings.some(ending => ending === 'SIGKILL' || ending === 'SIGSTOP') ? [] : jobs.filter(({suspicions}) => suspicions > 0),
 	'no child process outlives its program for long': ({lives}) => lives.filter(({orphanedMs}) => orphanedMs > PATIENCE_MS),
 	'nothing is left beside the database': ({database, left}) =>
 		left.filter(name => ![basename(database), `${basename(database)}-blobs`, 'steps'].includes(name) && !name.includes('-owner-')),
@@ -182,6 +187,11 @@ function overlaps({lives}: Case, steps: readonly Step[]): boolean {
 		const life = lives.find(({pid}) => pid === before.pid);
 		return end ? end.at > start.at : life !== undefined && life.endedAt > start.at;
 	});
+}
+
+/** Who was suspended goes on with what others have by then, until it looks at its lease. */
+function isSuspending({campaign}: Case): boolean {
+	return campaign.endings.includes('SIGSTOP');
 }
 
 /** What one dispatcher told its own threads, they knew before its caller did; other programs and processes hear of it a little later. */
