@@ -54,8 +54,8 @@ export class BatchHandle {
 	}
 
 	/**
-	 * Deletes the batch with all its jobs, ended or not, in bounded steps. Returns how many jobs. Don't do it while a map of
-	 * it is under way.
+	 * Deletes the batch with all its jobs, ended or not, in bounded steps. Returns how many jobs. A map of it that
+	 * is under way ends with `NoSuchJob` or, when its input has ended, `NoSuchBatch`.
 	 * @throws FaenaError `BatchRunning` if one of its jobs is running; should it have been started since the deletion began, what was deleted stays so
 	 */
 	async delete(): Promise<number> {

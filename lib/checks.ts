@@ -91,8 +91,9 @@ export function choice(...values: readonly string[]): Check {
 }
 
 export function text(value: unknown): string {
-	if (typeof value === 'string' && value !== '' && !value.includes('\0')) return value;
-	throw expected('a text that is not empty and has no NUL character', value);
+	// Half a character would be stored as another one, and two different names as the same.
+	if (typeof value === 'string' && value !== '' && !value.includes('\0') && value.isWellFormed()) return value;
+	throw expected('a text that is not empty and has no NUL character or half of a surrogate pair', value);
 }
 
 export function string(value: unknown): string {

@@ -175,7 +175,7 @@ export class Engine<Tasks = AnyTasks> implements AsyncDisposable {
 	/**
 	 * Runs the task for every item of a collection and yields how each ended, as they finish or in the order of the input.
 	 * With a `batch` name it is durable: the same map again goes on where it was, and yields what is done from the queue.
-	 * @throws FaenaError `BadOption`, `UnknownTask`; its loop `KeyConflict`, `BatchConflict`, `Halted`, `NotEncodable`, `TooLarge`, `Closed`, and what the items throw
+	 * @throws FaenaError `BadOption`, `UnknownTask`; its loop `KeyConflict`, `BatchConflict`, `NoSuchBatch`, `NoSuchJob`, `Halted`, `NotEncodable`, `TooLarge`, `Closed`, and what the items throw
 	 */
 	map<Name extends TaskName<Tasks>>(
 		task: Name,

@@ -20,6 +20,8 @@ export type ErrorCode =
 	| 'BatchConflict'
 	/** Jobs of the batch are running, so that it can't be deleted. */
 	| 'BatchRunning'
+	/** The batch was deleted while a map of it was under way. */
+	| 'NoSuchBatch'
 	/** No job has this id. */
 	| 'NoSuchJob'
 	/** The awaited job died; `cause` is the task's error. */

@@ -254,8 +254,13 @@ export class JobMap<Item, Result> implements AsyncIterable<MapResult<Item, Resul
 	async #endInput(): Promise<void> {
 		await Promise.all(this.#groups);
 		if (this.#goesOn()) await this.#cancelGone();
-		if (this.#goesOn() && this.#batch !== undefined) await this.#link.verb('endInput', this.#batch, this.#read);
+		if (this.#goesOn() && this.#batch !== undefined && !(await this.#link.verb('endInput', this.#batch, this.#read))) throw this.#batchGone();
 		if (this.#goesOn()) this.#phase = 'fed';
+	}
+
+	#batchGone(): FaenaError {
+		const name = JSON.stringify(this.#plan.batch);
+		return new FaenaError('NoSuchBatch', `The batch ${name} was deleted while this map of it was under way. The same map again begins it anew.`);
 	}
 
 	/** False once the map was left, cancelled, halted, or has failed: each may happen while an answer is awaited. */

@@ -81,8 +81,9 @@ export abstract class JobQueue {
 	/**
 	 * The batch's input has ended, with so many items. It completes in the transaction that leaves none of its jobs unended:
 	 * this one, or whoever's comes to it. A job of it that is retried, or a new one, opens it again.
+	 * Returns false if there is no such batch any more.
 	 */
-	abstract endInput(batch: BatchId, total: number): Awaitable<void>;
+	abstract endInput(batch: BatchId, total: number): Awaitable<boolean>;
 	/** Whoever made the batch has had all its results: {@link cleanup} may take it. */
 	abstract closeBatch(batch: BatchId): Awaitable<void>;
 	/** What is known of the batch of that name; its jobs are counted in every transaction, so that this is quick however many there are. */

@@ -273,11 +273,12 @@ export class MemoryQueue extends JobQueue {
 		if (batch) batch.closedAt ??= this.#now();
 	}
 
-	endInput(id: BatchId, total: number): void {
+	endInput(id: BatchId, total: number): boolean {
 		this.#assertOpen();
 		const batch = this.#batches.get(id);
 		if (batch) batch.total = total;
 		this.#attendBatches();
+		return batch !== undefined;
 	}
 
 	deleteBatch(name: string, limit = 1000): DeleteResult {

@@ -283,8 +283,8 @@ export class SqliteQueue extends JobQueue {
 		this.#write(({statements, now}) => statements.closeBatch.run(now, batch));
 	}
 
-	endInput(batch: BatchId, total: number): void {
-		this.#write(session => endInput(session, batch, total));
+	endInput(batch: BatchId, total: number): boolean {
+		return this.#write(session => endInput(session, batch, total));
 	}
 
 	deleteBatch(name: string, limit = CHUNK): DeleteResult {

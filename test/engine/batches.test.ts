@@ -175,6 +175,32 @@ test('who waits for a job of a batch that is deleted hears that it is not there'
 	await t.throwsAsync(waits, {code: 'NoSuchJob'});
 });
 
+test('a map whose batch is deleted ends with an error that says so', async t => {
+	const faena = await openEngine(t);
+	const {promise: gate, resolve: open} = Promise.withResolvers<void>();
+	async function* source() {
+		yield* [1, 2];
+		await gate;
+		yield 3;
+	}
+	const loop = drain(faena.map('echo', source(), {batch: 'one'}));
+	while ((await faena.batch('one').info())?.counts.completed !== 2);
+	t.is(await faena.batch('one').delete(), 2);
+	open();
+	await t.throwsAsync(loop, {code: 'NoSuchBatch', message: /^The batch "one" was deleted while this map of it was under way\./});
+	await faena.pause('echo');
+	const waiting = t.throwsAsync(drain(faena.map('echo', [1], {batch: 'two'})), {code: 'NoSuchJob'});
+	while ((await faena.batch('two').info())?.total === undefined);
+	t.is(await faena.batch('two').delete(), 1);
+	await waiting;
+});
+
+test('names and keys that would not come back as they are, are refused', async t => {
+	const faena = await openEngine(t);
+	t.throws(() => faena.map('echo', [1], {batch: '\ud800'}), {code: 'BadOption', message: /half of a surrogate pair; it got "\\ud800"/});
+	await t.throwsAsync(drain(faena.map('echo', [1], {batch: 'one', key: () => 'x\udc00'})), {code: 'BadOption', message: /surrogate/});
+});
+
 /** A job that nobody runs yet, in a batch of another program. */
 async function enqueueInBatch(location: string): Promise<number[]> {
 	const queue = await openQueue(location);

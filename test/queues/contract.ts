@@ -1677,6 +1677,7 @@ law('a turn that completes a batch can say that its job waits; a batch without j
 	t.deepEqual(idsOf(await take(queue)), [2]);
 	await queue.endInput(await queue.openBatch('empty', 'hash', {onComplete: ON_COMPLETE}), 0);
 	t.like(await queue.batch('empty'), {total: 0, completedAt: T0});
+	t.deepEqual([await queue.endInput(batch, 1), await queue.endInput(99, 1)], [true, false]);
 	t.deepEqual(idsOf(await take(queue)), [3]);
 });
 

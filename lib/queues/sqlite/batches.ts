@@ -40,9 +40,10 @@ function toMarks(at: number, ended: number): string {
 	return JSON.stringify([{at, ended}] satisfies Mark[]);
 }
 
-export function endInput(session: Session, id: BatchId, total: number): void {
-	session.statements.endInput.run(total, id);
+export function endInput(session: Session, id: BatchId, total: number): boolean {
+	const {changes} = session.statements.endInput.run(total, id);
 	attend(session, id, 0);
+	return changes > 0;
 }
 
 function attend(session: Session, id: BatchId, newlyEnded: number): void {
