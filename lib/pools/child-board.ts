@@ -113,9 +113,11 @@ export class Guard {
 	readonly #regions: Regions;
 	readonly #file: number;
 	readonly #heapLimitBytes: number;
+	readonly #examineThread: typeof examineMainThread;
 	#obeyed = 0;
 
-	constructor({regions, file, heapLimitBytes}: GuardedBoards) {
+	constructor({regions, file, heapLimitBytes}: GuardedBoards, examine = examineMainThread) {
+		this.#examineThread = examine;
 		this.#regions = regions;
 		this.#file = file;
 		this.#heapLimitBytes = heapLimitBytes;
@@ -128,10 +130,11 @@ export class Guard {
 	}
 
 	async #examine(): Promise<void> {
-		const examination = await examineMainThread(this.#heapLimitBytes);
-		const text = Buffer.from(JSON.stringify(examination));
-		// A stack of fifty frames with very long names is not worth more room.
-		if (text.length <= EXAMINATION_BYTES) writeSync(this.#file, text, 0, text.length, EXAMINATION_OFFSET);
+		const examination = await this.#examineThread(this.#heapLimitBytes);
+		const text = Buffer.from(`${JSON.stringify(examination)}\0`);
+		// A stack of fifty frames with very long names is not worth more room. What was found before is gone either way.
+		const fitting = text.length <= EXAMINATION_BYTES ? text : Buffer.alloc(1);
+		writeSync(this.#file, fitting, 0, fitting.length, EXAMINATION_OFFSET);
 	}
 
 	#change(command: Exclude<GuardCommand, {readonly examine: true}>): void {

@@ -306,7 +306,8 @@ export class WorkerPool implements Pool {
 	async #endHard(slot: Slot, flight: InFlight, index: number): Promise<void> {
 		if (slot.isExamined) return;
 		slot.isExamined = true;
-		const examination = await slot.worker.examine();
+		// To be ended it is, whatever the look at it comes to.
+		const examination = await slot.worker.examine().catch(() => undefined);
 		slot.isExamined = false;
 		if (!this.#flights.has(flight.number)) return;
 		flight.board.refresh();
