@@ -43,7 +43,12 @@ export async function work(queue: JobQueue, tasks: Readonly<Record<string, unkno
 	if (table.size === 0) throw bad('work() expects an object with a function for each task');
 	const maker = new JobMaker(infosOf(table), {}, MAX_VALUE_BYTES);
 	const resources = new Resources(table);
-	for (const task of table.keys()) await resources.setUp(task);
+	try {
+		for (const task of table.keys()) await resources.setUp(task);
+	} catch (error) {
+		await resources.tearDown();
+		throw error;
+	}
 	const owner = nanoid();
 	await queue.heartbeat(owner);
 	const heart = startHeartbeat(queue, owner);
@@ -74,7 +79,11 @@ interface Bench {
 
 async function loop(bench: Bench): Promise<void> {
 	const {queue, table, owner, signal} = bench;
-	const demand = {owner, tasks: demandOf([...table.keys()], 1), limit: 1, maxBytes: Infinity};
+	const tasks = demandOf([...table.keys()], 1).map(each => {
+		const {concurrency} = optionsOf(table.get(each.task) as TaskFunction);
+		return concurrency === undefined ? each : {...each, concurrency};
+	});
+	const demand = {owner, tasks, limit: 1, maxBytes: Infinity};
 	const bell = new Bell();
 	const ring = () => bell.ring();
 	const stopListening = queue.onEnqueue(ring);

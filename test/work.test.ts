@@ -70,6 +70,43 @@ test('work() refuses what is no queue, no tasks and no options, in a sentence', 
 	await (await forgotten).close();
 });
 
+test("work() holds a task's concurrency beside other loops on the same file, and runs other tasks meanwhile", async t => {
+	const {queue, path} = await open(t);
+	const other = await openQueue(path);
+	t.teardown(() => other.close());
+	const controller = new AbortController();
+	let running = 0;
+	let ended = 0;
+	const free = Promise.withResolvers<void>();
+	const tasks = {
+		heavy: task(
+			async () => {
+				t.is(++running, 1);
+				// The other loop is to have the time to take one, too.
+				await free.promise;
+				running--;
+				if (++ended === 3) controller.abort();
+			},
+			{concurrency: 1},
+		),
+		light: () => free.resolve(),
+	};
+	await queue.enqueue([newJob('heavy', 1), newJob('heavy', 2), newJob('heavy', 3), newJob('light', 4)]);
+	await Promise.all([queue, other].map(each => work(each, tasks, {signal: controller.signal})));
+	t.is((await queue.counts()).completed, 4);
+});
+
+test('work() tears down what was set up when another setup fails', async t => {
+	const {queue} = await open(t);
+	const down: string[] = [];
+	const tasks = {
+		first: task(() => undefined, {setup: () => 'model', teardown: (model: string) => void down.push(model)}),
+		second: task(() => undefined, {setup: () => Promise.reject(new RangeError('no'))}),
+	};
+	await t.throwsAsync(work(queue, tasks), {code: 'SetupFailed', message: 'The setup of task second failed. RangeError: no'});
+	t.deepEqual(down, ['model']);
+});
+
 test('work() wakes for a job that is enqueued while it waits, here or in another process', async t => {
 	const {queue, path} = await open(t);
 	const controller = new AbortController();
