@@ -91,8 +91,8 @@ export async function run(campaign: Campaign, folder: string): Promise<Evidence>
 	return {campaign, database, told, steps: readSteps(steps), lives, left: readdirSync(folder)};
 }
 
-/** What a program may take that has only to finish. */
-const FINISH_MS = 120_000;
+/** What a program may take that has only to finish: others may have left it thousands of jobs, and each that ends its worker costs a start. */
+const FINISH_MS = 600_000;
 /** A failpoint that is not reached by then will not be. */
 const FAILPOINT_MS = 1000;
 /** Of programs that are suspended. */

@@ -38,7 +38,7 @@ const known: number[] = [];
 let isClosing = false;
 
 function makePayload(token: string): Payload {
-	const fails = random() < 0.2 ? pick(random, ['throws', 'throws', 'throws', 'exits'] as const) : undefined;
+	const fails = random() < 0.2 ? pick(random, [...Array.from({length: 9}, () => 'throws' as const), 'exits' as const]) : undefined;
 	return {
 		token,
 		ms: random() < 0.5 ? between(random, 1, 30) : 0,
