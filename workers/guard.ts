@@ -10,7 +10,7 @@ import {closeMeetingPlace, socketAt} from '../lib/pools/meeting-place.ts';
 
 const {sent, place, ...start} = workerData as GuardStart;
 const guard = new Guard(start);
-const socket = connect(socketAt(place), () => parentPort?.postMessage('on duty'));
+const socket = connect(socketAt(place));
 
 // One after the other, since the pool counts what was obeyed.
 let last: Promise<void> = Promise.resolve();
@@ -24,5 +24,6 @@ parentPort?.on('message', (message: Uint8Array) =>
 	}),
 );
 for (const event of ['connect', 'error']) socket.once(event, () => closeMeetingPlace(place));
+socket.on('connect', () => parentPort?.postMessage('on duty'));
 socket.on('error', () => undefined);
 socket.on('close', () => process.kill(process.pid, 'SIGKILL'));

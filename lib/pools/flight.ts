@@ -12,8 +12,10 @@ import type {Ending, Examination, PoolBoard, PoolWorker} from './worker-source.t
 export interface Flight extends Lane {
 	readonly number: number;
 	readonly lease: number;
-	readonly jobs: readonly DequeuedJob[];
-	readonly board: PoolBoard;
+	/** Those that are taken back before it is sent leave it. */
+	jobs: readonly DequeuedJob[];
+	/** {@link UNSENT} until its worker has loaded. */
+	board: PoolBoard;
 	readonly givenAt: number;
 	/** Jobs before this index have been reported. */
 	reported: number;
@@ -221,8 +223,9 @@ function postMortemOf({jobs, said, examination}: Flight, index: number, {started
 	};
 }
 
-export function howItEnded({isOutOfMemory, signal, exitCode}: Ending): string {
+export function howItEnded({isOutOfMemory, signal, exitCode, error}: Ending): string {
 	if (isOutOfMemory) return 'ran out of memory';
+	if (exitCode === null && signal === undefined) return `could not be started (${toFailure(error).message})`;
 	return signal ? `was ended by ${signal}` : `ended with exit code ${exitCode}`;
 }
 

@@ -1,8 +1,9 @@
 import type {ChildProcess} from 'node:child_process';
+import {once} from 'node:events';
 import {fileURLToPath} from 'node:url';
 import {Tinypool} from 'tinypool';
 import type {PoolListener, PoolOptions, ResourceLimits} from '../pool.ts';
-import type {WorkerRequest} from '../protocol.ts';
+import type {LoadMessage, WorkerMessage, WorkerRequest} from '../protocol.ts';
 import {workerUrl} from '../worker-url.ts';
 import {Lifeline} from './lifeline.ts';
 import {closeMeetingPlace, openMeetingPlace} from './meeting-place.ts';
@@ -49,83 +50,115 @@ class ProcessSource implements WorkerSource {
 	}
 }
 
-/** The end of what a process writes to stderr is kept: it is all that is known of a native crash. */
-const STDERR_TAIL = 4096;
-
 class ProcessWorker implements PoolWorker {
 	readonly kind = 'process';
-	readonly #tinypool: Tinypool;
-	readonly #listener: SourceListener;
-	readonly #place = openMeetingPlace();
-	readonly #lifeline: Lifeline;
-	readonly #boards: RemoteBoards;
 	readonly #options: PoolOptions;
-	#child: ChildProcess | undefined;
-	#stderr = '';
-	#gone: Promise<void> | undefined;
+	readonly #listener: SourceListener;
+	#child: Child | undefined;
 
 	constructor(options: PoolOptions, listener: SourceListener) {
-		const {resourceLimits, env, execArgv} = options;
 		this.#options = options;
 		this.#listener = listener;
-		this.#lifeline = new Lifeline(this.#place, listener.message);
-		this.#boards = new RemoteBoards(this.#place, command => this.#lifeline.send(command));
-		this.#tinypool = new Tinypool({
-			filename: fileURLToPath(workerUrl('process')),
-			runtime: 'child_process',
-			minThreads: 0,
-			maxThreads: 1,
-			concurrentTasksPerWorker: 2,
-			idleTimeout: MAX_TIMER_MS,
-			serialization: 'advanced',
-			argv: [this.#place],
-			env: {...process.env, ...env} as Record<string, string>,
-			execArgv: [...inheritedArgs(), ...memoryArgs(resourceLimits), ...execArgv],
-		});
-		// A process that ends is dealt with at its exit; without a listener Tinypool's event would end the dispatcher.
-		this.#tinypool.on('error', () => undefined);
 	}
 
 	board(jobs: number): PoolBoard {
-		return this.#boards.open(jobs);
+		return this.#started.boards.open(jobs);
 	}
 
-	async request(request: WorkerRequest): Promise<unknown> {
-		const answer = this.#tinypool.run(request);
-		if (request.type !== 'load') return answer;
-		// Tinypool starts the process with the first request.
-		this.#gone = this.#attach();
-		const [loaded] = await Promise.all([answer, this.#lifeline.connected]);
-		return loaded;
+	request(request: WorkerRequest): Promise<unknown> {
+		return request.type === 'load' ? this.#load(request) : this.#started.request(request);
 	}
 
 	async examine(): Promise<Examination> {
-		return (await this.#boards.examine()) ?? NO_ANSWER;
+		return (await this.#started.boards.examine()) ?? NO_ANSWER;
 	}
 
 	end(): boolean {
-		this.#child?.kill('SIGKILL');
+		this.#child?.end();
 		return true;
 	}
 
 	async endAndWait(): Promise<void> {
-		// Tinypool lets the program end without its processes; who closes the pool waits for them.
-		this.#child?.ref();
-		this.#child?.channel?.ref();
-		this.end();
-		await this.#gone;
+		await this.#child?.endAndWait();
 	}
 
-	/** Resolves when the process is gone and all it sent was delivered. */
-	async #attach(): Promise<void> {
-		const child = (this.#tinypool.threads[0] as unknown as {readonly process: ChildProcess}).process;
-		this.#child = child;
-		this.#redirect(child);
-		await Promise.all(['exit', 'disconnect'].map(event => new Promise(resolve => child.once(event, resolve))));
-		await this.#lifeline.end();
-		this.#listener.gone(this, this.#endingOf(child));
-		this.#boards.close();
-		closeMeetingPlace(this.#place);
+	async #load(request: LoadMessage): Promise<unknown> {
+		try {
+			this.#child = new Child(this.#options, request, this.#listener.message);
+		} catch (error) {
+			this.#listener.gone(this, {exitCode: null, error});
+			throw error;
+		}
+		void this.#mourn(this.#child);
+		return this.#child.loaded;
+	}
+
+	async #mourn(child: Child): Promise<void> {
+		this.#listener.gone(this, await child.ended);
+		// Until then they tell which job ran.
+		child.boards.close();
+	}
+
+	/** Nothing but `load` comes before it. */
+	get #started(): Child {
+		return this.#child as Child;
+	}
+}
+
+/** The end of what a process writes to stderr is kept: it is all that is known of a native crash. */
+const STDERR_TAIL = 4096;
+
+/** A process, from its start to its end. */
+class Child {
+	/** The answer to the first request. */
+	readonly loaded: Promise<unknown>;
+	/** Resolves when it is gone and all it said was delivered. */
+	readonly ended: Promise<Ending>;
+	readonly boards: RemoteBoards;
+	readonly #options: PoolOptions;
+	readonly #place = openMeetingPlace();
+	readonly #tinypool: Tinypool;
+	readonly #process: ChildProcess;
+	readonly #lifeline: Lifeline;
+	#stderr = '';
+
+	constructor(options: PoolOptions, load: LoadMessage, receive: (message: WorkerMessage) => void) {
+		this.#options = options;
+		try {
+			this.#lifeline = new Lifeline(this.#place, receive);
+			this.boards = new RemoteBoards(this.#place, command => this.#lifeline.send(command));
+			this.#tinypool = makeTinypool(options, this.#place);
+			// Tinypool starts its process with the first request.
+			const answer = this.#tinypool.run(load);
+			this.#process = (this.#tinypool.threads[0] as unknown as {readonly process: ChildProcess}).process;
+			this.loaded = this.#connect(answer);
+		} catch (error) {
+			closeMeetingPlace(this.#place);
+			throw error;
+		}
+		this.#redirect(this.#process);
+		this.ended = this.#watch();
+	}
+
+	request(request: WorkerRequest): Promise<unknown> {
+		return this.#tinypool.run(request);
+	}
+
+	end(): void {
+		this.#process.kill('SIGKILL');
+	}
+
+	async endAndWait(): Promise<void> {
+		// Tinypool lets the program end without its processes; who closes the pool waits for them.
+		this.#process.ref();
+		this.#process.channel?.ref();
+		this.end();
+		await this.ended;
+	}
+
+	async #connect(answer: Promise<unknown>): Promise<unknown> {
+		const [loaded] = await Promise.all([answer, this.#lifeline.connected]);
+		return loaded;
 	}
 
 	/** Where what the tasks write goes, also past `process.stdout`; and there is nothing for them to read. */
@@ -137,7 +170,21 @@ class ProcessWorker implements PoolWorker {
 		});
 	}
 
-	#endingOf({exitCode, signalCode: signal}: ChildProcess): Ending {
+	async #watch(): Promise<Ending> {
+		const child = this.#process;
+		const [error] = child.pid === undefined ? await once(child, 'error') : await this.#exit();
+		await this.#lifeline.end();
+		closeMeetingPlace(this.#place);
+		return child.pid === undefined ? {exitCode: null, error} : this.#ending();
+	}
+
+	async #exit(): Promise<[]> {
+		await Promise.all(['exit', 'disconnect'].map(event => new Promise(resolve => this.#process.once(event, resolve))));
+		return [];
+	}
+
+	#ending(): Ending {
+		const {exitCode, signalCode: signal} = this.#process;
 		const stderr = this.#stderr;
 		const limitMb = this.#options.resourceLimits?.maxOldGenerationSizeMb;
 		return {
@@ -148,6 +195,24 @@ class ProcessWorker implements PoolWorker {
 			...(exitCode !== 0 && stderr !== '' && {stderr}),
 		};
 	}
+}
+
+function makeTinypool({resourceLimits, env, execArgv}: PoolOptions, place: string): Tinypool {
+	const tinypool = new Tinypool({
+		filename: fileURLToPath(workerUrl('process')),
+		runtime: 'child_process',
+		minThreads: 0,
+		maxThreads: 1,
+		concurrentTasksPerWorker: 2,
+		idleTimeout: MAX_TIMER_MS,
+		serialization: 'advanced',
+		argv: [place],
+		env: {...process.env, ...env} as Record<string, string>,
+		execArgv: [...inheritedArgs(), ...memoryArgs(resourceLimits), ...execArgv],
+	});
+	// A process that ends is dealt with at its exit; without a listener Tinypool's event would end the dispatcher.
+	tinypool.on('error', () => undefined);
+	return tinypool;
 }
 
 const MAX_TIMER_MS = 2 ** 31 - 1;

@@ -22,7 +22,7 @@ import {
 	toMessage,
 	withFailure,
 } from './flight.ts';
-import type {Ending, PoolWorker, WorkerSource} from './worker-source.ts';
+import {type Ending, type PoolWorker, UNSENT, type WorkerSource} from './worker-source.ts';
 
 /** How often running jobs are looked at: what a timeout, or a job stuck behind a long one, may be late. */
 const WATCH_EVERY_MS = 20;
@@ -52,9 +52,9 @@ export interface Budget {
  * that runs, one that waits, so that the worker never idles while a commit is under way. Nothing ever waits in the queues
  * of the libraries below: the pool names the worker for each chunk and gives it one only when it has a place.
  *
- * A slot is `loading` (its tasks module), then `ready`; `retiring` when its worker has done enough and gets nothing more;
- * `ending` from the moment its worker is told to end, or is seen to fail, until it is gone. Only then do its jobs get their
- * outcomes, and another worker is started.
+ * A slot is `loading` (its tasks module; a chunk that it was started for stays with the pool until then), then `ready`;
+ * `retiring` when its worker has done enough and gets nothing more; `ending` from the moment its worker is told to end, or is
+ * seen to fail, until it is gone. Only then do its jobs get their outcomes, and another worker is started.
  */
 export class WorkerPool implements Pool {
 	readonly slots: number;
@@ -115,7 +115,7 @@ export class WorkerPool implements Pool {
 			joined: worker => this.#addSlot(worker),
 			message: message => this.#receive(message),
 			failing: worker => this.#fail(worker),
-			gone: (worker, ending) => this.#lose(worker, ending),
+			gone: (worker, ending) => void this.#bury(worker, ending),
 			exhausted: () => this.#phase === 'open' && this.#listener.failed(new Error('All workers ended and could not be replaced.')),
 		});
 	}
@@ -145,7 +145,7 @@ export class WorkerPool implements Pool {
 			solo,
 			lease,
 			jobs,
-			board: slot.worker.board(jobs.length),
+			board: UNSENT,
 			givenAt: this.#clock.steadyMs(),
 			reported: 0,
 			held: [],
@@ -162,7 +162,13 @@ export class WorkerPool implements Pool {
 		this.#flights.set(flight.number, flight);
 		this.#endWatch ??= this.#clock.every(WATCH_EVERY_MS, () => this.#look());
 		for (const job of jobs) this.#jobs.set(job.id, flight);
-		void slot.worker.request(toMessage(flight)).catch(() => undefined);
+		if (slot.phase !== 'loading') this.#send(flight);
+	}
+
+	#send(flight: InFlight): void {
+		const {worker} = flight.slot;
+		flight.board = worker.board(flight.jobs.length);
+		void worker.request(toMessage(flight)).catch(() => undefined);
 	}
 
 	stop(id: JobId, reason: StopReason): boolean {
@@ -170,7 +176,7 @@ export class WorkerPool implements Pool {
 		if (!flight) return false;
 		const index = flight.jobs.findIndex(job => job.id === id);
 		this.#take(flight, [index], reason === 'cancelled' ? {type: 'cancelled'} : {type: 'released'});
-		if (flight.taken.has(index)) return true;
+		if (!this.#jobs.has(id)) return true;
 		// What a micro-batch is to give back, such as memory, only all of its jobs can.
 		const running = reason === 'interrupted' ? runningOf(flight)?.indexes : undefined;
 		this.#stopRunning(flight, running ?? [index], reason);
@@ -242,6 +248,7 @@ export class WorkerPool implements Pool {
 		if (!loaded || slot.phase !== 'loading') return;
 		if ('tasks' in loaded) {
 			slot.phase = 'ready';
+			for (const flight of slot.flights) this.#send(flight);
 			this.#started?.resolve(loaded.tasks);
 			this.#listener.freed();
 			return;
@@ -323,12 +330,18 @@ export class WorkerPool implements Pool {
 		if (slot) slot.phase = 'ending';
 	}
 
+	/** A worker that ends while it loads is not replaced in a tight loop, nor are its jobs given back in one. */
+	async #bury(worker: PoolWorker, ending: Ending): Promise<void> {
+		this.#started?.reject(this.#unloadable(worker, ending));
+		if (this.#slots.get(worker)?.phase === 'loading') await sleep(this.#clock, RELOAD_MS);
+		this.#lose(worker, ending);
+	}
+
 	#lose(worker: PoolWorker, ending: Ending): void {
 		const slot = this.#slots.get(worker);
 		if (!slot || !this.#slots.delete(worker)) return;
 		slot.phase = 'ending';
 		this.#isReady(slot);
-		this.#started?.reject(this.#unloadable(worker, ending));
 		if (this.#phase !== 'closing' && slot.end?.reason !== 'retired' && worker.kind !== 'caller') this.#listener.lost(lossOf(slot, worker.kind, ending));
 		for (const flight of [...slot.flights]) {
 			flight.board.refresh();
@@ -422,10 +435,18 @@ export class WorkerPool implements Pool {
 	#giveBack(flight: InFlight, indexes: readonly number[], outcome: Outcome): void {
 		const fresh = indexes.filter(index => !flight.taken.has(index));
 		for (const index of fresh) flight.taken.add(index);
-		this.#ended(
-			flight,
-			fresh.map(index => settlementOf(flight, index, outcome)),
-		);
+		const settlements = fresh.map(index => settlementOf(flight, index, outcome));
+		if (flight.board === UNSENT) this.#shorten(flight);
+		this.#ended(flight, settlements);
+	}
+
+	/** Lets those go that were taken back before the chunk was sent, and all of it if none is left. */
+	#shorten(flight: InFlight): void {
+		flight.jobs = flight.jobs.filter((_, index) => !flight.taken.has(index));
+		flight.taken.clear();
+		if (flight.jobs.length > 0) return;
+		this.#finish(flight);
+		this.#listener.freed();
 	}
 
 	// ——— watching ———

@@ -112,3 +112,16 @@ export class SharedBoard implements PoolBoard {
 		return this.#board.stopReason(index);
 	}
 }
+
+/** Of a chunk that its worker has not got: nothing of it can have started. */
+export const UNSENT: PoolBoard = {
+	address: 0,
+	take: (indexes, then) => then(indexes),
+	stop: () => undefined,
+	refresh: () => undefined,
+	running: () => undefined,
+	lastStarted: () => undefined,
+	progress: () => undefined,
+	isFree: () => true,
+	stopReason: () => undefined,
+};

@@ -1,7 +1,11 @@
+import {existsSync, readdirSync, readFileSync, writeFileSync} from 'node:fs';
+import {join} from 'node:path';
 import test, {type ExecutionContext} from 'ava';
 import type {PoolOptions} from '../../lib/pool.ts';
 import {processPool} from '../../lib/pools/processes.ts';
 import type {Settlement} from '../../lib/queue.ts';
+import {appears} from '../fixtures/appears.ts';
+import {makeFolder} from '../fixtures/folder.ts';
 import {ENDS, TRICKS} from '../fixtures/process-tasks.ts';
 import {Crew, exercisePool} from './contract.ts';
 
@@ -106,4 +110,99 @@ function isThere(pid: number): boolean {
 	} catch {
 		return false;
 	}
+}
+
+/** A pool whose first process starts with the first chunk, and loads once there is a file `open` in the folder. */
+function loadSlowly(t: ExecutionContext): {readonly crew: Crew; readonly folder: string} {
+	t.timeout(60_000);
+	const folder = makeFolder(t);
+	const crew = new Crew(t, (...args) => {
+		const pool = processPool(...args);
+		void pool.openLazily(false);
+		return Object.assign(pool, {load: async () => []});
+	});
+	void crew.load({tasks: new URL('../fixtures/modules/slow.ts', import.meta.url).href, env: {SLOW_FOLDER: folder}, workers: 1, isolation: 'thread'});
+	return {crew, folder};
+}
+
+test.serial('processes: jobs are cancelled, recalled and interrupted at once while their process loads, and the others run', async t => {
+	const {crew, folder} = loadSlowly(t);
+	const [cancelled, interrupted, other] = crew.giveNow('ran', ['cancelled', 'interrupted', 'other'], {policies: [{}, {}, {timeoutMs: 1000}]});
+	await appears(join(folder, 'waits for open'));
+	t.true(crew.pool.stop(cancelled as number, 'cancelled'));
+	t.true(crew.pool.stop(interrupted as number, 'interrupted'));
+	t.deepEqual([crew.outcome(cancelled), crew.outcome(interrupted)], [{type: 'cancelled'}, {type: 'released'}]);
+	for (const file of ['open', 'ready']) writeFileSync(join(folder, file), '');
+	await crew.values([other]);
+	t.is(readFileSync(join(folder, 'ran'), 'utf8'), 'other\n');
+});
+
+test.serial('processes: a process whose jobs are all taken back while it loads leaves its place to others, and is of use later', async t => {
+	const {crew, folder} = loadSlowly(t);
+	crew.giveNow('ran', ['first', 'second']);
+	await appears(join(folder, 'waits for open'));
+	crew.pool.recall();
+	t.is(crew.pool.size, 0);
+	for (const file of ['open', 'ready']) writeFileSync(join(folder, file), '');
+	for (const name of ['third', 'fourth', 'fifth']) await crew.values(await crew.give('ran', [name]));
+	t.is(readFileSync(join(folder, 'ran'), 'utf8'), 'third\nfourth\nfifth\n');
+});
+
+test.serial('processes: a pool is closed while a process loads, and gives its jobs back', async t => {
+	const {crew, folder} = loadSlowly(t);
+	const [id] = crew.giveNow('ran', ['never']);
+	await appears(join(folder, 'waits for open'));
+	await crew.pool.close();
+	t.deepEqual(crew.outcome(id), {type: 'released'});
+	t.false(existsSync(join(folder, 'ran')));
+});
+
+test.serial('processes: a setup that takes longer than a worker may be quiet is waited for, and its job may be cancelled meanwhile', async t => {
+	const {crew, folder} = loadSlowly(t);
+	writeFileSync(join(folder, 'open'), '');
+	const [cancelled, other] = crew.giveNow('ran', ['cancelled', 'other']);
+	await appears(join(folder, 'waits for ready'));
+	crew.pool.stop(cancelled as number, 'cancelled');
+	t.deepEqual(await crew.outcomes([cancelled]), [{type: 'cancelled'}]);
+	// Longer than what blocks a worker is let be.
+	await new Promise(resolve => setTimeout(resolve, 6000));
+	writeFileSync(join(folder, 'ready'), '');
+	await crew.values([other]);
+});
+
+const UNSTARTABLE: Readonly<Record<string, readonly [options: Partial<PoolOptions>, code: string, sentence: RegExp]>> = {
+	'an option that Node does not have': [
+		{execArgv: ['--no-such-flag']},
+		'BadOption',
+		/^open\(\) expects as execArgv options of Node's; a worker process said: .*bad option: --no-such-flag$/,
+	],
+	'more environment than the system takes': [{env: {BULK: 'x'.repeat(3_000_000)}}, 'BadTasksModule', /its worker process could not be started \(spawn E2BIG\)/],
+};
+
+for (const [what, [options, code, sentence]] of Object.entries(UNSTARTABLE)) {
+	test.serial(`processes: a process that can't be started with ${what} is an error that says so, and leaves nothing behind`, async t => {
+		const folder = useTemporary(t);
+		const error = await t.throwsAsync(loadCrew(t, options), {code});
+		t.regex(error?.message ?? '', sentence);
+		t.deepEqual(readdirSync(folder), []);
+	});
+}
+
+test.serial('processes: what a pool and its processes meet in is gone once they have met', async t => {
+	const folder = useTemporary(t);
+	await loadCrew(t, {workers: 2});
+	while (readdirSync(folder).length > 0) await new Promise(resolve => setTimeout(resolve, 5));
+	t.pass();
+});
+
+/** Lets the test have a folder for temporary files of its own. */
+function useTemporary(t: ExecutionContext): string {
+	const folder = makeFolder(t);
+	const before = process.env['TMPDIR'];
+	process.env['TMPDIR'] = folder;
+	t.teardown(() => {
+		if (before === undefined) delete process.env['TMPDIR'];
+		else process.env['TMPDIR'] = before;
+	});
+	return folder;
 }
