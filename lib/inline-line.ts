@@ -73,7 +73,11 @@ export class InlineLine implements Line {
 	async end(): Promise<void> {
 		this.unref();
 		// After a failure the dispatcher has not: its lock would keep its jobs from others for as long as this process lives.
-		await this.#queue.close();
+		try {
+			await this.#queue.close();
+		} catch {
+			// What is wrong with the queue was told as the failure.
+		}
 	}
 }
 

@@ -27,7 +27,10 @@ export abstract class JobQueue {
 	/** Where the jobs are, as given to `openQueue`; `:memory:` for the memory queue. */
 	abstract readonly location: string;
 
-	/** Notes, settles, enqueues and dequeues, in this order, in one durable transaction: all of it or nothing. */
+	/**
+	 * Notes, settles, enqueues and dequeues, in this order, in one durable transaction: all of it or nothing. If it fails, and took
+	 * effect after all (`OutcomeUnknown`), what it dequeued is to be {@link giveBack given back}, and what it settled is lost to a second try.
+	 */
 	abstract turn(turn: Turn): Awaitable<TurnResult>;
 
 	/** Cancels pending and failed jobs at once; asks the owners of running ones, who find them in {@link stops}. */

@@ -60,6 +60,16 @@ export interface SqliteOptions {
 /** Jobs cancelled, retried or deleted in one transaction. */
 const CHUNK = 1000;
 
+interface Opened {
+	readonly connection: Connection;
+	readonly names: Names;
+}
+
+interface Owned {
+	readonly id: number;
+	release(): void;
+}
+
 /** Where jobs are that run or could at once. */
 const RUNNABLE = [Place.ready, Place.suspect, Place.running] as const;
 
@@ -86,8 +96,9 @@ export class SqliteQueue extends JobQueue {
 	readonly #tally = new Tally();
 	readonly #blobs: Blobs;
 	readonly #vigil: Vigil;
-	readonly #owners = new Map<OwnerId, {readonly id: number; release(): void}>();
-	#state: {readonly connection: Connection; readonly names: Names} | undefined;
+	readonly #owners = new Map<OwnerId, Owned>();
+	/** `lost` after an I/O error, until something is asked of it again. */
+	#state: Opened | 'lost' | 'closed' = 'lost';
 	#dataVersion = 0;
 	#isSwept = false;
 	/** The disk was full, and what the log holds could not be moved into the database since. */
@@ -106,7 +117,7 @@ export class SqliteQueue extends JobQueue {
 	}
 
 	turn(turn: Turn): TurnResult {
-		this.#assertOpen();
+		this.#opened();
 		this.#blobs.prepare(turn.settle ?? []);
 		return this.#write(session => {
 			for (const each of turn.notes ?? []) note(session, each);
@@ -201,20 +212,20 @@ export class SqliteQueue extends JobQueue {
 		for (const [id, name] of dead) {
 			jobs += this.#write(session => takeBack(session, id, {suspect: true}));
 			failpoint('recovery:committed');
-			rmSync(this.#lockPath(name), {force: true});
+			removeLock(this.#lockPath(name));
 		}
 		this.#sweepLocks();
 		return jobs;
 	}
 
 	giveBack(owner: OwnerId, after: Lease): number {
-		this.#assertOpen();
+		this.#opened();
 		const known = this.#owners.get(owner);
 		return known ? this.#write(session => giveBack(session, known.id, after)) : 0;
 	}
 
 	leave(owner: OwnerId): void {
-		this.#assertOpen();
+		this.#opened();
 		const known = this.#owners.get(owner);
 		if (!known) return;
 		try {
@@ -335,12 +346,13 @@ export class SqliteQueue extends JobQueue {
 	}
 
 	close(): void {
+		if (this.#state === 'closed') return;
 		try {
 			for (const owner of this.#owners.keys()) this.leave(owner);
 		} finally {
 			for (const owner of this.#owners.keys()) this.#release(owner);
-			this.#state?.connection.close();
-			this.#state = undefined;
+			if (typeof this.#state === 'object') this.#state.connection.close();
+			this.#state = 'closed';
 		}
 	}
 
@@ -348,6 +360,7 @@ export class SqliteQueue extends JobQueue {
 
 	#write<Result>(run: (session: Session) => Result): Result {
 		return this.#guard(({connection, names}) => {
+			const owners = new Set(this.#owners.values());
 			const session: Session = {
 				statements: connection.statements,
 				names,
@@ -369,6 +382,8 @@ export class SqliteQueue extends JobQueue {
 			} catch (error) {
 				names.forget();
 				this.#tally.forget();
+				// Their rows are not there, and their numbers are another's next.
+				for (const [owner, owned] of this.#owners) if (!owners.has(owned)) this.#release(owner);
 				throw error;
 			}
 		});
@@ -384,16 +399,15 @@ export class SqliteQueue extends JobQueue {
 		return this.#guard(({connection, names}) => run(connection.statements, names));
 	}
 
-	#guard<Result>(run: (state: {readonly connection: Connection; readonly names: Names}) => Result): Result {
-		const state = this.#assertOpen();
+	#guard<Result>(run: (opened: Opened) => Result): Result {
+		const opened = this.#opened();
 		try {
-			return run(state);
+			return run(opened);
 		} catch (error) {
 			const translated = translate(error, this.location);
 			const code = translated instanceof FaenaError ? translated.code : undefined;
-			// After a failed fsync nothing this connection remembers of the file can be trusted.
-			if (code === 'OutcomeUnknown') this.#reconnect();
-			if (code === 'StorageFull') this.#makeRoom(state.connection);
+			if (code === 'OutcomeUnknown') this.#lose(opened);
+			if (code === 'StorageFull') this.#makeRoom(opened.connection);
 			throw translated;
 		}
 	}
@@ -409,21 +423,27 @@ export class SqliteQueue extends JobQueue {
 		}
 	}
 
-	#assertOpen(): {readonly connection: Connection; readonly names: Names} {
-		if (!this.#state) throw new FaenaError('Closed', 'This queue is closed.');
-		return this.#state;
+	#opened(): Opened {
+		if (this.#state === 'closed') throw new FaenaError('Closed', 'This queue is closed.');
+		if (this.#state !== 'lost') return this.#state;
+		const opened = this.#connect();
+		// Of what others wrote meanwhile nobody has heard.
+		this.#dataVersion = -1;
+		return opened;
 	}
 
-	#connect(): void {
+	#connect(): Opened {
 		const connection = connect(this.location, this.#durability);
-		this.#state = {connection, names: new Names(connection.statements)};
+		const opened = {connection, names: new Names(connection.statements)};
+		this.#state = opened;
 		this.#dataVersion = connection.dataVersion();
+		return opened;
 	}
 
-	#reconnect(): void {
-		this.#state?.connection.close();
-		this.#state = undefined;
-		this.#connect();
+	/** After a failed fsync nothing this connection remembers of the file can be trusted. */
+	#lose({connection}: Opened): void {
+		if (typeof this.#state === 'object') this.#state = 'lost';
+		connection.close();
 	}
 
 	// ——— owners ———
@@ -455,13 +475,13 @@ export class SqliteQueue extends JobQueue {
 			if (!name.startsWith(prefix) || name.endsWith('-journal') || owners.has(name)) continue;
 			const path = join(folder, name);
 			const age = Date.now() - (statSync(path, {throwIfNoEntry: false})?.mtimeMs ?? Infinity);
-			if (age > LITTER_MS && isLockFree(path)) rmSync(path, {force: true});
+			if (age > LITTER_MS && isLockFree(path)) removeLock(path);
 		}
 	}
 
 	#release(owner: OwnerId): void {
 		this.#owners.get(owner)?.release();
-		if (this.#owners.delete(owner)) rmSync(this.#lockPath(owner), {force: true});
+		if (this.#owners.delete(owner)) removeLock(this.#lockPath(owner));
 	}
 
 	#lockPath(owner: OwnerId): string {
@@ -489,5 +509,14 @@ export class SqliteQueue extends JobQueue {
 		this.#write(({statements, names}) => {
 			for (const task of tasks) statements.pauseTask.run(paused, names.task(task));
 		});
+	}
+}
+
+/** One that stays, on a disk that fails, is litter: {@link SqliteQueue.recover} sweeps it one day. */
+function removeLock(path: string): void {
+	try {
+		rmSync(path, {force: true});
+	} catch {
+		// Nobody holds it any more, and that is what counts.
 	}
 }

@@ -106,7 +106,17 @@ function createPrivately(path: string): void {
 
 /** Looks before anything could write: a read-only connection neither recovers nor checkpoints a log. */
 function inspect(path: string): void {
-	const db = new Database(path, {readonly: true, timeout: BUSY_TIMEOUT_MS});
+	try {
+		inspectBy(path, {readonly: true});
+	} catch (error) {
+		// A program died while it made the file, and left a journal: nobody can read before that is rolled back.
+		if (!(error instanceof Database.SqliteError) || error.code !== 'SQLITE_READONLY_ROLLBACK') throw error;
+		inspectBy(path, {readonly: false});
+	}
+}
+
+function inspectBy(path: string, {readonly}: {readonly readonly: boolean}): void {
+	const db = new Database(path, {readonly, timeout: BUSY_TIMEOUT_MS});
 	try {
 		// One look: another process may be making its tables at this moment.
 		db.exec('begin');
