@@ -68,9 +68,13 @@ export function unreadable(sentence: string): Encoded {
 	return Buffer.concat([new Uint8Array([Format.unreadable]), Buffer.from(sentence)]);
 }
 
-/** True if both are the same value. Objects may differ in the order of their properties. */
+/** True if both are the same value. Objects may differ in the order of their properties. What can't be read is the same as nothing else. */
 export function sameValue(a: Encoded, b: Encoded): boolean {
-	return a === b || isDeepStrictEqual(decode(a), decode(b));
+	try {
+		return a === b || isDeepStrictEqual(decode(a), decode(b));
+	} catch {
+		return false;
+	}
 }
 
 /** Size in bytes, as stored. Exact where it could matter for `limit`; a string far below it is not counted out. */

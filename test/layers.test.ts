@@ -26,6 +26,7 @@ const LAYERS: readonly (readonly string[])[] = [
 	],
 	[
 		'lib/queue.ts',
+		'lib/stored.ts',
 		'lib/task.ts',
 		'lib/tasks-module.ts',
 		'lib/pool.ts',

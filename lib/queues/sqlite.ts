@@ -212,7 +212,7 @@ export class SqliteQueue extends JobQueue {
 		for (const [id, name] of dead) {
 			jobs += this.#write(session => takeBack(session, id, {suspect: true}));
 			failpoint('recovery:committed');
-			removeLock(this.#lockPath(name));
+			this.#removeLock(name);
 		}
 		this.#sweepLocks();
 		return jobs;
@@ -461,7 +461,7 @@ export class SqliteQueue extends JobQueue {
 	}
 
 	#isGone(owner: OwnerId): boolean {
-		return !this.#owners.has(owner) && isLockFree(this.#lockPath(owner));
+		return !this.#owners.has(owner) && (!isFileName(owner) || isLockFree(this.#lockPath(owner)));
 	}
 
 	/** Removes the locks of owners that died before they had a row, or while they were buried. Rare: so once for each queue. */
@@ -481,7 +481,11 @@ export class SqliteQueue extends JobQueue {
 
 	#release(owner: OwnerId): void {
 		this.#owners.get(owner)?.release();
-		if (this.#owners.delete(owner)) removeLock(this.#lockPath(owner));
+		if (this.#owners.delete(owner)) this.#removeLock(owner);
+	}
+
+	#removeLock(owner: OwnerId): void {
+		if (isFileName(owner)) removeLock(this.#lockPath(owner));
 	}
 
 	#lockPath(owner: OwnerId): string {
@@ -519,4 +523,9 @@ function removeLock(path: string): void {
 	} catch {
 		// Nobody holds it any more, and that is what counts.
 	}
+}
+
+/** What a row says of an owner may be anything, also a way to somewhere else. */
+function isFileName(owner: OwnerId): boolean {
+	return !/[/\\\0]/.test(owner);
 }

@@ -94,8 +94,9 @@ test('a file whose transaction failed is an orphan, and goes with a cleanup an h
 	t.is(names.length, 2);
 	// One of them is named in the end; and what a crash left of a file that was being written is an orphan, too.
 	queue.turn({settle: settle.slice(0, 1)});
-	names.push('0123-draft');
-	writeFileSync(join(`${path}-blobs`, '0123-draft'), 'half a');
+	const draft = `${'0123'.repeat(16)}.json-draft`;
+	names.push(draft);
+	writeFileSync(join(`${path}-blobs`, draft), 'half a');
 	queue.cleanup({endedBefore: 0});
 	t.deepEqual(readdirSync(`${path}-blobs`).sort(), names.toSorted());
 	for (const name of names) age(join(`${path}-blobs`, name));

@@ -11,6 +11,7 @@ import {
 	type Mark,
 	toCompletionJob,
 } from '../../queue.ts';
+import {readCompletionJob, readMarks} from '../../stored.ts';
 import {eraseJob} from './control.ts';
 import type {Statements} from './database.ts';
 import {enqueue} from './enqueue.ts';
@@ -64,7 +65,7 @@ function attend(session: Session, id: BatchId, newlyEnded: number): void {
 	if (!completes) return;
 	const completed = {batch: batch.name, counts};
 	session.completed.push(completed);
-	const onComplete = row.on_complete === null ? undefined : (JSON.parse(row.on_complete) as BatchOptions['onComplete']);
+	const onComplete = readCompletionJob(row.on_complete);
 	if (onComplete) enqueue(session, [toCompletionJob(onComplete, completed)], false);
 	failpoint('batch:written');
 }
@@ -106,7 +107,7 @@ export function toBatch({batchTally}: Statements, row: BatchRow): Batch {
 		...(row.completed_at !== null && {completedAt: row.completed_at}),
 		...(row.closed_at !== null && {closedAt: row.closed_at}),
 		counts: toCounts(place => jobs.get(place) ?? 0),
-		marks: JSON.parse(row.marks) as Mark[],
+		marks: readMarks(row.marks),
 	};
 }
 

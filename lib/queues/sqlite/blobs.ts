@@ -72,6 +72,7 @@ export class Blobs {
 	/** The value of a row; what can't be read becomes a value that says so when it is decoded. */
 	load([value, name]: Stored): Encoded {
 		if (name === null) return value as Encoded;
+		if (!NAME.test(name)) return unreadable("The file which holds this result can't be read: what the database says is the name of none.");
 		try {
 			return name.endsWith(TEXT) ? readFileSync(this.#path(name), 'utf8') : readFileSync(this.#path(name));
 		} catch (error) {
@@ -85,7 +86,7 @@ export class Blobs {
 		const orphans: string[] = [];
 		for (const name of readdirSync(this.#folder)) {
 			const stat = statSync(this.#path(name), {throwIfNoEntry: false});
-			const isOld = stat && now - stat.mtimeMs > ORPHANED_MS;
+			const isOld = OWN.test(name) && stat && now - stat.mtimeMs > ORPHANED_MS;
 			if (isOld && !isNamed(name) && orphans.push(name) === ORPHANS_AT_ONCE) break;
 		}
 		return orphans;
@@ -93,7 +94,8 @@ export class Blobs {
 
 	/** In a transaction: deletes the file. */
 	delete(name: string): void {
-		rmSync(this.#path(name), {force: true});
+		// What a row names may be anything, also something elsewhere.
+		if (OWN.test(name)) rmSync(this.#path(name), {force: true});
 	}
 
 	#isLarge(value: Content): boolean {
@@ -135,6 +137,9 @@ export class Blobs {
 
 const TEXT = '.json';
 const BYTES = '.bin';
+const NAME = /^[0-9a-f]{64}\.(json|bin)$/;
+/** A file that was made here, perhaps not to its end. */
+const OWN = /^[0-9a-f]{64}\.(json|bin)(-[\w-]+)?$/;
 
 /** A name is durable with its folder; on Windows with the file. */
 function syncFolder(path: string): void {

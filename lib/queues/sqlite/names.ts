@@ -1,4 +1,5 @@
 import type {Policy} from '../../job.ts';
+import {readPolicy} from '../../stored.ts';
 import type {Statements} from './database.ts';
 
 /** More are forgotten, so that a program whose every job has a timeout of its own doesn't fill the memory. */
@@ -55,7 +56,7 @@ export class Names {
 	policy(id: number): Policy {
 		const cached = this.#policies.get(id);
 		if (cached) return cached;
-		const policy = JSON.parse(this.#statements.policyById.get(id) as string) as Policy;
+		const policy = readPolicy(this.#statements.policyById.get(id) as string | undefined);
 		if (this.#policies.size >= MAX_CACHED_POLICIES) this.#policies.clear();
 		this.#policies.set(id, policy);
 		return policy;

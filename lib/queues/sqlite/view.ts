@@ -1,8 +1,8 @@
 import type {Encoded} from '../../encoding.ts';
-import type {FailureRecord} from '../../failure.ts';
 import type {Job, JobFilter, JobId, JobStatus, Policy} from '../../job.ts';
 import {STATUSES} from '../../job.ts';
 import type {JobEnd, JobValues} from '../../queue.ts';
+import {readFailure} from '../../stored.ts';
 import type {Blobs} from './blobs.ts';
 import {Place} from './places.ts';
 
@@ -62,7 +62,7 @@ export function toJob(row: JobRow, policy: Policy): Job {
 			endedAt: row.ended_at,
 			...costOf(row, executions),
 			progress: row.done === null ? null : {done: row.done, ...present({total: row.total}), at: row.at ?? 0},
-			error: row.failure === null ? null : (JSON.parse(row.failure) as FailureRecord),
+			error: row.failure === null ? null : readFailure(row.failure),
 		}),
 	};
 }
@@ -89,7 +89,7 @@ function present<Fields extends object>(fields: Fields): {[Name in keyof Fields]
 const ENDED: Readonly<Record<number, JobStatus>> = {[Place.completed]: 'completed', [Place.dead]: 'dead', [Place.cancelled]: 'cancelled'};
 
 function toStatus(row: JobRow): JobStatus {
-	if (row.status !== null) return ENDED[row.status] as JobStatus;
+	if (row.status !== null) return ENDED[row.status] ?? 'dead';
 	if (row.claimed_execution !== null) return 'running';
 	return row.failed === 1 ? 'failed' : 'pending';
 }
@@ -120,8 +120,8 @@ export function toEnd(id: JobId, row: EndRow | undefined, blobs: Blobs): JobEnd 
 	if (!row) return {id, status: 'missing', value: null};
 	const [place, value, blob, failure] = row;
 	if (place === null) return undefined;
-	const status = ENDED[place] as JobEnd['status'];
-	return {id, status, value: blobs.load([value, blob]), ...(failure !== null && status !== 'completed' && {error: JSON.parse(failure) as FailureRecord})};
+	const status = (ENDED[place] ?? 'dead') as JobEnd['status'];
+	return {id, status, value: blobs.load([value, blob]), ...(failure !== null && status !== 'completed' && {error: readFailure(failure)})};
 }
 
 /** Where to look for the jobs of a status. `<> 6` is what lets SQLite use the index `outcome_unhappy`. */

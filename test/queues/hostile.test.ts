@@ -1,0 +1,129 @@
+import {existsSync, mkdirSync, writeFileSync} from 'node:fs';
+import {join} from 'node:path';
+import test, {type ExecutionContext} from 'ava';
+import Database from 'better-sqlite3';
+import {decode} from '../../lib/encoding.ts';
+import {toFailure} from '../../lib/failure.ts';
+import type {Policy} from '../../lib/job.ts';
+import type {NewJob} from '../../lib/queue.ts';
+import {openSqlite, type SqliteQueue} from '../../lib/queues/sqlite.ts';
+import {readFailure} from '../../lib/stored.ts';
+import {makeFolder} from '../fixtures/folder.ts';
+
+const POLICY: Policy = {maxAttempts: 3, timeoutMs: null, backoff: {baseMs: 0, factor: 1, maxMs: 0, jitter: 0}, retry: 'auto'};
+
+function newJob(job: Partial<NewJob> = {}): NewJob {
+	return {task: 'count', payload: '1', priority: 0, runAt: null, policy: POLICY, ...job};
+}
+
+/** A queue with a completed and a dead job of a batch that waits for a third, after somebody else has written to its file. */
+async function openTampered(t: ExecutionContext, statement: string, ...values: unknown[]): Promise<{queue: SqliteQueue; path: string}> {
+	const path = join(makeFolder(t), 'jobs.db');
+	const first = openSqlite(path, {durability: 'normal'});
+	const batch = await first.openBatch('nightly', 'count', {onComplete: newJob({task: 'after'})});
+	await first.enqueue([newJob({batch, key: 'a'}), newJob({batch, key: 'b'}), newJob({batch, key: 'c'})]);
+	const {lease, jobs} = await first.dequeue({owner: 'me', tasks: ['count'], limit: 2});
+	const claims = jobs.map(({id, execution}) => ({id, execution}));
+	await first.settle(lease, [
+		{...(claims[0] as {id: number; execution: number}), outcome: {type: 'returned', value: '1'}},
+		{...(claims[1] as {id: number; execution: number}), outcome: {type: 'threw', error: toFailure(new Error('no luck'))}},
+	]);
+	await first.endInput(batch, 3);
+	first.close();
+	const db = new Database(path);
+	db.prepare(statement).run(...values);
+	db.close();
+	const queue = openSqlite(path, {durability: 'normal'});
+	t.teardown(() => queue.close());
+	return {queue, path};
+}
+
+for (const name of ['../secret', '../../secret', '/etc/hostname', 'folder/../../secret', '..', '.', '', 'a'.repeat(64)]) {
+	test(`a result's row can name no file but one of a result: ${JSON.stringify(name)}`, async t => {
+		const {queue, path} = await openTampered(t, 'update outcome set blob = ? where id = 1', name);
+		mkdirSync(`${path}-blobs`);
+		const secret = join(path, '../secret');
+		writeFileSync(secret, '"secret"');
+		t.throws(() => decode(queue.values(1)?.result ?? null), {code: 'BadDatabase', message: /can't be read/});
+		t.throws(() => decode(queue.ends([1])[0]?.value ?? null), {code: 'BadDatabase'});
+		queue.closeBatch(1);
+		t.is(queue.cleanup({endedBefore: Date.now() + 1000}).deleted, 1);
+		t.true(existsSync(secret) && existsSync(`${path}-blobs`));
+	});
+}
+
+test("an owner's row can name no file but a lock: its jobs are taken back, and nothing else is touched", async t => {
+	const {queue, path} = await openTampered(t, "insert into owner (name, heartbeat_at) values ('/../secret', 0)");
+	const secret = join(path, '../secret');
+	mkdirSync(`${path}-owner-`);
+	writeFileSync(secret, 'secret');
+	t.is(queue.recover(), 0);
+	t.true(existsSync(secret));
+});
+
+const TEXTS = [
+	'',
+	'null',
+	'5',
+	'[]',
+	'{}',
+	'{"maxAttempts":"x"}',
+	'{"maxAttempts":1e999,"backoff":{}}',
+	'[[['.repeat(10_000),
+	'{"__proto__":{"maxAttempts":9}}',
+	'\ufffd',
+	'[{"at":"x"}]',
+];
+
+for (const column of ['policy.spec', 'batch.marks', 'batch.on_complete', 'trouble.failure'] as const) {
+	test(`whatever ${column} says, the jobs can be looked at and settled`, async t => {
+		const [table, name] = column.split('.');
+		for (const text of TEXTS) {
+			const {queue} = await openTampered(t, `update ${table} set ${name} = ?`, text);
+			t.is(queue.jobs({}).length, 3);
+			t.is(queue.batches().length, 1);
+			const [dead] = queue.jobs({status: 'failed'});
+			if (dead) t.is(typeof dead.error?.message, 'string');
+			const {lease, jobs} = await queue.dequeue({owner: 'me', tasks: ['count'], limit: 9});
+			const {accepted} = await queue.settle(
+				lease,
+				jobs.map(({id, execution}) => ({id, execution, outcome: {type: 'threw', error: toFailure(new Error('again'))}})),
+			);
+			t.true(jobs.length > 0 && accepted === jobs.length);
+		}
+	});
+}
+
+test('a stored failure is read back as it was written', t => {
+	const thrown = [new RangeError('far', {cause: new Error('near')}), null, 'text', Object.assign(new Error('x'), {code: 5}), {message: 'plain'}];
+	for (const each of thrown) {
+		const record = {
+			...toFailure(each, 'lostWorker'),
+			...{exitCode: 7, signal: 'SIGKILL', stderr: 'last'},
+			postMortem: {
+				...{execution: 2, attempt: 1, startedAt: 3, durationMs: 4.5, stack: 'at', noStack: 'none'},
+				...{progress: {done: 1, total: 2, at: 3}, heap: {usedBytes: 1, limitBytes: 2}},
+			},
+		};
+		t.deepEqual(readFailure(JSON.stringify(record)), record);
+		t.deepEqual(readFailure(JSON.stringify(toFailure(each))), toFailure(each));
+	}
+});
+
+test('of a stored failure nothing is read but what belongs there', t => {
+	t.deepEqual(
+		readFailure(
+			'{"reason":"owned","name":5,"message":[],"stack":{},"code":{},"causes":[null,{"message":"m","x":1}],"exitCode":"0","postMortem":{"execution":"1"},"evil":1}',
+		),
+		{
+			reason: 'threw',
+			name: 'Error',
+			message: 'What is kept of this error is damaged.',
+			causes: [
+				{name: 'Error', message: 'What is kept of this error is damaged.'},
+				{name: 'Error', message: 'm'},
+			],
+		},
+	);
+	t.is(readFailure(`{"causes":[${'{},'.repeat(10_000)}{}]}`).causes?.length, 16);
+});
