@@ -328,6 +328,8 @@ export class SqliteQueue extends JobQueue {
 	/** Those that no job names. After the transaction in which the last one did, so that no row names a file that is gone. */
 	#deleteBlobs(names: readonly string[]): void {
 		if (names.length === 0) return;
+		// A loss of power that takes back the cleanup's commit must not find the files gone: this syncs the log.
+		if (this.#durability === 'normal') this.#guard(({connection}) => connection.checkpoint());
 		this.#write(({statements}) => {
 			for (const name of names) if (statements.isBlobNamed.get(name) === undefined) this.#blobs.delete(name);
 			failpoint('blob:deleted');

@@ -4,7 +4,7 @@ import {whyNoFaultyDisk} from './disk/disk.ts';
 import {allFaults, tryFault} from './disk/faults.ts';
 
 /** A prime, so that each kind of fault and of call is among them; `npm run faults` tries all. */
-const EVERY = 97;
+const EVERY = 149;
 
 const reason = whyNoFaultyDisk();
 const testOnFaultyDisk = reason ? test.skip : test;

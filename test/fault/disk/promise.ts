@@ -23,7 +23,7 @@ export async function brokenPromises(queue: string, told: readonly string[]): Pr
 }
 
 /** Before anything runs again. */
-function* brokenAsFound(queue: string, told: readonly string[]): Iterable<string> {
+export function* brokenAsFound(queue: string, told: readonly string[]): Iterable<string> {
 	yield* lawsOf(queue);
 	const db = new Database(queue, {readonly: true});
 	try {

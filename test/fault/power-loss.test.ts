@@ -1,0 +1,28 @@
+import {join} from 'node:path';
+import {test} from '../fixtures/engine.ts';
+import {makeFolder} from '../fixtures/folder.ts';
+import {whyNoFaultyDisk} from './disk/disk.ts';
+import {losePower, record} from './disk/power-loss.ts';
+
+const reason = whyNoFaultyDisk();
+const testOnRecordedDisk = reason ? test.skip : test;
+const because = reason ? ` (${reason})` : '';
+
+testOnRecordedDisk(`whenever power is lost, nothing is lost that the program was told${because}`, async t => {
+	t.timeout(170_000);
+	const folder = makeFolder(t);
+	const {broken, different, moments} = await losePower(folder, await record(join(folder, 'run'), 'full'), {perMoment: 1, seed: 1});
+	t.deepEqual(broken, []);
+	t.log(`${moments} moments, ${different} different states`);
+});
+
+testOnRecordedDisk(`with durability normal a loss of power takes what was told last, and damages nothing${because}`, async t => {
+	t.timeout(170_000);
+	const folder = makeFolder(t);
+	const {broken} = await losePower(folder, await record(join(folder, 'run'), 'normal'), {perMoment: 1, seed: 1});
+	t.deepEqual(
+		broken.filter(promise => !/^(Lost|Forgotten)/.test(promise)),
+		[],
+	);
+	t.true(broken.length > 0, 'else the other test proves nothing');
+});
