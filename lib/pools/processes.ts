@@ -140,7 +140,9 @@ class Child {
 		this.ended = this.#watch();
 	}
 
-	request(request: WorkerRequest): Promise<unknown> {
+	async request(request: WorkerRequest): Promise<unknown> {
+		// Tinypool would start another process, which nobody knew of.
+		if (this.#tinypool.threads.length === 0) throw new Error('The process has ended.');
 		return this.#tinypool.run(request);
 	}
 

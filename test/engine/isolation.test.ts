@@ -83,19 +83,24 @@ for (const [task, signal] of [
 	});
 }
 
-test('no child process survives its parent, not even one that computes for ever', async t => {
-	const program = new Program(t, 'isolated', join(makeFolder(t), 'jobs.db'), 'process', 'busy');
-	t.timeout(60_000);
-	const child = Number(await program.line());
-	t.true(isAlive(child));
-	await program.kill('SIGKILL');
-	const killedAt = performance.now();
-	while (isAlive(child)) {
-		if (performance.now() - killedAt > 1000) return t.fail('The child outlived its parent by a second.');
-		await new Promise(resolve => setTimeout(resolve, 5));
-	}
-	t.pass();
-});
+for (const [what, ...call] of [
+	['computes for ever', 'busy'],
+	...['closes stdin', 'reads stdin as a stream', 'leaves process.send() no channel'].map(trick => [trick, 'playAndLoop', trick]),
+] as [string, ...string[]][]) {
+	test(`no child process survives its parent, not even one that ${what}`, async t => {
+		const program = new Program(t, 'isolated', join(makeFolder(t), 'jobs.db'), 'process', ...call);
+		t.timeout(60_000);
+		const child = Number(await program.line());
+		t.true(isAlive(child));
+		await program.kill('SIGKILL');
+		const killedAt = performance.now();
+		while (isAlive(child)) {
+			if (performance.now() - killedAt > 1000) return t.fail('The child outlived its parent by a second.');
+			await new Promise(resolve => setTimeout(resolve, 5));
+		}
+		t.pass();
+	});
+}
 
 for (const signal of ['SIGINT', 'SIGTERM'] as const) {
 	test(`a child process ignores ${signal}, which a terminal or a service manager sends to all of them`, async t => {
@@ -106,12 +111,14 @@ for (const signal of ['SIGINT', 'SIGTERM'] as const) {
 	});
 }
 
-test('what a task prints in a child process goes to stderr where that is asked for', async t => {
-	t.timeout(60_000);
-	const program = new Program(t, 'isolated', join(makeFolder(t), 'jobs.db'), 'process', 'print', 'hello from afar');
-	t.is(await program.line(), 'completed');
-	t.regex((await program.ended()).stderr, /hello from afar/);
-});
+for (const task of ['print', 'writePastStdout']) {
+	test(`what a task prints in a child process goes to stderr where that is asked for (${task})`, async t => {
+		t.timeout(60_000);
+		const program = new Program(t, 'isolated', join(makeFolder(t), 'jobs.db'), 'process', task, 'hello from afar');
+		t.deepEqual(await program.lines(), ['completed']);
+		t.regex((await program.ended()).stderr, /hello from afar/);
+	});
+}
 
 test('an isolation that there is not is refused', async t => {
 	const error = await t.throwsAsync(openIsolated(t, {isolation: 'fork' as never}), {instanceOf: FaenaError, code: 'BadOption'});
