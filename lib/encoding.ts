@@ -59,7 +59,8 @@ export function decode(encoded: Encoded): unknown {
 		return decodeAny(encoded);
 	} catch (error) {
 		if (error instanceof FaenaError) throw error;
-		throw new FaenaError('NotEncodable', "A stored value can't be read; it is damaged.", {cause: error});
+		// Without the cause: what JSON complains of it quotes, and a value may be a secret.
+		throw new FaenaError('NotEncodable', "A stored value can't be read; it is damaged.");
 	}
 }
 

@@ -1,5 +1,5 @@
 import {execFile, execFileSync} from 'node:child_process';
-import {cpSync, existsSync, mkdtempSync, readdirSync, rmSync, writeFileSync} from 'node:fs';
+import {cpSync, existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync} from 'node:fs';
 import {tmpdir} from 'node:os';
 import {join} from 'node:path';
 import {fileURLToPath} from 'node:url';
@@ -34,6 +34,24 @@ test('the package works from TypeScript, and its types accept what is right and 
 	await t.notThrowsAsync(checked.catch(({stdout}) => Promise.reject(new Error(stdout))));
 	const {stdout} = await run(process.execPath, ['main.ts'], {cwd: project});
 	t.deepEqual(JSON.parse(stdout), {doubled: 42, greeting: 'Hello Ana, job 2', none: true, squares: [2, 4, 6], summary: '3 completed'});
+});
+
+/** Every one of them is code that users run with their own rights: a new one needs a reason in ARCHITECTURE.md. */
+const TREE = [
+	...['ansi-regex', 'better-sqlite3', 'cli-progress', 'commander', 'emoji-regex', 'fastest-levenshtein', 'fdir', 'is-fullwidth-code-point', 'ms'],
+	...['nanoid', 'node-addon-api', 'picomatch', 'piscina', 'string-width', 'strip-ansi', 'tinyglobby', 'tinypool'],
+];
+
+test('what comes along with the package is known, and none of it has a script that runs when it is installed', t => {
+	const {packages} = JSON.parse(readFileSync(join(root, 'package-lock.json'), 'utf8')) as {
+		packages: Record<string, {dev?: boolean; devOptional?: boolean; optional?: boolean; hasInstallScript?: boolean}>;
+	};
+	const needed = Object.entries(packages).filter(([path, {dev, devOptional}]) => path !== '' && !dev && !devOptional);
+	const names = needed.filter(([, {optional}]) => !optional).map(([path]) => path.replace(/.*node_modules\//, ''));
+	t.deepEqual(names.sort(), TREE);
+	for (const [path, {hasInstallScript}] of needed) t.falsy(hasInstallScript, path);
+	// Piscina's own, which it does without.
+	for (const [path] of needed.filter(([, {optional}]) => optional)) t.regex(path, /^node_modules\/@napi-rs\/nice/);
 });
 
 test('the package brings the command', async t => {

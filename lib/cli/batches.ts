@@ -3,8 +3,10 @@ import {type BatchInfo, toBatchInfo} from '../batch-handle.ts';
 import {statusSummary} from '../index.ts';
 import {clock, count, showRate} from './bar.ts';
 import {withExistingQueue} from './existing-queue.ts';
+import {moment} from './moment.ts';
 import {toJson} from './ndjson.ts';
 import {print} from './print.ts';
+import {inLine} from './printable.ts';
 
 export function addBatches(program: Command): void {
 	program
@@ -22,8 +24,9 @@ export function addBatches(program: Command): void {
 
 function describe(file: string, batches: readonly BatchInfo[]): string {
 	if (batches.length === 0) return `${file}: no batches\n`;
-	const [names, tasks] = [widest(batches.map(({name}) => name)), widest(batches.map(({task}) => task))];
-	return batches.map(batch => `${batch.name.padEnd(names)}  ${batch.task.padEnd(tasks)}  ${describeOne(batch)}\n`).join('');
+	const rows = batches.map(batch => ({name: inLine(batch.name), task: inLine(batch.task), end: describeOne(batch)}));
+	const [names, tasks] = [widest(rows.map(({name}) => name)), widest(rows.map(({task}) => task))];
+	return rows.map(({name, task, end}) => `${name.padEnd(names)}  ${task.padEnd(tasks)}  ${end}\n`).join('');
 }
 
 /** `1,204 completed, 370 pending  of 1,574  112/s  ETA 0:04`. */
@@ -31,7 +34,7 @@ function describeOne({counts, total, completedAt, jobsPerSecond = 0, remainingMs
 	const parts = [
 		statusSummary(counts),
 		total !== undefined && `of ${count(total)}`,
-		completedAt !== undefined && `done ${new Date(completedAt).toISOString()}`,
+		completedAt !== undefined && `done ${moment(completedAt)}`,
 		jobsPerSecond > 0 && showRate(jobsPerSecond),
 		remainingMs !== undefined && `ETA ${clock(remainingMs / 1000)}`,
 	];
@@ -39,5 +42,5 @@ function describeOne({counts, total, completedAt, jobsPerSecond = 0, remainingMs
 }
 
 function widest(texts: readonly string[]): number {
-	return Math.max(...texts.map(({length}) => length));
+	return texts.reduce((most, {length}) => Math.max(most, length), 0);
 }

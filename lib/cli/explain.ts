@@ -1,5 +1,6 @@
 import {CommanderError} from 'commander';
 import {Unwritable} from './print.ts';
+import {printable} from './printable.ts';
 
 /** Exit code for wrong usage and bad input, and whatever else keeps a command from doing its work. */
 const REFUSED = 2;
@@ -9,7 +10,7 @@ export const NO_READER = 141;
 
 /** One line for people on stderr. */
 export function say(sentence: string): void {
-	process.stderr.write(`faena: ${sentence}\n`);
+	process.stderr.write(`faena: ${printable(sentence)}\n`);
 }
 
 /** Says what went wrong in one sentence, unless commander has said it already. Returns the exit code. */

@@ -1,10 +1,11 @@
 import type {MapResult} from '../index.ts';
+import {printable} from './printable.ts';
 
 /** A map's result as one line of NDJSON. `earlier` marks what was not executed by this run but found in the queue. */
 export function toLine(result: MapResult<unknown, unknown>, {earlier}: {readonly earlier: boolean}): string {
 	const {key, job, status} = result;
 	const end = status === 'completed' ? {value: result.value ?? null} : {error: {name: result.error.name, message: result.error.message}};
-	return `${toJson({key, job, status, ...(earlier && {earlier}), ...end})}\n`;
+	return printable(`${toJson({key, job, status, ...(earlier && {earlier}), ...end})}\n`);
 }
 
 /**

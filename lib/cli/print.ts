@@ -1,7 +1,9 @@
+import {printable} from './printable.ts';
+
 /** Writes on stdout what a command has found, and fails where that can't be done. */
 export async function print(text: string): Promise<void> {
 	await new Promise<void>((resolve, reject) => {
-		process.stdout.write(text, error => (error ? reject(new Unwritable(error)) : resolve()));
+		process.stdout.write(printable(text), error => (error ? reject(new Unwritable(error)) : resolve()));
 	});
 }
 

@@ -2,6 +2,7 @@ import type {Command} from 'commander';
 import {decode, type Encoded, FaenaError, type FailureRecord, type Job, type JobQueue, type JobValues, type LogLine, type PostMortem} from '../index.ts';
 import {count} from './bar.ts';
 import {toId, withExistingQueue} from './existing-queue.ts';
+import {moment} from './moment.ts';
 import {toJson} from './ndjson.ts';
 import {print} from './print.ts';
 
@@ -78,7 +79,7 @@ function describe({job, values, logs}: Found): string {
 const INDENT = 12;
 
 function time(at: number | undefined): string | undefined {
-	return at === undefined ? undefined : new Date(at).toISOString();
+	return at === undefined ? undefined : moment(at);
 }
 
 const MAX_VALUE = 400;

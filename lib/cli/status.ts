@@ -2,8 +2,10 @@ import type {Command} from 'commander';
 import {type Counts, type Job, type JobQueue, statusSummary} from '../index.ts';
 import {count} from './bar.ts';
 import {batchOf, withExistingQueue} from './existing-queue.ts';
+import {moment} from './moment.ts';
 import {toJson} from './ndjson.ts';
 import {print} from './print.ts';
+import {inLine} from './printable.ts';
 
 export function addStatus(program: Command): void {
 	program
@@ -48,7 +50,7 @@ function describe(file: string, {counts, paused, ...jobs}: Report): string {
 	const listed = Object.keys(LISTED).flatMap(status => list(jobs[status as keyof typeof LISTED], counts));
 	const lines = [
 		`${file}: ${statusSummary(counts)}`,
-		...(paused.length > 0 ? [`paused: ${paused.join(', ')}`] : []),
+		...(paused.length > 0 ? [`paused: ${paused.map(inLine).join(', ')}`] : []),
 		...(listed.length > 0 ? ['', ...listed] : []),
 	];
 	return `${lines.join('\n')}\n`;
@@ -56,7 +58,7 @@ function describe(file: string, {counts, paused, ...jobs}: Report): string {
 
 function list(jobs: readonly Job[], counts: Counts): string[] {
 	const rows = jobs.map(
-		job => `${job.status.padEnd(8)} #${String(job.id).padEnd(7)} ${job.task}${job.key === undefined ? '' : `  ${job.key}`}  ${detail(job)}`,
+		job => `${job.status.padEnd(8)} #${String(job.id).padEnd(7)} ${inLine(job.task)}${job.key === undefined ? '' : `  ${inLine(job.key)}`}  ${detail(job)}`,
 	);
 	const more = jobs[0] ? counts[jobs[0].status] - jobs.length : 0;
 	return more > 0 ? [...rows, `${' '.repeat(9)}and ${count(more)} more`] : rows;
@@ -65,7 +67,7 @@ function list(jobs: readonly Job[], counts: Counts): string[] {
 function detail({status, createdAt, attempts, maxAttempts, progress, error, runAt}: Job): string {
 	if (status === 'running' && progress) return `${progress.done}${progress.total === undefined ? '' : ` of ${progress.total}`}`;
 	if (status === 'running') return attempts > 0 ? `attempt ${attempts + 1} of ${maxAttempts}` : '';
-	if (runAt !== undefined) return `until ${new Date(runAt).toISOString()}`;
-	if (status === 'pending') return `since ${new Date(createdAt).toISOString()}`;
-	return error ? `${error.name}: ${error.message.split('\n')[0]}` : '';
+	if (runAt !== undefined) return `until ${moment(runAt)}`;
+	if (status === 'pending') return `since ${moment(createdAt)}`;
+	return error ? inLine(`${error.name}: ${error.message.split('\n')[0]}`) : '';
 }

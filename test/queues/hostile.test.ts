@@ -94,6 +94,29 @@ for (const column of ['policy.spec', 'batch.marks', 'batch.on_complete', 'troubl
 	});
 }
 
+test('a name is data, whatever SQL it looks like', async t => {
+	const path = join(makeFolder(t), 'jobs.db');
+	const queue = openSqlite(path);
+	const names = ["'; drop table job; --", '" or 1=1 --', '%', '_', "task' union select name from owner --", '?1', ':name', '[1]', '\\'];
+	for (const name of names) {
+		const batch = queue.openBatch(name, name, {});
+		const enqueue = () => queue.enqueue([newJob({task: name, key: name, batch})]);
+		const [first, again] = [(await enqueue())[0], (await enqueue())[0]];
+		t.is(first?.id, again?.id);
+		t.deepEqual(
+			queue.jobs({task: name, batch: name}).map(({key}) => key),
+			[name],
+		);
+		queue.pause([name]);
+		t.deepEqual((await queue.dequeue({owner: 'me', tasks: [name]})).jobs, []);
+		queue.resume([name]);
+		t.is((await queue.dequeue({owner: 'me', tasks: [name]})).jobs.length, 1);
+	}
+	t.is(queue.counts().running, names.length);
+	t.is(queue.cancel({task: "' or 1=1 --"}).asked.length, 0);
+	queue.close();
+});
+
 test('a stored failure is read back as it was written', t => {
 	const thrown = [new RangeError('far', {cause: new Error('near')}), null, 'text', Object.assign(new Error('x'), {code: 5}), {message: 'plain'}];
 	for (const each of thrown) {

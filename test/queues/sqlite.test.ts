@@ -1,4 +1,4 @@
-import {existsSync, mkdtempSync, rmSync, statSync} from 'node:fs';
+import {chmodSync, chownSync, existsSync, mkdtempSync, rmSync, statSync, symlinkSync} from 'node:fs';
 import {tmpdir} from 'node:os';
 import {join} from 'node:path';
 import test from 'ava';
@@ -44,6 +44,24 @@ test('the database and its side files can be read by their owner alone', async t
 	await queue.dequeue({owner: 'me', tasks: ['count']});
 	for (const file of [path, `${path}-wal`, `${path}-shm`, `${path}-owner-me`]) t.is(statSync(file).mode & 0o777, 0o600, file);
 	queue.close();
+});
+
+test('a database in a place where anybody could put another is refused, and one by a link', async t => {
+	const folder = makeFolder(t);
+	const path = join(folder, 'jobs.db');
+	chmodSync(folder, 0o777);
+	t.throws(() => openSqlite(path), {code: 'BadDatabase', message: /^Everybody can replace files in the folder .*\(chmod o-w /});
+	t.false(existsSync(path));
+	// As /tmp is.
+	chmodSync(folder, 0o1777);
+	openSqlite(path).close();
+	symlinkSync(path, join(folder, 'link.db'));
+	t.throws(() => openSqlite(join(folder, 'link.db')), {code: 'BadDatabase', message: /is a symbolic link; name the file that it leads to\.$/});
+	if (process.getuid?.() !== 0) return;
+	chownSync(path, 65_534, 65_534);
+	t.throws(() => openSqlite(path), {code: 'BadDatabase', message: /belongs to another user/});
+	chmodSync(folder, 0o700);
+	openSqlite(path).close();
 });
 
 test('opening twice in one process gives two queues on the same jobs', async t => {

@@ -1,4 +1,4 @@
-import {closeSync, existsSync, openSync, statSync} from 'node:fs';
+import {closeSync, existsSync, lstatSync, openSync, statSync} from 'node:fs';
 import {dirname} from 'node:path';
 import Database from 'better-sqlite3';
 import {FaenaError} from '../../errors.ts';
@@ -87,11 +87,33 @@ export function storageFull(path: string, cause: unknown): FaenaError {
 function prepareFile(path: string): void {
 	const folder = dirname(path);
 	if (!existsSync(folder)) throw new FaenaError('BadDatabase', `The folder ${folder} of the database does not exist; create it first.`);
+	refuseUnsafe(path, folder);
 	createPrivately(path);
 	const stat = statSync(path);
 	if (!stat.isFile()) throw new FaenaError('BadDatabase', `${path} is not a file; name a file for the jobs, for instance ${path}/jobs.db.`);
 	if (stat.size > 0) inspect(path);
 }
+
+/**
+ * Files that anybody may put in place of ours would be trusted as ours; and by a link, two engines would look for each
+ * other's locks beside two names of one database, and take each other for dead.
+ */
+function refuseUnsafe(path: string, folder: string): void {
+	const refuse = (problem: string) => {
+		throw new FaenaError('BadDatabase', problem);
+	};
+	const file = lstatSync(path, {throwIfNoEntry: false});
+	if (file?.isSymbolicLink()) refuse(`${path} is a symbolic link; name the file that it leads to.`);
+	const {mode} = statSync(folder);
+	if (process.platform === 'win32' || (mode & WRITABLE_BY_ALL) === 0) return;
+	if ((mode & STICKY) === 0)
+		refuse(`Everybody can replace files in the folder ${folder} of the database; take that away (chmod o-w ${folder}), or name another.`);
+	if (file && file.uid !== process.getuid?.()) refuse(`${path} belongs to another user, in a folder that everybody can write to; name another file.`);
+}
+
+const WRITABLE_BY_ALL = 0o002;
+/** In such a folder nobody can replace the files of others: /tmp is one. */
+const STICKY = 0o1000;
 
 /** Payloads may be secrets: the file, and with it SQLite's side files, is readable by its owner alone. */
 function createPrivately(path: string): void {
