@@ -108,7 +108,7 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
 	},
 	'a dead host is not counted against its jobs': {
 		file: 'lib/queues/sqlite/control.ts',
-		find: 'if (suspect) statements.suspect.run(claim[0], MAX_SUSPICIONS);',
+		find: 'if (suspect) for (const [id] of statements.claimsOfOwner.all(owner, 0) as ClaimRow[]) statements.suspect.run(id, MAX_SUSPICIONS);',
 		put: '',
 		killer: [SQLITE, 'sqlite: jobs whose host died twice are suspect: only who asks for suspects gets them, and is told'],
 	},
@@ -127,8 +127,8 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
 	},
 	'the neighbours of a job that killed its worker are charged': {
 		file: 'lib/pools/flight.ts',
-		find: 'running?.indexes.includes(index) ?',
-		put: 'running ?',
+		find: 'accused?.indexes.includes(index) ?',
+		put: 'accused ?',
 		killer: ['test/engine/retry.test.ts', 'an execution that took its worker down is charged, its neighbours are not'],
 	},
 	'a shutdown is charged': {

@@ -1,0 +1,18 @@
+/** `npm run soak -- --minutes 60 [--results FILE]`: appends a line of JSON for each round, and ends with how much was held early and late. */
+import {appendFileSync, mkdtempSync, rmSync} from 'node:fs';
+import {tmpdir} from 'node:os';
+import {join} from 'node:path';
+import {parseArgs} from 'node:util';
+import {type Sample, soak} from './soak.ts';
+
+const {values} = parseArgs({options: {minutes: {type: 'string', default: '60'}, results: {type: 'string', default: 'soak.jsonl'}}});
+const folder = mkdtempSync(join(tmpdir(), 'faena-soak-'));
+const samples: Sample[] = [];
+await soak(join(folder, 'jobs.db'), Number(values.minutes), sample => {
+	samples.push(sample);
+	appendFileSync(values.results, `${JSON.stringify(sample)}\n`);
+});
+// What comes before the first quarter is warming up.
+const [early, late] = [samples[Math.floor(samples.length / 4)], samples.at(-1)];
+console.log(JSON.stringify({rounds: samples.length, early, late}, undefined, '\t'));
+rmSync(folder, {recursive: true});

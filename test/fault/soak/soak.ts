@@ -1,0 +1,89 @@
+import {existsSync, readdirSync, statSync} from 'node:fs';
+import {basename, dirname, join} from 'node:path';
+import {setTimeout as sleep} from 'node:timers/promises';
+import {setFlagsFromString} from 'node:v8';
+import {runInNewContext} from 'node:vm';
+import {type Engine, open} from '../../../lib/index.ts';
+
+type Tasks = typeof import('../../fixtures/tasks.ts');
+
+/** What a process holds at a moment, all of it between two rounds of work. */
+export interface Sample {
+	readonly minutes: number;
+	readonly jobs: number;
+	/** After a collection. */
+	readonly heapMb: number;
+	readonly rssMb: number;
+	/** What keeps the event loop busy. */
+	readonly resources: number;
+	/** Open files of the process; 0 where the system doesn't tell. */
+	readonly descriptors: number;
+	/** In the folder of the database, and what is in them. */
+	readonly files: number;
+	readonly filesMb: number;
+}
+
+/**
+ * Uses one engine in rounds, each with everything that leaves something behind if anything does: results in files, failures,
+ * workers that end and are recycled, cancels, batches, waits that are given up, engines opened and closed; cleans up after
+ * each, and takes a sample.
+ */
+export async function soak(queue: string, minutes: number, take: (sample: Sample) => void): Promise<void> {
+	const begunAt = performance.now();
+	const passed = () => (performance.now() - begunAt) / 60_000;
+	await using faena = await openEngine(queue);
+	let jobs = 0;
+	for (let round = 1; passed() < minutes || round <= LEAST_ROUNDS; round++) {
+		jobs += await workOnce(faena, round, queue);
+		await faena.cleanup({olderThan: 0});
+		take({minutes: passed(), jobs, ...(await look(queue))});
+	}
+}
+
+/** Enough to tell what grows from what only warms up. */
+export const LEAST_ROUNDS = 8;
+
+function openEngine(queue: string): Promise<Engine<Tasks>> {
+	const tasks = new URL('../../fixtures/tasks.ts', import.meta.url);
+	return open<Tasks>({queue, tasks, workers: 2, blobs: {threshold: 4096}, grace: 50, recycle: {jobs: 2000}, defaults: {backoff: 1}});
+}
+
+async function workOnce(faena: Engine<Tasks>, round: number, queue: string): Promise<number> {
+	await faena.enqueueMany(
+		'echo',
+		Array.from({length: 1000}, (_, index) => ({round, index})),
+	);
+	for (let index = 0; index < 10; index++) await faena.call('large', 5000 + index);
+	await Promise.allSettled([faena.call('boom', 'soak', {maxAttempts: 2}), faena.call('disaster', 'exit', {maxAttempts: 1})]);
+	const stuck = await faena.enqueue('loop', undefined, {timeout: '1h'});
+	await stuck.result({timeout: 20}).catch(() => undefined);
+	await faena.cancel(stuck.id);
+	const items = Array.from({length: 200}, (_, index) => ({a: round, b: index}));
+	for await (const _ of faena.map('add', items, {batch: `round ${round}`}));
+	for await (const _ of faena.map('add', items, {batch: `left ${round}`})) break;
+	await faena.idle();
+	await faena.batch(`left ${round}`).delete();
+	const other = await openEngine(queue);
+	await other.call('echo', round);
+	await other.close();
+	return 1000 + 10 + 2 + 1 + 200 + 200 + 1;
+}
+
+async function look(queue: string): Promise<Omit<Sample, 'minutes' | 'jobs'>> {
+	// What was let go of is closed in later turns.
+	for (let turn = 0; turn < 5; turn++) await sleep(20).then(collect);
+	const folder = dirname(queue);
+	const files = readdirSync(folder, {recursive: true, encoding: 'utf8'}).filter(name => basename(name).startsWith('jobs.db') || name.includes('-blobs'));
+	const {heapUsed, rss} = process.memoryUsage();
+	return {
+		heapMb: heapUsed / 1e6,
+		rssMb: rss / 1e6,
+		resources: process.getActiveResourcesInfo().length,
+		descriptors: existsSync('/proc/self/fd') ? readdirSync('/proc/self/fd').length : 0,
+		files: files.length,
+		filesMb: files.reduce((sum, name) => sum + (statSync(join(folder, name), {throwIfNoEntry: false})?.size ?? 0), 0) / 1e6,
+	};
+}
+
+setFlagsFromString('--expose-gc');
+const collect = runInNewContext('gc') as () => void;
