@@ -126,11 +126,11 @@ test('work() wakes for a job that is enqueued while it waits, here or in another
 });
 
 test('the lease of work() outlives a synchronous task that is longer', async t => {
-	const {queue, path} = await open(t, {lease: 1500});
+	const {queue, path} = await open(t, {lease: 3000});
 	const controller = new AbortController();
-	await queue.enqueue([newJob('block', 4000)]);
+	await queue.enqueue([newJob('block', 7000)]);
 	// The thread is blocked, so another process looks at it meanwhile.
-	const watcher = new Program(t, 'recover-often', path, '1500');
+	const watcher = new Program(t, 'recover-often', path, '3000');
 	await watcher.line();
 	await work(
 		queue,
