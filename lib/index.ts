@@ -49,6 +49,15 @@ export type {OwnConnection} from './queues/sqlite/own-connection.ts';
 export {closeOnSignals} from './signals.ts';
 export type {EngineStats, Quantiles, TaskStats} from './statistics.ts';
 export {statusSummary} from './status-summary.ts';
-export {type BatchTaskOptions, type ExecutionOptions, type TaskContext, type TaskFunction, type TaskLog, type TaskOptions, task} from './task.ts';
+export {
+	type BatchResults,
+	type BatchTaskOptions,
+	type ExecutionOptions,
+	type TaskContext,
+	type TaskFunction,
+	type TaskLog,
+	type TaskOptions,
+	task,
+} from './task.ts';
 export {work, type WorkOptions} from './work.ts';
 // biome-ignore-end assist/source/organizeImports: the version check comes before anything that loads native code

@@ -129,24 +129,22 @@ export class Runner {
 			for (const execution of batch) execution.context = this.#makeContext(message, execution.index, board, batch.length);
 			const payloads = batch.map(({index}) => decode(message.payloads[index] as Encoded));
 			const returned = Promise.resolve(run(payloads, batch.map(({context}) => context) as never));
-			const results = await Promise.race([returned, Promise.race(batch.map(execution => execution.strayed()))]);
+			const settled = returned.then(results => Promise.allSettled(resultsFor(batch, results)));
+			const results = await Promise.race([settled, Promise.race(batch.map(execution => execution.strayed()))]);
 			// An error that nobody caught has failed them all.
-			if (!batch.some(({failure}) => failure)) this.#returnEach(batch, results);
+			if (results && !batch.some(({failure}) => failure)) this.#returnEach(batch, results);
 		} catch (error) {
 			for (const execution of batch) execution.fail(error);
 		}
 		for (const execution of batch) execution.made = execution.context?.close();
 	}
 
-	#returnEach(batch: readonly Execution[], results: unknown): void {
-		if (!Array.isArray(results) || results.length !== batch.length) {
-			const got = Array.isArray(results) ? `one of ${results.length}` : `a value of type ${typeof results}`;
-			throw new TypeError(`A task with a batchSize returns an array with a result for each of its ${batch.length} payloads; this one returned ${got}.`);
-		}
+	#returnEach(batch: readonly Execution[], results: readonly PromiseSettledResult<unknown>[]): void {
 		for (const [offset, execution] of batch.entries()) {
-			const result: unknown = results[offset];
-			if (result instanceof Error) execution.fail(result);
-			else this.#return(execution, result);
+			const result = results[offset] as PromiseSettledResult<unknown>;
+			if (result.status === 'rejected') execution.fail(result.reason);
+			else if (result.value instanceof Error) execution.fail(result.value);
+			else this.#return(execution, result.value);
 		}
 	}
 
@@ -209,6 +207,12 @@ function describe({task, ids, executions, attempts, maxAttempts, keys}: ChunkMes
 		maxAttempts: typeof maxAttempts === 'number' ? maxAttempts : (maxAttempts[index] as number),
 		...(key !== undefined && {key}),
 	};
+}
+
+function resultsFor(batch: Executions, results: unknown): readonly unknown[] {
+	if (Array.isArray(results) && results.length === batch.length) return results;
+	const got = Array.isArray(results) ? `one of ${results.length}` : `a value of type ${typeof results}`;
+	throw new TypeError(`A task with a batchSize returns an array with a result for each of its ${batch.length} payloads; this one returned ${got}.`);
 }
 
 function isThenable(value: unknown): value is PromiseLike<unknown> {

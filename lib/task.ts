@@ -44,12 +44,16 @@ export interface TaskOptions<Resource = unknown> extends ExecutionOptions {
 export interface BatchTaskOptions<Resource = unknown> extends TaskOptions<Resource> {
 	/**
 	 * The most jobs that the function gets at once, as an array of payloads and one of contexts, at most 512; how many they are
-	 * depends on how many wait. It returns an array of as many results; each job ends by its own, and an Error among
-	 * them fails that job alone. Jobs that time out or lose their worker together are each run again alone, uncharged; one of
-	 * them can't be cancelled without the others, and ends with them. Not for `work()`, which calls the function with one payload.
+	 * depends on how many wait. It returns an array of as many results, or promises of them; each job ends by its own, and an
+	 * Error among them, or a rejection, fails that job alone. The smallest timeout is that of all. Jobs that time out or lose
+	 * their worker together are each run again alone, uncharged; one that is cancelled is so when the function returns or its
+	 * worker is ended, and the others then go back. Not for `work()`, which calls the function with one payload.
 	 */
 	readonly batchSize: number;
 }
+
+/** What the function of such a task returns. */
+export type BatchResults<Result> = readonly (Result | Error | Promise<Result | Error>)[];
 
 /** What a task gets beside its payload. Its methods may be taken out of it; {@link cancelled} and {@link stopReason} say what is at that moment. */
 export interface TaskContext<Resource = unknown> {
@@ -116,7 +120,7 @@ const OPTIONS = Symbol.for('faena.task.options');
  * @example export const embed = task((texts: readonly string[]) => model.embed(texts), {batchSize: 64});
  */
 export function task<Payload, Result, Resource = undefined>(
-	run: (payloads: readonly Payload[], contexts: readonly TaskContext<Resource>[]) => readonly (Result | Error)[] | Promise<readonly (Result | Error)[]>,
+	run: (payloads: readonly Payload[], contexts: readonly TaskContext<Resource>[]) => BatchResults<Result> | Promise<BatchResults<Result>>,
 	options: BatchTaskOptions<Resource>,
 ): (payload: Payload, context: TaskContext<Resource>) => Result;
 export function task<Payload, Result, Resource = undefined>(

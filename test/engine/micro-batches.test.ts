@@ -64,6 +64,11 @@ test('an Error among the results fails that job alone', async t => {
 	t.deepEqual(await run(faena, 'root', [4, -1, 9]), [2, 'no root of -1', 3]);
 });
 
+test('each result may be a promise, and one that is rejected fails that job alone', async t => {
+	const faena = await openPaused(t, 'rootEach', {defaults: {maxAttempts: 1}});
+	t.deepEqual(await run(faena, 'rootEach', [4, -1, 9]), [2, 'no root of -1', 3]);
+});
+
 test('a task that throws fails all that ran together, and so does one that returns too few', async t => {
 	const faena = await openPaused(t, 'fails');
 	t.deepEqual(await run(faena, 'fails', [1, 2]), ['all of them', 'all of them']);

@@ -85,6 +85,25 @@ test('a job that crashed natively keeps its signal, and what it had said', async
 	await knowsThatItWasAtThree(t, faena, job.id);
 });
 
+for (const isolation of ['thread', 'process', 'inline'] as const) {
+	test(`a job that heeds its cancellation keeps since when and how far, and what it threw then (${isolation})`, async t => {
+		const faena = await openEngine(t, {isolation, workers: 1, grace: 60_000});
+		const before = Date.now();
+		const waits = new Promise(resolve => faena.once('progress', resolve));
+		const job = await faena.enqueue('heedSignal', null);
+		await waits;
+		await faena.cancel(job.id);
+		t.is((await job.outcome()).status, 'cancelled');
+		const {reason, causes, postMortem} = (await job.info())?.error ?? {};
+		t.is(reason, 'cancelled');
+		t.like(causes?.[0], {name: 'AbortError', message: 'The job was cancelled.'});
+		const {startedAt = 0, durationMs = -1, ...rest} = postMortem ?? {};
+		t.like(rest, {execution: 1, attempt: 0, progress: {done: 1, total: 2}});
+		t.deepEqual(Object.keys(rest), ['execution', 'attempt', 'progress']);
+		t.true(startedAt >= before - 5 && startedAt + durationMs <= Date.now() + 5);
+	});
+}
+
 test('a job that heeds its timeout has no stack, since its worker went on', async t => {
 	const faena = await openEngine(t, {workers: 1, grace: 60_000});
 	const job = await faena.enqueue('heed', null, {timeout: 50, maxAttempts: 1});
