@@ -3,52 +3,7 @@ import test from 'ava';
 import fc from 'fast-check';
 import {decode, type Encoded, encode, sameValue, sizeBytes, unreadable} from '../lib/encoding.ts';
 import {FaenaError} from '../lib/errors.ts';
-
-/** Names that have tripped encoders up: of prototypes, of our own tag, and of array and error properties. */
-const NAMES = ['__proto__', '$', 'constructor', 'toString', 'length', 'name', 'message', 'stack', 'cause', 'errors', ''];
-
-const text = fc.oneof(fc.string({unit: 'binary'}), fc.string({unit: fc.nat(0xffff).map(code => String.fromCharCode(code))}));
-const name = fc.oneof(text, fc.constantFrom(...NAMES));
-const bytes = fc.uint8Array({maxLength: 40});
-
-const binary = fc.oneof(
-	bytes,
-	fc.int8Array(),
-	fc.uint8ClampedArray(),
-	fc.int16Array(),
-	fc.uint16Array(),
-	fc.int32Array(),
-	fc.uint32Array(),
-	fc.float32Array(),
-	fc.float64Array(),
-	fc.bigInt64Array(),
-	fc.bigUint64Array(),
-	bytes.map(({buffer}) => new DataView(buffer)),
-	bytes.map(content => content.slice().buffer),
-	// One that begins in the middle of its memory.
-	bytes.filter(({byteLength}) => byteLength > 3).map(content => new Uint8Array(content.buffer, 1, 2)),
-);
-
-const scalar = fc.oneof(text, fc.double(), fc.integer(), fc.boolean(), fc.constant(null));
-const rich = fc.oneof(scalar, fc.constant(undefined), fc.bigInt(), fc.date(), binary);
-
-function record<T>(value: fc.Arbitrary<T>): fc.Arbitrary<Record<string, T>> {
-	return fc.array(fc.tuple(name, value), {maxLength: 5}).map(entries => Object.fromEntries(entries));
-}
-
-const {anything} = fc.letrec<{anything: unknown; leaf: unknown}>(tie => ({
-	leaf: rich,
-	anything: fc.oneof(
-		{depthSize: 'small', withCrossShrink: true},
-		tie('leaf'),
-		fc.array(tie('anything'), {maxLength: 5}),
-		record(tie('anything')),
-		fc.array(fc.tuple(tie('anything'), tie('anything')), {maxLength: 4}).map(entries => new Map(entries)),
-		fc.array(tie('anything'), {maxLength: 4}).map(items => new Set(items)),
-	),
-}));
-
-const json = fc.jsonValue({maxDepth: 3, stringUnit: 'binary'});
+import {anything, bytes, damaged, json, packed, record, rich, text, wild} from './fixtures/values.ts';
 
 test('what is encoded comes back equal, whatever it is made of', t => {
 	fc.assert(
@@ -143,15 +98,6 @@ for (const [title, value, sentence] of REFUSED) {
 }
 
 test('whatever is encoded, the result is stored or refused by a FaenaError', t => {
-	const wild = fc.anything({
-		withBigInt: true,
-		withDate: true,
-		withMap: true,
-		withSet: true,
-		withTypedArray: true,
-		withSparseArray: true,
-		withBoxedValues: true,
-	});
 	fc.assert(fc.property(wild, value => returnsOrRefuses(() => encode(value, 'payload'))));
 	t.pass();
 });
@@ -248,30 +194,8 @@ test('a rich value cut short anywhere is refused', t => {
 });
 
 test('decoding anything gives a value or a FaenaError', t => {
-	const {node} = fc.letrec<{node: unknown}>(tie => ({
-		node: fc.oneof(
-			{depthSize: 'small'},
-			json,
-			fc.array(tie('node'), {maxLength: 3}),
-			fc
-				.tuple(fc.constantFrom('undefined', 'number', 'bigint', 'date', 'map', 'set', 'object', 'error', 'Uint8Array', 'Float64Array', 'x'), tie('node'))
-				.map(tag => ({$: tag})),
-			fc.dictionary(name, tie('node'), {maxKeys: 3}),
-		),
-	}));
-	const crafted = fc.tuple(node, bytes).map(([tree, rest]) => packed(JSON.stringify(tree), ...rest));
-	const flipped = fc.tuple(anything, fc.nat(), fc.nat(255)).map(([value, at, byte]) => {
-		const encoded = Buffer.from(encode([new Date(0), value], 'payload') as Uint8Array);
-		encoded[at % encoded.byteLength] = byte;
-		return encoded;
-	});
-	const noise = fc.oneof(
-		fc.uint8Array({maxLength: 200}),
-		fc.uint8Array().map(rest => new Uint8Array([2, ...rest])),
-		fc.string(),
-	);
 	fc.assert(
-		fc.property(fc.oneof(crafted, flipped, noise), encoded => returnsOrRefuses(() => decode(encoded))),
+		fc.property(damaged, encoded => returnsOrRefuses(() => decode(encoded))),
 		{numRuns: 3000},
 	);
 	t.pass();
@@ -311,12 +235,6 @@ function backwards(value: object): object {
 function hasMinusZero(value: unknown): boolean {
 	if (typeof value !== 'object' || value === null) return Object.is(value, -0);
 	return Object.values(value).some(hasMinusZero);
-}
-
-function packed(text: string, ...parts: number[]): Buffer {
-	const head = Buffer.from([2, 0, 0, 0, 0]);
-	head.writeUInt32LE(Buffer.byteLength(text), 1);
-	return Buffer.concat([head, Buffer.from(text), Buffer.from(parts)]);
 }
 
 function fromHex(hex: string): Buffer {
