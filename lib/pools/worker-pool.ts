@@ -210,9 +210,16 @@ export class WorkerPool implements Pool {
 		this.#started?.reject(new FaenaError('Closed', 'The pool was closed while it loaded its tasks.'));
 		this.interrupt();
 		const idle = [...this.#slots.values()].filter(({phase, flights}) => phase === 'ready' && flights.length === 0);
-		await Promise.all(idle.map(slot => this.#tearDown(slot)));
+		await Promise.all([...idle.map(slot => this.#tearDown(slot)), this.#letLoad()]);
 		await this.#source.close();
 		for (const worker of this.#slots.keys()) this.#lose(worker, {exitCode: 0});
+	}
+
+	/** A thread that is ended while it loads a native addon takes the whole process along; it is given the grace for that. */
+	async #letLoad(): Promise<void> {
+		const loading = [...this.#slots.values()].filter(({worker, phase}) => worker.kind === 'thread' && phase === 'loading');
+		if (loading.length === 0) return;
+		await Promise.race([Promise.all(loading.map(({loaded}) => loaded)), sleep(this.#clock, this.#options.graceMs)]);
 	}
 
 	// ——— slots ———
@@ -243,7 +250,8 @@ export class WorkerPool implements Pool {
 		const request = {type: 'load', worker: slot.number, tasks, defaults, maxValueBytes, maxCheckpointBytes, taskOutput, isolation, nice} as const;
 		this.#awaitReady(slot);
 		// A request that is not answered is that of a worker that ended.
-		const loaded = (await slot.worker.request(request).catch(() => undefined)) as Loaded | undefined;
+		slot.loaded = slot.worker.request(request).catch(() => undefined) as Promise<Loaded | undefined>;
+		const loaded = await slot.loaded;
 		this.#isReady(slot);
 		if (!loaded || slot.phase !== 'loading') return;
 		if ('tasks' in loaded) {
@@ -536,6 +544,8 @@ interface Slot {
 	phase: 'loading' | 'ready' | 'retiring' | 'ending';
 	/** The one that runs, and one that waits. */
 	readonly flights: InFlight[];
+	/** The answer to its `load`. */
+	loaded?: Promise<Loaded | undefined>;
 	/** There while the worker loads or sets up: takes back that this is told of as slow. */
 	endPreparing?: (() => void) | undefined;
 	/** Jobs it was given, and since when it lives: some day it has done enough. */

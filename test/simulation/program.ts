@@ -110,7 +110,8 @@ export class Program {
 			this.#verb('pause', [tasks], () => this.#ledger.toldOfPause(this.#actor, tasks));
 		},
 		resume: () => this.#verb('resume', [[this.#scheduler.chance.pick(TASKS).name]]),
-		watch: () => this.#watch(this.#filter().ids ?? []),
+		// A job that is not there yet may be said to be missing, and be there when that is heard.
+		watch: () => this.#watch((this.#filter().ids ?? []).filter(id => this.#ledger.ids.includes(id))),
 		unwatch: () => this.#unwatch([...this.#watched].slice(0, 3)),
 		idle: () => this.#call({type: 'idle', waiting: this.#scheduler.chance.is(0.5)}),
 		stats: () => this.#call({type: 'stats'}),
