@@ -37,9 +37,12 @@ export interface Noted {
 	checkpoint?: {at: number; state: Encoded};
 }
 
-/** What is said within this time of the last note travels with the next one; */
+/**
+ * What is said within this time of the last note travels with the next one. A checkpoint waits only for this time since the
+ * last checkpoint, however many lines come between, so that less work than that is lost with it whatever follows, a loop or a crash;
+ */
 const NOTE_EVERY_MS = 50;
-/** but not the first lines, nor the first checkpoint: whatever follows, a loop or a crash, they are known. */
+/** and the first lines don't wait at all. */
 const LINES_AT_ONCE = 8;
 
 const NO_JOBS: readonly MadeJob[] = [];
@@ -63,7 +66,7 @@ export class JobContext implements TaskContext {
 	#pending: Noted = {};
 	#notedAt = -Infinity;
 	#lines = 0;
-	#hasCheckpoint = false;
+	#checkpointedAt = -Infinity;
 	#made: MadeJobs | undefined;
 	#isClosed = false;
 	/** Ends the wait of what is pending, where the task lets it. */
@@ -121,8 +124,7 @@ export class JobContext implements TaskContext {
 		// Encoded here and now: the task may go on changing what it gave.
 		const encoded = encode(state, 'checkpoint', this.#given.maxCheckpointBytes, 'maxCheckpointBytes');
 		this.#pending.checkpoint = {at: wallMs(), state: encoded};
-		this.#noteSometimes(!this.#hasCheckpoint);
-		this.#hasCheckpoint = true;
+		this.#noteSometimes(steadyMs() - this.#checkpointedAt >= NOTE_EVERY_MS);
 	};
 
 	get resumeFrom(): unknown {
@@ -163,6 +165,7 @@ export class JobContext implements TaskContext {
 		this.#timer = undefined;
 		const {progress, logs, checkpoint} = this.#pending;
 		if (progress === undefined && logs === undefined && checkpoint === undefined) return;
+		if (checkpoint) this.#checkpointedAt = steadyMs();
 		this.#host.note(this.#pending);
 		this.#pending = {};
 	}

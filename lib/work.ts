@@ -55,7 +55,7 @@ export async function work(queue: JobQueue, tasks: Readonly<Record<string, unkno
 	try {
 		await loop({queue, table, maker, resources, owner, signal, drainMs});
 	} finally {
-		await heart?.terminate();
+		await heart?.end();
 		await queue.leave(owner);
 		await resources.tearDown();
 	}
@@ -200,9 +200,15 @@ function watchForStop(
 }
 
 /** A memory queue ends with its thread, and needs none. */
-function startHeartbeat({location}: JobQueue, owner: OwnerId): Worker | undefined {
+function startHeartbeat({location}: JobQueue, owner: OwnerId): {end(): Promise<void>} | undefined {
 	if (location === ':memory:') return undefined;
 	const worker = new Worker(workerUrl('heartbeat'), {workerData: {location, owner} satisfies HeartbeatStart, name: 'faena heartbeat'});
 	worker.unref();
-	return worker;
+	const ended = new Promise<void>(resolve => worker.once('exit', () => resolve()));
+	const end = () => {
+		worker.ref();
+		worker.postMessage('end');
+		return ended;
+	};
+	return {end};
 }

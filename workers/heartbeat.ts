@@ -1,5 +1,5 @@
 /** First file of the thread that renews the heartbeat of a `work()` loop, whose own thread may be busy for hours. */
-import {workerData} from 'node:worker_threads';
+import {parentPort, workerData} from 'node:worker_threads';
 import type {HeartbeatStart} from '../lib/protocol.ts';
 import {openSqlite} from '../lib/queues/sqlite.ts';
 
@@ -9,10 +9,16 @@ const BEAT_EVERY_MS = 300;
 const {location, owner} = workerData as HeartbeatStart;
 const queue = openSqlite(location, {durability: 'normal'});
 
-setInterval(() => {
+const timer = setInterval(() => {
 	try {
 		queue.renew(owner);
 	} catch {
 		// Somebody holds the database for long, for instance. The next beat tries again.
 	}
 }, BEAT_EVERY_MS);
+
+// It ends by itself: a thread that is terminated while it loads native code can take its process along.
+parentPort?.once('message', () => {
+	clearInterval(timer);
+	queue.close();
+});

@@ -42,6 +42,13 @@ test('a job that brings its worker down goes on from its first checkpoint or a l
 	t.like(await job.info(), {attempts: 1, executions: 2});
 });
 
+for (const isolation of ['thread', 'process'] as const) {
+	test(`a checkpoint made long after the last one is kept, whatever was said just before and happens just after (${isolation})`, async t => {
+		const faena = await openEngine(t, {isolation});
+		t.is(await faena.call('workSayAndExit', undefined, {backoff: 1}), 'worked');
+	});
+}
+
 test('a job that heeds its timeout keeps the checkpoint it makes then', async t => {
 	const faena = await openEngine(t, {grace: 10_000});
 	t.deepEqual(await faena.call('countThen', 'heed', {timeout: 50, backoff: 1}), {count: 1001});
