@@ -170,6 +170,7 @@ export abstract class JobQueue {
 
 /** One transaction's worth of work. */
 export interface Turn {
+	/** Those whose outcome enqueues jobs come after the others, which may free a key. */
 	readonly settle?: readonly Settlement[];
 	readonly notes?: readonly Note[];
 	readonly enqueue?: readonly NewJob[];

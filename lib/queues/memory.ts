@@ -96,7 +96,7 @@ export class MemoryQueue extends JobQueue {
 		const before = rejectConflicts ? [...this.#jobs].map(([id, job]) => [id, {...job}] as const) : [];
 		const lastId = this.#lastId;
 		for (const note of notes) this.#note(note);
-		const ends = settle.map(settlement => this.#settle(settlement, now));
+		const ends = this.#settleAll(settle, now);
 		const enqueued = enqueue.map(job => this.#enqueue(job, now));
 		const conflict = enqueued.findIndex(each => each.conflict);
 		if (rejectConflicts && conflict >= 0) {
@@ -361,13 +361,29 @@ export class MemoryQueue extends JobQueue {
 		this.#lastId = job.id;
 	}
 
-	#settle({outcome, ...claim}: Settlement, now: number): {readonly status: Settled; readonly refusal?: FailureRecord} {
+	/** Those that make jobs come last: the others may have freed a key. Of two for one execution the first counts. */
+	#settleAll(settlements: readonly Settlement[], now: number): End[] {
+		const ends: End[] = settlements.map(() => ({status: 'lost'}));
+		const seen = new Set<string>();
+		const makers: number[] = [];
+		for (const [index, settlement] of settlements.entries()) {
+			const which = [settlement.id, settlement.lease, settlement.execution].join();
+			if (seen.has(which)) continue;
+			seen.add(which);
+			if (madeBy(settlement.outcome)) makers.push(index);
+			else ends[index] = this.#settle(settlement, now);
+		}
+		for (const index of makers) ends[index] = this.#settle(settlements[index] as Settlement, now);
+		return ends;
+	}
+
+	#settle({outcome, ...claim}: Settlement, now: number): End {
 		const job = this.#claimed(claim);
 		if (!job) return {status: 'lost'};
-		const made = outcome.type === 'returned' ? (outcome.enqueue ?? []) : [];
-		const refusal = this.#refusal(made);
+		const jobs = madeBy(outcome) ?? [];
+		const refusal = this.#refusal(jobs);
 		if (refusal) return {status: this.#end(job, {...outcome, type: 'threw', error: refusal}, now), refusal};
-		for (const each of made) this.#enqueue(each, now);
+		for (const each of jobs) this.#enqueue(each, now);
 		return {status: this.#end(job, outcome, now)};
 	}
 
@@ -564,6 +580,12 @@ export class MemoryQueue extends JobQueue {
 	}
 }
 
+/** What came of a settlement. */
+interface End {
+	readonly status: Settled;
+	readonly refusal?: FailureRecord;
+}
+
 interface StoredJob {
 	readonly id: JobId;
 	readonly task: string;
@@ -654,6 +676,10 @@ function newStoredJob(id: JobId, {task, payload, priority, runAt, policy, key, b
 
 function placeOfNew({runAt}: Pick<NewJob, 'runAt'>, now: number): Place {
 	return runAt === null || runAt <= now ? READY : {at: 'scheduled', runAt};
+}
+
+function madeBy(outcome: Outcome): readonly MadeJob[] | undefined {
+	return outcome.type === 'returned' ? outcome.enqueue : undefined;
 }
 
 function newRound(job: StoredJob, place: Place): void {

@@ -835,6 +835,20 @@ law('jobs that jobs enqueue come in the order of the settlements, whatever their
 	t.deepEqual(await Promise.all([4, 5].map(async id => (await queue.values(id))?.payload)), ['0', '1']);
 });
 
+law('what ends without enqueuing anything frees its key for what jobs of the same turn enqueue, wherever it stands in it', async (t, queue) => {
+	await enqueue(queue, newJob(), newJob({key: 'a'}));
+	const [maker, withdrawn] = claimsOf(await take(queue, 2)) as [Claim, Claim];
+	await queue.withdraw([2], {stop: false});
+	const {settled} = await queue.turn({
+		settle: [
+			{...maker, outcome: {type: 'returned', value: null, enqueue: [newJob({key: 'a'})]}},
+			{...withdrawn, outcome: {type: 'released'}},
+		],
+	});
+	t.deepEqual(settled, ['completed', 'withdrawn']);
+	t.like(await jobOf(queue, 3), {key: 'a', status: 'pending'});
+});
+
 // Cancelling
 
 law('cancelling ends pending and failed jobs at once and leaves ended ones alone', async (t, queue, clock) => {
