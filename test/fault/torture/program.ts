@@ -36,6 +36,7 @@ say({what: 'opened'});
 /** Jobs of this program's, to be cancelled or retried. */
 const known: number[] = [];
 let isClosing = false;
+let isPausing = false;
 
 function makePayload(token: string): Payload {
 	const fails = random() < 0.2 ? pick(random, [...Array.from({length: 9}, () => 'throws' as const), 'exits' as const]) : undefined;
@@ -90,12 +91,15 @@ const ACTIONS: Readonly<Record<string, () => Promise<unknown>>> = {
 		await faena.retry(id);
 	},
 	async pause() {
-		if (round.slot !== 0) return;
+		// One at a time: a resume that is under way already may come after a pause that is told first.
+		if (round.slot !== 0 || isPausing) return;
+		isPausing = true;
 		await faena.pause('pausable');
 		say({what: 'paused'});
 		await sleep(between(random, 0, 60));
 		say({what: 'resuming'});
 		await faena.resume('pausable');
+		isPausing = false;
 	},
 	async cleanup() {
 		if (!round.cleans || random() < 0.7) return;
