@@ -11,15 +11,7 @@ import {parseArgs, promisify} from 'node:util';
 import {median} from './measure.ts';
 import {calibrate, LABELS, type Measurement, type SubjectName, TRIALS, type Trial} from './trials.ts';
 
-const {values} = parseArgs({
-	options: {
-		rounds: {type: 'string', default: '5'},
-		trial: {type: 'string', multiple: true},
-		folder: {type: 'string', default: process.cwd()},
-		workers: {type: 'string', default: String(availableParallelism())},
-	},
-});
-
+const values = parse();
 const trials = TRIALS.filter(({name}) => !values.trial || values.trial.includes(name));
 const measurements: Measurement[] = [];
 const results = new URL('./results/', import.meta.url);
@@ -39,6 +31,28 @@ for (let round = 1; round <= Number(values.rounds); round++) {
 }
 
 process.stdout.write(`${machine()}\n\n${trials.map(table).join('\n\n')}\n`);
+
+function parse() {
+	try {
+		const {values: given} = parseArgs({
+			options: {
+				rounds: {type: 'string', default: '5'},
+				trial: {type: 'string', multiple: true},
+				folder: {type: 'string', default: process.cwd()},
+				workers: {type: 'string', default: String(availableParallelism())},
+			},
+		});
+		for (const name of ['rounds', 'workers'] as const)
+			if (!/^[1-9]\d{0,3}$/.test(given[name])) throw new Error(`--${name} is a whole number from 1 to 9999; it got ${given[name]}`);
+		const names = TRIALS.map(({name}) => name);
+		const unknown = given.trial?.find(name => !names.includes(name));
+		if (unknown !== undefined) throw new Error(`--trial is one of ${names.join(', ')}; it got ${unknown}`);
+		return given;
+	} catch (error) {
+		console.error((error as Error).message);
+		process.exit(2);
+	}
+}
 
 async function measure({name}: Trial, subject: SubjectName, rounds: number): Promise<Measurement> {
 	const one = fileURLToPath(new URL('./one.ts', import.meta.url));

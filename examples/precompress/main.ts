@@ -5,7 +5,7 @@
  */
 import {spawn} from 'node:child_process';
 import {once} from 'node:events';
-import {mkdirSync, readdirSync} from 'node:fs';
+import {mkdirSync, readdirSync, statSync} from 'node:fs';
 import {availableParallelism, constants} from 'node:os';
 import {join, relative, resolve} from 'node:path';
 import {createInterface} from 'node:readline';
@@ -15,8 +15,9 @@ import type {Precompressed} from './tasks.ts';
 
 const here = (path: string) => fileURLToPath(new URL(path, import.meta.url));
 
-const {values, positionals} = parseArgs({allowPositionals: true, options: {out: {type: 'string'}}});
+const {values, positionals} = parse();
 const site = resolve(positionals[0] ?? here('../../node_modules'));
+if (!statSync(site, {throwIfNoEntry: false})?.isDirectory()) refuse(`${site} is not a folder; name that of the site.`);
 const out = resolve(values.out ?? here('../../demo-output'));
 const workers = availableParallelism();
 
@@ -27,6 +28,19 @@ if (code !== 0) process.exitCode = code;
 else if (sums.files === sums.earlier) console.log(`All ${count(sums.files)} files were compressed before.`);
 else report((performance.now() - start) / 1000);
 if (code === 0) console.log(`To start anew: rm -r ${relative('.', out)}`);
+
+function parse() {
+	try {
+		return parseArgs({allowPositionals: true, options: {out: {type: 'string'}}});
+	} catch (error) {
+		return refuse((error as Error).message);
+	}
+}
+
+function refuse(sentence: string): never {
+	console.error(sentence);
+	process.exit(2);
+}
 
 /** Runs `faena map` and adds up its results. Returns its exit code. */
 async function compress(): Promise<number> {

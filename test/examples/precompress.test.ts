@@ -89,3 +89,14 @@ test('a signal stops the demo in good order', async t => {
 	t.is(stdout, '');
 	t.regex(stderr, /faena: Stopped: \d+ of 30 done; the same command goes on from there\.\n$/);
 });
+
+test('the demo says in a sentence what it did not understand', async t => {
+	for (const [args, sentence] of [
+		[['--halp'], /^Unknown option '--halp'/],
+		[['nowhere'], /nowhere is not a folder; name that of the site\.\n$/],
+	] as const) {
+		const {code, stdout, stderr} = await new Folder(t).run(MAIN, ...args).end();
+		t.deepEqual([code, stdout], [2, '']);
+		t.regex(stderr, sentence);
+	}
+});
