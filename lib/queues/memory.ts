@@ -209,6 +209,7 @@ export class MemoryQueue extends JobQueue {
 	leave(owner: OwnerId): void {
 		this.#assertOpen();
 		this.#owners.delete(owner);
+		this.#vigil.forget(owner);
 		this.#takeBack(owner, false);
 	}
 

@@ -233,6 +233,7 @@ export class SqliteQueue extends JobQueue {
 		} finally {
 			// If it can't be written, the fall of its lock says the same.
 			this.#release(owner);
+			this.#vigil.forget(owner);
 		}
 	}
 

@@ -31,4 +31,9 @@ export class Vigil {
 		}
 		return silent;
 	}
+
+	/** Of an owner that has left. Who comes by the same name is another. */
+	forget(owner: OwnerId): void {
+		this.#seen.delete(owner);
+	}
 }

@@ -1346,6 +1346,18 @@ law('a clock that jumps takes nobody for silent, and hides nobody who is', async
 	}
 });
 
+law('who has left and comes again by the same name has a whole lease, even where its heartbeat is that of the one before', async (t, queue, clock) => {
+	await enqueue(queue, newJob());
+	await queue.heartbeat(OWNER);
+	await queue.recover();
+	await queue.leave(OWNER);
+	// Time goes on, and the wall clock is set back to where it was.
+	clock.jumpedMs -= LEASE_MS / 2;
+	await take(queue);
+	t.is(await outlast(queue, clock, LEASE_MS), 0);
+	t.is(await outlast(queue, clock, 1), 1);
+});
+
 law('who did not look for long, as after a sleep, takes nobody for silent that was not seen to be', async (t, queue, clock) => {
 	await enqueue(queue, newJob());
 	await take(queue);
