@@ -473,7 +473,11 @@ const JUNK: readonly unknown[] = [
 	new Error('junk'),
 ];
 
+/** The way to the pool as it was before another poison of this worker replaced it. */
+const post = parentPort?.postMessage.bind(parentPort);
+const send = process.send?.bind(process);
+
 function tell(message: unknown): void {
-	if (parentPort) parentPort.postMessage(message);
-	else process.send?.(message);
+	if (post) post(message);
+	else send?.(message);
 }
