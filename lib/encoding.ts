@@ -147,12 +147,13 @@ function objectToTree(value: object, walk: Walk): unknown {
 	if (walk.ancestors.includes(value)) throw refusal(walk, 'refers back to an object that contains it');
 	if (walk.ancestors.length >= MAX_DEPTH) throw refusal(walk, `is nested more than ${MAX_DEPTH} levels deep`);
 	walk.ancestors.push(value);
-	const tree = Array.isArray(value) ? arrayToTree(value, walk) : isPlain(value) ? plainToTree(value, walk) : builtinToTree(value, walk);
+	const tree = isPlainArray(value) ? arrayToTree(value, walk) : isPlain(value) ? plainToTree(value, walk) : builtinToTree(value, walk);
 	walk.ancestors.pop();
 	return tree;
 }
 
 function arrayToTree(array: readonly unknown[], walk: Walk): unknown[] {
+	refuseToJson(array, walk);
 	let tree: unknown[] | undefined;
 	for (let index = 0; index < array.length; index++) {
 		const item = childToTree(index, array[index], walk);
@@ -163,6 +164,7 @@ function arrayToTree(array: readonly unknown[], walk: Walk): unknown[] {
 }
 
 function plainToTree(object: object, walk: Walk): unknown {
+	refuseToJson(object, walk);
 	if (Object.getOwnPropertySymbols(object).length > 0) throw refusal(walk, 'has a property whose name is a symbol');
 	const names = Object.keys(object);
 	let copied: [string, unknown][] | undefined;
@@ -177,6 +179,13 @@ function plainToTree(object: object, walk: Walk): unknown {
 	}
 	if (tagged) return tag(walk, 'object', copied);
 	return copied ? Object.fromEntries(copied) : object;
+}
+
+/** Wherever it comes from, JSON would store what this gives instead. */
+function refuseToJson(value: object, walk: Walk): void {
+	if (typeof (value as {readonly toJSON?: unknown}).toJSON !== 'function') return;
+	walk.path.push('toJSON');
+	throw refusal(walk, 'is a function');
 }
 
 function childToTree(step: string | number, value: unknown, walk: Walk): unknown {
@@ -252,6 +261,11 @@ function part(walk: Walk, kind: string, bytes: Uint8Array): unknown {
 function tag(walk: Walk, kind: string, content?: unknown): unknown {
 	walk.rich = true;
 	return {[TAG]: content === undefined ? [kind] : [kind, content]};
+}
+
+/** Of whatever realm: the prototype of arrays is an array itself, that of a subclass is none. */
+function isPlainArray(value: object): value is unknown[] {
+	return Array.isArray(value) && Array.isArray(Object.getPrototypeOf(value));
 }
 
 function isPlain(value: object): boolean {
@@ -360,10 +374,9 @@ function* pairs(flat: readonly unknown[]): Generator<[unknown, unknown]> {
 }
 
 function toError({name, message, stack, cause, ...own}: Record<string, unknown>): Error {
-	const error = new Error(String(message), cause === undefined ? undefined : {cause});
-	const hidden = {configurable: true, writable: true, enumerable: false};
-	Object.defineProperty(error, 'name', {...hidden, value: name});
-	Object.defineProperty(error, 'stack', {...hidden, value: stack});
+	const error = new Error('', cause === undefined ? undefined : {cause});
+	for (const [property, value] of Object.entries({name, message, stack}))
+		Object.defineProperty(error, property, {value, configurable: true, writable: true, enumerable: false});
 	// Not assigned: that would follow a property named `__proto__`.
 	return Object.defineProperties(error, Object.getOwnPropertyDescriptors(own));
 }

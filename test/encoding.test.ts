@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import {runInNewContext} from 'node:vm';
 import test from 'ava';
 import fc from 'fast-check';
 import {decode, type Encoded, encode, sameValue, sizeBytes, unreadable} from '../lib/encoding.ts';
@@ -52,12 +53,18 @@ test('errors come back as Errors with name, message, stack, cause and their own 
 	);
 	const back = decode(encode([new RangeError('far', {cause: 'near'})], 'result')) as [Error];
 	t.like(back[0], {name: 'RangeError', message: 'far', cause: 'near'});
+	const odd = decode(encode(Object.assign(new Error('odd'), {message: {not: ['text']}}), 'payload')) as Error;
+	t.deepEqual(odd.message as unknown, {not: ['text']});
 	const several = decode(encode(new AggregateError([new Error('one'), 2], 'all'), 'result')) as AggregateError;
 	t.like(several.errors, {0: {message: 'one'}, 1: 2, length: 2});
 });
 
 test('an object without a prototype comes back as a plain one', t => {
 	t.deepEqual(decode(encode(Object.assign(Object.create(null), {a: 1}), 'payload')), {a: 1});
+});
+
+test('an array of another realm comes back as one of this', t => {
+	t.deepEqual(decode(encode(runInNewContext('[1, [2]]'), 'payload')), [1, [2]]);
 });
 
 test('an object met twice is stored twice', t => {
@@ -72,11 +79,14 @@ class Point {
 const REFUSED: readonly [title: string, value: () => unknown, sentence: string][] = [
 	['a function', () => ({resize: () => 1}), 'payload.resize is a function, '],
 	['a method of a plain object', () => ({toJSON: () => 1}), 'payload.toJSON is a function, '],
+	['a method that only JSON sees', () => ({a: Object.defineProperty({b: 1}, 'toJSON', {value: () => 1})}), 'payload.a.toJSON is a function, '],
+	['a method of an array', () => Object.assign([1], {toJSON: () => 1}), 'payload.toJSON is a function, '],
 	['a symbol', () => [0, Symbol('a')], 'payload[1] is a symbol, '],
 	['an instance of a class', () => ({'the point': new Point()}), 'payload["the point"] is an instance of Point, '],
 	['an instance of a class in a Map', () => new Map([['a', new Point()]]), 'payload[1] is an instance of Point, '],
 	['an instance of a class without a name', () => new (class {})(), 'payload is an object with a prototype of its own, '],
 	['an instance of a subclass of Map', () => ({a: new (class Cache extends Map {})()}), 'payload.a is an instance of Cache, '],
+	['an instance of a subclass of Array', () => ({a: new (class List extends Array {})()}), 'payload.a is an instance of List, '],
 	['an instance of a subclass of Uint8Array', () => new (class Pixels extends Uint8Array {})(2), 'payload is an instance of Pixels, '],
 	['a RegExp', () => ({match: /a/}), 'payload.match is an instance of RegExp, '],
 	['a Promise', () => ({body: Promise.resolve(1)}), 'payload.body is an instance of Promise, '],
