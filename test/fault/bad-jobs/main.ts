@@ -3,10 +3,11 @@
  * among three times as many good ones, in rounds of 200, one seed after the other. A line of JSON for each is appended to
  * the results; a job that ends otherwise than it should ends the run.
  */
-import {appendFileSync, mkdtempSync, rmSync} from 'node:fs';
+import {mkdtempSync, rmSync} from 'node:fs';
 import {tmpdir} from 'node:os';
 import {join} from 'node:path';
 import {parseArgs} from 'node:util';
+import {keep} from '../results.ts';
 import {type Round, run} from './round.ts';
 
 const {values} = parseArgs({
@@ -28,9 +29,7 @@ for (let seed = Number(values.seed); left > 0; seed++) {
 	const {good, bad, broken} = await run(round, folder);
 	const executions = Object.values(bad).reduce((sum, each) => sum + each, 0);
 	left -= executions;
-	const line = JSON.stringify({...round, executions, good, seconds: Math.round((performance.now() - begunAt) / 1000), bad, broken});
-	appendFileSync(values.results, `${line}\n`);
-	console.log(line);
+	keep(values.results, {...round, executions, good, seconds: Math.round((performance.now() - begunAt) / 1000), bad, broken});
 	if (broken.length > 0) {
 		console.error(`${broken.join('\n')}\nSee ${folder}`);
 		process.exit(1);

@@ -1,27 +1,37 @@
 /**
- * `npm run faults -- [PART/PARTS]`: lets every call that changes the disk fail in every way (or each PARTSth of these faults), and adds
- * the results to `faults.jsonl`. Ends with 1 if a promise was broken.
+ * `npm run faults -- [PART/PARTS]`: lets every call that changes the disk fail in every way (or each PARTSth of these faults).
+ * A line of JSON for each hundred is appended to `faults.jsonl`. Ends with 1 if a promise was broken.
  */
-import {appendFileSync, mkdtempSync, rmSync} from 'node:fs';
+import {mkdtempSync, rmSync} from 'node:fs';
 import {tmpdir} from 'node:os';
 import {join} from 'node:path';
+import {keep} from '../results.ts';
 import {allFaults, type FaultResult, tryFault} from './faults.ts';
+
+const PER_LINE = 100;
 
 const [part = 0, parts = 1] = (process.argv[2] ?? '').split('/').filter(Boolean).map(Number);
 const folder = mkdtempSync(join(tmpdir(), 'faena-faults-'));
 const faults = (await allFaults(folder)).filter((_, index) => index % parts === part);
-const results: FaultResult[] = [];
-const tryNext = async (name: string) => {
-	for (let fault = faults.pop(); fault; fault = faults.pop()) {
-		const result = await tryFault(join(folder, name), fault);
-		results.push(result);
-		appendFileSync('faults.jsonl', `${JSON.stringify(result)}\n`);
-		if (result.broken.length > 0) console.log(JSON.stringify(result));
-	}
-};
-await Promise.all(['a', 'b'].map(tryNext));
+for (let from = 0; from < faults.length; from += PER_LINE) {
+	const begunAt = performance.now();
+	const left = faults.slice(from, from + PER_LINE);
+	const results: FaultResult[] = [];
+	const tryNext = async (name: string) => {
+		for (let fault = left.pop(); fault; fault = left.pop()) results.push(await tryFault(join(folder, name), fault));
+	};
+	await Promise.all(['a', 'b'].map(tryNext));
+	const broken = results.filter(result => result.broken.length > 0);
+	const told = Map.groupBy(results, ({codes}) => codes.join(' ') || 'no error');
+	keep('faults.jsonl', {
+		part: `${part}/${parts}`,
+		from,
+		of: faults.length,
+		faults: results.length,
+		seconds: Math.round((performance.now() - begunAt) / 1000),
+		told: Object.fromEntries([...told].map(([codes, each]) => [codes, each.length])),
+		broken,
+	});
+	if (broken.length > 0) process.exitCode = 1;
+}
 rmSync(folder, {recursive: true});
-const broken = results.filter(result => result.broken.length > 0).length;
-const codes = Object.entries(Object.groupBy(results, ({codes}) => codes.join(' ') || 'no error')).map(([code, each]) => `${code}: ${each?.length}`);
-console.log(`${results.length} faults, ${broken} broke a promise. What the program was told: ${codes.join('; ')}.`);
-process.exitCode = broken > 0 ? 1 : 0;

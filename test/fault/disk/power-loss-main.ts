@@ -2,10 +2,11 @@
  * `npm run power-loss -- --states 100000 --seed 1`: records a run, loses power after each of its calls again and again, and
  * holds what is left on the disk to what the program was told. Ends with 1 if a promise was broken; or if none is with `durability: 'normal'`.
  */
-import {appendFileSync, mkdtempSync, rmSync} from 'node:fs';
+import {mkdtempSync, rmSync} from 'node:fs';
 import {tmpdir} from 'node:os';
 import {join} from 'node:path';
 import {parseArgs} from 'node:util';
+import {keep} from '../results.ts';
 import {losePower, record} from './power-loss.ts';
 
 const {values} = parseArgs({
@@ -24,9 +25,7 @@ for (const durability of ['full', 'normal'] as const) {
 	const states = Number(values.states) / (durability === 'full' ? 1 : 10);
 	const {broken, ...figures} = await losePower(folder, calls, {perMoment: Math.ceil(states / calls.length), seed});
 	const lost = broken.filter(promise => /^(Lost|Forgotten)/.test(promise)).length;
-	const line = JSON.stringify({durability, seed, seconds: Math.round((performance.now() - begunAt) / 1000), ...figures, broken: broken.length, lost});
-	appendFileSync(values.results, `${line}\n`);
-	console.log(line);
+	keep(values.results, {durability, seed, seconds: Math.round((performance.now() - begunAt) / 1000), ...figures, broken: broken.length, lost});
 	const unexpected = durability === 'full' ? broken : broken.filter(promise => !/^(Lost|Forgotten)/.test(promise));
 	for (const promise of unexpected.slice(0, 20)) console.log(promise);
 	if (unexpected.length > 0 || (durability === 'normal' && lost === 0)) process.exitCode = 1;

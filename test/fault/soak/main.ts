@@ -1,8 +1,9 @@
 /** `npm run soak -- --minutes 60 [--results FILE]`: appends a line of JSON for each round, and ends with how much was held early and late. */
-import {appendFileSync, mkdtempSync, rmSync} from 'node:fs';
+import {mkdtempSync, rmSync} from 'node:fs';
 import {tmpdir} from 'node:os';
 import {join} from 'node:path';
 import {parseArgs} from 'node:util';
+import {keep} from '../results.ts';
 import {type Sample, soak} from './soak.ts';
 
 const {values} = parseArgs({options: {minutes: {type: 'string', default: '60'}, results: {type: 'string', default: 'soak.jsonl'}}});
@@ -10,7 +11,7 @@ const folder = mkdtempSync(join(tmpdir(), 'faena-soak-'));
 const samples: Sample[] = [];
 await soak(join(folder, 'jobs.db'), Number(values.minutes), sample => {
 	samples.push(sample);
-	appendFileSync(values.results, `${JSON.stringify(sample)}\n`);
+	keep(values.results, sample);
 });
 // What comes before the first quarter is warming up.
 const [early, late] = [samples[Math.floor(samples.length / 4)], samples.at(-1)];

@@ -3,12 +3,13 @@
  * seed after the other. A line of JSON for each is appended to the results; a broken law ends the run, and what it was found
  * in stays where the last line says.
  */
-import {appendFileSync, mkdtempSync, rmSync} from 'node:fs';
+import {mkdtempSync, rmSync} from 'node:fs';
 import {tmpdir} from 'node:os';
 import {join} from 'node:path';
 import {parseArgs} from 'node:util';
 import {choice} from '../../../lib/checks.ts';
 import {between, pick, seeded} from '../../fixtures/random.ts';
+import {keep} from '../results.ts';
 import {type Campaign, ENDINGS, type Ending, type Evidence, run} from './campaign.ts';
 import {judge} from './verdict.ts';
 
@@ -31,9 +32,7 @@ for (let seed = Number(values.seed); left > 0; seed++) {
 	const begunAt = performance.now();
 	const evidence = await run(campaign, own);
 	const broken = judge(evidence);
-	const line = JSON.stringify({...campaign, seconds: Math.round((performance.now() - begunAt) / 1000), ...figuresOf(evidence), broken});
-	appendFileSync(values.results, `${line}\n`);
-	console.log(line);
+	keep(values.results, {...campaign, seconds: Math.round((performance.now() - begunAt) / 1000), ...figuresOf(evidence), broken});
 	if (broken.length > 0) {
 		console.error(`${broken.join('\n')}\nSee ${own}`);
 		process.exit(1);
