@@ -124,6 +124,12 @@ interface Walk {
 /** The property that marks a node of the JSON tree as something else: `{"$": [kind, …]}`. */
 const TAG = '$';
 
+/**
+ * Names that JSON would escape. As properties they could come back as others: V8's `JSON.parse` takes such a name, unread, for one
+ * that holds a backslash, if it has parsed an object with that before (nodejs/node#63785).
+ */
+const ESCAPED = /["\\\p{Cc}\p{Cs}]/u;
+
 /** The JSON tree for a value: the value itself where it is plain, so that the usual payload costs one walk and no copy. */
 function toTree(value: unknown, walk: Walk): unknown {
 	switch (typeof value) {
@@ -173,7 +179,7 @@ function plainToTree(object: object, walk: Walk): unknown {
 		const name = names[index] as string;
 		const value = (object as Record<string, unknown>)[name];
 		const item = childToTree(name, value, walk);
-		if (name === TAG) tagged = true;
+		if (name === TAG || ESCAPED.test(name)) tagged = true;
 		if (item !== value || tagged) copied ??= names.slice(0, index).map(each => [each, (object as Record<string, unknown>)[each]]);
 		copied?.push([name, item]);
 	}
@@ -212,6 +218,9 @@ function errorToTree(error: Error, walk: Walk): unknown {
 	const errors = error instanceof AggregateError && {errors: error.errors};
 	return toTree({...errors, ...error, name, message, ...(stack !== undefined && {stack}), ...(cause !== undefined && {cause})}, walk);
 }
+
+/** Of what stands in the place of a kind's name, no more is quoted. */
+const MAX_KIND = 20;
 
 /** Kinds of binary nodes. The names are stored: never rename one. */
 const BINARY: Readonly<Record<string, new (bytes: ArrayBuffer) => ArrayBufferView>> = {
@@ -383,7 +392,7 @@ function toError({name, message, stack, cause, ...own}: Record<string, unknown>)
 
 function fromBinary(kind: string, length: number, parts: Parts): unknown {
 	const View = Object.hasOwn(BINARY, kind) ? BINARY[kind] : undefined;
-	if (!View && kind !== 'ArrayBuffer') throw unknown(`holds a ${stringify(kind)}`);
+	if (!View && kind !== 'ArrayBuffer') throw unknown(`holds a ${stringify(String(kind).slice(0, MAX_KIND))}`);
 	const {buffer, offset} = parts;
 	if (!Number.isSafeInteger(length) || length < 0 || offset + length > buffer.byteLength) throw damaged('ends before its binary parts do');
 	parts.offset += length;

@@ -182,9 +182,10 @@ const CONTAINERS: readonly Container[] = [
 		return made(value, back, parts);
 	},
 	(random, child) => {
-		const [keys, items] = [several(random, child), several(random, child)].sort((a, b) => b.length - a.length) as [Specimen[], Specimen[]];
-		const rest = keys.map((_, index) => items[index] ?? leaf(index));
-		return made(new Map(zip(values(keys), values(rest))), new Map(zip(backs(keys), backs(rest))), [...keys, ...items]);
+		const keys = several(random, child);
+		const entries = lastOf(values(keys)).map(index => [keys[index] as Specimen, child()] as const);
+		const [own, items] = [entries.map(([key]) => key), entries.map(([, item]) => item)];
+		return made(new Map(zip(values(own), values(items))), new Map(zip(backs(own), backs(items))), [...own, ...items]);
 	},
 	(random, child) => {
 		const parts = several(random, child);
@@ -196,10 +197,14 @@ const CONTAINERS: readonly Container[] = [
 function record(random: Random, child: () => Specimen) {
 	const parts = several(random, child);
 	const names = parts.map(() => name(random));
-	// What a later property of the same name hides is not there.
-	const last = new Map(names.map((each, index) => [each, index]));
-	const [ownNames, own] = [[...last.keys()], [...last.values()].map(index => parts[index] as Specimen)];
+	const last = lastOf(names);
+	const [ownNames, own] = [last.map(index => names[index] as string), last.map(index => parts[index] as Specimen)];
 	return {names: ownNames, parts: own, value: Object.fromEntries(zip(ownNames, values(own))), back: Object.fromEntries(zip(ownNames, backs(own)))};
+}
+
+/** Where each key is for the last time: what an earlier one named is not there. */
+function lastOf(keys: readonly unknown[]): number[] {
+	return [...new Map(keys.map((key, index) => [key, index])).values()];
 }
 
 function zip<A, B>(as: readonly A[], bs: readonly B[]): [A, B][] {

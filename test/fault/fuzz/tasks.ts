@@ -32,7 +32,7 @@ const PARTS: Readonly<Record<Role, (given: Specimen, context: TaskContext, seed:
 		throw new Error('outer', {cause: value});
 	},
 	checkpoint(given, context) {
-		if (context.job.execution > 1 && 'back' in given) return context.resumeFrom;
+		if (context.job.attempts > 0 && 'back' in given) return context.resumeFrom;
 		context.checkpoint(given.value);
 		throw new Error('kept');
 	},
