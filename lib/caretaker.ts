@@ -5,10 +5,13 @@ import type {JobQueue, OwnerId} from './queue.ts';
 const LISTEN_EVERY_MS = 20;
 /** How often dead owners are looked for. */
 const RECOVER_EVERY_MS = 1000;
+/** A log that grew to this is told of, and again whenever it has doubled: it is kept at a quarter of that. */
+const LONG_LOG_BYTES = 64 * 1024 * 1024;
 
 /**
  * What must be done from time to time, whatever else goes on: renew the owner's heartbeat, take back the jobs of dead
- * owners, hear what other processes wrote. Its timers only ring; the dispatcher's loop calls {@link attend} between turns.
+ * owners, hear what other processes wrote, see that the files are still there. Its timers only ring; the dispatcher's loop
+ * calls {@link attend} between turns.
  */
 export class Caretaker {
 	readonly #queue: JobQueue;
@@ -19,6 +22,7 @@ export class Caretaker {
 	#isDue = true;
 	/** What was not told yet, since something failed after it. */
 	#found: Findings = NOTHING;
+	#longLogBytes = LONG_LOG_BYTES;
 	#nextHeartbeat = 0;
 	#nextRecovery = 0;
 
@@ -43,6 +47,7 @@ export class Caretaker {
 			this.#nextHeartbeat = now + this.#leaseMs / 3;
 		}
 		if (now >= this.#nextRecovery) {
+			await this.#examine();
 			const recovered = await this.#queue.recover();
 			this.#found = {...this.#found, recovered: this.#found.recovered + recovered};
 			this.#nextRecovery = now + Math.min(RECOVER_EVERY_MS, this.#leaseMs / 3);
@@ -50,6 +55,14 @@ export class Caretaker {
 		const found = {...this.#found, changed: await this.#queue.changes()};
 		this.#found = NOTHING;
 		return found;
+	}
+
+	async #examine(): Promise<void> {
+		const {logBytes} = await this.#queue.examine();
+		if (logBytes < LONG_LOG_BYTES) this.#longLogBytes = LONG_LOG_BYTES;
+		if (logBytes < this.#longLogBytes) return;
+		this.#longLogBytes = 2 * logBytes;
+		this.#found = {...this.#found, logBytes};
 	}
 
 	stop(): void {
@@ -64,6 +77,8 @@ export interface Findings {
 	readonly recovered: number;
 	/** This dispatcher was given up by others: its claims are gone. */
 	readonly isOwnerLost: boolean;
+	/** The log has grown to this, which is too much: somebody reads in a transaction that doesn't end. */
+	readonly logBytes?: number;
 }
 
 export const NOTHING: Findings = {changed: false, recovered: 0, isOwnerLost: false};

@@ -45,10 +45,9 @@ export class JobHandle<Result = unknown> {
 
 	/** Resolves with how the job ended, whatever that is. Rejects only if the wait itself ends, or there is no such job. */
 	async outcome(options?: WaitOptions): Promise<JobOutcome<Result>> {
-		const wait = waitForEnd(this.#link, this.id, checkWaitOptions(options));
-		// Should this call fail, the link tells the watcher why.
-		this.#link.call({type: 'watch', ids: [this.id]}).catch(() => undefined);
-		return toOutcome(await wait) as JobOutcome<Result>;
+		const waitOptions = checkWaitOptions(options);
+		const watched = this.#link.call({type: 'watch', ids: [this.id]});
+		return toOutcome(await waitForEnd(this.#link, this.id, waitOptions, watched)) as JobOutcome<Result>;
 	}
 
 	/** What is known of the job now; `undefined` once it was cleaned up. */
@@ -57,8 +56,16 @@ export class JobHandle<Result = unknown> {
 	}
 }
 
-/** Registers at once for the end of a job that the dispatcher watches, or is about to be told to. */
-export function waitForEnd(link: Link, id: JobId, {signal, timeout}: {signal?: AbortSignal; timeout?: number}): Promise<Notice> {
+/**
+ * Registers at once for the end of a job that the dispatcher watches, or is about to be told to.
+ * @param watched the call that told it; should that fail, nobody would hear of a job that had ended before
+ */
+export function waitForEnd(
+	link: Link,
+	id: JobId,
+	{signal, timeout}: {signal?: AbortSignal; timeout?: number},
+	watched: Promise<unknown> = Promise.resolve(),
+): Promise<Notice> {
 	return new Promise((resolve, reject) => {
 		let timer: NodeJS.Timeout | undefined;
 		const forget = () => {
@@ -77,6 +84,7 @@ export function waitForEnd(link: Link, id: JobId, {signal, timeout}: {signal?: A
 		};
 		const onAbort = () => giveUp(signal?.reason);
 		link.watch(id, watcher);
+		watched.catch(giveUp);
 		if (signal?.aborted) return onAbort();
 		signal?.addEventListener('abort', onAbort);
 		// Nobody waits for longer than a timer can count, which is 24 days.

@@ -14,6 +14,7 @@ const RECORDS = {
 	slowStart: ['warn', 'a worker has been loading or setting up for long; no job runs there before it is done'],
 	ownerLost: ['warn', 'given up by other engines as silent; they run its jobs'],
 	recovered: ['info', 'took back the jobs of engines that died'],
+	logGrown: ['warn', 'the log beside the database grows: another program reads in a transaction that does not end'],
 	setBack: ['warn', 'transaction set back; it is tried again'],
 	memoryShort: ['warn', 'memory is short; the youngest job was stopped, and will run again'],
 } as const satisfies Readonly<Record<string, readonly [LogLevel, string]>>;

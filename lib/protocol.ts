@@ -270,6 +270,7 @@ export type JobEvent =
 	// From here on for the log alone.
 	| {readonly type: 'ownerLost'}
 	| {readonly type: 'recovered'; readonly jobs: number}
+	| {readonly type: 'logGrown'; readonly logBytes: number}
 	/** So many in a row. */
 	| {readonly type: 'setBack'; readonly setbacks: number; readonly waitMs: number; readonly error: FailureRecord}
 	| {readonly type: 'memoryShort'; readonly id: JobId};

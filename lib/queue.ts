@@ -108,6 +108,12 @@ export abstract class JobQueue {
 	/** Running jobs of this owner that somebody wants stopped. */
 	abstract stops(owner: OwnerId): Awaitable<readonly Claim[]>;
 
+	/**
+	 * Looks whether what the jobs lie on is still what was opened, and how much its log has grown to, in bytes. Cheap: made for polling.
+	 * @throws FaenaError `BadDatabase`
+	 */
+	abstract examine(): Awaitable<{readonly logBytes: number}>;
+
 	abstract close(): Awaitable<void>;
 
 	/** Puts jobs in: all of them, or none and an error. Resolves once they are durable. */

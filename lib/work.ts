@@ -52,13 +52,22 @@ export async function work(queue: JobQueue, tasks: Readonly<Record<string, unkno
 	const owner = nanoid();
 	await queue.heartbeat(owner);
 	const heart = startHeartbeat(queue, owner);
+	const end = async () => {
+		await heart?.end();
+		try {
+			await queue.leave(owner);
+		} finally {
+			await resources.tearDown();
+		}
+	};
 	try {
 		await loop({queue, table, maker, resources, owner, signal, drainMs});
-	} finally {
-		await heart?.end();
-		await queue.leave(owner);
-		await resources.tearDown();
+	} catch (error) {
+		// Why the loop failed is to be told, not what else fails for the same reason.
+		await end().catch(() => undefined);
+		throw error;
 	}
+	await end();
 }
 
 function jobQueue(value: unknown): unknown {
@@ -92,6 +101,7 @@ async function loop(bench: Bench): Promise<void> {
 	try {
 		while (!signal?.aborted) {
 			if (performance.now() >= nextRecovery) {
+				await queue.examine();
 				await queue.recover();
 				nextRecovery = performance.now() + ASK_EVERY_MS;
 			}

@@ -90,12 +90,16 @@ async function map({module, task, batch, items}: Plan, options: Options): Promis
 			...(attempts && {maxAttempts: attempts}),
 			...(halt && {halt}),
 		});
-		return await run.print(results, {bar: !quiet});
+		const code = await run.print(results, {bar: !quiet});
+		await engine.close();
+		return code;
 	} catch (error) {
 		// Said before running jobs are waited for.
-		return explain(withAdvice(error));
+		const code = explain(withAdvice(error));
+		// What keeps it from closing in good order is what was said.
+		await engine.close().catch(() => undefined);
+		return code;
 	} finally {
-		await engine.close();
 		// A producer that goes on would keep the process alive.
 		if (options.lines) process.stdin.destroy();
 	}

@@ -326,6 +326,11 @@ export class MemoryQueue extends JobQueue {
 		return false;
 	}
 
+	examine(): {readonly logBytes: number} {
+		this.#assertOpen();
+		return {logBytes: 0};
+	}
+
 	stops(owner: OwnerId): readonly Claim[] {
 		this.#assertOpen();
 		return this.#all().flatMap(({id, executions, place}) =>

@@ -33,6 +33,7 @@ import {CANCELLABLE, cancelJob, cleanup, giveBack, retryJob, takeBack} from './s
 import {type Connection, connect, holdLock, isLockFree, type Statements, translate} from './sqlite/database.ts';
 import {backlog, dequeue, promote} from './sqlite/dequeue.ts';
 import {enqueue} from './sqlite/enqueue.ts';
+import {Footing} from './sqlite/footing.ts';
 import {settleAll} from './sqlite/makers.ts';
 import {Names} from './sqlite/names.ts';
 import {Place, Tally, toCounts} from './sqlite/places.ts';
@@ -62,6 +63,7 @@ const CHUNK = 1000;
 
 interface Opened {
 	readonly connection: Connection;
+	readonly footing: Footing;
 	readonly names: Names;
 }
 
@@ -99,6 +101,10 @@ export class SqliteQueue extends JobQueue {
 	readonly #owners = new Map<OwnerId, Owned>();
 	/** `lost` after an I/O error, until something is asked of it again. */
 	#state: Opened | 'lost' | 'closed' = 'lost';
+	/** Of the connection there is, or was last. */
+	#footing: Footing | undefined;
+	/** What was found to be wrong with the database: from then on nothing is read from it, and above all nothing written. */
+	#badness: unknown;
 	#dataVersion = 0;
 	#isSwept = false;
 	/** The disk was full, and what the log holds could not be moved into the database since. */
@@ -348,6 +354,10 @@ export class SqliteQueue extends JobQueue {
 		return this.#read(({claimsToStop}) => (claimsToStop.all(owner) as [number, number, number][]).map(([id, lease, execution]) => ({id, lease, execution})));
 	}
 
+	examine(): {readonly logBytes: number} {
+		return this.#guard(({footing}) => footing.examine());
+	}
+
 	close(): void {
 		if (this.#state === 'closed') return;
 		try {
@@ -362,7 +372,8 @@ export class SqliteQueue extends JobQueue {
 	// ——— transactions ———
 
 	#write<Result>(run: (session: Session) => Result): Result {
-		return this.#guard(({connection, names}) => {
+		return this.#guard(({connection, footing, names}) => {
+			footing.look();
 			const owners = new Set(this.#owners.values());
 			const session: Session = {
 				statements: connection.statements,
@@ -411,7 +422,8 @@ export class SqliteQueue extends JobQueue {
 			const code = translated instanceof FaenaError ? translated.code : undefined;
 			if (code === 'OutcomeUnknown') this.#lose(opened);
 			if (code === 'StorageFull') this.#makeRoom(opened.connection);
-			throw translated;
+			// One of our own is about a result's file, or comes from a look at the footing, which says the same again.
+			throw code === 'BadDatabase' && translated !== error ? this.#giveUp(translated, opened) : translated;
 		}
 	}
 
@@ -428,6 +440,7 @@ export class SqliteQueue extends JobQueue {
 
 	#opened(): Opened {
 		if (this.#state === 'closed') throw new FaenaError('Closed', 'This queue is closed.');
+		if (this.#badness !== undefined) throw this.#badness;
 		if (this.#state !== 'lost') return this.#state;
 		const opened = this.#connect();
 		// Of what others wrote meanwhile nobody has heard.
@@ -436,11 +449,25 @@ export class SqliteQueue extends JobQueue {
 	}
 
 	#connect(): Opened {
+		// One that is gone would be made anew, without its jobs.
+		this.#footing?.recall();
 		const connection = connect(this.location, this.#durability);
-		const opened = {connection, names: new Names(connection.statements)};
+		this.#footing = new Footing(this.location, connection);
+		const opened = {connection, footing: this.#footing, names: new Names(connection.statements)};
 		this.#state = opened;
 		this.#dataVersion = connection.dataVersion();
 		return opened;
+	}
+
+	/** What was done to the files of a database in use says more than what SQLite met in them. */
+	#giveUp(error: unknown, {footing}: Opened): unknown {
+		this.#badness = error;
+		try {
+			footing.look();
+		} catch (reason) {
+			this.#badness = reason;
+		}
+		return this.#badness;
 	}
 
 	/** After a failed fsync nothing this connection remembers of the file can be trusted. */

@@ -1936,6 +1936,7 @@ const VERBS: Readonly<Record<Exclude<keyof JobQueue, 'location' | 'close' | 'onE
 	cleanup: queue => queue.cleanup({endedBefore: T0}),
 	changes: queue => queue.changes(),
 	stops: queue => queue.stops(OWNER),
+	examine: queue => queue.examine(),
 };
 
 law('a closed queue says so, whatever it is asked; closing it again is no error', async (t, queue) => {

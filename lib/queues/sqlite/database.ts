@@ -20,6 +20,8 @@ export interface Connection {
 	dataVersion(): number;
 	/** Moves what it can of the log into the database, without waiting for anybody: the log's room can be written to again. */
 	checkpoint(): void;
+	/** How long the log must be for what only it holds; 0 if all of it has been moved into the database. */
+	unmovedLogBytes(): number;
 	close(): void;
 }
 
@@ -58,8 +60,12 @@ export function translate(error: unknown, path: string): unknown {
 	if (code === 'SQLITE_NOTADB') return bad('is not an SQLite database; name another file');
 	if (code.startsWith('SQLITE_CORRUPT'))
 		return bad('is a damaged SQLite database; restore it from a backup, or recover what is left with the sqlite3 shell (.recover)');
+	// The statements are right for the database that Faena made.
+	if (code === 'SQLITE_ERROR') return bad(`is damaged, or was changed by another program: ${error.message}; restore it from a backup, or name another file`);
 	if (code.startsWith('SQLITE_READONLY')) return bad('can not be written; check the permissions of the file and its folder');
 	if (code.startsWith('SQLITE_CANTOPEN')) return bad('can not be opened; check that it is a file and that the file and its folder can be read and written');
+	// No disk that fails, but a log that ends where there was more: reopened, it would pass for one that never had it.
+	if (code === 'SQLITE_IOERR_SHORT_READ') return bad('or the log beside it was truncated while it was in use; restore it from a backup');
 	if (code === 'SQLITE_FULL') return storageFull(path, error);
 	if (code.startsWith('SQLITE_BUSY'))
 		return new FaenaError(
@@ -89,9 +95,20 @@ function prepareFile(path: string): void {
 	if (!existsSync(folder)) throw new FaenaError('BadDatabase', `The folder ${folder} of the database does not exist; create it first.`);
 	refuseUnsafe(path, folder);
 	createPrivately(path);
+	// In this order, since one that is made has its first page before it has a log.
+	const hasLog = existsSync(`${path}-wal`);
 	const stat = statSync(path);
 	if (!stat.isFile()) throw new FaenaError('BadDatabase', `${path} is not a file; name a file for the jobs, for instance ${path}/jobs.db.`);
 	if (stat.size > 0) inspect(path);
+	else if (hasLog) throw emptied(path);
+}
+
+/** SQLite would take it for a new one, and delete its log. */
+function emptied(path: string): FaenaError {
+	return new FaenaError(
+		'BadDatabase',
+		`${path} was emptied: it holds nothing, and beside it lies its log, which was left untouched. Restore it from a backup; or move both away, to begin anew.`,
+	);
 }
 
 /**
@@ -149,6 +166,32 @@ function inspectBy(path: string, {readonly}: {readonly readonly: boolean}): void
 		}
 		refuseNewer(db, path);
 		refuseTruncated(db, path);
+	} finally {
+		db.close();
+	}
+}
+
+/**
+ * Reads all of the database, by a connection that remembers nothing of it.
+ * @throws FaenaError `BadDatabase` if it is not whole
+ */
+export function refuseDamaged(path: string): void {
+	const problem = problemOf(path);
+	if (problem !== undefined)
+		throw new FaenaError(
+			'BadDatabase',
+			`${path} was truncated or damaged while it was in use: ${problem}. Restore it from a backup, or recover what is left with the sqlite3 shell (.recover).`,
+		);
+}
+
+function problemOf(path: string): string | undefined {
+	const db = new Database(path, {readonly: true, timeout: BUSY_TIMEOUT_MS});
+	try {
+		const found = db.pragma('quick_check(1)', {simple: true}) as string;
+		return found === 'ok' ? undefined : found;
+	} catch (error) {
+		if (error instanceof Database.SqliteError && /^SQLITE_(CORRUPT|NOTADB)/.test(error.code)) return error.message;
+		throw error;
 	} finally {
 		db.close();
 	}
@@ -251,9 +294,18 @@ function toConnection(db: Database.Database): Connection {
 				.all(...values) as number[],
 		dataVersion: () => dataVersion.get() as number,
 		checkpoint: () => void db.pragma('wal_checkpoint(passive)'),
+		unmovedLogBytes: () => unmovedLogBytes(db),
 		close: () => db.close(),
 	};
 }
+
+function unmovedLogBytes(db: Database.Database): number {
+	const [{log, checkpointed}] = db.pragma('wal_checkpoint(noop)') as [{readonly log: number; readonly checkpointed: number}];
+	return log > checkpointed ? LOG_HEADER_BYTES + log * (FRAME_HEADER_BYTES + Number(db.pragma('page_size', {simple: true}))) : 0;
+}
+
+const LOG_HEADER_BYTES = 32;
+const FRAME_HEADER_BYTES = 24;
 
 function prepare(db: Database.Database): Statements {
 	const prepared = Object.entries(SQL).map(([name, sql]) => {

@@ -1,0 +1,84 @@
+import {realpathSync, statSync} from 'node:fs';
+import {FaenaError} from '../../errors.ts';
+import {type Connection, refuseDamaged} from './database.ts';
+
+/**
+ * The files that an open database stands on. A connection goes on writing into a file that somebody has deleted or replaced,
+ * and answers from memory what somebody has cut off; what it says to be durable then is gone when it closes. Only looked at
+ * from outside: to open and close a file of the database would drop SQLite's locks on it.
+ */
+export class Footing {
+	readonly #path: string;
+	readonly #connection: Connection;
+	readonly #identities = new Map<string, string>();
+	#sizeBytes = 0;
+	#logBytes = 0;
+
+	constructor(path: string, connection: Connection) {
+		this.#path = realpathSync(path);
+		this.#connection = connection;
+		this.examine();
+	}
+
+	/**
+	 * Whether the database and its log are there and have not become shorter. To be called before each transaction: whatever
+	 * somebody cuts off, the next write may make good, in size alone.
+	 * @throws FaenaError `BadDatabase` if one of them is not the one that was opened, or lacks what it held
+	 */
+	look(): void {
+		const sizeBytes = this.#sizeOf(this.#path);
+		const logBytes = this.#sizeOf(this.#logPath);
+		if (sizeBytes < this.#sizeBytes) this.#refuseTruncated(sizeBytes);
+		if (logBytes < this.#logBytes) this.#refuseTruncatedLog();
+		// Not before: who was refused once is refused again.
+		this.#sizeBytes = sizeBytes;
+		this.#logBytes = logBytes;
+	}
+
+	/** Looks more closely, also at what the processes on the database share of its log. Returns the size of the log. */
+	examine(): {readonly logBytes: number} {
+		this.look();
+		this.#refuseTruncatedLog();
+		this.#sizeOf(`${this.#path}-shm`);
+		return {logBytes: this.#logBytes};
+	}
+
+	/** Whether the database itself is the one that was opened, where the connection has been closed: its log may have gone with it. */
+	recall(): void {
+		this.#sizeOf(this.#path);
+	}
+
+	get #logPath(): string {
+		return `${this.#path}-wal`;
+	}
+
+	/** The size of the file, which must be the one that it was. */
+	#sizeOf(path: string): number {
+		const stat = statSync(path, {throwIfNoEntry: false});
+		const identity = stat && `${stat.dev}:${stat.ino}`;
+		const known = this.#identities.get(path);
+		if (known !== undefined && identity !== known) throw lost(path, identity === undefined ? 'deleted or moved' : 'replaced by another file');
+		if (identity !== undefined) this.#identities.set(path, identity);
+		return stat?.size ?? 0;
+	}
+
+	/** A VACUUM makes a database shorter, too, and takes nothing away. */
+	#refuseTruncated(sizeBytes: number): void {
+		// It would pass for a new one, which nothing is wrong with.
+		if (sizeBytes === 0) throw lost(this.#path, 'emptied');
+		refuseDamaged(this.#path);
+	}
+
+	/** A log whose content has been moved into the database is cut off by SQLite itself. */
+	#refuseTruncatedLog(): void {
+		const neededBytes = this.#connection.unmovedLogBytes();
+		if (this.#sizeOf(this.#logPath) < neededBytes) throw lost(this.#logPath, 'truncated');
+	}
+}
+
+function lost(path: string, what: string): FaenaError {
+	return new FaenaError(
+		'BadDatabase',
+		`${path} was ${what} while the database was in use, so that what was written last may be lost. Put back what you have, and open it anew; before you touch the files of a database, close every engine on it.`,
+	);
+}
