@@ -1,4 +1,4 @@
-import {existsSync, readdirSync, readFileSync, writeFileSync} from 'node:fs';
+import {existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync} from 'node:fs';
 import {join} from 'node:path';
 import test, {type ExecutionContext} from 'ava';
 import type {PoolOptions} from '../../lib/pool.ts';
@@ -193,6 +193,14 @@ test.serial('processes: what a pool and its processes meet in is gone once they 
 	await loadCrew(t, {workers: 2});
 	while (readdirSync(folder).length > 0) await new Promise(resolve => setTimeout(resolve, 5));
 	t.pass();
+});
+
+test.serial('processes: they meet their pool also where the folder for temporary files lies too deep for a socket', async t => {
+	const deep = join(useTemporary(t), 'x'.repeat(120));
+	mkdirSync(deep);
+	process.env['TMPDIR'] = deep;
+	const crew = await loadCrew(t);
+	t.is(((await crew.values(await crew.give('bulk', [{bytes: 1}])))[0] as Uint8Array).length, 1);
 });
 
 /** Lets the test have a folder for temporary files of its own. */
