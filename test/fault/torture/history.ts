@@ -18,6 +18,10 @@ export interface Round {
 	readonly finishes: boolean;
 }
 
+/** How long a program that is told to end waits for what runs, and then for what was told to stop. */
+export const DRAIN_MS = 100;
+export const GRACE_MS = 100;
+
 interface Ended {
 	readonly id: number;
 	readonly status: string;
@@ -39,6 +43,8 @@ interface Sayings {
 	readonly item: Ended & {readonly batch: string; readonly key: string};
 	readonly mapped: {readonly batch: number};
 	readonly closed: object;
+	/** What its engine logged. */
+	readonly warned: {readonly message: string};
 }
 
 export type What = keyof Sayings;

@@ -1,5 +1,5 @@
 /**
- * `npm run torture -- --kills 10000 --seed 1 [--endings SIGKILL] [--results FILE]`: campaigns of fifty kills each, one
+ * `npm run torture -- --kills 10000 --seed 1 [--endings SIGKILL,SIGSTOP] [--slots 8] [--results FILE]`: campaigns of fifty kills each, one
  * seed after the other, as many at a time as there are processors. A line of JSON for each is appended to the results; after
  * a broken law no other begins, and what it was found in stays where the last line says.
  */
@@ -11,13 +11,15 @@ import {choice} from '../../../lib/checks.ts';
 import {between, pick, seeded} from '../../fixtures/random.ts';
 import {keep} from '../results.ts';
 import {type Campaign, ENDINGS, type Ending, type Evidence, run} from './campaign.ts';
-import {judge} from './verdict.ts';
+import {DRAIN_MS, GRACE_MS} from './history.ts';
+import {judge, overtaken} from './verdict.ts';
 
 const {values} = parseArgs({
 	options: {
 		kills: {type: 'string', default: '100'},
 		seed: {type: 'string', default: String(Date.now() % 2 ** 31)},
 		endings: {type: 'string', default: 'SIGKILL'},
+		slots: {type: 'string'},
 		results: {type: 'string', default: 'torture.jsonl'},
 	},
 });
@@ -60,7 +62,7 @@ function planOf(seed: number, kills: number, endings: readonly Ending[]): Campai
 		seed,
 		kills,
 		endings,
-		slots: between(random, endings.includes('SIGSTOP') ? 2 : 1, 3),
+		slots: values.slots === undefined ? between(random, endings.includes('SIGSTOP') ? 2 : 1, 3) : Number(values.slots),
 		isolation: pick(random, ['thread', 'thread', 'process'] as const),
 		cleans: random() < 0.3,
 	};
@@ -82,6 +84,9 @@ function figuresOf({told, steps, lives}: Evidence) {
 			].map(([by, all]) => [by, all.length]),
 		),
 		longestOrphanMs: Math.round(Math.max(...lives.map(({orphanedMs}) => orphanedMs))),
+		/** Later than a second after what it may wait for. */
+		diedLate: count(lives, ({by, dyingMs}) => (by === 'SIGTERM' || by === 'SIGINT') && dyingMs > DRAIN_MS + GRACE_MS + 1000),
+		mostOvertaken: Math.max(0, ...overtaken({told, lives}).map(({by}) => by)),
 		longestDeathMs: Math.round(Math.max(...lives.map(({dyingMs}) => dyingMs))),
 	};
 }

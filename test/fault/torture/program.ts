@@ -6,7 +6,7 @@ import {writeSync} from 'node:fs';
 import {setTimeout as sleep} from 'node:timers/promises';
 import {type JobOptions, open} from '../../../lib/index.ts';
 import {between, pick, seeded} from '../../fixtures/random.ts';
-import {type Payload, type Round, type Saying, steadyMs} from './history.ts';
+import {DRAIN_MS, GRACE_MS, type Payload, type Round, type Saying, steadyMs} from './history.ts';
 
 const [queue = '', json = ''] = process.argv.slice(2);
 const round = JSON.parse(json) as Round;
@@ -19,16 +19,19 @@ function say(what: Saying): void {
 	writeSync(1, `${JSON.stringify({at: steadyMs(), slot: round.slot, number: round.number, ...what})}\n`);
 }
 
+const ignore = () => undefined;
+
 const faena = await open<typeof import('./tasks.ts')>({
 	queue,
 	tasks: new URL('./tasks.ts', import.meta.url),
 	workers: 2,
 	isolation: round.isolation,
 	blobs: {threshold: 4096},
-	grace: 100,
+	grace: GRACE_MS,
 	lease: round.leaseMs,
-	drain: 100,
+	drain: DRAIN_MS,
 	closeOnSignals: true,
+	logger: {debug: ignore, info: ignore, error: ignore, warn: (_, message) => say({what: 'warned', message})},
 	defaults: {backoff: {base: 2, factor: 2, max: 20, jitter: 0.5}},
 });
 say({what: 'opened'});
@@ -38,12 +41,16 @@ const known: number[] = [];
 let isClosing = false;
 let isPausing = false;
 
+/** Some jobs are not done by the time that a close has waited for them. */
+const LONG_MS = 5 * DRAIN_MS;
+const LONG_SHARE = 0.005;
+
 function makePayload(token: string): Payload {
 	// Few end their worker: each costs the start of another.
 	const fails = random() < 0.2 ? (random() < 0.02 ? 'exits' : 'throws') : undefined;
 	return {
 		token,
-		ms: random() < 0.25 ? between(random, 1, 30) : 0,
+		ms: random() < LONG_SHARE ? LONG_MS : random() < 0.25 ? between(random, 1, 30) : 0,
 		...(fails && {fails, times: between(random, 1, 4)}),
 		...(random() < 0.05 && {bulk: 5000}),
 	};
