@@ -26,7 +26,7 @@ interface Case extends Evidence {
 }
 
 /** What must be true in the end, each with what finds whatever speaks against it. */
-const LAWS: Readonly<Record<string, (given: Case) => readonly unknown[]>> = {
+export const LAWS: Readonly<Record<string, (given: Case) => readonly unknown[]>> = {
 	'programs end only as they are told to': ({lives}) =>
 		lives.filter(({by, end: {code, signal}}) =>
 			by === undefined || by === 'close' ? code !== 0 : code !== 0 && !['SIGKILL', 'SIGTERM', 'SIGINT'].includes(signal as string),

@@ -1,0 +1,135 @@
+import {copyFileSync} from 'node:fs';
+import {join} from 'node:path';
+import test from 'ava';
+import Database from 'better-sqlite3';
+import {makeFolder} from '../fixtures/folder.ts';
+import {type Evidence, type Life, run} from './torture/campaign.ts';
+import {childOf, type Step, type Told, type What} from './torture/history.ts';
+import {judge, LAWS} from './torture/verdict.ts';
+
+/** What an engine would have done to break the law: to what is said of it, or to its database. */
+interface Crime {
+	readonly evidence?: (honest: Evidence) => Partial<Evidence>;
+	readonly sql?: (honest: Evidence) => string;
+}
+
+const last = ({told, steps}: Evidence) => Math.max(...told.map(({at}) => at), ...steps.map(({at}) => at)) + 1;
+const first = ({told, steps}: Evidence) => Math.min(...told.map(({at}) => at), ...steps.map(({at}) => at)) - 1;
+const says = <Each extends What>(what: Omit<Extract<Told, {what: Each}>, 'slot' | 'number'> & {readonly what: Each}): Told =>
+	({slot: 0, number: 0, ...what}) as unknown as Told;
+const alsoSays =
+	(make: (honest: Evidence) => Told | readonly Told[]) =>
+	(honest: Evidence): Partial<Evidence> => ({told: [...honest.told, ...[make(honest)].flat()]});
+const alsoDoes =
+	(make: (of: Step, honest: Evidence) => Partial<Step>) =>
+	(honest: Evidence): Partial<Evidence> => {
+		const of = honest.steps.find(({step, task}) => step === 'start' && task === 'compute') as Step;
+		return {steps: [...honest.steps, {...of, ...make(of, honest)}].sort((a, b) => a.at - b.at)};
+	};
+const lived =
+	(life: Partial<Life>) =>
+	({lives: [one, ...others]}: Evidence): Partial<Evidence> => ({lives: [{...(one as Life), ...life}, ...others]});
+const completed = ({told}: Evidence, index = 0) => told.filter(each => each.what === 'item').filter(({status}) => status === 'completed')[index]?.id as number;
+const dead = ({told}: Evidence) => told.find(each => each.what === 'item' && each.status === 'dead') as Told<'item'>;
+
+/** One for each law, and for each thing that it forbids. */
+const CRIMES: Readonly<Record<string, readonly Crime[]>> = {
+	'programs end only as they are told to': [
+		{evidence: lived({end: {code: 1, signal: null}})},
+		{evidence: lived({by: 'SIGTERM', end: {code: null, signal: 'SIGSEGV'}})},
+	],
+	'who ends in good order has nothing to complain of': [{evidence: lived({stderr: 'SQLITE_BUSY: database is locked'})}],
+	'nobody waits for an answer while others are given thousands': [
+		{
+			evidence: alsoSays(honest => [
+				{...says<'try'>({what: 'try', at: first(honest), tokens: ['waits']}), slot: 1},
+				{...says<'enqueued'>({what: 'enqueued', at: last(honest), tokens: ['waits'], ids: []}), slot: 1},
+				...Array.from({length: 3000}, () => says<'enqueued'>({what: 'enqueued', at: last(honest) - 0.5, tokens: [], ids: []})),
+			]),
+		},
+	],
+	'no transaction fails, however many programs write': [
+		{evidence: alsoSays(honest => says<'warned'>({what: 'warned', at: last(honest), message: 'transaction set back; it is tried again'}))},
+	],
+	'every job ends': [{sql: honest => `delete from outcome where id = ${completed(honest)}`}],
+	'what was acknowledged is there, unless it ended and was cleaned up': [
+		{evidence: alsoSays(honest => says<'enqueued'>({what: 'enqueued', at: last(honest), tokens: ['lost'], ids: [1_000_000]}))},
+	],
+	'nothing is there that nobody enqueued': [{evidence: ({told}) => ({told: told.filter(({what}) => what !== 'try')})}],
+	'nothing is there twice': [
+		{sql: honest => `update job set payload = (select payload from job where id = ${completed(honest)}) where id = ${completed(honest, 1)}`},
+	],
+	"an execution's number is used once": [{evidence: alsoDoes((_, honest) => ({at: last(honest)}))}],
+	"an execution's number is higher than those before": [{evidence: alsoDoes((_, honest) => ({at: last(honest), execution: 0}))}],
+	'executions of one job never overlap': [{evidence: alsoDoes(({at, execution}) => ({at: at + 1e-6, execution: execution + 1}))}],
+	'a completed job has the result that its execution returned': [
+		{evidence: ({steps}) => ({steps: steps.map(step => (step.step === 'returns' ? {...step, value: 'another'} : step))})},
+		{sql: honest => `update outcome set execution = execution + 1 where id = ${completed(honest)}`},
+	],
+	'an end that was told stays, and nothing of the job is executed after it': [
+		{evidence: alsoSays(honest => says<'ended'>({what: 'ended', at: last(honest), id: completed(honest), status: 'dead'}))},
+		{evidence: alsoDoes((_, honest) => ({at: last(honest), id: completed(honest), execution: 9}))},
+		{sql: honest => `update outcome set value = '"another"' where id = ${completed(honest)}`},
+	],
+	'an item of a batch is yielded as it was': [
+		{
+			evidence: alsoSays(honest => ({...(honest.told.find(({what}) => what === 'item') as Told<'item'>), value: 'another'})),
+		},
+	],
+	'attempts are charged only for what the job did': [{evidence: ({steps}) => ({steps: steps.filter(({step}) => step !== 'throws')})}],
+	'a job dies only of its own failures': [{evidence: ({steps}) => ({steps: steps.filter(({step}) => step !== 'throws')})}],
+	'nothing starts before its time': [{evidence: alsoDoes(({wall, payload}, honest) => ({at: last(honest), payload: {...payload, notBefore: wall + 1}}))}],
+	'a job goes on from a checkpoint of an earlier execution of its own': [{evidence: alsoDoes(({execution}, honest) => ({at: last(honest), from: execution}))}],
+	'a job that was cancelled before it ran does not start': [
+		{
+			evidence: alsoSays(honest => says<'cancelled'>({what: 'cancelled', at: first(honest), id: dead(honest).id})),
+			sql: honest => `update outcome set status = 8 where id = ${dead(honest).id}`,
+		},
+	],
+	'nothing of a paused task starts': [
+		{
+			evidence: honest => ({
+				...alsoSays(({told}) => says<'paused'>({what: 'paused', at: Math.max(...told.map(({at}) => at)) + 1}))(honest),
+				...alsoDoes((_, {told}) => ({at: Math.max(...told.map(({at}) => at)) + 2, task: 'pausable'}))(honest),
+			}),
+		},
+	],
+	'a completed job has enqueued what it made, once': [
+		{sql: honest => `update job set task = (select id from task where name = 'make') where id = ${completed(honest)}`},
+	],
+	'a job whose maker did not complete is not there': [
+		{
+			sql: honest => `update job set task = (select id from task where name = 'make') where id = ${dead(honest).id};
+				update job set payload = json_object('token', (select json_extract(payload, '$.token') || '${childOf('')}' from job where id = ${dead(honest).id}))
+				where id = ${completed(honest)}`,
+		},
+	],
+	'a batch that completed has enqueued its job, once': [{evidence: alsoSays(honest => says<'mapped'>({what: 'mapped', at: last(honest), batch: 77}))}],
+	'a signal ends a program soon': [{evidence: lived({by: 'SIGTERM', dyingMs: 60_000})}],
+	'whoever leaves in good order leaves no suspicion': [{sql: honest => `insert into trouble (id, attempts, suspicions) values (${completed(honest)}, 0, 1)`}],
+	'no child process outlives its program for long': [{evidence: lived({orphanedMs: 60_000})}],
+	'nothing is left beside the database': [{evidence: ({left}) => ({left: [...left, 'jobs.db-wal']})}],
+};
+
+test('the verdict on a torture finds whoever breaks one of its laws', async t => {
+	t.deepEqual(Object.keys(CRIMES), Object.keys(LAWS));
+	const folder = makeFolder(t);
+	const honest = await run({seed: 1, kills: 0, endings: ['close'], slots: 1, isolation: 'thread', cleans: false}, folder);
+	t.deepEqual(judge(honest), []);
+	for (const [law, {evidence, sql}] of Object.entries(CRIMES).flatMap(([law, crimes]) => crimes.map(crime => [law, crime] as const))) {
+		const database = join(folder, 'tampered.db');
+		copyFileSync(honest.database, database);
+		if (sql) commit(database, sql(honest));
+		const broken = judge({...honest, database, ...evidence?.(honest)});
+		t.true(
+			broken.some(sentence => sentence.startsWith(`Broken: ${law}: `)),
+			`${law}: ${sql?.(honest) ?? evidence}`,
+		);
+	}
+});
+
+function commit(database: string, sql: string): void {
+	const db = new Database(database);
+	db.exec(sql);
+	db.close();
+}
