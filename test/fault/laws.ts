@@ -14,7 +14,7 @@ const PLACES = `(
 	union all select o.id, j.task, -j.priority, j.batch, o.execution, o.status from outcome o left join job j on j.id = o.id)`;
 
 /** Each with what finds the rows that break it. */
-const LAWS: Readonly<Record<string, string>> = {
+export const LAWS: Readonly<Record<string, string>> = {
 	'the file is sound': "select integrity_check from pragma_integrity_check where integrity_check <> 'ok'",
 	'each job is in exactly one place': `
 		select j.id, count(p.id) as places from job j left join ${PLACES} p on p.id = j.id group by j.id having count(p.id) <> 1`,

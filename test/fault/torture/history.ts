@@ -42,6 +42,7 @@ interface Sayings {
 	readonly cleaning: object;
 	readonly item: Ended & {readonly batch: string; readonly key: string};
 	readonly mapped: {readonly batch: number};
+	readonly closing: object;
 	readonly closed: object;
 	/** What its engine logged. */
 	readonly warned: {readonly message: string};

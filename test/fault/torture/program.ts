@@ -159,5 +159,6 @@ if (round.finishes) {
 	await Promise.race([doings, sleep(round.closesAfterMs ?? 60_000)]);
 	isClosing = true;
 }
+say({what: 'closing'});
 await faena.close();
 say({what: 'closed'});

@@ -201,15 +201,23 @@ function mayBeCleaned({campaign, stepsById, ...given}: Case, id: number): boolea
 	return failures >= 3 || steps.some(({step}) => step === 'returns') || told(given, 'cancelling').some(cancel => cancel.id === id);
 }
 
-/** An execution starts while the one before it has not ended, nor the program or worker that had it. */
-function overlaps({lives}: Case, steps: readonly Step[]): boolean {
+/** An execution starts while the one before it has not ended, nor what had it: its program, or a worker that was ended under it. */
+function overlaps(given: Case, steps: readonly Step[]): boolean {
 	return starts(steps).some((start, index, all) => {
 		const before = all[index - 1];
 		if (!before) return false;
 		const end = steps.find(({execution, step}) => execution === before.execution && step !== 'start');
-		const life = lives.find(({pid}) => pid === before.pid);
-		return end ? end.at > start.at : life !== undefined && life.endedAt > start.at;
+		return (end?.at ?? leftAt(given, before)) > start.at;
 	});
+}
+
+/** From when on an execution of which nothing more was heard may have been stopped: a worker that is ended says nothing, and had it not been, it would have said how it ended. */
+function leftAt({lives, ...given}: Case, {id, pid}: Step): number {
+	const life = lives.find(each => each.pid === pid);
+	const cancelledAt = told(given, 'cancelling').filter(each => each.id === id);
+	const closedAt = told(given, 'closing').filter(({slot, number}) => slot === life?.slot && number === life.number);
+	const endedAt = life ? life.endedAt - life.dyingMs : -Infinity;
+	return Math.min(endedAt, ...[...cancelledAt, ...closedAt].map(({at}) => at));
 }
 
 /** Who was suspended goes on with what others have by then, until it looks at its lease. */

@@ -1,0 +1,100 @@
+import {join} from 'node:path';
+import test from 'ava';
+import Database from 'better-sqlite3';
+import type {Policy} from '../../lib/job.ts';
+import {type JobQueue, MAX_LOG_LINES, type Outcome} from '../../lib/queue.ts';
+import {openSqlite} from '../../lib/queues/sqlite.ts';
+import {makeFolder} from '../fixtures/folder.ts';
+import {brokenLaws, LAWS} from './laws.ts';
+
+const POLICY: Policy = {maxAttempts: 2, timeoutMs: null, backoff: {baseMs: 1000, factor: 2, maxMs: 60_000, jitter: 0}, retry: 'auto'};
+const JOB = {task: 'count', payload: '1', priority: 0, runAt: null, policy: POLICY};
+const ERROR = {reason: 'threw', name: 'Error', message: 'no'} as const;
+/** One job in each place, which is its id; the completed one is the whole of a batch. */
+const [READY, RUNNING, COMPLETED, DEAD, FAILED] = [1, 2, 3, 4, 5] as const;
+
+/** What breaks each law. */
+const CRIMES: Readonly<Record<keyof typeof LAWS, readonly string[]>> = {
+	'the file is sound': [],
+	'each job is in exactly one place': [
+		`delete from ready where id = ${READY}`,
+		`insert into outcome (id, status, execution, ended_at) values (${READY}, 6, 1, 0)`,
+	],
+	'what lies in a place is a job, of this task, batch and priority': [
+		`delete from job where id = ${READY}`,
+		`update ready set rank = 7 where id = ${READY}`,
+		`update claimed set task = 9 where id = ${RUNNING}`,
+	],
+	'the tally is what a recount gives': ['update tally set jobs = jobs + 1 where place = 6', 'delete from tally where place = 0'],
+	'the tally of each batch is what a recount gives': ['update batch_tally set jobs = jobs + 1 where place = 6'],
+	'a key names the job that has it, and each job with a key is named': ['delete from key', `update key set id = ${DEAD}`],
+	'what is told of a job is told of one that is there': ['insert into progress (id, done, at) values (99, 1, 0)'],
+	'a running job has been claimed by an owner that is there': ['delete from owner'],
+	'ids and leases are at most what the counters say': ["update counter set last = 1 where name = 'job'", "update counter set last = 0 where name = 'lease'"],
+	'a job was executed before it ended by itself, and runs at least for the first time': [`update claimed set execution = 0 where id = ${RUNNING}`],
+	'attempts are at most those allowed and at most the executions': [
+		`update trouble set attempts = 3 where id = ${DEAD}; update outcome set execution = 9 where id = ${DEAD}`,
+		`update trouble set attempts = 2 where id = ${FAILED}`,
+	],
+	'a dead job says why': [`update trouble set failure = null where id = ${DEAD}`, `update trouble set attempts = 0 where id = ${DEAD}`],
+	'only a completed job has a result': [`update outcome set value = '1' where id = ${DEAD}`],
+	'a completed job has no checkpoint and no failure': [`insert into checkpoint (id, execution, at) values (${COMPLETED}, 1, 0)`],
+	'the ready jobs that are suspect, and only they, are to run alone': [
+		`update ready set task = -task where id = ${READY}`,
+		`insert into trouble (id, attempts, suspicions) values (${READY}, 0, 2)`,
+	],
+	'a batch is completed if all its input has ended, and not while a job of it has not': [
+		'update batch set completed_at = null',
+		`update outcome set status = 5 where id = ${COMPLETED}`,
+	],
+	'a job keeps a bounded log': [
+		`with recursive line(n) as (select 0 union all select n + 1 from line where n < ${MAX_LOG_LINES})
+			insert into log (id, execution, at, level, text) select ${RUNNING}, 1, 0, 'info', 'a' from line`,
+	],
+};
+
+test('the laws of a database are found broken by whoever breaks one', async t => {
+	t.deepEqual(Object.keys(CRIMES), Object.keys(LAWS));
+	const path = join(makeFolder(t), 'jobs.db');
+	const queue = openSqlite(path, {durability: 'normal'});
+	await fill(queue);
+	const db = new Database(path);
+	t.deepEqual(brokenLaws(db), []);
+	for (const [law, sql] of Object.entries(CRIMES).flatMap(([law, crimes]) => crimes.map(sql => [law, sql] as const))) {
+		db.exec('begin');
+		db.exec(sql);
+		t.true(isFound(law, brokenLaws(db)), `${law}: ${sql}`);
+		db.exec('rollback');
+	}
+	queue.close();
+	db.exec(`update outcome set blob = 'gone', value = null where id = ${COMPLETED}`);
+	t.true(isFound("a result's file is there", brokenLaws(db)));
+	db.exec(`update outcome set blob = null where id = ${COMPLETED}`);
+	loosen(db);
+	t.true(isFound('the file is sound', brokenLaws(db)));
+});
+
+function isFound(law: string, broken: readonly string[]): boolean {
+	return broken.some(sentence => sentence.startsWith(`Broken: ${law}: `));
+}
+
+async function fill(queue: JobQueue): Promise<void> {
+	const batch = await queue.openBatch('all', 'count');
+	await queue.enqueue([{...JOB, priority: -1, key: 'a'}, JOB, {...JOB, batch}, {...JOB, policy: {...POLICY, maxAttempts: 1}}, JOB]);
+	const {lease} = await queue.dequeue({owner: 'me', tasks: ['count'], limit: 4});
+	const outcomes: readonly (readonly [number, Outcome])[] = [
+		[COMPLETED, {type: 'returned', value: '1'}],
+		[DEAD, {type: 'threw', error: ERROR}],
+		[FAILED, {type: 'threw', error: ERROR}],
+	];
+	await queue.turn({settle: outcomes.map(([id, outcome]) => ({id, lease, execution: 1, outcome}))});
+	await queue.endInput(batch, 1);
+}
+
+/** An index that lacks a row, as a page that was lost leaves it. */
+function loosen(db: Database.Database): void {
+	db.unsafeMode();
+	db.pragma('writable_schema = on');
+	db.exec("create index other on outcome (ended_at) where status = 99; update sqlite_schema set sql = replace(sql, '99', '6') where name = 'other'");
+	db.pragma('writable_schema = reset');
+}
