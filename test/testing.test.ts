@@ -26,6 +26,25 @@ test('a delayed job runs when the clock has come so far, and not before', async 
 	t.deepEqual(greeted, ['Eva', 'Ana']);
 });
 
+for (const [what, now, time] of [
+	['summer time begins', '2026-03-08T06:30:00Z', '03:30'],
+	['summer time ends', '2026-11-01T05:30:00Z', '01:30'],
+] as const) {
+	test(`a delay of an hour is an hour of time that passes, also while ${what}`, async t => {
+		const {TZ} = process.env;
+		t.teardown(() => (TZ === undefined ? Reflect.deleteProperty(process.env, 'TZ') : Object.assign(process.env, {TZ})));
+		process.env['TZ'] = 'America/New_York';
+		const faena = await opened(t, {greet: () => 'hello'}, {now: Date.parse(now)});
+		const {id} = await faena.enqueue('greet', undefined, {delay: '1h'});
+		faena.clock.advance('59m');
+		t.like(await faena.drain(), {completed: 0, pending: 1});
+		faena.clock.advance('1m');
+		t.regex(new Date(faena.clock.now).toString(), new RegExp(time));
+		t.like(await faena.drain(), {completed: 1, pending: 0});
+		t.is((await faena.job(id))?.createdAt, Date.parse(now));
+	});
+}
+
 test('what awaits a result need not drain: moving the clock is enough', async t => {
 	const faena = await opened(t, {twice: (n: number) => 2 * n});
 	const job = await faena.enqueue('twice', 21, {delay: '7d'});

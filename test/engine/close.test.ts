@@ -1,8 +1,9 @@
-import {readdirSync, writeFileSync} from 'node:fs';
+import {existsSync, readdirSync, writeFileSync} from 'node:fs';
 import {join} from 'node:path';
 import {type Engine, FaenaError} from '../../lib/index.ts';
 import {openEngine, type Tasks, test} from '../fixtures/engine.ts';
 import {makeFolder} from '../fixtures/folder.ts';
+import {Program} from '../fixtures/program.ts';
 
 test('close() lets running jobs finish and starts no others; those go on with the next open()', async t => {
 	const folder = makeFolder(t);
@@ -122,6 +123,18 @@ test('a closed engine leaves nothing but its database', async t => {
 	await faena.call('add', {a: 1, b: 2});
 	await faena.close();
 	t.deepEqual(readdirSync(folder), ['jobs.db']);
+});
+
+test('after close() no child process is left, and no thread, file, timer or listener more than before', async t => {
+	t.timeout(60_000);
+	const program = new Program(t, 'open-and-close', join(makeFolder(t), 'jobs.db'));
+	const rounds = (await program.lines()).map(line => JSON.parse(line) as {readonly children: readonly [number, number]; readonly holds: string});
+	t.is(rounds.length, 3);
+	t.true(rounds.every(({children: [open, closed]}) => open > 0 && closed === 0) || !existsSync('/proc/self'));
+	t.is(rounds[2]?.holds, rounds[0]?.holds);
+	t.notRegex(rounds[0]?.holds ?? '', /SIG|Timeout|Message/);
+	// Nothing kept it from ending by itself.
+	t.like(await program.ended(), {code: 0, stderr: ''});
 });
 
 test('engines can be opened and closed again and again on one file', async t => {

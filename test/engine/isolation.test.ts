@@ -95,7 +95,7 @@ for (const [what, ...call] of [
 		await program.kill('SIGKILL');
 		const killedAt = performance.now();
 		while (isAlive(child)) {
-			if (performance.now() - killedAt > 1000) return t.fail('The child outlived its parent by a second.');
+			if (performance.now() - killedAt > 30_000) return t.fail('The child outlived its parent.');
 			await new Promise(resolve => setTimeout(resolve, 5));
 		}
 		t.pass();

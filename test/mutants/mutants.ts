@@ -118,6 +118,18 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
 		put: '',
 		killer: ['test/engine/isolation.test.ts', 'no child process survives its parent, not even one that computes for ever'],
 	},
+	'close() leaves its child processes alone': {
+		file: 'lib/pools/processes.ts',
+		find: '\t\tthis.end();\n\t\tawait this.ended;\n',
+		put: '',
+		killer: ['test/engine/close.test.ts', 'after close() no child process is left, and no thread, file, timer or listener more than before'],
+	},
+	'signals are listened for after close()': {
+		file: 'lib/engine.ts',
+		find: '\t\t\t.finally(this.#stopListening);',
+		put: '\t\t\t.finally(() => undefined);',
+		killer: ['test/engine/close.test.ts', 'after close() no child process is left, and no thread, file, timer or listener more than before'],
+	},
 	// ——— what is charged ———
 	'an attempt is charged twice': {
 		file: 'lib/queues/sqlite/settle.ts',

@@ -230,12 +230,12 @@ function configure(db: Database.Database, durability: Durability): void {
 
 /** Where several processes make one new file, SQLite refuses this step to all but one of them without waiting. */
 function useWal(db: Database.Database): void {
-	for (const until = Date.now() + BUSY_TIMEOUT_MS; ; ) {
+	for (const until = performance.now() + BUSY_TIMEOUT_MS; ; ) {
 		try {
 			db.pragma('journal_mode = wal');
 			return;
 		} catch (error) {
-			if (!(error instanceof Database.SqliteError) || error.code !== 'SQLITE_BUSY' || Date.now() > until) throw error;
+			if (!(error instanceof Database.SqliteError) || error.code !== 'SQLITE_BUSY' || performance.now() > until) throw error;
 			Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 5);
 		}
 	}
