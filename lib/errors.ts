@@ -36,6 +36,8 @@ export type ErrorCode =
 	| 'Closed'
 	/** The database can't be used: missing folder, wrong kind of file, damaged, not writable; or its file was deleted or replaced. */
 	| 'BadDatabase'
+	/** Rows that somebody else has written or deleted stand in the way of what was asked; what has nothing to do with them goes on. */
+	| 'BadRow'
 	/** The disk is full: nothing of this was kept. What runs goes on as soon as there is room. */
 	| 'StorageFull'
 	/** Another program held the database's lock for longer than we wait. */

@@ -485,9 +485,16 @@ export class SqliteQueue extends JobQueue {
 		this.#release(owner);
 		const lock = holdLock(this.#lockPath(owner));
 		failpoint('owner:locked');
-		const id = statements.insertOwner.get(owner, now) as number;
-		this.#owners.set(owner, {id, release: lock.release});
-		return id;
+		try {
+			const id = statements.insertOwner.get(owner, now) as number;
+			this.#owners.set(owner, {id, release: lock.release});
+			return id;
+		} catch (error) {
+			// Or it would stand in the way of its own next try.
+			lock.release();
+			this.#removeLock(owner);
+			throw error;
+		}
 	}
 
 	#isGone(owner: OwnerId): boolean {

@@ -4,10 +4,12 @@ import test, {type ExecutionContext} from 'ava';
 import Database from 'better-sqlite3';
 import {decode} from '../../lib/encoding.ts';
 import {toFailure} from '../../lib/failure.ts';
+import {open} from '../../lib/index.ts';
 import type {Policy} from '../../lib/job.ts';
 import type {NewJob} from '../../lib/queue.ts';
 import {openSqlite, type SqliteQueue} from '../../lib/queues/sqlite.ts';
 import {readFailure} from '../../lib/stored.ts';
+import {TASKS, type Tasks} from '../fixtures/engine.ts';
 import {makeFolder} from '../fixtures/folder.ts';
 
 const POLICY: Policy = {maxAttempts: 3, timeoutMs: null, backoff: {baseMs: 0, factor: 1, maxMs: 0, jitter: 0}, retry: 'auto'};
@@ -93,6 +95,43 @@ for (const column of ['policy.spec', 'batch.marks', 'batch.on_complete', 'troubl
 		}
 	});
 }
+
+for (const change of ['drop table trouble', 'alter table job rename column key to evil']) {
+	test(`a database that lacks what a queue has is refused: ${change}`, async t => {
+		await t.throwsAsync(openTampered(t, change), {code: 'BadDatabase', message: /changed by another program/});
+	});
+}
+
+test('rows that stand in the way are an error of what they are in the way of, and of nothing else', async t => {
+	const path = join(makeFolder(t), 'jobs.db');
+	const faena = await open<Tasks>({queue: path, tasks: TASKS, isolation: 'inline'});
+	t.teardown(() => faena.close({drain: 0}));
+	t.is(await faena.call('echo', 1), 1);
+	const db = new Database(path);
+	db.exec("insert into key (scope, key, id) select -id, 'taken', 99 from task where name = 'echo'");
+	db.close();
+	await t.throwsAsync(faena.enqueue('echo', 2, {key: 'taken'}), {code: 'BadRow', message: /SQLITE_CONSTRAINT/});
+	t.is(await faena.call('echo', 3, {key: 'free'}), 3);
+});
+
+for (const change of ['delete from counter', 'update counter set last = 9223372036854775807']) {
+	test(`without a number no job is enqueued or claimed: ${change}`, async t => {
+		const {queue} = await openTampered(t, change);
+		await t.throwsAsync(() => queue.enqueue([newJob()]), {code: 'BadRow', message: /numbers of a job/});
+		await t.throwsAsync(() => queue.dequeue({owner: 'me', tasks: ['count']}), {code: 'BadRow', message: /numbers of a lease/});
+	});
+}
+
+test('an owner whose row could not be written has no lock left, and gets both later', async t => {
+	const {queue, path} = await openTampered(t, "create trigger evil before insert on owner begin select raise(abort, 'evil'); end");
+	const dequeue = () => queue.dequeue({owner: 'new', tasks: ['count']});
+	for (let time = 0; time < 2; time++) await t.throwsAsync(dequeue, {code: 'BadRow'});
+	t.false(existsSync(`${path}-owner-new`));
+	const db = new Database(path);
+	db.exec('drop trigger evil');
+	db.close();
+	t.is((await dequeue()).jobs.length, 1);
+});
 
 test('a name is data, whatever SQL it looks like', async t => {
 	const path = join(makeFolder(t), 'jobs.db');

@@ -66,6 +66,10 @@ export function translate(error: unknown, path: string): unknown {
 	if (code.startsWith('SQLITE_CANTOPEN')) return bad('can not be opened; check that it is a file and that the file and its folder can be read and written');
 	// No disk that fails, but a log that ends where there was more: reopened, it would pass for one that never had it.
 	if (code === 'SQLITE_IOERR_SHORT_READ') return bad('or the log beside it was truncated while it was in use; restore it from a backup');
+	if (code === 'SQLITE_MISMATCH' || code.startsWith('SQLITE_CONSTRAINT'))
+		return new FaenaError('BadRow', `${path} holds rows that Faena never writes, and they are in the way of this (${code}). Somebody else has written to it.`, {
+			cause: error,
+		});
 	if (code === 'SQLITE_FULL') return storageFull(path, error);
 	if (code.startsWith('SQLITE_BUSY'))
 		return new FaenaError(

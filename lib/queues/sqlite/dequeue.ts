@@ -2,6 +2,7 @@ import {type Encoded, sizeBytes} from '../../encoding.ts';
 import {failpoint} from '../../failpoint.ts';
 import type {JobId} from '../../job.ts';
 import type {Demand, Dequeued, DequeuedJob} from '../../queue.ts';
+import {nextOf} from './counter.ts';
 import {Place} from './places.ts';
 import {laneOf, makeReady} from './ready.ts';
 import type {Session} from './session.ts';
@@ -123,9 +124,9 @@ function claim({statements, tally}: Session, {task, place}: Lane, heads: readonl
 	}
 }
 
-function nextLease({statements}: Session): number {
-	const lease = (statements.counter.get('lease') as number) + 1;
-	statements.setCounter.run(lease, 'lease');
+function nextLease(session: Session): number {
+	const lease = nextOf(session, 'lease');
+	session.statements.setCounter.run(lease, 'lease');
 	return lease;
 }
 

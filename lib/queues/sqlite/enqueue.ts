@@ -4,6 +4,7 @@ import type {FailureRecord} from '../../failure.ts';
 import type {JobId} from '../../job.ts';
 import {type Enqueued, enqueueFailure, keyConflict, type MadeJob, type NewJob, RETRIED_BY_DEFAULT} from '../../queue.ts';
 import {replaceJob, retryJob} from './control.ts';
+import {nextOf} from './counter.ts';
 import {scopeOf} from './names.ts';
 import {Place} from './places.ts';
 import type {Session} from './session.ts';
@@ -11,7 +12,7 @@ import type {Session} from './session.ts';
 /** Puts jobs in, with rising ids. A key that is there already gives its job instead. */
 export function enqueue(session: Session, jobs: readonly NewJob[], rejectConflicts: boolean): Enqueued[] {
 	const {statements, tally} = session;
-	const first = (statements.counter.get('job') as number) + 1;
+	const first = nextOf(session, 'job');
 	const enqueued: Enqueued[] = [];
 	let id = first;
 	// New jobs become ready by the range, read back from `job`: two thirds of the cost of a statement per job.

@@ -1,12 +1,19 @@
 import {fuzzDecoder} from './decoder.ts';
 import type {Result, Round} from './round.ts';
+import {fuzzEngines, fuzzRows} from './rows.ts';
 import {fuzzValues} from './values.ts';
 
-const BY_KIND = {values: fuzzValues, decoder: fuzzDecoder} satisfies Record<string, (round: Round) => Promise<Result>>;
-
-export type Kind = keyof typeof BY_KIND;
-export const KINDS = Object.keys(BY_KIND) as Kind[];
-
-export function fuzz(kind: Kind, round: Round): Promise<Result> {
-	return BY_KIND[kind](round);
+interface Fuzz {
+	readonly fuzz: (round: Round) => Promise<Result>;
+	/** Inputs in a round. */
+	readonly most: number;
 }
+
+export const KINDS = {
+	values: {fuzz: fuzzValues, most: 2000},
+	decoder: {fuzz: fuzzDecoder, most: 10_000},
+	rows: {fuzz: fuzzRows, most: 500},
+	engines: {fuzz: fuzzEngines, most: 100},
+} as const satisfies Record<string, Fuzz>;
+
+export type Kind = keyof typeof KINDS;

@@ -1,5 +1,5 @@
 /**
- * `npm run fuzz -- --runs 100000 --seed 1 [--what values,decoder,rows,cli] [--results FILE]`: so many generated inputs of each
+ * `npm run fuzz -- --runs 100000 --seed 1 [--what values,decoder,rows,engines] [--results FILE]`: so many generated inputs of each
  * kind, in rounds, one seed after the other. A line of JSON for each round is appended to the results; a round that finds
  * something ends the run: its seed and number of runs find it again.
  */
@@ -7,26 +7,25 @@ import {appendFileSync, mkdtempSync, rmSync} from 'node:fs';
 import {tmpdir} from 'node:os';
 import {join} from 'node:path';
 import {parseArgs} from 'node:util';
-import {fuzz, KINDS, type Kind} from './kinds.ts';
+import {KINDS, type Kind} from './kinds.ts';
 
 const {values} = parseArgs({
 	options: {
 		runs: {type: 'string', default: '10000'},
 		seed: {type: 'string', default: String(Date.now() % 2 ** 31)},
-		what: {type: 'string', default: KINDS.join()},
+		what: {type: 'string', default: Object.keys(KINDS).join()},
 		results: {type: 'string', default: 'fuzz.jsonl'},
 	},
 });
-const PER_ROUND = 2000;
-
 for (const what of values.what.split(',') as Kind[]) {
+	const {fuzz, most} = KINDS[what];
 	let left = Number(values.runs);
 	for (let seed = Number(values.seed); left > 0; seed++) {
-		const runs = Math.min(left, PER_ROUND);
+		const runs = Math.min(left, most);
 		left -= runs;
 		const folder = mkdtempSync(join(tmpdir(), 'faena-fuzz-'));
 		const begunAt = performance.now();
-		const {counts, broken} = await fuzz(what, {seed, runs, folder});
+		const {counts, broken} = await fuzz({seed, runs, folder});
 		const line = JSON.stringify({what, seed, runs, seconds: Math.round((performance.now() - begunAt) / 1000), counts, broken});
 		appendFileSync(values.results, `${line}\n`);
 		console.log(line);

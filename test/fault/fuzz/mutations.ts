@@ -1,3 +1,4 @@
+import Database from 'better-sqlite3';
 import {between, pick} from '../../fixtures/random.ts';
 
 type Random = () => number;
@@ -50,4 +51,55 @@ export function mutated(bytes: Buffer, random: Random, other: Buffer): Buffer {
 function replaced(bytes: Buffer, random: Random, piece: Buffer): Buffer {
 	const start = between(random, 0, bytes.length);
 	return Buffer.concat([bytes.subarray(0, start), piece, bytes.subarray(start + between(random, 0, 2) * piece.length)]);
+}
+
+/** What may lie in a column; texts also as bytes that are no UTF-8. */
+const CELLS: readonly unknown[] = [
+	...[null, 0, -1, 1, 2, 5, 7, 99, 2n ** 63n - 1n, -(2n ** 63n), 2n ** 53n + 1n, 1e300, -0.5, Number.NaN, Infinity, 1e15],
+	...['', 'x', 'null', '5', '[]', '{}', '[1', '"', 'a\0b', '../secret', '__proto__', 'hash', 'nightly', 'dead', 'me', 'k1', "'; drop table job; --"],
+	...['{"maxAttempts":1e999,"backoff":{}}', '{"task":"hash","priority":0,"policy":{}}', '[{"at":1,"ended":9e99}]', '{"$":["map",[1]]}', '9'.repeat(400)],
+	...['[[['.repeat(5000), '{"a":'.repeat(5000), 'x'.repeat(70_000), `${'['.repeat(3000)}${']'.repeat(3000)}`],
+	...[[], [1], [2], [3, 0xff], [9, 9], [0xff, 0xfe], [0xed, 0xa0, 0x80], [2, 0xff, 0xff, 0xff, 0xff], [2, 1, 0, 0, 0, 0x31]].map(bytes => Buffer.from(bytes)),
+];
+
+/**
+ * Writes to the database what nobody should.
+ * @returns what it did
+ */
+export function tampered(path: string, random: Random): string {
+	const db = new Database(path);
+	try {
+		const done = Array.from({length: random() < 0.6 ? 1 : between(random, 2, 5)}, () => tamperOnce(db, random));
+		return done.join('; ');
+	} finally {
+		db.close();
+	}
+}
+
+function tamperOnce(db: Database.Database, random: Random): string {
+	const table = pick(random, db.prepare("select name from sqlite_schema where type = 'table' and name not like 'sqlite%'").pluck().all() as string[]);
+	const columns = (db.pragma(`table_info(${table})`) as {name: string}[]).map(({name}) => name);
+	const column = pick(random, columns);
+	const row = `(${columns.join()}) in (select ${columns.join()} from ${table} order by 1, 2 limit 1 offset ${between(random, 0, 9)})`;
+	const where = random() < 0.5 ? row : 'true';
+	const cell = pick(random, CELLS);
+	const value = cell instanceof Buffer && random() < 0.5 ? 'cast(? as text)' : '?';
+	const [sql, ...values] = pick<readonly [string, ...unknown[]]>(random, [
+		...Array(12).fill([`update or ignore ${table} set ${column} = ${value} where ${where}`, cell]),
+		[`delete from ${table} where ${where}`],
+		[`insert or ignore into ${table} select ${columns.map(each => (each === column ? '?' : each)).join()} from ${table} where ${where} limit 3`, cell],
+		[`drop index if exists ${pick(random, ['job_by_batch', 'waiting_by_time', 'claimed_to_stop', 'outcome_unhappy', 'log_by_job'])}`],
+		[`create trigger if not exists evil before ${pick(random, ['insert', 'update', 'delete'])} on ${table} begin select raise(abort, 'evil'); end`],
+		[`drop table ${table}`],
+		[`alter table ${table} rename column ${column} to evil`],
+	]);
+	try {
+		db.prepare(sql).run(...values);
+	} catch {
+		// A strict table has refused it.
+	}
+	const shown = values.map(each =>
+		typeof each === 'string' ? JSON.stringify(each.slice(0, 30)) : each instanceof Buffer ? each.toString('hex') : String(each),
+	);
+	return [sql, ...shown].join(' ');
 }

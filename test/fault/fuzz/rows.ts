@@ -1,0 +1,198 @@
+import {copyFileSync, cpSync, mkdtempSync, rmSync} from 'node:fs';
+import {dirname, join} from 'node:path';
+import Database from 'better-sqlite3';
+import {decode, encode} from '../../../lib/encoding.ts';
+import {FaenaError} from '../../../lib/errors.ts';
+import {toFailure} from '../../../lib/failure.ts';
+import {open} from '../../../lib/index.ts';
+import {type Policy, STATUSES} from '../../../lib/job.ts';
+import {type Claim, demandOf, type JobQueue, type NewJob, type Settlement} from '../../../lib/queue.ts';
+import {openSqlite} from '../../../lib/queues/sqlite.ts';
+import {between, pick, seeded} from '../../fixtures/random.ts';
+import {tampered} from './mutations.ts';
+import {Findings, type Result, type Round, seedsOf} from './round.ts';
+
+type Random = () => number;
+
+/** Databases with jobs in every place, after somebody has written to them, each to a queue. */
+export async function fuzzRows(round: Round): Promise<Result> {
+	const findings = new Findings();
+	for await (const {path, random, guard} of tamperedDatabases(round, findings)) {
+		await useQueue(path, random, guard);
+		rmSync(dirname(path), {recursive: true});
+	}
+	return findings;
+}
+
+/** The same, each to an engine; all at the same time, since one may wait for a minute until it calls its queue hopeless. */
+export async function fuzzEngines(round: Round): Promise<Result> {
+	const findings = new Findings();
+	const engines: Promise<void>[] = [];
+	for await (const {path, guard} of tamperedDatabases(round, findings)) engines.push(useEngine(path, guard));
+	await Promise.all(engines);
+	return findings;
+}
+
+async function* tamperedDatabases(round: Round, findings: Findings) {
+	const strict = await makeTemplate(join(round.folder, 'strict.db'));
+	const loose = loosened(strict, join(round.folder, 'loose.db'));
+	for (const seed of seedsOf(round)) {
+		const random = seeded(seed);
+		const path = join(mkdtempSync(join(round.folder, 'tampered-')), 'jobs.db');
+		copyFileSync(random() < 0.5 ? strict : loose, path);
+		cpSync(`${strict}-blobs`, `${path}-blobs`, {recursive: true});
+		yield {path, random, guard: guardOf(findings, `database ${seed} (${tampered(path, random)})`)};
+	}
+}
+
+/** Does something of which a FaenaError may come, and nothing else. */
+type Guard = <Value>(step: string, run: () => Value | Promise<Value>) => Promise<Value | undefined>;
+
+function guardOf(findings: Findings, input: string): Guard {
+	return async (step, run) => {
+		try {
+			const value = await run();
+			findings.count('ok');
+			return value;
+		} catch (error) {
+			if (error instanceof FaenaError && !['DispatcherFailed', 'Closed'].includes(error.code)) findings.count(error.code);
+			else findings.complain(input, `${step} fails with ${error instanceof Error ? `${(error as {code?: string}).code} ${error.stack}` : String(error)}`);
+			return undefined;
+		}
+	};
+}
+
+/** All the verbs, those that only read first. */
+async function useQueue(path: string, random: Random, guard: Guard): Promise<void> {
+	const queue = await guard('open', () => openSqlite(path, OPTIONS));
+	if (!queue) return;
+	await readAll(queue, guard);
+	await guard('recover', () => queue.recover());
+	const demand = {owner: 'me', tasks: demandOf(TASKS, 9), limit: 9, maxBytes: 1000};
+	for (let turn = 0; turn < 3; turn++) {
+		const {lease, jobs} = (await guard('dequeue', () => queue.turn({dequeue: demand})))?.dequeued ?? {lease: 0, jobs: []};
+		for (const {payload, checkpoint} of jobs) await guard('decode', () => [decode(payload), decode(checkpoint ?? null)]);
+		const claims = jobs.map(({id, execution}) => ({id, execution, lease}));
+		await guard('note', () => queue.turn({notes: claims.map(noteOf)}));
+		await guard('settle', () => queue.turn({settle: claims.map(claim => settlementOf(claim, random))}));
+		await guard('enqueue', () => queue.enqueue([newJob({key: 'k1', rerun: {changed: true, failed: true}}), newJob({task: 'new'})]));
+	}
+	await guard('heartbeat', () => [queue.heartbeat('me'), queue.renew('me'), queue.stops('me'), queue.changes()]);
+	await guard('open batch', () => queue.endInput(queue.openBatch('nightly', 'hash', {onComplete: newJob()}), 3));
+	for (const verb of ['cancel', 'retry'] as const) await guard(verb, () => queue[verb]({}));
+	await guard('withdraw', () => queue.withdraw([1, 2, 3, 4, 5], {stop: true}));
+	await guard('pause', () => [queue.pause(['hash']), queue.resume(['hash'])]);
+	await guard('leave', () => queue.leave('me'));
+	await guard('cleanup', () => queue.cleanup({endedBefore: Date.now() + 1e9}));
+	await guard('delete batch', () => queue.deleteBatch('nightly'));
+	await readAll(queue, guard);
+	await guard('close', () => queue.close());
+}
+
+async function readAll(queue: JobQueue, guard: Guard): Promise<void> {
+	const jobs = (await guard('jobs', () => queue.jobs({}, {limit: 50}))) ?? [];
+	for (const {id} of jobs) {
+		const values = await guard('values', () => queue.values(id));
+		for (const value of [values?.payload, values?.result, values?.checkpoint?.state]) await guard('decode', () => decode(value ?? null));
+		await guard('logs', () => queue.logs(id));
+	}
+	await guard('ends', async () => (await queue.ends(jobs.map(({id}) => id))).length);
+	for (const status of STATUSES) await guard(`${status} jobs`, () => queue.jobs({status, task: 'hash', batch: 'nightly'}));
+	await guard('counts', () => [queue.counts(), queue.paused(), queue.outstanding(TASKS), queue.batches()]);
+}
+
+/** Looks at everything, and works: at least a job of its own. */
+async function useEngine(path: string, guard: Guard): Promise<void> {
+	const faena = await guard('open an engine', () =>
+		open<typeof import('./tasks.ts')>({queue: path, tasks: new URL('./tasks.ts', import.meta.url), isolation: 'inline', workers: 1, durability: 'normal'}),
+	);
+	if (!faena) return;
+	const options = {signal: AbortSignal.timeout(150_000), priority: 1000};
+	const answer = await guard('work', () => faena.call('echo', 'hello', options));
+	await guard('answer', () => {
+		if (answer !== undefined && answer !== 'hello') throw new Error(`echo gives ${answer}`);
+	});
+	for (const {id} of (await guard('jobs', () => faena.jobs())) ?? []) await guard('job', () => faena.job(id));
+	await guard('batches', () => faena.batches());
+	await guard('stats', () => faena.stats());
+	await guard('close', () => faena.close({drain: 0}));
+}
+
+// The template
+
+const TASKS = ['hash', 'resize', 'echo'];
+const OPTIONS = {durability: 'normal', leaseMs: 60_000, blobThresholdBytes: 500} as const;
+const POLICY: Policy = {maxAttempts: 3, timeoutMs: null, backoff: {baseMs: 0, factor: 1, maxMs: 0, jitter: 0}, retry: 'auto'};
+
+function newJob(job: Partial<NewJob> = {}): NewJob {
+	return {task: 'hash', payload: '1', priority: 0, runAt: null, policy: POLICY, ...job};
+}
+
+function noteOf(claim: Claim) {
+	const at = Date.now();
+	return {...claim, startedAt: at, progress: {done: 1, total: 2, at}, logs: [{at, level: 'info' as const, text: 'line'}], checkpoint: {at, state: '5'}};
+}
+
+const FAILURE = {...toFailure(new Error('no luck', {cause: new Error('fate')}), 'lostWorker'), exitCode: 7};
+
+function settlementOf(claim: Claim, random: Random): Settlement {
+	const timing = {startedAt: 5, durationMs: 2.5, cpuMs: 2, memoryBytes: 1000};
+	const outcome = pick<Settlement['outcome']>(random, [
+		{...timing, type: 'returned', value: '5'},
+		{...timing, type: 'returned', value: encode(new Map([[1, new Date()]]), 'result'), enqueue: [newJob()]},
+		{...timing, type: 'returned', value: new Uint8Array(600).fill(1)},
+		{...timing, type: 'threw', error: FAILURE},
+		{...timing, type: 'lostWorker', error: FAILURE},
+		{type: 'cancelled'},
+		{type: 'released', isSuspect: true},
+	]);
+	return {...claim, outcome};
+}
+
+/** Jobs in every place, with all there can be to them. */
+async function makeTemplate(path: string): Promise<string> {
+	const random = seeded(1);
+	const queue = openSqlite(path, OPTIONS);
+	const batch = queue.openBatch('nightly', 'hash', {onComplete: newJob()});
+	const plans = Array.from({length: 40}, (_, index) =>
+		newJob({
+			task: pick(random, TASKS.slice(0, 2)),
+			payload: pick(random, ['1', '{"a":[1,null]}', encode({at: new Date(5), bytes: new Uint8Array(9)}, 'payload'), null]),
+			priority: between(random, -1, 2),
+			policy: {...POLICY, retry: pick(random, ['auto', 'manual'])},
+			...(index % 3 === 0 && {key: `k${index}`}),
+			...(index % 2 === 0 && {batch}),
+			...(index % 7 === 0 && {runAt: Date.now() + between(random, -1000, 1e9)}),
+		}),
+	);
+	await queue.enqueue(plans);
+	for (const owner of ['dead', 'gone', 'dead']) {
+		const {lease, jobs} = await queue.dequeue({owner, tasks: TASKS, limit: 12});
+		const claims = jobs.map(({id, execution}) => ({id, execution, lease}));
+		await queue.turn({notes: claims.map(noteOf), settle: claims.slice(0, 9).map(claim => settlementOf(claim, random))});
+	}
+	queue.cancel({ids: [30, 31]});
+	queue.pause(['resize']);
+	// As if its owners had been killed: what is in the log belongs to the file.
+	const db = new Database(path);
+	db.pragma('wal_checkpoint(truncate)');
+	copyFileSync(path, `${path}-copy`);
+	db.close();
+	queue.close();
+	for (const suffix of ['-wal', '-shm']) rmSync(`${path}${suffix}`, {force: true});
+	copyFileSync(`${path}-copy`, path);
+	return path;
+}
+
+/** A copy whose tables take values of every type. */
+function loosened(path: string, copy: string): string {
+	copyFileSync(path, copy);
+	const db = new Database(copy);
+	db.unsafeMode();
+	db.pragma('writable_schema = on');
+	db.exec("update sqlite_schema set sql = replace(replace(sql, ') strict, without rowid', ') without rowid'), ') strict', ')')");
+	db.pragma('writable_schema = reset');
+	db.pragma('journal_mode = delete');
+	db.close();
+	return copy;
+}
