@@ -317,12 +317,13 @@ export class WorkerPool implements Pool {
 		slot.end = {reason, ...(error && {error})};
 	}
 
-	/** Ends the worker of a job that does not heed its stop, after a look at where it is; unless it ends meanwhile. */
+	/** Ends the worker of a job that does not heed its stop, after a look at where it is if that is to be told; unless it ends meanwhile. */
 	async #endHard(slot: Slot, flight: InFlight, index: number): Promise<void> {
 		if (slot.isExamined) return;
 		slot.isExamined = true;
 		// To be ended it is, whatever the look at it comes to.
-		const examination = await slot.worker.examine().catch(() => undefined);
+		const isTold = flight.board.stopReason(index) !== 'interrupted';
+		const examination = isTold ? await slot.worker.examine().catch(() => undefined) : undefined;
 		slot.isExamined = false;
 		if (!this.#flights.has(flight.number)) return;
 		flight.board.refresh();
