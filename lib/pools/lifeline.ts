@@ -33,8 +33,9 @@ export class Lifeline {
 	/** After the process has ended: resolves when all it said was received. */
 	async end(): Promise<void> {
 		this.#server.close();
-		this.#socket?.ref();
-		if (this.#socket && !this.#socket.closed) await once(this.#socket, 'close');
+		const socket = this.#socket?.ref();
+		// Not by once(), which rejects if a command fails that was on its way to the process when that died.
+		if (socket && !socket.closed) await new Promise(resolve => void socket.once('close', resolve));
 	}
 
 	async #connect(receive: (message: WorkerMessage) => void): Promise<void> {

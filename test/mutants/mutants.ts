@@ -130,6 +130,21 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
 		put: '\t\t\t.finally(() => undefined);',
 		killer: ['test/engine/close.test.ts', 'after close() no child process is left, and no thread, file, timer or listener more than before'],
 	},
+	'a command to a process that has died ends the dispatcher': {
+		file: 'lib/pools/lifeline.ts',
+		find: "await new Promise(resolve => void socket.once('close', resolve));",
+		put: "await once(socket, 'close');",
+		killer: ['test/pools/lifeline.test.ts', 'a command to a process that has just died is lost, and ends nobody else'],
+	},
+	'a close waits for a look at each job that it stops': {
+		file: 'lib/pools/worker-pool.ts',
+		find: "const isTold = flight.board.stopReason(index) !== 'interrupted';",
+		put: 'const isTold = true;',
+		killer: [
+			'test/pools/worker-pool.test.ts',
+			'before a worker is ended whose job does not heed that it is interrupted the job is looked at 0 times: a close waits for no look',
+		],
+	},
 	// ——— what is charged ———
 	'an attempt is charged twice': {
 		file: 'lib/queues/sqlite/settle.ts',
