@@ -109,3 +109,21 @@ test('a process that was killed leaves no litter once its jobs were taken back',
 	await faena.close();
 	t.deepEqual(readdirSync(folder), ['jobs.db']);
 });
+
+test('an engine claims no more than two chunks of jobs for each worker, however many there are: the rest is for others', async t => {
+	const [folder, most] = [makeFolder(t), 2 * 512];
+	const faena = await openEngine(t, {queue: join(folder, 'jobs.db'), workers: 1});
+	// So that it knows them for short.
+	await faena.enqueueMany('echo', Array.from({length: 3000}));
+	await faena.idle();
+	const held = new Promise(resolve => void faena.once('log', resolve));
+	await faena.enqueue('hold', join(folder, 'go'), {priority: 1});
+	await held;
+	await faena.enqueueMany('echo', Array.from({length: 5000}));
+	for (let turns = 0; turns < 10; turns++) await faena.enqueue('echo');
+	const {running, pending} = await faena.counts();
+	t.true(running <= most && running + pending === 5011, `${running} claimed`);
+	writeFileSync(join(folder, 'go'), '');
+	await faena.idle();
+	t.is((await faena.counts()).completed, 8011);
+});

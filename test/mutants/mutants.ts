@@ -287,6 +287,12 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
 		put: 'if (conflict && jobs.length === 0) {',
 		killer: [SQLITE, 'sqlite: a job that enqueues a key with another payload fails, charged, and enqueues nothing'],
 	},
+	'an engine claims all that there is': {
+		file: 'lib/dispatcher.ts',
+		find: 'limit: this.#sizeOf(task) * this.#placesFor({task, solo: false}),',
+		put: 'limit: 1e6,',
+		killer: ['test/engine/sharing.test.ts', 'an engine claims no more than two chunks of jobs for each worker, however many there are: the rest is for others'],
+	},
 	'a map reads its source as fast as it can': {
 		file: 'lib/map.ts',
 		find: 'const isFull = this.#read - this.#yielded >= this.#plan.window || ',
