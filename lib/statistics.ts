@@ -172,9 +172,9 @@ export class Statistics {
 	}
 }
 
-/** A histogram has no place for zero. */
+/** A histogram has no place for zero, nor for what no integer can hold. */
 function toMicros(ms: number): number {
-	return Math.max(1, Math.round(ms * 1000));
+	return Math.min(Number.MAX_SAFE_INTEGER, Math.max(1, Math.round(ms * 1000)));
 }
 
 function toMs(micros: number): number {

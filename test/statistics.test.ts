@@ -23,6 +23,12 @@ test('quantiles, waits and processor time are kept by task', t => {
 	t.is(parse?.wait.mean, 0);
 });
 
+test('a wait of ages, by what a damaged row says of when it began, is counted as the longest that can be', t => {
+	const statistics = new Statistics(2);
+	statistics.ended('hash', [completed(1, 5e13), completed(1, Number.MAX_VALUE)]);
+	t.is(statistics.report().tasks['hash']?.completed, 2);
+});
+
 test('a timeout as a share of the median needs ten completed executions, and is at least 100 ms', t => {
 	const statistics = new Statistics(2);
 	t.is(statistics.timeoutMs('hash', 300), null);

@@ -40,9 +40,12 @@ export function connect(path: string, durability: Durability): Connection {
 		const db = new Database(path, {timeout: BUSY_TIMEOUT_MS});
 		try {
 			configure(db, durability);
-			migrate(db, path);
-			verifyDurability(db, durability);
-			return toConnection(db);
+			// Before anything is written: one that lacks our tables is refused untouched, whatever it says of itself.
+			const known = isCurrent(db, path) ? prepare(db) : undefined;
+			useWal(db);
+			const statements = known ?? migrate(db, path);
+			verifyDurability(db, statements, durability);
+			return toConnection(db, statements);
 		} catch (error) {
 			db.close();
 			throw error;
@@ -170,39 +173,57 @@ function inspectBy(path: string, {readonly}: {readonly readonly: boolean}): void
 		}
 		refuseNewer(db, path);
 		refuseTruncated(db, path);
+		refuseIfSmallAndDamaged(db, path);
 	} finally {
 		db.close();
 	}
 }
 
 /**
- * Reads all of the database, by a connection that remembers nothing of it.
+ * Reads all of a database that is in use, by a connection that remembers nothing of it.
  * @throws FaenaError `BadDatabase` if it is not whole
  */
 export function refuseDamaged(path: string): void {
-	const problem = problemOf(path);
-	if (problem !== undefined)
-		throw new FaenaError(
-			'BadDatabase',
-			`${path} was truncated or damaged while it was in use: ${problem}. Restore it from a backup, or recover what is left with the sqlite3 shell (.recover).`,
-		);
-}
-
-function problemOf(path: string): string | undefined {
 	const db = new Database(path, {readonly: true, timeout: BUSY_TIMEOUT_MS});
 	try {
-		const found = db.pragma('quick_check(1)', {simple: true}) as string;
-		return found === 'ok' ? undefined : found;
-	} catch (error) {
-		if (error instanceof Database.SqliteError && /^SQLITE_(CORRUPT|NOTADB)/.test(error.code)) return error.message;
-		throw error;
+		const damage = damageOf(db);
+		if (damage !== undefined) throw new FaenaError('BadDatabase', `${path} was truncated or damaged while it was in use: ${damage}. ${HOW_TO_RESTORE}`);
 	} finally {
 		db.close();
 	}
 }
 
+const HOW_TO_RESTORE = 'Restore it from a backup, or recover what is left with the sqlite3 shell (.recover).';
+
+/** The first thing that is wrong, on one line. */
+function damageOf(db: Database.Database): string | undefined {
+	try {
+		const found = db.pragma('integrity_check(1)', {simple: true}) as string;
+		return found === 'ok' ? undefined : found.replace('*** in database main ***\n', '').replace(/\n.*/s, '');
+	} catch (error) {
+		if (error instanceof Database.SqliteError && /^SQLITE_(CORRUPT|NOTADB)/.test(error.code)) return error.message;
+		throw error;
+	}
+}
+
+/**
+ * A database that is read in some hundredths of a second is checked as a whole; damage in a larger one shows when it is met,
+ * and who writes to it until then may make it worse.
+ */
+const CHECKED_BYTES = 8 * 1024 * 1024;
+
+function refuseIfSmallAndDamaged(db: Database.Database, path: string): void {
+	if (pagesBytes(db) > CHECKED_BYTES) return;
+	const damage = damageOf(db);
+	if (damage !== undefined) throw new FaenaError('BadDatabase', `${path} is damaged: ${damage}. It was left untouched. ${HOW_TO_RESTORE}`);
+}
+
+function pagesBytes(db: Database.Database): number {
+	return Number(db.pragma('page_count', {simple: true})) * Number(db.pragma('page_size', {simple: true}));
+}
+
 function refuseTruncated(db: Database.Database, path: string): void {
-	const sizeBytes = Number(db.pragma('page_count', {simple: true})) * Number(db.pragma('page_size', {simple: true}));
+	const sizeBytes = pagesBytes(db);
 	// Pages may still be in the log; and in this order, since a log is removed once all is in the file.
 	if (existsSync(`${path}-wal`)) return;
 	const actual = statSync(path).size;
@@ -222,7 +243,6 @@ function refuseNewer(db: Pick<OwnConnection, 'pragma'>, path: string): number {
 }
 
 function configure(db: Database.Database, durability: Durability): void {
-	useWal(db);
 	db.pragma(`synchronous = ${durability}`);
 	db.pragma(`wal_autocheckpoint = ${CHECKPOINT_PAGES}`);
 	db.pragma(`journal_size_limit = ${CHECKPOINT_PAGES * 4096}`);
@@ -245,7 +265,11 @@ function useWal(db: Database.Database): void {
 	}
 }
 
-function migrate(db: Database.Database, path: string): void {
+function isCurrent(db: Database.Database, path: string): boolean {
+	return db.pragma('application_id', {simple: true}) === APPLICATION_ID && refuseNewer(db, path) === MIGRATIONS.length;
+}
+
+function migrate(db: Database.Database, path: string): Statements {
 	const run = db.transaction(() => {
 		const version = refuseNewer(db, path);
 		for (const step of MIGRATIONS.slice(version)) db.exec(step);
@@ -254,10 +278,12 @@ function migrate(db: Database.Database, path: string): void {
 		failpoint('migration:written');
 	});
 	run.immediate();
+	return prepare(db);
 }
 
 /** SQLite reports `full` for a new connection and falls back to its compiled default with the first write: so ask after one. */
-function verifyDurability(db: Database.Database, durability: Durability): void {
+function verifyDurability(db: Database.Database, {takeWriteLock}: Statements, durability: Durability): void {
+	takeWriteLock.run();
 	const actual = db.pragma('synchronous', {simple: true});
 	const expected = durability === 'full' ? 2 : 1;
 	if (actual !== expected) throw new FaenaError('BadDatabase', `SQLite did not accept durability ${durability}: synchronous is ${actual}, not ${expected}.`);
@@ -286,10 +312,10 @@ const ONE_VALUE: ReadonlySet<string> = new Set<keyof typeof SQL>([
 	'tallyOf',
 ]);
 
-function toConnection(db: Database.Database): Connection {
+function toConnection(db: Database.Database, statements: Statements): Connection {
 	const dataVersion = db.prepare('pragma data_version').pluck();
 	return {
-		statements: prepare(db),
+		statements,
 		transaction: run => db.transaction(run).immediate(),
 		select: (sql, values) =>
 			db
