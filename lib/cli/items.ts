@@ -38,6 +38,9 @@ export async function* linesOf(input: NodeJS.ReadableStream, {json}: {readonly j
 	}
 }
 
+/** The byte order mark with which texts that were made on Windows begin. */
+const MARK = Buffer.from('\uFEFF');
+
 /** Not by `readline`, which also splits at U+2028 and U+2029, and those may stand in a JSON text. */
 async function* split(input: NodeJS.ReadableStream): AsyncGenerator<readonly [number: number, bytes: Buffer]> {
 	let number = 1;
@@ -58,7 +61,8 @@ async function* split(input: NodeJS.ReadableStream): AsyncGenerator<readonly [nu
 		if (length > 2 * MAX_VALUE_BYTES)
 			throw new FaenaError('BadOption', `Line ${number} of the input is too long: a payload has at most ${MAX_VALUE_BYTES} bytes.`);
 	}
-	if (parts.length > 0) yield [number, Buffer.concat(parts)];
+	const rest = Buffer.concat(parts);
+	if (rest.length > 0 && !(number === 1 && rest.equals(MARK))) yield [number, rest];
 }
 
 /** Without the byte order mark and the carriage returns of texts that were made on Windows. */

@@ -6,6 +6,7 @@ import {KINDS, type Kind} from './fuzz/kinds.ts';
 const TRIED: readonly [kind: Kind, runs: number, title: string][] = [
 	['values', 500, 'whatever is given, returned, kept or thrown comes back the same, or is refused by name'],
 	['decoder', 3000, 'whatever is stored is read as something that belongs there, or refused'],
+	['cli', 300, 'whatever the words of a command, it does it or says in a sentence why not; whatever lines come, they are read or refused'],
 	['rows', 30, 'whatever somebody has written to a database, its queue is refused, or what is asked of it is done or refused'],
 ];
 

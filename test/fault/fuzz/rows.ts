@@ -17,8 +17,8 @@ type Random = () => number;
 /** Databases with jobs in every place, after somebody has written to them, each to a queue. */
 export async function fuzzRows(round: Round): Promise<Result> {
 	const findings = new Findings();
-	for await (const {path, random, guard} of tamperedDatabases(round, findings)) {
-		await useQueue(path, random, guard);
+	for await (const {path, seed, random, changes} of tamperedDatabases(round)) {
+		await useQueue(path, random, guardOf(findings, `database ${seed} (${changes})`));
 		rmSync(dirname(path), {recursive: true});
 	}
 	return findings;
@@ -28,12 +28,13 @@ export async function fuzzRows(round: Round): Promise<Result> {
 export async function fuzzEngines(round: Round): Promise<Result> {
 	const findings = new Findings();
 	const engines: Promise<void>[] = [];
-	for await (const {path, guard} of tamperedDatabases(round, findings)) engines.push(useEngine(path, guard));
+	for await (const {path, seed, changes} of tamperedDatabases(round)) engines.push(useEngine(path, guardOf(findings, `database ${seed} (${changes})`)));
 	await Promise.all(engines);
 	return findings;
 }
 
-async function* tamperedDatabases(round: Round, findings: Findings) {
+/** Each in a folder of its own. */
+export async function* tamperedDatabases(round: Round) {
 	const strict = await makeTemplate(join(round.folder, 'strict.db'));
 	const loose = loosened(strict, join(round.folder, 'loose.db'));
 	for (const seed of seedsOf(round)) {
@@ -41,7 +42,7 @@ async function* tamperedDatabases(round: Round, findings: Findings) {
 		const path = join(mkdtempSync(join(round.folder, 'tampered-')), 'jobs.db');
 		copyFileSync(random() < 0.5 ? strict : loose, path);
 		cpSync(`${strict}-blobs`, `${path}-blobs`, {recursive: true});
-		yield {path, random, guard: guardOf(findings, `database ${seed} (${tampered(path, random)})`)};
+		yield {path, seed, random, changes: tampered(path, random)};
 	}
 }
 
