@@ -69,6 +69,12 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
 		put: 'const seen = (names as never as {seen?: Map<string, [JobId, Encoded] | undefined>}).seen ??= new Map();\n\tconst name = JSON.stringify([task, batch, key]);\n\tif (!seen.has(name)) seen.set(name, statements.jobByKey.get(scopeOf(names.task(task), batch), key) as [JobId, Encoded] | undefined);\n\tconst row = seen.get(name);',
 		killer: [SQLITE, 'sqlite: a key stays taken when its job has ended, and is free once the job is cleaned up'],
 	},
+	'the log is not moved into the database': {
+		file: 'lib/queues/sqlite/database.ts',
+		find: 'wal_autocheckpoint = $',
+		put: 'wal_autocheckpoint = -$',
+		killer: [SQLITE, 'the log stays bounded, however much is written'],
+	},
 	'outcomes whose transaction failed are forgotten': {
 		file: 'lib/dispatcher.ts',
 		find: 'this.#outbox.unshift(...settle);',
@@ -99,6 +105,12 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
 		find: 'now - this.#lookedAt > this.#leaseMs / 2 ? new Map<OwnerId, never>() : this.#seen;',
 		put: 'this.#seen;',
 		killer: [SQLITE, 'sqlite: who did not look for long, as after a sleep, takes nobody for silent that was not seen to be'],
+	},
+	'whether an owner is silent is told by the wall clock': {
+		file: 'lib/queues/sqlite.ts',
+		find: 'new Vigil(leaseMs, steadyMs)',
+		put: 'new Vigil(leaseMs, now)',
+		killer: [SQLITE, 'sqlite: a clock that jumps takes nobody for silent, and hides nobody who is'],
 	},
 	'an owner is silent whatever it says': {
 		file: 'lib/queues/vigil.ts',
