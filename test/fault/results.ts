@@ -3,7 +3,7 @@ import {appendFileSync} from 'node:fs';
 import {availableParallelism, cpus} from 'node:os';
 import {fileURLToPath} from 'node:url';
 
-/** Prints what a part of a long run came to, as a line of JSON, and adds the line to a file. The lines under `docs/reliability/` are of this kind. */
+/** Prints what a part of a long run came to, as a line of JSON, and adds the line to a file. The lines under `test/fault/results/` are of this kind. */
 export function keep(file: string, result: object): void {
 	const line = JSON.stringify({...result, ...WHERE});
 	console.log(line);
