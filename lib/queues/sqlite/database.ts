@@ -65,8 +65,10 @@ export function translate(error: unknown, path: string): unknown {
 		return bad('is a damaged SQLite database; restore it from a backup, or recover what is left with the sqlite3 shell (.recover)');
 	// The statements are right for the database that Faena made.
 	if (code === 'SQLITE_ERROR') return bad(`is damaged, or was changed by another program: ${error.message}; restore it from a backup, or name another file`);
-	if (code.startsWith('SQLITE_READONLY')) return bad('can not be written; check the permissions of the file and its folder');
-	if (code.startsWith('SQLITE_CANTOPEN')) return bad('can not be opened; check that it is a file and that the file and its folder can be read and written');
+	if (code.startsWith('SQLITE_READONLY'))
+		return bad('can not be written; check the permissions of the file and its folder, and that their disk is not mounted read-only, then open it anew');
+	if (code.startsWith('SQLITE_CANTOPEN'))
+		return bad('can not be opened; check that it is a file, and that the file, its folder and their disk can be read and written');
 	// No disk that fails, but a log that ends where there was more: reopened, it would pass for one that never had it.
 	if (code === 'SQLITE_IOERR_SHORT_READ') return bad('or the log beside it was truncated while it was in use; restore it from a backup');
 	if (code === 'SQLITE_MISMATCH' || code.startsWith('SQLITE_CONSTRAINT'))
@@ -141,6 +143,7 @@ const STICKY = 0o1000;
 
 /** Payloads may be secrets: the file, and with it SQLite's side files, is readable by its owner alone. */
 function createPrivately(path: string): void {
+	if (existsSync(path)) return;
 	try {
 		closeSync(openSync(path, 'wx', 0o600));
 	} catch (error) {
