@@ -149,6 +149,24 @@ test('damage that somebody meets who only looks stops the engine, too', async t 
 	await t.notThrowsAsync(faena.close());
 });
 
+test('a queue that has lost its connection does not make a deleted database anew', async t => {
+	const path = join(makeFolder(t), 'jobs.db');
+	let fails = false;
+	const now = () => {
+		if (fails) throw new Database.SqliteError('disk I/O error', 'SQLITE_IOERR_FSYNC');
+		return 0;
+	};
+	const queue = await openQueue(path, {now});
+	await queue.enqueue([JOB]);
+	fails = true;
+	await t.throwsAsync(queue.enqueue([JOB]), {code: 'OutcomeUnknown'});
+	fails = false;
+	rmSync(path);
+	await t.throwsAsync(queue.enqueue([JOB]), {code: 'BadDatabase', message: /jobs\.db was deleted or moved/});
+	t.false(existsSync(path));
+	await queue.close();
+});
+
 test('a VACUUM, which makes the file shorter, is no damage', async t => {
 	const path = join(makeFolder(t), 'jobs.db');
 	const queue = await openQueue(path);

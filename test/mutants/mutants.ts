@@ -11,6 +11,7 @@ export interface Mutant {
 // biome-ignore lint/suspicious/noTemplateCurlyInString: it is source text
 const SYNCHRONOUS = 'db.pragma(`synchronous = ${durability}`);';
 const SQLITE = 'test/queues/sqlite.test.ts';
+const STORAGE = 'test/engine/storage.test.ts';
 
 export const MUTANTS: Readonly<Record<string, Mutant>> = {
 	// ——— the fence ———
@@ -56,6 +57,24 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
 		find: 'const run = db.transaction(() => {',
 		put: 'const run = ((immediate: () => void) => ({immediate}))(() => {',
 		killer: [SQLITE, 'processes that create the same files at the same time all succeed, and see one queue in each'],
+	},
+	'a damaged database is written to': {
+		file: 'lib/queues/sqlite/database.ts',
+		find: '\t\trefuseIfSmallAndDamaged(db, path);\n',
+		put: '',
+		killer: [SQLITE, 'a database that is damaged anywhere is refused before anything is written'],
+	},
+	'a connection that is lost makes a deleted database anew': {
+		file: 'lib/queues/sqlite.ts',
+		find: '\t\tthis.#footing?.recall();\n',
+		put: '',
+		killer: [STORAGE, 'a queue that has lost its connection does not make a deleted database anew'],
+	},
+	'an emptied database passes for a new one': {
+		file: 'lib/queues/sqlite/database.ts',
+		find: '\telse if (hasLog) throw emptied(path);\n',
+		put: '',
+		killer: [STORAGE, 'an emptied database with its log beside it is refused, and both are left'],
 	},
 	'a commit is not synced': {
 		file: 'lib/queues/sqlite/database.ts',

@@ -1,4 +1,4 @@
-import {chmodSync, chownSync, existsSync, mkdtempSync, rmSync, statSync, symlinkSync} from 'node:fs';
+import {chmodSync, chownSync, existsSync, mkdtempSync, readFileSync, rmSync, statSync, symlinkSync, writeFileSync} from 'node:fs';
 import {tmpdir} from 'node:os';
 import {join} from 'node:path';
 import test from 'ava';
@@ -229,6 +229,19 @@ test('two processes that recover at once take each job back once', async t => {
 	t.is(recovered, 2);
 	t.is(queue.counts().pending, 2);
 	queue.close();
+});
+
+test('a database that is damaged anywhere is refused before anything is written', async t => {
+	const path = join(makeFolder(t), 'jobs.db');
+	const queue = openSqlite(path);
+	await queue.enqueue(newJobs(100, {payload: JSON.stringify('x'.repeat(1000))}));
+	queue.close();
+	const bytes = readFileSync(path);
+	// How many cells the last page has: nobody who opens it needs to know.
+	bytes.writeUInt16BE(40_000, bytes.length - 4096 + 3);
+	writeFileSync(path, bytes);
+	t.throws(() => openSqlite(path), {code: 'BadDatabase', message: /jobs\.db is damaged: [^\n]+\. It was left untouched\. Restore it from a backup/});
+	t.true(readFileSync(path).equals(bytes));
 });
 
 test('an orderly close leaves no side file behind', async t => {
