@@ -1,4 +1,4 @@
-import {existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, utimesSync, writeFileSync} from 'node:fs';
+import {existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmdirSync, rmSync, statSync, utimesSync, writeFileSync} from 'node:fs';
 import {tmpdir} from 'node:os';
 import {join} from 'node:path';
 import test from 'ava';
@@ -75,6 +75,20 @@ test('the same result is one file, which goes with the last job that names it', 
 	t.is(queue.values(2)?.result, LARGE);
 	t.is(queue.cleanup({endedBefore: clock.now + 1}).deleted, 2);
 	t.is(files(), 0);
+	queue.close();
+});
+
+test('a file that can not be deleted keeps no cleanup from the others, and is an orphan', async t => {
+	const path = join(makeFolder(t), 'jobs.db');
+	const queue = openSqlite(path, {blobThresholdBytes: 1000});
+	await complete(queue, LARGE, encode('y'.repeat(2000), 'result'));
+	const [first = '', second = ''] = readdirSync(`${path}-blobs`);
+	const stuck = join(`${path}-blobs`, first);
+	rmSync(stuck);
+	mkdirSync(stuck);
+	t.is(queue.cleanup({endedBefore: Infinity}).deleted, 2);
+	t.false(existsSync(join(`${path}-blobs`, second)));
+	rmdirSync(stuck);
 	queue.close();
 });
 

@@ -95,7 +95,12 @@ export class Blobs {
 	/** In a transaction: deletes the file. */
 	delete(name: string): void {
 		// What a row names may be anything, also something elsewhere.
-		if (OWN.test(name)) rmSync(this.#path(name), {force: true});
+		if (!OWN.test(name)) return;
+		try {
+			rmSync(this.#path(name), {force: true});
+		} catch {
+			// It is an orphan now: a later cleanup tries again.
+		}
 	}
 
 	#isLarge(value: Content): boolean {
