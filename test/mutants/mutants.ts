@@ -330,4 +330,29 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
 		put: 'const isFull = ',
 		killer: ['test/engine/map.test.ts', 'the source is never read more than the window ahead of what was yielded, in order finished'],
 	},
+	// ——— what comes from outside ———
+	'a name that JSON escapes is stored as one': {
+		file: 'lib/encoding.ts',
+		find: 'if (name === TAG || ESCAPED.test(name)) tagged = true;',
+		put: 'if (name === TAG) tagged = true;',
+		killer: ['test/encoding.test.ts', 'names come back as they are, whatever names this thread has parsed before'],
+	},
+	'what a method toJSON gives is stored': {
+		file: 'lib/encoding.ts',
+		find: '\trefuseToJson(object, walk);\n',
+		put: '',
+		killer: ['test/encoding.test.ts', 'refused, with the place named: a method that only JSON sees'],
+	},
+	'a job without a number is enqueued': {
+		file: 'lib/queues/sqlite/counter.ts',
+		find: 'if (Number.isSafeInteger(next)) return next;',
+		put: 'return next;',
+		killer: ['test/queues/hostile.test.ts', 'without a number no job is enqueued or claimed: delete from counter'],
+	},
+	'an owner keeps its lock though it has no row': {
+		file: 'lib/queues/sqlite.ts',
+		find: '\t\t\tlock.release();\n\t\t\tthis.#removeLock(owner);\n',
+		put: '',
+		killer: ['test/queues/hostile.test.ts', 'an owner whose row could not be written has no lock left, and gets both later'],
+	},
 };

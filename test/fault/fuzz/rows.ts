@@ -191,7 +191,8 @@ function loosened(path: string, copy: string): string {
 	const db = new Database(copy);
 	db.unsafeMode();
 	db.pragma('writable_schema = on');
-	db.exec("update sqlite_schema set sql = replace(replace(sql, ') strict, without rowid', ') without rowid'), ') strict', ')')");
+	// Without the affinity that `any` has there: text that looks like a number would count as damage.
+	db.exec("update sqlite_schema set sql = replace(replace(replace(sql, ') strict, without rowid', ') without rowid'), ') strict', ')'), ' any', ' blob')");
 	db.pragma('writable_schema = reset');
 	db.pragma('journal_mode = delete');
 	db.close();
