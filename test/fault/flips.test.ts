@@ -3,7 +3,7 @@ import {makeFolder} from '../fixtures/folder.ts';
 import {flipMany} from './flips/flips.ts';
 
 /** `npm run byte-flips` does it ten thousand times. */
-const RUNS = 80;
+const RUNS = 40;
 
 test('a database of which bytes have changed is refused untouched, or stops its engine in a sentence, or works', async t => {
 	t.timeout(170_000);
