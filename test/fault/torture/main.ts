@@ -87,6 +87,6 @@ function figuresOf({told, steps, lives}: Evidence) {
 		/** Later than a second after what it may wait for. */
 		diedLate: count(lives, ({by, dyingMs}) => (by === 'SIGTERM' || by === 'SIGINT') && dyingMs > DRAIN_MS + GRACE_MS + 1000),
 		mostOvertaken: Math.max(0, ...overtaken({told, lives}).map(({by}) => by)),
-		longestDeathMs: Math.round(Math.max(...lives.map(({dyingMs}) => dyingMs))),
+		longestDeathMs: Math.round(Math.max(0, ...lives.map(({by, dyingMs}) => (by === 'close' ? 0 : dyingMs)))),
 	};
 }
