@@ -17,7 +17,7 @@ interface Line {
 interface Kind {
 	/** What each try is, in the plural. */
 	readonly tries: string;
-	/** Which field counts the tries; of lines that don't have it, each is one. */
+	/** Which field counts the tries. */
 	readonly field: string;
 	/** What else is worth a sum: by what it is called, the field. */
 	readonly more: Readonly<Record<string, string>>;
@@ -34,7 +34,7 @@ const KINDS: Readonly<Record<string, Kind>> = {
 	faults: {tries: 'faults', field: 'faults', more: {}, isDrawn: false},
 	'power-loss': {tries: 'states of the disk', field: 'different', more: {}, isDrawn: true, isControl: ({durability}) => durability === 'normal'},
 	'bad-jobs': {tries: 'bad executions', field: 'executions', more: {'good jobs': 'good'}, isDrawn: true},
-	'byte-flips': {tries: 'damaged databases', field: 'runs', more: {}, isDrawn: true},
+	'byte-flips': {tries: 'damaged databases', field: 'runs', more: {'of them unnoticed': 'ends.unnoticed'}, isDrawn: true},
 	fuzz: {tries: 'inputs', field: 'runs', more: {}, isDrawn: true, by: 'what'},
 	simulate: {tries: 'events', field: 'events', more: {worlds: 'worlds', executions: 'executions'}, isDrawn: true},
 };
@@ -66,7 +66,7 @@ function rows(name: string, all: readonly Line[]): string[] {
 }
 
 function row(title: string, kind: Kind, lines: readonly Line[]): string {
-	const sum = (field: string) => lines.reduce((total, line) => total + Number(line[field] ?? 1), 0);
+	const sum = (field: string) => lines.reduce((total, line) => total + Number(pathValue(line, field) ?? 0), 0);
 	const tries = sum(kind.field);
 	const broken = lines.reduce((total, {broken}) => total + (typeof broken === 'number' ? broken : broken.length), 0);
 	const more = Object.entries(kind.more).map(([what, field]) => `${whole(sum(field))} ${what}`);
@@ -80,6 +80,11 @@ function row(title: string, kind: Kind, lines: readonly Line[]): string {
 		// The rule of three: what was never seen in n independent tries happens, with 95 % confidence, in fewer than 3/n of them.
 		broken === 0 && kind.isDrawn ? `1 in ${whole(Math.floor(tries / 3))}` : '',
 	].join(' | ')} |`;
+}
+
+/** @param field such as `executions`, or `ends.unnoticed` of what lies in another */
+function pathValue(line: Line, field: string): unknown {
+	return field.split('.').reduce<unknown>((value, name) => (value as Line | undefined)?.[name], line);
 }
 
 function whole(count: number): string {
