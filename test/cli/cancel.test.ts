@@ -7,13 +7,19 @@ test('cancel ends jobs of a batch, of a task or by id, running ones too', async 
 	const running = folder.faena('map', tasks('traces-executions', 'hang'), '--lines', '--workers', '1', '--batch', 'nightly');
 	running.child.stdin.end('hangs\nwaits\nwaits, too\nand this');
 	while (!folder.executions().includes('hangs')) await once(running.child.stderr, 'data');
-	t.is((await folder.faena('cancel', '3', '99').end()).stdout, '1 cancelled, 0 running and told to stop\n');
+	t.is(jobsOf((await folder.faena('cancel', '3', '99').end()).stdout), 1);
 	t.is((await folder.faena('cancel', '--task', 'echo').end()).stdout, '0 cancelled, 0 running and told to stop\n');
-	t.is((await folder.faena('cancel', '--batch', 'nightly').end()).stdout, '2 cancelled, 1 running and told to stop\n');
+	t.is(jobsOf((await folder.faena('cancel', '--batch', 'nightly').end()).stdout), 3);
 	const {code, stderr} = await running.end();
 	t.is(code, 1);
 	t.regex(stderr, /faena: 0 completed, 4 cancelled/);
 });
+
+/** Those that an engine has claimed ahead count as running. */
+function jobsOf(said: string): number {
+	const [, cancelled, running] = /^(\d+) cancelled, (\d+) running and told to stop\n$/.exec(said) ?? [];
+	return Number(cancelled) + Number(running);
+}
 
 test('cancel needs to be told what', async t => {
 	const folder = new Folder(t);
