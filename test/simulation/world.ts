@@ -93,8 +93,11 @@ class World {
 		this.#isCalm = true;
 		await this.#until('nobody is suspended', () => !this.#alive.some(({isSuspended}) => isSuspended));
 		if (this.#ledger.latestStart > this.#scheduler.now) this.#jump(this.#ledger.latestStart - this.#scheduler.now);
-		if (!this.#alive.some(({tasks}) => tasks === TASKS)) this.#start(TASKS);
-		await this.#until('somebody is open', () => this.#alive.some(({isOpen}) => isOpen));
+		await this.#until('somebody is open', () => {
+			// Who was there may have been about to end.
+			if (!this.#alive.some(({tasks}) => tasks === TASKS)) this.#start(TASKS);
+			return this.#alive.some(({isOpen}) => isOpen);
+		});
 		for (const {program} of this.#alive.filter(({isOpen}) => isOpen)) program.resume(TASKS.map(({name}) => name));
 		await this.#until(
 			'everything ends',
