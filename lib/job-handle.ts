@@ -60,12 +60,7 @@ export class JobHandle<Result = unknown> {
  * Registers at once for the end of a job that the dispatcher watches, or is about to be told to.
  * @param watched the call that told it; should that fail, nobody would hear of a job that had ended before
  */
-export function waitForEnd(
-	link: Link,
-	id: JobId,
-	{signal, timeout}: {signal?: AbortSignal; timeout?: number},
-	watched: Promise<unknown> = Promise.resolve(),
-): Promise<Notice> {
+export function waitForEnd(link: Link, id: JobId, {signal, timeout}: {signal?: AbortSignal; timeout?: number}, watched?: Promise<unknown>): Promise<Notice> {
 	return new Promise((resolve, reject) => {
 		let timer: NodeJS.Timeout | undefined;
 		const forget = () => {
@@ -84,7 +79,7 @@ export function waitForEnd(
 		};
 		const onAbort = () => giveUp(signal?.reason);
 		link.watch(id, watcher);
-		watched.catch(giveUp);
+		watched?.catch(giveUp);
 		if (signal?.aborted) return onAbort();
 		signal?.addEventListener('abort', onAbort);
 		// Nobody waits for longer than a timer can count, which is 24 days.

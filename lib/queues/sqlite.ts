@@ -101,8 +101,8 @@ export class SqliteQueue extends JobQueue {
 	readonly #owners = new Map<OwnerId, Owned>();
 	/** `lost` after an I/O error, until something is asked of it again. */
 	#state: Opened | 'lost' | 'closed' = 'lost';
-	/** Of the connection there is, or was last. */
-	#footing: Footing | undefined;
+	/** Of the connection that was lost last. */
+	#lostFooting: Footing | undefined;
 	/** What was found to be wrong with the database: from then on nothing is read from it, and above all nothing written. */
 	#badness: unknown;
 	#dataVersion = 0;
@@ -450,10 +450,9 @@ export class SqliteQueue extends JobQueue {
 
 	#connect(): Opened {
 		// One that is gone would be made anew, without its jobs.
-		this.#footing?.recall();
+		this.#lostFooting?.recall();
 		const connection = connect(this.location, this.#durability);
-		this.#footing = new Footing(this.location, connection);
-		const opened = {connection, footing: this.#footing, names: new Names(connection.statements)};
+		const opened = {connection, footing: new Footing(this.location, connection), names: new Names(connection.statements)};
 		this.#state = opened;
 		this.#dataVersion = connection.dataVersion();
 		return opened;
@@ -471,7 +470,8 @@ export class SqliteQueue extends JobQueue {
 	}
 
 	/** After a failed fsync nothing this connection remembers of the file can be trusted. */
-	#lose({connection}: Opened): void {
+	#lose({connection, footing}: Opened): void {
+		this.#lostFooting = footing;
 		if (typeof this.#state === 'object') this.#state = 'lost';
 		connection.close();
 	}

@@ -71,8 +71,13 @@ export class Footing {
 
 	/** A log whose content has been moved into the database is cut off by SQLite itself. */
 	#refuseTruncatedLog(): void {
+		// Asked twice, since another process may have moved it and cut it off after the first question.
+		if (this.#isLogTooShort() && this.#isLogTooShort()) throw lost(this.#logPath, 'truncated');
+	}
+
+	#isLogTooShort(): boolean {
 		const neededBytes = this.#connection.unmovedLogBytes();
-		if (this.#sizeOf(this.#logPath) < neededBytes) throw lost(this.#logPath, 'truncated');
+		return this.#sizeOf(this.#logPath) < neededBytes;
 	}
 }
 
