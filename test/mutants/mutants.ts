@@ -66,7 +66,7 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
 	},
 	'a connection that is lost makes a deleted database anew': {
 		file: 'lib/queues/sqlite.ts',
-		find: '\t\tthis.#footing?.recall();\n',
+		find: '\t\tthis.#lostFooting?.recall();\n',
 		put: '',
 		killer: [STORAGE, 'a queue that has lost its connection does not make a deleted database anew'],
 	},
