@@ -93,9 +93,9 @@ for (const [what, ...call] of [
 		const child = Number(await program.line());
 		t.true(isAlive(child));
 		await program.kill('SIGKILL');
-		const killedAt = performance.now();
+		const killedAt = computedMs(child);
 		while (isAlive(child)) {
-			if (performance.now() - killedAt > 30_000) return t.fail('The child outlived its parent.');
+			if (computedMs(child) - killedAt > 1000) return t.fail('The child outlived its parent by a second.');
 			await new Promise(resolve => setTimeout(resolve, 5));
 		}
 		t.pass();
@@ -126,6 +126,21 @@ test('an isolation that there is not is refused', async t => {
 });
 
 /** A process that has ended stays in the table until somebody asks for its exit code, which an orphan's new parent may never do. */
+/**
+ * How long a process has computed, so that a busy machine, which keeps it from computing and from ending, makes no difference;
+ * where the system doesn't tell, the time.
+ */
+function computedMs(pid: number): number {
+	if (!existsSync('/proc/self/stat')) return performance.now();
+	try {
+		const [, rest = ''] = readFileSync(`/proc/${pid}/stat`, 'utf8').split(') ');
+		const [user, system] = rest.split(' ').slice(11);
+		return 10 * (Number(user) + Number(system));
+	} catch {
+		return 0; // It is gone.
+	}
+}
+
 function isAlive(pid: number): boolean {
 	try {
 		process.kill(pid, 0);
