@@ -351,7 +351,7 @@ export class Dispatcher implements PoolListener {
 
 	/** Tells and waits; or fails, if there is no hope. */
 	#setBack(what: 'turn' | 'care', error: unknown): void {
-		const waitMs = this.#setbacks[what].add(error, {patient: this.#phase === 'running'});
+		const waitMs = this.#setbacks[what].add(error, this.#drainUntil);
 		this.#desk.tell({type: 'setBack', setbacks: this.#setbacks[what].count, waitMs, error: toFailure(error)});
 	}
 

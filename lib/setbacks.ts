@@ -4,6 +4,8 @@ import {FaenaError} from './errors.ts';
 /** In a row, with growing waits of up to a second, before it is called hopeless: about a minute. */
 const MOST = 60;
 const LONGEST_WAIT_MS = 1000;
+/** Of what is to be over at a certain time: the last tries come after it. */
+const OVERTIME_MS = 500;
 
 /** Failures in a row of something that is tried again after a while. */
 export class Setbacks {
@@ -26,15 +28,16 @@ export class Setbacks {
 
 	/**
 	 * One more.
-	 * @param patient wait for as long as it takes for what somebody can mend meanwhile: a full disk
+	 * @param until by the steady clock, how long there is time; what somebody can mend meanwhile, a full disk, is waited for as long
 	 * @returns how long to wait
 	 * @throws the error itself, if there is no hope
 	 */
-	add(error: unknown, {patient}: {readonly patient: boolean}): number {
+	add(error: unknown, until: number): number {
 		const code = error instanceof FaenaError ? error.code : undefined;
 		if (code === 'BadDatabase' || code === 'NewerDatabase') throw error;
 		this.#count++;
-		if (this.#count > MOST && !(patient && code === 'StorageFull')) throw error;
+		if (this.#count > MOST && code !== 'StorageFull') throw error;
+		if (this.#clock.steadyMs() > until + OVERTIME_MS) throw error;
 		const waitMs = Math.min(LONGEST_WAIT_MS, 10 * 2 ** this.#count);
 		this.#retryAt = this.#clock.steadyMs() + waitMs;
 		return waitMs;

@@ -3,7 +3,7 @@ import {Dispatcher} from '../lib/dispatcher.ts';
 import {FaenaError} from '../lib/errors.ts';
 import type {Policy} from '../lib/job.ts';
 import type {Chunk, Pool, PoolListener} from '../lib/pool.ts';
-import type {Notice} from '../lib/protocol.ts';
+import type {FailedMessage, Notice} from '../lib/protocol.ts';
 import type {Turn, TurnResult} from '../lib/queue.ts';
 import {MemoryQueue} from '../lib/queues/memory.ts';
 
@@ -35,6 +35,34 @@ test('a dequeue that took effect though its commit seemed to fail leaves no job 
 	t.like(await ended.promise, {id: 1, status: 'completed'});
 	t.like(await queue.job(1), {executions: 2, attempts: 0});
 	dispatcher.receive([{call: 2, type: 'close', drainMs: 0}]);
+});
+
+test('a close keeps its time though the disk is full: what ended could not be written, and is told', async t => {
+	const alive = setInterval(() => undefined, 1000);
+	t.teardown(() => clearInterval(alive));
+	const queue = new (class extends MemoryQueue {
+		override turn(turn: Turn): TurnResult {
+			if (turn.settle?.length) throw new FaenaError('StorageFull', 'The disk is full.');
+			return super.turn(turn);
+		}
+	})();
+	await queue.enqueue([{task: 'count', payload: '1', priority: 0, runAt: null, policy: POLICY}]);
+	const setBack = Promise.withResolvers<void>();
+	const failed = Promise.withResolvers<FailedMessage>();
+	const dispatcher = new Dispatcher(queue, listener => promptPool(listener), {
+		owner: 'owner',
+		leaseMs: 30_000,
+		events: ['setBack'],
+		output: message => {
+			if (message.type === 'failed') failed.resolve(message);
+			else if (message.events.some(({type}) => type === 'setBack')) setBack.resolve();
+		},
+	});
+	await dispatcher.start();
+	await setBack.promise;
+	dispatcher.receive([{call: 1, type: 'close', drainMs: 100}]);
+	t.like(await failed.promise, {error: {code: 'StorageFull'}});
+	t.like(await queue.job(1), {status: 'running'});
 });
 
 /** Every job returns at once. */

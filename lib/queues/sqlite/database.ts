@@ -75,6 +75,8 @@ export function translate(error: unknown, path: string): unknown {
 		return new FaenaError('BadRow', `${path} holds rows that Faena never writes, and they are in the way of this (${code}). Somebody else has written to it.`, {
 			cause: error,
 		});
+	// SQLite has tried for ten seconds by then.
+	if (code === 'SQLITE_PROTOCOL') return bad('let no transaction begin: its disk fails, or another program that uses it stands still in the midst of a write');
 	if (code === 'SQLITE_FULL') return storageFull(path, error);
 	if (code.startsWith('SQLITE_BUSY'))
 		return new FaenaError(
