@@ -1,4 +1,5 @@
 import {Session} from 'node:inspector';
+import {setTimeout as sleep} from 'node:timers/promises';
 import {ANSWER_MS, NO_ANSWER, type Whereabouts, type Wire, whereabouts} from './stack-probe.ts';
 
 /** One at a time: each listens to all threads. */
@@ -9,9 +10,30 @@ let last: Promise<unknown> = Promise.resolve();
  * inspector, which knows all threads: so the main thread must be one that answers.
  */
 export function whereaboutsOfThread(threadId: number): Promise<Whereabouts> {
-	const where = last.then(() => probe(threadId)).catch(() => NO_ANSWER);
+	// Not those that come later, which wait for this.
+	const before = Promise.all(ending);
+	const where = last
+		.then(() => before)
+		.then(() => probe(threadId))
+		.catch(() => NO_ANSWER);
 	last = where;
 	return where;
+}
+
+/** Threads that are being ended. One in native code ends when it has returned: that long nobody waits. */
+const ending = new Set<Promise<unknown>>();
+const ENDING_MS = 500;
+
+/**
+ * Ends threads once none is looked at, and has later looks wait for that: Node aborts the process if its inspector comes to a
+ * thread that is just going.
+ */
+export async function endThreads(end: () => Promise<unknown>): Promise<void> {
+	const ended = last.then(end);
+	const gone = Promise.race([ended, sleep(ENDING_MS, undefined, {ref: false})]).catch(() => undefined);
+	ending.add(gone);
+	void gone.then(() => ending.delete(gone));
+	await ended;
 }
 
 async function probe(threadId: number): Promise<Whereabouts> {

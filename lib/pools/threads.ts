@@ -9,7 +9,7 @@ import type {WorkerRequest} from '../protocol.ts';
 import {memoryOf} from '../transfer.ts';
 import {workerUrl} from '../worker-url.ts';
 import {ANSWER_MS} from './stack-probe.ts';
-import {whereaboutsOfThread} from './thread-stack.ts';
+import {endThreads, whereaboutsOfThread} from './thread-stack.ts';
 import {type Budget, WorkerPool} from './worker-pool.ts';
 import {type Examination, type PoolWorker, SharedBoard, type SourceListener, type WorkerSource} from './worker-source.ts';
 
@@ -79,7 +79,7 @@ class ThreadSource implements WorkerSource {
 		this.#isClosing = true;
 		// Piscina's own close() counts a busy worker several times and ends the others under their jobs; destroy() it is,
 		// and what still runs is settled from the boards, as after any loss.
-		await this.#piscina?.destroy();
+		await endThreads(async () => this.#piscina?.destroy());
 	}
 
 	#join(piscina: Piscina, id: number, listener: SourceListener): void {
@@ -132,7 +132,7 @@ class ThreadWorker implements PoolWorker {
 	}
 
 	end(): boolean {
-		void this.#thread.terminate();
+		void endThreads(() => this.#thread.terminate());
 		return true;
 	}
 }
