@@ -65,6 +65,9 @@ export function isWorkerMessage(message: unknown): message is WorkerMessage {
 	return typeof message === 'object' && message !== null && WORKER_MESSAGES.has((message as WorkerMessage).type);
 }
 
+/** Exit code of a worker in which Faena can't go on, since one of its jobs broke what all share. */
+export const BROKEN = 70;
+
 /** The worker sets the task up from now on, perhaps in a call that never yields; without one, it has done so. */
 export interface SetupMessage {
 	readonly type: 'setup';

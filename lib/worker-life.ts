@@ -5,13 +5,10 @@ import {JobMaker} from './job-maker.ts';
 import {METERS} from './meter.ts';
 import {exit} from './originals.ts';
 import type {Isolation} from './pool.ts';
-import type {Loaded, LoadMessage, WorkerRequest} from './protocol.ts';
+import {BROKEN, type Loaded, type LoadMessage, type WorkerRequest} from './protocol.ts';
 import {Resources} from './resources.ts';
 import {Runner, type RunnerOptions} from './runner.ts';
 import {infosOf, loadTasks} from './tasks-module.ts';
-
-/** Exit code of a worker in which Faena can't go on. */
-const BROKEN = 70;
 
 export interface LifeOptions extends Pick<RunnerOptions, 'openBoard' | 'post' | 'now'> {
 	/** A thread or process of a pool is there for the tasks alone; an inline worker lives in the caller's. */

@@ -4,7 +4,7 @@ import type {Encoded} from '../encoding.ts';
 import {type FailureRecord, type PostMortem, toFailure} from '../failure.ts';
 import type {Progress} from '../job.ts';
 import type {Lane} from '../pool.ts';
-import type {ChunkMessage, OutcomesMessage} from '../protocol.ts';
+import {BROKEN, type ChunkMessage, type OutcomesMessage} from '../protocol.ts';
 import type {DequeuedJob, Note, Outcome, Settlement} from '../queue.ts';
 import type {Ending, Examination, PoolBoard, PoolWorker} from './worker-source.ts';
 
@@ -163,7 +163,7 @@ export interface Loss {
  * the others go back untouched.
  */
 export function lostSettlements(flight: Flight, loss: Loss, clock: Clock): Settlement[] {
-	const accused = runningOf(flight) ?? unreportedOf(flight, loss);
+	const accused = (loss.ending.exitCode === BROKEN ? undefined : runningOf(flight)) ?? unreportedOf(flight, loss);
 	const settlements = flight.held;
 	for (let index = flight.reported; index < flight.jobs.length; index++) {
 		if (flight.taken.has(index)) continue;
@@ -173,7 +173,7 @@ export function lostSettlements(flight: Flight, loss: Loss, clock: Clock): Settl
 	return settlements;
 }
 
-/** Jobs that started and whose end was not reported, where none runs: one of them took the worker along, or silenced it. */
+/** Jobs that started and whose end was not reported: where it is not the one that runs, one of them took the worker along, broke or silenced it. */
 function unreportedOf({board, reported, taken}: Flight, {wasEnded, wasSilent}: Loss): AccusedJobs | undefined {
 	const last = wasEnded && !wasSilent ? undefined : board.lastStarted();
 	if (!last) return undefined;
@@ -189,9 +189,9 @@ function lostOutcome(flight: Flight, index: number, accused: AccusedJobs, {worke
 	const durationMs = clock.steadyMs() - accused.since;
 	const timing = {startedAt: Math.round(clock.now() - durationMs), durationMs};
 	const reason = flight.board.stopReason(index) ?? (wasEnded && !accused.haveEnded ? 'interrupted' : undefined);
-	// What a cancellation does is no secret; whose fault a timeout or a crash is, is one if several ran.
-	const isUnclear = reason === undefined || reason === 'timedOut';
-	if (isUnclear && accused.indexes.length > 1) return {type: 'released', isSuspect: true, ...timing};
+	// What a cancellation does is no secret; whose fault a timeout or a crash is, is one if several ran. What broke may have been broken long before.
+	const isUnclear = accused.indexes.length > 1 || (ending.exitCode === BROKEN && !flight.solo);
+	if (isUnclear && (reason === undefined || reason === 'timedOut')) return {type: 'released', isSuspect: true, ...timing};
 	if (reason) return stoppedOutcome(flight, index, reason, timing);
 	const {exitCode, signal, error, stderr, isOutOfMemory, limitBytes} = ending;
 	return {

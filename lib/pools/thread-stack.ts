@@ -20,9 +20,8 @@ export function whereaboutsOfThread(threadId: number): Promise<Whereabouts> {
 	return where;
 }
 
-/** Threads that are being ended. One in native code ends when it has returned: that long nobody waits. */
+/** Threads that are being ended. One in native code ends when it has returned: nobody waits for that. */
 const ending = new Set<Promise<unknown>>();
-const ENDING_MS = 500;
 
 /**
  * Ends threads once none is looked at, and has later looks wait for that: Node aborts the process if its inspector comes to a
@@ -30,7 +29,7 @@ const ENDING_MS = 500;
  */
 export async function endThreads(end: () => Promise<unknown>): Promise<void> {
 	const ended = last.then(end);
-	const gone = Promise.race([ended, sleep(ENDING_MS, undefined, {ref: false})]).catch(() => undefined);
+	const gone = Promise.race([ended, sleep(ANSWER_MS, undefined, {ref: false})]).catch(() => undefined);
 	ending.add(gone);
 	void gone.then(() => ending.delete(gone));
 	await ended;

@@ -330,6 +330,25 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
 		put: 'const isFull = ',
 		killer: ['test/engine/map.test.ts', 'the source is never read more than the window ahead of what was yielded, in order finished'],
 	},
+	// ——— stops ———
+	'a thread ends while it is looked at': {
+		file: 'lib/pools/thread-stack.ts',
+		find: 'const ended = last.then(end);',
+		put: 'const ended = end();',
+		killer: ['test/pools/thread-stack.test.ts', 'no thread ends while another is looked at, and none is looked at while another ends'],
+	},
+	'a thread is looked at while another ends': {
+		file: 'lib/pools/thread-stack.ts',
+		find: 'Promise.all(ending);',
+		put: 'Promise.all([]);',
+		killer: ['test/pools/thread-stack.test.ts', 'no thread ends while another is looked at, and none is looked at while another ends'],
+	},
+	'a close waits for a full disk as long as it is full': {
+		file: 'lib/dispatcher.ts',
+		find: 'add(error, this.#drainUntil);',
+		put: 'add(error, Number.POSITIVE_INFINITY);',
+		killer: ['test/dispatcher.test.ts', 'a close keeps its time though the disk is full: what ended could not be written, and is told'],
+	},
 	// ——— what comes from outside ———
 	'a name that JSON escapes is stored as one': {
 		file: 'lib/encoding.ts',

@@ -471,21 +471,27 @@ for (const [task, what] of [
 	);
 }
 
-law('a job after which its worker falls silent is charged if it alone can have done it', async (t, crew) => {
+law('a job that breaks its worker is charged where no other can have done it: alone in a worker of its own', async (t, crew) => {
 	await crew.load({workers: 1});
-	const [guilty] = await crew.give('fallSilent', [true]);
+	const [guilty] = await crew.give('fallSilent', ['silent'], {solo: true});
 	const {reason, message} = await crew.failure(guilty);
 	t.is(reason, 'lostWorker');
 	t.regex(message, /before it could tell how this job ended\.$/);
 	t.deepEqual(await crew.values(await crew.give('echo', [1])), [1]);
 });
 
-law('of several jobs after which their worker falls silent none is charged, and each is to run alone', async (t, crew) => {
-	await crew.load({workers: 1});
-	const ids = await crew.give('fallSilent', [false, true, false]);
-	for (const outcome of await crew.outcomes(ids)) t.like(outcome, {type: 'released', isSuspect: true});
-	t.deepEqual(await crew.values(await crew.give('echo', [1])), [1]);
-});
+for (const [which, chunk] of [
+	['one job', ['silent']],
+	['several jobs', ['good', 'silent', 'good']],
+	['a job and the one during which it shows', ['silent', 'long']],
+] as const) {
+	law(`where a worker is broken after ${which}, none is charged, and each is to run alone`, async (t, crew) => {
+		await crew.load({workers: 1});
+		const ids = await crew.give('fallSilent', chunk);
+		for (const outcome of await crew.outcomes(ids)) t.like(outcome, {type: 'released', isSuspect: true});
+		t.deepEqual(await crew.values(await crew.give('echo', [1])), [1]);
+	});
+}
 
 law('what a task says to its pool past its context is ignored', async (t, crew) => {
 	await crew.load({workers: 1});
@@ -661,7 +667,7 @@ export class Crew implements PoolListener {
 		return this.giveNow(task, payloads, details);
 	}
 
-	giveNow(task: string, payloads: readonly unknown[], {policies = [], attempts = [], keys = [], checkpoints = []}: Details = {}): JobId[] {
+	giveNow(task: string, payloads: readonly unknown[], {policies = [], attempts = [], keys = [], checkpoints = [], solo = false}: Details = {}): JobId[] {
 		const jobs = payloads.map((payload, index): DequeuedJob => {
 			const key = keys[index];
 			const checkpoint = checkpoints[index];
@@ -677,7 +683,7 @@ export class Crew implements PoolListener {
 				...(checkpoint !== undefined && {checkpoint: encode(checkpoint, 'checkpoint')}),
 			};
 		});
-		this.pool.run({task, solo: false, lease: LEASE, jobs});
+		this.pool.run({task, solo, lease: LEASE, jobs});
 		return jobs.map(({id}) => id);
 	}
 
@@ -777,6 +783,7 @@ export class Crew implements PoolListener {
 }
 
 interface Details {
+	readonly solo?: boolean;
 	readonly policies?: readonly Partial<Policy>[];
 	readonly attempts?: readonly number[];
 	readonly keys?: readonly (string | undefined)[];
