@@ -128,6 +128,8 @@ export interface PoolOptions {
 	readonly nice: number | undefined;
 	readonly recycle: Recycle;
 	readonly minFreeMemoryBytes: number;
+	/** Of the queue's owner: child processes hold a share in it for as long as they live. */
+	readonly ownerLock: string | undefined;
 }
 
 /** When a worker is replaced; Infinity for never. */

@@ -5,6 +5,7 @@ import {Dispatcher} from '../lib/dispatcher.ts';
 import {toEnvelope} from '../lib/errors.ts';
 import {Workforce} from '../lib/pools/workforce.ts';
 import type {CallsMessage, DispatcherStart, FailedMessage, RepliesMessage, Started} from '../lib/protocol.ts';
+import {ownerLockAt} from '../lib/queues/sqlite/owner-lock.ts';
 import {openSqlite} from '../lib/queues/sqlite.ts';
 import {memoryOf} from '../lib/transfer.ts';
 
@@ -13,7 +14,9 @@ const {queue: location, durability, leaseMs, blobThresholdBytes = Infinity, even
 async function start(): Promise<void> {
 	const queue = openSqlite(location, {durability, leaseMs, blobThresholdBytes});
 	const output = (message: RepliesMessage | FailedMessage) => post(message);
-	const dispatcher = new Dispatcher(queue, pool && (listener => new Workforce(pool, listener)), {owner: nanoid(), leaseMs, events, output});
+	const owner = nanoid();
+	const options = pool && {...pool, ownerLock: ownerLockAt(location, owner)};
+	const dispatcher = new Dispatcher(queue, options && (listener => new Workforce(options, listener)), {owner, leaseMs, events, output});
 	const tasks = await dispatcher.start();
 	parentPort?.on('message', ({calls}: CallsMessage) => dispatcher.receive(calls));
 	post({type: 'started', tasks});

@@ -7,8 +7,10 @@ import {parentPort, workerData} from 'node:worker_threads';
 import {Guard, type GuardCommand, type GuardStart} from '../lib/pools/child-board.ts';
 import {readFrames, writeFrame} from '../lib/pools/frames.ts';
 import {closeMeetingPlace, socketAt} from '../lib/pools/meeting-place.ts';
+import {shareLock} from '../lib/queues/sqlite/owner-lock.ts';
 
-const {sent, place, ...start} = workerData as GuardStart;
+const {sent, place, ownerLock, ...start} = workerData as GuardStart;
+if (ownerLock !== undefined) shareLock(ownerLock);
 const guard = new Guard(start);
 const socket = connect(socketAt(place));
 

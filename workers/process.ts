@@ -14,10 +14,10 @@ import {WorkerLife} from '../lib/worker-life.ts';
 // ends is its parent's to decide.
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => undefined);
 
-const [place = ''] = process.argv.splice(2);
+const [place = '', ownerLock] = process.argv.splice(2);
 const regions = createRegions();
 const file = openSync(boardAt(place), 'r+');
-const line = ChildLine.open({regions, file, place, heapLimitBytes: getHeapStatistics().heap_size_limit});
+const line = ChildLine.open({regions, file, place, ownerLock, heapLimitBytes: getHeapStatistics().heap_size_limit});
 
 const life = line.then(({post}) => new WorkerLife({kind: 'process', post, openBoard: generation => new ChildBoard(regions, generation as number, file)}));
 

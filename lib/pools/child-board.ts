@@ -38,6 +38,8 @@ export type GuardCommand =
 export interface GuardStart extends GuardedBoards {
 	/** Where the pool waits. */
 	readonly place: string;
+	/** In which to hold a share. */
+	readonly ownerLock: string | undefined;
 	/** How many messages of the main thread it has sent. */
 	readonly sent: Int32Array;
 }

@@ -199,7 +199,7 @@ class Child {
 	}
 }
 
-function makeTinypool({resourceLimits, env, execArgv}: PoolOptions, place: string): Tinypool {
+function makeTinypool({resourceLimits, env, execArgv, ownerLock}: PoolOptions, place: string): Tinypool {
 	const tinypool = new Tinypool({
 		filename: fileURLToPath(workerUrl('process')),
 		runtime: 'child_process',
@@ -208,7 +208,7 @@ function makeTinypool({resourceLimits, env, execArgv}: PoolOptions, place: strin
 		concurrentTasksPerWorker: 2,
 		idleTimeout: MAX_TIMER_MS,
 		serialization: 'advanced',
-		argv: [place],
+		argv: [place, ...(ownerLock === undefined ? [] : [ownerLock])],
 		env: {...process.env, ...env} as Record<string, string>,
 		execArgv: [...inheritedArgs(), ...memoryArgs(resourceLimits), ...execArgv],
 	});

@@ -1,4 +1,4 @@
-import {readdirSync, rmSync, statSync} from 'node:fs';
+import {readdirSync, statSync} from 'node:fs';
 import {basename, dirname, join} from 'node:path';
 import {monotonicMs} from '../board.ts';
 import {FaenaError} from '../errors.ts';
@@ -30,12 +30,13 @@ import {
 import {attendBatches, type BatchRow, deleteBatch, endInput, forgetBatches, openBatch, toBatch} from './sqlite/batches.ts';
 import {Blobs} from './sqlite/blobs.ts';
 import {CANCELLABLE, cancelJob, cleanup, giveBack, retryJob, takeBack} from './sqlite/control.ts';
-import {type Connection, connect, holdLock, isLockFree, type Statements, translate} from './sqlite/database.ts';
+import {type Connection, connect, type Statements, translate} from './sqlite/database.ts';
 import {backlog, dequeue, promote} from './sqlite/dequeue.ts';
 import {enqueue} from './sqlite/enqueue.ts';
 import {Footing} from './sqlite/footing.ts';
 import {settleAll} from './sqlite/makers.ts';
 import {Names} from './sqlite/names.ts';
+import {holdLock, isLockFree, ownerLockAt, removeLock} from './sqlite/owner-lock.ts';
 import {Place, Tally, toCounts} from './sqlite/places.ts';
 import type {Session} from './sqlite/session.ts';
 import {note} from './sqlite/settle.ts';
@@ -483,7 +484,7 @@ export class SqliteQueue extends JobQueue {
 		const known = this.#owners.get(owner);
 		if (known && statements.ownerById.get(known.id) !== undefined) return known.id;
 		this.#release(owner);
-		const lock = holdLock(this.#lockPath(owner));
+		const lock = holdLock(ownerLockAt(this.location, owner));
 		failpoint('owner:locked');
 		try {
 			const id = statements.insertOwner.get(owner, now) as number;
@@ -498,7 +499,7 @@ export class SqliteQueue extends JobQueue {
 	}
 
 	#isGone(owner: OwnerId): boolean {
-		return !this.#owners.has(owner) && (!isFileName(owner) || isLockFree(this.#lockPath(owner)));
+		return !this.#owners.has(owner) && (!isFileName(owner) || isLockFree(ownerLockAt(this.location, owner)));
 	}
 
 	/** Removes the locks of owners that died before they had a row, or while they were buried. Rare: so once for each queue. */
@@ -506,7 +507,7 @@ export class SqliteQueue extends JobQueue {
 		if (this.#isSwept) return;
 		this.#isSwept = true;
 		const folder = dirname(this.location);
-		const prefix = basename(this.#lockPath(''));
+		const prefix = basename(ownerLockAt(this.location, ''));
 		const owners = new Set(this.#read(({owners}) => owners.all() as [number, OwnerId, number][]).map(([, name]) => prefix + name));
 		for (const name of readdirSync(folder)) {
 			if (!name.startsWith(prefix) || name.endsWith('-journal') || owners.has(name)) continue;
@@ -522,11 +523,7 @@ export class SqliteQueue extends JobQueue {
 	}
 
 	#removeLock(owner: OwnerId): void {
-		if (isFileName(owner)) removeLock(this.#lockPath(owner));
-	}
-
-	#lockPath(owner: OwnerId): string {
-		return `${this.location}-owner-${owner}`;
+		if (isFileName(owner)) removeLock(ownerLockAt(this.location, owner));
 	}
 
 	// ——— jobs by filter ———
@@ -550,15 +547,6 @@ export class SqliteQueue extends JobQueue {
 		this.#write(({statements, names}) => {
 			for (const task of tasks) statements.pauseTask.run(paused, names.task(task));
 		});
-	}
-}
-
-/** One that stays, on a disk that fails, is litter: {@link SqliteQueue.recover} sweeps it one day. */
-function removeLock(path: string): void {
-	try {
-		rmSync(path, {force: true});
-	} catch {
-		// Nobody holds it any more, and that is what counts.
 	}
 }
 

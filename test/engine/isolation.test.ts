@@ -102,6 +102,29 @@ for (const [what, ...call] of [
 	});
 }
 
+test('a job of a program that was killed runs again only when none of its child processes can still be at it', async t => {
+	t.timeout(60_000);
+	const queue = join(makeFolder(t), 'jobs.db');
+	const program = new Program(t, 'isolated', queue, 'process', 'busy');
+	const child = Number(await program.line());
+	// As a child that gets no processor time would, it does not notice yet that it is an orphan.
+	process.kill(child, 'SIGSTOP');
+	await program.kill('SIGKILL');
+	const witness = new Program(t, 'isolated', queue, 'thread', 'busy');
+	await witness.line();
+	await witness.kill('SIGKILL');
+	const faena = await openIsolated(t, {queue, workers: 2, grace: 20});
+	const [first, second] = (await faena.jobs()).map(({id}) => id);
+	const runsAgain = async (id: number | undefined) => {
+		while ((await faena.job(id as number))?.executions !== 2) await new Promise(resolve => setTimeout(resolve, 5));
+	};
+	await runsAgain(second);
+	t.like(await faena.job(first as number), {status: 'running', executions: 1});
+	process.kill(child, 'SIGCONT');
+	await runsAgain(first);
+	t.false(isAlive(child));
+});
+
 for (const signal of ['SIGINT', 'SIGTERM'] as const) {
 	test(`a child process ignores ${signal}, which a terminal or a service manager sends to all of them`, async t => {
 		const faena = await openIsolated(t, {isolation: 'process', workers: 1});
@@ -125,7 +148,6 @@ test('an isolation that there is not is refused', async t => {
 	t.is(error?.message, 'open() expects as isolation "thread" or "process" or "inline"; it got "fork".');
 });
 
-/** A process that has ended stays in the table until somebody asks for its exit code, which an orphan's new parent may never do. */
 /**
  * How long a process has computed, so that a busy machine, which keeps it from computing and from ending, makes no difference;
  * where the system doesn't tell, the time.
@@ -141,6 +163,7 @@ function computedMs(pid: number): number {
 	}
 }
 
+/** A process that has ended stays in the table until somebody asks for its exit code, which an orphan's new parent may never do. */
 function isAlive(pid: number): boolean {
 	try {
 		process.kill(pid, 0);

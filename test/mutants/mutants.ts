@@ -102,9 +102,9 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
 	},
 	// ——— owners ———
 	'an owner takes no lock': {
-		file: 'lib/queues/sqlite/database.ts',
-		find: "\tconst db = new Database(path);\n\tdb.exec('begin exclusive');",
-		put: '\tconst db = new Database(path);',
+		file: 'lib/queues/sqlite/owner-lock.ts',
+		find: "\tdb.exec('begin immediate');\n",
+		put: '',
 		killer: [SQLITE, 'the jobs of a killed process are taken back at once; those of a living one are not'],
 	},
 	'the living are taken for dead': {
@@ -175,6 +175,12 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
 			'test/pools/worker-pool.test.ts',
 			'before a worker is ended whose job does not heed that it is interrupted the job is looked at 0 times: a close waits for no look',
 		],
+	},
+	'the jobs of a dead owner are taken from children that are still at them': {
+		file: 'workers/guard.ts',
+		find: 'if (ownerLock !== undefined) shareLock(ownerLock);',
+		put: '',
+		killer: ['test/engine/isolation.test.ts', 'a job of a program that was killed runs again only when none of its child processes can still be at it'],
 	},
 	// ——— what is charged ———
 	'an attempt is charged twice': {

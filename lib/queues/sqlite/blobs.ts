@@ -19,7 +19,7 @@ import {type Encoded, sizeBytes, unreadable} from '../../encoding.ts';
 import {FaenaError} from '../../errors.ts';
 import {failpoint} from '../../failpoint.ts';
 import type {Settlement} from '../../queue.ts';
-import {storageFull} from './database.ts';
+import {storageFull} from './private-file.ts';
 
 /** A file that no job names may belong to a transaction that has not committed yet, but not for so long. */
 const ORPHANED_MS = 3_600_000;

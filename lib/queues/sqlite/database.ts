@@ -1,4 +1,4 @@
-import {closeSync, existsSync, lstatSync, openSync, statSync} from 'node:fs';
+import {existsSync, lstatSync, statSync} from 'node:fs';
 import {dirname} from 'node:path';
 import Database from 'better-sqlite3';
 import {FaenaError} from '../../errors.ts';
@@ -6,6 +6,7 @@ import {failpoint} from '../../failpoint.ts';
 import type {Durability} from '../../queue.ts';
 import {APPLICATION_ID, MIGRATIONS, SQL} from '../sqlite.sql.ts';
 import type {OwnConnection} from './own-connection.ts';
+import {createPrivately, storageFull} from './private-file.ts';
 
 export type Statements = Readonly<Record<keyof typeof SQL, Database.Statement<unknown[], unknown>>>;
 
@@ -94,13 +95,6 @@ export function translate(error: unknown, path: string): unknown {
 	return error;
 }
 
-/** Of a write that found no space on the disk. */
-export function storageFull(path: string, cause: unknown): FaenaError {
-	return new FaenaError('StorageFull', `There was no room for ${path} to grow: the disk is full. Nothing of this was kept; free some space and try again.`, {
-		cause,
-	});
-}
-
 function prepareFile(path: string): void {
 	const folder = dirname(path);
 	if (!existsSync(folder)) throw new FaenaError('BadDatabase', `The folder ${folder} of the database does not exist; create it first.`);
@@ -142,18 +136,6 @@ function refuseUnsafe(path: string, folder: string): void {
 const WRITABLE_BY_ALL = 0o002;
 /** In such a folder nobody can replace the files of others: /tmp is one. */
 const STICKY = 0o1000;
-
-/** Payloads may be secrets: the file, and with it SQLite's side files, is readable by its owner alone. */
-function createPrivately(path: string): void {
-	if (existsSync(path)) return;
-	try {
-		closeSync(openSync(path, 'wx', 0o600));
-	} catch (error) {
-		if ((error as NodeJS.ErrnoException).code === 'EEXIST') return;
-		if ((error as NodeJS.ErrnoException).code === 'ENOSPC') throw storageFull(path, error);
-		throw new FaenaError('BadDatabase', `${path} can not be created: ${(error as Error).message}.`, {cause: error});
-	}
-}
 
 /** Looks before anything could write: a read-only connection neither recovers nor checkpoints a log. */
 function inspect(path: string): void {
@@ -392,32 +374,4 @@ function foreign(name: string, cause?: unknown): FaenaError {
 	return new FaenaError('BadDatabase', `${name} has no queue of this Faena in it. Connect to the file that open() was given, once that has opened it.`, {
 		cause,
 	});
-}
-
-/**
- * Takes an exclusive lock on a file of its own, which the operating system gives up when the process ends, however it
- * ends: right with recycled process ids and between containers that share a volume.
- */
-export function holdLock(path: string): {release(): void} {
-	createPrivately(path);
-	const db = new Database(path);
-	db.exec('begin exclusive');
-	return {release: () => db.close()};
-}
-
-/** True if nobody holds the lock: the file is gone, or its holder's process is. */
-export function isLockFree(path: string): boolean {
-	if (!existsSync(path)) return true;
-	const db = new Database(path, {timeout: 0});
-	try {
-		db.exec('begin exclusive');
-		return true;
-	} catch (error) {
-		if (error instanceof Database.SqliteError && error.code === 'SQLITE_BUSY') return false;
-		// Another process that recovers at the same moment has removed it since: an I/O error.
-		if (!existsSync(path)) return true;
-		throw error;
-	} finally {
-		db.close();
-	}
 }

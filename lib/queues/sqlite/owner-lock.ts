@@ -1,0 +1,62 @@
+import {existsSync, rmSync} from 'node:fs';
+import Database from 'better-sqlite3';
+import type {OwnerId} from '../../queue.ts';
+import {createPrivately} from './private-file.ts';
+
+/**
+ * That an owner lives is shown by a lock on a file of its own, which the operating system gives up when the process ends,
+ * however it ends: right with recycled process ids and between containers that share a volume. Its child processes hold a
+ * share in the lock: as long as one of them may be at work, nobody takes their jobs for those of the dead.
+ */
+export function ownerLockAt(location: string, owner: OwnerId): string {
+	return `${location}-owner-${owner}`;
+}
+
+/** The owner's own part, which nobody else can take. */
+export function holdLock(path: string): {release(): void} {
+	const db = openLock(path);
+	db.exec('begin immediate');
+	return {release: () => db.close()};
+}
+
+/** What the collector frees is closed. */
+const shares: Database.Database[] = [];
+
+/** A child's part, until its process ends. */
+export function shareLock(path: string): void {
+	const db = openLock(path);
+	// A transaction that has read something.
+	db.exec('begin; select * from sqlite_schema');
+	shares.push(db);
+}
+
+function openLock(path: string): Database.Database {
+	createPrivately(path);
+	return new Database(path);
+}
+
+/** True if nobody holds a part of the lock: the file is gone, or all its holders are. */
+export function isLockFree(path: string): boolean {
+	if (!existsSync(path)) return true;
+	const db = new Database(path, {timeout: 0});
+	try {
+		db.exec('begin exclusive');
+		return true;
+	} catch (error) {
+		if (error instanceof Database.SqliteError && error.code === 'SQLITE_BUSY') return false;
+		// Another process that recovers at the same moment has removed it since: an I/O error.
+		if (!existsSync(path)) return true;
+		throw error;
+	} finally {
+		db.close();
+	}
+}
+
+/** One that stays, on a disk that fails, is litter, which is swept one day. */
+export function removeLock(path: string): void {
+	try {
+		rmSync(path, {force: true});
+	} catch {
+		// Nobody holds it any more, and that is what counts.
+	}
+}
