@@ -2,33 +2,36 @@ import {Session} from 'node:inspector';
 import {setTimeout as sleep} from 'node:timers/promises';
 import {ANSWER_MS, NO_ANSWER, type Whereabouts, type Wire, whereabouts} from './stack-probe.ts';
 
-/** One at a time: each listens to all threads. */
-let last: Promise<unknown> = Promise.resolve();
+/** One at a time, since each listens to all threads: the look that is under way, */
+let looking: Promise<unknown> = Promise.resolve();
+/** and the last of those that wait for it. */
+let last: Promise<unknown> = looking;
+/** Threads that are being ended. One in native code ends when it has returned: nobody waits for that. */
+const ending = new Set<Promise<unknown>>();
 
 /**
  * Where another worker thread of this process is; see {@link whereabouts}. The way to it leads through the main thread's
  * inspector, which knows all threads: so the main thread must be one that answers.
  */
 export function whereaboutsOfThread(threadId: number): Promise<Whereabouts> {
-	// Not those that come later, which wait for this.
-	const before = Promise.all(ending);
-	const where = last
-		.then(() => before)
-		.then(() => probe(threadId))
-		.catch(() => NO_ANSWER);
+	const where = last.then(() => lookAt(threadId)).catch(() => NO_ANSWER);
 	last = where;
 	return where;
 }
 
-/** Threads that are being ended. One in native code ends when it has returned: nobody waits for that. */
-const ending = new Set<Promise<unknown>>();
+async function lookAt(threadId: number): Promise<Whereabouts> {
+	while (ending.size > 0) await Promise.all(ending);
+	const where = probe(threadId);
+	looking = where.catch(() => undefined);
+	return where;
+}
 
 /**
- * Ends threads once none is looked at, and has later looks wait for that: Node aborts the process if its inspector comes to a
- * thread that is just going.
+ * Ends threads once the look that is under way is over, and has later ones wait: Node aborts the process if its inspector
+ * comes to a thread that is just going.
  */
 export async function endThreads(end: () => Promise<unknown>): Promise<void> {
-	const ended = last.then(end);
+	const ended = looking.then(end);
 	const gone = Promise.race([ended, sleep(ANSWER_MS, undefined, {ref: false})]).catch(() => undefined);
 	ending.add(gone);
 	void gone.then(() => ending.delete(gone));

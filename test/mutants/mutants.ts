@@ -339,14 +339,14 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
 	// ——— stops ———
 	'a thread ends while it is looked at': {
 		file: 'lib/pools/thread-stack.ts',
-		find: 'const ended = last.then(end);',
+		find: 'const ended = looking.then(end);',
 		put: 'const ended = end();',
 		killer: ['test/pools/thread-stack.test.ts', 'no thread ends while another is looked at, and none is looked at while another ends'],
 	},
 	'a thread is looked at while another ends': {
 		file: 'lib/pools/thread-stack.ts',
-		find: 'Promise.all(ending);',
-		put: 'Promise.all([]);',
+		find: 'while (ending.size > 0) await Promise.all(ending);',
+		put: '',
 		killer: ['test/pools/thread-stack.test.ts', 'no thread ends while another is looked at, and none is looked at while another ends'],
 	},
 	'a close waits for a full disk as long as it is full': {

@@ -6,5 +6,5 @@ import test from 'ava';
 test('no thread ends while another is looked at, and none is looked at while another ends', async t => {
 	t.timeout(30_000);
 	const thread = new Worker(new URL('../fixtures/looks-at-threads.ts', import.meta.url));
-	t.deepEqual((await once(thread, 'message'))[0], ['first was busy', 'first ended', 'second was busy', 'second ended']);
+	t.deepEqual((await once(thread, 'message'))[0], ['first was busy', 'first ends', 'first ended', 'second was busy', 'second ends', 'second ended']);
 });
