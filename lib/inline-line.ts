@@ -37,7 +37,7 @@ export class InlineLine implements Line {
 		const queue = openSqlite(location, {durability, leaseMs, blobThresholdBytes, now: clock.now, random});
 		const messages: Mailbox = {deliver: message => message.type === 'replies' && message.events.forEach(tell)};
 		const output = (message: RepliesMessage | FailedMessage) => void setImmediate(() => messages.deliver(message));
-		const dispatcher = new Dispatcher(queue, pool && (listener => inlinePool({...pool, ownerLock: undefined}, listener, clock)), {
+		const dispatcher = new Dispatcher(queue, pool && (listener => inlinePool(pool, listener, clock)), {
 			owner: nanoid(),
 			leaseMs,
 			events,

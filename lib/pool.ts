@@ -129,7 +129,7 @@ export interface PoolOptions {
 	readonly recycle: Recycle;
 	readonly minFreeMemoryBytes: number;
 	/** Of the queue's owner: child processes hold a share in it for as long as they live. */
-	readonly ownerLock: string | undefined;
+	readonly ownerLock?: string;
 }
 
 /** When a worker is replaced; Infinity for never. */

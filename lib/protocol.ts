@@ -138,7 +138,7 @@ export interface DispatcherStart {
 	readonly events?: readonly EventName[] | undefined;
 	readonly blobThresholdBytes: number | undefined;
 	/** Without it the dispatcher runs nothing. */
-	readonly pool: Omit<PoolOptions, 'ownerLock'> | undefined;
+	readonly pool: PoolOptions | undefined;
 }
 
 /** First message of the dispatcher's thread. */

@@ -68,6 +68,13 @@ interface Opened {
 	readonly names: Names;
 }
 
+/** Before the first connection; and after an I/O error, until something is asked again. */
+interface Lost {
+	readonly connection?: undefined;
+	/** Of the connection that was lost. */
+	readonly footing?: Footing;
+}
+
 interface Owned {
 	readonly id: number;
 	release(): void;
@@ -100,10 +107,7 @@ export class SqliteQueue extends JobQueue {
 	readonly #blobs: Blobs;
 	readonly #vigil: Vigil;
 	readonly #owners = new Map<OwnerId, Owned>();
-	/** `lost` after an I/O error, until something is asked of it again. */
-	#state: Opened | 'lost' | 'closed' = 'lost';
-	/** Of the connection that was lost last. */
-	#lostFooting: Footing | undefined;
+	#state: Opened | Lost | 'closed' = {};
 	/** What was found to be wrong with the database: from then on nothing is read from it, and above all nothing written. */
 	#badness: unknown;
 	#dataVersion = 0;
@@ -120,7 +124,7 @@ export class SqliteQueue extends JobQueue {
 		this.#now = now;
 		this.#random = random;
 		this.#blobs = new Blobs(path, blobThresholdBytes);
-		this.#connect();
+		this.#connect({});
 	}
 
 	turn(turn: Turn): TurnResult {
@@ -365,7 +369,7 @@ export class SqliteQueue extends JobQueue {
 			for (const owner of this.#owners.keys()) this.leave(owner);
 		} finally {
 			for (const owner of this.#owners.keys()) this.#release(owner);
-			if (typeof this.#state === 'object') this.#state.connection.close();
+			this.#state.connection?.close();
 			this.#state = 'closed';
 		}
 	}
@@ -442,16 +446,16 @@ export class SqliteQueue extends JobQueue {
 	#opened(): Opened {
 		if (this.#state === 'closed') throw new FaenaError('Closed', 'This queue is closed.');
 		if (this.#badness !== undefined) throw this.#badness;
-		if (this.#state !== 'lost') return this.#state;
-		const opened = this.#connect();
+		if (this.#state.connection) return this.#state;
+		const opened = this.#connect(this.#state);
 		// Of what others wrote meanwhile nobody has heard.
 		this.#dataVersion = -1;
 		return opened;
 	}
 
-	#connect(): Opened {
+	#connect(lost: Lost): Opened {
 		// One that is gone would be made anew, without its jobs.
-		this.#lostFooting?.recall();
+		lost.footing?.recall();
 		const connection = connect(this.location, this.#durability);
 		const opened = {connection, footing: new Footing(this.location, connection), names: new Names(connection.statements)};
 		this.#state = opened;
@@ -472,8 +476,7 @@ export class SqliteQueue extends JobQueue {
 
 	/** After a failed fsync nothing this connection remembers of the file can be trusted. */
 	#lose({connection, footing}: Opened): void {
-		this.#lostFooting = footing;
-		if (typeof this.#state === 'object') this.#state = 'lost';
+		if (this.#state !== 'closed') this.#state = {footing};
 		connection.close();
 	}
 

@@ -1,5 +1,7 @@
 import {once} from 'node:events';
+import {join} from 'node:path';
 import test from 'ava';
+import {open, openQueue} from '../../lib/index.ts';
 import {assertSentence, Folder, tasks} from './command.ts';
 
 test('cancel ends jobs of a batch, of a task or by id, running ones too', async t => {
@@ -20,6 +22,18 @@ function jobsOf(said: string): number {
 	const [, cancelled, running] = /^(\d+) cancelled, (\d+) running and told to stop\n$/.exec(said) ?? [];
 	return Number(cancelled) + Number(running);
 }
+
+test('cancel tells what it ended and what it asked to stop', async t => {
+	const folder = new Folder(t);
+	const file = join(folder.path, 'faena.db');
+	const producer = await open<typeof import('../fixtures/tasks.ts')>({queue: file});
+	await producer.enqueueMany('echo', ['runs', 'waits']);
+	await producer.close();
+	const queue = await openQueue(file);
+	t.is((await queue.dequeue({owner: 'test', tasks: ['echo']})).jobs.length, 1);
+	t.is((await folder.faena('cancel', '--task', 'echo').end()).stdout, '1 cancelled, 1 running and told to stop\n');
+	await queue.close();
+});
 
 test('cancel needs to be told what', async t => {
 	const folder = new Folder(t);

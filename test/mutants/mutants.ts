@@ -66,7 +66,7 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
 	},
 	'a connection that is lost makes a deleted database anew': {
 		file: 'lib/queues/sqlite.ts',
-		find: '\t\tthis.#lostFooting?.recall();\n',
+		find: '\t\tlost.footing?.recall();\n',
 		put: '',
 		killer: [STORAGE, 'a queue that has lost its connection does not make a deleted database anew'],
 	},
@@ -206,6 +206,21 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
 		find: 'const isPoison = crashes >= MAX_CRASHES;',
 		put: 'const isPoison = false && crashes >= MAX_CRASHES;',
 		killer: [SQLITE, 'sqlite: a job that killed its worker three times is dead, however many attempts it has left'],
+	},
+	'who runs is charged for a worker that another has broken': {
+		file: 'lib/pools/flight.ts',
+		find: '(loss.ending.exitCode === BROKEN ? undefined : runningOf(flight))',
+		put: 'runningOf(flight)',
+		killer: [
+			'test/pools/processes.test.ts',
+			'processes: where a worker is broken after a job and the one during which it shows, none is charged, and each is to run alone',
+		],
+	},
+	'the only one of a chunk is charged for a worker that is broken': {
+		file: 'lib/pools/flight.ts',
+		find: ' || (ending.exitCode === BROKEN && !flight.solo)',
+		put: '',
+		killer: ['test/pools/threads.test.ts', 'threads: where a worker is broken after one job, none is charged, and each is to run alone'],
 	},
 	// ——— the board ———
 	'a job starts though it was taken back': {

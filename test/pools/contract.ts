@@ -626,7 +626,6 @@ export const POOL_OPTIONS: PoolOptions = {
 	nice: undefined,
 	recycle: {jobs: Infinity, ageMs: Infinity, memoryBytes: Infinity},
 	minFreeMemoryBytes: 0,
-	ownerLock: undefined,
 };
 
 /** A pool, who listens to it, and what was heard. */

@@ -23,7 +23,7 @@ export interface Surroundings {
 
 const OPTIONS: Omit<PoolOptions, 'workers'> = {
 	...{tasks: 'file:///tasks.ts', defaults: {}, graceMs: 100, maxValueBytes: 1e6, maxCheckpointBytes: 1e6, taskOutput: 'stderr', isolation: 'process'},
-	...{resourceLimits: undefined, env: undefined, execArgv: [], nice: undefined, minFreeMemoryBytes: 0, ownerLock: undefined},
+	...{resourceLimits: undefined, env: undefined, execArgv: [], nice: undefined, minFreeMemoryBytes: 0},
 	recycle: {jobs: 50, ageMs: 20_000, memoryBytes: Infinity},
 };
 
