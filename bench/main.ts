@@ -1,52 +1,85 @@
 /**
- * `npm run bench`: every trial with every subject, each in a fresh process, interleaved in rounds, and a table of medians.
- * Options: `--rounds N` (default 5), `--trial NAME` (may be repeated), `--folder DIR` for the databases (default: the
- * working folder, since /tmp may be memory), `--workers N`.
+ * Takes the measurements of a plan, each in a fresh process, and appends each to the results as a line of JSON. `npm run
+ * bench -- --help` says with which options.
  */
-import {execFile} from 'node:child_process';
 import {appendFileSync, mkdirSync} from 'node:fs';
-import {availableParallelism, cpus, totalmem} from 'node:os';
+import {dirname, resolve} from 'node:path';
 import {fileURLToPath} from 'node:url';
-import {parseArgs, promisify} from 'node:util';
-import {median} from './measure.ts';
-import {calibrate, LABELS, type Measurement, type SubjectName, TRIALS, type Trial} from './trials.ts';
+import {parseArgs} from 'node:util';
+import {nanoid} from 'nanoid';
+import {chanceOf, shuffle} from './chance.ts';
+import {roundsPerMicro} from './kernels.ts';
+import {describeMachine} from './machine.ts';
+import {PLANS} from './plan.ts';
+import {measure} from './protocol.ts';
+import {type Case, type Entry, type Surroundings, totalCpu} from './suite.ts';
+import {compileSyncCounter} from './sync-counter.ts';
 
-const values = parse();
-const trials = TRIALS.filter(({name}) => !values.trial || values.trial.includes(name));
-const measurements: Measurement[] = [];
-const results = new URL('./results/', import.meta.url);
-mkdirSync(results, {recursive: true});
+const RESULTS = fileURLToPath(new URL('./results/', import.meta.url));
 
-for (let round = 1; round <= Number(values.rounds); round++) {
-	const roundsPerMs = calibrate();
-	for (const trial of trials) {
-		// Which one comes first changes from round to round: a machine that warms up or tires favours nobody.
-		for (const subject of rotate(trial.subjects, round)) {
-			const measurement = await measure(trial, subject, Math.round(trial.workMs * roundsPerMs));
-			measurements.push(measurement);
-			appendFileSync(new URL('latest.jsonl', results), `${JSON.stringify({at: new Date().toISOString(), round, ...measurement})}\n`);
-			process.stderr.write(`round ${round}  ${trial.name.padEnd(8)} ${subject.padEnd(9)} ${perSecond(measurement)} jobs/s\n`);
+const {plan: name, ...values} = parse();
+const plan = PLANS[name] as (typeof PLANS)[string];
+const cases = plan.cases.filter(({trial, subject}) => (values.trial?.includes(trial) ?? true) && (values.subject?.includes(subject) ?? true));
+const folder = resolve(values.folder);
+const seed = Number(values.seed ?? Date.now() % 2 ** 31);
+const chance = chanceOf(seed);
+const run = nanoid(8);
+const file = resolve(values.results ?? `${RESULTS}${name}.jsonl`);
+mkdirSync(dirname(file), {recursive: true});
+write({run, plan: name, seed, at: new Date().toISOString(), machine: describeMachine(folder)});
+
+using counter = compileSyncCounter();
+for (let block = 1; block <= Number(values.blocks ?? plan.blocks); block++) {
+	const surroundings: Surroundings = {
+		folder,
+		seed: seed + block,
+		roundsPerMicro: calibrate(),
+		...(counter.library && {counter: {library: counter.library, file: counter.file as string}}),
+	};
+	for (const each of shuffle(cases, chance)) {
+		for await (const entry of measure(each, surroundings, {run, block})) {
+			write(entry);
+			process.stderr.write(`${describe(entry)}\n`);
 		}
 	}
 }
 
-process.stdout.write(`${machine()}\n\n${trials.map(table).join('\n\n')}\n`);
+function calibrate(): Surroundings['roundsPerMicro'] {
+	return {identity: 0, spin: roundsPerMicro('spin'), sha256: roundsPerMicro('sha256'), json: roundsPerMicro('json')};
+}
+
+function write(line: object): void {
+	appendFileSync(file, `${JSON.stringify(line)}\n`);
+}
+
+function describe({block, trial, subject, durability, intake, workMicros, jobs, discarded, measurement}: Entry): string {
+	const figures = measurement && [
+		`${Math.round((jobs / measurement.wallMs) * 1000).toLocaleString('en')} jobs/s`.padStart(18),
+		`${(totalCpu(measurement.cpu) / jobs).toFixed(1)} µs CPU each`,
+	];
+	const work = workMicros === 0 ? '' : `${workMicros} µs`;
+	const cells = [`block ${block}`, trial.padEnd(11), subject.padEnd(14), durability.padEnd(6), intake.padEnd(7), work.padStart(9)];
+	return [...cells, ...(figures ?? []), discarded ? `discarded: ${discarded}` : ''].join('  ');
+}
 
 function parse() {
 	try {
 		const {values: given} = parseArgs({
 			options: {
-				rounds: {type: 'string', default: '5'},
+				plan: {type: 'string', default: 'quick'},
+				blocks: {type: 'string'},
 				trial: {type: 'string', multiple: true},
+				subject: {type: 'string', multiple: true},
+				seed: {type: 'string'},
 				folder: {type: 'string', default: process.cwd()},
-				workers: {type: 'string', default: String(availableParallelism())},
+				results: {type: 'string'},
 			},
 		});
-		for (const name of ['rounds', 'workers'] as const)
-			if (!/^[1-9]\d{0,3}$/.test(given[name])) throw new Error(`--${name} is a whole number from 1 to 9999; it got ${given[name]}`);
-		const names = TRIALS.map(({name}) => name);
-		const unknown = given.trial?.find(name => !names.includes(name));
-		if (unknown !== undefined) throw new Error(`--trial is one of ${names.join(', ')}; it got ${unknown}`);
+		const plan = PLANS[given.plan];
+		if (!plan) throw new Error(`--plan is one of ${Object.keys(PLANS).join(', ')}; it got ${given.plan}`);
+		if (given.blocks !== undefined && !/^[1-9]\d{0,2}$/.test(given.blocks)) throw new Error(`--blocks is a whole number from 1 to 999; it got ${given.blocks}`);
+		if (given.seed !== undefined && !/^\d{1,9}$/.test(given.seed)) throw new Error(`--seed is a whole number below 1,000,000,000; it got ${given.seed}`);
+		for (const option of ['trial', 'subject'] as const) check(option, given[option], plan.cases);
 		return given;
 	} catch (error) {
 		console.error((error as Error).message);
@@ -54,71 +87,8 @@ function parse() {
 	}
 }
 
-async function measure({name}: Trial, subject: SubjectName, rounds: number): Promise<Measurement> {
-	const one = fileURLToPath(new URL('./one.ts', import.meta.url));
-	const {stdout} = await promisify(execFile)(process.execPath, [one, name, subject, values.workers, String(rounds), values.folder]);
-	return JSON.parse(stdout) as Measurement;
-}
-
-function rotate<Each>(list: readonly Each[], by: number): Each[] {
-	return list.map((_, index) => list[(index + by) % list.length] as Each);
-}
-
-function table(trial: Trial): string {
-	return trial.name === 'latency' ? latencyTable(trial) : throughputTable(trial);
-}
-
-function throughputTable(trial: Trial): string {
-	const rows = trial.subjects.map(subject => {
-		const own = of(trial, subject);
-		const ratios = own.map((each, round) => (of(trial, trial.base)[round] as Measurement).wallMs / each.wallMs);
-		const loop = own.flatMap(({loopP99Ms}) => loopP99Ms ?? []);
-		return [
-			LABELS[subject],
-			perSecondOf(own),
-			`${median(own.map(({cpuMs, jobs}) => (cpuMs * 1000) / jobs)).toFixed(trial.workMs === 0 ? 1 : 0)} µs`,
-			median(ratios).toFixed(3),
-			`${Math.min(...ratios).toFixed(2)}–${Math.max(...ratios).toFixed(2)}`,
-			loop.length > 0 ? `${median(loop).toFixed(1)} ms` : '',
-		];
-	});
-	return markdown(
-		`${trial.jobs.toLocaleString('en')} ${trial.what}`,
-		['jobs/s', 'CPU per job', `× ${LABELS[trial.base]}`, 'range', 'caller’s loop delay p99'],
-		rows,
-	);
-}
-
-function latencyTable(trial: Trial): string {
-	const own = of(trial, 'faena');
-	const latency = median(own.map(({latencyMs}) => latencyMs ?? 0));
-	const fsync = median(own.map(({fsyncMs}) => fsyncMs ?? 0));
-	const beyond = median(own.map(each => (each.latencyMs ?? 0) - 3 * (each.fsyncMs ?? 0)));
-	return markdown(trial.what, ['median', 'one fsync here', 'beyond 3 fsyncs'], [[LABELS.faena, ms(latency), ms(fsync), ms(beyond)]]);
-}
-
-function of(trial: Trial, subject: SubjectName): Measurement[] {
-	return measurements.filter(each => each.trial === trial.name && each.subject === subject);
-}
-
-function perSecond({jobs, wallMs}: Measurement): string {
-	return Math.round((jobs / wallMs) * 1000).toLocaleString('en');
-}
-
-function perSecondOf(own: readonly Measurement[]): string {
-	return Math.round(median(own.map(({jobs, wallMs}) => (jobs / wallMs) * 1000))).toLocaleString('en');
-}
-
-function ms(value: number): string {
-	return `${value.toFixed(2)} ms`;
-}
-
-function markdown(title: string, columns: readonly string[], rows: readonly (readonly string[])[]): string {
-	const line = (cells: readonly string[]) => `| ${cells.join(' | ')} |`;
-	return [line([title, ...columns]), line(['---', ...columns.map(() => '---:')]), ...rows.map(line)].join('\n');
-}
-
-function machine(): string {
-	const [cpu] = cpus();
-	return `${availableParallelism()} × ${cpu?.model ?? 'unknown processor'}, ${Math.round(totalmem() / 2 ** 30)} GiB, Node ${process.versions.node}, ${values.workers} workers, medians of ${values.rounds} rounds.`;
+function check(option: 'trial' | 'subject', wanted: readonly string[] | undefined, known: readonly Case[]): void {
+	const names = [...new Set(known.map(each => each[option]))];
+	const unknown = wanted?.find(name => !names.includes(name));
+	if (unknown !== undefined) throw new Error(`--${option} is one of ${names.join(', ')}; it got ${unknown}`);
 }

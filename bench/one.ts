@@ -1,11 +1,9 @@
-/** Measures one trial with one subject in this process: `node bench/one.ts TRIAL SUBJECT WORKERS ROUNDS FOLDER`. */
-import type {Subject} from './subjects/subject.ts';
-import {type Measurement, type SubjectName, TRIALS} from './trials.ts';
+/** Takes one measurement in this process: `node bench/one.ts CASE SURROUNDINGS`, both JSON; prints it as JSON. */
+import type {Case, Measurement, Surroundings} from './suite.ts';
+import {TRIALS} from './trials/index.ts';
 
-const [name, subject, workers, rounds, folder] = process.argv.slice(2) as [string, SubjectName, string, string, string];
-const trial = TRIALS.find(each => each.name === name);
-if (!trial?.subjects.includes(subject)) throw new Error(`There is no trial ${name} for ${subject}.`);
-
-const {run} = (await import(`./subjects/${subject}.ts`)) as Subject;
-const result = await run(trial, {workers: Number(workers), rounds: Number(rounds), folder});
-process.stdout.write(`${JSON.stringify({trial: name, subject, jobs: trial.jobs, ...result} satisfies Measurement)}\n`);
+const [given, surroundings] = process.argv.slice(2).map(text => JSON.parse(text)) as [Case, Surroundings];
+const run = TRIALS[given.trial];
+if (!run) throw new Error(`There is no trial ${given.trial}; there are ${Object.keys(TRIALS).join(', ')}`);
+const measurement: Measurement = await run(given, surroundings);
+process.stdout.write(`${JSON.stringify(measurement)}\n`);

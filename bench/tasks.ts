@@ -1,12 +1,37 @@
-/** The tasks of all subjects: Faena looks them up by name, the pools run the default export. */
-import {hash as work} from './trials.ts';
+/**
+ * The tasks of all subjects: Faena looks them up by name, pools run the default export. A job is its number and its rounds
+ * of work; what it returns is its number and what the kernel made of the rounds, so that a sum shows what ran, and how often.
+ */
+import {KERNELS} from './kernels.ts';
+import type {TaskName} from './suite.ts';
 
-export function noop(): void {}
+export type Job = readonly [number: number, rounds: number];
 
-export function hash(rounds: number): string {
-	return work(rounds);
+export function identity(number: number): number {
+	return number;
 }
 
-export default function run({task, payload}: {task: 'noop' | 'hash'; payload: number}): unknown {
-	return task === 'noop' ? noop() : hash(payload);
+export function spin([number, rounds]: Job): number {
+	return number + KERNELS.spin(rounds);
+}
+
+export function sha256([number, rounds]: Job): number {
+	return number + KERNELS.sha256(rounds);
+}
+
+export function json([number, rounds]: Job): number {
+	return number + KERNELS.json(rounds);
+}
+
+const TASKS: Readonly<Record<TaskName, (payload: never) => number>> = {identity, spin, sha256, json};
+
+export interface Request {
+	readonly task: TaskName;
+	readonly payload: unknown;
+}
+
+/** For pools: one job, or a chunk of them. */
+export default function run({task, payload, chunk}: Request & {readonly chunk?: readonly unknown[]}): number | number[] {
+	const execute = TASKS[task];
+	return chunk ? chunk.map(each => execute(each as never)) : execute(payload as never);
 }

@@ -12,7 +12,7 @@ const items = Number(process.argv[2] ?? 10_000_000);
 const queue = join(process.argv[3] ?? '.', `map-${items}.db`);
 await using faena = await open<typeof import('./tasks.ts')>({queue, tasks: new URL('./tasks.ts', import.meta.url), closeOnSignals: true});
 
-const map = faena.map('noop', numbers(), {batch: 'ten million', payload: () => undefined});
+const map = faena.map('identity', numbers(), {batch: 'ten million', payload: (number: number) => number});
 const start = performance.now();
 let yielded = 0;
 let since = start;

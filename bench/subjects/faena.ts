@@ -1,53 +1,67 @@
 import {mkdtempSync, rmSync} from 'node:fs';
 import {join} from 'node:path';
-import {monitorEventLoopDelay} from 'node:perf_hooks';
+import Database from 'better-sqlite3';
 import {type Engine, open} from '../../lib/index.ts';
-import {fsyncMs, median} from '../measure.ts';
-import type {Trial} from '../trials.ts';
-import type {Result, Setup} from './subject.ts';
+import {IN_FLIGHT, type Intake} from '../suite.ts';
+import {inLanes} from './lanes.ts';
+import type {Running, Subject} from './subject.ts';
 
 type Tasks = typeof import('../tasks.ts');
 
-/** Faena with default settings: durable (`full`), from the first enqueue to the commit of the last result. */
-export async function run(trial: Trial, {workers, rounds, folder}: Setup): Promise<Result> {
-	const place = mkdtempSync(join(folder, 'faena-bench-'));
-	const faena = await open<Tasks>({queue: join(place, 'jobs.db'), tasks: new URL('../tasks.ts', import.meta.url), workers});
-	try {
-		return trial.name === 'latency' ? await latency(faena, trial, place) : await drain(faena, trial, rounds);
-	} finally {
-		await faena.close();
-		rmSync(place, {recursive: true});
-	}
-}
+/** Faena with default settings, on the case's durability. */
+export const subject: Subject = {
+	async open({durability, workers}, {folder}) {
+		if (durability === 'memory') throw new Error('An engine keeps its jobs in a file: it has no lane in memory.');
+		const place = mkdtempSync(join(folder, 'faena-bench-'));
+		const file = join(place, 'jobs.db');
+		const faena = await open<Tasks>({queue: file, tasks: new URL('../tasks.ts', import.meta.url), workers, durability});
+		return new FaenaRunning(faena, file, async () => {
+			await faena.close();
+			rmSync(place, {recursive: true});
+		});
+	},
+};
 
-async function drain(faena: Engine<Tasks>, {task, jobs}: Trial, rounds: number): Promise<Result> {
-	await faena.enqueueMany(
-		'noop',
-		Array.from({length: 1000}, () => undefined),
-	);
-	await faena.idle();
-	const payloads = Array.from({length: jobs}, (_, index) => (task === 'noop' ? index : rounds));
-	const delay = monitorEventLoopDelay({resolution: 1});
-	delay.enable();
-	const cpu = process.cpuUsage();
-	const start = performance.now();
-	await faena.enqueueMany(task as 'hash', payloads);
-	await faena.idle();
-	const wallMs = performance.now() - start;
-	const {user, system} = process.cpuUsage(cpu);
-	const {completed} = await faena.counts({task});
-	const expected = jobs + (task === 'noop' ? 1000 : 0);
-	if (completed !== expected) throw new Error(`${completed} jobs completed, ${expected} expected: void`);
-	return {wallMs, cpuMs: (user + system) / 1000, loopP99Ms: delay.percentile(99) / 1e6 - 1};
-}
+class FaenaRunning implements Running {
+	readonly #faena: Engine<Tasks>;
+	readonly #file: string;
+	readonly close: () => Promise<void>;
+	#maps = 0;
 
-async function latency(faena: Engine<Tasks>, {jobs}: Trial, place: string): Promise<Result> {
-	const times: number[] = [];
-	for (let index = 0; index < jobs + 50; index++) {
-		const start = performance.now();
-		await faena.call('hash', 1);
-		times.push(performance.now() - start);
+	constructor(faena: Engine<Tasks>, file: string, close: () => Promise<void>) {
+		this.#faena = faena;
+		this.#file = file;
+		this.close = close;
 	}
-	const wallMs = times.reduce((sum, time) => sum + time, 0);
-	return {wallMs, cpuMs: 0, latencyMs: median(times.slice(50)), fsyncMs: fsyncMs(place)};
+
+	async drain(task: 'spin', payloads: readonly [number, number][], intake: Intake): Promise<void> {
+		switch (intake) {
+			case 'bulk':
+				await this.#faena.enqueueMany(task, payloads);
+				return this.#faena.idle();
+			case 'map':
+				for await (const {status} of this.#faena.map(task, payloads, {batch: `${++this.#maps}`}))
+					if (status !== 'completed') throw new Error(`void: an item is ${status}`);
+				return;
+			default:
+				await inLanes(payloads, intake === 'strict' ? 1 : IN_FLIGHT, payload => this.#faena.enqueue(task, payload));
+				return this.#faena.idle();
+		}
+	}
+
+	async sums() {
+		const database = new Database(this.#file, {readonly: true});
+		const [completed, results] = database.prepare('select count(*), total(value) from outcome where status = 6 and execution = 1').raw().get() as [
+			number,
+			number,
+		];
+		database.close();
+		return {completed, results};
+	}
+
+	async counters() {
+		const {commits, chunks, slots} = await this.#faena.stats();
+		// Two chunks in each worker: what runs, and what waits behind it.
+		return {transactions: commits.count, meanChunk: chunks.meanJobs, atRisk: Math.round(2 * slots * chunks.meanJobs)};
+	}
 }

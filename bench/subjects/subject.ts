@@ -1,15 +1,28 @@
-import type {Measurement, Trial} from '../trials.ts';
+import type {Case, Intake, Measurement, Surroundings, TaskName} from '../suite.ts';
 
-export interface Setup {
-	readonly workers: number;
-	/** Rounds of hashing in a job. */
-	readonly rounds: number;
-	/** Where databases go. */
-	readonly folder: string;
+/** An engine, a pool or a queue that is measured. */
+export interface Subject {
+	/** Starts what executes, ready for work. What that costs is not measured: no clock runs yet. */
+	open(given: Case, surroundings: Surroundings): Promise<Running>;
 }
 
-export type Result = Omit<Measurement, 'trial' | 'subject' | 'jobs'>;
+export interface Running {
+	/**
+	 * Puts the jobs in, in the lane's way, and resolves when the last result is as durable as the lane says. Called a few
+	 * times: first to warm up, once to be measured.
+	 */
+	drain(task: TaskName, payloads: readonly unknown[], intake: Intake): Promise<void>;
+	/**
+	 * After the last drain: what the store has of all jobs so far, or (where it keeps no results) what the executions themselves added up.
+	 * A run whose sums aren't those of the workload is void.
+	 */
+	sums(): Promise<Sums>;
+	/** What it says of itself, since it was opened. */
+	counters?(): Promise<Pick<Measurement, 'transactions' | 'meanChunk' | 'atRisk'>>;
+	close(): Promise<void>;
+}
 
-export interface Subject {
-	run(trial: Trial, setup: Setup): Promise<Result>;
+export interface Sums {
+	readonly completed: number;
+	readonly results: number;
 }

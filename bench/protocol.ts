@@ -1,0 +1,89 @@
+import {execFile} from 'node:child_process';
+import {readFileSync} from 'node:fs';
+import {availableParallelism} from 'node:os';
+import {fileURLToPath} from 'node:url';
+import {promisify} from 'node:util';
+import {KERNELS} from './kernels.ts';
+import type {Case, Entry, Measurement, Surroundings} from './suite.ts';
+
+/**
+ * The rule by which a measurement doesn't count, written before any was taken: the calibration spin just before and just
+ * after it differ by more than this, or other machines took more than this share of the processors' time meanwhile. It is
+ * taken again, at most so many times; all tries are in the results.
+ */
+export const MAX_DRIFT = 0.1;
+export const MAX_STOLEN = 0.05;
+export const TRIES = 3;
+
+/** What a measurement may take before it is given up as void. */
+const TIMEOUT_MS = 600_000;
+
+/** Takes one measurement, as often as the rule asks for. */
+export async function* measure(given: Case, surroundings: Surroundings, mark: Pick<Entry, 'run' | 'block'>): AsyncGenerator<Entry> {
+	for (let tries = 1; tries <= TRIES; tries++) {
+		const stolen = stealMeter();
+		const before = spinMs(surroundings);
+		const outcome = await inFreshProcess(given, surroundings);
+		const spin = [before, spinMs(surroundings)] as const;
+		const entry = {...mark, ...given, at: new Date().toISOString(), spinMs: spin, stolen: stolen(), ...outcome};
+		const reason = entry.discarded ?? whyDiscarded(entry);
+		yield {...entry, ...(reason && {discarded: reason})};
+		if (!reason) return;
+	}
+}
+
+export function whyDiscarded({spinMs: [before, after], stolen}: Pick<Entry, 'spinMs' | 'stolen'>): string | undefined {
+	const drift = Math.abs(before - after) / Math.min(before, after);
+	if (drift > MAX_DRIFT) return `the spin drifted by ${Math.round(drift * 100)} %`;
+	if (stolen > MAX_STOLEN) return `${Math.round(stolen * 100)} % of the time was stolen`;
+	return undefined;
+}
+
+async function inFreshProcess(given: Case, surroundings: Surroundings): Promise<Pick<Entry, 'measurement' | 'discarded'>> {
+	const {LD_PRELOAD: _, ...env} = process.env;
+	try {
+		const {stdout} = await promisify(execFile)(
+			process.execPath,
+			[fileURLToPath(new URL('one.ts', import.meta.url)), JSON.stringify(given), JSON.stringify(surroundings)],
+			{
+				timeout: TIMEOUT_MS,
+				maxBuffer: 2 ** 26,
+				env: {...env, ...(surroundings.counter && {LD_PRELOAD: surroundings.counter.library, FAENA_BENCH_SYNCS: surroundings.counter.file})},
+			},
+		);
+		return {measurement: JSON.parse(stdout) as Measurement};
+	} catch (error) {
+		// What Node prints of an error that nobody caught.
+		const [, sentence] = /^Error: (.*)$/m.exec(String((error as {stderr?: unknown}).stderr)) ?? [];
+		return {discarded: `void: ${sentence ?? (error as Error).message}`};
+	}
+}
+
+const SPIN_MICROS = 20_000;
+
+/** Milliseconds that a fixed piece of work takes; the fastest of three, since what is sought is the machine's speed. */
+function spinMs({roundsPerMicro}: Surroundings): number {
+	return Math.min(
+		...Array.from({length: 3}, () => {
+			const start = performance.now();
+			KERNELS.spin(SPIN_MICROS * roundsPerMicro.spin);
+			return performance.now() - start;
+		}),
+	);
+}
+
+/** Gives the share of time since then that the host gave to other machines; 0 where that isn't told. */
+function stealMeter(): () => number {
+	const start = performance.now();
+	const before = stolenMs();
+	return () => (stolenMs() - before) / ((performance.now() - start) * availableParallelism());
+}
+
+function stolenMs(): number {
+	try {
+		// In hundredths of a second: user, nice, system, idle, iowait, irq, softirq, steal.
+		return Number(readFileSync('/proc/stat', 'utf8').split(/\s+/)[8]) * 10;
+	} catch {
+		return 0;
+	}
+}

@@ -1,0 +1,37 @@
+import {Worker} from 'node:worker_threads';
+import type {TaskName} from '../suite.ts';
+import type {Running, Subject} from './subject.ts';
+
+/** The ceiling: in each thread one loop over its share of the jobs, which it was given beforehand. No pool, no queue. */
+export const subject: Subject = {
+	async open({workers}) {
+		const threads = await Promise.all(Array.from({length: workers}, start));
+		let [completed, results] = [0, 0];
+		return {
+			async drain(task: TaskName, payloads: readonly unknown[]) {
+				const share = Math.ceil(payloads.length / workers);
+				const sums = await Promise.all(threads.map((thread, index) => ask(thread, {task, chunk: payloads.slice(index * share, (index + 1) * share)})));
+				results += sums.reduce((sum, each) => sum + each, 0);
+				completed += payloads.length;
+			},
+			sums: async () => ({completed, results}),
+			async close() {
+				await Promise.all(threads.map(thread => thread.terminate()));
+			},
+		} satisfies Running;
+	},
+};
+
+async function start(): Promise<Worker> {
+	const thread = new Worker(new URL('ideal-worker.ts', import.meta.url));
+	await new Promise(resolve => thread.once('message', resolve));
+	return thread;
+}
+
+function ask(thread: Worker, message: unknown): Promise<number> {
+	return new Promise((resolve, reject) => {
+		thread.once('message', resolve);
+		thread.once('error', reject);
+		thread.postMessage(message);
+	});
+}

@@ -1,0 +1,31 @@
+import type {TaskName} from '../suite.ts';
+import type {Request} from '../tasks.ts';
+import {inLanes} from './lanes.ts';
+import type {Running} from './subject.ts';
+
+/** A pool that takes one request a job: nothing is durable. As many requests are under way as it takes without queueing them. */
+export class PoolRunning implements Running {
+	readonly #underWay: number;
+	readonly #run: (request: Request) => Promise<unknown>;
+	readonly close: () => Promise<void>;
+	#completed = 0;
+	#results = 0;
+
+	constructor(underWay: number, run: (request: Request) => Promise<unknown>, close: () => Promise<void>) {
+		this.#underWay = underWay;
+		this.#run = run;
+		this.close = close;
+	}
+
+	async drain(task: TaskName, payloads: readonly unknown[]): Promise<void> {
+		await inLanes(payloads, this.#underWay, async payload => {
+			const result = (await this.#run({task, payload})) as number;
+			this.#results += result;
+			this.#completed++;
+		});
+	}
+
+	async sums() {
+		return {completed: this.#completed, results: this.#results};
+	}
+}

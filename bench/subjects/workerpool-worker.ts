@@ -1,0 +1,5 @@
+/** A worker thread of workerpool. */
+import {worker} from 'workerpool';
+import run from '../tasks.ts';
+
+worker({run});

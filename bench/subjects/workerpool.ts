@@ -1,0 +1,19 @@
+import {fileURLToPath} from 'node:url';
+import {pool as makePool} from 'workerpool';
+import {PoolRunning} from './pool.ts';
+import type {Subject} from './subject.ts';
+
+/** Calls that wait in the pool, so that no thread idles. It gives a thread one at a time. */
+const WAITING_PER_WORKER = 16;
+
+/** workerpool on threads, one `exec()` per job. */
+export const subject: Subject = {
+	async open({workers}) {
+		const pool = makePool(fileURLToPath(new URL('workerpool-worker.ts', import.meta.url)), {minWorkers: workers, maxWorkers: workers, workerType: 'thread'});
+		return new PoolRunning(
+			workers * WAITING_PER_WORKER,
+			async request => pool.exec('run', [request]),
+			async () => void (await pool.terminate()),
+		);
+	},
+};

@@ -1,0 +1,9 @@
+import type {Case, Measurement, Surroundings} from '../suite.ts';
+import {drain} from './drain.ts';
+
+/** What each trial does with its case. Several are drains, of different jobs. */
+export const TRIALS: Readonly<Record<string, (given: Case, surroundings: Surroundings) => Promise<Measurement>>> = {
+	drain,
+	granularity: drain,
+	mixed: drain,
+};
