@@ -2,19 +2,19 @@ import {monitorEventLoopDelay} from 'node:perf_hooks';
 import {CostMeter} from '../cost.ts';
 import {quantilesOf} from '../quantiles.ts';
 import {load} from '../subjects/index.ts';
+import type {Running, Sums} from '../subjects/subject.ts';
 import type {Case, Measurement, Surroundings} from '../suite.ts';
 import {makeWorkload} from '../workload.ts';
 
-/** Jobs of the warm-up: a tenth of the measured ones, between these. */
-const WARM_UP = {least: 64, most: 20_000, ms: 200} as const;
+/** V8 needs so many jobs to compile what moves them, and so much work to compile a kernel. */
+const WARM_UP = {jobs: 10_000, workMs: 200} as const;
 
 /** From the first job's enqueue to the last one's durable result, after a warm-up of the same jobs. */
 export async function drain(given: Case, surroundings: Surroundings): Promise<Measurement> {
 	const subject = await load(given.subject);
 	const running = await subject.open(given, surroundings);
 	try {
-		const warmUp = makeWorkload({...given, jobs: warmUpJobs(given)}, surroundings);
-		await running.drain(given.task, warmUp.payloads, given.intake);
+		const warmedUp = await warmUp(running, given, surroundings);
 		const {payloads, sum} = makeWorkload(given, surroundings);
 		const delay = monitorEventLoopDelay({resolution: 1});
 		delay.enable();
@@ -25,16 +25,22 @@ export async function drain(given: Case, surroundings: Surroundings): Promise<Me
 		const spent = cost.read();
 		delay.disable();
 		const {completed, results} = await running.sums();
-		const jobs = given.jobs + warmUp.payloads.length;
-		if (completed !== jobs || results !== sum + warmUp.sum)
-			throw new Error(`${completed} jobs completed and their results add up to ${results}; expected were ${jobs} and ${sum + warmUp.sum}`);
+		const expected = {completed: given.jobs + warmedUp.completed, results: sum + warmedUp.results};
+		if (completed !== expected.completed || results !== expected.results)
+			throw new Error(`${completed} jobs completed and their results add up to ${results}; expected were ${expected.completed} and ${expected.results}`);
 		return {wallMs, ...spent, ...(await running.counters?.()), loopMs: quantilesOf(delay, 1)};
 	} finally {
 		await running.close();
 	}
 }
 
-function warmUpJobs({jobs, workMicros, workers}: Case): number {
-	const most = workMicros === 0 ? WARM_UP.most : (WARM_UP.ms * 1000 * workers) / workMicros;
-	return Math.ceil(Math.max(Math.min(WARM_UP.least, most), Math.min(WARM_UP.most, most, jobs / 10)));
+async function warmUp(running: Running, given: Case, surroundings: Surroundings): Promise<Sums> {
+	const jobs = given.intake === 'strict' ? WARM_UP.jobs / 50 : WARM_UP.jobs;
+	const light = makeWorkload({...given, trial: 'drain', task: 'identity', jobs}, surroundings);
+	await running.drain('identity', light.payloads, given.intake);
+	if (given.workMicros === 0) return {completed: jobs, results: light.sum};
+	const heavyJobs = Math.ceil(Math.min(WARM_UP.jobs, (WARM_UP.workMs * 1000 * given.workers) / given.workMicros));
+	const heavy = makeWorkload({...given, trial: 'drain', jobs: heavyJobs}, surroundings);
+	await running.drain(given.task, heavy.payloads, given.intake);
+	return {completed: jobs + heavyJobs, results: light.sum + heavy.sum};
 }
