@@ -29,6 +29,8 @@ export async function startPostgres(folder: string, env: Readonly<Record<string,
 		wal_level: 'minimal',
 		max_wal_senders: 0,
 		jit: 'off',
+		autovacuum_naptime: '1s',
+		autovacuum_vacuum_cost_delay: 0,
 	};
 	return startServer({
 		program: postgres,

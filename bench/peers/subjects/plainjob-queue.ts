@@ -5,6 +5,9 @@ import type {Durability} from '../../suite.ts';
 export function openPlainjob(file: string, durability: Durability): {readonly queue: Queue; readonly database: Database.Database} {
 	const database = new Database(file);
 	const queue = defineQueue({connection: better(database), logger: SILENT});
+	// Its own 5 s are too few where each commit waits for the disk: SQLite's locks aren't fair, and a process that waited longer
+	// marked a job that had succeeded as failed ("database is locked").
+	database.pragma('busy_timeout = 60000');
 	if (durability === 'full') database.pragma('synchronous = FULL');
 	return {queue, database};
 }

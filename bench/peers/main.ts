@@ -1,0 +1,42 @@
+/** Installs the peers and starts their servers, if that is needed, and runs a plan with them: `npm run bench:peers`. */
+import {optionsOf} from '../options.ts';
+import {type NotRun, runPlan} from '../run-plan.ts';
+import {PEERS} from '../subjects/index.ts';
+import type {Case} from '../suite.ts';
+import {compileSyncCounter} from '../sync-counter.ts';
+import {installPeers} from './install.ts';
+import {serverOf, startServers} from './servers/servers.ts';
+
+const options = optionsOf('peers');
+using made = compileSyncCounter();
+const counter = made.library ? {library: made.library, file: made.file as string} : undefined;
+const notInstalled = await installPeers();
+const names = [...new Set(options.cases.map(serverOf))].filter(name => name !== undefined);
+const servers = await startServers(notInstalled ? [] : names, options.folder, counter);
+// The servers of a terminal's foreground get the signal too, and end; what is left to do is what `exit` does.
+for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => void servers.stop().then(() => process.exit(1)));
+try {
+	const reasons = options.cases.map(each => [each, whyNot(each)] as const);
+	await runPlan({
+		...options,
+		...(counter && {counter}),
+		cases: reasons.filter(([, reason]) => reason === undefined).map(([each]) => each),
+		notRun: distinct(reasons.flatMap(([{subject}, reason]) => (reason === undefined ? [] : [{subject, reason}]))),
+		serversOf(given) {
+			const name = serverOf(given);
+			return name && {[name]: servers.running[name] as (typeof servers.running)[string]};
+		},
+	});
+} finally {
+	await servers.stop();
+}
+
+function whyNot(given: Case): string | undefined {
+	if (PEERS.some(peer => peer === given.subject) && notInstalled) return notInstalled;
+	const name = serverOf(given);
+	return name && servers.failed[name];
+}
+
+function distinct(list: readonly NotRun[]): NotRun[] {
+	return [...new Map(list.map(each => [`${each.subject} ${each.reason}`, each])).values()];
+}

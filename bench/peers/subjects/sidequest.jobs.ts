@@ -1,0 +1,9 @@
+import {Job} from 'sidequest';
+import type {TaskName} from '../../suite.ts';
+import {Executions} from './executions.ts';
+
+export class BenchJob extends Job {
+	run(task: TaskName, payload: unknown): number {
+		return new Executions(task).execute(payload);
+	}
+}
