@@ -83,7 +83,7 @@ const BESIDE_PEERS: readonly Row[] = [
 		...GRANULARITY,
 		workMicros: [workMicros],
 		lanes: [
-			...[NORMAL, FULL].map(durability => [durability, 'bulk', 'faena', 'plainjob', 'bullmq', 'graphile-worker', 'pg-boss'] as const),
+			...[NORMAL, FULL].map(durability => [durability, 'bulk', 'faena', 'plainjob', 'bullmq', 'bullmq-sandbox', 'graphile-worker', 'pg-boss'] as const),
 			['memory', 'bulk', 'ideal', 'piscina-chunks'] as const,
 		],
 	})),

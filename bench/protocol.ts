@@ -51,7 +51,8 @@ async function inFreshProcess(given: Case, surroundings: Surroundings): Promise<
 				env: {...env, ...(surroundings.counter && {LD_PRELOAD: surroundings.counter.library, FAENA_BENCH_SYNCS: surroundings.counter.file})},
 			},
 		);
-		return {measurement: JSON.parse(stdout) as Measurement};
+		// Peers may print before it.
+		return {measurement: JSON.parse(stdout.trimEnd().split('\n').at(-1) as string) as Measurement};
 	} catch (error) {
 		// What Node prints of an error that nobody caught.
 		const [, sentence] = /^Error: (.*)$/m.exec(String((error as {stderr?: unknown}).stderr)) ?? [];

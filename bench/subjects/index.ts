@@ -12,7 +12,7 @@ const MODULES: Readonly<Record<string, () => Promise<{readonly subject: Subject}
 };
 
 /** In a package of their own, that is neither compiled nor installed with this one (`bench/peers/`). */
-export const PEERS = ['plainjob', 'liteque', 'sidequest', 'bullmq', 'graphile-worker', 'pg-boss'] as const;
+export const PEERS = ['plainjob', 'liteque', 'sidequest', 'bullmq', 'bullmq-sandbox', 'graphile-worker', 'pg-boss'] as const;
 
 export async function load(name: string): Promise<Subject> {
 	const module = MODULES[name] ?? (isPeer(name) ? () => import(new URL(`../peers/subjects/${name}.ts`, import.meta.url).href) : undefined);

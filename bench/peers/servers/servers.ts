@@ -7,7 +7,7 @@ import type {Server} from './server.ts';
 
 /** Which server a peer's case needs, if any. */
 export function serverOf({subject, durability}: Pick<Case, 'subject' | 'durability'>): ServerName | undefined {
-	if (subject === 'bullmq') return durability === 'full' ? 'redis-always' : 'redis-everysec';
+	if (subject === 'bullmq' || subject === 'bullmq-sandbox') return durability === 'full' ? 'redis-always' : 'redis-everysec';
 	return subject === 'graphile-worker' || subject === 'pg-boss' ? 'postgres' : undefined;
 }
 

@@ -1,18 +1,18 @@
 import {Queue} from 'bullmq';
 import {Redis} from 'ioredis';
 import type {Running, Subject} from '../../subjects/subject.ts';
-import type {Case, Surroundings} from '../../suite.ts';
-import {serverOf} from '../servers/servers.ts';
+import {sumsOf} from './bullmq-sums.ts';
 import {Hands} from './hands.ts';
 import {enqueueEach} from './intake.ts';
+import {redisOf} from './redis.ts';
 
 /**
  * BullMQ on Redis: workers in forked processes ("Multiple workers: the recommended way"), each with many jobs under way
- * (`bullmq-hand.ts`). In bulk by `addBulk`.
+ * (`bullmq-hand.ts`). In bulk by `addBulk`. Its completed jobs stay in Redis, as they do by default.
  */
 export const subject: Subject = {
 	async open(given, surroundings) {
-		const path = socketOf(given, surroundings);
+		const path = redisOf(given, surroundings);
 		const redis = new Redis({path});
 		const queue = new Queue('bench', {connection: {path}});
 		await redis.flushall();
@@ -25,14 +25,7 @@ export const subject: Subject = {
 				else await enqueueEach(payloads, intake, payload => queue.add('bench', payload));
 				await hands.finish(added, async () => (await queue.getCompletedCount()) + (await queue.getFailedCount()) >= added);
 			},
-			async sums() {
-				let results = 0;
-				const completed = await queue.getCompletedCount();
-				for (let start = 0; start < completed; start += PAGE) {
-					for (const {returnvalue} of await queue.getCompleted(start, start + PAGE - 1)) results += returnvalue as number;
-				}
-				return {completed, results};
-			},
+			sums: () => sumsOf(queue),
 			async close() {
 				await hands.close();
 				await queue.close();
@@ -42,11 +35,3 @@ export const subject: Subject = {
 		} satisfies Running;
 	},
 };
-
-const PAGE = 10_000;
-
-function socketOf(given: Case, {servers}: Surroundings): string {
-	const server = servers?.[serverOf(given) as string];
-	if (!server) throw new Error('Redis is not running: the peers are measured with npm run bench:peers');
-	return server.url;
-}

@@ -1,0 +1,14 @@
+import type {Queue} from 'bullmq';
+import type {Sums} from '../../subjects/subject.ts';
+
+const PAGE = 10_000;
+
+/** Of the results that BullMQ keeps in Redis. */
+export async function sumsOf(queue: Queue): Promise<Sums> {
+	let results = 0;
+	const completed = await queue.getCompletedCount();
+	for (let start = 0; start < completed; start += PAGE) {
+		for (const {returnvalue} of await queue.getCompleted(start, start + PAGE - 1)) results += returnvalue as number;
+	}
+	return {completed, results};
+}
