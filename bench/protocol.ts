@@ -54,9 +54,10 @@ async function inFreshProcess(given: Case, surroundings: Surroundings): Promise<
 		// Peers may print before it.
 		return {measurement: JSON.parse(stdout.trimEnd().split('\n').at(-1) as string) as Measurement};
 	} catch (error) {
-		// What Node prints of an error that nobody caught.
-		const [, sentence] = /^Error: (.*)$/m.exec(String((error as {stderr?: unknown}).stderr)) ?? [];
-		return {discarded: `void: ${sentence ?? (error as Error).message}`};
+		const {stderr, killed, code} = error as {stderr?: unknown; killed?: boolean; code?: unknown};
+		// What Node prints of an error that nobody caught. The message would have the whole command, with this machine's paths.
+		const [, sentence] = /^\w*error: (.*)$/im.exec(String(stderr)) ?? [];
+		return {discarded: `void: ${killed ? `it took longer than ${TIMEOUT_MS / 1000} s` : (sentence ?? `it ended with code ${code}`)}`};
 	}
 }
 

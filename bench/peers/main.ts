@@ -13,8 +13,7 @@ const counter = made.library ? {library: made.library, file: made.file as string
 const notInstalled = await installPeers();
 const names = [...new Set(options.cases.map(serverOf))].filter(name => name !== undefined);
 const servers = await startServers(notInstalled ? [] : names, options.folder, counter);
-// The servers of a terminal's foreground get the signal too, and end; what is left to do is what `exit` does.
-for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => void servers.stop().then(() => process.exit(1)));
+for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => void stopEarly());
 try {
 	const reasons = options.cases.map(each => [each, whyNot(each)] as const);
 	await runPlan({
@@ -29,6 +28,13 @@ try {
 	});
 } finally {
 	await servers.stop();
+}
+
+/** On Ctrl-C a terminal has sent the signal to the servers as well: then this waits until they have ended. */
+async function stopEarly(): Promise<never> {
+	await servers.stop();
+	made[Symbol.dispose]();
+	process.exit(1);
 }
 
 function whyNot(given: Case): string | undefined {

@@ -1,4 +1,5 @@
 import {type ChildProcess, spawn} from 'node:child_process';
+import {basename} from 'node:path';
 
 /** A server that was started for the peers. */
 export interface Server {
@@ -30,7 +31,7 @@ export async function startServer({program, words, env, user, ready, signal, url
 	// If this process ends without stopping it.
 	const kill = () => void child.kill('SIGKILL');
 	process.once('exit', kill);
-	await saysThatItIsReady(child, program, ready);
+	await saysThatItIsReady(child, basename(program), ready);
 	return {
 		url,
 		pid: child.pid as number,
