@@ -1,14 +1,7 @@
-import SqliteBackend from '@sidequest/sqlite-backend';
-import type Database from 'better-sqlite3';
+import {SqliteBackendWith} from './sidequest-backend.ts';
 
-/** Sidequest's backend on connections with `synchronous=FULL`, by Knex's hook for new connections. */
-export default class FullSqliteBackend extends SqliteBackend {
+export default class extends SqliteBackendWith {
 	constructor(filename: string) {
-		super({connection: {filename}, pool: {afterCreate}});
+		super(filename, 'FULL');
 	}
-}
-
-function afterCreate(connection: Database.Database, done: (error: unknown, connection: unknown) => void): void {
-	connection.pragma('synchronous = FULL');
-	done(null, connection);
 }

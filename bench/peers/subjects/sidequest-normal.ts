@@ -1,2 +1,7 @@
-/** Sidequest's own backend: write-ahead log, and better-sqlite3's default for it, `synchronous=NORMAL`. */
-export {default} from '@sidequest/sqlite-backend';
+import {SqliteBackendWith} from './sidequest-backend.ts';
+
+export default class extends SqliteBackendWith {
+	constructor(filename: string) {
+		super(filename, 'NORMAL');
+	}
+}
