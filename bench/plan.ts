@@ -76,8 +76,8 @@ const BESIDE_PEERS: readonly Row[] = [
 	...drains([NORMAL, FULL], 'bulk', {faena: 200_000, bullmq: 25_000, 'graphile-worker': 50_000, 'pg-boss': 40_000}),
 	...drains([NORMAL], 'bulk', {plainjob: 25_000}),
 	...drains([FULL], 'bulk', {plainjob: 5000}),
-	...drains([NORMAL], 'default', {faena: 60_000, plainjob: 20_000, bullmq: 15_000, 'graphile-worker': 4000, 'pg-boss': 4000, liteque: 2000, sidequest: 600}),
-	...drains([FULL], 'default', {faena: 60_000, plainjob: 3000, bullmq: 10_000, 'graphile-worker': 2000, 'pg-boss': 3000, liteque: 1000, sidequest: 600}),
+	...drains([NORMAL], 'default', {faena: 60_000, plainjob: 20_000, bullmq: 15_000, 'graphile-worker': 4000, 'pg-boss': 4000, liteque: 2000, sidequest: 1500}),
+	...drains([FULL], 'default', {faena: 60_000, plainjob: 3000, bullmq: 10_000, 'graphile-worker': 2000, 'pg-boss': 3000, liteque: 1000, sidequest: 1500}),
 	// The same work for all, by the fastest way in that each has.
 	...[100, 1000].map(workMicros => ({
 		...GRANULARITY,

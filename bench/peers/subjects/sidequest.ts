@@ -12,11 +12,11 @@ import {BenchJob} from './sidequest.jobs.ts';
 const CLAIMED_PER_WORKER = 50;
 
 /**
- * Sidequest on SQLite, with its pool of worker threads. It has no bulk API. Set besides: the engine in the caller's process (`fork: false`),
- * since it burns a quarter more CPU where two processes wait for each other's locks on the file; as many threads as the case has workers, all of them
- * from the start; more claimed at a time than run (`concurrency`, `maxConcurrentJobs`); a dispatcher without free slots or jobs looks again
- * after 10 ms instead of 100 ms (`jobPollingInterval`; sooner, its looks take more than they gain); jobs found without a stack trace per
- * enqueue (`manualJobResolution`); no dashboard, and no log of each job.
+ * Sidequest on SQLite, with its pool of worker threads. It has no bulk API. Set besides: WAL mode (`sidequest-backend.ts`); the engine in
+ * the caller's process (`fork: false`), so that not two processes wait for each other's locks on the file; as many threads as the case has
+ * workers, all of them from the start; more claimed at a time than run (`concurrency`, `maxConcurrentJobs`); a dispatcher without free slots
+ * or jobs looks again after 10 ms instead of 100 ms (`jobPollingInterval`; sooner, its looks take more than they gain); jobs found without a
+ * stack trace per enqueue (`manualJobResolution`); no dashboard, and no log of each job.
  */
 export const subject: Subject = {
 	async open({durability, workers, task}, {folder}) {
