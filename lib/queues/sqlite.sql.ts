@@ -114,6 +114,37 @@ export const MIGRATIONS: readonly string[] = [
 	-- For large results in files of their own, which lie there as long as one names them.
 	create index outcome_by_blob on outcome (blob) where blob is not null;
 
+	-- Runs: one row for many jobs with consecutive ids in the same place, all of the same task, priority and batch. Only of jobs that are new, that
+	-- are executed for the first time, or completed then: whatever else happens to a job gives it a row of its own first.
+	create table ready_run (
+		task integer not null,
+		rank integer not null,
+		first integer not null,
+		last integer not null,
+		batch integer,
+		primary key (task, rank, first)
+	) strict, without rowid;
+
+	create table claimed_run (
+		first integer primary key,
+		last integer not null,
+		lease integer not null,
+		owner integer not null,
+		task integer not null,
+		batch integer
+	) strict;
+
+	create table outcome_run (
+		first integer primary key,
+		last integer not null,
+		batch integer,
+		ended_at integer not null,
+		-- Of each job three float64: started_at, duration_ms, cpu_ms.
+		times blob not null,
+		-- A line for each job; null if none returned anything.
+		results text
+	) strict;
+
 	-- Only for jobs that had some: a happy job never has a row here.
 	create table trouble (
 		id integer primary key,
@@ -276,6 +307,16 @@ export const SQL = {
 	deleteReady: 'delete from ready where task = ? and rank = ? and id = ?',
 	deleteReadyUpTo: 'delete from ready where task = ? and (rank, id) <= (?, ?)',
 
+	insertReadyRun: 'insert into ready_run (task, rank, first, last, batch) values (?, ?, ?, ?, ?)',
+	readyRuns: `select rank, first, last, batch from ready_run where task = ? order by rank, first limit ${INTEGER}`,
+	readyRunOf: `select r.task, r.rank, r.first, r.last
+		from job j join ready_run r on r.task = j.task and r.rank = -j.priority and r.first =
+			(select max(first) from ready_run where task = j.task and rank = -j.priority and first <= j.id)
+		where j.id = ${INTEGER} and r.last >= j.id`,
+	deleteReadyRun: 'delete from ready_run where task = ? and rank = ? and first = ?',
+	newJobs: 'select -priority, id, 0, batch, policy, created_at, key, payload from job where id between ? and ? order by id',
+	newHeads: 'select -priority, id, octet_length(payload) from job where id between ? and ? order by id',
+
 	insertWaiting: 'insert into waiting (id, run_at, failed, executions) values (?, ?, ?, ?)',
 	dueJobs: `select w.id, j.task, j.batch, -j.priority, w.failed, w.executions
 		from waiting w join job j on j.id = w.id
@@ -294,6 +335,26 @@ export const SQL = {
 	askToStop: 'update claimed set stop = ? where id = ?',
 	askToWithdraw: 'update claimed set stop = ? where id = ? and (stop is null or stop < 0)',
 	claimsToStop: 'select id, lease, execution from claimed where owner = (select id from owner where name = ?) and stop is not null and stop <> -1 order by id',
+
+	insertClaimedRun: 'insert into claimed_run (first, last, lease, owner, task, batch) values (?, ?, ?, ?, ?, ?)',
+	claimedRunsOfLease: 'select first, last, lease, owner, task, batch from claimed_run where lease = ? and first <= ? and last >= ? order by first',
+	claimedRunOf:
+		'select first, last, lease, owner, task, batch from claimed_run where first = (select max(first) from claimed_run where first <= ?) and last >= ?',
+	runClaimsOfOwner: `select j.id, 1, r.task, r.batch, null
+		from claimed_run r join job j on j.id between r.first and r.last
+		where r.owner = ${INTEGER} and r.lease > ${INTEGER} order by j.id`,
+	deleteClaimedRun: 'delete from claimed_run where first = ?',
+	deleteClaimedRunsOfOwner: 'delete from claimed_run where owner = ? and lease > ?',
+	claimRange: `insert into claimed (id, lease, execution, owner, task, batch) select id, ?, 1, ?, task, batch from job where id between ? and ?`,
+
+	insertOutcomeRun: 'insert into outcome_run (first, last, batch, ended_at, times, results) values (?, ?, ?, ?, ?, ?)',
+	outcomeRunOf:
+		'select first, last, ended_at, times, results from outcome_run where first = (select max(first) from outcome_run where first <= ?) and last >= ?',
+	oldOutcomeRuns: `select r.first, r.last
+		from outcome_run r left join batch b on b.id = r.batch
+		where r.last > ${INTEGER} and r.ended_at < ${INTEGER} and (b.id is null or b.closed_at is not null)
+		order by r.first limit ${INTEGER}`,
+	deleteOutcomeRun: 'delete from outcome_run where first = ?',
 
 	insertOutcome:
 		'insert into outcome (id, status, execution, started_at, ended_at, duration_ms, cpu_ms, memory_bytes, value, blob) values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)',
@@ -319,7 +380,9 @@ export const SQL = {
 	checkpointState: 'select state from checkpoint where id = ?',
 	deleteCheckpoint: 'delete from checkpoint where id = ?',
 	deleteCheckpointsOfCompleted: `delete from checkpoint
-		where id between ? and ? and exists (select 1 from outcome where outcome.id = checkpoint.id and outcome.status = 6)`,
+		where id between ? and ? and (
+			exists (select 1 from outcome where outcome.id = checkpoint.id and outcome.status = 6)
+			or checkpoint.id <= (select last from outcome_run where first <= checkpoint.id order by first desc limit 1))`,
 	insertLog: 'insert into log (id, execution, at, level, text) values (?, ?, ?, ?, ?)',
 	trimLog: `delete from log where id = ${INTEGER} and seq <= (select seq from log where id = ${INTEGER} order by seq desc limit 1 offset ${INTEGER})`,
 	logOfJob: `select execution, at, level, text from log where id = ${INTEGER} order by seq`,

@@ -40,7 +40,7 @@ import {holdLock, isLockFree, ownerLockAt, removeLock} from './sqlite/owner-lock
 import {Place, Tally, toCounts} from './sqlite/places.ts';
 import type {Session} from './sqlite/session.ts';
 import {note} from './sqlite/settle.ts';
-import {type EndRow, idsQuery, type JobRow, statusesOf, toEnd, toJob, toValues, type ValuesRow} from './sqlite/view.ts';
+import {idsQuery, type JobRow, readEnds, readValues, statusesOf, toJob, withRun} from './sqlite/view.ts';
 import {withdrawJob} from './sqlite/withdraw.ts';
 import {Vigil} from './vigil.ts';
 
@@ -249,9 +249,9 @@ export class SqliteQueue extends JobQueue {
 	}
 
 	job(id: JobId): Job | undefined {
-		return this.#read(({jobView}, names) => {
-			const row = jobView.get(id) as JobRow | undefined;
-			return row && toJob(row, names.policy(row.policy));
+		return this.#read((statements, names) => {
+			const row = statements.jobView.get(id) as JobRow | undefined;
+			return row && toJob(withRun(statements, row), names.policy(row.policy));
 		});
 	}
 
@@ -261,14 +261,11 @@ export class SqliteQueue extends JobQueue {
 	}
 
 	values(id: JobId): JobValues | undefined {
-		return this.#read(({jobValues}) => {
-			const row = jobValues.get(id) as ValuesRow | undefined;
-			return row && toValues(row, this.#blobs);
-		});
+		return this.#read(statements => readValues(statements, id, this.#blobs));
 	}
 
 	ends(ids: readonly JobId[]): JobEnd[] {
-		return this.#read(({jobEnd}) => ids.map(id => toEnd(id, jobEnd.get(id) as EndRow | undefined, this.#blobs)).filter(end => end !== undefined));
+		return this.#read(statements => readEnds(statements, ids, this.#blobs));
 	}
 
 	logs(id: JobId): LogLine[] {

@@ -11,7 +11,15 @@ const PLACES = `(
 		case when w.failed = 0 then ${Place.scheduled} when w.run_at is null then ${Place.parked} else ${Place.failed} end
 		from waiting w left join job j on j.id = w.id
 	union all select c.id, c.task, -j.priority, c.batch, c.execution, ${Place.running} from claimed c left join job j on j.id = c.id
-	union all select o.id, j.task, -j.priority, j.batch, o.execution, o.status from outcome o left join job j on j.id = o.id)`;
+	union all select o.id, j.task, -j.priority, j.batch, o.execution, o.status from outcome o left join job j on j.id = o.id
+	union all select j.id, r.task, r.rank, r.batch, 0, ${Place.ready} from ready_run r join job j on j.id between r.first and r.last
+	union all select j.id, r.task, -j.priority, r.batch, 1, ${Place.running} from claimed_run r join job j on j.id between r.first and r.last
+	union all select j.id, j.task, -j.priority, r.batch, 1, ${Place.completed} from outcome_run r join job j on j.id between r.first and r.last)`;
+
+const RUNS = `(
+	select 'ready' as place, first, last, null as times, null as results from ready_run
+	union all select 'claimed', first, last, null, null from claimed_run
+	union all select 'outcome', first, last, times, results from outcome_run)`;
 
 /** Each with what finds the rows that break it. */
 export const LAWS: Readonly<Record<string, string>> = {
@@ -38,9 +46,16 @@ export const LAWS: Readonly<Record<string, string>> = {
 			select 'trouble' as source, id from trouble union all select 'progress', id from progress
 			union all select 'checkpoint', id from checkpoint union all select 'log', id from log)
 		where id not in (select id from job)`,
-	'a running job has been claimed by an owner that is there': 'select * from claimed where owner not in (select id from owner)',
+	'a run has all of its jobs, and no other has one of them': `
+		select r.place, r.first, r.last from ${RUNS} r where r.last - r.first + 1 <> (select count(*) from job where id between r.first and r.last)
+			or exists (select 1 from ${RUNS} o where (o.place, o.first) <> (r.place, r.first) and o.first <= r.last and o.last >= r.first)`,
+	'a run knows of each of its jobs how it ended': `
+		select first, last from outcome_run where length(times) <> 24 * (last - first + 1)
+			or length(results) - length(replace(results, char(10), '')) <> last - first`,
+	'a running job has been claimed by an owner that is there':
+		'select owner from claimed where owner not in (select id from owner) union all select owner from claimed_run where owner not in (select id from owner)',
 	'ids and leases are at most what the counters say': `
-		select * from counter where last < case name when 'job' then (select max(id) from job) when 'lease' then (select max(lease) from claimed) end`,
+		select * from counter where last < case name when 'job' then (select max(id) from job) when 'lease' then max(coalesce((select max(lease) from claimed), 0), coalesce((select max(lease) from claimed_run), 0)) end`,
 	'a job was executed before it ended by itself, and runs at least for the first time': `
 		select * from ${PLACES} where place in (${Place.running}, ${Place.completed}, ${Place.dead}, ${Place.failed}, ${Place.parked}) and executions < 1`,
 	'attempts are at most those allowed and at most the executions': `
@@ -50,8 +65,8 @@ export const LAWS: Readonly<Record<string, string>> = {
 		select o.id from outcome o left join trouble t on t.id = o.id where o.status = ${Place.dead} and (t.failure is null or t.attempts < 1)`,
 	'only a completed job has a result': `select id from outcome where status <> ${Place.completed} and (value is not null or blob is not null)`,
 	'a completed job has no checkpoint and no failure': `
-		select o.id from outcome o left join checkpoint c on c.id = o.id left join trouble t on t.id = o.id
-		where o.status = ${Place.completed} and (c.id is not null or t.failure is not null)`,
+		select o.id from ${PLACES} o left join checkpoint c on c.id = o.id left join trouble t on t.id = o.id
+		where o.place = ${Place.completed} and (c.id is not null or t.failure is not null)`,
 	'the ready jobs that are suspect, and only they, are to run alone': `
 		select r.* from ready r left join trouble t on t.id = r.id where (r.task < 0) <> (coalesce(t.suspicions, 0) >= ${MAX_SUSPICIONS})`,
 	'a batch is completed if all its input has ended, and not while a job of it has not': `

@@ -19,6 +19,7 @@ import type {
 	TurnResult,
 	WithdrawResult,
 } from '../../lib/queue.ts';
+import {outcomesOf} from '../fixtures/outcomes.ts';
 import {type Execution, Executions} from './executions.ts';
 import type {Actor, Scheduler} from './scheduler.ts';
 import type {Result} from './workers.ts';
@@ -286,9 +287,7 @@ export class Ledger {
 	/** Compares what should be with what is. */
 	compare(): void {
 		const present = new Set(this.#db.prepare('select id from job').pluck().all() as number[]);
-		const outcomes = new Map(
-			(this.#db.prepare('select id, status, value from outcome').all() as {id: number; status: number; value: Encoded}[]).map(row => [row.id, row]),
-		);
+		const outcomes = new Map(outcomesOf(this.#db).map(outcome => [outcome.id, outcome]));
 		for (const {id, state, result, isAcknowledged} of this.#entries.values()) {
 			const name = isAcknowledged ? 'acknowledged job' : 'job';
 			if (present.delete(id) !== (state !== 'gone')) this.#broken(`no acknowledged job is lost, and none comes back: ${name} ${id} is ${state}`);

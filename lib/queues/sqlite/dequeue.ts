@@ -3,6 +3,7 @@ import {failpoint} from '../../failpoint.ts';
 import type {JobId} from '../../job.ts';
 import type {Demand, Dequeued, DequeuedJob} from '../../queue.ts';
 import {nextOf} from './counter.ts';
+import type {Statements} from './database.ts';
 import {Place} from './places.ts';
 import {laneOf, makeReady} from './ready.ts';
 import type {Session} from './session.ts';
@@ -37,12 +38,12 @@ export function dequeue(session: Session, demand: Demand, owner: number): Dequeu
 	let lease = 0;
 	for (const lane of shares) {
 		const heads = read(session, lane, demand.maxBytes);
-		if (heads.length === 0) continue;
+		if (heads.rows.length + heads.runs.length === 0) continue;
 		lease ||= nextLease(session);
 		claim(session, lane, heads, lease, owner);
-		for (const head of heads) rows.push([...head, lane]);
+		for (const row of heads.rows) rows.push([...row, lane]);
 	}
-	if (shares.length > 1) rows.sort((a, b) => a[0] - b[0] || a[1] - b[1]);
+	if (shares.length > 1) rows.sort(byOrder);
 	return {lease, jobs: rows.map(row => toDequeued(session, row))};
 }
 
@@ -63,8 +64,7 @@ function openLanes(session: Session, {tasks, limit}: Demand): Lane[] {
 		const task = session.names.knownTask(name);
 		if (task === undefined || session.names.isPaused(name)) return [];
 		const place = suspects ? Place.suspect : Place.ready;
-		// Suspects are rare: their lane is not looked at in vain.
-		if (suspects && jobsAt(session, task, place) === 0) return [];
+		if (jobsAt(session, task, place) === 0) return [];
 		const room = concurrency === Infinity ? Infinity : Math.max(0, concurrency - jobsAt(session, task, Place.running));
 		return [{name, task, place, limit: Math.min(own, limit, room), room}];
 	});
@@ -77,10 +77,8 @@ function jobsAt({statements, tally}: Session, task: number, place: Place): numbe
 
 /** How many jobs of each lane are among the first of them all. Looks at ranks, ids and sizes only. */
 function share({statements}: Session, lanes: readonly Lane[], {limit, maxBytes}: Demand): Lane[] {
-	const heads = lanes.flatMap((lane, index) =>
-		(statements.readyHeads.all(laneOf(lane.task, lane.place), lane.limit) as [number, number, number | null][]).map(head => [...head, index] as const),
-	);
-	heads.sort((a, b) => a[0] - b[0] || a[1] - b[1]);
+	const heads = lanes.flatMap((lane, index) => headsOf(statements, lane).map(head => [...head, index] as const));
+	heads.sort(byOrder);
 	const limits = lanes.map(() => 0);
 	const rooms = new Map(lanes.map(({task, room}) => [task, room]));
 	let [jobs, bytes] = [0, 0];
@@ -97,28 +95,103 @@ function share({statements}: Session, lanes: readonly Lane[], {limit, maxBytes}:
 	return lanes.map((lane, index) => ({...lane, limit: limits[index] as number})).filter(lane => lane.limit > 0);
 }
 
-function read({statements}: Session, {task, place, limit}: Lane, maxBytes: number): ReadyRow[] {
-	const rows: ReadyRow[] = [];
-	let bytes = 0;
-	for (const row of statements.readyJobs.iterate(laneOf(task, place), limit) as IterableIterator<ReadyRow>) {
-		rows.push(row);
-		bytes += sizeBytes(row[7]);
-		if (bytes >= maxBytes) break;
+type Head = [rank: number, id: JobId, sizeBytes: number | null];
+
+function headsOf(statements: Statements, lane: Lane): Head[] {
+	const heads = statements.readyHeads.all(laneOf(lane.task, lane.place), lane.limit) as Head[];
+	const runs = readyRuns(statements, lane);
+	let room = lane.limit;
+	for (const {first, last} of runs) {
+		if (room <= 0) break;
+		const upTo = Math.min(last, first + room - 1);
+		heads.push(...(statements.newHeads.all(first, upTo) as Head[]));
+		room -= upTo - first + 1;
 	}
-	return rows;
+	return runs.length === 0 ? heads : heads.sort(byOrder).slice(0, lane.limit);
 }
 
-/** What was read is the beginning of the task's part of `ready`: two statements move it, however many jobs it is. */
-function claim({statements, tally}: Session, {task, place}: Lane, heads: readonly ReadyRow[], lease: number, owner: number): void {
-	const [rank, id] = heads.at(-1) as ReadyRow;
+/** The order of dequeuing. */
+function byOrder([rank, id]: readonly [number, number, ...unknown[]], [otherRank, otherId]: readonly [number, number, ...unknown[]]): number {
+	return rank - otherRank || id - otherId;
+}
+
+/** The first jobs of a lane, and of which runs they are. */
+interface Heads {
+	readonly rows: ReadyRow[];
+	/** The last of them that has a row of its own. */
+	lastRow: ReadyRow | undefined;
+	readonly runs: (ReadyRun & {readonly upTo: JobId})[];
+}
+
+interface ReadyRun {
+	readonly rank: number;
+	readonly first: JobId;
+	readonly last: JobId;
+	readonly batch: number | null;
+}
+
+/** Reads runs and rows as they come in the order of dequeuing: no row lies inside a run. */
+function read({statements}: Session, lane: Lane, maxBytes: number): Heads {
+	const heads: Heads = {rows: [], lastRow: undefined, runs: []};
+	const isOver = () => heads.rows.length >= lane.limit || (heads.rows.length > 0 && bytes >= maxBytes);
+	let bytes = 0;
+	const take = (row: ReadyRow) => {
+		heads.rows.push(row);
+		bytes += sizeBytes(row[7]);
+	};
+	const runs = readyRuns(statements, lane);
+	const takeRuns = (before?: ReadyRow) => {
+		for (let run = runs[0]; run && !isOver() && (!before || isBefore(run, before)); run = runs[0]) {
+			let upTo = run.last;
+			for (const row of statements.newJobs.iterate(run.first, run.last) as IterableIterator<ReadyRow>) {
+				take(row);
+				upTo = row[1];
+				if (isOver()) break;
+			}
+			heads.runs.push({...run, upTo: isOver() ? upTo : run.last});
+			runs.shift();
+		}
+	};
+	for (const row of statements.readyJobs.iterate(laneOf(lane.task, lane.place), lane.limit) as IterableIterator<ReadyRow>) {
+		takeRuns(row);
+		if (isOver()) return heads;
+		take(row);
+		heads.lastRow = row;
+		if (isOver()) return heads;
+	}
+	takeRuns();
+	return heads;
+}
+
+/** Suspects have rows of their own. */
+function readyRuns(statements: Statements, {task, place, limit}: Lane): ReadyRun[] {
+	if (place !== Place.ready) return [];
+	const rows = statements.readyRuns.all(task, limit) as [rank: number, first: JobId, last: JobId, batch: number | null][];
+	return rows.map(([rank, first, last, batch]) => ({rank, first, last, batch}));
+}
+
+function isBefore({rank, first}: ReadyRun, [otherRank, id]: ReadyRow): boolean {
+	return rank < otherRank || (rank === otherRank && first < id);
+}
+
+/** What was read is the beginning of the task's part of `ready`: two statements move it, however many jobs it is, and two a run. */
+function claim({statements, tally}: Session, {task, place}: Lane, {rows, lastRow, runs}: Heads, lease: number, owner: number): void {
 	const lane = laneOf(task, place);
-	statements.claimUpTo.run(lease, owner, lane, rank, id);
-	statements.deleteReadyUpTo.run(lane, rank, id);
+	if (lastRow) {
+		const [rank, id] = lastRow;
+		statements.claimUpTo.run(lease, owner, lane, rank, id);
+		statements.deleteReadyUpTo.run(lane, rank, id);
+	}
+	for (const {rank, first, last, batch, upTo} of runs) {
+		statements.deleteReadyRun.run(task, rank, first);
+		if (upTo < last) statements.insertReadyRun.run(task, rank, upTo + 1, last, batch);
+		statements.insertClaimedRun.run(first, upTo, lease, owner, task, batch);
+	}
 	failpoint('dequeue:written');
 	// Jobs of a batch come in runs, so that this, too, is a step for many.
-	for (let start = 0, end = 1; start < heads.length; end++) {
-		const batch = heads[start]?.[3] as number | null;
-		if (heads[end]?.[3] === batch) continue;
+	for (let start = 0, end = 1; start < rows.length; end++) {
+		const batch = rows[start]?.[3] as number | null;
+		if (rows[end]?.[3] === batch) continue;
 		tally.move(task, batch, place, Place.running, end - start);
 		start = end;
 	}

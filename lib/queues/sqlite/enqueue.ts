@@ -7,6 +7,7 @@ import {replaceJob, retryJob} from './control.ts';
 import {nextOf} from './counter.ts';
 import {scopeOf} from './names.ts';
 import {Place} from './places.ts';
+import {Newcomers} from './runs.ts';
 import type {Session} from './session.ts';
 
 /** Puts jobs in, with rising ids. A key that is there already gives its job instead. */
@@ -15,28 +16,23 @@ export function enqueue(session: Session, jobs: readonly NewJob[], rejectConflic
 	const first = nextOf(session, 'job');
 	const enqueued: Enqueued[] = [];
 	let id = first;
-	// New jobs become ready by the range, read back from `job`: two thirds of the cost of a statement per job.
-	let firstReady = first;
-	const makeReadyUntil = (next: JobId) => {
-		if (firstReady < id) statements.insertReadyRange.run(firstReady, id - 1);
-		firstReady = next;
-	};
+	const newcomers = new Newcomers(statements);
 	for (const job of jobs) {
 		const holder = findByKey(session, job);
 		if (holder) {
 			// A job of this very turn must be in its place before it can leave it.
-			if (holder.id >= firstReady) makeReadyUntil(id);
+			if (holder.id >= first) newcomers.flush();
 			enqueued.push(meet(session, job, holder, rejectConflicts));
 			continue;
 		}
-		const place = insertJob(session, id, job);
-		// The next id is ready or not for itself.
-		if (place === Place.scheduled) makeReadyUntil(id + 1);
-		tally.move(session.names.task(job.task), job.batch ?? null, null, place);
+		const task = session.names.task(job.task);
+		const place = insertJob(session, id, task, job);
+		if (place === Place.ready) newcomers.add(id, task, -job.priority, job.batch ?? null);
+		tally.move(task, job.batch ?? null, null, place);
 		enqueued.push({id, existing: false, conflict: false});
 		id++;
 	}
-	makeReadyUntil(id);
+	newcomers.flush();
 	if (id > first) {
 		statements.setCounter.run(id - 1, 'job');
 		failpoint('enqueue:written');
@@ -58,8 +54,7 @@ export function findConflict(session: Session, jobs: readonly MadeJob[]): Failur
 	return undefined;
 }
 
-function insertJob({statements, names, now}: Session, id: JobId, job: NewJob): Place {
-	const task = names.task(job.task);
+function insertJob({statements, names, now}: Session, id: JobId, task: number, job: NewJob): Place {
 	statements.insertJob.run(id, task, names.policyId(job.policy), job.priority, now, job.batch ?? null, job.key ?? null, job.payload);
 	if (job.key !== undefined) statements.insertKey.run(scopeOf(task, job.batch), job.key, id);
 	if (job.runAt === null || job.runAt <= now) return Place.ready;

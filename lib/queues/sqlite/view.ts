@@ -1,10 +1,13 @@
-import type {Encoded} from '../../encoding.ts';
+import {type Encoded, sizeBytes} from '../../encoding.ts';
 import type {Job, JobFilter, JobId, JobStatus, Policy} from '../../job.ts';
 import {STATUSES} from '../../job.ts';
 import type {JobEnd, JobValues} from '../../queue.ts';
 import {readFailure} from '../../stored.ts';
 import type {Blobs} from './blobs.ts';
+import type {Statements} from './database.ts';
+import {type OutcomeRunRow, type RunResult, readResults} from './outcome-run.ts';
 import {Place} from './places.ts';
+import {claimedRunOf, outcomeRunOf} from './runs.ts';
 
 /** A row of the statement `jobView`. */
 export interface JobRow {
@@ -67,6 +70,26 @@ export function toJob(row: JobRow, policy: Policy): Job {
 	};
 }
 
+/** The row of a job that lies in a run, with what the run says of it. */
+export function withRun(statements: Statements, row: JobRow): JobRow {
+	const {id, ready_executions, failed, claimed_execution, status} = row;
+	if ((ready_executions ?? failed ?? claimed_execution ?? status) !== null) return row;
+	if (claimedRunOf(statements, id)) return {...row, claimed_execution: 1};
+	const run = outcomeRunOf(statements, id);
+	const result = run && readResults(run)[id - run[0]];
+	if (!result) return row;
+	return {
+		...row,
+		status: Place.completed,
+		ended_execution: 1,
+		started_at: result.startedAt,
+		ended_at: result.endedAt,
+		duration_ms: result.durationMs,
+		cpu_ms: result.cpuMs,
+		result_bytes: sizeBytes(result.value),
+	};
+}
+
 /** Of the last execution that failed or ended. */
 function costOf(row: JobRow, executions: number) {
 	const startedAt = row.running_since ?? row.started_at ?? row.failed_started_at;
@@ -95,7 +118,7 @@ function toStatus(row: JobRow): JobStatus {
 }
 
 /** A row of the statement `jobValues`. */
-export type ValuesRow = readonly [
+type ValuesRow = readonly [
 	payload: Encoded,
 	status: number | null,
 	result: Encoded | number,
@@ -105,18 +128,38 @@ export type ValuesRow = readonly [
 	state: Encoded,
 ];
 
-export function toValues([payload, status, result, blob, execution, at, state]: ValuesRow, blobs: Blobs): JobValues {
+export function readValues(statements: Statements, id: JobId, blobs: Blobs): JobValues | undefined {
+	const row = statements.jobValues.get(id) as ValuesRow | undefined;
+	if (!row) return undefined;
+	const [payload, status, result, blob, execution, at, state] = row;
+	const run = status === null ? outcomeRunOf(statements, id) : undefined;
 	return {
 		payload,
 		...(status === Place.completed && {result: blobs.load([result, blob])}),
+		...(run && {result: readResults(run)[id - run[0]]?.value ?? null}),
 		...(execution !== null && {checkpoint: {execution, at: at ?? 0, state}}),
 	};
 }
 
-/** A row of the statement `jobEnd`; the status is null of a job that has not ended. */
-export type EndRow = readonly [status: number | null, value: Encoded | number, blob: string | null, failure: string | null];
+const NO_RUN: OutcomeRunRow = [0, -1, 0, new Uint8Array(), null];
 
-export function toEnd(id: JobId, row: EndRow | undefined, blobs: Blobs): JobEnd | undefined {
+/** A row of the statement `jobEnd`; the status is null of a job that has not ended. */
+type EndRow = readonly [status: number | null, value: Encoded | number, blob: string | null, failure: string | null];
+
+/** Looks up how jobs ended. Reads a run once for all of its jobs that are asked for in a row. */
+export function readEnds(statements: Statements, ids: readonly JobId[], blobs: Blobs): JobEnd[] {
+	let run: readonly RunResult[] = [];
+	const resultOf = (id: JobId) => run[id - (run[0]?.id ?? 0)];
+	return ids.flatMap((id): JobEnd | [] => {
+		const row = resultOf(id) ? undefined : (statements.jobEnd.get(id) as EndRow | undefined);
+		if (row?.[0] === null) run = readResults(outcomeRunOf(statements, id) ?? NO_RUN);
+		const result = resultOf(id);
+		if (result) return {id, status: 'completed', value: result.value};
+		return toEnd(id, row, blobs) ?? [];
+	});
+}
+
+function toEnd(id: JobId, row: EndRow | undefined, blobs: Blobs): JobEnd | undefined {
 	if (!row) return {id, status: 'missing', value: null};
 	const [place, value, blob, failure] = row;
 	if (place === null) return undefined;
@@ -126,13 +169,17 @@ export function toEnd(id: JobId, row: EndRow | undefined, blobs: Blobs): JobEnd 
 
 /** Where to look for the jobs of a status. `<> 6` is what lets SQLite use the index `outcome_unhappy`. */
 const IDS_BY_STATUS: Readonly<Record<JobStatus, string>> = {
-	pending: 'select id from ready union all select id from waiting where failed = 0',
-	running: 'select id from claimed',
+	pending: `select id from ready union all ${inRuns('ready_run')} union all select id from waiting where failed = 0`,
+	running: `select id from claimed union all ${inRuns('claimed_run')}`,
 	failed: 'select id from waiting where failed = 1',
-	completed: `select id from outcome where status = ${Place.completed}`,
+	completed: `select id from outcome where status = ${Place.completed} union all ${inRuns('outcome_run')}`,
 	dead: `select id from outcome where status = ${Place.dead} and status <> 6`,
 	cancelled: `select id from outcome where status = ${Place.cancelled} and status <> 6`,
 };
+
+function inRuns(table: 'ready_run' | 'claimed_run' | 'outcome_run'): string {
+	return `select j.id from ${table} r join job j on j.id between r.first and r.last`;
+}
 
 /** A query for the ids of a page of jobs, in order of arrival. Made of fixed fragments; whatever comes from outside is bound. */
 export function idsQuery(filter: JobFilter, statuses: readonly JobStatus[] | undefined, after: number, limit: number): [sql: string, values: unknown[]] {
