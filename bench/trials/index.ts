@@ -1,5 +1,6 @@
 import type {Case, Measurement, Surroundings} from '../suite.ts';
 import {call} from './call.ts';
+import {contention} from './contention.ts';
 import {drain} from './drain.ts';
 import {latency} from './latency.ts';
 
@@ -10,4 +11,5 @@ export const TRIALS: Readonly<Record<string, (given: Case, surroundings: Surroun
 	mixed: drain,
 	call,
 	latency,
+	contention,
 };
