@@ -36,7 +36,8 @@ for (let block = 1; block <= Number(values.blocks ?? plan.blocks); block++) {
 		roundsPerMicro: calibrate(),
 		...(counter.library && {counter: {library: counter.library, file: counter.file as string}}),
 	};
-	for (const each of shuffle(cases, chance)) {
+	for (const {blocks = block, ...each} of shuffle(cases, chance)) {
+		if (block > blocks) continue;
 		for await (const entry of measure(each, surroundings, {run, block})) {
 			write(entry);
 			process.stderr.write(`${describe(entry)}\n`);

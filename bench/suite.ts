@@ -59,6 +59,10 @@ export interface Measurement {
 	/** Of the whole process tree and its servers, between the first enqueue and the last durable result. */
 	readonly cpu: CpuSplit;
 	readonly fsyncs?: number;
+	/** What they took together. */
+	readonly fsyncMs?: number;
+	/** Times that a thread slept for a while: as SQLite does when it finds that another writes. */
+	readonly sleeps?: number;
 	readonly transactions?: number;
 	/** Jobs in a message to a worker, on average. */
 	readonly meanChunk?: number;
@@ -70,7 +74,14 @@ export interface Measurement {
 	readonly figures?: Readonly<Record<string, number>>;
 	/** Distributions in milliseconds, by name. */
 	readonly latencyMs?: Readonly<Record<string, Quantiles>>;
+	/** The same distributions in full, for charts. */
+	readonly curvesMs?: Readonly<Record<string, Curve>>;
+	/** What was looked at each time that another tenth of the jobs had completed. */
+	readonly tenths?: Readonly<Record<string, readonly number[]>>;
 }
+
+/** From percentile 0, the smallest value, to 100, the largest. */
+export type Curve = readonly (readonly [percentile: number, ms: number])[];
 
 export interface Quantiles {
 	readonly p50: number;

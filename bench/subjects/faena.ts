@@ -2,7 +2,7 @@ import {mkdtempSync, rmSync} from 'node:fs';
 import {join} from 'node:path';
 import {type Engine, open} from '../../lib/index.ts';
 import {IN_FLIGHT, type Intake} from '../suite.ts';
-import {sumsOf} from './faena-sums.ts';
+import {recordedSums} from '../sums.ts';
 import {inLanes} from './lanes.ts';
 import type {Running, Subject} from './subject.ts';
 
@@ -50,7 +50,7 @@ class FaenaRunning implements Running {
 	}
 
 	async sums() {
-		return sumsOf(this.#file);
+		return recordedSums(this.#file);
 	}
 
 	async counters() {

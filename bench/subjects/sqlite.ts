@@ -4,7 +4,7 @@ import {connect, type Statements} from '../../lib/queues/sqlite/database.ts';
 import {writeResults} from '../../lib/queues/sqlite/outcome-run.ts';
 import {Place} from '../../lib/queues/sqlite/places.ts';
 import type {TaskName} from '../suite.ts';
-import {sumsOf} from './faena-sums.ts';
+import {recordedSums} from '../sums.ts';
 import type {Running, Subject} from './subject.ts';
 
 /** Jobs in one transaction: about what the dispatcher's turns have under load. */
@@ -36,7 +36,7 @@ export const subject: Subject = {
 					});
 				}
 			},
-			sums: async () => sumsOf(file),
+			sums: async () => recordedSums(file),
 			counters: async () => ({transactions}),
 			async close() {
 				connection.close();
