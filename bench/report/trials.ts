@@ -1,0 +1,138 @@
+import {cpuMicrosPerJob, rate} from '../figures.ts';
+import {type Group, groupsOf, over, sameLane} from '../group.ts';
+import {labelOf, laneLabel, laneName} from '../labels.ts';
+import {show} from '../numbers.ts';
+import type {Run} from '../run.ts';
+import type {Quantiles} from '../suite.ts';
+import {BESIDE_RATES, COUNT, CPU, CPU_SPLIT, figuresIn, JOBS, LOOP_DELAY, RATE, ratioTo, SUBJECT, showMedian, variedIn, WORK, wordsOf} from './columns.ts';
+import {type Column, markdownTable} from './table.ts';
+
+/** How a trial is shown: a table for each of its lanes, and one of what it measured of latencies. */
+interface Shown {
+	readonly trial: string;
+	readonly title: string;
+	readonly explanation: string;
+	readonly columns: (groups: readonly Group[]) => readonly Column<Group>[];
+	/** The subject to which the others of the block are compared; what of them, and how it is called. */
+	readonly base?: {readonly subject: string; readonly titles: {readonly rate: string; readonly cpu: string}};
+}
+
+const SHOWN: readonly Shown[] = [
+	{
+		trial: 'drain',
+		title: 'Drain',
+		explanation:
+			'Jobs that do nothing, from the first one’s enqueue to the last one’s result, as durable as the lane says. *Jobs at risk* may run again if the program is killed.',
+		columns: () => [RATE, CPU, ...CPU_SPLIT, ...BESIDE_RATES, LOOP_DELAY],
+		base: {subject: 'faena', titles: {rate: '× Faena’s rate', cpu: '× Faena’s CPU'}},
+	},
+	{
+		trial: 'call',
+		title: 'A call on an idle engine',
+		explanation: 'From enqueue to durable result, one call at a time.',
+		columns: groups => [RATE, CPU, ...figuresIn(groups)],
+	},
+	{
+		trial: 'latency',
+		title: 'Latency at a steady load',
+		explanation: 'Arrivals by chance (Poisson), at a share of what the engine could take; latencies count from the moment at which a job was meant to arrive.',
+		columns: groups => [CPU, ...BESIDE_RATES, LOOP_DELAY, ...figuresIn(groups)],
+	},
+	{
+		trial: 'contention',
+		title: 'Contention',
+		explanation: 'Producers, processes and workers that share one file.',
+		columns: groups => [RATE, CPU, ...figuresIn(groups)],
+	},
+	{
+		trial: 'history',
+		title: 'History',
+		explanation: 'Whether it gets slower while the file fills with jobs that have ended.',
+		columns: groups => [JOBS, RATE, CPU, ...figuresIn(groups)],
+	},
+	{
+		trial: 'payloads',
+		title: 'Payloads',
+		explanation: 'Values that go in and come out again, of different sizes.',
+		columns: groups => [RATE, CPU, ...figuresIn(groups)],
+	},
+	{
+		trial: 'mixed',
+		title: 'Mixed durations',
+		explanation: 'Each hundredth job is a hundred times longer than the others.',
+		columns: () => [RATE, CPU, ...BESIDE_RATES],
+		base: {subject: 'ideal', titles: {rate: '× the ideal’s rate', cpu: '× the ideal’s CPU'}},
+	},
+	{
+		trial: 'recovery',
+		title: 'Recovery',
+		explanation: 'What a process does that starts after another was killed (`kill -9`) at work on the same file.',
+		columns: groups => [JOBS, ...figuresIn(groups)],
+	},
+];
+
+/** The sections of all trials of the run that have a measurement that counts; `granularity` has its own. */
+export function trialSections(run: Run): string[] {
+	const groups = groupsOf(run);
+	return SHOWN.flatMap(shown => {
+		const own = groups.filter(({trial}) => trial === shown.trial);
+		if (own.length === 0) return [];
+		return [`### ${shown.title}`, shown.explanation, ...lanesOf(own).flatMap(lane => laneTables(shown, lane, own))];
+	});
+}
+
+function lanesOf(groups: readonly Group[]): Group[][] {
+	return [...Map.groupBy(groups, laneLabel).values()];
+}
+
+function laneTables({columns, base}: Shown, lane: readonly Group[], all: readonly Group[]): string[] {
+	const first = lane[0] as Group;
+	const of: readonly Column<Group>[] = [SUBJECT, WORK, ...variedIn(lane), ...workersColumn(lane)];
+	const compared = base && comparison(base, lane, all);
+	return [
+		`**${laneLabel(first)}** (\`${laneName(first)}\`)${compared?.remark ?? ''}`,
+		markdownTable([...of, ...columns(lane), ...(compared?.columns ?? []), COUNT], lane),
+		...latencies(of, lane),
+	];
+}
+
+function workersColumn(groups: readonly Group[]): Column<Group>[] {
+	const counts = new Set(groups.map(({workers}) => workers));
+	return counts.size > 1 ? [{title: 'workers', cell: ({workers}) => show(workers)}] : [];
+}
+
+/**
+ * Ratios to the base in the same lane. Where it has none there, as nothing durable has in memory, they are to its most durable
+ * one with the same intake, and the table says so: it is the price of durability.
+ */
+function comparison({subject, titles}: NonNullable<Shown['base']>, lane: readonly Group[], all: readonly Group[]) {
+	const bases = all.filter(group => group.subject === subject);
+	const baseOf = (own: Group) => {
+		const same = bases.filter(base => base.task === own.task && base.workMicros === own.workMicros && base.intake === own.intake);
+		return same.find(base => sameLane(base, own)) ?? same[0];
+	};
+	const other = lane.map(baseOf).find((base, index) => base && !sameLane(base, lane[index] as Group));
+	const columns = [ratioTo(titles.rate, baseOf, rate), ratioTo(titles.cpu, baseOf, cpuMicrosPerJob)];
+	return {columns, remark: other ? `, beside ${labelOf(subject)} in the lane \`${laneName(other)}\`` : ''};
+}
+
+interface Distribution {
+	readonly group: Group;
+	readonly name: string;
+}
+
+function latencies(of: readonly Column<Group>[], groups: readonly Group[]): string[] {
+	const rows = groups.flatMap(group => {
+		const names = new Set(group.entries.flatMap(({measurement}) => Object.keys(measurement.latencyMs ?? {})));
+		return [...names].map((name): Distribution => ({group, name}));
+	});
+	if (rows.length === 0) return [];
+	const quantiles = (Object.keys(QUANTILES) as (keyof Quantiles)[]).map(quantile => ({
+		title: `${QUANTILES[quantile]}, ms`,
+		cell: ({group, name}: Distribution) => showMedian(over(group, ({measurement}) => measurement.latencyMs?.[name]?.[quantile])),
+	}));
+	const whose = of.map(({cell, ...column}) => ({...column, cell: ({group}: Distribution) => cell(group)}));
+	return [markdownTable([...whose, {title: 'from enqueue to', isText: true, cell: ({name}) => wordsOf(name)}, ...quantiles], rows)];
+}
+
+const QUANTILES: Readonly<Record<keyof Quantiles, string>> = {p50: 'p50', p90: 'p90', p99: 'p99', p999: 'p99.9', max: 'max'};
