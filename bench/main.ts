@@ -1,18 +1,18 @@
 /**
- * Takes the measurements of a plan, each in a fresh process, and appends each to the results as a line of JSON. `npm run
- * bench -- --help` says with which options.
+ * Takes the measurements of a plan, each in a fresh process, appends each to the results as a line of JSON, and prints the
+ * run's tables in the end.
  */
 import {appendFileSync, mkdirSync} from 'node:fs';
 import {dirname, resolve} from 'node:path';
 import {fileURLToPath} from 'node:url';
 import {parseArgs} from 'node:util';
 import {nanoid} from 'nanoid';
-import {chanceOf, shuffle} from './chance.ts';
-import {roundsPerMicro} from './kernels.ts';
 import {describeMachine} from './machine.ts';
 import {PLANS} from './plan.ts';
-import {measure} from './protocol.ts';
-import {type Case, type Entry, type Surroundings, totalCpu} from './suite.ts';
+import {report} from './report/markdown.ts';
+import {readRun} from './run.ts';
+import {runPlan} from './run-plan.ts';
+import {type Case, type Entry, totalCpu} from './suite.ts';
 import {compileSyncCounter} from './sync-counter.ts';
 
 const RESULTS = fileURLToPath(new URL('./results/', import.meta.url));
@@ -22,31 +22,22 @@ const plan = PLANS[name] as (typeof PLANS)[string];
 const cases = plan.cases.filter(({trial, subject}) => (values.trial?.includes(trial) ?? true) && (values.subject?.includes(subject) ?? true));
 const folder = resolve(values.folder);
 const seed = Number(values.seed ?? Date.now() % 2 ** 31);
-const chance = chanceOf(seed);
 const run = nanoid(8);
 const file = resolve(values.results ?? `${RESULTS}${name}.jsonl`);
 mkdirSync(dirname(file), {recursive: true});
 write({run, plan: name, seed, at: new Date().toISOString(), machine: describeMachine(folder)});
 
 using counter = compileSyncCounter();
-for (let block = 1; block <= Number(values.blocks ?? plan.blocks); block++) {
-	const surroundings: Surroundings = {
-		folder,
-		seed: seed + block,
-		roundsPerMicro: calibrate(),
-		...(counter.library && {counter: {library: counter.library, file: counter.file as string}}),
-	};
-	for (const each of shuffle(cases, chance)) {
-		for await (const entry of measure(each, surroundings, {run, block})) {
-			write(entry);
-			process.stderr.write(`${describe(entry)}\n`);
-		}
-	}
+const order = {
+	...{run, folder, seed, cases},
+	blocks: Number(values.blocks ?? plan.blocks),
+	...(counter.library && {counter: {library: counter.library, file: counter.file as string}}),
+};
+for await (const entry of runPlan(order)) {
+	write(entry);
+	process.stderr.write(`${describe(entry)}\n`);
 }
-
-function calibrate(): Surroundings['roundsPerMicro'] {
-	return {identity: 0, spin: roundsPerMicro('spin'), sha256: roundsPerMicro('sha256'), json: roundsPerMicro('json')};
-}
+process.stdout.write(report(readRun(file, run)));
 
 function write(line: object): void {
 	appendFileSync(file, `${JSON.stringify(line)}\n`);

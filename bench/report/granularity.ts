@@ -60,7 +60,8 @@ function metgColumn(share: number, by: By): Column<Curve> {
 		cell: curve => {
 			// A lower efficiency needs a larger job.
 			const [median, least, most] = (['median', 'high', 'low'] as const).map(end => metgOf(curve, share, by, end));
-			if (median?.kind !== 'measured' || least?.kind !== 'measured' || most?.kind !== 'measured') return showMetg(median);
+			if (curve.points.some(point => point[by].count < 3) || median?.kind !== 'measured' || least?.kind !== 'measured' || most?.kind !== 'measured')
+				return showMetg(median);
 			return `${showMetg(median)} (${showMetg(least)}–${showMetg(most)})`;
 		},
 	};

@@ -14,6 +14,6 @@ function introduction({plan, run, seed, at, machine, measured}: Run): string[] {
 	return [
 		`Plan \`${plan}\`, run \`${run}\` of ${at.slice(0, 10)}, seed ${seed}, commit \`${commit}\`.`,
 		`${processors} processors (${model}), ${show(memoryGib)} GiB, ${system}, Node.js ${node}, SQLite ${sqlite}, ${fileSystem}; a write of 4 KiB with its fsync takes ${show(fsyncMs)} ms (median).`,
-		`Medians over ${show(Math.max(0, ...measured.map(({block}) => block)))} blocks, with 95 % intervals (bootstrap) in parentheses; ratios are of measurements of the same block.`,
+		`Medians over the blocks (${new Set(measured.map(({block}) => block)).size}), with 95 % intervals (bootstrap) in parentheses; ratios are of measurements of the same block.`,
 	];
 }
