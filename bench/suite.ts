@@ -70,7 +70,14 @@ export interface Measurement {
 	readonly figures?: Readonly<Record<string, number>>;
 	/** Distributions in milliseconds, by name. */
 	readonly latencyMs?: Readonly<Record<string, Quantiles>>;
+	/** The same distributions in full, for charts. */
+	readonly curvesMs?: Readonly<Record<string, Curve>>;
+	/** What was looked at each time that another tenth of the jobs had completed. */
+	readonly tenths?: Readonly<Record<string, readonly number[]>>;
 }
+
+/** From percentile 0, the smallest value, to 100, the largest. */
+export type Curve = readonly (readonly [percentile: number, ms: number])[];
 
 export interface Quantiles {
 	readonly p50: number;

@@ -1,9 +1,9 @@
 import {mkdtempSync, rmSync} from 'node:fs';
 import {join} from 'node:path';
-import Database from 'better-sqlite3';
 import {type Engine, open} from '../../lib/index.ts';
 import {moduleUrl} from '../module-url.ts';
 import {IN_FLIGHT, type Intake} from '../suite.ts';
+import {recordedSums} from '../sums.ts';
 import {inLanes} from './lanes.ts';
 import type {Running, Subject} from './subject.ts';
 
@@ -51,13 +51,7 @@ class FaenaRunning implements Running {
 	}
 
 	async sums() {
-		const database = new Database(this.#file, {readonly: true});
-		const [completed, results] = database.prepare('select count(*), total(value) from outcome where status = 6 and execution = 1').raw().get() as [
-			number,
-			number,
-		];
-		database.close();
-		return {completed, results};
+		return recordedSums(this.#file);
 	}
 
 	async counters() {

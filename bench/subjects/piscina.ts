@@ -5,7 +5,7 @@ import {PoolRunning} from './pool.ts';
 import type {Subject} from './subject.ts';
 
 /** Requests a thread may have waiting: what makes a pool of no-ops fastest. */
-const PER_WORKER = 16;
+export const PER_WORKER = 16;
 
 export function makePiscina(workers: number, concurrentTasksPerWorker: number): Piscina {
 	return new Piscina({

@@ -1,0 +1,46 @@
+import {createHistogram} from 'node:perf_hooks';
+import {withEngine} from '../engine.ts';
+import {fsyncMs} from '../machine.ts';
+import {observe} from '../observe.ts';
+import {curveOf, quantilesOf, recordMs} from '../quantiles.ts';
+import type {Case, Measurement, Surroundings} from '../suite.ts';
+import {recordedSums, refuseUnlessEqual, sumBelow} from '../sums.ts';
+
+const WARM_UP_CALLS = 300;
+
+/**
+ * From enqueue to the durable result, one job at a time, while nothing else is to do. Most of it is the disk: so the median
+ * fsync of the same folder is taken just before and just after, and the fsyncs are counted.
+ */
+export async function call(given: Case, surroundings: Surroundings): Promise<Measurement> {
+	return withEngine(given, surroundings, async (faena, file) => {
+		const taken = createHistogram();
+		const callOneByOne = async (jobs: number) => {
+			for (let number = 0; number < jobs; number++) {
+				const start = performance.now();
+				const result = await faena.call('identity', number);
+				recordMs(taken, performance.now() - start);
+				if (result !== number) throw new Error(`The call with ${number} gave ${result}`);
+			}
+		};
+		await callOneByOne(WARM_UP_CALLS);
+		taken.reset();
+		const {commits: before} = await faena.stats();
+		const fsyncBeforeMs = fsyncMs(surroundings.folder);
+		const observed = await observe(surroundings, () => callOneByOne(given.jobs));
+		const fsyncAfterMs = fsyncMs(surroundings.folder);
+		const {commits: after} = await faena.stats();
+		refuseUnlessEqual(recordedSums(file), {completed: WARM_UP_CALLS + given.jobs, results: sumBelow(WARM_UP_CALLS) + sumBelow(given.jobs)});
+		const transactions = after.count - before.count;
+		const p50Ms = quantilesOf(taken).p50;
+		const fsyncsPerCall = (observed.fsyncs ?? (given.durability === 'full' ? transactions : 0)) / given.jobs;
+		const medianFsyncMs = (fsyncBeforeMs + fsyncAfterMs) / 2;
+		return {
+			...observed,
+			transactions,
+			latencyMs: {call: quantilesOf(taken)},
+			curvesMs: {call: curveOf(taken)},
+			figures: {fsyncBeforeMs, fsyncAfterMs, fsyncsPerCall, p50Ms, beyondFsyncsMs: p50Ms - fsyncsPerCall * medianFsyncMs},
+		};
+	});
+}
