@@ -12,7 +12,7 @@ const WORKERS = availableParallelism();
 /** A run is as long as this, roughly, whatever a job takes. */
 const RUN_MS = 1500;
 
-interface Row {
+export interface Row {
 	readonly trial: string;
 	readonly task?: TaskName;
 	readonly jobs?: number;
@@ -22,7 +22,7 @@ interface Row {
 	readonly vary?: readonly Readonly<Record<string, number>>[];
 }
 
-function cases({trial, task = 'identity', jobs, workMicros = [0], lanes, vary}: Row): Case[] {
+export function cases({trial, task = 'identity', jobs, workMicros = [0], lanes, vary}: Row): Case[] {
 	return workMicros.flatMap(micros =>
 		lanes.flatMap(([durability, intake, ...subjects]) =>
 			subjects.flatMap(subject =>

@@ -35,15 +35,18 @@ export function readRun(file: string, id?: string): Run {
 	if (!header) throw new Error(id === undefined ? `There is no run in ${file}.` : `There is no run ${id} in ${file}.`);
 	const own = lines.filter(({run}) => run === header.run);
 	const entries = own.filter(line => 'trial' in line);
-	return {
-		...header,
-		measured: entries.filter(isMeasured),
-		discarded: entries.filter(entry => !isMeasured(entry)),
-		notRun: own.flatMap(line => ('notRun' in line ? [line.notRun] : [])),
-	};
+	return runOf(
+		header,
+		entries,
+		own.flatMap(line => ('notRun' in line ? [line.notRun] : [])),
+	);
 }
 
-type Header = Omit<Run, 'measured' | 'discarded' | 'notRun'>;
+export function runOf(header: Header, entries: readonly Entry[], notRun: readonly NotRun[] = []): Run {
+	return {...header, measured: entries.filter(isMeasured), discarded: entries.filter(entry => !isMeasured(entry)), notRun};
+}
+
+export type Header = Omit<Run, 'measured' | 'discarded' | 'notRun'>;
 type Line = Header | Entry | {readonly run: string; readonly notRun: NotRun};
 
 /** What follows the last line feed was being written when the run was killed. */
@@ -60,6 +63,6 @@ function parse(text: string, file: string): Line[] {
 		});
 }
 
-export function isMeasured(entry: Entry): entry is Measured {
+function isMeasured(entry: Entry): entry is Measured {
 	return entry.discarded === undefined && entry.measurement !== undefined;
 }
