@@ -10,7 +10,7 @@ const LOOK_MS = 1;
 export async function observe(
 	surroundings: Pick<Surroundings, 'servers' | 'counter'>,
 	run: () => Promise<unknown>,
-): Promise<Pick<Measurement, 'wallMs' | 'cpu' | 'fsyncs' | 'loopMs'>> {
+): Promise<Pick<Measurement, 'wallMs' | 'cpu' | 'fsyncs' | 'fsyncMs' | 'sleeps' | 'loopMs'>> {
 	const delay = monitorEventLoopDelay({resolution: LOOK_MS});
 	delay.enable();
 	const cost = new CostMeter(surroundings);

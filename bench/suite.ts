@@ -59,6 +59,10 @@ export interface Measurement {
 	/** Of the whole process tree and its servers, between the first enqueue and the last durable result. */
 	readonly cpu: CpuSplit;
 	readonly fsyncs?: number;
+	/** What they took together. */
+	readonly fsyncMs?: number;
+	/** Times that a thread slept for a while: as SQLite does when it finds that another writes. */
+	readonly sleeps?: number;
 	readonly transactions?: number;
 	/** Jobs in a message to a worker, on average. */
 	readonly meanChunk?: number;

@@ -1,4 +1,4 @@
-import {createHistogram} from 'node:perf_hooks';
+import {createHistogram, type RecordableHistogram} from 'node:perf_hooks';
 import type {Engine} from '../../lib/index.ts';
 import {generate, poissonMs} from '../arrivals.ts';
 import {chanceOf} from '../chance.ts';
@@ -24,9 +24,10 @@ export async function latency(given: Case, surroundings: Surroundings): Promise<
 		const [, capacityPerSecond] = [await drainRate(faena, DRAINS[0]), await drainRate(faena, DRAINS[1])];
 		const offeredPerSecond = share * capacityPerSecond;
 		const timesMs = poissonMs(given.jobs, offeredPerSecond, chanceOf(surroundings.seed));
-		const spans = {late: createHistogram(), durable: createHistogram(), start: createHistogram(), result: createHistogram()};
+		const late = createHistogram();
+		const spans: Spans = {durableEnqueue: createHistogram(), start: createHistogram(), durableResult: createHistogram()};
 		const {commits: before} = await faena.stats();
-		const observed = await observe(surroundings, () => openLoop(faena, timesMs, spans));
+		const observed = await observe(surroundings, () => openLoop(faena, timesMs, spans, late));
 		const {commits: after} = await faena.stats();
 		const jobs = [...DRAINS, given.jobs];
 		const expected = {completed: jobs.reduce((sum, each) => sum + each), results: jobs.reduce((sum, each) => sum + sumBelow(each), 0)};
@@ -37,7 +38,10 @@ export async function latency(given: Case, surroundings: Surroundings): Promise<
 			transactions: after.count - before.count,
 			latencyMs: Object.fromEntries(names.map(([name, histogram]) => [name, quantilesOf(histogram)])),
 			curvesMs: Object.fromEntries(names.map(([name, histogram]) => [name, curveOf(histogram)])),
-			figures: {capacityPerSecond, offeredPerSecond, achievedPerSecond: (given.jobs / observed.wallMs) * 1000},
+			figures: {
+				...{capacityPerSecond, offeredPerSecond, achievedPerSecond: (given.jobs / observed.wallMs) * 1000},
+				...{arrivalLateP50Ms: quantilesOf(late).p50, arrivalLateP99Ms: quantilesOf(late).p99},
+			},
 		};
 	});
 }
@@ -51,12 +55,14 @@ async function drainRate(faena: Engine<Tasks>, jobs: number): Promise<number> {
 	return (jobs / (performance.now() - start)) * 1000;
 }
 
-/** From the intended time to: this thread's own begin (`late`), the durable enqueue, the task's first line, the durable result. */
-type Spans = Readonly<Record<'late' | 'durable' | 'start' | 'result', ReturnType<typeof createHistogram>>>;
+/** From the intended time to: the resolved enqueue, the task's first line, the result in the caller's hand. */
+type Spans = Readonly<Record<'durableEnqueue' | 'start' | 'durableResult', RecordableHistogram>>;
 
-async function openLoop(faena: Engine<Tasks>, timesMs: Float64Array, spans: Spans): Promise<void> {
+/** @param late how long after the intended time this thread came to call the engine: contained in all the others */
+async function openLoop(faena: Engine<Tasks>, timesMs: Float64Array, spans: Spans, late: RecordableHistogram): Promise<void> {
 	const jobs: Promise<void>[] = [];
 	await generate(timesMs, (number, intendedMs) => {
+		recordMs(late, sharedMs() - intendedMs);
 		const job = oneJob(faena, number, intendedMs, spans);
 		// All are awaited below; until then one that fails must not end the process.
 		job.catch(() => undefined);
@@ -67,14 +73,12 @@ async function openLoop(faena: Engine<Tasks>, timesMs: Float64Array, spans: Span
 
 async function oneJob(faena: Engine<Tasks>, number: number, intendedMs: number, spans: Spans): Promise<void> {
 	const calledMs = sharedMs();
-	recordMs(spans.late, calledMs - intendedMs);
 	const job = await faena.enqueue('started', number);
-	recordMs(spans.durable, sharedMs() - intendedMs);
+	recordMs(spans.durableEnqueue, sharedMs() - intendedMs);
 	const [result, startedMs] = await job.result();
 	const resultMs = sharedMs();
-	recordMs(spans.result, resultMs - intendedMs);
 	recordMs(spans.start, startedMs - intendedMs);
+	recordMs(spans.durableResult, resultMs - intendedMs);
 	if (result !== number) throw new Error(`Job ${number} gave ${result}`);
-	if (startedMs < calledMs || startedMs > resultMs)
-		throw new Error(`Job ${number} started outside the time from its enqueue to its result: the clocks of the threads differ`);
+	if (startedMs < calledMs || startedMs > resultMs) throw new Error(`Job ${number} started outside the time from its enqueue to its result: clocks differ`);
 }
