@@ -62,6 +62,7 @@ const VARIED: Readonly<Record<string, {readonly title: string; readonly show?: (
 	bytes: {title: 'bytes of a value', show: value => value.toLocaleString('en')},
 	binary: {title: 'as', show: value => (value === 1 ? 'bytes' : 'text')},
 	batch: {title: 'jobs per enqueue'},
+	blobs: {title: 'larger ones in files, from bytes', show: value => value.toLocaleString('en')},
 };
 
 function showVaried(name: string, value: number | undefined): string {
@@ -71,8 +72,10 @@ function showVaried(name: string, value: number | undefined): string {
 /** `firstJobMs` as words with their unit behind: `first job, ms`. */
 export function wordsOf(name: string): string {
 	const words = name.replace(/([a-z])([A-Z0-9])/g, (_, before, after) => `${before} ${after.toLowerCase()}`);
-	return words.replace(/ (ms|micros|bytes)$/, (_, unit) => `, ${unit === 'micros' ? 'µs' : unit}`);
+	return words.replace(/ (ms|micros|bytes|mib)$/, (_, unit) => `, ${UNITS[unit] ?? unit}`).replace(' per second', '/s');
 }
+
+const UNITS: Readonly<Record<string, string>> = {micros: 'µs', mib: 'MiB'};
 
 export function showMedian(interval: Interval | undefined): string {
 	return interval ? show(interval.median) : '';

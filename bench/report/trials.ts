@@ -5,6 +5,7 @@ import {show} from '../numbers.ts';
 import type {Run} from '../run.ts';
 import type {Quantiles} from '../suite.ts';
 import {BESIDE_RATES, COUNT, CPU, CPU_SPLIT, figuresIn, JOBS, LOOP_DELAY, RATE, ratioTo, SUBJECT, showMedian, variedIn, WORK, wordsOf} from './columns.ts';
+import {scalabilitySection} from './scalability.ts';
 import {type Column, markdownTable} from './table.ts';
 
 /** How a trial is shown: a table for each of its lanes, and one of what it measured of latencies. */
@@ -14,6 +15,8 @@ interface Shown {
 	readonly explanation: string;
 	readonly columns: (groups: readonly Group[]) => readonly Column<Group>[];
 	/** The subject to which the others of the block are compared; what of them, and how it is called. */
+	/** What comes after the tables. */
+	readonly more?: (run: Run) => string[];
 	readonly base?: {readonly subject: string; readonly titles: {readonly rate: string; readonly cpu: string}};
 }
 
@@ -43,6 +46,7 @@ const SHOWN: readonly Shown[] = [
 		title: 'Contention',
 		explanation: 'Producers, processes and workers that share one file.',
 		columns: groups => [RATE, CPU, ...figuresIn(groups)],
+		more: scalabilitySection,
 	},
 	{
 		trial: 'history',
@@ -77,12 +81,14 @@ export function trialSections(run: Run): string[] {
 	return SHOWN.flatMap(shown => {
 		const own = groups.filter(({trial}) => trial === shown.trial);
 		if (own.length === 0) return [];
-		return [`### ${shown.title}`, shown.explanation, ...lanesOf(own).flatMap(lane => laneTables(shown, lane, own))];
+		const tables = lanesOf(own).flatMap(lane => laneTables(shown, lane, own));
+		return [`### ${shown.title}`, shown.explanation, ...tables, ...(shown.more?.(run) ?? [])];
 	});
 }
 
+/** What varies is not mixed either: more producers are another matter than more workers. */
 function lanesOf(groups: readonly Group[]): Group[][] {
-	return [...Map.groupBy(groups, laneLabel).values()];
+	return [...Map.groupBy(groups, group => `${laneLabel(group)} ${Object.keys(group.vary ?? {})}`).values()];
 }
 
 function laneTables({columns, base}: Shown, lane: readonly Group[], all: readonly Group[]): string[] {
@@ -93,12 +99,13 @@ function laneTables({columns, base}: Shown, lane: readonly Group[], all: readonl
 		`**${laneLabel(first)}** (\`${laneName(first)}\`)${compared?.remark ?? ''}`,
 		markdownTable([...of, ...columns(lane), ...(compared?.columns ?? []), COUNT], lane),
 		...latencies(of, lane),
+		...tenths(of, lane),
 	];
 }
 
 function workersColumn(groups: readonly Group[]): Column<Group>[] {
 	const counts = new Set(groups.map(({workers}) => workers));
-	return counts.size > 1 ? [{title: 'workers', cell: ({workers}) => show(workers)}] : [];
+	return counts.size > 1 && !groups.some(({vary}) => vary?.['workers']) ? [{title: 'workers', cell: ({workers}) => show(workers)}] : [];
 }
 
 /**
@@ -116,23 +123,49 @@ function comparison({subject, titles}: NonNullable<Shown['base']>, lane: readonl
 	return {columns, remark: other ? `, beside ${labelOf(subject)} in the lane \`${laneName(other)}\`` : ''};
 }
 
-interface Distribution {
+/** What of a group a row shows: one of its distributions, or one of what was looked at by tenths. */
+interface Named {
 	readonly group: Group;
 	readonly name: string;
 }
 
 function latencies(of: readonly Column<Group>[], groups: readonly Group[]): string[] {
-	const rows = groups.flatMap(group => {
-		const names = new Set(group.entries.flatMap(({measurement}) => Object.keys(measurement.latencyMs ?? {})));
-		return [...names].map((name): Distribution => ({group, name}));
-	});
-	if (rows.length === 0) return [];
 	const quantiles = (Object.keys(QUANTILES) as (keyof Quantiles)[]).map(quantile => ({
 		title: `${QUANTILES[quantile]}, ms`,
-		cell: ({group, name}: Distribution) => showMedian(over(group, ({measurement}) => measurement.latencyMs?.[name]?.[quantile])),
+		cell: ({group, name}: Named) => showMedian(over(group, ({measurement}) => measurement.latencyMs?.[name]?.[quantile])),
 	}));
-	const whose = of.map(({cell, ...column}) => ({...column, cell: ({group}: Distribution) => cell(group)}));
-	return [markdownTable([...whose, {title: 'from enqueue to', isText: true, cell: ({name}) => wordsOf(name)}, ...quantiles], rows)];
+	return tableOfNamed(of, 'from enqueue to', quantiles, namedIn(groups, 'latencyMs'));
 }
+
+function tenths(of: readonly Column<Group>[], groups: readonly Group[]): string[] {
+	const columns = Array.from({length: 10}, (_, index) => ({
+		title: `tenth ${index + 1}`,
+		cell: ({group, name}: Named) => showMedian(over(group, ({measurement}) => measurement.tenths?.[name]?.[index])),
+	}));
+	return tableOfNamed(of, 'by tenths', columns, namedIn(groups, 'tenths'));
+}
+
+function namedIn(groups: readonly Group[], field: 'latencyMs' | 'tenths'): Named[] {
+	return groups.flatMap(group => {
+		const names = new Set(group.entries.flatMap(({measurement}) => Object.keys(measurement[field] ?? {})));
+		return [...names].map(name => ({group, name}));
+	});
+}
+
+function tableOfNamed(of: readonly Column<Group>[], title: string, columns: readonly Column<Named>[], rows: readonly Named[]): string[] {
+	if (rows.length === 0) return [];
+	const whose = of.map(({cell, ...column}) => ({...column, cell: ({group}: Named) => cell(group)}));
+	return [markdownTable([...whose, {title, isText: true, cell: ({name}) => NAMES[name] ?? wordsOf(name)}, ...columns], rows)];
+}
+
+/** What the names of distributions mean. */
+const NAMES: Readonly<Record<string, string>> = {
+	call: 'durable result',
+	durable: 'durable enqueue',
+	start: 'start of the task',
+	result: 'durable result',
+	late: 'start of the enqueue (how late the generator was)',
+	durableEnqueue: 'durable enqueue',
+};
 
 const QUANTILES: Readonly<Record<keyof Quantiles, string>> = {p50: 'p50', p90: 'p90', p99: 'p99', p999: 'p99.9', max: 'max'};
