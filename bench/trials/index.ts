@@ -5,6 +5,7 @@ import {drain} from './drain.ts';
 import {history} from './history.ts';
 import {latency} from './latency.ts';
 import {payloads} from './payloads.ts';
+import {recovery} from './recovery.ts';
 
 /** What each trial does with its case. Several are drains, of different jobs. */
 export const TRIALS: Readonly<Record<string, (given: Case, surroundings: Surroundings) => Promise<Measurement>>> = {
@@ -16,4 +17,5 @@ export const TRIALS: Readonly<Record<string, (given: Case, surroundings: Surroun
 	contention,
 	history,
 	payloads,
+	recovery,
 };
