@@ -24,24 +24,14 @@ export function over({entries, seed}: Group, figure: Figure): Interval | undefin
 	return interval(entries.map(figure), seed);
 }
 
-/** Of the ratio of a figure to the base's in the same block. */
+/** Of the ratio of a figure to the base's in the same block; a block in which either was discarded says nothing. */
 export function ratio(own: Group, base: Group | undefined, figure: Figure): Interval | undefined {
-	return within(own, base, figure, (one, other) => one / other);
-}
-
-/** Of what a figure exceeds the base's by in the same block. */
-export function excess(own: Group, base: Group | undefined, figure: Figure): Interval | undefined {
-	return within(own, base, figure, (one, other) => one - other);
-}
-
-/** A block in which either was discarded says nothing. */
-function within(own: Group, base: Group | undefined, figure: Figure, combine: (own: number, base: number) => number): Interval | undefined {
-	const combined = own.entries.map(entry => {
+	const ratios = own.entries.map(entry => {
 		const other = base?.entries.find(({block}) => block === entry.block);
 		const [value, baseValue] = [figure(entry), other && figure(other)];
-		return value === undefined || baseValue === undefined ? undefined : combine(value, baseValue);
+		return value === undefined || baseValue === undefined ? undefined : value / baseValue;
 	});
-	return interval(combined, own.seed);
+	return interval(ratios, own.seed);
 }
 
 /** The key of a case: what makes measurements repetitions of each other. */

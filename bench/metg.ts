@@ -24,17 +24,31 @@ export interface Point {
 }
 
 /**
- * The work from which on all larger jobs that were measured are efficient enough, too: where noise makes the curve cross more than once, the
- * last time counts. Between two points the curve is taken as straight over the logarithm of the work.
+ * A larger job can't be used less well, so the curve is first made to rise (isotonic regression): noise is averaged, instead of
+ * a single dip or peak deciding. Between two points it is taken as straight over the logarithm of the work.
  */
 export function metg(curve: readonly Point[], efficiency: number): Metg | undefined {
-	const points = curve.toSorted((one, other) => one.workMicros - other.workMicros);
+	const points = rising(curve.toSorted((one, other) => one.workMicros - other.workMicros));
 	const [first, last] = [points[0], points.at(-1)];
 	if (!first || !last) return undefined;
 	if (last.efficiency < efficiency) return derive(last, efficiency);
-	const before = points.findLastIndex(point => point.efficiency < efficiency);
-	if (before < 0) return {kind: 'below', workMicros: first.workMicros};
-	return {kind: 'measured', workMicros: cross(points[before] as Point, points[before + 1] as Point, efficiency)};
+	const reached = points.findIndex(point => point.efficiency >= efficiency);
+	if (reached === 0) return {kind: 'below', workMicros: first.workMicros};
+	return {kind: 'measured', workMicros: cross(points[reached - 1] as Point, points[reached] as Point, efficiency)};
+}
+
+/** By pooling neighbours that fall, until none does (Ayer et al. 1955). */
+function rising(points: readonly Point[]): Point[] {
+	const pools: Point[][] = [];
+	for (const point of points) {
+		pools.push([point]);
+		while (pools.length > 1 && mean(pools.at(-2) as Point[]) > mean(pools.at(-1) as Point[])) pools.push([...pools.splice(-2)].flat());
+	}
+	return pools.flatMap(pool => pool.map(point => ({...point, efficiency: mean(pool)})));
+}
+
+function mean(pool: readonly Point[]): number {
+	return pool.reduce((sum, {efficiency}) => sum + efficiency, 0) / pool.length;
 }
 
 function cross(left: Point, right: Point, efficiency: number): number {

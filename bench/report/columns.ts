@@ -39,9 +39,22 @@ export function plain(title: string, figure: Figure): Cell {
 	return {title, cell: group => showMedian(over(group, figure))};
 }
 
+/** The group to which another is compared. */
+export type BaseOf = (own: Group) => Group | undefined;
+
 /** The median of the ratios to another group, each within a block. */
-export function ratioTo(title: string, baseOf: (own: Group) => Group | undefined, figure: Figure): Cell {
-	return {title, cell: own => showInterval(ratio(own, baseOf(own), figure))};
+export function toBase(title: string, baseOf: BaseOf, figure: Figure): Cell {
+	return {title, cell: own => showRatio(own, baseOf(own), figure)};
+}
+
+/** The other way round: how often the other group has as much. */
+export function ofBase(title: string, baseOf: BaseOf, figure: Figure): Cell {
+	return {title, cell: own => showRatio(baseOf(own), own, figure)};
+}
+
+/** Nothing to itself. */
+function showRatio(above: Group | undefined, below: Group | undefined, figure: Figure): string {
+	return above && below && above !== below ? showInterval(ratio(above, below, figure)) : '';
 }
 
 /** Whatever a trial varies, a column each. */

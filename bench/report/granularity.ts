@@ -1,4 +1,4 @@
-import {type Curve, efficiencyCurves, metgOf} from '../efficiency.ts';
+import {type By, type Curve, efficiencyAt, efficiencyCurves, metgOf} from '../efficiency.ts';
 import {labelOf, laneName} from '../labels.ts';
 import type {Metg} from '../metg.ts';
 import {showMicros, showPercent} from '../numbers.ts';
@@ -6,8 +6,6 @@ import type {Run} from '../run.ts';
 import type {TaskName} from '../suite.ts';
 import {showInterval} from './columns.ts';
 import {type Column, markdownTable} from './table.ts';
-
-type By = 'byTime' | 'byCpu';
 
 const WORK: Readonly<Record<TaskName, string>> = {
 	identity: 'nothing',
@@ -42,8 +40,12 @@ function tablesOf(curves: readonly Curve[]): string[] {
 function efficiencyTable(curves: readonly Curve[], by: By): string {
 	const sizes = [...new Set(curves.flatMap(({points}) => points.map(({workMicros}) => workMicros)))].sort((one, other) => one - other);
 	const columns = curves.map((curve): Column<number> => {
-		const at = (size: number) => curve.points.find(({workMicros}) => workMicros === size)?.[by];
-		return {title: nameOf(curve), cell: size => showInterval(at(size), showPercent)};
+		const at = (size: number) => curve.points.find(({workMicros}) => workMicros === size);
+		const cell = (size: number) => {
+			const point = at(size);
+			return point ? showInterval(efficiencyAt(point, by, curve.seed), showPercent) : '';
+		};
+		return {title: nameOf(curve), cell};
 	});
 	return markdownTable([{title: 'a job’s work', cell: showMicros}, ...columns], sizes);
 }
@@ -58,17 +60,17 @@ function metgColumn(share: number, by: By): Column<Curve> {
 	return {
 		title: `METG(${showPercent(share)})${by === 'byCpu' ? ' by CPU' : ''}`,
 		cell: curve => {
-			// A lower efficiency needs a larger job.
-			const [median, least, most] = (['median', 'high', 'low'] as const).map(end => metgOf(curve, share, by, end));
-			if (curve.points.some(point => point[by].count < 3) || median?.kind !== 'measured' || least?.kind !== 'measured' || most?.kind !== 'measured')
-				return showMetg(median);
-			return `${showMetg(median)} (${showMetg(least)}–${showMetg(most)})`;
+			const found = metgOf(curve, share, by);
+			if (!found) return '';
+			const {metg, interval} = found;
+			const isBound = metg.kind === 'below' || metg.kind === 'above';
+			return isBound || interval.count < 3 ? showMetg(metg) : `${showMetg(metg)} (${showMicros(interval.low)}–${showMicros(interval.high)})`;
 		},
 	};
 }
 
-export function showMetg(metg: Metg | undefined): string {
-	return metg ? PHRASES[metg.kind](showMicros(metg.workMicros)) : '';
+export function showMetg({kind, workMicros}: Metg): string {
+	return PHRASES[kind](showMicros(workMicros));
 }
 
 const PHRASES: Readonly<Record<Metg['kind'], (work: string) => string>> = {

@@ -4,7 +4,24 @@ import {labelOf, laneLabel, laneName} from '../labels.ts';
 import {show} from '../numbers.ts';
 import type {Run} from '../run.ts';
 import type {Quantiles} from '../suite.ts';
-import {BESIDE_RATES, COUNT, CPU, CPU_SPLIT, figuresIn, JOBS, LOOP_DELAY, RATE, ratioTo, SUBJECT, showMedian, variedIn, WORK, wordsOf} from './columns.ts';
+import {
+	type BaseOf,
+	BESIDE_RATES,
+	COUNT,
+	CPU,
+	CPU_SPLIT,
+	figuresIn,
+	JOBS,
+	LOOP_DELAY,
+	ofBase,
+	RATE,
+	SUBJECT,
+	showMedian,
+	toBase,
+	variedIn,
+	WORK,
+	wordsOf,
+} from './columns.ts';
 import {scalabilitySection} from './scalability.ts';
 import {type Column, markdownTable} from './table.ts';
 
@@ -17,7 +34,7 @@ interface Shown {
 	/** The subject to which the others of the block are compared; what of them, and how it is called. */
 	/** What comes after the tables. */
 	readonly more?: (run: Run) => string[];
-	readonly base?: {readonly subject: string; readonly titles: {readonly rate: string; readonly cpu: string}};
+	readonly base?: {readonly subject: string; readonly columns: (baseOf: BaseOf) => readonly Column<Group>[]};
 }
 
 const SHOWN: readonly Shown[] = [
@@ -27,7 +44,10 @@ const SHOWN: readonly Shown[] = [
 		explanation:
 			'Jobs that do nothing, from the first one’s enqueue to the last one’s result, as durable as the lane says. *Jobs at risk* may run again if the program is killed.',
 		columns: () => [RATE, CPU, ...CPU_SPLIT, ...BESIDE_RATES, LOOP_DELAY],
-		base: {subject: 'faena', titles: {rate: '× Faena’s rate', cpu: '× Faena’s CPU'}},
+		base: {
+			subject: 'faena',
+			columns: baseOf => [ofBase('Faena’s rate ÷ its', baseOf, rate), toBase('its CPU ÷ Faena’s', baseOf, cpuMicrosPerJob)],
+		},
 	},
 	{
 		trial: 'call',
@@ -65,7 +85,10 @@ const SHOWN: readonly Shown[] = [
 		title: 'Mixed durations',
 		explanation: 'Each hundredth job is a hundred times longer than the others.',
 		columns: () => [RATE, CPU, ...BESIDE_RATES],
-		base: {subject: 'ideal', titles: {rate: '× the ideal’s rate', cpu: '× the ideal’s CPU'}},
+		base: {
+			subject: 'ideal',
+			columns: baseOf => [toBase('its rate ÷ the ideal’s', baseOf, rate), toBase('its CPU ÷ the ideal’s', baseOf, cpuMicrosPerJob)],
+		},
 	},
 	{
 		trial: 'recovery',
@@ -112,15 +135,14 @@ function workersColumn(groups: readonly Group[]): Column<Group>[] {
  * Ratios to the base in the same lane. Where it has none there, as nothing durable has in memory, they are to its most durable
  * one with the same intake, and the table says so: it is the price of durability.
  */
-function comparison({subject, titles}: NonNullable<Shown['base']>, lane: readonly Group[], all: readonly Group[]) {
+function comparison({subject, columns}: NonNullable<Shown['base']>, lane: readonly Group[], all: readonly Group[]) {
 	const bases = all.filter(group => group.subject === subject);
 	const baseOf = (own: Group) => {
 		const same = bases.filter(base => base.task === own.task && base.workMicros === own.workMicros && base.intake === own.intake);
 		return same.find(base => sameLane(base, own)) ?? same[0];
 	};
 	const other = lane.map(baseOf).find((base, index) => base && !sameLane(base, lane[index] as Group));
-	const columns = [ratioTo(titles.rate, baseOf, rate), ratioTo(titles.cpu, baseOf, cpuMicrosPerJob)];
-	return {columns, remark: other ? `, beside ${labelOf(subject)} in the lane \`${laneName(other)}\`` : ''};
+	return {columns: columns(baseOf), remark: other ? `, beside ${labelOf(subject)} in the lane \`${laneName(other)}\`` : ''};
 }
 
 /** What of a group a row shows: one of its distributions, or one of what was looked at by tenths. */

@@ -46,7 +46,7 @@ export function shortFigures(run: Run): ShortFigures {
 		awaitedRate: overIf(awaited, rate),
 		callMs: overIf(call, ({measurement}) => measurement.latencyMs?.['call']?.p50),
 		callP99Ms: overIf(call, ({measurement}) => measurement.latencyMs?.['call']?.p99),
-		metg95: curve && metgOf(curve, 0.95),
+		metg95: curve && metgOf(curve, 0.95, 'byTime')?.metg,
 		fsyncMs,
 		fsyncLooksReal: fsyncMs >= LEAST_FSYNC_MS,
 	});

@@ -30,9 +30,12 @@ test('between two points it is interpolated over the logarithm of the work', t =
 	t.deepEqual(metg(curve, 1), {kind: 'measured', workMicros: 1000});
 });
 
-test('where noise crosses more than once, the last time counts', t => {
-	const curve = [0.5, 0.96, 0.9, 1].map((efficiency, index) => ({workMicros: 10 ** index, efficiency}));
-	t.true((metg(curve, 0.95)?.workMicros ?? 0) > 100);
+test('noise that makes the curve fall is averaged: neither a peak nor a dip decides', t => {
+	const curve = (...efficiencies: readonly number[]) => efficiencies.map((efficiency, index) => ({workMicros: 10 ** index, efficiency}));
+	// The pair counts as two of 0.75.
+	t.deepEqual(metg(curve(0.5, 1, 0.5, 1), 0.75), {kind: 'measured', workMicros: 10});
+	t.true((metg(curve(0.5, 0.96, 0.9, 1), 0.95)?.workMicros ?? 0) > 100);
+	t.is(metg(curve(0.5, 1, 0.9, 0.94), 0.93)?.kind, 'measured');
 });
 
 test('a curve that stays above says only that it is the smallest job or less', t => {
