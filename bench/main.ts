@@ -7,11 +7,11 @@ import {dirname, resolve} from 'node:path';
 import {fileURLToPath} from 'node:url';
 import {parseArgs} from 'node:util';
 import {nanoid} from 'nanoid';
+import {takeBlocks} from './blocks.ts';
 import {describeMachine} from './machine.ts';
 import {PLANS} from './plan.ts';
 import {report} from './report/markdown.ts';
 import {readRun} from './run.ts';
-import {runPlan} from './run-plan.ts';
 import {type Case, type Entry, totalCpu} from './suite.ts';
 import {compileSyncCounter} from './sync-counter.ts';
 
@@ -33,7 +33,7 @@ const order = {
 	blocks: Number(values.blocks ?? plan.blocks),
 	...(counter.library && {counter: {library: counter.library, file: counter.file as string}}),
 };
-for await (const entry of runPlan(order)) {
+for await (const entry of takeBlocks(order)) {
 	write(entry);
 	process.stderr.write(`${describe(entry)}\n`);
 }

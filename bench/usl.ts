@@ -67,15 +67,21 @@ export function rateAt({lambda, sigma, kappa}: Parameters, n: number): number {
 	return (lambda * n) / (1 + sigma * (n - 1) + kappa * n * (n - 1));
 }
 
+/** More than the method needs from there; it doesn't notice that it stands still. */
+const ITERATIONS = 60;
+
 /**
  * Without bounds: where there is no contention noise must be able to make σ and κ negative, or their intervals could not contain 0.
- * Rates are divided by the smallest N's, so that all three parameters are of a size that the method's steps suit.
+ * Rates are divided by that of one, so that all three parameters are of a size that the method's steps suit. Each N is one point,
+ * the mean of its blocks, so that one of which more was discarded counts as much as the others; the library's weights are not used, since
+ * with them it takes steps of a wrong length and hardly converges (5.1.0).
  */
 function fitOnce(points: readonly UslPoint[]): Parameters {
-	const least = Math.min(...points.map(({n}) => n));
-	const unit = meanRate(points.filter(({n}) => n === least)) / least;
+	const byN = [...Map.groupBy(points, ({n}) => n)].sort(([one], [other]) => one - other);
+	const [least, own] = byN[0] as [number, UslPoint[]];
+	const unit = meanRate(own) / least;
 	const {parameterValues} = levenbergMarquardt(
-		{x: points.map(({n}) => n), y: points.map(({perSecond}) => perSecond / unit)},
+		{x: byN.map(([n]) => n), y: byN.map(([, same]) => meanRate(same) / unit)},
 		([lambda = 1, sigma = 0, kappa = 0]) =>
 			n =>
 				rateAt({lambda, sigma, kappa}, n),
@@ -83,7 +89,7 @@ function fitOnce(points: readonly UslPoint[]): Parameters {
 			initialValues: [1, 0.05, 0.001],
 			gradientDifference: 1e-6,
 			centralDifference: true,
-			maxIterations: 200,
+			maxIterations: ITERATIONS,
 			errorTolerance: 1e-12,
 			improvementThreshold: 0,
 		},

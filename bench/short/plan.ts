@@ -1,13 +1,5 @@
-import {availableParallelism} from 'node:os';
 import {cases, type Row} from '../plan.ts';
 import type {Case} from '../suite.ts';
-
-const RUN_MS = 600;
-
-/** As many jobs of this size as take all processors so long. */
-function jobsOf(workMicros: number): number {
-	return Math.ceil((RUN_MS * 1000 * availableParallelism()) / workMicros);
-}
 
 /** What `faena bench` measures, in about half a minute a block: what needs nothing but the package itself. */
 const ROWS: readonly Row[] = [
@@ -20,16 +12,14 @@ const ROWS: readonly Row[] = [
 		],
 	},
 	{trial: 'drain', jobs: 30_000, lanes: [['full', 'default', 'faena']]},
-	{trial: 'call', jobs: 1000, lanes: [['full', 'default', 'faena']]},
-	...[100, 1000].map(
-		(workMicros): Row => ({
-			...{trial: 'granularity', task: 'spin', workMicros: [workMicros], jobs: jobsOf(workMicros)},
-			lanes: [
-				['full', 'bulk', 'faena'],
-				['memory', 'bulk', 'ideal', 'piscina'],
-			],
-		}),
-	),
+	{trial: 'call', jobs: 1000, lanes: [['full', 'strict', 'faena']]},
+	{
+		...{trial: 'granularity', task: 'spin', workMicros: [100, 1000], runMs: 600},
+		lanes: [
+			['full', 'bulk', 'faena'],
+			['memory', 'bulk', 'ideal', 'piscina'],
+		],
+	},
 ];
 
 export const SHORT_PLAN: readonly Case[] = ROWS.flatMap(cases);

@@ -10,7 +10,7 @@ import {inLanes} from '../subjects/lanes.ts';
 import {type Case, IN_FLIGHT, type Measurement, type Surroundings} from '../suite.ts';
 import {recordedSums, refuseUnlessEqual, sumBelow} from '../sums.ts';
 
-/** The first compiles what moves jobs, the second tells the capacity. */
+/** Jobs, at most, of the drain that compiles what moves them, and of the one that tells the capacity. */
 const DRAINS = [5000, 20_000] as const;
 
 /**
@@ -21,7 +21,9 @@ export async function latency(given: Case, surroundings: Surroundings): Promise<
 	const share = given.vary?.['share'];
 	if (share === undefined || !(share > 0)) throw new Error('The trial latency expects vary.share, the share of the capacity at which jobs arrive');
 	return withEngine(given, surroundings, async (faena, file) => {
-		const [, capacityPerSecond] = [await drainRate(faena, DRAINS[0]), await drainRate(faena, DRAINS[1])];
+		const drains = DRAINS.map(jobs => Math.min(jobs, given.jobs)) as [number, number];
+		await drainRate(faena, drains[0]);
+		const capacityPerSecond = await drainRate(faena, drains[1]);
 		const offeredPerSecond = share * capacityPerSecond;
 		const timesMs = poissonMs(given.jobs, offeredPerSecond, chanceOf(surroundings.seed));
 		const late = createHistogram();
@@ -29,7 +31,7 @@ export async function latency(given: Case, surroundings: Surroundings): Promise<
 		const {commits: before} = await faena.stats();
 		const observed = await observe(surroundings, () => openLoop(faena, timesMs, spans, late));
 		const {commits: after} = await faena.stats();
-		const jobs = [...DRAINS, given.jobs];
+		const jobs = [...drains, given.jobs];
 		const expected = {completed: jobs.reduce((sum, each) => sum + each), results: jobs.reduce((sum, each) => sum + sumBelow(each), 0)};
 		refuseUnlessEqual(recordedSums(file, "json_extract(value, '$[0]')"), expected);
 		const names = Object.entries(spans);

@@ -16,7 +16,7 @@ for (let first = 0; first < jobs; first += BATCH) await queue.enqueue(newJobs('s
 await queue.close();
 let completed = 0;
 subscribe('faena:job:completed', () => {
-	if (++completed === Math.min(jobs / 10, WARM_JOBS)) process.send?.('at work');
+	if (++completed === Math.min(Math.ceil(jobs / 10), WARM_JOBS)) process.send?.('at work');
 });
 await using faena = await open<Tasks>({queue: file, tasks: TASKS, workers, durability});
 await faena.idle();

@@ -2,10 +2,10 @@ import {mkdtempSync, rmSync} from 'node:fs';
 import {join} from 'node:path';
 import {type Command, InvalidArgumentError, Option} from 'commander';
 import {nanoid} from 'nanoid';
+import {takeBlocks} from '../../bench/blocks.ts';
 import {keyOf} from '../../bench/group.ts';
 import {describeMachine} from '../../bench/machine.ts';
 import {type Run, runOf} from '../../bench/run.ts';
-import {runPlan} from '../../bench/run-plan.ts';
 import {describe} from '../../bench/short/describe.ts';
 import {shortFigures} from '../../bench/short/figures.ts';
 import {SHORT_PLAN, SHORT_TRIALS} from '../../bench/short/plan.ts';
@@ -94,7 +94,7 @@ async function takeMeasurements(
 	const standing = () => ({done: isDone.size, executed: isDone.size, dead: 0, total: blocks * cases.length, isStopping: signal.aborted});
 	const endBar = showBar(standing);
 	try {
-		for await (const entry of runPlan({...header, folder, blocks, cases, signal})) {
+		for await (const entry of takeBlocks({...header, folder, blocks, cases, signal})) {
 			entries.push(entry);
 			isDone.add(`${entry.block} ${keyOf(entry)}`);
 		}
