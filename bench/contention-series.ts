@@ -9,6 +9,7 @@ import type {UslPoint} from './usl.ts';
 export type Kind = 'producers' | 'processes' | 'workers';
 
 export interface Series extends Lane {
+	readonly subject: string;
 	readonly kind: Kind;
 	/** What tells it from others of its kind: jobs per enqueue, a job's work. */
 	readonly label: string;
@@ -22,7 +23,7 @@ export function contentionSeries(run: Run): Series[] {
 	const groups = groupsOf(run).filter(({trial}) => trial === 'contention');
 	return KINDS.flatMap(kind => {
 		const own = groups.filter(({vary}) => vary?.[kind] !== undefined);
-		const bySeries = Map.groupBy(own, group => JSON.stringify([laneName(group), labelOf(kind, group)]));
+		const bySeries = Map.groupBy(own, group => JSON.stringify([laneName(group), group.subject, workLabel(kind, group)]));
 		return [...bySeries.values()].map(series => seriesOf(kind, series));
 	});
 }
@@ -30,10 +31,10 @@ export function contentionSeries(run: Run): Series[] {
 function seriesOf(kind: Kind, groups: readonly Group[]): Series {
 	const [first] = groups as readonly [Group, ...Group[]];
 	const points = groups.map(group => [group.vary?.[kind] as number, group] as const).sort(([one], [other]) => one - other);
-	return {kind, label: labelOf(kind, first), durability: first.durability, intake: first.intake, points};
+	return {subject: first.subject, kind, label: workLabel(kind, first), durability: first.durability, intake: first.intake, points};
 }
 
-function labelOf(kind: Kind, {workMicros, vary}: Group): string {
+function workLabel(kind: Kind, {workMicros, vary}: Group): string {
 	if (kind === 'producers') return vary?.['batch'] === 1 ? 'one job per commit' : `${vary?.['batch']} jobs per commit`;
 	return workMicros === 0 ? 'jobs that do nothing' : `jobs of ${showMicros(workMicros)}`;
 }

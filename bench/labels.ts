@@ -43,7 +43,11 @@ const INTAKES: Readonly<Record<Intake, string>> = {
 export type Lane = Pick<Case, 'durability' | 'intake'>;
 
 export function laneLabel({durability, intake}: Lane): string {
-	return `${DURABILITIES[durability]}; ${INTAKES[intake]}`;
+	return `${durabilityLabel(durability)}; ${INTAKES[intake]}`;
+}
+
+export function durabilityLabel(durability: Durability): string {
+	return DURABILITIES[durability];
 }
 
 /** As the options of Faena and of the suite name it. */

@@ -19,14 +19,14 @@ const TITLES: Readonly<Record<Kind, string>> = {
 
 /** The rate over how many share a file, as a multiple of one alone: a panel for each of what becomes more. */
 export function contentionChart(run: Run): TopLevelSpec | undefined {
-	const series = contentionSeries(run).filter(({points}) => points.length > 1);
+	const series = contentionSeries(run).filter(({subject, durability, points}) => subject === 'faena' && durability === 'full' && points.length > 1);
 	const panels = KINDS.map(kind => series.filter(each => each.kind === kind)).filter(own => own.length > 0);
 	if (panels.length === 0) return undefined;
 	const mostLines = Math.max(...panels.map(own => own.length));
 	return {
 		title: {
 			text: 'How the rate changes as more share one file, as a multiple of one alone',
-			subtitle: ['Below the dashed line: less than one alone.', machineOf(run, 'contention')],
+			subtitle: ['Below the dashed line: less than one alone. Every job survives a loss of power.', machineOf(run, 'contention')],
 		},
 		spacing: 32,
 		hconcat: panels.map(own => panel(own, mostLines)),

@@ -9,7 +9,7 @@ const TENTHS = 10;
 
 /** Throughput while the file fills with jobs that have ended. */
 export function historyChart(run: Run): TopLevelSpec | undefined {
-	const group = groupsOf(run).find(({trial, subject}) => trial === 'history' && subject === 'faena');
+	const group = groupsOf(run).find(({trial, subject, durability}) => trial === 'history' && subject === 'faena' && durability === 'full');
 	const values = group ? pointsOf(group) : [];
 	const [first, last] = [values[0], values.at(-1)];
 	if (!group || !first || !last || values.length < TENTHS) return undefined;

@@ -16,7 +16,7 @@ const SPANS = [
 
 /** Percentiles of latencies in an open loop, a panel for each share of the capacity. */
 export function latencyChart(run: Run): TopLevelSpec | undefined {
-	const groups = groupsOf(run).filter(({trial, subject}) => trial === 'latency' && subject === 'faena');
+	const groups = groupsOf(run).filter(({trial, subject, durability}) => trial === 'latency' && subject === 'faena' && durability === 'full');
 	const panels = groups.map(group => ({group, points: pointsOf(group)})).filter(({points}) => points.length > 0);
 	if (panels.length === 0) return undefined;
 	const all = panels.flatMap(({points}) => points.flatMap(({low, high}) => [low, high]));

@@ -1,6 +1,6 @@
 import {chanceOf} from '../chance.ts';
 import {contentionSeries, type Series, uslPoints} from '../contention-series.ts';
-import {laneName} from '../labels.ts';
+import {labelOf, laneName} from '../labels.ts';
 import {show, showPercent} from '../numbers.ts';
 import type {Run} from '../run.ts';
 import {fitUsl, type UslFit} from '../usl.ts';
@@ -23,6 +23,7 @@ interface Fitted {
 }
 
 const COLUMNS: readonly Column<Fitted>[] = [
+	{title: '', isText: true, cell: ({series}) => labelOf(series.subject)},
 	{title: 'more', isText: true, cell: ({series}) => series.kind},
 	{title: 'of', isText: true, cell: ({series}) => series.label},
 	{title: 'lane', isText: true, cell: ({series}) => laneName(series)},

@@ -1,6 +1,6 @@
 import {cpuMicrosPerJob, rate} from '../figures.ts';
 import {type Group, groupsOf, over, sameLane} from '../group.ts';
-import {labelOf, laneLabel, laneName} from '../labels.ts';
+import {durabilityLabel, labelOf, laneLabel, laneName} from '../labels.ts';
 import {show} from '../numbers.ts';
 import type {Run} from '../run.ts';
 import type {Quantiles} from '../suite.ts';
@@ -31,6 +31,8 @@ interface Shown {
 	readonly title: string;
 	readonly explanation: string;
 	readonly columns: (groups: readonly Group[]) => readonly Column<Group>[];
+	/** Whether jobs come in as the lane says: other trials have a way of their own. */
+	readonly hasIntake?: true;
 	/** The subject to which the others of the block are compared; what of them, and how it is called. */
 	/** What comes after the tables. */
 	readonly more?: (run: Run) => string[];
@@ -43,6 +45,7 @@ const SHOWN: readonly Shown[] = [
 		title: 'Drain',
 		explanation:
 			'Jobs that do nothing, from the first one’s enqueue to the last one’s result, as durable as the lane says. *Jobs at risk* may run again if the program is killed.',
+		hasIntake: true,
 		columns: () => [RATE, CPU, ...CPU_SPLIT, ...BESIDE_RATES, LOOP_DELAY],
 		base: {
 			subject: 'faena',
@@ -84,6 +87,7 @@ const SHOWN: readonly Shown[] = [
 		trial: 'mixed',
 		title: 'Mixed durations',
 		explanation: 'Each hundredth job is a hundred times longer than the others.',
+		hasIntake: true,
 		columns: () => [RATE, CPU, ...BESIDE_RATES],
 		base: {
 			subject: 'ideal',
@@ -114,12 +118,13 @@ function lanesOf(groups: readonly Group[]): Group[][] {
 	return [...Map.groupBy(groups, group => `${laneLabel(group)} ${Object.keys(group.vary ?? {})}`).values()];
 }
 
-function laneTables({columns, base}: Shown, lane: readonly Group[], all: readonly Group[]): string[] {
+function laneTables({columns, base, hasIntake}: Shown, lane: readonly Group[], all: readonly Group[]): string[] {
 	const first = lane[0] as Group;
 	const of: readonly Column<Group>[] = [SUBJECT, WORK, ...variedIn(lane), ...workersColumn(lane)];
+	const heading = hasIntake ? `${laneLabel(first)} (\`${laneName(first)}\`)` : `${durabilityLabel(first.durability)} (\`${first.durability}\`)`;
 	const compared = base && comparison(base, lane, all);
 	return [
-		`**${laneLabel(first)}** (\`${laneName(first)}\`)${compared?.remark ?? ''}`,
+		`**${heading[0]?.toUpperCase()}${heading.slice(1)}**${compared?.remark ?? ''}`,
 		markdownTable([...of, ...columns(lane), ...(compared?.columns ?? []), COUNT], lane),
 		...latencies(of, lane),
 		...tenths(of, lane),

@@ -62,8 +62,8 @@ test('lanes have tables of their own, and a comparison across them says so', t =
 	const tables = markdown.split('**').filter(part => part.includes('| Faena |') || part.includes('| Piscina'));
 	t.is(tables.length, 3);
 	t.false(tables.some(table => table.includes('| Faena |') && table.includes('| Piscina')));
-	t.regex(markdown, /`memory, bulk`\), beside Faena in the lane `full, bulk`/);
-	t.notRegex(markdown, /`full, strict`\), beside/);
+	t.regex(markdown, /`memory, bulk`\)\*\*, beside Faena in the lane `full, bulk`/);
+	t.notRegex(markdown, /`full, strict`\)\*\*, beside/);
 });
 
 test('efficiency is the ideal’s time by the subject’s own, and METG where it crosses', t => {
