@@ -61,12 +61,10 @@ function inOrder(one: Group, other: Group): number {
 	);
 }
 
+/** What is varied in other ways has no order among each other but that of the names. */
 function compareVaried(one: Case['vary'] = {}, other: Case['vary'] = {}): number {
-	for (const name of Object.keys({...one, ...other})) {
-		const order = (one[name] ?? 0) - (other[name] ?? 0);
-		if (order !== 0) return order;
-	}
-	return 0;
+	const byName = compare(Object.keys(one).join(), Object.keys(other).join());
+	return Object.keys(one).reduce((order, name) => order || (one[name] ?? 0) - (other[name] ?? 0), byName);
 }
 
 function compare(one: string | number, other: string | number): number {

@@ -84,7 +84,7 @@ function showVaried(name: string, value: number | undefined): string {
 
 /** `firstJobMs` as words with their unit behind: `first job, ms`. */
 export function wordsOf(name: string): string {
-	const words = name.replace(/([a-z])([A-Z0-9])/g, (_, before, after) => `${before} ${after.toLowerCase()}`);
+	const words = name.replace(/([a-z\d])([A-Z])/g, (_, before, after) => `${before} ${after.toLowerCase()}`);
 	return words.replace(/ (ms|micros|bytes|mib)$/, (_, unit) => `, ${UNITS[unit] ?? unit}`).replace(' per second', '/s');
 }
 

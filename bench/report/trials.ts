@@ -147,7 +147,7 @@ function comparison({subject, columns}: NonNullable<Shown['base']>, lane: readon
 		return same.find(base => sameLane(base, own)) ?? same[0];
 	};
 	const other = lane.map(baseOf).find((base, index) => base && !sameLane(base, lane[index] as Group));
-	return {columns: columns(baseOf), remark: other ? `, beside ${labelOf(subject)} in the lane \`${laneName(other)}\`` : ''};
+	return {columns: columns(baseOf), remark: other ? `, compared with *${labelOf(subject)}* in the lane \`${laneName(other)}\`` : ''};
 }
 
 /** What of a group a row shows: one of its distributions, or one of what was looked at by tenths. */

@@ -62,8 +62,8 @@ test('lanes have tables of their own, and a comparison across them says so', t =
 	const tables = markdown.split('**').filter(part => part.includes('| Faena |') || part.includes('| Piscina'));
 	t.is(tables.length, 3);
 	t.false(tables.some(table => table.includes('| Faena |') && table.includes('| Piscina')));
-	t.regex(markdown, /`memory, bulk`\)\*\*, beside Faena in the lane `full, bulk`/);
-	t.notRegex(markdown, /`full, strict`\)\*\*, beside/);
+	t.regex(markdown, /`memory, bulk`\)\*\*, compared with \*Faena\* in the lane `full, bulk`/);
+	t.notRegex(markdown, /`full, strict`\)\*\*, compared/);
 });
 
 test('efficiency is the ideal’s time by the subject’s own, and METG where it crosses', t => {
@@ -83,6 +83,14 @@ test('what a trial alone has becomes columns, and its distributions a table', t 
 	const markdown = report(runOf(t, [entry({trial: 'latency', vary: {share: 0.25}, measurement: {figures: {lateMs: 0.25}, latencyMs}})]));
 	t.regex(markdown, /\| share of capacity \|.* late, ms \|/);
 	t.deepEqual(rowOf(markdown, 'Faena | 25 % | durable'), ['Faena', '25 %', 'durable enqueue', '0.5', '1', '2', '3', '4']);
+});
+
+test('rows are in the order of what is varied, and more of this is no row among more of that', t => {
+	const varied = [{processes: 2}, {producers: 8}, {processes: 1}, {producers: 16}, {producers: 1}].map(vary => entry({trial: 'contention', vary}));
+	const markdown = report(runOf(t, varied));
+	const numbers = markdown.split('\n').flatMap(line => /^\| Faena \| (\d+) \|/.exec(line)?.[1] ?? []);
+	t.deepEqual(numbers, ['1', '2', '1', '8', '16']);
+	t.regex(markdown, /\| processes \|.*\| producers \|/s);
 });
 
 test('subjects that were not run are listed with the reason', t => {
