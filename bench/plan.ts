@@ -82,17 +82,26 @@ function latency(share: number, seconds: number): Row {
 	return {trial: 'latency', jobs: Math.ceil(share * CAPACITY_PER_SECOND * seconds), vary: [{share}], lanes: [['full', 'default', 'faena']]};
 }
 
+/** Of a process that measures, half of the time goes into its start and its warm-up. */
+const GRAINS_QUICKLY: Row = {
+	...{...GRANULARITY, workMicros: [10, 100, 1000], runMs: 600},
+	lanes: [
+		['full', 'bulk', 'faena'],
+		['memory', 'bulk', 'ideal', 'piscina-chunks'],
+	],
+};
+
 /** `npm run bench`: what says most, in about three minutes, without services. */
 const QUICK: Plan = {
 	blocks: 5,
 	cases: [
-		...[DRAIN, AWAITED, CALL],
-		...[OTHERS, STRICT, latency(0.25, 3)].map(row => ({...row, blocks: 3})),
-		{...GRANULARITY, workMicros: [10, 100, 1000], runMs: 1000},
+		...[DRAIN, {...AWAITED, jobs: 40_000}, {...CALL, jobs: 500}],
+		...[{...OTHERS, jobs: 100_000}, {...STRICT, jobs: 1500}, latency(0.25, 3)].map(row => ({...row, blocks: 3})),
+		GRAINS_QUICKLY,
 	].flatMap(cases),
 };
 
-/** Micros from 1 µs to 100 ms, √10 apart. */
+/** From 1 µs to 100 ms, √10 apart. */
 const GRID = [1, 3, 10, 32, 100, 316, 1000, 3162, 10_000, 31_623, 100_000] as const;
 
 const GRAINS: readonly Row[] = [
