@@ -1,10 +1,11 @@
 import {type Engine, type OpenOptions, open} from '../lib/index.ts';
 import {withFile} from './file.ts';
+import {moduleUrl} from './module-url.ts';
 import type {Case, Surroundings} from './suite.ts';
 
 export type Tasks = typeof import('./tasks.ts');
 
-export const TASKS = new URL('./tasks.ts', import.meta.url);
+export const TASKS = moduleUrl('tasks');
 
 /** Lends an engine with default settings on a new file in the measured folder. */
 export async function withEngine<Result>(

@@ -7,7 +7,7 @@ export interface Plan {
 	readonly cases: readonly PlannedCase[];
 }
 
-interface PlannedCase extends Case {
+export interface PlannedCase extends Case {
 	/** The most blocks that have it, where that is fewer than the plan's. */
 	readonly blocks?: number;
 }
@@ -17,7 +17,7 @@ const PROCESSORS = availableParallelism();
 /** A run is as long as this, roughly, whatever a job takes. */
 const RUN_MS = 1500;
 
-interface Row {
+export interface Row {
 	readonly trial: string;
 	readonly task?: TaskName;
 	readonly jobs?: number;
@@ -30,7 +30,7 @@ interface Row {
 	readonly blocks?: number;
 }
 
-function cases({trial, task = 'identity', jobs, runMs = RUN_MS, workMicros = [0], lanes, vary, workers = PROCESSORS, blocks}: Row): PlannedCase[] {
+export function cases({trial, task = 'identity', jobs, runMs = RUN_MS, workMicros = [0], lanes, vary, workers = PROCESSORS, blocks}: Row): PlannedCase[] {
 	return workMicros.flatMap(micros =>
 		lanes.flatMap(([durability, intake, ...subjects]) =>
 			subjects.flatMap(subject =>

@@ -1,6 +1,7 @@
 import {mkdtempSync, rmSync} from 'node:fs';
 import {join} from 'node:path';
 import {type Engine, open} from '../../lib/index.ts';
+import {moduleUrl} from '../module-url.ts';
 import {IN_FLIGHT, type Intake} from '../suite.ts';
 import {recordedSums} from '../sums.ts';
 import {inLanes} from './lanes.ts';
@@ -14,7 +15,7 @@ export const subject: Subject = {
 		if (durability === 'memory') throw new Error('An engine keeps its jobs in a file: it has no lane in memory.');
 		const place = mkdtempSync(join(folder, 'faena-bench-'));
 		const file = join(place, 'jobs.db');
-		const faena = await open<Tasks>({queue: file, tasks: new URL('../tasks.ts', import.meta.url), workers, durability});
+		const faena = await open<Tasks>({queue: file, tasks: moduleUrl('tasks'), workers, durability});
 		return new FaenaRunning(faena, file, async () => {
 			await faena.close();
 			rmSync(place, {recursive: true});

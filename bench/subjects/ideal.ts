@@ -1,4 +1,5 @@
 import {Worker} from 'node:worker_threads';
+import {moduleUrl} from '../module-url.ts';
 import type {TaskName} from '../suite.ts';
 import type {Running, Subject} from './subject.ts';
 
@@ -23,7 +24,7 @@ export const subject: Subject = {
 };
 
 async function start(): Promise<Worker> {
-	const thread = new Worker(new URL('ideal-worker.ts', import.meta.url));
+	const thread = new Worker(moduleUrl('subjects/ideal-worker'));
 	await new Promise(resolve => thread.once('message', resolve));
 	return thread;
 }

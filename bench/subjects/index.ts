@@ -11,8 +11,15 @@ const MODULES: Readonly<Record<string, () => Promise<{readonly subject: Subject}
 	workerpool: () => import('./workerpool.ts'),
 };
 
+/** In a package of their own, that is neither compiled nor installed with this one (`bench/peers/`). */
+export const PEERS = ['plainjob', 'liteque', 'sidequest', 'bullmq', 'graphile-worker', 'pg-boss'] as const;
+
 export async function load(name: string): Promise<Subject> {
-	const module = MODULES[name];
-	if (!module) throw new Error(`There is no subject ${name}; there are ${Object.keys(MODULES).join(', ')}`);
+	const module = MODULES[name] ?? (isPeer(name) ? () => import(new URL(`../peers/subjects/${name}.ts`, import.meta.url).href) : undefined);
+	if (!module) throw new Error(`There is no subject ${name}; there are ${[...Object.keys(MODULES), ...PEERS].join(', ')}`);
 	return (await module()).subject;
+}
+
+function isPeer(name: string): boolean {
+	return PEERS.some(peer => peer === name);
 }

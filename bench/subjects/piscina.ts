@@ -1,5 +1,6 @@
 import {fileURLToPath} from 'node:url';
 import {Piscina} from 'piscina';
+import {moduleUrl} from '../module-url.ts';
 import {PoolRunning} from './pool.ts';
 import type {Subject} from './subject.ts';
 
@@ -8,7 +9,7 @@ export const PER_WORKER = 16;
 
 export function makePiscina(workers: number, concurrentTasksPerWorker: number): Piscina {
 	return new Piscina({
-		filename: fileURLToPath(new URL('../tasks.ts', import.meta.url)),
+		filename: fileURLToPath(moduleUrl('tasks')),
 		minThreads: workers,
 		maxThreads: workers,
 		idleTimeout: Infinity,

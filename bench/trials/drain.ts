@@ -24,11 +24,11 @@ export async function drain(given: Case, surroundings: Surroundings): Promise<Me
 }
 
 async function warmUp(running: Running, given: Case, surroundings: Surroundings): Promise<Sums> {
-	const jobs = given.intake === 'strict' ? WARM_UP.jobs / 50 : WARM_UP.jobs;
+	const jobs = running.warmUpJobs ?? (given.intake === 'strict' ? WARM_UP.jobs / 50 : WARM_UP.jobs);
 	const light = makeWorkload({...given, trial: 'drain', task: 'identity', jobs}, surroundings);
 	await running.drain('identity', light.payloads, given.intake);
 	if (given.workMicros === 0) return {completed: jobs, results: light.sum};
-	const heavyJobs = Math.ceil(Math.min(WARM_UP.jobs, (WARM_UP.workMs * 1000 * given.workers) / given.workMicros));
+	const heavyJobs = Math.ceil(Math.min(running.warmUpJobs ?? WARM_UP.jobs, (WARM_UP.workMs * 1000 * given.workers) / given.workMicros));
 	const heavy = makeWorkload({...given, trial: 'drain', jobs: heavyJobs}, surroundings);
 	await running.drain(given.task, heavy.payloads, given.intake);
 	return {completed: jobs + heavyJobs, results: light.sum + heavy.sum};

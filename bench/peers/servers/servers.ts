@@ -1,0 +1,57 @@
+import {chmodSync, mkdtempSync, rmSync} from 'node:fs';
+import {join} from 'node:path';
+import type {Case, Surroundings} from '../../suite.ts';
+import {shareCounter, startPostgres} from './postgres.ts';
+import {startRedis} from './redis.ts';
+import type {Server} from './server.ts';
+
+/** Which server a peer's case needs, if any. */
+export function serverOf({subject, durability}: Pick<Case, 'subject' | 'durability'>): ServerName | undefined {
+	if (subject === 'bullmq') return durability === 'full' ? 'redis-always' : 'redis-everysec';
+	return subject === 'graphile-worker' || subject === 'pg-boss' ? 'postgres' : undefined;
+}
+
+export type ServerName = keyof typeof STARTS;
+
+type Start = (folder: string, env: Readonly<Record<string, string>>) => Promise<Server>;
+
+const STARTS = {
+	'redis-everysec': (folder, env) => startRedis(folder, 'everysec', env),
+	'redis-always': (folder, env) => startRedis(folder, 'always', env),
+	postgres: startPostgres,
+} satisfies Record<string, Start>;
+
+export interface Servers {
+	readonly running: NonNullable<Surroundings['servers']>;
+	/** Why the others are not. */
+	readonly failed: Readonly<Partial<Record<ServerName, string>>>;
+	stop(): Promise<void>;
+}
+
+/** Starts what the cases need, each with its data in a folder of its own on the disk that is measured. */
+export async function startServers(names: readonly ServerName[], folder: string, counter: Surroundings['counter']): Promise<Servers> {
+	const place = mkdtempSync(join(folder, 'faena-peers-'));
+	const remove = () => rmSync(place, {recursive: true, force: true});
+	process.once('exit', remove);
+	if (counter) shareCounter(counter);
+	const env: Record<string, string> = counter ? {LD_PRELOAD: counter.library, FAENA_BENCH_SYNCS: counter.file} : {};
+	const [started, failed]: [Partial<Record<ServerName, Server>>, Partial<Record<ServerName, string>>] = [{}, {}];
+	// For a server that runs as another user.
+	chmodSync(place, 0o755);
+	for (const name of names) {
+		try {
+			started[name] = await STARTS[name](join(place, name), env);
+		} catch (error) {
+			failed[name] = (error as Error).message;
+		}
+	}
+	return {
+		running: Object.fromEntries(Object.entries(started).map(([name, {url, pid}]) => [name, {url, pid}])),
+		failed,
+		async stop() {
+			await Promise.all(Object.values(started).map(server => server.stop()));
+			process.off('exit', remove);
+			remove();
+		},
+	};
+}
