@@ -67,11 +67,12 @@ function answer(thread: Worker): Promise<unknown> {
 /** Each number is there once, ready to run. */
 function refuseUnlessWhole(file: string, jobs: number): void {
 	const database = new Database(file, {readonly: true});
-	const sql = 'select count(*), count(distinct payload), total(payload), (select count(*) from ready) from job';
-	const [count, different, sum, ready] = database.prepare(sql).raw().get() as [number, number, number, number];
+	const ready = '(select count(*) from ready) + (select total(last - first + 1) from ready_run)';
+	const sql = `select count(*), count(distinct payload), total(payload), ${ready} from job`;
+	const [count, different, sum, readyJobs] = database.prepare(sql).raw().get() as [number, number, number, number];
 	database.close();
-	if (count !== jobs || different !== jobs || sum !== sumBelow(jobs) || ready !== jobs)
+	if (count !== jobs || different !== jobs || sum !== sumBelow(jobs) || readyJobs !== jobs)
 		throw new Error(
-			`${count} jobs are there, ${different} of them different, ${ready} ready, and they add up to ${sum}; expected were ${jobs} and ${sumBelow(jobs)}`,
+			`${count} jobs are there, ${different} of them different, ${readyJobs} ready, and they add up to ${sum}; expected were ${jobs} and ${sumBelow(jobs)}`,
 		);
 }
