@@ -34,17 +34,17 @@ export function promote(session: Session): void {
 export function dequeue(session: Session, demand: Demand, owner: number): Dequeued {
 	const lanes = openLanes(session, demand).filter(lane => lane.limit > 0);
 	const shares = lanes.length === 1 ? lanes : share(session, lanes, demand);
-	const rows: [...ReadyRow, lane: Lane][] = [];
+	const claimed: {readonly row: ReadyRow; readonly lane: Lane}[] = [];
 	let lease = 0;
 	for (const lane of shares) {
 		const heads = read(session, lane, demand.maxBytes);
 		if (heads.rows.length + heads.runs.length === 0) continue;
 		lease ||= nextLease(session);
 		claim(session, lane, heads, lease, owner);
-		for (const row of heads.rows) rows.push([...row, lane]);
+		for (const row of heads.rows) claimed.push({row, lane});
 	}
-	if (shares.length > 1) rows.sort(byOrder);
-	return {lease, jobs: rows.map(row => toDequeued(session, row))};
+	if (shares.length > 1) claimed.sort((a, b) => byOrder(a.row, b.row));
+	return {lease, jobs: claimed.map(({row, lane}) => toDequeued(session, row, lane))};
 }
 
 /** A part of `ready` that something may be taken of. */
@@ -99,15 +99,14 @@ type Head = [rank: number, id: JobId, sizeBytes: number | null];
 
 function headsOf(statements: Statements, lane: Lane): Head[] {
 	const heads = statements.readyHeads.all(laneOf(lane.task, lane.place), lane.limit) as Head[];
-	const runs = readyRuns(statements, lane);
 	let room = lane.limit;
-	for (const {first, last} of runs) {
+	for (const {first, last} of readyRuns(statements, lane)) {
 		if (room <= 0) break;
 		const upTo = Math.min(last, first + room - 1);
 		heads.push(...(statements.newHeads.all(first, upTo) as Head[]));
 		room -= upTo - first + 1;
 	}
-	return runs.length === 0 ? heads : heads.sort(byOrder).slice(0, lane.limit);
+	return room === lane.limit ? heads : heads.sort(byOrder).slice(0, lane.limit);
 }
 
 /** The order of dequeuing. */
@@ -133,41 +132,42 @@ interface ReadyRun {
 /** Reads runs and rows as they come in the order of dequeuing: no row lies inside a run. */
 function read({statements}: Session, lane: Lane, maxBytes: number): Heads {
 	const heads: Heads = {rows: [], lastRow: undefined, runs: []};
-	const isOver = () => heads.rows.length >= lane.limit || (heads.rows.length > 0 && bytes >= maxBytes);
 	let bytes = 0;
+	const isOver = () => heads.rows.length >= lane.limit || (heads.rows.length > 0 && bytes >= maxBytes);
 	const take = (row: ReadyRow) => {
 		heads.rows.push(row);
 		bytes += sizeBytes(row[7]);
 	};
 	const runs = readyRuns(statements, lane);
+	let run = runs.next();
 	const takeRuns = (before?: ReadyRow) => {
-		for (let run = runs[0]; run && !isOver() && (!before || isBefore(run, before)); run = runs[0]) {
-			let upTo = run.last;
-			for (const row of statements.newJobs.iterate(run.first, run.last) as IterableIterator<ReadyRow>) {
+		for (; !run.done && !isOver() && (!before || isBefore(run.value, before)); run = runs.next()) {
+			const {first, last} = run.value;
+			for (const row of statements.newJobs.iterate(first, last) as IterableIterator<ReadyRow>) {
 				take(row);
-				upTo = row[1];
 				if (isOver()) break;
 			}
-			heads.runs.push({...run, upTo: isOver() ? upTo : run.last});
-			runs.shift();
+			heads.runs.push({...run.value, upTo: isOver() ? (heads.rows.at(-1) as ReadyRow)[1] : last});
 		}
 	};
 	for (const row of statements.readyJobs.iterate(laneOf(lane.task, lane.place), lane.limit) as IterableIterator<ReadyRow>) {
 		takeRuns(row);
-		if (isOver()) return heads;
+		if (isOver()) break;
 		take(row);
 		heads.lastRow = row;
-		if (isOver()) return heads;
+		if (isOver()) break;
 	}
 	takeRuns();
+	// Or it would go on reading while something is written.
+	runs.return();
 	return heads;
 }
 
-/** Suspects have rows of their own. */
-function readyRuns(statements: Statements, {task, place, limit}: Lane): ReadyRun[] {
-	if (place !== Place.ready) return [];
-	const rows = statements.readyRuns.all(task, limit) as [rank: number, first: JobId, last: JobId, batch: number | null][];
-	return rows.map(([rank, first, last, batch]) => ({rank, first, last, batch}));
+/** In order. Suspects have rows of their own. */
+function* readyRuns(statements: Statements, {task, place, limit}: Lane): Generator<ReadyRun, void> {
+	if (place !== Place.ready) return;
+	const rows = statements.readyRuns.iterate(task, limit) as IterableIterator<[rank: number, first: JobId, last: JobId, batch: number | null]>;
+	for (const [rank, first, last, batch] of rows) yield {rank, first, last, batch};
 }
 
 function isBefore({rank, first}: ReadyRun, [otherRank, id]: ReadyRow): boolean {
@@ -203,7 +203,7 @@ function nextLease(session: Session): number {
 	return lease;
 }
 
-function toDequeued(session: Session, [, id, executions, , policy, createdAt, key, payload, {name, place}]: [...ReadyRow, Lane]): DequeuedJob {
+function toDequeued(session: Session, [, id, executions, , policy, createdAt, key, payload]: ReadyRow, {name, place}: Lane): DequeuedJob {
 	const job = {id, task: name, payload, createdAt, execution: executions + 1, attempts: 0, policy: session.names.policy(policy), ...(key !== null && {key})};
 	if (executions === 0) return job;
 	return {...job, ...history(session, id), ...(place === Place.suspect && {isSuspect: true})};
