@@ -1,6 +1,6 @@
 import {readdirSync} from 'node:fs';
 import test, {type ExecutionContext} from 'ava';
-import type {Case, Measurement} from '../../bench/suite.ts';
+import type {Case, Measurement, Span} from '../../bench/suite.ts';
 import {compileSyncCounter} from '../../bench/sync-counter.ts';
 import {makeFolder} from '../fixtures/folder.ts';
 import {measure} from './measure.ts';
@@ -22,7 +22,7 @@ function hasFigures(t: ExecutionContext, {figures = {}}: Measurement, ...names: 
 	for (const name of names) t.true(Number.isFinite(figures[name]), `${name} is ${figures[name]}`);
 }
 
-function hasDistribution(t: ExecutionContext, {latencyMs, curvesMs}: Measurement, name: string): void {
+function hasDistribution(t: ExecutionContext, {latencyMs, curvesMs}: Measurement, name: Span): void {
 	const {p50 = 0, p99 = 0, max = 0} = latencyMs?.[name] ?? {};
 	t.true(p50 > 0 && p50 <= p99 && p99 <= max, name);
 	const curve = curvesMs?.[name] ?? [];
