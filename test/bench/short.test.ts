@@ -29,7 +29,7 @@ test('what was found is told in a table and in sentences', t => {
 	const text = describe(run, shortFigures(run));
 	t.regex(text, /jobs that do nothing, enqueued in one call +1,000 jobs\/s\n/);
 	t.regex(text, /smallest job worth it, METG\(95 %\) +100 µs or less\n/);
-	t.regex(text, /A call waits for two commits, so for two fsyncs: 0\.4 of its 0\.5 ms\./);
+	t.regex(text, /two fsyncs; one of them takes 0\.2 ms here\./);
 	t.regex(text, /The fsync takes as long as one that reaches a disk\./);
 	t.notRegex(text, /undefined|NaN/);
 });

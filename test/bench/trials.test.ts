@@ -61,7 +61,7 @@ test.serial('call: fsyncs are counted, and timed, where a library can be preload
 test.serial('latency: open loop, from the intended arrival', async t => {
 	const measurement = await taken(t, {trial: 'latency', jobs: 200, vary: {share: 0.2}});
 	hasFigures(t, measurement, 'capacityPerSecond', 'offeredPerSecond', 'achievedPerSecond', 'arrivalLateP50Ms', 'arrivalLateP99Ms');
-	for (const name of ['durableEnqueue', 'start', 'durableResult']) hasDistribution(t, measurement, name);
+	for (const name of ['durableEnqueue', 'start', 'durableResult'] as const) hasDistribution(t, measurement, name);
 	const {capacityPerSecond = 0, offeredPerSecond = 0} = measurement.figures ?? {};
 	t.true(Math.abs(offeredPerSecond / capacityPerSecond - 0.2) < 1e-9);
 });
