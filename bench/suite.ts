@@ -72,13 +72,16 @@ export interface Measurement {
 	readonly loopMs?: Quantiles;
 	/** What only this trial has. */
 	readonly figures?: Readonly<Record<string, number>>;
-	/** Distributions in milliseconds, by name. */
-	readonly latencyMs?: Readonly<Record<string, Quantiles>>;
+	/** Distributions in milliseconds. */
+	readonly latencyMs?: Readonly<Partial<Record<Span, Quantiles>>>;
 	/** The same distributions in full, for charts. */
-	readonly curvesMs?: Readonly<Record<string, Curve>>;
+	readonly curvesMs?: Readonly<Partial<Record<Span, Curve>>>;
 	/** What was looked at each time that another tenth of the jobs had completed. */
 	readonly tenths?: Readonly<Record<string, readonly number[]>>;
 }
+
+/** From a job's enqueue, or from the time at which it was meant to come, to this. */
+export type Span = 'durableEnqueue' | 'start' | 'durableResult';
 
 /** From percentile 0, the smallest value, to 100, the largest. */
 export type Curve = readonly (readonly [percentile: number, ms: number])[];

@@ -2,6 +2,7 @@ import type {TopLevelSpec} from 'vega-lite';
 import {type Group, groupsOf, over} from '../group.ts';
 import {show, showPercent} from '../numbers.ts';
 import type {Run} from '../run.ts';
+import type {Span} from '../suite.ts';
 import type {Axis, Mark, Panel} from './spec.ts';
 import {FAENA, FAINT, machineOf, OTHERS, spread, textAt} from './theme.ts';
 
@@ -9,10 +10,10 @@ const [WIDTH, HEIGHT, GAP] = [180, 300, 18];
 
 /** What of a job's way a line is, and its colour. */
 const SPANS = [
-	{name: 'durable', label: 'safe on disk', colour: OTHERS[0]},
+	{name: 'durableEnqueue', label: 'safe on disk', colour: OTHERS[0]},
 	{name: 'start', label: 'started', colour: OTHERS[1]},
-	{name: 'result', label: 'result safe on disk', colour: FAENA},
-] as const;
+	{name: 'durableResult', label: 'result safe on disk', colour: FAENA},
+] as const satisfies readonly {readonly name: Span; readonly label: string; readonly colour: string}[];
 
 /** Percentiles of latencies in an open loop, a panel for each share of the capacity. */
 export function latencyChart(run: Run): TopLevelSpec | undefined {
@@ -36,7 +37,7 @@ export function latencyChart(run: Run): TopLevelSpec | undefined {
 }
 
 interface Point {
-	readonly name: string;
+	readonly name: Span;
 	readonly colour: string;
 	/** Nines: 1 is 90 %, 2 is 99 %. */
 	readonly nines: number;

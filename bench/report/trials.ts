@@ -3,7 +3,7 @@ import {type Group, groupsOf, over, sameLane} from '../group.ts';
 import {durabilityLabel, labelOf, laneLabel, laneName} from '../labels.ts';
 import {show} from '../numbers.ts';
 import type {Run} from '../run.ts';
-import type {Quantiles} from '../suite.ts';
+import type {Quantiles, Span} from '../suite.ts';
 import {
 	type BaseOf,
 	BESIDE_RATES,
@@ -159,7 +159,7 @@ interface Named {
 function latencies(of: readonly Column<Group>[], groups: readonly Group[]): string[] {
 	const quantiles = (Object.keys(QUANTILES) as (keyof Quantiles)[]).map(quantile => ({
 		title: `${QUANTILES[quantile]}, ms`,
-		cell: ({group, name}: Named) => showMedian(over(group, ({measurement}) => measurement.latencyMs?.[name]?.[quantile])),
+		cell: ({group, name}: Named) => showMedian(over(group, ({measurement}) => measurement.latencyMs?.[name as Span]?.[quantile])),
 	}));
 	return tableOfNamed(of, 'from enqueue to', quantiles, namedIn(groups, 'latencyMs'));
 }
@@ -182,17 +182,9 @@ function namedIn(groups: readonly Group[], field: 'latencyMs' | 'tenths'): Named
 function tableOfNamed(of: readonly Column<Group>[], title: string, columns: readonly Column<Named>[], rows: readonly Named[]): string[] {
 	if (rows.length === 0) return [];
 	const whose = of.map(({cell, ...column}) => ({...column, cell: ({group}: Named) => cell(group)}));
-	return [markdownTable([...whose, {title, isText: true, cell: ({name}) => NAMES[name] ?? wordsOf(name)}, ...columns], rows)];
+	return [markdownTable([...whose, {title, isText: true, cell: ({name}) => SPANS[name as Span] ?? wordsOf(name)}, ...columns], rows)];
 }
 
-/** What the names of distributions mean. */
-const NAMES: Readonly<Record<string, string>> = {
-	call: 'durable result',
-	durable: 'durable enqueue',
-	start: 'start of the task',
-	result: 'durable result',
-	late: 'start of the enqueue (how late the generator was)',
-	durableEnqueue: 'durable enqueue',
-};
+const SPANS: Readonly<Record<Span, string>> = {durableEnqueue: 'durable enqueue', start: 'start of the task', durableResult: 'durable result'};
 
 const QUANTILES: Readonly<Record<keyof Quantiles, string>> = {p50: 'p50', p90: 'p90', p99: 'p99', p999: 'p99.9', max: 'max'};

@@ -64,7 +64,7 @@ function sentences(figures: ShortFigures): string[] {
 			? [`Each job costs about ${show(cpuMicros.median)} µs beside its work: it is put on disk, handed to a thread, and its result is put on disk, too.`]
 			: []),
 		...(metg95 ? [adviceOn(metg95)] : []),
-		...(callMs ? [`A call waits for two commits, so for two fsyncs: ${show(2 * fsyncMs)} of its ${show(callMs.median)} ms.`] : []),
+		...(callMs ? [`A call waits for two commits, so for two fsyncs; one of them takes ${show(fsyncMs)} ms here.`] : []),
 		fsyncLooksReal
 			? 'The fsync takes as long as one that reaches a disk.'
 			: `An fsync in ${showMicros(fsyncMs * 1000)} is faster than a disk can be: something here only says that it wrote. Then no database survives a loss of power, and these figures are better than a disk would give.`,

@@ -2,7 +2,6 @@ import test from 'ava';
 import {CHARTS} from '../../bench/charts/index.ts';
 import {render} from '../../bench/charts/render.ts';
 import {spread} from '../../bench/charts/theme.ts';
-import type {Measurement} from '../../bench/suite.ts';
 import {entry, runOf} from './results.ts';
 
 /** A job of Faena takes 10 µs besides its work. */
@@ -13,9 +12,7 @@ const GRANULARITY = [1, 10, 100, 1000].flatMap(workMicros =>
 );
 const DRAIN = [entry(), entry({subject: 'bullmq', measurement: {wallMs: 8000}}), entry({intake: 'strict'})];
 const CURVE = [50, 90, 99, 99.9, 99.99].map(percentile => [percentile, percentile / 100] as const);
-const LATENCY = [
-	entry({trial: 'latency', vary: {share: 0.25}, measurement: {curvesMs: {durable: CURVE, start: CURVE, result: CURVE}} as Partial<Measurement>}),
-];
+const LATENCY = [entry({trial: 'latency', vary: {share: 0.25}, measurement: {curvesMs: {durableEnqueue: CURVE, start: CURVE, durableResult: CURVE}}})];
 const CONTENTION = [1, 2].map(producers => entry({trial: 'contention', vary: {producers, batch: 1}, measurement: {wallMs: 500 * producers}}));
 const HISTORY = [entry({trial: 'history', measurement: {tenths: {perSecond: [100, 100, 100, 100, 100, 100, 100, 100, 100, 50]}}})];
 

@@ -79,7 +79,7 @@ test('efficiency is the ideal’s time by the subject’s own, and METG where it
 });
 
 test('what a trial alone has becomes columns, and its distributions a table', t => {
-	const latencyMs = {durable: {p50: 0.5, p90: 1, p99: 2, p999: 3, max: 4}};
+	const latencyMs = {durableEnqueue: {p50: 0.5, p90: 1, p99: 2, p999: 3, max: 4}};
 	const markdown = report(runOf(t, [entry({trial: 'latency', vary: {share: 0.25}, measurement: {figures: {lateMs: 0.25}, latencyMs}})]));
 	t.regex(markdown, /\| share of capacity \|.* late, ms \|/);
 	t.deepEqual(rowOf(markdown, 'Faena | 25 % | durable'), ['Faena', '25 %', 'durable enqueue', '0.5', '1', '2', '3', '4']);

@@ -1,6 +1,6 @@
 import {readdirSync} from 'node:fs';
 import test, {type ExecutionContext} from 'ava';
-import type {Case, Measurement} from '../../bench/suite.ts';
+import type {Case, Measurement, Span} from '../../bench/suite.ts';
 import {compileSyncCounter} from '../../bench/sync-counter.ts';
 import {makeFolder} from '../fixtures/folder.ts';
 import {measure} from './measure.ts';
@@ -22,7 +22,7 @@ function hasFigures(t: ExecutionContext, {figures = {}}: Measurement, ...names: 
 	for (const name of names) t.true(Number.isFinite(figures[name]), `${name} is ${figures[name]}`);
 }
 
-function hasDistribution(t: ExecutionContext, {latencyMs, curvesMs}: Measurement, name: string): void {
+function hasDistribution(t: ExecutionContext, {latencyMs, curvesMs}: Measurement, name: Span): void {
 	const {p50 = 0, p99 = 0, max = 0} = latencyMs?.[name] ?? {};
 	t.true(p50 > 0 && p50 <= p99 && p99 <= max, name);
 	const curve = curvesMs?.[name] ?? [];
@@ -61,7 +61,7 @@ test.serial('call: fsyncs are counted, and timed, where a library can be preload
 test.serial('latency: open loop, from the intended arrival', async t => {
 	const measurement = await taken(t, {trial: 'latency', jobs: 200, vary: {share: 0.2}});
 	hasFigures(t, measurement, 'capacityPerSecond', 'offeredPerSecond', 'achievedPerSecond', 'arrivalLateP50Ms', 'arrivalLateP99Ms');
-	for (const name of ['durableEnqueue', 'start', 'durableResult']) hasDistribution(t, measurement, name);
+	for (const name of ['durableEnqueue', 'start', 'durableResult'] as const) hasDistribution(t, measurement, name);
 	const {capacityPerSecond = 0, offeredPerSecond = 0} = measurement.figures ?? {};
 	t.true(Math.abs(offeredPerSecond / capacityPerSecond - 0.2) < 1e-9);
 });
