@@ -5,6 +5,7 @@ import {withFile} from '../file.ts';
 import {shareOf} from '../new-jobs.ts';
 import {observe} from '../observe.ts';
 import {curveOf, quantilesOf} from '../quantiles.ts';
+import {PAYLOADS} from '../recorded.ts';
 import type {Case, Measurement, Surroundings} from '../suite.ts';
 import {sumBelow} from '../sums.ts';
 import type {Produced, Production} from './producer-thread.ts';
@@ -68,7 +69,7 @@ function answer(thread: Worker): Promise<unknown> {
 function refuseUnlessWhole(file: string, jobs: number): void {
 	const database = new Database(file, {readonly: true});
 	const ready = '(select count(*) from ready) + (select total(last - first + 1) from ready_run)';
-	const sql = `select count(*), count(distinct payload), total(payload), ${ready} from job`;
+	const sql = `select count(*), count(distinct payload), total(payload), ${ready} from ${PAYLOADS}`;
 	const [count, different, sum, readyJobs] = database.prepare(sql).raw().get() as [number, number, number, number];
 	database.close();
 	if (count !== jobs || different !== jobs || sum !== sumBelow(jobs) || readyJobs !== jobs)

@@ -115,7 +115,19 @@ export const MIGRATIONS: readonly string[] = [
 	create index outcome_by_blob on outcome (blob) where blob is not null;
 
 	-- Runs: one row for many jobs with consecutive ids in the same place, all of the same task, priority and batch. Only of jobs that are new, that
-	-- are executed for the first time, or completed then: whatever else happens to a job gives it a row of its own first.
+	-- are executed for the first time, or completed then: whatever else happens to a job gives it rows of its own first.
+	-- Jobs without a key or a batch that were enqueued together may also share the row of what is written once; they lie in no place but runs.
+	create table job_run (
+		first integer primary key,
+		last integer not null,
+		task integer not null,
+		policy integer not null,
+		priority integer not null,
+		created_at integer not null,
+		-- A line for each job; null if none has a payload.
+		payloads text
+	) strict;
+
 	create table ready_run (
 		task integer not null,
 		rank integer not null,
@@ -139,7 +151,7 @@ export const MIGRATIONS: readonly string[] = [
 		last integer not null,
 		batch integer,
 		ended_at integer not null,
-		-- Of each job three float64: started_at, duration_ms, cpu_ms.
+		-- Of each job four float64: started_at, duration_ms, cpu_ms, memory_bytes.
 		times blob not null,
 		-- A line for each job; null if none returned anything.
 		results text
@@ -307,6 +319,11 @@ export const SQL = {
 	deleteReady: 'delete from ready where task = ? and rank = ? and id = ?',
 	deleteReadyUpTo: 'delete from ready where task = ? and (rank, id) <= (?, ?)',
 
+	insertJobRun: 'insert into job_run (first, last, task, policy, priority, created_at, payloads) values (?, ?, ?, ?, ?, ?, ?)',
+	jobRunOf: `select first, last, task, policy, priority, created_at, payloads
+		from job_run where first = (select max(first) from job_run where first <= ?) and last >= ?`,
+	deleteJobRun: 'delete from job_run where first = ?',
+
 	insertReadyRun: 'insert into ready_run (task, rank, first, last, batch) values (?, ?, ?, ?, ?)',
 	readyRuns: `select rank, first, last, batch from ready_run where task = ? order by rank, first limit ${INTEGER}`,
 	readyRunOf: `select r.task, r.rank, r.first, r.last
@@ -340,11 +357,8 @@ export const SQL = {
 	claimedRunsOfLease: 'select first, last, lease, owner, task, batch from claimed_run where lease = ? and first <= ? and last >= ? order by first',
 	claimedRunOf:
 		'select first, last, lease, owner, task, batch from claimed_run where first = (select max(first) from claimed_run where first <= ?) and last >= ?',
-	runClaimsOfOwner: `select j.id, 1, r.task, r.batch, null
-		from claimed_run r join job j on j.id between r.first and r.last
-		where r.owner = ${INTEGER} and r.lease > ${INTEGER} order by j.id`,
+	claimedRunsOfOwner: 'select first from claimed_run where owner = ? and lease > ? order by first',
 	deleteClaimedRun: 'delete from claimed_run where first = ?',
-	deleteClaimedRunsOfOwner: 'delete from claimed_run where owner = ? and lease > ?',
 	claimRange: `insert into claimed (id, lease, execution, owner, task, batch) select id, ?, 1, ?, task, batch from job where id between ? and ?`,
 
 	insertOutcomeRun: 'insert into outcome_run (first, last, batch, ended_at, times, results) values (?, ?, ?, ?, ?, ?)',

@@ -5,7 +5,7 @@ import {makeContents, refuseUnlessSame} from '../../bench/contents.ts';
 import {recordedSums, refuseUnlessEqual, sumBelow} from '../../bench/sums.ts';
 import {open} from '../../lib/index.ts';
 import {makeFolder} from '../fixtures/folder.ts';
-import {loosenOutcomes} from '../fixtures/outcomes.ts';
+import {loosenCompleted} from '../fixtures/stored.ts';
 
 const TASKS = new URL('../../bench/tasks.ts', import.meta.url);
 
@@ -22,11 +22,11 @@ test('the sums of a file see a job that is missing, one that ran again, and a wr
 		'delete from outcome where id = 3',
 		'update outcome set execution = 2 where id = 3',
 		"update outcome set value = '7' where id = 3",
-		'insert into outcome_run (first, last, ended_at, times, results) values (3, 3, 0, zeroblob(24), 2)',
+		'insert into outcome_run (first, last, ended_at, times, results) values (3, 3, 0, zeroblob(32), 2)',
 	];
 	const database = new Database(queue);
 	t.teardown(() => database.close());
-	loosenOutcomes(database);
+	loosenCompleted(database);
 	t.notThrows(() => refuseUnlessEqual(recordedSums(queue), expected));
 	const undamaged = database.serialize();
 	for (const damage of damages) {

@@ -19,7 +19,7 @@ import type {
 	TurnResult,
 	WithdrawResult,
 } from '../../lib/queue.ts';
-import {outcomesOf} from '../fixtures/outcomes.ts';
+import {jobsOf, outcomesOf} from '../fixtures/stored.ts';
 import {type Execution, Executions} from './executions.ts';
 import type {Actor, Scheduler} from './scheduler.ts';
 import type {Result} from './workers.ts';
@@ -210,7 +210,7 @@ export class Ledger {
 
 	/** Jobs were deleted by a filter: which? */
 	deleted(jobs: number, states: readonly Entry['state'][]): void {
-		const present = new Set(this.#db.prepare('select id from job').pluck().all() as number[]);
+		const present = new Set(jobsOf(this.#db).map(({id}) => id));
 		const gone = [...this.#entries.values()].filter(({id, state}) => state !== 'gone' && !present.has(id));
 		if (gone.length !== jobs) this.#broken(`a job that is there stays until it is deleted: ${gone.length} are gone, and ${jobs} were deleted`);
 		for (const entry of gone) this.#forget(this.#entry(entry.id, states));
@@ -286,7 +286,7 @@ export class Ledger {
 
 	/** Compares what should be with what is. */
 	compare(): void {
-		const present = new Set(this.#db.prepare('select id from job').pluck().all() as number[]);
+		const present = new Set(jobsOf(this.#db).map(({id}) => id));
 		const outcomes = new Map(outcomesOf(this.#db).map(outcome => [outcome.id, outcome]));
 		for (const {id, state, result, isAcknowledged} of this.#entries.values()) {
 			const name = isAcknowledged ? 'acknowledged job' : 'job';
@@ -383,8 +383,7 @@ export class Ledger {
 
 	/** New jobs that no answer told of. */
 	#adopt(): void {
-		const rows = this.#db.prepare('select id, payload from job where id > ? order by id').all(this.#lastId) as {id: number; payload: Encoded}[];
-		for (const {id, payload} of rows) {
+		for (const {id, payload} of jobsOf(this.#db, this.#lastId)) {
 			const job = this.#expected.get(payload)?.shift();
 			if (job) this.#add(id, job);
 		}

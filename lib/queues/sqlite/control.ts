@@ -4,7 +4,7 @@ import type {CleanupOptions, CleanupResult, Lease, NewJob} from '../../queue.ts'
 import {type Doomed, erase} from './erase.ts';
 import {Place} from './places.ts';
 import {laneOf, makeReady} from './ready.ts';
-import {loosen, loosenOutcome} from './runs.ts';
+import {loosen} from './runs.ts';
 import type {ClaimRow, Session} from './session.ts';
 import {endExecution} from './settle.ts';
 
@@ -14,11 +14,14 @@ interface Located extends Doomed {
 	readonly executions: number;
 }
 
-/** Whoever asks is about to change the job, so it gets a row of its own. */
+/** Whoever asks is about to change the job, so it gets rows of its own. */
 export function locate(session: Session, id: JobId): Located | undefined {
 	const {jobPlaces} = session.statements;
 	let row = jobPlaces.get(id) as PlacesRow | undefined;
-	if (row?.slice(5).every(place => place === null) && loosen(session, id)) row = jobPlaces.get(id) as PlacesRow;
+	if (!row || row.slice(5).every(place => place === null)) {
+		loosen(session, id);
+		row = jobPlaces.get(id) as PlacesRow | undefined;
+	}
 	if (!row) return undefined;
 	const [task, batch, key, priority, lane, ready, waiting, failed, runAt, claimed, ended, status] = row;
 	const at = {task, batch, key, rank: -priority};
@@ -116,13 +119,13 @@ export function giveBack(session: Session, owner: number, after: Lease): number 
 		endExecution(session, claim, {type: 'released'});
 		statements.deleteClaim.run(claim[0]);
 	}
-	statements.deleteClaimedRunsOfOwner.run(owner, after);
 	return claims.length;
 }
 
-function claimsOf({statements}: Session, owner: number, after: Lease): ClaimRow[] {
-	const [own, inRuns] = [statements.claimsOfOwner, statements.runClaimsOfOwner].map(each => each.all(owner, after) as ClaimRow[]);
-	return [...(own as ClaimRow[]), ...(inRuns as ClaimRow[])].sort((a, b) => a[0] - b[0]);
+function claimsOf(session: Session, owner: number, after: Lease): ClaimRow[] {
+	const {claimedRunsOfOwner, claimsOfOwner} = session.statements;
+	for (const first of claimedRunsOfOwner.all(owner, after) as JobId[]) loosen(session, first);
+	return claimsOfOwner.all(owner, after) as ClaimRow[];
 }
 
 /** Tells, too, the files of results that those jobs named. */
@@ -144,7 +147,7 @@ function loosenOld(session: Session, {endedBefore, limit, after}: Required<Clean
 	let jobs = 0;
 	for (const [first, last] of session.statements.oldOutcomeRuns.all(after, endedBefore, limit) as [JobId, JobId][]) {
 		if (jobs > limit) return;
-		loosenOutcome(session, first);
+		loosen(session, first);
 		jobs += last - Math.max(first, after + 1) + 1;
 	}
 }

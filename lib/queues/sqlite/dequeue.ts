@@ -4,6 +4,7 @@ import type {JobId} from '../../job.ts';
 import type {Demand, Dequeued, DequeuedJob} from '../../queue.ts';
 import {nextOf} from './counter.ts';
 import type {Statements} from './database.ts';
+import {jobRunOf} from './job-run.ts';
 import {Place} from './places.ts';
 import {laneOf, makeReady} from './ready.ts';
 import type {Session} from './session.ts';
@@ -103,7 +104,9 @@ function headsOf(statements: Statements, lane: Lane): Head[] {
 	for (const {first, last} of readyRuns(statements, lane)) {
 		if (room <= 0) break;
 		const upTo = Math.min(last, first + room - 1);
-		heads.push(...(statements.newHeads.all(first, upTo) as Head[]));
+		const run = jobRunOf(statements, first);
+		if (!run) heads.push(...(statements.newHeads.all(first, upTo) as Head[]));
+		else for (let id = first; id <= upTo; id++) heads.push([-run.priority, id, sizeBytes(run.payloadOf(id))]);
 		room -= upTo - first + 1;
 	}
 	return room === lane.limit ? heads : heads.sort(byOrder).slice(0, lane.limit);
@@ -143,7 +146,7 @@ function read({statements}: Session, lane: Lane, maxBytes: number): Heads {
 	const takeRuns = (before?: ReadyRow) => {
 		for (; !run.done && !isOver() && (!before || isBefore(run.value, before)); run = runs.next()) {
 			const {first, last} = run.value;
-			for (const row of statements.newJobs.iterate(first, last) as IterableIterator<ReadyRow>) {
+			for (const row of newJobs(statements, first, last)) {
 				take(row);
 				if (isOver()) break;
 			}
@@ -168,6 +171,13 @@ function* readyRuns(statements: Statements, {task, place, limit}: Lane): Generat
 	if (place !== Place.ready) return;
 	const rows = statements.readyRuns.iterate(task, limit) as IterableIterator<[rank: number, first: JobId, last: JobId, batch: number | null]>;
 	for (const [rank, first, last, batch] of rows) yield {rank, first, last, batch};
+}
+
+/** The jobs of a ready run, whether they share a row or have rows of their own. */
+function* newJobs(statements: Statements, first: JobId, last: JobId): Generator<ReadyRow> {
+	const run = jobRunOf(statements, first);
+	if (!run) yield* statements.newJobs.iterate(first, last) as IterableIterator<ReadyRow>;
+	else for (let id = first; id <= last; id++) yield [-run.priority, id, 0, null, run.policy, run.createdAt, null, run.payloadOf(id)];
 }
 
 function isBefore({rank, first}: ReadyRun, [otherRank, id]: ReadyRow): boolean {

@@ -5,9 +5,10 @@ import type {JobId} from '../../job.ts';
 import {type Enqueued, enqueueFailure, keyConflict, type MadeJob, type NewJob, RETRIED_BY_DEFAULT} from '../../queue.ts';
 import {replaceJob, retryJob} from './control.ts';
 import {nextOf} from './counter.ts';
+import {fitsInJobRun} from './job-run.ts';
 import {scopeOf} from './names.ts';
+import {Newcomers} from './newcomers.ts';
 import {Place} from './places.ts';
-import {Newcomers} from './runs.ts';
 import type {Session} from './session.ts';
 
 /** Puts jobs in, with rising ids. A key that is there already gives its job instead. */
@@ -16,7 +17,7 @@ export function enqueue(session: Session, jobs: readonly NewJob[], rejectConflic
 	const first = nextOf(session, 'job');
 	const enqueued: Enqueued[] = [];
 	let id = first;
-	const newcomers = new Newcomers(statements);
+	const newcomers = new Newcomers(session);
 	for (const job of jobs) {
 		const holder = findByKey(session, job);
 		if (holder) {
@@ -25,10 +26,8 @@ export function enqueue(session: Session, jobs: readonly NewJob[], rejectConflic
 			enqueued.push(meet(session, job, holder, rejectConflicts));
 			continue;
 		}
-		const task = session.names.task(job.task);
-		const place = insertJob(session, id, task, job);
-		if (place === Place.ready) newcomers.add(id, task, -job.priority, job.batch ?? null);
-		tally.move(task, job.batch ?? null, null, place);
+		const place = add(session, id, job, newcomers);
+		tally.move(session.names.task(job.task), job.batch ?? null, null, place);
 		enqueued.push({id, existing: false, conflict: false});
 		id++;
 	}
@@ -54,12 +53,16 @@ export function findConflict(session: Session, jobs: readonly MadeJob[]): Failur
 	return undefined;
 }
 
-function insertJob({statements, names, now}: Session, id: JobId, task: number, job: NewJob): Place {
-	statements.insertJob.run(id, task, names.policyId(job.policy), job.priority, now, job.batch ?? null, job.key ?? null, job.payload);
-	if (job.key !== undefined) statements.insertKey.run(scopeOf(task, job.batch), job.key, id);
-	if (job.runAt === null || job.runAt <= now) return Place.ready;
-	statements.insertWaiting.run(id, job.runAt, 0, 0);
-	return Place.scheduled;
+function add({statements, names, now}: Session, id: JobId, job: NewJob, newcomers: Newcomers): Place {
+	const {key, payload, priority} = job;
+	const [task, policy, batch] = [names.task(job.task), names.policyId(job.policy), job.batch ?? null];
+	const isDelayed = job.runAt !== null && job.runAt > now;
+	const isLoose = isDelayed || !fitsInJobRun(job);
+	if (isLoose) statements.insertJob.run(id, task, policy, priority, now, batch, key ?? null, payload);
+	if (key !== undefined) statements.insertKey.run(scopeOf(task, job.batch), key, id);
+	if (isDelayed) statements.insertWaiting.run(id, job.runAt, 0, 0);
+	else newcomers.add(id, {task, policy, priority, batch, isLoose}, isLoose ? null : payload);
+	return isDelayed ? Place.scheduled : Place.ready;
 }
 
 interface Holder {

@@ -5,10 +5,11 @@ import {type FailureRecord, poison} from '../../failure.ts';
 import {type JobId, type JobStatus, MAX_CRASHES, MAX_SUSPICIONS, type Policy} from '../../job.ts';
 import {MAX_LOG_LINES, type MadeJob, type Note, type Outcome, type Settled, type Settlement} from '../../queue.ts';
 import {erase} from './erase.ts';
+import {loosenJobs} from './job-run.ts';
 import {fitsInRun, writeResults} from './outcome-run.ts';
 import {Place} from './places.ts';
 import {makeReady} from './ready.ts';
-import {type ClaimedRun, claimedRunOf, loosenClaimed} from './runs.ts';
+import {type ClaimedRun, claimedRunOf, loosen} from './runs.ts';
 import type {ClaimRow, Session} from './session.ts';
 import {troubleOf} from './trouble.ts';
 
@@ -78,14 +79,13 @@ function settleRun(session: Session, run: ClaimedRun, settlements: readonly Sett
 	deleteClaimedRun.run(first);
 	let alike: number[] = [];
 	const endAlike = () => {
-		if (alike.length === 1) end(alike[0] as number, [(settlements[alike[0] as number] as Settlement).id, 1, task, batch, null]);
-		else if (alike.length > 1)
-			completeRun(
-				session,
-				run,
-				alike.map(index => settlements[index] as Settlement),
-			);
-		if (alike.length > 1) for (const index of alike) settled[index] = 'completed';
+		if (alike.length === 0) return;
+		completeRun(
+			session,
+			run,
+			alike.map(index => settlements[index] as Settlement),
+		);
+		for (const index of alike) settled[index] = 'completed';
 		alike = [];
 	};
 	let next = first;
@@ -100,6 +100,7 @@ function settleRun(session: Session, run: ClaimedRun, settlements: readonly Sett
 		if (fitsInRun(outcome) && !session.blobs.isLarge(outcome.value)) alike.push(index);
 		else {
 			endAlike();
+			loosenJobs(session.statements, id);
 			end(index, [id, 1, task, batch, null]);
 		}
 	}
@@ -224,10 +225,8 @@ export function note(session: Session, {id, lease, execution, startedAt, progres
 	const {statements} = session;
 	const isInRun = statements.claim.get(id, lease, execution) === undefined;
 	if (isInRun && (execution !== 1 || claimedRunOf(statements, id)?.[2] !== lease)) return;
-	if (startedAt !== undefined) {
-		if (isInRun) loosenClaimed(session, id);
-		statements.setStarted.run(startedAt, id);
-	}
+	if (isInRun) loosen(session, id);
+	if (startedAt !== undefined) statements.setStarted.run(startedAt, id);
 	if (progress) statements.setProgress.run(id, progress.done, progress.total ?? null, progress.at);
 	if (checkpoint) statements.setCheckpoint.run(id, execution, checkpoint.at, checkpoint.state);
 	failpoint('notes:written');

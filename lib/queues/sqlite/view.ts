@@ -5,6 +5,7 @@ import type {JobEnd, JobValues} from '../../queue.ts';
 import {readFailure} from '../../stored.ts';
 import type {Blobs} from './blobs.ts';
 import type {Statements} from './database.ts';
+import {jobRunOf} from './job-run.ts';
 import {type OutcomeRunRow, type RunResult, readResults} from './outcome-run.ts';
 import {Place} from './places.ts';
 import {claimedRunOf, outcomeRunOf} from './runs.ts';
@@ -44,6 +45,36 @@ export interface JobRow {
 	readonly at: number | null;
 }
 
+/** What is known of a job of which nothing is known. */
+const NOTHING: Omit<JobRow, 'id' | 'task' | 'policy' | 'priority' | 'created_at'> = {
+	key: null,
+	batch: null,
+	ready_executions: null,
+	run_at: null,
+	failed: null,
+	waiting_executions: null,
+	claimed_execution: null,
+	running_since: null,
+	status: null,
+	ended_execution: null,
+	started_at: null,
+	ended_at: null,
+	duration_ms: null,
+	cpu_ms: null,
+	memory_bytes: null,
+	payload_bytes: null,
+	result_bytes: null,
+	attempts: null,
+	failure: null,
+	failed_started_at: null,
+	failed_duration_ms: null,
+	failed_cpu_ms: null,
+	failed_memory_bytes: null,
+	done: null,
+	total: null,
+	at: null,
+};
+
 export function toJob(row: JobRow, policy: Policy): Job {
 	const executions = row.ended_execution ?? row.claimed_execution ?? row.waiting_executions ?? row.ready_executions ?? 0;
 	return {
@@ -70,8 +101,22 @@ export function toJob(row: JobRow, policy: Policy): Job {
 	};
 }
 
-/** The row of a job that lies in a run, with what the run says of it. */
-export function withRun(statements: Statements, row: JobRow): JobRow {
+/** The row of a job, wherever it lies. */
+export function readJob(statements: Statements, id: JobId): JobRow | undefined {
+	const row = (statements.jobView.get(id) as JobRow | undefined) ?? packedJob(statements, id);
+	return row && withRun(statements, row);
+}
+
+function packedJob(statements: Statements, id: JobId): JobRow | undefined {
+	const run = jobRunOf(statements, id);
+	if (!run) return undefined;
+	const {policy, priority, createdAt} = run;
+	const task = statements.taskName.get(run.task) as string;
+	return {...NOTHING, id, task, policy, priority, created_at: createdAt, payload_bytes: sizeBytes(run.payloadOf(id))};
+}
+
+/** With what a run says of where the job is. */
+function withRun(statements: Statements, row: JobRow): JobRow {
 	const {id, ready_executions, failed, claimed_execution, status} = row;
 	if ((ready_executions ?? failed ?? claimed_execution ?? status) !== null) return row;
 	if (claimedRunOf(statements, id)) return {...row, claimed_execution: 1};
@@ -86,6 +131,7 @@ export function withRun(statements: Statements, row: JobRow): JobRow {
 		ended_at: result.endedAt,
 		duration_ms: result.durationMs,
 		cpu_ms: result.cpuMs,
+		memory_bytes: result.memoryBytes,
 		result_bytes: sizeBytes(result.value),
 	};
 }
@@ -129,7 +175,7 @@ type ValuesRow = readonly [
 ];
 
 export function readValues(statements: Statements, id: JobId, blobs: Blobs): JobValues | undefined {
-	const row = statements.jobValues.get(id) as ValuesRow | undefined;
+	const row = (statements.jobValues.get(id) as ValuesRow | undefined) ?? packedValues(statements, id);
 	if (!row) return undefined;
 	const [payload, status, result, blob, execution, at, state] = row;
 	const run = status === null ? outcomeRunOf(statements, id) : undefined;
@@ -143,6 +189,11 @@ export function readValues(statements: Statements, id: JobId, blobs: Blobs): Job
 
 const NO_RUN: OutcomeRunRow = [0, -1, 0, new Uint8Array(), null];
 
+function packedValues(statements: Statements, id: JobId): ValuesRow | undefined {
+	const run = jobRunOf(statements, id);
+	return run && [run.payloadOf(id), null, null, null, null, null, null];
+}
+
 /** A row of the statement `jobEnd`; the status is null of a job that has not ended. */
 type EndRow = readonly [status: number | null, value: Encoded | number, blob: string | null, failure: string | null];
 
@@ -152,9 +203,10 @@ export function readEnds(statements: Statements, ids: readonly JobId[], blobs: B
 	const resultOf = (id: JobId) => run[id - (run[0]?.id ?? 0)];
 	return ids.flatMap((id): JobEnd | [] => {
 		const row = resultOf(id) ? undefined : (statements.jobEnd.get(id) as EndRow | undefined);
-		if (row?.[0] === null) run = readResults(outcomeRunOf(statements, id) ?? NO_RUN);
+		if (!resultOf(id) && (row?.[0] ?? null) === null) run = readResults(outcomeRunOf(statements, id) ?? NO_RUN);
 		const result = resultOf(id);
 		if (result) return {id, status: 'completed', value: result.value};
+		if (!row && jobRunOf(statements, id)) return [];
 		return toEnd(id, row, blobs) ?? [];
 	});
 }
@@ -201,6 +253,22 @@ export function idsQuery(filter: JobFilter, statuses: readonly JobStatus[] | und
 		values.push(filter.batch);
 	}
 	return [`select id from job where ${conditions.join(' and ')} order by id limit ?`, [...values, limit]];
+}
+
+/** In which table of runs jobs of a status may be. */
+const RUNS_BY_STATUS: Readonly<Partial<Record<JobStatus, string>>> = {pending: 'ready_run', running: 'claimed_run', completed: 'outcome_run'};
+
+/** As {@link idsQuery}, of the jobs that share a row: pairs of the first and the last id of a run. `undefined` where there can be none. */
+export function runsQuery(filter: JobFilter, statuses: readonly JobStatus[] | undefined, after: number): [sql: string, values: unknown[]] | undefined {
+	const tables = Object.entries(RUNS_BY_STATUS).filter(([status]) => statuses?.includes(status as JobStatus) ?? true);
+	if (filter.batch !== undefined || tables.length === 0) return undefined;
+	const ofTask = filter.task === undefined ? '' : ' and j.task = (select id from task where name = ?)';
+	const parts = tables.map(
+		([, table]) => `select r.first as first, r.last as last
+			from ${table} r join job_run j on j.first = (select max(first) from job_run where first <= r.first) and j.last >= r.first
+			where r.last > ?${ofTask}`,
+	);
+	return [`${parts.join(' union all ')} order by first`, tables.flatMap(() => (filter.task === undefined ? [after] : [after, filter.task]))];
 }
 
 /** The statuses a filter names, as a list. */

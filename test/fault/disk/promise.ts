@@ -1,6 +1,6 @@
 import Database from 'better-sqlite3';
 import {open} from '../../../lib/index.ts';
-import {outcomesOf} from '../../fixtures/outcomes.ts';
+import {makeEveryJob, outcomesOf} from '../../fixtures/stored.ts';
 import {brokenLaws} from '../laws.ts';
 
 const TASKS = new URL('../../fixtures/disk-tasks.ts', import.meta.url);
@@ -28,7 +28,8 @@ export function* brokenAsFound(queue: string, told: readonly string[]): Iterable
 	yield* lawsOf(queue);
 	const db = new Database(queue, {readonly: true});
 	try {
-		const isThere = db.prepare('select 1 from job where id = ? and (key = ? or key is null)');
+		makeEveryJob(db);
+		const isThere = db.prepare('select 1 from every_job where id = ? and (key = ? or key is null)');
 		const completed = new Set(outcomesOf(db).flatMap(({id, status}) => (status === 6 ? [id] : [])));
 		const idOf = db.prepare('select id from job where key = ?').pluck();
 		const isCleaned = told.includes('cleaning');

@@ -1,7 +1,7 @@
 import {readFileSync} from 'node:fs';
 import {basename, join} from 'node:path';
 import Database from 'better-sqlite3';
-import {outcomesOf} from '../../fixtures/outcomes.ts';
+import {makeEveryJob, outcomesOf} from '../../fixtures/stored.ts';
 import {brokenLaws} from '../laws.ts';
 import type {Evidence} from './campaign.ts';
 import {childOf, type Payload, type Step, type Told, type What} from './history.ts';
@@ -135,10 +135,11 @@ export function judge(evidence: Evidence): string[] {
 }
 
 function toCase(evidence: Evidence, db: Database.Database): Case {
+	makeEveryJob(db);
 	const rows = db
 		.prepare(`
 			select j.id, t.name as task, j.payload, b.name as batch, coalesce(x.attempts, 0) as attempts, coalesce(x.suspicions, 0) as suspicions
-			from job j join task t on t.id = j.task left join batch b on b.id = j.batch left join trouble x on x.id = j.id`)
+			from every_job j join task t on t.id = j.task left join batch b on b.id = j.batch left join trouble x on x.id = j.id`)
 		.all() as Row[];
 	const outcomes = new Map(outcomesOf(db).map(outcome => [outcome.id, outcome]));
 	const jobs = rows.map(({payload, ...rest}) => {
