@@ -56,7 +56,7 @@ const OTHER_POOLS = ['tinypool', 'workerpool'] as const;
 
 const DRAIN: Row = {
 	trial: 'drain',
-	jobs: 200_000,
+	jobs: 400_000,
 	lanes: [
 		['full', 'bulk', 'faena', 'sqlite'],
 		['memory', 'bulk', ...FASTEST_POOLS],
@@ -84,7 +84,7 @@ function latency(share: number, seconds: number): Row {
 
 /** Of a process that measures, half of the time goes into its start and its warm-up. */
 const GRAINS_QUICKLY: Row = {
-	...{...GRANULARITY, workMicros: [10, 100, 1000], runMs: 600},
+	...{...GRANULARITY, workMicros: [10, 32, 100, 316, 1000], runMs: 600},
 	lanes: [
 		['full', 'bulk', 'faena'],
 		['memory', 'bulk', 'ideal', 'piscina-chunks'],

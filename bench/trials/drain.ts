@@ -15,6 +15,7 @@ export async function drain(given: Case, surroundings: Surroundings): Promise<Me
 	try {
 		const warmedUp = await warmUp(running, given, surroundings);
 		const {payloads, sum} = makeWorkload(given, surroundings);
+		await running.prepare?.(given.task, payloads);
 		const observed = await observe(surroundings, () => running.drain(given.task, payloads, given.intake));
 		refuseUnlessEqual(await running.sums(), {completed: given.jobs + warmedUp.completed, results: sum + warmedUp.results});
 		return {...observed, ...(await running.counters?.())};
@@ -26,10 +27,12 @@ export async function drain(given: Case, surroundings: Surroundings): Promise<Me
 async function warmUp(running: Running, given: Case, surroundings: Surroundings): Promise<Sums> {
 	const jobs = running.warmUpJobs ?? (given.intake === 'strict' ? WARM_UP.jobs / 50 : WARM_UP.jobs);
 	const light = makeWorkload({...given, trial: 'drain', task: 'identity', jobs}, surroundings);
+	await running.prepare?.('identity', light.payloads);
 	await running.drain('identity', light.payloads, given.intake);
 	if (given.workMicros === 0) return {completed: jobs, results: light.sum};
 	const heavyJobs = Math.ceil(Math.min(running.warmUpJobs ?? WARM_UP.jobs, (WARM_UP.workMs * 1000 * given.workers) / given.workMicros));
 	const heavy = makeWorkload({...given, trial: 'drain', jobs: heavyJobs}, surroundings);
+	await running.prepare?.(given.task, heavy.payloads);
 	await running.drain(given.task, heavy.payloads, given.intake);
 	return {completed: jobs + heavyJobs, results: light.sum + heavy.sum};
 }
