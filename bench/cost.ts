@@ -1,5 +1,5 @@
 import {existsSync, readdirSync, readFileSync} from 'node:fs';
-import type {CpuSplit, Surroundings} from './suite.ts';
+import type {Measurement, Surroundings} from './suite.ts';
 
 /**
  * CPU time of this process by thread, of its children and of servers beside it, and fsyncs of them all, from Linux's
@@ -17,7 +17,7 @@ export class CostMeter {
 	}
 
 	/** Since it was made. Threads and children that ended meanwhile count as `other`. */
-	read(): {readonly cpu: CpuSplit; readonly fsyncs?: number} {
+	read(): Pick<Measurement, 'cpu' | 'fsyncs' | 'fsyncMs' | 'sleeps'> {
 		const [before, now] = [this.#before, this.#take()];
 		const own = now.ownMicros - before.ownMicros;
 		const byRole = {caller: 0, dispatcher: 0, workers: 0};
@@ -26,7 +26,7 @@ export class CostMeter {
 		const other = Math.max(0, own - byRole.caller - byRole.dispatcher - byRole.workers);
 		return {
 			cpu: {...byRole, workers: byRole.workers + children, other, servers: now.serverMicros - before.serverMicros},
-			...(now.fsyncs !== undefined && {fsyncs: now.fsyncs - (before.fsyncs ?? 0)}),
+			...(before.counts && now.counts && difference(before.counts, now.counts)),
 		};
 	}
 
@@ -37,7 +37,7 @@ export class CostMeter {
 			threads: threads(),
 			childMicros: descendants(process.pid).reduce((sum, pid) => sum + microsOf(pid), 0),
 			serverMicros: this.#servers.reduce((sum, pid) => sum + [pid, ...descendants(pid)].reduce((all, each) => all + microsOf(each), 0), 0),
-			fsyncs: this.#counter && Number(readFileSync(this.#counter.file).readBigUInt64LE()),
+			counts: this.#counter && countsIn(this.#counter.file),
 		};
 	}
 }
@@ -49,7 +49,19 @@ interface Snapshot {
 	readonly threads: ReadonlyMap<string, {readonly role: Role | undefined; readonly micros: number}>;
 	readonly childMicros: number;
 	readonly serverMicros: number;
-	readonly fsyncs: number | undefined;
+	readonly counts: Counts | undefined;
+}
+
+/** What the preloaded library has counted so far, in all processes. */
+type Counts = Required<Pick<Measurement, 'fsyncs' | 'fsyncMs' | 'sleeps'>>;
+
+function countsIn(file: string): Counts {
+	const [fsyncs, nanoseconds, sleeps] = new BigUint64Array(new Uint8Array(readFileSync(file)).buffer);
+	return {fsyncs: Number(fsyncs), fsyncMs: Number(nanoseconds) / 1e6, sleeps: Number(sleeps)};
+}
+
+function difference(before: Counts, now: Counts): Counts {
+	return {fsyncs: now.fsyncs - before.fsyncs, fsyncMs: now.fsyncMs - before.fsyncMs, sleeps: now.sleeps - before.sleeps};
 }
 
 /** By the names that Node gives its threads. The kernel cuts them off after 15 characters. */

@@ -4,25 +4,33 @@ import type {Case, Durability, Intake, TaskName} from './suite.ts';
 /** Which measurements a run takes, and how often: every case once in each block, in random order. */
 export interface Plan {
 	readonly blocks: number;
-	readonly cases: readonly Case[];
+	readonly cases: readonly PlannedCase[];
 }
 
-const WORKERS = availableParallelism();
+export interface PlannedCase extends Case {
+	/** The most blocks that have it, where that is fewer than the plan's. */
+	readonly blocks?: number;
+}
+
+const PROCESSORS = availableParallelism();
 
 /** A run is as long as this, roughly, whatever a job takes. */
 const RUN_MS = 1500;
 
-interface Row {
+export interface Row {
 	readonly trial: string;
 	readonly task?: TaskName;
 	readonly jobs?: number;
+	readonly runMs?: number;
 	readonly workMicros?: readonly number[];
 	/** Subjects by the lanes in which they are measured. */
 	readonly lanes: readonly (readonly [Durability, Intake, ...subjects: string[]])[];
 	readonly vary?: readonly Readonly<Record<string, number>>[];
+	readonly workers?: number;
+	readonly blocks?: number;
 }
 
-function cases({trial, task = 'identity', jobs, workMicros = [0], lanes, vary}: Row): Case[] {
+export function cases({trial, task = 'identity', jobs, runMs = RUN_MS, workMicros = [0], lanes, vary, workers = PROCESSORS, blocks}: Row): PlannedCase[] {
 	return workMicros.flatMap(micros =>
 		lanes.flatMap(([durability, intake, ...subjects]) =>
 			subjects.flatMap(subject =>
@@ -32,26 +40,29 @@ function cases({trial, task = 'identity', jobs, workMicros = [0], lanes, vary}: 
 					durability,
 					intake,
 					task,
-					jobs: jobs ?? Math.ceil((RUN_MS * 1000 * WORKERS) / Math.max(micros, 15)),
+					jobs: jobs ?? Math.ceil((runMs * 1000 * Math.min(workers, PROCESSORS)) / Math.max(micros, 15)),
 					workMicros: micros,
-					workers: WORKERS,
+					workers,
 					...(each && {vary: each}),
+					...(blocks !== undefined && {blocks}),
 				})),
 			),
 		),
 	);
 }
 
-const POOLS = ['piscina', 'piscina-chunks', 'tinypool', 'workerpool'] as const;
+const FASTEST_POOLS = ['piscina', 'piscina-chunks'] as const;
+const OTHER_POOLS = ['tinypool', 'workerpool'] as const;
 
 const DRAIN: Row = {
 	trial: 'drain',
-	jobs: 200_000,
+	jobs: 400_000,
 	lanes: [
 		['full', 'bulk', 'faena', 'sqlite'],
-		['memory', 'bulk', ...POOLS],
+		['memory', 'bulk', ...FASTEST_POOLS],
 	],
 };
+const OTHERS: Row = {trial: 'drain', jobs: 200_000, lanes: [['memory', 'bulk', ...OTHER_POOLS]]};
 const AWAITED: Row = {trial: 'drain', jobs: 60_000, lanes: [['full', 'default', 'faena']]};
 const STRICT: Row = {trial: 'drain', jobs: 3000, lanes: [['full', 'strict', 'faena']]};
 const GRANULARITY: Row = {
@@ -59,31 +70,134 @@ const GRANULARITY: Row = {
 	task: 'spin',
 	lanes: [
 		['full', 'bulk', 'faena'],
-		['memory', 'bulk', 'ideal', 'piscina', 'piscina-chunks'],
+		['memory', 'bulk', 'ideal', ...FASTEST_POOLS],
+	],
+};
+const CALL: Row = {trial: 'call', jobs: 1000, lanes: [['full', 'default', 'faena']]};
+
+/** What a usual machine does in the default lane: a guess, by which the arrivals take about as long as they should. */
+const CAPACITY_PER_SECOND = 20_000;
+
+function latency(share: number, seconds: number): Row {
+	return {trial: 'latency', jobs: Math.ceil(share * CAPACITY_PER_SECOND * seconds), vary: [{share}], lanes: [['full', 'default', 'faena']]};
+}
+
+/** Of a process that measures, half of the time goes into its start and its warm-up. */
+const GRAINS_QUICKLY: Row = {
+	...{...GRANULARITY, workMicros: [10, 32, 100, 316, 1000], runMs: 600},
+	lanes: [
+		['full', 'bulk', 'faena'],
+		['memory', 'bulk', 'ideal', 'piscina-chunks'],
 	],
 };
 
 /** `npm run bench`: what says most, in about three minutes, without services. */
-const QUICK: Plan = {blocks: 5, cases: [DRAIN, AWAITED, STRICT, {...GRANULARITY, workMicros: [10, 100, 1000]}].flatMap(cases)};
+const QUICK: Plan = {
+	blocks: 5,
+	cases: [
+		...[DRAIN, {...AWAITED, jobs: 40_000}, {...CALL, jobs: 500}],
+		...[{...OTHERS, jobs: 100_000}, {...STRICT, jobs: 1500}, latency(0.25, 3)].map(row => ({...row, blocks: 3})),
+		GRAINS_QUICKLY,
+	].flatMap(cases),
+};
 
-const [NORMAL, FULL] = ['normal', 'full'] as const;
+/** From 1 µs to 100 ms, √10 apart. */
+const GRID = [1, 3, 10, 32, 100, 316, 1000, 3162, 10_000, 31_623, 100_000] as const;
+
+const GRAINS: readonly Row[] = [
+	{...GRANULARITY, workMicros: GRID},
+	{...GRANULARITY, task: 'sha256', workMicros: [10, 100, 1000, 10_000]},
+	{...GRANULARITY, task: 'json', workMicros: [10, 100, 1000, 10_000]},
+];
+
+/** Faena in all its lanes, beside the ceiling of each. */
+const LANES: readonly Row[] = [
+	{...DRAIN, lanes: [...DRAIN.lanes, ['full', 'map', 'faena'], ['normal', 'bulk', 'faena', 'sqlite'], ['normal', 'map', 'faena']]},
+	OTHERS,
+	{...AWAITED, lanes: [...AWAITED.lanes, ['normal', 'default', 'faena']]},
+	{...STRICT, lanes: [...STRICT.lanes, ['normal', 'strict', 'faena']]},
+];
+
+const CALLS: Row = {...CALL, lanes: [...CALL.lanes, ['normal', 'default', 'faena']]};
+
+const PRODUCERS = [1, 2, 4, 8, 16] as const;
+const CONTENTION: readonly Row[] = [
+	{trial: 'contention', jobs: 2000, vary: PRODUCERS.map(producers => ({producers, batch: 1})), lanes: [['full', 'strict', 'faena']]},
+	{trial: 'contention', jobs: 100_000, vary: PRODUCERS.map(producers => ({producers, batch: 100})), lanes: [['full', 'bulk', 'faena']]},
+	{trial: 'contention', jobs: 100_000, workers: 1, vary: [1, 2, 4, 8].map(processes => ({processes})), lanes: [['full', 'bulk', 'faena']]},
+	...numbersOfWorkers().map(
+		(workers): Row => ({
+			...{trial: 'contention', task: 'spin', workMicros: [100, 1000], workers, vary: [{workers}]},
+			lanes: [
+				['full', 'bulk', 'faena'],
+				['memory', 'bulk', 'ideal'],
+			],
+		}),
+	),
+];
+
+/** Up to twice the processors; where they are many, not each number. */
+function numbersOfWorkers(): number[] {
+	const dense = Array.from({length: 8}, (_, index) => index + 1);
+	const sparse = [1, 2, 4, 8, 16, 32].flatMap(scale => [12 * scale, 16 * scale]);
+	return [...dense, ...sparse].filter(workers => workers <= 2 * PROCESSORS);
+}
+
+const SIZES_BYTES = [100, 1000, 10_000, 100_000, 1_000_000, 16_000_000] as const;
+/** What goes through in one run, at most, but for the fewest jobs that say something. */
+const PAYLOAD_BYTES = 100e6;
+
+const PAYLOADS: readonly Row[] = SIZES_BYTES.flatMap(bytes => {
+	const row = {trial: 'payloads', jobs: Math.min(20_000, Math.max(8, PAYLOAD_BYTES / bytes)), blocks: 3};
+	const both = [
+		{bytes, binary: 0},
+		{bytes, binary: 1},
+	];
+	const pools: Row = {...row, vary: both, lanes: [['memory', 'bulk', 'piscina']]};
+	const inDatabase: Row = {...row, vary: both, lanes: [['full', 'map', 'faena']]};
+	const inFiles: Row = {...row, vary: [{bytes, binary: 1, blobs: 65_536}], lanes: [['full', 'map', 'faena']]};
+	return bytes > 65_536 ? [pools, inDatabase, inFiles] : [pools, inDatabase];
+});
+
+/** Of 1 ms on average: one in a hundred takes 50 ms, the others half of one. */
+const MIXED: Row = {
+	trial: 'mixed',
+	task: 'spin',
+	jobs: RUN_MS * PROCESSORS,
+	workMicros: [500],
+	lanes: GRANULARITY.lanes,
+};
+
+const HISTORY: Row = {trial: 'history', jobs: 10_000_000, lanes: [['full', 'bulk', 'faena']], blocks: 1};
+const RECOVERY: Row = {trial: 'recovery', jobs: 1_000_000, lanes: [['full', 'bulk', 'faena']], blocks: 3};
+
+/** `npm run bench:full`: everything that needs no services. */
+const FULL: Plan = {
+	blocks: 5,
+	cases: [
+		...[...GRAINS, ...LANES, ...CONTENTION, ...PAYLOADS],
+		...[CALLS, latency(0.1, 5), latency(0.25, 5), latency(0.5, 5), MIXED, HISTORY, RECOVERY],
+	].flatMap(cases),
+};
+
+const BOTH = ['normal', 'full'] as const;
 
 /**
  * Drains of no-ops beside the peers, each with as many jobs as it gets through in one to a few seconds, in the lanes that it offers. `bulk` is for
  * those that take many jobs in one call; what is in one lane is never compared with what is in another.
  */
 const BESIDE_PEERS: readonly Row[] = [
-	...drains([NORMAL, FULL], 'bulk', {faena: 200_000, bullmq: 25_000, 'graphile-worker': 50_000, 'pg-boss': 40_000}),
-	...drains([NORMAL], 'bulk', {plainjob: 25_000}),
-	...drains([FULL], 'bulk', {plainjob: 5000}),
-	...drains([NORMAL], 'default', {faena: 60_000, plainjob: 20_000, bullmq: 15_000, 'graphile-worker': 4000, 'pg-boss': 4000, liteque: 2000, sidequest: 1500}),
-	...drains([FULL], 'default', {faena: 60_000, plainjob: 3000, bullmq: 10_000, 'graphile-worker': 2000, 'pg-boss': 3000, liteque: 1000, sidequest: 1500}),
+	...drains(BOTH, 'bulk', {faena: 200_000, bullmq: 25_000, 'graphile-worker': 50_000, 'pg-boss': 40_000}),
+	...drains(['normal'], 'bulk', {plainjob: 25_000}),
+	...drains(['full'], 'bulk', {plainjob: 5000}),
+	...drains(['normal'], 'default', {faena: 60_000, plainjob: 20_000, bullmq: 15_000, 'graphile-worker': 4000, 'pg-boss': 4000, liteque: 2000, sidequest: 1500}),
+	...drains(['full'], 'default', {faena: 60_000, plainjob: 3000, bullmq: 10_000, 'graphile-worker': 2000, 'pg-boss': 3000, liteque: 1000, sidequest: 1500}),
 	// The same work for all, by the fastest way in that each has.
 	...[100, 1000].map(workMicros => ({
 		...GRANULARITY,
 		workMicros: [workMicros],
 		lanes: [
-			...[NORMAL, FULL].map(durability => [durability, 'bulk', 'faena', 'plainjob', 'bullmq', 'bullmq-sandbox', 'graphile-worker', 'pg-boss'] as const),
+			...BOTH.map(durability => [durability, 'bulk', 'faena', 'plainjob', 'bullmq', 'bullmq-sandbox', 'graphile-worker', 'pg-boss'] as const),
 			['memory', 'bulk', 'ideal', 'piscina-chunks'] as const,
 		],
 	})),
@@ -91,7 +205,7 @@ const BESIDE_PEERS: readonly Row[] = [
 		...GRANULARITY,
 		workMicros: [workMicros],
 		jobs: 600,
-		lanes: [NORMAL, FULL].map(durability => [durability, 'default', 'faena', 'liteque', 'sidequest'] as const),
+		lanes: BOTH.map(durability => [durability, 'default', 'faena', 'liteque', 'sidequest'] as const),
 	})),
 ];
 
@@ -106,4 +220,4 @@ function drains(durabilities: readonly Durability[], intake: Intake, jobsOf: Rea
 /** `npm run bench:peers`, which starts the servers that they need. */
 const PEERS: Plan = {blocks: 5, cases: BESIDE_PEERS.flatMap(cases)};
 
-export const PLANS: Readonly<Record<string, Plan>> = {quick: QUICK, peers: PEERS};
+export const PLANS: Readonly<Record<string, Plan>> = {quick: QUICK, full: FULL, peers: PEERS};

@@ -4,6 +4,7 @@ import {availableParallelism} from 'node:os';
 import {fileURLToPath} from 'node:url';
 import {promisify} from 'node:util';
 import {KERNELS} from './kernels.ts';
+import {moduleUrl} from './module-url.ts';
 import type {Case, Entry, Measurement, Surroundings} from './suite.ts';
 
 /**
@@ -18,12 +19,16 @@ export const TRIES = 3;
 /** What a measurement may take before it is given up as void. */
 const TIMEOUT_MS = 600_000;
 
-/** Takes one measurement, as often as the rule asks for. */
-export async function* measure(given: Case, surroundings: Surroundings, mark: Pick<Entry, 'run' | 'block'>): AsyncGenerator<Entry> {
+/**
+ * Takes one measurement, as often as the rule asks for.
+ * @throws the signal's reason, once the process that measures has ended by it
+ */
+export async function* measure(given: Case, surroundings: Surroundings, mark: Pick<Entry, 'run' | 'block'>, signal?: AbortSignal): AsyncGenerator<Entry> {
 	for (let tries = 1; tries <= TRIES; tries++) {
 		const stolen = stealMeter();
 		const before = spinMs(surroundings);
-		const outcome = await inFreshProcess(given, surroundings);
+		const outcome = await inFreshProcess(given, surroundings, signal);
+		signal?.throwIfAborted();
 		const spin = [before, spinMs(surroundings)] as const;
 		const entry = {...mark, ...given, at: new Date().toISOString(), spinMs: spin, stolen: stolen(), ...outcome};
 		const reason = entry.discarded ?? whyDiscarded(entry);
@@ -39,18 +44,18 @@ export function whyDiscarded({spinMs: [before, after], stolen}: Pick<Entry, 'spi
 	return undefined;
 }
 
-async function inFreshProcess(given: Case, surroundings: Surroundings): Promise<Pick<Entry, 'measurement' | 'discarded'>> {
+async function inFreshProcess(given: Case, surroundings: Surroundings, signal?: AbortSignal): Promise<Pick<Entry, 'measurement' | 'discarded'>> {
 	const {LD_PRELOAD: _, ...env} = process.env;
+	const measuring = promisify(execFile)(process.execPath, [fileURLToPath(moduleUrl('one')), JSON.stringify(given), JSON.stringify(surroundings)], {
+		timeout: TIMEOUT_MS,
+		maxBuffer: 2 ** 26,
+		env: {...env, ...(surroundings.counter && {LD_PRELOAD: surroundings.counter.library, FAENA_BENCH_SYNCS: surroundings.counter.file})},
+	});
+	// Not by execFile's own option: with it, it doesn't wait for the end of the process, whose files are about to be removed.
+	const end = () => measuring.child.kill('SIGKILL');
+	signal?.addEventListener('abort', end);
 	try {
-		const {stdout} = await promisify(execFile)(
-			process.execPath,
-			[fileURLToPath(new URL('one.ts', import.meta.url)), JSON.stringify(given), JSON.stringify(surroundings)],
-			{
-				timeout: TIMEOUT_MS,
-				maxBuffer: 2 ** 26,
-				env: {...env, ...(surroundings.counter && {LD_PRELOAD: surroundings.counter.library, FAENA_BENCH_SYNCS: surroundings.counter.file})},
-			},
-		);
+		const {stdout} = await measuring;
 		// Peers may print before it.
 		return {measurement: JSON.parse(stdout.trimEnd().split('\n').at(-1) as string) as Measurement};
 	} catch (error) {
@@ -58,6 +63,8 @@ async function inFreshProcess(given: Case, surroundings: Surroundings): Promise<
 		// What Node prints of an error that nobody caught. The message would have the whole command, with this machine's paths.
 		const [, sentence] = /^\w*error: (.*)$/im.exec(String(stderr)) ?? [];
 		return {discarded: `void: ${killed ? `it took longer than ${TIMEOUT_MS / 1000} s` : (sentence ?? `it ended with code ${code}`)}`};
+	} finally {
+		signal?.removeEventListener('abort', end);
 	}
 }
 

@@ -59,6 +59,10 @@ export interface Measurement {
 	/** Of the whole process tree and its servers, between the first enqueue and the last durable result. */
 	readonly cpu: CpuSplit;
 	readonly fsyncs?: number;
+	/** What they took together. */
+	readonly fsyncMs?: number;
+	/** Times that a thread slept for a while: as SQLite does when it finds that another writes. */
+	readonly sleeps?: number;
 	readonly transactions?: number;
 	/** Jobs in a message to a worker, on average. */
 	readonly meanChunk?: number;
@@ -68,9 +72,19 @@ export interface Measurement {
 	readonly loopMs?: Quantiles;
 	/** What only this trial has. */
 	readonly figures?: Readonly<Record<string, number>>;
-	/** Distributions in milliseconds, by name. */
-	readonly latencyMs?: Readonly<Record<string, Quantiles>>;
+	/** Distributions in milliseconds. */
+	readonly latencyMs?: Readonly<Partial<Record<Span, Quantiles>>>;
+	/** The same distributions in full, for charts. */
+	readonly curvesMs?: Readonly<Partial<Record<Span, Curve>>>;
+	/** What was looked at each time that another tenth of the jobs had completed. */
+	readonly tenths?: Readonly<Record<string, readonly number[]>>;
 }
+
+/** From a job's enqueue, or from the time at which it was meant to come, to this. */
+export type Span = 'durableEnqueue' | 'start' | 'durableResult';
+
+/** From percentile 0, the smallest value, to 100, the largest. */
+export type Curve = readonly (readonly [percentile: number, ms: number])[];
 
 export interface Quantiles {
 	readonly p50: number;

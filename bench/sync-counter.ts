@@ -16,6 +16,6 @@ export function compileSyncCounter(): Partial<NonNullable<Surroundings['counter'
 		return {[Symbol.dispose]: dispose};
 	}
 	const file = join(folder, 'count');
-	writeFileSync(file, Buffer.alloc(8));
+	writeFileSync(file, Buffer.alloc(24));
 	return {library, file, [Symbol.dispose]: dispose};
 }

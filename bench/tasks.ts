@@ -2,6 +2,7 @@
  * The tasks of all subjects: Faena looks them up by name, pools run the default export. A job is its number and its rounds
  * of work; what it returns is its number and what the kernel made of the rounds, so that a sum shows what ran, and how often.
  */
+import {sharedMs} from './clock.ts';
 import {KERNELS} from './kernels.ts';
 import type {TaskName} from './suite.ts';
 
@@ -23,15 +24,25 @@ export function json([number, rounds]: Job): number {
 	return number + KERNELS.json(rounds);
 }
 
-const TASKS: Readonly<Record<TaskName, (payload: never) => number>> = {identity, spin, sha256, json};
+/** For payloads of any size, whose content is looked at afterwards. */
+export function echo(content: string | Uint8Array): string | Uint8Array {
+	return content;
+}
+
+/** Its number, and when it began. */
+export function started(number: number): [number: number, atMs: number] {
+	return [number, sharedMs()];
+}
+
+const TASKS: Readonly<Record<Request['task'], (payload: never) => unknown>> = {identity, spin, sha256, json, echo};
 
 export interface Request {
-	readonly task: TaskName;
+	readonly task: TaskName | 'echo';
 	readonly payload: unknown;
 }
 
 /** For pools: one job, or a chunk of them. */
-export default function run({task, payload, chunk}: Request & {readonly chunk?: readonly unknown[]}): number | number[] {
+export default function run({task, payload, chunk}: Request & {readonly chunk?: readonly unknown[]}): unknown {
 	const execute = TASKS[task];
 	return chunk ? chunk.map(each => execute(each as never)) : execute(payload as never);
 }

@@ -63,6 +63,7 @@ const LAYERS: readonly (readonly string[])[] = [
 		'lib/enqueue-in.ts',
 	],
 	['lib/index.ts', 'lib/testing.ts', 'lib/test-clock.ts', 'lib/test-engine.ts'],
+	['bench/*'],
 	['lib/cli/*'],
 ];
 
@@ -79,9 +80,21 @@ const files = ['lib', 'workers'].flatMap(folder =>
 		.map(name => join(folder, name)),
 );
 
+/** What `faena bench` runs: the first files of its processes and threads, and the subjects that it measures. */
+const SHORT_SUITE = [
+	'lib/cli/bench.ts',
+	'bench/one.ts',
+	'bench/tasks.ts',
+	...['ideal-worker', 'ideal', 'faena', 'sqlite', 'piscina'].map(name => `bench/subjects/${name}.ts`),
+];
+
 function importsOf(file: string): string[] {
 	const source = readFileSync(join(root, file), 'utf8');
-	return [...source.matchAll(/^(?:import|export)\b[^'"`;]*['"]([^'"]+)['"]/gm)].map(match => match[1] as string);
+	return [...source.matchAll(/^(?:import|export)\b(?:[^'"`;]*\bfrom)? ?['"]([^'"]+)['"]/gm)].map(match => match[1] as string);
+}
+
+function targetOf(file: string, name: string): string {
+	return relative(root, join(root, dirname(file), name));
 }
 
 function layerOf(file: string): number {
@@ -101,11 +114,34 @@ test('imports go downwards only', t => {
 		.flatMap(file =>
 			importsOf(file)
 				.filter(name => name.startsWith('.'))
-				.map(name => relative(root, join(root, dirname(file), name)))
+				.map(name => targetOf(file, name))
 				.filter(target => layerOf(target) > layerOf(file))
 				.map(target => `${file} → ${target}`),
 		);
 	t.deepEqual(upwards, []);
+});
+
+test('the benchmark is imported by the command that runs it, and by nothing else of lib', t => {
+	t.deepEqual(
+		files.filter(file => importsOf(file).some(name => name.startsWith('.') && targetOf(file, name).startsWith('bench/'))),
+		['lib/cli/bench.ts'],
+	);
+});
+
+test('faena bench needs only packages on which the package depends', t => {
+	const {dependencies} = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as {dependencies: Record<string, string>};
+	const reached = new Set(SHORT_SUITE);
+	for (const file of reached) for (const name of importsOf(file)) if (name.startsWith('.')) reached.add(targetOf(file, name));
+	t.true(reached.size > SHORT_SUITE.length + 20);
+	const packages = [...reached].flatMap(file =>
+		importsOf(file)
+			.filter(name => !/^(\.|node:)/.test(name))
+			.map(name => `${file}: ${name}`),
+	);
+	t.deepEqual(
+		packages.filter(each => !Object.keys(dependencies).some(name => new RegExp(`: ${name}(/|$)`).test(each))),
+		[],
+	);
 });
 
 test('files of workers are reached by URL, never imported', t => {

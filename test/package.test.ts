@@ -39,7 +39,7 @@ test('the package works from TypeScript, and its types accept what is right and 
 /** Every one of them is code that users run with their own rights: a new one needs a reason in ARCHITECTURE.md. */
 const TREE = [
 	...['ansi-regex', 'better-sqlite3', 'cli-progress', 'commander', 'emoji-regex', 'fastest-levenshtein', 'fdir', 'is-fullwidth-code-point', 'ms'],
-	...['nanoid', 'node-addon-api', 'picomatch', 'piscina', 'string-width', 'strip-ansi', 'tinyglobby', 'tinypool'],
+	...['nanoid', 'node-addon-api', 'picomatch', 'piscina', 'pure-rand', 'string-width', 'strip-ansi', 'tinyglobby', 'tinypool'],
 ];
 
 test('what comes along with the package is known, and none of it has a script that runs when it is installed', t => {
@@ -59,10 +59,21 @@ test('the package brings the command', async t => {
 	t.regex(stdout, /^\d+\.\d+\.\d+\n$/);
 });
 
+test('the command measures with what the package brings', async t => {
+	const command = [join(project, 'node_modules/.bin/faena'), 'bench', '--trial', 'granularity', '--blocks', '1', '--jobs', '20', '--json'];
+	const {stdout} = await run(process.execPath, command, {cwd: project});
+	const {discarded} = JSON.parse(stdout) as {discarded: readonly {discarded: string}[]};
+	t.deepEqual(
+		discarded.filter(each => each.discarded.startsWith('void')),
+		[],
+	);
+});
+
 test('the package holds what it needs and nothing of the house', t => {
 	const folder = join(project, 'node_modules/faena');
 	t.deepEqual(readdirSync(folder).sort(), ['CHANGELOG.md', 'LICENSE', 'README.md', 'dist', 'package.json']);
 	t.true(existsSync(join(folder, 'dist/workers/thread.js')));
+	t.deepEqual(readdirSync(join(folder, 'dist')).sort(), ['bench', 'lib', 'workers']);
 });
 
 test('on an older Node importing it says in one sentence what is needed and what runs', t => {

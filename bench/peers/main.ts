@@ -1,6 +1,7 @@
 /** Installs the peers and starts their servers, if that is needed, and runs a plan with them: `npm run bench:peers`. */
 import {optionsOf} from '../options.ts';
-import {type NotRun, runPlan} from '../run-plan.ts';
+import type {NotRun} from '../run.ts';
+import {runPlan} from '../run-plan.ts';
 import {PEERS} from '../subjects/index.ts';
 import type {Case} from '../suite.ts';
 import {compileSyncCounter} from '../sync-counter.ts';

@@ -1,8 +1,9 @@
 import {mkdtempSync, rmSync} from 'node:fs';
 import {join} from 'node:path';
-import Database from 'better-sqlite3';
 import {type Engine, open} from '../../lib/index.ts';
+import {moduleUrl} from '../module-url.ts';
 import {IN_FLIGHT, type Intake} from '../suite.ts';
+import {recordedSums} from '../sums.ts';
 import {inLanes} from './lanes.ts';
 import type {Running, Subject} from './subject.ts';
 
@@ -14,7 +15,7 @@ export const subject: Subject = {
 		if (durability === 'memory') throw new Error('An engine keeps its jobs in a file: it has no lane in memory.');
 		const place = mkdtempSync(join(folder, 'faena-bench-'));
 		const file = join(place, 'jobs.db');
-		const faena = await open<Tasks>({queue: file, tasks: new URL('../tasks.ts', import.meta.url), workers, durability});
+		const faena = await open<Tasks>({queue: file, tasks: moduleUrl('tasks'), workers, durability});
 		return new FaenaRunning(faena, file, async () => {
 			await faena.close();
 			rmSync(place, {recursive: true});
@@ -50,13 +51,7 @@ class FaenaRunning implements Running {
 	}
 
 	async sums() {
-		const database = new Database(this.#file, {readonly: true});
-		const [completed, results] = database.prepare('select count(*), total(value) from outcome where status = 6 and execution = 1').raw().get() as [
-			number,
-			number,
-		];
-		database.close();
-		return {completed, results};
+		return recordedSums(this.#file);
 	}
 
 	async counters() {

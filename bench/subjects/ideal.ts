@@ -1,16 +1,20 @@
 import {Worker} from 'node:worker_threads';
+import {moduleUrl} from '../module-url.ts';
 import type {TaskName} from '../suite.ts';
 import type {Running, Subject} from './subject.ts';
 
-/** The ceiling: in each thread one loop over its share of the jobs, which it was given beforehand. No pool, no queue. */
+/** The ceiling: in each thread one loop over its share of the jobs, which it has before the clock starts. No pool, no queue. */
 export const subject: Subject = {
 	async open({workers}) {
 		const threads = await Promise.all(Array.from({length: workers}, start));
 		let [completed, results] = [0, 0];
 		return {
-			async drain(task: TaskName, payloads: readonly unknown[]) {
+			async prepare(task: TaskName, payloads: readonly unknown[]) {
 				const share = Math.ceil(payloads.length / workers);
-				const sums = await Promise.all(threads.map((thread, index) => ask(thread, {task, chunk: payloads.slice(index * share, (index + 1) * share)})));
+				await Promise.all(threads.map((thread, index) => ask(thread, {task, chunk: payloads.slice(index * share, (index + 1) * share)})));
+			},
+			async drain(_task: TaskName, payloads: readonly unknown[]) {
+				const sums = await Promise.all(threads.map(thread => ask(thread, 'go')));
 				results += sums.reduce((sum, each) => sum + each, 0);
 				completed += payloads.length;
 			},
@@ -23,7 +27,7 @@ export const subject: Subject = {
 };
 
 async function start(): Promise<Worker> {
-	const thread = new Worker(new URL('ideal-worker.ts', import.meta.url));
+	const thread = new Worker(moduleUrl('subjects/ideal-worker'));
 	await new Promise(resolve => thread.once('message', resolve));
 	return thread;
 }

@@ -1,14 +1,15 @@
 import {fileURLToPath} from 'node:url';
 import {Piscina} from 'piscina';
+import {moduleUrl} from '../module-url.ts';
 import {PoolRunning} from './pool.ts';
 import type {Subject} from './subject.ts';
 
 /** Requests a thread may have waiting: what makes a pool of no-ops fastest. */
-const PER_WORKER = 16;
+export const PER_WORKER = 16;
 
 export function makePiscina(workers: number, concurrentTasksPerWorker: number): Piscina {
 	return new Piscina({
-		filename: fileURLToPath(new URL('../tasks.ts', import.meta.url)),
+		filename: fileURLToPath(moduleUrl('tasks')),
 		minThreads: workers,
 		maxThreads: workers,
 		idleTimeout: Infinity,

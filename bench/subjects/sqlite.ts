@@ -1,9 +1,13 @@
 import {mkdtempSync, rmSync} from 'node:fs';
 import {join} from 'node:path';
-import Database from 'better-sqlite3';
+import type {Encoded} from '../../lib/encoding.ts';
 import {connect, type Statements} from '../../lib/queues/sqlite/database.ts';
+import {type JobRun, jobRunOf} from '../../lib/queues/sqlite/job-run.ts';
+import {toLines} from '../../lib/queues/sqlite/lines.ts';
+import {writeResults} from '../../lib/queues/sqlite/outcome-run.ts';
 import {Place} from '../../lib/queues/sqlite/places.ts';
 import type {TaskName} from '../suite.ts';
+import {recordedSums} from '../sums.ts';
 import type {Running, Subject} from './subject.ts';
 
 /** Jobs in one transaction: about what the dispatcher's turns have under load. */
@@ -35,12 +39,7 @@ export const subject: Subject = {
 					});
 				}
 			},
-			async sums() {
-				const database = new Database(file, {readonly: true});
-				const [completed, results] = database.prepare('select count(*), total(value) from outcome where status = 6').raw().get() as [number, number];
-				database.close();
-				return {completed, results};
-			},
+			sums: async () => recordedSums(file),
 			counters: async () => ({transactions}),
 			async close() {
 				connection.close();
@@ -50,7 +49,10 @@ export const subject: Subject = {
 	},
 };
 
-type Row = [rank: number, id: number, ...rest: unknown[]];
+interface Row {
+	readonly id: number;
+	readonly payload: Encoded;
+}
 
 class Store {
 	readonly #statements: Statements;
@@ -65,8 +67,9 @@ class Store {
 		const s = this.#statements;
 		if (payloads.length === 0) return 0;
 		const first = this.#lastId + 1;
-		for (const payload of payloads) s.insertJob.run(++this.#lastId, TASK, 1, 0, Date.now(), null, null, JSON.stringify(payload));
-		s.insertReadyRange.run(first, this.#lastId);
+		this.#lastId += payloads.length;
+		s.insertJobRun.run(first, this.#lastId, TASK, 1, 0, Date.now(), toLines(payloads.map(payload => JSON.stringify(payload))));
+		s.insertReadyRun.run(TASK, 0, first, this.#lastId, null);
 		s.setCounter.run(this.#lastId, 'job');
 		s.addToTally.run(TASK, Place.ready, payloads.length);
 		return payloads.length;
@@ -74,11 +77,13 @@ class Store {
 
 	claim(): Row[] {
 		const s = this.#statements;
-		const rows = s.readyJobs.all(TASK, BATCH) as Row[];
-		const last = rows.at(-1);
-		if (!last) return rows;
-		s.claimUpTo.run(++this.#lease, 1, TASK, last[0], last[1]);
-		s.deleteReadyUpTo.run(TASK, last[0], last[1]);
+		const ready = s.readyRuns.all(TASK, BATCH)[0] as [rank: number, first: number, last: number, batch: number | null] | undefined;
+		if (!ready) return [];
+		const [rank, first, last, batch] = ready;
+		const run = jobRunOf(s, first) as JobRun;
+		const rows = Array.from({length: last - first + 1}, (_, index): Row => ({id: first + index, payload: run.payloadOf(first + index)}));
+		s.deleteReadyRun.run(TASK, rank, first);
+		s.insertClaimedRun.run(first, last, ++this.#lease, 1, TASK, batch);
 		s.setCounter.run(this.#lease, 'lease');
 		s.addToTally.run(TASK, Place.ready, -rows.length);
 		s.addToTally.run(TASK, Place.running, rows.length);
@@ -88,11 +93,13 @@ class Store {
 	/** What each returns is its payload, as `identity` does. */
 	complete(rows: readonly Row[]): void {
 		const s = this.#statements;
-		const [first, last] = [rows[0]?.[1], rows.at(-1)?.[1]];
-		if (first === undefined) return;
-		s.claimsOfLease.all(first, last, this.#lease);
-		for (const row of rows) s.insertOutcome.run(row[1], Place.completed, 1, Date.now(), Date.now(), 0.01, 0.01, null, row[7], null);
-		s.deleteClaimsOfLease.run(first, last, this.#lease);
+		const [first, last] = [rows[0]?.id, rows.at(-1)?.id];
+		if (first === undefined || last === undefined) return;
+		s.claimedRunsOfLease.all(this.#lease, last, first);
+		s.deleteClaimedRun.run(first);
+		const outcome = {startedAt: Date.now(), durationMs: 0.01, cpuMs: 0.01};
+		const ended = rows.map(({id, payload}) => ({id, lease: this.#lease, execution: 1, outcome: {...outcome, type: 'returned' as const, value: payload}}));
+		s.insertOutcomeRun.run(first, last, null, Date.now(), ...writeResults(ended));
 		s.addToTally.run(TASK, Place.running, -rows.length);
 		s.addToTally.run(TASK, Place.completed, rows.length);
 	}

@@ -9,6 +9,8 @@ export interface Subject {
 export interface Running {
 	/** No-op jobs in its warm-up, where the usual number would take it too long. */
 	readonly warmUpJobs?: number;
+	/** Before a drain, and before the clock starts: for a ceiling that is to have nothing left to do but the work. */
+	prepare?(task: TaskName, payloads: readonly unknown[]): Promise<void>;
 	/**
 	 * Puts the jobs in, in the lane's way, and resolves when the last result is as durable as the lane says. Called a few
 	 * times: first to warm up, once to be measured.

@@ -1,5 +1,6 @@
 import {fileURLToPath} from 'node:url';
 import {Tinypool} from 'tinypool';
+import {moduleUrl} from '../module-url.ts';
 import {PoolRunning} from './pool.ts';
 import type {Subject} from './subject.ts';
 
@@ -9,7 +10,7 @@ const PER_WORKER = 16;
 export const subject: Subject = {
 	async open({workers}) {
 		const pool = new Tinypool({
-			filename: fileURLToPath(new URL('../tasks.ts', import.meta.url)),
+			filename: fileURLToPath(moduleUrl('tasks')),
 			minThreads: workers,
 			maxThreads: workers,
 			idleTimeout: Infinity,

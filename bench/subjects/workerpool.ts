@@ -1,5 +1,6 @@
 import {fileURLToPath} from 'node:url';
 import {pool as makePool} from 'workerpool';
+import {moduleUrl} from '../module-url.ts';
 import {PoolRunning} from './pool.ts';
 import type {Subject} from './subject.ts';
 
@@ -9,7 +10,7 @@ const WAITING_PER_WORKER = 16;
 /** workerpool on threads, one `exec()` per job. */
 export const subject: Subject = {
 	async open({workers}) {
-		const pool = makePool(fileURLToPath(new URL('workerpool-worker.ts', import.meta.url)), {minWorkers: workers, maxWorkers: workers, workerType: 'thread'});
+		const pool = makePool(fileURLToPath(moduleUrl('subjects/workerpool-worker')), {minWorkers: workers, maxWorkers: workers, workerType: 'thread'});
 		return new PoolRunning(
 			workers * WAITING_PER_WORKER,
 			async request => pool.exec('run', [request]),

@@ -1,9 +1,8 @@
-import {monitorEventLoopDelay} from 'node:perf_hooks';
-import {CostMeter} from '../cost.ts';
-import {quantilesOf} from '../quantiles.ts';
+import {observe} from '../observe.ts';
 import {load} from '../subjects/index.ts';
 import type {Running, Sums} from '../subjects/subject.ts';
 import type {Case, Measurement, Surroundings} from '../suite.ts';
+import {refuseUnlessEqual} from '../sums.ts';
 import {makeWorkload} from '../workload.ts';
 
 /** V8 needs so many jobs to compile what moves them, and so much work to compile a kernel. */
@@ -16,19 +15,10 @@ export async function drain(given: Case, surroundings: Surroundings): Promise<Me
 	try {
 		const warmedUp = await warmUp(running, given, surroundings);
 		const {payloads, sum} = makeWorkload(given, surroundings);
-		const delay = monitorEventLoopDelay({resolution: 1});
-		delay.enable();
-		const cost = new CostMeter(surroundings);
-		const start = performance.now();
-		await running.drain(given.task, payloads, given.intake);
-		const wallMs = performance.now() - start;
-		const spent = cost.read();
-		delay.disable();
-		const {completed, results} = await running.sums();
-		const expected = {completed: given.jobs + warmedUp.completed, results: sum + warmedUp.results};
-		if (completed !== expected.completed || results !== expected.results)
-			throw new Error(`${completed} jobs completed and their results add up to ${results}; expected were ${expected.completed} and ${expected.results}`);
-		return {wallMs, ...spent, ...(await running.counters?.()), loopMs: quantilesOf(delay, 1)};
+		await running.prepare?.(given.task, payloads);
+		const observed = await observe(surroundings, () => running.drain(given.task, payloads, given.intake));
+		refuseUnlessEqual(await running.sums(), {completed: given.jobs + warmedUp.completed, results: sum + warmedUp.results});
+		return {...observed, ...(await running.counters?.())};
 	} finally {
 		await running.close();
 	}
@@ -37,10 +27,12 @@ export async function drain(given: Case, surroundings: Surroundings): Promise<Me
 async function warmUp(running: Running, given: Case, surroundings: Surroundings): Promise<Sums> {
 	const jobs = running.warmUpJobs ?? (given.intake === 'strict' ? WARM_UP.jobs / 50 : WARM_UP.jobs);
 	const light = makeWorkload({...given, trial: 'drain', task: 'identity', jobs}, surroundings);
+	await running.prepare?.('identity', light.payloads);
 	await running.drain('identity', light.payloads, given.intake);
 	if (given.workMicros === 0) return {completed: jobs, results: light.sum};
 	const heavyJobs = Math.ceil(Math.min(running.warmUpJobs ?? WARM_UP.jobs, (WARM_UP.workMs * 1000 * given.workers) / given.workMicros));
 	const heavy = makeWorkload({...given, trial: 'drain', jobs: heavyJobs}, surroundings);
+	await running.prepare?.(given.task, heavy.payloads);
 	await running.drain(given.task, heavy.payloads, given.intake);
 	return {completed: jobs + heavyJobs, results: light.sum + heavy.sum};
 }

@@ -1,9 +1,21 @@
 import type {Case, Measurement, Surroundings} from '../suite.ts';
+import {call} from './call.ts';
+import {contention} from './contention.ts';
 import {drain} from './drain.ts';
+import {history} from './history.ts';
+import {latency} from './latency.ts';
+import {payloads} from './payloads.ts';
+import {recovery} from './recovery.ts';
 
 /** What each trial does with its case. Several are drains, of different jobs. */
 export const TRIALS: Readonly<Record<string, (given: Case, surroundings: Surroundings) => Promise<Measurement>>> = {
 	drain,
 	granularity: drain,
 	mixed: drain,
+	call,
+	latency,
+	contention,
+	history,
+	payloads,
+	recovery,
 };

@@ -1,6 +1,7 @@
 import {createRequire} from 'node:module';
 import {Command} from 'commander';
 import {addBatches} from './batches.ts';
+import {addBench} from './bench.ts';
 import {addCancel} from './cancel.ts';
 import {explain} from './explain.ts';
 import {addMap} from './map.ts';
@@ -29,6 +30,6 @@ function makeProgram(): Command {
 		.version(version)
 		.exitOverride()
 		.configureOutput({outputError: (text, write) => write(text.replace(/^error: /, 'faena: ').replace('\n(', ' ('))});
-	for (const add of [addMap, addStatus, addBatches, addShow, addCancel, addRetry]) add(program);
+	for (const add of [addMap, addStatus, addBatches, addShow, addCancel, addRetry, addBench]) add(program);
 	return program;
 }

@@ -34,13 +34,14 @@ import {type Connection, connect, type Statements, translate} from './sqlite/dat
 import {backlog, dequeue, promote} from './sqlite/dequeue.ts';
 import {enqueue} from './sqlite/enqueue.ts';
 import {Footing} from './sqlite/footing.ts';
+import {MOST_IN_RUN} from './sqlite/job-run.ts';
 import {settleAll} from './sqlite/makers.ts';
 import {Names} from './sqlite/names.ts';
 import {holdLock, isLockFree, ownerLockAt, removeLock} from './sqlite/owner-lock.ts';
 import {Place, Tally, toCounts} from './sqlite/places.ts';
 import type {Session} from './sqlite/session.ts';
 import {note} from './sqlite/settle.ts';
-import {type EndRow, idsQuery, type JobRow, statusesOf, toEnd, toJob, toValues, type ValuesRow} from './sqlite/view.ts';
+import {idsQuery, readEnds, readJob, readValues, runsQuery, statusesOf, toJob} from './sqlite/view.ts';
 import {withdrawJob} from './sqlite/withdraw.ts';
 import {Vigil} from './vigil.ts';
 
@@ -249,8 +250,8 @@ export class SqliteQueue extends JobQueue {
 	}
 
 	job(id: JobId): Job | undefined {
-		return this.#read(({jobView}, names) => {
-			const row = jobView.get(id) as JobRow | undefined;
+		return this.#read((statements, names) => {
+			const row = readJob(statements, id);
 			return row && toJob(row, names.policy(row.policy));
 		});
 	}
@@ -261,14 +262,11 @@ export class SqliteQueue extends JobQueue {
 	}
 
 	values(id: JobId): JobValues | undefined {
-		return this.#read(({jobValues}) => {
-			const row = jobValues.get(id) as ValuesRow | undefined;
-			return row && toValues(row, this.#blobs);
-		});
+		return this.#read(statements => readValues(statements, id, this.#blobs));
 	}
 
 	ends(ids: readonly JobId[]): JobEnd[] {
-		return this.#read(({jobEnd}) => ids.map(id => toEnd(id, jobEnd.get(id) as EndRow | undefined, this.#blobs)).filter(end => end !== undefined));
+		return this.#read(statements => readEnds(statements, ids, this.#blobs));
 	}
 
 	logs(id: JobId): LogLine[] {
@@ -532,7 +530,14 @@ export class SqliteQueue extends JobQueue {
 	// ——— jobs by filter ———
 
 	#ids(filter: JobFilter, statuses: readonly JobStatus[] | undefined, after: JobId, limit: number): JobId[] {
-		return this.#guard(({connection}) => connection.select(...idsQuery(filter, statuses, after, limit)));
+		return this.#guard(({connection}) => {
+			const ids = connection.select(...idsQuery(filter, statuses, after, limit)).map(([id]) => id as JobId);
+			const query = runsQuery(filter, statuses, after);
+			const packed = query ? [...idsInRuns(connection.select(...query), after, filter.ids, limit)] : [];
+			if (packed.length === 0) return ids;
+			const all = ids.concat(packed).sort((a, b) => a - b);
+			return limit < 0 ? all : all.slice(0, limit);
+		});
 	}
 
 	/** Acts on the filter's jobs that are in one of the statuses, a bounded number in each transaction. */
@@ -550,6 +555,19 @@ export class SqliteQueue extends JobQueue {
 		this.#write(({statements, names}) => {
 			for (const task of tasks) statements.pauseTask.run(paused, names.task(task));
 		});
+	}
+}
+
+/** Ids after this one in runs, which come in order; those that are wanted, at most so many. */
+function* idsInRuns(runs: readonly number[][], after: JobId, wanted: readonly JobId[] | undefined, limit: number): Generator<JobId> {
+	const isWanted = wanted && new Set(wanted);
+	let count = 0;
+	for (const [first = 0, last = 0] of runs) {
+		for (let id = Math.max(first, after + 1); id <= Math.min(last, first + MOST_IN_RUN - 1); id++) {
+			if (isWanted?.has(id) === false) continue;
+			if (count++ === limit) return;
+			yield id;
+		}
 	}
 }
 

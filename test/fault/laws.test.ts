@@ -29,6 +29,21 @@ const CRIMES: Readonly<Record<keyof typeof LAWS, readonly string[]>> = {
 	'the tally of each batch is what a recount gives': ['update batch_tally set jobs = jobs + 1 where place = 6'],
 	'a key names the job that has it, and each job with a key is named': ['delete from key', `update key set id = ${DEAD}`],
 	'what is told of a job is told of one that is there': ['insert into progress (id, done, at) values (99, 1, 0)'],
+	'a run has all of its jobs, and no other has one of them': [
+		'insert into ready_run (task, rank, first, last) values (1, 0, 90, 95)',
+		`insert into claimed_run (first, last, lease, owner, task) values (${RUNNING}, ${COMPLETED}, 1, 1, 1);
+			insert into ready_run (task, rank, first, last) values (1, 0, ${COMPLETED}, ${COMPLETED})`,
+	],
+	'jobs that share a row have no rows of their own': [
+		`insert into job_run (first, last, task, policy, priority, created_at) values (${READY}, ${READY}, 1, 1, 0, 0)`,
+	],
+	'a run knows of each of its jobs what its payload is': [
+		"insert into job_run (first, last, task, policy, priority, created_at, payloads) values (90, 91, 1, 1, 0, 0, '1')",
+	],
+	'a run knows of each of its jobs how it ended': [
+		`insert into outcome_run (first, last, ended_at, times) values (${READY}, ${READY}, 0, x'00')`,
+		`insert into outcome_run (first, last, ended_at, times, results) values (${READY}, ${READY}, 0, zeroblob(32), '1' || char(10) || '2')`,
+	],
 	'a running job has been claimed by an owner that is there': ['delete from owner'],
 	'ids and leases are at most what the counters say': ["update counter set last = 1 where name = 'job'", "update counter set last = 0 where name = 'lease'"],
 	'a job was executed before it ended by itself, and runs at least for the first time': [`update claimed set execution = 0 where id = ${RUNNING}`],

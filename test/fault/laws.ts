@@ -4,22 +4,31 @@ import type {Database} from 'better-sqlite3';
 import {MAX_SUSPICIONS} from '../../lib/job.ts';
 import {MAX_LOG_LINES} from '../../lib/queue.ts';
 import {Place} from '../../lib/queues/sqlite/places.ts';
+import {makeEveryJob} from '../fixtures/stored.ts';
 
 const PLACES = `(
 	select id, abs(task) as task, rank, batch, executions, iif(task < 0, ${Place.suspect}, ${Place.ready}) as place from ready
 	union all select w.id, j.task, -j.priority, j.batch, w.executions,
 		case when w.failed = 0 then ${Place.scheduled} when w.run_at is null then ${Place.parked} else ${Place.failed} end
-		from waiting w left join job j on j.id = w.id
-	union all select c.id, c.task, -j.priority, c.batch, c.execution, ${Place.running} from claimed c left join job j on j.id = c.id
-	union all select o.id, j.task, -j.priority, j.batch, o.execution, o.status from outcome o left join job j on j.id = o.id)`;
+		from waiting w left join every_job j on j.id = w.id
+	union all select c.id, c.task, -j.priority, c.batch, c.execution, ${Place.running} from claimed c left join every_job j on j.id = c.id
+	union all select o.id, j.task, -j.priority, j.batch, o.execution, o.status from outcome o left join every_job j on j.id = o.id
+	union all select j.id, r.task, r.rank, r.batch, 0, ${Place.ready} from ready_run r join every_job j on j.id between r.first and r.last
+	union all select j.id, r.task, -j.priority, r.batch, 1, ${Place.running} from claimed_run r join every_job j on j.id between r.first and r.last
+	union all select j.id, j.task, -j.priority, r.batch, 1, ${Place.completed} from outcome_run r join every_job j on j.id between r.first and r.last)`;
+
+const RUNS = `(
+	select 'ready' as place, first, last, null as times, null as results from ready_run
+	union all select 'claimed', first, last, null, null from claimed_run
+	union all select 'outcome', first, last, times, results from outcome_run)`;
 
 /** Each with what finds the rows that break it. */
 export const LAWS: Readonly<Record<string, string>> = {
 	'the file is sound': "select integrity_check from pragma_integrity_check where integrity_check <> 'ok'",
 	'each job is in exactly one place': `
-		select j.id, count(p.id) as places from job j left join ${PLACES} p on p.id = j.id group by j.id having count(p.id) <> 1`,
+		select j.id, count(p.id) as places from every_job j left join ${PLACES} p on p.id = j.id group by j.id having count(p.id) <> 1`,
 	'what lies in a place is a job, of this task, batch and priority': `
-		select p.* from ${PLACES} p left join job j on j.id = p.id
+		select p.* from ${PLACES} p left join every_job j on j.id = p.id
 		where j.id is null or j.task <> p.task or j.batch is not p.batch or -j.priority <> p.rank`,
 	'the tally is what a recount gives': `
 		select * from (select task, place, jobs from tally where jobs <> 0 union all select task, place, -count(*) from ${PLACES} group by task, place)
@@ -30,28 +39,42 @@ export const LAWS: Readonly<Record<string, string>> = {
 			union all select batch, place, -count(*) from ${PLACES} where batch is not null group by batch, place)
 		group by batch, place having sum(jobs) <> 0`,
 	'a key names the job that has it, and each job with a key is named': `
-		select * from key k full join (select id, key, coalesce(batch, -task) as scope from job where key is not null) j
+		select * from key k full join (select id, key, coalesce(batch, -task) as scope from every_job where key is not null) j
 			on j.id = k.id and j.key = k.key and j.scope = k.scope
 		where j.id is null or k.id is null`,
 	'what is told of a job is told of one that is there': `
 		select * from (
 			select 'trouble' as source, id from trouble union all select 'progress', id from progress
 			union all select 'checkpoint', id from checkpoint union all select 'log', id from log)
-		where id not in (select id from job)`,
-	'a running job has been claimed by an owner that is there': 'select * from claimed where owner not in (select id from owner)',
+		where id not in (select id from every_job)`,
+	'a run has all of its jobs, and no other has one of them': `
+		select r.place, r.first, r.last from ${RUNS} r where r.last - r.first + 1 <> (select count(*) from every_job where id between r.first and r.last)
+			or exists (select 1 from ${RUNS} o where (o.place, o.first) <> (r.place, r.first) and o.first <= r.last and o.last >= r.first)`,
+	'jobs that share a row have no rows of their own': `
+		select id from (
+			select id from job union all select id from ready union all select id from waiting union all select id from claimed union all select id from outcome
+			union all select id from trouble union all select id from progress union all select id from checkpoint union all select id from log)
+		where exists (select 1 from job_run where id between first and last)`,
+	'a run knows of each of its jobs what its payload is': `
+		select first, last from job_run where length(payloads) - length(replace(payloads, char(10), '')) <> last - first`,
+	'a run knows of each of its jobs how it ended': `
+		select first, last from outcome_run where length(times) <> 32 * (last - first + 1)
+			or length(results) - length(replace(results, char(10), '')) <> last - first`,
+	'a running job has been claimed by an owner that is there':
+		'select owner from claimed where owner not in (select id from owner) union all select owner from claimed_run where owner not in (select id from owner)',
 	'ids and leases are at most what the counters say': `
-		select * from counter where last < case name when 'job' then (select max(id) from job) when 'lease' then (select max(lease) from claimed) end`,
+		select * from counter where last < case name when 'job' then (select max(id) from every_job) when 'lease' then max(coalesce((select max(lease) from claimed), 0), coalesce((select max(lease) from claimed_run), 0)) end`,
 	'a job was executed before it ended by itself, and runs at least for the first time': `
 		select * from ${PLACES} where place in (${Place.running}, ${Place.completed}, ${Place.dead}, ${Place.failed}, ${Place.parked}) and executions < 1`,
 	'attempts are at most those allowed and at most the executions': `
-		select t.id, t.attempts, p.spec, e.executions from trouble t join job j on j.id = t.id join policy p on p.id = j.policy join ${PLACES} e on e.id = t.id
+		select t.id, t.attempts, p.spec, e.executions from trouble t join every_job j on j.id = t.id join policy p on p.id = j.policy join ${PLACES} e on e.id = t.id
 		where t.attempts > json_extract(p.spec, '$.maxAttempts') or t.attempts > e.executions`,
 	'a dead job says why': `
 		select o.id from outcome o left join trouble t on t.id = o.id where o.status = ${Place.dead} and (t.failure is null or t.attempts < 1)`,
 	'only a completed job has a result': `select id from outcome where status <> ${Place.completed} and (value is not null or blob is not null)`,
 	'a completed job has no checkpoint and no failure': `
-		select o.id from outcome o left join checkpoint c on c.id = o.id left join trouble t on t.id = o.id
-		where o.status = ${Place.completed} and (c.id is not null or t.failure is not null)`,
+		select o.id from ${PLACES} o left join checkpoint c on c.id = o.id left join trouble t on t.id = o.id
+		where o.place = ${Place.completed} and (c.id is not null or t.failure is not null)`,
 	'the ready jobs that are suspect, and only they, are to run alone': `
 		select r.* from ready r left join trouble t on t.id = r.id where (r.task < 0) <> (coalesce(t.suspicions, 0) >= ${MAX_SUSPICIONS})`,
 	'a batch is completed if all its input has ended, and not while a job of it has not': `
@@ -63,6 +86,7 @@ export const LAWS: Readonly<Record<string, string>> = {
 
 /** What is wrong with a Faena database, at whatever moment: a sentence for each of the laws that it breaks, with the first rows that do. */
 export function brokenLaws(db: Database): string[] {
+	makeEveryJob(db);
 	const broken = Object.entries(LAWS).flatMap(([law, query]) => {
 		const rows = db.prepare(`${query} limit 3`).all();
 		return rows.length === 0 ? [] : [`Broken: ${law}: ${JSON.stringify(rows)}`];

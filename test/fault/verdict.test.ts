@@ -3,6 +3,7 @@ import {join} from 'node:path';
 import test from 'ava';
 import Database from 'better-sqlite3';
 import {makeFolder} from '../fixtures/folder.ts';
+import {loosenCompleted} from '../fixtures/stored.ts';
 import {type Evidence, type Life, run} from './torture/campaign.ts';
 import {childOf, type Step, type Told, type What} from './torture/history.ts';
 import {judge, LAWS} from './torture/verdict.ts';
@@ -130,6 +131,7 @@ test('the verdict on a torture finds whoever breaks one of its laws', async t =>
 
 function commit(database: string, sql: string): void {
 	const db = new Database(database);
+	loosenCompleted(db);
 	db.exec(sql);
 	db.close();
 }

@@ -11,6 +11,8 @@ export interface Mutant {
 // biome-ignore lint/suspicious/noTemplateCurlyInString: it is source text
 const SYNCHRONOUS = 'db.pragma(`synchronous = ${durability}`);';
 const SQLITE = 'test/queues/sqlite.test.ts';
+const TOGETHER =
+	'sqlite: of many that were enqueued and dequeued together each settles for itself, in whatever order; what is repeated, stale or of another lease changes nothing';
 const STORAGE = 'test/engine/storage.test.ts';
 
 export const MUTANTS: Readonly<Record<string, Mutant>> = {
@@ -33,9 +35,27 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
 		put: '',
 		killer: [SQLITE, 'sqlite: an execution is settled once'],
 	},
+	'the result of a stale execution is accepted in a run': {
+		file: 'lib/queues/sqlite/settle.ts',
+		find: 'if (execution !== 1 || id < next) continue;',
+		put: 'if (id < next) continue;',
+		killer: [SQLITE, TOGETHER],
+	},
+	'a lost lease settles in a run': {
+		file: 'lib/queues/sqlite.sql.ts',
+		find: 'from claimed_run where lease = ? and first <= ? and last >= ? order by first',
+		put: 'from claimed_run where ? > 0 and first <= ? and last >= ? order by first',
+		killer: [SQLITE, TOGETHER],
+	},
+	'an execution is settled twice in a turn, in a run': {
+		file: 'lib/queues/sqlite/settle.ts',
+		find: 'if (execution !== 1 || id < next) continue;',
+		put: 'if (execution !== 1) continue;',
+		killer: [SQLITE, TOGETHER],
+	},
 	'a checkpoint is not fenced': {
 		file: 'lib/queues/sqlite/settle.ts',
-		find: 'if (statements.claim.get(id, lease, execution) === undefined) return;',
+		find: 'if (isInRun && (execution !== 1 || claimedRunOf(statements, id)?.[2] !== lease)) return;',
 		put: '',
 		killer: [SQLITE, 'sqlite: a note whose claim was lost is dropped'],
 	},
@@ -139,7 +159,7 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
 	},
 	'a dead host is not counted against its jobs': {
 		file: 'lib/queues/sqlite/control.ts',
-		find: 'if (suspect) for (const [id] of statements.claimsOfOwner.all(owner, 0) as ClaimRow[]) statements.suspect.run(id, MAX_SUSPICIONS);',
+		find: 'if (suspect) for (const [id] of claimsOf(session, owner, 0)) statements.suspect.run(id, MAX_SUSPICIONS);',
 		put: '',
 		killer: [SQLITE, 'sqlite: jobs whose host died twice are suspect: only who asks for suspects gets them, and is told'],
 	},

@@ -467,7 +467,7 @@ const turn: fc.Arbitrary<TurnCommand> = fc.record({
 		maxLength: 4,
 	}),
 	notes: fc.array(note, {maxLength: 2}),
-	enqueue: fc.array(plan, {maxLength: 3}),
+	enqueue: fc.array(plan, {maxLength: 6}),
 	rejectConflicts: fc.boolean(),
 	dequeue: fc.option(demand, {freq: 3}),
 });

@@ -680,6 +680,59 @@ law('a settlement whose job, lease or execution does not match is lost and chang
 	t.deepEqual(await queue.settle(claim.lease, [{...claim, outcome: {type: 'returned', value: '1'}}]), {accepted: 1, lost: 0});
 });
 
+law(
+	'of many that were enqueued and dequeued together each settles for itself, in whatever order; what is repeated, stale or of another lease changes nothing',
+	async (t, queue, clock) => {
+		await enqueue(queue, ...range(1, 10).map(payload => newJob({payload: String(payload)})));
+		const claims = claimsOf(await take(queue, 8));
+		const returned = (id: JobId, parts: Partial<Claim> = {}) => ({
+			...(claims[id - 1] as Claim),
+			...parts,
+			outcome: {type: 'returned', value: `"${id}"`} as const,
+		});
+		const lease = (claims[0] as Claim).lease + 1;
+		clock.now += 10;
+		t.deepEqual((await queue.turn({settle: [returned(4), returned(2), returned(4), returned(3, {execution: 2}), returned(5, {lease}), returned(1)]})).settled, [
+			'completed',
+			'completed',
+			'lost',
+			'lost',
+			'lost',
+			'completed',
+		]);
+		t.deepEqual(
+			(await queue.turn({settle: [returned(2), {...(claims[6] as Claim), outcome: {type: 'threw', error: ERROR}}, returned(6), returned(5)]})).settled,
+			['lost', 'failed', 'completed', 'completed'],
+		);
+		t.deepEqual(Object.fromEntries((await queue.jobs({})).map(({id, status}) => [id, status])), {
+			1: 'completed',
+			2: 'completed',
+			3: 'running',
+			4: 'completed',
+			5: 'completed',
+			6: 'completed',
+			7: 'failed',
+			8: 'running',
+			9: 'pending',
+			10: 'pending',
+		});
+		t.deepEqual(
+			(await queue.ends(range(1, 10))).map(({id, status, value}) => [id, status, plain(value)]),
+			[1, 2, 4, 5, 6].map(id => [id, 'completed', `"${id}"`]),
+		);
+		t.is(plain((await queue.values(4))?.result), '"4"');
+		t.like(await jobOf(queue, 4), {executions: 1, endedAt: clock.now, resultBytes: 3});
+		t.deepEqual(await queue.counts(), {pending: 2, running: 2, failed: 1, completed: 5, dead: 0, cancelled: 0});
+		t.deepEqual(await listed(queue, {status: 'completed'}), [1, 2, 4, 5, 6]);
+		t.is(await queue.retry({ids: [4]}), 1);
+		t.deepEqual(await listed(queue, {status: 'completed'}), [1, 2, 5, 6]);
+		t.deepEqual(idsOf(await take(queue, 3)), [4, 9, 10]);
+		clock.now += 10;
+		t.is((await queue.cleanup({endedBefore: clock.now})).deleted, 4);
+		t.deepEqual(await listed(queue, {}), [3, 4, 7, 8, 9, 10]);
+	},
+);
+
 law('an execution is settled once', async (t, queue) => {
 	await enqueue(queue, newJob());
 	const [claim] = claimsOf(await take(queue)) as [Claim];

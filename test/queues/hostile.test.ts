@@ -11,6 +11,7 @@ import {openSqlite, type SqliteQueue} from '../../lib/queues/sqlite.ts';
 import {readFailure} from '../../lib/stored.ts';
 import {TASKS, type Tasks} from '../fixtures/engine.ts';
 import {makeFolder} from '../fixtures/folder.ts';
+import {loosenCompleted} from '../fixtures/stored.ts';
 
 const POLICY: Policy = {maxAttempts: 3, timeoutMs: null, backoff: {baseMs: 0, factor: 1, maxMs: 0, jitter: 0}, retry: 'auto'};
 
@@ -33,6 +34,7 @@ async function openTampered(t: ExecutionContext, statement: string, ...values: u
 	await first.endInput(batch, 3);
 	first.close();
 	const db = new Database(path);
+	loosenCompleted(db);
 	db.prepare(statement).run(...values);
 	db.close();
 	const queue = openSqlite(path, {durability: 'normal'});

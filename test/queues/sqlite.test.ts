@@ -171,7 +171,7 @@ for (const [durability, level] of [
 	test(`durability ${durability} holds from the first write on`, t => {
 		const connection = connect(join(makeFolder(t), 'jobs.db'), durability);
 		connection.transaction(() => connection.statements.setCounter.run(5, 'job'));
-		t.deepEqual(connection.select('pragma synchronous', []), [level]);
+		t.deepEqual(connection.select('pragma synchronous', []), [[level]]);
 		connection.close();
 	});
 }

@@ -19,6 +19,7 @@ import type {
 	TurnResult,
 	WithdrawResult,
 } from '../../lib/queue.ts';
+import {jobsOf, outcomesOf} from '../fixtures/stored.ts';
 import {type Execution, Executions} from './executions.ts';
 import type {Actor, Scheduler} from './scheduler.ts';
 import type {Result} from './workers.ts';
@@ -209,7 +210,7 @@ export class Ledger {
 
 	/** Jobs were deleted by a filter: which? */
 	deleted(jobs: number, states: readonly Entry['state'][]): void {
-		const present = new Set(this.#db.prepare('select id from job').pluck().all() as number[]);
+		const present = new Set(jobsOf(this.#db).map(({id}) => id));
 		const gone = [...this.#entries.values()].filter(({id, state}) => state !== 'gone' && !present.has(id));
 		if (gone.length !== jobs) this.#broken(`a job that is there stays until it is deleted: ${gone.length} are gone, and ${jobs} were deleted`);
 		for (const entry of gone) this.#forget(this.#entry(entry.id, states));
@@ -285,10 +286,8 @@ export class Ledger {
 
 	/** Compares what should be with what is. */
 	compare(): void {
-		const present = new Set(this.#db.prepare('select id from job').pluck().all() as number[]);
-		const outcomes = new Map(
-			(this.#db.prepare('select id, status, value from outcome').all() as {id: number; status: number; value: Encoded}[]).map(row => [row.id, row]),
-		);
+		const present = new Set(jobsOf(this.#db).map(({id}) => id));
+		const outcomes = new Map(outcomesOf(this.#db).map(outcome => [outcome.id, outcome]));
 		for (const {id, state, result, isAcknowledged} of this.#entries.values()) {
 			const name = isAcknowledged ? 'acknowledged job' : 'job';
 			if (present.delete(id) !== (state !== 'gone')) this.#broken(`no acknowledged job is lost, and none comes back: ${name} ${id} is ${state}`);
@@ -384,8 +383,7 @@ export class Ledger {
 
 	/** New jobs that no answer told of. */
 	#adopt(): void {
-		const rows = this.#db.prepare('select id, payload from job where id > ? order by id').all(this.#lastId) as {id: number; payload: Encoded}[];
-		for (const {id, payload} of rows) {
+		for (const {id, payload} of jobsOf(this.#db, this.#lastId)) {
 			const job = this.#expected.get(payload)?.shift();
 			if (job) this.#add(id, job);
 		}

@@ -54,7 +54,7 @@ export class Blobs {
 		if (this.#thresholdBytes === Infinity) return;
 		for (const {outcome} of settlements) {
 			const value = outcome.type === 'returned' ? outcome.value : null;
-			if (value === null || !this.#isLarge(value)) continue;
+			if (value === null || !this.isLarge(value)) continue;
 			this.#prepared.set(value, this.#write(value));
 			failpoint('blob:written');
 		}
@@ -103,7 +103,8 @@ export class Blobs {
 		}
 	}
 
-	#isLarge(value: Content): boolean {
+	/** True if the value lies in a file of its own. */
+	isLarge(value: Encoded): boolean {
 		return sizeBytes(value, this.#thresholdBytes) > this.#thresholdBytes;
 	}
 

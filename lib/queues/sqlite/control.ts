@@ -4,6 +4,7 @@ import type {CleanupOptions, CleanupResult, Lease, NewJob} from '../../queue.ts'
 import {type Doomed, erase} from './erase.ts';
 import {Place} from './places.ts';
 import {laneOf, makeReady} from './ready.ts';
+import {loosen} from './runs.ts';
 import type {ClaimRow, Session} from './session.ts';
 import {endExecution} from './settle.ts';
 
@@ -13,8 +14,14 @@ interface Located extends Doomed {
 	readonly executions: number;
 }
 
-export function locate({statements}: Session, id: JobId): Located | undefined {
-	const row = statements.jobPlaces.get(id) as PlacesRow | undefined;
+/** Whoever asks is about to change the job, so it gets rows of its own. */
+export function locate(session: Session, id: JobId): Located | undefined {
+	const {jobPlaces} = session.statements;
+	let row = jobPlaces.get(id) as PlacesRow | undefined;
+	if (!row || row.slice(5).every(place => place === null)) {
+		loosen(session, id);
+		row = jobPlaces.get(id) as PlacesRow | undefined;
+	}
 	if (!row) return undefined;
 	const [task, batch, key, priority, lane, ready, waiting, failed, runAt, claimed, ended, status] = row;
 	const at = {task, batch, key, rank: -priority};
@@ -97,7 +104,7 @@ function leavePlace({statements}: Session, id: JobId, {task, rank, place}: Pick<
 export function takeBack(session: Session, owner: number, {suspect}: {suspect: boolean}): number {
 	const {statements} = session;
 	// What ran alone has killed nobody.
-	if (suspect) for (const [id] of statements.claimsOfOwner.all(owner, 0) as ClaimRow[]) statements.suspect.run(id, MAX_SUSPICIONS);
+	if (suspect) for (const [id] of claimsOf(session, owner, 0)) statements.suspect.run(id, MAX_SUSPICIONS);
 	const jobs = giveBack(session, owner, 0);
 	statements.deleteOwner.run(owner);
 	if (suspect) failpoint('recovery:written');
@@ -107,7 +114,7 @@ export function takeBack(session: Session, owner: number, {suspect}: {suspect: b
 /** Makes those jobs ready again, uncharged, that an owner holds by leases after this one. */
 export function giveBack(session: Session, owner: number, after: Lease): number {
 	const {statements} = session;
-	const claims = statements.claimsOfOwner.all(owner, after) as ClaimRow[];
+	const claims = claimsOf(session, owner, after);
 	for (const claim of claims) {
 		endExecution(session, claim, {type: 'released'});
 		statements.deleteClaim.run(claim[0]);
@@ -115,9 +122,16 @@ export function giveBack(session: Session, owner: number, after: Lease): number 
 	return claims.length;
 }
 
+function claimsOf(session: Session, owner: number, after: Lease): ClaimRow[] {
+	const {claimedRunsOfOwner, claimsOfOwner} = session.statements;
+	for (const first of claimedRunsOfOwner.all(owner, after) as JobId[]) loosen(session, first);
+	return claimsOfOwner.all(owner, after) as ClaimRow[];
+}
+
 /** Tells, too, the files of results that those jobs named. */
 export function cleanup(session: Session, {endedBefore, limit = 1000, after = 0}: CleanupOptions): CleanupResult & {readonly unnamed: readonly string[]} {
 	const {statements} = session;
+	loosenOld(session, {endedBefore, limit, after});
 	// One more than is looked at tells whether there is more.
 	const found = statements.outcomesToClean.all(after, limit + 1) as OutcomeRow[];
 	const rows = found.slice(0, limit);
@@ -126,6 +140,16 @@ export function cleanup(session: Session, {endedBefore, limit = 1000, after = 0}
 	if (old.length > 0) failpoint('cleanup:written');
 	const next = found.length > limit ? (rows.at(-1)?.[0] ?? null) : null;
 	return {deleted: old.length, next, unnamed: old.map(([, , , blob]) => blob).filter(blob => blob !== null)};
+}
+
+/** Gives as many of the old jobs after this one rows of their own as are looked at. */
+function loosenOld(session: Session, {endedBefore, limit, after}: Required<CleanupOptions>): void {
+	let jobs = 0;
+	for (const [first, last] of session.statements.oldOutcomeRuns.all(after, endedBefore, limit) as [JobId, JobId][]) {
+		if (jobs > limit) return;
+		loosen(session, first);
+		jobs += last - Math.max(first, after + 1) + 1;
+	}
 }
 
 type OutcomeRow = [id: JobId, place: Place, endedAt: number, blob: string | null, task: number, batch: number | null, key: string | null, isSpared: number];

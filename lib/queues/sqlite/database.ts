@@ -15,8 +15,8 @@ export interface Connection {
 	readonly statements: Statements;
 	/** Runs the function in one transaction that holds the write lock from its start. */
 	transaction<Result>(run: () => Result): Result;
-	/** Ids by a statement made of fixed fragments. */
-	select(sql: string, values: readonly unknown[]): number[];
+	/** Ids by a statement made of fixed fragments, as rows. */
+	select(sql: string, values: readonly unknown[]): number[][];
 	/** Changes with every commit of another connection, and with none of this one. */
 	dataVersion(): number;
 	/** Moves what it can of the log into the database, without waiting for anybody: the log's room can be written to again. */
@@ -287,6 +287,7 @@ const ONE_VALUE: ReadonlySet<string> = new Set<keyof typeof SQL>([
 	'insertPolicy',
 	'insertBatch',
 	'jobsOfBatch',
+	'claimedRunsOfOwner',
 	'counter',
 	'jobRank',
 	'jobPolicy',
@@ -307,8 +308,8 @@ function toConnection(db: Database.Database, statements: Statements): Connection
 		select: (sql, values) =>
 			db
 				.prepare(sql)
-				.pluck()
-				.all(...values) as number[],
+				.raw()
+				.all(...values) as number[][],
 		dataVersion: () => dataVersion.get() as number,
 		checkpoint: () => void db.pragma('wal_checkpoint(passive)'),
 		unmovedLogBytes: () => unmovedLogBytes(db),

@@ -5,7 +5,9 @@ import type {JobId} from '../../job.ts';
 import {type Enqueued, enqueueFailure, keyConflict, type MadeJob, type NewJob, RETRIED_BY_DEFAULT} from '../../queue.ts';
 import {replaceJob, retryJob} from './control.ts';
 import {nextOf} from './counter.ts';
+import {fitsInJobRun} from './job-run.ts';
 import {scopeOf} from './names.ts';
+import {Newcomers} from './newcomers.ts';
 import {Place} from './places.ts';
 import type {Session} from './session.ts';
 
@@ -15,28 +17,21 @@ export function enqueue(session: Session, jobs: readonly NewJob[], rejectConflic
 	const first = nextOf(session, 'job');
 	const enqueued: Enqueued[] = [];
 	let id = first;
-	// New jobs become ready by the range, read back from `job`: two thirds of the cost of a statement per job.
-	let firstReady = first;
-	const makeReadyUntil = (next: JobId) => {
-		if (firstReady < id) statements.insertReadyRange.run(firstReady, id - 1);
-		firstReady = next;
-	};
+	const newcomers = new Newcomers(session);
 	for (const job of jobs) {
 		const holder = findByKey(session, job);
 		if (holder) {
 			// A job of this very turn must be in its place before it can leave it.
-			if (holder.id >= firstReady) makeReadyUntil(id);
+			if (holder.id >= first) newcomers.flush();
 			enqueued.push(meet(session, job, holder, rejectConflicts));
 			continue;
 		}
-		const place = insertJob(session, id, job);
-		// The next id is ready or not for itself.
-		if (place === Place.scheduled) makeReadyUntil(id + 1);
+		const place = add(session, id, job, newcomers);
 		tally.move(session.names.task(job.task), job.batch ?? null, null, place);
 		enqueued.push({id, existing: false, conflict: false});
 		id++;
 	}
-	makeReadyUntil(id);
+	newcomers.flush();
 	if (id > first) {
 		statements.setCounter.run(id - 1, 'job');
 		failpoint('enqueue:written');
@@ -58,13 +53,16 @@ export function findConflict(session: Session, jobs: readonly MadeJob[]): Failur
 	return undefined;
 }
 
-function insertJob({statements, names, now}: Session, id: JobId, job: NewJob): Place {
-	const task = names.task(job.task);
-	statements.insertJob.run(id, task, names.policyId(job.policy), job.priority, now, job.batch ?? null, job.key ?? null, job.payload);
-	if (job.key !== undefined) statements.insertKey.run(scopeOf(task, job.batch), job.key, id);
-	if (job.runAt === null || job.runAt <= now) return Place.ready;
-	statements.insertWaiting.run(id, job.runAt, 0, 0);
-	return Place.scheduled;
+function add({statements, names, now}: Session, id: JobId, job: NewJob, newcomers: Newcomers): Place {
+	const {key, payload, priority} = job;
+	const [task, policy, batch] = [names.task(job.task), names.policyId(job.policy), job.batch ?? null];
+	const isDelayed = job.runAt !== null && job.runAt > now;
+	const isLoose = isDelayed || !fitsInJobRun(job);
+	if (isLoose) statements.insertJob.run(id, task, policy, priority, now, batch, key ?? null, payload);
+	if (key !== undefined) statements.insertKey.run(scopeOf(task, job.batch), key, id);
+	if (isDelayed) statements.insertWaiting.run(id, job.runAt, 0, 0);
+	else newcomers.add(id, {task, policy, priority, batch, isLoose}, isLoose ? null : payload);
+	return isDelayed ? Place.scheduled : Place.ready;
 }
 
 interface Holder {

@@ -5,8 +5,11 @@ import {type FailureRecord, poison} from '../../failure.ts';
 import {type JobId, type JobStatus, MAX_CRASHES, MAX_SUSPICIONS, type Policy} from '../../job.ts';
 import {MAX_LOG_LINES, type MadeJob, type Note, type Outcome, type Settled, type Settlement} from '../../queue.ts';
 import {erase} from './erase.ts';
+import {loosenJobs} from './job-run.ts';
+import {fitsInRun, writeResults} from './outcome-run.ts';
 import {Place} from './places.ts';
 import {makeReady} from './ready.ts';
+import {type ClaimedRun, claimedRunOf, loosen} from './runs.ts';
 import type {ClaimRow, Session} from './session.ts';
 import {troubleOf} from './trouble.ts';
 
@@ -19,7 +22,7 @@ export interface Maker {
 }
 
 /**
- * Writes down how executions ended. The fence is the row of `claimed`: a settlement whose lease or execution does not
+ * Writes down how executions ended. The fence is the row of `claimed` or `claimed_run`: a settlement whose lease or execution does not
  * match it changes nothing. What enqueues jobs is left to the caller, in order.
  */
 export function settle(session: Session, settlements: readonly Settlement[]): {settled: Settled[]; makers: Maker[]} {
@@ -38,25 +41,96 @@ function settleLease(
 	settled: Settled[],
 	makers: Maker[],
 ): void {
-	const {claimsOfLease, deleteClaimsOfLease, deleteClaim, deleteCheckpointsOfCompleted} = session.statements;
+	const [low, high] = bounds(settlements, indexes);
+	const end = (index: number, claim: ClaimRow) => {
+		const {outcome} = settlements[index] as Settlement;
+		if (outcome.type === 'returned' && outcome.enqueue) makers.push({index, claim, outcome, jobs: outcome.enqueue});
+		else settled[index] = endExecution(session, claim, outcome);
+	};
+	const inOrder = indexes.toSorted((a, b) => (settlements[a] as Settlement).id - (settlements[b] as Settlement).id);
+	const others = settleRuns(session, lease, settlements, inOrder, settled, end);
+	if (others.length > 0) settleRows(session, lease, settlements, others, end);
+	// For the whole lease at once: that costs jobs without checkpoints nothing.
+	session.statements.deleteCheckpointsOfCompleted.run(low, high);
+}
+
+type End = (index: number, claim: ClaimRow) => void;
+
+/** Settles those whose jobs are claimed in runs. Returns the others. */
+function settleRuns(session: Session, lease: number, settlements: readonly Settlement[], inOrder: readonly number[], settled: Settled[], end: End): number[] {
+	const idAt = (place: number) => (settlements[inOrder[place] as number] as Settlement).id;
+	const runs = session.statements.claimedRunsOfLease.all(lease, idAt(inOrder.length - 1), idAt(0)) as ClaimedRun[];
+	const others: number[] = [];
+	let place = 0;
+	for (const run of runs) {
+		while (place < inOrder.length && idAt(place) < run[0]) others.push(inOrder[place++] as number);
+		const start = place;
+		while (place < inOrder.length && idAt(place) <= run[1]) place++;
+		settleRun(session, run, settlements, inOrder.slice(start, place), settled, end);
+	}
+	others.push(...inOrder.slice(place));
+	return others;
+}
+
+/** Cuts out of the run what ended. What lies side by side and can lie in a run is in one again; the others end one by one. */
+function settleRun(session: Session, run: ClaimedRun, settlements: readonly Settlement[], inOrder: readonly number[], settled: Settled[], end: End): void {
+	const [first, last, lease, owner, task, batch] = run;
+	const {deleteClaimedRun, insertClaimedRun} = session.statements;
+	deleteClaimedRun.run(first);
+	let alike: number[] = [];
+	const endAlike = () => {
+		if (alike.length === 0) return;
+		completeRun(
+			session,
+			run,
+			alike.map(index => settlements[index] as Settlement),
+		);
+		for (const index of alike) settled[index] = 'completed';
+		alike = [];
+	};
+	let next = first;
+	for (const index of inOrder) {
+		const {id, execution, outcome} = settlements[index] as Settlement;
+		if (execution !== 1 || id < next) continue;
+		if (id > next) {
+			endAlike();
+			insertClaimedRun.run(next, id - 1, lease, owner, task, batch);
+		}
+		next = id + 1;
+		if (fitsInRun(outcome) && !session.blobs.isLarge(outcome.value)) alike.push(index);
+		else {
+			endAlike();
+			loosenJobs(session.statements, id);
+			end(index, [id, 1, task, batch, null]);
+		}
+	}
+	endAlike();
+	if (next <= last) insertClaimedRun.run(next, last, lease, owner, task, batch);
+}
+
+function completeRun({statements, tally, now}: Session, [, , , , task, batch]: ClaimedRun, settlements: readonly Settlement[]): void {
+	const [first, last] = [settlements[0] as Settlement, settlements.at(-1) as Settlement];
+	statements.insertOutcomeRun.run(first.id, last.id, batch, now, ...writeResults(settlements));
+	tally.move(task, batch, Place.running, Place.completed, settlements.length);
+}
+
+function settleRows({statements}: Session, lease: number, settlements: readonly Settlement[], indexes: readonly number[], end: End): void {
+	const {claimsOfLease, deleteClaimsOfLease, deleteClaim} = statements;
 	const [low, high] = bounds(settlements, indexes);
 	const rows = claimsOfLease.all(low, high, lease) as ClaimRow[];
 	const claims = new Map(rows.map(row => [row[0], row]));
 	const ended: JobId[] = [];
 	for (const index of indexes) {
-		const {id, execution, outcome} = settlements[index] as Settlement;
+		const {id, execution} = settlements[index] as Settlement;
 		const claim = claims.get(id);
 		if (!claim || claim[1] !== execution) continue;
 		claims.delete(id);
 		ended.push(id);
-		if (outcome.type === 'returned' && outcome.enqueue) makers.push({index, claim, outcome, jobs: outcome.enqueue});
-		else settled[index] = endExecution(session, claim, outcome);
+		end(index, claim);
 	}
 	// Usually a chunk is all there is of the lease between its first and its last job: one statement deletes the whole.
 	if (claims.size === 0) deleteClaimsOfLease.run(low, high, lease);
 	else for (const id of ended) deleteClaim.run(id);
-	// For the whole lease at once: that costs jobs without checkpoints nothing.
-	deleteCheckpointsOfCompleted.run(low, high);
 }
 
 /** Moves a job from `claimed` to where its execution's outcome puts it; the claim's row is the caller's to delete. */
@@ -147,8 +221,11 @@ function setTrouble(
 }
 
 /** Keeps what a running task said of itself, if the claim is still its own. */
-export function note({statements}: Session, {id, lease, execution, startedAt, progress, logs, checkpoint}: Note): void {
-	if (statements.claim.get(id, lease, execution) === undefined) return;
+export function note(session: Session, {id, lease, execution, startedAt, progress, logs, checkpoint}: Note): void {
+	const {statements} = session;
+	const isInRun = statements.claim.get(id, lease, execution) === undefined;
+	if (isInRun && (execution !== 1 || claimedRunOf(statements, id)?.[2] !== lease)) return;
+	if (isInRun) loosen(session, id);
 	if (startedAt !== undefined) statements.setStarted.run(startedAt, id);
 	if (progress) statements.setProgress.run(id, progress.done, progress.total ?? null, progress.at);
 	if (checkpoint) statements.setCheckpoint.run(id, execution, checkpoint.at, checkpoint.state);

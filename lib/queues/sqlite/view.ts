@@ -1,10 +1,14 @@
-import type {Encoded} from '../../encoding.ts';
+import {type Encoded, sizeBytes} from '../../encoding.ts';
 import type {Job, JobFilter, JobId, JobStatus, Policy} from '../../job.ts';
 import {STATUSES} from '../../job.ts';
 import type {JobEnd, JobValues} from '../../queue.ts';
 import {readFailure} from '../../stored.ts';
 import type {Blobs} from './blobs.ts';
+import type {Statements} from './database.ts';
+import {jobRunOf} from './job-run.ts';
+import {type OutcomeRunRow, type RunResult, readResults} from './outcome-run.ts';
 import {Place} from './places.ts';
+import {claimedRunOf, outcomeRunOf} from './runs.ts';
 
 /** A row of the statement `jobView`. */
 export interface JobRow {
@@ -41,6 +45,36 @@ export interface JobRow {
 	readonly at: number | null;
 }
 
+/** What is known of a job of which nothing is known. */
+const NOTHING: Omit<JobRow, 'id' | 'task' | 'policy' | 'priority' | 'created_at'> = {
+	key: null,
+	batch: null,
+	ready_executions: null,
+	run_at: null,
+	failed: null,
+	waiting_executions: null,
+	claimed_execution: null,
+	running_since: null,
+	status: null,
+	ended_execution: null,
+	started_at: null,
+	ended_at: null,
+	duration_ms: null,
+	cpu_ms: null,
+	memory_bytes: null,
+	payload_bytes: null,
+	result_bytes: null,
+	attempts: null,
+	failure: null,
+	failed_started_at: null,
+	failed_duration_ms: null,
+	failed_cpu_ms: null,
+	failed_memory_bytes: null,
+	done: null,
+	total: null,
+	at: null,
+};
+
 export function toJob(row: JobRow, policy: Policy): Job {
 	const executions = row.ended_execution ?? row.claimed_execution ?? row.waiting_executions ?? row.ready_executions ?? 0;
 	return {
@@ -64,6 +98,41 @@ export function toJob(row: JobRow, policy: Policy): Job {
 			progress: row.done === null ? null : {done: row.done, ...present({total: row.total}), at: row.at ?? 0},
 			error: row.failure === null ? null : readFailure(row.failure),
 		}),
+	};
+}
+
+/** The row of a job, wherever it lies. */
+export function readJob(statements: Statements, id: JobId): JobRow | undefined {
+	const row = (statements.jobView.get(id) as JobRow | undefined) ?? packedJob(statements, id);
+	return row && withRun(statements, row);
+}
+
+function packedJob(statements: Statements, id: JobId): JobRow | undefined {
+	const run = jobRunOf(statements, id);
+	if (!run) return undefined;
+	const {policy, priority, createdAt} = run;
+	const task = statements.taskName.get(run.task) as string;
+	return {...NOTHING, id, task, policy, priority, created_at: createdAt, payload_bytes: sizeBytes(run.payloadOf(id))};
+}
+
+/** With what a run says of where the job is. */
+function withRun(statements: Statements, row: JobRow): JobRow {
+	const {id, ready_executions, failed, claimed_execution, status} = row;
+	if ((ready_executions ?? failed ?? claimed_execution ?? status) !== null) return row;
+	if (claimedRunOf(statements, id)) return {...row, claimed_execution: 1};
+	const run = outcomeRunOf(statements, id);
+	const result = run && readResults(run)[id - run[0]];
+	if (!result) return row;
+	return {
+		...row,
+		status: Place.completed,
+		ended_execution: 1,
+		started_at: result.startedAt,
+		ended_at: result.endedAt,
+		duration_ms: result.durationMs,
+		cpu_ms: result.cpuMs,
+		memory_bytes: result.memoryBytes,
+		result_bytes: sizeBytes(result.value),
 	};
 }
 
@@ -95,7 +164,7 @@ function toStatus(row: JobRow): JobStatus {
 }
 
 /** A row of the statement `jobValues`. */
-export type ValuesRow = readonly [
+type ValuesRow = readonly [
 	payload: Encoded,
 	status: number | null,
 	result: Encoded | number,
@@ -105,18 +174,44 @@ export type ValuesRow = readonly [
 	state: Encoded,
 ];
 
-export function toValues([payload, status, result, blob, execution, at, state]: ValuesRow, blobs: Blobs): JobValues {
+export function readValues(statements: Statements, id: JobId, blobs: Blobs): JobValues | undefined {
+	const row = (statements.jobValues.get(id) as ValuesRow | undefined) ?? packedValues(statements, id);
+	if (!row) return undefined;
+	const [payload, status, result, blob, execution, at, state] = row;
+	const run = status === null ? outcomeRunOf(statements, id) : undefined;
 	return {
 		payload,
 		...(status === Place.completed && {result: blobs.load([result, blob])}),
+		...(run && {result: readResults(run)[id - run[0]]?.value ?? null}),
 		...(execution !== null && {checkpoint: {execution, at: at ?? 0, state}}),
 	};
 }
 
-/** A row of the statement `jobEnd`; the status is null of a job that has not ended. */
-export type EndRow = readonly [status: number | null, value: Encoded | number, blob: string | null, failure: string | null];
+const NO_RUN: OutcomeRunRow = [0, -1, 0, new Uint8Array(), null];
 
-export function toEnd(id: JobId, row: EndRow | undefined, blobs: Blobs): JobEnd | undefined {
+function packedValues(statements: Statements, id: JobId): ValuesRow | undefined {
+	const run = jobRunOf(statements, id);
+	return run && [run.payloadOf(id), null, null, null, null, null, null];
+}
+
+/** A row of the statement `jobEnd`; the status is null of a job that has not ended. */
+type EndRow = readonly [status: number | null, value: Encoded | number, blob: string | null, failure: string | null];
+
+/** Looks up how jobs ended. Reads a run once for all of its jobs that are asked for in a row. */
+export function readEnds(statements: Statements, ids: readonly JobId[], blobs: Blobs): JobEnd[] {
+	let run: readonly RunResult[] = [];
+	const resultOf = (id: JobId) => run[id - (run[0]?.id ?? 0)];
+	return ids.flatMap((id): JobEnd | [] => {
+		const row = resultOf(id) ? undefined : (statements.jobEnd.get(id) as EndRow | undefined);
+		if (!resultOf(id) && (row?.[0] ?? null) === null) run = readResults(outcomeRunOf(statements, id) ?? NO_RUN);
+		const result = resultOf(id);
+		if (result) return {id, status: 'completed', value: result.value};
+		if (!row && jobRunOf(statements, id)) return [];
+		return toEnd(id, row, blobs) ?? [];
+	});
+}
+
+function toEnd(id: JobId, row: EndRow | undefined, blobs: Blobs): JobEnd | undefined {
 	if (!row) return {id, status: 'missing', value: null};
 	const [place, value, blob, failure] = row;
 	if (place === null) return undefined;
@@ -126,13 +221,17 @@ export function toEnd(id: JobId, row: EndRow | undefined, blobs: Blobs): JobEnd 
 
 /** Where to look for the jobs of a status. `<> 6` is what lets SQLite use the index `outcome_unhappy`. */
 const IDS_BY_STATUS: Readonly<Record<JobStatus, string>> = {
-	pending: 'select id from ready union all select id from waiting where failed = 0',
-	running: 'select id from claimed',
+	pending: `select id from ready union all ${inRuns('ready_run')} union all select id from waiting where failed = 0`,
+	running: `select id from claimed union all ${inRuns('claimed_run')}`,
 	failed: 'select id from waiting where failed = 1',
-	completed: `select id from outcome where status = ${Place.completed}`,
+	completed: `select id from outcome where status = ${Place.completed} union all ${inRuns('outcome_run')}`,
 	dead: `select id from outcome where status = ${Place.dead} and status <> 6`,
 	cancelled: `select id from outcome where status = ${Place.cancelled} and status <> 6`,
 };
+
+function inRuns(table: 'ready_run' | 'claimed_run' | 'outcome_run'): string {
+	return `select j.id from ${table} r join job j on j.id between r.first and r.last`;
+}
 
 /** A query for the ids of a page of jobs, in order of arrival. Made of fixed fragments; whatever comes from outside is bound. */
 export function idsQuery(filter: JobFilter, statuses: readonly JobStatus[] | undefined, after: number, limit: number): [sql: string, values: unknown[]] {
@@ -154,6 +253,22 @@ export function idsQuery(filter: JobFilter, statuses: readonly JobStatus[] | und
 		values.push(filter.batch);
 	}
 	return [`select id from job where ${conditions.join(' and ')} order by id limit ?`, [...values, limit]];
+}
+
+/** In which table of runs jobs of a status may be. */
+const RUNS_BY_STATUS: Readonly<Partial<Record<JobStatus, string>>> = {pending: 'ready_run', running: 'claimed_run', completed: 'outcome_run'};
+
+/** As {@link idsQuery}, of the jobs that share a row: pairs of the first and the last id of a run. `undefined` where there can be none. */
+export function runsQuery(filter: JobFilter, statuses: readonly JobStatus[] | undefined, after: number): [sql: string, values: unknown[]] | undefined {
+	const tables = Object.entries(RUNS_BY_STATUS).filter(([status]) => statuses?.includes(status as JobStatus) ?? true);
+	if (filter.batch !== undefined || tables.length === 0) return undefined;
+	const ofTask = filter.task === undefined ? '' : ' and j.task = (select id from task where name = ?)';
+	const parts = tables.map(
+		([, table]) => `select r.first as first, r.last as last
+			from ${table} r join job_run j on j.first = (select max(first) from job_run where first <= r.first) and j.last >= r.first
+			where r.last > ?${ofTask}`,
+	);
+	return [`${parts.join(' union all ')} order by first`, tables.flatMap(() => (filter.task === undefined ? [after] : [after, filter.task]))];
 }
 
 /** The statuses a filter names, as a list. */

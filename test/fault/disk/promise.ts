@@ -1,5 +1,6 @@
 import Database from 'better-sqlite3';
 import {open} from '../../../lib/index.ts';
+import {makeEveryJob, outcomesOf} from '../../fixtures/stored.ts';
 import {brokenLaws} from '../laws.ts';
 
 const TASKS = new URL('../../fixtures/disk-tasks.ts', import.meta.url);
@@ -27,8 +28,10 @@ export function* brokenAsFound(queue: string, told: readonly string[]): Iterable
 	yield* lawsOf(queue);
 	const db = new Database(queue, {readonly: true});
 	try {
-		const isThere = db.prepare('select 1 from job where id = ? and (key = ? or key is null)');
-		const isCompleted = db.prepare('select 1 from outcome o join job j on j.id = o.id where j.key = ? and o.status = 6');
+		makeEveryJob(db);
+		const isThere = db.prepare('select 1 from every_job where id = ? and (key = ? or key is null)');
+		const completed = new Set(outcomesOf(db).flatMap(({id, status}) => (status === 6 ? [id] : [])));
+		const idOf = db.prepare('select id from job where key = ?').pluck();
 		const isCleaned = told.includes('cleaning');
 		const before = new Set(isCleaned ? told.slice(0, told.indexOf('cleaning')) : []);
 		for (const line of told) {
@@ -37,7 +40,7 @@ export function* brokenAsFound(queue: string, told: readonly string[]): Iterable
 			// What had completed before a cleanup may be gone.
 			if (before.has(line)) continue;
 			if (verb === 'enqueued' && !isThere.get(Number(id), key)) yield `Lost: ${line}.`;
-			if (verb === 'completed' && !isCompleted.get(key)) yield `Forgotten: ${line}.`;
+			if (verb === 'completed' && !completed.has(idOf.get(key) as number)) yield `Forgotten: ${line}.`;
 		}
 	} finally {
 		db.close();

@@ -1,6 +1,7 @@
 import {readFileSync} from 'node:fs';
 import {basename, join} from 'node:path';
 import Database from 'better-sqlite3';
+import {makeEveryJob, outcomesOf} from '../../fixtures/stored.ts';
 import {brokenLaws} from '../laws.ts';
 import type {Evidence} from './campaign.ts';
 import {childOf, type Payload, type Step, type Told, type What} from './history.ts';
@@ -134,19 +135,22 @@ export function judge(evidence: Evidence): string[] {
 }
 
 function toCase(evidence: Evidence, db: Database.Database): Case {
+	makeEveryJob(db);
 	const rows = db
 		.prepare(`
-			select j.id, t.name as task, j.payload, b.name as batch, o.status, o.execution, o.value, o.blob, coalesce(x.attempts, 0) as attempts,
-				coalesce(x.suspicions, 0) as suspicions
-			from job j join task t on t.id = j.task left join batch b on b.id = j.batch left join outcome o on o.id = j.id left join trouble x on x.id = j.id`)
+			select j.id, t.name as task, j.payload, b.name as batch, coalesce(x.attempts, 0) as attempts, coalesce(x.suspicions, 0) as suspicions
+			from every_job j join task t on t.id = j.task left join batch b on b.id = j.batch left join trouble x on x.id = j.id`)
 		.all() as Row[];
-	const jobs = rows.map(({payload, status, value, blob, ...rest}) => {
+	const outcomes = new Map(outcomesOf(db).map(outcome => [outcome.id, outcome]));
+	const jobs = rows.map(({payload, ...rest}) => {
 		const {token, batch} = JSON.parse(payload) as Payload & {readonly batch?: string};
+		const {status = 0, execution = 0, value = null, blob = null} = outcomes.get(rest.id) ?? {};
 		const result = blob === null ? (value as string | null) : readFileSync(join(`${evidence.database}-blobs`, blob), 'utf8');
 		return {
 			...rest,
+			execution,
 			token: token ?? `${batch}/completed`,
-			status: STATUS[status ?? 0] ?? null,
+			status: STATUS[status] ?? null,
 			value: result === null ? undefined : (JSON.parse(result) as string),
 		};
 	});
@@ -159,12 +163,7 @@ function toCase(evidence: Evidence, db: Database.Database): Case {
 	};
 }
 
-type Row = Omit<EndedJob, 'status' | 'value' | 'token'> & {
-	readonly payload: string;
-	readonly status: number | null;
-	readonly value: string | number | null;
-	readonly blob: string | null;
-};
+type Row = Omit<EndedJob, 'status' | 'value' | 'token' | 'execution'> & {readonly payload: string};
 
 const STATUS: Readonly<Record<number, EndedJob['status']>> = {6: 'completed', 7: 'dead', 8: 'cancelled'};
 

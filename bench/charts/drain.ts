@@ -1,0 +1,73 @@
+import type {TopLevelSpec} from 'vega-lite';
+import {rate} from '../figures.ts';
+import {type Group, groupsOf, over} from '../group.ts';
+import {labelOf, laneLabel} from '../labels.ts';
+import {show} from '../numbers.ts';
+import type {Run} from '../run.ts';
+import type {Axis, Panel} from './spec.ts';
+import {BAR, FAENA, FAINT, INK, machineOf} from './theme.ts';
+
+const [WIDTH, ROW] = [500, 26];
+
+/** Jobs that do nothing, by lane, each in a panel with a scale of its own: what lanes promise can't be compared by length. */
+export function drainChart(run: Run): TopLevelSpec | undefined {
+	const groups = groupsOf(run).filter(({trial}) => trial === 'drain');
+	// One alone has nothing to be compared with.
+	const lanes = [...Map.groupBy(groups, laneLabel)].filter(([, own]) => own.length > 1);
+	if (lanes.length === 0) return undefined;
+	return {
+		title: {
+			text: 'How many jobs that do nothing each gets done in a second',
+			subtitle: ['Each panel is another promise or another way in, with a scale of its own.', machineOf(run, 'drain')],
+		},
+		spacing: 28,
+		vconcat: lanes.map(([lane, own], index) => panel(lane, own, index === lanes.length - 1)),
+	};
+}
+
+function panel(lane: string, groups: readonly Group[], isLast: boolean): Panel {
+	const values = groups.flatMap(group => {
+		const interval = over(group, rate);
+		if (!interval) return [];
+		const isFaena = group.subject === 'faena';
+		return [
+			{
+				...interval,
+				label: labelOf(group.subject),
+				shown: show(interval.median),
+				colour: isFaena ? FAENA : group.subject === 'sqlite' ? '#D5D5D5' : BAR,
+			},
+		];
+	});
+	const most = Math.max(...values.map(({high}) => high));
+	const y: Axis = {
+		field: 'label',
+		type: 'nominal',
+		sort: values.toSorted((one, other) => other.median - one.median).map(({label}) => label),
+		title: null,
+		axis: {
+			labelLimit: 240,
+			labelFontWeight: {condition: {test: `datum.label === '${labelOf('faena')}'`, value: 'bold'}, value: 'normal'},
+			ticks: false,
+			domain: false,
+			labelPadding: 8,
+		},
+	};
+	const x: Axis = {
+		type: 'quantitative',
+		scale: {domain: [0, most * 1.02], nice: false},
+		title: isLast ? 'jobs per second' : null,
+		axis: {format: ',d', tickCount: 5},
+	};
+	return {
+		title: {text: `${lane[0]?.toUpperCase()}${lane.slice(1)}`, fontSize: 13, offset: 6},
+		width: WIDTH,
+		height: values.length * ROW,
+		data: {values},
+		layer: [
+			{mark: {type: 'bar', height: ROW - 8}, encoding: {x: {...x, field: 'median'}, y, color: {field: 'colour', type: 'nominal', scale: null}}},
+			{mark: {type: 'rule', strokeWidth: 1.5, color: INK}, encoding: {x: {...x, field: 'low'}, x2: {field: 'high'}, y}},
+			{mark: {type: 'text', align: 'left', dx: 6}, encoding: {x: {...x, field: 'high'}, y, text: {field: 'shown'}, color: {value: FAINT}}},
+		],
+	};
+}

@@ -1,0 +1,119 @@
+import type {TopLevelSpec} from 'vega-lite';
+import {type Curve, efficiencyAt, efficiencyCurves, metgOf} from '../efficiency.ts';
+import {labelOf} from '../labels.ts';
+import type {Metg} from '../metg.ts';
+import {showMicros, showPercent} from '../numbers.ts';
+import type {Run} from '../run.ts';
+import type {Axis, Mark} from './spec.ts';
+import {colourOf, FAINT, machineOf, spread, textAt} from './theme.ts';
+
+const [WIDTH, HEIGHT, GAP] = [520, 360, 36];
+/** With fewer sizes it isn't a curve. */
+const MIN_SIZES = 3;
+const SHARE = 0.95;
+
+/** Efficiency over the size of jobs, a line for each subject, and where each reaches 95 %. */
+export function granularityChart(run: Run): TopLevelSpec | undefined {
+	const curves = efficiencyCurves(run).filter(({task, points}) => task === 'spin' && points.length >= MIN_SIZES);
+	const others = [...new Set(curves.map(({subject}) => subject))].filter(subject => subject !== 'faena');
+	const faena = curves.find(({subject}) => subject === 'faena');
+	if (!faena) return undefined;
+	const lines = curves.map(curve => lineOf(curve, colourOf(curve.subject, others)));
+	const sizes = curves.flatMap(({points}) => points.map(({workMicros}) => workMicros));
+	const domain = [Math.min(...sizes), Math.max(...sizes)];
+	const x: Axis = {
+		field: 'workMicros',
+		type: 'quantitative',
+		scale: {type: 'log', domain, nice: false},
+		title: 'work of one job (logarithmic)',
+		axis: {values: powersOfTen(domain), labelExpr: TIME, labelFlush: false, grid: false},
+	};
+	const y: Axis = {scale: {domain: [0, 1], clamp: true}, type: 'quantitative'};
+	const colour = {field: 'colour', type: 'nominal', scale: null} as const;
+	return {
+		title: {
+			text: ['How much of the processors’ time goes into the jobs themselves,', 'by how much work a job is'],
+			subtitle: ['100 % is a bare loop in each thread. Faena’s jobs survive a loss of power; a Piscina pool keeps nothing.', machineOf(run, 'granularity')],
+		},
+		width: WIDTH,
+		height: HEIGHT,
+		layer: [
+			{
+				data: {values: lines.flatMap(({points}) => points)},
+				mark: {type: 'area', opacity: 0.18},
+				encoding: {
+					x,
+					y: {...y, field: 'low', title: 'share of the time that is work', axis: {labelExpr: "format(100 * datum.value, 'd') + ' %'", tickCount: 5}},
+					y2: {field: 'high'},
+					color: colour,
+					detail: {field: 'label'},
+				},
+			},
+			{data: {values: [{share: SHARE}]}, mark: {type: 'rule', strokeDash: [4, 4], color: FAINT}, encoding: {y: {...y, field: 'share'}}},
+			{
+				data: {values: lines.flatMap(({points}) => points)},
+				mark: {type: 'line', strokeWidth: 2.5},
+				encoding: {x, y: {...y, field: 'median'}, color: colour, detail: {field: 'label'}},
+			},
+			{
+				data: {values: lines.filter(({metg}) => metg?.kind === 'measured').map(({metg, colour}) => ({workMicros: metg?.workMicros, colour, share: SHARE}))},
+				mark: {type: 'point', filled: true, size: 70, opacity: 1, stroke: 'white', strokeWidth: 1.5},
+				encoding: {x, y: {...y, field: 'share'}, color: colour},
+			},
+			textAt(showPercent(SHARE), {x: 4, y: (1 - SHARE) * HEIGHT + 9}, {color: FAINT, fontSize: 11}),
+			...labels(lines),
+		],
+	};
+}
+
+interface Line {
+	readonly label: string;
+	readonly colour: string;
+	readonly metg: Metg | undefined;
+	readonly last: number;
+	readonly points: readonly object[];
+}
+
+function lineOf(curve: Curve, colour: string): Line {
+	const label = labelOf(curve.subject);
+	const points = curve.points.map(point => {
+		const {median, low, high} = efficiencyAt(point, 'byTime', curve.seed);
+		// More than all is the noise of two measurements.
+		return {label, colour, workMicros: point.workMicros, median: Math.min(1, median), low: Math.min(1, low), high: Math.min(1, high)};
+	});
+	return {label, colour, points, last: points.at(-1)?.median ?? 0, metg: metgOf(curve, SHARE, 'byTime')?.metg};
+}
+
+/** Beside the ends of the lines, which meet at the top: so the order is that of METG. */
+function labels(lines: readonly Line[]): Mark[] {
+	const ordered = lines.toSorted((one, other) => (one.metg?.workMicros ?? 0) - (other.metg?.workMicros ?? 0));
+	const placed = spread(
+		ordered.map(line => ({...line, at: (1 - line.last) * HEIGHT})),
+		GAP,
+		HEIGHT,
+	);
+	return placed.flatMap(({label, colour, metg, last, place}): Mark[] => [
+		{
+			data: {values: [{}]},
+			mark: {type: 'rule', color: colour, strokeWidth: 1},
+			encoding: {x: {value: WIDTH + 2}, x2: {value: WIDTH + 18}, y: {value: (1 - last) * HEIGHT}, y2: {value: place}},
+		},
+		textAt(label, {x: WIDTH + 22, y: place}, {color: colour, bold: true}),
+		textAt(metg ? `${showPercent(SHARE)} ${PHRASES[metg.kind](showMicros(metg.workMicros))}` : '', {x: WIDTH + 22, y: place + 15}, {fontSize: 11}),
+	]);
+}
+
+const PHRASES: Readonly<Record<Metg['kind'], (work: string) => string>> = {
+	measured: work => `from ${work} on`,
+	derived: work => `from ${work} on, by its CPU time`,
+	below: work => `from ${work} on or less`,
+	above: work => `beyond ${work}`,
+};
+
+/** Ticks as `10 µs`, `1 ms`. */
+const TIME = "datum.value < 1000 ? datum.value + ' µs' : datum.value < 1e6 ? datum.value / 1000 + ' ms' : datum.value / 1e6 + ' s'";
+
+function powersOfTen([least = 1, most = 1]: readonly number[]): number[] {
+	const [first, last] = [Math.ceil(Math.log10(least) - 1e-9), Math.floor(Math.log10(most) + 1e-9)];
+	return Array.from({length: last - first + 1}, (_, index) => 10 ** (first + index));
+}

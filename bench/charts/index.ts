@@ -1,0 +1,16 @@
+import type {TopLevelSpec} from 'vega-lite';
+import type {Run} from '../run.ts';
+import {contentionChart} from './contention.ts';
+import {drainChart} from './drain.ts';
+import {granularityChart} from './granularity.ts';
+import {historyChart} from './history.ts';
+import {latencyChart} from './latency.ts';
+
+/** Each draws what a run has of its trial, or nothing. */
+export const CHARTS: Readonly<Record<string, (run: Run) => TopLevelSpec | undefined>> = {
+	granularity: granularityChart,
+	drain: drainChart,
+	latency: latencyChart,
+	contention: contentionChart,
+	history: historyChart,
+};

@@ -1,0 +1,85 @@
+import {type By, type Curve, efficiencyAt, efficiencyCurves, metgOf} from '../efficiency.ts';
+import {labelOf, laneName} from '../labels.ts';
+import type {Metg} from '../metg.ts';
+import {showMicros, showPercent} from '../numbers.ts';
+import type {Run} from '../run.ts';
+import type {TaskName} from '../suite.ts';
+import {showInterval} from './columns.ts';
+import {type Column, markdownTable} from './table.ts';
+
+const WORK: Readonly<Record<TaskName, string>> = {
+	identity: 'nothing',
+	spin: 'an integer kernel (xorshift)',
+	sha256: 'SHA-256 of blocks of 1 KiB',
+	json: 'parsing and printing JSON',
+};
+
+/** Efficiency over the size of jobs, and the smallest jobs that are worth it. */
+export function granularitySection(run: Run): string[] {
+	const curves = efficiencyCurves(run);
+	if (curves.length === 0) return [];
+	const tasks = [...Map.groupBy(curves, ({task}) => task)];
+	return ['### Granularity', EXPLANATION, ...tasks.flatMap(([task, own]) => [`#### Work: ${WORK[task]}`, ...tablesOf(own)])];
+}
+
+const EXPLANATION =
+	'Efficiency is the time that the ideal, a bare loop in each thread, takes for the same jobs in the same block, divided by the subject’s own; by CPU, the same of what ' +
+	'the whole process tree and its servers burnt. METG(95 %) is the smallest job at which it is 95 %.';
+
+function tablesOf(curves: readonly Curve[]): string[] {
+	return [
+		'Efficiency by time:',
+		efficiencyTable(curves, 'byTime'),
+		'Efficiency by CPU:',
+		efficiencyTable(curves, 'byCpu'),
+		'The smallest efficient job:',
+		markdownTable(METG_COLUMNS, curves),
+	];
+}
+
+function efficiencyTable(curves: readonly Curve[], by: By): string {
+	const sizes = [...new Set(curves.flatMap(({points}) => points.map(({workMicros}) => workMicros)))].sort((one, other) => one - other);
+	const columns = curves.map((curve): Column<number> => {
+		const at = (size: number) => curve.points.find(({workMicros}) => workMicros === size);
+		const cell = (size: number) => {
+			const point = at(size);
+			return point ? showInterval(efficiencyAt(point, by, curve.seed), showPercent) : '';
+		};
+		return {title: nameOf(curve), cell};
+	});
+	return markdownTable([{title: 'a job’s work', cell: showMicros}, ...columns], sizes);
+}
+
+const METG_COLUMNS: readonly Column<Curve>[] = [
+	{title: '', isText: true, cell: nameOf},
+	...([0.5, 0.9, 0.95] as const).map(share => metgColumn(share, 'byTime')),
+	...([0.5, 0.9, 0.95] as const).map(share => metgColumn(share, 'byCpu')),
+];
+
+function metgColumn(share: number, by: By): Column<Curve> {
+	return {
+		title: `METG(${showPercent(share)})${by === 'byCpu' ? ' by CPU' : ''}`,
+		cell: curve => {
+			const found = metgOf(curve, share, by);
+			if (!found) return '';
+			const {metg, interval} = found;
+			const isBound = metg.kind === 'below' || metg.kind === 'above';
+			return isBound || interval.count < 3 ? showMetg(metg) : `${showMetg(metg)} (${showMicros(interval.low)}–${showMicros(interval.high)})`;
+		},
+	};
+}
+
+export function showMetg({kind, workMicros}: Metg): string {
+	return PHRASES[kind](showMicros(workMicros));
+}
+
+const PHRASES: Readonly<Record<Metg['kind'], (work: string) => string>> = {
+	measured: work => work,
+	derived: work => `${work}, derived`,
+	below: work => `≤ ${work}`,
+	above: work => `> ${work}`,
+};
+
+function nameOf(curve: Curve): string {
+	return `${labelOf(curve.subject)} (${laneName(curve)})`;
+}

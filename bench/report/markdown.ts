@@ -1,0 +1,19 @@
+import {show} from '../numbers.ts';
+import type {Run} from '../run.ts';
+import {discardedSections} from './discarded.ts';
+import {granularitySection} from './granularity.ts';
+import {trialSections} from './trials.ts';
+
+/** All tables of a run, in Markdown. */
+export function report(run: Run): string {
+	return `${[...introduction(run), ...granularitySection(run), ...trialSections(run), ...discardedSections(run)].join('\n\n')}\n`;
+}
+
+function introduction({plan, run, seed, at, machine, measured}: Run): string[] {
+	const {processors, model, memoryGib, system, node, sqlite, fileSystem, fsyncMs, commit} = machine;
+	return [
+		`Plan \`${plan}\`, run \`${run}\` of ${at.slice(0, 10)}, seed ${seed}, commit \`${commit}\`.`,
+		`${processors} processors (${model}), ${show(memoryGib)} GiB, ${system}, Node.js ${node}, SQLite ${sqlite}, ${fileSystem}; a write of 4 KiB with its fsync takes ${show(fsyncMs)} ms (median).`,
+		`Medians over the blocks (${new Set(measured.map(({block}) => block)).size}), with 95 % intervals (bootstrap) in parentheses; ratios are of measurements of the same block.`,
+	];
+}

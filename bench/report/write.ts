@@ -1,0 +1,34 @@
+import {existsSync, readdirSync, readFileSync, writeFileSync} from 'node:fs';
+import {basename, join} from 'node:path';
+import {readRun} from '../run.ts';
+import {report} from './markdown.ts';
+
+/**
+ * Replaces what stands in a document between `<!-- quick -->` and `<!-- end of quick -->` by the tables of the newest run in
+ * `quick.jsonl` and its charts, and so for each plan that has results; so no number in it is written by hand.
+ */
+export function writeTables(document: string, results: string): void {
+	const names = existsSync(results) ? readdirSync(results) : [];
+	const plans = names.filter(name => name.endsWith('.jsonl')).map(name => basename(name, '.jsonl'));
+	if (plans.length === 0) throw new Error(`There are no results in ${results} yet.`);
+	const before = readFileSync(document, 'utf8');
+	writeFileSync(
+		document,
+		plans.reduce((text, plan) => replaceBetween(text, plan, `${chartsOf(plan, names)}${report(readRun(join(results, `${plan}.jsonl`)))}`), before),
+	);
+}
+
+function chartsOf(plan: string, names: readonly string[]): string {
+	const charts = names.filter(name => name.startsWith(`${plan}-`) && name.endsWith('.svg')).sort();
+	return charts.map(name => `![${basename(name, '.svg').slice(plan.length + 1)}](results/${name})\n\n`).join('');
+}
+
+/** A plan that the document doesn't show has no markers in it. */
+export function replaceBetween(text: string, name: string, content: string): string {
+	const [start, end] = [`<!-- ${name} -->\n`, `<!-- end of ${name} -->`];
+	const from = text.indexOf(start);
+	const to = text.indexOf(end, from);
+	if (from < 0) return text;
+	if (to < 0) throw new Error(`${start.trim()} has no ${end} after it.`);
+	return `${text.slice(0, from + start.length)}\n${content}\n${text.slice(to)}`;
+}

@@ -1,0 +1,88 @@
+import {keyOf} from '../group.ts';
+import {labelOf} from '../labels.ts';
+import type {Metg} from '../metg.ts';
+import {show, showMicros, showPercent} from '../numbers.ts';
+import type {Run} from '../run.ts';
+import type {Interval} from '../statistics.ts';
+import type {ShortFigures} from './figures.ts';
+
+/** What was found, as a table and in sentences, for a terminal. */
+export function describe(run: Run, figures: ShortFigures): string {
+	const {processors, model, node, sqlite, fileSystem} = run.machine;
+	const machine = `${processors} processors (${model}), Node.js ${node}, SQLite ${sqlite}, file system ${fileSystem}`;
+	return `${[machine, '', ...table(figures), '', ...sentences(figures), ...remarks(run)].join('\n')}\n`;
+}
+
+interface Line {
+	readonly what: string;
+	readonly value: string;
+}
+
+function table(figures: ShortFigures): string[] {
+	const lines = [
+		line('jobs that do nothing, enqueued in one call', figures.bulkRate, value => `${show(value)} jobs/s`),
+		line('CPU time of one of them, all threads', figures.cpuMicros, value => `${show(value)} µs`),
+		line('rate beside the same statements in SQLite alone', figures.shareOfSqlite, showPercent),
+		line('rate beside Piscina, which keeps nothing', figures.timesPiscina, value => `${show(value)} ×`),
+		line('jobs enqueued one by one, 64 under way', figures.awaitedRate, value => `${show(value)} jobs/s`),
+		line('a call on an idle engine, median', figures.callMs, value => `${show(value)} ms`),
+		line('a call on an idle engine, 99 of 100 within', figures.callP99Ms, value => `${show(value)} ms`),
+		...(figures.metg95 ? [{what: 'smallest job worth it, METG(95 %)', value: smallest(figures.metg95)}] : []),
+		{what: 'a write of 4 KiB and its fsync on this disk', value: `${show(figures.fsyncMs)} ms`},
+	].filter(line => line !== undefined);
+	const width = Math.max(...lines.map(({what}) => what.length));
+	return lines.map(({what, value}) => `  ${what.padEnd(width)}  ${value}`);
+}
+
+function line(what: string, interval: Interval | undefined, showValue: (value: number) => string): Line | undefined {
+	if (!interval) return undefined;
+	const {median, low, high, count} = interval;
+	return {what, value: `${showValue(median)}${count < 3 ? '' : `  (${show95(low, high, showValue)})`}`};
+}
+
+function show95(low: number, high: number, showValue: (value: number) => string): string {
+	return `95 % between ${showValue(low)} and ${showValue(high)}`;
+}
+
+function smallest({kind, workMicros}: Metg): string {
+	const work = showMicros(workMicros);
+	return {measured: work, derived: `${work}, derived from CPU time`, below: `${work} or less`, above: `more than ${work}`}[kind];
+}
+
+/** What the smallest job means for a program. */
+function adviceOn({kind, workMicros}: Metg): string {
+	const work = showMicros(workMicros);
+	if (kind === 'above')
+		return `Even jobs of ${work} spend less than 95 % of the time on the work itself: processors wait here for the disk, or for other programs.`;
+	return `Jobs that take ${work} or more spend at least 95 % of the time on the work itself; of smaller ones, rather put several into one.`;
+}
+
+function sentences(figures: ShortFigures): string[] {
+	const {bulkRate, cpuMicros, callMs, metg95, fsyncMs, fsyncLooksReal} = figures;
+	return [
+		...(bulkRate && cpuMicros
+			? [`Each job costs about ${show(cpuMicros.median)} µs beside its work: it is put on disk, handed to a thread, and its result is put on disk, too.`]
+			: []),
+		...(metg95 ? [adviceOn(metg95)] : []),
+		...(callMs ? [`A call waits for two commits, so for two fsyncs; one of them takes ${show(fsyncMs)} ms here.`] : []),
+		fsyncLooksReal
+			? 'The fsync takes as long as one that reaches a disk.'
+			: `An fsync in ${showMicros(fsyncMs * 1000)} is faster than a disk can be: something here only says that it wrote. Then no database survives a loss of power, and these figures are better than a disk would give.`,
+	];
+}
+
+/** What keeps figures from being there, or from being right. */
+function remarks(run: Run): string[] {
+	const {discarded, measured} = run;
+	const voided = discarded.filter(entry => entry.discarded?.startsWith('void'));
+	const disturbed = discarded.length - voided.length;
+	const known = new Set(measured.map(keyOf));
+	const missing = new Set(discarded.filter(entry => !known.has(keyOf(entry))).map(({trial, subject}) => `${trial} of ${labelOf(subject)}`));
+	return [
+		...(disturbed > 0
+			? [`Other programs disturbed ${disturbed} of ${discarded.length + measured.length} measurements: they don’t count, and were taken again.`]
+			: []),
+		...voided.map(({trial, subject, discarded}) => `${trial} of ${labelOf(subject)} is ${discarded}.`),
+		...(missing.size > 0 ? [`So there is no figure for ${[...missing].join(', ')}.`] : []),
+	];
+}

@@ -1,0 +1,63 @@
+import {efficiencyCurves, metgOf} from '../efficiency.ts';
+import {cpuMicrosPerJob, rate} from '../figures.ts';
+import {type Figure, type Group, groupsOf, over, ratio} from '../group.ts';
+import type {Metg} from '../metg.ts';
+import type {Run} from '../run.ts';
+import type {Interval} from '../statistics.ts';
+import type {Case} from '../suite.ts';
+
+/** What the short suite found. A figure is missing where no measurement of it counts. */
+export interface ShortFigures {
+	/** Jobs a second that do nothing, enqueued in one call, and CPU microseconds of each. */
+	readonly bulkRate?: Interval;
+	readonly cpuMicros?: Interval;
+	/** That rate by what the same statements do in SQLite alone, and by Piscina's, which keeps nothing. */
+	readonly shareOfSqlite?: Interval;
+	readonly timesPiscina?: Interval;
+	/** Jobs a second, enqueues awaited and 64 of them under way. */
+	readonly awaitedRate?: Interval;
+	/** Milliseconds from enqueue to durable result on an idle engine: the median and the 99th percentile. */
+	readonly callMs?: Interval;
+	readonly callP99Ms?: Interval;
+	/** The smallest job at which 95 % of the time is the job's own work. */
+	readonly metg95?: Metg;
+	/** Median milliseconds to write 4 KiB and have them on disk. */
+	readonly fsyncMs: number;
+	/** Whether this can be: no disk that keeps its word is faster. */
+	readonly fsyncLooksReal: boolean;
+}
+
+/** No drive has written anything in so little time: a flash page takes longer, and a capacitor-backed cache is hardly faster. */
+const LEAST_FSYNC_MS = 0.02;
+
+export function shortFigures(run: Run): ShortFigures {
+	const groups = groupsOf(run);
+	const find = (wanted: Partial<Case>) => groups.find(group => Object.entries(wanted).every(([name, value]) => group[name as keyof Case] === value));
+	const bulk = find({trial: 'drain', subject: 'faena', intake: 'bulk'});
+	const awaited = find({trial: 'drain', subject: 'faena', intake: 'default'});
+	const call = find({trial: 'call'});
+	const curve = efficiencyCurves(run).find(({subject}) => subject === 'faena');
+	const {fsyncMs} = run.machine;
+	return withoutMissing({
+		bulkRate: overIf(bulk, rate),
+		cpuMicros: overIf(bulk, cpuMicrosPerJob),
+		shareOfSqlite: bulk && ratio(bulk, find({trial: 'drain', subject: 'sqlite'}), rate),
+		timesPiscina: bulk && ratio(bulk, find({trial: 'drain', subject: 'piscina'}), rate),
+		awaitedRate: overIf(awaited, rate),
+		callMs: overIf(call, ({measurement}) => measurement.latencyMs?.durableResult?.p50),
+		callP99Ms: overIf(call, ({measurement}) => measurement.latencyMs?.durableResult?.p99),
+		metg95: curve && metgOf(curve, 0.95, 'byTime')?.metg,
+		fsyncMs,
+		fsyncLooksReal: fsyncMs >= LEAST_FSYNC_MS,
+	});
+}
+
+function overIf(group: Group | undefined, figure: Figure): Interval | undefined {
+	return group && over(group, figure);
+}
+
+type MaybeMissing = {readonly [Name in keyof ShortFigures]: ShortFigures[Name] | undefined} & Pick<ShortFigures, 'fsyncMs' | 'fsyncLooksReal'>;
+
+function withoutMissing(figures: MaybeMissing): ShortFigures {
+	return Object.fromEntries(Object.entries(figures).filter(([, value]) => value !== undefined)) as unknown as ShortFigures;
+}

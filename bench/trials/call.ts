@@ -1,0 +1,52 @@
+import {createHistogram} from 'node:perf_hooks';
+import {withEngine} from '../engine.ts';
+import {fsyncMs} from '../machine.ts';
+import {observe} from '../observe.ts';
+import {curveOf, quantilesOf, recordMs} from '../quantiles.ts';
+import type {Case, Measurement, Surroundings} from '../suite.ts';
+import {recordedSums, refuseUnlessEqual, sumBelow} from '../sums.ts';
+
+const MAX_WARM_UP_CALLS = 300;
+
+/**
+ * From enqueue to the durable result, one job at a time, while nothing else is to do. Most of it is the disk: so the median
+ * fsync of the same folder is taken just before and just after, and the fsyncs are counted. That one is an fsync of a file that grows; so
+ * where it can be had, what the engine's own fsyncs took is told, too: no two of them run at a time, so that the rest of the mean is exact.
+ */
+export async function call(given: Case, surroundings: Surroundings): Promise<Measurement> {
+	return withEngine(given, surroundings, async (faena, file) => {
+		const taken = createHistogram();
+		const callOneByOne = async (jobs: number) => {
+			for (let number = 0; number < jobs; number++) {
+				const start = performance.now();
+				const result = await faena.call('identity', number);
+				recordMs(taken, performance.now() - start);
+				if (result !== number) throw new Error(`The call with ${number} gave ${result}`);
+			}
+		};
+		const warmUpCalls = Math.min(MAX_WARM_UP_CALLS, given.jobs);
+		await callOneByOne(warmUpCalls);
+		taken.reset();
+		const {commits: before} = await faena.stats();
+		const fsyncBeforeMs = fsyncMs(surroundings.folder);
+		const observed = await observe(surroundings, () => callOneByOne(given.jobs));
+		const fsyncAfterMs = fsyncMs(surroundings.folder);
+		const {commits: after} = await faena.stats();
+		refuseUnlessEqual(recordedSums(file), {completed: warmUpCalls + given.jobs, results: sumBelow(warmUpCalls) + sumBelow(given.jobs)});
+		const transactions = after.count - before.count;
+		const p50Ms = quantilesOf(taken).p50;
+		const fsyncsPerCall = (observed.fsyncs ?? (given.durability === 'full' ? transactions : 0)) / given.jobs;
+		const idleFsyncMs = (fsyncBeforeMs + fsyncAfterMs) / 2;
+		return {
+			...observed,
+			transactions,
+			latencyMs: {durableResult: quantilesOf(taken)},
+			curvesMs: {durableResult: curveOf(taken)},
+			figures: {
+				...{fsyncBeforeMs, fsyncAfterMs, fsyncsPerCall, p50Ms},
+				beyondFsyncsMs: p50Ms - fsyncsPerCall * idleFsyncMs,
+				...(observed.fsyncMs !== undefined && {meanBeyondOwnFsyncsMs: (observed.wallMs - observed.fsyncMs) / given.jobs}),
+			},
+		};
+	});
+}

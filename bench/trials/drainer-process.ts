@@ -1,0 +1,21 @@
+/** One of the engines that drain a file together: `drainer-process.ts FILE DURABILITY WORKERS`. Goes on each time that it is told, until it is let go. */
+import {type Durability, open} from '../../lib/index.ts';
+import {TASKS, type Tasks} from '../engine.ts';
+
+/** Since it was opened. */
+export interface Drained {
+	readonly completed: number;
+	readonly commits: number;
+}
+
+const [queue = '', durability, workers] = process.argv.slice(2);
+await using faena = await open<Tasks>({queue, tasks: TASKS, workers: Number(workers), durability: durability as Durability});
+process.on('message', async () => {
+	await faena.resume('identity');
+	await faena.idle();
+	const {executions, commits} = await faena.stats();
+	process.send?.({completed: executions.completed, commits: commits.count} satisfies Drained);
+});
+const letGo = new Promise(resolve => process.once('disconnect', resolve));
+process.send?.('ready');
+await letGo;

@@ -1,0 +1,86 @@
+import {createHistogram, type RecordableHistogram} from 'node:perf_hooks';
+import type {Engine} from '../../lib/index.ts';
+import {generate, poissonMs} from '../arrivals.ts';
+import {chanceOf} from '../chance.ts';
+import {sharedMs} from '../clock.ts';
+import {type Tasks, withEngine} from '../engine.ts';
+import {observe} from '../observe.ts';
+import {curveOf, quantilesOf, recordMs} from '../quantiles.ts';
+import {inLanes} from '../subjects/lanes.ts';
+import {type Case, IN_FLIGHT, type Measurement, type Surroundings} from '../suite.ts';
+import {recordedSums, refuseUnlessEqual, sumBelow} from '../sums.ts';
+
+/** Jobs, at most, of the drain that compiles what moves them, and of the one that tells the capacity. */
+const DRAINS = [5000, 20_000] as const;
+
+/**
+ * Jobs arrive by chance at a share of what the engine can do (`vary.share`), whether or not it keeps up. Every latency counts from the
+ * time at which the job was meant to come, so that a stall shows in all the jobs that it held up; also one of this very thread.
+ */
+export async function latency(given: Case, surroundings: Surroundings): Promise<Measurement> {
+	const share = given.vary?.['share'];
+	if (share === undefined || !(share > 0)) throw new Error('The trial latency expects vary.share, the share of the capacity at which jobs arrive');
+	return withEngine(given, surroundings, async (faena, file) => {
+		const drains = DRAINS.map(jobs => Math.min(jobs, given.jobs)) as [number, number];
+		await drainRate(faena, drains[0]);
+		const capacityPerSecond = await drainRate(faena, drains[1]);
+		const offeredPerSecond = share * capacityPerSecond;
+		const timesMs = poissonMs(given.jobs, offeredPerSecond, chanceOf(surroundings.seed));
+		const late = createHistogram();
+		const spans: Spans = {durableEnqueue: createHistogram(), start: createHistogram(), durableResult: createHistogram()};
+		const {commits: before} = await faena.stats();
+		const observed = await observe(surroundings, () => openLoop(faena, timesMs, spans, late));
+		const {commits: after} = await faena.stats();
+		const jobs = [...drains, given.jobs];
+		const expected = {completed: jobs.reduce((sum, each) => sum + each), results: jobs.reduce((sum, each) => sum + sumBelow(each), 0)};
+		refuseUnlessEqual(recordedSums(file, "json_extract(value, '$[0]')"), expected);
+		const names = Object.entries(spans);
+		return {
+			...observed,
+			transactions: after.count - before.count,
+			latencyMs: Object.fromEntries(names.map(([name, histogram]) => [name, quantilesOf(histogram)])),
+			curvesMs: Object.fromEntries(names.map(([name, histogram]) => [name, curveOf(histogram)])),
+			figures: {
+				...{capacityPerSecond, offeredPerSecond, achievedPerSecond: (given.jobs / observed.wallMs) * 1000},
+				...{arrivalLateP50Ms: quantilesOf(late).p50, arrivalLateP99Ms: quantilesOf(late).p99},
+			},
+		};
+	});
+}
+
+/** Jobs a second in the default lane: enqueues awaited, 64 of them under way. */
+async function drainRate(faena: Engine<Tasks>, jobs: number): Promise<number> {
+	const numbers = Array.from({length: jobs}, (_, number) => number);
+	const start = performance.now();
+	await inLanes(numbers, IN_FLIGHT, number => faena.enqueue('started', number));
+	await faena.idle();
+	return (jobs / (performance.now() - start)) * 1000;
+}
+
+/** From the intended time to: the resolved enqueue, the task's first line, the result in the caller's hand. */
+type Spans = Readonly<Record<'durableEnqueue' | 'start' | 'durableResult', RecordableHistogram>>;
+
+/** @param late how long after the intended time this thread came to call the engine: contained in all the others */
+async function openLoop(faena: Engine<Tasks>, timesMs: Float64Array, spans: Spans, late: RecordableHistogram): Promise<void> {
+	const jobs: Promise<void>[] = [];
+	await generate(timesMs, (number, intendedMs) => {
+		recordMs(late, sharedMs() - intendedMs);
+		const job = oneJob(faena, number, intendedMs, spans);
+		// All are awaited below; until then one that fails must not end the process.
+		job.catch(() => undefined);
+		jobs.push(job);
+	});
+	await Promise.all(jobs);
+}
+
+async function oneJob(faena: Engine<Tasks>, number: number, intendedMs: number, spans: Spans): Promise<void> {
+	const calledMs = sharedMs();
+	const job = await faena.enqueue('started', number);
+	recordMs(spans.durableEnqueue, sharedMs() - intendedMs);
+	const [result, startedMs] = await job.result();
+	const resultMs = sharedMs();
+	recordMs(spans.start, startedMs - intendedMs);
+	recordMs(spans.durableResult, resultMs - intendedMs);
+	if (result !== number) throw new Error(`Job ${number} gave ${result}`);
+	if (startedMs < calledMs || startedMs > resultMs) throw new Error(`Job ${number} started outside the time from its enqueue to its result: clocks differ`);
+}

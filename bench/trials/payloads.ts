@@ -1,0 +1,94 @@
+import Database from 'better-sqlite3';
+import {makeContents, refuseUnlessSame} from '../contents.ts';
+import {withEngine} from '../engine.ts';
+import {observe} from '../observe.ts';
+import {RECORDED} from '../recorded.ts';
+import {inLanes} from '../subjects/lanes.ts';
+import {makePiscina, PER_WORKER} from '../subjects/piscina.ts';
+import type {Case, Measurement, Surroundings} from '../suite.ts';
+
+/** Sends values to the task `echo` and gives back what comes. */
+type Echo = (contents: readonly Content[]) => Promise<readonly unknown[]>;
+type Content = Uint8Array | string;
+
+/** Lends what echoes to `use`, and gives its measurement. */
+type Echoing = (given: Case, surroundings: Surroundings, use: (echo: Echo) => Promise<Measurement>) => Promise<Measurement>;
+
+const ECHOING: Readonly<Record<string, Echoing>> = {faena: byFaena, piscina: byPiscina};
+
+/** What is sent to warm up: what the case has, but no more than this. */
+const WARM_UP_BYTES = 16e6;
+
+/**
+ * Values of `vary.bytes`, as bytes (`vary.binary` 1) or text (0), go to a task that returns them, and all the way back. With
+ * `vary.blobs` results of more than so many bytes lie in files of their own.
+ */
+export async function payloads(given: Case, surroundings: Surroundings): Promise<Measurement> {
+	const {bytes, binary} = given.vary ?? {};
+	if (bytes === undefined || bytes < 10 || binary === undefined) throw new Error('The trial payloads expects vary.bytes, at least 10, and vary.binary, 0 or 1');
+	const echoing = ECHOING[given.subject];
+	if (!echoing) throw new Error(`The trial payloads is for ${Object.keys(ECHOING).join(' and ')}; it got ${given.subject}`);
+	const contents = makeContents(given.jobs, bytes, binary === 1, surroundings.seed);
+	return echoing(given, surroundings, async echo => {
+		const warmUp = contents.slice(0, Math.ceil(WARM_UP_BYTES / bytes));
+		refuseUnlessSame(warmUp, await echo(warmUp));
+		let returned: readonly unknown[] = [];
+		const observed = await observe(surroundings, async () => {
+			returned = await echo(contents);
+		});
+		refuseUnlessSame(contents, returned);
+		return {...observed, figures: {megabytesPerSecondEachWay: (given.jobs * bytes) / 1e6 / (observed.wallMs / 1000)}};
+	});
+}
+
+/** By a durable map: the caller gets the results, and they stay in the file. */
+async function byFaena(given: Case, surroundings: Surroundings, use: (echo: Echo) => Promise<Measurement>): Promise<Measurement> {
+	const {blobs} = given.vary ?? {};
+	const options = blobs === undefined ? {} : {blobs: {threshold: blobs}};
+	return withEngine(
+		given,
+		surroundings,
+		async (faena, file) => {
+			let [maps, sent] = [0, 0];
+			const measurement = await use(async contents => {
+				const returned: unknown[] = [];
+				sent += contents.length;
+				for await (const item of faena.map('echo', contents, {batch: `${++maps}`})) {
+					if (item.status !== 'completed') throw new Error(`An item is ${item.status}`);
+					if (item.index in returned) throw new Error(`Item ${item.index} was given twice`);
+					returned[item.index] = item.value;
+				}
+				return returned;
+			});
+			refuseUnlessRecorded(file, sent);
+			const {commits, chunks} = await faena.stats();
+			return {...measurement, transactions: commits.count, meanChunk: chunks.meanJobs};
+		},
+		options,
+	);
+}
+
+function refuseUnlessRecorded(file: string, jobs: number): void {
+	const database = new Database(file, {readonly: true});
+	const recorded = database.prepare(`select count(*) from ${RECORDED} where execution = 1`).pluck().get();
+	database.close();
+	if (recorded !== jobs) throw new Error(`${recorded} jobs completed in their first execution; expected were ${jobs}`);
+}
+
+/** One `run()` per job. */
+async function byPiscina({workers}: Case, _: Surroundings, use: (echo: Echo) => Promise<Measurement>): Promise<Measurement> {
+	const pool = makePiscina(workers, PER_WORKER);
+	try {
+		return await use(async contents => {
+			const returned: unknown[] = [];
+			const numbers = contents.map((_, number) => number);
+			await inLanes(numbers, workers * PER_WORKER, async (number: number) => {
+				if (number in returned) throw new Error(`Item ${number} was given twice`);
+				returned[number] = await pool.run({task: 'echo', payload: contents[number]});
+			});
+			return returned;
+		});
+	} finally {
+		await pool.destroy();
+	}
+}

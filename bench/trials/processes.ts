@@ -1,0 +1,88 @@
+import {type ChildProcess, fork} from 'node:child_process';
+import {fileURLToPath} from 'node:url';
+import {type JobQueue, openQueue} from '../../lib/index.ts';
+import {withFile} from '../file.ts';
+import {newJobs} from '../new-jobs.ts';
+import {observe} from '../observe.ts';
+import type {Case, Measurement, Surroundings} from '../suite.ts';
+import {recordedSums, refuseUnlessEqual, sumBelow} from '../sums.ts';
+import type {Drained} from './drainer-process.ts';
+
+const BATCH = 1000;
+/** Jobs that each process has had before, so that its code is compiled. */
+const WARM_UP_JOBS = 10_000;
+
+/** `vary.processes` processes, each an engine with `workers` workers, drain a queue together that was filled before. */
+export async function processes({jobs, durability, workers, vary}: Case, surroundings: Surroundings): Promise<Measurement> {
+	const {processes: count = 1} = vary ?? {};
+	if (durability === 'memory') throw new Error('An engine keeps its jobs in a file: it has no lane in memory.');
+	return withFile(surroundings, async file => {
+		const queue = await openQueue(file, {durability});
+		const drainers = await Promise.all(Array.from({length: count}, () => start(file, durability, workers)));
+		try {
+			const warmUpJobs = Math.min(jobs, WARM_UP_JOBS * count);
+			await fill(queue, warmUpJobs);
+			const before = await drainTogether(drainers);
+			await fill(queue, jobs);
+			let after: readonly Drained[] = [];
+			const observed = await observe(surroundings, async () => {
+				after = await drainTogether(drainers);
+			});
+			refuseUnlessEqual(recordedSums(file), {completed: warmUpJobs + jobs, results: sumBelow(warmUpJobs) + sumBelow(jobs)});
+			const ended = after.map(({completed}, index) => completed - (before[index] as Drained).completed);
+			refuseUnlessEqual({completed: ended.reduce((sum, each) => sum + each), results: 0}, {completed: jobs, results: 0});
+			return {
+				...observed,
+				transactions: after.reduce((sum, {commits}, index) => sum + commits - (before[index] as Drained).commits, 0),
+				figures: {
+					...(observed.sleeps !== undefined && {busyWaits: observed.sleeps}),
+					smallestShare: Math.min(...ended) / jobs,
+					largestShare: Math.max(...ended) / jobs,
+				},
+			};
+		} finally {
+			await Promise.all(drainers.map(end));
+			await queue.close();
+		}
+	});
+}
+
+/** The task is paused, so that nobody begins before all may. */
+async function fill(queue: JobQueue, jobs: number): Promise<void> {
+	await queue.pause(['identity']);
+	for (let first = 0; first < jobs; first += BATCH) await queue.enqueue(newJobs('identity', first, Math.min(first + BATCH, jobs)));
+	const {pending} = await queue.counts({task: 'identity'});
+	if (pending !== jobs) throw new Error(`Of ${jobs} jobs ${pending} were pending when the clock was to start`);
+}
+
+/** Each says that the whole queue is empty, and the first that does is right. */
+async function drainTogether(drainers: readonly ChildProcess[]): Promise<readonly Drained[]> {
+	const empty = drainers.map(drainer => answer(drainer));
+	for (const drainer of drainers) drainer.send('go');
+	await Promise.race(empty);
+	return (await Promise.all(empty)) as Drained[];
+}
+
+async function start(file: string, durability: string, workers: number): Promise<ChildProcess> {
+	const drainer = fork(fileURLToPath(new URL('drainer-process.ts', import.meta.url)), [file, durability, String(workers)]);
+	await answer(drainer);
+	return drainer;
+}
+
+function answer(drainer: ChildProcess): Promise<unknown> {
+	return new Promise((resolve, reject) => {
+		const onExit = (code: number | null) => reject(new Error(`A process that drains ended with ${code}`));
+		drainer.once('exit', onExit);
+		drainer.once('message', message => {
+			drainer.off('exit', onExit);
+			resolve(message);
+		});
+	});
+}
+
+async function end(drainer: ChildProcess): Promise<void> {
+	if (drainer.exitCode !== null || drainer.signalCode !== null) return;
+	const ended = new Promise(resolve => drainer.once('exit', resolve));
+	drainer.disconnect();
+	await ended;
+}

@@ -1,0 +1,22 @@
+/** Fills a queue, works on it, and says so once it is in full swing, to be killed: `recovery-victim.ts FILE CASE`. */
+import {subscribe} from 'node:diagnostics_channel';
+import {type Durability, open, openQueue} from '../../lib/index.ts';
+import {TASKS, type Tasks} from '../engine.ts';
+import {newJobs} from '../new-jobs.ts';
+import type {Case} from '../suite.ts';
+
+const BATCH = 1000;
+/** After so many the chunks are as large as they become: some hundred jobs are out at a time. */
+const WARM_JOBS = 5000;
+
+const [file = '', given = ''] = process.argv.slice(2);
+const {jobs, workers, durability} = JSON.parse(given) as Case & {readonly durability: Durability};
+const queue = await openQueue(file, {durability});
+for (let first = 0; first < jobs; first += BATCH) await queue.enqueue(newJobs('started', first, Math.min(first + BATCH, jobs)));
+await queue.close();
+let completed = 0;
+subscribe('faena:job:completed', () => {
+	if (++completed === Math.min(Math.ceil(jobs / 10), WARM_JOBS)) process.send?.('at work');
+});
+await using faena = await open<Tasks>({queue: file, tasks: TASKS, workers, durability});
+await faena.idle();

@@ -1,0 +1,37 @@
+import {fork} from 'node:child_process';
+import {fileURLToPath} from 'node:url';
+import {sharedMs} from '../clock.ts';
+import {withFile} from '../file.ts';
+import type {Case, Measurement, Surroundings} from '../suite.ts';
+
+/**
+ * A process fills a queue, goes to work on it, and is killed (SIGKILL) in full swing. What is measured is the
+ * process that starts on the file then: the phases until its first job starts and its first result is durable; and that it finishes all
+ * the work, and nothing of it twice.
+ */
+export async function recovery(given: Case, surroundings: Surroundings): Promise<Measurement> {
+	return withFile(surroundings, async file => {
+		await killAtWork(file, given);
+		return startAgain(file, given, surroundings);
+	});
+}
+
+async function killAtWork(file: string, given: Case): Promise<void> {
+	const victim = fork(fileURLToPath(new URL('recovery-victim.ts', import.meta.url)), [file, JSON.stringify(given)]);
+	const ended = new Promise<[code: number | null, signal: string | null]>(resolve => victim.once('exit', (...how) => resolve(how)));
+	victim.once('message', () => victim.kill('SIGKILL'));
+	const [code, signal] = await ended;
+	if (signal !== 'SIGKILL') throw new Error(`The process that was to be killed at work ended by itself, with ${code ?? signal}`);
+}
+
+function startAgain(file: string, given: Case, surroundings: Surroundings): Promise<Measurement> {
+	return new Promise((resolve, reject) => {
+		const path = fileURLToPath(new URL('recovery-start.ts', import.meta.url));
+		const program = fork(path, [String(sharedMs()), file, JSON.stringify(given), JSON.stringify(surroundings)]);
+		let measurement: Measurement | undefined;
+		program.once('message', message => {
+			measurement = message as Measurement;
+		});
+		program.once('exit', code => (measurement && code === 0 ? resolve(measurement) : reject(new Error(`The process that was to recover ended with ${code}`))));
+	});
+}

@@ -1,0 +1,110 @@
+import {mkdtempSync, rmSync} from 'node:fs';
+import {join} from 'node:path';
+import {type Command, InvalidArgumentError, Option} from 'commander';
+import {nanoid} from 'nanoid';
+import {takeBlocks} from '../../bench/blocks.ts';
+import {keyOf} from '../../bench/group.ts';
+import {describeMachine} from '../../bench/machine.ts';
+import {type Run, runOf} from '../../bench/run.ts';
+import {describe} from '../../bench/short/describe.ts';
+import {shortFigures} from '../../bench/short/figures.ts';
+import {SHORT_PLAN, SHORT_TRIALS} from '../../bench/short/plan.ts';
+import type {Case, Entry} from '../../bench/suite.ts';
+import {FaenaError} from '../index.ts';
+import {closeOnSignals} from '../signals.ts';
+import {showBar} from './bar.ts';
+import {toJson} from './ndjson.ts';
+import {print} from './print.ts';
+
+interface Options {
+	readonly folder: string;
+	readonly blocks: number;
+	readonly trial?: readonly string[];
+	readonly json?: true;
+	readonly jobs?: number;
+}
+
+export function addBench(program: Command): void {
+	program
+		.command('bench')
+		.summary('how fast Faena is on this machine and this disk')
+		.description(
+			'Measures how many jobs a second Faena moves on this machine and this disk, what a job costs, and how large jobs should be.\n' +
+				'It takes about half a minute for each block. Nothing else should run meanwhile: what other programs disturb is measured again.',
+		)
+		.option('--folder <folder>', 'a folder on the disk to measure; what is written there is removed', '.')
+		.option('--blocks <n>', 'how often everything is measured; from 3 on there are intervals', toCount, 3)
+		.addOption(new Option('--trial <names...>', 'only these').choices(SHORT_TRIALS))
+		.option('--json', 'as one line of JSON')
+		// For tests, which care about the words, not about the figures.
+		.addOption(new Option('--jobs <n>', 'at most so many jobs in a measurement').argParser(toCount).hideHelp())
+		.action(async (options: Options) => {
+			process.exitCode = await bench(options);
+		});
+}
+
+/** Where a measurement is void, Faena or the suite has a bug: that is no success. */
+async function bench({folder, blocks, trial, json, jobs = Number.POSITIVE_INFINITY}: Options): Promise<number> {
+	const cases = SHORT_PLAN.filter(each => trial?.includes(each.trial) ?? true).map(each => ({...each, jobs: Math.min(each.jobs, jobs)}));
+	const run = await inFolderOfItsOwn(folder, (place, signal) => takeMeasurements(place, {blocks, cases}, signal));
+	const figures = shortFigures(run);
+	const {machine, seed, discarded} = run;
+	await print(json ? `${toJson({...figures, machine, seed, discarded})}\n` : describe(run, figures));
+	return discarded.some(each => each.discarded?.startsWith('void')) ? 1 : 0;
+}
+
+/** Whatever ends it, a signal included, the folder is removed after all who write there have gone. */
+async function inFolderOfItsOwn<Result>(parent: string, use: (place: string, signal: AbortSignal) => Promise<Result>): Promise<Result> {
+	const place = makeFolder(parent);
+	const controller = new AbortController();
+	const using = use(place, controller.signal).finally(() => rmSync(place, {recursive: true, force: true}));
+	const stop = closeOnSignals({
+		close: async () => {
+			controller.abort();
+			await using.catch(() => undefined);
+		},
+	});
+	try {
+		return await using;
+	} catch (error) {
+		// The signal ends this process, as soon as it has been told that all is done.
+		if (controller.signal.aborted) await new Promise(() => undefined);
+		throw error;
+	} finally {
+		stop();
+	}
+}
+
+function makeFolder(parent: string): string {
+	try {
+		return mkdtempSync(join(parent, '.faena-bench-'));
+	} catch (cause) {
+		throw new FaenaError('BadOption', `Nothing can be written in ${parent}: ${(cause as Error).message}.`, {cause});
+	}
+}
+
+async function takeMeasurements(
+	folder: string,
+	{blocks, cases}: {readonly blocks: number; readonly cases: readonly Case[]},
+	signal: AbortSignal,
+): Promise<Run> {
+	const header = {run: nanoid(8), plan: 'short', seed: Date.now() % 2 ** 31, at: new Date().toISOString(), machine: describeMachine(folder)};
+	const entries: Entry[] = [];
+	const isDone = new Set<string>();
+	const standing = () => ({done: isDone.size, executed: isDone.size, dead: 0, total: blocks * cases.length, isStopping: signal.aborted});
+	const endBar = showBar(standing);
+	try {
+		for await (const entry of takeBlocks({...header, folder, blocks, cases, signal})) {
+			entries.push(entry);
+			isDone.add(`${entry.block} ${keyOf(entry)}`);
+		}
+	} finally {
+		endBar();
+	}
+	return runOf(header, entries);
+}
+
+function toCount(text: string): number {
+	if (/^[1-9]\d{0,5}$/.test(text)) return Number(text);
+	throw new InvalidArgumentError('It is a whole number from 1.');
+}

@@ -1,0 +1,58 @@
+import type {Encoded} from '../../encoding.ts';
+import type {JobId} from '../../job.ts';
+import type {NewJob} from '../../queue.ts';
+import type {Statements} from './database.ts';
+import {isLine, readLines} from './lines.ts';
+
+/** Jobs in a run: what giving them rows of their own may cost at a time. */
+export const MOST_IN_RUN = 1000;
+
+/** A row of the statement `jobRunOf`. */
+type JobRunRow = readonly [first: JobId, last: JobId, task: number, policy: number, priority: number, createdAt: number, payloads: string | null];
+
+/** Jobs that share a row. */
+export interface JobRun {
+	readonly first: JobId;
+	readonly last: JobId;
+	readonly task: number;
+	readonly policy: number;
+	readonly priority: number;
+	readonly createdAt: number;
+	payloadOf(id: JobId): Encoded;
+}
+
+/** True if a run can hold all that is known of the job. */
+export function fitsInJobRun({key, batch, payload}: NewJob): boolean {
+	return key === undefined && batch === undefined && isLine(payload);
+}
+
+/** The run that has this job; `undefined` if it has a row of its own, or there is none of this id. */
+export function jobRunOf({jobRunOf}: Statements, id: JobId): JobRun | undefined {
+	const row = jobRunOf.get(id, id) as JobRunRow | undefined;
+	if (!row) return undefined;
+	const [first, last, task, policy, priority, createdAt, payloads] = row;
+	let payloadAt: ((index: number) => string | null) | undefined;
+	return {
+		first,
+		// Somebody may have tampered with it.
+		last: Math.min(last, first + MOST_IN_RUN - 1),
+		task,
+		policy,
+		priority,
+		createdAt,
+		payloadOf(id) {
+			payloadAt ??= readLines(payloads);
+			return payloadAt(id - first);
+		},
+	};
+}
+
+/** Gives each job of the run that has this one a row of its own. False if it is in none. */
+export function loosenJobs(statements: Statements, id: JobId): boolean {
+	const run = jobRunOf(statements, id);
+	if (!run) return false;
+	const {first, last, task, policy, priority, createdAt} = run;
+	statements.deleteJobRun.run(first);
+	for (let id = first; id <= last; id++) statements.insertJob.run(id, task, policy, priority, createdAt, null, null, run.payloadOf(id));
+	return true;
+}

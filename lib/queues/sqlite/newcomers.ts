@@ -1,0 +1,79 @@
+import type {Encoded} from '../../encoding.ts';
+import type {JobId} from '../../job.ts';
+import {MOST_IN_RUN} from './job-run.ts';
+import {toLines} from './lines.ts';
+import type {Session} from './session.ts';
+
+/** One job by itself is no run. */
+const LEAST = 2;
+
+/** What the jobs of a run have in common. */
+export interface Kind {
+	readonly task: number;
+	readonly policy: number;
+	readonly priority: number;
+	readonly batch: number | null;
+	/** They have rows in `job`. */
+	readonly isLoose: boolean;
+}
+
+interface NewRun extends Kind {
+	readonly first: JobId;
+	readonly payloads: Encoded[];
+}
+
+/** Makes new jobs ready, which come in order of their ids: in runs where many in a row are alike, else by ranges of rows, read back from `job`. */
+export class Newcomers {
+	readonly #session: Session;
+	#run: NewRun | undefined;
+	/** Of jobs in too short runs. */
+	#range: {readonly first: JobId; last: JobId} | undefined;
+
+	constructor(session: Session) {
+		this.#session = session;
+	}
+
+	/** The payload of a job that has a row already is of no interest. */
+	add(id: JobId, kind: Kind, payload: Encoded): void {
+		if (!this.#run || !continues(this.#run, id, kind)) {
+			this.#endRun();
+			this.#run = {...kind, first: id, payloads: []};
+		}
+		this.#run.payloads.push(payload);
+	}
+
+	flush(): void {
+		this.#endRun();
+		this.#endRange();
+	}
+
+	#endRun(): void {
+		const run = this.#run;
+		this.#run = undefined;
+		if (!run) return;
+		const {statements, now} = this.#session;
+		const {task, policy, priority, batch, isLoose, first, payloads} = run;
+		const last = first + payloads.length - 1;
+		if (payloads.length >= LEAST) {
+			if (!isLoose) statements.insertJobRun.run(first, last, task, policy, priority, now, toLines(payloads));
+			statements.insertReadyRun.run(task, -priority, first, last, batch);
+			return;
+		}
+		if (!isLoose) statements.insertJob.run(first, task, policy, priority, now, batch, null, payloads[0] as Encoded);
+		if (this.#range?.last === first - 1) this.#range.last = last;
+		else {
+			this.#endRange();
+			this.#range = {first, last};
+		}
+	}
+
+	#endRange(): void {
+		if (this.#range) this.#session.statements.insertReadyRange.run(this.#range.first, this.#range.last);
+		this.#range = undefined;
+	}
+}
+
+function continues(run: NewRun, id: JobId, {task, policy, priority, batch, isLoose}: Kind): boolean {
+	const isNext = id === run.first + run.payloads.length && run.payloads.length < MOST_IN_RUN;
+	return isNext && run.task === task && run.policy === policy && run.priority === priority && run.batch === batch && run.isLoose === isLoose;
+}

@@ -1,0 +1,54 @@
+import type {JobId} from '../../job.ts';
+import type {Outcome, Settlement} from '../../queue.ts';
+import {isLine, readLines, toLines} from './lines.ts';
+
+/** A row of the statement `outcomeRunOf`. */
+export type OutcomeRunRow = readonly [first: JobId, last: JobId, endedAt: number, times: Uint8Array, results: string | null];
+
+/** What a run knows of one of its jobs. */
+export interface RunResult {
+	readonly id: JobId;
+	readonly startedAt: number | null;
+	readonly endedAt: number;
+	readonly durationMs: number | null;
+	readonly cpuMs: number | null;
+	readonly memoryBytes: number | null;
+	readonly value: string | null;
+}
+
+/** True if a run can hold all that is known of how this execution ended. A result is a line of the run: so one without line breaks. */
+export function fitsInRun(outcome: Outcome): outcome is Outcome & {readonly type: 'returned'; readonly value: string | null} {
+	return outcome.type === 'returned' && !outcome.enqueue && isLine(outcome.value);
+}
+
+/** The columns `times` and `results` of such outcomes. */
+export function writeResults(settlements: readonly Settlement[]): [times: Uint8Array, results: string | null] {
+	const times = new Float64Array(TIMES * settlements.length);
+	const values = settlements.map(({outcome}, index) => {
+		times[TIMES * index] = outcome.startedAt ?? NaN;
+		times[TIMES * index + 1] = outcome.durationMs ?? NaN;
+		times[TIMES * index + 2] = outcome.cpuMs ?? NaN;
+		times[TIMES * index + 3] = outcome.memoryBytes ?? NaN;
+		return outcome.type === 'returned' ? outcome.value : null;
+	});
+	return [new Uint8Array(times.buffer), toLines(values)];
+}
+
+/** What the run says of each of its jobs; of one that somebody tampered with, what it still does. */
+export function readResults([first, last, endedAt, times, results]: OutcomeRunRow): RunResult[] {
+	const numbers = new DataView(times.buffer, times.byteOffset, times.byteLength);
+	const count = Math.min(last - first + 1, Math.floor(times.byteLength / (TIMES * BYTES)));
+	const valueAt = readLines(results);
+	return Array.from({length: count}, (_, index) => {
+		const time = (which: number) => {
+			const value = numbers.getFloat64((TIMES * index + which) * BYTES, IS_LITTLE_ENDIAN);
+			return Number.isFinite(value) ? value : null;
+		};
+		return {id: first + index, startedAt: time(0), endedAt, durationMs: time(1), cpuMs: time(2), memoryBytes: time(3), value: valueAt(index)};
+	});
+}
+
+const TIMES = 4;
+const BYTES = Float64Array.BYTES_PER_ELEMENT;
+/** A file is read where it was written. */
+const IS_LITTLE_ENDIAN = new Uint8Array(new Uint16Array([1]).buffer)[0] === 1;

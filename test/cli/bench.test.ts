@@ -1,0 +1,59 @@
+import {once} from 'node:events';
+import {existsSync, readdirSync} from 'node:fs';
+import {constants} from 'node:os';
+import {join} from 'node:path';
+import test from 'ava';
+import {assertSentence, Folder} from './command.ts';
+
+/** One case, with few jobs: what is looked at here is not how fast they are. */
+const BRIEF = ['bench', '--trial', 'call', '--blocks', '1', '--jobs', '20'] as const;
+
+interface Found {
+	readonly callMs?: {readonly median: number; readonly count: number};
+	readonly fsyncMs: number;
+	readonly fsyncLooksReal: boolean;
+	readonly bulkRate?: unknown;
+	readonly discarded: readonly {readonly trial: string; readonly discarded: string}[];
+}
+
+test('it measures, and leaves nothing in the folder', async t => {
+	const folder = new Folder(t);
+	const {code, stdout, stderr} = await folder.faena(...BRIEF, '--json').end();
+	t.is(code, 0, stderr);
+	const found: Found = JSON.parse(stdout);
+	// Other tests may disturb it each time; then it says so, and has no figure.
+	if (found.discarded.length < 3) t.true((found.callMs?.median ?? 0) > 0 && found.callMs?.count === 1);
+	else t.is(found.callMs, undefined);
+	t.deepEqual(
+		found.discarded.filter(({discarded}) => !/^the spin drifted by \d+ %$|^\d+ % of the time was stolen$/.test(discarded)),
+		[],
+	);
+	t.true(found.fsyncMs > 0);
+	t.is(found.fsyncLooksReal, found.fsyncMs >= 0.02);
+	t.is(found.bulkRate, undefined);
+	t.deepEqual(readdirSync(folder.path), ['trace']);
+});
+
+test('by a signal it ends at once, with what measures, and leaves nothing in the folder', async t => {
+	const folder = new Folder(t);
+	// So many calls take minutes.
+	const running = folder.faena('bench', '--trial', 'call', '--blocks', '9', '--json');
+	const isMeasuring = () =>
+		readdirSync(folder.path).some(
+			name => existsSync(join(folder.path, name)) && name.startsWith('.faena-bench-') && readdirSync(join(folder.path, name)).length > 0,
+		);
+	while (!isMeasuring()) await once(running.child.stderr, 'data');
+	process.kill(running.child.pid as number, 'SIGINT');
+	const {code, stdout} = await running.end();
+	t.is(code, 128 + constants.signals.SIGINT);
+	t.is(stdout, '');
+	t.deepEqual(readdirSync(folder.path), ['trace']);
+});
+
+test('bad input is refused in a sentence', async t => {
+	const folder = new Folder(t);
+	assertSentence(t, await folder.faena('bench', '--folder', 'nowhere').end(), /Nothing can be written in nowhere: ENOENT/);
+	assertSentence(t, await folder.faena('bench', '--blocks', '0').end(), /--blocks.*It is a whole number from 1\./);
+	assertSentence(t, await folder.faena('bench', '--trial', 'peers').end(), /--trial.*Allowed choices are drain, call, granularity/);
+	assertSentence(t, await folder.faena('bench', 'fast').end(), /too many arguments/);
+});
