@@ -111,10 +111,10 @@ test('a process that was killed leaves no litter once its jobs were taken back',
 });
 
 test('an engine claims no more than two chunks of jobs for each worker, however many there are: the rest is for others', async t => {
-	const [folder, most] = [makeFolder(t), 2 * 512];
+	const [folder, most] = [makeFolder(t), 2 * 1024];
 	const faena = await openEngine(t, {queue: join(folder, 'jobs.db'), workers: 1});
 	// So that it knows them for short.
-	await faena.enqueueMany('echo', Array.from({length: 3000}));
+	await faena.enqueueMany('echo', Array.from({length: 6000}));
 	await faena.idle();
 	const held = new Promise(resolve => void faena.once('log', resolve));
 	await faena.enqueue('hold', join(folder, 'go'), {priority: 1});
@@ -125,5 +125,5 @@ test('an engine claims no more than two chunks of jobs for each worker, however 
 	t.true(running <= most && running + pending === 5011, `${running} claimed`);
 	writeFileSync(join(folder, 'go'), '');
 	await faena.idle();
-	t.is((await faena.counts()).completed, 8011);
+	t.is((await faena.counts()).completed, 11011);
 });
