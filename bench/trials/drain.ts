@@ -6,7 +6,7 @@ import {refuseUnlessEqual} from '../sums.ts';
 import {makeWorkload} from '../workload.ts';
 
 /** V8 needs so many jobs to compile what moves them, and so much work to compile a kernel. */
-const WARM_UP = {jobs: 10_000, workMs: 200} as const;
+const WARM_UP = {jobs: 30_000, workMs: 400} as const;
 
 /** From the first job's enqueue to the last one's durable result, after a warm-up of the same jobs. */
 export async function drain(given: Case, surroundings: Surroundings): Promise<Measurement> {
@@ -16,16 +16,18 @@ export async function drain(given: Case, surroundings: Surroundings): Promise<Me
 		const warmedUp = await warmUp(running, given, surroundings);
 		const {payloads, sum} = makeWorkload(given, surroundings);
 		await running.prepare?.(given.task, payloads);
+		const {transactions = 0} = (await running.counters?.()) ?? {};
 		const observed = await observe(surroundings, () => running.drain(given.task, payloads, given.intake));
 		refuseUnlessEqual(await running.sums(), {completed: given.jobs + warmedUp.completed, results: sum + warmedUp.results});
-		return {...observed, ...(await running.counters?.())};
+		const counters = await running.counters?.();
+		return {...observed, ...counters, ...(counters?.transactions !== undefined && {transactions: counters.transactions - transactions})};
 	} finally {
 		await running.close();
 	}
 }
 
 async function warmUp(running: Running, given: Case, surroundings: Surroundings): Promise<Sums> {
-	const jobs = running.warmUpJobs ?? (given.intake === 'strict' ? WARM_UP.jobs / 50 : WARM_UP.jobs);
+	const jobs = running.warmUpJobs ?? (given.intake === 'strict' ? WARM_UP.jobs / 100 : WARM_UP.jobs);
 	const light = makeWorkload({...given, trial: 'drain', task: 'identity', jobs}, surroundings);
 	await running.prepare?.('identity', light.payloads);
 	await running.drain('identity', light.payloads, given.intake);
