@@ -1,20 +1,27 @@
 /**
  * Prints the tables of a run, from its results: `node bench/report.ts [FILE] [--run ID]`; by default of the newest run in
- * `bench/results/quick.jsonl`. `--write` puts those of the newest run of each plan into `bench/README.md` instead.
+ * `bench/results/quick.jsonl`. `--write` puts those of the newest run of each plan into `bench/README.md` instead, and a
+ * summary of the quick one into `README.md`.
  */
 import {fileURLToPath} from 'node:url';
 import {parseArgs} from 'node:util';
+import {historyTable} from './report/history.ts';
 import {report} from './report/markdown.ts';
-import {writeTables} from './report/write.ts';
-import {readRun} from './run.ts';
+import {summary} from './report/summary.ts';
+import {writeSection, writeTables} from './report/write.ts';
+import {readRun, readRuns} from './run.ts';
 
 const RESULTS = fileURLToPath(new URL('./results/', import.meta.url));
+const FRONT = fileURLToPath(new URL('../README.md', import.meta.url));
 const README = fileURLToPath(new URL('./README.md', import.meta.url));
 
 try {
 	const {values, positionals} = parseArgs({options: {run: {type: 'string'}, write: {type: 'boolean', default: false}}, allowPositionals: true});
-	if (values.write) writeTables(README, RESULTS);
-	else process.stdout.write(report(readRun(positionals[0] ?? `${RESULTS}quick.jsonl`, values.run)));
+	if (values.write) {
+		writeTables(README, RESULTS);
+		writeSection(README, 'history', historyTable(readRuns(`${RESULTS}quick.jsonl`)));
+		writeSection(FRONT, 'speed', summary(readRun(`${RESULTS}quick.jsonl`)));
+	} else process.stdout.write(report(readRun(positionals[0] ?? `${RESULTS}quick.jsonl`, values.run)));
 } catch (error) {
 	console.error((error as Error).message);
 	process.exitCode = 2;

@@ -42,6 +42,12 @@ export function readRun(file: string, id?: string): Run {
 	);
 }
 
+/** All runs of a results file, the oldest first. */
+export function readRuns(file: string): Run[] {
+	const headers = parse(readFileSync(file, 'utf8'), file).filter((line): line is Header => 'machine' in line);
+	return headers.map(({run}) => readRun(file, run));
+}
+
 export function runOf(header: Header, entries: readonly Entry[], notRun: readonly NotRun[] = []): Run {
 	return {...header, measured: entries.filter(isMeasured), discarded: entries.filter(entry => !isMeasured(entry)), notRun};
 }

@@ -9,11 +9,16 @@ export function report(run: Run): string {
 	return `${[...introduction(run), ...granularitySection(run), ...trialSections(run), ...discardedSections(run)].join('\n\n')}\n`;
 }
 
-function introduction({plan, run, seed, at, machine, measured}: Run): string[] {
-	const {processors, model, memoryGib, system, node, sqlite, fileSystem, fsyncMs, commit} = machine;
+function introduction(run: Run): string[] {
+	const {plan, run: id, seed, at, machine, measured} = run;
 	return [
-		`Plan \`${plan}\`, run \`${run}\` of ${at.slice(0, 10)}, seed ${seed}, commit \`${commit}\`.`,
-		`${processors} processors (${model}), ${show(memoryGib)} GiB, ${system}, Node.js ${node}, SQLite ${sqlite}, ${fileSystem}; a write of 4 KiB with its fsync takes ${show(fsyncMs)} ms (median).`,
+		`Plan \`${plan}\`, run \`${id}\` of ${at.slice(0, 10)}, seed ${seed}, commit \`${machine.commit}\`.`,
+		machineOf(run),
 		`Medians over the blocks (${new Set(measured.map(({block}) => block)).size}), with 95 % intervals (bootstrap) in parentheses; ratios are of measurements of the same block.`,
 	];
+}
+
+export function machineOf({machine}: Run): string {
+	const {processors, model, memoryGib, system, node, sqlite, fileSystem, fsyncMs} = machine;
+	return `${processors} processors (${model}), ${show(memoryGib)} GiB, ${system}, Node.js ${node}, SQLite ${sqlite}, ${fileSystem}; a write of 4 KiB with its fsync takes ${show(fsyncMs)} ms (median).`;
 }

@@ -18,6 +18,11 @@ export function writeTables(document: string, results: string): void {
 	);
 }
 
+/** Replaces one section of a document. */
+export function writeSection(document: string, name: string, content: string): void {
+	writeFileSync(document, replaceBetween(readFileSync(document, 'utf8'), name, content));
+}
+
 function chartsOf(plan: string, names: readonly string[]): string {
 	const charts = names.filter(name => name.startsWith(`${plan}-`) && name.endsWith('.svg')).sort();
 	return charts.map(name => `![${basename(name, '.svg').slice(plan.length + 1)}](results/${name})\n\n`).join('');

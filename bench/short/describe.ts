@@ -10,16 +10,17 @@ import type {ShortFigures} from './figures.ts';
 export function describe(run: Run, figures: ShortFigures): string {
 	const {processors, model, node, sqlite, fileSystem} = run.machine;
 	const machine = `${processors} processors (${model}), Node.js ${node}, SQLite ${sqlite}, file system ${fileSystem}`;
-	return `${[machine, '', ...table(figures), '', ...sentences(figures), ...remarks(run)].join('\n')}\n`;
+	return `${[machine, '', ...inColumns(linesOf(figures)), '', ...sentences(figures), ...remarks(run)].join('\n')}\n`;
 }
 
-interface Line {
+export interface Line {
 	readonly what: string;
 	readonly value: string;
 }
 
-function table(figures: ShortFigures): string[] {
-	const lines = [
+/** What says most, each with its value and, where there were blocks enough, its interval. */
+export function linesOf(figures: ShortFigures): Line[] {
+	return [
 		line('jobs that do nothing, enqueued in one call', figures.bulkRate, value => `${show(value)} jobs/s`),
 		line('CPU time of one of them, all threads', figures.cpuMicros, value => `${show(value)} µs`),
 		line('rate beside the same statements in SQLite alone', figures.shareOfSqlite, showPercent),
@@ -30,6 +31,9 @@ function table(figures: ShortFigures): string[] {
 		...(figures.metg95 ? [{what: 'smallest job worth it, METG(95 %)', value: smallest(figures.metg95)}] : []),
 		{what: 'a write of 4 KiB and its fsync on this disk', value: `${show(figures.fsyncMs)} ms`},
 	].filter(line => line !== undefined);
+}
+
+function inColumns(lines: readonly Line[]): string[] {
 	const width = Math.max(...lines.map(({what}) => what.length));
 	return lines.map(({what, value}) => `  ${what.padEnd(width)}  ${value}`);
 }
@@ -44,7 +48,7 @@ function show95(low: number, high: number, showValue: (value: number) => string)
 	return `95 % between ${showValue(low)} and ${showValue(high)}`;
 }
 
-function smallest({kind, workMicros}: Metg): string {
+export function smallest({kind, workMicros}: Metg): string {
 	const work = showMicros(workMicros);
 	return {measured: work, derived: `${work}, derived from CPU time`, below: `${work} or less`, above: `more than ${work}`}[kind];
 }
