@@ -322,6 +322,7 @@ export const SQL = {
 	insertJobRun: 'insert into job_run (first, last, task, policy, priority, created_at, payloads) values (?, ?, ?, ?, ?, ?, ?)',
 	jobRunOf: `select first, last, task, policy, priority, created_at, payloads
 		from job_run where first = (select max(first) from job_run where first <= ?) and last >= ?`,
+	isInJobRun: 'select 1 from job_run where first = (select max(first) from job_run where first <= ?) and last >= ?',
 	deleteJobRun: 'delete from job_run where first = ?',
 
 	insertReadyRun: 'insert into ready_run (task, rank, first, last, batch) values (?, ?, ?, ?, ?)',
@@ -364,6 +365,7 @@ export const SQL = {
 	insertOutcomeRun: 'insert into outcome_run (first, last, batch, ended_at, times, results) values (?, ?, ?, ?, ?, ?)',
 	outcomeRunOf:
 		'select first, last, ended_at, times, results from outcome_run where first = (select max(first) from outcome_run where first <= ?) and last >= ?',
+	outcomeRunFirst: 'select first from outcome_run where first = (select max(first) from outcome_run where first <= ?) and last >= ?',
 	oldOutcomeRuns: `select r.first, r.last
 		from outcome_run r left join batch b on b.id = r.batch
 		where r.last > ${INTEGER} and r.ended_at < ${INTEGER} and (b.id is null or b.closed_at is not null)

@@ -288,6 +288,8 @@ const ONE_VALUE: ReadonlySet<string> = new Set<keyof typeof SQL>([
 	'insertBatch',
 	'jobsOfBatch',
 	'claimedRunsOfOwner',
+	'isInJobRun',
+	'outcomeRunFirst',
 	'counter',
 	'jobRank',
 	'jobPolicy',

@@ -6,9 +6,8 @@ import {readFailure} from '../../stored.ts';
 import type {Blobs} from './blobs.ts';
 import type {Statements} from './database.ts';
 import {jobRunOf} from './job-run.ts';
-import {type OutcomeRunRow, type RunResult, readResults} from './outcome-run.ts';
 import {Place} from './places.ts';
-import {claimedRunOf, outcomeRunOf} from './runs.ts';
+import {claimedRunOf, resultInRun} from './runs.ts';
 
 /** A row of the statement `jobView`. */
 export interface JobRow {
@@ -120,8 +119,7 @@ function withRun(statements: Statements, row: JobRow): JobRow {
 	const {id, ready_executions, failed, claimed_execution, status} = row;
 	if ((ready_executions ?? failed ?? claimed_execution ?? status) !== null) return row;
 	if (claimedRunOf(statements, id)) return {...row, claimed_execution: 1};
-	const run = outcomeRunOf(statements, id);
-	const result = run && readResults(run)[id - run[0]];
+	const result = resultInRun(statements, id);
 	if (!result) return row;
 	return {
 		...row,
@@ -178,16 +176,14 @@ export function readValues(statements: Statements, id: JobId, blobs: Blobs): Job
 	const row = (statements.jobValues.get(id) as ValuesRow | undefined) ?? packedValues(statements, id);
 	if (!row) return undefined;
 	const [payload, status, result, blob, execution, at, state] = row;
-	const run = status === null ? outcomeRunOf(statements, id) : undefined;
+	const inRun = status === null ? resultInRun(statements, id) : undefined;
 	return {
 		payload,
 		...(status === Place.completed && {result: blobs.load([result, blob])}),
-		...(run && {result: readResults(run)[id - run[0]]?.value ?? null}),
+		...(inRun && {result: inRun.value}),
 		...(execution !== null && {checkpoint: {execution, at: at ?? 0, state}}),
 	};
 }
-
-const NO_RUN: OutcomeRunRow = [0, -1, 0, new Uint8Array(), null];
 
 function packedValues(statements: Statements, id: JobId): ValuesRow | undefined {
 	const run = jobRunOf(statements, id);
@@ -197,16 +193,13 @@ function packedValues(statements: Statements, id: JobId): ValuesRow | undefined 
 /** A row of the statement `jobEnd`; the status is null of a job that has not ended. */
 type EndRow = readonly [status: number | null, value: Encoded | number, blob: string | null, failure: string | null];
 
-/** Looks up how jobs ended. Reads a run once for all of its jobs that are asked for in a row. */
+/** Looks up how jobs ended; those that have not are left out. */
 export function readEnds(statements: Statements, ids: readonly JobId[], blobs: Blobs): JobEnd[] {
-	let run: readonly RunResult[] = [];
-	const resultOf = (id: JobId) => run[id - (run[0]?.id ?? 0)];
 	return ids.flatMap((id): JobEnd | [] => {
-		const row = resultOf(id) ? undefined : (statements.jobEnd.get(id) as EndRow | undefined);
-		if (!resultOf(id) && (row?.[0] ?? null) === null) run = readResults(outcomeRunOf(statements, id) ?? NO_RUN);
-		const result = resultOf(id);
-		if (result) return {id, status: 'completed', value: result.value};
-		if (!row && jobRunOf(statements, id)) return [];
+		const row = statements.jobEnd.get(id) as EndRow | undefined;
+		const inRun = (row?.[0] ?? null) === null ? resultInRun(statements, id) : undefined;
+		if (inRun) return {id, status: 'completed', value: inRun.value};
+		if (!row && statements.isInJobRun.get(id, id) !== undefined) return [];
 		return toEnd(id, row, blobs) ?? [];
 	});
 }
