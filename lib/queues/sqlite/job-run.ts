@@ -47,12 +47,11 @@ export function jobRunOf({jobRunOf}: Statements, id: JobId): JobRun | undefined 
 	};
 }
 
-/** Gives each job of the run that has this one a row of its own. False if it is in none. */
-export function loosenJobs(statements: Statements, id: JobId): boolean {
+/** Gives each job of the run that has this one, if one does, a row of its own. */
+export function loosenJobs(statements: Statements, id: JobId): void {
 	const run = jobRunOf(statements, id);
-	if (!run) return false;
+	if (!run) return;
 	const {first, last, task, policy, priority, createdAt} = run;
 	statements.deleteJobRun.run(first);
 	for (let id = first; id <= last; id++) statements.insertJob.run(id, task, policy, priority, createdAt, null, null, run.payloadOf(id));
-	return true;
 }

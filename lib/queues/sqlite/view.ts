@@ -110,7 +110,9 @@ function packedJob(statements: Statements, id: JobId): JobRow | undefined {
 	const run = jobRunOf(statements, id);
 	if (!run) return undefined;
 	const {policy, priority, createdAt} = run;
-	const task = statements.taskName.get(run.task) as string;
+	const task = statements.taskName.get(run.task) as string | undefined;
+	// As for one with a row of its own, if somebody took its task away.
+	if (task === undefined) return undefined;
 	return {...NOTHING, id, task, policy, priority, created_at: createdAt, payload_bytes: sizeBytes(run.payloadOf(id))};
 }
 
