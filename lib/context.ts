@@ -13,6 +13,9 @@ import type {TaskContext, TaskLog} from './task.ts';
 
 /** What a context needs of the place where its job runs. */
 export interface Host {
+	readonly job: TaskContext['job'];
+	/** Of an earlier execution. */
+	readonly checkpoint: Encoded | undefined;
 	stopReason(): StopReason | undefined;
 	/** Resolves when there may be a reason to stop. */
 	stopped(): Promise<void>;
@@ -21,10 +24,8 @@ export interface Host {
 	note(note: Noted): void;
 }
 
-/** What a context is told of its job, besides what the task sees. */
+/** What the contexts of a task share. */
 export interface Given {
-	/** Of an earlier execution. */
-	readonly checkpoint?: Encoded | undefined;
 	readonly maxCheckpointBytes: number;
 	/** What the task's setup returned. */
 	readonly resource: unknown;
@@ -55,15 +56,15 @@ const SENTENCES: Readonly<Record<StopReason, string>> = {
 	interrupted: 'Faena is shutting down; the job will run again.',
 };
 
-/** The context of one execution. Its signal and its log cost nothing until they are asked for. */
+/** The context of one execution. What it is not asked for it does not make: a small job may take less time than that. */
 export class JobContext implements TaskContext {
-	readonly job: TaskContext['job'];
 	readonly #host: Host;
+	#job: TaskContext['job'] | undefined;
 	#controller: AbortController | undefined;
 	readonly #given: Given;
 	#log: TaskLog | undefined;
 	#resumeFrom: {readonly state: unknown} | undefined;
-	#pending: Noted = {};
+	#pending: Noted | undefined;
 	#notedAt = -Infinity;
 	#lines = 0;
 	#checkpointedAt = -Infinity;
@@ -71,11 +72,19 @@ export class JobContext implements TaskContext {
 	#isClosed = false;
 	/** Ends the wait of what is pending, where the task lets it. */
 	#timer: NodeJS.Timeout | undefined;
+	// The methods that a task may take out of it.
+	#progress: TaskContext['progress'] | undefined;
+	#checkpoint: TaskContext['checkpoint'] | undefined;
+	#enqueue: TaskContext['enqueue'] | undefined;
 
-	constructor(job: TaskContext['job'], host: Host, given: Given) {
-		this.job = job;
+	constructor(host: Host, given: Given) {
 		this.#host = host;
 		this.#given = given;
+	}
+
+	get job(): TaskContext['job'] {
+		this.#job ??= this.#host.job;
+		return this.#job;
 	}
 
 	get resource(): unknown {
@@ -95,15 +104,22 @@ export class JobContext implements TaskContext {
 		return this.#controller.signal;
 	}
 
-	readonly progress = (done: number, total?: number): void => {
+	get progress(): TaskContext['progress'] {
+		this.#progress ??= (done, total) => this.#sayProgress(done, total);
+		return this.#progress;
+	}
+
+	#sayProgress(done: number, total?: number): void {
 		if (this.#isClosed) return;
 		argument('ctx.progress()', 'done', done, finite);
 		if (total !== undefined) argument('ctx.progress()', 'total', total, finite);
 		const at = wallMs();
+		this.#pending ??= {};
 		this.#pending.progress = {done, ...(total !== undefined && {total}), at};
-		if (this.#host.progress) this.#host.progress(done, total ?? Number.NaN, at);
+		const {progress} = this.#host;
+		if (progress) progress(done, total ?? Number.NaN, at);
 		else this.#noteSometimes(false);
-	};
+	}
 
 	get log(): TaskLog {
 		this.#log ??= makeLog((level, text) => this.#addLine(level, text));
@@ -112,6 +128,7 @@ export class JobContext implements TaskContext {
 
 	#addLine(level: LogLevel, text: string): void {
 		if (this.#isClosed) return;
+		this.#pending ??= {};
 		this.#pending.logs ??= [];
 		this.#pending.logs.push({at: wallMs(), level, text: text.length > MAX_LOG_TEXT ? `${text.slice(0, MAX_LOG_TEXT)}…` : text});
 		// The first ones of a flood are of no use to anybody: the queue keeps the last.
@@ -119,24 +136,35 @@ export class JobContext implements TaskContext {
 		this.#noteSometimes(++this.#lines <= LINES_AT_ONCE);
 	}
 
-	readonly checkpoint = (state: unknown): void => {
+	get checkpoint(): TaskContext['checkpoint'] {
+		this.#checkpoint ??= state => this.#keep(state);
+		return this.#checkpoint;
+	}
+
+	#keep(state: unknown): void {
 		if (this.#isClosed) return;
 		// Encoded here and now: the task may go on changing what it gave.
 		const encoded = encode(state, 'checkpoint', this.#given.maxCheckpointBytes, 'maxCheckpointBytes');
+		this.#pending ??= {};
 		this.#pending.checkpoint = {at: wallMs(), state: encoded};
 		this.#noteSometimes(steadyMs() - this.#checkpointedAt >= NOTE_EVERY_MS);
-	};
+	}
 
 	get resumeFrom(): unknown {
-		this.#resumeFrom ??= {state: decode(this.#given.checkpoint ?? null)};
+		this.#resumeFrom ??= {state: decode(this.#host.checkpoint ?? null)};
 		return this.#resumeFrom.state;
 	}
 
-	readonly enqueue = (task: string, payload?: unknown, options: JobOptions = {}): void => {
+	get enqueue(): TaskContext['enqueue'] {
+		this.#enqueue ??= (task, payload, options = {}) => this.#make(task, payload, options);
+		return this.#enqueue;
+	}
+
+	#make(task: string, payload: unknown, options: JobOptions): void {
 		if (this.#isClosed) throw new FaenaError('Closed', `Job ${this.job.id} has ended; a task calls ctx.enqueue() before it does.`);
 		this.#made ??= new MadeJobs(this.#given.maker);
 		this.#made.add(task, payload, options);
-	};
+	}
 
 	/** For whoever runs the task, when it has ended: hands over what is still held back, and returns the jobs it made. */
 	close(): readonly MadeJob[] {
@@ -161,13 +189,13 @@ export class JobContext implements TaskContext {
 	}
 
 	#flush(): void {
-		clearTimeout(this.#timer);
+		if (this.#timer) clearTimeout(this.#timer);
 		this.#timer = undefined;
-		const {progress, logs, checkpoint} = this.#pending;
-		if (progress === undefined && logs === undefined && checkpoint === undefined) return;
-		if (checkpoint) this.#checkpointedAt = steadyMs();
-		this.#host.note(this.#pending);
-		this.#pending = {};
+		const pending = this.#pending;
+		if (!pending) return;
+		this.#pending = undefined;
+		if (pending.checkpoint) this.#checkpointedAt = steadyMs();
+		this.#host.note(pending);
 	}
 
 	#watch(): AbortController {

@@ -1,8 +1,10 @@
 import {toEnvelope} from './errors.ts';
 import {failpoint} from './failpoint.ts';
 import {isTerminal, type JobId, type JobStatus} from './job.ts';
+import {countOf, isList, unpack} from './lines.ts';
 import type {EnqueueCall, EnqueueReply, EventName, JobEvent, Notice, RepliesMessage, Reply} from './protocol.ts';
 import type {Enqueued, JobQueue, NewJob, Note, Settled, Settlement, TurnResult} from './queue.ts';
+import type {NewRun} from './runs.ts';
 
 /** Jobs looked up after another process wrote: a millisecond's worth. */
 const INQUIRED_AT_ONCE = 200;
@@ -45,7 +47,7 @@ export class Desk {
 		let jobs = 0;
 		const end = this.#enqueues.findIndex(({payloads}) => {
 			const isFull = jobs >= maxJobs;
-			jobs += payloads.length;
+			jobs += countOf(payloads);
 			return isFull;
 		});
 		return this.#enqueues.splice(0, end < 0 ? this.#enqueues.length : end);
@@ -55,11 +57,12 @@ export class Desk {
 	enqueued(calls: readonly Numbered<EnqueueCall>[], results: readonly Enqueued[]): JobId[] {
 		const existing: JobId[] = [];
 		let start = 0;
-		for (const {call, payloads, watch} of calls) {
-			const own = results.slice(start, start + payloads.length);
-			start += payloads.length;
-			this.reply(call, toReply(own));
-			if (!watch) continue;
+		for (const each of calls) {
+			const made = isRun(each) ? 1 : countOf(each.payloads);
+			const own = results.slice(start, start + made);
+			start += made;
+			this.reply(each.call, toReply(own));
+			if (!each.watch) continue;
 			for (const {id, existing: wasThere, conflict} of own) {
 				if (conflict) continue;
 				this.#addWatch(id);
@@ -100,9 +103,13 @@ export class Desk {
 		}
 	}
 
+	/** Somebody wants to hear of jobs that complete. */
+	get awaitsCompleted(): boolean {
+		return this.#watched.size > 0 || this.#subscribed.has('completed');
+	}
+
 	/** Takes note of settlements that were committed, and of what came of each. */
 	settled(settlements: readonly Settlement[], {settled, refused}: Pick<TurnResult, 'settled' | 'refused'>): void {
-		if (this.#watched.size === 0 && this.#subscribed.size === 0) return;
 		settlements.forEach((given, index) => {
 			const status = settled[index] as Settled;
 			const error = refused?.get(index);
@@ -169,13 +176,20 @@ export class Desk {
 }
 
 /** The queue's form of what the calls want. */
-export function toNewJobs(calls: readonly EnqueueCall[]): NewJob[] {
-	return calls.flatMap(({task, payloads, keys, batch, rerun, priority, runAt, policy}) =>
-		payloads.map((payload, index) => {
+export function toNewJobs(calls: readonly EnqueueCall[]): (NewJob | NewRun)[] {
+	return calls.flatMap((call): (NewJob | NewRun) | NewJob[] => {
+		const {task, payloads, keys, batch, rerun, priority, runAt, policy} = call;
+		if (isRun(call)) return {task, payloads: call.payloads, priority, runAt, policy};
+		return unpack(payloads).map((payload, index) => {
 			const key = keys?.[index];
 			return {task, payload, priority, runAt, policy, ...(key !== undefined && {key}), ...(batch !== undefined && {batch}), ...(rerun && {rerun})};
-		}),
-	);
+		});
+	});
+}
+
+/** Nobody watches jobs that come as one. */
+function isRun(call: EnqueueCall): call is EnqueueCall & Pick<NewRun, 'payloads'> {
+	return !isList(call.payloads) && call.keys === undefined && call.batch === undefined && !call.watch;
 }
 
 function toReply(results: readonly Enqueued[]): EnqueueReply {

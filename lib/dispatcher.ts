@@ -6,14 +6,13 @@ import {FaenaError, toEnvelope} from './errors.ts';
 import {failpoint} from './failpoint.ts';
 import {type FailureRecord, toFailure} from './failure.ts';
 import type {JobId} from './job.ts';
+import {JobList} from './job-list.ts';
 import type {Chunk, Lane, Pool, PoolListener, SlowStart, WorkerLoss} from './pool.ts';
 import {type Call, type EnqueueCall, type EventName, type FailedMessage, type RepliesMessage, VERBS, type Verbs} from './protocol.ts';
 import type {
 	CancelResult,
 	CompletedBatch,
 	Demand,
-	Dequeued,
-	DequeuedJob,
 	JobQueue,
 	Lease,
 	Note,
@@ -24,6 +23,7 @@ import type {
 	WithdrawOptions,
 	WithdrawResult,
 } from './queue.ts';
+import {expandSettling, type Settling, workOf} from './runs.ts';
 import {Setbacks} from './setbacks.ts';
 import {ChunkSizer} from './sizing.ts';
 import {Statistics} from './statistics.ts';
@@ -75,7 +75,7 @@ export class Dispatcher implements PoolListener {
 	#calls: OtherCall[] = [];
 	#idleCalls: (Call & {type: 'idle'})[] = [];
 	#closeCalls: number[] = [];
-	#outbox: Settlement[] = [];
+	#outbox: Settling[] = [];
 	#notes: Note[] = [];
 	/** Chunks that were dequeued and have no place yet: only after a dequeue of several tasks. */
 	#chunks: Chunk[] = [];
@@ -149,18 +149,11 @@ export class Dispatcher implements PoolListener {
 
 	// ——— what the pool tells ———
 
-	ended(task: string, settlements: readonly Settlement[]): void {
-		let jobs = 0;
-		let totalMs = 0;
-		for (const settlement of settlements) {
-			const {durationMs} = settlement.outcome;
-			this.#outbox.push(settlement);
-			if (durationMs === undefined) continue;
-			jobs++;
-			totalMs += durationMs;
-		}
+	ended(task: string, settling: readonly Settling[]): void {
+		for (const each of settling) this.#outbox.push(each);
+		const {jobs, totalMs} = workOf(settling);
 		if (jobs > 0) this.#sizer.observe(task, jobs, totalMs);
-		this.#statistics.ended(task, settlements);
+		this.#statistics.ended(task, settling);
 		// There is room for the next.
 		if (this.#tasks.get(task)?.concurrency !== undefined) this.#isHungry = true;
 		this.#bell.ring();
@@ -291,7 +284,7 @@ export class Dispatcher implements PoolListener {
 
 	async #apply(
 		result: TurnResult,
-		settle: readonly Settlement[],
+		settle: readonly Settling[],
 		notes: readonly Note[],
 		enqueues: readonly (EnqueueCall & {call: number})[],
 		demand: Demand | undefined,
@@ -307,8 +300,11 @@ export class Dispatcher implements PoolListener {
 		if (this.#isHungry && this.#hasPlace()) this.#bell.ring();
 	}
 
-	async #tellSettled(settle: readonly Settlement[], result: TurnResult): Promise<void> {
+	async #tellSettled(settling: readonly Settling[], result: TurnResult): Promise<void> {
 		this.#statistics.settled(result.settled);
+		// Usually nobody has to hear of each of them.
+		if (!this.#desk.awaitsCompleted && result.settled.every(status => status === 'completed')) return;
+		const settle = expandSettling(settling);
 		this.#desk.settled(settle, await this.#withPoison(settle, result));
 		// How those ended is known only to whoever settled them: another engine, or a turn of ours that failed with its outcome unknown.
 		const lost = settle.filter((_, index) => result.settled[index] === 'lost' || result.settled[index] === 'withdrawn');
@@ -331,7 +327,7 @@ export class Dispatcher implements PoolListener {
 	 * The transaction failed: callers are told, and settling is tried alone, since what was done must not be done again; with
 	 * the notes, since a checkpoint that comes with an outcome is the last one.
 	 */
-	async #rescue(error: unknown, settle: readonly Settlement[], notes: readonly Note[], enqueues: readonly {call: number}[]): Promise<void> {
+	async #rescue(error: unknown, settle: readonly Settling[], notes: readonly Note[], enqueues: readonly {call: number}[]): Promise<void> {
 		for (const {call} of enqueues) this.#desk.refuse(call, error);
 		this.#statistics.failedToCommit();
 		let isSettled = false;
@@ -393,18 +389,23 @@ export class Dispatcher implements PoolListener {
 	 * Cuts what was dequeued into chunks and starts them. A chunk is at most an even share of the free places, and of twice as
 	 * many as there are slots of what is left: so the last ones are small, and all workers are done at about the same time.
 	 */
-	#dispatch({lease, jobs}: Dequeued, backlog: number): void {
+	#dispatch({lease, jobs}: TurnResult['dequeued'], backlog: number): void {
 		if (jobs.length === 0) return;
-		for (const job of jobs) if (job.isSuspect) this.#chunks.push({task: job.task, solo: true, lease, jobs: [job]});
-		for (const [task, own] of groupByTask(jobs.filter(job => !job.isSuspect))) {
+		for (const job of jobs) if (isSuspect(job)) this.#chunks.push({task: job.task, solo: true, lease, jobs: new JobList([job])});
+		for (const [task, parts] of Map.groupBy(
+			jobs.filter(job => !isSuspect(job)),
+			job => job.task,
+		)) {
 			const lane = {task, solo: false};
+			const own = new JobList(parts);
 			const most = Math.min(this.#sizeOf(task), Math.ceil(own.length / Math.max(1, this.#placesFor(lane))));
 			const least = Math.min(most, Math.max(this.#sizer.leastSize(task), this.#tasks.get(task)?.batchSize ?? 1));
 			for (let start = 0; start < own.length; ) {
 				const share = Math.ceil((own.length - start + backlog) / (2 * (this.#pool?.slots ?? 1)));
 				const size = Math.max(least, Math.min(most, share));
-				this.#chunks.push({...lane, lease, jobs: own.slice(start, start + size)});
-				start += size;
+				const chunk = own.take(start, size);
+				this.#chunks.push({...lane, lease, jobs: chunk});
+				start += chunk.length;
 			}
 		}
 		this.#coverMs = Math.min(...this.#chunks.map(chunk => this.#sizer.expectedMs(chunk.task, chunk.jobs.length)));
@@ -413,7 +414,7 @@ export class Dispatcher implements PoolListener {
 	}
 
 	/** A timeout that is a share of the median becomes one in milliseconds when the job is started. */
-	#withTimeout(job: DequeuedJob): DequeuedJob {
+	#withTimeout<Part extends JobList['parts'][number]>(job: Part): Part {
 		const {timeoutPercent} = job.policy;
 		if (timeoutPercent === undefined) return job;
 		return {...job, policy: {...job.policy, timeoutMs: this.#statistics.timeoutMs(job.task, timeoutPercent)}};
@@ -424,9 +425,9 @@ export class Dispatcher implements PoolListener {
 			const {idle, second} = this.#pool?.places(chunk) ?? NO_PLACES;
 			if (idle + second === 0) return true;
 			this.#statistics.dispatched(chunk.jobs.length);
-			this.#pool?.run(
-				chunk.jobs.some(({policy}) => policy.timeoutPercent !== undefined) ? {...chunk, jobs: chunk.jobs.map(job => this.#withTimeout(job))} : chunk,
-			);
+			const {parts} = chunk.jobs;
+			const isRelative = parts.some(({policy}) => policy.timeoutPercent !== undefined);
+			this.#pool?.run(isRelative ? {...chunk, jobs: new JobList(parts.map(part => this.#withTimeout(part)))} : chunk);
 			return false;
 		});
 	}
@@ -441,14 +442,14 @@ export class Dispatcher implements PoolListener {
 		const released = this.#chunks.filter(isMeant);
 		this.#chunks = this.#chunks.filter(chunk => !isMeant(chunk));
 		for (const {lease, jobs} of released) {
-			for (const {id, execution} of jobs) this.#outbox.push({id, lease, execution, outcome: {type: 'released'}});
+			for (const {id, execution} of jobs.all) this.#outbox.push({id, lease, execution, outcome: {type: 'released'}});
 		}
 	}
 
 	/** Stops one job of ours, wherever it is; a job that only waits here is settled with its chunk's release. */
 	#stop(id: JobId): void {
 		if (this.#pool?.stop(id, 'cancelled')) return;
-		this.#release(({jobs}) => jobs.some(job => job.id === id));
+		this.#release(({jobs}) => jobs.indexOf(id) >= 0);
 	}
 
 	// ——— calls ———
@@ -578,10 +579,10 @@ export class Dispatcher implements PoolListener {
 /** Enqueues wait at the desk; a close works at once, so that nothing after it is taken any more. */
 type OtherCall = Exclude<Call, EnqueueCall | {type: 'close'}>;
 
-function makesJobs({outcome}: Settlement): boolean {
-	return outcome.type === 'returned' && outcome.enqueue !== undefined;
+function makesJobs(settling: Settling): boolean {
+	return 'outcome' in settling && settling.outcome.type === 'returned' && settling.outcome.enqueue !== undefined;
 }
 
-function groupByTask(jobs: readonly DequeuedJob[]): Map<string, DequeuedJob[]> {
-	return Map.groupBy(jobs, ({task}) => task);
+function isSuspect(job: JobList['parts'][number]): boolean {
+	return 'isSuspect' in job;
 }

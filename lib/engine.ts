@@ -8,6 +8,7 @@ import {type Counts, type Duration, type Job, type JobFilter, type JobId, type L
 import {JobHandle, toOutcome, toResult, type WaitOptions, waitForEnd} from './job-handle.ts';
 import {JobMaker} from './job-maker.ts';
 import {type Line, ThreadLine} from './line.ts';
+import {pack} from './lines.ts';
 import {Link} from './link.ts';
 import {JobMap} from './map.ts';
 import {checkMapOptions, type MapOptions} from './map-options.ts';
@@ -131,12 +132,14 @@ export class Engine<Tasks = AnyTasks> implements AsyncDisposable {
 				const encoded = chunk.map(payload => this.#maker.encode(payload));
 				const start = ids.length;
 				for (let index = 0; index < chunk.length; index++) ids.push(0);
-				const sent = this.#link.call({type: 'enqueue', task, payloads: encoded, keys, batch: undefined, watch: false, ...resolved}).then(reply => {
-					const own = idsOf(reply as EnqueueReply, chunk.length);
-					refuseConflict(task, reply as EnqueueReply, own, keys);
-					for (const [index, id] of own.entries()) ids[start + index] = id;
-					for (const index of (reply as EnqueueReply).existing ?? []) existing.push(own[index] as JobId);
-				});
+				const sent = this.#link
+					.call({type: 'enqueue', task, payloads: keys ? encoded : pack(encoded), keys, batch: undefined, watch: false, ...resolved})
+					.then(reply => {
+						const own = idsOf(reply as EnqueueReply, chunk.length);
+						refuseConflict(task, reply as EnqueueReply, own, keys);
+						for (const [index, id] of own.entries()) ids[start + index] = id;
+						for (const index of (reply as EnqueueReply).existing ?? []) existing.push(own[index] as JobId);
+					});
 				// Awaited below; but the one before it may fail first.
 				sent.catch(() => undefined);
 				underWay.push(sent);

@@ -1,7 +1,9 @@
 import type {StopReason} from './board.ts';
 import type {FailureRecord} from './failure.ts';
 import type {JobId} from './job.ts';
-import type {DequeuedJob, Lease, Note, Settlement} from './queue.ts';
+import type {JobList} from './job-list.ts';
+import type {Lease, Note} from './queue.ts';
+import type {Settling} from './runs.ts';
 import type {ExecutionOptions} from './task.ts';
 import type {TaskInfo} from './tasks-module.ts';
 
@@ -58,13 +60,13 @@ export interface Lane {
 /** The jobs of one task that are handed to a worker in one message. */
 export interface Chunk extends Lane {
 	readonly lease: Lease;
-	readonly jobs: readonly DequeuedJob[];
+	readonly jobs: JobList;
 }
 
 /** What a pool tells its dispatcher. Called at any time; the listener stores and rings a bell. */
 export interface PoolListener {
-	/** Executions of a task ended. Exactly one settlement comes for each job given to `run`. */
-	ended(task: string, settlements: readonly Settlement[]): void;
+	/** Executions of a task ended. Each job given to `run` is settled exactly once. */
+	ended(task: string, settling: readonly Settling[]): void;
 	noted(note: Note): void;
 	/** There may be more places than before. */
 	freed(): void;

@@ -5,6 +5,7 @@ import type {Encoded} from './encoding.ts';
 import type {ErrorEnvelope} from './errors.ts';
 import type {FailureRecord} from './failure.ts';
 import type {JobId, LogLevel, LogLine, Policy} from './job.ts';
+import type {Values} from './lines.ts';
 import type {Isolation, PoolOptions, SlowStart, WorkerLoss} from './pool.ts';
 import type {CompletedBatch, Durability, JobEnd, JobQueue, MadeJob, Rerun} from './queue.ts';
 import type {ExecutionOptions} from './task.ts';
@@ -38,22 +39,34 @@ export type WorkerRequest = LoadMessage | ChunkMessage | TeardownMessage;
 
 export type Loaded = {readonly tasks: readonly TaskInfo[]} | {readonly error: ErrorEnvelope};
 
-/** Jobs as columns: an array is cloned faster than as many objects. */
+/** Jobs as columns: an array is cloned faster than as many objects, and one value faster than an array. */
 export interface ChunkMessage {
 	readonly type: 'chunk';
 	readonly chunk: number;
 	readonly task: string;
 	/** The board's memory; or, where the worker's is its own, the generation of the chunk. */
 	readonly board: SharedArrayBuffer | number;
-	readonly ids: readonly number[];
-	readonly executions: readonly number[];
-	readonly payloads: readonly Encoded[];
+	readonly jobs: number;
+	/** The first of them, if they are consecutive. */
+	readonly ids: number | readonly number[];
+	/** One number if it is the same for all. */
+	readonly executions: number | readonly number[];
+	readonly payloads: Values;
 	/** Only of jobs that have them, by index in the chunk. */
 	readonly attempts: ReadonlyMap<number, number>;
 	readonly keys: ReadonlyMap<number, string>;
 	readonly checkpoints: ReadonlyMap<number, Encoded>;
 	/** One number if it is the same for all. */
 	readonly maxAttempts: number | readonly number[];
+}
+
+export function idAt({ids}: ChunkMessage, index: number): number {
+	return typeof ids === 'number' ? ids + index : (ids[index] as number);
+}
+
+/** Of a column that is one number if it is the same for all. */
+export function numberAt(column: number | readonly number[], index: number): number {
+	return typeof column === 'number' ? column : (column[index] as number);
 }
 
 export type WorkerMessage = SetupMessage | ChunkReport;
@@ -87,9 +100,9 @@ export interface OutcomesMessage {
 	/** Index of the first job in the chunk. */
 	readonly first: number;
 	/** Encoded results; `null` also for jobs without one. */
-	readonly values: readonly Encoded[];
+	readonly values: Values;
 	/** Start of each job in milliseconds since 1970, then its duration: two numbers a job. */
-	readonly times: readonly number[];
+	readonly times: Float64Array;
 	/** Processor time that the worker used since it began the chunk, or reported last; where it is known. */
 	readonly cpuMs?: number;
 	/** Of a job that is reported alone. */
@@ -170,7 +183,7 @@ export type CallBody =
 export interface EnqueueCall {
 	readonly type: 'enqueue';
 	readonly task: string;
-	readonly payloads: readonly Encoded[];
+	readonly payloads: Values;
 	readonly keys: readonly string[] | undefined;
 	readonly batch: number | undefined;
 	readonly rerun?: Rerun | undefined;

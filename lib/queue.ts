@@ -2,6 +2,7 @@ import type {Encoded} from './encoding.ts';
 import {FaenaError} from './errors.ts';
 import {type FailureRecord, toFailure} from './failure.ts';
 import type {Counts, Job, JobFilter, JobId, JobStatus, LogLine, Policy} from './job.ts';
+import {type DequeuedRun, expandDequeued, type NewRun, type Settling} from './runs.ts';
 
 type Awaitable<T> = T | Promise<T>;
 
@@ -148,7 +149,8 @@ export abstract class JobQueue {
 	/** Claims up to `limit` jobs of the given tasks: higher priority first, then in order of arrival. */
 	async dequeue({owner, tasks, limit = 1, maxBytes = Infinity}: DequeueOptions): Promise<Dequeued> {
 		const demand = {owner, tasks: demandOf(tasks, limit), limit, maxBytes};
-		return (await this.turn({dequeue: demand})).dequeued;
+		const {lease, jobs} = (await this.turn({dequeue: demand})).dequeued;
+		return {lease, jobs: expandDequeued(jobs)};
 	}
 
 	/** Writes down how executions ended. What no longer matches its lease and execution changes nothing and counts as lost. */
@@ -177,22 +179,22 @@ export abstract class JobQueue {
 /** One transaction's worth of work. */
 export interface Turn {
 	/** Those whose outcome enqueues jobs come after the others, which may free a key. */
-	readonly settle?: readonly Settlement[];
+	readonly settle?: readonly Settling[];
 	readonly notes?: readonly Note[];
-	readonly enqueue?: readonly NewJob[];
+	readonly enqueue?: readonly (NewJob | NewRun)[];
 	/** Fail the whole turn with `KeyConflict` if a job's key names another payload; otherwise it is told per job. */
 	readonly rejectConflicts?: boolean;
 	readonly dequeue?: Demand;
 }
 
 export interface TurnResult {
-	/** For each settlement, in order. */
+	/** For each job that was to be settled, in order. */
 	readonly settled: readonly Settled[];
-	/** By index of the settlement: why those that returned failed after all, since what they enqueue is in conflict. */
+	/** By index in `settled`: why those that returned failed after all, since what they enqueue is in conflict. */
 	readonly refused?: ReadonlyMap<number, FailureRecord>;
-	/** For each new job, in order. */
+	/** For each new job, in order; of a run for the first one, whose ids the others' follow. */
 	readonly enqueued: readonly Enqueued[];
-	readonly dequeued: Dequeued;
+	readonly dequeued: {readonly lease: Lease; readonly jobs: readonly (DequeuedJob | DequeuedRun)[]};
 	/** Jobs of the demanded tasks that could have been dequeued and were not. */
 	readonly backlog: number;
 	/** When the next waiting job becomes due, in milliseconds since 1970; `null` if none waits. */

@@ -3,9 +3,10 @@ import type {StopReason} from './board.ts';
 import type {JobContext} from './context.ts';
 import type {Encoded} from './encoding.ts';
 import {type FailureRecord, toFailure} from './failure.ts';
+import {pack} from './lines.ts';
 import type {Meter} from './meter.ts';
 import {setImmediate} from './originals.ts';
-import type {ChunkMessage, OutcomesMessage, WorkerMessage} from './protocol.ts';
+import {type ChunkMessage, idAt, type OutcomesMessage, type WorkerMessage} from './protocol.ts';
 import type {MadeJob} from './queue.ts';
 
 /** What runs: one job, or a micro-batch. */
@@ -26,8 +27,8 @@ export class Execution {
 	isFinal = false;
 	#wake: (() => void) | undefined;
 
-	constructor({ids}: ChunkMessage, index: number) {
-		this.id = ids[index] as number;
+	constructor(chunk: ChunkMessage, index: number) {
+		this.id = idAt(chunk, index);
 		this.index = index;
 	}
 
@@ -140,7 +141,7 @@ export class Report {
 
 	#send(count: number): void {
 		const executions = this.#executions.splice(0, count);
-		const times = this.#times.splice(0, 2 * count);
+		const times = Float64Array.from(this.#times.splice(0, 2 * count));
 		for (let index = 0; index < times.length; index += 2) (times[index] as number) += this.#epochMs;
 		const first = this.#first;
 		const present = executions.filter(execution => execution !== undefined);
@@ -149,7 +150,7 @@ export class Report {
 			type: 'outcomes',
 			chunk: this.#chunk,
 			first,
-			values: executions.map(execution => execution?.value ?? null),
+			values: pack(executions.map(execution => execution?.value ?? null)),
 			times,
 			...this.#cost(count),
 			...some(

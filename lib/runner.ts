@@ -1,9 +1,11 @@
 import {AsyncLocalStorage} from 'node:async_hooks';
 import {type Board, monotonicMs} from './board.ts';
-import {JobContext, type Noted} from './context.ts';
+import {type Given, JobContext} from './context.ts';
 import {decode, type Encoded, encode} from './encoding.ts';
 import {toFailure} from './failure.ts';
+import {JobHost} from './job-host.ts';
 import type {JobMaker} from './job-maker.ts';
+import {unpack} from './lines.ts';
 import type {Meter} from './meter.ts';
 import {wallMs} from './originals.ts';
 import type {ChunkMessage, WorkerMessage} from './protocol.ts';
@@ -76,15 +78,18 @@ export class Runner {
 		const epochMs = (this.#options.now ?? wallMs)() - monotonicMs();
 		const report = new Report(message.chunk, post, meter, epochMs);
 		const batchSize = run && !unready ? optionsOf(run).batchSize : undefined;
-		if (run && batchSize !== undefined) await this.#runBatches(run, batchSize, message, board, report);
-		else await this.#runOneByOne(run, unready?.error, message, board, report);
+		const {maxCheckpointBytes, maker} = this.#options;
+		const given = {maxCheckpointBytes, maker, resource: resources.of(message.task)};
+		const chunk: OpenChunk = {...message, payloads: unpack(message.payloads), given};
+		if (run && batchSize !== undefined) await this.#runBatches(run, batchSize, chunk, board, report);
+		else await this.#runOneByOne(run, unready?.error, chunk, board, report);
 		board.retire();
 		await report.conclude();
 	}
 
-	async #runOneByOne(run: TaskFunction | undefined, obstacle: unknown, message: ChunkMessage, board: Board, report: Report): Promise<void> {
+	async #runOneByOne(run: TaskFunction | undefined, obstacle: unknown, message: OpenChunk, board: Board, report: Report): Promise<void> {
 		let now = monotonicMs();
-		for (let index = 0; index < message.ids.length; index++) {
+		for (let index = 0; index < message.jobs; index++) {
 			if (!board.start(index, now)) {
 				report.skip();
 				continue;
@@ -105,9 +110,9 @@ export class Runner {
 		}
 	}
 
-	async #runBatches(run: TaskFunction, batchSize: number, message: ChunkMessage, board: Board, report: Report): Promise<void> {
-		for (let first = 0; first < message.ids.length; first += batchSize) {
-			const end = Math.min(first + batchSize, message.ids.length);
+	async #runBatches(run: TaskFunction, batchSize: number, message: OpenChunk, board: Board, report: Report): Promise<void> {
+		for (let first = 0; first < message.jobs; first += batchSize) {
+			const end = Math.min(first + batchSize, message.jobs);
 			const now = monotonicMs();
 			const started = new Set(board.startMany(first, end, now));
 			const batch: Execution[] = [];
@@ -124,7 +129,7 @@ export class Runner {
 	}
 
 	/** Calls the task with the payloads of all, and lets each end by its own result. */
-	async #executeBatch(run: TaskFunction, message: ChunkMessage, batch: readonly Execution[], board: Board): Promise<void> {
+	async #executeBatch(run: TaskFunction, message: OpenChunk, batch: readonly Execution[], board: Board): Promise<void> {
 		try {
 			for (const execution of batch) execution.context = this.#makeContext(message, execution.index, board, batch.length);
 			const payloads = batch.map(({index}) => decode(message.payloads[index] as Encoded));
@@ -149,7 +154,7 @@ export class Runner {
 	}
 
 	/** Calls the task. Returns a promise only if the task did, so that a chunk of synchronous tasks is one plain loop. */
-	#execute(run: TaskFunction, message: ChunkMessage, execution: Execution, board: Board, report: Report): Promise<void> | undefined {
+	#execute(run: TaskFunction, message: OpenChunk, execution: Execution, board: Board, report: Report): Promise<void> | undefined {
 		const {index} = execution;
 		try {
 			execution.context = this.#makeContext(message, index, board, 1);
@@ -163,17 +168,8 @@ export class Runner {
 		return undefined;
 	}
 
-	#makeContext(message: ChunkMessage, index: number, board: Board, running: number): JobContext {
-		const {post, maxCheckpointBytes, maker, resources} = this.#options;
-		const host = {
-			stopReason: () => board.stopReason(index),
-			stopped: () => board.stopped(index),
-			// The board has room for what one running job says.
-			progress: running === 1 ? (done: number, total: number, at: number) => board.setProgress(done, total, at) : undefined,
-			note: (note: Noted) => post({type: 'note', chunk: message.chunk, index, ...note}),
-		};
-		const given = {checkpoint: message.checkpoints.get(index), maxCheckpointBytes, maker, resource: resources.of(message.task)};
-		return new JobContext(describe(message, index), host, given);
+	#makeContext(chunk: OpenChunk, index: number, board: Board, together: number): JobContext {
+		return new JobContext(new JobHost(chunk, index, board, together, this.#options.post), chunk.given);
 	}
 
 	async #settle(result: PromiseLike<unknown>, execution: Execution, report: Report): Promise<void> {
@@ -197,17 +193,8 @@ export class Runner {
 	}
 }
 
-function describe({task, ids, executions, attempts, maxAttempts, keys}: ChunkMessage, index: number): JobContext['job'] {
-	const key = keys.get(index);
-	return {
-		id: ids[index] as number,
-		task,
-		execution: executions[index] as number,
-		attempts: attempts.get(index) ?? 0,
-		maxAttempts: typeof maxAttempts === 'number' ? maxAttempts : (maxAttempts[index] as number),
-		...(key !== undefined && {key}),
-	};
-}
+/** Its payloads unpacked, and what its contexts share. */
+type OpenChunk = ChunkMessage & {readonly payloads: readonly Encoded[]; readonly given: Given};
 
 function resultsFor(batch: Executions, results: unknown): readonly unknown[] {
 	if (Array.isArray(results) && results.length === batch.length) return results;

@@ -3,7 +3,8 @@ const WORK_PER_TURN = 50;
 /** A chunk holds this much work, at least and at most, in milliseconds. */
 const MIN_WORK_MS = 4;
 const MAX_WORK_MS = 100;
-const MAX_JOBS = 1024;
+/** As a run has at most: then runs stay whole. */
+const MAX_JOBS = 1000;
 /** A slow transaction takes so many times what one usually takes. */
 const SLOW_TURNS = 4;
 const LEAST_WORK_MS = 2;

@@ -1,6 +1,7 @@
 import {createHistogram, type RecordableHistogram} from 'node:perf_hooks';
 import {monotonicMs} from './board.ts';
-import type {Settled, Settlement} from './queue.ts';
+import type {Settled} from './queue.ts';
+import {isReturnedRun, type ReturnedRun, type Settling, TIMES} from './runs.ts';
 
 /** What an engine's dispatcher did since it was opened. Times in milliseconds. */
 export interface EngineStats {
@@ -81,18 +82,36 @@ export class Statistics {
 	}
 
 	/** Executions of a task ended; what the queue makes of them is not known yet. */
-	ended(task: string, settlements: readonly Settlement[]): void {
+	ended(task: string, settling: readonly Settling[]): void {
 		const record = this.#recordOf(task);
-		for (const {outcome} of settlements) {
-			const {type, durationMs = 0, waitMs, cpuMs = 0} = outcome;
-			this.#busyMs += durationMs;
-			record.cpuMs += cpuMs;
+		for (const each of settling) {
+			if (isReturnedRun(each)) {
+				this.#runEnded(record, each);
+				continue;
+			}
+			const {type, durationMs = 0, waitMs, cpuMs = 0} = each.outcome;
 			if (type === 'lostWorker') this.#lostWorkers++;
-			if (type !== 'returned') continue;
-			record.completed++;
-			record.durations.record(toMicros(durationMs));
-			if (waitMs !== undefined) record.waits.record(toMicros(waitMs));
+			if (type === 'returned') this.#returned(record, durationMs, waitMs, cpuMs);
+			else {
+				this.#busyMs += durationMs;
+				record.cpuMs += cpuMs;
+			}
 		}
+	}
+
+	#runEnded(record: TaskRecord, {times, createdAt}: ReturnedRun): void {
+		for (let index = 0; index < times.length; index += TIMES) {
+			const [startedAt, durationMs, cpuMs] = [times[index] as number, times[index + 1] as number, times[index + 2] as number];
+			this.#returned(record, durationMs, Math.max(0, startedAt - createdAt), Number.isNaN(cpuMs) ? 0 : cpuMs);
+		}
+	}
+
+	#returned(record: TaskRecord, durationMs: number, waitMs: number | undefined, cpuMs: number): void {
+		this.#busyMs += durationMs;
+		record.cpuMs += cpuMs;
+		record.completed++;
+		record.durations.record(toMicros(durationMs));
+		if (waitMs !== undefined) record.waits.record(toMicros(waitMs));
 	}
 
 	settled(settled: readonly Settled[]): void {

@@ -1,4 +1,5 @@
 import type {Encoded} from './encoding.ts';
+import {isList, type Values} from './lines.ts';
 import type {CallsMessage, FailedMessage, RepliesMessage, Started, WorkerMessage, WorkerRequest} from './protocol.ts';
 
 type Message = WorkerMessage | WorkerRequest | CallsMessage | RepliesMessage | FailedMessage | Started;
@@ -23,16 +24,21 @@ export function isHandedOver(value: Encoded): boolean {
 function valuesOf(message: Message): readonly Encoded[] {
 	switch (message.type) {
 		case 'outcomes':
-			return message.values;
+			return listed(message.values);
 		case 'note':
 			return message.checkpoint ? [message.checkpoint.state] : [];
 		case 'chunk':
-			return message.payloads;
+			return listed(message.payloads);
 		case 'calls':
-			return message.calls.flatMap(call => (call.type === 'enqueue' ? call.payloads : []));
+			return message.calls.flatMap(call => (call.type === 'enqueue' ? listed(call.payloads) : []));
 		case 'replies':
 			return message.notices.map(({value}) => value);
 		default:
 			return [];
 	}
+}
+
+/** No line is binary. */
+function listed(values: Values): readonly Encoded[] {
+	return isList(values) ? values : [];
 }

@@ -12,6 +12,7 @@ import {Notebook} from './notebook.ts';
 import type {HeartbeatStart} from './protocol.ts';
 import {type DequeuedJob, demandOf, JobQueue, type Lease, type Outcome, type OwnerId} from './queue.ts';
 import {Resources} from './resources.ts';
+import {expandDequeued} from './runs.ts';
 import {optionsOf, type TaskFunction} from './task.ts';
 import {infosOf, type TaskTable, tableOf} from './tasks-module.ts';
 import {workerUrl} from './worker-url.ts';
@@ -106,7 +107,7 @@ async function loop(bench: Bench): Promise<void> {
 				nextRecovery = performance.now() + ASK_EVERY_MS;
 			}
 			const {dequeued, nextRunAt} = await queue.turn({dequeue: demand});
-			const job = dequeued.jobs[0];
+			const [job] = expandDequeued(dequeued.jobs);
 			if (job) await execute(bench, dequeued.lease, job);
 			else await arrival(queue, bell, nextRunAt);
 		}
@@ -137,9 +138,15 @@ async function execute(bench: Bench, lease: Lease, job: DequeuedJob): Promise<vo
 	const notebook = new Notebook(queue, {id, lease, execution});
 	const stop = watchForStop(bench, job);
 	const context = new JobContext(
-		{id, task, execution, attempts, maxAttempts: policy.maxAttempts, ...(key !== undefined && {key})},
-		{stopReason: stop.reason, stopped: () => stop.promise, progress: () => undefined, note: note => notebook.add(note)},
-		{checkpoint, maxCheckpointBytes: MAX_CHECKPOINT_BYTES, maker, resource: resources.of(task)},
+		{
+			job: {id, task, execution, attempts, maxAttempts: policy.maxAttempts, ...(key !== undefined && {key})},
+			checkpoint,
+			stopReason: stop.reason,
+			stopped: () => stop.promise,
+			progress: () => undefined,
+			note: note => notebook.add(note),
+		},
+		{maxCheckpointBytes: MAX_CHECKPOINT_BYTES, maker, resource: resources.of(task)},
 	);
 	const startedAt = Date.now();
 	const start = performance.now();

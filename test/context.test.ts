@@ -9,8 +9,9 @@ function make() {
 	const notes: Noted[] = [];
 	const progress: number[] = [];
 	const context = new JobContext(
-		JOB,
 		{
+			job: JOB,
+			checkpoint: undefined,
 			stopReason: () => undefined,
 			stopped: () => Promise.resolve(),
 			progress: done => void progress.push(done),

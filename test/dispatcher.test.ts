@@ -75,7 +75,7 @@ function promptPool(listener: PoolListener): Pool {
 		run: ({task, lease, jobs}: Chunk) =>
 			listener.ended(
 				task,
-				jobs.map(({id, execution}) => ({id, lease, execution, outcome: {type: 'returned', value: null}})),
+				jobs.all.map(({id, execution}) => ({id, lease, execution, outcome: {type: 'returned', value: null}})),
 			),
 		stop: () => false,
 		recall: () => undefined,

@@ -1,11 +1,12 @@
 import {MessageChannel, receiveMessageOnPort} from 'node:worker_threads';
 import test from 'ava';
-import {decode, encode} from '../lib/encoding.ts';
+import {decode, type Encoded, encode} from '../lib/encoding.ts';
+import {unpack} from '../lib/lines.ts';
 import type {OutcomesMessage} from '../lib/protocol.ts';
 import {isHandedOver, memoryOf} from '../lib/transfer.ts';
 
-function outcomes(values: OutcomesMessage['values']): OutcomesMessage {
-	return {type: 'outcomes', chunk: 1, first: 0, values, times: []};
+function outcomes(values: readonly Encoded[]): OutcomesMessage {
+	return {type: 'outcomes', chunk: 1, first: 0, values, times: new Float64Array()};
 }
 
 test('large binary values are handed over, and come as they were; others are copied', t => {
@@ -17,9 +18,10 @@ test('large binary values are handed over, and come as they were; others are cop
 	port1.postMessage(message, memoryOf(message));
 	const {message: received} = receiveMessageOnPort(port2) as {message: OutcomesMessage};
 	t.deepEqual(values.map(isHandedOver), [true, true, false, false, false, false]);
-	t.deepEqual(decode(received.values[0] ?? null), bytes);
-	t.deepEqual(decode(received.values[1] ?? null), new Map([[1, bytes]]));
-	t.deepEqual(received.values.slice(2), [encode(new Uint8Array(9), 'result'), 'x'.repeat(100_000), null, shared]);
+	const [first = null, second = null, ...others] = unpack(received.values);
+	t.deepEqual(decode(first), bytes);
+	t.deepEqual(decode(second), new Map([[1, bytes]]));
+	t.deepEqual(others, [encode(new Uint8Array(9), 'result'), 'x'.repeat(100_000), null, shared]);
 	port1.close();
 });
 

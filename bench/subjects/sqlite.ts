@@ -1,11 +1,11 @@
 import {mkdtempSync, rmSync} from 'node:fs';
 import {join} from 'node:path';
-import type {Encoded} from '../../lib/encoding.ts';
+import {type Lines, toLines} from '../../lib/lines.ts';
 import {connect, type Statements} from '../../lib/queues/sqlite/database.ts';
 import {type JobRun, jobRunOf} from '../../lib/queues/sqlite/job-run.ts';
-import {toLines} from '../../lib/queues/sqlite/lines.ts';
 import {writeResults} from '../../lib/queues/sqlite/outcome-run.ts';
 import {Place} from '../../lib/queues/sqlite/places.ts';
+import {TIMES} from '../../lib/runs.ts';
 import type {TaskName} from '../suite.ts';
 import {recordedSums} from '../sums.ts';
 import type {Running, Subject} from './subject.ts';
@@ -29,11 +29,11 @@ export const subject: Subject = {
 		let transactions = 0;
 		return {
 			async drain(_task: TaskName, payloads: readonly unknown[]) {
-				let claimed: Row[] = [];
+				let claimed: Claimed | undefined;
 				for (let made = 0, ended = 0; ended < payloads.length; transactions++) {
 					connection.transaction(() => {
-						store.complete(claimed);
-						ended += claimed.length;
+						if (claimed) store.complete(claimed);
+						ended += claimed?.payloads.count ?? 0;
 						made += store.insert(payloads.slice(made, made + BATCH) as number[]);
 						claimed = store.claim();
 					});
@@ -49,9 +49,9 @@ export const subject: Subject = {
 	},
 };
 
-interface Row {
-	readonly id: number;
-	readonly payload: Encoded;
+interface Claimed {
+	readonly first: number;
+	readonly payloads: Lines;
 }
 
 class Store {
@@ -68,39 +68,38 @@ class Store {
 		if (payloads.length === 0) return 0;
 		const first = this.#lastId + 1;
 		this.#lastId += payloads.length;
-		s.insertJobRun.run(first, this.#lastId, TASK, 1, 0, Date.now(), toLines(payloads.map(payload => JSON.stringify(payload))));
+		s.insertJobRun.run(first, this.#lastId, TASK, 1, 0, Date.now(), toLines(payloads.map(payload => JSON.stringify(payload))).text);
 		s.insertReadyRun.run(TASK, 0, first, this.#lastId, null);
 		s.setCounter.run(this.#lastId, 'job');
 		s.addToTally.run(TASK, Place.ready, payloads.length);
 		return payloads.length;
 	}
 
-	claim(): Row[] {
+	claim(): Claimed | undefined {
 		const s = this.#statements;
 		const ready = s.readyRuns.all(TASK, BATCH)[0] as [rank: number, first: number, last: number, batch: number | null] | undefined;
-		if (!ready) return [];
+		if (!ready) return undefined;
 		const [rank, first, last, batch] = ready;
-		const run = jobRunOf(s, first) as JobRun;
-		const rows = Array.from({length: last - first + 1}, (_, index): Row => ({id: first + index, payload: run.payloadOf(first + index)}));
+		const payloads = (jobRunOf(s, first) as JobRun).payloadsOf(first, last);
 		s.deleteReadyRun.run(TASK, rank, first);
 		s.insertClaimedRun.run(first, last, ++this.#lease, 1, TASK, batch);
 		s.setCounter.run(this.#lease, 'lease');
-		s.addToTally.run(TASK, Place.ready, -rows.length);
-		s.addToTally.run(TASK, Place.running, rows.length);
-		return rows;
+		s.addToTally.run(TASK, Place.ready, -payloads.count);
+		s.addToTally.run(TASK, Place.running, payloads.count);
+		return {first, payloads};
 	}
 
 	/** What each returns is its payload, as `identity` does. */
-	complete(rows: readonly Row[]): void {
+	complete({first, payloads: values}: Claimed): void {
 		const s = this.#statements;
-		const [first, last] = [rows[0]?.id, rows.at(-1)?.id];
-		if (first === undefined || last === undefined) return;
-		s.claimedRunsOfLease.all(this.#lease, last, first);
+		const {count} = values;
+		const last = first + count - 1;
+		const [lease, createdAt] = [this.#lease, Date.now()];
+		s.claimedRunsOfLease.all(lease, last, first);
 		s.deleteClaimedRun.run(first);
-		const outcome = {startedAt: Date.now(), durationMs: 0.01, cpuMs: 0.01};
-		const ended = rows.map(({id, payload}) => ({id, lease: this.#lease, execution: 1, outcome: {...outcome, type: 'returned' as const, value: payload}}));
-		s.insertOutcomeRun.run(first, last, null, Date.now(), ...writeResults(ended));
-		s.addToTally.run(TASK, Place.running, -rows.length);
-		s.addToTally.run(TASK, Place.completed, rows.length);
+		const times = new Float64Array(TIMES * count).fill(createdAt);
+		s.insertOutcomeRun.run(first, last, null, createdAt, ...writeResults([{first, lease, createdAt, values, times}], count));
+		s.addToTally.run(TASK, Place.running, -count);
+		s.addToTally.run(TASK, Place.completed, count);
 	}
 }

@@ -3,9 +3,12 @@ import type {Clock} from '../clock.ts';
 import type {Encoded} from '../encoding.ts';
 import {type FailureRecord, type PostMortem, toFailure} from '../failure.ts';
 import type {Progress} from '../job.ts';
+import type {JobList, KnownJob} from '../job-list.ts';
+import {isList, pack, unpack} from '../lines.ts';
 import type {Lane} from '../pool.ts';
 import {BROKEN, type ChunkMessage, type OutcomesMessage} from '../protocol.ts';
-import type {DequeuedJob, Note, Outcome, Settlement} from '../queue.ts';
+import type {Note, Outcome, Settlement} from '../queue.ts';
+import {type ReturnedRun, type Settling, TIMES} from '../runs.ts';
 import type {Ending, Examination, PoolBoard, PoolWorker} from './worker-source.ts';
 
 /** A chunk in a worker. */
@@ -13,14 +16,16 @@ export interface Flight extends Lane {
 	readonly number: number;
 	readonly lease: number;
 	/** Those that are taken back before it is sent leave it. */
-	jobs: readonly DequeuedJob[];
+	jobs: JobList;
 	/** {@link UNSENT} until its worker has loaded. */
 	board: PoolBoard;
 	readonly givenAt: number;
 	/** Jobs before this index have been reported. */
 	reported: number;
-	/** Of those, the ones that are not final. */
-	held: Settlement[];
+	/** Of those, the ones before this index are final, and their outcomes were passed on; */
+	told: number;
+	/** the others wait for that. */
+	held: Settling[];
 	/** Indexes of jobs that were taken back. */
 	readonly taken: Set<number>;
 	/** When the grace of those that were told to stop is over, by index. */
@@ -36,6 +41,16 @@ export interface Flight extends Lane {
 }
 
 export function toMessage({number, task, board, jobs}: Flight): ChunkMessage {
+	const {run} = jobs;
+	const head = {type: 'chunk', chunk: number, task, board: board.address, jobs: jobs.length} as const;
+	if (!run) return {...head, ...columnsOf(jobs)};
+	const {first, payloads, policy} = run;
+	return {...head, ids: first, executions: 1, payloads, attempts: NONE, keys: NONE, checkpoints: NONE, maxAttempts: policy.maxAttempts};
+}
+
+const NONE = new Map<number, never>();
+
+function columnsOf({all: jobs}: JobList): Omit<ChunkMessage, 'type' | 'chunk' | 'task' | 'board' | 'jobs'> {
 	const attempts = new Map<number, number>();
 	const keys = new Map<number, string>();
 	const checkpoints = new Map<number, Encoded>();
@@ -44,20 +59,21 @@ export function toMessage({number, task, board, jobs}: Flight): ChunkMessage {
 		if (job.key !== undefined) keys.set(index, job.key);
 		if (job.checkpoint !== undefined) checkpoints.set(index, job.checkpoint);
 	});
-	const first = jobs[0]?.policy.maxAttempts ?? 1;
+	const first = jobs[0]?.id ?? 0;
 	return {
-		type: 'chunk',
-		chunk: number,
-		task,
-		board: board.address,
-		ids: jobs.map(job => job.id),
-		executions: jobs.map(job => job.execution),
-		payloads: jobs.map(job => job.payload),
+		ids: jobs.every(({id}, index) => id === first + index) ? first : jobs.map(({id}) => id),
+		executions: column(jobs.map(({execution}) => execution)),
+		payloads: pack(jobs.map(({payload}) => payload)),
 		attempts,
 		keys,
 		checkpoints,
-		maxAttempts: jobs.every(job => job.policy.maxAttempts === first) ? first : jobs.map(job => job.policy.maxAttempts),
+		maxAttempts: column(jobs.map(({policy}) => policy.maxAttempts)),
 	};
+}
+
+function column(numbers: readonly number[]): number | readonly number[] {
+	const [first = 0] = numbers;
+	return numbers.every(each => each === first) ? first : numbers;
 }
 
 /** The jobs that run, one or those of a micro-batch, and since when on the pool's steady clock. */
@@ -74,35 +90,66 @@ export function runningOf({board, taken}: Flight): RunningJobs | undefined {
 }
 
 export function settlementOf({jobs, lease}: Flight, index: number, outcome: Outcome): Settlement {
-	const {id, execution} = jobs[index] as DequeuedJob;
+	const {id, execution} = jobs.at(index) as KnownJob;
 	return {id, lease, execution, outcome};
 }
 
-/** The settlements of the jobs that a message reports, without those that were taken back. */
-export function reportedBy(flight: Flight, message: OutcomesMessage): Settlement[] {
-	const totalMs = message.times.reduce((sum, time, index) => (index % 2 === 1 ? sum + time : sum), 0);
-	return message.values
-		.map((_, offset) => message.first + offset)
-		.filter(index => !flight.taken.has(index))
-		.map(index => settlementOf(flight, index, toOutcome(flight, index, message, totalMs)));
+/** What a message says of the jobs it reports, without those that were taken back. */
+export function reportedBy(flight: Flight, message: OutcomesMessage): Settling[] {
+	const run = returnedRun(flight, message);
+	if (run) return [run];
+	const values = unpack(message.values);
+	const totalMs = totalMsOf(message);
+	return values.flatMap((value, offset) => {
+		const index = message.first + offset;
+		return flight.taken.has(index) ? [] : settlementOf(flight, index, toOutcome(flight, index, message, value, totalMs));
+	});
 }
 
-function toOutcome(flight: Flight, index: number, message: OutcomesMessage, totalMs: number): Outcome {
-	const {first, values, failures, stops, suspects, enqueues} = message;
-	const timing = timingOf(message, index, flight.jobs[index] as DequeuedJob, totalMs);
+/** All of them, if they are a run. */
+function returnedRun(flight: Flight, message: OutcomesMessage): ReturnedRun | undefined {
+	const {first, values, times, cpuMs = NaN, memoryBytes = NaN, failures, stops, suspects, skipped, enqueues} = message;
+	if (isList(values) || failures || stops || suspects || skipped || enqueues || flight.taken.size > 0) return undefined;
+	const head = flight.jobs.alike(first, values.count);
+	if (head?.execution !== 1) return undefined;
+	const totalMs = totalMsOf(message);
+	const known = new Float64Array(TIMES * values.count);
+	for (let index = 0; index < values.count; index++) {
+		const durationMs = times[2 * index + 1] as number;
+		known[TIMES * index] = Math.round(times[2 * index] as number);
+		known[TIMES * index + 1] = durationMs;
+		known[TIMES * index + 2] = cpuShare(cpuMs, durationMs, totalMs);
+		known[TIMES * index + 3] = memoryBytes;
+	}
+	return {first: head.id, lease: flight.lease, createdAt: head.createdAt, values, times: known};
+}
+
+function totalMsOf({times}: OutcomesMessage): number {
+	let totalMs = 0;
+	for (let index = 1; index < times.length; index += 2) totalMs += times[index] as number;
+	return totalMs;
+}
+
+function cpuShare(cpuMs: number, durationMs: number, totalMs: number): number {
+	return totalMs > 0 ? (cpuMs * durationMs) / totalMs : 0;
+}
+
+function toOutcome(flight: Flight, index: number, message: OutcomesMessage, value: Encoded, totalMs: number): Outcome {
+	const {failures, stops, suspects, enqueues} = message;
+	const timing = timingOf(message, index, flight.jobs.at(index) as KnownJob, totalMs);
 	const failure = failures?.get(index);
 	if (suspects?.has(index)) return {type: 'released', isSuspect: true, ...timing};
 	const reason = stops?.get(index);
 	if (reason) return stoppedOutcome(flight, index, reason, timing, failure);
 	if (failure) return {type: 'threw', error: failure, ...timing};
 	const enqueue = enqueues?.get(index);
-	return {type: 'returned', value: values[index - first] ?? null, ...(enqueue && {enqueue}), ...timing};
+	return {type: 'returned', value, ...(enqueue && {enqueue}), ...timing};
 }
 
 /** The settlement, unless a rejection came to light that fails the job after all. */
 export function withFailure({jobs}: Flight, settlement: Settlement, failures: ReadonlyMap<number, FailureRecord>): Settlement {
 	const {id, outcome} = settlement;
-	const error = failures.get(jobs.findIndex(job => job.id === id));
+	const error = failures.get(jobs.indexOf(id));
 	if (!error || outcome.type !== 'returned') return settlement;
 	const {type: _, value: __, enqueue: ___, ...timing} = outcome;
 	return {...settlement, outcome: {type: 'threw', error, ...timing}};
@@ -116,7 +163,7 @@ interface Timing {
 	readonly memoryBytes?: number;
 }
 
-function timingOf({first, times, cpuMs, memoryBytes}: OutcomesMessage, index: number, {createdAt, execution}: DequeuedJob, totalMs: number): Timing {
+function timingOf({first, times, cpuMs, memoryBytes}: OutcomesMessage, index: number, {createdAt, execution}: KnownJob, totalMs: number): Timing {
 	const offset = 2 * (index - first);
 	const startedAt = Math.round(times[offset] as number);
 	const durationMs = times[offset + 1] as number;
@@ -124,7 +171,7 @@ function timingOf({first, times, cpuMs, memoryBytes}: OutcomesMessage, index: nu
 		startedAt,
 		durationMs,
 		...(execution === 1 && {waitMs: Math.max(0, startedAt - createdAt)}),
-		...(cpuMs !== undefined && {cpuMs: totalMs > 0 ? (cpuMs * durationMs) / totalMs : 0}),
+		...(cpuMs !== undefined && {cpuMs: cpuShare(cpuMs, durationMs, totalMs)}),
 		...(memoryBytes !== undefined && {memoryBytes}),
 	};
 }
@@ -141,7 +188,7 @@ function stoppedOutcome(flight: Flight, index: number, reason: StopReason, timin
 			error: {reason: 'cancelled', name: 'Cancelled', message: `Cancelled while running, ${after}.`, ...detail, postMortem},
 			...timing,
 		};
-	const {timeoutMs} = (flight.jobs[index] as DequeuedJob).policy;
+	const {timeoutMs} = (flight.jobs.at(index) as KnownJob).policy;
 	return {
 		type: 'timedOut',
 		error: {reason: 'timedOut', name: 'TimedOut', message: `Stopped ${after}: the timeout is ${(timeoutMs ?? 0) / 1000} s.`, ...detail, postMortem},
@@ -162,7 +209,7 @@ export interface Loss {
  * What becomes of the chunk's jobs when its worker is gone: what ran gets its outcome, or what had run without a word of it;
  * the others go back untouched.
  */
-export function lostSettlements(flight: Flight, loss: Loss, clock: Clock): Settlement[] {
+export function lostSettlements(flight: Flight, loss: Loss, clock: Clock): Settling[] {
 	const accused = (loss.ending.exitCode === BROKEN ? undefined : runningOf(flight)) ?? unreportedOf(flight, loss);
 	const settlements = flight.held;
 	for (let index = flight.reported; index < flight.jobs.length; index++) {
@@ -211,7 +258,7 @@ function lostOutcome(flight: Flight, index: number, accused: AccusedJobs, {worke
 }
 
 function postMortemOf({jobs, said, examination}: Flight, index: number, {startedAt, durationMs}: Timing, isCharged: boolean): PostMortem {
-	const {execution, attempts} = jobs[index] as DequeuedJob;
+	const {execution, attempts} = jobs.at(index) as KnownJob;
 	const progress = said.get(index);
 	return {
 		execution,
@@ -251,6 +298,6 @@ export function newProgress(flight: Flight): Note | undefined {
 }
 
 export function noteOf({jobs, lease}: Flight, index: number, said: Omit<Note, 'id' | 'lease' | 'execution'>): Note {
-	const {id, execution} = jobs[index] as DequeuedJob;
+	const {id, execution} = jobs.at(index) as KnownJob;
 	return {id, lease, execution, ...said};
 }

@@ -4,9 +4,12 @@ import {type Clock, sleep, systemClock} from '../clock.ts';
 import {FaenaError, fromEnvelope} from '../errors.ts';
 import {type FailureRecord, toFailure} from '../failure.ts';
 import type {JobId} from '../job.ts';
+import {JobList, type KnownJob} from '../job-list.ts';
+import {countOf} from '../lines.ts';
 import type {Chunk, Lane, Places, Pool, PoolListener, PoolOptions, WorkerLoss} from '../pool.ts';
 import {type ChunkReport, type FinalMessage, isWorkerMessage, type Loaded, type NoteMessage, type OutcomesMessage, type SetupMessage} from '../protocol.ts';
-import type {DequeuedJob, Outcome, Settlement} from '../queue.ts';
+import type {Outcome} from '../queue.ts';
+import {countSettling, expandSettling, type Settling} from '../runs.ts';
 import type {TaskInfo} from '../tasks-module.ts';
 import {isHandedOver} from '../transfer.ts';
 import {
@@ -66,7 +69,8 @@ export class WorkerPool implements Pool {
 	readonly #slots = new Map<PoolWorker, Slot>();
 	/** Chunks under way, by number. */
 	readonly #flights = new Map<number, InFlight>();
-	readonly #jobs = new Map<JobId, InFlight>();
+	/** Jobs without an outcome. */
+	#size = 0;
 	#endWatch: (() => void) | undefined;
 	#lastChunk = 0;
 	#lastWorker = 0;
@@ -121,7 +125,7 @@ export class WorkerPool implements Pool {
 	}
 
 	get size(): number {
-		return this.#jobs.size;
+		return this.#size;
 	}
 
 	places(): Places {
@@ -148,6 +152,7 @@ export class WorkerPool implements Pool {
 			board: UNSENT,
 			givenAt: this.#clock.steadyMs(),
 			reported: 0,
+			told: 0,
 			held: [],
 			taken: new Set(),
 			deadlines: new Map(),
@@ -161,7 +166,7 @@ export class WorkerPool implements Pool {
 		slot.jobs += jobs.length;
 		this.#flights.set(flight.number, flight);
 		this.#endWatch ??= this.#clock.every(WATCH_EVERY_MS, () => this.#look());
-		for (const job of jobs) this.#jobs.set(job.id, flight);
+		this.#size += jobs.length;
 		if (slot.phase !== 'loading') this.#send(flight);
 	}
 
@@ -172,11 +177,11 @@ export class WorkerPool implements Pool {
 	}
 
 	stop(id: JobId, reason: StopReason): boolean {
-		const flight = this.#jobs.get(id);
+		const flight = this.#flights.values().find(each => indexOf(each, id) >= 0);
 		if (!flight) return false;
-		const index = flight.jobs.findIndex(job => job.id === id);
+		const index = indexOf(flight, id);
 		this.#take(flight, [index], reason === 'cancelled' ? {type: 'cancelled'} : {type: 'released'});
-		if (!this.#jobs.has(id)) return true;
+		if (indexOf(flight, id) < 0) return true;
 		// What a micro-batch is to give back, such as memory, only all of its jobs can.
 		const running = reason === 'interrupted' ? runningOf(flight)?.indexes : undefined;
 		this.#stopRunning(flight, running ?? [index], reason);
@@ -187,7 +192,7 @@ export class WorkerPool implements Pool {
 	running(): {readonly id: JobId; readonly since: number}[] {
 		return [...this.#flights.values()].flatMap(({board, jobs}) => {
 			const running = board.running();
-			return running ? [{id: (jobs[running.index] as DequeuedJob).id, since: running.since}] : [];
+			return running ? [{id: (jobs.at(running.index) as KnownJob).id, since: running.since}] : [];
 		});
 	}
 
@@ -408,14 +413,15 @@ export class WorkerPool implements Pool {
 		// A worker that has to be asked may tell of a job that was taken back before its guard does.
 		if (message.skipped) this.#giveBack(flight, message.skipped, {type: 'released'});
 		for (const settlement of reportedBy(flight, message)) flight.held.push(settlement);
-		flight.reported = message.first + message.values.length;
+		flight.reported = message.first + countOf(message.values);
 	}
 
 	#settle(flight: InFlight, {failures, isLast, memoryBytes = 0}: FinalMessage): void {
-		const settlements = failures ? flight.held.map(each => withFailure(flight, each, failures)) : flight.held;
+		const settling = failures ? expandSettling(flight.held).map(each => withFailure(flight, each, failures)) : flight.held;
 		flight.held = [];
+		flight.told = flight.reported;
 		if (isLast) this.#finish(flight);
-		this.#ended(flight, settlements);
+		this.#ended(flight, settling);
 		if (!isLast) return;
 		this.#retireIfDue(flight.slot, memoryBytes);
 		this.#listener.freed();
@@ -431,9 +437,9 @@ export class WorkerPool implements Pool {
 		this.#endWatch = undefined;
 	}
 
-	#ended({task}: InFlight, settlements: readonly Settlement[]): void {
-		for (const {id} of settlements) this.#jobs.delete(id);
-		if (settlements.length > 0) this.#listener.ended(task, settlements);
+	#ended({task}: InFlight, settling: readonly Settling[]): void {
+		this.#size -= countSettling(settling);
+		if (settling.length > 0) this.#listener.ended(task, settling);
 	}
 
 	/** Takes back those of the jobs that have not started, and gives them this outcome. */
@@ -451,7 +457,7 @@ export class WorkerPool implements Pool {
 
 	/** Lets those go that were taken back before the chunk was sent, and all of it if none is left. */
 	#shorten(flight: InFlight): void {
-		flight.jobs = flight.jobs.filter((_, index) => !flight.taken.has(index));
+		flight.jobs = new JobList(flight.jobs.all.filter((_, index) => !flight.taken.has(index)));
 		flight.taken.clear();
 		if (flight.jobs.length > 0) return;
 		this.#finish(flight);
@@ -479,10 +485,11 @@ export class WorkerPool implements Pool {
 		const {indexes, since} = running;
 		this.#noteProgress(flight);
 		if (now > least(indexes, index => flight.deadlines.get(index))) void this.#endHard(slot, flight, indexes[0] as number);
-		if (now - since > least(indexes, index => flight.jobs[index]?.policy.timeoutMs)) this.#stopRunning(flight, indexes, 'timedOut');
+		if (now - since > least(indexes, index => flight.jobs.at(index)?.policy.timeoutMs)) this.#stopRunning(flight, indexes, 'timedOut');
 		// What ended before a job that runs for so long need not wait for its end, whatever may still come to light.
 		if (now - since > LONG_MS) {
 			for (const start of newStarts(flight, running, this.#clock)) this.#listener.noted(start);
+			flight.told = flight.reported;
 			this.#ended(flight, flight.held.splice(0));
 		}
 		this.#relieve(slot, now, now - since);
@@ -527,11 +534,12 @@ export class WorkerPool implements Pool {
 	#move(flight: InFlight, indexes: readonly number[]): void {
 		const fresh = indexes.filter(index => !flight.taken.has(index));
 		// A payload whose memory is in the other worker is read again by whoever dequeues its job.
-		const isGone = fresh.some(index => isHandedOver((flight.jobs[index] as DequeuedJob).payload));
+		const isGone = fresh.some(index => isHandedOver(flight.jobs.all[index]?.payload ?? null));
 		if (isGone || this.places().idle === 0) this.#giveBack(flight, fresh, {type: 'released'});
 		else if (fresh.length > 0) {
 			for (const index of fresh) flight.taken.add(index);
-			this.run({...laneOf(flight), lease: flight.lease, jobs: fresh.map(index => flight.jobs[index] as DequeuedJob)});
+			this.#size -= fresh.length;
+			this.run({...laneOf(flight), lease: flight.lease, jobs: new JobList(flight.jobs.all.filter((_, index) => fresh.includes(index)))});
 		}
 	}
 }
@@ -568,7 +576,7 @@ interface InFlight extends Flight {
 
 function lossOf({end, flights: [flight]}: Slot, kind: WorkerLoss['kind'], {exitCode, signal, isOutOfMemory}: Ending): WorkerLoss {
 	flight?.board.refresh();
-	const job = flight?.jobs[flight.board.running()?.index ?? -1];
+	const job = flight?.jobs.at(flight.board.running()?.index ?? -1);
 	return {
 		kind,
 		...((end as Omit<WorkerLoss, 'kind'> | undefined) ?? {reason: isOutOfMemory ? 'outOfMemory' : 'ended'}),
@@ -591,8 +599,14 @@ function isLong({flights}: Slot, now: number): boolean {
 	return running !== undefined && now - running.since > LONG_MS;
 }
 
+/** Of a job without an outcome; -1 if it is not one of this flight's. */
+function indexOf({jobs, taken, told}: Flight, id: JobId): number {
+	const index = jobs.indexOf(id);
+	return index < told || taken.has(index) ? -1 : index;
+}
+
 /** This share of the jobs that have not started, from the end: the worker comes from the beginning. */
 function freeOf({board, jobs, taken}: Flight, share = 1): number[] {
-	const free = [...jobs.keys()].filter(index => !taken.has(index) && board.isFree(index));
+	const free = Array.from({length: jobs.length}, (_, index) => index).filter(index => !taken.has(index) && board.isFree(index));
 	return free.slice(Math.floor(free.length * (1 - share)));
 }

@@ -47,6 +47,7 @@ import {
 	type WithdrawOptions,
 	type WithdrawResult,
 } from '../queue.ts';
+import {expandNew, expandSettling} from '../runs.ts';
 import {Vigil} from './vigil.ts';
 
 export interface MemoryQueueOptions {
@@ -96,8 +97,8 @@ export class MemoryQueue extends JobQueue {
 		const before = rejectConflicts ? [...this.#jobs].map(([id, job]) => [id, {...job}] as const) : [];
 		const lastId = this.#lastId;
 		for (const note of notes) this.#note(note);
-		const ends = this.#settleAll(settle, now);
-		const enqueued = enqueue.map(job => this.#enqueue(job, now));
+		const ends = this.#settleAll(expandSettling(settle), now);
+		const enqueued = enqueue.map(job => expandNew([job]).map(each => this.#enqueue(each, now))[0] as Enqueued);
 		const conflict = enqueued.findIndex(each => each.conflict);
 		if (rejectConflicts && conflict >= 0) {
 			// A turn that fails has changed nothing.

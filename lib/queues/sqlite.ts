@@ -130,10 +130,10 @@ export class SqliteQueue extends JobQueue {
 
 	turn(turn: Turn): TurnResult {
 		this.#opened();
-		this.#blobs.prepare(turn.settle ?? []);
+		const settling = this.#blobs.prepare(turn.settle ?? []);
 		return this.#write(session => {
 			for (const each of turn.notes ?? []) note(session, each);
-			const {settled, refused} = settleAll(session, turn.settle ?? []);
+			const {settled, refused} = settleAll(session, settling);
 			const enqueued = turn.enqueue ? enqueue(session, turn.enqueue, turn.rejectConflicts ?? false) : [];
 			if (turn.dequeue) promote(session);
 			const dequeued = turn.dequeue ? dequeue(session, turn.dequeue, this.#ownerId(turn.dequeue.owner, session)) : {lease: 0, jobs: []};

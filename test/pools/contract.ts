@@ -1,14 +1,18 @@
 import {existsSync, readFileSync, rmSync, writeFileSync} from 'node:fs';
 import {connect} from 'node:net';
 import {join} from 'node:path';
+import {isDeepStrictEqual} from 'node:util';
 import test, {type ExecutionContext} from 'ava';
 import {Bell} from '../../lib/bell.ts';
 import {decode, encode} from '../../lib/encoding.ts';
 import {FaenaError} from '../../lib/errors.ts';
 import type {FailureRecord} from '../../lib/failure.ts';
 import type {JobId, Policy} from '../../lib/job.ts';
+import {JobList} from '../../lib/job-list.ts';
+import {isList, pack} from '../../lib/lines.ts';
 import type {Pool, PoolListener, PoolOptions, SlowStart, WorkerLoss} from '../../lib/pool.ts';
 import type {DequeuedJob, Note, Outcome, Settlement} from '../../lib/queue.ts';
+import {type DequeuedRun, expandSettling, type Settling} from '../../lib/runs.ts';
 import {appears} from '../fixtures/appears.ts';
 import {makeFolder} from '../fixtures/folder.ts';
 import {DISASTERS, THROWABLE, UNENCODABLE} from '../fixtures/tasks.ts';
@@ -683,7 +687,7 @@ export class Crew implements PoolListener {
 				...(checkpoint !== undefined && {checkpoint: encode(checkpoint, 'checkpoint')}),
 			};
 		});
-		this.pool.run({task, solo, lease: LEASE, jobs});
+		this.pool.run({task, solo, lease: LEASE, jobs: new JobList(inRun(jobs) ?? jobs)});
 		return jobs.map(({id}) => id);
 	}
 
@@ -734,7 +738,8 @@ export class Crew implements PoolListener {
 
 	// ——— what the pool tells ———
 
-	ended(_task: string, settlements: readonly Settlement[]): void {
+	ended(_task: string, settling: readonly Settling[]): void {
+		const settlements = expandSettling(settling);
 		this.reports.push(settlements);
 		for (const {id, outcome} of settlements) {
 			if (this.#outcomes.has(id)) this.#t.fail(`Job ${id} was settled twice.`);
@@ -813,4 +818,13 @@ function canConnect(port: number): Promise<boolean> {
 		socket.once('connect', () => settle(true));
 		socket.once('error', () => settle(false));
 	});
+}
+
+/** As a queue gives jobs that differ in their payloads alone. */
+function inRun(jobs: readonly DequeuedJob[]): [DequeuedRun] | undefined {
+	const payloads = pack(jobs.map(({payload}) => payload));
+	const [first] = jobs;
+	const isAlike = jobs.every(({attempts, key, checkpoint, policy}) => attempts === 0 && key === undefined && !checkpoint && isDeepStrictEqual(policy, POLICY));
+	if (!first || jobs.length < 2 || isList(payloads) || !isAlike) return undefined;
+	return [{first: first.id, task: first.task, createdAt: first.createdAt, policy: first.policy, payloads}];
 }

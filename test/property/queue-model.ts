@@ -4,20 +4,20 @@ import fc from 'fast-check';
 import type {Encoded} from '../../lib/encoding.ts';
 import {type ErrorCode, FaenaError} from '../../lib/errors.ts';
 import type {FailureRecord} from '../../lib/failure.ts';
-import {type Job, type JobFilter, type JobStatus, type Policy, STATUSES, TRANSITIONS} from '../../lib/job.ts';
+import {type Job, type JobFilter, type JobId, type JobStatus, type Policy, STATUSES, TRANSITIONS} from '../../lib/job.ts';
 import {
 	type BatchId,
 	type Claim,
+	type CleanupResult,
 	type CompletedBatch,
 	type Demand,
 	type JobQueue,
 	MARK_EVERY_MS,
 	type NewJob,
 	type Outcome,
-	type Turn,
-	type TurnResult,
 } from '../../lib/queue.ts';
 import {MemoryQueue} from '../../lib/queues/memory.ts';
+import {type PlainResult, type PlainTurn, packedTurnOf, turnOf} from '../fixtures/packed.ts';
 import type {QueueOptions} from '../queues/contract.ts';
 
 /** A queue under test. Calling `open` again after `close` opens the same jobs. */
@@ -78,6 +78,7 @@ interface World {
 
 interface Side {
 	queue: JobQueue;
+	readonly packs: boolean;
 	/** The open batches, called by name, since their numbers are the queue's own affair. */
 	readonly batches: Map<string, BatchId>;
 	/** Batches whose completion was told. */
@@ -96,8 +97,8 @@ async function openWorld(makeSubject: (options: QueueOptions) => Subject, isDura
 	const world: World = {
 		subject,
 		isDurable,
-		real: toSide(await subject.open()),
-		model: toSide(new MemoryQueue(options)),
+		real: toSide(await subject.open(), true),
+		model: toSide(new MemoryQueue(options), false),
 		clock,
 		claims: [],
 		steps: 0,
@@ -106,10 +107,10 @@ async function openWorld(makeSubject: (options: QueueOptions) => Subject, isDura
 	return world;
 }
 
-function toSide(queue: JobQueue): Side {
+function toSide(queue: JobQueue, packs: boolean): Side {
 	const completed: CompletedBatch[] = [];
 	queue.onBatchCompleted(batch => completed.push(batch));
-	return {queue, batches: new Map(), completed};
+	return {queue, packs, batches: new Map(), completed};
 }
 
 /** Does one command to both queues, which must answer alike. */
@@ -158,7 +159,7 @@ async function answer(side: Side, ask: Ask): Promise<{value?: unknown; error?: E
 	}
 }
 
-function isTurnResult(value: unknown): value is TurnResult {
+function isTurnResult(value: unknown): value is PlainResult {
 	return typeof value === 'object' && value !== null && 'dequeued' in value;
 }
 
@@ -266,7 +267,9 @@ interface TurnCommand {
 	readonly type: 'turn';
 	readonly settle: readonly {readonly of: Picked; readonly outcome: Outcome; readonly makes: readonly JobPlan[]}[];
 	readonly notes: readonly {readonly of: Picked; readonly done: number | null; readonly lines: number; readonly state: Encoded | undefined}[];
-	readonly enqueue: readonly JobPlan[];
+	readonly enqueue: readonly (JobPlan & {readonly times: number})[];
+	/** What can be in runs comes in runs, to the queue; the model gets it one by one. */
+	readonly isPacked: boolean;
 	readonly rejectConflicts: boolean;
 	readonly dequeue: {
 		readonly owner: string;
@@ -282,6 +285,8 @@ interface TurnCommand {
 interface Picked {
 	readonly holds: boolean;
 	readonly nthLast: number;
+	/** With so many others of its lease that follow it. */
+	readonly others: number;
 	readonly forged: Partial<Claim>;
 }
 
@@ -292,7 +297,7 @@ type AskedCommand = Exclude<Command, {type: 'advance' | 'set' | 'reopen' | 'outl
 function toAsk(command: AskedCommand, world: World): Ask {
 	switch (command.type) {
 		case 'turn':
-			return ({queue, batches}) => queue.turn(toTurn(command, world, batches));
+			return side => (side.packs && command.isPacked ? packedTurnOf : turnOf)(side.queue, toTurn(command, world, side.batches));
 		case 'cancel':
 		case 'retry':
 			return ({queue}) => queue[command.type](command.filter);
@@ -312,7 +317,7 @@ function toAsk(command: AskedCommand, world: World): Ask {
 		case 'recover':
 			return ({queue}) => queue.recover();
 		case 'cleanup':
-			return ({queue}) => queue.cleanup({endedBefore: world.clock.now - command.age, limit: command.limit, after: command.after});
+			return ({queue}) => cleanUp(queue, command, world.clock.now - command.age);
 		case 'openBatch':
 			return async ({queue, batches}) => {
 				const {name, task, onComplete} = command;
@@ -353,7 +358,18 @@ function toAsk(command: AskedCommand, world: World): Ask {
 	}
 }
 
-function toTurn({settle, notes, enqueue, rejectConflicts, dequeue}: TurnCommand, world: World, batches: ReadonlyMap<string, BatchId>): Turn {
+/** To its end: which rows a step looks at is each queue's own affair. */
+async function cleanUp(queue: JobQueue, {limit, after}: {readonly limit: number; readonly after: JobId}, endedBefore: number): Promise<number> {
+	let total = 0;
+	for (let next: JobId | null = after; next !== null; ) {
+		const result: CleanupResult = await queue.cleanup({endedBefore, limit, after: next});
+		total += result.deleted;
+		next = result.next;
+	}
+	return total;
+}
+
+function toTurn({settle, notes, enqueue, rejectConflicts, dequeue}: TurnCommand, world: World, batches: ReadonlyMap<string, BatchId>): PlainTurn {
 	const {now} = world.clock;
 	const toNewJob = ({delayMs, batch, ...job}: JobPlan): NewJob => {
 		const id = batch === null ? undefined : batches.get(batch);
@@ -372,7 +388,7 @@ function toTurn({settle, notes, enqueue, rejectConflicts, dequeue}: TurnCommand,
 			const start = lines === 2 ? {startedAt: now - 3} : {};
 			return claimsAt(of, world).map(claim => ({...claim, ...start, ...progress, ...checkpoint, logs}));
 		}),
-		enqueue: enqueue.map(toNewJob),
+		enqueue: enqueue.flatMap(({times, ...plan}) => Array.from({length: plan.key === undefined ? times : 1}, () => toNewJob(plan))),
 		rejectConflicts,
 		...(dequeue && {dequeue: toDemand(dequeue)}),
 	};
@@ -386,11 +402,17 @@ function toDemand({owner, limits, suspects, concurrency, limit, maxBytes}: NonNu
 	return {owner, tasks, limit, maxBytes};
 }
 
-function claimsAt({holds, nthLast, forged}: Picked, {claims, jobs}: World): Claim[] {
+function claimsAt({holds, nthLast, others, forged}: Picked, {claims, jobs}: World): Claim[] {
 	const holding = claims.filter(({id, execution}) => jobs.some(job => job.id === id && job.status === 'running' && job.executions === execution));
 	const choice = holds && holding.length > 0 ? holding : claims;
 	const claim = choice[choice.length - 1 - (nthLast % choice.length)];
-	return claim ? [{id: claim.id + (forged.id ?? 0), lease: claim.lease + (forged.lease ?? 0), execution: claim.execution + (forged.execution ?? 0)}] : [];
+	if (!claim) return [];
+	const following = claims.filter(({id, lease}) => lease === claim.lease && id > claim.id && id <= claim.id + others);
+	return [claim, ...following].map(({id, lease, execution}) => ({
+		id: id + (forged.id ?? 0),
+		lease: lease + (forged.lease ?? 0),
+		execution: execution + (forged.execution ?? 0),
+	}));
 }
 
 // What commands are made of. Few names and small numbers, so that they meet.
@@ -416,6 +438,7 @@ const payload = fc.constantFrom(...PAYLOADS);
 const picked: fc.Arbitrary<Picked> = fc.record({
 	holds: weighted([5, fc.constant(true)], [1, fc.constant(false)]),
 	nthLast: fc.nat(12),
+	others: fc.constantFrom(0, 0, 0, 2, 5),
 	forged: weighted([12, fc.constant({})], [1, fc.constantFrom({id: 1}, {lease: 1}, {lease: -1}, {execution: 1}, {execution: -1})]),
 });
 
@@ -467,7 +490,11 @@ const turn: fc.Arbitrary<TurnCommand> = fc.record({
 		maxLength: 4,
 	}),
 	notes: fc.array(note, {maxLength: 2}),
-	enqueue: fc.array(plan, {maxLength: 6}),
+	enqueue: fc.array(
+		fc.tuple(plan, fc.constantFrom(1, 1, 3)).map(([plan, times]) => ({...plan, times})),
+		{maxLength: 6},
+	),
+	isPacked: fc.boolean(),
 	rejectConflicts: fc.boolean(),
 	dequeue: fc.option(demand, {freq: 3}),
 });

@@ -21,6 +21,7 @@ import type {
 } from '../../lib/queue.ts';
 import {MemoryQueue} from '../../lib/queues/memory.ts';
 import {openSqlite} from '../../lib/queues/sqlite.ts';
+import {expandDequeued, expandNew, expandSettling} from '../../lib/runs.ts';
 import {SEED} from '../fixtures/random.ts';
 import type {QueueOptions} from '../queues/contract.ts';
 import {checkModel, type Subject} from './queue-model.ts';
@@ -62,15 +63,15 @@ const DEFECTS: Readonly<Record<string, new (options: QueueOptions) => MemoryQueu
 		readonly #leases = new Map<JobId, Lease>();
 
 		override turn(turn: Turn): TurnResult {
-			const settle = turn.settle?.map(each => ({...each, lease: this.#leases.get(each.id) ?? each.lease})) ?? [];
+			const settle = expandSettling(turn.settle ?? []).map(each => ({...each, lease: this.#leases.get(each.id) ?? each.lease}));
 			const result = super.turn({...turn, settle});
-			for (const {id} of result.dequeued.jobs) this.#leases.set(id, result.dequeued.lease);
+			for (const {id} of expandDequeued(result.dequeued.jobs)) this.#leases.set(id, result.dequeued.lease);
 			return result;
 		}
 	},
 	'settles whatever the execution': class extends MemoryQueue {
 		override turn(turn: Turn): TurnResult {
-			const settle = turn.settle?.map(each => ({...each, execution: this.job(each.id)?.executions ?? each.execution})) ?? [];
+			const settle = expandSettling(turn.settle ?? []).map(each => ({...each, execution: this.job(each.id)?.executions ?? each.execution}));
 			return super.turn({...turn, settle});
 		}
 	},
@@ -97,8 +98,9 @@ const DEFECTS: Readonly<Record<string, new (options: QueueOptions) => MemoryQueu
 	},
 	'enqueues what a job makes whatever becomes of it': class extends MemoryQueue {
 		override turn({settle = [], ...turn}: Turn): TurnResult {
-			const made = settle.flatMap(({outcome}) => (outcome.type === 'returned' ? (outcome.enqueue ?? []) : []));
-			const outcomes = settle.map(each => (each.outcome.type === 'returned' ? {...each, outcome: {...each.outcome, enqueue: []}} : each));
+			const settlements = expandSettling(settle);
+			const made = settlements.flatMap(({outcome}) => (outcome.type === 'returned' ? (outcome.enqueue ?? []) : []));
+			const outcomes = settlements.map(each => (each.outcome.type === 'returned' ? {...each, outcome: {...each.outcome, enqueue: []}} : each));
 			return super.turn({...turn, settle: outcomes, enqueue: [...made, ...(turn.enqueue ?? [])]});
 		}
 	},
@@ -180,7 +182,7 @@ const DEFECTS: Readonly<Record<string, new (options: QueueOptions) => MemoryQueu
 	},
 	'reruns nothing': class extends MemoryQueue {
 		override turn({enqueue = [], ...turn}: Turn): TurnResult {
-			return super.turn({...turn, enqueue: enqueue.map(({rerun: _, ...job}) => job)});
+			return super.turn({...turn, enqueue: expandNew(enqueue).map(({rerun: _, ...job}) => job)});
 		}
 	},
 	'cleans up what ended just now': class extends MemoryQueue {

@@ -15,8 +15,8 @@ import {
 	type Settled,
 	type TaskDemand,
 	type Turn,
-	type TurnResult,
 } from '../../lib/queue.ts';
+import {type PlainResult, turnOf} from '../fixtures/packed.ts';
 
 /** What the suite gives to the queue under test: a clock and a die it drives itself. */
 export interface QueueOptions {
@@ -147,7 +147,7 @@ law('payloads come back as they went in: text, bytes and nothing', async (t, que
 law('results come back as they went in: text, bytes and nothing', async (t, queue) => {
 	await enqueue(queue, ...PAYLOADS.map(() => newJob()));
 	const claims = claimsOf(await take(queue, 10));
-	await queue.turn({settle: claims.map((claim, index) => ({...claim, outcome: {type: 'returned', value: PAYLOADS[index] ?? null}}))});
+	await turnOf(queue, {settle: claims.map((claim, index) => ({...claim, outcome: {type: 'returned', value: PAYLOADS[index] ?? null}}))});
 	const stored = await Promise.all(claims.map(({id}) => queue.values(id)));
 	t.deepEqual(
 		stored.map(values => plain(values?.result)),
@@ -185,7 +185,7 @@ law('thousands of jobs fit in one turn', async (t, queue) => {
 		dequeued.jobs.map(({id, payload}) => [id, payload]),
 		range(1, count).map(id => [id, String(id - 1)]),
 	);
-	const {settled} = await queue.turn({settle: claimsOf(dequeued).map(claim => ({...claim, outcome: {type: 'returned', value: String(claim.id)}}))});
+	const {settled} = await turnOf(queue, {settle: claimsOf(dequeued).map(claim => ({...claim, outcome: {type: 'returned', value: String(claim.id)}}))});
 	t.true(settled.every(status => status === 'completed'));
 	t.like(await queue.counts(), {pending: 0, running: 0, completed: count});
 	t.is((await queue.values(count))?.result, String(count));
@@ -218,7 +218,7 @@ law('payloads of one key are compared as values, whatever their form', async (t,
 		(await queue.enqueue(again)).map(each => each.existing),
 		PAYLOADS.map(() => true),
 	);
-	const {enqueued} = await queue.turn({enqueue: PAYLOADS.map((_, index) => newJob({payload: '"another"', key: `k${index}`}))});
+	const {enqueued} = await turnOf(queue, {enqueue: PAYLOADS.map((_, index) => newJob({payload: '"another"', key: `k${index}`}))});
 	t.deepEqual(
 		enqueued,
 		PAYLOADS.map((_, index) => ({id: index + 1, existing: false, conflict: true})),
@@ -227,13 +227,13 @@ law('payloads of one key are compared as values, whatever their form', async (t,
 
 law('the same key with another payload is a conflict, told per job, and the others are enqueued', async (t, queue) => {
 	await queue.enqueue([newJob({key: 'a', payload: '1'})]);
-	const {enqueued} = await queue.turn({enqueue: [newJob(), newJob({key: 'a', payload: '2'}), newJob({key: 'b'})]});
+	const {enqueued} = await turnOf(queue, {enqueue: [newJob(), newJob({key: 'a', payload: '2'}), newJob({key: 'b'})]});
 	t.deepEqual(enqueued, [fresh(2), {id: 1, existing: false, conflict: true}, fresh(3)]);
 	t.is((await queue.values(1))?.payload, '1');
 });
 
 law('two jobs of one turn can share a key', async (t, queue) => {
-	const {enqueued} = await queue.turn({enqueue: [newJob({key: 'a'}), newJob({key: 'a'}), newJob({key: 'a', payload: '2'})]});
+	const {enqueued} = await turnOf(queue, {enqueue: [newJob({key: 'a'}), newJob({key: 'a'}), newJob({key: 'a', payload: '2'})]});
 	t.deepEqual(enqueued, [fresh(1), {id: 1, existing: true, conflict: false}, {id: 1, existing: false, conflict: true}]);
 	t.is((await queue.counts()).pending, 1);
 });
@@ -270,7 +270,7 @@ law('a turn that fails changes nothing: nothing is settled, noted, enqueued or d
 		rejectConflicts: true,
 		dequeue: {owner: OTHER, tasks: [{task: 'hash', limit: 5}], limit: 5, maxBytes: Infinity},
 	};
-	await t.throwsAsync(async () => queue.turn(turn), {code: 'KeyConflict'});
+	await t.throwsAsync(async () => turnOf(queue, turn), {code: 'KeyConflict'});
 	t.deepEqual(await queue.jobs({}), before);
 	t.deepEqual(await queue.logs(first.id), []);
 	t.like(await queue.counts(), {pending: 2, running: 2});
@@ -315,7 +315,7 @@ law('a changed job that may be rerun begins a new round with all that is new, fr
 });
 
 law('a changed job that may be rerun can be delayed, and may have been enqueued in the same turn', async (t, queue) => {
-	const {enqueued} = await queue.turn({
+	const {enqueued} = await turnOf(queue, {
 		enqueue: [
 			newJob({key: 'a', payload: '1'}),
 			newJob(),
@@ -335,7 +335,7 @@ law('a job that runs is not changed: that is a conflict, in a sentence of its ow
 	await enqueue(queue, newJob({key: 'a', batch}));
 	const [claim] = claimsOf(await take(queue)) as [Claim];
 	const changed = newJob({key: 'a', batch, payload: '2', rerun: RERUN});
-	t.deepEqual((await queue.turn({enqueue: [changed]})).enqueued, [{id: 1, existing: false, conflict: true}]);
+	t.deepEqual((await turnOf(queue, {enqueue: [changed]})).enqueued, [{id: 1, existing: false, conflict: true}]);
 	await t.throwsAsync(queue.enqueue([changed]), {code: 'KeyConflict', message: /"a" of task hash belongs to job 1, which is running with another payload/});
 	await queue.complete(claim, '"old"');
 	t.is((await queue.values(1))?.result, '"old"');
@@ -476,18 +476,18 @@ law('a dequeue gives one job, however large', async (t, queue) => {
 
 law('the backlog is what could have been dequeued and was not', async (t, queue) => {
 	await enqueue(queue, newJob(), newJob(), newJob({task: 'thumbnail'}), newJob({task: 'unknown'}), newJob({runAt: T0 + 1}));
-	t.is((await queue.turn({})).backlog, 0);
-	t.is((await queue.turn({dequeue: {owner: OWNER, tasks: TASKS.map(task => ({task, limit: 1})), limit: 5, maxBytes: Infinity}})).backlog, 1);
+	t.is((await turnOf(queue, {})).backlog, 0);
+	t.is((await turnOf(queue, {dequeue: {owner: OWNER, tasks: TASKS.map(task => ({task, limit: 1})), limit: 5, maxBytes: Infinity}})).backlog, 1);
 	await queue.pause(['hash']);
-	t.is((await queue.turn({dequeue: {owner: OWNER, tasks: TASKS.map(task => ({task, limit: 1})), limit: 5, maxBytes: Infinity}})).backlog, 0);
+	t.is((await turnOf(queue, {dequeue: {owner: OWNER, tasks: TASKS.map(task => ({task, limit: 1})), limit: 5, maxBytes: Infinity}})).backlog, 0);
 	await queue.resume(['hash']);
-	t.is((await queue.turn({dequeue: {owner: OWNER, tasks: [{task: 'hash', limit: 0}], limit: 5, maxBytes: Infinity}})).backlog, 1);
+	t.is((await turnOf(queue, {dequeue: {owner: OWNER, tasks: [{task: 'hash', limit: 0}], limit: 5, maxBytes: Infinity}})).backlog, 1);
 });
 
 law('a turn can settle a job and dequeue what it enqueued', async (t, queue) => {
 	await enqueue(queue, newJob());
 	const [claim] = claimsOf(await take(queue)) as [Claim];
-	const result = await queue.turn({
+	const result = await turnOf(queue, {
 		settle: [{...claim, outcome: {type: 'released'}}],
 		enqueue: [newJob()],
 		dequeue: {owner: OWNER, tasks: [{task: 'hash', limit: 5}], limit: 5, maxBytes: Infinity},
@@ -528,16 +528,16 @@ law('delayed jobs of high priority are not in the way of others', async (t, queu
 });
 
 law('a turn tells when the next waiting job becomes due', async (t, queue, clock) => {
-	t.is((await queue.turn({})).nextRunAt, null);
-	t.is((await queue.turn({enqueue: [newJob({runAt: T0 + 2000}), newJob({runAt: T0 + 1000, task: 'unknown'}), newJob()]})).nextRunAt, T0 + 1000);
+	t.is((await turnOf(queue, {})).nextRunAt, null);
+	t.is((await turnOf(queue, {enqueue: [newJob({runAt: T0 + 2000}), newJob({runAt: T0 + 1000, task: 'unknown'}), newJob()]})).nextRunAt, T0 + 1000);
 	const [claim] = claimsOf(await take(queue)) as [Claim];
-	t.is((await queue.turn({settle: [{...claim, outcome: {type: 'threw', error: ERROR}}]})).nextRunAt, T0 + 1000);
+	t.is((await turnOf(queue, {settle: [{...claim, outcome: {type: 'threw', error: ERROR}}]})).nextRunAt, T0 + 1000);
 	await queue.cancel({task: 'unknown'});
-	t.is((await queue.turn({})).nextRunAt, T0 + 1000);
+	t.is((await turnOf(queue, {})).nextRunAt, T0 + 1000);
 	await queue.cancel({status: 'failed'});
-	t.is((await queue.turn({})).nextRunAt, T0 + 2000);
+	t.is((await turnOf(queue, {})).nextRunAt, T0 + 2000);
 	clock.now = T0 + 2000;
-	const {nextRunAt} = await queue.turn({dequeue: {owner: OWNER, tasks: [], limit: 0, maxBytes: 0}});
+	const {nextRunAt} = await turnOf(queue, {dequeue: {owner: OWNER, tasks: [], limit: 0, maxBytes: 0}});
 	t.is(nextRunAt, null);
 });
 
@@ -616,7 +616,7 @@ law('under manual retry a failed job is parked until somebody retries it', async
 	t.is(await settleOne(queue, {type: 'threw', error: ERROR}), 'failed');
 	t.false('runAt' in (await jobOf(queue, 1)));
 	clock.now += 1e9;
-	t.deepEqual(await queue.turn({dequeue: {owner: OWNER, tasks: [{task: 'hash', limit: 1}], limit: 1, maxBytes: Infinity}}), {
+	t.deepEqual(await turnOf(queue, {dequeue: {owner: OWNER, tasks: [{task: 'hash', limit: 1}], limit: 1, maxBytes: Infinity}}), {
 		settled: [],
 		enqueued: [],
 		dequeued: {lease: 0, jobs: []},
@@ -673,7 +673,7 @@ law('a settlement whose job, lease or execution does not match is lost and chang
 	const wrong = [{id: 2}, {id: 99}, {lease: claim.lease - 1}, {lease: claim.lease + 1}, {execution: 1}, {execution: 3}];
 	const settle = wrong.map(part => ({...claim, ...part, outcome: {type: 'returned', value: '9'} as const}));
 	t.deepEqual(
-		(await queue.turn({settle})).settled,
+		(await turnOf(queue, {settle})).settled,
 		wrong.map(() => 'lost'),
 	);
 	t.deepEqual(await queue.jobs({}), before);
@@ -692,16 +692,12 @@ law(
 		});
 		const lease = (claims[0] as Claim).lease + 1;
 		clock.now += 10;
-		t.deepEqual((await queue.turn({settle: [returned(4), returned(2), returned(4), returned(3, {execution: 2}), returned(5, {lease}), returned(1)]})).settled, [
-			'completed',
-			'completed',
-			'lost',
-			'lost',
-			'lost',
-			'completed',
-		]);
 		t.deepEqual(
-			(await queue.turn({settle: [returned(2), {...(claims[6] as Claim), outcome: {type: 'threw', error: ERROR}}, returned(6), returned(5)]})).settled,
+			(await turnOf(queue, {settle: [returned(4), returned(2), returned(4), returned(3, {execution: 2}), returned(5, {lease}), returned(1)]})).settled,
+			['completed', 'completed', 'lost', 'lost', 'lost', 'completed'],
+		);
+		t.deepEqual(
+			(await turnOf(queue, {settle: [returned(2), {...(claims[6] as Claim), outcome: {type: 'threw', error: ERROR}}, returned(6), returned(5)]})).settled,
 			['lost', 'failed', 'completed', 'completed'],
 		);
 		t.deepEqual(Object.fromEntries((await queue.jobs({})).map(({id, status}) => [id, status])), {
@@ -736,7 +732,7 @@ law(
 law('an execution is settled once', async (t, queue) => {
 	await enqueue(queue, newJob());
 	const [claim] = claimsOf(await take(queue)) as [Claim];
-	const {settled} = await queue.turn({
+	const {settled} = await turnOf(queue, {
 		settle: [
 			{...claim, outcome: {type: 'returned', value: '1'}},
 			{...claim, outcome: {type: 'returned', value: '2'}},
@@ -763,7 +759,7 @@ law('a lease can be settled in parts, and several leases in one turn, each job o
 		[f, {type: 'released'}],
 		[a, {type: 'cancelled'}],
 	];
-	const {settled} = await queue.turn({settle: outcomes.map(([claim, outcome]) => ({...claim, outcome}))});
+	const {settled} = await turnOf(queue, {settle: outcomes.map(([claim, outcome]) => ({...claim, outcome}))});
 	t.deepEqual(settled, ['failed', 'lost', 'completed', 'lost', 'pending', 'cancelled']);
 	t.deepEqual(
 		(await queue.jobs({})).map(({status}) => status),
@@ -789,7 +785,7 @@ law('what a job enqueues is there once it is completed, and can be dequeued in t
 	await enqueue(queue, newJob());
 	const [claim] = claimsOf(await take(queue)) as [Claim];
 	const jobs = [newJob({payload: '"next"', priority: 3}), newJob({task: 'thumbnail', runAt: T0 + 1000, key: 'a'}), newJob({task: 'never seen'})];
-	const result = await queue.turn({
+	const result = await turnOf(queue, {
 		settle: [{...claim, outcome: {type: 'returned', value: '1', enqueue: jobs}}],
 		enqueue: [newJob()],
 		dequeue: {owner: OWNER, tasks: TASKS.map(task => ({task, limit: 9})), limit: 9, maxBytes: Infinity},
@@ -816,10 +812,10 @@ law('what a job enqueues is dropped if its claim was lost', async (t, queue) => 
 	await enqueue(queue, newJob());
 	const [claim] = claimsOf(await take(queue)) as [Claim];
 	const settlement = {...claim, outcome: {type: 'returned' as const, value: '1', enqueue: [newJob()]}};
-	await queue.turn({settle: [{...settlement, execution: 2}]});
-	await queue.turn({settle: [{...settlement, lease: claim.lease + 1}]});
+	await turnOf(queue, {settle: [{...settlement, execution: 2}]});
+	await turnOf(queue, {settle: [{...settlement, lease: claim.lease + 1}]});
 	t.is((await queue.jobs({})).length, 1);
-	t.deepEqual((await queue.turn({settle: [settlement, settlement]})).settled, ['completed', 'lost']);
+	t.deepEqual((await turnOf(queue, {settle: [settlement, settlement]})).settled, ['completed', 'lost']);
 	t.is((await queue.jobs({})).length, 2);
 });
 
@@ -827,7 +823,7 @@ law('of what a job enqueues, a key that exists with the same payload is not enqu
 	await enqueue(queue, newJob({key: 'a', payload: '{"x":1,"y":2}'}));
 	const [claim] = claimsOf(await take(queue)) as [Claim];
 	const jobs = [newJob({key: 'a', payload: '{"y":2,"x":1}'}), newJob({key: 'b'}), newJob({key: 'b'}), newJob({key: 'b', task: 'thumbnail', payload: '2'})];
-	t.deepEqual((await queue.turn({settle: [{...claim, outcome: {type: 'returned', value: '1', enqueue: jobs}}]})).settled, ['completed']);
+	t.deepEqual((await turnOf(queue, {settle: [{...claim, outcome: {type: 'returned', value: '1', enqueue: jobs}}]})).settled, ['completed']);
 	t.deepEqual(
 		(await queue.jobs({status: 'pending'})).map(({id, task, key}) => [id, task, key]),
 		[
@@ -846,7 +842,7 @@ law('a job that enqueues a key with another payload fails, charged, and enqueues
 			{type: 'returned', value: '"dropped"', enqueue: enqueues, startedAt: T0 + 5, durationMs: 2},
 			{type: 'returned', value: null},
 		];
-		const {settled, refused} = await queue.turn({
+		const {settled, refused} = await turnOf(queue, {
 			notes: [{...claims[0], checkpoint: {at: T0, state: '7'}}],
 			settle: claims.map((claim, index) => ({...claim, outcome: outcomes[index] as Outcome})),
 		});
@@ -868,7 +864,7 @@ law('a job that enqueues one key with two payloads fails', async (t, queue) => {
 	await enqueue(queue, newJob({policy: {...POLICY, retry: 'manual'}}));
 	const [claim] = claimsOf(await take(queue)) as [Claim];
 	const jobs = [newJob({key: 'a', payload: '1'}), newJob({key: 'a', task: 'thumbnail', payload: '2'}), newJob({key: 'a', payload: '3'})];
-	const {settled, refused} = await queue.turn({settle: [{...claim, outcome: {type: 'returned', value: '1', enqueue: jobs}}]});
+	const {settled, refused} = await turnOf(queue, {settle: [{...claim, outcome: {type: 'returned', value: '1', enqueue: jobs}}]});
 	t.deepEqual(settled, ['failed']);
 	t.regex(refused?.get(0)?.message ?? '', /belongs to another job that it enqueues/);
 	t.deepEqual(await listed(queue, {}), [1]);
@@ -882,7 +878,7 @@ law('jobs that jobs enqueue come in the order of the settlements, whatever their
 		...claim,
 		outcome: {type: 'returned' as const, value: null, enqueue: [newJob({payload: String(index), key: index === 0 ? 'a' : 'b'})]},
 	}));
-	const {settled, refused} = await queue.turn({settle});
+	const {settled, refused} = await turnOf(queue, {settle});
 	t.deepEqual(settled, ['completed', 'completed', 'failed']);
 	t.deepEqual([...(refused?.keys() ?? [])], [2]);
 	t.deepEqual(await Promise.all([4, 5].map(async id => (await queue.values(id))?.payload)), ['0', '1']);
@@ -892,7 +888,7 @@ law('what ends without enqueuing anything frees its key for what jobs of the sam
 	await enqueue(queue, newJob(), newJob({key: 'a'}));
 	const [maker, withdrawn] = claimsOf(await take(queue, 2)) as [Claim, Claim];
 	await queue.withdraw([2], {stop: false});
-	const {settled} = await queue.turn({
+	const {settled} = await turnOf(queue, {
 		settle: [
 			{...maker, outcome: {type: 'returned', value: null, enqueue: [newJob({key: 'a'})]}},
 			{...withdrawn, outcome: {type: 'released'}},
@@ -925,7 +921,7 @@ law('a delayed job that was cancelled never runs', async (t, queue, clock) => {
 	await queue.cancel({ids: [1]});
 	clock.now += 10;
 	t.deepEqual(idsOf(await take(queue)), []);
-	t.is((await queue.turn({})).nextRunAt, null);
+	t.is((await turnOf(queue, {})).nextRunAt, null);
 });
 
 law('a running job is cancelled by asking its owner, who is told until the job is settled', async (t, queue) => {
@@ -938,7 +934,7 @@ law('a running job is cancelled by asking its owner, who is told until the job i
 	t.deepEqual(await queue.stops(OWNER), [one]);
 	t.deepEqual(await queue.stops(OTHER), [three]);
 	t.is((await jobOf(queue, 1)).status, 'running');
-	await queue.turn({settle: [one, two].map(claim => ({...claim, outcome: {type: 'cancelled'}}))});
+	await turnOf(queue, {settle: [one, two].map(claim => ({...claim, outcome: {type: 'cancelled'}}))});
 	t.deepEqual(await queue.stops(OWNER), []);
 	t.deepEqual(await queue.stops(OTHER), [three]);
 	t.deepEqual(await queue.stops('unknown'), []);
@@ -964,7 +960,7 @@ law('a cancel asks one execution: a retried job runs unasked', async (t, queue) 
 	await queue.retry({});
 	const [claim] = claimsOf(await take(queue)) as [Claim];
 	t.deepEqual(await queue.stops(OWNER), []);
-	t.deepEqual((await queue.turn({settle: [{...claim, outcome: {type: 'released'}}]})).settled, ['pending']);
+	t.deepEqual((await turnOf(queue, {settle: [{...claim, outcome: {type: 'released'}}]})).settled, ['pending']);
 });
 
 // Withdrawing
@@ -994,7 +990,7 @@ for (const stop of [false, true]) {
 			{type: 'cancelled'},
 			{type: 'released'},
 		];
-		const {settled} = await queue.turn({settle: outcomes.map((outcome, index) => ({...(claims[index] as Claim), outcome}))});
+		const {settled} = await turnOf(queue, {settle: outcomes.map((outcome, index) => ({...(claims[index] as Claim), outcome}))});
 		t.deepEqual(settled, ['completed', 'withdrawn', 'dead', 'withdrawn', 'withdrawn']);
 		await queue.leave(OWNER);
 		t.deepEqual(await listed(queue, {}), [1, 3]);
@@ -1010,7 +1006,7 @@ law('a cancel overrides a withdrawal, and a withdrawal that stops one that does 
 	await queue.cancel({ids: [1, 3]});
 	await queue.withdraw([2, 3], {stop: true});
 	t.deepEqual(await queue.stops(OWNER), claims);
-	const {settled} = await queue.turn({settle: claims.map(claim => ({...claim, outcome: {type: 'cancelled'}}))});
+	const {settled} = await turnOf(queue, {settle: claims.map(claim => ({...claim, outcome: {type: 'cancelled'}}))});
 	t.deepEqual(settled, ['cancelled', 'withdrawn', 'cancelled']);
 });
 
@@ -1022,7 +1018,7 @@ law('a batch of which a job is withdrawn does not complete with it: its input is
 	await queue.endInput(batch, 2);
 	const [claim] = claimsOf(await take(queue)) as [Claim];
 	await queue.withdraw([1, 2], {stop: false});
-	await queue.turn({settle: [{...claim, outcome: {type: 'released'}}]});
+	await turnOf(queue, {settle: [{...claim, outcome: {type: 'released'}}]});
 	t.deepEqual([heard, await listed(queue, {})], [[], []]);
 	t.like(await queue.batch('one'), {total: undefined, counts: {pending: 0, running: 0}});
 });
@@ -1199,12 +1195,12 @@ law('the ends of jobs tell how those that ended did, and which are not there', a
 law('progress is shown until the job is dequeued again', async (t, queue) => {
 	await enqueue(queue, newJob());
 	const [claim] = claimsOf(await take(queue)) as [Claim];
-	await queue.turn({notes: [{...claim, progress: {done: 1, total: 4, at: T0}}]});
+	await turnOf(queue, {notes: [{...claim, progress: {done: 1, total: 4, at: T0}}]});
 	t.deepEqual((await jobOf(queue, 1)).progress, {done: 1, total: 4, at: T0});
-	await queue.turn({notes: [{...claim, progress: {done: 2.5, at: T0 + 1}}]});
-	await queue.turn({notes: [{...claim, logs: [{at: T0 + 2, level: 'info', text: 'line'}]}]});
+	await turnOf(queue, {notes: [{...claim, progress: {done: 2.5, at: T0 + 1}}]});
+	await turnOf(queue, {notes: [{...claim, logs: [{at: T0 + 2, level: 'info', text: 'line'}]}]});
 	t.deepEqual((await jobOf(queue, 1)).progress, {done: 2.5, at: T0 + 1});
-	await queue.turn({settle: [{...claim, outcome: {type: 'released'}}]});
+	await turnOf(queue, {settle: [{...claim, outcome: {type: 'released'}}]});
 	t.deepEqual((await jobOf(queue, 1)).progress, {done: 2.5, at: T0 + 1});
 	await take(queue);
 	t.false('progress' in (await jobOf(queue, 1)));
@@ -1214,9 +1210,9 @@ law('log lines are kept in order, each with its level, over all executions', asy
 	await enqueue(queue, newJob());
 	for (const execution of [1, 2]) {
 		const [claim] = claimsOf(await take(queue)) as [Claim];
-		await queue.turn({notes: [{...claim, logs: [{at: T0, level: 'debug', text: `begin ${execution}`}]}]});
-		await queue.turn({notes: [{...claim, logs: [{at: T0 + 1, level: 'error', text: 'ä\n'}]}], settle: []});
-		await queue.turn({settle: [{...claim, outcome: {type: 'released'}}]});
+		await turnOf(queue, {notes: [{...claim, logs: [{at: T0, level: 'debug', text: `begin ${execution}`}]}]});
+		await turnOf(queue, {notes: [{...claim, logs: [{at: T0 + 1, level: 'error', text: 'ä\n'}]}], settle: []});
+		await turnOf(queue, {settle: [{...claim, outcome: {type: 'released'}}]});
 	}
 	t.deepEqual(await queue.logs(1), [
 		{execution: 1, at: T0, level: 'debug', text: 'begin 1'},
@@ -1230,9 +1226,9 @@ law('a job keeps its latest log lines, up to a limit', async (t, queue) => {
 	await enqueue(queue, newJob(), newJob());
 	const [claim, other] = claimsOf(await take(queue, 2)) as [Claim, Claim];
 	const lines = range(1, MAX_LOG_LINES + 5).map(at => ({at, level: 'info' as const, text: `line ${at}`}));
-	await queue.turn({notes: [{...other, logs: [{at: 0, level: 'info', text: 'spared'}]}]});
-	await queue.turn({notes: [{...claim, logs: lines}]});
-	await queue.turn({notes: [{...claim, logs: [{at: 999, level: 'info', text: 'last'}]}]});
+	await turnOf(queue, {notes: [{...other, logs: [{at: 0, level: 'info', text: 'spared'}]}]});
+	await turnOf(queue, {notes: [{...claim, logs: lines}]});
+	await turnOf(queue, {notes: [{...claim, logs: [{at: 999, level: 'info', text: 'last'}]}]});
 	t.deepEqual(
 		(await queue.logs(1)).map(({at}) => at),
 		[...range(7, MAX_LOG_LINES + 5), 999],
@@ -1244,7 +1240,7 @@ law('what an execution says last is kept, though it is settled in the same turn'
 	await enqueue(queue, newJob());
 	const [claim] = claimsOf(await take(queue)) as [Claim];
 	const note = {...claim, progress: {done: 4, total: 4, at: T0}, logs: [{at: T0, level: 'info' as const, text: 'done'}]};
-	await queue.turn({notes: [note], settle: [{...claim, outcome: {type: 'returned', value: '1'}}]});
+	await turnOf(queue, {notes: [note], settle: [{...claim, outcome: {type: 'returned', value: '1'}}]});
 	t.like(await jobOf(queue, 1), {status: 'completed', progress: {done: 4, total: 4, at: T0}});
 	t.deepEqual(await queue.logs(1), [{execution: 1, at: T0, level: 'info' as const, text: 'done'}]);
 });
@@ -1257,9 +1253,9 @@ law('a checkpoint is given with each execution after its own, whatever became of
 		const dequeued = await take(queue);
 		t.is(dequeued.jobs[0]?.checkpoint, index === 0 ? undefined : `"state ${index}"`);
 		const [claim] = claimsOf(dequeued) as [Claim];
-		await queue.turn({notes: [{...claim, checkpoint: {at: T0, state: '"replaced"'}}]});
-		await queue.turn({notes: [{...claim, checkpoint: {at: T0 + index, state: `"state ${index + 1}"`}}]});
-		await queue.turn({settle: [{...claim, outcome}]});
+		await turnOf(queue, {notes: [{...claim, checkpoint: {at: T0, state: '"replaced"'}}]});
+		await turnOf(queue, {notes: [{...claim, checkpoint: {at: T0 + index, state: `"state ${index + 1}"`}}]});
+		await turnOf(queue, {settle: [{...claim, outcome}]});
 		t.deepEqual((await queue.values(1))?.checkpoint, {execution: index + 1, at: T0 + index, state: `"state ${index + 1}"`});
 		clock.now += 100_000;
 		await queue.retry({});
@@ -1275,8 +1271,8 @@ law('a checkpoint is given with each execution after its own, whatever became of
 law('a job that gets another payload begins without a checkpoint', async (t, queue) => {
 	await enqueue(queue, newJob({key: 'a', payload: '1'}));
 	const [claim] = claimsOf(await take(queue)) as [Claim];
-	await queue.turn({notes: [{...claim, checkpoint: {at: T0, state: '"of payload 1"'}}], settle: [{...claim, outcome: {type: 'cancelled'}}]});
-	await queue.turn({enqueue: [newJob({key: 'a', payload: '2', rerun: {changed: true, failed: true}})]});
+	await turnOf(queue, {notes: [{...claim, checkpoint: {at: T0, state: '"of payload 1"'}}], settle: [{...claim, outcome: {type: 'cancelled'}}]});
+	await turnOf(queue, {enqueue: [newJob({key: 'a', payload: '2', rerun: {changed: true, failed: true}})]});
 	const [job] = (await take(queue)).jobs;
 	t.is(job?.payload, '2');
 	t.false('checkpoint' in (job ?? {}));
@@ -1285,7 +1281,7 @@ law('a job that gets another payload begins without a checkpoint', async (t, que
 law('a checkpoint may be text, bytes or nothing', async (t, queue) => {
 	await enqueue(queue, ...PAYLOADS.map(() => newJob()));
 	const claims = claimsOf(await take(queue, 10));
-	await queue.turn({
+	await turnOf(queue, {
 		notes: claims.map((claim, index) => ({...claim, checkpoint: {at: T0, state: PAYLOADS[index] ?? null}})),
 		settle: claims.map(claim => ({...claim, outcome: {type: 'released'}})),
 	});
@@ -1298,10 +1294,10 @@ law('a checkpoint may be text, bytes or nothing', async (t, queue) => {
 law('the job of an owner that died goes on from its checkpoint', async (t, queue, clock) => {
 	await enqueue(queue, newJob());
 	const [claim] = claimsOf(await take(queue)) as [Claim];
-	await queue.turn({notes: [{...claim, checkpoint: {at: T0, state: '1'}}]});
+	await turnOf(queue, {notes: [{...claim, checkpoint: {at: T0, state: '1'}}]});
 	await outlast(queue, clock);
 	t.like((await take(queue, 1, OTHER)).jobs[0], {execution: 2, checkpoint: '1'});
-	await queue.turn({notes: [{...claim, checkpoint: {at: T0, state: '"late"'}}]});
+	await turnOf(queue, {notes: [{...claim, checkpoint: {at: T0, state: '"late"'}}]});
 	t.is((await queue.values(1))?.checkpoint?.state, '1');
 });
 
@@ -1310,7 +1306,7 @@ law('jobs of one lease that end in one turn each keep their own checkpoint, but 
 	const [first, second, third, fourth] = claimsOf(await take(queue, 4)) as [Claim, Claim, Claim, Claim];
 	const notes = [first, second, third, fourth].map(claim => ({...claim, checkpoint: {at: T0, state: String(claim.id)}}));
 	const done: Outcome = {type: 'returned', value: null};
-	await queue.turn({
+	await turnOf(queue, {
 		notes,
 		settle: [
 			{...first, outcome: done},
@@ -1327,9 +1323,9 @@ law('a note whose claim was lost is dropped', async (t, queue) => {
 	await enqueue(queue, newJob());
 	const [claim] = claimsOf(await take(queue)) as [Claim];
 	const note = {progress: {done: 1, at: T0}, logs: [{at: T0, level: 'info' as const, text: 'late'}], checkpoint: {at: T0, state: '1'}};
-	await queue.turn({notes: [{id: 99}, {lease: claim.lease + 1}, {execution: 2}].map(wrong => ({...claim, ...wrong, ...note}))});
+	await turnOf(queue, {notes: [{id: 99}, {lease: claim.lease + 1}, {execution: 2}].map(wrong => ({...claim, ...wrong, ...note}))});
 	await queue.complete(claim);
-	await queue.turn({notes: [{...claim, ...note}]});
+	await turnOf(queue, {notes: [{...claim, ...note}]});
 	t.false('progress' in (await jobOf(queue, 1)));
 	t.false('checkpoint' in ((await queue.values(1)) ?? {}));
 	t.deepEqual(await queue.logs(1), []);
@@ -1490,7 +1486,7 @@ law('an owner that was given up goes on with new leases', async (t, queue, clock
 	await queue.heartbeat(OWNER);
 	const [claim] = claimsOf(await take(queue)) as [Claim];
 	t.not(claim.lease, old.lease);
-	t.deepEqual((await queue.turn({settle: [...claimsOf(old), claim].map(each => ({...each, outcome: {type: 'returned', value: '1'}}))})).settled, [
+	t.deepEqual((await turnOf(queue, {settle: [...claimsOf(old), claim].map(each => ({...each, outcome: {type: 'returned', value: '1'}}))})).settled, [
 		'lost',
 		'completed',
 	]);
@@ -1507,8 +1503,8 @@ async function killHost(queue: JobQueue, clock: Clock, jobs: number, times: numb
 	}
 }
 
-function turnFor(queue: JobQueue, ...tasks: TaskDemand[]): Promise<TurnResult> | TurnResult {
-	return queue.turn({dequeue: {owner: OWNER, tasks, limit: 10, maxBytes: Infinity}});
+function turnFor(queue: JobQueue, ...tasks: TaskDemand[]): Promise<PlainResult> {
+	return turnOf(queue, {dequeue: {owner: OWNER, tasks, limit: 10, maxBytes: Infinity}});
 }
 
 law('jobs whose host died twice are suspect: only who asks for suspects gets them, and is told', async (t, queue, clock) => {
@@ -1546,11 +1542,11 @@ law('a running job tells since when it runs, once that was noted, and nothing of
 	clock.now += 1000;
 	const [claim] = claimsOf(await take(queue)) as [Claim];
 	t.like(await jobOf(queue, 1), {startedAt: T0 + 1, durationMs: 9});
-	await queue.turn({notes: [{...claim, startedAt: T0 + 1005}]});
+	await turnOf(queue, {notes: [{...claim, startedAt: T0 + 1005}]});
 	const job = await jobOf(queue, 1);
 	t.like(job, {status: 'running', startedAt: T0 + 1005});
 	t.false('durationMs' in job || 'cpuMs' in job);
-	await queue.turn({notes: [{...claim, lease: claim.lease + 1, startedAt: 7}]});
+	await turnOf(queue, {notes: [{...claim, lease: claim.lease + 1, startedAt: 7}]});
 	t.is((await jobOf(queue, 1)).startedAt, T0 + 1005);
 });
 
@@ -1570,7 +1566,7 @@ law('a suspect stays suspect whatever becomes of it, until it is retried', async
 		await queue.heartbeat(OWNER);
 		t.deepEqual(idsOf((await turnFor(queue, {task: 'hash', limit: 1})).dequeued), []);
 		const {dequeued} = await turnFor(queue, {task: 'hash', limit: 1, suspects: true});
-		await queue.turn({settle: claimsOf(dequeued).map(claim => ({...claim, outcome}))});
+		await turnOf(queue, {settle: claimsOf(dequeued).map(claim => ({...claim, outcome}))});
 	}
 	t.is(await queue.retry({ids: [1]}), 1);
 	t.deepEqual(idsOf((await turnFor(queue, {task: 'hash', limit: 1})).dequeued), [1]);
@@ -1631,7 +1627,7 @@ law('a settlement makes room for the next in the same turn', async (t, queue) =>
 	const tasks = [{task: 'hash', limit: 9, concurrency: 1}];
 	const {dequeued} = await turnFor(queue, ...tasks);
 	const settle = claimsOf(dequeued).map(claim => ({...claim, outcome: {type: 'returned', value: null} as const}));
-	t.deepEqual(idsOf((await queue.turn({settle, dequeue: {owner: OWNER, tasks, limit: 9, maxBytes: Infinity}})).dequeued), [2]);
+	t.deepEqual(idsOf((await turnOf(queue, {settle, dequeue: {owner: OWNER, tasks, limit: 9, maxBytes: Infinity}})).dequeued), [2]);
 });
 
 // Batches and cleaning up
@@ -1680,7 +1676,7 @@ law('a batch counts its jobs in each status, and no others, wherever they move',
 			{...none, running: 1},
 		],
 	);
-	await queue.turn({
+	await turnOf(queue, {
 		settle: [
 			{...a, outcome: {type: 'returned', value: '1'}},
 			{...b, outcome: {type: 'threw', error: ERROR}},
@@ -1730,10 +1726,10 @@ law('a batch completes in the transaction in which its input has ended and no jo
 	const [a, b, c] = claimsOf(await take(queue, 3)) as [Claim, Claim, Claim];
 	clock.now += 5;
 	await queue.endInput(one, 2);
-	await queue.turn({settle: [a, c].map(claim => ({...claim, outcome: {type: 'returned', value: '1'}}))});
+	await turnOf(queue, {settle: [a, c].map(claim => ({...claim, outcome: {type: 'returned', value: '1'}}))});
 	t.deepEqual([heard, (await queue.jobs({task: 'thumbnail'})).length], [[], 0]);
 	t.like(await queue.batch('one'), {total: 2, startedAt: T0, completedAt: undefined});
-	await queue.turn({settle: [{...b, outcome: {type: 'cancelled'}}]});
+	await turnOf(queue, {settle: [{...b, outcome: {type: 'cancelled'}}]});
 	const counts = {pending: 0, running: 0, failed: 0, completed: 1, dead: 0, cancelled: 1};
 	t.deepEqual(heard, [{batch: 'one', counts}]);
 	t.like(await queue.batch('one'), {completedAt: T0 + 5, counts});
@@ -1751,7 +1747,7 @@ law('a turn that completes a batch can say that its job waits; a batch without j
 	await queue.endInput(batch, 1);
 	const [claim] = claimsOf(await take(queue)) as [Claim];
 	const demanded = {owner: OWNER, tasks: [{task: 'thumbnail', limit: 1}], limit: 1, maxBytes: Infinity};
-	const {backlog, dequeued} = await queue.turn({settle: [{...claim, outcome: {type: 'returned', value: '1'}}], dequeue: demanded});
+	const {backlog, dequeued} = await turnOf(queue, {settle: [{...claim, outcome: {type: 'returned', value: '1'}}], dequeue: demanded});
 	t.deepEqual([backlog, idsOf(dequeued)], [1, []]);
 	t.deepEqual(idsOf(await take(queue)), [2]);
 	await queue.endInput(await queue.openBatch('empty', 'hash', {onComplete: ON_COMPLETE}), 0);
@@ -1856,7 +1852,7 @@ law('a batch is deleted in bounded steps with all its jobs, in whatever place th
 	const batch = await queue.openBatch('one', 'hash', {onComplete: ON_COMPLETE});
 	await enqueue(queue, newJob({batch, key: 'a'}), newJob({batch, runAt: T0 + 100}), ...range(1, 3).map(() => newJob({batch, priority: 5})));
 	const [a, b] = claimsOf(await take(queue, 3)) as [Claim, Claim];
-	await queue.turn({
+	await turnOf(queue, {
 		settle: [
 			{...a, outcome: {type: 'returned', value: '1'}},
 			{...b, outcome: {type: 'threw', error: ERROR}},
@@ -1910,7 +1906,7 @@ law('cleanup deletes what ended before the time given, and nothing else', async 
 law('of a job that was cleaned up nothing is left', async (t, queue, clock) => {
 	await enqueue(queue, newJob());
 	const [claim] = claimsOf(await take(queue)) as [Claim];
-	await queue.turn({notes: [{...claim, progress: {done: 1, at: T0}, logs: [{at: T0, level: 'info', text: 'line'}], checkpoint: {at: T0, state: '1'}}]});
+	await turnOf(queue, {notes: [{...claim, progress: {done: 1, at: T0}, logs: [{at: T0, level: 'info', text: 'line'}], checkpoint: {at: T0, state: '1'}}]});
 	await queue.complete(claim, '1');
 	await queue.cleanup({endedBefore: clock.now + 1});
 	t.is(await queue.job(1), undefined);
@@ -1956,7 +1952,7 @@ law('a queue that nobody else writes to has not changed', async (t, queue) => {
 // Closing
 
 const VERBS: Readonly<Record<Exclude<keyof JobQueue, 'location' | 'close' | 'onEnqueue' | 'onBatchCompleted' | 'announce'>, (queue: JobQueue) => unknown>> = {
-	turn: queue => queue.turn({}),
+	turn: queue => turnOf(queue, {}),
 	enqueue: queue => queue.enqueue([]),
 	dequeue: queue => queue.dequeue({owner: OWNER, tasks: []}),
 	settle: queue => queue.settle(1, []),
@@ -2023,13 +2019,13 @@ function take(queue: JobQueue, limit = 1, owner = OWNER, maxBytes = Infinity): P
 
 async function demand(queue: JobQueue, limits: Readonly<Record<string, number>>, limit: number): Promise<JobId[]> {
 	const tasks = Object.entries(limits).map(([task, limit]) => ({task, limit}));
-	return idsOf((await queue.turn({dequeue: {owner: OWNER, tasks, limit, maxBytes: Infinity}})).dequeued);
+	return idsOf((await turnOf(queue, {dequeue: {owner: OWNER, tasks, limit, maxBytes: Infinity}})).dequeued);
 }
 
 /** Dequeues one job and settles it. */
 async function settleOne(queue: JobQueue, outcome: Outcome): Promise<Settled | undefined> {
 	const [claim] = claimsOf(await take(queue)) as [Claim];
-	return (await queue.turn({settle: [{...claim, outcome}]})).settled[0];
+	return (await turnOf(queue, {settle: [{...claim, outcome}]})).settled[0];
 }
 
 /** Enqueues and dequeues a job, has it cancelled while it runs, and settles it. */
@@ -2037,12 +2033,12 @@ async function settleAsked(queue: JobQueue, outcome: Outcome): Promise<Settled |
 	const [id] = await enqueue(queue, newJob());
 	const [claim] = claimsOf(await take(queue)) as [Claim];
 	await queue.cancel({ids: [id]});
-	return (await queue.turn({settle: [{...claim, outcome}]})).settled[0];
+	return (await turnOf(queue, {settle: [{...claim, outcome}]})).settled[0];
 }
 
 async function completeAll(queue: JobQueue): Promise<void> {
 	const claims = claimsOf(await take(queue, 100));
-	await queue.turn({settle: claims.map(claim => ({...claim, outcome: {type: 'returned', value: '1'}}))});
+	await turnOf(queue, {settle: claims.map(claim => ({...claim, outcome: {type: 'returned', value: '1'}}))});
 }
 
 /** Where {@link oneJobOfEachStatus} puts them. */
@@ -2057,7 +2053,7 @@ async function oneJobOfEachStatus(queue: JobQueue, clock: Clock, parts: (status:
 	);
 	const [, failed, completed, dead, cancelled] = claimsOf(await take(queue, 5)) as [Claim, Claim, Claim, Claim, Claim];
 	clock.now += 1;
-	await queue.turn({
+	await turnOf(queue, {
 		settle: [
 			{...failed, outcome: {type: 'threw', error: ERROR}},
 			{...completed, outcome: {type: 'returned', value: '1'}},

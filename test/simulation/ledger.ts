@@ -7,7 +7,6 @@ import type {
 	CancelResult,
 	CompletedBatch,
 	Demand,
-	Dequeued,
 	DequeuedJob,
 	Enqueued,
 	Lease,
@@ -19,6 +18,7 @@ import type {
 	TurnResult,
 	WithdrawResult,
 } from '../../lib/queue.ts';
+import {expandDequeued, expandNew, expandSettling} from '../../lib/runs.ts';
 import {jobsOf, outcomesOf} from '../fixtures/stored.ts';
 import {type Execution, Executions} from './executions.ts';
 import type {Actor, Scheduler} from './scheduler.ts';
@@ -144,7 +144,8 @@ export class Ledger {
 
 	// ——— commits ———
 
-	turned(actor: Actor, {settle = [], enqueue = [], dequeue}: Turn, result: TurnResult): void {
+	turned(actor: Actor, {settle: settling = [], enqueue = [], dequeue}: Turn, result: TurnResult): void {
+		const settle = expandSettling(settling);
 		// Those that enqueue jobs come last.
 		const isMaker = (index: number) => settle[index]?.outcome.type === 'returned' && 'enqueue' in settle[index].outcome;
 		const [makers = [], others = []] = [true, false].map(wanted => [...settle.keys()].filter(index => isMaker(index) === wanted));
@@ -155,17 +156,20 @@ export class Ledger {
 			this.#settled(settle[index] as Settlement, result.settled[index] as Settled, result.refused?.has(index) ?? false);
 		}
 		if (makers.length > 0) this.#adopt();
-		for (const [index, job] of enqueue.entries()) this.#enqueued(job, result.enqueued[index] as Enqueued);
+		for (const [index, each] of enqueue.entries()) {
+			const first = result.enqueued[index] as Enqueued;
+			for (const [offset, job] of expandNew([each]).entries()) this.#enqueued(job, {...first, id: first.id + offset});
+		}
 		if (!dequeue) return;
 		this.#promote();
 		if (result.dequeued.jobs.length > 0) this.#dequeued(actor, dequeue, result.dequeued);
 	}
 
-	#dequeued(actor: Actor, {tasks}: Demand, {lease, jobs}: Dequeued): void {
+	#dequeued(actor: Actor, {tasks}: Demand, {lease, jobs}: TurnResult['dequeued']): void {
 		if (!this.#lastBeats.has(actor.name)) this.#lastBeats.set(actor.name, this.#scheduler.steadyMs);
 		if (lease <= this.#lastLease) this.#broken(`leases rise: ${lease} after ${this.#lastLease}`);
 		this.#lastLease = lease;
-		for (const job of jobs) this.#claimed(actor, lease, job);
+		for (const job of expandDequeued(jobs)) this.#claimed(actor, lease, job);
 		for (const {task, concurrency} of tasks) {
 			if (concurrency === undefined) continue;
 			const running = [...this.#running].filter(entry => entry.task === task).length;

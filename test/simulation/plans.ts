@@ -1,4 +1,5 @@
 import type {JobFilter, Policy} from '../../lib/job.ts';
+import {pack, unpack} from '../../lib/lines.ts';
 import type {EnqueueCall} from '../../lib/protocol.ts';
 import type {MadeJob, NewJob, Rerun} from '../../lib/queue.ts';
 import type {TaskInfo} from '../../lib/tasks-module.ts';
@@ -52,13 +53,8 @@ export function planExecution(chance: Chance, isCalm: boolean): Plan {
 }
 
 function planMade(chance: Chance): MadeJob {
-	const {
-		task,
-		payloads: [payload],
-		keys,
-		priority,
-		policy,
-	} = planEnqueue(chance, 0, undefined);
+	const {task, payloads, keys, priority, policy} = planEnqueue(chance, 0, undefined);
+	const [payload] = unpack(payloads);
 	return {task, payload: payload ?? null, priority, policy, runAt: null, ...(keys && {key: keys[0] as string})};
 }
 
@@ -71,7 +67,7 @@ export function planEnqueue(chance: Chance, now: number, batch: number | undefin
 	return {
 		type: 'enqueue',
 		task: chance.pick(TASKS).name,
-		payloads: Array.from({length: jobs}, (_, index) => (keys ? `"${keys[index]}.${chance.is(0.9) ? 0 : 1}"` : `"${chance.int(1e9)}"`)),
+		payloads: pack(Array.from({length: jobs}, (_, index) => (keys ? `"${keys[index]}.${chance.is(0.9) ? 0 : 1}"` : `"${chance.int(1e9)}"`))),
 		keys,
 		batch,
 		...(rerun && {rerun}),

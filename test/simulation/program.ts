@@ -1,4 +1,5 @@
 import type {JobFilter} from '../../lib/job.ts';
+import {countOf} from '../../lib/lines.ts';
 import {type Call, type CallBody, type EnqueueReply, type FailedMessage, idsOf, type Notice, type RepliesMessage, type Verbs} from '../../lib/protocol.ts';
 import type {BatchId, CancelResult} from '../../lib/queue.ts';
 import type {Ledger} from './ledger.ts';
@@ -153,7 +154,7 @@ export class Program {
 		this.#call(body, value => {
 			if (batch !== undefined) this.#enqueuesToBatches--;
 			const reply = value as EnqueueReply;
-			const ids = idsOf(reply, body.payloads.length);
+			const ids = idsOf(reply, countOf(body.payloads));
 			this.#ledger.acknowledged(ids);
 			if (body.watch && reply.conflict === undefined) for (const id of ids) this.#watched.add(id);
 		});

@@ -1,9 +1,10 @@
 import {Board, type StopReason} from '../../lib/board.ts';
 import {toEnvelope} from '../../lib/errors.ts';
 import type {FailureRecord} from '../../lib/failure.ts';
+import {pack} from '../../lib/lines.ts';
 import type {Ending, Examination, PoolWorker, SourceListener, WorkerSource} from '../../lib/pools/worker-source.ts';
 import {SharedBoard} from '../../lib/pools/worker-source.ts';
-import type {ChunkMessage, ChunkReport, Loaded, WorkerRequest} from '../../lib/protocol.ts';
+import {type ChunkMessage, type ChunkReport, idAt, type Loaded, numberAt, type WorkerRequest} from '../../lib/protocol.ts';
 import type {MadeJob} from '../../lib/queue.ts';
 import type {TaskInfo} from '../../lib/tasks-module.ts';
 import type {Execution} from './executions.ts';
@@ -139,8 +140,8 @@ class SimulatedWorker implements PoolWorker, Actor {
 		const board = new Board(chunk.board as SharedArrayBuffer);
 		const report = new Report(chunk.chunk, this.#shop, message => this.#post(message));
 		const {batchSize = 1} = tasks.find(({name}) => name === chunk.task)?.options ?? {};
-		for (let first = 0; first < chunk.ids.length; first += batchSize) {
-			const end = Math.min(first + batchSize, chunk.ids.length);
+		for (let first = 0; first < chunk.jobs; first += batchSize) {
+			const end = Math.min(first + batchSize, chunk.jobs);
 			const at = scheduler.steadyMs;
 			const started = batchSize > 1 ? board.startMany(first, end, at) : board.start(first, at) ? [first] : [];
 			await this.#runTogether(chunk, board, report, {first, end, started});
@@ -159,7 +160,7 @@ class SimulatedWorker implements PoolWorker, Actor {
 	): Promise<void> {
 		const {scheduler, ledger} = this.#shop;
 		const at = scheduler.steadyMs;
-		this.#running = started.map(index => ledger.started(chunk.ids[index] as number, chunk.executions[index] as number, this.#shop.actor, this.name));
+		this.#running = started.map(index => ledger.started(idAt(chunk, index), numberAt(chunk.executions, index), this.#shop.actor, this.name));
 		const plan = planExecution(scheduler.chance, this.#shop.isCalm());
 		if (this.#running.length > 0) await this.#run(plan, chunk, board, report, started[0] as number);
 		for (let index = first; index < end; index++) {
@@ -271,13 +272,13 @@ class Report {
 			type: 'outcomes',
 			chunk: this.#chunk,
 			first: this.#first,
-			values: this.#values,
-			times: this.#times,
-			failures: this.#failures,
-			stops: this.#stops,
-			suspects: this.#suspects,
-			enqueues: this.#enqueues,
-			skipped: this.#skipped,
+			values: pack(this.#values),
+			times: Float64Array.from(this.#times),
+			...(this.#failures.size > 0 && {failures: this.#failures}),
+			...(this.#stops.size > 0 && {stops: this.#stops}),
+			...(this.#suspects.size > 0 && {suspects: this.#suspects}),
+			...(this.#enqueues.size > 0 && {enqueues: this.#enqueues}),
+			...(this.#skipped.length > 0 && {skipped: this.#skipped}),
 		});
 		this.#first += this.#values.length;
 		this.#isPosted = true;

@@ -18,7 +18,8 @@ import {nanoid} from 'nanoid';
 import {type Encoded, sizeBytes, unreadable} from '../../encoding.ts';
 import {FaenaError} from '../../errors.ts';
 import {failpoint} from '../../failpoint.ts';
-import type {Settlement} from '../../queue.ts';
+import {type Lines, MAX_LINE_BYTES, unpack} from '../../lines.ts';
+import {expandSettling, isReturnedRun, type Settling} from '../../runs.ts';
 import {storageFull} from './private-file.ts';
 
 /** A file that no job names may belong to a transaction that has not committed yet, but not for so long. */
@@ -48,16 +49,24 @@ export class Blobs {
 		this.#thresholdBytes = thresholdBytes;
 	}
 
-	/** Before a transaction: writes what is too large for the rows. */
-	prepare(settlements: readonly Settlement[]): void {
+	/** Before a transaction: writes what is too large for the rows. Gives back what is to be settled, without runs that have something of it. */
+	prepare(given: readonly Settling[]): readonly Settling[] {
 		this.#prepared.clear();
-		if (this.#thresholdBytes === Infinity) return;
-		for (const {outcome} of settlements) {
+		if (this.#thresholdBytes === Infinity) return given;
+		const settling = given.flatMap(each => (isReturnedRun(each) && this.#hasLarge(each.values) ? expandSettling([each]) : each));
+		for (const each of settling) {
+			if (isReturnedRun(each)) continue;
+			const {outcome} = each;
 			const value = outcome.type === 'returned' ? outcome.value : null;
 			if (value === null || !this.isLarge(value)) continue;
 			this.#prepared.set(value, this.#write(value));
 			failpoint('blob:written');
 		}
+		return settling;
+	}
+
+	#hasLarge(values: Lines): boolean {
+		return this.#thresholdBytes <= MAX_LINE_BYTES && unpack(values).some(value => this.isLarge(value));
 	}
 
 	/** In a transaction: what the row is to hold. */

@@ -1,7 +1,9 @@
 import {type Encoded, sizeBytes} from '../../encoding.ts';
 import {failpoint} from '../../failpoint.ts';
 import type {JobId} from '../../job.ts';
-import type {Demand, Dequeued, DequeuedJob} from '../../queue.ts';
+import {type Lines, sliceLines, unpack} from '../../lines.ts';
+import type {Demand, DequeuedJob, TurnResult} from '../../queue.ts';
+import type {DequeuedRun} from '../../runs.ts';
 import {nextOf} from './counter.ts';
 import type {Statements} from './database.ts';
 import {jobRunOf} from './job-run.ts';
@@ -32,20 +34,20 @@ export function promote(session: Session): void {
 }
 
 /** Claims the first jobs of the demanded tasks: by priority, then in order of arrival, across them all. */
-export function dequeue(session: Session, demand: Demand, owner: number): Dequeued {
+export function dequeue(session: Session, demand: Demand, owner: number): TurnResult['dequeued'] {
 	const lanes = openLanes(session, demand).filter(lane => lane.limit > 0);
 	const shares = lanes.length === 1 ? lanes : share(session, lanes, demand);
-	const claimed: {readonly row: ReadyRow; readonly lane: Lane}[] = [];
+	const claimed: {readonly head: ReadyRow | PackedHead; readonly lane: Lane}[] = [];
 	let lease = 0;
 	for (const lane of shares) {
 		const heads = read(session, lane, demand.maxBytes);
-		if (heads.rows.length + heads.runs.length === 0) continue;
+		if (heads.jobs === 0) continue;
 		lease ||= nextLease(session);
 		claim(session, lane, heads, lease, owner);
-		for (const row of heads.rows) claimed.push({row, lane});
+		for (const head of heads.heads) claimed.push({head, lane});
 	}
-	if (shares.length > 1) claimed.sort((a, b) => byOrder(a.row, b.row));
-	return {lease, jobs: claimed.map(({row, lane}) => toDequeued(session, row, lane))};
+	if (shares.length > 1) claimed.sort((a, b) => byOrder(a.head, b.head));
+	return {lease, jobs: claimed.map(({head, lane}) => (isPacked(head) ? toRun(session, head, lane) : toDequeued(session, head, lane)))};
 }
 
 /** A part of `ready` that something may be taken of. */
@@ -117,9 +119,17 @@ function byOrder([rank, id]: readonly [number, number, ...unknown[]], [otherRank
 	return rank - otherRank || id - otherId;
 }
 
+/** Jobs that share a row. */
+type PackedHead = readonly [rank: number, first: JobId, jobs: {readonly policy: number; readonly createdAt: number; readonly payloads: Lines}];
+
+function isPacked(head: ReadyRow | PackedHead): head is PackedHead {
+	return typeof head[2] === 'object';
+}
+
 /** The first jobs of a lane, and of which runs they are. */
 interface Heads {
-	readonly rows: ReadyRow[];
+	readonly heads: (ReadyRow | PackedHead)[];
+	jobs: number;
 	/** The last of them that has a row of its own. */
 	lastRow: ReadyRow | undefined;
 	readonly runs: (ReadyRun & {readonly upTo: JobId})[];
@@ -134,23 +144,36 @@ interface ReadyRun {
 
 /** Reads runs and rows as they come in the order of dequeuing: no row lies inside a run. */
 function read({statements}: Session, lane: Lane, maxBytes: number): Heads {
-	const heads: Heads = {rows: [], lastRow: undefined, runs: []};
+	const heads: Heads = {heads: [], jobs: 0, lastRow: undefined, runs: []};
 	let bytes = 0;
-	const isOver = () => heads.rows.length >= lane.limit || (heads.rows.length > 0 && bytes >= maxBytes);
+	const isOver = () => heads.jobs >= lane.limit || (heads.jobs > 0 && bytes >= maxBytes);
 	const take = (row: ReadyRow) => {
-		heads.rows.push(row);
+		heads.heads.push(row);
+		heads.jobs++;
 		bytes += sizeBytes(row[7]);
+	};
+	/** Returns the last job that was taken of the run. */
+	const takeRun = ({rank, first, last}: ReadyRun): JobId => {
+		const run = jobRunOf(statements, first);
+		if (run) {
+			const to = Math.min(last, first + lane.limit - heads.jobs - 1);
+			const payloads = upTo(run.payloadsOf(first, to), maxBytes - bytes);
+			heads.heads.push([rank, first, {policy: run.policy, createdAt: run.createdAt, payloads}]);
+			heads.jobs += payloads.count;
+			bytes += sizeOf(payloads);
+			return first + payloads.count - 1;
+		}
+		for (const row of statements.newJobs.iterate(first, last) as IterableIterator<ReadyRow>) {
+			take(row);
+			if (isOver()) return row[1];
+		}
+		return last;
 	};
 	const runs = readyRuns(statements, lane);
 	let run = runs.next();
 	const takeRuns = (before?: ReadyRow) => {
 		for (; !run.done && !isOver() && (!before || isBefore(run.value, before)); run = runs.next()) {
-			const {first, last} = run.value;
-			for (const row of newJobs(statements, first, last)) {
-				take(row);
-				if (isOver()) break;
-			}
-			heads.runs.push({...run.value, upTo: isOver() ? (heads.rows.at(-1) as ReadyRow)[1] : last});
+			heads.runs.push({...run.value, upTo: takeRun(run.value)});
 		}
 	};
 	for (const row of statements.readyJobs.iterate(laneOf(lane.task, lane.place), lane.limit) as IterableIterator<ReadyRow>) {
@@ -173,11 +196,19 @@ function* readyRuns(statements: Statements, {task, place, limit}: Lane): Generat
 	for (const [rank, first, last, batch] of rows) yield {rank, first, last, batch};
 }
 
-/** The jobs of a ready run, whether they share a row or have rows of their own. */
-function* newJobs(statements: Statements, first: JobId, last: JobId): Generator<ReadyRow> {
-	const run = jobRunOf(statements, first);
-	if (!run) yield* statements.newJobs.iterate(first, last) as IterableIterator<ReadyRow>;
-	else for (let id = first; id <= last; id++) yield [-run.priority, id, 0, null, run.policy, run.createdAt, null, run.payloadOf(id)];
+/** The payloads until they together reach so many bytes; at least one. */
+function upTo(payloads: Lines, bytes: number): Lines {
+	if (sizeOf(payloads) < bytes) return payloads;
+	const values = unpack(payloads);
+	let [count, size] = [0, 0];
+	do size += sizeBytes(values[count++] as Encoded);
+	while (count < values.length && size < bytes);
+	return sliceLines(payloads, 0, count);
+}
+
+/** Without the line breaks. */
+function sizeOf({count, text}: Lines): number {
+	return text === null ? 0 : sizeBytes(text) - (count - 1);
 }
 
 function isBefore({rank, first}: ReadyRun, [otherRank, id]: ReadyRow): boolean {
@@ -185,7 +216,7 @@ function isBefore({rank, first}: ReadyRun, [otherRank, id]: ReadyRow): boolean {
 }
 
 /** What was read is the beginning of the task's part of `ready`: two statements move it, however many jobs it is, and two a run. */
-function claim({statements, tally}: Session, {task, place}: Lane, {rows, lastRow, runs}: Heads, lease: number, owner: number): void {
+function claim({statements, tally}: Session, {task, place}: Lane, {heads, lastRow, runs}: Heads, lease: number, owner: number): void {
 	const lane = laneOf(task, place);
 	if (lastRow) {
 		const [rank, id] = lastRow;
@@ -199,18 +230,26 @@ function claim({statements, tally}: Session, {task, place}: Lane, {rows, lastRow
 	}
 	failpoint('dequeue:written');
 	// Jobs of a batch come in runs, so that this, too, is a step for many.
-	for (let start = 0, end = 1; start < rows.length; end++) {
-		const batch = rows[start]?.[3] as number | null;
-		if (rows[end]?.[3] === batch) continue;
-		tally.move(task, batch, place, Place.running, end - start);
-		start = end;
+	let [batch, jobs]: [number | null, number] = [null, 0];
+	for (const head of heads) {
+		const own = isPacked(head) ? null : head[3];
+		if (own !== batch) {
+			tally.move(task, batch, place, Place.running, jobs);
+			[batch, jobs] = [own, 0];
+		}
+		jobs += isPacked(head) ? head[2].payloads.count : 1;
 	}
+	tally.move(task, batch, place, Place.running, jobs);
 }
 
 function nextLease(session: Session): number {
 	const lease = nextOf(session, 'lease');
 	session.statements.setCounter.run(lease, 'lease');
 	return lease;
+}
+
+function toRun({names}: Session, [, first, {policy, createdAt, payloads}]: PackedHead, {name}: Lane): DequeuedRun {
+	return {first, task: name, createdAt, policy: names.policy(policy), payloads};
 }
 
 function toDequeued(session: Session, [, id, executions, , policy, createdAt, key, payload]: ReadyRow, {name, place}: Lane): DequeuedJob {

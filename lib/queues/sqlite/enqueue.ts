@@ -3,6 +3,7 @@ import {failpoint} from '../../failpoint.ts';
 import type {FailureRecord} from '../../failure.ts';
 import type {JobId} from '../../job.ts';
 import {type Enqueued, enqueueFailure, keyConflict, type MadeJob, type NewJob, RETRIED_BY_DEFAULT} from '../../queue.ts';
+import {expandNew, isNewRun, type NewRun} from '../../runs.ts';
 import {replaceJob, retryJob} from './control.ts';
 import {nextOf} from './counter.ts';
 import {fitsInJobRun} from './job-run.ts';
@@ -12,13 +13,18 @@ import {Place} from './places.ts';
 import type {Session} from './session.ts';
 
 /** Puts jobs in, with rising ids. A key that is there already gives its job instead. */
-export function enqueue(session: Session, jobs: readonly NewJob[], rejectConflicts: boolean): Enqueued[] {
-	const {statements, tally} = session;
+export function enqueue(session: Session, jobs: readonly (NewJob | NewRun)[], rejectConflicts: boolean): Enqueued[] {
+	const {statements} = session;
 	const first = nextOf(session, 'job');
 	const enqueued: Enqueued[] = [];
 	let id = first;
 	const newcomers = new Newcomers(session);
 	for (const job of jobs) {
+		if (isNewRun(job)) {
+			enqueued.push({id, existing: false, conflict: false});
+			id = addRun(session, id, job, newcomers);
+			continue;
+		}
 		const holder = findByKey(session, job);
 		if (holder) {
 			// A job of this very turn must be in its place before it can leave it.
@@ -26,8 +32,7 @@ export function enqueue(session: Session, jobs: readonly NewJob[], rejectConflic
 			enqueued.push(meet(session, job, holder, rejectConflicts));
 			continue;
 		}
-		const place = add(session, id, job, newcomers);
-		tally.move(session.names.task(job.task), job.batch ?? null, null, place);
+		add(session, id, job, newcomers);
 		enqueued.push({id, existing: false, conflict: false});
 		id++;
 	}
@@ -53,7 +58,20 @@ export function findConflict(session: Session, jobs: readonly MadeJob[]): Failur
 	return undefined;
 }
 
-function add({statements, names, now}: Session, id: JobId, job: NewJob, newcomers: Newcomers): Place {
+/** Returns the id after those of its jobs. */
+function addRun(session: Session, first: JobId, run: NewRun, newcomers: Newcomers): JobId {
+	const {names, tally, now} = session;
+	const {payloads, priority, runAt} = run;
+	if (runAt !== null && runAt > now) for (const [index, job] of expandNew([run]).entries()) add(session, first + index, job, newcomers);
+	else {
+		const task = names.task(run.task);
+		newcomers.addRun(first, {task, policy: names.policyId(run.policy), priority, batch: null, isLoose: false}, payloads);
+		tally.move(task, null, null, Place.ready, payloads.count);
+	}
+	return first + payloads.count;
+}
+
+function add({statements, names, tally, now}: Session, id: JobId, job: NewJob, newcomers: Newcomers): void {
 	const {key, payload, priority} = job;
 	const [task, policy, batch] = [names.task(job.task), names.policyId(job.policy), job.batch ?? null];
 	const isDelayed = job.runAt !== null && job.runAt > now;
@@ -62,7 +80,7 @@ function add({statements, names, now}: Session, id: JobId, job: NewJob, newcomer
 	if (key !== undefined) statements.insertKey.run(scopeOf(task, job.batch), key, id);
 	if (isDelayed) statements.insertWaiting.run(id, job.runAt, 0, 0);
 	else newcomers.add(id, {task, policy, priority, batch, isLoose}, isLoose ? null : payload);
-	return isDelayed ? Place.scheduled : Place.ready;
+	tally.move(task, batch, null, isDelayed ? Place.scheduled : Place.ready);
 }
 
 interface Holder {

@@ -1,8 +1,8 @@
 import type {Encoded} from '../../encoding.ts';
 import type {JobId} from '../../job.ts';
+import {isLine, type Lines, readLines, sliceLines} from '../../lines.ts';
 import type {NewJob} from '../../queue.ts';
 import type {Statements} from './database.ts';
-import {isLine, readLines} from './lines.ts';
 
 /** Jobs in a run: what giving them rows of their own may cost at a time. */
 export const MOST_IN_RUN = 1000;
@@ -19,6 +19,7 @@ export interface JobRun {
 	readonly priority: number;
 	readonly createdAt: number;
 	payloadOf(id: JobId): Encoded;
+	payloadsOf(first: JobId, last: JobId): Lines;
 }
 
 /** True if a run can hold all that is known of the job. */
@@ -44,6 +45,7 @@ export function jobRunOf({jobRunOf}: Statements, id: JobId): JobRun | undefined 
 			payloadAt ??= readLines(payloads);
 			return payloadAt(id - first);
 		},
+		payloadsOf: (from, to) => sliceLines({count: last - first + 1, text: payloads}, from - first, to - first + 1),
 	};
 }
 

@@ -1,6 +1,7 @@
 import {failpoint} from '../../failpoint.ts';
 import type {FailureRecord} from '../../failure.ts';
-import type {Settled, Settlement} from '../../queue.ts';
+import type {Settled} from '../../queue.ts';
+import type {Settling} from '../../runs.ts';
 import {enqueue, findConflict} from './enqueue.ts';
 import type {Session} from './session.ts';
 import {endExecution, settle} from './settle.ts';
@@ -9,8 +10,8 @@ import {endExecution, settle} from './settle.ts';
  * Settles, with the jobs that the settlements enqueue: in the order of these, whatever their leases, since that is the order
  * of the new jobs' ids. Tells, by index, which are refused because a key names another payload.
  */
-export function settleAll(session: Session, settlements: readonly Settlement[]): {settled: Settled[]; refused: Map<number, FailureRecord>} {
-	const {settled, makers} = settle(session, settlements);
+export function settleAll(session: Session, settling: readonly Settling[]): {settled: Settled[]; refused: Map<number, FailureRecord>} {
+	const {settled, makers} = settle(session, settling);
 	const refused = new Map<number, FailureRecord>();
 	for (const {index, claim, outcome, jobs} of makers) {
 		const conflict = findConflict(session, jobs);
@@ -23,6 +24,6 @@ export function settleAll(session: Session, settlements: readonly Settlement[]):
 			session.statements.deleteCheckpoint.run(claim[0]);
 		}
 	}
-	if (settlements.length > 0) failpoint('settle:written');
+	if (settling.length > 0) failpoint('settle:written');
 	return {settled, refused};
 }

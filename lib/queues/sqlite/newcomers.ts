@@ -1,7 +1,7 @@
 import type {Encoded} from '../../encoding.ts';
 import type {JobId} from '../../job.ts';
+import {type Lines, sliceLines, toLines} from '../../lines.ts';
 import {MOST_IN_RUN} from './job-run.ts';
-import {toLines} from './lines.ts';
 import type {Session} from './session.ts';
 
 /** One job by itself is no run. */
@@ -42,6 +42,15 @@ export class Newcomers {
 		this.#run.payloads.push(payload);
 	}
 
+	/** Jobs that have no rows yet. */
+	addRun(first: JobId, kind: Kind, payloads: Lines): void {
+		this.flush();
+		for (let start = 0; start < payloads.count; start += MOST_IN_RUN) {
+			const part = sliceLines(payloads, start, Math.min(payloads.count, start + MOST_IN_RUN));
+			this.#insertRun(first + start, kind, part);
+		}
+	}
+
 	flush(): void {
 		this.#endRun();
 		this.#endRange();
@@ -55,8 +64,7 @@ export class Newcomers {
 		const {task, policy, priority, batch, isLoose, first, payloads} = run;
 		const last = first + payloads.length - 1;
 		if (payloads.length >= LEAST) {
-			if (!isLoose) statements.insertJobRun.run(first, last, task, policy, priority, now, toLines(payloads));
-			statements.insertReadyRun.run(task, -priority, first, last, batch);
+			this.#insertRun(first, run, toLines(payloads));
 			return;
 		}
 		if (!isLoose) statements.insertJob.run(first, task, policy, priority, now, batch, null, payloads[0] as Encoded);
@@ -65,6 +73,13 @@ export class Newcomers {
 			this.#endRange();
 			this.#range = {first, last};
 		}
+	}
+
+	#insertRun(first: JobId, {task, policy, priority, batch, isLoose}: Kind, {count, text}: Lines): void {
+		const {statements, now} = this.#session;
+		const last = first + count - 1;
+		if (!isLoose) statements.insertJobRun.run(first, last, task, policy, priority, now, text);
+		statements.insertReadyRun.run(task, -priority, first, last, batch);
 	}
 
 	#endRange(): void {

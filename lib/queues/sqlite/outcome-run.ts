@@ -1,6 +1,7 @@
 import type {JobId} from '../../job.ts';
-import type {Outcome, Settlement} from '../../queue.ts';
-import {isLine, readLines, toLines} from './lines.ts';
+import {isLine, joinLines, type Lines, readLines} from '../../lines.ts';
+import type {Outcome} from '../../queue.ts';
+import {isReturnedRun, type Settling, TIMES} from '../../runs.ts';
 
 /** A row of the statement `outcomeRunOf`. */
 export type OutcomeRunRow = readonly [first: JobId, last: JobId, endedAt: number, times: Uint8Array, results: string | null];
@@ -21,17 +22,21 @@ export function fitsInRun(outcome: Outcome): outcome is Outcome & {readonly type
 	return outcome.type === 'returned' && !outcome.enqueue && isLine(outcome.value);
 }
 
-/** The columns `times` and `results` of such outcomes. */
-export function writeResults(settlements: readonly Settlement[]): [times: Uint8Array, results: string | null] {
-	const times = new Float64Array(TIMES * settlements.length);
-	const values = settlements.map(({outcome}, index) => {
-		times[TIMES * index] = outcome.startedAt ?? NaN;
-		times[TIMES * index + 1] = outcome.durationMs ?? NaN;
-		times[TIMES * index + 2] = outcome.cpuMs ?? NaN;
-		times[TIMES * index + 3] = outcome.memoryBytes ?? NaN;
-		return outcome.type === 'returned' ? outcome.value : null;
+/** The columns `times` and `results` of such outcomes, of so many jobs in all. */
+export function writeResults(settling: readonly Settling[], jobs: number): [times: Uint8Array, results: string | null] {
+	const times = new Float64Array(TIMES * jobs);
+	let offset = 0;
+	const lines = settling.map((each): Lines => {
+		if (isReturnedRun(each)) {
+			times.set(each.times, offset);
+			offset += each.times.length;
+			return each.values;
+		}
+		const {startedAt = NaN, durationMs = NaN, cpuMs = NaN, memoryBytes = NaN} = each.outcome;
+		for (const time of [startedAt, durationMs, cpuMs, memoryBytes]) times[offset++] = time;
+		return {count: 1, text: each.outcome.type === 'returned' ? (each.outcome.value as string | null) : null};
 	});
-	return [new Uint8Array(times.buffer), toLines(values)];
+	return [new Uint8Array(times.buffer), joinLines(lines).text];
 }
 
 /** What the run says of each of its jobs; of one that somebody tampered with, what it still does. */
@@ -48,7 +53,6 @@ export function readResults([first, last, endedAt, times, results]: OutcomeRunRo
 	});
 }
 
-const TIMES = 4;
 const BYTES = Float64Array.BYTES_PER_ELEMENT;
 /** A file is read where it was written. */
 const IS_LITTLE_ENDIAN = new Uint8Array(new Uint16Array([1]).buffer)[0] === 1;

@@ -4,6 +4,7 @@ import {failpoint} from '../../failpoint.ts';
 import {type FailureRecord, poison} from '../../failure.ts';
 import {type JobId, type JobStatus, MAX_CRASHES, MAX_SUSPICIONS, type Policy} from '../../job.ts';
 import {MAX_LOG_LINES, type MadeJob, type Note, type Outcome, type Settled, type Settlement} from '../../queue.ts';
+import {expandSettling, isReturnedRun, type Settling} from '../../runs.ts';
 import {erase} from './erase.ts';
 import {loosenJobs} from './job-run.ts';
 import {fitsInRun, writeResults} from './outcome-run.ts';
@@ -21,112 +22,149 @@ export interface Maker {
 	readonly jobs: readonly MadeJob[];
 }
 
+/** Something to be settled, and where its first job is among all. */
+type Part = readonly [index: number, settling: Settling];
+type Single = readonly [index: number, settlement: Settlement];
+
 /**
  * Writes down how executions ended. The fence is the row of `claimed` or `claimed_run`: a settlement whose lease or execution does not
  * match it changes nothing. What enqueues jobs is left to the caller, in order.
  */
-export function settle(session: Session, settlements: readonly Settlement[]): {settled: Settled[]; makers: Maker[]} {
-	const settled = new Array<Settled>(settlements.length).fill('lost');
+export function settle(session: Session, settling: readonly Settling[]): {settled: Settled[]; makers: Maker[]} {
+	const parts: Part[] = [];
+	let jobs = 0;
+	for (const each of settling) {
+		parts.push([jobs, each]);
+		jobs += jobsOf(each);
+	}
+	const settled: Settled[] = new Array(jobs).fill('lost');
 	const makers: Maker[] = [];
-	const byLease = Map.groupBy(settlements.keys(), index => (settlements[index] as Settlement).lease);
-	for (const [lease, indexes] of byLease) settleLease(session, lease, settlements, indexes, settled, makers);
+	for (const [lease, own] of Map.groupBy(parts, ([, {lease}]) => lease)) settleLease(session, lease, own, settled, makers);
 	return {settled, makers: makers.sort((a, b) => a.index - b.index)};
 }
 
-function settleLease(
-	session: Session,
-	lease: number,
-	settlements: readonly Settlement[],
-	indexes: readonly number[],
-	settled: Settled[],
-	makers: Maker[],
-): void {
-	const [low, high] = bounds(settlements, indexes);
-	const end = (index: number, claim: ClaimRow) => {
-		const {outcome} = settlements[index] as Settlement;
+function settleLease(session: Session, lease: number, parts: readonly Part[], settled: Settled[], makers: Maker[]): void {
+	const end = ([index, {outcome}]: Single, claim: ClaimRow) => {
 		if (outcome.type === 'returned' && outcome.enqueue) makers.push({index, claim, outcome, jobs: outcome.enqueue});
 		else settled[index] = endExecution(session, claim, outcome);
 	};
-	const inOrder = indexes.toSorted((a, b) => (settlements[a] as Settlement).id - (settlements[b] as Settlement).id);
-	const others = settleRuns(session, lease, settlements, inOrder, settled, end);
-	if (others.length > 0) settleRows(session, lease, settlements, others, end);
+	const inOrder = toOrder(parts);
+	const [low, high] = boundsOf(inOrder);
+	const others = settleRuns(session, session.statements.claimedRunsOfLease.all(lease, high, low) as ClaimedRun[], inOrder, settled, end);
+	if (others.length > 0) settleRows(session, lease, others, end);
 	// For the whole lease at once: that costs jobs without checkpoints nothing.
 	session.statements.deleteCheckpointsOfCompleted.run(low, high);
 }
 
-type End = (index: number, claim: ClaimRow) => void;
+/** Of what settles a job twice the first counts: so what overlaps is expanded. */
+function toOrder(parts: readonly Part[]): Part[] {
+	const inOrder = parts.toSorted(([, a], [, b]) => firstOf(a) - firstOf(b));
+	const overlap = inOrder.some(([, each], place) => place > 0 && firstOf(each) <= lastOf((inOrder[place - 1] as Part)[1]));
+	const isMixed = overlap && !parts.every(isSingle);
+	return isMixed ? toOrder(parts.flatMap(expand)) : inOrder;
+}
+
+type End = (settlement: Single, claim: ClaimRow) => void;
 
 /** Settles those whose jobs are claimed in runs. Returns the others. */
-function settleRuns(session: Session, lease: number, settlements: readonly Settlement[], inOrder: readonly number[], settled: Settled[], end: End): number[] {
-	const idAt = (place: number) => (settlements[inOrder[place] as number] as Settlement).id;
-	const runs = session.statements.claimedRunsOfLease.all(lease, idAt(inOrder.length - 1), idAt(0)) as ClaimedRun[];
-	const others: number[] = [];
-	let place = 0;
+function settleRuns(session: Session, runs: readonly ClaimedRun[], inOrder: readonly Part[], settled: Settled[], end: End): Single[] {
+	const parts = inOrder.flatMap(part => (isSingle(part) || runs.some(run => isWithin(part, run)) ? [part] : expand(part)));
+	const others: Part[] = [];
+	let next = 0;
 	for (const run of runs) {
-		while (place < inOrder.length && idAt(place) < run[0]) others.push(inOrder[place++] as number);
-		const start = place;
-		while (place < inOrder.length && idAt(place) <= run[1]) place++;
-		settleRun(session, run, settlements, inOrder.slice(start, place), settled, end);
+		const start = parts.findIndex(([, each], index) => index >= next && firstOf(each) >= run[0]);
+		if (start < 0) break;
+		others.push(...parts.slice(next, start));
+		for (next = start; next < parts.length && firstOf((parts[next] as Part)[1]) <= run[1]; ) next++;
+		settleRun(session, run, parts.slice(start, next), settled, end);
 	}
-	others.push(...inOrder.slice(place));
-	return others;
+	// A run that is within none is expanded.
+	return [...others, ...parts.slice(next)] as readonly Part[] as Single[];
 }
 
 /** Cuts out of the run what ended. What lies side by side and can lie in a run is in one again; the others end one by one. */
-function settleRun(session: Session, run: ClaimedRun, settlements: readonly Settlement[], inOrder: readonly number[], settled: Settled[], end: End): void {
+function settleRun(session: Session, run: ClaimedRun, parts: readonly Part[], settled: Settled[], end: End): void {
 	const [first, last, lease, owner, task, batch] = run;
 	const {deleteClaimedRun, insertClaimedRun} = session.statements;
 	deleteClaimedRun.run(first);
-	let alike: number[] = [];
+	let alike: Settling[] = [];
 	const endAlike = () => {
-		if (alike.length === 0) return;
-		completeRun(
-			session,
-			run,
-			alike.map(index => settlements[index] as Settlement),
-		);
-		for (const index of alike) settled[index] = 'completed';
+		if (alike.length > 0) completeRun(session, run, alike);
 		alike = [];
 	};
 	let next = first;
-	for (const index of inOrder) {
-		const {id, execution, outcome} = settlements[index] as Settlement;
-		if (execution !== 1 || id < next) continue;
+	for (const part of parts) {
+		const [index, each] = part;
+		const id = firstOf(each);
+		if (id < next || (isSingle(part) && part[1].execution !== 1)) continue;
 		if (id > next) {
 			endAlike();
 			insertClaimedRun.run(next, id - 1, lease, owner, task, batch);
 		}
-		next = id + 1;
-		if (fitsInRun(outcome) && !session.blobs.isLarge(outcome.value)) alike.push(index);
-		else {
+		next = lastOf(each) + 1;
+		if (!isSingle(part) || (fitsInRun(part[1].outcome) && !session.blobs.isLarge(part[1].outcome.value))) {
+			alike.push(each);
+			settled.fill('completed', index, index + jobsOf(each));
+		} else {
 			endAlike();
 			loosenJobs(session.statements, id);
-			end(index, [id, 1, task, batch, null]);
+			end(part, [id, 1, task, batch, null]);
 		}
 	}
 	endAlike();
 	if (next <= last) insertClaimedRun.run(next, last, lease, owner, task, batch);
 }
 
-function completeRun({statements, tally, now}: Session, [, , , , task, batch]: ClaimedRun, settlements: readonly Settlement[]): void {
-	const [first, last] = [settlements[0] as Settlement, settlements.at(-1) as Settlement];
-	statements.insertOutcomeRun.run(first.id, last.id, batch, now, ...writeResults(settlements));
-	tally.move(task, batch, Place.running, Place.completed, settlements.length);
+function completeRun({statements, tally, now}: Session, [, , , , task, batch]: ClaimedRun, alike: readonly Settling[]): void {
+	const [first, last] = [firstOf(alike[0] as Settling), lastOf(alike.at(-1) as Settling)];
+	const jobs = last - first + 1;
+	statements.insertOutcomeRun.run(first, last, batch, now, ...writeResults(alike, jobs));
+	tally.move(task, batch, Place.running, Place.completed, jobs);
 }
 
-function settleRows({statements}: Session, lease: number, settlements: readonly Settlement[], indexes: readonly number[], end: End): void {
+function isSingle(part: Part): part is Single {
+	return !isReturnedRun(part[1]);
+}
+
+function isWithin([, each]: Part, [first, last]: ClaimedRun): boolean {
+	return firstOf(each) >= first && lastOf(each) <= last;
+}
+
+function expand([index, each]: Part): Single[] {
+	return expandSettling([each]).map((settlement, offset) => [index + offset, settlement]);
+}
+
+function firstOf(each: Settling): JobId {
+	return isReturnedRun(each) ? each.first : each.id;
+}
+
+function lastOf(each: Settling): JobId {
+	return firstOf(each) + jobsOf(each) - 1;
+}
+
+function jobsOf(each: Settling): number {
+	return isReturnedRun(each) ? each.values.count : 1;
+}
+
+function boundsOf(parts: readonly Part[]): [low: JobId, high: JobId] {
+	let [low, high] = [Infinity, -Infinity];
+	for (const [, each] of parts) [low, high] = [Math.min(low, firstOf(each)), Math.max(high, lastOf(each))];
+	return [low, high];
+}
+
+function settleRows({statements}: Session, lease: number, singles: readonly Single[], end: End): void {
 	const {claimsOfLease, deleteClaimsOfLease, deleteClaim} = statements;
-	const [low, high] = bounds(settlements, indexes);
+	const [low, high] = boundsOf(singles);
 	const rows = claimsOfLease.all(low, high, lease) as ClaimRow[];
 	const claims = new Map(rows.map(row => [row[0], row]));
 	const ended: JobId[] = [];
-	for (const index of indexes) {
-		const {id, execution} = settlements[index] as Settlement;
+	for (const single of singles) {
+		const {id, execution} = single[1];
 		const claim = claims.get(id);
 		if (!claim || claim[1] !== execution) continue;
 		claims.delete(id);
 		ended.push(id);
-		end(index, claim);
+		end(single, claim);
 	}
 	// Usually a chunk is all there is of the lease between its first and its last job: one statement deletes the whole.
 	if (claims.size === 0) deleteClaimsOfLease.run(low, high, lease);
@@ -233,15 +271,4 @@ export function note(session: Session, {id, lease, execution, startedAt, progres
 	if (!logs) return;
 	for (const {at, level, text} of logs.slice(-MAX_LOG_LINES)) statements.insertLog.run(id, execution, at, level, text);
 	statements.trimLog.run(id, id, MAX_LOG_LINES);
-}
-
-function bounds(settlements: readonly Settlement[], indexes: Iterable<number>): [low: JobId, high: JobId] {
-	let low = Infinity;
-	let high = -Infinity;
-	for (const index of indexes) {
-		const {id} = settlements[index] as Settlement;
-		low = Math.min(low, id);
-		high = Math.max(high, id);
-	}
-	return [low, high];
 }

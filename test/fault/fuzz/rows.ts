@@ -8,6 +8,7 @@ import {open} from '../../../lib/index.ts';
 import {type Policy, STATUSES} from '../../../lib/job.ts';
 import {type Claim, demandOf, type JobQueue, type NewJob, type Settlement} from '../../../lib/queue.ts';
 import {openSqlite} from '../../../lib/queues/sqlite.ts';
+import {turnOf} from '../../fixtures/packed.ts';
 import {between, pick, seeded} from '../../fixtures/random.ts';
 import {tampered} from './mutations.ts';
 import {Findings, type Result, type Round, seedsOf} from './round.ts';
@@ -71,7 +72,7 @@ async function useQueue(path: string, random: Random, guard: Guard): Promise<voi
 	await guard('recover', () => queue.recover());
 	const demand = {owner: 'me', tasks: demandOf(TASKS, 9), limit: 9, maxBytes: 1000};
 	for (let turn = 0; turn < 3; turn++) {
-		const {lease, jobs} = (await guard('dequeue', () => queue.turn({dequeue: demand})))?.dequeued ?? {lease: 0, jobs: []};
+		const {lease, jobs} = (await guard('dequeue', () => turnOf(queue, {dequeue: demand})))?.dequeued ?? {lease: 0, jobs: []};
 		for (const {payload, checkpoint} of jobs) await guard('decode', () => [decode(payload), decode(checkpoint ?? null)]);
 		const claims = jobs.map(({id, execution}) => ({id, execution, lease}));
 		await guard('note', () => queue.turn({notes: claims.map(noteOf)}));
