@@ -1,8 +1,8 @@
-import {chanceOf, shuffle} from './chance.ts';
+import {type Chance, chanceOf, shuffle} from './chance.ts';
 import {roundsPerMicro} from './kernels.ts';
 import type {PlannedCase} from './plan.ts';
 import {measure} from './protocol.ts';
-import type {Case, Entry, Surroundings} from './suite.ts';
+import type {Case, Entry, Surroundings, TaskName} from './suite.ts';
 
 export interface Order extends Pick<Surroundings, 'folder' | 'seed' | 'counter'> {
 	readonly run: string;
@@ -18,15 +18,31 @@ export interface Order extends Pick<Surroundings, 'folder' | 'seed' | 'counter'>
 export async function* takeBlocks({run, blocks, cases, serversOf, signal, ...given}: Order): AsyncGenerator<Entry> {
 	const chance = chanceOf(given.seed);
 	for (let block = 1; block <= blocks; block++) {
-		const surroundings: Surroundings = {...given, seed: given.seed + block, roundsPerMicro: calibrate()};
-		for (const {blocks: own = block, ...each} of shuffle(cases, chance)) {
-			if (block > own) continue;
-			const servers = serversOf?.(each);
-			yield* measure(each, {...surroundings, ...(servers && {servers})}, {run, block}, signal);
+		const own = cases.filter(each => block <= (each.blocks ?? blocks));
+		for (const comparison of comparisonsOf(own, chance)) {
+			const surroundings: Surroundings = {...given, seed: given.seed + block, roundsPerMicro: calibrate(comparison[0].task)};
+			const spins: number[] = [];
+			for (const {blocks: _, ...each} of comparison) {
+				const servers = serversOf?.(each);
+				yield* measure(each, {...surroundings, ...(servers && {servers})}, {run, block}, spins, signal);
+			}
 		}
 	}
 }
 
-function calibrate(): Surroundings['roundsPerMicro'] {
-	return {identity: 0, spin: roundsPerMicro('spin'), sha256: roundsPerMicro('sha256'), json: roundsPerMicro('json')};
+type Comparison = readonly [PlannedCase, ...PlannedCase[]];
+
+/**
+ * Cases of the same work, in an order by chance: what is compared is taken in succession, on one calibration, so that the machine has
+ * seconds to become another, not the minutes of a whole block.
+ */
+export function comparisonsOf(cases: readonly PlannedCase[], chance: Chance): Comparison[] {
+	const byWork = Map.groupBy(cases, ({trial, task, workMicros}) => JSON.stringify([trial, task, workMicros]));
+	return shuffle([...byWork.values()], chance).map(own => shuffle(own, chance) as [PlannedCase, ...PlannedCase[]]);
+}
+
+/** The spin is for the rule of `protocol.ts`. */
+function calibrate(task: TaskName): Surroundings['roundsPerMicro'] {
+	const calibrated = [...new Set(['spin', task] as const)].map(each => [each, roundsPerMicro(each)]);
+	return {identity: 0, spin: 0, sha256: 0, json: 0, ...Object.fromEntries(calibrated)};
 }

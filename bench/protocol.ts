@@ -8,9 +8,10 @@ import {moduleUrl} from './module-url.ts';
 import type {Case, Entry, Measurement, Surroundings} from './suite.ts';
 
 /**
- * The rule by which a measurement doesn't count, written before any was taken: the calibration spin just before and just
- * after it differ by more than this, or other machines took more than this share of the processors' time meanwhile. It is
- * taken again, at most so many times; all tries are in the results.
+ * The rule by which a measurement doesn't count, written before any was taken: a fixed spin is timed just before and just after each, and of
+ * all spins around what is compared in a block no two may differ by more than this, whether the machine became another meanwhile or
+ * little by little; nor may other machines take more than this share of the processors' time. What breaks it is taken again, at most
+ * so many times; all tries are in the results.
  */
 export const MAX_DRIFT = 0.1;
 export const MAX_STOLEN = 0.05;
@@ -21,24 +22,34 @@ const TIMEOUT_MS = 600_000;
 
 /**
  * Takes one measurement, as often as the rule asks for.
+ * @param spins around those it is compared with that count already; its own are added to them if it does, too
  * @throws the signal's reason, once the process that measures has ended by it
  */
-export async function* measure(given: Case, surroundings: Surroundings, mark: Pick<Entry, 'run' | 'block'>, signal?: AbortSignal): AsyncGenerator<Entry> {
+export async function* measure(
+	given: Case,
+	surroundings: Surroundings,
+	mark: Pick<Entry, 'run' | 'block'>,
+	spins: number[],
+	signal?: AbortSignal,
+): AsyncGenerator<Entry> {
 	for (let tries = 1; tries <= TRIES; tries++) {
 		const stolen = stealMeter();
-		const before = spinMs(surroundings);
+		// Nothing has happened since the last one that counts.
+		const before = (tries === 1 && spins.at(-1)) || spinMs(surroundings);
 		const outcome = await inFreshProcess(given, surroundings, signal);
 		signal?.throwIfAborted();
 		const spin = [before, spinMs(surroundings)] as const;
 		const entry = {...mark, ...given, at: new Date().toISOString(), spinMs: spin, stolen: stolen(), ...outcome};
-		const reason = entry.discarded ?? whyDiscarded(entry);
+		const reason = entry.discarded ?? whyDiscarded(entry, spins);
 		yield {...entry, ...(reason && {discarded: reason})};
-		if (!reason) return;
+		if (!reason) return void spins.push(...spin);
 	}
 }
 
-export function whyDiscarded({spinMs: [before, after], stolen}: Pick<Entry, 'spinMs' | 'stolen'>): string | undefined {
-	const drift = Math.abs(before - after) / Math.min(before, after);
+/** @param others spins around what it is compared with */
+export function whyDiscarded({spinMs, stolen}: Pick<Entry, 'spinMs' | 'stolen'>, others: readonly number[]): string | undefined {
+	const spins = [...others, ...spinMs];
+	const drift = Math.max(...spins) / Math.min(...spins) - 1;
 	if (drift > MAX_DRIFT) return `the spin drifted by ${Math.round(drift * 100)} %`;
 	if (stolen > MAX_STOLEN) return `${Math.round(stolen * 100)} % of the time was stolen`;
 	return undefined;
