@@ -65,8 +65,8 @@ function json(rounds: number): number {
 	return sum;
 }
 
-/** Milliseconds that a calibration takes: long enough for V8 to have compiled the kernel, short beside a measurement. */
-const CALIBRATION_MS = 60;
+/** Milliseconds that a calibration takes: long enough for the clock, short beside a measurement. */
+const CALIBRATION_MS = 20;
 const CALIBRATIONS = 4;
 
 /**
@@ -76,6 +76,7 @@ const CALIBRATIONS = 4;
 export function roundsPerMicro(task: TaskName): number {
 	if (task === 'identity') return 0;
 	for (let rounds = 64; ; rounds *= 2) {
+		if (timeOf(task, rounds) < CALIBRATION_MS) continue;
 		const ms = Math.min(...Array.from({length: CALIBRATIONS}, () => timeOf(task, rounds)));
 		if (ms >= CALIBRATION_MS) return rounds / (ms * 1000);
 	}

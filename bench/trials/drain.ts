@@ -6,7 +6,7 @@ import {refuseUnlessEqual} from '../sums.ts';
 import {makeWorkload} from '../workload.ts';
 
 /** V8 needs so many jobs to compile what moves them, and so much work to compile a kernel. */
-const WARM_UP = {jobs: 30_000, workMs: 400} as const;
+const WARM_UP = {jobs: 30_000, workMs: 300} as const;
 
 /** From the first job's enqueue to the last one's durable result, after a warm-up of the same jobs. */
 export async function drain(given: Case, surroundings: Surroundings): Promise<Measurement> {
