@@ -42,6 +42,7 @@ function parse(usualPlan: string): PlanRun {
 		cases: plan.cases
 			.filter(({trial, subject}) => (values.trial?.includes(trial) ?? true) && (values.subject?.includes(subject) ?? true))
 			.map(each => (values.jobs === undefined ? each : {...each, jobs: Number(values.jobs)})),
+		...(plan.notRun && {notRun: plan.notRun}),
 		blocks: Number(values.blocks ?? plan.blocks),
 		seed: Number(values.seed ?? Date.now() % 2 ** 31),
 		folder: resolve(values.folder),
