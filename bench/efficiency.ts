@@ -17,6 +17,7 @@ export interface Curve extends Lane {
 }
 
 export interface CurvePoint {
+	/** What was aimed at. */
 	readonly workMicros: number;
 	/** One for each block in which both the subject and the ideal have a measurement that counts. */
 	readonly blocks: readonly BlockPoint[];
@@ -24,6 +25,8 @@ export interface CurvePoint {
 
 interface BlockPoint {
 	readonly block: number;
+	/** CPU microseconds that the ideal burnt for a job: what its work is here and now. */
+	readonly workMicros: number;
 	/** The ideal's time for the same jobs, divided by the subject's own. */
 	readonly byTime: number;
 	/** The same of the CPU that the whole process tree and its servers burnt. */
@@ -58,11 +61,17 @@ function blocksOf(own: Group, groups: readonly Group[]): BlockPoint[] {
 
 function compare(own: Measured, ideal: Measured): BlockPoint {
 	const ratio = (figure: Figure) => (figure(ideal) as number) / (figure(own) as number);
-	const overheadMicros = (cpuMicrosPerJob(own) as number) - (cpuMicrosPerJob(ideal) as number);
-	return {block: own.block, byTime: ratio(wallMicrosPerJob), byCpu: ratio(cpuMicrosPerJob), overheadMicros};
+	const workMicros = cpuMicrosPerJob(ideal) as number;
+	const overheadMicros = (cpuMicrosPerJob(own) as number) - workMicros;
+	return {block: own.block, workMicros, byTime: ratio(wallMicrosPerJob), byCpu: ratio(cpuMicrosPerJob), overheadMicros};
 }
 
 export type By = 'byTime' | 'byCpu';
+
+/** Of a job of this size, as measured. */
+export function workAt({blocks}: CurvePoint): number {
+	return median(blocks.map(({workMicros}) => workMicros));
+}
 
 export function efficiencyAt({blocks}: CurvePoint, by: By, seed: number): Interval {
 	return intervalOf(
@@ -91,10 +100,11 @@ export function metgOf({points, seed}: Curve, share: number, by: By): {readonly 
 }
 
 function metgOfBlocks(points: readonly CurvePoint[], drawn: readonly number[], share: number, by: By): Metg | undefined {
-	const curve = points.flatMap(({workMicros, blocks}) => {
+	const curve = points.flatMap(({blocks}) => {
 		const own = drawn.flatMap(block => blocks.find(each => each.block === block) ?? []);
+		const middle = (figure: (point: BlockPoint) => number) => median(own.map(figure));
 		if (own.length === 0) return [];
-		return [{workMicros, efficiency: median(own.map(each => each[by])), overheadMicros: median(own.map(({overheadMicros}) => overheadMicros))}];
+		return [{workMicros: middle(each => each.workMicros), efficiency: middle(each => each[by]), overheadMicros: middle(each => each.overheadMicros)}];
 	});
 	return metg(curve, share);
 }

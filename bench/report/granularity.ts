@@ -1,4 +1,4 @@
-import {type By, type Curve, efficiencyAt, efficiencyCurves, metgOf} from '../efficiency.ts';
+import {type By, type Curve, type CurvePoint, efficiencyAt, efficiencyCurves, metgOf, workAt} from '../efficiency.ts';
 import {labelOf, laneName} from '../labels.ts';
 import type {Metg} from '../metg.ts';
 import {showMicros, showPercent} from '../numbers.ts';
@@ -10,7 +10,7 @@ import {type Column, markdownTable} from './table.ts';
 const WORK: Readonly<Record<TaskName, string>> = {
 	identity: 'nothing',
 	spin: 'an integer kernel (xorshift)',
-	sha256: 'SHA-256 of blocks of 1 KiB',
+	sha256: 'SHA-256 of a message of so many 4 KiB',
 	json: 'parsing and printing JSON',
 };
 
@@ -24,7 +24,7 @@ export function granularitySection(run: Run): string[] {
 
 const EXPLANATION =
 	'Efficiency is the time that the ideal, a bare loop in each thread, takes for the same jobs in the same block, divided by the subject’s own; by CPU, the same of what ' +
-	'the whole process tree and its servers burnt. METG(95 %) is the smallest job at which it is 95 %.';
+	'the whole process tree and its servers burnt. METG(95 %) is the smallest job at which it is 95 %. A job’s work is what the ideal burnt for it; what was aimed at stands before it.';
 
 function tablesOf(curves: readonly Curve[]): string[] {
 	return [
@@ -40,14 +40,18 @@ function tablesOf(curves: readonly Curve[]): string[] {
 function efficiencyTable(curves: readonly Curve[], by: By): string {
 	const sizes = [...new Set(curves.flatMap(({points}) => points.map(({workMicros}) => workMicros)))].sort((one, other) => one - other);
 	const columns = curves.map((curve): Column<number> => {
-		const at = (size: number) => curve.points.find(({workMicros}) => workMicros === size);
 		const cell = (size: number) => {
-			const point = at(size);
+			const point = pointAt(curve, size);
 			return point ? showInterval(efficiencyAt(point, by, curve.seed), showPercent) : '';
 		};
 		return {title: nameOf(curve), cell};
 	});
-	return markdownTable([{title: 'a job’s work', cell: showMicros}, ...columns], sizes);
+	const measured = (size: number) => workAt(curves.map(curve => pointAt(curve, size)).find(point => point) as CurvePoint);
+	return markdownTable([{title: 'aimed at', cell: showMicros}, {title: 'a job’s work', cell: size => showMicros(measured(size))}, ...columns], sizes);
+}
+
+function pointAt({points}: Curve, size: number): CurvePoint | undefined {
+	return points.find(({workMicros}) => workMicros === size);
 }
 
 const METG_COLUMNS: readonly Column<Curve>[] = [

@@ -5,7 +5,7 @@ import {report} from '../../bench/report/markdown.ts';
 import {writeTables} from '../../bench/report/write.ts';
 import {readRun} from '../../bench/run.ts';
 import {makeFolder} from '../fixtures/folder.ts';
-import {entry, header, results, runOf} from './results.ts';
+import {cpuOf, entry, header, results, runOf} from './results.ts';
 
 /** The row of a table that begins with this, as its cells. */
 function rowOf(markdown: string, start: string): string[] {
@@ -68,14 +68,22 @@ test('lanes have tables of their own, and a comparison across them says so', t =
 
 test('efficiency is the ideal’s time by the subject’s own, and METG where it crosses', t => {
 	const sizes = [10, 100, 1000].flatMap(workMicros => [
-		entry({trial: 'granularity', task: 'spin', workMicros, subject: 'ideal', durability: 'memory', measurement: {wallMs: workMicros}}),
+		// The work is a tenth more than was aimed at.
+		entry({
+			trial: 'granularity',
+			task: 'spin',
+			workMicros,
+			subject: 'ideal',
+			durability: 'memory',
+			measurement: {wallMs: workMicros, cpu: cpuOf(1.1 * workMicros)},
+		}),
 		// 10 µs of each job besides its work.
 		entry({trial: 'granularity', task: 'spin', workMicros, measurement: {wallMs: workMicros + 10}}),
 	]);
 	const markdown = report(runOf(t, sizes));
-	t.deepEqual(rowOf(markdown, '10 µs').slice(0, 2), ['10 µs', '50 %']);
-	t.deepEqual(rowOf(markdown, '1 ms').slice(0, 2), ['1 ms', '99 %']);
-	t.is(rowOf(markdown, 'Faena (full, bulk)')[1], '≤ 10 µs');
+	t.deepEqual(rowOf(markdown, '10 µs').slice(0, 3), ['10 µs', '11 µs', '50 %']);
+	t.deepEqual(rowOf(markdown, '1 ms').slice(0, 3), ['1 ms', '1.1 ms', '99 %']);
+	t.is(rowOf(markdown, 'Faena (full, bulk)')[1], '≤ 11 µs');
 });
 
 test('what a trial alone has becomes columns, and its distributions a table', t => {

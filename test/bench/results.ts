@@ -16,6 +16,11 @@ export function entry(given: Partial<Omit<Entry, 'measurement'>> & {readonly mea
 	};
 }
 
+/** Of a thousand jobs of so many microseconds each. */
+export function cpuOf(workMicros: number): Measurement['cpu'] {
+	return {caller: 0, dispatcher: 0, workers: 1000 * workMicros, other: 0, servers: 0};
+}
+
 export function header(run = 'one'): object {
 	const machine = {
 		...{processors: 2, model: 'made up', memoryGib: 1, system: 'none', node: '24', sqlite: '3'},

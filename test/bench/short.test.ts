@@ -2,13 +2,14 @@ import test from 'ava';
 import {describe} from '../../bench/short/describe.ts';
 import {shortFigures} from '../../bench/short/figures.ts';
 import {SHORT_PLAN} from '../../bench/short/plan.ts';
-import {entry, runOf} from './results.ts';
+import {cpuOf, entry, runOf} from './results.ts';
 
 /** What each of the plan's cases might measure: a second for whatever jobs, so that there are as many a second. */
-const MEASURED = SHORT_PLAN.map(({jobs, ...given}) => {
+const MEASURED = SHORT_PLAN.map(({jobs: _, ...given}) => {
 	const durableResult = {p50: 0.5, p90: 0.6, p99: 0.7, p999: 0.8, max: 0.9};
 	const wallMs = given.subject === 'sqlite' ? 500 : given.subject === 'piscina' ? 2000 : 1000;
-	return entry({...given, jobs: given.workMicros > 0 ? 10 : 1000, measurement: {wallMs, ...(given.trial === 'call' && {latencyMs: {durableResult}})}});
+	const measured = {...(given.trial === 'call' && {latencyMs: {durableResult}}), ...(given.workMicros > 0 && {cpu: cpuOf(given.workMicros)})};
+	return entry({...given, measurement: {wallMs, ...measured}});
 });
 
 test('each case of the short plan says something', t => {
