@@ -1,14 +1,15 @@
 /**
  * Draws the charts of a run as SVG beside its results: `node bench/charts.ts [FILE …] [--run ID]`; by default of the newest run
- * of each plan in `bench/results`.
+ * of each plan in `bench/results`, and then those that README.md shows, too.
  */
 import {existsSync, readdirSync, writeFileSync} from 'node:fs';
 import {basename, dirname, join} from 'node:path';
 import {fileURLToPath} from 'node:url';
 import {parseArgs} from 'node:util';
+import {FRONT, frontFile} from './charts/front.ts';
 import {CHARTS} from './charts/index.ts';
 import {render} from './charts/render.ts';
-import {readRun} from './run.ts';
+import {type Run, readRun} from './run.ts';
 
 const RESULTS = fileURLToPath(new URL('./results/', import.meta.url));
 
@@ -16,21 +17,32 @@ try {
 	const {values, positionals} = parseArgs({options: {run: {type: 'string'}}, allowPositionals: true});
 	const files = positionals.length > 0 ? positionals : resultsIn(RESULTS);
 	if (files.length === 0) throw new Error(`There are no results in ${RESULTS} yet.`);
-	for (const file of files) await draw(file, values.run);
+	for (const file of files) await drawAll(file, values.run);
+	if (positionals.length === 0) await drawFront();
 } catch (error) {
 	console.error((error as Error).message);
 	process.exitCode = 2;
 }
 
-async function draw(file: string, id: string | undefined): Promise<void> {
+async function drawAll(file: string, id: string | undefined): Promise<void> {
 	const run = readRun(file, id);
-	for (const [name, chartOf] of Object.entries(CHARTS)) {
-		const chart = chartOf(run);
-		if (!chart) continue;
-		const path = join(dirname(file), `${basename(file, '.jsonl')}-${name}.svg`);
-		writeFileSync(path, `${await render(chart)}\n`);
-		console.log(path);
+	for (const name of Object.keys(CHARTS)) await draw(run, name, join(dirname(file), `${basename(file, '.jsonl')}-${name}.svg`));
+}
+
+async function drawFront(): Promise<void> {
+	for (const front of FRONT) {
+		const file = join(RESULTS, `${front.plan}.jsonl`);
+		if (!existsSync(file)) continue;
+		const run = readRun(file);
+		await draw({...run, measured: run.measured.filter(front.of ?? (() => true))}, front.name, join(RESULTS, frontFile(front)));
 	}
+}
+
+async function draw(run: Run, name: string, path: string): Promise<void> {
+	const chart = CHARTS[name]?.(run);
+	if (!chart) return;
+	writeFileSync(path, `${await render(chart)}\n`);
+	console.log(path);
 }
 
 function resultsIn(folder: string): string[] {

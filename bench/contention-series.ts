@@ -35,8 +35,8 @@ function seriesOf(kind: Kind, groups: readonly Group[]): Series {
 }
 
 function workLabel(kind: Kind, {workMicros, vary}: Group): string {
-	if (kind === 'producers') return vary?.['batch'] === 1 ? 'one job per commit' : `${vary?.['batch']} jobs per commit`;
-	return workMicros === 0 ? 'jobs that do nothing' : `jobs of ${showMicros(workMicros)}`;
+	if (kind === 'producers') return vary?.['batch'] === 1 ? '1 job a commit' : `${vary?.['batch']} jobs a commit`;
+	return workMicros === 0 ? 'no-op jobs' : `jobs of ${showMicros(workMicros)}`;
 }
 
 export function uslPoints({points}: Series): UslPoint[] {

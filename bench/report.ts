@@ -1,10 +1,11 @@
 /**
  * Prints the tables of a run, from its results: `node bench/report.ts [FILE] [--run ID]`; by default of the newest run in
  * `bench/results/quick.jsonl`. `--write` puts those of the newest run of each plan into `bench/README.md` instead, and a
- * summary of the quick one into `README.md`.
+ * summary of the quick one and four charts into `README.md`.
  */
 import {fileURLToPath} from 'node:url';
 import {parseArgs} from 'node:util';
+import {frontCharts} from './report/front-charts.ts';
 import {historyTable} from './report/history.ts';
 import {report} from './report/markdown.ts';
 import {summary} from './report/summary.ts';
@@ -21,6 +22,7 @@ try {
 		writeTables(README, RESULTS);
 		writeSection(README, 'history', historyTable(readRuns(`${RESULTS}quick.jsonl`)));
 		writeSection(FRONT, 'speed', summary(readRun(`${RESULTS}quick.jsonl`)));
+		writeSection(FRONT, 'charts', frontCharts(RESULTS, 'bench/results'));
 	} else process.stdout.write(report(readRun(positionals[0] ?? `${RESULTS}quick.jsonl`, values.run)));
 } catch (error) {
 	console.error((error as Error).message);

@@ -7,14 +7,14 @@ import type {Run} from '../run.ts';
 import type {Axis, Panel} from './spec.ts';
 import {FAENA, FAINT, machineOf, OTHERS, textAt} from './theme.ts';
 
-const [WIDTH, HEIGHT] = [185, 240];
+const [WIDTH, HEIGHT] = [104, 200];
 /** Height of a line of text. */
-const LINE = 16;
+const LINE = 14;
 
 const TITLES: Readonly<Record<Kind, string>> = {
-	producers: 'Producers that enqueue',
-	processes: 'Processes that execute',
-	workers: 'Workers of one engine',
+	producers: 'Producers',
+	processes: 'Processes',
+	workers: 'Workers',
 };
 
 /** The rate over how many share a file, as a multiple of one alone: a panel for each of what becomes more. */
@@ -25,16 +25,20 @@ export function contentionChart(run: Run): TopLevelSpec | undefined {
 	const mostLines = Math.max(...panels.map(own => own.length));
 	return {
 		title: {
-			text: 'How the rate changes as more share one file, as a multiple of one alone',
-			subtitle: ['Below the dashed line: less than one alone. Every job survives a loss of power.', machineOf(run, 'contention')],
+			text: ['How the rate changes as more share one file,', 'as a multiple of one alone'],
+			subtitle: [
+				'Producers enqueue; processes are engines; workers, the threads of one.',
+				'Below the dashed line: less than one. Jobs survive a loss of power.',
+				...machineOf(run, 'contention'),
+			],
 		},
-		spacing: 32,
-		hconcat: panels.map(own => panel(own, mostLines)),
+		spacing: 14,
+		hconcat: panels.map((own, index) => panel(own, mostLines, index === 0)),
 	};
 }
 
 /** @param mostLines in any of the panels: their titles stand at the same height */
-function panel(series: readonly Series[], mostLines: number): Panel {
+function panel(series: readonly Series[], mostLines: number, isFirst: boolean): Panel {
 	const [{kind}] = series as readonly [Series, ...Series[]];
 	const lines = series.map((each, index) => ({...each, colour: [FAENA, ...OTHERS][index % (OTHERS.length + 1)] as string}));
 	const values = lines.flatMap(pointsOf);
@@ -47,7 +51,12 @@ function panel(series: readonly Series[], mostLines: number): Panel {
 		title: kind,
 		axis: {values: numbers, format: 'd', labelFlush: false, grid: false},
 	};
-	const y: Axis = {type: 'quantitative', scale: {domain: [0, most], nice: true}, title: '× the rate of one', axis: {format: '~g', tickCount: 5}};
+	const y: Axis = {
+		type: 'quantitative',
+		scale: {domain: [0, most], nice: true},
+		title: isFirst ? '× the rate of one' : null,
+		axis: {format: '~g', tickCount: 5},
+	};
 	const colour = {field: 'colour', type: 'nominal', scale: null} as const;
 	return {
 		width: WIDTH,
@@ -60,15 +69,18 @@ function panel(series: readonly Series[], mostLines: number): Panel {
 				mark: {type: 'line', strokeWidth: 2.5, point: {size: 40, filled: true}},
 				encoding: {x, y: {...y, field: 'median'}, color: colour, detail: {field: 'label'}},
 			},
-			textAt(TITLES[kind], {x: 0, y: -18 - mostLines * LINE}, {bold: true, fontSize: 13}),
-			...lines.map((line, index) => textAt(nameOf(line), {x: 0, y: (index - lines.length) * LINE}, {color: line.colour, bold: true})),
+			textAt(TITLES[kind], {x: 0, y: -16 - 2 * mostLines * LINE}, {bold: true, fontSize: 12}),
+			...lines.flatMap(({label, colour, points}, index) => [
+				textAt(label, {x: 0, y: 2 * (index - lines.length) * LINE}, {color: colour, bold: true}),
+				textAt(aloneOf(points), {x: 0, y: (2 * (index - lines.length) + 1) * LINE - 1}, {color: FAINT}),
+			]),
 		],
 	};
 }
 
-function nameOf({label, points: [first]}: Series): string {
+function aloneOf([first]: Series['points']): string {
 	const alone = first && over(first[1], rate);
-	return alone ? `${label}: ${show(alone.median)}/s alone` : label;
+	return alone ? `${show(alone.median)}/s alone` : '';
 }
 
 function pointsOf({points, label, colour}: Series & {readonly colour: string}) {

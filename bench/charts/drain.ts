@@ -5,9 +5,9 @@ import {labelOf, laneLabel} from '../labels.ts';
 import {show} from '../numbers.ts';
 import type {Run} from '../run.ts';
 import type {Axis, Panel} from './spec.ts';
-import {BAR, FAENA, FAINT, INK, machineOf} from './theme.ts';
+import {BAR, FAENA, FAINT, INK, machineOf, SHORT} from './theme.ts';
 
-const [WIDTH, ROW] = [500, 26];
+const [WIDTH, ROW] = [230, 20];
 
 /** Jobs that do nothing, by lane, each in a panel with a scale of its own: what lanes promise can't be compared by length. */
 export function drainChart(run: Run): TopLevelSpec | undefined {
@@ -17,10 +17,11 @@ export function drainChart(run: Run): TopLevelSpec | undefined {
 	if (lanes.length === 0) return undefined;
 	return {
 		title: {
-			text: 'How many jobs that do nothing each gets done in a second',
-			subtitle: ['Each panel is another promise or another way in, with a scale of its own.', machineOf(run, 'drain')],
+			frame: 'bounds',
+			text: ['How many jobs that do nothing each gets done', 'in a second'],
+			subtitle: ['Each panel is another promise or way in, with a scale of its own.', ...machineOf(run, 'drain')],
 		},
-		spacing: 28,
+		spacing: 14,
 		vconcat: lanes.map(([lane, own], index) => panel(lane, own, index === lanes.length - 1)),
 	};
 }
@@ -50,22 +51,22 @@ function panel(lane: string, groups: readonly Group[], isLast: boolean): Panel {
 			labelFontWeight: {condition: {test: `datum.label === '${labelOf('faena')}'`, value: 'bold'}, value: 'normal'},
 			ticks: false,
 			domain: false,
-			labelPadding: 8,
+			labelPadding: 6,
 		},
 	};
 	const x: Axis = {
 		type: 'quantitative',
 		scale: {domain: [0, most * 1.02], nice: false},
 		title: isLast ? 'jobs per second' : null,
-		axis: {format: ',d', tickCount: 5},
+		axis: {labelExpr: SHORT, tickCount: 4},
 	};
 	return {
-		title: {text: `${lane[0]?.toUpperCase()}${lane.slice(1)}`, fontSize: 13, offset: 6},
+		title: {text: `${lane[0]?.toUpperCase()}${lane.slice(1)}`, fontSize: 11, offset: 4, frame: 'bounds'},
 		width: WIDTH,
 		height: values.length * ROW,
 		data: {values},
 		layer: [
-			{mark: {type: 'bar', height: ROW - 8}, encoding: {x: {...x, field: 'median'}, y, color: {field: 'colour', type: 'nominal', scale: null}}},
+			{mark: {type: 'bar', height: ROW - 6}, encoding: {x: {...x, field: 'median'}, y, color: {field: 'colour', type: 'nominal', scale: null}}},
 			{mark: {type: 'rule', strokeWidth: 1.5, color: INK}, encoding: {x: {...x, field: 'low'}, x2: {field: 'high'}, y}},
 			{mark: {type: 'text', align: 'left', dx: 6}, encoding: {x: {...x, field: 'high'}, y, text: {field: 'shown'}, color: {value: FAINT}}},
 		],

@@ -1,13 +1,15 @@
 import type {TopLevelSpec} from 'vega-lite';
-import {type Curve, efficiencyAt, efficiencyCurves, metgOf} from '../efficiency.ts';
+import {type Curve, efficiencyAt, efficiencyCurves, metgOf, workAt} from '../efficiency.ts';
 import {labelOf} from '../labels.ts';
 import type {Metg} from '../metg.ts';
 import {showMicros, showPercent} from '../numbers.ts';
 import type {Run} from '../run.ts';
 import type {Axis, Mark} from './spec.ts';
-import {colourOf, FAINT, machineOf, spread, textAt} from './theme.ts';
+import {colourOf, FAINT, machineOf, textAt} from './theme.ts';
 
-const [WIDTH, HEIGHT, GAP] = [520, 360, 36];
+const [WIDTH, HEIGHT] = [410, 290];
+/** Where the names of the lines begin: the curves leave the lower right corner free. */
+const KEY = {x: 190, gap: 34};
 /** With fewer sizes it isn't a curve. */
 const MIN_SIZES = 3;
 const SHARE = 0.95;
@@ -19,7 +21,7 @@ export function granularityChart(run: Run): TopLevelSpec | undefined {
 	const faena = curves.find(({subject}) => subject === 'faena');
 	if (!faena) return undefined;
 	const lines = curves.map(curve => lineOf(curve, colourOf(curve.subject, others)));
-	const sizes = curves.flatMap(({points}) => points.map(({workMicros}) => workMicros));
+	const sizes = curves.flatMap(({points}) => points.flatMap(point => [point.workMicros, workAt(point)]));
 	const domain = [Math.min(...sizes), Math.max(...sizes)];
 	const x: Axis = {
 		field: 'workMicros',
@@ -32,8 +34,12 @@ export function granularityChart(run: Run): TopLevelSpec | undefined {
 	const colour = {field: 'colour', type: 'nominal', scale: null} as const;
 	return {
 		title: {
-			text: ['How much of the processors’ time goes into the jobs themselves,', 'by how much work a job is'],
-			subtitle: ['100 % is a bare loop in each thread. Faena’s jobs survive a loss of power; a Piscina pool keeps nothing.', machineOf(run, 'granularity')],
+			text: ['How much of the processors’ time goes into the jobs,', 'by how much work a job is'],
+			subtitle: [
+				'100 % is a bare loop in each thread. Faena’s jobs survive a loss of',
+				'power; a Piscina pool keeps nothing.',
+				...machineOf(run, 'granularity'),
+			],
 		},
 		width: WIDTH,
 		height: HEIGHT,
@@ -61,7 +67,7 @@ export function granularityChart(run: Run): TopLevelSpec | undefined {
 				encoding: {x, y: {...y, field: 'share'}, color: colour},
 			},
 			textAt(showPercent(SHARE), {x: 4, y: (1 - SHARE) * HEIGHT + 9}, {color: FAINT, fontSize: 11}),
-			...labels(lines),
+			...key(lines),
 		],
 	};
 }
@@ -70,7 +76,6 @@ interface Line {
 	readonly label: string;
 	readonly colour: string;
 	readonly metg: Metg | undefined;
-	readonly last: number;
 	readonly points: readonly object[];
 }
 
@@ -79,28 +84,21 @@ function lineOf(curve: Curve, colour: string): Line {
 	const points = curve.points.map(point => {
 		const {median, low, high} = efficiencyAt(point, 'byTime', curve.seed);
 		// More than all is the noise of two measurements.
-		return {label, colour, workMicros: point.workMicros, median: Math.min(1, median), low: Math.min(1, low), high: Math.min(1, high)};
+		return {label, colour, workMicros: workAt(point), median: Math.min(1, median), low: Math.min(1, low), high: Math.min(1, high)};
 	});
-	return {label, colour, points, last: points.at(-1)?.median ?? 0, metg: metgOf(curve, SHARE, 'byTime')?.metg};
+	return {label, colour, points, metg: metgOf(curve, SHARE, 'byTime')?.metg};
 }
 
-/** Beside the ends of the lines, which meet at the top: so the order is that of METG. */
-function labels(lines: readonly Line[]): Mark[] {
+/** The names of the lines, which meet at the top, in the order of METG. */
+function key(lines: readonly Line[]): Mark[] {
 	const ordered = lines.toSorted((one, other) => (one.metg?.workMicros ?? 0) - (other.metg?.workMicros ?? 0));
-	const placed = spread(
-		ordered.map(line => ({...line, at: (1 - line.last) * HEIGHT})),
-		GAP,
-		HEIGHT,
-	);
-	return placed.flatMap(({label, colour, metg, last, place}): Mark[] => [
-		{
-			data: {values: [{}]},
-			mark: {type: 'rule', color: colour, strokeWidth: 1},
-			encoding: {x: {value: WIDTH + 2}, x2: {value: WIDTH + 18}, y: {value: (1 - last) * HEIGHT}, y2: {value: place}},
-		},
-		textAt(label, {x: WIDTH + 22, y: place}, {color: colour, bold: true}),
-		textAt(metg ? `${showPercent(SHARE)} ${PHRASES[metg.kind](showMicros(metg.workMicros))}` : '', {x: WIDTH + 22, y: place + 15}, {fontSize: 11}),
-	]);
+	return ordered.flatMap(({label, colour, metg}, index): Mark[] => {
+		const y = HEIGHT - 30 - (ordered.length - 1 - index) * KEY.gap;
+		return [
+			textAt(label, {x: KEY.x, y}, {color: colour, bold: true}),
+			textAt(metg ? `${showPercent(SHARE)} ${PHRASES[metg.kind](showMicros(metg.workMicros))}` : '', {x: KEY.x, y: y + 14}),
+		];
+	});
 }
 
 const PHRASES: Readonly<Record<Metg['kind'], (work: string) => string>> = {

@@ -19,15 +19,15 @@ export function historyChart(run: Run): TopLevelSpec | undefined {
 		type: 'quantitative',
 		title: 'jobs that have ended, all still in the file',
 		scale: {domain: [0, group.jobs], nice: false},
-		axis: {labelExpr: SHORT, labelFlush: false, tickCount: TENTHS, grid: false},
+		axis: {labelExpr: SHORT, labelFlush: false, tickCount: 5, grid: false},
 	};
 	const y: Axis = {type: 'quantitative', title: 'jobs per second', scale: {domain: [0, most], nice: true}, axis: {format: ',d', tickCount: 6}};
 	return {
 		title: {
-			text: `The last tenth of ${show(group.jobs)} jobs is done at ${showPercent(last.median / first.median)} of the first tenth’s rate`,
-			subtitle: ['Jobs that do nothing go in and through; every job survives a loss of power.', machineOf(run, 'history')],
+			text: [`The last tenth of ${show(group.jobs)} jobs is done`, `at ${showPercent(last.median / first.median)} of the first tenth’s rate`],
+			subtitle: ['Jobs that do nothing go in and through; they survive a loss of power.', ...machineOf(run, 'history')],
 		},
-		width: 640,
+		width: 400,
 		height: 260,
 		data: {values},
 		layer: [

@@ -3,16 +3,19 @@ import {type Group, groupsOf, over} from '../group.ts';
 import {show, showPercent} from '../numbers.ts';
 import type {Run} from '../run.ts';
 import type {Span} from '../suite.ts';
-import type {Axis, Mark, Panel} from './spec.ts';
-import {FAENA, FAINT, machineOf, OTHERS, spread, textAt} from './theme.ts';
+import type {Axis, Panel} from './spec.ts';
+import {FAENA, FAINT, machineOf, OTHERS, textAt} from './theme.ts';
 
-const [WIDTH, HEIGHT, GAP] = [180, 300, 18];
+const [WIDTH, HEIGHT] = [118, 230];
+
+/** The names of the lines stand in the first panel, in which jobs wait least. */
+const KEY_Y = 12;
 
 /** What of a job's way a line is, and its colour. */
 const SPANS = [
-	{name: 'durableEnqueue', label: 'safe on disk', colour: OTHERS[0]},
+	{name: 'durableEnqueue', label: 'on disk', colour: OTHERS[0]},
 	{name: 'start', label: 'started', colour: OTHERS[1]},
-	{name: 'durableResult', label: 'result safe on disk', colour: FAENA},
+	{name: 'durableResult', label: 'result on disk', colour: FAENA},
 ] as const satisfies readonly {readonly name: Span; readonly label: string; readonly colour: string}[];
 
 /** Percentiles of latencies in an open loop, a panel for each share of the capacity. */
@@ -24,15 +27,15 @@ export function latencyChart(run: Run): TopLevelSpec | undefined {
 	const domain = [STEPS.findLast(step => step <= Math.min(...all)) ?? 0.001, STEPS.find(step => step >= Math.max(...all)) ?? 1e5];
 	return {
 		title: {
-			text: ['How long it takes from the moment a job was meant to arrive until it is safe on disk,', 'has started, and its result is safe on disk'],
+			text: ['How long after a job was meant to arrive', 'it is on disk, has started, and its result is on disk'],
 			subtitle: [
-				'Jobs that do nothing come by chance (Poisson) at a share of what Faena can take; every job survives a loss of power.',
-				'Both axes are logarithmic.',
-				machineOf(run, 'latency'),
+				'Jobs that do nothing come by chance (Poisson), at a share of what Faena',
+				'can take; they survive a loss of power. Both axes are logarithmic.',
+				...machineOf(run, 'latency'),
 			],
 		},
-		spacing: 24,
-		hconcat: panels.map(({group, points}, index) => panel(group, points, domain, {isFirst: index === 0, isLast: index === panels.length - 1})),
+		spacing: 16,
+		hconcat: panels.map(({group, points}, index) => panel(group, points, domain, index === 0)),
 	};
 }
 
@@ -46,7 +49,7 @@ interface Point {
 	readonly high: number;
 }
 
-const PERCENTILES = {least: 50, most: 99.99};
+const PERCENTILES = {least: 50, most: 99.9};
 
 function pointsOf(group: Group): Point[] {
 	return SPANS.flatMap(({name, colour}) => {
@@ -66,24 +69,19 @@ function ninesOf(percentile: number): number {
 	return -Math.log10(1 - percentile / 100);
 }
 
-function panel(
-	group: Group,
-	points: readonly Point[],
-	domain: readonly number[],
-	{isFirst, isLast}: {readonly isFirst: boolean; readonly isLast: boolean},
-): Panel {
+function panel(group: Group, points: readonly Point[], domain: readonly number[], isFirst: boolean): Panel {
 	const offered = over(group, ({measurement}) => measurement.figures?.['offeredPerSecond']);
 	const x: Axis = {
 		field: 'nines',
 		type: 'quantitative',
 		scale: {domain: [ninesOf(PERCENTILES.least), ninesOf(PERCENTILES.most)], nice: false},
-		title: 'for so many of 100 jobs',
+		title: 'of 100 jobs',
 		axis: {
-			values: [50, 90, 99, 99.9, 99.99].map(ninesOf),
+			values: [50, 90, 99, 99.9].map(ninesOf),
 			labelExpr: "format(100 - 100 * pow(10, -datum.value), '.4~r')",
 			labelOverlap: false,
 			labelFlush: false,
-			labelFontSize: 11,
+			labelFontSize: 10,
 		},
 	};
 	const y: Axis = {
@@ -100,22 +98,11 @@ function panel(
 		layer: [
 			{mark: {type: 'area', opacity: 0.18}, encoding: {x, y: {...y, field: 'low'}, y2: {field: 'high'}, color: colour}},
 			{mark: {type: 'line', strokeWidth: 2.5}, encoding: {x, y: {...y, field: 'median'}, color: colour}},
-			textAt(`${showPercent(group.vary?.['share'] ?? 0)} of capacity`, {x: 0, y: -30}, {bold: true, fontSize: 13}),
-			textAt(offered ? `${show(offered.median)} jobs/s` : '', {x: 0, y: -13}, {color: FAINT}),
-			...(isLast ? labels(points, domain) : []),
+			textAt(`${showPercent(group.vary?.['share'] ?? 0)} of capacity`, {x: 0, y: -26}, {bold: true}),
+			textAt(offered ? `${show(offered.median)} jobs/s` : '', {x: 0, y: -11}, {color: FAINT}),
+			...(isFirst ? SPANS.map(({label, colour}, index) => textAt(label, {x: 8, y: KEY_Y + index * 15}, {color: colour, bold: true})) : []),
 		],
 	};
-}
-
-/** Beside the ends of the lines. */
-function labels(points: readonly Point[], [least = 1, most = 1]: readonly number[]): Mark[] {
-	const pixels = (ms: number) => HEIGHT * (1 - Math.log(ms / least) / Math.log(most / least));
-	const ends = SPANS.flatMap(({name, label, colour}) => {
-		const last = points.findLast(point => point.name === name);
-		return last ? [{label, colour, at: pixels(last.median)}] : [];
-	});
-	const ordered = ends.sort((one, other) => one.at - other.at);
-	return spread(ordered, GAP, HEIGHT).map(({label, colour, place}) => textAt(label, {x: WIDTH + 6, y: place}, {color: colour, bold: true}));
 }
 
 /** 1, 2 and 5 of each decade, as far as the axis goes. */

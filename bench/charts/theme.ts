@@ -18,15 +18,15 @@ export function colourOf(subject: string, others: readonly string[]): string {
 export const CONFIG: Config = {
 	font: 'Helvetica, Arial, DejaVu Sans, sans-serif',
 	background: 'white',
-	padding: 16,
+	padding: 10,
 	view: {stroke: null},
 	axis: {
 		labelColor: INK,
 		titleColor: INK,
-		labelFontSize: 12,
-		titleFontSize: 12,
+		labelFontSize: 11,
+		titleFontSize: 11,
 		titleFontWeight: 'normal',
-		titlePadding: 10,
+		titlePadding: 6,
 		gridColor: '#E8E8E8',
 		domainColor: FAINT,
 		tickColor: FAINT,
@@ -34,43 +34,29 @@ export const CONFIG: Config = {
 	title: {
 		anchor: 'start',
 		frame: 'group',
-		fontSize: 16,
+		fontSize: 14,
 		fontWeight: 'bold',
 		color: INK,
-		subtitleFontSize: 12,
+		subtitleFontSize: 11,
 		subtitleColor: FAINT,
 		subtitlePadding: 6,
-		offset: 16,
-		lineHeight: 20,
-		subtitleLineHeight: 16,
+		offset: 12,
+		lineHeight: 18,
+		subtitleLineHeight: 15,
 	},
-	text: {fontSize: 12, color: INK},
+	text: {fontSize: 11, color: INK},
 };
 
-/** The line below a title: on what a trial was measured, and how often. */
-export function machineOf({machine, at, measured}: Run, trial: string): string {
+/** The lines below a title: on what a trial was measured, and how often. */
+export function machineOf({machine, at, measured}: Run, trial: string): [string, string] {
 	const {processors, model, node} = machine;
 	const blocks = new Set(measured.filter(entry => entry.trial === trial).map(({block}) => block)).size;
 	const often = blocks === 1 ? 'measured once' : blocks === 2 ? 'medians of 2 blocks' : `medians of ${show(blocks)} blocks, with 95 % intervals`;
-	return `${processors} processors (${model}), Node.js ${node}, ${at.slice(0, 10)}; ${often}`;
+	return [`${processors} processors (${model}), Node.js ${node}, ${at.slice(0, 10)};`, often];
 }
 
 /** Ticks as `0`, `50k`, `10M`. */
 export const SHORT = "datum.value === 0 ? '0' : format(datum.value, '~s')";
-
-interface Placed {
-	/** Where a label belongs, in pixels from the top. */
-	readonly at: number;
-}
-
-/** Where labels go that don't lie on each other: in this order, as near as may be to where they belong, within the height. */
-export function spread<Label extends Placed>(labels: readonly Label[], gap: number, height: number): (Label & {readonly place: number})[] {
-	const places: number[] = [];
-	for (const {at} of labels) places.push(Math.max(at, (places.at(-1) ?? Number.NEGATIVE_INFINITY) + gap));
-	// What has been pushed out at the bottom goes up again.
-	for (let index = places.length - 1, end = height; index >= 0; index--, end -= gap) places[index] = Math.min(places[index] as number, end);
-	return labels.map((label, index) => ({...label, place: places[index] as number}));
-}
 
 /** A line of text that begins at a place of the panel, in pixels; above it where `y` is negative. */
 export function textAt(
@@ -78,7 +64,7 @@ export function textAt(
 	{x, y}: {readonly x: number; readonly y: number},
 	style: {readonly color?: string; readonly fontSize?: number; readonly bold?: boolean} = {},
 ): Mark {
-	const {color = INK, fontSize = 12, bold = false} = style;
+	const {color = INK, fontSize = 11, bold = false} = style;
 	return {
 		data: {values: [{}]},
 		mark: {type: 'text', align: 'left', baseline: 'middle', text, color, fontSize, fontWeight: bold ? 'bold' : 'normal'},

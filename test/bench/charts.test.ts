@@ -1,13 +1,23 @@
+import {writeFileSync} from 'node:fs';
+import {join} from 'node:path';
 import test from 'ava';
+import {FRONT, type FrontChart, frontFile} from '../../bench/charts/front.ts';
 import {CHARTS} from '../../bench/charts/index.ts';
 import {render} from '../../bench/charts/render.ts';
-import {spread} from '../../bench/charts/theme.ts';
-import {entry, runOf} from './results.ts';
+import {frontCharts} from '../../bench/report/front-charts.ts';
+import {makeFolder} from '../fixtures/folder.ts';
+import {cpuOf, entry, runOf} from './results.ts';
 
 /** A job of Faena takes 10 µs besides its work. */
 const GRANULARITY = [1, 10, 100, 1000].flatMap(workMicros =>
 	(['ideal', 'faena'] as const).map(subject =>
-		entry({trial: 'granularity', task: 'spin', subject, workMicros, measurement: {wallMs: workMicros + (subject === 'faena' ? 10 : 0)}}),
+		entry({
+			trial: 'granularity',
+			task: 'spin',
+			subject,
+			workMicros,
+			measurement: {wallMs: workMicros + (subject === 'faena' ? 10 : 0), cpu: cpuOf(workMicros)},
+		}),
 	),
 );
 const DRAIN = [entry(), entry({subject: 'bullmq', measurement: {wallMs: 8000}}), entry({intake: 'strict'})];
@@ -20,8 +30,8 @@ const HISTORY = [entry({trial: 'history', measurement: {tenths: {perSecond: [100
 const EXPECTED: Readonly<Record<string, {readonly entries: readonly object[]; readonly words: readonly RegExp[]}>> = {
 	granularity: {entries: GRANULARITY, words: [/>Faena</, />95 % from \d+ µs on</, />100 %</, />1 ms</]},
 	drain: {entries: DRAIN, words: [/>BullMQ \(Redis\)</, />1,000</, />125</, /Jobs survive a loss of power; enqueued in one call/]},
-	latency: {entries: LATENCY, words: [/>25 % of capacity</, />result safe on disk</, />99\.99</]},
-	contention: {entries: CONTENTION, words: [/>one job per commit: 2,000\/s alone</, />producers</]},
+	latency: {entries: LATENCY, words: [/>25 % of capacity</, />result on disk</, />99\.9</]},
+	contention: {entries: CONTENTION, words: [/>1 job a commit</, />2,000\/s alone</, />Producers</]},
 	history: {entries: HISTORY, words: [/at 50 % of the first tenth’s rate/]},
 };
 
@@ -33,7 +43,8 @@ for (const [name, {entries, words}] of Object.entries(EXPECTED)) {
 		for (const word of words) t.regex(svg, word);
 		t.notRegex(svg, /NaN|undefined|Infinity/);
 		const [, width] = /<svg[^>]* width="(\d+)"/.exec(svg) ?? [];
-		t.true(Number(width) < 1000, `${width} wide`);
+		// Half of a page: README.md shows two in a row.
+		t.true(Number(width) <= 520, `${width} wide`);
 	});
 }
 
@@ -51,14 +62,16 @@ test('a lane with a single subject has no panel among the drains', async t => {
 	t.notRegex(await render(chart as NonNullable<typeof chart>), /each enqueue awaited/);
 });
 
-test('labels that would lie on each other are moved apart, in order, and stay in the chart', t => {
-	const places = (at: readonly number[]) =>
-		spread(
-			at.map(each => ({at: each})),
-			10,
-			100,
-		).map(({place}) => place);
-	t.deepEqual(places([0, 0, 0]), [0, 10, 20]);
-	t.deepEqual(places([5, 50, 90]), [5, 50, 90]);
-	t.deepEqual(places([98, 99]), [90, 100]);
+test('README.md shows charts that there are, two in a row, and leaves out what was not drawn', t => {
+	t.deepEqual(
+		FRONT.filter(({name}) => !(name in CHARTS)),
+		[],
+	);
+	const folder = makeFolder(t);
+	const [first, second, , last] = FRONT;
+	for (const chart of [first, second, last]) writeFileSync(join(folder, frontFile(chart as FrontChart)), '<svg/>');
+	t.deepEqual(frontCharts(folder, 'results').split('\n').slice(2), [
+		`| ![${first?.alternative}](results/front-granularity.svg) | ![${second?.alternative}](results/front-drain.svg) |`,
+		`| ![${last?.alternative}](results/front-contention.svg) |  |`,
+	]);
 });
