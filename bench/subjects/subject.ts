@@ -9,7 +9,7 @@ export interface Subject {
 export interface Running {
 	/** No-op jobs in its warm-up, where the usual number would take it too long. */
 	readonly warmUpJobs?: number;
-	/** Before a drain, and before the clock starts: for a ceiling that is to have nothing left to do but the work. */
+	/** Before a drain, and before the clock starts: for a ceiling that is to have nothing left to do but the work, and for a store that has a house to put in order. */
 	prepare?(task: TaskName, payloads: readonly unknown[]): Promise<void>;
 	/**
 	 * Puts the jobs in, in the lane's way, and resolves when the last result is as durable as the lane says. Called a few

@@ -21,6 +21,7 @@ export const subject: Subject = {
 		let added = 0;
 		return {
 			...(given.intake === 'default' && {warmUpJobs: 2000}),
+			prepare: database.vacuum,
 			async drain(_task, payloads, intake) {
 				added += payloads.length;
 				if (intake === 'bulk') await utils.addJobs(payloads.map(payload => ({identifier: 'bench', payload: {payload}})));

@@ -21,6 +21,7 @@ export const subject: Subject = {
 		const unfinished = "select 1 from pgboss.job where name = 'bench' and state < 'completed' limit 1";
 		return {
 			...(given.intake === 'default' && {warmUpJobs: 2000}),
+			prepare: database.vacuum,
 			async drain(_task, payloads, intake) {
 				added += payloads.length;
 				if (intake === 'bulk')
