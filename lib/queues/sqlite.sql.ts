@@ -309,6 +309,10 @@ export const SQL = {
 	jobByKey: `select k.id, j.payload from key k join job j on j.id = k.id where k.scope = ${INTEGER} and k.key = ${TEXT}`,
 
 	insertReady: 'insert into ready (task, rank, id, executions, batch) values (?, ?, ?, ?, ?)',
+	readyClaimsOfOwner: `insert into ready (task, rank, id, executions, batch)
+		select iif(coalesce(x.suspicions, 0) >= ${INTEGER}, -c.task, c.task), -j.priority, c.id, c.execution, c.batch
+		from claimed c left join job j on j.id = c.id left join trouble x on x.id = c.id
+		where c.owner = ${INTEGER} and c.lease > ${INTEGER} order by c.id`,
 	insertReadyRange: 'insert into ready (task, rank, id, executions, batch) select task, -priority, id, 0, batch from job where id between ? and ?',
 	readyJobs: `select r.rank, r.id, r.executions, r.batch, j.policy, j.created_at, j.key, j.payload
 		from ready r join job j on j.id = r.id
@@ -345,7 +349,11 @@ export const SQL = {
 	claimUpTo: `insert into claimed (id, lease, execution, owner, task, batch)
 		select id, ?, executions + 1, ?, abs(task), batch from ready where task = ? and (rank, id) <= (?, ?)`,
 	claimsOfLease: 'select id, execution, task, batch, stop from claimed where id between ? and ? and lease = ?',
-	claimsOfOwner: `select id, execution, task, batch, stop from claimed where owner = ${INTEGER} and lease > ${INTEGER} order by id`,
+	stoppedClaimsOfOwner: `select id, execution, task, batch, stop from claimed where owner = ${INTEGER} and lease > ${INTEGER} and stop is not null order by id`,
+	claimGroupsOfOwner: `select c.task, c.batch, coalesce(x.suspicions, 0) >= ${INTEGER}, count(*)
+		from claimed c left join trouble x on x.id = c.id
+		where c.owner = ${INTEGER} and c.lease > ${INTEGER} group by 1, 2, 3`,
+	deleteClaimsOfOwner: `delete from claimed where owner = ${INTEGER} and lease > ${INTEGER}`,
 	deleteClaim: 'delete from claimed where id = ?',
 	deleteClaimsOfLease: 'delete from claimed where id between ? and ? and lease = ?',
 	claim: 'select 1 from claimed where id = ? and lease = ? and execution = ?',
@@ -386,7 +394,8 @@ export const SQL = {
 			duration_ms = excluded.duration_ms, cpu_ms = excluded.cpu_ms, memory_bytes = excluded.memory_bytes, failure = excluded.failure`,
 	clearFailure: 'update trouble set failure = null, started_at = null, duration_ms = null, cpu_ms = null, memory_bytes = null where id = ?',
 	clearTiming: 'update trouble set started_at = null, duration_ms = null, cpu_ms = null, memory_bytes = null where id = ?',
-	suspect: 'insert into trouble (id, attempts, suspicions) values (?, 0, 1) on conflict (id) do update set suspicions = min(suspicions + 1, ?)',
+	suspectClaims: `insert into trouble (id, attempts, suspicions) select id, 0, 1 from claimed where owner = ${INTEGER} order by id
+		on conflict (id) do update set suspicions = min(suspicions + 1, ${INTEGER})`,
 	setSuspicions: 'insert into trouble (id, attempts, suspicions) values (?, 0, ?) on conflict (id) do update set suspicions = excluded.suspicions',
 	deleteTrouble: 'delete from trouble where id = ?',
 

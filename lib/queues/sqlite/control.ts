@@ -103,29 +103,32 @@ function leavePlace({statements}: Session, id: JobId, {task, rank, place}: Pick<
 /** Takes back what an owner held, uncharged. A dead host accuses nobody, but its jobs are suspect from then on. */
 export function takeBack(session: Session, owner: number, {suspect}: {suspect: boolean}): number {
 	const {statements} = session;
+	loosenClaims(session, owner, 0);
 	// What ran alone has killed nobody.
-	if (suspect) for (const [id] of claimsOf(session, owner, 0)) statements.suspect.run(id, MAX_SUSPICIONS);
+	if (suspect) statements.suspectClaims.run(owner, MAX_SUSPICIONS);
 	const jobs = giveBack(session, owner, 0);
 	statements.deleteOwner.run(owner);
 	if (suspect) failpoint('recovery:written');
 	return jobs;
 }
 
-/** Makes those jobs ready again, uncharged, that an owner holds by leases after this one. */
+/** Makes those jobs ready again, uncharged, that an owner holds by leases after this one: all at once but for those that were asked to stop. */
 export function giveBack(session: Session, owner: number, after: Lease): number {
-	const {statements} = session;
-	const claims = claimsOf(session, owner, after);
-	for (const claim of claims) {
+	const {statements, tally} = session;
+	loosenClaims(session, owner, after);
+	const stopped = statements.stoppedClaimsOfOwner.all(owner, after) as ClaimRow[];
+	for (const claim of stopped) {
 		endExecution(session, claim, {type: 'released'});
 		statements.deleteClaim.run(claim[0]);
 	}
-	return claims.length;
+	const groups = statements.claimGroupsOfOwner.all(MAX_SUSPICIONS, owner, after) as [task: number, batch: number | null, isSuspect: number, jobs: number][];
+	for (const [task, batch, isSuspect, jobs] of groups) tally.move(task, batch, Place.running, isSuspect === 1 ? Place.suspect : Place.ready, jobs);
+	statements.readyClaimsOfOwner.run(MAX_SUSPICIONS, owner, after);
+	return stopped.length + statements.deleteClaimsOfOwner.run(owner, after).changes;
 }
 
-function claimsOf(session: Session, owner: number, after: Lease): ClaimRow[] {
-	const {claimedRunsOfOwner, claimsOfOwner} = session.statements;
-	for (const first of claimedRunsOfOwner.all(owner, after) as JobId[]) loosen(session, first);
-	return claimsOfOwner.all(owner, after) as ClaimRow[];
+function loosenClaims(session: Session, owner: number, after: Lease): void {
+	for (const first of session.statements.claimedRunsOfOwner.all(owner, after) as JobId[]) loosen(session, first);
 }
 
 /** Tells, too, the files of results that those jobs named. */
