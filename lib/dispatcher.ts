@@ -113,7 +113,7 @@ export class Dispatcher implements PoolListener {
 
 	/** Loads the tasks and begins. Resolves with the tasks it can run. */
 	async start(): Promise<readonly TaskInfo[]> {
-		const infos = await this.#load();
+		const [infos] = await Promise.all([this.#load(), this.#recover()]);
 		failpoint('pool:loaded');
 		this.#tasks = new Map(infos.map(({name, options}) => [name, options]));
 		this.#caretaker = new Caretaker(this.#queue, this.#owner, this.#leaseMs, this.#clock, () => this.#bell.ring());
@@ -127,6 +127,16 @@ export class Dispatcher implements PoolListener {
 		} catch (error) {
 			await this.#pool?.close();
 			throw error;
+		}
+	}
+
+	/** Once while the workers start, which it would keep waiting. If it fails, the caretaker will try again, and tell. */
+	async #recover(): Promise<void> {
+		try {
+			const jobs = await this.#queue.recover();
+			if (jobs > 0) this.#desk.tell({type: 'recovered', jobs});
+		} catch {
+			// See above.
 		}
 	}
 
