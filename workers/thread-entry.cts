@@ -3,9 +3,4 @@
  * 24.21 aborts the whole process if the thread is ended meanwhile (an assertion in `CreateRequiredModuleFacade`); to
  * `import` one from a CommonJS file is not.
  */
-let handle: ((request: never) => Promise<unknown>) | undefined;
-
-module.exports = async (request: never): Promise<unknown> => {
-	handle ??= (await import('./thread.ts')).default;
-	return handle(request);
-};
+module.exports = import('./thread.ts').then(({default: handle}) => handle);
