@@ -226,7 +226,7 @@ export const MIGRATIONS: readonly string[] = [
 ];
 
 /**
- * A parameter of a join, or a limit. SQLite looks at what is bound there to choose a plan, and so prepares the statement anew each time it
+ * A parameter of a join or a range, or a limit. SQLite looks at what is bound there to choose a plan, and so prepares the statement anew each time it
  * runs, for 4–20 µs; behind a cast it doesn't look.
  */
 const INTEGER = 'cast(? as integer)';
@@ -241,6 +241,7 @@ export const SQL = {
 	insertTask: 'insert into task (name) values (?) returning id',
 	pauseTask: 'update task set paused = ? where id = ?',
 	pausedTasks: 'select name from task where paused = 1 order by name',
+	unpausedTasks: 'select name, id from task where paused = 0',
 	policyBySpec: 'select id from policy where spec = ?',
 	policyById: 'select spec from policy where id = ?',
 	insertPolicy: 'insert into policy (spec) values (?) returning id',
@@ -330,7 +331,7 @@ export const SQL = {
 	deleteJobRun: 'delete from job_run where first = ?',
 
 	insertReadyRun: 'insert into ready_run (task, rank, first, last, batch) values (?, ?, ?, ?, ?)',
-	readyRuns: `select rank, first, last, batch from ready_run where task = ? order by rank, first limit ${INTEGER}`,
+	readyRuns: `select rank, first, last, batch from ready_run where task = ${INTEGER} order by rank, first limit ${INTEGER}`,
 	readyRunOf: `select r.task, r.rank, r.first, r.last
 		from job j join ready_run r on r.task = j.task and r.rank = -j.priority and r.first =
 			(select max(first) from ready_run where task = j.task and rank = -j.priority and first <= j.id)
@@ -363,10 +364,11 @@ export const SQL = {
 	claimsToStop: 'select id, lease, execution from claimed where owner = (select id from owner where name = ?) and stop is not null and stop <> -1 order by id',
 
 	insertClaimedRun: 'insert into claimed_run (first, last, lease, owner, task, batch) values (?, ?, ?, ?, ?, ?)',
-	claimedRunsOfLease: 'select first, last, lease, owner, task, batch from claimed_run where lease = ? and first <= ? and last >= ? order by first',
+	claimedRunsOfLease: `select first, last, lease, owner, task, batch
+		from claimed_run where lease = ${INTEGER} and first <= ${INTEGER} and last >= ${INTEGER} order by first`,
 	claimedRunOf:
 		'select first, last, lease, owner, task, batch from claimed_run where first = (select max(first) from claimed_run where first <= ?) and last >= ?',
-	claimedRunsOfOwner: 'select first from claimed_run where owner = ? and lease > ? order by first',
+	claimedRunsOfOwner: `select first from claimed_run where owner = ${INTEGER} and lease > ${INTEGER} order by first`,
 	deleteClaimedRun: 'delete from claimed_run where first = ?',
 	claimRange: `insert into claimed (id, lease, execution, owner, task, batch) select id, ?, 1, ?, task, batch from job where id between ? and ?`,
 

@@ -63,9 +63,11 @@ interface Lane {
 type ReadyRow = [rank: number, id: number, executions: number, batch: number | null, policy: number, createdAt: number, key: string | null, payload: Encoded];
 
 function openLanes(session: Session, {tasks, limit}: Demand): Lane[] {
+	// Asked anew each time, since another process may have paused or made one; at once for all, which may be many.
+	const unpaused = new Map(session.statements.unpausedTasks.all() as [name: string, task: number][]);
 	return tasks.flatMap(({task: name, limit: own, suspects, concurrency = Infinity}) => {
-		const task = session.names.knownTask(name);
-		if (task === undefined || session.names.isPaused(name)) return [];
+		const task = unpaused.get(name);
+		if (task === undefined) return [];
 		const place = suspects ? Place.suspect : Place.ready;
 		if (jobsAt(session, task, place) === 0) return [];
 		const room = concurrency === Infinity ? Infinity : Math.max(0, concurrency - jobsAt(session, task, Place.running));

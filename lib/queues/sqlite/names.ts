@@ -9,7 +9,9 @@ const MAX_CACHED_POLICIES = 10_000;
 export class Names {
 	readonly #statements: Statements;
 	readonly #tasks = new Map<string, number>();
-	readonly #policyIds = new Map<Policy, number>();
+	readonly #policyIds = new Map<string, number>();
+	/** Of the policy that was asked for last: the jobs of a call have one between them. */
+	#last: {readonly policy: Policy; readonly id: number} | undefined;
 	readonly #policies = new Map<number, Policy>();
 
 	constructor(statements: Statements) {
@@ -36,9 +38,11 @@ export class Names {
 	}
 
 	policyId(policy: Policy): number {
-		const cached = this.#policyIds.get(policy);
-		if (cached !== undefined) return cached;
-		const {policyBySpec, insertPolicy} = this.#statements;
+		if (this.#last?.policy !== policy) this.#last = {policy, id: this.#policyIdOf(policy)};
+		return this.#last.id;
+	}
+
+	#policyIdOf(policy: Policy): number {
 		const {maxAttempts, timeoutMs, timeoutPercent, retry, backoff} = policy;
 		const spec = JSON.stringify({
 			maxAttempts,
@@ -47,9 +51,12 @@ export class Names {
 			retry,
 			backoff: {baseMs: backoff.baseMs, factor: backoff.factor, maxMs: backoff.maxMs, jitter: backoff.jitter},
 		});
+		const cached = this.#policyIds.get(spec);
+		if (cached !== undefined) return cached;
+		const {policyBySpec, insertPolicy} = this.#statements;
 		const id = (policyBySpec.get(spec) ?? insertPolicy.get(spec)) as number;
 		if (this.#policyIds.size >= MAX_CACHED_POLICIES) this.#policyIds.clear();
-		this.#policyIds.set(policy, id);
+		this.#policyIds.set(spec, id);
 		return id;
 	}
 
@@ -66,6 +73,7 @@ export class Names {
 	forget(): void {
 		this.#tasks.clear();
 		this.#policyIds.clear();
+		this.#last = undefined;
 		this.#policies.clear();
 	}
 
