@@ -3,7 +3,7 @@ import {BatchHandle, type BatchInfo, toBatchInfo} from './batch-handle.ts';
 import {abortSignal, argument, bad, checked, checkIterable, choice, duration, integer, list, show, text} from './checks.ts';
 import {decode} from './encoding.ts';
 import {fromFailure} from './failure.ts';
-import {InlineLine} from './inline-line.ts';
+import type {InlineLine} from './inline-line.ts';
 import {type Counts, type Duration, type Job, type JobFilter, type JobId, type LogLine, STATUSES} from './job.ts';
 import {JobHandle, toOutcome, toResult, type WaitOptions, waitForEnd} from './job-handle.ts';
 import {JobMaker} from './job-maker.ts';
@@ -40,8 +40,13 @@ export type AnyTasks = Record<string, (payload: any, ...rest: any[]) => any>;
  */
 export async function open<Tasks = AnyTasks>(options: OpenOptions): Promise<Engine<Tasks>> {
 	const settings = resolveOpenOptions(options);
-	const openLine: OpenLine = (...start) => (settings.isolation === 'inline' ? InlineLine : ThreadLine).open(...start);
+	const openLine: OpenLine = async (...start) => (settings.isolation === 'inline' ? await lineInline() : ThreadLine).open(...start);
 	return connect(settings, openLine, (link, audience) => new Engine<Tasks>(settings, link, audience));
+}
+
+/** What it takes is loaded only then: for others it would double what this program loads. */
+async function lineInline(): Promise<typeof InlineLine> {
+	return (await import('./inline-line.ts')).InlineLine;
 }
 
 /** The second hears of what happens before the line is open. */

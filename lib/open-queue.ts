@@ -1,8 +1,7 @@
 import {bad, callable, checked, choice, type Size, text} from './checks.ts';
 import {blobThreshold, lease} from './options.ts';
 import type {JobQueue} from './queue.ts';
-import {MemoryQueue} from './queues/memory.ts';
-import {openSqlite, type SqliteOptions} from './queues/sqlite.ts';
+import type {SqliteOptions} from './queues/sqlite.ts';
 
 export interface QueueOptions extends Pick<SqliteOptions, 'durability' | 'now' | 'random'> {
 	/** An owner silent for longer is taken for dead; default 30 s, at least 1 s. */
@@ -30,5 +29,7 @@ export async function openQueue(location: string, options: QueueOptions = {}): P
 		random: callable,
 	});
 	const settings = {...rest, ...(leaseMs !== undefined && {leaseMs}), ...(blobThresholdBytes !== undefined && {blobThresholdBytes})} as SqliteOptions;
-	return location === ':memory:' ? new MemoryQueue(settings) : openSqlite(text(location), settings);
+	// Loaded only now, as most programs have an engine, which loads them in a thread of its own.
+	if (location !== ':memory:') return (await import('./queues/sqlite.ts')).openSqlite(text(location), settings);
+	return new (await import('./queues/memory.ts')).MemoryQueue(settings);
 }
