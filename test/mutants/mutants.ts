@@ -10,6 +10,7 @@ export interface Mutant {
 
 // biome-ignore lint/suspicious/noTemplateCurlyInString: it is source text
 const SYNCHRONOUS = 'db.pragma(`synchronous = ${durability}`);';
+const CLAIMED_RUN = 'from claimed_run where';
 const SQLITE = 'test/queues/sqlite.test.ts';
 const TOGETHER =
 	'sqlite: of many that were enqueued and dequeued together each settles for itself, in whatever order; what is repeated, stale or of another lease changes nothing';
@@ -43,8 +44,8 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
 	},
 	'a lost lease settles in a run': {
 		file: 'lib/queues/sqlite.sql.ts',
-		find: 'from claimed_run where lease = ? and first <= ? and last >= ? order by first',
-		put: 'from claimed_run where ? > 0 and first <= ? and last >= ? order by first',
+		find: `${CLAIMED_RUN} lease = `,
+		put: `${CLAIMED_RUN} 0 < `,
 		killer: [SQLITE, TOGETHER],
 	},
 	'an execution is settled twice in a turn, in a run': {
@@ -62,14 +63,14 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
 	// ——— transactions ———
 	'what was asked is acknowledged before its commit': {
 		file: 'lib/queues/sqlite/database.ts',
-		find: 'transaction: run => db.transaction(run).immediate(),',
+		find: 'transaction: run => transact.immediate(run) as ReturnType<typeof run>,',
 		put: "transaction: run => {\n\t\t\tif (!db.inTransaction) setTimeout(() => db.exec('commit'), 50, db.exec('begin immediate'));\n\t\t\treturn run();\n\t\t},",
 		killer: ['test/engine/enqueue.test.ts', 'when enqueue() resolves the job is in the file, for every other program to see'],
 	},
 	'a transaction takes the write lock only when it writes': {
 		file: 'lib/queues/sqlite/database.ts',
-		find: 'db.transaction(run).immediate()',
-		put: 'db.transaction(run).deferred()',
+		find: 'transact.immediate(run)',
+		put: 'transact.deferred(run)',
 		killer: [SQLITE, 'several processes that create and share one file never get a job twice'],
 	},
 	'the schema is made without a transaction': {
@@ -159,8 +160,14 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
 	},
 	'a dead host is not counted against its jobs': {
 		file: 'lib/queues/sqlite/control.ts',
-		find: 'if (suspect) for (const [id] of claimsOf(session, owner, 0)) statements.suspect.run(id, MAX_SUSPICIONS);',
+		find: 'if (suspect) statements.suspectClaims.run(owner, MAX_SUSPICIONS);',
 		put: '',
+		killer: [SQLITE, 'sqlite: jobs whose host died twice are suspect: only who asks for suspects gets them, and is told'],
+	},
+	'a job whose hosts died twice comes back beside the others': {
+		file: 'lib/queues/sqlite.sql.ts',
+		find: 'select iif(coalesce(x.suspicions, 0) >= ',
+		put: 'select iif(-1 >= ',
 		killer: [SQLITE, 'sqlite: jobs whose host died twice are suspect: only who asks for suspects gets them, and is told'],
 	},
 	'a child process outlives its program': {
@@ -281,9 +288,9 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
 		killer: [SQLITE, 'sqlite: backoff grows with each attempt and is jittered by the die'],
 	},
 	'jobs of a paused task are dequeued': {
-		file: 'lib/queues/sqlite/dequeue.ts',
-		find: 'if (task === undefined || session.names.isPaused(name)) return [];',
-		put: 'if (task === undefined) return [];',
+		file: 'lib/queues/sqlite.sql.ts',
+		find: 'select name, id from task where paused = 0',
+		put: 'select name, id from task',
 		killer: [SQLITE, 'sqlite: jobs of a paused task are enqueued, not dequeued, and not in the way of others'],
 	},
 	'priorities count the other way round': {

@@ -305,10 +305,10 @@ const ONE_VALUE: ReadonlySet<string> = new Set<keyof typeof SQL>([
 function toConnection(db: Database.Database, statements: Statements): Connection {
 	const dataVersion = db.prepare('pragma data_version').pluck();
 	// Made once: to make one takes longer than to begin it.
-	const {immediate} = db.transaction((run: () => unknown) => run());
+	const transact = db.transaction((run: () => unknown) => run());
 	return {
 		statements,
-		transaction: run => immediate(run) as ReturnType<typeof run>,
+		transaction: run => transact.immediate(run) as ReturnType<typeof run>,
 		select: (sql, values) =>
 			db
 				.prepare(sql)
