@@ -14,6 +14,7 @@ const CLAIMED_RUN = 'from claimed_run where';
 const SQLITE = 'test/queues/sqlite.test.ts';
 const TOGETHER =
 	'sqlite: of many that were enqueued and dequeued together each settles for itself, in whatever order; what is repeated, stale or of another lease changes nothing';
+const RUNS = 'sqlite: what is settled in a run is settled as one by one: of a job that is settled twice the first counts, and what does not match is lost';
 const STORAGE = 'test/engine/storage.test.ts';
 
 export const MUTANTS: Readonly<Record<string, Mutant>> = {
@@ -38,7 +39,7 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
 	},
 	'the result of a stale execution is accepted in a run': {
 		file: 'lib/queues/sqlite/settle.ts',
-		find: 'if (execution !== 1 || id < next) continue;',
+		find: 'if (id < next || (isSingle(part) && part[1].execution !== 1)) continue;',
 		put: 'if (id < next) continue;',
 		killer: [SQLITE, TOGETHER],
 	},
@@ -50,9 +51,21 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
 	},
 	'an execution is settled twice in a turn, in a run': {
 		file: 'lib/queues/sqlite/settle.ts',
-		find: 'if (execution !== 1 || id < next) continue;',
-		put: 'if (execution !== 1) continue;',
+		find: 'if (id < next || (isSingle(part) && part[1].execution !== 1)) continue;',
+		put: 'if (isSingle(part) && part[1].execution !== 1) continue;',
 		killer: [SQLITE, TOGETHER],
+	},
+	'a run is settled before what was to settle one of its jobs first': {
+		file: 'lib/queues/sqlite/settle.ts',
+		find: 'return isMixed ? toOrder(parts.flatMap(expand)) : inOrder;',
+		put: 'return inOrder;',
+		killer: [SQLITE, RUNS],
+	},
+	'a run is settled whether or not all of it was claimed': {
+		file: 'lib/queues/sqlite/settle.ts',
+		find: 'return firstOf(each) >= first && lastOf(each) <= last;',
+		put: 'return firstOf(each) >= first;',
+		killer: [SQLITE, RUNS],
 	},
 	'a checkpoint is not fenced': {
 		file: 'lib/queues/sqlite/settle.ts',

@@ -4,6 +4,7 @@ import {type Encoded, encode} from '../../lib/encoding.ts';
 import {FaenaError} from '../../lib/errors.ts';
 import type {FailureRecord} from '../../lib/failure.ts';
 import type {Job, JobFilter, JobId, JobStatus, Policy} from '../../lib/job.ts';
+import {toLines} from '../../lib/lines.ts';
 import {
 	type Claim,
 	type CompletedBatch,
@@ -13,9 +14,11 @@ import {
 	type NewJob,
 	type Outcome,
 	type Settled,
+	type Settlement,
 	type TaskDemand,
 	type Turn,
 } from '../../lib/queue.ts';
+import type {NewRun, ReturnedRun} from '../../lib/runs.ts';
 import {type PlainResult, turnOf} from '../fixtures/packed.ts';
 
 /** What the suite gives to the queue under test: a clock and a die it drives itself. */
@@ -189,6 +192,61 @@ law('thousands of jobs fit in one turn', async (t, queue) => {
 	t.true(settled.every(status => status === 'completed'));
 	t.like(await queue.counts(), {pending: 0, running: 0, completed: count});
 	t.is((await queue.values(count))?.result, String(count));
+});
+
+law('new jobs in a run are the jobs one by one, now or for later', async (t, queue, clock) => {
+	const texts = ['"a"', null, '"b"', null];
+	const run = (parts: Partial<NewRun>): NewRun => {
+		const {payload: _, ...job} = newJob();
+		return {...job, payloads: toLines(texts), ...parts};
+	};
+	const {enqueued} = await turnOf(queue, {enqueue: [newJob({key: 'a'}), run({}), run({runAt: T0 + 1000}), newJob(), run({priority: 1})]});
+	t.deepEqual(
+		enqueued.map(({id}) => id),
+		[1, 2, 6, 10, 11],
+	);
+	t.like(await queue.counts(), {pending: 14});
+	const payloads = async (limit: number) => (await take(queue, limit)).jobs.map(({id, payload}) => [id, payload]);
+	t.deepEqual(
+		await payloads(3),
+		[11, 12, 13].map((id, index) => [id, texts[index]]),
+	);
+	t.deepEqual(await payloads(4), [
+		[14, null],
+		[1, '1'],
+		[2, '"a"'],
+		[3, null],
+	]);
+	t.deepEqual(await payloads(9), [
+		[4, '"b"'],
+		[5, null],
+		[10, '1'],
+	]);
+	clock.now += 1000;
+	t.deepEqual(
+		await payloads(9),
+		[6, 7, 8, 9].map((id, index) => [id, texts[index]]),
+	);
+});
+
+law('what is settled in a run is settled as one by one: of a job that is settled twice the first counts, and what does not match is lost', async (t, queue) => {
+	await enqueue(queue, ...Array.from({length: 12}, () => newJob()));
+	const {lease} = await take(queue, 10);
+	const run = (first: JobId, last: JobId, of = lease): ReturnedRun => {
+		const ids = range(first, last);
+		const times = Float64Array.from(ids.flatMap(id => [T0 + id, id / 2, NaN, NaN]));
+		return {first, lease: of, createdAt: T0, values: toLines(ids.map(String)), times};
+	};
+	const released = (id: JobId): Settlement => ({id, lease, execution: 1, outcome: {type: 'released'}});
+	const {settled} = await turnOf(queue, {settle: [run(1, 2, lease + 1), released(4), run(3, 6)]});
+	const [done, lost] = ['completed', 'lost'] as const;
+	t.deepEqual(settled, [lost, lost, 'pending', done, lost, done, done]);
+	t.deepEqual((await turnOf(queue, {settle: [run(9, 12)]})).settled, [done, done, lost, lost]);
+	t.deepEqual((await turnOf(queue, {settle: [run(5, 8), released(1), run(1, 3)]})).settled, [lost, lost, done, done, 'pending', lost, done, lost]);
+	t.deepEqual(await listed(queue, {status: 'completed'}), [2, 3, 5, 6, 7, 8, 9, 10]);
+	t.like(await queue.job(7), {status: done, startedAt: T0 + 7, durationMs: 3.5});
+	t.is((await queue.values(8))?.result, '8');
+	t.like(await queue.counts(), {pending: 4, running: 0, completed: 8});
 });
 
 law('whoever listens hears of each enqueue() once its jobs are there, of each announce(), and of none that was refused', async (t, queue) => {
