@@ -179,8 +179,9 @@ export class Board {
 		// What is read with a job as running was said by that job.
 		if (Atomics.load(this.#words, PROGRESS) !== 0) Atomics.store(this.#words, PROGRESS, 0);
 		this.#doubles[START] = at;
-		Atomics.store(this.#words, COUNT, count);
-		Atomics.store(this.#words, LAST_GENERATION, this.#base);
+		// To store is slow beside a look, and these are mostly what they were.
+		if (Atomics.load(this.#words, COUNT) !== count) Atomics.store(this.#words, COUNT, count);
+		if (Atomics.load(this.#words, LAST_GENERATION) !== this.#base) Atomics.store(this.#words, LAST_GENERATION, this.#base);
 		Atomics.store(this.#words, LAST, index + 1);
 		Atomics.store(this.#words, RUNNING, index + 1);
 	}

@@ -97,6 +97,8 @@ function withFormat(bytes: Uint8Array): Uint8Array {
 }
 
 function encodeAny(value: unknown, what: string): Encoded {
+	// The usual result of a small task needs no walk.
+	if (typeof value === 'string' || isPlainNumber(value)) return stringify(value);
 	const walk: Walk = {path: [what], ancestors: [], parts: [], rich: false};
 	try {
 		if (isBytes(value)) {
@@ -137,7 +139,7 @@ function toTree(value: unknown, walk: Walk): unknown {
 		case 'boolean':
 			return value;
 		case 'number':
-			return Number.isFinite(value) && !Object.is(value, -0) ? value : tag(walk, 'number', Object.is(value, -0) ? '-0' : String(value));
+			return isPlainNumber(value) ? value : tag(walk, 'number', Object.is(value, -0) ? '-0' : String(value));
 		case 'bigint':
 			return tag(walk, 'bigint', String(value));
 		case 'undefined':
@@ -147,6 +149,11 @@ function toTree(value: unknown, walk: Walk): unknown {
 		default:
 			throw refusal(walk, `is a ${typeof value}`);
 	}
+}
+
+/** One that JSON can hold. */
+function isPlainNumber(value: unknown): value is number {
+	return Number.isFinite(value) && !Object.is(value, -0);
 }
 
 function objectToTree(value: object, walk: Walk): unknown {

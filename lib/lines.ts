@@ -32,8 +32,10 @@ export function pack(values: readonly Encoded[]): Values {
 
 export function unpack(values: Values): readonly Encoded[] {
 	if (isList(values)) return values;
-	const valueAt = readLines(values.text);
-	return Array.from({length: values.count}, (_, index) => valueAt(index));
+	const unpacked: Encoded[] = values.text?.split('\n') ?? [];
+	unpacked.length = values.count;
+	for (let index = 0; index < unpacked.length; index++) unpacked[index] ||= null;
+	return unpacked;
 }
 
 export function isList(values: Values): values is readonly Encoded[] {

@@ -141,11 +141,12 @@ export class Report {
 
 	#send(count: number): void {
 		const executions = this.#executions.splice(0, count);
-		const times = Float64Array.from(this.#times.splice(0, 2 * count));
+		const times = new Float64Array(this.#times.splice(0, 2 * count));
 		for (let index = 0; index < times.length; index += 2) (times[index] as number) += this.#epochMs;
 		const first = this.#first;
 		const present = executions.filter(execution => execution !== undefined);
 		this.#posted.push(...present);
+		const unusual = present.filter(({failure, stop, made, isSuspect}) => failure || stop || made?.length || isSuspect);
 		const message: OutcomesMessage = {
 			type: 'outcomes',
 			chunk: this.#chunk,
@@ -155,17 +156,17 @@ export class Report {
 			...this.#cost(count),
 			...some(
 				'failures',
-				byIndex(present, ({failure}) => failure),
+				byIndex(unusual, ({failure}) => failure),
 			),
 			...some(
 				'stops',
-				byIndex(present, ({stop}) => stop),
+				byIndex(unusual, ({stop}) => stop),
 			),
 			...some(
 				'enqueues',
-				byIndex(present, ({made, failure, stop}) => (made?.length && !failure && !stop ? made : undefined)),
+				byIndex(unusual, ({made, failure, stop}) => (made?.length && !failure && !stop ? made : undefined)),
 			),
-			...some('suspects', new Set(present.filter(({isSuspect}) => isSuspect).map(({index}) => index))),
+			...some('suspects', new Set(unusual.filter(({isSuspect}) => isSuspect).map(({index}) => index))),
 			...(present.length < executions.length && {skipped: executions.flatMap((execution, offset) => (execution ? [] : [first + offset]))}),
 		};
 		this.#first += count;
