@@ -105,6 +105,7 @@ const GRAINS_QUICKLY: readonly Row[] = [
 const DRAINS_QUICKLY: readonly Row[] = [
 	{
 		...DRAIN,
+		jobs: 800_000,
 		lanes: [
 			['full', 'bulk', 'faena', 'sqlite'],
 			['memory', 'bulk', 'piscina-chunks'],

@@ -13,7 +13,7 @@ import {Link} from './link.ts';
 import {JobMap} from './map.ts';
 import {checkMapOptions, type MapOptions} from './map-options.ts';
 import {checkKey, type JobOptions, type OpenOptions, resolveOpenOptions, type Settings} from './options.ts';
-import {type DispatcherStart, type EnqueueCall, type EnqueueReply, idsOf, type JobEvent, type Notice} from './protocol.ts';
+import type {DispatcherStart, EnqueueCall, EnqueueReply, JobEvent, Notice} from './protocol.ts';
 import {type BatchOptions, type CleanupResult, keyConflict, type Page} from './queue.ts';
 import {closeOnSignals} from './signals.ts';
 import type {EngineStats} from './statistics.ts';
@@ -140,10 +140,11 @@ export class Engine<Tasks = AnyTasks> implements AsyncDisposable {
 				const sent = this.#link
 					.call({type: 'enqueue', task, payloads: keys ? encoded : pack(encoded), keys, batch: undefined, watch: false, ...resolved})
 					.then(reply => {
-						const own = idsOf(reply as EnqueueReply, chunk.length);
-						refuseConflict(task, reply as EnqueueReply, own, keys);
-						for (const [index, id] of own.entries()) ids[start + index] = id;
-						for (const index of (reply as EnqueueReply).existing ?? []) existing.push(own[index] as JobId);
+						const {first, ids: own, existing: found = []} = reply as EnqueueReply;
+						const idAt = (index: number) => own?.[index] ?? first + index;
+						refuseConflict(task, reply as EnqueueReply, idAt, keys);
+						for (let index = 0; index < chunk.length; index++) ids[start + index] = idAt(index);
+						for (const index of found) existing.push(idAt(index));
 					});
 				// Awaited below; but the one before it may fail first.
 				sent.catch(() => undefined);
@@ -395,8 +396,8 @@ function isConflict({conflict}: EnqueueReply): boolean {
 	return conflict !== undefined;
 }
 
-function refuseConflict(task: string, {conflict}: EnqueueReply, ids: readonly JobId[], keys: readonly string[] | undefined): void {
-	if (conflict !== undefined) throw keyConflict({task, key: keys?.[conflict] ?? ''}, ids[conflict] as JobId);
+function refuseConflict(task: string, {conflict}: EnqueueReply, idAt: (index: number) => JobId, keys: readonly string[] | undefined): void {
+	if (conflict !== undefined) throw keyConflict({task, key: keys?.[conflict] ?? ''}, idAt(conflict));
 }
 
 /** @internal */

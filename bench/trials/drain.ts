@@ -5,8 +5,11 @@ import type {Case, Measurement, Surroundings} from '../suite.ts';
 import {refuseUnlessEqual} from '../sums.ts';
 import {makeWorkload} from '../workload.ts';
 
-/** V8 needs so many jobs to compile what moves them, and so much work to compile a kernel. */
-const WARM_UP = {jobs: 30_000, workMs: 300} as const;
+/**
+ * V8 needs many jobs to compile what moves them, the more of them the more move together: so many at a time, until this time is over. And so
+ * much work to compile a kernel.
+ */
+const WARM_UP = {jobs: 30_000, ms: 700, workMs: 300} as const;
 
 /** From the first job's enqueue to the last one's durable result, after a warm-up of the same jobs. */
 export async function drain(given: Case, surroundings: Surroundings): Promise<Measurement> {
@@ -29,12 +32,18 @@ export async function drain(given: Case, surroundings: Surroundings): Promise<Me
 async function warmUp(running: Running, given: Case, surroundings: Surroundings): Promise<Sums> {
 	const jobs = running.warmUpJobs ?? (given.intake === 'strict' ? WARM_UP.jobs / 100 : WARM_UP.jobs);
 	const light = makeWorkload({...given, trial: 'drain', task: 'identity', jobs}, surroundings);
-	await running.prepare?.('identity', light.payloads);
-	await running.drain('identity', light.payloads, given.intake);
-	if (given.workMicros === 0) return {completed: jobs, results: light.sum};
+	const until = performance.now() + WARM_UP.ms;
+	let rounds = 0;
+	do {
+		await running.prepare?.('identity', light.payloads);
+		await running.drain('identity', light.payloads, given.intake);
+		rounds++;
+	} while (performance.now() < until);
+	const lightly = {completed: rounds * jobs, results: rounds * light.sum};
+	if (given.workMicros === 0) return lightly;
 	const heavyJobs = Math.ceil(Math.min(running.warmUpJobs ?? WARM_UP.jobs, (WARM_UP.workMs * 1000 * given.workers) / given.workMicros));
 	const heavy = makeWorkload({...given, trial: 'drain', jobs: heavyJobs}, surroundings);
 	await running.prepare?.(given.task, heavy.payloads);
 	await running.drain(given.task, heavy.payloads, given.intake);
-	return {completed: jobs + heavyJobs, results: light.sum + heavy.sum};
+	return {completed: lightly.completed + heavyJobs, results: lightly.results + heavy.sum};
 }
