@@ -15,11 +15,6 @@ export class Bell {
 		this.#wake?.();
 	}
 
-	/** It was rung since the last wait. */
-	get isRung(): boolean {
-		return this.#isRung;
-	}
-
 	/** Resolves at the next ring, or after the time given; the wait keeps no process alive. */
 	async rung(timeoutMs: number): Promise<void> {
 		if (!this.#isRung && timeoutMs > 0) {

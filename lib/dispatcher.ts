@@ -46,10 +46,6 @@ const ENQUEUED_PER_TURN = 2000;
 const BYTES_PER_TURN = 64 * 1024 * 1024;
 /** Notes of running jobs wait this long for company. */
 const NOTE_DELAY_MS = 20;
-/** A job is so short that to sleep until it ends, and be woken, would take longer; */
-const AWAKE_MS = 0.1;
-/** the loop turns so often meanwhile, at most: a few tenths of a millisecond. */
-const TURNS_AWAKE = 100;
 const NO_PLACES = {idle: 0, second: 0};
 
 /**
@@ -205,7 +201,6 @@ export class Dispatcher implements PoolListener {
 
 	async #run(): Promise<void> {
 		while (this.#phase !== 'closed') {
-			await this.#stayAwake();
 			await this.#bell.rung(this.#sleepMs());
 			// Whatever else has arrived by now shares the transaction.
 			await this.#clock.nextTurn();
@@ -221,12 +216,6 @@ export class Dispatcher implements PoolListener {
 				this.#fail(error);
 			}
 		}
-	}
-
-	/** While one short job is all that is under way: a call on an idle engine takes 0.1 ms less, and no processor is kept from anybody's work. */
-	async #stayAwake(): Promise<void> {
-		if (this.#coverMs > AWAKE_MS || this.#pool?.size !== 1) return;
-		for (let turns = 0; turns < TURNS_AWAKE && !this.#bell.isRung; turns++) await this.#clock.nextTurn();
 	}
 
 	#sleepMs(): number {
