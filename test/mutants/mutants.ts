@@ -15,6 +15,7 @@ const SQLITE = 'test/queues/sqlite.test.ts';
 const TOGETHER =
 	'sqlite: of many that were enqueued and dequeued together each settles for itself, in whatever order; what is repeated, stale or of another lease changes nothing';
 const RUNS = 'sqlite: what is settled in a run is settled as one by one: of a job that is settled twice the first counts, and what does not match is lost';
+const PATIENT = 'a turn waits while another program is in a transaction, and takes place once';
 const STORAGE = 'test/engine/storage.test.ts';
 
 export const MUTANTS: Readonly<Record<string, Mutant>> = {
@@ -76,8 +77,8 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
 	// ——— transactions ———
 	'what was asked is acknowledged before its commit': {
 		file: 'lib/queues/sqlite/database.ts',
-		find: 'transaction: run => transact.immediate(run) as ReturnType<typeof run>,',
-		put: "transaction: run => {\n\t\t\tif (!db.inTransaction) setTimeout(() => db.exec('commit'), 50, db.exec('begin immediate'));\n\t\t\treturn run();\n\t\t},",
+		find: 'return transact.immediate(run) as ReturnType<typeof run>;',
+		put: "if (!db.inTransaction) setTimeout(() => db.exec('commit'), 50, db.exec('begin immediate'));\n\t\t\t\treturn run() as ReturnType<typeof run>;",
 		killer: ['test/engine/enqueue.test.ts', 'when enqueue() resolves the job is in the file, for every other program to see'],
 	},
 	'a transaction takes the write lock only when it writes': {
@@ -85,6 +86,12 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
 		find: 'transact.immediate(run)',
 		put: 'transact.deferred(run)',
 		killer: [SQLITE, 'several processes that create and share one file never get a job twice'],
+	},
+	'whoever waits for the write lock gives up at once': {
+		file: 'lib/queues/sqlite/database.ts',
+		find: ' || monotonicMs() >= until) throw error;',
+		put: ' || true) throw error;',
+		killer: [SQLITE, PATIENT],
 	},
 	'the schema is made without a transaction': {
 		file: 'lib/queues/sqlite/database.ts',

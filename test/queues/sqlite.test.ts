@@ -1,6 +1,8 @@
+import {once} from 'node:events';
 import {chmodSync, chownSync, existsSync, mkdtempSync, readFileSync, rmSync, statSync, symlinkSync, writeFileSync} from 'node:fs';
 import {tmpdir} from 'node:os';
 import {join} from 'node:path';
+import {Worker} from 'node:worker_threads';
 import test from 'ava';
 import Database from 'better-sqlite3';
 import type {Policy} from '../../lib/job.ts';
@@ -73,6 +75,35 @@ test('opening twice in one process gives two queues on the same jobs', async t =
 	t.false(two.changes());
 	one.close();
 	two.close();
+});
+
+/** Has the write lock of a database for a while, and says in shared memory when it is about to give it back. */
+const HOLDER = `
+	const {parentPort, workerData: {path, flag}} = require('node:worker_threads');
+	const db = new (require('better-sqlite3'))(path);
+	db.exec('begin immediate');
+	parentPort.postMessage('held');
+	Atomics.wait(flag, 0, 0, 200);
+	Atomics.store(flag, 0, 1);
+	db.exec('commit');
+	db.close();
+`;
+
+test('a turn waits while another program is in a transaction, and takes place once', async t => {
+	const path = join(makeFolder(t), 'jobs.db');
+	const queue = openSqlite(path);
+	t.teardown(() => queue.close());
+	const flag = new Int32Array(new SharedArrayBuffer(4));
+	const holder = new Worker(HOLDER, {eval: true, workerData: {path, flag}});
+	await once(holder, 'message');
+	const {enqueued} = queue.turn({enqueue: newJobs(1)});
+	t.is(Atomics.load(flag, 0), 1);
+	t.deepEqual(
+		enqueued.map(({id}) => id),
+		[1],
+	);
+	t.like(queue.counts(), {pending: 1});
+	await once(holder, 'exit');
 });
 
 test('several processes that create and share one file never get a job twice', async t => {

@@ -1,6 +1,7 @@
 import {existsSync, lstatSync, statSync} from 'node:fs';
 import {dirname} from 'node:path';
 import Database from 'better-sqlite3';
+import {monotonicMs} from '../../board.ts';
 import {FaenaError} from '../../errors.ts';
 import {failpoint} from '../../failpoint.ts';
 import type {Durability} from '../../queue.ts';
@@ -30,6 +31,8 @@ export interface Connection {
 const CHECKPOINT_PAGES = 4000;
 
 const BUSY_TIMEOUT_MS = 10_000;
+/** SQLite waits for 1 and 2 ms of this, and then gives up. */
+const IMPATIENCE_MS = 3;
 
 /**
  * Opens or creates the database. One that isn't ours, is damaged, or was written by a newer Faena is refused untouched.
@@ -304,11 +307,9 @@ const ONE_VALUE: ReadonlySet<string> = new Set<keyof typeof SQL>([
 
 function toConnection(db: Database.Database, statements: Statements): Connection {
 	const dataVersion = db.prepare('pragma data_version').pluck();
-	// Made once: to make one takes longer than to begin it.
-	const transact = db.transaction((run: () => unknown) => run());
 	return {
 		statements,
-		transaction: run => transact.immediate(run) as ReturnType<typeof run>,
+		transaction: makeTransaction(db),
 		select: (sql, values) =>
 			db
 				.prepare(sql)
@@ -318,6 +319,37 @@ function toConnection(db: Database.Database, statements: Statements): Connection
 		checkpoint: () => void db.pragma('wal_checkpoint(passive)'),
 		unmovedLogBytes: () => unmovedLogBytes(db),
 		close: () => db.close(),
+	};
+}
+
+/**
+ * A transaction that has the write lock from its beginning. While another process has it, SQLite would ask for it less and less often, down to
+ * every 100 ms, and whoever came last would get it first: so it is asked anew, from short waits on.
+ */
+function makeTransaction(db: Database.Database): Connection['transaction'] {
+	const [patiently, impatiently] = [BUSY_TIMEOUT_MS, IMPATIENCE_MS].map(ms => db.prepare(`pragma busy_timeout = ${ms}`)) as [
+		Database.Statement,
+		Database.Statement,
+	];
+	let hasBegun = false;
+	// Made once: to make one takes longer than to begin it.
+	const transact = db.transaction((run: () => unknown) => {
+		hasBegun = true;
+		patiently.get();
+		return run();
+	});
+	return run => {
+		for (const until = monotonicMs() + BUSY_TIMEOUT_MS; ; ) {
+			hasBegun = false;
+			impatiently.get();
+			try {
+				return transact.immediate(run) as ReturnType<typeof run>;
+			} catch (error) {
+				if (hasBegun || (error as {code?: unknown}).code !== 'SQLITE_BUSY' || monotonicMs() >= until) throw error;
+			} finally {
+				patiently.get();
+			}
+		}
 	};
 }
 
