@@ -95,6 +95,7 @@ test('a turn waits while another program is in a transaction, and takes place on
 	t.teardown(() => queue.close());
 	const flag = new Int32Array(new SharedArrayBuffer(4));
 	const holder = new Worker(HOLDER, {eval: true, workerData: {path, flag}});
+	const exited = once(holder, 'exit');
 	await once(holder, 'message');
 	const {enqueued} = queue.turn({enqueue: newJobs(1)});
 	t.is(Atomics.load(flag, 0), 1);
@@ -103,7 +104,7 @@ test('a turn waits while another program is in a transaction, and takes place on
 		[1],
 	);
 	t.like(queue.counts(), {pending: 1});
-	await once(holder, 'exit');
+	await exited;
 });
 
 test('several processes that create and share one file never get a job twice', async t => {
