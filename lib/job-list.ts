@@ -49,8 +49,11 @@ export class JobList {
 	/** The jobs from `start` on, at most so many; fewer where these begin with part of a run that is not very short, since it is best left alone. */
 	take(start: number, most: number): JobList {
 		const taken: (DequeuedJob | DequeuedRun)[] = [];
-		let [offset, room] = [start, most];
-		for (const part of this.parts) {
+		// Without runs it need not count.
+		const skipped = this.length === this.parts.length ? start : 0;
+		let [offset, room] = [start - skipped, most];
+		for (let index = skipped; index < this.parts.length; index++) {
+			const part = this.parts[index] as DequeuedJob | DequeuedRun;
 			const length = lengthOf(part);
 			if (offset >= length) offset -= length;
 			else {
