@@ -13,6 +13,7 @@ interface Row {
 const COLUMNS: readonly Column<Row>[] = [
 	{title: 'commit', isText: true, cell: ({run}) => `\`${run.machine.commit}\``},
 	{title: 'day', isText: true, cell: ({run}) => run.at.slice(0, 10)},
+	{title: 'processors', isText: true, cell: ({run: {machine}}) => `${machine.processors} × ${machine.model}`},
 	{title: 'jobs/s in bulk', cell: ({figures}) => value(figures.bulkRate)},
 	{title: 'CPU µs per job', cell: ({figures}) => value(figures.cpuMicros)},
 	{title: '× Piscina', cell: ({figures}) => value(figures.timesPiscina)},
@@ -21,7 +22,7 @@ const COLUMNS: readonly Column<Row>[] = [
 	{title: 'METG(95 %)', cell: ({figures}) => (figures.metg95 ? smallest(figures.metg95) : '')},
 ];
 
-/** A line for each run of a plan, the oldest first. The machine's own speed is in all of them. */
+/** A line for each run of a plan, the oldest first. The machine's own speed is in all of them: only what the same one did can be compared. */
 export function historyTable(runs: readonly Run[]): string {
 	return markdownTable(
 		COLUMNS,
