@@ -69,12 +69,12 @@ export class JobList {
 	/** From this index on, so many jobs in their first execution that have consecutive ids and were made together: the first one's; else nothing. */
 	alike(start: number, count: number): KnownJob | undefined {
 		const head = this.at(start);
-		if (!head || this.run) return head;
-		for (let index = 0; index < count; index++) {
-			const {id, execution, createdAt} = this.all[start + index] as DequeuedJob;
-			if (id !== head.id + index || execution !== 1 || createdAt !== head.createdAt) return undefined;
-		}
-		return head;
+		if (!head || start + count > this.length) return undefined;
+		if (this.run) return head;
+		const areAlike = this.all
+			.slice(start, start + count)
+			.every(({id, execution, createdAt}, index) => id === head.id + index && execution === 1 && createdAt === head.createdAt);
+		return areAlike ? head : undefined;
 	}
 }
 

@@ -6,6 +6,9 @@ import type {DequeuedJob, Lease, NewJob, Settlement} from './queue.ts';
 // A run stands for many jobs with consecutive ids that are alike, so that they cost little more than one. It means the same as they do one by
 // one: whoever can make no use of it expands it.
 
+/** Jobs that share rows at most: what giving them rows of their own may cost at a time. */
+export const MOST_IN_RUN = 1000;
+
 /** New jobs that differ in their payloads alone, without keys, and in no batch. */
 export interface NewRun extends Pick<NewJob, 'task' | 'priority' | 'runAt' | 'policy'> {
 	readonly payloads: Lines;

@@ -1,10 +1,12 @@
+import {MOST_IN_RUN} from './runs.ts';
+
 /** A chunk's work should be so many times longer than a transaction takes, so that durability costs a worker 2 %. */
 const WORK_PER_TURN = 50;
 /** A chunk holds this much work, at least and at most, in milliseconds. */
 const MIN_WORK_MS = 4;
 const MAX_WORK_MS = 100;
-/** As a run has at most: then runs stay whole. */
-const MAX_JOBS = 1000;
+/** Then runs stay whole. */
+const MAX_JOBS = MOST_IN_RUN;
 /** A slow transaction takes so many times what one usually takes. */
 const SLOW_TURNS = 4;
 const LEAST_WORK_MS = 2;

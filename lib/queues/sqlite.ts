@@ -27,6 +27,7 @@ import {
 	type WithdrawOptions,
 	type WithdrawResult,
 } from '../queue.ts';
+import {MOST_IN_RUN} from '../runs.ts';
 import {attendBatches, type BatchRow, deleteBatch, endInput, forgetBatches, openBatch, toBatch} from './sqlite/batches.ts';
 import {Blobs} from './sqlite/blobs.ts';
 import {CANCELLABLE, cancelJob, cleanup, giveBack, retryJob, takeBack} from './sqlite/control.ts';
@@ -34,7 +35,6 @@ import {type Connection, connect, type Statements, translate} from './sqlite/dat
 import {backlog, dequeue, promote} from './sqlite/dequeue.ts';
 import {enqueue} from './sqlite/enqueue.ts';
 import {Footing} from './sqlite/footing.ts';
-import {MOST_IN_RUN} from './sqlite/job-run.ts';
 import {settleAll} from './sqlite/makers.ts';
 import {Names} from './sqlite/names.ts';
 import {holdLock, isLockFree, ownerLockAt, removeLock} from './sqlite/owner-lock.ts';

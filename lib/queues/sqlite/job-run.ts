@@ -2,10 +2,8 @@ import type {Encoded} from '../../encoding.ts';
 import type {JobId} from '../../job.ts';
 import {isLine, type Lines, readLines, sliceLines} from '../../lines.ts';
 import type {NewJob} from '../../queue.ts';
+import {MOST_IN_RUN} from '../../runs.ts';
 import type {Statements} from './database.ts';
-
-/** Jobs in a run: what giving them rows of their own may cost at a time. */
-export const MOST_IN_RUN = 1000;
 
 /** A row of the statement `jobRunOf`. */
 type JobRunRow = readonly [first: JobId, last: JobId, task: number, policy: number, priority: number, createdAt: number, payloads: string | null];

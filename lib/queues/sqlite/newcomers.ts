@@ -1,7 +1,7 @@
 import type {Encoded} from '../../encoding.ts';
 import type {JobId} from '../../job.ts';
 import {type Lines, sliceLines, toLines} from '../../lines.ts';
-import {MOST_IN_RUN} from './job-run.ts';
+import {MOST_IN_RUN} from '../../runs.ts';
 import type {Session} from './session.ts';
 
 /** One job by itself is no run. */
