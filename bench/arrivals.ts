@@ -1,6 +1,7 @@
 import {Worker} from 'node:worker_threads';
 import type {Chance} from './chance.ts';
 import {sharedMs} from './clock.ts';
+import {moduleUrl} from './module-url.ts';
 
 /** When jobs arrive, in milliseconds from the start: a Poisson process, in which each gap is independent of all others. */
 export function poissonMs(jobs: number, perSecond: number, chance: Chance): Float64Array {
@@ -23,7 +24,7 @@ const LEAD_MS = 50;
  * would take a processor from what is measured.
  */
 export async function generate(timesMs: Float64Array, arrive: (index: number, intendedMs: number) => void): Promise<void> {
-	const thread = new Worker(new URL('arrivals-thread.ts', import.meta.url), {name: 'arrivals'});
+	const thread = new Worker(moduleUrl('arrivals-thread'), {name: 'arrivals'});
 	try {
 		await new Promise(resolve => thread.once('message', resolve));
 		await new Promise<void>((resolve, reject) => {

@@ -1,11 +1,12 @@
 import {resolve} from 'node:path';
 import {fileURLToPath} from 'node:url';
 import {parseArgs} from 'node:util';
+import {FOLDER} from './folder.ts';
 import {PLANS} from './plan.ts';
 import type {PlanRun} from './run-plan.ts';
 import type {Case} from './suite.ts';
 
-const RESULTS = fileURLToPath(new URL('./results/', import.meta.url));
+const RESULTS = fileURLToPath(new URL('results/', FOLDER));
 
 /** What the command line asks for. Bad options end the process with a sentence and code 2. */
 export function optionsOf(usualPlan: string): PlanRun {

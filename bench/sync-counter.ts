@@ -3,6 +3,7 @@ import {mkdtempSync, rmSync, writeFileSync} from 'node:fs';
 import {tmpdir} from 'node:os';
 import {join} from 'node:path';
 import {fileURLToPath} from 'node:url';
+import {FOLDER} from './folder.ts';
 import type {Surroundings} from './suite.ts';
 
 /** A library to preload that counts fsyncs in a file. Without Linux and a C compiler there is none, and nothing is counted. */
@@ -11,7 +12,7 @@ export function compileSyncCounter(): Partial<NonNullable<Surroundings['counter'
 	const dispose = () => rmSync(folder, {recursive: true});
 	const library = join(folder, 'syncs.so');
 	try {
-		execFileSync('cc', ['-shared', '-fPIC', '-O2', '-o', library, fileURLToPath(new URL('syncs.c', import.meta.url)), '-ldl'], {stdio: 'ignore'});
+		execFileSync('cc', ['-shared', '-fPIC', '-O2', '-o', library, fileURLToPath(new URL('syncs.c', FOLDER)), '-ldl'], {stdio: 'ignore'});
 	} catch {
 		return {[Symbol.dispose]: dispose};
 	}

@@ -7,10 +7,11 @@ import {statSync} from 'node:fs';
 import {join} from 'node:path';
 import {memoryUsage} from 'node:process';
 import {open} from '../lib/index.ts';
+import {moduleUrl} from './module-url.ts';
 
 const items = Number(process.argv[2] ?? 10_000_000);
 const queue = join(process.argv[3] ?? '.', `map-${items}.db`);
-await using faena = await open<typeof import('./tasks.ts')>({queue, tasks: new URL('./tasks.ts', import.meta.url), closeOnSignals: true});
+await using faena = await open<typeof import('./tasks.ts')>({queue, tasks: moduleUrl('tasks'), closeOnSignals: true});
 
 const map = faena.map('identity', numbers(), {batch: 'ten million', payload: (number: number) => number});
 const start = performance.now();

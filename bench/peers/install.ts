@@ -1,23 +1,28 @@
 import {execFile} from 'node:child_process';
-import {existsSync, readFileSync, writeFileSync} from 'node:fs';
+import {existsSync, readFileSync, symlinkSync, writeFileSync} from 'node:fs';
 import {fileURLToPath} from 'node:url';
 import {promisify} from 'node:util';
+import {FOLDER} from '../folder.ts';
 
 /** Installs exactly what the lock file has, unless that is here already. Gives a sentence if it can't. */
 export async function installPeers(): Promise<string | undefined> {
-	const folder = fileURLToPath(new URL('.', import.meta.url));
+	const folder = fileURLToPath(new URL('peers/', FOLDER));
 	const lock = readFileSync(`${folder}package-lock.json`, 'utf8');
 	const installed = `${folder}node_modules/.faena-lock.json`;
-	if (existsSync(installed) && readFileSync(installed, 'utf8') === lock) return undefined;
-	try {
-		await promisify(execFile)('npm', ['ci', '--prefix', folder, '--no-audit', '--no-fund'], {cwd: folder});
-		writeFileSync(installed, lock);
-		return undefined;
-	} catch (error) {
-		return `npm ci failed: ${
-			String((error as {stderr?: unknown}).stderr)
-				.trim()
-				.split('\n')[0]
-		}`;
+	if (!existsSync(installed) || readFileSync(installed, 'utf8') !== lock) {
+		try {
+			await promisify(execFile)('npm', ['ci', '--prefix', folder, '--no-audit', '--no-fund'], {cwd: folder});
+			writeFileSync(installed, lock);
+		} catch (error) {
+			return `npm ci failed: ${
+				String((error as {stderr?: unknown}).stderr)
+					.trim()
+					.split('\n')[0]
+			}`;
+		}
 	}
+	const beside = fileURLToPath(new URL('node_modules', import.meta.url));
+	// The compiled subjects look for them beside themselves.
+	if (!existsSync(beside)) symlinkSync(`${folder}node_modules`, beside, 'junction');
+	return undefined;
 }

@@ -1,3 +1,4 @@
+import {moduleUrl} from '../module-url.ts';
 import type {Subject} from './subject.ts';
 
 /** Modules of the subjects, loaded only where they are measured: a peer must not cost the others anything. */
@@ -15,7 +16,7 @@ const MODULES: Readonly<Record<string, () => Promise<{readonly subject: Subject}
 export const PEERS = ['plainjob', 'liteque', 'sidequest', 'bullmq', 'bullmq-sandbox', 'graphile-worker', 'pg-boss'] as const;
 
 export async function load(name: string): Promise<Subject> {
-	const module = MODULES[name] ?? (isPeer(name) ? () => import(new URL(`../peers/subjects/${name}.ts`, import.meta.url).href) : undefined);
+	const module = MODULES[name] ?? (isPeer(name) ? () => import(moduleUrl(`peers/subjects/${name}`).href) : undefined);
 	if (!module) throw new Error(`There is no subject ${name}; there are ${[...Object.keys(MODULES), ...PEERS].join(', ')}`);
 	return (await module()).subject;
 }

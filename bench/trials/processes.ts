@@ -2,6 +2,7 @@ import {type ChildProcess, fork} from 'node:child_process';
 import {fileURLToPath} from 'node:url';
 import {type JobQueue, openQueue} from '../../lib/index.ts';
 import {withFile} from '../file.ts';
+import {moduleUrl} from '../module-url.ts';
 import {newJobs} from '../new-jobs.ts';
 import {observe} from '../observe.ts';
 import type {Case, Measurement, Surroundings} from '../suite.ts';
@@ -64,7 +65,7 @@ async function drainTogether(drainers: readonly ChildProcess[]): Promise<readonl
 }
 
 async function start(file: string, durability: string, workers: number): Promise<ChildProcess> {
-	const drainer = fork(fileURLToPath(new URL('drainer-process.ts', import.meta.url)), [file, durability, String(workers)]);
+	const drainer = fork(fileURLToPath(moduleUrl('trials/drainer-process')), [file, durability, String(workers)]);
 	await answer(drainer);
 	return drainer;
 }

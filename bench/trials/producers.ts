@@ -2,6 +2,7 @@ import {createHistogram} from 'node:perf_hooks';
 import {Worker} from 'node:worker_threads';
 import Database from 'better-sqlite3';
 import {withFile} from '../file.ts';
+import {moduleUrl} from '../module-url.ts';
 import {shareOf} from '../new-jobs.ts';
 import {observe} from '../observe.ts';
 import {curveOf, quantilesOf} from '../quantiles.ts';
@@ -48,7 +49,7 @@ export async function producers({jobs, durability, vary}: Case, surroundings: Su
 }
 
 async function start(production: Production): Promise<Worker> {
-	const thread = new Worker(new URL('producer-thread.ts', import.meta.url), {workerData: production});
+	const thread = new Worker(moduleUrl('trials/producer-thread'), {workerData: production});
 	await answer(thread);
 	return thread;
 }

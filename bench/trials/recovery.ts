@@ -2,6 +2,7 @@ import {fork} from 'node:child_process';
 import {fileURLToPath} from 'node:url';
 import {sharedMs} from '../clock.ts';
 import {withFile} from '../file.ts';
+import {moduleUrl} from '../module-url.ts';
 import type {Case, Measurement, Surroundings} from '../suite.ts';
 
 /**
@@ -17,7 +18,7 @@ export async function recovery(given: Case, surroundings: Surroundings): Promise
 }
 
 async function killAtWork(file: string, given: Case): Promise<void> {
-	const victim = fork(fileURLToPath(new URL('recovery-victim.ts', import.meta.url)), [file, JSON.stringify(given)]);
+	const victim = fork(fileURLToPath(moduleUrl('trials/recovery-victim')), [file, JSON.stringify(given)]);
 	const ended = new Promise<[code: number | null, signal: string | null]>(resolve => victim.once('exit', (...how) => resolve(how)));
 	victim.once('message', () => victim.kill('SIGKILL'));
 	const [code, signal] = await ended;
@@ -26,7 +27,7 @@ async function killAtWork(file: string, given: Case): Promise<void> {
 
 function startAgain(file: string, given: Case, surroundings: Surroundings): Promise<Measurement> {
 	return new Promise((resolve, reject) => {
-		const path = fileURLToPath(new URL('recovery-start.ts', import.meta.url));
+		const path = fileURLToPath(moduleUrl('trials/recovery-start'));
 		const program = fork(path, [String(sharedMs()), file, JSON.stringify(given), JSON.stringify(surroundings)]);
 		let measurement: Measurement | undefined;
 		program.once('message', message => {

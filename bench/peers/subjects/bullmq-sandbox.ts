@@ -1,5 +1,6 @@
 import {Queue, Worker} from 'bullmq';
 import {Redis} from 'ioredis';
+import {moduleUrl} from '../../module-url.ts';
 import type {Running, Subject} from '../../subjects/subject.ts';
 import {sumsOf} from './bullmq-sums.ts';
 import {redisOf} from './redis.ts';
@@ -17,7 +18,7 @@ export const subject: Subject = {
 		const redis = new Redis({path});
 		await redis.flushall();
 		const queue = new Queue('bench', {connection: {path}});
-		const worker = new Worker('bench', new URL('bullmq-processor.ts', import.meta.url), {
+		const worker = new Worker('bench', moduleUrl('peers/subjects/bullmq-processor'), {
 			connection: {path},
 			concurrency: PER_WORKER * given.workers,
 			useWorkerThreads: true,

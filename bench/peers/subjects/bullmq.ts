@@ -1,5 +1,6 @@
 import {Queue} from 'bullmq';
 import {Redis} from 'ioredis';
+import {moduleUrl} from '../../module-url.ts';
 import type {Running, Subject} from '../../subjects/subject.ts';
 import {sumsOf} from './bullmq-sums.ts';
 import {Hands} from './hands.ts';
@@ -16,7 +17,7 @@ export const subject: Subject = {
 		const redis = new Redis({path});
 		const queue = new Queue('bench', {connection: {path}});
 		await redis.flushall();
-		const hands = await Hands.start(new URL('bullmq-hand.ts', import.meta.url), given.vary?.['processes'] ?? given.workers, {given, store: path});
+		const hands = await Hands.start(moduleUrl('peers/subjects/bullmq-hand'), given.vary?.['processes'] ?? given.workers, {given, store: path});
 		let added = 0;
 		return {
 			async drain(_task, payloads, intake) {

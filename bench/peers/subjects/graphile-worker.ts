@@ -1,4 +1,5 @@
 import {Logger, makeWorkerUtils} from 'graphile-worker';
+import {moduleUrl} from '../../module-url.ts';
 import type {Running, Subject} from '../../subjects/subject.ts';
 import {createDatabase} from './database.ts';
 import {Hands} from './hands.ts';
@@ -14,7 +15,7 @@ export const subject: Subject = {
 		const database = await createDatabase(given, surroundings);
 		const utils = await makeWorkerUtils({preset: {worker: {connectionString: database.url, maxPoolSize: 20, logger: SILENT}}});
 		await utils.migrate();
-		const hands = await Hands.start(new URL('graphile-worker-hand.ts', import.meta.url), given.vary?.['processes'] ?? given.workers, {
+		const hands = await Hands.start(moduleUrl('peers/subjects/graphile-worker-hand'), given.vary?.['processes'] ?? given.workers, {
 			given,
 			store: database.url,
 		});

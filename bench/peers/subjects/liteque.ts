@@ -1,6 +1,7 @@
 import {mkdtempSync, rmSync} from 'node:fs';
 import {join} from 'node:path';
 import {sql} from 'drizzle-orm';
+import {moduleUrl} from '../../module-url.ts';
 import type {Running, Subject} from '../../subjects/subject.ts';
 import {Hands} from './hands.ts';
 import {enqueueEach} from './intake.ts';
@@ -15,7 +16,7 @@ export const subject: Subject = {
 		const place = mkdtempSync(join(folder, 'faena-bench-'));
 		const store = join(place, 'liteque.db');
 		const {queue, database} = openLiteque(store, given.durability, {runMigrations: true});
-		const hands = await Hands.start(new URL('liteque-hand.ts', import.meta.url), given.vary?.['processes'] ?? given.workers, {given, store});
+		const hands = await Hands.start(moduleUrl('peers/subjects/liteque-hand'), given.vary?.['processes'] ?? given.workers, {given, store});
 		let added = 0;
 		return {
 			warmUpJobs: 500,

@@ -1,4 +1,5 @@
 import {PgBoss} from 'pg-boss';
+import {moduleUrl} from '../../module-url.ts';
 import type {Running, Subject} from '../../subjects/subject.ts';
 import {createDatabase} from './database.ts';
 import {Hands} from './hands.ts';
@@ -16,7 +17,7 @@ export const subject: Subject = {
 		const boss = new PgBoss({connectionString: database.url, max: 20, supervise: false, schedule: false});
 		await boss.start();
 		await boss.createQueue('bench', {notify: given.intake !== 'default', retryLimit: 0});
-		const hands = await Hands.start(new URL('pg-boss-hand.ts', import.meta.url), given.vary?.['processes'] ?? given.workers, {given, store: database.url});
+		const hands = await Hands.start(moduleUrl('peers/subjects/pg-boss-hand'), given.vary?.['processes'] ?? given.workers, {given, store: database.url});
 		let added = 0;
 		const unfinished = "select 1 from pgboss.job where name = 'bench' and state < 'completed' limit 1";
 		return {

@@ -1,5 +1,6 @@
 import {mkdtempSync, rmSync} from 'node:fs';
 import {join} from 'node:path';
+import {moduleUrl} from '../../module-url.ts';
 import type {Running, Subject} from '../../subjects/subject.ts';
 import {Hands} from './hands.ts';
 import {enqueueEach} from './intake.ts';
@@ -15,7 +16,7 @@ export const subject: Subject = {
 		const place = mkdtempSync(join(folder, 'faena-bench-'));
 		const store = join(place, 'plainjob.db');
 		const {queue, database} = openPlainjob(store, given.durability);
-		const hands = await Hands.start(new URL('plainjob-hand.ts', import.meta.url), given.vary?.['processes'] ?? given.workers, {given, store});
+		const hands = await Hands.start(moduleUrl('peers/subjects/plainjob-hand'), given.vary?.['processes'] ?? given.workers, {given, store});
 		const unfinished = database.prepare('select 1 from plainjob_jobs where status in (0, 1) limit 1');
 		let added = 0;
 		return {

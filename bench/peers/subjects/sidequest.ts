@@ -4,6 +4,7 @@ import {setTimeout as delay} from 'node:timers/promises';
 import {fileURLToPath} from 'node:url';
 import Database from 'better-sqlite3';
 import {Sidequest} from 'sidequest';
+import {moduleUrl} from '../../module-url.ts';
 import type {Running, Subject} from '../../subjects/subject.ts';
 import {enqueueEach} from './intake.ts';
 import {BenchJob} from './sidequest.jobs.ts';
@@ -24,7 +25,7 @@ export const subject: Subject = {
 		const store = join(place, 'sidequest.db');
 		const atATime = workers * CLAIMED_PER_WORKER;
 		await Sidequest.start({
-			backend: {driver: new URL(`sidequest-${durability}.ts`, import.meta.url).href, config: store},
+			backend: {driver: moduleUrl(`peers/subjects/sidequest-${durability}`).href, config: store},
 			queues: [{name: 'default', concurrency: atATime}],
 			maxConcurrentJobs: atATime,
 			minThreads: workers,
@@ -32,7 +33,7 @@ export const subject: Subject = {
 			fork: false,
 			jobPollingInterval: 10,
 			manualJobResolution: true,
-			jobsFilePath: fileURLToPath(new URL('sidequest.jobs.ts', import.meta.url)),
+			jobsFilePath: fileURLToPath(moduleUrl('peers/subjects/sidequest.jobs')),
 			dashboard: {enabled: false},
 			logger: {level: 'error'},
 			gracefulShutdown: false,
