@@ -1,10 +1,10 @@
 import {type Chance, chanceOf, shuffle} from './chance.ts';
 import {roundsPerMicro} from './kernels.ts';
 import type {PlannedCase} from './plan.ts';
-import {measure} from './protocol.ts';
+import {measure, WARM_UP_MS} from './protocol.ts';
 import type {Case, Entry, Surroundings, TaskName} from './suite.ts';
 
-export interface Order extends Pick<Surroundings, 'folder' | 'seed' | 'counter'> {
+export interface Order extends Pick<Surroundings, 'folder' | 'seed' | 'counter'>, Partial<Pick<Surroundings, 'warmUpMs'>> {
 	readonly run: string;
 	readonly blocks: number;
 	readonly cases: readonly PlannedCase[];
@@ -15,12 +15,12 @@ export interface Order extends Pick<Surroundings, 'folder' | 'seed' | 'counter'>
 }
 
 /** Every case once in each block, in an order by chance. Yields each measurement as soon as it is taken, the discarded too. */
-export async function* takeBlocks({run, blocks, cases, serversOf, signal, ...given}: Order): AsyncGenerator<Entry> {
+export async function* takeBlocks({run, blocks, cases, serversOf, signal, warmUpMs = WARM_UP_MS, ...given}: Order): AsyncGenerator<Entry> {
 	const chance = chanceOf(given.seed);
 	for (let block = 1; block <= blocks; block++) {
 		const own = cases.filter(each => block <= (each.blocks ?? blocks));
 		for (const comparison of comparisonsOf(own, chance)) {
-			const surroundings: Surroundings = {...given, seed: given.seed + block, roundsPerMicro: calibrate(comparison[0].task)};
+			const surroundings: Surroundings = {...given, warmUpMs, seed: given.seed + block, roundsPerMicro: calibrate(comparison[0].task)};
 			const spins: number[] = [];
 			for (const {blocks: _, ...each} of comparison) {
 				const servers = serversOf?.(each);

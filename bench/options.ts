@@ -8,6 +8,13 @@ import type {Case} from './suite.ts';
 
 const RESULTS = fileURLToPath(new URL('results/', FOLDER));
 
+const NUMBERS = {
+	blocks: {pattern: /^[1-9]\d{0,2}$/, what: 'from 1 to 999'},
+	jobs: {pattern: /^[1-9]\d{0,7}$/, what: 'from 1 to 99,999,999'},
+	seed: {pattern: /^\d{1,9}$/, what: 'below 1,000,000,000'},
+	'warm-up': {pattern: /^\d{1,5}$/, what: 'of milliseconds below 100,000'},
+} as const;
+
 /** What the command line asks for. Bad options end the process with a sentence and code 2. */
 export function optionsOf(usualPlan: string): PlanRun {
 	try {
@@ -29,26 +36,34 @@ function parse(usualPlan: string): PlanRun {
 			seed: {type: 'string'},
 			folder: {type: 'string', default: process.cwd()},
 			results: {type: 'string'},
+			'warm-up': {type: 'string'},
 		},
 	});
 	const plan = PLANS[values.plan];
 	if (!plan) throw new Error(`--plan is one of ${Object.keys(PLANS).join(', ')}; it got ${values.plan}`);
-	if (values.blocks !== undefined && !/^[1-9]\d{0,2}$/.test(values.blocks))
-		throw new Error(`--blocks is a whole number from 1 to 999; it got ${values.blocks}`);
-	if (values.jobs !== undefined && !/^[1-9]\d{0,7}$/.test(values.jobs)) throw new Error(`--jobs is a whole number from 1 to 99,999,999; it got ${values.jobs}`);
-	if (values.seed !== undefined && !/^\d{1,9}$/.test(values.seed)) throw new Error(`--seed is a whole number below 1,000,000,000; it got ${values.seed}`);
+	for (const [option, {pattern, what}] of Object.entries(NUMBERS)) {
+		const value = values[option as keyof typeof NUMBERS];
+		if (value !== undefined && !pattern.test(value)) throw new Error(`--${option} is a whole number ${what}; it got ${value}`);
+	}
 	for (const option of ['trial', 'subject'] as const) check(option, values[option], plan.cases);
 	return {
 		plan: values.plan,
 		cases: plan.cases
 			.filter(({trial, subject}) => (values.trial?.includes(trial) ?? true) && (values.subject?.includes(subject) ?? true))
 			.map(each => (values.jobs === undefined ? each : {...each, jobs: Number(values.jobs)})),
+		...warmUpOf(values),
 		...(plan.notRun && {notRun: plan.notRun}),
 		blocks: Number(values.blocks ?? plan.blocks),
 		seed: Number(values.seed ?? Date.now() % 2 ** 31),
 		folder: resolve(values.folder),
 		results: resolve(values.results ?? `${RESULTS}${values.plan}.jsonl`),
 	};
+}
+
+/** Where the number of jobs is given, nobody looks at figures, and a whole warm-up would be most of the time. */
+function warmUpOf({'warm-up': warmUp, jobs}: {readonly 'warm-up'?: string; readonly jobs?: string}): Pick<PlanRun, 'warmUpMs'> {
+	if (warmUp !== undefined) return {warmUpMs: Number(warmUp)};
+	return jobs === undefined ? {} : {warmUpMs: 100};
 }
 
 function check(option: 'trial' | 'subject', wanted: readonly string[] | undefined, known: readonly Case[]): void {

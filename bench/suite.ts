@@ -36,6 +36,8 @@ export interface Surroundings {
 	/** Where databases go: a folder on the disk that is measured. */
 	readonly folder: string;
 	readonly seed: number;
+	/** How long a subject has jobs before the clock starts. */
+	readonly warmUpMs: number;
 	/** A library that is preloaded and counts fsyncs, and the file in which it counts; without one they are not counted. */
 	readonly counter?: {readonly library: string; readonly file: string};
 	/** Servers that were started for the peers: their addresses, and their processes, whose CPU counts. */

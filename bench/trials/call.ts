@@ -6,7 +6,8 @@ import {curveOf, quantilesOf, recordMs} from '../quantiles.ts';
 import type {Case, Measurement, Surroundings} from '../suite.ts';
 import {recordedSums, refuseUnlessEqual, sumBelow} from '../sums.ts';
 
-const MAX_WARM_UP_CALLS = 300;
+/** Calls of the warm-up between two looks at the clock. */
+const ROUND_CALLS = 20;
 
 /**
  * From enqueue to the durable result, one job at a time, while nothing else is to do. Most of it is the disk: so the median
@@ -24,15 +25,16 @@ export async function call(given: Case, surroundings: Surroundings): Promise<Mea
 				if (result !== number) throw new Error(`The call with ${number} gave ${result}`);
 			}
 		};
-		const warmUpCalls = Math.min(MAX_WARM_UP_CALLS, given.jobs);
-		await callOneByOne(warmUpCalls);
+		const until = performance.now() + surroundings.warmUpMs;
+		let rounds = 0;
+		for (; performance.now() < until; rounds++) await callOneByOne(ROUND_CALLS);
 		taken.reset();
 		const {commits: before} = await faena.stats();
 		const fsyncBeforeMs = fsyncMs(surroundings.folder);
 		const observed = await observe(surroundings, () => callOneByOne(given.jobs));
 		const fsyncAfterMs = fsyncMs(surroundings.folder);
 		const {commits: after} = await faena.stats();
-		refuseUnlessEqual(recordedSums(file), {completed: warmUpCalls + given.jobs, results: sumBelow(warmUpCalls) + sumBelow(given.jobs)});
+		refuseUnlessEqual(recordedSums(file), {completed: rounds * ROUND_CALLS + given.jobs, results: rounds * sumBelow(ROUND_CALLS) + sumBelow(given.jobs)});
 		const transactions = after.count - before.count;
 		const p50Ms = quantilesOf(taken).p50;
 		const fsyncsPerCall = (observed.fsyncs ?? (given.durability === 'full' ? transactions : 0)) / given.jobs;

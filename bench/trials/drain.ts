@@ -6,10 +6,13 @@ import {refuseUnlessEqual} from '../sums.ts';
 import {makeWorkload} from '../workload.ts';
 
 /**
- * V8 needs many jobs to compile what moves them, the more of them the more move together: so many at a time, until this time is over. And so
- * much work to compile a kernel.
+ * Where jobs have work, the warm-up begins with so large a part of no-ops: they bring more turns and messages a second, and so compile sooner what moves
+ * jobs.
  */
-const WARM_UP = {jobs: 30_000, ms: 700, workMs: 300} as const;
+const LIGHT_SHARE = 3 / 4;
+
+/** The warm-up's jobs come in rounds of so many, or of so much work for each worker. */
+const ROUND = {jobs: 30_000, strictJobs: 300, workMs: 300} as const;
 
 /** From the first job's enqueue to the last one's durable result, after a warm-up of the same jobs. */
 export async function drain(given: Case, surroundings: Surroundings): Promise<Measurement> {
@@ -30,20 +33,25 @@ export async function drain(given: Case, surroundings: Surroundings): Promise<Me
 }
 
 async function warmUp(running: Running, given: Case, surroundings: Surroundings): Promise<Sums> {
-	const jobs = running.warmUpJobs ?? (given.intake === 'strict' ? WARM_UP.jobs / 100 : WARM_UP.jobs);
-	const light = makeWorkload({...given, trial: 'drain', task: 'identity', jobs}, surroundings);
-	const until = performance.now() + WARM_UP.ms;
-	let rounds = 0;
+	const {warmUpMs} = surroundings;
+	const jobs = running.warmUpJobs ?? (given.intake === 'strict' ? ROUND.strictJobs : ROUND.jobs);
+	const light: Case = {...given, trial: 'drain', task: 'identity', workMicros: 0, jobs};
+	if (given.workMicros === 0) return rounds(running, light, surroundings, warmUpMs);
+	const heavy: Case = {...given, trial: 'drain', jobs: Math.ceil(Math.min(jobs, (ROUND.workMs * 1000 * given.workers) / given.workMicros))};
+	const before = await rounds(running, light, surroundings, LIGHT_SHARE * warmUpMs);
+	const after = await rounds(running, heavy, surroundings, (1 - LIGHT_SHARE) * warmUpMs);
+	return {completed: before.completed + after.completed, results: before.results + after.results};
+}
+
+/** Drains the same jobs again and again, once at least, until the time is over. */
+async function rounds(running: Running, given: Case, surroundings: Surroundings, ms: number): Promise<Sums> {
+	const {payloads, sum} = makeWorkload(given, surroundings);
+	const until = performance.now() + ms;
+	let drained = 0;
 	do {
-		await running.prepare?.('identity', light.payloads);
-		await running.drain('identity', light.payloads, given.intake);
-		rounds++;
+		await running.prepare?.(given.task, payloads);
+		await running.drain(given.task, payloads, given.intake);
+		drained++;
 	} while (performance.now() < until);
-	const lightly = {completed: rounds * jobs, results: rounds * light.sum};
-	if (given.workMicros === 0) return lightly;
-	const heavyJobs = Math.ceil(Math.min(running.warmUpJobs ?? WARM_UP.jobs, (WARM_UP.workMs * 1000 * given.workers) / given.workMicros));
-	const heavy = makeWorkload({...given, trial: 'drain', jobs: heavyJobs}, surroundings);
-	await running.prepare?.(given.task, heavy.payloads);
-	await running.drain(given.task, heavy.payloads, given.intake);
-	return {completed: lightly.completed + heavyJobs, results: lightly.results + heavy.sum};
+	return {completed: drained * given.jobs, results: drained * sum};
 }

@@ -25,13 +25,15 @@ export async function latency(given: Case, surroundings: Surroundings): Promise<
 		await drainRate(faena, drains[0]);
 		const capacityPerSecond = await drainRate(faena, drains[1]);
 		const offeredPerSecond = share * capacityPerSecond;
-		const timesMs = poissonMs(given.jobs, offeredPerSecond, chanceOf(surroundings.seed));
-		const late = createHistogram();
-		const spans: Spans = {durableEnqueue: createHistogram(), start: createHistogram(), durableResult: createHistogram()};
+		const chance = chanceOf(surroundings.seed);
+		const warmUpJobs = Math.ceil((offeredPerSecond * surroundings.warmUpMs) / 1000);
+		await openLoop(faena, poissonMs(warmUpJobs, offeredPerSecond, chance), newSpans(), createHistogram());
+		const timesMs = poissonMs(given.jobs, offeredPerSecond, chance);
+		const [spans, late] = [newSpans(), createHistogram()];
 		const {commits: before} = await faena.stats();
 		const observed = await observe(surroundings, () => openLoop(faena, timesMs, spans, late));
 		const {commits: after} = await faena.stats();
-		const jobs = [...drains, given.jobs];
+		const jobs = [...drains, warmUpJobs, given.jobs];
 		const expected = {completed: jobs.reduce((sum, each) => sum + each), results: jobs.reduce((sum, each) => sum + sumBelow(each), 0)};
 		refuseUnlessEqual(recordedSums(file, "json_extract(value, '$[0]')"), expected);
 		const names = Object.entries(spans);
@@ -59,6 +61,10 @@ async function drainRate(faena: Engine<Tasks>, jobs: number): Promise<number> {
 
 /** From the intended time to: the resolved enqueue, the task's first line, the result in the caller's hand. */
 type Spans = Readonly<Record<'durableEnqueue' | 'start' | 'durableResult', RecordableHistogram>>;
+
+function newSpans(): Spans {
+	return {durableEnqueue: createHistogram(), start: createHistogram(), durableResult: createHistogram()};
+}
 
 /** @param late how long after the intended time this thread came to call the engine: contained in all the others */
 async function openLoop(faena: Engine<Tasks>, timesMs: Float64Array, spans: Spans, late: RecordableHistogram): Promise<void> {

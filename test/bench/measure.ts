@@ -12,7 +12,13 @@ export async function measure(
 	counter?: Surroundings['counter'],
 ): Promise<Measurement> {
 	const whole: Case = {subject, durability, intake, task: 'identity', workMicros: 0, workers: 2, ...given};
-	const surroundings: Surroundings = {roundsPerMicro: {identity: 0, spin: 2, sha256: 0.1, json: 0.1}, folder, seed: 1, ...(counter && {counter})};
+	const surroundings: Surroundings = {
+		roundsPerMicro: {identity: 0, spin: 2, sha256: 0.1, json: 0.1},
+		folder,
+		seed: 1,
+		warmUpMs: 100,
+		...(counter && {counter}),
+	};
 	const env = {...process.env, ...(counter && {LD_PRELOAD: counter.library, FAENA_BENCH_SYNCS: counter.file})};
 	const {stdout} = await promisify(execFile)(process.execPath, [one, JSON.stringify(whole), JSON.stringify(surroundings)], {env});
 	return JSON.parse(stdout) as Measurement;
