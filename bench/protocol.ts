@@ -21,7 +21,7 @@ export const TRIES = 3;
  * All subjects have jobs for so long before the clock starts: V8 compiles for seconds, and what the first of them measures is its start
  * (`bench/README.md`, Warm-up).
  */
-export const WARM_UP_MS = 2000;
+export const WARM_UP_MS = 1500;
 
 /** What a measurement may take before it is given up as void. */
 const TIMEOUT_MS = 600_000;

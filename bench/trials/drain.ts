@@ -9,10 +9,10 @@ import {makeWorkload} from '../workload.ts';
  * Where jobs have work, the warm-up begins with so large a part of no-ops: they bring more turns and messages a second, and so compile sooner what moves
  * jobs.
  */
-const LIGHT_SHARE = 3 / 4;
+const LIGHT_SHARE = 2 / 3;
 
 /** The warm-up's jobs come in rounds of so many, or of so much work for each worker. */
-const ROUND = {jobs: 30_000, strictJobs: 300, workMs: 300} as const;
+const ROUND = {jobs: 30_000, strictJobs: 300, workMs: 100} as const;
 
 /** From the first job's enqueue to the last one's durable result, after a warm-up of the same jobs. */
 export async function drain(given: Case, surroundings: Surroundings): Promise<Measurement> {
