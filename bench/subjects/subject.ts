@@ -7,7 +7,7 @@ export interface Subject {
 }
 
 export interface Running {
-	/** No-op jobs in its warm-up, where the usual number would take it too long. */
+	/** Jobs in a round of its warm-up, where the usual number would take it longer than the warm-up lasts. */
 	readonly warmUpJobs?: number;
 	/** Before a drain, and before the clock starts: for a ceiling that is to have nothing left to do but the work, and for a store that has a house to put in order. */
 	prepare?(task: TaskName, payloads: readonly unknown[]): Promise<void>;
