@@ -115,7 +115,7 @@ const DRAINS_QUICKLY: readonly Row[] = [
 	{...AWAITED, jobs: 30_000},
 ];
 
-/** `npm run bench`: what says most, in about three and a half minutes, without services. */
+/** `npm run bench`: what says most, in three and a quarter minutes, without services. */
 const QUICK: Plan = {
 	blocks: 5,
 	cases: [...DRAINS_QUICKLY, {...CALL, jobs: 400}, {...latency(0.25, 2), blocks: 3}, ...GRAINS_QUICKLY].flatMap(cases),
