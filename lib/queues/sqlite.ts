@@ -31,7 +31,7 @@ import {MOST_IN_RUN} from '../runs.ts';
 import {attendBatches, type BatchRow, deleteBatch, endInput, forgetBatches, openBatch, toBatch} from './sqlite/batches.ts';
 import {Blobs} from './sqlite/blobs.ts';
 import {CANCELLABLE, cancelJob, cleanup, giveBack, retryJob, takeBack} from './sqlite/control.ts';
-import {type Connection, connect, type Statements, translate} from './sqlite/database.ts';
+import {type Connection, connect, patiently, type Statements, translate} from './sqlite/database.ts';
 import {backlog, dequeue, promote} from './sqlite/dequeue.ts';
 import {enqueue} from './sqlite/enqueue.ts';
 import {Footing} from './sqlite/footing.ts';
@@ -413,7 +413,7 @@ export class SqliteQueue extends JobQueue {
 	}
 
 	#read<Result>(run: (statements: Statements, names: Names) => Result): Result {
-		return this.#guard(({connection, names}) => run(connection.statements, names));
+		return this.#guard(({connection, names}) => patiently(() => run(connection.statements, names)));
 	}
 
 	#guard<Result>(run: (opened: Opened) => Result): Result {

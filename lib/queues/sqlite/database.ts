@@ -11,7 +11,7 @@ import {createPrivately, storageFull} from './private-file.ts';
 
 export type Statements = Readonly<Record<keyof typeof SQL, Database.Statement<unknown[], unknown>>>;
 
-/** An open database with its statements prepared. Everything that is particular to better-sqlite3 is behind this file. */
+/** An open database with its statements prepared. Statements that are run outside a transaction are to be run {@link patiently}. Everything that is particular to better-sqlite3 is behind this file. */
 export interface Connection {
 	readonly statements: Statements;
 	/** Runs the function in one transaction that holds the write lock from its start. */
@@ -31,7 +31,7 @@ export interface Connection {
 const CHECKPOINT_PAGES = 4000;
 
 const BUSY_TIMEOUT_MS = 10_000;
-/** SQLite waits for 1 and 2 ms of this, and then gives up. */
+/** SQLite waits for 1 and 2 ms of this, and then gives up: see {@link patiently}. */
 const IMPATIENCE_MS = 3;
 
 /**
@@ -49,6 +49,7 @@ export function connect(path: string, durability: Durability): Connection {
 			useWal(db);
 			const statements = known ?? migrate(db, path);
 			verifyDurability(db, statements, durability);
+			db.pragma(`busy_timeout = ${IMPATIENCE_MS}`);
 			return toConnection(db, statements);
 		} catch (error) {
 			db.close();
@@ -310,47 +311,45 @@ function toConnection(db: Database.Database, statements: Statements): Connection
 	return {
 		statements,
 		transaction: makeTransaction(db),
-		select: (sql, values) =>
-			db
-				.prepare(sql)
-				.raw()
-				.all(...values) as number[][],
-		dataVersion: () => dataVersion.get() as number,
+		select: (sql, values) => patiently(() => db.prepare(sql).raw().all(values) as number[][]),
+		dataVersion: () => patiently(() => dataVersion.get() as number),
 		checkpoint: () => void db.pragma('wal_checkpoint(passive)'),
-		unmovedLogBytes: () => unmovedLogBytes(db),
+		unmovedLogBytes: () => patiently(() => unmovedLogBytes(db)),
 		close: () => db.close(),
 	};
 }
 
-/**
- * A transaction that has the write lock from its beginning. While another process has it, SQLite would ask for it less and less often, down to
- * every 100 ms, and whoever came last would get it first: so it is asked anew, from short waits on.
- */
+/** A transaction that has the write lock from its beginning. */
 function makeTransaction(db: Database.Database): Connection['transaction'] {
-	const [patiently, impatiently] = [BUSY_TIMEOUT_MS, IMPATIENCE_MS].map(ms => db.prepare(`pragma busy_timeout = ${ms}`)) as [
-		Database.Statement,
-		Database.Statement,
-	];
 	let hasBegun = false;
 	// Made once: to make one takes longer than to begin it.
 	const transact = db.transaction((run: () => unknown) => {
 		hasBegun = true;
-		patiently.get();
 		return run();
 	});
 	return run => {
-		for (const until = monotonicMs() + BUSY_TIMEOUT_MS; ; ) {
-			hasBegun = false;
-			impatiently.get();
-			try {
-				return transact.immediate(run) as ReturnType<typeof run>;
-			} catch (error) {
-				if (hasBegun || (error as {code?: unknown}).code !== 'SQLITE_BUSY' || monotonicMs() >= until) throw error;
-			} finally {
-				patiently.get();
-			}
-		}
+		hasBegun = false;
+		return patiently(
+			() => transact.immediate(run) as ReturnType<typeof run>,
+			() => !hasBegun,
+		);
 	};
+}
+
+/**
+ * Tries again as long as another connection is in the way. SQLite itself would do so less and less often, down to every 100 ms, and whoever
+ * came last would get the write lock first: so it gives up soon, and is asked anew.
+ */
+export function patiently<Result>(attempt: () => Result, mayRepeat = () => true): Result {
+	for (let until = Infinity; ; ) {
+		try {
+			return attempt();
+		} catch (error) {
+			if (!(error instanceof Database.SqliteError) || !error.code.startsWith('SQLITE_BUSY') || !mayRepeat()) throw error;
+			if (until === Infinity) until = monotonicMs() + BUSY_TIMEOUT_MS;
+			else if (monotonicMs() >= until) throw error;
+		}
+	}
 }
 
 function unmovedLogBytes(db: Database.Database): number {
