@@ -1,7 +1,7 @@
 import {MOST_IN_RUN} from './runs.ts';
 
-/** A chunk's work should be so many times longer than a transaction takes, so that durability costs a worker 2 %. */
-const WORK_PER_TURN = 50;
+/** A chunk's work should be so many times longer than a transaction takes, so that durability costs a worker 1 %. */
+const WORK_PER_TURN = 100;
 /** A chunk holds this much work, at least and at most, in milliseconds. */
 const MIN_WORK_MS = 4;
 const MAX_WORK_MS = 100;
