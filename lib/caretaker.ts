@@ -37,6 +37,11 @@ export class Caretaker {
 		});
 	}
 
+	/** The timer has rung since it last attended. */
+	get isDue(): boolean {
+		return this.#isDue;
+	}
+
 	/** Does what is due; nothing before the timer has rung again. */
 	async attend(): Promise<Findings> {
 		if (!this.#isDue) return NOTHING;

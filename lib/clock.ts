@@ -26,11 +26,35 @@ export const systemClock: Clock = {
 		return () => clearTimeout(timer);
 	},
 	every: (ms, call) => {
-		const timer = setInterval(call, ms).unref();
-		return () => clearInterval(timer);
+		const beat = beats.get(ms) ?? startBeat(ms);
+		beat.calls.add(call);
+		return () => {
+			if (!beat.calls.delete(call) || beat.calls.size > 0) return;
+			clearInterval(beat.timer);
+			beats.delete(ms);
+		};
 	},
 	nextTurn: () => nextTurn(),
 };
+
+interface Beat {
+	readonly timer: NodeJS.Timeout;
+	readonly calls: Set<() => void>;
+}
+
+/** What is to be done equally often is done at the same time, so that the thread wakes once for all of it. */
+const beats = new Map<number, Beat>();
+
+function startBeat(ms: number): Beat {
+	const calls = new Set<() => void>();
+	const ring = () => {
+		for (const call of calls) call();
+	};
+	const timer = setInterval(ring, ms).unref();
+	const beat = {timer, calls};
+	beats.set(ms, beat);
+	return beat;
+}
 
 export function sleep(clock: Clock, ms: number): Promise<void> {
 	return new Promise(resolve => void clock.after(ms, resolve));

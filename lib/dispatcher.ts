@@ -202,6 +202,8 @@ export class Dispatcher implements PoolListener {
 	async #run(): Promise<void> {
 		while (this.#phase !== 'closed') {
 			await this.#bell.rung(this.#sleepMs());
+			// Most of what ends while all workers are busy only has to wait.
+			if (this.#restMs() > 0 && !this.#caretaker?.isDue) continue;
 			// Whatever else has arrived by now shares the transaction.
 			await this.#clock.nextTurn();
 			try {
