@@ -1,4 +1,4 @@
-import {AsyncLocalStorage} from 'node:async_hooks';
+import {AsyncLocalStorage, AsyncResource} from 'node:async_hooks';
 import {type Board, monotonicMs} from './board.ts';
 import {type Given, JobContext} from './context.ts';
 import {decode, type Encoded, encode} from './encoding.ts';
@@ -44,7 +44,9 @@ export class Runner {
 	readonly #tasks: TaskTable;
 	readonly #options: RunnerOptions;
 	/** Follows a job through everything it starts, so that a stray error finds its way back to it. */
-	readonly #execution = new AsyncLocalStorage<Executions>();
+	readonly #execution = new AsyncLocalStorage<Execution | Executions>();
+	/** To enter the store from outside takes 0.04 µs; from within another job, whose store would be copied, 0.1. */
+	readonly #outside = new AsyncResource('FaenaWorker');
 	#last: Promise<void> = Promise.resolve();
 
 	constructor(tasks: TaskTable, options: RunnerOptions) {
@@ -60,7 +62,7 @@ export class Runner {
 
 	/** Takes an error that no task caught: it fails the job it came from, if that has not been reported. */
 	stray(error: unknown): void {
-		const executions = this.#execution.getStore() ?? [];
+		const executions = [this.#execution.getStore() ?? []].flat();
 		const open = executions.filter(({isFinal}) => !isFinal);
 		for (const execution of open) execution.fail(error);
 		if (open.length > 0) return;
@@ -96,11 +98,10 @@ export class Runner {
 			}
 			const execution = new Execution(message, index);
 			report.add(execution, now);
-			this.#execution.enterWith([execution]);
 			if (obstacle !== undefined) execution.fail(obstacle);
 			else if (!run) execution.fail(new Error(`The tasks module has no task ${message.task}.`), 'unknownTask');
 			else {
-				const ended = this.#execute(run, message, execution, board, report);
+				const ended = this.#outside.runInAsyncScope(this.#execute, this, run, message, execution, board, report);
 				if (ended) await ended;
 			}
 			now = monotonicMs();
@@ -120,8 +121,7 @@ export class Runner {
 				if (!started.has(index)) report.skip();
 				else report.add(batch[batch.push(new Execution(message, index)) - 1] as Execution, now);
 			}
-			this.#execution.enterWith(batch);
-			if (batch.length > 0) await this.#executeBatch(run, message, batch, board);
+			if (batch.length > 0) await this.#outside.runInAsyncScope(this.#executeBatch, this, run, message, batch, board);
 			report.endBatch(monotonicMs(), batch, index => (board.finish(index) ? undefined : board.stopReason(index)));
 			for (const {index, context} of batch) if (context?.isWatched) board.wake(index);
 			report.post();
@@ -130,6 +130,7 @@ export class Runner {
 
 	/** Calls the task with the payloads of all, and lets each end by its own result. */
 	async #executeBatch(run: TaskFunction, message: OpenChunk, batch: readonly Execution[], board: Board): Promise<void> {
+		this.#execution.enterWith(batch);
 		try {
 			for (const execution of batch) execution.context = this.#makeContext(message, execution.index, board, batch.length);
 			const payloads = batch.map(({index}) => decode(message.payloads[index] as Encoded));
@@ -156,6 +157,7 @@ export class Runner {
 	/** Calls the task. Returns a promise only if the task did, so that a chunk of synchronous tasks is one plain loop. */
 	#execute(run: TaskFunction, message: OpenChunk, execution: Execution, board: Board, report: Report): Promise<void> | undefined {
 		const {index} = execution;
+		this.#execution.enterWith(execution);
 		try {
 			execution.context = this.#makeContext(message, index, board, 1);
 			const result = run(decode(message.payloads[index] as Encoded), execution.context);
