@@ -133,6 +133,15 @@ const TAG = '$';
  */
 const ESCAPED = /["\\\p{Cc}\p{Cs}]/u;
 
+/** Almost every name is of ASCII alone, which a loop finds out sooner than the expression. */
+function isEscaped(name: string): boolean {
+	for (let index = 0; index < name.length; index++) {
+		const code = name.charCodeAt(index);
+		if (code < 0x23 || code === 0x5c || code > 0x7e) return ESCAPED.test(name);
+	}
+	return false;
+}
+
 /** The JSON tree for a value: the value itself where it is plain, so that the usual payload costs one walk and no copy. */
 function toTree(value: unknown, walk: Walk): unknown {
 	switch (typeof value) {
@@ -187,7 +196,7 @@ function plainToTree(object: object, walk: Walk): unknown {
 		const name = names[index] as string;
 		const value = (object as Record<string, unknown>)[name];
 		const item = childToTree(name, value, walk);
-		if (name === TAG || ESCAPED.test(name)) tagged = true;
+		if (name === TAG || isEscaped(name)) tagged = true;
 		if (item !== value || tagged) copied ??= names.slice(0, index).map(each => [each, (object as Record<string, unknown>)[each]]);
 		copied?.push([name, item]);
 	}
