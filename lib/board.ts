@@ -14,8 +14,8 @@ const Cell = {free: 0, started: 1, finished: 2, taken: 3, stopping: 4} as const;
 /** Room for each state in a cell; what is above that is the board's generation. */
 const STATES = 8;
 
-/** Words before the cells: the running job's index + 1, how many run from there on, and a counter that is odd while progress is being written; */
-const RUNNING = 0;
+/** Words before the cells: index + 1 of the job that was started last, negative once it has ended, and how many run from there on; a counter that is odd while progress is being written; */
+const LAST = 0;
 const COUNT = 1;
 const PROGRESS = 2;
 /** then doubles: when they started, and what the running job said of its progress: done, total (NaN for none), and when. */
@@ -23,9 +23,8 @@ const START = 2;
 const DONE = 3;
 const TOTAL = 4;
 const AT = 5;
-/** Then words: index + 1 of the last job that was started, and in which generation. */
-const LAST = 12;
-const LAST_GENERATION = 13;
+/** Then a word: in which generation that job was started. */
+const GENERATION = 12;
 const HEAD = 14;
 
 /** Bytes of a board before its cells, and of each cell. */
@@ -76,7 +75,6 @@ export class Board {
 	clear(): void {
 		this.#words.fill(this.#base + Cell.free, HEAD);
 		Atomics.store(this.#words, PROGRESS, 0);
-		Atomics.store(this.#words, RUNNING, 0);
 	}
 
 	// ——— the worker's side ———
@@ -99,7 +97,7 @@ export class Board {
 
 	/** Ends the job unless it was told to stop first. */
 	finish(index: number): boolean {
-		Atomics.store(this.#words, RUNNING, 0);
+		this.#words[LAST] = -Math.abs(this.#words[LAST] as number);
 		return this.#move(index, Cell.started, Cell.finished);
 	}
 
@@ -148,15 +146,17 @@ export class Board {
 	}
 
 	running(): Running | undefined {
-		const index = Atomics.load(this.#words, RUNNING) - 1;
-		return index < 0 ? undefined : {index, count: Atomics.load(this.#words, COUNT), since: this.#doubles[START] as number};
+		return this.#shown(Atomics.load(this.#words, LAST));
 	}
 
 	/** What was started last, whether it runs or has ended. */
 	lastStarted(): Running | undefined {
-		const index = Atomics.load(this.#words, LAST) - 1;
-		if (index < 0 || Atomics.load(this.#words, LAST_GENERATION) !== this.#base) return undefined;
-		return {index, count: Atomics.load(this.#words, COUNT), since: this.#doubles[START] as number};
+		return this.#shown(Math.abs(Atomics.load(this.#words, LAST)));
+	}
+
+	#shown(last: number): Running | undefined {
+		if (last <= 0 || Atomics.load(this.#words, GENERATION) !== this.#base) return undefined;
+		return {index: last - 1, count: Atomics.load(this.#words, COUNT), since: this.#doubles[START] as number};
 	}
 
 	/** The progress that was said last, whole; none while the next is being written. */
@@ -175,15 +175,14 @@ export class Board {
 		return this.#state(index) === Cell.taken;
 	}
 
+	/** Only the last write is atomic, as is the one that follows a job's end: to store so is slow, and who sees it sees those before. */
 	#show(index: number, count: number, at: number): void {
 		// What is read with a job as running was said by that job.
-		if (Atomics.load(this.#words, PROGRESS) !== 0) Atomics.store(this.#words, PROGRESS, 0);
+		this.#words[PROGRESS] = 0;
 		this.#doubles[START] = at;
-		// To store is slow beside a look, and these are mostly what they were.
-		if (Atomics.load(this.#words, COUNT) !== count) Atomics.store(this.#words, COUNT, count);
-		if (Atomics.load(this.#words, LAST_GENERATION) !== this.#base) Atomics.store(this.#words, LAST_GENERATION, this.#base);
+		this.#words[COUNT] = count;
+		this.#words[GENERATION] = this.#base;
 		Atomics.store(this.#words, LAST, index + 1);
-		Atomics.store(this.#words, RUNNING, index + 1);
 	}
 
 	#state(index: number): number {

@@ -97,8 +97,9 @@ function withFormat(bytes: Uint8Array): Uint8Array {
 }
 
 function encodeAny(value: unknown, what: string): Encoded {
-	// The usual result of a small task needs no walk.
-	if (typeof value === 'string' || isPlainNumber(value)) return stringify(value);
+	// The usual result of a small task needs no walk, and a number no stringify, which takes three times as long.
+	if (isPlainNumber(value)) return `${value}`;
+	if (typeof value === 'string') return stringify(value);
 	const walk: Walk = {path: [what], ancestors: [], parts: [], rich: false};
 	try {
 		if (isBytes(value)) {
@@ -131,6 +132,15 @@ const TAG = '$';
  * that holds a backslash, if it has parsed an object with that before (nodejs/node#63785).
  */
 const ESCAPED = /["\\\p{Cc}\p{Cs}]/u;
+
+/** Almost every name is of ASCII alone, which a loop finds out sooner than the expression. */
+function isEscaped(name: string): boolean {
+	for (let index = 0; index < name.length; index++) {
+		const code = name.charCodeAt(index);
+		if (code < 0x23 || code === 0x5c || code > 0x7e) return ESCAPED.test(name);
+	}
+	return false;
+}
 
 /** The JSON tree for a value: the value itself where it is plain, so that the usual payload costs one walk and no copy. */
 function toTree(value: unknown, walk: Walk): unknown {
@@ -186,7 +196,7 @@ function plainToTree(object: object, walk: Walk): unknown {
 		const name = names[index] as string;
 		const value = (object as Record<string, unknown>)[name];
 		const item = childToTree(name, value, walk);
-		if (name === TAG || ESCAPED.test(name)) tagged = true;
+		if (name === TAG || isEscaped(name)) tagged = true;
 		if (item !== value || tagged) copied ??= names.slice(0, index).map(each => [each, (object as Record<string, unknown>)[each]]);
 		copied?.push([name, item]);
 	}
@@ -320,7 +330,7 @@ function packRich(json: string, parts: readonly Uint8Array[]): Uint8Array {
 
 function decodeAny(encoded: Encoded): unknown {
 	if (encoded === null) return undefined;
-	if (typeof encoded === 'string') return parse(encoded);
+	if (typeof encoded === 'string') return toCount(encoded) ?? parse(encoded);
 	if (encoded.byteLength === 0) throw damaged('is empty');
 	// A queue may hand over a Buffer, whose subarray would be one too.
 	if (encoded[0] === Format.bytes) return new Uint8Array(encoded.buffer, encoded.byteOffset + 1, encoded.byteLength - 1);
@@ -328,6 +338,20 @@ function decodeAny(encoded: Encoded): unknown {
 	if (encoded[0] === Format.unreadable) throw new FaenaError('BadDatabase', TEXT.decode(encoded.subarray(1)));
 	throw unknown(`begins with the format byte ${encoded[0]}`);
 }
+
+/** The number that a few digits are: an id or index, for which `parse` takes four times as long. */
+function toCount(json: string): number | undefined {
+	if (json.length > 9 || json.length === 0 || (json.charCodeAt(0) === ZERO && json.length > 1)) return undefined;
+	let count = 0;
+	for (let index = 0; index < json.length; index++) {
+		const digit = json.charCodeAt(index) - ZERO;
+		if (digit < 0 || digit > 9) return undefined;
+		count = 10 * count + digit;
+	}
+	return count;
+}
+
+const ZERO = '0'.charCodeAt(0);
 
 function damaged(problem: string): FaenaError {
 	return new FaenaError('NotEncodable', `A stored value ${problem}; it is damaged.`);

@@ -1,117 +1,116 @@
 import {setImmediate as nextTurn} from 'node:timers/promises';
 import type {StopReason} from './board.ts';
-import type {JobContext} from './context.ts';
 import type {Encoded} from './encoding.ts';
-import {type FailureRecord, toFailure} from './failure.ts';
+import type {FailureRecord} from './failure.ts';
 import {pack} from './lines.ts';
 import type {Meter} from './meter.ts';
 import {setImmediate} from './originals.ts';
-import {type ChunkMessage, idAt, type OutcomesMessage, type WorkerMessage} from './protocol.ts';
+import type {ChunkMessage, OutcomesMessage, WorkerMessage} from './protocol.ts';
 import type {MadeJob} from './queue.ts';
 
-/** What runs: one job, or a micro-batch. */
-export type Executions = readonly Execution[];
-
-/** One job of the chunk on its way to an outcome. */
-export class Execution {
-	readonly id: number;
-	readonly index: number;
-	context: JobContext | undefined;
-	value: Encoded = null;
-	/** Jobs to be enqueued if it stays without failure. */
-	made: readonly MadeJob[] | undefined;
-	failure: FailureRecord | undefined;
-	stop: StopReason | undefined;
-	/** It ran with others, and they ran out of time. */
-	isSuspect = false;
-	isFinal = false;
-	#wake: (() => void) | undefined;
-
-	constructor(chunk: ChunkMessage, index: number) {
-		this.id = idAt(chunk, index);
-		this.index = index;
-	}
-
-	/** The first failure counts. */
-	fail(error: unknown, reason: FailureRecord['reason'] = 'threw'): undefined {
-		this.failure ??= toFailure(error, reason);
-		this.value = null;
-		this.#wake?.();
-	}
-
-	/** It ended only after it was told to stop: what it returned is of no interest. */
-	ignore(stop: StopReason): void {
-		this.stop = stop;
-		this.value = null;
-	}
-
-	/** Resolves when a stray error failed the job, whose own promise may then never settle. */
-	strayed(): Promise<void> {
-		return new Promise(resolve => {
-			this.#wake = resolve;
-			if (this.failure) resolve();
-		});
-	}
-}
-
-/** Outcomes of the chunk that have not been posted. */
+/**
+ * How the jobs of a chunk ended, by index. They begin and end in order, a micro-batch at once:
+ *
+ *     final ≤ posted ≤ ended ≤ begun
+ */
 export class Report {
 	readonly #chunk: number;
 	readonly #post: (message: WorkerMessage) => void;
 	readonly #epochMs: number;
-	#first = 0;
-	/** `undefined` for a job that was taken back. */
-	#executions: (Execution | undefined)[] = [];
-	/** Posted and not final. */
-	#posted: Execution[] = [];
-	#times: number[] = [];
-	#since = 0;
 	readonly #meter: Meter;
 	#cpuMs: number | undefined;
+	/** How many jobs are final, */
+	#final = 0;
+	/** were posted, */
+	#posted = 0;
+	/** have ended or were taken back. */
+	#ended = 0;
+	/** When the first began that is not posted. */
+	#since: number | undefined;
+	readonly #times: Float64Array;
+	readonly #values: Encoded[];
+	/** Of jobs that are not final, */
+	readonly #failures = new Map<number, FailureRecord>();
+	/** and of those that are not posted. */
+	readonly #stops = new Map<number, StopReason>();
+	readonly #enqueues = new Map<number, readonly MadeJob[]>();
+	readonly #suspects = new Set<number>();
+	#skipped: number[] = [];
+	#willPost = false;
 
-	constructor(chunk: number, post: (message: WorkerMessage) => void, meter: Meter, epochMs: number) {
+	constructor({chunk, jobs}: ChunkMessage, post: (message: WorkerMessage) => void, meter: Meter, epochMs: number) {
 		this.#chunk = chunk;
 		this.#post = post;
 		this.#meter = meter;
 		this.#cpuMs = meter.cpuMs();
 		this.#epochMs = epochMs;
+		this.#times = new Float64Array(2 * jobs);
+		this.#values = new Array<Encoded>(jobs).fill(null);
 	}
 
-	skip(): void {
-		this.#executions.push(undefined);
-		this.#times.push(0, 0);
+	/** It was taken back. */
+	skip(index: number): void {
+		this.#skipped.push(index);
+		this.#ended = index + 1;
 	}
 
-	add(execution: Execution, startedAt: number): void {
-		if (this.#executions.length === 0) this.#since = startedAt;
-		this.#executions.push(execution);
-		this.#times.push(startedAt, -1);
+	begin(index: number, at: number): void {
+		this.#since ??= at;
+		this.#times[2 * index] = at;
 	}
 
-	end(at: number, stop: StopReason | undefined): void {
-		const last = this.#times.length - 1;
-		this.#times[last] = at - (this.#times[last - 1] as number);
-		if (stop !== undefined) this.#executions.at(-1)?.ignore(stop);
+	return(index: number, value: Encoded): void {
+		this.#values[index] = value;
 	}
 
-	/** Ends those of a micro-batch, which began together. */
-	endBatch(at: number, batch: Executions, stopOf: (index: number) => StopReason | undefined): void {
-		for (const execution of batch) {
-			const stop = stopOf(execution.index);
-			const start = 2 * (execution.index - this.#first);
-			this.#times[start + 1] = at - (this.#times[start] as number);
-			if (stop === 'timedOut' && batch.length > 1) execution.isSuspect = true;
-			else if (stop !== undefined) execution.ignore(stop);
-		}
+	/** Jobs that it made, to be enqueued if it stays without failure. */
+	enqueue(index: number, made: readonly MadeJob[]): void {
+		this.#enqueues.set(index, made);
 	}
 
+	/** May come until it is final. */
+	fail(index: number, failure: FailureRecord): void {
+		this.#failures.set(index, failure);
+		this.#values[index] = null;
+	}
+
+	/**
+	 * @param stop if it ended only after it was told to stop: what it returned is of no interest
+	 * @param together jobs that ran at the same time, itself included: it is not known whose fault it is if they ran out of time
+	 */
+	end(index: number, at: number, stop: StopReason | undefined, together: number): void {
+		this.#times[2 * index + 1] = at - (this.#times[2 * index] as number);
+		this.#ended = index + 1;
+		if (stop === undefined) return;
+		this.#values[index] = null;
+		if (stop === 'timedOut' && together > 1) this.#suspects.add(index);
+		else this.#stops.set(index, stop);
+	}
+
+	/** For how long what is not posted waits. */
 	ageMs(now: number): number {
-		return this.#executions.length === 0 ? 0 : now - this.#since;
+		return this.#since === undefined ? 0 : now - this.#since;
+	}
+
+	isFinal(index: number): boolean {
+		return index < this.#final;
 	}
 
 	/** Posts all that has ended. */
 	post(): void {
-		this.#send(this.#executions.length);
+		if (this.#ended > this.#posted) this.#send(this.#posted, this.#ended);
+	}
+
+	/** Posts what ended before the job that runs, should that take longer than this turn of the event loop; a turn later it is final. */
+	postSoon(): void {
+		if (this.#willPost) return;
+		this.#willPost = true;
+		// Not to be cleared, should the chunk be faster: where that meets an uncaught error, Node 24 loses all immediates.
+		setImmediate(() => {
+			this.#willPost = false;
+			this.post();
+			if (this.#posted > this.#final) setImmediate(() => this.#finish(false));
+		});
 	}
 
 	/**
@@ -119,57 +118,41 @@ export class Report {
 	 * to light; but should something that a job left behind end the worker in this turn, what was posted counts.
 	 */
 	async conclude(): Promise<void> {
-		if (this.#executions.length > 0) this.post();
+		this.post();
 		await nextTurn();
 		this.#finish(true);
 	}
 
-	/** Posts what came before the job that runs, and makes it final a turn of the event loop later. */
-	postEnded(): void {
-		if (this.#executions.length > 1) this.#send(this.#executions.length - 1);
-		// Not to be cleared, should the chunk be faster: where that meets an uncaught error, Node 24 loses all immediates.
-		if (this.#posted.length > 0) setImmediate(() => this.#finish(false));
-	}
-
 	#finish(isLast: boolean): void {
-		if (this.#posted.length === 0 && !isLast) return;
-		for (const execution of this.#posted) execution.isFinal = true;
-		const failures = byIndex(this.#posted, ({failure}) => failure);
-		this.#posted = [];
+		if (this.#posted === this.#final && !isLast) return;
+		const failures = new Map([...this.#failures].filter(([index]) => index < this.#posted));
+		for (const index of failures.keys()) this.#failures.delete(index);
+		this.#final = this.#posted;
 		this.#post({type: 'final', chunk: this.#chunk, isLast, ...some('failures', failures), ...(isLast && {memoryBytes: this.#meter.usedBytes()})});
 	}
 
-	#send(count: number): void {
-		const executions = this.#executions.splice(0, count);
-		const times = new Float64Array(this.#times.splice(0, 2 * count));
+	#send(first: number, end: number): void {
+		const times = this.#times.slice(2 * first, 2 * end);
 		for (let index = 0; index < times.length; index += 2) (times[index] as number) += this.#epochMs;
-		const first = this.#first;
-		const present = executions.filter(execution => execution !== undefined);
-		this.#posted.push(...present);
-		const unusual = present.filter(({failure, stop, made, isSuspect}) => failure || stop || made?.length || isSuspect);
+		const failures = new Map([...this.#failures].filter(([index]) => index >= first));
 		const message: OutcomesMessage = {
 			type: 'outcomes',
 			chunk: this.#chunk,
 			first,
-			values: pack(executions.map(execution => execution?.value ?? null)),
+			values: pack(this.#values.slice(first, end)),
 			times,
-			...this.#cost(count),
-			...some(
-				'failures',
-				byIndex(unusual, ({failure}) => failure),
-			),
-			...some(
-				'stops',
-				byIndex(unusual, ({stop}) => stop),
-			),
-			...some(
-				'enqueues',
-				byIndex(unusual, ({made, failure, stop}) => (made?.length && !failure && !stop ? made : undefined)),
-			),
-			...some('suspects', new Set(unusual.filter(({isSuspect}) => isSuspect).map(({index}) => index))),
-			...(present.length < executions.length && {skipped: executions.flatMap((execution, offset) => (execution ? [] : [first + offset]))}),
+			...this.#cost(end - first),
+			...some('failures', failures),
+			...some('stops', new Map(this.#stops)),
+			...some('enqueues', new Map([...this.#enqueues].filter(([index]) => !failures.has(index) && !this.#stops.has(index)))),
+			...some('suspects', new Set(this.#suspects)),
+			...(this.#skipped.length > 0 && {skipped: this.#skipped}),
 		};
-		this.#first += count;
+		this.#posted = end;
+		this.#since = this.#times[2 * end] || undefined;
+		this.#values.fill(null, first, end);
+		for (const told of [this.#stops, this.#enqueues, this.#suspects]) told.clear();
+		this.#skipped = [];
 		this.#post(message);
 	}
 
@@ -178,15 +161,6 @@ export class Report {
 		this.#cpuMs = now;
 		return {...(before !== undefined && now !== undefined && {cpuMs: now - before}), ...(jobs === 1 && {memoryBytes: this.#meter.peakBytes()})};
 	}
-}
-
-function byIndex<Value>(executions: Executions, pick: (execution: Execution) => Value | undefined): Map<number, Value> {
-	const values = new Map<number, Value>();
-	for (const execution of executions) {
-		const value = pick(execution);
-		if (value !== undefined) values.set(execution.index, value);
-	}
-	return values;
 }
 
 /** The field, unless it is empty. */

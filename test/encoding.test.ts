@@ -24,6 +24,24 @@ test('a plain value is stored as its JSON', t => {
 	t.is(encode({file: 'a.png', width: 320}, 'payload'), '{"file":"a.png","width":320}');
 });
 
+test('digits are read as JSON reads them, and refused where it refuses them', t => {
+	fc.assert(
+		fc.property(fc.stringMatching(/^[0-9]{0,3}[0-9 .:/eE+-]{0,8}$/), text => {
+			let expected: unknown;
+			try {
+				expected = JSON.parse(text);
+			} catch {
+				return assert.throws(() => decode(text), {code: 'NotEncodable'});
+			}
+			assert.deepStrictEqual(decode(text), expected);
+		}),
+		{numRuns: 2000},
+	);
+	t.is(decode('0'), 0);
+	t.throws(() => decode('00'), {code: 'NotEncodable'});
+	t.is(decode('999999999'), 999_999_999);
+});
+
 test('bytes are stored as they are after a format byte, and undefined as nothing', t => {
 	fc.assert(fc.property(bytes, content => Buffer.compare(encode(content, 'payload') as Uint8Array, Buffer.from([1, ...content])) === 0));
 	t.is(encode(undefined, 'payload'), null);

@@ -43,7 +43,7 @@ const LAYERS: readonly (readonly string[])[] = [
 		'lib/made-jobs.ts',
 		'lib/transfer.ts',
 		'lib/context.ts',
-		'lib/job-host.ts',
+		'lib/execution.ts',
 		'lib/sizing.ts',
 		'lib/runner.ts',
 		'lib/report.ts',

@@ -420,7 +420,7 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
 	// ——— what comes from outside ———
 	'a name that JSON escapes is stored as one': {
 		file: 'lib/encoding.ts',
-		find: 'if (name === TAG || ESCAPED.test(name)) tagged = true;',
+		find: 'if (name === TAG || isEscaped(name)) tagged = true;',
 		put: 'if (name === TAG) tagged = true;',
 		killer: ['test/encoding.test.ts', 'names come back as they are, whatever names this thread has parsed before'],
 	},
