@@ -101,12 +101,8 @@ export interface OutcomesMessage {
 	readonly first: number;
 	/** Encoded results; `null` also for jobs without one. */
 	readonly values: Values;
-	/** Start of each job in milliseconds since 1970, then its duration: two numbers a job. */
+	/** As those of a run. Its processor time is a job's share of what the worker used for all that are reported, by their durations; memory is that of a job that is reported alone. */
 	readonly times: Float64Array;
-	/** Processor time that the worker used since it began the chunk, or reported last; where it is known. */
-	readonly cpuMs?: number;
-	/** Of a job that is reported alone. */
-	readonly memoryBytes?: number;
 	/** By index in the chunk: of jobs that threw. */
 	readonly failures?: ReadonlyMap<number, FailureRecord>;
 	/** By index in the chunk: why jobs were told to stop that ended only after that. */

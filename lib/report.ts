@@ -7,6 +7,7 @@ import type {Meter} from './meter.ts';
 import {setImmediate} from './originals.ts';
 import type {ChunkMessage, OutcomesMessage, WorkerMessage} from './protocol.ts';
 import type {MadeJob} from './queue.ts';
+import {TIMES} from './runs.ts';
 
 /**
  * How the jobs of a chunk ended, by index. They begin and end in order, a micro-batch at once:
@@ -132,16 +133,13 @@ export class Report {
 	}
 
 	#send(first: number, end: number): void {
-		const times = this.#times.slice(2 * first, 2 * end);
-		for (let index = 0; index < times.length; index += 2) (times[index] as number) += this.#epochMs;
 		const failures = new Map([...this.#failures].filter(([index]) => index >= first));
 		const message: OutcomesMessage = {
 			type: 'outcomes',
 			chunk: this.#chunk,
 			first,
 			values: pack(this.#values.slice(first, end)),
-			times,
-			...this.#cost(end - first),
+			times: this.#timesOf(first, end),
 			...some('failures', failures),
 			...some('stops', new Map(this.#stops)),
 			...some('enqueues', new Map([...this.#enqueues].filter(([index]) => !failures.has(index) && !this.#stops.has(index)))),
@@ -156,10 +154,29 @@ export class Report {
 		this.#post(message);
 	}
 
-	#cost(jobs: number): Pick<OutcomesMessage, 'cpuMs' | 'memoryBytes'> {
-		const [before, now] = [this.#cpuMs, this.#meter.cpuMs()];
+	/** In the form of a run: what the worker can do, its dispatcher need not. */
+	#timesOf(first: number, end: number): Float64Array {
+		const cpuMs = this.#spentMs();
+		let totalMs = 0;
+		for (let index = first; index < end; index++) totalMs += this.#times[2 * index + 1] as number;
+		const cpuShare = totalMs > 0 ? cpuMs / totalMs : 0 * cpuMs;
+		const memoryBytes = end - first === 1 ? this.#meter.peakBytes() : NaN;
+		const times = new Float64Array(TIMES * (end - first));
+		for (let index = first, offset = 0; index < end; index++, offset += TIMES) {
+			const durationMs = this.#times[2 * index + 1] as number;
+			times[offset] = Math.round((this.#times[2 * index] as number) + this.#epochMs);
+			times[offset + 1] = durationMs;
+			times[offset + 2] = cpuShare * durationMs;
+			times[offset + 3] = memoryBytes;
+		}
+		return times;
+	}
+
+	/** Processor time that the worker used since it began the chunk, or this was asked last; NaN if that isn't known. */
+	#spentMs(): number {
+		const [before = NaN, now = NaN] = [this.#cpuMs, this.#meter.cpuMs()];
 		this.#cpuMs = now;
-		return {...(before !== undefined && now !== undefined && {cpuMs: now - before}), ...(jobs === 1 && {memoryBytes: this.#meter.peakBytes()})};
+		return now - before;
 	}
 }
 

@@ -98,45 +98,24 @@ export function settlementOf({jobs, lease}: Flight, index: number, outcome: Outc
 export function reportedBy(flight: Flight, message: OutcomesMessage): Settling[] {
 	const run = returnedRun(flight, message);
 	if (run) return [run];
-	const values = unpack(message.values);
-	const totalMs = totalMsOf(message);
-	return values.flatMap((value, offset) => {
+	return unpack(message.values).flatMap((value, offset) => {
 		const index = message.first + offset;
-		return flight.taken.has(index) ? [] : settlementOf(flight, index, toOutcome(flight, index, message, value, totalMs));
+		return flight.taken.has(index) ? [] : settlementOf(flight, index, toOutcome(flight, index, message, value));
 	});
 }
 
 /** All of them, if they are a run. */
 function returnedRun(flight: Flight, message: OutcomesMessage): ReturnedRun | undefined {
-	const {first, values, times, cpuMs = NaN, memoryBytes = NaN, failures, stops, suspects, skipped, enqueues} = message;
+	const {first, values, times, failures, stops, suspects, skipped, enqueues} = message;
 	if (isList(values) || failures || stops || suspects || skipped || enqueues || flight.taken.size > 0) return undefined;
 	const head = flight.jobs.alike(first, values.count);
 	if (!head) return undefined;
-	const totalMs = totalMsOf(message);
-	const known = new Float64Array(TIMES * values.count);
-	for (let index = 0; index < values.count; index++) {
-		const durationMs = times[2 * index + 1] as number;
-		known[TIMES * index] = Math.round(times[2 * index] as number);
-		known[TIMES * index + 1] = durationMs;
-		known[TIMES * index + 2] = cpuShare(cpuMs, durationMs, totalMs);
-		known[TIMES * index + 3] = memoryBytes;
-	}
-	return {first: head.id, lease: flight.lease, createdAt: head.createdAt, values, times: known};
+	return {first: head.id, lease: flight.lease, createdAt: head.createdAt, values, times};
 }
 
-function totalMsOf({times}: OutcomesMessage): number {
-	let totalMs = 0;
-	for (let index = 1; index < times.length; index += 2) totalMs += times[index] as number;
-	return totalMs;
-}
-
-function cpuShare(cpuMs: number, durationMs: number, totalMs: number): number {
-	return totalMs > 0 ? (cpuMs * durationMs) / totalMs : 0;
-}
-
-function toOutcome(flight: Flight, index: number, message: OutcomesMessage, value: Encoded, totalMs: number): Outcome {
+function toOutcome(flight: Flight, index: number, message: OutcomesMessage, value: Encoded): Outcome {
 	const {failures, stops, suspects, enqueues} = message;
-	const timing = timingOf(message, index, flight.jobs.at(index) as KnownJob, totalMs);
+	const timing = timingOf(message, index, flight.jobs.at(index) as KnownJob);
 	const failure = failures?.get(index);
 	if (suspects?.has(index)) return {type: 'released', isSuspect: true, ...timing};
 	const reason = stops?.get(index);
@@ -163,16 +142,15 @@ interface Timing {
 	readonly memoryBytes?: number;
 }
 
-function timingOf({first, times, cpuMs, memoryBytes}: OutcomesMessage, index: number, {createdAt, execution}: KnownJob, totalMs: number): Timing {
-	const offset = 2 * (index - first);
-	const startedAt = Math.round(times[offset] as number);
-	const durationMs = times[offset + 1] as number;
+function timingOf({first, times}: OutcomesMessage, index: number, {createdAt, execution}: KnownJob): Timing {
+	const offset = TIMES * (index - first);
+	const [startedAt = NaN, durationMs = NaN, cpuMs = NaN, memoryBytes = NaN] = times.subarray(offset, offset + TIMES);
 	return {
 		startedAt,
 		durationMs,
 		...(execution === 1 && {waitMs: Math.max(0, startedAt - createdAt)}),
-		...(cpuMs !== undefined && {cpuMs: cpuShare(cpuMs, durationMs, totalMs)}),
-		...(memoryBytes !== undefined && {memoryBytes}),
+		...(!Number.isNaN(cpuMs) && {cpuMs}),
+		...(!Number.isNaN(memoryBytes) && {memoryBytes}),
 	};
 }
 

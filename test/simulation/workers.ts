@@ -245,7 +245,7 @@ class Report {
 
 	skip(index: number): void {
 		this.#values.push(null);
-		this.#times.push(0, 0);
+		this.#times.push(0, 0, NaN, NaN);
 		this.#skipped.push(index);
 	}
 
@@ -253,7 +253,7 @@ class Report {
 		const {scheduler} = this.#shop;
 		if (this.#values.length === 0) this.since = startedAt;
 		this.#values.push(result?.type === 'returned' ? result.value : null);
-		this.#times.push(scheduler.now - (scheduler.steadyMs - startedAt), scheduler.steadyMs - startedAt);
+		this.#times.push(Math.round(scheduler.now - (scheduler.steadyMs - startedAt)), scheduler.steadyMs - startedAt, NaN, NaN);
 		if (isSuspect) this.#suspects.add(index);
 		else if (stop) this.#stops.set(index, stop);
 		if (result?.type === 'threw') this.#failures.set(index, result.error);
