@@ -225,7 +225,7 @@ export class Dispatcher implements PoolListener {
 		if (this.#outbox.length > 0) return Math.max(0, this.#restMs());
 		if (this.#phase === 'draining') return Math.max(0, this.#drainUntil - this.#clock.steadyMs());
 		if (this.#phase !== 'running' || this.#nextRunAt === null || !this.#hasPlace()) return Infinity;
-		return Math.max(0, this.#nextRunAt - this.#clock.now());
+		return Math.max(0, this.#restMs(), this.#nextRunAt - this.#clock.now());
 	}
 
 	/**
