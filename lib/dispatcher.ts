@@ -23,7 +23,7 @@ import type {
 	WithdrawOptions,
 	WithdrawResult,
 } from './queue.ts';
-import {expandSettling, type Settling, workOf} from './runs.ts';
+import {expandSettling, MOST_IN_RUN, type Settling, workOf} from './runs.ts';
 import {Setbacks} from './setbacks.ts';
 import {ChunkSizer} from './sizing.ts';
 import {Statistics} from './statistics.ts';
@@ -40,8 +40,8 @@ export interface DispatcherOptions {
 	readonly output: (message: RepliesMessage | FailedMessage) => void;
 }
 
-/** Jobs enqueued in one transaction. */
-const ENQUEUED_PER_TURN = 2000;
+/** No further call joins a transaction that enqueues so many jobs: that lets two whole runs in. */
+const ENQUEUED_PER_TURN = MOST_IN_RUN + 1;
 /** Payload bytes dequeued in one transaction. */
 const BYTES_PER_TURN = 64 * 1024 * 1024;
 /** Notes of running jobs wait this long for company. */

@@ -7,7 +7,7 @@ import type {DequeuedJob, Lease, NewJob, Settlement} from './queue.ts';
 // one: whoever can make no use of it expands it.
 
 /** Jobs that share rows at most: what giving them rows of their own may cost at a time. */
-export const MOST_IN_RUN = 1000;
+export const MOST_IN_RUN = 2000;
 
 /** New jobs that differ in their payloads alone, without keys, and in no batch. */
 export interface NewRun extends Pick<NewJob, 'task' | 'priority' | 'runAt' | 'policy'> {

@@ -5,18 +5,18 @@ import {connect, type Statements} from '../../lib/queues/sqlite/database.ts';
 import {type JobRun, jobRunOf} from '../../lib/queues/sqlite/job-run.ts';
 import {writeResults} from '../../lib/queues/sqlite/outcome-run.ts';
 import {Place} from '../../lib/queues/sqlite/places.ts';
-import {TIMES} from '../../lib/runs.ts';
+import {MOST_IN_RUN, TIMES} from '../../lib/runs.ts';
 import type {TaskName} from '../suite.ts';
 import {recordedSums} from '../sums.ts';
 import type {Running, Subject} from './subject.ts';
 
-/** Jobs in one transaction: about what the dispatcher's turns have under load. */
-const BATCH = 1000;
+/** What is in one transaction: what the dispatcher's turns have under load, two runs. */
+const RUNS = 2;
 const TASK = 1;
 
 /**
- * The queue's ceiling: better-sqlite3 alone, in one thread, with the queue's own statements (insert, claim and complete, a
- * batch of each in one transaction), and neither a pool, nor a caller, nor anything to decide.
+ * The queue's ceiling: better-sqlite3 alone, in one thread, with the queue's own statements (insert, claim and complete, as
+ * much of each in a transaction as the dispatcher's have), and neither a pool, nor a caller, nor anything to decide.
  */
 export const subject: Subject = {
 	async open({durability}, {folder}) {
@@ -29,12 +29,11 @@ export const subject: Subject = {
 		let transactions = 0;
 		return {
 			async drain(_task: TaskName, payloads: readonly unknown[]) {
-				let claimed: Claimed | undefined;
+				let claimed: readonly Claimed[] = [];
 				for (let made = 0, ended = 0; ended < payloads.length; transactions++) {
 					connection.transaction(() => {
-						if (claimed) store.complete(claimed);
-						ended += claimed?.payloads.count ?? 0;
-						made += store.insert(payloads.slice(made, made + BATCH) as number[]);
+						for (const run of claimed) ended += store.complete(run);
+						for (let run = 0; run < RUNS; run++) made += store.insert(payloads.slice(made, made + MOST_IN_RUN) as number[]);
 						claimed = store.claim();
 					});
 				}
@@ -53,6 +52,8 @@ interface Claimed {
 	readonly first: number;
 	readonly payloads: Lines;
 }
+
+type ReadyRun = [rank: number, first: number, last: number, batch: number | null];
 
 class Store {
 	readonly #statements: Statements;
@@ -75,22 +76,28 @@ class Store {
 		return payloads.length;
 	}
 
-	claim(): Claimed | undefined {
+	claim(): Claimed[] {
+		this.#lease++;
+		const runs = this.#statements.readyRuns.all(TASK, RUNS) as ReadyRun[];
+		const claimed = runs.map(run => this.#claimRun(run));
+		const jobs = claimed.reduce((sum, {payloads}) => sum + payloads.count, 0);
+		const {setCounter, addToTally} = this.#statements;
+		setCounter.run(this.#lease, 'lease');
+		addToTally.run(TASK, Place.ready, -jobs);
+		addToTally.run(TASK, Place.running, jobs);
+		return claimed;
+	}
+
+	#claimRun([rank, first, last, batch]: ReadyRun): Claimed {
 		const s = this.#statements;
-		const ready = s.readyRuns.all(TASK, BATCH)[0] as [rank: number, first: number, last: number, batch: number | null] | undefined;
-		if (!ready) return undefined;
-		const [rank, first, last, batch] = ready;
 		const payloads = (jobRunOf(s, first) as JobRun).payloadsOf(first, last);
 		s.deleteReadyRun.run(TASK, rank, first);
-		s.insertClaimedRun.run(first, last, ++this.#lease, 1, TASK, batch);
-		s.setCounter.run(this.#lease, 'lease');
-		s.addToTally.run(TASK, Place.ready, -payloads.count);
-		s.addToTally.run(TASK, Place.running, payloads.count);
+		s.insertClaimedRun.run(first, last, this.#lease, 1, TASK, batch);
 		return {first, payloads};
 	}
 
 	/** What each returns is its payload, as `identity` does. */
-	complete({first, payloads: values}: Claimed): void {
+	complete({first, payloads: values}: Claimed): number {
 		const s = this.#statements;
 		const {count} = values;
 		const last = first + count - 1;
@@ -101,5 +108,6 @@ class Store {
 		s.insertOutcomeRun.run(first, last, null, createdAt, ...writeResults([{first, lease, createdAt, values, times}], count));
 		s.addToTally.run(TASK, Place.running, -count);
 		s.addToTally.run(TASK, Place.completed, count);
+		return count;
 	}
 }

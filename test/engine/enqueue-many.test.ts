@@ -46,6 +46,26 @@ test('enqueueMany() reads a source only as fast as jobs become durable', async t
 	t.is((await faena.counts()).pending, 30_000);
 });
 
+test('enqueueMany() keeps every payload and their order, however large some of them are', async t => {
+	const faena = await openEngine(t);
+	await faena.pause();
+	// Small ones between those of which two fill a message.
+	const lengths = Array.from({length: 12}, (_, index) => (index % 3 === 0 ? 5_000_000 + index : index));
+	const {ids} = await faena.enqueueMany(
+		'add',
+		lengths.map(length => ({a: 0, b: 0, text: 'x'.repeat(length)})),
+	);
+	t.deepEqual(
+		ids,
+		lengths.map((_, index) => index + 1),
+	);
+	const stored = await Promise.all(ids.map(async id => (await faena.job(id))?.payload as {text: string} | undefined));
+	t.deepEqual(
+		stored.map(payload => payload?.text.length),
+		lengths,
+	);
+});
+
 test('enqueueMany() takes a key for each payload, and tells which jobs were there already', async t => {
 	const faena = await openEngine(t);
 	await faena.pause();
@@ -80,8 +100,8 @@ test('a source that throws, or a payload that can not be stored, rejects enqueue
 	}
 	t.is(await t.throwsAsync(faena.enqueueMany('add', source())), reason);
 	t.is((await faena.counts()).pending, 2000);
-	await t.throwsAsync(faena.enqueueMany('echo', [...Array(1500).keys(), () => 0]), {code: 'NotEncodable'});
-	t.is((await faena.counts()).pending, 3000);
+	await t.throwsAsync(faena.enqueueMany('echo', [...Array(2500).keys(), () => 0]), {code: 'NotEncodable'});
+	t.is((await faena.counts()).pending, 4000);
 });
 
 test('enqueueMany() on an engine that is closed meanwhile rejects, and what is durable stays', async t => {
