@@ -525,7 +525,7 @@ export class Dispatcher implements PoolListener {
 	/** Idle: nothing of our tasks is left that could run by itself, or not before its time, here or in another process. */
 	async #answerIdle(): Promise<void> {
 		if (this.#idleCalls.length === 0 || (this.#pool?.size ?? 0) + this.#outbox.length > 0 || this.#desk.hasEnqueues) return;
-		const isDue = this.#nextRunAt !== null && this.#nextRunAt <= this.#clock.now();
+		const isDue = this.#tasks.size > 0 && this.#nextRunAt !== null && this.#nextRunAt <= this.#clock.now();
 		for (const idle of this.#idleCalls.splice(0)) {
 			const {call, waiting} = idle;
 			const jobs = await this.#queue.outstanding([...this.#tasks.keys()], {waiting});

@@ -164,7 +164,7 @@ function ownFrames(stack: string): string {
 
 /** A frame of what runs the tasks. */
 function isForeign(line: string): boolean {
-	return line.includes(RUNNER) || /\(?node:internal\/[\w/]+:\d+:\d+\)?$/.test(line);
+	return line.includes(RUNNER) || /\(?node:(internal\/[\w/]+|async_hooks):\d+:\d+\)?$/.test(line);
 }
 
 function describeLogs(logs: readonly LogLine[]): string {

@@ -455,7 +455,10 @@ export class Ledger {
 	#fail(entry: Entry): void {
 		const {id, policy, attempts} = entry;
 		entry.state = 'failed';
-		this.#wait(entry, this.#db.prepare('select run_at from waiting where id = ?').pluck().get(id) as number | null);
+		const row = this.#db.prepare('select run_at from waiting where id = ?').raw().get(id) as [runAt: number | null] | undefined;
+		this.#wait(entry, row ? row[0] : this.#scheduler.now);
+		// The same transaction enqueued it anew, or found it due.
+		if (!row) return;
 		const least = Math.min(backoffMs(policy.backoff, attempts, 0), backoffMs(policy.backoff, attempts, 1));
 		if ((entry.notBefore === null) !== (policy.retry === 'manual'))
 			this.#broken(`a failed job is parked if that was asked for, and else tried again: job ${id}`);

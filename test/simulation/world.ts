@@ -93,15 +93,11 @@ class World {
 		this.#isCalm = true;
 		await this.#until('nobody is suspended', () => !this.#alive.some(({isSuspended}) => isSuspended));
 		if (this.#ledger.latestStart > this.#scheduler.now) this.#jump(this.#ledger.latestStart - this.#scheduler.now);
-		await this.#until('somebody is open', () => {
-			// Who was there may have been about to end.
-			if (!this.#alive.some(({tasks}) => tasks === TASKS)) this.#start(TASKS);
-			return this.#alive.some(({isOpen}) => isOpen);
-		});
+		await this.#until('somebody with all tasks is open', () => this.#hasAllTasks());
 		for (const {program} of this.#alive.filter(({isOpen}) => isOpen)) program.resume(TASKS.map(({name}) => name));
 		await this.#until(
 			'everything ends',
-			() => this.#ledger.unended === 0,
+			() => this.#hasAllTasks() && this.#ledger.unended === 0,
 			() => this.#ledger.stuck,
 		);
 		for (const {program} of this.#alive) program.forgetParked(this.#ledger);
@@ -123,6 +119,13 @@ class World {
 		if (locks.length > 0) this.#break(`nobody leaves a lock behind: ${locks.join(', ')}`);
 		const {owners} = this.#ledger;
 		if (owners.length > 0) this.#break(`nobody who is gone is an owner: ${owners.join(', ')}`);
+	}
+
+	/** Starts somebody if need be: who was there may end yet, as was asked of it before. */
+	#hasAllTasks(): boolean {
+		const own = this.#alive.filter(({tasks}) => tasks === TASKS);
+		if (own.length === 0) this.#start(TASKS);
+		return own.some(({isOpen}) => isOpen);
 	}
 
 	report(): Report {
