@@ -384,22 +384,23 @@ interface ItemChunk<Item> {
 async function* chunksOf<Item>(items: Iterable<Item> | AsyncIterable<Item>, encode: (item: Item) => Encoded): AsyncGenerator<ItemChunk<Item>> {
 	let chunk: ItemChunk<Item> = {items: [], encoded: []};
 	let size = 0;
-	const isFull = (item: Item) => {
+	/** Says whether the chunk is full with it. */
+	const add = (item: Item) => {
 		const encoded = encode(item);
 		chunk.encoded.push(encoded);
 		size += encoded?.length ?? 0;
 		return chunk.items.push(item) >= CHUNK || size >= CHUNK_BYTES;
 	};
-	const next = () => {
+	const takeChunk = () => {
 		const full = chunk;
 		[chunk, size] = [{items: [], encoded: []}, 0];
 		return full;
 	};
 	// A synchronous source is read without a promise for each item: that alone would cost more than storing it.
 	if (Symbol.iterator in items) {
-		for (const item of items) if (isFull(item)) yield next();
+		for (const item of items) if (add(item)) yield takeChunk();
 	} else {
-		for await (const item of items) if (isFull(item)) yield next();
+		for await (const item of items) if (add(item)) yield takeChunk();
 	}
 	if (chunk.items.length > 0) yield chunk;
 }

@@ -159,7 +159,7 @@ export class Report {
 		const cpuMs = this.#spentMs();
 		let totalMs = 0;
 		for (let index = first; index < end; index++) totalMs += this.#times[2 * index + 1] as number;
-		const cpuShare = totalMs > 0 ? cpuMs / totalMs : 0 * cpuMs;
+		const cpuShare = cpuMs / (totalMs || 1);
 		const memoryBytes = end - first === 1 ? this.#meter.peakBytes() : NaN;
 		const times = new Float64Array(TIMES * (end - first));
 		for (let index = first, offset = 0; index < end; index++, offset += TIMES) {
