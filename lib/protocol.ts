@@ -101,8 +101,8 @@ export interface OutcomesMessage {
 	readonly first: number;
 	/** Encoded results; `null` also for jobs without one. */
 	readonly values: Values;
-	/** As those of a run. Its processor time is a job's share of what the worker used for all that are reported, by their durations; memory is that of a job that is reported alone. */
-	readonly times: Float64Array;
+	/** As those of a run, by `packTimes`. Processor time is a job's share of what the worker used for all that are reported, by their durations; memory is that of a job that is reported alone. */
+	readonly times: Uint8Array;
 	/** By index in the chunk: of jobs that threw. */
 	readonly failures?: ReadonlyMap<number, FailureRecord>;
 	/** By index in the chunk: why jobs were told to stop that ended only after that. */

@@ -7,7 +7,7 @@ import type {Meter} from './meter.ts';
 import {setImmediate} from './originals.ts';
 import type {ChunkMessage, OutcomesMessage, WorkerMessage} from './protocol.ts';
 import type {MadeJob} from './queue.ts';
-import {TIMES} from './runs.ts';
+import {inUnits, packTimes} from './times.ts';
 
 /**
  * How the jobs of a chunk ended, by index. They begin and end in order, a micro-batch at once:
@@ -155,21 +155,19 @@ export class Report {
 	}
 
 	/** In the form of a run: what the worker can do, its dispatcher need not. */
-	#timesOf(first: number, end: number): Float64Array {
-		const cpuMs = this.#spentMs();
+	#timesOf(first: number, end: number): Uint8Array {
+		const count = end - first;
+		const [startedAt, durationMs, cpuMs] = [new Float64Array(count), new Float64Array(count), new Float64Array(count)];
 		let totalMs = 0;
-		for (let index = first; index < end; index++) totalMs += this.#times[2 * index + 1] as number;
-		const cpuShare = cpuMs / (totalMs || 1);
-		const memoryBytes = end - first === 1 ? this.#meter.peakBytes() : NaN;
-		const times = new Float64Array(TIMES * (end - first));
-		for (let index = first, offset = 0; index < end; index++, offset += TIMES) {
-			const durationMs = this.#times[2 * index + 1] as number;
-			times[offset] = Math.round((this.#times[2 * index] as number) + this.#epochMs);
-			times[offset + 1] = durationMs;
-			times[offset + 2] = cpuShare * durationMs;
-			times[offset + 3] = memoryBytes;
+		for (let offset = 0; offset < count; offset++) {
+			startedAt[offset] = Math.round((this.#times[2 * (first + offset)] as number) + this.#epochMs);
+			durationMs[offset] = inUnits(this.#times[2 * (first + offset) + 1] as number);
+			totalMs += durationMs[offset] as number;
 		}
-		return times;
+		const cpuShare = this.#spentMs() / (totalMs || 1);
+		for (let offset = 0; offset < count; offset++) cpuMs[offset] = inUnits(cpuShare * (durationMs[offset] as number));
+		const memoryBytes = count === 1 ? Float64Array.of(this.#meter.peakBytes()) : undefined;
+		return packTimes(count, {startedAt, durationMs, cpuMs, memoryBytes});
 	}
 
 	/** Processor time that the worker used since it began the chunk, or this was asked last; NaN if that isn't known. */

@@ -13,8 +13,10 @@ import type {Resources} from './resources.ts';
 import {optionsOf, type TaskFunction} from './task.ts';
 import type {TaskTable} from './tasks-module.ts';
 
-/** Outcomes leave a chunk after this much work, so that little is repeated when the worker is lost. Each message wakes the dispatcher, for 50–100 µs. */
-const REPORT_EVERY_MS = 20;
+/** Outcomes leave a chunk after this much work, so that little is repeated when the worker is lost: each message wakes the dispatcher, for 0.1 ms; */
+const REPORT_EVERY_MS = 50;
+/** and after a job that ran for this long by itself. */
+const REPORT_ALONE_MS = 20;
 
 export interface RunnerOptions {
 	readonly maxValueBytes: number;
@@ -104,10 +106,11 @@ export class Runner {
 				const ended = this.#outside.runInAsyncScope(this.#execute, this, run, execution, report);
 				if (ended) await ended;
 			}
+			const begunAt = now;
 			now = monotonicMs();
 			report.end(index, now, board.finish(index) ? undefined : board.stopReason(index), 1);
 			if (execution.context.isWatched) board.wake(index);
-			if (report.ageMs(now) >= REPORT_EVERY_MS) report.post();
+			if (now - begunAt >= REPORT_ALONE_MS || report.ageMs(now) >= REPORT_EVERY_MS) report.post();
 		}
 	}
 

@@ -2,6 +2,7 @@ import type {Encoded} from './encoding.ts';
 import type {JobId, Policy} from './job.ts';
 import {type Lines, unpack} from './lines.ts';
 import type {DequeuedJob, Lease, NewJob, Settlement} from './queue.ts';
+import {PackedTimes} from './times.ts';
 
 // A run stands for many jobs with consecutive ids that are alike, so that they cost little more than one. It means the same as they do one by
 // one: whoever can make no use of it expands it.
@@ -29,11 +30,9 @@ export interface ReturnedRun {
 	readonly lease: Lease;
 	readonly createdAt: number;
 	readonly values: Lines;
-	/** {@link TIMES} numbers of each job: `startedAt`, `durationMs`, `cpuMs`, `memoryBytes`; NaN for what isn't known. */
-	readonly times: Float64Array;
+	/** By `packTimes`. */
+	readonly times: Uint8Array;
 }
-
-export const TIMES = 4;
 
 /** One settlement, or many. */
 export type Settling = Settlement | ReturnedRun;
@@ -71,8 +70,9 @@ export function expandSettling(settling: readonly Settling[]): Settlement[] {
 }
 
 function expandReturned({first, lease, createdAt, values, times}: ReturnedRun): Settlement[] {
+	const packed = new PackedTimes(times);
 	return unpack(values).map((value, index) => {
-		const [startedAt, durationMs, cpuMs, memoryBytes] = [0, 1, 2, 3].map(which => times[TIMES * index + which] as number) as [number, number, number, number];
+		const {startedAt, durationMs, cpuMs, memoryBytes} = packed.at(index);
 		const known = {
 			...(!Number.isNaN(startedAt) && {startedAt, waitMs: Math.max(0, startedAt - createdAt)}),
 			...(!Number.isNaN(durationMs) && {durationMs}),
@@ -94,7 +94,8 @@ export function workOf(settling: readonly Settling[]): {jobs: number; totalMs: n
 	for (const each of settling) {
 		if (isReturnedRun(each)) {
 			jobs += each.values.count;
-			for (let index = 1; index < each.times.length; index += TIMES) totalMs += each.times[index] as number;
+			const durations = new PackedTimes(each.times).column('durationMs');
+			for (let index = 0; index < each.values.count; index++) totalMs += durations.at(index);
 		} else if (each.outcome.durationMs !== undefined) {
 			jobs++;
 			totalMs += each.outcome.durationMs;

@@ -1,7 +1,8 @@
 import {createHistogram, type RecordableHistogram} from 'node:perf_hooks';
 import {monotonicMs} from './board.ts';
 import type {Settled} from './queue.ts';
-import {isReturnedRun, type ReturnedRun, type Settling, TIMES} from './runs.ts';
+import {isReturnedRun, type ReturnedRun, type Settling} from './runs.ts';
+import {PackedTimes} from './times.ts';
 
 /** What an engine's dispatcher did since it was opened. Times in milliseconds. */
 export interface EngineStats {
@@ -99,10 +100,12 @@ export class Statistics {
 		}
 	}
 
-	#runEnded(record: TaskRecord, {times, createdAt}: ReturnedRun): void {
-		for (let index = 0; index < times.length; index += TIMES) {
-			const [startedAt, durationMs, cpuMs] = [times[index] as number, times[index + 1] as number, times[index + 2] as number];
-			this.#returned(record, durationMs, Math.max(0, startedAt - createdAt), Number.isNaN(cpuMs) ? 0 : cpuMs);
+	#runEnded(record: TaskRecord, {values, times, createdAt}: ReturnedRun): void {
+		const packed = new PackedTimes(times);
+		const [starts, durations, cpuTimes] = [packed.column('startedAt'), packed.column('durationMs'), packed.column('cpuMs')];
+		for (let index = 0; index < values.count; index++) {
+			const cpuMs = cpuTimes.at(index);
+			this.#returned(record, durations.at(index), Math.max(0, starts.at(index) - createdAt), Number.isNaN(cpuMs) ? 0 : cpuMs);
 		}
 	}
 

@@ -27,6 +27,7 @@ const LAYERS: readonly (readonly string[])[] = [
 	],
 	[
 		'lib/queue.ts',
+		'lib/times.ts',
 		'lib/runs.ts',
 		'lib/job-list.ts',
 		'lib/stored.ts',

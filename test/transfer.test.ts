@@ -6,7 +6,7 @@ import type {OutcomesMessage} from '../lib/protocol.ts';
 import {isHandedOver, memoryOf} from '../lib/transfer.ts';
 
 function outcomes(values: readonly Encoded[]): OutcomesMessage {
-	return {type: 'outcomes', chunk: 1, first: 0, values, times: new Float64Array()};
+	return {type: 'outcomes', chunk: 1, first: 0, values, times: new Uint8Array()};
 }
 
 test('large binary values are handed over, and come as they were; others are copied', t => {

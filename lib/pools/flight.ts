@@ -8,7 +8,8 @@ import {isList, pack, unpack} from '../lines.ts';
 import type {Lane} from '../pool.ts';
 import {BROKEN, type ChunkMessage, type OutcomesMessage} from '../protocol.ts';
 import type {Note, Outcome, Settlement} from '../queue.ts';
-import {type ReturnedRun, type Settling, TIMES} from '../runs.ts';
+import type {ReturnedRun, Settling} from '../runs.ts';
+import {type JobTimes, PackedTimes} from '../times.ts';
 import type {Ending, Examination, PoolBoard, PoolWorker} from './worker-source.ts';
 
 /** A chunk in a worker. */
@@ -98,9 +99,10 @@ export function settlementOf({jobs, lease}: Flight, index: number, outcome: Outc
 export function reportedBy(flight: Flight, message: OutcomesMessage): Settling[] {
 	const run = returnedRun(flight, message);
 	if (run) return [run];
+	const times = new PackedTimes(message.times);
 	return unpack(message.values).flatMap((value, offset) => {
 		const index = message.first + offset;
-		return flight.taken.has(index) ? [] : settlementOf(flight, index, toOutcome(flight, index, message, value));
+		return flight.taken.has(index) ? [] : settlementOf(flight, index, toOutcome(flight, index, message, value, times.at(offset)));
 	});
 }
 
@@ -113,9 +115,9 @@ function returnedRun(flight: Flight, message: OutcomesMessage): ReturnedRun | un
 	return {first: head.id, lease: flight.lease, createdAt: head.createdAt, values, times};
 }
 
-function toOutcome(flight: Flight, index: number, message: OutcomesMessage, value: Encoded): Outcome {
+function toOutcome(flight: Flight, index: number, message: OutcomesMessage, value: Encoded, times: JobTimes): Outcome {
 	const {failures, stops, suspects, enqueues} = message;
-	const timing = timingOf(message, index, flight.jobs.at(index) as KnownJob);
+	const timing = timingOf(times, flight.jobs.at(index) as KnownJob);
 	const failure = failures?.get(index);
 	if (suspects?.has(index)) return {type: 'released', isSuspect: true, ...timing};
 	const reason = stops?.get(index);
@@ -142,9 +144,7 @@ interface Timing {
 	readonly memoryBytes?: number;
 }
 
-function timingOf({first, times}: OutcomesMessage, index: number, {createdAt, execution}: KnownJob): Timing {
-	const offset = TIMES * (index - first);
-	const [startedAt = NaN, durationMs = NaN, cpuMs = NaN, memoryBytes = NaN] = times.subarray(offset, offset + TIMES);
+function timingOf({startedAt, durationMs, cpuMs, memoryBytes}: JobTimes, {createdAt, execution}: KnownJob): Timing {
 	return {
 		startedAt,
 		durationMs,

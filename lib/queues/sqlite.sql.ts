@@ -151,7 +151,7 @@ export const MIGRATIONS: readonly string[] = [
 		last integer not null,
 		batch integer,
 		ended_at integer not null,
-		-- Of each job four float64: started_at, duration_ms, cpu_ms, memory_bytes.
+		-- Of each job started_at, duration_ms, cpu_ms and memory_bytes, in few bytes: lib/times.ts.
 		times blob not null,
 		-- A line for each job; null if none returned anything.
 		results text

@@ -58,7 +58,8 @@ export const LAWS: Readonly<Record<string, string>> = {
 	'a run knows of each of its jobs what its payload is': `
 		select first, last from job_run where length(payloads) - length(replace(payloads, char(10), '')) <> last - first`,
 	'a run knows of each of its jobs how it ended': `
-		select first, last from outcome_run where length(times) <> 32 * (last - first + 1)
+		select first, last from outcome_run where hex(substr(times, 33, 4)) <> printf('%02X%02X0000', (last - first + 1) & 255, (last - first + 1) >> 8)
+			or length(times) <> 40 + ${[37, 38, 39, 40].map(at => `(substr(hex(substr(times, ${at}, 1)), 2) * (last - first + 1) + 7) / 8 * 8`).join(' + ')}
 			or length(results) - length(replace(results, char(10), '')) <> last - first`,
 	'a running job has been claimed by an owner that is there':
 		'select owner from claimed where owner not in (select id from owner) union all select owner from claimed_run where owner not in (select id from owner)',

@@ -19,6 +19,7 @@ import {
 	type Turn,
 } from '../../lib/queue.ts';
 import type {NewRun, ReturnedRun} from '../../lib/runs.ts';
+import {packTimes} from '../../lib/times.ts';
 import {type PlainResult, turnOf} from '../fixtures/packed.ts';
 
 /** What the suite gives to the queue under test: a clock and a die it drives itself. */
@@ -234,7 +235,7 @@ law('what is settled in a run is settled as one by one: of a job that is settled
 	const {lease} = await take(queue, 10);
 	const run = (first: JobId, last: JobId, of = lease): ReturnedRun => {
 		const ids = range(first, last);
-		const times = Float64Array.from(ids.flatMap(id => [T0 + id, id / 2, NaN, NaN]));
+		const times = packTimes(ids.length, {startedAt: Float64Array.from(ids, id => T0 + id), durationMs: Float64Array.from(ids, id => id / 2)});
 		return {first, lease: of, createdAt: T0, values: toLines(ids.map(String)), times};
 	};
 	const released = (id: JobId): Settlement => ({id, lease, execution: 1, outcome: {type: 'released'}});

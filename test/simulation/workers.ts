@@ -7,6 +7,7 @@ import {SharedBoard} from '../../lib/pools/worker-source.ts';
 import {type ChunkMessage, type ChunkReport, idAt, type Loaded, numberAt, type WorkerRequest} from '../../lib/protocol.ts';
 import type {MadeJob} from '../../lib/queue.ts';
 import type {TaskInfo} from '../../lib/tasks-module.ts';
+import {packTimes} from '../../lib/times.ts';
 import type {Execution} from './executions.ts';
 import type {Ledger} from './ledger.ts';
 import {type Plan, planExecution} from './plans.ts';
@@ -228,7 +229,8 @@ class Report {
 	readonly #post: (message: ChunkReport) => void;
 	#first = 0;
 	#values: (string | null)[] = [];
-	#times: number[] = [];
+	#starts: number[] = [];
+	#durations: number[] = [];
 	#failures = new Map<number, FailureRecord>();
 	#stops = new Map<number, StopReason>();
 	#suspects = new Set<number>();
@@ -245,7 +247,8 @@ class Report {
 
 	skip(index: number): void {
 		this.#values.push(null);
-		this.#times.push(0, 0, NaN, NaN);
+		this.#starts.push(0);
+		this.#durations.push(0);
 		this.#skipped.push(index);
 	}
 
@@ -253,7 +256,8 @@ class Report {
 		const {scheduler} = this.#shop;
 		if (this.#values.length === 0) this.since = startedAt;
 		this.#values.push(result?.type === 'returned' ? result.value : null);
-		this.#times.push(Math.round(scheduler.now - (scheduler.steadyMs - startedAt)), scheduler.steadyMs - startedAt, NaN, NaN);
+		this.#starts.push(Math.round(scheduler.now - (scheduler.steadyMs - startedAt)));
+		this.#durations.push(scheduler.steadyMs - startedAt);
 		if (isSuspect) this.#suspects.add(index);
 		else if (stop) this.#stops.set(index, stop);
 		if (result?.type === 'threw') this.#failures.set(index, result.error);
@@ -273,7 +277,7 @@ class Report {
 			chunk: this.#chunk,
 			first: this.#first,
 			values: pack(this.#values),
-			times: Float64Array.from(this.#times),
+			times: packTimes(this.#values.length, {startedAt: Float64Array.from(this.#starts), durationMs: Float64Array.from(this.#durations)}),
 			...(this.#failures.size > 0 && {failures: this.#failures}),
 			...(this.#stops.size > 0 && {stops: this.#stops}),
 			...(this.#suspects.size > 0 && {suspects: this.#suspects}),
@@ -282,7 +286,7 @@ class Report {
 		});
 		this.#first += this.#values.length;
 		this.#isPosted = true;
-		[this.#values, this.#times, this.#skipped] = [[], [], []];
+		[this.#values, this.#starts, this.#durations, this.#skipped] = [[], [], [], []];
 		[this.#failures, this.#stops, this.#suspects, this.#enqueues] = [new Map(), new Map(), new Set(), new Map()];
 	}
 

@@ -1,7 +1,8 @@
 import type {JobId} from '../../job.ts';
 import {isLine, joinLines, type Lines, readLines} from '../../lines.ts';
 import type {Outcome} from '../../queue.ts';
-import {isReturnedRun, type Settling, TIMES} from '../../runs.ts';
+import {isReturnedRun, MOST_IN_RUN, type ReturnedRun, type Settling} from '../../runs.ts';
+import {PackedTimes, packTimes} from '../../times.ts';
 
 /** A row of the statement `outcomeRunOf`. */
 export type OutcomeRunRow = readonly [first: JobId, last: JobId, endedAt: number, times: Uint8Array, results: string | null];
@@ -24,35 +25,57 @@ export function fitsInRun(outcome: Outcome): outcome is Outcome & {readonly type
 
 /** The columns `times` and `results` of such outcomes, of so many jobs in all. */
 export function writeResults(settling: readonly Settling[], jobs: number): [times: Uint8Array, results: string | null] {
-	const times = new Float64Array(TIMES * jobs);
-	let offset = 0;
+	const [only] = settling;
+	if (settling.length === 1 && only && isReturnedRun(only)) return [only.times, only.values.text];
 	const lines = settling.map((each): Lines => {
-		if (isReturnedRun(each)) {
-			times.set(each.times, offset);
-			offset += each.times.length;
-			return each.values;
-		}
-		const {startedAt = NaN, durationMs = NaN, cpuMs = NaN, memoryBytes = NaN} = each.outcome;
-		for (const time of [startedAt, durationMs, cpuMs, memoryBytes]) times[offset++] = time;
+		if (isReturnedRun(each)) return each.values;
 		return {count: 1, text: each.outcome.type === 'returned' ? (each.outcome.value as string | null) : null};
 	});
-	return [new Uint8Array(times.buffer), joinLines(lines).text];
+	return [joinTimes(settling, jobs), joinLines(lines).text];
+}
+
+function joinTimes(settling: readonly Settling[], jobs: number): Uint8Array {
+	const [startedAt, durationMs, cpuMs, memoryBytes] = Array.from({length: 4}, () => new Float64Array(jobs).fill(NaN)) as FourColumns;
+	let offset = 0;
+	for (const each of settling) {
+		const {count, timesAt} = isReturnedRun(each) ? timesOfRun(each) : {count: 1, timesAt: () => each.outcome};
+		for (let index = 0; index < count; index++, offset++) {
+			const times = timesAt(index);
+			startedAt[offset] = times.startedAt ?? NaN;
+			durationMs[offset] = times.durationMs ?? NaN;
+			cpuMs[offset] = times.cpuMs ?? NaN;
+			memoryBytes[offset] = times.memoryBytes ?? NaN;
+		}
+	}
+	return packTimes(jobs, {startedAt, durationMs, cpuMs, memoryBytes});
+}
+
+type FourColumns = [Float64Array, Float64Array, Float64Array, Float64Array];
+
+function timesOfRun({values, times}: ReturnedRun) {
+	const packed = new PackedTimes(times);
+	return {count: values.count, timesAt: (index: number) => packed.at(index)};
 }
 
 /** What the run says of each of its jobs; of one that somebody tampered with, what it still does. */
 export function readResults([first, last, endedAt, times, results]: OutcomeRunRow): RunResult[] {
-	const numbers = new DataView(times.buffer, times.byteOffset, times.byteLength);
-	const count = Math.min(last - first + 1, Math.floor(times.byteLength / (TIMES * BYTES)));
+	const packed = new PackedTimes(times);
+	const count = Math.min(last - first + 1, packed.count, MOST_IN_RUN);
 	const valueAt = readLines(results);
 	return Array.from({length: count}, (_, index) => {
-		const time = (which: number) => {
-			const value = numbers.getFloat64((TIMES * index + which) * BYTES, IS_LITTLE_ENDIAN);
-			return Number.isFinite(value) ? value : null;
+		const {startedAt, durationMs, cpuMs, memoryBytes} = packed.at(index);
+		return {
+			id: first + index,
+			startedAt: known(startedAt),
+			endedAt,
+			durationMs: known(durationMs),
+			cpuMs: known(cpuMs),
+			memoryBytes: known(memoryBytes),
+			value: valueAt(index),
 		};
-		return {id: first + index, startedAt: time(0), endedAt, durationMs: time(1), cpuMs: time(2), memoryBytes: time(3), value: valueAt(index)};
 	});
 }
 
-const BYTES = Float64Array.BYTES_PER_ELEMENT;
-/** A file is read where it was written. */
-const IS_LITTLE_ENDIAN = new Uint8Array(new Uint16Array([1]).buffer)[0] === 1;
+function known(value: number): number | null {
+	return Number.isFinite(value) ? value : null;
+}
