@@ -134,19 +134,20 @@ export class Engine<Tasks = AnyTasks> implements AsyncDisposable {
 		const ids: JobId[] = [];
 		const existing: JobId[] = [];
 		const underWay: Promise<void>[] = [];
+		let jobs = 0;
 		try {
 			const encode = (payload: PayloadOf<Tasks, Name>) => this.#maker.encode(payload);
-			for await (const {items: chunk, encoded} of chunksOf(payloads, encode)) {
-				const keys = toKey && chunk.map(payload => checkKey('enqueueMany()', toKey(payload)));
-				const start = ids.length;
-				for (let index = 0; index < chunk.length; index++) ids.push(0);
+			const keyOf = toKey && ((payload: PayloadOf<Tasks, Name>) => checkKey('enqueueMany()', toKey(payload)));
+			for await (const {encoded, keys} of chunksOf(payloads, encode, keyOf)) {
+				const start = jobs;
+				jobs += encoded.length;
 				const sent = this.#link
 					.call({type: 'enqueue', task, payloads: keys ? encoded : pack(encoded), keys, batch: undefined, watch: false, ...resolved})
 					.then(reply => {
 						const {first, ids: own, existing: found = []} = reply as EnqueueReply;
 						const idAt = (index: number) => own?.[index] ?? first + index;
 						refuseConflict(task, reply as EnqueueReply, idAt, keys);
-						for (let index = 0; index < chunk.length; index++) ids[start + index] = idAt(index);
+						for (let index = 0; index < encoded.length; index++) ids[start + index] = idAt(index);
 						for (const index of found) existing.push(idAt(index));
 					});
 				// Awaited below; but the one before it may fail first.
@@ -376,33 +377,38 @@ export interface JobDetails extends Omit<Job, 'error'> {
 	readonly logs: readonly LogLine[];
 }
 
-interface ItemChunk<Item> {
-	readonly items: Item[];
+interface PayloadChunk {
 	readonly encoded: Encoded[];
+	readonly keys: string[] | undefined;
 }
 
-async function* chunksOf<Item>(items: Iterable<Item> | AsyncIterable<Item>, encode: (item: Item) => Encoded): AsyncGenerator<ItemChunk<Item>> {
-	let chunk: ItemChunk<Item> = {items: [], encoded: []};
+async function* chunksOf<Payload>(
+	payloads: Iterable<Payload> | AsyncIterable<Payload>,
+	encode: (payload: Payload) => Encoded,
+	keyOf: ((payload: Payload) => string) | undefined,
+): AsyncGenerator<PayloadChunk> {
+	const emptyChunk = (): PayloadChunk => ({encoded: [], keys: keyOf && []});
+	let chunk = emptyChunk();
 	let size = 0;
 	/** Says whether the chunk is full with it. */
-	const add = (item: Item) => {
-		const encoded = encode(item);
-		chunk.encoded.push(encoded);
+	const add = (payload: Payload) => {
+		const encoded = encode(payload);
 		size += encoded?.length ?? 0;
-		return chunk.items.push(item) >= CHUNK || size >= CHUNK_BYTES;
+		if (keyOf) chunk.keys?.push(keyOf(payload));
+		return chunk.encoded.push(encoded) >= CHUNK || size >= CHUNK_BYTES;
 	};
 	const takeChunk = () => {
 		const full = chunk;
-		[chunk, size] = [{items: [], encoded: []}, 0];
+		[chunk, size] = [emptyChunk(), 0];
 		return full;
 	};
-	// A synchronous source is read without a promise for each item: that alone would cost more than storing it.
-	if (Symbol.iterator in items) {
-		for (const item of items) if (add(item)) yield takeChunk();
+	// A synchronous source is read without a promise for each payload: that alone would cost more than storing it.
+	if (Symbol.iterator in payloads) {
+		for (const payload of payloads) if (add(payload)) yield takeChunk();
 	} else {
-		for await (const item of items) if (add(item)) yield takeChunk();
+		for await (const payload of payloads) if (add(payload)) yield takeChunk();
 	}
-	if (chunk.items.length > 0) yield chunk;
+	if (chunk.encoded.length > 0) yield chunk;
 }
 
 function isConflict({conflict}: EnqueueReply): boolean {

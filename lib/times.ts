@@ -43,9 +43,7 @@ export function packTimes(count: number, times: TimesColumns): Uint8Array<ArrayB
 	for (const [index, [name, scale]] of COLUMNS.entries()) {
 		const {width, base} = forms[index] as Form;
 		packed[WIDTHS_AT + index] = width;
-		const view = new VIEWS[width](packed.buffer, offset, width === 0 ? 0 : count);
-		if (width === 8) view.set(times[name] as Float64Array);
-		else for (let job = 0; job < view.length; job++) view[job] = Math.round(((times[name] as Float64Array)[job] as number) * scale) - base;
+		if (width > 0) write(times[name] as Float64Array, new VIEWS[width](packed.buffer, offset, count), base, scale);
 		offset += bytesOf(width, count);
 	}
 	return packed;
@@ -80,6 +78,11 @@ function rangeOf(column: Float64Array, scale: number): [least: number, most: num
 		if (units > most) most = units;
 	}
 	return [least, most];
+}
+
+function write(column: Float64Array, to: ColumnView, base: number, scale: number): void {
+	if (to instanceof Float64Array) to.set(column);
+	else for (let job = 0; job < to.length; job++) to[job] = Math.round((column[job] as number) * scale) - base;
 }
 
 /** A multiple of eight, so that the next column can be read as what it is. */
