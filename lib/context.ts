@@ -6,9 +6,10 @@ import {FaenaError} from './errors.ts';
 import type {LogLevel, LogLine} from './job.ts';
 import type {JobMaker} from './job-maker.ts';
 import {MadeJobs} from './made-jobs.ts';
+import {Notes} from './notes.ts';
 import type {JobOptions} from './options.ts';
-import {clearTimeout, setTimeout, steadyMs, wallMs} from './originals.ts';
-import {MAX_LOG_LINES, type MadeJob} from './queue.ts';
+import {wallMs} from './originals.ts';
+import type {MadeJob} from './queue.ts';
 import type {TaskContext, TaskLog} from './task.ts';
 
 /** What a context needs of the place where its job runs. */
@@ -38,17 +39,7 @@ export interface Noted {
 	checkpoint?: {at: number; state: Encoded};
 }
 
-/**
- * What is said within this time of the last note travels with the next one. A checkpoint waits only for this time since the
- * last checkpoint, however many lines come between, so that less work than that is lost with it whatever follows, a loop or a crash;
- */
-const NOTE_EVERY_MS = 50;
-/** and the first lines don't wait at all. */
-const LINES_AT_ONCE = 8;
-
 const NO_JOBS: readonly MadeJob[] = [];
-
-const MAX_LOG_TEXT = 4096;
 
 const SENTENCES: Readonly<Record<StopReason, string>> = {
 	cancelled: 'The job was cancelled.',
@@ -56,35 +47,40 @@ const SENTENCES: Readonly<Record<StopReason, string>> = {
 	interrupted: 'Faena is shutting down; the job will run again.',
 };
 
-/** The context of one execution. What it is not asked for it does not make: a small job may take less time than that. */
+/** What a task has asked for. */
+interface Asked {
+	job?: TaskContext['job'];
+	controller?: AbortController;
+	resumeFrom?: {readonly state: unknown};
+	notes?: Notes;
+	made?: MadeJobs;
+	// The methods that a task may take out of it.
+	log?: TaskLog;
+	progress?: TaskContext['progress'];
+	checkpoint?: TaskContext['checkpoint'];
+	enqueue?: TaskContext['enqueue'];
+}
+
+/** The context of one execution. What it is not asked for it has no room for: a small job may take less time than that. */
 export class JobContext implements TaskContext {
 	readonly #host: Host;
-	#job: TaskContext['job'] | undefined;
-	#controller: AbortController | undefined;
 	readonly #given: Given;
-	#log: TaskLog | undefined;
-	#resumeFrom: {readonly state: unknown} | undefined;
-	#pending: Noted | undefined;
-	#notedAt = -Infinity;
-	#lines = 0;
-	#checkpointedAt = -Infinity;
-	#made: MadeJobs | undefined;
+	#asked: Asked | undefined;
 	#isClosed = false;
-	/** Ends the wait of what is pending, where the task lets it. */
-	#timer: NodeJS.Timeout | undefined;
-	// The methods that a task may take out of it.
-	#progress: TaskContext['progress'] | undefined;
-	#checkpoint: TaskContext['checkpoint'] | undefined;
-	#enqueue: TaskContext['enqueue'] | undefined;
 
 	constructor(host: Host, given: Given) {
 		this.#host = host;
 		this.#given = given;
 	}
 
+	get #own(): Asked {
+		this.#asked ??= {};
+		return this.#asked;
+	}
+
 	get job(): TaskContext['job'] {
-		this.#job ??= this.#host.job;
-		return this.#job;
+		this.#own.job ??= this.#host.job;
+		return this.#own.job;
 	}
 
 	get resource(): unknown {
@@ -100,13 +96,13 @@ export class JobContext implements TaskContext {
 	}
 
 	get signal(): AbortSignal {
-		this.#controller ??= this.#watch();
-		return this.#controller.signal;
+		this.#own.controller ??= this.#watch();
+		return this.#own.controller.signal;
 	}
 
 	get progress(): TaskContext['progress'] {
-		this.#progress ??= (done, total) => this.#sayProgress(done, total);
-		return this.#progress;
+		this.#own.progress ??= (done, total) => this.#sayProgress(done, total);
+		return this.#own.progress;
 	}
 
 	#sayProgress(done: number, total?: number): void {
@@ -114,88 +110,60 @@ export class JobContext implements TaskContext {
 		argument('ctx.progress()', 'done', done, finite);
 		if (total !== undefined) argument('ctx.progress()', 'total', total, finite);
 		const at = wallMs();
-		this.#pending ??= {};
-		this.#pending.progress = {done, ...(total !== undefined && {total}), at};
 		const {progress} = this.#host;
-		if (progress) progress(done, total ?? Number.NaN, at);
-		else this.#noteSometimes(false);
+		this.#notes.addProgress({done, ...(total !== undefined && {total}), at}, progress !== undefined);
+		progress?.(done, total ?? Number.NaN, at);
 	}
 
 	get log(): TaskLog {
-		this.#log ??= makeLog((level, text) => this.#addLine(level, text));
-		return this.#log;
-	}
-
-	#addLine(level: LogLevel, text: string): void {
-		if (this.#isClosed) return;
-		this.#pending ??= {};
-		this.#pending.logs ??= [];
-		this.#pending.logs.push({at: wallMs(), level, text: text.length > MAX_LOG_TEXT ? `${text.slice(0, MAX_LOG_TEXT)}…` : text});
-		// The first ones of a flood are of no use to anybody: the queue keeps the last.
-		if (this.#pending.logs.length > MAX_LOG_LINES) this.#pending.logs.shift();
-		this.#noteSometimes(++this.#lines <= LINES_AT_ONCE);
+		this.#own.log ??= makeLog((level, text) => {
+			if (!this.#isClosed) this.#notes.addLine(level, text);
+		});
+		return this.#own.log;
 	}
 
 	get checkpoint(): TaskContext['checkpoint'] {
-		this.#checkpoint ??= state => this.#keep(state);
-		return this.#checkpoint;
+		this.#own.checkpoint ??= state => this.#keep(state);
+		return this.#own.checkpoint;
 	}
 
 	#keep(state: unknown): void {
 		if (this.#isClosed) return;
 		// Encoded here and now: the task may go on changing what it gave.
-		const encoded = encode(state, 'checkpoint', this.#given.maxCheckpointBytes, 'maxCheckpointBytes');
-		this.#pending ??= {};
-		this.#pending.checkpoint = {at: wallMs(), state: encoded};
-		this.#noteSometimes(steadyMs() - this.#checkpointedAt >= NOTE_EVERY_MS);
+		this.#notes.addCheckpoint(encode(state, 'checkpoint', this.#given.maxCheckpointBytes, 'maxCheckpointBytes'));
 	}
 
 	get resumeFrom(): unknown {
-		this.#resumeFrom ??= {state: decode(this.#host.checkpoint ?? null)};
-		return this.#resumeFrom.state;
+		this.#own.resumeFrom ??= {state: decode(this.#host.checkpoint ?? null)};
+		return this.#own.resumeFrom.state;
 	}
 
 	get enqueue(): TaskContext['enqueue'] {
-		this.#enqueue ??= (task, payload, options = {}) => this.#make(task, payload, options);
-		return this.#enqueue;
+		this.#own.enqueue ??= (task, payload, options = {}) => this.#make(task, payload, options);
+		return this.#own.enqueue;
 	}
 
 	#make(task: string, payload: unknown, options: JobOptions): void {
 		if (this.#isClosed) throw new FaenaError('Closed', `Job ${this.job.id} has ended; a task calls ctx.enqueue() before it does.`);
-		this.#made ??= new MadeJobs(this.#given.maker);
-		this.#made.add(task, payload, options);
+		this.#own.made ??= new MadeJobs(this.#given.maker);
+		this.#own.made.add(task, payload, options);
+	}
+
+	get #notes(): Notes {
+		this.#own.notes ??= new Notes(note => this.#host.note(note));
+		return this.#own.notes;
 	}
 
 	/** For whoever runs the task, when it has ended: hands over what is still held back, and returns the jobs it made. */
 	close(): readonly MadeJob[] {
 		this.#isClosed = true;
-		this.#flush();
-		return this.#made?.all ?? NO_JOBS;
+		this.#asked?.notes?.flush();
+		return this.#asked?.made?.all ?? NO_JOBS;
 	}
 
 	/** True if somebody may be waiting on the signal. */
 	get isWatched(): boolean {
-		return this.#controller !== undefined;
-	}
-
-	#noteSometimes(isUrgent: boolean): void {
-		if (isUrgent || steadyMs() - this.#notedAt >= NOTE_EVERY_MS) this.#note();
-		else this.#timer ??= setTimeout(() => this.#note(), NOTE_EVERY_MS);
-	}
-
-	#note(): void {
-		this.#notedAt = steadyMs();
-		this.#flush();
-	}
-
-	#flush(): void {
-		if (this.#timer) clearTimeout(this.#timer);
-		this.#timer = undefined;
-		const pending = this.#pending;
-		if (!pending) return;
-		this.#pending = undefined;
-		if (pending.checkpoint) this.#checkpointedAt = steadyMs();
-		this.#host.note(pending);
+		return this.#asked?.controller !== undefined;
 	}
 
 	#watch(): AbortController {

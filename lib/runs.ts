@@ -94,8 +94,7 @@ export function workOf(settling: readonly Settling[]): {jobs: number; totalMs: n
 	for (const each of settling) {
 		if (isReturnedRun(each)) {
 			jobs += each.values.count;
-			const durations = new PackedTimes(each.times).column('durationMs');
-			for (let index = 0; index < each.values.count; index++) totalMs += durations.at(index);
+			totalMs += new PackedTimes(each.times).column('durationMs').sum();
 		} else if (each.outcome.durationMs !== undefined) {
 			jobs++;
 			totalMs += each.outcome.durationMs;

@@ -2,7 +2,7 @@ import {createHistogram, type RecordableHistogram} from 'node:perf_hooks';
 import {monotonicMs} from './board.ts';
 import type {Settled} from './queue.ts';
 import {isReturnedRun, type ReturnedRun, type Settling} from './runs.ts';
-import {PackedTimes} from './times.ts';
+import {PackedTimes, type TimesColumn} from './times.ts';
 
 /** What an engine's dispatcher did since it was opened. Times in milliseconds. */
 export interface EngineStats {
@@ -100,13 +100,13 @@ export class Statistics {
 		}
 	}
 
-	#runEnded(record: TaskRecord, {values, times, createdAt}: ReturnedRun): void {
+	#runEnded(record: TaskRecord, {values: {count}, times, createdAt}: ReturnedRun): void {
 		const packed = new PackedTimes(times);
-		const [starts, durations, cpuTimes] = [packed.column('startedAt'), packed.column('durationMs'), packed.column('cpuMs')];
-		for (let index = 0; index < values.count; index++) {
-			const cpuMs = cpuTimes.at(index);
-			this.#returned(record, durations.at(index), Math.max(0, starts.at(index) - createdAt), Number.isNaN(cpuMs) ? 0 : cpuMs);
-		}
+		this.#busyMs += packed.column('durationMs').sum();
+		record.cpuMs += packed.column('cpuMs').sum() || 0;
+		record.completed += count;
+		recordEach(record.durations, packed.column('durationMs'), 0);
+		recordEach(record.waits, packed.column('startedAt'), createdAt);
 	}
 
 	#returned(record: TaskRecord, durationMs: number, waitMs: number | undefined, cpuMs: number): void {
@@ -191,6 +191,16 @@ export class Statistics {
 
 	#second(): number {
 		return Math.floor((this.#steadyMs() - this.#startedAt) / 1000);
+	}
+}
+
+/** How much each of them is above this. Neighbours are often the same. */
+function recordEach(histogram: RecordableHistogram, column: TimesColumn, above: number): void {
+	let [last, micros] = [NaN, 0];
+	for (let job = 0; job < column.count; job++) {
+		const ms = column.at(job);
+		if (ms !== last) [last, micros] = [ms, toMicros(ms - above)];
+		histogram.record(micros);
 	}
 }
 

@@ -31,10 +31,10 @@ export function inUnits(ms: number): number {
 }
 
 /** Of each job; left out where nothing is known of any. */
-export type TimesColumns = {readonly [Name in keyof JobTimes]?: Float64Array | undefined};
+export type UnpackedTimes = {readonly [Name in keyof JobTimes]?: Float64Array | undefined};
 
 /** The times of so many jobs, in a few bytes each and exactly as they are, in the machine's own byte order: a file is read where it was written. */
-export function packTimes(count: number, times: TimesColumns): Uint8Array<ArrayBuffer> {
+export function packTimes(count: number, times: UnpackedTimes): Uint8Array<ArrayBuffer> {
 	const forms = COLUMNS.map(([name, scale]) => formOf(times[name], scale));
 	const packed = new Uint8Array(forms.reduce((bytes, {width}) => bytes + bytesOf(width, count), HEAD_BYTES));
 	new Float64Array(packed.buffer).set(forms.map(({base}) => base));
@@ -93,7 +93,7 @@ function bytesOf(width: number, count: number): number {
 /** Reads what {@link packTimes} wrote; of anything else, that it tells of no job. */
 export class PackedTimes {
 	readonly count: number;
-	readonly #columns: readonly Column[];
+	readonly #columns: readonly TimesColumn[];
 
 	constructor(packed: Uint8Array) {
 		const columns = columnsOf(packed.byteOffset % 8 === 0 ? packed : packed.slice());
@@ -101,9 +101,9 @@ export class PackedTimes {
 		this.#columns = columns;
 	}
 
-	/** One of them, by which to read many jobs. */
-	column(name: keyof JobTimes): Column {
-		return this.#columns[COLUMNS.findIndex(([each]) => each === name)] as Column;
+	/** One of the times of all jobs. */
+	column(name: keyof JobTimes): TimesColumn {
+		return this.#columns[COLUMNS.findIndex(([each]) => each === name)] as TimesColumn;
 	}
 
 	at(job: number): JobTimes {
@@ -112,7 +112,8 @@ export class PackedTimes {
 	}
 }
 
-class Column {
+/** A value of each job. */
+export class TimesColumn {
 	readonly count: number;
 	readonly #view: ColumnView;
 	readonly #base: number;
@@ -125,24 +126,31 @@ class Column {
 		this.#scale = scale;
 	}
 
+	/** NaN unless it is known of every job. */
+	sum(): number {
+		let units = this.#base * this.count;
+		for (let job = 0; job < this.#view.length; job++) units += this.#view[job] as number;
+		return units / this.#scale;
+	}
+
 	at(job: number): number {
 		return (this.#base + (this.#view[job] ?? 0)) / this.#scale;
 	}
 }
 
-function columnsOf({buffer, byteOffset, byteLength}: Uint8Array): Column[] {
+function columnsOf({buffer, byteOffset, byteLength}: Uint8Array): TimesColumn[] {
 	if (byteLength < HEAD_BYTES) return [];
 	const bases = new Float64Array(buffer, byteOffset, COLUMNS.length);
 	const [count = 0] = new Uint32Array(buffer, byteOffset + COUNT_AT, 1);
 	const widths = new Uint8Array(buffer, byteOffset + WIDTHS_AT, COLUMNS.length);
-	const columns: Column[] = [];
+	const columns: TimesColumn[] = [];
 	let offset = HEAD_BYTES;
 	for (const [index, [, scale]] of COLUMNS.entries()) {
 		const width = widths[index] as Width;
 		const end = offset + bytesOf(width, count);
 		if (!Object.hasOwn(VIEWS, width) || end > byteLength) return [];
 		const view: ColumnView = new VIEWS[width](buffer as ArrayBuffer, byteOffset + offset, width === 0 ? 0 : count);
-		columns.push(new Column(count, view, bases[index] as number, width === 8 ? 1 : scale));
+		columns.push(new TimesColumn(count, view, bases[index] as number, width === 8 ? 1 : scale));
 		offset = end;
 	}
 	return columns;

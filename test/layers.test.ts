@@ -43,6 +43,7 @@ const LAYERS: readonly (readonly string[])[] = [
 		'lib/job-maker.ts',
 		'lib/made-jobs.ts',
 		'lib/transfer.ts',
+		'lib/notes.ts',
 		'lib/context.ts',
 		'lib/execution.ts',
 		'lib/sizing.ts',

@@ -1,6 +1,6 @@
 import test from 'ava';
 import fc from 'fast-check';
-import {inUnits, type JobTimes, PackedTimes, packTimes, type TimesColumns} from '../lib/times.ts';
+import {inUnits, type JobTimes, PackedTimes, packTimes, type UnpackedTimes} from '../lib/times.ts';
 
 const NAMES = ['startedAt', 'durationMs', 'cpuMs', 'memoryBytes'] as const;
 const HEAD_BYTES = 40;
@@ -25,7 +25,7 @@ test('times are packed exactly, whatever they are', t => {
 	);
 	fc.assert(
 		fc.property(column, column, column, column, (...columns) => {
-			const times = Object.fromEntries(NAMES.map((name, index) => [name, columns[index] && Float64Array.from(columns[index])])) as TimesColumns;
+			const times = Object.fromEntries(NAMES.map((name, index) => [name, columns[index] && Float64Array.from(columns[index])])) as UnpackedTimes;
 			const expected = Array.from({length: 5}, (_, job) => Object.fromEntries(NAMES.map((name, index) => [name, columns[index]?.[job] ?? NaN])));
 			const packed = packTimes(5, times);
 			t.deepEqual(read(packed), expected as unknown as JobTimes[]);
