@@ -133,6 +133,17 @@ export class TimesColumn {
 		return units / this.#scale;
 	}
 
+	/** Calls with each value and how many jobs in a row have it. */
+	forEach(call: (value: number, jobs: number) => void): void {
+		const view = this.#view;
+		let start = 0;
+		for (let job = 1; job <= this.count; job++) {
+			if (job < this.count && view[job] === view[start]) continue;
+			call(this.at(start), job - start);
+			start = job;
+		}
+	}
+
 	at(job: number): number {
 		return (this.#base + (this.#view[job] ?? 0)) / this.#scale;
 	}

@@ -72,18 +72,17 @@ class Store {
 		this.#lastId += payloads.length;
 		s.insertJobRun.run(first, this.#lastId, TASK, 1, 0, Date.now(), toLines(payloads.map(payload => JSON.stringify(payload))).text);
 		s.insertReadyRun.run(TASK, 0, first, this.#lastId, null);
-		s.setCounter.run(this.#lastId, 'job');
+		s.setJobCounter.run(this.#lastId);
 		s.addToTally.run(TASK, Place.ready, payloads.length);
 		return payloads.length;
 	}
 
 	claim(): Claimed[] {
-		this.#lease++;
-		const runs = this.#statements.readyRuns.all(TASK, RUNS) as ReadyRun[];
+		const {nextLease, readyRuns, addToTally} = this.#statements;
+		this.#lease = nextLease.get() as number;
+		const runs = readyRuns.all(TASK, RUNS) as ReadyRun[];
 		const claimed = runs.map(run => this.#claimRun(run));
 		const jobs = claimed.reduce((sum, {payloads}) => sum + payloads.count, 0);
-		const {setCounter, addToTally} = this.#statements;
-		setCounter.run(this.#lease, 'lease');
 		addToTally.run(TASK, Place.ready, -jobs);
 		addToTally.run(TASK, Place.running, jobs);
 		return claimed;

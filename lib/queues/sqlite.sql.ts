@@ -258,9 +258,10 @@ export const SQL = {
 	batch: `select ${BATCH} where b.name = ${TEXT}`,
 	batchById: `select ${BATCH} where b.id = ${INTEGER}`,
 
-	counter: 'select last from counter where name = ?',
+	jobCounter: "select last from counter where name = 'job'",
+	setJobCounter: "update counter set last = ? where name = 'job'",
+	nextLease: "update counter set last = last + 1 where name = 'lease' returning last",
 	takeWriteLock: "update counter set last = last where name = 'job'",
-	setCounter: 'update counter set last = ? where name = ?',
 	addToTally: 'insert into tally (task, place, jobs) values (?, ?, ?) on conflict (task, place) do update set jobs = jobs + excluded.jobs',
 	tally: 'select task, place, jobs from tally',
 	tallyOf: 'select jobs from tally where task = ? and place = ?',

@@ -32,7 +32,7 @@ import {attendBatches, type BatchRow, deleteBatch, endInput, forgetBatches, open
 import {Blobs} from './sqlite/blobs.ts';
 import {CANCELLABLE, cancelJob, cleanup, giveBack, retryJob, takeBack} from './sqlite/control.ts';
 import {type Connection, connect, patiently, type Statements, translate} from './sqlite/database.ts';
-import {backlog, dequeue, promote} from './sqlite/dequeue.ts';
+import {backlog, demandedLanes, dequeue, promote} from './sqlite/dequeue.ts';
 import {enqueue} from './sqlite/enqueue.ts';
 import {Footing} from './sqlite/footing.ts';
 import {settleAll} from './sqlite/makers.ts';
@@ -136,9 +136,13 @@ export class SqliteQueue extends JobQueue {
 			const {settled, refused} = settleAll(session, settling);
 			const enqueued = turn.enqueue ? enqueue(session, turn.enqueue, turn.rejectConflicts ?? false) : [];
 			if (turn.dequeue) promote(session);
-			const dequeued = turn.dequeue ? dequeue(session, turn.dequeue, this.#ownerId(turn.dequeue.owner, session)) : {lease: 0, jobs: []};
+			const lanes = () => (turn.dequeue ? demandedLanes(session, turn.dequeue) : []);
+			const demanded = lanes();
+			const dequeued = turn.dequeue ? dequeue(session, turn.dequeue, demanded, this.#ownerId(turn.dequeue.owner, session)) : {lease: 0, jobs: []};
+			attendBatches(session);
+			// The job of a batch that completed may be the first of its task.
+			const left = backlog(session, session.completed.length > 0 ? lanes() : demanded);
 			this.#saveTally(session);
-			const left = turn.dequeue ? backlog(session, turn.dequeue) : 0;
 			return {
 				settled,
 				...(refused.size > 0 && {refused}),

@@ -120,7 +120,7 @@ for (const change of ['delete from counter', 'update counter set last = 92233720
 	test(`without a number no job is enqueued or claimed: ${change}`, async t => {
 		const {queue} = await openTampered(t, change);
 		await t.throwsAsync(() => queue.enqueue([newJob()]), {code: 'BadRow', message: /numbers of a job/});
-		await t.throwsAsync(() => queue.dequeue({owner: 'me', tasks: ['count']}), {code: 'BadRow', message: /numbers of a lease/});
+		await t.throwsAsync(() => queue.dequeue({owner: 'me', tasks: ['count']}), {code: 'BadRow', message: /numbers of a lease|rows that Faena never writes/});
 	});
 }
 

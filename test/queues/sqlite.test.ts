@@ -202,7 +202,7 @@ for (const [durability, level] of [
 ] as const) {
 	test(`durability ${durability} holds from the first write on`, t => {
 		const connection = connect(join(makeFolder(t), 'jobs.db'), durability);
-		connection.transaction(() => connection.statements.setCounter.run(5, 'job'));
+		connection.transaction(() => connection.statements.setJobCounter.run(5));
 		t.deepEqual(connection.select('pragma synchronous', []), [[level]]);
 		connection.close();
 	});

@@ -4,7 +4,7 @@ import type {JobId} from '../../job.ts';
 import {type Lines, sliceLines, unpack} from '../../lines.ts';
 import type {Demand, DequeuedJob, TurnResult} from '../../queue.ts';
 import type {DequeuedRun} from '../../runs.ts';
-import {nextOf} from './counter.ts';
+import {nextLease} from './counter.ts';
 import type {Statements} from './database.ts';
 import {jobRunOf} from './job-run.ts';
 import {Place} from './places.ts';
@@ -34,8 +34,8 @@ export function promote(session: Session): void {
 }
 
 /** Claims the first jobs of the demanded tasks: by priority, then in order of arrival, across them all. */
-export function dequeue(session: Session, demand: Demand, owner: number): TurnResult['dequeued'] {
-	const lanes = openLanes(session, demand).filter(lane => lane.limit > 0);
+export function dequeue(session: Session, demand: Demand, demanded: readonly DemandedLane[], owner: number): TurnResult['dequeued'] {
+	const lanes = demanded.map(lane => openLane(session, lane, demand.limit)).filter(({limit}) => limit > 0);
 	const shares = lanes.length === 1 ? lanes : share(session, lanes, demand);
 	const claimed: {readonly head: ReadyRow | PackedHead; readonly lane: Lane}[] = [];
 	let lease = 0;
@@ -50,11 +50,22 @@ export function dequeue(session: Session, demand: Demand, owner: number): TurnRe
 	return {lease, jobs: claimed.map(({head, lane}) => (isPacked(head) ? toRun(session, head, lane) : toDequeued(session, head, lane)))};
 }
 
-/** A part of `ready` that something may be taken of. */
-interface Lane {
+/** A part of `ready` that is asked for, of a task that is not paused. */
+export interface DemandedLane {
 	readonly name: string;
 	readonly task: number;
 	readonly place: typeof Place.ready | typeof Place.suspect;
+	/** Jobs that are asked for, */
+	readonly limit: number;
+	/** and that may run. */
+	readonly concurrency: number;
+	/** What the tally says before this transaction's changes: jobs in the lane, and running ones of the task, if their number matters. */
+	readonly ready: number;
+	readonly running: number;
+}
+
+/** One that something may be taken of. */
+interface Lane extends Pick<DemandedLane, 'name' | 'task' | 'place'> {
 	readonly limit: number;
 	/** Jobs of the task, in whatever lane, that may be taken without too many running. */
 	readonly room: number;
@@ -62,22 +73,31 @@ interface Lane {
 
 type ReadyRow = [rank: number, id: number, executions: number, batch: number | null, policy: number, createdAt: number, key: string | null, payload: Encoded];
 
-function openLanes(session: Session, {tasks, limit}: Demand): Lane[] {
+/** To be asked before the tally is written. */
+export function demandedLanes({statements}: Session, {tasks}: Demand): DemandedLane[] {
 	// Asked anew each time, since another process may have paused or made one; at once for all, which may be many.
-	const unpaused = new Map(session.statements.unpausedTasks.all() as [name: string, task: number][]);
-	return tasks.flatMap(({task: name, limit: own, suspects, concurrency = Infinity}) => {
+	const unpaused = new Map(statements.unpausedTasks.all() as [name: string, task: number][]);
+	const jobsAt = (task: number, place: Place) => (statements.tallyOf.get(task, place) ?? 0) as number;
+	return tasks.flatMap(({task: name, limit, suspects, concurrency = Infinity}) => {
 		const task = unpaused.get(name);
 		if (task === undefined) return [];
 		const place = suspects ? Place.suspect : Place.ready;
-		if (jobsAt(session, task, place) === 0) return [];
-		const room = concurrency === Infinity ? Infinity : Math.max(0, concurrency - jobsAt(session, task, Place.running));
-		return [{name, task, place, limit: Math.min(own, limit, room), room}];
+		return {name, task, place, limit, concurrency, ready: jobsAt(task, place), running: concurrency === Infinity ? 0 : jobsAt(task, Place.running)};
 	});
 }
 
-/** By the tally as this transaction has it so far. */
-function jobsAt({statements, tally}: Session, task: number, place: Place): number {
-	return ((statements.tallyOf.get(task, place) ?? 0) as number) + tally.tasks.get(task, place);
+function openLane(session: Session, lane: DemandedLane, limit: number): Lane {
+	const {name, task, place} = lane;
+	const room = roomOf(session, lane);
+	return {name, task, place, limit: readyIn(session, lane) === 0 ? 0 : Math.min(lane.limit, limit, room), room};
+}
+
+function readyIn({tally}: Session, {task, place, ready}: DemandedLane): number {
+	return ready + tally.tasks.get(task, place);
+}
+
+function roomOf({tally}: Session, {task, concurrency, running}: DemandedLane): number {
+	return concurrency === Infinity ? Infinity : Math.max(0, concurrency - running - tally.tasks.get(task, Place.running));
 }
 
 /** How many jobs of each lane are among the first of them all. Looks at ranks, ids and sizes only. */
@@ -244,12 +264,6 @@ function claim({statements, tally}: Session, {task, place}: Lane, {heads, lastRo
 	tally.move(task, batch, place, Place.running, jobs);
 }
 
-function nextLease(session: Session): number {
-	const lease = nextOf(session, 'lease');
-	session.statements.setCounter.run(lease, 'lease');
-	return lease;
-}
-
 function toRun({names}: Session, [, first, {policy, createdAt, payloads}]: PackedHead, {name}: Lane): DequeuedRun {
 	return {first, task: name, createdAt, policy: names.policy(policy), payloads};
 }
@@ -268,13 +282,12 @@ function history(session: Session, id: JobId): Pick<DequeuedJob, 'attempts' | 'c
 	return {attempts: troubleOf(session, id).attempts, ...(checkpoint !== undefined && {checkpoint})};
 }
 
-/** Jobs of the demanded tasks that are still ready and would not be too many. */
-export function backlog(session: Session, demand: Demand): number {
-	const lanes = Map.groupBy(openLanes(session, demand), ({task}) => task);
+/** Jobs of the demanded tasks that are still ready and would not be too many. To be asked before the tally is written. */
+export function backlog(session: Session, demanded: readonly DemandedLane[]): number {
 	let jobs = 0;
-	for (const [task, own] of lanes) {
-		const ready = own.reduce((sum, {place}) => sum + jobsAt(session, task, place), 0);
-		jobs += Math.min(ready, (own[0] as Lane).room);
+	for (const own of Map.groupBy(demanded, ({task}) => task).values()) {
+		const ready = own.reduce((sum, lane) => sum + readyIn(session, lane), 0);
+		jobs += Math.min(ready, roomOf(session, own[0] as DemandedLane));
 	}
 	return jobs;
 }

@@ -5,7 +5,7 @@ import type {JobId} from '../../job.ts';
 import {type Enqueued, enqueueFailure, keyConflict, type MadeJob, type NewJob, RETRIED_BY_DEFAULT} from '../../queue.ts';
 import {expandNew, isNewRun, type NewRun} from '../../runs.ts';
 import {replaceJob, retryJob} from './control.ts';
-import {nextOf} from './counter.ts';
+import {nextJobId} from './counter.ts';
 import {fitsInJobRun} from './job-run.ts';
 import {scopeOf} from './names.ts';
 import {Newcomers} from './newcomers.ts';
@@ -15,7 +15,7 @@ import type {Session} from './session.ts';
 /** Puts jobs in, with rising ids. A key that is there already gives its job instead. */
 export function enqueue(session: Session, jobs: readonly (NewJob | NewRun)[], rejectConflicts: boolean): Enqueued[] {
 	const {statements} = session;
-	const first = nextOf(session, 'job');
+	const first = nextJobId(session);
 	const enqueued: Enqueued[] = [];
 	let id = first;
 	const newcomers = new Newcomers(session);
@@ -38,7 +38,7 @@ export function enqueue(session: Session, jobs: readonly (NewJob | NewRun)[], re
 	}
 	newcomers.flush();
 	if (id > first) {
-		statements.setCounter.run(id - 1, 'job');
+		statements.setJobCounter.run(id - 1);
 		failpoint('enqueue:written');
 	}
 	return enqueued;
