@@ -12,7 +12,9 @@ function read(packed: Uint8Array): JobTimes[] {
 
 test('times are packed exactly, whatever they are', t => {
 	const whole = (range: number) =>
-		fc.tuple(fc.nat(1e13), fc.array(fc.nat(range), {minLength: 5, maxLength: 5})).map(([base, each]) => each.map(value => base + value));
+		fc
+			.tuple(fc.constantFrom(0, 1, 1_763_000_000_000), fc.array(fc.nat(range), {minLength: 3, maxLength: 3}))
+			.map(([base, each]) => [0, range, ...each].map(value => base + value));
 	const column = fc.oneof(
 		fc.constant(undefined),
 		fc.oneof(...[0, 2 ** 8 - 1, 2 ** 8, 2 ** 16 - 1, 2 ** 16, 2 ** 31 - 1].map(whole)),

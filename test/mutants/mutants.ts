@@ -56,6 +56,24 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
 		put: 'if (isSingle(part) && part[1].execution !== 1) continue;',
 		killer: [SQLITE, TOGETHER],
 	},
+	'times that are no whole units are packed as if they were': {
+		file: 'lib/times.ts',
+		find: 'if (units / scale !== value) return [0, Infinity];',
+		put: 'if (Number.isNaN(value)) return [0, Infinity];',
+		killer: ['test/times.test.ts', 'times are packed exactly, whatever they are'],
+	},
+	'times are packed in one byte too few': {
+		file: 'lib/times.ts',
+		find: 'range < 2 ** 8 ? 1',
+		put: 'range <= 2 ** 8 ? 1',
+		killer: ['test/times.test.ts', 'times are packed exactly, whatever they are'],
+	},
+	'what is left is told as it was before the claim': {
+		file: 'lib/queues/sqlite/dequeue.ts',
+		find: 'return ready + tally.tasks.get(task, place);',
+		put: 'return ready;',
+		killer: [SQLITE, 'sqlite: the backlog is what could have been dequeued and was not'],
+	},
 	'a run is settled before what was to settle one of its jobs first': {
 		file: 'lib/queues/sqlite/settle.ts',
 		find: 'return isMixed ? toOrder(parts.flatMap(expand)) : inOrder;',
@@ -321,7 +339,7 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
 	},
 	'what runs is not counted against the concurrency of its task': {
 		file: 'lib/queues/sqlite/dequeue.ts',
-		find: 'Math.max(0, concurrency - jobsAt(session, task, Place.running));',
+		find: 'Math.max(0, concurrency - running - tally.tasks.get(task, Place.running));',
 		put: 'concurrency;',
 		killer: [SQLITE, 'sqlite: no more jobs of a task run at the same time than its concurrency, whoever runs them'],
 	},
@@ -432,8 +450,8 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
 	},
 	'a job without a number is enqueued': {
 		file: 'lib/queues/sqlite/counter.ts',
-		find: 'if (Number.isSafeInteger(next)) return next;',
-		put: 'return next;',
+		find: 'if (Number.isSafeInteger(number)) return number as number;',
+		put: 'return number as number;',
 		killer: ['test/queues/hostile.test.ts', 'without a number no job is enqueued or claimed: delete from counter'],
 	},
 	'an owner keeps its lock though it has no row': {
