@@ -1,7 +1,7 @@
 import type {Clock} from './clock.ts';
 import type {JobQueue, OwnerId} from './queue.ts';
 
-/** How often other connections' writes are listened for: a cancel from another process must be heard within 50 ms. */
+/** How often other connections' writes are listened for; while all workers are busy half as often. A cancel from another process must be heard within 50 ms. */
 const LISTEN_EVERY_MS = 20;
 /** How often dead owners are looked for. */
 const RECOVER_EVERY_MS = 1000;
@@ -19,7 +19,8 @@ export class Caretaker {
 	readonly #leaseMs: number;
 	readonly #clock: Clock;
 	readonly #stopTimer: () => void;
-	#isDue = true;
+	/** How often the timer has rung since it last attended. */
+	#rings = 1;
 	/** What was not told yet, since something failed after it. */
 	#found: Findings = NOTHING;
 	#longLogBytes = LONG_LOG_BYTES;
@@ -32,20 +33,20 @@ export class Caretaker {
 		this.#leaseMs = leaseMs;
 		this.#clock = clock;
 		this.#stopTimer = clock.every(LISTEN_EVERY_MS, () => {
-			this.#isDue = true;
+			this.#rings++;
 			ring();
 		});
 	}
 
-	/** The timer has rung since it last attended. */
-	get isDue(): boolean {
-		return this.#isDue;
+	/** It can't wait any longer, whatever else could. */
+	get isOverdue(): boolean {
+		return this.#rings > 1;
 	}
 
 	/** Does what is due; nothing before the timer has rung again. */
 	async attend(): Promise<Findings> {
-		if (!this.#isDue) return NOTHING;
-		this.#isDue = false;
+		if (this.#rings === 0) return NOTHING;
+		this.#rings = 0;
 		const now = this.#clock.steadyMs();
 		if (now >= this.#nextHeartbeat) {
 			if (!(await this.#queue.heartbeat(this.#owner))) this.#found = {...this.#found, isOwnerLost: true};

@@ -203,7 +203,7 @@ export class Dispatcher implements PoolListener {
 		while (this.#phase !== 'closed') {
 			await this.#bell.rung(this.#sleepMs());
 			// Most of what ends while all workers are busy only has to wait.
-			if (this.#restMs() > 0 && !this.#caretaker?.isDue) continue;
+			if (this.#restMs() > 0 && !this.#caretaker?.isOverdue) continue;
 			// Whatever else has arrived by now shares the transaction.
 			await this.#clock.nextTurn();
 			try {

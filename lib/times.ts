@@ -144,6 +144,12 @@ export class TimesColumn {
 		}
 	}
 
+	/** Returns how many there are. */
+	copyTo(target: Float64Array, offset: number): number {
+		for (let job = 0; job < this.count; job++) target[offset + job] = this.at(job);
+		return this.count;
+	}
+
 	at(job: number): number {
 		return (this.#base + (this.#view[job] ?? 0)) / this.#scale;
 	}

@@ -1,8 +1,8 @@
 import type {JobId} from '../../job.ts';
 import {isLine, joinLines, type Lines, readLines} from '../../lines.ts';
 import type {Outcome} from '../../queue.ts';
-import {isReturnedRun, MOST_IN_RUN, type ReturnedRun, type Settling} from '../../runs.ts';
-import {PackedTimes, packTimes} from '../../times.ts';
+import {isReturnedRun, MOST_IN_RUN, type Settling} from '../../runs.ts';
+import {type JobTimes, PackedTimes, packTimes} from '../../times.ts';
 
 /** A row of the statement `outcomeRunOf`. */
 export type OutcomeRunRow = readonly [first: JobId, last: JobId, endedAt: number, times: Uint8Array, results: string | null];
@@ -35,26 +35,17 @@ export function writeResults(settling: readonly Settling[], jobs: number): [time
 }
 
 function joinTimes(settling: readonly Settling[], jobs: number): Uint8Array {
-	const [startedAt, durationMs, cpuMs, memoryBytes] = Array.from({length: 4}, () => new Float64Array(jobs).fill(NaN)) as FourColumns;
-	let offset = 0;
-	for (const each of settling) {
-		const {count, timesAt} = isReturnedRun(each) ? timesOfRun(each) : {count: 1, timesAt: () => each.outcome};
-		for (let index = 0; index < count; index++, offset++) {
-			const times = timesAt(index);
-			startedAt[offset] = times.startedAt ?? NaN;
-			durationMs[offset] = times.durationMs ?? NaN;
-			cpuMs[offset] = times.cpuMs ?? NaN;
-			memoryBytes[offset] = times.memoryBytes ?? NaN;
+	const runs = settling.map(each => (isReturnedRun(each) ? new PackedTimes(each.times) : each.outcome));
+	const join = (name: keyof JobTimes): Float64Array => {
+		const column = new Float64Array(jobs);
+		let offset = 0;
+		for (const each of runs) {
+			if (each instanceof PackedTimes) offset += each.column(name).copyTo(column, offset);
+			else column[offset++] = each[name] ?? NaN;
 		}
-	}
-	return packTimes(jobs, {startedAt, durationMs, cpuMs, memoryBytes});
-}
-
-type FourColumns = [Float64Array, Float64Array, Float64Array, Float64Array];
-
-function timesOfRun({values, times}: ReturnedRun) {
-	const packed = new PackedTimes(times);
-	return {count: values.count, timesAt: (index: number) => packed.at(index)};
+		return column;
+	};
+	return packTimes(jobs, {startedAt: join('startedAt'), durationMs: join('durationMs'), cpuMs: join('cpuMs'), memoryBytes: join('memoryBytes')});
 }
 
 /** What the run says of each of its jobs; of one that somebody tampered with, what it still does. */
