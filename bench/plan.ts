@@ -216,6 +216,8 @@ const BESIDE_PEERS: readonly Row[] = [
 	...drains(['full'], 'bulk', {plainjob: 5000}),
 	...drains(['normal'], 'default', {faena: 60_000, plainjob: 20_000, bullmq: 15_000, 'graphile-worker': 4000, 'pg-boss': 4000, liteque: 2000, sidequest: 1500}),
 	...drains(['full'], 'default', {faena: 60_000, plainjob: 3000, bullmq: 10_000, 'graphile-worker': 2000, 'pg-boss': 3000, liteque: 1000, sidequest: 1500}),
+	...drains(['normal'], 'strict', {faena: 3000, plainjob: 4000, bullmq: 3000, 'graphile-worker': 1000, 'pg-boss': 1000, liteque: 1000, sidequest: 500}),
+	...drains(['full'], 'strict', {faena: 3000, plainjob: 2000, bullmq: 2000, 'graphile-worker': 1000, 'pg-boss': 1000, liteque: 500, sidequest: 500}),
 	// The same work for all, by the fastest way in that each has.
 	...[100, 1000].map(workMicros => ({
 		...GRANULARITY,

@@ -20,6 +20,7 @@ export const subject: Subject = {
 		const unfinished = database.prepare('select 1 from plainjob_jobs where status in (0, 1) limit 1');
 		let added = 0;
 		return {
+			...(given.intake !== 'strict' && {warmUpJobs: 5000}),
 			async drain(_task, payloads, intake) {
 				added += payloads.length;
 				if (intake === 'bulk') queue.addMany('bench', [...payloads]);
