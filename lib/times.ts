@@ -90,13 +90,15 @@ function bytesOf(width: number, count: number): number {
 	return Math.ceil((width * count) / 8) * 8;
 }
 
+const NOTHING: JobTimes = {startedAt: NaN, durationMs: NaN, cpuMs: NaN, memoryBytes: NaN};
+
 /** Reads what {@link packTimes} wrote; of anything else, that it tells of no job. */
 export class PackedTimes {
 	readonly count: number;
 	readonly #columns: readonly TimesColumn[];
 
 	constructor(packed: Uint8Array) {
-		const columns = columnsOf(packed.byteOffset % 8 === 0 ? packed : packed.slice());
+		const columns = columnsOf(packed.byteOffset % 8 === 0 ? packed : new Uint8Array(packed));
 		this.count = columns[0]?.count ?? 0;
 		this.#columns = columns;
 	}
@@ -107,6 +109,7 @@ export class PackedTimes {
 	}
 
 	at(job: number): JobTimes {
+		if (job >= this.count) return NOTHING;
 		const [startedAt, durationMs, cpuMs, memoryBytes] = this.#columns.map(column => column.at(job)) as [number, number, number, number];
 		return {startedAt, durationMs, cpuMs, memoryBytes};
 	}

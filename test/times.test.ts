@@ -32,7 +32,7 @@ test('times are packed exactly, whatever they are', t => {
 			const packed = packTimes(5, times);
 			t.deepEqual(read(packed), expected as unknown as JobTimes[]);
 			// Also where it lies in the midst of other memory.
-			const shifted = new Uint8Array(packed.byteLength + 3);
+			const shifted = Buffer.alloc(packed.byteLength + 3);
 			shifted.set(packed, 3);
 			t.deepEqual(read(shifted.subarray(3)), expected as unknown as JobTimes[]);
 		}),
@@ -55,6 +55,7 @@ test('of what is no packed times, or only part of them, nothing is known', t => 
 	t.is(new PackedTimes(packed.subarray(0, -1)).count, 0);
 	t.is(new PackedTimes(packed.subarray(0, HEAD_BYTES - 1)).count, 0);
 	t.is(new PackedTimes(new Uint8Array()).count, 0);
+	t.deepEqual(new PackedTimes(new Uint8Array()).at(0), {startedAt: NaN, durationMs: NaN, cpuMs: NaN, memoryBytes: NaN});
 	packed[HEAD_BYTES - 1] = 3;
 	t.is(new PackedTimes(packed).count, 0);
 });

@@ -98,6 +98,28 @@ for (const column of ['policy.spec', 'batch.marks', 'batch.on_complete', 'troubl
 	});
 }
 
+for (const times of [new Uint8Array(), new Uint8Array(1), new Uint8Array(40).fill(255), new Uint8Array(Float64Array.of(1e12, 5, 1, 0, 1e12, 5, 1, 0).buffer)]) {
+	test(`whatever ${times.length} bytes a run has for the times of its jobs, they have ended as they did`, async t => {
+		const path = join(makeFolder(t), 'jobs.db');
+		const first = openSqlite(path, {durability: 'normal'});
+		await first.enqueue([newJob(), newJob()]);
+		const {lease, jobs} = await first.dequeue({owner: 'me', tasks: ['count'], limit: 2});
+		await first.settle(
+			lease,
+			jobs.map(({id, execution}) => ({id, execution, outcome: {type: 'returned', value: `${id}`, startedAt: 7, durationMs: 5}})),
+		);
+		t.like(first.job(2), {startedAt: 7, durationMs: 5});
+		first.close();
+		const db = new Database(path);
+		t.is(db.prepare('update outcome_run set times = ?').run(times).changes, 1);
+		db.close();
+		const queue = openSqlite(path, {durability: 'normal'});
+		t.teardown(() => queue.close());
+		t.like(queue.job(2), {status: 'completed', startedAt: undefined, durationMs: undefined});
+		t.is(queue.values(2)?.result, '2');
+	});
+}
+
 for (const change of ['drop table trouble', 'alter table job rename column key to evil']) {
 	test(`a database that lacks what a queue has is refused: ${change}`, async t => {
 		await t.throwsAsync(openTampered(t, change), {code: 'BadDatabase', message: /changed by another program/});

@@ -51,7 +51,7 @@ function joinTimes(settling: readonly Settling[], jobs: number): Uint8Array {
 /** What the run says of each of its jobs; of one that somebody tampered with, what it still does. */
 export function readResults([first, last, endedAt, times, results]: OutcomeRunRow): RunResult[] {
 	const packed = new PackedTimes(times);
-	const count = Math.min(last - first + 1, packed.count, MOST_IN_RUN);
+	const count = Math.min(last - first + 1, MOST_IN_RUN);
 	const valueAt = readLines(results);
 	return Array.from({length: count}, (_, index) => {
 		const {startedAt, durationMs, cpuMs, memoryBytes} = packed.at(index);
