@@ -7,11 +7,14 @@ export interface JobTimes {
 	readonly memoryBytes: number;
 }
 
+/** Durations are kept in units of 10 ns. */
+const UNITS_PER_MS = 100_000;
+
 /** The columns, and how many units are in one of what they hold. Whole units take one, two or four bytes a job, anything else eight. */
 const COLUMNS = [
 	['startedAt', 1],
-	['durationMs', 100_000],
-	['cpuMs', 100_000],
+	['durationMs', UNITS_PER_MS],
+	['cpuMs', UNITS_PER_MS],
 	['memoryBytes', 1],
 ] as const;
 
@@ -27,7 +30,7 @@ type ColumnView = Uint8Array | Uint16Array | Uint32Array | Float64Array;
 
 /** The milliseconds in whole units, which takes less room than what a clock says. */
 export function inUnits(ms: number): number {
-	return Math.round(ms * 100_000) / 100_000;
+	return Math.round(ms * UNITS_PER_MS) / UNITS_PER_MS;
 }
 
 /** Of each job; left out where nothing is known of any. */
