@@ -34,7 +34,7 @@ export class InlineLine implements Line {
 		tell: (event: JobEvent) => void,
 		{clock = systemClock, random = Math.random}: {readonly clock?: Clock; readonly random?: () => number} = {},
 	): Promise<InlineLine> {
-		const queue = openSqlite(location, {durability, leaseMs, blobThresholdBytes, now: clock.now, random});
+		const queue = await openSqlite(location, {durability, leaseMs, blobThresholdBytes, now: clock.now, random});
 		const messages: Mailbox = {deliver: message => message.type === 'replies' && message.events.forEach(tell)};
 		const output = (message: RepliesMessage | FailedMessage) => void setImmediate(() => messages.deliver(message));
 		const dispatcher = new Dispatcher(queue, pool && (listener => inlinePool(pool, listener, clock)), {

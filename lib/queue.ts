@@ -4,7 +4,8 @@ import {type FailureRecord, toFailure} from './failure.ts';
 import type {Counts, Job, JobFilter, JobId, JobStatus, LogLine, Policy} from './job.ts';
 import {type DequeuedRun, expandDequeued, type NewRun, type Settling} from './runs.ts';
 
-type Awaitable<T> = T | Promise<T>;
+/** At once where nothing has to be waited for. */
+export type Awaitable<T> = T | Promise<T>;
 
 /** What a commit survives: `full` a loss of power, `normal` a crash of the process. */
 export type Durability = 'full' | 'normal';

@@ -12,7 +12,7 @@ import {memoryOf} from '../lib/transfer.ts';
 const {queue: location, durability, leaseMs, blobThresholdBytes = Infinity, events, pool} = workerData as DispatcherStart;
 
 async function start(): Promise<void> {
-	const queue = openSqlite(location, {durability, leaseMs, blobThresholdBytes});
+	const queue = await openSqlite(location, {durability, leaseMs, blobThresholdBytes});
 	const output = (message: RepliesMessage | FailedMessage) => post(message);
 	const owner = nanoid();
 	const options = pool && {...pool, ownerLock: ownerLockAt(location, owner)};

@@ -9,19 +9,28 @@ const BEAT_EVERY_MS = 300;
 
 const {location, owner} = workerData as HeartbeatStart;
 let queue: SqliteQueue | undefined;
+/** A beat that waits for a lock; the next one does not begin before it has ended. */
+let beating: Promise<void> | undefined;
 
 const timer = setInterval(() => {
+	beating ??= beat().finally(() => {
+		beating = undefined;
+	});
+}, BEAT_EVERY_MS);
+
+async function beat(): Promise<void> {
 	try {
 		// One that was deleted meanwhile must not come back as an empty one.
-		if (!queue && existsSync(location)) queue = openSqlite(location, {durability: 'normal'});
-		queue?.renew(owner);
+		if (!queue && existsSync(location)) queue = await openSqlite(location, {durability: 'normal'});
+		await queue?.renew(owner);
 	} catch {
 		// Somebody holds the database for long, for instance. The next beat tries again; what is worse, the loop meets as well.
 	}
-}, BEAT_EVERY_MS);
+}
 
 // It ends by itself: a thread that is terminated while it loads native code can take its process along.
-parentPort?.once('message', () => {
+parentPort?.once('message', async () => {
 	clearInterval(timer);
-	queue?.close();
+	await beating;
+	await queue?.close();
 });

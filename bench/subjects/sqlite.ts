@@ -24,7 +24,7 @@ export const subject: Subject = {
 		if (durability === 'memory') throw new Error('better-sqlite3 is measured on a file.');
 		const place = mkdtempSync(join(folder, 'faena-bench-'));
 		const file = join(place, 'jobs.db');
-		const connection = connect(file, durability);
+		const connection = await connect(file, durability);
 		connection.statements.insertTask.get('identity');
 		const store = new Store(connection.statements);
 		let transactions = 0;

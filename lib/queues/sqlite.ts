@@ -5,6 +5,7 @@ import {FaenaError} from '../errors.ts';
 import {failpoint} from '../failpoint.ts';
 import type {Counts, Job, JobFilter, JobId, JobStatus, LogLevel, LogLine} from '../job.ts';
 import {
+	type Awaitable,
 	type Batch,
 	type BatchId,
 	type BatchOptions,
@@ -27,7 +28,7 @@ import {
 	type WithdrawOptions,
 	type WithdrawResult,
 } from '../queue.ts';
-import {MOST_IN_RUN} from '../runs.ts';
+import {MOST_IN_RUN, type Settling} from '../runs.ts';
 import {attendBatches, type BatchRow, deleteBatch, endInput, forgetBatches, openBatch, toBatch} from './sqlite/batches.ts';
 import {Blobs} from './sqlite/blobs.ts';
 import {CANCELLABLE, cancelJob, cleanup, giveBack, retryJob, takeBack} from './sqlite/control.ts';
@@ -37,6 +38,7 @@ import {enqueue} from './sqlite/enqueue.ts';
 import {Footing} from './sqlite/footing.ts';
 import {settleAll} from './sqlite/makers.ts';
 import {Names} from './sqlite/names.ts';
+import {OneByOne} from './sqlite/one-by-one.ts';
 import {holdLock, isLockFree, ownerLockAt, removeLock} from './sqlite/owner-lock.ts';
 import {Place, Tally, toCounts} from './sqlite/places.ts';
 import type {Session} from './sqlite/session.ts';
@@ -91,8 +93,10 @@ const LITTER_MS = 60_000;
  * Opens the queue in an SQLite file, creating it if it is not there.
  * @throws FaenaError `BadDatabase`, `NewerDatabase`
  */
-export function openSqlite(path: string, options: SqliteOptions = {}): SqliteQueue {
-	return new SqliteQueue(path, options);
+export async function openSqlite(path: string, options: SqliteOptions = {}): Promise<SqliteQueue> {
+	const queue = new SqliteQueue(path, options);
+	await queue.changes();
+	return queue;
 }
 
 /**
@@ -108,9 +112,11 @@ export class SqliteQueue extends JobQueue {
 	readonly #blobs: Blobs;
 	readonly #vigil: Vigil;
 	readonly #owners = new Map<OwnerId, Owned>();
+	readonly #line = new OneByOne();
 	#state: Opened | Lost | 'closed' = {};
 	/** What was found to be wrong with the database: from then on nothing is read from it, and above all nothing written. */
 	#badness: unknown;
+	#closed: Promise<void> | undefined;
 	#dataVersion = 0;
 	#isSwept = false;
 	/** The disk was full, and what the log holds could not be moved into the database since. */
@@ -125,39 +131,44 @@ export class SqliteQueue extends JobQueue {
 		this.#now = now;
 		this.#random = random;
 		this.#blobs = new Blobs(path, blobThresholdBytes);
-		this.#connect({});
 	}
 
-	turn(turn: Turn): TurnResult {
-		this.#opened();
-		const settling = this.#blobs.prepare(turn.settle ?? []);
-		return this.#write(session => {
-			for (const each of turn.notes ?? []) note(session, each);
-			const {settled, refused} = settleAll(session, settling);
-			const enqueued = turn.enqueue ? enqueue(session, turn.enqueue, turn.rejectConflicts ?? false) : [];
-			if (turn.dequeue) promote(session);
-			const lanes = () => (turn.dequeue ? demandedLanes(session, turn.dequeue) : []);
-			const demanded = lanes();
-			const dequeued = turn.dequeue ? dequeue(session, turn.dequeue, demanded, this.#ownerId(turn.dequeue.owner, session)) : {lease: 0, jobs: []};
-			attendBatches(session);
-			// The job of a batch that completed may be the first of its task.
-			const left = backlog(session, session.completed.length > 0 ? lanes() : demanded);
-			this.#saveTally(session);
-			return {
-				settled,
-				...(refused.size > 0 && {refused}),
-				enqueued,
-				dequeued,
-				backlog: left,
-				nextRunAt: (session.statements.nextRunAt.get() ?? null) as number | null,
-			};
+	turn(turn: Turn): Awaitable<TurnResult> {
+		let settling: readonly Settling[] | undefined;
+		return this.#guard(opened => {
+			// Once, however often the transaction has to be tried.
+			const prepared = settling ?? this.#blobs.prepare(turn.settle ?? []);
+			settling = prepared;
+			return this.#transact(opened, session => this.#turn(session, turn, prepared));
 		});
 	}
 
-	cancel(filter: JobFilter): CancelResult {
+	#turn(session: Session, turn: Turn, settling: readonly Settling[]): TurnResult {
+		for (const each of turn.notes ?? []) note(session, each);
+		const {settled, refused} = settleAll(session, settling);
+		const enqueued = turn.enqueue ? enqueue(session, turn.enqueue, turn.rejectConflicts ?? false) : [];
+		if (turn.dequeue) promote(session);
+		const lanes = () => (turn.dequeue ? demandedLanes(session, turn.dequeue) : []);
+		const demanded = lanes();
+		const dequeued = turn.dequeue ? dequeue(session, turn.dequeue, demanded, this.#ownerId(turn.dequeue.owner, session)) : {lease: 0, jobs: []};
+		attendBatches(session);
+		// The job of a batch that completed may be the first of its task.
+		const left = backlog(session, session.completed.length > 0 ? lanes() : demanded);
+		this.#saveTally(session);
+		return {
+			settled,
+			...(refused.size > 0 && {refused}),
+			enqueued,
+			dequeued,
+			backlog: left,
+			nextRunAt: (session.statements.nextRunAt.get() ?? null) as number | null,
+		};
+	}
+
+	async cancel(filter: JobFilter): Promise<CancelResult> {
 		const cancelled: JobId[] = [];
 		const asked: JobId[] = [];
-		this.#eachChunk(filter, CANCELLABLE, (session, id) => {
+		await this.#eachChunk(filter, CANCELLABLE, (session, id) => {
 			const result = cancelJob(session, id);
 			if (result === 'cancelled') cancelled.push(id);
 			if (result === 'asked') asked.push(id);
@@ -165,12 +176,12 @@ export class SqliteQueue extends JobQueue {
 		return {cancelled, asked};
 	}
 
-	withdraw(ids: readonly JobId[], options: WithdrawOptions): WithdrawResult {
+	async withdraw(ids: readonly JobId[], options: WithdrawOptions): Promise<WithdrawResult> {
 		const withdrawn: JobId[] = [];
 		const asked: JobId[] = [];
 		const each = [...new Set(ids)];
 		for (let start = 0; start < each.length; start += CHUNK) {
-			this.#write(session => {
+			await this.#write(session => {
 				for (const id of each.slice(start, start + CHUNK)) {
 					const result = withdrawJob(session, id, options);
 					if (result === 'withdrawn') withdrawn.push(id);
@@ -181,29 +192,29 @@ export class SqliteQueue extends JobQueue {
 		return {withdrawn, asked};
 	}
 
-	retry(filter: JobFilter): number {
+	async retry(filter: JobFilter): Promise<number> {
 		const named = statusesOf(filter) ?? (filter.ids ? ['completed'] : []);
 		const statuses = named.includes('completed') ? [...RETRIED_BY_DEFAULT, 'completed' as const] : RETRIED_BY_DEFAULT;
 		let retried = 0;
-		this.#eachChunk(filter, statuses, (session, id) => {
+		await this.#eachChunk(filter, statuses, (session, id) => {
 			if (retryJob(session, id, statuses)) retried++;
 		});
 		return retried;
 	}
 
-	pause(tasks: readonly string[]): void {
-		this.#setPaused(tasks, 1);
+	pause(tasks: readonly string[]): Awaitable<void> {
+		return this.#setPaused(tasks, 1);
 	}
 
-	resume(tasks: readonly string[]): void {
-		this.#setPaused(tasks, 0);
+	resume(tasks: readonly string[]): Awaitable<void> {
+		return this.#setPaused(tasks, 0);
 	}
 
-	paused(): string[] {
+	paused(): Awaitable<string[]> {
 		return this.#read(({pausedTasks}) => pausedTasks.all() as string[]);
 	}
 
-	heartbeat(owner: OwnerId): boolean {
+	heartbeat(owner: OwnerId): Awaitable<boolean> {
 		return this.#write(session => {
 			const known = this.#owners.get(owner);
 			const lives = known !== undefined && session.statements.heartbeat.run(session.now, known.id).changes === 1;
@@ -216,36 +227,38 @@ export class SqliteQueue extends JobQueue {
 		});
 	}
 
-	renew(owner: OwnerId): boolean {
+	renew(owner: OwnerId): Awaitable<boolean> {
 		return this.#write(({statements, now}) => statements.renew.run(now, owner).changes === 1);
 	}
 
-	recover(): number {
-		const owners = this.#read(({owners}) => owners.all() as [number, OwnerId, number][]);
+	async recover(): Promise<number> {
+		const owners = await this.#read(({owners}) => owners.all() as [number, OwnerId, number][]);
 		const silent = this.#vigil.look(owners.map(([, name, heartbeatAt]) => [name, heartbeatAt]));
 		const dead = owners.filter(([, name]) => silent.has(name) || this.#isGone(name));
 		let jobs = 0;
 		for (const [id, name] of dead) {
-			jobs += this.#write(session => takeBack(session, id, {suspect: true}));
+			jobs += await this.#write(session => takeBack(session, id, {suspect: true}));
 			failpoint('recovery:committed');
 			this.#removeLock(name);
 		}
-		this.#sweepLocks();
+		await this.#sweepLocks();
 		return jobs;
 	}
 
-	giveBack(owner: OwnerId, after: Lease): number {
-		this.#opened();
-		const known = this.#owners.get(owner);
-		return known ? this.#write(session => giveBack(session, known.id, after)) : 0;
+	giveBack(owner: OwnerId, after: Lease): Awaitable<number> {
+		return this.#write(session => {
+			const known = this.#owners.get(owner);
+			return known ? giveBack(session, known.id, after) : 0;
+		});
 	}
 
-	leave(owner: OwnerId): void {
-		this.#opened();
-		const known = this.#owners.get(owner);
-		if (!known) return;
+	async leave(owner: OwnerId): Promise<void> {
+		if (!this.#owners.has(owner)) return this.#guard(() => undefined);
 		try {
-			this.#write(session => takeBack(session, known.id, {suspect: false}));
+			await this.#write(session => {
+				const known = this.#owners.get(owner);
+				if (known) takeBack(session, known.id, {suspect: false});
+			});
 		} finally {
 			// If it can't be written, the fall of its lock says the same.
 			this.#release(owner);
@@ -253,33 +266,33 @@ export class SqliteQueue extends JobQueue {
 		}
 	}
 
-	job(id: JobId): Job | undefined {
+	job(id: JobId): Awaitable<Job | undefined> {
 		return this.#read((statements, names) => {
 			const row = readJob(statements, id);
 			return row && toJob(row, names.policy(row.policy));
 		});
 	}
 
-	jobs(filter: JobFilter, {after = 0, limit = 100}: Page = {}): Job[] {
-		const ids = this.#ids(filter, statusesOf(filter), after, limit);
-		return ids.map(id => this.job(id)).filter(job => job !== undefined);
+	async jobs(filter: JobFilter, {after = 0, limit = 100}: Page = {}): Promise<Job[]> {
+		const ids = await this.#ids(filter, statusesOf(filter), after, limit);
+		return (await Promise.all(ids.map(id => this.job(id)))).filter(job => job !== undefined);
 	}
 
-	values(id: JobId): JobValues | undefined {
+	values(id: JobId): Awaitable<JobValues | undefined> {
 		return this.#read(statements => readValues(statements, id, this.#blobs));
 	}
 
-	ends(ids: readonly JobId[]): JobEnd[] {
+	ends(ids: readonly JobId[]): Awaitable<JobEnd[]> {
 		return this.#read(statements => readEnds(statements, ids, this.#blobs));
 	}
 
-	logs(id: JobId): LogLine[] {
+	logs(id: JobId): Awaitable<LogLine[]> {
 		return this.#read(({logOfJob}) =>
 			(logOfJob.all(id) as [number, number, LogLevel, string][]).map(([execution, at, level, text]) => ({execution, at, level, text})),
 		);
 	}
 
-	counts({task}: {readonly task?: string} = {}): Counts {
+	counts({task}: {readonly task?: string} = {}): Awaitable<Counts> {
 		return this.#read(({tally}, names) => {
 			const number = task === undefined ? undefined : names.knownTask(task);
 			const rows = (tally.all() as [number, Place, number][]).filter(row => task === undefined || row[0] === number);
@@ -287,7 +300,7 @@ export class SqliteQueue extends JobQueue {
 		});
 	}
 
-	outstanding(tasks: readonly string[], {waiting = true}: OutstandingOptions = {}): number {
+	outstanding(tasks: readonly string[], {waiting = true}: OutstandingOptions = {}): Awaitable<number> {
 		const unpaused = waiting ? [...RUNNABLE, Place.scheduled, Place.failed] : RUNNABLE;
 		return this.#read(({tallyOf}, names) => {
 			let jobs = 0;
@@ -300,114 +313,122 @@ export class SqliteQueue extends JobQueue {
 		});
 	}
 
-	openBatch(name: string, task: string, options: BatchOptions = {}): BatchId {
+	openBatch(name: string, task: string, options: BatchOptions = {}): Awaitable<BatchId> {
 		return this.#write(session => openBatch(session, name, task, options));
 	}
 
-	closeBatch(batch: BatchId): void {
-		this.#write(({statements, now}) => statements.closeBatch.run(now, batch));
+	async closeBatch(batch: BatchId): Promise<void> {
+		await this.#write(({statements, now}) => statements.closeBatch.run(now, batch));
 	}
 
-	endInput(batch: BatchId, total: number): boolean {
+	endInput(batch: BatchId, total: number): Awaitable<boolean> {
 		return this.#write(session => endInput(session, batch, total));
 	}
 
-	deleteBatch(name: string, limit = CHUNK): DeleteResult {
+	deleteBatch(name: string, limit = CHUNK): Awaitable<DeleteResult> {
 		return this.#write(session => deleteBatch(session, name, limit));
 	}
 
-	batch(name: string): Batch | undefined {
+	batch(name: string): Awaitable<Batch | undefined> {
 		return this.#read(statements => {
 			const row = statements.batch.get(name) as BatchRow | undefined;
 			return row && toBatch(statements, row);
 		});
 	}
 
-	batches(): Batch[] {
+	batches(): Awaitable<Batch[]> {
 		return this.#read(statements => (statements.batches.all() as BatchRow[]).map(row => toBatch(statements, row)));
 	}
 
-	cleanup(options: CleanupOptions): CleanupResult {
-		const {unnamed, ...result} = this.#write(session => {
+	async cleanup(options: CleanupOptions): Promise<CleanupResult> {
+		const {unnamed, ...result} = await this.#write(session => {
 			const result = cleanup(session, options);
 			if (result.next === null) forgetBatches(session);
 			return result;
 		});
 		if (result.deleted > 0) failpoint('cleanup:committed');
-		const orphans = result.next === null ? this.#read(({isBlobNamed}) => this.#blobs.orphans(this.#now(), name => isBlobNamed.get(name) !== undefined)) : [];
-		this.#deleteBlobs([...unnamed, ...orphans]);
+		const orphans =
+			result.next === null ? await this.#read(({isBlobNamed}) => this.#blobs.orphans(this.#now(), name => isBlobNamed.get(name) !== undefined)) : [];
+		await this.#deleteBlobs([...unnamed, ...orphans]);
 		return result;
 	}
 
 	/** Those that no job names. After the transaction in which the last one did, so that no row names a file that is gone. */
-	#deleteBlobs(names: readonly string[]): void {
+	async #deleteBlobs(names: readonly string[]): Promise<void> {
 		if (names.length === 0) return;
 		// A loss of power that takes back the cleanup's commit must not find the files gone: this syncs the log.
-		if (this.#durability === 'normal') this.#guard(({connection}) => connection.checkpoint());
-		this.#write(({statements}) => {
+		if (this.#durability === 'normal') await this.#guard(({connection}) => connection.checkpoint());
+		await this.#write(({statements}) => {
 			for (const name of names) if (statements.isBlobNamed.get(name) === undefined) this.#blobs.delete(name);
 			failpoint('blob:deleted');
 		});
 	}
 
-	changes(): boolean {
-		const version = this.#guard(({connection}) => connection.dataVersion());
+	async changes(): Promise<boolean> {
+		const version = await this.#guard(({connection}) => connection.dataVersion());
 		if (version === this.#dataVersion) return false;
 		this.#dataVersion = version;
 		return true;
 	}
 
-	stops(owner: OwnerId): Claim[] {
+	stops(owner: OwnerId): Awaitable<Claim[]> {
 		return this.#read(({claimsToStop}) => (claimsToStop.all(owner) as [number, number, number][]).map(([id, lease, execution]) => ({id, lease, execution})));
 	}
 
-	examine(): {readonly logBytes: number} {
+	examine(): Awaitable<{readonly logBytes: number}> {
 		return this.#guard(({footing}) => footing.examine());
 	}
 
-	close(): void {
-		if (this.#state === 'closed') return;
+	close(): Promise<void> {
+		this.#closed ??= this.#close();
+		return this.#closed;
+	}
+
+	async #close(): Promise<void> {
 		try {
-			for (const owner of this.#owners.keys()) this.leave(owner);
+			for (const owner of [...this.#owners.keys()]) await this.leave(owner);
 		} finally {
-			for (const owner of this.#owners.keys()) this.#release(owner);
-			this.#state.connection?.close();
+			await this.#line.idle();
+			for (const owner of [...this.#owners.keys()]) this.#release(owner);
+			if (this.#state !== 'closed') this.#state.connection?.close();
 			this.#state = 'closed';
 		}
 	}
 
 	// ——— transactions ———
 
-	#write<Result>(run: (session: Session) => Result): Result {
-		return this.#guard(({connection, footing, names}) => {
-			footing.look();
-			const owners = new Set(this.#owners.values());
-			const session: Session = {
-				statements: connection.statements,
-				names,
-				tally: this.#tally,
-				blobs: this.#blobs,
-				now: this.#now(),
-				random: this.#random,
-				completed: [],
-			};
-			try {
-				const result = connection.transaction(() => {
-					const result = run(session);
-					this.#saveTally(session);
-					return result;
-				});
-				if (this.#isShortOfRoom) this.#makeRoom(connection);
-				this.tellCompleted(session.completed);
+	#write<Result>(run: (session: Session) => Result): Awaitable<Result> {
+		return this.#guard(opened => this.#transact(opened, run));
+	}
+
+	#transact<Result>({connection, footing, names}: Opened, run: (session: Session) => Result): Result {
+		footing.look();
+		const owners = new Set(this.#owners.values());
+		const session: Session = {
+			statements: connection.statements,
+			names,
+			tally: this.#tally,
+			blobs: this.#blobs,
+			now: this.#now(),
+			random: this.#random,
+			completed: [],
+		};
+		try {
+			const result = connection.transaction(() => {
+				const result = run(session);
+				this.#saveTally(session);
 				return result;
-			} catch (error) {
-				names.forget();
-				this.#tally.forget();
-				// Their rows are not there, and their numbers are another's next.
-				for (const [owner, owned] of this.#owners) if (!owners.has(owned)) this.#release(owner);
-				throw error;
-			}
-		});
+			});
+			if (this.#isShortOfRoom) this.#makeRoom(connection);
+			this.tellCompleted(session.completed);
+			return result;
+		} catch (error) {
+			names.forget();
+			this.#tally.forget();
+			// Their rows are not there, and their numbers are another's next.
+			for (const [owner, owned] of this.#owners) if (!owners.has(owned)) this.#release(owner);
+			throw error;
+		}
 	}
 
 	#saveTally(session: Session): void {
@@ -416,22 +437,41 @@ export class SqliteQueue extends JobQueue {
 		for (const change of tally.tasks.take()) statements.addToTally.run(...change);
 	}
 
-	#read<Result>(run: (statements: Statements, names: Names) => Result): Result {
-		return this.#guard(({connection, names}) => patiently(() => run(connection.statements, names)));
+	#read<Result>(run: (statements: Statements, names: Names) => Result): Awaitable<Result> {
+		return this.#guard(({connection, names}) => run(connection.statements, names));
 	}
 
-	#guard<Result>(run: (opened: Opened) => Result): Result {
-		const opened = this.#opened();
+	/**
+	 * Everything that touches the database goes through here: in the order of the calls, though one may have to wait for a lock, and is
+	 * tried again then.
+	 */
+	#guard<Result>(attempt: (opened: Opened) => Result): Awaitable<Result> {
+		return this.#line.run(() => {
+			const opened = this.#opened();
+			return opened ? this.#attempt(opened, attempt) : this.#reopen().then(reopened => this.#attempt(reopened, attempt));
+		});
+	}
+
+	#attempt<Result>(opened: Opened, attempt: (opened: Opened) => Result): Awaitable<Result> {
+		const fail = (error: unknown) => {
+			throw this.#meet(error, opened);
+		};
 		try {
-			return run(opened);
+			const result = patiently(() => attempt(opened));
+			return result instanceof Promise ? result.catch(fail) : result;
 		} catch (error) {
-			const translated = translate(error, this.location);
-			const code = translated instanceof FaenaError ? translated.code : undefined;
-			if (code === 'OutcomeUnknown') this.#lose(opened);
-			if (code === 'StorageFull') this.#makeRoom(opened.connection);
-			// One of our own is about a result's file, or comes from a look at the footing, which says the same again.
-			throw code === 'BadDatabase' && translated !== error ? this.#giveUp(translated, opened) : translated;
+			return fail(error);
 		}
+	}
+
+	/** Does what an error asks for, and says what is to be thrown. */
+	#meet(error: unknown, opened: Opened): unknown {
+		const translated = translate(error, this.location);
+		const code = translated instanceof FaenaError ? translated.code : undefined;
+		if (code === 'OutcomeUnknown') this.#lose(opened);
+		if (code === 'StorageFull') this.#makeRoom(opened.connection);
+		// One of our own is about a result's file, or comes from a look at the footing, which says the same again.
+		return code === 'BadDatabase' && translated !== error ? this.#giveUp(translated, opened) : translated;
 	}
 
 	/** So that jobs can be settled while the disk is full: that takes a few pages, and a log that was moved can be written to again. */
@@ -445,24 +485,32 @@ export class SqliteQueue extends JobQueue {
 		}
 	}
 
-	#opened(): Opened {
+	#opened(): Opened | undefined {
 		if (this.#state === 'closed') throw new FaenaError('Closed', 'This queue is closed.');
 		if (this.#badness !== undefined) throw this.#badness;
-		if (this.#state.connection) return this.#state;
-		const opened = this.#connect(this.#state);
+		return this.#state.connection && this.#state;
+	}
+
+	async #reopen(): Promise<Opened> {
+		const opened = await this.#connect(this.#state as Lost);
 		// Of what others wrote meanwhile nobody has heard.
 		this.#dataVersion = -1;
 		return opened;
 	}
 
-	#connect(lost: Lost): Opened {
+	async #connect(lost: Lost): Promise<Opened> {
 		// One that is gone would be made anew, without its jobs.
 		lost.footing?.recall();
-		const connection = connect(this.location, this.#durability);
-		const opened = {connection, footing: new Footing(this.location, connection), names: new Names(connection.statements)};
-		this.#state = opened;
-		this.#dataVersion = connection.dataVersion();
-		return opened;
+		const connection = await connect(this.location, this.#durability);
+		try {
+			const footing = await patiently(() => new Footing(this.location, connection));
+			const opened = {connection, footing, names: new Names(connection.statements)};
+			this.#state = opened;
+			return opened;
+		} catch (error) {
+			connection.close();
+			throw error;
+		}
 	}
 
 	/** What was done to the files of a database in use says more than what SQLite met in them. */
@@ -508,12 +556,12 @@ export class SqliteQueue extends JobQueue {
 	}
 
 	/** Removes the locks of owners that died before they had a row, or while they were buried. Rare: so once for each queue. */
-	#sweepLocks(): void {
+	async #sweepLocks(): Promise<void> {
 		if (this.#isSwept) return;
 		this.#isSwept = true;
 		const folder = dirname(this.location);
 		const prefix = basename(ownerLockAt(this.location, ''));
-		const owners = new Set(this.#read(({owners}) => owners.all() as [number, OwnerId, number][]).map(([, name]) => prefix + name));
+		const owners = new Set((await this.#read(({owners}) => owners.all() as [number, OwnerId, number][])).map(([, name]) => prefix + name));
 		for (const name of readdirSync(folder)) {
 			if (!name.startsWith(prefix) || name.endsWith('-journal') || owners.has(name)) continue;
 			const path = join(folder, name);
@@ -533,7 +581,7 @@ export class SqliteQueue extends JobQueue {
 
 	// ——— jobs by filter ———
 
-	#ids(filter: JobFilter, statuses: readonly JobStatus[] | undefined, after: JobId, limit: number): JobId[] {
+	#ids(filter: JobFilter, statuses: readonly JobStatus[] | undefined, after: JobId, limit: number): Awaitable<JobId[]> {
 		return this.#guard(({connection}) => {
 			const ids = connection.select(...idsQuery(filter, statuses, after, limit)).map(([id]) => id as JobId);
 			const query = runsQuery(filter, statuses, after);
@@ -545,18 +593,18 @@ export class SqliteQueue extends JobQueue {
 	}
 
 	/** Acts on the filter's jobs that are in one of the statuses, a bounded number in each transaction. */
-	#eachChunk(filter: JobFilter, statuses: readonly JobStatus[], act: (session: Session, id: JobId) => void): void {
+	async #eachChunk(filter: JobFilter, statuses: readonly JobStatus[], act: (session: Session, id: JobId) => void): Promise<void> {
 		const wanted = statusesOf(filter);
-		const ids = this.#ids(filter, wanted ? statuses.filter(status => wanted.includes(status)) : statuses, 0, -1);
+		const ids = await this.#ids(filter, wanted ? statuses.filter(status => wanted.includes(status)) : statuses, 0, -1);
 		for (let start = 0; start < ids.length; start += CHUNK) {
-			this.#write(session => {
+			await this.#write(session => {
 				for (const id of ids.slice(start, start + CHUNK)) act(session, id);
 			});
 		}
 	}
 
-	#setPaused(tasks: readonly string[], paused: 0 | 1): void {
-		this.#write(({statements, names}) => {
+	#setPaused(tasks: readonly string[], paused: 0 | 1): Awaitable<void> {
+		return this.#write(({statements, names}) => {
 			for (const task of tasks) statements.pauseTask.run(paused, names.task(task));
 		});
 	}

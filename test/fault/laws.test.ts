@@ -71,7 +71,7 @@ const CRIMES: Readonly<Record<keyof typeof LAWS, readonly string[]>> = {
 test('the laws of a database are found broken by whoever breaks one', async t => {
 	t.deepEqual(Object.keys(CRIMES), Object.keys(LAWS));
 	const path = join(makeFolder(t), 'jobs.db');
-	const queue = openSqlite(path, {durability: 'normal'});
+	const queue = await openSqlite(path, {durability: 'normal'});
 	await fill(queue);
 	const db = new Database(path);
 	t.deepEqual(brokenLaws(db), []);
@@ -81,7 +81,7 @@ test('the laws of a database are found broken by whoever breaks one', async t =>
 		t.true(isFound(law, brokenLaws(db)), `${law}: ${sql}`);
 		db.exec('rollback');
 	}
-	queue.close();
+	await queue.close();
 	db.exec(`update outcome set blob = 'gone', value = null where id = ${COMPLETED}`);
 	t.true(isFound("a result's file is there", brokenLaws(db)));
 	db.exec(`update outcome set blob = null where id = ${COMPLETED}`);

@@ -44,7 +44,7 @@ const OPTIONS = {durability: 'normal', blobThresholdBytes: 12} as const;
 
 /** A new database, to be copied. */
 const TEMPLATE = join(mkdtempSync(join(FOLDERS, 'faena-model-')), 'jobs.db');
-openSqlite(TEMPLATE, OPTIONS).close();
+(await openSqlite(TEMPLATE, OPTIONS)).close();
 test.after.always(() => rmSync(dirname(TEMPLATE), {recursive: true}));
 
 function sqlite(options: QueueOptions): Subject {

@@ -39,7 +39,7 @@ function age(path: string): void {
 
 test('results over the threshold lie in private files beside the database, named by their content, and are read by any queue', async t => {
 	const path = join(makeFolder(t), 'jobs.db');
-	const queue = openSqlite(path, {blobThresholdBytes: 1000});
+	const queue = await openSqlite(path, {blobThresholdBytes: 1000});
 	const values = [LARGE, encode(new Uint8Array(5000).fill(7), 'result'), encode(new Map([[1, 'ü'.repeat(1000)]]), 'result'), encode('small', 'result'), null];
 	await complete(queue, ...values);
 	const names = readdirSync(`${path}-blobs`);
@@ -49,13 +49,13 @@ test('results over the threshold lie in private files beside the database, named
 		t.is(statSync(join(`${path}-blobs`, name)).mode & 0o777, 0o600);
 	}
 	t.is(statSync(`${path}-blobs`).mode & 0o777, 0o700);
-	queue.close();
-	const other = openSqlite(path);
+	await queue.close();
+	const other = await openSqlite(path);
 	for (const [index, value] of values.entries()) {
-		t.deepEqual(decode(other.values(index + 1)?.result ?? null), decode(value));
-		t.deepEqual(decode(other.ends([index + 1])[0]?.value ?? null), decode(value));
+		t.deepEqual(decode((await other.values(index + 1))?.result ?? null), decode(value));
+		t.deepEqual(decode((await other.ends([index + 1]))[0]?.value ?? null), decode(value));
 	}
-	other.close();
+	await other.close();
 	// The 100 kB are not in it.
 	t.true(readFileSync(path).byteLength < 250_000);
 	t.false(readFileSync(path).includes('x'.repeat(1000)));
@@ -64,37 +64,37 @@ test('results over the threshold lie in private files beside the database, named
 test('the same result is one file, which goes with the last job that names it', async t => {
 	const path = join(makeFolder(t), 'jobs.db');
 	const clock = {now: Date.now()};
-	const queue = openSqlite(path, {blobThresholdBytes: 1000, now: () => clock.now});
+	const queue = await openSqlite(path, {blobThresholdBytes: 1000, now: () => clock.now});
 	const files = () => readdirSync(`${path}-blobs`).length;
 	await complete(queue, LARGE);
 	clock.now += 10_000;
 	await complete(queue, LARGE, LARGE);
 	t.is(files(), 1);
-	t.is(queue.cleanup({endedBefore: clock.now}).deleted, 1);
+	t.is((await queue.cleanup({endedBefore: clock.now})).deleted, 1);
 	t.is(files(), 1);
-	t.is(queue.values(2)?.result, LARGE);
-	t.is(queue.cleanup({endedBefore: clock.now + 1}).deleted, 2);
+	t.is((await queue.values(2))?.result, LARGE);
+	t.is((await queue.cleanup({endedBefore: clock.now + 1})).deleted, 2);
 	t.is(files(), 0);
-	queue.close();
+	await queue.close();
 });
 
 test('a file that can not be deleted keeps no cleanup from the others, and is an orphan', async t => {
 	const path = join(makeFolder(t), 'jobs.db');
-	const queue = openSqlite(path, {blobThresholdBytes: 1000});
+	const queue = await openSqlite(path, {blobThresholdBytes: 1000});
 	await complete(queue, LARGE, encode('y'.repeat(2000), 'result'));
 	const [first = '', second = ''] = readdirSync(`${path}-blobs`);
 	const stuck = join(`${path}-blobs`, first);
 	rmSync(stuck);
 	mkdirSync(stuck);
-	t.is(queue.cleanup({endedBefore: Infinity}).deleted, 2);
+	t.is((await queue.cleanup({endedBefore: Infinity})).deleted, 2);
 	t.false(existsSync(join(`${path}-blobs`, second)));
 	rmdirSync(stuck);
-	queue.close();
+	await queue.close();
 });
 
 test('a file whose transaction failed is an orphan, and goes with a cleanup an hour later; others stay', async t => {
 	const path = join(makeFolder(t), 'jobs.db');
-	const queue = openSqlite(path, {blobThresholdBytes: 1000});
+	const queue = await openSqlite(path, {blobThresholdBytes: 1000});
 	await queue.enqueue([newJob({key: 'a'}), newJob()]);
 	const {lease, jobs} = await queue.dequeue({owner: 'me', tasks: ['count'], limit: 2});
 	const settle = jobs.map(({id, execution}) => ({
@@ -107,22 +107,22 @@ test('a file whose transaction failed is an orphan, and goes with a cleanup an h
 	const names = readdirSync(`${path}-blobs`);
 	t.is(names.length, 2);
 	// One of them is named in the end; and what a crash left of a file that was being written is an orphan, too.
-	queue.turn({settle: settle.slice(0, 1)});
+	await queue.turn({settle: settle.slice(0, 1)});
 	const draft = `${'0123'.repeat(16)}.json-draft`;
 	names.push(draft);
 	writeFileSync(join(`${path}-blobs`, draft), 'half a');
-	queue.cleanup({endedBefore: 0});
+	await queue.cleanup({endedBefore: 0});
 	t.deepEqual(readdirSync(`${path}-blobs`).sort(), names.toSorted());
 	for (const name of names) age(join(`${path}-blobs`, name));
-	queue.cleanup({endedBefore: 0});
+	await queue.cleanup({endedBefore: 0});
 	t.is(readdirSync(`${path}-blobs`).length, 1);
-	t.is(queue.values(1)?.result, settle[0]?.outcome.value);
-	queue.close();
+	t.is((await queue.values(1))?.result, settle[0]?.outcome.value);
+	await queue.close();
 });
 
 test('a result that comes again makes its orphaned file young, so that no cleanup takes it away before it is named', async t => {
 	const path = join(makeFolder(t), 'jobs.db');
-	const queue = openSqlite(path, {blobThresholdBytes: 1000});
+	const queue = await openSqlite(path, {blobThresholdBytes: 1000});
 	await complete(queue, LARGE);
 	await queue.retry({ids: [1]});
 	const [name = ''] = readdirSync(`${path}-blobs`);
@@ -130,25 +130,25 @@ test('a result that comes again makes its orphaned file young, so that no cleanu
 	const {lease, jobs} = await queue.dequeue({owner: 'me', tasks: ['count']});
 	await queue.settle(lease, [{id: 1, execution: jobs[0]?.execution ?? 0, outcome: {type: 'returned', value: LARGE}}]);
 	t.true(Date.now() - statSync(join(`${path}-blobs`, name)).mtimeMs < 600_000);
-	queue.close();
+	await queue.close();
 });
 
 test('a result whose file is gone says so when it is read, and harms no other', async t => {
 	const path = join(makeFolder(t), 'jobs.db');
-	const queue = openSqlite(path, {blobThresholdBytes: 1000});
+	const queue = await openSqlite(path, {blobThresholdBytes: 1000});
 	await complete(queue, LARGE, encode(1, 'result'));
 	rmSync(`${path}-blobs`, {recursive: true});
-	const ends = queue.ends([1, 2]);
+	const ends = await queue.ends([1, 2]);
 	t.is(decode(ends[1]?.value ?? null), 1);
 	t.throws(() => decode(ends[0]?.value ?? null), {code: 'BadDatabase', message: /^The file .*-blobs.*\.json, which holds this result, can't be read: ENOENT/});
-	queue.close();
+	await queue.close();
 });
 
 test('without the option there is no folder', async t => {
 	const path = join(makeFolder(t), 'jobs.db');
-	const queue = openSqlite(path);
+	const queue = await openSqlite(path);
 	await complete(queue, LARGE);
-	queue.cleanup({endedBefore: 0});
+	await queue.cleanup({endedBefore: 0});
 	t.false(existsSync(`${path}-blobs`));
-	queue.close();
+	await queue.close();
 });

@@ -22,7 +22,7 @@ function newJob(job: Partial<NewJob> = {}): NewJob {
 /** A queue with a completed and a dead job of a batch that waits for a third, after somebody else has written to its file. */
 async function openTampered(t: ExecutionContext, statement: string, ...values: unknown[]): Promise<{queue: SqliteQueue; path: string}> {
 	const path = join(makeFolder(t), 'jobs.db');
-	const first = openSqlite(path, {durability: 'normal'});
+	const first = await openSqlite(path, {durability: 'normal'});
 	const batch = await first.openBatch('nightly', 'count', {onComplete: newJob({task: 'after'})});
 	await first.enqueue([newJob({batch, key: 'a'}), newJob({batch, key: 'b'}), newJob({batch, key: 'c'})]);
 	const {lease, jobs} = await first.dequeue({owner: 'me', tasks: ['count'], limit: 2});
@@ -32,12 +32,12 @@ async function openTampered(t: ExecutionContext, statement: string, ...values: u
 		{...(claims[1] as {id: number; execution: number}), outcome: {type: 'threw', error: toFailure(new Error('no luck'))}},
 	]);
 	await first.endInput(batch, 3);
-	first.close();
+	await first.close();
 	const db = new Database(path);
 	loosenCompleted(db);
 	db.prepare(statement).run(...values);
 	db.close();
-	const queue = openSqlite(path, {durability: 'normal'});
+	const queue = await openSqlite(path, {durability: 'normal'});
 	t.teardown(() => queue.close());
 	return {queue, path};
 }
@@ -48,10 +48,12 @@ for (const name of ['../secret', '../../secret', '/etc/hostname', 'folder/../../
 		mkdirSync(`${path}-blobs`);
 		const secret = join(path, '../secret');
 		writeFileSync(secret, '"secret"');
-		t.throws(() => decode(queue.values(1)?.result ?? null), {code: 'BadDatabase', message: /can't be read/});
-		t.throws(() => decode(queue.ends([1])[0]?.value ?? null), {code: 'BadDatabase'});
-		queue.closeBatch(1);
-		t.is(queue.cleanup({endedBefore: Date.now() + 1000}).deleted, 1);
+		const values = await queue.values(1);
+		t.throws(() => decode(values?.result ?? null), {code: 'BadDatabase', message: /can't be read/});
+		const [end] = await queue.ends([1]);
+		t.throws(() => decode(end?.value ?? null), {code: 'BadDatabase'});
+		await queue.closeBatch(1);
+		t.is((await queue.cleanup({endedBefore: Date.now() + 1000})).deleted, 1);
 		t.true(existsSync(secret) && existsSync(`${path}-blobs`));
 	});
 }
@@ -61,7 +63,7 @@ test("an owner's row can name no file but a lock: its jobs are taken back, and n
 	const secret = join(path, '../secret');
 	mkdirSync(`${path}-owner-`);
 	writeFileSync(secret, 'secret');
-	t.is(queue.recover(), 0);
+	t.is(await queue.recover(), 0);
 	t.true(existsSync(secret));
 });
 
@@ -84,9 +86,9 @@ for (const column of ['policy.spec', 'batch.marks', 'batch.on_complete', 'troubl
 		const [table, name] = column.split('.');
 		for (const text of TEXTS) {
 			const {queue} = await openTampered(t, `update ${table} set ${name} = ?`, text);
-			t.is(queue.jobs({}).length, 3);
-			t.is(queue.batches().length, 1);
-			const [dead] = queue.jobs({status: 'failed'});
+			t.is((await queue.jobs({})).length, 3);
+			t.is((await queue.batches()).length, 1);
+			const [dead] = await queue.jobs({status: 'failed'});
 			if (dead) t.is(typeof dead.error?.message, 'string');
 			const {lease, jobs} = await queue.dequeue({owner: 'me', tasks: ['count'], limit: 9});
 			const {accepted} = await queue.settle(
@@ -101,22 +103,22 @@ for (const column of ['policy.spec', 'batch.marks', 'batch.on_complete', 'troubl
 for (const times of [new Uint8Array(), new Uint8Array(1), new Uint8Array(40).fill(255), new Uint8Array(Float64Array.of(1e12, 5, 1, 0, 1e12, 5, 1, 0).buffer)]) {
 	test(`whatever ${times.length} bytes a run has for the times of its jobs, they have ended as they did`, async t => {
 		const path = join(makeFolder(t), 'jobs.db');
-		const first = openSqlite(path, {durability: 'normal'});
+		const first = await openSqlite(path, {durability: 'normal'});
 		await first.enqueue([newJob(), newJob()]);
 		const {lease, jobs} = await first.dequeue({owner: 'me', tasks: ['count'], limit: 2});
 		await first.settle(
 			lease,
 			jobs.map(({id, execution}) => ({id, execution, outcome: {type: 'returned', value: `${id}`, startedAt: 7, durationMs: 5}})),
 		);
-		t.like(first.job(2), {startedAt: 7, durationMs: 5});
-		first.close();
+		t.like(await first.job(2), {startedAt: 7, durationMs: 5});
+		await first.close();
 		const db = new Database(path);
 		t.is(db.prepare('update outcome_run set times = ?').run(times).changes, 1);
 		db.close();
-		const queue = openSqlite(path, {durability: 'normal'});
+		const queue = await openSqlite(path, {durability: 'normal'});
 		t.teardown(() => queue.close());
-		t.like(queue.job(2), {status: 'completed', startedAt: undefined, durationMs: undefined});
-		t.is(queue.values(2)?.result, '2');
+		t.like(await queue.job(2), {status: 'completed', startedAt: undefined, durationMs: undefined});
+		t.is((await queue.values(2))?.result, '2');
 	});
 }
 
@@ -159,25 +161,25 @@ test('an owner whose row could not be written has no lock left, and gets both la
 
 test('a name is data, whatever SQL it looks like', async t => {
 	const path = join(makeFolder(t), 'jobs.db');
-	const queue = openSqlite(path);
+	const queue = await openSqlite(path);
 	const names = ["'; drop table job; --", '" or 1=1 --', '%', '_', "task' union select name from owner --", '?1', ':name', '[1]', '\\'];
 	for (const name of names) {
-		const batch = queue.openBatch(name, name, {});
+		const batch = await queue.openBatch(name, name, {});
 		const enqueue = () => queue.enqueue([newJob({task: name, key: name, batch})]);
 		const [first, again] = [(await enqueue())[0], (await enqueue())[0]];
 		t.is(first?.id, again?.id);
 		t.deepEqual(
-			queue.jobs({task: name, batch: name}).map(({key}) => key),
+			(await queue.jobs({task: name, batch: name})).map(({key}) => key),
 			[name],
 		);
-		queue.pause([name]);
+		await queue.pause([name]);
 		t.deepEqual((await queue.dequeue({owner: 'me', tasks: [name]})).jobs, []);
-		queue.resume([name]);
+		await queue.resume([name]);
 		t.is((await queue.dequeue({owner: 'me', tasks: [name]})).jobs.length, 1);
 	}
-	t.is(queue.counts().running, names.length);
-	t.is(queue.cancel({task: "' or 1=1 --"}).asked.length, 0);
-	queue.close();
+	t.is((await queue.counts()).running, names.length);
+	t.is((await queue.cancel({task: "' or 1=1 --"})).asked.length, 0);
+	await queue.close();
 });
 
 test('a stored failure is read back as it was written', t => {

@@ -2,8 +2,9 @@ import {once} from 'node:events';
 import {chmodSync, chownSync, existsSync, mkdtempSync, readFileSync, rmSync, statSync, symlinkSync, writeFileSync} from 'node:fs';
 import {tmpdir} from 'node:os';
 import {join} from 'node:path';
+import {setTimeout as sleep} from 'node:timers/promises';
 import {Worker} from 'node:worker_threads';
-import test from 'ava';
+import test, {type ExecutionContext} from 'ava';
 import Database from 'better-sqlite3';
 import type {Policy} from '../../lib/job.ts';
 import type {NewJob} from '../../lib/queue.ts';
@@ -28,7 +29,7 @@ function newJobs(count: number, job: Partial<NewJob> = {}): NewJob[] {
 
 test('a new database has its tables and indexes, and a WAL', async t => {
 	const path = join(makeFolder(t), 'jobs.db');
-	const queue = openSqlite(path);
+	const queue = await openSqlite(path);
 	await queue.enqueue(newJobs(1));
 	const db = new Database(path, {readonly: true});
 	const names = db.prepare('select name from sqlite_schema').pluck().all();
@@ -36,45 +37,45 @@ test('a new database has its tables and indexes, and a WAL', async t => {
 		t.true(names.includes(name));
 	t.is(db.pragma('journal_mode', {simple: true}), 'wal');
 	db.close();
-	queue.close();
+	await queue.close();
 });
 
 test('the database and its side files can be read by their owner alone', async t => {
 	const path = join(makeFolder(t), 'jobs.db');
-	const queue = openSqlite(path);
+	const queue = await openSqlite(path);
 	await queue.enqueue(newJobs(1));
 	await queue.dequeue({owner: 'me', tasks: ['count']});
 	for (const file of [path, `${path}-wal`, `${path}-shm`, `${path}-owner-me`]) t.is(statSync(file).mode & 0o777, 0o600, file);
-	queue.close();
+	await queue.close();
 });
 
 test('a database in a place where anybody could put another is refused, and one by a link', async t => {
 	const folder = makeFolder(t);
 	const path = join(folder, 'jobs.db');
 	chmodSync(folder, 0o777);
-	t.throws(() => openSqlite(path), {code: 'BadDatabase', message: /^Everybody can replace files in the folder .*\(chmod o-w /});
+	await t.throwsAsync(() => openSqlite(path), {code: 'BadDatabase', message: /^Everybody can replace files in the folder .*\(chmod o-w /});
 	t.false(existsSync(path));
 	// As /tmp is.
 	chmodSync(folder, 0o1777);
-	openSqlite(path).close();
+	(await openSqlite(path)).close();
 	symlinkSync(path, join(folder, 'link.db'));
-	t.throws(() => openSqlite(join(folder, 'link.db')), {code: 'BadDatabase', message: /is a symbolic link; name the file that it leads to\.$/});
+	await t.throwsAsync(() => openSqlite(join(folder, 'link.db')), {code: 'BadDatabase', message: /is a symbolic link; name the file that it leads to\.$/});
 	if (process.getuid?.() !== 0) return;
 	chownSync(path, 65_534, 65_534);
-	t.throws(() => openSqlite(path), {code: 'BadDatabase', message: /belongs to another user/});
+	await t.throwsAsync(() => openSqlite(path), {code: 'BadDatabase', message: /belongs to another user/});
 	chmodSync(folder, 0o700);
-	openSqlite(path).close();
+	(await openSqlite(path)).close();
 });
 
 test('opening twice in one process gives two queues on the same jobs', async t => {
 	const path = join(makeFolder(t), 'jobs.db');
-	const [one, two] = [openSqlite(path), openSqlite(path)];
+	const [one, two] = [await openSqlite(path), await openSqlite(path)];
 	await one.enqueue(newJobs(3));
-	t.is(two.counts().pending, 3);
-	t.true(two.changes());
-	t.false(two.changes());
-	one.close();
-	two.close();
+	t.is((await two.counts()).pending, 3);
+	t.true(await two.changes());
+	t.false(await two.changes());
+	await one.close();
+	await two.close();
 });
 
 /** Has the write lock of a database for a while, and says in shared memory when it is about to give it back. */
@@ -91,20 +92,70 @@ const HOLDER = `
 
 test('a turn waits while another program is in a transaction, and takes place once', async t => {
 	const path = join(makeFolder(t), 'jobs.db');
-	const queue = openSqlite(path);
+	const queue = await openSqlite(path);
 	t.teardown(() => queue.close());
 	const flag = new Int32Array(new SharedArrayBuffer(4));
 	const holder = new Worker(HOLDER, {eval: true, workerData: {path, flag}});
 	const exited = once(holder, 'exit');
 	await once(holder, 'message');
-	const {enqueued} = queue.turn({enqueue: newJobs(1)});
+	const {enqueued} = await queue.turn({enqueue: newJobs(1)});
 	t.is(Atomics.load(flag, 0), 1);
 	t.deepEqual(
 		enqueued.map(({id}) => id),
 		[1],
 	);
-	t.like(queue.counts(), {pending: 1});
+	t.like(await queue.counts(), {pending: 1});
 	await exited;
+});
+
+/** Another connection to the database that has its write lock until it is told to give it back. */
+function holdWriteLock(t: ExecutionContext, path: string): {giveBack(): void} {
+	const db = new Database(path);
+	t.teardown(() => db.close());
+	db.exec('begin immediate');
+	return {giveBack: () => void db.exec('commit')};
+}
+
+test.serial("while another connection has the write lock the caller's event loop goes on, and what was asked is done in its order", async t => {
+	const path = join(makeFolder(t), 'jobs.db');
+	const queue = await openSqlite(path);
+	t.teardown(() => queue.close());
+	const lock = holdWriteLock(t, path);
+	const asked = [queue.enqueue(newJobs(1)), queue.enqueue(newJobs(2)), queue.counts()] as const;
+	// A timer of 20 ms ends, so that the lock has been asked for several times.
+	await sleep(20);
+	lock.giveBack();
+	const [first, second, counts] = await Promise.all(asked);
+	t.deepEqual(
+		[first, second].flat().map(({id}) => id),
+		[1, 2, 3],
+	);
+	t.is(counts.pending, 3);
+});
+
+test.serial('a database that another connection has locked is opened once the lock is given back, and the event loop goes on meanwhile', async t => {
+	const path = join(makeFolder(t), 'jobs.db');
+	await (await openSqlite(path)).close();
+	const lock = holdWriteLock(t, path);
+	const opening = openSqlite(path);
+	await sleep(20);
+	lock.giveBack();
+	const queue = await opening;
+	t.is((await queue.enqueue(newJobs(1))).length, 1);
+	await queue.close();
+});
+
+test.serial('closing a queue waits for what was asked before, though another connection has the lock', async t => {
+	const path = join(makeFolder(t), 'jobs.db');
+	const queue = await openSqlite(path);
+	const lock = holdWriteLock(t, path);
+	const enqueued = queue.enqueue(newJobs(1));
+	const closed = queue.close();
+	await sleep(20);
+	lock.giveBack();
+	t.is((await enqueued).length, 1);
+	await closed;
+	t.throws(() => queue.counts(), {code: 'Closed'});
 });
 
 test('several processes that create and share one file never get a job twice', async t => {
@@ -113,23 +164,23 @@ test('several processes that create and share one file never get a job twice', a
 	const programs = Array.from({length: 4}, () => new Program(t, 'queue-worker', path, String(jobs)));
 	// All at once, so that they meet while the file is made.
 	for (const {process} of programs) process.stdin?.write('go\n');
-	const queue = openSqlite(path);
+	const queue = await openSqlite(path);
 	await queue.enqueue(newJobs(jobs));
 	const had = await Promise.all(programs.map(async program => JSON.parse(await program.line()) as number[]));
 	t.deepEqual(
 		had.flat().sort((a, b) => a - b),
 		Array.from({length: jobs}, (_, index) => index + 1),
 	);
-	t.is(queue.counts().completed, jobs);
-	queue.close();
+	t.is((await queue.counts()).completed, jobs);
+	await queue.close();
 });
 
 test('a hundred dequeued jobs of 1 MiB write no more than a few pages of WAL', async t => {
 	const path = join(makeFolder(t), 'jobs.db');
-	const queue = openSqlite(path);
+	const queue = await openSqlite(path);
 	for (let index = 0; index < 100; index++) await queue.enqueue(newJobs(1, {payload: `"${'x'.repeat(1024 * 1024)}"`}));
-	queue.close();
-	const reopened = openSqlite(path);
+	await queue.close();
+	const reopened = await openSqlite(path);
 	const before = statSync(`${path}-wal`).size;
 	const {lease, jobs} = await reopened.dequeue({owner: 'me', tasks: ['count'], limit: 100});
 	t.is(jobs.length, 100);
@@ -140,22 +191,22 @@ test('a hundred dequeued jobs of 1 MiB write no more than a few pages of WAL', a
 	const written = statSync(`${path}-wal`).size - before;
 	t.log(`${written} bytes`);
 	t.true(written < 1024 * 1024, `${written} bytes`);
-	reopened.close();
+	await reopened.close();
 });
 
 test('a hundred thousand delayed and paused jobs of higher priority are not looked at by a dequeue', async t => {
 	const path = join(makeFolder(t), 'jobs.db');
-	const queue = openSqlite(path, {durability: 'normal', now: () => 0});
+	const queue = await openSqlite(path, {durability: 'normal', now: () => 0});
 	await queue.enqueue(newJobs(100_000, {priority: 9, runAt: 1_000_000}));
 	await queue.enqueue(newJobs(100_000, {task: 'paused', priority: 9}));
 	await queue.enqueue(newJobs(3));
-	queue.pause(['paused']);
+	await queue.pause(['paused']);
 	const {jobs} = await queue.dequeue({owner: 'me', tasks: ['paused', 'count'], limit: 2});
 	t.deepEqual(
 		jobs.map(({id}) => id),
 		[200_001, 200_002],
 	);
-	queue.close();
+	await queue.close();
 	const db = new Database(path, {readonly: true});
 	const plan = (db.prepare(`explain query plan ${SQL.readyJobs}`).all(1, 1) as {detail: string}[]).map(({detail}) => detail);
 	const due = (db.prepare(`explain query plan ${SQL.dueJobs}`).all(1, 1) as {detail: string}[]).map(({detail}) => detail);
@@ -166,42 +217,42 @@ test('a hundred thousand delayed and paused jobs of higher priority are not look
 
 test('the jobs of a killed process are taken back at once; those of a living one are not', async t => {
 	const path = join(makeFolder(t), 'jobs.db');
-	const queue = openSqlite(path);
+	const queue = await openSqlite(path);
 	await queue.enqueue(newJobs(2));
 	const program = new Program(t, 'queue-holder', path);
 	t.deepEqual(JSON.parse(await program.line()), [1, 2]);
-	t.is(queue.recover(), 0);
-	t.is(queue.counts().running, 2);
+	t.is(await queue.recover(), 0);
+	t.is((await queue.counts()).running, 2);
 	await program.kill('SIGKILL');
-	t.is(queue.recover(), 2);
-	const job = queue.job(1);
+	t.is(await queue.recover(), 2);
+	const job = await queue.job(1);
 	t.like(job, {status: 'pending', attempts: 0, executions: 1});
-	queue.close();
+	await queue.close();
 });
 
 test('an owner that was given up while it was silent settles nothing, and learns of it at its next heartbeat', async t => {
 	const path = join(makeFolder(t), 'jobs.db');
 	let now = 0;
 	const options = {now: () => now, steadyMs: () => now, leaseMs: 1000};
-	const [sleeper, other] = [openSqlite(path, options), openSqlite(path, options)];
+	const [sleeper, other] = [await openSqlite(path, options), await openSqlite(path, options)];
 	await sleeper.enqueue(newJobs(1));
 	const {lease, jobs} = await sleeper.dequeue({owner: 'sleeper', tasks: ['count']});
-	for (now of [0, 500, 1000]) t.is(other.recover(), 0);
+	for (now of [0, 500, 1000]) t.is(await other.recover(), 0);
 	now = 1001;
-	t.is(other.recover(), 1);
+	t.is(await other.recover(), 1);
 	t.deepEqual(await sleeper.settle(lease, [{id: 1, execution: jobs[0]?.execution as number, outcome: {type: 'returned', value: '1'}}]), {accepted: 0, lost: 1});
-	t.false(sleeper.heartbeat('sleeper'));
-	t.is(other.counts().pending, 1);
-	sleeper.close();
-	other.close();
+	t.false(await sleeper.heartbeat('sleeper'));
+	t.is((await other.counts()).pending, 1);
+	await sleeper.close();
+	await other.close();
 });
 
 for (const [durability, level] of [
 	['full', 2],
 	['normal', 1],
 ] as const) {
-	test(`durability ${durability} holds from the first write on`, t => {
-		const connection = connect(join(makeFolder(t), 'jobs.db'), durability);
+	test(`durability ${durability} holds from the first write on`, async t => {
+		const connection = await connect(join(makeFolder(t), 'jobs.db'), durability);
 		connection.transaction(() => connection.statements.setJobCounter.run(5));
 		t.deepEqual(connection.select('pragma synchronous', []), [[level]]);
 		connection.close();
@@ -217,23 +268,23 @@ test('processes that create the same files at the same time all succeed, and see
 	for (const {process} of programs) process.stdin?.write('go\n');
 	for (const program of programs) t.is(await program.line(), 'done');
 	for (let index = 0; index < files; index++) {
-		const queue = openSqlite(join(folder, `${index}.db`));
-		t.is(queue.counts().pending, 1);
-		queue.close();
+		const queue = await openSqlite(join(folder, `${index}.db`));
+		t.is((await queue.counts()).pending, 1);
+		await queue.close();
 	}
 });
 
 test('the log stays bounded, however much is written', async t => {
 	const path = join(makeFolder(t), 'jobs.db');
-	const queue = openSqlite(path);
+	const queue = await openSqlite(path);
 	for (let index = 0; index < 64; index++) await queue.enqueue(newJobs(1, {payload: `"${'x'.repeat(1024 * 1024)}"`}));
 	t.true(statSync(`${path}-wal`).size < 24 * 1024 * 1024);
-	queue.close();
+	await queue.close();
 });
 
 test('a lock that nobody holds means a dead owner, though its heartbeat is fresh and its file is there', async t => {
 	const path = join(makeFolder(t), 'jobs.db');
-	const queue = openSqlite(path);
+	const queue = await openSqlite(path);
 	await queue.enqueue(newJobs(1));
 	const program = new Program(t, 'queue-holder', path);
 	await program.line();
@@ -243,44 +294,44 @@ test('a lock that nobody holds means a dead owner, though its heartbeat is fresh
 	const other = new Program(t, 'queue', path);
 	await other.line();
 	t.is(await other.ask('recover'), 1);
-	t.is(queue.counts().pending, 1);
+	t.is((await queue.counts()).pending, 1);
 	t.false(existsSync(`${path}-owner-holder`));
-	queue.close();
+	await queue.close();
 });
 
 test('two processes that recover at once take each job back once', async t => {
 	const path = join(makeFolder(t), 'jobs.db');
-	const queue = openSqlite(path);
+	const queue = await openSqlite(path);
 	await queue.enqueue(newJobs(2));
 	const [holder, ...others] = [new Program(t, 'queue-holder', path), new Program(t, 'queue', path), new Program(t, 'queue', path)];
 	for (const program of others) await program.line();
 	await holder?.line();
 	await holder?.kill('SIGKILL');
 	let recovered = 0;
-	while (queue.counts().running > 0) for (const each of await Promise.all(others.map(program => program.ask<number>('recover')))) recovered += each;
+	while ((await queue.counts()).running > 0) for (const each of await Promise.all(others.map(program => program.ask<number>('recover')))) recovered += each;
 	t.is(recovered, 2);
-	t.is(queue.counts().pending, 2);
-	queue.close();
+	t.is((await queue.counts()).pending, 2);
+	await queue.close();
 });
 
 test('a database that is damaged anywhere is refused before anything is written', async t => {
 	const path = join(makeFolder(t), 'jobs.db');
-	const queue = openSqlite(path);
+	const queue = await openSqlite(path);
 	await queue.enqueue(newJobs(100, {payload: JSON.stringify('x'.repeat(1000))}));
-	queue.close();
+	await queue.close();
 	const bytes = readFileSync(path);
 	// How many cells the last page has: nobody who opens it needs to know.
 	bytes.writeUInt16BE(40_000, bytes.length - 4096 + 3);
 	writeFileSync(path, bytes);
-	t.throws(() => openSqlite(path), {code: 'BadDatabase', message: /jobs\.db is damaged: [^\n]+\. It was left untouched\. Restore it from a backup/});
+	await t.throwsAsync(() => openSqlite(path), {code: 'BadDatabase', message: /jobs\.db is damaged: [^\n]+\. It was left untouched\. Restore it from a backup/});
 	t.true(readFileSync(path).equals(bytes));
 });
 
 test('an orderly close leaves no side file behind', async t => {
 	const path = join(makeFolder(t), 'jobs.db');
-	const queue = openSqlite(path);
+	const queue = await openSqlite(path);
 	await queue.enqueue(newJobs(1));
 	await queue.dequeue({owner: 'me', tasks: ['count']});
-	queue.close();
+	await queue.close();
 	for (const suffix of ['-wal', '-shm', '-owner-me']) t.is(statSync(path + suffix, {throwIfNoEntry: false}), undefined);
 });

@@ -24,7 +24,7 @@ export interface Observation {
 	readonly everybody: () => readonly Actor[];
 }
 
-type Method = (...args: never[]) => unknown;
+type Method = (...args: never[]) => Promise<unknown>;
 
 /**
  * The queue as its dispatcher sees it: at times slow, so that others come between a call, its commit and its answer, and at
@@ -37,7 +37,7 @@ export function observe(queue: JobQueue, observation: Observation): JobQueue {
 		get(target, name) {
 			const value: unknown = Reflect.get(target, name, target);
 			if (typeof value !== 'function') return value;
-			const method = (value as Method).bind(target) as (...args: unknown[]) => unknown;
+			const method = (value as Method).bind(target) as (...args: unknown[]) => Promise<unknown>;
 			if (!OBSERVED.has(name as string)) return method;
 			return (...args: unknown[]) => answer(name as string, () => commit(name as string, args, method, completed, observation), observation);
 		},
@@ -66,7 +66,7 @@ const OBSERVED: ReadonlySet<string> = new Set([
 	...['stops', 'ends', 'outstanding', 'job'],
 ]);
 
-function answer(name: string, run: () => unknown, {actor, scheduler, isCalm}: Observation): unknown {
+async function answer(name: string, run: () => Promise<unknown>, {actor, scheduler, isCalm}: Observation): Promise<unknown> {
 	const {chance} = scheduler;
 	if (isCalm() || !chance.is(0.1)) return run();
 	if (name === 'turn' && chance.is(0.1)) {
@@ -74,31 +74,26 @@ function answer(name: string, run: () => unknown, {actor, scheduler, isCalm}: Ob
 		throw new FaenaError('StorageFull', 'The disk is full.');
 	}
 	if (name === 'turn' && chance.is(0.1)) {
-		run();
+		await run();
 		scheduler.trace(actor, 'a turn fails after its commit');
 		throw new FaenaError('OutcomeUnknown', 'The disk did not say.');
 	}
 	return new Promise((resolve, reject) => {
 		scheduler.schedule(actor, chance.ms(100), 'commit', `${name}, late`, () => {
-			try {
-				const result = run();
-				scheduler.schedule(actor, chance.ms(50), 'delivery', `answer to ${name}, late`, () => resolve(result));
-			} catch (error) {
-				reject(error);
-			}
+			run().then(result => scheduler.schedule(actor, chance.ms(50), 'delivery', `answer to ${name}, late`, () => resolve(result)), reject);
 		});
 	});
 }
 
-function commit(
+async function commit(
 	name: string,
 	args: unknown[],
-	method: (...args: unknown[]) => unknown,
+	method: (...args: unknown[]) => Promise<unknown>,
 	completed: CompletedBatch[],
 	{actor, ledger, everybody}: Observation,
-): unknown {
+): Promise<unknown> {
 	const owners = name === 'recover' ? new Set(ledger.owners) : undefined;
-	const result = method(...args);
+	const result = await method(...args);
 	const [first] = args;
 	if (name === 'turn') ledger.turned(actor, first as Turn, result as TurnResult);
 	else if (name === 'cancel') ledger.cancelled(result as CancelResult, first as JobFilter);

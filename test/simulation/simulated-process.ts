@@ -4,7 +4,7 @@ import {Dispatcher} from '../../lib/dispatcher.ts';
 import type {PoolOptions} from '../../lib/pool.ts';
 import {WorkerPool} from '../../lib/pools/worker-pool.ts';
 import type {FailedMessage, RepliesMessage} from '../../lib/protocol.ts';
-import {openSqlite} from '../../lib/queues/sqlite.ts';
+import {SqliteQueue} from '../../lib/queues/sqlite.ts';
 import type {TaskInfo} from '../../lib/tasks-module.ts';
 import type {Ledger} from './ledger.ts';
 import {observe} from './observed-queue.ts';
@@ -37,7 +37,7 @@ export class SimulatedProcess implements Actor {
 	readonly program: Program;
 	readonly tasks: readonly TaskInfo[];
 	readonly #around: Surroundings;
-	readonly #queue: ReturnType<typeof openSqlite>;
+	readonly #queue: SqliteQueue;
 	#phase: 'opening' | 'open' | 'closed' | 'dead' = 'opening';
 	isSuspended = false;
 
@@ -47,7 +47,7 @@ export class SimulatedProcess implements Actor {
 		this.#around = around;
 		const {scheduler, ledger, database, leaseMs, isCalm, everybody} = around;
 		const clock: Clock = scheduler.clockOf(this);
-		this.#queue = openSqlite(database, {durability: 'normal', leaseMs, now: clock.now, steadyMs: clock.steadyMs, random: () => scheduler.chance.share()});
+		this.#queue = new SqliteQueue(database, {durability: 'normal', leaseMs, now: clock.now, steadyMs: clock.steadyMs, random: () => scheduler.chance.share()});
 		const source = new SimulatedSource({actor: this, scheduler, ledger, tasks, isCalm});
 		const dispatcher = new Dispatcher(
 			observe(this.#queue, {actor: this, scheduler, ledger, isCalm, everybody}),

@@ -38,7 +38,7 @@ export interface Report {
 
 /** Lets a world happen until there were so many events, then lets it come to rest, and tells whether all laws held. */
 export async function simulate(seed: number, events: number, onLine?: (line: string) => void): Promise<Report> {
-	const world = new World(seed, onLine);
+	const world = await World.make(seed, onLine);
 	try {
 		await world.live(events);
 		await world.comeToRest();
@@ -52,7 +52,7 @@ export async function simulate(seed: number, events: number, onLine?: (line: str
 class World {
 	readonly #chance: Chance;
 	readonly #scheduler: Scheduler;
-	readonly #folder = mkdtempSync(join(tmpdir(), 'faena-simulation-'));
+	readonly #folder: string;
 	readonly #db: Database.Database;
 	readonly #ledger: Ledger;
 	readonly #around: Surroundings;
@@ -63,12 +63,18 @@ class World {
 	#broken: string | undefined;
 	#lastLines: readonly string[] = [];
 
-	constructor(seed: number, onLine: ((line: string) => void) | undefined) {
+	static async make(seed: number, onLine: ((line: string) => void) | undefined): Promise<World> {
+		const folder = mkdtempSync(join(tmpdir(), 'faena-simulation-'));
+		await (await openSqlite(join(folder, 'jobs.db'), {durability: 'normal'})).close();
+		return new World(seed, onLine, folder);
+	}
+
+	private constructor(seed: number, onLine: ((line: string) => void) | undefined, folder: string) {
+		this.#folder = folder;
 		this.#chance = new Chance(seed);
 		this.#mostProcesses = this.#chance.pick(MOST_PROCESSES);
 		this.#scheduler = new Scheduler(this.#chance, onLine);
-		const database = join(this.#folder, 'jobs.db');
-		openSqlite(database, {durability: 'normal'}).close();
+		const database = join(folder, 'jobs.db');
 		this.#db = new Database(database);
 		this.#ledger = new Ledger(this.#scheduler, this.#db, LEASE_MS, law => this.#break(law));
 		this.#around = {

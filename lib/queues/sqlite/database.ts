@@ -1,5 +1,6 @@
 import {existsSync, lstatSync, statSync} from 'node:fs';
 import {dirname} from 'node:path';
+import {setTimeout as sleep} from 'node:timers/promises';
 import Database from 'better-sqlite3';
 import {monotonicMs} from '../../board.ts';
 import {FaenaError} from '../../errors.ts';
@@ -11,7 +12,10 @@ import {createPrivately, storageFull} from './private-file.ts';
 
 export type Statements = Readonly<Record<keyof typeof SQL, Database.Statement<unknown[], unknown>>>;
 
-/** An open database with its statements prepared. Statements that are run outside a transaction are to be run {@link patiently}. Everything that is particular to better-sqlite3 is behind this file. */
+/**
+ * An open database with its statements prepared. Nothing here waits for a lock: each call that meets one throws, and is to be repeated
+ * {@link patiently}. Everything that is particular to better-sqlite3 is behind this file.
+ */
 export interface Connection {
 	readonly statements: Statements;
 	/** Runs the function in one transaction that holds the write lock from its start. */
@@ -22,7 +26,7 @@ export interface Connection {
 	dataVersion(): number;
 	/** Moves what it can of the log into the database, without waiting for anybody: the log's room can be written to again. */
 	checkpoint(): void;
-	/** How long the log must be for what only it holds; 0 if all of it has been moved into the database. */
+	/** How long the log must be for what only it holds; 0 if all of it has been moved into the database, or a lock keeps this from being asked. */
 	unmovedLogBytes(): number;
 	close(): void;
 }
@@ -30,26 +34,30 @@ export interface Connection {
 /** Pages the log may grow to before a commit moves them into the database: 16 MiB. More makes bursts faster and files larger. */
 const CHECKPOINT_PAGES = 4000;
 
+/** Another connection may hold a lock for so long before this is an error. */
 const BUSY_TIMEOUT_MS = 10_000;
-/** SQLite waits for 1 and 2 ms of this, and then gives up: see {@link patiently}. */
-const IMPATIENCE_MS = 3;
+/** How often a lock is asked for; and how much of the time between two tries counts, however long the thread was busy with something else. */
+const ASK_EVERY_MS = 1;
+const MAX_COUNTED_MS = 20;
+/** SQLite's own wait would stop the thread. */
+const NO_WAIT = {timeout: 0};
 
 /**
  * Opens or creates the database. One that isn't ours, is damaged, or was written by a newer Faena is refused untouched.
  * @throws FaenaError `BadDatabase`, `NewerDatabase`
  */
-export function connect(path: string, durability: Durability): Connection {
+export async function connect(path: string, durability: Durability): Promise<Connection> {
 	try {
-		prepareFile(path);
-		const db = new Database(path, {timeout: BUSY_TIMEOUT_MS});
+		await prepareFile(path);
+		const db = new Database(path, NO_WAIT);
 		try {
-			configure(db, durability);
+			await patiently(() => configure(db, durability));
 			// Before anything is written: one that lacks our tables is refused untouched, whatever it says of itself.
-			const known = isCurrent(db, path) ? prepare(db) : undefined;
-			useWal(db);
-			const statements = known ?? migrate(db, path);
-			verifyDurability(db, statements, durability);
-			db.pragma(`busy_timeout = ${IMPATIENCE_MS}`);
+			const known = await patiently(() => (isCurrent(db, path) ? prepare(db) : undefined));
+			// Where several processes make one new file, SQLite refuses this step to all but one of them.
+			await patiently(() => db.pragma('journal_mode = wal'));
+			const statements = known ?? (await patiently(() => migrate(db, path)));
+			await patiently(() => verifyDurability(db, statements, durability));
 			return toConnection(db, statements);
 		} catch (error) {
 			db.close();
@@ -99,7 +107,7 @@ export function translate(error: unknown, path: string): unknown {
 	return error;
 }
 
-function prepareFile(path: string): void {
+async function prepareFile(path: string): Promise<void> {
 	const folder = dirname(path);
 	if (!existsSync(folder)) throw new FaenaError('BadDatabase', `The folder ${folder} of the database does not exist; create it first.`);
 	refuseUnsafe(path, folder);
@@ -108,7 +116,7 @@ function prepareFile(path: string): void {
 	const hasLog = existsSync(`${path}-wal`);
 	const stat = statSync(path);
 	if (!stat.isFile()) throw new FaenaError('BadDatabase', `${path} is not a file; name a file for the jobs, for instance ${path}/jobs.db.`);
-	if (stat.size > 0) inspect(path);
+	if (stat.size > 0) await patiently(() => inspect(path));
 	else if (hasLog) throw emptied(path);
 }
 
@@ -153,7 +161,7 @@ function inspect(path: string): void {
 }
 
 function inspectBy(path: string, {readonly}: {readonly readonly: boolean}): void {
-	const db = new Database(path, {readonly, timeout: BUSY_TIMEOUT_MS});
+	const db = new Database(path, {readonly, ...NO_WAIT});
 	try {
 		// One look: another process may be making its tables at this moment.
 		db.exec('begin');
@@ -175,7 +183,7 @@ function inspectBy(path: string, {readonly}: {readonly readonly: boolean}): void
  * @throws FaenaError `BadDatabase` if it is not whole
  */
 export function refuseDamaged(path: string): void {
-	const db = new Database(path, {readonly: true, timeout: BUSY_TIMEOUT_MS});
+	const db = new Database(path, {readonly: true, ...NO_WAIT});
 	try {
 		const damage = damageOf(db);
 		if (damage !== undefined) throw new FaenaError('BadDatabase', `${path} was truncated or damaged while it was in use: ${damage}. ${HOW_TO_RESTORE}`);
@@ -243,19 +251,6 @@ function configure(db: Database.Database, durability: Durability): void {
 	db.pragma('cell_size_check = on');
 }
 
-/** Where several processes make one new file, SQLite refuses this step to all but one of them without waiting. */
-function useWal(db: Database.Database): void {
-	for (const until = performance.now() + BUSY_TIMEOUT_MS; ; ) {
-		try {
-			db.pragma('journal_mode = wal');
-			return;
-		} catch (error) {
-			if (!(error instanceof Database.SqliteError) || error.code !== 'SQLITE_BUSY' || performance.now() > until) throw error;
-			Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 5);
-		}
-	}
-}
-
 function isCurrent(db: Database.Database, path: string): boolean {
 	return db.pragma('application_id', {simple: true}) === APPLICATION_ID && refuseNewer(db, path) === MIGRATIONS.length;
 }
@@ -312,10 +307,10 @@ function toConnection(db: Database.Database, statements: Statements): Connection
 	return {
 		statements,
 		transaction: makeTransaction(db),
-		select: (sql, values) => patiently(() => db.prepare(sql).raw().all(values) as number[][]),
-		dataVersion: () => patiently(() => dataVersion.get() as number),
+		select: (sql, values) => db.prepare(sql).raw().all(values) as number[][],
+		dataVersion: () => dataVersion.get() as number,
 		checkpoint: () => void db.pragma('wal_checkpoint(passive)'),
-		unmovedLogBytes: () => patiently(() => unmovedLogBytes(db)),
+		unmovedLogBytes: () => unmovedLogBytes(db),
 		close: () => db.close(),
 	};
 }
@@ -330,32 +325,55 @@ function makeTransaction(db: Database.Database): Connection['transaction'] {
 	});
 	return run => {
 		hasBegun = false;
-		return patiently(
-			() => transact.immediate(run) as ReturnType<typeof run>,
-			() => !hasBegun,
-		);
+		try {
+			return transact.immediate(run) as ReturnType<typeof run>;
+		} catch (error) {
+			// Only a transaction that has not begun may be repeated.
+			throw hasBegun && isBusy(error) ? translate(error, db.name) : error;
+		}
 	};
 }
 
 /**
- * Tries again as long as another connection is in the way. SQLite itself would do so less and less often, down to every 100 ms, and whoever
- * came last would get the write lock first: so it gives up soon, and is asked anew.
+ * Tries at once; and as long as another connection is in the way again from the event loop, so that timers and messages of this thread go on
+ * between the tries. All who wait ask equally often, so that each gets its turn; SQLite's own waits grow to 100 ms.
+ * @returns the result itself where the first try succeeds
  */
-export function patiently<Result>(attempt: () => Result, mayRepeat = () => true): Result {
-	for (let until = Infinity; ; ) {
+export function patiently<Result>(attempt: () => Result): Result | Promise<Result> {
+	try {
+		return attempt();
+	} catch (error) {
+		if (!isBusy(error)) throw error;
+		return tryAgain(attempt);
+	}
+}
+
+async function tryAgain<Result>(attempt: () => Result): Promise<Result> {
+	for (let waitedMs = 0; ; ) {
+		const before = monotonicMs();
+		await sleep(ASK_EVERY_MS);
+		// Where this thread had other things to do, the other connection has not held its lock for all that time.
+		waitedMs += Math.min(monotonicMs() - before, MAX_COUNTED_MS);
 		try {
 			return attempt();
 		} catch (error) {
-			if (!(error instanceof Database.SqliteError) || !error.code.startsWith('SQLITE_BUSY') || !mayRepeat()) throw error;
-			if (until === Infinity) until = monotonicMs() + BUSY_TIMEOUT_MS;
-			else if (monotonicMs() >= until) throw error;
+			if (!isBusy(error) || waitedMs >= BUSY_TIMEOUT_MS) throw error;
 		}
 	}
 }
 
+function isBusy(error: unknown): boolean {
+	return error instanceof Database.SqliteError && error.code.startsWith('SQLITE_BUSY');
+}
+
 function unmovedLogBytes(db: Database.Database): number {
-	const [{log, checkpointed}] = db.pragma('wal_checkpoint(noop)') as [{readonly log: number; readonly checkpointed: number}];
-	return log > checkpointed ? LOG_HEADER_BYTES + log * (FRAME_HEADER_BYTES + Number(db.pragma('page_size', {simple: true}))) : 0;
+	try {
+		const [{log, checkpointed}] = db.pragma('wal_checkpoint(noop)') as [{readonly log: number; readonly checkpointed: number}];
+		return log > checkpointed ? LOG_HEADER_BYTES + log * (FRAME_HEADER_BYTES + Number(db.pragma('page_size', {simple: true}))) : 0;
+	} catch (error) {
+		if (isBusy(error)) return 0;
+		throw error;
+	}
 }
 
 const LOG_HEADER_BYTES = 32;

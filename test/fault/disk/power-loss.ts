@@ -56,7 +56,7 @@ export async function losePower(
 async function judge(queue: string, told: readonly string[], isWorkedWith: boolean): Promise<string[]> {
 	try {
 		if (isWorkedWith) return await brokenPromises(queue, told);
-		openSqlite(queue).close();
+		(await openSqlite(queue)).close();
 		return [...brokenAsFound(queue, told)];
 	} catch (error) {
 		return [`It can't be opened any more: ${error}`];

@@ -14,7 +14,7 @@ const PARKED: Policy = {...POLICY, maxAttempts: 1, retry: 'manual'};
 /** Makes a closed database with jobs in every place, and rows in every table: always the same, so that a seed tells which of its bytes change. */
 export async function makeSample(path: string): Promise<void> {
 	const making = `${path}.making`;
-	const queue = openSqlite(making, {durability: 'normal', now: () => T0});
+	const queue = await openSqlite(making, {durability: 'normal', now: () => T0});
 	await queue.enqueue([
 		...jobs(60, {task: 'gone'}),
 		...jobs(20, {payload: text(6000)}),
@@ -53,7 +53,7 @@ export async function makeSample(path: string): Promise<void> {
 	const db = new Database(making);
 	await db.backup(path);
 	db.close();
-	queue.close();
+	await queue.close();
 }
 
 function newJob(job: Partial<NewJob> = {}): NewJob {

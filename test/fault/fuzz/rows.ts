@@ -79,11 +79,12 @@ async function useQueue(path: string, random: Random, guard: Guard): Promise<voi
 		await guard('settle', () => queue.turn({settle: claims.map(claim => settlementOf(claim, random))}));
 		await guard('enqueue', () => queue.enqueue([newJob({key: 'k1', rerun: {changed: true, failed: true}}), newJob({task: 'new'})]));
 	}
-	await guard('heartbeat', () => [queue.heartbeat('me'), queue.renew('me'), queue.stops('me'), queue.changes()]);
-	await guard('open batch', () => queue.endInput(queue.openBatch('nightly', 'hash', {onComplete: newJob()}), 3));
-	for (const verb of ['cancel', 'retry'] as const) await guard(verb, () => queue[verb]({}));
+	await guard('heartbeat', async () => [await queue.heartbeat('me'), await queue.renew('me'), await queue.stops('me'), await queue.changes()]);
+	await guard('open batch', async () => queue.endInput(await queue.openBatch('nightly', 'hash', {onComplete: newJob()}), 3));
+	await guard('cancel', () => queue.cancel({}));
+	await guard('retry', () => queue.retry({}));
 	await guard('withdraw', () => queue.withdraw([1, 2, 3, 4, 5], {stop: true}));
-	await guard('pause', () => [queue.pause(['hash']), queue.resume(['hash'])]);
+	await guard('pause', async () => [await queue.pause(['hash']), await queue.resume(['hash'])]);
 	await guard('leave', () => queue.leave('me'));
 	await guard('cleanup', () => queue.cleanup({endedBefore: Date.now() + 1e9}));
 	await guard('delete batch', () => queue.deleteBatch('nightly'));
@@ -100,7 +101,7 @@ async function readAll(queue: JobQueue, guard: Guard): Promise<void> {
 	}
 	await guard('ends', async () => (await queue.ends(jobs.map(({id}) => id))).length);
 	for (const status of STATUSES) await guard(`${status} jobs`, () => queue.jobs({status, task: 'hash', batch: 'nightly'}));
-	await guard('counts', () => [queue.counts(), queue.paused(), queue.outstanding(TASKS), queue.batches()]);
+	await guard('counts', async () => [await queue.counts(), await queue.paused(), await queue.outstanding(TASKS), await queue.batches()]);
 }
 
 /** Looks at everything, and works: at least a job of its own. */
@@ -154,8 +155,8 @@ function settlementOf(claim: Claim, random: Random): Settlement {
 /** Jobs in every place, with all there can be to them. */
 async function makeTemplate(path: string): Promise<string> {
 	const random = seeded(1);
-	const queue = openSqlite(path, OPTIONS);
-	const batch = queue.openBatch('nightly', 'hash', {onComplete: newJob()});
+	const queue = await openSqlite(path, OPTIONS);
+	const batch = await queue.openBatch('nightly', 'hash', {onComplete: newJob()});
 	const plans = Array.from({length: 40}, (_, index) =>
 		newJob({
 			task: pick(random, TASKS.slice(0, 2)),
@@ -173,14 +174,14 @@ async function makeTemplate(path: string): Promise<string> {
 		const claims = jobs.map(({id, execution}) => ({id, execution, lease}));
 		await queue.turn({notes: claims.map(noteOf), settle: claims.slice(0, 9).map(claim => settlementOf(claim, random))});
 	}
-	queue.cancel({ids: [30, 31]});
-	queue.pause(['resize']);
+	await queue.cancel({ids: [30, 31]});
+	await queue.pause(['resize']);
 	// As if its owners had been killed: what is in the log belongs to the file.
 	const db = new Database(path);
 	db.pragma('wal_checkpoint(truncate)');
 	copyFileSync(path, `${path}-copy`);
 	db.close();
-	queue.close();
+	await queue.close();
 	for (const suffix of ['-wal', '-shm']) rmSync(`${path}${suffix}`, {force: true});
 	copyFileSync(`${path}-copy`, path);
 	return path;
