@@ -1,5 +1,5 @@
 import {bad, callable, checked, choice, type Size, text} from './checks.ts';
-import {blobThreshold, lease} from './options.ts';
+import {blobThreshold, lease, queuePath} from './options.ts';
 import type {JobQueue} from './queue.ts';
 import type {SqliteOptions} from './queues/sqlite.ts';
 
@@ -30,6 +30,9 @@ export async function openQueue(location: string, options: QueueOptions = {}): P
 	});
 	const settings = {...rest, ...(leaseMs !== undefined && {leaseMs}), ...(blobThresholdBytes !== undefined && {blobThresholdBytes})} as SqliteOptions;
 	// Loaded only now, as most programs have an engine, which loads them in a thread of its own.
-	if (location !== ':memory:') return (await import('./queues/sqlite.ts')).openSqlite(text(location), settings);
+	if (location !== ':memory:') {
+		const path = queuePath('openQueue()', text(location));
+		return (await import('./queues/sqlite.ts')).openSqlite(path, settings);
+	}
 	return new (await import('./queues/memory.ts')).MemoryQueue(settings);
 }

@@ -1,4 +1,6 @@
+import {realpathSync} from 'node:fs';
 import {availableParallelism} from 'node:os';
+import {basename, dirname, join, resolve} from 'node:path';
 import {fileURLToPath, pathToFileURL} from 'node:url';
 import {
 	argument,
@@ -44,7 +46,7 @@ export interface JobOptions extends ExecutionOptions {
 
 /** Options of `open()`. */
 export interface OpenOptions {
-	/** The SQLite file in which the jobs live; created if it is not there. */
+	/** The SQLite file in which the jobs live; created if it is not there. A relative path begins at the working directory of this moment. */
 	readonly queue: string | URL;
 	/** The module whose exported functions are the tasks: a `file:` URL or a path. Without it the engine only enqueues and looks. */
 	readonly tasks?: string | URL;
@@ -173,7 +175,7 @@ export function resolveOpenOptions(options: OpenOptions): Settings {
 	return {
 		...{workers: availableParallelism(), defaults: {}, resourceLimits: undefined, env: undefined, execArgv: [], nice: undefined, logger: undefined},
 		...given,
-		queue: toPath(queue),
+		queue: queuePath('open()', queue),
 		tasks: tasks === undefined ? undefined : toUrl(tasks),
 		drainMs: drain,
 		graceMs: grace,
@@ -379,8 +381,31 @@ const BACKOFF_CHECKS: Checks = {base: duration, factor: number(1, 1000), max: du
 /** Not anew for each job. */
 const DEFAULT_BACKOFF = exponential(DEFAULTS.job.backoff);
 
-function toPath(location: string | URL): string {
-	return location instanceof URL ? fileURLToPath(location) : location;
+/**
+ * The path of a database by which all its files are found from now on: absolute, so that a later `process.chdir()` changes
+ * nothing; its folder without links and `..`, so that every way there leads to the same locks and results beside it.
+ * @throws FaenaError `BadOption` if SQLite could not open a file of that name
+ */
+export function queuePath(where: string, location: string | URL): string {
+	const path = location instanceof URL ? fileURLToPath(location) : location;
+	// SQLite would be given the name without it, and make another file.
+	if (path.trimEnd() !== path) throw bad(`${where} expects as queue a path that does not end with white space; it got ${JSON.stringify(path)}`);
+	try {
+		// By the system, for which `..` after a link leads to where the link leads.
+		return join(realpathSync.native(dirname(path)), basename(path));
+	} catch {
+		// The folder is not there or can't be entered, which is told when the database is to be opened.
+		return absolutePath(path);
+	}
+}
+
+/** As `resolve`; a path in a working directory that was deleted stays what it is, and leads nowhere. */
+function absolutePath(path: string): string {
+	try {
+		return resolve(path);
+	} catch {
+		return path;
+	}
 }
 
 function toUrl(module: string | URL): string {

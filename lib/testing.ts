@@ -3,7 +3,7 @@ import './node-version.ts';
 
 import {mkdtempSync, rmSync} from 'node:fs';
 import {tmpdir} from 'node:os';
-import {join} from 'node:path';
+import {join, resolve} from 'node:path';
 import {pathToFileURL} from 'node:url';
 import {systemClock} from './clock.ts';
 import {type AnyTasks, connect} from './engine.ts';
@@ -54,7 +54,7 @@ export async function openForTest(tasks: object | string, options: TestOptions =
 	checked('openForTest()', options, TEST_CHECKS);
 	const {now, random = () => 0, failpoints = {}, ...given} = options;
 	const disarm = arm(failpoints);
-	const folder = mkdtempSync(join(tmpdir(), 'faena-test-'));
+	const folder = mkdtempSync(join(resolve(tmpdir()), 'faena-test-'));
 	const isModule = typeof tasks === 'string' || tasks instanceof URL;
 	const module = isModule ? tasks : pathToFileURL(join(folder, 'tasks'));
 	const remove = () => {

@@ -1,13 +1,14 @@
 import {mkdtempSync, rmSync} from 'node:fs';
 import {tmpdir} from 'node:os';
-import {basename, join} from 'node:path';
+import {basename, join, resolve} from 'node:path';
 
 /** What a socket's path may be long, in bytes: on macOS; Linux takes four more. */
 const MAX_SOCKET_PATH_BYTES = 103;
 
 /** Makes a folder that nobody else may enter, in which a pool and its child process find each other. */
 export function openMeetingPlace(): string {
-	const prefix = join(tmpdir(), 'faena-');
+	// TMPDIR may be relative, and the program may work elsewhere by the time the folder is removed.
+	const prefix = join(resolve(tmpdir()), 'faena-');
 	// Temporary folders of some build systems lie too deep for a socket.
 	const isTooLong = process.platform !== 'win32' && Buffer.byteLength(socketAt(`${prefix}XXXXXX`)) > MAX_SOCKET_PATH_BYTES;
 	return mkdtempSync(isTooLong ? '/tmp/faena-' : prefix);

@@ -91,6 +91,7 @@ const LITTER_MS = 60_000;
 
 /**
  * Opens the queue in an SQLite file, creating it if it is not there.
+ * @param path as `queuePath` gives it: the same for every engine on the file, wherever the program works later
  * @throws FaenaError `BadDatabase`, `NewerDatabase`
  */
 export async function openSqlite(path: string, options: SqliteOptions = {}): Promise<SqliteQueue> {
@@ -259,11 +260,14 @@ export class SqliteQueue extends JobQueue {
 				const known = this.#owners.get(owner);
 				if (known) takeBack(session, known.id, {suspect: false});
 			});
+		} catch (error) {
+			// The row stays, so the lock's file does, too: without a holder it says that the owner has ended.
+			this.#unlock(owner);
+			throw error;
 		} finally {
-			// If it can't be written, the fall of its lock says the same.
-			this.#release(owner);
 			this.#vigil.forget(owner);
 		}
+		this.#release(owner);
 	}
 
 	job(id: JobId): Awaitable<Job | undefined> {
@@ -389,7 +393,7 @@ export class SqliteQueue extends JobQueue {
 			for (const owner of [...this.#owners.keys()]) await this.leave(owner);
 		} finally {
 			await this.#line.idle();
-			for (const owner of [...this.#owners.keys()]) this.#release(owner);
+			for (const owner of [...this.#owners.keys()]) this.#unlock(owner);
 			if (this.#state !== 'closed') this.#state.connection?.close();
 			this.#state = 'closed';
 		}
@@ -537,6 +541,8 @@ export class SqliteQueue extends JobQueue {
 		const known = this.#owners.get(owner);
 		if (known && statements.ownerById.get(known.id) !== undefined) return known.id;
 		this.#release(owner);
+		if (!isFileName(owner))
+			throw new FaenaError('BadOption', `An owner's name names a file: without / and \\, and no white space at its end. This is ${JSON.stringify(owner)}.`);
 		const lock = holdLock(ownerLockAt(this.location, owner));
 		failpoint('owner:locked');
 		try {
@@ -570,9 +576,15 @@ export class SqliteQueue extends JobQueue {
 		}
 	}
 
+	/** For an owner that has no row. */
 	#release(owner: OwnerId): void {
+		if (this.#unlock(owner)) this.#removeLock(owner);
+	}
+
+	/** Gives up the lock, and leaves its file. Returns false if the owner is not one of this queue. */
+	#unlock(owner: OwnerId): boolean {
 		this.#owners.get(owner)?.release();
-		if (this.#owners.delete(owner)) this.#removeLock(owner);
+		return this.#owners.delete(owner);
 	}
 
 	#removeLock(owner: OwnerId): void {
@@ -623,7 +635,7 @@ function* idsInRuns(runs: readonly number[][], after: JobId, wanted: readonly Jo
 	}
 }
 
-/** What a row says of an owner may be anything, also a way to somewhere else. */
+/** What a row says of an owner may be anything, also a way to somewhere else. SQLite leaves out white space at the end of a path. */
 function isFileName(owner: OwnerId): boolean {
-	return !/[/\\\0]/.test(owner);
+	return !/[/\\\0]|\s$/.test(owner);
 }

@@ -39,6 +39,6 @@ test('cancel needs to be told what', async t => {
 	const folder = new Folder(t);
 	assertSentence(t, await folder.faena('cancel').end(), /Name what to cancel: ids, a --batch or a --task\./);
 	await folder.faena('map', tasks('traces-executions', 'echo'), '--lines').end('one');
-	assertSentence(t, await folder.faena('cancel', '--batch', 'unknown').end(), /There is no batch "unknown" in faena\.db; faena batches lists them\./);
+	assertSentence(t, await folder.faena('cancel', '--batch', 'unknown').end(), /There is no batch "unknown" in .*\/faena\.db; faena batches lists them\./);
 	assertSentence(t, await folder.faena('cancel', 'all').end(), /positive whole number/);
 });

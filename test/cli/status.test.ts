@@ -43,5 +43,5 @@ test('a file that is no queue is left as it is', async t => {
 	const folder = new Folder(t);
 	folder.write('notes.txt', 'not a database');
 	assertSentence(t, await folder.faena('status', '--queue', 'notes.txt').end(), /notes\.txt is not an SQLite database/);
-	assertSentence(t, await folder.faena('status', '--queue', '.').end(), /\. is not a file/);
+	assertSentence(t, await folder.faena('status', '--queue', '.').end(), /is not a file; name a file for the jobs, for instance .*\/jobs\.db\.$/m);
 });

@@ -1,4 +1,4 @@
-import {rmSync} from 'node:fs';
+import {existsSync, rmSync, writeFileSync} from 'node:fs';
 import type {Clock} from '../../lib/clock.ts';
 import {Dispatcher} from '../../lib/dispatcher.ts';
 import type {PoolOptions} from '../../lib/pool.ts';
@@ -77,7 +77,12 @@ export class SimulatedProcess implements Actor {
 		if (this.isDead) return;
 		this.#phase = 'dead';
 		this.#around.ledger.died(this);
-		for (const end of ['', '-journal']) rmSync(`${this.#around.database}-owner-${this.name}${end}`, {force: true});
+		const lock = `${this.#around.database}-owner-${this.name}`;
+		if (!existsSync(lock)) return;
+		rmSync(`${lock}-journal`, {force: true});
+		// A file in its place that has no holder: this process still holds the other.
+		rmSync(lock);
+		writeFileSync(lock, '', {mode: 0o600});
 	}
 
 	suspend(ms: number): void {

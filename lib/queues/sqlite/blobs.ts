@@ -21,6 +21,7 @@ import {failpoint} from '../../failpoint.ts';
 import {type Lines, MAX_LINE_BYTES, unpack} from '../../lines.ts';
 import {expandSettling, isReturnedRun, type Settling} from '../../runs.ts';
 import {storageFull} from './private-file.ts';
+import {refuseUntrustedFolder} from './trusted-files.ts';
 
 /** A file that no job names may belong to a transaction that has not committed yet, but not for so long. */
 const ORPHANED_MS = 3_600_000;
@@ -83,6 +84,7 @@ export class Blobs {
 		if (name === null) return value as Encoded;
 		if (!NAME.test(name)) return unreadable("The file which holds this result can't be read: what the database says is the name of none.");
 		try {
+			refuseUntrustedFolder(this.#folder);
 			return name.endsWith(TEXT) ? readFileSync(this.#path(name), 'utf8') : readFileSync(this.#path(name));
 		} catch (error) {
 			return unreadable(`The file ${this.#path(name)}, which holds this result, can't be read: ${(error as Error).message}`);
@@ -92,6 +94,7 @@ export class Blobs {
 	/** Names in the folder that no job names and that are old enough to be deleted. */
 	orphans(now: number, isNamed: (name: string) => boolean): string[] {
 		if (!existsSync(this.#folder)) return [];
+		refuseUntrustedFolder(this.#folder);
 		const orphans: string[] = [];
 		for (const name of readdirSync(this.#folder)) {
 			const stat = statSync(this.#path(name), {throwIfNoEntry: false});
@@ -106,6 +109,7 @@ export class Blobs {
 		// What a row names may be anything, also something elsewhere.
 		if (!OWN.test(name)) return;
 		try {
+			refuseUntrustedFolder(this.#folder);
 			rmSync(this.#path(name), {force: true});
 		} catch {
 			// It is an orphan now: a later cleanup tries again.
@@ -121,19 +125,26 @@ export class Blobs {
 		const name = createHash('sha256').update(content).digest('hex') + (typeof content === 'string' ? TEXT : BYTES);
 		const path = this.#path(name);
 		try {
+			this.#makeFolder();
 			// One that is there is young again, so that it stays until it is named.
 			if (existsSync(path)) utimesSync(path, new Date(), new Date());
 			else this.#create(path, content);
 			syncFolder(this.#folder);
 			return name;
 		} catch (error) {
+			if (error instanceof FaenaError) throw error;
 			if ((error as NodeJS.ErrnoException).code === 'ENOSPC') throw storageFull(path, error);
 			throw new FaenaError('BadDatabase', `A result could not be written to ${path}: ${(error as Error).message}.`, {cause: error});
 		}
 	}
 
-	#create(path: string, content: Content): void {
+	/** Also looks at a folder that is there: another user may have made it after the database was opened. */
+	#makeFolder(): void {
 		if (mkdirSync(this.#folder, {recursive: true, mode: 0o700})) syncFolder(dirname(this.#folder));
+		refuseUntrustedFolder(this.#folder);
+	}
+
+	#create(path: string, content: Content): void {
 		const draft = `${path}-${nanoid()}`;
 		const file = openSync(draft, 'wx', 0o600);
 		try {

@@ -1,4 +1,4 @@
-import {existsSync, lstatSync, statSync} from 'node:fs';
+import {existsSync, statSync} from 'node:fs';
 import {dirname} from 'node:path';
 import {setTimeout as sleep} from 'node:timers/promises';
 import Database from 'better-sqlite3';
@@ -9,6 +9,7 @@ import type {Durability} from '../../queue.ts';
 import {APPLICATION_ID, MIGRATIONS, SQL} from '../sqlite.sql.ts';
 import type {OwnConnection} from './own-connection.ts';
 import {createPrivately, storageFull} from './private-file.ts';
+import {refuseUntrusted} from './trusted-files.ts';
 
 export type Statements = Readonly<Record<keyof typeof SQL, Database.Statement<unknown[], unknown>>>;
 
@@ -110,13 +111,11 @@ export function translate(error: unknown, path: string): unknown {
 async function prepareFile(path: string): Promise<void> {
 	const folder = dirname(path);
 	if (!existsSync(folder)) throw new FaenaError('BadDatabase', `The folder ${folder} of the database does not exist; create it first.`);
-	refuseUnsafe(path, folder);
+	refuseUntrusted(path);
 	createPrivately(path);
 	// In this order, since one that is made has its first page before it has a log.
 	const hasLog = existsSync(`${path}-wal`);
-	const stat = statSync(path);
-	if (!stat.isFile()) throw new FaenaError('BadDatabase', `${path} is not a file; name a file for the jobs, for instance ${path}/jobs.db.`);
-	if (stat.size > 0) await patiently(() => inspect(path));
+	if (statSync(path).size > 0) await patiently(() => inspect(path));
 	else if (hasLog) throw emptied(path);
 }
 
@@ -127,27 +126,6 @@ function emptied(path: string): FaenaError {
 		`${path} was emptied: it holds nothing, and beside it lies its log, which was left untouched. Restore it from a backup; or move both away, to begin anew.`,
 	);
 }
-
-/**
- * Files that anybody may put in place of ours would be trusted as ours; and by a link, two engines would look for each
- * other's locks beside two names of one database, and take each other for dead.
- */
-function refuseUnsafe(path: string, folder: string): void {
-	const refuse = (problem: string) => {
-		throw new FaenaError('BadDatabase', problem);
-	};
-	const file = lstatSync(path, {throwIfNoEntry: false});
-	if (file?.isSymbolicLink()) refuse(`${path} is a symbolic link; name the file that it leads to.`);
-	const {mode} = statSync(folder);
-	if (process.platform === 'win32' || (mode & WRITABLE_BY_ALL) === 0) return;
-	if ((mode & STICKY) === 0)
-		refuse(`Everybody can replace files in the folder ${folder} of the database; take that away (chmod o-w ${folder}), or name another.`);
-	if (file && file.uid !== process.getuid?.()) refuse(`${path} belongs to another user, in a folder that everybody can write to; name another file.`);
-}
-
-const WRITABLE_BY_ALL = 0o002;
-/** In such a folder nobody can replace the files of others: /tmp is one. */
-const STICKY = 0o1000;
 
 /** Looks before anything could write: a read-only connection neither recovers nor checkpoints a log. */
 function inspect(path: string): void {

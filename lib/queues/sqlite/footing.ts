@@ -1,6 +1,7 @@
-import {realpathSync, statSync} from 'node:fs';
+import {statSync} from 'node:fs';
 import {FaenaError} from '../../errors.ts';
 import {type Connection, refuseDamaged} from './database.ts';
+import {refuseUntrusted} from './trusted-files.ts';
 
 /**
  * The files that an open database stands on. A connection goes on writing into a file that somebody has deleted or replaced,
@@ -14,9 +15,12 @@ export class Footing {
 	#sizeBytes = 0;
 	#logBytes = 0;
 
+	/** @throws FaenaError `BadDatabase` as {@link examine}, and if another user may have made a file of the database */
 	constructor(path: string, connection: Connection) {
-		this.#path = realpathSync(path);
+		this.#path = path;
 		this.#connection = connection;
+		// Once more: SQLite may have opened a file that another user made after we looked, and keeps that open from now on.
+		refuseUntrusted(path);
 		this.examine();
 	}
 

@@ -2,6 +2,7 @@ import {existsSync, rmSync} from 'node:fs';
 import Database from 'better-sqlite3';
 import type {OwnerId} from '../../queue.ts';
 import {createPrivately} from './private-file.ts';
+import {isTrustedLock, refuseUntrustedLock} from './trusted-files.ts';
 
 /**
  * That an owner lives is shown by a lock on a file of its own, which the operating system gives up when the process ends,
@@ -32,23 +33,29 @@ export function shareLock(path: string): void {
 
 function openLock(path: string): Database.Database {
 	createPrivately(path);
-	return new Database(path);
+	refuseUntrustedLock(path);
+	return new Database(path, {fileMustExist: true});
 }
 
-/** True if nobody holds a part of the lock: the file is gone, or all its holders are. */
+/**
+ * True if the lock's file is there and no process holds a part of it: its owner has ended. A file that is missing says
+ * nothing, since only its owner, and those that have taken its jobs back, remove it: it may be in a folder that is not seen
+ * from here, or have been cleared away while its owner lives. Nor does a file that another user may have put there.
+ */
 export function isLockFree(path: string): boolean {
-	if (!existsSync(path)) return true;
-	const db = new Database(path, {timeout: 0});
+	if (!isTrustedLock(path)) return false;
+	let db: Database.Database | undefined;
 	try {
+		db = new Database(path, {timeout: 0, fileMustExist: true});
 		db.exec('begin exclusive');
 		return true;
 	} catch (error) {
 		if (error instanceof Database.SqliteError && error.code === 'SQLITE_BUSY') return false;
-		// Another process that recovers at the same moment has removed it since: an I/O error.
-		if (!existsSync(path)) return true;
+		// Another process that recovers at the same moment has removed it since.
+		if (!existsSync(path)) return false;
 		throw error;
 	} finally {
-		db.close();
+		db?.close();
 	}
 }
 
