@@ -23,6 +23,8 @@ export interface EngineEvents {
 	workerLost: [Omit<WorkerLoss, 'error'> & {readonly error?: Error}];
 	/** A worker has been loading the tasks module, or setting up the task, for so long, and is not ready yet. */
 	slowStart: [SlowStart];
+	/** Another SQLite library of this process (node:sqlite, a second copy of better-sqlite3) has the database open, which destroys it. Told once; on Linux. */
+	secondLibrary: [{readonly libraries: readonly string[]; readonly message: string}];
 }
 
 /**
@@ -49,6 +51,7 @@ const EVENTS: Readonly<Record<keyof EngineEvents, true>> = {
 	batchCompleted: true,
 	workerLost: true,
 	slowStart: true,
+	secondLibrary: true,
 };
 
 const BY_EVENT: ReadonlyMap<EventName, Channel> = new Map(Object.entries(CHANNELS).map(([name, event]) => [event, channel(name)]));

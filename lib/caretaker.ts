@@ -1,5 +1,5 @@
 import type {Clock} from './clock.ts';
-import type {JobQueue, OwnerId} from './queue.ts';
+import type {Health, JobQueue, OwnerId} from './queue.ts';
 
 /** How often other connections' writes are listened for; while all workers are busy half as often. A cancel from another process must be heard within 50 ms. */
 const LISTEN_EVERY_MS = 20;
@@ -24,6 +24,7 @@ export class Caretaker {
 	/** What was not told yet, since something failed after it. */
 	#found: Findings = NOTHING;
 	#longLogBytes = LONG_LOG_BYTES;
+	#hasToldOfLibrary = false;
 	#nextHeartbeat = 0;
 	#nextRecovery = 0;
 
@@ -64,7 +65,9 @@ export class Caretaker {
 	}
 
 	async #examine(): Promise<void> {
-		const {logBytes} = await this.#queue.examine();
+		const {logBytes, secondLibrary} = await this.#queue.examine();
+		if (secondLibrary && !this.#hasToldOfLibrary) this.#found = {...this.#found, secondLibrary};
+		this.#hasToldOfLibrary = secondLibrary !== undefined;
 		if (logBytes < LONG_LOG_BYTES) this.#longLogBytes = LONG_LOG_BYTES;
 		if (logBytes < this.#longLogBytes) return;
 		this.#longLogBytes = 2 * logBytes;
@@ -85,6 +88,8 @@ export interface Findings {
 	readonly isOwnerLost: boolean;
 	/** The log has grown to this, which is too much: somebody reads in a transaction that doesn't end. */
 	readonly logBytes?: number;
+	/** Told once: another SQLite library of this process has the database open. */
+	readonly secondLibrary?: NonNullable<Health['secondLibrary']>;
 }
 
 export const NOTHING: Findings = {changed: false, recovered: 0, isOwnerLost: false};

@@ -250,13 +250,14 @@ export class Dispatcher implements PoolListener {
 		}
 		if (findings === NOTHING) return;
 		this.#setbacks.care.clear();
-		const {changed, recovered, isOwnerLost, logBytes} = findings;
+		const {changed, recovered, isOwnerLost, logBytes, secondLibrary} = findings;
 		if (isOwnerLost) {
 			this.#recall();
 			this.#desk.tell({type: 'ownerLost'});
 		}
 		if (recovered > 0) this.#desk.tell({type: 'recovered', jobs: recovered});
 		if (logBytes !== undefined) this.#desk.tell({type: 'logGrown', logBytes});
+		if (secondLibrary) this.#desk.tell({type: 'secondLibrary', ...secondLibrary});
 		if (changed || recovered > 0) this.#isHungry = true;
 		if (changed) for (const {id} of await this.#queue.stops(this.#owner)) this.#stop(id);
 		await this.#desk.inquireSome(this.#queue, changed);

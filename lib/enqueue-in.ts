@@ -5,6 +5,7 @@ import type {JobId} from './job.ts';
 import {JobMaker} from './job-maker.ts';
 import type {JobOptions} from './options.ts';
 import {enqueueOn} from './queues/sqlite/enqueue-on.ts';
+import {WHY_ONE} from './queues/sqlite/one-library.ts';
 import type {OwnConnection} from './queues/sqlite/own-connection.ts';
 
 const MAKER = new JobMaker([], {}, MAX_VALUE_BYTES);
@@ -24,7 +25,8 @@ export type EnqueueInArgs<Tasks> = {
  *   insertOrder.run(order);
  *   enqueueIn<typeof import('./tasks.ts')>(db, 'sendReceipt', order.id, {key: order.id});
  * })();
- * @param connection a `Database` of better-sqlite3 on the file that engines are opened on
+ * @param connection a `Database` of better-sqlite3 on the file that engines are opened on. It must be of the copy that Faena
+ * uses: two SQLite libraries in one process destroy the file.
  * @returns the job's id; `existing` if the key was there already and this is that job
  * @throws FaenaError `BadOption`, `NotEncodable`, `TooLarge`, `KeyConflict`, `BadDatabase`, `NewerDatabase`: nothing of the
  * job is left in the transaction, which may go on. What SQLite itself throws passes as it is; a transaction that reads before
@@ -43,6 +45,11 @@ export function enqueueIn<Tasks = AnyTasks>(
 }
 
 function checkConnection(connection: OwnConnection): void {
+	// Node's class has no check of its own, and is not in every Node.
+	if (connection?.constructor?.name === 'DatabaseSync')
+		throw bad(
+			`enqueueIn() got a DatabaseSync of node:sqlite. ${WHY_ONE} Close it, and open the file by the better-sqlite3 that Faena uses, or by node:sqlite in a process without Faena`,
+		);
 	const isConnection = typeof connection?.prepare === 'function' && typeof connection.pragma === 'function' && typeof connection.transaction === 'function';
 	if (!isConnection) throw bad('enqueueIn() expects first a Database of better-sqlite3: the connection whose transaction the job is to be part of');
 	if (!connection.open) throw bad(`enqueueIn() got a connection to ${connection.name} that is closed`);

@@ -15,6 +15,7 @@ const RECORDS = {
 	ownerLost: ['warn', 'given up by other engines as silent; they run its jobs'],
 	recovered: ['info', 'took back the jobs of engines that died'],
 	logGrown: ['warn', 'the log beside the database grows: another program reads in a transaction that does not end'],
+	secondLibrary: ['error', 'another SQLite library of this process has the database open, which destroys it'],
 	setBack: ['warn', 'transaction set back; it is tried again'],
 	memoryShort: ['warn', 'memory is short; the youngest job was stopped, and will run again'],
 } as const satisfies Readonly<Record<string, readonly [LogLevel, string]>>;

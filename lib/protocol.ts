@@ -7,7 +7,7 @@ import type {FailureRecord} from './failure.ts';
 import type {JobId, LogLevel, LogLine, Policy} from './job.ts';
 import type {Values} from './lines.ts';
 import type {Isolation, PoolOptions, SlowStart, WorkerLoss} from './pool.ts';
-import type {CompletedBatch, Durability, JobEnd, JobQueue, MadeJob, Rerun} from './queue.ts';
+import type {CompletedBatch, Durability, Health, JobEnd, JobQueue, MadeJob, Rerun} from './queue.ts';
 import type {ExecutionOptions} from './task.ts';
 import type {TaskInfo} from './tasks-module.ts';
 
@@ -279,6 +279,7 @@ export type JobEvent =
 	| ({readonly type: 'batchCompleted'} & CompletedBatch)
 	| ({readonly type: 'workerLost'} & WorkerLoss)
 	| ({readonly type: 'slowStart'} & SlowStart)
+	| ({readonly type: 'secondLibrary'} & NonNullable<Health['secondLibrary']>)
 	// From here on for the log alone.
 	| {readonly type: 'ownerLost'}
 	| {readonly type: 'recovered'; readonly jobs: number}

@@ -111,10 +111,10 @@ export abstract class JobQueue {
 	abstract stops(owner: OwnerId): Awaitable<readonly Claim[]>;
 
 	/**
-	 * Looks whether what the jobs lie on is still what was opened, and how much its log has grown to, in bytes. Cheap: made for polling.
+	 * Looks whether what the jobs lie on is still what was opened, and in what state it is. Cheap: made for polling.
 	 * @throws FaenaError `BadDatabase`
 	 */
-	abstract examine(): Awaitable<{readonly logBytes: number}>;
+	abstract examine(): Awaitable<Health>;
 
 	abstract close(): Awaitable<void>;
 
@@ -175,6 +175,14 @@ export abstract class JobQueue {
 		const {settled} = await this.turn({settle: [{id, lease, execution, outcome}]});
 		return settled[0] !== 'lost';
 	}
+}
+
+/** The state of what the jobs lie on. */
+export interface Health {
+	/** What the log has grown to. */
+	readonly logBytes: number;
+	/** Another SQLite library of this process has the database open: the files of those that are loaded, and a sentence that says what to do. */
+	readonly secondLibrary?: {readonly libraries: readonly string[]; readonly message: string};
 }
 
 /** One transaction's worth of work. */

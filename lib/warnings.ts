@@ -8,6 +8,7 @@ const SENTENCES: Readonly<Partial<Record<EventName, (detail: never) => string | 
 	},
 	workerLost: ({kind, reason, error}: {readonly kind: string; readonly reason: string; readonly error?: Error}) =>
 		reason === 'unready' ? `A worker ${kind} can't be made ready, and is tried again until it can. ${error?.message ?? ''}`.trimEnd() : undefined,
+	secondLibrary: ({message}: {readonly message: string}) => message,
 };
 
 /** The events that the program is warned of if nobody listens to them. */

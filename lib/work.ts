@@ -99,10 +99,13 @@ async function loop(bench: Bench): Promise<void> {
 	const stopListening = queue.onEnqueue(ring);
 	signal?.addEventListener('abort', ring);
 	let nextRecovery = 0;
+	let hasWarned = false;
 	try {
 		while (!signal?.aborted) {
 			if (performance.now() >= nextRecovery) {
-				await queue.examine();
+				const {secondLibrary} = await queue.examine();
+				if (secondLibrary && !hasWarned) process.emitWarning(secondLibrary.message, {type: 'FaenaWarning'});
+				hasWarned = secondLibrary !== undefined;
 				await queue.recover();
 				nextRecovery = performance.now() + ASK_EVERY_MS;
 			}

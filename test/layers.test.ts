@@ -75,7 +75,7 @@ const LAYERS: readonly (readonly string[])[] = [
 
 /** Packages that these files alone may import, so that what is particular to each stays in one place. */
 const OWNERS: Readonly<Record<string, readonly string[]>> = {
-	'better-sqlite3': ['lib/queues/sqlite/database.ts', 'lib/queues/sqlite/owner-lock.ts'],
+	'better-sqlite3': ['lib/queues/sqlite/database.ts', 'lib/queues/sqlite/one-library.ts', 'lib/queues/sqlite/owner-lock.ts'],
 	piscina: ['lib/pools/threads.ts'],
 	tinypool: ['lib/pools/processes.ts'],
 };

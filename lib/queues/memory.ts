@@ -22,6 +22,7 @@ import {
 	type DequeuedJob,
 	type Enqueued,
 	enqueueFailure,
+	type Health,
 	type JobEnd,
 	JobQueue,
 	type JobValues,
@@ -327,7 +328,7 @@ export class MemoryQueue extends JobQueue {
 		return false;
 	}
 
-	examine(): {readonly logBytes: number} {
+	examine(): Health {
 		this.#assertOpen();
 		return {logBytes: 0};
 	}

@@ -15,6 +15,7 @@ import {
 	type CleanupResult,
 	type DeleteResult,
 	type Durability,
+	type Health,
 	type JobEnd,
 	JobQueue,
 	type JobValues,
@@ -379,7 +380,7 @@ export class SqliteQueue extends JobQueue {
 		return this.#read(({claimsToStop}) => (claimsToStop.all(owner) as [number, number, number][]).map(([id, lease, execution]) => ({id, lease, execution})));
 	}
 
-	examine(): Awaitable<{readonly logBytes: number}> {
+	examine(): Awaitable<Health> {
 		return this.#guard(({footing}) => footing.examine());
 	}
 
@@ -521,7 +522,7 @@ export class SqliteQueue extends JobQueue {
 	#giveUp(error: unknown, {footing}: Opened): unknown {
 		this.#badness = error;
 		try {
-			footing.look();
+			footing.explain();
 		} catch (reason) {
 			this.#badness = reason;
 		}

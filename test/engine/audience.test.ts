@@ -54,7 +54,7 @@ test('who subscribes to a channel later hears of all that comes after the next c
 
 test('a dispatcher is asked for the events that somebody wants, once, and for none that nobody does, but for those it warns of', t => {
 	const audience = new Audience('jobs.db', undefined);
-	const warned = ['slowStart', 'workerLost'];
+	const warned = ['slowStart', 'workerLost', 'secondLibrary'];
 	t.deepEqual(audience.changedWishes(), warned);
 	t.is(audience.changedWishes(), undefined);
 	const {end} = listen(t, 'faena:job:completed');

@@ -3,14 +3,16 @@ import {Blobs} from './blobs.ts';
 import {borrow} from './database.ts';
 import {enqueue} from './enqueue.ts';
 import {Names} from './names.ts';
+import {refuseOtherLibrary} from './one-library.ts';
 import type {OwnConnection} from './own-connection.ts';
 import {Tally} from './places.ts';
 
 /**
  * Enqueues one job on a connection that is not ours: in its transaction, as a savepoint of it, or in one of its own.
- * @throws FaenaError `BadDatabase`, `NewerDatabase`, `KeyConflict`, after which nothing of it is left in the transaction
+ * @throws FaenaError `BadOption`, `BadDatabase`, `NewerDatabase`, `KeyConflict`, after which nothing of it is left in the transaction
  */
 export function enqueueOn(connection: OwnConnection, job: NewJob, now: number): Enqueued {
+	refuseOtherLibrary('enqueueIn()', connection);
 	let enqueued: Enqueued | undefined;
 	const run = connection.transaction(() => {
 		const statements = borrow(connection);

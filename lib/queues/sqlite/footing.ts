@@ -1,6 +1,8 @@
 import {statSync} from 'node:fs';
 import {FaenaError} from '../../errors.ts';
+import type {Health} from '../../queue.ts';
 import {type Connection, refuseDamaged} from './database.ts';
+import {severalLibraries, severalLibrariesOn} from './one-library.ts';
 import {refuseUntrusted} from './trusted-files.ts';
 
 /**
@@ -14,14 +16,17 @@ export class Footing {
 	readonly #identities = new Map<string, string>();
 	#sizeBytes = 0;
 	#logBytes = 0;
+	/** Of this process, if others than ours were seen to have the database open. */
+	#libraries: readonly string[] | undefined;
 
-	/** @throws FaenaError `BadDatabase` as {@link examine}, and if another user may have made a file of the database */
+	/** @throws FaenaError `BadDatabase` as {@link examine}, if another SQLite library of this process has the database open, or another user may have made a file of it */
 	constructor(path: string, connection: Connection) {
 		this.#path = path;
 		this.#connection = connection;
 		// Once more: SQLite may have opened a file that another user made after we looked, and keeps that open from now on.
 		refuseUntrusted(path);
 		this.examine();
+		this.#refuseLibraries();
 	}
 
 	/**
@@ -39,12 +44,31 @@ export class Footing {
 		this.#logBytes = logBytes;
 	}
 
-	/** Looks more closely, also at what the processes on the database share of its log. Returns the size of the log. */
-	examine(): {readonly logBytes: number} {
+	/**
+	 * Looks more closely, also at what the processes on the database share of its log.
+	 * @returns the size of the log; and the SQLite libraries of this process that have the database open, if there are several
+	 */
+	examine(): Health {
 		this.look();
 		this.#refuseTruncatedLog();
 		this.#sizeOf(`${this.#path}-shm`);
-		return {logBytes: this.#logBytes};
+		this.#libraries ??= severalLibrariesOn(this.#path);
+		const libraries = this.#libraries;
+		return {logBytes: this.#logBytes, ...(libraries && {secondLibrary: {libraries, message: severalLibraries(this.#path, libraries)}})};
+	}
+
+	/**
+	 * To be called once SQLite has found the database damaged.
+	 * @throws FaenaError `BadDatabase` if what was done to its files explains that
+	 */
+	explain(): void {
+		this.#libraries ??= severalLibrariesOn(this.#path);
+		this.#refuseLibraries();
+		this.look();
+	}
+
+	#refuseLibraries(): void {
+		if (this.#libraries) throw new FaenaError('BadDatabase', severalLibraries(this.#path, this.#libraries));
 	}
 
 	/** Whether the database itself is the one that was opened, where the connection has been closed: its log may have gone with it. */
@@ -61,7 +85,7 @@ export class Footing {
 		const stat = statSync(path, {throwIfNoEntry: false});
 		const identity = stat && `${stat.dev}:${stat.ino}`;
 		const known = this.#identities.get(path);
-		if (known !== undefined && identity !== known) throw lost(path, identity === undefined ? 'deleted or moved' : 'replaced by another file');
+		if (known !== undefined && identity !== known) throw this.#lost(path, identity === undefined ? 'deleted or moved' : 'replaced by another file');
 		if (identity !== undefined) this.#identities.set(path, identity);
 		return stat?.size ?? 0;
 	}
@@ -69,25 +93,27 @@ export class Footing {
 	/** A VACUUM makes a database shorter, too, and takes nothing away. */
 	#refuseTruncated(sizeBytes: number): void {
 		// It would pass for a new one, which nothing is wrong with.
-		if (sizeBytes === 0) throw lost(this.#path, 'emptied');
+		if (sizeBytes === 0) throw this.#lost(this.#path, 'emptied');
 		refuseDamaged(this.#path);
 	}
 
 	/** A log whose content has been moved into the database is cut off by SQLite itself. */
 	#refuseTruncatedLog(): void {
 		// Asked twice, since another process may have moved it and cut it off after the first question.
-		if (this.#isLogTooShort() && this.#isLogTooShort()) throw lost(this.#logPath, 'truncated');
+		if (this.#isLogTooShort() && this.#isLogTooShort()) throw this.#lost(this.#logPath, 'truncated');
 	}
 
 	#isLogTooShort(): boolean {
 		const neededBytes = this.#connection.unmovedLogBytes();
 		return this.#sizeOf(this.#logPath) < neededBytes;
 	}
-}
 
-function lost(path: string, what: string): FaenaError {
-	return new FaenaError(
-		'BadDatabase',
-		`${path} was ${what} while the database was in use, so that what was written last may be lost. Put back what you have, and open it anew; before you touch the files of a database, close every engine on it.`,
-	);
+	#lost(path: string, what: string): FaenaError {
+		// It has closed the database since.
+		if (this.#libraries) return new FaenaError('BadDatabase', `${path} was ${what}. ${severalLibraries(this.#path, this.#libraries)}`);
+		return new FaenaError(
+			'BadDatabase',
+			`${path} was ${what} while the database was in use, so that what was written last may be lost. Put back what you have, and open it anew; before you touch the files of a database, close every engine on it. Another SQLite library in the same process (node:sqlite, a second copy of better-sqlite3) does this when it closes the database.`,
+		);
+	}
 }

@@ -1,4 +1,4 @@
-/** A connection that a program opened itself: a `Database` of better-sqlite3, whichever version and copy of it. */
+/** A connection that a program opened itself: a `Database` of the copy of better-sqlite3 that Faena uses (see `one-library.ts`). */
 export interface OwnConnection {
 	readonly name: string;
 	readonly open: boolean;
