@@ -255,12 +255,10 @@ export class SqliteQueue extends JobQueue {
 	}
 
 	async leave(owner: OwnerId): Promise<void> {
-		if (!this.#owners.has(owner)) return this.#guard(() => undefined);
+		const known = this.#owners.get(owner);
+		if (!known) return this.#guard(() => undefined);
 		try {
-			await this.#write(session => {
-				const known = this.#owners.get(owner);
-				if (known) takeBack(session, known.id, {suspect: false});
-			});
+			await this.#write(session => takeBack(session, known.id, {suspect: false}));
 		} catch (error) {
 			// The row stays, so the lock's file does, too: without a holder it says that the owner has ended.
 			this.#unlock(owner);
@@ -268,7 +266,8 @@ export class SqliteQueue extends JobQueue {
 		} finally {
 			this.#vigil.forget(owner);
 		}
-		this.#release(owner);
+		// A call that was made meanwhile may have made the owner anew.
+		if (this.#owners.get(owner) === known) this.#release(owner);
 	}
 
 	job(id: JobId): Awaitable<Job | undefined> {

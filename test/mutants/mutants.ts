@@ -95,8 +95,8 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
 	// ——— transactions ———
 	'what was asked is acknowledged before its commit': {
 		file: 'lib/queues/sqlite/database.ts',
-		find: '() => transact.immediate(run) as ReturnType<typeof run>,',
-		put: "() => {\n\t\t\t\tif (!db.inTransaction) setTimeout(() => db.exec('commit'), 50, db.exec('begin immediate'));\n\t\t\t\treturn run() as ReturnType<typeof run>;\n\t\t\t},",
+		find: 'return transact.immediate(run) as ReturnType<typeof run>;',
+		put: "if (!db.inTransaction) setTimeout(() => db.exec('commit'), 50, db.exec('begin immediate'));\n\t\t\treturn run();",
 		killer: ['test/engine/enqueue.test.ts', 'when enqueue() resolves the job is in the file, for every other program to see'],
 	},
 	'a transaction takes the write lock only when it writes': {
@@ -107,8 +107,8 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
 	},
 	'whoever waits for the write lock gives up at once': {
 		file: 'lib/queues/sqlite/database.ts',
-		find: 'if (until === Infinity) until = monotonicMs() + BUSY_TIMEOUT_MS;',
-		put: 'if (until === Infinity) throw error;',
+		find: 'return tryAgain(attempt);',
+		put: 'throw error;',
 		killer: [SQLITE, PATIENT],
 	},
 	'the schema is made without a transaction': {
