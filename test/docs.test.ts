@@ -1,10 +1,11 @@
 import {execFile} from 'node:child_process';
-import {existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync} from 'node:fs';
+import {existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync} from 'node:fs';
 import {tmpdir} from 'node:os';
 import {basename, dirname, join} from 'node:path';
 import {fileURLToPath} from 'node:url';
 import {promisify} from 'node:util';
 import test from 'ava';
+import {linkPackages} from './fixtures/linked-packages.ts';
 
 const run = promisify(execFile);
 const root = fileURLToPath(new URL('../', import.meta.url));
@@ -57,26 +58,8 @@ function preludeOf({document, code}: Block): string {
 	return `${functions}${engine}export {};`;
 }
 
-/** The package as its users see it, made of the sources. */
-function linkPackages(): void {
-	const {exports} = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as {exports: Record<string, string | {default: string}>};
-	const packages = join(project, 'node_modules');
-	mkdirSync(packages);
-	for (const name of readdirSync(join(root, 'node_modules'))) symlinkSync(join(root, 'node_modules', name), join(packages, name));
-	// Reached by a link, since Node takes the types away only outside node_modules.
-	mkdirSync(join(project, 'faena'));
-	symlinkSync(join(project, 'faena'), join(packages, 'faena'));
-	const entries = Object.entries(exports).flatMap(([name, target], index) => {
-		if (typeof target === 'string') return [];
-		const source = join(root, target.default.replace('./dist/', '').replace(/js$/, 'ts'));
-		writeFileSync(join(project, 'faena', `${index}.ts`), `export * from ${JSON.stringify(source)};`);
-		return [[name, `./${index}.ts`]];
-	});
-	writeFileSync(join(project, 'faena/package.json'), JSON.stringify({name: 'faena', type: 'module', exports: Object.fromEntries(entries)}));
-}
-
 test.before(() => {
-	linkPackages();
+	linkPackages(project);
 	for (const document of documents) {
 		mkdirSync(folderOf({document}));
 		writeFileSync(join(folderOf({document}), 'package.json'), '{"type": "module"}');
