@@ -1,4 +1,4 @@
-import {isDeepStrictEqual} from 'node:util';
+import {inspect, isDeepStrictEqual} from 'node:util';
 import {FaenaError} from './errors.ts';
 import {parse, stringify} from './originals.ts';
 
@@ -32,7 +32,8 @@ const MAX_DEPTH = 500;
 
 /**
  * Encodes a value that {@link decode} gives back equal: what JSON holds, and undefined, NaN, ±Infinity, -0, BigInt, Date,
- * Map, Set, ArrayBuffer, typed arrays, DataView, Buffer (comes back as Uint8Array) and Error, anywhere in it.
+ * Map, Set, ArrayBuffer, typed arrays, DataView, Buffer (comes back as Uint8Array) and Error, anywhere in it; the holes of an
+ * array; and the named properties of all these, such as the groups of a regular expression's match.
  * @param what names the value in errors, for instance `payload`
  * @param option the option of `open()` that sets the limit
  * @throws FaenaError `NotEncodable`, naming the place, for everything else; `TooLarge` over `maxBytes`
@@ -102,7 +103,7 @@ function encodeAny(value: unknown, what: string): Encoded {
 	if (typeof value === 'string') return stringify(value);
 	const walk: Walk = {path: [what], ancestors: [], parts: [], rich: false};
 	try {
-		if (isBytes(value)) {
+		if (isBytes(value) && namesOfView(value).length === 0) {
 			refuseDetached(value.buffer, walk);
 			return withFormat(value);
 		}
@@ -161,6 +162,11 @@ function toTree(value: unknown, walk: Walk): unknown {
 	}
 }
 
+/** One that needs no look inside, and no step of the walk's path. */
+function isPlainScalar(value: unknown): boolean {
+	return typeof value === 'string' || isPlainNumber(value) || typeof value === 'boolean' || value === null;
+}
+
 /** One that JSON can hold. */
 function isPlainNumber(value: unknown): value is number {
 	return Number.isFinite(value) && !Object.is(value, -0);
@@ -175,33 +181,62 @@ function objectToTree(value: object, walk: Walk): unknown {
 	return tree;
 }
 
-function arrayToTree(array: readonly unknown[], walk: Walk): unknown[] {
+function arrayToTree(array: readonly unknown[], walk: Walk): unknown {
 	refuseToJson(array, walk);
+	if (!isDense(array)) return withProperties(tag(walk, 'holes', array.length), array, Object.keys(array), walk);
+	return itemsToTree(array, walk);
+}
+
+/** True if the array has all its items and nothing else. Its keys are the indexes in order, then the names. */
+function isDense(array: readonly unknown[]): boolean {
+	const {length} = array;
+	if (length > FEW_ELEMENTS && !array.includes(undefined) && hasElementsAlone(array)) return true;
+	const keys = Object.keys(array);
+	return keys.length === length && (length === 0 || keys[length - 1] === String(length - 1));
+}
+
+function itemsToTree(items: readonly unknown[], walk: Walk): unknown[] {
 	let tree: unknown[] | undefined;
-	for (let index = 0; index < array.length; index++) {
-		const item = childToTree(index, array[index], walk);
-		if (item !== array[index]) tree ??= array.slice(0, index);
+	for (let index = 0; index < items.length; index++) {
+		const value = items[index];
+		const item = isPlainScalar(value) ? value : childToTree(index, value, walk);
+		if (item !== value) tree ??= items.slice(0, index);
 		tree?.push(item);
 	}
-	return tree ?? (array as unknown[]);
+	return tree ?? (items as unknown[]);
+}
+
+/** The tree of a value that has properties of these names besides what makes it an array, a Map, and so on. */
+function withProperties(tree: unknown, value: object, names: readonly string[], walk: Walk): unknown {
+	refuseSymbols(value, walk);
+	if (names.length === 0) return tree;
+	const properties = names.map(name => {
+		const index = Number(name);
+		return [name, childToTree(String(index) === name ? index : name, (value as Record<string, unknown>)[name], walk)];
+	});
+	return tag(walk, 'with', [tree, properties]);
 }
 
 function plainToTree(object: object, walk: Walk): unknown {
 	refuseToJson(object, walk);
-	if (Object.getOwnPropertySymbols(object).length > 0) throw refusal(walk, 'has a property whose name is a symbol');
+	refuseSymbols(object, walk);
 	const names = Object.keys(object);
 	let copied: [string, unknown][] | undefined;
 	let tagged = false;
 	for (let index = 0; index < names.length; index++) {
 		const name = names[index] as string;
 		const value = (object as Record<string, unknown>)[name];
-		const item = childToTree(name, value, walk);
+		const item = isPlainScalar(value) ? value : childToTree(name, value, walk);
 		if (name === TAG || isEscaped(name)) tagged = true;
 		if (item !== value || tagged) copied ??= names.slice(0, index).map(each => [each, (object as Record<string, unknown>)[each]]);
 		copied?.push([name, item]);
 	}
 	if (tagged) return tag(walk, 'object', copied);
 	return copied ? Object.fromEntries(copied) : object;
+}
+
+function refuseSymbols(value: object, walk: Walk): void {
+	if (Object.getOwnPropertySymbols(value).length > 0) throw refusal(walk, 'has a property whose name is a symbol');
 }
 
 /** Wherever it comes from, JSON would store what this gives instead. */
@@ -220,14 +255,18 @@ function childToTree(step: string | number, value: unknown, walk: Walk): unknown
 
 function builtinToTree(value: object, walk: Walk): unknown {
 	if (value instanceof Error) return tag(walk, 'error', errorToTree(value, walk));
-	// Only these classes themselves: of a subclass, what makes it one would be lost.
+	const tree = contentToTree(value, walk);
+	if (tree === undefined) throw refusal(walk, `is ${describeClass(value)}`);
+	return withProperties(tree, value, ArrayBuffer.isView(value) ? namesOfView(value) : Object.keys(value), walk);
+}
+
+/** Only of these classes themselves: of a subclass, what makes it one would be lost. */
+function contentToTree(value: object, walk: Walk): unknown {
 	const prototype = Object.getPrototypeOf(value);
 	if (prototype === Date.prototype) return tag(walk, 'date', toTree((value as Date).getTime(), walk));
-	if (prototype === Map.prototype) return tag(walk, 'map', arrayToTree([...(value as Map<unknown, unknown>)].flat(), walk));
-	if (prototype === Set.prototype) return tag(walk, 'set', arrayToTree([...(value as Set<unknown>)], walk));
-	const binary = binaryToTree(value, walk);
-	if (binary) return binary;
-	throw refusal(walk, `is ${describeClass(value)}`);
+	if (prototype === Map.prototype) return tag(walk, 'map', itemsToTree([...(value as Map<unknown, unknown>)].flat(), walk));
+	if (prototype === Set.prototype) return tag(walk, 'set', itemsToTree([...(value as Set<unknown>)], walk));
+	return binaryToTree(value, walk);
 }
 
 function errorToTree(error: Error, walk: Walk): unknown {
@@ -277,6 +316,23 @@ function nameOfView(view: ArrayBufferView): string | undefined {
 	const prototype = Object.getPrototypeOf(view);
 	if (prototype === Buffer.prototype) return 'Uint8Array';
 	return Object.keys(BINARY).find(name => prototype === BINARY[name]?.prototype);
+}
+
+/** Above so many elements `inspect` is quicker than a list of their indexes. */
+const FEW_ELEMENTS = 50;
+
+/**
+ * True if the array or typed array has no property besides its elements. JavaScript lists the names only after the indexes of all
+ * elements, of which there may be millions; `inspect` gets them without. Where it says anything else, the list decides.
+ */
+function hasElementsAlone(array: object): boolean {
+	return /^(\w+\(\d+\) )?(\[\w+\] )?\[ \.\.\. \d+ more items \]$/.test(inspect(array, {maxArrayLength: 0, depth: 0, customInspect: false}));
+}
+
+/** Names of the properties that a typed array has besides its elements. */
+function namesOfView(view: ArrayBufferView): string[] {
+	const {length = 0} = view as {readonly length?: number};
+	return length > FEW_ELEMENTS && hasElementsAlone(view) ? [] : Object.keys(view).slice(length);
 }
 
 function part(walk: Walk, kind: string, bytes: Uint8Array): unknown {
@@ -401,11 +457,24 @@ function fromTag([kind, content]: [string, unknown], parts: Parts): unknown {
 			return new Set((content as unknown[]).map(item => fromTree(item, parts)));
 		case 'object':
 			return Object.fromEntries((content as [string, unknown][]).map(([name, value]) => [name, fromTree(value, parts)]));
+		case 'holes':
+			return new Array(content as number);
+		case 'with': {
+			const [base, properties] = content as [unknown, [string, unknown][]];
+			return addProperties(fromTree(base, parts) as object, properties, parts);
+		}
 		case 'error':
 			return toError(fromTree(content, parts) as Record<string, unknown>);
 		default:
 			return fromBinary(kind, content as number, parts);
 	}
+}
+
+/** Not assigned: that would follow a property named `__proto__`. */
+function addProperties(value: object, properties: readonly [string, unknown][], parts: Parts): object {
+	for (const [name, tree] of properties)
+		Object.defineProperty(value, name, {value: fromTree(tree, parts), configurable: true, writable: true, enumerable: true});
+	return value;
 }
 
 function* pairs(flat: readonly unknown[]): Generator<[unknown, unknown]> {

@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import {inspect} from 'node:util';
 import {runInNewContext} from 'node:vm';
 import test from 'ava';
 import fc from 'fast-check';
@@ -77,6 +78,66 @@ test('errors come back as Errors with name, message, stack, cause and their own 
 	t.like(several.errors, {0: {message: 'one'}, 1: 2, length: 2});
 });
 
+const withProperties: readonly [what: string, value: () => object][] = [
+	['a match of a regular expression, with its groups', () => '2026-11'.match(/(?<year>\d+)-(?<month>\d+)/) as object],
+	['a match with indices', () => /(a)(b)?/d.exec('xa') as object],
+	['an array with a named property', () => Object.assign([1, 2], {total: 3})],
+	['an empty array with a named property', () => Object.assign([], {total: 3})],
+	[
+		'a long array with a named property',
+		() =>
+			Object.assign(
+				Array.from({length: 1000}, (_, index) => index),
+				{total: 3},
+			),
+	],
+	[
+		'an array with a property of a name that tricks',
+		() => Object.defineProperty([1], '__proto__', {value: [2], enumerable: true, configurable: true, writable: true}),
+	],
+	['an array with a hole', () => new Array(3).fill(1, 1, 2)],
+	['a long array with a hole', () => holed(1000, 500)],
+	['an array with a hole and a named property', () => Object.assign(holed(3, 1), {total: 3})],
+	['a Map with a property', () => Object.assign(new Map([[1, 2]]), {total: 3})],
+	['a Set with a property', () => Object.assign(new Set([1]), {total: new Date(3)})],
+	['a Date with a property', () => Object.assign(new Date(0), {zone: 'CET'})],
+	['bytes with a property', () => Object.assign(new Uint8Array(2), {mime: 'image/png'})],
+	['many bytes with a property', () => Object.assign(new Uint8Array(10_000), {mime: 'image/png'})],
+	['many floats with a property', () => Object.assign(new Float64Array(1000), {unit: new Uint8Array([1])})],
+	['an ArrayBuffer with a property', () => Object.assign(new ArrayBuffer(2), {mime: 'image/png'})],
+	['a DataView with a property', () => Object.assign(new DataView(new ArrayBuffer(2)), {mime: 'image/png'})],
+];
+
+for (const [what, value] of withProperties) {
+	test(`properties by name and holes come back: ${what}`, t => {
+		for (const each of [value(), {deep: [value(), 1]}]) {
+			const back = decode(encode(each, 'payload'));
+			// A match's groups have no prototype, and come back as a plain object.
+			t.deepEqual(structuredClone(back), structuredClone(each));
+			t.is(inspect(back, SHOWN), inspect(each, SHOWN).replaceAll('[Object: null prototype] ', ''));
+		}
+	});
+}
+
+const SHOWN = {depth: 9, maxArrayLength: 2000};
+
+function holed(length: number, hole: number): number[] {
+	const array = new Array<number>(length).fill(7);
+	delete array[hole];
+	return array;
+}
+
+test('an array of holes costs what it holds, however long it is', t => {
+	const back = decode(encode(Object.assign([], {4294967293: 'last'}), 'payload')) as unknown[];
+	t.is(back.length, 4294967294);
+	t.deepEqual(Object.entries(back), [['4294967293', 'last']]);
+});
+
+test('what a binary value holds is in order, also beside properties that are binary', t => {
+	const value = [Object.assign([new Uint8Array([1])], {more: new Uint8Array([2])}), new Uint8Array([3])];
+	t.deepEqual(decode(encode(value, 'payload')), value);
+});
+
 test('an object without a prototype comes back as a plain one', t => {
 	t.deepEqual(decode(encode(Object.assign(Object.create(null), {a: 1}), 'payload')), {a: 1});
 });
@@ -119,6 +180,9 @@ const REFUSED: readonly [title: string, value: () => unknown, sentence: string][
 	['a Promise', () => ({body: Promise.resolve(1)}), 'payload.body is an instance of Promise, '],
 	['a boxed number', () => Object(5), 'payload is an instance of Number, '],
 	['a property named by a symbol', () => ({a: {[Symbol('hidden')]: 1}}), 'payload.a has a property whose name is a symbol, '],
+	['a function among the properties of an array', () => ({list: Object.assign([1], {sort2: () => 1})}), 'payload.list.sort2 is a function, '],
+	['a function in an array with a hole', () => Object.assign(new Array(2), {2: () => 1}), 'payload[2] is a function, '],
+	['a property of a Map named by a symbol', () => Object.assign(new Map(), {[Symbol('a')]: 1}), 'payload has a property whose name is a symbol, '],
 	['a cycle', cycle, 'payload.a.list[0] refers back to an object that contains it, '],
 	['an error that causes itself', selfCaused, 'payload.cause refers back to an object that contains it, '],
 	['a nest too deep', () => nest(501), `payload${'[0]'.repeat(500)} is nested more than 500 levels deep, `],
@@ -189,6 +253,7 @@ const RELEASED: readonly [Encoded, unknown][] = [
 		packed('[{"$":["Uint8Array",1]},{"$":["Int16Array",2]},{"$":["ArrayBuffer",1]}]', 7, 1, 2, 9),
 		[new Uint8Array([7]), new Int16Array([513]), new Uint8Array([9]).buffer],
 	],
+	[packed('{"$":["with",[{"$":["holes",2]},[["1","a"],["index",0]]]]}'), Object.assign([], {1: 'a', index: 0})],
 ];
 
 test('values of released formats are readable for ever', t => {
@@ -210,6 +275,8 @@ const DAMAGED: readonly [title: string, encoded: Encoded, sentence: RegExp][] = 
 	['an endless kind', packed(`{"$":["${'x'.repeat(1000)}",0]}`), /holds a "x{20}", /],
 	['a kind that every object has', packed('{"$":["constructor",0]}'), /holds a "constructor"/],
 	['a tag that is no list', packed('{"$":5}'), /can't be read/],
+	['an array longer than there can be', packed('{"$":["holes",1e10]}'), /can't be read/],
+	['properties of a number', packed('{"$":["with",[5,[["a",1]]]]}'), /can't be read/],
 	['half an entry', packed('{"$":["map",[1]]}'), /half an entry/],
 	['text that is not UTF-8', Buffer.concat([fromHex('02 03000000'), fromHex('22 ff 22')]), /can't be read/],
 	['a nest without end', packed(`${'[{"a":'.repeat(20_000)}1${'}]'.repeat(20_000)}`), /can't be read/],

@@ -147,14 +147,17 @@ const CONTAINERS: readonly Container[] = [
 		return made(values(parts), backs(parts), parts);
 	},
 	(random, child) => {
-		const [one] = [child()];
-		const sparse: unknown[] = [];
-		sparse[between(random, 1, 9)] = one.value;
-		return made(
-			sparse,
-			Array.from(sparse, item => (item === undefined ? undefined : backs([one])[0])),
-			[one],
-		);
+		const one = child();
+		const place = between(random, 1, 9);
+		return made(Object.assign([], {[place]: one.value}), Object.assign([], {[place]: backs([one])[0]}), [one]);
+	},
+	(random, child) => {
+		const parts = [child(), child()];
+		const build = pick(random, [
+			([item, named]: readonly unknown[]) => Object.assign([item], {named}),
+			([item, named]: readonly unknown[]) => Object.assign(new Set([item]), {named}),
+		]);
+		return made(build(values(parts)), build(backs(parts)), parts);
 	},
 	(random, child) => {
 		const parts = several(random, child);
