@@ -1,5 +1,6 @@
-import {Worker} from 'node:worker_threads';
+import type {Worker} from 'node:worker_threads';
 import {FaenaError, fromEnvelope} from './errors.ts';
+import {startThread} from './node-args.ts';
 import type {Call, CallsMessage, DispatcherStart, FailedMessage, JobEvent, RepliesMessage, Started} from './protocol.ts';
 import type {TaskInfo} from './tasks-module.ts';
 import {memoryOf} from './transfer.ts';
@@ -33,7 +34,7 @@ export class ThreadLine implements Line {
 	 * @throws FaenaError why the queue or the tasks can't be opened
 	 */
 	static async open(start: DispatcherStart, tell: (event: JobEvent) => void): Promise<ThreadLine> {
-		const worker = new Worker(workerUrl('dispatcher'), {workerData: start, name: 'faena dispatcher'});
+		const worker = startThread(workerUrl('dispatcher'), {workerData: start, name: 'faena dispatcher'});
 		const started = await untilStarted(worker, tell);
 		if (started.type === 'refused') throw fromEnvelope(started.error);
 		return new ThreadLine(worker, started.tasks);

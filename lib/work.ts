@@ -1,4 +1,3 @@
-import {Worker} from 'node:worker_threads';
 import {nanoid} from 'nanoid';
 import {Bell} from './bell.ts';
 import type {StopReason} from './board.ts';
@@ -8,6 +7,7 @@ import {decode, encode, MAX_CHECKPOINT_BYTES, MAX_VALUE_BYTES} from './encoding.
 import {toFailure} from './failure.ts';
 import type {Duration} from './job.ts';
 import {JobMaker} from './job-maker.ts';
+import {startThread} from './node-args.ts';
 import {Notebook} from './notebook.ts';
 import type {HeartbeatStart} from './protocol.ts';
 import {type DequeuedJob, demandOf, JobQueue, type Lease, type Outcome, type OwnerId} from './queue.ts';
@@ -222,7 +222,7 @@ function watchForStop(
 /** A memory queue ends with its thread, and needs none. */
 function startHeartbeat({location}: JobQueue, owner: OwnerId): {end(): Promise<void>} | undefined {
 	if (location === ':memory:') return undefined;
-	const worker = new Worker(workerUrl('heartbeat'), {workerData: {location, owner} satisfies HeartbeatStart, name: 'faena heartbeat'});
+	const worker = startThread(workerUrl('heartbeat'), {workerData: {location, owner} satisfies HeartbeatStart, name: 'faena heartbeat'});
 	worker.unref();
 	const ended = new Promise<void>(resolve => worker.once('exit', () => resolve()));
 	const end = () => {

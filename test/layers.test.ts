@@ -24,6 +24,7 @@ const LAYERS: readonly (readonly string[])[] = [
 		'lib/setbacks.ts',
 		'lib/worker-url.ts',
 		'lib/node-version.ts',
+		'lib/node-args.ts',
 	],
 	[
 		'lib/queue.ts',

@@ -2,6 +2,7 @@ import type {ChildProcess} from 'node:child_process';
 import {once} from 'node:events';
 import {fileURLToPath} from 'node:url';
 import {Tinypool} from 'tinypool';
+import {inheritedArgs} from '../node-args.ts';
 import type {PoolListener, PoolOptions, ResourceLimits} from '../pool.ts';
 import type {LoadMessage, WorkerMessage, WorkerRequest} from '../protocol.ts';
 import {workerUrl} from '../worker-url.ts';
@@ -218,14 +219,6 @@ function makeTinypool({resourceLimits, env, execArgv, ownerLock}: PoolOptions, p
 }
 
 const MAX_TIMER_MS = 2 ** 31 - 1;
-
-/** What this process was started with, without what is for it alone: a debugger's port, and code given on the command line. */
-function inheritedArgs(): string[] {
-	const args = [...process.execArgv];
-	const code = args.findIndex(arg => /^(-e|--eval|-p|--print|-pe)$/.test(arg));
-	if (code >= 0) args.splice(code, 2);
-	return args.filter(arg => !/^--inspect|^--input-type/.test(arg));
-}
 
 /** V8's flags for what worker threads take as options. */
 function memoryArgs({maxOldGenerationSizeMb, maxYoungGenerationSizeMb, stackSizeMb}: ResourceLimits = {}): string[] {

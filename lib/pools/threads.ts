@@ -4,6 +4,7 @@ import type {Worker} from 'node:worker_threads';
 import {Piscina, queueOptionsSymbol} from 'piscina';
 import {FaenaError} from '../errors.ts';
 import type {PostMortem} from '../failure.ts';
+import {inheritedArgs, refusedArgs} from '../node-args.ts';
 import type {PoolListener, PoolOptions} from '../pool.ts';
 import type {WorkerRequest} from '../protocol.ts';
 import {memoryOf} from '../transfer.ts';
@@ -33,7 +34,7 @@ class ThreadSource implements WorkerSource {
 
 	start(count: number, listener: SourceListener): void {
 		try {
-			this.#start(count, listener, process.execArgv);
+			this.#start(count, listener, inheritedArgs());
 		} catch (error) {
 			const refused = refusedArgs(error);
 			this.#checkOwnArgs(refused, error);
@@ -41,7 +42,7 @@ class ThreadSource implements WorkerSource {
 			this.#start(
 				count,
 				listener,
-				process.execArgv.filter(arg => !refused.includes(arg)),
+				inheritedArgs().filter(arg => !refused.includes(arg)),
 			);
 		}
 	}
@@ -135,14 +136,6 @@ class ThreadWorker implements PoolWorker {
 		void endThreads(() => this.#thread.terminate());
 		return true;
 	}
-}
-
-/** Those of the options of Node that it refused a thread; throws any other error. */
-function refusedArgs(error: unknown): string[] {
-	const {code, message} = error as NodeJS.ErrnoException;
-	const [, list] = (code === 'ERR_WORKER_INVALID_EXEC_ARGV' && /flags: (.*)$/s.exec(message)) || [];
-	if (list === undefined) throw error;
-	return list.split(', ');
 }
 
 const MIB = 1024 ** 2;
