@@ -20,7 +20,7 @@ export type ErrorCode =
 	| 'BatchConflict'
 	/** Jobs of the batch are running, so that it can't be deleted. */
 	| 'BatchRunning'
-	/** The batch was deleted while a map of it was under way. */
+	/** No batch has this name; or it was deleted while a map of it was under way. */
 	| 'NoSuchBatch'
 	/** No job has this id. */
 	| 'NoSuchJob'

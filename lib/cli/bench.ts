@@ -13,6 +13,7 @@ import type {Case, Entry} from '../../bench/suite.ts';
 import {FaenaError} from '../index.ts';
 import {closeOnSignals} from '../signals.ts';
 import {showBar} from './bar.ts';
+import {ExitCode} from './exit-codes.ts';
 import {toJson} from './ndjson.ts';
 import {print} from './print.ts';
 
@@ -50,7 +51,7 @@ async function bench({folder, blocks, trial, json, jobs = Number.POSITIVE_INFINI
 	const figures = shortFigures(run);
 	const {machine, seed, discarded} = run;
 	await print(json ? `${toJson({...figures, machine, seed, discarded})}\n` : describe(run, figures));
-	return discarded.some(each => each.discarded?.startsWith('void')) ? 1 : 0;
+	return discarded.some(each => each.discarded?.startsWith('void')) ? ExitCode.someFailed : ExitCode.done;
 }
 
 /** Whatever ends it, a signal included, the folder is removed after all who write there have gone. */

@@ -1,7 +1,7 @@
 import type {Command} from 'commander';
 import {count} from './bar.ts';
 import {batchOf, withExistingQueue} from './existing-queue.ts';
-import {addJobsOptions, type JobsOptions, toFilter} from './jobs-option.ts';
+import {addJobsOptions, type JobsOptions, refuseMissing, toFilter} from './jobs-option.ts';
 import {print} from './print.ts';
 
 export function addCancel(program: Command): void {
@@ -10,10 +10,11 @@ export function addCancel(program: Command): void {
 		.description('Cancels jobs that have not ended: those of the ids, of a batch, or of a task. Running ones are stopped.')
 		.action(async (texts: readonly string[], options: JobsOptions) => {
 			const filter = toFilter('cancel', texts, options);
-			const {cancelled, asked} = await withExistingQueue(options.queue, async queue => {
+			await withExistingQueue(options.queue, async queue => {
 				if (options.batch !== undefined) await batchOf(queue, options.batch);
-				return queue.cancel(filter);
+				const {cancelled, asked} = await queue.cancel(filter);
+				await print(`${count(cancelled.length)} cancelled, ${count(asked.length)} running and told to stop\n`);
+				await refuseMissing(queue, filter);
 			});
-			await print(`${count(cancelled.length)} cancelled, ${count(asked.length)} running and told to stop\n`);
 		});
 }

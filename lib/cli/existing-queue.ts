@@ -14,10 +14,10 @@ export async function withExistingQueue<Result>(file: string, look: (queue: JobQ
 	}
 }
 
-/** @throws FaenaError `BadOption` if there is none of that name */
+/** @throws FaenaError `NoSuchBatch` */
 export async function batchOf(queue: JobQueue, name: string): Promise<Batch> {
 	const batch = await queue.batch(name);
-	if (!batch) throw new FaenaError('BadOption', `There is no batch ${JSON.stringify(name)} in ${queue.location}; faena batches lists them.`);
+	if (!batch) throw new FaenaError('NoSuchBatch', `There is no batch ${JSON.stringify(name)} in ${queue.location}; faena batches lists them.`);
 	return batch;
 }
 

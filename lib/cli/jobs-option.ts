@@ -1,5 +1,5 @@
 import type {Command} from 'commander';
-import {FaenaError, type JobFilter} from '../index.ts';
+import {FaenaError, type JobFilter, type JobId, type JobQueue} from '../index.ts';
 import {toId} from './existing-queue.ts';
 
 /** How jobs are named at the shell: by ids, or as those of a batch or a task. */
@@ -22,3 +22,17 @@ export function toFilter(verb: string, texts: readonly string[], {batch, task}: 
 	if (texts.length === 0 && batch === undefined && task === undefined) throw new FaenaError('BadOption', `Name what to ${verb}: ids, a --batch or a --task.`);
 	return {...(texts.length > 0 && {ids: texts.map(toId)}), ...(batch !== undefined && {batch}), ...(task !== undefined && {task})};
 }
+
+/**
+ * Jobs that were named but aren't there, told after what was done for the others.
+ * @throws FaenaError `NoSuchJob`
+ */
+export async function refuseMissing(queue: JobQueue, {ids = []}: JobFilter): Promise<void> {
+	const missing: JobId[] = [];
+	for (const id of ids) if ((await queue.job(id)) === undefined) missing.push(id);
+	if (missing.length === 0) return;
+	const named = `${missing.slice(0, MAX_NAMED).join(', ')}${missing.length > MAX_NAMED ? ' …' : ''}`;
+	throw new FaenaError('NoSuchJob', `There is no job ${named} in ${queue.location}; it may have been cleaned up.`);
+}
+
+const MAX_NAMED = 10;

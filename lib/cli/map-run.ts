@@ -1,14 +1,10 @@
 import {once} from 'node:events';
 import {closeOnSignals, type Engine, FaenaError, type JobId, type JobMap} from '../index.ts';
 import {count, type Standing, showBar, showRate} from './bar.ts';
-import {NO_READER, say} from './explain.ts';
+import {ExitCode} from './exit-codes.ts';
+import {say} from './explain.ts';
 import type {Item} from './items.ts';
 import {toLine} from './ndjson.ts';
-
-const ALL_COMPLETED = 0;
-const SOME_FAILED = 1;
-/** As a shell reports the end by SIGINT. */
-const SIGNALLED = 130;
 
 /**
  * A map being printed. Phases: `running`; then, if it is to end early, `halted` after too many failures; or `signalled`, or
@@ -111,15 +107,15 @@ export class MapRun {
 		if (this.#phase === 'halted') {
 			const why = this.#firstDead === undefined ? '' : ` Why: faena show ${this.#firstDead} --queue ${this.#queue}.`;
 			say(`Halted, since too many failed: ${where}${why}`);
-			return SOME_FAILED;
+			return ExitCode.someFailed;
 		}
 		if (this.#phase === 'signalled') {
 			say(`Stopped: ${where}`);
-			return SIGNALLED;
+			return ExitCode.interrupted;
 		}
 		if (this.#outputError?.code !== 'EPIPE') throw new FaenaError('BadOption', `Results can't be written: ${this.#outputError?.message}. ${where}`);
 		say(`Stopped, since nobody reads the results: ${where}`);
-		return NO_READER;
+		return ExitCode.noReader;
 	}
 
 	#sayResult(results: JobMap<Item, unknown>): number {
@@ -135,6 +131,6 @@ export class MapRun {
 		const rate = this.#executed > 0 ? ` (${showRate(this.#executed / seconds)})` : '';
 		const why = this.#firstDead === undefined ? '' : ` Why: faena show ${this.#firstDead} --queue ${this.#queue}. Again: --retry-failed.`;
 		say(`${parts.join(', ')}, in ${seconds.toFixed(1)} s${rate}.${why}`);
-		return dead + cancelled === 0 ? ALL_COMPLETED : SOME_FAILED;
+		return dead + cancelled === 0 ? ExitCode.done : ExitCode.someFailed;
 	}
 }

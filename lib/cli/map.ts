@@ -50,7 +50,7 @@ export function addMap(program: Command): void {
 }
 
 const EXAMPLES = `
-Exit code: 0 all completed; 1 some died or were cancelled; 2 wrong usage or input; 130, 143 stopped by a signal.
+Exit code: 0 all completed; 1 some died or were cancelled; 2 wrong usage or input; 70 the work failed midway; 130, 143 stopped by a signal.
 
 Examples:
   faena map './tasks.ts#thumbnail' 'photos/**/*.jpg' > results.ndjson

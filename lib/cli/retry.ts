@@ -1,7 +1,7 @@
 import type {Command} from 'commander';
 import {count} from './bar.ts';
 import {batchOf, withExistingQueue} from './existing-queue.ts';
-import {addJobsOptions, type JobsOptions, toFilter} from './jobs-option.ts';
+import {addJobsOptions, type JobsOptions, refuseMissing, toFilter} from './jobs-option.ts';
 import {print} from './print.ts';
 
 export function addRetry(program: Command): void {
@@ -13,10 +13,10 @@ export function addRetry(program: Command): void {
 		)
 		.action(async (texts: readonly string[], options: JobsOptions) => {
 			const filter = toFilter('retry', texts, options);
-			const retried = await withExistingQueue(options.queue, async queue => {
+			await withExistingQueue(options.queue, async queue => {
 				if (options.batch !== undefined) await batchOf(queue, options.batch);
-				return queue.retry(filter);
+				await print(`${count(await queue.retry(filter))} to be run again\n`);
+				await refuseMissing(queue, filter);
 			});
-			await print(`${count(retried)} to be run again\n`);
 		});
 }

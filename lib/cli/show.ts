@@ -38,11 +38,28 @@ function plain({job, values, logs}: Found): object {
 	const {payload, result, checkpoint} = values;
 	return {
 		...job,
-		payload: decode(payload),
-		...(result !== undefined && {result: decode(result)}),
-		...(checkpoint && {checkpoint: {...checkpoint, state: decode(checkpoint.state)}}),
+		payload: toReadable(payload),
+		...(result !== undefined && {result: toReadable(result)}),
+		...(checkpoint && {checkpoint: {...checkpoint, state: toReadable(checkpoint.state)}}),
 		logs,
 	};
+}
+
+/** The value; or, where it can't be read, why not, so that the rest of the job is shown. */
+function toReadable(encoded: Encoded): unknown {
+	try {
+		return decode(encoded);
+	} catch (error) {
+		return new Unreadable((error as Error).message);
+	}
+}
+
+class Unreadable {
+	readonly unreadable: string;
+
+	constructor(why: string) {
+		this.unreadable = why;
+	}
 }
 
 /** Log lines that are shown. */
@@ -85,7 +102,9 @@ function time(at: number | undefined): string | undefined {
 const MAX_VALUE = 400;
 
 function value(encoded: Encoded): string {
-	const text = toJson(decode(encoded));
+	const readable = toReadable(encoded);
+	if (readable instanceof Unreadable) return `can't be read: ${readable.unreadable}`;
+	const text = toJson(readable);
 	return text.length <= MAX_VALUE ? text : `${text.slice(0, MAX_VALUE)}… (${count(text.length)} characters; all with --json)`;
 }
 

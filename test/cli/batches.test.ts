@@ -25,6 +25,6 @@ test('a queue without batches, and a batch that is not there, are said not to be
 	const folder = new Folder(t);
 	await (await openQueue(join(folder.path, 'faena.db'))).close();
 	t.is((await folder.faena('batches').end()).stdout, 'faena.db: no batches\n');
-	assertSentence(t, await folder.faena('status', '--batch', 'nightly').end(), /There is no batch "nightly" in .*\/faena\.db; faena batches lists them\./);
+	assertSentence(t, await folder.faena('status', '--batch', 'nightly').end(), /There is no batch "nightly" in .*\/faena\.db; faena batches lists them\./, 3);
 	assertSentence(t, await folder.faena('batches', '--queue', 'other.db').end(), /There is no queue other\.db here/);
 });

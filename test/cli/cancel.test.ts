@@ -9,7 +9,10 @@ test('cancel ends jobs of a batch, of a task or by id, running ones too', async 
 	const running = folder.faena('map', tasks('traces-executions', 'hang'), '--lines', '--workers', '1', '--batch', 'nightly');
 	running.child.stdin.end('hangs\nwaits\nwaits, too\nand this');
 	while (!folder.executions().includes('hangs')) await once(running.child.stderr, 'data');
-	t.is(jobsOf((await folder.faena('cancel', '3', '99').end()).stdout), 1);
+	const some = await folder.faena('cancel', '3', '99').end();
+	t.is(jobsOf(some.stdout), 1);
+	t.is(some.code, 3);
+	t.regex(some.stderr, /^faena: There is no job 99 in .*faena\.db; it may have been cleaned up\.\n$/);
 	t.is((await folder.faena('cancel', '--task', 'echo').end()).stdout, '0 cancelled, 0 running and told to stop\n');
 	t.is(jobsOf((await folder.faena('cancel', '--batch', 'nightly').end()).stdout), 3);
 	const {code, stderr} = await running.end();
@@ -39,6 +42,6 @@ test('cancel needs to be told what', async t => {
 	const folder = new Folder(t);
 	assertSentence(t, await folder.faena('cancel').end(), /Name what to cancel: ids, a --batch or a --task\./);
 	await folder.faena('map', tasks('traces-executions', 'echo'), '--lines').end('one');
-	assertSentence(t, await folder.faena('cancel', '--batch', 'unknown').end(), /There is no batch "unknown" in .*\/faena\.db; faena batches lists them\./);
+	assertSentence(t, await folder.faena('cancel', '--batch', 'unknown').end(), /There is no batch "unknown" in .*\/faena\.db; faena batches lists them\./, 3);
 	assertSentence(t, await folder.faena('cancel', 'all').end(), /positive whole number/);
 });

@@ -120,8 +120,8 @@ export function tasks(fixture: string, task: string): string {
 }
 
 /** A refusal is one sentence, without a stack. */
-export function assertSentence(t: ExecutionContext, {code, stdout, stderr}: Ended, expected: RegExp): void {
-	t.is(code, 2, stderr);
+export function assertSentence(t: ExecutionContext, {code, stdout, stderr}: Ended, expected: RegExp, expectedCode = 2): void {
+	t.is(code, expectedCode, stderr);
 	t.is(stdout, '');
 	t.regex(stderr, /^faena: [^\n]+\n$/);
 	t.regex(stderr, expected);

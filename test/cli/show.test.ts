@@ -1,5 +1,6 @@
 import {join} from 'node:path';
 import test from 'ava';
+import Database from 'better-sqlite3';
 import {open} from '../../lib/index.ts';
 import {assertSentence, Folder, tasks} from './command.ts';
 
@@ -154,8 +155,23 @@ test("a dead job is shown with its error, the task's frames and the causes", asy
 test('an id that no job has, or can have, is answered with a sentence', async t => {
 	const folder = new Folder(t);
 	await folder.faena('map', tasks('traces-executions', 'echo'), '--lines').end('one');
-	assertSentence(t, await folder.faena('show', '2').end(), /There is no job 2 in faena\.db/);
+	assertSentence(t, await folder.faena('show', '2').end(), /There is no job 2 in faena\.db/, 3);
 	for (const id of ['one', '0', '1.5', '1e3', '']) assertSentence(t, await folder.faena('show', id).end(), /positive whole number/);
 	assertSentence(t, await folder.faena('show').end(), /missing required argument 'id'/);
 	assertSentence(t, await folder.faena('shwo', '1').end(), /unknown command 'shwo' \(Did you mean show\?\)/);
+});
+
+test('a job of which one value can not be read is shown with all the rest, and with why', async t => {
+	const folder = new Folder(t);
+	await folder.faena('map', tasks('traces-executions', 'fail'), '--lines', '--attempts', '1').end('one');
+	const database = new Database(join(folder.path, 'faena.db'));
+	database.prepare('update job set payload = ?').run(Buffer.from([9, 1]));
+	database.close();
+	const why = 'A stored value begins with the format byte 9, which this version of Faena does not know; a newer one wrote it, or it is damaged.';
+	const shown = await folder.faena('show', '1').end();
+	t.is(shown.code, 0, shown.stderr);
+	t.true(shown.stdout.includes(`payload     can't be read: ${why}\n`), shown.stdout);
+	t.regex(shown.stdout, /^error {7}RangeError: no luck with one$/m);
+	const {payload, status, error} = JSON.parse((await folder.faena('show', '1', '--json').end()).stdout);
+	t.deepEqual([payload, status, error.name], [{unreadable: why}, 'dead', 'RangeError']);
 });

@@ -40,12 +40,12 @@ async function command(random: Random, {path, changes}: {readonly path: string; 
 
 /** What is wrong with how a command ended. */
 export function complaintOf(words: readonly string[], code: number, stdout: string, stderr: string): string | undefined {
-	if (![0, 1, 2].includes(code)) return `it ends with ${code}`;
+	if (![0, 1, 2, 3].includes(code)) return `it ends with ${code}`;
 	if (/^\s+at .*(file:|node:|\.ts:\d)/m.test(stderr)) return 'it prints a stack';
 	// A command that isn't there is answered by the help.
 	const isHelp = stderr.startsWith('\nUsage: faena') || stderr.startsWith('Usage: faena');
 	const lines = stderr.trimEnd().split('\n');
-	if (code === 2 && !isHelp && !lines.at(-1)?.startsWith('faena: ') && !words.some(word => word.includes('\n'))) return 'it does not say why';
+	if (code >= 2 && !isHelp && !lines.at(-1)?.startsWith('faena: ') && !words.some(word => word.includes('\n'))) return 'it does not say why';
 	if (code === 2 && !isHelp && lines.slice(0, -1).some(line => !/^[\d,]+ (done|of)/.test(line)) && !words.some(word => word.includes('\n')))
 		return 'it says more than a sentence';
 	if (/[^\P{Cc}\n\t]|[\u202a-\u202e]/u.test(stdout)) return 'a terminal would obey what it prints';

@@ -1,0 +1,21 @@
+import {readFileSync} from 'node:fs';
+import test from 'ava';
+import {ExitCode, exitCodeOf} from '../../lib/cli/exit-codes.ts';
+import {FaenaError} from '../../lib/errors.ts';
+
+test('what the user can mend, what is not there, and what failed midway end a command with codes of their own', t => {
+	for (const code of ['BadOption', 'BadDatabase', 'NewerDatabase', 'BadTasksModule', 'UnknownTask', 'KeyConflict', 'TooLarge'] as const)
+		t.is(exitCodeOf(new FaenaError(code, '')), 2, code);
+	for (const code of ['NoSuchJob', 'NoSuchBatch'] as const) t.is(exitCodeOf(new FaenaError(code, '')), 3, code);
+	for (const code of ['StorageFull', 'DatabaseBusy', 'OutcomeUnknown', 'DispatcherFailed'] as const) t.is(exitCodeOf(new FaenaError(code, '')), 70, code);
+	t.is(exitCodeOf(new TypeError('of Faena itself')), 70);
+});
+
+test('each exit code is in the table of docs/command-line.md, and each of the table is one', t => {
+	const page = readFileSync(new URL('../../docs/command-line.md', import.meta.url), 'utf8');
+	const documented = [...page.matchAll(/^\| `(\d+)` \|/gm)].map(([, code]) => Number(code));
+	t.deepEqual(
+		documented,
+		Object.values(ExitCode).toSorted((a, b) => a - b),
+	);
+});
