@@ -1,6 +1,6 @@
 import test from 'ava';
-import fc from 'fast-check';
 import {backoffMs} from '../lib/backoff.ts';
+import fc from './fixtures/property.ts';
 
 const backoff = fc.record({
 	baseMs: fc.integer({min: 1, max: 1e6}),

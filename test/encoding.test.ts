@@ -2,9 +2,9 @@ import assert from 'node:assert/strict';
 import {inspect} from 'node:util';
 import {runInNewContext} from 'node:vm';
 import test from 'ava';
-import fc from 'fast-check';
 import {decode, type Encoded, encode, sameValue, sizeBytes, unreadable} from '../lib/encoding.ts';
 import {FaenaError} from '../lib/errors.ts';
+import fc from './fixtures/property.ts';
 import {anything, bytes, damaged, json, packed, record, rich, text, wild} from './fixtures/values.ts';
 
 test('what is encoded comes back equal, whatever it is made of', t => {

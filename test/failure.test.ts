@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import test from 'ava';
-import fc from 'fast-check';
 import {type FailureRecord, fromFailure, toFailure} from '../lib/failure.ts';
+import fc from './fixtures/property.ts';
 
 test('an error becomes a record of its name, message, stack, code and causes, outermost first', t => {
 	const inner = Object.assign(new RangeError('inner'), {code: 34});

@@ -1,6 +1,6 @@
 import test from 'ava';
-import fc from 'fast-check';
 import {IdSet} from '../lib/id-set.ts';
+import fc from './fixtures/property.ts';
 
 test('an id set has exactly the ids that were added', t => {
 	const id = fc.oneof(fc.integer({min: 1, max: 20_000}), fc.maxSafeInteger().map(Math.abs));

@@ -1,7 +1,7 @@
 import test from 'ava';
-import fc from 'fast-check';
 import {type Counts, STATUSES} from '../lib/job.ts';
 import {statusSummary} from '../lib/status-summary.ts';
+import fc from './fixtures/property.ts';
 
 const NONE: Counts = {pending: 0, running: 0, failed: 0, completed: 0, dead: 0, cancelled: 0};
 

@@ -1,6 +1,6 @@
 import test from 'ava';
-import fc from 'fast-check';
 import {inUnits, type JobTimes, PackedTimes, packTimes, type UnpackedTimes} from '../lib/times.ts';
+import fc from './fixtures/property.ts';
 
 const NAMES = ['startedAt', 'durationMs', 'cpuMs', 'memoryBytes'] as const;
 const HEAD_BYTES = 40;

@@ -1,3 +1,4 @@
+import {tellSeed} from '../fixtures/again.ts';
 import {test} from '../fixtures/engine.ts';
 import {makeFolder} from '../fixtures/folder.ts';
 import {SEED} from '../fixtures/random.ts';
@@ -11,7 +12,7 @@ for (const [isolation, executions] of [
 ] as const) {
 	test(`among bad jobs every good one completes, and every bad one is dead when it is due: ${isolation}`, async t => {
 		t.timeout(170_000);
-		t.log(`FAENA_SEED=${SEED}`);
+		tellSeed(t);
 		const {good, bad, broken} = await run({seed: SEED, isolation, executions}, makeFolder(t));
 		t.deepEqual(broken, []);
 		t.true(good > 0 && Object.keys(bad).length > 0);

@@ -14,7 +14,7 @@ const TRIED: readonly [kind: Kind, runs: number, title: string][] = [
 for (const [kind, runs, title] of TRIED) {
 	test(title, async t => {
 		t.timeout(170_000);
-		t.log(`npm run fuzz -- --what ${kind} --seed ${SEED} --runs ${runs}`);
+		t.log(`Again: npm run fuzz -- --what ${kind} --seed ${SEED} --runs ${runs}`);
 		const {counts, broken} = await KINDS[kind].fuzz({seed: SEED, runs, folder: makeFolder(t)});
 		t.deepEqual(broken, []);
 		t.true(Object.keys(counts).length > 1);

@@ -1,6 +1,8 @@
 import {join} from 'node:path';
+import {tellSeed} from '../fixtures/again.ts';
 import {test} from '../fixtures/engine.ts';
 import {makeFolder} from '../fixtures/folder.ts';
+import {SEED} from '../fixtures/random.ts';
 import {whyNoFaultyDisk} from './disk/disk.ts';
 import {losePower, record} from './disk/power-loss.ts';
 
@@ -10,16 +12,18 @@ const because = reason ? ` (${reason})` : '';
 
 testOnRecordedDisk(`whenever power is lost, nothing is lost that the program was told${because}`, async t => {
 	t.timeout(170_000);
+	tellSeed(t);
 	const folder = makeFolder(t);
-	const {broken, different, moments} = await losePower(folder, await record(join(folder, 'run'), 'full'), {perMoment: 1, seed: 1});
+	const {broken, different, moments} = await losePower(folder, await record(join(folder, 'run'), 'full'), {perMoment: 1, seed: SEED});
 	t.deepEqual(broken, []);
 	t.log(`${moments} moments, ${different} different states`);
 });
 
 testOnRecordedDisk(`with durability normal a loss of power takes what was told last, and damages nothing${because}`, async t => {
 	t.timeout(170_000);
+	tellSeed(t);
 	const folder = makeFolder(t);
-	const {broken} = await losePower(folder, await record(join(folder, 'run'), 'normal'), {perMoment: 1, seed: 1});
+	const {broken} = await losePower(folder, await record(join(folder, 'run'), 'normal'), {perMoment: 1, seed: SEED});
 	t.deepEqual(
 		broken.filter(promise => !/^(Lost|Forgotten)/.test(promise)),
 		[],

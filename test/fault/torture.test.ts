@@ -1,5 +1,6 @@
 import {mkdtempSync} from 'node:fs';
 import {join} from 'node:path';
+import {tellSeed} from '../fixtures/again.ts';
 import {test} from '../fixtures/engine.ts';
 import {makeFolder} from '../fixtures/folder.ts';
 import {SEED} from '../fixtures/random.ts';
@@ -19,7 +20,7 @@ const CAMPAIGNS: Readonly<Record<string, Omit<Campaign, 'seed' | 'kills'>>> = {
 for (const [who, campaign] of Object.entries(CAMPAIGNS)) {
 	test(`nothing is lost, repeated or stuck: ${who}`, async t => {
 		t.timeout(170_000);
-		t.log(`FAENA_SEED=${SEED}`);
+		tellSeed(t);
 		const evidence = await run({...campaign, seed: SEED, kills: 8}, mkdtempSync(join(makeFolder(t), 'campaign-')));
 		t.deepEqual(judge(evidence), []);
 		t.true(evidence.told.some(({what}) => what === 'enqueued') && evidence.steps.length > 0);

@@ -22,6 +22,7 @@ import type {
 import {MemoryQueue} from '../../lib/queues/memory.ts';
 import {openSqlite} from '../../lib/queues/sqlite.ts';
 import {expandDequeued, expandNew, expandSettling} from '../../lib/runs.ts';
+import {tellSeed} from '../fixtures/again.ts';
 import {SEED} from '../fixtures/random.ts';
 import type {QueueOptions} from '../queues/contract.ts';
 import {checkModel, type Subject} from './queue-model.ts';
@@ -31,7 +32,7 @@ const runs = Number(env['FAENA_RUNS'] ?? 500);
 
 test('whatever is done to it, and however often it is reopened, an SQLite queue tells the same as the model', async t => {
 	t.timeout(Math.max(600_000, runs * 1000));
-	t.log(`FAENA_SEED=${SEED} FAENA_RUNS=${runs}`);
+	tellSeed(t, {FAENA_RUNS: runs});
 	await checkModel(sqlite, {seed: SEED, runs});
 	t.pass();
 });

@@ -31,7 +31,7 @@ for (let seed = Number(values.seed); left > 0; seed++) {
 	left -= executions;
 	keep(values.results, {...round, executions, good, seconds: Math.round((performance.now() - begunAt) / 1000), bad, broken});
 	if (broken.length > 0) {
-		console.error(`${broken.join('\n')}\nSee ${folder}`);
+		console.error(`${broken.join('\n')}\nSee ${folder}\nAgain: npm run bad-jobs -- --jobs ${round.executions} --seed ${seed} --isolation ${round.isolation}`);
 		process.exit(1);
 	}
 	rmSync(folder, {recursive: true});

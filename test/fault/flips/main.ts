@@ -22,7 +22,7 @@ const folder = mkdtempSync(join(tmpdir(), 'faena-byte-flips-'));
 for (let seed = Number(values.seed), left = Number(values.runs); left > 0; seed += PER_LINE, left -= PER_LINE) {
 	const {broken, ...figures} = await flipMany(folder, {seed, runs: Math.min(left, PER_LINE)});
 	keep(values.results, {...figures, broken: broken.length});
-	for (const {seed, broken: sentences} of broken.slice(0, 20)) console.log(`seed ${seed}: ${sentences.join('\n')}`);
+	for (const {seed, broken: sentences} of broken.slice(0, 20)) console.error(`${sentences.join('\n')}\nAgain: npm run byte-flips -- --runs 1 --seed ${seed}`);
 	if (broken.length > 0) process.exitCode = 1;
 }
 rmSync(folder, {recursive: true});

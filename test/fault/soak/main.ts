@@ -1,10 +1,10 @@
-/** `npm run soak -- --minutes 60 [--results FILE]`: appends a line of JSON for each round, and ends with how much was held early and late. */
+/** `npm run soak -- --minutes 60 [--results FILE]`: appends a line of JSON for each round, and ends with how much was held early and late, and with 1 if that rose. */
 import {mkdtempSync, rmSync} from 'node:fs';
 import {tmpdir} from 'node:os';
 import {join} from 'node:path';
 import {parseArgs} from 'node:util';
 import {keep} from '../results.ts';
-import {type Sample, soak} from './soak.ts';
+import {leaksOf, type Sample, soak} from './soak.ts';
 
 const {values} = parseArgs({options: {minutes: {type: 'string', default: '60'}, results: {type: 'string', default: 'soak.jsonl'}}});
 const folder = mkdtempSync(join(tmpdir(), 'faena-soak-'));
@@ -14,6 +14,11 @@ await soak(join(folder, 'jobs.db'), Number(values.minutes), sample => {
 	keep(values.results, sample);
 });
 // What comes before the first quarter is warming up.
-const [early, late] = [samples[Math.floor(samples.length / 4)], samples.at(-1)];
+const [early, late] = [samples[Math.floor(samples.length / 4)], samples.at(-1)] as [Sample, Sample];
 console.log(JSON.stringify({rounds: samples.length, early, late}, undefined, '\t'));
 rmSync(folder, {recursive: true});
+const leaks = leaksOf(early, late);
+if (leaks.length > 0) {
+	console.error(leaks.join('\n'));
+	process.exitCode = 1;
+}

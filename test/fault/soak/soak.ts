@@ -40,6 +40,13 @@ export async function soak(queue: string, minutes: number, take: (sample: Sample
 	}
 }
 
+/** What an engine holds more of late than early, if it is more than chance makes of it. */
+export function leaksOf(early: Sample, late: Sample): string[] {
+	const rises: Readonly<Partial<Record<keyof Sample, number>>> = {descriptors: 0, resources: 0, files: 0, heapMb: 10};
+	const risen = (Object.entries(rises) as [keyof Sample, number][]).filter(([what, allowed]) => late[what] > early[what] + allowed);
+	return risen.map(([what]) => `${what} rose from ${early[what]} to ${late[what]}`);
+}
+
 /** Enough to tell what grows from what only warms up. */
 export const LEAST_ROUNDS = 8;
 

@@ -47,7 +47,9 @@ async function hold(campaign: Campaign): Promise<void> {
 	const broken = judge(evidence);
 	keep(values.results, {...campaign, seconds: Math.round((performance.now() - begunAt) / 1000), ...figuresOf(evidence), broken});
 	if (broken.length === 0) return rmSync(own, {recursive: true});
-	console.error(`${broken.join('\n')}\nSee ${own}`);
+	console.error(
+		`${broken.join('\n')}\nSee ${own}\nAgain: npm run torture -- --kills ${campaign.kills} --seed ${campaign.seed} --endings ${values.endings}${values.slots === undefined ? '' : ` --slots ${values.slots}`}`,
+	);
 	process.exitCode = 1;
 }
 
