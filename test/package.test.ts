@@ -1,7 +1,7 @@
 import {execFile, execFileSync} from 'node:child_process';
 import {cpSync, existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync} from 'node:fs';
 import {tmpdir} from 'node:os';
-import {join} from 'node:path';
+import {dirname, join} from 'node:path';
 import {fileURLToPath} from 'node:url';
 import {promisify} from 'node:util';
 import test from 'ava';
@@ -71,9 +71,22 @@ test('the command measures with what the package brings', async t => {
 
 test('the package holds what it needs and nothing of the house', t => {
 	const folder = join(project, 'node_modules/faena');
-	t.deepEqual(readdirSync(folder).sort(), ['CHANGELOG.md', 'LICENSE', 'README.md', 'dist', 'package.json']);
+	const pages = ['ARCHITECTURE.md', 'CHANGELOG.md', 'CONTRIBUTING.md', 'LICENSE', 'README.md', 'SECURITY.md', 'docs'];
+	t.deepEqual(readdirSync(folder).sort(), [...pages, 'bench', 'dist', 'examples', 'package.json'].sort());
+	t.deepEqual(readdirSync(join(folder, 'bench')), ['README.md', 'results']);
+	t.deepEqual(readdirSync(join(folder, 'docs')), readdirSync(join(root, 'docs')));
 	t.true(existsSync(join(folder, 'dist/workers/thread.js')));
 	t.deepEqual(readdirSync(join(folder, 'dist')).sort(), ['bench', 'lib', 'workers']);
+});
+
+test('every link of the README and of the pages in docs leads to something in the package', t => {
+	const folder = join(project, 'node_modules/faena');
+	const pages = ['README.md', 'examples/README.md', 'bench/README.md', ...readdirSync(join(folder, 'docs')).map(name => `docs/${name}`)];
+	const dead = pages.flatMap(page => {
+		const links = [...readFileSync(join(folder, page), 'utf8').matchAll(/\]\((?!https?:)([^)#]+)[^)]*\)/g)].map(([, link = '']) => link);
+		return links.filter(link => !existsSync(join(folder, dirname(page), link))).map(link => `${page}: ${link}`);
+	});
+	t.deepEqual(dead, []);
 });
 
 test('on an older Node importing it says in one sentence what is needed and what runs', t => {
