@@ -7,7 +7,7 @@ export type JobId = number;
 export type JobStatus = 'pending' | 'running' | 'completed' | 'failed' | 'dead' | 'cancelled';
 
 /**
- * Which moves are legal, and what makes each. SQL, CLI, documents and the property tests read this table.
+ * Which moves are legal, and what makes each. The property test of queues holds every change of status that it sees against this table.
  * `pending`: waits to run, at once or at `runAt`. `running`: claimed by a dispatcher. `failed`: its last execution
  * failed and it waits for the next, or for `retry()` if it has no `runAt`. The other three are terminal for a round; an enqueue opens a new one only where the new job's `rerun` says so.
  */

@@ -1,9 +1,9 @@
-import {bad, callable, checked, choice, type Size, text} from './checks.ts';
+import {bad, boolean, callable, checked, choice, type Size, text} from './checks.ts';
 import {blobThreshold, lease, queuePath} from './options.ts';
 import type {JobQueue} from './queue.ts';
 import type {SqliteOptions} from './queues/sqlite.ts';
 
-export interface QueueOptions extends Pick<SqliteOptions, 'durability' | 'now' | 'random'> {
+export interface QueueOptions extends Pick<SqliteOptions, 'durability' | 'readOnly' | 'now' | 'random'> {
 	/** An owner silent for longer is taken for dead; default 30 s, at least 1 s. */
 	readonly lease?: number | string;
 	/** As the option of `open()`: results of more bytes lie in files of their own. */
@@ -23,6 +23,7 @@ export async function openQueue(location: string, options: QueueOptions = {}): P
 		...rest
 	} = checked('openQueue()', options, {
 		durability: choice('full', 'normal'),
+		readOnly: boolean,
 		lease,
 		blobs: blobThreshold('openQueue({blobs})'),
 		now: callable,

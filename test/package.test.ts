@@ -73,7 +73,7 @@ test('the package holds what it needs and nothing of the house', t => {
 	const folder = join(project, 'node_modules/faena');
 	const pages = ['ARCHITECTURE.md', 'CHANGELOG.md', 'CONTRIBUTING.md', 'LICENSE', 'README.md', 'SECURITY.md', 'docs'];
 	t.deepEqual(readdirSync(folder).sort(), [...pages, 'bench', 'dist', 'examples', 'package.json'].sort());
-	t.deepEqual(readdirSync(join(folder, 'bench')), ['README.md', 'results']);
+	t.deepEqual(readdirSync(join(folder, 'bench')), ['README.md', 'peers', 'results']);
 	t.deepEqual(readdirSync(join(folder, 'docs')), readdirSync(join(root, 'docs')));
 	t.true(existsSync(join(folder, 'dist/workers/thread.js')));
 	t.deepEqual(readdirSync(join(folder, 'dist')).sort(), ['bench', 'lib', 'workers']);

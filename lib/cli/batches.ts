@@ -2,7 +2,7 @@ import type {Command} from 'commander';
 import {type BatchInfo, toBatchInfo} from '../batch-handle.ts';
 import {statusSummary} from '../index.ts';
 import {clock, count, showRate} from './bar.ts';
-import {withExistingQueue} from './existing-queue.ts';
+import {lookAtQueue} from './existing-queue.ts';
 import {moment} from './moment.ts';
 import {toJson} from './ndjson.ts';
 import {print} from './print.ts';
@@ -17,7 +17,7 @@ export function addBatches(program: Command): void {
 		.option('--json', 'a line of JSON for each')
 		.action(async ({queue: file, json}: {readonly queue: string; readonly json?: true}) => {
 			const now = Date.now();
-			const batches = await withExistingQueue(file, async queue => (await queue.batches()).map(batch => toBatchInfo(batch, now)));
+			const batches = await lookAtQueue(file, async queue => (await queue.batches()).map(batch => toBatchInfo(batch, now)));
 			await print(json ? batches.map(batch => `${toJson(batch)}\n`).join('') : describe(file, batches));
 		});
 }

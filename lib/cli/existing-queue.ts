@@ -1,14 +1,25 @@
 import {existsSync} from 'node:fs';
-import {type Batch, FaenaError, type JobId, type JobQueue, openQueue} from '../index.ts';
+import {type Batch, FaenaError, type JobId, type JobQueue, openQueue, type QueueOptions} from '../index.ts';
 
-/** Looks into a queue that is there; never creates one. */
-export async function withExistingQueue<Result>(file: string, look: (queue: JobQueue) => Promise<Result>): Promise<Result> {
-	if (!existsSync(file)) throw new FaenaError('BadDatabase', `There is no queue ${file} here; name its file with --queue.`);
-	const queue = await openQueue(file);
-	try {
+/** Changes a queue that is there; never creates one. */
+export async function withExistingQueue<Result>(file: string, change: (queue: JobQueue) => Promise<Result>): Promise<Result> {
+	return useQueue(file, {}, async queue => {
 		// What a killed process ran is not running any more.
 		await queue.recover();
-		return await look(queue);
+		return change(queue);
+	});
+}
+
+/** Looks into a queue that is there, and writes nothing: what a killed process ran is running until somebody works on the queue. */
+export async function lookAtQueue<Result>(file: string, look: (queue: JobQueue) => Promise<Result>): Promise<Result> {
+	return useQueue(file, {readOnly: true}, look);
+}
+
+async function useQueue<Result>(file: string, options: QueueOptions, use: (queue: JobQueue) => Promise<Result>): Promise<Result> {
+	if (!existsSync(file)) throw new FaenaError('BadDatabase', `There is no queue ${file} here; name its file with --queue.`);
+	const queue = await openQueue(file, options);
+	try {
+		return await use(queue);
 	} finally {
 		await queue.close();
 	}

@@ -1,7 +1,7 @@
 import type {Command} from 'commander';
 import {decode, type Encoded, FaenaError, type FailureRecord, type Job, type JobQueue, type JobValues, type LogLine, type PostMortem} from '../index.ts';
 import {count} from './bar.ts';
-import {toId, withExistingQueue} from './existing-queue.ts';
+import {lookAtQueue, toId} from './existing-queue.ts';
 import {moment} from './moment.ts';
 import {toJson} from './ndjson.ts';
 import {print} from './print.ts';
@@ -16,7 +16,7 @@ export function addShow(program: Command): void {
 		.option('--json', 'as one line of JSON, with nothing shortened')
 		.action(async (text: string, {queue: file, json}: {readonly queue: string; readonly json?: true}) => {
 			const id = toId(text);
-			const found = await withExistingQueue(file, queue => look(queue, id));
+			const found = await lookAtQueue(file, queue => look(queue, id));
 			if (!found) throw new FaenaError('NoSuchJob', `There is no job ${id} in ${file}; it may have been cleaned up.`);
 			await print(json ? `${toJson(plain(found))}\n` : describe(found));
 		});

@@ -1,7 +1,7 @@
 import type {Command} from 'commander';
 import {type Counts, type Job, type JobQueue, statusSummary} from '../index.ts';
 import {count} from './bar.ts';
-import {batchOf, withExistingQueue} from './existing-queue.ts';
+import {batchOf, lookAtQueue} from './existing-queue.ts';
 import {moment} from './moment.ts';
 import {toJson} from './ndjson.ts';
 import {print} from './print.ts';
@@ -16,7 +16,7 @@ export function addStatus(program: Command): void {
 		.option('--batch <name>', 'only the jobs of this batch')
 		.option('--json', 'as one line of JSON')
 		.action(async ({queue: file, batch, json}: {readonly queue: string; readonly batch?: string; readonly json?: true}) => {
-			const report = await withExistingQueue(file, queue => look(queue, batch));
+			const report = await lookAtQueue(file, queue => look(queue, batch));
 			await print(json ? `${toJson(report)}\n` : describe(file, report));
 		});
 }

@@ -33,7 +33,7 @@ import {MOST_IN_RUN, type Settling} from '../runs.ts';
 import {attendBatches, type BatchRow, deleteBatch, endInput, forgetBatches, openBatch, toBatch} from './sqlite/batches.ts';
 import {Blobs} from './sqlite/blobs.ts';
 import {CANCELLABLE, cancelJob, cleanup, giveBack, retryJob, takeBack} from './sqlite/control.ts';
-import {type Connection, connect, patiently, type Statements, translate} from './sqlite/database.ts';
+import {type Connection, connect, connectToLook, patiently, type Statements, translate} from './sqlite/database.ts';
 import {backlog, demandedLanes, dequeue, promote} from './sqlite/dequeue.ts';
 import {enqueue} from './sqlite/enqueue.ts';
 import {Footing} from './sqlite/footing.ts';
@@ -51,6 +51,8 @@ import {Vigil} from './vigil.ts';
 export interface SqliteOptions {
 	/** `full` (default): a commit survives a loss of power; `normal`: a crash of the process. */
 	readonly durability?: Durability;
+	/** To look only: nothing is created, written or recovered, and the file and its folder need not be writable where a program has it open; default false. */
+	readonly readOnly?: boolean;
 	/** An owner silent for longer is taken for dead; default 30,000. */
 	readonly leaseMs?: number;
 	/** Results of more bytes, encoded, lie in files of their own, in the folder `DATABASE-blobs`; default: none. */
@@ -108,6 +110,7 @@ export async function openSqlite(path: string, options: SqliteOptions = {}): Pro
 export class SqliteQueue extends JobQueue {
 	readonly location: string;
 	readonly #durability: Durability;
+	readonly #isReadOnly: boolean;
 	readonly #now: () => number;
 	readonly #random: () => number;
 	readonly #tally = new Tally();
@@ -125,10 +128,19 @@ export class SqliteQueue extends JobQueue {
 	#isShortOfRoom = false;
 
 	constructor(path: string, options: SqliteOptions) {
-		const {durability = 'full', leaseMs = 30_000, blobThresholdBytes = Infinity, now = Date.now, steadyMs = monotonicMs, random = Math.random} = options;
+		const {
+			durability = 'full',
+			readOnly = false,
+			leaseMs = 30_000,
+			blobThresholdBytes = Infinity,
+			now = Date.now,
+			steadyMs = monotonicMs,
+			random = Math.random,
+		} = options;
 		super();
 		this.location = path;
 		this.#durability = durability;
+		this.#isReadOnly = readOnly;
 		this.#vigil = new Vigil(leaseMs, steadyMs);
 		this.#now = now;
 		this.#random = random;
@@ -234,6 +246,7 @@ export class SqliteQueue extends JobQueue {
 	}
 
 	async recover(): Promise<number> {
+		if (this.#isReadOnly) return 0;
 		const owners = await this.#read(({owners}) => owners.all() as [number, OwnerId, number][]);
 		const silent = this.#vigil.look(owners.map(([, name, heartbeatAt]) => [name, heartbeatAt]));
 		const dead = owners.filter(([, name]) => silent.has(name) || this.#isGone(name));
@@ -505,7 +518,7 @@ export class SqliteQueue extends JobQueue {
 	async #connect(lost: Lost): Promise<Opened> {
 		// One that is gone would be made anew, without its jobs.
 		lost.footing?.recall();
-		const connection = await connect(this.location, this.#durability);
+		const connection = await (this.#isReadOnly ? connectToLook(this.location) : connect(this.location, this.#durability));
 		try {
 			const footing = await patiently(() => new Footing(this.location, connection));
 			const opened = {connection, footing, names: new Names(connection.statements)};

@@ -69,6 +69,44 @@ export async function connect(path: string, durability: Durability): Promise<Con
 	}
 }
 
+/**
+ * Opens a database that is there, to look at it: makes, changes and recovers nothing, and holds up no writer.
+ * @throws FaenaError `BadDatabase`, `NewerDatabase`
+ */
+export async function connectToLook(path: string): Promise<Connection> {
+	try {
+		if (!existsSync(path)) throw new FaenaError('BadDatabase', `There is no database ${path}.`);
+		refuseUntrusted(path);
+		await patiently(() => inspectBy(path, {readonly: true}));
+		const db = new Database(path, {readonly: true, ...NO_WAIT});
+		try {
+			const statements = await patiently(() => (isCurrent(db, path) ? prepare(db) : undefined));
+			if (!statements)
+				throw new FaenaError('BadDatabase', `${path} was never finished, or is of an older Faena; a program that opens it to work on it mends that.`);
+			// How much of the log isn't in the database yet is asked by an attempt to move it, which is a writer's.
+			return {...toConnection(db, statements), unmovedLogBytes: () => 0};
+		} catch (error) {
+			db.close();
+			throw error;
+		}
+	} catch (error) {
+		throw isUnreadable(error) ? cannotLook(path, error) : translate(error, path);
+	}
+}
+
+/** SQLite reads a database with a log only by an index beside it, which it must be able to make where no program has it open. */
+function isUnreadable(error: unknown): boolean {
+	return error instanceof Database.SqliteError && /^SQLITE_(CANTOPEN|READONLY)/.test(error.code);
+}
+
+function cannotLook(path: string, cause: unknown): FaenaError {
+	return new FaenaError(
+		'BadDatabase',
+		`${path} can't be read from here: SQLite needs to write ${path}-shm and ${path}-wal beside it, and may not. Look as a user who may, or at a copy of the database and its log elsewhere.`,
+		{cause},
+	);
+}
+
 /** Turns SQLite's codes into sentences. Other errors pass through. */
 export function translate(error: unknown, path: string): unknown {
 	if (!(error instanceof Database.SqliteError)) return error;
