@@ -113,7 +113,8 @@ test('a job of a program that was killed runs again only when none of its child 
 	const witness = new Program(t, 'isolated', queue, 'thread', 'busy');
 	await witness.line();
 	await witness.kill('SIGKILL');
-	const faena = await openIsolated(t, {queue, workers: 2, grace: 20});
+	// By the lease, however slow this machine is, nobody here is dead.
+	const faena = await openIsolated(t, {queue, workers: 2, grace: 20, lease: '1h'});
 	const [first, second] = (await faena.jobs()).map(({id}) => id);
 	const runsAgain = async (id: number | undefined) => {
 		while ((await faena.job(id as number))?.executions !== 2) await new Promise(resolve => setTimeout(resolve, 5));

@@ -5,6 +5,7 @@ import {appears} from '../fixtures/appears.ts';
 import {openEngine, test} from '../fixtures/engine.ts';
 import {makeFolder} from '../fixtures/folder.ts';
 import {Program} from '../fixtures/program.ts';
+import {suspend} from '../fixtures/suspend.ts';
 
 test('results of jobs that another process ran reach all who await them, however many', async t => {
 	const queue = join(makeFolder(t), 'jobs.db');
@@ -63,7 +64,7 @@ test('a process that was suspended past its lease loses its jobs to others, and 
 	t.is(await program.line(), 'serves');
 	const job = await producer.enqueue('hold', file);
 	t.is(await program.line(), 'runs');
-	program.process.kill('SIGSTOP');
+	await suspend(program, queue);
 	const faena = await openEngine(t, {queue, lease: '1s'});
 	await new Promise<void>(resolve => void faena.once('log', () => resolve()));
 	t.like(await job.info(), {status: 'running', executions: 2});
