@@ -15,3 +15,5 @@ export const steadyMs: () => number = performance.now.bind(performance);
 export const {parse, stringify} = JSON;
 
 export const exit: typeof process.exit = process.exit.bind(process);
+
+export const kill: typeof process.kill = process.kill.bind(process);

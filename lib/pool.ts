@@ -90,6 +90,8 @@ export interface WorkerLoss {
 	readonly reason: 'ended' | 'outOfMemory' | 'stopped' | 'blocked' | 'unready';
 	readonly exitCode?: number;
 	readonly signal?: string;
+	/** Processes that its tasks have started may still live: Faena could not find or kill them within a second or two. */
+	readonly leavesProcesses?: boolean;
 	/** The job that it ran. */
 	readonly job?: JobId;
 	readonly error?: FailureRecord;

@@ -28,6 +28,16 @@ export interface LoadMessage {
 	/** The engine's isolation: whether a task's jobs are to be expected in this worker. */
 	readonly isolation: Isolation;
 	readonly nice: number | undefined;
+	/** Only for a worker thread. */
+	readonly identity?: ThreadIdentity;
+}
+
+/** What tells a thread's processes from others of its program. */
+export interface ThreadIdentity {
+	/** For the environment of what it starts. */
+	readonly mark: string;
+	/** One word of shared memory, in which the thread writes its number in the operating system before it loads a task. */
+	readonly thread: Int32Array;
 }
 
 /** The last thing a worker is asked to do before it is ended in good order. */

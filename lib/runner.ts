@@ -1,5 +1,5 @@
 import {AsyncLocalStorage, AsyncResource} from 'node:async_hooks';
-import {type Board, monotonicMs} from './board.ts';
+import {type Board, monotonicMs, type StopReason} from './board.ts';
 import {decode, encode} from './encoding.ts';
 import {Execution, type Executions, type OpenChunk} from './execution.ts';
 import {toFailure} from './failure.ts';
@@ -18,6 +18,14 @@ const REPORT_EVERY_MS = 50;
 /** and after a job that ran for this long by itself. */
 const REPORT_ALONE_MS = 20;
 
+/** The processes that jobs leave behind. */
+export interface Leftovers {
+	/** Lets those that are there live as long as the worker: setups have started them. */
+	keep(): Promise<void>;
+	/** Ends those that were started since then, on the clock of {@link monotonicMs}. */
+	end(since: number): Promise<void>;
+}
+
 export interface RunnerOptions {
 	readonly maxValueBytes: number;
 	readonly maxCheckpointBytes: number;
@@ -29,6 +37,8 @@ export interface RunnerOptions {
 	readonly resources: Resources;
 	/** What this worker uses. */
 	readonly meter: Meter;
+	/** Without them, jobs that were stopped may leave processes behind. */
+	readonly leftovers?: Leftovers | undefined;
 	/** The worker's side of a chunk's board. */
 	readonly openBoard: (address: ChunkMessage['board']) => Board;
 	readonly post: (message: WorkerMessage) => void;
@@ -76,7 +86,7 @@ export class Runner {
 		const run = this.#tasks.get(message.task);
 		const {openBoard, post, meter, resources} = this.#options;
 		// Usually it was ready before the first chunk came; not for a job that is in quarantine here.
-		const unready = resources.areMissing(message.task) ? await resources.setUp(message.task).catch((error: unknown) => ({error})) : undefined;
+		const unready = resources.areMissing(message.task) ? await this.#setUp(message.task) : undefined;
 		const board = openBoard(message.board);
 		const epochMs = (this.#options.now ?? wallMs)() - monotonicMs();
 		const report = new Report(message, post, meter, epochMs);
@@ -88,6 +98,17 @@ export class Runner {
 		else await this.#runOneByOne(run, unready?.error, chunk);
 		board.retire();
 		await report.conclude();
+	}
+
+	async #setUp(task: string): Promise<{readonly error: unknown} | undefined> {
+		const {resources, leftovers} = this.#options;
+		try {
+			await resources.setUp(task);
+			await leftovers?.keep();
+			return undefined;
+		} catch (error) {
+			return {error};
+		}
 	}
 
 	async #runOneByOne(run: TaskFunction | undefined, obstacle: unknown, chunk: OpenChunk): Promise<void> {
@@ -108,10 +129,16 @@ export class Runner {
 			}
 			const begunAt = now;
 			now = monotonicMs();
-			report.end(index, now, board.finish(index) ? undefined : board.stopReason(index), 1);
+			const stop = finish(board, index);
+			if (stop) await this.#endLeftovers(begunAt);
+			report.end(index, now, stop, 1);
 			if (execution.context.isWatched) board.wake(index);
 			if (now - begunAt >= REPORT_ALONE_MS || report.ageMs(now) >= REPORT_EVERY_MS) report.post();
 		}
+	}
+
+	async #endLeftovers(since: number): Promise<void> {
+		await this.#options.leftovers?.end(since);
 	}
 
 	async #runBatches(run: TaskFunction, batchSize: number, chunk: OpenChunk): Promise<void> {
@@ -127,9 +154,12 @@ export class Runner {
 		const batch = started.map(index => new Execution(chunk, index, started.length));
 		if (batch.length > 0) await this.#outside.runInAsyncScope(this.#executeBatch, this, run, batch, report);
 		const endedAt = monotonicMs();
+		const stops = new Map(started.map(index => [index, finish(board, index)]));
+		// Which of the jobs has started them is not known.
+		if ([...stops.values()].some(stop => stop)) await this.#endLeftovers(startedAt);
 		for (let index = first; index < end; index++) {
 			if (board.isTaken(index)) report.skip(index);
-			else report.end(index, endedAt, board.finish(index) ? undefined : board.stopReason(index), batch.length);
+			else report.end(index, endedAt, stops.get(index), batch.length);
 		}
 		for (const {index, context} of batch) if (context.isWatched) board.wake(index);
 		report.post();
@@ -203,6 +233,11 @@ function settled<Value>(promise: PromiseLike<Value>, executions: Executions): Pr
 		for (const execution of executions) execution.onFailure(() => resolve(undefined));
 		promise.then(resolve, reject);
 	});
+}
+
+/** Ends the job. Returns why it was told to stop, if it was told before. */
+function finish(board: Board, index: number): StopReason | undefined {
+	return board.finish(index) ? undefined : board.stopReason(index);
 }
 
 function close({index, context}: Execution, report: Report): void {

@@ -1,3 +1,4 @@
+import type {WorkerLoss} from './pool.ts';
 import type {EventName} from './protocol.ts';
 
 /** What would otherwise be a silence: jobs wait, and nobody knows for what. */
@@ -6,8 +7,10 @@ const SENTENCES: Readonly<Partial<Record<EventName, (detail: never) => string | 
 		const what = task === undefined ? `A worker ${kind} has been loading the tasks module` : `The setup of task ${task} has been running`;
 		return `${what} for ${durationMs / 1000} s${task === undefined ? '' : ` in a worker ${kind}`}; no job runs there before it is done.`;
 	},
-	workerLost: ({kind, reason, error}: {readonly kind: string; readonly reason: string; readonly error?: Error}) =>
-		reason === 'unready' ? `A worker ${kind} can't be made ready, and is tried again until it can. ${error?.message ?? ''}`.trimEnd() : undefined,
+	workerLost: ({kind, reason, error, leavesProcesses}: Omit<WorkerLoss, 'error'> & {readonly error?: Error}) => {
+		if (reason === 'unready') return `A worker ${kind} can't be made ready, and is tried again until it can. ${error?.message ?? ''}`.trimEnd();
+		return leavesProcesses ? `Processes that tasks of a worker ${kind} have started may still live; they could not all be found or killed.` : undefined;
+	},
 	secondLibrary: ({message}: {readonly message: string}) => message,
 };
 

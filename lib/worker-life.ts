@@ -10,7 +10,7 @@ import {Resources} from './resources.ts';
 import {Runner, type RunnerOptions} from './runner.ts';
 import {infosOf, loadTasks} from './tasks-module.ts';
 
-export interface LifeOptions extends Pick<RunnerOptions, 'openBoard' | 'post' | 'now'> {
+export interface LifeOptions extends Pick<RunnerOptions, 'openBoard' | 'post' | 'now' | 'leftovers'> {
 	/** A thread or process of a pool is there for the tasks alone; an inline worker lives in the caller's. */
 	readonly kind: Isolation;
 }
@@ -77,6 +77,7 @@ export class WorkerLife {
 			await resources.tearDown();
 			throw error;
 		}
+		await this.#options.leftovers?.keep();
 		return {runner, resources, loaded: {tasks: infos}};
 	}
 

@@ -1,12 +1,14 @@
 /**
  * The thread that stands by in a pool's child process: obeys the pool and sends what the main thread says, by a socket of its
- * own, and ends the process when that closes, since then the pool's process is gone.
+ * own. When that closes, the pool's process is gone. Then this thread ends its process with all that the tasks have started.
  */
 import {connect} from 'node:net';
 import {parentPort, workerData} from 'node:worker_threads';
 import {Guard, type GuardCommand, type GuardStart} from '../lib/pools/child-board.ts';
+import {Descendants} from '../lib/pools/descendants.ts';
 import {readFrames, writeFrame} from '../lib/pools/frames.ts';
 import {closeMeetingPlace, socketAt} from '../lib/pools/meeting-place.ts';
+import {MARK} from '../lib/pools/process-table.ts';
 import {shareLock} from '../lib/queues/sqlite/owner-lock.ts';
 
 const {sent, place, ownerLock, ...start} = workerData as GuardStart;
@@ -28,4 +30,15 @@ parentPort?.on('message', (message: Uint8Array) =>
 for (const event of ['connect', 'error']) socket.once(event, () => closeMeetingPlace(place));
 socket.on('connect', () => parentPort?.postMessage('on duty'));
 socket.on('error', () => undefined);
-socket.on('close', () => process.kill(process.pid, 'SIGKILL'));
+socket.on('close', () => void die());
+
+/**
+ * What tasks have started is only stopped until this process is killed, since a task could start anew what it sees die. A
+ * task that starts processes without waiting for them can still start one at the very last moment.
+ */
+async function die(): Promise<void> {
+	const descendants = new Descendants({pid: process.pid, mark: process.env[MARK]});
+	await descendants.stopAll().catch(() => undefined);
+	descendants.kill();
+	process.kill(process.pid, 'SIGKILL');
+}

@@ -6,7 +6,9 @@ import {openSync} from 'node:fs';
 import {getHeapStatistics} from 'node:v8';
 import {ChildBoard, createRegions} from '../lib/pools/child-board.ts';
 import {ChildLine} from '../lib/pools/child-line.ts';
+import {WorkerLeftovers} from '../lib/pools/leftovers.ts';
 import {boardAt} from '../lib/pools/meeting-place.ts';
+import {MARK} from '../lib/pools/process-table.ts';
 import type {WorkerRequest} from '../lib/protocol.ts';
 import {WorkerLife} from '../lib/worker-life.ts';
 
@@ -19,7 +21,9 @@ const regions = createRegions();
 const file = openSync(boardAt(place), 'r+');
 const line = ChildLine.open({regions, file, place, ownerLock, heapLimitBytes: getHeapStatistics().heap_size_limit});
 
-const life = line.then(({post}) => new WorkerLife({kind: 'process', post, openBoard: generation => new ChildBoard(regions, generation as number, file)}));
+const leftovers = new WorkerLeftovers({pid: process.pid, mark: process.env[MARK]});
+const openBoard = (generation: SharedArrayBuffer | number) => new ChildBoard(regions, generation as number, file);
+const life = line.then(({post}) => new WorkerLife({kind: 'process', post, openBoard, leftovers}));
 
 /** No task is loaded before the guard is on duty. */
 export default async function handle(request: WorkerRequest): Promise<unknown> {

@@ -1,13 +1,16 @@
 import type {ChildProcess} from 'node:child_process';
 import {once} from 'node:events';
 import {fileURLToPath} from 'node:url';
+import {nanoid} from 'nanoid';
 import {Tinypool} from 'tinypool';
 import {inheritedArgs} from '../node-args.ts';
 import type {PoolListener, PoolOptions, ResourceLimits} from '../pool.ts';
 import type {LoadMessage, WorkerMessage, WorkerRequest} from '../protocol.ts';
 import {workerUrl} from '../worker-url.ts';
+import {Descendants, signal} from './descendants.ts';
 import {Lifeline} from './lifeline.ts';
 import {closeMeetingPlace, openMeetingPlace} from './meeting-place.ts';
+import {MARK} from './process-table.ts';
 import {RemoteBoards} from './remote-board.ts';
 import {NO_ANSWER} from './stack-probe.ts';
 import {type Budget, WorkerPool} from './worker-pool.ts';
@@ -75,7 +78,7 @@ class ProcessWorker implements PoolWorker {
 	}
 
 	end(): boolean {
-		this.#child?.end();
+		void this.#child?.end();
 		return true;
 	}
 
@@ -118,6 +121,10 @@ class Child {
 	readonly boards: RemoteBoards;
 	readonly #options: PoolOptions;
 	readonly #place = openMeetingPlace();
+	readonly #mark = nanoid();
+	/** There once the process is being ended. */
+	#descendants: Descendants | undefined;
+	#isTornDown = false;
 	readonly #tinypool: Tinypool;
 	readonly #process: ChildProcess;
 	readonly #lifeline: Lifeline;
@@ -128,7 +135,7 @@ class Child {
 		try {
 			this.#lifeline = new Lifeline(this.#place, receive);
 			this.boards = new RemoteBoards(this.#place, command => this.#lifeline.send(command));
-			this.#tinypool = makeTinypool(options, this.#place);
+			this.#tinypool = makeTinypool(options, this.#place, this.#mark);
 			// Tinypool starts its process with the first request.
 			const answer = this.#tinypool.run(load);
 			this.#process = (this.#tinypool.threads[0] as unknown as {readonly process: ChildProcess}).process;
@@ -144,18 +151,28 @@ class Child {
 	async request(request: WorkerRequest): Promise<unknown> {
 		// Tinypool would start another process, which nobody knew of.
 		if (this.#tinypool.threads.length === 0) throw new Error('The process has ended.');
-		return this.#tinypool.run(request);
+		const answer = await this.#tinypool.run(request);
+		this.#isTornDown = request.type === 'teardown';
+		return answer;
 	}
 
-	end(): void {
+	/** It is stopped first, so that it starts nothing more while what it has started is looked for. */
+	async end(): Promise<void> {
+		const {pid, exitCode, signalCode} = this.#process;
+		if (pid !== undefined && exitCode === null && signalCode === null && !this.#isTornDown) {
+			signal(pid, 'SIGSTOP');
+			this.#descendants ??= new Descendants({pid, mark: this.#mark});
+			await this.#descendants.stop();
+		}
 		this.#process.kill('SIGKILL');
+		this.#descendants?.kill();
 	}
 
 	async endAndWait(): Promise<void> {
 		// Tinypool lets the program end without its processes; who closes the pool waits for them.
 		this.#process.ref();
 		this.#process.channel?.ref();
-		this.end();
+		void this.end();
 		await this.ended;
 	}
 
@@ -178,7 +195,9 @@ class Child {
 		const [error] = child.pid === undefined ? await once(child, 'error') : await this.#exit();
 		await this.#lifeline.end();
 		closeMeetingPlace(this.#place);
-		return child.pid === undefined ? {exitCode: null, error} : this.#ending();
+		if (child.pid === undefined) return {exitCode: null, error};
+		const isAlone = this.#isTornDown || (await Descendants.ofEnded(this.#mark, this.#descendants).end());
+		return {...this.#ending(), leavesProcesses: !isAlone};
 	}
 
 	async #exit(): Promise<[]> {
@@ -200,7 +219,7 @@ class Child {
 	}
 }
 
-function makeTinypool({resourceLimits, env, execArgv, ownerLock}: PoolOptions, place: string): Tinypool {
+function makeTinypool({resourceLimits, env, execArgv, ownerLock}: PoolOptions, place: string, mark: string): Tinypool {
 	const tinypool = new Tinypool({
 		filename: fileURLToPath(workerUrl('process')),
 		runtime: 'child_process',
@@ -210,7 +229,7 @@ function makeTinypool({resourceLimits, env, execArgv, ownerLock}: PoolOptions, p
 		idleTimeout: MAX_TIMER_MS,
 		serialization: 'advanced',
 		argv: [place, ...(ownerLock === undefined ? [] : [ownerLock])],
-		env: {...process.env, ...env} as Record<string, string>,
+		env: {...process.env, ...env, [MARK]: mark} as Record<string, string>,
 		execArgv: [...inheritedArgs(), ...memoryArgs(resourceLimits), ...execArgv],
 	});
 	// A process that ends is dealt with at its exit; without a listener Tinypool's event would end the dispatcher.

@@ -1,14 +1,17 @@
 import {setTimeout as sleep} from 'node:timers/promises';
 import {fileURLToPath} from 'node:url';
 import type {Worker} from 'node:worker_threads';
+import {nanoid} from 'nanoid';
 import {Piscina, queueOptionsSymbol} from 'piscina';
 import {FaenaError} from '../errors.ts';
 import type {PostMortem} from '../failure.ts';
 import {inheritedArgs, refusedArgs} from '../node-args.ts';
 import type {PoolListener, PoolOptions} from '../pool.ts';
-import type {WorkerRequest} from '../protocol.ts';
+import type {ThreadIdentity, WorkerRequest} from '../protocol.ts';
 import {memoryOf} from '../transfer.ts';
 import {workerUrl} from '../worker-url.ts';
+import {Descendants} from './descendants.ts';
+import {asWorkerThread} from './process-table.ts';
 import {ANSWER_MS} from './stack-probe.ts';
 import {endThreads, whereaboutsOfThread} from './thread-stack.ts';
 import {type Budget, WorkerPool} from './worker-pool.ts';
@@ -25,6 +28,8 @@ export function threadPool(options: PoolOptions, listener: PoolListener, budget?
  */
 class ThreadSource implements WorkerSource {
 	readonly #options: PoolOptions;
+	/** Each resolves when its end was told. */
+	readonly #workers = new Map<ThreadWorker, Promise<void>>();
 	#piscina: Piscina | undefined;
 	#isClosing = false;
 
@@ -80,7 +85,8 @@ class ThreadSource implements WorkerSource {
 		this.#isClosing = true;
 		// Piscina's own close() counts a busy worker several times and ends the others under their jobs; destroy() it is,
 		// and what still runs is settled from the boards, as after any loss.
-		await endThreads(async () => this.#piscina?.destroy());
+		await endWorkers([...this.#workers.keys()], async () => this.#piscina?.destroy());
+		await Promise.all(this.#workers.values());
 	}
 
 	#join(piscina: Piscina, id: number, listener: SourceListener): void {
@@ -93,11 +99,15 @@ class ThreadSource implements WorkerSource {
 			error = thrown;
 			listener.failing(worker, thrown);
 		});
-		thread.once('exit', exitCode => {
+		const exited = new Promise<number>(resolve => thread.once('exit', resolve));
+		const gone = exited.then(async exitCode => {
 			const isOutOfMemory = (error as {code?: unknown} | undefined)?.code === 'ERR_WORKER_OUT_OF_MEMORY';
-			listener.gone(worker, {exitCode, isOutOfMemory, ...(maxOldGenerationSizeMb && {limitBytes: maxOldGenerationSizeMb * MIB}), error});
+			const leavesProcesses = !(await worker.endOrphans());
+			this.#workers.delete(worker);
+			listener.gone(worker, {exitCode, isOutOfMemory, leavesProcesses, ...(maxOldGenerationSizeMb && {limitBytes: maxOldGenerationSizeMb * MIB}), error});
 			setImmediate(() => this.#isExhausted() && listener.exhausted());
 		});
+		this.#workers.set(worker, gone);
 		listener.joined(worker);
 	}
 
@@ -112,6 +122,8 @@ class ThreadWorker implements PoolWorker {
 	readonly #piscina: Piscina;
 	readonly #thread: Worker;
 	readonly #id: number;
+	readonly #identity: ThreadIdentity = {mark: nanoid(), thread: new Int32Array(new SharedArrayBuffer(Int32Array.BYTES_PER_ELEMENT))};
+	#isTornDown = false;
 
 	constructor(piscina: Piscina, thread: Worker, id: number) {
 		this.#piscina = piscina;
@@ -123,8 +135,22 @@ class ThreadWorker implements PoolWorker {
 		return new SharedBoard(jobs);
 	}
 
-	request(request: WorkerRequest): Promise<unknown> {
-		return this.#piscina.run({...request, [queueOptionsSymbol]: this.#id}, {transferList: memoryOf(request)});
+	async request(request: WorkerRequest): Promise<unknown> {
+		const identity = request.type === 'load' && {identity: this.#identity};
+		const answer = await this.#piscina.run({...request, ...identity, [queueOptionsSymbol]: this.#id}, {transferList: memoryOf(request)});
+		this.#isTornDown = request.type === 'teardown';
+		return answer;
+	}
+
+	/** The processes that it must not leave behind: of one that was torn down none. */
+	descendants(): Descendants | undefined {
+		const {mark, thread} = this.#identity;
+		return this.#isTornDown ? undefined : new Descendants({pid: process.pid, thread: asWorkerThread(Atomics.load(thread, 0)), mark});
+	}
+
+	/** After its end. False if one may be left. */
+	async endOrphans(): Promise<boolean> {
+		return this.#isTornDown || Descendants.ofEnded(this.#identity.mark).end();
 	}
 
 	async examine(): Promise<Examination> {
@@ -133,9 +159,25 @@ class ThreadWorker implements PoolWorker {
 	}
 
 	end(): boolean {
-		void endThreads(() => this.#thread.terminate());
+		void endWorkers([this], () => this.#thread.terminate());
 		return true;
 	}
+}
+
+/**
+ * Ends threads, and with them what they have started. Its death lets a thread end that waits for it in `execFileSync()`; that
+ * is seen to after the thread was told to end, so that its task starts nothing more.
+ */
+function endWorkers(workers: readonly ThreadWorker[], end: () => Promise<unknown>): Promise<void> {
+	return endThreads(async () => {
+		const descendants = workers.flatMap(worker => worker.descendants() ?? []);
+		await Promise.all(descendants.map(each => each.stop()));
+		// At once, so that the threads still reap what dies.
+		for (const each of descendants) each.kill();
+		const ended = end();
+		await Promise.all(descendants.map(each => each.end()));
+		await ended;
+	});
 }
 
 const MIB = 1024 ** 2;

@@ -574,7 +574,7 @@ interface InFlight extends Flight {
 	isShared: boolean;
 }
 
-function lossOf({end, flights: [flight]}: Slot, kind: WorkerLoss['kind'], {exitCode, signal, isOutOfMemory}: Ending): WorkerLoss {
+function lossOf({end, flights: [flight]}: Slot, kind: WorkerLoss['kind'], {exitCode, signal, isOutOfMemory, leavesProcesses}: Ending): WorkerLoss {
 	flight?.board.refresh();
 	const job = flight?.jobs.at(flight.board.running()?.index ?? -1);
 	return {
@@ -582,6 +582,7 @@ function lossOf({end, flights: [flight]}: Slot, kind: WorkerLoss['kind'], {exitC
 		...((end as Omit<WorkerLoss, 'kind'> | undefined) ?? {reason: isOutOfMemory ? 'outOfMemory' : 'ended'}),
 		...(exitCode !== null && {exitCode}),
 		...(signal !== undefined && {signal}),
+		...(leavesProcesses && {leavesProcesses}),
 		...(job && {job: job.id}),
 	};
 }

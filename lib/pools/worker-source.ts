@@ -49,6 +49,8 @@ export interface Ending {
 	readonly limitBytes?: number;
 	/** What it died of, where that is known. */
 	readonly error?: unknown;
+	/** Processes that its tasks have started may still live, which could not be found or killed. */
+	readonly leavesProcesses?: boolean;
 	/** The last it wrote to stderr, where that was seen. */
 	readonly stderr?: string;
 }

@@ -1,0 +1,178 @@
+import {execFile} from 'node:child_process';
+import {readdirSync, readFileSync, readlinkSync} from 'node:fs';
+import {setImmediate, steadyMs} from '../originals.ts';
+
+/** The environment variable by which a worker's processes are recognised after their parent has ended. */
+export const MARK = 'FAENA_WORKER';
+
+/** Whose children are meant: those of a process, or on Linux those of one of its threads. */
+export interface Parent {
+	readonly pid: number;
+	readonly thread?: number;
+}
+
+/** A process at one moment. */
+export interface ProcessState {
+	/** When it was born, on a clock of the table's. With the pid it names a process for good, since pids are used again. */
+	readonly bornAt: number;
+	/** It was stopped by a signal, or will be as soon as it returns from the call of the system that it waits in. */
+	readonly isStopped: boolean;
+	/** It has ended. Its parent has not asked for its exit code yet. */
+	readonly isDead: boolean;
+	/** The session that it belongs to, where that is known. */
+	readonly session?: number;
+}
+
+/** The processes of this machine. */
+export interface ProcessTable {
+	/** Reads the table anew, where that is done at once for all processes. */
+	refresh(): Promise<void>;
+	/** `undefined` if there is no such process. */
+	stateOf(pid: number): ProcessState | undefined;
+	childrenOf(parent: Parent): number[];
+	/** Processes of this process's session that were started with this {@link MARK}; none where that can't be seen. */
+	marked(mark: string): Promise<number[]>;
+	/** The moment that lies so long ago, on the clock of {@link ProcessState.bornAt}, or a little earlier. The table was read before. */
+	momentAgo(ms: number): number;
+}
+
+/** The operating system's id of the thread that calls; 0 where it isn't known. */
+export function ownThread(): number {
+	try {
+		return Number(/\d+$/.exec(readlinkSync('/proc/thread-self'))?.[0] ?? 0);
+	} catch {
+		return 0;
+	}
+}
+
+/** What a worker thread says of itself, as far as it can be true: the id of a thread of this process that is neither the main thread nor the one that calls; else 0. */
+export function asWorkerThread(claimed: number): number {
+	const isOther = Number.isSafeInteger(claimed) && claimed > 0 && claimed !== process.pid && claimed !== ownThread();
+	return isOther && read(`/proc/self/task/${claimed}/stat`) ? claimed : 0;
+}
+
+/** The best table that this platform has. */
+export function openProcessTable(): ProcessTable {
+	return read('/proc/thread-self/children') === undefined ? new PsTable() : new ProcTable();
+}
+
+/** Linux counts the births of processes in hundredths of a second. */
+const TICK_MS = 10;
+/** So many processes are looked at before other work of this thread has its turn. */
+export const LOOKS_PER_TURN = 50;
+
+/** Lets other work of this thread have its turn. */
+export function nextTurn(): Promise<void> {
+	return new Promise(resolve => void setImmediate(resolve));
+}
+
+/** Linux: reads what it is asked for from `/proc`. */
+export class ProcTable implements ProcessTable {
+	async refresh(): Promise<void> {}
+
+	stateOf(pid: number): (ProcessState & {readonly session: number}) | undefined {
+		const stat = read(`/proc/${pid}/stat`)?.toString('latin1');
+		if (stat === undefined) return undefined;
+		// The second field is the program's name, in parentheses, which may hold anything. The state is the third.
+		const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
+		const [state = ''] = fields;
+		// D: among others a parent whose child was stopped between `vfork` and `exec`.
+		return {bornAt: Number(fields[19]) * TICK_MS, isStopped: /[TtD]/.test(state), isDead: /[ZXx]/.test(state), session: Number(fields[3])};
+	}
+
+	childrenOf({pid, thread}: Parent): number[] {
+		const threads = thread === undefined ? list(`/proc/${pid}/task`) : [thread];
+		return threads.flatMap(each => numbers(read(`/proc/${pid}/task/${each}/children`)?.toString('latin1').split(' ') ?? []));
+	}
+
+	async marked(mark: string): Promise<number[]> {
+		const found: number[] = [];
+		const session = this.stateOf(process.pid)?.session;
+		let looks = 0;
+		for (const pid of numbers(list('/proc'))) {
+			if (++looks % LOOKS_PER_TURN === 0) await nextTurn();
+			if (this.stateOf(pid)?.session !== session) continue;
+			if (read(`/proc/${pid}/environ`)?.includes(`${MARK}=${mark}\0`)) found.push(pid);
+		}
+		return found;
+	}
+
+	momentAgo(ms: number): number {
+		const upSeconds = Number.parseFloat(read('/proc/uptime')?.toString('latin1') ?? '');
+		return Math.floor((upSeconds * 1000 - ms) / TICK_MS) * TICK_MS;
+	}
+}
+
+interface PsRow extends ProcessState {
+	readonly pid: number;
+	readonly parent: number;
+}
+
+/** Other Unix systems: asks `ps` for all processes. It knows of no threads and of no environments. */
+export class PsTable implements ProcessTable {
+	#rows: ReadonlyMap<number, PsRow> = new Map();
+	/** From this thread's clock to that of `ps`, which may differ from the wall clock; too little by a second or so. */
+	#offsetMs = Number.NaN;
+
+	/** Where there is no `ps`, the table is empty. */
+	async refresh(): Promise<void> {
+		this.#rows = await new Promise(resolve => {
+			const ps = execFile('ps', ['-A', '-o', 'pid=,ppid=,stat=,lstart='], {env: {...process.env, LC_ALL: 'C'}}, (_, text) => {
+				const rows = new Map(
+					text
+						.split('\n')
+						.flatMap(toRow)
+						.map(row => [row.pid, row]),
+				);
+				this.#offsetMs = (rows.get(ps.pid as number)?.bornAt ?? Number.NaN) - steadyMs();
+				rows.delete(ps.pid as number);
+				resolve(rows);
+			});
+		});
+	}
+
+	stateOf(pid: number): ProcessState | undefined {
+		return this.#rows.get(pid);
+	}
+
+	childrenOf({pid, thread}: Parent): number[] {
+		if (thread !== undefined) return [];
+		return [...this.#rows.values()].filter(({parent}) => parent === pid).map(row => row.pid);
+	}
+
+	async marked(): Promise<number[]> {
+		return [];
+	}
+
+	momentAgo(ms: number): number {
+		// It tells whole seconds.
+		return Math.floor((steadyMs() + this.#offsetMs - ms) / 1000) * 1000;
+	}
+}
+
+function toRow(line: string): PsRow | [] {
+	const [, pid, parent, state = '', bornAt = ''] = /^\s*(\d+)\s+(\d+)\s+(\S+)\s+(.+)$/.exec(line) ?? [];
+	if (pid === undefined) return [];
+	return {pid: Number(pid), parent: Number(parent), bornAt: Date.parse(bornAt), isStopped: /^[TDU]/.test(state), isDead: state.startsWith('Z')};
+}
+
+/** The file, unless the process that it tells of has ended or belongs to somebody else. */
+function read(file: string): Buffer | undefined {
+	try {
+		return readFileSync(file);
+	} catch {
+		return undefined;
+	}
+}
+
+function list(folder: string): string[] {
+	try {
+		return readdirSync(folder);
+	} catch {
+		return [];
+	}
+}
+
+function numbers(words: readonly string[]): number[] {
+	return words.map(Number).filter(each => Number.isSafeInteger(each) && each > 0);
+}

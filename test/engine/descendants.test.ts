@@ -1,0 +1,62 @@
+import {join} from 'node:path';
+import {type Engine, open} from '../../lib/index.ts';
+import {test} from '../fixtures/engine.ts';
+import {makeFolder} from '../fixtures/folder.ts';
+import {areAlive, areGone, countAlive, endAll, makeToken} from '../fixtures/processes.ts';
+import {Program} from '../fixtures/program.ts';
+import {WAYS} from '../fixtures/spawning-tasks.ts';
+
+type Tasks = typeof import('../fixtures/spawning-tasks.ts');
+
+if (process.platform === 'linux') {
+	for (const [way, {processes}] of Object.entries(WAYS)) {
+		// Its next process may start while its own is being killed.
+		if (way === 'a timer that starts ever more') continue;
+		test(`when a program with child processes is killed, so is what a job there has started by ${way}`, async t => {
+			t.timeout(60_000);
+			const token = makeToken();
+			t.teardown(() => endAll(token));
+			const program = new Program(t, 'spawns', join(makeFolder(t), 'jobs.db'), 'process', way, token);
+			// The program has it on its own command line.
+			await areAlive(token, processes + 1);
+			program.process.kill('SIGKILL');
+			await areGone(token);
+			t.pass();
+		});
+	}
+
+	for (const isolation of ['thread', 'process'] as const) {
+		for (const way of ['execFile', 'execFileSync', "sh -c 'a & b'"]) {
+			test(`a program that is ended by a second signal leaves nothing alive that a job in a ${isolation} has started by ${way}`, async t => {
+				t.timeout(60_000);
+				const token = makeToken();
+				t.teardown(() => endAll(token));
+				const program = new Program(t, 'spawns', join(makeFolder(t), 'jobs.db'), isolation, way, token);
+				await areAlive(token, (WAYS[way]?.processes as number) + 1);
+				program.process.kill('SIGTERM');
+				program.process.kill('SIGINT');
+				await program.ended();
+				t.is(countAlive(token), 0);
+			});
+
+			test(`close({drain: 0}) leaves nothing alive that a job in a ${isolation} has started by ${way}, and gives the job back`, async t => {
+				const queue = join(makeFolder(t), 'jobs.db');
+				const faena: Engine<Tasks> = await open<Tasks>({
+					queue,
+					tasks: new URL('../fixtures/spawning-tasks.ts', import.meta.url),
+					isolation,
+					workers: 1,
+					grace: 50,
+				});
+				const token = makeToken();
+				const {id} = await faena.enqueue('wait', {way, token});
+				await areAlive(token, WAYS[way]?.processes as number);
+				await faena.close({drain: 0});
+				t.is(countAlive(token), 0);
+				const after = await open({queue});
+				t.like(await after.job(id), {status: 'pending', attempts: 0, executions: 1});
+				await after.close();
+			});
+		}
+	}
+}
