@@ -154,12 +154,12 @@ export class Runner {
 		const batch = started.map(index => new Execution(chunk, index, started.length));
 		if (batch.length > 0) await this.#outside.runInAsyncScope(this.#executeBatch, this, run, batch, report);
 		const endedAt = monotonicMs();
-		const stops = new Map(started.map(index => [index, finish(board, index)]));
-		// Which of the jobs has started them is not known.
-		if ([...stops.values()].some(stop => stop)) await this.#endLeftovers(startedAt);
+		const stops = Array.from({length: end - first}, (_, offset) => (board.isTaken(first + offset) ? undefined : finish(board, first + offset)));
+		// Which of the jobs has started a process is not known.
+		if (stops.some(stop => stop)) await this.#endLeftovers(startedAt);
 		for (let index = first; index < end; index++) {
 			if (board.isTaken(index)) report.skip(index);
-			else report.end(index, endedAt, stops.get(index), batch.length);
+			else report.end(index, endedAt, stops[index - first], batch.length);
 		}
 		for (const {index, context} of batch) if (context.isWatched) board.wake(index);
 		report.post();

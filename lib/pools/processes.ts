@@ -162,7 +162,8 @@ class Child {
 		if (pid !== undefined && exitCode === null && signalCode === null && !this.#isTornDown) {
 			signal(pid, 'SIGSTOP');
 			this.#descendants ??= new Descendants({pid, mark: this.#mark});
-			await this.#descendants.stop();
+			// Whatever comes of the search, the process is ended.
+			await this.#descendants.stop().catch(() => undefined);
 		}
 		this.#process.kill('SIGKILL');
 		this.#descendants?.kill();
@@ -196,7 +197,11 @@ class Child {
 		await this.#lifeline.end();
 		closeMeetingPlace(this.#place);
 		if (child.pid === undefined) return {exitCode: null, error};
-		const isAlone = this.#isTornDown || (await Descendants.ofEnded(this.#mark, this.#descendants).end());
+		const isAlone =
+			this.#isTornDown ||
+			(await Descendants.ofEnded(this.#mark, this.#descendants)
+				.end()
+				.catch(() => false));
 		return {...this.#ending(), leavesProcesses: !isAlone};
 	}
 

@@ -102,7 +102,9 @@ class ThreadSource implements WorkerSource {
 		const exited = new Promise<number>(resolve => thread.once('exit', resolve));
 		const gone = exited.then(async exitCode => {
 			const isOutOfMemory = (error as {code?: unknown} | undefined)?.code === 'ERR_WORKER_OUT_OF_MEMORY';
-			const leavesProcesses = !(await worker.endOrphans());
+			// No chunk is given to it while its processes are looked for.
+			listener.failing(worker, error);
+			const leavesProcesses = !(await worker.endOrphans().catch(() => false));
 			this.#workers.delete(worker);
 			listener.gone(worker, {exitCode, isOutOfMemory, leavesProcesses, ...(maxOldGenerationSizeMb && {limitBytes: maxOldGenerationSizeMb * MIB}), error});
 			setImmediate(() => this.#isExhausted() && listener.exhausted());
@@ -165,17 +167,18 @@ class ThreadWorker implements PoolWorker {
 }
 
 /**
- * Ends threads, and with them what they have started. Its death lets a thread end that waits for it in `execFileSync()`; that
- * is seen to after the thread was told to end, so that its task starts nothing more.
+ * Ends threads, and with them the processes that they have started. A thread in `execFileSync()` ends when its command dies.
+ * The second search comes after the threads were told to end: from then on their tasks start nothing more.
  */
 function endWorkers(workers: readonly ThreadWorker[], end: () => Promise<unknown>): Promise<void> {
 	return endThreads(async () => {
 		const descendants = workers.flatMap(worker => worker.descendants() ?? []);
-		await Promise.all(descendants.map(each => each.stop()));
+		// Whatever comes of the search, the threads are ended.
+		await Promise.allSettled(descendants.map(each => each.stop()));
 		// At once, so that the threads still reap what dies.
 		for (const each of descendants) each.kill();
 		const ended = end();
-		await Promise.all(descendants.map(each => each.end()));
+		await Promise.allSettled(descendants.map(each => each.end()));
 		await ended;
 	});
 }

@@ -341,7 +341,8 @@ export class WorkerPool implements Pool {
 
 	#fail(worker: PoolWorker): void {
 		const slot = this.#slots.get(worker);
-		if (slot) slot.phase = 'ending';
+		// One that loads has no chunk to lose, and is not replaced at once.
+		if (slot && slot.phase !== 'loading') slot.phase = 'ending';
 	}
 
 	/** A worker that ends while it loads is not replaced in a tight loop, nor are its jobs given back in one. */

@@ -1,5 +1,7 @@
+import {once} from 'node:events';
 import {join} from 'node:path';
 import {type Engine, open} from '../../lib/index.ts';
+import {Folder, tasks} from '../cli/command.ts';
 import {test} from '../fixtures/engine.ts';
 import {makeFolder} from '../fixtures/folder.ts';
 import {areAlive, areGone, countAlive, endAll, makeToken} from '../fixtures/processes.ts';
@@ -26,6 +28,20 @@ if (process.platform === 'linux') {
 	}
 
 	for (const isolation of ['thread', 'process'] as const) {
+		test(`two Ctrl-C end faena map in a ${isolation} with the commands of its jobs`, async t => {
+			t.timeout(60_000);
+			const token = makeToken();
+			t.teardown(() => endAll(token));
+			const program = new Folder(t).faena('map', tasks('spawning-tasks', 'shell'), '--lines', '--isolation', isolation);
+			program.child.stdin.write(`sleep ${token} & sleep ${token}; true\n`);
+			await areAlive(token, 3);
+			program.child.kill('SIGINT');
+			for await (const text of program.child.stderr) if (String(text).includes('stopping')) break;
+			program.child.kill('SIGINT');
+			await once(program.child, 'exit');
+			t.is(countAlive(token), 0);
+		});
+
 		for (const way of ['execFile', 'execFileSync', "sh -c 'a & b'"]) {
 			test(`a program that is ended by a second signal leaves nothing alive that a job in a ${isolation} has started by ${way}`, async t => {
 				t.timeout(60_000);

@@ -94,6 +94,7 @@ export function exerciseDescendants(name: 'threads' | 'processes', make: MakePoo
 
 	law('what a setup has started lives on when a job heeds its stop, and so does what that starts', async (t, crew) => {
 		const [helper, token] = [makeToken(), makeToken()];
+		t.teardown(() => endAll(helper));
 		await load(crew, {graceMs: 20_000, env: {HELPER_TOKEN: helper}});
 		const [id] = await crew.give('useHelper', [token]);
 		await areAlive(token, 1);

@@ -3,6 +3,7 @@ import {once} from 'node:events';
 import test, {type ExecutionContext} from 'ava';
 import {Descendants} from '../../lib/pools/descendants.ts';
 import {asWorkerThread, MARK, openProcessTable, ownThread, type ProcessState, type ProcessTable, ProcTable, PsTable} from '../../lib/pools/process-table.ts';
+import {warn} from '../../lib/warnings.ts';
 import {areAlive, countAlive, endAll, makeToken, statesOf} from '../fixtures/processes.ts';
 
 /** A process that starts others, and is no worker. */
@@ -94,6 +95,15 @@ test('however many processes descend, and however fast new ones come, the search
 	t.false(await new Descendants({pid: process.pid, mark: 'any'}, bomb).end());
 	clearInterval(timer);
 	t.true(turns > 10);
+});
+
+test.serial('processes that may still live are told of, by a warning if nobody listens', async t => {
+	const warned = once(process, 'warning');
+	warn('workerLost', {kind: 'thread', reason: 'stopped', leavesProcesses: true});
+	t.like((await warned)[0], {
+		name: 'FaenaWarning',
+		message: 'Processes that tasks of a worker thread have started may still live; they could not all be found or killed.',
+	});
 });
 
 if (process.platform === 'linux') {
