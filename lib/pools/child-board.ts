@@ -94,6 +94,13 @@ export class ChildBoard extends Board {
 		return started;
 	}
 
+	/** The pool sees at once that a job has heeded its stop: the worker has things to do before the next one starts. */
+	override finish(index: number): boolean {
+		const finished = super.finish(index);
+		if (!finished) this.#mirror();
+		return finished;
+	}
+
 	override setProgress(done: number, total: number, at: number): void {
 		super.setProgress(done, total, at);
 		this.#mirror();

@@ -5,6 +5,8 @@ import {LOOKS_PER_TURN, nextTurn, openProcessTable, type Parent, type ProcessSta
 const STOPPING_MS = 1000;
 /** The longest time for the death of what was killed: a process in an uninterruptible call dies after that call. */
 const DYING_MS = 1000;
+/** The longest time that a worker is given to reap its children. */
+const REAPING_MS = 100;
 
 /** The root of a tree of processes. It is not part of what is stopped and killed. */
 export interface Root extends Parent {
@@ -56,6 +58,12 @@ export class Descendants {
 	/** Kills what was found, at once. */
 	kill(): void {
 		for (const pid of this.#living()) signal(pid, 'SIGKILL');
+	}
+
+	/** Waits until the root has taken note of the deaths of its children. One that computes does not within this time, and they stay in the table as zombies. */
+	async reap(): Promise<void> {
+		const until = steadyMs() + REAPING_MS;
+		while (this.#table.childrenOf(this.#root).some(pid => this.#found.has(pid)) && steadyMs() < until) await pause(1);
 	}
 
 	/** Kills all, also those that only their mark tells of. Resolves once they are dead; with false if some may not be. */

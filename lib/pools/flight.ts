@@ -192,10 +192,18 @@ export function lostSettlements(flight: Flight, loss: Loss, clock: Clock): Settl
 	const settlements = flight.held;
 	for (let index = flight.reported; index < flight.jobs.length; index++) {
 		if (flight.taken.has(index)) continue;
-		const outcome: Outcome = accused?.indexes.includes(index) ? lostOutcome(flight, index, accused, loss, clock) : {type: 'released'};
+		const outcome = accused?.indexes.includes(index) ? lostOutcome(flight, index, accused, loss, clock) : untoldOutcome(flight, index, loss, clock);
 		settlements.push(settlementOf(flight, index, outcome));
 	}
 	return settlements;
+}
+
+/** A job that was told to stop, and ended before its worker did, is stopped though its worker can't report it any more. Others go back. */
+function untoldOutcome(flight: Flight, index: number, loss: Loss, clock: Clock): Outcome {
+	const last = flight.board.lastStarted();
+	if (!last || index >= last.index + last.count || flight.board.stopReason(index) === undefined) return {type: 'released'};
+	const together = Array.from({length: last.count}, (_, offset) => last.index + offset);
+	return lostOutcome(flight, index, {indexes: together.includes(index) ? together : [index], since: last.since}, loss, clock);
 }
 
 /** Jobs that started and whose end was not reported: where it is not the one that runs, one of them took the worker along, broke or silenced it. */

@@ -175,8 +175,8 @@ function endWorkers(workers: readonly ThreadWorker[], end: () => Promise<unknown
 		const descendants = workers.flatMap(worker => worker.descendants() ?? []);
 		// Whatever comes of the search, the threads are ended.
 		await Promise.allSettled(descendants.map(each => each.stop()));
-		// At once, so that the threads still reap what dies.
 		for (const each of descendants) each.kill();
+		await Promise.allSettled(descendants.map(each => each.reap()));
 		const ended = end();
 		await Promise.allSettled(descendants.map(each => each.end()));
 		await ended;

@@ -210,13 +210,13 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
 	},
 	'a child process outlives its program': {
 		file: 'workers/guard.ts',
-		find: "socket.on('close', () => process.kill(process.pid, 'SIGKILL'));",
+		find: "socket.on('close', () => void die());",
 		put: '',
 		killer: ['test/engine/isolation.test.ts', 'no child process survives its parent, not even one that computes for ever'],
 	},
 	'close() leaves its child processes alone': {
 		file: 'lib/pools/processes.ts',
-		find: '\t\tthis.end();\n\t\tawait this.ended;\n',
+		find: '\t\tvoid this.end();\n\t\tawait this.ended;\n',
 		put: '',
 		killer: ['test/engine/close.test.ts', 'after close() no child process is left, and no thread, file, timer or listener more than before'],
 	},

@@ -6,7 +6,7 @@ import {areAlive, countAlive, endAll, makeToken} from '../fixtures/processes.ts'
 import {WAYS} from '../fixtures/spawning-tasks.ts';
 import {Crew, type MakePool} from './contract.ts';
 
-const TASKS = new URL('../fixtures/spawning-tasks.ts', import.meta.url).href;
+export const SPAWNING_TASKS = new URL('../fixtures/spawning-tasks.ts', import.meta.url).href;
 
 /** Registers the laws on what becomes of the processes that tasks start. They hold on Linux for threads and processes. */
 export function exerciseDescendants(name: 'threads' | 'processes', make: MakePool): void {
@@ -16,7 +16,7 @@ export function exerciseDescendants(name: 'threads' | 'processes', make: MakePoo
 			await check(t, new Crew(t, make));
 		});
 	};
-	const load = (crew: Crew, options: Partial<PoolOptions> = {}) => crew.load({workers: 1, graceMs: 30, tasks: TASKS, ...options});
+	const load = (crew: Crew, options: Partial<PoolOptions> = {}) => crew.load({workers: 1, graceMs: 30, tasks: SPAWNING_TASKS, ...options});
 
 	for (const [way, {processes}] of Object.entries(WAYS)) {
 		law(`when a job was cancelled, nothing is alive that it started by ${way}`, async (t, crew) => {
