@@ -62,9 +62,9 @@ export class Desk {
 			const own = results.slice(start, start + made);
 			start += made;
 			this.reply(each.call, toReply(own));
-			if (!each.watch) continue;
-			for (const {id, existing: wasThere, conflict} of own) {
-				if (conflict) continue;
+			// A caller that is told of a conflict waits for none of the call's jobs.
+			if (!each.watch || own.some(({conflict}) => conflict)) continue;
+			for (const {id, existing: wasThere} of own) {
 				this.#addWatch(id);
 				if (wasThere) existing.push(id);
 			}

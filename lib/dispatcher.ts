@@ -10,6 +10,8 @@ import {JobList} from './job-list.ts';
 import type {Chunk, Lane, Pool, PoolListener, SlowStart, WorkerLoss} from './pool.ts';
 import {type Call, type EnqueueCall, type EventName, type FailedMessage, type RepliesMessage, VERBS, type Verbs} from './protocol.ts';
 import type {
+	BatchId,
+	BatchOptions,
 	CancelResult,
 	CompletedBatch,
 	Demand,
@@ -499,7 +501,7 @@ export class Dispatcher implements PoolListener {
 
 	async #performVerb(verb: keyof Verbs, args: readonly unknown[]): Promise<unknown> {
 		if (!VERBS.has(verb)) throw new FaenaError('BadOption', `There is no verb ${String(verb)}.`);
-		const result = await (this.#queue[verb] as (...args: readonly unknown[]) => unknown).apply(this.#queue, args as unknown[]);
+		const result = verb === 'openBatch' ? await this.#openBatch(...(args as Parameters<Verbs['openBatch']>)) : await this.#ask(verb, args);
 		failpoint('verb:committed');
 		if (verb === 'cancel') await this.#cancelled(result as CancelResult);
 		if (verb === 'withdraw') await this.#withdrawn(result as WithdrawResult, args[1] as WithdrawOptions);
@@ -508,6 +510,24 @@ export class Dispatcher implements PoolListener {
 		if (verb === 'deleteBatch') await this.#desk.inquireSome(this.#queue, true);
 		if (verb === 'retry' || verb === 'resume') this.#isHungry = true;
 		return result;
+	}
+
+	#ask(verb: Exclude<keyof Verbs, 'openBatch'>, args: readonly unknown[]): unknown {
+		const all = OWNERS_VERBS.has(verb) ? [...args, this.#owner] : args;
+		return (this.#queue[verb] as (...args: readonly unknown[]) => unknown).apply(this.#queue, all as unknown[]);
+	}
+
+	/** Tries again, if the batch belongs to another owner, after a look whether that one is dead. */
+	async #openBatch(name: string, task: string, options?: BatchOptions): Promise<BatchId> {
+		try {
+			return await this.#queue.openBatch(name, task, this.#owner, options);
+		} catch (error) {
+			if (!(error instanceof FaenaError && error.code === 'BatchInUse')) throw error;
+		}
+		const jobs = await this.#queue.recover();
+		if (jobs > 0) this.#desk.tell({type: 'recovered', jobs});
+		this.#isHungry ||= jobs > 0;
+		return this.#queue.openBatch(name, task, this.#owner, options);
 	}
 
 	async #cancelled({cancelled, asked}: CancelResult): Promise<void> {
@@ -588,6 +608,9 @@ export class Dispatcher implements PoolListener {
 		this.#bell.ring();
 	}
 }
+
+/** Verbs of the queue whose last argument is the owner that acts. */
+const OWNERS_VERBS: ReadonlySet<keyof Verbs> = new Set(['endInput', 'closeBatch', 'leaveBatch']);
 
 /** Enqueues wait at the desk; a close works at once, so that nothing after it is taken any more. */
 type OtherCall = Exclude<Call, EnqueueCall | {type: 'close'}>;

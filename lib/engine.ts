@@ -18,6 +18,7 @@ import {type BatchOptions, type CleanupResult, keyConflict, type Page} from './q
 import {MOST_IN_RUN} from './runs.ts';
 import {closeOnSignals} from './signals.ts';
 import type {EngineStats} from './statistics.ts';
+import {UnreadMaps} from './unread-maps.ts';
 
 /** Names of a module's tasks. */
 export type TaskName<Tasks> = {[Name in keyof Tasks]: Tasks[Name] extends (...args: never[]) => unknown ? Name : never}[keyof Tasks] & string;
@@ -89,6 +90,7 @@ export class Engine<Tasks = AnyTasks> implements AsyncDisposable {
 	readonly #audience: Audience;
 	readonly #maker: JobMaker;
 	readonly #now: () => number;
+	readonly #unreadMaps = new UnreadMaps();
 	readonly #stopListening: (() => void) | undefined;
 	#closing: Promise<void> | undefined;
 
@@ -188,7 +190,8 @@ export class Engine<Tasks = AnyTasks> implements AsyncDisposable {
 	/**
 	 * Runs the task for every item of a collection and yields how each ended, as they finish or in the order of the input.
 	 * With a `batch` name it is durable: the same map again goes on where it was, and yields what is done from the queue.
-	 * @throws FaenaError `BadOption`, `UnknownTask`; its loop `KeyConflict`, `BatchConflict`, `NoSuchBatch`, `NoSuchJob`, `Halted`, `NotEncodable`, `TooLarge`, `Closed`, and what the items throw
+	 * Only its loop runs it: a map that is never iterated runs nothing, and is warned of when the engine is closed.
+	 * @throws FaenaError `BadOption`, `UnknownTask`; its loop `KeyConflict`, `BatchInUse`, `BatchConflict`, `NoSuchBatch`, `NoSuchJob`, `Halted`, `NotEncodable`, `TooLarge`, `Closed`, and what the items throw
 	 */
 	map<Name extends TaskName<Tasks>>(
 		task: Name,
@@ -208,7 +211,8 @@ export class Engine<Tasks = AnyTasks> implements AsyncDisposable {
 		const settings = checkMapOptions(options);
 		const {priority, runAt, policy} = this.#maker.resolve('map()', task, settings.jobOptions);
 		const onComplete = settings.onComplete === undefined ? undefined : this.#toOnComplete(settings.onComplete);
-		return new JobMap(this.#link, {...settings, task, priority, runAt, policy, onComplete, encode: payload => this.#maker.encode(payload)}, items);
+		const encode = (payload: unknown) => this.#maker.encode(payload);
+		return new JobMap(this.#link, {...settings, task, priority, runAt, policy, onComplete, encode}, items, this.#unreadMaps);
 	}
 
 	/** A handle for a job whose id was kept, for instance by another program. */
@@ -323,6 +327,7 @@ export class Engine<Tasks = AnyTasks> implements AsyncDisposable {
 	 */
 	async close(options: {readonly drain?: Duration} = {}): Promise<void> {
 		const {drain: drainMs = this.#settings.drainMs} = checked('close()', options, {drain: duration}) as {drain?: number};
+		this.#unreadMaps.dismiss();
 		if (this.#link.isClosed) return this.#closing;
 		const closed = this.#link
 			.call({type: 'close', drainMs})

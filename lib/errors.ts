@@ -18,6 +18,8 @@ export type ErrorCode =
 	| 'KeyConflict'
 	/** The batch name belongs to another task. */
 	| 'BatchConflict'
+	/** Another map of this batch is under way, here or in another program. */
+	| 'BatchInUse'
 	/** Jobs of the batch are running, so that it can't be deleted. */
 	| 'BatchRunning'
 	/** No batch has this name; or it was deleted while a map of it was under way. */

@@ -23,6 +23,12 @@ export interface MapOptions<Item, Payload, Task extends string = string> extends
 	 */
 	readonly changed?: 'refuse' | 'rerun';
 	/**
+	 * What becomes of unfinished jobs of an earlier map of the batch whose items are not in the input, once that has ended:
+	 * `keep` (default) lets them run like others; `cancel` cancels them; `delete` deletes them, also those that run. The map
+	 * yields none of them. `progress().missing` tells how many there are.
+	 */
+	readonly missing?: 'keep' | 'cancel' | 'delete';
+	/**
 	 * Run items again that died or were cancelled in an earlier run, and at once those that wait for their next attempt; default
 	 * false: what has ended is yielded as it is.
 	 */
@@ -53,6 +59,7 @@ export interface MapSettings<Item> {
 	readonly signal: AbortSignal | undefined;
 	readonly onComplete: string | undefined;
 	readonly rerun: Rerun | undefined;
+	readonly missing: 'keep' | 'cancel' | 'delete';
 	readonly halt: HaltOption | undefined;
 	readonly jobOptions: JobOptions;
 }
@@ -60,7 +67,22 @@ export interface MapSettings<Item> {
 /** @throws FaenaError `BadOption` */
 export function checkMapOptions<Item, Payload>(options: MapOptions<Item, Payload>): MapSettings<Item> {
 	const given = checkJobOptions<Omit<MapOptions<Item, Payload>, keyof JobOptions>>('map()', options, MAP_CHECKS);
-	const {batch, payload, order, window, signal, onComplete, changed, retryFailed, halt, maxFailures, key: _, ...jobOptions} = {...DEFAULTS.map, ...given};
+	const {
+		batch,
+		payload,
+		order,
+		window,
+		signal,
+		onComplete,
+		changed,
+		missing,
+		retryFailed,
+		halt,
+		maxFailures,
+		key: _,
+		...jobOptions
+	} = {...DEFAULTS.map, ...given};
+	if (given.missing !== undefined && batch === undefined) throw bad('map() with missing expects a name for the batch, whose earlier jobs it is about');
 	if (onComplete !== undefined && batch === undefined) throw bad('map() with onComplete expects a name for the batch');
 	const {key} = options;
 	if (halt !== undefined && maxFailures !== undefined) throw bad('map() got both halt and maxFailures; give one of them');
@@ -78,6 +100,7 @@ export function checkMapOptions<Item, Payload>(options: MapOptions<Item, Payload
 		signal,
 		onComplete,
 		rerun: reruns ? rerun : undefined,
+		missing,
 		halt: maxFailures === undefined ? halt : {when: 'soon', on: 'fail', at: maxFailures + 1},
 		jobOptions,
 	};
@@ -92,6 +115,7 @@ export const MAP_CHECKS: Checks = {
 	signal: abortSignal,
 	onComplete: text,
 	changed: choice('refuse', 'rerun'),
+	missing: choice('keep', 'cancel', 'delete'),
 	retryFailed: boolean,
 	halt: checkHalt,
 	maxFailures: integer(0, Number.MAX_SAFE_INTEGER - 1),

@@ -1,17 +1,18 @@
-import {setImmediate as nextTurn} from 'node:timers/promises';
 import {Bell} from './bell.ts';
 import {bad, checkIterable} from './checks.ts';
 import type {Encoded} from './encoding.ts';
 import {FaenaError} from './errors.ts';
 import {Halt, type HaltOption} from './halt.ts';
-import {IdSet} from './id-set.ts';
-import type {Job, JobId, Policy} from './job.ts';
+import type {JobId, Policy} from './job.ts';
 import {type JobOutcome, toOutcome} from './job-handle.ts';
 import type {Link, Watcher} from './link.ts';
+import {MapBatch} from './map-batch.ts';
 import type {MapSettings} from './map-options.ts';
 import {checkKey} from './options.ts';
 import {type EnqueueReply, idsOf, type Notice} from './protocol.ts';
-import {type BatchId, type BatchOptions, keyConflict} from './queue.ts';
+import {type BatchOptions, keyConflict} from './queue.ts';
+import {isSoon, Source, type Step} from './source.ts';
+import type {UnreadMaps} from './unread-maps.ts';
 
 interface About<Item> {
 	/** Place in the input, from 0. */
@@ -40,6 +41,13 @@ export interface MapProgress {
 	readonly cancelled: number;
 	/** Items whose job was in the queue already. */
 	readonly existing: number;
+	/** Items whose job had ended before: of all that have ended, those for which nothing was executed. */
+	readonly earlier: number;
+	/**
+	 * Jobs of the batch that were unfinished when this map began and whose items are not in its input, once that has ended: 0 before.
+	 * The option `missing` says what becomes of them.
+	 */
+	readonly missing: number;
 }
 
 interface Plan<Item> extends Omit<MapSettings<Item>, 'onComplete'> {
@@ -54,24 +62,23 @@ interface Plan<Item> extends Omit<MapSettings<Item>, 'onComplete'> {
 /** Items that are enqueued in one message, and messages that may be unanswered. */
 const GROUP = 512;
 const GROUPS_UNDER_WAY = 4;
-/** Jobs that are looked at in one call: usually all that a window had left. */
-const PAGE = 5000;
-const UNENDED = ['pending', 'running', 'failed'] as const;
-
 /**
  * A map under way: an async iterable of how each item's job ended. It reads the input as its results are consumed, never
  * more than `window` items ahead. Leaving the loop early enqueues nothing more; what was enqueued runs on, and a named
  * batch can be resumed.
  *
  * Two activities share the state: the feeder reads, encodes and enqueues while the window has room; the consumer takes
- * what has arrived and so makes room. Phases: `new`; `unwanted`, when it was cancelled before its loop began; `reading`;
+ * what has arrived and so makes room. Phases: `new`; `unwanted`, when it was cancelled or dismissed before its loop began; `reading`;
  * `fed`, when nothing more will be enqueued, since the input has ended or the map was cancelled; `halted`, when nothing more
  * will be enqueued and what has not ended is being taken back; `over`, when the loop has ended or was left.
  */
 export class JobMap<Item, Result> implements AsyncIterable<MapResult<Item, Result>> {
 	readonly #link: Link;
 	readonly #plan: Plan<Item>;
-	readonly #items: Iterable<Item> | AsyncIterable<Item>;
+	readonly #source: Source<Item>;
+	readonly #batch: MapBatch | undefined;
+	/** To be called when its loop begins, or never will. */
+	readonly #isRead: () => void;
 	readonly #arrived = new Map<number, MapResult<Item, Result>>();
 	/** Enqueued and not ended, by index. */
 	readonly #underWay = new Map<number, UnderWay>();
@@ -85,53 +92,62 @@ export class JobMap<Item, Result> implements AsyncIterable<MapResult<Item, Resul
 	#failure: {readonly error: unknown} | undefined;
 	/** Of the item that died last. */
 	#lastError: Error | undefined;
-	#batch: BatchId | undefined;
-	/** Jobs of this input, kept where the batch has unended ones of an earlier run. */
-	#seen: IdSet | undefined;
 	/** Items read, of them enqueued, of them yielded. */
 	#read = 0;
 	#enqueued = 0;
 	#yielded = 0;
 	#existing = 0;
+	#earlier = 0;
+	#missing = 0;
 	/** Next index in order of the input. */
 	#cursor = 0;
 	/** Items of the input, once it has ended. */
 	#total: number | undefined;
 
 	/** @internal Use `engine.map`. */
-	constructor(link: Link, plan: Plan<Item>, items: Iterable<Item> | AsyncIterable<Item>) {
+	constructor(link: Link, plan: Plan<Item>, items: Iterable<Item> | AsyncIterable<Item>, unread: UnreadMaps) {
 		checkIterable('map()', items);
 		this.#link = link;
 		this.#plan = plan;
-		this.#items = items;
+		this.#source = new Source(items);
+		const {batch: name, task, onComplete, missing} = plan;
+		this.#batch = name === undefined ? undefined : new MapBatch(link, {name, task, onComplete, missing});
 		this.#halt = plan.halt && new Halt(plan.halt);
+		const dismiss = () => {
+			this.#fail(new FaenaError('Closed', 'The engine was closed before the loop of this map began.'));
+			this.#dismiss();
+		};
+		this.#isRead = unread.add({task, batch: name, dismiss});
 	}
 
 	progress(): MapProgress {
-		return {read: this.#read, total: this.#total, existing: this.#existing, ...this.#ends};
+		return {read: this.#read, total: this.#total, existing: this.#existing, earlier: this.#earlier, missing: this.#missing, ...this.#ends};
 	}
 
-	/** Cancels what has not ended and enqueues nothing more. The loop still yields what was enqueued. */
+	/**
+	 * Enqueues nothing more, and cancels those jobs of its items that have not ended. Without a batch that is only what it has
+	 * enqueued itself: a job that was there already is another's, and runs on. The loop yields the others, and ends.
+	 */
 	async cancel(): Promise<void> {
-		if (this.#phase === 'new') this.#phase = 'unwanted';
+		if (this.#phase === 'new') this.#dismiss();
 		if (this.#phase === 'unwanted') return;
 		if (this.#phase === 'reading') this.#phase = 'fed';
 		this.#feeder.ring();
-		// What is on its way to the queue must be there first, or the cancel would miss it.
-		await Promise.all(this.#groups);
-		const {batch} = this.#plan;
-		await this.#link.verb('cancel', batch === undefined ? {ids: [...this.#underWay.values()].map(({job}) => job)} : {batch});
+		const ids = await this.#ownUnderWay();
+		if (ids.length > 0) await this.#link.verb('cancel', {ids});
 		this.#consumer.ring();
 	}
 
+	#dismiss(): void {
+		this.#phase = 'unwanted';
+		this.#isRead();
+		// Nobody waits for how the source ends.
+		this.#source.end().catch(() => undefined);
+	}
+
 	async *[Symbol.asyncIterator](): AsyncGenerator<MapResult<Item, Result>, void, undefined> {
-		if (this.#phase === 'unwanted') {
-			this.#phase = 'over';
-			return;
-		}
-		if (this.#phase !== 'new') throw bad('This map was iterated already; call map() again, with the same batch to go on');
+		if (!this.#begins()) return;
 		const {signal} = this.#plan;
-		signal?.throwIfAborted();
 		const onAbort = () => this.#abort(signal?.reason);
 		signal?.addEventListener('abort', onAbort);
 		// Jobs under way hear of it, too; while the source is waited for there may be none.
@@ -139,6 +155,7 @@ export class JobMap<Item, Result> implements AsyncIterable<MapResult<Item, Resul
 			if (this.#phase === 'reading') this.#fail(error);
 		});
 		this.#link.hold();
+		let isDone = false;
 		try {
 			void this.#feed();
 			for (;;) {
@@ -148,22 +165,53 @@ export class JobMap<Item, Result> implements AsyncIterable<MapResult<Item, Resul
 				else if (this.#isDone()) break;
 				else await this.#consumer.rung(Infinity);
 			}
-			await this.#end();
+			isDone = this.#end();
 		} finally {
 			signal?.removeEventListener('abort', onAbort);
 			forget();
 			this.#phase = 'over';
 			this.#feeder.ring();
 			for (const {job, watcher} of this.#underWay.values()) this.#link.unwatch(job, watcher);
+			this.#source.end().catch(() => undefined);
+			await this.#leaveBatch(isDone);
 			this.#link.release();
+		}
+	}
+
+	/** False if it was cancelled before. */
+	#begins(): boolean {
+		const {signal} = this.#plan;
+		if (this.#phase === 'new' && signal?.aborted) this.#dismiss();
+		if (this.#phase === 'unwanted') {
+			signal?.throwIfAborted();
+			if (this.#failure) throw this.#failure.error;
+			this.#phase = 'over';
+			return false;
+		}
+		if (this.#phase !== 'new') throw bad('This map was iterated already; call map() again, with the same batch to go on');
+		this.#isRead();
+		return true;
+	}
+
+	/** So that the next map of it can begin as soon as this loop is over. */
+	async #leaveBatch(isDone: boolean): Promise<void> {
+		if (!this.#batch) return;
+		await Promise.all(this.#groups);
+		try {
+			await this.#batch.leave({isDone});
+		} catch (error) {
+			// The engine was closed, or has failed: its end frees the batch, and the loop's own error says more.
+			if (isDone) throw error;
 		}
 	}
 
 	// ——— consumer ———
 
-	async #end(): Promise<void> {
-		if (this.#phase === 'halted') this.#sayHalted();
-		else if (this.#total !== undefined && this.#batch !== undefined) await this.#link.verb('closeBatch', this.#batch);
+	/** True if every item was yielded, or cancelled. */
+	#end(): boolean {
+		if (this.#phase !== 'halted') return true;
+		this.#sayHalted();
+		return false;
 	}
 
 	#next(): MapResult<Item, Result> | undefined {
@@ -177,32 +225,39 @@ export class JobMap<Item, Result> implements AsyncIterable<MapResult<Item, Resul
 		return result;
 	}
 
-	/** Items of a halted map that were taken back are passed over, once it is sure which. */
+	/** Items that are no longer waited for are passed over, once it is sure which. */
 	#nextOfInput(): number {
-		const isSure = this.#phase === 'halted' && this.#groups.size === 0 && this.#underWay.size === 0;
-		while (isSure && this.#cursor < this.#enqueued && !this.#arrived.has(this.#cursor)) this.#cursor++;
+		while (this.#hasAllArrived() && this.#cursor < this.#enqueued && !this.#arrived.has(this.#cursor)) this.#cursor++;
 		return this.#cursor;
 	}
 
 	#isDone(): boolean {
-		if (this.#phase === 'halted') return this.#groups.size === 0 && this.#underWay.size === 0 && this.#arrived.size === 0;
-		return this.#phase === 'fed' && this.#groups.size === 0 && this.#yielded === this.#enqueued;
+		return this.#hasAllArrived() && this.#arrived.size === 0;
 	}
 
-	/** Takes back what has not ended, unless it was there before and belongs to no batch: then it is somebody else's. */
+	#hasAllArrived(): boolean {
+		return (this.#phase === 'fed' || this.#phase === 'halted') && this.#groups.size === 0 && this.#underWay.size === 0;
+	}
+
+	/** Takes back what has not ended. */
 	async #takeBack({when}: HaltOption): Promise<void> {
 		this.#phase = 'halted';
 		this.#feeder.ring();
+		const ids = await this.#ownUnderWay();
+		if (ids.length > 0) await this.#link.verb('withdraw', ids, {stop: when === 'now'});
+		this.#consumer.ring();
+	}
+
+	/** Jobs of this map that have not ended. What was there before and belongs to no batch is another's, and no longer waited for. */
+	async #ownUnderWay(): Promise<JobId[]> {
 		// What is on its way to the queue must be there first, or it would be missed.
 		await Promise.all(this.#groups);
 		for (const [index, {job, watcher, existing}] of this.#underWay) {
-			if (!existing || this.#batch !== undefined) continue;
+			if (!existing || this.#batch) continue;
 			this.#underWay.delete(index);
 			this.#link.unwatch(job, watcher);
 		}
-		const ids = [...this.#underWay.values()].map(({job}) => job);
-		if (ids.length > 0) await this.#link.verb('withdraw', ids, {stop: when === 'now'});
-		this.#consumer.ring();
+		return [...this.#underWay.values()].map(({job}) => job);
 	}
 
 	#sayHalted(): void {
@@ -231,36 +286,25 @@ export class JobMap<Item, Result> implements AsyncIterable<MapResult<Item, Resul
 	async #feed(): Promise<void> {
 		this.#phase = 'reading';
 		try {
-			await this.#openBatch();
-			if (await this.#readAll()) {
+			// Asked for before anything is awaited: a stream that fails meanwhile would have nobody to tell.
+			const first = this.#source.next();
+			await this.#batch?.open();
+			if (this.#goesOn() && (await this.#readAll(first))) {
 				this.#total = this.#read;
 				await this.#endInput();
 			}
+			await this.#source.end();
 			this.#consumer.ring();
 		} catch (error) {
 			this.#fail(error);
 		}
 	}
 
-	async #openBatch(): Promise<void> {
-		const {batch, task, onComplete} = this.#plan;
-		if (batch === undefined) return;
-		const earlier = await this.#link.verb('batch', batch);
-		if (earlier && UNENDED.some(status => earlier.counts[status] > 0)) this.#seen = new IdSet();
-		this.#batch = await this.#link.verb('openBatch', batch, task, onComplete && {onComplete});
-	}
-
 	/** Once everything is in the queue, so that the batch completes though nobody should hear of it any more. */
 	async #endInput(): Promise<void> {
 		await Promise.all(this.#groups);
-		if (this.#goesOn()) await this.#cancelGone();
-		if (this.#goesOn() && this.#batch !== undefined && !(await this.#link.verb('endInput', this.#batch, this.#read))) throw this.#batchGone();
+		if (this.#goesOn() && this.#batch) this.#missing = await this.#batch.endInput(this.#read);
 		if (this.#goesOn()) this.#phase = 'fed';
-	}
-
-	#batchGone(): FaenaError {
-		const name = JSON.stringify(this.#plan.batch);
-		return new FaenaError('NoSuchBatch', `The batch ${name} was deleted while this map of it was under way. The same map again begins it anew.`);
 	}
 
 	/** False once the map was left, cancelled, halted, or has failed: each may happen while an answer is awaited. */
@@ -268,25 +312,8 @@ export class JobMap<Item, Result> implements AsyncIterable<MapResult<Item, Resul
 		return this.#phase === 'reading' && !this.#failure;
 	}
 
-	/** Cancels jobs of an earlier run whose items are no longer in the input. */
-	async #cancelGone(): Promise<void> {
-		const {batch} = this.#plan;
-		const seen = this.#seen;
-		if (!seen || batch === undefined) return;
-		for (let after: JobId | undefined = 0; after !== undefined; ) {
-			const page: readonly Job[] = await this.#link.verb('jobs', {batch, status: UNENDED}, {after, limit: PAGE});
-			const gone = page.map(({id}) => id).filter(id => !seen.has(id));
-			if (gone.length > 0) await this.#link.verb('cancel', {ids: gone});
-			after = page.length < PAGE ? undefined : page.at(-1)?.id;
-		}
-		this.#seen = undefined;
-	}
-
 	/** Reads as far as the window has room and enqueues in groups; a group leaves early when the next item is not there yet. */
-	async #readAll(): Promise<boolean> {
-		const iterator = iteratorOf(this.#items);
-		// As for a loop of the language: what has ended or thrown is not told to end.
-		let isOpen = true;
+	async #readAll(first: Step<Item>): Promise<boolean> {
 		let group: Item[] = [];
 		const enqueueGroup = () => {
 			try {
@@ -297,26 +324,19 @@ export class JobMap<Item, Result> implements AsyncIterable<MapResult<Item, Resul
 			}
 			group = [];
 		};
-		try {
-			while (await this.#hasRoom(group.length)) {
-				isOpen = false;
-				let step = iterator.next();
-				if ('then' in step) {
-					if (!(await isSoon(step))) enqueueGroup();
-					step = await step;
-				}
-				if (step.done) {
-					enqueueGroup();
-					return this.#goesOn();
-				}
-				isOpen = true;
-				group.push(step.value);
-				this.#read++;
-				if (group.length >= GROUP || this.#read - this.#yielded >= this.#plan.window) enqueueGroup();
+		for (let step = first; ; step = this.#source.next()) {
+			if ('then' in step) {
+				if (!(await isSoon(step))) enqueueGroup();
+				step = await step;
 			}
-			return false;
-		} finally {
-			if (isOpen) await iterator.return?.();
+			if (step.done) {
+				enqueueGroup();
+				return this.#goesOn();
+			}
+			group.push(step.value);
+			this.#read++;
+			if (group.length >= GROUP || this.#read - this.#yielded >= this.#plan.window) enqueueGroup();
+			if (!(await this.#hasRoom(group.length))) return false;
 		}
 	}
 
@@ -338,7 +358,18 @@ export class JobMap<Item, Result> implements AsyncIterable<MapResult<Item, Resul
 		this.#enqueued += group.length;
 		const {promise, resolve} = Promise.withResolvers<void>();
 		this.#groups.add(promise);
-		const call = {type: 'enqueue' as const, task, payloads, keys: hasKeys ? keys : undefined, batch: this.#batch, rerun, priority, runAt, policy, watch: true};
+		const call = {
+			type: 'enqueue' as const,
+			task,
+			payloads,
+			keys: hasKeys ? keys : undefined,
+			batch: this.#batch?.id,
+			rerun,
+			priority,
+			runAt,
+			policy,
+			watch: true,
+		};
 		const answered = (settle: () => void) => {
 			this.#groups.delete(promise);
 			settle();
@@ -357,19 +388,22 @@ export class JobMap<Item, Result> implements AsyncIterable<MapResult<Item, Resul
 		const ids = idsOf(reply, group.length);
 		this.#existing += reply.existing?.length ?? 0;
 		if (reply.conflict !== undefined) {
-			const {task, rerun} = this.#plan;
-			this.#fail(keyConflict({task, key: keys[reply.conflict] as string, ...(rerun && {rerun})}, ids[reply.conflict] as JobId));
+			const {task, batch, rerun} = this.#plan;
+			const job = {task, key: keys[reply.conflict] as string, ...(rerun && {rerun})};
+			this.#fail(keyConflict(job, ids[reply.conflict] as JobId, adviceFor(batch)));
 			return;
 		}
 		const existing = new Set(reply.existing);
 		for (const [offset, item] of group.entries()) {
 			const id = ids[offset] as JobId;
-			this.#seen?.add(id);
+			this.#batch?.meet(id);
 			const about = {index: start + offset, key: keys[offset] as string, item, job: id, existing: existing.has(offset)};
 			const watcher: Watcher = end => this.#ended(about, end);
 			this.#underWay.set(about.index, {job: id, watcher, existing: about.existing});
 			if (this.#phase !== 'over') this.#link.watch(id, watcher);
 		}
+		// The loop was left while they were on their way. Should this call fail, the engine is closed, and watches nothing.
+		if (this.#phase === 'over') this.#link.call({type: 'unwatch', ids}).catch(() => undefined);
 	}
 
 	#ended(about: About<Item>, end: Notice | FaenaError): void {
@@ -379,6 +413,7 @@ export class JobMap<Item, Result> implements AsyncIterable<MapResult<Item, Resul
 			if (end.status === 'missing' && this.#phase === 'halted') return;
 			const outcome = toOutcome(end) as JobOutcome<Result>;
 			this.#ends[outcome.status]++;
+			if (end.earlier) this.#earlier++;
 			this.#arrived.set(about.index, {...about, earlier: end.earlier === true, ...outcome});
 			if (!end.earlier) this.#judge(outcome);
 		} catch (error) {
@@ -401,15 +436,7 @@ interface UnderWay {
 	readonly existing: boolean;
 }
 
-function iteratorOf<Item>(items: Iterable<Item> | AsyncIterable<Item>): Iterator<Item> | AsyncIterator<Item> {
-	return Symbol.asyncIterator in items ? items[Symbol.asyncIterator]() : items[Symbol.iterator]();
-}
-
-/** True if the promise settles before the event loop's next turn. */
-async function isSoon(step: Promise<unknown>): Promise<boolean> {
-	const settled = step.then(
-		() => true,
-		() => true,
-	);
-	return Promise.race([settled, nextTurn(false)]);
+function adviceFor(batch: string | undefined): string {
+	const other = batch === undefined ? 'use another key' : 'give this map another batch name';
+	return `If the input has changed, add the option changed: 'rerun', by which such items run again; or ${other}.`;
 }

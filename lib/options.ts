@@ -137,6 +137,7 @@ export const DEFAULTS = {
 		order: 'finished',
 		window: 4096,
 		changed: 'refuse',
+		missing: 'keep',
 		retryFailed: false,
 	},
 } as const;

@@ -7,7 +7,7 @@ import type {FailureRecord} from './failure.ts';
 import type {JobId, LogLevel, LogLine, Policy} from './job.ts';
 import type {Values} from './lines.ts';
 import type {Isolation, PoolOptions, SlowStart, WorkerLoss} from './pool.ts';
-import type {CompletedBatch, Durability, Health, JobEnd, JobQueue, MadeJob, Rerun} from './queue.ts';
+import type {BatchId, BatchOptions, CompletedBatch, Durability, Health, JobEnd, JobQueue, MadeJob, Rerun} from './queue.ts';
 import type {ExecutionOptions} from './task.ts';
 import type {TaskInfo} from './tasks-module.ts';
 
@@ -216,28 +216,33 @@ export function idsOf({first, ids}: EnqueueReply, jobs: number): readonly JobId[
 	return ids ?? Array.from({length: jobs}, (_, index) => first + index);
 }
 
-/** The queue's verbs that a caller may use as they are. */
-export type Verbs = Pick<
-	JobQueue,
-	| 'cancel'
-	| 'withdraw'
-	| 'retry'
-	| 'pause'
-	| 'resume'
-	| 'paused'
-	| 'job'
-	| 'jobs'
-	| 'values'
-	| 'logs'
-	| 'counts'
-	| 'openBatch'
-	| 'endInput'
-	| 'closeBatch'
-	| 'deleteBatch'
-	| 'batch'
-	| 'batches'
-	| 'cleanup'
->;
+/** The queue's verbs that a caller may use. Where one takes the owner, the dispatcher gives its own. */
+export type Verbs = OwnersVerbs &
+	Pick<
+		JobQueue,
+		| 'cancel'
+		| 'withdraw'
+		| 'retry'
+		| 'pause'
+		| 'resume'
+		| 'paused'
+		| 'job'
+		| 'jobs'
+		| 'values'
+		| 'logs'
+		| 'counts'
+		| 'deleteBatch'
+		| 'batch'
+		| 'batches'
+		| 'cleanup'
+	>;
+
+interface OwnersVerbs {
+	openBatch(name: string, task: string, options?: BatchOptions): ReturnType<JobQueue['openBatch']>;
+	endInput(batch: BatchId, total: number): ReturnType<JobQueue['endInput']>;
+	closeBatch(batch: BatchId): ReturnType<JobQueue['closeBatch']>;
+	leaveBatch(batch: BatchId): ReturnType<JobQueue['leaveBatch']>;
+}
 
 /** The names of {@link Verbs}: nothing else is looked up on the queue. */
 export const VERBS: ReadonlySet<keyof Verbs> = new Set([
@@ -255,6 +260,7 @@ export const VERBS: ReadonlySet<keyof Verbs> = new Set([
 	'openBatch',
 	'endInput',
 	'closeBatch',
+	'leaveBatch',
 	'deleteBatch',
 	'batch',
 	'batches',

@@ -81,16 +81,23 @@ export abstract class JobQueue {
 	/** What could still run without anybody's help, of these tasks: not parked, not paused; without `waiting`, nothing that its time has not come for. */
 	abstract outstanding(tasks: readonly string[], options?: OutstandingOptions): Awaitable<number>;
 
-	/** Finds or creates the batch of that name, for more input: an open batch is spared by {@link cleanup}. */
-	abstract openBatch(name: string, task: string, options?: BatchOptions): Awaitable<BatchId>;
+	/**
+	 * Finds or creates the batch of that name, for more input, and gives it to the owner: a batch has one map at a time. The owner has it
+	 * until {@link leaveBatch}, {@link closeBatch} or its own end. An open batch is spared by {@link cleanup}.
+	 * @throws FaenaError `BatchInUse` if an owner has the batch, also if it is this one; `BatchConflict`
+	 */
+	abstract openBatch(name: string, task: string, owner: OwnerId, options?: BatchOptions): Awaitable<BatchId>;
 	/**
 	 * The batch's input has ended, with so many items. It completes in the transaction that leaves none of its jobs unended:
 	 * this one, or whoever's comes to it. A job of it that is retried, or a new one, opens it again.
-	 * Returns false if there is no such batch any more.
+	 * An owner that had been given up gets the batch back, if no other has it.
+	 * Returns false, and changes nothing, if another owner has the batch, or there is no such batch any more.
 	 */
-	abstract endInput(batch: BatchId, total: number): Awaitable<boolean>;
-	/** Whoever made the batch has had all its results: {@link cleanup} may take it. */
-	abstract closeBatch(batch: BatchId): Awaitable<void>;
+	abstract endInput(batch: BatchId, total: number, owner: OwnerId): Awaitable<boolean>;
+	/** The owner has had all results of the batch, and leaves it: {@link cleanup} may take it. Changes nothing if the owner doesn't have it. */
+	abstract closeBatch(batch: BatchId, owner: OwnerId): Awaitable<void>;
+	/** The owner leaves the batch, which stays open: another map may go on with it. Changes nothing if the owner doesn't have it. */
+	abstract leaveBatch(batch: BatchId, owner: OwnerId): Awaitable<void>;
 	/** What is known of the batch of that name; its jobs are counted in every transaction, so that this is quick however many there are. */
 	abstract batch(name: string): Awaitable<Batch | undefined>;
 	/** All batches, in the order in which they were made. */
@@ -461,6 +468,14 @@ export function batchConflict(name: string, own: string, task: string): FaenaErr
 	return new FaenaError('BatchConflict', `The batch ${JSON.stringify(name)} belongs to the task ${own}, not to ${task}. Give this batch another name.`);
 }
 
+/** What `openBatch` throws. */
+export function batchInUse(name: string): FaenaError {
+	return new FaenaError(
+		'BatchInUse',
+		`The batch ${JSON.stringify(name)} has a map under way already, in this program or another one, and a batch has one map at a time. Wait until that map's loop has ended, or give this map another batch name.`,
+	);
+}
+
 /** What `deleteBatch` throws. */
 export function batchRunning(name: string, running: number): FaenaError {
 	const jobs = running === 1 ? 'One job' : `${running} jobs`;
@@ -490,11 +505,18 @@ export interface CleanupResult {
 	readonly next: JobId | null;
 }
 
-/** What `turn` throws under `rejectConflicts`. */
-export function keyConflict({task, key, rerun}: Pick<NewJob, 'task' | 'key' | 'rerun'>, id: JobId): FaenaError {
+/**
+ * What `turn` throws under `rejectConflicts`.
+ * @param advice what to do about another payload
+ */
+export function keyConflict(
+	{task, key, rerun}: Pick<NewJob, 'task' | 'key' | 'rerun'>,
+	id: JobId,
+	advice = 'Use another key, or clean up that job first.',
+): FaenaError {
 	const what = `The key ${JSON.stringify(key)} of task ${task} belongs to job ${id}, which`;
 	if (rerun?.changed) return new FaenaError('KeyConflict', `${what} is running with another payload. Wait for its end, or cancel it, before you change it.`);
-	return new FaenaError('KeyConflict', `${what} has another payload. Use another key, or clean up that job first.`);
+	return new FaenaError('KeyConflict', `${what} has another payload. ${advice}`);
 }
 
 /** What a job fails with that enqueues one whose key names another payload: of this job, or of one it enqueues itself. */

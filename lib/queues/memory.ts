@@ -10,6 +10,7 @@ import {
 	type BatchId,
 	type BatchOptions,
 	batchConflict,
+	batchInUse,
 	batchRunning,
 	type CancelResult,
 	type Claim,
@@ -200,6 +201,7 @@ export class MemoryQueue extends JobQueue {
 		this.#assertOpen();
 		const silent = [...this.#vigil.look([...this.#owners].filter((each): each is [OwnerId, number] => each[1] !== null))];
 		for (const owner of silent) this.#owners.set(owner, null);
+		for (const owner of silent) this.#leaveBatches(owner);
 		return silent.reduce((count, owner) => count + this.#takeBack(owner, true), 0);
 	}
 
@@ -212,6 +214,7 @@ export class MemoryQueue extends JobQueue {
 		this.#assertOpen();
 		this.#owners.delete(owner);
 		this.#vigil.forget(owner);
+		this.#leaveBatches(owner);
 		this.#takeBack(owner, false);
 	}
 
@@ -261,27 +264,37 @@ export class MemoryQueue extends JobQueue {
 		}).length;
 	}
 
-	openBatch(name: string, task: string, {onComplete}: BatchOptions = {}): BatchId {
+	openBatch(name: string, task: string, owner: OwnerId, {onComplete}: BatchOptions = {}): BatchId {
 		this.#assertOpen();
 		const known = [...this.#batches].find(([, batch]) => batch.name === name);
 		const [id, batch] = known ?? [++this.#lastBatch, newStoredBatch(name, task, this.#now())];
 		if (batch.task !== task) throw batchConflict(name, batch.task, task);
-		this.#batches.set(id, Object.assign(batch, {total: undefined, closedAt: undefined, marks: [{at: this.#now(), ended: batch.ended}], onComplete}));
+		if (batch.owner !== undefined) throw batchInUse(name);
+		this.#meet(owner);
+		this.#batches.set(id, Object.assign(batch, {total: undefined, closedAt: undefined, marks: [{at: this.#now(), ended: batch.ended}], onComplete, owner}));
 		return id;
 	}
 
-	closeBatch(id: BatchId): void {
+	endInput(id: BatchId, total: number, owner: OwnerId): boolean {
 		this.#assertOpen();
+		this.#meet(owner);
 		const batch = this.#batches.get(id);
-		if (batch) batch.closedAt ??= this.#now();
+		if (!batch || (batch.owner !== undefined && batch.owner !== owner)) return false;
+		Object.assign(batch, {total, owner});
+		this.#attendBatches();
+		return true;
 	}
 
-	endInput(id: BatchId, total: number): boolean {
+	closeBatch(id: BatchId, owner: OwnerId): void {
 		this.#assertOpen();
 		const batch = this.#batches.get(id);
-		if (batch) batch.total = total;
-		this.#attendBatches();
-		return batch !== undefined;
+		if (batch?.owner === owner) Object.assign(batch, {closedAt: this.#now(), owner: undefined});
+	}
+
+	leaveBatch(id: BatchId, owner: OwnerId): void {
+		this.#assertOpen();
+		const batch = this.#batches.get(id);
+		if (batch?.owner === owner) batch.owner = undefined;
 	}
 
 	deleteBatch(name: string, limit = 1000): DeleteResult {
@@ -455,15 +468,19 @@ export class MemoryQueue extends JobQueue {
 	}
 
 	#dequeue(demand: Demand, now: number): Dequeued {
-		if (typeof this.#owners.get(demand.owner) !== 'number') {
-			this.#owners.delete(demand.owner);
-			this.#owners.set(demand.owner, now);
-		}
+		this.#meet(demand.owner);
 		for (const job of this.#all()) if ((runAtOf(job.place) ?? Infinity) <= now) job.place = READY;
 		const chosen = choose(this.#ready(demand), demand, this.#rooms(demand));
 		if (chosen.length === 0) return {lease: 0, jobs: []};
 		const lease = ++this.#lastLease;
 		return {lease, jobs: chosen.map(job => claim(job, demand.owner, lease))};
+	}
+
+	/** Makes the owner, if it isn't there or was given up; that comes last then. */
+	#meet(owner: OwnerId): void {
+		if (typeof this.#owners.get(owner) === 'number') return;
+		this.#owners.delete(owner);
+		this.#owners.set(owner, this.#now());
 	}
 
 	/** Jobs of the demanded tasks that could be dequeued now. */
@@ -522,6 +539,10 @@ export class MemoryQueue extends JobQueue {
 
 	#batch(id: BatchId | undefined): StoredBatch | undefined {
 		return id === undefined ? undefined : this.#batches.get(id);
+	}
+
+	#leaveBatches(owner: OwnerId): void {
+		for (const batch of this.#batches.values()) if (batch.owner === owner) batch.owner = undefined;
 	}
 
 	#needInput(id: BatchId | undefined): void {
@@ -639,6 +660,8 @@ interface StoredBatch {
 	startedAt: number | undefined;
 	completedAt: number | undefined;
 	closedAt: number | undefined;
+	/** Whose map of it is under way. */
+	owner: OwnerId | undefined;
 	onComplete: BatchOptions['onComplete'];
 	marks: readonly Mark[];
 	/** Jobs that had ended when last looked at. */
@@ -646,7 +669,7 @@ interface StoredBatch {
 }
 
 function newStoredBatch(name: string, task: string, createdAt: number): StoredBatch {
-	const nothingYet = {total: undefined, startedAt: undefined, completedAt: undefined, closedAt: undefined, onComplete: undefined};
+	const nothingYet = {total: undefined, startedAt: undefined, completedAt: undefined, closedAt: undefined, owner: undefined, onComplete: undefined};
 	return {name, task, createdAt, ...nothingYet, marks: [], ended: 0};
 }
 

@@ -223,6 +223,8 @@ export const MIGRATIONS: readonly string[] = [
 	) strict, without rowid;
 	insert into counter values ('job', 0), ('lease', 0);
 	`,
+	// The owner whose map of the batch is under way. The number of an owner that has ended means none, and no other owner gets it.
+	'alter table batch add column owner integer',
 ];
 
 /**
@@ -250,7 +252,10 @@ export const SQL = {
 	reopenBatch: 'update batch set closed_at = null, total = null, on_complete = ?, marks = ? where id = ?',
 	endInput: 'update batch set total = ? where id = ?',
 	setBatch: 'update batch set started_at = ?, completed_at = ?, marks = ? where id = ?',
-	closeBatch: 'update batch set closed_at = ? where id = ? and closed_at is null',
+	ownerOfBatch: `select o.id from batch b join owner o on o.id = b.owner where b.id = ${INTEGER}`,
+	ownBatch: 'update batch set owner = ? where id = ?',
+	closeBatch: 'update batch set closed_at = ?, owner = null where id = ? and owner = (select id from owner where name = ?)',
+	leaveBatch: 'update batch set owner = null where id = ? and owner = (select id from owner where name = ?)',
 	deleteEmptyBatches: 'delete from batch where closed_at is not null and not exists (select 1 from job where job.batch = batch.id)',
 	deleteStrayTallies: 'delete from batch_tally where batch not in (select id from batch)',
 	deleteBatch: 'delete from batch where id = ?',

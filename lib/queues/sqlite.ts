@@ -330,16 +330,24 @@ export class SqliteQueue extends JobQueue {
 		});
 	}
 
-	openBatch(name: string, task: string, options: BatchOptions = {}): Awaitable<BatchId> {
-		return this.#write(session => openBatch(session, name, task, options));
+	openBatch(name: string, task: string, owner: OwnerId, options: BatchOptions = {}): Awaitable<BatchId> {
+		return this.#write(session => {
+			const batch = openBatch(session, name, task, options);
+			session.statements.ownBatch.run(this.#ownerId(owner, session), batch);
+			return batch;
+		});
 	}
 
-	async closeBatch(batch: BatchId): Promise<void> {
-		await this.#write(({statements, now}) => statements.closeBatch.run(now, batch));
+	endInput(batch: BatchId, total: number, owner: OwnerId): Awaitable<boolean> {
+		return this.#write(session => endInput(session, batch, total, this.#ownerId(owner, session)));
 	}
 
-	endInput(batch: BatchId, total: number): Awaitable<boolean> {
-		return this.#write(session => endInput(session, batch, total));
+	async closeBatch(batch: BatchId, owner: OwnerId): Promise<void> {
+		await this.#write(({statements, now}) => statements.closeBatch.run(now, batch, owner));
+	}
+
+	async leaveBatch(batch: BatchId, owner: OwnerId): Promise<void> {
+		await this.#write(({statements}) => statements.leaveBatch.run(batch, owner));
 	}
 
 	deleteBatch(name: string, limit = CHUNK): Awaitable<DeleteResult> {

@@ -13,7 +13,7 @@ test('nothing that is shown of a job reaches the terminal as a command', async t
 	const folder = new Folder(t);
 	const file = join(folder.path, 'faena.db');
 	const queue = await openSqlite(file);
-	const batch = await queue.openBatch('nightly', 'count', {});
+	const batch = await queue.openBatch('nightly', 'count', 'me');
 	const policy = {maxAttempts: 1, timeoutMs: null, backoff: {baseMs: 0, factor: 1, maxMs: 0, jitter: 0}, retry: 'auto'} as const;
 	await queue.enqueue([{task: 'count', payload: JSON.stringify(EVIL), priority: 0, runAt: null, policy, batch, key: EVIL}]);
 	const {lease, jobs} = await queue.dequeue({owner: 'me', tasks: ['count']});

@@ -206,7 +206,7 @@ async function enqueueInBatch(location: string): Promise<number[]> {
 	const queue = await openQueue(location);
 	const policy = {maxAttempts: 1, timeoutMs: null, backoff: {baseMs: 0, factor: 1, maxMs: 0, jitter: 0}, retry: 'auto'} as const;
 	const enqueued = await queue.enqueue([
-		{task: 'echo', payload: '1', priority: 0, runAt: Date.now() + 3_600_000, policy, batch: await queue.openBatch('left', 'echo')},
+		{task: 'echo', payload: '1', priority: 0, runAt: Date.now() + 3_600_000, policy, batch: await queue.openBatch('left', 'echo', 'me')},
 	]);
 	await queue.close();
 	return enqueued.map(({id}) => id);

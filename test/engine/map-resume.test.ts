@@ -1,6 +1,7 @@
 /** What a map does with the jobs of an earlier one of its name. */
 import {existsSync, readFileSync, writeFileSync} from 'node:fs';
 import {join} from 'node:path';
+import type {ExecutionContext} from 'ava';
 import type {JobMap, MapOptions, MapResult} from '../../lib/index.ts';
 import {openEngine, test} from '../fixtures/engine.ts';
 import {makeFolder} from '../fixtures/folder.ts';
@@ -58,12 +59,20 @@ test("an item that changed while its job runs is refused, also with changed: 're
 	const file = join(makeFolder(t), 'file');
 	const faena = await openEngine(t);
 	const runs = new Promise<void>(resolve => void faena.once('log', () => resolve()));
-	const loop = all(faena.map('wait', [['a', file]] as Named[], BY_NAME));
+	for await (const _ of faena.map(
+		'wait',
+		[
+			['done', import.meta.filename],
+			['a', file],
+		] as Named[],
+		BY_NAME,
+	))
+		break;
 	await runs;
 	const changed = () => faena.map('wait', [['a', import.meta.filename]] as Named[], {...BY_NAME, changed: 'rerun'});
-	await t.throwsAsync(all(changed()), {code: 'KeyConflict', message: /"a" of task wait belongs to job 1, which is running with another payload/});
+	await t.throwsAsync(all(changed()), {code: 'KeyConflict', message: /"a" of task wait belongs to job 2, which is running with another payload/});
 	writeFileSync(file, '');
-	t.is(resultOf((await loop)[0]), file);
+	t.is(resultOf((await all(faena.map('wait', [['a', file]] as Named[], BY_NAME)))[0]), file);
 	t.is(resultOf((await all(changed()))[0]), import.meta.filename);
 });
 
@@ -104,24 +113,96 @@ test('retryFailed leaves alone what is not in the input', async t => {
 	);
 });
 
-test('when the input ends, unfinished items of an earlier run that are no longer in it are cancelled, and no others', async t => {
+/** A batch with a completed item and three unfinished ones, of which one runs: what a program leaves that is killed. */
+async function openUnfinished(t: ExecutionContext) {
 	const folder = makeFolder(t);
 	const [open, closed] = [join(folder, 'open'), join(folder, 'closed')];
 	writeFileSync(open, '');
-	const faena = await openEngine(t);
-	const items = (count: number, file: string) => Array.from({length: count}, (_, index): Named => [`${file}-${index}`, file]);
-	const runs = new Promise<void>(resolve => void faena.once('log', () => resolve()));
-	for await (const _ of faena.map('wait', [['done', open], ...items(1200, closed)] as Named[], {...BY_NAME, order: 'finished'})) break;
-	const other = await faena.enqueue('wait', closed, {delay: '1h'});
+	const faena = await openEngine(t, {workers: 1});
+	const runs = new Promise<void>(resolve => void faena.on('log', ({id}) => id === 2 && resolve()));
+	const items: Named[] = [['done', open], ...['a', 'b', 'c'].map((name): Named => [name, closed])];
+	for await (const _ of faena.map('wait', items, BY_NAME)) break;
 	await runs;
-	const results = await all(faena.map('wait', [...items(3, open), ['done', open]] as Named[], BY_NAME));
+	return {faena, items, open, go: () => writeFileSync(closed, '')};
+}
+
+test('unfinished items of an earlier run that are not in the input stay as they are by default, are not yielded, and are waited for by their batch', async t => {
+	const {faena, items, open, go} = await openUnfinished(t);
+	const map = faena.map('wait', items.slice(0, 1), {...BY_NAME, onComplete: 'echo'});
 	t.deepEqual(
-		results.map(({status}) => status),
-		['completed', 'completed', 'completed', 'completed'],
+		(await all(map)).map(({key, earlier}) => [key, earlier]),
+		[['done', true]],
 	);
+	t.like(map.progress(), {total: 1, missing: 3});
+	t.like(await faena.batch('b').info(), {total: 1, completedAt: undefined, counts: {completed: 1, cancelled: 0}});
+	const completed = new Promise<unknown>(resolve => void faena.once('batchCompleted', resolve));
+	go();
+	t.like(await completed, {batch: 'b', counts: {completed: 4}});
+	await faena.idle();
+	t.like(await faena.jobs({task: 'echo'}), [{status: 'completed'}]);
+	// Their results were yielded to nobody yet, so cleanup() spares them, until a map has yielded all there are.
+	t.is(await faena.cleanup({olderThan: 0}), 1);
+	t.deepEqual(
+		(await all(faena.map('wait', items, BY_NAME))).map(({key, earlier}) => [key, earlier]),
+		items.map(([name]) => [name, true]),
+	);
+	t.is(await faena.cleanup({olderThan: 0}), 4);
+	t.true(existsSync(open));
+});
+
+test("with missing: 'cancel' they are cancelled when the input ends, and no others", async t => {
+	const {faena, items} = await openUnfinished(t);
+	const other = await faena.enqueue('wait', 'elsewhere', {delay: '1h'});
+	const map = faena.map('wait', items.slice(0, 1), {...BY_NAME, missing: 'cancel'});
+	await all(map);
+	t.is(map.progress().missing, 3);
 	while ((await faena.batch('b').info())?.completedAt === undefined);
-	t.like(await faena.batch('b').info(), {total: 4, counts: {pending: 0, running: 0, failed: 0, completed: 4, cancelled: 1200}});
+	t.like(await faena.batch('b').info(), {total: 1, counts: {pending: 0, running: 0, failed: 0, completed: 1, cancelled: 3}});
 	t.is((await other.info())?.status, 'pending');
+	t.deepEqual(
+		(await all(faena.map('wait', items, BY_NAME))).map(({status}) => status),
+		['completed', 'cancelled', 'cancelled', 'cancelled'],
+	);
+});
+
+test("with missing: 'delete' they are deleted, also the one that runs, and a later map runs them anew", async t => {
+	const {faena, items, go} = await openUnfinished(t);
+	const map = faena.map('wait', items.slice(0, 1), {...BY_NAME, missing: 'delete'});
+	await all(map);
+	t.is(map.progress().missing, 3);
+	while ((await faena.batch('b').info())?.completedAt === undefined);
+	t.deepEqual(
+		(await faena.jobs({batch: 'b'})).map(({key}) => key),
+		['done'],
+	);
+	go();
+	t.deepEqual(
+		(await all(faena.map('wait', items, BY_NAME))).map(({status, existing}) => [status, existing]),
+		[['completed', true], ...Array.from({length: 3}, () => ['completed', false])],
+	);
+});
+
+test('of a thousand unfinished items exactly those are missing that the input does not have, however large the batch', async t => {
+	const faena = await openEngine(t, {workers: 1});
+	await faena.pause('echo');
+	const items = Array.from({length: 6000}, (_, index) => index);
+	const map = faena.map('echo', items, {batch: 'b', window: 6001});
+	const loop = map[Symbol.asyncIterator]();
+	const first = loop.next();
+	while ((await faena.batch('b').info())?.total === undefined);
+	await faena.cancel({ids: [1]});
+	t.is((await first).value?.status, 'cancelled');
+	await loop.return(undefined);
+	const again = faena.map('echo', items.slice(0, 1000), {batch: 'b', missing: 'cancel'});
+	await faena.resume('echo');
+	t.is((await all(again)).length, 1000);
+	t.is(again.progress().missing, 5000);
+});
+
+test('missing is refused without a batch, whose earlier jobs it is about', async t => {
+	const faena = await openEngine(t);
+	t.throws(() => faena.map('echo', [1], {missing: 'cancel'}), {code: 'BadOption', message: /missing expects a name for the batch/});
+	t.throws(() => faena.map('echo', [1], {batch: 'b', missing: 'drop' as 'cancel'}), {code: 'BadOption', message: /missing.*keep/});
 });
 
 test('items that are still to come are not taken for gone, however often the batch is left before its input ends', async t => {
@@ -132,20 +213,18 @@ test('items that are still to come are not taken for gone, however often the bat
 	t.like(await faena.batch('b').info(), {total: 100, counts: {completed: 100, cancelled: 0}});
 });
 
-test('an input that throws cancels nothing: only its end tells what is gone', async t => {
-	const closed = join(makeFolder(t), 'closed');
-	const faena = await openEngine(t);
-	await faena.pause('wait');
+test('an input that throws cancels nothing: only its end tells what is missing', async t => {
+	const {faena, items} = await openUnfinished(t);
 	async function* early() {
-		yield closed;
+		yield items[0] as Named;
 		throw new Error('dry');
 	}
-	const first = all(faena.map('wait', [closed, closed, closed], {batch: 'b'}));
-	while ((await faena.batch('b').info())?.total === undefined);
-	await t.throwsAsync(all(faena.map('wait', early(), {batch: 'b'})), {message: 'dry'});
-	t.like(await faena.batch('b').info(), {counts: {pending: 3, cancelled: 0}});
-	await faena.batch('b').cancel();
-	await first;
+	const map = faena.map('wait', early(), {...BY_NAME, missing: 'cancel'});
+	await t.throwsAsync(all(map), {message: 'dry'});
+	t.is(map.progress().missing, 0);
+	const {counts, total} = (await faena.batch('b').info()) ?? {};
+	t.like(counts, {completed: 1, cancelled: 0});
+	t.is(total, undefined);
 });
 
 async function all<Item, Result>(map: JobMap<Item, Result>): Promise<MapResult<Item, Result>[]> {

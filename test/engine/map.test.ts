@@ -444,9 +444,12 @@ test('a map is iterated once', async t => {
 test('progress() tells where a map stands', async t => {
 	const faena = await openEngine(t, {defaults: {maxAttempts: 1}});
 	const map = faena.map('disaster', ['none', 'overflow', 'none'], {batch: 'b'});
-	t.deepEqual(map.progress(), {read: 0, total: undefined, existing: 0, completed: 0, dead: 0, cancelled: 0});
+	t.deepEqual(map.progress(), {read: 0, total: undefined, existing: 0, earlier: 0, missing: 0, completed: 0, dead: 0, cancelled: 0});
 	await all(map);
-	t.deepEqual(map.progress(), {read: 3, total: 3, existing: 0, completed: 2, dead: 1, cancelled: 0});
+	t.deepEqual(map.progress(), {read: 3, total: 3, existing: 0, earlier: 0, missing: 0, completed: 2, dead: 1, cancelled: 0});
+	const again = faena.map('disaster', ['none', 'overflow', 'none', 'none'], {batch: 'b', retryFailed: true});
+	await all(again);
+	t.deepEqual(again.progress(), {read: 4, total: 4, existing: 3, earlier: 2, missing: 0, completed: 3, dead: 1, cancelled: 0});
 });
 
 test('cleanup spares a batch that has not come to its end, and takes one that has', async t => {

@@ -94,7 +94,7 @@ function isFound(law: string, broken: readonly string[]): boolean {
 }
 
 async function fill(queue: JobQueue): Promise<void> {
-	const batch = await queue.openBatch('all', 'count');
+	const batch = await queue.openBatch('all', 'count', 'me');
 	await queue.enqueue([{...JOB, priority: -1, key: 'a'}, JOB, {...JOB, batch}, {...JOB, policy: {...POLICY, maxAttempts: 1}}, JOB]);
 	const {lease} = await queue.dequeue({owner: 'me', tasks: ['count'], limit: 4});
 	const outcomes: readonly (readonly [number, Outcome])[] = [
@@ -103,7 +103,7 @@ async function fill(queue: JobQueue): Promise<void> {
 		[FAILED, {type: 'threw', error: ERROR}],
 	];
 	await queue.turn({settle: outcomes.map(([id, outcome]) => ({id, lease, execution: 1, outcome}))});
-	await queue.endInput(batch, 1);
+	await queue.endInput(batch, 1, 'me');
 }
 
 /** An index that lacks a row, as a page that was lost leaves it. */

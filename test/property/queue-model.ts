@@ -250,10 +250,10 @@ type Command =
 	| {readonly type: 'outlast'; readonly ms: number}
 	| {readonly type: 'reopen'}
 	| {readonly type: 'cleanup'; readonly age: number; readonly limit: number; readonly after: number}
-	| {readonly type: 'openBatch'; readonly name: string; readonly task: string; readonly onComplete: string | null}
-	| {readonly type: 'endInput'; readonly name: string; readonly total: number}
+	| {readonly type: 'openBatch'; readonly name: string; readonly task: string; readonly owner: string; readonly onComplete: string | null}
+	| {readonly type: 'endInput'; readonly name: string; readonly total: number; readonly owner: string}
 	| {readonly type: 'deleteBatch'; readonly name: string; readonly limit: number}
-	| {readonly type: 'closeBatch'; readonly name: string}
+	| {readonly type: 'closeBatch' | 'leaveBatch'; readonly name: string; readonly owner: string}
 	| {readonly type: 'jobs'; readonly filter: JobFilter; readonly after: number; readonly limit: number}
 	| {readonly type: 'counts'; readonly task: string}
 	| {readonly type: 'job' | 'values'; readonly id: number}
@@ -320,14 +320,14 @@ function toAsk(command: AskedCommand, world: World): Ask {
 			return ({queue}) => cleanUp(queue, command, world.clock.now - command.age);
 		case 'openBatch':
 			return async ({queue, batches}) => {
-				const {name, task, onComplete} = command;
+				const {name, task, owner, onComplete} = command;
 				const options = onComplete === null ? {} : {onComplete: {task: onComplete, priority: 1, policy: POLICIES[1] as Policy}};
-				batches.set(name, await queue.openBatch(name, task, options));
+				batches.set(name, await queue.openBatch(name, task, owner, options));
 			};
 		case 'endInput':
 			return async ({queue, batches}) => {
 				const batch = batches.get(command.name);
-				if (batch !== undefined) await queue.endInput(batch, command.total);
+				return batch !== undefined && queue.endInput(batch, command.total, command.owner);
 			};
 		case 'deleteBatch':
 			return async ({queue, batches}) => {
@@ -336,10 +336,10 @@ function toAsk(command: AskedCommand, world: World): Ask {
 				return result;
 			};
 		case 'closeBatch':
+		case 'leaveBatch':
 			return async ({queue, batches}) => {
 				const batch = batches.get(command.name);
-				if (batch !== undefined) await queue.closeBatch(batch);
-				batches.delete(command.name);
+				if (batch !== undefined) await queue[command.type](batch, command.owner);
 			};
 		case 'jobs':
 			return ({queue}) => queue.jobs(command.filter, {after: command.after, limit: command.limit});
@@ -526,10 +526,10 @@ const command: fc.Arbitrary<Command> = weighted<Command>(
 	[2, fc.record({type: fc.constant('outlast'), ms: fc.integer({min: LEASE_MS - 1, max: LEASE_MS + 1})})],
 	[1, fc.record({type: fc.constant('reopen')})],
 	[1, fc.record({type: fc.constant('cleanup'), age: fc.integer({min: -1, max: 40}), limit: fc.integer({min: 1, max: 10}), after: fc.nat(5)})],
-	[2, fc.record({type: fc.constant('openBatch'), name: fc.constantFrom(...BATCHES), task, onComplete: fc.option(task, {nil: null})})],
-	[2, fc.record({type: fc.constant('endInput'), name: fc.constantFrom(...BATCHES), total: fc.nat(3)})],
+	[2, fc.record({type: fc.constant('openBatch'), name: fc.constantFrom(...BATCHES), task, owner, onComplete: fc.option(task, {nil: null})})],
+	[2, fc.record({type: fc.constant('endInput'), name: fc.constantFrom(...BATCHES), total: fc.nat(3), owner})],
 	[1, fc.record({type: fc.constant('deleteBatch'), name: fc.constantFrom(...BATCHES), limit: fc.integer({min: 1, max: 6})})],
-	[1, fc.record({type: fc.constant('closeBatch'), name: fc.constantFrom(...BATCHES)})],
+	[2, fc.record({type: fc.constantFrom('closeBatch', 'leaveBatch'), name: fc.constantFrom(...BATCHES), owner})],
 	[2, fc.record({type: fc.constant('jobs'), filter, after: fc.nat(3), limit: fc.integer({min: 1, max: 10})})],
 	[1, fc.record({type: fc.constant('counts'), task})],
 	[1, fc.record({type: fc.constantFrom('job', 'values'), id: fc.integer({min: 1, max: 25})})],

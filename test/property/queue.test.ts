@@ -150,10 +150,16 @@ const DEFECTS: Readonly<Record<string, new (options: QueueOptions) => MemoryQueu
 		}
 	},
 	'cleans up open batches': class extends MemoryQueue {
-		override openBatch(name: string, task: string): BatchId {
-			const batch = super.openBatch(name, task);
-			super.closeBatch(batch);
+		override openBatch(name: string, task: string, owner: OwnerId): BatchId {
+			const batch = super.openBatch(name, task, owner);
+			super.closeBatch(batch, owner);
 			return batch;
+		}
+	},
+	'gives a batch to two owners': class extends MemoryQueue {
+		override openBatch(name: string, task: string, owner: OwnerId, options?: BatchOptions): BatchId {
+			for (const {id} of super.batches()) for (const other of ['owner-1', 'owner-2']) super.leaveBatch(id, other);
+			return super.openBatch(name, task, owner, options);
 		}
 	},
 	'counts only what a batch had when it was made': class extends MemoryQueue {
@@ -162,9 +168,9 @@ const DEFECTS: Readonly<Record<string, new (options: QueueOptions) => MemoryQueu
 		}
 	},
 	'completes a batch whose input goes on': class extends MemoryQueue {
-		override openBatch(name: string, task: string, options?: BatchOptions): BatchId {
-			const batch = super.openBatch(name, task, options);
-			super.endInput(batch, 0);
+		override openBatch(name: string, task: string, owner: OwnerId, options?: BatchOptions): BatchId {
+			const batch = super.openBatch(name, task, owner, options);
+			super.endInput(batch, 0, owner);
 			return batch;
 		}
 	},

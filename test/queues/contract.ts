@@ -87,7 +87,7 @@ law('an id is never used twice, even after its job was cleaned up', async (t, qu
 });
 
 law('a new job is pending and shows all it was given', async (t, queue) => {
-	const batch = await queue.openBatch('nightly', 'hash');
+	const batch = await queue.openBatch('nightly', 'hash', OWNER);
 	const [id] = await enqueue(queue, newJob({priority: -7, runAt: T0 + 5000, key: 'a', batch}));
 	t.deepEqual(await jobOf(queue, id), {
 		id: 1,
@@ -390,7 +390,7 @@ law('a changed job that may be rerun can be delayed, and may have been enqueued 
 });
 
 law('a job that runs is not changed: that is a conflict, in a sentence of its own, also where it might be rerun', async (t, queue) => {
-	const batch = await queue.openBatch('nightly', 'hash');
+	const batch = await queue.openBatch('nightly', 'hash', OWNER);
 	await enqueue(queue, newJob({key: 'a', batch}));
 	const [claim] = claimsOf(await take(queue)) as [Claim];
 	const changed = newJob({key: 'a', batch, payload: '2', rerun: RERUN});
@@ -424,7 +424,7 @@ law('jobs that did not work out and may be rerun get a new round when they are e
 });
 
 law('a key is unique per task outside batches, and per batch inside', async (t, queue) => {
-	const [one, two] = [await queue.openBatch('one', 'hash'), await queue.openBatch('two', 'hash')];
+	const [one, two] = [await queue.openBatch('one', 'hash', OWNER), await queue.openBatch('two', 'hash', OWNER)];
 	const places = [{}, {task: 'thumbnail'}, {batch: one}, {batch: two}];
 	const jobs = places.map((place, index) => newJob({...place, key: 'a', payload: String(index)}));
 	t.deepEqual(await queue.enqueue(jobs), [1, 2, 3, 4].map(fresh));
@@ -435,7 +435,7 @@ law('a key is unique per task outside batches, and per batch inside', async (t, 
 });
 
 law('a key stays taken when its job has ended, and is free once the job is cleaned up', async (t, queue, clock) => {
-	const batch = await queue.openBatch('nightly', 'hash');
+	const batch = await queue.openBatch('nightly', 'hash', OWNER);
 	const jobs = [newJob({key: 'a'}), newJob({key: 'a', batch})];
 	await enqueue(queue, ...jobs);
 	await completeAll(queue);
@@ -446,7 +446,7 @@ law('a key stays taken when its job has ended, and is free once the job is clean
 			[2, true],
 		],
 	);
-	await queue.closeBatch(batch);
+	await queue.closeBatch(batch, OWNER);
 	await queue.cleanup({endedBefore: clock.now + 1});
 	t.deepEqual(await enqueue(queue, newJob({key: 'a', payload: '"other"'})), [3]);
 });
@@ -1072,9 +1072,9 @@ law('a cancel overrides a withdrawal, and a withdrawal that stops one that does 
 law('a batch of which a job is withdrawn does not complete with it: its input is needed again', async (t, queue) => {
 	const heard: string[] = [];
 	queue.onBatchCompleted(({batch}) => heard.push(batch));
-	const batch = await queue.openBatch('one', 'hash');
+	const batch = await queue.openBatch('one', 'hash', OWNER);
 	await enqueue(queue, newJob({batch}), newJob({batch}));
-	await queue.endInput(batch, 2);
+	await queue.endInput(batch, 2, OWNER);
 	const [claim] = claimsOf(await take(queue)) as [Claim];
 	await queue.withdraw([1, 2], {stop: false});
 	await turnOf(queue, {settle: [{...claim, outcome: {type: 'released'}}]});
@@ -1213,7 +1213,7 @@ law('jobs are listed in order of arrival, page by page', async (t, queue) => {
 
 law('a filter names ids, a task, statuses or a batch, and all it names must hold', async (t, queue, clock) => {
 	await oneJobOfEachStatus(queue, clock);
-	const batch = await queue.openBatch('nightly', 'thumbnail');
+	const batch = await queue.openBatch('nightly', 'thumbnail', OWNER);
 	const [inBatch, keyed] = (await enqueue(queue, newJob({task: 'thumbnail', batch}), newJob({task: 'thumbnail', batch, key: 'a'}))) as [JobId, JobId];
 	t.deepEqual(await listed(queue, {ids: [ID_OF.dead, 99, ID_OF.failed]}), [ID_OF.failed, ID_OF.dead]);
 	t.deepEqual(await listed(queue, {ids: []}), []);
@@ -1692,23 +1692,74 @@ law('a settlement makes room for the next in the same turn', async (t, queue) =>
 // Batches and cleaning up
 
 law('a batch is found by its name', async (t, queue) => {
-	const batch = await queue.openBatch('nightly', 'hash');
+	const batch = await queue.openBatch('nightly', 'hash', OWNER);
 	t.true(batch > 0);
-	t.is(await queue.openBatch('nightly', 'hash'), batch);
-	t.not(await queue.openBatch('weekly', 'hash'), batch);
-	await queue.closeBatch(batch);
-	t.is(await queue.openBatch('nightly', 'hash'), batch);
+	await queue.leaveBatch(batch, OWNER);
+	t.is(await queue.openBatch('nightly', 'hash', OWNER), batch);
+	t.not(await queue.openBatch('weekly', 'hash', OWNER), batch);
+	await queue.closeBatch(batch, OWNER);
+	t.is(await queue.openBatch('nightly', 'hash', OWNER), batch);
 });
 
 law('a batch belongs to one task', async (t, queue) => {
-	await queue.openBatch('nightly', 'hash');
-	const error = await t.throwsAsync(async () => queue.openBatch('nightly', 'thumbnail'), {instanceOf: FaenaError, code: 'BatchConflict'});
+	await queue.openBatch('nightly', 'hash', OWNER);
+	const error = await t.throwsAsync(async () => queue.openBatch('nightly', 'thumbnail', OWNER), {instanceOf: FaenaError, code: 'BatchConflict'});
 	t.regex(error?.message ?? '', /"nightly".*thumbnail/);
+});
+
+law('a batch has one owner at a time: it is refused to all others, and to its owner a second time, until that leaves or closes it', async (t, queue) => {
+	const batch = await queue.openBatch('nightly', 'hash', OWNER);
+	const refused = async (owner: string) => {
+		const error = await t.throwsAsync(async () => queue.openBatch('nightly', 'hash', owner, {onComplete: ON_COMPLETE}), {code: 'BatchInUse'});
+		t.regex(error?.message ?? '', /"nightly" .*one map at a time/);
+	};
+	await queue.endInput(batch, 0, OWNER);
+	const before = await queue.batches();
+	for (const owner of [OWNER, OTHER]) await refused(owner);
+	// Who doesn't have it changes nothing of it.
+	t.false(await queue.endInput(batch, 7, OTHER));
+	await queue.leaveBatch(batch, OTHER);
+	await queue.closeBatch(batch, OTHER);
+	await queue.leave(OTHER);
+	await refused(OTHER);
+	t.deepEqual(await queue.batches(), before);
+	t.true((await queue.openBatch('weekly', 'hash', OTHER)) > 0);
+	await queue.leaveBatch(batch, OWNER);
+	t.is(await queue.openBatch('nightly', 'hash', OTHER), batch);
+	await refused(OWNER);
+	await queue.closeBatch(batch, OTHER);
+	t.is(await queue.openBatch('nightly', 'hash', OWNER), batch);
+});
+
+law('an owner that leaves, or is given up, frees its batches with its jobs', async (t, queue, clock) => {
+	const batch = await queue.openBatch('nightly', 'hash', OWNER);
+	await enqueue(queue, newJob({batch}));
+	await take(queue);
+	await queue.leave(OWNER);
+	t.like(await jobOf(queue, 1), {status: 'pending'});
+	t.is(await queue.openBatch('nightly', 'hash', OWNER), batch);
+	await take(queue);
+	t.is(await outlast(queue, clock), 1);
+	// It has nothing any more that it could give up.
+	await queue.closeBatch(batch, OWNER);
+	t.is((await queue.batch('nightly'))?.closedAt, undefined);
+	t.is(await queue.openBatch('nightly', 'hash', OTHER), batch);
+	t.false(await queue.endInput(batch, 1, OWNER));
+	t.like(await queue.batch('nightly'), {total: undefined});
+});
+
+law('an owner that was given up gets its batch back when its input ends, if no other has taken it', async (t, queue, clock) => {
+	const batch = await queue.openBatch('nightly', 'hash', OWNER);
+	await outlast(queue, clock);
+	t.true(await queue.endInput(batch, 3, OWNER));
+	await t.throwsAsync(async () => queue.openBatch('nightly', 'hash', OTHER), {code: 'BatchInUse'});
+	await queue.closeBatch(batch, OWNER);
+	t.like(await queue.batch('nightly'), {total: 3, closedAt: clock.now});
 });
 
 law('a batch counts its jobs in each status, and no others, wherever they move', async (t, queue, clock) => {
 	const none = {pending: 0, running: 0, failed: 0, completed: 0, dead: 0, cancelled: 0};
-	const [nightly, weekly] = [await queue.openBatch('nightly', 'hash'), await queue.openBatch('weekly', 'hash')];
+	const [nightly, weekly] = [await queue.openBatch('nightly', 'hash', OWNER), await queue.openBatch('weekly', 'hash', OWNER)];
 	const countsOf = async (name: string) => (await queue.batch(name))?.counts;
 	t.deepEqual(await countsOf('nightly'), none);
 	const policy = {...POLICY, maxAttempts: 1};
@@ -1752,7 +1803,7 @@ law('a batch counts its jobs in each status, and no others, wherever they move',
 	await queue.retry({});
 	t.deepEqual(await countsOf('nightly'), {...none, pending: 5, completed: 1});
 	await queue.cancel({ids: [8]});
-	await queue.closeBatch(nightly);
+	await queue.closeBatch(nightly, OWNER);
 	clock.now += 1;
 	await queue.cleanup({endedBefore: clock.now});
 	t.deepEqual(await countsOf('nightly'), {...none, pending: 4});
@@ -1761,12 +1812,13 @@ law('a batch counts its jobs in each status, and no others, wherever they move',
 
 law('batches are listed in the order in which they were made, each with its task and times', async (t, queue, clock) => {
 	t.deepEqual(await queue.batches(), []);
-	const first = await queue.openBatch('weekly', 'thumbnail');
+	const first = await queue.openBatch('weekly', 'thumbnail', OWNER);
 	clock.now += 5;
-	const second = await queue.openBatch('nightly', 'hash');
+	const second = await queue.openBatch('nightly', 'hash', OWNER);
 	clock.now += 5;
-	await queue.closeBatch(second);
-	await queue.openBatch('weekly', 'thumbnail');
+	await queue.closeBatch(second, OWNER);
+	await queue.leaveBatch(first, OWNER);
+	await queue.openBatch('weekly', 'thumbnail', OWNER);
 	const counts = {pending: 0, running: 0, failed: 0, completed: 0, dead: 0, cancelled: 0};
 	t.deepEqual(await queue.batches(), [
 		{id: first, name: 'weekly', task: 'thumbnail', createdAt: T0, counts, marks: [{at: T0 + 10, ended: 0}]},
@@ -1780,11 +1832,14 @@ const ON_COMPLETE = {task: 'thumbnail', priority: 4, policy: {...POLICY, maxAtte
 law('a batch completes in the transaction in which its input has ended and no job of it is left unended, whichever comes last', async (t, queue, clock) => {
 	const heard: CompletedBatch[] = [];
 	queue.onBatchCompleted(batch => heard.push(batch));
-	const [one, two] = [await queue.openBatch('one', 'hash', {onComplete: ON_COMPLETE}), await queue.openBatch('two', 'hash', {onComplete: ON_COMPLETE})];
+	const [one, two] = [
+		await queue.openBatch('one', 'hash', OWNER, {onComplete: ON_COMPLETE}),
+		await queue.openBatch('two', 'hash', OWNER, {onComplete: ON_COMPLETE}),
+	];
 	await enqueue(queue, newJob({batch: one}), newJob({batch: one}), newJob({batch: two}));
 	const [a, b, c] = claimsOf(await take(queue, 3)) as [Claim, Claim, Claim];
 	clock.now += 5;
-	await queue.endInput(one, 2);
+	await queue.endInput(one, 2, OWNER);
 	await turnOf(queue, {settle: [a, c].map(claim => ({...claim, outcome: {type: 'returned', value: '1'}}))});
 	t.deepEqual([heard, (await queue.jobs({task: 'thumbnail'})).length], [[], 0]);
 	t.like(await queue.batch('one'), {total: 2, startedAt: T0, completedAt: undefined});
@@ -1795,23 +1850,23 @@ law('a batch completes in the transaction in which its input has ended and no jo
 	const [id] = await listed(queue, {task: 'thumbnail'});
 	t.like(await jobOf(queue, id as JobId), {status: 'pending', priority: 4, maxAttempts: 7, createdAt: T0 + 5});
 	t.deepEqual(await queue.values(id as JobId), {payload: JSON.stringify({batch: 'one', counts})});
-	await queue.endInput(two, 1);
+	await queue.endInput(two, 1, OWNER);
 	t.deepEqual(heard.at(-1), {batch: 'two', counts: {...counts, cancelled: 0}});
 	t.is((await listed(queue, {task: 'thumbnail'})).length, 2);
 });
 
 law('a turn that completes a batch can say that its job waits; a batch without jobs completes when its input ends', async (t, queue) => {
-	const batch = await queue.openBatch('one', 'hash', {onComplete: ON_COMPLETE});
+	const batch = await queue.openBatch('one', 'hash', OWNER, {onComplete: ON_COMPLETE});
 	await enqueue(queue, newJob({batch}));
-	await queue.endInput(batch, 1);
+	await queue.endInput(batch, 1, OWNER);
 	const [claim] = claimsOf(await take(queue)) as [Claim];
 	const demanded = {owner: OWNER, tasks: [{task: 'thumbnail', limit: 1}], limit: 1, maxBytes: Infinity};
 	const {backlog, dequeued} = await turnOf(queue, {settle: [{...claim, outcome: {type: 'returned', value: '1'}}], dequeue: demanded});
 	t.deepEqual([backlog, idsOf(dequeued)], [1, []]);
 	t.deepEqual(idsOf(await take(queue)), [2]);
-	await queue.endInput(await queue.openBatch('empty', 'hash', {onComplete: ON_COMPLETE}), 0);
+	await queue.endInput(await queue.openBatch('empty', 'hash', OWNER, {onComplete: ON_COMPLETE}), 0, OWNER);
 	t.like(await queue.batch('empty'), {total: 0, completedAt: T0});
-	t.deepEqual([await queue.endInput(batch, 1), await queue.endInput(99, 1)], [true, false]);
+	t.deepEqual([await queue.endInput(batch, 1, OWNER), await queue.endInput(99, 1, OWNER)], [true, false]);
 	t.deepEqual(idsOf(await take(queue)), [3]);
 });
 
@@ -1819,9 +1874,9 @@ law('a batch completes by a cancel, and by the recovery of a dead owner whose jo
 	const heard: string[] = [];
 	queue.onBatchCompleted(({batch}) => heard.push(batch));
 	for (const name of ['one', 'two']) {
-		const batch = await queue.openBatch(name, 'hash');
+		const batch = await queue.openBatch(name, 'hash', OWNER);
 		await enqueue(queue, newJob({batch}));
-		await queue.endInput(batch, 1);
+		await queue.endInput(batch, 1, OWNER);
 	}
 	await take(queue);
 	await queue.cancel({});
@@ -1833,15 +1888,16 @@ law('a batch completes by a cancel, and by the recovery of a dead owner whose jo
 law('a completed batch completes again only after a job of it was retried or added, not by opening it again', async (t, queue, clock) => {
 	const heard: string[] = [];
 	const stop = queue.onBatchCompleted(({batch}) => heard.push(batch));
-	const batch = await queue.openBatch('one', 'hash', {onComplete: ON_COMPLETE});
+	const batch = await queue.openBatch('one', 'hash', OWNER, {onComplete: ON_COMPLETE});
 	await enqueue(queue, newJob({batch}));
-	await queue.endInput(batch, 1);
+	await queue.endInput(batch, 1, OWNER);
 	await completeAll(queue);
 	await completeAll(queue);
 	clock.now += 5;
-	t.is(await queue.openBatch('one', 'hash', {onComplete: ON_COMPLETE}), batch);
+	await queue.leaveBatch(batch, OWNER);
+	t.is(await queue.openBatch('one', 'hash', OWNER, {onComplete: ON_COMPLETE}), batch);
 	t.like(await queue.batch('one'), {total: undefined, completedAt: T0});
-	await queue.endInput(batch, 1);
+	await queue.endInput(batch, 1, OWNER);
 	t.like(await queue.batch('one'), {total: 1, completedAt: T0});
 	await queue.retry({ids: [1]});
 	t.like(await queue.batch('one'), {total: 1, completedAt: undefined});
@@ -1849,18 +1905,19 @@ law('a completed batch completes again only after a job of it was retried or add
 	t.like(await queue.batch('one'), {completedAt: T0 + 5});
 	t.deepEqual(heard, ['one', 'one']);
 	t.is((await listed(queue, {task: 'thumbnail'})).length, 2);
-	await queue.openBatch('one', 'hash');
+	await queue.leaveBatch(batch, OWNER);
+	await queue.openBatch('one', 'hash', OWNER);
 	await enqueue(queue, newJob({batch}));
 	stop();
 	await queue.cancel({});
-	await queue.endInput(batch, 2);
+	await queue.endInput(batch, 2, OWNER);
 	t.deepEqual([heard.length, (await listed(queue, {task: 'thumbnail'})).length], [2, 2]);
 });
 
 law('a parked job keeps its batch from completing, since somebody is to decide about it', async (t, queue) => {
-	const batch = await queue.openBatch('one', 'hash');
+	const batch = await queue.openBatch('one', 'hash', OWNER);
 	await enqueue(queue, newJob({batch, policy: {...POLICY, retry: 'manual'}}));
-	await queue.endInput(batch, 1);
+	await queue.endInput(batch, 1, OWNER);
 	await settleOne(queue, {type: 'threw', error: ERROR});
 	t.is((await queue.batch('one'))?.completedAt, undefined);
 	await queue.cancel({});
@@ -1868,7 +1925,7 @@ law('a parked job keeps its batch from completing, since somebody is to decide a
 });
 
 law('a batch remembers where its count stood at two moments, at least ten seconds apart', async (t, queue, clock) => {
-	const batch = await queue.openBatch('one', 'hash');
+	const batch = await queue.openBatch('one', 'hash', OWNER);
 	await enqueue(queue, ...range(1, 6).map(() => newJob({batch})));
 	const marks = async () => (await queue.batch('one'))?.marks;
 	for (const [after, expected] of [
@@ -1902,13 +1959,14 @@ law('a batch remembers where its count stood at two moments, at least ten second
 			expected.map(([at, ended]) => ({at: T0 + at, ended})),
 		);
 	}
-	await queue.openBatch('one', 'hash');
+	await queue.leaveBatch(batch, OWNER);
+	await queue.openBatch('one', 'hash', OWNER);
 	t.deepEqual(await marks(), [{at: clock.now, ended: 4}]);
 });
 
 law('a batch is deleted in bounded steps with all its jobs, in whatever place they are, and nothing of another', async (t, queue, clock) => {
 	await oneJobOfEachStatus(queue, clock);
-	const batch = await queue.openBatch('one', 'hash', {onComplete: ON_COMPLETE});
+	const batch = await queue.openBatch('one', 'hash', OWNER, {onComplete: ON_COMPLETE});
 	await enqueue(queue, newJob({batch, key: 'a'}), newJob({batch, runAt: T0 + 100}), ...range(1, 3).map(() => newJob({batch, priority: 5})));
 	const [a, b] = claimsOf(await take(queue, 3)) as [Claim, Claim];
 	await turnOf(queue, {
@@ -1917,7 +1975,7 @@ law('a batch is deleted in bounded steps with all its jobs, in whatever place th
 			{...b, outcome: {type: 'threw', error: ERROR}},
 		],
 	});
-	await queue.endInput(batch, 5);
+	await queue.endInput(batch, 5, OWNER);
 	const error = await t.throwsAsync(async () => queue.deleteBatch('one'), {code: 'BatchRunning'});
 	t.regex(error?.message ?? '', /One job of the batch "one"/);
 	t.is((await listed(queue, {batch: 'one'})).length, 5);
@@ -1930,24 +1988,24 @@ law('a batch is deleted in bounded steps with all its jobs, in whatever place th
 	t.deepEqual(await queue.batches(), []);
 	t.deepEqual(await listed(queue, {}), range(1, 6));
 	t.deepEqual(await queue.counts(), {pending: 2, running: 0, failed: 1, completed: 1, dead: 1, cancelled: 1});
-	const again = await queue.openBatch('one', 'thumbnail');
+	const again = await queue.openBatch('one', 'thumbnail', OWNER);
 	t.deepEqual(await enqueue(queue, newJob({batch: again, task: 'thumbnail', key: 'a', payload: '"other"'})), [12]);
 	t.deepEqual((await queue.batch('one'))?.counts, {pending: 1, running: 0, failed: 0, completed: 0, dead: 0, cancelled: 0});
 });
 
 law('a closed batch is forgotten with the last of its jobs', async (t, queue, clock) => {
-	const batch = await queue.openBatch('nightly', 'hash');
+	const batch = await queue.openBatch('nightly', 'hash', OWNER);
 	await enqueue(queue, newJob({batch, key: 'a'}), newJob({batch}));
 	await queue.cancel({ids: [1]});
-	await queue.closeBatch(batch);
+	await queue.closeBatch(batch, OWNER);
 	clock.now += 1;
 	await queue.cleanup({endedBefore: clock.now});
 	t.is((await jobOf(queue, 2)).batch, 'nightly');
-	await t.throwsAsync(async () => queue.openBatch('nightly', 'thumbnail'), {code: 'BatchConflict'});
+	await t.throwsAsync(async () => queue.openBatch('nightly', 'thumbnail', OWNER), {code: 'BatchConflict'});
 	await queue.cancel({});
 	clock.now += 1;
 	await queue.cleanup({endedBefore: clock.now});
-	await queue.openBatch('nightly', 'thumbnail');
+	await queue.openBatch('nightly', 'thumbnail', OWNER);
 	t.is(await queue.job(2), undefined);
 });
 
@@ -1989,16 +2047,16 @@ law('cleanup goes in steps: it looks at no more jobs than it is told, and tells 
 });
 
 law('cleanup spares the jobs of open batches', async (t, queue, clock) => {
-	const batch = await queue.openBatch('nightly', 'hash');
+	const batch = await queue.openBatch('nightly', 'hash', OWNER);
 	await enqueue(queue, newJob({batch, key: 'a'}), newJob());
 	await queue.cancel({});
 	clock.now += 1;
 	const endedBefore = clock.now;
 	t.deepEqual(await queue.cleanup({endedBefore}), {deleted: 1, next: null});
-	await queue.closeBatch(batch);
-	await queue.openBatch('nightly', 'hash');
+	await queue.closeBatch(batch, OWNER);
+	await queue.openBatch('nightly', 'hash', OWNER);
 	t.deepEqual(await queue.cleanup({endedBefore}), {deleted: 0, next: null});
-	await queue.closeBatch(batch);
+	await queue.closeBatch(batch, OWNER);
 	t.deepEqual(await queue.cleanup({endedBefore}), {deleted: 1, next: null});
 });
 
@@ -2035,9 +2093,10 @@ const VERBS: Readonly<Record<Exclude<keyof JobQueue, 'location' | 'close' | 'onE
 	logs: queue => queue.logs(1),
 	counts: queue => queue.counts(),
 	outstanding: queue => queue.outstanding(TASKS),
-	openBatch: queue => queue.openBatch('nightly', 'hash'),
-	closeBatch: queue => queue.closeBatch(1),
-	endInput: queue => queue.endInput(1, 1),
+	openBatch: queue => queue.openBatch('nightly', 'hash', OWNER),
+	closeBatch: queue => queue.closeBatch(1, OWNER),
+	leaveBatch: queue => queue.leaveBatch(1, OWNER),
+	endInput: queue => queue.endInput(1, 1, OWNER),
 	deleteBatch: queue => queue.deleteBatch('nightly'),
 	batch: queue => queue.batch('nightly'),
 	batches: queue => queue.batches(),

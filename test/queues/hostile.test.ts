@@ -23,7 +23,7 @@ function newJob(job: Partial<NewJob> = {}): NewJob {
 async function openTampered(t: ExecutionContext, statement: string, ...values: unknown[]): Promise<{queue: SqliteQueue; path: string}> {
 	const path = join(makeFolder(t), 'jobs.db');
 	const first = await openSqlite(path, {durability: 'normal'});
-	const batch = await first.openBatch('nightly', 'count', {onComplete: newJob({task: 'after'})});
+	const batch = await first.openBatch('nightly', 'count', 'me', {onComplete: newJob({task: 'after'})});
 	await first.enqueue([newJob({batch, key: 'a'}), newJob({batch, key: 'b'}), newJob({batch, key: 'c'})]);
 	const {lease, jobs} = await first.dequeue({owner: 'me', tasks: ['count'], limit: 2});
 	const claims = jobs.map(({id, execution}) => ({id, execution}));
@@ -31,7 +31,7 @@ async function openTampered(t: ExecutionContext, statement: string, ...values: u
 		{...(claims[0] as {id: number; execution: number}), outcome: {type: 'returned', value: '1'}},
 		{...(claims[1] as {id: number; execution: number}), outcome: {type: 'threw', error: toFailure(new Error('no luck'))}},
 	]);
-	await first.endInput(batch, 3);
+	await first.endInput(batch, 3, 'me');
 	await first.close();
 	const db = new Database(path);
 	loosenCompleted(db);
@@ -52,7 +52,8 @@ for (const name of ['../secret', '../../secret', '/etc/hostname', 'folder/../../
 		t.throws(() => decode(values?.result ?? null), {code: 'BadDatabase', message: /can't be read/});
 		const [end] = await queue.ends([1]);
 		t.throws(() => decode(end?.value ?? null), {code: 'BadDatabase'});
-		await queue.closeBatch(1);
+		await queue.openBatch('nightly', 'count', 'me');
+		await queue.closeBatch(1, 'me');
 		t.is((await queue.cleanup({endedBefore: Date.now() + 1000})).deleted, 1);
 		t.true(existsSync(secret) && existsSync(`${path}-blobs`));
 	});
@@ -164,7 +165,7 @@ test('a name is data, whatever SQL it looks like', async t => {
 	const queue = await openSqlite(path);
 	const names = ["'; drop table job; --", '" or 1=1 --', '%', '_', "task' union select name from owner --", '?1', ':name', '[1]', '\\'];
 	for (const name of names) {
-		const batch = await queue.openBatch(name, name, {});
+		const batch = await queue.openBatch(name, name, 'me');
 		const enqueue = () => queue.enqueue([newJob({task: name, key: name, batch})]);
 		const [first, again] = [(await enqueue())[0], (await enqueue())[0]];
 		t.is(first?.id, again?.id);

@@ -61,6 +61,7 @@ const OBSERVED: ReadonlySet<string> = new Set([
 		'deleteBatch',
 		'endInput',
 		'closeBatch',
+		'leaveBatch',
 		'openBatch',
 	],
 	...['stops', 'ends', 'outstanding', 'job'],

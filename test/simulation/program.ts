@@ -12,7 +12,7 @@ const CALL_EVERY_MS = 100;
 /** What a program does next, by weight. */
 const CALLS = {
 	...{enqueue: 50, enqueueToBatch: 10, cancel: 6, withdraw: 2, retry: 6, pause: 2, resume: 4, watch: 4, unwatch: 1, idle: 1, stats: 1, cleanup: 2},
-	...{endInput: 4, closeBatch: 1, deleteBatch: 1, close: 0.4},
+	...{endInput: 4, closeBatch: 1, leaveBatch: 1, deleteBatch: 1, close: 0.4},
 };
 
 /** Calls on their way, and what is to be done with the answer. */
@@ -119,6 +119,7 @@ export class Program {
 		cleanup: () => this.#verb('cleanup', [{endedBefore: this.#scheduler.now - this.#scheduler.chance.int(3000), limit: 50}]),
 		endInput: () => this.#withBatch(batch => this.#verb('endInput', [batch, this.#scheduler.chance.int(50)])),
 		closeBatch: () => this.#endBatch((_, batch) => this.#verb('closeBatch', [batch])),
+		leaveBatch: () => this.#endBatch((_, batch) => this.#verb('leaveBatch', [batch])),
 		deleteBatch: () => this.#endBatch(name => this.#verb('deleteBatch', [name, 50])),
 		close: () => this.close(this.#scheduler.chance.ms(2000)),
 	};

@@ -5,6 +5,7 @@ import {
 	type BatchId,
 	type BatchOptions,
 	batchConflict,
+	batchInUse,
 	batchRunning,
 	type DeleteResult,
 	MARK_EVERY_MS,
@@ -33,6 +34,7 @@ export function openBatch({statements, names, now}: Session, name: string, task:
 	const row = statements.batch.get(name) as BatchRow | undefined;
 	if (!row) return statements.insertBatch.get(name, names.task(task), now, job, toMarks(now, 0)) as BatchId;
 	if (row.task !== task) throw batchConflict(name, row.task, task);
+	if (statements.ownerOfBatch.get(row.id) !== undefined) throw batchInUse(name);
 	statements.reopenBatch.run(job, toMarks(now, endedOf(toBatch(statements, row).counts)), row.id);
 	return row.id;
 }
@@ -41,8 +43,13 @@ function toMarks(at: number, ended: number): string {
 	return JSON.stringify([{at, ended}] satisfies Mark[]);
 }
 
-export function endInput(session: Session, id: BatchId, total: number): boolean {
-	const {changes} = session.statements.endInput.run(total, id);
+/** @param owner its number */
+export function endInput(session: Session, id: BatchId, total: number, owner: number): boolean {
+	const {statements} = session;
+	const holder = statements.ownerOfBatch.get(id) as number | undefined;
+	if (holder !== undefined && holder !== owner) return false;
+	statements.ownBatch.run(owner, id);
+	const {changes} = statements.endInput.run(total, id);
 	attend(session, id, 0);
 	return changes > 0;
 }

@@ -314,6 +314,7 @@ const ONE_VALUE: ReadonlySet<string> = new Set<keyof typeof SQL>([
 	'claim',
 	'checkpointState',
 	'ownerById',
+	'ownerOfBatch',
 	'insertOwner',
 	'tallyOf',
 ]);

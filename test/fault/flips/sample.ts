@@ -32,14 +32,14 @@ export async function makeSample(path: string): Promise<void> {
 	);
 	// Leaves free pages.
 	await queue.cleanup({endedBefore: Infinity});
-	const batch = await queue.openBatch('nightly', 'echo', {onComplete: newJob({task: 'makeAnother', payload: '"done"'})});
+	const batch = await queue.openBatch('nightly', 'echo', 'first', {onComplete: newJob({task: 'makeAnother', payload: '"done"'})});
 	await queue.enqueue([
 		...jobs(40, {batch, key: 'ready'}),
 		...jobs(30, {runAt: FAR, key: 'later'}),
 		...jobs(5, {task: 'keepsPlace'}),
 		...jobs(10, {task: 'unknown'}),
 	]);
-	await queue.endInput(batch, 40);
+	await queue.endInput(batch, 40, 'first');
 	await queue.cancel({task: 'unknown'});
 	const held = await queue.dequeue({owner: 'dead', tasks: ['keepsPlace', 'echo'], limit: 10});
 	const [first] = held.jobs;

@@ -80,7 +80,8 @@ async function useQueue(path: string, random: Random, guard: Guard): Promise<voi
 		await guard('enqueue', () => queue.enqueue([newJob({key: 'k1', rerun: {changed: true, failed: true}}), newJob({task: 'new'})]));
 	}
 	await guard('heartbeat', async () => [await queue.heartbeat('me'), await queue.renew('me'), await queue.stops('me'), await queue.changes()]);
-	await guard('open batch', async () => queue.endInput(await queue.openBatch('nightly', 'hash', {onComplete: newJob()}), 3));
+	await guard('close batch', async () => [await queue.closeBatch(1, 'me'), await queue.leaveBatch(1, 'me')]);
+	await guard('open batch', async () => queue.endInput(await queue.openBatch('nightly', 'hash', 'me', {onComplete: newJob()}), 3, 'me'));
 	await guard('cancel', () => queue.cancel({}));
 	await guard('retry', () => queue.retry({}));
 	await guard('withdraw', () => queue.withdraw([1, 2, 3, 4, 5], {stop: true}));
@@ -156,7 +157,7 @@ function settlementOf(claim: Claim, random: Random): Settlement {
 async function makeTemplate(path: string): Promise<string> {
 	const random = seeded(1);
 	const queue = await openSqlite(path, OPTIONS);
-	const batch = await queue.openBatch('nightly', 'hash', {onComplete: newJob()});
+	const batch = await queue.openBatch('nightly', 'hash', 'me', {onComplete: newJob()});
 	const plans = Array.from({length: 40}, (_, index) =>
 		newJob({
 			task: pick(random, TASKS.slice(0, 2)),
