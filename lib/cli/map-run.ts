@@ -14,22 +14,21 @@ export class MapRun {
 	readonly #engine: Engine;
 	readonly #queue: string;
 	readonly #total: number | undefined;
+	readonly #missing: 'keep' | 'cancel' | 'delete';
+	readonly #printsItems: boolean;
 	readonly #start = performance.now();
-	/** Jobs that this run executed and has not printed yet. */
-	readonly #fresh = new Set<JobId>();
 	#phase: 'running' | 'halted' | 'signalled' | 'unwritable' = 'running';
 	/** Aborted by the second signal: from then on nobody is waited for, neither jobs nor whoever reads the results. */
 	readonly #hurry = new AbortController();
 	#outputError: NodeJS.ErrnoException | undefined;
-	#executed = 0;
 	#firstDead: JobId | undefined;
 
-	/** To be made as soon as the engine is open: what ends before that counts as earlier. */
-	constructor(engine: Engine, {queue, total}: {readonly queue: string; readonly total: number | undefined}) {
+	constructor(engine: Engine, {queue, total, missing, printsItems}: RunOptions) {
 		this.#engine = engine;
 		this.#queue = queue;
 		this.#total = total;
-		for (const event of ['completed', 'dead', 'cancelled'] as const) engine.on(event, ({id}: {readonly id: JobId}) => this.#fresh.add(id));
+		this.#missing = missing;
+		this.#printsItems = printsItems;
 	}
 
 	/** Prints all results and how it went. Returns the exit code; after a signal the process ends by it. */
@@ -56,10 +55,8 @@ export class MapRun {
 	async #printAll(results: JobMap<Item, unknown>): Promise<void> {
 		try {
 			for await (const result of results) {
-				const earlier = !this.#fresh.delete(result.job);
-				if (!earlier) this.#executed++;
 				if (result.status === 'dead') this.#firstDead ??= result.job;
-				const hasRoom = process.stdout.write(toLine(result, {earlier}));
+				const hasRoom = process.stdout.write(toLine(result, this.#printsItems ? result.item.payload : undefined));
 				if (!hasRoom) await once(process.stdout, 'drain', {signal: this.#hurry.signal});
 			}
 		} catch (error) {
@@ -96,8 +93,9 @@ export class MapRun {
 	}
 
 	#standing(results: JobMap<Item, unknown>): Standing {
-		const {completed, dead, cancelled, total} = results.progress();
-		return {done: completed + dead + cancelled, executed: this.#executed, dead, total: this.#total ?? total, isStopping: this.#phase !== 'running'};
+		const {completed, dead, cancelled, earlier, total} = results.progress();
+		const done = completed + dead + cancelled;
+		return {done, executed: done - earlier, dead, total: this.#total ?? total, isStopping: this.#phase !== 'running'};
 	}
 
 	#sayEnd(results: JobMap<Item, unknown>): number {
@@ -119,18 +117,38 @@ export class MapRun {
 	}
 
 	#sayResult(results: JobMap<Item, unknown>): number {
-		const {completed, dead, cancelled} = results.progress();
+		const {completed, dead, cancelled, earlier, missing} = results.progress();
 		const seconds = (performance.now() - this.#start) / 1000;
-		const earlier = completed + dead + cancelled - this.#executed;
+		const executed = completed + dead + cancelled - earlier;
 		const parts = [
 			`${count(completed)} completed`,
 			...(dead > 0 ? [`${count(dead)} dead`] : []),
 			...(cancelled > 0 ? [`${count(cancelled)} cancelled`] : []),
-			...(earlier > 0 ? [`${count(earlier)} of them by an earlier run`] : []),
+			...(earlier > 0 ? [`${count(earlier)} of them already ended before`] : []),
 		];
-		const rate = this.#executed > 0 ? ` (${showRate(this.#executed / seconds)})` : '';
+		const rate = executed > 0 ? ` (${showRate(executed / seconds)})` : '';
 		const why = this.#firstDead === undefined ? '' : ` Why: faena show ${this.#firstDead} --queue ${this.#queue}. Again: --retry-failed.`;
-		say(`${parts.join(', ')}, in ${seconds.toFixed(1)} s${rate}.${why}`);
+		say(`${parts.join(', ')}, in ${seconds.toFixed(1)} s${rate}.${why}${missing === 0 ? '' : this.#describeMissing(missing)}`);
+		if (missing > 0) return ExitCode.inputIncomplete;
 		return dead + cancelled === 0 ? ExitCode.done : ExitCode.someFailed;
 	}
+
+	#describeMissing(missing: number): string {
+		const [jobs, were, stay] = missing === 1 ? ['job', 'was', 'stays'] : ['jobs', 'were', 'stay'];
+		const what = {
+			keep: `, and ${stay} in the queue. Was the input cut short? The same command with all of it goes on; with --missing cancel it ends them.`,
+			cancel: `, and ${were} cancelled.`,
+			delete: `, and ${were} deleted.`,
+		};
+		return ` ${count(missing)} unfinished ${jobs} of an earlier run ${were} missing from the input${what[this.#missing]}`;
+	}
+}
+
+interface RunOptions {
+	readonly queue: string;
+	/** Items of the input, where that is known from the start. */
+	readonly total: number | undefined;
+	readonly missing: 'keep' | 'cancel' | 'delete';
+	/** Print each item beside its result: its key says nothing of it. */
+	readonly printsItems: boolean;
 }

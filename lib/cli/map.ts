@@ -2,8 +2,9 @@ import {type Command, InvalidArgumentError, Option} from 'commander';
 import ms, {type StringValue} from 'ms';
 import {FaenaError, type HaltOption, open} from '../index.ts';
 import {batchName, refuseUnfinished} from './batch.ts';
+import {ExitCode} from './exit-codes.ts';
 import {explain} from './explain.ts';
-import {filesOf, type Item, linesOf} from './items.ts';
+import {filesOf, InputError, type Item, linesOf, refuseFolderAsInput} from './items.ts';
 import {MapRun} from './map-run.ts';
 
 interface Options {
@@ -17,6 +18,7 @@ interface Options {
 	readonly order: 'input' | 'finished';
 	readonly lines?: true;
 	readonly json?: true;
+	readonly missing: 'keep' | 'cancel' | 'delete';
 	readonly retryFailed?: true;
 	readonly quiet?: true;
 }
@@ -27,7 +29,8 @@ export function addMap(program: Command): void {
 		.summary('run a task for every file that the globs match, or for every line of stdin')
 		.description(
 			'Runs a task for every file that the globs match, or for every line of stdin, and prints a line of JSON for each result.\n' +
-				'The same command again goes on where it was: what is completed is not executed again; its stored result is printed.',
+				'The same command again goes on where it was: what is completed is not executed again; its stored result is printed.\n' +
+				'Lines are found again by their numbers; a line that is not what it was is run anew.',
 		)
 		.argument('<module#task>', "a module and one of the functions it exports, for instance './tasks.ts#thumbnail'")
 		.argument('[globs...]', 'files; quote the globs, so that the command stays the same when files are added')
@@ -40,17 +43,29 @@ export function addMap(program: Command): void {
 		.addOption(new Option('--order <order>', 'print results as they finish, or in the order of the input').choices(['finished', 'input']).default('finished'))
 		.option('--lines', 'run the task for every line of stdin instead of files')
 		.option('--json', 'with --lines: parse every line as JSON')
-		.option('--retry-failed', 'give items that died in an earlier run another round')
+		.option('--retry-failed', 'run items again that died or were cancelled in an earlier run')
+		.addOption(
+			new Option('--missing <how>', 'what to do with unfinished jobs of an earlier run that are missing from the input')
+				.choices(['keep', 'cancel', 'delete'])
+				.default('keep'),
+		)
 		.option('--halt <when>', 'give up after failures, or end after successes: now,fail=1 or soon,fail=5% or now,success=1', toHalt)
 		.option('--quiet', 'no progress, only the last line')
 		.addHelpText('after', EXAMPLES)
 		.action(async (target: string, globs: readonly string[], options: Options) => {
-			process.exitCode = await map(await plan(target, globs, options), options);
+			process.exitCode = await plan(target, globs, options).then(each => map(each, options), refuse);
 		});
 }
 
 const EXAMPLES = `
-Exit code: 0 all completed; 1 some died or were cancelled; 2 wrong usage or input; 70 the work failed midway; 130, 143 stopped by a signal.
+Exit code:
+    0  all items completed
+    1  some died or were cancelled, or too many failed (--halt)
+    2  wrong usage, or the queue or the tasks can't be used
+    4  the input could not be read to its end, or unfinished jobs of an earlier run were missing from it
+   70  the work failed midway; the same command goes on
+  130  stopped by SIGINT; 143 by SIGTERM
+  141  the reader of the results has gone
 
 Examples:
   faena map './tasks.ts#thumbnail' 'photos/**/*.jpg' > results.ndjson
@@ -69,23 +84,27 @@ async function plan(target: string, globs: readonly string[], {lines, json, batc
 	if (json && !lines) throw wrong('--json goes with --lines: it says that each line is JSON.');
 	if (lines && globs.length > 0) throw wrong('Give either globs or --lines, not both.');
 	if (!lines && globs.length === 0) throw wrong("Give globs that name the files, for instance 'photos/*.jpg', or --lines to read items from stdin.");
+	if (lines) refuseFolderAsInput();
 	const what = lines ? ['--lines', ...(json ? ['--json'] : [])] : globs;
 	const items = lines ? linesOf(process.stdin, {json: json === true}) : await filesOf(globs);
 	return {module, task, batch: batch ?? batchName(target, what, queue), items};
 }
 
 async function map({module, task, batch, items}: Plan, options: Options): Promise<number> {
-	const {queue, workers, isolation, timeout, attempts, order, retryFailed, halt, quiet} = options;
+	const {queue, workers, isolation, timeout, attempts, order, missing, retryFailed = false, halt, lines, quiet} = options;
 	await refuseUnfinished(queue, {module, task, batch});
 	const engine = await open({queue, tasks: module, taskOutput: 'stderr', isolation, ...(workers && {workers})});
-	const run = new MapRun(engine, {queue, total: 'length' in items ? items.length : undefined});
+	const run = new MapRun(engine, {queue, missing, total: 'length' in items ? items.length : undefined, printsItems: lines === true});
 	try {
-		if (retryFailed) await engine.retry({batch, status: 'dead'});
 		const results = engine.map(task, items as Iterable<Item>, {
 			batch,
 			key: (item: Item) => item.key,
 			payload: (item: Item) => item.payload,
 			order,
+			// A line's number says nothing of what it holds.
+			changed: 'rerun',
+			missing,
+			retryFailed,
 			...(timeout && {timeout}),
 			...(attempts && {maxAttempts: attempts}),
 			...(halt && {halt}),
@@ -95,13 +114,13 @@ async function map({module, task, batch, items}: Plan, options: Options): Promis
 		return code;
 	} catch (error) {
 		// Said before running jobs are waited for.
-		const code = explain(withAdvice(error));
+		const code = refuse(error);
 		// What keeps it from closing in good order is what was said.
 		await engine.close().catch(() => undefined);
 		return code;
 	} finally {
 		// A producer that goes on would keep the process alive.
-		if (options.lines) process.stdin.destroy();
+		if (lines) process.stdin.destroy();
 	}
 }
 
@@ -137,7 +156,7 @@ function wrong(sentence: string): FaenaError {
 	return new FaenaError('BadOption', sentence);
 }
 
-function withAdvice(error: unknown): unknown {
-	if (!(error instanceof FaenaError) || error.code !== 'KeyConflict') return error;
-	return new FaenaError(error.code, `${error.message} Input that is not what it was needs a --batch name of its own.`, {cause: error});
+function refuse(error: unknown): number {
+	const code = explain(error);
+	return error instanceof InputError ? ExitCode.inputIncomplete : code;
 }

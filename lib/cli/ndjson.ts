@@ -1,11 +1,14 @@
 import type {MapResult} from '../index.ts';
 import {printable} from './printable.ts';
 
-/** A map's result as one line of NDJSON. `earlier` marks what was not executed by this run but found in the queue. */
-export function toLine(result: MapResult<unknown, unknown>, {earlier}: {readonly earlier: boolean}): string {
-	const {key, job, status} = result;
+/**
+ * A map's result as one line of NDJSON. `earlier` marks what had ended before this run asked for it.
+ * @param item printed, too, unless it is `undefined`
+ */
+export function toLine(result: MapResult<unknown, unknown>, item: unknown): string {
+	const {key, job, status, earlier} = result;
 	const end = status === 'completed' ? {value: result.value ?? null} : {error: {name: result.error.name, message: result.error.message}};
-	return printable(`${toJson({key, job, status, ...(earlier && {earlier}), ...end})}\n`);
+	return printable(`${toJson({key, ...(item !== undefined && {item}), job, status, ...(earlier && {earlier}), ...end})}\n`);
 }
 
 /**

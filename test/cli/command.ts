@@ -8,7 +8,7 @@ import {fileURLToPath} from 'node:url';
 import type {ExecutionContext} from 'ava';
 import {makeFolder} from '../fixtures/folder.ts';
 
-const FAENA = fileURLToPath(new URL('../../lib/cli/main.ts', import.meta.url));
+export const FAENA = fileURLToPath(new URL('../../lib/cli/main.ts', import.meta.url));
 
 export interface Ended {
 	/** As a shell gives it: 128 and more for the end by a signal. */
@@ -21,6 +21,7 @@ export interface Ended {
 export interface Line {
 	readonly key: string;
 	readonly job: number;
+	readonly item?: unknown;
 	readonly status: string;
 	readonly earlier?: boolean;
 	readonly value?: unknown;
@@ -56,7 +57,12 @@ export class Folder {
 	}
 
 	run(program: string, ...args: readonly string[]): Program {
-		return new Program(this.#t, this.path, [program, ...args]);
+		return new Program(this.#t, this.path, process.execPath, [program, ...args]);
+	}
+
+	/** A command line, with its pipes and redirections. */
+	sh(line: string): Program {
+		return new Program(this.#t, this.path, '/bin/sh', ['-c', line]);
 	}
 }
 
@@ -67,9 +73,9 @@ export class Program {
 	#stdout = '';
 	#stderr = '';
 
-	constructor(t: ExecutionContext, cwd: string, args: readonly string[]) {
+	constructor(t: ExecutionContext, cwd: string, command: string, args: readonly string[]) {
 		// A group of its own, so that `kill` can end the program with its children.
-		this.child = spawn(process.execPath, args, {cwd, env: {...process.env, TRACE: join(cwd, 'trace')}, detached: true});
+		this.child = spawn(command, args, {cwd, env: {...process.env, TRACE: join(cwd, 'trace')}, detached: true});
 		this.#closed = once(this.child, 'close');
 		t.teardown(() => this.#killAll());
 		this.child.stdout.setEncoding('utf8').on('data', text => (this.#stdout += text));

@@ -1,6 +1,9 @@
 import {once} from 'node:events';
+import {mkdirSync, writeFileSync} from 'node:fs';
+import {join} from 'node:path';
 import test, {type ExecutionContext} from 'ava';
-import {assertSentence, Folder, type Program, parse, tasks} from './command.ts';
+import {open} from '../../lib/index.ts';
+import {assertSentence, FAENA, Folder, type Program, parse, tasks} from './command.ts';
 
 const TRACES = 'traces-executions';
 const NUMBERS = Array.from({length: 60}, (_, index) => String(index + 1));
@@ -72,7 +75,7 @@ test('with --lines what is no text, or a line without an end, is refused with it
 	const bytes = lines();
 	bytes.child.stdin.write(Buffer.from([0xc3, 0xa9, 0x0a, 0xff, 0x0a]));
 	const {code, stderr} = await bytes.end();
-	t.is(code, 2);
+	t.is(code, 4);
 	t.regex(stderr, /^faena: Line 2 of the input is not UTF-8 text; [^\n]+\n$/);
 	const endless = lines('--order', 'input');
 	endless.child.stdin.write('one\n');
@@ -84,7 +87,7 @@ test('with --lines what is no text, or a line without an end, is refused with it
 test("a task's own output never mixes with the results", async t => {
 	const {code, stdout, stderr} = await new Folder(t).faena('map', tasks(TRACES, 'chat'), '--lines').end('one');
 	t.is(code, 0);
-	t.deepEqual(parse(stdout), [{key: '1', job: 1, status: 'completed', value: 'one'}]);
+	t.deepEqual(parse(stdout), [{key: '1', item: 'one', job: 1, status: 'completed', value: 'one'}]);
 	for (const line of ['a task says one', '{"key":"a line that looks like a result"}']) t.true(stderr.split('\n').includes(line), stderr);
 });
 
@@ -119,7 +122,7 @@ test('killed and started again, it executes nothing completed again and prints e
 	t.deepEqual(lines.map(({value}) => value).sort(), [...NUMBERS].sort());
 	for (const {value} of before) t.is(folder.executions().filter(each => each === value).length, 1);
 	t.true(lines.filter(({earlier}) => earlier).length >= before.length);
-	t.regex(second.stderr, /faena: 60 completed, \d+ of them by an earlier run/);
+	t.regex(second.stderr, /faena: 60 completed, \d+ of them already ended before/);
 });
 
 test('a signal ends it in good order, and the same command goes on', async t => {
@@ -190,7 +193,7 @@ test('after a second signal, a reader that is slow is not waited for', async t =
 test('items that died make exit code 1, are reported again, and get another round with --retry-failed', async t => {
 	const folder = new Folder(t);
 	const command = ['map', tasks(TRACES, 'fail'), '--lines', '--attempts', '1'];
-	const dead = {key: '1', job: 1, status: 'dead', error: {name: 'RangeError', message: 'no luck with one'}};
+	const dead = {key: '1', item: 'one', job: 1, status: 'dead', error: {name: 'RangeError', message: 'no luck with one'}};
 	const first = await folder.faena(...command).end('one');
 	t.is(first.code, 1);
 	t.deepEqual(parse(first.stdout), [dead]);
@@ -255,18 +258,173 @@ test('a line that is not JSON ends the command, though its producer goes on', as
 	program.child.stdin.write('{"a":1}\nnonsense\n');
 	await once(program.child, 'exit');
 	const {code, stderr} = await program.end();
-	t.is(code, 2);
+	t.is(code, 4);
 	t.regex(stderr, /^faena: Line 2 of the input is not JSON: [^\n]+\n$/);
 });
 
-test('input that changed under the same batch is refused, and given a batch of its own it is not', async t => {
+test('--lines with another input gives its own results in the same folder, and executes nothing for a line that is as it was', async t => {
 	const folder = new Folder(t);
-	const command = ['map', tasks(TRACES, 'echo'), '--lines', '--quiet'];
-	await folder.faena(...command).end('one');
-	const {code, stderr} = await folder.faena(...command).end('two');
-	t.is(code, 2);
-	t.regex(stderr, /^faena: The key "1" .* another payload.*--batch[^\n]+\n$/);
-	t.is((await folder.faena(...command, '--batch', 'other').end('two')).code, 0);
+	const command = ['map', tasks(TRACES, 'echo'), '--lines', '--order', 'input', '--workers', '1'];
+	await folder.faena(...command).end('one\ntwo\nthree');
+	const {code, stdout, stderr} = await folder.faena(...command).end('one\n2\nthree\nfour');
+	t.is(code, 0, stderr);
+	t.deepEqual(
+		parse(stdout).map(({key, value, earlier}) => [key, value, earlier ?? false]),
+		[
+			['1', 'one', true],
+			['2', '2', false],
+			['3', 'three', true],
+			['4', 'four', false],
+		],
+	);
+	t.deepEqual(folder.executions(), ['one', 'two', 'three', '2', 'four']);
+	const json = await folder.faena(...command, '--json').end('{"a":1}');
+	const changed = await folder.faena(...command, '--json').end('{"a":2}');
+	t.deepEqual(
+		[json, changed].map(each => parse(each.stdout)[0]?.value),
+		[{a: 1}, {a: 2}],
+	);
+});
+
+/** A run of 60 lines that was killed when some were done, so that the jobs of all others are in the queue. */
+async function killedRun(t: ExecutionContext): Promise<{folder: Folder; command: string[]; done: number}> {
+	const folder = new Folder(t);
+	const command = ['map', tasks(TRACES, 'compute'), '--lines', '--workers', '1'];
+	const first = folder.faena(...command);
+	first.child.stdin.write(`${NUMBERS.join('\n')}\n`);
+	await first.printed(10);
+	const done = parse((await first.kill()).stdout).length;
+	return {folder, command, done};
+}
+
+test('a producer that dies in a pipe ends no job: its run says how many were missing, exits with 3, and the whole input goes on', async t => {
+	const {folder, command} = await killedRun(t);
+	const faena = [process.execPath, FAENA, ...command].map(word => `'${word}'`).join(' ');
+	for (const producer of ['(seq 10; false)', 'true']) {
+		const {code, stdout, stderr} = await folder.sh(`${producer} | ${faena} --quiet`).end();
+		t.is(code, 3, stderr);
+		t.is(parse(stdout).length, producer === 'true' ? 0 : 10);
+		t.regex(
+			stderr,
+			/ \d+ unfinished jobs of an earlier run were missing from the input, and stay in the queue\. Was the input cut short\?.*--missing cancel[^\n]+\n$/,
+		);
+	}
+	const whole = await folder.faena(...command).end(NUMBERS.join('\n'));
+	t.is(whole.code, 0, whole.stderr);
+	t.deepEqual(
+		parse(whole.stdout)
+			.map(({value}) => value)
+			.sort(),
+		[...NUMBERS].sort(),
+	);
+});
+
+test('an empty input, as of /dev/null, keeps what is unfinished; with --missing cancel it is cancelled, with --missing delete deleted', async t => {
+	const {folder, command} = await killedRun(t);
+	const faena = [process.execPath, FAENA, ...command].map(word => `'${word}'`).join(' ');
+	const statuses = async () => {
+		const {stdout} = await folder.faena('batches', '--json').end();
+		return (JSON.parse(stdout) as {counts: Record<string, number>}).counts;
+	};
+	t.is((await folder.sh(`${faena} < /dev/null`).end()).code, 4);
+	t.is((await statuses())['cancelled'], 0);
+	const cancelled = await folder.sh(`${faena} --quiet --missing cancel < /dev/null`).end();
+	t.is(cancelled.code, 4);
+	t.regex(cancelled.stderr, /missing from the input, and were cancelled\.\n$/);
+	const {cancelled: jobs = 0, completed = 0, pending, failed} = await statuses();
+	t.true(jobs > 0);
+	t.deepEqual([jobs + completed, pending, failed], [60, 0, 0]);
+	// Nothing is unfinished any more, so nothing is missing.
+	t.is((await folder.sh(`${faena} < /dev/null`).end()).code, 0);
+	const again = await folder.faena(...command, '--retry-failed').end(NUMBERS.join('\n'));
+	t.is(again.code, 0, again.stderr);
+});
+
+test('--missing delete deletes what the input no longer has', async t => {
+	const {folder, command} = await killedRun(t);
+	const {code, stderr} = await folder.faena(...command, '--quiet', '--missing', 'delete').end(NUMBERS.slice(0, 12).join('\n'));
+	t.is(code, 4);
+	t.regex(stderr, /missing from the input, and were deleted\.\n$/);
+	t.is((await folder.faena(...command).end(NUMBERS.slice(0, 12).join('\n'))).code, 0);
+});
+
+test('an input that can not be read is told of in a sentence, with exit code 3', async t => {
+	const folder = new Folder(t);
+	const faena = [process.execPath, FAENA, 'map', tasks(TRACES, 'echo'), '--lines', '--quiet'].map(word => `'${word}'`).join(' ');
+	for (const [redirection, why] of [
+		['< .', /^faena: The input can't be read: it is a folder\.\n$/],
+		['0> written', /^faena: The input can't be read: EBADF[^\n]+\n$/],
+	] as const) {
+		const {code, stderr} = await folder.sh(`${faena} ${redirection}`).end();
+		t.is(code, 3, stderr);
+		t.regex(stderr, why);
+	}
+});
+
+test('--retry-failed leaves alone what is not in the input, and runs again what was cancelled', async t => {
+	const folder = new Folder(t);
+	const command = ['map', tasks(TRACES, 'fail'), '--lines', '--attempts', '1', '--workers', '1', '--quiet'];
+	await folder.faena(...command).end('one\ntwo');
+	t.is((await folder.faena(...command, '--retry-failed').end('one')).code, 1);
+	t.deepEqual(folder.executions(), ['one', 'two', 'one']);
+	const {folder: other, command: compute} = await killedRun(t);
+	t.is((await other.faena('cancel', '--batch', `${tasks(TRACES, 'compute')} --lines`).end()).code, 0);
+	const {code, stdout, stderr} = await other.faena(...compute, '--retry-failed').end(NUMBERS.join('\n'));
+	t.is(code, 0, stderr);
+	t.is(parse(stdout).length, 60);
+});
+
+test('what another engine executes of a run is no earlier result', async t => {
+	const folder = new Folder(t);
+	const program = folder.faena('map', tasks(TRACES, 'compute'), '--lines', '--workers', '1');
+	program.child.stdin.write(`${NUMBERS.slice(0, 2).join('\n')}\n`);
+	await program.printed(1);
+	process.env['TRACE'] = folder.trace;
+	const [module = ''] = tasks(TRACES, 'compute').split('#');
+	const other = await open({queue: join(folder.path, 'faena.db'), tasks: module, workers: 1});
+	t.teardown(() => other.close({drain: 0}));
+	let executed = 0;
+	other.on('completed', () => executed++);
+	const {code, stdout, stderr} = await program.end(NUMBERS.slice(2).join('\n'));
+	t.is(code, 0, stderr);
+	t.true(executed > 0);
+	t.deepEqual(
+		parse(stdout).filter(({earlier}) => earlier),
+		[],
+	);
+	t.regex(stderr, /faena: 60 completed, in /);
+});
+
+test('the same run in a second terminal is refused while the first is under way', async t => {
+	const folder = new Folder(t);
+	const command = ['map', tasks(TRACES, 'compute'), '--lines', '--quiet'];
+	const first = folder.faena(...command);
+	first.child.stdin.write('1\n');
+	await first.printed(1);
+	assertSentence(t, await folder.faena(...command).end('1'), /has a map under way already, .* one map at a time/);
+	t.is((await first.end('2\n')).code, 0);
+});
+
+test('files and folders whose names are not UTF-8 are refused instead of mixed up, and only where they are meant', async t => {
+	const folder = folderOfFiles(t, 'a.txt', 'valid \uFFFD.txt');
+	const bytes = (...names: readonly string[]) => Buffer.from([folder.path, ...names].join('/'), 'latin1');
+	const refused = async (...globs: string[]) => {
+		const {code, stdout, stderr} = await folder.faena('map', tasks(TRACES, 'echo'), ...globs).end();
+		t.deepEqual([code, stdout], [3, ''], stderr);
+		t.regex(stderr, /^faena: The name of the (file|folder) .* is not UTF-8 text, [^\n]+\n$/);
+	};
+	t.is((await folder.faena('map', tasks(TRACES, 'echo'), '*.txt').end()).code, 0);
+	writeFileSync(bytes('bad \xff.jpg'), '');
+	writeFileSync(bytes('bad \xfe.jpg'), '');
+	await refused('*.jpg');
+	await refused('bad \uFFFD.jpg');
+	t.is((await folder.faena('map', tasks(TRACES, 'echo'), '*.txt').end()).code, 0);
+	// One whose name is valid, and is what Node makes of the other.
+	writeFileSync(bytes('valid \xff.txt'), '');
+	await refused('*.txt');
+	mkdirSync(bytes('folder \xff'));
+	writeFileSync(bytes('folder \xff', 'a.png'), '');
+	await refused('**/*.png');
 });
 
 test('what another run left unfinished is never executed by this one, which is refused until that is finished or cancelled', async t => {

@@ -40,13 +40,13 @@ async function command(random: Random, {path, changes}: {readonly path: string; 
 
 /** What is wrong with how a command ended. */
 export function complaintOf(words: readonly string[], code: number, stdout: string, stderr: string): string | undefined {
-	if (![0, 1, 2, 3].includes(code)) return `it ends with ${code}`;
+	if (![0, 1, 2, 3, 4].includes(code)) return `it ends with ${code}`;
 	if (/^\s+at .*(file:|node:|\.ts:\d)/m.test(stderr)) return 'it prints a stack';
 	// A command that isn't there is answered by the help.
 	const isHelp = stderr.startsWith('\nUsage: faena') || stderr.startsWith('Usage: faena');
 	const lines = stderr.trimEnd().split('\n');
 	if (code >= 2 && !isHelp && !lines.at(-1)?.startsWith('faena: ') && !words.some(word => word.includes('\n'))) return 'it does not say why';
-	if (code === 2 && !isHelp && lines.slice(0, -1).some(line => !/^[\d,]+ (done|of)/.test(line)) && !words.some(word => word.includes('\n')))
+	if (code >= 2 && !isHelp && lines.slice(0, -1).some(line => !/^[\d,]+ (done|of)/.test(line)) && !words.some(word => word.includes('\n')))
 		return 'it says more than a sentence';
 	if (/[^\P{Cc}\n\t]|[\u202a-\u202e]/u.test(stdout)) return 'a terminal would obey what it prints';
 	if (code === 0 && words.includes('--json') && !words.some(word => HELP.has(word)) && !isNdjson(stdout)) return 'it prints what is no JSON';
@@ -127,7 +127,7 @@ const TEXTS: readonly string[] = [...HOSTILE, ...MORE];
 
 /** With the options that they have. */
 const COMMANDS: Readonly<Record<string, readonly string[]>> = {
-	map: ['--queue', '--workers', '--isolation', '--timeout', '--attempts', '--batch', '--order', '--json', '--retry-failed', '--halt', '--quiet'],
+	map: ['--queue', '--workers', '--isolation', '--timeout', '--attempts', '--batch', '--order', '--json', '--retry-failed', '--missing', '--halt', '--quiet'],
 	status: ['--queue', '--batch', '--json'],
 	batches: ['--queue', '--json'],
 	show: ['--queue', '--json'],
@@ -148,6 +148,7 @@ const OPTIONS: Readonly<Record<string, readonly string[]>> = {
 	'--attempts': ['3', '0', 'x'],
 	'--order': ['input', 'finished', 'none'],
 	'--retry-failed': [],
+	'--missing': ['keep', 'cancel', 'delete', 'none'],
 	'--halt': ['now,fail=1', 'soon,fail=5%', 'now,success=0', 'soon,fail=1e9', 'now,fail=999999999', 'now,,'],
 	'--quiet': [],
 	'--help': [],
