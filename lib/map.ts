@@ -141,7 +141,7 @@ export class JobMap<Item, Result> implements AsyncIterable<MapResult<Item, Resul
 	#dismiss(): void {
 		this.#phase = 'unwanted';
 		this.#isRead();
-		// Nobody waits for how the source ends.
+		// How the source ends concerns no caller any more.
 		this.#source.end().catch(() => undefined);
 	}
 
@@ -286,7 +286,7 @@ export class JobMap<Item, Result> implements AsyncIterable<MapResult<Item, Resul
 	async #feed(): Promise<void> {
 		this.#phase = 'reading';
 		try {
-			// Asked for before anything is awaited: a stream that fails meanwhile would have nobody to tell.
+			// Asked for before anything is awaited: only then does the source listen to a stream that may fail meanwhile.
 			const first = this.#source.next();
 			await this.#batch?.open();
 			if (this.#goesOn() && (await this.#readAll(first))) {

@@ -416,6 +416,42 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
 		put: 'const isFull = ',
 		killer: ['test/engine/map.test.ts', 'the source is never read more than the window ahead of what was yielded, in order finished'],
 	},
+	'a map reads its source only once its batch is open': {
+		file: 'lib/map.ts',
+		find: 'const first = this.#source.next();\n\t\t\tawait this.#batch?.open();',
+		put: 'await this.#batch?.open();\n\t\t\tconst first = this.#source.next();',
+		killer: ['test/engine/map-sources.test.ts', 'a file that is not there ends the loop with its error, as it ends a loop over the stream itself'],
+	},
+	'a batch is given to two maps': {
+		file: 'lib/queues/sqlite/batches.ts',
+		find: 'if (statements.ownerOfBatch.get(row.id) !== undefined) throw batchInUse(name);',
+		put: '',
+		killer: [
+			'test/engine/map-owner.test.ts',
+			'a batch whose map is under way is refused to another one: in the same engine, in another engine, in another process',
+		],
+	},
+	'what is missing from an input is cancelled': {
+		file: 'lib/map-batch.ts',
+		find: "if (missing === 'keep') return;",
+		put: "if (missing === 'keep') await this.#link.verb('cancel', {ids: [...this.#unmet.pages()].flat()});",
+		killer: [
+			'test/engine/map-resume.test.ts',
+			'unfinished items of an earlier run that are not in the input stay as they are by default, are not yielded, and are waited for by their batch',
+		],
+	},
+	"a map's cancel reaches the jobs of others": {
+		file: 'lib/map.ts',
+		find: 'if (!existing || this.#batch) continue;',
+		put: 'if (existing || !existing) continue;',
+		killer: ['test/engine/map-owner.test.ts', 'cancel() of a map without a batch spares the jobs of others that its keys name, and waits for them no longer'],
+	},
+	'a loop that is left forgets what was on its way': {
+		file: 'lib/map.ts',
+		find: "if (this.#phase === 'over') this.#link.call({type: 'unwatch', ids}).catch(() => undefined);",
+		put: '',
+		killer: ['test/engine/map-owner.test.ts', 'an engine watches no job of a map whose loop was left, or that has failed'],
+	},
 	// ——— stops ———
 	'a thread ends while it is looked at': {
 		file: 'lib/pools/thread-stack.ts',
