@@ -182,7 +182,7 @@ test("with missing: 'delete' they are deleted, also the one that runs, and a lat
 	);
 });
 
-test('of a thousand unfinished items exactly those are missing that the input does not have, however large the batch', async t => {
+test('of thousands of unfinished items exactly those are missing that the input does not have, however large the batch', async t => {
 	const faena = await openEngine(t, {workers: 1});
 	await faena.pause('echo');
 	const items = Array.from({length: 6000}, (_, index) => index);
@@ -194,8 +194,11 @@ test('of a thousand unfinished items exactly those are missing that the input do
 	t.is((await first).value?.status, 'cancelled');
 	await loop.return(undefined);
 	const again = faena.map('echo', items.slice(0, 1000), {batch: 'b', missing: 'cancel'});
+	const results = all(again);
+	// It has opened the batch by then, and nothing has ended meanwhile.
+	while (again.progress().existing === 0) await new Promise(resolve => setImmediate(resolve));
 	await faena.resume('echo');
-	t.is((await all(again)).length, 1000);
+	t.is((await results).length, 1000);
 	t.is(again.progress().missing, 5000);
 });
 

@@ -9,7 +9,7 @@ import Database from 'better-sqlite3';
 import type {Policy} from '../../lib/job.ts';
 import type {NewJob} from '../../lib/queue.ts';
 import {connect} from '../../lib/queues/sqlite/database.ts';
-import {SQL} from '../../lib/queues/sqlite.sql.ts';
+import {APPLICATION_ID, MIGRATIONS, SQL} from '../../lib/queues/sqlite.sql.ts';
 import {openSqlite} from '../../lib/queues/sqlite.ts';
 import {makeFolder} from '../fixtures/folder.ts';
 import {Program} from '../fixtures/program.ts';
@@ -334,4 +334,22 @@ test('an orderly close leaves no side file behind', async t => {
 	await queue.dequeue({owner: 'me', tasks: ['count']});
 	await queue.close();
 	for (const suffix of ['-wal', '-shm', '-owner-me']) t.is(statSync(path + suffix, {throwIfNoEntry: false}), undefined);
+});
+
+test('a database of the first schema is brought up to this one, with its batches and jobs', async t => {
+	const path = join(makeFolder(t), 'jobs.db');
+	const db = new Database(path);
+	db.exec(MIGRATIONS[0] as string);
+	db.pragma(`application_id = ${APPLICATION_ID}`);
+	db.pragma('user_version = 1');
+	db.exec("insert into task (id, name) values (1, 'hash')");
+	db.exec("insert into batch (name, task, created_at, marks) values ('nightly', 1, 5, '[]')");
+	db.close();
+	const queue = await openSqlite(path);
+	t.teardown(() => queue.close());
+	const batch = await queue.openBatch('nightly', 'hash', 'owner-1');
+	t.is(batch, 1);
+	await t.throwsAsync(async () => queue.openBatch('nightly', 'hash', 'owner-2'), {code: 'BatchInUse'});
+	t.true(await queue.endInput(batch, 0, 'owner-1'));
+	t.like(await queue.batch('nightly'), {createdAt: 5, total: 0});
 });
