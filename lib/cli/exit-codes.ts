@@ -10,7 +10,7 @@ export const ExitCode = {
 	refused: 2,
 	/** A job or batch that was named isn't there. What was done for the others is printed. */
 	notFound: 3,
-	/** The input of a map could not be read to its end, or unfinished jobs of an earlier run were missing from it. */
+	/** The input of a map could not be read to its end, or unfinished jobs of an earlier run were missing from it and were kept. */
 	inputIncomplete: 4,
 	/** The work failed midway: the disk, a lock that another program held, or a fault of Faena's. The same command may be tried again. */
 	failed: 70,

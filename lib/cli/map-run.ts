@@ -129,7 +129,8 @@ export class MapRun {
 		const rate = executed > 0 ? ` (${showRate(executed / seconds)})` : '';
 		const why = this.#firstDead === undefined ? '' : ` Why: faena show ${this.#firstDead} --queue ${this.#queue}. Again: --retry-failed.`;
 		say(`${parts.join(', ')}, in ${seconds.toFixed(1)} s${rate}.${why}${missing === 0 ? '' : this.#describeMissing(missing)}`);
-		if (missing > 0) return ExitCode.inputIncomplete;
+		// With another --missing it was asked for that they end.
+		if (missing > 0 && this.#missing === 'keep') return ExitCode.inputIncomplete;
 		return dead + cancelled === 0 ? ExitCode.done : ExitCode.someFailed;
 	}
 
