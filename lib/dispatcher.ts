@@ -67,7 +67,7 @@ export class Dispatcher implements PoolListener {
 	readonly #output: DispatcherOptions['output'];
 	readonly #desk: Desk;
 	readonly #bell: Bell;
-	readonly #sizer = new ChunkSizer();
+	readonly #sizer = new ChunkSizer(task => this.#maxJobs(task));
 	readonly #statistics: Statistics;
 	#phase: 'running' | 'draining' | 'interrupting' | 'closed' = 'running';
 	/** By name. */
@@ -390,8 +390,15 @@ export class Dispatcher implements PoolListener {
 	/** Jobs in a chunk. What is claimed counts as running, so that jobs of a task with a limit, also of memory, go one by one. */
 	#sizeOf(task: string): number {
 		const {concurrency, memoryBytes, batchSize = 1} = this.#tasks.get(task) ?? {};
-		if (concurrency !== undefined || memoryBytes !== undefined) return batchSize;
-		return Math.ceil(this.#sizer.size(task) / batchSize) * batchSize;
+		const most = this.#maxJobs(task);
+		const together = Math.min(batchSize, most);
+		if (concurrency !== undefined || memoryBytes !== undefined) return together;
+		return Math.min(Math.ceil(this.#sizer.size(task) / together), Math.floor(most / together)) * together;
+	}
+
+	/** What the pool takes in a chunk of the task. */
+	#maxJobs(task: string): number {
+		return this.#pool?.maxJobs({task, solo: false}) ?? 1;
 	}
 
 	/** Chunks of this kind that the pool can take now: a second one in a worker only while the task's jobs are short. */

@@ -21,6 +21,9 @@ export interface Pool {
 	/** Jobs it can run at the same time. */
 	readonly slots: number;
 
+	/** The most jobs that a chunk of this kind may have. */
+	maxJobs(lane: Lane): number;
+
 	/** Chunks it can take now, of this kind or of the most usual. */
 	places(lane?: Lane): Places;
 

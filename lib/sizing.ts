@@ -1,12 +1,8 @@
-import {MOST_IN_RUN} from './runs.ts';
-
 /** A chunk's work should be so many times longer than a transaction takes, so that durability costs a worker 1 %. */
 const WORK_PER_TURN = 100;
 /** A chunk holds this much work, at least and at most, in milliseconds. */
 const MIN_WORK_MS = 4;
 const MAX_WORK_MS = 100;
-/** Then runs stay whole. */
-const MAX_JOBS = MOST_IN_RUN;
 /** A slow transaction takes so many times what one usually takes. */
 const SLOW_TURNS = 4;
 const LEAST_WORK_MS = 2;
@@ -20,7 +16,13 @@ const GROWTH = 4;
 /** How many jobs of a task make a chunk, from running estimates of how long one takes and what a transaction costs. */
 export class ChunkSizer {
 	readonly #tasks = new Map<string, {meanMs: number; size: number}>();
+	readonly #maxJobs: (task: string) => number;
 	#turnMs = MIN_WORK_MS / WORK_PER_TURN;
+
+	/** @param maxJobs the most jobs of the task that the pool takes in a chunk */
+	constructor(maxJobs: (task: string) => number) {
+		this.#maxJobs = maxJobs;
+	}
 
 	/** How much work a chunk should hold, by what a transaction costs on this disk. */
 	get workMs(): number {
@@ -42,7 +44,7 @@ export class ChunkSizer {
 		const mean = totalMs / jobs;
 		const known = this.#tasks.get(task);
 		const meanMs = known ? known.meanMs * (1 - NEWEST) + mean * NEWEST : mean;
-		const fitting = Math.min(MAX_JOBS, Math.round(this.workMs / Math.max(meanMs, 0.001)));
+		const fitting = Math.min(this.#maxJobs(task), Math.round(this.workMs / Math.max(meanMs, 0.001)));
 		const size = Math.max(1, Math.min(fitting, (known?.size ?? 1) * GROWTH));
 		this.#tasks.set(task, {meanMs, size});
 	}

@@ -71,6 +71,7 @@ function promptPool(listener: PoolListener): Pool {
 		slots: 1,
 		size: 0,
 		load: async () => [{name: 'count', options: {}}],
+		maxJobs: () => 1000,
 		places: () => ({idle: 1, second: 0}),
 		run: ({task, lease, jobs}: Chunk) =>
 			listener.ended(

@@ -1,3 +1,4 @@
+import {MOST_IN_RUN} from '../../lib/runs.ts';
 import {ChunkSizer} from '../../lib/sizing.ts';
 import type {TaskName} from '../suite.ts';
 import {makePiscina} from './piscina.ts';
@@ -13,7 +14,7 @@ const PER_WORKER = 2;
 export const subject: Subject = {
 	async open({workers}) {
 		const pool = makePiscina(workers, PER_WORKER);
-		const sizer = new ChunkSizer();
+		const sizer = new ChunkSizer(() => MOST_IN_RUN);
 		let [completed, results, chunks] = [0, 0, 0];
 		return {
 			async drain(task: TaskName, payloads: readonly unknown[]) {

@@ -1,6 +1,7 @@
 import {writeSync} from 'node:fs';
 import {Board, CELL_BYTES, HEAD_BYTES, type StopReason} from '../board.ts';
 import {examineMainThread} from './main-thread-stack.ts';
+import {MAX_JOBS} from './worker-source.ts';
 
 /**
  * A child process shares no memory with its pool. Its boards lie in memory that its main thread shares with its guard
@@ -11,7 +12,7 @@ import {examineMainThread} from './main-thread-stack.ts';
  * A worker has at most two chunks, so two regions take turns; the next chunk but one has the same region, and the
  * generation in its cells lets a late command about the one before miss.
  */
-export const MAX_CELLS = 1024;
+export const MAX_CELLS = MAX_JOBS;
 const REGION_BYTES = HEAD_BYTES + CELL_BYTES * MAX_CELLS;
 /** Before the regions: how many commands the guard has obeyed. */
 const COUNTER_BYTES = 8;

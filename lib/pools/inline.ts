@@ -5,7 +5,7 @@ import type {PoolListener, PoolOptions, Recycle} from '../pool.ts';
 import type {WorkerMessage, WorkerRequest} from '../protocol.ts';
 import {WorkerLife} from '../worker-life.ts';
 import {WorkerPool} from './worker-pool.ts';
-import {type Examination, type PoolWorker, SharedBoard, type SourceListener, type WorkerSource} from './worker-source.ts';
+import {type Examination, MAX_JOBS, type PoolWorker, SharedBoard, type SourceListener, type WorkerSource} from './worker-source.ts';
 
 /**
  * Tasks in the caller's own thread, for debugging and for tests: breakpoints work and stack traces are whole. A task that
@@ -20,6 +20,7 @@ export function inlinePool(options: PoolOptions, listener: PoolListener, clock: 
 const NEVER: Recycle = {jobs: Infinity, ageMs: Infinity, memoryBytes: Infinity};
 
 class InlineSource implements WorkerSource {
+	readonly maxJobs = MAX_JOBS;
 	readonly #now: () => number;
 
 	constructor(now: () => number) {

@@ -8,6 +8,7 @@ import type {PoolListener, PoolOptions, ResourceLimits} from '../pool.ts';
 import type {LoadMessage, WorkerMessage, WorkerRequest} from '../protocol.ts';
 import {workerUrl} from '../worker-url.ts';
 import {Descendants, signal} from './descendants.ts';
+import {MAX_CELLS} from './child-board.ts';
 import {Lifeline} from './lifeline.ts';
 import {closeMeetingPlace, openMeetingPlace} from './meeting-place.ts';
 import {MARK} from './process-table.ts';
@@ -23,6 +24,7 @@ export function processPool(options: PoolOptions, listener: PoolListener, budget
 
 /** A Tinypool for each process, since Tinypool gives no say in which of its processes gets a request. */
 class ProcessSource implements WorkerSource {
+	readonly maxJobs = MAX_CELLS;
 	readonly #options: PoolOptions;
 	readonly #workers = new Set<ProcessWorker>();
 	#listener: SourceListener | undefined;
@@ -65,8 +67,8 @@ class ProcessWorker implements PoolWorker {
 		this.#listener = listener;
 	}
 
-	board(jobs: number): PoolBoard {
-		return this.#started.boards.open(jobs);
+	board(): PoolBoard {
+		return this.#started.boards.open();
 	}
 
 	request(request: WorkerRequest): Promise<unknown> {

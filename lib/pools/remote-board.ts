@@ -1,7 +1,7 @@
 import {closeSync, ftruncateSync, openSync, readSync} from 'node:fs';
 import {setTimeout as sleep} from 'node:timers/promises';
 import {Board, type BoardProgress, type Running, type StopReason} from '../board.ts';
-import {BOARD_FILE_BYTES, EXAMINATION_BYTES, EXAMINATION_OFFSET, type GuardCommand, MAX_CELLS, REGION_SIZE, regionOffset} from './child-board.ts';
+import {BOARD_FILE_BYTES, EXAMINATION_BYTES, EXAMINATION_OFFSET, type GuardCommand, REGION_SIZE, regionOffset} from './child-board.ts';
 import {boardAt} from './meeting-place.ts';
 import type {Examination, PoolBoard} from './worker-source.ts';
 
@@ -22,8 +22,7 @@ export class RemoteBoards {
 		ftruncateSync(this.#file, BOARD_FILE_BYTES);
 	}
 
-	open(jobs: number): RemoteBoard {
-		if (jobs > MAX_CELLS) throw new Error(`A chunk for a child process has at most ${MAX_CELLS} jobs; this one has ${jobs}.`);
+	open(): RemoteBoard {
 		return new RemoteBoard(this, ++this.#generation);
 	}
 

@@ -15,7 +15,7 @@ import {asWorkerThread} from './process-table.ts';
 import {ANSWER_MS} from './stack-probe.ts';
 import {endThreads, whereaboutsOfThread} from './thread-stack.ts';
 import {type Budget, WorkerPool} from './worker-pool.ts';
-import {type Examination, type PoolWorker, SharedBoard, type SourceListener, type WorkerSource} from './worker-source.ts';
+import {type Examination, MAX_JOBS, type PoolWorker, SharedBoard, type SourceListener, type WorkerSource} from './worker-source.ts';
 
 /** Tasks in worker threads, by Piscina. */
 export function threadPool(options: PoolOptions, listener: PoolListener, budget?: Budget): WorkerPool {
@@ -27,6 +27,7 @@ export function threadPool(options: PoolOptions, listener: PoolListener, budget?
  * its load balancer.
  */
 class ThreadSource implements WorkerSource {
+	readonly maxJobs = MAX_JOBS;
 	readonly #options: PoolOptions;
 	/** Each resolves when its end was told. */
 	readonly #workers = new Map<ThreadWorker, Promise<void>>();

@@ -128,6 +128,10 @@ export class WorkerPool implements Pool {
 		return this.#size;
 	}
 
+	maxJobs(): number {
+		return this.#source.maxJobs;
+	}
+
 	places(): Places {
 		let idle = this.#unstarted;
 		let second = 0;
@@ -141,6 +145,7 @@ export class WorkerPool implements Pool {
 	}
 
 	run({task, solo, lease, jobs}: Chunk): void {
+		if (jobs.length > this.maxJobs()) throw new Error(`The pool takes at most ${this.maxJobs()} jobs in a chunk; it was given ${jobs.length}.`);
 		const slot = this.#pick();
 		const flight: InFlight = {
 			number: ++this.#lastChunk,

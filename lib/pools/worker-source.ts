@@ -1,9 +1,12 @@
 import {Board, type BoardProgress, type Running, type StopReason} from '../board.ts';
 import type {PostMortem} from '../failure.ts';
 import type {WorkerRequest} from '../protocol.ts';
+import {MOST_IN_RUN} from '../runs.ts';
 
 /** Where a pool's workers come from: what a worker is and how one is spoken to. Everything else is {@link WorkerPool}'s. */
 export interface WorkerSource {
+	/** The most jobs for which its workers have a board. */
+	readonly maxJobs: number;
 	/** Starts this many workers. */
 	start(count: number, listener: SourceListener): void;
 	/** Starts one more, joined before this returns. Without it, the source itself replaces each worker that ends. */
@@ -73,6 +76,9 @@ export interface PoolBoard {
 	/** Why it was told to stop, or is being told. */
 	stopReason(index: number): StopReason | undefined;
 }
+
+/** The most jobs in a chunk: then it holds a whole run, and its report no more. */
+export const MAX_JOBS = MOST_IN_RUN;
 
 /** For workers that share memory with the pool: everything happens at once. */
 export class SharedBoard implements PoolBoard {

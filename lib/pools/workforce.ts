@@ -48,6 +48,10 @@ export class Workforce implements Pool {
 		return this.#sum(pool => pool.size);
 	}
 
+	maxJobs(lane: Lane): number {
+		return this.#poolOf(lane).maxJobs();
+	}
+
 	places(lane?: Lane): Places {
 		if (!lane) return this.#pools[this.#usual].places();
 		const {idle, second} = this.#poolOf(lane).places();

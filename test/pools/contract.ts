@@ -122,6 +122,27 @@ law('what a task gets and returns is equal to what was given', async (t, crew) =
 	}
 });
 
+law('a pool takes a chunk as large as it says, and a second one behind it, whether its jobs are alike or not', async (t, crew) => {
+	await crew.load({workers: 1});
+	const most = crew.pool.maxJobs({task: 'echo', solo: false});
+	const payloads = Array.from({length: most}, (_, index) => index);
+	// A job that was tried before is in no run.
+	for (const attempts of [[], [1]]) {
+		await crew.place();
+		const [first, second] = [crew.giveNow('echo', payloads, {attempts}), crew.giveNow('echo', payloads, {attempts})];
+		for (const ids of [first, second]) t.deepEqual(await crew.values(ids), payloads);
+	}
+	t.is(crew.pool.size, 0);
+});
+
+law('a pool takes payloads and gives results of the most bytes that are allowed', async (t, crew) => {
+	const maxValueBytes = 1 << 24;
+	await crew.load({workers: 1, maxValueBytes});
+	const [bytes, text] = [new Uint8Array(maxValueBytes - 1).fill(7), 'x'.repeat(maxValueBytes - 2)];
+	const [first, second] = (await crew.values(await crew.give('echo', [bytes, text]))) as [Uint8Array, string];
+	t.true(Buffer.from(bytes).equals(first) && second === text);
+});
+
 law('a task is told which job it runs', async (t, crew) => {
 	await crew.load({workers: 1});
 	const [plain, retried] = await crew.give('job', [null, null], {policies: [{maxAttempts: 3}, {maxAttempts: 9}], attempts: [0, 4], keys: [undefined, 'a']});

@@ -8,6 +8,7 @@ import {Crew} from './contract.ts';
 /** Its one worker starts the first job that it is given, which heeds nothing and never ends. */
 class Stuck implements WorkerSource, PoolWorker {
 	readonly kind = 'process';
+	readonly maxJobs = 1;
 	listener: SourceListener | undefined;
 	looks = 0;
 

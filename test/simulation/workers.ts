@@ -3,7 +3,7 @@ import {toEnvelope} from '../../lib/errors.ts';
 import type {FailureRecord} from '../../lib/failure.ts';
 import {pack} from '../../lib/lines.ts';
 import type {Ending, Examination, PoolWorker, SourceListener, WorkerSource} from '../../lib/pools/worker-source.ts';
-import {SharedBoard} from '../../lib/pools/worker-source.ts';
+import {MAX_JOBS, SharedBoard} from '../../lib/pools/worker-source.ts';
 import {type ChunkMessage, type ChunkReport, idAt, type Loaded, numberAt, type WorkerRequest} from '../../lib/protocol.ts';
 import type {MadeJob} from '../../lib/queue.ts';
 import type {TaskInfo} from '../../lib/tasks-module.ts';
@@ -30,6 +30,7 @@ export interface Workshop {
 
 /** Workers that run no code: what each task does, and when its worker dies, is thrown by dice. */
 export class SimulatedSource implements WorkerSource {
+	readonly maxJobs = MAX_JOBS;
 	readonly #shop: Workshop;
 	readonly #workers = new Set<SimulatedWorker>();
 	#listener: SourceListener | undefined;
