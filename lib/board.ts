@@ -1,4 +1,4 @@
-import {steadyMs} from './originals.ts';
+import {add, compareExchange, load, notify, steadyMs, store, waitAsync} from './originals.ts';
 
 /**
  * Memory shared between a pool and the worker that runs one of its chunks: a cell per job, decided by compare-and-exchange,
@@ -58,13 +58,18 @@ export class Board {
 	readonly #words: Int32Array;
 	readonly #doubles: Float64Array;
 	readonly #base: number;
+	readonly #jobs: number;
 
-	/** @param generation where chunks follow each other on the same memory: a late word about an earlier one misses its cells */
-	constructor(buffer: SharedArrayBuffer | ArrayBuffer, generation = 0) {
+	/**
+	 * @param generation where chunks follow each other on the same memory: a late word about an earlier one misses its cells
+	 * @param jobs of the chunk, where the memory has room for more
+	 */
+	constructor(buffer: SharedArrayBuffer | ArrayBuffer, generation = 0, jobs = buffer.byteLength / CELL_BYTES - HEAD) {
 		this.buffer = buffer;
 		this.#words = new Int32Array(buffer);
 		this.#doubles = new Float64Array(buffer, 0, HEAD / 2);
 		this.#base = (generation * STATES) % 2 ** 31;
+		this.#jobs = jobs;
 	}
 
 	static create(jobs: number): Board {
@@ -74,7 +79,7 @@ export class Board {
 	/** Makes all cells free, in this generation. */
 	clear(): void {
 		this.#words.fill(this.#base + Cell.free, HEAD);
-		Atomics.store(this.#words, PROGRESS, 0);
+		store(this.#words, PROGRESS, 0);
 	}
 
 	// ——— the worker's side ———
@@ -89,15 +94,19 @@ export class Board {
 	/** Starts those of the jobs from `first` up to `end` that were not taken back, and says which. */
 	startMany(first: number, end: number, at: number): number[] {
 		const started: number[] = [];
-		for (let index = first; index < end; index++) if (this.#move(index, Cell.free, Cell.started)) started.push(index);
-		const [head, tail] = [started[0], started.at(-1)];
+		let count = 0;
+		for (let index = first; index < end; index++) if (this.#move(index, Cell.free, Cell.started)) started[count++] = index;
+		// A task may have changed what arrays do. A job that has started and does not run would count as completed.
+		if (started.length !== count) throw new Error(`Of ${count} jobs that were started the worker knows ${started.length}.`);
+		const [head, tail] = [started[0], started[count - 1]];
 		if (head !== undefined && tail !== undefined) this.#show(head, tail - head + 1, at);
 		return started;
 	}
 
 	/** Ends the job unless it was told to stop first. */
 	finish(index: number): boolean {
-		this.#words[LAST] = -Math.abs(this.#words[LAST] as number);
+		const last = this.#words[LAST] as number;
+		if (last > 0) this.#words[LAST] = -last;
 		return this.#move(index, Cell.started, Cell.finished);
 	}
 
@@ -109,23 +118,23 @@ export class Board {
 	/** Resolves when the job was told to stop, or has ended and {@link wake} was called. */
 	async stopped(index: number): Promise<void> {
 		while (this.#state(index) === Cell.started) {
-			const {async, value} = Atomics.waitAsync(this.#words, HEAD + index, this.#base + Cell.started);
+			const {async, value} = waitAsync(this.#words, HEAD + index, this.#base + Cell.started);
 			if (async) await value;
 		}
 	}
 
 	/** Ends the wait of {@link stopped} for a job that has ended. */
 	wake(index: number): void {
-		Atomics.notify(this.#words, HEAD + index);
+		notify(this.#words, HEAD + index);
 	}
 
 	/** Says how far the running job is. `total` is NaN if it isn't known. */
 	setProgress(done: number, total: number, at: number): void {
-		Atomics.add(this.#words, PROGRESS, 1);
+		add(this.#words, PROGRESS, 1);
 		this.#doubles[DONE] = done;
 		this.#doubles[TOTAL] = total;
 		this.#doubles[AT] = at;
-		Atomics.add(this.#words, PROGRESS, 1);
+		add(this.#words, PROGRESS, 1);
 	}
 
 	/** No job of the chunk will be started any more. */
@@ -141,29 +150,31 @@ export class Board {
 	/** Tells the running job to stop. False if it is not running, or no longer, or was told already. */
 	stop(index: number, reason: StopReason): boolean {
 		if (!this.#move(index, Cell.started, Cell.stopping + STOP_REASONS.indexOf(reason))) return false;
-		Atomics.notify(this.#words, HEAD + index);
+		notify(this.#words, HEAD + index);
 		return true;
 	}
 
 	running(): Running | undefined {
-		return this.#shown(Atomics.load(this.#words, LAST));
+		return this.#shown(load(this.#words, LAST));
 	}
 
 	/** What was started last, whether it runs or has ended. */
 	lastStarted(): Running | undefined {
-		return this.#shown(Math.abs(Atomics.load(this.#words, LAST)));
+		return this.#shown(Math.abs(load(this.#words, LAST)));
 	}
 
+	/** Nothing that can't be true: a worker that writes so shows no job, and is ended since it does not go on. */
 	#shown(last: number): Running | undefined {
-		if (last <= 0 || Atomics.load(this.#words, GENERATION) !== this.#base) return undefined;
-		return {index: last - 1, count: Atomics.load(this.#words, COUNT), since: this.#doubles[START] as number};
+		if (last <= 0 || load(this.#words, GENERATION) !== this.#base) return undefined;
+		const [index, count, since] = [last - 1, load(this.#words, COUNT), this.#doubles[START] as number];
+		return count > 0 && index + count <= this.#jobs && since >= 0 && since < Infinity ? {index, count, since} : undefined;
 	}
 
 	/** The progress that was said last, whole; none while the next is being written. */
 	progress(): BoardProgress | undefined {
-		const version = Atomics.load(this.#words, PROGRESS);
+		const version = load(this.#words, PROGRESS);
 		const [done, total, at] = [this.#doubles[DONE] as number, this.#doubles[TOTAL] as number, this.#doubles[AT] as number];
-		if (version === 0 || version % 2 === 1 || Atomics.load(this.#words, PROGRESS) !== version) return undefined;
+		if (version === 0 || version % 2 === 1 || load(this.#words, PROGRESS) !== version) return undefined;
 		return {version, done, at, ...(!Number.isNaN(total) && {total})};
 	}
 
@@ -182,15 +193,15 @@ export class Board {
 		this.#doubles[START] = at;
 		this.#words[COUNT] = count;
 		this.#words[GENERATION] = this.#base;
-		Atomics.store(this.#words, LAST, index + 1);
+		store(this.#words, LAST, index + 1);
 	}
 
 	#state(index: number): number {
-		return Atomics.load(this.#words, HEAD + index) - this.#base;
+		return load(this.#words, HEAD + index) - this.#base;
 	}
 
 	#move(index: number, from: number, to: number): boolean {
-		return Atomics.compareExchange(this.#words, HEAD + index, this.#base + from, this.#base + to) === this.#base + from;
+		return compareExchange(this.#words, HEAD + index, this.#base + from, this.#base + to) === this.#base + from;
 	}
 }
 

@@ -255,6 +255,8 @@ export class Dispatcher implements PoolListener {
 		const {changed, recovered, isOwnerLost, logBytes, secondLibrary} = findings;
 		if (isOwnerLost) {
 			this.#recall();
+			// Others have these jobs now. What comes of them here counts for nothing.
+			this.#pool?.interrupt();
 			this.#desk.tell({type: 'ownerLost'});
 		}
 		if (recovered > 0) this.#desk.tell({type: 'recovered', jobs: recovered});

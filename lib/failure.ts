@@ -38,8 +38,8 @@ export interface PostMortem {
 	readonly noStack?: string;
 }
 
-const MAX_CAUSES = 8;
-const MAX_TEXT = 16 * 1024;
+export const MAX_CAUSES = 8;
+export const MAX_TEXT = 16 * 1024;
 
 /**
  * Makes a record of anything that can be thrown. Total: getters that throw, revoked proxies, cycles, `null` and endless

@@ -25,6 +25,15 @@ export function toLines(values: readonly Encoded[]): Lines {
 	return {count: values.length, text: values.every(value => value === null) ? null : values.join('\n')};
 }
 
+/** True if the text has as many lines as it says, none of them longer than lines are. */
+export function areLines({count, text}: Lines): boolean {
+	if (text === null) return true;
+	if (text.length >= count * (MAX_LENGTH + 1)) return false;
+	let lines = 1;
+	for (let end = text.indexOf('\n'); end >= 0; end = text.indexOf('\n', end + 1)) lines++;
+	return lines === count;
+}
+
 /** As lines, where that can be done. */
 export function pack(values: readonly Encoded[]): Values {
 	return values.every(isLine) ? toLines(values) : values;

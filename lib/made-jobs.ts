@@ -5,7 +5,7 @@ import type {JobOptions} from './options.ts';
 import type {MadeJob} from './queue.ts';
 
 /** What one execution may enqueue: it is kept in memory until it ends, and written in one transaction. */
-const MAX_JOBS = 10_000;
+export const MAX_MADE_JOBS = 10_000;
 const MAX_BYTES = 64 * 1024 * 1024;
 
 /**
@@ -33,7 +33,7 @@ export class MadeJobs {
 		const encoded = this.#maker.encode(payload);
 		if (key !== undefined && this.#isKnown(task, key, encoded)) return;
 		this.#bytes += sizeBytes(encoded);
-		if (this.#jobs.length >= MAX_JOBS) throw tooMany(`${MAX_JOBS.toLocaleString('en')} jobs`);
+		if (this.#jobs.length >= MAX_MADE_JOBS) throw tooMany(`${MAX_MADE_JOBS.toLocaleString('en')} jobs`);
 		if (this.#bytes > MAX_BYTES) throw tooMany(`${MAX_BYTES / 1024 ** 2} MiB of payloads`);
 		this.#jobs.push({task, payload: encoded, ...resolved, ...(key !== undefined && {key})});
 	}

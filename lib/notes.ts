@@ -12,7 +12,7 @@ const NOTE_EVERY_MS = 50;
 /** and the first lines don't wait at all. */
 const LINES_AT_ONCE = 8;
 
-const MAX_LOG_TEXT = 4096;
+export const MAX_LOG_TEXT = 4096;
 
 /** What one execution says of itself while it runs: collected, so that it travels in few notes. */
 export class Notes {

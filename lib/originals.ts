@@ -14,6 +14,11 @@ export const steadyMs: () => number = performance.now.bind(performance);
 
 export const {parse, stringify} = JSON;
 
+/** With these a worker claims its jobs: replaced ones would let it run a job that it does not have, or none at all. */
+export const {add, compareExchange, load, notify, store, wait, waitAsync} = Atomics;
+
+export const {ceil, round} = Math;
+
 export const exit: typeof process.exit = process.exit.bind(process);
 
 export const kill: typeof process.kill = process.kill.bind(process);

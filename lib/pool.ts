@@ -88,9 +88,10 @@ export interface WorkerLoss {
 	readonly kind: 'thread' | 'process';
 	/**
 	 * `ended` by itself; `outOfMemory`; `stopped`, since its job did not heed a timeout, cancel or interruption; `blocked`, since it did not
-	 * go on for 5 s, or not do what its pool asked; `unready`, since it could not load the tasks or set them up, for the reason in `error`.
+	 * go on for 5 s, or not do what its pool asked; `broken`, since what it said could not be true, as told in `error`; `unready`, since it
+	 * could not load the tasks or set them up, for the reason in `error`.
 	 */
-	readonly reason: 'ended' | 'outOfMemory' | 'stopped' | 'blocked' | 'unready';
+	readonly reason: 'ended' | 'outOfMemory' | 'stopped' | 'blocked' | 'broken' | 'unready';
 	readonly exitCode?: number;
 	readonly signal?: string;
 	/** Processes that its tasks have started may still live: Faena could not find or kill them within a second or two. */

@@ -4,7 +4,7 @@ import type {Encoded} from './encoding.ts';
 import type {FailureRecord} from './failure.ts';
 import {pack} from './lines.ts';
 import type {Meter} from './meter.ts';
-import {setImmediate} from './originals.ts';
+import {round, setImmediate} from './originals.ts';
 import type {ChunkMessage, OutcomesMessage, WorkerMessage} from './protocol.ts';
 import type {MadeJob} from './queue.ts';
 import {inUnits, packTimes} from './times.ts';
@@ -160,7 +160,7 @@ export class Report {
 		const [startedAt, durationMs, cpuMs] = [new Float64Array(count), new Float64Array(count), new Float64Array(count)];
 		let totalMs = 0;
 		for (let offset = 0; offset < count; offset++) {
-			startedAt[offset] = Math.round((this.#times[2 * (first + offset)] as number) + this.#epochMs);
+			startedAt[offset] = round((this.#times[2 * (first + offset)] as number) + this.#epochMs);
 			durationMs[offset] = inUnits(this.#times[2 * (first + offset) + 1] as number);
 			totalMs += durationMs[offset] as number;
 		}

@@ -1,3 +1,5 @@
+import {ceil, round} from './originals.ts';
+
 /** What is known of when and for how long a job ran; NaN for what isn't. */
 export interface JobTimes {
 	/** Milliseconds since 1970. */
@@ -30,7 +32,7 @@ type ColumnView = Uint8Array | Uint16Array | Uint32Array | Float64Array;
 
 /** The milliseconds in whole units, which takes less room than what a clock says. */
 export function inUnits(ms: number): number {
-	return Math.round(ms * UNITS_PER_MS) / UNITS_PER_MS;
+	return round(ms * UNITS_PER_MS) / UNITS_PER_MS;
 }
 
 /** Of each job; left out where nothing is known of any. */
@@ -75,7 +77,7 @@ function rangeOf(column: Float64Array, scale: number): [least: number, most: num
 	let [least, most] = [Infinity, -Infinity];
 	for (let job = 0; job < column.length; job++) {
 		const value = column[job] as number;
-		const units = Math.round(value * scale);
+		const units = round(value * scale);
 		if (units / scale !== value) return [0, Infinity];
 		if (units < least) least = units;
 		if (units > most) most = units;
@@ -85,12 +87,12 @@ function rangeOf(column: Float64Array, scale: number): [least: number, most: num
 
 function write(column: Float64Array, to: ColumnView, base: number, scale: number): void {
 	if (to instanceof Float64Array) to.set(column);
-	else for (let job = 0; job < to.length; job++) to[job] = Math.round((column[job] as number) * scale) - base;
+	else for (let job = 0; job < to.length; job++) to[job] = round((column[job] as number) * scale) - base;
 }
 
 /** A multiple of eight, so that the next column can be read as what it is. */
 function bytesOf(width: number, count: number): number {
-	return Math.ceil((width * count) / 8) * 8;
+	return ceil((width * count) / 8) * 8;
 }
 
 const NOTHING: JobTimes = {startedAt: NaN, durationMs: NaN, cpuMs: NaN, memoryBytes: NaN};
@@ -137,6 +139,12 @@ export class TimesColumn {
 		let units = this.#base * this.count;
 		for (let job = 0; job < this.#view.length; job++) units += this.#view[job] as number;
 		return units / this.#scale;
+	}
+
+	/** True if `is` holds for every value. Values that are counted from a least one can't be larger than four bytes let them: only the two ends are looked at. */
+	every(is: (value: number) => boolean): boolean {
+		if (this.#view instanceof Float64Array) return this.#view.every(is);
+		return is(this.#base / this.#scale) && is((this.#base + 2 ** 32 - 1) / this.#scale);
 	}
 
 	/** Calls with each value and how many jobs in a row have it. */

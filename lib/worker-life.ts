@@ -41,9 +41,12 @@ export class WorkerLife {
 	/** A task may have done to this thread what nothing can work with: then another must take its place. */
 	#break(error: unknown): void {
 		if (this.#options.kind === 'inline') throw error;
-		const {stack, message} = toFailure(error);
-		process.stderr.write(`faena: a task broke its worker, which is ended: ${stack ?? message}\n`);
-		exit(BROKEN);
+		try {
+			const {stack, message} = toFailure(error);
+			process.stderr.write(`faena: a task broke its worker, which is ended: ${stack ?? message}\n`);
+		} finally {
+			exit(BROKEN);
+		}
 	}
 
 	async #answerLoad(request: LoadMessage): Promise<Loaded> {

@@ -1,6 +1,7 @@
 import {once} from 'node:events';
 import {serialize} from 'node:v8';
 import {Worker} from 'node:worker_threads';
+import {wait} from '../originals.ts';
 import type {WorkerMessage} from '../protocol.ts';
 import {workerUrl} from '../worker-url.ts';
 import type {GuardStart} from './child-board.ts';
@@ -33,7 +34,7 @@ export class ChildLine {
 	readonly post = (message: WorkerMessage): void => {
 		const body = serialize(message);
 		this.#guard.postMessage(body, [body.buffer as ArrayBuffer]);
-		Atomics.wait(this.#sent, 0, this.#posted);
+		wait(this.#sent, 0, this.#posted);
 		this.#posted = (this.#posted + 1) | 0;
 	};
 }

@@ -10,6 +10,7 @@ import {BROKEN, type ChunkMessage, type OutcomesMessage} from '../protocol.ts';
 import type {Note, Outcome, Settlement} from '../queue.ts';
 import type {ReturnedRun, Settling} from '../runs.ts';
 import {type JobTimes, PackedTimes} from '../times.ts';
+import {isProgress} from './shapes.ts';
 import type {Ending, Examination, PoolBoard, PoolWorker} from './worker-source.ts';
 
 /** A chunk in a worker. */
@@ -39,6 +40,8 @@ export interface Flight extends Lane {
 	readonly said: Map<number, Progress>;
 	/** Of the worker, when the running job had to be stopped hard. */
 	examination: Examination | undefined;
+	/** What the worker said of it that can't be true, which is why it was ended. */
+	nonsense: string | undefined;
 }
 
 export function toMessage({number, task, board, jobs}: Flight): ChunkMessage {
@@ -83,9 +86,10 @@ export interface RunningJobs {
 	readonly since: number;
 }
 
-export function runningOf({board, taken}: Flight): RunningJobs | undefined {
+/** A board may say so for a while after that job was reported. */
+export function runningOf({board, taken, reported}: Flight): RunningJobs | undefined {
 	const running = board.running();
-	if (!running) return undefined;
+	if (!running || running.index + running.count <= reported) return undefined;
 	const {index: first, count, since} = running;
 	return {indexes: Array.from({length: count}, (_, offset) => first + offset).filter(index => !taken.has(index)), since};
 }
@@ -181,6 +185,8 @@ export interface Loss {
 	readonly wasEnded: boolean;
 	/** but one that ended without a word had, if that was since nothing was heard of the worker. */
 	readonly wasSilent: boolean;
+	/** It never said how a job ended. */
+	readonly isUnproven: boolean;
 }
 
 /**
@@ -188,7 +194,7 @@ export interface Loss {
  * the others go back untouched.
  */
 export function lostSettlements(flight: Flight, loss: Loss, clock: Clock): Settling[] {
-	const accused = (loss.ending.exitCode === BROKEN ? undefined : runningOf(flight)) ?? unreportedOf(flight, loss);
+	const accused = (isBroken(flight, loss) ? undefined : runningOf(flight)) ?? unreportedOf(flight, loss);
 	const settlements = flight.held;
 	for (let index = flight.reported; index < flight.jobs.length; index++) {
 		if (flight.taken.has(index)) continue;
@@ -206,11 +212,22 @@ function untoldOutcome(flight: Flight, index: number, loss: Loss, clock: Clock):
 	return lostOutcome(flight, index, {indexes: together.includes(index) ? together : [index], since: last.since}, loss, clock);
 }
 
-/** Jobs that started and whose end was not reported: where it is not the one that runs, one of them took the worker along, broke or silenced it. */
-function unreportedOf({board, reported, taken}: Flight, {wasEnded, wasSilent}: Loss): AccusedJobs | undefined {
-	const last = wasEnded && !wasSilent ? undefined : board.lastStarted();
+/** A task broke what the worker's own code needs: which one it was does not follow from which one ran when that showed. */
+function isBroken({nonsense}: Flight, {ending}: Loss): boolean {
+	return ending.exitCode === BROKEN || nonsense !== undefined;
+}
+
+/**
+ * Jobs that started and whose end was not reported: where it is not the one that runs, one of them took the worker along, broke or silenced it.
+ * A worker that broke without ever running one would break with the next that it gets: then all of the chunk are accused.
+ */
+function unreportedOf(flight: Flight, loss: Loss): AccusedJobs | undefined {
+	const {board, reported, taken, givenAt, jobs} = flight;
+	const {wasEnded, wasSilent, isUnproven} = loss;
+	if (wasEnded && !wasSilent && !isBroken(flight, loss)) return undefined;
+	const last = board.lastStarted() ?? (isBroken(flight, loss) && isUnproven ? {index: 0, count: jobs.length, since: givenAt} : undefined);
 	if (!last) return undefined;
-	const started = Array.from({length: last.index + last.count - reported}, (_, offset) => reported + offset);
+	const started = Array.from({length: Math.max(0, last.index + last.count - reported)}, (_, offset) => reported + offset);
 	return {indexes: started.filter(index => !taken.has(index)), since: last.since, haveEnded: true};
 }
 
@@ -218,12 +235,13 @@ interface AccusedJobs extends RunningJobs {
 	readonly haveEnded?: true;
 }
 
-function lostOutcome(flight: Flight, index: number, accused: AccusedJobs, {worker, ending, wasEnded}: Loss, clock: Clock): Outcome {
-	const durationMs = clock.steadyMs() - accused.since;
+function lostOutcome(flight: Flight, index: number, accused: AccusedJobs, loss: Loss, clock: Clock): Outcome {
+	const {ending, wasEnded} = loss;
+	const durationMs = Math.max(0, clock.steadyMs() - accused.since);
 	const timing = {startedAt: Math.round(clock.now() - durationMs), durationMs};
-	const reason = flight.board.stopReason(index) ?? (wasEnded && !accused.haveEnded ? 'interrupted' : undefined);
+	const reason = (flight.deadlines.has(index) ? flight.board.stopReason(index) : undefined) ?? (wasEnded && !accused.haveEnded ? 'interrupted' : undefined);
 	// What a cancellation does is no secret; whose fault a timeout or a crash is, is one if several ran. What broke may have been broken long before.
-	const isUnclear = accused.indexes.length > 1 || (ending.exitCode === BROKEN && !flight.solo);
+	const isUnclear = accused.indexes.length > 1 || (isBroken(flight, loss) && !flight.solo);
 	if (isUnclear && (reason === undefined || reason === 'timedOut')) return {type: 'released', isSuspect: true, ...timing};
 	if (reason) return stoppedOutcome(flight, index, reason, timing);
 	const {exitCode, signal, error, stderr, isOutOfMemory, limitBytes} = ending;
@@ -232,7 +250,7 @@ function lostOutcome(flight: Flight, index: number, accused: AccusedJobs, {worke
 		error: {
 			reason: 'lostWorker',
 			name: 'LostWorker',
-			message: `The worker ${worker.kind} ${howItEnded(ending)} ${accused.haveEnded ? 'before it could tell how this job ended' : 'while it ran this job'}.`,
+			message: whyLost(flight, loss, accused),
 			...(exitCode !== null && {exitCode}),
 			...(signal !== undefined && {signal}),
 			...(stderr && {stderr}),
@@ -241,6 +259,13 @@ function lostOutcome(flight: Flight, index: number, accused: AccusedJobs, {worke
 		},
 		...timing,
 	};
+}
+
+function whyLost({nonsense}: Flight, {worker: {kind}, ending}: Loss, {haveEnded}: AccusedJobs): string {
+	if (nonsense !== undefined)
+		return `The worker ${kind} was ended before it told how this job ended, since ${nonsense}. A task may have changed what Faena needs of its worker.`;
+	const how = kind === 'caller' ? 'did not go on' : howItEnded(ending);
+	return `The worker ${kind} ${how} ${haveEnded ? 'before it could tell how this job ended' : 'while it ran this job'}.`;
 }
 
 function postMortemOf({jobs, said, examination}: Flight, index: number, {startedAt, durationMs}: Timing, isCharged: boolean): PostMortem {
@@ -277,6 +302,7 @@ export function newProgress(flight: Flight): Note | undefined {
 	const progress = flight.board.progress();
 	if (!progress || index === undefined) return undefined;
 	const {version, ...said} = progress;
+	if (!isProgress(said)) return undefined;
 	if (flight.noted.index === index && flight.noted.version === version) return undefined;
 	flight.noted = {index, version};
 	flight.said.set(index, said);

@@ -42,7 +42,7 @@ class InlineWorker implements PoolWorker {
 		this.#life = new WorkerLife({
 			kind: 'inline',
 			now,
-			post: (message: WorkerMessage) => listener.message(message),
+			post: (message: WorkerMessage) => listener.message(this, message),
 			openBoard: address => new Board(address as SharedArrayBuffer),
 		});
 	}

@@ -1,7 +1,6 @@
 import {once} from 'node:events';
 import {createServer, type Server, type Socket} from 'node:net';
 import {serialize} from 'node:v8';
-import type {WorkerMessage} from '../protocol.ts';
 import type {GuardCommand} from './child-board.ts';
 import {readFrames, writeFrame} from './frames.ts';
 import {socketAt} from './meeting-place.ts';
@@ -19,7 +18,7 @@ export class Lifeline {
 	readonly #server: Server;
 	#socket: Socket | undefined;
 
-	constructor(place: string, receive: (message: WorkerMessage) => void) {
+	constructor(place: string, receive: (message: unknown) => void) {
 		this.#server = createServer().unref();
 		this.connected = this.#connect(receive);
 		// Not by a cluster's primary.
@@ -38,12 +37,12 @@ export class Lifeline {
 		if (socket && !socket.closed) await new Promise(resolve => void socket.once('close', resolve));
 	}
 
-	async #connect(receive: (message: WorkerMessage) => void): Promise<void> {
+	async #connect(receive: (message: unknown) => void): Promise<void> {
 		const [socket] = (await once(this.#server, 'connection')) as [Socket];
 		this.#server.close();
 		this.#socket = socket.unref();
 		// Of a process that is about to end nothing more is expected.
 		socket.on('error', () => undefined);
-		readFrames(socket, message => receive(message as WorkerMessage));
+		readFrames(socket, receive);
 	}
 }

@@ -5,7 +5,7 @@ import {nanoid} from 'nanoid';
 import {Tinypool} from 'tinypool';
 import {inheritedArgs} from '../node-args.ts';
 import type {PoolListener, PoolOptions, ResourceLimits} from '../pool.ts';
-import type {LoadMessage, WorkerMessage, WorkerRequest} from '../protocol.ts';
+import type {LoadMessage, WorkerRequest} from '../protocol.ts';
 import {workerUrl} from '../worker-url.ts';
 import {Descendants, signal} from './descendants.ts';
 import {MAX_CELLS} from './child-board.ts';
@@ -67,8 +67,8 @@ class ProcessWorker implements PoolWorker {
 		this.#listener = listener;
 	}
 
-	board(): PoolBoard {
-		return this.#started.boards.open();
+	board(jobs: number): PoolBoard {
+		return this.#started.boards.open(jobs);
 	}
 
 	request(request: WorkerRequest): Promise<unknown> {
@@ -90,7 +90,7 @@ class ProcessWorker implements PoolWorker {
 
 	async #load(request: LoadMessage): Promise<unknown> {
 		try {
-			this.#child = new Child(this.#options, request, this.#listener.message);
+			this.#child = new Child(this.#options, request, message => this.#listener.message(this, message));
 		} catch (error) {
 			this.#listener.gone(this, {exitCode: null, error});
 			throw error;
@@ -132,7 +132,7 @@ class Child {
 	readonly #lifeline: Lifeline;
 	#stderr = '';
 
-	constructor(options: PoolOptions, load: LoadMessage, receive: (message: WorkerMessage) => void) {
+	constructor(options: PoolOptions, load: LoadMessage, receive: (message: unknown) => void) {
 		this.#options = options;
 		try {
 			this.#lifeline = new Lifeline(this.#place, receive);

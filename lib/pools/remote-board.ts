@@ -22,8 +22,9 @@ export class RemoteBoards {
 		ftruncateSync(this.#file, BOARD_FILE_BYTES);
 	}
 
-	open(): RemoteBoard {
-		return new RemoteBoard(this, ++this.#generation);
+	/** The board of a chunk with so many jobs. */
+	open(jobs: number): RemoteBoard {
+		return new RemoteBoard(this, ++this.#generation, jobs);
 	}
 
 	/** Sends the command; returns its number. */
@@ -74,10 +75,10 @@ class RemoteBoard implements PoolBoard {
 	readonly #asked = {take: new Set<number>(), stop: new Map<number, StopReason>()};
 	#open: {readonly command: number; readonly answered: () => void}[] = [];
 
-	constructor(boards: RemoteBoards, generation: number) {
+	constructor(boards: RemoteBoards, generation: number, jobs: number) {
 		this.#boards = boards;
 		this.address = generation;
-		this.#board = new Board(this.#bytes.buffer, generation);
+		this.#board = new Board(this.#bytes.buffer, generation, jobs);
 	}
 
 	take(indexes: readonly number[], then: (taken: readonly number[]) => void): void {
@@ -115,6 +116,10 @@ class RemoteBoard implements PoolBoard {
 
 	progress(): BoardProgress | undefined {
 		return this.#board.progress();
+	}
+
+	isAskedFor(index: number): boolean {
+		return this.#asked.take.has(index);
 	}
 
 	/** The worker goes through its jobs in order, and shows which one runs. */

@@ -77,7 +77,6 @@ class ThreadSource implements WorkerSource {
 		this.#piscina = piscina;
 		// The thread can take a request only after this event.
 		piscina.on('workerCreate', ({id}: {id: number}) => queueMicrotask(() => this.#join(piscina, id, listener)));
-		piscina.on('message', (message: unknown) => listener.message(message));
 		// A failing thread is dealt with at its exit; without a listener Piscina's event would end the dispatcher.
 		piscina.on('error', () => undefined);
 	}
@@ -96,6 +95,7 @@ class ThreadSource implements WorkerSource {
 		const worker = new ThreadWorker(piscina, thread, id);
 		const {maxOldGenerationSizeMb} = thread.resourceLimits ?? {};
 		let error: unknown;
+		thread.on('message', (message: unknown) => listener.message(worker, message));
 		thread.once('error', (thrown: unknown) => {
 			error = thrown;
 			listener.failing(worker, thrown);

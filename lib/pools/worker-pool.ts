@@ -25,6 +25,8 @@ import {
 	toMessage,
 	withFailure,
 } from './flight.ts';
+import {isExamination} from './shapes.ts';
+import {problemOf, toLoaded} from './worker-reports.ts';
 import {type Ending, type PoolWorker, UNSENT, type WorkerSource} from './worker-source.ts';
 
 /** How often running jobs are looked at: what a timeout, or a job stuck behind a long one, may be late. */
@@ -37,6 +39,8 @@ const STRANDED_MS = 1000;
 const LONG_MS = 100;
 /** A worker that has a chunk and does not go on with it for 5 s is blocked by what an earlier job left behind, and ended. */
 const MAX_QUIET_LOOKS = 5000 / WATCH_EVERY_MS;
+/** The clocks of two threads differ by less than this: a job that began later than that did not. */
+const MAX_AHEAD_MS = 1000;
 /** A worker that has to be asked is given this long, besides the grace, to tell a job to stop. */
 const MAX_SILENCE_MS = 2000;
 /** Wait before a worker whose module could not be loaded again is tried once more. */
@@ -77,7 +81,6 @@ export class WorkerPool implements Pool {
 	/** `lazy`: open, and workers are added when they are needed. */
 	#phase: 'new' | 'open' | 'lazy' | 'closing' = 'new';
 	#started: PromiseWithResolvers<readonly TaskInfo[]> | undefined;
-	#isInterrupted = false;
 
 	constructor(
 		source: WorkerSource,
@@ -117,7 +120,7 @@ export class WorkerPool implements Pool {
 		this.#phase = phase;
 		this.#source.start(workers, {
 			joined: worker => this.#addSlot(worker),
-			message: message => this.#receive(message),
+			message: (worker, message) => this.#receive(worker, message),
 			failing: worker => this.#fail(worker),
 			gone: (worker, ending) => void this.#bury(worker, ending),
 			exhausted: () => this.#phase === 'open' && this.#listener.failed(new Error('All workers ended and could not be replaced.')),
@@ -165,7 +168,10 @@ export class WorkerPool implements Pool {
 			noted: {index: -1, version: 0},
 			said: new Map(),
 			examination: undefined,
+			nonsense: undefined,
 			isShared: false,
+			isRecalled: false,
+			isInterrupted: false,
 		};
 		if (slot.flights.push(flight) === 1) this.#budget.busy++;
 		slot.jobs += jobs.length;
@@ -203,13 +209,17 @@ export class WorkerPool implements Pool {
 
 	recall(task?: string): void {
 		for (const flight of this.#flights.values()) {
-			if (task === undefined || flight.task === task) this.#take(flight, freeOf(flight), {type: 'released'});
+			if (task !== undefined && flight.task !== task) continue;
+			flight.isRecalled = true;
+			this.#take(flight, freeOf(flight), {type: 'released'});
 		}
 	}
 
 	interrupt(): void {
-		this.#isInterrupted = true;
 		for (const flight of this.#flights.values()) {
+			// What is between two jobs at this moment is stopped with the next.
+			flight.isRecalled = true;
+			flight.isInterrupted = true;
 			flight.board.refresh();
 			this.#stopRunning(flight, runningOf(flight)?.indexes ?? [], 'interrupted');
 		}
@@ -249,6 +259,8 @@ export class WorkerPool implements Pool {
 			jobs: 0,
 			since: this.#clock.steadyMs(),
 			quietLooks: 0,
+			isBroken: false,
+			isUnproven: true,
 			isExamined: false,
 		};
 		this.#slots.set(worker, slot);
@@ -260,7 +272,7 @@ export class WorkerPool implements Pool {
 		const request = {type: 'load', worker: slot.number, tasks, defaults, maxValueBytes, maxCheckpointBytes, taskOutput, isolation, nice} as const;
 		this.#awaitReady(slot);
 		// A request that is not answered is that of a worker that ended.
-		slot.loaded = slot.worker.request(request).catch(() => undefined) as Promise<Loaded | undefined>;
+		slot.loaded = slot.worker.request(request).then(toLoaded, () => undefined);
 		const loaded = await slot.loaded;
 		this.#isReady(slot);
 		if (!loaded || slot.phase !== 'loading') return;
@@ -320,11 +332,31 @@ export class WorkerPool implements Pool {
 		await Promise.race([done, sleep(this.#clock, this.#options.graceMs)]);
 	}
 
-	/** Ends the worker. What it posted before still arrives; when it is gone, the rest is settled. */
+	/** Ends the worker. What it posted before still arrives, unless it is broken; when it is gone, the rest is settled. */
 	#end(slot: Slot, reason: EndReason, error?: FailureRecord): void {
-		if (slot.phase === 'ending' || !slot.worker.end()) return;
-		slot.phase = 'ending';
-		slot.end = {reason, ...(error && {error})};
+		if (slot.phase === 'ending') return;
+		if (slot.worker.end()) {
+			slot.phase = 'ending';
+			slot.end = {reason, ...(error && {error})};
+		} else if (reason !== 'stopped' || slot.flights[0]?.isInterrupted) this.#forsake(slot);
+	}
+
+	/** A caller can't be ended. What it can't run comes back all the same, or the engine could never close. */
+	#forsake(slot: Slot): void {
+		for (const flight of [...slot.flights]) {
+			this.#take(flight, freeOf(flight), {type: 'released'});
+			this.#loseFlight(flight, {exitCode: null});
+		}
+		slot.isBroken = false;
+		this.#listener.freed();
+	}
+
+	/** The worker said what can't be true of this chunk. */
+	#break(flight: InFlight, problem: string): void {
+		flight.nonsense = problem;
+		const {slot} = flight;
+		slot.isBroken = true;
+		this.#end(slot, 'broken', toFailure(new Error(`The worker's report was not believed, since ${problem}.`), 'lostWorker'));
 	}
 
 	/** Ends the worker of a job that does not heed its stop, after a look at where it is if that is to be told; unless it ends meanwhile. */
@@ -338,10 +370,8 @@ export class WorkerPool implements Pool {
 		if (!this.#flights.has(flight.number)) return;
 		flight.board.refresh();
 		if (flight.board.running()?.index !== index) return;
-		flight.examination = examination;
+		flight.examination = isExamination(examination) ? examination : undefined;
 		this.#end(slot, 'stopped');
-		// A caller can't be ended. Its job goes back all the same, or the engine could never close.
-		if (this.#isInterrupted && slot.worker.kind === 'caller') this.#lose(slot.worker, {exitCode: null});
 	}
 
 	#fail(worker: PoolWorker): void {
@@ -363,16 +393,19 @@ export class WorkerPool implements Pool {
 		slot.phase = 'ending';
 		this.#isReady(slot);
 		if (this.#phase !== 'closing' && slot.end?.reason !== 'retired' && worker.kind !== 'caller') this.#listener.lost(lossOf(slot, worker.kind, ending));
-		for (const flight of [...slot.flights]) {
-			flight.board.refresh();
-			this.#noteProgress(flight);
-			const wasEnded = this.#phase === 'closing' || slot.end !== undefined;
-			const settlements = lostSettlements(flight, {worker, ending, wasEnded, wasSilent: slot.end?.reason === 'blocked'}, this.#clock);
-			this.#finish(flight);
-			this.#ended(flight, settlements);
-		}
+		for (const flight of [...slot.flights]) this.#loseFlight(flight, ending);
 		if (this.#phase === 'open') this.#source.add?.();
 		this.#listener.freed();
+	}
+
+	#loseFlight(flight: InFlight, ending: Ending): void {
+		const {worker, end, isUnproven} = flight.slot;
+		flight.board.refresh();
+		this.#noteProgress(flight);
+		const wasEnded = this.#phase === 'closing' || end !== undefined;
+		const settlements = lostSettlements(flight, {worker, ending, wasEnded, wasSilent: end?.reason === 'blocked', isUnproven}, this.#clock);
+		this.#finish(flight);
+		this.#ended(flight, settlements);
 	}
 
 	#unloadable({kind}: PoolWorker, ending: Ending): FaenaError {
@@ -388,31 +421,32 @@ export class WorkerPool implements Pool {
 
 	// ——— messages ———
 
-	#receive(message: unknown): void {
-		if (!isWorkerMessage(message)) return;
-		if (message.type === 'setup') this.#heardOfSetup(message);
-		else this.#heardOfChunk(message);
+	#receive(worker: PoolWorker, message: unknown): void {
+		const slot = this.#slots.get(worker);
+		if (!slot || slot.isBroken || !isWorkerMessage(message)) return;
+		if (message.type === 'setup') this.#heardOfSetup(slot, message);
+		else this.#heardOfChunk(slot, message);
 	}
 
-	#heardOfSetup({worker, task}: SetupMessage): void {
-		const slot = [...this.#slots.values()].find(({number}) => number === worker);
-		if (!slot) return;
-		if (task === undefined) this.#isReady(slot);
-		else this.#awaitReady(slot, task);
+	#heardOfSetup(slot: Slot, {worker, task}: SetupMessage): void {
+		if (slot.number !== worker) return;
+		if (typeof task === 'string') this.#awaitReady(slot, task);
+		else this.#isReady(slot);
 	}
 
-	#heardOfChunk(message: ChunkReport): void {
+	#heardOfChunk(slot: Slot, message: ChunkReport): void {
 		const flight = this.#flights.get(message.chunk);
-		if (!flight) return;
-		flight.slot.quietLooks = 0;
-		if (message.type === 'note') this.#note(flight, message);
+		if (flight?.slot !== slot) return;
+		const problem = problemOf(flight, message, this.#options);
+		if (problem !== undefined) this.#break(flight, problem);
+		else if (message.type === 'note') this.#note(flight, message);
 		else if (message.type === 'outcomes') this.#hold(flight, message);
 		else this.#settle(flight, message);
 	}
 
-	#note(flight: InFlight, {type: _, chunk: __, index, ...note}: NoteMessage): void {
-		if (note.progress) flight.said.set(index, note.progress);
-		this.#listener.noted(noteOf(flight, index, note));
+	#note(flight: InFlight, {index, progress, logs, checkpoint}: NoteMessage): void {
+		if (progress) flight.said.set(index, progress);
+		this.#listener.noted(noteOf(flight, index, {...(progress && {progress}), ...(logs && {logs}), ...(checkpoint && {checkpoint})}));
 	}
 
 	#hold(flight: InFlight, message: OutcomesMessage): void {
@@ -420,6 +454,8 @@ export class WorkerPool implements Pool {
 		if (message.skipped) this.#giveBack(flight, message.skipped, {type: 'released'});
 		for (const settlement of reportedBy(flight, message)) flight.held.push(settlement);
 		flight.reported = message.first + countOf(message.values);
+		flight.slot.quietLooks = 0;
+		flight.slot.isUnproven = false;
 	}
 
 	#settle(flight: InFlight, {failures, isLast, memoryBytes = 0}: FinalMessage): void {
@@ -483,7 +519,7 @@ export class WorkerPool implements Pool {
 
 	#lookAt(slot: Slot, flight: InFlight, now: number): void {
 		const running = runningOf(flight);
-		if (!running) {
+		if (!running || running.since > now + MAX_AHEAD_MS) {
 			if (!slot.endPreparing && ++slot.quietLooks > MAX_QUIET_LOOKS) this.#end(slot, 'blocked');
 			return;
 		}
@@ -491,6 +527,7 @@ export class WorkerPool implements Pool {
 		const {indexes, since} = running;
 		this.#noteProgress(flight);
 		if (now > least(indexes, index => flight.deadlines.get(index))) void this.#endHard(slot, flight, indexes[0] as number);
+		if (flight.isInterrupted) this.#stopRunning(flight, indexes, 'interrupted');
 		if (now - since > least(indexes, index => flight.jobs.at(index)?.policy.timeoutMs)) this.#stopRunning(flight, indexes, 'timedOut');
 		// What ended before a job that runs for so long need not wait for its end, whatever may still come to light.
 		if (now - since > LONG_MS) {
@@ -541,7 +578,7 @@ export class WorkerPool implements Pool {
 		const fresh = indexes.filter(index => !flight.taken.has(index));
 		// A payload whose memory is in the other worker is read again by whoever dequeues its job.
 		const isGone = fresh.some(index => isHandedOver(flight.jobs.all[index]?.payload ?? null));
-		if (isGone || this.places().idle === 0) this.#giveBack(flight, fresh, {type: 'released'});
+		if (isGone || flight.isRecalled || this.places().idle === 0) this.#giveBack(flight, fresh, {type: 'released'});
 		else if (fresh.length > 0) {
 			for (const index of fresh) flight.taken.add(index);
 			this.#size -= fresh.length;
@@ -551,7 +588,7 @@ export class WorkerPool implements Pool {
 }
 
 /** Why the pool ended a worker; `retired` once it had done enough. */
-type EndReason = 'stopped' | 'blocked' | 'unready' | 'retired';
+type EndReason = 'stopped' | 'blocked' | 'broken' | 'unready' | 'retired';
 
 interface Slot {
 	readonly worker: PoolWorker;
@@ -568,7 +605,11 @@ interface Slot {
 	readonly since: number;
 	/** Why it was told to end, if it was. */
 	end?: {readonly reason: EndReason; readonly error?: FailureRecord};
-	/** So often in a row it was seen to have a chunk, run nothing and say nothing. */
+	/** It said what can't be true. From then on nothing that it says counts. */
+	isBroken: boolean;
+	/** It has not told how a job ended yet. */
+	isUnproven: boolean;
+	/** So often in a row it was seen to have a chunk, run nothing and report nothing. */
 	quietLooks: number;
 	/** It is being looked at, to be ended then. */
 	isExamined: boolean;
@@ -578,6 +619,10 @@ interface InFlight extends Flight {
 	readonly slot: Slot;
 	/** An idle worker waits for what this one was asked to give back. */
 	isShared: boolean;
+	/** What comes back of it goes to no other worker. */
+	isRecalled: boolean;
+	/** Whatever of it runs is to be stopped. */
+	isInterrupted: boolean;
 }
 
 function lossOf({end, flights: [flight]}: Slot, kind: WorkerLoss['kind'], {exitCode, signal, isOutOfMemory, leavesProcesses}: Ending): WorkerLoss {

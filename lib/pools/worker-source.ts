@@ -18,8 +18,8 @@ export interface WorkerSource {
 export interface SourceListener {
 	/** The worker takes requests from now on. */
 	joined(worker: PoolWorker): void;
-	/** From a worker: one of Faena's, or whatever a task posts to those who started its worker. */
-	message(message: unknown): void;
+	/** From this worker: one of Faena's, or whatever a task posts to those who started its worker. */
+	message(worker: PoolWorker, message: unknown): void;
 	/** The worker is about to end. */
 	failing(worker: PoolWorker, error: unknown): void;
 	/** The worker has really ended, and all it posted was delivered. */
@@ -71,6 +71,8 @@ export interface PoolBoard {
 	/** What was started last, whether it runs or has ended. */
 	lastStarted(): Running | undefined;
 	progress(): BoardProgress | undefined;
+	/** The worker was asked to give it back, and may have, which is not known yet. */
+	isAskedFor(index: number): boolean;
 	/** Has not started, as far as is known. */
 	isFree(index: number): boolean;
 	/** Why it was told to stop, or is being told. */
@@ -112,6 +114,10 @@ export class SharedBoard implements PoolBoard {
 		return this.#board.progress();
 	}
 
+	isAskedFor(): boolean {
+		return false;
+	}
+
 	isFree(index: number): boolean {
 		return this.#board.isFree(index);
 	}
@@ -130,6 +136,7 @@ export const UNSENT: PoolBoard = {
 	running: () => undefined,
 	lastStarted: () => undefined,
 	progress: () => undefined,
+	isAskedFor: () => false,
 	isFree: () => true,
 	stopReason: () => undefined,
 };

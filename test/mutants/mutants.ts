@@ -274,7 +274,7 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
 	},
 	'who runs is charged for a worker that another has broken': {
 		file: 'lib/pools/flight.ts',
-		find: '(loss.ending.exitCode === BROKEN ? undefined : runningOf(flight))',
+		find: '(isBroken(flight, loss) ? undefined : runningOf(flight))',
 		put: 'runningOf(flight)',
 		killer: [
 			'test/pools/processes.test.ts',
@@ -283,7 +283,7 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
 	},
 	'the only one of a chunk is charged for a worker that is broken': {
 		file: 'lib/pools/flight.ts',
-		find: ' || (ending.exitCode === BROKEN && !flight.solo)',
+		find: ' || (isBroken(flight, loss) && !flight.solo)',
 		put: '',
 		killer: ['test/pools/threads.test.ts', 'threads: where a worker is broken after one job, none is charged, and each is to run alone'],
 	},

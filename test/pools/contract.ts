@@ -15,6 +15,7 @@ import type {DequeuedJob, Note, Outcome, Settlement} from '../../lib/queue.ts';
 import {type DequeuedRun, expandSettling, type Settling} from '../../lib/runs.ts';
 import {appears} from '../fixtures/appears.ts';
 import {makeFolder} from '../fixtures/folder.ts';
+import {SPOILERS} from '../fixtures/spoilers.ts';
 import {DISASTERS, THROWABLE, UNENCODABLE} from '../fixtures/tasks.ts';
 
 export type MakePool = (options: PoolOptions, listener: PoolListener) => Pool;
@@ -515,6 +516,22 @@ for (const [which, chunk] of [
 		const ids = await crew.give('fallSilent', chunk);
 		for (const outcome of await crew.outcomes(ids)) t.like(outcome, {type: 'released', isSuspect: true});
 		t.deepEqual(await crew.values(await crew.give('echo', [1])), [1]);
+	});
+}
+
+for (const name of Object.keys(SPOILERS)) {
+	law(`a task after which ${name} harms no more than its worker: all jobs end, and so does close()`, async (t, crew) => {
+		await crew.load({workers: 1, graceMs: 50, tasks: new URL('../fixtures/spoilers.ts', import.meta.url).href});
+		for (const task of ['spoil', 'spoilLater']) {
+			const spoiled = await crew.give(task, ['none', name, 'none'], {policies: Array(3).fill({timeoutMs: 2000})});
+			const alone = await crew.give(task, [name], {solo: true, policies: [{timeoutMs: 2000}]});
+			const others = await crew.give('echo', [1, 2, 3]);
+			for (const outcome of await crew.outcomes([...spoiled, ...alone, ...others])) {
+				for (const time of [outcome?.durationMs ?? 0, outcome?.startedAt ?? 0, outcome?.waitMs ?? 0]) t.true(Number.isFinite(time) && time >= 0);
+			}
+		}
+		t.is(crew.pool.size, 0);
+		await crew.pool.close();
 	});
 }
 

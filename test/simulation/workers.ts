@@ -206,7 +206,7 @@ class SimulatedWorker implements PoolWorker, Actor {
 	#post(message: ChunkReport): void {
 		const {scheduler, actor} = this.#shop;
 		scheduler.schedule(actor, this.#deliveryDelayMs(), 'delivery', `${message.type} of chunk ${message.chunk} from ${this.name}`, () =>
-			this.#listener.message(message),
+			this.#listener.message(this, message),
 		);
 	}
 
