@@ -181,6 +181,7 @@ export class Dispatcher implements PoolListener {
 	}
 
 	lost(loss: WorkerLoss): void {
+		this.#statistics.workerLost(loss);
 		this.#desk.tell({type: 'workerLost', ...loss});
 		this.#bell.ring();
 	}

@@ -1,5 +1,6 @@
 import {createHistogram, type RecordableHistogram} from 'node:perf_hooks';
 import {monotonicMs} from './board.ts';
+import type {WorkerLoss} from './pool.ts';
 import type {Settled} from './queue.ts';
 import {isReturnedRun, type ReturnedRun, type Settling} from './runs.ts';
 import {PackedTimes, type TimesColumn} from './times.ts';
@@ -25,7 +26,7 @@ export interface EngineStats {
 	/** Transactions of the main loop: at the durability `full` each is one fsync. */
 	readonly commits: {readonly count: number; readonly failed: number; readonly meanMs: number; readonly p95Ms: number};
 	readonly chunks: {readonly count: number; readonly meanJobs: number};
-	/** Workers that ended without being told to. */
+	/** Workers that ended by themselves, or that the engine ended since they did not work any more; without those that it ended to stop a job. */
 	readonly lostWorkers: number;
 	readonly tasks: Readonly<Record<string, TaskStats>>;
 }
@@ -91,7 +92,6 @@ export class Statistics {
 				continue;
 			}
 			const {type, durationMs = 0, waitMs, cpuMs = 0} = each.outcome;
-			if (type === 'lostWorker') this.#lostWorkers++;
 			if (type === 'returned') this.#returned(record, durationMs, waitMs, cpuMs);
 			else {
 				this.#busyMs += durationMs;
@@ -134,6 +134,10 @@ export class Statistics {
 
 	failedToCommit(): void {
 		this.#failedCommits++;
+	}
+
+	workerLost({reason}: Pick<WorkerLoss, 'reason'>): void {
+		if (reason !== 'stopped') this.#lostWorkers++;
 	}
 
 	dispatched(jobs: number): void {

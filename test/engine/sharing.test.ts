@@ -79,6 +79,24 @@ test('a process that was suspended past its lease loses its jobs to others, and 
 	t.like(await job.info(), {status: 'completed', executions: 2});
 });
 
+test('a process that was suspended past its lease stops the jobs that others have now', async t => {
+	const queue = join(makeFolder(t), 'jobs.db');
+	const producer = await openEngine(t, {queue, tasks: null, lease: '1s'});
+	const program = new Program(t, 'engine', queue, 'serve', '', '1s');
+	t.is(await program.line(), 'serves');
+	const job = await producer.enqueue('tellStop', 'signal');
+	t.is(await program.line(), 'runs');
+	program.process.kill('SIGSTOP');
+	const faena = await openEngine(t, {queue, lease: '1s'});
+	await new Promise<void>(resolve => void faena.once('log', () => resolve()));
+	program.process.kill('SIGCONT');
+	// What the task says when it is told to stop.
+	t.is(await program.line(), 'runs');
+	t.like(await job.info(), {status: 'running', executions: 2});
+	t.is(await faena.cancel(job.id), 1);
+	t.is((await job.outcome()).status, 'cancelled');
+});
+
 test('while another program holds the database locked nothing is lost: results wait, and are written down after', async t => {
 	const folder = makeFolder(t);
 	const [queue, file] = [join(folder, 'jobs.db'), join(folder, 'runs')];

@@ -1,3 +1,5 @@
+import {Bell} from '../../lib/bell.ts';
+import type {Engine} from '../../lib/index.ts';
 import {openEngine, test} from '../fixtures/engine.ts';
 
 test('a job tells what its execution cost', async t => {
@@ -29,6 +31,28 @@ test('stats() tells what the dispatcher did', async t => {
 	t.is(tasks['spin']?.completed, 40);
 	t.true((tasks['spin']?.duration.p50 ?? 0) >= 1.9);
 	t.true((tasks['spin']?.wait.p95 ?? 0) > 0);
+});
+
+test('stats() counts each worker that is lost, whatever it ran: a micro-batch, a job, or nothing', async t => {
+	const faena = await openEngine(t, {workers: 1, tasks: new URL('../fixtures/worker-losses.ts', import.meta.url)});
+	const untyped = faena as unknown as Engine<Record<string, (payload: unknown) => unknown>>;
+	const lost: string[] = [];
+	const heard = new Bell();
+	faena.on('workerLost', ({reason}) => {
+		lost.push(reason);
+		heard.ring();
+	});
+	await (await untyped.enqueue('exitAfterwards', null)).outcome();
+	while (lost.length === 0) await heard.rung(Infinity);
+	t.is((await faena.stats()).lostWorkers, 1);
+	// Together, and then each alone.
+	await untyped.enqueueMany('exitTogether', [1, 2, 3], {maxAttempts: 1});
+	await faena.idle();
+	t.true(lost.length > 2);
+	t.is((await faena.stats()).lostWorkers, lost.length);
+	await (await untyped.enqueue('loop', null, {timeout: 20, maxAttempts: 1})).outcome();
+	while (lost.at(-1) !== 'stopped') await heard.rung(Infinity);
+	t.is((await faena.stats()).lostWorkers, lost.length - 1);
 });
 
 test('a timeout of 300% stops what runs three times as long as the median', async t => {
