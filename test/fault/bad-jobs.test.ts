@@ -5,17 +5,15 @@ import {SEED} from '../fixtures/random.ts';
 import {POISONS} from './bad-jobs/poisons.ts';
 import {run, survivable} from './bad-jobs/round.ts';
 
-/** The short form of `npm run bad-jobs`. */
-for (const [isolation, executions] of [
-	['process', 40],
-	['thread', 80],
-] as const) {
+/** The short form of `npm run bad-jobs`: each poison once, so that one that has lost its effect fails every time, and not by the seed. */
+for (const isolation of ['process', 'thread'] as const) {
 	test(`among bad jobs every good one completes, and every bad one is dead when it is due: ${isolation}`, async t => {
 		t.timeout(170_000);
 		tellSeed(t);
-		const {good, bad, broken} = await run({seed: SEED, isolation, executions}, makeFolder(t));
+		const {good, bad, broken} = await run({seed: SEED, isolation}, makeFolder(t));
 		t.deepEqual(broken, []);
-		t.true(good > 0 && Object.keys(bad).length > 0);
+		t.true(good > 0);
+		t.deepEqual(Object.keys(bad).sort(), survivable(isolation).sort());
 	});
 }
 

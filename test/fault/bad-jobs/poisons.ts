@@ -6,6 +6,7 @@ import {runInNewContext} from 'node:vm';
 import {parentPort} from 'node:worker_threads';
 import type {FailureRecord} from '../../../lib/failure.ts';
 import type {TaskContext} from '../../../lib/task.ts';
+import {spoil} from '../../fixtures/spoilers.ts';
 
 /** One way of being bad, and what the job's record is to say of it; nothing if it only has bad manners, and completes. */
 export interface Poison {
@@ -350,10 +351,9 @@ export const POISONS: Readonly<Record<string, Poison>> = {
 		},
 		{only: 'process'},
 	),
-	'break what Faena needs of its worker': loses(() => {
-		Array.prototype.splice = fail;
-		return 1;
-	}),
+	// Each of them, since what Faena needs may change.
+	'break what Faena needs of its worker': loses(() => spoil('nothing of arrays works')),
+	'let its worker report nothing': loses(() => spoil('slice() gives nothing')),
 
 	// ——— bad manners ———
 	'throw when all is over': {
@@ -416,6 +416,8 @@ export const POISONS: Readonly<Record<string, Poison>> = {
 			return 1;
 		},
 	},
+	'replace what counts and measures': {run: () => spoil('Math gives NaN')},
+	'replace what claims jobs': {run: () => spoil('Atomics give 0')},
 	'replace JSON': {
 		run() {
 			Object.assign(JSON, {parse: fail, stringify: fail});

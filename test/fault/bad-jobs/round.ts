@@ -2,15 +2,15 @@ import {join} from 'node:path';
 import {setTimeout as sleep} from 'node:timers/promises';
 import {type Engine, type Job, open} from '../../../lib/index.ts';
 import {MAX_CRASHES} from '../../../lib/job.ts';
-import {between, pick, seeded} from '../../fixtures/random.ts';
+import {pick, seeded, shuffled} from '../../fixtures/random.ts';
 import {type Assignment, POISONS, type Poison} from './poisons.ts';
 
 /** Bad jobs among good ones, in one engine; all of it follows from the seed. */
 export interface Round {
 	readonly seed: number;
 	readonly isolation: 'thread' | 'process';
-	/** Of bad jobs: about so many, each job as often as it is due. */
-	readonly executions: number;
+	/** Of bad jobs: about so many, each job as often as it is due; by default as many as it takes that each poison has its turn. */
+	readonly executions?: number;
 }
 
 /** What came of a round. */
@@ -23,6 +23,8 @@ export interface Result {
 }
 
 const GOOD_PER_BAD = 3;
+/** Few of most: a job is worth more executions only where they add up to something else. */
+const MAX_ATTEMPTS = [1, 1, 1, 2, 3, 4];
 const HANG_MS = 200;
 /** Without a job that ends for so long, it is stuck. */
 const PATIENCE_MS = 60_000;
@@ -71,10 +73,13 @@ async function enqueue(faena: Engine<Tasks>, {seed, isolation, executions}: Roun
 	const random = seeded(seed);
 	const poisons = survivable(isolation);
 	const expected = new Map<number, Expected>();
-	for (let number = 0, due = 0; due < executions; number++) {
+	let left = shuffled(random, poisons);
+	for (let number = 0, due = 0; executions === undefined ? left.length > 0 : due < executions; number++) {
 		const isGood = random() < GOOD_PER_BAD / (GOOD_PER_BAD + 1);
-		const poison = isGood ? undefined : pick(random, poisons);
-		const maxAttempts = isGood ? 1 : between(random, 1, 4);
+		// Each has its turn before one comes again.
+		if (left.length === 0) left = shuffled(random, poisons);
+		const poison = isGood ? undefined : left.pop();
+		const maxAttempts = isGood ? 1 : pick(random, MAX_ATTEMPTS);
 		const {hangs, reason} = POISONS[poison ?? ''] ?? {};
 		const job = await faena.enqueue('work', {number, ...(poison !== undefined && {poison})}, {maxAttempts, ...(hangs && {timeout: HANG_MS})});
 		expected.set(job.id, {number, maxAttempts, ...(poison !== undefined && {poison})});
