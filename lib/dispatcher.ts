@@ -8,7 +8,7 @@ import {type FailureRecord, toFailure} from './failure.ts';
 import type {JobId} from './job.ts';
 import {JobList} from './job-list.ts';
 import type {Chunk, Lane, Pool, PoolListener, SlowStart, WorkerLoss} from './pool.ts';
-import {type Call, type EnqueueCall, type EventName, type FailedMessage, type RepliesMessage, VERBS, type Verbs} from './protocol.ts';
+import {type Call, type EnqueueCall, type EventName, type FailedMessage, type RepliesMessage, VERBS} from './protocol.ts';
 import type {
 	BatchId,
 	BatchOptions,
@@ -255,7 +255,7 @@ export class Dispatcher implements PoolListener {
 		this.#setbacks.care.clear();
 		const {changed, recovered, isOwnerLost, logBytes, secondLibrary} = findings;
 		if (isOwnerLost) {
-			this.#recall();
+			void this.#recall();
 			// Others have these jobs now. What comes of them here counts for nothing.
 			this.#pool?.interrupt();
 			this.#desk.tell({type: 'ownerLost'});
@@ -458,9 +458,9 @@ export class Dispatcher implements PoolListener {
 	}
 
 	/** Gives back what has not started. */
-	#recall(task?: string): void {
+	async #recall(task?: string): Promise<void> {
 		this.#release(({task: own}) => task === undefined || own === task);
-		this.#pool?.recall(task);
+		await this.#pool?.recall(task);
 	}
 
 	#release(isMeant: (chunk: Chunk) => boolean): void {
@@ -483,7 +483,7 @@ export class Dispatcher implements PoolListener {
 		try {
 			switch (call.type) {
 				case 'verb':
-					this.#desk.reply(call.call, await this.#performVerb(call.verb, call.args));
+					await this.#performVerb(call);
 					break;
 				case 'watch':
 					this.#desk.watch(call.ids);
@@ -509,17 +509,24 @@ export class Dispatcher implements PoolListener {
 		}
 	}
 
-	async #performVerb(verb: keyof Verbs, args: readonly unknown[]): Promise<unknown> {
+	async #performVerb({call, verb, args}: OtherCall & {type: 'verb'}): Promise<void> {
 		if (!VERBS.has(verb)) throw new FaenaError('BadOption', `There is no verb ${String(verb)}.`);
 		const result = verb === 'openBatch' ? await this.#openBatch(...(args as Parameters<Verbs['openBatch']>)) : await this.#ask(verb, args);
 		failpoint('verb:committed');
 		if (verb === 'cancel') await this.#cancelled(result as CancelResult);
 		if (verb === 'withdraw') await this.#withdrawn(result as WithdrawResult, args[1] as WithdrawOptions);
-		if (verb === 'pause') for (const task of args[0] as readonly string[]) this.#recall(task);
 		// Who waits for a job that was deleted hears of it as after another process's doing.
 		if (verb === 'deleteBatch') await this.#desk.inquireSome(this.#queue, true);
 		if (verb === 'retry' || verb === 'resume') this.#isHungry = true;
-		return result;
+		if (verb === 'pause') void this.#paused(call, args[0] as readonly string[]);
+		else this.#desk.reply(call, result);
+	}
+
+	/** Answers once nothing of the tasks can start any more. A child process may take a while to hear of that, and the loop does not wait. */
+	async #paused(call: number, tasks: readonly string[]): Promise<void> {
+		await Promise.all(tasks.map(task => this.#recall(task)));
+		this.#desk.reply(call, undefined);
+		this.#desk.flush();
 	}
 
 	#ask(verb: Exclude<keyof Verbs, 'openBatch'>, args: readonly unknown[]): unknown {
@@ -549,7 +556,7 @@ export class Dispatcher implements PoolListener {
 	/** What runs is stopped, or goes on; what has not started comes back either way, and is gone when that is settled. */
 	async #withdrawn({withdrawn, asked}: WithdrawResult, {stop}: WithdrawOptions): Promise<void> {
 		if (stop) for (const id of asked) this.#stop(id);
-		else if (asked.length > 0) this.#recall();
+		else if (asked.length > 0) void this.#recall();
 		await this.#desk.inquire(this.#queue, withdrawn);
 	}
 
@@ -572,7 +579,7 @@ export class Dispatcher implements PoolListener {
 		this.#drainUntil = Math.min(this.#drainUntil, this.#clock.steadyMs() + drainMs);
 		if (this.#phase !== 'running') return;
 		this.#phase = 'draining';
-		this.#recall();
+		void this.#recall();
 		this.#bell.ring();
 	}
 

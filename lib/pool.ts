@@ -33,8 +33,8 @@ export interface Pool {
 	/** Takes the job back if it has not started, stops it if it runs. False if the pool does not have it. */
 	stop(id: JobId, reason: StopReason): boolean;
 
-	/** Gives back, as released, what has not started: of one task, or all. */
-	recall(task?: string): void;
+	/** Gives back, as released, what has not started: of one task, or all. Resolves once nothing of that can start any more; after 2 s without an answer of a worker that has to be asked. */
+	recall(task?: string): Promise<void>;
 
 	/** Stops every running job, uncharged, with all it takes: they come back as released. */
 	interrupt(): void;

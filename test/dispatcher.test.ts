@@ -79,7 +79,7 @@ function promptPool(listener: PoolListener): Pool {
 				jobs.all.map(({id, execution}) => ({id, lease, execution, outcome: {type: 'returned', value: null}})),
 			),
 		stop: () => false,
-		recall: () => undefined,
+		recall: async () => undefined,
 		interrupt: () => undefined,
 		close: async () => undefined,
 	};

@@ -1,6 +1,6 @@
 import {closeSync, ftruncateSync, openSync, readSync} from 'node:fs';
-import {setTimeout as sleep} from 'node:timers/promises';
 import {Board, type BoardProgress, type Running, type StopReason} from '../board.ts';
+import {type Clock, sleep, systemClock} from '../clock.ts';
 import {BOARD_FILE_BYTES, EXAMINATION_BYTES, EXAMINATION_OFFSET, type GuardCommand, REGION_SIZE, regionOffset} from './child-board.ts';
 import {boardAt} from './meeting-place.ts';
 import type {Examination, PoolBoard} from './worker-source.ts';
@@ -12,12 +12,14 @@ const MAX_EXAMINATION_WAITS = 300;
 export class RemoteBoards {
 	readonly #file: number;
 	readonly #send: (command: GuardCommand) => void;
+	readonly #clock: Clock;
 	#generation = 0;
 	#sent = 0;
 	#isClosed = false;
 
-	constructor(place: string, send: (command: GuardCommand) => void) {
+	constructor(place: string, send: (command: GuardCommand) => void, clock: Clock = systemClock) {
 		this.#send = send;
+		this.#clock = clock;
 		this.#file = openSync(boardAt(place), 'wx+', 0o600);
 		ftruncateSync(this.#file, BOARD_FILE_BYTES);
 	}
@@ -45,7 +47,7 @@ export class RemoteBoards {
 		const command = this.ask({examine: true});
 		for (let waits = 0; this.obeyed() < command; waits++) {
 			if (waits > MAX_EXAMINATION_WAITS) return undefined;
-			await sleep(EXAMINATION_WAIT_MS, undefined, {ref: false});
+			await sleep(this.#clock, EXAMINATION_WAIT_MS);
 			if (this.#isClosed) return undefined;
 		}
 		const bytes = Buffer.alloc(EXAMINATION_BYTES);

@@ -41,7 +41,7 @@ const LONG_MS = 100;
 const MAX_QUIET_LOOKS = 5000 / WATCH_EVERY_MS;
 /** The clocks of two threads differ by less than this: a job that began later than that did not. */
 const MAX_AHEAD_MS = 1000;
-/** A worker that has to be asked is given this long, besides the grace, to tell a job to stop. */
+/** A worker that has to be asked is given this long to answer; to tell a job to stop, besides the grace. */
 const MAX_SILENCE_MS = 2000;
 /** Wait before a worker whose module could not be loaded again is tried once more. */
 const RELOAD_MS = 1000;
@@ -171,6 +171,7 @@ export class WorkerPool implements Pool {
 			nonsense: undefined,
 			isShared: false,
 			isRecalled: false,
+			over: [],
 			isInterrupted: false,
 		};
 		if (slot.flights.push(flight) === 1) this.#budget.busy++;
@@ -207,12 +208,21 @@ export class WorkerPool implements Pool {
 		});
 	}
 
-	recall(task?: string): void {
-		for (const flight of this.#flights.values()) {
-			if (task !== undefined && flight.task !== task) continue;
-			flight.isRecalled = true;
-			this.#take(flight, freeOf(flight), {type: 'released'});
-		}
+	async recall(task?: string): Promise<void> {
+		const flights = [...this.#flights.values()].filter(flight => task === undefined || flight.task === task);
+		await Promise.all(flights.map(flight => this.#recall(flight)));
+	}
+
+	/** Resolves once the worker has heard of it, has no more to do with the chunk, or does not answer: as a process that was stopped by a signal. */
+	#recall(flight: InFlight): Promise<void> {
+		flight.isRecalled = true;
+		return new Promise(resolve => {
+			flight.over.push(resolve, this.#clock.after(MAX_SILENCE_MS, resolve));
+			flight.board.take(freeOf(flight), taken => {
+				this.#giveBack(flight, taken, {type: 'released'});
+				resolve();
+			});
+		});
 	}
 
 	interrupt(): void {
@@ -474,6 +484,7 @@ export class WorkerPool implements Pool {
 		flights.splice(flights.indexOf(flight), 1);
 		if (flights.length === 0) this.#budget.busy--;
 		this.#flights.delete(flight.number);
+		for (const call of flight.over) call();
 		if (this.#flights.size > 0) return;
 		this.#endWatch?.();
 		this.#endWatch = undefined;
@@ -621,6 +632,8 @@ interface InFlight extends Flight {
 	isShared: boolean;
 	/** What comes back of it goes to no other worker. */
 	isRecalled: boolean;
+	/** Called when nothing more comes of it. */
+	readonly over: (() => void)[];
 	/** Whatever of it runs is to be stopped. */
 	isInterrupted: boolean;
 }

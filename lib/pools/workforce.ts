@@ -70,8 +70,8 @@ export class Workforce implements Pool {
 		return this.#pools.thread.stop(id, reason) || this.#pools.process.stop(id, reason);
 	}
 
-	recall(task?: string): void {
-		for (const pool of Object.values(this.#pools)) pool.recall(task);
+	async recall(task?: string): Promise<void> {
+		await Promise.all(Object.values(this.#pools).map(pool => pool.recall(task)));
 	}
 
 	interrupt(): void {

@@ -8,7 +8,7 @@ import {run, survivable} from './bad-jobs/round.ts';
 /** The short form of `npm run bad-jobs`: each poison once, so that one that has lost its effect fails every time, and not by the seed. */
 for (const isolation of ['process', 'thread'] as const) {
 	test(`among bad jobs every good one completes, and every bad one is dead when it is due: ${isolation}`, async t => {
-		t.timeout(170_000);
+		t.timeout(400_000);
 		tellSeed(t);
 		const {good, bad, broken} = await run({seed: SEED, isolation}, makeFolder(t));
 		t.deepEqual(broken, []);

@@ -1,6 +1,7 @@
 import {existsSync, readFileSync, rmSync, writeFileSync} from 'node:fs';
 import {connect} from 'node:net';
 import {join} from 'node:path';
+import {setImmediate as nextTurn} from 'node:timers/promises';
 import {isDeepStrictEqual} from 'node:util';
 import test, {type ExecutionContext} from 'ava';
 import {Bell} from '../../lib/bell.ts';
@@ -436,16 +437,31 @@ law('recall() gives back what has not started, which then never runs', async (t,
 	const [held, ...rest] = crew.giveNow('hold', [file, file]);
 	const marks = crew.giveNow('mark', [{file: order, line: 'ran'}]);
 	await crew.note(note => note.id === held);
-	crew.pool.recall('mark');
+	void crew.pool.recall('mark');
 	t.deepEqual(await crew.outcomes(marks), [{type: 'released'}]);
 	t.is(crew.outcome(rest[0]), undefined);
-	crew.pool.recall();
+	void crew.pool.recall();
 	t.deepEqual(await crew.outcomes(rest), [{type: 'released'}]);
 	t.is(crew.outcome(held), undefined);
 	touch(file);
 	await crew.values([held]);
 	await crew.values(await crew.give('echo', [1]));
 	t.deepEqual(linesOf(order), []);
+});
+
+law('once recall() has resolved nothing of what it recalled starts any more, however short its jobs are', async (t, crew) => {
+	const order = join(makeFolder(t), 'order');
+	await crew.load({workers: 2});
+	const lines = Array.from({length: 500}, (_, index) => ({file: order, line: String(index)}));
+	const ids = [...(await crew.give('mark', lines)), ...(await crew.give('mark', lines))];
+	while (linesOf(order).length === 0) await nextTurn();
+	await crew.pool.recall('mark');
+	const ran = linesOf(order).length;
+	const outcomes = await crew.outcomes(ids);
+	// A job that had started may still write its line.
+	t.true(linesOf(order).length <= ran + 2);
+	t.true(outcomes.every(outcome => outcome?.type === 'returned' || outcome?.type === 'released'));
+	t.is(outcomes.filter(outcome => outcome?.type === 'returned').length, linesOf(order).length);
 });
 
 // Failing

@@ -141,7 +141,7 @@ test.serial('processes: a process whose jobs are all taken back while it loads l
 	const {crew, folder} = loadSlowly(t);
 	crew.giveNow('ran', ['first', 'second']);
 	await appears(join(folder, 'waits for open'));
-	crew.pool.recall();
+	void crew.pool.recall();
 	t.is(crew.pool.size, 0);
 	for (const file of ['open', 'ready']) writeFileSync(join(folder, file), '');
 	for (const name of ['third', 'fourth', 'fifth']) await crew.values(await crew.give('ran', [name]));

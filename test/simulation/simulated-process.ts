@@ -1,4 +1,5 @@
 import {existsSync, rmSync, writeFileSync} from 'node:fs';
+import {dirname} from 'node:path';
 import type {Clock} from '../../lib/clock.ts';
 import {Dispatcher} from '../../lib/dispatcher.ts';
 import type {PoolOptions} from '../../lib/pool.ts';
@@ -38,6 +39,7 @@ export class SimulatedProcess implements Actor {
 	readonly tasks: readonly TaskInfo[];
 	readonly #around: Surroundings;
 	readonly #queue: SqliteQueue;
+	readonly #source: SimulatedSource;
 	#phase: 'opening' | 'open' | 'closed' | 'dead' = 'opening';
 	isSuspended = false;
 
@@ -48,7 +50,8 @@ export class SimulatedProcess implements Actor {
 		const {scheduler, ledger, database, leaseMs, isCalm, everybody} = around;
 		const clock: Clock = scheduler.clockOf(this);
 		this.#queue = new SqliteQueue(database, {durability: 'normal', leaseMs, now: clock.now, steadyMs: clock.steadyMs, random: () => scheduler.chance.share()});
-		const source = new SimulatedSource({actor: this, scheduler, ledger, tasks, isCalm});
+		const source = new SimulatedSource({actor: this, scheduler, ledger, tasks, clock, folder: dirname(database), isCalm});
+		this.#source = source;
 		const dispatcher = new Dispatcher(
 			observe(this.#queue, {actor: this, scheduler, ledger, isCalm, everybody}),
 			listener => new WorkerPool(source, {...OPTIONS, workers}, listener, undefined, clock),
@@ -107,6 +110,7 @@ export class SimulatedProcess implements Actor {
 	/** For the end of the world: a dead process holds its files open. */
 	dispose(): void {
 		this.#queue.close();
+		this.#source.dispose();
 	}
 
 	#output(message: RepliesMessage | FailedMessage): void {

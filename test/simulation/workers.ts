@@ -1,9 +1,15 @@
-import {Board, type StopReason} from '../../lib/board.ts';
+import {closeSync, mkdtempSync, openSync} from 'node:fs';
+import {join} from 'node:path';
+import type {Board, StopReason} from '../../lib/board.ts';
+import type {Clock} from '../../lib/clock.ts';
 import {toEnvelope} from '../../lib/errors.ts';
 import type {FailureRecord} from '../../lib/failure.ts';
 import {pack} from '../../lib/lines.ts';
-import type {Ending, Examination, PoolWorker, SourceListener, WorkerSource} from '../../lib/pools/worker-source.ts';
-import {MAX_JOBS, SharedBoard} from '../../lib/pools/worker-source.ts';
+import {ChildBoard, createRegions, Guard, type GuardCommand, MAX_CELLS} from '../../lib/pools/child-board.ts';
+import {boardAt} from '../../lib/pools/meeting-place.ts';
+import {RemoteBoards} from '../../lib/pools/remote-board.ts';
+import {NO_ANSWER} from '../../lib/pools/stack-probe.ts';
+import type {Ending, Examination, PoolBoard, PoolWorker, SourceListener, WorkerSource} from '../../lib/pools/worker-source.ts';
 import {type ChunkMessage, type ChunkReport, idAt, type Loaded, numberAt, type WorkerRequest} from '../../lib/protocol.ts';
 import type {MadeJob} from '../../lib/queue.ts';
 import type {TaskInfo} from '../../lib/tasks-module.ts';
@@ -24,13 +30,16 @@ export interface Workshop {
 	readonly scheduler: Scheduler;
 	readonly ledger: Ledger;
 	readonly tasks: readonly TaskInfo[];
+	readonly clock: Clock;
+	/** For the files of their boards. */
+	readonly folder: string;
 	/** From then on nothing goes wrong but what tasks do themselves. */
 	readonly isCalm: () => boolean;
 }
 
 /** Workers that run no code: what each task does, and when its worker dies, is thrown by dice. */
 export class SimulatedSource implements WorkerSource {
-	readonly maxJobs = MAX_JOBS;
+	readonly maxJobs = MAX_CELLS;
 	readonly #shop: Workshop;
 	readonly #workers = new Set<SimulatedWorker>();
 	#listener: SourceListener | undefined;
@@ -60,7 +69,14 @@ export class SimulatedSource implements WorkerSource {
 	async close(): Promise<void> {
 		await Promise.all([...this.#workers].map(worker => worker.endAndWait()));
 	}
+
+	/** For the end of the world: the workers of a dead process hold their files open. */
+	dispose(): void {
+		for (const worker of this.#workers) worker.dispose();
+	}
 }
+
+/** A child process but for its code: its boards lie in a file, and a guard obeys the pool's commands, which take their time. */
 
 class SimulatedWorker implements PoolWorker, Actor {
 	readonly kind = 'process';
@@ -73,11 +89,21 @@ class SimulatedWorker implements PoolWorker, Actor {
 	#lastDelivery = 0;
 	#last: Promise<void> = Promise.resolve();
 	#running: readonly Execution[] = [];
+	readonly #regions = createRegions();
+	readonly #boards: RemoteBoards;
+	readonly #file: number;
+	readonly #guard: Guard;
+	#lastCommand = 0;
+	#obeyed: Promise<void> = Promise.resolve();
 
 	constructor(name: string, shop: Workshop, listener: SourceListener) {
 		this.name = name;
 		this.#shop = shop;
 		this.#listener = listener;
+		const place = mkdtempSync(join(shop.folder, 'worker-'));
+		this.#boards = new RemoteBoards(place, command => this.#command(command), shop.clock);
+		this.#file = openSync(boardAt(place), 'r+');
+		this.#guard = new Guard({regions: this.#regions, file: this.#file, heapLimitBytes: 0}, () => this.#lookAtItself());
 	}
 
 	get isDead(): boolean {
@@ -88,8 +114,8 @@ class SimulatedWorker implements PoolWorker, Actor {
 		return this.#shop.actor.isSuspended;
 	}
 
-	board(jobs: number): SharedBoard {
-		return new SharedBoard(jobs);
+	board(jobs: number): PoolBoard {
+		return this.#boards.open(jobs);
 	}
 
 	async request(request: WorkerRequest): Promise<unknown> {
@@ -101,8 +127,26 @@ class SimulatedWorker implements PoolWorker, Actor {
 	}
 
 	async examine(): Promise<Examination> {
+		return (await this.#boards.examine()) ?? NO_ANSWER;
+	}
+
+	/** Commands arrive in order, and each is obeyed after the one before. */
+	#command(command: GuardCommand): void {
+		const {scheduler} = this.#shop;
+		this.#lastCommand = Math.max(this.#lastCommand, scheduler.steadyMs + scheduler.chance.ms(5));
+		scheduler.schedule(this, this.#lastCommand - scheduler.steadyMs, 'delivery', `a command to the guard of ${this.name}`, () => {
+			this.#obeyed = this.#obeyed.then(() => this.#guard.obey(command)).catch(() => undefined);
+		});
+	}
+
+	async #lookAtItself(): Promise<typeof NO_ANSWER> {
 		await this.#sleep(this.#shop.scheduler.chance.ms(50), 'examined');
-		return {};
+		return NO_ANSWER;
+	}
+
+	dispose(): void {
+		this.#boards.close();
+		closeSync(this.#file);
 	}
 
 	end(): boolean {
@@ -128,6 +172,8 @@ class SimulatedWorker implements PoolWorker, Actor {
 		scheduler.schedule(actor, this.#deliveryDelayMs(), 'delivery', `${this.name} is gone`, () => {
 			this.#gone.resolve();
 			this.#listener.gone(this, ending);
+			// Until then it tells which job ran.
+			this.dispose();
 		});
 	}
 
@@ -139,7 +185,7 @@ class SimulatedWorker implements PoolWorker, Actor {
 
 	async #runChunk(chunk: ChunkMessage): Promise<void> {
 		const {scheduler, tasks} = this.#shop;
-		const board = new Board(chunk.board as SharedArrayBuffer);
+		const board = new ChildBoard(this.#regions, chunk.board as number, this.#file);
 		const report = new Report(chunk.chunk, this.#shop, message => this.#post(message));
 		const {batchSize = 1} = tasks.find(({name}) => name === chunk.task)?.options ?? {};
 		for (let first = 0; first < chunk.jobs; first += batchSize) {
@@ -149,6 +195,7 @@ class SimulatedWorker implements PoolWorker, Actor {
 			await this.#runTogether(chunk, board, report, {first, end, started});
 			if (scheduler.steadyMs - report.since >= REPORT_EVERY_MS) report.post();
 		}
+		board.retire();
 		report.post();
 		await this.#sleep(scheduler.chance.ms(3), 'ends a chunk');
 		report.finish(true);

@@ -72,20 +72,30 @@ interface Expected extends Assignment {
 async function enqueue(faena: Engine<Tasks>, {seed, isolation, executions}: Round): Promise<Map<number, Expected>> {
 	const random = seeded(seed);
 	const poisons = survivable(isolation);
+	const bad = drawn(random, poisons);
 	const expected = new Map<number, Expected>();
-	let left = shuffled(random, poisons);
-	for (let number = 0, due = 0; executions === undefined ? left.length > 0 : due < executions; number++) {
+	let [badJobs, due] = [0, 0];
+	for (let number = 0; executions === undefined ? badJobs < poisons.length : due < executions; number++) {
 		const isGood = random() < GOOD_PER_BAD / (GOOD_PER_BAD + 1);
-		// Each has its turn before one comes again.
-		if (left.length === 0) left = shuffled(random, poisons);
-		const poison = isGood ? undefined : left.pop();
+		const poison = isGood ? undefined : (bad.next().value as string);
 		const maxAttempts = isGood ? 1 : pick(random, MAX_ATTEMPTS);
-		const {hangs, reason} = POISONS[poison ?? ''] ?? {};
-		const job = await faena.enqueue('work', {number, ...(poison !== undefined && {poison})}, {maxAttempts, ...(hangs && {timeout: HANG_MS})});
-		expected.set(job.id, {number, maxAttempts, ...(poison !== undefined && {poison})});
-		if (poison !== undefined) due += dueAttempts(reason, maxAttempts) || 1;
+		expected.set(await enqueueOne(faena, number, poison, maxAttempts), {number, maxAttempts, ...(poison !== undefined && {poison})});
+		if (poison === undefined) continue;
+		badJobs++;
+		due += dueAttempts(POISONS[poison]?.reason, maxAttempts) || 1;
 	}
 	return expected;
+}
+
+/** Each comes once before one comes again. */
+function* drawn(random: () => number, poisons: readonly string[]): Generator<string> {
+	for (;;) yield* shuffled(random, poisons);
+}
+
+async function enqueueOne(faena: Engine<Tasks>, number: number, poison: string | undefined, maxAttempts: number): Promise<number> {
+	const {hangs} = POISONS[poison ?? ''] ?? {};
+	const {id} = await faena.enqueue('work', {number, ...(poison !== undefined && {poison})}, {maxAttempts, ...(hangs && {timeout: HANG_MS})});
+	return id;
 }
 
 function dueAttempts(reason: Poison['reason'], maxAttempts: number): number {
