@@ -1,8 +1,9 @@
-import test from 'ava';
+import test, {type ExecutionContext} from 'ava';
 import {Board} from '../../lib/board.ts';
+import type {Clock} from '../../lib/clock.ts';
 import {WorkerPool} from '../../lib/pools/worker-pool.ts';
 import {type Examination, type PoolWorker, SharedBoard, type SourceListener, type WorkerSource} from '../../lib/pools/worker-source.ts';
-import type {WorkerRequest} from '../../lib/protocol.ts';
+import type {ChunkMessage, WorkerRequest} from '../../lib/protocol.ts';
 import {Crew} from './contract.ts';
 
 /** Its one worker starts the first job that it is given, which heeds nothing and never ends. */
@@ -58,3 +59,116 @@ for (const [reason, looks] of [
 		t.is(source.looks, looks);
 	});
 }
+
+/** A clock whose time passes by hand. */
+class HandClock implements Clock {
+	#now = 1000;
+	readonly #beats = new Map<() => void, {readonly ms: number; next: number}>();
+
+	readonly now = () => this.#now;
+	readonly steadyMs = () => this.#now;
+	readonly nextTurn = async () => undefined;
+	readonly after = (ms: number, call: () => void) => {
+		const once = () => {
+			this.#beats.delete(once);
+			call();
+		};
+		return this.every(ms, once);
+	};
+	readonly every = (ms: number, call: () => void) => {
+		this.#beats.set(call, {ms, next: this.#now + ms});
+		return () => void this.#beats.delete(call);
+	};
+
+	pass(ms: number): void {
+		for (const end = this.#now + ms; this.#now < end; this.#now++) {
+			for (const [call, beat] of this.#beats) {
+				if (beat.next > this.#now) continue;
+				beat.next += beat.ms;
+				call();
+			}
+		}
+	}
+}
+
+/** What a worker does with a chunk and its board. */
+type Act = (board: Board, chunk: ChunkMessage, clock: HandClock, say: (message: unknown) => void) => void;
+
+/** Its one worker never ends a chunk. */
+class Endless extends Stuck {
+	readonly #clock: HandClock;
+	readonly #act: Act;
+
+	constructor(clock: HandClock, act: Act) {
+		super();
+		this.#clock = clock;
+		this.#act = act;
+	}
+
+	override async request(request: WorkerRequest): Promise<unknown> {
+		if (request.type !== 'chunk') return {tasks: [{name: 'stuck', options: {}}]};
+		this.#act(new Board(request.board as SharedArrayBuffer), request, this.#clock, message => this.listener?.message(this, message));
+		return new Promise(() => undefined);
+	}
+}
+
+async function loadEndless(t: ExecutionContext, act: Act): Promise<{readonly crew: Crew; readonly clock: HandClock}> {
+	const timer = setInterval(() => undefined, 1000);
+	t.teardown(() => clearInterval(timer));
+	const clock = new HandClock();
+	const crew = new Crew(t, (options, listener) => new WorkerPool(new Endless(clock, act), options, listener, undefined, clock));
+	await crew.load({workers: 1, graceMs: 20});
+	return {crew, clock};
+}
+
+const NEVER: Readonly<Record<string, readonly [act: Act, outcome: object]>> = {
+	'never starts its job': [() => undefined, {type: 'released'}],
+	'never starts its job and talks': [
+		(_, {chunk}, clock, say) => void clock.every(10, () => say({type: 'note', chunk, index: 0, logs: [{at: 1, level: 'info', text: 'x'}]})),
+		{type: 'released'},
+	],
+	'ends its job and does not say so': [
+		board => {
+			board.start(0, 1000);
+			board.finish(0);
+		},
+		{type: 'lostWorker'},
+	],
+	'shows a job that it does not have': [board => new Int32Array(board.buffer).set([9, 1]), {type: 'released'}],
+	'shows more jobs than it has': [
+		board => {
+			board.start(0, 1000);
+			new Int32Array(board.buffer).set([1, 9]);
+		},
+		{type: 'released'},
+	],
+	'shows a start that is to come': [board => void board.start(0, 1e12), {type: 'released'}],
+	'shows a start at no time': [board => void board.start(0, Number.NaN), {type: 'released'}],
+};
+
+for (const [what, [act, outcome]] of Object.entries(NEVER)) {
+	test(`a worker that ${what} is ended after 5 s, and what it had is settled`, async t => {
+		const {crew, clock} = await loadEndless(t, act);
+		const [id] = await crew.give('stuck', [null], {policies: [{timeoutMs: 100}]});
+		clock.pass(4900);
+		await new Promise(resolve => setImmediate(resolve));
+		t.is(crew.outcome(id), undefined);
+		clock.pass(200);
+		const [settled] = await crew.outcomes([id]);
+		t.like(settled, outcome);
+		t.true((settled?.durationMs ?? 0) >= 0 && (settled?.startedAt ?? 0) <= clock.now());
+		t.like(crew.losses, [{reason: 'blocked'}]);
+	});
+}
+
+test('a job that starts after interrupt() has looked is stopped all the same', async t => {
+	let start = () => undefined as unknown;
+	const {crew, clock} = await loadEndless(t, board => {
+		start = () => board.start(0, 1000);
+	});
+	const [id] = await crew.give('stuck', [null]);
+	crew.pool.interrupt();
+	start();
+	clock.pass(200);
+	t.like((await crew.outcomes([id]))[0], {type: 'released'});
+});
