@@ -247,7 +247,7 @@ export const POISONS: Readonly<Record<string, Poison>> = {
 		then() {},
 	})),
 	'backtrack for ever': hangs(() => /^(a+)+$/.test(`${'a'.repeat(60)}b`)),
-	'wait for nobody': hangs(() => Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0)),
+	'wait for nobody': hangs(() => wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0)),
 	'a native call that outlives the timeout': hangs(() => pbkdf2Sync('secret', 'salt', 600_000, 64, 'sha512')),
 	'a shell that outlives the timeout': hangs(() => execSync('sleep 1')),
 	'ignore the signal': hangs(async ({signal}) => {
@@ -475,7 +475,9 @@ const JUNK: readonly unknown[] = [
 	new Error('junk'),
 ];
 
-/** The way to the pool as it was before another poison of this worker replaced it. */
+/** As they were before another poison of this worker replaced them: this, */
+const {wait} = Atomics;
+/** and the way to the pool. */
 const post = parentPort?.postMessage.bind(parentPort);
 const send = process.send?.bind(process);
 
