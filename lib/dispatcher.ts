@@ -8,7 +8,7 @@ import {type FailureRecord, toFailure} from './failure.ts';
 import type {JobId} from './job.ts';
 import {JobList} from './job-list.ts';
 import type {Chunk, Lane, Pool, PoolListener, SlowStart, WorkerLoss} from './pool.ts';
-import {type Call, type EnqueueCall, type EventName, type FailedMessage, type RepliesMessage, VERBS} from './protocol.ts';
+import {type Call, type EnqueueCall, type EventName, type FailedMessage, type RepliesMessage, VERBS, type Verbs} from './protocol.ts';
 import type {
 	BatchId,
 	BatchOptions,
