@@ -59,6 +59,7 @@ export async function openForTest(tasks: object | string, options: TestOptions =
 	const module = isModule ? tasks : pathToFileURL(join(folder, 'tasks'));
 	const remove = () => {
 		disarm();
+		standIn(String(module), undefined);
 		rmSync(folder, {recursive: true, force: true});
 	};
 	try {
@@ -73,8 +74,6 @@ export async function openForTest(tasks: object | string, options: TestOptions =
 	} catch (error) {
 		remove();
 		throw error;
-	} finally {
-		standIn(String(module), undefined);
 	}
 }
 

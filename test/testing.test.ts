@@ -26,6 +26,15 @@ test('a delayed job runs when the clock has come so far, and not before', async 
 	t.deepEqual(greeted, ['Eva', 'Ana']);
 });
 
+test('as many jobs of an object of functions wait at the same time as there are workers', async t => {
+	const waiting: (() => void)[] = [];
+	const faena = await opened(t, {wait: () => new Promise<void>(resolve => waiting.push(resolve))}, {workers: 3});
+	await faena.enqueueMany('wait', [undefined, undefined, undefined]);
+	while (waiting.length < 3) await faena.counts();
+	for (const release of waiting) release();
+	t.is((await faena.drain()).completed, 3);
+});
+
 for (const [what, now, time] of [
 	['summer time begins', '2026-03-08T06:30:00Z', '03:30'],
 	['summer time ends', '2026-11-01T05:30:00Z', '01:30'],
