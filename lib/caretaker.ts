@@ -1,4 +1,6 @@
+import {isRefusal} from './bisection.ts';
 import type {Clock} from './clock.ts';
+import type {FaenaError} from './errors.ts';
 import type {Health, JobQueue, OwnerId} from './queue.ts';
 
 /** How often other connections' writes are listened for; while all workers are busy half as often. A cancel from another process must be heard within 50 ms. */
@@ -23,6 +25,8 @@ export class Caretaker {
 	#rings = 1;
 	/** What was not told yet, since something failed after it. */
 	#found: Findings = NOTHING;
+	/** What was told of rows that are in the way of taking back jobs. */
+	#refusal: string | undefined;
 	#longLogBytes = LONG_LOG_BYTES;
 	#hasToldOfLibrary = false;
 	#nextHeartbeat = 0;
@@ -55,13 +59,25 @@ export class Caretaker {
 		}
 		if (now >= this.#nextRecovery) {
 			await this.#examine();
-			const recovered = await this.#queue.recover();
-			this.#found = {...this.#found, recovered: this.#found.recovered + recovered};
+			await this.#recover();
 			this.#nextRecovery = now + Math.min(RECOVER_EVERY_MS, this.#leaseMs / 3);
 		}
 		const found = {...this.#found, changed: await this.#queue.changes()};
 		this.#found = NOTHING;
 		return found;
+	}
+
+	/** Rows that are in the way of it may stay there for ever; they are told of once, and keep nothing else from going on. */
+	async #recover(): Promise<void> {
+		try {
+			const recovered = await this.#queue.recover();
+			this.#found = {...this.#found, recovered: this.#found.recovered + recovered};
+			this.#refusal = undefined;
+		} catch (error) {
+			if (!isRefusal(error)) throw error;
+			if (error.message !== this.#refusal) this.#found = {...this.#found, refusal: error};
+			this.#refusal = error.message;
+		}
 	}
 
 	async #examine(): Promise<void> {
@@ -90,6 +106,8 @@ export interface Findings {
 	readonly logBytes?: number;
 	/** Told once: another SQLite library of this process has the database open. */
 	readonly secondLibrary?: NonNullable<Health['secondLibrary']>;
+	/** Why the jobs of a dead owner can't be taken back. */
+	readonly refusal?: FaenaError;
 }
 
 export const NOTHING: Findings = {changed: false, recovered: 0, isOwnerLost: false};

@@ -1,7 +1,8 @@
 import {Bell} from './bell.ts';
+import {isRefusal} from './bisection.ts';
 import {Caretaker, type Findings, NOTHING} from './caretaker.ts';
 import {type Clock, systemClock} from './clock.ts';
-import {Desk, toNewJobs} from './desk.ts';
+import {Desk} from './desk.ts';
 import {FaenaError, toEnvelope} from './errors.ts';
 import {failpoint} from './failpoint.ts';
 import {type FailureRecord, toFailure} from './failure.ts';
@@ -16,7 +17,6 @@ import type {
 	CompletedBatch,
 	Demand,
 	JobQueue,
-	Lease,
 	Note,
 	OwnerId,
 	Settlement,
@@ -30,6 +30,8 @@ import {Setbacks} from './setbacks.ts';
 import {ChunkSizer} from './sizing.ts';
 import {Statistics} from './statistics.ts';
 import type {TaskInfo} from './tasks-module.ts';
+import {makesJobs, NOTHING_WRITTEN, type Written} from './turn-parts.ts';
+import {type Refused, Turns} from './turns.ts';
 
 export interface DispatcherOptions {
 	readonly owner: OwnerId;
@@ -46,7 +48,10 @@ export interface DispatcherOptions {
 const ENQUEUED_PER_TURN = MOST_IN_RUN + 1;
 /** Payload bytes dequeued in one transaction. */
 const BYTES_PER_TURN = 64 * 1024 * 1024;
-/** Notes of running jobs wait this long for company. */
+/**
+ * Notes of running jobs wait this long for company. Their worker has kept them back for up to 50 ms by then; together with the commit
+ * that is to be at most 100 ms, so that no more work than that is lost with a checkpoint.
+ */
 const NOTE_DELAY_MS = 20;
 const NO_PLACES = {idle: 0, second: 0};
 
@@ -88,12 +93,9 @@ export class Dispatcher implements PoolListener {
 	#turnedAt = 0;
 	/** How long the shortest of the chunks given out last will keep a worker busy. */
 	#coverMs = 0;
-	/** The last that was heard of; */
-	#lastLease: Lease = 0;
-	/** what came after it, if a dequeue failed and took effect all the same, is nobody's. */
-	#isInDoubt = false;
 	/** Of the turns; and of what the caretaker does beside them. */
 	readonly #setbacks: Readonly<Record<'turn' | 'care', Setbacks>>;
+	readonly #turns: Turns;
 
 	constructor(
 		queue: JobQueue,
@@ -110,6 +112,10 @@ export class Dispatcher implements PoolListener {
 		this.#setbacks = {turn: new Setbacks(clock), care: new Setbacks(clock)};
 		this.#output = output;
 		this.#desk = new Desk(output, events);
+		this.#turns = new Turns(queue, owner, clock, {
+			leftOut: (what, refusal) => this.#tellRefused(what, refusal),
+			refuse: (call, refusal) => this.#desk.refuse(call, refusal),
+		});
 		queue.onBatchCompleted(batch => this.#batchCompleted(batch));
 	}
 
@@ -228,19 +234,21 @@ export class Dispatcher implements PoolListener {
 		if (this.#outbox.length > 0) return Math.max(0, this.#restMs());
 		if (this.#phase === 'draining') return Math.max(0, this.#drainUntil - this.#clock.steadyMs());
 		if (this.#phase !== 'running' || this.#nextRunAt === null || !this.#hasPlace()) return Infinity;
-		return Math.max(0, this.#restMs(), this.#nextRunAt - this.#clock.now());
+		return Math.max(0, this.#restMs(), this.#turns.restMs, this.#nextRunAt - this.#clock.now());
 	}
 
 	/**
 	 * How long the next turn can wait for company: while every worker has its next chunk already and no caller waits, it
-	 * would only cost an fsync; and where a worker could take another chunk, until shortly before it ends the one it has.
+	 * would only cost an fsync; and where a worker could take another chunk, until shortly before it ends the one it has. Notes
+	 * wait for less.
 	 */
 	#restMs(): number {
 		if (this.#phase !== 'running' || !this.#pool || this.#setbacks.turn.count > 0 || this.#calls.length > 0 || this.#desk.hasEnqueues) return 0;
 		const {idle, second} = this.#pool.places();
 		if (idle > 0) return 0;
 		const {workMs} = this.#sizer;
-		return this.#turnedAt + (second > 0 ? Math.min(workMs, this.#sizer.patienceMs(this.#coverMs)) : workMs) - this.#clock.steadyMs();
+		const turnAt = this.#turnedAt + (second > 0 ? Math.min(workMs, this.#sizer.patienceMs(this.#coverMs)) : workMs);
+		return turnAt - this.#clock.steadyMs();
 	}
 
 	async #attend(): Promise<void> {
@@ -253,7 +261,7 @@ export class Dispatcher implements PoolListener {
 		}
 		if (findings === NOTHING) return;
 		this.#setbacks.care.clear();
-		const {changed, recovered, isOwnerLost, logBytes, secondLibrary} = findings;
+		const {changed, recovered, isOwnerLost, logBytes, secondLibrary, refusal} = findings;
 		if (isOwnerLost) {
 			void this.#recall();
 			// Others have these jobs now. What comes of them here counts for nothing.
@@ -261,6 +269,7 @@ export class Dispatcher implements PoolListener {
 			this.#desk.tell({type: 'ownerLost'});
 		}
 		if (recovered > 0) this.#desk.tell({type: 'recovered', jobs: recovered});
+		if (refusal) this.#tellRefused({}, refusal);
 		if (logBytes !== undefined) this.#desk.tell({type: 'logGrown', logBytes});
 		if (secondLibrary) this.#desk.tell({type: 'secondLibrary', ...secondLibrary});
 		if (changed || recovered > 0) this.#isHungry = true;
@@ -278,14 +287,12 @@ export class Dispatcher implements PoolListener {
 		const demand = this.#demand(enqueues.length > 0 || settle.some(makesJobs));
 		if (settle.length + notes.length + enqueues.length === 0 && !demand) return this.#setbacks.turn.clear();
 		const begunAt = this.#clock.steadyMs();
+		const written = {settle, notes, enqueues};
 		let result: TurnResult;
 		try {
-			if (this.#isInDoubt) await this.#queue.giveBack(this.#owner, this.#lastLease);
-			this.#isInDoubt = demand !== undefined;
-			result = await this.#queue.turn({settle, notes, enqueue: toNewJobs(enqueues), ...(demand && {dequeue: demand})});
-			this.#isInDoubt = false;
+			result = await this.#turns.turn(written, demand);
 		} catch (error) {
-			return this.#rescue(error, settle, notes, enqueues);
+			return this.#rescue(error, written, demand);
 		}
 		this.#turnedAt = this.#clock.steadyMs();
 		this.#sizer.observeTurn(this.#turnedAt - begunAt);
@@ -296,26 +303,22 @@ export class Dispatcher implements PoolListener {
 		if (settle.length > 0) failpoint('settle:committed');
 		if (notes.length > 0) failpoint('notes:committed');
 		if (result.dequeued.jobs.length > 0) failpoint('dequeue:committed');
-		await this.#apply(result, settle, notes, enqueues, demand);
+		await this.#apply(result, written, demand);
 		if (this.#desk.hasEnqueues) this.#bell.ring();
 	}
 
-	async #apply(
-		result: TurnResult,
-		settle: readonly Settling[],
-		notes: readonly Note[],
-		enqueues: readonly (EnqueueCall & {call: number})[],
-		demand: Demand | undefined,
-	): Promise<void> {
+	async #apply(result: TurnResult, {settle, notes, enqueues}: Written, demand: Demand | undefined): Promise<void> {
 		this.#nextRunAt = result.nextRunAt;
-		this.#lastLease = Math.max(this.#lastLease, result.dequeued.lease);
 		const arrived = enqueues.length > 0 || result.settled.includes('pending') || settle.some(makesJobs);
 		this.#isHungry = demand ? result.backlog > 0 : this.#isHungry || arrived;
 		this.#dispatch(result.dequeued, result.backlog);
+		for (const id of result.dequeued.passedOver ?? []) this.#tellRefused({id}, passedOver(id));
 		for (const note of notes) this.#desk.noted(note);
 		await this.#desk.inquire(this.#queue, this.#desk.enqueued(enqueues, result.enqueued), true);
 		await this.#tellSettled(settle, result);
-		if (this.#isHungry && this.#hasPlace()) this.#bell.ring();
+		// Where the tally says more than there is, to ask again at once would never end.
+		const isFruitless = demand !== undefined && result.dequeued.jobs.length === 0;
+		if (this.#isHungry && !isFruitless && this.#hasPlace()) this.#bell.ring();
 	}
 
 	async #tellSettled(settling: readonly Settling[], result: TurnResult): Promise<void> {
@@ -342,31 +345,49 @@ export class Dispatcher implements PoolListener {
 	}
 
 	/**
-	 * The transaction failed: callers are told, and settling is tried alone, since what was done must not be done again; with
-	 * the notes, since a checkpoint that comes with an outcome is the last one.
+	 * The transaction failed. If it was refused, each of its parts is tried with fewer others, so that only what can't be written is
+	 * left out. Otherwise callers are told, and settling is tried alone, since what was done must not be done again; with the notes,
+	 * since a checkpoint that comes with an outcome is the last one.
 	 */
-	async #rescue(error: unknown, settle: readonly Settling[], notes: readonly Note[], enqueues: readonly {call: number}[]): Promise<void> {
-		for (const {call} of enqueues) this.#desk.refuse(call, error);
+	async #rescue(error: unknown, written: Written, demand: Demand | undefined): Promise<void> {
 		this.#statistics.failedToCommit();
-		let isSettled = false;
-		try {
-			const result = await this.#queue.turn({settle, notes});
-			isSettled = true;
-			await this.#tellSettled(settle, result);
-		} catch (again) {
-			if (isSettled) throw again;
-			this.#outbox.unshift(...settle);
-			this.#notes.unshift(...notes);
-		}
+		const isRefused = isRefusal(error);
+		const {enqueues} = written;
+		if (!isRefused) for (const {call} of enqueues) this.#desk.refuse(call, error);
+		const {refusals, stopped} = await this.#turns.inParts(isRefused ? written : {...written, enqueues: []}, (result, part) =>
+			this.#apply(result, part, undefined),
+		);
+		if (stopped) this.#putBack(stopped.left, stopped.error);
 		// What stood in the way came with the calls, and they were told.
-		if (isSettled && enqueues.length > 0) this.#setbacks.turn.clear();
-		this.#setBack('turn', error);
+		if (!isRefused && !stopped && enqueues.length > 0) this.#setbacks.turn.clear();
+		if (stopped || !isRefused) return this.#setBack('turn', isRefused ? stopped?.error : error);
+		this.#setbacks.turn.clear();
+		if (demand && refusals === 0) await this.#dequeueApart(demand);
+		this.#bell.ring();
+	}
+
+	#putBack({settle, notes, enqueues}: Written, error: unknown): void {
+		this.#outbox = [...settle, ...this.#outbox];
+		this.#notes = [...notes, ...this.#notes];
+		for (const {call} of enqueues) this.#desk.refuse(call, error);
+	}
+
+	async #dequeueApart(demand: Demand): Promise<void> {
+		const error = await this.#turns.dequeueApart(demand, (result, apart) => this.#apply(result, NOTHING_WRITTEN, apart));
+		if (error) this.#setBack('turn', error);
+	}
+
+	#tellRefused(what: Refused, refusal: FaenaError): void {
+		this.#desk.tell({type: 'refused', ...what, error: toFailure(refusal)});
 	}
 
 	/** Tells and waits; or fails, if there is no hope. */
 	#setBack(what: 'turn' | 'care', error: unknown): void {
-		const waitMs = this.#setbacks[what].add(error, this.#drainUntil);
-		this.#desk.tell({type: 'setBack', setbacks: this.#setbacks[what].count, waitMs, error: toFailure(error)});
+		const isRefused = isRefusal(error);
+		const waitMs = this.#setbacks[what].add(error, isRefused ? Infinity : this.#drainUntil);
+		const {count} = this.#setbacks[what];
+		// A row in the way may stay there for ever.
+		if (!isRefused || count === 1) this.#desk.tell({type: 'setBack', setbacks: count, waitMs, error: toFailure(error)});
 	}
 
 	// ——— dequeuing ———
@@ -379,9 +400,10 @@ export class Dispatcher implements PoolListener {
 	#demand(arrives: boolean): Demand | undefined {
 		const isDue = this.#nextRunAt !== null && this.#nextRunAt <= this.#clock.now();
 		if (this.#phase !== 'running' || this.#chunks.length > 0 || !(this.#isHungry || arrives || isDue)) return undefined;
-		const tasks = [...this.#tasks].flatMap(([task, {concurrency}]) => this.#demandOf(task, concurrency));
+		const lanes = [...this.#tasks].flatMap(([task, {concurrency}]) => this.#demandOf(task, concurrency));
+		const {tasks, ...rest} = this.#turns.awake({owner: this.#owner, tasks: lanes, limit: 0, maxBytes: BYTES_PER_TURN});
 		const limit = Math.max(0, ...tasks.map(each => each.limit));
-		return limit === 0 ? undefined : {owner: this.#owner, tasks, limit, maxBytes: BYTES_PER_TURN};
+		return limit === 0 ? undefined : {...rest, tasks, limit};
 	}
 
 	#demandOf(task: string, concurrency: number | undefined): TaskDemand[] {
@@ -632,8 +654,8 @@ const OWNERS_VERBS: ReadonlySet<keyof Verbs> = new Set(['endInput', 'closeBatch'
 /** Enqueues wait at the desk; a close works at once, so that nothing after it is taken any more. */
 type OtherCall = Exclude<Call, EnqueueCall | {type: 'close'}>;
 
-function makesJobs(settling: Settling): boolean {
-	return 'outcome' in settling && settling.outcome.type === 'returned' && settling.outcome.enqueue !== undefined;
+function passedOver(id: JobId): FaenaError {
+	return new FaenaError('BadRow', `Job ${id} was ready and running at once, which Faena never writes. It stays as it was running, and is not started again.`);
 }
 
 function isSuspect(job: JobList['parts'][number]): boolean {

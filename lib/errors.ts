@@ -12,7 +12,7 @@ export type ErrorCode =
 	| 'UnknownTask'
 	/** A payload, result or checkpoint holds something that would not come back as it went in. */
 	| 'NotEncodable'
-	/** A payload, result or checkpoint is over the size limit, or a task enqueues too much. */
+	/** A payload, result or checkpoint is over the size limit, or larger than SQLite can hold; or a task enqueues too much. */
 	| 'TooLarge'
 	/** The key names a job with another payload. */
 	| 'KeyConflict'
@@ -38,7 +38,7 @@ export type ErrorCode =
 	| 'Closed'
 	/** The database can't be used: missing folder, wrong kind of file, damaged, not writable; or its file was deleted or replaced. */
 	| 'BadDatabase'
-	/** Rows that somebody else has written or deleted stand in the way of what was asked; what has nothing to do with them goes on. */
+	/** The database refuses to store a value of this type, or rows that another program has written or deleted are in the way. What has nothing to do with it goes on. */
 	| 'BadRow'
 	/** The disk is full: nothing of this was kept. What runs goes on as soon as there is room. */
 	| 'StorageFull'

@@ -17,6 +17,7 @@ const RECORDS = {
 	logGrown: ['warn', 'the log beside the database grows: another program reads in a transaction that does not end'],
 	secondLibrary: ['error', 'another SQLite library of this process has the database open, which destroys it'],
 	setBack: ['warn', 'transaction set back; it is tried again'],
+	refused: ['error', 'the database refuses to write or give this; it is left out, and the rest goes on'],
 	memoryShort: ['warn', 'memory is short; the youngest job was stopped, and will run again'],
 } as const satisfies Readonly<Record<string, readonly [LogLevel, string]>>;
 

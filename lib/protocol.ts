@@ -302,6 +302,8 @@ export type JobEvent =
 	| {readonly type: 'logGrown'; readonly logBytes: number}
 	/** So many in a row. */
 	| {readonly type: 'setBack'; readonly setbacks: number; readonly waitMs: number; readonly error: FailureRecord}
+	/** The store refuses to write what became of the job, whose claim stays, or what it said; to dequeue it, or anything of the task; or to take jobs back. */
+	| {readonly type: 'refused'; readonly id?: JobId; readonly task?: string; readonly error: FailureRecord}
 	| {readonly type: 'memoryShort'; readonly id: JobId};
 
 /** The dispatcher gave up: everything that waits is rejected with this. */

@@ -210,7 +210,12 @@ export interface TurnResult {
 	readonly refused?: ReadonlyMap<number, FailureRecord>;
 	/** For each new job, in order; of a run for the first one, whose ids the others' follow. */
 	readonly enqueued: readonly Enqueued[];
-	readonly dequeued: {readonly lease: Lease; readonly jobs: readonly (DequeuedJob | DequeuedRun)[]};
+	readonly dequeued: {
+		readonly lease: Lease;
+		readonly jobs: readonly (DequeuedJob | DequeuedRun)[];
+		/** Jobs, and runs by their first job, that are not given, because somebody has written that they are running already. */
+		readonly passedOver?: readonly JobId[];
+	};
 	/** Jobs of the demanded tasks that could have been dequeued and were not. */
 	readonly backlog: number;
 	/** When the next waiting job becomes due, in milliseconds since 1970; `null` if none waits. */

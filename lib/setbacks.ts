@@ -1,3 +1,4 @@
+import {isRefusal} from './bisection.ts';
 import type {Clock} from './clock.ts';
 import {FaenaError} from './errors.ts';
 
@@ -28,15 +29,15 @@ export class Setbacks {
 
 	/**
 	 * One more.
-	 * @param until by the steady clock, how long there is time; what somebody can mend meanwhile, a full disk, is waited for as long
+	 * @param until by the steady clock, how long there is time; what can be mended meanwhile, a full disk or a row in the way, is waited for as long
 	 * @returns how long to wait
 	 * @throws the error itself, if there is no hope
 	 */
 	add(error: unknown, until: number): number {
 		const code = error instanceof FaenaError ? error.code : undefined;
-		if (code === 'BadDatabase' || code === 'NewerDatabase') throw error;
+		if (code === 'BadDatabase' || code === 'NewerDatabase' || code === 'Closed') throw error;
 		this.#count++;
-		if (this.#count > MOST && code !== 'StorageFull') throw error;
+		if (this.#count > MOST && code !== 'StorageFull' && !isRefusal(error)) throw error;
 		if (this.#clock.steadyMs() > until + OVERTIME_MS) throw error;
 		const waitMs = Math.min(LONGEST_WAIT_MS, 10 * 2 ** this.#count);
 		this.#retryAt = this.#clock.steadyMs() + waitMs;

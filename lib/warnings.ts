@@ -12,6 +12,10 @@ const SENTENCES: Readonly<Partial<Record<EventName, (detail: never) => string | 
 		return leavesProcesses ? `Processes that tasks of a worker ${kind} have started may still live; they could not all be found or killed.` : undefined;
 	},
 	secondLibrary: ({message}: {readonly message: string}) => message,
+	refused: ({id, task, error}: {readonly id?: number; readonly task?: string; readonly error: Error}) => {
+		if (id !== undefined) return `Job ${id} is left as it is. ${error.message}`;
+		return task === undefined ? error.message : `No job of task ${task} can be started. ${error.message}`;
+	},
 };
 
 /** The events that the program is warned of if nobody listens to them. */

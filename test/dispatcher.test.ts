@@ -1,11 +1,15 @@
+import {join} from 'node:path';
 import test from 'ava';
 import {Dispatcher} from '../lib/dispatcher.ts';
+import type {Encoded} from '../lib/encoding.ts';
 import {FaenaError} from '../lib/errors.ts';
 import type {Policy} from '../lib/job.ts';
 import type {Chunk, Pool, PoolListener} from '../lib/pool.ts';
 import type {FailedMessage, Notice} from '../lib/protocol.ts';
 import type {Turn, TurnResult} from '../lib/queue.ts';
 import {MemoryQueue} from '../lib/queues/memory.ts';
+import {openSqlite} from '../lib/queues/sqlite.ts';
+import {makeFolder} from './fixtures/folder.ts';
 
 const POLICY: Policy = {maxAttempts: 3, timeoutMs: null, backoff: {baseMs: 1000, factor: 2, maxMs: 60_000, jitter: 0}, retry: 'auto'};
 
@@ -37,6 +41,42 @@ test('a dequeue that took effect though its commit seemed to fail leaves no job 
 	dispatcher.receive([{call: 2, type: 'close', drainMs: 0}]);
 });
 
+test('a transaction that fails for a while is told of each time, and what ended is written once it succeeds', async t => {
+	const alive = setInterval(() => undefined, 1000);
+	t.teardown(() => clearInterval(alive));
+	let failures = 0;
+	const queue = new (class extends MemoryQueue {
+		override turn(turn: Turn): TurnResult {
+			if (turn.settle?.length && failures++ < 6) throw new FaenaError('StorageFull', 'The disk is full.');
+			return super.turn(turn);
+		}
+	})();
+	await queue.enqueue([{task: 'count', payload: '1', priority: 0, runAt: null, policy: POLICY}]);
+	const ended = Promise.withResolvers<Notice>();
+	const told: unknown[] = [];
+	const dispatcher = new Dispatcher(queue, listener => promptPool(listener), {
+		owner: 'owner',
+		leaseMs: 30_000,
+		events: ['setBack'],
+		output: message => {
+			if (message.type !== 'replies') return;
+			for (const event of message.events) if (event.type === 'setBack') told.push([event.setbacks, event.waitMs, event.error.code]);
+			if (message.notices[0]) ended.resolve(message.notices[0]);
+		},
+	});
+	dispatcher.receive([{call: 1, type: 'watch', ids: [1]}]);
+	await dispatcher.start();
+	t.like(await ended.promise, {id: 1, status: 'completed'});
+	// Each is tried again without what else there was.
+	t.deepEqual(told, [
+		[1, 20, 'StorageFull'],
+		[2, 40, 'StorageFull'],
+		[3, 80, 'StorageFull'],
+	]);
+	t.like(queue.job(1), {status: 'completed', executions: 1, attempts: 0});
+	dispatcher.receive([{call: 2, type: 'close', drainMs: 0}]);
+});
+
 test('a close keeps its time though the disk is full: what ended could not be written, and is told', async t => {
 	const alive = setInterval(() => undefined, 1000);
 	t.teardown(() => clearInterval(alive));
@@ -65,8 +105,38 @@ test('a close keeps its time though the disk is full: what ended could not be wr
 	t.like(await queue.job(1), {status: 'running'});
 });
 
+test('a result of more bytes than SQLite can hold is a failure of its job, and of no other', async t => {
+	const alive = setInterval(() => undefined, 1000);
+	t.teardown(() => clearInterval(alive));
+	const queue = await openSqlite(join(makeFolder(t), 'jobs.db'));
+	const policy = {...POLICY, maxAttempts: 1};
+	// In a run of their own, and by themselves.
+	await queue.enqueue(['1', '2', '"huge"', '3'].map(payload => ({task: 'count', payload, priority: 0, runAt: null, policy})));
+	// Its memory is asked for, and never touched.
+	const huge = new Uint8Array(1_000_000_001);
+	const notices: Notice[] = [];
+	const [ended, closed] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
+	const dispatcher = new Dispatcher(queue, listener => promptPool(listener, payload => (payload === '"huge"' ? huge : payload)), {
+		owner: 'owner',
+		leaseMs: 30_000,
+		output: message => {
+			if (message.type !== 'replies') return;
+			if (notices.push(...message.notices) === 4) ended.resolve();
+			if (message.replies.some(({call}) => call === 2)) closed.resolve();
+		},
+	});
+	dispatcher.receive([{call: 1, type: 'watch', ids: [1, 2, 3, 4]}]);
+	await dispatcher.start();
+	await ended.promise;
+	const byId = new Map(notices.map(notice => [notice.id, notice]));
+	for (const [id, value] of [1, 2, 4].map((id, index) => [id, `${index + 1}`] as const)) t.like(byId.get(id), {status: 'completed', value});
+	t.like(byId.get(3), {status: 'dead', error: {code: 'TooLarge'}});
+	dispatcher.receive([{call: 2, type: 'close', drainMs: 0}]);
+	await closed.promise;
+});
+
 /** Every job returns at once. */
-function promptPool(listener: PoolListener): Pool {
+function promptPool(listener: PoolListener, resultOf: (payload: Encoded) => Encoded = () => null): Pool {
 	return {
 		slots: 1,
 		size: 0,
@@ -76,7 +146,7 @@ function promptPool(listener: PoolListener): Pool {
 		run: ({task, lease, jobs}: Chunk) =>
 			listener.ended(
 				task,
-				jobs.all.map(({id, execution}) => ({id, lease, execution, outcome: {type: 'returned', value: null}})),
+				jobs.all.map(({id, execution, payload}) => ({id, lease, execution, outcome: {type: 'returned', value: resultOf(payload)}})),
 			),
 		stop: () => false,
 		recall: async () => undefined,

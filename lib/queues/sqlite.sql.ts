@@ -237,6 +237,9 @@ const TEXT = 'cast(? as text)';
 const BATCH = `b.id, b.name, t.name as task, b.created_at, b.total, b.started_at, b.completed_at, b.closed_at, b.on_complete, b.marks
 		from batch b join task t on t.id = b.task`;
 
+/** Of a job `j`: somebody has made it ready besides. */
+const IS_READY = 'exists (select 1 from ready r where r.task in (j.task, -j.task) and r.rank = -j.priority and r.id = j.id)';
+
 export const SQL = {
 	taskByName: 'select id, paused from task where name = ?',
 	taskName: 'select name from task where id = ?',
@@ -315,11 +318,11 @@ export const SQL = {
 	insertKey: 'insert into key (scope, key, id) values (?, ?, ?)',
 	jobByKey: `select k.id, j.payload from key k join job j on j.id = k.id where k.scope = ${INTEGER} and k.key = ${TEXT}`,
 
-	insertReady: 'insert into ready (task, rank, id, executions, batch) values (?, ?, ?, ?, ?)',
+	insertReady: 'insert or ignore into ready (task, rank, id, executions, batch) values (?, ?, ?, ?, ?)',
 	readyClaimsOfOwner: `insert into ready (task, rank, id, executions, batch)
 		select iif(coalesce(x.suspicions, 0) >= ${INTEGER}, -c.task, c.task), -j.priority, c.id, c.execution, c.batch
-		from claimed c left join job j on j.id = c.id left join trouble x on x.id = c.id
-		where c.owner = ${INTEGER} and c.lease > ${INTEGER} order by c.id`,
+		from claimed c join job j on j.id = c.id left join trouble x on x.id = c.id
+		where c.owner = ${INTEGER} and c.lease > ${INTEGER} and not ${IS_READY} order by c.id`,
 	insertReadyRange: 'insert into ready (task, rank, id, executions, batch) select task, -priority, id, 0, batch from job where id between ? and ?',
 	readyJobs: `select r.rank, r.id, r.executions, r.batch, j.policy, j.created_at, j.key, j.payload
 		from ready r join job j on j.id = r.id
@@ -353,13 +356,13 @@ export const SQL = {
 	deleteWaiting: 'delete from waiting where id = ?',
 	nextRunAt: 'select min(run_at) from waiting where run_at is not null',
 
-	claimUpTo: `insert into claimed (id, lease, execution, owner, task, batch)
+	claimUpTo: `insert or ignore into claimed (id, lease, execution, owner, task, batch)
 		select id, ?, executions + 1, ?, abs(task), batch from ready where task = ? and (rank, id) <= (?, ?)`,
 	claimsOfLease: 'select id, execution, task, batch, stop from claimed where id between ? and ? and lease = ?',
 	stoppedClaimsOfOwner: `select id, execution, task, batch, stop from claimed where owner = ${INTEGER} and lease > ${INTEGER} and stop is not null order by id`,
-	claimGroupsOfOwner: `select c.task, c.batch, coalesce(x.suspicions, 0) >= ${INTEGER}, count(*)
-		from claimed c left join trouble x on x.id = c.id
-		where c.owner = ${INTEGER} and c.lease > ${INTEGER} group by 1, 2, 3`,
+	claimGroupsOfOwner: `select c.task, c.batch, coalesce(x.suspicions, 0) >= ${INTEGER}, j.id is not null, count(*)
+		from claimed c left join job j on j.id = c.id left join trouble x on x.id = c.id
+		where c.owner = ${INTEGER} and c.lease > ${INTEGER} group by 1, 2, 3, 4`,
 	deleteClaimsOfOwner: `delete from claimed where owner = ${INTEGER} and lease > ${INTEGER}`,
 	deleteClaim: 'delete from claimed where id = ?',
 	deleteClaimsOfLease: 'delete from claimed where id between ? and ? and lease = ?',
@@ -369,7 +372,7 @@ export const SQL = {
 	askToWithdraw: 'update claimed set stop = ? where id = ? and (stop is null or stop < 0)',
 	claimsToStop: 'select id, lease, execution from claimed where owner = (select id from owner where name = ?) and stop is not null and stop <> -1 order by id',
 
-	insertClaimedRun: 'insert into claimed_run (first, last, lease, owner, task, batch) values (?, ?, ?, ?, ?, ?)',
+	insertClaimedRun: 'insert or ignore into claimed_run (first, last, lease, owner, task, batch) values (?, ?, ?, ?, ?, ?)',
 	claimedRunsOfLease: `select first, last, lease, owner, task, batch
 		from claimed_run where lease = ${INTEGER} and first <= ${INTEGER} and last >= ${INTEGER} order by first`,
 	claimedRunOf:

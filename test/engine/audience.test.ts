@@ -54,7 +54,7 @@ test('who subscribes to a channel later hears of all that comes after the next c
 
 test('a dispatcher is asked for the events that somebody wants, once, and for none that nobody does, but for those it warns of', t => {
 	const audience = new Audience('jobs.db', undefined);
-	const warned = ['slowStart', 'workerLost', 'secondLibrary'];
+	const warned = ['slowStart', 'workerLost', 'secondLibrary', 'refused'];
 	t.deepEqual(audience.changedWishes(), warned);
 	t.is(audience.changedWishes(), undefined);
 	const {end} = listen(t, 'faena:job:completed');
@@ -178,19 +178,6 @@ function ownersOf(queue: string): number {
 	db.close();
 	return owners;
 }
-
-test('a logger is told of a transaction that failed, until it succeeds', async t => {
-	const queue = join(makeFolder(t), 'jobs.db');
-	const {logger, until} = makeLogger();
-	const faena = await openEngine(t, {queue, logger});
-	const db = new Database(queue);
-	db.exec(`create trigger obstacle before insert on outcome begin select raise(abort, 'not now'); end`);
-	const job = await faena.enqueue('add', {a: 1, b: 2});
-	t.like(await until('set back'), {level: 'warn', setbacks: 1, waitMs: 20, err: {code: 'BadRow'}});
-	db.exec('drop trigger obstacle');
-	db.close();
-	t.is(await job.result(), 3);
-});
 
 test('a logger is told that the dispatcher failed', async t => {
 	const queue = join(makeFolder(t), 'jobs.db');

@@ -9,6 +9,7 @@ const TRIED: readonly [kind: Kind, runs: number, title: string][] = [
 	['decoder', 3000, 'whatever is stored is read as something that belongs there, or refused'],
 	['cli', 300, 'whatever the words of a command, it does it or says in a sentence why not; whatever lines come, they are read or refused'],
 	['rows', 30, 'whatever somebody has written to a database, its queue is refused, or what is asked of it is done or refused'],
+	['engines', 20, 'whatever somebody has written to a database, an engine on it soon does its work, or tells which rows keep it from that'],
 ];
 
 for (const [kind, runs, title] of TRIED) {

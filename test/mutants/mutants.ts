@@ -155,9 +155,15 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
 	},
 	'outcomes whose transaction failed are forgotten': {
 		file: 'lib/dispatcher.ts',
-		find: 'this.#outbox.unshift(...settle);',
+		find: 'this.#outbox = [...settle, ...this.#outbox];',
 		put: '',
-		killer: ['test/engine/audience.test.ts', 'a logger is told of a transaction that failed, until it succeeds'],
+		killer: ['test/dispatcher.test.ts', 'a transaction that fails for a while is told of each time, and what ended is written once it succeeds'],
+	},
+	'an outcome that is refused holds the others back': {
+		file: 'lib/bisection.ts',
+		find: 'if (!isRefusal(error)) return',
+		put: 'return',
+		killer: ['test/engine/refusals.test.ts', 'a result that the database refuses is a failure of its job, charged, and holds back no other'],
 	},
 	// ——— owners ———
 	'an owner takes no lock': {
@@ -467,8 +473,8 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
 	},
 	'a close waits for a full disk as long as it is full': {
 		file: 'lib/dispatcher.ts',
-		find: 'add(error, this.#drainUntil);',
-		put: 'add(error, Number.POSITIVE_INFINITY);',
+		find: 'isRefused ? Infinity : this.#drainUntil',
+		put: 'Infinity',
 		killer: ['test/dispatcher.test.ts', 'a close keeps its time though the disk is full: what ended could not be written, and is told'],
 	},
 	// ——— what comes from outside ———

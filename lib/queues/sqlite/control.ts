@@ -121,11 +121,17 @@ export function giveBack(session: Session, owner: number, after: Lease): number 
 		endExecution(session, claim, {type: 'released'});
 		statements.deleteClaim.run(claim[0]);
 	}
-	const groups = statements.claimGroupsOfOwner.all(MAX_SUSPICIONS, owner, after) as [task: number, batch: number | null, isSuspect: number, jobs: number][];
-	for (const [task, batch, isSuspect, jobs] of groups) tally.move(task, batch, Place.running, isSuspect === 1 ? Place.suspect : Place.ready, jobs);
+	const groups = statements.claimGroupsOfOwner.all(MAX_SUSPICIONS, owner, after) as ClaimGroup[];
+	for (const [task, batch, isSuspect, isThere, jobs] of groups) {
+		const place = isSuspect === 1 ? Place.suspect : Place.ready;
+		tally.move(task, batch, Place.running, isThere === 1 ? place : null, jobs);
+	}
 	statements.readyClaimsOfOwner.run(MAX_SUSPICIONS, owner, after);
 	return stopped.length + statements.deleteClaimsOfOwner.run(owner, after).changes;
 }
+
+/** A job that somebody has deleted can't come back. */
+type ClaimGroup = [task: number, batch: number | null, isSuspect: number, isThere: number, jobs: number];
 
 function loosenClaims(session: Session, owner: number, after: Lease): void {
 	for (const first of session.statements.claimedRunsOfOwner.all(owner, after) as JobId[]) loosen(session, first);

@@ -109,6 +109,12 @@ function cannotLook(path: string, cause: unknown): FaenaError {
 
 /** Turns SQLite's codes into sentences. Other errors pass through. */
 export function translate(error: unknown, path: string): unknown {
+	if (isTooLarge(error))
+		return new FaenaError(
+			'TooLarge',
+			`${path} can't store a value that is so large: SQLite takes at most 1,000,000,000 bytes in a row. Store less, or keep large results in files (option blobs).`,
+			{cause: error},
+		);
 	if (!(error instanceof Database.SqliteError)) return error;
 	const {code} = error;
 	const bad = (problem: string) => new FaenaError('BadDatabase', `${path} ${problem} (${code}).`, {cause: error});
@@ -124,9 +130,11 @@ export function translate(error: unknown, path: string): unknown {
 	// No disk that fails, but a log that ends where there was more: reopened, it would pass for one that never had it.
 	if (code === 'SQLITE_IOERR_SHORT_READ') return bad('or the log beside it was truncated while it was in use; restore it from a backup');
 	if (code === 'SQLITE_MISMATCH' || code.startsWith('SQLITE_CONSTRAINT'))
-		return new FaenaError('BadRow', `${path} holds rows that Faena never writes, and they are in the way of this (${code}). Somebody else has written to it.`, {
-			cause: error,
-		});
+		return new FaenaError(
+			'BadRow',
+			`${path} refuses to store this: ${error.message} (${code}). Either a value in it is of the wrong type, or rows that Faena never writes are in its way.`,
+			{cause: error},
+		);
 	// SQLite has tried for ten seconds by then.
 	if (code === 'SQLITE_PROTOCOL') return bad('let no transaction begin: its disk fails, or another program that uses it stands still in the midst of a write');
 	if (code === 'SQLITE_FULL') return storageFull(path, error);
@@ -144,6 +152,12 @@ export function translate(error: unknown, path: string): unknown {
 		);
 	}
 	return error;
+}
+
+/** The first is what SQLite says, the others what says better-sqlite3 of a value that it gives to it, and V8 of many that are joined. */
+function isTooLarge(error: unknown): boolean {
+	if (error instanceof Database.SqliteError) return error.code === 'SQLITE_TOOBIG';
+	return error instanceof RangeError && /^The bound .* too big$|^Invalid string length$/.test(error.message);
 }
 
 async function prepareFile(path: string): Promise<void> {

@@ -9,7 +9,8 @@ import type {Statements} from './database.ts';
 import {jobRunOf} from './job-run.ts';
 import {Place} from './places.ts';
 import {laneOf, makeReady} from './ready.ts';
-import type {Session} from './session.ts';
+import type {ClaimedRun} from './runs.ts';
+import type {ClaimRow, Session} from './session.ts';
 import {troubleOf} from './trouble.ts';
 
 /** Due jobs made ready in one transaction; the next one takes more. */
@@ -38,16 +39,22 @@ export function dequeue(session: Session, demand: Demand, demanded: readonly Dem
 	const lanes = demanded.map(lane => openLane(session, lane, demand.limit)).filter(({limit}) => limit > 0);
 	const shares = lanes.length === 1 ? lanes : share(session, lanes, demand);
 	const claimed: {readonly head: ReadyRow | PackedHead; readonly lane: Lane}[] = [];
+	const passedOver: JobId[] = [];
 	let lease = 0;
 	for (const lane of shares) {
 		const heads = read(session, lane, demand.maxBytes);
 		if (heads.jobs === 0) continue;
 		lease ||= nextLease(session);
-		claim(session, lane, heads, lease, owner);
-		for (const head of heads.heads) claimed.push({head, lane});
+		const isWhole = claim(session, lane, heads, lease, owner);
+		const unclaimed = isWhole ? NONE : unclaimedOf(session, heads, lease);
+		for (const head of heads.heads) {
+			if (unclaimed.has(head)) passedOver.push(head[1]);
+			else claimed.push({head, lane});
+		}
 	}
 	if (shares.length > 1) claimed.sort((a, b) => byOrder(a.head, b.head));
-	return {lease, jobs: claimed.map(({head, lane}) => (isPacked(head) ? toRun(session, head, lane) : toDequeued(session, head, lane)))};
+	const jobs = claimed.map(({head, lane}) => (isPacked(head) ? toRun(session, head, lane) : toDequeued(session, head, lane)));
+	return {lease, jobs, ...(passedOver.length > 0 && {passedOver})};
 }
 
 /** A part of `ready` that is asked for, of a task that is not paused. */
@@ -237,18 +244,22 @@ function isBefore({rank, first}: ReadyRun, [otherRank, id]: ReadyRow): boolean {
 	return rank < otherRank || (rank === otherRank && first < id);
 }
 
-/** What was read is the beginning of the task's part of `ready`: two statements move it, however many jobs it is, and two a run. */
-function claim({statements, tally}: Session, {task, place}: Lane, {heads, lastRow, runs}: Heads, lease: number, owner: number): void {
+/**
+ * What was read is the beginning of the task's part of `ready`: two statements move it, however many jobs it is, and two a run.
+ * False if some of it could not be claimed, because somebody has written that it is already.
+ */
+function claim({statements, tally}: Session, {task, place}: Lane, {heads, lastRow, runs}: Heads, lease: number, owner: number): boolean {
 	const lane = laneOf(task, place);
+	let isWhole = true;
 	if (lastRow) {
 		const [rank, id] = lastRow;
-		statements.claimUpTo.run(lease, owner, lane, rank, id);
-		statements.deleteReadyUpTo.run(lane, rank, id);
+		const {changes} = statements.claimUpTo.run(lease, owner, lane, rank, id);
+		isWhole = statements.deleteReadyUpTo.run(lane, rank, id).changes === changes;
 	}
 	for (const {rank, first, last, batch, upTo} of runs) {
 		statements.deleteReadyRun.run(task, rank, first);
 		if (upTo < last) statements.insertReadyRun.run(task, rank, upTo + 1, last, batch);
-		statements.insertClaimedRun.run(first, upTo, lease, owner, task, batch);
+		isWhole = statements.insertClaimedRun.run(first, upTo, lease, owner, task, batch).changes > 0 && isWhole;
 	}
 	failpoint('dequeue:written');
 	// Jobs of a batch come in runs, so that this, too, is a step for many.
@@ -262,6 +273,16 @@ function claim({statements, tally}: Session, {task, place}: Lane, {heads, lastRo
 		jobs += isPacked(head) ? head[2].payloads.count : 1;
 	}
 	tally.move(task, batch, place, Place.running, jobs);
+	return isWhole;
+}
+
+const NONE: ReadonlySet<ReadyRow | PackedHead> = new Set();
+
+/** Those that the lease could not claim. They are not ready any more, and stay as they were claimed before. */
+function unclaimedOf({statements}: Session, {heads}: Heads, lease: number): ReadonlySet<ReadyRow | PackedHead> {
+	const claimed = new Set((statements.claimsOfLease.all(0, Number.MAX_SAFE_INTEGER, lease) as ClaimRow[]).map(([id]) => id));
+	const runs = statements.claimedRunsOfLease.all(lease, Number.MAX_SAFE_INTEGER, 0) as ClaimedRun[];
+	return new Set(heads.filter(([, id]) => !claimed.has(id) && !runs.some(([first, last]) => id >= first && id <= last)));
 }
 
 function toRun({names}: Session, [, first, {policy, createdAt, payloads}]: PackedHead, {name}: Lane): DequeuedRun {

@@ -11,7 +11,7 @@ interface ReadyJob {
 	readonly executions: number;
 }
 
-/** Makes a job ready that was somewhere else, in the part of `ready` that it belongs to. */
+/** Makes a job ready that was somewhere else, in the part of `ready` that it belongs to. One that somebody has put there already stays as it is there. */
 export function makeReady(session: Session, {id, task, batch, rank, executions}: ReadyJob, from: Place): void {
 	const place = executions > 0 && isSuspect(troubleOf(session, id)) ? Place.suspect : Place.ready;
 	session.statements.insertReady.run(laneOf(task, place), rank, id, executions, batch);

@@ -1,0 +1,140 @@
+import {commitInParts, isRefusal} from './bisection.ts';
+import type {Clock} from './clock.ts';
+import type {FaenaError} from './errors.ts';
+import type {JobId} from './job.ts';
+import {JobList} from './job-list.ts';
+import type {Demand, JobQueue, Lease, OwnerId, Settlement, Turn, TurnResult} from './queue.ts';
+import {RestingLanes} from './resting-lanes.ts';
+import {fromParts, insteadOf, NOTHING_WRITTEN, type TurnPart, toParts, turnOf, type Written} from './turn-parts.ts';
+
+/** What a refusal is about, if that is known: of a job, or of all jobs of a task. */
+export interface Refused {
+	readonly id?: JobId;
+	readonly task?: string;
+}
+
+/** Hears of what the store refuses. */
+export interface RefusalListener {
+	/** It was left out. Told once, however long it lasts. */
+	leftOut(what: Refused, refusal: FaenaError): void;
+	/** Nothing that this call wants was enqueued. */
+	refuse(call: number, refusal: FaenaError): void;
+}
+
+/**
+ * The transactions of an owner. What the store refuses because of a value or a row is found, and left out, so that all else goes on;
+ * and what a dequeue was given that failed and took effect all the same is given back.
+ */
+export class Turns {
+	readonly #queue: JobQueue;
+	readonly #owner: OwnerId;
+	readonly #resting: RestingLanes;
+	readonly #listener: RefusalListener;
+	/** The last that was heard of; */
+	#lastLease: Lease = 0;
+	/** what came after it, if a dequeue failed and took effect all the same, is nobody's. */
+	#isInDoubt = false;
+
+	constructor(queue: JobQueue, owner: OwnerId, clock: Pick<Clock, 'steadyMs'>, listener: RefusalListener) {
+		this.#queue = queue;
+		this.#owner = owner;
+		this.#resting = new RestingLanes(clock);
+		this.#listener = listener;
+	}
+
+	/** Until a lane may be asked again that can give nothing. */
+	get restMs(): number {
+		return this.#resting.restMs;
+	}
+
+	/** The demand without the lanes that can give nothing for now. */
+	awake(demand: Demand): Demand {
+		return {...demand, tasks: demand.tasks.filter(lane => !this.#resting.rests(lane))};
+	}
+
+	/** One transaction. */
+	async turn(written: Written, demand?: Demand): Promise<TurnResult> {
+		if (this.#isInDoubt) await this.#giveBack();
+		return this.#commit({...turnOf(written), ...(demand && {dequeue: demand})});
+	}
+
+	/**
+	 * Writes it in as many transactions as it takes to find what is refused. A settlement that is refused becomes a failure.
+	 * @param committed gets the result of each transaction
+	 * @returns how much was refused; and if something else went wrong, what was not written because of it
+	 */
+	async inParts(
+		all: Written,
+		committed: (result: TurnResult, written: Written) => Promise<void>,
+	): Promise<{readonly refusals: number; readonly stopped?: {readonly left: Written; readonly error: unknown}}> {
+		let refusals = 0;
+		const stopped = await commitInParts(toParts(all), {
+			commit: parts => this.#commit(turnOf(fromParts(parts))),
+			committed: (parts, result) => committed(result, fromParts(parts)),
+			instead: (part, refusal) => {
+				refusals++;
+				const instead = insteadOf(part, refusal);
+				if (instead.length === 0) this.#leaveOut(part, refusal);
+				return instead;
+			},
+		});
+		return {refusals, ...(stopped && {stopped: {left: fromParts(stopped.left), error: stopped.error}})};
+	}
+
+	#leaveOut(part: TurnPart, refusal: FaenaError): void {
+		if (part.type === 'enqueue') this.#listener.refuse(part.call.call, refusal);
+		else this.#listener.leftOut({id: (part.type === 'note' ? part.note : (part.settling as Settlement)).id}, refusal);
+	}
+
+	/**
+	 * Asks one lane after the other, so that those rest that can give nothing.
+	 * @returns the error that is no refusal, if one ended it
+	 */
+	async dequeueApart(demand: Demand, committed: (result: TurnResult, demand: Demand) => Promise<void>): Promise<unknown> {
+		let {limit} = demand;
+		for (const lane of demand.tasks) {
+			const own = Math.min(limit, lane.limit);
+			if (own === 0) continue;
+			const apart = {...demand, tasks: [{...lane, limit: own}], limit: own};
+			let result: TurnResult;
+			try {
+				result = await this.turn(NOTHING_WRITTEN, apart);
+			} catch (error) {
+				if (!isRefusal(error)) return error;
+				if (this.#resting.add(lane, error)) this.#listener.leftOut({task: lane.task}, error);
+				continue;
+			}
+			limit -= new JobList(result.dequeued.jobs).length;
+			await committed(result, apart);
+		}
+		return undefined;
+	}
+
+	/** A dequeue that fails may have taken effect, unless it was refused. */
+	async #commit(turn: Turn): Promise<TurnResult> {
+		const {dequeue} = turn;
+		if (dequeue) this.#isInDoubt = true;
+		try {
+			const result = await this.#queue.turn(turn);
+			if (!dequeue) return result;
+			this.#isInDoubt = false;
+			this.#lastLease = Math.max(this.#lastLease, result.dequeued.lease);
+			this.#resting.clear(dequeue.tasks);
+			return result;
+		} catch (error) {
+			if (dequeue && isRefusal(error)) this.#isInDoubt = false;
+			throw error;
+		}
+	}
+
+	/** What rows in the way don't let come back stays claimed. */
+	async #giveBack(): Promise<void> {
+		try {
+			await this.#queue.giveBack(this.#owner, this.#lastLease);
+		} catch (error) {
+			if (!isRefusal(error)) throw error;
+			this.#listener.leftOut({}, error);
+		}
+		this.#isInDoubt = false;
+	}
+}
