@@ -84,6 +84,8 @@ export class Dispatcher implements PoolListener {
 	#closeCalls: number[] = [];
 	#outbox: Settling[] = [];
 	#notes: Note[] = [];
+	/** When the turn is due that writes them. */
+	#notesBy = Infinity;
 	/** Chunks that were dequeued and have no place yet: only after a dequeue of several tasks. */
 	#chunks: Chunk[] = [];
 	/** There may be jobs to dequeue. */
@@ -178,7 +180,9 @@ export class Dispatcher implements PoolListener {
 	}
 
 	noted(note: Note): void {
-		if (this.#notes.push(note) === 1) this.#clock.after(NOTE_DELAY_MS, () => this.#bell.ring());
+		if (this.#notes.push(note) > 1) return;
+		this.#notesBy = this.#clock.steadyMs() + NOTE_DELAY_MS;
+		this.#clock.after(NOTE_DELAY_MS, () => this.#bell.ring());
 	}
 
 	freed(): void {
@@ -248,7 +252,7 @@ export class Dispatcher implements PoolListener {
 		if (idle > 0) return 0;
 		const {workMs} = this.#sizer;
 		const turnAt = this.#turnedAt + (second > 0 ? Math.min(workMs, this.#sizer.patienceMs(this.#coverMs)) : workMs);
-		return turnAt - this.#clock.steadyMs();
+		return Math.min(turnAt, this.#notesBy) - this.#clock.steadyMs();
 	}
 
 	async #attend(): Promise<void> {
@@ -284,6 +288,7 @@ export class Dispatcher implements PoolListener {
 		const settle = this.#outbox.splice(0);
 		if (settle.length > 0) failpoint('outcome:received');
 		const notes = this.#notes.splice(0);
+		this.#notesBy = Infinity;
 		const demand = this.#demand(enqueues.length > 0 || settle.some(makesJobs));
 		if (settle.length + notes.length + enqueues.length === 0 && !demand) return this.#setbacks.turn.clear();
 		const begunAt = this.#clock.steadyMs();

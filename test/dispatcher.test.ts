@@ -1,5 +1,6 @@
 import {join} from 'node:path';
 import test from 'ava';
+import type {Clock} from '../lib/clock.ts';
 import {Dispatcher} from '../lib/dispatcher.ts';
 import type {Encoded} from '../lib/encoding.ts';
 import {FaenaError} from '../lib/errors.ts';
@@ -134,6 +135,84 @@ test('a result of more bytes than SQLite can hold is a failure of its job, and o
 	dispatcher.receive([{call: 2, type: 'close', drainMs: 0}]);
 	await closed.promise;
 });
+
+test('a checkpoint is in a transaction within 50 ms of its arrival, however long others may wait for company on a slow disk', async t => {
+	const clock = new HandClock();
+	const written: number[] = [];
+	const queue = new (class extends MemoryQueue {
+		override turn(turn: Turn): TurnResult {
+			if (turn.notes?.length) written.push(clock.steadyMs());
+			clock.pass(10);
+			return super.turn(turn);
+		}
+	})();
+	await queue.enqueue([{task: 'count', payload: '1', priority: 0, runAt: null, policy: POLICY}]);
+	let listener = undefined as unknown as PoolListener;
+	const given: Chunk[] = [];
+	const busyPool = (own: PoolListener): Pool => {
+		listener = own;
+		return {...promptPool(own), places: () => ({idle: 1 - given.length, second: 0}), run: chunk => void given.push(chunk)};
+	};
+	const dispatcher = new Dispatcher(queue, busyPool, {owner: 'owner', leaseMs: 30_000, clock, output: () => undefined});
+	await dispatcher.start();
+	while (given.length === 0) await clock.advance(1);
+	const {lease, jobs} = given[0] as Chunk;
+	for (let round = 1; round <= 5; round++) {
+		const at = clock.steadyMs();
+		// Progress alone does not make it later.
+		for (const {id, execution} of jobs.all) {
+			listener.noted({id, lease, execution, progress: {done: round, at}});
+			listener.noted({id, lease, execution, checkpoint: {at, state: `${round}`}});
+		}
+		while (written.length < round) await clock.advance(1);
+		t.true((written.at(-1) as number) - at <= 50, `${written.at(-1)} after ${at}`);
+		t.is(queue.values(1)?.checkpoint?.state, `${round}`);
+	}
+	await clock.advance(5);
+	t.is(written.length, 5);
+});
+
+/** A clock that a test moves, timers and all. */
+class HandClock implements Clock {
+	#now = 1000;
+	#timers: {readonly at: number; readonly call: () => void}[] = [];
+	readonly now = () => this.#now;
+	readonly steadyMs = () => this.#now;
+	readonly nextTurn = () => new Promise<void>(resolve => setImmediate(resolve));
+
+	after(ms: number, call: () => void): () => void {
+		const timer = {at: this.#now + ms, call};
+		this.#timers.push(timer);
+		return () => {
+			this.#timers = this.#timers.filter(each => each !== timer);
+		};
+	}
+
+	every(ms: number, call: () => void): () => void {
+		const beat = {stop: () => {}};
+		const again = () => {
+			beat.stop = this.after(ms, () => {
+				again();
+				call();
+			});
+		};
+		again();
+		return () => beat.stop();
+	}
+
+	/** Time passes in which nothing else happens. */
+	pass(ms: number): void {
+		this.#now += ms;
+	}
+
+	async advance(ms: number): Promise<void> {
+		this.#now += ms;
+		const due = this.#timers.filter(({at}) => at <= this.#now);
+		this.#timers = this.#timers.filter(({at}) => at > this.#now);
+		for (const {call} of due) call();
+		for (let turn = 0; turn < 5; turn++) await this.nextTurn();
+	}
+}
 
 /** Every job returns at once. */
 function promptPool(listener: PoolListener, resultOf: (payload: Encoded) => Encoded = () => null): Pool {

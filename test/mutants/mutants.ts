@@ -165,6 +165,15 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
 		put: 'return',
 		killer: ['test/engine/refusals.test.ts', 'a result that the database refuses is a failure of its job, charged, and holds back no other'],
 	},
+	'a checkpoint waits as long as outcomes do': {
+		file: 'lib/dispatcher.ts',
+		find: 'Math.min(turnAt, this.#notesBy)',
+		put: 'turnAt',
+		killer: [
+			'test/dispatcher.test.ts',
+			'a checkpoint is in a transaction within 50 ms of its arrival, however long others may wait for company on a slow disk',
+		],
+	},
 	// ——— owners ———
 	'an owner takes no lock': {
 		file: 'lib/queues/sqlite/owner-lock.ts',
