@@ -25,6 +25,9 @@ const Format = {
 /** Default limit of an encoded payload or result, in bytes. */
 export const MAX_VALUE_BYTES = 16 * 1024 * 1024;
 
+/** The highest that a limit of values may be, in bytes: also for what knows no options of `open()`. */
+export const LARGEST_VALUE_BYTES = 1024 ** 3;
+
 /** Default limit of an encoded checkpoint, in bytes: it is written again and again. */
 export const MAX_CHECKPOINT_BYTES = 1024 * 1024;
 

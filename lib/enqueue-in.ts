@@ -1,5 +1,5 @@
 import {bad} from './checks.ts';
-import {MAX_VALUE_BYTES} from './encoding.ts';
+import {LARGEST_VALUE_BYTES} from './encoding.ts';
 import type {AnyTasks, EnqueueArgs, TaskName} from './engine.ts';
 import type {JobId} from './job.ts';
 import {JobMaker} from './job-maker.ts';
@@ -8,7 +8,7 @@ import {enqueueOn} from './queues/sqlite/enqueue-on.ts';
 import {WHY_ONE} from './queues/sqlite/one-library.ts';
 import type {OwnConnection} from './queues/sqlite/own-connection.ts';
 
-const MAKER = new JobMaker([], {}, MAX_VALUE_BYTES);
+const MAKER = new JobMaker([], {}, LARGEST_VALUE_BYTES);
 
 /** Task, payload and options of {@link enqueueIn}, for each task of the module. */
 export type EnqueueInArgs<Tasks> = {
@@ -19,7 +19,8 @@ export type EnqueueInArgs<Tasks> = {
  * Enqueues a job in a transaction of the program's own (a transactional outbox): the job is there if and only if that
  * transaction commits, and running engines hear of it within 50 ms of the commit. Outside a transaction it makes one.
  * It is as durable as the connection's commits are: `pragma synchronous = full` makes them survive a loss of power.
- * Options come from `options` and from `DEFAULTS`; those of `task()` and `open()` are not known here.
+ * Options come from `options` and from `DEFAULTS`; those of `task()` and `open()` are not known here, so that the payload has at most
+ * 1 GiB, the highest `maxValueBytes`.
  * @example
  * db.transaction(() => {
  *   insertOrder.run(order);

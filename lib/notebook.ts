@@ -1,5 +1,7 @@
+import {isRefusal} from './bisection.ts';
 import type {Noted} from './context.ts';
 import type {Claim, JobQueue, Note} from './queue.ts';
+import {warn} from './warnings.ts';
 
 /**
  * What a task of `work()` says of itself: lines and progress are written with its outcome, a checkpoint at once. At once means in the
@@ -29,17 +31,27 @@ export class Notebook {
 
 	#write(): void {
 		if (this.#writing || !this.#notes.some(note => note.checkpoint)) return;
+		const notes = this.#notes.splice(0);
 		try {
-			const turn = this.#queue.turn({notes: this.#notes.splice(0)});
-			if (turn instanceof Promise) this.#writing = this.#next(turn);
-		} catch {
-			// It will say why when the job is settled.
+			const turn = this.#queue.turn({notes});
+			if (turn instanceof Promise) this.#writing = this.#next(notes, turn);
+		} catch (error) {
+			this.#keep(notes, error);
 		}
 	}
 
-	async #next(turn: Promise<unknown>): Promise<void> {
-		await turn.catch(() => undefined);
+	async #next(notes: readonly Note[], turn: Promise<unknown>): Promise<void> {
+		const isWritten = await turn.then(
+			() => true,
+			error => this.#keep(notes, error),
+		);
 		this.#writing = undefined;
-		this.#write();
+		if (isWritten) this.#write();
+	}
+
+	/** What may be written later is tried again with the next note, or with the outcome. */
+	#keep(notes: readonly Note[], error: unknown): void {
+		if (isRefusal(error)) warn('refused', {id: this.#claim.id, error});
+		else this.#notes.unshift(...notes);
 	}
 }

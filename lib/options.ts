@@ -27,7 +27,7 @@ import {
 	time,
 	url,
 } from './checks.ts';
-import {MAX_CHECKPOINT_BYTES, MAX_VALUE_BYTES} from './encoding.ts';
+import {LARGEST_VALUE_BYTES, MAX_CHECKPOINT_BYTES, MAX_VALUE_BYTES} from './encoding.ts';
 import type {Backoff, BackoffOption, Duration, Policy} from './job.ts';
 import type {Logger} from './logger.ts';
 import type {Isolation, Recycle, ResourceLimits} from './pool.ts';
@@ -312,8 +312,8 @@ export const OPEN_CHECKS: Checks = {
 	drain: durationUpTo(MAX_MS),
 	grace: durationUpTo(MAX_MS),
 	lease,
-	maxValueBytes: integer(1, 1024 ** 3),
-	maxCheckpointBytes: integer(1, 1024 ** 3),
+	maxValueBytes: integer(1, LARGEST_VALUE_BYTES),
+	maxCheckpointBytes: integer(1, LARGEST_VALUE_BYTES),
 	blobs: blobThreshold('open({blobs})'),
 	closeOnSignals: boolean,
 	logger,

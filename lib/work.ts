@@ -1,21 +1,37 @@
+import {setTimeout as sleep} from 'node:timers/promises';
 import {nanoid} from 'nanoid';
 import {Bell} from './bell.ts';
-import type {StopReason} from './board.ts';
+import {isRefusal} from './bisection.ts';
+import {monotonicMs, type StopReason} from './board.ts';
 import {abortSignal, argument, bad, checked, duration, expected, object} from './checks.ts';
 import {JobContext} from './context.ts';
-import {decode, encode, MAX_CHECKPOINT_BYTES, MAX_VALUE_BYTES} from './encoding.ts';
+import {decode, encode, LARGEST_VALUE_BYTES} from './encoding.ts';
 import {toFailure} from './failure.ts';
+import {type HeartbeatThread, startHeartbeat} from './heartbeat-thread.ts';
 import type {Duration} from './job.ts';
 import {JobMaker} from './job-maker.ts';
-import {startThread} from './node-args.ts';
 import {Notebook} from './notebook.ts';
-import type {HeartbeatStart} from './protocol.ts';
-import {type DequeuedJob, demandOf, JobQueue, type Lease, type Outcome, type OwnerId} from './queue.ts';
+import {
+	type Demand,
+	type DequeuedJob,
+	demandOf,
+	JobQueue,
+	type Lease,
+	type Note,
+	type Outcome,
+	type OwnerId,
+	type Settlement,
+	type TaskDemand,
+	type TurnResult,
+} from './queue.ts';
 import {Resources} from './resources.ts';
 import {expandDequeued} from './runs.ts';
+import {Setbacks} from './setbacks.ts';
 import {optionsOf, type TaskFunction} from './task.ts';
 import {infosOf, type TaskTable, tableOf} from './tasks-module.ts';
-import {workerUrl} from './worker-url.ts';
+import {makesJobs, NOTHING_WRITTEN, type Written} from './turn-parts.ts';
+import {Turns} from './turns.ts';
+import {warn} from './warnings.ts';
 
 export interface WorkOptions {
 	/** Ends the loop after the running job. */
@@ -34,7 +50,9 @@ const ASK_EVERY_MS = 1000;
  * programs that want no pool; a task that computes blocks the caller, but its lease is kept by a thread of its own.
  * Timeouts and cancellations reach a task through its context only, and while it waits: nothing can stop it hard here.
  * @param tasks functions by task name, for instance a module's namespace
- * @throws FaenaError `BadOption`, `SetupFailed`; whatever the queue throws
+ * A result has at most 1 GiB, the highest `maxValueBytes` of `open()`.
+ * @throws FaenaError `BadOption`, `SetupFailed`; `DispatcherFailed` if that thread ends; what the queue throws for ever, or for longer than a
+ * minute: until then it is tried again
  */
 export async function work(queue: JobQueue, tasks: Readonly<Record<string, unknown>>, options: WorkOptions = {}): Promise<void> {
 	argument('work()', 'its first argument', queue, jobQueue);
@@ -42,7 +60,7 @@ export async function work(queue: JobQueue, tasks: Readonly<Record<string, unkno
 	const {signal, drain: drainMs = Infinity} = checked('work()', options, {signal: abortSignal, drain: duration}) as {signal?: AbortSignal; drain?: number};
 	const table = tableOf(tasks);
 	if (table.size === 0) throw bad('work() expects an object with a function for each task');
-	const maker = new JobMaker(infosOf(table), {}, MAX_VALUE_BYTES);
+	const maker = new JobMaker(infosOf(table), {}, LARGEST_VALUE_BYTES);
 	const resources = new Resources(table);
 	try {
 		for (const task of table.keys()) await resources.setUp(task);
@@ -51,7 +69,6 @@ export async function work(queue: JobQueue, tasks: Readonly<Record<string, unkno
 		throw error;
 	}
 	const owner = nanoid();
-	await queue.heartbeat(owner);
 	const heart = startHeartbeat(queue, owner);
 	const end = async () => {
 		await heart?.end();
@@ -62,7 +79,10 @@ export async function work(queue: JobQueue, tasks: Readonly<Record<string, unkno
 		}
 	};
 	try {
-		await loop({queue, table, maker, resources, owner, signal, drainMs});
+		await queue.heartbeat(owner);
+		const turns = new Turns(queue, owner, CLOCK, {leftOut: (what, error) => warn('refused', {...what, error}), refuse: () => undefined});
+		const demand = {owner, tasks: lanesOf(table), limit: 1, maxBytes: Infinity};
+		await loop({queue, turns, demand, table, maker, resources, owner, signal, drainMs, heart, drainUntil: Infinity});
 	} catch (error) {
 		// Why the loop failed is to be told, not what else fails for the same reason.
 		await end().catch(() => undefined);
@@ -76,48 +96,106 @@ function jobQueue(value: unknown): unknown {
 	throw expected('a queue, as openQueue() resolves with', value);
 }
 
+function lanesOf(table: TaskTable): TaskDemand[] {
+	return demandOf([...table.keys()], 1).map(each => {
+		const {concurrency} = optionsOf(table.get(each.task) as TaskFunction);
+		return concurrency === undefined ? each : {...each, concurrency};
+	});
+}
+
 /** What a loop works with. */
 interface Bench {
 	readonly queue: JobQueue;
+	readonly turns: Turns;
+	readonly demand: Demand;
 	readonly table: TaskTable;
 	readonly maker: JobMaker;
 	readonly resources: Resources;
 	readonly owner: OwnerId;
 	readonly signal: AbortSignal | undefined;
 	readonly drainMs: number;
+	readonly heart: HeartbeatThread | undefined;
+	/** Since the signal aborted: until when the running job may go on, by the monotonic clock. */
+	drainUntil: number;
 }
 
+const CLOCK = {steadyMs: monotonicMs};
+
 async function loop(bench: Bench): Promise<void> {
-	const {queue, table, owner, signal} = bench;
-	const tasks = demandOf([...table.keys()], 1).map(each => {
-		const {concurrency} = optionsOf(table.get(each.task) as TaskFunction);
-		return concurrency === undefined ? each : {...each, concurrency};
-	});
-	const demand = {owner, tasks, limit: 1, maxBytes: Infinity};
+	const {queue, signal, heart} = bench;
+	const setbacks = new Setbacks(CLOCK);
 	const bell = new Bell();
 	const ring = () => bell.ring();
+	const onAbort = () => {
+		bench.drainUntil = monotonicMs() + bench.drainMs;
+		bell.ring();
+	};
 	const stopListening = queue.onEnqueue(ring);
-	signal?.addEventListener('abort', ring);
+	signal?.addEventListener('abort', onAbort);
+	heart?.onFailure(ring);
 	let nextRecovery = 0;
 	let hasWarned = false;
 	try {
 		while (!signal?.aborted) {
-			if (performance.now() >= nextRecovery) {
-				const {secondLibrary} = await queue.examine();
-				if (secondLibrary && !hasWarned) process.emitWarning(secondLibrary.message, {type: 'FaenaWarning'});
-				hasWarned = secondLibrary !== undefined;
-				await queue.recover();
-				nextRecovery = performance.now() + ASK_EVERY_MS;
+			if (heart?.failure) throw heart.failure;
+			let next: Next;
+			try {
+				if (performance.now() >= nextRecovery) {
+					const {secondLibrary} = await queue.examine();
+					if (secondLibrary && !hasWarned) warn('secondLibrary', secondLibrary);
+					hasWarned = secondLibrary !== undefined;
+					await recover(queue);
+					nextRecovery = performance.now() + ASK_EVERY_MS;
+				}
+				next = await nextOf(bench);
+				setbacks.clear();
+			} catch (error) {
+				// Nothing is lost by it: the same is asked again.
+				await sleep(setbacks.add(error, Infinity), undefined, {...(signal && {signal})}).catch(() => undefined);
+				continue;
 			}
-			const {dequeued, nextRunAt} = await queue.turn({dequeue: demand});
-			const [job] = expandDequeued(dequeued.jobs);
-			if (job) await execute(bench, dequeued.lease, job);
-			else await arrival(queue, bell, nextRunAt);
+			if (next.job) await execute(bench, next.lease, next.job);
+			else await arrival(queue, bell, next.nextRunAt);
 		}
 	} finally {
 		stopListening();
-		signal?.removeEventListener('abort', ring);
+		signal?.removeEventListener('abort', onAbort);
 	}
+}
+
+/** Rows that are in the way of it keep nothing else from going on. */
+async function recover(queue: JobQueue): Promise<void> {
+	try {
+		await queue.recover();
+	} catch (error) {
+		if (!isRefusal(error)) throw error;
+		warn('refused', {error});
+	}
+}
+
+interface Next {
+	readonly lease: Lease;
+	readonly job: DequeuedJob | undefined;
+	/** When to ask again at the latest. */
+	readonly nextRunAt: number | null;
+}
+
+async function nextOf({turns, demand}: Bench): Promise<Next> {
+	const awake = turns.awake(demand);
+	if (awake.tasks.length === 0) return {lease: 0, job: undefined, nextRunAt: Date.now() + turns.restMs};
+	let result: TurnResult | undefined;
+	try {
+		result = await turns.turn(NOTHING_WRITTEN, awake);
+	} catch (error) {
+		if (!isRefusal(error)) throw error;
+		const failure = await turns.dequeueApart(awake, async own => {
+			result = own;
+		});
+		if (failure) throw failure;
+	}
+	if (!result) return {lease: 0, job: undefined, nextRunAt: Date.now() + turns.restMs};
+	const {dequeued, nextRunAt} = result;
+	return {lease: dequeued.lease, job: expandDequeued(dequeued.jobs)[0], nextRunAt};
 }
 
 /** Waits until there may be a job: one was enqueued here, another process wrote, or a waiting one is due. */
@@ -149,7 +227,7 @@ async function execute(bench: Bench, lease: Lease, job: DequeuedJob): Promise<vo
 			progress: () => undefined,
 			note: note => notebook.add(note),
 		},
-		{maxCheckpointBytes: MAX_CHECKPOINT_BYTES, maker, resource: resources.of(task)},
+		{maxCheckpointBytes: LARGEST_VALUE_BYTES, maker, resource: resources.of(task)},
 	);
 	const startedAt = Date.now();
 	const start = performance.now();
@@ -159,9 +237,23 @@ async function execute(bench: Bench, lease: Lease, job: DequeuedJob): Promise<vo
 	const timing = {startedAt, durationMs: performance.now() - start};
 	const notes = await notebook.close();
 	const outcome = {...applyStop(ended, stop.reason(), timing.durationMs), ...timing};
-	const makesJobs = outcome.type === 'returned' && enqueue.length > 0;
-	await queue.turn({settle: [{id, lease, execution, outcome: makesJobs ? {...outcome, enqueue} : outcome}], notes});
-	if (makesJobs) queue.announce();
+	const makes = outcome.type === 'returned' && enqueue.length > 0;
+	await settle(bench, {id, lease, execution, outcome: makes ? {...outcome, enqueue} : outcome}, notes);
+}
+
+/** Writes down how an execution ended. What fails is tried again, as long as there is time. */
+async function settle(bench: Bench, settlement: Settlement, notes: readonly Note[]): Promise<void> {
+	const {queue, turns} = bench;
+	const setbacks = new Setbacks(CLOCK);
+	const announce = async (_: TurnResult, {settle}: Written) => {
+		if (settle.some(makesJobs)) queue.announce();
+	};
+	for (let left: Written = {settle: [settlement], notes, enqueues: []}; ; ) {
+		const {stopped} = await turns.inParts(left, announce);
+		if (!stopped) return;
+		await sleep(setbacks.add(stopped.error, bench.drainUntil));
+		left = stopped.left;
+	}
 }
 
 /** A task with a batchSize gets its jobs one by one here, as batches of one. */
@@ -176,7 +268,7 @@ async function outcomeOf(run: TaskFunction, {payload}: DequeuedJob, context: Job
 	try {
 		const value = await callOne(run, decode(payload), context);
 		try {
-			return {type: 'returned', value: encode(value, 'result')};
+			return {type: 'returned', value: encode(value, 'result', LARGEST_VALUE_BYTES)};
 		} catch (error) {
 			return {type: 'threw', error: toFailure(error, 'badResult')};
 		}
@@ -194,19 +286,15 @@ function applyStop(outcome: Outcome, reason: StopReason | undefined, durationMs:
 }
 
 /** Looks, while the task lets the event loop run, whether its time is over, somebody cancelled it, or the loop is to end. */
-function watchForStop(
-	{queue, owner, signal, drainMs}: Bench,
-	{id, policy}: DequeuedJob,
-): {reason(): StopReason | undefined; readonly promise: Promise<void>; end(): void} {
+function watchForStop(bench: Bench, {id, policy}: DequeuedJob): {reason(): StopReason | undefined; readonly promise: Promise<void>; end(): void} {
+	const {queue, owner} = bench;
 	const {promise, resolve} = Promise.withResolvers<void>();
 	const deadline = performance.now() + (policy.timeoutMs ?? Infinity);
 	let reason: StopReason | undefined;
-	let drainUntil = Infinity;
 	const look = async () => {
 		const now = performance.now();
-		if (signal?.aborted) drainUntil = Math.min(drainUntil, now + drainMs);
 		if (now > deadline) reason ??= 'timedOut';
-		else if (now >= drainUntil) reason ??= 'interrupted';
+		else if (monotonicMs() >= bench.drainUntil) reason ??= 'interrupted';
 		else if ((await queue.stops(owner)).some(claim => claim.id === id)) reason ??= 'cancelled';
 		if (reason) resolve();
 	};
@@ -217,18 +305,4 @@ function watchForStop(
 		resolve();
 	};
 	return {reason: () => reason, promise, end};
-}
-
-/** A memory queue ends with its thread, and needs none. */
-function startHeartbeat({location}: JobQueue, owner: OwnerId): {end(): Promise<void>} | undefined {
-	if (location === ':memory:') return undefined;
-	const worker = startThread(workerUrl('heartbeat'), {workerData: {location, owner} satisfies HeartbeatStart, name: 'faena heartbeat'});
-	worker.unref();
-	const ended = new Promise<void>(resolve => worker.once('exit', () => resolve()));
-	const end = () => {
-		worker.ref();
-		worker.postMessage('end');
-		return ended;
-	};
-	return {end};
 }
