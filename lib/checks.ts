@@ -78,7 +78,7 @@ export function isClass(value: unknown): boolean {
 
 export function integer(low: number, high: number): Check {
 	return value => {
-		if (Number.isInteger(value) && (value as number) >= low && (value as number) <= high) return value;
+		if (Number.isInteger(value) && (value as number) >= low && (value as number) <= high) return whole(value as number);
 		throw expected(`a whole number from ${low} to ${high}`, value);
 	};
 }
@@ -104,6 +104,14 @@ export function string(value: unknown): string {
 export function boolean(value: unknown): boolean {
 	if (typeof value === 'boolean') return value;
 	throw expected('true or false', value);
+}
+
+/** A function each of whose values is checked when it gives them, since they go into rows. */
+export function giving(where: string, name: string, check: Check): Check {
+	return value => {
+		const call = callable(value) as () => unknown;
+		return () => argument(where, `the value of ${name}()`, call(), check);
+	};
 }
 
 export function callable(value: unknown): unknown {
@@ -142,14 +150,14 @@ export function durationUpTo(high: number): Check {
 	return value => Math.min(duration(value), high);
 }
 
-export function atLeast(low: number, value: number): number {
+export function atLeast(low: number, value: number, given: unknown): number {
 	if (value >= low) return value;
-	throw expected(`at least ${low} ms`, value);
+	throw expected(`at least ${low} ms`, given);
 }
 
 export function time(value: unknown): number {
 	const at = value instanceof Date ? value.getTime() : value;
-	if (typeof at === 'number' && Number.isFinite(at) && Math.abs(at) <= 8.64e15) return Math.round(at);
+	if (typeof at === 'number' && Number.isFinite(at) && Math.abs(at) <= 8.64e15) return whole(at);
 	throw expected('a Date or milliseconds since 1970', value instanceof Date ? 'an invalid Date' : value);
 }
 
@@ -167,12 +175,17 @@ export function finite(value: unknown): number {
 
 const A_TIME = "a time such as '30s', '10m', '2h' or a number of milliseconds";
 
-/** Checks a text or number of time and gives milliseconds. */
+/** Checks a text or number of time and gives whole milliseconds: the database, and timers, count in these. */
 export function duration(value: unknown, what = A_TIME): number {
 	const parsed = typeof value === 'string' ? parse(value.trim()) : value;
 	if (typeof parsed !== 'number' || !Number.isFinite(parsed) || parsed < 0) throw expected(`${what}, not negative`, value);
 	if (parsed > MAX_MS) throw expected('a time of at most 10 years', value);
-	return parsed;
+	return whole(parsed);
+}
+
+/** The nearest whole number, without the sign of a zero. */
+function whole(value: number): number {
+	return Math.round(value) + 0;
 }
 
 /** The package throws for texts of no or of more than a hundred characters. */

@@ -21,10 +21,7 @@ export interface Clock {
 export const systemClock: Clock = {
 	now: Date.now,
 	steadyMs: monotonicMs,
-	after: (ms, call) => {
-		const timer = setTimeout(call, ms).unref();
-		return () => clearTimeout(timer);
-	},
+	after: (ms, call) => startTimer(ms, call, {keepsAlive: false}),
 	every: (ms, call) => {
 		const beat = beats.get(ms) ?? startBeat(ms);
 		beat.calls.add(call);
@@ -36,6 +33,20 @@ export const systemClock: Clock = {
 	},
 	nextTurn: () => nextTurn(),
 };
+
+/** What `setTimeout` can count, nearly 25 days; it takes anything longer for 1 ms. */
+const LONGEST_TIMER_MS = 2 ** 31 - 1;
+
+/** Calls once after so many milliseconds, however many they are. Returns a function that takes it back. */
+export function startTimer(ms: number, call: () => void, {keepsAlive}: {readonly keepsAlive: boolean}): () => void {
+	let timer: NodeJS.Timeout;
+	const wait = (leftMs: number) => {
+		timer = leftMs > LONGEST_TIMER_MS ? setTimeout(wait, LONGEST_TIMER_MS, leftMs - LONGEST_TIMER_MS) : setTimeout(call, leftMs);
+		if (!keepsAlive) timer.unref();
+	};
+	wait(ms);
+	return () => clearTimeout(timer);
+}
 
 interface Beat {
 	readonly timer: NodeJS.Timeout;

@@ -49,7 +49,7 @@ export function checkHalt(value: unknown): HaltOption {
 	return given as unknown as HaltOption;
 }
 
-const HALT_CHECKS: Checks = {
+export const HALT_CHECKS: Checks = {
 	when: choice('now', 'soon'),
 	on: choice('fail', 'success'),
 	at(value) {

@@ -1,4 +1,5 @@
 import {abortSignal, checked, duration} from './checks.ts';
+import {startTimer} from './clock.ts';
 import {decode} from './encoding.ts';
 import {FaenaError} from './errors.ts';
 import {fromFailure} from './failure.ts';
@@ -62,9 +63,9 @@ export class JobHandle<Result = unknown> {
  */
 export function waitForEnd(link: Link, id: JobId, {signal, timeout}: {signal?: AbortSignal; timeout?: number}, watched?: Promise<unknown>): Promise<Notice> {
 	return new Promise((resolve, reject) => {
-		let timer: NodeJS.Timeout | undefined;
+		let stopTimer: (() => void) | undefined;
 		const forget = () => {
-			clearTimeout(timer);
+			stopTimer?.();
 			signal?.removeEventListener('abort', onAbort);
 		};
 		const watcher = (end: Notice | FaenaError) => {
@@ -82,13 +83,11 @@ export function waitForEnd(link: Link, id: JobId, {signal, timeout}: {signal?: A
 		watched?.catch(giveUp);
 		if (signal?.aborted) return onAbort();
 		signal?.addEventListener('abort', onAbort);
-		// Nobody waits for longer than a timer can count, which is 24 days.
-		if (timeout !== undefined && timeout < MAX_TIMER_MS)
-			timer = setTimeout(() => giveUp(new FaenaError('WaitTimeout', `Job ${id} had not ended after ${timeout / 1000} s. It goes on.`)), timeout);
+		if (timeout === undefined) return;
+		const endWait = () => giveUp(new FaenaError('WaitTimeout', `Job ${id} had not ended after ${timeout / 1000} s. It goes on.`));
+		stopTimer = startTimer(timeout, endWait, {keepsAlive: true});
 	});
 }
-
-const MAX_TIMER_MS = 2 ** 31;
 
 export function toOutcome({id, status, value, error}: Notice): JobOutcome {
 	if (status === 'missing') throw new FaenaError('NoSuchJob', `There is no job ${id}; it may have been cleaned up.`);

@@ -1,4 +1,4 @@
-import {bad, boolean, callable, checked, choice, type Size, text} from './checks.ts';
+import {bad, boolean, type Checks, checked, choice, giving, number, type Size, text, time} from './checks.ts';
 import {blobThreshold, lease, queuePath} from './options.ts';
 import type {JobQueue} from './queue.ts';
 import type {SqliteOptions} from './queues/sqlite.ts';
@@ -17,18 +17,7 @@ export interface QueueOptions extends Pick<SqliteOptions, 'durability' | 'readOn
  */
 export async function openQueue(location: string, options: QueueOptions = {}): Promise<JobQueue> {
 	if (typeof location !== 'string' || location === '') throw bad(`openQueue() expects the path of an SQLite file; it got ${typeof location}`);
-	const {
-		lease: leaseMs,
-		blobs: blobThresholdBytes,
-		...rest
-	} = checked('openQueue()', options, {
-		durability: choice('full', 'normal'),
-		readOnly: boolean,
-		lease,
-		blobs: blobThreshold('openQueue({blobs})'),
-		now: callable,
-		random: callable,
-	});
+	const {lease: leaseMs, blobs: blobThresholdBytes, ...rest} = checked('openQueue()', options, QUEUE_CHECKS);
 	const settings = {...rest, ...(leaseMs !== undefined && {leaseMs}), ...(blobThresholdBytes !== undefined && {blobThresholdBytes})} as SqliteOptions;
 	// Loaded only now, as most programs have an engine, which loads them in a thread of its own.
 	if (location !== ':memory:') {
@@ -37,3 +26,12 @@ export async function openQueue(location: string, options: QueueOptions = {}): P
 	}
 	return new (await import('./queues/memory.ts')).MemoryQueue(settings);
 }
+
+export const QUEUE_CHECKS: Checks = {
+	durability: choice('full', 'normal'),
+	readOnly: boolean,
+	lease,
+	blobs: blobThreshold('openQueue({blobs})'),
+	now: giving('openQueue()', 'now', time),
+	random: giving('openQueue()', 'random', number(0, 1)),
+};

@@ -273,10 +273,10 @@ export function blobThreshold(where: string): Check {
 
 const A_TIMEOUT = "a time such as '30s' or a number of milliseconds, a share of the task's median such as '300%', or 'none'";
 
-const EXECUTION_CHECKS: Checks = {
+export const EXECUTION_CHECKS: Checks = {
 	priority: integer(-1_000_000, 1_000_000),
 	maxAttempts: integer(1, 1_000_000),
-	timeout: value => (value === 'none' || isPercentage(value) ? value : atLeast(1, duration(value, A_TIMEOUT))),
+	timeout: value => (value === 'none' || isPercentage(value) ? value : atLeast(1, duration(value, A_TIMEOUT), value)),
 	backoff(value) {
 		toBackoff(value as BackoffOption);
 		return value;
@@ -294,7 +294,7 @@ export const TASK_CHECKS: Checks = {
 	batchSize: integer(1, 512),
 };
 
-const RESOURCE_LIMITS: Checks = {
+export const RESOURCE_LIMITS_CHECKS: Checks = {
 	// With less than 12, V8 ends the whole process while it starts a thread.
 	maxOldGenerationSizeMb: number(16, 1_000_000),
 	maxYoungGenerationSizeMb: number(1, 1_000_000),
@@ -318,7 +318,7 @@ export const OPEN_CHECKS: Checks = {
 	closeOnSignals: boolean,
 	logger,
 	taskOutput: choice('inherit', 'stderr'),
-	resourceLimits: value => checked('open({resourceLimits})', value, RESOURCE_LIMITS),
+	resourceLimits: value => checked('open({resourceLimits})', value, RESOURCE_LIMITS_CHECKS),
 	env,
 	execArgv: value => list(value).map(text),
 	nice: integer(-20, 19),
@@ -326,9 +326,9 @@ export const OPEN_CHECKS: Checks = {
 	minFreeMemoryBytes: integer(0, Number.MAX_SAFE_INTEGER),
 };
 
-const RECYCLE_CHECKS: Checks = {
+export const RECYCLE_CHECKS: Checks = {
 	jobs: integer(1, Number.MAX_SAFE_INTEGER),
-	age: value => atLeast(1, duration(value)),
+	age: value => atLeast(1, duration(value), value),
 	memoryBytes: integer(1, Number.MAX_SAFE_INTEGER),
 };
 
@@ -344,7 +344,7 @@ export const JOB_CHECKS: Checks = {
 };
 
 export function lease(value: unknown): number {
-	return atLeast(1000, duration(value));
+	return atLeast(1000, duration(value), value);
 }
 
 function env(value: unknown): unknown {
@@ -378,7 +378,7 @@ function exponential(option: BackoffOption & object): Backoff {
 	return {baseMs: base, factor, maxMs: max, jitter};
 }
 
-const BACKOFF_CHECKS: Checks = {base: duration, factor: number(1, 1000), max: duration, jitter: number(0, 1)};
+export const BACKOFF_CHECKS: Checks = {base: duration, factor: number(1, 1000), max: duration, jitter: number(0, 1)};
 /** Not anew for each job. */
 const DEFAULT_BACKOFF = exponential(DEFAULTS.job.backoff);
 

@@ -1,4 +1,4 @@
-import {argument, duration} from './checks.ts';
+import {argument, duration, time} from './checks.ts';
 import type {Duration} from './job.ts';
 
 /** The wall clock of a test: it stands still until it is told to go on. */
@@ -6,9 +6,12 @@ export class TestClock {
 	#now: number;
 	#moved: () => void = () => undefined;
 
-	/** @param now in milliseconds since 1970 */
-	constructor(now: number) {
-		this.#now = now;
+	/**
+	 * @param now in milliseconds since 1970, rounded to whole ones
+	 * @throws FaenaError `BadOption`
+	 */
+	constructor(now: Date | number) {
+		this.#now = argument('new TestClock()', 'now', now, time);
 	}
 
 	/** Milliseconds since 1970. */
@@ -17,7 +20,7 @@ export class TestClock {
 	}
 
 	/**
-	 * Moves on. What comes due by that begins to run; await its end, or `drain()`.
+	 * Moves on, by whole milliseconds. What comes due by that begins to run; await its end, or `drain()`.
 	 * @throws FaenaError `BadOption`
 	 */
 	advance(by: Duration): void {

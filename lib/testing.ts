@@ -9,7 +9,7 @@ import {systemClock} from './clock.ts';
 import {type AnyTasks, connect} from './engine.ts';
 import {arm, type Failpoints} from './failpoint.ts';
 import {InlineLine} from './inline-line.ts';
-import {bad, type Checks, callable, checked, object, time} from './checks.ts';
+import {bad, type Checks, checked, giving, number, object, time} from './checks.ts';
 import {OPEN_CHECKS, type OpenOptions, resolveOpenOptions} from './options.ts';
 import {standIn} from './tasks-module.ts';
 import {TestClock} from './test-clock.ts';
@@ -51,8 +51,8 @@ export function openForTest<Tasks = AnyTasks>(tasks: URL | string, options?: Tes
 export function openForTest<Tasks extends object>(tasks: Tasks, options?: TestOptions): Promise<TestEngine<Tasks>>;
 export async function openForTest(tasks: object | string, options: TestOptions = {}): Promise<TestEngine<AnyTasks>> {
 	if (tasks === null || tasks === undefined) throw bad('openForTest() expects first the tasks: an object of functions, or the URL of their module');
-	checked('openForTest()', options, TEST_CHECKS);
-	const {now, random = () => 0, failpoints = {}, ...given} = options;
+	const {random = () => 0} = checked('openForTest()', options, TEST_CHECKS) as Pick<TestOptions, 'random'>;
+	const {now, random: _, failpoints = {}, ...given} = options;
 	const disarm = arm(failpoints);
 	const folder = mkdtempSync(join(resolve(tmpdir()), 'faena-test-'));
 	const isModule = typeof tasks === 'string' || tasks instanceof URL;
@@ -64,7 +64,7 @@ export async function openForTest(tasks: object | string, options: TestOptions =
 	};
 	try {
 		const settings = resolveOpenOptions({queue: join(folder, 'jobs.db'), durability: 'normal', workers: 1, ...given, ...FIXED, tasks: module});
-		const clock = new TestClock(now === undefined ? Date.now() : time(now));
+		const clock = new TestClock(now ?? Date.now());
 		if (!isModule) standIn(String(module), tasks);
 		return await connect(
 			settings,
@@ -83,5 +83,5 @@ const FIXED = {isolation: 'inline', lease: '10y'} as const;
 const UNUSED = ['tasks', 'isolation', 'lease', 'closeOnSignals'];
 const TEST_CHECKS: Checks = {
 	...Object.fromEntries(Object.entries(OPEN_CHECKS).filter(([name]) => !UNUSED.includes(name))),
-	...{now: time, random: callable, failpoints: object},
+	...{now: time, random: giving('openForTest()', 'random', number(0, 1)), failpoints: object},
 };

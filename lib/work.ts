@@ -3,7 +3,7 @@ import {nanoid} from 'nanoid';
 import {Bell} from './bell.ts';
 import {isRefusal} from './bisection.ts';
 import {monotonicMs, type StopReason} from './board.ts';
-import {abortSignal, argument, bad, checked, duration, expected, object} from './checks.ts';
+import {abortSignal, argument, bad, type Checks, checked, duration, expected, object} from './checks.ts';
 import {JobContext} from './context.ts';
 import {decode, encode, LARGEST_VALUE_BYTES} from './encoding.ts';
 import {toFailure} from './failure.ts';
@@ -57,7 +57,7 @@ const ASK_EVERY_MS = 1000;
 export async function work(queue: JobQueue, tasks: Readonly<Record<string, unknown>>, options: WorkOptions = {}): Promise<void> {
 	argument('work()', 'its first argument', queue, jobQueue);
 	argument('work()', 'its second argument', tasks, object);
-	const {signal, drain: drainMs = Infinity} = checked('work()', options, {signal: abortSignal, drain: duration}) as {signal?: AbortSignal; drain?: number};
+	const {signal, drain: drainMs = Infinity} = checked('work()', options, WORK_CHECKS) as {signal?: AbortSignal; drain?: number};
 	const table = tableOf(tasks);
 	if (table.size === 0) throw bad('work() expects an object with a function for each task');
 	const maker = new JobMaker(infosOf(table), {}, LARGEST_VALUE_BYTES);
@@ -90,6 +90,8 @@ export async function work(queue: JobQueue, tasks: Readonly<Record<string, unkno
 	}
 	await end();
 }
+
+export const WORK_CHECKS: Checks = {signal: abortSignal, drain: duration};
 
 function jobQueue(value: unknown): unknown {
 	if (value instanceof JobQueue) return value;

@@ -165,6 +165,12 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
 		put: 'return',
 		killer: ['test/engine/refusals.test.ts', 'a result that the database refuses is a failure of its job, charged, and holds back no other'],
 	},
+	'a delay with a fraction reaches a row': {
+		file: 'lib/checks.ts',
+		find: 'return whole(parsed);',
+		put: 'return parsed;',
+		killer: ['test/options-by-property.test.ts', 'enqueue(): each number and time among its options works, or is refused in a sentence'],
+	},
 	'a checkpoint waits as long as outcomes do': {
 		file: 'lib/dispatcher.ts',
 		find: 'Math.min(turnAt, this.#notesBy)',
