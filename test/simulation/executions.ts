@@ -1,5 +1,6 @@
 import type {StopReason} from '../../lib/board.ts';
 import type {Outcome, Settlement} from '../../lib/queue.ts';
+import {isRefused} from './plans.ts';
 import type {Actor, Scheduler} from './scheduler.ts';
 import type {Result} from './workers.ts';
 
@@ -85,7 +86,9 @@ export class Executions {
 /** When it is true what a pool says. Whoever was not charged has nothing to complain of. */
 const IS_TRUE: Readonly<Record<Outcome['type'], (execution: Execution | undefined, outcome: Outcome, isOverTime: boolean) => boolean>> = {
 	returned: (execution, outcome) => outcome.type === 'returned' && execution?.result?.type === 'returned' && execution.result.value === outcome.value,
-	threw: execution => execution?.end === 'threw',
+	// Or what it returned was refused by the store.
+	threw: (execution, outcome) =>
+		execution?.end === 'threw' || (execution?.end === 'returned' && isRefused(execution.id) && 'error' in outcome && outcome.error?.code === 'BadRow'),
 	lostWorker: execution => execution?.end === 'died',
 	timedOut: (_, __, isOverTime) => isOverTime,
 	cancelled: () => true,

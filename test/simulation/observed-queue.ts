@@ -11,8 +11,9 @@ import {
 	toCompletionJob,
 	type WithdrawResult,
 } from '../../lib/queue.ts';
+import {expandSettling} from '../../lib/runs.ts';
 import type {Ledger} from './ledger.ts';
-import {onCompleteOf} from './plans.ts';
+import {isRefused, onCompleteOf} from './plans.ts';
 import type {Actor, Scheduler} from './scheduler.ts';
 
 export interface Observation {
@@ -39,9 +40,18 @@ export function observe(queue: JobQueue, observation: Observation): JobQueue {
 			if (typeof value !== 'function') return value;
 			const method = (value as Method).bind(target) as (...args: unknown[]) => Promise<unknown>;
 			if (!OBSERVED.has(name as string)) return method;
-			return (...args: unknown[]) => answer(name as string, () => commit(name as string, args, method, completed, observation), observation);
+			const run = async (...args: unknown[]) => {
+				if (name === 'turn' && isTurnRefused(args[0] as Turn)) throw new FaenaError('BadRow', 'What a job returned is refused.');
+				return commit(name as string, args, method, completed, observation);
+			};
+			return (...args: unknown[]) => answer(name as string, () => run(...args), observation);
 		},
 	});
+}
+
+/** The store refuses what some jobs return, whenever it is given. */
+function isTurnRefused({settle = []}: Turn): boolean {
+	return expandSettling(settle).some(({id, outcome}) => outcome.type === 'returned' && isRefused(id));
 }
 
 /** What is slow or fails now and then; what is not named here answers at once, as SQLite does. */

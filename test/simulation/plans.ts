@@ -88,3 +88,8 @@ export function planFilter(chance: Chance, ids: readonly number[], batches: read
 export function onCompleteOf(name: string): Pick<NewJob, 'task' | 'priority' | 'policy'> | undefined {
 	return name.startsWith('morning') ? {task: 'plain', priority: 1, policy: POLICIES[0] as Policy} : undefined;
 }
+
+/** What these jobs return the store refuses. */
+export function isRefused(id: number): boolean {
+	return id % 13 === 0;
+}
