@@ -33,7 +33,7 @@ export class Notebook {
 		if (this.#writing || !this.#notes.some(note => note.checkpoint)) return;
 		const notes = this.#notes.splice(0);
 		try {
-			const turn = this.#queue.turn({notes});
+			const turn = this.#queue.turn({notes, isUrgent: true});
 			if (turn instanceof Promise) this.#writing = this.#next(notes, turn);
 		} catch (error) {
 			this.#keep(notes, error);

@@ -201,7 +201,14 @@ export interface Turn {
 	/** Fail the whole turn with `KeyConflict` if a job's key names another payload; otherwise it is told per job. */
 	readonly rejectConflicts?: boolean;
 	readonly dequeue?: Demand;
+	/**
+	 * The caller lets nothing else happen until this has been tried, as a task does that computes: a queue that can do it within the call
+	 * does, waits for a lock no longer than {@link URGENT_WAIT_MS}, and throws then.
+	 */
+	readonly isUrgent?: boolean;
 }
+
+export const URGENT_WAIT_MS = 100;
 
 export interface TurnResult {
 	/** For each job that was to be settled, in order. */

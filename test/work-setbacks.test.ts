@@ -3,6 +3,7 @@ import {join} from 'node:path';
 import test, {type ExecutionContext} from 'ava';
 import Database from 'better-sqlite3';
 import {enqueueIn, FaenaError, openQueue, type Policy, type TaskContext, work} from '../lib/index.ts';
+import {Notebook} from '../lib/notebook.ts';
 import type {Turn, TurnResult} from '../lib/queue.ts';
 import {MemoryQueue} from '../lib/queues/memory.ts';
 import {makeFolder} from './fixtures/folder.ts';
@@ -67,6 +68,27 @@ test('a checkpoint of work() that could not be written is written with the next 
 	await work(queue, {run}, {signal: controller.signal});
 	t.is(queue.failures, 1);
 	t.is(queue.values(1)?.checkpoint?.state, '7');
+});
+
+test('a checkpoint of a task that computes is written in its call, once the lock that was in the way is free', async t => {
+	const {queue, db} = await openFile(t);
+	await queue.enqueue([newJob('run', 'a')]);
+	const {lease, jobs} = await queue.dequeue({owner: 'me', tasks: ['run']});
+	const notebook = new Notebook(queue, {id: 1, lease, execution: jobs[0]?.execution ?? 0});
+	const stored = () => db.prepare('select state from checkpoint').pluck().all();
+	// Something else waits for the lock as well, and would be first.
+	db.exec('begin immediate');
+	const waits = queue.pause(['other']);
+	notebook.add({checkpoint: {at: 1, state: '1'}});
+	db.exec('commit');
+	t.deepEqual(stored(), []);
+	notebook.add({logs: [{at: 2, level: 'info', text: 'line'}]});
+	t.deepEqual(stored(), ['1']);
+	notebook.add({checkpoint: {at: 2, state: '2'}});
+	t.deepEqual(stored(), ['2']);
+	await waits;
+	t.deepEqual(await notebook.close(), []);
+	t.is((await queue.logs(1)).length, 1);
 });
 
 test('work() asks again where a dequeue failed, and gives back what that dequeued all the same', async t => {

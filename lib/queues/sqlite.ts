@@ -26,6 +26,7 @@ import {
 	RETRIED_BY_DEFAULT,
 	type Turn,
 	type TurnResult,
+	URGENT_WAIT_MS,
 	type WithdrawOptions,
 	type WithdrawResult,
 } from '../queue.ts';
@@ -33,7 +34,7 @@ import {MOST_IN_RUN, type Settling} from '../runs.ts';
 import {attendBatches, type BatchRow, deleteBatch, endInput, forgetBatches, openBatch, toBatch} from './sqlite/batches.ts';
 import {Blobs} from './sqlite/blobs.ts';
 import {CANCELLABLE, cancelJob, cleanup, giveBack, retryJob, takeBack} from './sqlite/control.ts';
-import {type Connection, connect, connectToLook, patiently, type Statements, translate} from './sqlite/database.ts';
+import {type Connection, connect, connectToLook, patiently, patientlyHere, type Statements, translate} from './sqlite/database.ts';
 import {backlog, demandedLanes, dequeue, promote} from './sqlite/dequeue.ts';
 import {enqueue} from './sqlite/enqueue.ts';
 import {Footing} from './sqlite/footing.ts';
@@ -148,6 +149,8 @@ export class SqliteQueue extends JobQueue {
 	}
 
 	turn(turn: Turn): Awaitable<TurnResult> {
+		const opened = turn.isUrgent && this.#opened();
+		if (opened) return this.#turnNow(opened, turn);
 		let settling: readonly Settling[] | undefined;
 		return this.#guard(opened => {
 			// Once, however often the transaction has to be tried.
@@ -155,6 +158,16 @@ export class SqliteQueue extends JobQueue {
 			settling = prepared;
 			return this.#transact(opened, session => this.#turn(session, turn, prepared));
 		});
+	}
+
+	/** What waits for its turn has not begun: this may come before it. */
+	#turnNow(opened: Opened, turn: Turn): TurnResult {
+		try {
+			const settling = this.#blobs.prepare(turn.settle ?? []);
+			return patientlyHere(() => this.#transact(opened, session => this.#turn(session, turn, settling)), URGENT_WAIT_MS);
+		} catch (error) {
+			throw this.#meet(error, opened);
+		}
 	}
 
 	#turn(session: Session, turn: Turn, settling: readonly Settling[]): TurnResult {

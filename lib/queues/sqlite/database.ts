@@ -379,6 +379,17 @@ export function patiently<Result>(attempt: () => Result): Result | Promise<Resul
 	}
 }
 
+/** The same within the call, for as long as that may be. */
+export function patientlyHere<Result>(attempt: () => Result, mostMs: number): Result {
+	for (const until = monotonicMs() + mostMs; ; Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, ASK_EVERY_MS)) {
+		try {
+			return attempt();
+		} catch (error) {
+			if (!isBusy(error) || monotonicMs() >= until) throw error;
+		}
+	}
+}
+
 async function tryAgain<Result>(attempt: () => Result): Promise<Result> {
 	for (let waitedMs = 0; ; ) {
 		const before = monotonicMs();
