@@ -36,7 +36,7 @@ class FailingQueue extends MemoryQueue {
 }
 
 test('what a job of work() returned is written once that is possible again, and the job runs once', async t => {
-	const queue = new FailingQueue((turn, failures) => (turn.settle && failures < 4 ? 'before' : undefined));
+	const queue = new FailingQueue((turn, failures) => (turn.settle?.length && failures < 4 ? 'before' : undefined));
 	const controller = new AbortController();
 	await queue.enqueue([newJob('run', 'a'), newJob('run', 'b')]);
 	const ran: unknown[] = [];
@@ -57,7 +57,7 @@ test('what a job of work() returned is written once that is possible again, and 
 });
 
 test('a checkpoint of work() that could not be written is written with the next one, or with the outcome', async t => {
-	const queue = new FailingQueue((turn, failures) => (turn.notes && failures < 1 ? 'before' : undefined));
+	const queue = new FailingQueue((turn, failures) => (turn.notes?.length && failures < 1 ? 'before' : undefined));
 	await queue.enqueue([newJob('run', 'a')]);
 	const controller = new AbortController();
 	const run = (_: unknown, context: TaskContext) => {
@@ -101,7 +101,7 @@ test('work() asks again where a dequeue failed, and gives back what that dequeue
 });
 
 test('work() whose outcome can not be written ends when its time to drain is over', async t => {
-	const queue = new FailingQueue(turn => (turn.settle ? 'before' : undefined));
+	const queue = new FailingQueue(turn => (turn.settle?.length ? 'before' : undefined));
 	await queue.enqueue([newJob('run', 'a')]);
 	const controller = new AbortController();
 	await t.throwsAsync(work(queue, {run: () => controller.abort()}, {signal: controller.signal, drain: 100}), {code: 'DatabaseBusy'});
