@@ -143,9 +143,7 @@ async function loop(bench: Bench): Promise<void> {
 			let next: Next;
 			try {
 				if (performance.now() >= nextRecovery) {
-					const {secondLibrary} = await queue.examine();
-					if (secondLibrary && !hasWarned) warn('secondLibrary', secondLibrary);
-					hasWarned = secondLibrary !== undefined;
+					hasWarned = await examine(queue, hasWarned);
 					await recover(queue);
 					nextRecovery = performance.now() + ASK_EVERY_MS;
 				}
@@ -163,6 +161,13 @@ async function loop(bench: Bench): Promise<void> {
 		stopListening();
 		signal?.removeEventListener('abort', onAbort);
 	}
+}
+
+/** True if a second SQLite library has the database open, of which the program is warned once. */
+async function examine(queue: JobQueue, hasWarned: boolean): Promise<boolean> {
+	const {secondLibrary} = await queue.examine();
+	if (secondLibrary && !hasWarned) warn('secondLibrary', secondLibrary);
+	return secondLibrary !== undefined;
 }
 
 /** Rows that are in the way of it keep nothing else from going on. */
