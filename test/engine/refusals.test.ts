@@ -3,6 +3,7 @@ import {join} from 'node:path';
 import anyTest, {type ExecutionContext} from 'ava';
 import Database from 'better-sqlite3';
 import type {Logger, TaskContext} from '../../lib/index.ts';
+import {holdLock, ownerLockAt} from '../../lib/queues/sqlite/owner-lock.ts';
 import {openForTest, type TestEngine} from '../../lib/testing.ts';
 import {makeFolder} from '../fixtures/folder.ts';
 
@@ -175,6 +176,7 @@ test('jobs that a dead engine held come back, but for those that somebody delete
 	const {faena, db} = await openWith(t);
 	await faena.pause('echo');
 	for (const key of ['a', 'b', 'c']) await faena.enqueue('echo', key, {key});
+	holdLock(ownerLockAt(db.name, 'dead')).release();
 	db.exec("insert into owner (id, name, heartbeat_at) values (77, 'dead', 0)");
 	db.exec('insert into claimed (id, lease, execution, owner, task) select id, 99, 1, 77, task from job');
 	db.exec('delete from ready where id <> 2; delete from job where id = 1');
