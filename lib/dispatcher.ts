@@ -13,22 +13,21 @@ import {type Call, type EnqueueCall, type EventName, type FailedMessage, type Re
 import type {
 	BatchId,
 	BatchOptions,
-	CancelResult,
 	CompletedBatch,
 	Demand,
 	JobQueue,
+	MovedPage,
 	Note,
 	OwnerId,
 	Settlement,
 	TaskDemand,
 	TurnResult,
-	WithdrawOptions,
-	WithdrawResult,
 } from './queue.ts';
 import {expandSettling, MOST_IN_RUN, type Settling, workOf} from './runs.ts';
 import {Setbacks} from './setbacks.ts';
 import {ChunkSizer} from './sizing.ts';
 import {Statistics} from './statistics.ts';
+import {isSteering, Steering} from './steering.ts';
 import type {TaskInfo} from './tasks-module.ts';
 import {makesJobs, NOTHING_WRITTEN, type Written} from './turn-parts.ts';
 import {type Refused, Turns} from './turns.ts';
@@ -48,6 +47,8 @@ export interface DispatcherOptions {
 const ENQUEUED_PER_TURN = MOST_IN_RUN + 1;
 /** Payload bytes dequeued in one transaction. */
 const BYTES_PER_TURN = 64 * 1024 * 1024;
+/** How long other calls are performed before the next turn. */
+const CALLS_MS = 20;
 /**
  * Notes of running jobs wait this long for company. Their worker has kept them back for up to 50 ms by then; together with the commit
  * that is to be at most 100 ms, so that no more work than that is lost with a checkpoint.
@@ -80,6 +81,8 @@ export class Dispatcher implements PoolListener {
 	#caretaker: Caretaker | undefined;
 	/** In order. */
 	#calls: OtherCall[] = [];
+	/** Calls that move more jobs than a page; each round of the loop moves a page for one of them. */
+	#steerings: Steering[] = [];
 	#idleCalls: (Call & {type: 'idle'})[] = [];
 	#closeCalls: number[] = [];
 	#outbox: Settling[] = [];
@@ -222,7 +225,7 @@ export class Dispatcher implements PoolListener {
 			try {
 				await this.#attend();
 				if (this.#restMs() > 0) continue;
-				for (const call of this.#calls.splice(0)) await this.#perform(call);
+				await this.#performSome();
 				await this.#turn();
 				await this.#answerIdle();
 				if (this.#phase !== 'running') await this.#shutDown();
@@ -234,6 +237,7 @@ export class Dispatcher implements PoolListener {
 	}
 
 	#sleepMs(): number {
+		if (this.#calls.length + this.#steerings.length > 0) return 0;
 		if (this.#setbacks.turn.count > 0) return this.#setbacks.turn.restMs;
 		if (this.#outbox.length > 0) return Math.max(0, this.#restMs());
 		if (this.#phase === 'draining') return Math.max(0, this.#drainUntil - this.#clock.steadyMs());
@@ -247,12 +251,16 @@ export class Dispatcher implements PoolListener {
 	 * wait for less.
 	 */
 	#restMs(): number {
-		if (this.#phase !== 'running' || !this.#pool || this.#setbacks.turn.count > 0 || this.#calls.length > 0 || this.#desk.hasEnqueues) return 0;
+		if (this.#phase !== 'running' || !this.#pool || this.#setbacks.turn.count > 0 || this.#hasCalls) return 0;
 		const {idle, second} = this.#pool.places();
 		if (idle > 0) return 0;
 		const {workMs} = this.#sizer;
 		const turnAt = this.#turnedAt + (second > 0 ? Math.min(workMs, this.#sizer.patienceMs(this.#coverMs)) : workMs);
 		return Math.min(turnAt, this.#notesBy) - this.#clock.steadyMs();
+	}
+
+	get #hasCalls(): boolean {
+		return this.#calls.length + this.#steerings.length > 0 || this.#desk.hasEnqueues;
 	}
 
 	async #attend(): Promise<void> {
@@ -506,11 +514,23 @@ export class Dispatcher implements PoolListener {
 
 	// ——— calls ———
 
+	/** A page of one long call, and of the other calls as many as there is time for: settling, the heartbeat and the time of running jobs don't wait for all of them. */
+	async #performSome(): Promise<void> {
+		const until = this.#clock.steadyMs() + CALLS_MS;
+		const steering = this.#steerings.shift();
+		if (steering) await this.#steer(steering);
+		const calls = this.#calls.splice(0);
+		let performed = 0;
+		while (performed < calls.length && (performed === 0 || this.#clock.steadyMs() < until)) await this.#perform(calls[performed++] as OtherCall);
+		this.#calls.unshift(...calls.slice(performed));
+	}
+
 	async #perform(call: OtherCall): Promise<void> {
 		try {
 			switch (call.type) {
 				case 'verb':
-					await this.#performVerb(call);
+					if (isSteering(call)) await this.#steer(new Steering(this.#queue, call));
+					else await this.#performVerb(call);
 					break;
 				case 'watch':
 					this.#desk.watch(call.ids);
@@ -540,11 +560,9 @@ export class Dispatcher implements PoolListener {
 		if (!VERBS.has(verb)) throw new FaenaError('BadOption', `There is no verb ${String(verb)}.`);
 		const result = verb === 'openBatch' ? await this.#openBatch(...(args as Parameters<Verbs['openBatch']>)) : await this.#ask(verb, args);
 		failpoint('verb:committed');
-		if (verb === 'cancel') await this.#cancelled(result as CancelResult);
-		if (verb === 'withdraw') await this.#withdrawn(result as WithdrawResult, args[1] as WithdrawOptions);
 		// Who waits for a job that was deleted hears of it as after another process's doing.
 		if (verb === 'deleteBatch') await this.#desk.inquireSome(this.#queue, true);
-		if (verb === 'retry' || verb === 'resume') this.#isHungry = true;
+		if (verb === 'resume') this.#isHungry = true;
 		if (verb === 'pause') void this.#paused(call, args[0] as readonly string[]);
 		else this.#desk.reply(call, result);
 	}
@@ -574,17 +592,29 @@ export class Dispatcher implements PoolListener {
 		return this.#queue.openBatch(name, task, this.#owner, options);
 	}
 
-	async #cancelled({cancelled, asked}: CancelResult): Promise<void> {
-		for (const id of asked) this.#stop(id);
-		this.#desk.cancelled(cancelled);
-		await this.#desk.inquire(this.#queue, cancelled);
+	/** Moves one page of jobs. The last one answers the call; one that fails refuses it, and what was moved before stays so. */
+	async #steer(steering: Steering): Promise<void> {
+		try {
+			const page = await steering.move();
+			failpoint('verb:committed');
+			await this.#moved(steering, page);
+			if (page.isLast) this.#desk.reply(steering.call, steering.result);
+			else this.#steerings.push(steering);
+		} catch (error) {
+			this.#desk.refuse(steering.call, error);
+		}
 	}
 
-	/** What runs is stopped, or goes on; what has not started comes back either way, and is gone when that is settled. */
-	async #withdrawn({withdrawn, asked}: WithdrawResult, {stop}: WithdrawOptions): Promise<void> {
-		if (stop) for (const id of asked) this.#stop(id);
+	async #moved({to, stops}: Steering, {ids, asked}: MovedPage): Promise<void> {
+		if (to === 'pending') {
+			this.#isHungry = true;
+			return;
+		}
+		if (stops) for (const id of asked) this.#stop(id);
+		// What runs goes on; what has not started comes back, and is gone when that is settled.
 		else if (asked.length > 0) void this.#recall();
-		await this.#desk.inquire(this.#queue, withdrawn);
+		if (to === 'cancelled') this.#desk.cancelled(ids);
+		await this.#desk.inquire(this.#queue, ids);
 	}
 
 	/** Idle: nothing of our tasks is left that could run by itself, or not before its time, here or in another process. */
@@ -612,6 +642,8 @@ export class Dispatcher implements PoolListener {
 
 	async #shutDown(): Promise<void> {
 		if (this.#phase === 'closed' || this.#desk.hasEnqueues || this.#calls.length > 0) return;
+		if (this.#steerings.length > 0 && this.#clock.steadyMs() < this.#drainUntil) return;
+		for (const {call, interruption} of this.#steerings.splice(0)) this.#desk.refuse(call, interruption);
 		if ((this.#pool?.size ?? 0) > 0) {
 			if (this.#phase === 'draining' && this.#clock.steadyMs() >= this.#drainUntil) {
 				this.#phase = 'interrupting';

@@ -35,16 +35,18 @@ export abstract class JobQueue {
 	 */
 	abstract turn(turn: Turn): Awaitable<TurnResult>;
 
-	/** Cancels pending and failed jobs at once; asks the owners of running ones, who find them in {@link stops}. */
-	abstract cancel(filter: JobFilter): Awaitable<CancelResult>;
 	/**
-	 * Takes jobs back as if they had never been enqueued. Pending and failed ones are deleted at once; a running one as soon as
-	 * its execution ends without ending the job. With `stop` their owners find them in {@link stops}. Ended ones are left as
-	 * they are, and a later {@link cancel} overrides. The input of their batches counts as not ended: it is needed again.
+	 * Moves jobs of the filter, one page of them in one transaction: those that match when their page is taken, in order of arrival. A page is
+	 * bounded, so that whoever moves many jobs can do other things between two pages; it may be empty though there is more.
+	 *
+	 * `cancelled`: pending and failed jobs at once; the owners of running ones are asked, and find them in {@link stops}.
+	 * `pending`: a new round, without attempts charged, for failed, dead and cancelled jobs; for completed ones if the filter names that status, or
+	 * ids and no status.
+	 * `discarded`: as if the jobs had never been enqueued. Pending and failed ones are deleted at once; a running one as soon as its execution ends
+	 * without ending the job, and with `stop` its owner finds it in {@link stops}. A later cancel overrides. The input of the jobs' batches counts
+	 * as not ended: it is needed again.
 	 */
-	abstract withdraw(ids: readonly JobId[], options: WithdrawOptions): Awaitable<WithdrawResult>;
-	/** Opens a new round for failed and ended jobs: pending, no attempts charged. Returns how many. */
-	abstract retry(filter: JobFilter): Awaitable<number>;
+	abstract move(filter: JobFilter, to: MoveTarget, page?: MovePage): Awaitable<Moved>;
 	/** Jobs of a paused task are enqueued but not dequeued. Durable. */
 	abstract pause(tasks: readonly string[]): Awaitable<void>;
 	abstract resume(tasks: readonly string[]): Awaitable<void>;
@@ -124,6 +126,23 @@ export abstract class JobQueue {
 	abstract examine(): Awaitable<Health>;
 
 	abstract close(): Awaitable<void>;
+
+	/** {@link move Cancels} all jobs of the filter, page by page. If a page fails, those before it stay cancelled. */
+	async cancel(filter: JobFilter): Promise<CancelResult> {
+		const {ids, asked} = await moveAll(this, filter, 'cancelled');
+		return {cancelled: ids, asked};
+	}
+
+	/** Opens a new round for all jobs of the filter, as by {@link move}, page by page. Returns how many. If a page fails, those before it stay as they are. */
+	async retry(filter: JobFilter): Promise<number> {
+		return (await moveAll(this, filter, 'pending')).ids.length;
+	}
+
+	/** Takes jobs back as if they had never been enqueued, as by {@link move}, page by page. If a page fails, those before it stay discarded. */
+	async withdraw(ids: readonly JobId[], options: WithdrawOptions): Promise<WithdrawResult> {
+		const {ids: withdrawn, asked} = await moveAll(this, {ids}, 'discarded', options);
+		return {withdrawn, asked};
+	}
 
 	/** Puts jobs in: all of them, or none and an error. Resolves once they are durable. */
 	async enqueue(jobs: readonly NewJob[]): Promise<readonly Enqueued[]> {
@@ -381,6 +400,81 @@ export interface OutstandingOptions {
 	readonly waiting?: boolean;
 }
 
+/** Where {@link JobQueue.move} takes jobs; what is discarded is deleted. */
+export type MoveTarget = 'cancelled' | 'pending' | 'discarded';
+
+/** Which part of the filter's jobs {@link JobQueue.move} takes. */
+export interface MovePage extends Page {
+	/** The most jobs in it, default 1,000. */
+	readonly limit?: number;
+	/** Only jobs up to this id. Default: those that are there now, so that the pages come to an end though more jobs arrive. */
+	readonly upTo?: JobId;
+	/** When jobs are discarded: stop running executions, too. Default false. */
+	readonly stop?: boolean;
+}
+
+/** What became of a page. */
+export interface Moved {
+	/** Jobs that were moved. */
+	readonly ids: readonly JobId[];
+	/** Running jobs: their owners were asked. */
+	readonly asked: readonly JobId[];
+	/** The next page; `null` if there is none. */
+	readonly next: MovePage | null;
+}
+
+/** The statuses of the filter's jobs that `move` takes. */
+export function movedTo(to: MoveTarget, {status, ids}: JobFilter): readonly JobStatus[] {
+	const named = status === undefined ? undefined : [status].flat();
+	const isCompletedMeant = named?.includes('completed') ?? ids !== undefined;
+	const movable = to !== 'pending' ? UNENDED : isCompletedMeant ? [...RETRIED_BY_DEFAULT, 'completed' as const] : RETRIED_BY_DEFAULT;
+	return named ? movable.filter(each => named.includes(each)) : movable;
+}
+
+const UNENDED: readonly JobStatus[] = ['pending', 'running', 'failed'];
+
+/** Ids of a filter that one call of `move` is given: each page looks through all of them. */
+const IDS_AT_ONCE = 1000;
+
+/** One of the pages in which all jobs of a filter are moved. */
+export interface MovedPage extends Omit<Moved, 'next'> {
+	readonly isLast: boolean;
+}
+
+/** Moves all jobs of the filter, and gives each page when it is done: what is asked of the queue between two pages waits for one page at most. */
+export async function* pagesOfMove(
+	queue: Pick<JobQueue, 'move'>,
+	filter: JobFilter,
+	to: MoveTarget,
+	options: Pick<MovePage, 'stop'> = {},
+): AsyncGenerator<MovedPage, void, undefined> {
+	const parts = partsOf(filter);
+	for (const [index, part] of parts.entries()) {
+		for (let page: MovePage | null = options; page; ) {
+			const {next, ...moved}: Moved = await queue.move(part, to, page);
+			yield {...moved, isLast: next === null && index === parts.length - 1};
+			page = next;
+		}
+	}
+}
+
+/** A filter with many ids as several. */
+function partsOf(filter: JobFilter): JobFilter[] {
+	const ids = filter.ids && Float64Array.from(new Set(filter.ids)).sort();
+	if (!ids || ids.length <= IDS_AT_ONCE) return [filter];
+	const parts = Math.ceil(ids.length / IDS_AT_ONCE);
+	return Array.from({length: parts}, (_, part) => ({...filter, ids: [...ids.subarray(part * IDS_AT_ONCE, (part + 1) * IDS_AT_ONCE)]}));
+}
+
+async function moveAll(queue: JobQueue, filter: JobFilter, to: MoveTarget, options?: Pick<MovePage, 'stop'>): Promise<Omit<Moved, 'next'>> {
+	const all: {readonly ids: JobId[]; readonly asked: JobId[]} = {ids: [], asked: []};
+	for await (const {ids, asked} of pagesOfMove(queue, filter, to, options)) {
+		all.ids.push(...ids);
+		all.asked.push(...asked);
+	}
+	return all;
+}
+
 export interface CancelResult {
 	/** Cancelled at once. */
 	readonly cancelled: readonly JobId[];
@@ -538,5 +632,5 @@ export function enqueueFailure({task, key}: MadeJob, holder: JobId | undefined):
 	return {reason: 'threw', name: 'FaenaError', message, code: 'KeyConflict'};
 }
 
-/** Statuses that {@link JobQueue.retry} acts on when the filter names none: everything that did not work out. */
+/** Statuses that a new round is opened for when the filter names none: everything that did not work out. */
 export const RETRIED_BY_DEFAULT: readonly JobStatus[] = ['failed', 'dead', 'cancelled'];

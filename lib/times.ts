@@ -120,6 +120,13 @@ export class PackedTimes {
 	}
 }
 
+/** The times of the jobs from `start` up to `end`, as exact as they were. */
+export function sliceTimes(packed: Uint8Array, start: number, end: number): Uint8Array<ArrayBuffer> {
+	const times = new PackedTimes(packed);
+	const column = (name: keyof JobTimes) => Float64Array.from({length: end - start}, (_, index) => times.at(start + index)[name]);
+	return packTimes(end - start, {startedAt: column('startedAt'), durationMs: column('durationMs'), cpuMs: column('cpuMs'), memoryBytes: column('memoryBytes')});
+}
+
 /** A value of each job. */
 export class TimesColumn {
 	readonly count: number;

@@ -62,6 +62,7 @@ const LAYERS: readonly (readonly string[])[] = [
 	['lib/queues/*', 'lib/pools/*'],
 	[
 		'lib/statistics.ts',
+		'lib/steering.ts',
 		'lib/desk.ts',
 		'lib/caretaker.ts',
 		'lib/turn-parts.ts',

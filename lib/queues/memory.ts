@@ -12,7 +12,6 @@ import {
 	batchConflict,
 	batchInUse,
 	batchRunning,
-	type CancelResult,
 	type Claim,
 	type CleanupOptions,
 	type CleanupResult,
@@ -33,6 +32,10 @@ import {
 	MAX_LOG_LINES,
 	type MadeJob,
 	type Mark,
+	type Moved,
+	type MovePage,
+	type MoveTarget,
+	movedTo,
 	type NewJob,
 	type Note,
 	type Outcome,
@@ -46,8 +49,6 @@ import {
 	type Turn,
 	type TurnResult,
 	toCompletionJob,
-	type WithdrawOptions,
-	type WithdrawResult,
 } from '../queue.ts';
 import {expandNew, expandSettling} from '../runs.ts';
 import {Vigil} from './vigil.ts';
@@ -67,7 +68,7 @@ export interface MemoryQueueOptions {
  * A queue that forgets: the model the durable queues are tested against, and a queue for tests. Written to be obviously
  * right, so everything that can be derived is looked for among all jobs, and nothing is indexed.
  *
- * A job's state is the one value `place`; its status is that. Only `turn`, `cancel`, `retry` and the end of an owner
+ * A job's state is the one value `place`; its status is that. Only `turn`, `move` and the end of an owner
  * move a job from one place to another.
  */
 export class MemoryQueue extends JobQueue {
@@ -116,54 +117,26 @@ export class MemoryQueue extends JobQueue {
 		return {settled, enqueued, dequeued, backlog, nextRunAt: this.#nextRunAt(), ...(refused.size > 0 && {refused})};
 	}
 
-	cancel(filter: JobFilter): CancelResult {
+	move(filter: JobFilter, to: MoveTarget, {after = 0, upTo = this.#lastId, limit = 1000, stop = false}: MovePage = {}): Moved {
 		this.#assertOpen();
-		const endedAt = this.#now();
-		const cancelled: JobId[] = [];
-		const asked: JobId[] = [];
-		for (const job of this.#matching(filter)) {
-			if (job.place.at === 'ended') continue;
-			if (job.place.at === 'running') {
-				job.place = {...job.place, asked: 'cancel'};
-				asked.push(job.id);
-			} else {
-				job.place = {at: 'ended', status: 'cancelled', endedAt};
-				cancelled.push(job.id);
-			}
-		}
+		const statuses = movedTo(to, filter);
+		const matching = this.#matching(filter).filter(({id, place}) => id > after && id <= upTo && statuses.includes(statusOf(place)));
+		const page = matching.slice(0, limit);
+		const asked = page.filter(({place}) => place.at === 'running').map(({id}) => id);
+		for (const job of page) this.#move(job, to, stop);
 		this.#attendBatches();
-		return {cancelled, asked};
+		const next = page.length < matching.length ? {after: page.at(-1)?.id ?? after, upTo, limit, stop} : null;
+		return {ids: page.map(({id}) => id).filter(id => !asked.includes(id)), asked, next};
 	}
 
-	withdraw(ids: readonly JobId[], {stop}: WithdrawOptions): WithdrawResult {
-		this.#assertOpen();
-		const withdrawn: JobId[] = [];
-		const asked: JobId[] = [];
-		for (const job of [...new Set(ids)].flatMap(id => this.#jobs.get(id) ?? [])) {
-			if (job.place.at === 'ended') continue;
-			this.#needInput(job.batch);
-			if (job.place.at === 'running') {
-				if (job.place.asked !== 'cancel') job.place = {...job.place, asked: stop ? 'withdrawNow' : 'withdraw'};
-				asked.push(job.id);
-			} else {
-				this.#jobs.delete(job.id);
-				withdrawn.push(job.id);
-			}
-		}
-		this.#attendBatches();
-		return {withdrawn, asked};
-	}
-
-	retry(filter: JobFilter): number {
-		this.#assertOpen();
-		const isCompletedMeant = filter.status !== undefined || filter.ids !== undefined;
-		const retried = this.#matching(filter).filter(({place}) => {
-			const status = statusOf(place);
-			return RETRIED_BY_DEFAULT.includes(status) || (status === 'completed' && isCompletedMeant);
-		});
-		for (const job of retried) newRound(job, READY);
-		this.#attendBatches();
-		return retried.length;
+	#move(job: StoredJob, to: MoveTarget, stop: boolean): void {
+		const {place} = job;
+		if (to === 'discarded') this.#needInput(job.batch);
+		if (to === 'pending') newRound(job, READY);
+		else if (place.at === 'running' && to === 'cancelled') job.place = {...place, asked: 'cancel'};
+		else if (place.at === 'running' && place.asked !== 'cancel') job.place = {...place, asked: stop ? 'withdrawNow' : 'withdraw'};
+		else if (place.at !== 'running' && to === 'cancelled') job.place = {at: 'ended', status: 'cancelled', endedAt: this.#now()};
+		else if (place.at !== 'running') this.#jobs.delete(job.id);
 	}
 
 	pause(tasks: readonly string[]): void {

@@ -225,6 +225,10 @@ export const MIGRATIONS: readonly string[] = [
 	`,
 	// The owner whose map of the batch is under way. The number of an owner that has ended means none, and no other owner gets it.
 	'alter table batch add column owner integer',
+	`
+	-- Pages of delayed and of failed jobs. Only these enter it, in the order of their ids.
+	create index waiting_by_status on waiting (failed, id);
+	`,
 ];
 
 /**
@@ -233,6 +237,25 @@ export const MIGRATIONS: readonly string[] = [
  */
 const INTEGER = 'cast(? as integer)';
 const TEXT = 'cast(? as text)';
+
+/** The conditions of a page of jobs, by the parameters of a search: lib/queues/sqlite/search.ts. */
+function inWindow(id: string): string {
+	return `${id} > cast(@after as integer) and ${id} <= cast(@upTo as integer)`;
+}
+
+/** A run that begins before the window may reach into it. */
+function runInWindow(table: string, own = ''): string {
+	const before = `(select max(first) from ${table} where ${own}first <= cast(@after as integer))`;
+	return `r.first >= coalesce(${before}, cast(@after as integer)) and r.first <= cast(@upTo as integer) and r.last > cast(@after as integer)`;
+}
+
+function ofTask(table: string): string {
+	return `(@task is null or ${table}.task = @task)`;
+}
+
+function ofBatch(table: string): string {
+	return `(@batch is null or ${table}.batch = @batch)`;
+}
 
 const BATCH = `b.id, b.name, t.name as task, b.created_at, b.total, b.started_at, b.completed_at, b.closed_at, b.on_complete, b.marks
 		from batch b join task t on t.id = b.task`;
@@ -259,8 +282,8 @@ export const SQL = {
 	ownBatch: 'update batch set owner = ? where id = ?',
 	closeBatch: 'update batch set closed_at = ?, owner = null where id = ? and owner = (select id from owner where name = ?)',
 	leaveBatch: 'update batch set owner = null where id = ? and owner = (select id from owner where name = ?)',
-	deleteEmptyBatches: 'delete from batch where closed_at is not null and not exists (select 1 from job where job.batch = batch.id)',
-	deleteStrayTallies: 'delete from batch_tally where batch not in (select id from batch)',
+	deleteEmptyBatches: 'delete from batch where closed_at is not null and not exists (select 1 from job where job.batch = batch.id) returning id',
+	deleteBatchTally: 'delete from batch_tally where batch = ?',
 	deleteBatch: 'delete from batch where id = ?',
 	batches: `select ${BATCH} order by b.id`,
 	batch: `select ${BATCH} where b.name = ${TEXT}`,
@@ -311,6 +334,30 @@ export const SQL = {
 	jobEnd: `select o.status, o.value, o.blob, x.failure
 		from job j left join outcome o on o.id = j.id left join trouble x on x.id = j.id
 		where j.id = ${INTEGER}`,
+	readyLaneAfter: `select task, rank from ready where (task, rank) > (${INTEGER}, ${INTEGER}) order by task, rank limit 1`,
+	readyRunLaneAfter: `select task, rank from ready_run where (task, rank) > (${INTEGER}, ${INTEGER}) order by task, rank limit 1`,
+	pageOfReady: `select r.id, r.id from ready r where r.task = @lane and r.rank = @rank and ${inWindow('r.id')} and ${ofBatch('r')} order by r.id`,
+	pageOfReadyRuns: `select r.first, r.last from ready_run r
+		where r.task = @lane and r.rank = @rank and ${runInWindow('ready_run', 'task = @lane and rank = @rank and ')} and ${ofBatch('r')} order by r.first`,
+	pageOfWaiting: `select w.id, w.id from waiting w join job j on j.id = w.id
+		where w.failed = @failed and ${inWindow('w.id')} and ${ofTask('j')} and ${ofBatch('j')} order by w.id`,
+	pageOfClaimed: `select c.id, c.id from claimed c where ${inWindow('c.id')} and ${ofTask('c')} and ${ofBatch('c')} order by c.id`,
+	pageOfClaimedRuns: `select r.first, r.last from claimed_run r where ${runInWindow('claimed_run')} and ${ofTask('r')} and ${ofBatch('r')} order by r.first`,
+	pageOfCompleted: `select o.id, o.id from outcome o join job j on j.id = o.id
+		where o.status = 6 and ${inWindow('o.id')} and ${ofTask('j')} and ${ofBatch('j')} order by o.id`,
+	pageOfOutcomeRuns: `select r.first, r.last from outcome_run r
+		where ${runInWindow('outcome_run')} and ${ofBatch('r')} and (@task is null or @task = coalesce(
+			(select task from job where id = r.first),
+			(select task from job_run where first = (select max(first) from job_run where first <= r.first) and last >= r.first)
+		)) order by r.first`,
+	// The second condition is what lets SQLite use the index outcome_unhappy.
+	pageOfUnhappy: `select o.id, o.id from outcome o join job j on j.id = o.id
+		where o.status = @status and o.status <> 6 and ${inWindow('o.id')} and ${ofTask('j')} and ${ofBatch('j')} order by o.id`,
+	pageOfJobs: `select j.id, j.id from job j where ${inWindow('j.id')} and ${ofTask('j')} order by j.id`,
+	pageOfJobRuns: `select r.first, r.last from job_run r where ${runInWindow('job_run')} and ${ofTask('r')} order by r.first`,
+	jobAfter: `select min(id) from (select min(id) as id from job where id > ${INTEGER} union all select min(first) from job_run where first > ${INTEGER})`,
+	pageOfBatch: `select j.id, j.id from job j where j.batch = cast(@batch as integer) and ${inWindow('j.id')} and ${ofTask('j')} order by j.id`,
+
 	jobRank: 'select -priority from job where id = ?',
 	jobPolicy: 'select policy from job where id = ?',
 	jobKey: 'select key from job where id = ?',
@@ -336,6 +383,7 @@ export const SQL = {
 	insertJobRun: 'insert into job_run (first, last, task, policy, priority, created_at, payloads) values (?, ?, ?, ?, ?, ?, ?)',
 	jobRunOf: `select first, last, task, policy, priority, created_at, payloads
 		from job_run where first = (select max(first) from job_run where first <= ?) and last >= ?`,
+	jobRunKind: 'select task, priority from job_run where first = (select max(first) from job_run where first <= ?) and last >= ?',
 	isInJobRun: 'select 1 from job_run where first = (select max(first) from job_run where first <= ?) and last >= ?',
 	deleteJobRun: 'delete from job_run where first = ?',
 
@@ -345,6 +393,8 @@ export const SQL = {
 		from job j join ready_run r on r.task = j.task and r.rank = -j.priority and r.first =
 			(select max(first) from ready_run where task = j.task and rank = -j.priority and first <= j.id)
 		where j.id = ${INTEGER} and r.last >= j.id`,
+	readyRunAt: `select first, last, batch from ready_run
+		where task = ? and rank = ? and first = (select max(first) from ready_run where task = ? and rank = ? and first <= ?) and last >= ?`,
 	deleteReadyRun: 'delete from ready_run where task = ? and rank = ? and first = ?',
 	newJobs: 'select -priority, id, 0, batch, policy, created_at, key, payload from job where id between ? and ? order by id',
 	newHeads: 'select -priority, id, octet_length(payload) from job where id between ? and ? order by id',
@@ -383,12 +433,13 @@ export const SQL = {
 
 	insertOutcomeRun: 'insert into outcome_run (first, last, batch, ended_at, times, results) values (?, ?, ?, ?, ?, ?)',
 	outcomeRunOf:
-		'select first, last, ended_at, times, results from outcome_run where first = (select max(first) from outcome_run where first <= ?) and last >= ?',
+		'select first, last, batch, ended_at, times, results from outcome_run where first = (select max(first) from outcome_run where first <= ?) and last >= ?',
+	outcomeRunBounds: 'select first, last, batch from outcome_run where first = (select max(first) from outcome_run where first <= ?) and last >= ?',
 	outcomeRunFirst: 'select first from outcome_run where first = (select max(first) from outcome_run where first <= ?) and last >= ?',
-	oldOutcomeRuns: `select r.first, r.last
+	outcomeRunsToClean: `select r.first, r.last, r.ended_at, b.id is not null and b.closed_at is null
 		from outcome_run r left join batch b on b.id = r.batch
-		where r.last > ${INTEGER} and r.ended_at < ${INTEGER} and (b.id is null or b.closed_at is not null)
-		order by r.first limit ${INTEGER}`,
+		where r.first >= coalesce((select max(first) from outcome_run where first <= ${INTEGER}), ${INTEGER}) and r.last > ${INTEGER}
+		order by r.first`,
 	deleteOutcomeRun: 'delete from outcome_run where first = ?',
 
 	insertOutcome:
@@ -425,6 +476,8 @@ export const SQL = {
 	deleteLog: 'delete from log where id = ?',
 	deleteKey: 'delete from key where scope = ? and key = ?',
 	deleteJob: 'delete from job where id = ?',
+	deleteKeysOfJobs: 'delete from key where (scope, key) in (select coalesce(batch, -task), key from job where id between ? and ? and key is not null)',
+	deleteJobs: 'delete from job where id between ? and ?',
 
 	ownerById: 'select 1 from owner where id = ?',
 	insertOwner: 'insert into owner (name, heartbeat_at) values (?, ?) returning id',

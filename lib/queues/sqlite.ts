@@ -3,13 +3,12 @@ import {basename, dirname, join} from 'node:path';
 import {monotonicMs} from '../board.ts';
 import {FaenaError} from '../errors.ts';
 import {failpoint} from '../failpoint.ts';
-import type {Counts, Job, JobFilter, JobId, JobStatus, LogLevel, LogLine} from '../job.ts';
+import type {Counts, Job, JobFilter, JobId, LogLevel, LogLine} from '../job.ts';
 import {
 	type Awaitable,
 	type Batch,
 	type BatchId,
 	type BatchOptions,
-	type CancelResult,
 	type Claim,
 	type CleanupOptions,
 	type CleanupResult,
@@ -20,33 +19,36 @@ import {
 	JobQueue,
 	type JobValues,
 	type Lease,
+	type Moved,
+	type MovePage,
+	type MoveTarget,
+	movedTo,
 	type OutstandingOptions,
 	type OwnerId,
 	type Page,
-	RETRIED_BY_DEFAULT,
 	type Turn,
 	type TurnResult,
 	URGENT_WAIT_MS,
-	type WithdrawOptions,
-	type WithdrawResult,
 } from '../queue.ts';
-import {MOST_IN_RUN, type Settling} from '../runs.ts';
+import type {Settling} from '../runs.ts';
 import {attendBatches, type BatchRow, deleteBatch, endInput, forgetBatches, openBatch, toBatch} from './sqlite/batches.ts';
 import {Blobs} from './sqlite/blobs.ts';
-import {CANCELLABLE, cancelJob, cleanup, giveBack, retryJob, takeBack} from './sqlite/control.ts';
+import {cleanup} from './sqlite/cleanup.ts';
+import {giveBack, takeBack} from './sqlite/control.ts';
 import {type Connection, connect, connectToLook, patiently, patientlyHere, type Statements, translate} from './sqlite/database.ts';
 import {backlog, demandedLanes, dequeue, promote} from './sqlite/dequeue.ts';
 import {enqueue} from './sqlite/enqueue.ts';
 import {Footing} from './sqlite/footing.ts';
 import {settleAll} from './sqlite/makers.ts';
+import {moveJobs} from './sqlite/move.ts';
 import {Names} from './sqlite/names.ts';
 import {OneByOne} from './sqlite/one-by-one.ts';
 import {holdLock, isLockFree, ownerLockAt, removeLock} from './sqlite/owner-lock.ts';
 import {Place, Tally, toCounts} from './sqlite/places.ts';
+import {find, findAll} from './sqlite/search.ts';
 import type {Session} from './sqlite/session.ts';
 import {note} from './sqlite/settle.ts';
-import {idsQuery, readEnds, readJob, readValues, runsQuery, statusesOf, toJob} from './sqlite/view.ts';
-import {withdrawJob} from './sqlite/withdraw.ts';
+import {readEnds, readJob, readJobs, readValues, statusesOf, toJob} from './sqlite/view.ts';
 import {Vigil} from './vigil.ts';
 
 export interface SqliteOptions {
@@ -192,41 +194,15 @@ export class SqliteQueue extends JobQueue {
 		};
 	}
 
-	async cancel(filter: JobFilter): Promise<CancelResult> {
-		const cancelled: JobId[] = [];
-		const asked: JobId[] = [];
-		await this.#eachChunk(filter, CANCELLABLE, (session, id) => {
-			const result = cancelJob(session, id);
-			if (result === 'cancelled') cancelled.push(id);
-			if (result === 'asked') asked.push(id);
+	move(filter: JobFilter, to: MoveTarget, {after = 0, limit = CHUNK, stop = false, ...page}: MovePage = {}): Awaitable<Moved> {
+		const statuses = movedTo(to, filter);
+		return this.#write(session => {
+			const upTo = page.upTo ?? (session.statements.jobCounter.get() as JobId);
+			const {ids, next} = find(session, {filter, statuses, after, upTo, limit});
+			const {last = after, ...moved} = moveJobs(session, ids, {to, statuses, stop});
+			const from = ids.length === 0 || last === ids.at(-1) ? next : last;
+			return {...moved, next: from === null ? null : {after: from, upTo, limit, stop}};
 		});
-		return {cancelled, asked};
-	}
-
-	async withdraw(ids: readonly JobId[], options: WithdrawOptions): Promise<WithdrawResult> {
-		const withdrawn: JobId[] = [];
-		const asked: JobId[] = [];
-		const each = [...new Set(ids)];
-		for (let start = 0; start < each.length; start += CHUNK) {
-			await this.#write(session => {
-				for (const id of each.slice(start, start + CHUNK)) {
-					const result = withdrawJob(session, id, options);
-					if (result === 'withdrawn') withdrawn.push(id);
-					if (result === 'asked') asked.push(id);
-				}
-			});
-		}
-		return {withdrawn, asked};
-	}
-
-	async retry(filter: JobFilter): Promise<number> {
-		const named = statusesOf(filter) ?? (filter.ids ? ['completed'] : []);
-		const statuses = named.includes('completed') ? [...RETRIED_BY_DEFAULT, 'completed' as const] : RETRIED_BY_DEFAULT;
-		let retried = 0;
-		await this.#eachChunk(filter, statuses, (session, id) => {
-			if (retryJob(session, id, statuses)) retried++;
-		});
-		return retried;
 	}
 
 	pause(tasks: readonly string[]): Awaitable<void> {
@@ -303,9 +279,12 @@ export class SqliteQueue extends JobQueue {
 		});
 	}
 
-	async jobs(filter: JobFilter, {after = 0, limit = 100}: Page = {}): Promise<Job[]> {
-		const ids = await this.#ids(filter, statusesOf(filter), after, limit);
-		return (await Promise.all(ids.map(id => this.job(id)))).filter(job => job !== undefined);
+	jobs(filter: JobFilter, {after = 0, limit = 100}: Page = {}): Awaitable<Job[]> {
+		return this.#snapshot((statements, names) => {
+			const upTo = Number.MAX_SAFE_INTEGER;
+			const ids = findAll({statements, names}, {filter, statuses: statusesOf(filter), after, upTo, limit});
+			return readJobs(statements, ids).map(row => toJob(row, names.policy(row.policy)));
+		});
 	}
 
 	values(id: JobId): Awaitable<JobValues | undefined> {
@@ -450,6 +429,7 @@ export class SqliteQueue extends JobQueue {
 			now: this.#now(),
 			random: this.#random,
 			completed: [],
+			loosened: 0,
 		};
 		try {
 			const result = connection.transaction(() => {
@@ -477,6 +457,11 @@ export class SqliteQueue extends JobQueue {
 
 	#read<Result>(run: (statements: Statements, names: Names) => Result): Awaitable<Result> {
 		return this.#guard(({connection, names}) => run(connection.statements, names));
+	}
+
+	/** As {@link #read}; and all that is read is of one moment. */
+	#snapshot<Result>(run: (statements: Statements, names: Names) => Result): Awaitable<Result> {
+		return this.#guard(({connection, names}) => connection.snapshot(() => run(connection.statements, names)));
 	}
 
 	/**
@@ -625,47 +610,10 @@ export class SqliteQueue extends JobQueue {
 		if (isFileName(owner)) removeLock(ownerLockAt(this.location, owner));
 	}
 
-	// ——— jobs by filter ———
-
-	#ids(filter: JobFilter, statuses: readonly JobStatus[] | undefined, after: JobId, limit: number): Awaitable<JobId[]> {
-		return this.#guard(({connection}) => {
-			const ids = connection.select(...idsQuery(filter, statuses, after, limit)).map(([id]) => id as JobId);
-			const query = runsQuery(filter, statuses, after);
-			const packed = query ? [...idsInRuns(connection.select(...query), after, filter.ids, limit)] : [];
-			if (packed.length === 0) return ids;
-			const all = ids.concat(packed).sort((a, b) => a - b);
-			return limit < 0 ? all : all.slice(0, limit);
-		});
-	}
-
-	/** Acts on the filter's jobs that are in one of the statuses, a bounded number in each transaction. */
-	async #eachChunk(filter: JobFilter, statuses: readonly JobStatus[], act: (session: Session, id: JobId) => void): Promise<void> {
-		const wanted = statusesOf(filter);
-		const ids = await this.#ids(filter, wanted ? statuses.filter(status => wanted.includes(status)) : statuses, 0, -1);
-		for (let start = 0; start < ids.length; start += CHUNK) {
-			await this.#write(session => {
-				for (const id of ids.slice(start, start + CHUNK)) act(session, id);
-			});
-		}
-	}
-
 	#setPaused(tasks: readonly string[], paused: 0 | 1): Awaitable<void> {
 		return this.#write(({statements, names}) => {
 			for (const task of tasks) statements.pauseTask.run(paused, names.task(task));
 		});
-	}
-}
-
-/** Ids after this one in runs, which come in order; those that are wanted, at most so many. */
-function* idsInRuns(runs: readonly number[][], after: JobId, wanted: readonly JobId[] | undefined, limit: number): Generator<JobId> {
-	const isWanted = wanted && new Set(wanted);
-	let count = 0;
-	for (const [first = 0, last = 0] of runs) {
-		for (let id = Math.max(first, after + 1); id <= Math.min(last, first + MOST_IN_RUN - 1); id++) {
-			if (isWanted?.has(id) === false) continue;
-			if (count++ === limit) return;
-			yield id;
-		}
 	}
 }
 

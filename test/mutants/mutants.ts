@@ -402,9 +402,9 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
 		killer: [SQLITE, 'sqlite: a batch of which a job is withdrawn does not complete with it: its input is needed again'],
 	},
 	'cleanup takes the jobs of open batches': {
-		file: 'lib/queues/sqlite/control.ts',
-		find: 'endedBefore && isSpared === 0)',
-		put: 'endedBefore && isSpared >= 0)',
+		file: 'lib/queues/sqlite/cleanup.ts',
+		find: 'endedBefore && isSpared === 0;',
+		put: 'endedBefore && isSpared >= 0;',
 		killer: [SQLITE, 'sqlite: cleanup spares the jobs of open batches'],
 	},
 	'the file of a result is deleted while a job names it': {

@@ -13,6 +13,9 @@ import {
 	type Demand,
 	type JobQueue,
 	MARK_EVERY_MS,
+	type Moved,
+	type MovePage,
+	type MoveTarget,
 	type NewJob,
 	type Outcome,
 } from '../../lib/queue.ts';
@@ -203,7 +206,7 @@ async function checkLaws(world: World, command: Command): Promise<void> {
 }
 
 function isLegal(from: JobStatus, to: JobStatus, command: Command): boolean {
-	if (command.type === 'retry') return TRANSITIONS[from][to]?.includes('retry') ?? false;
+	if (command.type === 'retry' || (command.type === 'move' && command.to === 'pending')) return TRANSITIONS[from][to]?.includes('retry') ?? false;
 	return reachable(from, command.type === 'turn' && command.enqueue.some(({rerun}) => rerun)).has(to);
 }
 
@@ -242,6 +245,7 @@ type Command =
 	| TurnCommand
 	| {readonly type: 'cancel' | 'retry'; readonly filter: JobFilter}
 	| {readonly type: 'withdraw'; readonly ids: readonly number[]; readonly stop: boolean}
+	| ({readonly type: 'move'; readonly filter: JobFilter; readonly to: MoveTarget} & Required<MovePage>)
 	| {readonly type: 'pause' | 'resume' | 'outstanding'; readonly tasks: readonly string[]}
 	| {readonly type: 'heartbeat' | 'renew' | 'leave' | 'stops'; readonly owner: string}
 	| {readonly type: 'recover'}
@@ -303,6 +307,8 @@ function toAsk(command: AskedCommand, world: World): Ask {
 			return ({queue}) => queue[command.type](command.filter);
 		case 'withdraw':
 			return ({queue}) => queue.withdraw(command.ids, {stop: command.stop});
+		case 'move':
+			return ({queue}) => moveOn(queue, command);
 		case 'pause':
 		case 'resume':
 		case 'outstanding':
@@ -356,6 +362,20 @@ function toAsk(command: AskedCommand, world: World): Ask {
 				return batch;
 			};
 	}
+}
+
+/** To its end: how much of a page is moved at once is each queue's own affair. */
+async function moveOn(queue: JobQueue, {filter, to, ...first}: Command & {type: 'move'}): Promise<unknown> {
+	const all: {ids: number[]; asked: number[]} = {ids: [], asked: []};
+	const {type: _, ...page} = first;
+	for (let next: MovePage | null = page; next; ) {
+		const moved: Moved = await queue.move(filter, to, next);
+		assert.ok(moved.ids.length + moved.asked.length <= page.limit, 'a page is kept');
+		all.ids.push(...moved.ids);
+		all.asked.push(...moved.asked);
+		next = moved.next;
+	}
+	return all;
 }
 
 /** To its end: which rows a step looks at is each queue's own affair. */
@@ -519,6 +539,18 @@ const command: fc.Arbitrary<Command> = weighted<Command>(
 	[1, fc.record({type: fc.constant('set'), ms: fc.oneof(fc.integer({min: -60, max: 60}), fc.constantFrom(-86_400_000, 3_600_000))})],
 	[3, fc.record({type: fc.constantFrom('cancel', 'retry'), filter})],
 	[1, fc.record({type: fc.constant('withdraw'), ids, stop: fc.boolean()})],
+	[
+		3,
+		fc.record({
+			type: fc.constant('move'),
+			filter,
+			to: fc.constantFrom<MoveTarget>('cancelled', 'pending', 'discarded'),
+			after: fc.nat(3),
+			upTo: fc.integer({min: 1, max: 30}),
+			limit: fc.integer({min: 1, max: 6}),
+			stop: fc.boolean(),
+		}),
+	],
 	[2, fc.record({type: fc.constantFrom('pause', 'resume', 'outstanding'), tasks: fc.subarray(TASKS)})],
 	[2, fc.record({type: fc.constantFrom('heartbeat', 'renew', 'leave', 'stops'), owner})],
 	[1, fc.record({type: fc.constant('recover')})],

@@ -12,12 +12,13 @@ import type {
 	CleanupOptions,
 	CleanupResult,
 	Lease,
+	Moved,
+	MovePage,
+	MoveTarget,
 	OwnerId,
 	Page,
 	Turn,
 	TurnResult,
-	WithdrawOptions,
-	WithdrawResult,
 } from '../../lib/queue.ts';
 import {MemoryQueue} from '../../lib/queues/memory.ts';
 import {openSqlite} from '../../lib/queues/sqlite.ts';
@@ -111,8 +112,9 @@ const DEFECTS: Readonly<Record<string, new (options: QueueOptions) => MemoryQueu
 		}
 	},
 	'retries what is completed': class extends MemoryQueue {
-		override retry(filter: JobFilter): number {
-			return super.retry({status: ['failed', 'dead', 'cancelled', 'completed'], ...filter});
+		override move(filter: JobFilter, to: MoveTarget, page?: MovePage): Moved {
+			const retried = {status: ['failed', 'dead', 'cancelled', 'completed'], ...filter} as const;
+			return super.move(to === 'pending' ? retried : filter, to, page);
 		}
 	},
 	'never dequeues suspects': class extends MemoryQueue {
@@ -175,16 +177,20 @@ const DEFECTS: Readonly<Record<string, new (options: QueueOptions) => MemoryQueu
 		}
 	},
 	'forgets to withdraw what runs': class extends MemoryQueue {
-		override withdraw(ids: readonly JobId[], options: WithdrawOptions): WithdrawResult {
-			const runs = (id: JobId) => this.job(id)?.status === 'running';
-			const asked = [...new Set(ids)].filter(runs);
-			return {
-				...super.withdraw(
-					ids.filter(id => !runs(id)),
-					options,
-				),
-				asked,
-			};
+		override move(filter: JobFilter, to: MoveTarget, page?: MovePage): Moved {
+			if (to !== 'discarded') return super.move(filter, to, page);
+			const asked = this.jobs({...filter, status: 'running'}).map(({id}) => id);
+			return {...super.move({status: ['pending', 'failed'], ...filter}, to, page), asked};
+		}
+	},
+	'moves the jobs of a page that it was not to pass': class extends MemoryQueue {
+		override move(filter: JobFilter, to: MoveTarget, page?: MovePage): Moved {
+			return super.move(filter, to, {...page, upTo: Number.MAX_SAFE_INTEGER});
+		}
+	},
+	'begins pages of what it moves with the last job of the page before': class extends MemoryQueue {
+		override move(filter: JobFilter, to: MoveTarget, {after = 0, ...page}: MovePage = {}): Moved {
+			return super.move(filter, to, {...page, after: after - 1});
 		}
 	},
 	'reruns nothing': class extends MemoryQueue {

@@ -3,14 +3,18 @@ import {backoffMs} from '../../lib/backoff.ts';
 import {type Encoded, encode} from '../../lib/encoding.ts';
 import {FaenaError} from '../../lib/errors.ts';
 import type {FailureRecord} from '../../lib/failure.ts';
-import type {Job, JobFilter, JobId, JobStatus, Policy} from '../../lib/job.ts';
+import {type Job, type JobFilter, type JobId, type JobStatus, type Policy, STATUSES} from '../../lib/job.ts';
 import {toLines} from '../../lib/lines.ts';
 import {
 	type Claim,
 	type CompletedBatch,
 	type Dequeued,
+	demandOf,
 	type JobQueue,
 	MAX_LOG_LINES,
+	type Moved,
+	type MovePage,
+	movedTo,
 	type NewJob,
 	type Outcome,
 	type Settled,
@@ -1139,6 +1143,79 @@ law('a retried job can be tried as often as a new one', async (t, queue, clock) 
 
 // Pausing
 
+for (const to of ['cancelled', 'pending', 'discarded'] as const) {
+	law(`pages move to ${to} what one move does, in order of arrival, and no page more than its limit`, async (t, queue, clock) => {
+		for (let round = 0; round < 3; round++) await oneJobOfEachStatus(queue, clock);
+		const meant = (await queue.jobs({})).filter(({status}) => movedTo(to, {}).includes(status)).map(({id}) => id);
+		const moved: JobId[] = [];
+		for (let page: MovePage | null = {limit: 2}; page; ) {
+			const {ids, asked, next}: Moved = await queue.move({}, to, page);
+			t.true(ids.length + asked.length <= 2);
+			moved.push(...[...ids, ...asked].sort((a, b) => a - b));
+			page = next;
+		}
+		t.deepEqual(moved, meant);
+		const after = await queue.counts();
+		const unended = after.pending + after.failed;
+		t.is(unended, to === 'pending' ? 12 : 0);
+	});
+}
+
+law('a page moves the jobs that match when it is taken, and none that came after the first page', async (t, queue) => {
+	const ids = await enqueue(queue, ...range(1, 6).map(() => newJob()));
+	const first = await queue.move({task: 'hash'}, 'cancelled', {limit: 2});
+	t.deepEqual([first.ids, first.asked], [ids.slice(0, 2), []]);
+	// Meanwhile the third job completes, the fourth starts, and another one arrives.
+	await settleOne(queue, {type: 'returned', value: '1'});
+	await take(queue);
+	const [late] = await enqueue(queue, newJob());
+	const moved = {ids: [] as JobId[], asked: [] as JobId[]};
+	for (let page = first.next; page; ) {
+		const {ids, asked, next}: Moved = await queue.move({task: 'hash'}, 'cancelled', page);
+		moved.ids.push(...ids);
+		moved.asked.push(...asked);
+		page = next;
+	}
+	t.deepEqual(moved, {ids: [5, 6], asked: [4]});
+	t.is((await jobOf(queue, late)).status, 'pending');
+});
+
+law('a verb takes as many jobs as there are, named by a filter or by their ids, in any order and however often', async (t, queue) => {
+	const run: NewRun = {task: 'hash', priority: 0, runAt: null, policy: POLICY, payloads: toLines(range(1, 4500).map(String))};
+	await turnOf(queue, {enqueue: [run]});
+	const some = range(1, 2500).reverse();
+	t.deepEqual(await queue.cancel({ids: [...some, ...some, 9999]}), {cancelled: range(1, 2500), asked: []});
+	t.is(await queue.retry({task: 'hash'}), 2500);
+	t.deepEqual(await queue.withdraw(range(1, 4500), {stop: false}), {withdrawn: range(1, 4500), asked: []});
+	t.deepEqual(await queue.counts(), {pending: 0, running: 0, failed: 0, completed: 0, dead: 0, cancelled: 0});
+});
+
+law('pages follow each other through all jobs of a filter, wherever jobs of other statuses, tasks and batches lie between', async (t, queue, clock) => {
+	const batch = await queue.openBatch('one', 'hash');
+	for (let round = 0; round < 8; round++) {
+		await oneJobOfEachStatus(queue, clock, () => (round % 2 === 0 ? {batch, key: String(Math.random())} : {}));
+		await enqueue(queue, newJob({task: 'thumbnail', priority: round % 3}), newJob({runAt: clock.now + 1000}));
+	}
+	const all = await queue.jobs({}, {limit: 1000});
+	const filters: JobFilter[] = [{}, {task: 'hash'}, {task: 'thumbnail'}, {batch: 'one'}, {ids: range(5, 40)}];
+	for (const filter of filters) {
+		for (const status of [undefined, ...STATUSES, ['pending', 'dead'] as const, []]) {
+			const isMeant = (job: Job) =>
+				(!filter.task || job.task === filter.task) &&
+				(!filter.batch || job.batch === filter.batch) &&
+				(!filter.ids || filter.ids.includes(job.id)) &&
+				(status === undefined || [status].flat().includes(job.status));
+			const found: Job[] = [];
+			for (let page: readonly Job[] = [], after = 0; ; after = page.at(-1)?.id ?? 0) {
+				page = await queue.jobs({...filter, ...(status !== undefined && {status})}, {after, limit: 3});
+				if (page.length === 0) break;
+				found.push(...page);
+			}
+			t.deepEqual(found, all.filter(isMeant), JSON.stringify({...filter, status}));
+		}
+	}
+});
+
 law('jobs of a paused task are enqueued, not dequeued, and not in the way of others', async (t, queue) => {
 	await queue.pause(['hash']);
 	t.deepEqual(await enqueue(queue, newJob({priority: 9}), newJob({task: 'thumbnail'})), [1, 2]);
@@ -2046,6 +2123,37 @@ law('cleanup goes in steps: it looks at no more jobs than it is told, and tells 
 	t.deepEqual(await queue.cleanup({endedBefore: T0 + 100, limit: 2}), {deleted: 2, next: null});
 });
 
+law(
+	'completed jobs are cleaned up in whatever steps, also where these end in the midst of those that were enqueued and completed together',
+	async (t, queue, clock) => {
+		const run: NewRun = {task: 'hash', priority: 0, runAt: null, policy: POLICY, payloads: toLines(range(1, 30).map(String))};
+		await turnOf(queue, {enqueue: [run]});
+		const {lease} = (await turnOf(queue, {dequeue: {owner: OWNER, tasks: demandOf(TASKS, 25), limit: 25, maxBytes: Infinity}})).dequeued;
+		clock.now += 10;
+		const returned: ReturnedRun = {
+			first: 1,
+			lease,
+			createdAt: T0,
+			values: toLines(range(1, 20).map(id => `${id}0`)),
+			times: packTimes(20, {startedAt: Float64Array.from(range(1, 20), id => T0 + id)}),
+		};
+		await turnOf(queue, {settle: [returned]});
+		const left = async () => (await queue.jobs({status: 'completed'})).map(({id, startedAt}) => [id, startedAt]);
+		const expected = (ids: readonly JobId[]) => ids.map(id => [id, T0 + id]);
+		t.deepEqual(await queue.cleanup({endedBefore: clock.now + 1, limit: 4, after: 6}), {deleted: 4, next: 10});
+		t.deepEqual(await left(), expected([...range(1, 6), ...range(11, 20)]));
+		t.deepEqual(await queue.cleanup({endedBefore: clock.now + 1, limit: 3}), {deleted: 3, next: 3});
+		t.deepEqual(await queue.cleanup({endedBefore: clock.now + 1, limit: 5, after: 3}), {deleted: 5, next: 12});
+		t.deepEqual(await left(), expected(range(13, 20)));
+		for (const id of range(13, 20)) t.like(await queue.values(id), {payload: String(id), result: `${id}0`});
+		t.deepEqual(await listed(queue, {}), range(13, 30));
+		t.deepEqual(await queue.cleanup({endedBefore: clock.now + 1}), {deleted: 8, next: null});
+		t.deepEqual(await queue.counts(), {pending: 5, running: 5, failed: 0, completed: 0, dead: 0, cancelled: 0});
+		await queue.leave(OWNER);
+		t.is((await take(queue, 100)).jobs.length, 10);
+	},
+);
+
 law('cleanup spares the jobs of open batches', async (t, queue, clock) => {
 	const batch = await queue.openBatch('nightly', 'hash', OWNER);
 	await enqueue(queue, newJob({batch, key: 'a'}), newJob());
@@ -2075,6 +2183,7 @@ const VERBS: Readonly<Record<Exclude<keyof JobQueue, 'location' | 'close' | 'onE
 	settle: queue => queue.settle(1, []),
 	complete: queue => queue.complete({id: 1, lease: 1, execution: 1}),
 	fail: queue => queue.fail({id: 1, lease: 1, execution: 1}, new Error('late')),
+	move: queue => queue.move({}, 'cancelled'),
 	cancel: queue => queue.cancel({}),
 	withdraw: queue => queue.withdraw([1], {stop: true}),
 	retry: queue => queue.retry({}),

@@ -10,14 +10,17 @@ import type {
 	DequeuedJob,
 	Enqueued,
 	Lease,
+	Moved,
+	MovePage,
+	MoveTarget,
 	NewJob,
 	Outcome,
 	Settled,
 	Settlement,
 	Turn,
 	TurnResult,
-	WithdrawResult,
 } from '../../lib/queue.ts';
+import {movedTo} from '../../lib/queue.ts';
 import {expandDequeued, expandNew, expandSettling} from '../../lib/runs.ts';
 import {jobsOf, outcomesOf} from '../fixtures/stored.ts';
 import {type Execution, Executions} from './executions.ts';
@@ -177,28 +180,31 @@ export class Ledger {
 		}
 	}
 
-	cancelled({cancelled, asked}: CancelResult, filter: JobFilter): void {
-		const wanted = this.#matching(filter).filter(({state}) => state === 'pending' || state === 'failed' || state === 'running');
-		const found = [...cancelled, ...asked];
-		if (wanted.length !== found.length) this.#broken(`a cancel finds what has not ended: ${wanted.length} jobs, and found ${found.length}`);
-		for (const id of cancelled) this.#end(this.#entry(id, ['pending', 'failed']), 'cancelled', null);
+	/** A page was moved: all that it should have found between where it began and where the next one begins. */
+	moved(filter: JobFilter, to: MoveTarget, {after = 0, upTo = Infinity}: MovePage, {ids, asked, next}: Moved): void {
+		const statuses: readonly string[] = movedTo(to, filter);
+		const last = next?.after ?? upTo;
+		const wanted = this.#matching(filter).filter(({id, state}) => id > after && id <= last && statuses.includes(state));
+		const found = ids.length + asked.length;
+		if (wanted.length !== found) this.#broken(`a move to ${to} finds all that are meant: ${wanted.length} jobs, and found ${found}`);
+		for (const id of ids) this.#move(id, to);
 		for (const id of asked) {
 			const entry = this.#entry(id, ['running']);
-			entry.stop = 'cancel';
-			entry.toldOfCancel = undefined;
+			if (to === 'discarded') entry.stop ??= 'withdraw';
+			else {
+				entry.stop = 'cancel';
+				entry.toldOfCancel = undefined;
+			}
 		}
 	}
 
-	withdrawn({withdrawn, asked}: WithdrawResult): void {
-		for (const id of withdrawn) this.#forget(this.#entry(id, ['pending', 'failed']));
-		for (const id of asked) this.#entry(id, ['running']).stop ??= 'withdraw';
-	}
-
-	retried(filter: JobFilter, jobs: number): void {
-		const states = ['failed', 'dead', 'cancelled', ...(filter.ids ? ['completed'] : [])];
-		const wanted = this.#matching(filter).filter(({state}) => states.includes(state));
-		if (wanted.length !== jobs) this.#broken(`a retry opens a round for what did not work out: ${wanted.length} jobs, and did for ${jobs}`);
-		for (const entry of wanted) this.#reopen(entry);
+	#move(id: number, to: MoveTarget): void {
+		if (to === 'pending') this.#reopen(this.#entry(id, ['failed', 'completed', 'dead', 'cancelled']));
+		else {
+			const entry = this.#entry(id, ['pending', 'failed']);
+			if (to === 'discarded') this.#forget(entry);
+			else this.#end(entry, 'cancelled', null);
+		}
 	}
 
 	paused(tasks: readonly string[]): void {

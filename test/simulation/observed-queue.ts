@@ -1,15 +1,16 @@
 import {FaenaError} from '../../lib/errors.ts';
 import type {JobFilter} from '../../lib/job.ts';
 import {
-	type CancelResult,
 	type CompletedBatch,
 	type JobQueue,
 	type Lease,
+	type Moved,
+	type MovePage,
+	type MoveTarget,
 	type NewJob,
 	type Turn,
 	type TurnResult,
 	toCompletionJob,
-	type WithdrawResult,
 } from '../../lib/queue.ts';
 import {expandSettling} from '../../lib/runs.ts';
 import type {Ledger} from './ledger.ts';
@@ -58,9 +59,7 @@ function isTurnRefused({settle = []}: Turn): boolean {
 const OBSERVED: ReadonlySet<string> = new Set([
 	...[
 		'turn',
-		'cancel',
-		'withdraw',
-		'retry',
+		'move',
 		'pause',
 		'resume',
 		'heartbeat',
@@ -103,13 +102,13 @@ async function commit(
 	completed: CompletedBatch[],
 	{actor, ledger, everybody}: Observation,
 ): Promise<unknown> {
+	// So that few jobs make several pages.
+	if (name === 'move') args[2] = {limit: 3, ...(args[2] as MovePage)};
 	const owners = name === 'recover' ? new Set(ledger.owners) : undefined;
 	const result = await method(...args);
 	const [first] = args;
 	if (name === 'turn') ledger.turned(actor, first as Turn, result as TurnResult);
-	else if (name === 'cancel') ledger.cancelled(result as CancelResult, first as JobFilter);
-	else if (name === 'withdraw') ledger.withdrawn(result as WithdrawResult);
-	else if (name === 'retry') ledger.retried(first as JobFilter, result as number);
+	else if (name === 'move') ledger.moved(first as JobFilter, args[1] as MoveTarget, args[2] as MovePage, result as Moved);
 	else if (name === 'pause') ledger.paused(first as readonly string[]);
 	else if (name === 'resume') ledger.resumed(first as readonly string[]);
 	else if (name === 'heartbeat') ledger.beat(actor.name);

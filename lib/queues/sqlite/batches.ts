@@ -13,9 +13,9 @@ import {
 	toCompletionJob,
 } from '../../queue.ts';
 import {readCompletionJob, readMarks} from '../../stored.ts';
-import {eraseJob} from './control.ts';
 import type {Statements} from './database.ts';
 import {enqueue} from './enqueue.ts';
+import {eraseJobs} from './erase.ts';
 import {Place, toCounts} from './places.ts';
 import type {Session} from './session.ts';
 
@@ -129,12 +129,15 @@ export function deleteBatch(session: Session, name: string, limit: number): Dele
 	// One more than is deleted tells whether there is more.
 	const found = statements.jobsOfBatch.all(id, limit + 1) as JobId[];
 	const jobs = found.slice(0, limit);
-	for (const job of jobs) eraseJob(session, job);
+	for (let index = 0, done = 0; index < jobs.length; index++) {
+		const job = jobs[index] as JobId;
+		if (job > done) done = eraseJobs(session, job, jobs.at(-1) as JobId);
+	}
 	const isGone = found.length <= limit;
 	if (isGone) {
 		attendBatches(session);
 		statements.deleteBatch.run(id);
-		statements.deleteStrayTallies.run();
+		statements.deleteBatchTally.run(id);
 	}
 	return {deleted: jobs.length, isGone};
 }
@@ -142,5 +145,6 @@ export function deleteBatch(session: Session, name: string, limit: number): Dele
 /** Deletes closed batches of which no job is left. */
 export function forgetBatches(session: Session): void {
 	attendBatches(session);
-	if (session.statements.deleteEmptyBatches.run().changes > 0) session.statements.deleteStrayTallies.run();
+	const {deleteEmptyBatches, deleteBatchTally} = session.statements;
+	for (const id of deleteEmptyBatches.all() as BatchId[]) deleteBatchTally.run(id);
 }

@@ -21,8 +21,8 @@ export interface Connection {
 	readonly statements: Statements;
 	/** Runs the function in one transaction that holds the write lock from its start. */
 	transaction<Result>(run: () => Result): Result;
-	/** Ids by a statement made of fixed fragments, as rows. */
-	select(sql: string, values: readonly unknown[]): number[][];
+	/** Runs the function, which only reads, in one transaction: all that it reads is of the same moment. */
+	snapshot<Result>(run: () => Result): Result;
 	/** Changes with every commit of another connection, and with none of this one. */
 	dataVersion(): number;
 	/** Moves what it can of the log into the database, without waiting for anybody: the log's room can be written to again. */
@@ -316,6 +316,8 @@ const ONE_VALUE: ReadonlySet<string> = new Set<keyof typeof SQL>([
 	'insertPolicy',
 	'insertBatch',
 	'jobsOfBatch',
+	'jobAfter',
+	'deleteEmptyBatches',
 	'claimedRunsOfOwner',
 	'isInJobRun',
 	'outcomeRunFirst',
@@ -335,10 +337,11 @@ const ONE_VALUE: ReadonlySet<string> = new Set<keyof typeof SQL>([
 
 function toConnection(db: Database.Database, statements: Statements): Connection {
 	const dataVersion = db.prepare('pragma data_version').pluck();
+	const snapshot = db.transaction((run: () => unknown) => run());
 	return {
 		statements,
 		transaction: makeTransaction(db),
-		select: (sql, values) => db.prepare(sql).raw().all(values) as number[][],
+		snapshot: run => snapshot(run) as ReturnType<typeof run>,
 		dataVersion: () => dataVersion.get() as number,
 		checkpoint: () => void db.pragma('wal_checkpoint(passive)'),
 		unmovedLogBytes: () => unmovedLogBytes(db),

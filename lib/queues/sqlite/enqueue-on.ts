@@ -19,7 +19,7 @@ export function enqueueOn(connection: OwnConnection, job: NewJob, now: number): 
 		const tally = new Tally();
 		// Names anew each time: their owner may roll back, to whatever savepoint, and we would not hear of it.
 		const parts = {statements, names: new Names(statements), tally, blobs: new Blobs(connection.name, Infinity)};
-		const session = {...parts, now, random: Math.random, completed: []};
+		const session = {...parts, now, random: Math.random, completed: [], loosened: 0};
 		[enqueued] = enqueue(session, [job], true);
 		for (const change of tally.tasks.take()) statements.addToTally.run(...change);
 	});

@@ -47,11 +47,12 @@ export function jobRunOf({jobRunOf}: Statements, id: JobId): JobRun | undefined 
 	};
 }
 
-/** Gives each job of the run that has this one, if one does, a row of its own. */
-export function loosenJobs(statements: Statements, id: JobId): void {
+/** Gives each job of the run that has this one, if one does, a row of its own. Returns how many jobs that are. */
+export function loosenJobs(statements: Statements, id: JobId): number {
 	const run = jobRunOf(statements, id);
-	if (!run) return;
+	if (!run) return 0;
 	const {first, last, task, policy, priority, createdAt} = run;
 	statements.deleteJobRun.run(first);
 	for (let id = first; id <= last; id++) statements.insertJob.run(id, task, policy, priority, createdAt, null, null, run.payloadOf(id));
+	return last - first + 1;
 }

@@ -1,11 +1,11 @@
 import type {JobId} from '../../job.ts';
-import {isLine, joinLines, type Lines, readLines} from '../../lines.ts';
+import {isLine, joinLines, type Lines, readLines, sliceLines} from '../../lines.ts';
 import type {Outcome} from '../../queue.ts';
 import {isReturnedRun, MOST_IN_RUN, type Settling} from '../../runs.ts';
-import {type JobTimes, PackedTimes, packTimes} from '../../times.ts';
+import {type JobTimes, PackedTimes, packTimes, sliceTimes} from '../../times.ts';
 
 /** A row of the statement `outcomeRunOf`. */
-export type OutcomeRunRow = readonly [first: JobId, last: JobId, endedAt: number, times: Uint8Array, results: string | null];
+export type OutcomeRunRow = readonly [first: JobId, last: JobId, batch: number | null, endedAt: number, times: Uint8Array, results: string | null];
 
 /** What a run knows of one of its jobs. */
 export interface RunResult {
@@ -49,7 +49,7 @@ function joinTimes(settling: readonly Settling[], jobs: number): Uint8Array {
 }
 
 /** What the run says of each of its jobs; of one that somebody tampered with, what it still does. */
-export function readResults([first, last, endedAt, times, results]: OutcomeRunRow): RunResult[] {
+export function readResults([first, last, , endedAt, times, results]: OutcomeRunRow): RunResult[] {
 	const packed = new PackedTimes(times);
 	const count = Math.min(last - first + 1, MOST_IN_RUN);
 	const valueAt = readLines(results);
@@ -65,6 +65,13 @@ export function readResults([first, last, endedAt, times, results]: OutcomeRunRo
 			value: valueAt(index),
 		};
 	});
+}
+
+/** The row of a part of the run, from one of its jobs up to another. */
+export function sliceOutcomeRun([first, last, batch, endedAt, times, results]: OutcomeRunRow, from: JobId, to: JobId): OutcomeRunRow {
+	const [start, end] = [from - first, to - first + 1];
+	const {text} = sliceLines({count: last - first + 1, text: results}, start, end);
+	return [from, to, batch, endedAt, sliceTimes(times, start, end), text];
 }
 
 function known(value: number): number | null {

@@ -1,4 +1,4 @@
-import type {Counts} from '../../job.ts';
+import type {Counts, JobStatus} from '../../job.ts';
 
 /** Where a job is: the numbers of `tally.place` and, for the ended ones, of `outcome.status`. Stored: never renumber. */
 export const Place = {
@@ -18,6 +18,19 @@ export const Place = {
 const PLACES = 16;
 
 export type Place = (typeof Place)[keyof typeof Place];
+
+/** A job's status, by where it is. */
+export const STATUS_OF: Readonly<Record<Place, JobStatus>> = {
+	[Place.ready]: 'pending',
+	[Place.suspect]: 'pending',
+	[Place.scheduled]: 'pending',
+	[Place.failed]: 'failed',
+	[Place.parked]: 'failed',
+	[Place.running]: 'running',
+	[Place.completed]: 'completed',
+	[Place.dead]: 'dead',
+	[Place.cancelled]: 'cancelled',
+};
 
 /** What the transaction under way changes of the tallies: jobs per task and place, and per batch and place. */
 export class Tally {
@@ -67,12 +80,7 @@ class Changes {
 
 /** Sums places up into statuses. */
 export function toCounts(jobs: (place: Place) => number): Counts {
-	return {
-		pending: jobs(Place.ready) + jobs(Place.suspect) + jobs(Place.scheduled),
-		running: jobs(Place.running),
-		failed: jobs(Place.failed) + jobs(Place.parked),
-		completed: jobs(Place.completed),
-		dead: jobs(Place.dead),
-		cancelled: jobs(Place.cancelled),
-	};
+	const counts = {pending: 0, running: 0, failed: 0, completed: 0, dead: 0, cancelled: 0};
+	for (const place of Object.values(Place)) counts[STATUS_OF[place]] += jobs(place);
+	return counts;
 }

@@ -1,4 +1,5 @@
 import type {JobId} from '../../job.ts';
+import {MOST_IN_RUN} from '../../runs.ts';
 import type {Statements} from './database.ts';
 import {loosenJobs} from './job-run.ts';
 import {type OutcomeRunRow, type RunResult, readResults} from './outcome-run.ts';
@@ -13,7 +14,8 @@ export function claimedRunOf({claimedRunOf}: Statements, id: JobId): ClaimedRun 
 	return claimedRunOf.get(id, id) as ClaimedRun | undefined;
 }
 
-function outcomeRunOf({outcomeRunOf}: Statements, id: JobId): OutcomeRunRow | undefined {
+/** The run that has this job, if it completed in one. */
+export function outcomeRunOf({outcomeRunOf}: Statements, id: JobId): OutcomeRunRow | undefined {
 	return outcomeRunOf.get(id, id) as OutcomeRunRow | undefined;
 }
 
@@ -42,35 +44,39 @@ function resultsOf(statements: Statements, first: JobId): readonly RunResult[] {
 	return results;
 }
 
-/** Gives each job of the runs that have this one rows of its own. */
-export function loosen({statements}: Session, id: JobId): void {
-	loosenJobs(statements, id);
-	loosenReady(statements, id) || loosenClaimed(statements, id) || loosenOutcome(statements, id);
+/** The last job of a run, which may say of itself that it is longer than any: another program may have written that. */
+export function lastOfRun(first: JobId, last: JobId): JobId {
+	return Math.min(last, first + MOST_IN_RUN - 1);
 }
 
-function loosenReady(statements: Statements, id: JobId): boolean {
+/** Gives each job of the runs that have this one rows of its own. Returns how many jobs that are. */
+export function loosen({statements}: Session, id: JobId): number {
+	const jobs = loosenJobs(statements, id);
+	return Math.max(jobs, loosenReady(statements, id) || loosenClaimed(statements, id) || loosenOutcome(statements, id));
+}
+
+function loosenReady(statements: Statements, id: JobId): number {
 	const run = statements.readyRunOf.get(id) as [task: number, rank: number, first: JobId, last: JobId] | undefined;
-	if (!run) return false;
+	if (!run) return 0;
 	const [task, rank, first, last] = run;
 	statements.deleteReadyRun.run(task, rank, first);
-	statements.insertReadyRange.run(first, last);
-	return true;
+	return statements.insertReadyRange.run(first, last).changes;
 }
 
-function loosenClaimed(statements: Statements, id: JobId): boolean {
+function loosenClaimed(statements: Statements, id: JobId): number {
 	const run = claimedRunOf(statements, id);
-	if (!run) return false;
+	if (!run) return 0;
 	const [first, last, lease, owner] = run;
 	statements.deleteClaimedRun.run(first);
-	statements.claimRange.run(lease, owner, first, last);
-	return true;
+	return statements.claimRange.run(lease, owner, first, last).changes;
 }
 
-function loosenOutcome(statements: Statements, id: JobId): boolean {
+function loosenOutcome(statements: Statements, id: JobId): number {
 	const run = outcomeRunOf(statements, id);
-	if (!run) return false;
+	if (!run) return 0;
 	statements.deleteOutcomeRun.run(run[0]);
-	for (const {id, startedAt, endedAt, durationMs, cpuMs, memoryBytes, value} of readResults(run))
+	const results = readResults(run);
+	for (const {id, startedAt, endedAt, durationMs, cpuMs, memoryBytes, value} of results)
 		statements.insertOutcome.run(id, Place.completed, 1, startedAt, endedAt, durationMs, cpuMs, memoryBytes, value, null);
-	return true;
+	return results.length;
 }

@@ -12,6 +12,8 @@ export interface Session {
 	readonly blobs: Blobs;
 	/** Batches that complete in this transaction. */
 	readonly completed: CompletedBatch[];
+	/** How many jobs got rows of their own in it so far. */
+	loosened: number;
 	/** The time of the transaction, in milliseconds since 1970. */
 	readonly now: number;
 	/** A number in [0, 1). */

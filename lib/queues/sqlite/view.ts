@@ -1,11 +1,10 @@
 import {type Encoded, sizeBytes} from '../../encoding.ts';
-import type {Job, JobFilter, JobId, JobStatus, Policy} from '../../job.ts';
-import {STATUSES} from '../../job.ts';
+import {type Job, type JobFilter, type JobId, type JobStatus, type Policy, STATUSES} from '../../job.ts';
 import type {JobEnd, JobValues} from '../../queue.ts';
 import {readFailure} from '../../stored.ts';
 import type {Blobs} from './blobs.ts';
 import type {Statements} from './database.ts';
-import {jobRunOf} from './job-run.ts';
+import {type JobRun, jobRunOf} from './job-run.ts';
 import {Place} from './places.ts';
 import {claimedRunOf, resultInRun} from './runs.ts';
 
@@ -102,12 +101,23 @@ export function toJob(row: JobRow, policy: Policy): Job {
 
 /** The row of a job, wherever it lies. */
 export function readJob(statements: Statements, id: JobId): JobRow | undefined {
-	const row = (statements.jobView.get(id) as JobRow | undefined) ?? packedJob(statements, id);
-	return row && withRun(statements, row);
+	return readJobs(statements, [id])[0];
 }
 
-function packedJob(statements: Statements, id: JobId): JobRow | undefined {
-	const run = jobRunOf(statements, id);
+/** The rows of those of the jobs that are there. Neighbours in a run share one reading of it. */
+export function readJobs(statements: Statements, ids: readonly JobId[]): JobRow[] {
+	let run: JobRun | undefined;
+	const runOf = (id: JobId) => {
+		if (!run || id < run.first || id > run.last) run = jobRunOf(statements, id);
+		return run;
+	};
+	return ids.flatMap(id => {
+		const row = (statements.jobView.get(id) as JobRow | undefined) ?? packedJob(statements, id, runOf(id));
+		return row ? withRun(statements, row) : [];
+	});
+}
+
+function packedJob(statements: Statements, id: JobId, run: JobRun | undefined): JobRow | undefined {
 	if (!run) return undefined;
 	const {policy, priority, createdAt} = run;
 	const task = statements.taskName.get(run.task) as string | undefined;
@@ -214,59 +224,7 @@ function toEnd(id: JobId, row: EndRow | undefined, blobs: Blobs): JobEnd | undef
 	return {id, status, value: blobs.load([value, blob]), ...(failure !== null && status !== 'completed' && {error: readFailure(failure)})};
 }
 
-/** Where to look for the jobs of a status. `<> 6` is what lets SQLite use the index `outcome_unhappy`. */
-const IDS_BY_STATUS: Readonly<Record<JobStatus, string>> = {
-	pending: `select id from ready union all ${inRuns('ready_run')} union all select id from waiting where failed = 0`,
-	running: `select id from claimed union all ${inRuns('claimed_run')}`,
-	failed: 'select id from waiting where failed = 1',
-	completed: `select id from outcome where status = ${Place.completed} union all ${inRuns('outcome_run')}`,
-	dead: `select id from outcome where status = ${Place.dead} and status <> 6`,
-	cancelled: `select id from outcome where status = ${Place.cancelled} and status <> 6`,
-};
-
-function inRuns(table: 'ready_run' | 'claimed_run' | 'outcome_run'): string {
-	return `select j.id from ${table} r join job j on j.id between r.first and r.last`;
-}
-
-/** A query for the ids of a page of jobs, in order of arrival. Made of fixed fragments; whatever comes from outside is bound. */
-export function idsQuery(filter: JobFilter, statuses: readonly JobStatus[] | undefined, after: number, limit: number): [sql: string, values: unknown[]] {
-	const conditions = ['id > ?'];
-	const values: unknown[] = [after];
-	if (statuses && statuses.length < STATUSES.length) {
-		conditions.push(statuses.length === 0 ? 'false' : `id in (${statuses.map(status => IDS_BY_STATUS[status]).join(' union all ')})`);
-	}
-	if (filter.ids) {
-		conditions.push('id in (select value from json_each(?))');
-		values.push(JSON.stringify(filter.ids));
-	}
-	if (filter.task !== undefined) {
-		conditions.push('task = (select id from task where name = ?)');
-		values.push(filter.task);
-	}
-	if (filter.batch !== undefined) {
-		conditions.push('batch = (select id from batch where name = ?)');
-		values.push(filter.batch);
-	}
-	return [`select id from job where ${conditions.join(' and ')} order by id limit ?`, [...values, limit]];
-}
-
-/** In which table of runs jobs of a status may be. */
-const RUNS_BY_STATUS: Readonly<Partial<Record<JobStatus, string>>> = {pending: 'ready_run', running: 'claimed_run', completed: 'outcome_run'};
-
-/** As {@link idsQuery}, of the jobs that share a row: pairs of the first and the last id of a run. `undefined` where there can be none. */
-export function runsQuery(filter: JobFilter, statuses: readonly JobStatus[] | undefined, after: number): [sql: string, values: unknown[]] | undefined {
-	const tables = Object.entries(RUNS_BY_STATUS).filter(([status]) => statuses?.includes(status as JobStatus) ?? true);
-	if (filter.batch !== undefined || tables.length === 0) return undefined;
-	const ofTask = filter.task === undefined ? '' : ' and j.task = (select id from task where name = ?)';
-	const parts = tables.map(
-		([, table]) => `select r.first as first, r.last as last
-			from ${table} r join job_run j on j.first = (select max(first) from job_run where first <= r.first) and j.last >= r.first
-			where r.last > ?${ofTask}`,
-	);
-	return [`${parts.join(' union all ')} order by first`, tables.flatMap(() => (filter.task === undefined ? [after] : [after, filter.task]))];
-}
-
-/** The statuses a filter names, as a list. */
-export function statusesOf({status}: JobFilter): readonly JobStatus[] | undefined {
-	return status === undefined || typeof status === 'object' ? status : [status];
+/** The statuses that a filter names, each once; all if it names none. */
+export function statusesOf({status}: JobFilter): readonly JobStatus[] {
+	return status === undefined ? STATUSES : STATUSES.filter(each => [status].flat().includes(each));
 }
