@@ -137,31 +137,42 @@ type Range = readonly [first: JobId, last: JobId];
 
 /** The first jobs of each place: of each as many as are looked for. */
 function* pages(statements: Statements, {task, batch, statuses, limit}: Wanted, window: Window): Generator<Range> {
-	const values = {...window, task, batch};
-	const page = (statement: Statements[keyof Statements], own: object = {}) => take(statement, {...values, ...own}, limit);
 	if (batch === null && statuses.length === STATUSES.length) {
-		const {batch: _, ...ofTask} = values;
-		yield* take(statements.pageOfJobs, ofTask, limit);
-		yield* take(statements.pageOfJobRuns, ofTask, limit);
+		yield* take(statements.pageOfJobs, {...window, task}, limit);
+		yield* take(statements.pageOfJobRuns, {...window, task}, limit);
 		return;
 	}
-	if (statuses.includes('pending')) {
-		const tasks = task === null ? undefined : [task, -task];
-		for (const [lane, rank] of lanes(statements.readyLaneAfter, tasks)) yield* take(statements.pageOfReady, {...window, batch, lane, rank}, limit);
-		for (const [lane, rank] of lanes(statements.readyRunLaneAfter, tasks)) yield* take(statements.pageOfReadyRuns, {...window, batch, lane, rank}, limit);
-		yield* page(statements.pageOfWaiting, {failed: 0});
+	const places = placesWith(statements, {task, batch, statuses});
+	if (places.has(Place.ready) || places.has(Place.suspect)) yield* readyPages(statements, {task, batch, limit}, window);
+	for (const [own, statement, values] of PAGES) {
+		if (own.some(place => places.has(place))) yield* take(statements[statement], {...window, task, batch, ...values}, limit);
 	}
-	if (statuses.includes('failed')) yield* page(statements.pageOfWaiting, {failed: 1});
-	if (statuses.includes('running')) {
-		yield* page(statements.pageOfClaimed);
-		yield* page(statements.pageOfClaimedRuns);
-	}
-	if (statuses.includes('completed')) {
-		yield* page(statements.pageOfCompleted);
-		yield* page(statements.pageOfOutcomeRuns);
-	}
-	if (statuses.includes('dead')) yield* page(statements.pageOfUnhappy, {status: Place.dead});
-	if (statuses.includes('cancelled')) yield* page(statements.pageOfUnhappy, {status: Place.cancelled});
+}
+
+/** The statements that read a place, but for `ready`, and their further parameters. */
+const PAGES: readonly (readonly [places: readonly Place[], statement: keyof Statements, values: object])[] = [
+	[[Place.scheduled], 'pageOfWaiting', {failed: 0}],
+	[[Place.failed, Place.parked], 'pageOfWaiting', {failed: 1}],
+	[[Place.running], 'pageOfClaimed', {}],
+	[[Place.running], 'pageOfClaimedRuns', {}],
+	[[Place.completed], 'pageOfCompleted', {}],
+	[[Place.completed], 'pageOfOutcomeRuns', {}],
+	[[Place.dead], 'pageOfUnhappy', {status: Place.dead}],
+	[[Place.cancelled], 'pageOfUnhappy', {status: Place.cancelled}],
+];
+
+/** Ready jobs lie in the order of dequeuing: by task and rank, and by id only within these. */
+function* readyPages(statements: Statements, {task, batch, limit}: Pick<Wanted, 'task' | 'batch' | 'limit'>, window: Window): Generator<Range> {
+	const tasks = task === null ? undefined : [task, -task];
+	for (const [lane, rank] of lanes(statements.readyLaneAfter, tasks)) yield* take(statements.pageOfReady, {...window, batch, lane, rank}, limit);
+	for (const [lane, rank] of lanes(statements.readyRunLaneAfter, tasks)) yield* take(statements.pageOfReadyRuns, {...window, batch, lane, rank}, limit);
+}
+
+/** Where there are such jobs at all, by the tally: a place may have many jobs and none of the task or the batch. */
+function placesWith({tally, batchTally}: Statements, {task, batch, statuses}: Pick<Wanted, 'task' | 'batch' | 'statuses'>): ReadonlySet<Place> {
+	const counted = (tally.all() as [number, Place, number][]).filter(([each, , jobs]) => jobs > 0 && (task === null || each === task));
+	const ofBatch = batch === null ? undefined : new Set((batchTally.all(batch) as [Place, number][]).flatMap(([place, jobs]) => (jobs > 0 ? place : [])));
+	return new Set(counted.flatMap(([, place]) => (statuses.includes(STATUS_OF[place]) && (ofBatch?.has(place) ?? true) ? place : [])));
 }
 
 /** Every task and rank of which jobs are ready: one step of the index for each, however many jobs there are. */
