@@ -1,13 +1,14 @@
+import {EventEmitter, on} from 'node:events';
 import {join} from 'node:path';
-import test from 'ava';
+import test, {type ExecutionContext} from 'ava';
 import type {Clock} from '../lib/clock.ts';
 import {Dispatcher} from '../lib/dispatcher.ts';
 import type {Encoded} from '../lib/encoding.ts';
-import {FaenaError} from '../lib/errors.ts';
-import type {Policy} from '../lib/job.ts';
+import {type ErrorEnvelope, FaenaError} from '../lib/errors.ts';
+import type {JobFilter, Policy} from '../lib/job.ts';
 import type {Chunk, Pool, PoolListener} from '../lib/pool.ts';
-import type {FailedMessage, Notice} from '../lib/protocol.ts';
-import type {Turn, TurnResult} from '../lib/queue.ts';
+import type {FailedMessage, Notice, RepliesMessage, Reply} from '../lib/protocol.ts';
+import type {CancelResult, Moved, MovePage, MoveTarget, Turn, TurnResult} from '../lib/queue.ts';
 import {MemoryQueue} from '../lib/queues/memory.ts';
 import {openSqlite} from '../lib/queues/sqlite.ts';
 import {makeFolder} from './fixtures/folder.ts';
@@ -213,6 +214,96 @@ class HandClock implements Clock {
 		for (let turn = 0; turn < 5; turn++) await this.nextTurn();
 	}
 }
+
+/** So few jobs a page that some hundred jobs make many. */
+class SmallPages extends MemoryQueue {
+	override move(filter: JobFilter, to: MoveTarget, page?: MovePage): Moved {
+		return super.move(filter, to, {limit: 10, ...page});
+	}
+
+	/** So that it can be asked after its dispatcher has closed. */
+	override close(): void {}
+}
+
+const CANCEL = {type: 'verb', verb: 'cancel', args: [{task: 'count'}]} as const;
+
+/** A dispatcher that runs nothing, on a queue of so many jobs of the task `count`; and its replies, as they come. */
+async function dispatcherWith(t: ExecutionContext, jobs: number): Promise<{dispatcher: Dispatcher; queue: MemoryQueue; replies: AsyncGenerator<Reply>}> {
+	const alive = setInterval(() => undefined, 1000);
+	t.teardown(() => clearInterval(alive));
+	const queue = new SmallPages();
+	await queue.enqueue(Array.from({length: jobs}, () => ({task: 'count', payload: '1', priority: 0, runAt: null, policy: POLICY})));
+	const told = new EventEmitter<{reply: [Reply]}>();
+	const replies = on(told, 'reply') as AsyncIterableIterator<[Reply]>;
+	const output = (message: RepliesMessage | FailedMessage) => {
+		if (message.type === 'replies') for (const reply of message.replies) told.emit('reply', reply);
+	};
+	const dispatcher = new Dispatcher(queue, undefined, {owner: 'owner', leaseMs: 30_000, output});
+	await dispatcher.start();
+	return {
+		dispatcher,
+		queue,
+		replies: (async function* () {
+			for await (const [reply] of replies) yield reply;
+		})(),
+	};
+}
+
+test('a call that moves many jobs keeps no other call waiting, not even one that moves fewer, and is answered when all are moved', async t => {
+	const {dispatcher, queue, replies} = await dispatcherWith(t, 300);
+	const enqueue = {
+		type: 'enqueue',
+		task: 'other',
+		payloads: ['1'],
+		keys: undefined,
+		batch: undefined,
+		priority: 0,
+		runAt: null,
+		policy: POLICY,
+		watch: false,
+	} as const;
+	dispatcher.receive([
+		{call: 1, ...CANCEL},
+		{call: 2, type: 'verb', verb: 'withdraw', args: [Array.from({length: 30}, (_, index) => 300 - index), {stop: false}]},
+		{call: 3, type: 'verb', verb: 'counts', args: []},
+		{call: 4, ...enqueue},
+	]);
+	const order: Reply[] = [];
+	while (order.length < 4) order.push((await replies.next()).value as Reply);
+	t.deepEqual(
+		order.map(({call}) => call),
+		[3, 4, 2, 1],
+	);
+	t.like(order[0], {value: {pending: 280, cancelled: 10}});
+	t.deepEqual(order[2], {call: 2, value: {withdrawn: Array.from({length: 30}, (_, index) => 271 + index), asked: []}});
+	t.deepEqual(order[3], {call: 1, value: {cancelled: Array.from({length: 270}, (_, index) => 1 + index), asked: []}});
+	t.like(await queue.counts(), {pending: 1, cancelled: 270});
+	dispatcher.receive([{call: 5, type: 'close', drainMs: 0}]);
+	t.like((await replies.next()).value, {call: 5});
+});
+
+test('a close lets a call that moves many jobs come to its end, but for no longer than it drains: then the call is told how far it came', async t => {
+	const patient = await dispatcherWith(t, 300);
+	patient.dispatcher.receive([
+		{call: 1, ...CANCEL},
+		{call: 2, type: 'close', drainMs: 60_000},
+	]);
+	t.is(((await patient.replies.next()).value as {value: CancelResult}).value.cancelled.length, 300);
+	t.like((await patient.replies.next()).value, {call: 2});
+
+	const hasty = await dispatcherWith(t, 300);
+	hasty.dispatcher.receive([
+		{call: 1, ...CANCEL},
+		{call: 2, type: 'close', drainMs: 0},
+	]);
+	const {error} = (await hasty.replies.next()).value as Reply & {error: ErrorEnvelope};
+	t.like(error, {
+		code: 'Closed',
+		message: 'The engine was closed before cancel() was done. It was done for 10 jobs, and that stays so; call it again for the others.',
+	});
+	t.like((await hasty.replies.next()).value, {call: 2});
+	t.like(await hasty.queue.counts(), {pending: 290, cancelled: 10});
+});
 
 /** Every job returns at once. */
 function promptPool(listener: PoolListener, resultOf: (payload: Encoded) => Encoded = () => null): Pool {

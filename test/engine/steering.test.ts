@@ -1,0 +1,52 @@
+import {existsSync, writeFileSync} from 'node:fs';
+import {join} from 'node:path';
+import {openEngine, test} from '../fixtures/engine.ts';
+import {makeFolder} from '../fixtures/folder.ts';
+import {Program} from '../fixtures/program.ts';
+
+/** How many jobs are moved: `npm run steering` moves three millions. */
+const JOBS = Number(process.env['FAENA_JOBS'] ?? 20_000);
+/** From here on it takes much longer to move them than the lease, the timeout and the call together. */
+const MANY = 500_000;
+
+test('while very many jobs are cancelled and retried, calls are answered and timeouts enforced, and a second engine takes no job for its own', async t => {
+	t.timeout(120_000 + JOBS / 2);
+	const folder = makeFolder(t);
+	const [queue, file] = [join(folder, 'jobs.db'), join(folder, 'go')];
+	const faena = await openEngine(t, {queue, workers: 2, lease: '2s', grace: 50});
+	function* numbers() {
+		for (let number = 0; number < JOBS; number++) yield number;
+	}
+	await faena.enqueueMany('echo', numbers(), {delay: '10d'});
+	// So that those that are retried do not run.
+	await faena.pause('echo');
+	const second = new Program(t, 'engine', queue, 'serve', '', '2s');
+	t.is(await second.line(), 'serves');
+
+	const begun = new Promise<void>(resolve => faena.once('log', () => resolve()));
+	const long = await faena.enqueue('wait', file);
+	await begun;
+	const begunAt = performance.now();
+	const order: string[] = [];
+	const steered = (async () => {
+		t.is(await faena.cancel({task: 'echo'}), JOBS);
+		t.is(await faena.retry({task: 'echo', status: 'cancelled'}), JOBS);
+		order.push('steered');
+	})();
+	const stopped = faena.enqueue('spin', 60_000, {timeout: 300, maxAttempts: 1}).then(job => job.outcome());
+	void stopped.then(() => order.push('stopped'));
+	t.is(await faena.call('add', {a: 1, b: 2}), 3);
+	order.push('called');
+	const calledAt = performance.now();
+	t.like(await stopped, {status: 'dead', error: {reason: 'timedOut'}});
+	t.log(`called after ${Math.round(calledAt - begunAt)} ms, a timeout of 300 ms enforced after ${Math.round(performance.now() - begunAt)} ms`);
+	await steered;
+	t.log(`${JOBS} jobs cancelled and retried in ${Math.round(performance.now() - begunAt)} ms`);
+	if (JOBS >= MANY) t.deepEqual(order, ['called', 'stopped', 'steered']);
+	t.false(existsSync(file));
+	writeFileSync(file, '');
+	t.is(await long.result(), file);
+	// Nobody took it for the job of a dead engine.
+	t.like(await faena.job(long.id), {executions: 1, attempts: 0});
+	await second.kill('SIGKILL');
+});
