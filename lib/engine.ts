@@ -235,7 +235,10 @@ export class Engine<Tasks = AnyTasks> implements AsyncDisposable {
 		};
 	}
 
-	/** Jobs in order of arrival, at most `limit` (default 100) with ids after `after`. */
+	/**
+	 * Jobs in order of arrival, at most `limit` (default 100) with ids after `after`: all as they are at one moment. For the next page give the
+	 * id of the last job as `after`. The dispatcher does nothing else while it reads a page, so a page of many thousands keeps others waiting.
+	 */
 	async jobs(filter: JobFilter = {}, page: Page = {}): Promise<readonly Job[]> {
 		return this.#link.verb('jobs', checkFilter('jobs()', filter), checkPage(page));
 	}
@@ -256,13 +259,20 @@ export class Engine<Tasks = AnyTasks> implements AsyncDisposable {
 		return this.#link.verb('counts', checked('counts()', filter, {task: text}));
 	}
 
-	/** Cancels one job, or all that match. Running ones are told to stop, and stopped if they don't. Returns how many are meant. */
+	/**
+	 * Cancels one job, or all that match. Running ones are told to stop, and stopped if they don't. Works through many jobs page by page: it acts
+	 * on those that match when their page is taken, and leaves those alone that arrive after the call. Returns how many are meant.
+	 * @throws FaenaError `Closed`, `StorageFull`, …; jobs of the pages before stay cancelled
+	 */
 	async cancel(jobs: JobId | JobFilter): Promise<number> {
 		const {cancelled, asked} = await this.#link.verb('cancel', toFilter('cancel()', jobs));
 		return cancelled.length + asked.length;
 	}
 
-	/** Opens a new round for one job, even a completed one, or for all that match: by default failed, dead and cancelled ones. Returns how many. */
+	/**
+	 * Opens a new round for one job, even a completed one, or for all that match: by default failed, dead and cancelled ones. Works page by page,
+	 * as {@link cancel}. Returns how many.
+	 */
 	async retry(jobs: JobId | JobFilter): Promise<number> {
 		return this.#link.verb('retry', toFilter('retry()', jobs));
 	}

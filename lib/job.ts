@@ -130,8 +130,12 @@ export interface LogLine {
 /** Jobs by status. */
 export type Counts = Readonly<Record<JobStatus, number>>;
 
-/** Which jobs a verb speaks of; all given conditions must hold. An empty filter means every job. */
+/**
+ * Which jobs a verb speaks of; all given conditions must hold. An empty filter means every job. A page of jobs by ids, statuses or batch reads
+ * about as many rows as it has jobs, however many there are; one by task also passes jobs of other tasks.
+ */
 export interface JobFilter {
+	/** As many as you like, in any order. */
 	readonly ids?: readonly JobId[];
 	readonly task?: string;
 	readonly status?: JobStatus | readonly JobStatus[];

@@ -71,7 +71,7 @@ export abstract class JobQueue {
 	abstract leave(owner: OwnerId): Awaitable<void>;
 
 	abstract job(id: JobId): Awaitable<Job | undefined>;
-	/** Jobs in order of arrival. */
+	/** Jobs in order of arrival: all as they are at one moment. */
 	abstract jobs(filter: JobFilter, page?: Page): Awaitable<readonly Job[]>;
 	/** Payload, result and checkpoint of a job, encoded; `undefined` if there is no such job. */
 	abstract values(id: JobId): Awaitable<JobValues | undefined>;
@@ -599,7 +599,7 @@ export function toCompletionJob({task, priority, policy}: Pick<NewJob, 'task' | 
 export interface CleanupOptions {
 	/** Jobs that ended before this, in milliseconds since 1970. */
 	readonly endedBefore: number;
-	/** The most rows looked at in one call, default 1,000: what bounds the transaction. */
+	/** The most jobs looked at in one call: what bounds the transaction. Default 2,000, the most that are stored together: these go as a whole. */
 	readonly limit?: number;
 	/** Where the previous call stopped. */
 	readonly after?: JobId;

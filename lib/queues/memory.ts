@@ -50,7 +50,7 @@ import {
 	type TurnResult,
 	toCompletionJob,
 } from '../queue.ts';
-import {expandNew, expandSettling} from '../runs.ts';
+import {expandNew, expandSettling, MOST_IN_RUN} from '../runs.ts';
 import {Vigil} from './vigil.ts';
 
 export interface MemoryQueueOptions {
@@ -296,7 +296,7 @@ export class MemoryQueue extends JobQueue {
 		}));
 	}
 
-	cleanup({endedBefore, limit = 1000, after = 0}: CleanupOptions): CleanupResult {
+	cleanup({endedBefore, limit = MOST_IN_RUN, after = 0}: CleanupOptions): CleanupResult {
 		this.#assertOpen();
 		const ended = this.#all().filter(job => job.id > after && job.place.at === 'ended');
 		const looked = ended.slice(0, limit);

@@ -9,6 +9,19 @@ const TIMES = Number(process.env['FAENA_TIMES'] ?? 3);
 const reason = whyNoSmallDisk();
 const testOnSmallDisk = reason ? test.skip : test;
 
+testOnSmallDisk(`a cleanup goes through while the disk is nearly full, and makes room${reason ? ` (${reason})` : ''}`, async t => {
+	t.timeout(60_000);
+	const folder = makeFolder(t);
+	const program = new Program(t, {name: 'cleanup-on-full-disk', under: onSmallDisk(folder, '24m')}, folder);
+	const {completed, freeBytes, deleted, left, refused} = JSON.parse(await program.line());
+	t.log(`${freeBytes} bytes were free`);
+	t.true(freeBytes < 600_000);
+	t.regex(refused, /^StorageFull/);
+	t.is(deleted, completed);
+	t.is(left, 0);
+	t.like(await program.ended(), {code: 0, stderr: ''});
+});
+
 testOnSmallDisk(`a full disk refuses what is new and holds up the rest; freed, all goes on without a restart${reason ? ` (${reason})` : ''}`, async t => {
 	t.timeout(60_000 + TIMES * 10_000);
 	const folder = makeFolder(t);

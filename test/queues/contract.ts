@@ -2143,7 +2143,10 @@ law(
 		t.deepEqual(await queue.cleanup({endedBefore: clock.now + 1, limit: 4, after: 6}), {deleted: 4, next: 10});
 		t.deepEqual(await left(), expected([...range(1, 6), ...range(11, 20)]));
 		t.deepEqual(await queue.cleanup({endedBefore: clock.now + 1, limit: 3}), {deleted: 3, next: 3});
-		t.deepEqual(await queue.cleanup({endedBefore: clock.now + 1, limit: 5, after: 3}), {deleted: 5, next: 12});
+		for (let deleted = 0, after = 3; deleted < 5; ) {
+			const step = await queue.cleanup({endedBefore: clock.now + 1, limit: 5 - deleted, after});
+			[deleted, after] = [deleted + step.deleted, step.next ?? t.fail()];
+		}
 		t.deepEqual(await left(), expected(range(13, 20)));
 		for (const id of range(13, 20)) t.like(await queue.values(id), {payload: String(id), result: `${id}0`});
 		t.deepEqual(await listed(queue, {}), range(13, 30));

@@ -1,13 +1,17 @@
 import {failpoint} from '../../failpoint.ts';
 import type {JobId} from '../../job.ts';
 import type {CleanupOptions, CleanupResult} from '../../queue.ts';
+import {MOST_IN_RUN} from '../../runs.ts';
 import {eraseJobs, eraseRow} from './erase.ts';
 import type {Place} from './places.ts';
 import {lastOfRun} from './runs.ts';
 import type {Session} from './session.ts';
 
 /** Deletes old jobs, and tells the files of results that they named. */
-export function cleanup(session: Session, {endedBefore, limit = 1000, after = 0}: CleanupOptions): CleanupResult & {readonly unnamed: readonly string[]} {
+export function cleanup(
+	session: Session,
+	{endedBefore, limit = MOST_IN_RUN, after = 0}: CleanupOptions,
+): CleanupResult & {readonly unnamed: readonly string[]} {
 	const {looked, next} = upToLimit(endedAfter(session, after, limit, endedBefore), limit);
 	const old = looked.filter(({isOld}) => isOld);
 	for (const {first, last, row} of old) {
@@ -43,15 +47,17 @@ function endedAfter({statements}: Session, after: JobId, limit: number, endedBef
 	return ended.sort((a, b) => a.first - b.first);
 }
 
-/** As many of their jobs as may be looked at, and the last of these if there are more. */
+/** As many of their jobs as may be looked at, and the last of these if there are more. A run is cut only if it alone is longer: that writes what is left of it anew. */
 function upToLimit(ended: readonly Ended[], limit: number): {looked: Ended[]; next: JobId | null} {
 	const looked: Ended[] = [];
 	let room = limit;
 	for (const each of ended) {
+		const jobs = each.last - each.first + 1;
+		if (jobs > room && looked.length > 0) return {looked, next: looked.at(-1)?.last ?? null};
 		const last = Math.min(each.last, each.first + room - 1);
-		if (room > 0) looked.push({...each, last});
-		room -= last - each.first + 1;
-		if (last < each.last) return {looked, next: looked.at(-1)?.last ?? null};
+		looked.push({...each, last});
+		if (last < each.last) return {looked, next: last};
+		room -= jobs;
 	}
 	return {looked, next: null};
 }
