@@ -191,6 +191,14 @@ const MIXED: Row = {
 const HISTORY: Row = {trial: 'history', jobs: 10_000_000, lanes: [['full', 'bulk', 'faena']], blocks: 1};
 const RECOVERY: Row = {trial: 'recovery', jobs: 1_000_000, lanes: [['full', 'bulk', 'faena']], blocks: 3};
 
+const BACKLOG: readonly Row[] = [1000, 10_000, 100_000, 1_000_000].map(jobs => ({
+	trial: 'backlog',
+	jobs,
+	vary: [{jobs}],
+	lanes: [['full', 'bulk', 'faena']],
+	blocks: 3,
+}));
+
 const IN_MEMORY =
 	"in the lane `memory`: open() takes files only. What openQueue(':memory:') gives is the model that the tests hold the queues against, which looks at all jobs in each turn.";
 
@@ -199,7 +207,7 @@ const FULL: Plan = {
 	blocks: 5,
 	cases: [
 		...[...GRAINS, ...LANES, ...CONTENTION, ...PAYLOADS],
-		...[CALLS, latency(0.1, 5), latency(0.25, 5), latency(0.5, 5), MIXED, HISTORY, RECOVERY],
+		...[CALLS, latency(0.1, 5), latency(0.25, 5), latency(0.5, 5), MIXED, HISTORY, RECOVERY, ...BACKLOG],
 	].flatMap(cases),
 	notRun: [{subject: 'faena', reason: IN_MEMORY}],
 };

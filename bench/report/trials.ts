@@ -100,6 +100,12 @@ const SHOWN: readonly Shown[] = [
 		explanation: 'What a process does that starts after another was killed (`kill -9`) at work on the same file.',
 		columns: groups => [JOBS, ...figuresIn(groups)],
 	},
+	{
+		trial: 'backlog',
+		title: 'Backlog',
+		explanation: 'What it costs to cancel, list and clean up jobs, by how many there are: half of them completed, half pending.',
+		columns: groups => [CPU, ...figuresIn(groups)],
+	},
 ];
 
 /** The sections of all trials of the run that have a measurement that counts; `granularity` has its own. */

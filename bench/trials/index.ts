@@ -1,4 +1,5 @@
 import type {Case, Measurement, Surroundings} from '../suite.ts';
+import {backlog} from './backlog.ts';
 import {call} from './call.ts';
 import {contention} from './contention.ts';
 import {drain} from './drain.ts';
@@ -18,4 +19,5 @@ export const TRIALS: Readonly<Record<string, (given: Case, surroundings: Surroun
 	history,
 	payloads,
 	recovery,
+	backlog,
 };

@@ -123,6 +123,11 @@ test.serial('recovery: what a killed process left is finished, and the phases ar
 	t.true(firstJobMs > 0 && firstJobMs < firstResultMs);
 });
 
+test.serial('backlog: one job, a page, and all jobs, by how many there are', async t => {
+	const measurement = await taken(t, {trial: 'backlog', jobs: 4000, vary: {jobs: 4000}});
+	hasFigures(t, measurement, 'cancelOneMs', 'pageMs', 'cancelAllMs', 'cleanupMs');
+});
+
 test.serial('a trial says what it expects of a case', async t => {
 	await t.throwsAsync(measure(makeFolder(t), {trial: 'latency', jobs: 1}), {message: /expects vary\.share/});
 	await t.throwsAsync(measure(makeFolder(t), {trial: 'contention', jobs: 1}), {message: /expects vary\.producers, vary\.processes, or vary\.workers/});

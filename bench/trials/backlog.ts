@@ -1,0 +1,41 @@
+import {withEngine} from '../engine.ts';
+import {observe} from '../observe.ts';
+import {median} from '../statistics.ts';
+import type {Case, Measurement, Surroundings} from '../suite.ts';
+
+/** Jobs that are looked for and cancelled one by one. */
+const SINGLE = 50;
+
+/**
+ * What verbs cost by the number of jobs in the queue: half of `jobs` have completed, half are pending and paused. One job is cancelled by its id,
+ * a page of a hundred is listed from the middle on, the pending jobs are cancelled, and the completed ones are cleaned up.
+ */
+export async function backlog(given: Case, surroundings: Surroundings): Promise<Measurement> {
+	return withEngine(given, surroundings, async faena => {
+		const numbers = Array.from({length: given.jobs / 2}, (_, number) => number);
+		const completed = await faena.enqueueMany('identity', numbers);
+		await faena.idle();
+		await faena.pause('identity');
+		const pending = await faena.enqueueMany('identity', numbers);
+		const [middle, step] = [(completed.ids.at(-1) ?? 0) + Math.floor(numbers.length / 2), Math.max(1, Math.floor(numbers.length / (2 * SINGLE)))];
+		const singles = Array.from({length: Math.min(SINGLE, numbers.length)}, (_, index) => pending.ids[index * step] as number);
+		const cancels: number[] = [];
+		const pages: number[] = [];
+		const figures: Record<string, number> = {};
+		const observed = await observe(surroundings, async () => {
+			for (const id of singles) cancels.push(await timed(() => faena.cancel(id)));
+			for (let page = 0; page < SINGLE; page++) pages.push(await timed(() => faena.jobs({status: 'pending'}, {after: middle})));
+			figures['cancelAllMs'] = await timed(() => faena.cancel({task: 'identity'}));
+			figures['cleanupMs'] = await timed(() => faena.cleanup({olderThan: 0}));
+		});
+		const {completed: kept, pending: missed} = await faena.counts();
+		if (missed + kept > 0) throw new Error(`${missed} jobs were not cancelled, and ${kept} not cleaned up`);
+		return {...observed, figures: {cancelOneMs: median(cancels), pageMs: median(pages), ...figures}};
+	});
+}
+
+async function timed(run: () => Promise<unknown>): Promise<number> {
+	const start = performance.now();
+	await run();
+	return performance.now() - start;
+}
