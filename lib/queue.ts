@@ -458,12 +458,12 @@ export async function* pagesOfMove(
 	}
 }
 
-/** A filter with many ids as several. */
+/** A filter with many ids as several, the highest ids first: jobs run in order of arrival, and those that were about to run would be gone before their page. */
 function partsOf(filter: JobFilter): JobFilter[] {
 	const ids = filter.ids && Float64Array.from(new Set(filter.ids)).sort();
 	if (!ids || ids.length <= IDS_AT_ONCE) return [filter];
 	const parts = Math.ceil(ids.length / IDS_AT_ONCE);
-	return Array.from({length: parts}, (_, part) => ({...filter, ids: [...ids.subarray(part * IDS_AT_ONCE, (part + 1) * IDS_AT_ONCE)]}));
+	return Array.from({length: parts}, (_, part) => ({...filter, ids: [...ids.subarray(part * IDS_AT_ONCE, (part + 1) * IDS_AT_ONCE)]})).reverse();
 }
 
 async function moveAll(queue: JobQueue, filter: JobFilter, to: MoveTarget, options?: Pick<MovePage, 'stop'>): Promise<Omit<Moved, 'next'>> {

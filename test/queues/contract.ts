@@ -1184,9 +1184,14 @@ law('a verb takes as many jobs as there are, named by a filter or by their ids, 
 	const run: NewRun = {task: 'hash', priority: 0, runAt: null, policy: POLICY, payloads: toLines(range(1, 4500).map(String))};
 	await turnOf(queue, {enqueue: [run]});
 	const some = range(1, 2500).reverse();
-	t.deepEqual(await queue.cancel({ids: [...some, ...some, 9999]}), {cancelled: range(1, 2500), asked: []});
+	const {cancelled, asked} = await queue.cancel({ids: [...some, ...some, 9999]});
+	t.deepEqual([cancelled.toSorted((a, b) => a - b), asked], [range(1, 2500), []]);
 	t.is(await queue.retry({task: 'hash'}), 2500);
-	t.deepEqual(await queue.withdraw(range(1, 4500), {stop: false}), {withdrawn: range(1, 4500), asked: []});
+	const {withdrawn} = await queue.withdraw(range(1, 4500), {stop: false});
+	t.deepEqual(
+		withdrawn.toSorted((a, b) => a - b),
+		range(1, 4500),
+	);
 	t.deepEqual(await queue.counts(), {pending: 0, running: 0, failed: 0, completed: 0, dead: 0, cancelled: 0});
 });
 
