@@ -45,7 +45,7 @@ export function eraseJobs(session: Session, id: JobId, upTo: JobId): JobId {
 function eraseReady(session: Session, from: JobId, upTo: JobId, {task, rank}: Located): JobId {
 	const {deleteReadyRun, insertReadyRun, readyRunAt} = session.statements;
 	const [first, last, batch] = readyRunAt.get(task, rank, task, rank, from, from) as [JobId, JobId, number | null];
-	const to = Math.min(lastOfRun(first, last), upTo);
+	const to = Math.max(from, Math.min(lastOfRun(first, last), upTo));
 	deleteReadyRun.run(task, rank, first);
 	if (first < from) insertReadyRun.run(task, rank, first, from - 1, batch);
 	if (to < last) insertReadyRun.run(task, rank, to + 1, last, batch);
@@ -57,7 +57,7 @@ function eraseReady(session: Session, from: JobId, upTo: JobId, {task, rank}: Lo
 function eraseCompleted(session: Session, from: JobId, upTo: JobId, {task}: Located): JobId {
 	const {statements} = session;
 	const [first, last, batch] = statements.outcomeRunBounds.get(from, from) as [JobId, JobId, number | null];
-	const to = Math.min(lastOfRun(first, last), upTo);
+	const to = Math.max(from, Math.min(lastOfRun(first, last), upTo));
 	// Values are read of a run only that is not deleted as a whole.
 	const run = first < from || to < last ? (outcomeRunOf(statements, from) as OutcomeRunRow) : undefined;
 	statements.deleteOutcomeRun.run(first);

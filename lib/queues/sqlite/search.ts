@@ -52,7 +52,13 @@ export function findAll(source: Source, {limit, after, ...search}: Search): read
 }
 
 /** One step: it reads about as many rows as the limit says, and {@link WINDOW} at most, however many jobs there are. */
-export function find({statements, names}: Source, {filter, statuses, after, upTo, limit}: Search): Found {
+export function find(source: Source, search: Search): Found {
+	const {ids, next} = findFrom(source, search);
+	// In a damaged file ids may go backwards: whoever follows them would never come to an end.
+	return {ids, next: next !== null && next > search.after ? next : null};
+}
+
+function findFrom({statements, names}: Source, {filter, statuses, after, upTo, limit}: Search): Found {
 	const task = filter.task === undefined ? null : names.knownTask(filter.task);
 	const batch = filter.batch === undefined ? null : (statements.batch.get(filter.batch) as {id: number} | undefined)?.id;
 	if (task === undefined || batch === undefined || statuses.length === 0 || after >= upTo) return NOTHING;
@@ -177,7 +183,11 @@ function placesWith({tally, batchTally}: Statements, {task, batch, statuses}: Pi
 
 /** Every task and rank of which jobs are ready: one step of the index for each, however many jobs there are. */
 function* lanes(laneAfter: Statements[keyof Statements], tasks: readonly number[] = []): Generator<readonly [lane: number, rank: number]> {
-	const next = (lane: number, rank: number) => laneAfter.get(lane, rank) as [number, number] | undefined;
+	const next = (lane: number, rank: number) => {
+		const at = laneAfter.get(lane, rank) as [number, number] | undefined;
+		// In a damaged file they may go backwards, too.
+		return at && (at[0] > lane || (at[0] === lane && at[1] > rank)) ? at : undefined;
+	};
 	const [low, high] = [Number.MIN_SAFE_INTEGER, Number.MAX_SAFE_INTEGER];
 	for (const task of tasks) for (let at = next(task, low); at?.[0] === task; at = next(...at)) yield at;
 	if (tasks.length > 0) return;
