@@ -1196,7 +1196,7 @@ law('a verb takes as many jobs as there are, named by a filter or by their ids, 
 });
 
 law('pages follow each other through all jobs of a filter, wherever jobs of other statuses, tasks and batches lie between', async (t, queue, clock) => {
-	const batch = await queue.openBatch('one', 'hash');
+	const batch = await queue.openBatch('one', 'hash', OWNER);
 	for (let round = 0; round < 8; round++) {
 		await oneJobOfEachStatus(queue, clock, () => (round % 2 === 0 ? {batch, key: String(Math.random())} : {}));
 		await enqueue(queue, newJob({task: 'thumbnail', priority: round % 3}), newJob({runAt: clock.now + 1000}));

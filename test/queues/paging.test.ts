@@ -82,7 +82,7 @@ async function fill(path: string, jobs: number): Promise<void> {
 
 /** Some jobs of every status, in a batch, at the end. */
 async function sample(queue: SqliteQueue): Promise<void> {
-	const batch = await queue.openBatch('last', 'rare');
+	const batch = await queue.openBatch('last', 'rare', 'me');
 	await enqueue(queue, 60, index => ({task: 'rare', batch, policy: index % 2 ? POLICY : PARKED, key: String(index)}));
 	const {lease, jobs} = (await turnOf(queue, {dequeue: {owner: 'me', tasks: demandOf(['rare'], 50), limit: 50, maxBytes: Infinity}})).dequeued;
 	const settle = jobs.slice(0, 40).map(({id, execution}, index): Settlement => {
@@ -200,7 +200,7 @@ test.serial('jobs of a batch that lie in runs are deleted without rows of their 
 	const path = join(makeFolder(t), 'jobs.db');
 	const queue = await openSqlite(path, {durability: 'normal'});
 	t.teardown(() => queue.close());
-	const batch = await queue.openBatch('one', 'done');
+	const batch = await queue.openBatch('one', 'done', 'me');
 	await enqueue(queue, 2 * RUN, index => ({task: 'done', batch, key: String(index)}));
 	await complete(queue, 1);
 	const db = new Database(path);
