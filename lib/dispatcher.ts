@@ -10,19 +10,7 @@ import type {JobId} from './job.ts';
 import {JobList} from './job-list.ts';
 import type {Chunk, Lane, Pool, PoolListener, SlowStart, WorkerLoss} from './pool.ts';
 import {type Call, type EnqueueCall, type EventName, type FailedMessage, type RepliesMessage, VERBS, type Verbs} from './protocol.ts';
-import type {
-	BatchId,
-	BatchOptions,
-	CompletedBatch,
-	Demand,
-	JobQueue,
-	MovedPage,
-	Note,
-	OwnerId,
-	Settlement,
-	TaskDemand,
-	TurnResult,
-} from './queue.ts';
+import type {BatchId, BatchOptions, CompletedBatch, Demand, JobQueue, MovedPage, Note, OwnerId, Settlement, TaskDemand, TurnResult} from './queue.ts';
 import {expandSettling, MOST_IN_RUN, type Settling, workOf} from './runs.ts';
 import {Setbacks} from './setbacks.ts';
 import {ChunkSizer} from './sizing.ts';
