@@ -6,7 +6,7 @@ import {Desk} from './desk.ts';
 import {FaenaError, toEnvelope} from './errors.ts';
 import {failpoint} from './failpoint.ts';
 import {type FailureRecord, toFailure} from './failure.ts';
-import type {JobId} from './job.ts';
+import {type JobId, mostTogether} from './job.ts';
 import {JobList} from './job-list.ts';
 import type {Chunk, Lane, Pool, PoolListener, SlowStart, WorkerLoss} from './pool.ts';
 import {type Call, type EnqueueCall, type EventName, type FailedMessage, type RepliesMessage, VERBS, type Verbs} from './protocol.ts';
@@ -410,7 +410,13 @@ export class Dispatcher implements PoolListener {
 	#demandOf(task: string, concurrency: number | undefined): TaskDemand[] {
 		const demand = {task, limit: this.#sizeOf(task) * this.#placesFor({task, solo: false}), ...(concurrency !== undefined && {concurrency})};
 		const {idle} = this.#pool?.places({task, solo: true}) ?? NO_PLACES;
-		return [demand, {...demand, limit: idle, suspects: true}];
+		return [demand, {...demand, limit: idle > 0 ? this.#suspectsOf(task) : 0, suspects: true}];
+	}
+
+	/** Suspects in a chunk, as many as may run together: should they turn out to be long, the pool shares them. Of tasks with a limit as below. */
+	#suspectsOf(task: string): number {
+		const {concurrency, memoryBytes} = this.#tasks.get(task) ?? {};
+		return concurrency === undefined && memoryBytes === undefined ? mostTogether(1) : this.#sizeOf(task);
 	}
 
 	/** Jobs in a chunk. What is claimed counts as running, so that jobs of a task with a limit, also of memory, go one by one. */
@@ -439,7 +445,8 @@ export class Dispatcher implements PoolListener {
 	 */
 	#dispatch({lease, jobs}: TurnResult['dequeued'], backlog: number): void {
 		if (jobs.length === 0) return;
-		for (const job of jobs) if (isSuspect(job)) this.#chunks.push({task: job.task, solo: true, lease, jobs: new JobList([job])});
+		const suspects = jobs.filter(job => isSuspect(job));
+		for (const [task, together] of Map.groupBy(suspects, job => job.task)) this.#chunks.push({task, solo: true, lease, jobs: new JobList(together)});
 		for (const [task, parts] of Map.groupBy(
 			jobs.filter(job => !isSuspect(job)),
 			job => job.task,

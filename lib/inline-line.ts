@@ -6,6 +6,7 @@ import type {Line} from './line.ts';
 import {inlinePool} from './pools/inline.ts';
 import type {Call, DispatcherStart, FailedMessage, JobEvent, RepliesMessage} from './protocol.ts';
 import type {JobQueue} from './queue.ts';
+import {openJobsAt} from './queues/sqlite/owner-lock.ts';
 import {openSqlite} from './queues/sqlite.ts';
 import type {TaskInfo} from './tasks-module.ts';
 
@@ -37,8 +38,10 @@ export class InlineLine implements Line {
 		const queue = await openSqlite(location, {durability, leaseMs, blobThresholdBytes, now: clock.now, random});
 		const messages: Mailbox = {deliver: message => message.type === 'replies' && message.events.forEach(tell)};
 		const output = (message: RepliesMessage | FailedMessage) => void setImmediate(() => messages.deliver(message));
-		const dispatcher = new Dispatcher(queue, pool && (listener => inlinePool(pool, listener, clock)), {
-			owner: nanoid(),
+		const owner = nanoid();
+		const options = pool && {...pool, openJobs: openJobsAt(location, owner)};
+		const dispatcher = new Dispatcher(queue, options && (listener => inlinePool(options, listener, clock)), {
+			owner,
 			leaseMs,
 			events,
 			clock,

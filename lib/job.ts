@@ -34,8 +34,24 @@ export function isTerminal(status: JobStatus): boolean {
 	return status === 'completed' || status === 'dead' || status === 'cancelled';
 }
 
-/** A host's death makes the jobs it had suspect; one that was suspected so often runs alone from then on. */
-export const MAX_SUSPICIONS = 2;
+/**
+ * How suspect a job is of having killed its process: 0 not at all, and one level more each time it was among the jobs that may have
+ * done it. A suspect runs in a child process. The higher its level, the fewer others run with it; at the highest level it runs alone.
+ */
+export const MAX_SUSPICION = 10;
+
+/** The most jobs in a chunk that has a suspect of this level: half of them at each level. */
+export function mostTogether(suspicion: number): number {
+	return 2 ** Math.max(0, MAX_SUSPICION - suspicion);
+}
+
+/** The level of jobs of which one has killed or broken its worker, it is not known which: at most half of them run together again. */
+export function suspicionAmong(jobs: number): number {
+	let level = 1;
+	while (level < MAX_SUSPICION && mostTogether(level) > jobs / 2) level++;
+	return level;
+}
+
 /** A job that killed its own worker so often is dead, whatever its `maxAttempts`. */
 export const MAX_CRASHES = 3;
 

@@ -56,7 +56,7 @@ export interface Places {
 /** What decides where a job runs. */
 export interface Lane {
 	readonly task: string;
-	/** Alone in a child process, whatever the task's isolation: the job is suspected of killing its host. */
+	/** In a child process, whatever the task's isolation: its jobs are suspected of killing their process. */
 	readonly solo: boolean;
 }
 
@@ -138,6 +138,8 @@ export interface PoolOptions {
 	readonly minFreeMemoryBytes: number;
 	/** Of the queue's owner: child processes hold a share in it for as long as they live. */
 	readonly ownerLock?: string;
+	/** The file in which the owner's workers tell which jobs they have open. */
+	readonly openJobs?: string;
 }
 
 /** When a worker is replaced; Infinity for never. */

@@ -7,7 +7,7 @@ import type {FailureRecord} from './failure.ts';
 import type {JobId, LogLevel, LogLine, Policy} from './job.ts';
 import type {Values} from './lines.ts';
 import type {Isolation, PoolOptions, SlowStart, WorkerLoss} from './pool.ts';
-import type {BatchId, BatchOptions, CompletedBatch, Durability, Health, JobEnd, JobQueue, MadeJob, Rerun} from './queue.ts';
+import type {BatchId, BatchOptions, CompletedBatch, Durability, Health, JobEnd, JobQueue, Lease, MadeJob, Rerun} from './queue.ts';
 import type {ExecutionOptions} from './task.ts';
 import type {TaskInfo} from './tasks-module.ts';
 
@@ -30,6 +30,8 @@ export interface LoadMessage {
 	readonly nice: number | undefined;
 	/** Only for a worker thread. */
 	readonly identity?: ThreadIdentity;
+	/** Where the worker tells which jobs it has open: the file, and its cell in it. */
+	readonly openJobs?: {readonly path: string; readonly cell: number};
 }
 
 /** What tells a thread's processes from others of its program. */
@@ -53,6 +55,7 @@ export type Loaded = {readonly tasks: readonly TaskInfo[]} | {readonly error: Er
 export interface ChunkMessage {
 	readonly type: 'chunk';
 	readonly chunk: number;
+	readonly lease: Lease;
 	readonly task: string;
 	/** The board's memory; or, where the worker's is its own, the generation of the chunk. */
 	readonly board: SharedArrayBuffer | number;

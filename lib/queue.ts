@@ -59,7 +59,8 @@ export abstract class JobQueue {
 	abstract renew(owner: OwnerId): Awaitable<boolean>;
 	/**
 	 * Takes back, uncharged, the jobs of every dead owner: those whose process is gone; and those whose heartbeat was seen here to
-	 * stand still for `leaseMs`, for which this must be called at least twice in that time.
+	 * stand still for `leaseMs`, for which this must be called at least twice in that time. Those of them that a worker of the owner
+	 * had open, as `lib/open-jobs.ts` tells, become suspects, or more suspect by a level.
 	 */
 	abstract recover(): Awaitable<number>;
 	/**
@@ -297,7 +298,7 @@ export interface Demand {
 export interface TaskDemand {
 	readonly task: string;
 	readonly limit: number;
-	/** Jobs that are suspected of killing their host; without it, only others. */
+	/** Jobs that are suspected of killing their process, no more than may run together; without it, only others. */
 	readonly suspects?: boolean;
 	/** The most jobs of the task that may be running at the same time, in all processes together. */
 	readonly concurrency?: number;
@@ -337,7 +338,7 @@ export interface DequeuedJob {
 	readonly attempts: number;
 	readonly policy: Policy;
 	readonly key?: string;
-	/** It is to run alone, where it can harm nobody: hosts died twice while they had it. */
+	/** It is to run in a child process, with none but the other suspects of its task that were dequeued with it. */
 	readonly isSuspect?: true;
 	/** What an earlier execution last kept with `ctx.checkpoint`, encoded. */
 	readonly checkpoint?: Encoded;
@@ -365,8 +366,8 @@ export type Outcome = Timing &
 		/** Not charged: it never started, or was interrupted through no fault of its own. */
 		| {
 				readonly type: 'released';
-				/** It ran with others when the worker was lost or stopped, and nobody knows whose fault that was: it is to run alone. */
-				readonly isSuspect?: true;
+				/** It ran with others when the worker was lost or stopped, and it is not known whose fault that was: how suspect it is from then on, at least. */
+				readonly suspicion?: number;
 		  }
 	);
 

@@ -38,10 +38,13 @@ export class Report {
 	readonly #suspects = new Set<number>();
 	#skipped: number[] = [];
 	#willPost = false;
+	readonly #onFinal: (jobs: number) => void;
 
-	constructor({chunk, jobs}: ChunkMessage, post: (message: WorkerMessage) => void, meter: Meter, epochMs: number) {
+	/** @param onFinal is told how many of the jobs, from the first on, are final */
+	constructor({chunk, jobs}: ChunkMessage, post: (message: WorkerMessage) => void, meter: Meter, epochMs: number, onFinal: (jobs: number) => void) {
 		this.#chunk = chunk;
 		this.#post = post;
+		this.#onFinal = onFinal;
 		this.#meter = meter;
 		this.#cpuMs = meter.cpuMs();
 		this.#epochMs = epochMs;
@@ -129,6 +132,7 @@ export class Report {
 		const failures = new Map([...this.#failures].filter(([index]) => index < this.#posted));
 		for (const index of failures.keys()) this.#failures.delete(index);
 		this.#final = this.#posted;
+		this.#onFinal(this.#final);
 		this.#post({type: 'final', chunk: this.#chunk, isLast, ...some('failures', failures), ...(isLast && {memoryBytes: this.#meter.usedBytes()})});
 	}
 

@@ -6,6 +6,7 @@ import {toFailure} from './failure.ts';
 import type {JobMaker} from './job-maker.ts';
 import {unpack} from './lines.ts';
 import type {Meter} from './meter.ts';
+import type {OpenJobsCell} from './open-jobs.ts';
 import {wallMs} from './originals.ts';
 import type {ChunkMessage, WorkerMessage} from './protocol.ts';
 import {Report} from './report.ts';
@@ -42,6 +43,8 @@ export interface RunnerOptions {
 	/** The worker's side of a chunk's board. */
 	readonly openBoard: (address: ChunkMessage['board']) => Board;
 	readonly post: (message: WorkerMessage) => void;
+	/** Where this worker tells which jobs it has open. */
+	readonly openJobs?: OpenJobsCell | undefined;
 }
 
 /**
@@ -84,12 +87,14 @@ export class Runner {
 
 	async #runChunk(message: ChunkMessage): Promise<void> {
 		const run = this.#tasks.get(message.task);
-		const {openBoard, post, meter, resources} = this.#options;
+		const {openBoard, post, meter, resources, openJobs} = this.#options;
 		// Usually it was ready before the first chunk came; not for a job that is in quarantine here.
 		const unready = resources.areMissing(message.task) ? await this.#setUp(message.task) : undefined;
 		const board = openBoard(message.board);
 		const epochMs = (this.#options.now ?? wallMs)() - monotonicMs();
-		const report = new Report(message, post, meter, epochMs);
+		// Not before: until now it only waited here, and has done no harm.
+		openJobs?.show(message, 0);
+		const report = new Report(message, post, meter, epochMs, final => openJobs?.show(message, final));
 		const batchSize = run && !unready ? optionsOf(run).batchSize : undefined;
 		const {maxCheckpointBytes, maker} = this.#options;
 		const given = {maxCheckpointBytes, maker, resource: resources.of(message.task)};

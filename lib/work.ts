@@ -11,6 +11,7 @@ import {type HeartbeatThread, startHeartbeat} from './heartbeat-thread.ts';
 import type {Duration} from './job.ts';
 import {JobMaker} from './job-maker.ts';
 import {Notebook} from './notebook.ts';
+import {OpenJobsCell} from './open-jobs.ts';
 import {
 	type Demand,
 	type DequeuedJob,
@@ -24,6 +25,7 @@ import {
 	type TaskDemand,
 	type TurnResult,
 } from './queue.ts';
+import {openJobsAt} from './queues/sqlite/owner-lock.ts';
 import {Resources} from './resources.ts';
 import {expandDequeued} from './runs.ts';
 import {Setbacks} from './setbacks.ts';
@@ -70,7 +72,9 @@ export async function work(queue: JobQueue, tasks: Readonly<Record<string, unkno
 	}
 	const owner = nanoid();
 	const heart = startHeartbeat(queue, owner);
+	const openJobs = queue.location === ':memory:' ? undefined : new OpenJobsCell(openJobsAt(queue.location, owner), 0);
 	const end = async () => {
+		openJobs?.close();
 		await heart?.end();
 		try {
 			await queue.leave(owner);
@@ -82,7 +86,7 @@ export async function work(queue: JobQueue, tasks: Readonly<Record<string, unkno
 		await queue.heartbeat(owner);
 		const turns = new Turns(queue, owner, CLOCK, {leftOut: (what, error) => warn('refused', {...what, error}), refuse: () => undefined});
 		const demand = {owner, tasks: lanesOf(table), limit: 1, maxBytes: Infinity};
-		await loop({queue, turns, demand, table, maker, resources, owner, signal, drainMs, heart, drainUntil: Infinity});
+		await loop({queue, turns, demand, table, maker, resources, owner, openJobs, signal, drainMs, heart, drainUntil: Infinity});
 	} catch (error) {
 		// Why the loop failed is to be told, not what else fails for the same reason.
 		await end().catch(() => undefined);
@@ -114,6 +118,7 @@ interface Bench {
 	readonly maker: JobMaker;
 	readonly resources: Resources;
 	readonly owner: OwnerId;
+	readonly openJobs: OpenJobsCell | undefined;
 	readonly signal: AbortSignal | undefined;
 	readonly drainMs: number;
 	readonly heart: HeartbeatThread | undefined;
@@ -221,7 +226,8 @@ async function arrival(queue: JobQueue, bell: Bell, nextRunAt: number | null): P
 }
 
 async function execute(bench: Bench, lease: Lease, job: DequeuedJob): Promise<void> {
-	const {queue, table, maker, resources} = bench;
+	const {queue, table, maker, resources, openJobs} = bench;
+	const chunk = {lease, ids: job.id, jobs: 1};
 	const {id, task, execution, attempts, policy, key, checkpoint} = job;
 	const notebook = new Notebook(queue, {id, lease, execution});
 	const stop = watchForStop(bench, job);
@@ -238,6 +244,7 @@ async function execute(bench: Bench, lease: Lease, job: DequeuedJob): Promise<vo
 	);
 	const startedAt = Date.now();
 	const start = performance.now();
+	openJobs?.show(chunk, 0);
 	const ended = await outcomeOf(table.get(task) as TaskFunction, job, context);
 	stop.end();
 	const enqueue = context.close();
@@ -246,6 +253,7 @@ async function execute(bench: Bench, lease: Lease, job: DequeuedJob): Promise<vo
 	const outcome = {...applyStop(ended, stop.reason(), timing.durationMs), ...timing};
 	const makes = outcome.type === 'returned' && enqueue.length > 0;
 	await settle(bench, {id, lease, execution, outcome: makes ? {...outcome, enqueue} : outcome}, notes);
+	openJobs?.show(chunk, 1);
 }
 
 /** Writes down how an execution ended. What fails is tried again, as long as there is time. */

@@ -3,6 +3,7 @@ import {FaenaError, toEnvelope} from './errors.ts';
 import {toFailure} from './failure.ts';
 import {JobMaker} from './job-maker.ts';
 import {METERS} from './meter.ts';
+import {OpenJobsCell} from './open-jobs.ts';
 import {exit} from './originals.ts';
 import type {Isolation} from './pool.ts';
 import {BROKEN, type Loaded, type LoadMessage, type WorkerRequest} from './protocol.ts';
@@ -25,6 +26,7 @@ interface Life {
 export class WorkerLife {
 	readonly #options: LifeOptions;
 	#loading: Promise<Life> | undefined;
+	#openJobs: OpenJobsCell | undefined;
 
 	constructor(options: LifeOptions) {
 		this.#options = options;
@@ -36,6 +38,11 @@ export class WorkerLife {
 		if (request.type === 'teardown') await life.resources.tearDown();
 		else await life.runner.run(request).catch(error => this.#break(error));
 		return undefined;
+	}
+
+	/** For a worker whose thread lives on. */
+	close(): void {
+		this.#openJobs?.close();
 	}
 
 	/** A task may have done to this thread what nothing can work with: then another must take its place. */
@@ -58,14 +65,16 @@ export class WorkerLife {
 		}
 	}
 
-	async #load({worker, tasks, defaults, maxValueBytes, maxCheckpointBytes, isolation, ...own}: LoadMessage): Promise<Life> {
+	async #load({worker, tasks, defaults, maxValueBytes, maxCheckpointBytes, isolation, openJobs, ...own}: LoadMessage): Promise<Life> {
 		const {kind, post} = this.#options;
 		if (kind !== 'inline') this.#prepare(own);
 		const table = await loadTasks(tasks);
 		const infos = infosOf(table);
 		const resources = new Resources(table, task => post({type: 'setup', worker, ...(task !== undefined && {task})}));
+		this.#openJobs = openJobs && new OpenJobsCell(openJobs.path, openJobs.cell);
 		const runner = new Runner(table, {
 			...this.#options,
+			openJobs: this.#openJobs,
 			maxValueBytes,
 			maxCheckpointBytes,
 			maker: new JobMaker(infos, defaults, maxValueBytes, this.#options.now),

@@ -44,6 +44,7 @@ const LAYERS: readonly (readonly string[])[] = [
 		'lib/halt.ts',
 		'lib/map-options.ts',
 		'lib/protocol.ts',
+		'lib/open-jobs.ts',
 		'lib/job-maker.ts',
 		'lib/made-jobs.ts',
 		'lib/transfer.ts',

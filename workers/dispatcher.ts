@@ -5,7 +5,7 @@ import {Dispatcher} from '../lib/dispatcher.ts';
 import {toEnvelope} from '../lib/errors.ts';
 import {Workforce} from '../lib/pools/workforce.ts';
 import type {CallsMessage, DispatcherStart, FailedMessage, RepliesMessage, Started} from '../lib/protocol.ts';
-import {ownerLockAt} from '../lib/queues/sqlite/owner-lock.ts';
+import {openJobsAt, ownerLockAt} from '../lib/queues/sqlite/owner-lock.ts';
 import {openSqlite} from '../lib/queues/sqlite.ts';
 import {memoryOf} from '../lib/transfer.ts';
 
@@ -15,7 +15,7 @@ async function start(): Promise<void> {
 	const queue = await openSqlite(location, {durability, leaseMs, blobThresholdBytes});
 	const output = (message: RepliesMessage | FailedMessage) => post(message);
 	const owner = nanoid();
-	const options = pool && {...pool, ownerLock: ownerLockAt(location, owner)};
+	const options = pool && {...pool, ownerLock: ownerLockAt(location, owner), openJobs: openJobsAt(location, owner)};
 	const dispatcher = new Dispatcher(queue, options && (listener => new Workforce(options, listener)), {owner, leaseMs, events, output});
 	const tasks = await dispatcher.start();
 	parentPort?.on('message', ({calls}: CallsMessage) => dispatcher.receive(calls));

@@ -2,7 +2,7 @@ import type {StopReason} from '../board.ts';
 import type {Clock} from '../clock.ts';
 import type {Encoded} from '../encoding.ts';
 import {type FailureRecord, type PostMortem, toFailure} from '../failure.ts';
-import type {Progress} from '../job.ts';
+import {MAX_SUSPICION, type Progress, suspicionAmong} from '../job.ts';
 import type {JobList, KnownJob} from '../job-list.ts';
 import {isList, pack, unpack} from '../lines.ts';
 import type {Lane} from '../pool.ts';
@@ -44,9 +44,9 @@ export interface Flight extends Lane {
 	nonsense: string | undefined;
 }
 
-export function toMessage({number, task, board, jobs}: Flight): ChunkMessage {
+export function toMessage({number, lease, task, board, jobs}: Flight): ChunkMessage {
 	const {run} = jobs;
-	const head = {type: 'chunk', chunk: number, task, board: board.address, jobs: jobs.length} as const;
+	const head = {type: 'chunk', chunk: number, lease, task, board: board.address, jobs: jobs.length} as const;
 	if (!run) return {...head, ...columnsOf(jobs)};
 	const {first, payloads, policy} = run;
 	return {...head, ids: first, executions: 1, payloads, attempts: NONE, keys: NONE, checkpoints: NONE, maxAttempts: policy.maxAttempts};
@@ -54,7 +54,7 @@ export function toMessage({number, task, board, jobs}: Flight): ChunkMessage {
 
 const NONE = new Map<number, never>();
 
-function columnsOf({all: jobs}: JobList): Omit<ChunkMessage, 'type' | 'chunk' | 'task' | 'board' | 'jobs'> {
+function columnsOf({all: jobs}: JobList): Omit<ChunkMessage, 'type' | 'chunk' | 'lease' | 'task' | 'board' | 'jobs'> {
 	const attempts = new Map<number, number>();
 	const keys = new Map<number, string>();
 	const checkpoints = new Map<number, Encoded>();
@@ -123,7 +123,7 @@ function toOutcome(flight: Flight, index: number, message: OutcomesMessage, valu
 	const {failures, stops, suspects, enqueues} = message;
 	const timing = timingOf(times, flight.jobs.at(index) as KnownJob);
 	const failure = failures?.get(index);
-	if (suspects?.has(index)) return {type: 'released', isSuspect: true, ...timing};
+	if (suspects?.has(index)) return {type: 'released', suspicion: MAX_SUSPICION, ...timing};
 	const reason = stops?.get(index);
 	if (reason) return stoppedOutcome(flight, index, reason, timing, failure);
 	if (failure) return {type: 'threw', error: failure, ...timing};
@@ -240,9 +240,9 @@ function lostOutcome(flight: Flight, index: number, accused: AccusedJobs, loss: 
 	const durationMs = Math.max(0, clock.steadyMs() - accused.since);
 	const timing = {startedAt: Math.round(clock.now() - durationMs), durationMs};
 	const reason = (flight.deadlines.has(index) ? flight.board.stopReason(index) : undefined) ?? (wasEnded && !accused.haveEnded ? 'interrupted' : undefined);
-	// What a cancellation does is no secret; whose fault a timeout or a crash is, is one if several ran. What broke may have been broken long before.
-	const isUnclear = accused.indexes.length > 1 || (isBroken(flight, loss) && !flight.solo);
-	if (isUnclear && (reason === undefined || reason === 'timedOut')) return {type: 'released', isSuspect: true, ...timing};
+	// What a cancellation does is no secret; whose fault a timeout or a crash is, may be one.
+	const suspicion = suspicionOf(flight, accused, loss);
+	if (suspicion > 0 && (reason === undefined || reason === 'timedOut')) return {type: 'released', suspicion, ...timing};
 	if (reason) return stoppedOutcome(flight, index, reason, timing);
 	const {exitCode, signal, error, stderr, isOutOfMemory, limitBytes} = ending;
 	return {
@@ -266,6 +266,15 @@ function whyLost({nonsense}: Flight, {worker: {kind}, ending}: Loss, {haveEnded}
 		return `The worker ${kind} was ended before it told how this job ended, since ${nonsense}. A task may have changed what Faena needs of its worker.`;
 	const how = kind === 'caller' ? 'did not go on' : howItEnded(ending);
 	return `The worker ${kind} ${how} ${haveEnded ? 'before it could tell how this job ended' : 'while it ran this job'}.`;
+}
+
+/** How suspect each of the accused is; 0 where it is known whose fault it was. */
+function suspicionOf(flight: Flight, {indexes, haveEnded}: AccusedJobs, loss: Loss): number {
+	const isAlone = flight.solo && flight.jobs.length === 1;
+	// What broke may have been broken long before.
+	if (indexes.length === 1 && (isAlone || !isBroken(flight, loss))) return 0;
+	// Jobs that ran at the same time would do so again in a smaller chunk; of those that ran one after the other each half is tried.
+	return haveEnded ? suspicionAmong(indexes.length) : MAX_SUSPICION;
 }
 
 function postMortemOf({jobs, said, examination}: Flight, index: number, {startedAt, durationMs}: Timing, isCharged: boolean): PostMortem {

@@ -22,16 +22,20 @@ const NEVER: Recycle = {jobs: Infinity, ageMs: Infinity, memoryBytes: Infinity};
 class InlineSource implements WorkerSource {
 	readonly maxJobs = MAX_JOBS;
 	readonly #now: () => number;
+	readonly #workers: InlineWorker[] = [];
 
 	constructor(now: () => number) {
 		this.#now = now;
 	}
 
 	start(count: number, listener: SourceListener): void {
-		for (let index = 0; index < count; index++) listener.joined(new InlineWorker(listener, this.#now));
+		for (let index = 0; index < count; index++) this.#workers.push(new InlineWorker(listener, this.#now));
+		for (const worker of this.#workers) listener.joined(worker);
 	}
 
-	async close(): Promise<void> {}
+	async close(): Promise<void> {
+		for (const worker of this.#workers) worker.close();
+	}
 }
 
 class InlineWorker implements PoolWorker {
@@ -63,5 +67,9 @@ class InlineWorker implements PoolWorker {
 
 	end(): boolean {
 		return false;
+	}
+
+	close(): void {
+		this.#life.close();
 	}
 }

@@ -264,6 +264,7 @@ export class WorkerPool implements Pool {
 		const slot: Slot = {
 			worker,
 			number: ++this.#lastWorker,
+			cell: this.#freeCell(worker.kind),
 			phase: 'loading',
 			flights: [],
 			jobs: 0,
@@ -277,9 +278,18 @@ export class WorkerPool implements Pool {
 		void this.#load(slot);
 	}
 
+	/** Threads and processes of an owner share the file, so each kind has every second cell. */
+	#freeCell(kind: PoolWorker['kind']): number {
+		const used = new Set([...this.#slots.values()].map(({cell}) => cell));
+		let cell = kind === 'process' ? 1 : 0;
+		while (used.has(cell)) cell += 2;
+		return cell;
+	}
+
 	async #load(slot: Slot): Promise<void> {
-		const {tasks, defaults, maxValueBytes, maxCheckpointBytes, taskOutput, isolation, nice} = this.#options;
-		const request = {type: 'load', worker: slot.number, tasks, defaults, maxValueBytes, maxCheckpointBytes, taskOutput, isolation, nice} as const;
+		const {tasks, defaults, maxValueBytes, maxCheckpointBytes, taskOutput, isolation, nice, openJobs: path} = this.#options;
+		const openJobs = path === undefined ? {} : {openJobs: {path, cell: slot.cell}};
+		const request = {type: 'load', worker: slot.number, tasks, defaults, maxValueBytes, maxCheckpointBytes, taskOutput, isolation, nice, ...openJobs} as const;
 		this.#awaitReady(slot);
 		// A request that is not answered is that of a worker that ended.
 		slot.loaded = slot.worker.request(request).then(toLoaded, () => undefined);
@@ -604,6 +614,8 @@ type EndReason = 'stopped' | 'blocked' | 'broken' | 'unready' | 'retired';
 interface Slot {
 	readonly worker: PoolWorker;
 	readonly number: number;
+	/** Of the file in which the workers tell which jobs they have open. */
+	readonly cell: number;
 	phase: 'loading' | 'ready' | 'retiring' | 'ending';
 	/** The one that runs, and one that waits. */
 	readonly flights: InFlight[];

@@ -4,7 +4,8 @@ import {type Encoded, sameValue, sizeBytes} from '../encoding.ts';
 import {FaenaError} from '../errors.ts';
 import {type FailureRecord, poison} from '../failure.ts';
 import type {Counts, Job, JobFilter, JobId, JobStatus, LogLine, Progress} from '../job.ts';
-import {MAX_CRASHES, MAX_SUSPICIONS, STATUSES} from '../job.ts';
+import {MAX_CRASHES, MAX_SUSPICION, mostTogether, STATUSES} from '../job.ts';
+import type {OpenJobs} from '../open-jobs.ts';
 import {
 	type Batch,
 	type BatchId,
@@ -62,6 +63,8 @@ export interface MemoryQueueOptions {
 	readonly steadyMs?: () => number;
 	/** How long an owner may be silent before {@link MemoryQueue.recover} takes its jobs back. Default 30,000. */
 	readonly leaseMs?: number;
+	/** Which jobs the workers of an owner that died had open. Default none. */
+	readonly openJobs?: (owner: OwnerId) => readonly OpenJobs[];
 }
 
 /**
@@ -76,6 +79,7 @@ export class MemoryQueue extends JobQueue {
 	readonly #now: () => number;
 	readonly #random: () => number;
 	readonly #vigil: Vigil;
+	readonly #openJobs: NonNullable<MemoryQueueOptions['openJobs']>;
 	/** In order of arrival, which is the order of ids. */
 	#jobs = new Map<JobId, StoredJob>();
 	readonly #batches = new Map<BatchId, StoredBatch>();
@@ -87,11 +91,12 @@ export class MemoryQueue extends JobQueue {
 	#lastBatch: BatchId = 0;
 	#isClosed = false;
 
-	constructor({now = Date.now, steadyMs = monotonicMs, random = Math.random, leaseMs = 30_000}: MemoryQueueOptions = {}) {
+	constructor({now = Date.now, steadyMs = monotonicMs, random = Math.random, leaseMs = 30_000, openJobs = () => []}: MemoryQueueOptions = {}) {
 		super();
 		this.#now = now;
 		this.#random = random;
 		this.#vigil = new Vigil(leaseMs, steadyMs);
+		this.#openJobs = openJobs;
 	}
 
 	turn({settle = [], notes = [], enqueue = [], rejectConflicts = false, dequeue}: Turn): TurnResult {
@@ -111,7 +116,7 @@ export class MemoryQueue extends JobQueue {
 		}
 		const dequeued = dequeue ? this.#dequeue(dequeue, now) : {lease: 0, jobs: []};
 		this.#attendBatches();
-		const backlog = dequeue ? choose(this.#ready(dequeue), unlimited(dequeue), this.#rooms(dequeue)).length : 0;
+		const backlog = dequeue ? this.#backlog(dequeue) : 0;
 		const refused = new Map(ends.flatMap(({refusal}, index) => (refusal ? [[index, refusal]] : [])));
 		const settled = ends.map(({status}) => status);
 		return {settled, enqueued, dequeued, backlog, nextRunAt: this.#nextRunAt(), ...(refused.size > 0 && {refused})};
@@ -175,12 +180,12 @@ export class MemoryQueue extends JobQueue {
 		const silent = [...this.#vigil.look([...this.#owners].filter((each): each is [OwnerId, number] => each[1] !== null))];
 		for (const owner of silent) this.#owners.set(owner, null);
 		for (const owner of silent) this.#leaveBatches(owner);
-		return silent.reduce((count, owner) => count + this.#takeBack(owner, true), 0);
+		return silent.reduce((count, owner) => count + this.#takeBack(owner, this.#openJobs(owner)), 0);
 	}
 
 	giveBack(owner: OwnerId, after: Lease): number {
 		this.#assertOpen();
-		return this.#takeBack(owner, false, after);
+		return this.#takeBack(owner, [], after);
 	}
 
 	leave(owner: OwnerId): void {
@@ -188,7 +193,7 @@ export class MemoryQueue extends JobQueue {
 		this.#owners.delete(owner);
 		this.#vigil.forget(owner);
 		this.#leaveBatches(owner);
-		this.#takeBack(owner, false);
+		this.#takeBack(owner, []);
 	}
 
 	job(id: JobId): Job | undefined {
@@ -398,6 +403,7 @@ export class MemoryQueue extends JobQueue {
 			case 'returned':
 				job.error = undefined;
 				job.checkpoint = undefined;
+				job.suspicion = 0;
 				job.place = {at: 'ended', status: 'completed', endedAt: now, result: outcome.value};
 				break;
 			case 'cancelled':
@@ -405,7 +411,7 @@ export class MemoryQueue extends JobQueue {
 				job.place = {at: 'ended', status: 'cancelled', endedAt: now};
 				break;
 			case 'released':
-				if (outcome.isSuspect && asked !== 'cancel') job.suspicions = MAX_SUSPICIONS;
+				if (asked !== 'cancel') job.suspicion = Math.max(job.suspicion, outcome.suspicion ?? 0);
 				job.place = asked === 'cancel' ? {at: 'ended', status: 'cancelled', endedAt: now} : READY;
 				break;
 			default:
@@ -469,20 +475,26 @@ export class MemoryQueue extends JobQueue {
 		);
 	}
 
+	/** Jobs of the demanded tasks that are ready, but for those that would be too many of their task. */
+	#backlog(demand: Demand): number {
+		const rooms = this.#rooms(demand);
+		const ready = Map.groupBy(this.#ready(demand), ({task}) => task);
+		return [...ready].reduce((sum, [task, jobs]) => sum + Math.min(jobs.length, Math.max(0, rooms.get(task) ?? Infinity)), 0);
+	}
+
 	#nextRunAt(): number | null {
 		const times = this.#all().flatMap(job => runAtOf(job.place) ?? []);
 		return times.length === 0 ? null : times.reduce((earliest, time) => Math.min(earliest, time));
 	}
 
-	#takeBack(owner: OwnerId, suspect: boolean, after: Lease = 0): number {
+	#takeBack(owner: OwnerId, open: readonly OpenJobs[], after: Lease = 0): number {
 		const now = this.#now();
 		const held = this.#all().flatMap(({id, place, executions}) =>
 			place.at === 'running' && place.owner === owner && place.lease > after ? [{id, lease: place.lease, execution: executions}] : [],
 		);
 		for (const claim of held) {
 			const job = this.#jobs.get(claim.id) as StoredJob;
-			// What ran alone has killed nobody.
-			if (suspect && !isSuspect(job)) job.suspicions++;
+			if (open.some(each => each.lease === claim.lease && claim.id >= each.first && claim.id <= each.last)) accuse(job);
 			this.#settle({...claim, outcome: {type: 'released'}}, now);
 		}
 		this.#attendBatches();
@@ -601,8 +613,8 @@ interface StoredJob {
 	attempts: number;
 	/** Attempts in which it killed its worker. */
 	crashes: number;
-	/** Hosts that died while they had it. */
-	suspicions: number;
+	/** How suspect it is; see `MAX_SUSPICION`. */
+	suspicion: number;
 	executions: number;
 	timing: Timing | undefined;
 	progress: Progress | undefined;
@@ -667,7 +679,7 @@ function newStoredJob(id: JobId, {task, payload, priority, runAt, policy, key, b
 	const nothingYet = {
 		attempts: 0,
 		crashes: 0,
-		suspicions: 0,
+		suspicion: 0,
 		executions: 0,
 		timing: undefined,
 		progress: undefined,
@@ -687,7 +699,7 @@ function madeBy(outcome: Outcome): readonly MadeJob[] | undefined {
 }
 
 function newRound(job: StoredJob, place: Place): void {
-	Object.assign(job, {place, attempts: 0, crashes: 0, suspicions: 0, error: undefined, timing: undefined, progress: undefined});
+	Object.assign(job, {place, attempts: 0, crashes: 0, suspicion: 0, error: undefined, timing: undefined, progress: undefined});
 }
 
 /** Keys are unique per batch, or per task outside batches. */
@@ -698,19 +710,21 @@ function hasSameKey(a: StoredJob, b: NewJob): boolean {
 function charge(job: StoredJob, {type, error}: Outcome & {type: 'threw' | 'timedOut' | 'lostWorker'}): void {
 	job.attempts += 1;
 	if (type === 'lostWorker') job.crashes += 1;
+	// What failed by itself has killed nothing.
+	else job.suspicion = 0;
 	job.error = job.crashes >= MAX_CRASHES ? poison(job.crashes, error) : error;
 }
 
-function isSuspect({suspicions}: StoredJob): boolean {
-	return suspicions >= MAX_SUSPICIONS;
+function accuse(job: StoredJob): void {
+	job.suspicion = Math.min(job.suspicion + 1, MAX_SUSPICION);
+}
+
+function isSuspect({suspicion}: StoredJob): boolean {
+	return suspicion > 0;
 }
 
 function isMeant(job: StoredJob, {task, suspects = false}: TaskDemand): boolean {
 	return job.task === task && isSuspect(job) === suspects;
-}
-
-function unlimited({owner, tasks}: Demand): Demand {
-	return {owner, tasks: tasks.map(each => ({...each, limit: Infinity})), limit: Infinity, maxBytes: Infinity};
 }
 
 /**
@@ -722,10 +736,13 @@ function choose(ready: readonly StoredJob[], {tasks, limit, maxBytes}: Demand, r
 	const take = (what: TaskDemand | string) => taken.set(what, (taken.get(what) ?? 0) + 1);
 	const chosen: StoredJob[] = [];
 	let bytes = 0;
+	const most = new Map(tasks.map(each => [each, Math.min(each.limit, limit)]));
 	for (const job of ready.toSorted((a, b) => b.priority - a.priority || a.id - b.id)) {
 		if (chosen.length >= limit || (chosen.length > 0 && bytes >= maxBytes)) break;
 		const demanded = tasks.find(each => isMeant(job, each)) as TaskDemand;
-		if ((taken.get(demanded) ?? 0) >= Math.min(demanded.limit, limit)) continue;
+		// The most suspect job says how many run together.
+		if (isSuspect(job)) most.set(demanded, Math.min(most.get(demanded) as number, mostTogether(job.suspicion)));
+		if ((taken.get(demanded) ?? 0) >= (most.get(demanded) as number)) continue;
 		if ((taken.get(job.task) ?? 0) >= (rooms.get(job.task) ?? Infinity)) continue;
 		take(demanded);
 		take(job.task);

@@ -66,7 +66,7 @@ export const MIGRATIONS: readonly string[] = [
 	) strict, without rowid;
 
 	-- Rank is minus the priority: the primary key is the order of dequeuing. Delayed and paused jobs are never in its way.
-	-- Jobs that must run alone have minus the task's number, and so a part of their own.
+	-- Suspects have minus the task's number, and so a part of their own.
 	create table ready (
 		task integer not null,
 		rank integer not null,
@@ -223,11 +223,15 @@ export const MIGRATIONS: readonly string[] = [
 	) strict, without rowid;
 	insert into counter values ('job', 0), ('lease', 0);
 	`,
-	// The owner whose map of the batch is under way. The number of an owner that has ended means none, and no other owner gets it.
-	'alter table batch add column owner integer',
 	`
+	-- The owner whose map of the batch is under way. The number of an owner that has ended means none, and no other owner gets it.
+	alter table batch add column owner integer;
+
 	-- Pages of delayed and of failed jobs. Only these enter it, in the order of their ids.
 	create index waiting_by_status on waiting (failed, id);
+
+	-- A suspicion was a death of the job's host, and with two a job ran alone. Now it is a level, and those of the first don't.
+	update trouble set suspicions = suspicions - 1 where suspicions > 0;
 	`,
 ];
 
@@ -367,7 +371,7 @@ export const SQL = {
 
 	insertReady: 'insert or ignore into ready (task, rank, id, executions, batch) values (?, ?, ?, ?, ?)',
 	readyClaimsOfOwner: `insert into ready (task, rank, id, executions, batch)
-		select iif(coalesce(x.suspicions, 0) >= ${INTEGER}, -c.task, c.task), -j.priority, c.id, c.execution, c.batch
+		select iif(x.suspicions > 0, -c.task, c.task), -j.priority, c.id, c.execution, c.batch
 		from claimed c join job j on j.id = c.id left join trouble x on x.id = c.id
 		where c.owner = ${INTEGER} and c.lease > ${INTEGER} and not ${IS_READY} order by c.id`,
 	insertReadyRange: 'insert into ready (task, rank, id, executions, batch) select task, -priority, id, 0, batch from job where id between ? and ?',
@@ -410,7 +414,7 @@ export const SQL = {
 		select id, ?, executions + 1, ?, abs(task), batch from ready where task = ? and (rank, id) <= (?, ?)`,
 	claimsOfLease: 'select id, execution, task, batch, stop from claimed where id between ? and ? and lease = ?',
 	stoppedClaimsOfOwner: `select id, execution, task, batch, stop from claimed where owner = ${INTEGER} and lease > ${INTEGER} and stop is not null order by id`,
-	claimGroupsOfOwner: `select c.task, c.batch, coalesce(x.suspicions, 0) >= ${INTEGER}, j.id is not null, count(*)
+	claimGroupsOfOwner: `select c.task, c.batch, coalesce(x.suspicions, 0) > 0, j.id is not null, count(*)
 		from claimed c left join job j on j.id = c.id left join trouble x on x.id = c.id
 		where c.owner = ${INTEGER} and c.lease > ${INTEGER} group by 1, 2, 3, 4`,
 	deleteClaimsOfOwner: `delete from claimed where owner = ${INTEGER} and lease > ${INTEGER}`,
@@ -451,14 +455,18 @@ export const SQL = {
 		where o.id > ${INTEGER} order by o.id limit ${INTEGER}`,
 
 	trouble: 'select attempts, suspicions, crashes from trouble where id = ?',
-	setTrouble: `insert into trouble (id, attempts, crashes, started_at, duration_ms, cpu_ms, memory_bytes, failure) values (?, ?, ?, ?, ?, ?, ?, ?)
-		on conflict (id) do update set attempts = excluded.attempts, crashes = excluded.crashes, started_at = excluded.started_at,
+	setTrouble: `insert into trouble (id, attempts, crashes, suspicions, started_at, duration_ms, cpu_ms, memory_bytes, failure) values (?, ?, ?, ?, ?, ?, ?, ?, ?)
+		on conflict (id) do update set attempts = excluded.attempts, crashes = excluded.crashes, suspicions = excluded.suspicions, started_at = excluded.started_at,
 			duration_ms = excluded.duration_ms, cpu_ms = excluded.cpu_ms, memory_bytes = excluded.memory_bytes, failure = excluded.failure`,
-	clearFailure: 'update trouble set failure = null, started_at = null, duration_ms = null, cpu_ms = null, memory_bytes = null where id = ?',
+	clearFailure: 'update trouble set suspicions = 0, failure = null, started_at = null, duration_ms = null, cpu_ms = null, memory_bytes = null where id = ?',
 	clearTiming: 'update trouble set started_at = null, duration_ms = null, cpu_ms = null, memory_bytes = null where id = ?',
-	suspectClaims: `insert into trouble (id, attempts, suspicions) select id, 0, 1 from claimed where owner = ${INTEGER} order by id
+	suspectClaims: `insert into trouble (id, attempts, suspicions)
+		select id, 0, 1 from claimed where owner = ${INTEGER} and lease = ${INTEGER} and id between ${INTEGER} and ${INTEGER} order by id
 		on conflict (id) do update set suspicions = min(suspicions + 1, ${INTEGER})`,
-	setSuspicions: 'insert into trouble (id, attempts, suspicions) values (?, 0, ?) on conflict (id) do update set suspicions = excluded.suspicions',
+	suspect: `insert into trouble (id, attempts, suspicions) values (?, 0, ?)
+		on conflict (id) do update set suspicions = max(suspicions, excluded.suspicions)`,
+	suspicionsInLane: `select coalesce(x.suspicions, 0) from ready r left join trouble x on x.id = r.id
+		where r.task = ${INTEGER} order by r.rank, r.id limit ${INTEGER}`,
 	deleteTrouble: 'delete from trouble where id = ?',
 
 	setProgress: 'insert or replace into progress (id, done, total, at) values (?, ?, ?, ?)',

@@ -1,9 +1,10 @@
-import {readdirSync, statSync} from 'node:fs';
+import {existsSync, readdirSync, statSync} from 'node:fs';
 import {basename, dirname, join} from 'node:path';
 import {monotonicMs} from '../board.ts';
 import {FaenaError} from '../errors.ts';
 import {failpoint} from '../failpoint.ts';
 import type {Counts, Job, JobFilter, JobId, LogLevel, LogLine} from '../job.ts';
+import {readOpenJobs} from '../open-jobs.ts';
 import {
 	type Awaitable,
 	type Batch,
@@ -43,8 +44,9 @@ import {settleAll} from './sqlite/makers.ts';
 import {moveJobs} from './sqlite/move.ts';
 import {Names} from './sqlite/names.ts';
 import {OneByOne} from './sqlite/one-by-one.ts';
-import {holdLock, isLockFree, ownerLockAt, removeLock} from './sqlite/owner-lock.ts';
+import {holdLock, isLockFree, lockOf, openJobsAt, ownerLockAt, removeLock} from './sqlite/owner-lock.ts';
 import {Place, Tally, toCounts} from './sqlite/places.ts';
+import {createPrivately} from './sqlite/private-file.ts';
 import {find, findAll} from './sqlite/search.ts';
 import type {Session} from './sqlite/session.ts';
 import {note} from './sqlite/settle.ts';
@@ -241,7 +243,12 @@ export class SqliteQueue extends JobQueue {
 		const dead = owners.filter(([, name]) => silent.has(name) || this.#isGone(name));
 		let jobs = 0;
 		for (const [id, name] of dead) {
-			jobs += await this.#write(session => takeBack(session, id, {suspect: true}));
+			jobs += await this.#write(session => {
+				const open = isFileName(name) ? readOpenJobs(openJobsAt(this.location, name)) : [];
+				const taken = takeBack(session, id, open);
+				failpoint('recovery:written');
+				return taken;
+			});
 			failpoint('recovery:committed');
 			this.#removeLock(name);
 		}
@@ -260,7 +267,7 @@ export class SqliteQueue extends JobQueue {
 		const known = this.#owners.get(owner);
 		if (!known) return this.#guard(() => undefined);
 		try {
-			await this.#write(session => takeBack(session, known.id, {suspect: false}));
+			await this.#write(session => takeBack(session, known.id, []));
 		} catch (error) {
 			// The row stays, so the lock's file does, too: without a holder it says that the owner has ended.
 			this.#unlock(owner);
@@ -573,6 +580,7 @@ export class SqliteQueue extends JobQueue {
 		const lock = holdLock(ownerLockAt(this.location, owner));
 		failpoint('owner:locked');
 		try {
+			createPrivately(openJobsAt(this.location, owner));
 			const id = statements.insertOwner.get(owner, now) as number;
 			this.#owners.set(owner, {id, release: lock.release});
 			return id;
@@ -596,10 +604,11 @@ export class SqliteQueue extends JobQueue {
 		const prefix = basename(ownerLockAt(this.location, ''));
 		const owners = new Set((await this.#read(({owners}) => owners.all() as [number, OwnerId, number][])).map(([, name]) => prefix + name));
 		for (const name of readdirSync(folder)) {
-			if (!name.startsWith(prefix) || name.endsWith('-journal') || owners.has(name)) continue;
-			const path = join(folder, name);
-			const age = Date.now() - (statSync(path, {throwIfNoEntry: false})?.mtimeMs ?? Infinity);
-			if (age > LITTER_MS && isLockFree(path)) removeLock(path);
+			const lock = lockOf(name);
+			if (!name.startsWith(prefix) || name.endsWith('-journal') || owners.has(name) || owners.has(lock)) continue;
+			const age = Date.now() - (statSync(join(folder, name), {throwIfNoEntry: false})?.mtimeMs ?? Infinity);
+			const path = join(folder, lock);
+			if (age > LITTER_MS && (!existsSync(path) || isLockFree(path))) removeLock(path);
 		}
 	}
 

@@ -53,10 +53,13 @@ const CRIMES: Readonly<Record<keyof typeof LAWS, readonly string[]>> = {
 	],
 	'a dead job says why': [`update trouble set failure = null where id = ${DEAD}`, `update trouble set attempts = 0 where id = ${DEAD}`],
 	'only a completed job has a result': [`update outcome set value = '1' where id = ${DEAD}`],
-	'a completed job has no checkpoint and no failure': [`insert into checkpoint (id, execution, at) values (${COMPLETED}, 1, 0)`],
-	'the ready jobs that are suspect, and only they, are to run alone': [
+	'a completed job has no checkpoint and no failure, and is no suspect': [
+		`insert into checkpoint (id, execution, at) values (${COMPLETED}, 1, 0)`,
+		`insert into trouble (id, attempts, suspicions) values (${COMPLETED}, 0, 1)`,
+	],
+	'the ready jobs that are suspects, and only they, are in the lane of suspects': [
 		`update ready set task = -task where id = ${READY}`,
-		`insert into trouble (id, attempts, suspicions) values (${READY}, 0, 2)`,
+		`insert into trouble (id, attempts, suspicions) values (${READY}, 0, 1)`,
 	],
 	'a batch is completed if all its input has ended, and not while a job of it has not': [
 		'update batch set completed_at = null',

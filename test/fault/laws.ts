@@ -1,7 +1,6 @@
 import {existsSync} from 'node:fs';
 import {join} from 'node:path';
 import type {Database} from 'better-sqlite3';
-import {MAX_SUSPICIONS} from '../../lib/job.ts';
 import {MAX_LOG_LINES} from '../../lib/queue.ts';
 import {Place} from '../../lib/queues/sqlite/places.ts';
 import {makeEveryJob} from '../fixtures/stored.ts';
@@ -73,11 +72,11 @@ export const LAWS: Readonly<Record<string, string>> = {
 	'a dead job says why': `
 		select o.id from outcome o left join trouble t on t.id = o.id where o.status = ${Place.dead} and (t.failure is null or t.attempts < 1)`,
 	'only a completed job has a result': `select id from outcome where status <> ${Place.completed} and (value is not null or blob is not null)`,
-	'a completed job has no checkpoint and no failure': `
+	'a completed job has no checkpoint and no failure, and is no suspect': `
 		select o.id from ${PLACES} o left join checkpoint c on c.id = o.id left join trouble t on t.id = o.id
-		where o.place = ${Place.completed} and (c.id is not null or t.failure is not null)`,
-	'the ready jobs that are suspect, and only they, are to run alone': `
-		select r.* from ready r left join trouble t on t.id = r.id where (r.task < 0) <> (coalesce(t.suspicions, 0) >= ${MAX_SUSPICIONS})`,
+		where o.place = ${Place.completed} and (c.id is not null or t.failure is not null or t.suspicions > 0)`,
+	'the ready jobs that are suspects, and only they, are in the lane of suspects': `
+		select r.* from ready r left join trouble t on t.id = r.id where (r.task < 0) <> (coalesce(t.suspicions, 0) > 0)`,
 	'a batch is completed if all its input has ended, and not while a job of it has not': `
 		select * from (
 			select b.*, exists (select 1 from ${PLACES} p where p.batch = b.id and p.place < ${Place.completed}) as is_unended from batch b)

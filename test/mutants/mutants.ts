@@ -14,6 +14,7 @@ const CLAIMED_RUN = 'from claimed_run where';
 const SQLITE = 'test/queues/sqlite.test.ts';
 const TOGETHER =
 	'sqlite: of many that were enqueued and dequeued together each settles for itself, in whatever order; what is repeated, stale or of another lease changes nothing';
+const OPEN_JOBS = 'of the jobs of a dead owner those are suspects that a worker had open and whose outcomes were not final';
 const RUNS = 'sqlite: what is settled in a run is settled as one by one: of a job that is settled twice the first counts, and what does not match is lost';
 const PATIENT = 'a turn waits while another program is in a transaction, and takes place once';
 const STORAGE = 'test/engine/storage.test.ts';
@@ -219,15 +220,48 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
 	},
 	'a dead host is not counted against its jobs': {
 		file: 'lib/queues/sqlite/control.ts',
-		find: 'if (suspect) statements.suspectClaims.run(owner, MAX_SUSPICIONS);',
-		put: '',
-		killer: [SQLITE, 'sqlite: jobs whose host died twice are suspect: only who asks for suspects gets them, and is told'],
+		find: 'statements.suspectClaims.run(owner, lease, first, last, MAX_SUSPICION)',
+		put: '[lease, first, last, MAX_SUSPICION]',
+		killer: [SQLITE, `sqlite: ${OPEN_JOBS}`],
 	},
-	'a job whose hosts died twice comes back beside the others': {
+	'a dead host is counted against all its jobs': {
+		file: 'lib/queues/sqlite/control.ts',
+		find: 'statements.suspectClaims.run(owner, lease, first, last, MAX_SUSPICION)',
+		put: 'statements.suspectClaims.run(owner, lease, 0 * first, 1e9 * last, MAX_SUSPICION)',
+		killer: [SQLITE, `sqlite: ${OPEN_JOBS}`],
+	},
+	'a suspect comes back beside the others': {
 		file: 'lib/queues/sqlite.sql.ts',
-		find: 'select iif(coalesce(x.suspicions, 0) >= ',
-		put: 'select iif(-1 >= ',
-		killer: [SQLITE, 'sqlite: jobs whose host died twice are suspect: only who asks for suspects gets them, and is told'],
+		find: 'select iif(x.suspicions > 0, ',
+		put: 'select iif(x.suspicions < 0, ',
+		killer: [SQLITE, `sqlite: ${OPEN_JOBS}`],
+	},
+	'suspects run together, however often their hosts died': {
+		file: 'lib/queues/sqlite/dequeue.ts',
+		find: 'if (jobs >= most) break;',
+		put: '',
+		killer: [SQLITE, 'sqlite: each death of their host halves the suspects that run together, until each is alone'],
+	},
+	'a suspect stays one though it failed by itself': {
+		file: 'lib/queues/sqlite/settle.ts',
+		find: "outcome.type === 'lostWorker' ? trouble.suspicions : 0",
+		put: 'trouble.suspicions',
+		killer: [SQLITE, 'sqlite: a suspect that throws is one no more'],
+	},
+	'what a worker has open is not told': {
+		file: 'lib/runner.ts',
+		find: 'openJobs?.show(message, 0);',
+		put: '',
+		killer: [
+			'test/engine/quarantine.test.ts',
+			'a job that ends its program by SIGSEGV as soon as it starts is dead after three crashes of its own; 2,000 short neighbours complete uncharged',
+		],
+	},
+	'a damaged cell is believed': {
+		file: 'lib/open-jobs.ts',
+		find: 'if (!isWhole || checksum !== crc32(new Uint8Array(words.buffer, words.byteOffset, 8 * used).subarray(CHECKED_FROM))) return [];',
+		put: 'if (!isWhole) return [];',
+		killer: ['test/open-jobs.test.ts', 'a cell with one damaged byte, wherever it is, names no job'],
 	},
 	'a child process outlives its program': {
 		file: 'workers/guard.ts',
@@ -304,7 +338,7 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
 	},
 	'the only one of a chunk is charged for a worker that is broken': {
 		file: 'lib/pools/flight.ts',
-		find: ' || (isBroken(flight, loss) && !flight.solo)',
+		find: ' && (isAlone || !isBroken(flight, loss))',
 		put: '',
 		killer: ['test/pools/threads.test.ts', 'threads: where a worker is broken after one job, none is charged, and each is to run alone'],
 	},

@@ -20,6 +20,7 @@ import {
 	type Outcome,
 } from '../../lib/queue.ts';
 import {MemoryQueue} from '../../lib/queues/memory.ts';
+import {OpenedJobs} from '../fixtures/open-jobs.ts';
 import {type PlainResult, type PlainTurn, packedTurnOf, turnOf} from '../fixtures/packed.ts';
 import type {QueueOptions} from '../queues/contract.ts';
 
@@ -71,6 +72,8 @@ interface World {
 	readonly model: Side;
 	/** The wall clock, which may be set, and the steady one, which only goes on. */
 	readonly clock: {now: number; steady: number};
+	/** Which jobs the owners' workers have open. */
+	readonly opened: OpenedJobs;
 	/** Every claim ever made, also those long lost. */
 	readonly claims: Claim[];
 	/** Commands done. */
@@ -95,7 +98,9 @@ const MOST = 100_000;
 async function openWorld(makeSubject: (options: QueueOptions) => Subject, isDurable: boolean): Promise<World> {
 	const clock = {now: T0, steady: 0};
 	// The die shows another number at each command, and the same one all through it: how often it is thrown is not the contract.
-	const options: QueueOptions = {now: () => clock.now, steadyMs: () => clock.steady, random: () => (world.steps * 0.618034) % 1, leaseMs: LEASE_MS};
+	const random = () => (world.steps * 0.618034) % 1;
+	const opened = new OpenedJobs();
+	const options: QueueOptions = {now: () => clock.now, steadyMs: () => clock.steady, random, leaseMs: LEASE_MS, openJobs: opened.of};
 	const subject = makeSubject(options);
 	const world: World = {
 		subject,
@@ -103,6 +108,7 @@ async function openWorld(makeSubject: (options: QueueOptions) => Subject, isDura
 		real: toSide(await subject.open(), true),
 		model: toSide(new MemoryQueue(options), false),
 		clock,
+		opened,
 		claims: [],
 		steps: 0,
 		jobs: [],
@@ -249,6 +255,8 @@ type Command =
 	| {readonly type: 'pause' | 'resume' | 'outstanding'; readonly tasks: readonly string[]}
 	| {readonly type: 'heartbeat' | 'renew' | 'leave' | 'stops'; readonly owner: string}
 	| {readonly type: 'recover'}
+	/** A worker of the owner opens the jobs of a lease, of some of which the outcomes are final soon. */
+	| {readonly type: 'open'; readonly owner: string; readonly of: Picked; readonly final: number}
 	| {readonly type: 'giveBack'; readonly owner: string; readonly after: number}
 	/** Looks at the owners until those are silent that are not heard of meanwhile, or almost. */
 	| {readonly type: 'outlast'; readonly ms: number}
@@ -320,6 +328,8 @@ function toAsk(command: AskedCommand, world: World): Ask {
 			return ({queue}) => queue[command.type](command.owner);
 		case 'giveBack':
 			return ({queue}) => queue.giveBack(command.owner, command.after);
+		case 'open':
+			return ({queue}) => openJobs(queue, command, world);
 		case 'recover':
 			return ({queue}) => queue.recover();
 		case 'cleanup':
@@ -376,6 +386,12 @@ async function moveOn(queue: JobQueue, {filter, to, ...first}: Command & {type: 
 		next = moved.next;
 	}
 	return all;
+}
+
+function openJobs(queue: JobQueue, {owner, of, final}: {readonly owner: string; readonly of: Picked; readonly final: number}, world: World): void {
+	const claims = claimsAt(of, world);
+	const ids = claims.map(({id}) => id);
+	if (claims[0]) world.opened.show(queue, owner, claims[0].lease, ids, final);
 }
 
 /** To its end: which rows a step looks at is each queue's own affair. */
@@ -472,7 +488,7 @@ const outcome = weighted<Outcome>(
 	[3, fc.tuple(timing, payload).map(([timing, value]) => ({...timing, type: 'returned', value}) as const)],
 	[4, fc.tuple(timing, fc.constantFrom('threw', 'timedOut', 'lostWorker'), failure).map(([timing, type, error]) => ({...timing, type, error}))],
 	[1, fc.tuple(timing, fc.option(failure)).map(([timing, error]) => ({...timing, type: 'cancelled', ...(error && {error})}) as const)],
-	[2, fc.constantFrom<Outcome>({type: 'released'}, {type: 'released', isSuspect: true})],
+	[2, fc.constantFrom<Outcome>({type: 'released'}, {type: 'released', suspicion: 1}, {type: 'released', suspicion: 9})],
 );
 
 const plan: fc.Arbitrary<JobPlan> = fc
@@ -554,6 +570,7 @@ const command: fc.Arbitrary<Command> = weighted<Command>(
 	[2, fc.record({type: fc.constantFrom('pause', 'resume', 'outstanding'), tasks: fc.subarray(TASKS)})],
 	[2, fc.record({type: fc.constantFrom('heartbeat', 'renew', 'leave', 'stops'), owner})],
 	[1, fc.record({type: fc.constant('recover')})],
+	[2, fc.record({type: fc.constant('open'), owner, of: picked, final: fc.nat(2)})],
 	[1, fc.record({type: fc.constant('giveBack'), owner, after: fc.nat(5)})],
 	[2, fc.record({type: fc.constant('outlast'), ms: fc.integer({min: LEASE_MS - 1, max: LEASE_MS + 1})})],
 	[1, fc.record({type: fc.constant('reopen')})],

@@ -117,6 +117,11 @@ const DEFECTS: Readonly<Record<string, new (options: QueueOptions) => MemoryQueu
 			return super.move(to === 'pending' ? retried : filter, to, page);
 		}
 	},
+	'suspects no job of an owner that died': class extends MemoryQueue {
+		constructor(options: QueueOptions) {
+			super({...options, openJobs: () => []});
+		}
+	},
 	'never dequeues suspects': class extends MemoryQueue {
 		override turn({dequeue, ...turn}: Turn): TurnResult {
 			return super.turn(dequeue ? {...turn, dequeue: {...dequeue, tasks: dequeue.tasks.filter(({suspects}) => !suspects)}} : turn);

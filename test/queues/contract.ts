@@ -3,8 +3,9 @@ import {backoffMs} from '../../lib/backoff.ts';
 import {type Encoded, encode} from '../../lib/encoding.ts';
 import {FaenaError} from '../../lib/errors.ts';
 import type {FailureRecord} from '../../lib/failure.ts';
-import {type Job, type JobFilter, type JobId, type JobStatus, type Policy, STATUSES} from '../../lib/job.ts';
+import {type Job, type JobFilter, type JobId, type JobStatus, MAX_SUSPICION, mostTogether, type Policy, STATUSES} from '../../lib/job.ts';
 import {toLines} from '../../lib/lines.ts';
+import type {OpenJobs} from '../../lib/open-jobs.ts';
 import {
 	type Claim,
 	type CompletedBatch,
@@ -17,6 +18,7 @@ import {
 	movedTo,
 	type NewJob,
 	type Outcome,
+	type OwnerId,
 	type Settled,
 	type Settlement,
 	type TaskDemand,
@@ -24,6 +26,7 @@ import {
 } from '../../lib/queue.ts';
 import type {NewRun, ReturnedRun} from '../../lib/runs.ts';
 import {packTimes} from '../../lib/times.ts';
+import {OpenedJobs} from '../fixtures/open-jobs.ts';
 import {type PlainResult, turnOf} from '../fixtures/packed.ts';
 
 /** What the suite gives to the queue under test: a clock and a die it drives itself. */
@@ -32,6 +35,8 @@ export interface QueueOptions {
 	readonly steadyMs: () => number;
 	readonly random: () => number;
 	readonly leaseMs: number;
+	/** For a queue without files: which jobs the workers of an owner have open. */
+	readonly openJobs: (owner: OwnerId) => readonly OpenJobs[];
 }
 
 /** Registers a test for each law of {@link JobQueue}. `open` gives a new, empty queue each time; the suite closes it. */
@@ -39,9 +44,11 @@ export function exerciseQueue(name: string, open: (options: QueueOptions) => Job
 	for (const {title, check} of LAWS) {
 		test(`${name}: ${title}`, async t => {
 			const clock: Clock = {now: T0, jumpedMs: 0, random: 0};
-			const queue = await open({now: () => clock.now, steadyMs: () => clock.now - clock.jumpedMs, random: () => clock.random, leaseMs: LEASE_MS});
+			const opened = new OpenedJobs();
+			const [now, steadyMs, random] = [() => clock.now, () => clock.now - clock.jumpedMs, () => clock.random];
+			const queue = await open({now, steadyMs, random, leaseMs: LEASE_MS, openJobs: opened.of});
 			t.teardown(() => queue.close());
-			await check(t, queue, clock);
+			await check(t, queue, clock, opened);
 		});
 	}
 }
@@ -55,7 +62,7 @@ interface Clock {
 	random: number;
 }
 
-type Check = (t: ExecutionContext, queue: JobQueue, clock: Clock) => Promise<void>;
+type Check = (t: ExecutionContext, queue: JobQueue, clock: Clock, opened: OpenedJobs) => Promise<void>;
 
 const T0 = 1_700_000_000_000;
 const LEASE_MS = 30_000;
@@ -1635,10 +1642,16 @@ law('an owner that was given up goes on with new leases', async (t, queue, clock
 
 // Suspects
 
-/** Kills, as it were, the owner of all that runs, so many times. */
-async function killHost(queue: JobQueue, clock: Clock, jobs: number, times: number): Promise<void> {
+/** Kills, as it were, the owner of all that runs, so many times, each time with the first jobs open in a worker, suspects or not. */
+async function killHost(queue: JobQueue, clock: Clock, opened: OpenedJobs, jobs: number, times = 1): Promise<void> {
 	for (let time = 0; time < times; time++) {
-		await take(queue, jobs);
+		const {lease, jobs: taken} = await take(queue, jobs);
+		opened.show(
+			queue,
+			OWNER,
+			lease,
+			taken.map(({id}) => id),
+		);
 		await outlast(queue, clock);
 		await queue.heartbeat(OWNER);
 	}
@@ -1648,21 +1661,92 @@ function turnFor(queue: JobQueue, ...tasks: TaskDemand[]): Promise<PlainResult> 
 	return turnOf(queue, {dequeue: {owner: OWNER, tasks, limit: 10, maxBytes: Infinity}});
 }
 
-law('jobs whose host died twice are suspect: only who asks for suspects gets them, and is told', async (t, queue, clock) => {
+law('of the jobs of a dead owner those are suspects that a worker had open and whose outcomes were not final', async (t, queue, clock, opened) => {
+	await enqueue(queue, ...Array.from({length: 5}, () => newJob()));
+	const {lease} = await take(queue, 4);
+	opened.show(queue, OWNER, lease, [1, 2, 3], 1);
+	t.is(await outlast(queue, clock), 4);
+	await queue.heartbeat(OWNER);
+	t.deepEqual(idsOf((await turnFor(queue, {task: 'hash', limit: 9, suspects: true})).dequeued), [2, 3]);
+	t.deepEqual(idsOf((await turnFor(queue, {task: 'hash', limit: 9})).dequeued), [1, 4, 5]);
+	for (const id of [1, 2, 3, 4]) t.like(await jobOf(queue, id), {attempts: 0, executions: 2});
+});
+
+law('an owner that dies without a job open leaves no suspect, nor does one that leaves', async (t, queue, clock, opened) => {
+	await enqueue(queue, newJob(), newJob());
+	await take(queue, 2);
+	await outlast(queue, clock);
+	await queue.heartbeat(OWNER);
+	const {lease} = await take(queue, 2);
+	opened.show(queue, OWNER, lease, [1, 2], 2);
+	await outlast(queue, clock);
+	await queue.heartbeat(OWNER);
+	const again = await take(queue, 2);
+	opened.show(queue, OWNER, again.lease, [1, 2]);
+	await queue.leave(OWNER);
+	t.deepEqual(idsOf((await turnFor(queue, {task: 'hash', limit: 9})).dequeued), [1, 2]);
+});
+
+law('what a worker had open by another lease, or of another owner, makes no job suspect', async (t, queue, clock, opened) => {
+	await enqueue(queue, newJob(), newJob());
+	const {lease} = await take(queue);
+	const other = await take(queue, 1, OTHER);
+	opened.show(queue, OWNER, lease + 1, [1]);
+	opened.show(queue, OTHER, lease, [1, 2]);
+	t.is(await outlast(queue, clock), 2);
+	await queue.heartbeat(OWNER);
+	t.not(other.lease, lease);
+	t.deepEqual(idsOf((await turnFor(queue, {task: 'hash', limit: 9})).dequeued), [1, 2]);
+});
+
+law('only a dispatcher that asks for suspects gets them, and is told that they are', async (t, queue, clock, opened) => {
 	await enqueue(queue, newJob(), newJob(), newJob({task: 'thumbnail'}));
-	await killHost(queue, clock, 2, 1);
+	await killHost(queue, clock, opened, 2);
 	await enqueue(queue, newJob());
-	t.is((await turnFor(queue, {task: 'hash', limit: 0, suspects: true})).backlog, 0);
-	await killHost(queue, clock, 2, 1);
 	const {dequeued, backlog} = await turnFor(queue, {task: 'hash', limit: 9});
-	t.deepEqual(idsOf(dequeued), [4]);
-	t.is(backlog, 0);
+	t.deepEqual([idsOf(dequeued), backlog], [[4], 0]);
 	t.false('isSuspect' in (dequeued.jobs[0] as object));
-	const alone = await turnFor(queue, {task: 'hash', limit: 1, suspects: true});
-	t.deepEqual([idsOf(alone.dequeued), alone.backlog], [[1], 1]);
-	t.true(alone.dequeued.jobs[0]?.isSuspect);
-	t.deepEqual(idsOf((await turnFor(queue, {task: 'hash', limit: 9, suspects: true})).dequeued), [2]);
-	t.like(await jobOf(queue, 1), {status: 'running', attempts: 0, executions: 3});
+	t.deepEqual([(await turnFor(queue, {task: 'hash', limit: 0, suspects: true})).backlog], [2]);
+	const suspects = await turnFor(queue, {task: 'hash', limit: 1, suspects: true});
+	t.deepEqual([idsOf(suspects.dequeued), suspects.backlog], [[1], 1]);
+	t.true(suspects.dequeued.jobs[0]?.isSuspect);
+	t.like(await jobOf(queue, 1), {status: 'running', attempts: 0, executions: 2});
+});
+
+law('each death of their host halves the suspects that run together, until each is alone', async (t, queue, clock, opened) => {
+	const most = mostTogether(1);
+	await enqueue(queue, ...Array.from({length: most + 1}, () => newJob()));
+	const suspects = async () => {
+		const tasks = [{task: 'hash', limit: 2 * most, suspects: true}];
+		return idsOf((await turnOf(queue, {dequeue: {owner: OWNER, tasks, limit: 2 * most, maxBytes: Infinity}})).dequeued).length;
+	};
+	const {lease, jobs} = await take(queue, most + 1);
+	opened.show(
+		queue,
+		OWNER,
+		lease,
+		jobs.map(({id}) => id),
+	);
+	await outlast(queue, clock);
+	for (let together = most; together > 1; together /= 2) {
+		await queue.heartbeat(OWNER);
+		t.is(await suspects(), together);
+		await queue.leave(OWNER);
+		await killHost(queue, clock, opened, together);
+	}
+	await queue.heartbeat(OWNER);
+	t.is(await suspects(), 1);
+	t.like(await queue.counts(), {pending: most, running: 1, dead: 0, failed: 0});
+});
+
+law('the most suspect of the jobs that are dequeued together says how many they are', async (t, queue) => {
+	await enqueue(queue, ...[9, 1, 9, 9, 10, 1].map(() => newJob()));
+	const claims = claimsOf(await take(queue, 6));
+	const levels = [1, 1, 9, 9, 10, 1];
+	await turnOf(queue, {settle: claims.map((claim, index) => ({...claim, outcome: {type: 'released', suspicion: levels[index] ?? 0}}))});
+	const groups: (readonly JobId[])[] = [];
+	for (let group = 0; group < 4; group++) groups.push(idsOf((await turnFor(queue, {task: 'hash', limit: 9, suspects: true})).dequeued));
+	t.deepEqual(groups, [[1, 2], [3, 4], [5], [6]]);
 });
 
 law('what an execution cost is kept, of the last one that failed or ended', async (t, queue, clock) => {
@@ -1698,11 +1782,11 @@ law('a timeout that is a share of the median is kept with the job', async (t, qu
 	t.is((await take(queue)).jobs[0]?.policy.timeoutPercent, 250);
 });
 
-law('a suspect stays suspect whatever becomes of it, until it is retried', async (t, queue, clock) => {
+law('a suspect that is given back, or that killed its worker, stays one until it is retried', async (t, queue, clock, opened) => {
 	await enqueue(queue, newJob());
-	await killHost(queue, clock, 1, 3);
-	const threw: Outcome = {type: 'threw', error: ERROR};
-	for (const outcome of [{type: 'released'}, threw, threw] satisfies Outcome[]) {
+	await killHost(queue, clock, opened, 1);
+	const lost: Outcome = {type: 'lostWorker', error: {reason: 'lostWorker', name: 'LostWorker', message: 'It crashed.'}};
+	for (const outcome of [{type: 'released'}, lost, lost] satisfies Outcome[]) {
 		clock.now += 3_600_000;
 		await queue.heartbeat(OWNER);
 		t.deepEqual(idsOf((await turnFor(queue, {task: 'hash', limit: 1})).dequeued), []);
@@ -1713,16 +1797,36 @@ law('a suspect stays suspect whatever becomes of it, until it is retried', async
 	t.deepEqual(idsOf((await turnFor(queue, {task: 'hash', limit: 1})).dequeued), [1]);
 });
 
-law('a job that is released as a suspect is one at once', async (t, queue) => {
-	await enqueue(queue, newJob());
-	t.is(await settleOne(queue, {type: 'released', isSuspect: true}), 'pending');
-	t.deepEqual(idsOf((await turnFor(queue, {task: 'hash', limit: 1})).dequeued), []);
-	t.true((await turnFor(queue, {task: 'hash', limit: 1, suspects: true})).dequeued.jobs[0]?.isSuspect);
+for (const [end, outcome] of [
+	['throws', {type: 'threw', error: ERROR}],
+	['times out', {type: 'timedOut', error: ERROR}],
+	['completes', {type: 'returned', value: '1'}],
+] as const) {
+	law(`a suspect that ${end} is one no more`, async (t, queue, clock, opened) => {
+		await enqueue(queue, newJob());
+		await killHost(queue, clock, opened, 1);
+		await settleOne(queue, outcome);
+		if (outcome.type === 'returned') await queue.retry({ids: [1]});
+		clock.now += 3_600_000;
+		await queue.heartbeat(OWNER);
+		t.deepEqual(idsOf((await turnFor(queue, {task: 'hash', limit: 1})).dequeued), [1]);
+	});
+}
+
+law('a job that is released as a suspect is one at once, and never less of one than it was', async (t, queue) => {
+	await enqueue(queue, newJob(), newJob());
+	for (const suspicion of [MAX_SUSPICION, 1, 0]) {
+		for (const claim of claimsOf(await take(queue, 2))) await turnOf(queue, {settle: [{...claim, outcome: {type: 'released', suspicion}}]});
+		t.deepEqual(idsOf((await turnFor(queue, {task: 'hash', limit: 1})).dequeued), []);
+	}
+	const {dequeued} = await turnFor(queue, {task: 'hash', limit: 9, suspects: true});
+	t.deepEqual(idsOf(dequeued), [1]);
+	t.true(dequeued.jobs[0]?.isSuspect);
 });
 
-law('suspects are pending, outstanding, can be paused and cancelled like others', async (t, queue, clock) => {
+law('suspects are pending, outstanding, can be paused and cancelled like others', async (t, queue, clock, opened) => {
 	await enqueue(queue, newJob(), newJob({priority: 3}));
-	await killHost(queue, clock, 2, 2);
+	await killHost(queue, clock, opened, 2);
 	t.is((await queue.counts()).pending, 2);
 	t.is(await queue.outstanding(['hash']), 2);
 	t.deepEqual(await listed(queue, {status: 'pending'}), [1, 2]);

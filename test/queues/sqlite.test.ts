@@ -1,5 +1,5 @@
 import {once} from 'node:events';
-import {chmodSync, chownSync, existsSync, mkdtempSync, readFileSync, rmSync, statSync, symlinkSync, writeFileSync} from 'node:fs';
+import {chmodSync, chownSync, existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, symlinkSync, utimesSync, writeFileSync} from 'node:fs';
 import {tmpdir} from 'node:os';
 import {join} from 'node:path';
 import {setTimeout as sleep} from 'node:timers/promises';
@@ -45,7 +45,7 @@ test('the database and its side files can be read by their owner alone', async t
 	const queue = await openSqlite(path);
 	await queue.enqueue(newJobs(1));
 	await queue.dequeue({owner: 'me', tasks: ['count']});
-	for (const file of [path, `${path}-wal`, `${path}-shm`, `${path}-owner-me`]) t.is(statSync(file).mode & 0o777, 0o600, file);
+	for (const file of [path, `${path}-wal`, `${path}-shm`, `${path}-owner-me`, `${path}-owner-me-open`]) t.is(statSync(file).mode & 0o777, 0o600, file);
 	await queue.close();
 });
 
@@ -299,6 +299,38 @@ test('a lock that nobody holds means a dead owner, though its heartbeat is fresh
 	await queue.close();
 });
 
+test('what an owner without a row has left behind is removed once it is old: its lock, and its list of open jobs', async t => {
+	const folder = makeFolder(t);
+	const path = join(folder, 'jobs.db');
+	const queue = await openSqlite(path);
+	await queue.enqueue(newJobs(1));
+	await queue.dequeue({owner: 'me', tasks: ['count']});
+	for (const name of ['gone', 'gone-open', 'halfway-open', 'young', 'young-open']) writeFileSync(`${path}-owner-${name}`, '', {mode: 0o600});
+	for (const name of ['me', 'me-open', 'gone', 'gone-open', 'halfway-open']) utimesSync(`${path}-owner-${name}`, 0, 0);
+	await queue.recover();
+	t.deepEqual(
+		readdirSync(folder)
+			.filter(name => name.includes('-owner-') && !name.endsWith('-journal'))
+			.sort(),
+		['me', 'me-open', 'young', 'young-open'].map(name => `jobs.db-owner-${name}`),
+	);
+	await queue.close();
+});
+
+test('suspicions of before there were levels are levels then: a job that a single death had made suspect runs beside the others', async t => {
+	const path = join(makeFolder(t), 'jobs.db');
+	const db = new Database(path);
+	db.exec(MIGRATIONS[0] as string);
+	db.exec('insert into trouble (id, attempts, suspicions) values (1, 0, 0), (2, 0, 1), (3, 0, 2)');
+	db.pragma(`application_id = ${APPLICATION_ID}`);
+	db.pragma('user_version = 1');
+	db.close();
+	await (await openSqlite(path)).close();
+	const migrated = new Database(path, {readonly: true});
+	t.deepEqual(migrated.prepare('select suspicions from trouble order by id').pluck().all(), [0, 0, 1]);
+	migrated.close();
+});
+
 test('two processes that recover at once take each job back once', async t => {
 	const path = join(makeFolder(t), 'jobs.db');
 	const queue = await openSqlite(path);
@@ -333,7 +365,7 @@ test('an orderly close leaves no side file behind', async t => {
 	await queue.enqueue(newJobs(1));
 	await queue.dequeue({owner: 'me', tasks: ['count']});
 	await queue.close();
-	for (const suffix of ['-wal', '-shm', '-owner-me']) t.is(statSync(path + suffix, {throwIfNoEntry: false}), undefined);
+	for (const suffix of ['-wal', '-shm', '-owner-me', '-owner-me-open']) t.is(statSync(path + suffix, {throwIfNoEntry: false}), undefined);
 });
 
 test('a database of the first schema is brought up to this one, with its batches and jobs', async t => {

@@ -161,6 +161,7 @@ test.serial('whatever the umask, all that is made can be read by its owner alone
 		'jobs.db-blobs',
 		'jobs.db-owner-me',
 		'jobs.db-owner-me-journal',
+		'jobs.db-owner-me-open',
 		'jobs.db-shm',
 		'jobs.db-wal',
 	]);

@@ -1,7 +1,7 @@
 import type Database from 'better-sqlite3';
 import {backoffMs} from '../../lib/backoff.ts';
 import type {Encoded} from '../../lib/encoding.ts';
-import {type JobFilter, type JobStatus, MAX_CRASHES, type Policy} from '../../lib/job.ts';
+import {type JobFilter, type JobStatus, MAX_CRASHES, MAX_SUSPICION, mostTogether, type Policy} from '../../lib/job.ts';
 import type {Notice} from '../../lib/protocol.ts';
 import type {
 	CancelResult,
@@ -49,6 +49,7 @@ interface Entry {
 	executions: number;
 	attempts: number;
 	crashes: number;
+	suspicion: number;
 	stop: 'cancel' | 'withdraw' | undefined;
 	/** Who was told that the cancel of the running job was asked for. */
 	toldOfCancel: Actor | undefined;
@@ -80,6 +81,8 @@ export class Ledger {
 	readonly #paused = new Set<string>();
 	readonly #toldOfPause = new Map<string, Set<Actor>>();
 	readonly #lastBeats = new Map<string, number>();
+	/** What each worker has open, by process and cell. */
+	readonly #open = new Map<Actor, Map<number, {readonly lease: Lease; readonly ids: ReadonlySet<number>}>>();
 	#lastLease = 0;
 	#lastId = 0;
 	takenBack = 0;
@@ -130,6 +133,12 @@ export class Ledger {
 		return this.#executions.start(starting, !isOurs);
 	}
 
+	/** The worker with this cell has these jobs open, whose outcomes are not final. */
+	opened(actor: Actor, cell: number, lease: Lease, ids: readonly number[]): void {
+		const cells = this.#open.get(actor) ?? new Map();
+		this.#open.set(actor, cells.set(cell, {lease, ids: new Set(ids)}));
+	}
+
 	ended(execution: Execution, end: NonNullable<Execution['end']>, result?: Result): void {
 		this.#executions.end(execution, end, result);
 	}
@@ -172,7 +181,15 @@ export class Ledger {
 		if (!this.#lastBeats.has(actor.name)) this.#lastBeats.set(actor.name, this.#scheduler.steadyMs);
 		if (lease <= this.#lastLease) this.#broken(`leases rise: ${lease} after ${this.#lastLease}`);
 		this.#lastLease = lease;
-		for (const job of expandDequeued(jobs)) this.#claimed(actor, lease, job);
+		const all = expandDequeued(jobs);
+		for (const job of all) this.#claimed(actor, lease, job);
+		for (const [task, suspects] of Map.groupBy(
+			all.filter(({isSuspect}) => isSuspect),
+			job => job.task,
+		)) {
+			const most = Math.min(...suspects.map(({id}) => mostTogether(this.#entries.get(id)?.suspicion ?? 0)));
+			if (suspects.length > most) this.#broken(`the more suspect jobs are, the fewer run together: ${suspects.length} of ${task}, not ${most}`);
+		}
 		for (const {task, concurrency} of tasks) {
 			if (concurrency === undefined) continue;
 			const running = [...this.#running].filter(entry => entry.task === task).length;
@@ -250,6 +267,7 @@ export class Ledger {
 			const silentMs = this.#scheduler.steadyMs - (this.#lastBeats.get(actor.name) ?? 0);
 			if (!actor.isDead && silentMs <= this.#leaseMs) this.#broken(`nobody who lives is taken for dead: ${actor.name}, silent for ${silentMs.toFixed(3)} ms`);
 			this.#lastBeats.delete(actor.name);
+			this.#suspect(actor);
 			this.#takeBack(actor, 0);
 		}
 	}
@@ -331,6 +349,7 @@ export class Ledger {
 		const untrue = this.#executions.contradictionOfOutcome(settlement, entry.policy.timeoutMs);
 		if (untrue !== undefined) this.#broken(untrue);
 		const type = isRefused ? 'threw' : outcome.type;
+		entry.suspicion = suspicionAfter(outcome, entry.suspicion);
 		const expected = this.#expectedStatus(entry, type);
 		if (status !== expected) this.#broken(`what an execution comes to follows from its outcome: ${name} ${type} became ${status}, not ${expected}`);
 		entry.claim = undefined;
@@ -407,6 +426,7 @@ export class Ledger {
 		if (key !== undefined) this.#keys.set(scope, id);
 		const entry: Entry = {
 			...{id, task, key, scope, batch, payload, policy, state: 'pending', notBefore: 0, claim: undefined, executions: 0, attempts: 0, crashes: 0},
+			suspicion: 0,
 			...{stop: undefined, toldOfCancel: undefined, result: null, isAcknowledged: false, ends: []},
 		};
 		this.#entries.set(id, entry);
@@ -430,12 +450,13 @@ export class Ledger {
 		else this.#waiting.add(entry);
 	}
 
-	#claimed(actor: Actor, lease: Lease, {id, execution, attempts, payload, task}: DequeuedJob): void {
+	#claimed(actor: Actor, lease: Lease, {id, execution, attempts, payload, task, isSuspect}: DequeuedJob): void {
 		const entry = this.#entry(id, ['pending']);
 		const name = `job ${id}.${execution}`;
 		this.#scheduler.trace(actor, `dequeued ${name} with lease ${lease}`);
 		if (execution !== entry.executions + 1) this.#broken(`the numbers of executions rise by one: ${name} after ${entry.executions}`);
 		if (attempts !== entry.attempts) this.#broken(`a job knows its attempts: ${name} has ${entry.attempts}, and was told ${attempts}`);
+		if ((isSuspect === true) !== entry.suspicion > 0) this.#broken(`a job is a suspect if it was open when its process died, and no other is: ${name}`);
 		if (payload !== entry.payload) this.#broken(`a job gets its own payload: ${name}`);
 		if ((entry.notBefore ?? Infinity) > this.#scheduler.now) this.#broken(`nothing starts before its time: ${name}`);
 		if (this.#paused.has(task)) this.#broken(`nothing is dequeued while its task is paused: ${name}`);
@@ -443,6 +464,16 @@ export class Ledger {
 		entry.executions = execution;
 		entry.claim = {lease, execution, actor};
 		this.#running.add(entry);
+	}
+
+	/** Its process is taken for dead: each job that one of its workers had open may have done it. */
+	#suspect(actor: Actor): void {
+		const open = [...(this.#open.get(actor)?.values() ?? [])];
+		for (const entry of this.#running) {
+			const {id, claim} = entry;
+			const isOpen = claim?.actor === actor && open.some(({lease, ids}) => lease === claim.lease && ids.has(id));
+			if (isOpen) entry.suspicion = Math.min(entry.suspicion + 1, MAX_SUSPICION);
+		}
 	}
 
 	#takeBack(actor: Actor, after: Lease): void {
@@ -481,7 +512,7 @@ export class Ledger {
 	}
 
 	#reopen(entry: Entry): void {
-		Object.assign(entry, {state: 'pending', attempts: 0, crashes: 0, stop: undefined, notBefore: 0, result: null} satisfies Partial<Entry>);
+		Object.assign(entry, {state: 'pending', attempts: 0, crashes: 0, suspicion: 0, stop: undefined, notBefore: 0, result: null} satisfies Partial<Entry>);
 		this.#waiting.delete(entry);
 	}
 
@@ -507,6 +538,12 @@ export class Ledger {
 		const entries = ids ? [...new Set(ids)].flatMap(id => this.#entries.get(id) ?? []) : [...this.#entries.values()];
 		return entries.filter(entry => entry.state !== 'gone' && (task === undefined || entry.task === task) && (found === undefined || entry.batch === found));
 	}
+}
+
+/** What ended by itself has killed nothing. */
+function suspicionAfter(outcome: Outcome, before: number): number {
+	if (outcome.type === 'released') return Math.max(before, outcome.suspicion ?? 0);
+	return outcome.type === 'lostWorker' ? before : 0;
 }
 
 function scopeOf({task, batch, key}: Pick<NewJob, 'task' | 'batch' | 'key'>): string {

@@ -5,6 +5,7 @@ import {Dispatcher} from '../../lib/dispatcher.ts';
 import type {PoolOptions} from '../../lib/pool.ts';
 import {WorkerPool} from '../../lib/pools/worker-pool.ts';
 import type {FailedMessage, RepliesMessage} from '../../lib/protocol.ts';
+import {openJobsAt} from '../../lib/queues/sqlite/owner-lock.ts';
 import {SqliteQueue} from '../../lib/queues/sqlite.ts';
 import type {TaskInfo} from '../../lib/tasks-module.ts';
 import type {Ledger} from './ledger.ts';
@@ -54,7 +55,7 @@ export class SimulatedProcess implements Actor {
 		this.#source = source;
 		const dispatcher = new Dispatcher(
 			observe(this.#queue, {actor: this, scheduler, ledger, isCalm, everybody}),
-			listener => new WorkerPool(source, {...OPTIONS, workers}, listener, undefined, clock),
+			listener => new WorkerPool(source, {...OPTIONS, workers, openJobs: openJobsAt(database, name)}, listener, undefined, clock),
 			{owner: name, leaseMs, clock, output: message => this.#output(message)},
 		);
 		this.program = new Program(this, scheduler, ledger, calls => dispatcher.receive(calls), isCalm);

@@ -5,12 +5,13 @@ import type {Clock} from '../../lib/clock.ts';
 import {toEnvelope} from '../../lib/errors.ts';
 import type {FailureRecord} from '../../lib/failure.ts';
 import {pack} from '../../lib/lines.ts';
+import {OpenJobsCell} from '../../lib/open-jobs.ts';
 import {ChildBoard, createRegions, Guard, type GuardCommand, MAX_CELLS} from '../../lib/pools/child-board.ts';
 import {boardAt} from '../../lib/pools/meeting-place.ts';
 import {RemoteBoards} from '../../lib/pools/remote-board.ts';
 import {NO_ANSWER} from '../../lib/pools/stack-probe.ts';
 import type {Ending, Examination, PoolBoard, PoolWorker, SourceListener, WorkerSource} from '../../lib/pools/worker-source.ts';
-import {type ChunkMessage, type ChunkReport, idAt, type Loaded, numberAt, type WorkerRequest} from '../../lib/protocol.ts';
+import {type ChunkMessage, type ChunkReport, idAt, type Loaded, type LoadMessage, numberAt, type WorkerRequest} from '../../lib/protocol.ts';
 import type {MadeJob} from '../../lib/queue.ts';
 import type {TaskInfo} from '../../lib/tasks-module.ts';
 import {packTimes} from '../../lib/times.ts';
@@ -95,6 +96,8 @@ class SimulatedWorker implements PoolWorker, Actor {
 	readonly #guard: Guard;
 	#lastCommand = 0;
 	#obeyed: Promise<void> = Promise.resolve();
+	#openJobs: LoadMessage['openJobs'];
+	#cell: OpenJobsCell | undefined;
 
 	constructor(name: string, shop: Workshop, listener: SourceListener) {
 		this.name = name;
@@ -120,7 +123,7 @@ class SimulatedWorker implements PoolWorker, Actor {
 
 	async request(request: WorkerRequest): Promise<unknown> {
 		await this.#sleep(this.#shop.scheduler.chance.ms(request.type === 'load' ? 200 : 5), `asked to ${request.type}`);
-		if (request.type === 'load') return this.#load();
+		if (request.type === 'load') return this.#load(request);
 		if (request.type === 'teardown') return;
 		this.#last = this.#last.then(() => this.#runChunk(request));
 		return this.#last;
@@ -170,6 +173,7 @@ class SimulatedWorker implements PoolWorker, Actor {
 		for (const execution of this.#running) ledger.ended(execution, 'died');
 		// After all it posted, and by the process's hand: the worker has none any more.
 		scheduler.schedule(actor, this.#deliveryDelayMs(), 'delivery', `${this.name} is gone`, () => {
+			this.#cell?.close();
 			this.#gone.resolve();
 			this.#listener.gone(this, ending);
 			// Until then it tells which job ran.
@@ -177,8 +181,10 @@ class SimulatedWorker implements PoolWorker, Actor {
 		});
 	}
 
-	#load(): Loaded {
+	#load({openJobs}: LoadMessage): Loaded {
 		const {scheduler, tasks, isCalm} = this.#shop;
+		this.#openJobs = openJobs;
+		this.#cell = openJobs && new OpenJobsCell(openJobs.path, openJobs.cell);
 		if (!isCalm() && scheduler.chance.is(0.03)) return {error: toEnvelope(new Error('The model is not there.'))};
 		return {tasks};
 	}
@@ -186,7 +192,13 @@ class SimulatedWorker implements PoolWorker, Actor {
 	async #runChunk(chunk: ChunkMessage): Promise<void> {
 		const {scheduler, tasks} = this.#shop;
 		const board = new ChildBoard(this.#regions, chunk.board as number, this.#file);
-		const report = new Report(chunk.chunk, this.#shop, message => this.#post(message));
+		this.#show(chunk, 0);
+		const report = new Report(
+			chunk.chunk,
+			this.#shop,
+			message => this.#post(message),
+			final => this.#show(chunk, final),
+		);
 		const {batchSize = 1} = tasks.find(({name}) => name === chunk.task)?.options ?? {};
 		for (let first = 0; first < chunk.jobs; first += batchSize) {
 			const end = Math.min(first + batchSize, chunk.jobs);
@@ -199,6 +211,13 @@ class SimulatedWorker implements PoolWorker, Actor {
 		report.post();
 		await this.#sleep(scheduler.chance.ms(3), 'ends a chunk');
 		report.finish(true);
+	}
+
+	/** As a worker does, so that the file tells it to whoever recovers its jobs. */
+	#show(chunk: ChunkMessage, final: number): void {
+		this.#cell?.show(chunk, final);
+		const ids = Array.from({length: chunk.jobs - final}, (_, index) => idAt(chunk, final + index));
+		this.#shop.ledger.opened(this.#shop.actor, this.#openJobs?.cell ?? 0, chunk.lease, ids);
 	}
 
 	async #runTogether(
@@ -275,6 +294,7 @@ class Report {
 	readonly #chunk: number;
 	readonly #shop: Workshop;
 	readonly #post: (message: ChunkReport) => void;
+	readonly #onFinal: (jobs: number) => void;
 	#first = 0;
 	#values: (string | null)[] = [];
 	#starts: number[] = [];
@@ -287,10 +307,11 @@ class Report {
 	#isPosted = false;
 	since = 0;
 
-	constructor(chunk: number, shop: Workshop, post: (message: ChunkReport) => void) {
+	constructor(chunk: number, shop: Workshop, post: (message: ChunkReport) => void, onFinal: (jobs: number) => void) {
 		this.#chunk = chunk;
 		this.#shop = shop;
 		this.#post = post;
+		this.#onFinal = onFinal;
 	}
 
 	skip(index: number): void {
@@ -342,5 +363,6 @@ class Report {
 		if (!this.#isPosted && !isLast) return;
 		this.#isPosted = false;
 		this.#post({type: 'final', chunk: this.#chunk, isLast});
+		this.#onFinal(this.#first);
 	}
 }

@@ -1,5 +1,5 @@
-import {failpoint} from '../../failpoint.ts';
-import {type JobId, type JobStatus, MAX_SUSPICIONS} from '../../job.ts';
+import {type JobId, type JobStatus, MAX_SUSPICION} from '../../job.ts';
+import type {OpenJobs} from '../../open-jobs.ts';
 import type {Lease, NewJob} from '../../queue.ts';
 import {leavePlace} from './erase.ts';
 import {type Located, locate, locateIn} from './locate.ts';
@@ -60,15 +60,13 @@ function endRound(session: Session, id: JobId, job: Located): void {
 	session.statements.deleteProgress.run(id);
 }
 
-/** Takes back what an owner held, uncharged. A dead host accuses nobody, but its jobs are suspect from then on. */
-export function takeBack(session: Session, owner: number, {suspect}: {suspect: boolean}): number {
+/** Takes back what an owner held, uncharged. Those of its jobs that these name are suspects, or more suspect, from then on. */
+export function takeBack(session: Session, owner: number, open: readonly OpenJobs[]): number {
 	const {statements} = session;
 	loosenClaims(session, owner, 0);
-	// What ran alone has killed nobody.
-	if (suspect) statements.suspectClaims.run(owner, MAX_SUSPICIONS);
+	for (const {lease, first, last} of open) statements.suspectClaims.run(owner, lease, first, last, MAX_SUSPICION);
 	const jobs = giveBack(session, owner, 0);
 	statements.deleteOwner.run(owner);
-	if (suspect) failpoint('recovery:written');
 	return jobs;
 }
 
@@ -81,12 +79,12 @@ export function giveBack(session: Session, owner: number, after: Lease): number 
 		endExecution(session, claim, {type: 'released'});
 		statements.deleteClaim.run(claim[0]);
 	}
-	const groups = statements.claimGroupsOfOwner.all(MAX_SUSPICIONS, owner, after) as ClaimGroup[];
+	const groups = statements.claimGroupsOfOwner.all(owner, after) as ClaimGroup[];
 	for (const [task, batch, isSuspect, isThere, jobs] of groups) {
 		const place = isSuspect === 1 ? Place.suspect : Place.ready;
 		tally.move(task, batch, Place.running, isThere === 1 ? place : null, jobs);
 	}
-	statements.readyClaimsOfOwner.run(MAX_SUSPICIONS, owner, after);
+	statements.readyClaimsOfOwner.run(owner, after);
 	return stopped.length + statements.deleteClaimsOfOwner.run(owner, after).changes;
 }
 

@@ -314,6 +314,7 @@ const ONE_VALUE: ReadonlySet<string> = new Set<keyof typeof SQL>([
 	'policyBySpec',
 	'policyById',
 	'insertPolicy',
+	'suspicionsInLane',
 	'insertBatch',
 	'jobsOfBatch',
 	'jobAfter',

@@ -1,6 +1,6 @@
 import {type Encoded, sizeBytes} from '../../encoding.ts';
 import {failpoint} from '../../failpoint.ts';
-import type {JobId} from '../../job.ts';
+import {type JobId, mostTogether} from '../../job.ts';
 import {type Lines, sliceLines, unpack} from '../../lines.ts';
 import type {Demand, DequeuedJob, TurnResult} from '../../queue.ts';
 import type {DequeuedRun} from '../../runs.ts';
@@ -96,7 +96,19 @@ export function demandedLanes({statements}: Session, {tasks}: Demand): DemandedL
 function openLane(session: Session, lane: DemandedLane, limit: number): Lane {
 	const {name, task, place} = lane;
 	const room = roomOf(session, lane);
-	return {name, task, place, limit: readyIn(session, lane) === 0 ? 0 : Math.min(lane.limit, limit, room), room};
+	const most = readyIn(session, lane) === 0 ? 0 : Math.min(lane.limit, limit, room);
+	return {name, task, place, limit: place === Place.suspect && most > 0 ? together(session, task, most) : most, room};
+}
+
+/** How many of the task's first suspects may run together. The level of each limits the chunk that it is in. */
+function together({statements}: Session, task: number, limit: number): number {
+	let [jobs, most] = [0, Math.min(limit, mostTogether(1))];
+	for (const suspicion of statements.suspicionsInLane.all(laneOf(task, Place.suspect), most) as number[]) {
+		most = Math.min(most, mostTogether(suspicion));
+		if (jobs >= most) break;
+		jobs++;
+	}
+	return jobs;
 }
 
 function readyIn({tally}: Session, {task, place, ready}: DemandedLane): number {

@@ -13,6 +13,18 @@ export function ownerLockAt(location: string, owner: OwnerId): string {
 	return `${location}-owner-${owner}`;
 }
 
+/** The file in which the owner's workers tell which jobs they have open. */
+export function openJobsAt(location: string, owner: OwnerId): string {
+	return `${ownerLockAt(location, owner)}${OPEN_JOBS}`;
+}
+
+const OPEN_JOBS = '-open';
+
+/** The lock that a file belongs to: itself, or the one beside it. */
+export function lockOf(path: string): string {
+	return path.endsWith(OPEN_JOBS) ? path.slice(0, -OPEN_JOBS.length) : path;
+}
+
 /** The owner's own part, which nobody else can take. */
 export function holdLock(path: string): {release(): void} {
 	const db = openLock(path);
@@ -59,11 +71,13 @@ export function isLockFree(path: string): boolean {
 	}
 }
 
-/** One that stays, on a disk that fails, is litter, which is swept one day. */
+/** Removes the lock, and before it what lies beside it. What stays, on a disk that fails, is litter, which is swept one day. */
 export function removeLock(path: string): void {
-	try {
-		rmSync(path, {force: true});
-	} catch {
-		// Nobody holds it any more, and that is what counts.
+	for (const end of [OPEN_JOBS, '']) {
+		try {
+			rmSync(path + end, {force: true});
+		} catch {
+			// Nobody holds it any more, and that is what counts.
+		}
 	}
 }

@@ -3,7 +3,7 @@ import type {Counts, JobStatus} from '../../job.ts';
 /** Where a job is: the numbers of `tally.place` and, for the ended ones, of `outcome.status`. Stored: never renumber. */
 export const Place = {
 	ready: 0,
-	/** Ready, and to run alone. */
+	/** Ready, and to run in a child process, with few others or alone. */
 	suspect: 1,
 	scheduled: 2,
 	failed: 3,

@@ -2,7 +2,7 @@ import {backoffMs} from '../../backoff.ts';
 import type {Encoded} from '../../encoding.ts';
 import {failpoint} from '../../failpoint.ts';
 import {type FailureRecord, poison} from '../../failure.ts';
-import {type JobId, type JobStatus, MAX_CRASHES, MAX_SUSPICIONS, type Policy} from '../../job.ts';
+import {type JobId, type JobStatus, MAX_CRASHES, type Policy} from '../../job.ts';
 import {MAX_LOG_LINES, type MadeJob, type Note, type Outcome, type Settled, type Settlement} from '../../queue.ts';
 import {expandSettling, isReturnedRun, type Settling} from '../../runs.ts';
 import {erase} from './erase.ts';
@@ -12,7 +12,7 @@ import {Place} from './places.ts';
 import {makeReady} from './ready.ts';
 import {type ClaimedRun, claimedRunOf, loosen} from './runs.ts';
 import type {ClaimRow, Session} from './session.ts';
-import {troubleOf} from './trouble.ts';
+import {type Trouble, troubleOf} from './trouble.ts';
 
 /** A settlement that enqueues, with the claim that was found for it. */
 export interface Maker {
@@ -181,7 +181,7 @@ export function endExecution(session: Session, claim: ClaimRow, outcome: Outcome
 			return 'completed';
 		case 'released':
 			if (stop !== null) return endStopped(session, claim, outcome);
-			if (outcome.isSuspect) session.statements.setSuspicions.run(id, MAX_SUSPICIONS);
+			if (outcome.suspicion) session.statements.suspect.run(id, outcome.suspicion);
 			makeReady(session, {id, task, batch, rank: session.statements.jobRank.get(id) as number, executions: execution}, Place.running);
 			return 'pending';
 		case 'cancelled':
@@ -198,7 +198,9 @@ function endFailed(session: Session, claim: ClaimRow, outcome: Outcome & {type: 
 	const attempts = trouble.attempts + 1;
 	const crashes = trouble.crashes + (outcome.type === 'lostWorker' ? 1 : 0);
 	const isPoison = crashes >= MAX_CRASHES;
-	setTrouble(session, id, {attempts, crashes}, outcome, isPoison ? poison(crashes, outcome.error) : outcome.error);
+	// What failed by itself has killed nothing.
+	const suspicions = outcome.type === 'lostWorker' ? trouble.suspicions : 0;
+	setTrouble(session, id, {attempts, crashes, suspicions}, outcome, isPoison ? poison(crashes, outcome.error) : outcome.error);
 	if (stop !== null && !isToWithdraw(stop)) return endCancelled(session, claim, outcome);
 	const policy: Policy = names.policy(statements.jobPolicy.get(id) as number);
 	if (attempts >= policy.maxAttempts || isPoison) {
@@ -250,12 +252,12 @@ function insertOutcome(
 function setTrouble(
 	{statements}: Session,
 	id: JobId,
-	charged: {attempts: number; crashes: number},
+	{attempts, crashes, suspicions}: Trouble,
 	{startedAt, durationMs, cpuMs, memoryBytes}: Outcome,
 	error: FailureRecord,
 ): void {
-	const {attempts, crashes} = charged;
-	statements.setTrouble.run(id, attempts, crashes, startedAt ?? null, durationMs ?? null, cpuMs ?? null, memoryBytes ?? null, JSON.stringify(error));
+	const timing = [startedAt ?? null, durationMs ?? null, cpuMs ?? null, memoryBytes ?? null];
+	statements.setTrouble.run(id, attempts, crashes, suspicions, ...timing, JSON.stringify(error));
 }
 
 /** Keeps what a running task said of itself, if the claim is still its own. */

@@ -1,9 +1,10 @@
-import {type JobId, MAX_SUSPICIONS} from '../../job.ts';
+import type {JobId} from '../../job.ts';
 import type {Session} from './session.ts';
 
-/** What was charged to a job in this round, and how many hosts died while they had it. */
+/** What was charged to a job in this round, and how suspect it is of having killed a process. */
 export interface Trouble {
 	readonly attempts: number;
+	/** Its level; see `MAX_SUSPICION`. */
 	readonly suspicions: number;
 	readonly crashes: number;
 }
@@ -15,7 +16,6 @@ export function troubleOf({statements}: Session, id: JobId): Trouble {
 	return row ? {attempts: row[0], suspicions: row[1], crashes: row[2]} : NONE;
 }
 
-/** True if the job is to run alone. */
 export function isSuspect({suspicions}: Trouble): boolean {
-	return suspicions >= MAX_SUSPICIONS;
+	return suspicions > 0;
 }

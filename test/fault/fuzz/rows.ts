@@ -6,7 +6,7 @@ import {decode, encode} from '../../../lib/encoding.ts';
 import {FaenaError} from '../../../lib/errors.ts';
 import {toFailure} from '../../../lib/failure.ts';
 import {type Engine, open} from '../../../lib/index.ts';
-import {type Policy, STATUSES} from '../../../lib/job.ts';
+import {MAX_SUSPICION, type Policy, STATUSES} from '../../../lib/job.ts';
 import {type Claim, demandOf, type JobQueue, type NewJob, type Settlement} from '../../../lib/queue.ts';
 import {openSqlite} from '../../../lib/queues/sqlite.ts';
 import {turnOf} from '../../fixtures/packed.ts';
@@ -166,7 +166,7 @@ function settlementOf(claim: Claim, random: Random): Settlement {
 		{...timing, type: 'threw', error: FAILURE},
 		{...timing, type: 'lostWorker', error: FAILURE},
 		{type: 'cancelled'},
-		{type: 'released', isSuspect: true},
+		{type: 'released', suspicion: MAX_SUSPICION},
 	]);
 	return {...claim, outcome};
 }
