@@ -94,7 +94,7 @@ test('two kills amid 100,000 jobs that do nothing leave none to be run alone: al
 	const queue = join(makeFolder(t), 'jobs.db');
 	await enqueueIn(queue, 'dieOf', Array(100_000).fill(null));
 	for (const kills of [1, 2]) {
-		const program = new Program(t, 'until-idle', queue, 'chunk:given:12=kill');
+		const program = new Program(t, 'until-idle', queue, 'chunk:given:8=kill');
 		t.is((await program.ended()).signal, 'SIGKILL');
 		const {completed, pending, running} = await look(queue, faena => faena.counts());
 		t.true(completed > 0 && pending > 10_000);
@@ -121,7 +121,7 @@ for (const [what, spoil] of [
 		const folder = makeFolder(t);
 		const queue = join(folder, 'jobs.db');
 		await enqueueIn(queue, 'dieOf', Array(5000).fill(null));
-		const program = new Program(t, 'until-idle', queue, 'chunk:given:6=kill');
+		const program = new Program(t, 'until-idle', queue, 'chunk:given:3=kill');
 		t.is((await program.ended()).signal, 'SIGKILL');
 		const left = readdirSync(folder).filter(name => name.endsWith('-open'));
 		t.is(left.length, 1);
