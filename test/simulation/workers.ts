@@ -96,6 +96,7 @@ class SimulatedWorker implements PoolWorker, Actor {
 	readonly #guard: Guard;
 	#lastCommand = 0;
 	#obeyed: Promise<void> = Promise.resolve();
+	#lastRequest = 0;
 	#openJobs: LoadMessage['openJobs'];
 	#cell: OpenJobsCell | undefined;
 
@@ -122,7 +123,10 @@ class SimulatedWorker implements PoolWorker, Actor {
 	}
 
 	async request(request: WorkerRequest): Promise<unknown> {
-		await this.#sleep(this.#shop.scheduler.chance.ms(request.type === 'load' ? 200 : 5), `asked to ${request.type}`);
+		const {scheduler} = this.#shop;
+		// What was asked first arrives first.
+		this.#lastRequest = Math.max(this.#lastRequest, scheduler.steadyMs + scheduler.chance.ms(request.type === 'load' ? 200 : 5));
+		await this.#sleep(this.#lastRequest - scheduler.steadyMs, `asked to ${request.type}`);
 		if (request.type === 'load') return this.#load(request);
 		if (request.type === 'teardown') return;
 		this.#last = this.#last.then(() => this.#runChunk(request));
