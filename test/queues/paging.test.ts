@@ -28,7 +28,6 @@ const SCANS: Readonly<Record<string, string>> = {
 	claimGroupsOfOwner: 'the same, once for each owner that ends',
 	readyClaimsOfOwner: 'the same',
 	deleteClaimsOfOwner: 'the same',
-	suspectClaims: 'the same',
 };
 
 test('no statement reads the whole of a table that grows with the jobs, or sorts what it read', t => {
