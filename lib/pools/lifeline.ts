@@ -7,7 +7,7 @@ import {socketAt} from './meeting-place.ts';
 
 /**
  * The pool's end of the socket between it and the guard of a child process. The guard gets commands by it; what the
- * process's main thread says comes back, in order. When the pool's process dies it closes, and the guard ends its process.
+ * process's main thread says comes back, in order. When the pool hangs up, or its process dies, the guard ends its process.
  *
  * It is no pipe of the process's own: tasks read stdin and write to stdout, and so do their libraries, and the channel of
  * `process.send()` sends only while the event loop turns.
@@ -27,6 +27,14 @@ export class Lifeline {
 
 	send(command: GuardCommand): void {
 		if (this.#socket?.writable) writeFrame(this.#socket, serialize(command));
+	}
+
+	/** Tells the guard to end its process. What it has to say before still comes. Returns false if there is no guard. */
+	hangUp(): boolean {
+		const socket = this.#socket;
+		if (!socket || socket.destroyed) return false;
+		socket.end();
+		return true;
 	}
 
 	/** After the process has ended: resolves when all it said was received. */

@@ -3,12 +3,13 @@ import {once} from 'node:events';
 import {fileURLToPath} from 'node:url';
 import {nanoid} from 'nanoid';
 import {Tinypool} from 'tinypool';
+import {sleep, systemClock} from '../clock.ts';
 import {inheritedArgs} from '../node-args.ts';
 import type {PoolListener, PoolOptions, ResourceLimits} from '../pool.ts';
 import type {LoadMessage, WorkerRequest} from '../protocol.ts';
 import {workerUrl} from '../worker-url.ts';
 import {MAX_CELLS} from './child-board.ts';
-import {Descendants, signal} from './descendants.ts';
+import {Descendants} from './descendants.ts';
 import {Lifeline} from './lifeline.ts';
 import {closeMeetingPlace, openMeetingPlace} from './meeting-place.ts';
 import {MARK} from './process-table.ts';
@@ -111,6 +112,9 @@ class ProcessWorker implements PoolWorker {
 	}
 }
 
+/** A guard is given so long to end its process: it stops and kills what was started there for at most two seconds. */
+const ENDING_MS = 3000;
+
 /** The end of what a process writes to stderr is kept: it is all that is known of a native crash. */
 const STDERR_TAIL = 4096;
 
@@ -124,11 +128,10 @@ class Child {
 	readonly #options: PoolOptions;
 	readonly #place = openMeetingPlace();
 	readonly #mark = nanoid();
-	/** There once the process is being ended. */
-	#descendants: Descendants | undefined;
 	#isTornDown = false;
 	readonly #tinypool: Tinypool;
 	readonly #process: ChildProcess;
+	readonly #exited: Promise<unknown>;
 	readonly #lifeline: Lifeline;
 	#stderr = '';
 
@@ -146,6 +149,7 @@ class Child {
 			closeMeetingPlace(this.#place);
 			throw error;
 		}
+		this.#exited = new Promise(resolve => this.#process.once('exit', resolve));
 		this.#redirect(this.#process);
 		this.ended = this.#watch();
 	}
@@ -158,17 +162,13 @@ class Child {
 		return answer;
 	}
 
-	/** It is stopped first, so that it starts nothing more while what it has started is looked for. */
+	/**
+	 * Its guard ends it, with what it has started. If this program is killed meanwhile, the guard goes on; a process that this program
+	 * had stopped by SIGSTOP would stay so for ever.
+	 */
 	async end(): Promise<void> {
-		const {pid, exitCode, signalCode} = this.#process;
-		if (pid !== undefined && exitCode === null && signalCode === null && !this.#isTornDown) {
-			signal(pid, 'SIGSTOP');
-			this.#descendants ??= new Descendants({pid, mark: this.#mark});
-			// Whatever comes of the search, the process is ended.
-			await this.#descendants.stop().catch(() => undefined);
-		}
+		if (!this.#isTornDown && this.#lifeline.hangUp()) await Promise.race([this.#exited, sleep(systemClock, ENDING_MS)]);
 		this.#process.kill('SIGKILL');
-		this.#descendants?.kill();
 	}
 
 	async endAndWait(): Promise<void> {
@@ -201,7 +201,7 @@ class Child {
 		if (child.pid === undefined) return {exitCode: null, error};
 		const isAlone =
 			this.#isTornDown ||
-			(await Descendants.ofEnded(this.#mark, this.#descendants)
+			(await Descendants.ofEnded(this.#mark)
 				.end()
 				.catch(() => false));
 		return {...this.#ending(), leavesProcesses: !isAlone};
