@@ -79,6 +79,12 @@ const CRIMES: Readonly<Record<string, readonly Crime[]>> = {
 	],
 	'attempts are charged only for what the job did': [{evidence: ({steps}) => ({steps: steps.filter(({step}) => step !== 'throws')})}],
 	'a job dies only of its own failures': [{evidence: ({steps}) => ({steps: steps.filter(({step}) => step !== 'throws')})}],
+	'when a job was stopped none of its commands runs on': [
+		{evidence: alsoSays(honest => says<'stopped'>({what: 'stopped', at: last(honest), id: completed(honest), left: [1234]}))},
+	],
+	'no command outlives the program whose child process ran it': [
+		{evidence: honest => ({...lived({commandsLeft: [1234]})(honest), campaign: {...honest.campaign, isolation: 'process'}})},
+	],
 	'nothing starts before its time': [{evidence: alsoDoes(({wall, payload}, honest) => ({at: last(honest), payload: {...payload, notBefore: wall + 1}}))}],
 	'a job goes on from a checkpoint of an earlier execution of its own': [{evidence: alsoDoes(({execution}, honest) => ({at: last(honest), from: execution}))}],
 	'a job that was cancelled before it ran does not start': [

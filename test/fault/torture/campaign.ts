@@ -1,13 +1,14 @@
 import {type ChildProcess, type ChildProcessByStdio, spawn} from 'node:child_process';
 import {once} from 'node:events';
 import {existsSync, mkdirSync, readdirSync, readFileSync} from 'node:fs';
-import {join} from 'node:path';
+import {basename, dirname, join} from 'node:path';
 import type {Readable} from 'node:stream';
 import {text} from 'node:stream/consumers';
 import {setTimeout as sleep} from 'node:timers/promises';
 import {fileURLToPath} from 'node:url';
 import {FAILPOINTS, type FailpointName} from '../../../lib/failpoint.ts';
 import {between, pick, seeded} from '../../fixtures/random.ts';
+import {runningCommands} from './commands.ts';
 import {linesOf, type Round, readSteps, readWriters, type Step, steadyMs, type Told} from './history.ts';
 
 /** How a program comes to its end: `SIGSTOP` is one of a program that was suspended for longer than its lease, and went on. */
@@ -51,11 +52,13 @@ export interface Life {
 	readonly dyingMs: number;
 	/** How long the last of its child processes lived on. */
 	readonly orphanedMs: number;
+	/** Commands of its tasks that were running after it and its child processes had ended. */
+	readonly commandsLeft: readonly number[];
 	readonly stderr: string;
 }
 
 /** Its orphans may live yet. */
-type Dead = Omit<Life, 'orphanedMs'> & {readonly orphans: Promise<number>};
+type Dead = Omit<Life, 'orphanedMs' | 'commandsLeft'> & {readonly orphans: Promise<Pick<Life, 'orphanedMs' | 'commandsLeft'>>};
 
 export async function run(campaign: Campaign, folder: string): Promise<Evidence> {
 	const database = join(folder, 'jobs.db');
@@ -75,7 +78,7 @@ export async function run(campaign: Campaign, folder: string): Promise<Evidence>
 		for (let number = 0; left-- > 0; number++) {
 			const {closesAfterMs, ...fate} = fateOf(campaign, number, random);
 			const seed = between(random, 0, 2 ** 31);
-			const round = {...roundOf(campaign, slot, number, told), seed, ...(closesAfterMs !== undefined && {closesAfterMs})};
+			const round = {...roundOf(campaign, slot, number, told), seed, roams: random() < 0.5, ...(closesAfterMs !== undefined && {closesAfterMs})};
 			dead.push({...(await live(start(round, fate.failpoint), fate)), slot, number});
 		}
 	});
@@ -85,7 +88,7 @@ export async function run(campaign: Campaign, folder: string): Promise<Evidence>
 	const timer = setTimeout(() => program.process.kill('SIGKILL'), FINISH_MS);
 	dead.push({...(await program.ended()), slot: 0, number, hitFailpoint: false, dyingMs: 0});
 	clearTimeout(timer);
-	const lives = await Promise.all(dead.map(async ({orphans, ...life}) => ({...life, orphanedMs: await orphans})));
+	const lives = await Promise.all(dead.map(async ({orphans, ...life}) => ({...life, ...(await orphans)})));
 	return {campaign, database, told, steps: readSteps(steps), lives, left: readdirSync(folder)};
 }
 
@@ -98,6 +101,7 @@ const FINISH_MS = 600_000;
 const FAILPOINT_LINES = 100;
 /** Of programs that are suspended. */
 const SHORT_LEASE_MS = 1000;
+const DYING_MS = 2000;
 /** Nobody lives for longer after its start. */
 const LIFE_MS = 5000;
 
@@ -154,7 +158,7 @@ function reachable({cleans}: Campaign, number: number): FailpointName[] {
 function roundOf({seed, isolation, cleans, endings}: Campaign, slot: number, number: number, told: readonly Told[]): Round {
 	const mapped = told.flatMap(each => (each.what === 'mapped' && each.slot === slot ? [each.batch] : []));
 	const leaseMs = endings.includes('SIGSTOP') ? SHORT_LEASE_MS : 30_000;
-	return {seed, slot, number, isolation, cleans, leaseMs, batch: Math.max(-1, ...mapped) + 1, finishes: false};
+	return {seed, slot, number, isolation, cleans, roams: false, leaseMs, batch: Math.max(-1, ...mapped) + 1, finishes: false};
 }
 
 const FILE = fileURLToPath(new URL('./program.ts', import.meta.url));
@@ -170,7 +174,11 @@ class Program {
 	readonly #ended: Promise<Death>;
 
 	constructor(database: string, round: Round, steps: string, env: NodeJS.ProcessEnv, told: Told[]) {
-		const child = spawn(process.execPath, [FILE, database, JSON.stringify(round)], {stdio: ['ignore', 'pipe', 'pipe'], env});
+		const child = spawn(process.execPath, [FILE, basename(database), JSON.stringify(round)], {
+			cwd: dirname(database),
+			stdio: ['ignore', 'pipe', 'pipe'],
+			env,
+		});
 		this.process = child;
 		let rest = '';
 		child.stdout.setEncoding('utf8').on('data', (chunk: string) => {
@@ -208,9 +216,20 @@ async function watch(child: ChildProcessByStdio<null, Readable, Readable>, steps
 	const closed = once(child, 'close') as Promise<[number | null, NodeJS.Signals | null]>;
 	await once(child, 'exit');
 	const endedAt = steadyMs();
-	const orphans = untilGone(readWriters(steps).filter(pid => pid !== child.pid)).then(() => steadyMs() - endedAt);
+	const orphans = untilGone(readWriters(steps).filter(pid => pid !== child.pid)).then(async () => ({
+		orphanedMs: steadyMs() - endedAt,
+		commandsLeft: await lastingCommands(steps),
+	}));
 	const [code, signal] = await closed;
 	return {pid: child.pid ?? 0, end: {code, signal}, endedAt, orphans, stderr: await stderr};
+}
+
+/** What was killed last may take a moment to die. */
+async function lastingCommands(steps: string): Promise<number[]> {
+	for (const until = steadyMs() + DYING_MS; ; await sleep(10)) {
+		const running = runningCommands({steps});
+		if (running.length === 0 || steadyMs() > until) return running;
+	}
 }
 
 async function untilGone(pids: readonly number[]): Promise<void> {

@@ -9,6 +9,8 @@ export interface Round {
 	readonly number: number;
 	readonly isolation: 'thread' | 'process';
 	readonly cleans: boolean;
+	/** Changes its current folder after it has opened the queue. */
+	readonly roams: boolean;
 	readonly leaseMs: number;
 	/** The batch of this slot that its map goes on with. */
 	readonly batch: number;
@@ -35,6 +37,8 @@ interface Sayings {
 	readonly ended: Ended;
 	readonly cancelling: {readonly id: number};
 	readonly cancelled: {readonly id: number};
+	/** Its job was stopped; which of its commands ran on when that was told. */
+	readonly stopped: {readonly id: number; readonly left: readonly number[]};
 	readonly retrying: {readonly id: number};
 	readonly opened: object;
 	readonly paused: object;
@@ -79,6 +83,8 @@ export interface Payload {
 	readonly ms?: number;
 	/** Not to be started before this time, in milliseconds since 1970. */
 	readonly notBefore?: number;
+	/** Names its commands, where it runs some. */
+	readonly mark?: string;
 	/** Makes the result so many characters longer. */
 	readonly bulk?: number;
 }

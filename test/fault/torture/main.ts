@@ -77,6 +77,8 @@ function figuresOf({told, steps, lives}: Evidence) {
 		executions: count(steps, ({step}) => step === 'start'),
 		interrupted: new Set(steps.map(({id, execution}) => `${id} ${execution}`)).size - count(steps, ({step}) => step !== 'start'),
 		items: count(told, ({what}) => what === 'item'),
+		/** Jobs whose commands were looked for once they were told to have been stopped. */
+		commands: count(told, ({what}) => what === 'stopped'),
 		failpoints: Object.fromEntries(
 			[
 				...Map.groupBy(

@@ -2,11 +2,14 @@
  * `program QUEUE ROUND`: uses an engine in every way at once, as chance has it, until it is killed; and prints what it asks
  * for and what it is told, a line each, the latter after the promise resolved. ROUND is a JSON of {@link Round}.
  */
-import {writeSync} from 'node:fs';
+import {mkdirSync, writeSync} from 'node:fs';
+import {dirname, join} from 'node:path';
 import {setTimeout as sleep} from 'node:timers/promises';
 import {type JobOptions, open} from '../../../lib/index.ts';
 import {between, pick, seeded} from '../../fixtures/random.ts';
+import {makeMark, runningCommands} from './commands.ts';
 import {DRAIN_MS, GRACE_MS, type Payload, type Round, type Saying, steadyMs} from './history.ts';
+import {SOURCES} from './sources.ts';
 
 const [queue = '', json = ''] = process.argv.slice(2);
 const round = JSON.parse(json) as Round;
@@ -36,6 +39,11 @@ const faena = await open<typeof import('./tasks.ts')>({
 });
 say({what: 'opened'});
 
+const inputs = join(dirname(process.env['STEPS'] as string), '../inputs');
+mkdirSync(inputs, {recursive: true});
+// The queue was named by a path that is relative to the folder in which the program began.
+if (round.roams) process.chdir(inputs);
+
 /** Jobs of this program's, to be cancelled or retried. */
 const known: number[] = [];
 let isClosing = false;
@@ -64,7 +72,7 @@ const ACTIONS: Readonly<Record<string, () => Promise<unknown>>> = {
 	async enqueue() {
 		const isKeyed = random() < 0.3;
 		const token = isKeyed ? `key${between(random, 0, 30)}` : name('one');
-		const delay = random() < 0.2 && !isKeyed ? between(random, 5, 150) : undefined;
+		const delay = random() < 0.2 && !isKeyed ? 5 + 145 * random() : undefined;
 		const payload = isKeyed ? {token} : {...makePayload(token), ...(delay !== undefined && {notBefore: Date.now() + delay})};
 		say({what: 'try', tokens: [token]});
 		const task = isKeyed ? 'compute' : pick(random, ['compute', 'wait', 'make', 'pausable'] as const);
@@ -85,6 +93,27 @@ const ACTIONS: Readonly<Record<string, () => Promise<unknown>>> = {
 		const {ids} = await faena.enqueueMany(task as 'compute', payloads, makeOptions());
 		say({what: 'enqueued', tokens, ids});
 		known.push(...ids);
+	},
+	async backlog() {
+		if (random() < 0.95) return;
+		const tokens = Array.from({length: 3000}, () => name('backlog'));
+		say({what: 'try', tokens});
+		const {ids} = await faena.enqueueMany(
+			'compute',
+			tokens.map(token => ({token})),
+		);
+		say({what: 'enqueued', tokens, ids});
+	},
+	async command() {
+		if (random() < 0.5) return;
+		const token = name('command');
+		const mark = makeMark(process.pid, names);
+		say({what: 'try', tokens: [token]});
+		const job = await faena.enqueue('command', {token, mark}, {timeout: 50 + 200 * random(), maxAttempts: 1});
+		say({what: 'enqueued', tokens: [token], ids: [job.id]});
+		known.push(job.id);
+		const outcome = await job.outcome().catch(() => undefined);
+		if (outcome) say({what: 'stopped', id: job.id, left: runningCommands({mark})});
 	},
 	async cancel() {
 		const id = known.at(-between(random, 1, 20));
@@ -131,7 +160,8 @@ async function map(): Promise<void> {
 		const batch = `batch${round.slot}.${number}`;
 		const tokens = Array.from({length: 60}, (_, index) => `${batch}.${index}`);
 		say({what: 'try', tokens});
-		const items = faena.map('compute', tokens, {
+		const source = pick(random, Object.keys(SOURCES));
+		const items = faena.map('compute', (await SOURCES[source]?.(tokens, join(inputs, batch))) ?? [], {
 			batch,
 			payload: (token, index) => ({token, ...(index % 7 === 0 && {fails: 'throws' as const, times: index % 4, ms: 3})}),
 			window: 20,

@@ -1,7 +1,10 @@
 /** The tasks of the torture. Each says in a file what it does before it does it. */
+import {execFile, execFileSync} from 'node:child_process';
 import {openSync, writeSync} from 'node:fs';
 import {setTimeout as sleep} from 'node:timers/promises';
+import {promisify} from 'node:util';
 import {type TaskContext, task} from '../../../lib/index.ts';
+import {commandLine} from './commands.ts';
 import {childOf, type Payload, type Step, steadyMs, stepsFile} from './history.ts';
 
 const steps = openSync(stepsFile(process.env['STEPS'] as string), 'a');
@@ -32,7 +35,7 @@ export const wait = task(
 export function make(payload: Payload, context: TaskContext): string {
 	const step = begin('make', payload, context);
 	const token = childOf(payload.token);
-	context.enqueue('compute', {token}, {key: token});
+	context.enqueue('compute', {token}, {key: token, delay: Math.random() * 20});
 	return finish(step, payload, context);
 }
 
@@ -45,6 +48,15 @@ export function batchCompleted({batch}: {batch: string}, context: TaskContext): 
 /** Is paused now and then. */
 export function pausable(payload: Payload, context: TaskContext): string {
 	return finish(begin('pausable', payload, context), payload, context);
+}
+
+/** Runs commands, with and without blocking its thread, until it is stopped. */
+export async function command(payload: Payload, context: TaskContext): Promise<string> {
+	const step = begin('command', payload, context);
+	const shell = ['-c', commandLine(payload.mark as string)] as const;
+	if (context.job.id % 2 === 0) execFileSync('sh', shell);
+	else await promisify(execFile)('sh', shell);
+	return finish(step, payload, context);
 }
 
 /** Several at once. */

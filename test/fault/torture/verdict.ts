@@ -70,9 +70,18 @@ export const LAWS: Readonly<Record<string, (given: Case) => readonly unknown[]>>
 			same => !given.campaign.cleans && new Set(same.map(({id, status, value}) => JSON.stringify([id, status, value]))).size > 1,
 		),
 	'attempts are charged only for what the job did': ({jobs, stepsById}) =>
-		jobs.filter(({id, attempts}) => attempts > (stepsById.get(id) ?? []).filter(({step}) => step === 'throws' || step === 'exits').length),
+		jobs.filter(
+			({id, task, attempts}) =>
+				attempts > (task === 'command' ? 1 : 0) + (stepsById.get(id) ?? []).filter(({step}) => step === 'throws' || step === 'exits').length,
+		),
 	'a job dies only of its own failures': ({jobs, stepsById}) =>
-		jobs.filter(({id, status}) => status === 'dead' && (stepsById.get(id) ?? []).filter(({step}) => step === 'throws' || step === 'exits').length < 3),
+		jobs.filter(
+			({id, task, status}) =>
+				status === 'dead' && task !== 'command' && (stepsById.get(id) ?? []).filter(({step}) => step === 'throws' || step === 'exits').length < 3,
+		),
+	'when a job was stopped none of its commands runs on': given => told(given, 'stopped').filter(({left}) => left.length > 0),
+	'no command outlives the program whose child process ran it': ({campaign, lives}) =>
+		campaign.isolation === 'process' ? lives.filter(({commandsLeft}) => commandsLeft.length > 0) : [],
 	'nothing starts before its time': ({steps, retried}) =>
 		steps.filter(({step, wall, payload, id}) => step === 'start' && !retried.has(id) && wall < (payload.notBefore ?? 0)),
 	'a job goes on from a checkpoint of an earlier execution of its own': ({steps}) =>
@@ -111,7 +120,7 @@ export const LAWS: Readonly<Record<string, (given: Case) => readonly unknown[]>>
 		campaign.endings.some(ending => ending === 'SIGKILL' || ending === 'SIGSTOP') ? [] : jobs.filter(({suspicions}) => suspicions > 0),
 	'no child process outlives its program for long': ({lives}) => lives.filter(({orphanedMs}) => orphanedMs > PATIENCE_MS),
 	'nothing is left beside the database': ({database, left}) =>
-		left.filter(name => ![basename(database), `${basename(database)}-blobs`, 'steps'].includes(name) && !name.includes('-owner-')),
+		left.filter(name => ![basename(database), `${basename(database)}-blobs`, 'steps', 'inputs'].includes(name) && !name.includes('-owner-')),
 };
 
 /** Of the answers that others were given meanwhile: whoever gets its turn is overtaken by a few dozen. */
@@ -197,7 +206,7 @@ function mayBeCleaned({campaign, stepsById, ...given}: Case, id: number): boolea
 	if (!campaign.cleans) return false;
 	const steps = stepsById.get(id) ?? [];
 	const failures = steps.filter(({step}) => step === 'throws' || step === 'exits').length;
-	return failures >= 3 || steps.some(({step}) => step === 'returns') || told(given, 'cancelling').some(cancel => cancel.id === id);
+	return failures >= 3 || steps.some(({step, task}) => step === 'returns' || task === 'command') || told(given, 'cancelling').some(cancel => cancel.id === id);
 }
 
 /** An execution starts while the one before it has not ended, nor what had it: its program, or a worker that was ended under it. */
