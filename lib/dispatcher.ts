@@ -593,11 +593,18 @@ export class Dispatcher implements PoolListener {
 			const page = await steering.move();
 			failpoint('verb:committed');
 			await this.#moved(steering, page);
-			if (page.isLast) this.#desk.reply(steering.call, steering.result);
+			if (page.isLast) void this.#steered(steering);
 			else this.#steerings.push(steering);
 		} catch (error) {
 			this.#desk.refuse(steering.call, error);
 		}
+	}
+
+	/** Answers once no job that is to be stopped can start any more, as {@link #paused}. */
+	async #steered({call, result, hasAsked}: Steering): Promise<void> {
+		if (hasAsked) await this.#pool?.heard();
+		this.#desk.reply(call, result);
+		if (hasAsked) this.#desk.flush();
 	}
 
 	async #moved({to, stops}: Steering, {ids, asked}: MovedPage): Promise<void> {

@@ -36,6 +36,9 @@ export interface Pool {
 	/** Gives back, as released, what has not started: of one task, or all. Resolves once nothing of that can start any more; after 2 s without an answer of a worker that has to be asked. */
 	recall(task?: string): Promise<void>;
 
+	/** Resolves once the workers have heard of every {@link stop} so far: a job that had not started by then never starts. Takes at most about two seconds. */
+	heard(): Promise<void>;
+
 	/** Stops every running job, uncharged, with all it takes: they come back as released. */
 	interrupt(): void;
 

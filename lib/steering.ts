@@ -40,6 +40,11 @@ export class Steering {
 		return page;
 	}
 
+	/** Some of the jobs are running, by what the queue says. */
+	get hasAsked(): boolean {
+		return this.#asked.length > 0;
+	}
+
 	/** What the verb gives to its caller. */
 	get result(): CancelResult | WithdrawResult | number {
 		const [ids, asked] = [this.#ids, this.#asked];

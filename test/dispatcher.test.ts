@@ -320,6 +320,7 @@ function promptPool(listener: PoolListener, resultOf: (payload: Encoded) => Enco
 			),
 		stop: () => false,
 		recall: async () => undefined,
+		heard: async () => undefined,
 		interrupt: () => undefined,
 		close: async () => undefined,
 	};

@@ -210,16 +210,21 @@ export class WorkerPool implements Pool {
 
 	async recall(task?: string): Promise<void> {
 		const flights = [...this.#flights.values()].filter(flight => task === undefined || flight.task === task);
-		await Promise.all(flights.map(flight => this.#recall(flight)));
+		for (const flight of flights) flight.isRecalled = true;
+		await Promise.all(flights.map(flight => this.#askBack(flight, freeOf(flight))));
+	}
+
+	async heard(): Promise<void> {
+		// The commands to a worker are obeyed in their order.
+		await Promise.all([...this.#flights.values()].map(flight => this.#askBack(flight, [])));
 	}
 
 	/** Resolves once the worker has heard of it, has no more to do with the chunk, or does not answer: as a process that was stopped by a signal. */
-	#recall(flight: InFlight): Promise<void> {
-		flight.isRecalled = true;
+	#askBack(flight: InFlight, indexes: readonly number[]): Promise<void> {
 		return new Promise(resolve => {
 			flight.over.push(resolve, this.#clock.after(MAX_SILENCE_MS, resolve));
-			flight.board.take(freeOf(flight), taken => {
-				this.#giveBack(flight, taken, {type: 'released'});
+			flight.board.take(indexes, taken => {
+				if (taken.length > 0) this.#giveBack(flight, taken, {type: 'released'});
 				resolve();
 			});
 		});

@@ -70,6 +70,10 @@ export class Workforce implements Pool {
 		return this.#pools.thread.stop(id, reason) || this.#pools.process.stop(id, reason);
 	}
 
+	async heard(): Promise<void> {
+		await Promise.all(Object.values(this.#pools).map(pool => pool.heard()));
+	}
+
 	async recall(task?: string): Promise<void> {
 		await Promise.all(Object.values(this.#pools).map(pool => pool.recall(task)));
 	}

@@ -465,6 +465,21 @@ law('once recall() has resolved nothing of what it recalled starts any more, how
 	t.is(outcomes.filter(outcome => outcome?.type === 'returned').length, linesOf(order).length);
 });
 
+law('once heard() has resolved no job that was stopped before starts any more, however short it is', async (t, crew) => {
+	const order = join(makeFolder(t), 'order');
+	await crew.load({workers: 1});
+	const lines = Array.from({length: 500}, (_, index) => ({file: order, line: String(index)}));
+	const ids = await crew.give('mark', lines);
+	while (linesOf(order).length === 0) await nextTurn();
+	for (const id of ids) crew.pool.stop(id, 'cancelled');
+	await crew.pool.heard();
+	const ran = linesOf(order).length;
+	const outcomes = await crew.outcomes(ids);
+	// A job that had started may still write its line.
+	t.true(linesOf(order).length <= ran + 1);
+	t.true(outcomes.every(outcome => outcome?.type === 'returned' || outcome?.type === 'cancelled'));
+});
+
 // Failing
 
 for (const name of Object.keys(DISASTERS)) {
