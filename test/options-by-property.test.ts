@@ -33,7 +33,7 @@ const NESTED: Readonly<Record<string, Checks>> = {
 /** Options that are neither a number nor a time, and hold none. */
 const OTHERS = [
 	...['queue', 'tasks', 'isolation', 'durability', 'closeOnSignals', 'logger', 'taskOutput', 'env', 'execArgv', 'retry', 'key', 'setup', 'teardown'],
-	...['batch', 'payload', 'order', 'signal', 'onComplete', 'changed', 'retryFailed', 'when', 'on', 'now', 'random', 'readOnly'],
+	...['batch', 'payload', 'order', 'signal', 'onComplete', 'changed', 'missing', 'retryFailed', 'when', 'on', 'now', 'random', 'readOnly'],
 ];
 
 function isNumber(check: Check): boolean {
