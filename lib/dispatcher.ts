@@ -1,7 +1,7 @@
 import {Bell} from './bell.ts';
 import {isRefusal} from './bisection.ts';
 import {Caretaker, type Findings, NOTHING} from './caretaker.ts';
-import {type Clock, systemClock} from './clock.ts';
+import {type Clock, sleep, systemClock} from './clock.ts';
 import {Desk} from './desk.ts';
 import {FaenaError, toEnvelope} from './errors.ts';
 import {failpoint} from './failpoint.ts';
@@ -42,6 +42,9 @@ const CALLS_MS = 20;
  * that is to be at most 100 ms, so that no more work than that is lost with a checkpoint.
  */
 const NOTE_DELAY_MS = 20;
+/** A batch that is in use is asked for again for so long, and so often. */
+const OWNER_DYING_MS = 1000;
+const LOOK_AT_OWNER_MS = 50;
 const NO_PLACES = {idle: 0, second: 0};
 
 /**
@@ -410,13 +413,9 @@ export class Dispatcher implements PoolListener {
 	#demandOf(task: string, concurrency: number | undefined): TaskDemand[] {
 		const demand = {task, limit: this.#sizeOf(task) * this.#placesFor({task, solo: false}), ...(concurrency !== undefined && {concurrency})};
 		const {idle} = this.#pool?.places({task, solo: true}) ?? NO_PLACES;
-		return [demand, {...demand, limit: idle > 0 ? this.#suspectsOf(task) : 0, suspects: true}];
-	}
-
-	/** Suspects in a chunk, as many as may run together: should they turn out to be long, the pool shares them. Of tasks with a limit as below. */
-	#suspectsOf(task: string): number {
-		const {concurrency, memoryBytes} = this.#tasks.get(task) ?? {};
-		return concurrency === undefined && memoryBytes === undefined ? mostTogether(1) : this.#sizeOf(task);
+		// Not more than other jobs of the task either: what has ended is reported only once a long job after it has ended, too.
+		const suspects = idle > 0 ? Math.min(mostTogether(1), this.#sizeOf(task)) : 0;
+		return [demand, {...demand, limit: suspects, suspects: true}];
 	}
 
 	/** Jobs in a chunk. What is claimed counts as running, so that jobs of a task with a limit, also of memory, go one by one. */
@@ -553,7 +552,8 @@ export class Dispatcher implements PoolListener {
 
 	async #performVerb({call, verb, args}: OtherCall & {type: 'verb'}): Promise<void> {
 		if (!VERBS.has(verb)) throw new FaenaError('BadOption', `There is no verb ${String(verb)}.`);
-		const result = verb === 'openBatch' ? await this.#openBatch(...(args as Parameters<Verbs['openBatch']>)) : await this.#ask(verb, args);
+		if (verb === 'openBatch') return void this.#openBatch(call, ...(args as Parameters<Verbs['openBatch']>));
+		const result = await this.#ask(verb, args);
 		failpoint('verb:committed');
 		// Who waits for a job that was deleted hears of it as after another process's doing.
 		if (verb === 'deleteBatch') await this.#desk.inquireSome(this.#queue, true);
@@ -574,17 +574,37 @@ export class Dispatcher implements PoolListener {
 		return (this.#queue[verb] as (...args: readonly unknown[]) => unknown).apply(this.#queue, all as unknown[]);
 	}
 
-	/** Tries again, if the batch belongs to another owner, after a look whether that one is dead. */
-	async #openBatch(name: string, task: string, options?: BatchOptions): Promise<BatchId> {
+	/**
+	 * A batch of an owner that has died is free once the death is seen. The owner's child processes may take a moment to die, so
+	 * this tries for a while, beside the loop.
+	 */
+	async #openBatch(call: number, name: string, task: string, options?: BatchOptions): Promise<void> {
+		try {
+			const until = this.#clock.steadyMs() + OWNER_DYING_MS;
+			let batch = await this.#tryToOpenBatch(name, task, options);
+			for (; batch === 'inUse' && this.#clock.steadyMs() < until; batch = await this.#tryToOpenBatch(name, task, options)) {
+				const jobs = await this.#queue.recover();
+				if (jobs > 0) this.#desk.tell({type: 'recovered', jobs});
+				this.#isHungry ||= jobs > 0;
+				if (jobs === 0) await sleep(this.#clock, LOOK_AT_OWNER_MS);
+			}
+			if (batch === 'inUse') batch = await this.#queue.openBatch(name, task, this.#owner, options);
+			failpoint('verb:committed');
+			this.#desk.reply(call, batch);
+		} catch (error) {
+			this.#desk.refuse(call, error);
+		}
+		this.#desk.flush();
+		this.#bell.ring();
+	}
+
+	async #tryToOpenBatch(name: string, task: string, options?: BatchOptions): Promise<BatchId | 'inUse'> {
 		try {
 			return await this.#queue.openBatch(name, task, this.#owner, options);
 		} catch (error) {
-			if (!(error instanceof FaenaError && error.code === 'BatchInUse')) throw error;
+			if (error instanceof FaenaError && error.code === 'BatchInUse') return 'inUse';
+			throw error;
 		}
-		const jobs = await this.#queue.recover();
-		if (jobs > 0) this.#desk.tell({type: 'recovered', jobs});
-		this.#isHungry ||= jobs > 0;
-		return this.#queue.openBatch(name, task, this.#owner, options);
 	}
 
 	/** Moves one page of jobs. The last one answers the call; one that fails refuses it, and what was moved before stays so. */

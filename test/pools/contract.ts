@@ -12,7 +12,7 @@ import {type JobId, MAX_SUSPICION, mostTogether, type Policy, suspicionAmong} fr
 import {JobList} from '../../lib/job-list.ts';
 import {isList, pack} from '../../lib/lines.ts';
 import {readOpenJobs} from '../../lib/open-jobs.ts';
-import type {Pool, PoolListener, PoolOptions, SlowStart, WorkerLoss} from '../../lib/pool.ts';
+import type {Lane, Pool, PoolListener, PoolOptions, SlowStart, WorkerLoss} from '../../lib/pool.ts';
 import type {DequeuedJob, Note, Outcome, Settlement} from '../../lib/queue.ts';
 import {type DequeuedRun, expandSettling, type Settling} from '../../lib/runs.ts';
 import {appears} from '../fixtures/appears.ts';
@@ -763,7 +763,7 @@ export class Crew implements PoolListener {
 
 	/** Gives the jobs as one chunk, when there is a place. */
 	async give(task: string, payloads: readonly unknown[], details?: Details): Promise<JobId[]> {
-		await this.place();
+		await this.place({task, solo: details?.solo ?? false});
 		return this.giveNow(task, payloads, details);
 	}
 
@@ -787,9 +787,10 @@ export class Crew implements PoolListener {
 		return jobs.map(({id}) => id);
 	}
 
-	place(): Promise<void> {
+	/** Resolves once there is a place for a chunk of this kind, or of the most usual. */
+	place(lane?: Lane): Promise<void> {
 		return this.#until(() => {
-			const {idle, second} = this.pool.places();
+			const {idle, second} = this.pool.places(lane);
 			return idle + second > 0;
 		});
 	}

@@ -125,7 +125,7 @@ for (const owner of ['me ', '../me', 'a\\b', 'me\n']) {
 		t.is((await queue.dequeue({owner: 'me', tasks: ['count']})).jobs.length, 1);
 		t.deepEqual(
 			readdirSync(folder).filter(name => name.includes('-owner-') && !name.endsWith('-journal')),
-			['jobs.db-owner-me'],
+			['jobs.db-owner-me', 'jobs.db-owner-me-open'],
 		);
 	});
 }

@@ -5,7 +5,7 @@ import Database from 'better-sqlite3';
 import {type Engine, FaenaError, open} from '../../../lib/index.ts';
 import {between, seeded} from '../../fixtures/random.ts';
 import {brokenLaws} from '../laws.ts';
-import {makeSample} from './sample.ts';
+import {makeSample, OWNERS} from './sample.ts';
 
 type Tasks = typeof import('../../fixtures/disk-tasks.ts');
 const TASKS = new URL('../../fixtures/disk-tasks.ts', import.meta.url);
@@ -102,6 +102,8 @@ async function tryFlipped(path: string, sample: Buffer, seed: number, expected: 
 function lay(path: string, content: Buffer): void {
 	for (const suffix of ['', '-wal', '-shm']) rmSync(path + suffix, {force: true});
 	writeFileSync(path, content);
+	// A program that was killed leaves the locks of its owners, and holds them no longer.
+	for (const owner of OWNERS) writeFileSync(`${path}-owner-${owner}`, '', {mode: 0o600});
 }
 
 /** What a program was told. */

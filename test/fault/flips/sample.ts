@@ -11,6 +11,9 @@ const POLICY: Policy = {maxAttempts: 3, timeoutMs: null, backoff: {baseMs: 3_600
 const ONCE: Policy = {...POLICY, maxAttempts: 1};
 const PARKED: Policy = {...POLICY, maxAttempts: 1, retry: 'manual'};
 
+/** Owners in the sample that have not left. */
+export const OWNERS = ['first', 'dead'];
+
 /** Makes a closed database with jobs in every place, and rows in every table: always the same, so that a seed tells which of its bytes change. */
 export async function makeSample(path: string): Promise<void> {
 	const making = `${path}.making`;
