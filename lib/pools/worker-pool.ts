@@ -360,6 +360,8 @@ export class WorkerPool implements Pool {
 	/** Ends the worker. What it posted before still arrives, unless it is broken; when it is gone, the rest is settled. */
 	#end(slot: Slot, reason: EndReason, error?: FailureRecord): void {
 		if (slot.phase === 'ending') return;
+		// While the commands of its job are killed it would go on with the next job.
+		if (slot.worker.kind !== 'caller') for (const flight of [...slot.flights]) this.#take(flight, freeOf(flight), {type: 'released'});
 		if (slot.worker.end()) {
 			slot.phase = 'ending';
 			slot.end = {reason, ...(error && {error})};

@@ -1,5 +1,5 @@
 import test, {type ExecutionContext} from 'ava';
-import {Board} from '../../lib/board.ts';
+import {Board, monotonicMs} from '../../lib/board.ts';
 import type {Clock} from '../../lib/clock.ts';
 import {WorkerPool} from '../../lib/pools/worker-pool.ts';
 import {type Examination, type PoolWorker, SharedBoard, type SourceListener, type WorkerSource} from '../../lib/pools/worker-source.ts';
@@ -9,7 +9,7 @@ import {Crew} from './contract.ts';
 /** Its one worker starts the first job that it is given, which heeds nothing and never ends. */
 class Stuck implements WorkerSource, PoolWorker {
 	readonly kind = 'process';
-	readonly maxJobs = 1;
+	readonly maxJobs: number = 1;
 	listener: SourceListener | undefined;
 	looks = 0;
 
@@ -59,6 +59,41 @@ for (const [reason, looks] of [
 		t.is(source.looks, looks);
 	});
 }
+
+/** Goes on with its second job while it is being ended: what killed its command may have let the first one end. */
+class GoesOn extends Stuck {
+	override readonly maxJobs: number = 2;
+	hasGoneOn: boolean | undefined;
+	#board: Board | undefined;
+
+	override async request(request: WorkerRequest): Promise<unknown> {
+		if (request.type !== 'chunk') return super.request(request);
+		this.#board = new Board(request.board as SharedArrayBuffer);
+		this.#board.start(0, monotonicMs());
+		return undefined;
+	}
+
+	override end(): boolean {
+		queueMicrotask(() => {
+			this.#board?.finish(0);
+			this.hasGoneOn = this.#board?.start(1, 0);
+		});
+		return super.end();
+	}
+}
+
+test('a worker that is being ended starts no other job: those that wait in it go back first', async t => {
+	const source = new GoesOn();
+	const timer = setInterval(() => undefined, 1000);
+	t.teardown(() => clearInterval(timer));
+	const crew = new Crew(t, (options, listener) => new WorkerPool(source, options, listener));
+	await crew.load({workers: 1, graceMs: 20});
+	const ids = await crew.give('stuck', [null, null]);
+	t.true(crew.pool.stop(ids[0] as number, 'cancelled'));
+	const [, waiting] = await crew.outcomes(ids);
+	t.is(source.hasGoneOn, false);
+	t.deepEqual(waiting, {type: 'released'});
+});
 
 /** A clock whose time passes by hand. */
 class HandClock implements Clock {
