@@ -9,8 +9,8 @@ test('a job tells what its execution cost', async t => {
 	const {waitMs = -1, durationMs = 0, cpuMs = 0, memoryBytes = 0, payloadBytes, resultBytes} = (await faena.jobs({ids: [id]}))[0] ?? {};
 	t.true(waitMs >= 0 && waitMs < 10_000);
 	t.true(durationMs >= 30);
-	// Node tells it of a thread only from 23.9 on.
-	if ('threadCpuUsage' in process) t.true(cpuMs > 5 && cpuMs <= durationMs + 20);
+	// Node tells it of a thread only from 23.9 on. How much of the 30 ms the thread had depends on what else runs on the machine.
+	if ('threadCpuUsage' in process) t.true(cpuMs > 0 && cpuMs <= durationMs + 20);
 	t.true(memoryBytes > 1e6);
 	t.deepEqual([payloadBytes, resultBytes], [2, 2]);
 });
