@@ -30,8 +30,18 @@ export function readFrames(socket: Socket, receive: (message: unknown) => void):
 			if (bodyBytes === undefined) bodyBytes = piece.readUInt32LE();
 			else {
 				bodyBytes = undefined;
-				receive(deserialize(piece));
+				const message = read(piece);
+				if (message !== undefined) receive(message.content);
 			}
 		}
 	});
+}
+
+/** Of a message that can't be read nothing is known. Its sender is broken, and ended when it says nothing for long. */
+function read(body: Uint8Array): {readonly content: unknown} | undefined {
+	try {
+		return {content: deserialize(body)};
+	} catch {
+		return undefined;
+	}
 }

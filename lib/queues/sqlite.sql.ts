@@ -488,6 +488,7 @@ export const SQL = {
 	deleteJobs: 'delete from job where id between ? and ?',
 
 	ownerById: 'select 1 from owner where id = ?',
+	heartbeatOf: 'select heartbeat_at from owner where id = ?',
 	insertOwner: 'insert into owner (name, heartbeat_at) values (?, ?) returning id',
 	heartbeat: 'update owner set heartbeat_at = ? where id = ?',
 	renew: 'update owner set heartbeat_at = ? where name = ?',

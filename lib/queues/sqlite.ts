@@ -242,13 +242,18 @@ export class SqliteQueue extends JobQueue {
 		const silent = this.#vigil.look(owners.map(([, name, heartbeatAt]) => [name, heartbeatAt]));
 		const dead = owners.filter(([, name]) => silent.has(name) || this.#isGone(name));
 		let jobs = 0;
-		for (const [id, name] of dead) {
-			jobs += await this.#write(session => {
+		for (const [id, name, heartbeatAt] of dead) {
+			const taken = await this.#write(session => {
+				// While this waited for the lock the owner may have said that it lives, or have been taken back by another process.
+				if (session.statements.heartbeatOf.get(id) !== heartbeatAt) return undefined;
 				const open = isFileName(name) ? readOpenJobs(openJobsAt(this.location, name)) : [];
 				const taken = takeBack(session, id, open);
 				failpoint('recovery:written');
 				return taken;
 			});
+			// Its lock may be one of its next life by now.
+			if (taken === undefined) continue;
+			jobs += taken;
 			failpoint('recovery:committed');
 			this.#removeLock(name);
 		}

@@ -1,6 +1,8 @@
 import {once} from 'node:events';
 import {connect} from 'node:net';
+import {serialize} from 'node:v8';
 import test from 'ava';
+import {writeFrame} from '../../lib/pools/frames.ts';
 import {Lifeline} from '../../lib/pools/lifeline.ts';
 import {closeMeetingPlace, openMeetingPlace, socketAt} from '../../lib/pools/meeting-place.ts';
 
@@ -16,4 +18,17 @@ test('a command to a process that has just died is lost, and ends nobody else', 
 	const ended = lifeline.end();
 	lifeline.send({generation: 1, take: [0]});
 	await t.notThrowsAsync(ended);
+});
+
+test('a message of a process that can not be read is passed over, and those after it arrive', async t => {
+	const place = openMeetingPlace();
+	t.teardown(() => closeMeetingPlace(place));
+	const heard: unknown[] = [];
+	const lifeline = new Lifeline(place, message => heard.push(message));
+	const guard = connect(socketAt(place));
+	await lifeline.connected;
+	for (const body of [Buffer.from('nonsense'), Buffer.alloc(0), serialize('good')]) writeFrame(guard, body);
+	guard.end();
+	await lifeline.end();
+	t.deepEqual(heard, ['good']);
 });

@@ -158,6 +158,25 @@ test.serial('closing a queue waits for what was asked before, though another con
 	t.throws(() => queue.counts(), {code: 'Closed'});
 });
 
+test.serial('an owner that says that it lives, while those who took it for dead wait for the lock, keeps its jobs', async t => {
+	const path = join(makeFolder(t), 'jobs.db');
+	let now = 0;
+	const options = {leaseMs: 1000, steadyMs: () => now};
+	const [quiet, other] = [await openSqlite(path, options), await openSqlite(path, options)];
+	t.teardown(() => quiet.close());
+	t.teardown(() => other.close());
+	await quiet.enqueue(newJobs(1));
+	await quiet.dequeue({owner: 'quiet', tasks: ['count']});
+	for (; now <= 1000; now += 400) t.is(await other.recover(), 0);
+	const db = new Database(path);
+	t.teardown(() => db.close());
+	db.exec('begin immediate');
+	const recovering = other.recover();
+	db.exec('update owner set heartbeat_at = heartbeat_at + 1; commit');
+	t.is(await recovering, 0);
+	t.like(await other.counts(), {running: 1});
+});
+
 test('several processes that create and share one file never get a job twice', async t => {
 	const jobs = 3000;
 	const path = join(makeFolder(t), 'jobs.db');

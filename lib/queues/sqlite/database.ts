@@ -331,6 +331,7 @@ const ONE_VALUE: ReadonlySet<string> = new Set<keyof typeof SQL>([
 	'claim',
 	'checkpointState',
 	'ownerById',
+	'heartbeatOf',
 	'ownerOfBatch',
 	'insertOwner',
 	'tallyOf',
