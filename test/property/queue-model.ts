@@ -377,7 +377,10 @@ function toAsk(command: AskedCommand, world: World): Ask {
 /** To its end: how much of a page is moved at once is each queue's own affair. */
 async function moveOn(queue: JobQueue, {filter, to, ...first}: Command & {type: 'move'}): Promise<unknown> {
 	const all: {ids: number[]; asked: number[]} = {ids: [], asked: []};
-	const {type: _, ...page} = first;
+	const {type: _, ...drawn} = first;
+	// A batch that completes meanwhile enqueues its job: on which page that would be is each queue's own affair, too.
+	const last = (await queue.jobs({}, {limit: 1000})).at(-1)?.id ?? 0;
+	const page = {...drawn, upTo: Math.min(drawn.upTo, last)};
 	for (let next: MovePage | null = page; next; ) {
 		const moved: Moved = await queue.move(filter, to, next);
 		assert.ok(moved.ids.length + moved.asked.length <= page.limit, 'a page is kept');
