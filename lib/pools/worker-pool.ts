@@ -420,6 +420,11 @@ export class WorkerPool implements Pool {
 		slot.phase = 'ending';
 		this.#isReady(slot);
 		if (this.#phase !== 'closing' && slot.end?.reason !== 'retired' && worker.kind !== 'caller') this.#listener.lost(lossOf(slot, worker.kind, ending));
+		for (const flight of slot.flights) {
+			flight.board.refresh();
+			// One that has started a job is to blame, and no chunk that waited behind it.
+			if (flight.board.lastStarted()) slot.isUnproven = false;
+		}
 		for (const flight of [...slot.flights]) this.#loseFlight(flight, ending);
 		if (this.#phase === 'open') this.#source.add?.();
 		this.#listener.freed();

@@ -551,6 +551,16 @@ for (const [which, chunk] of [
 	});
 }
 
+law('a job that waits in a new worker behind one which breaks it is charged nothing, and not suspected', async (t, crew) => {
+	await crew.load({workers: 1});
+	await crew.place({task: 'exitAsBroken', solo: true});
+	const [guilty] = crew.giveNow('exitAsBroken', [null], {solo: true});
+	const [good] = crew.giveNow('echo', [1], {solo: true});
+	const outcomes = await crew.outcomes([guilty, good]);
+	t.not(outcomes[0]?.type, 'released');
+	t.true(outcomes[1]?.type === 'returned' || (outcomes[1]?.type === 'released' && outcomes[1].suspicion === undefined), JSON.stringify(outcomes[1]));
+});
+
 for (const name of Object.keys(SPOILERS)) {
 	law(`a task after which ${name} harms no more than its worker: all jobs end, and so does close()`, async (t, crew) => {
 		await crew.load({workers: 1, graceMs: 50, tasks: new URL('../fixtures/spoilers.ts', import.meta.url).href});
