@@ -136,6 +136,8 @@ test('unfinished items of an earlier run that are not in the input stay as they 
 	t.like(map.progress(), {total: 1, missing: 3});
 	t.like(await faena.batch('b').info(), {total: 1, completedAt: undefined, counts: {completed: 1, cancelled: 0}});
 	const completed = new Promise<unknown>(resolve => void faena.once('batchCompleted', resolve));
+	// Events are sent to a listener from the engine's next call on.
+	await faena.counts();
 	go();
 	t.like(await completed, {batch: 'b', counts: {completed: 4}});
 	await faena.idle();
