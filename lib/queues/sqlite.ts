@@ -167,7 +167,8 @@ export class SqliteQueue extends JobQueue {
 	/** What waits for its turn has not begun: this may come before it. */
 	#turnNow(opened: Opened, turn: Turn): TurnResult {
 		try {
-			const settling = this.#blobs.prepare(turn.settle ?? []);
+			// To prepare forgets what was prepared for a turn that waits for the lock.
+			const settling = turn.settle?.length ? this.#blobs.prepare(turn.settle) : [];
 			return patientlyHere(() => this.#transact(opened, session => this.#turn(session, turn, settling)), URGENT_WAIT_MS);
 		} catch (error) {
 			throw this.#meet(error, opened);

@@ -2,6 +2,7 @@ import {existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmdirSync
 import {tmpdir} from 'node:os';
 import {join} from 'node:path';
 import test from 'ava';
+import Database from 'better-sqlite3';
 import {decode, encode} from '../../lib/encoding.ts';
 import type {Policy} from '../../lib/job.ts';
 import type {NewJob} from '../../lib/queue.ts';
@@ -151,4 +152,20 @@ test('without the option there is no folder', async t => {
 	await queue.cleanup({endedBefore: 0});
 	t.false(existsSync(`${path}-blobs`));
 	await queue.close();
+});
+
+test.serial('a result that waits for the lock keeps its file, though an urgent note comes before it', async t => {
+	const path = join(makeFolder(t), 'jobs.db');
+	const queue = await openSqlite(path, {blobThresholdBytes: 1000});
+	t.teardown(() => queue.close());
+	await queue.enqueue([newJob()]);
+	const {lease, jobs} = await queue.dequeue({owner: 'me', tasks: ['count']});
+	const db = new Database(path);
+	t.teardown(() => db.close());
+	db.exec('begin immediate');
+	const settled = queue.settle(lease, [{id: 1, execution: jobs[0]?.execution as number, outcome: {type: 'returned', value: LARGE}}]);
+	t.throws(() => queue.turn({notes: [], isUrgent: true}), {code: 'DatabaseBusy'});
+	db.exec('commit');
+	t.deepEqual(await settled, {accepted: 1, lost: 0});
+	t.not(db.prepare('select blob from outcome where id = 1').pluck().get() ?? null, null);
 });
