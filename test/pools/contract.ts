@@ -555,7 +555,8 @@ law('a job that waits in a new worker behind one which breaks it is charged noth
 	await crew.load({workers: 1});
 	await crew.place({task: 'exitAsBroken', solo: true});
 	const [guilty] = crew.giveNow('exitAsBroken', [null], {solo: true});
-	const [good] = crew.giveNow('echo', [1], {solo: true});
+	// At once where the worker has loaded; a workforce's process may still load, and has no second place before it has.
+	const [good] = await crew.give('echo', [1], {solo: true});
 	const outcomes = await crew.outcomes([guilty, good]);
 	t.not(outcomes[0]?.type, 'released');
 	t.true(outcomes[1]?.type === 'returned' || (outcomes[1]?.type === 'released' && outcomes[1].suspicion === undefined), JSON.stringify(outcomes[1]));
