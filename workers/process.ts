@@ -4,6 +4,7 @@
  */
 import {openSync} from 'node:fs';
 import {getHeapStatistics} from 'node:v8';
+import {clearInterval, setInterval} from '../lib/originals.ts';
 import {ChildBoard, createRegions} from '../lib/pools/child-board.ts';
 import {ChildLine} from '../lib/pools/child-line.ts';
 import {WorkerLeftovers} from '../lib/pools/leftovers.ts';
@@ -25,7 +26,17 @@ const leftovers = new WorkerLeftovers({pid: process.pid, mark: process.env[MARK]
 const openBoard = (generation: SharedArrayBuffer | number) => new ChildBoard(regions, generation as number, file);
 const life = line.then(({post}) => new WorkerLife({kind: 'process', post, openBoard, leftovers}));
 
-/** No task is loaded before the guard is on duty. */
+const HOUR_MS = 3_600_000;
+
+/**
+ * No task is loaded before the guard is on duty. The timer keeps the event loop alive while jobs run: if a task disconnected
+ * the process, it would end while a neighbour waits for its signal alone, and the neighbour would be charged.
+ */
 export default async function handle(request: WorkerRequest): Promise<unknown> {
-	return (await life).handle(request);
+	const alive = setInterval(() => undefined, HOUR_MS);
+	try {
+		return await (await life).handle(request);
+	} finally {
+		clearInterval(alive);
+	}
 }

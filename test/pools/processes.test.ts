@@ -65,6 +65,12 @@ for (const trick of Object.keys(TRICKS)) {
 	});
 }
 
+test.serial('processes: a task that disconnects its process does not end it under a neighbour that waits for its signal alone', async t => {
+	const crew = await loadCrew(t);
+	const [, waiting] = await crew.give('cutOffOrWait', [true, false], {policies: [{}, {timeoutMs: 300}]});
+	t.is((await crew.outcomes([waiting]))[0]?.type, 'timedOut');
+});
+
 for (const trick of Object.keys(TRICKS).filter(name => !name.includes('SIGSTOP'))) {
 	test.serial(`processes: a task that ${trick} takes nothing away from others`, async t => {
 		const crew = await loadCrew(t);

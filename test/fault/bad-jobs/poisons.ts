@@ -345,7 +345,7 @@ export const POISONS: Readonly<Record<string, Poison>> = {
 		},
 		{endsProgram: true},
 	),
-	disconnect: loses(
+	disconnect: hangs(
 		() => {
 			process.disconnect();
 			return new Promise(() => undefined);
