@@ -6,6 +6,7 @@ import {Desk} from './desk.ts';
 import {FaenaError, toEnvelope} from './errors.ts';
 import {failpoint} from './failpoint.ts';
 import {type FailureRecord, toFailure} from './failure.ts';
+import {HeldBatches} from './held-batches.ts';
 import {type JobId, mostTogether} from './job.ts';
 import {JobList} from './job-list.ts';
 import type {Chunk, Lane, Pool, PoolListener, SlowStart, WorkerLoss} from './pool.ts';
@@ -89,9 +90,10 @@ export class Dispatcher implements PoolListener {
 	#turnedAt = 0;
 	/** How long the shortest of the chunks given out last will keep a worker busy. */
 	#coverMs = 0;
-	/** Of the turns; and of what the caretaker does beside them. */
-	readonly #setbacks: Readonly<Record<'turn' | 'care', Setbacks>>;
+	/** Of the turns; and of what the caretaker does beside them, and of batches that are to be left. */
+	readonly #setbacks: Readonly<Record<'turn' | 'care' | 'batches', Setbacks>>;
 	readonly #turns: Turns;
+	readonly #batches: HeldBatches;
 
 	constructor(
 		queue: JobQueue,
@@ -105,13 +107,14 @@ export class Dispatcher implements PoolListener {
 		this.#leaseMs = leaseMs;
 		this.#clock = clock;
 		this.#bell = new Bell(clock);
-		this.#setbacks = {turn: new Setbacks(clock), care: new Setbacks(clock)};
+		this.#setbacks = {turn: new Setbacks(clock), care: new Setbacks(clock), batches: new Setbacks(clock)};
 		this.#output = output;
 		this.#desk = new Desk(output, events);
 		this.#turns = new Turns(queue, owner, clock, {
 			leftOut: (what, refusal) => this.#tellRefused(what, refusal),
 			refuse: (call, refusal) => this.#desk.refuse(call, refusal),
 		});
+		this.#batches = new HeldBatches(queue, owner);
 		queue.onBatchCompleted(batch => this.#batchCompleted(batch));
 	}
 
@@ -215,6 +218,7 @@ export class Dispatcher implements PoolListener {
 			await this.#clock.nextTurn();
 			try {
 				await this.#attend();
+				await this.#leaveBatches();
 				if (this.#restMs() > 0) continue;
 				await this.#performSome();
 				await this.#turn();
@@ -278,6 +282,17 @@ export class Dispatcher implements PoolListener {
 		if (changed || recovered > 0) this.#isHungry = true;
 		if (changed) for (const {id} of await this.#queue.stops(this.#owner)) this.#stop(id);
 		await this.#desk.inquireSome(this.#queue, changed);
+	}
+
+	/** What can't be written at the end needs not be: the owner's end frees its batches. */
+	async #leaveBatches(): Promise<void> {
+		if (this.#phase !== 'running' || this.#setbacks.batches.restMs > 0) return;
+		try {
+			await this.#batches.leaveRest();
+			this.#setbacks.batches.clear();
+		} catch (error) {
+			this.#setBack('batches', error);
+		}
 	}
 
 	/** One transaction: settle, enqueue, dequeue. */
@@ -386,7 +401,7 @@ export class Dispatcher implements PoolListener {
 	}
 
 	/** Tells and waits; or fails, if there is no hope. */
-	#setBack(what: 'turn' | 'care', error: unknown): void {
+	#setBack(what: 'turn' | 'care' | 'batches', error: unknown): void {
 		const isRefused = isRefusal(error);
 		const waitMs = this.#setbacks[what].add(error, isRefused ? Infinity : this.#drainUntil);
 		const {count} = this.#setbacks[what];
@@ -570,7 +585,8 @@ export class Dispatcher implements PoolListener {
 	}
 
 	#ask(verb: Exclude<keyof Verbs, 'openBatch'>, args: readonly unknown[]): unknown {
-		const all = OWNERS_VERBS.has(verb) ? [...args, this.#owner] : args;
+		if (verb === 'closeBatch' || verb === 'leaveBatch') return this.#batches.leave(verb, args[0] as BatchId);
+		const all = verb === 'endInput' ? [...args, this.#owner] : args;
 		return (this.#queue[verb] as (...args: readonly unknown[]) => unknown).apply(this.#queue, all as unknown[]);
 	}
 
@@ -588,7 +604,7 @@ export class Dispatcher implements PoolListener {
 				this.#isHungry ||= jobs > 0;
 				if (jobs === 0) await sleep(this.#clock, LOOK_AT_OWNER_MS);
 			}
-			if (batch === 'inUse') batch = await this.#queue.openBatch(name, task, this.#owner, options);
+			if (batch === 'inUse') batch = await this.#batches.open(name, task, options);
 			failpoint('verb:committed');
 			this.#desk.reply(call, batch);
 		} catch (error) {
@@ -600,7 +616,7 @@ export class Dispatcher implements PoolListener {
 
 	async #tryToOpenBatch(name: string, task: string, options?: BatchOptions): Promise<BatchId | 'inUse'> {
 		try {
-			return await this.#queue.openBatch(name, task, this.#owner, options);
+			return await this.#batches.open(name, task, options);
 		} catch (error) {
 			if (error instanceof FaenaError && error.code === 'BatchInUse') return 'inUse';
 			throw error;
@@ -706,9 +722,6 @@ export class Dispatcher implements PoolListener {
 		this.#bell.ring();
 	}
 }
-
-/** Verbs of the queue whose last argument is the owner that acts. */
-const OWNERS_VERBS: ReadonlySet<keyof Verbs> = new Set(['endInput', 'closeBatch', 'leaveBatch']);
 
 /** Enqueues wait at the desk; a close works at once, so that nothing after it is taken any more. */
 type OtherCall = Exclude<Call, EnqueueCall | {type: 'close'}>;

@@ -200,7 +200,7 @@ export class JobMap<Item, Result> implements AsyncIterable<MapResult<Item, Resul
 		try {
 			await this.#batch.leave({isDone});
 		} catch (error) {
-			// The engine was closed, or has failed: its end frees the batch, and the loop's own error says more.
+			// The dispatcher tries again, or has ended, which frees the batch, too. The loop's own error says more.
 			if (isDone) throw error;
 		}
 	}

@@ -7,8 +7,8 @@ import type {Encoded} from '../lib/encoding.ts';
 import {type ErrorEnvelope, FaenaError} from '../lib/errors.ts';
 import type {JobFilter, Policy} from '../lib/job.ts';
 import type {Chunk, Pool, PoolListener} from '../lib/pool.ts';
-import type {FailedMessage, Notice, RepliesMessage, Reply} from '../lib/protocol.ts';
-import type {CancelResult, Moved, MovePage, MoveTarget, Turn, TurnResult} from '../lib/queue.ts';
+import type {FailedMessage, Notice, RepliesMessage, Reply, Verbs} from '../lib/protocol.ts';
+import type {BatchId, CancelResult, Moved, MovePage, MoveTarget, Turn, TurnResult} from '../lib/queue.ts';
 import {MemoryQueue} from '../lib/queues/memory.ts';
 import {openSqlite} from '../lib/queues/sqlite.ts';
 import {makeFolder} from './fixtures/folder.ts';
@@ -228,10 +228,13 @@ class SmallPages extends MemoryQueue {
 const CANCEL = {type: 'verb', verb: 'cancel', args: [{task: 'count'}]} as const;
 
 /** A dispatcher that runs nothing, on a queue of so many jobs of the task `count`; and its replies, as they come. */
-async function dispatcherWith(t: ExecutionContext, jobs: number): Promise<{dispatcher: Dispatcher; queue: MemoryQueue; replies: AsyncGenerator<Reply>}> {
+async function dispatcherWith(
+	t: ExecutionContext,
+	jobs: number,
+	queue: MemoryQueue = new SmallPages(),
+): Promise<{dispatcher: Dispatcher; queue: MemoryQueue; replies: AsyncGenerator<Reply>}> {
 	const alive = setInterval(() => undefined, 1000);
 	t.teardown(() => clearInterval(alive));
-	const queue = new SmallPages();
 	await queue.enqueue(Array.from({length: jobs}, () => ({task: 'count', payload: '1', priority: 0, runAt: null, policy: POLICY})));
 	const told = new EventEmitter<{reply: [Reply]}>();
 	const replies = on(told, 'reply') as AsyncIterableIterator<[Reply]>;
@@ -304,6 +307,70 @@ test('a close lets a call that moves many jobs come to its end, but for no longe
 	t.like((await hasty.replies.next()).value, {call: 2});
 	t.like(await hasty.queue.counts(), {pending: 290, cancelled: 10});
 });
+
+const verb = (call: number, name: keyof Verbs, ...args: readonly unknown[]) => ({call, type: 'verb', verb: name, args}) as const;
+
+/** How a call of the store can fail: with nothing of it kept, or with nobody knowing. */
+const FAILURES = {
+	'the disk is full': {code: 'StorageFull', isKept: false},
+	'the lock is not to be had': {code: 'DatabaseBusy', isKept: false},
+	'the disk does not say, and nothing was kept': {code: 'OutcomeUnknown', isKept: false},
+	'the disk does not say, and all was kept': {code: 'OutcomeUnknown', isKept: true},
+} as const;
+
+for (const [what, {code, isKept}] of Object.entries(FAILURES)) {
+	for (const name of ['openBatch', 'closeBatch', 'leaveBatch'] as const) {
+		test(`a batch that no map has any more is soon free to others, and at once to the next map here, though ${name} fails since ${what}`, async t => {
+			let failures = 0;
+			const fail = <Result>(own: typeof name, run: () => Result): Result => {
+				if (own !== name || failures === 2) return run();
+				failures++;
+				if (isKept) run();
+				throw new FaenaError(code, what);
+			};
+			class Failing extends SmallPages {
+				override openBatch(...args: Parameters<MemoryQueue['openBatch']>): BatchId {
+					return fail('openBatch', () => super.openBatch(...args));
+				}
+				override closeBatch(...args: Parameters<MemoryQueue['closeBatch']>): void {
+					fail('closeBatch', () => super.closeBatch(...args));
+				}
+				override leaveBatch(...args: Parameters<MemoryQueue['leaveBatch']>): void {
+					fail('leaveBatch', () => super.leaveBatch(...args));
+				}
+			}
+			const {dispatcher, queue, replies} = await dispatcherWith(t, 0, new Failing());
+			const ask = async (...call: Parameters<typeof verb>) => {
+				dispatcher.receive([verb(...call)]);
+				return (await replies.next()).value as Reply & {readonly value?: unknown; readonly error?: ErrorEnvelope};
+			};
+			for (const batch of ['here', 'elsewhere']) {
+				failures = 0;
+				const opened = await ask(1, 'openBatch', batch, 'count');
+				if (name === 'openBatch') t.is(opened.error?.code, code);
+				else t.is((await ask(2, name, opened.value as BatchId)).error?.code, code);
+				failures = 2;
+				if (batch === 'here') t.is((await ask(3, 'openBatch', batch, 'count')).error, undefined);
+				else await t.notThrowsAsync(until(() => void queue.openBatch(batch, 'count', 'other')));
+			}
+			// What was tried again since has not taken it away.
+			t.throws(() => queue.openBatch('here', 'count', 'other'), {code: 'BatchInUse'});
+			dispatcher.receive([{call: 4, type: 'close', drainMs: 0}]);
+			t.like((await replies.next()).value, {call: 4});
+		});
+	}
+}
+
+/** Tries again and again, for five seconds. */
+async function until(attempt: () => void): Promise<void> {
+	for (const end = Date.now() + 5000; ; await new Promise(resolve => setTimeout(resolve, 5))) {
+		try {
+			return attempt();
+		} catch (error) {
+			if (Date.now() > end) throw error;
+		}
+	}
+}
 
 /** Every job returns at once. */
 function promptPool(listener: PoolListener, resultOf: (payload: Encoded) => Encoded = () => null): Pool {

@@ -66,6 +66,7 @@ const LAYERS: readonly (readonly string[])[] = [
 		'lib/steering.ts',
 		'lib/desk.ts',
 		'lib/caretaker.ts',
+		'lib/held-batches.ts',
 		'lib/turn-parts.ts',
 		'lib/turns.ts',
 		'lib/dispatcher.ts',

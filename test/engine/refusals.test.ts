@@ -184,3 +184,23 @@ test('jobs that a dead engine held come back, but for those that somebody delete
 	t.is(await faena.handle('echo', 3).result(), 'c');
 	t.is(await faena.handle('echo', 2).result(), 'b');
 });
+
+test('a batch whose map could not write that it has ended is free as soon as it can be written, here and elsewhere', async t => {
+	const {faena, db} = await openWith(t);
+	const other = await openForTest(TASKS, {queue: db.name});
+	t.teardown(() => other.close());
+	const map = async (engine: typeof faena, batch: string) => {
+		const results = [];
+		for await (const result of engine.map('echo', [1], {batch})) results.push(result.status);
+		return results;
+	};
+	db.exec(`create trigger refuses before update of owner on batch when new.owner is null begin select raise(abort, 'refused'); end`);
+	for (const batch of ['always', 'at first']) await t.throwsAsync(map(faena, batch), {code: 'BadRow'});
+	db.exec('drop trigger refuses');
+	db.exec(`create trigger refuses before update of owner on batch when new.owner is null and new.name = 'always' begin select raise(abort, 'refused'); end`);
+	t.deepEqual(await map(other, 'at first'), ['completed']);
+	t.deepEqual(await map(faena, 'at first'), ['completed']);
+	await t.throwsAsync(map(other, 'always'), {code: 'BatchInUse'});
+	db.exec('drop trigger refuses');
+	t.deepEqual(await map(faena, 'always'), ['completed']);
+});
