@@ -59,24 +59,30 @@ export class Caretaker {
 		}
 		if (now >= this.#nextRecovery) {
 			await this.#examine();
-			await this.#recover();
+			await this.recover();
 			this.#nextRecovery = now + Math.min(RECOVER_EVERY_MS, this.#leaseMs / 3);
 		}
-		const found = {...this.#found, changed: await this.#queue.changes()};
+		const changed = await this.#queue.changes();
+		const found = {...this.#found, changed};
 		this.#found = NOTHING;
 		return found;
 	}
 
-	/** Rows that are in the way of it may stay there for ever; they are told of once, and keep nothing else from going on. */
-	async #recover(): Promise<void> {
+	/**
+	 * Takes back the jobs of dead owners, and tells of them when it next attends. Rows that are in the way of it may stay there for ever; they are
+	 * told of once, and keep nothing else from going on. Returns how many jobs.
+	 */
+	async recover(): Promise<number> {
 		try {
 			const recovered = await this.#queue.recover();
 			this.#found = {...this.#found, recovered: this.#found.recovered + recovered};
 			this.#refusal = undefined;
+			return recovered;
 		} catch (error) {
 			if (!isRefusal(error)) throw error;
 			if (error.message !== this.#refusal) this.#found = {...this.#found, refusal: error};
 			this.#refusal = error.message;
+			return 0;
 		}
 	}
 

@@ -590,21 +590,10 @@ export class Dispatcher implements PoolListener {
 		return (this.#queue[verb] as (...args: readonly unknown[]) => unknown).apply(this.#queue, all as unknown[]);
 	}
 
-	/**
-	 * A batch of an owner that has died is free once the death is seen. The owner's child processes may take a moment to die, so
-	 * this tries for a while, beside the loop.
-	 */
+	/** Beside the loop, since it may take a while. */
 	async #openBatch(call: number, name: string, task: string, options?: BatchOptions): Promise<void> {
 		try {
-			const until = this.#clock.steadyMs() + OWNER_DYING_MS;
-			let batch = await this.#tryToOpenBatch(name, task, options);
-			for (; batch === 'inUse' && this.#clock.steadyMs() < until; batch = await this.#tryToOpenBatch(name, task, options)) {
-				const jobs = await this.#queue.recover();
-				if (jobs > 0) this.#desk.tell({type: 'recovered', jobs});
-				this.#isHungry ||= jobs > 0;
-				if (jobs === 0) await sleep(this.#clock, LOOK_AT_OWNER_MS);
-			}
-			if (batch === 'inUse') batch = await this.#batches.open(name, task, options);
+			const batch = await this.#openOnceFree(name, task, options);
 			failpoint('verb:committed');
 			this.#desk.reply(call, batch);
 		} catch (error) {
@@ -614,12 +603,19 @@ export class Dispatcher implements PoolListener {
 		this.#bell.ring();
 	}
 
-	async #tryToOpenBatch(name: string, task: string, options?: BatchOptions): Promise<BatchId | 'inUse'> {
-		try {
-			return await this.#batches.open(name, task, options);
-		} catch (error) {
-			if (error instanceof FaenaError && error.code === 'BatchInUse') return 'inUse';
-			throw error;
+	/**
+	 * A batch of an owner that has died is free once the death is seen. The owner's child processes may take a moment to die, so
+	 * this tries for a while; not where a map of this dispatcher has the batch.
+	 */
+	async #openOnceFree(name: string, task: string, options?: BatchOptions): Promise<BatchId> {
+		for (const until = this.#clock.steadyMs() + OWNER_DYING_MS; ; ) {
+			try {
+				return await this.#batches.open(name, task, options);
+			} catch (error) {
+				const isInUse = error instanceof FaenaError && error.code === 'BatchInUse';
+				if (!isInUse || this.#batches.has(name) || this.#clock.steadyMs() >= until) throw error;
+			}
+			if (!(await this.#caretaker?.recover())) await sleep(this.#clock, LOOK_AT_OWNER_MS);
 		}
 	}
 

@@ -22,6 +22,11 @@ export class HeldBatches {
 		this.#owner = owner;
 	}
 
+	/** A map here has the batch. */
+	has(name: string): boolean {
+		return [...this.#held.values()].includes(name);
+	}
+
 	/** @throws what `openBatch` of the queue throws */
 	open(name: string, task: string, options?: BatchOptions): Promise<BatchId> {
 		return this.#inOrder(async () => {
@@ -60,7 +65,7 @@ export class HeldBatches {
 
 	/** Not if another map here has the batch of that name: the one that was left has been deleted, or it was refused anyway. */
 	#leaveLater(name: string, how: Leaving): void {
-		if (![...this.#held.values()].includes(name)) this.#unleft.set(name, how);
+		if (!this.has(name)) this.#unleft.set(name, how);
 	}
 
 	async #leaveUnleft(name: string): Promise<void> {

@@ -1,7 +1,7 @@
 import {EventEmitter, on} from 'node:events';
 import {join} from 'node:path';
 import test, {type ExecutionContext} from 'ava';
-import type {Clock} from '../lib/clock.ts';
+import {type Clock, systemClock} from '../lib/clock.ts';
 import {Dispatcher} from '../lib/dispatcher.ts';
 import type {Encoded} from '../lib/encoding.ts';
 import {type ErrorEnvelope, FaenaError} from '../lib/errors.ts';
@@ -232,6 +232,7 @@ async function dispatcherWith(
 	t: ExecutionContext,
 	jobs: number,
 	queue: MemoryQueue = new SmallPages(),
+	clock: Clock = systemClock,
 ): Promise<{dispatcher: Dispatcher; queue: MemoryQueue; replies: AsyncGenerator<Reply>}> {
 	const alive = setInterval(() => undefined, 1000);
 	t.teardown(() => clearInterval(alive));
@@ -241,7 +242,7 @@ async function dispatcherWith(
 	const output = (message: RepliesMessage | FailedMessage) => {
 		if (message.type === 'replies') for (const reply of message.replies) told.emit('reply', reply);
 	};
-	const dispatcher = new Dispatcher(queue, undefined, {owner: 'owner', leaseMs: 30_000, output});
+	const dispatcher = new Dispatcher(queue, undefined, {owner: 'owner', leaseMs: 30_000, clock, output});
 	await dispatcher.start();
 	return {
 		dispatcher,
@@ -360,6 +361,47 @@ for (const [what, {code, isKept}] of Object.entries(FAILURES)) {
 		});
 	}
 }
+
+test('a batch that a map of the same engine has is refused at once, and open again as soon as that map has left it', async t => {
+	const clock = new HandClock();
+	const {dispatcher, replies} = await dispatcherWith(t, 0, new SmallPages(), clock);
+	const ask = async (...call: Parameters<typeof verb>) => {
+		dispatcher.receive([verb(...call)]);
+		return (await replies.next()).value as Reply & {readonly value?: unknown; readonly error?: ErrorEnvelope};
+	};
+	const {value} = await ask(1, 'openBatch', 'nightly', 'count');
+	// The clock stands still: nothing waits.
+	t.is((await ask(2, 'openBatch', 'nightly', 'count')).error?.code, 'BatchInUse');
+	dispatcher.receive([verb(3, 'leaveBatch', value), verb(4, 'openBatch', 'nightly', 'count')]);
+	t.deepEqual(
+		[(await replies.next()).value, (await replies.next()).value],
+		[
+			{call: 3, value: undefined},
+			{call: 4, value},
+		],
+	);
+});
+
+test('a batch of a dead owner is opened, though rows of another dead owner are in the way of taking back its jobs', async t => {
+	class Refusing extends SmallPages {
+		#tries = 0;
+		override openBatch(...args: Parameters<MemoryQueue['openBatch']>): BatchId {
+			this.#tries++;
+			return super.openBatch(...args);
+		}
+		override recover(): number {
+			if (this.#tries > 1) super.leave('dying');
+			throw new FaenaError('BadRow', 'A row is in the way.');
+		}
+	}
+	const queue = new Refusing();
+	queue.openBatch('nightly', 'count', 'dying');
+	const {dispatcher, replies} = await dispatcherWith(t, 0, queue);
+	dispatcher.receive([verb(1, 'openBatch', 'nightly', 'count')]);
+	t.deepEqual((await replies.next()).value, {call: 1, value: 1});
+	dispatcher.receive([{call: 2, type: 'close', drainMs: 0}]);
+	t.like((await replies.next()).value, {call: 2});
+});
 
 /** Tries again and again, for five seconds. */
 async function until(attempt: () => void): Promise<void> {
