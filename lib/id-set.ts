@@ -20,10 +20,12 @@ export class IdSet {
 		this.#size++;
 	}
 
-	delete(id: JobId): void {
-		if (!this.has(id)) return;
+	/** False if it was not there. */
+	delete(id: JobId): boolean {
+		if (!this.has(id)) return false;
 		this.#flip(this.#pages.get(Math.floor(id / IDS_PER_PAGE)) as Uint8Array, id);
 		this.#size--;
+		return true;
 	}
 
 	has(id: JobId): boolean {

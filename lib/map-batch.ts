@@ -57,9 +57,9 @@ export class MapBatch {
 		}
 	}
 
-	/** The job is one of the input's. */
-	meet(id: JobId): void {
-		this.#unmet.delete(id);
+	/** The job is one of the input's. True when it is met for the first time, and an earlier map had left it unfinished. */
+	meet(id: JobId): boolean {
+		return this.#unmet.delete(id);
 	}
 
 	/**

@@ -3,6 +3,7 @@ import {bad, checkIterable} from './checks.ts';
 import type {Encoded} from './encoding.ts';
 import {FaenaError} from './errors.ts';
 import {Halt, type HaltOption} from './halt.ts';
+import {IdSet} from './id-set.ts';
 import type {JobId, Policy} from './job.ts';
 import {type JobOutcome, toOutcome} from './job-handle.ts';
 import type {Link, Watcher} from './link.ts';
@@ -26,7 +27,7 @@ interface About<Item> {
 
 /** How an item's job ended. */
 export type MapResult<Item, Result> = About<Item> & {
-	/** It had ended before this map asked for it: nothing was executed for this result. */
+	/** It had ended before this map began (without a batch: before this map first asked for it): nothing was executed for this result. */
 	readonly earlier: boolean;
 } & JobOutcome<Result>;
 
@@ -41,7 +42,7 @@ export interface MapProgress {
 	readonly cancelled: number;
 	/** Items whose job was in the queue already. */
 	readonly existing: number;
-	/** Items whose job had ended before: of all that have ended, those for which nothing was executed. */
+	/** Items whose job had ended before this map began: of all that have ended, those for which nothing was executed. */
 	readonly earlier: number;
 	/**
 	 * Jobs of the batch that were unfinished when this map began and whose items are not in its input, once that has ended: 0 before.
@@ -86,6 +87,10 @@ export class JobMap<Item, Result> implements AsyncIterable<MapResult<Item, Resul
 	readonly #groups = new Set<Promise<void>>();
 	readonly #consumer = new Bell();
 	readonly #feeder = new Bell();
+	/** The first job that this map has made; whatever came later had not ended when it began. */
+	#firstMade: JobId | undefined;
+	/** Of the jobs before that one those that had not ended when this map began, or when it first asked for them. */
+	readonly #unended = new IdSet();
 	readonly #ends = {completed: 0, dead: 0, cancelled: 0};
 	readonly #halt: Halt | undefined;
 	#phase: 'new' | 'unwanted' | 'reading' | 'fed' | 'halted' | 'over' = 'new';
@@ -394,9 +399,10 @@ export class JobMap<Item, Result> implements AsyncIterable<MapResult<Item, Resul
 			return;
 		}
 		const existing = new Set(reply.existing);
+		this.#firstMade ??= ids.find((_, offset) => !existing.has(offset));
 		for (const [offset, item] of group.entries()) {
 			const id = ids[offset] as JobId;
-			this.#batch?.meet(id);
+			if (this.#batch?.meet(id)) this.#unended.add(id);
 			const about = {index: start + offset, key: keys[offset] as string, item, job: id, existing: existing.has(offset)};
 			const watcher: Watcher = end => this.#ended(about, end);
 			this.#underWay.set(about.index, {job: id, watcher, existing: about.existing});
@@ -413,14 +419,21 @@ export class JobMap<Item, Result> implements AsyncIterable<MapResult<Item, Resul
 			if (end.status === 'missing' && this.#phase === 'halted') return;
 			const outcome = toOutcome(end) as JobOutcome<Result>;
 			this.#ends[outcome.status]++;
-			if (end.earlier) this.#earlier++;
-			this.#arrived.set(about.index, {...about, earlier: end.earlier === true, ...outcome});
-			if (!end.earlier) this.#judge(outcome);
+			const earlier = end.earlier === true && this.#isEarlier(about.job);
+			if (earlier) this.#earlier++;
+			else if (about.existing) this.#unended.add(about.job);
+			this.#arrived.set(about.index, {...about, earlier, ...outcome});
+			if (!earlier) this.#judge(outcome);
 		} catch (error) {
 			this.#fail(error);
 		} finally {
 			this.#consumer.ring();
 		}
+	}
+
+	/** Of a job that had ended when it was asked for: also before this map began? */
+	#isEarlier(job: JobId): boolean {
+		return job < (this.#firstMade ?? Infinity) && !this.#unended.has(job);
 	}
 
 	#judge(outcome: JobOutcome): void {

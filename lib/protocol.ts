@@ -280,7 +280,7 @@ export interface RepliesMessage {
 	readonly events: readonly JobEvent[];
 }
 
-/** A watched job has ended; `earlier` if it had before the map or handle asked for it. */
+/** A watched job has ended; `earlier` if it had when the map or handle asked for it. */
 export type Notice = JobEnd & {readonly earlier?: boolean};
 
 export type EventName = JobEvent['type'];

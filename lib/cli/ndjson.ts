@@ -2,7 +2,7 @@ import type {MapResult} from '../index.ts';
 import {printable} from './printable.ts';
 
 /**
- * A map's result as one line of NDJSON. `earlier` marks what had ended before this run asked for it.
+ * A map's result as one line of NDJSON. `earlier` marks what had ended before this run.
  * @param item printed, too, unless it is `undefined`
  */
 export function toLine(result: MapResult<unknown, unknown>, item: unknown): string {

@@ -232,6 +232,30 @@ test('an input that throws cancels nothing: only its end tells what is missing',
 	t.is(total, undefined);
 });
 
+test('a result is an earlier one if it was there when the map began, and not if it came since, though the map asked for it later', async t => {
+	const {faena, items, open, go} = await openUnfinished(t);
+	const added: Named = ['added', open];
+	const begun = Promise.withResolvers<void>();
+	async function* late() {
+		yield items[0] as Named;
+		await begun.promise;
+		go();
+		for (const group of [items.slice(1), [added], [...items, added]]) {
+			await faena.idle();
+			yield* group;
+		}
+	}
+	const earlier: [string, boolean][] = [];
+	for await (const result of faena.map('wait', late(), {...BY_NAME, order: 'input'})) {
+		earlier.push([result.key, result.earlier]);
+		begun.resolve();
+	}
+	t.deepEqual(
+		earlier,
+		[...items, added, ...items, added].map(([name]) => [name, name === 'done']),
+	);
+});
+
 async function all<Item, Result>(map: JobMap<Item, Result>): Promise<MapResult<Item, Result>[]> {
 	const results: MapResult<Item, Result>[] = [];
 	for await (const result of map) results.push(result);
