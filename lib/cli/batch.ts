@@ -34,15 +34,33 @@ export async function refuseUnfinished(
 		await queue.recover();
 		const unfinished = await queue.jobs({status: ['pending', 'running', 'failed']}, {limit: LOOKED_AT});
 		const other = unfinished.find(job => job.batch !== batch && (job.task === task || isOf(module, job)));
-		if (!other) return;
-		const which = other.batch === undefined ? String(other.id) : `--batch '${other.batch}'`;
-		throw new FaenaError(
-			'BadOption',
-			`Another run is unfinished in ${file}. Finish it first, end it with: faena cancel --queue ${file} ${which}, or name another --queue.`,
-		);
+		if (other)
+			throw unfinishedRun(
+				file,
+				other,
+				unfinished.find(job => job.batch === batch),
+			);
 	} finally {
 		await queue.close();
 	}
+}
+
+/** @param own a job of this run, if that is unfinished, too: then neither of them can be finished first */
+function unfinishedRun(file: string, other: Job, own: Job | undefined): FaenaError {
+	const cancel = ({batch, id}: Job) => `faena cancel --queue ${quoted(file)} ${batch === undefined ? id : `--batch ${quoted(batch)}`}`;
+	const what = other.batch === undefined ? `job ${other.id}` : `the run ${JSON.stringify(other.batch)}`;
+	const ways = own
+		? `End one of them, for now, with: ${cancel(other)} or: ${cancel(own)}`
+		: `Finish it by the command that began it, or end it, for now, with: ${cancel(other)}`;
+	return new FaenaError(
+		'BadOption',
+		`In ${file} ${what} is unfinished${own ? ', as this run is' : ''}, and would be executed by this command, too. ${ways} (its command with --retry-failed goes on with it later). Or name another --queue.`,
+	);
+}
+
+/** As one word for a shell. */
+function quoted(text: string): string {
+	return /^[\w./-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`;
 }
 
 /** True if the job's batch has a {@link batchName} that begins with this module. */

@@ -438,7 +438,7 @@ test('what another run left unfinished is never executed by this one, which is r
 		assertSentence(
 			t,
 			await folder.faena('map', other, '--lines', '--batch', 'other').end('one'),
-			/Another run is unfinished in faena\.db\. .* faena cancel .* name another --queue/,
+			/In faena\.db the run ".*#hang --lines" is unfinished, .* by the command that began it, .* faena cancel --queue faena\.db --batch '.*' .* another --queue/,
 		);
 	}
 	const elsewhere = await folder.faena('map', tasks('traces-elsewhere', 'hang'), '--lines', '--queue', 'other.db').end('one');
@@ -448,6 +448,20 @@ test('what another run left unfinished is never executed by this one, which is r
 	const cancelled = await folder.faena('map', tasks(TRACES, 'hang'), '--lines').end('hangs');
 	t.is(cancelled.code, 1);
 	t.is(parse(cancelled.stdout)[0]?.status, 'cancelled');
+});
+
+test("of two unfinished runs that would execute each other's jobs, the command names how to end one for now, and that works as it stands", async t => {
+	const folder = new Folder(t);
+	const map = (batch: string, ...more: string[]) =>
+		folder.faena('map', tasks('isolated-tasks', 'picky'), '--lines', '--json', '--batch', batch, ...more).end('0');
+	for (const batch of ['one', "that's two"]) t.is((await map(batch, '--attempts', '1')).code, 1);
+	t.is((await folder.faena('retry', '--task', 'picky').end()).stdout, '2 to be run again\n');
+	const refused = await map('one');
+	assertSentence(t, refused, /In faena\.db the run "that's two" is unfinished, as this run is, /);
+	const [, cancel = '', cancelThis = ''] = /: faena (cancel .*) or: faena (cancel .*) \(/.exec(refused.stderr) ?? [];
+	t.is(cancelThis, 'cancel --queue faena.db --batch one');
+	t.is((await folder.sh(`'${process.execPath}' '${FAENA}' ${cancel}`).end()).stdout, '1 cancelled, 0 running and told to stop\n');
+	for (const [batch, ...more] of [['one'], ["that's two", '--retry-failed']] as const) t.like(parse((await map(batch, ...more)).stdout), [{status: 'dead'}]);
 });
 
 test('--halt gives up after so many failures, says where it stands and why, and the same command goes on', async t => {
