@@ -39,7 +39,10 @@ export interface MapOptions<Item, Payload, Task extends string = string> extends
 	 * failures are counted; where successes are, it just ends.
 	 */
 	readonly halt?: HaltOption;
-	/** The most items that may die before the map is halted: `maxFailures: n` is `halt: {when: 'soon', on: 'fail', at: n + 1}`. */
+	/**
+	 * The most items that may die before the map is halted: `maxFailures: n` is `halt: {when: 'soon', on: 'fail', at: n + 1}`. More may have
+	 * died by the time it has halted: jobs that were handed out already go on, up to two chunks (of at most 2,000 jobs, about 100 ms) for each worker.
+	 */
 	readonly maxFailures?: number;
 	/**
 	 * A task of which a job is enqueued once the batch completes: its input has ended, and so have all its jobs, here or in
