@@ -55,7 +55,7 @@ export class BatchHandle {
 
 	/**
 	 * Deletes the batch with all its jobs, ended or not, in bounded steps. Returns how many jobs. A map of it that
-	 * is under way ends with `NoSuchJob` or, when its input has ended, `NoSuchBatch`.
+	 * is under way ends with `NoSuchJob` or `NoSuchBatch`; where it only waits for its input, within about a second.
 	 * @throws FaenaError `BatchRunning` if one of its jobs is running; should it have been started since the deletion began, what was deleted stays so
 	 */
 	async delete(): Promise<number> {

@@ -15,8 +15,8 @@ export class Bell {
 		this.#wake?.();
 	}
 
-	/** Resolves at the next ring, or after the time given; the wait keeps no process alive. */
-	async rung(timeoutMs: number): Promise<void> {
+	/** Resolves with true at the next ring, or with false after the time given; the wait keeps no process alive. */
+	async rung(timeoutMs: number): Promise<boolean> {
 		if (!this.#isRung && timeoutMs > 0) {
 			await new Promise<void>(resolve => {
 				const takeBack = timeoutMs === Infinity ? undefined : this.#clock.after(Math.min(timeoutMs, MAX_TIMER_MS), resolve);
@@ -27,7 +27,9 @@ export class Bell {
 			});
 			this.#wake = undefined;
 		}
+		const isRung = this.#isRung;
 		this.#isRung = false;
+		return isRung;
 	}
 }
 

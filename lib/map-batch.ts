@@ -86,12 +86,20 @@ export class MapBatch {
 	}
 
 	async #lost(): Promise<FaenaError> {
+		const deleted = await this.deleted();
+		if (deleted) return deleted;
 		const name = JSON.stringify(this.#plan.name);
-		const again = 'The same map again goes on with it.';
-		const batch = await this.#link.verb('batch', this.#plan.name);
-		if (batch?.id === this.#id)
-			return new FaenaError('BatchInUse', `This engine was silent for so long that another map took over its batch ${name}. Let that map end. ${again}`);
-		return new FaenaError('NoSuchBatch', `The batch ${name} was deleted while this map of it was under way. The same map again begins it anew.`);
+		const what = `This engine was silent for so long that another map took over its batch ${name}.`;
+		return new FaenaError('BatchInUse', `${what} Let that map end. The same map again goes on with it.`);
+	}
+
+	/** What the map ends with if its batch was deleted. */
+	async deleted(): Promise<FaenaError | undefined> {
+		const {name} = this.#plan;
+		const batch = await this.#link.verb('batch', name);
+		if (this.#id === undefined || batch?.id === this.#id) return undefined;
+		const what = `The batch ${JSON.stringify(name)} was deleted while this map of it was under way.`;
+		return new FaenaError('NoSuchBatch', `${what} The same map again begins it anew.`);
 	}
 
 	/**

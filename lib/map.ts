@@ -63,6 +63,8 @@ interface Plan<Item> extends Omit<MapSettings<Item>, 'onComplete'> {
 /** Items that are enqueued in one message, and messages that may be unanswered. */
 const GROUP = 512;
 const GROUPS_UNDER_WAY = 4;
+/** How often a map that waits for its input looks whether its batch is still there. */
+const LOOK_AT_BATCH_MS = 1000;
 /**
  * A map under way: an async iterable of how each item's job ended. It reads the input as its results are consumed, never
  * more than `window` items ahead. Leaving the loop early enqueues nothing more; what was enqueued runs on, and a named
@@ -168,7 +170,7 @@ export class JobMap<Item, Result> implements AsyncIterable<MapResult<Item, Resul
 				if (result) yield result;
 				else if (this.#failure) throw this.#failure.error;
 				else if (this.#isDone()) break;
-				else await this.#consumer.rung(Infinity);
+				else await this.#wait();
 			}
 			isDone = this.#end();
 		} finally {
@@ -234,6 +236,16 @@ export class JobMap<Item, Result> implements AsyncIterable<MapResult<Item, Resul
 	#nextOfInput(): number {
 		while (this.#hasAllArrived() && this.#cursor < this.#enqueued && !this.#arrived.has(this.#cursor)) this.#cursor++;
 		return this.#cursor;
+	}
+
+	/** While the map waits for its input it may have no job whose end would tell that the batch was deleted. */
+	async #wait(): Promise<void> {
+		const batch = this.#phase === 'reading' ? this.#batch : undefined;
+		const isRung = await this.#consumer.rung(batch ? LOOK_AT_BATCH_MS : Infinity);
+		if (isRung || !batch || this.#underWay.size > 0) return;
+		const onLook = (error: FaenaError | undefined) => error && this.#fail(error);
+		// A look that fails tells nothing.
+		batch.deleted().then(onLook, () => undefined);
 	}
 
 	#isDone(): boolean {

@@ -195,6 +195,25 @@ test('a map whose batch is deleted ends with an error that says so', async t => 
 	await waiting;
 });
 
+test('a map that only waits for its input ends, too, when its batch is deleted, here or by another program', async t => {
+	const queue = join(makeFolder(t), 'jobs.db');
+	const faena = await openEngine(t, {queue});
+	const other = await openEngine(t, {queue, tasks: null});
+	for (const [engine, items] of [
+		[faena, []],
+		[other, [1, 2]],
+	] as const) {
+		async function* source() {
+			yield* items;
+			await new Promise(() => undefined);
+		}
+		const loop = drain(faena.map('echo', source(), {batch: 'one'}));
+		while ((await faena.batch('one').info())?.counts.completed !== items.length);
+		t.is(await engine.batch('one').delete(), items.length);
+		await t.throwsAsync(loop, {code: 'NoSuchBatch', message: /^The batch "one" was deleted while this map of it was under way\./});
+	}
+});
+
 test('names and keys that would not come back as they are, are refused', async t => {
 	const faena = await openEngine(t);
 	t.throws(() => faena.map('echo', [1], {batch: '\ud800'}), {code: 'BadOption', message: /half of a surrogate pair; it got "\\ud800"/});
