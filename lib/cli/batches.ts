@@ -31,9 +31,11 @@ function describe(file: string, batches: readonly BatchInfo[]): string {
 
 /** `1,204 completed, 370 pending  of 1,574  112/s  ETA 0:04`. */
 function describeOne({counts, total, completedAt, jobsPerSecond = 0, remainingMs}: BatchInfo): string {
+	// An input that was shorter than an earlier one has fewer items than the batch has jobs.
+	const jobs = Object.values(counts).reduce((sum, each) => sum + each, 0);
 	const parts = [
 		statusSummary(counts),
-		total !== undefined && `of ${count(total)}`,
+		total !== undefined && `of ${count(Math.max(total, jobs))}`,
 		completedAt !== undefined && `done ${moment(completedAt)}`,
 		jobsPerSecond > 0 && showRate(jobsPerSecond),
 		remainingMs !== undefined && `ETA ${clock(remainingMs / 1000)}`,

@@ -21,6 +21,17 @@ test('batches are listed with their tasks and counts, and the status of one is o
 	);
 });
 
+test('a batch is of no fewer than it has jobs, though its last input was shorter', async t => {
+	const folder = new Folder(t);
+	const map = (input: string) => folder.faena('map', tasks('traces-executions', 'echo'), '--lines', '--batch', 'nightly').end(input);
+	await map('one\ntwo');
+	for (const input of ['', 'one\none\none']) {
+		await map(input);
+		const jobs = input === '' ? 2 : 3;
+		t.regex((await folder.faena('batches').end()).stdout, new RegExp(`^nightly {2}echo {2}${jobs} completed {2}of ${jobs} {2}done`));
+	}
+});
+
 test('a queue without batches, and a batch that is not there, are said not to be', async t => {
 	const folder = new Folder(t);
 	await (await openQueue(join(folder.path, 'faena.db'))).close();
