@@ -270,8 +270,8 @@ export class Engine<Tasks = AnyTasks> implements AsyncDisposable {
 	}
 
 	/**
-	 * Opens a new round for one job, even a completed one, or for all that match: by default failed, dead and cancelled ones. Works page by page,
-	 * as {@link cancel}. Returns how many.
+	 * Opens a new round for one job, even a completed one, whose result is gone then; or for all that match: unless the filter names
+	 * ids or statuses, failed, dead and cancelled ones. Works page by page, as {@link cancel}. Returns how many.
 	 */
 	async retry(jobs: JobId | JobFilter): Promise<number> {
 		return this.#link.verb('retry', toFilter('retry()', jobs));

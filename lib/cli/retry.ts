@@ -8,7 +8,8 @@ export function addRetry(program: Command): void {
 	addJobsOptions(program.command('retry'))
 		.summary('give jobs that did not work out another round')
 		.description(
-			'Opens a new round for failed, dead and cancelled jobs: those of the ids, of a batch, or of a task; a completed one only by its id.\n' +
+			'Opens a new round for failed, dead and cancelled jobs: those of the ids, of a batch, or of a task.\n' +
+				'A completed job is run again only if its id is given, and its result is gone then.\n' +
 				'They run when a program that has their task works on the queue, or when their faena map is started again.',
 		)
 		.action(async (texts: readonly string[], options: JobsOptions) => {
