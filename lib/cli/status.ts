@@ -58,7 +58,7 @@ function describe(file: string, {counts, paused, ...jobs}: Report): string {
 
 function list(jobs: readonly Job[], counts: Counts): string[] {
 	const rows = jobs.map(
-		job => `${job.status.padEnd(8)} #${String(job.id).padEnd(7)} ${inLine(job.task)}${job.key === undefined ? '' : `  ${inLine(job.key)}`}  ${detail(job)}`,
+		job => `${job.status.padEnd(8)} #${String(job.id).padEnd(7)} ${inLine(job.task)}${job.key === undefined ? '' : `  key ${inLine(job.key)}`}  ${detail(job)}`,
 	);
 	const more = jobs[0] ? counts[jobs[0].status] - jobs.length : 0;
 	return more > 0 ? [...rows, `${' '.repeat(9)}and ${count(more)} more`] : rows;
