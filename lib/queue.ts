@@ -619,7 +619,7 @@ export interface CleanupResult {
 export function keyConflict(
 	{task, key, rerun}: Pick<NewJob, 'task' | 'key' | 'rerun'>,
 	id: JobId,
-	advice = 'Use another key, or clean up that job first.',
+	advice = 'Give another payload another key; or delete that job first, once it has ended, with cleanup().',
 ): FaenaError {
 	const what = `The key ${JSON.stringify(key)} of task ${task} belongs to job ${id}, which`;
 	if (rerun?.changed) return new FaenaError('KeyConflict', `${what} is running with another payload. Wait for its end, or cancel it, before you change it.`);

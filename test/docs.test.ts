@@ -100,6 +100,14 @@ for (const block of programs) {
 	});
 }
 
+test.serial('the first program of README.md goes on where it was, also with other files and in another order', async t => {
+	const inFolder = {cwd: folderOf({document: 'README.md'}), timeout: 60_000};
+	for (const files of [['package.json'], ['tasks.ts', 'package.json']]) {
+		const {stdout} = await run(process.execPath, ['main.ts', ...files], inFolder);
+		t.deepEqual([...stdout.matchAll(/^[0-9a-f]{64} (.*)$/gm)].map(match => match[1]).sort(), files.toSorted());
+	}
+});
+
 test('the files that the documents name are there', t => {
 	const missing = [...documents, 'ARCHITECTURE.md', 'CONTRIBUTING.md'].flatMap(document => {
 		const markdown = readFileSync(join(root, document), 'utf8');

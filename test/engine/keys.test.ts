@@ -25,7 +25,10 @@ test('the same key with another payload is a KeyConflict, in a sentence that nam
 	const job = await faena.enqueue('add', {a: 1, b: 2}, {key: 'a'});
 	for (const enqueue of [faena.enqueue('add', {a: 1, b: 3}, {key: 'a'}), faena.call('add', {a: 1, b: 3}, {key: 'a'})]) {
 		const error = await t.throwsAsync(enqueue as Promise<unknown>, {instanceOf: FaenaError, code: 'KeyConflict'});
-		t.is(error?.message, `The key "a" of task add belongs to job ${job.id}, which has another payload. Use another key, or clean up that job first.`);
+		t.is(
+			error?.message,
+			`The key "a" of task add belongs to job ${job.id}, which has another payload. Give another payload another key; or delete that job first, once it has ended, with cleanup().`,
+		);
 	}
 	t.is((await faena.enqueue('echo', {a: 1, b: 3}, {key: 'a'})).existing, false);
 });
