@@ -403,36 +403,66 @@ test('a grace of a month lets a teardown come to its end', async t => {
 
 // ——— of the command ———
 
-test('faena map: each number and time among its options works, or is refused in a sentence', async t => {
-	t.timeout(120_000);
-	const folder = new Folder(t);
-	const good: Readonly<Record<string, readonly string[]>> = {
-		'--timeout': ['1.5ms', '20.25s', '600000.5ms'],
-		'--attempts': ['1'],
-		'--workers': ['1'],
-		'--halt': ['soon,fail=1'],
-	};
-	for (const flag of Object.keys(good)) {
-		for (const value of VALUES.map(each => (flag === '--halt' ? `soon,fail=${each}` : Object.is(each, -0) ? '-0' : `${each}`))) {
-			if (good[flag]?.includes(value)) continue;
-			const {code, said} = await parsed('map', 'tasks.ts#echo', '*.txt', flag, value);
-			t.is(code, 2, `${flag} ${value}`);
-			t.regex(said, /^faena: .*(invalid|argument).*\n$/);
-		}
-	}
-	for (const [flag, values] of Object.entries(good)) {
-		for (const value of values) {
-			const {code, stderr} = await folder
-				.faena('map', tasks('traces-executions', 'echo'), '--lines', '--quiet', '--batch', `${flag}${value}`, flag, value)
-				.end('a\n');
-			t.true([0, 1].includes(code), `${flag} ${value}: ${stderr}`);
-		}
-	}
-});
+interface Command {
+	/** Of each flag that is a number or a time the values that work, and of `ids`, which are arguments. */
+	readonly good: Readonly<Record<string, readonly string[]>>;
+	/** What the command is given beside its name. */
+	readonly words: (flag: string, value: string) => readonly string[];
+	/** What it ends with where the value works. */
+	readonly codes: readonly number[];
+}
 
-/** What the command says that is refused before it does anything. */
-async function parsed(...words: readonly string[]): Promise<{code: unknown; said: string}> {
-	const write = mock.method(process.stderr, 'write', () => true);
+/** An id too large for an integer of 32 bits is a good one, of a job that is not there. */
+const BY_ID: Command = {good: {ids: ['1', '2147483648']}, words: (_, id) => [id], codes: [3]};
+const WITHOUT: Command = {...BY_ID, good: {}};
+const COMMANDS: Readonly<Record<string, Command>> = {
+	map: {
+		good: {'--workers': ['1'], '--timeout': ['1.5ms', '20.25s', '600000.5ms'], '--attempts': ['1'], '--halt': ['soon,fail=1']},
+		words: (flag, value) => [tasks('traces-executions', 'echo'), '--lines', '--quiet', '--batch', `${flag} ${value}`, flag, value],
+		codes: [0, 1],
+	},
+	bench: {
+		good: {'--blocks': ['1']},
+		words: (flag, value) => ['--trial', 'call', '--jobs', '20', flag, value],
+		codes: [0, 1],
+	},
+	...{show: BY_ID, cancel: BY_ID, retry: BY_ID, status: WITHOUT, batches: WITHOUT},
+};
+
+for (const [command, {good, words, codes}] of Object.entries(COMMANDS)) {
+	test(`faena ${command}: each number and time among its flags and arguments works, or is refused in a sentence`, async t => {
+		t.timeout(120_000);
+		const folder = new Folder(t);
+		await (await openQueue(join(folder.path, 'faena.db'))).close();
+		t.deepEqual(await numbersOf(command), Object.keys(good));
+		for (const [flag, values] of Object.entries(good)) {
+			const bad = VALUES.map(toText(flag)).filter(value => !values.includes(value));
+			for (const value of bad) {
+				const {code, said} = await parsed('stderr', command, ...words(flag, value));
+				t.is(code, 2, `${flag} ${value}`);
+				t.regex(said, /^faena: .*(invalid|argument|positive whole number|unknown option).*\n$/);
+			}
+			for (const value of values) {
+				const {code, stderr} = await folder.faena(command, ...words(flag, value)).end('a\n');
+				t.true(codes.includes(code), `${flag} ${value}: ${stderr}`);
+			}
+		}
+	});
+}
+
+/** As its help shows them. */
+async function numbersOf(command: string): Promise<string[]> {
+	const {said} = await parsed('stdout', command, '--help');
+	return [...said.matchAll(/(--\w+) <(?:n|time|when)>|[<[](?:ids\.\.\.|id)[\]>]/g)].map(([, flag = 'ids']) => flag);
+}
+
+function toText(flag: string): (value: unknown) => string {
+	return value => (flag === '--halt' ? `soon,fail=${value}` : Object.is(value, -0) ? '-0' : `${value}`);
+}
+
+/** What the command says that is refused before it does anything, or that is asked for help. */
+async function parsed(on: 'stdout' | 'stderr', ...words: readonly string[]): Promise<{code: unknown; said: string}> {
+	const write = mock.method(process[on], 'write', () => true);
 	const before = process.exitCode;
 	try {
 		await runCommand(words);
