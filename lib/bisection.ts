@@ -12,36 +12,37 @@ export function isRefusal(error: unknown): error is FaenaError {
 export interface Steps<Part, Result> {
 	/** Writes the parts in one transaction, all of them or none and an error. */
 	commit(parts: readonly Part[]): Promise<Result>;
-	/** Takes what came of a transaction. An error of it ends all. */
+	/** Gets the result of a transaction. If it throws, nothing more is written. */
 	committed(parts: readonly Part[], result: Result): Promise<void>;
-	/** Gives what to write instead of a part that is refused by itself; nothing, if nothing can be. */
+	/** What to write instead of a part that is refused by itself; nothing leaves it out. */
 	instead(part: Part, refusal: FaenaError): readonly Part[];
 }
 
 /**
- * Writes the parts in order, in one transaction if the store takes them all; otherwise the two halves one after the other, and so
- * on, until each part that is refused is alone.
- * @returns what was not tried because of an error that is no refusal, and that error; `undefined` if nothing is left
+ * Writes the parts in order. A group of parts that the store refuses is split into halves, until each refused part is alone. What is
+ * written instead of refused parts comes last and together, so that thousands of them don't take a commit each.
+ * @returns what was not written because of an error that is no refusal, and that error; `undefined` if nothing is left
  */
 export async function commitInParts<Part, Result>(
 	parts: readonly Part[],
 	{commit, committed, instead}: Steps<Part, Result>,
 ): Promise<{readonly left: readonly Part[]; readonly error: unknown} | undefined> {
-	/** The first comes last. */
+	/** A stack: the next group is at its end. */
 	const groups = [parts];
-	for (let group = groups.pop(); group; group = groups.pop()) {
-		if (group.length === 0) continue;
+	const replacements: Part[] = [];
+	for (;;) {
+		const group = groups.pop() ?? replacements.splice(0);
+		if (group.length === 0) return undefined;
 		let result: Result;
 		try {
 			result = await commit(group);
 		} catch (error) {
-			if (!isRefusal(error)) return {left: [group, ...groups.toReversed()].flat(), error};
+			if (!isRefusal(error)) return {left: [group, ...groups.toReversed(), replacements].flat(), error};
 			const half = Math.ceil(group.length / 2);
-			if (group.length === 1) groups.push(instead(group[0] as Part, error));
+			if (group.length === 1) replacements.push(...instead(group[0] as Part, error));
 			else groups.push(group.slice(half), group.slice(0, half));
 			continue;
 		}
 		await committed(group, result);
 	}
-	return undefined;
 }

@@ -113,6 +113,7 @@ export class Dispatcher implements PoolListener {
 		this.#turns = new Turns(queue, owner, clock, {
 			leftOut: (what, refusal) => this.#tellRefused(what, refusal),
 			refuse: (call, refusal) => this.#desk.refuse(call, refusal),
+			meanwhile: () => this.#attendMeanwhile(),
 		});
 		this.#batches = new HeldBatches(queue, owner);
 		queue.onBatchCompleted(batch => this.#batchCompleted(batch));
@@ -293,6 +294,13 @@ export class Dispatcher implements PoolListener {
 		} catch (error) {
 			this.#setBack('batches', error);
 		}
+	}
+
+	/** So that the heartbeat goes on. */
+	async #attendMeanwhile(): Promise<void> {
+		// Transactions that wait for nothing would let no timer ring.
+		await this.#clock.nextTurn();
+		await this.#attend();
 	}
 
 	/** One transaction: settle, enqueue, dequeue. */

@@ -19,6 +19,8 @@ export interface RefusalListener {
 	leftOut(what: Refused, refusal: FaenaError): void;
 	/** Nothing that this call wants was enqueued. */
 	refuse(call: number, refusal: FaenaError): void;
+	/** Is awaited before each of the transactions that find what is refused. They may be thousands, which other things can't wait for. */
+	meanwhile?(): Promise<void>;
 }
 
 /**
@@ -69,7 +71,10 @@ export class Turns {
 	): Promise<{readonly refusals: number; readonly stopped?: {readonly left: Written; readonly error: unknown}}> {
 		let refusals = 0;
 		const stopped = await commitInParts(toParts(all), {
-			commit: parts => this.#commit(turnOf(fromParts(parts))),
+			commit: async parts => {
+				await this.#listener.meanwhile?.();
+				return this.#commit(turnOf(fromParts(parts)));
+			},
 			committed: (parts, result) => committed(result, fromParts(parts)),
 			instead: (part, refusal) => {
 				refusals++;
@@ -96,6 +101,7 @@ export class Turns {
 			const own = Math.min(limit, lane.limit);
 			if (own === 0) continue;
 			const apart = {...demand, tasks: [{...lane, limit: own}], limit: own};
+			await this.#listener.meanwhile?.();
 			let result: TurnResult;
 			try {
 				result = await this.turn(NOTHING_WRITTEN, apart);

@@ -11,6 +11,7 @@ import type {FailedMessage, Notice, RepliesMessage, Reply, Verbs} from '../lib/p
 import type {BatchId, CancelResult, Moved, MovePage, MoveTarget, Turn, TurnResult} from '../lib/queue.ts';
 import {MemoryQueue} from '../lib/queues/memory.ts';
 import {openSqlite} from '../lib/queues/sqlite.ts';
+import {expandSettling} from '../lib/runs.ts';
 import {makeFolder} from './fixtures/folder.ts';
 
 const POLICY: Policy = {maxAttempts: 3, timeoutMs: null, backoff: {baseMs: 1000, factor: 2, maxMs: 60_000, jitter: 0}, retry: 'auto'};
@@ -78,6 +79,39 @@ test('a transaction that fails for a while is told of each time, and what ended 
 	t.like(queue.job(1), {status: 'completed', executions: 1, attempts: 0});
 	dispatcher.receive([{call: 2, type: 'close', drainMs: 0}]);
 });
+
+const TASKS_100 = Array.from({length: 100}, (_, index) => `task ${index}`);
+
+for (const [what, tasks, isRefused] of [
+	['outcomes', ['count'], turn => expandSettling(turn.settle ?? []).some(({outcome}) => outcome.type === 'returned')],
+	['dequeues', TASKS_100, turn => (turn.dequeue?.tasks ?? []).some(({task}) => task === 'task 99')],
+] as const satisfies [string, string[], (turn: Turn) => boolean][]) {
+	test(`while a slow disk is asked many times which ${what} are refused, the owner keeps its heartbeat`, async t => {
+		const leaseMs = 30_000;
+		const clock = new HandClock();
+		const beats: number[] = [];
+		const queue = new (class extends MemoryQueue {
+			override turn(turn: Turn): TurnResult {
+				clock.pass(1000);
+				if (isRefused(turn)) throw new FaenaError('BadRow', 'refused');
+				return super.turn(turn);
+			}
+			override heartbeat(owner: string): boolean {
+				beats.push(clock.steadyMs());
+				return super.heartbeat(owner);
+			}
+		})();
+		const jobs = Array.from({length: 100}, (_, index) => tasks[index % tasks.length] as string);
+		await queue.enqueue(jobs.map(task => ({task, payload: '1', priority: 0, runAt: null, policy: {...POLICY, maxAttempts: 1}})));
+		const pool = (own: PoolListener): Pool => ({...promptPool(own), load: async () => tasks.map(name => ({name, options: {batchSize: 100}}))});
+		const dispatcher = new Dispatcher(queue, pool, {owner: 'owner', leaseMs, clock, output: () => undefined});
+		await dispatcher.start();
+		while (queue.counts().dead + queue.counts().completed < 99) await clock.advance(1);
+		beats.push(clock.steadyMs());
+		const longestMs = Math.max(...beats.slice(1).map((at, index) => at - (beats[index] as number)));
+		t.true(longestMs < leaseMs, `${longestMs} ms without a heartbeat`);
+	});
+}
 
 test('a close keeps its time though the disk is full: what ended could not be written, and is told', async t => {
 	const alive = setInterval(() => undefined, 1000);
