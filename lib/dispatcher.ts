@@ -18,7 +18,7 @@ import {ChunkSizer} from './sizing.ts';
 import {Statistics} from './statistics.ts';
 import {isSteering, Steering} from './steering.ts';
 import type {TaskInfo} from './tasks-module.ts';
-import {makesJobs, NOTHING_WRITTEN, type Written} from './turn-parts.ts';
+import {makesJobs, type Written} from './turn-parts.ts';
 import {type Refused, Turns} from './turns.ts';
 
 export interface DispatcherOptions {
@@ -47,6 +47,8 @@ const NOTE_DELAY_MS = 20;
 const OWNER_DYING_MS = 1000;
 const LOOK_AT_OWNER_MS = 50;
 const NO_PLACES = {idle: 0, second: 0};
+/** Suspects and the others. */
+const LANES_OF_TASK = 2;
 
 /**
  * The loop between queue and pool. Everything that happens — a call, an outcome, a place in the pool, the time, another
@@ -237,8 +239,9 @@ export class Dispatcher implements PoolListener {
 		if (this.#setbacks.turn.count > 0) return this.#setbacks.turn.restMs;
 		if (this.#outbox.length > 0) return Math.max(0, this.#restMs());
 		if (this.#phase === 'draining') return Math.max(0, this.#drainUntil - this.#clock.steadyMs());
-		if (this.#phase !== 'running' || this.#nextRunAt === null || !this.#hasPlace()) return Infinity;
-		return Math.max(0, this.#restMs(), this.#turns.restMs, this.#nextRunAt - this.#clock.now());
+		// While lanes rest, the caretaker's timer wakes it often enough.
+		if (this.#phase !== 'running' || this.#nextRunAt === null || this.#turns.leavesLanesOut || !this.#hasPlace()) return Infinity;
+		return Math.max(0, this.#restMs(), this.#nextRunAt - this.#clock.now());
 	}
 
 	/**
@@ -337,7 +340,9 @@ export class Dispatcher implements PoolListener {
 	async #apply(result: TurnResult, {settle, notes, enqueues}: Written, demand: Demand | undefined): Promise<void> {
 		this.#nextRunAt = result.nextRunAt;
 		const arrived = enqueues.length > 0 || result.settled.includes('pending') || settle.some(makesJobs);
-		this.#isHungry = demand ? result.backlog > 0 : this.#isHungry || arrived;
+		// A demand that leaves lanes out says nothing of what these have.
+		const asksAll = demand?.tasks.length === LANES_OF_TASK * this.#tasks.size;
+		this.#isHungry = demand ? result.backlog > 0 || !asksAll : this.#isHungry || arrived;
 		this.#dispatch(result.dequeued, result.backlog);
 		for (const id of result.dequeued.passedOver ?? []) this.#tellRefused({id}, passedOver(id));
 		for (const note of notes) this.#desk.noted(note);
@@ -389,7 +394,7 @@ export class Dispatcher implements PoolListener {
 		if (!isRefused && !stopped && enqueues.length > 0) this.#setbacks.turn.clear();
 		if (stopped || !isRefused) return this.#setBack('turn', isRefused ? stopped?.error : error);
 		this.#setbacks.turn.clear();
-		if (demand && refusals === 0) await this.#dequeueApart(demand);
+		if (demand && refusals === 0) this.#turns.dequeueRefused(demand, error);
 		this.#bell.ring();
 	}
 
@@ -397,11 +402,6 @@ export class Dispatcher implements PoolListener {
 		this.#outbox = [...settle, ...this.#outbox];
 		this.#notes = [...notes, ...this.#notes];
 		for (const {call} of enqueues) this.#desk.refuse(call, error);
-	}
-
-	async #dequeueApart(demand: Demand): Promise<void> {
-		const error = await this.#turns.dequeueApart(demand, (result, apart) => this.#apply(result, NOTHING_WRITTEN, apart));
-		if (error) this.#setBack('turn', error);
 	}
 
 	#tellRefused(what: Refused, refusal: FaenaError): void {
@@ -428,7 +428,7 @@ export class Dispatcher implements PoolListener {
 		const isDue = this.#nextRunAt !== null && this.#nextRunAt <= this.#clock.now();
 		if (this.#phase !== 'running' || this.#chunks.length > 0 || !(this.#isHungry || arrives || isDue)) return undefined;
 		const lanes = [...this.#tasks].flatMap(([task, {concurrency}]) => this.#demandOf(task, concurrency));
-		const {tasks, ...rest} = this.#turns.awake({owner: this.#owner, tasks: lanes, limit: 0, maxBytes: BYTES_PER_TURN});
+		const {tasks, ...rest} = this.#turns.askable({owner: this.#owner, tasks: lanes, limit: 0, maxBytes: BYTES_PER_TURN});
 		const limit = Math.max(0, ...tasks.map(each => each.limit));
 		return limit === 0 ? undefined : {...rest, tasks, limit};
 	}

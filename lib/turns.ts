@@ -2,10 +2,9 @@ import {commitInParts, isRefusal} from './bisection.ts';
 import type {Clock} from './clock.ts';
 import type {FaenaError} from './errors.ts';
 import type {JobId} from './job.ts';
-import {JobList} from './job-list.ts';
 import type {Demand, JobQueue, Lease, OwnerId, Settlement, Turn, TurnResult} from './queue.ts';
-import {RestingLanes} from './resting-lanes.ts';
-import {fromParts, insteadOf, NOTHING_WRITTEN, type TurnPart, toParts, turnOf, type Written} from './turn-parts.ts';
+import {RefusedLanes} from './refused-lanes.ts';
+import {fromParts, insteadOf, type TurnPart, toParts, turnOf, type Written} from './turn-parts.ts';
 
 /** What a refusal is about, if that is known: of a job, or of all jobs of a task. */
 export interface Refused {
@@ -30,7 +29,7 @@ export interface RefusalListener {
 export class Turns {
 	readonly #queue: JobQueue;
 	readonly #owner: OwnerId;
-	readonly #resting: RestingLanes;
+	readonly #refused: RefusedLanes;
 	readonly #listener: RefusalListener;
 	/** The last that was heard of; */
 	#lastLease: Lease = 0;
@@ -40,18 +39,29 @@ export class Turns {
 	constructor(queue: JobQueue, owner: OwnerId, clock: Pick<Clock, 'steadyMs'>, listener: RefusalListener) {
 		this.#queue = queue;
 		this.#owner = owner;
-		this.#resting = new RestingLanes(clock);
+		this.#refused = new RefusedLanes(clock);
 		this.#listener = listener;
 	}
 
-	/** Until a lane may be asked again that can give nothing. */
-	get restMs(): number {
-		return this.#resting.restMs;
+	/** True while lanes rest or are asked alone. */
+	get leavesLanesOut(): boolean {
+		return !this.#refused.isEmpty;
 	}
 
-	/** The demand without the lanes that can give nothing for now. */
-	awake(demand: Demand): Demand {
-		return {...demand, tasks: demand.tasks.filter(lane => !this.#resting.rests(lane))};
+	/** How long until one of those may be asked; `Infinity` if there are none. */
+	get restMs(): number {
+		return this.#refused.restMs;
+	}
+
+	/** The demand, without the lanes that are not to be asked now. */
+	askable(demand: Demand): Demand {
+		return {...demand, tasks: this.#refused.askable(demand.tasks)};
+	}
+
+	/** Call this when a dequeue was refused: the next demands find out which lane is at fault, and it rests. */
+	dequeueRefused({tasks}: Demand, refusal: FaenaError): void {
+		const lane = this.#refused.add(tasks, refusal);
+		if (lane) this.#listener.leftOut({task: lane.task}, refusal);
 	}
 
 	/** One transaction. */
@@ -91,31 +101,6 @@ export class Turns {
 		else this.#listener.leftOut({id: (part.type === 'note' ? part.note : (part.settling as Settlement)).id}, refusal);
 	}
 
-	/**
-	 * Asks one lane after the other, so that those rest that can give nothing.
-	 * @returns the error that is no refusal, if one ended it
-	 */
-	async dequeueApart(demand: Demand, committed: (result: TurnResult, demand: Demand) => Promise<void>): Promise<unknown> {
-		let {limit} = demand;
-		for (const lane of demand.tasks) {
-			const own = Math.min(limit, lane.limit);
-			if (own === 0) continue;
-			const apart = {...demand, tasks: [{...lane, limit: own}], limit: own};
-			await this.#listener.meanwhile?.();
-			let result: TurnResult;
-			try {
-				result = await this.turn(NOTHING_WRITTEN, apart);
-			} catch (error) {
-				if (!isRefusal(error)) return error;
-				if (this.#resting.add(lane, error)) this.#listener.leftOut({task: lane.task}, error);
-				continue;
-			}
-			limit -= new JobList(result.dequeued.jobs).length;
-			await committed(result, apart);
-		}
-		return undefined;
-	}
-
 	/** A dequeue that fails may have taken effect, unless it was refused. */
 	async #commit(turn: Turn): Promise<TurnResult> {
 		const {dequeue} = turn;
@@ -125,7 +110,7 @@ export class Turns {
 			if (!dequeue) return result;
 			this.#isInDoubt = false;
 			this.#lastLease = Math.max(this.#lastLease, result.dequeued.lease);
-			this.#resting.clear(dequeue.tasks);
+			this.#refused.clear(dequeue.tasks);
 			return result;
 		} catch (error) {
 			if (dequeue && isRefusal(error)) this.#isInDoubt = false;

@@ -189,30 +189,25 @@ interface Next {
 	readonly lease: Lease;
 	readonly job: DequeuedJob | undefined;
 	/** When to ask again at the latest. */
-	readonly nextRunAt: number | null;
+	readonly nextRunAt: number;
 }
 
 async function nextOf({turns, demand}: Bench): Promise<Next> {
-	const awake = turns.awake(demand);
-	if (awake.tasks.length === 0) return {lease: 0, job: undefined, nextRunAt: Date.now() + turns.restMs};
+	const asked = turns.askable(demand);
 	let result: TurnResult | undefined;
 	try {
-		result = await turns.turn(NOTHING_WRITTEN, awake);
+		if (asked.tasks.length > 0) result = await turns.turn(NOTHING_WRITTEN, asked);
 	} catch (error) {
 		if (!isRefusal(error)) throw error;
-		const failure = await turns.dequeueApart(awake, async own => {
-			result = own;
-		});
-		if (failure) throw failure;
+		turns.dequeueRefused(asked, error);
 	}
-	if (!result) return {lease: 0, job: undefined, nextRunAt: Date.now() + turns.restMs};
-	const {dequeued, nextRunAt} = result;
-	return {lease: dequeued.lease, job: expandDequeued(dequeued.jobs)[0], nextRunAt};
+	const {dequeued, nextRunAt} = result ?? {dequeued: {lease: 0, jobs: []}, nextRunAt: null};
+	return {lease: dequeued.lease, job: expandDequeued(dequeued.jobs)[0], nextRunAt: Math.min(nextRunAt ?? Infinity, Date.now() + turns.restMs)};
 }
 
 /** Waits until there may be a job: one was enqueued here, another process wrote, or a waiting one is due. */
-async function arrival(queue: JobQueue, bell: Bell, nextRunAt: number | null): Promise<void> {
-	const until = Math.min(nextRunAt ?? Infinity, Date.now() + ASK_EVERY_MS);
+async function arrival(queue: JobQueue, bell: Bell, nextRunAt: number): Promise<void> {
+	const until = Math.min(nextRunAt, Date.now() + ASK_EVERY_MS);
 	// A queue that can't answer is asked once more by the loop, which then ends with the reason.
 	const mayHaveJobs = async () => Date.now() >= until || (await queue.changes());
 	const listener = setInterval(() => {

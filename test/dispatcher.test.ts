@@ -113,6 +113,35 @@ for (const [what, tasks, isRefused] of [
 	});
 }
 
+test('while the dequeues of a task are refused, that is told once and the backlog of another goes on; it is asked again though nobody else has written', async t => {
+	const clock = new HandClock();
+	let isInTheWay = true;
+	let refusals = 0;
+	const queue = new (class extends MemoryQueue {
+		override turn(turn: Turn): TurnResult {
+			if (!isInTheWay || !turn.dequeue?.tasks.some(({task, suspects}) => task === 'held' && !suspects)) return super.turn(turn);
+			refusals++;
+			throw new FaenaError('BadRow', 'refused');
+		}
+	})();
+	const told: unknown[] = [];
+	const output = (message: RepliesMessage | FailedMessage) => {
+		if (message.type === 'replies') for (const event of message.events) if (event.type === 'refused') told.push(event.task);
+	};
+	const tasks = ['held', ...Array.from({length: 50}, () => 'count')];
+	await queue.enqueue(tasks.map(task => ({task, payload: '1', priority: 0, runAt: null, policy: POLICY})));
+	const pool = (own: PoolListener): Pool => ({...promptPool(own), load: async () => ['count', 'held'].map(name => ({name, options: {}}))});
+	const dispatcher = new Dispatcher(queue, pool, {owner: 'owner', leaseMs: 30_000, clock, events: ['refused'], output});
+	await dispatcher.start();
+	for (let ms = 0; ms < 500; ms++) await clock.advance(1);
+	t.is(queue.counts({task: 'count'}).completed, 50);
+	t.deepEqual(told, ['held']);
+	t.true(refusals < 10, `${refusals} refusals`);
+	isInTheWay = false;
+	for (let ms = 0; ms < 1500; ms++) await clock.advance(1);
+	t.is(queue.counts({task: 'held'}).completed, 1);
+});
+
 test('a close keeps its time though the disk is full: what ended could not be written, and is told', async t => {
 	const alive = setInterval(() => undefined, 1000);
 	t.teardown(() => clearInterval(alive));

@@ -57,7 +57,7 @@ const LAYERS: readonly (readonly string[])[] = [
 		'lib/meter.ts',
 		'lib/worker-life.ts',
 		'lib/resources.ts',
-		'lib/resting-lanes.ts',
+		'lib/refused-lanes.ts',
 		'lib/warnings.ts',
 	],
 	['lib/queues/*', 'lib/pools/*'],

@@ -14,7 +14,7 @@ import {
 } from '../../lib/queue.ts';
 import {expandSettling} from '../../lib/runs.ts';
 import type {Ledger} from './ledger.ts';
-import {isRefused, onCompleteOf} from './plans.ts';
+import {isRefused, onCompleteOf, TASKS} from './plans.ts';
 import type {Actor, Scheduler} from './scheduler.ts';
 
 export interface Observation {
@@ -43,6 +43,7 @@ export function observe(queue: JobQueue, observation: Observation): JobQueue {
 			if (!OBSERVED.has(name as string)) return method;
 			const run = async (...args: unknown[]) => {
 				if (name === 'turn' && isTurnRefused(args[0] as Turn)) throw new FaenaError('BadRow', 'What a job returned is refused.');
+				if (name === 'turn' && isDequeueRefused(args[0] as Turn, observation)) throw new FaenaError('BadRow', 'A row is in the way of a task.');
 				return commit(name as string, args, method, completed, observation);
 			};
 			return (...args: unknown[]) => answer(name as string, () => run(...args), observation);
@@ -53,6 +54,12 @@ export function observe(queue: JobQueue, observation: Observation): JobQueue {
 /** The store refuses what some jobs return, whenever it is given. */
 function isTurnRefused({settle = []}: Turn): boolean {
 	return expandSettling(settle).some(({id, outcome}) => outcome.type === 'returned' && isRefused(id));
+}
+
+/** At times a row is in the way of all jobs of a task. */
+function isDequeueRefused({dequeue}: Turn, {scheduler, isCalm}: Observation): boolean {
+	const held = TASKS[Math.floor(scheduler.steadyMs / 1000) % (3 * TASKS.length)]?.name;
+	return !isCalm() && (dequeue?.tasks ?? []).some(({task, limit}) => limit > 0 && task === held);
 }
 
 /** What is slow or fails now and then; what is not named here answers at once, as SQLite does. */
