@@ -318,6 +318,21 @@ test('a lock that nobody holds means a dead owner, though its heartbeat is fresh
 	await queue.close();
 });
 
+test('an owner whose lock another program holds is refused at once, so that nobody waits for it with the write lock, and lives once it is free', async t => {
+	const path = join(makeFolder(t), 'jobs.db');
+	const queue = await openSqlite(path);
+	const holder = new Database(`${path}-owner-me`);
+	holder.exec('begin exclusive');
+	const begunAt = performance.now();
+	const refused = t.throwsAsync(async () => queue.heartbeat('me'), {code: 'DatabaseBusy', message: /-owner-me is locked by another program/});
+	// All of it happens within the call.
+	t.true(performance.now() - begunAt < 2000);
+	await refused;
+	holder.close();
+	t.true(await queue.heartbeat('me'));
+	await queue.close();
+});
+
 test('what an owner without a row has left behind is removed once it is old: its lock, and its list of open jobs', async t => {
 	const folder = makeFolder(t);
 	const path = join(folder, 'jobs.db');

@@ -1,5 +1,6 @@
 import {existsSync, rmSync} from 'node:fs';
 import Database from 'better-sqlite3';
+import {FaenaError} from '../../errors.ts';
 import type {OwnerId} from '../../queue.ts';
 import {createPrivately} from './private-file.ts';
 import {isTrustedLock, refuseUntrustedLock} from './trusted-files.ts';
@@ -25,17 +26,26 @@ export function lockOf(path: string): string {
 	return path.endsWith(OPEN_JOBS) ? path.slice(0, -OPEN_JOBS.length) : path;
 }
 
-/** The owner's own part, which nobody else can take. */
+/**
+ * Takes the owner's own part of the lock, which only one process can have. Does not wait for it, since the caller has the write lock.
+ * @throws FaenaError `DatabaseBusy` if another program has locked the file
+ */
 export function holdLock(path: string): {release(): void} {
-	const db = openLock(path);
-	db.exec('begin immediate');
+	const db = openLock(path, {timeout: 0});
+	try {
+		db.exec('begin immediate');
+	} catch (error) {
+		db.close();
+		if (!isBusy(error)) throw error;
+		throw new FaenaError('DatabaseBusy', `${path} is locked by another program. Only engines use this file; end what else has it open.`, {cause: error});
+	}
 	return {release: () => db.close()};
 }
 
-/** What the collector frees is closed. */
+/** Keeps a reference: a connection that is garbage-collected closes, and drops its part of the lock. */
 const shares: Database.Database[] = [];
 
-/** A child's part, until its process ends. */
+/** Takes a child process's part of the lock, until the process ends. */
 export function shareLock(path: string): void {
 	const db = openLock(path);
 	// A transaction that has read something.
@@ -43,10 +53,10 @@ export function shareLock(path: string): void {
 	shares.push(db);
 }
 
-function openLock(path: string): Database.Database {
+function openLock(path: string, options: Database.Options = {}): Database.Database {
 	createPrivately(path);
 	refuseUntrustedLock(path);
-	return new Database(path, {fileMustExist: true});
+	return new Database(path, {...options, fileMustExist: true});
 }
 
 /**
@@ -62,13 +72,17 @@ export function isLockFree(path: string): boolean {
 		db.exec('begin exclusive');
 		return true;
 	} catch (error) {
-		if (error instanceof Database.SqliteError && error.code === 'SQLITE_BUSY') return false;
+		if (isBusy(error)) return false;
 		// Another process that recovers at the same moment has removed it since.
 		if (!existsSync(path)) return false;
 		throw error;
 	} finally {
 		db?.close();
 	}
+}
+
+function isBusy(error: unknown): boolean {
+	return error instanceof Database.SqliteError && error.code === 'SQLITE_BUSY';
 }
 
 /** Removes the lock, and before it what lies beside it. What stays, on a disk that fails, is litter, which is swept one day. */
