@@ -1,7 +1,7 @@
 import {isRefusal} from './bisection.ts';
 import type {Clock} from './clock.ts';
 import type {FaenaError} from './errors.ts';
-import type {Health, JobQueue, OwnerId} from './queue.ts';
+import type {Claim, Health, JobQueue, OwnerId} from './queue.ts';
 
 /** How often other connections' writes are listened for; while all workers are busy half as often. A cancel from another process must be heard within 50 ms. */
 const LISTEN_EVERY_MS = 20;
@@ -62,8 +62,10 @@ export class Caretaker {
 			await this.recover();
 			this.#nextRecovery = now + Math.min(RECOVER_EVERY_MS, this.#leaseMs / 3);
 		}
-		const changed = await this.#queue.changes();
-		const found = {...this.#found, changed};
+		const changed = (await this.#queue.changes()) || this.#found.changed;
+		this.#found = {...this.#found, changed};
+		const stops = changed ? await this.#queue.stops(this.#owner) : [];
+		const found = {...this.#found, stops};
 		this.#found = NOTHING;
 		return found;
 	}
@@ -104,6 +106,8 @@ export class Caretaker {
 export interface Findings {
 	/** Another connection wrote. */
 	readonly changed: boolean;
+	/** Jobs of this dispatcher that are to be stopped, if another connection wrote. */
+	readonly stops: readonly Claim[];
 	/** Jobs that were taken back from dead owners. */
 	readonly recovered: number;
 	/** This dispatcher was given up by others: its claims are gone. */
@@ -116,4 +120,4 @@ export interface Findings {
 	readonly refusal?: FaenaError;
 }
 
-export const NOTHING: Findings = {changed: false, recovered: 0, isOwnerLost: false};
+export const NOTHING: Findings = {changed: false, stops: [], recovered: 0, isOwnerLost: false};

@@ -145,9 +145,9 @@ export class Desk {
 	async inquireSome(queue: JobQueue, hasChanged: boolean): Promise<void> {
 		if (hasChanged) this.#doubtful = this.#watched.size;
 		if (this.#doubtful <= 0) return;
-		this.#doubtful -= INQUIRED_AT_ONCE;
 		const some = [...this.#watched.keys().take(INQUIRED_AT_ONCE)];
 		await this.inquire(queue, some);
+		this.#doubtful -= INQUIRED_AT_ONCE;
 		for (const id of some) {
 			const times = this.#watched.get(id);
 			if (times === undefined) continue;

@@ -78,6 +78,8 @@ export class Dispatcher implements PoolListener {
 	/** Calls that move more jobs than a page; each round of the loop moves a page for one of them. */
 	#steerings: Steering[] = [];
 	#idleCalls: (Call & {type: 'idle'})[] = [];
+	/** Jobs that may have ended before, or without this dispatcher, and are watched. */
+	readonly #inquiries: {readonly ids: readonly JobId[]; readonly earlier: boolean}[] = [];
 	#closeCalls: number[] = [];
 	#outbox: Settling[] = [];
 	#notes: Note[] = [];
@@ -264,15 +266,26 @@ export class Dispatcher implements PoolListener {
 
 	async #attend(): Promise<void> {
 		if (this.#setbacks.care.restMs > 0) return;
-		let findings: Findings;
+		await this.#carefully(async () => {
+			const findings = (await this.#caretaker?.attend()) ?? NOTHING;
+			if (findings === NOTHING) return;
+			this.#heed(findings);
+			await this.#desk.inquireSome(this.#queue, findings.changed);
+			await this.#answerInquiries();
+			this.#setbacks.care.clear();
+		});
+	}
+
+	/** Does what is no turn. If it fails, that is told, and it is to be tried again after a while. */
+	async #carefully(work: () => Promise<void>): Promise<void> {
 		try {
-			findings = (await this.#caretaker?.attend()) ?? NOTHING;
+			await work();
 		} catch (error) {
-			return this.#setBack('care', error);
+			this.#setBack('care', error);
 		}
-		if (findings === NOTHING) return;
-		this.#setbacks.care.clear();
-		const {changed, recovered, isOwnerLost, logBytes, secondLibrary, refusal} = findings;
+	}
+
+	#heed({changed, stops, recovered, isOwnerLost, logBytes, secondLibrary, refusal}: Findings): void {
 		if (isOwnerLost) {
 			void this.#recall();
 			// Others have these jobs now. What comes of them here counts for nothing.
@@ -284,8 +297,21 @@ export class Dispatcher implements PoolListener {
 		if (logBytes !== undefined) this.#desk.tell({type: 'logGrown', logBytes});
 		if (secondLibrary) this.#desk.tell({type: 'secondLibrary', ...secondLibrary});
 		if (changed || recovered > 0) this.#isHungry = true;
-		if (changed) for (const {id} of await this.#queue.stops(this.#owner)) this.#stop(id);
-		await this.#desk.inquireSome(this.#queue, changed);
+		for (const {id} of stops) this.#stop(id);
+	}
+
+	/** Looks up whether these jobs have ended, now or, if that fails, later. */
+	async #inquire(ids: readonly JobId[], earlier = false): Promise<void> {
+		if (ids.length === 0) return;
+		this.#inquiries.push({ids, earlier});
+		if (this.#setbacks.care.restMs === 0) await this.#carefully(() => this.#answerInquiries());
+	}
+
+	async #answerInquiries(): Promise<void> {
+		for (let next = this.#inquiries[0]; next; next = this.#inquiries[0]) {
+			await this.#desk.inquire(this.#queue, next.ids, next.earlier);
+			this.#inquiries.shift();
+		}
 	}
 
 	/** What can't be written at the end needs not be: the owner's end frees its batches. */
@@ -346,7 +372,7 @@ export class Dispatcher implements PoolListener {
 		this.#dispatch(result.dequeued, result.backlog);
 		for (const id of result.dequeued.passedOver ?? []) this.#tellRefused({id}, passedOver(id));
 		for (const note of notes) this.#desk.noted(note);
-		await this.#desk.inquire(this.#queue, this.#desk.enqueued(enqueues, result.enqueued), true);
+		await this.#inquire(this.#desk.enqueued(enqueues, result.enqueued), true);
 		await this.#tellSettled(settle, result);
 		// Where the tally says more than there is, to ask again at once would never end.
 		const isFruitless = demand !== undefined && result.dequeued.jobs.length === 0;
@@ -361,17 +387,17 @@ export class Dispatcher implements PoolListener {
 		this.#desk.settled(settle, await this.#withPoison(settle, result));
 		// How those ended is known only to whoever settled them: another engine, or a turn of ours that failed with its outcome unknown.
 		const lost = settle.filter((_, index) => result.settled[index] === 'lost' || result.settled[index] === 'withdrawn');
-		await this.#desk.inquire(
-			this.#queue,
-			lost.map(({id}) => id),
-		);
+		await this.#inquire(lost.map(({id}) => id));
 	}
 
 	/** What the queue made of jobs that killed their workers too often is told as it keeps it. */
 	async #withPoison(settle: readonly Settlement[], {settled, refused}: TurnResult): Promise<Pick<TurnResult, 'settled' | 'refused'>> {
 		const lost = [...settle.entries()].filter(([index, {outcome}]) => outcome.type === 'lostWorker' && settled[index] === 'dead');
 		if (lost.length === 0) return {settled, ...(refused && {refused})};
-		const ends = new Map((await this.#queue.ends(lost.map(([, {id}]) => id))).map(({id, error}) => [id, error]));
+		const ends = new Map<JobId, FailureRecord | undefined>();
+		await this.#carefully(async () => {
+			for (const {id, error} of await this.#queue.ends(lost.map(([, {id}]) => id))) ends.set(id, error);
+		});
 		const errors = lost.flatMap(([index, {id}]) => (ends.get(id) ? [[index, ends.get(id) as FailureRecord] as const] : []));
 		return {settled, refused: new Map([...(refused ?? []), ...errors])};
 	}
@@ -551,7 +577,7 @@ export class Dispatcher implements PoolListener {
 					break;
 				case 'watch':
 					this.#desk.watch(call.ids);
-					await this.#desk.inquire(this.#queue, call.ids);
+					await this.#inquire(call.ids);
 					this.#desk.reply(call.call, undefined);
 					break;
 				case 'unwatch':
@@ -579,7 +605,7 @@ export class Dispatcher implements PoolListener {
 		const result = await this.#ask(verb, args);
 		failpoint('verb:committed');
 		// Who waits for a job that was deleted hears of it as after another process's doing.
-		if (verb === 'deleteBatch') await this.#desk.inquireSome(this.#queue, true);
+		if (verb === 'deleteBatch') await this.#carefully(() => this.#desk.inquireSome(this.#queue, true));
 		if (verb === 'resume') this.#isHungry = true;
 		if (verb === 'pause') void this.#paused(call, args[0] as readonly string[]);
 		else this.#desk.reply(call, result);
@@ -656,19 +682,23 @@ export class Dispatcher implements PoolListener {
 		// What runs goes on; what has not started comes back, and is gone when that is settled.
 		else if (asked.length > 0) void this.#recall();
 		if (to === 'cancelled') this.#desk.cancelled(ids);
-		await this.#desk.inquire(this.#queue, ids);
+		await this.#inquire(ids);
 	}
 
 	/** Idle: nothing of our tasks is left that could run by itself, or not before its time, here or in another process. */
 	async #answerIdle(): Promise<void> {
 		if (this.#idleCalls.length === 0 || (this.#pool?.size ?? 0) + this.#outbox.length > 0 || this.#desk.hasEnqueues) return;
+		if (this.#setbacks.care.restMs > 0) return;
 		const isDue = this.#tasks.size > 0 && this.#nextRunAt !== null && this.#nextRunAt <= this.#clock.now();
-		for (const idle of this.#idleCalls.splice(0)) {
-			const {call, waiting} = idle;
-			const jobs = await this.#queue.outstanding([...this.#tasks.keys()], {waiting});
-			if (jobs > 0 || (isDue && !waiting)) this.#idleCalls.push(idle);
-			else this.#desk.reply(call, undefined);
-		}
+		await this.#carefully(async () => {
+			for (const idle of [...this.#idleCalls]) {
+				const {call, waiting} = idle;
+				const jobs = await this.#queue.outstanding([...this.#tasks.keys()], {waiting});
+				if (jobs > 0 || (isDue && !waiting)) continue;
+				this.#idleCalls.splice(this.#idleCalls.indexOf(idle), 1);
+				this.#desk.reply(call, undefined);
+			}
+		});
 	}
 
 	// ——— the end ———

@@ -142,6 +142,89 @@ test('while the dequeues of a task are refused, that is told once and the backlo
 	t.is(queue.counts({task: 'held'}).completed, 1);
 });
 
+/** A queue that another connection has written to, and whose next look-up of one kind fails. */
+class FailingLook extends MemoryQueue {
+	failing: 'ends' | 'stops' | 'outstanding' | undefined;
+	hasChanged = false;
+
+	#look(kind: 'ends' | 'stops' | 'outstanding'): void {
+		if (this.failing !== kind) return;
+		this.failing = undefined;
+		throw new FaenaError('DatabaseBusy', 'locked');
+	}
+
+	override ends(ids: readonly number[]) {
+		this.#look('ends');
+		return super.ends(ids);
+	}
+	override stops(owner: string) {
+		this.#look('stops');
+		return super.stops(owner);
+	}
+	override outstanding(...args: Parameters<MemoryQueue['outstanding']>) {
+		this.#look('outstanding');
+		return super.outstanding(...args);
+	}
+	override changes(): boolean {
+		const {hasChanged} = this;
+		this.hasChanged = false;
+		return hasChanged;
+	}
+}
+
+test('a look-up that fails beside the turns is made again: the engine goes on, and its callers hear what they wait for', async t => {
+	const alive = setInterval(() => undefined, 1000);
+	t.teardown(() => clearInterval(alive));
+	const queue = new FailingLook();
+	const job = {task: 'count', payload: '1', priority: 0, runAt: null, policy: {...POLICY, maxAttempts: 1}};
+	const told = new EventEmitter<{message: [RepliesMessage | FailedMessage]}>();
+	const next = async (isMeant: (message: RepliesMessage) => boolean) => {
+		for await (const [message] of on(told, 'message') as AsyncIterableIterator<[RepliesMessage | FailedMessage]>) {
+			if (message.type === 'failed') throw new Error(message.error.message);
+			if (isMeant(message)) return;
+		}
+	};
+	const stopped: number[] = [];
+	const pool = (own: PoolListener): Pool => ({...promptPool(own), stop: id => stopped.push(id) > 0, run: () => undefined});
+	const dispatcher = new Dispatcher(queue, pool, {owner: 'owner', leaseMs: 30_000, output: message => void told.emit('message', message)});
+	await dispatcher.start();
+
+	// Of jobs that another process cancelled,
+	await queue.enqueue([{...job, task: 'elsewhere'}, job]);
+	let isTold = next(({notices}) => notices.some(({id}) => id === 1));
+	queue.failing = 'ends';
+	dispatcher.receive([{call: 1, type: 'watch', ids: [1]}]);
+	while (queue.failing) await new Promise(resolve => setImmediate(resolve));
+	await queue.cancel({ids: [1]});
+	[queue.failing, queue.hasChanged] = ['ends', true];
+	await isTold;
+
+	// one that runs here,
+	while (queue.job(2)?.status !== 'running') await new Promise(resolve => setImmediate(resolve));
+	await queue.cancel({ids: [2]});
+	[queue.failing, queue.hasChanged] = ['stops', true];
+	while (stopped.length === 0) await new Promise(resolve => setImmediate(resolve));
+	t.deepEqual(stopped, [2]);
+
+	// one that ended before it was asked for, by its key,
+	await queue.enqueue([{...job, task: 'elsewhere', key: 'a'}]);
+	await queue.cancel({ids: [3]});
+	isTold = next(({notices}) => notices.some(({id, earlier}) => id === 3 && earlier === true));
+	queue.failing = 'ends';
+	const call = {type: 'enqueue', task: 'elsewhere', payloads: ['1'], keys: ['a'], batch: undefined, priority: 0, runAt: null, policy: job.policy} as const;
+	dispatcher.receive([{call: 2, ...call, watch: true}]);
+	await isTold;
+
+	// and of whether anything is left to do.
+	const isIdle = next(({replies}) => replies.some(each => each.call === 3));
+	await queue.turn({settle: [{id: 2, lease: 1, execution: 1, outcome: {type: 'cancelled'}}]});
+	queue.failing = 'outstanding';
+	dispatcher.receive([{call: 3, type: 'idle', waiting: true}]);
+	await isIdle;
+	t.falsy(queue.failing);
+	dispatcher.receive([{call: 4, type: 'close', drainMs: 0}]);
+});
+
 test('a close keeps its time though the disk is full: what ended could not be written, and is told', async t => {
 	const alive = setInterval(() => undefined, 1000);
 	t.teardown(() => clearInterval(alive));

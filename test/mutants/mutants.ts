@@ -406,7 +406,7 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
 	},
 	'a cancel by another process is not heard': {
 		file: 'lib/dispatcher.ts',
-		find: 'if (changed) for (const {id} of await this.#queue.stops(this.#owner)) this.#stop(id);',
+		find: 'for (const {id} of stops) this.#stop(id);',
 		put: '',
 		killer: ['test/engine/cancel.test.ts', 'a running job is cancelled by another process'],
 	},

@@ -62,6 +62,9 @@ function isDequeueRefused({dequeue}: Turn, {scheduler, isCalm}: Observation): bo
 	return !isCalm() && (dequeue?.tasks ?? []).some(({task, limit}) => limit > 0 && task === held);
 }
 
+/** What a dispatcher looks up by itself, and looks up again if that fails. */
+const LOOKS: ReadonlySet<string> = new Set(['stops', 'ends', 'outstanding']);
+
 /** What is slow or fails now and then; what is not named here answers at once, as SQLite does. */
 const OBSERVED: ReadonlySet<string> = new Set([
 	...[
@@ -80,7 +83,8 @@ const OBSERVED: ReadonlySet<string> = new Set([
 		'leaveBatch',
 		'openBatch',
 	],
-	...['stops', 'ends', 'outstanding', 'job'],
+	...LOOKS,
+	'job',
 ]);
 
 async function answer(name: string, run: () => Promise<unknown>, {actor, scheduler, isCalm}: Observation): Promise<unknown> {
@@ -89,6 +93,10 @@ async function answer(name: string, run: () => Promise<unknown>, {actor, schedul
 	if (name === 'turn' && chance.is(0.1)) {
 		scheduler.trace(actor, 'a turn fails');
 		throw new FaenaError('StorageFull', 'The disk is full.');
+	}
+	if (LOOKS.has(name) && chance.is(0.1)) {
+		scheduler.trace(actor, `a look fails: ${name}`);
+		throw new FaenaError('DatabaseBusy', 'The database is locked.');
 	}
 	if (name === 'turn' && chance.is(0.1)) {
 		await run();
