@@ -1,8 +1,8 @@
 import {FaenaError} from './errors.ts';
 
 /**
- * True if the store refuses what it was given because of a value or a row: it would refuse it again. Any other failure, a full
- * disk or a lock for instance, is nobody's fault, and may be over at the next try.
+ * True if the store refuses a write because of a value or a row: it would refuse it again. Any other failure, for instance a full
+ * disk or a lock, may be over at the next try.
  */
 export function isRefusal(error: unknown): error is FaenaError {
 	return error instanceof FaenaError && (error.code === 'BadRow' || error.code === 'TooLarge');

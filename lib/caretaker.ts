@@ -3,16 +3,16 @@ import type {Clock} from './clock.ts';
 import type {FaenaError} from './errors.ts';
 import type {Claim, Health, JobQueue, OwnerId} from './queue.ts';
 
-/** How often other connections' writes are listened for; while all workers are busy half as often. A cancel from another process must be heard within 50 ms. */
+/** How often it looks for writes of other connections; half as often while all workers are busy. A cancel from another process must be heard within 50 ms. */
 const LISTEN_EVERY_MS = 20;
-/** How often dead owners are looked for. */
+/** How often it looks for dead owners. */
 const RECOVER_EVERY_MS = 1000;
-/** A log that grew to this is told of, and again whenever it has doubled: it is kept at a quarter of that. */
+/** A log of this size is reported, and again whenever its size has doubled. Usually a log stays below a quarter of this. */
 const LONG_LOG_BYTES = 64 * 1024 * 1024;
 
 /**
- * What must be done from time to time, whatever else goes on: renew the owner's heartbeat, take back the jobs of dead
- * owners, hear what other processes wrote, see that the files are still there. Its timers only ring; the dispatcher's loop
+ * Does what must be done from time to time, whatever else goes on: renews the owner's heartbeat, takes back the jobs of dead
+ * owners, notices what other processes wrote, checks that the files are still there. Its timer only rings; the dispatcher's loop
  * calls {@link attend} between turns.
  */
 export class Caretaker {
@@ -23,9 +23,9 @@ export class Caretaker {
 	readonly #stopTimer: () => void;
 	/** How often the timer has rung since it last attended. */
 	#rings = 1;
-	/** What was not told yet, since something failed after it. */
+	/** Findings that were not returned yet, because something failed after them. */
 	#found: Findings = NOTHING;
-	/** What was told of rows that are in the way of taking back jobs. */
+	/** The last refusal that was reported of taking back jobs. */
 	#refusal: string | undefined;
 	#longLogBytes = LONG_LOG_BYTES;
 	#hasToldOfLibrary = false;
@@ -43,12 +43,12 @@ export class Caretaker {
 		});
 	}
 
-	/** It can't wait any longer, whatever else could. */
+	/** True if {@link attend} must be called now, though a turn could wait. */
 	get isOverdue(): boolean {
 		return this.#rings > 1;
 	}
 
-	/** Does what is due; nothing before the timer has rung again. */
+	/** Does what is due. Does nothing before the timer has rung again. */
 	async attend(): Promise<Findings> {
 		if (this.#rings === 0) return NOTHING;
 		this.#rings = 0;
@@ -110,11 +110,11 @@ export interface Findings {
 	readonly stops: readonly Claim[];
 	/** Jobs that were taken back from dead owners. */
 	readonly recovered: number;
-	/** This dispatcher was given up by others: its claims are gone. */
+	/** Other engines took this dispatcher for dead: its claims are gone. */
 	readonly isOwnerLost: boolean;
-	/** The log has grown to this, which is too much: somebody reads in a transaction that doesn't end. */
+	/** The size of the log, if it is too large: somebody reads in a transaction that doesn't end. */
 	readonly logBytes?: number;
-	/** Told once: another SQLite library of this process has the database open. */
+	/** Another SQLite library of this process has the database open. Reported once. */
 	readonly secondLibrary?: NonNullable<Health['secondLibrary']>;
 	/** Why the jobs of a dead owner can't be taken back. */
 	readonly refusal?: FaenaError;

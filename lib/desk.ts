@@ -17,9 +17,9 @@ type Numbered<Body> = Body & {readonly call: number};
  */
 export class Desk {
 	readonly #output: (message: RepliesMessage) => void;
-	/** How often each is watched: who gives up must not take the news from another, who was told of the job's id later. */
+	/** How many callers watch each job: one that gives up must not unwatch it for another. */
 	readonly #watched = new Map<JobId, number>();
-	/** Watched jobs that were not looked up since another process wrote. */
+	/** How many watched jobs were not looked up since another process wrote. */
 	#doubtful = 0;
 	#enqueues: Numbered<EnqueueCall>[] = [];
 	#subscribed: ReadonlySet<EventName>;
@@ -62,7 +62,7 @@ export class Desk {
 			const own = results.slice(start, start + made);
 			start += made;
 			this.reply(each.call, toReply(own));
-			// A caller that is told of a conflict waits for none of the call's jobs.
+			// After a conflict the caller waits for none of the call's jobs.
 			if (!each.watch || own.some(({conflict}) => conflict)) continue;
 			for (const {id, existing: wasThere} of own) {
 				this.#addWatch(id);
@@ -103,12 +103,12 @@ export class Desk {
 		}
 	}
 
-	/** Somebody wants to hear of jobs that complete. */
+	/** True if somebody waits for jobs that complete, or listens for them. */
 	get awaitsCompleted(): boolean {
 		return this.#watched.size > 0 || this.#subscribed.has('completed');
 	}
 
-	/** Takes note of settlements that were committed, and of what came of each. */
+	/** Collects events and notices of settlements that were committed. */
 	settled(settlements: readonly Settlement[], {settled, refused}: Pick<TurnResult, 'settled' | 'refused'>): void {
 		settlements.forEach((given, index) => {
 			const status = settled[index] as Settled;
@@ -139,8 +139,8 @@ export class Desk {
 	}
 
 	/**
-	 * For every so often: once another process wrote, each of the watched jobs may have ended. Looks up some of them at a
-	 * time, those first that were not looked up for longest.
+	 * To be called from time to time. After a write of another process any watched job may have ended. Looks up some of them in each call,
+	 * beginning with those that were looked up longest ago.
 	 */
 	async inquireSome(queue: JobQueue, hasChanged: boolean): Promise<void> {
 		if (hasChanged) this.#doubtful = this.#watched.size;
@@ -156,7 +156,7 @@ export class Desk {
 		}
 	}
 
-	/** For what happens seldom. */
+	/** Passes an event on, if somebody listens. Not for each job: use {@link settled}. */
 	tell(event: JobEvent): void {
 		if (this.#subscribed.has(event.type)) this.#events.push(event);
 	}
@@ -187,7 +187,7 @@ export function toNewJobs(calls: readonly EnqueueCall[]): (NewJob | NewRun)[] {
 	});
 }
 
-/** Nobody watches jobs that come as one. */
+/** True for a call whose jobs are enqueued as one run. Nobody watches such jobs. */
 function isRun(call: EnqueueCall): call is EnqueueCall & Pick<NewRun, 'payloads'> {
 	return !isList(call.payloads) && call.keys === undefined && call.batch === undefined && !call.watch;
 }

@@ -47,7 +47,7 @@ const NOTE_DELAY_MS = 20;
 const OWNER_DYING_MS = 1000;
 const LOOK_AT_OWNER_MS = 50;
 const NO_PLACES = {idle: 0, second: 0};
-/** Suspects and the others. */
+/** Each task has a lane of suspects and one of other jobs. */
 const LANES_OF_TASK = 2;
 
 /**
@@ -78,21 +78,21 @@ export class Dispatcher implements PoolListener {
 	/** Calls that move more jobs than a page; each round of the loop moves a page for one of them. */
 	#steerings: Steering[] = [];
 	#idleCalls: (Call & {type: 'idle'})[] = [];
-	/** Jobs that may have ended before, or without this dispatcher, and are watched. */
+	/** Watched jobs to look up: they may have ended before they were watched, or without this dispatcher. */
 	readonly #inquiries: {readonly ids: readonly JobId[]; readonly earlier: boolean}[] = [];
 	#closeCalls: number[] = [];
 	#outbox: Settling[] = [];
 	#notes: Note[] = [];
-	/** When the turn is due that writes them. */
+	/** When they must be written at the latest. */
 	#notesBy = Infinity;
-	/** Chunks that were dequeued and have no place yet: only after a dequeue of several tasks. */
+	/** Chunks that have no place in the pool yet. A dequeue of several tasks may give more than there are places. */
 	#chunks: Chunk[] = [];
 	/** There may be jobs to dequeue. */
 	#isHungry = true;
 	#nextRunAt: number | null = null;
 	#drainUntil = Infinity;
 	#turnedAt = 0;
-	/** How long the shortest of the chunks given out last will keep a worker busy. */
+	/** Expected run time of the shortest chunk in the last dispatch. */
 	#coverMs = 0;
 	/** Of the turns; and of what the caretaker does beside them, and of batches that are to be left. */
 	readonly #setbacks: Readonly<Record<'turn' | 'care' | 'batches', Setbacks>>;
@@ -142,7 +142,7 @@ export class Dispatcher implements PoolListener {
 		}
 	}
 
-	/** Once while the workers start, which it would keep waiting. If it fails, the caretaker will try again, and tell. */
+	/** The first recovery, while the workers start. If it fails, the caretaker tries again, and tells. */
 	async #recover(): Promise<void> {
 		try {
 			const jobs = await this.#queue.recover();
@@ -217,7 +217,7 @@ export class Dispatcher implements PoolListener {
 	async #run(): Promise<void> {
 		while (this.#phase !== 'closed') {
 			await this.#bell.rung(this.#sleepMs());
-			// Most of what ends while all workers are busy only has to wait.
+			// While all workers are busy, most outcomes can wait.
 			if (this.#restMs() > 0 && !this.#caretaker?.isOverdue) continue;
 			// Whatever else has arrived by now shares the transaction.
 			await this.#clock.nextTurn();
@@ -276,7 +276,7 @@ export class Dispatcher implements PoolListener {
 		});
 	}
 
-	/** Does what is no turn. If it fails, that is told, and it is to be tried again after a while. */
+	/** For what is done between turns. A failure is told; the work is then tried again after a while. */
 	async #carefully(work: () => Promise<void>): Promise<void> {
 		try {
 			await work();
@@ -288,7 +288,7 @@ export class Dispatcher implements PoolListener {
 	#heed({changed, stops, recovered, isOwnerLost, logBytes, secondLibrary, refusal}: Findings): void {
 		if (isOwnerLost) {
 			void this.#recall();
-			// Others have these jobs now. What comes of them here counts for nothing.
+			// Other engines have these jobs now. Their results here would be refused.
 			this.#pool?.interrupt();
 			this.#desk.tell({type: 'ownerLost'});
 		}
@@ -300,7 +300,7 @@ export class Dispatcher implements PoolListener {
 		for (const {id} of stops) this.#stop(id);
 	}
 
-	/** Looks up whether these jobs have ended, now or, if that fails, later. */
+	/** Looks up whether these watched jobs have ended: now or, if that fails, later. */
 	async #inquire(ids: readonly JobId[], earlier = false): Promise<void> {
 		if (ids.length === 0) return;
 		this.#inquiries.push({ids, earlier});
@@ -325,9 +325,9 @@ export class Dispatcher implements PoolListener {
 		}
 	}
 
-	/** So that the heartbeat goes on. */
+	/** Keeps the heartbeat going during many transactions in a row. */
 	async #attendMeanwhile(): Promise<void> {
-		// Transactions that wait for nothing would let no timer ring.
+		// Transactions that do not wait keep the event loop from turning, and timers from ringing.
 		await this.#clock.nextTurn();
 		await this.#attend();
 	}
@@ -354,7 +354,7 @@ export class Dispatcher implements PoolListener {
 		this.#sizer.observeTurn(this.#turnedAt - begunAt);
 		this.#statistics.committed(this.#turnedAt - begunAt);
 		this.#setbacks.turn.clear();
-		// An error from here on is no failed transaction: what was committed must not be refused or settled again.
+		// The transaction is committed: an error from here on must not refuse or settle anything again.
 		if (enqueues.length > 0) failpoint('enqueue:committed');
 		if (settle.length > 0) failpoint('settle:committed');
 		if (notes.length > 0) failpoint('notes:committed');
@@ -366,7 +366,7 @@ export class Dispatcher implements PoolListener {
 	async #apply(result: TurnResult, {settle, notes, enqueues}: Written, demand: Demand | undefined): Promise<void> {
 		this.#nextRunAt = result.nextRunAt;
 		const arrived = enqueues.length > 0 || result.settled.includes('pending') || settle.some(makesJobs);
-		// A demand that leaves lanes out says nothing of what these have.
+		// If the demand left lanes out, these may have jobs.
 		const asksAll = demand?.tasks.length === LANES_OF_TASK * this.#tasks.size;
 		this.#isHungry = demand ? result.backlog > 0 || !asksAll : this.#isHungry || arrived;
 		this.#dispatch(result.dequeued, result.backlog);
@@ -374,23 +374,23 @@ export class Dispatcher implements PoolListener {
 		for (const note of notes) this.#desk.noted(note);
 		await this.#inquire(this.#desk.enqueued(enqueues, result.enqueued), true);
 		await this.#tellSettled(settle, result);
-		// Where the tally says more than there is, to ask again at once would never end.
+		// If the tally says more than there is, asking again at once would never end.
 		const isFruitless = demand !== undefined && result.dequeued.jobs.length === 0;
 		if (this.#isHungry && !isFruitless && this.#hasPlace()) this.#bell.ring();
 	}
 
 	async #tellSettled(settling: readonly Settling[], result: TurnResult): Promise<void> {
 		this.#statistics.settled(result.settled);
-		// Usually nobody has to hear of each of them.
+		// Usually nobody waits for any of them.
 		if (!this.#desk.awaitsCompleted && result.settled.every(status => status === 'completed')) return;
 		const settle = expandSettling(settling);
 		this.#desk.settled(settle, await this.#withPoison(settle, result));
-		// How those ended is known only to whoever settled them: another engine, or a turn of ours that failed with its outcome unknown.
+		// These were settled before: by another engine, or by a turn of ours that reported an error and took effect. So how they ended is looked up.
 		const lost = settle.filter((_, index) => result.settled[index] === 'lost' || result.settled[index] === 'withdrawn');
 		await this.#inquire(lost.map(({id}) => id));
 	}
 
-	/** What the queue made of jobs that killed their workers too often is told as it keeps it. */
+	/** Adds the error that the queue keeps for jobs that killed their workers too often, if it can be read. */
 	async #withPoison(settle: readonly Settlement[], {settled, refused}: TurnResult): Promise<Pick<TurnResult, 'settled' | 'refused'>> {
 		const lost = [...settle.entries()].filter(([index, {outcome}]) => outcome.type === 'lostWorker' && settled[index] === 'dead');
 		if (lost.length === 0) return {settled, ...(refused && {refused})};
@@ -403,9 +403,9 @@ export class Dispatcher implements PoolListener {
 	}
 
 	/**
-	 * The transaction failed. If it was refused, each of its parts is tried with fewer others, so that only what can't be written is
-	 * left out. Otherwise callers are told, and settling is tried alone, since what was done must not be done again; with the notes,
-	 * since a checkpoint that comes with an outcome is the last one.
+	 * Goes on after a transaction that failed. If it was refused, it is written in parts, so that only what is refused is left out. Otherwise
+	 * its enqueue calls are refused, and the rest is tried again without them, since finished work must not be done again. Notes are kept
+	 * with the outcomes, since a checkpoint that comes with an outcome is the last one.
 	 */
 	async #rescue(error: unknown, written: Written, demand: Demand | undefined): Promise<void> {
 		this.#statistics.failedToCommit();
@@ -416,7 +416,7 @@ export class Dispatcher implements PoolListener {
 			this.#apply(result, part, undefined),
 		);
 		if (stopped) this.#putBack(stopped.left, stopped.error);
-		// What stood in the way came with the calls, and they were told.
+		// The calls were the cause, and their callers were told.
 		if (!isRefused && !stopped && enqueues.length > 0) this.#setbacks.turn.clear();
 		if (stopped || !isRefused) return this.#setBack('turn', isRefused ? stopped?.error : error);
 		this.#setbacks.turn.clear();
@@ -439,7 +439,7 @@ export class Dispatcher implements PoolListener {
 		const isRefused = isRefusal(error);
 		const waitMs = this.#setbacks[what].add(error, isRefused ? Infinity : this.#drainUntil);
 		const {count} = this.#setbacks[what];
-		// A row in the way may stay there for ever.
+		// A damaged row may stay for ever: it is told once.
 		if (!isRefused || count === 1) this.#desk.tell({type: 'setBack', setbacks: count, waitMs, error: toFailure(error)});
 	}
 
@@ -604,7 +604,7 @@ export class Dispatcher implements PoolListener {
 		if (verb === 'openBatch') return void this.#openBatch(call, ...(args as Parameters<Verbs['openBatch']>));
 		const result = await this.#ask(verb, args);
 		failpoint('verb:committed');
-		// Who waits for a job that was deleted hears of it as after another process's doing.
+		// Callers may wait for a job that was deleted.
 		if (verb === 'deleteBatch') await this.#carefully(() => this.#desk.inquireSome(this.#queue, true));
 		if (verb === 'resume') this.#isHungry = true;
 		if (verb === 'pause') void this.#paused(call, args[0] as readonly string[]);
@@ -685,7 +685,7 @@ export class Dispatcher implements PoolListener {
 		await this.#inquire(ids);
 	}
 
-	/** Idle: nothing of our tasks is left that could run by itself, or not before its time, here or in another process. */
+	/** Idle means that no job of our tasks, here or in another process, can still run by itself. With `waiting`, delayed jobs count, too. */
 	async #answerIdle(): Promise<void> {
 		if (this.#idleCalls.length === 0 || (this.#pool?.size ?? 0) + this.#outbox.length > 0 || this.#desk.hasEnqueues) return;
 		if (this.#setbacks.care.restMs > 0) return;
@@ -736,7 +736,7 @@ export class Dispatcher implements PoolListener {
 		for (const call of this.#closeCalls.splice(0)) this.#desk.reply(call, undefined);
 	}
 
-	/** Nothing is left to be given back. So where it can't be written, it is enough that the owner's lock falls. */
+	/** Nothing is left to give back. If this can't be written, it is enough that the owner drops its lock. */
 	async #leave(): Promise<void> {
 		try {
 			await this.#queue.leave(this.#owner);
@@ -745,7 +745,7 @@ export class Dispatcher implements PoolListener {
 		}
 	}
 
-	/** An error that nothing above could deal with. The jobs are safe in the queue; the callers must know. */
+	/** Ends the dispatcher after an error that nothing else handles. The jobs are safe in the queue, and the callers are told. */
 	#fail(error: unknown): void {
 		if (this.#phase === 'closed') return;
 		this.#phase = 'closed';

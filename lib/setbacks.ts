@@ -2,13 +2,13 @@ import {isRefusal} from './bisection.ts';
 import type {Clock} from './clock.ts';
 import {FaenaError} from './errors.ts';
 
-/** In a row, with growing waits of up to a second, before it is called hopeless: about a minute. */
+/** After so many failures in a row there is no hope. With waits that grow to a second this takes about a minute. */
 const MOST = 60;
 const LONGEST_WAIT_MS = 1000;
-/** Of what is to be over at a certain time: the last tries come after it. */
+/** How long after its deadline something may still be tried. */
 const OVERTIME_MS = 500;
 
-/** Failures in a row of something that is tried again after a while. */
+/** Counts the failures in a row of something that is tried again after a while. */
 export class Setbacks {
 	readonly #clock: Pick<Clock, 'steadyMs'>;
 	#count = 0;
@@ -22,14 +22,14 @@ export class Setbacks {
 		return this.#count;
 	}
 
-	/** Until it is to be tried again; 0 if at once. */
+	/** How long until it may be tried again; 0 if it may be tried at once. */
 	get restMs(): number {
 		return this.#count === 0 ? 0 : Math.max(0, this.#retryAt - this.#clock.steadyMs());
 	}
 
 	/**
-	 * One more.
-	 * @param until by the steady clock, how long there is time; what can be mended meanwhile, a full disk or a row in the way, is waited for as long
+	 * Adds a failure.
+	 * @param until the deadline, by the steady clock; until then a full disk or a damaged row, which somebody can mend, may be tried for ever
 	 * @returns how long to wait
 	 * @throws the error itself, if there is no hope
 	 */

@@ -16,14 +16,14 @@ export interface Written {
 
 export const NOTHING_WRITTEN: Written = {settle: [], notes: [], enqueues: []};
 
-/** A part of a turn that can be written without the others, but after those before it. */
+/** A part of a turn. It can be written without the others, but only after those that come before it. */
 export type TurnPart =
 	| {readonly type: 'note'; readonly note: Note}
-	/** `isInstead` of the true outcome, which the store refuses. */
+	/** `isInstead`: this failure replaces the true outcome, which the store refuses. */
 	| {readonly type: 'settle'; readonly settling: Settling; readonly isInstead?: true}
 	| {readonly type: 'enqueue'; readonly call: NumberedCall};
 
-/** In the order in which a turn writes them. */
+/** The parts, in the order in which a turn writes them. */
 export function toParts({settle, notes, enqueues}: Written): TurnPart[] {
 	const {makers = [], others = []} = Object.groupBy(settle, each => (makesJobs(each) ? 'makers' : 'others'));
 	return [
@@ -46,8 +46,8 @@ export function turnOf({settle, notes, enqueues}: Written): Turn {
 }
 
 /**
- * What to write instead of a part that the store refuses by itself. Of a run, its jobs one by one. Of a job, that it failed, by the
- * refusal; its times are left out, since they may be what is refused. Otherwise nothing.
+ * What to write instead of a part that the store refuses even alone. A run is replaced by its jobs, one by one. A job's outcome is
+ * replaced by a failure with the refusal as its error; times are left out, since they may be what is refused. Anything else is left out.
  */
 export function insteadOf(part: TurnPart, refusal: FaenaError): TurnPart[] {
 	if (part.type !== 'settle' || part.isInstead) return [];

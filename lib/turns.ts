@@ -6,34 +6,34 @@ import type {Demand, JobQueue, Lease, OwnerId, Settlement, Turn, TurnResult} fro
 import {RefusedLanes} from './refused-lanes.ts';
 import {fromParts, insteadOf, type TurnPart, toParts, turnOf, type Written} from './turn-parts.ts';
 
-/** What a refusal is about, if that is known: of a job, or of all jobs of a task. */
+/** What was refused: a write of this job, or the dequeues of this task. Neither is set if that is not known. */
 export interface Refused {
 	readonly id?: JobId;
 	readonly task?: string;
 }
 
-/** Hears of what the store refuses. */
+/** Is told what the store refuses. */
 export interface RefusalListener {
-	/** It was left out. Told once, however long it lasts. */
+	/** Something was left out. Called once, however often the store refuses it. */
 	leftOut(what: Refused, refusal: FaenaError): void;
-	/** Nothing that this call wants was enqueued. */
+	/** An enqueue call was refused: none of its jobs was enqueued. */
 	refuse(call: number, refusal: FaenaError): void;
-	/** Is awaited before each of the transactions that find what is refused. They may be thousands, which other things can't wait for. */
+	/** Awaited before each transaction that looks for what is refused. There may be thousands, and the heartbeat can't wait that long. */
 	meanwhile?(): Promise<void>;
 }
 
 /**
- * The transactions of an owner. What the store refuses because of a value or a row is found, and left out, so that all else goes on;
- * and what a dequeue was given that failed and took effect all the same is given back.
+ * Runs an owner's transactions. It finds what the store refuses because of a value or a row and leaves that out, so that everything
+ * else is written. If a dequeue reports an error but took effect, it gives the jobs of that dequeue back.
  */
 export class Turns {
 	readonly #queue: JobQueue;
 	readonly #owner: OwnerId;
 	readonly #refused: RefusedLanes;
 	readonly #listener: RefusalListener;
-	/** The last that was heard of; */
+	/** The highest lease that a dequeue has returned. */
 	#lastLease: Lease = 0;
-	/** what came after it, if a dequeue failed and took effect all the same, is nobody's. */
+	/** A dequeue may have committed although it reported an error. Leases above the last one are given back before the next turn. */
 	#isInDoubt = false;
 
 	constructor(queue: JobQueue, owner: OwnerId, clock: Pick<Clock, 'steadyMs'>, listener: RefusalListener) {
@@ -64,16 +64,16 @@ export class Turns {
 		if (lane) this.#listener.leftOut({task: lane.task}, refusal);
 	}
 
-	/** One transaction. */
+	/** Runs one transaction. */
 	async turn(written: Written, demand?: Demand): Promise<TurnResult> {
 		if (this.#isInDoubt) await this.#giveBack();
 		return this.#commit({...turnOf(written), ...(demand && {dequeue: demand})});
 	}
 
 	/**
-	 * Writes it in as many transactions as it takes to find what is refused. A settlement that is refused becomes a failure.
+	 * Writes everything, in as many transactions as it takes to find what is refused. A refused settlement becomes a failure of its job.
 	 * @param committed gets the result of each transaction
-	 * @returns how much was refused; and if something else went wrong, what was not written because of it
+	 * @returns the number of refusals; and, if another error ended it, that error and what was not written
 	 */
 	async inParts(
 		all: Written,
@@ -101,7 +101,7 @@ export class Turns {
 		else this.#listener.leftOut({id: (part.type === 'note' ? part.note : (part.settling as Settlement)).id}, refusal);
 	}
 
-	/** A dequeue that fails may have taken effect, unless it was refused. */
+	/** A dequeue that reports an error may have committed, unless it was refused. */
 	async #commit(turn: Turn): Promise<TurnResult> {
 		const {dequeue} = turn;
 		if (dequeue) this.#isInDoubt = true;
@@ -118,7 +118,7 @@ export class Turns {
 		}
 	}
 
-	/** What rows in the way don't let come back stays claimed. */
+	/** Jobs that damaged rows keep from being given back stay claimed. */
 	async #giveBack(): Promise<void> {
 		try {
 			await this.#queue.giveBack(this.#owner, this.#lastLease);

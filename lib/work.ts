@@ -42,9 +42,9 @@ export interface WorkOptions {
 	readonly drain?: Duration;
 }
 
-/** How often other processes' writes are listened for while there is nothing to do, and stops while a task waits. */
+/** How often it looks for writes of other processes while there is nothing to do, and for stops while a task waits. */
 const LISTEN_EVERY_MS = 25;
-/** An empty queue is asked again after this, should a wake-up have been missed; so often, too, dead owners are looked for. */
+/** How often it looks for dead owners, and dequeues from a queue that was empty, in case a wake-up was missed. */
 const ASK_EVERY_MS = 1000;
 
 /**
@@ -88,7 +88,7 @@ export async function work(queue: JobQueue, tasks: Readonly<Record<string, unkno
 		const demand = {owner, tasks: lanesOf(table), limit: 1, maxBytes: Infinity};
 		await loop({queue, turns, demand, table, maker, resources, owner, openJobs, signal, drainMs, heart, drainUntil: Infinity});
 	} catch (error) {
-		// Why the loop failed is to be told, not what else fails for the same reason.
+		// The first error says why the loop failed. What fails after it usually has the same reason.
 		await end().catch(() => undefined);
 		throw error;
 	}
@@ -155,7 +155,7 @@ async function loop(bench: Bench): Promise<void> {
 				next = await nextOf(bench);
 				setbacks.clear();
 			} catch (error) {
-				// Nothing is lost by it: the same is asked again.
+				// Nothing is lost: the loop tries again.
 				await sleep(setbacks.add(error, Infinity), undefined, {...(signal && {signal})}).catch(() => undefined);
 				continue;
 			}
@@ -175,7 +175,7 @@ async function examine(queue: JobQueue, hasWarned: boolean): Promise<boolean> {
 	return secondLibrary !== undefined;
 }
 
-/** Rows that are in the way of it keep nothing else from going on. */
+/** If damaged rows keep jobs from being taken back, the loop goes on. */
 async function recover(queue: JobQueue): Promise<void> {
 	try {
 		await queue.recover();
@@ -188,7 +188,7 @@ async function recover(queue: JobQueue): Promise<void> {
 interface Next {
 	readonly lease: Lease;
 	readonly job: DequeuedJob | undefined;
-	/** When to ask again at the latest. */
+	/** When to dequeue again at the latest. */
 	readonly nextRunAt: number;
 }
 
@@ -208,7 +208,7 @@ async function nextOf({turns, demand}: Bench): Promise<Next> {
 /** Waits until there may be a job: one was enqueued here, another process wrote, or a waiting one is due. */
 async function arrival(queue: JobQueue, bell: Bell, nextRunAt: number): Promise<void> {
 	const until = Math.min(nextRunAt, Date.now() + ASK_EVERY_MS);
-	// A queue that can't answer is asked once more by the loop, which then ends with the reason.
+	// If the look fails, the loop dequeues, and meets the reason.
 	const mayHaveJobs = async () => Date.now() >= until || (await queue.changes());
 	const listener = setInterval(() => {
 		mayHaveJobs().then(
@@ -251,7 +251,7 @@ async function execute(bench: Bench, lease: Lease, job: DequeuedJob): Promise<vo
 	openJobs?.show(chunk, 1);
 }
 
-/** Writes down how an execution ended. What fails is tried again, as long as there is time. */
+/** Writes how an execution ended. Tries again what fails, as long as there is time. */
 async function settle(bench: Bench, settlement: Settlement, notes: readonly Note[]): Promise<void> {
 	const {queue, turns} = bench;
 	const setbacks = new Setbacks(CLOCK);
@@ -295,7 +295,7 @@ function applyStop(outcome: Outcome, reason: StopReason | undefined, durationMs:
 	return {type: 'cancelled', error: {reason: 'cancelled', name: 'Cancelled', message}};
 }
 
-/** Looks, while the task lets the event loop run, whether its time is over, somebody cancelled it, or the loop is to end. */
+/** While the task lets the event loop run: checks whether its timeout is over, somebody cancelled it, or the loop is to end. */
 function watchForStop(bench: Bench, {id, policy}: DequeuedJob): {reason(): StopReason | undefined; readonly promise: Promise<void>; end(): void} {
 	const {queue, owner} = bench;
 	const {promise, resolve} = Promise.withResolvers<void>();
@@ -308,7 +308,7 @@ function watchForStop(bench: Bench, {id, policy}: DequeuedJob): {reason(): StopR
 		else if ((await queue.stops(owner)).some(claim => claim.id === id)) reason ??= 'cancelled';
 		if (reason) resolve();
 	};
-	// A queue that can't answer will say why when the job is settled.
+	// If the look fails, the settlement will meet the reason.
 	const timer = setInterval(() => void look().catch(() => undefined), LISTEN_EVERY_MS);
 	const end = () => {
 		clearInterval(timer);

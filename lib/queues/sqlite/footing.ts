@@ -6,9 +6,9 @@ import {severalLibraries, severalLibrariesOn} from './one-library.ts';
 import {refuseUntrusted} from './trusted-files.ts';
 
 /**
- * The files that an open database stands on. A connection goes on writing into a file that somebody has deleted or replaced,
- * and answers from memory what somebody has cut off; what it says to be durable then is gone when it closes. Only looked at
- * from outside: to open and close a file of the database would drop SQLite's locks on it.
+ * Checks the files of an open database. A connection goes on writing to a file that somebody has deleted or replaced, and reads
+ * from memory what somebody has cut off; what it calls durable then is gone when it closes. The files are only looked at from
+ * outside: opening and closing one would drop SQLite's locks on it.
  */
 export class Footing {
 	readonly #path: string;
@@ -16,22 +16,22 @@ export class Footing {
 	readonly #identities = new Map<string, string>();
 	#sizeBytes = 0;
 	#logBytes = 0;
-	/** Of this process, if others than ours were seen to have the database open. */
+	/** The SQLite libraries of this process that have the database open, if there was more than ours. */
 	#libraries: readonly string[] | undefined;
 
 	/** @throws FaenaError `BadDatabase` as {@link examine}, if another SQLite library of this process has the database open, or another user may have made a file of it */
 	constructor(path: string, connection: Connection) {
 		this.#path = path;
 		this.#connection = connection;
-		// Once more: SQLite may have opened a file that another user made after we looked, and keeps that open from now on.
+		// Checked once more: after the first check SQLite may have opened a file that another user had made meanwhile.
 		refuseUntrusted(path);
 		this.examine();
 		this.#refuseLibraries();
 	}
 
 	/**
-	 * Whether the database and its log are there and have not become shorter. To be called before each transaction: whatever
-	 * somebody cuts off, the next write may make good, in size alone.
+	 * Checks that the database and its log are there and have not become shorter. To be called before each transaction, since the next
+	 * write may restore the size of a file that was cut off.
 	 * @throws FaenaError `BadDatabase` if one of them is not the one that was opened, or lacks what it held
 	 */
 	look(): void {
@@ -39,13 +39,13 @@ export class Footing {
 		const logBytes = this.#sizeOf(this.#logPath);
 		if (sizeBytes < this.#sizeBytes) this.#refuseTruncated(sizeBytes);
 		if (logBytes < this.#logBytes) this.#refuseTruncatedLog();
-		// Not before: who was refused once is refused again.
+		// Only now, so that a file that was refused once is refused again.
 		this.#sizeBytes = sizeBytes;
 		this.#logBytes = logBytes;
 	}
 
 	/**
-	 * Looks more closely, also at what the processes on the database share of its log.
+	 * Checks more: also the log against the index that all processes share, and other SQLite libraries.
 	 * @returns the size of the log; and the SQLite libraries of this process that have the database open, if there are several
 	 */
 	examine(): Health {
@@ -71,7 +71,7 @@ export class Footing {
 		if (this.#libraries) throw new FaenaError('BadDatabase', severalLibraries(this.#path, this.#libraries));
 	}
 
-	/** Whether the database itself is the one that was opened, where the connection has been closed: its log may have gone with it. */
+	/** Checks that the database is still the file that was opened. For when the connection was closed, which may have removed the log. */
 	recall(): void {
 		this.#sizeOf(this.#path);
 	}
@@ -80,7 +80,7 @@ export class Footing {
 		return `${this.#path}-wal`;
 	}
 
-	/** The size of the file, which must be the one that it was. */
+	/** The size of the file. It must be the same file as before. */
 	#sizeOf(path: string): number {
 		const stat = statSync(path, {throwIfNoEntry: false});
 		const identity = stat && `${stat.dev}:${stat.ino}`;
@@ -90,16 +90,16 @@ export class Footing {
 		return stat?.size ?? 0;
 	}
 
-	/** A VACUUM makes a database shorter, too, and takes nothing away. */
+	/** A VACUUM makes a database shorter, too, and loses nothing: so the content decides. */
 	#refuseTruncated(sizeBytes: number): void {
-		// It would pass for a new one, which nothing is wrong with.
+		// An empty file would pass as a new, undamaged database.
 		if (sizeBytes === 0) throw this.#lost(this.#path, 'emptied');
 		refuseDamaged(this.#path);
 	}
 
-	/** A log whose content has been moved into the database is cut off by SQLite itself. */
+	/** SQLite itself cuts off a log whose content has been moved into the database. */
 	#refuseTruncatedLog(): void {
-		// Asked twice, since another process may have moved it and cut it off after the first question.
+		// Checked twice, since another process may have moved and cut off the log during the first check.
 		if (this.#isLogTooShort() && this.#isLogTooShort()) throw this.#lost(this.#logPath, 'truncated');
 	}
 
@@ -109,7 +109,7 @@ export class Footing {
 	}
 
 	#lost(path: string, what: string): FaenaError {
-		// It has closed the database since.
+		// Another library was seen before: it has closed the database since, which explains this.
 		if (this.#libraries) return new FaenaError('BadDatabase', `${path} was ${what}. ${severalLibraries(this.#path, this.#libraries)}`);
 		return new FaenaError(
 			'BadDatabase',

@@ -6,15 +6,15 @@ import {createPrivately} from './private-file.ts';
 import {isTrustedLock, refuseUntrustedLock} from './trusted-files.ts';
 
 /**
- * That an owner lives is shown by a lock on a file of its own, which the operating system gives up when the process ends,
- * however it ends: right with recycled process ids and between containers that share a volume. Its child processes hold a
- * share in the lock: as long as one of them may be at work, nobody takes their jobs for those of the dead.
+ * An owner shows that it lives by a lock on a file of its own. The operating system drops the lock when the process ends, however it
+ * ends. So this works with recycled process ids, and between containers that share a volume. The owner's child processes hold shares
+ * in the lock: as long as one of them may be at work, nobody takes its jobs back.
  */
 export function ownerLockAt(location: string, owner: OwnerId): string {
 	return `${location}-owner-${owner}`;
 }
 
-/** The file in which the owner's workers tell which jobs they have open. */
+/** The file in which the owner's workers note which jobs they have open. */
 export function openJobsAt(location: string, owner: OwnerId): string {
 	return `${ownerLockAt(location, owner)}${OPEN_JOBS}`;
 }
@@ -48,7 +48,7 @@ const shares: Database.Database[] = [];
 /** Takes a child process's part of the lock, until the process ends. */
 export function shareLock(path: string): void {
 	const db = openLock(path);
-	// A transaction that has read something.
+	// A transaction holds a share once it has read something.
 	db.exec('begin; select * from sqlite_schema');
 	shares.push(db);
 }
@@ -60,9 +60,9 @@ function openLock(path: string, options: Database.Options = {}): Database.Databa
 }
 
 /**
- * True if the lock's file is there and no process holds a part of it: its owner has ended. A file that is missing says
- * nothing, since only its owner, and those that have taken its jobs back, remove it: it may be in a folder that is not seen
- * from here, or have been cleared away while its owner lives. Nor does a file that another user may have put there.
+ * True if the lock's file is there and no process holds a part of it: then its owner has ended. A missing file says nothing: it may be
+ * in a folder that this process can't see, or somebody may have removed it while its owner lives. (Faena removes it only for an owner
+ * that has ended or whose jobs were taken back.) A file that another user may have put there says nothing either.
  */
 export function isLockFree(path: string): boolean {
 	if (!isTrustedLock(path)) return false;
@@ -73,7 +73,7 @@ export function isLockFree(path: string): boolean {
 		return true;
 	} catch (error) {
 		if (isBusy(error)) return false;
-		// Another process that recovers at the same moment has removed it since.
+		// Another process has taken the jobs back at the same moment, and removed the file.
 		if (!existsSync(path)) return false;
 		throw error;
 	} finally {
@@ -85,13 +85,13 @@ function isBusy(error: unknown): boolean {
 	return error instanceof Database.SqliteError && error.code === 'SQLITE_BUSY';
 }
 
-/** Removes the lock, and before it what lies beside it. What stays, on a disk that fails, is litter, which is swept one day. */
+/** Removes the list of open jobs, then the lock. A file that a failing disk keeps is litter, and is swept later. */
 export function removeLock(path: string): void {
 	for (const end of [OPEN_JOBS, '']) {
 		try {
 			rmSync(path + end, {force: true});
 		} catch {
-			// Nobody holds it any more, and that is what counts.
+			// Only the lock counts, and nobody holds it any more.
 		}
 	}
 }

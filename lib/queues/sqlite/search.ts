@@ -16,9 +16,9 @@ export interface Source {
 export interface Search {
 	readonly filter: Omit<JobFilter, 'status'>;
 	readonly statuses: readonly JobStatus[];
-	/** Only jobs with a higher id, */
+	/** Only jobs with a higher id than this. */
 	readonly after: JobId;
-	/** and none with a higher one than this. */
+	/** Only jobs with this id or a lower one. */
 	readonly upTo: JobId;
 	readonly limit: number;
 }
@@ -27,20 +27,20 @@ export interface Search {
 export interface Found {
 	/** In order. */
 	readonly ids: readonly JobId[];
-	/** After which job the next step goes on; `null` if all was looked at. */
+	/** The next step begins after this job; `null` if nothing is left to look at. */
 	readonly next: JobId | null;
 }
 
 /**
- * Ids that a step passes where the index it reads has jobs of other tasks or batches, too. It bounds how long one step takes, however few of
- * the jobs are meant.
+ * The range of ids that a step covers in an index that also has jobs of other tasks or batches. It limits how long a step takes, however
+ * few jobs match.
  */
 const WINDOW = 100_000;
 /** Jobs of a batch, or of a list of ids, that a step looks at one by one. */
 const LOOKED_AT = 1000;
 const NOTHING: Found = {ids: [], next: null};
 
-/** Every step until the limit is reached or nothing is left. */
+/** Takes steps until the limit is reached or nothing is left. */
 export function findAll(source: Source, {limit, after, ...search}: Search): readonly JobId[] {
 	const ids: JobId[] = [];
 	for (let from: JobId | null = after; from !== null && ids.length < limit; ) {
@@ -54,7 +54,7 @@ export function findAll(source: Source, {limit, after, ...search}: Search): read
 /** One step: it reads about as many rows as the limit says, and {@link WINDOW} at most, however many jobs there are. */
 export function find(source: Source, search: Search): Found {
 	const {ids, next} = findFrom(source, search);
-	// In a damaged file ids may go backwards: whoever follows them would never come to an end.
+	// In a damaged file ids may go backwards. A caller that followed them would never finish.
 	return {ids, next: next !== null && next > search.after ? next : null};
 }
 
@@ -82,7 +82,7 @@ function findById(statements: Statements, given: readonly JobId[], wanted: Wante
 	return lookAt(statements, ids, wanted, Math.min(wanted.limit, LOOKED_AT));
 }
 
-/** Looks at these jobs, at most so many, one by one. */
+/** Looks at these jobs one by one, up to the limit. */
 function lookAt(statements: Statements, ids: readonly JobId[], {task, batch, statuses}: Wanted, most: number): Found {
 	const looked = ids.slice(0, most);
 	const found = looked.filter(id => {
@@ -92,7 +92,7 @@ function lookAt(statements: Statements, ids: readonly JobId[], {task, batch, sta
 	return {ids: found, next: looked.length < ids.length ? (looked.at(-1) as JobId) : null};
 }
 
-/** True if the batch has no more jobs than the queue has in these statuses: then it is better to go through the batch. */
+/** True if the batch has no more jobs than the queue has in these statuses: then searching the batch is faster. */
 function isBatchSmaller({tally, batchTally}: Statements, batch: number, statuses: readonly JobStatus[]): boolean {
 	const ofBatch = (batchTally.all(batch) as [Place, number][]).reduce((sum, [, jobs]) => sum + jobs, 0);
 	const inStatuses = (tally.all() as [number, Place, number][]).reduce((sum, [, place, jobs]) => (statuses.includes(STATUS_OF[place]) ? sum + jobs : sum), 0);
@@ -123,7 +123,7 @@ function findInPlaces(statements: Statements, wanted: Wanted): Found {
 	return {ids, next: window.upTo < wanted.upTo ? endOfGap(statements, window.upTo) : null};
 }
 
-/** The id before the next job's: ids between two jobs may be many more than there are jobs. */
+/** The id before the next job's. There may be many more ids between two jobs than there are jobs. */
 function endOfGap({jobAfter}: Statements, id: JobId): JobId | null {
 	const next = jobAfter.get(id, id) as JobId | null;
 	return next === null ? null : next - 1;
@@ -141,7 +141,7 @@ function windowOf({after, upTo}: Window): Window {
 
 type Range = readonly [first: JobId, last: JobId];
 
-/** The first jobs of each place: of each as many as are looked for. */
+/** The first jobs of each place, up to the limit in each. */
 function* pages(statements: Statements, {task, batch, statuses, limit}: Wanted, window: Window): Generator<Range> {
 	if (batch === null && statuses.length === STATUSES.length) {
 		yield* take(statements.pageOfJobs, {...window, task}, limit);
@@ -167,25 +167,25 @@ const PAGES: readonly (readonly [places: readonly Place[], statement: keyof Stat
 	[[Place.cancelled], 'pageOfUnhappy', {status: Place.cancelled}],
 ];
 
-/** Ready jobs lie in the order of dequeuing: by task and rank, and by id only within these. */
+/** Ready jobs are in the order of dequeuing: by task, then rank, then id. */
 function* readyPages(statements: Statements, {task, batch, limit}: Pick<Wanted, 'task' | 'batch' | 'limit'>, window: Window): Generator<Range> {
 	const tasks = task === null ? undefined : [task, -task];
 	for (const [lane, rank] of lanes(statements.readyLaneAfter, tasks)) yield* take(statements.pageOfReady, {...window, batch, lane, rank}, limit);
 	for (const [lane, rank] of lanes(statements.readyRunLaneAfter, tasks)) yield* take(statements.pageOfReadyRuns, {...window, batch, lane, rank}, limit);
 }
 
-/** Where there are such jobs at all, by the tally: a place may have many jobs and none of the task or the batch. */
+/** Places that have such jobs, by the tally: a place may have many jobs and none of the task or the batch. */
 function placesWith({tally, batchTally}: Statements, {task, batch, statuses}: Pick<Wanted, 'task' | 'batch' | 'statuses'>): ReadonlySet<Place> {
 	const counted = (tally.all() as [number, Place, number][]).filter(([each, , jobs]) => jobs > 0 && (task === null || each === task));
 	const ofBatch = batch === null ? undefined : new Set((batchTally.all(batch) as [Place, number][]).flatMap(([place, jobs]) => (jobs > 0 ? place : [])));
 	return new Set(counted.flatMap(([, place]) => (statuses.includes(STATUS_OF[place]) && (ofBatch?.has(place) ?? true) ? place : [])));
 }
 
-/** Every task and rank of which jobs are ready: one step of the index for each, however many jobs there are. */
+/** Each task and rank that has ready jobs. Takes one step in the index for each, however many jobs there are. */
 function* lanes(laneAfter: Statements[keyof Statements], tasks: readonly number[] = []): Generator<readonly [lane: number, rank: number]> {
 	const next = (lane: number, rank: number) => {
 		const at = laneAfter.get(lane, rank) as [number, number] | undefined;
-		// In a damaged file they may go backwards, too.
+		// In a damaged file lanes may go backwards, too.
 		return at && (at[0] > lane || (at[0] === lane && at[1] > rank)) ? at : undefined;
 	};
 	const [low, high] = [Number.MIN_SAFE_INTEGER, Number.MAX_SAFE_INTEGER];
@@ -194,7 +194,7 @@ function* lanes(laneAfter: Statements[keyof Statements], tasks: readonly number[
 	for (let at = next(low, high); at; at = next(...at)) yield at;
 }
 
-/** Rows until they are of so many jobs. */
+/** Takes rows until they have so many jobs. */
 function take(statement: Statements[keyof Statements], values: object, jobs: number): Range[] {
 	const ranges: Range[] = [];
 	let count = 0;
