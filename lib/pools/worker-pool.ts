@@ -608,6 +608,9 @@ export class WorkerPool implements Pool {
 	}
 
 	#move(flight: InFlight, indexes: readonly number[]): void {
+		// A job may have been cancelled while the worker was asked for it. Another worker would know nothing of that.
+		const cancelled = indexes.filter(index => flight.board.stopReason(index) === 'cancelled');
+		this.#giveBack(flight, cancelled, {type: 'cancelled'});
 		const fresh = indexes.filter(index => !flight.taken.has(index));
 		// A payload whose memory is in the other worker is read again by whoever dequeues its job.
 		const isGone = fresh.some(index => isHandedOver(flight.jobs.all[index]?.payload ?? null));

@@ -1,5 +1,5 @@
 import test, {type ExecutionContext} from 'ava';
-import {Board, monotonicMs} from '../../lib/board.ts';
+import {Board, monotonicMs, type StopReason} from '../../lib/board.ts';
 import type {Clock} from '../../lib/clock.ts';
 import {WorkerPool} from '../../lib/pools/worker-pool.ts';
 import {type Examination, type PoolWorker, SharedBoard, type SourceListener, type WorkerSource} from '../../lib/pools/worker-source.ts';
@@ -206,4 +206,58 @@ test('a job that starts after interrupt() has looked is stopped all the same', a
 	start();
 	clock.pass(200);
 	t.like((await crew.outcomes([id]))[0], {type: 'released'});
+});
+
+/** A worker that is asked to give jobs back, and to stop some, and does so when it is told. */
+class Slow extends Stuck {
+	override readonly maxJobs: number = 2;
+	readonly chunks: ChunkMessage[] = [];
+	#obey: (() => void)[] = [];
+
+	override board(jobs: number): SharedBoard {
+		const obey = this.#obey;
+		return new (class extends SharedBoard {
+			readonly #stops = new Map<number, StopReason>();
+
+			override take(indexes: readonly number[], then: (taken: readonly number[]) => void): void {
+				obey.push(() => super.take(indexes, then));
+			}
+			override stop(index: number, reason: StopReason, then: () => void): void {
+				this.#stops.set(index, reason);
+				obey.push(() => super.stop(index, reason, then));
+			}
+			override stopReason(index: number): StopReason | undefined {
+				return this.#stops.get(index);
+			}
+		})(jobs);
+	}
+
+	override async request(request: WorkerRequest): Promise<unknown> {
+		if (request.type !== 'chunk') return super.request(request);
+		this.chunks.push(request);
+		new Board(request.board as SharedArrayBuffer).start(0, 1000);
+		return new Promise(() => undefined);
+	}
+
+	obey(): void {
+		for (const command of this.#obey.splice(0)) command();
+	}
+}
+
+test('a job that is cancelled while its worker is asked to share it runs in no other worker', async t => {
+	const timer = setInterval(() => undefined, 1000);
+	t.teardown(() => clearInterval(timer));
+	const clock = new HandClock();
+	const workers = [new Slow(), new Slow()] as const;
+	const start = (_: number, listener: SourceListener) => {
+		for (const worker of workers) worker.start(1, listener);
+	};
+	const crew = new Crew(t, (options, listener) => new WorkerPool({maxJobs: 2, start, close: async () => undefined}, options, listener, undefined, clock));
+	await crew.load({workers: 2, graceMs: 20});
+	const [, waiting] = await crew.give('stuck', [null, null]);
+	clock.pass(60);
+	t.true(crew.pool.stop(waiting as number, 'cancelled'));
+	for (const worker of workers) worker.obey();
+	t.is(workers[0].chunks.length + workers[1].chunks.length, 1);
+	t.deepEqual((await crew.outcomes([waiting]))[0], {type: 'cancelled'});
 });
