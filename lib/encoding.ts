@@ -1,6 +1,6 @@
 import {inspect, isDeepStrictEqual} from 'node:util';
 import {FaenaError} from './errors.ts';
-import {parse, stringify} from './originals.ts';
+import {is, isFiniteNumber, parse, stringify} from './originals.ts';
 
 /**
  * A payload or result as it travels and is stored: encoded once by whoever makes it, decoded once by whoever reads it,
@@ -172,7 +172,7 @@ function isPlainScalar(value: unknown): boolean {
 
 /** One that JSON can hold. */
 function isPlainNumber(value: unknown): value is number {
-	return Number.isFinite(value) && !Object.is(value, -0);
+	return isFiniteNumber(value) && !is(value, -0);
 }
 
 function objectToTree(value: object, walk: Walk): unknown {

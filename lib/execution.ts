@@ -2,6 +2,7 @@ import type {Board, StopReason} from './board.ts';
 import {type Given, type Host, JobContext, type Noted} from './context.ts';
 import type {Encoded} from './encoding.ts';
 import {type FailureRecord, toFailure} from './failure.ts';
+import {get} from './originals.ts';
 import {type ChunkMessage, idAt, type NoteMessage, numberAt} from './protocol.ts';
 import type {Report} from './report.ts';
 import type {TaskContext} from './task.ts';
@@ -69,19 +70,19 @@ export class Execution implements Host {
 	get job(): TaskContext['job'] {
 		const {index} = this;
 		const {task, executions, attempts, maxAttempts, keys} = this.#chunk.message;
-		const key = keys.get(index);
+		const key = get(keys, index);
 		return {
 			id: this.id,
 			task,
 			execution: numberAt(executions, index),
-			attempts: attempts.get(index) ?? 0,
+			attempts: get(attempts, index) ?? 0,
 			maxAttempts: numberAt(maxAttempts, index),
 			...(key !== undefined && {key}),
 		};
 	}
 
 	get checkpoint(): Encoded | undefined {
-		return this.#chunk.message.checkpoints.get(this.index);
+		return get(this.#chunk.message.checkpoints, this.index);
 	}
 
 	stopReason(): StopReason | undefined {

@@ -22,7 +22,9 @@ export function isLine(value: Encoded): value is string | null {
 
 /** Of values that are lines, each of them. */
 export function toLines(values: readonly Encoded[]): Lines {
-	return {count: values.length, text: values.every(value => value === null) ? null : values.join('\n')};
+	// Not by every(), as in pack(): a worker's results would be lost if a task had replaced it.
+	for (let index = 0; index < values.length; index++) if (values[index] !== null) return {count: values.length, text: values.join('\n')};
+	return {count: values.length, text: null};
 }
 
 /** True if the text has as many lines as it says, none of them longer than lines are. */
@@ -36,7 +38,8 @@ export function areLines({count, text}: Lines): boolean {
 
 /** As lines, where that can be done. */
 export function pack(values: readonly Encoded[]): Values {
-	return values.every(isLine) ? toLines(values) : values;
+	for (let index = 0; index < values.length; index++) if (!isLine(values[index] as Encoded)) return values;
+	return toLines(values);
 }
 
 export function unpack(values: Values): readonly Encoded[] {

@@ -35,7 +35,10 @@ export class MadeJobs {
 		this.#bytes += sizeBytes(encoded);
 		if (this.#jobs.length >= MAX_MADE_JOBS) throw tooMany(`${MAX_MADE_JOBS.toLocaleString('en')} jobs`);
 		if (this.#bytes > MAX_BYTES) throw tooMany(`${MAX_BYTES / 1024 ** 2} MiB of payloads`);
-		this.#jobs.push({task, payload: encoded, ...resolved, ...(key !== undefined && {key})});
+		const count = this.#jobs.length;
+		this.#jobs[count] = {task, payload: encoded, ...resolved, ...(key !== undefined && {key})};
+		// An earlier task may have changed what arrays do.
+		if (this.#jobs.length === count) throw new Error('A job could not be kept until this one completes.');
 	}
 
 	/** True if this execution has made that job already. */

@@ -19,6 +19,29 @@ export const {add, compareExchange, load, notify, store, wait, waitAsync} = Atom
 
 export const {ceil, round} = Math;
 
+export const isFiniteNumber: typeof Number.isFinite = Number.isFinite;
+
+export const {is} = Object;
+
+/** A promise, and how to settle it. */
+export const withResolvers: typeof Promise.withResolvers = Promise.withResolvers.bind(Promise);
+
+const [OriginalMap, OriginalSet] = [Map, Set];
+
+export function makeMap<Key, Value>(): Map<Key, Value> {
+	return new OriginalMap();
+}
+
+export function makeSet<Value>(): Set<Value> {
+	return new OriginalSet();
+}
+
+/** `get(map, key)` and so on. */
+export const get = Function.prototype.call.bind(Map.prototype.get) as <Key, Value>(map: ReadonlyMap<Key, Value>, key: Key) => Value | undefined;
+export const set = Function.prototype.call.bind(Map.prototype.set) as <Key, Value>(map: Map<Key, Value>, key: Key, value: Value) => void;
+export const has = Function.prototype.call.bind(Map.prototype.has) as <Key>(map: ReadonlyMap<Key, unknown>, key: Key) => boolean;
+export const include = Function.prototype.call.bind(Set.prototype.add) as <Value>(all: Set<Value>, value: Value) => void;
+
 export const exit: typeof process.exit = process.exit.bind(process);
 
 export const kill: typeof process.kill = process.kill.bind(process);

@@ -123,7 +123,7 @@ export interface OutcomesMessage {
 	/** Indexes in the chunk: of jobs that ran together and out of time together, so that each is to run alone. */
 	readonly suspects?: ReadonlySet<number>;
 	/** Indexes in the chunk: of jobs that were taken back before they started, whose entries have no meaning. */
-	readonly skipped?: readonly number[];
+	readonly skipped?: ReadonlySet<number>;
 	/** By index in the chunk: what jobs that returned enqueue. */
 	readonly enqueues?: ReadonlyMap<number, readonly MadeJob[]>;
 }

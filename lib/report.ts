@@ -4,7 +4,7 @@ import type {Encoded} from './encoding.ts';
 import type {FailureRecord} from './failure.ts';
 import {pack} from './lines.ts';
 import type {Meter} from './meter.ts';
-import {round, setImmediate} from './originals.ts';
+import {include, makeMap, makeSet, round, set, setImmediate} from './originals.ts';
 import type {ChunkMessage, OutcomesMessage, WorkerMessage} from './protocol.ts';
 import type {MadeJob} from './queue.ts';
 import {inUnits, packTimes} from './times.ts';
@@ -13,6 +13,8 @@ import {inUnits, packTimes} from './times.ts';
  * How the jobs of a chunk ended, by index. They begin and end in order, a micro-batch at once:
  *
  *     final ≤ posted ≤ ended ≤ begun
+ *
+ * What decides about a job is written and read here without functions that a task could have replaced.
  */
 export class Report {
 	readonly #chunk: number;
@@ -30,13 +32,15 @@ export class Report {
 	#since: number | undefined;
 	readonly #times: Float64Array;
 	readonly #values: Encoded[];
+	/** 1 for each job that has returned or failed. */
+	readonly #hasResult: Uint8Array;
 	/** Of jobs that are not final, */
-	readonly #failures = new Map<number, FailureRecord>();
+	readonly #failures: Record<number, FailureRecord> = {__proto__: null} as never;
 	/** and of those that are not posted. */
-	readonly #stops = new Map<number, StopReason>();
-	readonly #enqueues = new Map<number, readonly MadeJob[]>();
-	readonly #suspects = new Set<number>();
-	#skipped: number[] = [];
+	#stops: Map<number, StopReason> | undefined;
+	#enqueues: Map<number, readonly MadeJob[]> | undefined;
+	#suspects: Set<number> | undefined;
+	#skipped: Set<number> | undefined;
 	#willPost = false;
 	readonly #onFinal: (jobs: number) => void;
 
@@ -50,11 +54,13 @@ export class Report {
 		this.#epochMs = epochMs;
 		this.#times = new Float64Array(2 * jobs);
 		this.#values = new Array<Encoded>(jobs).fill(null);
+		this.#hasResult = new Uint8Array(jobs);
 	}
 
 	/** It was taken back. */
 	skip(index: number): void {
-		this.#skipped.push(index);
+		this.#skipped ??= makeSet();
+		include(this.#skipped, index);
 		this.#ended = index + 1;
 	}
 
@@ -64,17 +70,20 @@ export class Report {
 	}
 
 	return(index: number, value: Encoded): void {
+		this.#hasResult[index] = 1;
 		this.#values[index] = value;
 	}
 
 	/** Jobs that it made, to be enqueued if it stays without failure. */
 	enqueue(index: number, made: readonly MadeJob[]): void {
-		this.#enqueues.set(index, made);
+		this.#enqueues ??= makeMap();
+		set(this.#enqueues, index, made);
 	}
 
 	/** May come until it is final. */
 	fail(index: number, failure: FailureRecord): void {
-		this.#failures.set(index, failure);
+		this.#hasResult[index] = 1;
+		this.#failures[index] = failure;
 		this.#values[index] = null;
 	}
 
@@ -85,10 +94,19 @@ export class Report {
 	end(index: number, at: number, stop: StopReason | undefined, together: number): void {
 		this.#times[2 * index + 1] = at - (this.#times[2 * index] as number);
 		this.#ended = index + 1;
-		if (stop === undefined) return;
+		if (stop === undefined) {
+			// A task may have changed what calls the others.
+			if (this.#hasResult[index] !== 1) throw new Error('A job ended that has neither returned nor failed.');
+			return;
+		}
 		this.#values[index] = null;
-		if (stop === 'timedOut' && together > 1) this.#suspects.add(index);
-		else this.#stops.set(index, stop);
+		if (stop === 'timedOut' && together > 1) {
+			this.#suspects ??= makeSet();
+			include(this.#suspects, index);
+		} else {
+			this.#stops ??= makeMap();
+			set(this.#stops, index, stop);
+		}
 	}
 
 	/** For how long what is not posted waits. */
@@ -129,33 +147,46 @@ export class Report {
 
 	#finish(isLast: boolean): void {
 		if (this.#posted === this.#final && !isLast) return;
-		const failures = new Map([...this.#failures].filter(([index]) => index < this.#posted));
-		for (const index of failures.keys()) this.#failures.delete(index);
+		const failures = this.#failuresOf(0, this.#posted);
+		for (const index in this.#failures) if (+index < this.#posted) delete this.#failures[index];
 		this.#final = this.#posted;
 		this.#onFinal(this.#final);
-		this.#post({type: 'final', chunk: this.#chunk, isLast, ...some('failures', failures), ...(isLast && {memoryBytes: this.#meter.usedBytes()})});
+		this.#post({type: 'final', chunk: this.#chunk, isLast, ...(failures && {failures}), ...(isLast && {memoryBytes: this.#meter.usedBytes()})});
 	}
 
 	#send(first: number, end: number): void {
-		const failures = new Map([...this.#failures].filter(([index]) => index >= first));
+		const failures = this.#failuresOf(first, Infinity);
 		const message: OutcomesMessage = {
 			type: 'outcomes',
 			chunk: this.#chunk,
 			first,
 			values: pack(this.#values.slice(first, end)),
 			times: this.#timesOf(first, end),
-			...some('failures', failures),
-			...some('stops', new Map(this.#stops)),
-			...some('enqueues', new Map([...this.#enqueues].filter(([index]) => !failures.has(index) && !this.#stops.has(index)))),
-			...some('suspects', new Set(this.#suspects)),
-			...(this.#skipped.length > 0 && {skipped: this.#skipped}),
+			...(failures && {failures}),
+			...(this.#stops && {stops: this.#stops}),
+			...(this.#enqueues && {enqueues: this.#enqueues}),
+			...(this.#suspects && {suspects: this.#suspects}),
+			...(this.#skipped && {skipped: this.#skipped}),
 		};
 		this.#posted = end;
 		this.#since = this.#times[2 * end] || undefined;
 		this.#values.fill(null, first, end);
-		for (const told of [this.#stops, this.#enqueues, this.#suspects]) told.clear();
-		this.#skipped = [];
+		this.#stops = undefined;
+		this.#enqueues = undefined;
+		this.#suspects = undefined;
+		this.#skipped = undefined;
 		this.#post(message);
+	}
+
+	/** Of the jobs from `first` up to `end`; nothing if none has failed. */
+	#failuresOf(first: number, end: number): Map<number, FailureRecord> | undefined {
+		let failures: Map<number, FailureRecord> | undefined;
+		for (const index in this.#failures) {
+			if (+index < first || +index >= end) continue;
+			failures ??= makeMap();
+			set(failures, +index, this.#failures[index] as FailureRecord);
+		}
+		return failures;
 	}
 
 	/** In the form of a run: what the worker can do, its dispatcher need not. */
@@ -180,9 +211,4 @@ export class Report {
 		this.#cpuMs = now;
 		return now - before;
 	}
-}
-
-/** The field, unless it is empty. */
-function some<Name extends string, Value extends {readonly size: number}>(name: Name, values: Value): {readonly [Key in Name]?: Value} {
-	return values.size > 0 ? ({[name]: values} as {readonly [Key in Name]: Value}) : {};
 }

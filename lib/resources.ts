@@ -1,4 +1,5 @@
 import {FaenaError} from './errors.ts';
+import {get, has} from './originals.ts';
 import {optionsOf, type TaskFunction} from './task.ts';
 import type {TaskTable} from './tasks-module.ts';
 
@@ -16,8 +17,8 @@ export class Resources {
 
 	/** True if the task has a setup that was not called here yet. */
 	areMissing(task: string): boolean {
-		const run = this.#tasks.get(task);
-		return run !== undefined && optionsOf(run).setup !== undefined && !this.#ready.has(task);
+		const run = get(this.#tasks, task);
+		return run !== undefined && optionsOf(run).setup !== undefined && !has(this.#ready, task);
 	}
 
 	/**
@@ -38,7 +39,7 @@ export class Resources {
 	}
 
 	of(task: string): unknown {
-		return this.#ready.get(task);
+		return get(this.#ready, task);
 	}
 
 	/** Calls the teardowns of what was set up. One that fails does not keep the others from theirs. */

@@ -7,7 +7,7 @@ import type {JobMaker} from './job-maker.ts';
 import {unpack} from './lines.ts';
 import type {Meter} from './meter.ts';
 import type {OpenJobsCell} from './open-jobs.ts';
-import {wallMs} from './originals.ts';
+import {get, wallMs, withResolvers} from './originals.ts';
 import type {ChunkMessage, WorkerMessage} from './protocol.ts';
 import {Report} from './report.ts';
 import type {Resources} from './resources.ts';
@@ -47,6 +47,9 @@ export interface RunnerOptions {
 	readonly openJobs?: OpenJobsCell | undefined;
 }
 
+/** As they are now: a task may replace them. */
+const {enterWith, getStore} = AsyncLocalStorage.prototype;
+
 /**
  * Runs chunks in a worker, one job at a time. Total: whatever a task returns, throws or leaves behind becomes an outcome.
  *
@@ -58,7 +61,7 @@ export class Runner {
 	readonly #tasks: TaskTable;
 	readonly #options: RunnerOptions;
 	/** Follows a job through everything it starts, so that a stray error finds its way back to it. */
-	readonly #execution = new AsyncLocalStorage<Execution | Executions>();
+	readonly #execution = Object.assign(new AsyncLocalStorage<Execution | Executions>(), {enterWith, getStore});
 	/** To enter the store from outside takes 0.04 µs; from within another job, whose store would be copied, 0.1. */
 	readonly #outside = new AsyncResource('FaenaWorker');
 	#last: Promise<void> = Promise.resolve();
@@ -70,23 +73,34 @@ export class Runner {
 
 	/** Runs the chunk when the ones before it are done: two would otherwise interleave at their first `await`. */
 	run(message: ChunkMessage): Promise<void> {
-		this.#last = this.#last.then(() => this.#runChunk(message));
+		this.#last = this.#runAfter(this.#last, message);
 		return this.#last;
+	}
+
+	async #runAfter(before: Promise<void>, message: ChunkMessage): Promise<void> {
+		await before;
+		await this.#runChunk(message);
 	}
 
 	/** Takes an error that no task caught: it fails the job it came from, if that has not been reported. */
 	stray(error: unknown): void {
-		const executions = [this.#execution.getStore() ?? []].flat();
-		const open = executions.filter(({isFinal}) => !isFinal);
-		for (const execution of open) execution.fail(error);
-		if (open.length > 0) return;
+		const running = this.#execution.getStore();
+		const executions = running instanceof Execution ? [running] : (running ?? []);
+		let isOver = true;
+		for (let index = 0; index < executions.length; index++) {
+			const execution = executions[index] as Execution;
+			if (execution.isFinal) continue;
+			execution.fail(error);
+			isOver = false;
+		}
+		if (!isOver) return;
 		const whose = executions[0] ? `after its job ${executions[0].id} had ended` : 'outside any job';
 		const {stack, message} = toFailure(error);
 		process.stderr.write(`faena: an error surfaced ${whose}: ${stack ?? message}\n`);
 	}
 
 	async #runChunk(message: ChunkMessage): Promise<void> {
-		const run = this.#tasks.get(message.task);
+		const run = get(this.#tasks, message.task);
 		const {openBoard, post, meter, resources, openJobs} = this.#options;
 		// Usually it was ready before the first chunk came; not for a job that is in quarantine here.
 		const unready = resources.areMissing(message.task) ? await this.#setUp(message.task) : undefined;
@@ -132,6 +146,7 @@ export class Runner {
 				const ended = this.#outside.runInAsyncScope(this.#execute, this, run, execution, report);
 				if (ended) await ended;
 			}
+			close(execution, report);
 			const begunAt = now;
 			now = monotonicMs();
 			const stop = finish(board, index);
@@ -159,13 +174,18 @@ export class Runner {
 		const batch = started.map(index => new Execution(chunk, index, started.length));
 		if (batch.length > 0) await this.#outside.runInAsyncScope(this.#executeBatch, this, run, batch, report);
 		const endedAt = monotonicMs();
-		const stops = Array.from({length: end - first}, (_, offset) => (board.isTaken(first + offset) ? undefined : finish(board, first + offset)));
-		// Which of the jobs has started a process is not known.
-		if (stops.some(stop => stop)) await this.#endLeftovers(startedAt);
+		let isStopped = false;
 		for (let index = first; index < end; index++) {
-			if (board.isTaken(index)) report.skip(index);
-			else report.end(index, endedAt, stops[index - first], batch.length);
+			if (board.isTaken(index)) {
+				report.skip(index);
+				continue;
+			}
+			const stop = finish(board, index);
+			isStopped ||= stop !== undefined;
+			report.end(index, endedAt, stop, batch.length);
 		}
+		// Which of the jobs has started a process is not known.
+		if (isStopped) await this.#endLeftovers(startedAt);
 		for (const {index, context} of batch) if (context.isWatched) board.wake(index);
 		report.post();
 	}
@@ -173,28 +193,31 @@ export class Runner {
 	/** Calls the task with the payloads of all, and lets each end by its own result. */
 	async #executeBatch(run: TaskFunction, batch: Executions, report: Report): Promise<void> {
 		this.#execution.enterWith(batch);
-		try {
-			const payloads = batch.map(({payload}) => decode(payload));
-			const returned = Promise.resolve(run(payloads, batch.map(({context}) => context) as never));
-			const results = await settled(
-				returned.then(results => Promise.allSettled(resultsFor(batch, results))),
-				batch,
-			);
-			// An error that nobody caught has failed them all.
-			if (results && !batch.some(({failure}) => failure)) this.#returnEach(batch, results, report);
-		} catch (error) {
-			for (const execution of batch) execution.fail(error);
-		}
-		for (const execution of batch) close(execution, report);
+		const {promise, resolve} = withResolvers<void>();
+		for (let offset = 0; offset < batch.length; offset++) batch[offset]?.onFailure(resolve);
+		void this.#settleBatch(run, batch, report, resolve);
+		await promise;
+		for (let offset = 0; offset < batch.length; offset++) close(batch[offset] as Execution, report);
 	}
 
-	#returnEach(batch: Executions, results: readonly PromiseSettledResult<unknown>[], report: Report): void {
-		for (const [offset, execution] of batch.entries()) {
-			const result = results[offset] as PromiseSettledResult<unknown>;
-			if (result.status === 'rejected') execution.fail(result.reason);
-			else if (result.value instanceof Error) execution.fail(result.value);
-			else this.#return(execution, result.value, report);
+	async #settleBatch(run: TaskFunction, batch: Executions, report: Report, done: () => void): Promise<void> {
+		try {
+			const payloads = batch.map(({payload}) => decode(payload));
+			const results = resultsFor(batch, await run(payloads, batch.map(({context}) => context) as never));
+			const ends = await allEnds(results);
+			// An error that nobody caught has failed them all.
+			for (let offset = 0; offset < batch.length; offset++) this.#end(batch[offset] as Execution, ends[offset] as End, report);
+		} catch (error) {
+			for (let offset = 0; offset < batch.length; offset++) batch[offset]?.fail(error);
+		} finally {
+			done();
 		}
+	}
+
+	#end(execution: Execution, end: End, report: Report): void {
+		if ('error' in end) execution.fail(end.error);
+		else if (end.value instanceof Error) execution.fail(end.value);
+		else this.#return(execution, end.value, report);
 	}
 
 	/** Calls the task. Returns a promise only if the task did, so that a chunk of synchronous tasks is one plain loop. */
@@ -202,28 +225,35 @@ export class Runner {
 		this.#execution.enterWith(execution);
 		try {
 			const result = run(decode(execution.payload), execution.context);
-			if (isThenable(result)) return this.#settle(result, execution, report);
-			this.#return(execution, result, report);
+			if (!isThenable(result)) this.#return(execution, result, report);
+			else {
+				// While this one waits, the ones before it need not.
+				report.postSoon();
+				const {promise, resolve} = withResolvers<void>();
+				execution.onFailure(resolve);
+				void this.#settle(result, execution, report, resolve);
+				return promise;
+			}
 		} catch (error) {
 			execution.fail(error);
 		}
-		close(execution, report);
 		return undefined;
 	}
 
-	async #settle(result: PromiseLike<unknown>, execution: Execution, report: Report): Promise<void> {
-		// While this one waits, the ones before it need not.
-		report.postSoon();
+	/** Not by the promise's `then`, which a task may have replaced. After a stray error, which fails the job, it may never settle. */
+	async #settle(result: PromiseLike<unknown>, execution: Execution, report: Report, done: () => void): Promise<void> {
 		try {
-			const value = await settled(result, [execution]);
-			if (!execution.failure) this.#return(execution, value, report);
+			this.#return(execution, await result, report);
 		} catch (error) {
 			execution.fail(error);
+		} finally {
+			done();
 		}
-		close(execution, report);
 	}
 
+	/** Unless it has failed before, by an error that nobody caught. */
 	#return(execution: Execution, value: unknown, report: Report): void {
+		if (execution.failure) return;
 		try {
 			report.return(execution.index, encode(value, 'result', this.#options.maxValueBytes));
 		} catch (error) {
@@ -232,12 +262,24 @@ export class Runner {
 	}
 }
 
-/** Settles as the promise does; or resolves once a stray error has failed one of them, after which the promise may never settle. */
-function settled<Value>(promise: PromiseLike<Value>, executions: Executions): Promise<Value | undefined> {
-	return new Promise((resolve, reject) => {
-		for (const execution of executions) execution.onFailure(() => resolve(undefined));
-		promise.then(resolve, reject);
-	});
+/** How one of a micro-batch ends. */
+type End = {readonly value: unknown} | {readonly error: unknown};
+
+/** By offset, once all are there. They are waited for at the same time, so that no rejection is left unhandled. */
+async function allEnds(results: readonly unknown[]): Promise<Readonly<Record<number, End>>> {
+	// Without a prototype: to write and read them takes no function, which a task could have replaced.
+	const ends: Record<number, End | Promise<End>> = {__proto__: null} as never;
+	for (let offset = 0; offset < results.length; offset++) ends[offset] = isThenable(results[offset]) ? endOf(results[offset]) : {value: results[offset]};
+	for (let offset = 0; offset < results.length; offset++) if (isThenable(ends[offset])) ends[offset] = (await ends[offset]) as End;
+	return ends as Record<number, End>;
+}
+
+async function endOf(result: unknown): Promise<End> {
+	try {
+		return {value: await result};
+	} catch (error) {
+		return {error};
+	}
 }
 
 /** Ends the job. Returns why it was told to stop, if it was told before. */

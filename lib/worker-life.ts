@@ -35,8 +35,15 @@ export class WorkerLife {
 	async handle(request: WorkerRequest): Promise<Loaded | undefined> {
 		if (request.type === 'load') return this.#answerLoad(request);
 		const life = await (this.#loading as Promise<Life>);
-		if (request.type === 'teardown') await life.resources.tearDown();
-		else await life.runner.run(request).catch(error => this.#break(error));
+		if (request.type === 'teardown') {
+			await life.resources.tearDown();
+			return undefined;
+		}
+		try {
+			await life.runner.run(request);
+		} catch (error) {
+			this.#break(error);
+		}
 		return undefined;
 	}
 

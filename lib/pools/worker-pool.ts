@@ -483,7 +483,7 @@ export class WorkerPool implements Pool {
 
 	#hold(flight: InFlight, message: OutcomesMessage): void {
 		// A worker that has to be asked may tell of a job that was taken back before its guard does.
-		if (message.skipped) this.#giveBack(flight, message.skipped, {type: 'released'});
+		if (message.skipped) this.#giveBack(flight, [...message.skipped], {type: 'released'});
 		for (const settlement of reportedBy(flight, message)) flight.held.push(settlement);
 		flight.reported = message.first + countOf(message.values);
 		flight.slot.quietLooks = 0;

@@ -58,7 +58,7 @@ function problemOfOutcomes(flight: Flight, message: OutcomesMessage, {maxValueBy
 	if (stops !== undefined && !mapOf(wasStopped, oneOf(...STOP_REASONS))(stops)) return 'it stopped jobs that it was not told to stop';
 	if (suspects !== undefined && !setOf(wasStopped)(suspects)) return 'it stopped jobs that it was not told to stop';
 	const wasTaken: Is = each => isOwn(each) && (flight.taken.has(each as number) || flight.board.isAskedFor(each as number));
-	if (skipped !== undefined && !listOf(wasTaken, count)(skipped)) return 'it did not run jobs that nobody had taken back';
+	if (skipped !== undefined && !setOf(wasTaken)(skipped)) return 'it did not run jobs that nobody had taken back';
 	if (enqueues !== undefined && !mapOf(isOwn, listOf(madeJob(maxValueBytes), MAX_MADE_JOBS))(enqueues)) return 'the jobs that its jobs enqueue were none';
 	return undefined;
 }

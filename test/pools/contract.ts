@@ -563,12 +563,14 @@ law('a job that waits in a new worker behind one which breaks it is charged noth
 });
 
 for (const name of Object.keys(SPOILERS)) {
-	law(`a task after which ${name} harms no more than its worker: all jobs end, and so does close()`, async (t, crew) => {
+	law(`a task after which ${name} harms no more than its worker: all jobs end, none that throws completes, and close() ends`, async (t, crew) => {
 		await crew.load({workers: 1, graceMs: 50, tasks: new URL('../fixtures/spoilers.ts', import.meta.url).href});
 		for (const task of ['spoil', 'spoilLater']) {
 			const spoiled = await crew.give(task, ['none', name, 'none'], {policies: Array(3).fill({timeoutMs: 2000})});
 			const alone = await crew.give(task, [name], {solo: true, policies: [{timeoutMs: 2000}]});
+			const failing = [...(await crew.give('fail', [1, 2])), ...(await crew.give('failLater', [1, 2]))];
 			const others = await crew.give('echo', [1, 2, 3]);
+			for (const outcome of await crew.outcomes(failing)) t.not(outcome?.type, 'returned');
 			for (const outcome of await crew.outcomes([...spoiled, ...alone, ...others])) {
 				for (const time of [outcome?.durationMs ?? 0, outcome?.startedAt ?? 0, outcome?.waitMs ?? 0]) t.true(Number.isFinite(time) && time >= 0);
 			}

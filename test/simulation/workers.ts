@@ -307,7 +307,7 @@ class Report {
 	#stops = new Map<number, StopReason>();
 	#suspects = new Set<number>();
 	#enqueues = new Map<number, readonly MadeJob[]>();
-	#skipped: number[] = [];
+	#skipped = new Set<number>();
 	#isPosted = false;
 	since = 0;
 
@@ -322,7 +322,7 @@ class Report {
 		this.#values.push(null);
 		this.#starts.push(0);
 		this.#durations.push(0);
-		this.#skipped.push(index);
+		this.#skipped.add(index);
 	}
 
 	add(index: number, startedAt: number, stop: StopReason | undefined, result: Result | undefined, isSuspect: boolean): void {
@@ -355,11 +355,11 @@ class Report {
 			...(this.#stops.size > 0 && {stops: this.#stops}),
 			...(this.#suspects.size > 0 && {suspects: this.#suspects}),
 			...(this.#enqueues.size > 0 && {enqueues: this.#enqueues}),
-			...(this.#skipped.length > 0 && {skipped: this.#skipped}),
+			...(this.#skipped.size > 0 && {skipped: this.#skipped}),
 		});
 		this.#first += this.#values.length;
 		this.#isPosted = true;
-		[this.#values, this.#starts, this.#durations, this.#skipped] = [[], [], [], []];
+		[this.#values, this.#starts, this.#durations, this.#skipped] = [[], [], [], new Set()];
 		[this.#failures, this.#stops, this.#suspects, this.#enqueues] = [new Map(), new Map(), new Set(), new Map()];
 	}
 
