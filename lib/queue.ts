@@ -340,6 +340,8 @@ export interface DequeuedJob {
 	readonly key?: string;
 	/** It is to run in a child process, with none but the other suspects of its task that were dequeued with it. */
 	readonly isSuspect?: true;
+	/** A suspect of the highest level: with none at all. */
+	readonly isAlone?: true;
 	/** What an earlier execution last kept with `ctx.checkpoint`, encoded. */
 	readonly checkpoint?: Encoded;
 }

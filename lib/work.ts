@@ -50,7 +50,8 @@ const ASK_EVERY_MS = 1000;
 /**
  * Runs the queue's jobs of these tasks one after the other in the caller's own thread, until the signal aborts. For
  * programs that want no pool; a task that computes blocks the caller, but its lease is kept by a thread of its own.
- * Timeouts and cancellations reach a task through its context only, and while it waits: nothing can stop it hard here.
+ * Timeouts and cancellations reach a task through its context only, and while it waits: nothing can stop it hard here. A job during which
+ * its program has ended ten times is left to an engine, which runs it in a child process; of that it warns.
  * @param tasks functions by task name, for instance a module's namespace
  * A result has at most 1 GiB, the highest `maxValueBytes` of `open()`.
  * @throws FaenaError `BadOption`, `SetupFailed`; `DispatcherFailed` if that thread ends; what the queue throws for ever, or for longer than a
@@ -85,7 +86,7 @@ export async function work(queue: JobQueue, tasks: Readonly<Record<string, unkno
 	try {
 		await queue.heartbeat(owner);
 		const turns = new Turns(queue, owner, CLOCK, {leftOut: (what, error) => warn('refused', {...what, error}), refuse: () => undefined});
-		const demand = {owner, tasks: lanesOf(table), limit: 1, maxBytes: Infinity};
+		const demand: Demand = {owner, tasks: lanesOf(table), limit: 1, maxBytes: Infinity};
 		await loop({queue, turns, demand, table, maker, resources, owner, openJobs, signal, drainMs, heart, drainUntil: Infinity});
 	} catch (error) {
 		// The first error says why the loop failed. What fails after it usually has the same reason.
@@ -113,7 +114,7 @@ function lanesOf(table: TaskTable): TaskDemand[] {
 interface Bench {
 	readonly queue: JobQueue;
 	readonly turns: Turns;
-	readonly demand: Demand;
+	demand: Demand;
 	readonly table: TaskTable;
 	readonly maker: JobMaker;
 	readonly resources: Resources;
@@ -142,6 +143,7 @@ async function loop(bench: Bench): Promise<void> {
 	heart?.onFailure(ring);
 	let nextRecovery = 0;
 	let hasWarned = false;
+	let refusal: string | undefined;
 	try {
 		while (!signal?.aborted) {
 			if (heart?.failure) throw heart.failure;
@@ -149,7 +151,7 @@ async function loop(bench: Bench): Promise<void> {
 			try {
 				if (performance.now() >= nextRecovery) {
 					hasWarned = await examine(queue, hasWarned);
-					await recover(queue);
+					refusal = await recover(queue, refusal);
 					nextRecovery = performance.now() + ASK_EVERY_MS;
 				}
 				next = await nextOf(bench);
@@ -159,7 +161,8 @@ async function loop(bench: Bench): Promise<void> {
 				await sleep(setbacks.add(error, Infinity), undefined, {...(signal && {signal})}).catch(() => undefined);
 				continue;
 			}
-			if (next.job) await execute(bench, next.lease, next.job);
+			if (next.job?.isAlone) await leave(bench, next.lease, next.job);
+			else if (next.job) await execute(bench, next.lease, next.job);
 			else await arrival(queue, bell, next.nextRunAt);
 		}
 	} finally {
@@ -175,13 +178,15 @@ async function examine(queue: JobQueue, hasWarned: boolean): Promise<boolean> {
 	return secondLibrary !== undefined;
 }
 
-/** If damaged rows keep jobs from being taken back, the loop goes on. */
-async function recover(queue: JobQueue): Promise<void> {
+/** If damaged rows keep jobs from being taken back, the loop goes on. Warns of the refusal unless it was `told` before, and returns it. */
+async function recover(queue: JobQueue, told: string | undefined): Promise<string | undefined> {
 	try {
 		await queue.recover();
+		return undefined;
 	} catch (error) {
 		if (!isRefusal(error)) throw error;
-		warn('refused', {error});
+		if (error.message !== told) warn('refused', {error});
+		return error.message;
 	}
 }
 
@@ -218,6 +223,20 @@ async function arrival(queue: JobQueue, bell: Bell, nextRunAt: number): Promise<
 	}, LISTEN_EVERY_MS);
 	await bell.rung(Math.max(0, until - Date.now()));
 	clearInterval(listener);
+}
+
+/**
+ * Nothing here can find out whether the job ends its program, and whoever runs it would end again and again. It is given back, and
+ * this loop takes no more suspects of its task: they come in order, so that it would be the first of them each time.
+ */
+async function leave(bench: Bench, lease: Lease, {id, task, execution}: DequeuedJob): Promise<void> {
+	await settle(bench, {id, lease, execution, outcome: {type: 'released'}}, []);
+	bench.demand = {...bench.demand, tasks: bench.demand.tasks.filter(lane => !(lane.task === task && lane.suspects))};
+	const error = new Error(
+		`It seems to end whatever runs it, so work() no longer does, nor does it run other jobs of task ${task} that ran when a program ended. ` +
+			'An engine runs them in child processes: open() one on this queue with these tasks. Or cancel the job.',
+	);
+	warn('refused', {id, error});
 }
 
 async function execute(bench: Bench, lease: Lease, job: DequeuedJob): Promise<void> {

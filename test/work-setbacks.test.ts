@@ -1,11 +1,13 @@
 import {once} from 'node:events';
 import {join} from 'node:path';
+import {setImmediate as nextTurn} from 'node:timers/promises';
 import test, {type ExecutionContext} from 'ava';
 import Database from 'better-sqlite3';
 import {enqueueIn, FaenaError, openQueue, type Policy, type TaskContext, work} from '../lib/index.ts';
 import {Notebook} from '../lib/notebook.ts';
 import type {Turn, TurnResult} from '../lib/queue.ts';
 import {MemoryQueue} from '../lib/queues/memory.ts';
+import {warn} from '../lib/warnings.ts';
 import {makeFolder} from './fixtures/folder.ts';
 import {Program} from './fixtures/program.ts';
 
@@ -176,4 +178,24 @@ test('enqueueIn() and work() take values as large as open() can be told to', asy
 	};
 	await work(queue, {run}, {signal: controller.signal});
 	t.like(await queue.job(id), {status: 'completed', resultBytes: large.length + 2});
+});
+
+test.serial('work() warns once of rows that are in the way of taking jobs back, also where other warnings come between', async t => {
+	const warnings: string[] = [];
+	const listen = ({name, message}: Error) => name === 'FaenaWarning' && warnings.push(message);
+	process.on('warning', listen);
+	t.teardown(() => process.off('warning', listen));
+	const controller = new AbortController();
+	let tries = 0;
+	class Refusing extends MemoryQueue {
+		override recover(): never {
+			if (++tries === 3) controller.abort();
+			warn('refused', {error: new Error(`another trouble, ${tries}`)});
+			throw new FaenaError('BadRow', 'A row is in the way.');
+		}
+	}
+	await work(new Refusing(), {run: () => undefined}, {signal: controller.signal});
+	await nextTurn();
+	t.is(tries, 3);
+	t.is(warnings.filter(each => each === 'A row is in the way.').length, 1);
 });

@@ -1,6 +1,8 @@
 import {join} from 'node:path';
+import {setImmediate as nextTurn} from 'node:timers/promises';
 import test, {type ExecutionContext} from 'ava';
 import {type JobQueue, openQueue, type Policy, type TaskContext, task, work} from '../lib/index.ts';
+import {MAX_SUSPICION} from '../lib/job.ts';
 import {makeFolder} from './fixtures/folder.ts';
 import {Program} from './fixtures/program.ts';
 
@@ -167,6 +169,33 @@ test('work() takes up the jobs of a process that was killed while it waited', as
 	await holder.kill('SIGKILL');
 	await working;
 	t.like(await queue.job(1), {status: 'completed', attempts: 0, executions: 2});
+});
+
+test.serial('work() leaves a job during which its program ended again and again to an engine, warns once how to have it run, and runs the others', async t => {
+	const {queue} = await open(t);
+	await queue.enqueue([newJob('crash', 1), newJob('crash', 2)]);
+	const {lease, jobs} = await queue.dequeue({owner: 'dead', tasks: ['crash'], limit: 1});
+	await queue.settle(
+		lease,
+		jobs.map(({id, execution}) => ({id, execution, outcome: {type: 'released', suspicion: MAX_SUSPICION}})),
+	);
+	const warnings: string[] = [];
+	const listen = ({name, message}: Error) => name === 'FaenaWarning' && warnings.push(message);
+	process.on('warning', listen);
+	t.teardown(() => process.off('warning', listen));
+	const controller = new AbortController();
+	const ran: unknown[] = [];
+	const crash = (payload: unknown) => {
+		ran.push(payload);
+		if (ran.length === 1) void queue.enqueue([newJob('crash', 3)]);
+		else controller.abort();
+	};
+	await work(queue, {crash}, {signal: controller.signal});
+	await nextTurn();
+	t.deepEqual(ran, [2, 3]);
+	t.like(await queue.job(1), {status: 'pending', attempts: 0});
+	t.is(warnings.length, 1);
+	t.regex(warnings[0] ?? '', /^Job 1 is left as it is\. It seems to end whatever runs it.*child processes: open\(\) one/);
 });
 
 test('work() enqueues what its tasks enqueue when they complete, not when they fail, and others that work on the queue help', async t => {

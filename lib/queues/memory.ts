@@ -765,7 +765,7 @@ function claim(job: StoredJob, owner: OwnerId, lease: Lease): DequeuedJob {
 		execution,
 		attempts,
 		policy,
-		...present({key, checkpoint: job.checkpoint?.state, isSuspect: isSuspect(job) || undefined}),
+		...present({key, checkpoint: job.checkpoint?.state, isSuspect: isSuspect(job) || undefined, isAlone: job.suspicion === MAX_SUSPICION || undefined}),
 	};
 }
 

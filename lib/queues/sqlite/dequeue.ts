@@ -1,6 +1,6 @@
 import {type Encoded, sizeBytes} from '../../encoding.ts';
 import {failpoint} from '../../failpoint.ts';
-import {type JobId, mostTogether} from '../../job.ts';
+import {type JobId, MAX_SUSPICION, mostTogether} from '../../job.ts';
 import {type Lines, sliceLines, unpack} from '../../lines.ts';
 import type {Demand, DequeuedJob, TurnResult} from '../../queue.ts';
 import type {DequeuedRun} from '../../runs.ts';
@@ -308,11 +308,12 @@ function toDequeued(session: Session, [, id, executions, , policy, createdAt, ke
 }
 
 /** What is left of a job's earlier executions; their progress is not. */
-function history(session: Session, id: JobId): Pick<DequeuedJob, 'attempts' | 'checkpoint'> {
+function history(session: Session, id: JobId): Pick<DequeuedJob, 'attempts' | 'checkpoint' | 'isAlone'> {
 	const {deleteProgress, checkpointState} = session.statements;
 	deleteProgress.run(id);
 	const checkpoint = checkpointState.get(id) as Encoded | undefined;
-	return {attempts: troubleOf(session, id).attempts, ...(checkpoint !== undefined && {checkpoint})};
+	const {attempts, suspicions} = troubleOf(session, id);
+	return {attempts, ...(suspicions === MAX_SUSPICION && {isAlone: true}), ...(checkpoint !== undefined && {checkpoint})};
 }
 
 /** Jobs of the demanded tasks that are still ready and would not be too many. To be asked before the tally is written. */
