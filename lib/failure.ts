@@ -95,9 +95,32 @@ function describe(value: unknown): Described {
 	return {
 		name: name || 'Thrown',
 		message: message ?? `a thrown object without a readable message: ${cut(show(value))}`,
-		...(stack && {stack}),
+		...(stack && {stack: withoutCallers(stack)}),
 		...(code !== undefined && {code}),
 	};
+}
+
+/** Faena's own code, as frames of a stack name it, */
+const OWN_FOLDERS = [new URL('.', import.meta.url).pathname, new URL('../workers/', import.meta.url).pathname];
+/** and what calls it. */
+const CALLER = /[\\/]node_modules[\\/](?:piscina|tinypool)[\\/]|\(?node:[\w/]+:\d+:\d+\)?$/;
+
+/** The stack up to where Faena called the task; whole if the task is not on it. */
+export function withoutCallers(stack: string): string {
+	try {
+		const lines = stack.split('\n');
+		let end = lines.length;
+		let isCalled = false;
+		for (; end > 0; end--) {
+			const line = lines[end - 1] as string;
+			if (OWN_FOLDERS.some(folder => line.includes(folder))) isCalled = true;
+			else if (!CALLER.test(line)) break;
+		}
+		return isCalled && /^\s+at /.test(lines[end - 1] ?? '') ? lines.slice(0, end).join('\n') : stack;
+	} catch {
+		// A task may have replaced what this needs.
+		return stack;
+	}
 }
 
 function toError({name, message, stack, code}: Described, cause: Error | undefined): Error {

@@ -45,8 +45,8 @@ async function* trials(first: number): AsyncGenerator<Found | 'all'> {
 			yield found as Found | 'all';
 			if (found === 'all') return;
 		}
-	} catch (error) {
-		if ((error as Error).name !== 'AbortError') throw error;
+	} catch {
+		// It is lost, or silent.
 	} finally {
 		clearTimeout(timer);
 		await worker.terminate();

@@ -134,7 +134,7 @@ function describeEnd({reason, exitCode, signal, stderr}: FailureRecord, postMort
 		`last progress ${progress ? describeProgress(progress) : 'none'}`,
 		`last checkpoint ${checkpoint && checkpoint.execution === execution ? `at ${time(checkpoint.at)}` : 'none'}`,
 		heap && `heap ${heap.usedBytes === undefined ? '' : `${megabytes(heap.usedBytes)}, `}limit ${megabytes(heap.limitBytes)}`,
-		stack ? `it was here:\n${ownFrames(stack)}` : noStack && `where it was isn't known: ${noStack}`,
+		stack ? `it was here:\n${stack}` : noStack && `where it was isn't known: ${noStack}`,
 		stderr && `its last words on stderr:\n${lastWords(stderr)}`,
 	]
 		.filter(Boolean)
@@ -166,19 +166,14 @@ function megabytes(bytes: number): string {
 }
 
 function describeError({causes = [], ...error}: FailureRecord): string {
-	return [error, ...causes].map(({name, message, stack}) => (stack ? ownFrames(stack) : `${name}: ${message}`)).join('\ncaused by ');
+	return [error, ...causes].map(({name, message, stack}) => (stack ? withoutNode(stack) : `${name}: ${message}`)).join('\ncaused by ');
 }
 
 const RUNNER = new URL('../runner.', import.meta.url).href;
 
-/** The frames of the task and what it called, without those of Faena that called it, and of Node. */
-function ownFrames(stack: string): string {
-	const lines = stack.split('\n');
-	const end = lines.findIndex(line => line.includes(RUNNER));
-	return lines
-		.slice(0, end < 0 ? lines.length : end)
-		.filter(line => !isForeign(line))
-		.join('\n');
+function withoutNode(stack: string): string {
+	const lines = stack.split('\n').filter(line => !isForeign(line));
+	return lines.join('\n');
 }
 
 /** A frame of what runs the tasks. */

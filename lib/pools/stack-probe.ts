@@ -1,3 +1,5 @@
+import {withoutCallers} from '../failure.ts';
+
 /** What is said with the inspector of a thread. */
 export interface Wire {
 	/** Resolves with the answer, if there is one. */
@@ -38,7 +40,7 @@ export async function whereabouts(wire: Wire): Promise<Whereabouts> {
 	const isWaiting = answered !== undefined && stack === undefined;
 	const open = isWaiting ? await within(PAUSE_MS, wire.post('Runtime.evaluate', OPEN_RESOURCES)) : undefined;
 	wire.close();
-	if (stack !== undefined) return {stack};
+	if (stack !== undefined) return {stack: withoutCallers(stack)};
 	return isWaiting ? {noStack: waiting((open as Evaluated | undefined)?.result?.value)} : NO_ANSWER;
 }
 

@@ -580,6 +580,14 @@ for (const name of Object.keys(SPOILERS)) {
 	});
 }
 
+law('the stack of an error ends where Faena called the task', async (t, crew) => {
+	await crew.load({workers: 1, tasks: new URL('../fixtures/spoilers.ts', import.meta.url).href});
+	for (const task of ['fail', 'failLater', 'failWithOptions', 'failTogether']) {
+		const {stack} = await crew.failure((await crew.give(task, [1]))[0]);
+		t.regex(stack ?? '', /^RangeError: failed( later)?(\n {4}at .*\/fixtures\/spoilers\.ts:\d+:\d+\)?)+$/, task);
+	}
+});
+
 law('a worker tells which jobs it has open: those of the chunk that it runs, not of the one behind it, until their outcomes are final', async (t, crew) => {
 	const folder = makeFolder(t);
 	const [openJobs, first, second] = ['open', 'first', 'second'].map(name => join(folder, name)) as [string, string, string];
