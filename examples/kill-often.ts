@@ -15,7 +15,7 @@ export async function killOften(
 	env: Readonly<Record<string, string>> = {},
 ): Promise<{readonly killed: number; readonly code: number}> {
 	for (let killed = 0; ; killed++) {
-		const program = spawn(process.execPath, args, {stdio: 'inherit', env: {...process.env, ...env}});
+		const program = spawn(process.execPath, [...process.execArgv, ...args], {stdio: 'inherit', env: {...process.env, ...env}});
 		const stop = (signal: NodeJS.Signals) => void program.kill(signal);
 		for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, stop);
 		const timer = killed < kills ? setTimeout(() => program.kill('SIGKILL'), Math.random() * withinMs) : undefined;

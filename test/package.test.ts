@@ -69,6 +69,17 @@ test('the command measures with what the package brings', async t => {
 	);
 });
 
+test('the examples of the package, copied into a project, run as they are', async t => {
+	cpSync(join(project, 'node_modules/faena/examples'), join(project, 'examples'), {recursive: true});
+	const example = (name: string, ...args: string[]) => run(process.execPath, [join(project, 'examples', name, 'main.ts'), ...args], {cwd: project});
+	const users = readFileSync(join(project, 'examples/ndjson/users.ndjson'), 'utf8').trim().split('\n');
+	const {stdout} = await example('ndjson', join(project, 'examples/ndjson/users.ndjson'));
+	t.is(stdout.trim().split('\n').length, users.length);
+	t.regex((await example('queens', '8')).stdout, /\b92\b/);
+	t.regex((await example('precompress', 'examples', '--out', 'compressed')).stdout, /To start anew/);
+	t.regex((await example('pipeline', '--lines', '1000', '--kills', '1', '--within', '1')).stdout, /\S/);
+});
+
 test('the package holds what it needs and nothing of the house', t => {
 	const folder = join(project, 'node_modules/faena');
 	const pages = ['ARCHITECTURE.md', 'CHANGELOG.md', 'CONTRIBUTING.md', 'LICENSE', 'README.md', 'SECURITY.md', 'docs'];

@@ -8,7 +8,7 @@
  */
 import {once} from 'node:events';
 import {createReadStream} from 'node:fs';
-import {open} from '../../lib/index.ts'; // 'faena' in a program of your own
+import {open} from 'faena';
 import type {User} from './tasks.ts';
 
 const file = process.argv[2] ?? '-';

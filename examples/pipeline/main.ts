@@ -13,7 +13,7 @@ import {mkdirSync, readFileSync, statSync} from 'node:fs';
 import {join, resolve} from 'node:path';
 import {fileURLToPath} from 'node:url';
 import {parseArgs} from 'node:util';
-import {type Engine, FaenaError, type Job, open} from '../../lib/index.ts'; // 'faena' in a program of your own
+import {type Engine, FaenaError, type Job, open} from 'faena';
 import {killOften} from '../kill-often.ts';
 import {makeFile} from './make-file.ts';
 import {linesOf, type Row, toRow} from './row.ts';

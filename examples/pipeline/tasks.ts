@@ -1,5 +1,5 @@
 import {open} from 'node:fs/promises';
-import {type TaskContext, task} from '../../lib/index.ts'; // 'faena' in a program of your own
+import {type TaskContext, task} from 'faena';
 import {linesOf, type Row, toRow} from './row.ts';
 import {Table} from './table.ts';
 

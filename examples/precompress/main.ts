@@ -13,6 +13,8 @@ import {fileURLToPath} from 'node:url';
 import {parseArgs} from 'node:util';
 import type {Precompressed} from './tasks.ts';
 
+/** What `npx faena` runs, without a process of npm's between. */
+const command = fileURLToPath(import.meta.resolve('faena').replace(/index(\.[jt]s)$/, 'cli/main$1'));
 const here = (path: string) => fileURLToPath(new URL(path, import.meta.url));
 
 const {values, positionals} = parse();
@@ -47,7 +49,7 @@ async function compress(): Promise<number> {
 	mkdirSync(out, {recursive: true});
 	const args = ['map', `${here('tasks.ts')}#precompress`, '**/*.{js,mjs,cjs,css,html,json,svg,md,txt,d.ts,map}'];
 	const options = ['--queue', join(out, 'demo.db'), '--batch', 'precompress', '--workers', String(workers)];
-	const faena = spawn(process.execPath, [here('../../lib/cli/main.ts'), ...args, ...options], {
+	const faena = spawn(process.execPath, [...process.execArgv, command, ...args, ...options], {
 		cwd: site,
 		env: {...process.env, PRECOMPRESS_OUT: out},
 		stdio: ['ignore', 'pipe', 'inherit'],

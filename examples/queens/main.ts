@@ -13,7 +13,7 @@ import {tmpdir} from 'node:os';
 import {join} from 'node:path';
 import {fileURLToPath} from 'node:url';
 import {parseArgs} from 'node:util';
-import {FaenaError, open} from '../../lib/index.ts'; // 'faena' in a program of your own
+import {FaenaError, open} from 'faena';
 import {killOften} from '../kill-often.ts';
 import {type Branch, openingsOf} from './tasks.ts';
 

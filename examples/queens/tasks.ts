@@ -1,5 +1,5 @@
 import {appendFileSync} from 'node:fs';
-import type {TaskContext} from '../../lib/index.ts'; // 'faena' in a program of your own
+import type {TaskContext} from 'faena';
 
 /** All ways that begin with a queen in this column of the first row. */
 export interface Branch {

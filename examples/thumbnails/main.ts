@@ -14,7 +14,7 @@ import {fileURLToPath} from 'node:url';
 import {parseArgs} from 'node:util';
 // On Linux it has to be in the main thread before a worker loads it: https://github.com/lovell/sharp/issues/2263
 import 'sharp';
-import {FaenaError, type OpenOptions, open} from '../../lib/index.ts'; // 'faena' in a program of your own
+import {FaenaError, type OpenOptions, open} from 'faena';
 
 type Isolation = NonNullable<OpenOptions['isolation']>;
 

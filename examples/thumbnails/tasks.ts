@@ -1,7 +1,7 @@
 import {mkdir, rename} from 'node:fs/promises';
 import {basename, dirname, join} from 'node:path';
+import {type TaskContext, task} from 'faena';
 import sharp, {type Sharp} from 'sharp';
-import {type TaskContext, task} from '../../lib/index.ts'; // 'faena' in a program of your own
 
 export interface Thumbnail {
 	readonly file: string;

@@ -53,11 +53,12 @@ export class Folder {
 	}
 
 	faena(...args: readonly string[]): Program {
-		return this.run(FAENA, ...args);
+		return new Program(this.#t, this.path, process.execPath, [FAENA, ...args]);
 	}
 
+	/** One that imports Faena by its name: from our sources, which need no build. */
 	run(program: string, ...args: readonly string[]): Program {
-		return new Program(this.#t, this.path, process.execPath, [program, ...args]);
+		return new Program(this.#t, this.path, process.execPath, ['--conditions=faena-source', program, ...args]);
 	}
 
 	/** A command line, with its pipes and redirections. */
