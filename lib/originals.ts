@@ -2,9 +2,9 @@
  * Functions as they were when this thread began: a task may replace the global ones, as fake timers do, and what runs its
  * neighbours must not be led by them.
  */
-import {clearInterval, clearTimeout, setImmediate, setInterval, setTimeout} from 'node:timers';
+import {clearTimeout, setImmediate, setTimeout} from 'node:timers';
 
-export {clearInterval, clearTimeout, setImmediate, setInterval, setTimeout};
+export {clearTimeout, setImmediate, setTimeout};
 
 /** The wall clock, in milliseconds since 1970. */
 export const wallMs: () => number = Date.now;

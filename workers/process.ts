@@ -4,7 +4,7 @@
  */
 import {openSync} from 'node:fs';
 import {getHeapStatistics} from 'node:v8';
-import {clearInterval, setInterval} from '../lib/originals.ts';
+import {MessageChannel} from 'node:worker_threads';
 import {ChildBoard, createRegions} from '../lib/pools/child-board.ts';
 import {ChildLine} from '../lib/pools/child-line.ts';
 import {WorkerLeftovers} from '../lib/pools/leftovers.ts';
@@ -26,17 +26,20 @@ const leftovers = new WorkerLeftovers({pid: process.pid, mark: process.env[MARK]
 const openBoard = (generation: SharedArrayBuffer | number) => new ChildBoard(regions, generation as number, file);
 const life = line.then(({post}) => new WorkerLife({kind: 'process', post, openBoard, leftovers}));
 
-const HOUR_MS = 3_600_000;
+/** Keeps the event loop alive while requests are answered: a port, which every worker has open anyway. */
+const channel = new MessageChannel();
+const [stay, leave] = [channel.port1.ref.bind(channel.port1), channel.port1.unref.bind(channel.port1)];
+let requests = 0;
 
 /**
- * No task is loaded before the guard is on duty. The timer keeps the event loop alive while jobs run: if a task disconnected
- * the process, it would end while a neighbour waits for its signal alone, and the neighbour would be charged.
+ * No task is loaded before the guard is on duty. If a task disconnected the process, it would end while a neighbour waits for
+ * its signal alone, and the neighbour would be charged; so the event loop is kept alive.
  */
 export default async function handle(request: WorkerRequest): Promise<unknown> {
-	const alive = setInterval(() => undefined, HOUR_MS);
+	if (requests++ === 0) stay();
 	try {
 		return await (await life).handle(request);
 	} finally {
-		clearInterval(alive);
+		if (--requests === 0) leave();
 	}
 }
