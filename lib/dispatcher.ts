@@ -208,10 +208,6 @@ export class Dispatcher implements PoolListener {
 		this.#desk.tell({type: 'memoryShort', id});
 	}
 
-	failed(error: unknown): void {
-		this.#fail(error);
-	}
-
 	// ——— the loop ———
 
 	async #run(): Promise<void> {

@@ -78,7 +78,8 @@ function untilStarted(worker: Worker, tell: (event: JobEvent) => void): Promise<
 			if (message.type === 'replies') message.events.forEach(tell);
 			else settle(() => resolve(message));
 		};
-		const onError = (error: Error) => settle(() => reject(error));
+		const onError = (error: Error) =>
+			settle(() => reject(new FaenaError('DispatcherFailed', `Faena's dispatcher thread can't be started. ${error.message}`, {cause: error})));
 		const onExit = (code: number) =>
 			settle(() => reject(new FaenaError('DispatcherFailed', `Faena's dispatcher thread ended with exit code ${code} while it started.`)));
 		worker.on('message', onMessage);

@@ -82,8 +82,6 @@ export interface PoolListener {
 	startsSlowly(slow: SlowStart): void;
 	/** This job was stopped, to run again, since memory is short. */
 	memoryShort(id: JobId): void;
-	/** The pool can't run anything any more. */
-	failed(error: unknown): void;
 }
 
 /** How a worker was lost. */

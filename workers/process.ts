@@ -18,6 +18,7 @@ import {WorkerLife} from '../lib/worker-life.ts';
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => undefined);
 
 const [place = '', ownerLock] = process.argv.splice(2);
+leaveRemovedFolder(place);
 const regions = createRegions();
 const file = openSync(boardAt(place), 'r+');
 const line = ChildLine.open({regions, file, place, ownerLock, heapLimitBytes: getHeapStatistics().heap_size_limit});
@@ -41,5 +42,14 @@ export default async function handle(request: WorkerRequest): Promise<unknown> {
 		return await (await life).handle(request);
 	} finally {
 		if (--requests === 0) leave();
+	}
+}
+
+/** Node starts no thread, and so no guard, where the working directory was removed. The folder that this goes to instead will soon be removed, too. */
+function leaveRemovedFolder(other: string): void {
+	try {
+		process.cwd();
+	} catch {
+		process.chdir(other);
 	}
 }

@@ -2,12 +2,12 @@ import {setTimeout as sleep} from 'node:timers/promises';
 import {fileURLToPath} from 'node:url';
 import type {Worker} from 'node:worker_threads';
 import {nanoid} from 'nanoid';
-import {Piscina, queueOptionsSymbol} from 'piscina';
+import {Piscina} from 'piscina';
 import {FaenaError} from '../errors.ts';
 import type {PostMortem} from '../failure.ts';
 import {inheritedArgs, refusedArgs} from '../node-args.ts';
 import type {PoolListener, PoolOptions} from '../pool.ts';
-import type {ThreadIdentity, WorkerRequest} from '../protocol.ts';
+import type {LoadMessage, ThreadIdentity, WorkerRequest} from '../protocol.ts';
 import {memoryOf} from '../transfer.ts';
 import {workerUrl} from '../worker-url.ts';
 import {Descendants} from './descendants.ts';
@@ -22,33 +22,115 @@ export function threadPool(options: PoolOptions, listener: PoolListener, budget?
 	return new WorkerPool(new ThreadSource(options), options, listener, budget);
 }
 
-/**
- * Piscina starts the threads, replaces those that end, and carries the requests; which thread gets a request is told to
- * its load balancer.
- */
+/** A Piscina for each thread, since one of several starts no more threads once one of them failed while starting. */
 class ThreadSource implements WorkerSource {
 	readonly maxJobs = MAX_JOBS;
 	readonly #options: PoolOptions;
-	/** Each resolves when its end was told. */
-	readonly #workers = new Map<ThreadWorker, Promise<void>>();
-	#piscina: Piscina | undefined;
-	#isClosing = false;
+	readonly #workers = new Set<ThreadWorker>();
+	#listener: SourceListener | undefined;
 
 	constructor(options: PoolOptions) {
 		this.#options = options;
 	}
 
 	start(count: number, listener: SourceListener): void {
+		this.#listener = listener;
+		for (let index = 0; index < count; index++) this.add();
+	}
+
+	readonly add = (): void => {
+		const listener = this.#listener as SourceListener;
+		const worker = new ThreadWorker(this.#options, {
+			...listener,
+			gone: (own, ending) => {
+				this.#workers.delete(worker);
+				listener.gone(own, ending);
+			},
+		});
+		this.#workers.add(worker);
+		listener.joined(worker);
+	};
+
+	async close(): Promise<void> {
+		const workers = [...this.#workers];
+		await endWorkers(workers);
+		await Promise.all(workers.map(worker => worker.gone));
+	}
+}
+
+class ThreadWorker implements PoolWorker {
+	readonly kind = 'thread';
+	readonly #options: PoolOptions;
+	readonly #listener: SourceListener;
+	readonly #identity: ThreadIdentity = {mark: nanoid(), thread: new Int32Array(new SharedArrayBuffer(Int32Array.BYTES_PER_ELEMENT))};
+	#piscina: Piscina | undefined;
+	#isTornDown = false;
+	/** Resolves when its end was told. */
+	gone: Promise<void> | undefined;
+
+	constructor(options: PoolOptions, listener: SourceListener) {
+		this.#options = options;
+		this.#listener = listener;
+	}
+
+	board(jobs: number): SharedBoard {
+		return new SharedBoard(jobs);
+	}
+
+	async request(request: WorkerRequest): Promise<unknown> {
+		if (request.type === 'load') return this.#load({...request, identity: this.#identity});
+		// Piscina would start another thread, which nobody knew of.
+		if (!this.#thread) throw new Error('The thread has ended.');
+		const answer = await this.#piscina?.run(request, {transferList: memoryOf(request)});
+		this.#isTornDown = request.type === 'teardown';
+		return answer;
+	}
+
+	/** The processes that it must not leave behind: of one that was torn down none. */
+	descendants(): Descendants | undefined {
+		const {mark, thread} = this.#identity;
+		return this.#isTornDown ? undefined : new Descendants({pid: process.pid, thread: asWorkerThread(Atomics.load(thread, 0)), mark});
+	}
+
+	async examine(): Promise<Examination> {
+		if (!this.#thread) return {};
+		const [where, heap] = await Promise.all([whereaboutsOfThread(this.#thread.threadId), heapOf(this.#thread)]);
+		return {...where, ...(heap && {heap})};
+	}
+
+	end(): boolean {
+		void endWorkers([this]);
+		return true;
+	}
+
+	async terminate(): Promise<void> {
+		await this.#thread?.terminate();
+	}
+
+	get #thread(): Worker | undefined {
+		return this.#piscina?.threads[0];
+	}
+
+	async #load(request: LoadMessage): Promise<unknown> {
 		try {
-			this.#start(count, listener, inheritedArgs());
+			return await this.#start(request);
+		} catch (error) {
+			if (!this.gone) this.#listener.gone(this, {exitCode: null, error});
+			throw error;
+		}
+	}
+
+	#start(request: LoadMessage): Promise<unknown> {
+		const inherited = inheritedArgs();
+		try {
+			return this.#startWith(inherited, request);
 		} catch (error) {
 			const refused = refusedArgs(error);
 			this.#checkOwnArgs(refused, error);
 			// V8's options, for instance, hold for all threads of the process as it is.
-			this.#start(
-				count,
-				listener,
-				inheritedArgs().filter(arg => !refused.includes(arg)),
+			return this.#startWith(
+				inherited.filter(arg => !refused.includes(arg)),
+				request,
 			);
 		}
 	}
@@ -60,110 +142,49 @@ class ThreadSource implements WorkerSource {
 		throw new FaenaError('BadOption', `${sentence} Give it to the program itself, or choose {isolation: 'process'}.`, {cause});
 	}
 
-	#start(count: number, listener: SourceListener, inherited: readonly string[]): void {
+	/** Piscina starts its thread with the first request. */
+	#startWith(inherited: readonly string[], request: LoadMessage): Promise<unknown> {
 		const {resourceLimits, env, execArgv} = this.#options;
 		const piscina = new Piscina({
 			filename: fileURLToPath(workerUrl('thread-entry')),
-			minThreads: count,
-			maxThreads: count,
+			minThreads: 0,
+			maxThreads: 1,
 			idleTimeout: Infinity,
 			concurrentTasksPerWorker: 2,
 			recordTiming: false,
-			loadBalancer: (request, threads) => threads.find(thread => thread.id === targetOf(request)) ?? null,
 			...(resourceLimits && {resourceLimits}),
 			...(env && {env: {...process.env, ...env} as Record<string, string>}),
 			...(execArgv.length > 0 && {execArgv: [...inherited, ...execArgv]}),
 		});
-		this.#piscina = piscina;
-		// The thread can take a request only after this event.
-		piscina.on('workerCreate', ({id}: {id: number}) => queueMicrotask(() => this.#join(piscina, id, listener)));
 		// A failing thread is dealt with at its exit; without a listener Piscina's event would end the dispatcher.
 		piscina.on('error', () => undefined);
-	}
-
-	async close(): Promise<void> {
-		this.#isClosing = true;
-		// Piscina's own close() counts a busy worker several times and ends the others under their jobs; destroy() it is,
-		// and what still runs is settled from the boards, as after any loss.
-		await endWorkers([...this.#workers.keys()], async () => this.#piscina?.destroy());
-		await Promise.all(this.#workers.values());
-	}
-
-	#join(piscina: Piscina, id: number, listener: SourceListener): void {
-		const thread = piscina.threads.find(({threadId}) => threadId === id);
-		if (!thread || this.#isClosing) return;
-		const worker = new ThreadWorker(piscina, thread, id);
-		const {maxOldGenerationSizeMb} = thread.resourceLimits ?? {};
-		let error: unknown;
-		thread.on('message', (message: unknown) => listener.message(worker, message));
-		thread.once('error', (thrown: unknown) => {
-			error = thrown;
-			listener.failing(worker, thrown);
-		});
-		const exited = new Promise<number>(resolve => thread.once('exit', resolve));
-		const gone = exited.then(async exitCode => {
-			const isOutOfMemory = (error as {code?: unknown} | undefined)?.code === 'ERR_WORKER_OUT_OF_MEMORY';
-			// No chunk is given to it while its processes are looked for.
-			listener.failing(worker, error);
-			const leavesProcesses = !(await worker.endOrphans().catch(() => false));
-			this.#workers.delete(worker);
-			listener.gone(worker, {exitCode, isOutOfMemory, leavesProcesses, ...(maxOldGenerationSizeMb && {limitBytes: maxOldGenerationSizeMb * MIB}), error});
-			setImmediate(() => this.#isExhausted() && listener.exhausted());
-		});
-		this.#workers.set(worker, gone);
-		listener.joined(worker);
-	}
-
-	/** Piscina stops replacing threads once one failed while starting: then only a new one helps. */
-	#isExhausted(): boolean {
-		return !this.#isClosing && this.#piscina?.threads.length === 0;
-	}
-}
-
-class ThreadWorker implements PoolWorker {
-	readonly kind = 'thread';
-	readonly #piscina: Piscina;
-	readonly #thread: Worker;
-	readonly #id: number;
-	readonly #identity: ThreadIdentity = {mark: nanoid(), thread: new Int32Array(new SharedArrayBuffer(Int32Array.BYTES_PER_ELEMENT))};
-	#isTornDown = false;
-
-	constructor(piscina: Piscina, thread: Worker, id: number) {
+		const answer = piscina.run(request);
 		this.#piscina = piscina;
-		this.#thread = thread;
-		this.#id = id;
-	}
-
-	board(jobs: number): SharedBoard {
-		return new SharedBoard(jobs);
-	}
-
-	async request(request: WorkerRequest): Promise<unknown> {
-		const identity = request.type === 'load' && {identity: this.#identity};
-		const answer = await this.#piscina.run({...request, ...identity, [queueOptionsSymbol]: this.#id}, {transferList: memoryOf(request)});
-		this.#isTornDown = request.type === 'teardown';
+		this.gone = this.#mourn(piscina, piscina.threads[0] as Worker);
 		return answer;
 	}
 
-	/** The processes that it must not leave behind: of one that was torn down none. */
-	descendants(): Descendants | undefined {
-		const {mark, thread} = this.#identity;
-		return this.#isTornDown ? undefined : new Descendants({pid: process.pid, thread: asWorkerThread(Atomics.load(thread, 0)), mark});
-	}
-
-	/** After its end. False if one may be left. */
-	async endOrphans(): Promise<boolean> {
-		return this.#isTornDown || Descendants.ofEnded(this.#identity.mark).end();
-	}
-
-	async examine(): Promise<Examination> {
-		const [where, heap] = await Promise.all([whereaboutsOfThread(this.#id), heapOf(this.#thread)]);
-		return {...where, ...(heap && {heap})};
-	}
-
-	end(): boolean {
-		void endWorkers([this], () => this.#thread.terminate());
-		return true;
+	async #mourn(piscina: Piscina, thread: Worker): Promise<void> {
+		const {maxOldGenerationSizeMb} = thread.resourceLimits ?? {};
+		let error: unknown;
+		thread.on('message', (message: unknown) => this.#listener.message(this, message));
+		thread.once('error', (thrown: unknown) => {
+			error = thrown;
+			this.#listener.failing(this, thrown);
+		});
+		const exitCode = await new Promise<number>(resolve => thread.once('exit', resolve));
+		const isOutOfMemory = (error as {code?: unknown} | undefined)?.code === 'ERR_WORKER_OUT_OF_MEMORY';
+		// No chunk is given to it while its processes are looked for.
+		this.#listener.failing(this, error);
+		// Rejects what it had not heard.
+		void piscina.destroy();
+		const isAlone =
+			this.#isTornDown ||
+			(await Descendants.ofEnded(this.#identity.mark)
+				.end()
+				.catch(() => false));
+		const limit = maxOldGenerationSizeMb && {limitBytes: maxOldGenerationSizeMb * MIB};
+		this.#listener.gone(this, {exitCode, isOutOfMemory, leavesProcesses: !isAlone, ...limit, error});
 	}
 }
 
@@ -171,14 +192,14 @@ class ThreadWorker implements PoolWorker {
  * Ends threads, and with them the processes that they have started. A thread in `execFileSync()` ends when its command dies.
  * The second search comes after the threads were told to end: from then on their tasks start nothing more.
  */
-function endWorkers(workers: readonly ThreadWorker[], end: () => Promise<unknown>): Promise<void> {
+function endWorkers(workers: readonly ThreadWorker[]): Promise<void> {
 	return endThreads(async () => {
 		const descendants = workers.flatMap(worker => worker.descendants() ?? []);
 		// Whatever comes of the search, the threads are ended.
 		await Promise.allSettled(descendants.map(each => each.stop()));
 		for (const each of descendants) each.kill();
 		await Promise.allSettled(descendants.map(each => each.reap()));
-		const ended = end();
+		const ended = Promise.all(workers.map(worker => worker.terminate()));
 		await Promise.allSettled(descendants.map(each => each.end()));
 		await ended;
 	});
@@ -190,9 +211,4 @@ const MIB = 1024 ** 2;
 async function heapOf(thread: Worker): Promise<PostMortem['heap']> {
 	const statistics = await Promise.race([thread.getHeapStatistics?.().catch(() => undefined), sleep(ANSWER_MS, undefined, {ref: false})]);
 	return statistics && {usedBytes: statistics.used_heap_size, limitBytes: statistics.heap_size_limit};
-}
-
-/** Piscina hands to its balancer what a request has under this symbol, which is not cloned with it. */
-function targetOf(request: object): number | undefined {
-	return (request as {[queueOptionsSymbol]?: number})[queueOptionsSymbol];
 }

@@ -123,7 +123,6 @@ export class WorkerPool implements Pool {
 			message: (worker, message) => this.#receive(worker, message),
 			failing: worker => this.#fail(worker),
 			gone: (worker, ending) => void this.#bury(worker, ending),
-			exhausted: () => this.#phase === 'open' && this.#listener.failed(new Error('All workers ended and could not be replaced.')),
 		});
 	}
 
@@ -409,8 +408,13 @@ export class WorkerPool implements Pool {
 
 	/** A worker that ends while it loads is not replaced in a tight loop, nor are its jobs given back in one. */
 	async #bury(worker: PoolWorker, ending: Ending): Promise<void> {
-		this.#started?.reject(this.#unloadable(worker, ending));
-		if (this.#slots.get(worker)?.phase === 'loading') await sleep(this.#clock, RELOAD_MS);
+		const slot = this.#slots.get(worker);
+		if (slot?.phase === 'loading') {
+			const unloadable = this.#unloadable(worker, ending);
+			this.#started?.reject(unloadable);
+			slot.end = {reason: 'unready', error: toFailure(unloadable)};
+			await sleep(this.#clock, RELOAD_MS);
+		}
 		this.#lose(worker, ending);
 	}
 
@@ -441,14 +445,20 @@ export class WorkerPool implements Pool {
 	}
 
 	#unloadable({kind}: PoolWorker, ending: Ending): FaenaError {
+		if (ending.error instanceof FaenaError) return ending.error;
 		const module = fileURLToPath(this.#options.tasks);
 		const [, refusal] = /: (bad option: .*)/.exec(ending.stderr ?? '') ?? [];
 		if (refusal) return new FaenaError('BadOption', `open() expects as execArgv options of Node's; a worker ${kind} said: ${refusal}`);
 		const limit = ending.isOutOfMemory && ending.limitBytes ? ` Its limit was ${ending.limitBytes / 1024 ** 2} MiB (maxOldGenerationSizeMb).` : '';
 		const complaint = ending.stderr ? ` It said: ${ending.stderr.trim()}` : '';
-		return new FaenaError('BadTasksModule', `The tasks module ${module} can't be loaded: its worker ${kind} ${howItEnded(ending)}.${limit}${complaint}`, {
-			cause: ending.error,
-		});
+		const thrown = ending.error === undefined || ending.exitCode === null || ending.isOutOfMemory ? '' : ` ${toFailure(ending.error).message}`;
+		return new FaenaError(
+			'BadTasksModule',
+			`The tasks module ${module} can't be loaded: its worker ${kind} ${howItEnded(ending)}.${limit}${complaint}${thrown}`,
+			{
+				cause: ending.error,
+			},
+		);
 	}
 
 	// ——— messages ———

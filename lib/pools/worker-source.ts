@@ -9,7 +9,7 @@ export interface WorkerSource {
 	readonly maxJobs: number;
 	/** Starts this many workers. */
 	start(count: number, listener: SourceListener): void;
-	/** Starts one more, joined before this returns. Without it, the source itself replaces each worker that ends. */
+	/** Starts one more, joined before this returns. Without it, no worker that ends is replaced. */
 	readonly add?: () => void;
 	/** Ends all workers at once, whatever they do. Resolves when they are gone. */
 	close(): Promise<void>;
@@ -24,8 +24,6 @@ export interface SourceListener {
 	failing(worker: PoolWorker, error: unknown): void;
 	/** The worker has really ended, and all it posted was delivered. */
 	gone(worker: PoolWorker, ending: Ending): void;
-	/** No worker is left and none can be started any more. */
-	exhausted(): void;
 }
 
 export interface PoolWorker {

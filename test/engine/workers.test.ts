@@ -126,6 +126,37 @@ test('who neither listens nor logs is warned of a setup that fails in a later wo
 	t.like(await waiting, {name: 'model'});
 });
 
+test('where the working directory was removed, a worker process is replaced all the same', async t => {
+	t.timeout(60_000);
+	const program = new Program(t, 'removed-folder', join(makeFolder(t), 'jobs.db'), 'process');
+	t.deepEqual(await program.lines(), ['completed', 'closed']);
+});
+
+test('where the working directory was removed, a worker thread is tried again until the program works elsewhere; meanwhile this is told, and its job waits', async t => {
+	t.timeout(60_000);
+	const program = new Program(t, 'removed-folder', join(makeFolder(t), 'jobs.db'), 'thread');
+	const [told, ...rest] = await program.lines();
+	t.regex(told ?? '', /^unready: .* can't be loaded: its worker thread ended with exit code 1\. ENOENT: .*working directory was likely removed/);
+	t.deepEqual(rest, ['completed', 'closed']);
+});
+
+test('where the working directory was removed, an engine closes, and leaves its jobs', async t => {
+	t.timeout(60_000);
+	const queue = join(makeFolder(t), 'jobs.db');
+	const lines = await new Program(t, 'removed-folder', queue, 'thread', 'close').lines();
+	t.is(lines.at(-1), 'closed');
+	const faena = await openWith(t, {queue});
+	t.is((await faena.jobs()).at(1)?.attempts, 0);
+});
+
+test('where the working directory was removed, open() says so', async t => {
+	t.timeout(60_000);
+	for (const queue of [join(makeFolder(t), 'jobs.db'), 'relative.db']) {
+		const {stderr} = await new Program(t, 'removed-folder', queue, 'open').ended();
+		t.regex(stderr, /FaenaError: Faena's dispatcher thread can't be started\. ENOENT: .*working directory was likely removed/);
+	}
+});
+
 test('open() tells its logger that a setup takes long, and of which task', async t => {
 	const file = join(makeFolder(t), 'go');
 	const told = Promise.withResolvers<object>();

@@ -888,11 +888,6 @@ export class Crew implements PoolListener {
 		this.#ring();
 	}
 
-	failed(error: unknown): void {
-		this.#t.fail(`The pool failed: ${String(error)}`);
-		this.#ring();
-	}
-
 	#ring(): void {
 		for (const bell of this.#bells) bell.ring();
 	}
