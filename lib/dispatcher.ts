@@ -10,9 +10,9 @@ import {HeldBatches} from './held-batches.ts';
 import {type JobId, mostTogether} from './job.ts';
 import {JobList} from './job-list.ts';
 import type {Chunk, Lane, Pool, PoolListener, SlowStart, WorkerLoss} from './pool.ts';
-import {type Call, type EnqueueCall, type EventName, type FailedMessage, type RepliesMessage, VERBS, type Verbs} from './protocol.ts';
+import {type Call, type DispatcherMessage, type EnqueueCall, type EventName, VERBS, type Verbs} from './protocol.ts';
 import type {BatchId, BatchOptions, CompletedBatch, Demand, JobQueue, MovedPage, Note, OwnerId, Settlement, TaskDemand, TurnResult} from './queue.ts';
-import {expandSettling, MOST_IN_RUN, type Settling, workOf} from './runs.ts';
+import {expandSettling, isReturnedRun, MOST_IN_RUN, type Settling, workOf} from './runs.ts';
 import {Setbacks} from './setbacks.ts';
 import {ChunkSizer} from './sizing.ts';
 import {Statistics} from './statistics.ts';
@@ -28,8 +28,10 @@ export interface DispatcherOptions {
 	readonly clock?: Clock;
 	/** What its callers want to hear of from the start. */
 	readonly events?: readonly EventName[] | undefined;
+	/** Its caller closes it on signals: before it settles what threw, it asks whether one has come. */
+	readonly asksForSignals?: boolean;
 	/** Takes what the dispatcher has to say to its callers. */
-	readonly output: (message: RepliesMessage | FailedMessage) => void;
+	readonly output: (message: DispatcherMessage) => void;
 }
 
 /** No further call joins a transaction that enqueues so many jobs: that lets two whole runs in. */
@@ -46,6 +48,8 @@ const NOTE_DELAY_MS = 20;
 /** A batch that is in use is asked for again for so long, and so often. */
 const OWNER_DYING_MS = 1000;
 const LOOK_AT_OWNER_MS = 50;
+/** A caller that computes for longer is not waited for to say whether a signal has come. */
+const ASKING_MS = 1000;
 const NO_PLACES = {idle: 0, second: 0};
 /** Each task has a lane of suspects and one of other jobs. */
 const LANES_OF_TASK = 2;
@@ -91,6 +95,13 @@ export class Dispatcher implements PoolListener {
 	#isHungry = true;
 	#nextRunAt: number | null = null;
 	#drainUntil = Infinity;
+	/** It closes for a signal, which commands of its jobs may have got, too: a terminal sends Ctrl-C to all. */
+	#isSignalled = false;
+	readonly #asksForSignals: boolean;
+	/** Called with the answers to its questions, in order. */
+	readonly #questions: (() => void)[] = [];
+	/** Jobs that threw and wait for an answer. */
+	#thrown = 0;
 	#turnedAt = 0;
 	/** Expected run time of the shortest chunk in the last dispatch. */
 	#coverMs = 0;
@@ -102,13 +113,14 @@ export class Dispatcher implements PoolListener {
 	constructor(
 		queue: JobQueue,
 		makePool: ((listener: PoolListener) => Pool) | undefined,
-		{owner, leaseMs, clock = systemClock, events, output}: DispatcherOptions,
+		{owner, leaseMs, clock = systemClock, events, asksForSignals = false, output}: DispatcherOptions,
 	) {
 		this.#queue = queue;
 		this.#pool = makePool?.(this);
 		this.#statistics = new Statistics(this.#pool?.slots ?? 0, clock.steadyMs);
 		this.#owner = owner;
 		this.#leaseMs = leaseMs;
+		this.#asksForSignals = asksForSignals;
 		this.#clock = clock;
 		this.#bell = new Bell(clock);
 		this.#setbacks = {turn: new Setbacks(clock), care: new Setbacks(clock), batches: new Setbacks(clock)};
@@ -154,9 +166,10 @@ export class Dispatcher implements PoolListener {
 
 	receive(calls: readonly Call[]): void {
 		for (const call of calls) {
-			if (this.#phase !== 'running' && call.type !== 'close') this.#desk.refuse(call.call, new FaenaError('Closed', 'This engine is closed.'));
+			if (call.type === 'signalsTold') this.#questions.shift()?.();
+			else if (this.#phase !== 'running' && call.type !== 'close') this.#desk.refuse(call.call, new FaenaError('Closed', 'This engine is closed.'));
 			else if (call.type === 'enqueue') this.#desk.add(call);
-			else if (call.type === 'close') this.#beginClose(call.call, call.drainMs);
+			else if (call.type === 'close') this.#beginClose(call);
 			else this.#calls.push(call);
 		}
 		this.#bell.ring();
@@ -172,12 +185,24 @@ export class Dispatcher implements PoolListener {
 	// ——— what the pool tells ———
 
 	ended(task: string, settling: readonly Settling[]): void {
-		for (const each of settling) this.#outbox.push(each);
+		const thrown = this.#asksForSignals ? settling.filter(hasThrown) : [];
+		for (const each of settling) if (thrown.length === 0 || !hasThrown(each)) this.#outbox.push(each);
+		if (thrown.length > 0) void this.#settleThrown(thrown);
 		const {jobs, totalMs} = workOf(settling);
 		if (jobs > 0) this.#sizer.observe(task, jobs, totalMs);
 		this.#statistics.ended(task, settling);
 		// There is room for the next.
 		if (this.#tasks.get(task)?.concurrency !== undefined) this.#isHungry = true;
+		this.#bell.ring();
+	}
+
+	/** Ctrl-C in a terminal ends the commands of tasks, too: that they threw may be known here before their caller has told of the signal. */
+	async #settleThrown(thrown: readonly Settling[]): Promise<void> {
+		this.#thrown += thrown.length;
+		this.#output({type: 'signals'});
+		await Promise.race([new Promise<void>(resolve => void this.#questions.push(resolve)), sleep(this.#clock, ASKING_MS)]);
+		this.#thrown -= thrown.length;
+		this.#outbox.push(...thrown);
 		this.#bell.ring();
 	}
 
@@ -332,8 +357,9 @@ export class Dispatcher implements PoolListener {
 	async #turn(): Promise<void> {
 		if (this.#setbacks.turn.restMs > 0) return;
 		const enqueues = this.#desk.takeEnqueues(ENQUEUED_PER_TURN);
-		const settle = this.#outbox.splice(0);
-		if (settle.length > 0) failpoint('outcome:received');
+		const outcomes = this.#outbox.splice(0);
+		if (outcomes.length > 0) failpoint('outcome:received');
+		const settle = this.#isSignalled ? outcomes.map(uncharged) : outcomes;
 		const notes = this.#notes.splice(0);
 		this.#notesBy = Infinity;
 		const demand = this.#demand(enqueues.length > 0 || settle.some(makesJobs));
@@ -683,7 +709,7 @@ export class Dispatcher implements PoolListener {
 
 	/** Idle means that no job of our tasks, here or in another process, can still run by itself. With `waiting`, delayed jobs count, too. */
 	async #answerIdle(): Promise<void> {
-		if (this.#idleCalls.length === 0 || (this.#pool?.size ?? 0) + this.#outbox.length > 0 || this.#desk.hasEnqueues) return;
+		if (this.#idleCalls.length === 0 || (this.#pool?.size ?? 0) + this.#thrown + this.#outbox.length > 0 || this.#desk.hasEnqueues) return;
 		if (this.#setbacks.care.restMs > 0) return;
 		const isDue = this.#tasks.size > 0 && this.#nextRunAt !== null && this.#nextRunAt <= this.#clock.now();
 		await this.#carefully(async () => {
@@ -699,8 +725,9 @@ export class Dispatcher implements PoolListener {
 
 	// ——— the end ———
 
-	#beginClose(call: number, drainMs: number): void {
+	#beginClose({call, drainMs, isSignalled = false}: CloseCall): void {
 		this.#closeCalls.push(call);
+		this.#isSignalled ||= isSignalled;
 		this.#drainUntil = Math.min(this.#drainUntil, this.#clock.steadyMs() + drainMs);
 		if (this.#phase !== 'running') return;
 		this.#phase = 'draining';
@@ -719,7 +746,7 @@ export class Dispatcher implements PoolListener {
 			}
 			return;
 		}
-		if (this.#outbox.length > 0) return;
+		if (this.#thrown + this.#outbox.length > 0) return;
 		this.#caretaker?.stop();
 		await this.#pool?.close();
 		failpoint('close:drained');
@@ -754,7 +781,8 @@ export class Dispatcher implements PoolListener {
 }
 
 /** Enqueues wait at the desk; a close works at once, so that nothing after it is taken any more. */
-type OtherCall = Exclude<Call, EnqueueCall | {type: 'close'}>;
+type OtherCall = Exclude<Call, EnqueueCall | CloseCall | {type: 'signalsTold'}>;
+type CloseCall = Call & {type: 'close'};
 
 function passedOver(id: JobId): FaenaError {
 	return new FaenaError('BadRow', `Job ${id} was ready and running at once, which Faena never writes. It stays as it was running, and is not started again.`);
@@ -762,4 +790,14 @@ function passedOver(id: JobId): FaenaError {
 
 function isSuspect(job: JobList['parts'][number]): boolean {
 	return 'isSuspect' in job;
+}
+
+function uncharged(settling: Settling): Settling {
+	if (!hasThrown(settling)) return settling;
+	const {type: _, error: __, ...timing} = settling.outcome;
+	return {...settling, outcome: {type: 'released', ...timing}};
+}
+
+function hasThrown(settling: Settling): settling is Settlement & {readonly outcome: {readonly type: 'threw'}} {
+	return !isReturnedRun(settling) && settling.outcome.type === 'threw';
 }

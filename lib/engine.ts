@@ -16,7 +16,7 @@ import {checkKey, type JobOptions, type OpenOptions, resolveOpenOptions, type Se
 import type {DispatcherStart, EnqueueCall, EnqueueReply, JobEvent, Notice} from './protocol.ts';
 import {type BatchOptions, type CleanupResult, keyConflict, type Page} from './queue.ts';
 import {MOST_IN_RUN} from './runs.ts';
-import {closeOnSignals} from './signals.ts';
+import {closeOnSignals, isSignalled} from './signals.ts';
 import type {EngineStats} from './statistics.ts';
 import {UnreadMaps} from './unread-maps.ts';
 
@@ -56,14 +56,15 @@ export type OpenLine = (start: DispatcherStart, tell: (event: JobEvent) => void)
 
 /** Opens a line to a dispatcher and makes an engine of it. */
 export async function connect<Made>(
-	{queue, durability, blobThresholdBytes, leaseMs, tasks, logger, ...settings}: Settings,
+	{queue, durability, blobThresholdBytes, leaseMs, tasks, closeOnSignals, logger, ...settings}: Settings,
 	openLine: OpenLine,
 	make: (link: Link, audience: Audience) => Made,
 ): Promise<Made> {
 	const audience = new Audience(queue, logger);
 	const events = audience.changedWishes();
-	const line = await openLine({queue, durability, blobThresholdBytes, leaseMs, events, pool: tasks === undefined ? undefined : {...settings, tasks}}, event =>
-		audience.tell(event),
+	const line = await openLine(
+		{queue, durability, blobThresholdBytes, leaseMs, events, closeOnSignals, pool: tasks === undefined ? undefined : {...settings, tasks}},
+		event => audience.tell(event),
 	);
 	const link = new Link(line, audience);
 	try {
@@ -340,7 +341,7 @@ export class Engine<Tasks = AnyTasks> implements AsyncDisposable {
 		this.#unreadMaps.dismiss();
 		if (this.#link.isClosed) return this.#closing;
 		const closed = this.#link
-			.call({type: 'close', drainMs})
+			.call({type: 'close', drainMs, isSignalled: isSignalled()})
 			.then(() => this.#link.terminate())
 			.finally(this.#stopListening);
 		// A second call only shortens the wait; the thread ends with the first one's reply.

@@ -4,7 +4,7 @@ import {Dispatcher} from './dispatcher.ts';
 import type {FaenaError} from './errors.ts';
 import type {Line} from './line.ts';
 import {inlinePool} from './pools/inline.ts';
-import type {Call, DispatcherStart, FailedMessage, JobEvent, RepliesMessage} from './protocol.ts';
+import type {Call, DispatcherMessage, DispatcherStart, JobEvent} from './protocol.ts';
 import type {JobQueue} from './queue.ts';
 import {openJobsAt} from './queues/sqlite/owner-lock.ts';
 import {openSqlite} from './queues/sqlite.ts';
@@ -31,19 +31,20 @@ export class InlineLine implements Line {
 	 * @throws FaenaError why the queue or the tasks can't be opened
 	 */
 	static async open(
-		{queue: location, durability, leaseMs, blobThresholdBytes = Infinity, events, pool}: DispatcherStart,
+		{queue: location, durability, leaseMs, blobThresholdBytes = Infinity, events, closeOnSignals, pool}: DispatcherStart,
 		tell: (event: JobEvent) => void,
 		{clock = systemClock, random = Math.random}: {readonly clock?: Clock; readonly random?: () => number} = {},
 	): Promise<InlineLine> {
 		const queue = await openSqlite(location, {durability, leaseMs, blobThresholdBytes, now: clock.now, random});
 		const messages: Mailbox = {deliver: message => message.type === 'replies' && message.events.forEach(tell)};
-		const output = (message: RepliesMessage | FailedMessage) => void setImmediate(() => messages.deliver(message));
+		const output = (message: DispatcherMessage) => void setImmediate(() => messages.deliver(message));
 		const owner = nanoid();
 		const options = pool && {...pool, openJobs: openJobsAt(location, owner)};
 		const dispatcher = new Dispatcher(queue, options && (listener => inlinePool(options, listener, clock)), {
 			owner,
 			leaseMs,
 			events,
+			asksForSignals: closeOnSignals,
 			clock,
 			output,
 		});
@@ -55,7 +56,7 @@ export class InlineLine implements Line {
 		}
 	}
 
-	listen(onMessage: (message: RepliesMessage | FailedMessage) => void, _onEnd: (error: FaenaError) => void): void {
+	listen(onMessage: (message: DispatcherMessage) => void, _onEnd: (error: FaenaError) => void): void {
 		this.#messages.deliver = onMessage;
 	}
 
@@ -85,5 +86,5 @@ export class InlineLine implements Line {
 }
 
 interface Mailbox {
-	deliver: (message: RepliesMessage | FailedMessage) => void;
+	deliver: (message: DispatcherMessage) => void;
 }

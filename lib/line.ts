@@ -1,7 +1,7 @@
 import type {Worker} from 'node:worker_threads';
 import {FaenaError, fromEnvelope} from './errors.ts';
 import {startThread} from './node-args.ts';
-import type {Call, CallsMessage, DispatcherStart, FailedMessage, JobEvent, RepliesMessage, Started} from './protocol.ts';
+import type {Call, CallsMessage, DispatcherMessage, DispatcherStart, JobEvent, RepliesMessage, Started} from './protocol.ts';
 import type {TaskInfo} from './tasks-module.ts';
 import {memoryOf} from './transfer.ts';
 import {workerUrl} from './worker-url.ts';
@@ -11,7 +11,7 @@ export interface Line {
 	readonly tasks: readonly TaskInfo[];
 	send(calls: readonly Call[]): void;
 	/** Calls the listener with each message, or with why there will be no more. */
-	listen(onMessage: (message: RepliesMessage | FailedMessage) => void, onEnd: (error: FaenaError) => void): void;
+	listen(onMessage: (message: DispatcherMessage) => void, onEnd: (error: FaenaError) => void): void;
 	/** Keeps the process alive, or not. */
 	ref(): void;
 	unref(): void;
@@ -40,7 +40,7 @@ export class ThreadLine implements Line {
 		return new ThreadLine(worker, started.tasks);
 	}
 
-	listen(onMessage: (message: RepliesMessage | FailedMessage) => void, onEnd: (error: FaenaError) => void): void {
+	listen(onMessage: (message: DispatcherMessage) => void, onEnd: (error: FaenaError) => void): void {
 		this.#worker.on('message', onMessage);
 		this.#worker.on('error', error => onEnd(new FaenaError('DispatcherFailed', `Faena's dispatcher thread failed: ${error.message}`, {cause: error})));
 		this.#worker.on('exit', code => onEnd(new FaenaError('DispatcherFailed', `Faena's dispatcher thread ended with exit code ${code}.`)));

@@ -2,7 +2,7 @@ import type {Audience} from './audience.ts';
 import {FaenaError, fromEnvelope} from './errors.ts';
 import type {JobId} from './job.ts';
 import type {Line} from './line.ts';
-import type {Call, CallBody, FailedMessage, Notice, RepliesMessage, Verbs} from './protocol.ts';
+import type {Call, CallBody, DispatcherMessage, Notice, Verbs} from './protocol.ts';
 import type {TaskInfo} from './tasks-module.ts';
 
 type Result<Verb extends keyof Verbs> = Awaited<ReturnType<Verbs[Verb]>>;
@@ -122,7 +122,12 @@ export class Link {
 		this.#line.send(calls);
 	}
 
-	#receive(message: RepliesMessage | FailedMessage): void {
+	#receive(message: DispatcherMessage): void {
+		if (message.type === 'signals') {
+			// A signal that has come by now is handled before that.
+			setImmediate(() => this.#line.send([{type: 'signalsTold', call: 0}]));
+			return;
+		}
 		if (message.type === 'failed') {
 			this.#fail(fromEnvelope(message.error));
 			// Its lock on the queue falls with it, so that another engine can take its jobs at once.

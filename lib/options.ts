@@ -78,7 +78,10 @@ export interface OpenOptions {
 	 * the database stays small: a number of bytes, or a text such as `'64kib'`, `'1mib'`. Default: all lie in the database.
 	 */
 	readonly blobs?: {readonly threshold: Size};
-	/** Close in good order on SIGINT and SIGTERM, then end the process; default false. A second signal doesn't wait for running jobs, a third for nothing. */
+	/**
+	 * Close in good order on SIGINT and SIGTERM, then end the process; default false. A second signal doesn't wait for running jobs, a third for
+	 * nothing. A job that throws after the first is charged nothing: the signal may have ended its commands, too.
+	 */
 	readonly closeOnSignals?: boolean;
 	/** Takes what happens to the engine, its workers and its dead jobs: a pino logger, or another with `debug`, `info`, `warn` and `error`. Default: none. */
 	readonly logger?: Logger;

@@ -159,6 +159,7 @@ export interface DispatcherStart {
 	/** What the caller wants to hear of from the start. */
 	readonly events?: readonly EventName[] | undefined;
 	readonly blobThresholdBytes: number | undefined;
+	readonly closeOnSignals: boolean;
 	/** Without it the dispatcher runs nothing. */
 	readonly pool: PoolOptions | undefined;
 }
@@ -186,7 +187,10 @@ export type CallBody =
 	| {readonly type: 'idle'; readonly waiting: boolean}
 	/** Answered with {@link EngineStats}. */
 	| {readonly type: 'stats'}
-	| {readonly type: 'close'; readonly drainMs: number};
+	/** For a signal: then what throws from now on is not charged, since the signal may have ended the job's commands. */
+	| {readonly type: 'close'; readonly drainMs: number; readonly isSignalled?: boolean}
+	/** The answer to {@link SignalsMessage}: a signal that had come before it was told of before this. */
+	| {readonly type: 'signalsTold'};
 
 /** Jobs of one task with the same options. */
 export interface EnqueueCall {
@@ -314,6 +318,13 @@ export interface FailedMessage {
 	readonly type: 'failed';
 	readonly error: ErrorEnvelope;
 }
+
+/** Asks whether a signal has come. Answered by the call `signalsTold`. */
+export interface SignalsMessage {
+	readonly type: 'signals';
+}
+
+export type DispatcherMessage = RepliesMessage | FailedMessage | SignalsMessage;
 
 /** What the heartbeat thread of `work()` is started with. */
 export interface HeartbeatStart {

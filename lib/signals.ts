@@ -29,6 +29,11 @@ export function closeOnSignals(closable: Closable): () => void {
 	};
 }
 
+/** A signal is what this program closes for. */
+export function isSignalled(): boolean {
+	return signals > 0;
+}
+
 function onSignal(signal: NodeJS.Signals): void {
 	if (++signals === 1) process.on('uncaughtException', onUncaught);
 	const options = signals === 1 ? undefined : {drain: 0};

@@ -7,7 +7,7 @@ import type {Encoded} from '../lib/encoding.ts';
 import {type ErrorEnvelope, FaenaError} from '../lib/errors.ts';
 import type {JobFilter, Policy} from '../lib/job.ts';
 import type {Chunk, Pool, PoolListener} from '../lib/pool.ts';
-import type {FailedMessage, Notice, RepliesMessage, Reply, Verbs} from '../lib/protocol.ts';
+import type {DispatcherMessage, FailedMessage, Notice, RepliesMessage, Reply, Verbs} from '../lib/protocol.ts';
 import type {BatchId, CancelResult, Moved, MovePage, MoveTarget, Turn, TurnResult} from '../lib/queue.ts';
 import {MemoryQueue} from '../lib/queues/memory.ts';
 import {openSqlite} from '../lib/queues/sqlite.ts';
@@ -125,7 +125,7 @@ test('while the dequeues of a task are refused, that is told once and the backlo
 		}
 	})();
 	const told: unknown[] = [];
-	const output = (message: RepliesMessage | FailedMessage) => {
+	const output = (message: DispatcherMessage) => {
 		if (message.type === 'replies') for (const event of message.events) if (event.type === 'refused') told.push(event.task);
 	};
 	const tasks = ['held', ...Array.from({length: 50}, () => 'count')];
@@ -177,11 +177,11 @@ test('a look-up that fails beside the turns is made again: the engine goes on, a
 	t.teardown(() => clearInterval(alive));
 	const queue = new FailingLook();
 	const job = {task: 'count', payload: '1', priority: 0, runAt: null, policy: {...POLICY, maxAttempts: 1}};
-	const told = new EventEmitter<{message: [RepliesMessage | FailedMessage]}>();
+	const told = new EventEmitter<{message: [DispatcherMessage]}>();
 	const next = async (isMeant: (message: RepliesMessage) => boolean) => {
-		for await (const [message] of on(told, 'message') as AsyncIterableIterator<[RepliesMessage | FailedMessage]>) {
+		for await (const [message] of on(told, 'message') as AsyncIterableIterator<[DispatcherMessage]>) {
 			if (message.type === 'failed') throw new Error(message.error.message);
-			if (isMeant(message)) return;
+			if (message.type === 'replies' && isMeant(message)) return;
 		}
 	};
 	const stopped: number[] = [];
@@ -243,7 +243,7 @@ test('a close keeps its time though the disk is full: what ended could not be wr
 		events: ['setBack'],
 		output: message => {
 			if (message.type === 'failed') failed.resolve(message);
-			else if (message.events.some(({type}) => type === 'setBack')) setBack.resolve();
+			else if (message.type === 'replies' && message.events.some(({type}) => type === 'setBack')) setBack.resolve();
 		},
 	});
 	await dispatcher.start();
@@ -385,7 +385,7 @@ async function dispatcherWith(
 	await queue.enqueue(Array.from({length: jobs}, () => ({task: 'count', payload: '1', priority: 0, runAt: null, policy: POLICY})));
 	const told = new EventEmitter<{reply: [Reply]}>();
 	const replies = on(told, 'reply') as AsyncIterableIterator<[Reply]>;
-	const output = (message: RepliesMessage | FailedMessage) => {
+	const output = (message: DispatcherMessage) => {
 		if (message.type === 'replies') for (const reply of message.replies) told.emit('reply', reply);
 	};
 	const dispatcher = new Dispatcher(queue, undefined, {owner: 'owner', leaseMs: 30_000, clock, output});

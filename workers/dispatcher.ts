@@ -4,25 +4,31 @@ import {nanoid} from 'nanoid';
 import {Dispatcher} from '../lib/dispatcher.ts';
 import {toEnvelope} from '../lib/errors.ts';
 import {Workforce} from '../lib/pools/workforce.ts';
-import type {CallsMessage, DispatcherStart, FailedMessage, RepliesMessage, Started} from '../lib/protocol.ts';
+import type {CallsMessage, DispatcherMessage, DispatcherStart, Started} from '../lib/protocol.ts';
 import {openJobsAt, ownerLockAt} from '../lib/queues/sqlite/owner-lock.ts';
 import {openSqlite} from '../lib/queues/sqlite.ts';
 import {memoryOf} from '../lib/transfer.ts';
 
-const {queue: location, durability, leaseMs, blobThresholdBytes = Infinity, events, pool} = workerData as DispatcherStart;
+const {queue: location, durability, leaseMs, blobThresholdBytes = Infinity, events, closeOnSignals, pool} = workerData as DispatcherStart;
 
 async function start(): Promise<void> {
 	const queue = await openSqlite(location, {durability, leaseMs, blobThresholdBytes});
-	const output = (message: RepliesMessage | FailedMessage) => post(message);
+	const output = (message: DispatcherMessage) => post(message);
 	const owner = nanoid();
 	const options = pool && {...pool, ownerLock: ownerLockAt(location, owner), openJobs: openJobsAt(location, owner)};
-	const dispatcher = new Dispatcher(queue, options && (listener => new Workforce(options, listener)), {owner, leaseMs, events, output});
+	const dispatcher = new Dispatcher(queue, options && (listener => new Workforce(options, listener)), {
+		owner,
+		leaseMs,
+		events,
+		asksForSignals: closeOnSignals,
+		output,
+	});
 	const tasks = await dispatcher.start();
 	parentPort?.on('message', ({calls}: CallsMessage) => dispatcher.receive(calls));
 	post({type: 'started', tasks});
 }
 
-function post(message: Started | RepliesMessage | FailedMessage): void {
+function post(message: Started | DispatcherMessage): void {
 	parentPort?.postMessage(message, memoryOf(message));
 }
 

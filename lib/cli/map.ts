@@ -93,7 +93,7 @@ async function plan(target: string, globs: readonly string[], {lines, json, batc
 async function map({module, task, batch, items}: Plan, options: Options): Promise<number> {
 	const {queue, workers, isolation, timeout, attempts, order, missing, retryFailed = false, halt, lines, quiet} = options;
 	await refuseUnfinished(queue, {module, task, batch});
-	const engine = await open({queue, tasks: module, taskOutput: 'stderr', isolation, ...(workers && {workers})});
+	const engine = await open({queue, tasks: module, taskOutput: 'stderr', isolation, closeOnSignals: true, ...(workers && {workers})});
 	const run = new MapRun(engine, {queue, missing, total: 'length' in items ? items.length : undefined, printsItems: lines === true});
 	try {
 		const results = engine.map(task, items as Iterable<Item>, {

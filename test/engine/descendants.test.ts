@@ -1,4 +1,5 @@
 import {once} from 'node:events';
+import {writeFileSync} from 'node:fs';
 import {join} from 'node:path';
 import {type Engine, open} from '../../lib/index.ts';
 import {Folder, tasks} from '../cli/command.ts';
@@ -40,6 +41,39 @@ if (process.platform === 'linux') {
 			program.child.kill('SIGINT');
 			await once(program.child, 'exit');
 			t.is(countAlive(token), 0);
+		});
+
+		for (const signal of ['SIGINT', 'SIGTERM'] as const) {
+			test(`jobs in a ${isolation} whose commands die of a ${signal} to the whole process group are charged nothing, and run again`, async t => {
+				t.timeout(60_000);
+				const folder = makeFolder(t);
+				const [queue, token, flag] = [join(folder, 'jobs.db'), makeToken(), join(folder, 'flag')];
+				const scripts = [1, 2, 3].map(number => `test -e ${flag} || sleep ${token}; exit $?; ${number}`);
+				const program = new Program(t, {name: 'commands', under: ['setsid']}, queue, isolation, ...scripts);
+				// Each with its shell; and the program has them all on its own command line.
+				await areAlive(token, 2 * scripts.length + 1);
+				process.kill(-(program.process.pid as number), signal);
+				t.is((await program.ended()).signal, signal);
+				const faena = await open({queue});
+				for (const job of await faena.jobs()) t.like(job, {status: 'pending', attempts: 0, executions: 1});
+				await faena.close();
+				writeFileSync(flag, '');
+				t.deepEqual(await new Program(t, 'commands', queue, isolation, ...scripts).lines(), ['completed', 'completed', 'completed']);
+			});
+		}
+
+		test(`a Ctrl-C that ends the commands of faena map in a ${isolation} charges their jobs nothing`, async t => {
+			t.timeout(60_000);
+			const token = makeToken();
+			const folder = new Folder(t);
+			const program = folder.faena('map', tasks('spawning-tasks', 'shell'), '--lines', '--isolation', isolation, '--attempts', '1');
+			const ended = program.end(`exec sleep ${token}\n`);
+			await areAlive(token, 1);
+			process.kill(-(program.child.pid as number), 'SIGINT');
+			t.is((await ended).code, 130);
+			const faena = await open({queue: join(folder.path, 'faena.db')});
+			t.like((await faena.jobs())[0], {status: 'pending', attempts: 0});
+			await faena.close();
 		});
 
 		for (const way of ['execFile', 'execFileSync', "sh -c 'a & b'"]) {

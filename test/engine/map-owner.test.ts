@@ -7,7 +7,7 @@ import type {JobId} from '../../lib/job.ts';
 import {ThreadLine} from '../../lib/line.ts';
 import {countOf} from '../../lib/lines.ts';
 import {resolveOpenOptions} from '../../lib/options.ts';
-import {type Call, type EnqueueReply, type FailedMessage, idsOf, type RepliesMessage} from '../../lib/protocol.ts';
+import {type Call, type DispatcherMessage, type EnqueueReply, idsOf, type RepliesMessage} from '../../lib/protocol.ts';
 import {openEngine, TASKS, type Tasks, test} from '../fixtures/engine.ts';
 import {makeFolder} from '../fixtures/folder.ts';
 import {Program} from '../fixtures/program.ts';
@@ -239,7 +239,7 @@ class Watches {
 		};
 		const listen = line.listen.bind(line);
 		line.listen = (onMessage, onEnd) => {
-			const heard = (message: RepliesMessage | FailedMessage) => {
+			const heard = (message: DispatcherMessage) => {
 				if (message.type === 'replies') this.#heard(message);
 				onMessage(message);
 			};

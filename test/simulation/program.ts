@@ -1,6 +1,6 @@
 import type {JobFilter} from '../../lib/job.ts';
 import {countOf} from '../../lib/lines.ts';
-import {type Call, type CallBody, type EnqueueReply, type FailedMessage, idsOf, type Notice, type RepliesMessage, type Verbs} from '../../lib/protocol.ts';
+import {type Call, type CallBody, type DispatcherMessage, type EnqueueReply, idsOf, type Notice, type Verbs} from '../../lib/protocol.ts';
 import type {BatchId, CancelResult} from '../../lib/queue.ts';
 import type {Ledger} from './ledger.ts';
 import {BATCHES, onCompleteOf, planEnqueue, planFilter, TASKS} from './plans.ts';
@@ -75,13 +75,11 @@ export class Program {
 		for (const id of this.#watched) if (ledger.isParked(id)) this.#watched.delete(id);
 	}
 
-	answer(message: RepliesMessage | FailedMessage, closed: () => void): void {
+	answer(message: DispatcherMessage, closed: () => void): void {
 		this.#lastAnswer = Math.max(this.#lastAnswer, this.#scheduler.steadyMs + this.#scheduler.chance.ms(10));
 		this.#scheduler.schedule(this.#actor, this.#lastAnswer - this.#scheduler.steadyMs, 'delivery', message.type, () => {
-			if (message.type === 'failed') {
-				closed();
-				return;
-			}
+			if (message.type === 'failed') closed();
+			if (message.type !== 'replies') return;
 			for (const reply of message.replies) this.#replied(reply.call, 'error' in reply ? undefined : {value: reply.value}, closed);
 			for (const notice of message.notices) this.#noticed(notice);
 		});

@@ -4,7 +4,7 @@ import type {Clock} from '../../lib/clock.ts';
 import {Dispatcher} from '../../lib/dispatcher.ts';
 import type {PoolOptions} from '../../lib/pool.ts';
 import {WorkerPool} from '../../lib/pools/worker-pool.ts';
-import type {FailedMessage, RepliesMessage} from '../../lib/protocol.ts';
+import type {DispatcherMessage} from '../../lib/protocol.ts';
 import {openJobsAt} from '../../lib/queues/sqlite/owner-lock.ts';
 import {SqliteQueue} from '../../lib/queues/sqlite.ts';
 import type {TaskInfo} from '../../lib/tasks-module.ts';
@@ -114,7 +114,7 @@ export class SimulatedProcess implements Actor {
 		this.#source.dispose();
 	}
 
-	#output(message: RepliesMessage | FailedMessage): void {
+	#output(message: DispatcherMessage): void {
 		this.program.answer(message, () => this.close());
 	}
 }
