@@ -83,14 +83,17 @@ export class Descendants {
 	async stopAll(): Promise<void> {
 		await this.stop();
 		const {mark, pid: own} = this.#root;
+		if (mark === undefined) return;
 		const until = steadyMs() + STOPPING_MS;
-		for (let isNew = mark !== undefined; isNew && steadyMs() < until; ) {
-			const marked = await this.#table.marked(mark as string);
-			const found = marked.filter(pid => pid !== own && !this.#found.has(pid) && !this.#marked.has(pid));
-			for (const pid of found) this.#marked.add(pid);
-			isNew = found.length > 0;
-			if (isNew) await this.stop();
+		const seen = new Set([own, ...this.#found.keys()]);
+		let areAll = false;
+		while (!areAll && steadyMs() < until) {
+			const marked = await this.#table.marked(mark, seen);
+			for (const pid of marked.pids) this.#marked.add(pid);
+			if (marked.pids.length > 0) await this.stop();
+			areAll = marked.areAll && marked.pids.length === 0;
 		}
+		this.#isComplete &&= areAll;
 	}
 
 	/** Looks at all that is there and stops what isn't. True if everything was known and stood still. */

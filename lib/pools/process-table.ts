@@ -30,8 +30,11 @@ export interface ProcessTable {
 	/** `undefined` if there is no such process. */
 	stateOf(pid: number): ProcessState | undefined;
 	childrenOf(parent: Parent): number[];
-	/** Processes of this process's session that were started with this {@link MARK}; none where that can't be seen. */
-	marked(mark: string): Promise<number[]>;
+	/**
+	 * Processes of this process's session that were started with this {@link MARK}; none where that can't be seen. Looks only at those that
+	 * are not among the `seen`, and adds them. There may be others if one ended before it was looked at, since it may have started one.
+	 */
+	marked(mark: string, seen: Set<number>): Promise<{readonly pids: readonly number[]; readonly areAll: boolean}>;
 	/** The moment that lies so long ago, on the clock of {@link ProcessState.bornAt}, or a little earlier. The table was read before. */
 	momentAgo(ms: number): number;
 }
@@ -85,16 +88,21 @@ export class ProcTable implements ProcessTable {
 		return threads.flatMap(each => numbers(read(`/proc/${pid}/task/${each}/children`)?.toString('latin1').split(' ') ?? []));
 	}
 
-	async marked(mark: string): Promise<number[]> {
-		const found: number[] = [];
+	async marked(mark: string, seen: Set<number>): Promise<{readonly pids: readonly number[]; readonly areAll: boolean}> {
+		const pids: number[] = [];
 		const session = this.stateOf(process.pid)?.session;
-		let looks = 0;
+		let areAll = true;
 		for (const pid of numbers(list('/proc'))) {
-			if (++looks % LOOKS_PER_TURN === 0) await nextTurn();
-			if (this.stateOf(pid)?.session !== session) continue;
-			if (read(`/proc/${pid}/environ`)?.includes(`${MARK}=${mark}\0`)) found.push(pid);
+			if (seen.has(pid)) continue;
+			if (seen.add(pid).size % LOOKS_PER_TURN === 0) await nextTurn();
+			const environment = read(`/proc/${pid}/environ`);
+			const state = this.stateOf(pid);
+			// As long as it becomes another program.
+			if (environment?.length === 0) seen.delete(pid);
+			if (!state || state.isDead) areAll = false;
+			else if (state.session === session && environment?.includes(`${MARK}=${mark}\0`)) pids.push(pid);
 		}
-		return found;
+		return {pids, areAll};
 	}
 
 	momentAgo(ms: number): number {
@@ -140,8 +148,8 @@ export class PsTable implements ProcessTable {
 		return [...this.#rows.values()].filter(({parent}) => parent === pid).map(row => row.pid);
 	}
 
-	async marked(): Promise<number[]> {
-		return [];
+	async marked(): Promise<{readonly pids: readonly number[]; readonly areAll: boolean}> {
+		return {pids: [], areAll: true};
 	}
 
 	momentAgo(ms: number): number {

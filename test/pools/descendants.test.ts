@@ -48,7 +48,7 @@ for (const [name, open] of Object.entries(TABLES)) {
 		const lying: ProcessTable = {
 			refresh: () => table.refresh(),
 			childrenOf: each => table.childrenOf(each),
-			marked: mark => table.marked(mark),
+			marked: (...args) => table.marked(...args),
 			momentAgo: ms => table.momentAgo(ms),
 			stateOf(pid) {
 				const state = table.stateOf(pid);
@@ -87,7 +87,7 @@ test('however many processes descend, and however fast new ones come, the search
 		refresh: async () => undefined,
 		stateOf: () => state,
 		childrenOf: () => [++last, ++last],
-		marked: async () => [++last],
+		marked: async () => ({pids: [++last], areAll: true}),
 		momentAgo: () => 0,
 	};
 	let turns = 0;
@@ -95,6 +95,24 @@ test('however many processes descend, and however fast new ones come, the search
 	t.false(await new Descendants({pid: process.pid, mark: 'any'}, bomb).end());
 	clearInterval(timer);
 	t.true(turns > 10);
+});
+
+test.serial('as long as a process ends before it can be looked at, the search by the mark goes on, since that may have started another', async t => {
+	const token = makeToken();
+	const {pid = 0} = start(t, `exec sleep ${token}`, token);
+	await areAlive(token, 1);
+	const answers = [
+		{pids: [], areAll: false},
+		{pids: [pid], areAll: true},
+	];
+	const table = Object.assign(openProcessTable(), {marked: async () => answers.shift() ?? {pids: [], areAll: true}});
+	t.true(await new Descendants({pid: process.pid, thread: 0, mark: 'any'}, table).end());
+	t.is(countAlive(token), 0);
+});
+
+test.serial('a search by the mark that is never sure ends, and says so', async t => {
+	const table = Object.assign(openProcessTable(), {marked: async () => ({pids: [], areAll: false})});
+	t.false(await new Descendants({pid: process.pid, thread: 0, mark: 'any'}, table).end());
 });
 
 test.serial('processes that may still live are told of, by a warning if nobody listens', async t => {
