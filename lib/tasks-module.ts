@@ -34,7 +34,8 @@ export async function loadTasks(url: string): Promise<TaskTable> {
 	const stand = stands.get(url);
 	if (stand) return tasksOf(stand, url);
 	const found = findModule(url);
-	return tasksOf(ownExports(await importModule(found), found), pathOf(found));
+	const {tasks} = await importModule(found);
+	return tasksOf(ownExports(tasks, found), pathOf(found));
 }
 
 function tasksOf(exports: object, path: string): TaskTable {
@@ -106,9 +107,11 @@ export function infosOf(table: TaskTable): TaskInfo[] {
 	});
 }
 
-async function importModule(url: string): Promise<Namespace> {
+/** By way of a module that exports its namespace: a namespace with a task named `then` would be taken for a promise, which `import()` waits for. */
+async function importModule(url: string): Promise<{readonly tasks: Namespace}> {
 	try {
-		return (await import(url)) as Namespace;
+		const text = `export * as tasks from ${JSON.stringify(url)};`;
+		return (await import(`data:text/javascript,${encodeURIComponent(text)}`)) as {readonly tasks: Namespace};
 	} catch (error) {
 		const reason = error instanceof Error ? `${error.name}: ${error.message}` : String(error);
 		throw new FaenaError('BadTasksModule', `The tasks module ${pathOf(url)} can't be loaded. ${reason}`, {cause: error instanceof Error ? error : undefined});

@@ -46,6 +46,12 @@ test('the tasks of an ES module are its exports by name, and nothing that lies i
 	t.deepEqual(await tasksIn(t, 'tasks.mjs', 'export default n => n;'), ['default']);
 });
 
+test('a task may have the name then', async t => {
+	t.deepEqual(await tasksIn(t, 'tasks.mjs', 'export const fib = n => n; export const then = n => n;'), ['fib', 'then']);
+	t.deepEqual(await tasksIn(t, "it's 100 %.ts", 'export const then = (n: number): number => n;'), ['then']);
+	t.deepEqual(await tasksIn(t, 'tasks.cjs', 'exports.then = n => n; exports.fib = n => n;'), ['fib', 'then']);
+});
+
 for (const text of ['module.exports = 5;', 'module.exports = null;', 'exports.Point = class {};', 'export default {fib: n => n};']) {
 	test(`a module that exports no function is refused with what to write: ${text}`, async t => {
 		const name = text.startsWith('export ') ? 'tasks.mjs' : 'tasks.cjs';
