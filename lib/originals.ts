@@ -44,4 +44,7 @@ export const include = Function.prototype.call.bind(Set.prototype.add) as <Value
 
 export const exit: typeof process.exit = process.exit.bind(process);
 
+/** Seconds since this process began. */
+export const uptime: typeof process.uptime = process.uptime.bind(process);
+
 export const kill: typeof process.kill = process.kill.bind(process);

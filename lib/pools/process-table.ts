@@ -1,6 +1,6 @@
 import {execFile} from 'node:child_process';
 import {readdirSync, readFileSync, readlinkSync} from 'node:fs';
-import {setImmediate, steadyMs} from '../originals.ts';
+import {setImmediate, steadyMs, uptime} from '../originals.ts';
 
 /** The environment variable by which a worker's processes are recognised after their parent has ended. */
 export const MARK = 'FAENA_WORKER';
@@ -71,6 +71,12 @@ export function nextTurn(): Promise<void> {
 
 /** Linux: reads what it is asked for from `/proc`. */
 export class ProcTable implements ProcessTable {
+	readonly #uptimeMs: () => number;
+
+	constructor(uptimeMs = uptimeOfSystem) {
+		this.#uptimeMs = uptimeMs;
+	}
+
 	async refresh(): Promise<void> {}
 
 	stateOf(pid: number): (ProcessState & {readonly session: number}) | undefined {
@@ -106,9 +112,14 @@ export class ProcTable implements ProcessTable {
 	}
 
 	momentAgo(ms: number): number {
-		const upSeconds = Number.parseFloat(read('/proc/uptime')?.toString('latin1') ?? '');
-		return Math.floor((upSeconds * 1000 - ms) / TICK_MS) * TICK_MS;
+		// In a container the first may count from the container's start, and births from the host's. The second does not count while the machine sleeps.
+		const nowMs = Math.max(this.#uptimeMs(), (this.stateOf(process.pid)?.bornAt ?? 0) + uptime() * 1000);
+		return Math.floor((nowMs - ms) / TICK_MS) * TICK_MS;
 	}
+}
+
+function uptimeOfSystem(): number {
+	return Number.parseFloat(read('/proc/uptime')?.toString('latin1') ?? '') * 1000;
 }
 
 interface PsRow extends ProcessState {

@@ -14,7 +14,9 @@ function start(t: ExecutionContext, script: string, token: string, mark = ''): C
 }
 
 const TABLES: Readonly<Record<string, () => ProcessTable>> =
-	process.platform === 'linux' ? {'/proc': () => new ProcTable(), ps: () => new PsTable()} : {ps: () => new PsTable()};
+	process.platform === 'linux'
+		? {'/proc': () => new ProcTable(), '/proc of a container': () => new ProcTable(() => 1000), ps: () => new PsTable()}
+		: {ps: () => new PsTable()};
 
 for (const [name, open] of Object.entries(TABLES)) {
 	test.serial(`by ${name}: all that descends from a process is stopped and killed, and the process itself is not`, async t => {
