@@ -1,7 +1,10 @@
 import {spawn} from 'node:child_process';
+import {readFileSync} from 'node:fs';
+import {join} from 'node:path';
 import test, {type ExecutionContext} from 'ava';
 import type {JobId} from '../../lib/job.ts';
 import type {PoolOptions} from '../../lib/pool.ts';
+import {makeFolder} from '../fixtures/folder.ts';
 import {areAlive, countAlive, endAll, makeToken} from '../fixtures/processes.ts';
 import {WAYS} from '../fixtures/spawning-tasks.ts';
 import {Crew, type MakePool} from './contract.ts';
@@ -78,6 +81,17 @@ export function exerciseDescendants(name: 'threads' | 'processes', make: MakePoo
 			});
 		}
 	}
+
+	law('a command that a task stops and waits for has the grace to tidy up', async (t, crew) => {
+		await load(crew, {graceMs: 20_000});
+		const [token, file] = [makeToken(), join(makeFolder(t), 'file')];
+		const [id] = await crew.give('letTidyUp', [{token, file}]);
+		await areAlive(token, 1);
+		crew.pool.stop(id as JobId, 'cancelled');
+		t.is((await crew.outcomes([id]))[0]?.type, 'cancelled');
+		t.is(readFileSync(file, 'utf8'), 'tidy\n');
+		t.deepEqual(crew.losses, []);
+	});
 
 	law('jobs that ran together and heed their stop leave nothing alive', async (t, crew) => {
 		await load(crew, {graceMs: 20_000});
