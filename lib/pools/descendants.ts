@@ -91,6 +91,7 @@ export class Descendants {
 			const marked = await this.#table.marked(mark, seen);
 			for (const pid of marked.pids) this.#marked.add(pid);
 			if (marked.pids.length > 0) await this.stop();
+			else if (!marked.areAll) await pause(1);
 			areAll = marked.areAll && marked.pids.length === 0;
 		}
 		this.#isComplete &&= areAll;

@@ -21,6 +21,8 @@ export interface ProcessState {
 	readonly isDead: boolean;
 	/** The session that it belongs to, where that is known. */
 	readonly session?: number;
+	/** It is between two programs: the new one has no environment yet. */
+	readonly isStarting?: boolean;
 }
 
 /** The processes of this machine. */
@@ -32,7 +34,8 @@ export interface ProcessTable {
 	childrenOf(parent: Parent): number[];
 	/**
 	 * Processes of this process's session that were started with this {@link MARK}; none where that can't be seen. Looks only at those that
-	 * are not among the `seen`, and adds them. There may be others if one ended before it was looked at, since it may have started one.
+	 * are not among the `seen`, and adds them. There may be others if one ended before it was looked at, since it may have started one, or if
+	 * one has no environment yet; that is looked at again.
 	 */
 	marked(mark: string, seen: Set<number>): Promise<{readonly pids: readonly number[]; readonly areAll: boolean}>;
 	/** The moment that lies so long ago, on the clock of {@link ProcessState.bornAt}, or a little earlier. The table was read before. */
@@ -86,7 +89,13 @@ export class ProcTable implements ProcessTable {
 		const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
 		const [state = ''] = fields;
 		// D: among others a parent whose child was stopped between `vfork` and `exec`.
-		return {bornAt: Number(fields[19]) * TICK_MS, isStopped: /[TtD]/.test(state), isDead: /[ZXx]/.test(state), session: Number(fields[3])};
+		return {
+			bornAt: Number(fields[19]) * TICK_MS,
+			isStopped: /[TtD]/.test(state),
+			isDead: /[ZXx]/.test(state),
+			session: Number(fields[3]),
+			isStarting: fields[48] === '0',
+		};
 	}
 
 	childrenOf({pid, thread}: Parent): number[] {
@@ -101,14 +110,22 @@ export class ProcTable implements ProcessTable {
 		for (const pid of numbers(list('/proc'))) {
 			if (seen.has(pid)) continue;
 			if (seen.add(pid).size % LOOKS_PER_TURN === 0) await nextTurn();
-			const environment = read(`/proc/${pid}/environ`);
-			const state = this.stateOf(pid);
-			// As long as it becomes another program.
-			if (environment?.length === 0) seen.delete(pid);
-			if (!state || state.isDead) areAll = false;
-			else if (state.session === session && environment?.includes(`${MARK}=${mark}\0`)) pids.push(pid);
+			const look = this.#look(pid, mark, session);
+			if (look === 'marked') pids.push(pid);
+			if (look === 'starting') seen.delete(pid);
+			areAll &&= look === 'marked' || look === 'other';
 		}
 		return {pids, areAll};
+	}
+
+	#look(pid: number, mark: string, session: number | undefined): 'marked' | 'other' | 'starting' | 'ended' {
+		const environment = read(`/proc/${pid}/environ`);
+		const state = this.stateOf(pid);
+		if (!state || state.isDead) return 'ended';
+		if (state.session !== session) return 'other';
+		if (environment?.includes(`${MARK}=${mark}\0`)) return 'marked';
+		// It may have got its environment since it was read.
+		return environment?.length === 0 && (state.isStarting || read(`/proc/${pid}/environ`)?.length) ? 'starting' : 'other';
 	}
 
 	momentAgo(ms: number): number {

@@ -1,5 +1,6 @@
 import {type ChildProcess, spawn} from 'node:child_process';
 import {once} from 'node:events';
+import {readdirSync} from 'node:fs';
 import test, {type ExecutionContext} from 'ava';
 import {Descendants} from '../../lib/pools/descendants.ts';
 import {asWorkerThread, MARK, openProcessTable, ownThread, type ProcessState, type ProcessTable, ProcTable, PsTable} from '../../lib/pools/process-table.ts';
@@ -137,6 +138,27 @@ if (process.platform === 'linux') {
 		t.deepEqual([token, gone].map(countAlive), [1, 1]);
 		t.true(await Descendants.ofEnded(mark).end());
 		t.deepEqual([token, gone].map(countAlive), [0, 1]);
+	});
+
+	test.serial('a process that is between two programs, and so shows no mark, is looked at again; one without an environment is not', async t => {
+		const token = makeToken();
+		const {pid = 0} = start(t, `exec env -i sleep ${token}`, token);
+		await areAlive(token, 1);
+		const table = new ProcTable();
+		const state = table.stateOf(pid);
+		t.is(state?.isStarting, false);
+		const others = new Set(
+			readdirSync('/proc')
+				.map(Number)
+				.filter(each => each !== pid),
+		);
+		const look = (isStarting: boolean) => {
+			const seen = new Set(others);
+			const own = Object.assign(new ProcTable(), {stateOf: (each: number) => (each === pid ? {...state, isStarting} : table.stateOf(each))});
+			return own.marked('any', seen).then(({areAll}) => ({areAll, isSeen: seen.has(pid)}));
+		};
+		t.deepEqual(await look(true), {areAll: false, isSeen: false});
+		t.deepEqual(await look(false), {areAll: true, isSeen: true});
 	});
 
 	test('a worker thread is believed to be another thread of this process, and nothing else', t => {
