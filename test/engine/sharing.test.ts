@@ -86,7 +86,7 @@ test('a process that was suspended past its lease stops the jobs that others hav
 	t.is(await program.line(), 'serves');
 	const job = await producer.enqueue('tellStop', 'signal');
 	t.is(await program.line(), 'runs');
-	program.process.kill('SIGSTOP');
+	await suspend(program, queue);
 	const faena = await openEngine(t, {queue, lease: '1s'});
 	await new Promise<void>(resolve => void faena.once('log', () => resolve()));
 	program.process.kill('SIGCONT');
