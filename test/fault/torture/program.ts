@@ -17,10 +17,20 @@ const random = seeded(round.seed);
 const name = (what: string) => `${what}${round.slot}.${round.number}.${++names}`;
 let names = 0;
 
-/** Pipes are written to synchronously: what is said is said, whenever the program is killed. */
+/** The pipe is written to synchronously: what is said is said, whenever the program is killed. A full pipe is waited for. */
 function say(what: Saying): void {
-	writeSync(1, `${JSON.stringify({at: steadyMs(), slot: round.slot, number: round.number, ...what})}\n`);
+	let rest = Buffer.from(`${JSON.stringify({at: steadyMs(), slot: round.slot, number: round.number, ...what})}\n`);
+	while (rest.length > 0) {
+		try {
+			rest = rest.subarray(writeSync(1, rest));
+		} catch (error) {
+			if ((error as NodeJS.ErrnoException).code !== 'EAGAIN') throw error;
+			Atomics.wait(PAUSE, 0, 0, 1);
+		}
+	}
 }
+
+const PAUSE = new Int32Array(new SharedArrayBuffer(4));
 
 const ignore = () => undefined;
 
