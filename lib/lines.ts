@@ -1,4 +1,5 @@
 import type {Encoded} from './encoding.ts';
+import {join} from './originals.ts';
 
 /** Short texts that travel and are stored as the lines of one, which costs little more than a single value. */
 export interface Lines {
@@ -22,8 +23,8 @@ export function isLine(value: Encoded): value is string | null {
 
 /** Of values that are lines, each of them. */
 export function toLines(values: readonly Encoded[]): Lines {
-	// Not by every(), as in pack(): a worker's results would be lost if a task had replaced it.
-	for (let index = 0; index < values.length; index++) if (values[index] !== null) return {count: values.length, text: values.join('\n')};
+	// Not by every() and join() of arrays, as in pack(): a worker's results would be lost if a task had replaced them.
+	for (let index = 0; index < values.length; index++) if (values[index] !== null) return {count: values.length, text: join(values, '\n')};
 	return {count: values.length, text: null};
 }
 

@@ -36,7 +36,8 @@ export function makeSet<Value>(): Set<Value> {
 	return new OriginalSet();
 }
 
-/** `get(map, key)` and so on. */
+/** `join(list, separator)`, `get(map, key)` and so on. */
+export const join = Function.prototype.call.bind(Array.prototype.join) as (list: readonly unknown[], separator: string) => string;
 export const get = Function.prototype.call.bind(Map.prototype.get) as <Key, Value>(map: ReadonlyMap<Key, Value>, key: Key) => Value | undefined;
 export const set = Function.prototype.call.bind(Map.prototype.set) as <Key, Value>(map: Map<Key, Value>, key: Key, value: Value) => void;
 export const has = Function.prototype.call.bind(Map.prototype.has) as <Key>(map: ReadonlyMap<Key, unknown>, key: Key) => boolean;

@@ -24,6 +24,8 @@ export class Workforce implements Pool {
 	readonly #usual: 'thread' | 'process';
 	#tasks: ReadonlyMap<string, TaskInfo['options']> = new Map();
 	#timer: NodeJS.Timeout | undefined;
+	/** When the job was started that was stopped last because memory was short. */
+	#stoppedSince: number | undefined;
 
 	constructor(options: PoolOptions, listener: PoolListener, freeBytes: () => number = () => process.availableMemory()) {
 		this.slots = options.workers;
@@ -89,12 +91,17 @@ export class Workforce implements Pool {
 
 	/** Stops the youngest job if memory is short, and lets the others wait until it is not. */
 	#look(): void {
-		if (this.#memory.mustStop(this.#budget.busy)) {
-			const running = Object.values(this.#pools).flatMap(pool => pool.running());
-			const youngest = running.toSorted((a, b) => b.since - a.since)[0];
-			if (youngest && this.stop(youngest.id, 'interrupted')) this.#listener.memoryShort(youngest.id);
-		}
+		if (this.#memory.mustStop(this.#budget.busy)) this.#stopYoungest();
 		this.#listener.freed();
+	}
+
+	#stopYoungest(): void {
+		const running = Object.values(this.#pools).flatMap(pool => pool.running());
+		const youngest = running.toSorted((a, b) => b.since - a.since)[0];
+		// One that is still being stopped will free its memory soon.
+		if (!youngest || youngest.since === this.#stoppedSince) return;
+		this.#stoppedSince = youngest.since;
+		if (this.stop(youngest.id, 'interrupted')) this.#listener.memoryShort(youngest.id);
 	}
 
 	#poolOf({task, solo}: Lane): WorkerPool {
