@@ -1,8 +1,8 @@
 import {kill, setTimeout, steadyMs} from '../originals.ts';
 import {LOOKS_PER_TURN, nextTurn, openProcessTable, type Parent, type ProcessState, type ProcessTable} from './process-table.ts';
 
-/** The longest time for stopping all that is there. After that, what was found by then is killed. */
-const STOPPING_MS = 1000;
+/** The longest time for each of the two searches. After that, what was found by then is killed. */
+const SEARCHING_MS = 3000;
 /** The longest time for the death of what was killed: a process in an uninterruptible call dies after that call. */
 const DYING_MS = 1000;
 /** The longest time that a worker is given to reap its children. */
@@ -24,6 +24,7 @@ export class Descendants {
 	readonly #root: Root;
 	readonly #table: ProcessTable;
 	readonly #isSpared: (pid: number, state: ProcessState) => boolean;
+	readonly #searchingMs: number;
 	/** When those that were found were born, by pid. */
 	readonly #found = new Map<number, number>();
 	/** What was found by its mark. */
@@ -32,10 +33,16 @@ export class Descendants {
 	#isComplete = true;
 
 	/** @param isSpared tells which children of the root are left alone, with all that these have started */
-	constructor(root: Root, table: ProcessTable = openProcessTable(), isSpared: (pid: number, state: ProcessState) => boolean = () => false) {
+	constructor(
+		root: Root,
+		table: ProcessTable = openProcessTable(),
+		isSpared: (pid: number, state: ProcessState) => boolean = () => false,
+		searchingMs = SEARCHING_MS,
+	) {
 		this.#root = root;
 		this.#table = table;
 		this.#isSpared = isSpared;
+		this.#searchingMs = searchingMs;
 	}
 
 	/** Those of a worker that has ended: those that were found before, and what their marks tell of. The worker's own number may be another's by now. */
@@ -47,7 +54,7 @@ export class Descendants {
 
 	/** Stops those that descend from the root, until there are no others. */
 	async stop(): Promise<void> {
-		const until = steadyMs() + STOPPING_MS;
+		const until = steadyMs() + this.#searchingMs;
 		this.#isComplete = await this.#round(until);
 		while (!this.#isComplete && steadyMs() < until) {
 			await pause(1);
@@ -84,7 +91,7 @@ export class Descendants {
 		await this.stop();
 		const {mark, pid: own} = this.#root;
 		if (mark === undefined) return;
-		const until = steadyMs() + STOPPING_MS;
+		const until = steadyMs() + this.#searchingMs;
 		const seen = new Set([own, ...this.#found.keys()]);
 		let areAll = false;
 		while (!areAll && steadyMs() < until) {

@@ -38,8 +38,11 @@ export interface ProcessTable {
 	 * one has no environment yet; that is looked at again.
 	 */
 	marked(mark: string, seen: Set<number>): Promise<{readonly pids: readonly number[]; readonly areAll: boolean}>;
-	/** The moment that lies so long ago, on the clock of {@link ProcessState.bornAt}, or a little earlier. The table was read before. */
-	momentAgo(ms: number): number;
+	/**
+	 * The moment that lies so many milliseconds ago, on the clock of {@link ProcessState.bornAt}, or a little earlier: so it is asked how long
+	 * ago only once the clock was read. The table was read before.
+	 */
+	momentAgo(elapsedMs: () => number): number;
 }
 
 /** The operating system's id of the thread that calls; 0 where it isn't known. */
@@ -128,10 +131,10 @@ export class ProcTable implements ProcessTable {
 		return environment?.length === 0 && (state.isStarting || read(`/proc/${pid}/environ`)?.length) ? 'starting' : 'other';
 	}
 
-	momentAgo(ms: number): number {
+	momentAgo(elapsedMs: () => number): number {
 		// In a container the first may count from the container's start, and births from the host's. The second does not count while the machine sleeps.
 		const nowMs = Math.max(this.#uptimeMs(), (this.stateOf(process.pid)?.bornAt ?? 0) + uptime() * 1000);
-		return Math.floor((nowMs - ms) / TICK_MS) * TICK_MS;
+		return Math.floor((nowMs - elapsedMs()) / TICK_MS) * TICK_MS;
 	}
 }
 
@@ -180,9 +183,10 @@ export class PsTable implements ProcessTable {
 		return {pids: [], areAll: true};
 	}
 
-	momentAgo(ms: number): number {
+	momentAgo(elapsedMs: () => number): number {
+		const nowMs = steadyMs() + this.#offsetMs;
 		// It tells whole seconds.
-		return Math.floor((steadyMs() + this.#offsetMs - ms) / 1000) * 1000;
+		return Math.floor((nowMs - elapsedMs()) / 1000) * 1000;
 	}
 }
 

@@ -52,7 +52,7 @@ for (const [name, open] of Object.entries(TABLES)) {
 			refresh: () => table.refresh(),
 			childrenOf: each => table.childrenOf(each),
 			marked: (...args) => table.marked(...args),
-			momentAgo: ms => table.momentAgo(ms),
+			momentAgo: elapsedMs => table.momentAgo(elapsedMs),
 			stateOf(pid) {
 				const state = table.stateOf(pid);
 				return state && {...state, bornAt: state.bornAt + (isRecycled ? 1 : 0)};
@@ -70,15 +70,27 @@ for (const [name, open] of Object.entries(TABLES)) {
 	test.serial(`by ${name}: a process is born between the moments that are asked for before and after its start`, async t => {
 		const table = open();
 		await table.refresh();
-		const before = table.momentAgo(0);
+		const before = table.momentAgo(() => 0);
 		const token = makeToken();
 		const child = start(t, `sleep ${token}; true`, token);
 		await once(child, 'spawn');
 		await table.refresh();
 		const bornAt = table.stateOf(child.pid as number)?.bornAt ?? Number.NaN;
 		t.true(before <= bornAt);
-		t.true(bornAt >= table.momentAgo(60_000));
-		t.true(bornAt <= table.momentAgo(-60_000));
+		t.true(bornAt >= table.momentAgo(() => 60_000));
+		t.true(bornAt <= table.momentAgo(() => -60_000));
+	});
+
+	test.serial(`by ${name}: a moment that lies some time ago is not taken for a later one by a thread that has to wait meanwhile`, async t => {
+		const table = open();
+		await table.refresh();
+		const since = performance.now();
+		const before = table.momentAgo(() => 0);
+		const waitAndTell = () => {
+			while (performance.now() - since < 1100);
+			return performance.now() - since;
+		};
+		t.true(table.momentAgo(waitAndTell) <= before);
 	});
 }
 
