@@ -2,7 +2,7 @@ import {kill, setTimeout, steadyMs} from '../originals.ts';
 import {LOOKS_PER_TURN, nextTurn, openProcessTable, type Parent, type ProcessState, type ProcessTable} from './process-table.ts';
 
 /** The longest time for each of the two searches. After that, what was found by then is killed. */
-const SEARCHING_MS = 3000;
+export const SEARCHING_MS = 2000;
 /** The longest time for the death of what was killed: a process in an uninterruptible call dies after that call. */
 const DYING_MS = 1000;
 /** The longest time that a worker is given to reap its children. */

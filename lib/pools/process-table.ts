@@ -122,13 +122,13 @@ export class ProcTable implements ProcessTable {
 	}
 
 	#look(pid: number, mark: string, session: number | undefined): 'marked' | 'other' | 'starting' | 'ended' {
-		const environment = read(`/proc/${pid}/environ`);
 		const state = this.stateOf(pid);
 		if (!state || state.isDead) return 'ended';
 		if (state.session !== session) return 'other';
+		const environment = read(`/proc/${pid}/environ`);
 		if (environment?.includes(`${MARK}=${mark}\0`)) return 'marked';
-		// It may have got its environment since it was read.
-		return environment?.length === 0 && (state.isStarting || read(`/proc/${pid}/environ`)?.length) ? 'starting' : 'other';
+		// It may have become another program since its state was read.
+		return environment?.length === 0 && (state.isStarting || read(`/proc/${pid}/environ`)?.length || this.stateOf(pid)?.isStarting) ? 'starting' : 'other';
 	}
 
 	momentAgo(elapsedMs: () => number): number {

@@ -9,7 +9,7 @@ import type {PoolListener, PoolOptions, ResourceLimits} from '../pool.ts';
 import type {LoadMessage, WorkerRequest} from '../protocol.ts';
 import {workerUrl} from '../worker-url.ts';
 import {MAX_CELLS} from './child-board.ts';
-import {Descendants} from './descendants.ts';
+import {Descendants, SEARCHING_MS} from './descendants.ts';
 import {Lifeline} from './lifeline.ts';
 import {closeMeetingPlace, openMeetingPlace} from './meeting-place.ts';
 import {MARK} from './process-table.ts';
@@ -112,8 +112,8 @@ class ProcessWorker implements PoolWorker {
 	}
 }
 
-/** A guard is given so long to end its process: it stops and kills what was started there for at most two seconds. */
-const ENDING_MS = 3000;
+/** A guard is given so long to end its process: before that it searches twice for what was started there. */
+const ENDING_MS = 2 * SEARCHING_MS + 1000;
 
 /** The end of what a process writes to stderr is kept: it is all that is known of a native crash. */
 const STDERR_TAIL = 4096;
@@ -133,6 +133,7 @@ class Child {
 	readonly #process: ChildProcess;
 	readonly #exited: Promise<unknown>;
 	readonly #lifeline: Lifeline;
+	#end: Promise<void> | undefined;
 	#stderr = '';
 
 	constructor(options: PoolOptions, load: LoadMessage, receive: (message: unknown) => void) {
@@ -166,7 +167,13 @@ class Child {
 	 * Its guard ends it, with what it has started. If this program is killed meanwhile, the guard goes on; a process that this program
 	 * had stopped by SIGSTOP would stay so for ever.
 	 */
-	async end(): Promise<void> {
+	end(): Promise<void> {
+		// Told again, it must not be killed before its guard is done.
+		this.#end ??= this.#endByGuard();
+		return this.#end;
+	}
+
+	async #endByGuard(): Promise<void> {
 		if (!this.#isTornDown && this.#lifeline.hangUp()) await Promise.race([this.#exited, sleep(systemClock, ENDING_MS)]);
 		this.#process.kill('SIGKILL');
 	}
