@@ -15,7 +15,9 @@ import {MUTANTS, type Mutant} from './mutants.ts';
 const {values} = parseArgs({options: {only: {type: 'string', default: ''}}});
 const root = fileURLToPath(new URL('../..', import.meta.url));
 const copy = mkdtempSync(join(tmpdir(), 'faena-mutants-'));
-for (const name of ['lib', 'workers', 'test', 'ava.config.js', 'package.json', 'tsconfig.json']) cpSync(join(root, name), join(copy, name), {recursive: true});
+const isOurs = (path: string) => !path.endsWith('node_modules');
+for (const name of ['lib', 'workers', 'bench', 'test', 'ava.config.js', 'package.json', 'tsconfig.json'])
+	cpSync(join(root, name), join(copy, name), {recursive: true, filter: isOurs});
 symlinkSync(join(root, 'node_modules'), join(copy, 'node_modules'));
 
 /** The most that a run may take, the wait of others for the processors included. */
