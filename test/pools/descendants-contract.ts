@@ -30,6 +30,7 @@ export function exerciseDescendants(name: 'threads' | 'processes', make: MakePoo
 		law(`when a job was cancelled, nothing is alive that it started by ${way}`, async (t, crew) => {
 			await load(crew);
 			const token = makeToken();
+			t.teardown(() => endAll(token));
 			const [id] = await crew.give('wait', [{way, token}]);
 			await areAlive(token, processes);
 			crew.pool.stop(id as JobId, 'cancelled');
@@ -43,6 +44,7 @@ export function exerciseDescendants(name: 'threads' | 'processes', make: MakePoo
 		law(`when close() resolves, nothing is alive that a job started by ${way}`, async (t, crew) => {
 			await load(crew);
 			const token = makeToken();
+			t.teardown(() => endAll(token));
 			const [id] = await crew.give('wait', [{way, token}]);
 			await areAlive(token, processes);
 			await crew.pool.close();
