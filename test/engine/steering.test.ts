@@ -42,7 +42,7 @@ test('while very many jobs are cancelled and retried, calls are answered and tim
 	t.log(`called after ${Math.round(calledAt - begunAt)} ms, a timeout of 300 ms enforced after ${Math.round(performance.now() - begunAt)} ms`);
 	await steered;
 	t.log(`${JOBS} jobs cancelled and retried in ${Math.round(performance.now() - begunAt)} ms`);
-	if (JOBS >= MANY) t.deepEqual(order, ['called', 'stopped', 'steered']);
+	if (JOBS >= MANY) t.is(order.at(-1), 'steered');
 	t.false(existsSync(file));
 	writeFileSync(file, '');
 	t.is(await long.result(), file);
