@@ -80,7 +80,11 @@ const CRIMES: Readonly<Record<string, readonly Crime[]>> = {
 	'attempts are charged only for what the job did': [{evidence: ({steps}) => ({steps: steps.filter(({step}) => step !== 'throws')})}],
 	'a job dies only of its own failures': [{evidence: ({steps}) => ({steps: steps.filter(({step}) => step !== 'throws')})}],
 	'when a job was stopped none of its commands runs on': [
-		{evidence: alsoSays(honest => says<'stopped'>({what: 'stopped', at: last(honest), id: completed(honest), left: [1234]}))},
+		{
+			evidence: alsoSays(honest =>
+				says<'stopped'>({what: 'stopped', at: last(honest), id: completed(honest), left: [{pid: 1234, steps: '/steps/no-program'}]}),
+			),
+		},
 	],
 	'no command outlives the program whose child process ran it': [
 		{evidence: honest => ({...lived({commandsLeft: [1234]})(honest), campaign: {...honest.campaign, isolation: 'process'}})},

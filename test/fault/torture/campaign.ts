@@ -227,7 +227,7 @@ async function watch(child: ChildProcessByStdio<null, Readable, Readable>, steps
 /** What was killed last may take a moment to die. */
 async function lastingCommands(steps: string): Promise<number[]> {
 	for (const until = steadyMs() + DYING_MS; ; await sleep(10)) {
-		const running = runningCommands({steps});
+		const running = runningCommands(command => command.steps === steps).map(({pid}) => pid);
 		if (running.length === 0 || steadyMs() > until) return running;
 	}
 }

@@ -10,17 +10,24 @@ export function makeMark(pid: number, number: number): string {
 	return `30.${pid}${String(number).padStart(5, '0')}`;
 }
 
-/**
- * Commands that are running, as the system has them: those with this mark, or those of tasks that write their steps there.
- * @returns process ids; none on a system without `/proc`
- */
-export function runningCommands({mark, steps}: {readonly mark?: string; readonly steps?: string}): number[] {
-	return processes().filter(pid => {
-		const [command, argument] = read(pid, 'cmdline');
-		if (command !== 'sleep') return false;
-		return mark === undefined ? read(pid, 'environ').includes(`STEPS=${steps}`) : argument === mark;
+/** A command that is running, and where the program whose task runs it writes the steps of its tasks. */
+export interface Command {
+	readonly pid: number;
+	readonly steps: string;
+}
+
+/** Commands that are running, as the system has them; none on a system without `/proc`. */
+export function runningCommands(is: (command: Command & {readonly mark: string}) => boolean): Command[] {
+	return processes().flatMap(pid => {
+		const [command, mark = ''] = read(pid, 'cmdline');
+		const steps = read(pid, 'environ').find(variable => variable.startsWith(STEPS));
+		if (command !== 'sleep' || steps === undefined) return [];
+		const found = {pid, steps: steps.slice(STEPS.length)};
+		return is({...found, mark}) ? [found] : [];
 	});
 }
+
+const STEPS = 'STEPS=';
 
 function processes(): number[] {
 	try {

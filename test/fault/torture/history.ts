@@ -1,5 +1,6 @@
 import {readdirSync, readFileSync} from 'node:fs';
 import {basename, join} from 'node:path';
+import type {Command} from './commands.ts';
 
 /** What a program is to do in its life. Each of a campaign's `slots` has one program at a time. */
 export interface Round {
@@ -38,7 +39,7 @@ interface Sayings {
 	readonly cancelling: {readonly id: number};
 	readonly cancelled: {readonly id: number};
 	/** Its job was stopped; which of its commands ran on when that was told. */
-	readonly stopped: {readonly id: number; readonly left: readonly number[]};
+	readonly stopped: {readonly id: number; readonly left: readonly Command[]};
 	readonly retrying: {readonly id: number};
 	readonly opened: object;
 	readonly paused: object;

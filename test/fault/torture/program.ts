@@ -123,7 +123,7 @@ const ACTIONS: Readonly<Record<string, () => Promise<unknown>>> = {
 		say({what: 'enqueued', tokens: [token], ids: [job.id]});
 		known.push(job.id);
 		const outcome = await job.outcome().catch(() => undefined);
-		if (outcome) say({what: 'stopped', id: job.id, left: runningCommands({mark})});
+		if (outcome) say({what: 'stopped', id: job.id, left: runningCommands(command => command.mark === mark)});
 	},
 	async cancel() {
 		const id = known.at(-between(random, 1, 20));

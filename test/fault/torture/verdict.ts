@@ -79,7 +79,8 @@ export const LAWS: Readonly<Record<string, (given: Case) => readonly unknown[]>>
 			({id, task, status}) =>
 				status === 'dead' && task !== 'command' && (stepsById.get(id) ?? []).filter(({step}) => step === 'throws' || step === 'exits').length < 3,
 		),
-	'when a job was stopped none of its commands runs on': given => told(given, 'stopped').filter(({left}) => left.length > 0),
+	'when a job was stopped none of its commands runs on': given =>
+		told(given, 'stopped').filter(({left, at}) => left.some(({steps}) => !mayHaveLeft(given, steps, at))),
 	'no command outlives the program whose child process ran it': ({campaign, lives}) =>
 		campaign.isolation === 'process' ? lives.filter(({commandsLeft}) => commandsLeft.length > 0) : [],
 	'nothing starts before its time': ({steps, retried}) =>
@@ -226,6 +227,12 @@ function leftAt({lives, ...given}: Case, {id, pid}: Step): number {
 	const closedAt = told(given, 'closing').filter(({slot, number}) => slot === life?.slot && number === life.number);
 	const endedAt = life ? life.endedAt - life.dyingMs : -Infinity;
 	return Math.min(endedAt, ...[...cancelledAt, ...closedAt].map(({at}) => at));
+}
+
+/** A thread's commands live on when its program is killed. */
+function mayHaveLeft({campaign, lives}: Case, steps: string, at: number): boolean {
+	const life = lives.find(({slot, number}) => basename(steps) === `${slot}-${number}`);
+	return campaign.isolation === 'thread' && life !== undefined && life.end.signal === 'SIGKILL' && life.endedAt - life.dyingMs <= at;
 }
 
 /** Who was suspended goes on with what others have by then, until it looks at its lease. */
