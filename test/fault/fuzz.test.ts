@@ -18,6 +18,7 @@ for (const [kind, runs, title] of TRIED) {
 		t.log(`Again: npm run fuzz -- --what ${kind} --seed ${SEED} --runs ${runs}`);
 		const {counts, broken} = await KINDS[kind].fuzz({seed: SEED, runs, folder: makeFolder(t)});
 		t.deepEqual(broken, []);
-		t.true(Object.keys(counts).length > 1);
+		// A few runs may all end in the same way.
+		t.true(Object.keys(counts).length > (runs < 100 ? 0 : 1));
 	});
 }
