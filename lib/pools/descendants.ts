@@ -27,8 +27,8 @@ export class Descendants {
 	readonly #searchingMs: number;
 	/** When those that were found were born, by pid. */
 	readonly #found = new Map<number, number>();
-	/** What was found by its mark. */
-	readonly #marked = new Set<number>();
+	/** When those that were found by their mark were born, by pid. */
+	readonly #marked = new Map<number, number>();
 	/** All were found that there are. */
 	#isComplete = true;
 
@@ -96,7 +96,7 @@ export class Descendants {
 		let areAll = false;
 		while (!areAll && steadyMs() < until) {
 			const marked = await this.#table.marked(mark, seen);
-			for (const pid of marked.pids) this.#marked.add(pid);
+			for (const pid of marked.pids) this.#marked.set(pid, this.#table.stateOf(pid)?.bornAt ?? Number.NaN);
 			if (marked.pids.length > 0) await this.stop();
 			else if (!marked.areAll) await pause(1);
 			areAll = marked.areAll && marked.pids.length === 0;
@@ -107,7 +107,8 @@ export class Descendants {
 	/** Looks at all that is there and stops what isn't. True if everything was known and stood still. */
 	async #round(until: number): Promise<boolean> {
 		await this.#table.refresh();
-		const queue = [...this.#table.childrenOf(this.#root), ...this.#marked];
+		const marked = [...this.#marked.keys()].filter(pid => this.#table.stateOf(pid)?.bornAt === this.#marked.get(pid));
+		const queue = [...this.#table.childrenOf(this.#root), ...marked];
 		const seen = this.#spared(queue);
 		let isStill = true;
 		for (const pid of queue) {
