@@ -16,47 +16,16 @@ import {MARK} from './process-table.ts';
 import {RemoteBoards} from './remote-board.ts';
 import {NO_ANSWER} from './stack-probe.ts';
 import {type Budget, WorkerPool} from './worker-pool.ts';
-import type {Ending, Examination, PoolBoard, PoolWorker, SourceListener, WorkerSource} from './worker-source.ts';
+import {EachApart, type Ending, type Examination, type PoolBoard, type PoolWorker, type SourceListener} from './worker-source.ts';
 
 /** Tasks in child processes, by Tinypool: what crashes natively there takes nobody along. */
 export function processPool(options: PoolOptions, listener: PoolListener, budget?: Budget): WorkerPool {
-	return new WorkerPool(new ProcessSource(options), options, listener, budget);
+	const make = (own: SourceListener) => new ProcessWorker(options, own);
+	const source = new EachApart(MAX_CELLS, make, workers => Promise.all(workers.map(worker => worker.endAndWait())));
+	return new WorkerPool(source, options, listener, budget);
 }
 
-/** A Tinypool for each process, since Tinypool gives no say in which of its processes gets a request. */
-class ProcessSource implements WorkerSource {
-	readonly maxJobs = MAX_CELLS;
-	readonly #options: PoolOptions;
-	readonly #workers = new Set<ProcessWorker>();
-	#listener: SourceListener | undefined;
-
-	constructor(options: PoolOptions) {
-		this.#options = options;
-	}
-
-	start(count: number, listener: SourceListener): void {
-		this.#listener = listener;
-		for (let index = 0; index < count; index++) this.add();
-	}
-
-	readonly add = (): void => {
-		const listener = this.#listener as SourceListener;
-		const worker = new ProcessWorker(this.#options, {
-			...listener,
-			gone: (own, ending) => {
-				this.#workers.delete(worker);
-				listener.gone(own, ending);
-			},
-		});
-		this.#workers.add(worker);
-		listener.joined(worker);
-	};
-
-	async close(): Promise<void> {
-		await Promise.all([...this.#workers].map(worker => worker.endAndWait()));
-	}
-}
-
+/** It has a Tinypool of its own: Tinypool gives no say in which of its processes gets a request. */
 class ProcessWorker implements PoolWorker {
 	readonly kind = 'process';
 	readonly #options: PoolOptions;

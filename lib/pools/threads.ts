@@ -15,49 +15,15 @@ import {asWorkerThread} from './process-table.ts';
 import {ANSWER_MS} from './stack-probe.ts';
 import {endThreads, whereaboutsOfThread} from './thread-stack.ts';
 import {type Budget, WorkerPool} from './worker-pool.ts';
-import {type Examination, MAX_JOBS, type PoolWorker, SharedBoard, type SourceListener, type WorkerSource} from './worker-source.ts';
+import {EachApart, type Examination, MAX_JOBS, type PoolWorker, SharedBoard, type SourceListener} from './worker-source.ts';
 
 /** Tasks in worker threads, by Piscina. */
 export function threadPool(options: PoolOptions, listener: PoolListener, budget?: Budget): WorkerPool {
-	return new WorkerPool(new ThreadSource(options), options, listener, budget);
+	const source = new EachApart(MAX_JOBS, own => new ThreadWorker(options, own), endAndWait);
+	return new WorkerPool(source, options, listener, budget);
 }
 
-/** A Piscina for each thread, since one of several starts no more threads once one of them failed while starting. */
-class ThreadSource implements WorkerSource {
-	readonly maxJobs = MAX_JOBS;
-	readonly #options: PoolOptions;
-	readonly #workers = new Set<ThreadWorker>();
-	#listener: SourceListener | undefined;
-
-	constructor(options: PoolOptions) {
-		this.#options = options;
-	}
-
-	start(count: number, listener: SourceListener): void {
-		this.#listener = listener;
-		for (let index = 0; index < count; index++) this.add();
-	}
-
-	readonly add = (): void => {
-		const listener = this.#listener as SourceListener;
-		const worker = new ThreadWorker(this.#options, {
-			...listener,
-			gone: (own, ending) => {
-				this.#workers.delete(worker);
-				listener.gone(own, ending);
-			},
-		});
-		this.#workers.add(worker);
-		listener.joined(worker);
-	};
-
-	async close(): Promise<void> {
-		const workers = [...this.#workers];
-		await endWorkers(workers);
-		await Promise.all(workers.map(worker => worker.gone));
-	}
-}
-
+/** It has a Piscina of its own: one of several threads starts no more of them once one has failed while starting. */
 class ThreadWorker implements PoolWorker {
 	readonly kind = 'thread';
 	readonly #options: PoolOptions;
@@ -203,6 +169,11 @@ function endWorkers(workers: readonly ThreadWorker[]): Promise<void> {
 		await Promise.allSettled(descendants.map(each => each.end()));
 		await ended;
 	});
+}
+
+async function endAndWait(workers: readonly ThreadWorker[]): Promise<void> {
+	await endWorkers(workers);
+	await Promise.all(workers.map(worker => worker.gone));
 }
 
 const MIB = 1024 ** 2;

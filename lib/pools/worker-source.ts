@@ -15,6 +15,43 @@ export interface WorkerSource {
 	close(): Promise<void>;
 }
 
+/** Starts workers one by one, as many as it is told, and ends them all. */
+export class EachApart<Worker extends PoolWorker> implements WorkerSource {
+	readonly maxJobs: number;
+	readonly #make: (listener: SourceListener) => Worker;
+	readonly #end: (workers: readonly Worker[]) => Promise<unknown>;
+	readonly #workers = new Set<Worker>();
+	#listener: SourceListener | undefined;
+
+	constructor(maxJobs: number, make: (listener: SourceListener) => Worker, end: (workers: readonly Worker[]) => Promise<unknown>) {
+		this.maxJobs = maxJobs;
+		this.#make = make;
+		this.#end = end;
+	}
+
+	start(count: number, listener: SourceListener): void {
+		this.#listener = listener;
+		for (let index = 0; index < count; index++) this.add();
+	}
+
+	readonly add = (): void => {
+		const listener = this.#listener as SourceListener;
+		const worker = this.#make({
+			...listener,
+			gone: (own, ending) => {
+				this.#workers.delete(worker);
+				listener.gone(own, ending);
+			},
+		});
+		this.#workers.add(worker);
+		listener.joined(worker);
+	};
+
+	async close(): Promise<void> {
+		await this.#end([...this.#workers]);
+	}
+}
+
 export interface SourceListener {
 	/** The worker takes requests from now on. */
 	joined(worker: PoolWorker): void;
