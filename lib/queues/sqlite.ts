@@ -611,7 +611,7 @@ export class SqliteQueue extends JobQueue {
 		const owners = new Set((await this.#read(({owners}) => owners.all() as [number, OwnerId, number][])).map(([, name]) => prefix + name));
 		for (const name of readdirSync(folder)) {
 			const lock = lockOf(name);
-			if (!name.startsWith(prefix) || name.endsWith('-journal') || owners.has(name) || owners.has(lock)) continue;
+			if (!name.startsWith(prefix) || owners.has(name) || owners.has(lock)) continue;
 			const age = Date.now() - (statSync(join(folder, name), {throwIfNoEntry: false})?.mtimeMs ?? Infinity);
 			const path = join(folder, lock);
 			if (age > LITTER_MS && (!existsSync(path) || isLockFree(path))) removeLock(path);

@@ -318,6 +318,25 @@ test('a lock that nobody holds means a dead owner, though its heartbeat is fresh
 	await queue.close();
 });
 
+test('an owner that was silent until its jobs were taken back, and was then killed, leaves no file behind', async t => {
+	const folder = makeFolder(t);
+	const path = join(folder, 'jobs.db');
+	let now = 0;
+	const queue = await openSqlite(path, {now: () => now, steadyMs: () => now, leaseMs: 1000});
+	await queue.enqueue(newJobs(2));
+	const program = new Program(t, 'queue-holder', path);
+	await program.line();
+	for (now of [0, 500, 1000]) t.is(await queue.recover(), 0);
+	now = 1001;
+	t.is(await queue.recover(), 2);
+	await program.kill('SIGKILL');
+	t.deepEqual(
+		readdirSync(folder).filter(name => name.includes('-owner-')),
+		[],
+	);
+	await queue.close();
+});
+
 test('an owner whose lock another program holds is refused at once, so that nobody waits for it with the write lock, and lives once it is free', async t => {
 	const path = join(makeFolder(t), 'jobs.db');
 	const queue = await openSqlite(path);
@@ -339,14 +358,15 @@ test('what an owner without a row has left behind is removed once it is old: its
 	const queue = await openSqlite(path);
 	await queue.enqueue(newJobs(1));
 	await queue.dequeue({owner: 'me', tasks: ['count']});
-	for (const name of ['gone', 'gone-open', 'halfway-open', 'young', 'young-open']) writeFileSync(`${path}-owner-${name}`, '', {mode: 0o600});
-	for (const name of ['me', 'me-open', 'gone', 'gone-open', 'halfway-open']) utimesSync(`${path}-owner-${name}`, 0, 0);
+	for (const name of ['gone', 'gone-open', 'halfway-open', 'old-journal', 'young', 'young-open', 'young-journal'])
+		writeFileSync(`${path}-owner-${name}`, '', {mode: 0o600});
+	for (const name of ['me', 'me-journal', 'me-open', 'gone', 'gone-open', 'halfway-open', 'old-journal']) utimesSync(`${path}-owner-${name}`, 0, 0);
 	await queue.recover();
 	t.deepEqual(
 		readdirSync(folder)
-			.filter(name => name.includes('-owner-') && !name.endsWith('-journal'))
+			.filter(name => name.includes('-owner-'))
 			.sort(),
-		['me', 'me-open', 'young', 'young-open'].map(name => `jobs.db-owner-${name}`),
+		['me', 'me-journal', 'me-open', 'young', 'young-journal', 'young-open'].map(name => `jobs.db-owner-${name}`),
 	);
 	await queue.close();
 });

@@ -70,6 +70,15 @@ export class Program {
 		return [...calls, ...[...this.#watched].map(id => `the end of job ${id}`)];
 	}
 
+	/** It has calls on their way that may change the database. */
+	get isAsking(): boolean {
+		return [...this.#asked.values()].some(({body}) => body.type === 'enqueue' || body.type === 'verb');
+	}
+
+	get isClosing(): boolean {
+		return this.#isClosing;
+	}
+
 	/** What waits for somebody's retry has not ended. */
 	forgetParked(ledger: Ledger): void {
 		for (const id of this.#watched) if (ledger.isParked(id)) this.#watched.delete(id);

@@ -98,9 +98,11 @@ class World {
 		if (this.#broken !== undefined) return;
 		this.#isCalm = true;
 		await this.#until('nobody is suspended', () => !this.#alive.some(({isSuspended}) => isSuspended));
+		// What is on its way may have the latest start of all, or pause a task.
+		await this.#until('what was asked is answered', () => !this.#alive.some(({program}) => program.isAsking));
 		if (this.#ledger.latestStart > this.#scheduler.now) this.#jump(this.#ledger.latestStart - this.#scheduler.now);
 		await this.#until('somebody with all tasks is open', () => this.#hasAllTasks());
-		for (const {program} of this.#alive.filter(({isOpen}) => isOpen)) program.resume(TASKS.map(({name}) => name));
+		for (const {program} of this.#alive.filter(isServing)) program.resume(TASKS.map(({name}) => name));
 		await this.#until(
 			'everything ends',
 			() => this.#hasAllTasks() && this.#ledger.unended === 0,
@@ -129,9 +131,9 @@ class World {
 
 	/** Starts somebody if need be: who was there may end yet, as was asked of it before. */
 	#hasAllTasks(): boolean {
-		const own = this.#alive.filter(({tasks}) => tasks === TASKS);
+		const own = this.#alive.filter(({tasks, program}) => tasks === TASKS && !program.isClosing);
 		if (own.length === 0) this.#start(TASKS);
-		return own.some(({isOpen}) => isOpen);
+		return own.some(isServing);
 	}
 
 	report(): Report {
@@ -217,4 +219,9 @@ class World {
 	#count(fault: string): void {
 		this.#faults[fault] = (this.#faults[fault] ?? 0) + 1;
 	}
+}
+
+/** Its calls are taken. */
+function isServing({isOpen, program}: SimulatedProcess): boolean {
+	return isOpen && !program.isClosing;
 }

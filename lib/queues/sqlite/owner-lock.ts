@@ -20,10 +20,13 @@ export function openJobsAt(location: string, owner: OwnerId): string {
 }
 
 const OPEN_JOBS = '-open';
+/** SQLite's, of a lock that is held. It stays where its owner was killed. */
+const JOURNAL = '-journal';
 
 /** The lock that a file belongs to: itself, or the one beside it. */
 export function lockOf(path: string): string {
-	return path.endsWith(OPEN_JOBS) ? path.slice(0, -OPEN_JOBS.length) : path;
+	const ending = [OPEN_JOBS, JOURNAL].find(each => path.endsWith(each)) ?? '';
+	return path.slice(0, path.length - ending.length);
 }
 
 /**
@@ -85,9 +88,9 @@ function isBusy(error: unknown): boolean {
 	return error instanceof Database.SqliteError && error.code === 'SQLITE_BUSY';
 }
 
-/** Removes the list of open jobs, then the lock. A file that a failing disk keeps is litter, and is swept later. */
+/** Removes what lies beside the lock, then the lock. A file that a failing disk keeps is litter, and is swept later. */
 export function removeLock(path: string): void {
-	for (const end of [OPEN_JOBS, '']) {
+	for (const end of [OPEN_JOBS, JOURNAL, '']) {
 		try {
 			rmSync(path + end, {force: true});
 		} catch {
