@@ -49,7 +49,8 @@ for (const isolation of ['thread', 'process']) {
 		const {code, stdout, stderr} = await run();
 		t.is(code, 1);
 		t.regex(stdout, SUMMARY);
-		t.regex(stderr, /^(half\.png: .*read error\n|notes\.txt: .*unsupported image format\n){2}$/);
+		// How sharp says that a file ends too early depends on where in the picture.
+		t.regex(stderr, /^(half\.png: .+\n|notes\.txt: .*unsupported image format\n){2}$/);
 		await assertWhole(t, folder);
 		t.regex((await run()).stdout, /^24 images, .* out; 24 of them made before\n$/);
 		copyFileSync(join(folder.path, 'photos/1.png'), join(folder.path, 'photos/half.png'));
