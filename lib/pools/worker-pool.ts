@@ -493,7 +493,10 @@ export class WorkerPool implements Pool {
 
 	#hold(flight: InFlight, message: OutcomesMessage): void {
 		// A worker that has to be asked may tell of a job that was taken back before its guard does.
-		if (message.skipped) this.#giveBack(flight, [...message.skipped], {type: 'released'});
+		if (message.skipped) {
+			this.#giveBackCancelled(flight, [...message.skipped]);
+			this.#giveBack(flight, [...message.skipped], {type: 'released'});
+		}
 		for (const settlement of reportedBy(flight, message)) flight.held.push(settlement);
 		flight.reported = message.first + countOf(message.values);
 		flight.slot.quietLooks = 0;
@@ -538,6 +541,15 @@ export class WorkerPool implements Pool {
 		const settlements = fresh.map(index => settlementOf(flight, index, outcome));
 		if (flight.board === UNSENT) this.#shorten(flight);
 		this.#ended(flight, settlements);
+	}
+
+	/** Of jobs that were taken back, those that were cancelled meanwhile. */
+	#giveBackCancelled(flight: InFlight, indexes: readonly number[]): void {
+		this.#giveBack(
+			flight,
+			indexes.filter(index => flight.board.stopReason(index) === 'cancelled'),
+			{type: 'cancelled'},
+		);
 	}
 
 	/** Lets those go that were taken back before the chunk was sent, and all of it if none is left. */
@@ -619,8 +631,7 @@ export class WorkerPool implements Pool {
 
 	#move(flight: InFlight, indexes: readonly number[]): void {
 		// A job may have been cancelled while the worker was asked for it. Another worker would know nothing of that.
-		const cancelled = indexes.filter(index => flight.board.stopReason(index) === 'cancelled');
-		this.#giveBack(flight, cancelled, {type: 'cancelled'});
+		this.#giveBackCancelled(flight, indexes);
 		const fresh = indexes.filter(index => !flight.taken.has(index));
 		// A payload whose memory is in the other worker is read again by whoever dequeues its job.
 		const isGone = fresh.some(index => isHandedOver(flight.jobs.all[index]?.payload ?? null));

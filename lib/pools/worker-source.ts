@@ -149,7 +149,7 @@ export class SharedBoard implements PoolBoard {
 		return this.#board.progress();
 	}
 
-	isAskedFor(): boolean {
+	isAskedFor(_: number): boolean {
 		return false;
 	}
 

@@ -4,6 +4,7 @@ import type {Clock} from '../../lib/clock.ts';
 import {WorkerPool} from '../../lib/pools/worker-pool.ts';
 import {type Examination, type PoolWorker, SharedBoard, type SourceListener, type WorkerSource} from '../../lib/pools/worker-source.ts';
 import type {ChunkMessage, WorkerRequest} from '../../lib/protocol.ts';
+import {packTimes} from '../../lib/times.ts';
 import {Crew} from './contract.ts';
 
 /** Its one worker starts the first job that it is given, which heeds nothing and never ends. */
@@ -212,19 +213,24 @@ test('a job that starts after interrupt() has looked is stopped all the same', a
 class Slow extends Stuck {
 	override readonly maxJobs: number = 2;
 	readonly chunks: ChunkMessage[] = [];
-	#obey: (() => void)[] = [];
+	#obey: ((isTold: boolean) => void)[] = [];
 
 	override board(jobs: number): SharedBoard {
 		const obey = this.#obey;
 		return new (class extends SharedBoard {
+			readonly #takes = new Set<number>();
 			readonly #stops = new Map<number, StopReason>();
 
 			override take(indexes: readonly number[], then: (taken: readonly number[]) => void): void {
-				obey.push(() => super.take(indexes, then));
+				for (const index of indexes) this.#takes.add(index);
+				obey.push(isTold => super.take(indexes, isTold ? then : () => undefined));
 			}
 			override stop(index: number, reason: StopReason, then: () => void): void {
 				this.#stops.set(index, reason);
-				obey.push(() => super.stop(index, reason, then));
+				obey.push(isTold => super.stop(index, reason, isTold ? then : () => undefined));
+			}
+			override isAskedFor(index: number): boolean {
+				return this.#takes.has(index);
 			}
 			override stopReason(index: number): StopReason | undefined {
 				return this.#stops.get(index);
@@ -239,10 +245,29 @@ class Slow extends Stuck {
 		return new Promise(() => undefined);
 	}
 
-	obey(): void {
-		for (const command of this.#obey.splice(0)) command();
+	/** @param isTold whether the pool hears at once that it did */
+	obey(isTold = true): void {
+		for (const command of this.#obey.splice(0)) command(isTold);
 	}
 }
+
+test('a job that its worker tells to be taken back, before its guard does, is cancelled if that was asked', async t => {
+	const timer = setInterval(() => undefined, 1000);
+	t.teardown(() => clearInterval(timer));
+	const worker = new Slow();
+	const crew = new Crew(t, (options, listener) => new WorkerPool(worker, options, listener));
+	await crew.load({workers: 1, graceMs: 1000});
+	const ids = await crew.give('stuck', [null, null]);
+	t.true(crew.pool.stop(ids[1] as number, 'cancelled'));
+	worker.obey(false);
+	const [{chunk}] = worker.chunks as [ChunkMessage];
+	const times = packTimes(2, {startedAt: Float64Array.of(1000, 1000), durationMs: Float64Array.of(1, 1)});
+	worker.listener?.message(worker, {type: 'outcomes', chunk, first: 0, values: ['1', null], times, skipped: new Set([1])});
+	worker.listener?.message(worker, {type: 'final', chunk, isLast: true});
+	const [ran, skipped] = await crew.outcomes(ids);
+	t.like(ran, {type: 'returned'});
+	t.deepEqual(skipped, {type: 'cancelled'});
+});
 
 test('a job that is cancelled while its worker is asked to share it runs in no other worker', async t => {
 	const timer = setInterval(() => undefined, 1000);
