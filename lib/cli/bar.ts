@@ -59,8 +59,9 @@ function percent(done: number, total: number): number {
 	return total === 0 ? 100 : Math.floor((100 * done) / total);
 }
 
+/** With a comma at each thousand. A damaged row may have something else than a number, which is shown as it is. */
 export function count(value: number): string {
-	return value.toLocaleString('en-US');
+	return typeof value === 'number' ? value.toLocaleString('en-US') : String(value);
 }
 
 export function showRate(perSecond: number): string {

@@ -175,3 +175,19 @@ test('a job of which one value can not be read is shown with all the rest, and w
 	const {payload, status, error} = JSON.parse((await folder.faena('show', '1', '--json').end()).stdout);
 	t.deepEqual([payload, status, error.name], [{unreadable: why}, 'dead', 'RangeError']);
 });
+
+test('what stands where a number should is shown as it is, and the rest of the job with it', async t => {
+	const folder = new Folder(t);
+	await folder.faena('map', tasks('traces-executions', 'fail'), '--lines', '--attempts', '1').end('one');
+	const database = new Database(join(folder.path, 'faena.db'));
+	// Its tables are strict; whoever writes such a thing has changed that, too.
+	database.unsafeMode().pragma('writable_schema = on');
+	database.exec("update sqlite_schema set sql = replace(sql, ') strict', ')') where name = 'outcome'");
+	database.pragma('writable_schema = reset');
+	database.exec("update outcome set execution = x'6162'");
+	database.close();
+	const {code, stdout, stderr} = await folder.faena('show', '1').end();
+	t.is(code, 0, stderr);
+	t.regex(stdout, /^attempts .* ab executions$/m);
+	t.regex(stdout, /^error {7}RangeError: no luck with one$/m);
+});
