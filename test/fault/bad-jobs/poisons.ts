@@ -484,5 +484,6 @@ const send = process.send?.bind(process);
 
 function tell(message: unknown): void {
 	if (post) post(message);
-	else send?.(message);
+	// Another bad job of this process may have disconnected it: then nobody can send, which is no fault of this one.
+	else if (process.connected) send?.(message);
 }
