@@ -1,5 +1,6 @@
 import {readdirSync, readFileSync, writeFileSync} from 'node:fs';
 import {join} from 'node:path';
+import {setImmediate as nextTurn} from 'node:timers/promises';
 import Database from 'better-sqlite3';
 import {MAX_JOBS} from '../../lib/pools/worker-source.ts';
 import {appears} from '../fixtures/appears.ts';
@@ -67,7 +68,7 @@ test('a process that was suspended past its lease loses its jobs to others, and 
 	t.is(await program.line(), 'runs');
 	await suspend(program, queue);
 	const faena = await openEngine(t, {queue, lease: '1s'});
-	await new Promise<void>(resolve => void faena.once('log', () => resolve()));
+	while ((await job.info())?.executions !== 2) await nextTurn();
 	t.like(await job.info(), {status: 'running', executions: 2});
 	program.process.kill('SIGCONT');
 	writeFileSync(file, '');
@@ -88,7 +89,7 @@ test('a process that was suspended past its lease stops the jobs that others hav
 	t.is(await program.line(), 'runs');
 	await suspend(program, queue);
 	const faena = await openEngine(t, {queue, lease: '1s'});
-	await new Promise<void>(resolve => void faena.once('log', () => resolve()));
+	while ((await job.info())?.executions !== 2) await nextTurn();
 	program.process.kill('SIGCONT');
 	// What the task says when it is told to stop.
 	t.is(await program.line(), 'runs');
