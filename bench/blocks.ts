@@ -1,4 +1,5 @@
 import {type Chance, chanceOf, shuffle} from './chance.ts';
+import {keyOfAllRevisions} from './group.ts';
 import {roundsPerMicro} from './kernels.ts';
 import type {PlannedCase} from './plan.ts';
 import {measure, WARM_UP_MS} from './protocol.ts';
@@ -34,10 +35,11 @@ type Comparison = readonly [PlannedCase, ...PlannedCase[]];
 
 /**
  * Cases of the same work, in an order by chance: what is compared is taken in succession, on one calibration, so that the machine has
- * seconds to become another, not the minutes of a whole block.
+ * seconds to become another, not the minutes of a whole block. Two revisions of the same case are a pair of their own.
  */
 export function comparisonsOf(cases: readonly PlannedCase[], chance: Chance): Comparison[] {
-	const byWork = Map.groupBy(cases, ({trial, task, workMicros}) => JSON.stringify([trial, task, workMicros]));
+	const isComparingRevisions = cases.some(({revision}) => revision !== undefined);
+	const byWork = Map.groupBy(cases, each => (isComparingRevisions ? keyOfAllRevisions(each) : JSON.stringify([each.trial, each.task, each.workMicros])));
 	return shuffle([...byWork.values()], chance).map(own => shuffle(own, chance) as [PlannedCase, ...PlannedCase[]]);
 }
 

@@ -1,14 +1,15 @@
 import type {Figure} from './group.ts';
+import type {Measured} from './run.ts';
 import {type CpuSplit, totalCpu} from './suite.ts';
 
 /** What every measurement says, whatever its trial. */
-export const rate: Figure = ({jobs, measurement}) => (jobs / measurement.wallMs) * 1000;
-export const wallMicrosPerJob: Figure = ({jobs, measurement}) => (measurement.wallMs * 1000) / jobs;
-export const cpuMicrosPerJob: Figure = ({jobs, measurement}) => totalCpu(measurement.cpu) / jobs;
+export const rate = (entry: Measured): number => (jobsOf(entry) / entry.measurement.wallMs) * 1000;
+export const wallMicrosPerJob = (entry: Measured): number => (entry.measurement.wallMs * 1000) / jobsOf(entry);
+export const cpuMicrosPerJob = (entry: Measured): number => totalCpu(entry.measurement.cpu) / jobsOf(entry);
 
 /** Of that, what one of those burnt who share it. */
 export function cpuMicrosOf(role: keyof CpuSplit): Figure {
-	return ({jobs, measurement}) => measurement.cpu[role] / jobs || undefined;
+	return entry => entry.measurement.cpu[role] / jobsOf(entry) || undefined;
 }
 
 export const transactionRate: Figure = ({measurement: {transactions, wallMs}}) => perSecond(transactions, wallMs);
@@ -16,4 +17,8 @@ export const fsyncRate: Figure = ({measurement: {fsyncs, wallMs}}) => perSecond(
 
 function perSecond(count: number | undefined, wallMs: number): number | undefined {
 	return count === undefined ? undefined : (count / wallMs) * 1000;
+}
+
+export function jobsOf({jobs, measurement}: Pick<Measured, 'jobs' | 'measurement'>): number {
+	return measurement.jobs ?? jobs;
 }

@@ -35,9 +35,19 @@ export function ratio(own: Group, base: Group | undefined, figure: Figure): Inte
 }
 
 /** The key of a case: what makes measurements repetitions of each other. */
-export function keyOf({trial, subject, durability, intake, task, jobs, workMicros, workers, vary = {}}: Case): string {
+export function keyOf({trial, subject, durability, intake, task, jobs, workMicros, workers, vary = {}, revision}: Case): string {
 	const varied = Object.entries(vary).sort(([one], [other]) => (one < other ? -1 : 1));
-	return JSON.stringify([trial, subject, durability, intake, task, jobs, workMicros, workers, varied]);
+	return JSON.stringify([trial, subject, durability, intake, task, jobs, workMicros, workers, varied, revision]);
+}
+
+/** The same for a case and for its counterpart of another revision. */
+export function keyOfAllRevisions({revision: _, ...given}: Case): string {
+	return keyOf(given);
+}
+
+/** All that a trial varies is the same. */
+export function haveSameVaried(one: Case, other: Case): boolean {
+	return compareVaried(one.vary, other.vary) === 0;
 }
 
 export function sameLane(one: Lane, other: Lane): boolean {

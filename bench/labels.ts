@@ -4,6 +4,7 @@ import type {Case, Durability, Intake} from './suite.ts';
 const SUBJECTS: Readonly<Record<string, string>> = {
 	faena: 'Faena',
 	sqlite: 'better-sqlite3 alone (ceiling)',
+	'bare-sqlite': 'a bare claim in SQLite',
 	ideal: 'Ideal: a bare loop in each thread',
 	'piscina-chunks': 'Piscina, with Faena’s chunks',
 	piscina: 'Piscina, one run() per job',
@@ -16,6 +17,7 @@ const SUBJECTS: Readonly<Record<string, string>> = {
 	'bullmq-sandbox': 'BullMQ, sandboxed threads (Redis)',
 	'graphile-worker': 'graphile-worker (PostgreSQL)',
 	'pg-boss': 'pg-boss (PostgreSQL)',
+	'bare-postgres': 'a bare claim in PostgreSQL',
 };
 
 export function labelOf(subject: string): string {

@@ -11,5 +11,5 @@ type Module =
 	| 'tasks'
 	| 'arrivals-thread'
 	| `subjects/${'ideal' | 'workerpool'}-worker`
-	| `trials/${'producer-thread' | 'drainer-process' | 'recovery-victim' | 'recovery-start'}`
-	| `peers/subjects/${string}`;
+	| `trials/${'producer-thread' | 'drainer-process' | 'contender' | 'recovery-victim' | 'recovery-start'}`
+	| `peers/${'subjects' | 'stores'}/${string}`;

@@ -2,11 +2,15 @@ import {resolve} from 'node:path';
 import {fileURLToPath} from 'node:url';
 import {parseArgs} from 'node:util';
 import {FOLDER} from './folder.ts';
-import {PLANS} from './plan.ts';
+import {PLANS, type PlannedCase} from './plan.ts';
+import {compareRevisions} from './report/compare.ts';
+import {buildRevision} from './revision.ts';
 import type {PlanRun} from './run-plan.ts';
 import type {Case} from './suite.ts';
 
 const RESULTS = fileURLToPath(new URL('results/', FOLDER));
+/** They are of two revisions, and no figures of this one. */
+const COMPARISONS = fileURLToPath(new URL('../dist-bench/compare.jsonl', FOLDER));
 
 const NUMBERS = {
 	blocks: {pattern: /^[1-9]\d{0,2}$/, what: 'from 1 to 999'},
@@ -37,6 +41,7 @@ function parse(usualPlan: string): PlanRun {
 			folder: {type: 'string', default: process.cwd()},
 			results: {type: 'string'},
 			'warm-up': {type: 'string'},
+			compare: {type: 'string'},
 		},
 	});
 	const plan = PLANS[values.plan];
@@ -46,18 +51,28 @@ function parse(usualPlan: string): PlanRun {
 		if (value !== undefined && !pattern.test(value)) throw new Error(`--${option} is a whole number ${what}; it got ${value}`);
 	}
 	for (const option of ['trial', 'subject'] as const) check(option, values[option], plan.cases);
+	const cases = plan.cases
+		.filter(({trial, subject}) => (values.trial?.includes(trial) ?? true) && (values.subject?.includes(subject) ?? true))
+		.map(each => (values.jobs === undefined ? each : {...each, jobs: Number(values.jobs)}));
 	return {
 		plan: values.plan,
-		cases: plan.cases
-			.filter(({trial, subject}) => (values.trial?.includes(trial) ?? true) && (values.subject?.includes(subject) ?? true))
-			.map(each => (values.jobs === undefined ? each : {...each, jobs: Number(values.jobs)})),
+		cases,
 		...warmUpOf(values),
 		...(plan.notRun && {notRun: plan.notRun}),
+		...(values.compare !== undefined && comparison(cases, values.compare)),
 		blocks: Number(values.blocks ?? plan.blocks),
 		seed: Number(values.seed ?? Date.now() % 2 ** 31),
 		folder: resolve(values.folder),
-		results: resolve(values.results ?? `${RESULTS}${values.plan}.jsonl`),
+		results: resolve(values.results ?? (values.compare === undefined ? `${RESULTS}${values.plan}.jsonl` : COMPARISONS)),
 	};
+}
+
+/** Each of Faena's cases twice: by this code and by the other revision. */
+function comparison(cases: readonly PlannedCase[], name: string): Pick<PlanRun, 'cases' | 'notRun' | 'report'> {
+	const own = cases.filter(({subject}) => subject === 'faena');
+	if (own.length === 0) throw new Error('--compare measures Faena; none of its cases is left');
+	const revision = buildRevision(name);
+	return {cases: own.flatMap(each => [each, {...each, revision}]), notRun: [], report: compareRevisions};
 }
 
 /** Where the number of jobs is given, nobody looks at figures, and a whole warm-up would be most of the time. */

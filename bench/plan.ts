@@ -115,11 +115,41 @@ const DRAINS_QUICKLY: readonly Row[] = [
 	{...AWAITED, jobs: 30_000},
 ];
 
-/** `npm run bench`: what says most, in three and a quarter minutes, without services. */
+const CLAIMED: Row = {trial: 'dequeue', jobs: 0, blocks: 3, lanes: [['full', 'bulk', 'faena', 'bare-sqlite']]};
+
+/** Contenders claim, and complete, until a second is over: `jobs` is only what they find at its start. */
+export function claims(lanes: Row['lanes'], varied: readonly Readonly<Record<'batch' | 'backlog' | 'contenders' | 'completes' | 'threads', number>>[]): Row[] {
+	return varied.map(vary => ({...CLAIMED, lanes, jobs: vary.backlog, vary: [vary]}));
+}
+
+const ONE = {batch: 100, backlog: 100_000, contenders: 1, completes: 1, threads: 0};
+
+const CLAIMS_QUICKLY = claims(
+	[['full', 'bulk', 'faena']],
+	[1, 100].flatMap(batch => [1, 4].map(contenders => ({...ONE, batch, contenders}))),
+);
+
+/** `npm run bench`: what says most, in less than four minutes, without services. */
 const QUICK: Plan = {
 	blocks: 5,
-	cases: [...DRAINS_QUICKLY, {...CALL, jobs: 400}, {...latency(0.25, 2), blocks: 3}, ...GRAINS_QUICKLY].flatMap(cases),
+	cases: [...DRAINS_QUICKLY, {...CALL, jobs: 400}, {...latency(0.25, 2), blocks: 3}, ...CLAIMS_QUICKLY, ...GRAINS_QUICKLY].flatMap(cases),
 };
+
+const CLAIMS: readonly Row[] = [
+	...claims(
+		[...CLAIMED.lanes, ['normal', 'bulk', 'faena', 'bare-sqlite']],
+		[1, 10, 100, 1000].flatMap(batch => [0, 1].map(completes => ({...ONE, batch, completes}))),
+	),
+	...claims(
+		CLAIMED.lanes,
+		[1000, 10_000, 1_000_000].map(backlog => ({...ONE, backlog})),
+	),
+	...claims(CLAIMED.lanes, [{...ONE, backlog: 10_000_000}]).map(row => ({...row, blocks: 1})),
+	...claims(
+		CLAIMED.lanes,
+		[1, 100].flatMap(batch => [2, 4, 8].flatMap(contenders => [0, 1].map(threads => ({...ONE, batch, contenders, threads})))),
+	),
+];
 
 /** From 1 µs to 100 ms, √10 apart. */
 const GRID = [1, 3, 10, 32, 100, 316, 1000, 3162, 10_000, 31_623, 100_000] as const;
@@ -206,7 +236,7 @@ const IN_MEMORY =
 const FULL: Plan = {
 	blocks: 5,
 	cases: [
-		...[...GRAINS, ...LANES, ...CONTENTION, ...PAYLOADS],
+		...[...GRAINS, ...LANES, ...CLAIMS, ...CONTENTION, ...PAYLOADS],
 		...[CALLS, latency(0.1, 5), latency(0.25, 5), latency(0.5, 5), MIXED, HISTORY, RECOVERY, ...BACKLOG],
 	].flatMap(cases),
 	notRun: [{subject: 'faena', reason: IN_MEMORY}],
@@ -243,6 +273,18 @@ const BESIDE_PEERS: readonly Row[] = [
 	})),
 ];
 
+/** Those whose interface claims many jobs at a time, and all. */
+const CLAIMING_MANY = ['faena', 'bare-sqlite', 'graphile-worker', 'pg-boss', 'bare-postgres'] as const;
+const CLAIMING = [...CLAIMING_MANY, 'plainjob', 'liteque', 'bullmq'] as const;
+
+/** Filling takes the peers long, so the backlog is short. */
+const CLAIMS_BESIDE_PEERS: readonly Row[] = [1, 4, 8].flatMap(contenders =>
+	BOTH.flatMap(durability => [
+		...claims([[durability, 'bulk', ...CLAIMING]], [{...ONE, backlog: 10_000, contenders, batch: 1}]),
+		...claims([[durability, 'bulk', ...CLAIMING_MANY]], [{...ONE, backlog: 10_000, contenders, batch: 100}]),
+	]),
+);
+
 function drains(durabilities: readonly Durability[], intake: Intake, jobsOf: Readonly<Record<string, number>>): Row[] {
 	return Object.entries(jobsOf).map(([subject, jobs]) => ({
 		trial: 'drain',
@@ -252,6 +294,6 @@ function drains(durabilities: readonly Durability[], intake: Intake, jobsOf: Rea
 }
 
 /** `npm run bench:peers`, which starts the servers that they need. */
-const PEERS: Plan = {blocks: 5, cases: BESIDE_PEERS.flatMap(cases)};
+const PEERS: Plan = {blocks: 5, cases: [...BESIDE_PEERS, ...CLAIMS_BESIDE_PEERS].flatMap(cases)};
 
 export const PLANS: Readonly<Record<string, Plan>> = {quick: QUICK, full: FULL, peers: PEERS};

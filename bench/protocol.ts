@@ -5,6 +5,7 @@ import {fileURLToPath} from 'node:url';
 import {promisify} from 'node:util';
 import {KERNELS} from './kernels.ts';
 import {moduleUrl} from './module-url.ts';
+import {measuringModule} from './revision.ts';
 import type {Case, Entry, Measurement, Surroundings} from './suite.ts';
 
 /**
@@ -63,7 +64,7 @@ export function whyDiscarded({spinMs, stolen}: Pick<Entry, 'spinMs' | 'stolen'>,
 
 async function inFreshProcess(given: Case, surroundings: Surroundings, signal?: AbortSignal): Promise<Pick<Entry, 'measurement' | 'discarded'>> {
 	const {LD_PRELOAD: _, ...env} = process.env;
-	const measuring = promisify(execFile)(process.execPath, [fileURLToPath(moduleUrl('one')), JSON.stringify(given), JSON.stringify(surroundings)], {
+	const measuring = promisify(execFile)(process.execPath, [moduleOf(given), JSON.stringify(given), JSON.stringify(surroundings)], {
 		timeout: TIMEOUT_MS,
 		maxBuffer: 2 ** 26,
 		env: {...env, ...(surroundings.counter && {LD_PRELOAD: surroundings.counter.library, FAENA_BENCH_SYNCS: surroundings.counter.file})},
@@ -83,6 +84,10 @@ async function inFreshProcess(given: Case, surroundings: Surroundings, signal?: 
 	} finally {
 		signal?.removeEventListener('abort', end);
 	}
+}
+
+function moduleOf({revision}: Case): string {
+	return revision === undefined ? fileURLToPath(moduleUrl('one')) : measuringModule(revision);
 }
 
 const SPIN_MICROS = 20_000;

@@ -27,6 +27,8 @@ export interface Case {
 	readonly workers: number;
 	/** What else the trial varies: producers, processes, payload bytes, share of capacity. */
 	readonly vary?: Readonly<Record<string, number>>;
+	/** Short hash of the revision that is measured; missing where it is this code. */
+	readonly revision?: string;
 }
 
 /** What a process is told besides its case. */
@@ -58,6 +60,8 @@ export interface CpuSplit {
 /** What one process measured. */
 export interface Measurement {
 	readonly wallMs: number;
+	/** Jobs that went through in this time, where the case doesn't say so: a dequeue goes on for a while. */
+	readonly jobs?: number;
 	/** Of the whole process tree and its servers, between the first enqueue and the last durable result. */
 	readonly cpu: CpuSplit;
 	readonly fsyncs?: number;
@@ -82,8 +86,8 @@ export interface Measurement {
 	readonly tenths?: Readonly<Record<string, readonly number[]>>;
 }
 
-/** From a job's enqueue, or from the time at which it was meant to come, to this. */
-export type Span = 'durableEnqueue' | 'start' | 'durableResult';
+/** From a job's enqueue, or from the time at which it was meant to come, to this; or one `claim` or `complete`, from its call to its answer. */
+export type Span = 'durableEnqueue' | 'start' | 'durableResult' | 'claim' | 'complete';
 
 /** From percentile 0, the smallest value, to 100, the largest. */
 export type Curve = readonly (readonly [percentile: number, ms: number])[];

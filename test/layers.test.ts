@@ -111,6 +111,8 @@ const SHORT_SUITE = [
 	'lib/cli/bench.ts',
 	'bench/one.ts',
 	'bench/tasks.ts',
+	'bench/trials/contender.ts',
+	'bench/stores/faena.ts',
 	...['ideal-worker', 'ideal', 'faena', 'sqlite', 'piscina'].map(name => `bench/subjects/${name}.ts`),
 ];
 

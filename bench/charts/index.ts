@@ -1,6 +1,7 @@
 import type {TopLevelSpec} from 'vega-lite';
 import type {Run} from '../run.ts';
 import {contentionChart} from './contention.ts';
+import {dequeueChart} from './dequeue.ts';
 import {drainChart} from './drain.ts';
 import {granularityChart} from './granularity.ts';
 import {historyChart} from './history.ts';
@@ -12,5 +13,6 @@ export const CHARTS: Readonly<Record<string, (run: Run) => TopLevelSpec | undefi
 	drain: drainChart,
 	latency: latencyChart,
 	contention: contentionChart,
+	dequeue: dequeueChart,
 	history: historyChart,
 };

@@ -74,7 +74,10 @@ const VARIED: Readonly<Record<string, {readonly title: string; readonly show?: (
 	share: {title: 'share of capacity', show: value => `${Math.round(value * 100)} %`},
 	bytes: {title: 'bytes of a value', show: value => value.toLocaleString('en')},
 	binary: {title: 'as', show: value => (value === 1 ? 'bytes' : 'text')},
-	batch: {title: 'jobs per enqueue'},
+	batch: {title: 'jobs per call'},
+	backlog: {title: 'backlog', show: value => value.toLocaleString('en')},
+	completes: {title: 'measured', show: value => (value === 1 ? 'claim and complete' : 'claim')},
+	threads: {title: 'contenders are', show: value => (value === 1 ? 'threads' : 'processes')},
 	blobs: {title: 'larger ones in files, from bytes', show: value => value.toLocaleString('en')},
 };
 

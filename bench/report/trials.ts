@@ -1,5 +1,5 @@
 import {cpuMicrosPerJob, rate} from '../figures.ts';
-import {type Group, groupsOf, over, sameLane} from '../group.ts';
+import {type Group, groupsOf, haveSameVaried, over, sameLane} from '../group.ts';
 import {durabilityLabel, labelOf, laneLabel, laneName} from '../labels.ts';
 import {show} from '../numbers.ts';
 import type {Run} from '../run.ts';
@@ -70,6 +70,14 @@ const SHOWN: readonly Shown[] = [
 		explanation: 'Producers, processes and workers that share one file.',
 		columns: groups => [RATE, CPU, ...figuresIn(groups)],
 		more: scalabilitySection,
+	},
+	{
+		trial: 'dequeue',
+		title: 'Dequeue',
+		explanation:
+			'Jobs are claimed from a backlog, and nothing is executed: by processes that have a connection each, or by threads of one process. A store in a server is claimed from over a socket. *Fairness* is Jain’s index: 1 where all got the same, 1/n where one got everything.',
+		columns: groups => [RATE, CPU, ...figuresIn(groups)],
+		base: {subject: 'bare-sqlite', columns: baseOf => [toBase('its rate ÷ the bare statement’s', baseOf, rate)]},
 	},
 	{
 		trial: 'history',
@@ -149,7 +157,7 @@ function workersColumn(groups: readonly Group[]): Column<Group>[] {
 function comparison({subject, columns}: NonNullable<Shown['base']>, lane: readonly Group[], all: readonly Group[]) {
 	const bases = all.filter(group => group.subject === subject);
 	const baseOf = (own: Group) => {
-		const same = bases.filter(base => base.task === own.task && base.workMicros === own.workMicros && base.intake === own.intake);
+		const same = bases.filter(base => base.task === own.task && base.workMicros === own.workMicros && base.intake === own.intake && haveSameVaried(base, own));
 		return same.find(base => sameLane(base, own)) ?? same[0];
 	};
 	const other = lane.map(baseOf).find((base, index) => base && !sameLane(base, lane[index] as Group));
@@ -167,7 +175,8 @@ function latencies(of: readonly Column<Group>[], groups: readonly Group[]): stri
 		title: `${QUANTILES[quantile]}, ms`,
 		cell: ({group, name}: Named) => showMedian(over(group, ({measurement}) => measurement.latencyMs?.[name as Span]?.[quantile])),
 	}));
-	return tableOfNamed(of, 'from enqueue to', quantiles, namedIn(groups, 'latencyMs'));
+	const title = groups.every(({trial}) => trial === 'dequeue') ? 'one' : 'from enqueue to';
+	return tableOfNamed(of, title, quantiles, namedIn(groups, 'latencyMs'));
 }
 
 function tenths(of: readonly Column<Group>[], groups: readonly Group[]): string[] {
@@ -191,6 +200,12 @@ function tableOfNamed(of: readonly Column<Group>[], title: string, columns: read
 	return [markdownTable([...whose, {title, isText: true, cell: ({name}) => SPANS[name as Span] ?? wordsOf(name)}, ...columns], rows)];
 }
 
-const SPANS: Readonly<Record<Span, string>> = {durableEnqueue: 'durable enqueue', start: 'start of the task', durableResult: 'durable result'};
+const SPANS: Readonly<Record<Span, string>> = {
+	durableEnqueue: 'durable enqueue',
+	start: 'start of the task',
+	durableResult: 'durable result',
+	claim: 'claim',
+	complete: 'completion',
+};
 
 const QUANTILES: Readonly<Record<keyof Quantiles, string>> = {p50: 'p50', p90: 'p90', p99: 'p99', p999: 'p99.9', max: 'max'};

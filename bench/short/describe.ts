@@ -8,9 +8,11 @@ import type {ShortFigures} from './figures.ts';
 
 /** What was found, as a table and in sentences, for a terminal. */
 export function describe(run: Run, figures: ShortFigures): string {
-	const {processors, model, node, sqlite, fileSystem} = run.machine;
-	const machine = `${processors} processors (${model}), Node.js ${node}, SQLite ${sqlite}, file system ${fileSystem}`;
-	return `${[machine, '', ...inColumns(linesOf(figures)), '', ...sentences(figures), ...remarks(run)].join('\n')}\n`;
+	return `${[machineLine(run), '', ...inColumns(linesOf(figures)), '', ...sentences(figures), ...remarks(run)].join('\n')}\n`;
+}
+
+export function machineLine({machine: {processors, model, node, sqlite, fileSystem}}: Run): string {
+	return `${processors} processors (${model}), Node.js ${node}, SQLite ${sqlite}, file system ${fileSystem}`;
 }
 
 export interface Line {
@@ -76,7 +78,7 @@ function sentences(figures: ShortFigures): string[] {
 }
 
 /** What keeps figures from being there, or from being right. */
-function remarks(run: Run): string[] {
+export function remarks(run: Run): string[] {
 	const {discarded, measured} = run;
 	const voided = discarded.filter(entry => entry.discarded?.startsWith('void'));
 	const disturbed = discarded.length - voided.length;

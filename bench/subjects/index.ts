@@ -13,7 +13,7 @@ const MODULES: Readonly<Record<string, () => Promise<{readonly subject: Subject}
 };
 
 /** In a package of their own, that is neither compiled nor installed with this one (`bench/peers/`). */
-export const PEERS = ['plainjob', 'liteque', 'sidequest', 'bullmq', 'bullmq-sandbox', 'graphile-worker', 'pg-boss'] as const;
+export const PEERS = ['plainjob', 'liteque', 'sidequest', 'bullmq', 'bullmq-sandbox', 'graphile-worker', 'pg-boss', 'bare-postgres'] as const;
 
 export async function load(name: string): Promise<Subject> {
 	const module = MODULES[name] ?? (isPeer(name) ? () => import(moduleUrl(`peers/subjects/${name}`).href) : undefined);
@@ -21,6 +21,6 @@ export async function load(name: string): Promise<Subject> {
 	return (await module()).subject;
 }
 
-function isPeer(name: string): boolean {
+export function isPeer(name: string): boolean {
 	return PEERS.some(peer => peer === name);
 }

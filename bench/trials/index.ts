@@ -2,6 +2,7 @@ import type {Case, Measurement, Surroundings} from '../suite.ts';
 import {backlog} from './backlog.ts';
 import {call} from './call.ts';
 import {contention} from './contention.ts';
+import {dequeue} from './dequeue.ts';
 import {drain} from './drain.ts';
 import {history} from './history.ts';
 import {latency} from './latency.ts';
@@ -16,6 +17,7 @@ export const TRIALS: Readonly<Record<string, (given: Case, surroundings: Surroun
 	call,
 	latency,
 	contention,
+	dequeue,
 	history,
 	payloads,
 	recovery,

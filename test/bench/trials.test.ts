@@ -73,6 +73,33 @@ test.serial('contention: producers on one file', async t => {
 	t.is(measurement.transactions, 12, 'four each');
 });
 
+for (const [what, threads] of [
+	['processes', 0],
+	['threads', 1],
+] as const) {
+	test.serial(`dequeue: ${what} claim from one file, each job once, and complete what they claimed`, async t => {
+		for (const completes of [0, 1]) {
+			const vary = {batch: 10, backlog: 500, contenders: 2, completes, threads};
+			const measurement = await measure(makeFolder(t), {trial: 'dequeue', subject: 'faena', jobs: 500, vary});
+			hasFigures(t, measurement, 'claimsPerSecond', 'smallestShare', 'largestShare', 'fairness');
+			hasDistribution(t, measurement, 'claim');
+			t.is(measurement.latencyMs?.complete !== undefined, completes === 1);
+			const {jobs = 0, figures: {fairness = 0, claimsPerSecond = 0} = {}, wallMs} = measurement;
+			t.true(jobs >= 500, `${jobs}: a whole backlog, at least`);
+			t.true(fairness >= 0.5 && fairness <= 1);
+			t.true(claimsPerSecond * wallMs >= jobs * 100 - 1, 'ten at a time, at most');
+		}
+	});
+}
+
+test.serial('dequeue: a bare statement, for comparison', async t => {
+	const measurement = await measure(makeFolder(t), {
+		...{trial: 'dequeue', subject: 'bare-sqlite', jobs: 500},
+		vary: {batch: 10, backlog: 500, contenders: 2, completes: 1, threads: 0},
+	});
+	hasDistribution(t, measurement, 'claim');
+});
+
 test.serial('contention: processes that drain one file', async t => {
 	const measurement = await taken(t, {trial: 'contention', jobs: 500, workers: 1, vary: {processes: 2}});
 	hasFigures(t, measurement, 'smallestShare', 'largestShare');

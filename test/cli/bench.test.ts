@@ -3,6 +3,7 @@ import {existsSync, readdirSync} from 'node:fs';
 import {constants} from 'node:os';
 import {join} from 'node:path';
 import test from 'ava';
+import type {ClaimFigures} from '../../bench/short/claims.ts';
 import {assertSentence, Folder} from './command.ts';
 
 /** One case, with few jobs: what is looked at here is not how fast they are. */
@@ -34,6 +35,36 @@ test('it measures, and leaves nothing in the folder', async t => {
 	t.deepEqual(readdirSync(folder.path), ['trace']);
 });
 
+test('dequeue measures claims alone, as JSON', async t => {
+	t.timeout(120_000);
+	const folder = new Folder(t);
+	const {code, stdout, stderr} = await folder.faena('bench', 'dequeue', '--blocks', '1', '--jobs', '200', '--json').end();
+	t.is(code, 0, stderr);
+	const {claims, discarded} = JSON.parse(stdout) as {claims: readonly ClaimFigures[]; discarded: readonly {readonly discarded: string}[]};
+	t.deepEqual(
+		discarded.filter(({discarded}) => discarded.startsWith('void')),
+		[],
+	);
+	// Other tests may disturb each of them.
+	t.true(claims.length <= 8);
+	for (const {jobsPerSecond, claimP50Ms, claimP99Ms, cpuMicros} of claims) {
+		t.true((jobsPerSecond?.median ?? 0) > 0 && (cpuMicros?.median ?? 0) > 0);
+		t.true((claimP50Ms?.median ?? 0) > 0 && (claimP50Ms?.median ?? 0) <= (claimP99Ms?.median ?? 0));
+	}
+	t.deepEqual(readdirSync(folder.path), ['trace']);
+});
+
+test('contention measures claims of several processes, as a table', async t => {
+	t.timeout(120_000);
+	const folder = new Folder(t);
+	const {code, stdout, stderr} = await folder.faena('bench', 'contention', '--blocks', '1', '--jobs', '200').end();
+	t.is(code, 0, stderr);
+	t.regex(stdout, /jobs a claim +processes +jobs\/s /);
+	t.regex(stdout, /^Fairness is Jain’s index/m);
+	t.notRegex(stdout, /void/);
+	t.deepEqual(readdirSync(folder.path), ['trace']);
+});
+
 test('by a signal it ends at once, with what measures, and leaves nothing in the folder', async t => {
 	const folder = new Folder(t);
 	// So many calls take minutes.
@@ -55,5 +86,7 @@ test('bad input is refused in a sentence', async t => {
 	assertSentence(t, await folder.faena('bench', '--folder', 'nowhere').end(), /Nothing can be written in nowhere: ENOENT/);
 	assertSentence(t, await folder.faena('bench', '--blocks', '0').end(), /--blocks.*It is a whole number from 1\./);
 	assertSentence(t, await folder.faena('bench', '--trial', 'peers').end(), /--trial.*Allowed choices are drain, call, granularity/);
-	assertSentence(t, await folder.faena('bench', 'fast').end(), /too many arguments/);
+	assertSentence(t, await folder.faena('bench', 'fast').end(), /'fast' is invalid for argument 'suite'\. Allowed choices are dequeue, contention\./);
+	assertSentence(t, await folder.faena('bench', 'dequeue', '--trial', 'call').end(), /faena bench dequeue has no trials to choose from; leave out --trial\./);
+	assertSentence(t, await folder.faena('bench', 'dequeue', 'contention').end(), /too many arguments/);
 });

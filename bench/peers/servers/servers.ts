@@ -5,10 +5,12 @@ import {shareCounter, startPostgres} from './postgres.ts';
 import {startRedis} from './redis.ts';
 import type {Server} from './server.ts';
 
+const POSTGRES = new Set(['graphile-worker', 'pg-boss', 'bare-postgres']);
+
 /** Which server a peer's case needs, if any. */
 export function serverOf({subject, durability}: Pick<Case, 'subject' | 'durability'>): ServerName | undefined {
 	if (subject === 'bullmq' || subject === 'bullmq-sandbox') return durability === 'full' ? 'redis-always' : 'redis-everysec';
-	return subject === 'graphile-worker' || subject === 'pg-boss' ? 'postgres' : undefined;
+	return POSTGRES.has(subject) ? 'postgres' : undefined;
 }
 
 export type ServerName = keyof typeof STARTS;

@@ -1,0 +1,103 @@
+import type {TopLevelSpec} from 'vega-lite';
+import {rate} from '../figures.ts';
+import {type Figure, type Group, groupsOf, over} from '../group.ts';
+import {labelOf} from '../labels.ts';
+import {show} from '../numbers.ts';
+import type {Run} from '../run.ts';
+import type {Axis, Panel} from './spec.ts';
+import {colourOf, machineOf, SHORT, textAt} from './theme.ts';
+
+const [WIDTH, HEIGHT] = [118, 170];
+/** Height of a line of text. */
+const LINE = 14;
+
+interface Measure {
+	readonly title: string;
+	/** One line of a subject each. Of two, the second is dashed. */
+	readonly figures: readonly Figure[];
+	readonly y: Pick<Axis, 'scale' | 'axis'>;
+}
+
+const MEASURES: readonly Measure[] = [
+	{title: 'jobs per second', figures: [rate], y: {scale: {type: 'log'}, axis: {labelExpr: SHORT, tickCount: 4}}},
+	{
+		title: 'ms of a claim: p50, p99 dashed',
+		figures: [({measurement}) => measurement.latencyMs?.claim?.p50, ({measurement}) => measurement.latencyMs?.claim?.p99],
+		y: {scale: {type: 'log'}, axis: {format: '~g', tickCount: 4}},
+	},
+	{title: 'fairness (Jain’s index)', figures: [({measurement}) => measurement.figures?.['fairness']], y: {scale: {domain: [0, 1]}, axis: {tickCount: 5}}},
+];
+
+/** Rate, latency and fairness over how many processes claim and complete from one store: a row for each batch size, a line for each store. */
+export function dequeueChart(run: Run): TopLevelSpec | undefined {
+	const groups = groupsOf(run).filter(isShown);
+	const rows = [...Map.groupBy(groups, ({vary}) => vary?.['batch'] ?? 1)].filter(([, own]) => contendersOf(own).length > 1);
+	if (rows.length === 0) return undefined;
+	const others = [...new Set(groups.map(({subject}) => subject))].filter(subject => subject !== 'faena');
+	return {
+		title: {
+			text: ['How fast processes claim and complete jobs', 'that lie in one store'],
+			subtitle: ['Nothing is executed. Jobs survive a loss of power.', ...machineOf(run, 'dequeue')],
+		},
+		spacing: 24,
+		vconcat: rows.map(([batch, own]) => ({
+			spacing: 16,
+			hconcat: MEASURES.map((measure, index) => panel(measure, own, others, index === 0 ? batch : undefined)),
+		})),
+	};
+}
+
+function isShown({trial, durability, vary}: Group): boolean {
+	return trial === 'dequeue' && durability === 'full' && vary?.['completes'] === 1 && vary['threads'] === 0 && vary['backlog'] !== 1000;
+}
+
+function contendersOf(groups: readonly Group[]): number[] {
+	return [...new Set(groups.map(({vary}) => vary?.['contenders'] ?? 1))].sort((one, other) => one - other);
+}
+
+/** @param batch said where it is the first panel of its row, beside the names of the lines */
+function panel({title, figures, y}: Measure, groups: readonly Group[], others: readonly string[], batch: number | undefined): Panel {
+	const values = groups.flatMap(group => figures.flatMap((figure, index) => pointOf(group, figure, index, others)));
+	const contenders = contendersOf(groups);
+	const subjects = [...new Set(groups.map(({subject}) => subject))];
+	const x: Axis = {
+		field: 'n',
+		type: 'quantitative',
+		scale: {type: 'log', base: 2, domain: [contenders[0] ?? 1, contenders.at(-1) ?? 1], nice: false},
+		title: 'processes',
+		axis: {values: contenders, format: 'd', labelFlush: false, grid: false},
+	};
+	const axis: Axis = {type: 'quantitative', title: null, ...y};
+	const series = {
+		color: {field: 'colour', type: 'nominal', scale: null},
+		detail: {field: 'line'},
+		strokeDash: {field: 'dash', type: 'nominal', scale: null},
+	} as const;
+	return {
+		width: WIDTH,
+		height: HEIGHT,
+		data: {values},
+		layer: [
+			{mark: {type: 'area', opacity: 0.15}, encoding: {x, y: {...axis, field: 'low'}, y2: {field: 'high'}, color: series.color, detail: series.detail}},
+			{mark: {type: 'line', strokeWidth: 2}, encoding: {x, y: {...axis, field: 'median'}, ...series}},
+			{mark: {type: 'point', filled: true, size: 30, opacity: 1}, encoding: {x, y: {...axis, field: 'median'}, color: series.color}},
+			textAt(title, {x: 0, y: -12}, {bold: true}),
+			...(batch === undefined ? [] : nameLines(batch, subjects, others)),
+		],
+	};
+}
+
+function nameLines(batch: number, subjects: readonly string[], others: readonly string[]) {
+	const top = -16 - (subjects.length + 1) * LINE;
+	return [
+		textAt(batch === 1 ? 'One job at a time' : `Up to ${show(batch)} jobs at a time`, {x: 0, y: top}, {bold: true, fontSize: 12}),
+		...subjects.map((subject, index) => textAt(labelOf(subject), {x: 0, y: top + (index + 1) * LINE}, {color: colourOf(subject, others), bold: true})),
+	];
+}
+
+function pointOf(group: Group, figure: Figure, index: number, others: readonly string[]) {
+	const interval = over(group, figure);
+	if (!interval) return [];
+	const colour = colourOf(group.subject, others);
+	return [{...interval, n: group.vary?.['contenders'] ?? 1, colour, line: `${group.subject} ${index}`, dash: index === 0 ? [1, 0] : [4, 3]}];
+}

@@ -1,0 +1,70 @@
+import {Logger, makeWorkerUtils, type TaskList} from 'graphile-worker';
+import {nanoid} from 'nanoid';
+import type {Claimed, StoreSubject} from '../../stores/store.ts';
+import {createDatabase} from '../subjects/database.ts';
+
+const TASKS: TaskList = {bench: () => {}};
+const FILL_BATCH = 5000;
+const SILENT = new Logger(() => () => {});
+
+interface Row {
+	readonly id: string;
+	readonly job_queue_id: number | null;
+	readonly payload: {readonly number: number};
+}
+
+/** What its worker calls to get and complete jobs; it has no public function for that. */
+const {getUtilsAndReleasersFromOptions} = await internal<{
+	getUtilsAndReleasersFromOptions(options: object): Promise<[context: {withPgClient: unknown}, release: () => Promise<void>]>;
+}>('lib');
+const {batchGetJobs} = await internal<{
+	batchGetJobs(context: unknown, client: unknown, tasks: TaskList, pool: string, flags: null, size: number): Promise<Row[]>;
+}>('sql/getJobs');
+const {batchCompleteJobs} = await internal<{
+	batchCompleteJobs(context: unknown, client: unknown, pool: string, jobs: unknown): Promise<void>;
+}>('sql/completeJobs');
+
+/** graphile-worker's own statements, over one connection for each contender. */
+export const store: StoreSubject = {
+	async create(given, surroundings) {
+		const database = await createDatabase(given, surroundings);
+		const utils = await makeWorkerUtils({preset: {worker: {connectionString: database.url, maxPoolSize: 2, logger: SILENT}}});
+		await utils.migrate();
+		return {
+			address: database.url,
+			async fill(first, end) {
+				for (let at = first; at < end; at += FILL_BATCH) {
+					const count = Math.min(FILL_BATCH, end - at);
+					await utils.addJobs(Array.from({length: count}, (_, index) => ({identifier: 'bench', payload: {number: at + index}})));
+				}
+			},
+			prepare: database.vacuum,
+			async ready() {
+				const {rows} = await database.client.query('select count(*)::int as ready from graphile_worker._private_jobs where locked_at is null');
+				return rows[0].ready as number;
+			},
+			async close() {
+				await utils.release();
+				await database.drop();
+			},
+		};
+	},
+	async connect(address) {
+		const [context, release] = await getUtilsAndReleasersFromOptions({
+			preset: {worker: {connectionString: address, maxPoolSize: 1, logger: SILENT}},
+		});
+		const pool = nanoid();
+		return {
+			async claim(most): Promise<Claimed> {
+				const jobs = await batchGetJobs(context, context.withPgClient, TASKS, pool, null, most);
+				return {numbers: jobs.map(({payload}) => payload.number), handle: jobs};
+			},
+			complete: ({handle}) => batchCompleteJobs(context, context.withPgClient, pool, handle),
+			close: release,
+		};
+	},
+};
+
+async function internal<Module>(name: string): Promise<Module> {
+	return (await import(new URL(`./${name}.js`, import.meta.resolve('graphile-worker')).href)) as Module;
+}

@@ -1,0 +1,51 @@
+import {PgBoss} from 'pg-boss';
+import type {StoreSubject} from '../../stores/store.ts';
+import {createDatabase} from '../subjects/database.ts';
+
+const NAME = 'bench';
+const FILL_BATCH = 5000;
+
+/** pg-boss's `fetch` and `complete`, over one connection for each contender. */
+export const store: StoreSubject = {
+	async create(given, surroundings) {
+		const database = await createDatabase(given, surroundings);
+		const boss = new PgBoss({connectionString: database.url, max: 2, supervise: false, schedule: false});
+		await boss.start();
+		await boss.createQueue(NAME, {retryLimit: 0});
+		return {
+			address: database.url,
+			async fill(first, end) {
+				for (let at = first; at < end; at += FILL_BATCH) {
+					const count = Math.min(FILL_BATCH, end - at);
+					await boss.insert(
+						NAME,
+						Array.from({length: count}, (_, index) => ({data: {number: at + index}})),
+					);
+				}
+			},
+			prepare: database.vacuum,
+			async ready() {
+				const {rows} = await database.client.query("select count(*)::int as ready from pgboss.job where name = 'bench' and state = 'created'");
+				return rows[0].ready as number;
+			},
+			async close() {
+				await boss.stop({graceful: false});
+				await database.drop();
+			},
+		};
+	},
+	async connect(address) {
+		const boss = new PgBoss({connectionString: address, max: 1, supervise: false, schedule: false, migrate: false});
+		await boss.start();
+		return {
+			async claim(batchSize) {
+				const jobs = await boss.fetch<{number: number}>(NAME, {batchSize});
+				return {numbers: jobs.map(({data}) => data.number), handle: jobs.map(({id}) => id)};
+			},
+			async complete({handle}) {
+				await boss.complete(NAME, handle as string[]);
+			},
+			close: async () => boss.stop({graceful: false}),
+		};
+	},
+};

@@ -1,0 +1,69 @@
+import {cpuMicrosPerJob, rate} from '../figures.ts';
+import {type Group, groupsOf, over, ratio} from '../group.ts';
+import {cases, claims} from '../plan.ts';
+import type {Run} from '../run.ts';
+import type {Interval} from '../statistics.ts';
+import type {Case} from '../suite.ts';
+
+const BACKLOG = 100_000;
+const LANE = [['full', 'bulk', 'faena']] as const;
+const ONE = {batch: 100, backlog: BACKLOG, contenders: 1, completes: 1, threads: 0};
+
+/** What `faena bench dequeue` measures: one process, by how many jobs it claims at a time. */
+export const DEQUEUE_PLAN: readonly Case[] = claims(
+	LANE,
+	[1, 10, 100, 1000].flatMap(batch => [0, 1].map(completes => ({...ONE, batch, completes}))),
+).flatMap(cases);
+
+/** What `faena bench contention` measures: by how many processes claim from one file. */
+export const CONTENTION_PLAN: readonly Case[] = claims(
+	LANE,
+	[1, 100].flatMap(batch => [1, 2, 4, 8].map(contenders => ({...ONE, batch, contenders}))),
+).flatMap(cases);
+
+/** What was found of one case. A figure is missing where no measurement of it counts. */
+export interface ClaimFigures {
+	/** Jobs that are claimed at a time. */
+	readonly batch: number;
+	readonly processes: number;
+	/** Whether each batch is completed before the next is claimed. */
+	readonly completes: boolean;
+	readonly jobsPerSecond?: Interval;
+	/** Milliseconds of one claim. */
+	readonly claimP50Ms?: Interval;
+	readonly claimP99Ms?: Interval;
+	/** Microseconds of all processes, for one job. */
+	readonly cpuMicros?: Interval;
+	/** Jain's index of what the processes got: 1 where all got the same, 1/n where one got everything. */
+	readonly fairness?: Interval;
+	/** The rate by that of one process in the same block. */
+	readonly timesOne?: Interval;
+}
+
+export function claimFigures(run: Run): ClaimFigures[] {
+	const groups = groupsOf(run);
+	return groups.map(group =>
+		figuresOf(
+			group,
+			groups.find(other => isAlone(other) && other.vary?.['batch'] === group.vary?.['batch']),
+		),
+	);
+}
+
+function isAlone({vary}: Group): boolean {
+	return vary?.['contenders'] === 1 && vary['completes'] === 1;
+}
+
+function figuresOf(group: Group, alone: Group | undefined): ClaimFigures {
+	const {batch = 1, contenders = 1, completes = 0} = group.vary ?? {};
+	const figures = {
+		jobsPerSecond: over(group, rate),
+		claimP50Ms: over(group, ({measurement}) => measurement.latencyMs?.claim?.p50),
+		claimP99Ms: over(group, ({measurement}) => measurement.latencyMs?.claim?.p99),
+		cpuMicros: over(group, cpuMicrosPerJob),
+		fairness: over(group, ({measurement}) => measurement.figures?.['fairness']),
+		timesOne: contenders > 1 ? ratio(group, alone, rate) : undefined,
+	};
+	const known = Object.fromEntries(Object.entries(figures).filter(([, value]) => value !== undefined));
+	return {batch, processes: contenders, completes: completes === 1, ...known};
+}

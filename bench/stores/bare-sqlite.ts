@@ -1,0 +1,61 @@
+import {mkdtempSync, rmSync} from 'node:fs';
+import {join} from 'node:path';
+import Database from 'better-sqlite3';
+import type {Case} from '../suite.ts';
+import type {StoreSubject} from './store.ts';
+
+/** As long as anybody may wait for the lock here. */
+const BUSY_MS = 60_000;
+
+const SCHEMA = `
+	create table job (id integer primary key, number integer not null, state text not null);
+	create index job_ready on job (id) where state = 'ready';
+`;
+const CLAIM = `update job set state = 'running' where id in (select id from job where state = 'ready' order by id limit ?) returning id, number`;
+const COMPLETE = `update job set state = 'done' where id in (select value from json_each(?))`;
+
+/**
+ * The least that one would write by hand: a table, a partial index, and one statement that claims, on better-sqlite3 with the same
+ * durability. No leases, attempts, priorities or results.
+ */
+export const store: StoreSubject = {
+	async create(given, {folder}) {
+		const place = mkdtempSync(join(folder, 'faena-bench-'));
+		const address = join(place, 'jobs.db');
+		const database = connect(address, given);
+		database.exec(SCHEMA);
+		const insert = database.prepare(`insert into job (number, state) values (?, 'ready')`);
+		return {
+			address,
+			fill: async (first, end) =>
+				database.transaction(() => {
+					for (let number = first; number < end; number++) insert.run(number);
+				})(),
+			ready: async () => database.prepare(`select count(*) from job where state = 'ready'`).pluck().get() as number,
+			async close() {
+				database.close();
+				rmSync(place, {recursive: true});
+			},
+		};
+	},
+	async connect(address, given) {
+		const database = connect(address, given);
+		const [claim, complete] = [database.prepare(CLAIM), database.prepare(COMPLETE)];
+		return {
+			async claim(most) {
+				const rows = claim.all(most) as {readonly id: number; readonly number: number}[];
+				return {numbers: rows.map(({number}) => number), handle: rows.map(({id}) => id)};
+			},
+			complete: async ({handle}) => void complete.run(JSON.stringify(handle)),
+			close: async () => void database.close(),
+		};
+	},
+};
+
+function connect(file: string, {durability}: Case): Database.Database {
+	if (durability === 'memory') throw new Error('Contenders share a file: there is no lane in memory.');
+	const database = new Database(file, {timeout: BUSY_MS});
+	database.pragma('journal_mode = wal');
+	database.pragma(`synchronous = ${durability}`);
+	return database;
+}

@@ -1,0 +1,15 @@
+import {moduleUrl} from '../module-url.ts';
+import {isPeer} from '../subjects/index.ts';
+import type {StoreSubject} from './store.ts';
+
+/** Loaded only where they are measured: a peer must not cost the others anything. */
+const MODULES: Readonly<Record<string, () => Promise<{readonly store: StoreSubject}>>> = {
+	faena: () => import('./faena.ts'),
+	'bare-sqlite': () => import('./bare-sqlite.ts'),
+};
+
+export async function loadStore(name: string): Promise<StoreSubject> {
+	const module = MODULES[name] ?? (isPeer(name) ? () => import(moduleUrl(`peers/stores/${name}`).href) : undefined);
+	if (!module) throw new Error(`There is no store ${name}`);
+	return (await module()).store;
+}
