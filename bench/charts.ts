@@ -6,10 +6,10 @@ import {existsSync, readdirSync, writeFileSync} from 'node:fs';
 import {basename, dirname, join} from 'node:path';
 import {fileURLToPath} from 'node:url';
 import {parseArgs} from 'node:util';
+import {type Run, readRun} from './analyse/run.ts';
 import {FRONT, frontFile} from './charts/front.ts';
 import {CHARTS} from './charts/index.ts';
 import {render} from './charts/render.ts';
-import {type Run, readRun} from './run.ts';
 
 const RESULTS = fileURLToPath(new URL('./results/', import.meta.url));
 

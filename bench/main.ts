@@ -1,7 +1,8 @@
 /** Runs a plan, by default the quick one; the options are in `options.ts`. */
-import {optionsOf} from './options.ts';
-import {runPlan} from './run-plan.ts';
-import {compileSyncCounter} from './sync-counter.ts';
+
+import {compileSyncCounter} from './measure/sync-counter.ts';
+import {optionsOf} from './plan/options.ts';
+import {runPlan} from './plan/run-plan.ts';
 
 const options = optionsOf('quick');
 using counter = compileSyncCounter();

@@ -1,5 +1,5 @@
 /** Takes one measurement in this process: `node bench/one.ts CASE SURROUNDINGS`, both JSON; prints it as JSON. */
-import type {Case, Measurement, Surroundings} from './suite.ts';
+import type {Case, Measurement, Surroundings} from './plan/suite.ts';
 import {TRIALS} from './trials/index.ts';
 
 const [given, surroundings] = process.argv.slice(2).map(text => JSON.parse(text)) as [Case, Surroundings];

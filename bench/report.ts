@@ -5,12 +5,12 @@
  */
 import {fileURLToPath} from 'node:url';
 import {parseArgs} from 'node:util';
+import {readRun, readRuns} from './analyse/run.ts';
 import {frontCharts} from './report/front-charts.ts';
 import {historyTable} from './report/history.ts';
 import {report} from './report/markdown.ts';
 import {summary} from './report/summary.ts';
 import {writeSection, writeTables} from './report/write.ts';
-import {readRun, readRuns} from './run.ts';
 
 const RESULTS = fileURLToPath(new URL('./results/', import.meta.url));
 const FRONT = fileURLToPath(new URL('../README.md', import.meta.url));

@@ -7,11 +7,11 @@ import {statSync} from 'node:fs';
 import {join} from 'node:path';
 import {memoryUsage} from 'node:process';
 import {open} from '../lib/index.ts';
-import {moduleUrl} from './module-url.ts';
+import {moduleUrl} from './measure/module-url.ts';
 
 const items = Number(process.argv[2] ?? 10_000_000);
 const queue = join(process.argv[3] ?? '.', `map-${items}.db`);
-await using faena = await open<typeof import('./tasks.ts')>({queue, tasks: moduleUrl('tasks'), closeOnSignals: true});
+await using faena = await open<typeof import('./measure/tasks.ts')>({queue, tasks: moduleUrl('measure/tasks'), closeOnSignals: true});
 
 const map = faena.map('identity', numbers(), {batch: 'ten million', payload: (number: number) => number});
 const start = performance.now();

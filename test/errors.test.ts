@@ -7,12 +7,12 @@ const rows = (section: string) => [...section.matchAll(/^\| `(\w+)` \|/gm)].map(
 
 test('docs/errors.md has each code of an error, and each reason of a failure, and no other', t => {
 	const [own = '', ofJobs = ''] = read('docs/errors.md').split('## Of a job');
-	const [, codes = ''] = read('lib/errors.ts').match(/type ErrorCode =(.*?'UnsupportedNode')/s) ?? [];
+	const [, codes = ''] = read('lib/support/errors.ts').match(/type ErrorCode =(.*?'UnsupportedNode')/s) ?? [];
 	t.deepEqual(
 		rows(own),
 		[...codes.matchAll(/\| '(\w+)'/g)].map(([, code]) => code),
 	);
-	const [reasons = ''] = read('lib/failure.ts').match(/readonly reason: [^;]*;/) ?? [];
+	const [reasons = ''] = read('lib/job/failure.ts').match(/readonly reason: [^;]*;/) ?? [];
 	t.deepEqual(rows(ofJobs).sort(), [...reasons.matchAll(/'(\w+)'/g)].map(([, reason]) => reason).sort());
 });
 

@@ -5,99 +5,25 @@ import test from 'ava';
 
 const root = fileURLToPath(new URL('../', import.meta.url));
 
-/** From the bottom to the top; a file imports only from its own layer and those below. `*` stands for a folder's content. */
-const LAYERS: readonly (readonly string[])[] = [
-	[
-		'lib/errors.ts',
-		'lib/failpoint.ts',
-		'lib/failure.ts',
-		'lib/job.ts',
-		'lib/backoff.ts',
-		'lib/encoding.ts',
-		'lib/lines.ts',
-		'lib/status-summary.ts',
-		'lib/bell.ts',
-		'lib/id-set.ts',
-		'lib/source.ts',
-		'lib/unread-maps.ts',
-		'lib/originals.ts',
-		'lib/board.ts',
-		'lib/clock.ts',
-		'lib/bisection.ts',
-		'lib/setbacks.ts',
-		'lib/worker-url.ts',
-		'lib/node-version.ts',
-		'lib/node-args.ts',
-	],
-	[
-		'lib/queue.ts',
-		'lib/times.ts',
-		'lib/runs.ts',
-		'lib/job-list.ts',
-		'lib/stored.ts',
-		'lib/task.ts',
-		'lib/tasks-module.ts',
-		'lib/pool.ts',
-		'lib/logger.ts',
-		'lib/checks.ts',
-		'lib/options.ts',
-		'lib/halt.ts',
-		'lib/map-options.ts',
-		'lib/protocol.ts',
-		'lib/open-jobs.ts',
-		'lib/job-maker.ts',
-		'lib/made-jobs.ts',
-		'lib/transfer.ts',
-		'lib/notes.ts',
-		'lib/context.ts',
-		'lib/execution.ts',
-		'lib/sizing.ts',
-		'lib/runner.ts',
-		'lib/report.ts',
-		'lib/meter.ts',
-		'lib/worker-life.ts',
-		'lib/resources.ts',
-		'lib/refused-lanes.ts',
-		'lib/warnings.ts',
-	],
-	['lib/queues/*', 'lib/pools/*'],
-	[
-		'lib/statistics.ts',
-		'lib/steering.ts',
-		'lib/desk.ts',
-		'lib/caretaker.ts',
-		'lib/held-batches.ts',
-		'lib/turn-parts.ts',
-		'lib/turns.ts',
-		'lib/dispatcher.ts',
-		'lib/open-queue.ts',
-		'lib/notebook.ts',
-		'lib/heartbeat-thread.ts',
-		'lib/work.ts',
-	],
-	[
-		'lib/audience.ts',
-		'lib/line.ts',
-		'lib/inline-line.ts',
-		'lib/link.ts',
-		'lib/job-handle.ts',
-		'lib/batch-handle.ts',
-		'lib/map-batch.ts',
-		'lib/map.ts',
-		'lib/signals.ts',
-		'lib/engine.ts',
-		'lib/enqueue-in.ts',
-	],
-	['lib/index.ts', 'lib/testing.ts', 'lib/test-clock.ts', 'lib/test-engine.ts'],
-	['bench/*'],
-	['lib/cli/*'],
-];
+/** The folders of lib, from the caller to the worker, and which of the others each may import. The entries are the files at the top. */
+const STATIONS: Readonly<Record<string, readonly string[]>> = {
+	cli: ['entries', 'api', 'store', 'job', 'support'],
+	entries: ['api', 'store', 'job', 'support'],
+	api: ['dispatcher', 'pool', 'transport', 'store', 'worker', 'job', 'support'],
+	transport: ['job', 'support'],
+	dispatcher: ['pool', 'store', 'transport', 'job', 'support'],
+	store: ['job', 'support'],
+	pool: ['worker', 'job', 'support'],
+	worker: ['job', 'support'],
+	job: ['support'],
+	support: [],
+};
 
 /** Packages that these files alone may import, so that what is particular to each stays in one place. */
 const OWNERS: Readonly<Record<string, readonly string[]>> = {
-	'better-sqlite3': ['lib/queues/sqlite/database.ts', 'lib/queues/sqlite/one-library.ts', 'lib/queues/sqlite/owner-lock.ts'],
-	piscina: ['lib/pools/threads.ts'],
-	tinypool: ['lib/pools/processes.ts'],
+	'better-sqlite3': ['lib/store/sqlite/database.ts', 'lib/store/sqlite/one-library.ts', 'lib/store/sqlite/owner-lock.ts'],
+	piscina: ['lib/pool/threads/threads.ts'],
+	tinypool: ['lib/pool/processes/processes.ts'],
 };
 
 const files = ['lib', 'workers'].flatMap(folder =>
@@ -110,7 +36,7 @@ const files = ['lib', 'workers'].flatMap(folder =>
 const SHORT_SUITE = [
 	'lib/cli/bench.ts',
 	'bench/one.ts',
-	'bench/tasks.ts',
+	'bench/measure/tasks.ts',
 	'bench/trials/contender.ts',
 	'bench/stores/faena.ts',
 	...['ideal-worker', 'ideal', 'faena', 'sqlite', 'piscina'].map(name => `bench/subjects/${name}.ts`),
@@ -125,28 +51,47 @@ function targetOf(file: string, name: string): string {
 	return relative(root, join(root, dirname(file), name));
 }
 
-function layerOf(file: string): number {
-	return LAYERS.findIndex(layer => layer.some(entry => (entry.endsWith('*') ? file.startsWith(entry.slice(0, -1)) : file === entry)));
+/** Of a file of lib. */
+function stationOf(file: string): string {
+	const [, folder, name] = file.split('/');
+	return name === undefined ? 'entries' : (folder as string);
 }
 
-test('every file of lib has a layer', t => {
-	t.deepEqual(
-		files.filter(file => file.startsWith('lib/') && layerOf(file) < 0),
-		[],
-	);
-});
-
-test('imports go downwards only', t => {
-	const upwards = files
+/** Of all files of lib, by their paths: what each imports of the others. */
+const IMPORTS = new Map(
+	files
 		.filter(file => file.startsWith('lib/'))
-		.flatMap(file =>
+		.map(file => [
+			file,
 			importsOf(file)
 				.filter(name => name.startsWith('.'))
 				.map(name => targetOf(file, name))
-				.filter(target => layerOf(target) > layerOf(file))
-				.map(target => `${file} → ${target}`),
-		);
-	t.deepEqual(upwards, []);
+				.filter(target => target.startsWith('lib/')),
+		]),
+);
+
+test('every file of lib lies in a station', t => {
+	t.deepEqual([...new Set([...IMPORTS.keys()].map(stationOf))].sort(), Object.keys(STATIONS).sort());
+});
+
+test('a station imports only of those that it may', t => {
+	const wrong = [...IMPORTS].flatMap(([file, targets]) => {
+		const allowed = [stationOf(file), ...(STATIONS[stationOf(file)] ?? [])];
+		return targets.filter(target => !allowed.includes(stationOf(target))).map(target => `${file} → ${target}`);
+	});
+	t.deepEqual(wrong, []);
+});
+
+test('no file imports itself by way of others, not even for a type', t => {
+	const [done, circles] = [new Set<string>(), new Set<string>()];
+	const visit = (file: string, way: readonly string[]) => {
+		if (way.includes(file)) circles.add([...way.slice(way.indexOf(file)), file].join(' → '));
+		if (done.has(file) || way.includes(file)) return;
+		for (const target of IMPORTS.get(file) ?? []) visit(target, [...way, file]);
+		done.add(file);
+	};
+	for (const file of IMPORTS.keys()) visit(file, []);
+	t.deepEqual([...circles], []);
 });
 
 test('the benchmark is imported by the command that runs it, and by nothing else of lib', t => {

@@ -1,13 +1,13 @@
 /** First file of the dispatcher's thread: owns the queue's connection and the pool. It never runs a task. */
 import {parentPort, workerData} from 'node:worker_threads';
 import {nanoid} from 'nanoid';
-import {Dispatcher} from '../lib/dispatcher.ts';
-import {toEnvelope} from '../lib/errors.ts';
-import {Workforce} from '../lib/pools/workforce.ts';
-import type {CallsMessage, DispatcherMessage, DispatcherStart, Started} from '../lib/protocol.ts';
-import {openJobsAt, ownerLockAt} from '../lib/queues/sqlite/owner-lock.ts';
-import {openSqlite} from '../lib/queues/sqlite.ts';
-import {memoryOf} from '../lib/transfer.ts';
+import {Dispatcher} from '../lib/dispatcher/dispatcher.ts';
+import {toEnvelope} from '../lib/job/error-envelope.ts';
+import {Workforce} from '../lib/pool/mixed-pool.ts';
+import {openJobsAt, ownerLockAt} from '../lib/store/sqlite/owner-lock.ts';
+import {openSqlite} from '../lib/store/sqlite/sqlite.ts';
+import type {CallsMessage, DispatcherMessage, DispatcherStart, Started} from '../lib/transport/messages.ts';
+import {memoryOf} from '../lib/transport/messages.ts';
 
 const {queue: location, durability, leaseMs, blobThresholdBytes = Infinity, events, closeOnSignals, pool} = workerData as DispatcherStart;
 

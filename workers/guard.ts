@@ -4,12 +4,12 @@
  */
 import {connect} from 'node:net';
 import {parentPort, workerData} from 'node:worker_threads';
-import {Guard, type GuardCommand, type GuardStart} from '../lib/pools/child-board.ts';
-import {Descendants} from '../lib/pools/descendants.ts';
-import {readFrames, writeFrame} from '../lib/pools/frames.ts';
-import {closeMeetingPlace, socketAt} from '../lib/pools/meeting-place.ts';
-import {MARK} from '../lib/pools/process-table.ts';
-import {shareLock} from '../lib/queues/sqlite/owner-lock.ts';
+import {Descendants} from '../lib/pool/descendants.ts';
+import {MARK} from '../lib/pool/process-table.ts';
+import {Guard, type GuardCommand, type GuardStart} from '../lib/pool/processes/child-board.ts';
+import {readFrames, writeFrame} from '../lib/pool/processes/frames.ts';
+import {closeMeetingPlace, socketAt} from '../lib/pool/processes/rendezvous.ts';
+import {shareLock} from '../lib/store/sqlite/owner-lock.ts';
 
 const {sent, place, ownerLock, ...start} = workerData as GuardStart;
 if (ownerLock !== undefined) shareLock(ownerLock);

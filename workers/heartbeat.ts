@@ -1,8 +1,8 @@
 /** First file of the thread that renews the heartbeat of a `work()` loop, whose own thread may be busy for hours. */
 import {existsSync} from 'node:fs';
 import {parentPort, workerData} from 'node:worker_threads';
-import type {HeartbeatStart} from '../lib/protocol.ts';
-import {openSqlite, type SqliteQueue} from '../lib/queues/sqlite.ts';
+import {openSqlite, type SqliteQueue} from '../lib/store/sqlite/sqlite.ts';
+import type {HeartbeatStart} from '../lib/transport/messages.ts';
 
 /** A third of the shortest lease that there may be. */
 const BEAT_EVERY_MS = 300;

@@ -5,13 +5,13 @@
 import {openSync} from 'node:fs';
 import {getHeapStatistics} from 'node:v8';
 import {MessageChannel} from 'node:worker_threads';
-import {ChildBoard, createRegions} from '../lib/pools/child-board.ts';
-import {ChildLine} from '../lib/pools/child-line.ts';
-import {WorkerLeftovers} from '../lib/pools/leftovers.ts';
-import {boardAt} from '../lib/pools/meeting-place.ts';
-import {MARK} from '../lib/pools/process-table.ts';
-import type {WorkerRequest} from '../lib/protocol.ts';
-import {WorkerLife} from '../lib/worker-life.ts';
+import {WorkerLeftovers} from '../lib/pool/leftovers.ts';
+import {MARK} from '../lib/pool/process-table.ts';
+import {ChildBoard, createRegions} from '../lib/pool/processes/child-board.ts';
+import {ChildLine} from '../lib/pool/processes/child-line.ts';
+import {boardAt} from '../lib/pool/processes/rendezvous.ts';
+import type {WorkerRequest} from '../lib/worker/messages.ts';
+import {WorkerLife} from '../lib/worker/worker.ts';
 
 // A terminal sends Ctrl-C to its whole process group, and a service manager SIGTERM to all of a service: when this process
 // ends is its parent's to decide.

@@ -3,12 +3,12 @@
  * is loaded on the first one.
  */
 import {parentPort} from 'node:worker_threads';
-import {Board} from '../lib/board.ts';
-import {WorkerLeftovers} from '../lib/pools/leftovers.ts';
-import {MARK, ownThread} from '../lib/pools/process-table.ts';
-import type {ThreadIdentity, WorkerRequest} from '../lib/protocol.ts';
-import {memoryOf} from '../lib/transfer.ts';
-import {WorkerLife} from '../lib/worker-life.ts';
+import {WorkerLeftovers} from '../lib/pool/leftovers.ts';
+import {MARK, ownThread} from '../lib/pool/process-table.ts';
+import {Board} from '../lib/worker/chunk-state.ts';
+import type {ThreadIdentity, WorkerRequest} from '../lib/worker/messages.ts';
+import {memoryOf} from '../lib/worker/messages.ts';
+import {WorkerLife} from '../lib/worker/worker.ts';
 
 // As it is now: a task may replace it.
 const post = parentPort?.postMessage.bind(parentPort);

@@ -1,9 +1,9 @@
 import type {TopLevelSpec} from 'vega-lite';
-import {contentionSeries, KINDS, type Kind, type Series} from '../contention-series.ts';
-import {rate} from '../figures.ts';
-import {over, ratio} from '../group.ts';
-import {show} from '../numbers.ts';
-import type {Run} from '../run.ts';
+import {contentionSeries, KINDS, type Kind, type Series} from '../analyse/contention-series.ts';
+import {rate} from '../analyse/figures.ts';
+import {over, ratio} from '../analyse/group.ts';
+import {show} from '../analyse/numbers.ts';
+import type {Run} from '../analyse/run.ts';
 import type {Axis, Panel} from './spec.ts';
 import {FAENA, FAINT, machineOf, OTHERS, textAt} from './theme.ts';
 

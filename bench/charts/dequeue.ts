@@ -1,31 +1,33 @@
 import type {TopLevelSpec} from 'vega-lite';
-import {rate} from '../figures.ts';
-import {type Figure, type Group, groupsOf, over} from '../group.ts';
-import {labelOf} from '../labels.ts';
-import {show} from '../numbers.ts';
-import type {Run} from '../run.ts';
+import {rate} from '../analyse/figures.ts';
+import {type Figure, type Group, groupsOf, over} from '../analyse/group.ts';
+import {labelOf} from '../analyse/labels.ts';
+import {show} from '../analyse/numbers.ts';
+import type {Run} from '../analyse/run.ts';
 import type {Axis, Panel} from './spec.ts';
-import {colourOf, machineOf, SHORT, textAt} from './theme.ts';
+import {colourOf, INK, machineOf, SHORT, textAt} from './theme.ts';
 
-const [WIDTH, HEIGHT] = [118, 170];
+const HEIGHT = 170;
 /** Height of a line of text. */
 const LINE = 14;
 
 interface Measure {
 	readonly title: string;
+	readonly width: number;
 	/** One line of a subject each. Of two, the second is dashed. */
 	readonly figures: readonly Figure[];
 	readonly y: Pick<Axis, 'scale' | 'axis'>;
 }
 
 const MEASURES: readonly Measure[] = [
-	{title: 'jobs per second', figures: [rate], y: {scale: {type: 'log'}, axis: {labelExpr: SHORT, tickCount: 4}}},
+	{title: 'jobs per second', width: 165, figures: [rate], y: {scale: {type: 'log'}, axis: {labelExpr: SHORT, tickCount: 4}}},
 	{
-		title: 'ms of a claim: p50, p99 dashed',
+		title: 'ms of a claim',
+		width: 84,
 		figures: [({measurement}) => measurement.latencyMs?.claim?.p50, ({measurement}) => measurement.latencyMs?.claim?.p99],
 		y: {scale: {type: 'log'}, axis: {format: '~g', tickCount: 4}},
 	},
-	{title: 'fairness (Jain’s index)', figures: [({measurement}) => measurement.figures?.['fairness']], y: {scale: {domain: [0, 1]}, axis: {tickCount: 5}}},
+	{title: 'fairness', width: 84, figures: [({measurement}) => measurement.figures?.['fairness']], y: {scale: {domain: [0, 1]}, axis: {tickCount: 5}}},
 ];
 
 /** Rate, latency and fairness over how many processes claim and complete from one store: a row for each batch size, a line for each store. */
@@ -33,11 +35,15 @@ export function dequeueChart(run: Run): TopLevelSpec | undefined {
 	const groups = groupsOf(run).filter(isShown);
 	const rows = [...Map.groupBy(groups, ({vary}) => vary?.['batch'] ?? 1)].filter(([, own]) => contendersOf(own).length > 1);
 	if (rows.length === 0) return undefined;
-	const others = [...new Set(groups.map(({subject}) => subject))].filter(subject => subject !== 'faena');
+	const others = [...new Set(groups.map(({subject}) => subject))].filter(subject => subject !== 'faena' && !(subject in BARE));
 	return {
 		title: {
 			text: ['How fast processes claim and complete jobs', 'that lie in one store'],
-			subtitle: ['Nothing is executed. Jobs survive a loss of power.', ...machineOf(run, 'dequeue')],
+			subtitle: [
+				'Nothing is executed. Jobs survive a loss of power. Claims: p50; dashed,',
+				'p99. Fairness is Jain’s index: 1 if all get the same, 1/n if one gets all.',
+				...machineOf(run, 'dequeue'),
+			],
 		},
 		spacing: 24,
 		vconcat: rows.map(([batch, own]) => ({
@@ -45,6 +51,13 @@ export function dequeueChart(run: Run): TopLevelSpec | undefined {
 			hconcat: MEASURES.map((measure, index) => panel(measure, own, others, index === 0 ? batch : undefined)),
 		})),
 	};
+}
+
+/** What one would write by hand is a measure for the others, and in grey. */
+const BARE: Readonly<Record<string, string>> = {'bare-sqlite': INK, 'bare-postgres': '#B5B5B5'};
+
+function lineColour(subject: string, others: readonly string[]): string {
+	return BARE[subject] ?? colourOf(subject, others);
 }
 
 function isShown({trial, durability, vary}: Group): boolean {
@@ -56,7 +69,7 @@ function contendersOf(groups: readonly Group[]): number[] {
 }
 
 /** @param batch said where it is the first panel of its row, beside the names of the lines */
-function panel({title, figures, y}: Measure, groups: readonly Group[], others: readonly string[], batch: number | undefined): Panel {
+function panel({title, width, figures, y}: Measure, groups: readonly Group[], others: readonly string[], batch: number | undefined): Panel {
 	const values = groups.flatMap(group => figures.flatMap((figure, index) => pointOf(group, figure, index, others)));
 	const contenders = contendersOf(groups);
 	const subjects = [...new Set(groups.map(({subject}) => subject))];
@@ -74,7 +87,7 @@ function panel({title, figures, y}: Measure, groups: readonly Group[], others: r
 		strokeDash: {field: 'dash', type: 'nominal', scale: null},
 	} as const;
 	return {
-		width: WIDTH,
+		width,
 		height: HEIGHT,
 		data: {values},
 		layer: [
@@ -91,13 +104,13 @@ function nameLines(batch: number, subjects: readonly string[], others: readonly 
 	const top = -16 - (subjects.length + 1) * LINE;
 	return [
 		textAt(batch === 1 ? 'One job at a time' : `Up to ${show(batch)} jobs at a time`, {x: 0, y: top}, {bold: true, fontSize: 12}),
-		...subjects.map((subject, index) => textAt(labelOf(subject), {x: 0, y: top + (index + 1) * LINE}, {color: colourOf(subject, others), bold: true})),
+		...subjects.map((subject, index) => textAt(labelOf(subject), {x: 0, y: top + (index + 1) * LINE}, {color: lineColour(subject, others), bold: true})),
 	];
 }
 
 function pointOf(group: Group, figure: Figure, index: number, others: readonly string[]) {
 	const interval = over(group, figure);
 	if (!interval) return [];
-	const colour = colourOf(group.subject, others);
+	const colour = lineColour(group.subject, others);
 	return [{...interval, n: group.vary?.['contenders'] ?? 1, colour, line: `${group.subject} ${index}`, dash: index === 0 ? [1, 0] : [4, 3]}];
 }

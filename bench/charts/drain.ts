@@ -1,9 +1,9 @@
 import type {TopLevelSpec} from 'vega-lite';
-import {rate} from '../figures.ts';
-import {type Group, groupsOf, over} from '../group.ts';
-import {labelOf, laneLabel} from '../labels.ts';
-import {show} from '../numbers.ts';
-import type {Run} from '../run.ts';
+import {rate} from '../analyse/figures.ts';
+import {type Group, groupsOf, over} from '../analyse/group.ts';
+import {labelOf, laneLabel} from '../analyse/labels.ts';
+import {show} from '../analyse/numbers.ts';
+import type {Run} from '../analyse/run.ts';
 import type {Axis, Panel} from './spec.ts';
 import {BAR, FAENA, FAINT, INK, machineOf, SHORT} from './theme.ts';
 

@@ -1,4 +1,4 @@
-import type {Entry} from '../suite.ts';
+import type {Entry} from '../plan/suite.ts';
 
 /** A chart that README.md shows, of the newest run of a plan. */
 export interface FrontChart {

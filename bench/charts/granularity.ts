@@ -1,9 +1,9 @@
 import type {TopLevelSpec} from 'vega-lite';
-import {type Curve, efficiencyAt, efficiencyCurves, metgOf, workAt} from '../efficiency.ts';
-import {labelOf} from '../labels.ts';
-import type {Metg} from '../metg.ts';
-import {showMicros, showPercent} from '../numbers.ts';
-import type {Run} from '../run.ts';
+import {type Curve, efficiencyAt, efficiencyCurves, metgOf, workAt} from '../analyse/efficiency.ts';
+import {labelOf} from '../analyse/labels.ts';
+import type {Metg} from '../analyse/metg.ts';
+import {showMicros, showPercent} from '../analyse/numbers.ts';
+import type {Run} from '../analyse/run.ts';
 import type {Axis, Mark} from './spec.ts';
 import {colourOf, FAINT, machineOf, textAt} from './theme.ts';
 

@@ -1,7 +1,7 @@
 import type {TopLevelSpec} from 'vega-lite';
-import {type Group, groupsOf, over} from '../group.ts';
-import {show, showPercent} from '../numbers.ts';
-import type {Run} from '../run.ts';
+import {type Group, groupsOf, over} from '../analyse/group.ts';
+import {show, showPercent} from '../analyse/numbers.ts';
+import type {Run} from '../analyse/run.ts';
 import type {Axis} from './spec.ts';
 import {FAENA, machineOf, SHORT} from './theme.ts';
 

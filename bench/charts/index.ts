@@ -1,5 +1,5 @@
 import type {TopLevelSpec} from 'vega-lite';
-import type {Run} from '../run.ts';
+import type {Run} from '../analyse/run.ts';
 import {contentionChart} from './contention.ts';
 import {dequeueChart} from './dequeue.ts';
 import {drainChart} from './drain.ts';

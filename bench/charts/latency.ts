@@ -1,8 +1,8 @@
 import type {TopLevelSpec} from 'vega-lite';
-import {type Group, groupsOf, over} from '../group.ts';
-import {show, showPercent} from '../numbers.ts';
-import type {Run} from '../run.ts';
-import type {Span} from '../suite.ts';
+import {type Group, groupsOf, over} from '../analyse/group.ts';
+import {show, showPercent} from '../analyse/numbers.ts';
+import type {Run} from '../analyse/run.ts';
+import type {Span} from '../plan/suite.ts';
 import type {Axis, Panel} from './spec.ts';
 import {FAENA, FAINT, machineOf, OTHERS, textAt} from './theme.ts';
 

@@ -1,6 +1,6 @@
 import type {Config} from 'vega-lite';
-import {show} from '../numbers.ts';
-import type {Run} from '../run.ts';
+import {show} from '../analyse/numbers.ts';
+import type {Run} from '../analyse/run.ts';
 import type {Mark} from './spec.ts';
 
 /** Colours that those who don't see red or green tell apart, too (Okabe and Ito 2008), without its yellow, too pale for lines. */

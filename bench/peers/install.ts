@@ -2,7 +2,7 @@ import {execFile} from 'node:child_process';
 import {existsSync, readFileSync, symlinkSync, writeFileSync} from 'node:fs';
 import {fileURLToPath} from 'node:url';
 import {promisify} from 'node:util';
-import {FOLDER} from '../folder.ts';
+import {FOLDER} from '../plan/folder.ts';
 
 /** Installs exactly what the lock file has, unless that is here already. Gives a sentence if it can't. */
 export async function installPeers(): Promise<string | undefined> {

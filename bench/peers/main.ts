@@ -1,10 +1,11 @@
 /** Installs the peers and starts their servers, if that is needed, and runs a plan with them: `npm run bench:peers`. */
-import {optionsOf} from '../options.ts';
-import type {NotRun} from '../run.ts';
-import {runPlan} from '../run-plan.ts';
+
+import type {NotRun} from '../analyse/run.ts';
+import {compileSyncCounter} from '../measure/sync-counter.ts';
+import {optionsOf} from '../plan/options.ts';
+import {runPlan} from '../plan/run-plan.ts';
+import type {Case} from '../plan/suite.ts';
 import {PEERS} from '../subjects/index.ts';
-import type {Case} from '../suite.ts';
-import {compileSyncCounter} from '../sync-counter.ts';
 import {installPeers} from './install.ts';
 import {serverOf, startServers} from './servers/servers.ts';
 

@@ -1,8 +1,8 @@
-import {cpuMicrosOf, cpuMicrosPerJob, fsyncRate, rate, transactionRate} from '../figures.ts';
-import {type Figure, type Group, over, ratio} from '../group.ts';
-import {labelOf} from '../labels.ts';
-import {show, showMicros} from '../numbers.ts';
-import type {Interval} from '../statistics.ts';
+import {cpuMicrosOf, cpuMicrosPerJob, fsyncRate, rate, transactionRate} from '../analyse/figures.ts';
+import {type Figure, type Group, over, ratio} from '../analyse/group.ts';
+import {labelOf} from '../analyse/labels.ts';
+import {show, showMicros} from '../analyse/numbers.ts';
+import type {Interval} from '../analyse/statistics.ts';
 import type {Column} from './table.ts';
 
 type Cell = Column<Group>;

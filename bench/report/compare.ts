@@ -1,10 +1,10 @@
-import {cpuMicrosPerJob, rate} from '../figures.ts';
-import {type Figure, type Group, groupsOf, keyOfAllRevisions, over, ratio} from '../group.ts';
-import {laneName} from '../labels.ts';
-import {show, showMicros, showPercent} from '../numbers.ts';
-import type {Run} from '../run.ts';
-import type {Interval} from '../statistics.ts';
-import type {Quantiles, Span} from '../suite.ts';
+import {cpuMicrosPerJob, rate} from '../analyse/figures.ts';
+import {type Figure, type Group, groupsOf, keyOfAllRevisions, over, ratio} from '../analyse/group.ts';
+import {laneName} from '../analyse/labels.ts';
+import {show, showMicros, showPercent} from '../analyse/numbers.ts';
+import type {Run} from '../analyse/run.ts';
+import type {Interval} from '../analyse/statistics.ts';
+import type {Quantiles, Span} from '../plan/suite.ts';
 import {showInterval, showMedian, wordsOf} from './columns.ts';
 import {discardedSections} from './discarded.ts';
 import {machineOf} from './markdown.ts';

@@ -1,8 +1,8 @@
-import {keyOf} from '../group.ts';
-import {labelOf, laneName} from '../labels.ts';
-import {show, showMicros} from '../numbers.ts';
-import type {Run} from '../run.ts';
-import type {Entry} from '../suite.ts';
+import {keyOf} from '../analyse/group.ts';
+import {labelOf, laneName} from '../analyse/labels.ts';
+import {show, showMicros} from '../analyse/numbers.ts';
+import type {Run} from '../analyse/run.ts';
+import type {Entry} from '../plan/suite.ts';
 import {type Column, markdownTable} from './table.ts';
 
 /** What is not in the other tables, and why: nothing is left out in silence. */

@@ -1,9 +1,9 @@
-import {type By, type Curve, type CurvePoint, efficiencyAt, efficiencyCurves, metgOf, workAt} from '../efficiency.ts';
-import {labelOf, laneName} from '../labels.ts';
-import type {Metg} from '../metg.ts';
-import {showMicros, showPercent} from '../numbers.ts';
-import type {Run} from '../run.ts';
-import type {TaskName} from '../suite.ts';
+import {type By, type Curve, type CurvePoint, efficiencyAt, efficiencyCurves, metgOf, workAt} from '../analyse/efficiency.ts';
+import {labelOf, laneName} from '../analyse/labels.ts';
+import type {Metg} from '../analyse/metg.ts';
+import {showMicros, showPercent} from '../analyse/numbers.ts';
+import type {Run} from '../analyse/run.ts';
+import type {TaskName} from '../plan/suite.ts';
 import {showInterval} from './columns.ts';
 import {type Column, markdownTable} from './table.ts';
 

@@ -1,8 +1,8 @@
-import {show} from '../numbers.ts';
-import type {Run} from '../run.ts';
+import {show} from '../analyse/numbers.ts';
+import type {Run} from '../analyse/run.ts';
+import type {Interval} from '../analyse/statistics.ts';
 import {smallest} from '../short/describe.ts';
 import {type ShortFigures, shortFigures} from '../short/figures.ts';
-import type {Interval} from '../statistics.ts';
 import {type Column, markdownTable} from './table.ts';
 
 interface Row {

@@ -1,5 +1,5 @@
-import {show} from '../numbers.ts';
-import type {Run} from '../run.ts';
+import {show} from '../analyse/numbers.ts';
+import type {Run} from '../analyse/run.ts';
 import {discardedSections} from './discarded.ts';
 import {granularitySection} from './granularity.ts';
 import {trialSections} from './trials.ts';

@@ -1,9 +1,9 @@
-import {chanceOf} from '../chance.ts';
-import {contentionSeries, type Series, uslPoints} from '../contention-series.ts';
-import {labelOf, laneName} from '../labels.ts';
-import {show, showPercent} from '../numbers.ts';
-import type {Run} from '../run.ts';
-import {fitUsl, type UslFit} from '../usl.ts';
+import {contentionSeries, type Series, uslPoints} from '../analyse/contention-series.ts';
+import {labelOf, laneName} from '../analyse/labels.ts';
+import {show, showPercent} from '../analyse/numbers.ts';
+import type {Run} from '../analyse/run.ts';
+import {fitUsl, type UslFit} from '../analyse/usl.ts';
+import {chanceOf} from '../plan/chance.ts';
 import {showInterval} from './columns.ts';
 import {type Column, markdownTable} from './table.ts';
 

@@ -1,4 +1,4 @@
-import type {Run} from '../run.ts';
+import type {Run} from '../analyse/run.ts';
 import {type Line, linesOf} from '../short/describe.ts';
 import {shortFigures} from '../short/figures.ts';
 import {machineOf} from './markdown.ts';

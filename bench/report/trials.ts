@@ -1,9 +1,9 @@
-import {cpuMicrosPerJob, rate} from '../figures.ts';
-import {type Group, groupsOf, haveSameVaried, over, sameLane} from '../group.ts';
-import {durabilityLabel, labelOf, laneLabel, laneName} from '../labels.ts';
-import {show} from '../numbers.ts';
-import type {Run} from '../run.ts';
-import type {Quantiles, Span} from '../suite.ts';
+import {cpuMicrosPerJob, rate} from '../analyse/figures.ts';
+import {type Group, groupsOf, haveSameVaried, over, sameLane} from '../analyse/group.ts';
+import {durabilityLabel, labelOf, laneLabel, laneName} from '../analyse/labels.ts';
+import {show} from '../analyse/numbers.ts';
+import type {Run} from '../analyse/run.ts';
+import type {Quantiles, Span} from '../plan/suite.ts';
 import {
 	type BaseOf,
 	BESIDE_RATES,

@@ -1,6 +1,6 @@
 import {existsSync, readdirSync, readFileSync, writeFileSync} from 'node:fs';
 import {basename, join} from 'node:path';
-import {readRun} from '../run.ts';
+import {readRun} from '../analyse/run.ts';
 import {report} from './markdown.ts';
 
 /**

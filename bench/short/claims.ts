@@ -1,9 +1,9 @@
-import {cpuMicrosPerJob, rate} from '../figures.ts';
-import {type Group, groupsOf, over, ratio} from '../group.ts';
-import {cases, claims} from '../plan.ts';
-import type {Run} from '../run.ts';
-import type {Interval} from '../statistics.ts';
-import type {Case} from '../suite.ts';
+import {cpuMicrosPerJob, rate} from '../analyse/figures.ts';
+import {type Group, groupsOf, over, ratio} from '../analyse/group.ts';
+import type {Run} from '../analyse/run.ts';
+import type {Interval} from '../analyse/statistics.ts';
+import {cases, claims} from '../plan/plan.ts';
+import type {Case} from '../plan/suite.ts';
 
 const BACKLOG = 100_000;
 const LANE = [['full', 'bulk', 'faena']] as const;

@@ -1,6 +1,6 @@
-import {show} from '../numbers.ts';
+import {show} from '../analyse/numbers.ts';
+import type {Run} from '../analyse/run.ts';
 import {showInterval, showMedian} from '../report/columns.ts';
-import type {Run} from '../run.ts';
 import type {ClaimFigures} from './claims.ts';
 import {machineLine, remarks} from './describe.ts';
 

@@ -1,9 +1,9 @@
-import {keyOf} from '../group.ts';
-import {labelOf} from '../labels.ts';
-import type {Metg} from '../metg.ts';
-import {show, showMicros, showPercent} from '../numbers.ts';
-import type {Run} from '../run.ts';
-import type {Interval} from '../statistics.ts';
+import {keyOf} from '../analyse/group.ts';
+import {labelOf} from '../analyse/labels.ts';
+import type {Metg} from '../analyse/metg.ts';
+import {show, showMicros, showPercent} from '../analyse/numbers.ts';
+import type {Run} from '../analyse/run.ts';
+import type {Interval} from '../analyse/statistics.ts';
 import type {ShortFigures} from './figures.ts';
 
 /** What was found, as a table and in sentences, for a terminal. */

@@ -1,10 +1,10 @@
-import {efficiencyCurves, metgOf} from '../efficiency.ts';
-import {cpuMicrosPerJob, rate} from '../figures.ts';
-import {type Figure, type Group, groupsOf, over, ratio} from '../group.ts';
-import type {Metg} from '../metg.ts';
-import type {Run} from '../run.ts';
-import type {Interval} from '../statistics.ts';
-import type {Case} from '../suite.ts';
+import {efficiencyCurves, metgOf} from '../analyse/efficiency.ts';
+import {cpuMicrosPerJob, rate} from '../analyse/figures.ts';
+import {type Figure, type Group, groupsOf, over, ratio} from '../analyse/group.ts';
+import type {Metg} from '../analyse/metg.ts';
+import type {Run} from '../analyse/run.ts';
+import type {Interval} from '../analyse/statistics.ts';
+import type {Case} from '../plan/suite.ts';
 
 /** What the short suite found. A figure is missing where no measurement of it counts. */
 export interface ShortFigures {

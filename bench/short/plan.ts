@@ -1,5 +1,5 @@
-import {cases, type Row} from '../plan.ts';
-import type {Case} from '../suite.ts';
+import {cases, type Row} from '../plan/plan.ts';
+import type {Case} from '../plan/suite.ts';
 
 /** What `faena bench` measures, in about half a minute a block: what needs nothing but the package itself. */
 const ROWS: readonly Row[] = [

@@ -1,7 +1,7 @@
 import {mkdtempSync, rmSync} from 'node:fs';
 import {join} from 'node:path';
 import Database from 'better-sqlite3';
-import type {Case} from '../suite.ts';
+import type {Case} from '../plan/suite.ts';
 import type {StoreSubject} from './store.ts';
 
 /** As long as anybody may wait for the lock here. */

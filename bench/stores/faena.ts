@@ -2,8 +2,8 @@ import {mkdtempSync, rmSync} from 'node:fs';
 import {join} from 'node:path';
 import {nanoid} from 'nanoid';
 import {type Dequeued, openQueue} from '../../lib/index.ts';
-import {newJobs} from '../new-jobs.ts';
-import type {Case} from '../suite.ts';
+import {newJobs} from '../measure/new-jobs.ts';
+import type {Case} from '../plan/suite.ts';
 import type {StoreSubject} from './store.ts';
 
 const FILL_BATCH = 2000;

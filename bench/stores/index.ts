@@ -1,4 +1,4 @@
-import {moduleUrl} from '../module-url.ts';
+import {moduleUrl} from '../measure/module-url.ts';
 import {isPeer} from '../subjects/index.ts';
 import type {StoreSubject} from './store.ts';
 

@@ -1,4 +1,4 @@
-import type {Case, Surroundings} from '../suite.ts';
+import type {Case, Surroundings} from '../plan/suite.ts';
 
 /** A store of jobs whose dequeue is measured by itself: nothing executes. Each job carries a whole number. */
 export interface StoreSubject {

@@ -1,13 +1,13 @@
 import {mkdtempSync, rmSync} from 'node:fs';
 import {join} from 'node:path';
 import {type Engine, open} from '../../lib/index.ts';
-import {moduleUrl} from '../module-url.ts';
-import {IN_FLIGHT, type Intake} from '../suite.ts';
-import {recordedSums} from '../sums.ts';
+import {moduleUrl} from '../measure/module-url.ts';
+import {recordedSums} from '../measure/sums.ts';
+import {IN_FLIGHT, type Intake} from '../plan/suite.ts';
 import {inLanes} from './lanes.ts';
 import type {Running, Subject} from './subject.ts';
 
-type Tasks = typeof import('../tasks.ts');
+type Tasks = typeof import('../measure/tasks.ts');
 
 /** Faena with default settings, on the case's durability. */
 export const subject: Subject = {
@@ -15,7 +15,7 @@ export const subject: Subject = {
 		if (durability === 'memory') throw new Error('An engine keeps its jobs in a file: it has no lane in memory.');
 		const place = mkdtempSync(join(folder, 'faena-bench-'));
 		const file = join(place, 'jobs.db');
-		const faena = await open<Tasks>({queue: file, tasks: moduleUrl('tasks'), workers, durability});
+		const faena = await open<Tasks>({queue: file, tasks: moduleUrl('measure/tasks'), workers, durability});
 		return new FaenaRunning(faena, file, async () => {
 			await faena.close();
 			rmSync(place, {recursive: true});

@@ -1,5 +1,5 @@
 import {parentPort} from 'node:worker_threads';
-import run from '../tasks.ts';
+import run from '../measure/tasks.ts';
 
 /** The jobs, until it is told to go. */
 let request: Parameters<typeof run>[0] | undefined;

@@ -1,6 +1,6 @@
 import {Worker} from 'node:worker_threads';
-import {moduleUrl} from '../module-url.ts';
-import type {TaskName} from '../suite.ts';
+import {moduleUrl} from '../measure/module-url.ts';
+import type {TaskName} from '../plan/suite.ts';
 import type {Running, Subject} from './subject.ts';
 
 /** The ceiling: in each thread one loop over its share of the jobs, which it has before the clock starts. No pool, no queue. */

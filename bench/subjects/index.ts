@@ -1,4 +1,4 @@
-import {moduleUrl} from '../module-url.ts';
+import {moduleUrl} from '../measure/module-url.ts';
 import type {Subject} from './subject.ts';
 
 /** Modules of the subjects, loaded only where they are measured: a peer must not cost the others anything. */

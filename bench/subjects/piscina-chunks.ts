@@ -1,6 +1,6 @@
-import {MOST_IN_RUN} from '../../lib/runs.ts';
-import {ChunkSizer} from '../../lib/sizing.ts';
-import type {TaskName} from '../suite.ts';
+import {ChunkSizer} from '../../lib/dispatcher/sizing.ts';
+import {MOST_IN_RUN} from '../../lib/job/runs.ts';
+import type {TaskName} from '../plan/suite.ts';
 import {makePiscina} from './piscina.ts';
 import type {Running, Subject} from './subject.ts';
 

@@ -1,6 +1,6 @@
 import {fileURLToPath} from 'node:url';
 import {Piscina} from 'piscina';
-import {moduleUrl} from '../module-url.ts';
+import {moduleUrl} from '../measure/module-url.ts';
 import {PoolRunning} from './pool.ts';
 import type {Subject} from './subject.ts';
 
@@ -9,7 +9,7 @@ export const PER_WORKER = 16;
 
 export function makePiscina(workers: number, concurrentTasksPerWorker: number): Piscina {
 	return new Piscina({
-		filename: fileURLToPath(moduleUrl('tasks')),
+		filename: fileURLToPath(moduleUrl('measure/tasks')),
 		minThreads: workers,
 		maxThreads: workers,
 		idleTimeout: Infinity,

@@ -1,5 +1,5 @@
-import type {TaskName} from '../suite.ts';
-import type {Request} from '../tasks.ts';
+import type {Request} from '../measure/tasks.ts';
+import type {TaskName} from '../plan/suite.ts';
 import {inLanes} from './lanes.ts';
 import type {Running} from './subject.ts';
 

@@ -1,14 +1,14 @@
 import {mkdtempSync, rmSync} from 'node:fs';
 import {join} from 'node:path';
-import {type Lines, toLines} from '../../lib/lines.ts';
-import {connect, type Statements} from '../../lib/queues/sqlite/database.ts';
-import {type JobRun, jobRunOf} from '../../lib/queues/sqlite/job-run.ts';
-import {writeResults} from '../../lib/queues/sqlite/outcome-run.ts';
-import {Place} from '../../lib/queues/sqlite/places.ts';
-import {MOST_IN_RUN} from '../../lib/runs.ts';
-import {inUnits, packTimes} from '../../lib/times.ts';
-import type {TaskName} from '../suite.ts';
-import {recordedSums} from '../sums.ts';
+import {type Lines, toLines} from '../../lib/job/packed-strings.ts';
+import {inUnits, packTimes} from '../../lib/job/packed-times.ts';
+import {MOST_IN_RUN} from '../../lib/job/runs.ts';
+import {connect, type Statements} from '../../lib/store/sqlite/database.ts';
+import {type JobRun, jobRunOf} from '../../lib/store/sqlite/job-run.ts';
+import {writeResults} from '../../lib/store/sqlite/outcome-run.ts';
+import {Place} from '../../lib/store/sqlite/places.ts';
+import {recordedSums} from '../measure/sums.ts';
+import type {TaskName} from '../plan/suite.ts';
 import type {Running, Subject} from './subject.ts';
 
 /** What is in one transaction: what the dispatcher's turns have under load, two runs. */

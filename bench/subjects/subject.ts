@@ -1,4 +1,4 @@
-import type {Case, Intake, Measurement, Surroundings, TaskName} from '../suite.ts';
+import type {Case, Intake, Measurement, Surroundings, TaskName} from '../plan/suite.ts';
 
 /** An engine, a pool or a queue that is measured. */
 export interface Subject {

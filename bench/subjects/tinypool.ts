@@ -1,6 +1,6 @@
 import {fileURLToPath} from 'node:url';
 import {Tinypool} from 'tinypool';
-import {moduleUrl} from '../module-url.ts';
+import {moduleUrl} from '../measure/module-url.ts';
 import {PoolRunning} from './pool.ts';
 import type {Subject} from './subject.ts';
 
@@ -10,7 +10,7 @@ const PER_WORKER = 16;
 export const subject: Subject = {
 	async open({workers}) {
 		const pool = new Tinypool({
-			filename: fileURLToPath(moduleUrl('tasks')),
+			filename: fileURLToPath(moduleUrl('measure/tasks')),
 			minThreads: workers,
 			maxThreads: workers,
 			idleTimeout: Infinity,

@@ -1,5 +1,5 @@
 /** A worker thread of workerpool. */
 import {worker} from 'workerpool';
-import run from '../tasks.ts';
+import run from '../measure/tasks.ts';
 
 worker({run});

@@ -1,6 +1,6 @@
 import {fileURLToPath} from 'node:url';
 import {pool as makePool} from 'workerpool';
-import {moduleUrl} from '../module-url.ts';
+import {moduleUrl} from '../measure/module-url.ts';
 import {PoolRunning} from './pool.ts';
 import type {Subject} from './subject.ts';
 

@@ -1,7 +1,7 @@
-import {withEngine} from '../engine.ts';
-import {observe} from '../observe.ts';
-import {median} from '../statistics.ts';
-import type {Case, Measurement, Surroundings} from '../suite.ts';
+import {median} from '../analyse/statistics.ts';
+import {withEngine} from '../measure/engine.ts';
+import {observe} from '../measure/observe.ts';
+import type {Case, Measurement, Surroundings} from '../plan/suite.ts';
 
 /** Jobs that are looked for and cancelled one by one. */
 const SINGLE = 50;

@@ -1,10 +1,10 @@
 import {createHistogram} from 'node:perf_hooks';
-import {withEngine} from '../engine.ts';
-import {fsyncMs} from '../machine.ts';
-import {observe} from '../observe.ts';
-import {curveOf, quantilesOf, recordMs} from '../quantiles.ts';
-import type {Case, Measurement, Surroundings} from '../suite.ts';
-import {recordedSums, refuseUnlessEqual, sumBelow} from '../sums.ts';
+import {withEngine} from '../measure/engine.ts';
+import {observe} from '../measure/observe.ts';
+import {curveOf, quantilesOf, recordMs} from '../measure/quantiles.ts';
+import {recordedSums, refuseUnlessEqual, sumBelow} from '../measure/sums.ts';
+import {fsyncMs} from '../plan/machine.ts';
+import type {Case, Measurement, Surroundings} from '../plan/suite.ts';
 
 /** Calls of the warm-up between two looks at the clock. */
 const ROUND_CALLS = 20;

@@ -1,7 +1,7 @@
 import {fork} from 'node:child_process';
 import {fileURLToPath} from 'node:url';
 import {Worker} from 'node:worker_threads';
-import {moduleUrl} from '../module-url.ts';
+import {moduleUrl} from '../measure/module-url.ts';
 import type {Contention, Round, Taken} from './contention-round.ts';
 
 /** A process or a thread that claims. */

@@ -1,4 +1,4 @@
-import type {Case} from '../suite.ts';
+import type {Case} from '../plan/suite.ts';
 
 /** What a contender is told at its start. */
 export interface Contention {

@@ -1,4 +1,4 @@
-import type {Case, Measurement, Surroundings} from '../suite.ts';
+import type {Case, Measurement, Surroundings} from '../plan/suite.ts';
 import {drain} from './drain.ts';
 import {processes} from './processes.ts';
 import {producers} from './producers.ts';

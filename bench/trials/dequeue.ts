@@ -1,9 +1,9 @@
 import {createHistogram, type RecordableHistogram} from 'node:perf_hooks';
-import {CostMeter} from '../cost.ts';
-import {curveOf, quantilesOf, recordMs} from '../quantiles.ts';
+import {CostMeter} from '../measure/cost.ts';
+import {curveOf, quantilesOf, recordMs} from '../measure/quantiles.ts';
+import type {Case, Measurement, Surroundings} from '../plan/suite.ts';
 import {loadStore} from '../stores/index.ts';
 import type {Store} from '../stores/store.ts';
-import type {Case, Measurement, Surroundings} from '../suite.ts';
 import {Contenders} from './contenders.ts';
 import {monotonicMs, type Taken} from './contention-round.ts';
 

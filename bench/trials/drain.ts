@@ -1,9 +1,9 @@
-import {observe} from '../observe.ts';
+import {observe} from '../measure/observe.ts';
+import {refuseUnlessEqual} from '../measure/sums.ts';
+import {makeWorkload} from '../measure/workload.ts';
+import type {Case, Measurement, Surroundings} from '../plan/suite.ts';
 import {load} from '../subjects/index.ts';
 import type {Running, Sums} from '../subjects/subject.ts';
-import type {Case, Measurement, Surroundings} from '../suite.ts';
-import {refuseUnlessEqual} from '../sums.ts';
-import {makeWorkload} from '../workload.ts';
 
 /**
  * Where jobs have work, the warm-up begins with so large a part of no-ops: they bring more turns and messages a second, and so compile sooner what moves

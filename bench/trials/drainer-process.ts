@@ -1,6 +1,6 @@
 /** One of the engines that drain a file together: `drainer-process.ts FILE DURABILITY WORKERS`. Goes on each time that it is told, until it is let go. */
 import {type Durability, open} from '../../lib/index.ts';
-import {TASKS, type Tasks} from '../engine.ts';
+import {TASKS, type Tasks} from '../measure/engine.ts';
 
 /** Since it was opened. */
 export interface Drained {

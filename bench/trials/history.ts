@@ -1,10 +1,10 @@
 import {existsSync, readFileSync, statSync} from 'node:fs';
 import {setTimeout as sleep} from 'node:timers/promises';
 import type {Engine} from '../../lib/index.ts';
-import {type Tasks, withEngine} from '../engine.ts';
-import {observe} from '../observe.ts';
-import type {Case, Measurement, Surroundings} from '../suite.ts';
-import {recordedSums, refuseUnlessEqual, sumBelow} from '../sums.ts';
+import {type Tasks, withEngine} from '../measure/engine.ts';
+import {observe} from '../measure/observe.ts';
+import {recordedSums, refuseUnlessEqual, sumBelow} from '../measure/sums.ts';
+import type {Case, Measurement, Surroundings} from '../plan/suite.ts';
 
 const WARM_UP_JOBS = 10_000;
 

@@ -1,4 +1,4 @@
-import type {Case, Measurement, Surroundings} from '../suite.ts';
+import type {Case, Measurement, Surroundings} from '../plan/suite.ts';
 import {backlog} from './backlog.ts';
 import {call} from './call.ts';
 import {contention} from './contention.ts';

@@ -1,14 +1,14 @@
 import {createHistogram, type RecordableHistogram} from 'node:perf_hooks';
 import type {Engine} from '../../lib/index.ts';
-import {generate, poissonMs} from '../arrivals.ts';
-import {chanceOf} from '../chance.ts';
-import {sharedMs} from '../clock.ts';
-import {type Tasks, withEngine} from '../engine.ts';
-import {observe} from '../observe.ts';
-import {curveOf, quantilesOf, recordMs} from '../quantiles.ts';
+import {generate, poissonMs} from '../measure/arrivals.ts';
+import {sharedMs} from '../measure/clock.ts';
+import {type Tasks, withEngine} from '../measure/engine.ts';
+import {observe} from '../measure/observe.ts';
+import {curveOf, quantilesOf, recordMs} from '../measure/quantiles.ts';
+import {recordedSums, refuseUnlessEqual, sumBelow} from '../measure/sums.ts';
+import {chanceOf} from '../plan/chance.ts';
+import {type Case, IN_FLIGHT, type Measurement, type Surroundings} from '../plan/suite.ts';
 import {inLanes} from '../subjects/lanes.ts';
-import {type Case, IN_FLIGHT, type Measurement, type Surroundings} from '../suite.ts';
-import {recordedSums, refuseUnlessEqual, sumBelow} from '../sums.ts';
 
 /** Jobs, at most, of the drain that compiles what moves them, and of the one that tells the capacity. */
 const DRAINS = [5000, 20_000] as const;

@@ -1,11 +1,11 @@
 import Database from 'better-sqlite3';
-import {makeContents, refuseUnlessSame} from '../contents.ts';
-import {withEngine} from '../engine.ts';
-import {observe} from '../observe.ts';
-import {RECORDED} from '../recorded.ts';
+import {makeContents, refuseUnlessSame} from '../measure/contents.ts';
+import {withEngine} from '../measure/engine.ts';
+import {observe} from '../measure/observe.ts';
+import {RECORDED} from '../measure/recorded.ts';
+import type {Case, Measurement, Surroundings} from '../plan/suite.ts';
 import {inLanes} from '../subjects/lanes.ts';
 import {makePiscina, PER_WORKER} from '../subjects/piscina.ts';
-import type {Case, Measurement, Surroundings} from '../suite.ts';
 
 /** Sends values to the task `echo` and gives back what comes. */
 type Echo = (contents: readonly Content[]) => Promise<readonly unknown[]>;

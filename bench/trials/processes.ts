@@ -1,12 +1,12 @@
 import {type ChildProcess, fork} from 'node:child_process';
 import {fileURLToPath} from 'node:url';
 import {type JobQueue, openQueue} from '../../lib/index.ts';
-import {withFile} from '../file.ts';
-import {moduleUrl} from '../module-url.ts';
-import {newJobs} from '../new-jobs.ts';
-import {observe} from '../observe.ts';
-import type {Case, Measurement, Surroundings} from '../suite.ts';
-import {recordedSums, refuseUnlessEqual, sumBelow} from '../sums.ts';
+import {withFile} from '../measure/file.ts';
+import {moduleUrl} from '../measure/module-url.ts';
+import {newJobs} from '../measure/new-jobs.ts';
+import {observe} from '../measure/observe.ts';
+import {recordedSums, refuseUnlessEqual, sumBelow} from '../measure/sums.ts';
+import type {Case, Measurement, Surroundings} from '../plan/suite.ts';
 import type {Drained} from './drainer-process.ts';
 
 const BATCH = 1000;

@@ -2,8 +2,8 @@
 import {createHistogram, type RecordableHistogram} from 'node:perf_hooks';
 import {parentPort, workerData} from 'node:worker_threads';
 import {type Durability, type JobQueue, openQueue} from '../../lib/index.ts';
-import {newJobs} from '../new-jobs.ts';
-import {recordMs} from '../quantiles.ts';
+import {newJobs} from '../measure/new-jobs.ts';
+import {recordMs} from '../measure/quantiles.ts';
 
 export interface Production {
 	readonly file: string;

@@ -1,14 +1,14 @@
 import {createHistogram} from 'node:perf_hooks';
 import {Worker} from 'node:worker_threads';
 import Database from 'better-sqlite3';
-import {withFile} from '../file.ts';
-import {moduleUrl} from '../module-url.ts';
-import {shareOf} from '../new-jobs.ts';
-import {observe} from '../observe.ts';
-import {curveOf, quantilesOf} from '../quantiles.ts';
-import {PAYLOADS} from '../recorded.ts';
-import type {Case, Measurement, Surroundings} from '../suite.ts';
-import {sumBelow} from '../sums.ts';
+import {withFile} from '../measure/file.ts';
+import {moduleUrl} from '../measure/module-url.ts';
+import {shareOf} from '../measure/new-jobs.ts';
+import {observe} from '../measure/observe.ts';
+import {curveOf, quantilesOf} from '../measure/quantiles.ts';
+import {PAYLOADS} from '../measure/recorded.ts';
+import {sumBelow} from '../measure/sums.ts';
+import type {Case, Measurement, Surroundings} from '../plan/suite.ts';
 import type {Produced, Production} from './producer-thread.ts';
 
 /**

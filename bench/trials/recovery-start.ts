@@ -7,15 +7,15 @@ const {open} = await import('../../lib/index.ts');
 const imported = process.hrtime();
 const {subscribe, unsubscribe} = await import('node:diagnostics_channel');
 const {default: Database} = await import('better-sqlite3');
-const {sharedMs} = await import('../clock.ts');
-const {TASKS} = await import('../engine.ts');
-const {observe} = await import('../observe.ts');
-const {sumBelow} = await import('../sums.ts');
+const {sharedMs} = await import('../measure/clock.ts');
+const {TASKS} = await import('../measure/engine.ts');
+const {observe} = await import('../measure/observe.ts');
+const {sumBelow} = await import('../measure/sums.ts');
 
 import type {Durability, Engine} from '../../lib/index.ts';
-import type {Tasks} from '../engine.ts';
-import {RECORDED} from '../recorded.ts';
-import type {Case, Measurement, Surroundings} from '../suite.ts';
+import type {Tasks} from '../measure/engine.ts';
+import {RECORDED} from '../measure/recorded.ts';
+import type {Case, Measurement, Surroundings} from '../plan/suite.ts';
 
 const [spawnedMs, file = '', ...texts] = process.argv.slice(2);
 const [given, surroundings] = texts.map(text => JSON.parse(text)) as [Case & {readonly durability: Durability}, Surroundings];

@@ -1,9 +1,9 @@
 /** Fills a queue, works on it, and says so once it is in full swing, to be killed: `recovery-victim.ts FILE CASE`. */
 import {subscribe} from 'node:diagnostics_channel';
 import {type Durability, open, openQueue} from '../../lib/index.ts';
-import {TASKS, type Tasks} from '../engine.ts';
-import {newJobs} from '../new-jobs.ts';
-import type {Case} from '../suite.ts';
+import {TASKS, type Tasks} from '../measure/engine.ts';
+import {newJobs} from '../measure/new-jobs.ts';
+import type {Case} from '../plan/suite.ts';
 
 const BATCH = 1000;
 /** After so many the chunks are as large as they become: some hundred jobs are out at a time. */

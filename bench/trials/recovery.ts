@@ -1,9 +1,9 @@
 import {fork} from 'node:child_process';
 import {fileURLToPath} from 'node:url';
-import {sharedMs} from '../clock.ts';
-import {withFile} from '../file.ts';
-import {moduleUrl} from '../module-url.ts';
-import type {Case, Measurement, Surroundings} from '../suite.ts';
+import {sharedMs} from '../measure/clock.ts';
+import {withFile} from '../measure/file.ts';
+import {moduleUrl} from '../measure/module-url.ts';
+import type {Case, Measurement, Surroundings} from '../plan/suite.ts';
 
 /**
  * A process fills a queue, goes to work on it, and is killed (SIGKILL) in full swing. What is measured is the

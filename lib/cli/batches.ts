@@ -1,5 +1,5 @@
 import type {Command} from 'commander';
-import {type BatchInfo, toBatchInfo} from '../batch-handle.ts';
+import {type BatchInfo, toBatchInfo} from '../api/batch-handle.ts';
 import {statusSummary} from '../index.ts';
 import {clock, count, showRate} from './bar.ts';
 import {lookAtQueue} from './existing-queue.ts';

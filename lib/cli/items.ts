@@ -1,8 +1,8 @@
 import {isUtf8} from 'node:buffer';
 import {existsSync, fstatSync, readdir} from 'node:fs';
 import {convertPathToPattern, glob} from 'tinyglobby';
-import {MAX_VALUE_BYTES} from '../encoding.ts';
 import {FaenaError} from '../index.ts';
+import {MAX_VALUE_BYTES} from '../job/encoding.ts';
 
 /** What the task is run for. */
 export interface Item {

@@ -169,7 +169,7 @@ function describeError({causes = [], ...error}: FailureRecord): string {
 	return [error, ...causes].map(({name, message, stack}) => (stack ? withoutNode(stack) : `${name}: ${message}`)).join('\ncaused by ');
 }
 
-const RUNNER = new URL('../runner.', import.meta.url).href;
+const RUNNER = new URL('../worker/runner.', import.meta.url).href;
 
 function withoutNode(stack: string): string {
 	const lines = stack.split('\n').filter(line => !isForeign(line));

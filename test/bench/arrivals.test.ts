@@ -1,7 +1,7 @@
 import test from 'ava';
-import {generate, poissonMs} from '../../bench/arrivals.ts';
-import {chanceOf} from '../../bench/chance.ts';
-import {sharedMs} from '../../bench/clock.ts';
+import {generate, poissonMs} from '../../bench/measure/arrivals.ts';
+import {sharedMs} from '../../bench/measure/clock.ts';
+import {chanceOf} from '../../bench/plan/chance.ts';
 
 test('arrivals are a Poisson process: the gaps are exponential, and the same seed gives them again', t => {
 	const times = poissonMs(20_000, 1000, chanceOf(1));

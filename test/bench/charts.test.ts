@@ -24,6 +24,15 @@ const DRAIN = [entry(), entry({subject: 'bullmq', measurement: {wallMs: 8000}}),
 const CURVE = [50, 90, 99, 99.9, 99.99].map(percentile => [percentile, percentile / 100] as const);
 const LATENCY = [entry({trial: 'latency', vary: {share: 0.25}, measurement: {curvesMs: {durableEnqueue: CURVE, start: CURVE, durableResult: CURVE}}})];
 const CONTENTION = [1, 2].map(producers => entry({trial: 'contention', vary: {producers, batch: 1}, measurement: {wallMs: 500 * producers}}));
+const SPANS = {p50: 1, p90: 2, p99: 3, p999: 4, max: 5};
+const DEQUEUE = [1, 4].flatMap(contenders =>
+	['faena', 'bare-sqlite'].map(subject =>
+		entry({
+			...{trial: 'dequeue', subject, vary: {batch: 1, backlog: 10_000, contenders, completes: 1, threads: 0}},
+			measurement: {latencyMs: {claim: SPANS}, ...(contenders > 1 && {figures: {fairness: 0.9}})},
+		}),
+	),
+);
 const HISTORY = [entry({trial: 'history', measurement: {tenths: {perSecond: [100, 100, 100, 100, 100, 100, 100, 100, 100, 50]}}})];
 
 /** What each chart is drawn of, and words that must be in it. */
@@ -32,6 +41,7 @@ const EXPECTED: Readonly<Record<string, {readonly entries: readonly object[]; re
 	drain: {entries: DRAIN, words: [/>BullMQ \(Redis\)</, />1,000</, />125</, /Jobs survive a loss of power; enqueued in one call/]},
 	latency: {entries: LATENCY, words: [/>25 % of capacity</, />result on disk</, />99\.9</]},
 	contention: {entries: CONTENTION, words: [/>1 job a commit</, />2,000\/s alone</, />Producers</]},
+	dequeue: {entries: DEQUEUE, words: [/>One job at a time</, />a bare claim in SQLite</, />processes</, /ms of a claim/]},
 	history: {entries: HISTORY, words: [/at 50 % of the first tenth’s rate/]},
 };
 

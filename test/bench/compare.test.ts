@@ -2,8 +2,8 @@ import {execFile} from 'node:child_process';
 import {join} from 'node:path';
 import {fileURLToPath} from 'node:url';
 import test from 'ava';
+import {readRun} from '../../bench/analyse/run.ts';
 import {compareRevisions} from '../../bench/report/compare.ts';
-import {readRun} from '../../bench/run.ts';
 import {makeFolder} from '../fixtures/folder.ts';
 import {entry, runOf} from './results.ts';
 

@@ -1,18 +1,18 @@
 import {writeFileSync} from 'node:fs';
 import test from 'ava';
 import Database from 'better-sqlite3';
-import {makeContents, refuseUnlessSame} from '../../bench/contents.ts';
-import {recordedSums, refuseUnlessEqual, sumBelow} from '../../bench/sums.ts';
+import {makeContents, refuseUnlessSame} from '../../bench/measure/contents.ts';
+import {recordedSums, refuseUnlessEqual, sumBelow} from '../../bench/measure/sums.ts';
 import {open} from '../../lib/index.ts';
 import {makeFolder} from '../fixtures/folder.ts';
 import {loosenCompleted} from '../fixtures/stored.ts';
 
-const TASKS = new URL('../../bench/tasks.ts', import.meta.url);
+const TASKS = new URL('../../bench/measure/tasks.ts', import.meta.url);
 
 test('the sums of a file see a job that is missing, one that ran again, and a wrong result', async t => {
 	const queue = `${makeFolder(t)}/jobs.db`;
 	{
-		await using faena = await open<typeof import('../../bench/tasks.ts')>({queue, tasks: TASKS, workers: 1});
+		await using faena = await open<typeof import('../../bench/measure/tasks.ts')>({queue, tasks: TASKS, workers: 1});
 		await faena.enqueueMany('identity', [0, 1, 2, 3, 4]);
 		await faena.idle();
 	}

@@ -1,7 +1,7 @@
 import {execFile} from 'node:child_process';
 import {fileURLToPath} from 'node:url';
 import {promisify} from 'node:util';
-import type {Case, Measurement, Surroundings} from '../../bench/suite.ts';
+import type {Case, Measurement, Surroundings} from '../../bench/plan/suite.ts';
 
 const one = fileURLToPath(new URL('../../bench/one.ts', import.meta.url));
 

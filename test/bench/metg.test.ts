@@ -1,5 +1,5 @@
 import test from 'ava';
-import {metg, type Point} from '../../bench/metg.ts';
+import {metg, type Point} from '../../bench/analyse/metg.ts';
 
 /** Of an engine that takes so much CPU for a job besides its work. */
 function curveOf(overheadMicros: number, sizes: readonly number[]): Point[] {

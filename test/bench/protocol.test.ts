@@ -1,8 +1,8 @@
 import test from 'ava';
-import {comparisonsOf} from '../../bench/blocks.ts';
-import {chanceOf} from '../../bench/chance.ts';
-import {PLANS} from '../../bench/plan.ts';
-import {MAX_DRIFT, MAX_STOLEN, whyDiscarded} from '../../bench/protocol.ts';
+import {comparisonsOf} from '../../bench/plan/blocks.ts';
+import {chanceOf} from '../../bench/plan/chance.ts';
+import {PLANS} from '../../bench/plan/plan.ts';
+import {MAX_DRIFT, MAX_STOLEN, whyDiscarded} from '../../bench/plan/protocol.ts';
 
 test('a measurement counts while all spins around what is compared are about as long', t => {
 	t.is(whyDiscarded({spinMs: [20, 20], stolen: 0}, []), undefined);

@@ -1,9 +1,9 @@
 import {appendFileSync, mkdirSync, readFileSync, writeFileSync} from 'node:fs';
 import {join} from 'node:path';
 import test from 'ava';
+import {readRun} from '../../bench/analyse/run.ts';
 import {report} from '../../bench/report/markdown.ts';
 import {writeTables} from '../../bench/report/write.ts';
-import {readRun} from '../../bench/run.ts';
 import {makeFolder} from '../fixtures/folder.ts';
 import {cpuOf, entry, header, results, runOf} from './results.ts';
 

@@ -1,8 +1,8 @@
 import {writeFileSync} from 'node:fs';
 import {join} from 'node:path';
 import type {ExecutionContext} from 'ava';
-import {type Run, readRun} from '../../bench/run.ts';
-import type {Entry, Measurement} from '../../bench/suite.ts';
+import {type Run, readRun} from '../../bench/analyse/run.ts';
+import type {Entry, Measurement} from '../../bench/plan/suite.ts';
 import {makeFolder} from '../fixtures/folder.ts';
 
 /** A line of made-up results: of a thousand no-op jobs of Faena in one second, if nothing else is said. */

@@ -1,6 +1,6 @@
 import test from 'ava';
-import {chanceOf} from '../../bench/chance.ts';
-import {intervalOf, median} from '../../bench/statistics.ts';
+import {intervalOf, median} from '../../bench/analyse/statistics.ts';
+import {chanceOf} from '../../bench/plan/chance.ts';
 
 test('the median is the middle, or between the two in the middle', t => {
 	t.is(median([3, 1, 2]), 2);

@@ -1,6 +1,6 @@
 import test from 'ava';
-import {chanceOf} from '../../bench/chance.ts';
-import {fitUsl, rateAt, type UslFit, type UslPoint} from '../../bench/usl.ts';
+import {fitUsl, rateAt, type UslFit, type UslPoint} from '../../bench/analyse/usl.ts';
+import {chanceOf} from '../../bench/plan/chance.ts';
 
 /** Blocks of the same machine, each of which is a few percent off, and each measurement in it a little. */
 function points(parameters: Parameters<typeof rateAt>[0], numbers: readonly number[], {seed = 1, noise = 0.01} = {}): UslPoint[] {

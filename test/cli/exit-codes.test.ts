@@ -1,7 +1,7 @@
 import {readFileSync} from 'node:fs';
 import test from 'ava';
 import {ExitCode, exitCodeOf} from '../../lib/cli/exit-codes.ts';
-import {FaenaError} from '../../lib/errors.ts';
+import {FaenaError} from '../../lib/support/errors.ts';
 
 test('what the user can mend, what is not there, and what failed midway end a command with codes of their own', t => {
 	for (const code of ['BadOption', 'BadDatabase', 'NewerDatabase', 'BadTasksModule', 'UnknownTask', 'KeyConflict', 'TooLarge'] as const)

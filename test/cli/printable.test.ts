@@ -2,7 +2,7 @@ import {join} from 'node:path';
 import test from 'ava';
 import Database from 'better-sqlite3';
 import {openQueue} from '../../lib/index.ts';
-import {openSqlite} from '../../lib/queues/sqlite.ts';
+import {openSqlite} from '../../lib/store/sqlite/sqlite.ts';
 import {Folder} from './command.ts';
 
 /** Sets the title, clears the screen, writes to the clipboard, by one character and by two, hides what it says, and forges a line. */

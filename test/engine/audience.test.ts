@@ -5,7 +5,7 @@ import {Writable} from 'node:stream';
 import type {ExecutionContext} from 'ava';
 import Database from 'better-sqlite3';
 import {pino} from 'pino';
-import {Audience} from '../../lib/audience.ts';
+import {Audience} from '../../lib/api/events.ts';
 import {CHANNELS, type Engine, type EngineEvents, type Logger, type OpenOptions} from '../../lib/index.ts';
 import {openEngine, test} from '../fixtures/engine.ts';
 import {makeFolder} from '../fixtures/folder.ts';

@@ -1,13 +1,13 @@
 /** A batch has one map at a time, and a map steers only what is its own. */
 import {writeFileSync} from 'node:fs';
 import {join} from 'node:path';
-import {connect, Engine} from '../../lib/engine.ts';
+import {connect, Engine} from '../../lib/api/engine.ts';
+import {resolveOpenOptions} from '../../lib/api/open-options.ts';
 import type {FaenaError, JobMap} from '../../lib/index.ts';
-import type {JobId} from '../../lib/job.ts';
-import {ThreadLine} from '../../lib/line.ts';
-import {countOf} from '../../lib/lines.ts';
-import {resolveOpenOptions} from '../../lib/options.ts';
-import {type Call, type DispatcherMessage, type EnqueueReply, idsOf, type RepliesMessage} from '../../lib/protocol.ts';
+import type {JobId} from '../../lib/job/job.ts';
+import {countOf} from '../../lib/job/packed-strings.ts';
+import {type Call, type DispatcherMessage, type EnqueueReply, idsOf, type RepliesMessage} from '../../lib/transport/messages.ts';
+import {ThreadLine} from '../../lib/transport/thread.ts';
 import {openEngine, TASKS, type Tasks, test} from '../fixtures/engine.ts';
 import {makeFolder} from '../fixtures/folder.ts';
 import {Program} from '../fixtures/program.ts';

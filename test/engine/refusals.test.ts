@@ -3,7 +3,7 @@ import {join} from 'node:path';
 import anyTest, {type ExecutionContext} from 'ava';
 import Database from 'better-sqlite3';
 import type {Logger, TaskContext} from '../../lib/index.ts';
-import {holdLock, ownerLockAt} from '../../lib/queues/sqlite/owner-lock.ts';
+import {holdLock, ownerLockAt} from '../../lib/store/sqlite/owner-lock.ts';
 import {openForTest, type TestEngine} from '../../lib/testing.ts';
 import {makeFolder} from '../fixtures/folder.ts';
 

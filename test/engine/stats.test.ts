@@ -1,5 +1,5 @@
-import {Bell} from '../../lib/bell.ts';
 import type {Engine} from '../../lib/index.ts';
+import {Bell} from '../../lib/support/wake-up.ts';
 import {openEngine, test} from '../fixtures/engine.ts';
 
 test('a job tells what its execution cost', async t => {

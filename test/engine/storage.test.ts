@@ -2,9 +2,9 @@ import {copyFileSync, existsSync, renameSync, rmSync, statSync, truncateSync, wr
 import {join} from 'node:path';
 import {setTimeout as sleep} from 'node:timers/promises';
 import Database from 'better-sqlite3';
+import type {Logger} from '../../lib/api/logger.ts';
 import {openQueue, work} from '../../lib/index.ts';
-import type {Policy} from '../../lib/job.ts';
-import type {Logger} from '../../lib/logger.ts';
+import type {Policy} from '../../lib/job/job.ts';
 import {assertSentence, Folder, tasks} from '../cli/command.ts';
 import {openEngine, test} from '../fixtures/engine.ts';
 import {makeFolder} from '../fixtures/folder.ts';

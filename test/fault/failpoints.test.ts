@@ -2,7 +2,7 @@ import {existsSync, readdirSync, readFileSync, utimesSync} from 'node:fs';
 import {join} from 'node:path';
 import type {ExecutionContext} from 'ava';
 import Database from 'better-sqlite3';
-import {FAILPOINTS, type FailpointName} from '../../lib/failpoint.ts';
+import {FAILPOINTS, type FailpointName} from '../../lib/support/failpoint.ts';
 import {openEngine, test} from '../fixtures/engine.ts';
 import {makeFolder} from '../fixtures/folder.ts';
 import {Program} from '../fixtures/program.ts';

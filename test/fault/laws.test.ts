@@ -1,9 +1,10 @@
 import {join} from 'node:path';
 import test from 'ava';
 import Database from 'better-sqlite3';
-import type {Policy} from '../../lib/job.ts';
-import {type JobQueue, MAX_LOG_LINES, type Outcome} from '../../lib/queue.ts';
-import {openSqlite} from '../../lib/queues/sqlite.ts';
+import type {Policy} from '../../lib/job/job.ts';
+import {MAX_LOG_LINES, type Outcome} from '../../lib/job/outcome.ts';
+import {openSqlite} from '../../lib/store/sqlite/sqlite.ts';
+import type {JobQueue} from '../../lib/store/store.ts';
 import {makeFolder} from '../fixtures/folder.ts';
 import {brokenLaws, LAWS} from './laws.ts';
 

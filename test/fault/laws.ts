@@ -1,8 +1,8 @@
 import {existsSync} from 'node:fs';
 import {join} from 'node:path';
 import type {Database} from 'better-sqlite3';
-import {MAX_LOG_LINES} from '../../lib/queue.ts';
-import {Place} from '../../lib/queues/sqlite/places.ts';
+import {MAX_LOG_LINES} from '../../lib/job/outcome.ts';
+import {Place} from '../../lib/store/sqlite/places.ts';
 import {makeEveryJob} from '../fixtures/stored.ts';
 
 const PLACES = `(

@@ -1,28 +1,20 @@
 import assert from 'node:assert/strict';
 import {isDeepStrictEqual} from 'node:util';
 import fc from 'fast-check';
-import type {Encoded} from '../../lib/encoding.ts';
-import {type ErrorCode, FaenaError} from '../../lib/errors.ts';
-import type {FailureRecord} from '../../lib/failure.ts';
-import {type Job, type JobFilter, type JobId, type JobStatus, type Policy, STATUSES, TRANSITIONS} from '../../lib/job.ts';
-import {
-	type BatchId,
-	type Claim,
-	type CleanupResult,
-	type CompletedBatch,
-	type Demand,
-	type JobQueue,
-	MARK_EVERY_MS,
-	type Moved,
-	type MovePage,
-	type MoveTarget,
-	type NewJob,
-	type Outcome,
-} from '../../lib/queue.ts';
-import {MemoryQueue} from '../../lib/queues/memory.ts';
+import type {CompletedBatch} from '../../lib/job/batch.ts';
+import type {Claim} from '../../lib/job/claim.ts';
+import type {Encoded} from '../../lib/job/encoding.ts';
+import type {FailureRecord} from '../../lib/job/failure.ts';
+import type {BatchId, CleanupResult} from '../../lib/job/job.ts';
+import {type Job, type JobFilter, type JobId, type JobStatus, type Policy, STATUSES, TRANSITIONS} from '../../lib/job/job.ts';
+import type {NewJob} from '../../lib/job/new-job.ts';
+import type {Outcome} from '../../lib/job/outcome.ts';
+import {MemoryQueue} from '../../lib/store/memory.ts';
+import {type Demand, type JobQueue, MARK_EVERY_MS, type Moved, type MovePage, type MoveTarget} from '../../lib/store/store.ts';
+import {type ErrorCode, FaenaError} from '../../lib/support/errors.ts';
 import {OpenedJobs} from '../fixtures/open-jobs.ts';
 import {type PlainResult, type PlainTurn, packedTurnOf, turnOf} from '../fixtures/packed.ts';
-import type {QueueOptions} from '../queues/contract.ts';
+import type {QueueOptions} from '../store/contract.ts';
 
 /** A queue under test. Calling `open` again after `close` opens the same jobs. */
 export interface Subject {

@@ -3,29 +3,16 @@ import {tmpdir} from 'node:os';
 import {dirname, join} from 'node:path';
 import {env} from 'node:process';
 import test from 'ava';
-import type {JobFilter, JobId} from '../../lib/job.ts';
-import type {
-	Batch,
-	BatchId,
-	BatchOptions,
-	Claim,
-	CleanupOptions,
-	CleanupResult,
-	Lease,
-	Moved,
-	MovePage,
-	MoveTarget,
-	OwnerId,
-	Page,
-	Turn,
-	TurnResult,
-} from '../../lib/queue.ts';
-import {MemoryQueue} from '../../lib/queues/memory.ts';
-import {openSqlite} from '../../lib/queues/sqlite.ts';
-import {expandDequeued, expandNew, expandSettling} from '../../lib/runs.ts';
+import type {Batch, BatchOptions} from '../../lib/job/batch.ts';
+import type {Claim, Lease, OwnerId} from '../../lib/job/claim.ts';
+import type {BatchId, CleanupOptions, CleanupResult, JobFilter, JobId, Page} from '../../lib/job/job.ts';
+import {expandDequeued, expandNew, expandSettling} from '../../lib/job/runs.ts';
+import {MemoryQueue} from '../../lib/store/memory.ts';
+import {openSqlite} from '../../lib/store/sqlite/sqlite.ts';
+import type {Moved, MovePage, MoveTarget, Turn, TurnResult} from '../../lib/store/store.ts';
 import {tellSeed} from '../fixtures/again.ts';
 import {SEED} from '../fixtures/random.ts';
-import type {QueueOptions} from '../queues/contract.ts';
+import type {QueueOptions} from '../store/contract.ts';
 import {checkModel, type Subject} from './queue-model.ts';
 
 /** Of sequences. */

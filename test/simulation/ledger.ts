@@ -1,27 +1,16 @@
 import type Database from 'better-sqlite3';
-import {backoffMs} from '../../lib/backoff.ts';
-import type {Encoded} from '../../lib/encoding.ts';
-import {type JobFilter, type JobStatus, MAX_CRASHES, MAX_SUSPICION, mostTogether, type Policy} from '../../lib/job.ts';
-import type {Notice} from '../../lib/protocol.ts';
-import type {
-	CancelResult,
-	CompletedBatch,
-	Demand,
-	DequeuedJob,
-	Enqueued,
-	Lease,
-	Moved,
-	MovePage,
-	MoveTarget,
-	NewJob,
-	Outcome,
-	Settled,
-	Settlement,
-	Turn,
-	TurnResult,
-} from '../../lib/queue.ts';
-import {movedTo} from '../../lib/queue.ts';
-import {expandDequeued, expandNew, expandSettling} from '../../lib/runs.ts';
+import {backoffMs} from '../../lib/job/backoff.ts';
+import type {CompletedBatch} from '../../lib/job/batch.ts';
+import type {DequeuedJob, Lease} from '../../lib/job/claim.ts';
+import type {Encoded} from '../../lib/job/encoding.ts';
+import type {CancelResult} from '../../lib/job/job.ts';
+import {type JobFilter, type JobStatus, MAX_CRASHES, MAX_SUSPICION, mostTogether, type Policy} from '../../lib/job/job.ts';
+import type {NewJob} from '../../lib/job/new-job.ts';
+import type {Outcome, Settlement} from '../../lib/job/outcome.ts';
+import {expandDequeued, expandNew, expandSettling} from '../../lib/job/runs.ts';
+import type {Demand, Enqueued, Moved, MovePage, MoveTarget, Settled, Turn, TurnResult} from '../../lib/store/store.ts';
+import {movedTo} from '../../lib/store/store.ts';
+import type {Notice} from '../../lib/transport/messages.ts';
 import {jobsOf, outcomesOf} from '../fixtures/stored.ts';
 import {type Execution, Executions} from './executions.ts';
 import type {Actor, Scheduler} from './scheduler.ts';

@@ -1,18 +1,10 @@
-import {FaenaError} from '../../lib/errors.ts';
-import type {JobFilter} from '../../lib/job.ts';
-import {
-	type CompletedBatch,
-	type JobQueue,
-	type Lease,
-	type Moved,
-	type MovePage,
-	type MoveTarget,
-	type NewJob,
-	type Turn,
-	type TurnResult,
-	toCompletionJob,
-} from '../../lib/queue.ts';
-import {expandSettling} from '../../lib/runs.ts';
+import type {CompletedBatch} from '../../lib/job/batch.ts';
+import type {Lease} from '../../lib/job/claim.ts';
+import type {JobFilter} from '../../lib/job/job.ts';
+import type {NewJob} from '../../lib/job/new-job.ts';
+import {expandSettling} from '../../lib/job/runs.ts';
+import {type JobQueue, type Moved, type MovePage, type MoveTarget, type Turn, type TurnResult, toCompletionJob} from '../../lib/store/store.ts';
+import {FaenaError} from '../../lib/support/errors.ts';
 import type {Ledger} from './ledger.ts';
 import {isRefused, onCompleteOf, TASKS} from './plans.ts';
 import type {Actor, Scheduler} from './scheduler.ts';

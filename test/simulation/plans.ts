@@ -1,8 +1,8 @@
-import type {JobFilter, Policy} from '../../lib/job.ts';
-import {pack, unpack} from '../../lib/lines.ts';
-import type {EnqueueCall} from '../../lib/protocol.ts';
-import type {MadeJob, NewJob, Rerun} from '../../lib/queue.ts';
-import type {TaskInfo} from '../../lib/tasks-module.ts';
+import type {JobFilter, Policy} from '../../lib/job/job.ts';
+import type {MadeJob, NewJob, Rerun} from '../../lib/job/new-job.ts';
+import {pack, unpack} from '../../lib/job/packed-strings.ts';
+import type {TaskInfo} from '../../lib/job/task.ts';
+import type {EnqueueCall} from '../../lib/transport/messages.ts';
 import type {Chance} from './chance.ts';
 import type {Execution} from './executions.ts';
 import type {Result} from './workers.ts';

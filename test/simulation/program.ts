@@ -1,7 +1,6 @@
-import type {JobFilter} from '../../lib/job.ts';
-import {countOf} from '../../lib/lines.ts';
-import {type Call, type CallBody, type DispatcherMessage, type EnqueueReply, idsOf, type Notice, type Verbs} from '../../lib/protocol.ts';
-import type {BatchId, CancelResult} from '../../lib/queue.ts';
+import type {BatchId, CancelResult, JobFilter} from '../../lib/job/job.ts';
+import {countOf} from '../../lib/job/packed-strings.ts';
+import {type Call, type CallBody, type DispatcherMessage, type EnqueueReply, idsOf, type Notice, type Verbs} from '../../lib/transport/messages.ts';
 import type {Ledger} from './ledger.ts';
 import {BATCHES, onCompleteOf, planEnqueue, planFilter, TASKS} from './plans.ts';
 import type {Actor, Scheduler} from './scheduler.ts';

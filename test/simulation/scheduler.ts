@@ -1,4 +1,4 @@
-import type {Clock} from '../../lib/clock.ts';
+import type {Clock} from '../../lib/support/clock.ts';
 import type {Chance} from './chance.ts';
 
 /** What an event is: a timer fires, a turn of an event loop begins, something is delivered, a worker goes on, or a fault is put in. */

@@ -1,20 +1,21 @@
 import {closeSync, mkdtempSync, openSync} from 'node:fs';
 import {join} from 'node:path';
-import type {Board, StopReason} from '../../lib/board.ts';
-import type {Clock} from '../../lib/clock.ts';
-import {toEnvelope} from '../../lib/errors.ts';
-import type {FailureRecord} from '../../lib/failure.ts';
-import {pack} from '../../lib/lines.ts';
-import {OpenJobsCell} from '../../lib/open-jobs.ts';
-import {ChildBoard, createRegions, Guard, type GuardCommand, MAX_CELLS} from '../../lib/pools/child-board.ts';
-import {boardAt} from '../../lib/pools/meeting-place.ts';
-import {RemoteBoards} from '../../lib/pools/remote-board.ts';
-import {NO_ANSWER} from '../../lib/pools/stack-probe.ts';
-import type {Ending, Examination, PoolBoard, PoolWorker, SourceListener, WorkerSource} from '../../lib/pools/worker-source.ts';
-import {type ChunkMessage, type ChunkReport, idAt, type Loaded, type LoadMessage, numberAt, type WorkerRequest} from '../../lib/protocol.ts';
-import type {MadeJob} from '../../lib/queue.ts';
-import type {TaskInfo} from '../../lib/tasks-module.ts';
-import {packTimes} from '../../lib/times.ts';
+import {toEnvelope} from '../../lib/job/error-envelope.ts';
+import type {FailureRecord} from '../../lib/job/failure.ts';
+import type {StopReason} from '../../lib/job/job.ts';
+import type {MadeJob} from '../../lib/job/new-job.ts';
+import {OpenJobsCell} from '../../lib/job/open-jobs.ts';
+import {pack} from '../../lib/job/packed-strings.ts';
+import {packTimes} from '../../lib/job/packed-times.ts';
+import type {TaskInfo} from '../../lib/job/task.ts';
+import {ChildBoard, createRegions, Guard, type GuardCommand, MAX_CELLS} from '../../lib/pool/processes/child-board.ts';
+import {RemoteBoards} from '../../lib/pool/processes/remote-board.ts';
+import {boardAt} from '../../lib/pool/processes/rendezvous.ts';
+import {NO_ANSWER} from '../../lib/pool/threads/stack-probe.ts';
+import type {Ending, Examination, PoolBoard, PoolWorker, SourceListener, WorkerSource} from '../../lib/pool/worker-source.ts';
+import type {Clock} from '../../lib/support/clock.ts';
+import type {Board} from '../../lib/worker/chunk-state.ts';
+import {type ChunkMessage, type ChunkReport, idAt, type Loaded, type LoadMessage, numberAt, type WorkerRequest} from '../../lib/worker/messages.ts';
 import type {Execution} from './executions.ts';
 import type {Ledger} from './ledger.ts';
 import {type Plan, planExecution} from './plans.ts';
@@ -293,7 +294,7 @@ export type Result =
 	| {readonly type: 'returned'; readonly value: string; readonly enqueue: readonly MadeJob[]}
 	| {readonly type: 'threw'; readonly error: FailureRecord};
 
-/** As `lib/report.ts`: outcomes that have not been posted, and those that are posted and not final. */
+/** As `lib/worker/outcomes.ts`: outcomes that have not been posted, and those that are posted and not final. */
 class Report {
 	readonly #chunk: number;
 	readonly #shop: Workshop;

@@ -2,7 +2,7 @@ import {existsSync, mkdtempSync, readdirSync, rmSync} from 'node:fs';
 import {tmpdir} from 'node:os';
 import {join} from 'node:path';
 import Database from 'better-sqlite3';
-import {openSqlite} from '../../lib/queues/sqlite.ts';
+import {openSqlite} from '../../lib/store/sqlite/sqlite.ts';
 import {brokenLaws} from '../fault/laws.ts';
 import {Chance} from './chance.ts';
 import {Ledger} from './ledger.ts';

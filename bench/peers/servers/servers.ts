@@ -1,6 +1,6 @@
 import {chmodSync, mkdtempSync, rmSync} from 'node:fs';
 import {join} from 'node:path';
-import type {Case, Surroundings} from '../../suite.ts';
+import type {Case, Surroundings} from '../../plan/suite.ts';
 import {shareCounter, startPostgres} from './postgres.ts';
 import {startRedis} from './redis.ts';
 import type {Server} from './server.ts';

@@ -1,6 +1,6 @@
 import {Queue} from 'bullmq';
 import {Redis} from 'ioredis';
-import {moduleUrl} from '../../module-url.ts';
+import {moduleUrl} from '../../measure/module-url.ts';
 import type {Running, Subject} from '../../subjects/subject.ts';
 import {sumsOf} from './bullmq-sums.ts';
 import {Hands} from './hands.ts';

@@ -1,5 +1,5 @@
 import pg from 'pg';
-import type {Case, Surroundings} from '../../suite.ts';
+import type {Case, Surroundings} from '../../plan/suite.ts';
 
 export interface OwnDatabase {
 	readonly url: string;

@@ -1,6 +1,6 @@
+import run from '../../measure/tasks.ts';
+import type {TaskName} from '../../plan/suite.ts';
 import type {Sums} from '../../subjects/subject.ts';
-import type {TaskName} from '../../suite.ts';
-import run from '../../tasks.ts';
 
 /** Runs jobs, and adds up what was run: a job that is executed twice counts twice, so that it makes the run void. */
 export class Executions {

@@ -1,5 +1,5 @@
+import type {Case} from '../../plan/suite.ts';
 import type {Sums} from '../../subjects/subject.ts';
-import type {Case} from '../../suite.ts';
 import {Executions} from './executions.ts';
 
 /** What a process that executes a peer's jobs is told: the case, and where the store is. */

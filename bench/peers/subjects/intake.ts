@@ -1,5 +1,5 @@
+import {IN_FLIGHT, type Intake} from '../../plan/suite.ts';
 import {inLanes} from '../../subjects/lanes.ts';
-import {IN_FLIGHT, type Intake} from '../../suite.ts';
 
 /** Adds one by one: each awaited, or 64 under way. */
 export async function enqueueEach(payloads: readonly unknown[], intake: Intake, add: (payload: unknown) => Promise<unknown>): Promise<void> {

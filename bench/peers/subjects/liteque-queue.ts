@@ -1,7 +1,7 @@
 import Database from 'better-sqlite3';
 import {sql} from 'drizzle-orm';
 import {buildDBClient, SqliteQueue} from 'liteque';
-import type {Durability} from '../../suite.ts';
+import type {Durability} from '../../plan/suite.ts';
 
 export function openLiteque(file: string, durability: Durability, options: {readonly runMigrations?: boolean} = {}) {
 	const database = buildDBClient(file, options);

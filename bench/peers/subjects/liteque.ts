@@ -1,7 +1,7 @@
 import {mkdtempSync, rmSync} from 'node:fs';
 import {join} from 'node:path';
 import {sql} from 'drizzle-orm';
-import {moduleUrl} from '../../module-url.ts';
+import {moduleUrl} from '../../measure/module-url.ts';
 import type {Running, Subject} from '../../subjects/subject.ts';
 import {Hands} from './hands.ts';
 import {enqueueEach} from './intake.ts';

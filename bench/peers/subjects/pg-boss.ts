@@ -1,5 +1,5 @@
 import {PgBoss} from 'pg-boss';
-import {moduleUrl} from '../../module-url.ts';
+import {moduleUrl} from '../../measure/module-url.ts';
 import type {Running, Subject} from '../../subjects/subject.ts';
 import {createDatabase} from './database.ts';
 import {Hands} from './hands.ts';

@@ -1,6 +1,6 @@
 import Database from 'better-sqlite3';
 import {better, defineQueue, type Logger, type Queue} from 'plainjob';
-import type {Durability} from '../../suite.ts';
+import type {Durability} from '../../plan/suite.ts';
 
 export function openPlainjob(file: string, durability: Durability): {readonly queue: Queue; readonly database: Database.Database} {
 	const database = new Database(file);

@@ -1,4 +1,4 @@
-import type {Case, Surroundings} from '../../suite.ts';
+import type {Case, Surroundings} from '../../plan/suite.ts';
 import {serverOf} from '../servers/servers.ts';
 
 /** The socket of the Redis that has the case's durability. */

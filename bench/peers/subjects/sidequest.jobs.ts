@@ -1,5 +1,5 @@
 import {Job} from 'sidequest';
-import type {TaskName} from '../../suite.ts';
+import type {TaskName} from '../../plan/suite.ts';
 import {Executions} from './executions.ts';
 
 export class BenchJob extends Job {

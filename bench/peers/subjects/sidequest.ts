@@ -4,7 +4,7 @@ import {setTimeout as delay} from 'node:timers/promises';
 import {fileURLToPath} from 'node:url';
 import Database from 'better-sqlite3';
 import {Sidequest} from 'sidequest';
-import {moduleUrl} from '../../module-url.ts';
+import {moduleUrl} from '../../measure/module-url.ts';
 import type {Running, Subject} from '../../subjects/subject.ts';
 import {enqueueEach} from './intake.ts';
 import {BenchJob} from './sidequest.jobs.ts';

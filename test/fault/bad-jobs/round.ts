@@ -1,7 +1,7 @@
 import {join} from 'node:path';
 import {setTimeout as sleep} from 'node:timers/promises';
 import {type Engine, type Job, open} from '../../../lib/index.ts';
-import {MAX_CRASHES} from '../../../lib/job.ts';
+import {MAX_CRASHES} from '../../../lib/job/job.ts';
 import {pick, seeded, shuffled} from '../../fixtures/random.ts';
 import {type Assignment, POISONS, type Poison} from './poisons.ts';
 

@@ -1,7 +1,7 @@
 import {createHash} from 'node:crypto';
 import {mkdirSync, rmSync, writeFileSync} from 'node:fs';
 import {dirname, join} from 'node:path';
-import {openSqlite} from '../../../lib/queues/sqlite.ts';
+import {openSqlite} from '../../../lib/store/sqlite/sqlite.ts';
 import {seeded} from '../../fixtures/random.ts';
 import {type Call, Run} from './disk.ts';
 import {Disk} from './lost-power.ts';

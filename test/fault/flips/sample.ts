@@ -1,8 +1,8 @@
 import Database from 'better-sqlite3';
-import type {FailureRecord} from '../../../lib/failure.ts';
-import type {Policy} from '../../../lib/job.ts';
-import type {NewJob} from '../../../lib/queue.ts';
-import {openSqlite} from '../../../lib/queues/sqlite.ts';
+import type {FailureRecord} from '../../../lib/job/failure.ts';
+import type {Policy} from '../../../lib/job/job.ts';
+import type {NewJob} from '../../../lib/job/new-job.ts';
+import {openSqlite} from '../../../lib/store/sqlite/sqlite.ts';
 
 const T0 = Date.UTC(2026, 0);
 const FAR = Date.UTC(2100, 0);

@@ -4,7 +4,7 @@ import {Readable} from 'node:stream';
 import {isDeepStrictEqual} from 'node:util';
 import {linesOf} from '../../../lib/cli/items.ts';
 import {run} from '../../../lib/cli/program.ts';
-import {FaenaError} from '../../../lib/errors.ts';
+import {FaenaError} from '../../../lib/support/errors.ts';
 import {between, pick, seeded} from '../../fixtures/random.ts';
 import {mutated} from './mutations.ts';
 import {Findings, type Result, type Round, seedsOf} from './round.ts';

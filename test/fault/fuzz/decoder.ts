@@ -1,7 +1,7 @@
-import {decode, type Encoded, encode, sameValue, sizeBytes} from '../../../lib/encoding.ts';
-import {FaenaError} from '../../../lib/errors.ts';
-import {fromFailure, toFailure} from '../../../lib/failure.ts';
-import {readCompletionJob, readFailure, readMarks, readPolicy} from '../../../lib/stored.ts';
+import {decode, type Encoded, encode, sameValue, sizeBytes} from '../../../lib/job/encoding.ts';
+import {fromFailure, toFailure} from '../../../lib/job/failure.ts';
+import {readCompletionJob, readFailure, readMarks, readPolicy} from '../../../lib/store/stored-json.ts';
+import {FaenaError} from '../../../lib/support/errors.ts';
 import {pick, seeded} from '../../fixtures/random.ts';
 import {mutated} from './mutations.ts';
 import {Findings, type Result, type Round, seedsOf} from './round.ts';

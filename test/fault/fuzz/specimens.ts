@@ -1,5 +1,5 @@
 import {runInNewContext} from 'node:vm';
-import type {ErrorCode} from '../../../lib/errors.ts';
+import type {ErrorCode} from '../../../lib/support/errors.ts';
 import {between, pick} from '../../fixtures/random.ts';
 
 /** A value as a program may hand it over, and what is due to it: it comes back as `back`, or is refused. */

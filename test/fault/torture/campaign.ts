@@ -6,7 +6,7 @@ import type {Readable} from 'node:stream';
 import {text} from 'node:stream/consumers';
 import {setTimeout as sleep} from 'node:timers/promises';
 import {fileURLToPath} from 'node:url';
-import {FAILPOINTS, type FailpointName} from '../../../lib/failpoint.ts';
+import {FAILPOINTS, type FailpointName} from '../../../lib/support/failpoint.ts';
 import {between, pick, seeded} from '../../fixtures/random.ts';
 import {runningCommands} from './commands.ts';
 import {linesOf, type Round, readSteps, readWriters, type Step, steadyMs, type Told} from './history.ts';

@@ -7,7 +7,7 @@ import {mkdtempSync, rmSync} from 'node:fs';
 import {availableParallelism, tmpdir} from 'node:os';
 import {join} from 'node:path';
 import {parseArgs} from 'node:util';
-import {choice} from '../../../lib/checks.ts';
+import {choice} from '../../../lib/job/checks.ts';
 import {between, pick, seeded} from '../../fixtures/random.ts';
 import {keep} from '../results.ts';
 import {type Campaign, ENDINGS, type Ending, type Evidence, run} from './campaign.ts';

@@ -1,0 +1,103 @@
+import {levenbergMarquardt} from 'ml-levenberg-marquardt';
+import type {Chance} from '../plan/chance.ts';
+import {type Interval, intervalAround} from './statistics.ts';
+
+/** A rate that was measured with so many producers, processes or workers, in a block. */
+export interface UslPoint {
+	readonly n: number;
+	readonly perSecond: number;
+	readonly block: number;
+}
+
+/**
+ * The Universal Scalability Law (Gunther 1993): X(N) = λN / (1 + σ(N − 1) + κN(N − 1)). λ is the rate of one alone, σ what
+ * can't be done side by side, κ what each costs each other.
+ */
+export interface UslFit {
+	readonly lambda: Interval;
+	readonly sigma: Interval;
+	readonly kappa: Interval;
+	/** Beyond this N more of them make it slower: √((1 − σ) / κ), without end if κ is not above 0. */
+	readonly peak: number;
+	/** How far off the fit is at each N: the mean of what was measured divided by it, less 1. */
+	readonly residuals: readonly (readonly [n: number, share: number])[];
+}
+
+export interface UslRefusal {
+	readonly refused: string;
+}
+
+/** Three parameters need more points than three, and points beyond the processors show the scheduler. */
+const MIN_POINTS = 6;
+const RESAMPLES = 500;
+
+/** By non-linear least squares; intervals by bootstrap over the blocks, since what disturbs one measurement disturbs its block. */
+export function fitUsl(points: readonly UslPoint[], processors: number, chance: Chance): UslFit | UslRefusal {
+	const usable = points.filter(({n}) => n <= processors);
+	const different = new Set(usable.map(({n}) => n)).size;
+	if (different < MIN_POINTS) {
+		const numbers = `${different} different ${different === 1 ? 'number' : 'numbers'}`;
+		return {
+			refused: `The Universal Scalability Law has three parameters; ${numbers} up to the ${processors} processors can't tell them: at least ${MIN_POINTS} are needed.`,
+		};
+	}
+	const fit = fitOnce(usable);
+	const blocks = [...Map.groupBy(usable, ({block}) => block).values()];
+	const draws = Array.from({length: RESAMPLES}, () => fitOnce(blocks.flatMap(() => blocks[chance.below(blocks.length)] as UslPoint[])));
+	const interval = (parameter: keyof Parameters) =>
+		intervalAround(
+			fit[parameter],
+			draws.map(draw => draw[parameter]),
+			blocks.length,
+		);
+	return {
+		...{lambda: interval('lambda'), sigma: interval('sigma'), kappa: interval('kappa')},
+		peak: fit.kappa > 0 ? Math.sqrt(Math.max(0, 1 - fit.sigma) / fit.kappa) : Infinity,
+		residuals: [...Map.groupBy(usable, ({n}) => n)].sort(([one], [other]) => one - other).map(([n, own]) => [n, meanRate(own) / rateAt(fit, n) - 1]),
+	};
+}
+
+interface Parameters {
+	readonly lambda: number;
+	readonly sigma: number;
+	readonly kappa: number;
+}
+
+export function rateAt({lambda, sigma, kappa}: Parameters, n: number): number {
+	return (lambda * n) / (1 + sigma * (n - 1) + kappa * n * (n - 1));
+}
+
+/** More than the method needs from there; it doesn't notice that it stands still. */
+const ITERATIONS = 60;
+
+/**
+ * Without bounds: where there is no contention noise must be able to make σ and κ negative, or their intervals could not contain 0.
+ * Rates are divided by that of one, so that all three parameters are of a size that the method's steps suit. Each N is one point,
+ * the mean of its blocks, so that one of which more was discarded counts as much as the others; the library's weights are not used, since
+ * with them it takes steps of a wrong length and hardly converges (5.1.0).
+ */
+function fitOnce(points: readonly UslPoint[]): Parameters {
+	const byN = [...Map.groupBy(points, ({n}) => n)].sort(([one], [other]) => one - other);
+	const [least, own] = byN[0] as [number, UslPoint[]];
+	const unit = meanRate(own) / least;
+	const {parameterValues} = levenbergMarquardt(
+		{x: byN.map(([n]) => n), y: byN.map(([, same]) => meanRate(same) / unit)},
+		([lambda = 1, sigma = 0, kappa = 0]) =>
+			n =>
+				rateAt({lambda, sigma, kappa}, n),
+		{
+			initialValues: [1, 0.05, 0.001],
+			gradientDifference: 1e-6,
+			centralDifference: true,
+			maxIterations: ITERATIONS,
+			errorTolerance: 1e-12,
+			improvementThreshold: 0,
+		},
+	);
+	const [lambda = Number.NaN, sigma = Number.NaN, kappa = Number.NaN] = parameterValues;
+	return {lambda: lambda * unit, sigma, kappa};
+}
+
+function meanRate(points: readonly UslPoint[]): number {
+	return points.reduce((sum, {perSecond}) => sum + perSecond, 0) / points.length;
+}

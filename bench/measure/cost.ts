@@ -1,0 +1,109 @@
+import {existsSync, readdirSync, readFileSync} from 'node:fs';
+import type {Measurement, Surroundings} from '../plan/suite.ts';
+
+/**
+ * CPU time of this process by thread, of its children and of servers beside it, and fsyncs of them all, from Linux's
+ * `/proc`. Elsewhere: of this process as a whole.
+ */
+export class CostMeter {
+	readonly #servers: readonly number[];
+	readonly #counter: Surroundings['counter'];
+	readonly #before: Snapshot;
+
+	constructor({servers = {}, counter}: Pick<Surroundings, 'servers' | 'counter'>) {
+		this.#servers = Object.values(servers).map(({pid}) => pid);
+		this.#counter = counter;
+		this.#before = this.#take();
+	}
+
+	/** Since it was made. Threads and children that ended meanwhile count as `other`. */
+	read(): Pick<Measurement, 'cpu' | 'fsyncs' | 'fsyncMs' | 'sleeps'> {
+		const [before, now] = [this.#before, this.#take()];
+		const own = now.ownMicros - before.ownMicros;
+		const byRole = {caller: 0, dispatcher: 0, workers: 0};
+		for (const [thread, {role, micros}] of now.threads) if (role !== undefined) byRole[role] += micros - (before.threads.get(thread)?.micros ?? 0);
+		const children = now.childMicros - before.childMicros;
+		const other = Math.max(0, own - byRole.caller - byRole.dispatcher - byRole.workers);
+		return {
+			cpu: {...byRole, workers: byRole.workers + children, other, servers: now.serverMicros - before.serverMicros},
+			...(before.counts && now.counts && difference(before.counts, now.counts)),
+		};
+	}
+
+	#take(): Snapshot {
+		const {user, system} = process.cpuUsage();
+		return {
+			ownMicros: user + system,
+			threads: threads(),
+			childMicros: descendants(process.pid).reduce((sum, pid) => sum + microsOf(pid), 0),
+			serverMicros: this.#servers.reduce((sum, pid) => sum + [pid, ...descendants(pid)].reduce((all, each) => all + microsOf(each), 0), 0),
+			counts: this.#counter && countsIn(this.#counter.file),
+		};
+	}
+}
+
+type Role = 'caller' | 'dispatcher' | 'workers';
+
+interface Snapshot {
+	readonly ownMicros: number;
+	readonly threads: ReadonlyMap<string, {readonly role: Role | undefined; readonly micros: number}>;
+	readonly childMicros: number;
+	readonly serverMicros: number;
+	readonly counts: Counts | undefined;
+}
+
+/** What the preloaded library has counted so far, in all processes. */
+type Counts = Required<Pick<Measurement, 'fsyncs' | 'fsyncMs' | 'sleeps'>>;
+
+function countsIn(file: string): Counts {
+	const [fsyncs, nanoseconds, sleeps] = new BigUint64Array(new Uint8Array(readFileSync(file)).buffer);
+	return {fsyncs: Number(fsyncs), fsyncMs: Number(nanoseconds) / 1e6, sleeps: Number(sleeps)};
+}
+
+function difference(before: Counts, now: Counts): Counts {
+	return {fsyncs: now.fsyncs - before.fsyncs, fsyncMs: now.fsyncMs - before.fsyncMs, sleeps: now.sleeps - before.sleeps};
+}
+
+/** By the names that Node gives its threads. The kernel cuts them off after 15 characters. */
+const ROLES: Readonly<Record<string, Role>> = {MainThread: 'caller', node: 'caller', WorkerThread: 'workers', 'faena dispatche': 'dispatcher'};
+
+function threads(): Snapshot['threads'] {
+	const found = new Map<string, {role: Role | undefined; micros: number}>();
+	if (!existsSync('/proc/self/task')) return found;
+	for (const thread of readdirSync('/proc/self/task')) {
+		try {
+			const name = readFileSync(`/proc/self/task/${thread}/comm`, 'utf8').trim();
+			const [nanoseconds] = readFileSync(`/proc/self/task/${thread}/schedstat`, 'utf8').split(' ');
+			found.set(thread, {role: ROLES[name], micros: Number(nanoseconds) / 1000});
+		} catch {
+			// It has just ended.
+		}
+	}
+	return found;
+}
+
+/** The kernel counts in hundredths of a second, whatever its clock. */
+const TICK_MICROS = 10_000;
+
+/** CPU time of a process and of its children that have ended. */
+function microsOf(pid: number): number {
+	try {
+		const stat = readFileSync(`/proc/${pid}/stat`, 'utf8');
+		// After the name, which may hold anything, come the state and, from the 12th on, four times.
+		const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
+		return fields.slice(11, 15).reduce((sum, ticks) => sum + Number(ticks), 0) * TICK_MICROS;
+	} catch {
+		return 0;
+	}
+}
+
+function descendants(pid: number): number[] {
+	try {
+		const own = readdirSync(`/proc/${pid}/task`).flatMap(thread =>
+			readFileSync(`/proc/${pid}/task/${thread}/children`, 'utf8').split(' ').filter(Boolean).map(Number),
+		);
+		return own.flatMap(child => [child, ...descendants(child)]);
+	} catch {
+		return [];
+	}
+}

@@ -1,0 +1,13 @@
+import {mkdtempSync, rmSync} from 'node:fs';
+import {join} from 'node:path';
+import type {Surroundings} from '../plan/suite.ts';
+
+/** Lends a name for a database in the measured folder, and removes it after use with all that lies beside it. */
+export async function withFile<Result>({folder}: Pick<Surroundings, 'folder'>, use: (file: string) => Promise<Result>): Promise<Result> {
+	const place = mkdtempSync(join(folder, 'faena-bench-'));
+	try {
+		return await use(join(place, 'jobs.db'));
+	} finally {
+		rmSync(place, {recursive: true});
+	}
+}

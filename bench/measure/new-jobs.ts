@@ -1,0 +1,17 @@
+import {encode, type NewJob} from '../../lib/index.ts';
+
+/** Whole numbers as payloads, with what an engine gives jobs by default: for a queue that is filled without an engine. */
+export function newJobs(task: 'identity' | 'started', first: number, end: number): NewJob[] {
+	return Array.from({length: end - first}, (_, index) => ({...DEFAULTS, task, payload: encode(first + index, 'payload')}));
+}
+
+const DEFAULTS: Omit<NewJob, 'task' | 'payload'> = {
+	priority: 0,
+	runAt: null,
+	policy: {maxAttempts: 3, timeoutMs: null, backoff: {baseMs: 1000, factor: 2, maxMs: 3_600_000, jitter: 0.5}, retry: 'auto'},
+};
+
+/** The part of so many numbers that one of several has, so that together they have each once. */
+export function shareOf(jobs: number, index: number, parts: number): {readonly first: number; readonly end: number} {
+	return {first: Math.floor((index * jobs) / parts), end: Math.floor(((index + 1) * jobs) / parts)};
+}

@@ -1,0 +1,72 @@
+import {setTimeout as sleep} from 'node:timers/promises';
+import {argument, checked, choice, duration} from '../job/checks.ts';
+import {type Counts, type Duration, isTerminal, type Job, type JobId, type JobStatus, STATUSES} from '../job/job.ts';
+import {FaenaError} from '../support/errors.ts';
+import type {Link} from '../transport/client.ts';
+import {checkId, Engine} from './engine.ts';
+import type {Audience} from './events.ts';
+import {JobHandle} from './job-handle.ts';
+import type {Settings} from './open-options.ts';
+import type {TestClock} from './test-clock.ts';
+
+/** How often {@link TestEngine.waitFor} looks. */
+const LOOK_EVERY_MS = 5;
+
+/** An engine whose clock a test moves. Made by `openForTest`. */
+export class TestEngine<Tasks> extends Engine<Tasks> {
+	readonly clock: TestClock;
+	readonly #link: Link;
+	readonly #closed: () => void;
+
+	/** @internal Use `openForTest`. */
+	constructor(settings: Settings, link: Link, audience: Audience, clock: TestClock, closed: () => void) {
+		super(settings, link, audience, () => clock.now);
+		this.clock = clock;
+		this.#link = link;
+		this.#closed = closed;
+		// Any call makes the dispatcher look at the clock.
+		clock.listen(() => void link.call({type: 'unwatch', ids: []}).catch(() => undefined));
+	}
+
+	/**
+	 * Runs jobs until none is left that could run without the clock moving, help, or another program: those that are due, what
+	 * they enqueue, and so on. Resolves with all jobs by status.
+	 */
+	async drain(): Promise<Counts> {
+		await this.#link.call({type: 'idle', waiting: false});
+		return this.counts();
+	}
+
+	/**
+	 * Waits until the job has this status, and resolves with what is known of it then. A status that lasts only briefly may be missed.
+	 * @param options.timeout in real time; default 5 s
+	 * @throws FaenaError `WaitTimeout`, which says what its status was; at once if it ended otherwise; `NoSuchJob`
+	 */
+	async waitFor(job: JobHandle | JobId, status: JobStatus, options: {readonly timeout?: Duration} = {}): Promise<Job> {
+		const id = job instanceof JobHandle ? job.id : checkId(job);
+		argument('waitFor()', 'status', status, choice(...STATUSES));
+		const {timeout = 5000} = checked('waitFor()', options, {timeout: duration}) as {readonly timeout?: number};
+		for (const until = performance.now() + timeout; ; await sleep(LOOK_EVERY_MS)) {
+			const found = await this.#link.verb('job', id);
+			if (!found) throw new FaenaError('NoSuchJob', `There is no job ${id} to wait for.`);
+			if (found.status === status) return found;
+			if (isTerminal(found.status) || performance.now() >= until) throw notReached(found, status, timeout, this.clock.now);
+		}
+	}
+
+	override async close(options: {readonly drain?: Duration} = {}): Promise<void> {
+		try {
+			await super.close(options);
+		} finally {
+			this.#closed();
+		}
+	}
+}
+
+function notReached({id, task, status, runAt, error}: Job, wanted: JobStatus, timeoutMs: number, now: number): FaenaError {
+	const state = `Job ${id} (${task}) is ${status}`;
+	const why = error ? ` Its error: ${error.name}: ${error.message}` : '';
+	if (isTerminal(status)) return new FaenaError('WaitTimeout', `${state} and will not be ${wanted}.${why}`);
+	const due = runAt === undefined ? '' : `, due in ${runAt - now} ms by the test's clock`;
+	return new FaenaError('WaitTimeout', `${state}${due}, and was not ${wanted} after ${timeoutMs / 1000} s.${why}`);
+}

@@ -1,0 +1,209 @@
+import {closest, distance} from 'fastest-levenshtein';
+import ms, {type StringValue} from 'ms';
+import {FaenaError} from '../support/errors.ts';
+
+/** Returns the value, perhaps in another form, or throws what it expected. */
+export type Check = (value: unknown) => unknown;
+export type Checks = Readonly<Record<string, Check>>;
+
+/**
+ * The options, checked one by one; `undefined` counts as not given.
+ * @throws FaenaError `BadOption`, naming the option, what was expected and what came, or the nearest name of a misspelt one
+ */
+export function checked(where: string, options: unknown, checks: Checks): Record<string, unknown> {
+	if (options === undefined) return {};
+	// A signal or a promise, say, has no properties that could be found wrong.
+	const isObject = /^\[object (Object|Module)\]$/.test(Object.prototype.toString.call(options));
+	if (typeof options !== 'object' || options === null || !isObject) throw bad(`${where} expects an object of options; it got ${show(options)}`);
+	const result: Record<string, unknown> = {};
+	for (const [name, value] of Object.entries(options)) {
+		const check = Object.hasOwn(checks, name) ? checks[name] : undefined;
+		if (!check) throw bad(`${where} has no option ${JSON.stringify(name)}${nearest(name, Object.keys(checks))}`);
+		if (value !== undefined) result[name] = argument(where, name, value, check);
+	}
+	return result;
+}
+
+/**
+ * One value that must be there.
+ * @throws FaenaError `BadOption`
+ */
+export function argument<Value>(where: string, name: string, value: unknown, check: (value: unknown) => Value): Value {
+	try {
+		return check(value);
+	} catch (error) {
+		if (error instanceof Expected) throw bad(`${where} expects as ${name} ${error.message}`);
+		throw error;
+	}
+}
+
+/** @throws FaenaError `BadOption` if it is not a collection; a text is none. */
+export function checkIterable(where: string, items: unknown): void {
+	const isIterable = typeof items === 'object' && items !== null && (Symbol.iterator in items || Symbol.asyncIterator in items);
+	if (!isIterable) throw bad(`${where} expects an iterable or async iterable; it got ${show(items)}`);
+}
+
+/** `; did you mean "x"?` if one of the names is near, otherwise what there is. */
+export function nearest(name: string, names: readonly string[]): string {
+	const best = names.length > 0 ? closest(name, [...names]) : undefined;
+	if (best !== undefined && distance(name.toLowerCase(), best.toLowerCase()) <= Math.max(2, best.length / 3)) return `; did you mean ${JSON.stringify(best)}?`;
+	return names.length > 0 ? `; there is ${names.join(', ')}.` : '';
+}
+
+class Expected extends Error {}
+
+export function expected(what: string, value: unknown): Expected {
+	return new Expected(`${what}; it got ${show(value)}`);
+}
+
+export function bad(message: string): FaenaError {
+	return new FaenaError('BadOption', /[.?!]$/.test(message) ? message : `${message}.`);
+}
+
+/** A value as the sentence of an error names it. */
+export function show(value: unknown): string {
+	if (typeof value === 'string') return JSON.stringify(value.length > 60 ? `${value.slice(0, 60)}…` : value);
+	if (typeof value === 'bigint') return `${value}n`;
+	if (Array.isArray(value)) return 'an array';
+	if (isClass(value)) return 'a class';
+	if (value === null || typeof value === 'number' || typeof value === 'boolean' || typeof value === 'undefined') return String(value);
+	if (value instanceof Promise) return 'a promise, which has to be awaited';
+	if (value instanceof AbortSignal) return 'an AbortSignal';
+	return `${/^[aeiou]/.test(typeof value) ? 'an' : 'a'} ${typeof value}`;
+}
+
+export function isClass(value: unknown): boolean {
+	return typeof value === 'function' && /^class\b/.test(Function.prototype.toString.call(value));
+}
+
+export function integer(low: number, high: number): Check {
+	return value => {
+		if (Number.isInteger(value) && (value as number) >= low && (value as number) <= high) return whole(value as number);
+		throw expected(`a whole number from ${low} to ${high}`, value);
+	};
+}
+
+export function choice(...values: readonly string[]): Check {
+	return value => {
+		if (values.includes(value as string)) return value;
+		throw expected(`${values.map(each => JSON.stringify(each)).join(' or ')}`, value);
+	};
+}
+
+export function text(value: unknown): string {
+	// Half a character would be stored as another one, and two different names as the same.
+	if (typeof value === 'string' && value !== '' && !value.includes('\0') && value.isWellFormed()) return value;
+	throw expected('a text that is not empty and has no NUL character or half of a surrogate pair', value);
+}
+
+export function string(value: unknown): string {
+	if (typeof value === 'string' && !value.includes('\0')) return value;
+	throw expected('a text without a NUL character', value);
+}
+
+export function boolean(value: unknown): boolean {
+	if (typeof value === 'boolean') return value;
+	throw expected('true or false', value);
+}
+
+/** A function each of whose values is checked when it gives them, since they go into rows. */
+export function giving(where: string, name: string, check: Check): Check {
+	return value => {
+		const call = callable(value) as () => unknown;
+		return () => argument(where, `the value of ${name}()`, call(), check);
+	};
+}
+
+export function callable(value: unknown): unknown {
+	if (typeof value === 'function' && !isClass(value)) return value;
+	throw expected('a function', value);
+}
+
+export function abortSignal(value: unknown): AbortSignal {
+	if (value instanceof AbortSignal) return value;
+	throw expected('an AbortSignal', value);
+}
+
+export function object(value: unknown): object {
+	if (typeof value === 'object' && value !== null && !Array.isArray(value)) return value;
+	throw expected('an object', value);
+}
+
+export function list(value: unknown): unknown[] {
+	if (Array.isArray(value)) return value;
+	throw expected('an array', value);
+}
+
+export function url(value: unknown): URL {
+	if (value instanceof URL && value.protocol === 'file:') return value;
+	throw expected('a path or a file: URL', value instanceof URL ? value.href : value);
+}
+
+export function oneOf(...checks: readonly Check[]): Check {
+	return value => {
+		if (typeof value === 'string') return (checks[0] as Check)(value);
+		return (checks.at(-1) as Check)(value);
+	};
+}
+
+export function durationUpTo(high: number): Check {
+	return value => Math.min(duration(value), high);
+}
+
+export function atLeast(low: number, value: number, given: unknown): number {
+	if (value >= low) return value;
+	throw expected(`at least ${low} ms`, given);
+}
+
+export function time(value: unknown): number {
+	const at = value instanceof Date ? value.getTime() : value;
+	if (typeof at === 'number' && Number.isFinite(at) && Math.abs(at) <= 8.64e15) return whole(at);
+	throw expected('a Date or milliseconds since 1970', value instanceof Date ? 'an invalid Date' : value);
+}
+
+export function number(low: number, high: number): Check {
+	return value => {
+		if (typeof value === 'number' && value >= low && value <= high) return value;
+		throw expected(`a number from ${low} to ${high}`, value);
+	};
+}
+
+export function finite(value: unknown): number {
+	if (Number.isFinite(value)) return value as number;
+	throw expected('a number', value);
+}
+
+const A_TIME = "a time such as '30s', '10m', '2h' or a number of milliseconds";
+
+/** Checks a text or number of time and gives whole milliseconds: the database, and timers, count in these. */
+export function duration(value: unknown, what = A_TIME): number {
+	const parsed = typeof value === 'string' ? parse(value.trim()) : value;
+	if (typeof parsed !== 'number' || !Number.isFinite(parsed) || parsed < 0) throw expected(`${what}, not negative`, value);
+	if (parsed > MAX_MS) throw expected('a time of at most 10 years', value);
+	return whole(parsed);
+}
+
+/** The nearest whole number, without the sign of a zero. */
+function whole(value: number): number {
+	return Math.round(value) + 0;
+}
+
+/** The package throws for texts of no or of more than a hundred characters. */
+function parse(text: string): number | undefined {
+	return text.length > 0 && text.length <= 100 ? ms(text as StringValue) : undefined;
+}
+
+/** Bytes, or a text such as `'512b'`, `'64kib'`, `'1.5mib'`, `'1gib'`. */
+export type Size = number | string;
+
+const UNITS: Readonly<Record<string, number>> = {b: 1, kib: 1024, mib: 1024 ** 2, gib: 1024 ** 3};
+
+/** Checks a text or number of size and gives bytes. */
+export function size(value: unknown): number {
+	const [, count, unit = ''] = (typeof value === 'string' && /^\s*(\d+(?:\.\d+)?)\s*(b|kib|mib|gib)\s*$/i.exec(value)) || [];
+	const bytes = count === undefined ? value : Math.ceil(Number(count) * (UNITS[unit.toLowerCase()] as number));
+	if (Number.isSafeInteger(bytes) && (bytes as number) > 0) return bytes as number;
+	throw expected("a size such as '64kib', '1mib' or a number of bytes, more than none", value);
+}
+
+export const MAX_MS = 10 * 366 * 24 * 3_600_000;

@@ -1,0 +1,183 @@
+import {closeSync, constants, fstatSync, openSync, readFileSync, type Stats, writeSync} from 'node:fs';
+import {crc32} from 'node:zlib';
+import type {Lease} from './claim.ts';
+import type {JobId} from './job.ts';
+
+/** What is written of the chunk that a worker has open. */
+export interface OpenChunk {
+	readonly lease: Lease;
+	/** The first of them, if they are consecutive. */
+	readonly ids: JobId | readonly JobId[];
+	/** How many. */
+	readonly jobs: number;
+}
+
+/**
+ * When a process dies, its workers can't say which jobs they had begun. So each worker keeps a cell in a small file beside
+ * its owner's lock: the jobs of the chunk it has open whose outcomes are not final. The file survives the death of the
+ * process, because the system has it in memory. It is never synced: a loss of power may lose it, and accuses no job then.
+ *
+ * A cell has the size of a page of memory, so that it is written in one step. Its words are doubles:
+ *
+ *     checksum | words in use | lease | first id, last id | first id, last id | …
+ */
+const CELL_BYTES = 4096;
+const CELL_WORDS = CELL_BYTES / 8;
+const Word = {checksum: 0, used: 1, lease: 2, ranges: 3} as const;
+/** The checksum is of what follows it. */
+const CHECKED_FROM = 8;
+/** A longer file is none of Faena's: this is room for 4,096 workers. */
+const MAX_FILE_BYTES = 4096 * CELL_BYTES;
+
+/** Jobs that were claimed by one dequeue, from one id to another, both included. */
+export interface OpenJobs {
+	readonly lease: Lease;
+	readonly first: JobId;
+	readonly last: JobId;
+}
+
+/** The cell of one worker. A cell that can't be written is no error: its jobs are not suspected then, and nothing else depends on it. */
+export class OpenJobsCell {
+	readonly #path: string;
+	readonly #offset: number;
+	readonly #words = new Float64Array(CELL_WORDS);
+	readonly #bytes = new Uint8Array(this.#words.buffer);
+	#file: {readonly descriptor: number; readonly opened: Stats} | undefined;
+
+	constructor(path: string, cell: number) {
+		this.#path = path;
+		this.#offset = cell * CELL_BYTES;
+	}
+
+	/** Says that the chunk is open, and how many of its jobs, from the first on, have a final outcome. */
+	show(chunk: OpenChunk, final: number): void {
+		try {
+			const file = this.#open();
+			if (file === undefined) return;
+			const words = this.#words;
+			const used = this.#writeRanges(chunk, final);
+			words[Word.used] = used;
+			words[Word.lease] = chunk.lease;
+			words[Word.checksum] = crc32(this.#bytes.subarray(CHECKED_FROM, 8 * used));
+			writeSync(file, this.#bytes, 0, 8 * used, this.#offset);
+		} catch {
+			// See the class.
+		}
+	}
+
+	close(): void {
+		if (this.#file && this.#stat) closeSync(this.#file.descriptor);
+		this.#file = undefined;
+	}
+
+	/**
+	 * The file is removed with its owner, and made anew should the owner come again; and a task may have closed the descriptor,
+	 * which then belongs to another file. So the file is looked at each time.
+	 */
+	#open(): number | undefined {
+		if (this.#file && this.#stat?.nlink === 1) return this.#file.descriptor;
+		this.close();
+		const descriptor = openSync(this.#path, constants.O_RDWR | NO_FOLLOW);
+		const opened = fstatSync(descriptor);
+		if (isOwn(opened)) this.#file = {descriptor, opened};
+		else closeSync(descriptor);
+		return this.#file === undefined ? undefined : descriptor;
+	}
+
+	/** Of the file, if it is still the one that was opened. */
+	get #stat(): Stats | undefined {
+		if (!this.#file) return undefined;
+		const {descriptor, opened} = this.#file;
+		const stat = statOf(descriptor);
+		return stat?.ino === opened.ino && stat.dev === opened.dev ? stat : undefined;
+	}
+
+	/** Returns how many words are in use then. Ids that find no room widen the last range, which then names jobs too many. */
+	#writeRanges({ids, jobs}: OpenChunk, from: number): number {
+		const words = this.#words;
+		let end: number = Word.ranges;
+		const add = (first: JobId, last: JobId) => {
+			words[end++] = first;
+			words[end++] = last;
+		};
+		if (typeof ids === 'number') {
+			if (from < jobs) add(ids + from, ids + jobs - 1);
+			return end;
+		}
+		for (let index = from; index < jobs; index++) {
+			const id = ids[index] as JobId;
+			if (end > Word.ranges && id === (words[end - 1] as JobId) + 1) words[end - 1] = id;
+			else if (end + 2 <= CELL_WORDS) add(id, id);
+			else if (id < (words[end - 2] as JobId)) words[end - 2] = id;
+			else if (id > (words[end - 1] as JobId)) words[end - 1] = id;
+		}
+		return end;
+	}
+}
+
+/**
+ * What the workers of an owner had open, in disjoint ranges. The file is input from outside: nothing is taken from one that is
+ * missing or belongs to another user, nor from a cell that is damaged.
+ */
+export function readOpenJobs(path: string): OpenJobs[] {
+	let descriptor: number;
+	try {
+		descriptor = openSync(path, constants.O_RDONLY | NO_FOLLOW | NO_WAIT);
+	} catch {
+		return [];
+	}
+	try {
+		const stat = fstatSync(descriptor);
+		return isOwn(stat) && stat.size <= MAX_FILE_BYTES ? union(cellsOf(readFileSync(descriptor)).flatMap(openJobsOf)) : [];
+	} catch {
+		return [];
+	} finally {
+		closeSync(descriptor);
+	}
+}
+
+// Where these flags don't exist, no such file exists either.
+const {O_NOFOLLOW: NO_FOLLOW = 0, O_NONBLOCK: NO_WAIT = 0} = constants;
+
+function statOf(descriptor: number): Stats | undefined {
+	try {
+		return fstatSync(descriptor);
+	} catch {
+		return undefined;
+	}
+}
+
+/** A plain file of this user's that no other user can read or write. */
+function isOwn(stat: Stats): boolean {
+	const user = process.getuid?.();
+	return stat.isFile() && stat.nlink === 1 && (user === undefined || (stat.uid === user && (stat.mode & 0o077) === 0));
+}
+
+function cellsOf(bytes: Uint8Array): Float64Array[] {
+	// The copy begins at a multiple of eight.
+	const words = new Float64Array(new Uint8Array(bytes).buffer, 0, Math.floor(bytes.length / 8));
+	return Array.from({length: Math.ceil(words.length / CELL_WORDS)}, (_, cell) => words.subarray(cell * CELL_WORDS, (cell + 1) * CELL_WORDS));
+}
+
+function openJobsOf(words: Float64Array): OpenJobs[] {
+	const [checksum, used = 0, lease = 0] = words;
+	const isWhole = Number.isInteger(used) && used >= Word.ranges && used <= words.length;
+	if (!isWhole || checksum !== crc32(new Uint8Array(words.buffer, words.byteOffset, 8 * used).subarray(CHECKED_FROM))) return [];
+	const jobs: OpenJobs[] = [];
+	for (let index: number = Word.ranges; index + 1 < used; index += 2) {
+		const [first = 0, last = 0] = [words[index], words[index + 1]];
+		if ([lease, first, last].every(each => Number.isSafeInteger(each) && each > 0) && first <= last) jobs.push({lease, first, last});
+	}
+	return jobs;
+}
+
+/** Two cells may name the same job, if it was moved from one worker to another. */
+function union(all: readonly OpenJobs[]): OpenJobs[] {
+	const disjoint: OpenJobs[] = [];
+	for (const each of all.toSorted((a, b) => a.lease - b.lease || a.first - b.first)) {
+		const before = disjoint.at(-1);
+		if (before?.lease !== each.lease || each.first > before.last) disjoint.push(each);
+		else disjoint[disjoint.length - 1] = {...before, last: Math.max(before.last, each.last)};
+	}
+	return disjoint;
+}

@@ -1,0 +1,76 @@
+import {setImmediate as nextTurn} from 'node:timers/promises';
+import type {PoolOptions, Recycle} from '../job/worker-options.ts';
+import {type Clock, systemClock} from '../support/clock.ts';
+import {Board} from '../worker/chunk-state.ts';
+import type {WorkerMessage, WorkerRequest} from '../worker/messages.ts';
+import {WorkerLife} from '../worker/worker.ts';
+import type {PoolListener} from './pool.ts';
+import {WorkerPool} from './worker-pool.ts';
+import {type Examination, MAX_JOBS, type PoolWorker, SharedBoard, type SourceListener, type WorkerSource} from './worker-source.ts';
+
+/**
+ * Tasks in the caller's own thread, for debugging and for tests: breakpoints work and stack traces are whole. A task that
+ * waits lets the others run, up to the number of workers. Nothing can be stopped hard here: timeouts, cancellation and
+ * shutdown reach a task through its context only, and one that computes only once it lets the event loop run.
+ */
+export function inlinePool(options: PoolOptions, listener: PoolListener, clock: Clock = systemClock): WorkerPool {
+	return new WorkerPool(new InlineSource(clock.now), {...options, recycle: NEVER}, listener, undefined, clock);
+}
+
+/** The caller can't be replaced. */
+const NEVER: Recycle = {jobs: Infinity, ageMs: Infinity, memoryBytes: Infinity};
+
+class InlineSource implements WorkerSource {
+	readonly maxJobs = MAX_JOBS;
+	readonly #now: () => number;
+	readonly #workers: InlineWorker[] = [];
+
+	constructor(now: () => number) {
+		this.#now = now;
+	}
+
+	start(count: number, listener: SourceListener): void {
+		for (let index = 0; index < count; index++) this.#workers.push(new InlineWorker(listener, this.#now));
+		for (const worker of this.#workers) listener.joined(worker);
+	}
+
+	async close(): Promise<void> {
+		for (const worker of this.#workers) worker.close();
+	}
+}
+
+class InlineWorker implements PoolWorker {
+	readonly kind = 'caller';
+	readonly #life: WorkerLife;
+
+	constructor(listener: SourceListener, now: () => number) {
+		this.#life = new WorkerLife({
+			kind: 'inline',
+			now,
+			post: (message: WorkerMessage) => listener.message(this, message),
+			openBoard: address => new Board(address as SharedArrayBuffer),
+		});
+	}
+
+	board(jobs: number): SharedBoard {
+		return new SharedBoard(jobs);
+	}
+
+	async request(request: WorkerRequest): Promise<unknown> {
+		// As with other workers, nothing of it happens before the pool's call has returned.
+		await nextTurn();
+		return this.#life.handle(request);
+	}
+
+	async examine(): Promise<Examination> {
+		return {};
+	}
+
+	end(): boolean {
+		return false;
+	}
+
+	close(): void {
+		this.#life.close();
+	}
+}

@@ -1,0 +1,119 @@
+import type {JobId, StopReason} from '../job/job.ts';
+import type {TaskInfo} from '../job/task.ts';
+import type {PoolOptions} from '../job/worker-options.ts';
+import {monotonicMs} from '../support/clock.ts';
+import {MemoryWatch} from './memory.ts';
+import type {Chunk, Lane, Places, Pool, PoolListener} from './pool.ts';
+import {processPool} from './processes/processes.ts';
+import {threadPool} from './threads/threads.ts';
+import type {Budget, WorkerPool} from './worker-pool.ts';
+
+/** How often the memory is looked at, while jobs run or wait for some to be free. */
+const LOOK_EVERY_MS = 100;
+
+/**
+ * Threads and processes under one budget of slots and of memory. The engine's isolation says which of them starts with the
+ * engine; the other one starts with it if a task names it: threads all, of processes one, and then one by one with jobs that need them.
+ */
+export class Workforce implements Pool {
+	readonly slots: number;
+	readonly #listener: PoolListener;
+	readonly #budget: Budget;
+	readonly #memory: MemoryWatch;
+	readonly #watchesMemory: boolean;
+	readonly #pools: Readonly<Record<'thread' | 'process', WorkerPool>>;
+	readonly #usual: 'thread' | 'process';
+	#tasks: ReadonlyMap<string, TaskInfo['options']> = new Map();
+	#timer: NodeJS.Timeout | undefined;
+	/** When the job was started that was stopped last because memory was short. */
+	#stoppedSince: number | undefined;
+
+	constructor(options: PoolOptions, listener: PoolListener, freeBytes: () => number = () => process.availableMemory()) {
+		this.slots = options.workers;
+		this.#listener = listener;
+		this.#budget = {slots: options.workers, busy: 0};
+		this.#memory = new MemoryWatch(options.minFreeMemoryBytes, monotonicMs, freeBytes);
+		this.#watchesMemory = options.minFreeMemoryBytes > 0;
+		this.#usual = options.isolation === 'process' ? 'process' : 'thread';
+		this.#pools = {thread: threadPool(options, listener, this.#budget), process: processPool(options, listener, this.#budget)};
+	}
+
+	async load(): Promise<readonly TaskInfo[]> {
+		const infos = await this.#pools[this.#usual].load();
+		this.#tasks = new Map(infos.map(({name, options}) => [name, options]));
+		if (this.#usual === 'thread') await this.#pools.process.openLazily(infos.some(({options}) => options.isolation === 'process'));
+		else if (infos.some(({options}) => options.isolation === 'thread')) await this.#pools.thread.load();
+		if (this.#watchesMemory || infos.some(({options}) => options.memoryBytes)) this.#timer = setInterval(() => this.#look(), LOOK_EVERY_MS).unref();
+		return infos;
+	}
+
+	get size(): number {
+		return this.#sum(pool => pool.size);
+	}
+
+	maxJobs(lane: Lane): number {
+		return this.#poolOf(lane).maxJobs();
+	}
+
+	places(lane?: Lane): Places {
+		if (!lane) return this.#pools[this.#usual].places();
+		const {idle, second} = this.#poolOf(lane).places();
+		const memoryBytes = this.#memoryOf(lane);
+		const room = this.#memory.room(memoryBytes, this.#budget.busy);
+		// A second chunk waits in its worker for the first to end, and so needs nothing of its own; but which task's that is, is not known.
+		return {idle: Math.min(idle, room), second: memoryBytes > 0 || room === 0 ? 0 : second};
+	}
+
+	run(chunk: Chunk): void {
+		this.#memory.started(this.#memoryOf(chunk));
+		this.#poolOf(chunk).run(chunk);
+	}
+
+	stop(id: JobId, reason: StopReason): boolean {
+		return this.#pools.thread.stop(id, reason) || this.#pools.process.stop(id, reason);
+	}
+
+	async heard(): Promise<void> {
+		await Promise.all(Object.values(this.#pools).map(pool => pool.heard()));
+	}
+
+	async recall(task?: string): Promise<void> {
+		await Promise.all(Object.values(this.#pools).map(pool => pool.recall(task)));
+	}
+
+	interrupt(): void {
+		for (const pool of Object.values(this.#pools)) pool.interrupt();
+	}
+
+	async close(): Promise<void> {
+		clearInterval(this.#timer);
+		await Promise.all(Object.values(this.#pools).map(pool => pool.close()));
+	}
+
+	/** Stops the youngest job if memory is short, and lets the others wait until it is not. */
+	#look(): void {
+		if (this.#memory.mustStop(this.#budget.busy)) this.#stopYoungest();
+		this.#listener.freed();
+	}
+
+	#stopYoungest(): void {
+		const running = Object.values(this.#pools).flatMap(pool => pool.running());
+		const youngest = running.toSorted((a, b) => b.since - a.since)[0];
+		// One that is still being stopped will free its memory soon.
+		if (!youngest || youngest.since === this.#stoppedSince) return;
+		this.#stoppedSince = youngest.since;
+		if (this.stop(youngest.id, 'interrupted')) this.#listener.memoryShort(youngest.id);
+	}
+
+	#poolOf({task, solo}: Lane): WorkerPool {
+		return this.#pools[solo ? 'process' : (this.#tasks.get(task)?.isolation ?? this.#usual)];
+	}
+
+	#memoryOf({task}: Lane): number {
+		return this.#tasks.get(task)?.memoryBytes ?? 0;
+	}
+
+	#sum(of: (pool: WorkerPool) => number): number {
+		return of(this.#pools.thread) + of(this.#pools.process);
+	}
+}

@@ -1,0 +1,234 @@
+import type {ChildProcess} from 'node:child_process';
+import {once} from 'node:events';
+import {fileURLToPath} from 'node:url';
+import {nanoid} from 'nanoid';
+import {Tinypool} from 'tinypool';
+import type {PoolOptions, ResourceLimits} from '../../job/worker-options.ts';
+import {sleep, systemClock} from '../../support/clock.ts';
+import {inheritedArgs} from '../../support/node-args.ts';
+import {workerUrl} from '../../support/worker-url.ts';
+import type {LoadMessage, WorkerRequest} from '../../worker/messages.ts';
+import {Descendants, SEARCHING_MS} from '../descendants.ts';
+import type {PoolListener} from '../pool.ts';
+import {MARK} from '../process-table.ts';
+import {NO_ANSWER} from '../threads/stack-probe.ts';
+import {type Budget, WorkerPool} from '../worker-pool.ts';
+import {EachApart, type Ending, type Examination, type PoolBoard, type PoolWorker, type SourceListener} from '../worker-source.ts';
+import {MAX_CELLS} from './child-board.ts';
+import {Lifeline} from './control-socket.ts';
+import {RemoteBoards} from './remote-board.ts';
+import {closeMeetingPlace, openMeetingPlace} from './rendezvous.ts';
+
+/** Tasks in child processes, by Tinypool: what crashes natively there takes nobody along. */
+export function processPool(options: PoolOptions, listener: PoolListener, budget?: Budget): WorkerPool {
+	const make = (own: SourceListener) => new ProcessWorker(options, own);
+	const source = new EachApart(MAX_CELLS, make, workers => Promise.all(workers.map(worker => worker.endAndWait())));
+	return new WorkerPool(source, options, listener, budget);
+}
+
+/** It has a Tinypool of its own: Tinypool gives no say in which of its processes gets a request. */
+class ProcessWorker implements PoolWorker {
+	readonly kind = 'process';
+	readonly #options: PoolOptions;
+	readonly #listener: SourceListener;
+	#child: Child | undefined;
+
+	constructor(options: PoolOptions, listener: SourceListener) {
+		this.#options = options;
+		this.#listener = listener;
+	}
+
+	board(jobs: number): PoolBoard {
+		return this.#started.boards.open(jobs);
+	}
+
+	request(request: WorkerRequest): Promise<unknown> {
+		return request.type === 'load' ? this.#load(request) : this.#started.request(request);
+	}
+
+	async examine(): Promise<Examination> {
+		return (await this.#started.boards.examine()) ?? NO_ANSWER;
+	}
+
+	end(): boolean {
+		void this.#child?.end();
+		return true;
+	}
+
+	async endAndWait(): Promise<void> {
+		await this.#child?.endAndWait();
+	}
+
+	async #load(request: LoadMessage): Promise<unknown> {
+		try {
+			this.#child = new Child(this.#options, request, message => this.#listener.message(this, message));
+		} catch (error) {
+			this.#listener.gone(this, {exitCode: null, error});
+			throw error;
+		}
+		void this.#mourn(this.#child);
+		return this.#child.loaded;
+	}
+
+	async #mourn(child: Child): Promise<void> {
+		this.#listener.gone(this, await child.ended);
+		// Until then they tell which job ran.
+		child.boards.close();
+	}
+
+	/** Nothing but `load` comes before it. */
+	get #started(): Child {
+		return this.#child as Child;
+	}
+}
+
+/** A guard is given so long to end its process: before that it searches twice for what was started there. */
+const ENDING_MS = 2 * SEARCHING_MS + 1000;
+
+/** The end of what a process writes to stderr is kept: it is all that is known of a native crash. */
+const STDERR_TAIL = 4096;
+
+/** A process, from its start to its end. */
+class Child {
+	/** The answer to the first request. */
+	readonly loaded: Promise<unknown>;
+	/** Resolves when it is gone and all it said was delivered. */
+	readonly ended: Promise<Ending>;
+	readonly boards: RemoteBoards;
+	readonly #options: PoolOptions;
+	readonly #place = openMeetingPlace();
+	readonly #mark = nanoid();
+	#isTornDown = false;
+	readonly #tinypool: Tinypool;
+	readonly #process: ChildProcess;
+	readonly #exited: Promise<unknown>;
+	readonly #lifeline: Lifeline;
+	#end: Promise<void> | undefined;
+	#stderr = '';
+
+	constructor(options: PoolOptions, load: LoadMessage, receive: (message: unknown) => void) {
+		this.#options = options;
+		try {
+			this.#lifeline = new Lifeline(this.#place, receive);
+			this.boards = new RemoteBoards(this.#place, command => this.#lifeline.send(command));
+			this.#tinypool = makeTinypool(options, this.#place, this.#mark);
+			// Tinypool starts its process with the first request.
+			const answer = this.#tinypool.run(load);
+			this.#process = (this.#tinypool.threads[0] as unknown as {readonly process: ChildProcess}).process;
+			this.loaded = this.#connect(answer);
+		} catch (error) {
+			closeMeetingPlace(this.#place);
+			throw error;
+		}
+		this.#exited = new Promise(resolve => this.#process.once('exit', resolve));
+		this.#redirect(this.#process);
+		this.ended = this.#watch();
+	}
+
+	async request(request: WorkerRequest): Promise<unknown> {
+		// Tinypool would start another process, which nobody knew of.
+		if (this.#tinypool.threads.length === 0) throw new Error('The process has ended.');
+		const answer = await this.#tinypool.run(request);
+		this.#isTornDown = request.type === 'teardown';
+		return answer;
+	}
+
+	/**
+	 * Its guard ends it, with what it has started. If this program is killed meanwhile, the guard goes on; a process that this program
+	 * had stopped by SIGSTOP would stay so for ever.
+	 */
+	end(): Promise<void> {
+		// Told again, it must not be killed before its guard is done.
+		this.#end ??= this.#endByGuard();
+		return this.#end;
+	}
+
+	async #endByGuard(): Promise<void> {
+		if (!this.#isTornDown && this.#lifeline.hangUp()) await Promise.race([this.#exited, sleep(systemClock, ENDING_MS)]);
+		this.#process.kill('SIGKILL');
+	}
+
+	async endAndWait(): Promise<void> {
+		// Tinypool lets the program end without its processes; who closes the pool waits for them.
+		this.#process.ref();
+		this.#process.channel?.ref();
+		void this.end();
+		await this.ended;
+	}
+
+	async #connect(answer: Promise<unknown>): Promise<unknown> {
+		const [loaded] = await Promise.all([answer, this.#lifeline.connected]);
+		return loaded;
+	}
+
+	/** Where what the tasks write goes, also past `process.stdout`; and there is nothing for them to read. */
+	#redirect({stdin, stdout, stderr}: ChildProcess): void {
+		stdin?.destroy();
+		if (this.#options.taskOutput === 'stderr') stdout?.unpipe(process.stdout).pipe(process.stderr);
+		stderr?.on('data', (text: Buffer) => {
+			this.#stderr = (this.#stderr + text.toString()).slice(-STDERR_TAIL);
+		});
+	}
+
+	async #watch(): Promise<Ending> {
+		const child = this.#process;
+		const [error] = child.pid === undefined ? await once(child, 'error') : await this.#exit();
+		await this.#lifeline.end();
+		closeMeetingPlace(this.#place);
+		if (child.pid === undefined) return {exitCode: null, error};
+		const isAlone =
+			this.#isTornDown ||
+			(await Descendants.ofEnded(this.#mark)
+				.end()
+				.catch(() => false));
+		return {...this.#ending(), leavesProcesses: !isAlone};
+	}
+
+	async #exit(): Promise<[]> {
+		await Promise.all(['exit', 'disconnect'].map(event => new Promise(resolve => this.#process.once(event, resolve))));
+		return [];
+	}
+
+	#ending(): Ending {
+		const {exitCode, signalCode: signal} = this.#process;
+		const stderr = this.#stderr;
+		const limitMb = this.#options.resourceLimits?.maxOldGenerationSizeMb;
+		return {
+			exitCode,
+			...(signal !== null && {signal}),
+			isOutOfMemory: /heap out of memory|Reached heap limit/i.test(stderr),
+			...(limitMb !== undefined && {limitBytes: limitMb * 1024 ** 2}),
+			...(exitCode !== 0 && stderr !== '' && {stderr}),
+		};
+	}
+}
+
+function makeTinypool({resourceLimits, env, execArgv, ownerLock}: PoolOptions, place: string, mark: string): Tinypool {
+	const tinypool = new Tinypool({
+		filename: fileURLToPath(workerUrl('process')),
+		runtime: 'child_process',
+		minThreads: 0,
+		maxThreads: 1,
+		concurrentTasksPerWorker: 2,
+		idleTimeout: MAX_TIMER_MS,
+		serialization: 'advanced',
+		argv: [place, ...(ownerLock === undefined ? [] : [ownerLock])],
+		env: {...process.env, ...env, [MARK]: mark} as Record<string, string>,
+		execArgv: [...inheritedArgs(), ...memoryArgs(resourceLimits), ...execArgv],
+	});
+	// A process that ends is dealt with at its exit; without a listener Tinypool's event would end the dispatcher.
+	tinypool.on('error', () => undefined);
+	return tinypool;
+}
+
+const MAX_TIMER_MS = 2 ** 31 - 1;
+
+/** V8's flags for what worker threads take as options. */
+function memoryArgs({maxOldGenerationSizeMb, maxYoungGenerationSizeMb, stackSizeMb}: ResourceLimits = {}): string[] {
+	return [
+		...(maxOldGenerationSizeMb === undefined ? [] : [`--max-old-space-size=${Math.ceil(maxOldGenerationSizeMb)}`]),
+		// The young generation is three semi-spaces.
+		...(maxYoungGenerationSizeMb === undefined ? [] : [`--max-semi-space-size=${Math.ceil(maxYoungGenerationSizeMb / 3)}`]),
+		...(stackSizeMb === undefined ? [] : [`--stack-size=${Math.floor(stackSizeMb * 1024)}`]),
+	];
+}

@@ -1,0 +1,186 @@
+import {setTimeout as sleep} from 'node:timers/promises';
+import {fileURLToPath} from 'node:url';
+import type {Worker} from 'node:worker_threads';
+import {nanoid} from 'nanoid';
+import {Piscina} from 'piscina';
+import type {PostMortem} from '../../job/failure.ts';
+import type {PoolOptions} from '../../job/worker-options.ts';
+import {FaenaError} from '../../support/errors.ts';
+import {inheritedArgs, refusedArgs} from '../../support/node-args.ts';
+import {workerUrl} from '../../support/worker-url.ts';
+import type {LoadMessage, ThreadIdentity, WorkerRequest} from '../../worker/messages.ts';
+import {memoryOf} from '../../worker/messages.ts';
+import {Descendants} from '../descendants.ts';
+import type {PoolListener} from '../pool.ts';
+import {asWorkerThread} from '../process-table.ts';
+import {type Budget, WorkerPool} from '../worker-pool.ts';
+import {EachApart, type Examination, MAX_JOBS, type PoolWorker, SharedBoard, type SourceListener} from '../worker-source.ts';
+import {ANSWER_MS} from './stack-probe.ts';
+import {endThreads, whereaboutsOfThread} from './thread-stack.ts';
+
+/** Tasks in worker threads, by Piscina. */
+export function threadPool(options: PoolOptions, listener: PoolListener, budget?: Budget): WorkerPool {
+	const source = new EachApart(MAX_JOBS, own => new ThreadWorker(options, own), endAndWait);
+	return new WorkerPool(source, options, listener, budget);
+}
+
+/** It has a Piscina of its own: one of several threads starts no more of them once one has failed while starting. */
+class ThreadWorker implements PoolWorker {
+	readonly kind = 'thread';
+	readonly #options: PoolOptions;
+	readonly #listener: SourceListener;
+	readonly #identity: ThreadIdentity = {mark: nanoid(), thread: new Int32Array(new SharedArrayBuffer(Int32Array.BYTES_PER_ELEMENT))};
+	#piscina: Piscina | undefined;
+	#isTornDown = false;
+	/** Resolves when its end was told. */
+	gone: Promise<void> | undefined;
+
+	constructor(options: PoolOptions, listener: SourceListener) {
+		this.#options = options;
+		this.#listener = listener;
+	}
+
+	board(jobs: number): SharedBoard {
+		return new SharedBoard(jobs);
+	}
+
+	async request(request: WorkerRequest): Promise<unknown> {
+		if (request.type === 'load') return this.#load({...request, identity: this.#identity});
+		// Piscina would start another thread, which nobody knew of.
+		if (!this.#thread) throw new Error('The thread has ended.');
+		const answer = await this.#piscina?.run(request, {transferList: memoryOf(request)});
+		this.#isTornDown = request.type === 'teardown';
+		return answer;
+	}
+
+	/** The processes that it must not leave behind: of one that was torn down none. */
+	descendants(): Descendants | undefined {
+		const {mark, thread} = this.#identity;
+		return this.#isTornDown ? undefined : new Descendants({pid: process.pid, thread: asWorkerThread(Atomics.load(thread, 0)), mark});
+	}
+
+	async examine(): Promise<Examination> {
+		if (!this.#thread) return {};
+		const [where, heap] = await Promise.all([whereaboutsOfThread(this.#thread.threadId), heapOf(this.#thread)]);
+		return {...where, ...(heap && {heap})};
+	}
+
+	end(): boolean {
+		void endWorkers([this]);
+		return true;
+	}
+
+	async terminate(): Promise<void> {
+		await this.#thread?.terminate();
+	}
+
+	get #thread(): Worker | undefined {
+		return this.#piscina?.threads[0];
+	}
+
+	async #load(request: LoadMessage): Promise<unknown> {
+		try {
+			return await this.#start(request);
+		} catch (error) {
+			if (!this.gone) this.#listener.gone(this, {exitCode: null, error});
+			throw error;
+		}
+	}
+
+	#start(request: LoadMessage): Promise<unknown> {
+		const inherited = inheritedArgs();
+		try {
+			return this.#startWith(inherited, request);
+		} catch (error) {
+			const refused = refusedArgs(error);
+			this.#checkOwnArgs(refused, error);
+			// V8's options, for instance, hold for all threads of the process as it is.
+			return this.#startWith(
+				inherited.filter(arg => !refused.includes(arg)),
+				request,
+			);
+		}
+	}
+
+	#checkOwnArgs(refused: readonly string[], cause: unknown): void {
+		const own = this.#options.execArgv.filter(arg => refused.includes(arg));
+		if (own.length === 0) return;
+		const sentence = `open() expects as execArgv what Node lets a worker thread have; it got ${own.join(', ')}.`;
+		throw new FaenaError('BadOption', `${sentence} Give it to the program itself, or choose {isolation: 'process'}.`, {cause});
+	}
+
+	/** Piscina starts its thread with the first request. */
+	#startWith(inherited: readonly string[], request: LoadMessage): Promise<unknown> {
+		const {resourceLimits, env, execArgv} = this.#options;
+		const piscina = new Piscina({
+			filename: fileURLToPath(workerUrl('thread-entry')),
+			minThreads: 0,
+			maxThreads: 1,
+			idleTimeout: Infinity,
+			concurrentTasksPerWorker: 2,
+			recordTiming: false,
+			...(resourceLimits && {resourceLimits}),
+			...(env && {env: {...process.env, ...env} as Record<string, string>}),
+			...(execArgv.length > 0 && {execArgv: [...inherited, ...execArgv]}),
+		});
+		// A failing thread is dealt with at its exit; without a listener Piscina's event would end the dispatcher.
+		piscina.on('error', () => undefined);
+		const answer = piscina.run(request);
+		this.#piscina = piscina;
+		this.gone = this.#mourn(piscina, piscina.threads[0] as Worker);
+		return answer;
+	}
+
+	async #mourn(piscina: Piscina, thread: Worker): Promise<void> {
+		const {maxOldGenerationSizeMb} = thread.resourceLimits ?? {};
+		let error: unknown;
+		thread.on('message', (message: unknown) => this.#listener.message(this, message));
+		thread.once('error', (thrown: unknown) => {
+			error = thrown;
+			this.#listener.failing(this, thrown);
+		});
+		const exitCode = await new Promise<number>(resolve => thread.once('exit', resolve));
+		const isOutOfMemory = (error as {code?: unknown} | undefined)?.code === 'ERR_WORKER_OUT_OF_MEMORY';
+		// No chunk is given to it while its processes are looked for.
+		this.#listener.failing(this, error);
+		// Rejects what it had not heard.
+		void piscina.destroy();
+		const isAlone =
+			this.#isTornDown ||
+			(await Descendants.ofEnded(this.#identity.mark)
+				.end()
+				.catch(() => false));
+		const limit = maxOldGenerationSizeMb && {limitBytes: maxOldGenerationSizeMb * MIB};
+		this.#listener.gone(this, {exitCode, isOutOfMemory, leavesProcesses: !isAlone, ...limit, error});
+	}
+}
+
+/**
+ * Ends threads, and with them the processes that they have started. A thread in `execFileSync()` ends when its command dies.
+ * The second search comes after the threads were told to end: from then on their tasks start nothing more.
+ */
+function endWorkers(workers: readonly ThreadWorker[]): Promise<void> {
+	return endThreads(async () => {
+		const descendants = workers.flatMap(worker => worker.descendants() ?? []);
+		// Whatever comes of the search, the threads are ended.
+		await Promise.allSettled(descendants.map(each => each.stop()));
+		for (const each of descendants) each.kill();
+		await Promise.allSettled(descendants.map(each => each.reap()));
+		const ended = Promise.all(workers.map(worker => worker.terminate()));
+		await Promise.allSettled(descendants.map(each => each.end()));
+		await ended;
+	});
+}
+
+async function endAndWait(workers: readonly ThreadWorker[]): Promise<void> {
+	await endWorkers(workers);
+	await Promise.all(workers.map(worker => worker.gone));
+}
+
+const MIB = 1024 ** 2;
+
+/** A thread in native code doesn't answer, and Node tells it only from 22.16 on. */
+async function heapOf(thread: Worker): Promise<PostMortem['heap']> {
+	const statistics = await Promise.race([thread.getHeapStatistics?.().catch(() => undefined), sleep(ANSWER_MS, undefined, {ref: false})]);
+	return statistics && {usedBytes: statistics.used_heap_size, limitBytes: statistics.heap_size_limit};
+}

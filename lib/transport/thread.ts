@@ -1,0 +1,91 @@
+import type {Worker} from 'node:worker_threads';
+import {fromEnvelope} from '../job/error-envelope.ts';
+import type {JobEvent} from '../job/events.ts';
+import type {TaskInfo} from '../job/task.ts';
+import {FaenaError} from '../support/errors.ts';
+import {startThread} from '../support/node-args.ts';
+import {workerUrl} from '../support/worker-url.ts';
+import type {Call, CallsMessage, DispatcherMessage, DispatcherStart, RepliesMessage, Started} from './messages.ts';
+import {memoryOf} from './messages.ts';
+
+/** How an engine's calls reach its dispatcher, and what it says comes back. */
+export interface Line {
+	readonly tasks: readonly TaskInfo[];
+	send(calls: readonly Call[]): void;
+	/** Calls the listener with each message, or with why there will be no more. */
+	listen(onMessage: (message: DispatcherMessage) => void, onEnd: (error: FaenaError) => void): void;
+	/** Keeps the process alive, or not. */
+	ref(): void;
+	unref(): void;
+	/** Ends the dispatcher, if that has not ended by itself. */
+	end(): Promise<void>;
+}
+
+/** To a dispatcher in a thread of its own: the caller's event loop never waits for the disk and never runs a task. */
+export class ThreadLine implements Line {
+	readonly tasks: readonly TaskInfo[];
+	readonly #worker: Worker;
+
+	private constructor(worker: Worker, tasks: readonly TaskInfo[]) {
+		this.#worker = worker;
+		this.tasks = tasks;
+	}
+
+	/**
+	 * Starts the thread and waits until its workers have loaded the tasks.
+	 * @throws FaenaError why the queue or the tasks can't be opened
+	 */
+	static async open(start: DispatcherStart, tell: (event: JobEvent) => void): Promise<ThreadLine> {
+		const worker = startThread(workerUrl('dispatcher'), {workerData: start, name: 'faena dispatcher'});
+		const started = await untilStarted(worker, tell);
+		if (started.type === 'refused') throw fromEnvelope(started.error);
+		return new ThreadLine(worker, started.tasks);
+	}
+
+	listen(onMessage: (message: DispatcherMessage) => void, onEnd: (error: FaenaError) => void): void {
+		this.#worker.on('message', onMessage);
+		this.#worker.on('error', error => onEnd(new FaenaError('DispatcherFailed', `Faena's dispatcher thread failed: ${error.message}`, {cause: error})));
+		this.#worker.on('exit', code => onEnd(new FaenaError('DispatcherFailed', `Faena's dispatcher thread ended with exit code ${code}.`)));
+		// A listener attached to an unref'd thread refs it again, so this comes last.
+		this.#worker.unref();
+	}
+
+	send(calls: readonly Call[]): void {
+		const message: CallsMessage = {type: 'calls', calls};
+		this.#worker.postMessage(message, memoryOf(message));
+	}
+
+	ref(): void {
+		this.#worker.ref();
+	}
+
+	unref(): void {
+		this.#worker.unref();
+	}
+
+	async end(): Promise<void> {
+		await this.#worker.terminate();
+	}
+}
+
+function untilStarted(worker: Worker, tell: (event: JobEvent) => void): Promise<Started> {
+	return new Promise((resolve, reject) => {
+		const settle = (act: () => void) => {
+			worker.off('message', onMessage);
+			worker.off('error', onError);
+			worker.off('exit', onExit);
+			act();
+		};
+		const onMessage = (message: Started | RepliesMessage) => {
+			if (message.type === 'replies') message.events.forEach(tell);
+			else settle(() => resolve(message));
+		};
+		const onError = (error: Error) =>
+			settle(() => reject(new FaenaError('DispatcherFailed', `Faena's dispatcher thread can't be started. ${error.message}`, {cause: error})));
+		const onExit = (code: number) =>
+			settle(() => reject(new FaenaError('DispatcherFailed', `Faena's dispatcher thread ended with exit code ${code} while it started.`)));
+		worker.on('message', onMessage);
+		worker.on('error', onError);
+		worker.on('exit', onExit);
+	});
+}

@@ -1,0 +1,305 @@
+import {AsyncLocalStorage, AsyncResource} from 'node:async_hooks';
+import {decode, encode} from '../job/encoding.ts';
+import {toFailure} from '../job/failure.ts';
+import type {StopReason} from '../job/job.ts';
+import type {JobMaker} from '../job/new-job.ts';
+import type {OpenJobsCell} from '../job/open-jobs.ts';
+import {unpack} from '../job/packed-strings.ts';
+import {optionsOf, type TaskFunction} from '../job/task.ts';
+import {monotonicMs} from '../support/clock.ts';
+import {get, wallMs, withResolvers} from '../support/primordials.ts';
+import type {Board} from './chunk-state.ts';
+import {Execution, type Executions, type OpenChunk} from './execution.ts';
+import type {ChunkMessage, WorkerMessage} from './messages.ts';
+import {Report} from './outcomes.ts';
+import type {Meter} from './resource-usage.ts';
+import type {Resources} from './resources.ts';
+import type {TaskTable} from './tasks-module.ts';
+
+/** Outcomes leave a chunk after this much work, so that little is repeated when the worker is lost: each message wakes the dispatcher, for 0.1 ms; */
+const REPORT_EVERY_MS = 50;
+/** and after a job that ran for this long by itself. */
+const REPORT_ALONE_MS = 20;
+
+/** The processes that jobs leave behind. */
+export interface Leftovers {
+	/** Lets those that are there live as long as the worker: setups have started them. */
+	keep(): Promise<void>;
+	/** Ends those that were started since then, on the clock of {@link monotonicMs}. */
+	end(since: number): Promise<void>;
+}
+
+export interface RunnerOptions {
+	readonly maxValueBytes: number;
+	readonly maxCheckpointBytes: number;
+	/** The wall clock, if it is not the usual one. */
+	readonly now?: () => number;
+	/** For `ctx.enqueue`. */
+	readonly maker: JobMaker;
+	/** For `ctx.resource`. */
+	readonly resources: Resources;
+	/** What this worker uses. */
+	readonly meter: Meter;
+	/** Without them, jobs that were stopped may leave processes behind. */
+	readonly leftovers?: Leftovers | undefined;
+	/** The worker's side of a chunk's board. */
+	readonly openBoard: (address: ChunkMessage['board']) => Board;
+	readonly post: (message: WorkerMessage) => void;
+	/** Where this worker tells which jobs it has open. */
+	readonly openJobs?: OpenJobsCell | undefined;
+}
+
+/** As they are now: a task may replace them. */
+const {enterWith, getStore} = AsyncLocalStorage.prototype;
+
+/**
+ * Runs chunks in a worker, one job at a time. Total: whatever a task returns, throws or leaves behind becomes an outcome.
+ *
+ * A job goes through: start on the board (unless it was taken back) → decode → call → encode → finish on the board (unless
+ * it was told to stop) → its outcome waits in the report → posted → final, a turn of the event loop later. What surfaces
+ * before that, such as a rejection nobody handles, still fails that job; later it only reaches stderr.
+ */
+export class Runner {
+	readonly #tasks: TaskTable;
+	readonly #options: RunnerOptions;
+	/** Follows a job through everything it starts, so that a stray error finds its way back to it. */
+	readonly #execution = Object.assign(new AsyncLocalStorage<Execution | Executions>(), {enterWith, getStore});
+	/** To enter the store from outside takes 0.04 µs; from within another job, whose store would be copied, 0.1. */
+	readonly #outside = new AsyncResource('FaenaWorker');
+	#last: Promise<void> = Promise.resolve();
+
+	constructor(tasks: TaskTable, options: RunnerOptions) {
+		this.#tasks = tasks;
+		this.#options = options;
+	}
+
+	/** Runs the chunk when the ones before it are done: two would otherwise interleave at their first `await`. */
+	run(message: ChunkMessage): Promise<void> {
+		this.#last = this.#runAfter(this.#last, message);
+		return this.#last;
+	}
+
+	async #runAfter(before: Promise<void>, message: ChunkMessage): Promise<void> {
+		await before;
+		await this.#runChunk(message);
+	}
+
+	/** Takes an error that no task caught: it fails the job it came from, if that has not been reported. */
+	stray(error: unknown): void {
+		const running = this.#execution.getStore();
+		const executions = running instanceof Execution ? [running] : (running ?? []);
+		let isOver = true;
+		for (let index = 0; index < executions.length; index++) {
+			const execution = executions[index] as Execution;
+			if (execution.isFinal) continue;
+			execution.fail(error);
+			isOver = false;
+		}
+		if (!isOver) return;
+		const whose = executions[0] ? `after its job ${executions[0].id} had ended` : 'outside any job';
+		const {stack, message} = toFailure(error);
+		process.stderr.write(`faena: an error surfaced ${whose}: ${stack ?? message}\n`);
+	}
+
+	async #runChunk(message: ChunkMessage): Promise<void> {
+		const run = get(this.#tasks, message.task);
+		const {openBoard, post, meter, resources, openJobs} = this.#options;
+		// Usually it was ready before the first chunk came; not for a job that is in quarantine here.
+		const unready = resources.areMissing(message.task) ? await this.#setUp(message.task) : undefined;
+		const board = openBoard(message.board);
+		const epochMs = (this.#options.now ?? wallMs)() - monotonicMs();
+		// Not before: until now it only waited here, and has done no harm.
+		openJobs?.show(message, 0);
+		const report = new Report(message, post, meter, epochMs, final => openJobs?.show(message, final));
+		const batchSize = run && !unready ? optionsOf(run).batchSize : undefined;
+		const {maxCheckpointBytes, maker} = this.#options;
+		const given = {maxCheckpointBytes, maker, resource: resources.of(message.task)};
+		const chunk: OpenChunk = {message, payloads: unpack(message.payloads), given, board, report, post};
+		if (run && batchSize !== undefined) await this.#runBatches(run, batchSize, chunk);
+		else await this.#runOneByOne(run, unready?.error, chunk);
+		board.retire();
+		await report.conclude();
+	}
+
+	async #setUp(task: string): Promise<{readonly error: unknown} | undefined> {
+		const {resources, leftovers} = this.#options;
+		try {
+			await resources.setUp(task);
+			await leftovers?.keep();
+			return undefined;
+		} catch (error) {
+			return {error};
+		}
+	}
+
+	async #runOneByOne(run: TaskFunction | undefined, obstacle: unknown, chunk: OpenChunk): Promise<void> {
+		const {message, board, report} = chunk;
+		let now = monotonicMs();
+		for (let index = 0; index < message.jobs; index++) {
+			if (!board.start(index, now)) {
+				report.skip(index);
+				continue;
+			}
+			const execution = new Execution(chunk, index, 1);
+			report.begin(index, now);
+			if (obstacle !== undefined) execution.fail(obstacle);
+			else if (!run) execution.fail(new Error(`The tasks module has no task ${message.task}.`), 'unknownTask');
+			else {
+				const ended = this.#outside.runInAsyncScope(this.#execute, this, run, execution, report);
+				if (ended) await ended;
+			}
+			close(execution, report);
+			const begunAt = now;
+			now = monotonicMs();
+			const stop = finish(board, index);
+			if (stop) await this.#endLeftovers(begunAt);
+			report.end(index, now, stop, 1);
+			if (execution.context.isWatched) board.wake(index);
+			if (now - begunAt >= REPORT_ALONE_MS || report.ageMs(now) >= REPORT_EVERY_MS) report.post();
+		}
+	}
+
+	async #endLeftovers(since: number): Promise<void> {
+		await this.#options.leftovers?.end(since);
+	}
+
+	async #runBatches(run: TaskFunction, batchSize: number, chunk: OpenChunk): Promise<void> {
+		const {jobs} = chunk.message;
+		for (let first = 0; first < jobs; first += batchSize) await this.#runBatch(run, first, Math.min(first + batchSize, jobs), chunk);
+	}
+
+	async #runBatch(run: TaskFunction, first: number, end: number, chunk: OpenChunk): Promise<void> {
+		const {board, report} = chunk;
+		const startedAt = monotonicMs();
+		const started = board.startMany(first, end, startedAt);
+		for (const index of started) report.begin(index, startedAt);
+		const batch = started.map(index => new Execution(chunk, index, started.length));
+		if (batch.length > 0) await this.#outside.runInAsyncScope(this.#executeBatch, this, run, batch, report);
+		const endedAt = monotonicMs();
+		let isStopped = false;
+		for (let index = first; index < end; index++) {
+			if (board.isTaken(index)) {
+				report.skip(index);
+				continue;
+			}
+			const stop = finish(board, index);
+			isStopped ||= stop !== undefined;
+			report.end(index, endedAt, stop, batch.length);
+		}
+		// Which of the jobs has started a process is not known.
+		if (isStopped) await this.#endLeftovers(startedAt);
+		for (const {index, context} of batch) if (context.isWatched) board.wake(index);
+		report.post();
+	}
+
+	/** Calls the task with the payloads of all, and lets each end by its own result. */
+	async #executeBatch(run: TaskFunction, batch: Executions, report: Report): Promise<void> {
+		this.#execution.enterWith(batch);
+		const {promise, resolve} = withResolvers<void>();
+		for (let offset = 0; offset < batch.length; offset++) batch[offset]?.onFailure(resolve);
+		void this.#settleBatch(run, batch, report, resolve);
+		await promise;
+		for (let offset = 0; offset < batch.length; offset++) close(batch[offset] as Execution, report);
+	}
+
+	async #settleBatch(run: TaskFunction, batch: Executions, report: Report, done: () => void): Promise<void> {
+		try {
+			const payloads = batch.map(({payload}) => decode(payload));
+			const results = resultsFor(batch, await run(payloads, batch.map(({context}) => context) as never));
+			const ends = await allEnds(results);
+			// An error that nobody caught has failed them all.
+			for (let offset = 0; offset < batch.length; offset++) this.#end(batch[offset] as Execution, ends[offset] as End, report);
+		} catch (error) {
+			for (let offset = 0; offset < batch.length; offset++) batch[offset]?.fail(error);
+		} finally {
+			done();
+		}
+	}
+
+	#end(execution: Execution, end: End, report: Report): void {
+		if ('error' in end) execution.fail(end.error);
+		else if (end.value instanceof Error) execution.fail(end.value);
+		else this.#return(execution, end.value, report);
+	}
+
+	/** Calls the task. Returns a promise only if the task did, so that a chunk of synchronous tasks is one plain loop. */
+	#execute(run: TaskFunction, execution: Execution, report: Report): Promise<void> | undefined {
+		this.#execution.enterWith(execution);
+		try {
+			const result = run(decode(execution.payload), execution.context);
+			if (!isThenable(result)) this.#return(execution, result, report);
+			else {
+				// While this one waits, the ones before it need not.
+				report.postSoon();
+				const {promise, resolve} = withResolvers<void>();
+				execution.onFailure(resolve);
+				void this.#settle(result, execution, report, resolve);
+				return promise;
+			}
+		} catch (error) {
+			execution.fail(error);
+		}
+		return undefined;
+	}
+
+	/** Not by the promise's `then`, which a task may have replaced. After a stray error, which fails the job, it may never settle. */
+	async #settle(result: PromiseLike<unknown>, execution: Execution, report: Report, done: () => void): Promise<void> {
+		try {
+			this.#return(execution, await result, report);
+		} catch (error) {
+			execution.fail(error);
+		} finally {
+			done();
+		}
+	}
+
+	/** Unless it has failed before, by an error that nobody caught. */
+	#return(execution: Execution, value: unknown, report: Report): void {
+		if (execution.failure) return;
+		try {
+			report.return(execution.index, encode(value, 'result', this.#options.maxValueBytes));
+		} catch (error) {
+			execution.fail(error, 'badResult');
+		}
+	}
+}
+
+/** How one of a micro-batch ends. */
+type End = {readonly value: unknown} | {readonly error: unknown};
+
+/** By offset, once all are there. They are waited for at the same time, so that no rejection is left unhandled. */
+async function allEnds(results: readonly unknown[]): Promise<Readonly<Record<number, End>>> {
+	// Without a prototype: to write and read them takes no function, which a task could have replaced.
+	const ends: Record<number, End | Promise<End>> = {__proto__: null} as never;
+	for (let offset = 0; offset < results.length; offset++) ends[offset] = isThenable(results[offset]) ? endOf(results[offset]) : {value: results[offset]};
+	for (let offset = 0; offset < results.length; offset++) if (isThenable(ends[offset])) ends[offset] = (await ends[offset]) as End;
+	return ends as Record<number, End>;
+}
+
+async function endOf(result: unknown): Promise<End> {
+	try {
+		return {value: await result};
+	} catch (error) {
+		return {error};
+	}
+}
+
+/** Ends the job. Returns why it was told to stop, if it was told before. */
+function finish(board: Board, index: number): StopReason | undefined {
+	return board.finish(index) ? undefined : board.stopReason(index);
+}
+
+function close({index, context}: Execution, report: Report): void {
+	const made = context.close();
+	if (made.length > 0) report.enqueue(index, made);
+}
+
+function resultsFor(batch: Executions, results: unknown): readonly unknown[] {
+	if (Array.isArray(results) && results.length === batch.length) return results;
+	const got = Array.isArray(results) ? `one of ${results.length}` : `a value of type ${typeof results}`;
+	throw new TypeError(`A task with a batchSize returns an array with a result for each of its ${batch.length} payloads; this one returned ${got}.`);
+}
+
+function isThenable(value: unknown): value is PromiseLike<unknown> {
+	return typeof value === 'object' && value !== null && typeof (value as {then?: unknown}).then === 'function';
+}

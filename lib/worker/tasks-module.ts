@@ -1,0 +1,113 @@
+import {existsSync, realpathSync} from 'node:fs';
+import {createRequire} from 'node:module';
+import {fileURLToPath} from 'node:url';
+import {isClass} from '../job/checks.ts';
+import {checkTaskOptions} from '../job/options.ts';
+import type {TaskInfo} from '../job/task.ts';
+import {optionsOf, type TaskFunction} from '../job/task.ts';
+import {FaenaError} from '../support/errors.ts';
+
+/** The tasks of a module: its exported functions by export name. */
+export type TaskTable = ReadonlyMap<string, TaskFunction>;
+
+/** Objects of functions that stand for a module, by URL: for an inline engine in the thread that has them. */
+const stands = new Map<string, object>();
+
+/** Lets {@link loadTasks} find this object under the URL, until it is given `undefined`. */
+export function standIn(url: string, tasks: object | undefined): void {
+	if (tasks) stands.set(url, tasks);
+	else stands.delete(url);
+}
+
+/**
+ * Imports a tasks module. Names are looked up among its exports; nothing else is ever imported for a job.
+ * @param url a `file:` URL. Where that file is missing, its compiled form or its source beside it is taken.
+ * @throws FaenaError `BadTasksModule` if it is missing, throws while loading, or exports no function
+ */
+export async function loadTasks(url: string): Promise<TaskTable> {
+	const stand = stands.get(url);
+	if (stand) return tasksOf(stand, url);
+	const found = findModule(url);
+	const {tasks} = await importModule(found);
+	return tasksOf(ownExports(tasks, found), pathOf(found));
+}
+
+function tasksOf(exports: object, path: string): TaskTable {
+	const table = tableOf(exports);
+	if (table.size === 0)
+		throw new FaenaError(
+			'BadTasksModule',
+			`The tasks module ${path} exports no function. Export one for each task: export function hash(file) { … }, or in CommonJS: exports.hash = file => { … }`,
+		);
+	return table;
+}
+
+/** What TypeScript makes of a file, and what it makes such a file of. */
+const COUNTERPARTS: Readonly<Record<string, string>> = {
+	...{ts: 'js', mts: 'mjs', cts: 'cjs'},
+	...{js: 'ts', mjs: 'mts', cjs: 'cts'},
+};
+
+/**
+ * The module itself, or its counterpart. A program names `./tasks.ts`, and once it is compiled only `./tasks.js` lies beside it:
+ * `tsc` leaves the strings in `new URL()` alone.
+ */
+function findModule(url: string): string {
+	if (!url.startsWith('file:') || existsSync(pathOf(url))) return url;
+	const counterpart = url.replace(/\.([cm]?[jt]s)(?=$|[?#])/, (_, extension: string) => `.${COUNTERPARTS[extension]}`);
+	if (counterpart !== url && existsSync(pathOf(counterpart))) return counterpart;
+	const besides = counterpart === url ? '' : `, and neither does ${pathOf(counterpart)}`;
+	throw new FaenaError('BadTasksModule', `The tasks module ${pathOf(url)} does not exist${besides}. ${HOW_TO_NAME}`);
+}
+
+const HOW_TO_NAME = "Name the module that exports the tasks, for instance tasks: new URL('./tasks.js', import.meta.url).";
+
+function pathOf(url: string): string {
+	return url.startsWith('file:') ? fileURLToPath(url) : url;
+}
+
+/**
+ * The exports of a module as it made them. Of a CommonJS module the namespace has only those names that Node finds in its text,
+ * which are few where it says `module.exports = {…}` or computes them.
+ */
+function ownExports(namespace: Namespace, url: string): object {
+	const {default: exported} = namespace;
+	if (!isCommonJs(namespace, url)) return namespace;
+	if (typeof exported === 'function') return {...exported, default: exported};
+	return typeof exported === 'object' && exported !== null ? exported : {};
+}
+
+interface Namespace {
+	readonly default?: unknown;
+	readonly 'module.exports'?: unknown;
+}
+
+/** Node 24 marks the namespace of such a module; Node 22 keeps what it exports by its path. */
+function isCommonJs(namespace: Namespace, url: string): boolean {
+	if (!url.startsWith('file:') || !('default' in namespace)) return false;
+	if ('module.exports' in namespace) return namespace['module.exports'] === namespace.default;
+	return createRequire(url).cache[realpathSync(pathOf(url))]?.exports === namespace.default;
+}
+
+export function tableOf(tasks: object): TaskTable {
+	return new Map(Object.entries(tasks).filter((entry): entry is [string, TaskFunction] => typeof entry[1] === 'function' && !isClass(entry[1])));
+}
+
+/** @throws FaenaError `BadOption` */
+export function infosOf(table: TaskTable): TaskInfo[] {
+	return [...table].map(([name, run]) => {
+		const {setup: _, teardown: __, ...options} = checkTaskOptions(`task ${name}`, optionsOf(run));
+		return {name, options};
+	});
+}
+
+/** By way of a module that exports its namespace: a namespace with a task named `then` would be taken for a promise, which `import()` waits for. */
+async function importModule(url: string): Promise<{readonly tasks: Namespace}> {
+	try {
+		const text = `export * as tasks from ${JSON.stringify(url)};`;
+		return (await import(`data:text/javascript,${encodeURIComponent(text)}`)) as {readonly tasks: Namespace};
+	} catch (error) {
+		const reason = error instanceof Error ? `${error.name}: ${error.message}` : String(error);
+		throw new FaenaError('BadTasksModule', `The tasks module ${pathOf(url)} can't be loaded. ${reason}`, {cause: error instanceof Error ? error : undefined});
+	}
+}

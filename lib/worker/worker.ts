@@ -1,0 +1,115 @@
+import {setPriority} from 'node:os';
+import {toEnvelope} from '../job/error-envelope.ts';
+import {toFailure} from '../job/failure.ts';
+import {JobMaker} from '../job/new-job.ts';
+import {OpenJobsCell} from '../job/open-jobs.ts';
+import type {Isolation} from '../job/task.ts';
+import {FaenaError} from '../support/errors.ts';
+import {exit} from '../support/primordials.ts';
+import {BROKEN, type Loaded, type LoadMessage, type WorkerRequest} from './messages.ts';
+import {METERS} from './resource-usage.ts';
+import {Resources} from './resources.ts';
+import {Runner, type RunnerOptions} from './runner.ts';
+import {infosOf, loadTasks} from './tasks-module.ts';
+
+export interface LifeOptions extends Pick<RunnerOptions, 'openBoard' | 'post' | 'now' | 'leftovers'> {
+	/** A thread or process of a pool is there for the tasks alone; an inline worker lives in the caller's. */
+	readonly kind: Isolation;
+}
+
+interface Life {
+	readonly runner: Runner;
+	readonly resources: Resources;
+	readonly loaded: Loaded;
+}
+
+/** What every worker does: load the tasks module on the first request, run chunks on the others, and clean up on the last. */
+export class WorkerLife {
+	readonly #options: LifeOptions;
+	#loading: Promise<Life> | undefined;
+	#openJobs: OpenJobsCell | undefined;
+
+	constructor(options: LifeOptions) {
+		this.#options = options;
+	}
+
+	async handle(request: WorkerRequest): Promise<Loaded | undefined> {
+		if (request.type === 'load') return this.#answerLoad(request);
+		const life = await (this.#loading as Promise<Life>);
+		if (request.type === 'teardown') {
+			await life.resources.tearDown();
+			return undefined;
+		}
+		try {
+			await life.runner.run(request);
+		} catch (error) {
+			this.#break(error);
+		}
+		return undefined;
+	}
+
+	/** For a worker whose thread lives on. */
+	close(): void {
+		this.#openJobs?.close();
+	}
+
+	/** A task may have done to this thread what nothing can work with: then another must take its place. */
+	#break(error: unknown): void {
+		if (this.#options.kind === 'inline') throw error;
+		try {
+			const {stack, message} = toFailure(error);
+			process.stderr.write(`faena: a task broke its worker, which is ended: ${stack ?? message}\n`);
+		} finally {
+			exit(BROKEN);
+		}
+	}
+
+	async #answerLoad(request: LoadMessage): Promise<Loaded> {
+		try {
+			this.#loading = this.#load(request);
+			return (await this.#loading).loaded;
+		} catch (error) {
+			return {error: toEnvelope(error)};
+		}
+	}
+
+	async #load({worker, tasks, defaults, maxValueBytes, maxCheckpointBytes, isolation, openJobs, ...own}: LoadMessage): Promise<Life> {
+		const {kind, post} = this.#options;
+		if (kind !== 'inline') this.#prepare(own);
+		const table = await loadTasks(tasks);
+		const infos = infosOf(table);
+		const resources = new Resources(table, task => post({type: 'setup', worker, ...(task !== undefined && {task})}));
+		this.#openJobs = openJobs && new OpenJobsCell(openJobs.path, openJobs.cell);
+		const runner = new Runner(table, {
+			...this.#options,
+			openJobs: this.#openJobs,
+			maxValueBytes,
+			maxCheckpointBytes,
+			maker: new JobMaker(infos, defaults, maxValueBytes, this.#options.now),
+			resources,
+			meter: METERS[kind],
+		});
+		if (kind !== 'inline') for (const event of ['unhandledRejection', 'uncaughtException'] as const) process.on(event, (error: unknown) => runner.stray(error));
+		try {
+			for (const {name, options} of infos) if (kind === 'inline' || (options.isolation ?? isolation) === kind) await resources.setUp(name);
+		} catch (error) {
+			// What the others have set up would be left behind.
+			await resources.tearDown();
+			throw error;
+		}
+		await this.#options.leftovers?.keep();
+		return {runner, resources, loaded: {tasks: infos}};
+	}
+
+	/** @throws FaenaError `BadOption` */
+	#prepare({taskOutput, nice}: Pick<LoadMessage, 'taskOutput' | 'nice'>): void {
+		if (taskOutput === 'stderr') process.stdout.write = process.stderr.write.bind(process.stderr);
+		// Elsewhere than on Linux the priority of a thread is that of its whole process.
+		if (nice === undefined || (this.#options.kind === 'thread' && process.platform !== 'linux')) return;
+		try {
+			setPriority(nice);
+		} catch (error) {
+			throw new FaenaError('BadOption', `open() can't give its workers the priority nice: ${nice}. ${(error as Error).message}`, {cause: error});
+		}
+	}
+}

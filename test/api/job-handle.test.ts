@@ -1,0 +1,35 @@
+import test from 'ava';
+import {Audience} from '../../lib/api/events.ts';
+import {JobHandle} from '../../lib/api/job-handle.ts';
+import {toEnvelope} from '../../lib/job/error-envelope.ts';
+import {FaenaError} from '../../lib/support/errors.ts';
+import {Link} from '../../lib/transport/client.ts';
+import type {Line} from '../../lib/transport/thread.ts';
+
+test('who waits for a job of which nobody can tell whether it has ended hears of that', async t => {
+	const handle = new JobHandle(
+		new Link(refusing(new FaenaError('OutcomeUnknown', 'The disk did not say.')), new Audience('jobs.db', undefined)),
+		1,
+		'count',
+		false,
+	);
+	await t.throwsAsync(handle.result(), {code: 'OutcomeUnknown', message: 'The disk did not say.'});
+});
+
+/** A line to a dispatcher that refuses every call. */
+function refusing(error: FaenaError): Line {
+	let listener: Parameters<Line['listen']>[0];
+	return {
+		tasks: [],
+		listen: onMessage => {
+			listener = onMessage;
+		},
+		send: calls => {
+			const replies = calls.map(({call}) => ({call, error: toEnvelope(error)}));
+			setImmediate(() => listener({type: 'replies', replies, notices: [], events: []}));
+		},
+		ref: () => undefined,
+		unref: () => undefined,
+		end: async () => undefined,
+	};
+}

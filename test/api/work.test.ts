@@ -1,0 +1,324 @@
+import {join} from 'node:path';
+import {setImmediate as nextTurn} from 'node:timers/promises';
+import test, {type ExecutionContext} from 'ava';
+import {type JobQueue, openQueue, type Policy, type TaskContext, task, work} from '../../lib/index.ts';
+import {MAX_SUSPICION} from '../../lib/job/job.ts';
+import {makeFolder} from '../fixtures/folder.ts';
+import {Program} from '../fixtures/program.ts';
+
+const POLICY: Policy = {maxAttempts: 1, timeoutMs: null, backoff: {baseMs: 0, factor: 1, maxMs: 0, jitter: 0}, retry: 'auto'};
+
+function newJob(task: string, payload: unknown, policy: Partial<Policy> = {}) {
+	return {task, payload: JSON.stringify(payload), priority: 0, runAt: null, policy: {...POLICY, ...policy}};
+}
+
+async function open(t: ExecutionContext, options = {}): Promise<{queue: JobQueue; path: string}> {
+	const path = join(makeFolder(t), 'jobs.db');
+	const queue = await openQueue(path, options);
+	t.teardown(() => queue.close());
+	return {queue, path};
+}
+
+for (const location of ['a file', ':memory:']) {
+	test(`work() on ${location} completes and fails jobs in order until its signal aborts, and finishes the running one`, async t => {
+		const queue = location === ':memory:' ? await openQueue(location) : (await open(t)).queue;
+		const controller = new AbortController();
+		const ran: number[] = [];
+		await queue.enqueue([newJob('square', 3), newJob('fail', 0), newJob('last', 0), newJob('square', 4)]);
+		await work(
+			queue,
+			{
+				square(n: number) {
+					ran.push(n);
+					return n * n;
+				},
+				fail() {
+					throw new TypeError('no');
+				},
+				async last() {
+					controller.abort();
+					return 'done';
+				},
+			},
+			{signal: controller.signal},
+		);
+		t.deepEqual(ran, [3]);
+		t.is((await queue.values(1))?.result, '9');
+		t.like(await queue.job(2), {status: 'dead', error: {name: 'TypeError', message: 'no'}});
+		t.is((await queue.values(3))?.result, '"done"');
+		t.is((await queue.job(4))?.status, 'pending');
+	});
+}
+
+test('work() refuses what is no queue, no tasks and no options, in a sentence', async t => {
+	const {queue, path} = await open(t);
+	const {signal} = new AbortController();
+	const forgotten = openQueue(`${path}2`);
+	// biome-ignore lint/suspicious/noExplicitAny: the point is to give what the types refuse
+	const cases: readonly (readonly [any, any, any, RegExp])[] = [
+		[
+			openQueue(`${path}2`),
+			{a() {}},
+			{},
+			/^work\(\) expects as its first argument a queue, as openQueue\(\) resolves with; it got a promise, which has to be awaited/,
+		],
+		[undefined, {a() {}}, {}, /a queue, .*it got undefined/],
+		[queue, undefined, {}, /^work\(\) expects as its second argument an object; it got undefined/],
+		[queue, [() => 1], {}, /an object; it got an array/],
+		[queue, {a: 5}, {}, /an object with a function for each task/],
+		[queue, {a() {}}, signal, /^work\(\) expects an object of options; it got an AbortSignal/],
+	];
+	for (const [first, second, third, words] of cases) await t.throwsAsync(work(first, second, third), {code: 'BadOption', message: words});
+	await (await forgotten).close();
+});
+
+test("work() holds a task's concurrency beside other loops on the same file, and runs other tasks meanwhile", async t => {
+	const {queue, path} = await open(t);
+	const other = await openQueue(path);
+	t.teardown(() => other.close());
+	const controller = new AbortController();
+	let running = 0;
+	let ended = 0;
+	const free = Promise.withResolvers<void>();
+	const tasks = {
+		heavy: task(
+			async () => {
+				t.is(++running, 1);
+				// The other loop is to have the time to take one, too.
+				await free.promise;
+				running--;
+				if (++ended === 3) controller.abort();
+			},
+			{concurrency: 1},
+		),
+		light: () => free.resolve(),
+	};
+	await queue.enqueue([newJob('heavy', 1), newJob('heavy', 2), newJob('heavy', 3), newJob('light', 4)]);
+	await Promise.all([queue, other].map(each => work(each, tasks, {signal: controller.signal})));
+	t.is((await queue.counts()).completed, 4);
+});
+
+test('work() tears down what was set up when another setup fails', async t => {
+	const {queue} = await open(t);
+	const down: string[] = [];
+	const tasks = {
+		first: task(() => undefined, {setup: () => 'model', teardown: (model: string) => void down.push(model)}),
+		second: task(() => undefined, {setup: () => Promise.reject(new RangeError('no'))}),
+	};
+	await t.throwsAsync(work(queue, tasks), {code: 'SetupFailed', message: 'The setup of task second failed. RangeError: no'});
+	t.deepEqual(down, ['model']);
+});
+
+test('work() wakes for a job that is enqueued while it waits, here or in another process', async t => {
+	const {queue, path} = await open(t);
+	const controller = new AbortController();
+	const seen = new Map<string, () => void>();
+	const sees = (name: string) => new Promise<void>(resolve => seen.set(name, resolve));
+	const [here, elsewhere] = [sees('here'), sees('elsewhere')];
+	const working = work(queue, {greet: (name: string) => seen.get(name)?.()}, {signal: controller.signal});
+	await queue.enqueue([newJob('greet', 'here')]);
+	await here;
+	const other = new Program(t, 'queue', path);
+	await other.line();
+	await other.ask('enqueue', [newJob('greet', 'elsewhere')]);
+	await elsewhere;
+	controller.abort();
+	await working;
+	t.is((await queue.counts()).completed, 2);
+});
+
+test('the lease of work() outlives a synchronous task that is longer', async t => {
+	const {queue, path} = await open(t, {lease: 3000});
+	const controller = new AbortController();
+	await queue.enqueue([newJob('block', 7000)]);
+	// The thread is blocked, so another process looks at it meanwhile.
+	const watcher = new Program(t, 'recover-often', path, '3000');
+	await watcher.line();
+	await work(
+		queue,
+		{
+			block(ms: number) {
+				Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, ms);
+				controller.abort();
+			},
+		},
+		{signal: controller.signal},
+	);
+	t.like(await queue.job(1), {status: 'completed', executions: 1});
+	watcher.process.stdin?.write('report\n');
+	const {rounds, recovered} = JSON.parse(await watcher.line()) as {rounds: number; recovered: number};
+	t.true(rounds > 3);
+	t.is(recovered, 0);
+});
+
+test('work() takes up the jobs of a process that was killed while it waited', async t => {
+	t.timeout(60_000);
+	const {queue, path} = await open(t);
+	await queue.enqueue([newJob('count', 1), newJob('count', 2)]);
+	const holder = new Program(t, 'queue-holder', path);
+	t.is(await holder.line(), '[1,2]');
+	const controller = new AbortController();
+	const up = Promise.withResolvers<void>();
+	let ran = 0;
+	const count = () => {
+		if (++ran === 2) controller.abort();
+	};
+	const working = work(queue, {count, hello: () => up.resolve()}, {signal: controller.signal});
+	await queue.enqueue([newJob('hello', null)]);
+	await up.promise;
+	await holder.kill('SIGKILL');
+	await working;
+	t.like(await queue.job(1), {status: 'completed', attempts: 0, executions: 2});
+});
+
+test.serial('work() leaves a job during which its program ended again and again to an engine, warns once how to have it run, and runs the others', async t => {
+	const {queue} = await open(t);
+	await queue.enqueue([newJob('crash', 1), newJob('crash', 2)]);
+	const {lease, jobs} = await queue.dequeue({owner: 'dead', tasks: ['crash'], limit: 1});
+	await queue.settle(
+		lease,
+		jobs.map(({id, execution}) => ({id, execution, outcome: {type: 'released', suspicion: MAX_SUSPICION}})),
+	);
+	const warnings: string[] = [];
+	const listen = ({name, message}: Error) => name === 'FaenaWarning' && warnings.push(message);
+	process.on('warning', listen);
+	t.teardown(() => process.off('warning', listen));
+	const controller = new AbortController();
+	const ran: unknown[] = [];
+	const crash = (payload: unknown) => {
+		ran.push(payload);
+		if (ran.length === 1) void queue.enqueue([newJob('crash', 3)]);
+		else controller.abort();
+	};
+	await work(queue, {crash}, {signal: controller.signal});
+	await nextTurn();
+	t.deepEqual(ran, [2, 3]);
+	t.like(await queue.job(1), {status: 'pending', attempts: 0});
+	t.is(warnings.length, 1);
+	t.regex(warnings[0] ?? '', /^Job 1 is left as it is\. It seems to end whatever runs it.*child processes: open\(\) one/);
+});
+
+test('work() enqueues what its tasks enqueue when they complete, not when they fail, and others that work on the queue help', async t => {
+	const {queue} = await open(t);
+	const controller = new AbortController();
+	const ran: unknown[] = [];
+	await queue.enqueue([newJob('split', [1, 2]), newJob('split', [3, 'bad'])]);
+	const second = Promise.withResolvers<void>();
+	const tasks = {
+		split(items: readonly unknown[], context: TaskContext) {
+			for (const item of items) context.enqueue('one', item, {key: String(item)});
+			if (items.includes('bad')) throw new Error('bad');
+		},
+		async one(item: unknown) {
+			ran.push(item);
+			// The second is for the other loop.
+			if (item === 1) await second.promise;
+			second.resolve();
+			controller.abort();
+		},
+	};
+	t.deepEqual(await queue.jobs({task: 'one'}), []);
+	await Promise.all([work(queue, tasks, {signal: controller.signal}), work(queue, {one: tasks.one}, {signal: controller.signal})]);
+	t.deepEqual(ran, [1, 2]);
+	t.is((await queue.job(2))?.status, 'dead');
+	t.is((await queue.jobs({task: 'one'})).length, 2);
+});
+
+for (const kind of ['waits', 'computes']) {
+	test(`work() writes a checkpoint while its task still ${kind}, and goes on from it after a kill`, async t => {
+		t.timeout(60_000);
+		const {queue, path} = await open(t);
+		await queue.enqueue([newJob(kind, null)]);
+		const program = new Program(t, 'work-checkpoints', path);
+		const state = async () => Number((await queue.values(1))?.checkpoint?.state ?? 0);
+		while ((await state()) < 3) await new Promise(resolve => setImmediate(resolve));
+		t.is((await queue.job(1))?.status, 'running');
+		await program.kill('SIGKILL');
+		const last = await state();
+		const controller = new AbortController();
+		const resume = (_: unknown, context: TaskContext) => {
+			controller.abort();
+			return context.resumeFrom;
+		};
+		await work(queue, {[kind]: resume}, {signal: controller.signal});
+		t.is((await queue.values(1))?.result, String(last));
+		t.like(await queue.job(1), {status: 'completed', attempts: 0, executions: 2});
+	});
+}
+
+for (const when of ['waits for jobs', 'runs one']) {
+	test(`work() ends with Closed when its queue is closed while it ${when}`, async t => {
+		t.timeout(60_000);
+		const {queue} = await open(t);
+		const up = Promise.withResolvers<void>();
+		const closed = Promise.withResolvers<void>();
+		const working = work(queue, {
+			async hello() {
+				up.resolve();
+				if (when === 'runs one') await closed.promise;
+			},
+		});
+		await queue.enqueue([newJob('hello', null)]);
+		await up.promise;
+		if (when === 'waits for jobs') while ((await queue.counts()).completed === 0) await new Promise(resolve => setImmediate(resolve));
+		await queue.close();
+		closed.resolve();
+		await t.throwsAsync(working, {code: 'Closed'});
+	});
+}
+
+for (const reason of ['cancelled', 'timedOut', 'interrupted'] as const) {
+	test(`work() tells a waiting task that it is ${reason}, by its signal and stopReason`, async t => {
+		const {queue} = await open(t);
+		const controller = new AbortController();
+		const told: unknown[] = [];
+		await queue.enqueue([newJob('wait', null, {timeoutMs: reason === 'timedOut' ? 30 : null})]);
+		const wait = async (_: unknown, context: TaskContext) => {
+			told.push(context.stopReason, context.cancelled);
+			const aborted = new Promise(resolve => context.signal.addEventListener('abort', resolve));
+			if (reason === 'cancelled') await queue.cancel({ids: [context.job.id]});
+			if (reason === 'interrupted') controller.abort();
+			await aborted;
+			told.push(context.stopReason, context.cancelled, context.signal.reason.reason, context.signal.reason instanceof Error);
+			controller.abort();
+			throw context.signal.reason;
+		};
+		await work(queue, {wait}, {signal: controller.signal, drain: 10});
+		t.deepEqual(told, [undefined, false, reason, true, reason, true]);
+		const ends = {
+			cancelled: {status: 'cancelled', attempts: 0},
+			timedOut: {status: 'dead', error: {reason}},
+			interrupted: {status: 'pending', attempts: 0, executions: 1},
+		};
+		t.like(await queue.job(1), ends[reason]);
+	});
+}
+
+test('work() leaves jobs of tasks it does not have, and refuses what is no tasks', async t => {
+	const {queue} = await open(t);
+	await queue.enqueue([newJob('unknown', 1), newJob('known', 1)]);
+	const controller = new AbortController();
+	await work(queue, {known: () => controller.abort()}, {signal: controller.signal});
+	t.is((await queue.job(1))?.status, 'pending');
+	await t.throwsAsync(work(queue, {nothing: 1}), {code: 'BadOption', message: /expects an object with a function for each task/});
+	await t.throwsAsync(work(queue, {known() {}}, {sginal: controller.signal} as never), {code: 'BadOption', message: /did you mean "signal"/});
+});
+
+test('a task that takes its jobs by the batch gets them one by one', async t => {
+	const queue = await openQueue(':memory:');
+	const controller = new AbortController();
+	const halves = task((numbers: readonly number[]) => numbers.map(number => (number % 2 === 0 ? number / 2 : new RangeError('odd'))), {batchSize: 8});
+	const policy = {maxAttempts: 1, timeoutMs: null, backoff: {baseMs: 0, factor: 1, maxMs: 0, jitter: 0}, retry: 'auto'} as const;
+	await queue.enqueue([4, 5].map(number => ({task: 'halves', payload: String(number), priority: 0, runAt: null, policy})));
+	const done = work(queue, {halves}, {signal: controller.signal});
+	while ((await queue.outstanding(['halves'])) > 0) await new Promise(resolve => setImmediate(resolve));
+	controller.abort();
+	await done;
+	t.deepEqual(
+		(await queue.jobs({})).map(({status, error}) => [status, error?.message]),
+		[
+			['completed', undefined],
+			['dead', 'odd'],
+		],
+	);
+});

@@ -1,0 +1,40 @@
+import {readFileSync} from 'node:fs';
+import test from 'ava';
+import {MAP_CHECKS} from '../../lib/api/map-options.ts';
+import {OPEN_CHECKS} from '../../lib/api/open-options.ts';
+import {DEFAULTS} from '../../lib/index.ts';
+import {JOB_CHECKS, TASK_CHECKS} from '../../lib/job/options.ts';
+
+/** Options by the section of docs/options.md that has them, each with its default as it is written there. */
+const sections = readFileSync(new URL('../../docs/options.md', import.meta.url), 'utf8')
+	.split(/^## /m)
+	.slice(1)
+	.map(section => new Map([...section.matchAll(/^\| `(\w+)` \| (.*?) \|/gm)].map(([, name = '', written = '']) => [name, written])));
+const [ofJob, ofTask, ofOpen, ofMap] = sections as [Map<string, string>, Map<string, string>, Map<string, string>, Map<string, string>];
+
+test('docs/options.md has every option that is accepted, and no other', t => {
+	t.is(sections.length, 4);
+	const names = (...tables: Map<string, string>[]) => tables.flatMap(table => [...table.keys()]).sort();
+	t.deepEqual(names(ofJob), Object.keys(JOB_CHECKS).sort());
+	const ofJobOnly = ['key', 'delay', 'runAt'];
+	t.deepEqual([...new Set(names(ofJob, ofTask))].filter(name => !ofJobOnly.includes(name)).sort(), Object.keys(TASK_CHECKS).sort());
+	t.deepEqual(names(ofOpen), Object.keys(OPEN_CHECKS).sort());
+	t.deepEqual(names(ofMap), Object.keys(MAP_CHECKS).sort());
+});
+
+test('docs/options.md tells the defaults as they are', t => {
+	const literal = (value: unknown) =>
+		`\`${JSON.stringify(value)
+			.replaceAll(/"(\w+)":/g, '$1: ')
+			.replaceAll('"', "'")
+			.replaceAll(/,(\w)/g, ', $1')}\``;
+	const tables = [
+		[ofJob, DEFAULTS.job],
+		[ofOpen, DEFAULTS.open],
+		[ofMap, DEFAULTS.map],
+	] as const;
+	for (const [written, defaults] of tables) {
+		const withDefault = [...written].filter(([, each]) => each.startsWith('`'));
+		t.deepEqual(Object.fromEntries(withDefault), Object.fromEntries(Object.entries(defaults).map(([name, value]) => [name, literal(value)])));
+	}
+});

@@ -1,0 +1,289 @@
+import test, {type ExecutionContext} from 'ava';
+import type {StopReason} from '../../lib/job/job.ts';
+import {packTimes} from '../../lib/job/packed-times.ts';
+import {WorkerPool} from '../../lib/pool/worker-pool.ts';
+import {type Examination, type PoolWorker, SharedBoard, type SourceListener, type WorkerSource} from '../../lib/pool/worker-source.ts';
+import {type Clock, monotonicMs} from '../../lib/support/clock.ts';
+import {Board} from '../../lib/worker/chunk-state.ts';
+import type {ChunkMessage, WorkerRequest} from '../../lib/worker/messages.ts';
+import {Crew} from './contract.ts';
+
+/** Its one worker starts the first job that it is given, which heeds nothing and never ends. */
+class Stuck implements WorkerSource, PoolWorker {
+	readonly kind = 'process';
+	readonly maxJobs: number = 1;
+	listener: SourceListener | undefined;
+	looks = 0;
+
+	start(_: number, listener: SourceListener): void {
+		this.listener = listener;
+		listener.joined(this);
+	}
+
+	add(): void {}
+
+	board(jobs: number): SharedBoard {
+		return new SharedBoard(jobs);
+	}
+
+	async request(request: WorkerRequest): Promise<unknown> {
+		if (request.type === 'chunk') new Board(request.board as SharedArrayBuffer).start(0, 0);
+		return {tasks: [{name: 'stuck', options: {}}]};
+	}
+
+	async examine(): Promise<Examination> {
+		this.looks++;
+		return {};
+	}
+
+	end(): boolean {
+		queueMicrotask(() => this.listener?.gone(this, {exitCode: null, signal: 'SIGKILL'}));
+		return true;
+	}
+
+	async close(): Promise<void> {}
+}
+
+for (const [reason, looks] of [
+	['cancelled', 1],
+	['interrupted', 0],
+] as const) {
+	test(`before a worker is ended whose job does not heed that it is ${reason} the job is looked at ${looks} times: a close waits for no look`, async t => {
+		const source = new Stuck();
+		// The pool's own timers keep nothing alive.
+		const timer = setInterval(() => undefined, 1000);
+		t.teardown(() => clearInterval(timer));
+		const crew = new Crew(t, (options, listener) => new WorkerPool(source, options, listener));
+		await crew.load({workers: 1, graceMs: 20});
+		const [id] = await crew.give('stuck', [null]);
+		t.true(crew.pool.stop(id as number, reason));
+		await crew.outcomes([id]);
+		t.is(source.looks, looks);
+	});
+}
+
+/** Goes on with its second job while it is being ended: what killed its command may have let the first one end. */
+class GoesOn extends Stuck {
+	override readonly maxJobs: number = 2;
+	hasGoneOn: boolean | undefined;
+	#board: Board | undefined;
+
+	override async request(request: WorkerRequest): Promise<unknown> {
+		if (request.type !== 'chunk') return super.request(request);
+		this.#board = new Board(request.board as SharedArrayBuffer);
+		this.#board.start(0, monotonicMs());
+		return undefined;
+	}
+
+	override end(): boolean {
+		queueMicrotask(() => {
+			this.#board?.finish(0);
+			this.hasGoneOn = this.#board?.start(1, 0);
+		});
+		return super.end();
+	}
+}
+
+test('a worker that is being ended starts no other job: those that wait in it go back first', async t => {
+	const source = new GoesOn();
+	const timer = setInterval(() => undefined, 1000);
+	t.teardown(() => clearInterval(timer));
+	const crew = new Crew(t, (options, listener) => new WorkerPool(source, options, listener));
+	await crew.load({workers: 1, graceMs: 20});
+	const ids = await crew.give('stuck', [null, null]);
+	t.true(crew.pool.stop(ids[0] as number, 'cancelled'));
+	const [, waiting] = await crew.outcomes(ids);
+	t.is(source.hasGoneOn, false);
+	t.deepEqual(waiting, {type: 'released'});
+});
+
+/** A clock whose time passes by hand. */
+class HandClock implements Clock {
+	#now = 1000;
+	readonly #beats = new Map<() => void, {readonly ms: number; next: number}>();
+
+	readonly now = () => this.#now;
+	readonly steadyMs = () => this.#now;
+	readonly nextTurn = async () => undefined;
+	readonly after = (ms: number, call: () => void) => {
+		const once = () => {
+			this.#beats.delete(once);
+			call();
+		};
+		return this.every(ms, once);
+	};
+	readonly every = (ms: number, call: () => void) => {
+		this.#beats.set(call, {ms, next: this.#now + ms});
+		return () => void this.#beats.delete(call);
+	};
+
+	pass(ms: number): void {
+		for (const end = this.#now + ms; this.#now < end; this.#now++) {
+			for (const [call, beat] of this.#beats) {
+				if (beat.next > this.#now) continue;
+				beat.next += beat.ms;
+				call();
+			}
+		}
+	}
+}
+
+/** What a worker does with a chunk and its board. */
+type Act = (board: Board, chunk: ChunkMessage, clock: HandClock, say: (message: unknown) => void) => void;
+
+/** Its one worker never ends a chunk. */
+class Endless extends Stuck {
+	readonly #clock: HandClock;
+	readonly #act: Act;
+
+	constructor(clock: HandClock, act: Act) {
+		super();
+		this.#clock = clock;
+		this.#act = act;
+	}
+
+	override async request(request: WorkerRequest): Promise<unknown> {
+		if (request.type !== 'chunk') return {tasks: [{name: 'stuck', options: {}}]};
+		this.#act(new Board(request.board as SharedArrayBuffer), request, this.#clock, message => this.listener?.message(this, message));
+		return new Promise(() => undefined);
+	}
+}
+
+async function loadEndless(t: ExecutionContext, act: Act): Promise<{readonly crew: Crew; readonly clock: HandClock}> {
+	const timer = setInterval(() => undefined, 1000);
+	t.teardown(() => clearInterval(timer));
+	const clock = new HandClock();
+	const crew = new Crew(t, (options, listener) => new WorkerPool(new Endless(clock, act), options, listener, undefined, clock));
+	await crew.load({workers: 1, graceMs: 20});
+	return {crew, clock};
+}
+
+const NEVER: Readonly<Record<string, readonly [act: Act, outcome: object]>> = {
+	'never starts its job': [() => undefined, {type: 'released'}],
+	'never starts its job and talks': [
+		(_, {chunk}, clock, say) => void clock.every(10, () => say({type: 'note', chunk, index: 0, logs: [{at: 1, level: 'info', text: 'x'}]})),
+		{type: 'released'},
+	],
+	'ends its job and does not say so': [
+		board => {
+			board.start(0, 1000);
+			board.finish(0);
+		},
+		{type: 'lostWorker'},
+	],
+	'shows a job that it does not have': [board => new Int32Array(board.buffer).set([9, 1]), {type: 'released'}],
+	'shows more jobs than it has': [
+		board => {
+			board.start(0, 1000);
+			new Int32Array(board.buffer).set([1, 9]);
+		},
+		{type: 'released'},
+	],
+	'shows a start that is to come': [board => void board.start(0, 1e12), {type: 'released'}],
+	'shows a start at no time': [board => void board.start(0, Number.NaN), {type: 'released'}],
+};
+
+for (const [what, [act, outcome]] of Object.entries(NEVER)) {
+	test(`a worker that ${what} is ended after 5 s, and what it had is settled`, async t => {
+		const {crew, clock} = await loadEndless(t, act);
+		const [id] = await crew.give('stuck', [null], {policies: [{timeoutMs: 100}]});
+		clock.pass(4900);
+		await new Promise(resolve => setImmediate(resolve));
+		t.is(crew.outcome(id), undefined);
+		clock.pass(200);
+		const [settled] = await crew.outcomes([id]);
+		t.like(settled, outcome);
+		t.true((settled?.durationMs ?? 0) >= 0 && (settled?.startedAt ?? 0) <= clock.now());
+		t.like(crew.losses, [{reason: 'blocked'}]);
+	});
+}
+
+test('a job that starts after interrupt() has looked is stopped all the same', async t => {
+	let start = () => undefined as unknown;
+	const {crew, clock} = await loadEndless(t, board => {
+		start = () => board.start(0, 1000);
+	});
+	const [id] = await crew.give('stuck', [null]);
+	crew.pool.interrupt();
+	start();
+	clock.pass(200);
+	t.like((await crew.outcomes([id]))[0], {type: 'released'});
+});
+
+/** A worker that is asked to give jobs back, and to stop some, and does so when it is told. */
+class Slow extends Stuck {
+	override readonly maxJobs: number = 2;
+	readonly chunks: ChunkMessage[] = [];
+	#obey: ((isTold: boolean) => void)[] = [];
+
+	override board(jobs: number): SharedBoard {
+		const obey = this.#obey;
+		return new (class extends SharedBoard {
+			readonly #takes = new Set<number>();
+			readonly #stops = new Map<number, StopReason>();
+
+			override take(indexes: readonly number[], then: (taken: readonly number[]) => void): void {
+				for (const index of indexes) this.#takes.add(index);
+				obey.push(isTold => super.take(indexes, isTold ? then : () => undefined));
+			}
+			override stop(index: number, reason: StopReason, then: () => void): void {
+				this.#stops.set(index, reason);
+				obey.push(isTold => super.stop(index, reason, isTold ? then : () => undefined));
+			}
+			override isAskedFor(index: number): boolean {
+				return this.#takes.has(index);
+			}
+			override stopReason(index: number): StopReason | undefined {
+				return this.#stops.get(index);
+			}
+		})(jobs);
+	}
+
+	override async request(request: WorkerRequest): Promise<unknown> {
+		if (request.type !== 'chunk') return super.request(request);
+		this.chunks.push(request);
+		new Board(request.board as SharedArrayBuffer).start(0, 1000);
+		return new Promise(() => undefined);
+	}
+
+	/** @param isTold whether the pool hears at once that it did */
+	obey(isTold = true): void {
+		for (const command of this.#obey.splice(0)) command(isTold);
+	}
+}
+
+test('a job that its worker tells to be taken back, before its guard does, is cancelled if that was asked', async t => {
+	const timer = setInterval(() => undefined, 1000);
+	t.teardown(() => clearInterval(timer));
+	const worker = new Slow();
+	const crew = new Crew(t, (options, listener) => new WorkerPool(worker, options, listener));
+	await crew.load({workers: 1, graceMs: 1000});
+	const ids = await crew.give('stuck', [null, null]);
+	t.true(crew.pool.stop(ids[1] as number, 'cancelled'));
+	worker.obey(false);
+	const [{chunk}] = worker.chunks as [ChunkMessage];
+	const times = packTimes(2, {startedAt: Float64Array.of(1000, 1000), durationMs: Float64Array.of(1, 1)});
+	worker.listener?.message(worker, {type: 'outcomes', chunk, first: 0, values: ['1', null], times, skipped: new Set([1])});
+	worker.listener?.message(worker, {type: 'final', chunk, isLast: true});
+	const [ran, skipped] = await crew.outcomes(ids);
+	t.like(ran, {type: 'returned'});
+	t.deepEqual(skipped, {type: 'cancelled'});
+});
+
+test('a job that is cancelled while its worker is asked to share it runs in no other worker', async t => {
+	const timer = setInterval(() => undefined, 1000);
+	t.teardown(() => clearInterval(timer));
+	const clock = new HandClock();
+	const workers = [new Slow(), new Slow()] as const;
+	const start = (_: number, listener: SourceListener) => {
+		for (const worker of workers) worker.start(1, listener);
+	};
+	const crew = new Crew(t, (options, listener) => new WorkerPool({maxJobs: 2, start, close: async () => undefined}, options, listener, undefined, clock));
+	await crew.load({workers: 2, graceMs: 20});
+	const [, waiting] = await crew.give('stuck', [null, null]);
+	clock.pass(60);
+	t.true(crew.pool.stop(waiting as number, 'cancelled'));
+	for (const worker of workers) worker.obey();
+	t.is(workers[0].chunks.length + workers[1].chunks.length, 1);
+	t.deepEqual((await crew.outcomes([waiting]))[0], {type: 'cancelled'});
+});

@@ -1,4 +1,0 @@
-import {processPool} from '../../lib/pools/processes.ts';
-import {exerciseDescendants} from './descendants-contract.ts';
-
-if (process.platform === 'linux') exerciseDescendants('processes', (options, listener) => processPool(options, listener));

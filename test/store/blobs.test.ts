@@ -1,0 +1,171 @@
+import {existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmdirSync, rmSync, statSync, utimesSync, writeFileSync} from 'node:fs';
+import {tmpdir} from 'node:os';
+import {join} from 'node:path';
+import test from 'ava';
+import Database from 'better-sqlite3';
+import {decode, encode} from '../../lib/job/encoding.ts';
+import type {Policy} from '../../lib/job/job.ts';
+import type {NewJob} from '../../lib/job/new-job.ts';
+import {openSqlite, type SqliteQueue} from '../../lib/store/sqlite/sqlite.ts';
+import {makeFolder} from '../fixtures/folder.ts';
+import {exerciseQueue} from './contract.ts';
+
+const place = mkdtempSync(join(tmpdir(), 'faena-test-'));
+test.after.always(() => rmSync(place, {recursive: true, force: true}));
+
+let opened = 0;
+exerciseQueue('sqlite with results in files', options => openSqlite(join(place, `${++opened}.db`), {...options, durability: 'normal', blobThresholdBytes: 1}));
+
+const POLICY: Policy = {maxAttempts: 3, timeoutMs: null, backoff: {baseMs: 1000, factor: 2, maxMs: 60_000, jitter: 0}, retry: 'auto'};
+const LARGE = encode('x'.repeat(100_000), 'result');
+
+function newJob(job: Partial<NewJob> = {}): NewJob {
+	return {task: 'count', payload: '1', priority: 0, runAt: null, policy: POLICY, ...job};
+}
+
+/** Enqueues a job for each value and completes it with that. */
+async function complete(queue: SqliteQueue, ...values: Parameters<typeof decode>[0][]): Promise<void> {
+	await queue.enqueue(values.map(() => newJob()));
+	const {lease, jobs} = await queue.dequeue({owner: 'me', tasks: ['count'], limit: values.length});
+	await queue.settle(
+		lease,
+		jobs.map(({id, execution}, index) => ({id, execution, outcome: {type: 'returned', value: values[index] ?? null}})),
+	);
+}
+
+function age(path: string): void {
+	const twoHoursAgo = Date.now() / 1000 - 7200;
+	utimesSync(path, twoHoursAgo, twoHoursAgo);
+}
+
+test('results over the threshold lie in private files beside the database, named by their content, and are read by any queue', async t => {
+	const path = join(makeFolder(t), 'jobs.db');
+	const queue = await openSqlite(path, {blobThresholdBytes: 1000});
+	const values = [LARGE, encode(new Uint8Array(5000).fill(7), 'result'), encode(new Map([[1, 'ü'.repeat(1000)]]), 'result'), encode('small', 'result'), null];
+	await complete(queue, ...values);
+	const names = readdirSync(`${path}-blobs`);
+	t.is(names.length, 3);
+	for (const name of names) {
+		t.regex(name, /^[0-9a-f]{64}\.(json|bin)$/);
+		t.is(statSync(join(`${path}-blobs`, name)).mode & 0o777, 0o600);
+	}
+	t.is(statSync(`${path}-blobs`).mode & 0o777, 0o700);
+	await queue.close();
+	const other = await openSqlite(path);
+	for (const [index, value] of values.entries()) {
+		t.deepEqual(decode((await other.values(index + 1))?.result ?? null), decode(value));
+		t.deepEqual(decode((await other.ends([index + 1]))[0]?.value ?? null), decode(value));
+	}
+	await other.close();
+	// The 100 kB are not in it.
+	t.true(readFileSync(path).byteLength < 250_000);
+	t.false(readFileSync(path).includes('x'.repeat(1000)));
+});
+
+test('the same result is one file, which goes with the last job that names it', async t => {
+	const path = join(makeFolder(t), 'jobs.db');
+	const clock = {now: Date.now()};
+	const queue = await openSqlite(path, {blobThresholdBytes: 1000, now: () => clock.now});
+	const files = () => readdirSync(`${path}-blobs`).length;
+	await complete(queue, LARGE);
+	clock.now += 10_000;
+	await complete(queue, LARGE, LARGE);
+	t.is(files(), 1);
+	t.is((await queue.cleanup({endedBefore: clock.now})).deleted, 1);
+	t.is(files(), 1);
+	t.is((await queue.values(2))?.result, LARGE);
+	t.is((await queue.cleanup({endedBefore: clock.now + 1})).deleted, 2);
+	t.is(files(), 0);
+	await queue.close();
+});
+
+test('a file that can not be deleted keeps no cleanup from the others, and is an orphan', async t => {
+	const path = join(makeFolder(t), 'jobs.db');
+	const queue = await openSqlite(path, {blobThresholdBytes: 1000});
+	await complete(queue, LARGE, encode('y'.repeat(2000), 'result'));
+	const [first = '', second = ''] = readdirSync(`${path}-blobs`);
+	const stuck = join(`${path}-blobs`, first);
+	rmSync(stuck);
+	mkdirSync(stuck);
+	t.is((await queue.cleanup({endedBefore: Infinity})).deleted, 2);
+	t.false(existsSync(join(`${path}-blobs`, second)));
+	rmdirSync(stuck);
+	await queue.close();
+});
+
+test('a file whose transaction failed is an orphan, and goes with a cleanup an hour later; others stay', async t => {
+	const path = join(makeFolder(t), 'jobs.db');
+	const queue = await openSqlite(path, {blobThresholdBytes: 1000});
+	await queue.enqueue([newJob({key: 'a'}), newJob()]);
+	const {lease, jobs} = await queue.dequeue({owner: 'me', tasks: ['count'], limit: 2});
+	const settle = jobs.map(({id, execution}) => ({
+		id,
+		lease,
+		execution,
+		outcome: {type: 'returned' as const, value: encode(`${id}${'y'.repeat(2000)}`, 'result')},
+	}));
+	await t.throwsAsync(async () => queue.turn({settle, enqueue: [newJob({key: 'a', payload: '2'})], rejectConflicts: true}), {code: 'KeyConflict'});
+	const names = readdirSync(`${path}-blobs`);
+	t.is(names.length, 2);
+	// One of them is named in the end; and what a crash left of a file that was being written is an orphan, too.
+	await queue.turn({settle: settle.slice(0, 1)});
+	const draft = `${'0123'.repeat(16)}.json-draft`;
+	names.push(draft);
+	writeFileSync(join(`${path}-blobs`, draft), 'half a');
+	await queue.cleanup({endedBefore: 0});
+	t.deepEqual(readdirSync(`${path}-blobs`).sort(), names.toSorted());
+	for (const name of names) age(join(`${path}-blobs`, name));
+	await queue.cleanup({endedBefore: 0});
+	t.is(readdirSync(`${path}-blobs`).length, 1);
+	t.is((await queue.values(1))?.result, settle[0]?.outcome.value);
+	await queue.close();
+});
+
+test('a result that comes again makes its orphaned file young, so that no cleanup takes it away before it is named', async t => {
+	const path = join(makeFolder(t), 'jobs.db');
+	const queue = await openSqlite(path, {blobThresholdBytes: 1000});
+	await complete(queue, LARGE);
+	await queue.retry({ids: [1]});
+	const [name = ''] = readdirSync(`${path}-blobs`);
+	age(join(`${path}-blobs`, name));
+	const {lease, jobs} = await queue.dequeue({owner: 'me', tasks: ['count']});
+	await queue.settle(lease, [{id: 1, execution: jobs[0]?.execution ?? 0, outcome: {type: 'returned', value: LARGE}}]);
+	t.true(Date.now() - statSync(join(`${path}-blobs`, name)).mtimeMs < 600_000);
+	await queue.close();
+});
+
+test('a result whose file is gone says so when it is read, and harms no other', async t => {
+	const path = join(makeFolder(t), 'jobs.db');
+	const queue = await openSqlite(path, {blobThresholdBytes: 1000});
+	await complete(queue, LARGE, encode(1, 'result'));
+	rmSync(`${path}-blobs`, {recursive: true});
+	const ends = await queue.ends([1, 2]);
+	t.is(decode(ends[1]?.value ?? null), 1);
+	t.throws(() => decode(ends[0]?.value ?? null), {code: 'BadDatabase', message: /^The file .*-blobs.*\.json, which holds this result, can't be read: ENOENT/});
+	await queue.close();
+});
+
+test('without the option there is no folder', async t => {
+	const path = join(makeFolder(t), 'jobs.db');
+	const queue = await openSqlite(path);
+	await complete(queue, LARGE);
+	await queue.cleanup({endedBefore: 0});
+	t.false(existsSync(`${path}-blobs`));
+	await queue.close();
+});
+
+test.serial('a result that waits for the lock keeps its file, though an urgent note comes before it', async t => {
+	const path = join(makeFolder(t), 'jobs.db');
+	const queue = await openSqlite(path, {blobThresholdBytes: 1000});
+	t.teardown(() => queue.close());
+	await queue.enqueue([newJob()]);
+	const {lease, jobs} = await queue.dequeue({owner: 'me', tasks: ['count']});
+	const db = new Database(path);
+	t.teardown(() => db.close());
+	db.exec('begin immediate');
+	const settled = queue.settle(lease, [{id: 1, execution: jobs[0]?.execution as number, outcome: {type: 'returned', value: LARGE}}]);
+	t.throws(() => queue.turn({notes: [], isUrgent: true}), {code: 'DatabaseBusy'});
+	db.exec('commit');
+	t.deepEqual(await settled, {accepted: 1, lost: 0});
+	t.not(db.prepare('select blob from outcome where id = 1').pluck().get() ?? null, null);
+});

@@ -1,0 +1,123 @@
+import {createRequire, isBuiltin} from 'node:module';
+import {join} from 'node:path';
+import test, {type ExecutionContext} from 'ava';
+import Database from 'better-sqlite3';
+import {enqueueIn, type OwnConnection, open} from '../../lib/index.ts';
+import {openSqlite} from '../../lib/store/sqlite/sqlite.ts';
+import {makeFolder} from '../fixtures/folder.ts';
+import {Program} from '../fixtures/program.ts';
+import {copyLibrary} from '../fixtures/second-library.ts';
+
+const require = createRequire(import.meta.url);
+const hasNodeSqlite = isBuiltin('node:sqlite');
+
+/** A database with no jobs, which nothing has open. */
+async function makeDatabase(t: ExecutionContext): Promise<{readonly folder: string; readonly path: string}> {
+	const folder = makeFolder(t);
+	const path = join(folder, 'jobs.db');
+	await (await openSqlite(path)).close();
+	return {folder, path};
+}
+
+async function jobsIn(path: string): Promise<number> {
+	const queue = await openSqlite(path);
+	const {pending} = await queue.counts();
+	await queue.close();
+	return pending;
+}
+
+test("enqueueIn refuses a connection of another copy of better-sqlite3 than Faena's, and says how to have one", async t => {
+	const {folder, path} = await makeDatabase(t);
+	const db = new (copyLibrary(folder))(path);
+	const refused = {code: 'BadOption', message: /^enqueueIn\(\) got a connection of another copy of better-sqlite3 .*"npm ls better-sqlite3".*"npm dedupe"/};
+	t.throws(() => enqueueIn(db, 'echo', 1), refused);
+	t.throws(() => db.transaction(() => enqueueIn(db, 'echo', 1))(), refused);
+	db.close();
+	t.is(await jobsIn(path), 0);
+});
+
+test('enqueueIn refuses a connection of node:sqlite in a sentence of its own', async t => {
+	if (!hasNodeSqlite) return t.pass('This Node has no node:sqlite.');
+	const {path} = await makeDatabase(t);
+	const db = new (await import('node:sqlite')).DatabaseSync(path);
+	t.throws(() => enqueueIn(db as unknown as OwnConnection, 'echo', 1), {code: 'BadOption', message: /^enqueueIn\(\) got a DatabaseSync of node:sqlite\. /});
+	db.close();
+});
+
+test('enqueueIn takes a connection whose class is another one, as in a test runner, if its library is the same', async t => {
+	const {path} = await makeDatabase(t);
+	// A test runner loads all modules anew for each test file, but for native ones.
+	const isOfLibrary = (name: string) => /better-sqlite3.*\.js$/.test(name);
+	for (const name of Object.keys(require.cache).filter(isOfLibrary)) delete require.cache[name];
+	const Class = require('better-sqlite3') as typeof Database;
+	t.not(Class, Database);
+	const db = new Class(path);
+	t.is(enqueueIn(db, 'echo', 1).id, 1);
+	db.defaultSafeIntegers(true);
+	t.is(enqueueIn(db, 'echo', 2).id, 2);
+	db.close();
+	const big = new Class(path);
+	big.defaultSafeIntegers(true);
+	t.is(enqueueIn(big, 'echo', 3).id, 3);
+	big.close();
+	t.is(await jobsIn(path), 3);
+});
+
+const SEVERAL = /jobs\.db is open by several SQLite libraries of this process: .*\.node; .*Two SQLite libraries that have one file open in one process/;
+const onLinux = process.platform === 'linux' ? test : test.skip;
+
+for (const library of ['copy', 'node']) {
+	const run = async (t: ExecutionContext, what: string): Promise<string> => {
+		const {folder} = await makeDatabase(t);
+		const program = new Program(t, 'second-library', folder, library, what);
+		return program.line();
+	};
+
+	onLinux(`an engine tells that a second SQLite library has its database open: ${library}`, async t => {
+		if (library === 'node' && !hasNodeSqlite) return t.pass('This Node has no node:sqlite.');
+		const told = await run(t, 'listens');
+		t.regex(told, SEVERAL);
+		t.is(Number.parseInt(told, 10), library === 'copy' ? 2 : 1);
+	});
+
+	for (const [who, what] of [
+		['an engine that has no listener', 'ignores'],
+		['work()', 'works'],
+	] as const) {
+		onLinux(`${who} warns that a second SQLite library has its database open: ${library}`, async t => {
+			if (library === 'node' && !hasNodeSqlite) return t.pass('This Node has no node:sqlite.');
+			const warning = await run(t, what);
+			t.regex(warning, /^FaenaWarning /);
+			t.regex(warning, SEVERAL);
+		});
+	}
+
+	onLinux(`a database that a second SQLite library of the process has open is not opened: ${library}`, async t => {
+		if (library === 'node' && !hasNodeSqlite) return t.pass('This Node has no node:sqlite.');
+		const said = await run(t, 'comesLater');
+		t.regex(said, /^BadDatabase /);
+		t.regex(said, SEVERAL);
+	});
+
+	onLinux(`damage that is met while a second SQLite library has the database open is said to be its: ${library}`, async t => {
+		if (library === 'node' && !hasNodeSqlite) return t.pass('This Node has no node:sqlite.');
+		const said = await run(t, 'isDamaged');
+		t.regex(said, /^BadDatabase /);
+		t.regex(said, SEVERAL);
+	});
+}
+
+onLinux("any number of connections of Faena's own library, in whichever threads, is no second one", async t => {
+	const {path} = await makeDatabase(t);
+	const faena = await open({queue: path});
+	const [one, two] = [await openSqlite(path), await openSqlite(path)];
+	const db = new Database(path);
+	enqueueIn(db, 'echo', 1);
+	t.is((await faena.counts()).pending, 1);
+	for (const queue of [one, two]) {
+		t.deepEqual(Object.keys(await queue.examine()), ['logBytes']);
+		await queue.close();
+	}
+	db.close();
+	await faena.close();
+});

@@ -1,0 +1,229 @@
+import {existsSync, readFileSync} from 'node:fs';
+import {join} from 'node:path';
+import test from 'ava';
+import Database from 'better-sqlite3';
+import type {JobId, JobStatus, Policy} from '../../lib/job/job.ts';
+import {STATUSES} from '../../lib/job/job.ts';
+import type {NewJob} from '../../lib/job/new-job.ts';
+import type {Settlement} from '../../lib/job/outcome.ts';
+import {toLines} from '../../lib/job/packed-strings.ts';
+import type {NewRun} from '../../lib/job/runs.ts';
+import {MIGRATIONS, SQL} from '../../lib/store/sqlite/schema.sql.ts';
+import {openSqlite, type SqliteQueue} from '../../lib/store/sqlite/sqlite.ts';
+import {demandOf} from '../../lib/store/store.ts';
+import {makeFolder} from '../fixtures/folder.ts';
+import {packSettling, turnOf} from '../fixtures/packed.ts';
+
+const POLICY: Policy = {maxAttempts: 1, timeoutMs: null, backoff: {baseMs: 1000, factor: 2, maxMs: 60_000, jitter: 0}, retry: 'auto'};
+const PARKED: Policy = {...POLICY, maxAttempts: 2, retry: 'manual'};
+const ERROR = {reason: 'threw', name: 'Error', message: 'no'} as const;
+
+// Plans
+
+/** Tables with a row for each job, or for each run of jobs. */
+const LARGE = ['job', 'job_run', 'key', 'ready', 'ready_run', 'waiting', 'claimed', 'claimed_run', 'outcome', 'outcome_run', 'trouble', 'progress'];
+LARGE.push('checkpoint', 'log');
+
+/** Statements that read the whole of a large table, and why they may. */
+const SCANS: Readonly<Record<string, string>> = {
+	claimedRunsOfOwner: 'what runs is bounded by the workers; an index would cost each claim an entry',
+	claimGroupsOfOwner: 'the same, once for each owner that ends',
+	readyClaimsOfOwner: 'the same',
+	deleteClaimsOfOwner: 'the same',
+};
+
+test('no statement reads the whole of a table that grows with the jobs, or sorts what it read', t => {
+	const db = new Database(':memory:');
+	for (const step of MIGRATIONS) db.exec(step);
+	const names = {after: 1, upTo: 1, task: 1, batch: 1, lane: 1, rank: 1, failed: 1, status: 1};
+	const found = Object.entries(SQL).filter(([, sql]) => {
+		const explain = db.prepare(`explain query plan ${sql}`);
+		const unnamed = sql.match(/\?/g)?.map(() => 1) ?? [];
+		const plan = explain.all(...unnamed, ...(sql.includes('@') ? [names] : [])) as {readonly detail: string}[];
+		return plan.some(({detail}) => isLargeScan(sql, detail));
+	});
+	t.deepEqual(
+		found.map(([name]) => name),
+		Object.keys(SQL).filter(name => name in SCANS),
+	);
+	t.true(found.length === Object.keys(SCANS).length && Object.keys(SQL).length > 100);
+	db.close();
+});
+
+function isLargeScan(sql: string, detail: string): boolean {
+	if (detail.includes('TEMP B-TREE')) return true;
+	const name = /^SCAN (\w+)/.exec(detail)?.[1];
+	if (name === undefined) return false;
+	const table = new RegExp(`(?:from|join) (\\w+) ${name}\\b`).exec(sql)?.[1] ?? name;
+	return LARGE.includes(table);
+}
+
+// What is read
+
+/** Bytes this thread has read from files; `undefined` where the system does not tell. */
+function bytesRead(): number | undefined {
+	const path = '/proc/thread-self/io';
+	return existsSync(path) ? Number(/rchar: (\d+)/.exec(readFileSync(path, 'utf8'))?.[1]) : undefined;
+}
+
+const RUN = 250;
+
+/** So many jobs, by turns in each way that they are stored: a completed run, a pending run, rows with keys, delayed rows. At the end a few of every status. */
+async function fill(path: string, jobs: number): Promise<void> {
+	const queue = await openSqlite(path, {durability: 'normal'});
+	for (let start = 0; start < jobs; start += 4 * RUN) {
+		await complete(queue, await run(queue, 'done', RUN));
+		await run(queue, 'later', RUN);
+		await enqueue(queue, RUN, index => ({task: 'keyed', key: `${start}/${index}`}));
+		await enqueue(queue, RUN, index => ({task: 'other', runAt: Date.now() + 1e9 + index}));
+	}
+	await sample(queue);
+	await queue.close();
+}
+
+/** Some jobs of every status, in a batch, at the end. */
+async function sample(queue: SqliteQueue): Promise<void> {
+	const batch = await queue.openBatch('last', 'rare', 'me');
+	await enqueue(queue, 60, index => ({task: 'rare', batch, policy: index % 2 ? POLICY : PARKED, key: String(index)}));
+	const {lease, jobs} = (await turnOf(queue, {dequeue: {owner: 'me', tasks: demandOf(['rare'], 50), limit: 50, maxBytes: Infinity}})).dequeued;
+	const settle = jobs.slice(0, 40).map(({id, execution}, index): Settlement => {
+		const outcome =
+			index < 20 ? ({type: 'threw', error: ERROR} as const) : index < 30 ? ({type: 'cancelled'} as const) : ({type: 'returned', value: '1'} as const);
+		return {id, lease, execution, outcome};
+	});
+	await queue.turn({settle});
+	await queue.leave('me');
+}
+
+async function run(queue: SqliteQueue, task: string, jobs: number): Promise<JobId> {
+	const run: NewRun = {task, priority: 0, runAt: null, policy: POLICY, payloads: toLines(Array.from({length: jobs}, (_, index) => String(index)))};
+	return (await queue.turn({enqueue: [run]})).enqueued[0]?.id as JobId;
+}
+
+async function enqueue(queue: SqliteQueue, jobs: number, parts: (index: number) => Partial<NewJob>): Promise<void> {
+	const job = {task: 'later', payload: '1', priority: 0, runAt: null, policy: POLICY};
+	await queue.turn({enqueue: Array.from({length: jobs}, (_, index) => ({...job, ...parts(index)}))});
+}
+
+async function complete(queue: SqliteQueue, first: JobId): Promise<void> {
+	const {lease, jobs} = (await turnOf(queue, {dequeue: {owner: 'me', tasks: demandOf(['done'], RUN), limit: RUN, maxBytes: Infinity}})).dequeued;
+	const settle = jobs.map(({id, execution}) => ({id, lease, execution, outcome: {type: 'returned', value: String(id - first)} as const}));
+	await queue.turn({settle: packSettling(settle)});
+}
+
+const ASKED: Readonly<Record<string, (queue: SqliteQueue, middle: JobId) => unknown>> = {
+	'a job': (queue, middle) => queue.job(middle),
+	'the end of a job': (queue, middle) => queue.ends([middle]),
+	'jobs by their ids': (queue, middle) => queue.jobs({ids: [middle, middle + RUN, middle + 2 * RUN, middle + 3 * RUN]}),
+	'the first jobs': queue => queue.jobs({}),
+	'jobs from the middle on': (queue, middle) => queue.jobs({}, {after: middle}),
+	...Object.fromEntries(STATUSES.map(status => [`the first ${status} jobs`, (queue: SqliteQueue) => queue.jobs({status}, {limit: 8})])),
+	'pending jobs from the middle on': (queue, middle) => queue.jobs({status: 'pending'}, {after: middle}),
+	'completed jobs from the middle on': (queue, middle) => queue.jobs({status: 'completed'}, {after: middle, limit: 10}),
+	'jobs that have not ended': queue => queue.jobs({status: ['pending', 'running', 'failed']}),
+	'pending jobs of a rare task': queue => queue.jobs({status: 'pending', task: 'rare'}),
+	'jobs of a batch': queue => queue.jobs({batch: 'last'}),
+	'unended jobs of a batch': queue => queue.jobs({batch: 'last', status: ['pending', 'failed']}),
+	'a cancel of one job': (queue, middle) => queue.cancel({ids: [middle + RUN]}),
+	'a cancel of a job with a row': (queue, middle) => queue.cancel({ids: [middle + 2 * RUN]}),
+	'a retry of one job': (queue, middle) => queue.retry({ids: [middle]}),
+	'a cancel of a batch': queue => queue.cancel({batch: 'last'}),
+	'a page of jobs to be cancelled': queue => queue.move({status: 'pending'}, 'cancelled', {limit: 5}),
+	'a step of a cleanup': (queue, middle) => queue.cleanup({endedBefore: Date.now() + 1000, limit: 10, after: middle}),
+};
+
+const PAGE_BYTES = 4096;
+/** A tree of a hundred times as many rows has a level more, and each table that is asked has one. */
+const MORE_PAGES = 12;
+
+test.serial('what is asked of a queue reads as much of a hundred thousand jobs as of a thousand', async t => {
+	t.timeout(120_000);
+	if (bytesRead() === undefined) return t.pass('This system does not tell what a thread has read.');
+	const folder = makeFolder(t);
+	const [small, large] = [join(folder, 'small.db'), join(folder, 'large.db')];
+	await fill(small, 1000);
+	await fill(large, 100_000);
+	const pages = async (path: string, jobs: number, ask: (typeof ASKED)[string]) => {
+		// A new connection remembers nothing.
+		const queue = await openSqlite(path, {durability: 'normal'});
+		const before = bytesRead() as number;
+		await ask(queue, 4 * RUN * Math.floor(jobs / (8 * RUN)) + 1 + RUN / 2);
+		const pages = ((bytesRead() as number) - before) / PAGE_BYTES;
+		await queue.close();
+		return Math.round(pages);
+	};
+	for (const [what, ask] of Object.entries(ASKED)) {
+		const [few, many] = [await pages(small, 1000, ask), await pages(large, 100_000, ask)];
+		t.log(`${what}: ${few} → ${many} pages`);
+		t.true(many <= few + MORE_PAGES, `${what} reads ${few} pages of a thousand jobs, and ${many} of a hundred thousand`);
+	}
+});
+
+test.serial('no status hides another: what is rare is found among what is many', async t => {
+	const path = join(makeFolder(t), 'jobs.db');
+	await fill(path, 4000);
+	const queue = await openSqlite(path, {durability: 'normal'});
+	t.teardown(() => queue.close());
+	const counts = await queue.counts();
+	const found = await Promise.all(STATUSES.map(async status => [status, (await queue.jobs({status}, {limit: 100_000})).length] as [JobStatus, number]));
+	t.deepEqual(Object.fromEntries(found), {...counts});
+	t.true(found.every(([status, jobs]) => jobs > 0 || status === 'running'));
+});
+
+// Cleanup
+
+test.serial('a cleanup of jobs that were enqueued and completed together gives none of them rows of its own, and its file does not grow', async t => {
+	const path = join(makeFolder(t), 'jobs.db');
+	const queue = await openSqlite(path, {durability: 'normal'});
+	t.teardown(() => queue.close());
+	for (let round = 0; round < 40; round++) await complete(queue, await run(queue, 'done', RUN));
+	await run(queue, 'later', RUN);
+	const db = new Database(path);
+	t.teardown(() => db.close());
+	const rows = () => db.prepare('select (select count(*) from job) + (select count(*) from outcome)').pluck().get();
+	const pages = () => db.pragma('page_count', {simple: true}) as number;
+	const before = pages();
+	let jobs = 0;
+	for (let after: JobId | null = 0; after !== null; ) {
+		const step = await queue.cleanup({endedBefore: Date.now() + 1000, limit: 700, after});
+		jobs += step.deleted;
+		after = step.next;
+		t.is(rows(), 0);
+		t.true(pages() <= before);
+	}
+	t.is(jobs, 40 * RUN);
+	t.deepEqual(await queue.counts(), {pending: RUN, running: 0, failed: 0, completed: 0, dead: 0, cancelled: 0});
+	t.is(db.prepare('select count(*) from outcome_run').pluck().get(), 0);
+	t.is(db.prepare('select count(*) from job_run').pluck().get(), 1);
+});
+
+test.serial('jobs of a batch that lie in runs are deleted without rows of their own for where they are, pending or completed', async t => {
+	const path = join(makeFolder(t), 'jobs.db');
+	const queue = await openSqlite(path, {durability: 'normal'});
+	t.teardown(() => queue.close());
+	const batch = await queue.openBatch('one', 'done', 'me');
+	await enqueue(queue, 2 * RUN, index => ({task: 'done', batch, key: String(index)}));
+	await complete(queue, 1);
+	const db = new Database(path);
+	t.teardown(() => db.close());
+	const rows = () => db.prepare('select (select count(*) from ready) + (select count(*) from outcome)').pluck().get();
+	for (let isGone = false; !isGone; ) {
+		({isGone} = await queue.deleteBatch('one', 70));
+		t.is(rows(), 0);
+	}
+	for (const table of ['job', 'key', 'ready_run', 'outcome_run', 'batch', 'batch_tally'])
+		t.is(db.prepare(`select count(*) from ${table}`).pluck().get(), 0, table);
+	t.like(await queue.counts(), {pending: 0, completed: 0});
+});
+
+test.serial('a page moves few jobs where each of them lies among many others', async t => {
+	const queue = await openSqlite(join(makeFolder(t), 'jobs.db'), {durability: 'normal'});
+	t.teardown(() => queue.close());
+	const runs = 12;
+	const firsts = [];
+	for (let index = 0; index < runs; index++) firsts.push(await run(queue, 'later', 2000));
+	const {ids, next} = await queue.move({ids: firsts}, 'cancelled');
+	t.true(ids.length > 0 && ids.length < runs && next !== null);
+	t.is((await queue.cancel({ids: firsts})).cancelled.length, runs - ids.length);
+	t.like(await queue.counts(), {pending: 2000 * runs - runs, cancelled: runs});
+});
