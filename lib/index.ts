@@ -61,7 +61,7 @@ export type {Batch, BatchOptions, CompletedBatch, DeleteResult, Mark} from './jo
 export type {BatchId} from './job/job.ts';
 export type * from './job/claim.ts';
 export * from './job/outcome.ts';
-export type {MadeJob, NewJob, Rerun} from './job/new-job.ts';
+export type {ChildJob, NewJob, Rerun} from './job/new-job.ts';
 export * from './store/store.ts';
 export type {OwnConnection} from './store/sqlite/own-connection.ts';
 export {closeOnSignals} from './api/signals.ts';

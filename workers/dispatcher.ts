@@ -3,7 +3,7 @@ import {parentPort, workerData} from 'node:worker_threads';
 import {nanoid} from 'nanoid';
 import {Dispatcher} from '../lib/dispatcher/dispatcher.ts';
 import {toEnvelope} from '../lib/job/error-envelope.ts';
-import {Workforce} from '../lib/pool/mixed-pool.ts';
+import {MixedPool} from '../lib/pool/mixed-pool.ts';
 import {openJobsAt, ownerLockAt} from '../lib/store/sqlite/owner-lock.ts';
 import {openSqlite} from '../lib/store/sqlite/sqlite.ts';
 import type {CallsMessage, DispatcherMessage, DispatcherStart, Started} from '../lib/transport/messages.ts';
@@ -16,7 +16,7 @@ async function start(): Promise<void> {
 	const output = (message: DispatcherMessage) => post(message);
 	const owner = nanoid();
 	const options = pool && {...pool, ownerLock: ownerLockAt(location, owner), openJobs: openJobsAt(location, owner)};
-	const dispatcher = new Dispatcher(queue, options && (listener => new Workforce(options, listener)), {
+	const dispatcher = new Dispatcher(queue, options && (listener => new MixedPool(options, listener)), {
 		owner,
 		leaseMs,
 		events,

@@ -1,5 +1,5 @@
 /**
- * A pool's child process: Tinypool calls the default export for each message; the first one loads the tasks module. The guard
+ * A pool's child process: Tinypool calls the default export for each message; the first one loads the tasks module. The watchdog
  * thread stops and takes back jobs while a task computes, and ends the process with its parent.
  */
 import {openSync} from 'node:fs';
@@ -7,11 +7,11 @@ import {getHeapStatistics} from 'node:v8';
 import {MessageChannel} from 'node:worker_threads';
 import {WorkerLeftovers} from '../lib/pool/leftovers.ts';
 import {MARK} from '../lib/pool/process-table.ts';
-import {ChildBoard, createRegions} from '../lib/pool/processes/child-board.ts';
+import {ChildChunkState, createRegions} from '../lib/pool/processes/child-chunk-state.ts';
 import {ChildLine} from '../lib/pool/processes/child-line.ts';
 import {boardAt} from '../lib/pool/processes/rendezvous.ts';
 import type {WorkerRequest} from '../lib/worker/messages.ts';
-import {WorkerLife} from '../lib/worker/worker.ts';
+import {TaskWorker} from '../lib/worker/worker.ts';
 
 // A terminal sends Ctrl-C to its whole process group, and a service manager SIGTERM to all of a service: when this process
 // ends is its parent's to decide.
@@ -24,8 +24,8 @@ const file = openSync(boardAt(place), 'r+');
 const line = ChildLine.open({regions, file, place, ownerLock, heapLimitBytes: getHeapStatistics().heap_size_limit});
 
 const leftovers = new WorkerLeftovers({pid: process.pid, mark: process.env[MARK]});
-const openBoard = (generation: SharedArrayBuffer | number) => new ChildBoard(regions, generation as number, file);
-const life = line.then(({post}) => new WorkerLife({kind: 'process', post, openBoard, leftovers}));
+const openChunkState = (generation: SharedArrayBuffer | number) => new ChildChunkState(regions, generation as number, file);
+const life = line.then(({post}) => new TaskWorker({kind: 'process', post, openChunkState, leftovers}));
 
 /** Keeps the event loop alive while requests are answered: a port, which every worker has open anyway. */
 const channel = new MessageChannel();
@@ -33,7 +33,7 @@ const [stay, leave] = [channel.port1.ref.bind(channel.port1), channel.port1.unre
 let requests = 0;
 
 /**
- * No task is loaded before the guard is on duty. If a task disconnected the process, it would end while a neighbour waits for
+ * No task is loaded before the watchdog is on duty. If a task disconnected the process, it would end while a neighbour waits for
  * its signal alone, and the neighbour would be charged; so the event loop is kept alive.
  */
 export default async function handle(request: WorkerRequest): Promise<unknown> {
@@ -45,7 +45,7 @@ export default async function handle(request: WorkerRequest): Promise<unknown> {
 	}
 }
 
-/** Node starts no thread, and so no guard, where the working directory was removed. The folder that this goes to instead will soon be removed, too. */
+/** Node starts no thread, and so no watchdog, where the working directory was removed. The folder that this goes to instead will soon be removed, too. */
 function leaveRemovedFolder(other: string): void {
 	try {
 		process.cwd();

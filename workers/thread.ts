@@ -5,22 +5,22 @@
 import {parentPort} from 'node:worker_threads';
 import {WorkerLeftovers} from '../lib/pool/leftovers.ts';
 import {MARK, ownThread} from '../lib/pool/process-table.ts';
-import {Board} from '../lib/worker/chunk-state.ts';
+import {ChunkState} from '../lib/worker/chunk-state.ts';
 import type {ThreadIdentity, WorkerRequest} from '../lib/worker/messages.ts';
 import {memoryOf} from '../lib/worker/messages.ts';
-import {WorkerLife} from '../lib/worker/worker.ts';
+import {TaskWorker} from '../lib/worker/worker.ts';
 
 // As it is now: a task may replace it.
 const post = parentPort?.postMessage.bind(parentPort);
 
-let life: WorkerLife;
+let life: TaskWorker;
 
 export default function handle(request: WorkerRequest): Promise<unknown> {
 	if (request.type === 'load') {
-		life = new WorkerLife({
+		life = new TaskWorker({
 			kind: 'thread',
 			post: message => post?.(message, memoryOf(message)),
-			openBoard: address => new Board(address as SharedArrayBuffer),
+			openChunkState: address => new ChunkState(address as SharedArrayBuffer),
 			leftovers: request.identity && introduce(request.identity),
 		});
 	}

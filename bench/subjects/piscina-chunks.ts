@@ -1,5 +1,5 @@
 import {ChunkSizer} from '../../lib/dispatcher/sizing.ts';
-import {MOST_IN_RUN} from '../../lib/job/runs.ts';
+import {MAX_RUN_JOBS} from '../../lib/job/runs.ts';
 import type {TaskName} from '../plan/suite.ts';
 import {makePiscina} from './piscina.ts';
 import type {Running, Subject} from './subject.ts';
@@ -14,7 +14,7 @@ const PER_WORKER = 2;
 export const subject: Subject = {
 	async open({workers}) {
 		const pool = makePiscina(workers, PER_WORKER);
-		const sizer = new ChunkSizer(() => MOST_IN_RUN);
+		const sizer = new ChunkSizer(() => MAX_RUN_JOBS);
 		let [completed, results, chunks] = [0, 0, 0];
 		return {
 			async drain(task: TaskName, payloads: readonly unknown[]) {

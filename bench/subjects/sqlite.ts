@@ -1,12 +1,12 @@
 import {mkdtempSync, rmSync} from 'node:fs';
 import {join} from 'node:path';
-import {type Lines, toLines} from '../../lib/job/packed-strings.ts';
+import {type PackedStrings, toPackedStrings} from '../../lib/job/packed-strings.ts';
 import {inUnits, packTimes} from '../../lib/job/packed-times.ts';
-import {MOST_IN_RUN} from '../../lib/job/runs.ts';
+import {MAX_RUN_JOBS} from '../../lib/job/runs.ts';
 import {connect, type Statements} from '../../lib/store/sqlite/database.ts';
 import {type JobRun, jobRunOf} from '../../lib/store/sqlite/job-run.ts';
 import {writeResults} from '../../lib/store/sqlite/outcome-run.ts';
-import {Place} from '../../lib/store/sqlite/places.ts';
+import {StoredState} from '../../lib/store/sqlite/stored-state.ts';
 import {recordedSums} from '../measure/sums.ts';
 import type {TaskName} from '../plan/suite.ts';
 import type {Running, Subject} from './subject.ts';
@@ -34,7 +34,7 @@ export const subject: Subject = {
 				for (let made = 0, ended = 0; ended < payloads.length; transactions++) {
 					connection.transaction(() => {
 						for (const run of claimed) ended += store.complete(run);
-						for (let run = 0; run < RUNS; run++) made += store.insert(payloads.slice(made, made + MOST_IN_RUN) as number[]);
+						for (let run = 0; run < RUNS; run++) made += store.insert(payloads.slice(made, made + MAX_RUN_JOBS) as number[]);
 						claimed = store.claim();
 					});
 				}
@@ -51,7 +51,7 @@ export const subject: Subject = {
 
 interface Claimed {
 	readonly first: number;
-	readonly payloads: Lines;
+	readonly payloads: PackedStrings;
 }
 
 type ReadyRun = [rank: number, first: number, last: number, batch: number | null];
@@ -72,10 +72,10 @@ class Store {
 		if (payloads.length === 0) return 0;
 		const first = this.#lastId + 1;
 		this.#lastId += payloads.length;
-		s.insertJobRun.run(first, this.#lastId, TASK, 1, 0, Date.now(), toLines(payloads.map(payload => JSON.stringify(payload))).text);
+		s.insertJobRun.run(first, this.#lastId, TASK, 1, 0, Date.now(), toPackedStrings(payloads.map(payload => JSON.stringify(payload))).text);
 		s.insertReadyRun.run(TASK, 0, first, this.#lastId, null);
 		s.setJobCounter.run(this.#lastId);
-		s.addToTally.run(TASK, Place.ready, payloads.length);
+		s.addToTally.run(TASK, StoredState.ready, payloads.length);
 		return payloads.length;
 	}
 
@@ -85,8 +85,8 @@ class Store {
 		const runs = readyRuns.all(TASK, RUNS) as ReadyRun[];
 		const claimed = runs.map(run => this.#claimRun(run));
 		const jobs = claimed.reduce((sum, {payloads}) => sum + payloads.count, 0);
-		addToTally.run(TASK, Place.ready, -jobs);
-		addToTally.run(TASK, Place.running, jobs);
+		addToTally.run(TASK, StoredState.ready, -jobs);
+		addToTally.run(TASK, StoredState.running, jobs);
 		return claimed;
 	}
 
@@ -108,8 +108,8 @@ class Store {
 		s.deleteClaimedRun.run(first);
 		const times = this.#times(count);
 		s.insertOutcomeRun.run(first, last, null, createdAt, ...writeResults([{first, lease, createdAt, values, times}], count));
-		s.addToTally.run(TASK, Place.running, -count);
-		s.addToTally.run(TASK, Place.completed, count);
+		s.addToTally.run(TASK, StoredState.running, -count);
+		s.addToTally.run(TASK, StoredState.completed, count);
 		return count;
 	}
 

@@ -1,6 +1,6 @@
 import type {Batch} from '../job/batch.ts';
 import type {Counts} from '../job/job.ts';
-import type {Link} from '../transport/client.ts';
+import type {DispatcherClient} from '../transport/client.ts';
 
 /** What is known of a batch. Times are milliseconds since 1970; absent values have not happened, or can't be told. */
 export interface BatchInfo {
@@ -26,31 +26,31 @@ export interface BatchInfo {
 /** A batch of the queue, by its name, whichever program made it. */
 export class BatchHandle {
 	readonly name: string;
-	readonly #link: Link;
+	readonly #client: DispatcherClient;
 	readonly #now: () => number;
 
 	/** @internal Use `engine.batch`. */
-	constructor(link: Link, name: string, now: () => number) {
-		this.#link = link;
+	constructor(client: DispatcherClient, name: string, now: () => number) {
+		this.#client = client;
 		this.name = name;
 		this.#now = now;
 	}
 
 	/** What is known of it now; `undefined` if there is no such batch. */
 	async info(): Promise<BatchInfo | undefined> {
-		const batch = await this.#link.verb('batch', this.name);
+		const batch = await this.#client.verb('batch', this.name);
 		return batch && toBatchInfo(batch, this.#now());
 	}
 
 	/** Cancels its jobs that have not ended; a map of it that is under way goes on enqueuing. Returns how many are meant. */
 	async cancel(): Promise<number> {
-		const {cancelled, asked} = await this.#link.verb('cancel', {batch: this.name});
+		const {cancelled, asked} = await this.#client.verb('cancel', {batch: this.name});
 		return cancelled.length + asked.length;
 	}
 
 	/** Opens a new round for its failed, dead and cancelled jobs. Returns how many. */
 	async retryFailed(): Promise<number> {
-		return this.#link.verb('retry', {batch: this.name});
+		return this.#client.verb('retry', {batch: this.name});
 	}
 
 	/**
@@ -60,7 +60,7 @@ export class BatchHandle {
 	 */
 	async delete(): Promise<number> {
 		for (let jobs = 0; ; ) {
-			const {deleted, isGone} = await this.#link.verb('deleteBatch', this.name);
+			const {deleted, isGone} = await this.#client.verb('deleteBatch', this.name);
 			jobs += deleted;
 			if (isGone) return jobs;
 		}

@@ -9,7 +9,7 @@ import {warn} from './warnings.ts';
  * What a task of `work()` says of itself: lines and progress are written with its outcome, a checkpoint at once. At once means in the
  * task's own call, where the queue is synchronous, since a task that computes lets nothing else happen until it ends.
  */
-export class Notebook {
+export class DirectUpdateWriter {
 	readonly #queue: JobQueue;
 	readonly #claim: Claim;
 	#notes: Note[] = [];

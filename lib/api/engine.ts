@@ -8,16 +8,16 @@ import {type Counts, type Duration, type Job, type JobFilter, type JobId, type L
 import {JobMaker} from '../job/new-job.ts';
 import {checkKey} from '../job/options.ts';
 import {pack} from '../job/packed-strings.ts';
-import {MOST_IN_RUN} from '../job/runs.ts';
+import {MAX_RUN_JOBS} from '../job/runs.ts';
 import type {EngineStats} from '../job/stats.ts';
 import type {JobOptions} from '../job/task.ts';
 import {keyConflict} from '../store/store.ts';
-import {Link} from '../transport/client.ts';
+import {DispatcherClient} from '../transport/client.ts';
 import type {DispatcherStart, EnqueueCall, EnqueueReply, Notice} from '../transport/messages.ts';
-import {type Line, ThreadLine} from '../transport/thread.ts';
+import {ThreadTransport, type Transport} from '../transport/thread.ts';
 import {BatchHandle, type BatchInfo, toBatchInfo} from './batch-handle.ts';
-import {Audience, type EngineEvents} from './events.ts';
-import type {InlineLine} from './inline.ts';
+import {type EngineEvents, Events} from './events.ts';
+import type {InlineTransport} from './inline.ts';
 import {JobHandle, toOutcome, toResult, type WaitOptions, waitForEnd} from './job-handle.ts';
 import {JobMap} from './map.ts';
 import {checkMapOptions, type MapOptions} from './map-options.ts';
@@ -47,43 +47,43 @@ export type AnyTasks = Record<string, (payload: any, ...rest: any[]) => any>;
  */
 export async function open<Tasks = AnyTasks>(options: OpenOptions): Promise<Engine<Tasks>> {
 	const settings = resolveOpenOptions(options);
-	const openLine: OpenLine = async (...start) => (settings.isolation === 'inline' ? await lineInline() : ThreadLine).open(...start);
-	return connect(settings, openLine, (link, audience) => new Engine<Tasks>(settings, link, audience));
+	const openTransport: OpenTransport = async (...start) => (settings.isolation === 'inline' ? await loadInlineTransport() : ThreadTransport).open(...start);
+	return connect(settings, openTransport, (client, events) => new Engine<Tasks>(settings, client, events));
 }
 
 /** What it takes is loaded only then: for others it would double what this program loads. */
-async function lineInline(): Promise<typeof InlineLine> {
-	return (await import('./inline.ts')).InlineLine;
+async function loadInlineTransport(): Promise<typeof InlineTransport> {
+	return (await import('./inline.ts')).InlineTransport;
 }
 
-/** The second hears of what happens before the line is open. */
-export type OpenLine = (start: DispatcherStart, tell: (event: JobEvent) => void) => Promise<Line>;
+/** `tell` gets the events that come before the transport is open. */
+export type OpenTransport = (start: DispatcherStart, tell: (event: JobEvent) => void) => Promise<Transport>;
 
 /** Opens a line to a dispatcher and makes an engine of it. */
 export async function connect<Made>(
 	{queue, durability, blobThresholdBytes, leaseMs, tasks, closeOnSignals, logger, ...settings}: Settings,
-	openLine: OpenLine,
-	make: (link: Link, audience: Audience) => Made,
+	openTransport: OpenTransport,
+	make: (client: DispatcherClient, events: Events) => Made,
 ): Promise<Made> {
-	const audience = new Audience(queue, logger);
-	const events = audience.changedWishes();
-	const line = await openLine(
-		{queue, durability, blobThresholdBytes, leaseMs, events, closeOnSignals, pool: tasks === undefined ? undefined : {...settings, tasks}},
-		event => audience.tell(event),
+	const events = new Events(queue, logger);
+	const subscriptions = events.changedSubscriptions();
+	const transport = await openTransport(
+		{queue, durability, blobThresholdBytes, leaseMs, events: subscriptions, closeOnSignals, pool: tasks === undefined ? undefined : {...settings, tasks}},
+		event => events.publish(event),
 	);
-	const link = new Link(line, audience);
+	const client = new DispatcherClient(transport, events);
 	try {
-		const made = make(link, audience);
-		audience.remark('opened', {isolation: settings.isolation, workers: settings.workers, tasks: link.tasks.map(({name}) => name)});
+		const made = make(client, events);
+		events.log('opened', {isolation: settings.isolation, workers: settings.workers, tasks: client.tasks.map(({name}) => name)});
 		return made;
 	} catch (error) {
-		await link.terminate();
+		await client.terminate();
 		throw error;
 	}
 }
 
 /** Jobs of `enqueueMany` that travel in one message, at most: a whole run. */
-const CHUNK = MOST_IN_RUN;
+const CHUNK = MAX_RUN_JOBS;
 /** A message is full once its payloads are so large, about: of large ones few are to be under way. */
 const CHUNK_BYTES = 8 * 1024 ** 2;
 /** Messages of one `enqueueMany` that may be under way. With a fourth the p99 of the caller's loop delay rises from 3 to 5 ms. */
@@ -92,8 +92,8 @@ const CHUNKS_UNDER_WAY = 3;
 /** What a program holds: enqueues jobs, awaits them, looks at them, and steers them. Made by {@link open}. */
 export class Engine<Tasks = AnyTasks> implements AsyncDisposable {
 	readonly #settings: Settings;
-	readonly #link: Link;
-	readonly #audience: Audience;
+	readonly #client: DispatcherClient;
+	readonly #events: Events;
 	readonly #maker: JobMaker;
 	readonly #now: () => number;
 	readonly #unreadMaps = new UnreadMaps();
@@ -101,11 +101,11 @@ export class Engine<Tasks = AnyTasks> implements AsyncDisposable {
 	#closing: Promise<void> | undefined;
 
 	/** @internal Use {@link open}. */
-	constructor(settings: Settings, link: Link, audience: Audience, now: () => number = Date.now) {
+	constructor(settings: Settings, client: DispatcherClient, events: Events, now: () => number = Date.now) {
 		this.#settings = settings;
-		this.#link = link;
-		this.#audience = audience;
-		this.#maker = new JobMaker(link.tasks, settings.defaults, settings.maxValueBytes, now);
+		this.#client = client;
+		this.#events = events;
+		this.#maker = new JobMaker(client.tasks, settings.defaults, settings.maxValueBytes, now);
 		this.#now = now;
 		if (settings.closeOnSignals) this.#stopListening = closeOnSignals(this);
 	}
@@ -118,9 +118,9 @@ export class Engine<Tasks = AnyTasks> implements AsyncDisposable {
 		task: Name,
 		...[payload, options]: EnqueueArgs<Tasks, Name, JobOptions>
 	): Promise<JobHandle<ResultOf<Tasks, Name>>> {
-		const reply = (await this.#link.call(this.#enqueueCall('enqueue()', task, payload, options, false))) as EnqueueReply;
+		const reply = (await this.#client.call(this.#enqueueCall('enqueue()', task, payload, options, false))) as EnqueueReply;
 		if (isConflict(reply)) throw keyConflict({task, key: options?.key ?? ''}, reply.first);
-		return new JobHandle(this.#link, reply.first, task, reply.existing !== undefined);
+		return new JobHandle(this.#client, reply.first, task, reply.existing !== undefined);
 	}
 
 	/**
@@ -149,7 +149,7 @@ export class Engine<Tasks = AnyTasks> implements AsyncDisposable {
 			for await (const {encoded, keys} of chunksOf(payloads, encode, keyOf)) {
 				const start = jobs;
 				jobs += encoded.length;
-				const sent = this.#link
+				const sent = this.#client
 					.call({type: 'enqueue', task, payloads: keys ? encoded : pack(encoded), keys, batch: undefined, watch: false, ...resolved})
 					.then(reply => {
 						const {first, ids: own, existing: found = []} = reply as EnqueueReply;
@@ -186,9 +186,9 @@ export class Engine<Tasks = AnyTasks> implements AsyncDisposable {
 			const onReply = (reply: unknown) => {
 				const {first} = reply as EnqueueReply;
 				if (isConflict(reply as EnqueueReply)) reject(keyConflict({task, key: jobOptions.key ?? ''}, first));
-				else waitForEnd(this.#link, first, signal ? {signal} : {}).then(resolve, reject);
+				else waitForEnd(this.#client, first, signal ? {signal} : {}).then(resolve, reject);
 			};
-			this.#link.send(call, onReply, reject);
+			this.#client.send(call, onReply, reject);
 		});
 		return toResult(notice.id, task, toOutcome(notice)) as ResultOf<Tasks, Name>;
 	}
@@ -218,17 +218,17 @@ export class Engine<Tasks = AnyTasks> implements AsyncDisposable {
 		const {priority, runAt, policy} = this.#maker.resolve('map()', task, settings.jobOptions);
 		const onComplete = settings.onComplete === undefined ? undefined : this.#toOnComplete(settings.onComplete);
 		const encode = (payload: unknown) => this.#maker.encode(payload);
-		return new JobMap(this.#link, {...settings, task, priority, runAt, policy, onComplete, encode}, items, this.#unreadMaps);
+		return new JobMap(this.#client, {...settings, task, priority, runAt, policy, onComplete, encode}, items, this.#unreadMaps);
 	}
 
 	/** A handle for a job whose id was kept, for instance by another program. */
 	handle<Name extends TaskName<Tasks>>(task: Name, id: JobId): JobHandle<ResultOf<Tasks, Name>> {
-		return new JobHandle(this.#link, checkId(id), task, true);
+		return new JobHandle(this.#client, checkId(id), task, true);
 	}
 
 	/** What is known of a job, with its payload, result, checkpoint and log; `undefined` if there is none of this id. */
 	async job(id: JobId): Promise<JobDetails | undefined> {
-		const [job, values, logs] = await Promise.all([this.#link.verb('job', checkId(id)), this.#link.verb('values', id), this.#link.verb('logs', id)]);
+		const [job, values, logs] = await Promise.all([this.#client.verb('job', checkId(id)), this.#client.verb('values', id), this.#client.verb('logs', id)]);
 		if (!job || !values) return undefined;
 		const {error, ...rest} = job;
 		return {
@@ -246,23 +246,23 @@ export class Engine<Tasks = AnyTasks> implements AsyncDisposable {
 	 * id of the last job as `after`. The dispatcher does nothing else while it reads a page, so a page of many thousands keeps others waiting.
 	 */
 	async jobs(filter: JobFilter = {}, page: Page = {}): Promise<readonly Job[]> {
-		return this.#link.verb('jobs', checkFilter('jobs()', filter), checkPage(page));
+		return this.#client.verb('jobs', checkFilter('jobs()', filter), checkPage(page));
 	}
 
 	/** What is known of all batches, in the order in which they were made. */
 	async batches(): Promise<readonly BatchInfo[]> {
 		const now = this.#now();
-		return (await this.#link.verb('batches')).map(batch => toBatchInfo(batch, now));
+		return (await this.#client.verb('batches')).map(batch => toBatchInfo(batch, now));
 	}
 
 	/** A handle for the batch of this name, whether or not it is there. */
 	batch(name: string): BatchHandle {
-		return new BatchHandle(this.#link, argument('batch()', 'name', name, text), this.#now);
+		return new BatchHandle(this.#client, argument('batch()', 'name', name, text), this.#now);
 	}
 
 	/** Jobs by status, of one task or all, by the queue's tally. */
 	async counts(filter: {readonly task?: string} = {}): Promise<Counts> {
-		return this.#link.verb('counts', checked('counts()', filter, {task: text}));
+		return this.#client.verb('counts', checked('counts()', filter, {task: text}));
 	}
 
 	/**
@@ -271,7 +271,7 @@ export class Engine<Tasks = AnyTasks> implements AsyncDisposable {
 	 * @throws FaenaError `Closed`, `StorageFull`, …; jobs of the pages before stay cancelled
 	 */
 	async cancel(jobs: JobId | JobFilter): Promise<number> {
-		const {cancelled, asked} = await this.#link.verb('cancel', toFilter('cancel()', jobs));
+		const {cancelled, asked} = await this.#client.verb('cancel', toFilter('cancel()', jobs));
 		return cancelled.length + asked.length;
 	}
 
@@ -280,16 +280,16 @@ export class Engine<Tasks = AnyTasks> implements AsyncDisposable {
 	 * ids or statuses, failed, dead and cancelled ones. Works page by page, as {@link cancel}. Returns how many.
 	 */
 	async retry(jobs: JobId | JobFilter): Promise<number> {
-		return this.#link.verb('retry', toFilter('retry()', jobs));
+		return this.#client.verb('retry', toFilter('retry()', jobs));
 	}
 
 	/** Starts no more jobs of this task, or of any, here and in every other process, until {@link resume}. Durable. */
 	async pause(task?: TaskName<Tasks>): Promise<void> {
-		await this.#link.verb('pause', this.#names('pause()', task));
+		await this.#client.verb('pause', this.#names('pause()', task));
 	}
 
 	async resume(task?: TaskName<Tasks>): Promise<void> {
-		await this.#link.verb('resume', this.#names('resume()', task));
+		await this.#client.verb('resume', this.#names('resume()', task));
 	}
 
 	/** Deletes completed, dead and cancelled jobs that ended longer ago than this; spares open batches. Returns how many. */
@@ -299,7 +299,7 @@ export class Engine<Tasks = AnyTasks> implements AsyncDisposable {
 		const endedBefore = this.#now() - olderThan;
 		let deleted = 0;
 		for (let after: JobId | null = 0; after !== null; ) {
-			const result: CleanupResult = await this.#link.verb('cleanup', {endedBefore, after});
+			const result: CleanupResult = await this.#client.verb('cleanup', {endedBefore, after});
 			deleted += result.deleted;
 			after = result.next;
 		}
@@ -308,31 +308,31 @@ export class Engine<Tasks = AnyTasks> implements AsyncDisposable {
 
 	/** Resolves when no job of this engine's tasks is left that could run without help: paused and parked ones don't count. */
 	async idle(): Promise<void> {
-		if (this.#link.tasks.length === 0) throw bad("idle() waits for the jobs of this engine's tasks; this one was opened without tasks");
-		await this.#link.call({type: 'idle', waiting: true});
+		if (this.#client.tasks.length === 0) throw bad("idle() waits for the jobs of this engine's tasks; this one was opened without tasks");
+		await this.#client.call({type: 'idle', waiting: true});
 	}
 
 	/** What this engine's dispatcher did since it was opened: rates, waits, quantiles by task, chunk sizes, commits, lost leases. */
 	async stats(): Promise<EngineStats> {
-		return (await this.#link.call({type: 'stats'})) as EngineStats;
+		return (await this.#client.call({type: 'stats'})) as EngineStats;
 	}
 
 	/** Calls the listener for each event from now on. To listen keeps no process alive; to await a call, a result or a map does. */
 	on<Name extends keyof EngineEvents>(event: Name, listener: (...args: EngineEvents[Name]) => void): this {
-		this.#audience.listen('on', event, listener as never);
-		this.#link.subscribe();
+		this.#events.listen('on', event, listener as never);
+		this.#client.subscribe();
 		return this;
 	}
 
 	once<Name extends keyof EngineEvents>(event: Name, listener: (...args: EngineEvents[Name]) => void): this {
-		this.#audience.listen('once', event, listener as never);
-		this.#link.subscribe();
+		this.#events.listen('once', event, listener as never);
+		this.#client.subscribe();
 		return this;
 	}
 
 	off<Name extends keyof EngineEvents>(event: Name, listener: (...args: EngineEvents[Name]) => void): this {
-		this.#audience.listen('off', event, listener as never);
-		this.#link.subscribe();
+		this.#events.listen('off', event, listener as never);
+		this.#client.subscribe();
 		return this;
 	}
 
@@ -344,14 +344,14 @@ export class Engine<Tasks = AnyTasks> implements AsyncDisposable {
 	async close(options: {readonly drain?: Duration} = {}): Promise<void> {
 		const {drain: drainMs = this.#settings.drainMs} = checked('close()', options, {drain: duration}) as {drain?: number};
 		this.#unreadMaps.dismiss();
-		if (this.#link.isClosed) return this.#closing;
-		const closed = this.#link
+		if (this.#client.isClosed) return this.#closing;
+		const closed = this.#client
 			.call({type: 'close', drainMs, isSignalled: isSignalled()})
-			.then(() => this.#link.terminate())
+			.then(() => this.#client.terminate())
 			.finally(this.#stopListening);
 		// A second call only shortens the wait; the thread ends with the first one's reply.
 		if (this.#closing) closed.catch(() => undefined);
-		this.#closing ??= closed.then(() => this.#audience.remark('closed', {}));
+		this.#closing ??= closed.then(() => this.#events.log('closed', {}));
 		return this.#closing;
 	}
 

@@ -56,8 +56,8 @@ const EVENTS: Readonly<Record<keyof EngineEvents, true>> = {
 const BY_EVENT: ReadonlyMap<EventName, Channel> = new Map(Object.entries(CHANNELS).map(([name, event]) => [event, channel(name)]));
 
 /** Who hears what the dispatcher tells: the engine's listeners, subscribers of the channels, a logger. */
-export class Audience {
-	readonly events = new EventEmitter<EngineEvents>();
+export class Events {
+	readonly emitter = new EventEmitter<EngineEvents>();
 	readonly #queue: string;
 	readonly #logger: Logger | undefined;
 	#asked = '';
@@ -68,9 +68,9 @@ export class Audience {
 	}
 
 	/** The events that somebody wants to hear of, if they are others than when this was last asked. */
-	changedWishes(): EventName[] | undefined {
+	changedSubscriptions(): EventName[] | undefined {
 		const channels = [...BY_EVENT].filter(([, {hasSubscribers}]) => hasSubscribers).map(([event]) => event);
-		const wishes = [...new Set([...WARNED, ...(this.events.eventNames() as EventName[]), ...channels, ...(this.#logger ? LOGGED : [])])];
+		const wishes = [...new Set([...WARNED, ...(this.emitter.eventNames() as EventName[]), ...channels, ...(this.#logger ? LOGGED : [])])];
 		const asked = wishes.join();
 		if (asked === this.#asked) return undefined;
 		this.#asked = asked;
@@ -82,20 +82,20 @@ export class Audience {
 		const names = Object.keys(EVENTS);
 		if (!names.includes(event)) throw bad(`${how}() has no event ${JSON.stringify(event)}${nearest(String(event), names)}`);
 		argument(`${how}()`, 'listener', listener, callable);
-		this.events[how](event, listener);
+		this.emitter[how](event, listener);
 	}
 
-	tell({type, ...event}: JobEvent): void {
+	publish({type, ...event}: JobEvent): void {
 		const detail = 'error' in event && event.error ? {...event, error: fromFailure(event.error as FailureRecord)} : event;
-		apart(() => this.events.emit(type as keyof EngineEvents, detail as never));
+		apart(() => this.emitter.emit(type as keyof EngineEvents, detail as never));
 		const listeners = BY_EVENT.get(type);
 		if (listeners?.hasSubscribers) listeners.publish({queue: this.#queue, ...detail});
-		if (!this.#logger && !listeners?.hasSubscribers && this.events.listenerCount(type as keyof EngineEvents) === 0) warn(type, detail);
+		if (!this.#logger && !listeners?.hasSubscribers && this.emitter.listenerCount(type as keyof EngineEvents) === 0) warn(type, detail);
 		this.#log(type, detail);
 	}
 
 	/** What the engine itself has to say, for the log. */
-	remark(type: 'opened' | 'closed' | 'dispatcherFailed', detail: object): void {
+	log(type: 'opened' | 'closed' | 'dispatcherFailed', detail: object): void {
 		this.#log(type, {queue: this.#queue, ...detail});
 	}
 

@@ -9,10 +9,10 @@ import type {JobQueue} from '../store/store.ts';
 import {type Clock, systemClock} from '../support/clock.ts';
 import type {FaenaError} from '../support/errors.ts';
 import type {Call, DispatcherMessage, DispatcherStart} from '../transport/messages.ts';
-import type {Line} from '../transport/thread.ts';
+import type {Transport} from '../transport/thread.ts';
 
 /** To a dispatcher in the caller's own thread, with queue, pool and all: one thread to debug. */
-export class InlineLine implements Line {
+export class InlineTransport implements Transport {
 	readonly tasks: readonly TaskInfo[];
 	readonly #dispatcher: Dispatcher;
 	readonly #messages: Mailbox;
@@ -35,7 +35,7 @@ export class InlineLine implements Line {
 		{queue: location, durability, leaseMs, blobThresholdBytes = Infinity, events, closeOnSignals, pool}: DispatcherStart,
 		tell: (event: JobEvent) => void,
 		{clock = systemClock, random = Math.random}: {readonly clock?: Clock; readonly random?: () => number} = {},
-	): Promise<InlineLine> {
+	): Promise<InlineTransport> {
 		const queue = await openSqlite(location, {durability, leaseMs, blobThresholdBytes, now: clock.now, random});
 		const messages: Mailbox = {deliver: message => message.type === 'replies' && message.events.forEach(tell)};
 		const output = (message: DispatcherMessage) => void setImmediate(() => messages.deliver(message));
@@ -50,7 +50,7 @@ export class InlineLine implements Line {
 			output,
 		});
 		try {
-			return new InlineLine(dispatcher, queue, messages, await dispatcher.start());
+			return new InlineTransport(dispatcher, queue, messages, await dispatcher.start());
 		} catch (error) {
 			await queue.close();
 			throw error;

@@ -4,7 +4,7 @@ import {fromFailure} from '../job/failure.ts';
 import type {Job, JobId} from '../job/job.ts';
 import {startTimer} from '../support/clock.ts';
 import {FaenaError} from '../support/errors.ts';
-import type {Link} from '../transport/client.ts';
+import type {DispatcherClient} from '../transport/client.ts';
 import type {Notice} from '../transport/messages.ts';
 
 /** How a job ended, as a value. */
@@ -27,13 +27,13 @@ export class JobHandle<Result = unknown> {
 	readonly task: string;
 	/** The key was there already: this is that job. */
 	readonly existing: boolean;
-	readonly #link: Link;
+	readonly #client: DispatcherClient;
 
-	constructor(link: Link, id: JobId, task: string, existing: boolean) {
+	constructor(client: DispatcherClient, id: JobId, task: string, existing: boolean) {
 		this.id = id;
 		this.task = task;
 		this.existing = existing;
-		this.#link = link;
+		this.#client = client;
 	}
 
 	/**
@@ -47,13 +47,13 @@ export class JobHandle<Result = unknown> {
 	/** Resolves with how the job ended, whatever that is. Rejects only if the wait itself ends, or there is no such job. */
 	async outcome(options?: WaitOptions): Promise<JobOutcome<Result>> {
 		const waitOptions = checkWaitOptions(options);
-		const watched = this.#link.call({type: 'watch', ids: [this.id]});
-		return toOutcome(await waitForEnd(this.#link, this.id, waitOptions, watched)) as JobOutcome<Result>;
+		const watched = this.#client.call({type: 'watch', ids: [this.id]});
+		return toOutcome(await waitForEnd(this.#client, this.id, waitOptions, watched)) as JobOutcome<Result>;
 	}
 
 	/** What is known of the job now; `undefined` once it was cleaned up. */
 	async info(): Promise<Job | undefined> {
-		return this.#link.verb('job', this.id);
+		return this.#client.verb('job', this.id);
 	}
 }
 
@@ -61,7 +61,12 @@ export class JobHandle<Result = unknown> {
  * Registers at once for the end of a job that the dispatcher watches, or is about to be told to.
  * @param watched the call that told it; should that fail, nobody would hear of a job that had ended before
  */
-export function waitForEnd(link: Link, id: JobId, {signal, timeout}: {signal?: AbortSignal; timeout?: number}, watched?: Promise<unknown>): Promise<Notice> {
+export function waitForEnd(
+	client: DispatcherClient,
+	id: JobId,
+	{signal, timeout}: {signal?: AbortSignal; timeout?: number},
+	watched?: Promise<unknown>,
+): Promise<Notice> {
 	return new Promise((resolve, reject) => {
 		let stopTimer: (() => void) | undefined;
 		const forget = () => {
@@ -75,11 +80,11 @@ export function waitForEnd(link: Link, id: JobId, {signal, timeout}: {signal?: A
 		};
 		const giveUp = (reason: unknown) => {
 			forget();
-			link.unwatch(id, watcher);
+			client.unwatch(id, watcher);
 			reject(reason);
 		};
 		const onAbort = () => giveUp(signal?.reason);
-		link.watch(id, watcher);
+		client.watch(id, watcher);
 		watched?.catch(giveUp);
 		if (signal?.aborted) return onAbort();
 		signal?.addEventListener('abort', onAbort);

@@ -1,7 +1,7 @@
 import type {BatchOptions} from '../job/batch.ts';
 import type {BatchId, Job, JobId} from '../job/job.ts';
 import {FaenaError} from '../support/errors.ts';
-import type {Link} from '../transport/client.ts';
+import type {DispatcherClient} from '../transport/client.ts';
 import {IdSet} from './id-set.ts';
 
 export interface MapBatchPlan {
@@ -21,7 +21,7 @@ const UNENDED = ['pending', 'running', 'failed'] as const;
  * unfinished and this one has not met in its input yet; at the end of the input those are the missing ones.
  */
 export class MapBatch {
-	readonly #link: Link;
+	readonly #client: DispatcherClient;
 	readonly #plan: MapBatchPlan;
 	readonly #unmet = new IdSet();
 	#opening: Promise<BatchId> | undefined;
@@ -29,8 +29,8 @@ export class MapBatch {
 	#hasInputEnded = false;
 	#isLeft = false;
 
-	constructor(link: Link, plan: MapBatchPlan) {
-		this.#link = link;
+	constructor(client: DispatcherClient, plan: MapBatchPlan) {
+		this.#client = client;
 		this.#plan = plan;
 	}
 
@@ -42,16 +42,16 @@ export class MapBatch {
 	/** @throws FaenaError `BatchInUse`, `BatchConflict`, `Closed` */
 	async open(): Promise<void> {
 		const {name, task, onComplete} = this.#plan;
-		this.#opening = this.#link.verb('openBatch', name, task, onComplete && {onComplete});
+		this.#opening = this.#client.verb('openBatch', name, task, onComplete && {onComplete});
 		this.#id = await this.#opening;
-		const {counts} = (await this.#link.verb('batch', name)) ?? {};
+		const {counts} = (await this.#client.verb('batch', name)) ?? {};
 		if (counts && UNENDED.some(status => counts[status] > 0)) await this.#findUnended();
 	}
 
 	async #findUnended(): Promise<void> {
 		const filter = {batch: this.#plan.name, status: UNENDED};
 		for (let after: JobId | undefined = 0; after !== undefined; ) {
-			const page: readonly Job[] = await this.#link.verb('jobs', filter, {after, limit: PAGE});
+			const page: readonly Job[] = await this.#client.verb('jobs', filter, {after, limit: PAGE});
 			for (const {id} of page) this.#unmet.add(id);
 			after = page.length < PAGE ? undefined : page.at(-1)?.id;
 		}
@@ -70,7 +70,7 @@ export class MapBatch {
 	async endInput(items: number): Promise<number> {
 		await this.#settleMissing();
 		if (this.#isLeft) return 0;
-		if (!(await this.#link.verb('endInput', this.#id as BatchId, items))) throw await this.#lost();
+		if (!(await this.#client.verb('endInput', this.#id as BatchId, items))) throw await this.#lost();
 		this.#hasInputEnded = true;
 		return this.#unmet.size;
 	}
@@ -80,8 +80,8 @@ export class MapBatch {
 		if (missing === 'keep') return;
 		for (const ids of this.#unmet.pages()) {
 			if (this.#isLeft) return;
-			if (missing === 'cancel') await this.#link.verb('cancel', {ids});
-			else await this.#link.verb('withdraw', ids, {stop: true});
+			if (missing === 'cancel') await this.#client.verb('cancel', {ids});
+			else await this.#client.verb('withdraw', ids, {stop: true});
 		}
 	}
 
@@ -96,7 +96,7 @@ export class MapBatch {
 	/** What the map ends with if its batch was deleted. */
 	async deleted(): Promise<FaenaError | undefined> {
 		const {name} = this.#plan;
-		const batch = await this.#link.verb('batch', name);
+		const batch = await this.#client.verb('batch', name);
 		if (this.#id === undefined || batch?.id === this.#id) return undefined;
 		const what = `The batch ${JSON.stringify(name)} was deleted while this map of it was under way.`;
 		return new FaenaError('NoSuchBatch', `${what} The same map again begins it anew.`);
@@ -112,6 +112,6 @@ export class MapBatch {
 		const id = await this.#opening?.catch(() => undefined);
 		if (id === undefined) return;
 		const hasAll = isDone && this.#hasInputEnded && (this.#plan.missing !== 'keep' || this.#unmet.size === 0);
-		await this.#link.verb(hasAll ? 'closeBatch' : 'leaveBatch', id);
+		await this.#client.verb(hasAll ? 'closeBatch' : 'leaveBatch', id);
 	}
 }

@@ -5,8 +5,8 @@ import type {JobId, Policy} from '../job/job.ts';
 import {checkKey} from '../job/options.ts';
 import {keyConflict} from '../store/store.ts';
 import {FaenaError} from '../support/errors.ts';
-import {Bell} from '../support/wake-up.ts';
-import type {Link, Watcher} from '../transport/client.ts';
+import {WakeUp} from '../support/wake-up.ts';
+import type {DispatcherClient, Watcher} from '../transport/client.ts';
 import {type EnqueueReply, idsOf, type Notice} from '../transport/messages.ts';
 import {Halt, type HaltOption} from './halt.ts';
 import {IdSet} from './id-set.ts';
@@ -77,7 +77,7 @@ const LOOK_AT_BATCH_MS = 1000;
  * will be enqueued and what has not ended is being taken back; `over`, when the loop has ended or was left.
  */
 export class JobMap<Item, Result> implements AsyncIterable<MapResult<Item, Result>> {
-	readonly #link: Link;
+	readonly #client: DispatcherClient;
 	readonly #plan: Plan<Item>;
 	readonly #source: Source<Item>;
 	readonly #batch: MapBatch | undefined;
@@ -88,8 +88,8 @@ export class JobMap<Item, Result> implements AsyncIterable<MapResult<Item, Resul
 	readonly #underWay = new Map<number, UnderWay>();
 	/** Groups that were sent and not answered. */
 	readonly #groups = new Set<Promise<void>>();
-	readonly #consumer = new Bell();
-	readonly #feeder = new Bell();
+	readonly #consumer = new WakeUp();
+	readonly #feeder = new WakeUp();
 	/** The first job that this map has made; whatever came later had not ended when it began. */
 	#firstMade: JobId | undefined;
 	/** Of the jobs before that one those that had not ended when this map began, or when it first asked for them. */
@@ -113,13 +113,13 @@ export class JobMap<Item, Result> implements AsyncIterable<MapResult<Item, Resul
 	#total: number | undefined;
 
 	/** @internal Use `engine.map`. */
-	constructor(link: Link, plan: Plan<Item>, items: Iterable<Item> | AsyncIterable<Item>, unread: UnreadMaps) {
+	constructor(client: DispatcherClient, plan: Plan<Item>, items: Iterable<Item> | AsyncIterable<Item>, unread: UnreadMaps) {
 		checkIterable('map()', items);
-		this.#link = link;
+		this.#client = client;
 		this.#plan = plan;
 		this.#source = new Source(items);
 		const {batch: name, task, onComplete, missing} = plan;
-		this.#batch = name === undefined ? undefined : new MapBatch(link, {name, task, onComplete, missing});
+		this.#batch = name === undefined ? undefined : new MapBatch(client, {name, task, onComplete, missing});
 		this.#halt = plan.halt && new Halt(plan.halt);
 		const dismiss = () => {
 			this.#fail(new FaenaError('Closed', 'The engine was closed before the loop of this map began.'));
@@ -140,10 +140,10 @@ export class JobMap<Item, Result> implements AsyncIterable<MapResult<Item, Resul
 		if (this.#phase === 'new') this.#dismiss();
 		if (this.#phase === 'unwanted') return;
 		if (this.#phase === 'reading') this.#phase = 'fed';
-		this.#feeder.ring();
+		this.#feeder.set();
 		const ids = await this.#ownUnderWay();
-		if (ids.length > 0) await this.#link.verb('cancel', {ids});
-		this.#consumer.ring();
+		if (ids.length > 0) await this.#client.verb('cancel', {ids});
+		this.#consumer.set();
 	}
 
 	#dismiss(): void {
@@ -159,10 +159,10 @@ export class JobMap<Item, Result> implements AsyncIterable<MapResult<Item, Resul
 		const onAbort = () => this.#abort(signal?.reason);
 		signal?.addEventListener('abort', onAbort);
 		// Jobs under way hear of it, too; while the source is waited for there may be none.
-		const forget = this.#link.onEnd(error => {
+		const forget = this.#client.onEnd(error => {
 			if (this.#phase === 'reading') this.#fail(error);
 		});
-		this.#link.hold();
+		this.#client.hold();
 		let isDone = false;
 		try {
 			void this.#feed();
@@ -178,11 +178,11 @@ export class JobMap<Item, Result> implements AsyncIterable<MapResult<Item, Resul
 			signal?.removeEventListener('abort', onAbort);
 			forget();
 			this.#phase = 'over';
-			this.#feeder.ring();
-			for (const {job, watcher} of this.#underWay.values()) this.#link.unwatch(job, watcher);
+			this.#feeder.set();
+			for (const {job, watcher} of this.#underWay.values()) this.#client.unwatch(job, watcher);
 			this.#source.end().catch(() => undefined);
 			await this.#leaveBatch(isDone);
-			this.#link.release();
+			this.#client.release();
 		}
 	}
 
@@ -229,7 +229,7 @@ export class JobMap<Item, Result> implements AsyncIterable<MapResult<Item, Resul
 		this.#arrived.delete(result.index);
 		this.#cursor = result.index + 1;
 		this.#yielded++;
-		this.#feeder.ring();
+		this.#feeder.set();
 		return result;
 	}
 
@@ -242,8 +242,8 @@ export class JobMap<Item, Result> implements AsyncIterable<MapResult<Item, Resul
 	/** While the map waits for its input it may have no job whose end would tell that the batch was deleted. */
 	async #wait(): Promise<void> {
 		const batch = this.#phase === 'reading' ? this.#batch : undefined;
-		const isRung = await this.#consumer.rung(batch ? LOOK_AT_BATCH_MS : Infinity);
-		if (isRung || !batch || this.#underWay.size > 0) return;
+		const isSet = await this.#consumer.wait(batch ? LOOK_AT_BATCH_MS : Infinity);
+		if (isSet || !batch || this.#underWay.size > 0) return;
 		const onLook = (error: FaenaError | undefined) => error && this.#fail(error);
 		// A look that fails tells nothing.
 		batch.deleted().then(onLook, () => undefined);
@@ -260,10 +260,10 @@ export class JobMap<Item, Result> implements AsyncIterable<MapResult<Item, Resul
 	/** Takes back what has not ended. */
 	async #takeBack({when}: HaltOption): Promise<void> {
 		this.#phase = 'halted';
-		this.#feeder.ring();
+		this.#feeder.set();
 		const ids = await this.#ownUnderWay();
-		if (ids.length > 0) await this.#link.verb('withdraw', ids, {stop: when === 'now'});
-		this.#consumer.ring();
+		if (ids.length > 0) await this.#client.verb('withdraw', ids, {stop: when === 'now'});
+		this.#consumer.set();
 	}
 
 	/** Jobs of this map that have not ended. What was there before and belongs to no batch is another's, and no longer waited for. */
@@ -273,7 +273,7 @@ export class JobMap<Item, Result> implements AsyncIterable<MapResult<Item, Resul
 		for (const [index, {job, watcher, existing}] of this.#underWay) {
 			if (!existing || this.#batch) continue;
 			this.#underWay.delete(index);
-			this.#link.unwatch(job, watcher);
+			this.#client.unwatch(job, watcher);
 		}
 		return [...this.#underWay.values()].map(({job}) => job);
 	}
@@ -296,7 +296,7 @@ export class JobMap<Item, Result> implements AsyncIterable<MapResult<Item, Resul
 	/** The loop throws the first error, whatever comes after it. */
 	#fail(error: unknown): void {
 		this.#failure ??= {error};
-		this.#consumer.ring();
+		this.#consumer.set();
 	}
 
 	// ——— feeder ———
@@ -312,7 +312,7 @@ export class JobMap<Item, Result> implements AsyncIterable<MapResult<Item, Resul
 				await this.#endInput();
 			}
 			await this.#source.end();
-			this.#consumer.ring();
+			this.#consumer.set();
 		} catch (error) {
 			this.#fail(error);
 		}
@@ -363,7 +363,7 @@ export class JobMap<Item, Result> implements AsyncIterable<MapResult<Item, Resul
 		while (this.#goesOn()) {
 			const isFull = this.#read - this.#yielded >= this.#plan.window || (gathered === 0 && this.#groups.size >= GROUPS_UNDER_WAY);
 			if (!isFull) return true;
-			await this.#feeder.rung(Infinity);
+			await this.#feeder.wait(Infinity);
 		}
 		return false;
 	}
@@ -392,10 +392,10 @@ export class JobMap<Item, Result> implements AsyncIterable<MapResult<Item, Resul
 			this.#groups.delete(promise);
 			settle();
 			resolve();
-			this.#feeder.ring();
-			this.#consumer.ring();
+			this.#feeder.set();
+			this.#consumer.set();
 		};
-		this.#link.send(
+		this.#client.send(
 			call,
 			reply => answered(() => this.#watch(group, keys, start, reply as EnqueueReply)),
 			error => answered(() => this.#fail(error)),
@@ -419,10 +419,10 @@ export class JobMap<Item, Result> implements AsyncIterable<MapResult<Item, Resul
 			const about = {index: start + offset, key: keys[offset] as string, item, job: id, existing: existing.has(offset)};
 			const watcher: Watcher = end => this.#ended(about, end);
 			this.#underWay.set(about.index, {job: id, watcher, existing: about.existing});
-			if (this.#phase !== 'over') this.#link.watch(id, watcher);
+			if (this.#phase !== 'over') this.#client.watch(id, watcher);
 		}
 		// The loop was left while they were on their way. Should this call fail, the engine is closed, and watches nothing.
-		if (this.#phase === 'over') this.#link.call({type: 'unwatch', ids}).catch(() => undefined);
+		if (this.#phase === 'over') this.#client.call({type: 'unwatch', ids}).catch(() => undefined);
 	}
 
 	#ended(about: About<Item>, end: Notice | FaenaError): void {
@@ -440,7 +440,7 @@ export class JobMap<Item, Result> implements AsyncIterable<MapResult<Item, Resul
 		} catch (error) {
 			this.#fail(error);
 		} finally {
-			this.#consumer.ring();
+			this.#consumer.set();
 		}
 	}
 

@@ -7,7 +7,7 @@ import {systemClock} from '../support/clock.ts';
 import {arm, type Failpoints} from '../support/failpoint.ts';
 import {standIn} from '../worker/tasks-module.ts';
 import {type AnyTasks, connect} from './engine.ts';
-import {InlineLine} from './inline.ts';
+import {InlineTransport} from './inline.ts';
 import {OPEN_CHECKS, type OpenOptions, resolveOpenOptions} from './open-options.ts';
 import {TestClock} from './test-clock.ts';
 import {TestEngine} from './test-engine.ts';
@@ -60,8 +60,8 @@ export async function openForTest(tasks: object | string, options: TestOptions =
 		if (!isModule) standIn(String(module), tasks);
 		return await connect(
 			settings,
-			(start, tell) => InlineLine.open(start, tell, {clock: {...systemClock, now: () => clock.now}, random}),
-			(link, audience) => new TestEngine<AnyTasks>(settings, link, audience, clock, remove),
+			(start, tell) => InlineTransport.open(start, tell, {clock: {...systemClock, now: () => clock.now}, random}),
+			(client, events) => new TestEngine<AnyTasks>(settings, client, events, clock, remove),
 		);
 	} catch (error) {
 		remove();

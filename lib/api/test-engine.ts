@@ -2,9 +2,9 @@ import {setTimeout as sleep} from 'node:timers/promises';
 import {argument, checked, choice, duration} from '../job/checks.ts';
 import {type Counts, type Duration, isTerminal, type Job, type JobId, type JobStatus, STATUSES} from '../job/job.ts';
 import {FaenaError} from '../support/errors.ts';
-import type {Link} from '../transport/client.ts';
+import type {DispatcherClient} from '../transport/client.ts';
 import {checkId, Engine} from './engine.ts';
-import type {Audience} from './events.ts';
+import type {Events} from './events.ts';
 import {JobHandle} from './job-handle.ts';
 import type {Settings} from './open-options.ts';
 import type {TestClock} from './test-clock.ts';
@@ -15,17 +15,17 @@ const LOOK_EVERY_MS = 5;
 /** An engine whose clock a test moves. Made by `openForTest`. */
 export class TestEngine<Tasks> extends Engine<Tasks> {
 	readonly clock: TestClock;
-	readonly #link: Link;
+	readonly #client: DispatcherClient;
 	readonly #closed: () => void;
 
 	/** @internal Use `openForTest`. */
-	constructor(settings: Settings, link: Link, audience: Audience, clock: TestClock, closed: () => void) {
-		super(settings, link, audience, () => clock.now);
+	constructor(settings: Settings, client: DispatcherClient, events: Events, clock: TestClock, closed: () => void) {
+		super(settings, client, events, () => clock.now);
 		this.clock = clock;
-		this.#link = link;
+		this.#client = client;
 		this.#closed = closed;
 		// Any call makes the dispatcher look at the clock.
-		clock.listen(() => void link.call({type: 'unwatch', ids: []}).catch(() => undefined));
+		clock.listen(() => void client.call({type: 'unwatch', ids: []}).catch(() => undefined));
 	}
 
 	/**
@@ -33,7 +33,7 @@ export class TestEngine<Tasks> extends Engine<Tasks> {
 	 * they enqueue, and so on. Resolves with all jobs by status.
 	 */
 	async drain(): Promise<Counts> {
-		await this.#link.call({type: 'idle', waiting: false});
+		await this.#client.call({type: 'idle', waiting: false});
 		return this.counts();
 	}
 
@@ -47,7 +47,7 @@ export class TestEngine<Tasks> extends Engine<Tasks> {
 		argument('waitFor()', 'status', status, choice(...STATUSES));
 		const {timeout = 5000} = checked('waitFor()', options, {timeout: duration}) as {readonly timeout?: number};
 		for (const until = performance.now() + timeout; ; await sleep(LOOK_EVERY_MS)) {
-			const found = await this.#link.verb('job', id);
+			const found = await this.#client.verb('job', id);
 			if (!found) throw new FaenaError('NoSuchJob', `There is no job ${id} to wait for.`);
 			if (found.status === status) return found;
 			if (isTerminal(found.status) || performance.now() >= until) throw notReached(found, status, timeout, this.clock.now);

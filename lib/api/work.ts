@@ -1,7 +1,7 @@
 import {setTimeout as sleep} from 'node:timers/promises';
 import {nanoid} from 'nanoid';
 import {isRefusal} from '../dispatcher/bisection.ts';
-import {Setbacks} from '../dispatcher/retry-state.ts';
+import {RetryState} from '../dispatcher/retry-state.ts';
 import {makesJobs, NOTHING_WRITTEN, type Written} from '../dispatcher/turn-parts.ts';
 import {Turns} from '../dispatcher/turns.ts';
 import {abortSignal, argument, bad, type Checks, checked, duration, expected, object} from '../job/checks.ts';
@@ -17,11 +17,11 @@ import {optionsOf, type TaskFunction} from '../job/task.ts';
 import {openJobsAt} from '../store/sqlite/owner-lock.ts';
 import {type Demand, demandOf, JobQueue, type TaskDemand, type TurnResult} from '../store/store.ts';
 import {monotonicMs} from '../support/clock.ts';
-import {Bell} from '../support/wake-up.ts';
+import {WakeUp} from '../support/wake-up.ts';
 import {JobContext} from '../worker/context.ts';
 import {Resources} from '../worker/resources.ts';
 import {infosOf, type TaskTable, tableOf} from '../worker/tasks-module.ts';
-import {Notebook} from './direct-update-writer.ts';
+import {DirectUpdateWriter} from './direct-update-writer.ts';
 import {type HeartbeatThread, startHeartbeat} from './heartbeat-thread.ts';
 import {warn} from './warnings.ts';
 
@@ -121,16 +121,16 @@ const CLOCK = {steadyMs: monotonicMs};
 
 async function loop(bench: Bench): Promise<void> {
 	const {queue, signal, heart} = bench;
-	const setbacks = new Setbacks(CLOCK);
-	const bell = new Bell();
-	const ring = () => bell.ring();
+	const setbacks = new RetryState(CLOCK);
+	const wakeUp = new WakeUp();
+	const wake = () => wakeUp.set();
 	const onAbort = () => {
 		bench.drainUntil = monotonicMs() + bench.drainMs;
-		bell.ring();
+		wakeUp.set();
 	};
-	const stopListening = queue.onEnqueue(ring);
+	const stopListening = queue.onEnqueue(wake);
 	signal?.addEventListener('abort', onAbort);
-	heart?.onFailure(ring);
+	heart?.onFailure(wake);
 	let nextRecovery = 0;
 	let hasWarned = false;
 	let refusal: string | undefined;
@@ -153,7 +153,7 @@ async function loop(bench: Bench): Promise<void> {
 			}
 			if (next.job?.isAlone) await leave(bench, next.lease, next.job);
 			else if (next.job) await execute(bench, next.lease, next.job);
-			else await arrival(queue, bell, next.nextRunAt);
+			else await arrival(queue, wakeUp, next.nextRunAt);
 		}
 	} finally {
 		stopListening();
@@ -201,17 +201,17 @@ async function nextOf({turns, demand}: Bench): Promise<Next> {
 }
 
 /** Waits until there may be a job: one was enqueued here, another process wrote, or a waiting one is due. */
-async function arrival(queue: JobQueue, bell: Bell, nextRunAt: number): Promise<void> {
+async function arrival(queue: JobQueue, wakeUp: WakeUp, nextRunAt: number): Promise<void> {
 	const until = Math.min(nextRunAt, Date.now() + ASK_EVERY_MS);
 	// If the look fails, the loop dequeues, and meets the reason.
 	const mayHaveJobs = async () => Date.now() >= until || (await queue.changes());
 	const listener = setInterval(() => {
 		mayHaveJobs().then(
-			isOver => isOver && bell.ring(),
-			() => bell.ring(),
+			isOver => isOver && wakeUp.set(),
+			() => wakeUp.set(),
 		);
 	}, LISTEN_EVERY_MS);
-	await bell.rung(Math.max(0, until - Date.now()));
+	await wakeUp.wait(Math.max(0, until - Date.now()));
 	clearInterval(listener);
 }
 
@@ -233,7 +233,7 @@ async function execute(bench: Bench, lease: Lease, job: DequeuedJob): Promise<vo
 	const {queue, table, maker, resources, openJobs} = bench;
 	const chunk = {lease, ids: job.id, jobs: 1};
 	const {id, task, execution, attempts, policy, key, checkpoint} = job;
-	const notebook = new Notebook(queue, {id, lease, execution});
+	const updates = new DirectUpdateWriter(queue, {id, lease, execution});
 	const stop = watchForStop(bench, job);
 	const context = new JobContext(
 		{
@@ -242,7 +242,7 @@ async function execute(bench: Bench, lease: Lease, job: DequeuedJob): Promise<vo
 			stopReason: stop.reason,
 			stopped: () => stop.promise,
 			progress: () => undefined,
-			note: note => notebook.add(note),
+			note: note => updates.add(note),
 		},
 		{maxCheckpointBytes: LARGEST_VALUE_BYTES, maker, resource: resources.of(task)},
 	);
@@ -253,7 +253,7 @@ async function execute(bench: Bench, lease: Lease, job: DequeuedJob): Promise<vo
 	stop.end();
 	const enqueue = context.close();
 	const timing = {startedAt, durationMs: performance.now() - start};
-	const notes = await notebook.close();
+	const notes = await updates.close();
 	const outcome = {...applyStop(ended, stop.reason(), timing.durationMs), ...timing};
 	const makes = outcome.type === 'returned' && enqueue.length > 0;
 	await settle(bench, {id, lease, execution, outcome: makes ? {...outcome, enqueue} : outcome}, notes);
@@ -263,7 +263,7 @@ async function execute(bench: Bench, lease: Lease, job: DequeuedJob): Promise<vo
 /** Writes how an execution ended. Tries again what fails, as long as there is time. */
 async function settle(bench: Bench, settlement: Settlement, notes: readonly Note[]): Promise<void> {
 	const {queue, turns} = bench;
-	const setbacks = new Setbacks(CLOCK);
+	const setbacks = new RetryState(CLOCK);
 	const announce = async (_: TurnResult, {settle}: Written) => {
 		if (settle.some(makesJobs)) queue.announce();
 	};

@@ -2,7 +2,7 @@ import {Writable} from 'node:stream';
 import {SingleBar} from 'cli-progress';
 
 /** Where a run stands. */
-export interface Standing {
+export interface MapStatus {
 	/** Items that have ended, of them executed by this run, and dead. */
 	readonly done: number;
 	readonly executed: number;
@@ -17,7 +17,7 @@ export interface Standing {
  * the terminal meanwhile, results and the tasks' own output, goes above the bar.
  * @returns a function that draws the last state and ends it
  */
-export function showBar(standing: () => Standing): () => void {
+export function showBar(standing: () => MapStatus): () => void {
 	const start = performance.now();
 	const describe = () => describeStanding(standing(), (performance.now() - start) / 1000);
 	const {isTTY} = process.stderr;
@@ -41,7 +41,7 @@ export function showBar(standing: () => Standing): () => void {
 }
 
 /** `1,204 of 3,012  40%  112/s  ETA 0:16  2 dead`. Rate and ETA are of what this run executes. */
-export function describeStanding({done, executed, dead, total, isStopping}: Standing, seconds: number): string {
+export function describeStanding({done, executed, dead, total, isStopping}: MapStatus, seconds: number): string {
 	const rate = executed / seconds;
 	const parts = [
 		total === undefined ? `${count(done)} done` : `${count(done)} of ${count(total)}`,
@@ -81,7 +81,7 @@ const MAX_BAR = 40;
 const MIN_BAR = 8;
 
 /** The description, behind a bar if there is room for one. */
-function draw({done, total}: Standing, description: string, width: number): string {
+function draw({done, total}: MapStatus, description: string, width: number): string {
 	const room = Math.min(MAX_BAR, width - description.length - 3);
 	if (total === undefined || room < MIN_BAR) return description;
 	const full = total === 0 ? room : Math.floor((room * done) / total);

@@ -2,11 +2,11 @@ import type {Command} from 'commander';
 import {type BatchInfo, toBatchInfo} from '../api/batch-handle.ts';
 import {statusSummary} from '../index.ts';
 import {clock, count, showRate} from './bar.ts';
+import {inLine} from './escape-controls.ts';
 import {lookAtQueue} from './existing-queue.ts';
-import {moment} from './moment.ts';
+import {formatTime} from './format-time.ts';
 import {toJson} from './ndjson.ts';
 import {print} from './print.ts';
-import {inLine} from './printable.ts';
 
 export function addBatches(program: Command): void {
 	program
@@ -36,7 +36,7 @@ function describeOne({counts, total, completedAt, jobsPerSecond = 0, remainingMs
 	const parts = [
 		statusSummary(counts),
 		total !== undefined && `of ${count(Math.max(total, jobs))}`,
-		completedAt !== undefined && `done ${moment(completedAt)}`,
+		completedAt !== undefined && `done ${formatTime(completedAt)}`,
 		jobsPerSecond > 0 && showRate(jobsPerSecond),
 		remainingMs !== undefined && `ETA ${clock(remainingMs / 1000)}`,
 	];

@@ -1,10 +1,10 @@
 import {once} from 'node:events';
 import {closeOnSignals, type Engine, FaenaError, type JobId, type JobMap} from '../index.ts';
-import {count, type Standing, showBar, showRate} from './bar.ts';
+import {count, type MapStatus, showBar, showRate} from './bar.ts';
 import {ExitCode} from './exit-codes.ts';
-import {say} from './explain.ts';
 import type {Item} from './items.ts';
 import {toLine} from './ndjson.ts';
+import {printError} from './print-error.ts';
 
 /**
  * A map being printed. Phases: `running`; then, if it is to end early, `halted` after too many failures; or `signalled`, or
@@ -92,7 +92,7 @@ export class MapRun {
 		this.#stop('unwritable', {drain: 0}).catch(() => undefined);
 	}
 
-	#standing(results: JobMap<Item, unknown>): Standing {
+	#standing(results: JobMap<Item, unknown>): MapStatus {
 		const {completed, dead, cancelled, earlier, total} = results.progress();
 		const done = completed + dead + cancelled;
 		return {done, executed: done - earlier, dead, total: this.#total ?? total, isStopping: this.#phase !== 'running'};
@@ -104,15 +104,15 @@ export class MapRun {
 		const where = `${count(done)}${total === undefined ? '' : ` of ${count(total)}`} done; the same command goes on from there.`;
 		if (this.#phase === 'halted') {
 			const why = this.#firstDead === undefined ? '' : ` Why: faena show ${this.#firstDead} --queue ${this.#queue}.`;
-			say(`Halted, since too many failed: ${where}${why}`);
+			printError(`Halted, since too many failed: ${where}${why}`);
 			return ExitCode.someFailed;
 		}
 		if (this.#phase === 'signalled') {
-			say(`Stopped: ${where}`);
+			printError(`Stopped: ${where}`);
 			return ExitCode.interrupted;
 		}
 		if (this.#outputError?.code !== 'EPIPE') throw new FaenaError('BadOption', `Results can't be written: ${this.#outputError?.message}. ${where}`);
-		say(`Stopped, since nobody reads the results: ${where}`);
+		printError(`Stopped, since nobody reads the results: ${where}`);
 		return ExitCode.noReader;
 	}
 
@@ -128,7 +128,7 @@ export class MapRun {
 		];
 		const rate = executed > 0 ? ` (${showRate(executed / seconds)})` : '';
 		const why = this.#firstDead === undefined ? '' : ` Why: faena show ${this.#firstDead} --queue ${this.#queue}. Again: --retry-failed.`;
-		say(`${parts.join(', ')}, in ${seconds.toFixed(1)} s${rate}.${why}${missing === 0 ? '' : this.#describeMissing(missing)}`);
+		printError(`${parts.join(', ')}, in ${seconds.toFixed(1)} s${rate}.${why}${missing === 0 ? '' : this.#describeMissing(missing)}`);
 		// With another --missing it was asked for that they end.
 		if (missing > 0 && this.#missing === 'keep') return ExitCode.inputIncomplete;
 		return dead + cancelled === 0 ? ExitCode.done : ExitCode.someFailed;

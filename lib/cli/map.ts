@@ -3,9 +3,9 @@ import ms, {type StringValue} from 'ms';
 import {FaenaError, type HaltOption, open} from '../index.ts';
 import {batchName, refuseUnfinished} from './batch.ts';
 import {ExitCode} from './exit-codes.ts';
-import {explain} from './explain.ts';
 import {filesOf, InputError, type Item, linesOf, refuseFolderAsInput} from './items.ts';
 import {MapRun} from './map-run.ts';
+import {explain} from './print-error.ts';
 
 interface Options {
 	readonly queue: string;

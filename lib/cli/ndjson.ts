@@ -1,5 +1,5 @@
 import type {MapResult} from '../index.ts';
-import {printable} from './printable.ts';
+import {escapeControls} from './escape-controls.ts';
 
 /**
  * A map's result as one line of NDJSON. `earlier` marks what had ended before this run.
@@ -8,7 +8,7 @@ import {printable} from './printable.ts';
 export function toLine(result: MapResult<unknown, unknown>, item: unknown): string {
 	const {key, job, status, earlier} = result;
 	const end = status === 'completed' ? {value: result.value ?? null} : {error: {name: result.error.name, message: result.error.message}};
-	return printable(`${toJson({key, ...(item !== undefined && {item}), job, status, ...(earlier && {earlier}), ...end})}\n`);
+	return escapeControls(`${toJson({key, ...(item !== undefined && {item}), job, status, ...(earlier && {earlier}), ...end})}\n`);
 }
 
 /**

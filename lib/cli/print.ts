@@ -1,9 +1,9 @@
-import {printable} from './printable.ts';
+import {escapeControls} from './escape-controls.ts';
 
 /** Writes on stdout what a command has found, and fails where that can't be done. */
 export async function print(text: string): Promise<void> {
 	await new Promise<void>((resolve, reject) => {
-		process.stdout.write(printable(text), error => (error ? reject(new Unwritable(error)) : resolve()));
+		process.stdout.write(escapeControls(text), error => (error ? reject(new Unwritable(error)) : resolve()));
 	});
 }
 

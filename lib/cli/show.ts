@@ -2,7 +2,7 @@ import type {Command} from 'commander';
 import {decode, type Encoded, FaenaError, type FailureRecord, type Job, type JobQueue, type JobValues, type LogLine, type PostMortem} from '../index.ts';
 import {count} from './bar.ts';
 import {lookAtQueue, toId} from './existing-queue.ts';
-import {moment} from './moment.ts';
+import {formatTime} from './format-time.ts';
 import {toJson} from './ndjson.ts';
 import {print} from './print.ts';
 
@@ -96,7 +96,7 @@ function describe({job, values, logs}: Found): string {
 const INDENT = 12;
 
 function time(at: number | undefined): string | undefined {
-	return at === undefined ? undefined : moment(at);
+	return at === undefined ? undefined : formatTime(at);
 }
 
 const MAX_VALUE = 400;

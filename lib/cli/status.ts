@@ -1,11 +1,11 @@
 import type {Command} from 'commander';
 import {type Counts, type Job, type JobQueue, statusSummary} from '../index.ts';
 import {count} from './bar.ts';
+import {inLine} from './escape-controls.ts';
 import {batchOf, lookAtQueue} from './existing-queue.ts';
-import {moment} from './moment.ts';
+import {formatTime} from './format-time.ts';
 import {toJson} from './ndjson.ts';
 import {print} from './print.ts';
-import {inLine} from './printable.ts';
 
 export function addStatus(program: Command): void {
 	program
@@ -21,7 +21,7 @@ export function addStatus(program: Command): void {
 		});
 }
 
-interface Report {
+interface OutcomeBuffer {
 	readonly counts: Counts;
 	readonly paused: readonly string[];
 	/** Those of each status that arrived first. */
@@ -33,7 +33,7 @@ interface Report {
 
 const LISTED = {running: 10, pending: 1, failed: 3, dead: 3} as const;
 
-async function look(queue: JobQueue, batch: string | undefined): Promise<Report> {
+async function look(queue: JobQueue, batch: string | undefined): Promise<OutcomeBuffer> {
 	const filter = batch === undefined ? {} : {batch};
 	const first = async (status: keyof typeof LISTED) => await queue.jobs({...filter, status}, {limit: LISTED[status]});
 	return {
@@ -46,7 +46,7 @@ async function look(queue: JobQueue, batch: string | undefined): Promise<Report>
 	};
 }
 
-function describe(file: string, {counts, paused, ...jobs}: Report): string {
+function describe(file: string, {counts, paused, ...jobs}: OutcomeBuffer): string {
 	const listed = Object.keys(LISTED).flatMap(status => list(jobs[status as keyof typeof LISTED], counts));
 	const lines = [
 		`${file}: ${statusSummary(counts)}`,
@@ -67,7 +67,7 @@ function list(jobs: readonly Job[], counts: Counts): string[] {
 function detail({status, createdAt, attempts, maxAttempts, progress, error, runAt}: Job): string {
 	if (status === 'running' && progress) return `${progress.done}${progress.total === undefined ? '' : ` of ${progress.total}`}`;
 	if (status === 'running') return attempts > 0 ? `attempt ${attempts + 1} of ${maxAttempts}` : '';
-	if (runAt !== undefined) return `until ${moment(runAt)}`;
-	if (status === 'pending') return `since ${moment(createdAt)}`;
+	if (runAt !== undefined) return `until ${formatTime(runAt)}`;
+	if (status === 'pending') return `since ${formatTime(createdAt)}`;
 	return error ? inLine(`${error.name}: ${error.message.split('\n')[0]}`) : '';
 }

@@ -18,7 +18,7 @@ type Numbered<Body> = Body & {readonly call: number};
  * The side of the dispatcher that faces its callers: collects what they want enqueued, remembers what they watch, and
  * gathers replies, notices and events, which leave together, after the commit that made them true.
  */
-export class Desk {
+export class Clients {
 	readonly #output: (message: RepliesMessage) => void;
 	/** How many callers watch each job: one that gives up must not unwatch it for another. */
 	readonly #watched = new Map<JobId, number>();

@@ -7,20 +7,20 @@ import type {BatchId} from '../job/job.ts';
 import {type JobId, mostTogether} from '../job/job.ts';
 import {JobList} from '../job/job-list.ts';
 import type {Note, Settlement} from '../job/outcome.ts';
-import {expandSettling, isReturnedRun, MOST_IN_RUN, type Settling, workOf} from '../job/runs.ts';
+import {expandSettling, isReturnedRun, MAX_RUN_JOBS, type Settling, workOf} from '../job/runs.ts';
 import type {TaskInfo} from '../job/task.ts';
 import type {Chunk, Lane, Pool, PoolListener} from '../pool/pool.ts';
 import type {Demand, JobQueue, MovedPage, TaskDemand, TurnResult} from '../store/store.ts';
 import {type Clock, sleep, systemClock} from '../support/clock.ts';
 import {FaenaError} from '../support/errors.ts';
 import {failpoint} from '../support/failpoint.ts';
-import {Bell} from '../support/wake-up.ts';
+import {WakeUp} from '../support/wake-up.ts';
 import {type Call, type DispatcherMessage, type EnqueueCall, VERBS, type Verbs} from '../transport/messages.ts';
 import {isRefusal} from './bisection.ts';
-import {Desk} from './clients.ts';
+import {Clients} from './clients.ts';
 import {HeldBatches} from './held-batches.ts';
-import {Caretaker, type Findings, NOTHING} from './maintenance.ts';
-import {Setbacks} from './retry-state.ts';
+import {Maintenance, type MaintenanceResult, NOTHING} from './maintenance.ts';
+import {RetryState} from './retry-state.ts';
 import {ChunkSizer} from './sizing.ts';
 import {Statistics} from './statistics.ts';
 import {isSteering, Steering} from './steering.ts';
@@ -41,7 +41,7 @@ export interface DispatcherOptions {
 }
 
 /** No further call joins a transaction that enqueues so many jobs: that lets two whole runs in. */
-const ENQUEUED_PER_TURN = MOST_IN_RUN + 1;
+const ENQUEUED_PER_TURN = MAX_RUN_JOBS + 1;
 /** Payload bytes dequeued in one transaction. */
 const BYTES_PER_TURN = 64 * 1024 * 1024;
 /** How long other calls are performed before the next turn. */
@@ -62,7 +62,7 @@ const LANES_OF_TASK = 2;
 
 /**
  * The loop between queue and pool. Everything that happens — a call, an outcome, a place in the pool, the time, another
- * process — only stores and rings the bell; the loop then does one turn: settle what ended, enqueue what waits, dequeue
+ * process — only stores and wakes the loop, which then does one turn: settle what ended, enqueue what waits, dequeue
  * what the pool can take, in one transaction, and only after its commit start the new jobs and tell the callers.
  *
  * Phases: `running`; `draining` from the first `close` call, when nothing is dequeued and what has not started goes back;
@@ -75,14 +75,14 @@ export class Dispatcher implements PoolListener {
 	readonly #leaseMs: number;
 	readonly #clock: Clock;
 	readonly #output: DispatcherOptions['output'];
-	readonly #desk: Desk;
-	readonly #bell: Bell;
+	readonly #clients: Clients;
+	readonly #wakeUp: WakeUp;
 	readonly #sizer = new ChunkSizer(task => this.#maxJobs(task));
 	readonly #statistics: Statistics;
 	#phase: 'running' | 'draining' | 'interrupting' | 'closed' = 'running';
 	/** By name. */
 	#tasks: ReadonlyMap<string, TaskInfo['options']> = new Map();
-	#caretaker: Caretaker | undefined;
+	#maintenance: Maintenance | undefined;
 	/** In order. */
 	#calls: OtherCall[] = [];
 	/** Calls that move more jobs than a page; each round of the loop moves a page for one of them. */
@@ -98,7 +98,7 @@ export class Dispatcher implements PoolListener {
 	/** Chunks that have no place in the pool yet. A dequeue of several tasks may give more than there are places. */
 	#chunks: Chunk[] = [];
 	/** There may be jobs to dequeue. */
-	#isHungry = true;
+	#mayHaveReadyJobs = true;
 	#nextRunAt: number | null = null;
 	#drainUntil = Infinity;
 	/** It closes for a signal, which commands of its jobs may have got, too: a terminal sends Ctrl-C to all. */
@@ -110,9 +110,9 @@ export class Dispatcher implements PoolListener {
 	#thrown = 0;
 	#turnedAt = 0;
 	/** Expected run time of the shortest chunk in the last dispatch. */
-	#coverMs = 0;
-	/** Of the turns; and of what the caretaker does beside them, and of batches that are to be left. */
-	readonly #setbacks: Readonly<Record<'turn' | 'care' | 'batches', Setbacks>>;
+	#shortestChunkMs = 0;
+	/** Of the turns; and of what the maintenance does beside them, and of batches that are to be left. */
+	readonly #retries: Readonly<Record<'turn' | 'care' | 'batches', RetryState>>;
 	readonly #turns: Turns;
 	readonly #batches: HeldBatches;
 
@@ -128,14 +128,14 @@ export class Dispatcher implements PoolListener {
 		this.#leaseMs = leaseMs;
 		this.#asksForSignals = asksForSignals;
 		this.#clock = clock;
-		this.#bell = new Bell(clock);
-		this.#setbacks = {turn: new Setbacks(clock), care: new Setbacks(clock), batches: new Setbacks(clock)};
+		this.#wakeUp = new WakeUp(clock);
+		this.#retries = {turn: new RetryState(clock), care: new RetryState(clock), batches: new RetryState(clock)};
 		this.#output = output;
-		this.#desk = new Desk(output, events);
+		this.#clients = new Clients(output, events);
 		this.#turns = new Turns(queue, owner, clock, {
 			leftOut: (what, refusal) => this.#tellRefused(what, refusal),
-			refuse: (call, refusal) => this.#desk.refuse(call, refusal),
-			meanwhile: () => this.#attendMeanwhile(),
+			refuse: (call, refusal) => this.#clients.refuse(call, refusal),
+			meanwhile: () => this.#maintainMeanwhile(),
 		});
 		this.#batches = new HeldBatches(queue, owner);
 		queue.onBatchCompleted(batch => this.#batchCompleted(batch));
@@ -146,7 +146,7 @@ export class Dispatcher implements PoolListener {
 		const [infos] = await Promise.all([this.#load(), this.#recover()]);
 		failpoint('pool:loaded');
 		this.#tasks = new Map(infos.map(({name, options}) => [name, options]));
-		this.#caretaker = new Caretaker(this.#queue, this.#owner, this.#leaseMs, this.#clock, () => this.#bell.ring());
+		this.#maintenance = new Maintenance(this.#queue, this.#owner, this.#leaseMs, this.#clock, () => this.#wakeUp.set());
 		void this.#run();
 		return infos;
 	}
@@ -160,11 +160,11 @@ export class Dispatcher implements PoolListener {
 		}
 	}
 
-	/** The first recovery, while the workers start. If it fails, the caretaker tries again, and tells. */
+	/** The first recovery, while the workers start. If it fails, the maintenance tries again, and tells. */
 	async #recover(): Promise<void> {
 		try {
 			const jobs = await this.#queue.recover();
-			if (jobs > 0) this.#desk.tell({type: 'recovered', jobs});
+			if (jobs > 0) this.#clients.tell({type: 'recovered', jobs});
 		} catch {
 			// See above.
 		}
@@ -173,19 +173,19 @@ export class Dispatcher implements PoolListener {
 	receive(calls: readonly Call[]): void {
 		for (const call of calls) {
 			if (call.type === 'signalsTold') this.#questions.shift()?.();
-			else if (this.#phase !== 'running' && call.type !== 'close') this.#desk.refuse(call.call, new FaenaError('Closed', 'This engine is closed.'));
-			else if (call.type === 'enqueue') this.#desk.add(call);
+			else if (this.#phase !== 'running' && call.type !== 'close') this.#clients.refuse(call.call, new FaenaError('Closed', 'This engine is closed.'));
+			else if (call.type === 'enqueue') this.#clients.add(call);
 			else if (call.type === 'close') this.#beginClose(call);
 			else this.#calls.push(call);
 		}
-		this.#bell.ring();
+		this.#wakeUp.set();
 	}
 
 	/** Its job, if it has one for that, came into the queue with it. */
 	#batchCompleted(batch: CompletedBatch): void {
-		this.#desk.tell({type: 'batchCompleted', ...batch});
-		this.#isHungry = true;
-		this.#bell.ring();
+		this.#clients.tell({type: 'batchCompleted', ...batch});
+		this.#mayHaveReadyJobs = true;
+		this.#wakeUp.set();
 	}
 
 	// ——— what the pool tells ———
@@ -198,8 +198,8 @@ export class Dispatcher implements PoolListener {
 		if (jobs > 0) this.#sizer.observe(task, jobs, totalMs);
 		this.#statistics.ended(task, settling);
 		// There is room for the next.
-		if (this.#tasks.get(task)?.concurrency !== undefined) this.#isHungry = true;
-		this.#bell.ring();
+		if (this.#tasks.get(task)?.concurrency !== undefined) this.#mayHaveReadyJobs = true;
+		this.#wakeUp.set();
 	}
 
 	/** Ctrl-C in a terminal ends the commands of tasks, too: that they threw may be known here before their caller has told of the signal. */
@@ -209,54 +209,54 @@ export class Dispatcher implements PoolListener {
 		await Promise.race([new Promise<void>(resolve => void this.#questions.push(resolve)), sleep(this.#clock, ASKING_MS)]);
 		this.#thrown -= thrown.length;
 		this.#outbox.push(...thrown);
-		this.#bell.ring();
+		this.#wakeUp.set();
 	}
 
 	noted(note: Note): void {
 		if (this.#notes.push(note) > 1) return;
 		this.#notesBy = this.#clock.steadyMs() + NOTE_DELAY_MS;
-		this.#clock.after(NOTE_DELAY_MS, () => this.#bell.ring());
+		this.#clock.after(NOTE_DELAY_MS, () => this.#wakeUp.set());
 	}
 
 	freed(): void {
 		this.#feed();
-		this.#bell.ring();
+		this.#wakeUp.set();
 	}
 
 	lost(loss: WorkerLoss): void {
 		this.#statistics.workerLost(loss);
-		this.#desk.tell({type: 'workerLost', ...loss});
-		this.#bell.ring();
+		this.#clients.tell({type: 'workerLost', ...loss});
+		this.#wakeUp.set();
 	}
 
 	/** Told at once: it may be what a start waits for. */
 	startsSlowly(slow: SlowStart): void {
-		this.#desk.tell({type: 'slowStart', ...slow});
-		this.#desk.flush();
+		this.#clients.tell({type: 'slowStart', ...slow});
+		this.#clients.flush();
 	}
 
 	memoryShort(id: JobId): void {
-		this.#desk.tell({type: 'memoryShort', id});
+		this.#clients.tell({type: 'memoryShort', id});
 	}
 
 	// ——— the loop ———
 
 	async #run(): Promise<void> {
 		while (this.#phase !== 'closed') {
-			await this.#bell.rung(this.#sleepMs());
+			await this.#wakeUp.wait(this.#sleepMs());
 			// While all workers are busy, most outcomes can wait.
-			if (this.#restMs() > 0 && !this.#caretaker?.isOverdue) continue;
+			if (this.#restMs() > 0 && !this.#maintenance?.isOverdue) continue;
 			// Whatever else has arrived by now shares the transaction.
 			await this.#clock.nextTurn();
 			try {
-				await this.#attend();
+				await this.#maintain();
 				await this.#leaveBatches();
 				if (this.#restMs() > 0) continue;
 				await this.#performSome();
 				await this.#turn();
 				await this.#answerIdle();
 				if (this.#phase !== 'running') await this.#shutDown();
-				this.#desk.flush();
+				this.#clients.flush();
 			} catch (error) {
 				this.#fail(error);
 			}
@@ -265,10 +265,10 @@ export class Dispatcher implements PoolListener {
 
 	#sleepMs(): number {
 		if (this.#calls.length + this.#steerings.length > 0) return 0;
-		if (this.#setbacks.turn.count > 0) return this.#setbacks.turn.restMs;
+		if (this.#retries.turn.count > 0) return this.#retries.turn.restMs;
 		if (this.#outbox.length > 0) return Math.max(0, this.#restMs());
 		if (this.#phase === 'draining') return Math.max(0, this.#drainUntil - this.#clock.steadyMs());
-		// While lanes rest, the caretaker's timer wakes it often enough.
+		// While lanes rest, the maintenance's timer wakes it often enough.
 		if (this.#phase !== 'running' || this.#nextRunAt === null || this.#turns.leavesLanesOut || !this.#hasPlace()) return Infinity;
 		return Math.max(0, this.#restMs(), this.#nextRunAt - this.#clock.now());
 	}
@@ -279,27 +279,27 @@ export class Dispatcher implements PoolListener {
 	 * wait for less.
 	 */
 	#restMs(): number {
-		if (this.#phase !== 'running' || !this.#pool || this.#setbacks.turn.count > 0 || this.#hasCalls) return 0;
+		if (this.#phase !== 'running' || !this.#pool || this.#retries.turn.count > 0 || this.#hasCalls) return 0;
 		const {idle, second} = this.#pool.places();
 		if (idle > 0) return 0;
 		const {workMs} = this.#sizer;
-		const turnAt = this.#turnedAt + (second > 0 ? Math.min(workMs, this.#sizer.patienceMs(this.#coverMs)) : workMs);
+		const turnAt = this.#turnedAt + (second > 0 ? Math.min(workMs, this.#sizer.patienceMs(this.#shortestChunkMs)) : workMs);
 		return Math.min(turnAt, this.#notesBy) - this.#clock.steadyMs();
 	}
 
 	get #hasCalls(): boolean {
-		return this.#calls.length + this.#steerings.length > 0 || this.#desk.hasEnqueues;
+		return this.#calls.length + this.#steerings.length > 0 || this.#clients.hasEnqueues;
 	}
 
-	async #attend(): Promise<void> {
-		if (this.#setbacks.care.restMs > 0) return;
+	async #maintain(): Promise<void> {
+		if (this.#retries.care.restMs > 0) return;
 		await this.#carefully(async () => {
-			const findings = (await this.#caretaker?.attend()) ?? NOTHING;
+			const findings = (await this.#maintenance?.tick()) ?? NOTHING;
 			if (findings === NOTHING) return;
 			this.#heed(findings);
-			await this.#desk.inquireSome(this.#queue, findings.changed);
+			await this.#clients.inquireSome(this.#queue, findings.changed);
 			await this.#answerInquiries();
-			this.#setbacks.care.clear();
+			this.#retries.care.clear();
 		});
 	}
 
@@ -312,18 +312,18 @@ export class Dispatcher implements PoolListener {
 		}
 	}
 
-	#heed({changed, stops, recovered, isOwnerLost, logBytes, secondLibrary, refusal}: Findings): void {
+	#heed({changed, stops, recovered, isOwnerLost, logBytes, secondLibrary, refusal}: MaintenanceResult): void {
 		if (isOwnerLost) {
 			void this.#recall();
 			// Other engines have these jobs now. Their results here would be refused.
 			this.#pool?.interrupt();
-			this.#desk.tell({type: 'ownerLost'});
+			this.#clients.tell({type: 'ownerLost'});
 		}
-		if (recovered > 0) this.#desk.tell({type: 'recovered', jobs: recovered});
+		if (recovered > 0) this.#clients.tell({type: 'recovered', jobs: recovered});
 		if (refusal) this.#tellRefused({}, refusal);
-		if (logBytes !== undefined) this.#desk.tell({type: 'logGrown', logBytes});
-		if (secondLibrary) this.#desk.tell({type: 'secondLibrary', ...secondLibrary});
-		if (changed || recovered > 0) this.#isHungry = true;
+		if (logBytes !== undefined) this.#clients.tell({type: 'logGrown', logBytes});
+		if (secondLibrary) this.#clients.tell({type: 'secondLibrary', ...secondLibrary});
+		if (changed || recovered > 0) this.#mayHaveReadyJobs = true;
 		for (const {id} of stops) this.#stop(id);
 	}
 
@@ -331,45 +331,45 @@ export class Dispatcher implements PoolListener {
 	async #inquire(ids: readonly JobId[], earlier = false): Promise<void> {
 		if (ids.length === 0) return;
 		this.#inquiries.push({ids, earlier});
-		if (this.#setbacks.care.restMs === 0) await this.#carefully(() => this.#answerInquiries());
+		if (this.#retries.care.restMs === 0) await this.#carefully(() => this.#answerInquiries());
 	}
 
 	async #answerInquiries(): Promise<void> {
 		for (let next = this.#inquiries[0]; next; next = this.#inquiries[0]) {
-			await this.#desk.inquire(this.#queue, next.ids, next.earlier);
+			await this.#clients.inquire(this.#queue, next.ids, next.earlier);
 			this.#inquiries.shift();
 		}
 	}
 
 	/** What can't be written at the end needs not be: the owner's end frees its batches. */
 	async #leaveBatches(): Promise<void> {
-		if (this.#phase !== 'running' || this.#setbacks.batches.restMs > 0) return;
+		if (this.#phase !== 'running' || this.#retries.batches.restMs > 0) return;
 		try {
 			await this.#batches.leaveRest();
-			this.#setbacks.batches.clear();
+			this.#retries.batches.clear();
 		} catch (error) {
 			this.#setBack('batches', error);
 		}
 	}
 
 	/** Keeps the heartbeat going during many transactions in a row. */
-	async #attendMeanwhile(): Promise<void> {
+	async #maintainMeanwhile(): Promise<void> {
 		// Transactions that do not wait keep the event loop from turning, and timers from ringing.
 		await this.#clock.nextTurn();
-		await this.#attend();
+		await this.#maintain();
 	}
 
 	/** One transaction: settle, enqueue, dequeue. */
 	async #turn(): Promise<void> {
-		if (this.#setbacks.turn.restMs > 0) return;
-		const enqueues = this.#desk.takeEnqueues(ENQUEUED_PER_TURN);
+		if (this.#retries.turn.restMs > 0) return;
+		const enqueues = this.#clients.takeEnqueues(ENQUEUED_PER_TURN);
 		const outcomes = this.#outbox.splice(0);
 		if (outcomes.length > 0) failpoint('outcome:received');
 		const settle = this.#isSignalled ? outcomes.map(uncharged) : outcomes;
 		const notes = this.#notes.splice(0);
 		this.#notesBy = Infinity;
 		const demand = this.#demand(enqueues.length > 0 || settle.some(makesJobs));
-		if (settle.length + notes.length + enqueues.length === 0 && !demand) return this.#setbacks.turn.clear();
+		if (settle.length + notes.length + enqueues.length === 0 && !demand) return this.#retries.turn.clear();
 		const begunAt = this.#clock.steadyMs();
 		const written = {settle, notes, enqueues};
 		let result: TurnResult;
@@ -381,14 +381,14 @@ export class Dispatcher implements PoolListener {
 		this.#turnedAt = this.#clock.steadyMs();
 		this.#sizer.observeTurn(this.#turnedAt - begunAt);
 		this.#statistics.committed(this.#turnedAt - begunAt);
-		this.#setbacks.turn.clear();
+		this.#retries.turn.clear();
 		// The transaction is committed: an error from here on must not refuse or settle anything again.
 		if (enqueues.length > 0) failpoint('enqueue:committed');
 		if (settle.length > 0) failpoint('settle:committed');
 		if (notes.length > 0) failpoint('notes:committed');
 		if (result.dequeued.jobs.length > 0) failpoint('dequeue:committed');
 		await this.#apply(result, written, demand);
-		if (this.#desk.hasEnqueues) this.#bell.ring();
+		if (this.#clients.hasEnqueues) this.#wakeUp.set();
 	}
 
 	async #apply(result: TurnResult, {settle, notes, enqueues}: Written, demand: Demand | undefined): Promise<void> {
@@ -396,23 +396,23 @@ export class Dispatcher implements PoolListener {
 		const arrived = enqueues.length > 0 || result.settled.includes('pending') || settle.some(makesJobs);
 		// If the demand left lanes out, these may have jobs.
 		const asksAll = demand?.tasks.length === LANES_OF_TASK * this.#tasks.size;
-		this.#isHungry = demand ? result.backlog > 0 || !asksAll : this.#isHungry || arrived;
+		this.#mayHaveReadyJobs = demand ? result.backlog > 0 || !asksAll : this.#mayHaveReadyJobs || arrived;
 		this.#dispatch(result.dequeued, result.backlog);
 		for (const id of result.dequeued.passedOver ?? []) this.#tellRefused({id}, passedOver(id));
-		for (const note of notes) this.#desk.noted(note);
-		await this.#inquire(this.#desk.enqueued(enqueues, result.enqueued), true);
+		for (const note of notes) this.#clients.noted(note);
+		await this.#inquire(this.#clients.enqueued(enqueues, result.enqueued), true);
 		await this.#tellSettled(settle, result);
 		// If the tally says more than there is, asking again at once would never end.
 		const isFruitless = demand !== undefined && result.dequeued.jobs.length === 0;
-		if (this.#isHungry && !isFruitless && this.#hasPlace()) this.#bell.ring();
+		if (this.#mayHaveReadyJobs && !isFruitless && this.#hasPlace()) this.#wakeUp.set();
 	}
 
 	async #tellSettled(settling: readonly Settling[], result: TurnResult): Promise<void> {
 		this.#statistics.settled(result.settled);
 		// Usually nobody waits for any of them.
-		if (!this.#desk.awaitsCompleted && result.settled.every(status => status === 'completed')) return;
+		if (!this.#clients.awaitsCompleted && result.settled.every(status => status === 'completed')) return;
 		const settle = expandSettling(settling);
-		this.#desk.settled(settle, await this.#withPoison(settle, result));
+		this.#clients.settled(settle, await this.#withPoison(settle, result));
 		// These were settled before: by another engine, or by a turn of ours that reported an error and took effect. So how they ended is looked up.
 		const lost = settle.filter((_, index) => result.settled[index] === 'lost' || result.settled[index] === 'withdrawn');
 		await this.#inquire(lost.map(({id}) => id));
@@ -439,36 +439,36 @@ export class Dispatcher implements PoolListener {
 		this.#statistics.failedToCommit();
 		const isRefused = isRefusal(error);
 		const {enqueues} = written;
-		if (!isRefused) for (const {call} of enqueues) this.#desk.refuse(call, error);
+		if (!isRefused) for (const {call} of enqueues) this.#clients.refuse(call, error);
 		const {refusals, stopped} = await this.#turns.inParts(isRefused ? written : {...written, enqueues: []}, (result, part) =>
 			this.#apply(result, part, undefined),
 		);
 		if (stopped) this.#putBack(stopped.left, stopped.error);
 		// The calls were the cause, and their callers were told.
-		if (!isRefused && !stopped && enqueues.length > 0) this.#setbacks.turn.clear();
+		if (!isRefused && !stopped && enqueues.length > 0) this.#retries.turn.clear();
 		if (stopped || !isRefused) return this.#setBack('turn', isRefused ? stopped?.error : error);
-		this.#setbacks.turn.clear();
+		this.#retries.turn.clear();
 		if (demand && refusals === 0) this.#turns.dequeueRefused(demand, error);
-		this.#bell.ring();
+		this.#wakeUp.set();
 	}
 
 	#putBack({settle, notes, enqueues}: Written, error: unknown): void {
 		this.#outbox = [...settle, ...this.#outbox];
 		this.#notes = [...notes, ...this.#notes];
-		for (const {call} of enqueues) this.#desk.refuse(call, error);
+		for (const {call} of enqueues) this.#clients.refuse(call, error);
 	}
 
 	#tellRefused(what: Refused, refusal: FaenaError): void {
-		this.#desk.tell({type: 'refused', ...what, error: toFailure(refusal)});
+		this.#clients.tell({type: 'refused', ...what, error: toFailure(refusal)});
 	}
 
 	/** Tells and waits; or fails, if there is no hope. */
 	#setBack(what: 'turn' | 'care' | 'batches', error: unknown): void {
 		const isRefused = isRefusal(error);
-		const waitMs = this.#setbacks[what].add(error, isRefused ? Infinity : this.#drainUntil);
-		const {count} = this.#setbacks[what];
+		const waitMs = this.#retries[what].add(error, isRefused ? Infinity : this.#drainUntil);
+		const {count} = this.#retries[what];
 		// A damaged row may stay for ever: it is told once.
-		if (!isRefused || count === 1) this.#desk.tell({type: 'setBack', setbacks: count, waitMs, error: toFailure(error)});
+		if (!isRefused || count === 1) this.#clients.tell({type: 'setBack', setbacks: count, waitMs, error: toFailure(error)});
 	}
 
 	// ——— dequeuing ———
@@ -480,7 +480,7 @@ export class Dispatcher implements PoolListener {
 	/** What the pool can take: for each task as many jobs as make chunks for its free places. */
 	#demand(arrives: boolean): Demand | undefined {
 		const isDue = this.#nextRunAt !== null && this.#nextRunAt <= this.#clock.now();
-		if (this.#phase !== 'running' || this.#chunks.length > 0 || !(this.#isHungry || arrives || isDue)) return undefined;
+		if (this.#phase !== 'running' || this.#chunks.length > 0 || !(this.#mayHaveReadyJobs || arrives || isDue)) return undefined;
 		const lanes = [...this.#tasks].flatMap(([task, {concurrency}]) => this.#demandOf(task, concurrency));
 		const {tasks, ...rest} = this.#turns.askable({owner: this.#owner, tasks: lanes, limit: 0, maxBytes: BYTES_PER_TURN});
 		const limit = Math.max(0, ...tasks.map(each => each.limit));
@@ -539,7 +539,7 @@ export class Dispatcher implements PoolListener {
 				start += chunk.length;
 			}
 		}
-		this.#coverMs = Math.min(...this.#chunks.map(chunk => this.#sizer.expectedMs(chunk.task, chunk.jobs.length)));
+		this.#shortestChunkMs = Math.min(...this.#chunks.map(chunk => this.#sizer.expectedMs(chunk.task, chunk.jobs.length)));
 		this.#feed();
 		failpoint('chunk:given');
 	}
@@ -604,26 +604,26 @@ export class Dispatcher implements PoolListener {
 					else await this.#performVerb(call);
 					break;
 				case 'watch':
-					this.#desk.watch(call.ids);
+					this.#clients.watch(call.ids);
 					await this.#inquire(call.ids);
-					this.#desk.reply(call.call, undefined);
+					this.#clients.reply(call.call, undefined);
 					break;
 				case 'unwatch':
-					this.#desk.unwatch(call.ids);
-					this.#desk.reply(call.call, undefined);
+					this.#clients.unwatch(call.ids);
+					this.#clients.reply(call.call, undefined);
 					break;
 				case 'subscribe':
-					this.#desk.subscribe(call.events);
-					this.#desk.reply(call.call, undefined);
+					this.#clients.subscribe(call.events);
+					this.#clients.reply(call.call, undefined);
 					break;
 				case 'stats':
-					this.#desk.reply(call.call, this.#statistics.report());
+					this.#clients.reply(call.call, this.#statistics.report());
 					break;
 				case 'idle':
 					this.#idleCalls.push(call);
 			}
 		} catch (error) {
-			this.#desk.refuse(call.call, error);
+			this.#clients.refuse(call.call, error);
 		}
 	}
 
@@ -633,17 +633,17 @@ export class Dispatcher implements PoolListener {
 		const result = await this.#ask(verb, args);
 		failpoint('verb:committed');
 		// Callers may wait for a job that was deleted.
-		if (verb === 'deleteBatch') await this.#carefully(() => this.#desk.inquireSome(this.#queue, true));
-		if (verb === 'resume') this.#isHungry = true;
+		if (verb === 'deleteBatch') await this.#carefully(() => this.#clients.inquireSome(this.#queue, true));
+		if (verb === 'resume') this.#mayHaveReadyJobs = true;
 		if (verb === 'pause') void this.#paused(call, args[0] as readonly string[]);
-		else this.#desk.reply(call, result);
+		else this.#clients.reply(call, result);
 	}
 
 	/** Answers once nothing of the tasks can start any more. A child process may take a while to hear of that, and the loop does not wait. */
 	async #paused(call: number, tasks: readonly string[]): Promise<void> {
 		await Promise.all(tasks.map(task => this.#recall(task)));
-		this.#desk.reply(call, undefined);
-		this.#desk.flush();
+		this.#clients.reply(call, undefined);
+		this.#clients.flush();
 	}
 
 	#ask(verb: Exclude<keyof Verbs, 'openBatch'>, args: readonly unknown[]): unknown {
@@ -657,12 +657,12 @@ export class Dispatcher implements PoolListener {
 		try {
 			const batch = await this.#openOnceFree(name, task, options);
 			failpoint('verb:committed');
-			this.#desk.reply(call, batch);
+			this.#clients.reply(call, batch);
 		} catch (error) {
-			this.#desk.refuse(call, error);
+			this.#clients.refuse(call, error);
 		}
-		this.#desk.flush();
-		this.#bell.ring();
+		this.#clients.flush();
+		this.#wakeUp.set();
 	}
 
 	/**
@@ -677,7 +677,7 @@ export class Dispatcher implements PoolListener {
 				const isInUse = error instanceof FaenaError && error.code === 'BatchInUse';
 				if (!isInUse || this.#batches.has(name) || this.#clock.steadyMs() >= until) throw error;
 			}
-			if (!(await this.#caretaker?.recover())) await sleep(this.#clock, LOOK_AT_OWNER_MS);
+			if (!(await this.#maintenance?.recover())) await sleep(this.#clock, LOOK_AT_OWNER_MS);
 		}
 	}
 
@@ -690,33 +690,33 @@ export class Dispatcher implements PoolListener {
 			if (page.isLast) void this.#steered(steering);
 			else this.#steerings.push(steering);
 		} catch (error) {
-			this.#desk.refuse(steering.call, error);
+			this.#clients.refuse(steering.call, error);
 		}
 	}
 
 	/** Answers once no job that is to be stopped can start any more, as {@link #paused}. */
 	async #steered({call, result, hasAsked}: Steering): Promise<void> {
 		if (hasAsked) await this.#pool?.heard();
-		this.#desk.reply(call, result);
-		if (hasAsked) this.#desk.flush();
+		this.#clients.reply(call, result);
+		if (hasAsked) this.#clients.flush();
 	}
 
 	async #moved({to, stops}: Steering, {ids, asked}: MovedPage): Promise<void> {
 		if (to === 'pending') {
-			this.#isHungry = true;
+			this.#mayHaveReadyJobs = true;
 			return;
 		}
 		if (stops) for (const id of asked) this.#stop(id);
 		// What runs goes on; what has not started comes back, and is gone when that is settled.
 		else if (asked.length > 0) void this.#recall();
-		if (to === 'cancelled') this.#desk.cancelled(ids);
+		if (to === 'cancelled') this.#clients.cancelled(ids);
 		await this.#inquire(ids);
 	}
 
 	/** Idle means that no job of our tasks, here or in another process, can still run by itself. With `waiting`, delayed jobs count, too. */
 	async #answerIdle(): Promise<void> {
-		if (this.#idleCalls.length === 0 || (this.#pool?.size ?? 0) + this.#thrown + this.#outbox.length > 0 || this.#desk.hasEnqueues) return;
-		if (this.#setbacks.care.restMs > 0) return;
+		if (this.#idleCalls.length === 0 || (this.#pool?.size ?? 0) + this.#thrown + this.#outbox.length > 0 || this.#clients.hasEnqueues) return;
+		if (this.#retries.care.restMs > 0) return;
 		const isDue = this.#tasks.size > 0 && this.#nextRunAt !== null && this.#nextRunAt <= this.#clock.now();
 		await this.#carefully(async () => {
 			for (const idle of [...this.#idleCalls]) {
@@ -724,7 +724,7 @@ export class Dispatcher implements PoolListener {
 				const jobs = await this.#queue.outstanding([...this.#tasks.keys()], {waiting});
 				if (jobs > 0 || (isDue && !waiting)) continue;
 				this.#idleCalls.splice(this.#idleCalls.indexOf(idle), 1);
-				this.#desk.reply(call, undefined);
+				this.#clients.reply(call, undefined);
 			}
 		});
 	}
@@ -738,13 +738,13 @@ export class Dispatcher implements PoolListener {
 		if (this.#phase !== 'running') return;
 		this.#phase = 'draining';
 		void this.#recall();
-		this.#bell.ring();
+		this.#wakeUp.set();
 	}
 
 	async #shutDown(): Promise<void> {
-		if (this.#phase === 'closed' || this.#desk.hasEnqueues || this.#calls.length > 0) return;
+		if (this.#phase === 'closed' || this.#clients.hasEnqueues || this.#calls.length > 0) return;
 		if (this.#steerings.length > 0 && this.#clock.steadyMs() < this.#drainUntil) return;
-		for (const {call, interruption} of this.#steerings.splice(0)) this.#desk.refuse(call, interruption);
+		for (const {call, interruption} of this.#steerings.splice(0)) this.#clients.refuse(call, interruption);
 		if ((this.#pool?.size ?? 0) > 0) {
 			if (this.#phase === 'draining' && this.#clock.steadyMs() >= this.#drainUntil) {
 				this.#phase = 'interrupting';
@@ -753,7 +753,7 @@ export class Dispatcher implements PoolListener {
 			return;
 		}
 		if (this.#thrown + this.#outbox.length > 0) return;
-		this.#caretaker?.stop();
+		this.#maintenance?.stop();
 		await this.#pool?.close();
 		failpoint('close:drained');
 		await this.#leave();
@@ -761,8 +761,8 @@ export class Dispatcher implements PoolListener {
 		await this.#queue.close();
 		failpoint('close:closed');
 		this.#phase = 'closed';
-		for (const {call} of this.#idleCalls.splice(0)) this.#desk.refuse(call, new FaenaError('Closed', 'The engine was closed while idle() waited.'));
-		for (const call of this.#closeCalls.splice(0)) this.#desk.reply(call, undefined);
+		for (const {call} of this.#idleCalls.splice(0)) this.#clients.refuse(call, new FaenaError('Closed', 'The engine was closed while idle() waited.'));
+		for (const call of this.#closeCalls.splice(0)) this.#clients.reply(call, undefined);
 	}
 
 	/** Nothing is left to give back. If this can't be written, it is enough that the owner drops its lock. */
@@ -770,7 +770,7 @@ export class Dispatcher implements PoolListener {
 		try {
 			await this.#queue.leave(this.#owner);
 		} catch (error) {
-			this.#desk.tell({type: 'setBack', setbacks: 1, waitMs: 0, error: toFailure(error)});
+			this.#clients.tell({type: 'setBack', setbacks: 1, waitMs: 0, error: toFailure(error)});
 		}
 	}
 
@@ -778,15 +778,15 @@ export class Dispatcher implements PoolListener {
 	#fail(error: unknown): void {
 		if (this.#phase === 'closed') return;
 		this.#phase = 'closed';
-		this.#caretaker?.stop();
-		this.#desk.flush();
+		this.#maintenance?.stop();
+		this.#clients.flush();
 		this.#output({type: 'failed', error: toEnvelope(error)});
 		void this.#pool?.close();
-		this.#bell.ring();
+		this.#wakeUp.set();
 	}
 }
 
-/** Enqueues wait at the desk; a close works at once, so that nothing after it is taken any more. */
+/** Enqueues wait at the clients; a close works at once, so that nothing after it is taken any more. */
 type OtherCall = Exclude<Call, EnqueueCall | CloseCall | {type: 'signalsTold'}>;
 type CloseCall = Call & {type: 'close'};
 

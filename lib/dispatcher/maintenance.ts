@@ -14,19 +14,19 @@ const LONG_LOG_BYTES = 64 * 1024 * 1024;
 
 /**
  * Does what must be done from time to time, whatever else goes on: renews the owner's heartbeat, takes back the jobs of dead
- * owners, notices what other processes wrote, checks that the files are still there. Its timer only rings; the dispatcher's loop
+ * owners, notices what other processes wrote, checks that the files are still there. Its timer only wakes; the dispatcher's loop
  * calls {@link attend} between turns.
  */
-export class Caretaker {
+export class Maintenance {
 	readonly #queue: JobQueue;
 	readonly #owner: OwnerId;
 	readonly #leaseMs: number;
 	readonly #clock: Clock;
 	readonly #stopTimer: () => void;
 	/** How often the timer has rung since it last attended. */
-	#rings = 1;
+	#ticks = 1;
 	/** Findings that were not returned yet, because something failed after them. */
-	#found: Findings = NOTHING;
+	#found: MaintenanceResult = NOTHING;
 	/** The last refusal that was reported of taking back jobs. */
 	#refusal: string | undefined;
 	#longLogBytes = LONG_LOG_BYTES;
@@ -34,26 +34,26 @@ export class Caretaker {
 	#nextHeartbeat = 0;
 	#nextRecovery = 0;
 
-	constructor(queue: JobQueue, owner: OwnerId, leaseMs: number, clock: Clock, ring: () => void) {
+	constructor(queue: JobQueue, owner: OwnerId, leaseMs: number, clock: Clock, wake: () => void) {
 		this.#queue = queue;
 		this.#owner = owner;
 		this.#leaseMs = leaseMs;
 		this.#clock = clock;
 		this.#stopTimer = clock.every(LISTEN_EVERY_MS, () => {
-			this.#rings++;
-			ring();
+			this.#ticks++;
+			wake();
 		});
 	}
 
 	/** True if {@link attend} must be called now, though a turn could wait. */
 	get isOverdue(): boolean {
-		return this.#rings > 1;
+		return this.#ticks > 1;
 	}
 
 	/** Does what is due. Does nothing before the timer has rung again. */
-	async attend(): Promise<Findings> {
-		if (this.#rings === 0) return NOTHING;
-		this.#rings = 0;
+	async tick(): Promise<MaintenanceResult> {
+		if (this.#ticks === 0) return NOTHING;
+		this.#ticks = 0;
 		const now = this.#clock.steadyMs();
 		if (now >= this.#nextHeartbeat) {
 			if (!(await this.#queue.heartbeat(this.#owner))) this.#found = {...this.#found, isOwnerLost: true};
@@ -105,7 +105,7 @@ export class Caretaker {
 	}
 }
 
-export interface Findings {
+export interface MaintenanceResult {
 	/** Another connection wrote. */
 	readonly changed: boolean;
 	/** Jobs of this dispatcher that are to be stopped, if another connection wrote. */
@@ -122,4 +122,4 @@ export interface Findings {
 	readonly refusal?: FaenaError;
 }
 
-export const NOTHING: Findings = {changed: false, stops: [], recovered: 0, isOwnerLost: false};
+export const NOTHING: MaintenanceResult = {changed: false, stops: [], recovered: 0, isOwnerLost: false};

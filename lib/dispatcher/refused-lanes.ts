@@ -1,6 +1,6 @@
 import type {TaskDemand} from '../store/store.ts';
 import type {Clock} from '../support/clock.ts';
-import {Setbacks} from './retry-state.ts';
+import {RetryState} from './retry-state.ts';
 
 /**
  * The lanes of a dequeue that was refused, because of a row in the way of one of them. Each lane is asked alone until it succeeds.
@@ -8,7 +8,7 @@ import {Setbacks} from './retry-state.ts';
  */
 export class RefusedLanes {
 	readonly #clock: Pick<Clock, 'steadyMs'>;
-	readonly #lanes = new Map<string, Setbacks>();
+	readonly #lanes = new Map<string, RetryState>();
 
 	constructor(clock: Pick<Clock, 'steadyMs'>) {
 		this.#clock = clock;
@@ -34,7 +34,7 @@ export class RefusedLanes {
 	/** Call this when a dequeue of these lanes was refused. Returns the lane that begins to rest: not if it has rested since it last succeeded. */
 	add(lanes: readonly TaskDemand[], refusal: unknown): TaskDemand | undefined {
 		const asked = lanes.filter(({limit}) => limit > 0);
-		for (const lane of asked) if (!this.#lanes.has(nameOf(lane))) this.#lanes.set(nameOf(lane), new Setbacks(this.#clock));
+		for (const lane of asked) if (!this.#lanes.has(nameOf(lane))) this.#lanes.set(nameOf(lane), new RetryState(this.#clock));
 		const [lane, ...others] = asked;
 		const setbacks = lane && this.#lanes.get(nameOf(lane));
 		if (!setbacks || others.length > 0) return undefined;

@@ -9,7 +9,7 @@ const LONGEST_WAIT_MS = 1000;
 const OVERTIME_MS = 500;
 
 /** Counts the failures in a row of something that is tried again after a while. */
-export class Setbacks {
+export class RetryState {
 	readonly #clock: Pick<Clock, 'steadyMs'>;
 	#count = 0;
 	#retryAt = 0;

@@ -1,19 +1,19 @@
 import {FaenaError} from '../support/errors.ts';
 import {type Encoded, sameValue, sizeBytes} from './encoding.ts';
-import type {JobMaker, MadeJob} from './new-job.ts';
+import type {ChildJob, JobMaker} from './new-job.ts';
 import type {JobOptions} from './task.ts';
 
 /** What one execution may enqueue: it is kept in memory until it ends, and written in one transaction. */
-export const MAX_MADE_JOBS = 10_000;
+export const MAX_CHILD_JOBS = 10_000;
 const MAX_BYTES = 64 * 1024 * 1024;
 
 /**
  * The jobs that a task makes with `ctx.enqueue`: collected while it runs, for the transaction that completes it. What is
  * wrong with one of them is said at the call, but for a key that another job holds: only the queue knows that.
  */
-export class MadeJobs {
+export class ChildJobs {
 	readonly #maker: JobMaker;
-	readonly #jobs: MadeJob[] = [];
+	readonly #jobs: ChildJob[] = [];
 	/** Payloads by task and key. */
 	readonly #keyed = new Map<string, Encoded>();
 	#bytes = 0;
@@ -22,7 +22,7 @@ export class MadeJobs {
 		this.#maker = maker;
 	}
 
-	get all(): readonly MadeJob[] {
+	get all(): readonly ChildJob[] {
 		return this.#jobs;
 	}
 
@@ -32,7 +32,7 @@ export class MadeJobs {
 		const encoded = this.#maker.encode(payload);
 		if (key !== undefined && this.#isKnown(task, key, encoded)) return;
 		this.#bytes += sizeBytes(encoded);
-		if (this.#jobs.length >= MAX_MADE_JOBS) throw tooMany(`${MAX_MADE_JOBS.toLocaleString('en')} jobs`);
+		if (this.#jobs.length >= MAX_CHILD_JOBS) throw tooMany(`${MAX_CHILD_JOBS.toLocaleString('en')} jobs`);
 		if (this.#bytes > MAX_BYTES) throw tooMany(`${MAX_BYTES / 1024 ** 2} MiB of payloads`);
 		const count = this.#jobs.length;
 		this.#jobs[count] = {task, payload: encoded, ...resolved, ...(key !== undefined && {key})};

@@ -1,6 +1,6 @@
 import type {DequeuedJob} from './claim.ts';
 import type {JobId} from './job.ts';
-import {sliceLines} from './packed-strings.ts';
+import {slicePacked} from './packed-strings.ts';
 import {type DequeuedRun, expandDequeued, isDequeuedRun} from './runs.ts';
 
 /** A run that is shorter than this share of a chunk is not worth a message of its own. */
@@ -83,5 +83,5 @@ function lengthOf(part: DequeuedJob | DequeuedRun): number {
 }
 
 function cut(run: DequeuedRun, start: number, count: number): DequeuedRun {
-	return {...run, first: run.first + start, payloads: sliceLines(run.payloads, start, start + count)};
+	return {...run, first: run.first + start, payloads: slicePacked(run.payloads, start, start + count)};
 }

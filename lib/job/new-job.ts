@@ -77,7 +77,7 @@ export interface NewJob {
 }
 
 /** A job that a job enqueues. */
-export type MadeJob = Omit<NewJob, 'batch' | 'rerun'>;
+export type ChildJob = Omit<NewJob, 'batch' | 'rerun'>;
 
 export interface Rerun {
 	/** If its payload is another: then with this payload, priority, policy and time. Not while it runs: that is a conflict. */

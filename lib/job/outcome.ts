@@ -2,13 +2,13 @@ import type {Claim} from './claim.ts';
 import type {Encoded} from './encoding.ts';
 import type {FailureRecord} from './failure.ts';
 import type {LogLine} from './job.ts';
-import type {MadeJob} from './new-job.ts';
+import type {ChildJob} from './new-job.ts';
 
 /** How an execution ended. */
 export type Outcome = Timing &
 	/** `enqueue` in the same transaction, all or none: if the key of one names another payload, the execution {@link TurnResult.refused threw}. */
 	(
-		| {readonly type: 'returned'; readonly value: Encoded; readonly enqueue?: readonly MadeJob[]}
+		| {readonly type: 'returned'; readonly value: Encoded; readonly enqueue?: readonly ChildJob[]}
 		/** Charged. */
 		| {readonly type: 'threw' | 'timedOut' | 'lostWorker'; readonly error: FailureRecord}
 		| {readonly type: 'cancelled'; readonly error?: FailureRecord}

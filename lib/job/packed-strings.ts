@@ -2,14 +2,14 @@ import {join} from '../support/primordials.ts';
 import type {Encoded} from './encoding.ts';
 
 /** Short texts that travel and are stored as the lines of one, which costs little more than a single value. */
-export interface Lines {
+export interface PackedStrings {
 	readonly count: number;
 	/** A line for each value, empty for `null`; `null` if they all are. */
 	readonly text: string | null;
 }
 
 /** Encoded values, in order. */
-export type Values = readonly Encoded[] | Lines;
+export type Values = readonly Encoded[] | PackedStrings;
 
 /** Longer values have rows of their own: who asks for one of a run reads the whole. */
 const MAX_LENGTH = 256;
@@ -17,19 +17,19 @@ const MAX_LENGTH = 256;
 export const MAX_LINE_BYTES = 3 * MAX_LENGTH;
 
 /** True if the value can be a line among others: a short text without a line break. */
-export function isLine(value: Encoded): value is string | null {
+export function isPackable(value: Encoded): value is string | null {
 	return value === null || (typeof value === 'string' && value.length <= MAX_LENGTH && value !== '' && !value.includes('\n'));
 }
 
 /** Of values that are lines, each of them. */
-export function toLines(values: readonly Encoded[]): Lines {
+export function toPackedStrings(values: readonly Encoded[]): PackedStrings {
 	// Not by every() and join() of arrays, as in pack(): a worker's results would be lost if a task had replaced them.
 	for (let index = 0; index < values.length; index++) if (values[index] !== null) return {count: values.length, text: join(values, '\n')};
 	return {count: values.length, text: null};
 }
 
 /** True if the text has as many lines as it says, none of them longer than lines are. */
-export function areLines({count, text}: Lines): boolean {
+export function arePackedStrings({count, text}: PackedStrings): boolean {
 	if (text === null) return true;
 	if (text.length >= count * (MAX_LENGTH + 1)) return false;
 	let lines = 1;
@@ -39,8 +39,8 @@ export function areLines({count, text}: Lines): boolean {
 
 /** As lines, where that can be done. */
 export function pack(values: readonly Encoded[]): Values {
-	for (let index = 0; index < values.length; index++) if (!isLine(values[index] as Encoded)) return values;
-	return toLines(values);
+	for (let index = 0; index < values.length; index++) if (!isPackable(values[index] as Encoded)) return values;
+	return toPackedStrings(values);
 }
 
 export function unpack(values: Values): readonly Encoded[] {
@@ -60,13 +60,13 @@ export function countOf(values: Values): number {
 }
 
 /** Gives the value of each line. */
-export function readLines(text: string | null): (index: number) => string | null {
+export function readPacked(text: string | null): (index: number) => string | null {
 	const values = text?.split('\n') ?? [];
 	return index => values[index] || null;
 }
 
 /** Those from `start` up to `end`; whatever is asked for and not there is `null`. */
-export function sliceLines({count, text}: Lines, start: number, end: number): Lines {
+export function slicePacked({count, text}: PackedStrings, start: number, end: number): PackedStrings {
 	if (text === null || (start === 0 && end === count)) return {count: end - start, text};
 	const from = startOf(text, start, 0);
 	return {count: end - start, text: text.slice(from, startOf(text, end - start, from) - 1)};
@@ -82,7 +82,7 @@ function startOf(text: string, lines: number, from: number): number {
 	return start;
 }
 
-export function joinLines(parts: readonly Lines[]): Lines {
+export function joinPacked(parts: readonly PackedStrings[]): PackedStrings {
 	const count = parts.reduce((sum, part) => sum + part.count, 0);
 	if (parts.every(({text}) => text === null)) return {count, text: null};
 	return {count, text: parts.map(part => part.text ?? '\n'.repeat(part.count - 1)).join('\n')};

@@ -3,18 +3,18 @@ import type {Encoded} from './encoding.ts';
 import type {JobId, Policy} from './job.ts';
 import type {NewJob} from './new-job.ts';
 import type {Settlement} from './outcome.ts';
-import {type Lines, unpack} from './packed-strings.ts';
+import {type PackedStrings, unpack} from './packed-strings.ts';
 import {PackedTimes} from './packed-times.ts';
 
 // A run stands for many jobs with consecutive ids that are alike, so that they cost little more than one. It means the same as they do one by
 // one: whoever can make no use of it expands it.
 
 /** Jobs that share rows at most: what giving them rows of their own may cost at a time. */
-export const MOST_IN_RUN = 2000;
+export const MAX_RUN_JOBS = 2000;
 
 /** New jobs that differ in their payloads alone, without keys, and in no batch. */
 export interface NewRun extends Pick<NewJob, 'task' | 'priority' | 'runAt' | 'policy'> {
-	readonly payloads: Lines;
+	readonly payloads: PackedStrings;
 }
 
 /** Jobs that were dequeued for the first time, and differ in their ids and payloads alone. */
@@ -23,7 +23,7 @@ export interface DequeuedRun {
 	readonly task: string;
 	readonly createdAt: number;
 	readonly policy: Policy;
-	readonly payloads: Lines;
+	readonly payloads: PackedStrings;
 }
 
 /** Jobs of a lease whose first executions returned, and enqueue nothing. */
@@ -31,7 +31,7 @@ export interface ReturnedRun {
 	readonly first: JobId;
 	readonly lease: Lease;
 	readonly createdAt: number;
-	readonly values: Lines;
+	readonly values: PackedStrings;
 	/** By `packTimes`. */
 	readonly times: Uint8Array;
 }

@@ -11,16 +11,16 @@ import type {Clock} from '../support/clock.ts';
 import {BROKEN, type ChunkMessage, type OutcomesMessage} from '../worker/messages.ts';
 import type {Lane} from './pool.ts';
 import {isProgress} from './shapes.ts';
-import type {Ending, Examination, PoolBoard, PoolWorker} from './worker-source.ts';
+import type {Ending, Examination, PoolChunkState, PoolWorker} from './worker-source.ts';
 
 /** A chunk in a worker. */
-export interface Flight extends Lane {
+export interface InFlightChunk extends Lane {
 	readonly number: number;
 	readonly lease: number;
 	/** Those that are taken back before it is sent leave it. */
 	jobs: JobList;
 	/** {@link UNSENT} until its worker has loaded. */
-	board: PoolBoard;
+	chunkState: PoolChunkState;
 	readonly givenAt: number;
 	/** Jobs before this index have been reported. */
 	reported: number;
@@ -44,9 +44,9 @@ export interface Flight extends Lane {
 	nonsense: string | undefined;
 }
 
-export function toMessage({number, lease, task, board, jobs}: Flight): ChunkMessage {
+export function toMessage({number, lease, task, chunkState, jobs}: InFlightChunk): ChunkMessage {
 	const {run} = jobs;
-	const head = {type: 'chunk', chunk: number, lease, task, board: board.address, jobs: jobs.length} as const;
+	const head = {type: 'chunk', chunk: number, lease, task, chunkState: chunkState.address, jobs: jobs.length} as const;
 	if (!run) return {...head, ...columnsOf(jobs)};
 	const {first, payloads, policy} = run;
 	return {...head, ids: first, executions: 1, payloads, attempts: NONE, keys: NONE, checkpoints: NONE, maxAttempts: policy.maxAttempts};
@@ -54,7 +54,7 @@ export function toMessage({number, lease, task, board, jobs}: Flight): ChunkMess
 
 const NONE = new Map<number, never>();
 
-function columnsOf({all: jobs}: JobList): Omit<ChunkMessage, 'type' | 'chunk' | 'lease' | 'task' | 'board' | 'jobs'> {
+function columnsOf({all: jobs}: JobList): Omit<ChunkMessage, 'type' | 'chunk' | 'lease' | 'task' | 'chunkState' | 'jobs'> {
 	const attempts = new Map<number, number>();
 	const keys = new Map<number, string>();
 	const checkpoints = new Map<number, Encoded>();
@@ -86,21 +86,21 @@ export interface RunningJobs {
 	readonly since: number;
 }
 
-/** A board may say so for a while after that job was reported. */
-export function runningOf({board, taken, reported}: Flight): RunningJobs | undefined {
-	const running = board.running();
+/** A chunk's state may say so for a while after that job was reported. */
+export function runningOf({chunkState, taken, reported}: InFlightChunk): RunningJobs | undefined {
+	const running = chunkState.running();
 	if (!running || running.index + running.count <= reported) return undefined;
 	const {index: first, count, since} = running;
 	return {indexes: Array.from({length: count}, (_, offset) => first + offset).filter(index => !taken.has(index)), since};
 }
 
-export function settlementOf({jobs, lease}: Flight, index: number, outcome: Outcome): Settlement {
+export function settlementOf({jobs, lease}: InFlightChunk, index: number, outcome: Outcome): Settlement {
 	const {id, execution} = jobs.at(index) as KnownJob;
 	return {id, lease, execution, outcome};
 }
 
 /** What a message says of the jobs it reports, without those that were taken back. */
-export function reportedBy(flight: Flight, message: OutcomesMessage): Settling[] {
+export function reportedBy(flight: InFlightChunk, message: OutcomesMessage): Settling[] {
 	const run = returnedRun(flight, message);
 	if (run) return [run];
 	const times = new PackedTimes(message.times);
@@ -111,7 +111,7 @@ export function reportedBy(flight: Flight, message: OutcomesMessage): Settling[]
 }
 
 /** All of them, if they are a run. */
-function returnedRun(flight: Flight, message: OutcomesMessage): ReturnedRun | undefined {
+function returnedRun(flight: InFlightChunk, message: OutcomesMessage): ReturnedRun | undefined {
 	const {first, values, times, failures, stops, suspects, skipped, enqueues} = message;
 	if (isList(values) || failures || stops || suspects || skipped || enqueues || flight.taken.size > 0) return undefined;
 	const head = flight.jobs.alike(first, values.count);
@@ -119,7 +119,7 @@ function returnedRun(flight: Flight, message: OutcomesMessage): ReturnedRun | un
 	return {first: head.id, lease: flight.lease, createdAt: head.createdAt, values, times};
 }
 
-function toOutcome(flight: Flight, index: number, message: OutcomesMessage, value: Encoded, times: JobTimes): Outcome {
+function toOutcome(flight: InFlightChunk, index: number, message: OutcomesMessage, value: Encoded, times: JobTimes): Outcome {
 	const {failures, stops, suspects, enqueues} = message;
 	const timing = timingOf(times, flight.jobs.at(index) as KnownJob);
 	const failure = failures?.get(index);
@@ -132,7 +132,7 @@ function toOutcome(flight: Flight, index: number, message: OutcomesMessage, valu
 }
 
 /** The settlement, unless a rejection came to light that fails the job after all. */
-export function withFailure({jobs}: Flight, settlement: Settlement, failures: ReadonlyMap<number, FailureRecord>): Settlement {
+export function withFailure({jobs}: InFlightChunk, settlement: Settlement, failures: ReadonlyMap<number, FailureRecord>): Settlement {
 	const {id, outcome} = settlement;
 	const error = failures.get(jobs.indexOf(id));
 	if (!error || outcome.type !== 'returned') return settlement;
@@ -159,7 +159,7 @@ function timingOf({startedAt, durationMs, cpuMs, memoryBytes}: JobTimes, {create
 }
 
 /** What becomes of a job that was told to stop, whether it did by itself or with its worker. */
-function stoppedOutcome(flight: Flight, index: number, reason: StopReason, timing: Timing, failure?: FailureRecord): Outcome {
+function stoppedOutcome(flight: InFlightChunk, index: number, reason: StopReason, timing: Timing, failure?: FailureRecord): Outcome {
 	const postMortem = postMortemOf(flight, index, timing, reason !== 'cancelled');
 	const after = `after ${(timing.durationMs / 1000).toFixed(3)} s`;
 	const detail = failure?.reason === 'threw' ? {causes: [failure]} : {};
@@ -193,7 +193,7 @@ export interface Loss {
  * What becomes of the chunk's jobs when its worker is gone: what ran gets its outcome, or what had run without a word of it;
  * the others go back untouched.
  */
-export function lostSettlements(flight: Flight, loss: Loss, clock: Clock): Settling[] {
+export function lostSettlements(flight: InFlightChunk, loss: Loss, clock: Clock): Settling[] {
 	const accused = (isBroken(flight, loss) ? undefined : runningOf(flight)) ?? unreportedOf(flight, loss);
 	const settlements = flight.held;
 	for (let index = flight.reported; index < flight.jobs.length; index++) {
@@ -205,15 +205,15 @@ export function lostSettlements(flight: Flight, loss: Loss, clock: Clock): Settl
 }
 
 /** A job that was told to stop, and ended before its worker did, is stopped though its worker can't report it any more. Others go back. */
-function untoldOutcome(flight: Flight, index: number, loss: Loss, clock: Clock): Outcome {
-	const last = flight.board.lastStarted();
-	if (!last || index >= last.index + last.count || flight.board.stopReason(index) === undefined) return {type: 'released'};
+function untoldOutcome(flight: InFlightChunk, index: number, loss: Loss, clock: Clock): Outcome {
+	const last = flight.chunkState.lastStarted();
+	if (!last || index >= last.index + last.count || flight.chunkState.stopReason(index) === undefined) return {type: 'released'};
 	const together = Array.from({length: last.count}, (_, offset) => last.index + offset);
 	return lostOutcome(flight, index, {indexes: together.includes(index) ? together : [index], since: last.since}, loss, clock);
 }
 
 /** A task broke what the worker's own code needs: which one it was does not follow from which one ran when that showed. */
-function isBroken({nonsense}: Flight, {ending}: Loss): boolean {
+function isBroken({nonsense}: InFlightChunk, {ending}: Loss): boolean {
 	return ending.exitCode === BROKEN || nonsense !== undefined;
 }
 
@@ -221,11 +221,11 @@ function isBroken({nonsense}: Flight, {ending}: Loss): boolean {
  * Jobs that started and whose end was not reported: where it is not the one that runs, one of them took the worker along, broke or silenced it.
  * A worker that broke without ever running one would break with the next that it gets: then all of the chunk are accused.
  */
-function unreportedOf(flight: Flight, loss: Loss): AccusedJobs | undefined {
-	const {board, reported, taken, givenAt, jobs} = flight;
+function unreportedOf(flight: InFlightChunk, loss: Loss): AccusedJobs | undefined {
+	const {chunkState, reported, taken, givenAt, jobs} = flight;
 	const {wasEnded, wasSilent, isUnproven} = loss;
 	if (wasEnded && !wasSilent && !isBroken(flight, loss)) return undefined;
-	const last = board.lastStarted() ?? (isBroken(flight, loss) && isUnproven ? {index: 0, count: jobs.length, since: givenAt} : undefined);
+	const last = chunkState.lastStarted() ?? (isBroken(flight, loss) && isUnproven ? {index: 0, count: jobs.length, since: givenAt} : undefined);
 	if (!last) return undefined;
 	const started = Array.from({length: Math.max(0, last.index + last.count - reported)}, (_, offset) => reported + offset);
 	return {indexes: started.filter(index => !taken.has(index)), since: last.since, haveEnded: true};
@@ -235,11 +235,12 @@ interface AccusedJobs extends RunningJobs {
 	readonly haveEnded?: true;
 }
 
-function lostOutcome(flight: Flight, index: number, accused: AccusedJobs, loss: Loss, clock: Clock): Outcome {
+function lostOutcome(flight: InFlightChunk, index: number, accused: AccusedJobs, loss: Loss, clock: Clock): Outcome {
 	const {ending, wasEnded} = loss;
 	const durationMs = Math.max(0, clock.steadyMs() - accused.since);
 	const timing = {startedAt: Math.round(clock.now() - durationMs), durationMs};
-	const reason = (flight.deadlines.has(index) ? flight.board.stopReason(index) : undefined) ?? (wasEnded && !accused.haveEnded ? 'interrupted' : undefined);
+	const reason =
+		(flight.deadlines.has(index) ? flight.chunkState.stopReason(index) : undefined) ?? (wasEnded && !accused.haveEnded ? 'interrupted' : undefined);
 	// What a cancellation does is no secret; whose fault a timeout or a crash is, may be one.
 	const suspicion = suspicionOf(flight, accused, loss);
 	if (suspicion > 0 && (reason === undefined || reason === 'timedOut')) return {type: 'released', suspicion, ...timing};
@@ -261,7 +262,7 @@ function lostOutcome(flight: Flight, index: number, accused: AccusedJobs, loss: 
 	};
 }
 
-function whyLost({nonsense}: Flight, {worker: {kind}, ending}: Loss, {haveEnded}: AccusedJobs): string {
+function whyLost({nonsense}: InFlightChunk, {worker: {kind}, ending}: Loss, {haveEnded}: AccusedJobs): string {
 	if (nonsense !== undefined)
 		return `The worker ${kind} was ended before it told how this job ended, since ${nonsense}. A task may have changed what Faena needs of its worker.`;
 	const how = kind === 'caller' ? 'did not go on' : howItEnded(ending);
@@ -269,7 +270,7 @@ function whyLost({nonsense}: Flight, {worker: {kind}, ending}: Loss, {haveEnded}
 }
 
 /** How suspect each of the accused is; 0 where it is known whose fault it was. */
-function suspicionOf(flight: Flight, {indexes, haveEnded}: AccusedJobs, loss: Loss): number {
+function suspicionOf(flight: InFlightChunk, {indexes, haveEnded}: AccusedJobs, loss: Loss): number {
 	const isAlone = flight.solo && flight.jobs.length === 1;
 	// What broke may have been broken long before.
 	if (indexes.length === 1 && (isAlone || !isBroken(flight, loss))) return 0;
@@ -277,7 +278,7 @@ function suspicionOf(flight: Flight, {indexes, haveEnded}: AccusedJobs, loss: Lo
 	return haveEnded ? suspicionAmong(indexes.length) : MAX_SUSPICION;
 }
 
-function postMortemOf({jobs, said, examination}: Flight, index: number, {startedAt, durationMs}: Timing, isCharged: boolean): PostMortem {
+function postMortemOf({jobs, said, examination}: InFlightChunk, index: number, {startedAt, durationMs}: Timing, isCharged: boolean): PostMortem {
 	const {execution, attempts} = jobs.at(index) as KnownJob;
 	const progress = said.get(index);
 	return {
@@ -297,7 +298,7 @@ export function howItEnded({isOutOfMemory, signal, exitCode, error}: Ending): st
 }
 
 /** That the running jobs run, once they have run for long. */
-export function newStarts(flight: Flight, {indexes, since}: RunningJobs, clock: Clock): Note[] {
+export function newStarts(flight: InFlightChunk, {indexes, since}: RunningJobs, clock: Clock): Note[] {
 	const [first = -1] = indexes;
 	if (flight.shown === first) return [];
 	flight.shown = first;
@@ -306,9 +307,9 @@ export function newStarts(flight: Flight, {indexes, since}: RunningJobs, clock: 
 }
 
 /** The progress that the running job said since the last time this was asked. */
-export function newProgress(flight: Flight): Note | undefined {
-	const index = flight.board.running()?.index;
-	const progress = flight.board.progress();
+export function newProgress(flight: InFlightChunk): Note | undefined {
+	const index = flight.chunkState.running()?.index;
+	const progress = flight.chunkState.progress();
 	if (!progress || index === undefined) return undefined;
 	const {version, ...said} = progress;
 	if (!isProgress(said)) return undefined;
@@ -318,7 +319,7 @@ export function newProgress(flight: Flight): Note | undefined {
 	return noteOf(flight, index, {progress: said});
 }
 
-export function noteOf({jobs, lease}: Flight, index: number, said: Omit<Note, 'id' | 'lease' | 'execution'>): Note {
+export function noteOf({jobs, lease}: InFlightChunk, index: number, said: Omit<Note, 'id' | 'lease' | 'execution'>): Note {
 	const {id, execution} = jobs.at(index) as KnownJob;
 	return {id, lease, execution, ...said};
 }

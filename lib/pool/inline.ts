@@ -1,12 +1,12 @@
 import {setImmediate as nextTurn} from 'node:timers/promises';
 import type {PoolOptions, Recycle} from '../job/worker-options.ts';
 import {type Clock, systemClock} from '../support/clock.ts';
-import {Board} from '../worker/chunk-state.ts';
+import {ChunkState} from '../worker/chunk-state.ts';
 import type {WorkerMessage, WorkerRequest} from '../worker/messages.ts';
-import {WorkerLife} from '../worker/worker.ts';
+import {TaskWorker} from '../worker/worker.ts';
 import type {PoolListener} from './pool.ts';
 import {WorkerPool} from './worker-pool.ts';
-import {type Examination, MAX_JOBS, type PoolWorker, SharedBoard, type SourceListener, type WorkerSource} from './worker-source.ts';
+import {type Examination, MAX_JOBS, type PoolWorker, SharedChunkState, type SourceListener, type WorkerSource} from './worker-source.ts';
 
 /**
  * Tasks in the caller's own thread, for debugging and for tests: breakpoints work and stack traces are whole. A task that
@@ -41,19 +41,19 @@ class InlineSource implements WorkerSource {
 
 class InlineWorker implements PoolWorker {
 	readonly kind = 'caller';
-	readonly #life: WorkerLife;
+	readonly #life: TaskWorker;
 
 	constructor(listener: SourceListener, now: () => number) {
-		this.#life = new WorkerLife({
+		this.#life = new TaskWorker({
 			kind: 'inline',
 			now,
 			post: (message: WorkerMessage) => listener.message(this, message),
-			openBoard: address => new Board(address as SharedArrayBuffer),
+			openChunkState: address => new ChunkState(address as SharedArrayBuffer),
 		});
 	}
 
-	board(jobs: number): SharedBoard {
-		return new SharedBoard(jobs);
+	chunkState(jobs: number): SharedChunkState {
+		return new SharedChunkState(jobs);
 	}
 
 	async request(request: WorkerRequest): Promise<unknown> {

@@ -15,7 +15,7 @@ const LOOK_EVERY_MS = 100;
  * Threads and processes under one budget of slots and of memory. The engine's isolation says which of them starts with the
  * engine; the other one starts with it if a task names it: threads all, of processes one, and then one by one with jobs that need them.
  */
-export class Workforce implements Pool {
+export class MixedPool implements Pool {
 	readonly slots: number;
 	readonly #listener: PoolListener;
 	readonly #budget: Budget;

@@ -68,7 +68,7 @@ export interface Chunk extends Lane {
 	readonly jobs: JobList;
 }
 
-/** What a pool tells its dispatcher. Called at any time; the listener stores and rings a bell. */
+/** What a pool tells its dispatcher. Called at any time; the listener stores, and wakes its loop. */
 export interface PoolListener {
 	/** Executions of a task ended. Each job given to `run` is settled exactly once. */
 	ended(task: string, settling: readonly Settling[]): void;

@@ -22,8 +22,8 @@ import {
 	type SetupMessage,
 } from '../worker/messages.ts';
 import {
-	type Flight,
 	howItEnded,
+	type InFlightChunk,
 	lostSettlements,
 	newProgress,
 	newStarts,
@@ -166,7 +166,7 @@ export class WorkerPool implements Pool {
 			solo,
 			lease,
 			jobs,
-			board: UNSENT,
+			chunkState: UNSENT,
 			givenAt: this.#clock.steadyMs(),
 			reported: 0,
 			told: 0,
@@ -193,7 +193,7 @@ export class WorkerPool implements Pool {
 
 	#send(flight: InFlight): void {
 		const {worker} = flight.slot;
-		flight.board = worker.board(flight.jobs.length);
+		flight.chunkState = worker.chunkState(flight.jobs.length);
 		void worker.request(toMessage(flight)).catch(() => undefined);
 	}
 
@@ -211,8 +211,8 @@ export class WorkerPool implements Pool {
 
 	/** The jobs that run, and since when on the pool's steady clock, as far as is known. */
 	running(): {readonly id: JobId; readonly since: number}[] {
-		return [...this.#flights.values()].flatMap(({board, jobs}) => {
-			const running = board.running();
+		return [...this.#flights.values()].flatMap(({chunkState, jobs}) => {
+			const running = chunkState.running();
 			return running ? [{id: (jobs.at(running.index) as KnownJob).id, since: running.since}] : [];
 		});
 	}
@@ -232,7 +232,7 @@ export class WorkerPool implements Pool {
 	#askBack(flight: InFlight, indexes: readonly number[]): Promise<void> {
 		return new Promise(resolve => {
 			flight.over.push(resolve, this.#clock.after(MAX_SILENCE_MS, resolve));
-			flight.board.take(indexes, taken => {
+			flight.chunkState.take(indexes, taken => {
 				if (taken.length > 0) this.#giveBack(flight, taken, {type: 'released'});
 				resolve();
 			});
@@ -244,7 +244,7 @@ export class WorkerPool implements Pool {
 			// What is between two jobs at this moment is stopped with the next.
 			flight.isRecalled = true;
 			flight.isInterrupted = true;
-			flight.board.refresh();
+			flight.chunkState.refresh();
 			this.#stopRunning(flight, runningOf(flight)?.indexes ?? [], 'interrupted');
 		}
 	}
@@ -400,12 +400,12 @@ export class WorkerPool implements Pool {
 		if (slot.isExamined) return;
 		slot.isExamined = true;
 		// To be ended it is, whatever the look at it comes to.
-		const isTold = flight.board.stopReason(index) !== 'interrupted';
+		const isTold = flight.chunkState.stopReason(index) !== 'interrupted';
 		const examination = isTold ? await slot.worker.examine().catch(() => undefined) : undefined;
 		slot.isExamined = false;
 		if (!this.#flights.has(flight.number)) return;
-		flight.board.refresh();
-		if (flight.board.running()?.index !== index) return;
+		flight.chunkState.refresh();
+		if (flight.chunkState.running()?.index !== index) return;
 		flight.examination = isExamination(examination) ? examination : undefined;
 		this.#end(slot, 'stopped');
 	}
@@ -435,9 +435,9 @@ export class WorkerPool implements Pool {
 		this.#isReady(slot);
 		if (this.#phase !== 'closing' && slot.end?.reason !== 'retired' && worker.kind !== 'caller') this.#listener.lost(lossOf(slot, worker.kind, ending));
 		for (const flight of slot.flights) {
-			flight.board.refresh();
+			flight.chunkState.refresh();
 			// One that has started a job is to blame, and no chunk that waited behind it.
-			if (flight.board.lastStarted()) slot.isUnproven = false;
+			if (flight.chunkState.lastStarted()) slot.isUnproven = false;
 		}
 		for (const flight of [...slot.flights]) this.#loseFlight(flight, ending);
 		if (this.#phase === 'open') this.#source.add?.();
@@ -446,7 +446,7 @@ export class WorkerPool implements Pool {
 
 	#loseFlight(flight: InFlight, ending: Ending): void {
 		const {worker, end, isUnproven} = flight.slot;
-		flight.board.refresh();
+		flight.chunkState.refresh();
 		this.#noteProgress(flight);
 		const wasEnded = this.#phase === 'closing' || end !== undefined;
 		const settlements = lostSettlements(flight, {worker, ending, wasEnded, wasSilent: end?.reason === 'blocked', isUnproven}, this.#clock);
@@ -502,7 +502,7 @@ export class WorkerPool implements Pool {
 	}
 
 	#hold(flight: InFlight, message: OutcomesMessage): void {
-		// A worker that has to be asked may tell of a job that was taken back before its guard does.
+		// A worker that has to be asked may tell of a job that was taken back before its watchdog does.
 		if (message.skipped) {
 			this.#giveBackCancelled(flight, [...message.skipped]);
 			this.#giveBack(flight, [...message.skipped], {type: 'released'});
@@ -542,14 +542,14 @@ export class WorkerPool implements Pool {
 
 	/** Takes back those of the jobs that have not started, and gives them this outcome. */
 	#take(flight: InFlight, indexes: readonly number[], outcome: Outcome): void {
-		flight.board.take(indexes, taken => this.#giveBack(flight, taken, outcome));
+		flight.chunkState.take(indexes, taken => this.#giveBack(flight, taken, outcome));
 	}
 
 	#giveBack(flight: InFlight, indexes: readonly number[], outcome: Outcome): void {
 		const fresh = indexes.filter(index => !flight.taken.has(index));
 		for (const index of fresh) flight.taken.add(index);
 		const settlements = fresh.map(index => settlementOf(flight, index, outcome));
-		if (flight.board === UNSENT) this.#shorten(flight);
+		if (flight.chunkState === UNSENT) this.#shorten(flight);
 		this.#ended(flight, settlements);
 	}
 
@@ -557,7 +557,7 @@ export class WorkerPool implements Pool {
 	#giveBackCancelled(flight: InFlight, indexes: readonly number[]): void {
 		this.#giveBack(
 			flight,
-			indexes.filter(index => flight.board.stopReason(index) === 'cancelled'),
+			indexes.filter(index => flight.chunkState.stopReason(index) === 'cancelled'),
 			{type: 'cancelled'},
 		);
 	}
@@ -577,7 +577,7 @@ export class WorkerPool implements Pool {
 		for (const slot of this.#slots.values()) {
 			const [flight] = slot.flights;
 			if (!flight || (slot.phase !== 'ready' && slot.phase !== 'retiring')) continue;
-			for (const each of [...slot.flights]) each.board.refresh();
+			for (const each of [...slot.flights]) each.chunkState.refresh();
 			this.#lookAt(slot, flight, this.#clock.steadyMs());
 		}
 	}
@@ -608,10 +608,10 @@ export class WorkerPool implements Pool {
 		if (note) this.#listener.noted(note);
 	}
 
-	#stopRunning({board, deadlines}: InFlight, indexes: readonly number[], reason: StopReason): void {
+	#stopRunning({chunkState, deadlines}: InFlight, indexes: readonly number[], reason: StopReason): void {
 		const graceEnd = () => this.#clock.steadyMs() + this.#options.graceMs;
 		for (const index of indexes) {
-			board.stop(index, reason, () => deadlines.set(index, graceEnd()));
+			chunkState.stop(index, reason, () => deadlines.set(index, graceEnd()));
 			// A process that was stopped by a signal hears nothing.
 			if (!deadlines.has(index)) deadlines.set(index, graceEnd() + MAX_SILENCE_MS);
 		}
@@ -627,7 +627,7 @@ export class WorkerPool implements Pool {
 			const indexes = freeOf(flight, runningMs > STUCK_MS ? 1 : 0.5);
 			if (indexes.length === 0) continue;
 			flight.isShared = true;
-			flight.board.take(indexes, taken => {
+			flight.chunkState.take(indexes, taken => {
 				flight.isShared = false;
 				this.#move(flight, taken);
 			});
@@ -684,7 +684,7 @@ interface Slot {
 	isExamined: boolean;
 }
 
-interface InFlight extends Flight {
+interface InFlight extends InFlightChunk {
 	readonly slot: Slot;
 	/** An idle worker waits for what this one was asked to give back. */
 	isShared: boolean;
@@ -697,8 +697,8 @@ interface InFlight extends Flight {
 }
 
 function lossOf({end, flights: [flight]}: Slot, kind: WorkerLoss['kind'], {exitCode, signal, isOutOfMemory, leavesProcesses}: Ending): WorkerLoss {
-	flight?.board.refresh();
-	const job = flight?.jobs.at(flight.board.running()?.index ?? -1);
+	flight?.chunkState.refresh();
+	const job = flight?.jobs.at(flight.chunkState.running()?.index ?? -1);
 	return {
 		kind,
 		...((end as Omit<WorkerLoss, 'kind'> | undefined) ?? {reason: isOutOfMemory ? 'outOfMemory' : 'ended'}),
@@ -713,23 +713,23 @@ function least(indexes: readonly number[], of: (index: number) => number | null 
 	return Math.min(...indexes.map(index => of(index) ?? Infinity));
 }
 
-function laneOf({task, solo}: Flight): Lane {
+function laneOf({task, solo}: InFlightChunk): Lane {
 	return {task, solo};
 }
 
 function isLong({flights}: Slot, now: number): boolean {
-	const running = flights[0]?.board.running();
+	const running = flights[0]?.chunkState.running();
 	return running !== undefined && now - running.since > LONG_MS;
 }
 
 /** Of a job without an outcome; -1 if it is not one of this flight's. */
-function indexOf({jobs, taken, told}: Flight, id: JobId): number {
+function indexOf({jobs, taken, told}: InFlightChunk, id: JobId): number {
 	const index = jobs.indexOf(id);
 	return index < told || taken.has(index) ? -1 : index;
 }
 
 /** This share of the jobs that have not started, from the end: the worker comes from the beginning. */
-function freeOf({board, jobs, taken}: Flight, share = 1): number[] {
-	const free = Array.from({length: jobs.length}, (_, index) => index).filter(index => !taken.has(index) && board.isFree(index));
+function freeOf({chunkState, jobs, taken}: InFlightChunk, share = 1): number[] {
+	const free = Array.from({length: jobs.length}, (_, index) => index).filter(index => !taken.has(index) && chunkState.isFree(index));
 	return free.slice(Math.floor(free.length * (1 - share)));
 }

@@ -1,16 +1,16 @@
-import {MAX_MADE_JOBS} from '../job/child-jobs.ts';
+import {MAX_CHILD_JOBS} from '../job/child-jobs.ts';
 import {toEnvelope} from '../job/error-envelope.ts';
 import {type FailureRecord, MAX_CAUSES, MAX_TEXT} from '../job/failure.ts';
 import {STOP_REASONS} from '../job/job.ts';
 import {checkTaskOptions} from '../job/options.ts';
 import {MAX_LOG_LINES} from '../job/outcome.ts';
-import {areLines, countOf, isList, type Values} from '../job/packed-strings.ts';
+import {arePackedStrings, countOf, isList, type Values} from '../job/packed-strings.ts';
 import {PackedTimes} from '../job/packed-times.ts';
 import type {PoolOptions} from '../job/worker-options.ts';
 import {FaenaError} from '../support/errors.ts';
 import type {ChunkReport, FinalMessage, Loaded, NoteMessage, OutcomesMessage} from '../worker/messages.ts';
 import {MAX_LOG_TEXT} from '../worker/updates.ts';
-import type {Flight} from './in-flight.ts';
+import type {InFlightChunk} from './in-flight.ts';
 import {
 	either,
 	encoded,
@@ -37,7 +37,7 @@ type Limits = Pick<PoolOptions, 'maxValueBytes' | 'maxCheckpointBytes'>;
  * what the code of its worker does, and no worker may harm more than itself. What comes with each job of a bulk, its value
  * and its times, is looked at as a whole.
  */
-export function problemOf(flight: Flight, message: ChunkReport, limits: Limits): string | undefined {
+export function problemOf(flight: InFlightChunk, message: ChunkReport, limits: Limits): string | undefined {
 	if (message.type === 'outcomes') return problemOfOutcomes(flight, message, limits);
 	if (message.type === 'final') return problemOfFinal(flight, message);
 	return problemOfNote(flight, message, limits);
@@ -45,7 +45,7 @@ export function problemOf(flight: Flight, message: ChunkReport, limits: Limits):
 
 const index = integer(0, Number.MAX_SAFE_INTEGER);
 
-function problemOfOutcomes(flight: Flight, message: OutcomesMessage, {maxValueBytes}: Limits): string | undefined {
+function problemOfOutcomes(flight: InFlightChunk, message: OutcomesMessage, {maxValueBytes}: Limits): string | undefined {
 	const {first, values, times, failures, stops, suspects, skipped, enqueues} = message;
 	const {reported, jobs} = flight;
 	if (first !== reported) return `it reported job ${show(first)} of its chunk when job ${reported} was next`;
@@ -58,9 +58,9 @@ function problemOfOutcomes(flight: Flight, message: OutcomesMessage, {maxValueBy
 	const wasStopped: Is = each => isOwn(each) && flight.deadlines.has(each as number);
 	if (stops !== undefined && !mapOf(wasStopped, oneOf(...STOP_REASONS))(stops)) return 'it stopped jobs that it was not told to stop';
 	if (suspects !== undefined && !setOf(wasStopped)(suspects)) return 'it stopped jobs that it was not told to stop';
-	const wasTaken: Is = each => isOwn(each) && (flight.taken.has(each as number) || flight.board.isAskedFor(each as number));
+	const wasTaken: Is = each => isOwn(each) && (flight.taken.has(each as number) || flight.chunkState.isAskedFor(each as number));
 	if (skipped !== undefined && !setOf(wasTaken)(skipped)) return 'it did not run jobs that nobody had taken back';
-	if (enqueues !== undefined && !mapOf(isOwn, listOf(madeJob(maxValueBytes), MAX_MADE_JOBS))(enqueues)) return 'the jobs that its jobs enqueue were none';
+	if (enqueues !== undefined && !mapOf(isOwn, listOf(madeJob(maxValueBytes), MAX_CHILD_JOBS))(enqueues)) return 'the jobs that its jobs enqueue were none';
 	return undefined;
 }
 
@@ -69,13 +69,13 @@ function areValues(values: unknown, most: number, maxBytes: number): boolean {
 	if (!isValues(values)) return false;
 	const count = countOf(values);
 	if (count < 1 || count > most) return false;
-	return isList(values) ? listOf(encoded(maxBytes), most)(values) : areLines(values);
+	return isList(values) ? listOf(encoded(maxBytes), most)(values) : arePackedStrings(values);
 }
 
-const isLines = shaped({count: index, text: either(oneOf(null), text(Infinity))});
+const isPackedStrings = shaped({count: index, text: either(oneOf(null), text(Infinity))});
 
 function isValues(values: unknown): values is Values {
-	return Array.isArray(values) || isLines(values);
+	return Array.isArray(values) || isPackedStrings(values);
 }
 
 const isUnknown: Is = Number.isNaN;
@@ -87,13 +87,13 @@ function areTimes(times: unknown, count: number): boolean {
 	return packed.count === count && (Object.keys(TIMES) as (keyof typeof TIMES)[]).every(name => packed.column(name).every(TIMES[name]));
 }
 
-function problemOfFinal({reported, jobs}: Flight, {type: _, chunk: __, ...rest}: FinalMessage): string | undefined {
+function problemOfFinal({reported, jobs}: InFlightChunk, {type: _, chunk: __, ...rest}: FinalMessage): string | undefined {
 	if (!shaped({isLast: isBoolean}, {memoryBytes: isBytes, failures: mapOf(integer(0, reported - 1), isFailure)})(rest))
 		return 'its last word on jobs made no sense';
 	return rest.isLast && reported < jobs.length ? `it ended its chunk after ${reported} of ${jobs.length} jobs` : undefined;
 }
 
-function problemOfNote({jobs, taken}: Flight, {type: _, chunk: __, index: own, ...said}: NoteMessage, {maxCheckpointBytes}: Limits): string | undefined {
+function problemOfNote({jobs, taken}: InFlightChunk, {type: _, chunk: __, index: own, ...said}: NoteMessage, {maxCheckpointBytes}: Limits): string | undefined {
 	if (!integer(0, jobs.length - 1)(own) || taken.has(own)) return `it spoke for job ${show(own)}, which it does not have`;
 	const checkpoint = shaped({at: isTime, state: encoded(maxCheckpointBytes)});
 	return shaped({}, {progress: isProgress, logs: isLog, checkpoint})(said) ? undefined : 'what it said of a running job made no sense';

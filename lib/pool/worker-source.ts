@@ -1,12 +1,12 @@
 import type {PostMortem} from '../job/failure.ts';
 import type {StopReason} from '../job/job.ts';
-import {MOST_IN_RUN} from '../job/runs.ts';
-import {Board, type BoardProgress, type Running} from '../worker/chunk-state.ts';
+import {MAX_RUN_JOBS} from '../job/runs.ts';
+import {type BoardProgress, ChunkState, type Running} from '../worker/chunk-state.ts';
 import type {WorkerRequest} from '../worker/messages.ts';
 
 /** Where a pool's workers come from: what a worker is and how one is spoken to. Everything else is {@link WorkerPool}'s. */
 export interface WorkerSource {
-	/** The most jobs for which its workers have a board. */
+	/** The most jobs for which its workers have room. */
 	readonly maxJobs: number;
 	/** Starts this many workers. */
 	start(count: number, listener: SourceListener): void;
@@ -67,7 +67,7 @@ export interface SourceListener {
 export interface PoolWorker {
 	/** What it is, for sentences. */
 	readonly kind: 'thread' | 'process' | 'caller';
-	board(jobs: number): PoolBoard;
+	chunkState(jobs: number): PoolChunkState;
 	/** The answer to `load`; to the others nothing, at their end. Rejects if the worker ends before. */
 	request(request: WorkerRequest): Promise<unknown>;
 	/** Looks where it is and what it uses, before it is ended. Takes at most about three seconds. */
@@ -94,8 +94,8 @@ export interface Ending {
 	readonly stderr?: string;
 }
 
-/** The pool's side of a chunk's board. What it asks for may happen at once or, where the worker has to be asked, by a later `refresh`. */
-export interface PoolBoard {
+/** The pool's side of a chunk's state. What it asks for may happen at once or, where the worker has to be asked, by a later `refresh`. */
+export interface PoolChunkState {
 	/** What the worker finds its side by. */
 	readonly address: SharedArrayBuffer | number;
 	/** Takes back those of the jobs that have not started, and says which. */
@@ -116,38 +116,38 @@ export interface PoolBoard {
 }
 
 /** The most jobs in a chunk: then it holds a whole run, and its report no more. */
-export const MAX_JOBS = MOST_IN_RUN;
+export const MAX_JOBS = MAX_RUN_JOBS;
 
 /** For workers that share memory with the pool: everything happens at once. */
-export class SharedBoard implements PoolBoard {
+export class SharedChunkState implements PoolChunkState {
 	readonly address: SharedArrayBuffer;
-	readonly #board: Board;
+	readonly #chunkState: ChunkState;
 
 	constructor(jobs: number) {
-		this.#board = Board.create(jobs);
-		this.address = this.#board.buffer as SharedArrayBuffer;
+		this.#chunkState = ChunkState.create(jobs);
+		this.address = this.#chunkState.buffer as SharedArrayBuffer;
 	}
 
 	take(indexes: readonly number[], then: (taken: readonly number[]) => void): void {
-		then(indexes.filter(index => this.#board.take(index)));
+		then(indexes.filter(index => this.#chunkState.take(index)));
 	}
 
 	stop(index: number, reason: StopReason, then: () => void): void {
-		if (this.#board.stop(index, reason)) then();
+		if (this.#chunkState.stop(index, reason)) then();
 	}
 
 	refresh(): void {}
 
 	running(): Running | undefined {
-		return this.#board.running();
+		return this.#chunkState.running();
 	}
 
 	lastStarted(): Running | undefined {
-		return this.#board.lastStarted();
+		return this.#chunkState.lastStarted();
 	}
 
 	progress(): BoardProgress | undefined {
-		return this.#board.progress();
+		return this.#chunkState.progress();
 	}
 
 	isAskedFor(_: number): boolean {
@@ -155,16 +155,16 @@ export class SharedBoard implements PoolBoard {
 	}
 
 	isFree(index: number): boolean {
-		return this.#board.isFree(index);
+		return this.#chunkState.isFree(index);
 	}
 
 	stopReason(index: number): StopReason | undefined {
-		return this.#board.stopReason(index);
+		return this.#chunkState.stopReason(index);
 	}
 }
 
 /** Of a chunk that its worker has not got: nothing of it can have started. */
-export const UNSENT: PoolBoard = {
+export const UNSENT: PoolChunkState = {
 	address: 0,
 	take: (indexes, then) => then(indexes),
 	stop: () => undefined,

@@ -5,7 +5,7 @@ import type {OwnerId} from '../job/claim.ts';
  * sleeps. So an owner is silent once its heartbeat was seen to stand still for the whole lease, on the steady clock of
  * whoever looks; and who has not looked for half a lease may have slept, with all the others, and begins anew.
  */
-export class Vigil {
+export class HeartbeatMonitor {
 	readonly #leaseMs: number;
 	readonly #steadyMs: () => number;
 	#seen = new Map<OwnerId, {readonly heartbeat: number; readonly since: number}>();
@@ -17,7 +17,7 @@ export class Vigil {
 	}
 
 	/** Looks at the heartbeats of all owners, and tells which of these are silent. */
-	look(heartbeats: Iterable<readonly [owner: OwnerId, heartbeat: number]>): ReadonlySet<OwnerId> {
+	findSilent(heartbeats: Iterable<readonly [owner: OwnerId, heartbeat: number]>): ReadonlySet<OwnerId> {
 		const now = this.#steadyMs();
 		const before = now - this.#lookedAt > this.#leaseMs / 2 ? new Map<OwnerId, never>() : this.#seen;
 		this.#lookedAt = now;
@@ -33,7 +33,7 @@ export class Vigil {
 	}
 
 	/** Of an owner that has left. Who comes by the same name is another. */
-	forget(owner: OwnerId): void {
+	drop(owner: OwnerId): void {
 		this.#seen.delete(owner);
 	}
 }

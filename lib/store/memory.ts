@@ -6,13 +6,13 @@ import type {Health} from '../job/events.ts';
 import {type FailureRecord, poison} from '../job/failure.ts';
 import type {BatchId, CleanupOptions, CleanupResult, Counts, Job, JobEnd, JobFilter, JobId, JobStatus, JobValues, LogLine, Page, Progress} from '../job/job.ts';
 import {MAX_CRASHES, MAX_SUSPICION, mostTogether, STATUSES} from '../job/job.ts';
-import type {MadeJob, NewJob} from '../job/new-job.ts';
+import type {ChildJob, NewJob} from '../job/new-job.ts';
 import type {OpenJobs} from '../job/open-jobs.ts';
 import {MAX_LOG_LINES, type Note, type Outcome, type Settlement} from '../job/outcome.ts';
-import {expandNew, expandSettling, MOST_IN_RUN} from '../job/runs.ts';
+import {expandNew, expandSettling, MAX_RUN_JOBS} from '../job/runs.ts';
 import {monotonicMs} from '../support/clock.ts';
 import {FaenaError} from '../support/errors.ts';
-import {Vigil} from './heartbeat-monitor.ts';
+import {HeartbeatMonitor} from './heartbeat-monitor.ts';
 import {
 	batchConflict,
 	batchInUse,
@@ -61,7 +61,7 @@ export class MemoryQueue extends JobQueue {
 	readonly location = ':memory:';
 	readonly #now: () => number;
 	readonly #random: () => number;
-	readonly #vigil: Vigil;
+	readonly #heartbeats: HeartbeatMonitor;
 	readonly #openJobs: NonNullable<MemoryQueueOptions['openJobs']>;
 	/** In order of arrival, which is the order of ids. */
 	#jobs = new Map<JobId, StoredJob>();
@@ -78,7 +78,7 @@ export class MemoryQueue extends JobQueue {
 		super();
 		this.#now = now;
 		this.#random = random;
-		this.#vigil = new Vigil(leaseMs, steadyMs);
+		this.#heartbeats = new HeartbeatMonitor(leaseMs, steadyMs);
 		this.#openJobs = openJobs;
 	}
 
@@ -160,7 +160,7 @@ export class MemoryQueue extends JobQueue {
 
 	recover(): number {
 		this.#assertOpen();
-		const silent = [...this.#vigil.look([...this.#owners].filter((each): each is [OwnerId, number] => each[1] !== null))];
+		const silent = [...this.#heartbeats.findSilent([...this.#owners].filter((each): each is [OwnerId, number] => each[1] !== null))];
 		for (const owner of silent) this.#owners.set(owner, null);
 		for (const owner of silent) this.#leaveBatches(owner);
 		return silent.reduce((count, owner) => count + this.#takeBack(owner, this.#openJobs(owner)), 0);
@@ -174,7 +174,7 @@ export class MemoryQueue extends JobQueue {
 	leave(owner: OwnerId): void {
 		this.#assertOpen();
 		this.#owners.delete(owner);
-		this.#vigil.forget(owner);
+		this.#heartbeats.drop(owner);
 		this.#leaveBatches(owner);
 		this.#takeBack(owner, []);
 	}
@@ -284,7 +284,7 @@ export class MemoryQueue extends JobQueue {
 		}));
 	}
 
-	cleanup({endedBefore, limit = MOST_IN_RUN, after = 0}: CleanupOptions): CleanupResult {
+	cleanup({endedBefore, limit = MAX_RUN_JOBS, after = 0}: CleanupOptions): CleanupResult {
 		this.#assertOpen();
 		const ended = this.#all().filter(job => job.id > after && job.place.at === 'ended');
 		const looked = ended.slice(0, limit);
@@ -370,7 +370,7 @@ export class MemoryQueue extends JobQueue {
 	}
 
 	/** What the first of the jobs fails its maker with whose key names another payload, here or among those before it. */
-	#refusal(jobs: readonly MadeJob[]): FailureRecord | undefined {
+	#refusal(jobs: readonly ChildJob[]): FailureRecord | undefined {
 		for (const [index, job] of jobs.entries()) {
 			if (job.key === undefined) continue;
 			const holder = this.#all().find(each => hasSameKey(each, job));
@@ -413,7 +413,7 @@ export class MemoryQueue extends JobQueue {
 		return statusOf(job.place);
 	}
 
-	#placeOfFailed({attempts, crashes, policy}: StoredJob, now: number): Place {
+	#placeOfFailed({attempts, crashes, policy}: StoredJob, now: number): StoredState {
 		if (attempts >= policy.maxAttempts || crashes >= MAX_CRASHES) return {at: 'ended', status: 'dead', endedAt: now};
 		if (policy.retry === 'manual') return {at: 'failed', runAt: null};
 		return {at: 'failed', runAt: now + backoffMs(policy.backoff, attempts, this.#random())};
@@ -592,7 +592,7 @@ interface StoredJob {
 	readonly key: string | undefined;
 	readonly batch: BatchId | undefined;
 	readonly createdAt: number;
-	place: Place;
+	place: StoredState;
 	attempts: number;
 	/** Attempts in which it killed its worker. */
 	crashes: number;
@@ -607,7 +607,7 @@ interface StoredJob {
 }
 
 /** Where a job is. A failed one without `runAt` is parked. */
-type Place =
+type StoredState =
 	| {readonly at: 'ready'}
 	| {readonly at: 'scheduled'; readonly runAt: number}
 	| {readonly at: 'failed'; readonly runAt: number | null}
@@ -641,9 +641,9 @@ function newStoredBatch(name: string, task: string, createdAt: number): StoredBa
 	return {name, task, createdAt, ...nothingYet, marks: [], ended: 0};
 }
 
-const READY: Place = {at: 'ready'};
+const READY: StoredState = {at: 'ready'};
 
-function statusOf(place: Place): JobStatus {
+function statusOf(place: StoredState): JobStatus {
 	if (place.at === 'ended') return place.status;
 	return place.at === 'ready' || place.at === 'scheduled' ? 'pending' : place.at;
 }
@@ -653,7 +653,7 @@ function countsOf(jobs: readonly StoredJob[]): Counts {
 	return Object.fromEntries(STATUSES.map(status => [status, statuses.filter(each => each === status).length])) as Counts;
 }
 
-function runAtOf(place: Place): number | undefined {
+function runAtOf(place: StoredState): number | undefined {
 	return place.at === 'scheduled' || place.at === 'failed' ? (place.runAt ?? undefined) : undefined;
 }
 
@@ -673,15 +673,15 @@ function newStoredJob(id: JobId, {task, payload, priority, runAt, policy, key, b
 	return {id, task, payload, priority, policy, key, batch, createdAt: now, place, ...nothingYet};
 }
 
-function placeOfNew({runAt}: Pick<NewJob, 'runAt'>, now: number): Place {
+function placeOfNew({runAt}: Pick<NewJob, 'runAt'>, now: number): StoredState {
 	return runAt === null || runAt <= now ? READY : {at: 'scheduled', runAt};
 }
 
-function madeBy(outcome: Outcome): readonly MadeJob[] | undefined {
+function madeBy(outcome: Outcome): readonly ChildJob[] | undefined {
 	return outcome.type === 'returned' ? outcome.enqueue : undefined;
 }
 
-function newRound(job: StoredJob, place: Place): void {
+function newRound(job: StoredJob, place: StoredState): void {
 	Object.assign(job, {place, attempts: 0, crashes: 0, suspicion: 0, error: undefined, timing: undefined, progress: undefined});
 }
 

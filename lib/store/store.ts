@@ -20,7 +20,7 @@ import type {
 	WithdrawOptions,
 	WithdrawResult,
 } from '../job/job.ts';
-import type {MadeJob, NewJob} from '../job/new-job.ts';
+import type {ChildJob, NewJob} from '../job/new-job.ts';
 import type {Note, Outcome, Settlement} from '../job/outcome.ts';
 import {type DequeuedRun, expandDequeued, type NewRun, type Settling} from '../job/runs.ts';
 import {FaenaError} from '../support/errors.ts';
@@ -432,7 +432,7 @@ export function keyConflict(
 }
 
 /** What a job fails with that enqueues one whose key names another payload: of this job, or of one it enqueues itself. */
-export function enqueueFailure({task, key}: MadeJob, holder: JobId | undefined): FailureRecord {
+export function enqueueFailure({task, key}: ChildJob, holder: JobId | undefined): FailureRecord {
 	const who = holder === undefined ? 'another job that it enqueues' : `job ${holder}`;
 	const message = `The key ${JSON.stringify(key)} of task ${task}, which this job enqueues, belongs to ${who}, which has another payload.`;
 	return {reason: 'threw', name: 'FaenaError', message, code: 'KeyConflict'};

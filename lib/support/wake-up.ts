@@ -1,23 +1,23 @@
 import {type Clock, systemClock} from './clock.ts';
 
-/** Callbacks ring it; a loop waits for it. Rings before the wait are not lost, and many are one. */
-export class Bell {
+/** Callbacks set it; a loop waits for it. One that is set before the wait is not lost, and setting it twice is the same as once. */
+export class WakeUp {
 	readonly #clock: Pick<Clock, 'after'>;
-	#isRung = false;
+	#isSet = false;
 	#wake: (() => void) | undefined;
 
 	constructor(clock: Pick<Clock, 'after'> = systemClock) {
 		this.#clock = clock;
 	}
 
-	ring(): void {
-		this.#isRung = true;
+	set(): void {
+		this.#isSet = true;
 		this.#wake?.();
 	}
 
-	/** Resolves with true at the next ring, or with false after the time given; the wait keeps no process alive. */
-	async rung(timeoutMs: number): Promise<boolean> {
-		if (!this.#isRung && timeoutMs > 0) {
+	/** Resolves with true once it is set, or with false after the time given. The wait keeps no process alive. */
+	async wait(timeoutMs: number): Promise<boolean> {
+		if (!this.#isSet && timeoutMs > 0) {
 			await new Promise<void>(resolve => {
 				const takeBack = timeoutMs === Infinity ? undefined : this.#clock.after(Math.min(timeoutMs, MAX_TIMER_MS), resolve);
 				this.#wake = () => {
@@ -27,9 +27,9 @@ export class Bell {
 			});
 			this.#wake = undefined;
 		}
-		const isRung = this.#isRung;
-		this.#isRung = false;
-		return isRung;
+		const isSet = this.#isSet;
+		this.#isSet = false;
+		return isSet;
 	}
 }
 

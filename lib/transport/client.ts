@@ -4,28 +4,28 @@ import type {JobId} from '../job/job.ts';
 import type {TaskInfo} from '../job/task.ts';
 import {FaenaError} from '../support/errors.ts';
 import type {Call, CallBody, DispatcherMessage, Notice, Verbs} from './messages.ts';
-import type {Line} from './thread.ts';
+import type {Transport} from './thread.ts';
 
 type Result<Verb extends keyof Verbs> = ReturnType<Verbs[Verb]>;
 
 /** What the client tells of: the engine's events, and that its dispatcher has failed. */
 interface EventSink {
 	/** The events that somebody wants to hear of, if these have changed. */
-	changedWishes(): readonly EventName[] | undefined;
-	tell(event: JobEvent): void;
-	remark(what: 'dispatcherFailed', detail: object): void;
+	changedSubscriptions(): readonly EventName[] | undefined;
+	publish(event: JobEvent): void;
+	log(what: 'dispatcherFailed', detail: object): void;
 }
 
-/** Who waits for a job's end. Called once, with a notice or with the error that ended the link. */
+/** Called once: with a notice when the job has ended, or with the error that ended the client. */
 export type Watcher = (end: Notice | FaenaError) => void;
 
 /**
- * The caller's end of the line to the dispatcher. Calls made in one turn of the event loop travel in one message. The line
- * keeps the process alive exactly while somebody waits for an answer, a job's end, or {@link hold}s it.
+ * The caller's end of the transport to its dispatcher. Calls made in one turn of the event loop travel in one message. The
+ * process stays alive while an answer or a job's end is awaited, or while the client is on {@link hold}.
  */
-export class Link {
+export class DispatcherClient {
 	readonly tasks: readonly TaskInfo[];
-	readonly #line: Line;
+	readonly #transport: Transport;
 	readonly #pending = new Map<number, {resolve(value: unknown): void; reject(error: unknown): void}>();
 	readonly #watchers = new Map<JobId, Watcher[]>();
 	readonly #endListeners = new Set<(error: FaenaError) => void>();
@@ -36,11 +36,11 @@ export class Link {
 	/** Why nothing can be called any more. */
 	#end: FaenaError | undefined;
 
-	constructor(line: Line, events: EventSink) {
-		this.#line = line;
-		this.tasks = line.tasks;
+	constructor(transport: Transport, events: EventSink) {
+		this.#transport = transport;
+		this.tasks = transport.tasks;
 		this.#events = events;
-		line.listen(
+		transport.listen(
 			message => this.#receive(message),
 			error => this.#fail(error),
 		);
@@ -71,7 +71,7 @@ export class Link {
 
 	/** Tells the dispatcher which events are wanted, if others are than before. Done before each message; for those who can't wait for one. */
 	subscribe(): void {
-		const events = this.#events.changedWishes();
+		const events = this.#events.changedSubscriptions();
 		// Should this call fail, the engine is closed, and there will be no events.
 		if (events) this.call({type: 'subscribe', events}).catch(() => undefined);
 	}
@@ -107,18 +107,18 @@ export class Link {
 
 	/** Keeps the process alive until {@link release}. */
 	hold(): void {
-		if (this.#holds++ === 0) this.#line.ref();
+		if (this.#holds++ === 0) this.#transport.ref();
 	}
 
 	release(): void {
-		if (--this.#holds === 0) this.#line.unref();
+		if (--this.#holds === 0) this.#transport.unref();
 	}
 
-	/** Ends the line after its last reply. Later calls are refused. */
+	/** Ends the transport after its last reply. Later calls are refused. */
 	async terminate(): Promise<void> {
 		this.#end = new FaenaError('Closed', 'This engine is closed.');
 		this.#rejectAll(new FaenaError('Closed', 'The engine was closed before the job ended; the job itself is safe in the queue.'));
-		await this.#line.end();
+		await this.#transport.end();
 	}
 
 	get isClosed(): boolean {
@@ -128,19 +128,19 @@ export class Link {
 	#flush(): void {
 		const calls = this.#outbox;
 		this.#outbox = [];
-		this.#line.send(calls);
+		this.#transport.send(calls);
 	}
 
 	#receive(message: DispatcherMessage): void {
 		if (message.type === 'signals') {
 			// A signal that has come by now is handled before that.
-			setImmediate(() => this.#line.send([{type: 'signalsTold', call: 0}]));
+			setImmediate(() => this.#transport.send([{type: 'signalsTold', call: 0}]));
 			return;
 		}
 		if (message.type === 'failed') {
 			this.#fail(fromEnvelope(message.error));
 			// Its lock on the queue falls with it, so that another engine can take its jobs at once.
-			void this.#line.end();
+			void this.#transport.end();
 			return;
 		}
 		for (const reply of message.replies) {
@@ -151,7 +151,7 @@ export class Link {
 			else pending?.resolve(reply.value);
 		}
 		for (const notice of message.notices) this.#notify(notice);
-		for (const event of message.events) this.#events.tell(event);
+		for (const event of message.events) this.#events.publish(event);
 	}
 
 	#notify(notice: Notice): void {
@@ -165,7 +165,7 @@ export class Link {
 	}
 
 	#fail(error: FaenaError): void {
-		if (!this.#end) this.#events.remark('dispatcherFailed', {error});
+		if (!this.#end) this.#events.log('dispatcherFailed', {error});
 		this.#end ??= error;
 		this.#rejectAll(error);
 	}
@@ -178,7 +178,7 @@ export class Link {
 		for (const {reject} of pending) reject(error);
 		for (const watcher of watchers) watcher(error);
 		for (const listener of this.#endListeners) listener(error);
-		if (this.#holds > 0) this.#line.unref();
+		if (this.#holds > 0) this.#transport.unref();
 		this.#holds = 0;
 	}
 }

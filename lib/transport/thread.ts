@@ -9,7 +9,7 @@ import type {Call, CallsMessage, DispatcherMessage, DispatcherStart, RepliesMess
 import {memoryOf} from './messages.ts';
 
 /** How an engine's calls reach its dispatcher, and what it says comes back. */
-export interface Line {
+export interface Transport {
 	readonly tasks: readonly TaskInfo[];
 	send(calls: readonly Call[]): void;
 	/** Calls the listener with each message, or with why there will be no more. */
@@ -22,7 +22,7 @@ export interface Line {
 }
 
 /** To a dispatcher in a thread of its own: the caller's event loop never waits for the disk and never runs a task. */
-export class ThreadLine implements Line {
+export class ThreadTransport implements Transport {
 	readonly tasks: readonly TaskInfo[];
 	readonly #worker: Worker;
 
@@ -35,11 +35,11 @@ export class ThreadLine implements Line {
 	 * Starts the thread and waits until its workers have loaded the tasks.
 	 * @throws FaenaError why the queue or the tasks can't be opened
 	 */
-	static async open(start: DispatcherStart, tell: (event: JobEvent) => void): Promise<ThreadLine> {
+	static async open(start: DispatcherStart, tell: (event: JobEvent) => void): Promise<ThreadTransport> {
 		const worker = startThread(workerUrl('dispatcher'), {workerData: start, name: 'faena dispatcher'});
 		const started = await untilStarted(worker, tell);
 		if (started.type === 'refused') throw fromEnvelope(started.error);
-		return new ThreadLine(worker, started.tasks);
+		return new ThreadTransport(worker, started.tasks);
 	}
 
 	listen(onMessage: (message: DispatcherMessage) => void, onEnd: (error: FaenaError) => void): void {

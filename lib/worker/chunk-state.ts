@@ -13,7 +13,7 @@ import {add, compareExchange, load, notify, store, waitAsync} from '../support/p
  */
 const Cell = {free: 0, started: 1, finished: 2, taken: 3, stopping: 4} as const;
 
-/** Room for each state in a cell; what is above that is the board's generation. */
+/** Room for each state in a cell; what is above that is the generation. */
 const STATES = 8;
 
 /** Words before the cells: index + 1 of the job that was started last, negative once it has ended, and how many run from there on; a counter that is odd while progress is being written; */
@@ -29,7 +29,7 @@ const AT = 5;
 const GENERATION = 12;
 const HEAD = 14;
 
-/** Bytes of a board before its cells, and of each cell. */
+/** Bytes of a chunk's state before its cells, and of each cell. */
 export const HEAD_BYTES = HEAD * 4;
 export const CELL_BYTES = 4;
 
@@ -51,7 +51,7 @@ export interface BoardProgress {
 	readonly at: number;
 }
 
-export class Board {
+export class ChunkState {
 	readonly buffer: SharedArrayBuffer | ArrayBuffer;
 	readonly #words: Int32Array;
 	readonly #doubles: Float64Array;
@@ -70,8 +70,8 @@ export class Board {
 		this.#jobs = jobs;
 	}
 
-	static create(jobs: number): Board {
-		return new Board(new SharedArrayBuffer(HEAD_BYTES + CELL_BYTES * jobs));
+	static create(jobs: number): ChunkState {
+		return new ChunkState(new SharedArrayBuffer(HEAD_BYTES + CELL_BYTES * jobs));
 	}
 
 	/** Makes all cells free, in this generation. */
@@ -85,7 +85,7 @@ export class Board {
 	/** Starts the job unless it was taken back. `at` is on the clock of {@link monotonicMs}. */
 	start(index: number, at: number): boolean {
 		if (!this.#move(index, Cell.free, Cell.started)) return false;
-		this.#show(index, 1, at);
+		this.#publishRunning(index, 1, at);
 		return true;
 	}
 
@@ -97,7 +97,7 @@ export class Board {
 		// A task may have changed what arrays do. A job that has started and does not run would count as completed.
 		if (started.length !== count) throw new Error(`Of ${count} jobs that were started the worker knows ${started.length}.`);
 		const [head, tail] = [started[0], started[count - 1]];
-		if (head !== undefined && tail !== undefined) this.#show(head, tail - head + 1, at);
+		if (head !== undefined && tail !== undefined) this.#publishRunning(head, tail - head + 1, at);
 		return started;
 	}
 
@@ -136,7 +136,7 @@ export class Board {
 	}
 
 	/** No job of the chunk will be started any more. */
-	retire(): void {}
+	close(): void {}
 
 	// ——— the pool's side ———
 
@@ -185,7 +185,7 @@ export class Board {
 	}
 
 	/** Only the last write is atomic, as is the one that follows a job's end: to store so is slow, and who sees it sees those before. */
-	#show(index: number, count: number, at: number): void {
+	#publishRunning(index: number, count: number, at: number): void {
 		// What is read with a job as running was said by that job.
 		this.#words[PROGRESS] = 0;
 		this.#doubles[START] = at;

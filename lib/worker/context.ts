@@ -1,9 +1,9 @@
 import {format} from 'node:util';
 import {argument, finite} from '../job/checks.ts';
-import {MadeJobs} from '../job/child-jobs.ts';
+import {ChildJobs} from '../job/child-jobs.ts';
 import {decode, type Encoded, encode} from '../job/encoding.ts';
 import type {LogLevel, StopReason} from '../job/job.ts';
-import type {JobMaker, MadeJob} from '../job/new-job.ts';
+import type {ChildJob, JobMaker} from '../job/new-job.ts';
 import type {JobOptions, TaskContext, TaskLog} from '../job/task.ts';
 import {FaenaError} from '../support/errors.ts';
 import {wallMs} from '../support/primordials.ts';
@@ -31,7 +31,7 @@ export interface Given {
 	readonly maker: JobMaker;
 }
 
-const NO_JOBS: readonly MadeJob[] = [];
+const NO_JOBS: readonly ChildJob[] = [];
 
 const SENTENCES: Readonly<Record<StopReason, string>> = {
 	cancelled: 'The job was cancelled.',
@@ -45,7 +45,7 @@ interface Asked {
 	controller?: AbortController;
 	resumeFrom?: {readonly state: unknown};
 	notes?: Notes;
-	made?: MadeJobs;
+	made?: ChildJobs;
 	// The methods that a task may take out of it.
 	log?: TaskLog;
 	progress?: TaskContext['progress'];
@@ -137,7 +137,7 @@ export class JobContext implements TaskContext {
 
 	#make(task: string, payload: unknown, options: JobOptions): void {
 		if (this.#isClosed) throw new FaenaError('Closed', `Job ${this.job.id} has ended; a task calls ctx.enqueue() before it does.`);
-		this.#own.made ??= new MadeJobs(this.#given.maker);
+		this.#own.made ??= new ChildJobs(this.#given.maker);
 		this.#own.made.add(task, payload, options);
 	}
 
@@ -147,7 +147,7 @@ export class JobContext implements TaskContext {
 	}
 
 	/** For whoever runs the task, when it has ended: hands over what is still held back, and returns the jobs it made. */
-	close(): readonly MadeJob[] {
+	close(): readonly ChildJob[] {
 		this.#isClosed = true;
 		this.#asked?.notes?.flush();
 		return this.#asked?.made?.all ?? NO_JOBS;

@@ -3,10 +3,10 @@ import {type FailureRecord, toFailure} from '../job/failure.ts';
 import type {StopReason} from '../job/job.ts';
 import type {TaskContext} from '../job/task.ts';
 import {get} from '../support/primordials.ts';
-import type {Board} from './chunk-state.ts';
+import type {ChunkState} from './chunk-state.ts';
 import {type Given, type Host, JobContext} from './context.ts';
 import {type ChunkMessage, idAt, type NoteMessage, numberAt} from './messages.ts';
-import type {Report} from './outcomes.ts';
+import type {OutcomeBuffer} from './outcomes.ts';
 import type {Noted} from './updates.ts';
 
 /** What runs: one job, or a micro-batch. */
@@ -18,8 +18,8 @@ export interface OpenChunk {
 	readonly payloads: readonly Encoded[];
 	/** What its contexts share. */
 	readonly given: Given;
-	readonly board: Board;
-	readonly report: Report;
+	readonly chunkState: ChunkState;
+	readonly report: OutcomeBuffer;
 	readonly post: (note: NoteMessage) => void;
 }
 
@@ -88,16 +88,16 @@ export class Execution implements Host {
 	}
 
 	stopReason(): StopReason | undefined {
-		return this.#chunk.board.stopReason(this.index);
+		return this.#chunk.chunkState.stopReason(this.index);
 	}
 
 	stopped(): Promise<void> {
-		return this.#chunk.board.stopped(this.index);
+		return this.#chunk.chunkState.stopped(this.index);
 	}
 
-	/** The board has room for what one running job says. */
+	/** The chunk's state has room for what one running job says. */
 	get progress(): Host['progress'] {
-		return this.#together === 1 ? (done, total, at) => this.#chunk.board.setProgress(done, total, at) : undefined;
+		return this.#together === 1 ? (done, total, at) => this.#chunk.chunkState.setProgress(done, total, at) : undefined;
 	}
 
 	note(note: Noted): void {

@@ -5,7 +5,7 @@ import type {Encoded} from '../job/encoding.ts';
 import type {ErrorEnvelope} from '../job/error-envelope.ts';
 import type {FailureRecord} from '../job/failure.ts';
 import type {LogLine, StopReason} from '../job/job.ts';
-import type {MadeJob} from '../job/new-job.ts';
+import type {ChildJob} from '../job/new-job.ts';
 import type {Values} from '../job/packed-strings.ts';
 import type {ExecutionOptions, Isolation, TaskInfo} from '../job/task.ts';
 import {listed, memoryOfValues} from '../job/transfer.ts';
@@ -54,8 +54,8 @@ export interface ChunkMessage {
 	readonly chunk: number;
 	readonly lease: Lease;
 	readonly task: string;
-	/** The board's memory; or, where the worker's is its own, the generation of the chunk. */
-	readonly board: SharedArrayBuffer | number;
+	/** The memory of the chunk's state; or, where the worker's is its own, the generation of the chunk. */
+	readonly chunkState: SharedArrayBuffer | number;
 	readonly jobs: number;
 	/** The first of them, if they are consecutive. */
 	readonly ids: number | readonly number[];
@@ -122,7 +122,7 @@ export interface OutcomesMessage {
 	/** Indexes in the chunk: of jobs that were taken back before they started, whose entries have no meaning. */
 	readonly skipped?: ReadonlySet<number>;
 	/** By index in the chunk: what jobs that returned enqueue. */
-	readonly enqueues?: ReadonlyMap<number, readonly MadeJob[]>;
+	readonly enqueues?: ReadonlyMap<number, readonly ChildJob[]>;
 }
 
 /** What was posted of the chunk stands. */

@@ -2,12 +2,12 @@ import {setImmediate as nextTurn} from 'node:timers/promises';
 import type {Encoded} from '../job/encoding.ts';
 import type {FailureRecord} from '../job/failure.ts';
 import type {StopReason} from '../job/job.ts';
-import type {MadeJob} from '../job/new-job.ts';
+import type {ChildJob} from '../job/new-job.ts';
 import {pack} from '../job/packed-strings.ts';
 import {inUnits, packTimes} from '../job/packed-times.ts';
 import {include, makeMap, makeSet, round, set, setImmediate} from '../support/primordials.ts';
 import type {ChunkMessage, OutcomesMessage, WorkerMessage} from './messages.ts';
-import type {Meter} from './resource-usage.ts';
+import type {ResourceUsage} from './resource-usage.ts';
 
 /**
  * How the jobs of a chunk ended, by index. They begin and end in order, a micro-batch at once:
@@ -16,11 +16,11 @@ import type {Meter} from './resource-usage.ts';
  *
  * What decides about a job is written and read here without functions that a task could have replaced.
  */
-export class Report {
+export class OutcomeBuffer {
 	readonly #chunk: number;
 	readonly #post: (message: WorkerMessage) => void;
 	readonly #epochMs: number;
-	readonly #meter: Meter;
+	readonly #meter: ResourceUsage;
 	#cpuMs: number | undefined;
 	/** How many jobs are final, */
 	#final = 0;
@@ -38,14 +38,14 @@ export class Report {
 	readonly #failures: Record<number, FailureRecord> = {__proto__: null} as never;
 	/** and of those that are not posted. */
 	#stops: Map<number, StopReason> | undefined;
-	#enqueues: Map<number, readonly MadeJob[]> | undefined;
+	#enqueues: Map<number, readonly ChildJob[]> | undefined;
 	#suspects: Set<number> | undefined;
 	#skipped: Set<number> | undefined;
 	#willPost = false;
 	readonly #onFinal: (jobs: number) => void;
 
 	/** @param onFinal is told how many of the jobs, from the first on, are final */
-	constructor({chunk, jobs}: ChunkMessage, post: (message: WorkerMessage) => void, meter: Meter, epochMs: number, onFinal: (jobs: number) => void) {
+	constructor({chunk, jobs}: ChunkMessage, post: (message: WorkerMessage) => void, meter: ResourceUsage, epochMs: number, onFinal: (jobs: number) => void) {
 		this.#chunk = chunk;
 		this.#post = post;
 		this.#onFinal = onFinal;
@@ -75,7 +75,7 @@ export class Report {
 	}
 
 	/** Jobs that it made, to be enqueued if it stays without failure. */
-	enqueue(index: number, made: readonly MadeJob[]): void {
+	enqueue(index: number, made: readonly ChildJob[]): void {
 		this.#enqueues ??= makeMap();
 		set(this.#enqueues, index, made);
 	}

@@ -2,7 +2,7 @@ import {getHeapStatistics} from 'node:v8';
 import type {Isolation} from '../job/task.ts';
 
 /** What a worker uses, as far as Node tells. */
-export interface Meter {
+export interface ResourceUsage {
 	/** Processor time so far; `undefined` where it isn't known: of a thread before Node 23.9. */
 	cpuMs(): number | undefined;
 	/** A thread's heap, a process's memory. */
@@ -13,19 +13,19 @@ export interface Meter {
 
 const heapBytes = () => getHeapStatistics().used_heap_size;
 
-const OF_THREAD: Meter = {
+const OF_THREAD: ResourceUsage = {
 	cpuMs: () => process.threadCpuUsage && toMs(process.threadCpuUsage()),
 	usedBytes: heapBytes,
 	peakBytes: heapBytes,
 };
 
-const OF_PROCESS: Meter = {
+const OF_PROCESS: ResourceUsage = {
 	cpuMs: () => toMs(process.cpuUsage()),
 	usedBytes: () => process.memoryUsage.rss(),
 	peakBytes: () => process.resourceUsage().maxRSS * 1024,
 };
 
-export const METERS: Readonly<Record<Isolation, Meter>> = {thread: OF_THREAD, process: OF_PROCESS, inline: {...OF_PROCESS, cpuMs: OF_THREAD.cpuMs}};
+export const METERS: Readonly<Record<Isolation, ResourceUsage>> = {thread: OF_THREAD, process: OF_PROCESS, inline: {...OF_PROCESS, cpuMs: OF_THREAD.cpuMs}};
 
 function toMs({user, system}: NodeJS.CpuUsage): number {
 	return (user + system) / 1000;

@@ -8,11 +8,11 @@ import {unpack} from '../job/packed-strings.ts';
 import {optionsOf, type TaskFunction} from '../job/task.ts';
 import {monotonicMs} from '../support/clock.ts';
 import {get, wallMs, withResolvers} from '../support/primordials.ts';
-import type {Board} from './chunk-state.ts';
+import type {ChunkState} from './chunk-state.ts';
 import {Execution, type Executions, type OpenChunk} from './execution.ts';
 import type {ChunkMessage, WorkerMessage} from './messages.ts';
-import {Report} from './outcomes.ts';
-import type {Meter} from './resource-usage.ts';
+import {OutcomeBuffer} from './outcomes.ts';
+import type {ResourceUsage} from './resource-usage.ts';
 import type {Resources} from './resources.ts';
 import type {TaskTable} from './tasks-module.ts';
 
@@ -39,11 +39,11 @@ export interface RunnerOptions {
 	/** For `ctx.resource`. */
 	readonly resources: Resources;
 	/** What this worker uses. */
-	readonly meter: Meter;
+	readonly meter: ResourceUsage;
 	/** Without them, jobs that were stopped may leave processes behind. */
 	readonly leftovers?: Leftovers | undefined;
-	/** The worker's side of a chunk's board. */
-	readonly openBoard: (address: ChunkMessage['board']) => Board;
+	/** The worker's side of a chunk's state. */
+	readonly openChunkState: (address: ChunkMessage['chunkState']) => ChunkState;
 	readonly post: (message: WorkerMessage) => void;
 	/** Where this worker tells which jobs it has open. */
 	readonly openJobs?: OpenJobsCell | undefined;
@@ -55,7 +55,7 @@ const {enterWith, getStore} = AsyncLocalStorage.prototype;
 /**
  * Runs chunks in a worker, one job at a time. Total: whatever a task returns, throws or leaves behind becomes an outcome.
  *
- * A job goes through: start on the board (unless it was taken back) → decode → call → encode → finish on the board (unless
+ * A job goes through: start in the chunk's state (unless it was taken back) → decode → call → encode → finish in the chunk's state (unless
  * it was told to stop) → its outcome waits in the report → posted → final, a turn of the event loop later. What surfaces
  * before that, such as a rejection nobody handles, still fails that job; later it only reaches stderr.
  */
@@ -103,21 +103,21 @@ export class Runner {
 
 	async #runChunk(message: ChunkMessage): Promise<void> {
 		const run = get(this.#tasks, message.task);
-		const {openBoard, post, meter, resources, openJobs} = this.#options;
+		const {openChunkState, post, meter, resources, openJobs} = this.#options;
 		// Usually it was ready before the first chunk came; not for a job that is in quarantine here.
 		const unready = resources.areMissing(message.task) ? await this.#setUp(message.task) : undefined;
-		const board = openBoard(message.board);
+		const chunkState = openChunkState(message.chunkState);
 		const epochMs = (this.#options.now ?? wallMs)() - monotonicMs();
 		// Not before: until now it only waited here, and has done no harm.
 		openJobs?.show(message, 0);
-		const report = new Report(message, post, meter, epochMs, final => openJobs?.show(message, final));
+		const report = new OutcomeBuffer(message, post, meter, epochMs, final => openJobs?.show(message, final));
 		const batchSize = run && !unready ? optionsOf(run).batchSize : undefined;
 		const {maxCheckpointBytes, maker} = this.#options;
 		const given = {maxCheckpointBytes, maker, resource: resources.of(message.task)};
-		const chunk: OpenChunk = {message, payloads: unpack(message.payloads), given, board, report, post};
+		const chunk: OpenChunk = {message, payloads: unpack(message.payloads), given, chunkState, report, post};
 		if (run && batchSize !== undefined) await this.#runBatches(run, batchSize, chunk);
 		else await this.#runOneByOne(run, unready?.error, chunk);
-		board.retire();
+		chunkState.close();
 		await report.conclude();
 	}
 
@@ -133,10 +133,10 @@ export class Runner {
 	}
 
 	async #runOneByOne(run: TaskFunction | undefined, obstacle: unknown, chunk: OpenChunk): Promise<void> {
-		const {message, board, report} = chunk;
+		const {message, chunkState, report} = chunk;
 		let now = monotonicMs();
 		for (let index = 0; index < message.jobs; index++) {
-			if (!board.start(index, now)) {
+			if (!chunkState.start(index, now)) {
 				report.skip(index);
 				continue;
 			}
@@ -151,10 +151,10 @@ export class Runner {
 			close(execution, report);
 			const begunAt = now;
 			now = monotonicMs();
-			const stop = finish(board, index);
+			const stop = finish(chunkState, index);
 			if (stop) await this.#endLeftovers(begunAt);
 			report.end(index, now, stop, 1);
-			if (execution.context.isWatched) board.wake(index);
+			if (execution.context.isWatched) chunkState.wake(index);
 			if (now - begunAt >= REPORT_ALONE_MS || report.ageMs(now) >= REPORT_EVERY_MS) report.post();
 		}
 	}
@@ -169,31 +169,31 @@ export class Runner {
 	}
 
 	async #runBatch(run: TaskFunction, first: number, end: number, chunk: OpenChunk): Promise<void> {
-		const {board, report} = chunk;
+		const {chunkState, report} = chunk;
 		const startedAt = monotonicMs();
-		const started = board.startMany(first, end, startedAt);
+		const started = chunkState.startMany(first, end, startedAt);
 		for (const index of started) report.begin(index, startedAt);
 		const batch = started.map(index => new Execution(chunk, index, started.length));
 		if (batch.length > 0) await this.#outside.runInAsyncScope(this.#executeBatch, this, run, batch, report);
 		const endedAt = monotonicMs();
 		let isStopped = false;
 		for (let index = first; index < end; index++) {
-			if (board.isTaken(index)) {
+			if (chunkState.isTaken(index)) {
 				report.skip(index);
 				continue;
 			}
-			const stop = finish(board, index);
+			const stop = finish(chunkState, index);
 			isStopped ||= stop !== undefined;
 			report.end(index, endedAt, stop, batch.length);
 		}
 		// Which of the jobs has started a process is not known.
 		if (isStopped) await this.#endLeftovers(startedAt);
-		for (const {index, context} of batch) if (context.isWatched) board.wake(index);
+		for (const {index, context} of batch) if (context.isWatched) chunkState.wake(index);
 		report.post();
 	}
 
 	/** Calls the task with the payloads of all, and lets each end by its own result. */
-	async #executeBatch(run: TaskFunction, batch: Executions, report: Report): Promise<void> {
+	async #executeBatch(run: TaskFunction, batch: Executions, report: OutcomeBuffer): Promise<void> {
 		this.#execution.enterWith(batch);
 		const {promise, resolve} = withResolvers<void>();
 		for (let offset = 0; offset < batch.length; offset++) batch[offset]?.onFailure(resolve);
@@ -202,7 +202,7 @@ export class Runner {
 		for (let offset = 0; offset < batch.length; offset++) close(batch[offset] as Execution, report);
 	}
 
-	async #settleBatch(run: TaskFunction, batch: Executions, report: Report, done: () => void): Promise<void> {
+	async #settleBatch(run: TaskFunction, batch: Executions, report: OutcomeBuffer, done: () => void): Promise<void> {
 		try {
 			const payloads = batch.map(({payload}) => decode(payload));
 			const results = resultsFor(batch, await run(payloads, batch.map(({context}) => context) as never));
@@ -216,14 +216,14 @@ export class Runner {
 		}
 	}
 
-	#end(execution: Execution, end: End, report: Report): void {
+	#end(execution: Execution, end: End, report: OutcomeBuffer): void {
 		if ('error' in end) execution.fail(end.error);
 		else if (end.value instanceof Error) execution.fail(end.value);
 		else this.#return(execution, end.value, report);
 	}
 
 	/** Calls the task. Returns a promise only if the task did, so that a chunk of synchronous tasks is one plain loop. */
-	#execute(run: TaskFunction, execution: Execution, report: Report): Promise<void> | undefined {
+	#execute(run: TaskFunction, execution: Execution, report: OutcomeBuffer): Promise<void> | undefined {
 		this.#execution.enterWith(execution);
 		try {
 			const result = run(decode(execution.payload), execution.context);
@@ -243,7 +243,7 @@ export class Runner {
 	}
 
 	/** Not by the promise's `then`, which a task may have replaced. After a stray error, which fails the job, it may never settle. */
-	async #settle(result: PromiseLike<unknown>, execution: Execution, report: Report, done: () => void): Promise<void> {
+	async #settle(result: PromiseLike<unknown>, execution: Execution, report: OutcomeBuffer, done: () => void): Promise<void> {
 		try {
 			this.#return(execution, await result, report);
 		} catch (error) {
@@ -254,7 +254,7 @@ export class Runner {
 	}
 
 	/** Unless it has failed before, by an error that nobody caught. */
-	#return(execution: Execution, value: unknown, report: Report): void {
+	#return(execution: Execution, value: unknown, report: OutcomeBuffer): void {
 		if (execution.failure) return;
 		try {
 			report.return(execution.index, encode(value, 'result', this.#options.maxValueBytes));
@@ -285,11 +285,11 @@ async function endOf(result: unknown): Promise<End> {
 }
 
 /** Ends the job. Returns why it was told to stop, if it was told before. */
-function finish(board: Board, index: number): StopReason | undefined {
-	return board.finish(index) ? undefined : board.stopReason(index);
+function finish(chunkState: ChunkState, index: number): StopReason | undefined {
+	return chunkState.finish(index) ? undefined : chunkState.stopReason(index);
 }
 
-function close({index, context}: Execution, report: Report): void {
+function close({index, context}: Execution, report: OutcomeBuffer): void {
 	const made = context.close();
 	if (made.length > 0) report.enqueue(index, made);
 }

@@ -12,7 +12,7 @@ import {Resources} from './resources.ts';
 import {Runner, type RunnerOptions} from './runner.ts';
 import {infosOf, loadTasks} from './tasks-module.ts';
 
-export interface LifeOptions extends Pick<RunnerOptions, 'openBoard' | 'post' | 'now' | 'leftovers'> {
+export interface LifeOptions extends Pick<RunnerOptions, 'openChunkState' | 'post' | 'now' | 'leftovers'> {
 	/** A thread or process of a pool is there for the tasks alone; an inline worker lives in the caller's. */
 	readonly kind: Isolation;
 }
@@ -24,7 +24,7 @@ interface Life {
 }
 
 /** What every worker does: load the tasks module on the first request, run chunks on the others, and clean up on the last. */
-export class WorkerLife {
+export class TaskWorker {
 	readonly #options: LifeOptions;
 	#loading: Promise<Life> | undefined;
 	#openJobs: OpenJobsCell | undefined;

@@ -1,14 +1,14 @@
 import test from 'ava';
-import {Audience} from '../../lib/api/events.ts';
+import {Events} from '../../lib/api/events.ts';
 import {JobHandle} from '../../lib/api/job-handle.ts';
 import {toEnvelope} from '../../lib/job/error-envelope.ts';
 import {FaenaError} from '../../lib/support/errors.ts';
-import {Link} from '../../lib/transport/client.ts';
-import type {Line} from '../../lib/transport/thread.ts';
+import {DispatcherClient} from '../../lib/transport/client.ts';
+import type {Transport} from '../../lib/transport/thread.ts';
 
 test('who waits for a job of which nobody can tell whether it has ended hears of that', async t => {
 	const handle = new JobHandle(
-		new Link(refusing(new FaenaError('OutcomeUnknown', 'The disk did not say.')), new Audience('jobs.db', undefined)),
+		new DispatcherClient(refusing(new FaenaError('OutcomeUnknown', 'The disk did not say.')), new Events('jobs.db', undefined)),
 		1,
 		'count',
 		false,
@@ -17,8 +17,8 @@ test('who waits for a job of which nobody can tell whether it has ended hears of
 });
 
 /** A line to a dispatcher that refuses every call. */
-function refusing(error: FaenaError): Line {
-	let listener: Parameters<Line['listen']>[0];
+function refusing(error: FaenaError): Transport {
+	let listener: Parameters<Transport['listen']>[0];
 	return {
 		tasks: [],
 		listen: onMessage => {

@@ -3,7 +3,7 @@ import {join} from 'node:path';
 import {setImmediate as nextTurn} from 'node:timers/promises';
 import test, {type ExecutionContext} from 'ava';
 import Database from 'better-sqlite3';
-import {Notebook} from '../../lib/api/direct-update-writer.ts';
+import {DirectUpdateWriter} from '../../lib/api/direct-update-writer.ts';
 import {warn} from '../../lib/api/warnings.ts';
 import {enqueueIn, FaenaError, openQueue, type Policy, type TaskContext, work} from '../../lib/index.ts';
 import {MemoryQueue} from '../../lib/store/memory.ts';
@@ -76,7 +76,7 @@ test('a checkpoint of a task that computes is written in its call, once the lock
 	const {queue, db} = await openFile(t);
 	await queue.enqueue([newJob('run', 'a')]);
 	const {lease, jobs} = await queue.dequeue({owner: 'me', tasks: ['run']});
-	const notebook = new Notebook(queue, {id: 1, lease, execution: jobs[0]?.execution ?? 0});
+	const notebook = new DirectUpdateWriter(queue, {id: 1, lease, execution: jobs[0]?.execution ?? 0});
 	const stored = () => db.prepare('select state from checkpoint').pluck().all();
 	// Something else waits for the lock as well, and would be first.
 	db.exec('begin immediate');

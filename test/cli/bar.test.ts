@@ -1,7 +1,7 @@
 import test from 'ava';
-import {describeStanding, type Standing} from '../../lib/cli/bar.ts';
+import {describeStanding, type MapStatus} from '../../lib/cli/bar.ts';
 
-const STANDING: Standing = {done: 0, executed: 0, dead: 0, total: undefined, isStopping: false};
+const STANDING: MapStatus = {done: 0, executed: 0, dead: 0, total: undefined, isStopping: false};
 
 test('progress says how much is done, how fast, until when, and what died', t => {
 	t.is(describeStanding({...STANDING, done: 1204, executed: 1204, dead: 2, total: 3012}, 10), '1,204 of 3,012  39%  120/s  ETA 0:16  2 dead');

@@ -7,7 +7,7 @@ import type {FaenaError, JobMap} from '../../lib/index.ts';
 import type {JobId} from '../../lib/job/job.ts';
 import {countOf} from '../../lib/job/packed-strings.ts';
 import {type Call, type DispatcherMessage, type EnqueueReply, idsOf, type RepliesMessage} from '../../lib/transport/messages.ts';
-import {ThreadLine} from '../../lib/transport/thread.ts';
+import {ThreadTransport} from '../../lib/transport/thread.ts';
 import {openEngine, TASKS, type Tasks, test} from '../fixtures/engine.ts';
 import {makeFolder} from '../fixtures/folder.ts';
 import {Program} from '../fixtures/program.ts';
@@ -163,8 +163,8 @@ test('an engine watches no job of a map whose loop was left, or that has failed'
 	const watches = new Watches();
 	const faena = await connect(
 		settings,
-		async (...start) => watches.listenIn(await ThreadLine.open(...start)),
-		(link, audience) => new Engine<Tasks>(settings, link, audience),
+		async (...start) => watches.listenIn(await ThreadTransport.open(...start)),
+		(link, events) => new Engine<Tasks>(settings, link, events),
 	);
 	t.teardown(() => faena.close({drain: 0}));
 	await faena.pause('echo');
@@ -231,7 +231,7 @@ class Watches {
 		return [...this.#jobs.values()].filter(times => times > 0).length;
 	}
 
-	listenIn(line: ThreadLine): ThreadLine {
+	listenIn(line: ThreadTransport): ThreadTransport {
 		const send = line.send.bind(line);
 		line.send = calls => {
 			for (const call of calls) this.#sent(call);

@@ -4,7 +4,7 @@ import type {ExecutionContext} from 'ava';
 import Database from 'better-sqlite3';
 import {type Engine, open} from '../../lib/index.ts';
 import {mostTogether} from '../../lib/job/job.ts';
-import {MOST_IN_RUN} from '../../lib/job/runs.ts';
+import {MAX_RUN_JOBS} from '../../lib/job/runs.ts';
 import {test} from '../fixtures/engine.ts';
 import {makeFolder} from '../fixtures/folder.ts';
 import {Program} from '../fixtures/program.ts';
@@ -102,7 +102,7 @@ test('two kills amid 100,000 jobs that do nothing leave none to be run alone: al
 		const suspicions = suspicionsIn(queue);
 		t.true(suspicions.every(level => mostTogether(level) >= mostTogether(kills)));
 		// Two workers had one chunk open each, and the suspects of before.
-		t.true(suspicions.length <= 2 * kills * MOST_IN_RUN);
+		t.true(suspicions.length <= 2 * kills * MAX_RUN_JOBS);
 	}
 	t.deepEqual(await runUntilIdle(t, queue), [null]);
 	t.like(await look(queue, faena => faena.counts()), {completed: 100_000, pending: 0, failed: 0, dead: 0});

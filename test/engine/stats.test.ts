@@ -1,5 +1,5 @@
 import type {Engine} from '../../lib/index.ts';
-import {Bell} from '../../lib/support/wake-up.ts';
+import {WakeUp} from '../../lib/support/wake-up.ts';
 import {openEngine, test} from '../fixtures/engine.ts';
 
 test('a job tells what its execution cost', async t => {
@@ -37,13 +37,13 @@ test('stats() counts each worker that is lost, whatever it ran: a micro-batch, a
 	const faena = await openEngine(t, {workers: 1, tasks: new URL('../fixtures/worker-losses.ts', import.meta.url)});
 	const untyped = faena as unknown as Engine<Record<string, (payload: unknown) => unknown>>;
 	const lost: string[] = [];
-	const heard = new Bell();
+	const heard = new WakeUp();
 	faena.on('workerLost', ({reason}) => {
 		lost.push(reason);
-		heard.ring();
+		heard.set();
 	});
 	await (await untyped.enqueue('exitAfterwards', null)).outcome();
-	while (lost.length === 0) await heard.rung(Infinity);
+	while (lost.length === 0) await heard.wait(Infinity);
 	t.is((await faena.stats()).lostWorkers, 1);
 	// Together, and then each alone.
 	await untyped.enqueueMany('exitTogether', [1, 2, 3], {maxAttempts: 1});
@@ -51,7 +51,7 @@ test('stats() counts each worker that is lost, whatever it ran: a micro-batch, a
 	t.true(lost.length > 2);
 	t.is((await faena.stats()).lostWorkers, lost.length);
 	await (await untyped.enqueue('loop', null, {timeout: 20, maxAttempts: 1})).outcome();
-	while (lost.at(-1) !== 'stopped') await heard.rung(Infinity);
+	while (lost.at(-1) !== 'stopped') await heard.wait(Infinity);
 	t.is((await faena.stats()).lostWorkers, lost.length - 1);
 });
 

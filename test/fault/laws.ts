@@ -2,19 +2,19 @@ import {existsSync} from 'node:fs';
 import {join} from 'node:path';
 import type {Database} from 'better-sqlite3';
 import {MAX_LOG_LINES} from '../../lib/job/outcome.ts';
-import {Place} from '../../lib/store/sqlite/places.ts';
+import {StoredState} from '../../lib/store/sqlite/stored-state.ts';
 import {makeEveryJob} from '../fixtures/stored.ts';
 
 const PLACES = `(
-	select id, abs(task) as task, rank, batch, executions, iif(task < 0, ${Place.suspect}, ${Place.ready}) as place from ready
+	select id, abs(task) as task, rank, batch, executions, iif(task < 0, ${StoredState.suspect}, ${StoredState.ready}) as place from ready
 	union all select w.id, j.task, -j.priority, j.batch, w.executions,
-		case when w.failed = 0 then ${Place.scheduled} when w.run_at is null then ${Place.parked} else ${Place.failed} end
+		case when w.failed = 0 then ${StoredState.scheduled} when w.run_at is null then ${StoredState.parked} else ${StoredState.failed} end
 		from waiting w left join every_job j on j.id = w.id
-	union all select c.id, c.task, -j.priority, c.batch, c.execution, ${Place.running} from claimed c left join every_job j on j.id = c.id
+	union all select c.id, c.task, -j.priority, c.batch, c.execution, ${StoredState.running} from claimed c left join every_job j on j.id = c.id
 	union all select o.id, j.task, -j.priority, j.batch, o.execution, o.status from outcome o left join every_job j on j.id = o.id
-	union all select j.id, r.task, r.rank, r.batch, 0, ${Place.ready} from ready_run r join every_job j on j.id between r.first and r.last
-	union all select j.id, r.task, -j.priority, r.batch, 1, ${Place.running} from claimed_run r join every_job j on j.id between r.first and r.last
-	union all select j.id, j.task, -j.priority, r.batch, 1, ${Place.completed} from outcome_run r join every_job j on j.id between r.first and r.last)`;
+	union all select j.id, r.task, r.rank, r.batch, 0, ${StoredState.ready} from ready_run r join every_job j on j.id between r.first and r.last
+	union all select j.id, r.task, -j.priority, r.batch, 1, ${StoredState.running} from claimed_run r join every_job j on j.id between r.first and r.last
+	union all select j.id, j.task, -j.priority, r.batch, 1, ${StoredState.completed} from outcome_run r join every_job j on j.id between r.first and r.last)`;
 
 const RUNS = `(
 	select 'ready' as place, first, last, null as times, null as results from ready_run
@@ -65,21 +65,21 @@ export const LAWS: Readonly<Record<string, string>> = {
 	'ids and leases are at most what the counters say': `
 		select * from counter where last < case name when 'job' then (select max(id) from every_job) when 'lease' then max(coalesce((select max(lease) from claimed), 0), coalesce((select max(lease) from claimed_run), 0)) end`,
 	'a job was executed before it ended by itself, and runs at least for the first time': `
-		select * from ${PLACES} where place in (${Place.running}, ${Place.completed}, ${Place.dead}, ${Place.failed}, ${Place.parked}) and executions < 1`,
+		select * from ${PLACES} where place in (${StoredState.running}, ${StoredState.completed}, ${StoredState.dead}, ${StoredState.failed}, ${StoredState.parked}) and executions < 1`,
 	'attempts are at most those allowed and at most the executions': `
 		select t.id, t.attempts, p.spec, e.executions from trouble t join every_job j on j.id = t.id join policy p on p.id = j.policy join ${PLACES} e on e.id = t.id
 		where t.attempts > json_extract(p.spec, '$.maxAttempts') or t.attempts > e.executions`,
 	'a dead job says why': `
-		select o.id from outcome o left join trouble t on t.id = o.id where o.status = ${Place.dead} and (t.failure is null or t.attempts < 1)`,
-	'only a completed job has a result': `select id from outcome where status <> ${Place.completed} and (value is not null or blob is not null)`,
+		select o.id from outcome o left join trouble t on t.id = o.id where o.status = ${StoredState.dead} and (t.failure is null or t.attempts < 1)`,
+	'only a completed job has a result': `select id from outcome where status <> ${StoredState.completed} and (value is not null or blob is not null)`,
 	'a completed job has no checkpoint and no failure, and is no suspect': `
 		select o.id from ${PLACES} o left join checkpoint c on c.id = o.id left join trouble t on t.id = o.id
-		where o.place = ${Place.completed} and (c.id is not null or t.failure is not null or t.suspicions > 0)`,
+		where o.place = ${StoredState.completed} and (c.id is not null or t.failure is not null or t.suspicions > 0)`,
 	'the ready jobs that are suspects, and only they, are in the lane of suspects': `
 		select r.* from ready r left join trouble t on t.id = r.id where (r.task < 0) <> (coalesce(t.suspicions, 0) > 0)`,
 	'a batch is completed if all its input has ended, and not while a job of it has not': `
 		select * from (
-			select b.*, exists (select 1 from ${PLACES} p where p.batch = b.id and p.place < ${Place.completed}) as is_unended from batch b)
+			select b.*, exists (select 1 from ${PLACES} p where p.batch = b.id and p.place < ${StoredState.completed}) as is_unended from batch b)
 		where iif(is_unended, completed_at is not null, total is not null and completed_at is null)`,
 	'a job keeps a bounded log': `select id, count(*) from log group by id having count(*) > ${MAX_LOG_LINES}`,
 };

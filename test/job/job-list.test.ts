@@ -1,7 +1,7 @@
 import test from 'ava';
 import type {DequeuedJob} from '../../lib/job/claim.ts';
 import {JobList} from '../../lib/job/job-list.ts';
-import {toLines} from '../../lib/job/packed-strings.ts';
+import {toPackedStrings} from '../../lib/job/packed-strings.ts';
 import type {DequeuedRun} from '../../lib/job/runs.ts';
 
 const POLICY = {maxAttempts: 3, timeoutMs: null, backoff: {baseMs: 1, factor: 1, maxMs: 1, jitter: 0}, retry: 'auto'} as const;
@@ -12,7 +12,7 @@ function job(id: number, parts: Partial<DequeuedJob> = {}): DequeuedJob {
 
 function run(first: number, last: number): DequeuedRun {
 	const ids = Array.from({length: last - first + 1}, (_, index) => first + index);
-	return {first, task: 'hash', createdAt: 5, policy: POLICY, payloads: toLines(ids.map(String))};
+	return {first, task: 'hash', createdAt: 5, policy: POLICY, payloads: toPackedStrings(ids.map(String))};
 }
 
 test('a list tells of each job, whether it is in a run or not', t => {

@@ -1,6 +1,6 @@
 import test from 'ava';
 import type {Encoded} from '../../lib/job/encoding.ts';
-import {countOf, isList, joinLines, pack, readLines, sliceLines, toLines, unpack} from '../../lib/job/packed-strings.ts';
+import {countOf, isList, joinPacked, pack, readPacked, slicePacked, toPackedStrings, unpack} from '../../lib/job/packed-strings.ts';
 import fc from '../fixtures/property.ts';
 
 const short = fc.option(fc.string({minLength: 1, maxLength: 5}).filter(text => !text.includes('\n')));
@@ -8,13 +8,13 @@ const shorts = fc.array(short, {minLength: 1, maxLength: 20});
 
 test('lines come back as they went in, whole, cut and joined', t => {
 	const property = fc.property(shorts, shorts, fc.nat(), fc.nat(), (values, others, a, b) => {
-		const lines = toLines(values);
+		const lines = toPackedStrings(values);
 		t.deepEqual(unpack(lines), values);
 		const [start = 0, end = 0] = [a % (values.length + 1), b % (values.length + 1)].sort((x, y) => x - y);
-		if (start < end) t.deepEqual(unpack(sliceLines(lines, start, end)), values.slice(start, end));
-		t.deepEqual(unpack(joinLines([lines, toLines(others)])), [...values, ...others]);
+		if (start < end) t.deepEqual(unpack(slicePacked(lines, start, end)), values.slice(start, end));
+		t.deepEqual(unpack(joinPacked([lines, toPackedStrings(others)])), [...values, ...others]);
 		t.deepEqual(
-			values.map((_, index) => readLines(lines.text)(index)),
+			values.map((_, index) => readPacked(lines.text)(index)),
 			values,
 		);
 	});
@@ -37,6 +37,6 @@ test('only short texts without line breaks become lines', t => {
 test('lines that are not there, since somebody tampered with them, are nothing', t => {
 	const lines = {count: 4, text: '1\n2'};
 	t.deepEqual(unpack(lines), ['1', '2', null, null]);
-	t.deepEqual(unpack(sliceLines(lines, 1, 4)), ['2', null, null]);
-	t.deepEqual(unpack(sliceLines(lines, 3, 4)), [null]);
+	t.deepEqual(unpack(slicePacked(lines, 1, 4)), ['2', null, null]);
+	t.deepEqual(unpack(slicePacked(lines, 3, 4)), [null]);
 });

@@ -126,7 +126,7 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
 	},
 	'a connection that is lost makes a deleted database anew': {
 		file: 'lib/store/sqlite/sqlite.ts',
-		find: '\t\tlost.footing?.recall();\n',
+		find: '\t\tlost.fileGuard?.recall();\n',
 		put: '',
 		killer: [STORAGE, 'a queue that has lost its connection does not make a deleted database anew'],
 	},
@@ -208,8 +208,8 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
 	},
 	'whether an owner is silent is told by the wall clock': {
 		file: 'lib/store/sqlite/sqlite.ts',
-		find: 'new Vigil(leaseMs, steadyMs)',
-		put: 'new Vigil(leaseMs, now)',
+		find: 'new HeartbeatMonitor(leaseMs, steadyMs)',
+		put: 'new HeartbeatMonitor(leaseMs, now)',
 		killer: [SQLITE, 'sqlite: a clock that jumps takes nobody for silent, and hides nobody who is'],
 	},
 	'an owner is silent whatever it says': {
@@ -264,7 +264,7 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
 		killer: ['test/job/open-jobs.test.ts', 'a cell with one damaged byte, wherever it is, names no job'],
 	},
 	'a child process outlives its program': {
-		file: 'workers/guard.ts',
+		file: 'workers/watchdog.ts',
 		find: "socket.on('close', () => void die());",
 		put: '',
 		killer: ['test/engine/isolation.test.ts', 'no child process survives its parent, not even one that computes for ever'],
@@ -285,11 +285,11 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
 		file: 'lib/pool/processes/control-socket.ts',
 		find: "await new Promise(resolve => void socket.once('close', resolve));",
 		put: "await once(socket, 'close');",
-		killer: ['test/pool/lifeline.test.ts', 'a command to a process that has just died is lost, and ends nobody else'],
+		killer: ['test/pool/control-socket.test.ts', 'a command to a process that has just died is lost, and ends nobody else'],
 	},
 	'a close waits for a look at each job that it stops': {
 		file: 'lib/pool/worker-pool.ts',
-		find: "const isTold = flight.board.stopReason(index) !== 'interrupted';",
+		find: "const isTold = flight.chunkState.stopReason(index) !== 'interrupted';",
 		put: 'const isTold = true;',
 		killer: [
 			'test/pool/worker-pool.test.ts',
@@ -297,7 +297,7 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
 		],
 	},
 	'the jobs of a dead owner are taken from children that are still at them': {
-		file: 'workers/guard.ts',
+		file: 'workers/watchdog.ts',
 		find: 'if (ownerLock !== undefined) shareLock(ownerLock);',
 		put: '',
 		killer: ['test/engine/isolation.test.ts', 'a job of a program that was killed runs again only when none of its child processes can still be at it'],
@@ -342,7 +342,7 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
 		put: '',
 		killer: ['test/pool/threads.test.ts', 'threads: where a worker is broken after one job, none is charged, and each is to run alone'],
 	},
-	// ——— the board ———
+	// ——— the chunkState ———
 	'a job starts though it was taken back': {
 		file: 'lib/worker/chunk-state.ts',
 		find: 'if (!this.#move(index, Cell.free, Cell.started)) return false;',
@@ -364,7 +364,7 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
 	// ——— places, times and orders ———
 	'the tally is not moved when a job ends': {
 		file: 'lib/store/sqlite/settle.ts',
-		find: '\ttally.move(task, batch, Place.running, place);\n}',
+		find: '\ttally.move(task, batch, StoredState.running, place);\n}',
 		put: '}',
 		killer: [SQLITE, 'sqlite: counts covers all six statuses, of all tasks or of one'],
 	},
@@ -394,13 +394,13 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
 	},
 	'what runs is not counted against the concurrency of its task': {
 		file: 'lib/store/sqlite/dequeue.ts',
-		find: 'Math.max(0, concurrency - running - tally.tasks.get(task, Place.running));',
+		find: 'Math.max(0, concurrency - running - tally.tasks.get(task, StoredState.running));',
 		put: 'concurrency;',
 		killer: [SQLITE, 'sqlite: no more jobs of a task run at the same time than its concurrency, whoever runs them'],
 	},
 	'a cancel is forgotten when its job is released': {
 		file: 'lib/store/sqlite/settle.ts',
-		find: 'if (stop !== null) return endStopped(session, claim, outcome);',
+		find: 'if (stop !== null) return endStopped(tx, claim, outcome);',
 		put: '',
 		killer: [SQLITE, 'sqlite: a released job is cancelled if that was asked'],
 	},
@@ -454,7 +454,7 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
 		killer: ['test/pool/threads.test.ts', 'threads: rejection in a task is a failure of its job alone, and the pool goes on'],
 	},
 	'jobs are enqueued though their maker is in conflict': {
-		file: 'lib/store/sqlite/makers.ts',
+		file: 'lib/store/sqlite/child-jobs.ts',
 		find: 'if (conflict) {',
 		put: 'if (conflict && jobs.length === 0) {',
 		killer: [SQLITE, 'sqlite: a job that enqueues a key with another payload fails, charged, and enqueues nothing'],
@@ -503,7 +503,7 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
 	},
 	'a loop that is left forgets what was on its way': {
 		file: 'lib/api/map.ts',
-		find: "if (this.#phase === 'over') this.#link.call({type: 'unwatch', ids}).catch(() => undefined);",
+		find: "if (this.#phase === 'over') this.#client.call({type: 'unwatch', ids}).catch(() => undefined);",
 		put: '',
 		killer: ['test/engine/map-owner.test.ts', 'an engine watches no job of a map whose loop was left, or that has failed'],
 	},

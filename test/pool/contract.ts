@@ -17,7 +17,7 @@ import {type DequeuedRun, expandSettling, type Settling} from '../../lib/job/run
 import type {PoolOptions} from '../../lib/job/worker-options.ts';
 import type {Lane, Pool, PoolListener} from '../../lib/pool/pool.ts';
 import {FaenaError} from '../../lib/support/errors.ts';
-import {Bell} from '../../lib/support/wake-up.ts';
+import {WakeUp} from '../../lib/support/wake-up.ts';
 import {appears} from '../fixtures/appears.ts';
 import {makeFolder} from '../fixtures/folder.ts';
 import {SPOILERS} from '../fixtures/spoilers.ts';
@@ -756,7 +756,7 @@ export const POOL_OPTIONS: PoolOptions = {
 export class Crew implements PoolListener {
 	readonly #t: ExecutionContext;
 	readonly #make: MakePool;
-	readonly #bells = new Set<Bell>();
+	readonly #wakeUps = new Set<WakeUp>();
 	readonly #outcomes = new Map<JobId, Outcome>();
 	readonly notes: Note[] = [];
 	readonly losses: WorkerLoss[] = [];
@@ -892,14 +892,14 @@ export class Crew implements PoolListener {
 	}
 
 	#ring(): void {
-		for (const bell of this.#bells) bell.ring();
+		for (const wakeUp of this.#wakeUps) wakeUp.set();
 	}
 
 	async #until(isTrue: () => boolean): Promise<void> {
-		const bell = new Bell();
-		this.#bells.add(bell);
-		while (!isTrue()) await bell.rung(Infinity);
-		this.#bells.delete(bell);
+		const wakeUp = new WakeUp();
+		this.#wakeUps.add(wakeUp);
+		while (!isTrue()) await wakeUp.wait(Infinity);
+		this.#wakeUps.delete(wakeUp);
 	}
 }
 

@@ -2,9 +2,9 @@ import test, {type ExecutionContext} from 'ava';
 import type {StopReason} from '../../lib/job/job.ts';
 import {packTimes} from '../../lib/job/packed-times.ts';
 import {WorkerPool} from '../../lib/pool/worker-pool.ts';
-import {type Examination, type PoolWorker, SharedBoard, type SourceListener, type WorkerSource} from '../../lib/pool/worker-source.ts';
+import {type Examination, type PoolWorker, SharedChunkState, type SourceListener, type WorkerSource} from '../../lib/pool/worker-source.ts';
 import {type Clock, monotonicMs} from '../../lib/support/clock.ts';
-import {Board} from '../../lib/worker/chunk-state.ts';
+import {ChunkState} from '../../lib/worker/chunk-state.ts';
 import type {ChunkMessage, WorkerRequest} from '../../lib/worker/messages.ts';
 import {Crew} from './contract.ts';
 
@@ -22,12 +22,12 @@ class Stuck implements WorkerSource, PoolWorker {
 
 	add(): void {}
 
-	board(jobs: number): SharedBoard {
-		return new SharedBoard(jobs);
+	chunkState(jobs: number): SharedChunkState {
+		return new SharedChunkState(jobs);
 	}
 
 	async request(request: WorkerRequest): Promise<unknown> {
-		if (request.type === 'chunk') new Board(request.board as SharedArrayBuffer).start(0, 0);
+		if (request.type === 'chunk') new ChunkState(request.chunkState as SharedArrayBuffer).start(0, 0);
 		return {tasks: [{name: 'stuck', options: {}}]};
 	}
 
@@ -66,19 +66,19 @@ for (const [reason, looks] of [
 class GoesOn extends Stuck {
 	override readonly maxJobs: number = 2;
 	hasGoneOn: boolean | undefined;
-	#board: Board | undefined;
+	#chunkState: ChunkState | undefined;
 
 	override async request(request: WorkerRequest): Promise<unknown> {
 		if (request.type !== 'chunk') return super.request(request);
-		this.#board = new Board(request.board as SharedArrayBuffer);
-		this.#board.start(0, monotonicMs());
+		this.#chunkState = new ChunkState(request.chunkState as SharedArrayBuffer);
+		this.#chunkState.start(0, monotonicMs());
 		return undefined;
 	}
 
 	override end(): boolean {
 		queueMicrotask(() => {
-			this.#board?.finish(0);
-			this.hasGoneOn = this.#board?.start(1, 0);
+			this.#chunkState?.finish(0);
+			this.hasGoneOn = this.#chunkState?.start(1, 0);
 		});
 		return super.end();
 	}
@@ -128,8 +128,8 @@ class HandClock implements Clock {
 	}
 }
 
-/** What a worker does with a chunk and its board. */
-type Act = (board: Board, chunk: ChunkMessage, clock: HandClock, say: (message: unknown) => void) => void;
+/** What a worker does with a chunk and its chunk's state. */
+type Act = (chunkState: ChunkState, chunk: ChunkMessage, clock: HandClock, say: (message: unknown) => void) => void;
 
 /** Its one worker never ends a chunk. */
 class Endless extends Stuck {
@@ -144,7 +144,7 @@ class Endless extends Stuck {
 
 	override async request(request: WorkerRequest): Promise<unknown> {
 		if (request.type !== 'chunk') return {tasks: [{name: 'stuck', options: {}}]};
-		this.#act(new Board(request.board as SharedArrayBuffer), request, this.#clock, message => this.listener?.message(this, message));
+		this.#act(new ChunkState(request.chunkState as SharedArrayBuffer), request, this.#clock, message => this.listener?.message(this, message));
 		return new Promise(() => undefined);
 	}
 }
@@ -165,22 +165,22 @@ const NEVER: Readonly<Record<string, readonly [act: Act, outcome: object]>> = {
 		{type: 'released'},
 	],
 	'ends its job and does not say so': [
-		board => {
-			board.start(0, 1000);
-			board.finish(0);
+		chunkState => {
+			chunkState.start(0, 1000);
+			chunkState.finish(0);
 		},
 		{type: 'lostWorker'},
 	],
-	'shows a job that it does not have': [board => new Int32Array(board.buffer).set([9, 1]), {type: 'released'}],
+	'shows a job that it does not have': [chunkState => new Int32Array(chunkState.buffer).set([9, 1]), {type: 'released'}],
 	'shows more jobs than it has': [
-		board => {
-			board.start(0, 1000);
-			new Int32Array(board.buffer).set([1, 9]);
+		chunkState => {
+			chunkState.start(0, 1000);
+			new Int32Array(chunkState.buffer).set([1, 9]);
 		},
 		{type: 'released'},
 	],
-	'shows a start that is to come': [board => void board.start(0, 1e12), {type: 'released'}],
-	'shows a start at no time': [board => void board.start(0, Number.NaN), {type: 'released'}],
+	'shows a start that is to come': [chunkState => void chunkState.start(0, 1e12), {type: 'released'}],
+	'shows a start at no time': [chunkState => void chunkState.start(0, Number.NaN), {type: 'released'}],
 };
 
 for (const [what, [act, outcome]] of Object.entries(NEVER)) {
@@ -200,8 +200,8 @@ for (const [what, [act, outcome]] of Object.entries(NEVER)) {
 
 test('a job that starts after interrupt() has looked is stopped all the same', async t => {
 	let start = () => undefined as unknown;
-	const {crew, clock} = await loadEndless(t, board => {
-		start = () => board.start(0, 1000);
+	const {crew, clock} = await loadEndless(t, chunkState => {
+		start = () => chunkState.start(0, 1000);
 	});
 	const [id] = await crew.give('stuck', [null]);
 	crew.pool.interrupt();
@@ -216,9 +216,9 @@ class Slow extends Stuck {
 	readonly chunks: ChunkMessage[] = [];
 	#obey: ((isTold: boolean) => void)[] = [];
 
-	override board(jobs: number): SharedBoard {
+	override chunkState(jobs: number): SharedChunkState {
 		const obey = this.#obey;
-		return new (class extends SharedBoard {
+		return new (class extends SharedChunkState {
 			readonly #takes = new Set<number>();
 			readonly #stops = new Map<number, StopReason>();
 
@@ -242,7 +242,7 @@ class Slow extends Stuck {
 	override async request(request: WorkerRequest): Promise<unknown> {
 		if (request.type !== 'chunk') return super.request(request);
 		this.chunks.push(request);
-		new Board(request.board as SharedArrayBuffer).start(0, 1000);
+		new ChunkState(request.chunkState as SharedArrayBuffer).start(0, 1000);
 		return new Promise(() => undefined);
 	}
 

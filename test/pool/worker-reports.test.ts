@@ -2,9 +2,9 @@ import test, {type ExecutionContext} from 'ava';
 import fc from 'fast-check';
 import {packTimes} from '../../lib/job/packed-times.ts';
 import {WorkerPool} from '../../lib/pool/worker-pool.ts';
-import {type Examination, MAX_JOBS, type PoolWorker, SharedBoard, type SourceListener, type WorkerSource} from '../../lib/pool/worker-source.ts';
+import {type Examination, MAX_JOBS, type PoolWorker, SharedChunkState, type SourceListener, type WorkerSource} from '../../lib/pool/worker-source.ts';
 import {monotonicMs} from '../../lib/support/clock.ts';
-import {Board} from '../../lib/worker/chunk-state.ts';
+import {ChunkState} from '../../lib/worker/chunk-state.ts';
 import type {ChunkMessage, OutcomesMessage, WorkerRequest} from '../../lib/worker/messages.ts';
 import {Crew} from './contract.ts';
 
@@ -49,15 +49,15 @@ class ToldWorker implements PoolWorker {
 		this.#answer = answer;
 	}
 
-	board(jobs: number): SharedBoard {
-		return new SharedBoard(jobs);
+	chunkState(jobs: number): SharedChunkState {
+		return new SharedChunkState(jobs);
 	}
 
 	async request(request: WorkerRequest): Promise<unknown> {
 		if (request.type === 'load') return this.#answer;
 		if (request.type === 'teardown') return undefined;
-		const board = new Board(request.board as SharedArrayBuffer);
-		for (let index = 0; index < request.jobs; index++) if (board.start(index, monotonicMs())) board.finish(index);
+		const chunkState = new ChunkState(request.chunkState as SharedArrayBuffer);
+		for (let index = 0; index < request.jobs; index++) if (chunkState.start(index, monotonicMs())) chunkState.finish(index);
 		for (const message of this.#tell(request)) this.#listener.message(this, message);
 		return undefined;
 	}

@@ -1,5 +1,5 @@
 import type {JobFilter, Policy} from '../../lib/job/job.ts';
-import type {MadeJob, NewJob, Rerun} from '../../lib/job/new-job.ts';
+import type {ChildJob, NewJob, Rerun} from '../../lib/job/new-job.ts';
 import {pack, unpack} from '../../lib/job/packed-strings.ts';
 import type {TaskInfo} from '../../lib/job/task.ts';
 import type {EnqueueCall} from '../../lib/transport/messages.ts';
@@ -52,7 +52,7 @@ export function planExecution(chance: Chance, isCalm: boolean): Plan {
 	};
 }
 
-function planMade(chance: Chance): MadeJob {
+function planMade(chance: Chance): ChildJob {
 	const {task, payloads, keys, priority, policy} = planEnqueue(chance, 0, undefined);
 	const [payload] = unpack(payloads);
 	return {task, payload: payload ?? null, priority, policy, runAt: null, ...(keys && {key: keys[0] as string})};

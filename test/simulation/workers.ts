@@ -3,18 +3,18 @@ import {join} from 'node:path';
 import {toEnvelope} from '../../lib/job/error-envelope.ts';
 import type {FailureRecord} from '../../lib/job/failure.ts';
 import type {StopReason} from '../../lib/job/job.ts';
-import type {MadeJob} from '../../lib/job/new-job.ts';
+import type {ChildJob} from '../../lib/job/new-job.ts';
 import {OpenJobsCell} from '../../lib/job/open-jobs.ts';
 import {pack} from '../../lib/job/packed-strings.ts';
 import {packTimes} from '../../lib/job/packed-times.ts';
 import type {TaskInfo} from '../../lib/job/task.ts';
-import {ChildBoard, createRegions, Guard, type GuardCommand, MAX_CELLS} from '../../lib/pool/processes/child-board.ts';
-import {RemoteBoards} from '../../lib/pool/processes/remote-board.ts';
+import {ChildChunkState, createRegions, MAX_CELLS, Watchdog, type WatchdogCommand} from '../../lib/pool/processes/child-chunk-state.ts';
+import {RemoteChunkStates} from '../../lib/pool/processes/remote-chunk-state.ts';
 import {boardAt} from '../../lib/pool/processes/rendezvous.ts';
 import {NO_ANSWER} from '../../lib/pool/threads/stack-probe.ts';
-import type {Ending, Examination, PoolBoard, PoolWorker, SourceListener, WorkerSource} from '../../lib/pool/worker-source.ts';
+import type {Ending, Examination, PoolChunkState, PoolWorker, SourceListener, WorkerSource} from '../../lib/pool/worker-source.ts';
 import type {Clock} from '../../lib/support/clock.ts';
-import type {Board} from '../../lib/worker/chunk-state.ts';
+import type {ChunkState} from '../../lib/worker/chunk-state.ts';
 import {type ChunkMessage, type ChunkReport, idAt, type Loaded, type LoadMessage, numberAt, type WorkerRequest} from '../../lib/worker/messages.ts';
 import type {Execution} from './executions.ts';
 import type {Ledger} from './ledger.ts';
@@ -33,7 +33,7 @@ export interface Workshop {
 	readonly ledger: Ledger;
 	readonly tasks: readonly TaskInfo[];
 	readonly clock: Clock;
-	/** For the files of their boards. */
+	/** For the files of their chunk states. */
 	readonly folder: string;
 	/** From then on nothing goes wrong but what tasks do themselves. */
 	readonly isCalm: () => boolean;
@@ -78,7 +78,7 @@ export class SimulatedSource implements WorkerSource {
 	}
 }
 
-/** A child process but for its code: its boards lie in a file, and a guard obeys the pool's commands, which take their time. */
+/** A child process but for its code: its chunk states lie in a file, and a watchdog obeys the pool's commands, which take their time. */
 
 class SimulatedWorker implements PoolWorker, Actor {
 	readonly kind = 'process';
@@ -92,9 +92,9 @@ class SimulatedWorker implements PoolWorker, Actor {
 	#last: Promise<void> = Promise.resolve();
 	#running: readonly Execution[] = [];
 	readonly #regions = createRegions();
-	readonly #boards: RemoteBoards;
+	readonly #chunkStates: RemoteChunkStates;
 	readonly #file: number;
-	readonly #guard: Guard;
+	readonly #watchdog: Watchdog;
 	#lastCommand = 0;
 	#obeyed: Promise<void> = Promise.resolve();
 	#lastRequest = 0;
@@ -106,9 +106,9 @@ class SimulatedWorker implements PoolWorker, Actor {
 		this.#shop = shop;
 		this.#listener = listener;
 		const place = mkdtempSync(join(shop.folder, 'worker-'));
-		this.#boards = new RemoteBoards(place, command => this.#command(command), shop.clock);
+		this.#chunkStates = new RemoteChunkStates(place, command => this.#command(command), shop.clock);
 		this.#file = openSync(boardAt(place), 'r+');
-		this.#guard = new Guard({regions: this.#regions, file: this.#file, heapLimitBytes: 0}, () => this.#lookAtItself());
+		this.#watchdog = new Watchdog({regions: this.#regions, file: this.#file, heapLimitBytes: 0}, () => this.#lookAtItself());
 	}
 
 	get isDead(): boolean {
@@ -119,8 +119,8 @@ class SimulatedWorker implements PoolWorker, Actor {
 		return this.#shop.actor.isSuspended;
 	}
 
-	board(jobs: number): PoolBoard {
-		return this.#boards.open(jobs);
+	chunkState(jobs: number): PoolChunkState {
+		return this.#chunkStates.open(jobs);
 	}
 
 	async request(request: WorkerRequest): Promise<unknown> {
@@ -135,15 +135,15 @@ class SimulatedWorker implements PoolWorker, Actor {
 	}
 
 	async examine(): Promise<Examination> {
-		return (await this.#boards.examine()) ?? NO_ANSWER;
+		return (await this.#chunkStates.examine()) ?? NO_ANSWER;
 	}
 
 	/** Commands arrive in order, and each is obeyed after the one before. */
-	#command(command: GuardCommand): void {
+	#command(command: WatchdogCommand): void {
 		const {scheduler} = this.#shop;
 		this.#lastCommand = Math.max(this.#lastCommand, scheduler.steadyMs + scheduler.chance.ms(5));
-		scheduler.schedule(this, this.#lastCommand - scheduler.steadyMs, 'delivery', `a command to the guard of ${this.name}`, () => {
-			this.#obeyed = this.#obeyed.then(() => this.#guard.obey(command)).catch(() => undefined);
+		scheduler.schedule(this, this.#lastCommand - scheduler.steadyMs, 'delivery', `a command to the watchdog of ${this.name}`, () => {
+			this.#obeyed = this.#obeyed.then(() => this.#watchdog.obey(command)).catch(() => undefined);
 		});
 	}
 
@@ -153,7 +153,7 @@ class SimulatedWorker implements PoolWorker, Actor {
 	}
 
 	dispose(): void {
-		this.#boards.close();
+		this.#chunkStates.close();
 		closeSync(this.#file);
 	}
 
@@ -196,9 +196,9 @@ class SimulatedWorker implements PoolWorker, Actor {
 
 	async #runChunk(chunk: ChunkMessage): Promise<void> {
 		const {scheduler, tasks} = this.#shop;
-		const board = new ChildBoard(this.#regions, chunk.board as number, this.#file);
+		const chunkState = new ChildChunkState(this.#regions, chunk.chunkState as number, this.#file);
 		this.#show(chunk, 0);
-		const report = new Report(
+		const report = new OutcomeBuffer(
 			chunk.chunk,
 			this.#shop,
 			message => this.#post(message),
@@ -208,11 +208,11 @@ class SimulatedWorker implements PoolWorker, Actor {
 		for (let first = 0; first < chunk.jobs; first += batchSize) {
 			const end = Math.min(first + batchSize, chunk.jobs);
 			const at = scheduler.steadyMs;
-			const started = batchSize > 1 ? board.startMany(first, end, at) : board.start(first, at) ? [first] : [];
-			await this.#runTogether(chunk, board, report, {first, end, started});
+			const started = batchSize > 1 ? chunkState.startMany(first, end, at) : chunkState.start(first, at) ? [first] : [];
+			await this.#runTogether(chunk, chunkState, report, {first, end, started});
 			if (scheduler.steadyMs - report.since >= REPORT_EVERY_MS) report.post();
 		}
-		board.retire();
+		chunkState.close();
 		report.post();
 		await this.#sleep(scheduler.chance.ms(3), 'ends a chunk');
 		report.finish(true);
@@ -227,22 +227,22 @@ class SimulatedWorker implements PoolWorker, Actor {
 
 	async #runTogether(
 		chunk: ChunkMessage,
-		board: Board,
-		report: Report,
+		chunkState: ChunkState,
+		report: OutcomeBuffer,
 		{first, end, started}: {readonly first: number; readonly end: number; readonly started: readonly number[]},
 	): Promise<void> {
 		const {scheduler, ledger} = this.#shop;
 		const at = scheduler.steadyMs;
 		this.#running = started.map(index => ledger.started(idAt(chunk, index), numberAt(chunk.executions, index), this.#shop.actor, this.name));
 		const plan = planExecution(scheduler.chance, this.#shop.isCalm());
-		if (this.#running.length > 0) await this.#run(plan, chunk, board, report, started[0] as number);
+		if (this.#running.length > 0) await this.#run(plan, chunk, chunkState, report, started[0] as number);
 		for (let index = first; index < end; index++) {
 			const execution = this.#running[started.indexOf(index)];
 			if (!execution) {
 				report.skip(index);
 				continue;
 			}
-			const stop = board.finish(index) ? undefined : board.stopReason(index);
+			const stop = chunkState.finish(index) ? undefined : chunkState.stopReason(index);
 			const result = stop === undefined ? plan.result(execution) : undefined;
 			ledger.ended(execution, stop ?? result?.type ?? 'returned', result);
 			report.add(index, at, stop, result, started.length > 1 && stop === 'timedOut');
@@ -251,18 +251,18 @@ class SimulatedWorker implements PoolWorker, Actor {
 	}
 
 	/** Until the work is done, or the task heeds that it is to stop. */
-	async #run({durationMs, heedsStops, dies, notes}: Plan, chunk: ChunkMessage, board: Board, report: Report, index: number): Promise<void> {
+	async #run({durationMs, heedsStops, dies, notes}: Plan, chunk: ChunkMessage, chunkState: ChunkState, report: OutcomeBuffer, index: number): Promise<void> {
 		const {scheduler} = this.#shop;
 		const until = scheduler.steadyMs + durationMs;
 		if (durationMs > 1) report.postEnded();
 		for (const {done, state} of notes) {
-			board.setProgress(done, Number.NaN, scheduler.now);
+			chunkState.setProgress(done, Number.NaN, scheduler.now);
 			this.#post({type: 'note', chunk: chunk.chunk, index, checkpoint: {at: scheduler.now, state}});
 		}
 		while (scheduler.steadyMs < until) {
 			const leftMs = until - scheduler.steadyMs;
 			await this.#sleep(heedsStops ? Math.min(LOOK_EVERY_MS, leftMs) : leftMs, 'works');
-			if (heedsStops && board.stopReason(index)) return;
+			if (heedsStops && chunkState.stopReason(index)) return;
 		}
 		if (!dies) return;
 		this.#die({exitCode: 1});
@@ -291,11 +291,11 @@ class SimulatedWorker implements PoolWorker, Actor {
 
 /** How a job of the chunk ended, as its worker saw it. */
 export type Result =
-	| {readonly type: 'returned'; readonly value: string; readonly enqueue: readonly MadeJob[]}
+	| {readonly type: 'returned'; readonly value: string; readonly enqueue: readonly ChildJob[]}
 	| {readonly type: 'threw'; readonly error: FailureRecord};
 
 /** As `lib/worker/outcomes.ts`: outcomes that have not been posted, and those that are posted and not final. */
-class Report {
+class OutcomeBuffer {
 	readonly #chunk: number;
 	readonly #shop: Workshop;
 	readonly #post: (message: ChunkReport) => void;
@@ -307,7 +307,7 @@ class Report {
 	#failures = new Map<number, FailureRecord>();
 	#stops = new Map<number, StopReason>();
 	#suspects = new Set<number>();
-	#enqueues = new Map<number, readonly MadeJob[]>();
+	#enqueues = new Map<number, readonly ChildJob[]>();
 	#skipped = new Set<number>();
 	#isPosted = false;
 	since = 0;

@@ -22,7 +22,7 @@ const CALM_MS = 120_000;
 /** And it must not take more than so many events, or somebody spins. */
 const CALM_EVENTS = 300_000;
 
-export interface Report {
+export interface OutcomeBuffer {
 	readonly events: number;
 	readonly counts: Readonly<Record<EventKind, number>>;
 	readonly jobs: number;
@@ -37,7 +37,7 @@ export interface Report {
 }
 
 /** Lets a world happen until there were so many events, then lets it come to rest, and tells whether all laws held. */
-export async function simulate(seed: number, events: number, onLine?: (line: string) => void): Promise<Report> {
+export async function simulate(seed: number, events: number, onLine?: (line: string) => void): Promise<OutcomeBuffer> {
 	const world = await World.make(seed, onLine);
 	try {
 		await world.live(events);
@@ -136,7 +136,7 @@ class World {
 		return own.some(isServing);
 	}
 
-	report(): Report {
+	report(): OutcomeBuffer {
 		const {happened, counts, steadyMs} = this.#scheduler;
 		return {
 			events: happened,

@@ -1,10 +1,10 @@
-import {type Report, simulate} from './world.ts';
+import {type OutcomeBuffer, simulate} from './world.ts';
 
 /** Events until a world comes to rest, and another one begins. */
 const EVENTS_PER_WORLD = 20_000;
 
 /** What happened in some worlds, all taken together. */
-export interface Figures extends Pick<Report, 'events' | 'jobs' | 'executions' | 'takenBack'> {
+export interface Figures extends Pick<OutcomeBuffer, 'events' | 'jobs' | 'executions' | 'takenBack'> {
 	/** Of the first; each has the next. */
 	readonly seed: number;
 	readonly worlds: number;
@@ -19,7 +19,7 @@ export async function runWorlds(
 	events: number,
 	onLine?: (line: string) => void,
 ): Promise<{readonly figures: Figures; readonly broken?: string | undefined}> {
-	const reports: Report[] = [];
+	const reports: OutcomeBuffer[] = [];
 	let happened = 0;
 	while (happened < events) {
 		const report = await simulate(seed + reports.length, EVENTS_PER_WORLD, onLine);
@@ -31,13 +31,13 @@ export async function runWorlds(
 	return {figures: figuresOf(reports, seed), broken: last?.broken && describeBroken(last, seed + reports.length - 1)};
 }
 
-function describeBroken({lastLines = [], broken}: Report, seed: number): string {
+function describeBroken({lastLines = [], broken}: OutcomeBuffer, seed: number): string {
 	return `${lastLines.join('\n')}\n\nBroken: ${broken}\nAgain: npm run simulate -- --seed ${seed} --events 1`;
 }
 
-function figuresOf(reports: readonly Report[], seed: number): Figures {
-	const sum = (of: (report: Report) => number) => reports.reduce((total, report) => total + of(report), 0);
-	const byName = (of: (report: Report) => Readonly<Record<string, number>>) =>
+function figuresOf(reports: readonly OutcomeBuffer[], seed: number): Figures {
+	const sum = (of: (report: OutcomeBuffer) => number) => reports.reduce((total, report) => total + of(report), 0);
+	const byName = (of: (report: OutcomeBuffer) => Readonly<Record<string, number>>) =>
 		Object.fromEntries([...new Set(reports.flatMap(report => Object.keys(of(report))))].map(name => [name, sum(report => of(report)[name] ?? 0)]));
 	return {
 		seed,

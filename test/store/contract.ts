@@ -8,7 +8,7 @@ import {type Job, type JobFilter, type JobId, type JobStatus, MAX_SUSPICION, mos
 import type {NewJob} from '../../lib/job/new-job.ts';
 import type {OpenJobs} from '../../lib/job/open-jobs.ts';
 import {MAX_LOG_LINES, type Outcome, type Settlement} from '../../lib/job/outcome.ts';
-import {toLines} from '../../lib/job/packed-strings.ts';
+import {toPackedStrings} from '../../lib/job/packed-strings.ts';
 import {packTimes} from '../../lib/job/packed-times.ts';
 import type {NewRun, ReturnedRun} from '../../lib/job/runs.ts';
 import {type Dequeued, demandOf, type JobQueue, type Moved, type MovePage, movedTo, type Settled, type TaskDemand, type Turn} from '../../lib/store/store.ts';
@@ -197,7 +197,7 @@ law('new jobs in a run are the jobs one by one, now or for later', async (t, que
 	const texts = ['"a"', null, '"b"', null];
 	const run = (parts: Partial<NewRun>): NewRun => {
 		const {payload: _, ...job} = newJob();
-		return {...job, payloads: toLines(texts), ...parts};
+		return {...job, payloads: toPackedStrings(texts), ...parts};
 	};
 	const {enqueued} = await turnOf(queue, {enqueue: [newJob({key: 'a'}), run({}), run({runAt: T0 + 1000}), newJob(), run({priority: 1})]});
 	t.deepEqual(
@@ -234,7 +234,7 @@ law('what is settled in a run is settled as one by one: of a job that is settled
 	const run = (first: JobId, last: JobId, of = lease): ReturnedRun => {
 		const ids = range(first, last);
 		const times = packTimes(ids.length, {startedAt: Float64Array.from(ids, id => T0 + id), durationMs: Float64Array.from(ids, id => id / 2)});
-		return {first, lease: of, createdAt: T0, values: toLines(ids.map(String)), times};
+		return {first, lease: of, createdAt: T0, values: toPackedStrings(ids.map(String)), times};
 	};
 	const released = (id: JobId): Settlement => ({id, lease, execution: 1, outcome: {type: 'released'}});
 	const {settled} = await turnOf(queue, {settle: [run(1, 2, lease + 1), released(4), run(3, 6)]});
@@ -1175,7 +1175,7 @@ law('a page moves the jobs that match when it is taken, and none that came after
 });
 
 law('a verb takes as many jobs as there are, named by a filter or by their ids, in any order and however often', async (t, queue) => {
-	const run: NewRun = {task: 'hash', priority: 0, runAt: null, policy: POLICY, payloads: toLines(range(1, 4500).map(String))};
+	const run: NewRun = {task: 'hash', priority: 0, runAt: null, policy: POLICY, payloads: toPackedStrings(range(1, 4500).map(String))};
 	await turnOf(queue, {enqueue: [run]});
 	const some = range(1, 2500).reverse();
 	const {cancelled, asked} = await queue.cancel({ids: [...some, ...some, 9999]});
@@ -2222,7 +2222,7 @@ law('cleanup goes in steps: it looks at no more jobs than it is told, and tells 
 law(
 	'completed jobs are cleaned up in whatever steps, also where these end in the midst of those that were enqueued and completed together',
 	async (t, queue, clock) => {
-		const run: NewRun = {task: 'hash', priority: 0, runAt: null, policy: POLICY, payloads: toLines(range(1, 30).map(String))};
+		const run: NewRun = {task: 'hash', priority: 0, runAt: null, policy: POLICY, payloads: toPackedStrings(range(1, 30).map(String))};
 		await turnOf(queue, {enqueue: [run]});
 		const {lease} = (await turnOf(queue, {dequeue: {owner: OWNER, tasks: demandOf(TASKS, 25), limit: 25, maxBytes: Infinity}})).dequeued;
 		clock.now += 10;
@@ -2230,7 +2230,7 @@ law(
 			first: 1,
 			lease,
 			createdAt: T0,
-			values: toLines(range(1, 20).map(id => `${id}0`)),
+			values: toPackedStrings(range(1, 20).map(id => `${id}0`)),
 			times: packTimes(20, {startedAt: Float64Array.from(range(1, 20), id => T0 + id)}),
 		};
 		await turnOf(queue, {settle: [returned]});

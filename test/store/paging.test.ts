@@ -6,7 +6,7 @@ import type {JobId, JobStatus, Policy} from '../../lib/job/job.ts';
 import {STATUSES} from '../../lib/job/job.ts';
 import type {NewJob} from '../../lib/job/new-job.ts';
 import type {Settlement} from '../../lib/job/outcome.ts';
-import {toLines} from '../../lib/job/packed-strings.ts';
+import {toPackedStrings} from '../../lib/job/packed-strings.ts';
 import type {NewRun} from '../../lib/job/runs.ts';
 import {MIGRATIONS, SQL} from '../../lib/store/sqlite/schema.sql.ts';
 import {openSqlite, type SqliteQueue} from '../../lib/store/sqlite/sqlite.ts';
@@ -96,7 +96,7 @@ async function sample(queue: SqliteQueue): Promise<void> {
 }
 
 async function run(queue: SqliteQueue, task: string, jobs: number): Promise<JobId> {
-	const run: NewRun = {task, priority: 0, runAt: null, policy: POLICY, payloads: toLines(Array.from({length: jobs}, (_, index) => String(index)))};
+	const run: NewRun = {task, priority: 0, runAt: null, policy: POLICY, payloads: toPackedStrings(Array.from({length: jobs}, (_, index) => String(index)))};
 	return (await queue.turn({enqueue: [run]})).enqueued[0]?.id as JobId;
 }
 

@@ -1,19 +1,19 @@
 import {once} from 'node:events';
 import {createServer, type Server, type Socket} from 'node:net';
 import {serialize} from 'node:v8';
-import type {GuardCommand} from './child-board.ts';
+import type {WatchdogCommand} from './child-chunk-state.ts';
 import {readFrames, writeFrame} from './frames.ts';
 import {socketAt} from './rendezvous.ts';
 
 /**
- * The pool's end of the socket between it and the guard of a child process. The guard gets commands by it; what the
- * process's main thread says comes back, in order. When the pool hangs up, or its process dies, the guard ends its process.
+ * The pool's end of the socket between it and the watchdog of a child process. The watchdog gets commands by it; what the
+ * process's main thread says comes back, in order. When the pool hangs up, or its process dies, the watchdog ends its process.
  *
  * It is no pipe of the process's own: tasks read stdin and write to stdout, and so do their libraries, and the channel of
  * `process.send()` sends only while the event loop turns.
  */
-export class Lifeline {
-	/** Resolves once the guard is there; rejects if it has no place to come to. */
+export class ControlSocket {
+	/** Resolves once the watchdog is there; rejects if it has no place to come to. */
 	readonly connected: Promise<void>;
 	readonly #server: Server;
 	#socket: Socket | undefined;
@@ -25,11 +25,11 @@ export class Lifeline {
 		this.#server.listen({path: socketAt(place), exclusive: true});
 	}
 
-	send(command: GuardCommand): void {
+	send(command: WatchdogCommand): void {
 		if (this.#socket?.writable) writeFrame(this.#socket, serialize(command));
 	}
 
-	/** Tells the guard to end its process. What it has to say before still comes. Returns false if there is no guard. */
+	/** Tells the watchdog to end its process. What it has to say before still comes. Returns false if there is no watchdog. */
 	hangUp(): boolean {
 		const socket = this.#socket;
 		if (!socket || socket.destroyed) return false;

@@ -13,10 +13,10 @@ import type {PoolListener} from '../pool.ts';
 import {MARK} from '../process-table.ts';
 import {NO_ANSWER} from '../threads/stack-probe.ts';
 import {type Budget, WorkerPool} from '../worker-pool.ts';
-import {EachApart, type Ending, type Examination, type PoolBoard, type PoolWorker, type SourceListener} from '../worker-source.ts';
-import {MAX_CELLS} from './child-board.ts';
-import {Lifeline} from './control-socket.ts';
-import {RemoteBoards} from './remote-board.ts';
+import {EachApart, type Ending, type Examination, type PoolChunkState, type PoolWorker, type SourceListener} from '../worker-source.ts';
+import {MAX_CELLS} from './child-chunk-state.ts';
+import {ControlSocket} from './control-socket.ts';
+import {RemoteChunkStates} from './remote-chunk-state.ts';
 import {closeMeetingPlace, openMeetingPlace} from './rendezvous.ts';
 
 /** Tasks in child processes, by Tinypool: what crashes natively there takes nobody along. */
@@ -38,8 +38,8 @@ class ProcessWorker implements PoolWorker {
 		this.#listener = listener;
 	}
 
-	board(jobs: number): PoolBoard {
-		return this.#started.boards.open(jobs);
+	chunkState(jobs: number): PoolChunkState {
+		return this.#started.chunkStates.open(jobs);
 	}
 
 	request(request: WorkerRequest): Promise<unknown> {
@@ -47,7 +47,7 @@ class ProcessWorker implements PoolWorker {
 	}
 
 	async examine(): Promise<Examination> {
-		return (await this.#started.boards.examine()) ?? NO_ANSWER;
+		return (await this.#started.chunkStates.examine()) ?? NO_ANSWER;
 	}
 
 	end(): boolean {
@@ -73,7 +73,7 @@ class ProcessWorker implements PoolWorker {
 	async #mourn(child: Child): Promise<void> {
 		this.#listener.gone(this, await child.ended);
 		// Until then they tell which job ran.
-		child.boards.close();
+		child.chunkStates.close();
 	}
 
 	/** Nothing but `load` comes before it. */
@@ -82,7 +82,7 @@ class ProcessWorker implements PoolWorker {
 	}
 }
 
-/** A guard is given so long to end its process: before that it searches twice for what was started there. */
+/** A watchdog is given so long to end its process: before that it searches twice for what was started there. */
 const ENDING_MS = 2 * SEARCHING_MS + 1000;
 
 /** The end of what a process writes to stderr is kept: it is all that is known of a native crash. */
@@ -94,7 +94,7 @@ class Child {
 	readonly loaded: Promise<unknown>;
 	/** Resolves when it is gone and all it said was delivered. */
 	readonly ended: Promise<Ending>;
-	readonly boards: RemoteBoards;
+	readonly chunkStates: RemoteChunkStates;
 	readonly #options: PoolOptions;
 	readonly #place = openMeetingPlace();
 	readonly #mark = nanoid();
@@ -102,15 +102,15 @@ class Child {
 	readonly #tinypool: Tinypool;
 	readonly #process: ChildProcess;
 	readonly #exited: Promise<unknown>;
-	readonly #lifeline: Lifeline;
+	readonly #controlSocket: ControlSocket;
 	#end: Promise<void> | undefined;
 	#stderr = '';
 
 	constructor(options: PoolOptions, load: LoadMessage, receive: (message: unknown) => void) {
 		this.#options = options;
 		try {
-			this.#lifeline = new Lifeline(this.#place, receive);
-			this.boards = new RemoteBoards(this.#place, command => this.#lifeline.send(command));
+			this.#controlSocket = new ControlSocket(this.#place, receive);
+			this.chunkStates = new RemoteChunkStates(this.#place, command => this.#controlSocket.send(command));
 			this.#tinypool = makeTinypool(options, this.#place, this.#mark);
 			// Tinypool starts its process with the first request.
 			const answer = this.#tinypool.run(load);
@@ -134,17 +134,17 @@ class Child {
 	}
 
 	/**
-	 * Its guard ends it, with what it has started. If this program is killed meanwhile, the guard goes on; a process that this program
+	 * Its watchdog ends it, with what it has started. If this program is killed meanwhile, the watchdog goes on; a process that this program
 	 * had stopped by SIGSTOP would stay so for ever.
 	 */
 	end(): Promise<void> {
-		// Told again, it must not be killed before its guard is done.
+		// Told again, it must not be killed before its watchdog is done.
 		this.#end ??= this.#endByGuard();
 		return this.#end;
 	}
 
 	async #endByGuard(): Promise<void> {
-		if (!this.#isTornDown && this.#lifeline.hangUp()) await Promise.race([this.#exited, sleep(systemClock, ENDING_MS)]);
+		if (!this.#isTornDown && this.#controlSocket.hangUp()) await Promise.race([this.#exited, sleep(systemClock, ENDING_MS)]);
 		this.#process.kill('SIGKILL');
 	}
 
@@ -157,7 +157,7 @@ class Child {
 	}
 
 	async #connect(answer: Promise<unknown>): Promise<unknown> {
-		const [loaded] = await Promise.all([answer, this.#lifeline.connected]);
+		const [loaded] = await Promise.all([answer, this.#controlSocket.connected]);
 		return loaded;
 	}
 
@@ -173,7 +173,7 @@ class Child {
 	async #watch(): Promise<Ending> {
 		const child = this.#process;
 		const [error] = child.pid === undefined ? await once(child, 'error') : await this.#exit();
-		await this.#lifeline.end();
+		await this.#controlSocket.end();
 		closeMeetingPlace(this.#place);
 		if (child.pid === undefined) return {exitCode: null, error};
 		const isAlone =

@@ -14,12 +14,12 @@ export function openMeetingPlace(): string {
 	return mkdtempSync(isTooLong ? '/tmp/faena-' : prefix);
 }
 
-/** The file of {@link RemoteBoards}. */
+/** The file of {@link RemoteChunkStates}. */
 export function boardAt(place: string): string {
 	return join(place, 'board');
 }
 
-/** The socket of the {@link Lifeline}. */
+/** The socket of the {@link ControlSocket}. */
 export function socketAt(place: string): string {
 	return process.platform === 'win32' ? join('\\\\.\\pipe', basename(place)) : join(place, 'line');
 }

@@ -14,7 +14,7 @@ import {Descendants} from '../descendants.ts';
 import type {PoolListener} from '../pool.ts';
 import {asWorkerThread} from '../process-table.ts';
 import {type Budget, WorkerPool} from '../worker-pool.ts';
-import {EachApart, type Examination, MAX_JOBS, type PoolWorker, SharedBoard, type SourceListener} from '../worker-source.ts';
+import {EachApart, type Examination, MAX_JOBS, type PoolWorker, SharedChunkState, type SourceListener} from '../worker-source.ts';
 import {ANSWER_MS} from './stack-probe.ts';
 import {endThreads, whereaboutsOfThread} from './thread-stack.ts';
 
@@ -40,8 +40,8 @@ class ThreadWorker implements PoolWorker {
 		this.#listener = listener;
 	}
 
-	board(jobs: number): SharedBoard {
-		return new SharedBoard(jobs);
+	chunkState(jobs: number): SharedChunkState {
+		return new SharedChunkState(jobs);
 	}
 
 	async request(request: WorkerRequest): Promise<unknown> {

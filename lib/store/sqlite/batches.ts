@@ -6,20 +6,20 @@ import {readCompletionJob, readMarks} from '../stored-json.ts';
 import type {Statements} from './database.ts';
 import {enqueue} from './enqueue.ts';
 import {eraseJobs} from './erase.ts';
-import {Place, toCounts} from './places.ts';
-import type {Session} from './session.ts';
+import {StoredState, toCounts} from './stored-state.ts';
+import type {Tx} from './tx.ts';
 
 /** Writes down how many jobs of each batch moved, and does what follows from it. Call it before the tally of the tasks is written. */
-export function attendBatches(session: Session): void {
+export function attendBatches(tx: Tx): void {
 	const ended = new Map<BatchId, number>();
-	for (const [batch, place, jobs] of session.tally.batches.take()) {
-		session.statements.addToBatchTally.run(batch, place, jobs);
-		ended.set(batch, (ended.get(batch) ?? 0) + (place >= Place.completed ? jobs : 0));
+	for (const [batch, place, jobs] of tx.tally.batches.take()) {
+		tx.statements.addToBatchTally.run(batch, place, jobs);
+		ended.set(batch, (ended.get(batch) ?? 0) + (place >= StoredState.completed ? jobs : 0));
 	}
-	for (const [batch, newlyEnded] of [...ended].sort((a, b) => a[0] - b[0])) attend(session, batch, newlyEnded);
+	for (const [batch, newlyEnded] of [...ended].sort((a, b) => a[0] - b[0])) attend(tx, batch, newlyEnded);
 }
 
-export function openBatch({statements, names, now}: Session, name: string, task: string, {onComplete}: BatchOptions): BatchId {
+export function openBatch({statements, names, now}: Tx, name: string, task: string, {onComplete}: BatchOptions): BatchId {
 	const job = onComplete ? JSON.stringify(onComplete) : null;
 	const row = statements.batch.get(name) as BatchRow | undefined;
 	if (!row) return statements.insertBatch.get(name, names.task(task), now, job, toMarks(now, 0)) as BatchId;
@@ -34,18 +34,18 @@ function toMarks(at: number, ended: number): string {
 }
 
 /** @param owner its number */
-export function endInput(session: Session, id: BatchId, total: number, owner: number): boolean {
-	const {statements} = session;
+export function endInput(tx: Tx, id: BatchId, total: number, owner: number): boolean {
+	const {statements} = tx;
 	const holder = statements.ownerOfBatch.get(id) as number | undefined;
 	if (holder !== undefined && holder !== owner) return false;
 	statements.ownBatch.run(owner, id);
 	const {changes} = statements.endInput.run(total, id);
-	attend(session, id, 0);
+	attend(tx, id, 0);
 	return changes > 0;
 }
 
-function attend(session: Session, id: BatchId, newlyEnded: number): void {
-	const {statements, now} = session;
+function attend(tx: Tx, id: BatchId, newlyEnded: number): void {
+	const {statements, now} = tx;
 	const row = statements.batchById.get(id) as BatchRow | undefined;
 	if (!row) return;
 	const batch = toBatch(statements, row);
@@ -61,9 +61,9 @@ function attend(session: Session, id: BatchId, newlyEnded: number): void {
 		statements.setBatch.run(next.startedAt, next.completedAt, JSON.stringify(next.marks), id);
 	if (!completes) return;
 	const completed = {batch: batch.name, counts};
-	session.completed.push(completed);
+	tx.completed.push(completed);
 	const onComplete = readCompletionJob(row.on_complete);
-	if (onComplete) enqueue(session, [toCompletionJob(onComplete, completed)], false);
+	if (onComplete) enqueue(tx, [toCompletionJob(onComplete, completed)], false);
 	failpoint('batch:written');
 }
 
@@ -93,7 +93,7 @@ export interface BatchRow {
 }
 
 export function toBatch({batchTally}: Statements, row: BatchRow): Batch {
-	const jobs = new Map(batchTally.all(row.id) as [Place, number][]);
+	const jobs = new Map(batchTally.all(row.id) as [StoredState, number][]);
 	return {
 		id: row.id,
 		name: row.name,
@@ -108,8 +108,8 @@ export function toBatch({batchTally}: Statements, row: BatchRow): Batch {
 	};
 }
 
-export function deleteBatch(session: Session, name: string, limit: number): DeleteResult {
-	const {statements} = session;
+export function deleteBatch(tx: Tx, name: string, limit: number): DeleteResult {
+	const {statements} = tx;
 	const row = statements.batch.get(name) as BatchRow | undefined;
 	if (!row) return {deleted: 0, isGone: true};
 	const {id, counts} = toBatch(statements, row);
@@ -121,11 +121,11 @@ export function deleteBatch(session: Session, name: string, limit: number): Dele
 	const jobs = found.slice(0, limit);
 	for (let index = 0, done = 0; index < jobs.length; index++) {
 		const job = jobs[index] as JobId;
-		if (job > done) done = eraseJobs(session, job, jobs.at(-1) as JobId);
+		if (job > done) done = eraseJobs(tx, job, jobs.at(-1) as JobId);
 	}
 	const isGone = found.length <= limit;
 	if (isGone) {
-		attendBatches(session);
+		attendBatches(tx);
 		statements.deleteBatch.run(id);
 		statements.deleteBatchTally.run(id);
 	}
@@ -133,8 +133,8 @@ export function deleteBatch(session: Session, name: string, limit: number): Dele
 }
 
 /** Deletes closed batches of which no job is left. */
-export function forgetBatches(session: Session): void {
-	attendBatches(session);
-	const {deleteEmptyBatches, deleteBatchTally} = session.statements;
+export function forgetBatches(tx: Tx): void {
+	attendBatches(tx);
+	const {deleteEmptyBatches, deleteBatchTally} = tx.statements;
 	for (const id of deleteEmptyBatches.all() as BatchId[]) deleteBatchTally.run(id);
 }

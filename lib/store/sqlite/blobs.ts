@@ -16,7 +16,7 @@ import {
 import {dirname, join} from 'node:path';
 import {nanoid} from 'nanoid';
 import {type Encoded, sizeBytes, unreadable} from '../../job/encoding.ts';
-import {type Lines, MAX_LINE_BYTES, unpack} from '../../job/packed-strings.ts';
+import {MAX_LINE_BYTES, type PackedStrings, unpack} from '../../job/packed-strings.ts';
 import {expandSettling, isReturnedRun, type Settling} from '../../job/runs.ts';
 import {FaenaError} from '../../support/errors.ts';
 import {failpoint} from '../../support/failpoint.ts';
@@ -66,7 +66,7 @@ export class Blobs {
 		return settling;
 	}
 
-	#hasLarge(values: Lines): boolean {
+	#hasLarge(values: PackedStrings): boolean {
 		return this.#thresholdBytes <= MAX_LINE_BYTES && unpack(values).some(value => this.isLarge(value));
 	}
 

@@ -1,21 +1,18 @@
 import type {CleanupOptions, CleanupResult, JobId} from '../../job/job.ts';
-import {MOST_IN_RUN} from '../../job/runs.ts';
+import {MAX_RUN_JOBS} from '../../job/runs.ts';
 import {failpoint} from '../../support/failpoint.ts';
 import {eraseJobs, eraseRow} from './erase.ts';
-import type {Place} from './places.ts';
 import {lastOfRun} from './runs.ts';
-import type {Session} from './session.ts';
+import type {StoredState} from './stored-state.ts';
+import type {Tx} from './tx.ts';
 
 /** Deletes old jobs, and tells the files of results that they named. */
-export function cleanup(
-	session: Session,
-	{endedBefore, limit = MOST_IN_RUN, after = 0}: CleanupOptions,
-): CleanupResult & {readonly unnamed: readonly string[]} {
-	const {looked, next} = upToLimit(endedAfter(session, after, limit, endedBefore), limit);
+export function cleanup(tx: Tx, {endedBefore, limit = MAX_RUN_JOBS, after = 0}: CleanupOptions): CleanupResult & {readonly unnamed: readonly string[]} {
+	const {looked, next} = upToLimit(endedAfter(tx, after, limit, endedBefore), limit);
 	const old = looked.filter(({isOld}) => isOld);
 	for (const {first, last, row} of old) {
-		if (row) eraseEnded(session, row);
-		else for (let id = first; id <= last; ) id = eraseJobs(session, id, last) + 1;
+		if (row) eraseEnded(tx, row);
+		else for (let id = first; id <= last; ) id = eraseJobs(tx, id, last) + 1;
 	}
 	if (old.length > 0) failpoint('cleanup:written');
 	return {deleted: countJobs(old), next, unnamed: old.flatMap(({row}) => row?.[3] ?? [])};
@@ -31,7 +28,7 @@ interface Ended {
 }
 
 /** Those after this one, in order; at least one more job than the limit, if there are so many. */
-function endedAfter({statements}: Session, after: JobId, limit: number, endedBefore: number): Ended[] {
+function endedAfter({statements}: Tx, after: JobId, limit: number, endedBefore: number): Ended[] {
 	const isOld = (endedAt: number, isSpared: number) => endedAt < endedBefore && isSpared === 0;
 	const rows = statements.outcomesToClean.all(after, limit + 1) as OutcomeRow[];
 	const ended = rows.map((row): Ended => ({first: row[0], last: row[0], row, isOld: isOld(row[2], row[7])}));
@@ -65,8 +62,17 @@ function countJobs(ended: readonly Ended[]): number {
 	return ended.reduce((jobs, {first, last}) => jobs + last - first + 1, 0);
 }
 
-type OutcomeRow = [id: JobId, place: Place, endedAt: number, blob: string | null, task: number, batch: number | null, key: string | null, isSpared: number];
+type OutcomeRow = [
+	id: JobId,
+	place: StoredState,
+	endedAt: number,
+	blob: string | null,
+	task: number,
+	batch: number | null,
+	key: string | null,
+	isSpared: number,
+];
 
-function eraseEnded(session: Session, [id, place, , , task, batch, key]: OutcomeRow): void {
-	eraseRow(session, id, {task, batch, key, place, rank: 0});
+function eraseEnded(tx: Tx, [id, place, , , task, batch, key]: OutcomeRow): void {
+	eraseRow(tx, id, {task, batch, key, place, rank: 0});
 }

@@ -1,12 +1,12 @@
 import type {JobId} from '../../job/job.ts';
 import {FaenaError} from '../../support/errors.ts';
-import type {Session} from './session.ts';
+import type {Tx} from './tx.ts';
 
 /**
  * The id of the next job; the counter is the caller's to set.
  * @throws FaenaError `BadRow` if the database doesn't say; a job without a number would never be heard of again
  */
-export function nextJobId({statements}: Session): JobId {
+export function nextJobId({statements}: Tx): JobId {
 	return checked('job', (statements.jobCounter.get() as number) + 1);
 }
 
@@ -14,7 +14,7 @@ export function nextJobId({statements}: Session): JobId {
  * The next lease.
  * @throws FaenaError as {@link nextJobId}
  */
-export function nextLease({statements}: Session): number {
+export function nextLease({statements}: Tx): number {
 	return checked('lease', statements.nextLease.get());
 }
 

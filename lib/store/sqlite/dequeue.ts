@@ -1,25 +1,25 @@
 import type {DequeuedJob} from '../../job/claim.ts';
 import {type Encoded, sizeBytes} from '../../job/encoding.ts';
 import {type JobId, MAX_SUSPICION, mostTogether} from '../../job/job.ts';
-import {type Lines, sliceLines, unpack} from '../../job/packed-strings.ts';
+import {type PackedStrings, slicePacked, unpack} from '../../job/packed-strings.ts';
 import type {DequeuedRun} from '../../job/runs.ts';
 import {failpoint} from '../../support/failpoint.ts';
 import type {Demand, TurnResult} from '../store.ts';
 import {nextLease} from './counter.ts';
 import type {Statements} from './database.ts';
 import {jobRunOf} from './job-run.ts';
-import {Place} from './places.ts';
 import {laneOf, makeReady} from './ready.ts';
 import type {ClaimedRun} from './runs.ts';
-import type {ClaimRow, Session} from './session.ts';
+import {StoredState} from './stored-state.ts';
 import {troubleOf} from './trouble.ts';
+import type {ClaimRow, Tx} from './tx.ts';
 
 /** Due jobs made ready in one transaction; the next one takes more. */
 const PROMOTED_PER_TURN = 5000;
 
 /** Makes ready what has come due. */
-export function promote(session: Session): void {
-	const {statements, now} = session;
+export function promote(tx: Tx): void {
+	const {statements, now} = tx;
 	const due = statements.dueJobs.all(now, PROMOTED_PER_TURN) as [
 		id: number,
 		task: number,
@@ -30,31 +30,31 @@ export function promote(session: Session): void {
 	][];
 	for (const [id, task, batch, rank, failed, executions] of due) {
 		statements.deleteWaiting.run(id);
-		makeReady(session, {id, task, batch, rank, executions}, failed === 1 ? Place.failed : Place.scheduled);
+		makeReady(tx, {id, task, batch, rank, executions}, failed === 1 ? StoredState.failed : StoredState.scheduled);
 		failpoint('promotion:written');
 	}
 }
 
 /** Claims the first jobs of the demanded tasks: by priority, then in order of arrival, across them all. */
-export function dequeue(session: Session, demand: Demand, demanded: readonly DemandedLane[], owner: number): TurnResult['dequeued'] {
-	const lanes = demanded.map(lane => openLane(session, lane, demand.limit)).filter(({limit}) => limit > 0);
-	const shares = lanes.length === 1 ? lanes : share(session, lanes, demand);
+export function dequeue(tx: Tx, demand: Demand, demanded: readonly DemandedLane[], owner: number): TurnResult['dequeued'] {
+	const lanes = demanded.map(lane => openLane(tx, lane, demand.limit)).filter(({limit}) => limit > 0);
+	const shares = lanes.length === 1 ? lanes : share(tx, lanes, demand);
 	const claimed: {readonly head: ReadyRow | PackedHead; readonly lane: Lane}[] = [];
 	const passedOver: JobId[] = [];
 	let lease = 0;
 	for (const lane of shares) {
-		const heads = read(session, lane, demand.maxBytes);
+		const heads = read(tx, lane, demand.maxBytes);
 		if (heads.jobs === 0) continue;
-		lease ||= nextLease(session);
-		const isWhole = claim(session, lane, heads, lease, owner);
-		const unclaimed = isWhole ? NONE : unclaimedOf(session, heads, lease);
+		lease ||= nextLease(tx);
+		const isWhole = claim(tx, lane, heads, lease, owner);
+		const unclaimed = isWhole ? NONE : unclaimedOf(tx, heads, lease);
 		for (const head of heads.heads) {
 			if (unclaimed.has(head)) passedOver.push(head[1]);
 			else claimed.push({head, lane});
 		}
 	}
 	if (shares.length > 1) claimed.sort((a, b) => byOrder(a.head, b.head));
-	const jobs = claimed.map(({head, lane}) => (isPacked(head) ? toRun(session, head, lane) : toDequeued(session, head, lane)));
+	const jobs = claimed.map(({head, lane}) => (isPacked(head) ? toRun(tx, head, lane) : toDequeued(tx, head, lane)));
 	return {lease, jobs, ...(passedOver.length > 0 && {passedOver})};
 }
 
@@ -62,7 +62,7 @@ export function dequeue(session: Session, demand: Demand, demanded: readonly Dem
 export interface DemandedLane {
 	readonly name: string;
 	readonly task: number;
-	readonly place: typeof Place.ready | typeof Place.suspect;
+	readonly place: typeof StoredState.ready | typeof StoredState.suspect;
 	/** Jobs that are asked for, */
 	readonly limit: number;
 	/** and that may run. */
@@ -82,29 +82,29 @@ interface Lane extends Pick<DemandedLane, 'name' | 'task' | 'place'> {
 type ReadyRow = [rank: number, id: number, executions: number, batch: number | null, policy: number, createdAt: number, key: string | null, payload: Encoded];
 
 /** To be asked before the tally is written. */
-export function demandedLanes({statements}: Session, {tasks}: Demand): DemandedLane[] {
+export function demandedLanes({statements}: Tx, {tasks}: Demand): DemandedLane[] {
 	// Asked anew each time, since another process may have paused or made one; at once for all, which may be many.
 	const unpaused = new Map(statements.unpausedTasks.all() as [name: string, task: number][]);
-	const jobsAt = (task: number, place: Place) => (statements.tallyOf.get(task, place) ?? 0) as number;
+	const jobsAt = (task: number, place: StoredState) => (statements.tallyOf.get(task, place) ?? 0) as number;
 	return tasks.flatMap(({task: name, limit, suspects, concurrency = Infinity}) => {
 		const task = unpaused.get(name);
 		if (task === undefined) return [];
-		const place = suspects ? Place.suspect : Place.ready;
-		return {name, task, place, limit, concurrency, ready: jobsAt(task, place), running: concurrency === Infinity ? 0 : jobsAt(task, Place.running)};
+		const place = suspects ? StoredState.suspect : StoredState.ready;
+		return {name, task, place, limit, concurrency, ready: jobsAt(task, place), running: concurrency === Infinity ? 0 : jobsAt(task, StoredState.running)};
 	});
 }
 
-function openLane(session: Session, lane: DemandedLane, limit: number): Lane {
+function openLane(tx: Tx, lane: DemandedLane, limit: number): Lane {
 	const {name, task, place} = lane;
-	const room = roomOf(session, lane);
-	const most = readyIn(session, lane) === 0 ? 0 : Math.min(lane.limit, limit, room);
-	return {name, task, place, limit: place === Place.suspect && most > 0 ? together(session, task, most) : most, room};
+	const room = roomOf(tx, lane);
+	const most = readyIn(tx, lane) === 0 ? 0 : Math.min(lane.limit, limit, room);
+	return {name, task, place, limit: place === StoredState.suspect && most > 0 ? together(tx, task, most) : most, room};
 }
 
 /** How many of the task's first suspects may run together. The level of each limits the chunk that it is in. */
-function together({statements}: Session, task: number, limit: number): number {
+function together({statements}: Tx, task: number, limit: number): number {
 	let [jobs, most] = [0, Math.min(limit, mostTogether(1))];
-	for (const suspicion of statements.suspicionsInLane.all(laneOf(task, Place.suspect), most) as number[]) {
+	for (const suspicion of statements.suspicionsInLane.all(laneOf(task, StoredState.suspect), most) as number[]) {
 		most = Math.min(most, mostTogether(suspicion));
 		if (jobs >= most) break;
 		jobs++;
@@ -112,16 +112,16 @@ function together({statements}: Session, task: number, limit: number): number {
 	return jobs;
 }
 
-function readyIn({tally}: Session, {task, place, ready}: DemandedLane): number {
+function readyIn({tally}: Tx, {task, place, ready}: DemandedLane): number {
 	return ready + tally.tasks.get(task, place);
 }
 
-function roomOf({tally}: Session, {task, concurrency, running}: DemandedLane): number {
-	return concurrency === Infinity ? Infinity : Math.max(0, concurrency - running - tally.tasks.get(task, Place.running));
+function roomOf({tally}: Tx, {task, concurrency, running}: DemandedLane): number {
+	return concurrency === Infinity ? Infinity : Math.max(0, concurrency - running - tally.tasks.get(task, StoredState.running));
 }
 
 /** How many jobs of each lane are among the first of them all. Looks at ranks, ids and sizes only. */
-function share({statements}: Session, lanes: readonly Lane[], {limit, maxBytes}: Demand): Lane[] {
+function share({statements}: Tx, lanes: readonly Lane[], {limit, maxBytes}: Demand): Lane[] {
 	const heads = lanes.flatMap((lane, index) => headsOf(statements, lane).map(head => [...head, index] as const));
 	heads.sort(byOrder);
 	const limits = lanes.map(() => 0);
@@ -162,7 +162,7 @@ function byOrder([rank, id]: readonly [number, number, ...unknown[]], [otherRank
 }
 
 /** Jobs that share a row. */
-type PackedHead = readonly [rank: number, first: JobId, jobs: {readonly policy: number; readonly createdAt: number; readonly payloads: Lines}];
+type PackedHead = readonly [rank: number, first: JobId, jobs: {readonly policy: number; readonly createdAt: number; readonly payloads: PackedStrings}];
 
 function isPacked(head: ReadyRow | PackedHead): head is PackedHead {
 	return typeof head[2] === 'object';
@@ -185,7 +185,7 @@ interface ReadyRun {
 }
 
 /** Reads runs and rows as they come in the order of dequeuing: no row lies inside a run. */
-function read({statements}: Session, lane: Lane, maxBytes: number): Heads {
+function read({statements}: Tx, lane: Lane, maxBytes: number): Heads {
 	const heads: Heads = {heads: [], jobs: 0, lastRow: undefined, runs: []};
 	let bytes = 0;
 	const isOver = () => heads.jobs >= lane.limit || (heads.jobs > 0 && bytes >= maxBytes);
@@ -233,23 +233,23 @@ function read({statements}: Session, lane: Lane, maxBytes: number): Heads {
 
 /** In order. Suspects have rows of their own. */
 function* readyRuns(statements: Statements, {task, place, limit}: Lane): Generator<ReadyRun, void> {
-	if (place !== Place.ready) return;
+	if (place !== StoredState.ready) return;
 	const rows = statements.readyRuns.iterate(task, limit) as IterableIterator<[rank: number, first: JobId, last: JobId, batch: number | null]>;
 	for (const [rank, first, last, batch] of rows) yield {rank, first, last, batch};
 }
 
 /** The payloads until they together reach so many bytes; at least one. */
-function upTo(payloads: Lines, bytes: number): Lines {
+function upTo(payloads: PackedStrings, bytes: number): PackedStrings {
 	if (sizeOf(payloads) < bytes) return payloads;
 	const values = unpack(payloads);
 	let [count, size] = [0, 0];
 	do size += sizeBytes(values[count++] as Encoded);
 	while (count < values.length && size < bytes);
-	return sliceLines(payloads, 0, count);
+	return slicePacked(payloads, 0, count);
 }
 
 /** Without the line breaks. */
-function sizeOf({count, text}: Lines): number {
+function sizeOf({count, text}: PackedStrings): number {
 	return text === null ? 0 : sizeBytes(text) - (count - 1);
 }
 
@@ -261,7 +261,7 @@ function isBefore({rank, first}: ReadyRun, [otherRank, id]: ReadyRow): boolean {
  * What was read is the beginning of the task's part of `ready`: two statements move it, however many jobs it is, and two a run.
  * False if some of it could not be claimed, because somebody has written that it is already.
  */
-function claim({statements, tally}: Session, {task, place}: Lane, {heads, lastRow, runs}: Heads, lease: number, owner: number): boolean {
+function claim({statements, tally}: Tx, {task, place}: Lane, {heads, lastRow, runs}: Heads, lease: number, owner: number): boolean {
 	const lane = laneOf(task, place);
 	let isWhole = true;
 	if (lastRow) {
@@ -280,49 +280,49 @@ function claim({statements, tally}: Session, {task, place}: Lane, {heads, lastRo
 	for (const head of heads) {
 		const own = isPacked(head) ? null : head[3];
 		if (own !== batch) {
-			tally.move(task, batch, place, Place.running, jobs);
+			tally.move(task, batch, place, StoredState.running, jobs);
 			[batch, jobs] = [own, 0];
 		}
 		jobs += isPacked(head) ? head[2].payloads.count : 1;
 	}
-	tally.move(task, batch, place, Place.running, jobs);
+	tally.move(task, batch, place, StoredState.running, jobs);
 	return isWhole;
 }
 
 const NONE: ReadonlySet<ReadyRow | PackedHead> = new Set();
 
 /** Those that the lease could not claim. They are not ready any more, and stay as they were claimed before. */
-function unclaimedOf({statements}: Session, {heads}: Heads, lease: number): ReadonlySet<ReadyRow | PackedHead> {
+function unclaimedOf({statements}: Tx, {heads}: Heads, lease: number): ReadonlySet<ReadyRow | PackedHead> {
 	const claimed = new Set((statements.claimsOfLease.all(0, Number.MAX_SAFE_INTEGER, lease) as ClaimRow[]).map(([id]) => id));
 	const runs = statements.claimedRunsOfLease.all(lease, Number.MAX_SAFE_INTEGER, 0) as ClaimedRun[];
 	return new Set(heads.filter(([, id]) => !claimed.has(id) && !runs.some(([first, last]) => id >= first && id <= last)));
 }
 
-function toRun({names}: Session, [, first, {policy, createdAt, payloads}]: PackedHead, {name}: Lane): DequeuedRun {
+function toRun({names}: Tx, [, first, {policy, createdAt, payloads}]: PackedHead, {name}: Lane): DequeuedRun {
 	return {first, task: name, createdAt, policy: names.policy(policy), payloads};
 }
 
-function toDequeued(session: Session, [, id, executions, , policy, createdAt, key, payload]: ReadyRow, {name, place}: Lane): DequeuedJob {
-	const job = {id, task: name, payload, createdAt, execution: executions + 1, attempts: 0, policy: session.names.policy(policy), ...(key !== null && {key})};
+function toDequeued(tx: Tx, [, id, executions, , policy, createdAt, key, payload]: ReadyRow, {name, place}: Lane): DequeuedJob {
+	const job = {id, task: name, payload, createdAt, execution: executions + 1, attempts: 0, policy: tx.names.policy(policy), ...(key !== null && {key})};
 	if (executions === 0) return job;
-	return {...job, ...history(session, id), ...(place === Place.suspect && {isSuspect: true})};
+	return {...job, ...history(tx, id), ...(place === StoredState.suspect && {isSuspect: true})};
 }
 
 /** What is left of a job's earlier executions; their progress is not. */
-function history(session: Session, id: JobId): Pick<DequeuedJob, 'attempts' | 'checkpoint' | 'isAlone'> {
-	const {deleteProgress, checkpointState} = session.statements;
+function history(tx: Tx, id: JobId): Pick<DequeuedJob, 'attempts' | 'checkpoint' | 'isAlone'> {
+	const {deleteProgress, checkpointState} = tx.statements;
 	deleteProgress.run(id);
 	const checkpoint = checkpointState.get(id) as Encoded | undefined;
-	const {attempts, suspicions} = troubleOf(session, id);
+	const {attempts, suspicions} = troubleOf(tx, id);
 	return {attempts, ...(suspicions === MAX_SUSPICION && {isAlone: true}), ...(checkpoint !== undefined && {checkpoint})};
 }
 
 /** Jobs of the demanded tasks that are still ready and would not be too many. To be asked before the tally is written. */
-export function backlog(session: Session, demanded: readonly DemandedLane[]): number {
+export function backlog(tx: Tx, demanded: readonly DemandedLane[]): number {
 	let jobs = 0;
 	for (const own of Map.groupBy(demanded, ({task}) => task).values()) {
-		const ready = own.reduce((sum, lane) => sum + readyIn(session, lane), 0);
-		jobs += Math.min(ready, roomOf(session, own[0] as DemandedLane));
+		const ready = own.reduce((sum, lane) => sum + readyIn(tx, lane), 0);
+		jobs += Math.min(ready, roomOf(tx, own[0] as DemandedLane));
 	}
 	return jobs;
 }

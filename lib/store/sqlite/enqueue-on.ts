@@ -6,7 +6,7 @@ import {enqueue} from './enqueue.ts';
 import {Names} from './names.ts';
 import {refuseOtherLibrary} from './one-library.ts';
 import type {OwnConnection} from './own-connection.ts';
-import {Tally} from './places.ts';
+import {Tally} from './stored-state.ts';
 
 /**
  * Enqueues one job on a connection that is not ours: in its transaction, as a savepoint of it, or in one of its own.
@@ -20,8 +20,8 @@ export function enqueueOn(connection: OwnConnection, job: NewJob, now: number): 
 		const tally = new Tally();
 		// Names anew each time: their owner may roll back, to whatever savepoint, and we would not hear of it.
 		const parts = {statements, names: new Names(statements), tally, blobs: new Blobs(connection.name, Infinity)};
-		const session = {...parts, now, random: Math.random, completed: [], loosened: 0};
-		[enqueued] = enqueue(session, [job], true);
+		const tx = {...parts, now, random: Math.random, completed: [], loosened: 0};
+		[enqueued] = enqueue(tx, [job], true);
 		for (const change of tally.tasks.take()) statements.addToTally.run(...change);
 	});
 	run.immediate();

@@ -1,8 +1,8 @@
 import type {Encoded} from '../../job/encoding.ts';
 import type {JobId} from '../../job/job.ts';
 import type {NewJob} from '../../job/new-job.ts';
-import {isLine, type Lines, readLines, sliceLines} from '../../job/packed-strings.ts';
-import {MOST_IN_RUN} from '../../job/runs.ts';
+import {isPackable, type PackedStrings, readPacked, slicePacked} from '../../job/packed-strings.ts';
+import {MAX_RUN_JOBS} from '../../job/runs.ts';
 import type {Statements} from './database.ts';
 
 /** A row of the statement `jobRunOf`. */
@@ -17,12 +17,12 @@ export interface JobRun {
 	readonly priority: number;
 	readonly createdAt: number;
 	payloadOf(id: JobId): Encoded;
-	payloadsOf(first: JobId, last: JobId): Lines;
+	payloadsOf(first: JobId, last: JobId): PackedStrings;
 }
 
 /** True if a run can hold all that is known of the job. */
 export function fitsInJobRun({key, batch, payload}: NewJob): boolean {
-	return key === undefined && batch === undefined && isLine(payload);
+	return key === undefined && batch === undefined && isPackable(payload);
 }
 
 /** The run that has this job; `undefined` if it has a row of its own, or there is none of this id. */
@@ -34,16 +34,16 @@ export function jobRunOf({jobRunOf}: Statements, id: JobId): JobRun | undefined 
 	return {
 		first,
 		// Somebody may have tampered with it.
-		last: Math.min(last, first + MOST_IN_RUN - 1),
+		last: Math.min(last, first + MAX_RUN_JOBS - 1),
 		task,
 		policy,
 		priority,
 		createdAt,
 		payloadOf(id) {
-			payloadAt ??= readLines(payloads);
+			payloadAt ??= readPacked(payloads);
 			return payloadAt(id - first);
 		},
-		payloadsOf: (from, to) => sliceLines({count: last - first + 1, text: payloads}, from - first, to - first + 1),
+		payloadsOf: (from, to) => slicePacked({count: last - first + 1, text: payloads}, from - first, to - first + 1),
 	};
 }
 

@@ -1,19 +1,19 @@
 import type {JobId, JobStatus} from '../../job/job.ts';
 import type {Statements} from './database.ts';
-import {Place, STATUS_OF} from './places.ts';
 import {claimedRunOf, loosen} from './runs.ts';
-import type {Session} from './session.ts';
+import {STATUS_OF, StoredState} from './stored-state.ts';
+import type {Tx} from './tx.ts';
 
 /** What must be known of a job to delete it. */
-export interface Doomed {
+export interface DeletedJob {
 	readonly task: number;
 	readonly batch: number | null;
 	readonly key: string | null;
-	readonly place: Place;
+	readonly place: StoredState;
 }
 
 /** Where a job is and what follows it when it moves. */
-export interface Located extends Doomed {
+export interface Located extends DeletedJob {
 	readonly rank: number;
 	readonly executions: number;
 	/** A run says where it is: it has no row of its own there. */
@@ -29,25 +29,25 @@ export function look(statements: Statements, id: JobId): Located | undefined {
 	}
 	const [task, batch, key, priority, lane, ready, waiting, failed, runAt, claimed, ended, status] = row;
 	const at = {task, batch, key, rank: -priority, isInRun: false};
-	if (ready !== null) return {...at, place: lane === task ? Place.ready : Place.suspect, executions: ready};
-	if (claimed !== null) return {...at, place: Place.running, executions: claimed};
-	if (ended !== null) return {...at, place: status as Place, executions: ended};
+	if (ready !== null) return {...at, place: lane === task ? StoredState.ready : StoredState.suspect, executions: ready};
+	if (claimed !== null) return {...at, place: StoredState.running, executions: claimed};
+	if (ended !== null) return {...at, place: status as StoredState, executions: ended};
 	if (waiting === null) return inRun(statements, id, at);
-	return {...at, place: failed === 0 ? Place.scheduled : runAt === null ? Place.parked : Place.failed, executions: waiting};
+	return {...at, place: failed === 0 ? StoredState.scheduled : runAt === null ? StoredState.parked : StoredState.failed, executions: waiting};
 }
 
 /** Finds a job that is about to be changed, and gives it rows of its own. */
-export function locate(session: Session, id: JobId): Located | undefined {
-	const job = look(session.statements, id);
-	if (job?.isInRun) session.loosened += loosen(session, id);
+export function locate(tx: Tx, id: JobId): Located | undefined {
+	const job = look(tx.statements, id);
+	if (job?.isInRun) tx.loosened += loosen(tx, id);
 	return job;
 }
 
 /** As {@link locate}, of a job in one of these statuses; `undefined` if it is in none of them (any more), and then nothing is changed. */
-export function locateIn(session: Session, id: JobId, statuses: readonly JobStatus[]): Located | undefined {
-	const job = look(session.statements, id);
+export function locateIn(tx: Tx, id: JobId, statuses: readonly JobStatus[]): Located | undefined {
+	const job = look(tx.statements, id);
 	if (!job || !statuses.includes(STATUS_OF[job.place])) return undefined;
-	return job.isInRun ? locate(session, id) : job;
+	return job.isInRun ? locate(tx, id) : job;
 }
 
 type PlacesRow = readonly [
@@ -67,9 +67,9 @@ type PlacesRow = readonly [
 
 function inRun(statements: Statements, id: JobId, at: Pick<Located, 'task' | 'batch' | 'key' | 'rank'>): Located {
 	const {task, rank} = at;
-	if (statements.readyRunAt.get(task, rank, task, rank, id, id) !== undefined) return {...at, place: Place.ready, executions: 0, isInRun: true};
-	if (claimedRunOf(statements, id)) return {...at, place: Place.running, executions: 1, isInRun: true};
-	if (statements.outcomeRunFirst.get(id, id) !== undefined) return {...at, place: Place.completed, executions: 1, isInRun: true};
+	if (statements.readyRunAt.get(task, rank, task, rank, id, id) !== undefined) return {...at, place: StoredState.ready, executions: 0, isInRun: true};
+	if (claimedRunOf(statements, id)) return {...at, place: StoredState.running, executions: 1, isInRun: true};
+	if (statements.outcomeRunFirst.get(id, id) !== undefined) return {...at, place: StoredState.completed, executions: 1, isInRun: true};
 	// Another program has written to the file. As a parked job it can still be cancelled, retried and deleted.
-	return {...at, place: Place.parked, executions: 0, isInRun: false};
+	return {...at, place: StoredState.parked, executions: 0, isInRun: false};
 }

@@ -1,7 +1,7 @@
 import type {JobId} from '../../job/job.ts';
-import {Place} from './places.ts';
-import type {Session} from './session.ts';
+import {StoredState} from './stored-state.ts';
 import {isSuspect, troubleOf} from './trouble.ts';
+import type {Tx} from './tx.ts';
 
 interface ReadyJob {
 	readonly id: JobId;
@@ -12,13 +12,13 @@ interface ReadyJob {
 }
 
 /** Makes a job ready that was somewhere else, in the part of `ready` that it belongs to. One that somebody has put there already stays as it is there. */
-export function makeReady(session: Session, {id, task, batch, rank, executions}: ReadyJob, from: Place): void {
-	const place = executions > 0 && isSuspect(troubleOf(session, id)) ? Place.suspect : Place.ready;
-	session.statements.insertReady.run(laneOf(task, place), rank, id, executions, batch);
-	session.tally.move(task, batch, from, place);
+export function makeReady(tx: Tx, {id, task, batch, rank, executions}: ReadyJob, from: StoredState): void {
+	const place = executions > 0 && isSuspect(troubleOf(tx, id)) ? StoredState.suspect : StoredState.ready;
+	tx.statements.insertReady.run(laneOf(task, place), rank, id, executions, batch);
+	tx.tally.move(task, batch, from, place);
 }
 
 /** What `ready.task` says of such a job. */
-export function laneOf(task: number, place: Place): number {
-	return place === Place.suspect ? -task : task;
+export function laneOf(task: number, place: StoredState): number {
+	return place === StoredState.suspect ? -task : task;
 }

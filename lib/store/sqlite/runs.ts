@@ -1,10 +1,10 @@
 import type {JobId} from '../../job/job.ts';
-import {MOST_IN_RUN} from '../../job/runs.ts';
+import {MAX_RUN_JOBS} from '../../job/runs.ts';
 import type {Statements} from './database.ts';
 import {loosenJobs} from './job-run.ts';
 import {type OutcomeRunRow, type RunResult, readResults} from './outcome-run.ts';
-import {Place} from './places.ts';
-import type {Session} from './session.ts';
+import {StoredState} from './stored-state.ts';
+import type {Tx} from './tx.ts';
 
 /** A row of the statements `claimedRun…`. */
 export type ClaimedRun = readonly [first: JobId, last: JobId, lease: number, owner: number, task: number, batch: number | null];
@@ -46,11 +46,11 @@ function resultsOf(statements: Statements, first: JobId): readonly RunResult[] {
 
 /** The last job of a run, which may say of itself that it is longer than any: another program may have written that. */
 export function lastOfRun(first: JobId, last: JobId): JobId {
-	return Math.min(last, first + MOST_IN_RUN - 1);
+	return Math.min(last, first + MAX_RUN_JOBS - 1);
 }
 
 /** Gives each job of the runs that have this one rows of its own. Returns how many jobs that are. */
-export function loosen({statements}: Session, id: JobId): number {
+export function loosen({statements}: Tx, id: JobId): number {
 	const jobs = loosenJobs(statements, id);
 	return Math.max(jobs, loosenReady(statements, id) || loosenClaimed(statements, id) || loosenOutcome(statements, id));
 }
@@ -77,6 +77,6 @@ function loosenOutcome(statements: Statements, id: JobId): number {
 	statements.deleteOutcomeRun.run(run[0]);
 	const results = readResults(run);
 	for (const {id, startedAt, endedAt, durationMs, cpuMs, memoryBytes, value} of results)
-		statements.insertOutcome.run(id, Place.completed, 1, startedAt, endedAt, durationMs, cpuMs, memoryBytes, value, null);
+		statements.insertOutcome.run(id, StoredState.completed, 1, startedAt, endedAt, durationMs, cpuMs, memoryBytes, value, null);
 	return results.length;
 }

@@ -3,8 +3,8 @@ import {STATUSES} from '../../job/job.ts';
 import type {Statements} from './database.ts';
 import {look} from './locate.ts';
 import type {Names} from './names.ts';
-import {Place, STATUS_OF} from './places.ts';
 import {lastOfRun} from './runs.ts';
+import {STATUS_OF, StoredState} from './stored-state.ts';
 
 /** Where a search reads. */
 export interface Source {
@@ -94,8 +94,11 @@ function lookAt(statements: Statements, ids: readonly JobId[], {task, batch, sta
 
 /** True if the batch has no more jobs than the queue has in these statuses: then searching the batch is faster. */
 function isBatchSmaller({tally, batchTally}: Statements, batch: number, statuses: readonly JobStatus[]): boolean {
-	const ofBatch = (batchTally.all(batch) as [Place, number][]).reduce((sum, [, jobs]) => sum + jobs, 0);
-	const inStatuses = (tally.all() as [number, Place, number][]).reduce((sum, [, place, jobs]) => (statuses.includes(STATUS_OF[place]) ? sum + jobs : sum), 0);
+	const ofBatch = (batchTally.all(batch) as [StoredState, number][]).reduce((sum, [, jobs]) => sum + jobs, 0);
+	const inStatuses = (tally.all() as [number, StoredState, number][]).reduce(
+		(sum, [, place, jobs]) => (statuses.includes(STATUS_OF[place]) ? sum + jobs : sum),
+		0,
+	);
 	return ofBatch <= inStatuses;
 }
 
@@ -149,22 +152,22 @@ function* pages(statements: Statements, {task, batch, statuses, limit}: Wanted, 
 		return;
 	}
 	const places = placesWith(statements, {task, batch, statuses});
-	if (places.has(Place.ready) || places.has(Place.suspect)) yield* readyPages(statements, {task, batch, limit}, window);
+	if (places.has(StoredState.ready) || places.has(StoredState.suspect)) yield* readyPages(statements, {task, batch, limit}, window);
 	for (const [own, statement, values] of PAGES) {
 		if (own.some(place => places.has(place))) yield* take(statements[statement], {...window, task, batch, ...values}, limit);
 	}
 }
 
 /** The statements that read a place, but for `ready`, and their further parameters. */
-const PAGES: readonly (readonly [places: readonly Place[], statement: keyof Statements, values: object])[] = [
-	[[Place.scheduled], 'pageOfWaiting', {failed: 0}],
-	[[Place.failed, Place.parked], 'pageOfWaiting', {failed: 1}],
-	[[Place.running], 'pageOfClaimed', {}],
-	[[Place.running], 'pageOfClaimedRuns', {}],
-	[[Place.completed], 'pageOfCompleted', {}],
-	[[Place.completed], 'pageOfOutcomeRuns', {}],
-	[[Place.dead], 'pageOfUnhappy', {status: Place.dead}],
-	[[Place.cancelled], 'pageOfUnhappy', {status: Place.cancelled}],
+const PAGES: readonly (readonly [places: readonly StoredState[], statement: keyof Statements, values: object])[] = [
+	[[StoredState.scheduled], 'pageOfWaiting', {failed: 0}],
+	[[StoredState.failed, StoredState.parked], 'pageOfWaiting', {failed: 1}],
+	[[StoredState.running], 'pageOfClaimed', {}],
+	[[StoredState.running], 'pageOfClaimedRuns', {}],
+	[[StoredState.completed], 'pageOfCompleted', {}],
+	[[StoredState.completed], 'pageOfOutcomeRuns', {}],
+	[[StoredState.dead], 'pageOfUnhappy', {status: StoredState.dead}],
+	[[StoredState.cancelled], 'pageOfUnhappy', {status: StoredState.cancelled}],
 ];
 
 /** Ready jobs are in the order of dequeuing: by task, then rank, then id. */
@@ -175,9 +178,9 @@ function* readyPages(statements: Statements, {task, batch, limit}: Pick<Wanted, 
 }
 
 /** Places that have such jobs, by the tally: a place may have many jobs and none of the task or the batch. */
-function placesWith({tally, batchTally}: Statements, {task, batch, statuses}: Pick<Wanted, 'task' | 'batch' | 'statuses'>): ReadonlySet<Place> {
-	const counted = (tally.all() as [number, Place, number][]).filter(([each, , jobs]) => jobs > 0 && (task === null || each === task));
-	const ofBatch = batch === null ? undefined : new Set((batchTally.all(batch) as [Place, number][]).flatMap(([place, jobs]) => (jobs > 0 ? place : [])));
+function placesWith({tally, batchTally}: Statements, {task, batch, statuses}: Pick<Wanted, 'task' | 'batch' | 'statuses'>): ReadonlySet<StoredState> {
+	const counted = (tally.all() as [number, StoredState, number][]).filter(([each, , jobs]) => jobs > 0 && (task === null || each === task));
+	const ofBatch = batch === null ? undefined : new Set((batchTally.all(batch) as [StoredState, number][]).flatMap(([place, jobs]) => (jobs > 0 ? place : [])));
 	return new Set(counted.flatMap(([, place]) => (statuses.includes(STATUS_OF[place]) && (ofBatch?.has(place) ?? true) ? place : [])));
 }
 

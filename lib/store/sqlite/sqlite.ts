@@ -23,7 +23,7 @@ import type {Settling} from '../../job/runs.ts';
 import {monotonicMs} from '../../support/clock.ts';
 import {FaenaError} from '../../support/errors.ts';
 import {failpoint} from '../../support/failpoint.ts';
-import {Vigil} from '../heartbeat-monitor.ts';
+import {HeartbeatMonitor} from '../heartbeat-monitor.ts';
 import {
 	type Awaitable,
 	JobQueue,
@@ -38,22 +38,22 @@ import {
 } from '../store.ts';
 import {attendBatches, type BatchRow, deleteBatch, endInput, forgetBatches, openBatch, toBatch} from './batches.ts';
 import {Blobs} from './blobs.ts';
+import {settleAll} from './child-jobs.ts';
 import {cleanup} from './cleanup.ts';
 import {giveBack, takeBack} from './control.ts';
 import {type Connection, connect, connectToLook, patiently, patientlyHere, type Statements, translate} from './database.ts';
 import {backlog, demandedLanes, dequeue, promote} from './dequeue.ts';
 import {enqueue} from './enqueue.ts';
-import {Footing} from './footing.ts';
-import {settleAll} from './makers.ts';
+import {FileGuard} from './file-guard.ts';
 import {moveJobs} from './move.ts';
 import {Names} from './names.ts';
 import {OneByOne} from './one-by-one.ts';
 import {holdLock, isLockFree, lockOf, openJobsAt, ownerLockAt, removeLock} from './owner-lock.ts';
-import {Place, Tally, toCounts} from './places.ts';
 import {createPrivately} from './private-file.ts';
 import {find, findAll} from './search.ts';
-import type {Session} from './session.ts';
 import {note} from './settle.ts';
+import {StoredState, Tally, toCounts} from './stored-state.ts';
+import type {Tx} from './tx.ts';
 import {readEnds, readJob, readJobs, readValues, statusesOf, toJob} from './view.ts';
 
 export interface SqliteOptions {
@@ -78,7 +78,7 @@ const CHUNK = 1000;
 
 interface Opened {
 	readonly connection: Connection;
-	readonly footing: Footing;
+	readonly fileGuard: FileGuard;
 	readonly names: Names;
 }
 
@@ -86,7 +86,7 @@ interface Opened {
 interface Lost {
 	readonly connection?: undefined;
 	/** Of the connection that was lost. */
-	readonly footing?: Footing;
+	readonly fileGuard?: FileGuard;
 }
 
 interface Owned {
@@ -95,7 +95,7 @@ interface Owned {
 }
 
 /** Where jobs are that run or could at once. */
-const RUNNABLE = [Place.ready, Place.suspect, Place.running] as const;
+const RUNNABLE = [StoredState.ready, StoredState.suspect, StoredState.running] as const;
 
 /** A lock file without a row is litter once it is this old; a younger one may be about to get its row. */
 const LITTER_MS = 60_000;
@@ -123,7 +123,7 @@ export class SqliteQueue extends JobQueue {
 	readonly #random: () => number;
 	readonly #tally = new Tally();
 	readonly #blobs: Blobs;
-	readonly #vigil: Vigil;
+	readonly #heartbeats: HeartbeatMonitor;
 	readonly #owners = new Map<OwnerId, Owned>();
 	readonly #line = new OneByOne();
 	#state: Opened | Lost | 'closed' = {};
@@ -149,7 +149,7 @@ export class SqliteQueue extends JobQueue {
 		this.location = path;
 		this.#durability = durability;
 		this.#isReadOnly = readOnly;
-		this.#vigil = new Vigil(leaseMs, steadyMs);
+		this.#heartbeats = new HeartbeatMonitor(leaseMs, steadyMs);
 		this.#now = now;
 		this.#random = random;
 		this.#blobs = new Blobs(path, blobThresholdBytes);
@@ -163,7 +163,7 @@ export class SqliteQueue extends JobQueue {
 			// Once, however often the transaction has to be tried.
 			const prepared = settling ?? this.#blobs.prepare(turn.settle ?? []);
 			settling = prepared;
-			return this.#transact(opened, session => this.#turn(session, turn, prepared));
+			return this.#transact(opened, tx => this.#turn(tx, turn, prepared));
 		});
 	}
 
@@ -172,40 +172,40 @@ export class SqliteQueue extends JobQueue {
 		try {
 			// To prepare forgets what was prepared for a turn that waits for the lock.
 			const settling = turn.settle?.length ? this.#blobs.prepare(turn.settle) : [];
-			return patientlyHere(() => this.#transact(opened, session => this.#turn(session, turn, settling)), URGENT_WAIT_MS);
+			return patientlyHere(() => this.#transact(opened, tx => this.#turn(tx, turn, settling)), URGENT_WAIT_MS);
 		} catch (error) {
 			throw this.#meet(error, opened);
 		}
 	}
 
-	#turn(session: Session, turn: Turn, settling: readonly Settling[]): TurnResult {
-		for (const each of turn.notes ?? []) note(session, each);
-		const {settled, refused} = settleAll(session, settling);
-		const enqueued = turn.enqueue ? enqueue(session, turn.enqueue, turn.rejectConflicts ?? false) : [];
-		if (turn.dequeue) promote(session);
-		const lanes = () => (turn.dequeue ? demandedLanes(session, turn.dequeue) : []);
+	#turn(tx: Tx, turn: Turn, settling: readonly Settling[]): TurnResult {
+		for (const each of turn.notes ?? []) note(tx, each);
+		const {settled, refused} = settleAll(tx, settling);
+		const enqueued = turn.enqueue ? enqueue(tx, turn.enqueue, turn.rejectConflicts ?? false) : [];
+		if (turn.dequeue) promote(tx);
+		const lanes = () => (turn.dequeue ? demandedLanes(tx, turn.dequeue) : []);
 		const demanded = lanes();
-		const dequeued = turn.dequeue ? dequeue(session, turn.dequeue, demanded, this.#ownerId(turn.dequeue.owner, session)) : {lease: 0, jobs: []};
-		attendBatches(session);
+		const dequeued = turn.dequeue ? dequeue(tx, turn.dequeue, demanded, this.#ownerId(turn.dequeue.owner, tx)) : {lease: 0, jobs: []};
+		attendBatches(tx);
 		// The job of a batch that completed may be the first of its task.
-		const left = backlog(session, session.completed.length > 0 ? lanes() : demanded);
-		this.#saveTally(session);
+		const left = backlog(tx, tx.completed.length > 0 ? lanes() : demanded);
+		this.#saveTally(tx);
 		return {
 			settled,
 			...(refused.size > 0 && {refused}),
 			enqueued,
 			dequeued,
 			backlog: left,
-			nextRunAt: (session.statements.nextRunAt.get() ?? null) as number | null,
+			nextRunAt: (tx.statements.nextRunAt.get() ?? null) as number | null,
 		};
 	}
 
 	move(filter: JobFilter, to: MoveTarget, {after = 0, limit = CHUNK, stop = false, ...page}: MovePage = {}): Awaitable<Moved> {
 		const statuses = movedTo(to, filter);
-		return this.#write(session => {
-			const upTo = page.upTo ?? (session.statements.jobCounter.get() as JobId);
-			const {ids, next} = find(session, {filter, statuses, after, upTo, limit});
-			const {last = after, ...moved} = moveJobs(session, ids, {to, statuses, stop});
+		return this.#write(tx => {
+			const upTo = page.upTo ?? (tx.statements.jobCounter.get() as JobId);
+			const {ids, next} = find(tx, {filter, statuses, after, upTo, limit});
+			const {last = after, ...moved} = moveJobs(tx, ids, {to, statuses, stop});
 			const from = ids.length === 0 || last === ids.at(-1) ? next : last;
 			return {...moved, next: from === null ? null : {after: from, upTo, limit, stop}};
 		});
@@ -224,12 +224,12 @@ export class SqliteQueue extends JobQueue {
 	}
 
 	heartbeat(owner: OwnerId): Awaitable<boolean> {
-		return this.#write(session => {
+		return this.#write(tx => {
 			const known = this.#owners.get(owner);
-			const lives = known !== undefined && session.statements.heartbeat.run(session.now, known.id).changes === 1;
+			const lives = known !== undefined && tx.statements.heartbeat.run(tx.now, known.id).changes === 1;
 			if (!lives) {
 				this.#release(owner);
-				this.#ownerId(owner, session);
+				this.#ownerId(owner, tx);
 			}
 			failpoint('heartbeat:written');
 			return lives || known === undefined;
@@ -243,15 +243,15 @@ export class SqliteQueue extends JobQueue {
 	async recover(): Promise<number> {
 		if (this.#isReadOnly) return 0;
 		const owners = await this.#read(({owners}) => owners.all() as [number, OwnerId, number][]);
-		const silent = this.#vigil.look(owners.map(([, name, heartbeatAt]) => [name, heartbeatAt]));
+		const silent = this.#heartbeats.findSilent(owners.map(([, name, heartbeatAt]) => [name, heartbeatAt]));
 		const dead = owners.filter(([, name]) => silent.has(name) || this.#isGone(name));
 		let jobs = 0;
 		for (const [id, name, heartbeatAt] of dead) {
-			const taken = await this.#write(session => {
+			const taken = await this.#write(tx => {
 				// While this waited for the lock the owner may have said that it lives, or have been taken back by another process.
-				if (session.statements.heartbeatOf.get(id) !== heartbeatAt) return undefined;
+				if (tx.statements.heartbeatOf.get(id) !== heartbeatAt) return undefined;
 				const open = isFileName(name) ? readOpenJobs(openJobsAt(this.location, name)) : [];
-				const taken = takeBack(session, id, open);
+				const taken = takeBack(tx, id, open);
 				failpoint('recovery:written');
 				return taken;
 			});
@@ -266,9 +266,9 @@ export class SqliteQueue extends JobQueue {
 	}
 
 	giveBack(owner: OwnerId, after: Lease): Awaitable<number> {
-		return this.#write(session => {
+		return this.#write(tx => {
 			const known = this.#owners.get(owner);
-			return known ? giveBack(session, known.id, after) : 0;
+			return known ? giveBack(tx, known.id, after) : 0;
 		});
 	}
 
@@ -276,13 +276,13 @@ export class SqliteQueue extends JobQueue {
 		const known = this.#owners.get(owner);
 		if (!known) return this.#guard(() => undefined);
 		try {
-			await this.#write(session => takeBack(session, known.id, []));
+			await this.#write(tx => takeBack(tx, known.id, []));
 		} catch (error) {
 			// The row stays, so the lock's file does, too: without a holder it says that the owner has ended.
 			this.#unlock(owner);
 			throw error;
 		} finally {
-			this.#vigil.forget(owner);
+			this.#heartbeats.drop(owner);
 		}
 		// A call that was made meanwhile may have made the owner anew.
 		if (this.#owners.get(owner) === known) this.#release(owner);
@@ -320,18 +320,18 @@ export class SqliteQueue extends JobQueue {
 	counts({task}: {readonly task?: string} = {}): Awaitable<Counts> {
 		return this.#read(({tally}, names) => {
 			const number = task === undefined ? undefined : names.knownTask(task);
-			const rows = (tally.all() as [number, Place, number][]).filter(row => task === undefined || row[0] === number);
+			const rows = (tally.all() as [number, StoredState, number][]).filter(row => task === undefined || row[0] === number);
 			return toCounts(place => rows.reduce((sum, row) => (row[1] === place ? sum + row[2] : sum), 0));
 		});
 	}
 
 	outstanding(tasks: readonly string[], {waiting = true}: OutstandingOptions = {}): Awaitable<number> {
-		const unpaused = waiting ? [...RUNNABLE, Place.scheduled, Place.failed] : RUNNABLE;
+		const unpaused = waiting ? [...RUNNABLE, StoredState.scheduled, StoredState.failed] : RUNNABLE;
 		return this.#read(({tallyOf}, names) => {
 			let jobs = 0;
 			for (const task of tasks) {
 				const number = names.knownTask(task);
-				const places = names.isPaused(task) ? [Place.running] : unpaused;
+				const places = names.isPaused(task) ? [StoredState.running] : unpaused;
 				for (const place of places) jobs += (tallyOf.get(number ?? -1, place) ?? 0) as number;
 			}
 			return jobs;
@@ -339,15 +339,15 @@ export class SqliteQueue extends JobQueue {
 	}
 
 	openBatch(name: string, task: string, owner: OwnerId, options: BatchOptions = {}): Awaitable<BatchId> {
-		return this.#write(session => {
-			const batch = openBatch(session, name, task, options);
-			session.statements.ownBatch.run(this.#ownerId(owner, session), batch);
+		return this.#write(tx => {
+			const batch = openBatch(tx, name, task, options);
+			tx.statements.ownBatch.run(this.#ownerId(owner, tx), batch);
 			return batch;
 		});
 	}
 
 	endInput(batch: BatchId, total: number, owner: OwnerId): Awaitable<boolean> {
-		return this.#write(session => endInput(session, batch, total, this.#ownerId(owner, session)));
+		return this.#write(tx => endInput(tx, batch, total, this.#ownerId(owner, tx)));
 	}
 
 	async closeBatch(batch: BatchId, owner: OwnerId): Promise<void> {
@@ -359,7 +359,7 @@ export class SqliteQueue extends JobQueue {
 	}
 
 	deleteBatch(name: string, limit = CHUNK): Awaitable<DeleteResult> {
-		return this.#write(session => deleteBatch(session, name, limit));
+		return this.#write(tx => deleteBatch(tx, name, limit));
 	}
 
 	batch(name: string): Awaitable<Batch | undefined> {
@@ -387,9 +387,9 @@ export class SqliteQueue extends JobQueue {
 	}
 
 	async #cleanup(options: CleanupOptions): Promise<ReturnType<typeof cleanup>> {
-		return this.#write(session => {
-			const result = cleanup(session, options);
-			if (result.next === null) forgetBatches(session);
+		return this.#write(tx => {
+			const result = cleanup(tx, options);
+			if (result.next === null) forgetBatches(tx);
 			return result;
 		});
 	}
@@ -417,7 +417,7 @@ export class SqliteQueue extends JobQueue {
 	}
 
 	examine(): Awaitable<Health> {
-		return this.#guard(({footing}) => footing.examine());
+		return this.#guard(({fileGuard}) => fileGuard.examine());
 	}
 
 	close(): Promise<void> {
@@ -438,14 +438,14 @@ export class SqliteQueue extends JobQueue {
 
 	// ——— transactions ———
 
-	#write<Result>(run: (session: Session) => Result): Awaitable<Result> {
+	#write<Result>(run: (tx: Tx) => Result): Awaitable<Result> {
 		return this.#guard(opened => this.#transact(opened, run));
 	}
 
-	#transact<Result>({connection, footing, names}: Opened, run: (session: Session) => Result): Result {
-		footing.look();
+	#transact<Result>({connection, fileGuard, names}: Opened, run: (tx: Tx) => Result): Result {
+		fileGuard.look();
 		const owners = new Set(this.#owners.values());
-		const session: Session = {
+		const tx: Tx = {
 			statements: connection.statements,
 			names,
 			tally: this.#tally,
@@ -457,12 +457,12 @@ export class SqliteQueue extends JobQueue {
 		};
 		try {
 			const result = connection.transaction(() => {
-				const result = run(session);
-				this.#saveTally(session);
+				const result = run(tx);
+				this.#saveTally(tx);
 				return result;
 			});
 			if (this.#isShortOfRoom) this.#makeRoom(connection);
-			this.tellCompleted(session.completed);
+			this.tellCompleted(tx.completed);
 			return result;
 		} catch (error) {
 			names.forget();
@@ -473,9 +473,9 @@ export class SqliteQueue extends JobQueue {
 		}
 	}
 
-	#saveTally(session: Session): void {
-		const {statements, tally} = session;
-		attendBatches(session);
+	#saveTally(tx: Tx): void {
+		const {statements, tally} = tx;
+		attendBatches(tx);
 		for (const change of tally.tasks.take()) statements.addToTally.run(...change);
 	}
 
@@ -517,7 +517,7 @@ export class SqliteQueue extends JobQueue {
 		const code = translated instanceof FaenaError ? translated.code : undefined;
 		if (code === 'OutcomeUnknown') this.#lose(opened);
 		if (code === 'StorageFull') this.#makeRoom(opened.connection);
-		// One of our own is about a result's file, or comes from a look at the footing, which says the same again.
+		// One of our own is about a result's file, or comes from the file guard, which says the same again.
 		return code === 'BadDatabase' && translated !== error ? this.#giveUp(translated, opened) : translated;
 	}
 
@@ -547,11 +547,11 @@ export class SqliteQueue extends JobQueue {
 
 	async #connect(lost: Lost): Promise<Opened> {
 		// One that is gone would be made anew, without its jobs.
-		lost.footing?.recall();
+		lost.fileGuard?.recall();
 		const connection = await (this.#isReadOnly ? connectToLook(this.location) : connect(this.location, this.#durability));
 		try {
-			const footing = await patiently(() => new Footing(this.location, connection));
-			const opened = {connection, footing, names: new Names(connection.statements)};
+			const fileGuard = await patiently(() => new FileGuard(this.location, connection));
+			const opened = {connection, fileGuard, names: new Names(connection.statements)};
 			this.#state = opened;
 			return opened;
 		} catch (error) {
@@ -561,10 +561,10 @@ export class SqliteQueue extends JobQueue {
 	}
 
 	/** What was done to the files of a database in use says more than what SQLite met in them. */
-	#giveUp(error: unknown, {footing}: Opened): unknown {
+	#giveUp(error: unknown, {fileGuard}: Opened): unknown {
 		this.#badness = error;
 		try {
-			footing.explain();
+			fileGuard.explain();
 		} catch (reason) {
 			this.#badness = reason;
 		}
@@ -572,15 +572,15 @@ export class SqliteQueue extends JobQueue {
 	}
 
 	/** After a failed fsync nothing this connection remembers of the file can be trusted. */
-	#lose({connection, footing}: Opened): void {
-		if (this.#state !== 'closed') this.#state = {footing};
+	#lose({connection, fileGuard}: Opened): void {
+		if (this.#state !== 'closed') this.#state = {fileGuard};
 		connection.close();
 	}
 
 	// ——— owners ———
 
 	/** The owner's number, made with its lock if it is new. The lock comes first: a row without one is a dead owner. */
-	#ownerId(owner: OwnerId, {statements, now}: Session): number {
+	#ownerId(owner: OwnerId, {statements, now}: Tx): number {
 		const known = this.#owners.get(owner);
 		if (known && statements.ownerById.get(known.id) !== undefined) return known.id;
 		this.#release(owner);

@@ -1,5 +1,5 @@
 import type {JobId} from '../../job/job.ts';
-import type {Session} from './session.ts';
+import type {Tx} from './tx.ts';
 
 /** What was charged to a job in this round, and how suspect it is of having killed a process. */
 export interface Trouble {
@@ -11,7 +11,7 @@ export interface Trouble {
 
 const NONE: Trouble = {attempts: 0, suspicions: 0, crashes: 0};
 
-export function troubleOf({statements}: Session, id: JobId): Trouble {
+export function troubleOf({statements}: Tx, id: JobId): Trouble {
 	const row = statements.trouble.get(id) as [number, number, number] | undefined;
 	return row ? {attempts: row[0], suspicions: row[1], crashes: row[2]} : NONE;
 }

@@ -5,8 +5,8 @@ import {readFailure} from '../stored-json.ts';
 import type {Blobs} from './blobs.ts';
 import type {Statements} from './database.ts';
 import {type JobRun, jobRunOf} from './job-run.ts';
-import {Place} from './places.ts';
 import {claimedRunOf, resultInRun} from './runs.ts';
+import {StoredState} from './stored-state.ts';
 
 /** A row of the statement `jobView`. */
 export interface JobRow {
@@ -135,7 +135,7 @@ function withRun(statements: Statements, row: JobRow): JobRow {
 	if (!result) return row;
 	return {
 		...row,
-		status: Place.completed,
+		status: StoredState.completed,
 		ended_execution: 1,
 		started_at: result.startedAt,
 		ended_at: result.endedAt,
@@ -156,7 +156,7 @@ function costOf(row: JobRow, executions: number) {
 		waitMs: startedAt !== null && executions === 1 ? Math.max(0, startedAt - row.created_at) : null,
 		cpuMs: row.running_since === null ? (row.cpu_ms ?? row.failed_cpu_ms) : null,
 		memoryBytes: row.running_since === null ? (row.memory_bytes ?? row.failed_memory_bytes) : null,
-		resultBytes: row.status === Place.completed ? (row.result_bytes ?? 0) : null,
+		resultBytes: row.status === StoredState.completed ? (row.result_bytes ?? 0) : null,
 	};
 }
 
@@ -165,7 +165,7 @@ function present<Fields extends object>(fields: Fields): {[Name in keyof Fields]
 	return Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== null)) as {[Name in keyof Fields]?: NonNullable<Fields[Name]>};
 }
 
-const ENDED: Readonly<Record<number, JobStatus>> = {[Place.completed]: 'completed', [Place.dead]: 'dead', [Place.cancelled]: 'cancelled'};
+const ENDED: Readonly<Record<number, JobStatus>> = {[StoredState.completed]: 'completed', [StoredState.dead]: 'dead', [StoredState.cancelled]: 'cancelled'};
 
 function toStatus(row: JobRow): JobStatus {
 	if (row.status !== null) return ENDED[row.status] ?? 'dead';
@@ -191,7 +191,7 @@ export function readValues(statements: Statements, id: JobId, blobs: Blobs): Job
 	const inRun = status === null ? resultInRun(statements, id) : undefined;
 	return {
 		payload,
-		...(status === Place.completed && {result: blobs.load([result, blob])}),
+		...(status === StoredState.completed && {result: blobs.load([result, blob])}),
 		...(inRun && {result: inRun.value}),
 		...(execution !== null && {checkpoint: {execution, at: at ?? 0, state}}),
 	};

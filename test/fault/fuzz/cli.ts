@@ -7,14 +7,14 @@ import {run} from '../../../lib/cli/program.ts';
 import {FaenaError} from '../../../lib/support/errors.ts';
 import {between, pick, seeded} from '../../fixtures/random.ts';
 import {mutated} from './mutations.ts';
-import {Findings, type Result, type Round, seedsOf} from './round.ts';
+import {MaintenanceResult, type Result, type Round, seedsOf} from './round.ts';
 import {tamperedDatabases} from './rows.ts';
 
 type Random = () => number;
 
 /** Command lines to the parsers of the command and, where they take them, to sound and tampered databases; inputs to the reader of lines. */
 export async function fuzzCli(round: Round): Promise<Result> {
-	const findings = new Findings();
+	const findings = new MaintenanceResult();
 	const queues = [];
 	for await (const {path, changes} of tamperedDatabases({...round, runs: 20})) queues.push({path, changes});
 	const home = process.cwd();
@@ -22,14 +22,19 @@ export async function fuzzCli(round: Round): Promise<Result> {
 	writeFileSync(join(round.folder, 'a.txt'), 'a');
 	for (const seed of seedsOf(round)) {
 		const random = seeded(seed);
-		if (random() < 0.3) await readLines(random, findings, `input ${seed}`);
+		if (random() < 0.3) await readPacked(random, findings, `input ${seed}`);
 		else await command(random, pick(random, queues), findings, seed);
 	}
 	process.chdir(home);
 	return findings;
 }
 
-async function command(random: Random, {path, changes}: {readonly path: string; readonly changes: string}, findings: Findings, seed: number): Promise<void> {
+async function command(
+	random: Random,
+	{path, changes}: {readonly path: string; readonly changes: string},
+	findings: MaintenanceResult,
+	seed: number,
+): Promise<void> {
 	const words = wordsOf(random, path);
 	const {code, stdout, stderr} = await capture(() => run(words));
 	findings.count(`${code}`);
@@ -187,7 +192,7 @@ export function inputOf(random: Random): Buffer {
 	return random() < 0.5 ? text : mutated(text, random, text);
 }
 
-async function readLines(random: Random, findings: Findings, input: string): Promise<void> {
+async function readPacked(random: Random, findings: MaintenanceResult, input: string): Promise<void> {
 	const bytes = inputOf(random);
 	const json = random() < 0.5;
 	const expected = itemsOf(bytes, json);

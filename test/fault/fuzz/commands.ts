@@ -6,7 +6,7 @@ import {buffer} from 'node:stream/consumers';
 import {fileURLToPath} from 'node:url';
 import {pick, seeded} from '../../fixtures/random.ts';
 import {complaintOf, inputOf, optionOf} from './cli.ts';
-import {Findings, type Result, type Round, seedsOf} from './round.ts';
+import {MaintenanceResult, type Result, type Round, seedsOf} from './round.ts';
 
 type Random = () => number;
 
@@ -16,7 +16,7 @@ const PATIENCE_MS = 120_000;
 
 /** Maps as programs of their own, two at a time, over files or over lines of whatever comes on stdin. */
 export async function fuzzCommands(round: Round): Promise<Result> {
-	const findings = new Findings();
+	const findings = new MaintenanceResult();
 	const seeds = seedsOf(round);
 	const tryNext = async () => {
 		for (const seed of seeds) await tryOne(seed, mkdtempSync(join(round.folder, 'command-')), findings);
@@ -25,7 +25,7 @@ export async function fuzzCommands(round: Round): Promise<Result> {
 	return findings;
 }
 
-async function tryOne(seed: number, folder: string, findings: Findings): Promise<void> {
+async function tryOne(seed: number, folder: string, findings: MaintenanceResult): Promise<void> {
 	const random = seeded(seed);
 	for (const name of ['a.txt', 'b [1].txt', '#.json']) writeFileSync(join(folder, name), name);
 	const words = wordsOf(random);

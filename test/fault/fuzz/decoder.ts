@@ -4,7 +4,7 @@ import {readCompletionJob, readFailure, readMarks, readPolicy} from '../../../li
 import {FaenaError} from '../../../lib/support/errors.ts';
 import {pick, seeded} from '../../fixtures/random.ts';
 import {mutated} from './mutations.ts';
-import {Findings, type Result, type Round, seedsOf} from './round.ts';
+import {MaintenanceResult, type Result, type Round, seedsOf} from './round.ts';
 import {difference} from './same.ts';
 import {good, specimen} from './specimens.ts';
 
@@ -12,7 +12,7 @@ type Random = () => number;
 
 /** Damaged values, failures, policies, marks and completion jobs, to those who read them. */
 export async function fuzzDecoder(round: Round): Promise<Result> {
-	const findings = new Findings();
+	const findings = new MaintenanceResult();
 	for (const seed of seedsOf(round)) {
 		const random = seeded(seed);
 		const kind = pick(random, Object.keys(READERS));

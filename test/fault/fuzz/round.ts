@@ -14,7 +14,7 @@ export interface Result {
 }
 
 /** Collects a {@link Result}. */
-export class Findings implements Result {
+export class MaintenanceResult implements Result {
 	readonly counts: Record<string, number> = {};
 	readonly broken: string[] = [];
 

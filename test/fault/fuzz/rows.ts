@@ -15,13 +15,13 @@ import {FaenaError} from '../../../lib/support/errors.ts';
 import {turnOf} from '../../fixtures/packed.ts';
 import {between, pick, seeded} from '../../fixtures/random.ts';
 import {tampered} from './mutations.ts';
-import {Findings, type Result, type Round, seedsOf} from './round.ts';
+import {MaintenanceResult, type Result, type Round, seedsOf} from './round.ts';
 
 type Random = () => number;
 
 /** Databases with jobs in every place, after somebody has written to them, each to a queue. */
 export async function fuzzRows(round: Round): Promise<Result> {
-	const findings = new Findings();
+	const findings = new MaintenanceResult();
 	for await (const {path, seed, random, changes} of tamperedDatabases(round)) {
 		await useQueue(path, random, guardOf(findings, `database ${seed} (${changes})`));
 		rmSync(dirname(path), {recursive: true});
@@ -31,7 +31,7 @@ export async function fuzzRows(round: Round): Promise<Result> {
 
 /** The same, each to an engine; all at the same time, since one that rests because of a row is waited for. */
 export async function fuzzEngines(round: Round): Promise<Result> {
-	const findings = new Findings();
+	const findings = new MaintenanceResult();
 	const engines: Promise<void>[] = [];
 	for await (const {path, seed, changes} of tamperedDatabases(round)) engines.push(useEngine(path, guardOf(findings, `database ${seed} (${changes})`)));
 	await Promise.all(engines);
@@ -52,9 +52,9 @@ export async function* tamperedDatabases(round: Round) {
 }
 
 /** Does something of which a FaenaError may come, and nothing else. */
-type Guard = <Value>(step: string, run: () => Value | Promise<Value>) => Promise<Value | undefined>;
+type Watchdog = <Value>(step: string, run: () => Value | Promise<Value>) => Promise<Value | undefined>;
 
-function guardOf(findings: Findings, input: string): Guard {
+function guardOf(findings: MaintenanceResult, input: string): Watchdog {
 	return async (step, run) => {
 		try {
 			const value = await run();
@@ -69,7 +69,7 @@ function guardOf(findings: Findings, input: string): Guard {
 }
 
 /** All the verbs, those that only read first. */
-async function useQueue(path: string, random: Random, guard: Guard): Promise<void> {
+async function useQueue(path: string, random: Random, guard: Watchdog): Promise<void> {
 	const queue = await guard('open', () => openSqlite(path, OPTIONS));
 	if (!queue) return;
 	await readAll(queue, guard);
@@ -97,7 +97,7 @@ async function useQueue(path: string, random: Random, guard: Guard): Promise<voi
 	await guard('close', () => queue.close());
 }
 
-async function readAll(queue: JobQueue, guard: Guard): Promise<void> {
+async function readAll(queue: JobQueue, guard: Watchdog): Promise<void> {
 	const jobs = (await guard('jobs', () => queue.jobs({}, {limit: 50}))) ?? [];
 	for (const {id} of jobs) {
 		const values = await guard('values', () => queue.values(id));
@@ -113,7 +113,7 @@ async function readAll(queue: JobQueue, guard: Guard): Promise<void> {
 const PATIENCE_MS = 20_000;
 
 /** Looks at everything, and works: at least a job of its own, unless it tells which rows keep that from it. */
-async function useEngine(path: string, guard: Guard): Promise<void> {
+async function useEngine(path: string, guard: Watchdog): Promise<void> {
 	const told = Promise.withResolvers<'told'>();
 	const silent = () => undefined;
 	const error = (_: object, message: string) => message.includes('refuses') && told.resolve('told');

@@ -2,7 +2,7 @@ import {join} from 'node:path';
 import {setTimeout as sleep} from 'node:timers/promises';
 import {type Engine, FaenaError, type JobOutcome, open} from '../../../lib/index.ts';
 import {pick, seeded} from '../../fixtures/random.ts';
-import {Findings, type Result, type Round, seedsOf} from './round.ts';
+import {MaintenanceResult, type Result, type Round, seedsOf} from './round.ts';
 import {difference} from './same.ts';
 import {MAX_BYTES, type Specimen, specimen} from './specimens.ts';
 import {ROLES, type Role} from './tasks.ts';
@@ -17,7 +17,7 @@ const PATIENCE_MS = 120_000;
 
 /** Specimens as payloads, results, checkpoints, logs, and thrown, in one engine, all at once. */
 export async function fuzzValues(round: Round): Promise<Result> {
-	const findings = new Findings();
+	const findings = new MaintenanceResult();
 	const faena = await open<Tasks>({
 		queue: join(round.folder, 'jobs.db'),
 		tasks: new URL('./tasks.ts', import.meta.url),

@@ -24,7 +24,7 @@ export const SOURCES: Readonly<Record<string, (lines: readonly string[], file: s
 		write(file, lines);
 		return createInterface({input: createReadStream(file), crlfDelay: Infinity});
 	},
-	async readLines(lines, file) {
+	async readPacked(lines, file) {
 		write(file, lines);
 		return (await open(file)).readLines();
 	},

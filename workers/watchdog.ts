@@ -6,20 +6,20 @@ import {connect} from 'node:net';
 import {parentPort, workerData} from 'node:worker_threads';
 import {Descendants} from '../lib/pool/descendants.ts';
 import {MARK} from '../lib/pool/process-table.ts';
-import {Guard, type GuardCommand, type GuardStart} from '../lib/pool/processes/child-board.ts';
+import {Watchdog, type WatchdogCommand, type WatchdogStart} from '../lib/pool/processes/child-chunk-state.ts';
 import {readFrames, writeFrame} from '../lib/pool/processes/frames.ts';
 import {closeMeetingPlace, socketAt} from '../lib/pool/processes/rendezvous.ts';
 import {shareLock} from '../lib/store/sqlite/owner-lock.ts';
 
-const {sent, place, ownerLock, ...start} = workerData as GuardStart;
+const {sent, place, ownerLock, ...start} = workerData as WatchdogStart;
 if (ownerLock !== undefined) shareLock(ownerLock);
-const guard = new Guard(start);
+const watchdog = new Watchdog(start);
 const socket = connect(socketAt(place));
 
 // One after the other, since the pool counts what was obeyed.
 let last: Promise<void> = Promise.resolve();
 readFrames(socket, command => {
-	last = last.then(() => guard.obey(command as GuardCommand)).catch(() => undefined);
+	last = last.then(() => watchdog.obey(command as WatchdogCommand)).catch(() => undefined);
 });
 parentPort?.on('message', (message: Uint8Array) =>
 	writeFrame(socket, message, () => {

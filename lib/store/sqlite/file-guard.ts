@@ -10,7 +10,7 @@ import {refuseUntrusted} from './trusted-files.ts';
  * from memory what somebody has cut off; what it calls durable then is gone when it closes. The files are only looked at from
  * outside: opening and closing one would drop SQLite's locks on it.
  */
-export class Footing {
+export class FileGuard {
 	readonly #path: string;
 	readonly #connection: Connection;
 	readonly #identities = new Map<string, string>();

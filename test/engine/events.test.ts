@@ -5,7 +5,7 @@ import {Writable} from 'node:stream';
 import type {ExecutionContext} from 'ava';
 import Database from 'better-sqlite3';
 import {pino} from 'pino';
-import {Audience} from '../../lib/api/events.ts';
+import {Events} from '../../lib/api/events.ts';
 import {CHANNELS, type Engine, type EngineEvents, type Logger, type OpenOptions} from '../../lib/index.ts';
 import {openEngine, test} from '../fixtures/engine.ts';
 import {makeFolder} from '../fixtures/folder.ts';
@@ -53,19 +53,19 @@ test('who subscribes to a channel later hears of all that comes after the next c
 });
 
 test('a dispatcher is asked for the events that somebody wants, once, and for none that nobody does, but for those it warns of', t => {
-	const audience = new Audience('jobs.db', undefined);
+	const events = new Events('jobs.db', undefined);
 	const warned = ['slowStart', 'workerLost', 'secondLibrary', 'refused'];
-	t.deepEqual(audience.changedWishes(), warned);
-	t.is(audience.changedWishes(), undefined);
+	t.deepEqual(events.changedSubscriptions(), warned);
+	t.is(events.changedSubscriptions(), undefined);
 	const {end} = listen(t, 'faena:job:completed');
-	t.deepEqual(audience.changedWishes(), [...warned, 'completed']);
-	t.is(audience.changedWishes(), undefined);
-	audience.events.on('dead', () => undefined);
-	t.deepEqual(audience.changedWishes(), [...warned, 'dead', 'completed']);
+	t.deepEqual(events.changedSubscriptions(), [...warned, 'completed']);
+	t.is(events.changedSubscriptions(), undefined);
+	events.emitter.on('dead', () => undefined);
+	t.deepEqual(events.changedSubscriptions(), [...warned, 'dead', 'completed']);
 	end();
-	t.deepEqual(audience.changedWishes(), [...warned, 'dead']);
-	audience.events.removeAllListeners();
-	t.deepEqual(audience.changedWishes(), warned);
+	t.deepEqual(events.changedSubscriptions(), [...warned, 'dead']);
+	events.emitter.removeAllListeners();
+	t.deepEqual(events.changedSubscriptions(), warned);
 });
 
 interface Line {

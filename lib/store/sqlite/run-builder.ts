@@ -1,8 +1,8 @@
 import type {Encoded} from '../../job/encoding.ts';
 import type {JobId} from '../../job/job.ts';
-import {type Lines, sliceLines, toLines} from '../../job/packed-strings.ts';
-import {MOST_IN_RUN} from '../../job/runs.ts';
-import type {Session} from './session.ts';
+import {type PackedStrings, slicePacked, toPackedStrings} from '../../job/packed-strings.ts';
+import {MAX_RUN_JOBS} from '../../job/runs.ts';
+import type {Tx} from './tx.ts';
 
 /** One job by itself is no run. */
 const LEAST = 2;
@@ -23,14 +23,14 @@ interface NewRun extends Kind {
 }
 
 /** Makes new jobs ready, which come in order of their ids: in runs where many in a row are alike, else by ranges of rows, read back from `job`. */
-export class Newcomers {
-	readonly #session: Session;
+export class RunBuilder {
+	readonly #session: Tx;
 	#run: NewRun | undefined;
 	/** Of jobs in too short runs. */
 	#range: {readonly first: JobId; last: JobId} | undefined;
 
-	constructor(session: Session) {
-		this.#session = session;
+	constructor(tx: Tx) {
+		this.#session = tx;
 	}
 
 	/** The payload of a job that has a row already is of no interest. */
@@ -43,10 +43,10 @@ export class Newcomers {
 	}
 
 	/** Jobs that have no rows yet. */
-	addRun(first: JobId, kind: Kind, payloads: Lines): void {
+	addRun(first: JobId, kind: Kind, payloads: PackedStrings): void {
 		this.flush();
-		for (let start = 0; start < payloads.count; start += MOST_IN_RUN) {
-			const part = sliceLines(payloads, start, Math.min(payloads.count, start + MOST_IN_RUN));
+		for (let start = 0; start < payloads.count; start += MAX_RUN_JOBS) {
+			const part = slicePacked(payloads, start, Math.min(payloads.count, start + MAX_RUN_JOBS));
 			this.#insertRun(first + start, kind, part);
 		}
 	}
@@ -64,7 +64,7 @@ export class Newcomers {
 		const {task, policy, priority, batch, isLoose, first, payloads} = run;
 		const last = first + payloads.length - 1;
 		if (payloads.length >= LEAST) {
-			this.#insertRun(first, run, toLines(payloads));
+			this.#insertRun(first, run, toPackedStrings(payloads));
 			return;
 		}
 		if (!isLoose) statements.insertJob.run(first, task, policy, priority, now, batch, null, payloads[0] as Encoded);
@@ -75,7 +75,7 @@ export class Newcomers {
 		}
 	}
 
-	#insertRun(first: JobId, {task, policy, priority, batch, isLoose}: Kind, {count, text}: Lines): void {
+	#insertRun(first: JobId, {task, policy, priority, batch, isLoose}: Kind, {count, text}: PackedStrings): void {
 		const {statements, now} = this.#session;
 		const last = first + count - 1;
 		if (!isLoose) statements.insertJobRun.run(first, last, task, policy, priority, now, text);
@@ -89,6 +89,6 @@ export class Newcomers {
 }
 
 function continues(run: NewRun, id: JobId, {task, policy, priority, batch, isLoose}: Kind): boolean {
-	const isNext = id === run.first + run.payloads.length && run.payloads.length < MOST_IN_RUN;
+	const isNext = id === run.first + run.payloads.length && run.payloads.length < MAX_RUN_JOBS;
 	return isNext && run.task === task && run.policy === policy && run.priority === priority && run.batch === batch && run.isLoose === isLoose;
 }

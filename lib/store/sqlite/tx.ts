@@ -2,10 +2,10 @@ import type {CompletedBatch} from '../../job/batch.ts';
 import type {Blobs} from './blobs.ts';
 import type {Statements} from './database.ts';
 import type {Names} from './names.ts';
-import type {Tally} from './places.ts';
+import type {Tally} from './stored-state.ts';
 
 /** What the parts of a transaction share. */
-export interface Session {
+export interface Tx {
 	readonly statements: Statements;
 	readonly names: Names;
 	readonly tally: Tally;

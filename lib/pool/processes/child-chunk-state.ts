@@ -1,21 +1,21 @@
 import {writeSync} from 'node:fs';
 import type {StopReason} from '../../job/job.ts';
-import {Board, CELL_BYTES, HEAD_BYTES} from '../../worker/chunk-state.ts';
+import {CELL_BYTES, ChunkState, HEAD_BYTES} from '../../worker/chunk-state.ts';
 import {MAX_JOBS} from '../worker-source.ts';
 import {examineMainThread} from './main-thread-stack.ts';
 
 /**
- * A child process shares no memory with its pool. Its boards lie in memory that its main thread shares with its guard
+ * A child process shares no memory with its pool. Its chunk states lie in memory that its main thread shares with its watchdog
  * thread, which takes the pool's commands also while a task computes; and what the pool must see is mirrored in a small
  * file, where it can still be read when the process has crashed: the head, whenever a job starts or says how far it is, and
- * the cells that the guard changed. Nothing is synced: the file is read only as long as the machine runs.
+ * the cells that the watchdog changed. Nothing is synced: the file is read only as long as the machine runs.
  *
  * A worker has at most two chunks, so two regions take turns; the next chunk but one has the same region, and the
  * generation in its cells lets a late command about the one before miss.
  */
 export const MAX_CELLS = MAX_JOBS;
 const REGION_BYTES = HEAD_BYTES + CELL_BYTES * MAX_CELLS;
-/** Before the regions: how many commands the guard has obeyed. */
+/** Before the regions: how many commands the watchdog has obeyed. */
 const COUNTER_BYTES = 8;
 /** After the regions: what was found of the main thread, as JSON that zeros follow. */
 export const EXAMINATION_BYTES = 32 * 1024;
@@ -29,15 +29,15 @@ export function regionOffset(generation: number): number {
 
 export const REGION_SIZE = REGION_BYTES;
 
-/** What the pool asks of the guard. */
-export type GuardCommand =
+/** What the pool asks of the watchdog. */
+export type WatchdogCommand =
 	| {readonly generation: number; readonly take: readonly number[]}
 	| {readonly generation: number; readonly stop: number; readonly reason: StopReason}
 	/** Write down where the main thread is and what its heap holds. */
 	| {readonly examine: true};
 
-/** What the guard thread is started with. */
-export interface GuardStart extends GuardedBoards {
+/** What the watchdog thread is started with. */
+export interface WatchdogStart extends WatchedState {
 	/** Where the pool waits. */
 	readonly place: string;
 	/** In which to hold a share. */
@@ -46,7 +46,7 @@ export interface GuardStart extends GuardedBoards {
 	readonly sent: Int32Array;
 }
 
-interface GuardedBoards {
+interface WatchedState {
 	readonly regions: Regions;
 	/** Descriptor of the file. */
 	readonly file: number;
@@ -59,7 +59,7 @@ export type Regions = readonly [SharedArrayBuffer, SharedArrayBuffer];
 /** Memory for the first two generations, 1 and 2. */
 export function createRegions(): Regions {
 	const regions = [new SharedArrayBuffer(REGION_BYTES), new SharedArrayBuffer(REGION_BYTES)] as const;
-	for (const generation of [1, 2]) new Board(regionOf(regions, generation), generation).clear();
+	for (const generation of [1, 2]) new ChunkState(regionOf(regions, generation), generation).clear();
 	return regions;
 }
 
@@ -67,8 +67,8 @@ function regionOf(regions: Regions, generation: number): SharedArrayBuffer {
 	return regions[generation % 2] as SharedArrayBuffer;
 }
 
-/** The board of a chunk as the child's main thread sees it. */
-export class ChildBoard extends Board {
+/** The state of a chunk as the child's main thread sees it. */
+export class ChildChunkState extends ChunkState {
 	readonly #region: SharedArrayBuffer;
 	readonly #generation: number;
 	readonly #head: Uint8Array;
@@ -109,8 +109,8 @@ export class ChildBoard extends Board {
 	}
 
 	/** Also makes the region ready for the next chunk but one, before the pool hears that this one is over. */
-	override retire(): void {
-		new Board(this.#region, this.#generation + 2).clear();
+	override close(): void {
+		new ChunkState(this.#region, this.#generation + 2).clear();
 		this.#mirror();
 	}
 
@@ -119,22 +119,22 @@ export class ChildBoard extends Board {
 	}
 }
 
-/** The guard's part: does what the pool asks and shows that it did. */
-export class Guard {
+/** The watchdog's part: does what the pool asks and shows that it did. */
+export class Watchdog {
 	readonly #regions: Regions;
 	readonly #file: number;
 	readonly #heapLimitBytes: number;
 	readonly #examineThread: typeof examineMainThread;
 	#obeyed = 0;
 
-	constructor({regions, file, heapLimitBytes}: GuardedBoards, examine = examineMainThread) {
+	constructor({regions, file, heapLimitBytes}: WatchedState, examine = examineMainThread) {
 		this.#examineThread = examine;
 		this.#regions = regions;
 		this.#file = file;
 		this.#heapLimitBytes = heapLimitBytes;
 	}
 
-	async obey(command: GuardCommand): Promise<void> {
+	async obey(command: WatchdogCommand): Promise<void> {
 		if ('examine' in command) await this.#examine();
 		else this.#change(command);
 		writeSync(this.#file, new Float64Array([++this.#obeyed]), 0, COUNTER_BYTES, 0);
@@ -148,13 +148,13 @@ export class Guard {
 		writeSync(this.#file, fitting, 0, fitting.length, EXAMINATION_OFFSET);
 	}
 
-	#change(command: Exclude<GuardCommand, {readonly examine: true}>): void {
+	#change(command: Exclude<WatchdogCommand, {readonly examine: true}>): void {
 		const {generation} = command;
 		const region = regionOf(this.#regions, generation);
-		const board = new Board(region, generation);
+		const chunkState = new ChunkState(region, generation);
 		const indexes = 'take' in command ? command.take : [command.stop];
 		for (const index of indexes) {
-			const isChanged = 'take' in command ? board.take(index) : board.stop(index, command.reason);
+			const isChanged = 'take' in command ? chunkState.take(index) : chunkState.stop(index, command.reason);
 			if (isChanged) this.#mirror(region, generation, index);
 		}
 	}

@@ -1,13 +1,13 @@
 import test from 'ava';
-import {Workforce} from '../../lib/pool/mixed-pool.ts';
+import {MixedPool} from '../../lib/pool/mixed-pool.ts';
 import {Crew, exercisePool, POOL_OPTIONS} from './contract.ts';
 
-exercisePool('a workforce', (options, listener) => new Workforce(options, listener));
+exercisePool('a workforce', (options, listener) => new MixedPool(options, listener));
 
 test.serial('when memory gets short the youngest job is stopped and given back; the others go on', async t => {
 	t.timeout(60_000);
 	let free = 1000;
-	const crew = new Crew(t, (options, listener) => new Workforce({...options, minFreeMemoryBytes: 500}, listener, () => free));
+	const crew = new Crew(t, (options, listener) => new MixedPool({...options, minFreeMemoryBytes: 500}, listener, () => free));
 	await crew.load({...POOL_OPTIONS, workers: 2, graceMs: 50});
 	const [old] = await crew.give('loop', [null]);
 	await crew.note(note => note.id === old);

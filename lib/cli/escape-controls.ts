@@ -2,7 +2,7 @@
 const CONTROLS = /[\p{Cc}\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]/gu;
 
 /** The text with all controls but line feeds and tabs as JSON writes them, so that JSON stays what it is. */
-export function printable(text: string): string {
+export function escapeControls(text: string): string {
 	return text.replace(CONTROLS, control => (control === '\n' || control === '\t' ? control : escaped(control)));
 }
 
