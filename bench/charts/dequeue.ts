@@ -32,7 +32,9 @@ const MEASURES: readonly Measure[] = [
 
 /** Rate, latency and fairness over how many processes claim and complete from one store: a row for each batch size, a line for each store. */
 export function dequeueChart(run: Run): TopLevelSpec | undefined {
-	const groups = groupsOf(run).filter(isShown);
+	const own = groupsOf(run).filter(isShown);
+	const contended = new Set(own.filter(({vary}) => vary?.['contenders'] !== 1).map(({vary}) => vary?.['backlog']));
+	const groups = own.filter(({vary}) => contended.has(vary?.['backlog']));
 	const rows = [...Map.groupBy(groups, ({vary}) => vary?.['batch'] ?? 1)].filter(([, own]) => contendersOf(own).length > 1);
 	if (rows.length === 0) return undefined;
 	const others = [...new Set(groups.map(({subject}) => subject))].filter(subject => subject !== 'faena' && !(subject in BARE));
@@ -61,7 +63,7 @@ function lineColour(subject: string, others: readonly string[]): string {
 }
 
 function isShown({trial, durability, vary}: Group): boolean {
-	return trial === 'dequeue' && durability === 'full' && vary?.['completes'] === 1 && vary['threads'] === 0 && vary['backlog'] !== 1000;
+	return trial === 'dequeue' && durability === 'full' && vary?.['completes'] === 1 && vary['threads'] === 0;
 }
 
 function contendersOf(groups: readonly Group[]): number[] {
