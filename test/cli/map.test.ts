@@ -297,7 +297,7 @@ async function killedRun(t: ExecutionContext): Promise<{folder: Folder; command:
 	return {folder, command, done};
 }
 
-test('a producer that dies in a pipe ends no job: its run says how many were missing, exits with 3, and the whole input goes on', async t => {
+test('a producer that dies in a pipe ends no job: its run says how many were missing, exits with 4, and the whole input goes on', async t => {
 	const {folder, command} = await killedRun(t);
 	const faena = [process.execPath, FAENA, ...command].map(word => `'${word}'`).join(' ');
 	for (const producer of ['(seq 10; false)', 'true']) {
@@ -348,7 +348,7 @@ test('--missing delete deletes what the input no longer has', async t => {
 	t.is((await folder.faena(...command).end(NUMBERS.slice(0, 12).join('\n'))).code, 0);
 });
 
-test('an input that can not be read is told of in a sentence, with exit code 3', async t => {
+test('an input that can not be read is told of in a sentence, with exit code 4', async t => {
 	const folder = new Folder(t);
 	const faena = [process.execPath, FAENA, 'map', tasks(TRACES, 'echo'), '--lines', '--quiet'].map(word => `'${word}'`).join(' ');
 	for (const [redirection, why] of [
