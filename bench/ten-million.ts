@@ -24,7 +24,7 @@ for await (const {status} of map) {
 if (yielded !== items) throw new Error(`${yielded} of ${items} items were yielded: void`);
 const {counts, total} = (await faena.batch('ten million').info()) ?? {};
 if (counts?.completed !== items || total !== items) throw new Error(`The batch counts ${counts?.completed} of ${total}: void`);
-console.log(`${items} items in ${((performance.now() - start) / 1000).toFixed(1)} s, ${map.progress().existing} of them by an earlier run`);
+console.log(`${items} items in ${((performance.now() - start) / 1000).toFixed(1)} s, ${map.progress().reused} of them by an earlier run`);
 
 function* numbers(): Generator<number> {
 	for (let number = 0; number < items; number++) yield number;

@@ -1,3 +1,5 @@
+/** The package entry `faena/testing`: an engine with a clock that a test moves, and failpoints. */
+
 // biome-ignore-start assist/source/organizeImports: the version check comes before anything that loads native code
 import './support/node-version.ts';
 

@@ -10,7 +10,12 @@ import {linkPackages} from './fixtures/linked-packages.ts';
 const run = promisify(execFile);
 const root = fileURLToPath(new URL('../', import.meta.url));
 const project = mkdtempSync(join(tmpdir(), 'faena-docs-'));
-const documents = ['README.md', ...readdirSync(join(root, 'docs')).map(name => `docs/${name}`)];
+const documents = [
+	'README.md',
+	...readdirSync(join(root, 'docs'))
+		.filter(name => name.endsWith('.md'))
+		.map(name => `docs/${name}`),
+];
 
 /** A TypeScript block of a document. */
 interface Block {

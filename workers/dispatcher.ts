@@ -1,22 +1,22 @@
-/** First file of the dispatcher's thread: owns the queue's connection and the pool. It never runs a task. */
+/** First file of the dispatcher's thread, which has the store's connection and the pool. It never runs a task. */
 import {parentPort, workerData} from 'node:worker_threads';
 import {nanoid} from 'nanoid';
 import {Dispatcher} from '../lib/dispatcher/dispatcher.ts';
 import {toEnvelope} from '../lib/job/error-envelope.ts';
 import {MixedPool} from '../lib/pool/mixed-pool.ts';
+import {openStore} from '../lib/store/open-store.ts';
 import {openJobsAt, ownerLockAt} from '../lib/store/sqlite/owner-lock.ts';
-import {openSqlite} from '../lib/store/sqlite/sqlite.ts';
 import type {CallsMessage, DispatcherMessage, DispatcherStart, Started} from '../lib/transport/messages.ts';
-import {memoryOf} from '../lib/transport/messages.ts';
+import {transferListOf} from '../lib/transport/messages.ts';
 
 const {queue: location, durability, leaseMs, blobThresholdBytes = Infinity, events, closeOnSignals, pool} = workerData as DispatcherStart;
 
 async function start(): Promise<void> {
-	const queue = await openSqlite(location, {durability, leaseMs, blobThresholdBytes});
+	const store = await openStore(location, {durability, leaseMs, blobThresholdBytes});
 	const output = (message: DispatcherMessage) => post(message);
 	const owner = nanoid();
 	const options = pool && {...pool, ownerLock: ownerLockAt(location, owner), openJobs: openJobsAt(location, owner)};
-	const dispatcher = new Dispatcher(queue, options && (listener => new MixedPool(options, listener)), {
+	const dispatcher = new Dispatcher(store, options && (listener => new MixedPool(options, listener)), {
 		owner,
 		leaseMs,
 		events,
@@ -29,7 +29,7 @@ async function start(): Promise<void> {
 }
 
 function post(message: Started | DispatcherMessage): void {
-	parentPort?.postMessage(message, memoryOf(message));
+	parentPort?.postMessage(message, transferListOf(message));
 }
 
 start().catch((error: unknown) => {

@@ -1,15 +1,16 @@
 /** First file of the thread that renews the heartbeat of a `work()` loop, whose own thread may be busy for hours. */
 import {existsSync} from 'node:fs';
 import {parentPort, workerData} from 'node:worker_threads';
-import {openSqlite, type SqliteQueue} from '../lib/store/sqlite/sqlite.ts';
+import {openStore} from '../lib/store/open-store.ts';
+import type {Store} from '../lib/store/store.ts';
 import type {HeartbeatStart} from '../lib/transport/messages.ts';
 
-/** A third of the shortest lease that there may be. */
+/** About a third of the shortest lease. */
 const BEAT_EVERY_MS = 300;
 
 const {location, owner} = workerData as HeartbeatStart;
-let queue: SqliteQueue | undefined;
-/** A beat that waits for a lock; the next one does not begin before it has ended. */
+let store: Store | undefined;
+/** A beat may wait for a lock. The next one begins only after it. */
 let beating: Promise<void> | undefined;
 
 const timer = setInterval(() => {
@@ -20,17 +21,17 @@ const timer = setInterval(() => {
 
 async function beat(): Promise<void> {
 	try {
-		// One that was deleted meanwhile must not come back as an empty one.
-		if (!queue && existsSync(location)) queue = await openSqlite(location, {durability: 'normal'});
-		await queue?.renew(owner);
+		// A database that was deleted meanwhile must not be created again, empty.
+		if (!store && existsSync(location)) store = await openStore(location, {durability: 'normal'});
+		await store?.heartbeat(owner);
 	} catch {
-		// Somebody holds the database for long, for instance. The next beat tries again; what is worse, the loop meets as well.
+		// For instance, another program holds the lock for long. The next beat tries again. A worse error also reaches the loop.
 	}
 }
 
-// It ends by itself: a thread that is terminated while it loads native code can take its process along.
+// The thread ends by itself: if it were terminated while it loads native code, that could end the process.
 parentPort?.once('message', async () => {
 	clearInterval(timer);
 	await beating;
-	await queue?.close();
+	await store?.close();
 });

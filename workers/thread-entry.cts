@@ -1,6 +1,6 @@
 /**
- * What Piscina starts a worker thread with. It `require`s its file, and to `require` an ES module is a step in which Node
- * 24.21 aborts the whole process if the thread is ended meanwhile (an assertion in `CreateRequiredModuleFacade`); to
- * `import` one from a CommonJS file is not.
+ * The file that Piscina loads in a worker thread, with `require`. It is CommonJS and imports the ES module: if Piscina required
+ * the ES module itself, and the thread were ended meanwhile, Node 24.21 would abort the whole process (an assertion in
+ * `CreateRequiredModuleFacade`).
  */
 module.exports = import('./thread.ts').then(({default: handle}) => handle);

@@ -1,25 +1,30 @@
 /**
- * The thread that stands by in a pool's child process: obeys the pool and sends what the main thread says, by a socket of its
- * own. When that closes, the pool's process is gone. Then this thread ends its process with all that the tasks have started.
+ * First file of a child process's watchdog thread. By a socket of its own it obeys the pool's commands, and sends the main
+ * thread's messages. When the socket closes, the pool's process has ended. This thread then kills its process, and all processes
+ * that the tasks have started.
  */
 import {connect} from 'node:net';
+import {serialize} from 'node:v8';
 import {parentPort, workerData} from 'node:worker_threads';
 import {Descendants} from '../lib/pool/descendants.ts';
 import {MARK} from '../lib/pool/process-table.ts';
-import {Watchdog, type WatchdogCommand, type WatchdogStart} from '../lib/pool/processes/child-chunk-state.ts';
-import {readFrames, writeFrame} from '../lib/pool/processes/frames.ts';
-import {closeMeetingPlace, socketAt} from '../lib/pool/processes/rendezvous.ts';
+import {readFrames, writeFrame} from '../lib/pool/processes/control-socket.ts';
+import {removeRendezvous, socketIn} from '../lib/pool/processes/rendezvous.ts';
+import {examineMainThread, obey, type WatchdogAnswer, type WatchdogCommand, type WatchdogStart} from '../lib/pool/processes/watchdog.ts';
 import {shareLock} from '../lib/store/sqlite/owner-lock.ts';
 
-const {sent, place, ownerLock, ...start} = workerData as WatchdogStart;
+const {sent, rendezvous, ownerLock, regions, heapLimitBytes} = workerData as WatchdogStart;
 if (ownerLock !== undefined) shareLock(ownerLock);
-const watchdog = new Watchdog(start);
-const socket = connect(socketAt(place));
+const socket = connect(socketIn(rendezvous));
 
-// One after the other, since the pool counts what was obeyed.
+// Commands are obeyed one after the other: the pool takes the answers in the order of its commands. No message of the main thread comes
+// between taking a job back and the answer. So the pool knows that it has the job before the worker reports that it skipped the job.
 let last: Promise<void> = Promise.resolve();
 readFrames(socket, command => {
-	last = last.then(() => watchdog.obey(command as WatchdogCommand)).catch(() => undefined);
+	last = last
+		.then(() => obey(command as WatchdogCommand, regions, () => examineMainThread(heapLimitBytes)))
+		.catch((): WatchdogAnswer => ({type: 'answer'}))
+		.then(answer => writeFrame(socket, serialize(answer)));
 });
 parentPort?.on('message', (message: Uint8Array) =>
 	writeFrame(socket, message, () => {
@@ -27,14 +32,14 @@ parentPort?.on('message', (message: Uint8Array) =>
 		Atomics.notify(sent, 0);
 	}),
 );
-for (const event of ['connect', 'error']) socket.once(event, () => closeMeetingPlace(place));
+for (const event of ['connect', 'error']) socket.once(event, () => removeRendezvous(rendezvous));
 socket.on('connect', () => parentPort?.postMessage('on duty'));
 socket.on('error', () => undefined);
 socket.on('close', () => void die());
 
 /**
- * What tasks have started is only stopped until this process is killed, since a task could start anew what it sees die. A
- * task that starts processes without waiting for them can still start one at the very last moment.
+ * Kills this process and its descendants. The descendants are first stopped, and killed only then, since a task could restart a
+ * process that it sees die. A task that starts processes without waiting for them can still start one at the very last moment.
  */
 async function die(): Promise<void> {
 	const descendants = new Descendants({pid: process.pid, mark: process.env[MARK]});

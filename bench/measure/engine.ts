@@ -16,7 +16,11 @@ export async function withEngine<Result>(
 ): Promise<Result> {
 	if (durability === 'memory') throw new Error('An engine keeps its jobs in a file: it has no lane in memory.');
 	return withFile(surroundings, async file => {
-		await using faena = await open<Tasks>({queue: file, tasks: TASKS, workers, durability, ...options});
-		return await use(faena, file);
+		const faena = await open<Tasks>({queue: file, tasks: TASKS, workers, durability, ...options});
+		try {
+			return await use(faena, file);
+		} finally {
+			await faena.close();
+		}
 	});
 }

@@ -1,4 +1,4 @@
-import {encode, type NewJob} from '../../lib/index.ts';
+import {encode, type NewJob} from '../../lib/queue.ts';
 
 /** Whole numbers as payloads, with what an engine gives jobs by default: for a queue that is filled without an engine. */
 export function newJobs(task: 'identity' | 'started', first: number, end: number): NewJob[] {

@@ -9,8 +9,9 @@ const COLUMNS: readonly Column<Line>[] = [
 	{title: '', cell: ({value}) => value},
 ];
 
-/** What says most of a run, in Markdown, for who reads no more than that. */
+/** The five figures of a run that README.md shows, in Markdown. */
 export function summary(run: Run): string {
 	const blocks = new Set(run.measured.map(({block}) => block)).size;
-	return `${machineOf(run)} Medians of ${blocks} blocks, commit \`${run.machine.commit}\`.\n\n${markdownTable(COLUMNS, linesOf(shortFigures(run)))}`;
+	const {cpuMicros: _cpu, shareOfSqlite: _share, timesPiscina: _times, callP99Ms: _p99, ...figures} = shortFigures(run);
+	return `${machineOf(run)} Medians of ${blocks} blocks, commit \`${run.machine.commit}\`.\n\n${markdownTable(COLUMNS, linesOf(figures))}`;
 }

@@ -1,7 +1,7 @@
 import {mkdtempSync, rmSync} from 'node:fs';
 import {join} from 'node:path';
 import {nanoid} from 'nanoid';
-import {type Dequeued, openQueue} from '../../lib/index.ts';
+import {type Dequeued, openQueue} from '../../lib/queue.ts';
 import {newJobs} from '../measure/new-jobs.ts';
 import type {Case} from '../plan/suite.ts';
 import type {StoreSubject} from './store.ts';

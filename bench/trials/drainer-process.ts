@@ -9,7 +9,7 @@ export interface Drained {
 }
 
 const [queue = '', durability, workers] = process.argv.slice(2);
-await using faena = await open<Tasks>({queue, tasks: TASKS, workers: Number(workers), durability: durability as Durability});
+const faena = await open<Tasks>({queue, tasks: TASKS, workers: Number(workers), durability: durability as Durability});
 process.on('message', async () => {
 	await faena.resume('identity');
 	await faena.idle();
@@ -19,3 +19,4 @@ process.on('message', async () => {
 const letGo = new Promise(resolve => process.once('disconnect', resolve));
 process.send?.('ready');
 await letGo;
+await faena.close();

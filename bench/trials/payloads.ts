@@ -56,7 +56,7 @@ async function byFaena(given: Case, surroundings: Surroundings, use: (echo: Echo
 				for await (const item of faena.map('echo', contents, {batch: `${++maps}`})) {
 					if (item.status !== 'completed') throw new Error(`An item is ${item.status}`);
 					if (item.index in returned) throw new Error(`Item ${item.index} was given twice`);
-					returned[item.index] = item.value;
+					returned[item.index] = item.result;
 				}
 				return returned;
 			});

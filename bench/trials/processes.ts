@@ -1,6 +1,6 @@
 import {type ChildProcess, fork} from 'node:child_process';
 import {fileURLToPath} from 'node:url';
-import {type JobQueue, openQueue} from '../../lib/index.ts';
+import {type JobQueue, openQueue} from '../../lib/queue.ts';
 import {withFile} from '../measure/file.ts';
 import {moduleUrl} from '../measure/module-url.ts';
 import {newJobs} from '../measure/new-jobs.ts';

@@ -1,7 +1,8 @@
 /** Puts jobs into a file beside others that do the same; ready when it has done so with a file of its own. */
 import {createHistogram, type RecordableHistogram} from 'node:perf_hooks';
 import {parentPort, workerData} from 'node:worker_threads';
-import {type Durability, type JobQueue, openQueue} from '../../lib/index.ts';
+import type {Durability} from '../../lib/index.ts';
+import {type JobQueue, openQueue} from '../../lib/queue.ts';
 import {newJobs} from '../measure/new-jobs.ts';
 import {recordMs} from '../measure/quantiles.ts';
 

@@ -1,6 +1,7 @@
 /** Fills a queue, works on it, and says so once it is in full swing, to be killed: `recovery-victim.ts FILE CASE`. */
 import {subscribe} from 'node:diagnostics_channel';
-import {type Durability, open, openQueue} from '../../lib/index.ts';
+import {type Durability, open} from '../../lib/index.ts';
+import {openQueue} from '../../lib/queue.ts';
 import {TASKS, type Tasks} from '../measure/engine.ts';
 import {newJobs} from '../measure/new-jobs.ts';
 import type {Case} from '../plan/suite.ts';
@@ -18,5 +19,6 @@ let completed = 0;
 subscribe('faena:job:completed', () => {
 	if (++completed === Math.min(Math.ceil(jobs / 10), WARM_JOBS)) process.send?.('at work');
 });
-await using faena = await open<Tasks>({queue: file, tasks: TASKS, workers, durability});
+const faena = await open<Tasks>({queue: file, tasks: TASKS, workers, durability});
 await faena.idle();
+await faena.close();

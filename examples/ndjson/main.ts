@@ -27,7 +27,7 @@ try {
 		maxAttempts: 1, // a computation fails the same way each time
 	});
 	for await (const result of results) {
-		if (result.status === 'completed') await print(result.value);
+		if (result.status === 'completed') await print(result.result);
 		else fail(`${result.key}: ${result.error.message}`, 1);
 	}
 } catch (error) {

@@ -23,11 +23,11 @@ if (!statSync(site, {throwIfNoEntry: false})?.isDirectory()) refuse(`${site} is 
 const out = resolve(values.out ?? here('../../demo-output'));
 const workers = availableParallelism();
 
-const sums = {files: 0, bytes: 0, brotli: 0, gzip: 0, earlier: 0, cpuMs: 0};
+const sums = {files: 0, bytes: 0, brotli: 0, gzip: 0, reused: 0, cpuMs: 0};
 const start = performance.now();
 const code = await compress();
 if (code !== 0) process.exitCode = code;
-else if (sums.files === sums.earlier) console.log(`All ${count(sums.files)} files were compressed before.`);
+else if (sums.files === sums.reused) console.log(`All ${count(sums.files)} files were compressed before.`);
 else report((performance.now() - start) / 1000);
 if (code === 0) console.log(`To start anew: rm -r ${relative('.', out)}`);
 
@@ -64,23 +64,23 @@ async function compress(): Promise<number> {
 	return exitCode ?? 128 + constants.signals[signal ?? 'SIGKILL'];
 }
 
-function add({status, earlier, value}: {status: string; earlier?: true; value: Precompressed}): void {
+function add({status, reused, result}: {status: string; reused?: true; result: Precompressed}): void {
 	if (status !== 'completed') return;
 	sums.files++;
-	sums.bytes += value.bytes;
-	sums.brotli += value.brotli;
-	sums.gzip += value.gzip;
-	if (earlier) sums.earlier++;
-	else sums.cpuMs += value.cpuMs;
+	sums.bytes += result.bytes;
+	sums.brotli += result.brotli;
+	sums.gzip += result.gzip;
+	if (reused) sums.reused++;
+	else sums.cpuMs += result.cpuMs;
 }
 
 function report(seconds: number): void {
-	const {files, bytes, brotli, gzip, earlier, cpuMs} = sums;
-	const executed = files - earlier;
+	const {files, bytes, brotli, gzip, reused, cpuMs} = sums;
+	const executed = files - reused;
 	const efficiency = cpuMs / 1000 / (seconds * workers);
 	const written = countOutputs();
 	console.log(`
-files       ${count(files)}, ${megabytes(bytes)}${earlier > 0 ? `; ${count(earlier)} of them done before` : ''}
+files       ${count(files)}, ${megabytes(bytes)}${reused > 0 ? `; ${count(reused)} of them done before` : ''}
 Brotli      ${megabytes(brotli)}: ${megabytes(bytes - brotli)} saved, ${percent(1 - brotli / bytes)}
 gzip        ${megabytes(gzip)}: ${megabytes(bytes - gzip)} saved, ${percent(1 - gzip / bytes)}
 this run    ${count(executed)} jobs in ${seconds.toFixed(1)} s, ${(executed / seconds).toFixed(0)} jobs/s

@@ -51,10 +51,10 @@ async function count(size: number, queue: string): Promise<void> {
 	let ways = 0;
 	for await (const branch of faena.map('count', branches(size), {batch: `queens ${size}`, key: ({column}) => String(column)})) {
 		if (branch.status !== 'completed') throw branch.error;
-		advance(branch.job, 1);
+		advance(branch.jobId, 1);
 		// A board and its mirror image have as many.
-		ways += branch.item.column * 2 + 1 === size ? branch.value : 2 * branch.value;
-		console.log(`first queen in column ${branch.item.column + 1}: ${format(branch.value)} ways`);
+		ways += branch.item.column * 2 + 1 === size ? branch.result : 2 * branch.result;
+		console.log(`first queen in column ${branch.item.column + 1}: ${format(branch.result)} ways`);
 	}
 	await faena.close();
 	const isKnown = ways === KNOWN[size];

@@ -52,7 +52,7 @@ async function makeThumbnails(folder: string, out: string, width: number, isolat
 	const show = (done: number) => process.stderr.isTTY && process.stderr.write(`\r${done} of ${files.length} `);
 	const faena = await openEngine(out, isolation);
 	const start = performance.now();
-	const sums = {images: 0, earlier: 0, bytesIn: 0, bytesOut: 0, ms: 0};
+	const sums = {images: 0, reused: 0, bytesIn: 0, bytesOut: 0, ms: 0};
 	const thumbnails = faena.map('thumbnail', files, {
 		batch: folder,
 		key: ({name}) => name,
@@ -68,20 +68,20 @@ async function makeThumbnails(folder: string, out: string, width: number, isolat
 		}
 		sums.images++;
 		sums.bytesIn += each.item.bytes;
-		sums.bytesOut += each.value.bytes;
-		if (each.earlier) sums.earlier++;
-		else sums.ms += each.value.ms;
+		sums.bytesOut += each.result.bytes;
+		if (each.reused) sums.reused++;
+		else sums.ms += each.result.ms;
 	}
 	await faena.close();
 	report(sums, (performance.now() - start) / 1000);
 }
 
 function report(
-	{images, earlier, bytesIn, bytesOut, ms}: {images: number; earlier: number; bytesIn: number; bytesOut: number; ms: number},
+	{images, reused, bytesIn, bytesOut, ms}: {images: number; reused: number; bytesIn: number; bytesOut: number; ms: number},
 	seconds: number,
 ): void {
-	const made = images - earlier;
-	console.log(`${images} images, ${megabytes(bytesIn)} in, ${megabytes(bytesOut)} out${earlier > 0 ? `; ${earlier} of them made before` : ''}`);
+	const made = images - reused;
+	console.log(`${images} images, ${megabytes(bytesIn)} in, ${megabytes(bytesOut)} out${reused > 0 ? `; ${reused} of them made before` : ''}`);
 	if (made === 0) return;
 	const efficiency = ms / 1000 / (seconds * workers);
 	console.log(

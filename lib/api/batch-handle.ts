@@ -2,29 +2,33 @@ import type {Batch} from '../job/batch.ts';
 import type {Counts} from '../job/job.ts';
 import type {DispatcherClient} from '../transport/client.ts';
 
-/** What is known of a batch. Times are milliseconds since 1970; absent values have not happened, or can't be told. */
+/** The state of a batch. Times are milliseconds since 1970. A field is absent if its event has not happened, or it is not known. */
 export interface BatchInfo {
+	/** Unique among batches. */
 	readonly name: string;
+	/** The task of all its jobs. */
 	readonly task: string;
 	/** Its jobs by status. */
 	readonly counts: Counts;
-	/** Items of its input, once that has ended. */
+	/** Number of items in its input, once that has ended. */
 	readonly total?: number;
+	/** When a map first opened it. */
 	readonly createdAt: number;
-	/** When the first of its jobs was dequeued. */
+	/** When the first of its jobs was claimed. */
 	readonly startedAt?: number;
-	/** When its input had ended and none of its jobs was left unended. */
+	/** When its input and all its jobs had ended. */
 	readonly completedAt?: number;
-	/** When its map last came to its end: every result was yielded. */
+	/** When a map of it last ended with every result yielded. */
 	readonly closedAt?: number;
-	/** Jobs that ended per second, over the last 10 seconds or more, or since its map was last begun. */
+	/** Jobs that ended per second, over the last 10 seconds or more, or since its map last began. */
 	readonly jobsPerSecond?: number;
-	/** Milliseconds until it completes at this rate, if its input has ended. */
+	/** Milliseconds until it completes at this rate. Known once its input has ended. */
 	readonly remainingMs?: number;
 }
 
-/** A batch of the queue, by its name, whichever program made it. */
+/** A batch of the queue: a named map, of this program or another. */
 export class BatchHandle {
+	/** The name of the batch. */
 	readonly name: string;
 	readonly #client: DispatcherClient;
 	readonly #now: () => number;
@@ -36,27 +40,27 @@ export class BatchHandle {
 		this.#now = now;
 	}
 
-	/** What is known of it now; `undefined` if there is no such batch. */
+	/** Its state now; `undefined` if no batch has this name. */
 	async info(): Promise<BatchInfo | undefined> {
 		const batch = await this.#client.verb('batch', this.name);
 		return batch && toBatchInfo(batch, this.#now());
 	}
 
-	/** Cancels its jobs that have not ended; a map of it that is under way goes on enqueuing. Returns how many are meant. */
+	/** Cancels its jobs that have not ended. A map of it that is under way goes on enqueuing. Returns the number of jobs, running ones included. */
 	async cancel(): Promise<number> {
 		const {cancelled, asked} = await this.#client.verb('cancel', {batch: this.name});
 		return cancelled.length + asked.length;
 	}
 
-	/** Opens a new round for its failed, dead and cancelled jobs. Returns how many. */
+	/** Opens a new round for its failed, dead and cancelled jobs. Returns their number. */
 	async retryFailed(): Promise<number> {
 		return this.#client.verb('retry', {batch: this.name});
 	}
 
 	/**
-	 * Deletes the batch with all its jobs, ended or not, in bounded steps. Returns how many jobs. A map of it that
-	 * is under way ends with `NoSuchJob` or `NoSuchBatch`; where it only waits for its input, within about a second.
-	 * @throws FaenaError `BatchRunning` if one of its jobs is running; should it have been started since the deletion began, what was deleted stays so
+	 * Deletes the batch with all its jobs, ended or not, in bounded steps. Returns the number of jobs. A map of it that is under
+	 * way ends with `NoSuchJob` or `NoSuchBatch`; if it waits for its input, within about a second.
+	 * @throws FaenaError `BatchRunning` if one of its jobs is running. Jobs that were deleted before stay deleted
 	 */
 	async delete(): Promise<number> {
 		for (let jobs = 0; ; ) {
@@ -71,7 +75,7 @@ export function toBatchInfo({id: _, marks, ...batch}: Batch, now: number): Batch
 	const {pending, running, failed, completed, dead, cancelled} = batch.counts;
 	const [oldest] = marks;
 	if (!oldest || batch.completedAt !== undefined || now <= oldest.at) return batch;
-	// Fewer than before have ended where jobs were retried or cleaned up.
+	// The number of ended jobs falls when jobs are retried or cleaned up.
 	const jobsPerSecond = (1000 * Math.max(0, completed + dead + cancelled - oldest.ended)) / (now - oldest.at);
 	const hasEstimate = batch.total !== undefined && jobsPerSecond > 0;
 	return {...batch, jobsPerSecond, ...(hasEstimate && {remainingMs: (1000 * (pending + running + failed)) / jobsPerSecond})};

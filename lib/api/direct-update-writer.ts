@@ -1,59 +1,58 @@
 import {isRefusal} from '../dispatcher/bisection.ts';
 import type {Claim} from '../job/claim.ts';
-import type {Note} from '../job/outcome.ts';
-import type {JobQueue} from '../store/store.ts';
-import type {Noted} from '../worker/updates.ts';
+import type {JobUpdate} from '../job/outcome.ts';
+import type {Store} from '../store/store.ts';
 import {warn} from './warnings.ts';
 
 /**
- * What a task of `work()` says of itself: lines and progress are written with its outcome, a checkpoint at once. At once means in the
- * task's own call, where the queue is synchronous, since a task that computes lets nothing else happen until it ends.
+ * Writes the updates of a job that `work()` runs. Log lines and progress are written with the job's outcome, a checkpoint at once: within
+ * the task's own call, if the store can do that, since a task that computes lets no other code run until it ends.
  */
 export class DirectUpdateWriter {
-	readonly #queue: JobQueue;
+	readonly #store: Store;
 	readonly #claim: Claim;
-	#notes: Note[] = [];
+	#updates: JobUpdate[] = [];
 	#writing: Promise<void> | undefined;
 
-	constructor(queue: JobQueue, claim: Claim) {
-		this.#queue = queue;
+	constructor(store: Store, claim: Claim) {
+		this.#store = store;
 		this.#claim = claim;
 	}
 
-	add(note: Noted): void {
-		this.#notes.push({...this.#claim, ...note});
+	add(update: Omit<JobUpdate, keyof Claim>): void {
+		const last = this.#updates.at(-1);
+		// Progress replaces earlier progress.
+		const before = last && !last.logs && !last.checkpoint ? this.#updates.pop() : undefined;
+		this.#updates.push({...this.#claim, ...before, ...update});
 		this.#write();
 	}
 
-	/** Gives what is left to be written. */
-	async close(): Promise<readonly Note[]> {
+	/** Returns the updates that are not written yet. */
+	async close(): Promise<readonly JobUpdate[]> {
 		while (this.#writing) await this.#writing;
-		return this.#notes;
+		return this.#updates;
 	}
 
 	#write(): void {
-		if (this.#writing || !this.#notes.some(note => note.checkpoint)) return;
-		const notes = this.#notes.splice(0);
-		try {
-			const turn = this.#queue.turn({notes, isUrgent: true});
-			if (turn instanceof Promise) this.#writing = this.#next(notes, turn);
-		} catch (error) {
-			this.#keep(notes, error);
-		}
+		if (this.#writing || !this.#updates.some(({checkpoint}) => checkpoint)) return;
+		const update = this.#updates.splice(0);
+		const {promise, resolve} = Promise.withResolvers<void>();
+		this.#writing = promise;
+		let isTried = false;
+		const tried = (error: unknown) => {
+			if (isTried) return;
+			isTried = true;
+			this.#writing = undefined;
+			if (error === undefined) this.#write();
+			else this.#keep(update, error);
+			resolve();
+		};
+		this.#store.commit({update, urgent: tried}).then(() => tried(undefined), tried);
 	}
 
-	async #next(notes: readonly Note[], turn: Promise<unknown>): Promise<void> {
-		const isWritten = await turn.then(
-			() => true,
-			error => this.#keep(notes, error),
-		);
-		this.#writing = undefined;
-		if (isWritten) this.#write();
-	}
-
-	/** What may be written later is tried again with the next note, or with the outcome. */
-	#keep(notes: readonly Note[], error: unknown): void {
+	/** Keeps updates after a failure, to be written with the next one or with the outcome. If the store refused them, they are dropped. */
+	#keep(updates: readonly JobUpdate[], error: unknown): void {
 		if (isRefusal(error)) warn('refused', {id: this.#claim.id, error});
-		else this.#notes.unshift(...notes);
+		else this.#updates.unshift(...updates);
 	}
 }

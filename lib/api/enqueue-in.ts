@@ -1,14 +1,14 @@
 import {bad} from '../job/checks.ts';
-import {LARGEST_VALUE_BYTES} from '../job/encoding.ts';
+import {MAX_VALUE_LIMIT_BYTES} from '../job/encoding.ts';
 import type {JobId} from '../job/job.ts';
 import {JobMaker} from '../job/new-job.ts';
 import type {JobOptions} from '../job/task.ts';
 import {enqueueOn} from '../store/sqlite/enqueue-on.ts';
-import {WHY_ONE} from '../store/sqlite/one-library.ts';
-import type {OwnConnection} from '../store/sqlite/own-connection.ts';
-import type {AnyTasks, EnqueueArgs, TaskName} from './engine.ts';
+import {type OwnConnection, WHY_ONE_LIBRARY} from '../store/sqlite/one-library.ts';
+import {defined} from '../support/defined.ts';
+import type {AnyTasks, EnqueueArgs, TaskName} from './typed-tasks.ts';
 
-const MAKER = new JobMaker([], {}, LARGEST_VALUE_BYTES);
+const MAKER = new JobMaker([], {}, MAX_VALUE_LIMIT_BYTES);
 
 /** Task, payload and options of {@link enqueueIn}, for each task of the module. */
 export type EnqueueInArgs<Tasks> = {
@@ -16,11 +16,11 @@ export type EnqueueInArgs<Tasks> = {
 }[TaskName<Tasks>];
 
 /**
- * Enqueues a job in a transaction of the program's own (a transactional outbox): the job is there if and only if that
- * transaction commits, and running engines hear of it within 50 ms of the commit. Outside a transaction it makes one.
- * It is as durable as the connection's commits are: `pragma synchronous = full` makes them survive a loss of power.
- * Options come from `options` and from `DEFAULTS`; those of `task()` and `open()` are not known here, so that the payload has at most
- * 1 GiB, the highest `maxValueBytes`.
+ * Enqueues a job in the program's own transaction (a transactional outbox): the job exists if and only if that transaction
+ * commits. Running engines notice it within 50 ms of the commit. Outside a transaction, this makes one. The job is as durable as
+ * the connection's commits are: `pragma synchronous = full` makes them survive a loss of power. Options come from `options` and
+ * from `DEFAULTS`. Those of `task()` and `open()` are not known here, so the limit of the payload is 1 GiB, the highest
+ * `maxValueBytes`.
  * @example
  * db.transaction(() => {
  *   insertOrder.run(order);
@@ -28,7 +28,7 @@ export type EnqueueInArgs<Tasks> = {
  * })();
  * @param connection a `Database` of better-sqlite3 on the file that engines are opened on. It must be of the copy that Faena
  * uses: two SQLite libraries in one process destroy the file.
- * @returns the job's id; `existing` if the key was there already and this is that job
+ * @returns the job's id; `reused` if it is an existing job with the key
  * @throws FaenaError `BadOption`, `NotEncodable`, `TooLarge`, `KeyConflict`, `BadDatabase`, `NewerDatabase`: nothing of the
  * job is left in the transaction, which may go on. What SQLite itself throws passes as it is; a transaction that reads before
  * it first writes should be begun by `.immediate()`, or SQLite may refuse it with `SQLITE_BUSY`.
@@ -36,20 +36,19 @@ export type EnqueueInArgs<Tasks> = {
 export function enqueueIn<Tasks = AnyTasks>(
 	connection: OwnConnection,
 	...[task, payload, options]: EnqueueInArgs<Tasks>
-): {readonly id: JobId; readonly existing: boolean} {
+): {readonly id: JobId; readonly reused: boolean} {
 	checkConnection(connection);
 	if (typeof task !== 'string' || task === '') throw bad("enqueueIn() expects a task's name after the connection");
 	const {key, ...resolved} = MAKER.resolve('enqueueIn()', task, options ?? {});
-	const job = {task, payload: MAKER.encode(payload), ...resolved, ...(key !== undefined && {key})};
-	const {id, existing} = enqueueOn(connection, job, Date.now());
-	return {id, existing};
+	const job = {task, payload: MAKER.encode(payload), ...resolved, ...defined({key})};
+	return enqueueOn(connection, job, Date.now());
 }
 
 function checkConnection(connection: OwnConnection): void {
-	// Node's class has no check of its own, and is not in every Node.
+	// Compared by name, since not every Node has the class.
 	if (connection?.constructor?.name === 'DatabaseSync')
 		throw bad(
-			`enqueueIn() got a DatabaseSync of node:sqlite. ${WHY_ONE} Close it, and open the file by the better-sqlite3 that Faena uses, or by node:sqlite in a process without Faena`,
+			`enqueueIn() got a DatabaseSync of node:sqlite. ${WHY_ONE_LIBRARY} Close it, and open the file by the better-sqlite3 that Faena uses, or by node:sqlite in a process without Faena`,
 		);
 	const isConnection = typeof connection?.prepare === 'function' && typeof connection.pragma === 'function' && typeof connection.transaction === 'function';
 	if (!isConnection) throw bad('enqueueIn() expects first a Database of better-sqlite3: the connection whose transaction the job is to be part of');

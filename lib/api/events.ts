@@ -7,29 +7,34 @@ import type {Counts, JobId, LogLevel} from '../job/job.ts';
 import {LOGGED, type Logger, log} from './logger.ts';
 import {WARNED, warn} from './warnings.ts';
 
-/** Events of jobs that this engine's own dispatcher runs, each with what happened. */
+/** The events of an engine, about the jobs that its own dispatcher runs. Each has one argument. */
 export interface EngineEvents {
+	/** An execution returned, and its result is committed. `durationMs` is its run time. */
 	completed: [{readonly id: JobId; readonly durationMs: number}];
-	/** An execution failed; the job will be tried again, or waits for `retry()`. */
+	/** An execution failed. The job will run again, or waits for `retry()`. */
 	failed: [{readonly id: JobId; readonly error: Error}];
+	/** A job failed for the last time. */
 	dead: [{readonly id: JobId; readonly error: Error}];
+	/** A job was cancelled. */
 	cancelled: [{readonly id: JobId}];
+	/** A task called `ctx.progress(done, total)`. Calls in quick succession are one event. */
 	progress: [{readonly id: JobId; readonly done: number; readonly total?: number}];
+	/** A task called `ctx.log`. */
 	log: [{readonly id: JobId; readonly at: number; readonly level: LogLevel; readonly text: string}];
-	/** The input of a batch has ended, and so have all its jobs: the last of them here. */
+	/** The input and all jobs of a batch have ended; the last one ended in this dispatcher. */
 	batchCompleted: [{readonly batch: string; readonly counts: Counts}];
-	/** A worker ended that was not to, or had to be ended. Another takes its place. */
+	/** A worker ended unexpectedly, or the engine had to end it. Another takes its place. */
 	workerLost: [Omit<WorkerLoss, 'error'> & {readonly error?: Error}];
-	/** A worker has been loading the tasks module, or setting up the task, for so long, and is not ready yet. */
+	/** A worker is still loading the tasks module, or setting up a task, after the time `durationMs`. */
 	slowStart: [SlowStart];
-	/** Another SQLite library of this process (node:sqlite, a second copy of better-sqlite3) has the database open, which destroys it. Told once; on Linux. */
+	/** Another SQLite library of this process (node:sqlite, a second copy of better-sqlite3) has the database open, which destroys it. Once; on Linux only. */
 	secondLibrary: [{readonly libraries: readonly string[]; readonly message: string}];
 }
 
 /**
- * Channels of `node:diagnostics_channel` on which every engine of this thread publishes its events: what listeners of the
- * engine get, with the `queue` it was opened on. Whether somebody subscribes is looked at by `open()`, with each call of the
- * engine and by `on`, `once` and `off`, since Node doesn't tell: who subscribes later hears of all that comes after the next of them.
+ * Channels of `node:diagnostics_channel` on which every engine of this thread publishes its events. A message is what a listener
+ * of the engine gets, with the `queue` that the engine was opened on. Node does not announce subscriptions. So the engine checks
+ * for subscribers in `open()`, with each call, and in `on`, `once` and `off`: a new subscriber gets the events after the next of these.
  */
 export const CHANNELS = {
 	'faena:job:completed': 'completed',
@@ -55,29 +60,30 @@ const EVENTS: Readonly<Record<keyof EngineEvents, true>> = {
 
 const BY_EVENT: ReadonlyMap<EventName, Channel> = new Map(Object.entries(CHANNELS).map(([name, event]) => [event, channel(name)]));
 
-/** Who hears what the dispatcher tells: the engine's listeners, subscribers of the channels, a logger. */
+/** Publishes the dispatcher's events to the engine's listeners, to subscribers of the channels, and to a logger. */
 export class Events {
 	readonly emitter = new EventEmitter<EngineEvents>();
 	readonly #queue: string;
 	readonly #logger: Logger | undefined;
-	#asked = '';
+	/** The events with listeners at the last {@link changedSubscriptions}. */
+	#subscribed = '';
 
 	constructor(queue: string, logger: Logger | undefined) {
 		this.#queue = queue;
 		this.#logger = logger;
 	}
 
-	/** The events that somebody wants to hear of, if they are others than when this was last asked. */
+	/** The events with listeners, if they have changed since the last call. */
 	changedSubscriptions(): EventName[] | undefined {
 		const channels = [...BY_EVENT].filter(([, {hasSubscribers}]) => hasSubscribers).map(([event]) => event);
-		const wishes = [...new Set([...WARNED, ...(this.emitter.eventNames() as EventName[]), ...channels, ...(this.#logger ? LOGGED : [])])];
-		const asked = wishes.join();
-		if (asked === this.#asked) return undefined;
-		this.#asked = asked;
-		return wishes;
+		const events = [...new Set([...WARNED, ...(this.emitter.eventNames() as EventName[]), ...channels, ...(this.#logger ? LOGGED : [])])];
+		const subscribed = events.join();
+		if (subscribed === this.#subscribed) return undefined;
+		this.#subscribed = subscribed;
+		return events;
 	}
 
-	/** @throws FaenaError `BadOption` if there is no such event, or the listener is none */
+	/** @throws FaenaError `BadOption` if no event has the name, or the listener is not a function */
 	listen(how: 'on' | 'once' | 'off', event: keyof EngineEvents, listener: () => void): void {
 		const names = Object.keys(EVENTS);
 		if (!names.includes(event)) throw bad(`${how}() has no event ${JSON.stringify(event)}${nearest(String(event), names)}`);
@@ -87,28 +93,28 @@ export class Events {
 
 	publish({type, ...event}: JobEvent): void {
 		const detail = 'error' in event && event.error ? {...event, error: fromFailure(event.error as FailureRecord)} : event;
-		apart(() => this.emitter.emit(type as keyof EngineEvents, detail as never));
+		isolate(() => this.emitter.emit(type as keyof EngineEvents, detail as never));
 		const listeners = BY_EVENT.get(type);
 		if (listeners?.hasSubscribers) listeners.publish({queue: this.#queue, ...detail});
 		if (!this.#logger && !listeners?.hasSubscribers && this.emitter.listenerCount(type as keyof EngineEvents) === 0) warn(type, detail);
 		this.#log(type, detail);
 	}
 
-	/** What the engine itself has to say, for the log. */
+	/** Logs something about the engine itself. */
 	log(type: 'opened' | 'closed' | 'dispatcherFailed', detail: object): void {
 		this.#log(type, {queue: this.#queue, ...detail});
 	}
 
 	#log(type: Parameters<typeof log>[1], detail: object): void {
 		const logger = this.#logger;
-		if (logger) apart(() => log(logger, type, detail));
+		if (logger) isolate(() => log(logger, type, detail));
 	}
 }
 
-/** What a listener throws is the program's uncaught error, as of any other listener; it must take nothing from the others, nor from us. */
-function apart(tell: () => void): void {
+/** Calls listeners. An error of theirs becomes an uncaught error of the program, and does not affect other listeners or the engine. */
+function isolate(call: () => void): void {
 	try {
-		tell();
+		call();
 	} catch (error) {
 		queueMicrotask(() => {
 			throw error;

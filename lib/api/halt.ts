@@ -1,42 +1,48 @@
 import {bad, type Checks, checked, choice} from '../job/checks.ts';
+import {FaenaError} from '../support/errors.ts';
 
-/** When a map gives up, or has enough; GNU parallel's `--halt`. */
+/** When a map ends early, as with GNU parallel's `--halt`. */
 export interface HaltOption {
-	/** `soon` starts no more jobs and lets those finish that run; `now` also stops them. */
+	/** `soon` starts no more jobs and lets running ones finish; `now` also stops running jobs. */
 	readonly when: 'now' | 'soon';
-	/** What is counted: `fail` jobs that died, `success` jobs that completed. */
+	/** `fail` counts jobs that died, `success` jobs that completed. */
 	readonly on: 'fail' | 'success';
-	/** So many of them, or so many percent of the jobs that have ended, once there are 3. Only jobs that end during this map count. */
+	/** A number of these jobs, or a percentage of the jobs that have ended, from the third one on. Only jobs that end during this map count. */
 	readonly at: number | `${number}%`;
 }
 
-/** Percentages mean little of few jobs. */
-const LEAST_FOR_PERCENT = 3;
+/** A percentage of fewer jobs means little. */
+const MIN_COUNT_FOR_PERCENT = 3;
 
-/** Counts how jobs end, and says when it is enough. */
+/** Counts how the jobs of a map end, and decides when to halt it. */
 export class Halt {
 	readonly option: HaltOption;
 	readonly #counted: 'dead' | 'completed';
 	#ended = 0;
 	#count = 0;
+	/** Of the job that died last. */
+	#lastError: Error | undefined;
 
 	constructor(option: HaltOption) {
 		this.option = option;
 		this.#counted = option.on === 'fail' ? 'dead' : 'completed';
 	}
 
-	/** Jobs of the kind that is counted. */
-	get count(): number {
-		return this.#count;
-	}
-
-	/** Takes note of a job's end. True once the map is to be halted. */
-	observe(status: 'completed' | 'dead' | 'cancelled'): boolean {
+	/** Counts a job's end. Returns true once the map must be halted. */
+	observe(status: 'completed' | 'dead' | 'cancelled', error?: Error): boolean {
 		const {at} = this.option;
 		this.#ended++;
+		if (status === 'dead') this.#lastError = error;
 		if (status === this.#counted) this.#count++;
 		if (typeof at === 'number') return this.#count >= at;
-		return this.#count >= LEAST_FOR_PERCENT && 100 * this.#count >= Number.parseFloat(at) * this.#ended;
+		return this.#count >= MIN_COUNT_FOR_PERCENT && 100 * this.#count >= Number.parseFloat(at) * this.#ended;
+	}
+
+	/** @throws FaenaError `Halted` if failures are counted */
+	throwIfFailed(): void {
+		if (this.option.on !== 'fail') return;
+		const items = this.#count === 1 ? 'one of its items' : `${this.#count} of its items`;
+		throw new FaenaError('Halted', `The map was halted, since ${items} failed; the jobs that had not ended were discarded.`, {cause: this.#lastError});
 	}
 }
 

@@ -1,32 +1,32 @@
 import type {OwnerId} from '../job/claim.ts';
-import type {JobQueue} from '../store/store.ts';
+import type {Store} from '../store/store.ts';
 import {FaenaError} from '../support/errors.ts';
 import {startThread} from '../support/node-args.ts';
 import {workerUrl} from '../support/worker-url.ts';
 import type {HeartbeatStart} from '../transport/messages.ts';
 
-/** The thread that keeps the lease of a `work()` loop, whose own thread may be busy for hours. */
+/** The thread that renews the heartbeat of a `work()` loop, whose own thread may be busy for hours. */
 export interface HeartbeatThread {
-	/** Why it ended by itself. Without it the loop would lose its jobs to others. */
+	/** Why it ended by itself. Without it other engines would reclaim the loop's jobs. */
 	readonly failure: FaenaError | undefined;
 	onFailure(call: () => void): void;
 	end(): Promise<void>;
 }
 
-/** A memory queue ends with its thread, and needs none. */
-export function startHeartbeat({location}: JobQueue, owner: OwnerId): HeartbeatThread | undefined {
+/** Starts the thread. A store in memory needs none: no other process can reclaim its jobs. */
+export function startHeartbeat({location}: Store, owner: OwnerId): HeartbeatThread | undefined {
 	if (location === ':memory:') return undefined;
 	const worker = startThread(workerUrl('heartbeat'), {workerData: {location, owner} satisfies HeartbeatStart, name: 'faena heartbeat'});
 	worker.unref();
 	const ended = Promise.withResolvers<void>();
-	let isToEnd = false;
+	let isEnding = false;
 	let failure: FaenaError | undefined;
-	let tell: () => void = () => undefined;
+	let onFailure: () => void = () => undefined;
 	const fail = (why: string, cause?: unknown) => {
-		if (isToEnd || failure) return;
+		if (isEnding || failure) return;
 		const message = `The thread that keeps the lease of work() ended: ${why}. The running job was finished first; call work() again to go on.`;
 		failure = new FaenaError('DispatcherFailed', message, {cause});
-		tell();
+		onFailure();
 	};
 	worker.once('error', error => fail(error instanceof Error ? error.message : String(error), error));
 	worker.once('exit', code => {
@@ -38,10 +38,10 @@ export function startHeartbeat({location}: JobQueue, owner: OwnerId): HeartbeatT
 			return failure;
 		},
 		onFailure: call => {
-			tell = call;
+			onFailure = call;
 		},
 		end: () => {
-			isToEnd = true;
+			isEnding = true;
 			worker.ref();
 			worker.postMessage('end');
 			return ended.promise;

@@ -20,7 +20,7 @@ export class IdSet {
 		this.#size++;
 	}
 
-	/** False if it was not there. */
+	/** Returns false if the set does not have the id. */
 	delete(id: JobId): boolean {
 		if (!this.has(id)) return false;
 		this.#flip(this.#pages.get(Math.floor(id / IDS_PER_PAGE)) as Uint8Array, id);

@@ -3,45 +3,46 @@ import {Dispatcher} from '../dispatcher/dispatcher.ts';
 import type {JobEvent} from '../job/events.ts';
 import type {TaskInfo} from '../job/task.ts';
 import {inlinePool} from '../pool/inline.ts';
+import {openStore} from '../store/open-store.ts';
 import {openJobsAt} from '../store/sqlite/owner-lock.ts';
-import {openSqlite} from '../store/sqlite/sqlite.ts';
-import type {JobQueue} from '../store/store.ts';
+import type {Store} from '../store/store.ts';
 import {type Clock, systemClock} from '../support/clock.ts';
 import type {FaenaError} from '../support/errors.ts';
 import type {Call, DispatcherMessage, DispatcherStart} from '../transport/messages.ts';
 import type {Transport} from '../transport/thread.ts';
 
-/** To a dispatcher in the caller's own thread, with queue, pool and all: one thread to debug. */
+/** Connects to a dispatcher in the caller's own thread. Store and pool run there, too, so that there is one thread to debug. */
 export class InlineTransport implements Transport {
 	readonly tasks: readonly TaskInfo[];
 	readonly #dispatcher: Dispatcher;
 	readonly #messages: Mailbox;
-	readonly #queue: JobQueue;
+	readonly #store: Store;
 	/** The dispatcher's own timers keep no process alive. */
 	#keepAlive: NodeJS.Timeout | undefined;
 
-	private constructor(dispatcher: Dispatcher, queue: JobQueue, messages: Mailbox, tasks: readonly TaskInfo[]) {
+	private constructor(dispatcher: Dispatcher, store: Store, messages: Mailbox, tasks: readonly TaskInfo[]) {
 		this.#dispatcher = dispatcher;
-		this.#queue = queue;
+		this.#store = store;
 		this.#messages = messages;
 		this.tasks = tasks;
 	}
 
 	/**
-	 * @param world the clock, and the die of the backoff's jitter, where they are not the usual ones
-	 * @throws FaenaError why the queue or the tasks can't be opened
+	 * @param publish takes events that come until the connection is open
+	 * @param options the clock, and the random numbers for the jitter of backoff; default: the system's
+	 * @throws FaenaError if the queue or the tasks can't be opened
 	 */
 	static async open(
 		{queue: location, durability, leaseMs, blobThresholdBytes = Infinity, events, closeOnSignals, pool}: DispatcherStart,
-		tell: (event: JobEvent) => void,
+		publish: (event: JobEvent) => void,
 		{clock = systemClock, random = Math.random}: {readonly clock?: Clock; readonly random?: () => number} = {},
 	): Promise<InlineTransport> {
-		const queue = await openSqlite(location, {durability, leaseMs, blobThresholdBytes, now: clock.now, random});
-		const messages: Mailbox = {deliver: message => message.type === 'replies' && message.events.forEach(tell)};
+		const store = await openStore(location, {durability, leaseMs, blobThresholdBytes, clock, random});
+		const messages: Mailbox = {deliver: message => message.type === 'replies' && message.events.forEach(publish)};
 		const output = (message: DispatcherMessage) => void setImmediate(() => messages.deliver(message));
 		const owner = nanoid();
 		const options = pool && {...pool, openJobs: openJobsAt(location, owner)};
-		const dispatcher = new Dispatcher(queue, options && (listener => inlinePool(options, listener, clock)), {
+		const dispatcher = new Dispatcher(store, options && (listener => inlinePool(options, listener, clock)), {
 			owner,
 			leaseMs,
 			events,
@@ -50,9 +51,9 @@ export class InlineTransport implements Transport {
 			output,
 		});
 		try {
-			return new InlineTransport(dispatcher, queue, messages, await dispatcher.start());
+			return new InlineTransport(dispatcher, store, messages, await dispatcher.start());
 		} catch (error) {
-			await queue.close();
+			await store.close();
 			throw error;
 		}
 	}
@@ -61,7 +62,7 @@ export class InlineTransport implements Transport {
 		this.#messages.deliver = onMessage;
 	}
 
-	/** As over a thread's line, nothing of it happens before the caller's turn of the event loop is over. */
+	/** As with a thread, the dispatcher gets the calls after the caller's turn of the event loop. */
 	send(calls: readonly Call[]): void {
 		setImmediate(() => this.#dispatcher.receive(calls));
 	}
@@ -77,11 +78,11 @@ export class InlineTransport implements Transport {
 
 	async end(): Promise<void> {
 		this.unref();
-		// After a failure the dispatcher has not: its lock would keep its jobs from others for as long as this process lives.
+		// A dispatcher that has failed has not closed its store. Its lock would keep other engines from its jobs while this process lives.
 		try {
-			await this.#queue.close();
+			await this.#store.close();
 		} catch {
-			// What is wrong with the queue was told as the failure.
+			// The dispatcher's own failure has been reported.
 		}
 	}
 }

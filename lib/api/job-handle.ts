@@ -9,57 +9,60 @@ import type {Notice} from '../transport/messages.ts';
 
 /** How a job ended, as a value. */
 export type JobOutcome<Result = unknown> =
-	| {readonly status: 'completed'; readonly value: Result}
-	/** `error` is the task's own error, or says that it timed out or lost its worker. */
+	| {readonly status: 'completed'; readonly result: Result}
+	/** `error` is the task's own error, or tells that the job timed out or lost its worker. */
 	| {readonly status: 'dead'; readonly error: Error}
 	| {readonly status: 'cancelled'; readonly error: Error};
 
+/** Options of a wait for a job's end. They end the wait, not the job. */
 export interface WaitOptions {
-	/** Ends the wait, not the job; `result()` and `outcome()` then reject with the signal's reason. */
+	/** When it aborts, `result()` and `outcome()` reject with the signal's reason. */
 	readonly signal?: AbortSignal;
-	/** Ends the wait, not the job, after this time, with `WaitTimeout`. */
+	/** After this time, in milliseconds or as a text such as `'30s'`, they reject with `WaitTimeout`. Default: none. */
 	readonly timeout?: number | string;
 }
 
-/** A job in the queue. Its end may be awaited any number of times, also by another program. */
+/** A job in the queue. Its end can be awaited any number of times, also in another program. */
 export class JobHandle<Result = unknown> {
+	/** The job's id. With it another program gets this handle: `handle(task, id)`. */
 	readonly id: JobId;
+	/** The name of its task. */
 	readonly task: string;
-	/** The key was there already: this is that job. */
-	readonly existing: boolean;
+	/** True if the job's key existed when it was enqueued: this is the existing job. */
+	readonly reused: boolean;
 	readonly #client: DispatcherClient;
 
-	constructor(client: DispatcherClient, id: JobId, task: string, existing: boolean) {
+	constructor(client: DispatcherClient, id: JobId, task: string, reused: boolean) {
 		this.id = id;
 		this.task = task;
-		this.existing = existing;
+		this.reused = reused;
 		this.#client = client;
 	}
 
 	/**
-	 * Resolves with what the task returned.
-	 * @throws FaenaError `JobFailed` with the task's error as `cause`; `JobCancelled`; `WaitTimeout`
+	 * Resolves with the task's result.
+	 * @throws FaenaError `JobFailed` with the task's error as `cause`; `JobCancelled`; `WaitTimeout`; `NoSuchJob`
 	 */
 	async result(options?: WaitOptions): Promise<Result> {
 		return toResult(this.id, this.task, await this.outcome(options));
 	}
 
-	/** Resolves with how the job ended, whatever that is. Rejects only if the wait itself ends, or there is no such job. */
+	/** Resolves with how the job ended. Rejects only if the wait itself ends, or no such job exists. */
 	async outcome(options?: WaitOptions): Promise<JobOutcome<Result>> {
 		const waitOptions = checkWaitOptions(options);
 		const watched = this.#client.call({type: 'watch', ids: [this.id]});
 		return toOutcome(await waitForEnd(this.#client, this.id, waitOptions, watched)) as JobOutcome<Result>;
 	}
 
-	/** What is known of the job now; `undefined` once it was cleaned up. */
+	/** The job as it is now; `undefined` once it was cleaned up. */
 	async info(): Promise<Job | undefined> {
 		return this.#client.verb('job', this.id);
 	}
 }
 
 /**
- * Registers at once for the end of a job that the dispatcher watches, or is about to be told to.
- * @param watched the call that told it; should that fail, nobody would hear of a job that had ended before
+ * Waits for the end of a job. It registers at once, since the notice may come next.
+ * @param watched the call that tells the dispatcher to watch the job. If it fails, the wait ends with its error: no notice may come
  */
 export function waitForEnd(
 	client: DispatcherClient,
@@ -69,17 +72,17 @@ export function waitForEnd(
 ): Promise<Notice> {
 	return new Promise((resolve, reject) => {
 		let stopTimer: (() => void) | undefined;
-		const forget = () => {
+		const stop = () => {
 			stopTimer?.();
 			signal?.removeEventListener('abort', onAbort);
 		};
 		const watcher = (end: Notice | FaenaError) => {
-			forget();
+			stop();
 			if (end instanceof FaenaError) reject(end);
 			else resolve(end);
 		};
 		const giveUp = (reason: unknown) => {
-			forget();
+			stop();
 			client.unwatch(id, watcher);
 			reject(reason);
 		};
@@ -94,14 +97,14 @@ export function waitForEnd(
 	});
 }
 
-export function toOutcome({id, status, value, error}: Notice): JobOutcome {
+export function toOutcome({id, status, result, error}: Notice): JobOutcome {
 	if (status === 'missing') throw new FaenaError('NoSuchJob', `There is no job ${id}; it may have been cleaned up.`);
-	if (status === 'completed') return {status, value: decode(value)};
+	if (status === 'completed') return {status, result: decode(result)};
 	return {status, error: error ? fromFailure(error) : new FaenaError('JobCancelled', `Job ${id} was cancelled before it ran.`)};
 }
 
 export function toResult<Result>(id: JobId, task: string, outcome: JobOutcome<Result>): Result {
-	if (outcome.status === 'completed') return outcome.value;
+	if (outcome.status === 'completed') return outcome.result;
 	const {error} = outcome;
 	if (outcome.status === 'cancelled') throw new FaenaError('JobCancelled', `Job ${id} (${task}) was cancelled.`, {cause: error});
 	throw new FaenaError('JobFailed', `Job ${id} (${task}) failed: ${error.message}`, {cause: error});

@@ -1,35 +1,37 @@
 import type {EventName} from '../job/events.ts';
 import type {LogLevel} from '../job/job.ts';
+import {defined} from '../support/defined.ts';
 
-/** Takes what an engine has to say: a pino logger, or any object with these four. */
+/** Takes an engine's log records: a pino logger, or any object with these four functions. */
 export type Logger = Readonly<Record<LogLevel, (fields: object, message: string) => void>>;
 
-/** What is logged, and how: of the dispatcher's events, and of the engine's own doings. */
+/** Level and message of each event that is logged. */
 const RECORDS = {
 	opened: ['info', 'engine opened'],
 	closed: ['info', 'engine closed'],
-	dispatcherFailed: ['error', 'dispatcher failed; nothing runs any more until the next open()'],
+	dispatcherFailed: ['error', 'dispatcher failed; no job runs until the next open()'],
 	dead: ['error', 'job dead'],
 	workerLost: ['warn', 'worker lost; another takes its place'],
-	slowStart: ['warn', 'a worker has been loading or setting up for long; no job runs there before it is done'],
-	ownerLost: ['warn', 'given up by other engines as silent; they run its jobs'],
-	recovered: ['info', 'took back the jobs of engines that died'],
-	logGrown: ['warn', 'the log beside the database grows: another program reads in a transaction that does not end'],
+	slowStart: ['warn', 'a worker takes long to load or set up tasks; it runs no job before that is done'],
+	ownerLost: ['warn', 'other engines took this one for dead; they run its jobs'],
+	recovered: ['info', 'reclaimed the jobs of dead engines'],
+	logGrown: ['warn', 'the write-ahead log grows: another program keeps a read transaction open'],
 	secondLibrary: ['error', 'another SQLite library of this process has the database open, which destroys it'],
-	setBack: ['warn', 'transaction set back; it is tried again'],
-	refused: ['error', 'the database refuses to write or give this; it is left out, and the rest goes on'],
-	memoryShort: ['warn', 'memory is short; the youngest job was stopped, and will run again'],
+	setBack: ['warn', 'transaction failed; it is tried again'],
+	refused: ['error', 'the database refused to write or read this; it is left out, and everything else goes on'],
+	memoryShort: ['warn', 'memory is short; the youngest job was stopped and will run again'],
 } as const satisfies Readonly<Record<string, readonly [LogLevel, string]>>;
 
+/** Events of the engine itself. The dispatcher does not send them. */
 const OWN: readonly string[] = ['opened', 'closed', 'dispatcherFailed'];
 
-/** The events of the dispatcher that a logger wants. */
+/** The dispatcher's events that are logged. */
 export const LOGGED = Object.keys(RECORDS).filter(type => !OWN.includes(type)) as EventName[];
 
-/** Logs the event, if it is one of those that are logged. A job is `job`, an error `err`, as pino's serializers want it. */
+/** Logs the event, if its type is logged. A job's id is logged as `jobId`, and an error as `err`, the name that pino serializes. */
 export function log(logger: Logger, type: EventName | keyof typeof RECORDS, detail: object): void {
 	if (!Object.hasOwn(RECORDS, type)) return;
 	const {id, error, ...rest} = detail as {readonly id?: unknown; readonly error?: unknown};
 	const [level, message] = RECORDS[type as keyof typeof RECORDS];
-	logger[level]({...(id !== undefined && {job: id}), ...rest, ...(error !== undefined && {err: error})}, message);
+	logger[level](defined({jobId: id, ...rest, err: error}), message);
 }

@@ -8,21 +8,22 @@ export interface MapBatchPlan {
 	readonly name: string;
 	readonly task: string;
 	readonly onComplete: BatchOptions['onComplete'];
-	/** What becomes of unfinished jobs whose items are not in the input. */
+	/** What happens to unfinished jobs whose items are not in the input. */
 	readonly missing: 'keep' | 'cancel' | 'delete';
 }
 
-/** Jobs that are looked at, cancelled or deleted in one call: usually all that a window had left. */
-const PAGE = 5000;
+/** Jobs that are listed in one call: usually all that an earlier map of the default window left unfinished. */
+const MAX_PAGE_JOBS = 5000;
 const UNENDED = ['pending', 'running', 'failed'] as const;
 
 /**
- * The batch of a map, which has it for itself from {@link open} to {@link leave}. It knows which jobs an earlier map left
- * unfinished and this one has not met in its input yet; at the end of the input those are the missing ones.
+ * The batch of a map. The map owns it from {@link open} to {@link leave}. The batch knows which jobs an earlier map left
+ * unfinished. Those that the input has not had when it ends are the missing ones.
  */
 export class MapBatch {
 	readonly #client: DispatcherClient;
 	readonly #plan: MapBatchPlan;
+	/** Unfinished jobs of an earlier map that the input has not had yet. */
 	readonly #unmet = new IdSet();
 	#opening: Promise<BatchId> | undefined;
 	#id: BatchId | undefined;
@@ -51,21 +52,21 @@ export class MapBatch {
 	async #findUnended(): Promise<void> {
 		const filter = {batch: this.#plan.name, status: UNENDED};
 		for (let after: JobId | undefined = 0; after !== undefined; ) {
-			const page: readonly Job[] = await this.#client.verb('jobs', filter, {after, limit: PAGE});
+			const page: readonly Job[] = await this.#client.verb('jobs', filter, {after, limit: MAX_PAGE_JOBS});
 			for (const {id} of page) this.#unmet.add(id);
-			after = page.length < PAGE ? undefined : page.at(-1)?.id;
+			after = page.length < MAX_PAGE_JOBS ? undefined : page.at(-1)?.id;
 		}
 	}
 
-	/** The job is one of the input's. True when it is met for the first time, and an earlier map had left it unfinished. */
+	/** The input has the item of this job. Returns true the first time, if an earlier map left the job unfinished. */
 	meet(id: JobId): boolean {
 		return this.#unmet.delete(id);
 	}
 
 	/**
-	 * Ends the input, and deals with the jobs that are missing in it. Returns how many there are. Does no more once the map has
-	 * left the batch, which may be another's then.
-	 * @throws FaenaError `NoSuchBatch`, `BatchInUse` if the batch was deleted or lost meanwhile
+	 * Ends the input, and handles the jobs that are missing from it. Returns their number. It stops once the map has left the batch,
+	 * since another map may own it then.
+	 * @throws FaenaError `NoSuchBatch` if the batch was deleted meanwhile, `BatchInUse` if another map owns it
 	 */
 	async endInput(items: number): Promise<number> {
 		await this.#settleMissing();
@@ -81,7 +82,7 @@ export class MapBatch {
 		for (const ids of this.#unmet.pages()) {
 			if (this.#isLeft) return;
 			if (missing === 'cancel') await this.#client.verb('cancel', {ids});
-			else await this.#client.verb('withdraw', ids, {stop: true});
+			else await this.#client.verb('discard', ids, {stop: true});
 		}
 	}
 
@@ -90,22 +91,22 @@ export class MapBatch {
 		if (deleted) return deleted;
 		const name = JSON.stringify(this.#plan.name);
 		const what = `This engine was silent for so long that another map took over its batch ${name}.`;
-		return new FaenaError('BatchInUse', `${what} Let that map end. The same map again goes on with it.`);
+		return new FaenaError('BatchInUse', `${what} Let that map end, then start this one again: it goes on with the batch.`);
 	}
 
-	/** What the map ends with if its batch was deleted. */
+	/** The error for the map if its batch was deleted; `undefined` if it was not. */
 	async deleted(): Promise<FaenaError | undefined> {
 		const {name} = this.#plan;
 		const batch = await this.#client.verb('batch', name);
 		if (this.#id === undefined || batch?.id === this.#id) return undefined;
 		const what = `The batch ${JSON.stringify(name)} was deleted while this map of it was under way.`;
-		return new FaenaError('NoSuchBatch', `${what} The same map again begins it anew.`);
+		return new FaenaError('NoSuchBatch', `${what} Start the map again to begin a new batch.`);
 	}
 
 	/**
-	 * Lets the next map have the batch. Where every result was yielded, `cleanup()` may take it, too: kept jobs that were
-	 * missing from the input have results that nobody had yet.
-	 * @param isDone the loop came to its end
+	 * Frees the batch for the next map. If every result was yielded, the batch is also closed, and `cleanup()` may delete its jobs. It
+	 * is not closed if jobs that were missing from the input were kept: their results were not yielded.
+	 * @param isDone true if the loop came to its end
 	 */
 	async leave({isDone}: {readonly isDone: boolean}): Promise<void> {
 		this.#isLeft = true;

@@ -1,58 +1,57 @@
+import type {BatchOptions} from '../job/batch.ts';
 import {abortSignal, bad, boolean, type Checks, callable, choice, integer, text} from '../job/checks.ts';
+import type {Encoded} from '../job/encoding.ts';
+import type {Policy} from '../job/job.ts';
 import type {Rerun} from '../job/new-job.ts';
 import {checkJobOptions, DEFAULTS} from '../job/options.ts';
 import type {JobOptions} from '../job/task.ts';
 import {checkHalt, type HaltOption} from './halt.ts';
 
+/** Options of `map()`, besides those of its jobs. */
 export interface MapOptions<Item, Payload, Task extends string = string> extends Omit<JobOptions, 'key'> {
-	/** Names the map, and makes it resumable: the same name again goes on where it was. Without it nothing is resumed. */
+	/** The batch: a name that makes the map resumable. A map of the same name goes on where the last one stopped. Default: no batch. */
 	readonly batch?: string;
-	/** An item's name, unique within the batch (without one: per task); default: its place in the input, from 0. */
+	/** An item's key, unique in the batch, or without a batch in the task; default: the item's index in the input, from 0. */
 	readonly key?: (item: Item, index: number) => string;
-	/** What the task gets for an item; default: the item. */
+	/** The payload for an item; default: the item. */
 	readonly payload?: (item: Item, index: number) => Payload;
 	/** `finished` (default) yields as jobs end, `input` in the order of the items. */
 	readonly order?: 'input' | 'finished';
-	/** Items that may be under way, from enqueued to yielded; default 4,096. The input is read no further than that. */
+	/** The most items under way, from read to yielded; default 4,096. The map reads the input no further. */
 	readonly window?: number;
-	/** Cancels what has not ended, and ends the loop with the signal's reason. */
+	/** When it aborts, jobs that have not ended are cancelled, and the loop throws the signal's reason. */
 	readonly signal?: AbortSignal;
 	/**
-	 * What to do with an item whose key names a job with another payload: `refuse` (default) ends the loop with `KeyConflict`;
-	 * `rerun` runs that job again, with the new payload and in a new round; its old result is gone. Not while it runs: that
-	 * is refused.
+	 * What to do with an item whose key belongs to a job with another payload. `refuse` (default) ends the loop with `KeyConflict`.
+	 * `rerun` runs that job again in a new round, with the new payload; its old result is lost. While that job runs, it is refused.
 	 */
 	readonly changed?: 'refuse' | 'rerun';
 	/**
-	 * What becomes of unfinished jobs of an earlier map of the batch whose items are not in the input, once that has ended:
-	 * `keep` (default) lets them run like others; `cancel` cancels them; `delete` deletes them, also those that run. The map
-	 * yields none of them. `progress().missing` tells how many there are.
+	 * What to do, at the end of the input, with unfinished jobs of an earlier map of the batch whose items are not in the input.
+	 * `keep` (default) lets them run; `cancel` cancels them; `delete` deletes them, running ones included. The map yields none of
+	 * them. `progress().missing` is their number.
 	 */
 	readonly missing?: 'keep' | 'cancel' | 'delete';
 	/**
-	 * Run items again that died or were cancelled in an earlier run, and at once those that wait for their next attempt; default
-	 * false: what has ended is yielded as it is.
+	 * Runs items again that died or were cancelled in an earlier map, and at once those that wait for their next attempt. Default
+	 * false: jobs that have ended are yielded as they are.
 	 */
 	readonly retryFailed?: boolean;
 	/**
-	 * Ends the map early once enough items failed or succeeded. What has not ended by then is taken back, as if it had not
-	 * been enqueued, so that the same map goes on with it. The loop yields what has ended, and then throws `Halted` where
-	 * failures are counted; where successes are, it just ends.
+	 * Ends the map early once enough items failed or succeeded. Jobs that have not ended by then are discarded, as if they had not
+	 * been enqueued, so that a later map of the batch runs them. The loop yields the jobs that have ended. Then it throws `Halted`
+	 * if failures are counted, or ends if successes are counted. More jobs may die until the map has halted: workers go on with the
+	 * jobs they have, up to two chunks each (of at most 2,000 jobs, about 100 ms).
 	 */
 	readonly halt?: HaltOption;
 	/**
-	 * The most items that may die before the map is halted: `maxFailures: n` is `halt: {when: 'soon', on: 'fail', at: n + 1}`. More may have
-	 * died by the time it has halted: jobs that were handed out already go on, up to two chunks (of at most 2,000 jobs, about 100 ms) for each worker.
-	 */
-	readonly maxFailures?: number;
-	/**
-	 * A task of which a job is enqueued once the batch completes: its input has ended, and so have all its jobs, here or in
-	 * another process. Its payload is `{batch, counts}`. A batch that completes again, after a retry, enqueues it again.
+	 * A task. A job of it is enqueued when the batch completes: its input and all its jobs have ended, here or in another process.
+	 * The job's payload is `{batch, counts}`. If the batch completes again, after a retry, another one is enqueued.
 	 */
 	readonly onComplete?: Task;
 }
 
-/** The options after all defaults and checks. */
+/** The options of a map after checks and defaults. */
 export interface MapSettings<Item> {
 	readonly batch: string | undefined;
 	readonly toKey: (item: Item, index: number) => string;
@@ -68,28 +67,24 @@ export interface MapSettings<Item> {
 	readonly jobOptions: JobOptions;
 }
 
+/** A map's settings, with its task and the resolved options of its jobs. */
+export interface MapPlan<Item> extends Omit<MapSettings<Item>, 'onComplete'> {
+	readonly task: string;
+	readonly priority: number;
+	readonly runAt: number | null;
+	readonly delayMs: number | undefined;
+	readonly policy: Policy;
+	readonly onComplete: BatchOptions['onComplete'];
+	readonly encode: (payload: unknown) => Encoded;
+}
+
 /** @throws FaenaError `BadOption` */
 export function checkMapOptions<Item, Payload>(options: MapOptions<Item, Payload>): MapSettings<Item> {
 	const given = checkJobOptions<Omit<MapOptions<Item, Payload>, keyof JobOptions>>('map()', options, MAP_CHECKS);
-	const {
-		batch,
-		payload,
-		order,
-		window,
-		signal,
-		onComplete,
-		changed,
-		missing,
-		retryFailed,
-		halt,
-		maxFailures,
-		key: _,
-		...jobOptions
-	} = {...DEFAULTS.map, ...given};
+	const {batch, payload, order, window, signal, onComplete, changed, missing, retryFailed, halt, key: _, ...jobOptions} = {...DEFAULTS.map, ...given};
 	if (given.missing !== undefined && batch === undefined) throw bad('map() with missing expects a name for the batch, whose earlier jobs it is about');
 	if (onComplete !== undefined && batch === undefined) throw bad('map() with onComplete expects a name for the batch');
 	const {key} = options;
-	if (halt !== undefined && maxFailures !== undefined) throw bad('map() got both halt and maxFailures; give one of them');
 	const rerun = {changed: changed === 'rerun', failed: retryFailed};
 	const reruns = rerun.changed || rerun.failed;
 	if (reruns && batch === undefined && key === undefined)
@@ -105,7 +100,7 @@ export function checkMapOptions<Item, Payload>(options: MapOptions<Item, Payload
 		onComplete,
 		rerun: reruns ? rerun : undefined,
 		missing,
-		halt: maxFailures === undefined ? halt : {when: 'soon', on: 'fail', at: maxFailures + 1},
+		halt,
 		jobOptions,
 	};
 }
@@ -122,5 +117,4 @@ export const MAP_CHECKS: Checks = {
 	missing: choice('keep', 'cancel', 'delete'),
 	retryFailed: boolean,
 	halt: checkHalt,
-	maxFailures: integer(0, Number.MAX_SAFE_INTEGER - 1),
 };

@@ -6,31 +6,32 @@ import {bad, type Checks, checked, giving, number, object, time} from '../job/ch
 import {systemClock} from '../support/clock.ts';
 import {arm, type Failpoints} from '../support/failpoint.ts';
 import {standIn} from '../worker/tasks-module.ts';
-import {type AnyTasks, connect} from './engine.ts';
 import {InlineTransport} from './inline.ts';
+import {connect} from './open.ts';
 import {OPEN_CHECKS, type OpenOptions, resolveOpenOptions} from './open-options.ts';
 import {TestClock} from './test-clock.ts';
 import {TestEngine} from './test-engine.ts';
+import type {AnyTasks} from './typed-tasks.ts';
 
-/** Options of {@link openForTest}: those of `open()` that mean something there, and its own. */
+/** Options of {@link openForTest}: some of those of `open()`, and its own. */
 export interface TestOptions extends Partial<Omit<OpenOptions, 'tasks' | 'isolation' | 'lease' | 'closeOnSignals'>> {
-	/** Default: a file of its own in the system's temporary folder, removed by `close()`. One that is given is kept. */
+	/** The database file. Default: a new file in the system's temporary folder, which `close()` removes. A file that is given is kept. */
 	readonly queue?: string | URL;
 	/** Default `normal`: a test's jobs need not survive a loss of power. */
 	readonly durability?: 'full' | 'normal';
-	/** Jobs that may run at the same time, where they wait for something; default 1, so that they run in order. */
+	/** Jobs that may run at the same time, while they wait for something; default 1, so that they run in order. */
 	readonly workers?: number;
-	/** Where the clock stands at first; default: the time. */
+	/** The clock's first time: a Date, or milliseconds since 1970; default: the system's time. */
 	readonly now?: Date | number;
-	/** A number in [0, 1) for the jitter of each backoff; default always 0, which is no jitter. Give a seeded generator for others. */
+	/** Returns a number in [0, 1) for the jitter of each backoff; default always 0, which is no jitter. For others, pass a seeded generator. */
 	readonly random?: () => number;
-	/** What is to happen at which of the {@link FAILPOINTS}, once each: in this thread, by whichever engine reaches it, until `close()`. */
+	/** What happens at which of the {@link FAILPOINTS}, once each: in this thread, in any engine that reaches it, until `close()`. */
 	readonly failpoints?: Failpoints;
 }
 
 /**
- * Opens an engine for a test: all in the caller's thread, on a database that `close()` removes, by a clock that only the
- * test moves. Delays, backoff and cleanup go by that clock; timeouts of running tasks, and waits, take real time.
+ * Opens an engine for a test: it runs in the caller's thread, on a database that `close()` removes, with a clock that only the
+ * test moves. Delays, backoff and cleanup use that clock. Timeouts of running tasks, and waits, take real time.
  * @param tasks an object of functions, such as a module (`import * as tasks`) or stubs for one; or a module's URL or path
  * @example
  * await using faena = await openForTest({greet: (name: string) => `Hello ${name}`});
@@ -69,7 +70,7 @@ export async function openForTest(tasks: object | string, options: TestOptions =
 	}
 }
 
-/** Nobody else could take over its jobs: however far the clock is moved, its owner is not to seem silent. */
+/** The long lease keeps the owner alive however far the test moves the clock: no other engine could take over its jobs. */
 const FIXED = {isolation: 'inline', lease: '10y'} as const;
 
 const UNUSED = ['tasks', 'isolation', 'lease', 'closeOnSignals'];

@@ -12,14 +12,14 @@ import {
 	expected,
 	integer,
 	list,
-	MAX_MS,
+	MAX_DURATION_MS,
 	number,
-	oneOf,
 	string,
 	text,
+	textOr,
 	url,
 } from '../job/checks.ts';
-import {LARGEST_VALUE_BYTES} from '../job/encoding.ts';
+import {MAX_VALUE_LIMIT_BYTES} from '../job/encoding.ts';
 import type {Durability, Duration} from '../job/job.ts';
 import {blobThreshold, DEFAULTS, EXECUTION_CHECKS, lease, queuePath} from '../job/options.ts';
 import type {ExecutionOptions, Isolation} from '../job/task.ts';
@@ -28,75 +28,80 @@ import type {Logger} from './logger.ts';
 
 /** Options of `open()`. */
 export interface OpenOptions {
-	/** The SQLite file in which the jobs live; created if it is not there. A relative path begins at the working directory of this moment. */
+	/** The SQLite file of the jobs, a path or a `file:` URL. Created if it does not exist. A relative path starts at the current working directory. */
 	readonly queue: string | URL;
-	/** The module whose exported functions are the tasks: a `file:` URL or a path. Without it the engine only enqueues and looks. */
+	/** The module whose exported functions are the tasks: a `file:` URL or a path. Without it the engine runs no jobs. */
 	readonly tasks?: string | URL;
-	/** Jobs that run at the same time, each in a worker of its own; default: the processors this process may use. */
+	/** Number of workers, each of which runs one job at a time; default: the processors that this process may use. */
 	readonly workers?: number;
 	/**
-	 * Where tasks run: in worker threads (`thread`, default); in child processes (`process`), where what crashes natively
-	 * takes nobody along; or in the caller's own thread (`inline`), for debugging and tests, where nothing can be stopped
-	 * hard, and where the options of workers, a task's own isolation and the quarantine of suspects do nothing. A task may
-	 * choose between the first two for itself.
+	 * Where tasks run. `thread` (default): in worker threads. `process`: in child processes, where a native crash ends no other
+	 * job. `inline`: in the caller's own thread, for debugging and tests; there no job can be stopped by force, and the options of
+	 * workers, a task's own isolation and the quarantine of suspects have no effect. A task may choose `thread` or `process` itself.
 	 */
 	readonly isolation?: Isolation;
 	/** What a commit survives: `full` (default) a loss of power, `normal` a crash of the process. */
 	readonly durability?: Durability;
-	/** Defaults for all jobs; tasks and `enqueue` override them. */
+	/** Defaults of all jobs. Options of tasks and of `enqueue` override them. */
 	readonly defaults?: ExecutionOptions;
-	/** How long `close()` lets running jobs finish; default 25 s. What runs longer is stopped and will run again, uncharged. */
+	/** How long `close()` lets running jobs finish; default 25 s. Longer jobs are stopped and will run again, uncharged. */
 	readonly drain?: Duration;
-	/** From telling a job to stop (timeout, cancel, shutdown) until its worker is ended; default 2 s. */
+	/** How long a job that was told to stop (timeout, cancel, shutdown) may go on until its worker is ended; default 2 s. */
 	readonly grace?: Duration;
-	/** A dispatcher silent for longer is taken for dead by others; default 30 s, at least 1 s. */
+	/** After this time without a heartbeat, other engines take this one for dead and reclaim its jobs; default 30 s, at least 1 s. */
 	readonly lease?: Duration;
 	/** The most bytes of one payload or result, encoded; default 16 MiB. */
 	readonly maxValueBytes?: number;
 	/** The most bytes of one `ctx.checkpoint(state)`, encoded; default 1 MiB. */
 	readonly maxCheckpointBytes?: number;
 	/**
-	 * Keeps results of more bytes than the threshold, encoded, in files of their own, in the folder `DATABASE-blobs`, so that
-	 * the database stays small: a number of bytes, or a text such as `'64kib'`, `'1mib'`. Default: all lie in the database.
+	 * Stores results larger than the threshold, encoded, in files of their own in the folder `DATABASE-blobs`, so that the database
+	 * stays small. The threshold is a number of bytes, or a text such as `'64kib'`, `'1mib'`. Default: all results are in the database.
 	 */
 	readonly blobs?: {readonly threshold: Size};
 	/**
-	 * Close in good order on SIGINT and SIGTERM, then end the process; default false. A second signal doesn't wait for running jobs, a third for
-	 * nothing. A job that throws after the first is charged nothing: the signal may have ended its commands, too.
+	 * On SIGINT and SIGTERM, shut down and then end the process; default false. After a second signal the engine does not wait for running
+	 * jobs; a third ends the process at once. A job that throws after the first signal is not charged: the signal may have ended its commands.
 	 */
 	readonly closeOnSignals?: boolean;
-	/** Takes what happens to the engine, its workers and its dead jobs: a pino logger, or another with `debug`, `info`, `warn` and `error`. Default: none. */
+	/** Takes log records about the engine, its workers and its dead jobs: a pino logger, or one with `debug`, `info`, `warn` and `error`. Default: none. */
 	readonly logger?: Logger;
-	/** Where what tasks print to stdout goes; default `inherit`. */
+	/** Where the tasks' output to stdout goes; default `inherit`, to this process's stdout. */
 	readonly taskOutput?: 'inherit' | 'stderr';
-	/** V8's limits of each worker, without native memory and Buffers; a child process gets them as flags, but for `codeRangeSizeMb`. */
+	/** V8's limits of each worker, without native memory and Buffers. A child process gets them as flags, except `codeRangeSizeMb`. */
 	readonly resourceLimits?: ResourceLimits;
 	/** Environment variables of the workers, besides those of this process. */
 	readonly env?: Readonly<Record<string, string>>;
-	/** Node's own command line options of the workers, besides those of this process. Threads take few of them. */
+	/** Node's command line options of the workers, besides those of this process. Threads accept few of them. */
 	readonly execArgv?: readonly string[];
-	/** Priority of the workers for the operating system, from -20 (first) to 19 (last); of threads on Linux only. */
+	/** Priority of the workers for the operating system, from -20 (first) to 19 (last). For threads on Linux only. */
 	readonly nice?: number;
-	/** When a worker is replaced by a new one, after the jobs that it has; default: never. */
+	/** When a worker is replaced by a new one. It finishes its jobs first. Default: never. */
 	readonly recycle?: RecycleOptions;
 	/**
-	 * Below this, no job is started while others run; below half of it, the youngest running job is stopped, one a second,
-	 * and goes back uncharged; default 0, which does nothing. Free memory is what the system, or the container, still has.
+	 * Free memory in bytes. With less, no job starts while others run. With less than half of it, the youngest running job is
+	 * stopped, one a second, and is released uncharged. Free memory is that of the system or the container. Default 0: no limit.
 	 */
 	readonly minFreeMemoryBytes?: number;
+	/**
+	 * Whether Node's inspector reads the stack of a worker thread before the thread is ended for a stuck job, for the job's post-mortem;
+	 * default false. Node aborts the whole program if its inspector attaches to a thread that is just ending. Stacks of child processes are
+	 * always read.
+	 */
+	readonly postMortem?: boolean;
 }
 
-/** A worker is replaced when one of these is reached. */
+/** Limits of a worker. It is replaced when it reaches one of them. */
 export interface RecycleOptions {
-	/** Jobs it has run. */
+	/** Number of jobs that it has run. */
 	readonly jobs?: number;
 	/** Time since it started. */
 	readonly age?: Duration;
-	/** What it uses: of a thread its heap, of a process all its memory. */
+	/** Memory in use: for threads the heap, for processes total memory. */
 	readonly memoryBytes?: number;
 }
 
-/** `open()`'s options after all defaults and checks. */
+/** Options of `open()` after checks and defaults. */
 export interface Settings {
 	readonly queue: string;
 	readonly tasks: string | undefined;
@@ -119,6 +124,7 @@ export interface Settings {
 	readonly nice: number | undefined;
 	readonly recycle: Recycle;
 	readonly minFreeMemoryBytes: number;
+	readonly postMortem: boolean;
 }
 
 /** @throws FaenaError `BadOption` */
@@ -140,12 +146,12 @@ export function resolveOpenOptions(options: OpenOptions): Settings {
 	};
 }
 
-export type Defaulted = Exclude<keyof typeof DEFAULTS.open, 'drain' | 'grace' | 'lease'>;
+type Defaulted = Exclude<keyof typeof DEFAULTS.open, 'drain' | 'grace' | 'lease'>;
 
-export type Others = Omit<Settings, Defaulted | 'queue' | 'tasks' | 'drainMs' | 'graceMs' | 'leaseMs' | 'blobThresholdBytes' | 'recycle'>;
+type Others = Omit<Settings, Defaulted | 'queue' | 'tasks' | 'drainMs' | 'graceMs' | 'leaseMs' | 'blobThresholdBytes' | 'recycle'>;
 
-/** What was given and what is given by default, checked; times in milliseconds. */
-export interface Checked extends Partial<Others>, Pick<Settings, Defaulted> {
+/** Options and defaults, checked; times in milliseconds. */
+interface Checked extends Partial<Others>, Pick<Settings, Defaulted> {
 	readonly queue?: string | URL;
 	readonly tasks?: string | URL;
 	readonly drain: number;
@@ -157,17 +163,17 @@ export interface Checked extends Partial<Others>, Pick<Settings, Defaulted> {
 }
 
 export const OPEN_CHECKS: Checks = {
-	queue: oneOf(text, url),
-	tasks: oneOf(text, url),
+	queue: textOr(text, url),
+	tasks: textOr(text, url),
 	workers: integer(1, 1024),
 	isolation: choice('thread', 'process', 'inline'),
 	durability: choice('full', 'normal'),
 	defaults: value => checked('open({defaults})', value, EXECUTION_CHECKS),
-	drain: durationUpTo(MAX_MS),
-	grace: durationUpTo(MAX_MS),
+	drain: durationUpTo(MAX_DURATION_MS),
+	grace: durationUpTo(MAX_DURATION_MS),
 	lease,
-	maxValueBytes: integer(1, LARGEST_VALUE_BYTES),
-	maxCheckpointBytes: integer(1, LARGEST_VALUE_BYTES),
+	maxValueBytes: integer(1, MAX_VALUE_LIMIT_BYTES),
+	maxCheckpointBytes: integer(1, MAX_VALUE_LIMIT_BYTES),
 	blobs: blobThreshold('open({blobs})'),
 	closeOnSignals: boolean,
 	logger,
@@ -178,10 +184,11 @@ export const OPEN_CHECKS: Checks = {
 	nice: integer(-20, 19),
 	recycle: value => checked('open({recycle})', value, RECYCLE_CHECKS),
 	minFreeMemoryBytes: integer(0, Number.MAX_SAFE_INTEGER),
+	postMortem: boolean,
 };
 
 export const RESOURCE_LIMITS_CHECKS: Checks = {
-	// With less than 12, V8 ends the whole process while it starts a thread.
+	// With less than 12 MiB, V8 ends the whole process while it starts a thread.
 	maxOldGenerationSizeMb: number(16, 1_000_000),
 	maxYoungGenerationSizeMb: number(1, 1_000_000),
 	codeRangeSizeMb: number(1, 1_000_000),
@@ -194,18 +201,18 @@ export const RECYCLE_CHECKS: Checks = {
 	memoryBytes: integer(1, Number.MAX_SAFE_INTEGER),
 };
 
-export function toRecycle({jobs, age, memoryBytes}: RecycleOptions = {}): Recycle {
+function toRecycle({jobs, age, memoryBytes}: RecycleOptions = {}): Recycle {
 	return {jobs: jobs ?? Infinity, ageMs: (age as number) ?? Infinity, memoryBytes: memoryBytes ?? Infinity};
 }
 
-export function env(value: unknown): unknown {
+function env(value: unknown): unknown {
 	if (typeof value !== 'object' || value === null || Array.isArray(value)) throw expected("an object such as {NAME: 'value'}", value);
 	const wrong = Object.keys(value).find(name => /^$|[=\0]/.test(name));
 	if (wrong !== undefined) throw expected('names without = and NUL', wrong);
 	return checked('open({env})', value, Object.fromEntries(Object.keys(value).map(name => [name, string])));
 }
 
-export function logger(value: unknown): Logger {
+function logger(value: unknown): Logger {
 	const missing = LEVELS.find(level => typeof (value as Partial<Logger> | null)?.[level] !== 'function');
 	if (!missing) return value as Logger;
 	throw expected(`a pino logger, or an object with the functions ${LEVELS.join(', ')} (it has no ${missing})`, value);
@@ -213,7 +220,7 @@ export function logger(value: unknown): Logger {
 
 export const LEVELS = ['debug', 'info', 'warn', 'error'] as const;
 
-export function toUrl(module: string | URL): string {
+function toUrl(module: string | URL): string {
 	if (module instanceof URL) return module.href;
 	return module.startsWith('file:') ? module : pathToFileURL(module).href;
 }

@@ -1,22 +1,22 @@
 import {constants} from 'node:os';
 import {FaenaError} from '../support/errors.ts';
 
-/** What ends with a signal. */
+/** An engine, or anything else that is closed on signals. */
 interface Closable {
 	close(options?: {drain?: number}): Promise<void>;
 }
 
 const SIGNALS = ['SIGINT', 'SIGTERM'] as const;
 
-/** All that is to be closed before the process ends. */
+/** Closed before the process ends. */
 const closables = new Set<Closable>();
-/** How many have come. */
+/** Number of signals that have come. */
 let signals = 0;
 
 /**
- * Closes on SIGINT and SIGTERM, then, once everything is closed that was given to this, lets the signal end the process, so
- * that its parent sees why. A second signal doesn't wait for running jobs; a third ends the process on the spot, which loses
- * nothing either. What awaited a job is rejected with `Closed`, which need not be caught.
+ * Closes an engine on SIGINT and SIGTERM. Once everything that was passed to this function is closed, the signal ends the process, so
+ * that its parent sees why. After a second signal the engine does not wait for running jobs. A third ends the process at once, which
+ * loses no jobs either. Awaited jobs are rejected with `Closed`; the program need not catch that.
  * @returns a function that stops listening
  */
 export function closeOnSignals(closable: Closable): () => void {
@@ -24,12 +24,12 @@ export function closeOnSignals(closable: Closable): () => void {
 	if (closables.size === 1) for (const signal of SIGNALS) process.on(signal, onSignal);
 	return () => {
 		closables.delete(closable);
-		// What a signal has begun goes on to its end.
+		// After a signal, its handling goes on to the end.
 		if (closables.size === 0 && signals === 0) stop();
 	};
 }
 
-/** A signal is what this program closes for. */
+/** True if a signal has come. */
 export function isSignalled(): boolean {
 	return signals > 0;
 }
@@ -41,16 +41,16 @@ function onSignal(signal: NodeJS.Signals): void {
 	else void Promise.allSettled([...closables].map(closable => closable.close(options))).then(() => end(signal));
 }
 
-/** Whatever waits for a job learns that the engine has closed. A program that doesn't catch that ends by the signal all the same. */
+/** Ignores the error `Closed`, with which awaited jobs reject when the engine closes: the program need not catch it, and ends by the signal. */
 function onUncaught(error: unknown): void {
 	if (error instanceof FaenaError && error.code === 'Closed') return;
-	// As if nobody listened, where nobody else does.
+	// If this is the only listener, the error ends the program as if there were none.
 	if (process.listenerCount('uncaughtException') === 1) throw error;
 }
 
 function end(signal: NodeJS.Signals): void {
 	stop();
-	// The first process of a container is not ended by a signal that it doesn't handle.
+	// A signal without a handler does not end the first process of a container.
 	if (process.pid === 1) process.exit(128 + constants.signals[signal]);
 	process.kill(process.pid, signal);
 }

@@ -1,13 +1,13 @@
 import {argument, duration, time} from '../job/checks.ts';
 import type {Duration} from '../job/job.ts';
 
-/** The wall clock of a test: it stands still until it is told to go on. */
+/** The wall clock of a test: it stands still until the test moves it. */
 export class TestClock {
 	#now: number;
 	#moved: () => void = () => undefined;
 
 	/**
-	 * @param now in milliseconds since 1970, rounded to whole ones
+	 * @param now a Date, or milliseconds since 1970, rounded to whole ones
 	 * @throws FaenaError `BadOption`
 	 */
 	constructor(now: Date | number) {
@@ -20,7 +20,7 @@ export class TestClock {
 	}
 
 	/**
-	 * Moves on, by whole milliseconds. What comes due by that begins to run; await its end, or `drain()`.
+	 * Moves the clock forward, by whole milliseconds. Jobs that become due start to run; await their ends, or `drain()`.
 	 * @throws FaenaError `BadOption`
 	 */
 	advance(by: Duration): void {
@@ -28,7 +28,7 @@ export class TestClock {
 		this.#moved();
 	}
 
-	/** @internal Whom to tell when it has moved. */
+	/** @internal Calls `moved` whenever the clock has moved. */
 	listen(moved: () => void): void {
 		this.#moved = moved;
 	}

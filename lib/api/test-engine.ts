@@ -3,17 +3,19 @@ import {argument, checked, choice, duration} from '../job/checks.ts';
 import {type Counts, type Duration, isTerminal, type Job, type JobId, type JobStatus, STATUSES} from '../job/job.ts';
 import {FaenaError} from '../support/errors.ts';
 import type {DispatcherClient} from '../transport/client.ts';
-import {checkId, Engine} from './engine.ts';
+import {Engine} from './engine.ts';
 import type {Events} from './events.ts';
+import {checkId} from './job-filters.ts';
 import {JobHandle} from './job-handle.ts';
 import type {Settings} from './open-options.ts';
 import type {TestClock} from './test-clock.ts';
 
-/** How often {@link TestEngine.waitFor} looks. */
+/** How often {@link TestEngine.waitFor} looks at the job. */
 const LOOK_EVERY_MS = 5;
 
-/** An engine whose clock a test moves. Made by `openForTest`. */
+/** An engine with a clock that a test moves. `openForTest` makes it. */
 export class TestEngine<Tasks> extends Engine<Tasks> {
+	/** The clock of the engine and its store. It stands still until the test moves it. */
 	readonly clock: TestClock;
 	readonly #client: DispatcherClient;
 	readonly #closed: () => void;
@@ -29,8 +31,8 @@ export class TestEngine<Tasks> extends Engine<Tasks> {
 	}
 
 	/**
-	 * Runs jobs until none is left that could run without the clock moving, help, or another program: those that are due, what
-	 * they enqueue, and so on. Resolves with all jobs by status.
+	 * Runs all jobs that are due, the jobs that these enqueue, and so on. Delayed, paused and parked jobs stay. Resolves with the
+	 * numbers of jobs by status.
 	 */
 	async drain(): Promise<Counts> {
 		await this.#client.call({type: 'idle', waiting: false});
@@ -38,9 +40,9 @@ export class TestEngine<Tasks> extends Engine<Tasks> {
 	}
 
 	/**
-	 * Waits until the job has this status, and resolves with what is known of it then. A status that lasts only briefly may be missed.
+	 * Waits until the job has this status, and resolves with the job. A status that lasts only briefly may be missed.
 	 * @param options.timeout in real time; default 5 s
-	 * @throws FaenaError `WaitTimeout`, which says what its status was; at once if it ended otherwise; `NoSuchJob`
+	 * @throws FaenaError `WaitTimeout`, with the job's last status: after the timeout, or at once if the job ends with another status; `NoSuchJob`
 	 */
 	async waitFor(job: JobHandle | JobId, status: JobStatus, options: {readonly timeout?: Duration} = {}): Promise<Job> {
 		const id = job instanceof JobHandle ? job.id : checkId(job);
@@ -54,6 +56,7 @@ export class TestEngine<Tasks> extends Engine<Tasks> {
 		}
 	}
 
+	/** Closes the engine and removes its database, as {@link Engine.close}. */
 	override async close(options: {readonly drain?: Duration} = {}): Promise<void> {
 		try {
 			await super.close(options);

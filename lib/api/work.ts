@@ -1,83 +1,66 @@
 import {setTimeout as sleep} from 'node:timers/promises';
 import {nanoid} from 'nanoid';
 import {isRefusal} from '../dispatcher/bisection.ts';
+import {enqueuesJobs, NO_WRITES, type Writes} from '../dispatcher/commit-parts.ts';
+import {Commits} from '../dispatcher/commits.ts';
 import {RetryState} from '../dispatcher/retry-state.ts';
-import {makesJobs, NOTHING_WRITTEN, type Written} from '../dispatcher/turn-parts.ts';
-import {Turns} from '../dispatcher/turns.ts';
 import {abortSignal, argument, bad, type Checks, checked, duration, expected, object} from '../job/checks.ts';
-import type {DequeuedJob, Lease, OwnerId} from '../job/claim.ts';
-import {decode, encode, LARGEST_VALUE_BYTES} from '../job/encoding.ts';
-import {toFailure} from '../job/failure.ts';
-import type {Duration, StopReason} from '../job/job.ts';
-import {JobMaker} from '../job/new-job.ts';
-import {OpenJobsCell} from '../job/open-jobs.ts';
-import type {Note, Outcome, Settlement} from '../job/outcome.ts';
-import {expandDequeued} from '../job/runs.ts';
-import {optionsOf, type TaskFunction} from '../job/task.ts';
+import type {OwnerId} from '../job/claim.ts';
+import {type ClaimedGroup, claimAt, type EndedGroup, idAt, toReleased} from '../job/group.ts';
+import type {Duration, JobId} from '../job/job.ts';
+import type {JobUpdate} from '../job/outcome.ts';
+import type {TaskInfo} from '../job/task.ts';
+import {JobQueue, lanesOf} from '../store/job-queue.ts';
 import {openJobsAt} from '../store/sqlite/owner-lock.ts';
-import {type Demand, demandOf, JobQueue, type TaskDemand, type TurnResult} from '../store/store.ts';
+import type {ClaimRequest, Committed, LaneRequest, News} from '../store/store.ts';
 import {monotonicMs} from '../support/clock.ts';
+import {defined} from '../support/defined.ts';
 import {WakeUp} from '../support/wake-up.ts';
-import {JobContext} from '../worker/context.ts';
-import {Resources} from '../worker/resources.ts';
-import {infosOf, type TaskTable, tableOf} from '../worker/tasks-module.ts';
+import {tableOf} from '../worker/tasks-module.ts';
 import {DirectUpdateWriter} from './direct-update-writer.ts';
 import {type HeartbeatThread, startHeartbeat} from './heartbeat-thread.ts';
+import {JobByJob} from './job-by-job.ts';
 import {warn} from './warnings.ts';
 
+/** Options of {@link work}. */
 export interface WorkOptions {
-	/** Ends the loop after the running job. */
+	/** When it aborts, the loop ends after the running job. */
 	readonly signal?: AbortSignal;
-	/** How long after the signal the running job may go on before it is told to stop, interrupted and uncharged; default as long as it takes. */
+	/** How long after the signal the running job may go on. Then it is told to stop, interrupted and uncharged. Default: no limit. */
 	readonly drain?: Duration;
 }
 
-/** How often it looks for writes of other processes while there is nothing to do, and for stops while a task waits. */
-const LISTEN_EVERY_MS = 25;
-/** How often it looks for dead owners, and dequeues from a queue that was empty, in case a wake-up was missed. */
-const ASK_EVERY_MS = 1000;
+/** How often the loop checks whether to stop its job, while the task waits. */
+const CHECK_STOP_EVERY_MS = 25;
+/** How often the loop reclaims jobs of dead owners, and claims from a queue that was empty, in case a wake-up was missed. */
+const CLAIM_EVERY_MS = 1000;
 
 /**
- * Runs the queue's jobs of these tasks one after the other in the caller's own thread, until the signal aborts. For
- * programs that want no pool; a task that computes blocks the caller, but its lease is kept by a thread of its own.
- * Timeouts and cancellations reach a task through its context only, and while it waits: nothing can stop it hard here. A job during which
- * its program has ended ten times is left to an engine, which runs it in a child process; of that it warns.
- * @param tasks functions by task name, for instance a module's namespace
+ * Runs the queue's jobs of these tasks, one after the other in the caller's own thread, until the signal aborts. It is for programs
+ * that need no pool. A task that computes blocks the caller; another thread renews the heartbeat, so that the loop keeps its jobs.
+ * Timeouts and cancellations reach a task only through its context, and only while it waits: no job can be stopped by force. If its
+ * program has ended ten times while a job ran, the loop leaves the job to an engine, which runs it in a child process, and warns.
  * A result has at most 1 GiB, the highest `maxValueBytes` of `open()`.
- * @throws FaenaError `BadOption`, `SetupFailed`; `DispatcherFailed` if that thread ends; what the queue throws for ever, or for longer than a
- * minute: until then it is tried again
+ * @param tasks functions by task name, for instance a module's namespace
+ * @throws FaenaError `BadOption`, `SetupFailed`; `DispatcherFailed` if the heartbeat's thread ends; an error of the queue that is
+ *   permanent, or lasts longer than a minute
  */
 export async function work(queue: JobQueue, tasks: Readonly<Record<string, unknown>>, options: WorkOptions = {}): Promise<void> {
 	argument('work()', 'its first argument', queue, jobQueue);
 	argument('work()', 'its second argument', tasks, object);
 	const {signal, drain: drainMs = Infinity} = checked('work()', options, WORK_CHECKS) as {signal?: AbortSignal; drain?: number};
-	const table = tableOf(tasks);
-	if (table.size === 0) throw bad('work() expects an object with a function for each task');
-	const maker = new JobMaker(infosOf(table), {}, LARGEST_VALUE_BYTES);
-	const resources = new Resources(table);
-	try {
-		for (const task of table.keys()) await resources.setUp(task);
-	} catch (error) {
-		await resources.tearDown();
-		throw error;
-	}
+	if (tableOf(tasks).size === 0) throw bad('work() expects an object with a function for each task');
 	const owner = nanoid();
-	const heart = startHeartbeat(queue, owner);
-	const openJobs = queue.location === ':memory:' ? undefined : new OpenJobsCell(openJobsAt(queue.location, owner), 0);
+	const jobs = new JobByJob(tasks, owner, queue.location === ':memory:' ? undefined : openJobsAt(queue.location, owner));
+	const infos = await jobs.load();
+	const heart = startHeartbeat(queue.store, owner);
 	const end = async () => {
-		openJobs?.close();
+		await jobs.close();
 		await heart?.end();
-		try {
-			await queue.leave(owner);
-		} finally {
-			await resources.tearDown();
-		}
+		await queue.leave(owner);
 	};
 	try {
-		await queue.heartbeat(owner);
-		const turns = new Turns(queue, owner, CLOCK, {leftOut: (what, error) => warn('refused', {...what, error}), refuse: () => undefined});
-		const demand: Demand = {owner, tasks: lanesOf(table), limit: 1, maxBytes: Infinity};
-		await loop({queue, turns, demand, table, maker, resources, owner, openJobs, signal, drainMs, heart, drainUntil: Infinity});
+		await new WorkLoop(queue, owner, infos, jobs, heart, drainMs, signal).run();
 	} catch (error) {
 		// The first error says why the loop failed. What fails after it usually has the same reason.
 		await end().catch(() => undefined);
@@ -93,235 +76,170 @@ function jobQueue(value: unknown): unknown {
 	throw expected('a queue, as openQueue() resolves with', value);
 }
 
-function lanesOf(table: TaskTable): TaskDemand[] {
-	return demandOf([...table.keys()], 1).map(each => {
-		const {concurrency} = optionsOf(table.get(each.task) as TaskFunction);
-		return concurrency === undefined ? each : {...each, concurrency};
-	});
-}
-
-/** What a loop works with. */
-interface Bench {
-	readonly queue: JobQueue;
-	readonly turns: Turns;
-	demand: Demand;
-	readonly table: TaskTable;
-	readonly maker: JobMaker;
-	readonly resources: Resources;
-	readonly owner: OwnerId;
-	readonly openJobs: OpenJobsCell | undefined;
-	readonly signal: AbortSignal | undefined;
-	readonly drainMs: number;
-	readonly heart: HeartbeatThread | undefined;
-	/** Since the signal aborted: until when the running job may go on, by the monotonic clock. */
-	drainUntil: number;
-}
-
 const CLOCK = {steadyMs: monotonicMs};
 
-async function loop(bench: Bench): Promise<void> {
-	const {queue, signal, heart} = bench;
-	const setbacks = new RetryState(CLOCK);
-	const wakeUp = new WakeUp();
-	const wake = () => wakeUp.set();
-	const onAbort = () => {
-		bench.drainUntil = monotonicMs() + bench.drainMs;
-		wakeUp.set();
-	};
-	const stopListening = queue.onEnqueue(wake);
-	signal?.addEventListener('abort', onAbort);
-	heart?.onFailure(wake);
-	let nextRecovery = 0;
-	let hasWarned = false;
-	let refusal: string | undefined;
-	try {
-		while (!signal?.aborted) {
-			if (heart?.failure) throw heart.failure;
-			let next: Next;
-			try {
-				if (performance.now() >= nextRecovery) {
-					hasWarned = await examine(queue, hasWarned);
-					refusal = await recover(queue, refusal);
-					nextRecovery = performance.now() + ASK_EVERY_MS;
-				}
-				next = await nextOf(bench);
-				setbacks.clear();
-			} catch (error) {
-				// Nothing is lost: the loop tries again.
-				await sleep(setbacks.add(error, Infinity), undefined, {...(signal && {signal})}).catch(() => undefined);
-				continue;
-			}
-			if (next.job?.isAlone) await leave(bench, next.lease, next.job);
-			else if (next.job) await execute(bench, next.lease, next.job);
-			else await arrival(queue, wakeUp, next.nextRunAt);
-		}
-	} finally {
-		stopListening();
-		signal?.removeEventListener('abort', onAbort);
+/** Claims one job after the other, runs it and settles it. */
+class WorkLoop {
+	readonly #queue: JobQueue;
+	readonly #owner: OwnerId;
+	readonly #jobs: JobByJob;
+	readonly #heart: HeartbeatThread | undefined;
+	readonly #drainMs: number;
+	readonly #signal: AbortSignal | undefined;
+	readonly #commits: Commits;
+	readonly #wakeUp = new WakeUp();
+	readonly #retry = new RetryState(CLOCK);
+	#lanes: readonly LaneRequest[];
+	/** Running jobs that another program wants stopped. */
+	readonly #stops = new Set<JobId>();
+	/** After the signal has aborted: until when the running job may go on, by the monotonic clock. */
+	#drainUntil = Infinity;
+	#nextReclaim = 0;
+	/** The last refusal to reclaim jobs of which it has warned. */
+	#refusal: string | undefined;
+	#hasWarnedOfLibrary = false;
+
+	constructor(
+		queue: JobQueue,
+		owner: OwnerId,
+		infos: readonly TaskInfo[],
+		jobs: JobByJob,
+		heart: HeartbeatThread | undefined,
+		drainMs: number,
+		signal: AbortSignal | undefined,
+	) {
+		this.#queue = queue;
+		this.#owner = owner;
+		this.#jobs = jobs;
+		this.#heart = heart;
+		this.#drainMs = drainMs;
+		this.#signal = signal;
+		this.#commits = new Commits(queue.store, owner, CLOCK, {leftOut: (what, error) => warn('refused', {...what, error}), refuse: () => undefined});
+		const options = new Map(infos.map(info => [info.name, info.options]));
+		this.#lanes = lanesOf([...options.keys()], 1).map(lane => ({...lane, concurrency: options.get(lane.task)?.concurrency}));
 	}
-}
 
-/** True if a second SQLite library has the database open, of which the program is warned once. */
-async function examine(queue: JobQueue, hasWarned: boolean): Promise<boolean> {
-	const {secondLibrary} = await queue.examine();
-	if (secondLibrary && !hasWarned) warn('secondLibrary', secondLibrary);
-	return secondLibrary !== undefined;
-}
-
-/** If damaged rows keep jobs from being taken back, the loop goes on. Warns of the refusal unless it was `told` before, and returns it. */
-async function recover(queue: JobQueue, told: string | undefined): Promise<string | undefined> {
-	try {
-		await queue.recover();
-		return undefined;
-	} catch (error) {
-		if (!isRefusal(error)) throw error;
-		if (error.message !== told) warn('refused', {error});
-		return error.message;
-	}
-}
-
-interface Next {
-	readonly lease: Lease;
-	readonly job: DequeuedJob | undefined;
-	/** When to dequeue again at the latest. */
-	readonly nextRunAt: number;
-}
-
-async function nextOf({turns, demand}: Bench): Promise<Next> {
-	const asked = turns.askable(demand);
-	let result: TurnResult | undefined;
-	try {
-		if (asked.tasks.length > 0) result = await turns.turn(NOTHING_WRITTEN, asked);
-	} catch (error) {
-		if (!isRefusal(error)) throw error;
-		turns.dequeueRefused(asked, error);
-	}
-	const {dequeued, nextRunAt} = result ?? {dequeued: {lease: 0, jobs: []}, nextRunAt: null};
-	return {lease: dequeued.lease, job: expandDequeued(dequeued.jobs)[0], nextRunAt: Math.min(nextRunAt ?? Infinity, Date.now() + turns.restMs)};
-}
-
-/** Waits until there may be a job: one was enqueued here, another process wrote, or a waiting one is due. */
-async function arrival(queue: JobQueue, wakeUp: WakeUp, nextRunAt: number): Promise<void> {
-	const until = Math.min(nextRunAt, Date.now() + ASK_EVERY_MS);
-	// If the look fails, the loop dequeues, and meets the reason.
-	const mayHaveJobs = async () => Date.now() >= until || (await queue.changes());
-	const listener = setInterval(() => {
-		mayHaveJobs().then(
-			isOver => isOver && wakeUp.set(),
-			() => wakeUp.set(),
-		);
-	}, LISTEN_EVERY_MS);
-	await wakeUp.wait(Math.max(0, until - Date.now()));
-	clearInterval(listener);
-}
-
-/**
- * Nothing here can find out whether the job ends its program, and whoever runs it would end again and again. It is given back, and
- * this loop takes no more suspects of its task: they come in order, so that it would be the first of them each time.
- */
-async function leave(bench: Bench, lease: Lease, {id, task, execution}: DequeuedJob): Promise<void> {
-	await settle(bench, {id, lease, execution, outcome: {type: 'released'}}, []);
-	bench.demand = {...bench.demand, tasks: bench.demand.tasks.filter(lane => !(lane.task === task && lane.suspects))};
-	const error = new Error(
-		`It seems to end whatever runs it, so work() no longer does, nor does it run other jobs of task ${task} that ran when a program ended. ` +
-			'An engine runs them in child processes: open() one on this queue with these tasks. Or cancel the job.',
-	);
-	warn('refused', {id, error});
-}
-
-async function execute(bench: Bench, lease: Lease, job: DequeuedJob): Promise<void> {
-	const {queue, table, maker, resources, openJobs} = bench;
-	const chunk = {lease, ids: job.id, jobs: 1};
-	const {id, task, execution, attempts, policy, key, checkpoint} = job;
-	const updates = new DirectUpdateWriter(queue, {id, lease, execution});
-	const stop = watchForStop(bench, job);
-	const context = new JobContext(
-		{
-			job: {id, task, execution, attempts, maxAttempts: policy.maxAttempts, ...(key !== undefined && {key})},
-			checkpoint,
-			stopReason: stop.reason,
-			stopped: () => stop.promise,
-			progress: () => undefined,
-			note: note => updates.add(note),
-		},
-		{maxCheckpointBytes: LARGEST_VALUE_BYTES, maker, resource: resources.of(task)},
-	);
-	const startedAt = Date.now();
-	const start = performance.now();
-	openJobs?.show(chunk, 0);
-	const ended = await outcomeOf(table.get(task) as TaskFunction, job, context);
-	stop.end();
-	const enqueue = context.close();
-	const timing = {startedAt, durationMs: performance.now() - start};
-	const notes = await updates.close();
-	const outcome = {...applyStop(ended, stop.reason(), timing.durationMs), ...timing};
-	const makes = outcome.type === 'returned' && enqueue.length > 0;
-	await settle(bench, {id, lease, execution, outcome: makes ? {...outcome, enqueue} : outcome}, notes);
-	openJobs?.show(chunk, 1);
-}
-
-/** Writes how an execution ended. Tries again what fails, as long as there is time. */
-async function settle(bench: Bench, settlement: Settlement, notes: readonly Note[]): Promise<void> {
-	const {queue, turns} = bench;
-	const setbacks = new RetryState(CLOCK);
-	const announce = async (_: TurnResult, {settle}: Written) => {
-		if (settle.some(makesJobs)) queue.announce();
-	};
-	for (let left: Written = {settle: [settlement], notes, enqueues: []}; ; ) {
-		const {stopped} = await turns.inParts(left, announce);
-		if (!stopped) return;
-		await sleep(setbacks.add(stopped.error, bench.drainUntil));
-		left = stopped.left;
-	}
-}
-
-/** A task with a batchSize gets its jobs one by one here, as batches of one. */
-async function callOne(run: TaskFunction, payload: unknown, context: JobContext): Promise<unknown> {
-	if (optionsOf(run).batchSize === undefined) return run(payload, context);
-	const [result] = (await run([payload], [context] as never)) as unknown[];
-	if (result instanceof Error) throw result;
-	return result;
-}
-
-async function outcomeOf(run: TaskFunction, {payload}: DequeuedJob, context: JobContext): Promise<Outcome> {
-	try {
-		const value = await callOne(run, decode(payload), context);
+	async run(): Promise<void> {
+		const onAbort = () => {
+			this.#drainUntil = monotonicMs() + this.#drainMs;
+			this.#wakeUp.set();
+		};
+		const wake = () => this.#wakeUp.set();
+		const endings = [this.#queue.onEnqueue(wake), this.#queue.store.listen(this.#owner, news => this.#hear(news))];
+		// The store's timers keep no process alive.
+		const keepAlive = setInterval(() => undefined, 60_000);
+		this.#signal?.addEventListener('abort', onAbort);
+		this.#heart?.onFailure(wake);
 		try {
-			return {type: 'returned', value: encode(value, 'result', LARGEST_VALUE_BYTES)};
-		} catch (error) {
-			return {type: 'threw', error: toFailure(error, 'badResult')};
+			while (!this.#signal?.aborted) {
+				if (this.#heart?.failure) throw this.#heart.failure;
+				await this.#step();
+			}
+		} finally {
+			clearInterval(keepAlive);
+			for (const end of endings) end();
+			this.#signal?.removeEventListener('abort', onAbort);
 		}
-	} catch (error) {
-		return {type: 'threw', error: toFailure(error)};
 	}
-}
 
-function applyStop(outcome: Outcome, reason: StopReason | undefined, durationMs: number): Outcome {
-	if (reason === undefined) return outcome;
-	if (reason === 'interrupted') return {type: 'released'};
-	const message = `${reason === 'timedOut' ? 'Went on past its timeout' : 'Cancelled while running'}, ended after ${(durationMs / 1000).toFixed(3)} s.`;
-	if (reason === 'timedOut') return {type: 'timedOut', error: {reason: 'timedOut', name: 'TimedOut', message}};
-	return {type: 'cancelled', error: {reason: 'cancelled', name: 'Cancelled', message}};
-}
+	/** Runs one job, or waits for one. */
+	async #step(): Promise<void> {
+		let committed: Committed | undefined;
+		try {
+			await this.#reclaim();
+			committed = await this.#claim();
+			this.#retry.clear();
+		} catch (error) {
+			// Nothing is lost: the loop tries again.
+			await sleep(this.#retry.add(error, Infinity), undefined, defined({signal: this.#signal})).catch(() => undefined);
+			return;
+		}
+		const [group] = committed?.claimed.groups ?? [];
+		if (!group) await this.#wakeUp.wait(Math.min(committed?.dueInMs ?? Infinity, this.#commits.waitMs, CLAIM_EVERY_MS));
+		else if (group.quarantine === 'alone') await this.#leave(group);
+		else await this.#execute(group);
+	}
 
-/** While the task lets the event loop run: checks whether its timeout is over, somebody cancelled it, or the loop is to end. */
-function watchForStop(bench: Bench, {id, policy}: DequeuedJob): {reason(): StopReason | undefined; readonly promise: Promise<void>; end(): void} {
-	const {queue, owner} = bench;
-	const {promise, resolve} = Promise.withResolvers<void>();
-	const deadline = performance.now() + (policy.timeoutMs ?? Infinity);
-	let reason: StopReason | undefined;
-	const look = async () => {
-		const now = performance.now();
-		if (now > deadline) reason ??= 'timedOut';
-		else if (monotonicMs() >= bench.drainUntil) reason ??= 'interrupted';
-		else if ((await queue.stops(owner)).some(claim => claim.id === id)) reason ??= 'cancelled';
-		if (reason) resolve();
-	};
-	// If the look fails, the settlement will meet the reason.
-	const timer = setInterval(() => void look().catch(() => undefined), LISTEN_EVERY_MS);
-	const end = () => {
+	#hear(news: News): void {
+		if (news.type === 'changed') {
+			for (const {id} of news.stop) this.#stops.add(id);
+			this.#wakeUp.set();
+		} else if (news.type === 'health') {
+			const {secondLibrary} = news;
+			if (secondLibrary && !this.#hasWarnedOfLibrary) warn('secondLibrary', secondLibrary);
+			this.#hasWarnedOfLibrary = secondLibrary !== undefined;
+		}
+		// If the store could not look for news, the next claim fails for the same reason.
+	}
+
+	/** Reclaims jobs of dead owners. If damaged rows prevent it, the loop warns once and goes on. */
+	async #reclaim(): Promise<void> {
+		if (performance.now() < this.#nextReclaim) return;
+		try {
+			await this.#queue.reclaim();
+			this.#refusal = undefined;
+		} catch (error) {
+			if (!isRefusal(error)) throw error;
+			if (error.message !== this.#refusal) warn('refused', {error});
+			this.#refusal = error.message;
+		}
+		this.#nextReclaim = performance.now() + CLAIM_EVERY_MS;
+	}
+
+	async #claim(): Promise<Committed | undefined> {
+		const request: ClaimRequest = this.#commits.claimable({owner: this.#owner, lanes: this.#lanes, limit: 1, maxBytes: Infinity});
+		if (request.lanes.length === 0) return undefined;
+		try {
+			return await this.#commits.commit(NO_WRITES, request);
+		} catch (error) {
+			if (!isRefusal(error)) throw error;
+			this.#commits.claimRefused(request, error);
+			return undefined;
+		}
+	}
+
+	/**
+	 * Leaves a suspect to an engine: a loop in the caller's thread can't find out whether the job ends its program. The job is released, and this
+	 * loop claims no more suspects of its task, since they are claimed in order, and this job would come first each time.
+	 */
+	async #leave(group: ClaimedGroup): Promise<void> {
+		const {task} = group;
+		await this.#settle(toReleased(group), []);
+		this.#lanes = this.#lanes.filter(lane => !(lane.task === task && lane.isQuarantined));
+		const error = new Error(
+			`It seems to end the program that runs it, so work() does not run it any more, nor other jobs of task ${task} that ran when a program ended. ` +
+				'An engine runs them in child processes: open() one on this queue with these tasks. Or cancel the job.',
+		);
+		warn('refused', {id: idAt(group.ids, 0), error});
+	}
+
+	async #execute(group: ClaimedGroup): Promise<void> {
+		const claim = claimAt(group, 0);
+		const updates = new DirectUpdateWriter(this.#queue.store, claim);
+		const timer = setInterval(() => this.#stopIfAsked(claim.id), CHECK_STOP_EVERY_MS);
+		const ended = await this.#jobs.run(group, update => updates.add(update));
 		clearInterval(timer);
-		resolve();
-	};
-	return {reason: () => reason, promise, end};
+		this.#stops.delete(claim.id);
+		await this.#settle(ended, await updates.close());
+	}
+
+	/** Stops the job if it was cancelled, or if the time to drain is over. Works only while the task lets the event loop run. */
+	#stopIfAsked(id: JobId): void {
+		if (monotonicMs() >= this.#drainUntil) this.#jobs.stop(id, 'interrupted');
+		else if (this.#stops.has(id)) this.#jobs.stop(id, 'cancelled');
+	}
+
+	/** Writes how an execution ended. After a failure it tries again, as long as there is time. */
+	async #settle(ended: EndedGroup, updates: readonly JobUpdate[]): Promise<void> {
+		const retry = new RetryState(CLOCK);
+		const announce = async (_: Committed, {settle}: Writes) => {
+			if (settle.some(enqueuesJobs)) this.#queue.announce();
+		};
+		for (let left: Writes = {settle: [ended], updates, enqueues: []}; ; ) {
+			const {stopped} = await this.#commits.inParts(left, announce);
+			if (!stopped) return;
+			await sleep(retry.add(stopped.error, this.#drainUntil));
+			left = stopped.left;
+		}
+	}
 }

@@ -1,27 +1,28 @@
 import {createHash} from 'node:crypto';
 import {existsSync} from 'node:fs';
 import {dirname, relative, resolve} from 'node:path';
-import {FaenaError, type Job, openQueue} from '../index.ts';
+import {FaenaError, type Job} from '../index.ts';
+import {openQueue} from '../queue.ts';
 
-const MAX_NAME = 200;
+const MAX_NAME_LENGTH = 200;
 
 /**
- * A name for what a command does, the same whenever it is typed again. The paths in it are relative to the working
- * directory, so the way there from the queue's folder belongs to the name.
+ * The default name of a run's batch: the same whenever the command is typed again. Its paths are relative to the working
+ * directory, so the name also has the path from the queue's folder to that directory.
  */
-export function batchName(target: string, what: readonly string[], queue: string): string {
-	const place = relative(dirname(resolve(queue)), process.cwd());
-	const name = [target, ...what, ...(place ? ['in', place] : [])].join(' ');
-	if (name.length <= MAX_NAME) return name;
-	return `${name.slice(0, MAX_NAME - 17)}…${createHash('sha256').update(name).digest('hex').slice(0, 16)}`;
+export function batchName(target: string, input: readonly string[], queue: string): string {
+	const path = relative(dirname(resolve(queue)), process.cwd());
+	const name = [target, ...input, ...(path ? ['in', path] : [])].join(' ');
+	if (name.length <= MAX_NAME_LENGTH) return name;
+	return `${name.slice(0, MAX_NAME_LENGTH - 17)}…${createHash('sha256').update(name).digest('hex').slice(0, 16)}`;
 }
 
-/** More than one run leaves unfinished: it has a window of 4,096 items. */
-const LOOKED_AT = 5000;
+/** A run leaves fewer jobs unfinished: its window is 4,096 items. */
+const MAX_LISTED_JOBS = 5000;
 
 /**
- * Refuses a queue in which another run is unfinished: its jobs would come before this one's. Worse, jobs are found by their
- * task's name alone, so those of another module's task of that name would be executed by the wrong function.
+ * Refuses a queue with an unfinished other run. Its jobs would run before this run's. Worse, a job names its task but not its
+ * module: a task of the same name in another module would run with the wrong function.
  * @throws FaenaError `BadOption`
  */
 export async function refuseUnfinished(
@@ -31,8 +32,8 @@ export async function refuseUnfinished(
 	if (!existsSync(file)) return;
 	const queue = await openQueue(file);
 	try {
-		await queue.recover();
-		const unfinished = await queue.jobs({status: ['pending', 'running', 'failed']}, {limit: LOOKED_AT});
+		await queue.reclaim();
+		const unfinished = await queue.jobs({status: ['pending', 'running', 'failed']}, {limit: MAX_LISTED_JOBS});
 		const other = unfinished.find(job => job.batch !== batch && (job.task === task || isOf(module, job)));
 		if (other)
 			throw unfinishedRun(
@@ -45,25 +46,25 @@ export async function refuseUnfinished(
 	}
 }
 
-/** @param own a job of this run, if that is unfinished, too: then neither of them can be finished first */
+/** @param own a job of this run, if it is unfinished, too: then neither run can be finished first */
 function unfinishedRun(file: string, other: Job, own: Job | undefined): FaenaError {
 	const cancel = ({batch, id}: Job) => `faena cancel --queue ${quoted(file)} ${batch === undefined ? id : `--batch ${quoted(batch)}`}`;
 	const what = other.batch === undefined ? `job ${other.id}` : `the run ${JSON.stringify(other.batch)}`;
 	const ways = own
 		? `End one of them, for now, with: ${cancel(other)} or: ${cancel(own)}`
-		: `Finish it by the command that began it, or end it, for now, with: ${cancel(other)}`;
+		: `Finish it with the command that began it, or end it, for now, with: ${cancel(other)}`;
 	return new FaenaError(
 		'BadOption',
-		`In ${file} ${what} is unfinished${own ? ', as this run is' : ''}, and would be executed by this command, too. ${ways} (its command with --retry-failed goes on with it later). Or name another --queue.`,
+		`In ${file} ${what} is unfinished${own ? ', as this run is' : ''}, and this command would execute it, too. ${ways} (its command with --retry-failed goes on with it later). Or name another --queue.`,
 	);
 }
 
-/** As one word for a shell. */
+/** The text as one word of a shell command. */
 function quoted(text: string): string {
 	return /^[\w./-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`;
 }
 
-/** True if the job's batch has a {@link batchName} that begins with this module. */
+/** True if the job's batch has a {@link batchName} of this module. */
 function isOf(module: string, {batch, task}: Job): boolean {
 	const end = batch?.indexOf(`#${task} `) ?? -1;
 	return end > 0 && resolve(batch?.slice(0, end) ?? '') === resolve(module);

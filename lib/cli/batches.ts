@@ -1,20 +1,19 @@
 import type {Command} from 'commander';
 import {type BatchInfo, toBatchInfo} from '../api/batch-handle.ts';
 import {statusSummary} from '../index.ts';
-import {clock, count, showRate} from './bar.ts';
 import {inLine} from './escape-controls.ts';
 import {lookAtQueue} from './existing-queue.ts';
-import {formatTime} from './format-time.ts';
+import {clock, count, formatRate, formatTime} from './format.ts';
 import {toJson} from './ndjson.ts';
 import {print} from './print.ts';
 
 export function addBatches(program: Command): void {
 	program
 		.command('batches')
-		.summary('the batches of a queue, and how far each is')
-		.description('Lists the batches of a queue: how many jobs of each are in which status, how fast they end, and how long it will take.')
-		.option('--queue <file>', 'SQLite file in which the jobs live', 'faena.db')
-		.option('--json', 'a line of JSON for each')
+		.summary('list the batches of a queue, and how far each is')
+		.description('Lists the batches of a queue: the jobs of each by status, how fast they end, and the time that is left.')
+		.option('--queue <file>', 'SQLite file of the jobs', 'faena.db')
+		.option('--json', 'print a line of JSON for each')
 		.action(async ({queue: file, json}: {readonly queue: string; readonly json?: true}) => {
 			const now = Date.now();
 			const batches = await lookAtQueue(file, async queue => (await queue.batches()).map(batch => toBatchInfo(batch, now)));
@@ -29,15 +28,15 @@ function describe(file: string, batches: readonly BatchInfo[]): string {
 	return rows.map(({name, task, end}) => `${name.padEnd(names)}  ${task.padEnd(tasks)}  ${end}\n`).join('');
 }
 
-/** `1,204 completed, 370 pending  of 1,574  112/s  ETA 0:04`. */
+/** For instance `1,204 completed, 370 pending  of 1,574  112/s  ETA 0:04`. */
 function describeOne({counts, total, completedAt, jobsPerSecond = 0, remainingMs}: BatchInfo): string {
-	// An input that was shorter than an earlier one has fewer items than the batch has jobs.
+	// The batch has more jobs than the last input had items if an earlier input was longer.
 	const jobs = Object.values(counts).reduce((sum, each) => sum + each, 0);
 	const parts = [
 		statusSummary(counts),
 		total !== undefined && `of ${count(Math.max(total, jobs))}`,
 		completedAt !== undefined && `done ${formatTime(completedAt)}`,
-		jobsPerSecond > 0 && showRate(jobsPerSecond),
+		jobsPerSecond > 0 && formatRate(jobsPerSecond),
 		remainingMs !== undefined && `ETA ${clock(remainingMs / 1000)}`,
 	];
 	return parts.filter(Boolean).join('  ');

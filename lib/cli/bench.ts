@@ -1,6 +1,6 @@
 import {mkdtempSync, rmSync} from 'node:fs';
 import {join} from 'node:path';
-import {Argument, type Command, InvalidArgumentError, Option} from 'commander';
+import {Argument, type Command, Option} from 'commander';
 import {nanoid} from 'nanoid';
 import {keyOf} from '../../bench/analyse/group.ts';
 import {type Run, runOf} from '../../bench/analyse/run.ts';
@@ -17,6 +17,7 @@ import {FaenaError} from '../index.ts';
 import {showBar} from './bar.ts';
 import {ExitCode} from './exit-codes.ts';
 import {toJson} from './ndjson.ts';
+import {toCount} from './option-values.ts';
 import {print} from './print.ts';
 
 interface Options {
@@ -27,7 +28,7 @@ interface Options {
 	readonly jobs?: number;
 }
 
-/** One of the suites for users: its cases, and what is made of their measurements. */
+/** A suite for users: its cases, and how their measurements are shown. */
 interface Suite<Figures> {
 	readonly cases: readonly Case[];
 	readonly figuresOf: (run: Run) => Figures;
@@ -42,20 +43,20 @@ const SUITES = {
 export function addBench(program: Command): void {
 	program
 		.command('bench')
-		.summary('how fast Faena is on this machine and this disk')
+		.summary('measure how fast Faena is on this machine and this disk')
 		.description(
-			'Measures how many jobs a second Faena moves on this machine and this disk, what a job costs, and how large jobs should be. With\n' +
-				'"dequeue", how fast one process claims jobs, by how many at a time; with "contention", how fast and how evenly several processes\n' +
-				'claim from one file. It takes about half a minute for each block. Nothing else should run meanwhile: what other programs disturb\n' +
-				'is measured again.',
+			'Measures how many jobs a second Faena runs on this machine and this disk, the cost of a job, and how large jobs should be.\n' +
+				'"dequeue" measures how fast one process claims jobs, by the number of jobs in a claim. "contention" measures how fast and how\n' +
+				'evenly several processes claim from one file. Each block takes about half a minute. Run nothing else meanwhile: a measurement\n' +
+				'that another program disturbs is repeated.',
 		)
-		.addArgument(new Argument('[suite]', 'what to measure instead').choices(Object.keys(SUITES)))
-		.option('--folder <folder>', 'a folder on the disk to measure; what is written there is removed', '.')
-		.option('--blocks <n>', 'how often everything is measured; from 3 on there are intervals', toCount, 3)
-		.addOption(new Option('--trial <names...>', 'only these').choices(SHORT_TRIALS))
-		.option('--json', 'as one line of JSON')
-		// For tests, which care about the words, not about the figures.
-		.addOption(new Option('--jobs <n>', 'at most so many jobs in a measurement').argParser(toCount).hideHelp())
+		.addArgument(new Argument('[suite]', 'measure this instead').choices(Object.keys(SUITES)))
+		.option('--folder <folder>', 'folder on the disk to measure; files written there are removed', '.')
+		.option('--blocks <n>', 'how often to measure everything; from 3 on there are intervals', toCount, 3)
+		.addOption(new Option('--trial <names...>', 'measure only these').choices(SHORT_TRIALS))
+		.option('--json', 'print one line of JSON')
+		// For tests, which check the words and not the figures.
+		.addOption(new Option('--jobs <n>', 'the most jobs in a measurement').argParser(toCount).hideHelp())
 		.action(async (suite: keyof typeof SUITES | undefined, options: Options) => {
 			process.exitCode = await (suite === undefined ? bench(options) : benchClaims(suite, options));
 		});
@@ -73,24 +74,24 @@ async function benchClaims(suite: keyof typeof SUITES, options: Options): Promis
 	return measure(options, SUITES[suite]);
 }
 
-/** Where a measurement is void, Faena or the suite has a bug: that is no success. */
+/** Measures, and prints the figures. If a measurement is void, Faena or the suite has a bug, and the command fails. */
 async function measure<Figures>(options: Options, {cases: all, figuresOf, describe}: Suite<Figures>): Promise<number> {
 	const {folder, blocks, json, jobs = Number.POSITIVE_INFINITY} = options;
 	const cases = all.map(each => ({...each, jobs: Math.min(each.jobs, jobs)}));
-	// For a test, which doesn't look at the figures, a whole warm-up would be most of the time.
+	// In a test, which does not check the figures, a whole warm-up would take most of the time.
 	const order = {blocks, cases, ...(jobs < Number.POSITIVE_INFINITY && {warmUpMs: BRIEF_WARM_UP_MS})};
-	const run = await inFolderOfItsOwn(folder, (place, signal) => takeMeasurements(place, order, signal));
+	const run = await inTemporaryFolder(folder, (temporary, signal) => takeMeasurements(temporary, order, signal));
 	const figures = figuresOf(run);
 	const {machine, seed, discarded} = run;
 	await print(json ? `${toJson({...(Array.isArray(figures) ? {claims: figures} : figures), machine, seed, discarded})}\n` : describe(run, figures));
 	return discarded.some(each => each.discarded?.startsWith('void')) ? ExitCode.someFailed : ExitCode.done;
 }
 
-/** Whatever ends it, a signal included, the folder is removed after all who write there have gone. */
-async function inFolderOfItsOwn<Result>(parent: string, use: (place: string, signal: AbortSignal) => Promise<Result>): Promise<Result> {
-	const place = makeFolder(parent);
+/** Calls `use` with a new folder, and removes the folder afterwards: also after a signal, once all processes that write there have ended. */
+async function inTemporaryFolder<Result>(parent: string, use: (folder: string, signal: AbortSignal) => Promise<Result>): Promise<Result> {
+	const folder = makeFolder(parent);
 	const controller = new AbortController();
-	const using = use(place, controller.signal).finally(() => rmSync(place, {recursive: true, force: true}));
+	const using = use(folder, controller.signal).finally(() => rmSync(folder, {recursive: true, force: true}));
 	const stop = closeOnSignals({
 		close: async () => {
 			controller.abort();
@@ -100,7 +101,7 @@ async function inFolderOfItsOwn<Result>(parent: string, use: (place: string, sig
 	try {
 		return await using;
 	} catch (error) {
-		// The signal ends this process, as soon as it has been told that all is done.
+		// The signal ends this process as soon as `close` has resolved.
 		if (controller.signal.aborted) await new Promise(() => undefined);
 		throw error;
 	} finally {
@@ -112,7 +113,7 @@ function makeFolder(parent: string): string {
 	try {
 		return mkdtempSync(join(parent, '.faena-bench-'));
 	} catch (cause) {
-		throw new FaenaError('BadOption', `Nothing can be written in ${parent}: ${(cause as Error).message}.`, {cause});
+		throw new FaenaError('BadOption', `The folder ${parent} can't be written to: ${(cause as Error).message}.`, {cause});
 	}
 }
 
@@ -120,8 +121,8 @@ async function takeMeasurements(folder: string, {blocks, cases, ...warmUp}: Pick
 	const header = {run: nanoid(8), plan: 'short', seed: Date.now() % 2 ** 31, at: new Date().toISOString(), machine: describeMachine(folder)};
 	const entries: Entry[] = [];
 	const isDone = new Set<string>();
-	const standing = () => ({done: isDone.size, executed: isDone.size, dead: 0, total: blocks * cases.length, isStopping: signal.aborted});
-	const endBar = showBar(standing);
+	const status = () => ({done: isDone.size, executed: isDone.size, dead: 0, total: blocks * cases.length, isStopping: signal.aborted});
+	const endBar = showBar(status);
 	try {
 		for await (const entry of takeBlocks({...header, folder, blocks, cases, signal, ...warmUp})) {
 			entries.push(entry);
@@ -131,9 +132,4 @@ async function takeMeasurements(folder: string, {blocks, cases, ...warmUp}: Pick
 		endBar();
 	}
 	return runOf(header, entries);
-}
-
-function toCount(text: string): number {
-	if (/^[1-9]\d{0,5}$/.test(text)) return Number(text);
-	throw new InvalidArgumentError('It is a whole number from 1.');
 }

@@ -1,13 +1,13 @@
 import type {Command} from 'commander';
-import {count} from './bar.ts';
 import {batchOf, withExistingQueue} from './existing-queue.ts';
+import {count} from './format.ts';
 import {addJobsOptions, type JobsOptions, refuseMissing, toFilter} from './jobs-option.ts';
 import {print} from './print.ts';
 
 export function addCancel(program: Command): void {
 	addJobsOptions(program.command('cancel'))
 		.summary('cancel jobs that have not ended')
-		.description('Cancels jobs that have not ended: those of the ids, of a batch, or of a task. Running ones are stopped.')
+		.description('Cancels jobs that have not ended: jobs by id, of a batch, or of a task. Running jobs are stopped.')
 		.action(async (texts: readonly string[], options: JobsOptions) => {
 			const filter = toFilter('cancel', texts, options);
 			await withExistingQueue(options.queue, async queue => {

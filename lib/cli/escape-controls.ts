@@ -1,12 +1,12 @@
-/** Controls, and what turns the direction of text around: a terminal obeys them, and what is shown comes from jobs. */
+/** Control characters, and those that change the direction of text. A terminal obeys them, and the text that is shown comes from jobs. */
 const CONTROLS = /[\p{Cc}\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]/gu;
 
-/** The text with all controls but line feeds and tabs as JSON writes them, so that JSON stays what it is. */
+/** Writes all controls but line feeds and tabs as JSON escapes, so that JSON stays valid. */
 export function escapeControls(text: string): string {
 	return text.replace(CONTROLS, control => (control === '\n' || control === '\t' ? control : escaped(control)));
 }
 
-/** The same for what is to stay within its line. */
+/** Writes all controls as escapes, so that the text stays within its line. */
 export function inLine(text: string): string {
 	return text.replace(CONTROLS, escaped);
 }

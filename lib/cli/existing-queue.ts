@@ -1,16 +1,17 @@
 import {existsSync} from 'node:fs';
-import {type Batch, FaenaError, type JobId, type JobQueue, openQueue, type QueueOptions} from '../index.ts';
+import {FaenaError, type JobId} from '../index.ts';
+import {type Batch, type JobQueue, openQueue, type QueueOptions} from '../queue.ts';
 
-/** Changes a queue that is there; never creates one. */
+/** Opens an existing queue to change it, and never creates one. */
 export async function withExistingQueue<Result>(file: string, change: (queue: JobQueue) => Promise<Result>): Promise<Result> {
 	return useQueue(file, {}, async queue => {
-		// What a killed process ran is not running any more.
-		await queue.recover();
+		// Jobs of killed processes no longer run.
+		await queue.reclaim();
 		return change(queue);
 	});
 }
 
-/** Looks into a queue that is there, and writes nothing: what a killed process ran is running until somebody works on the queue. */
+/** Opens an existing queue read-only. It writes nothing, so jobs of killed processes are still shown as running. */
 export async function lookAtQueue<Result>(file: string, look: (queue: JobQueue) => Promise<Result>): Promise<Result> {
 	return useQueue(file, {readOnly: true}, look);
 }
@@ -36,5 +37,5 @@ export async function batchOf(queue: JobQueue, name: string): Promise<Batch> {
 export function toId(text: string): JobId {
 	const id = Number(text);
 	if (/^\d+$/.test(text) && Number.isSafeInteger(id) && id > 0) return id;
-	throw new FaenaError('BadOption', `A job's id is a positive whole number, such as the "job" in the output of faena map; this is ${JSON.stringify(text)}.`);
+	throw new FaenaError('BadOption', `A job's id is a positive whole number, such as the "jobId" in the output of faena map; this is ${JSON.stringify(text)}.`);
 }

@@ -2,15 +2,15 @@ import {isUtf8} from 'node:buffer';
 import {existsSync, fstatSync, readdir} from 'node:fs';
 import {convertPathToPattern, glob} from 'tinyglobby';
 import {FaenaError} from '../index.ts';
-import {MAX_VALUE_BYTES} from '../job/encoding.ts';
+import {DEFAULT_MAX_VALUE_BYTES} from '../job/encoding.ts';
 
-/** What the task is run for. */
+/** An item of a map. */
 export interface Item {
 	readonly key: string;
 	readonly payload: unknown;
 }
 
-/** The input could not be read to its end: items may be missing. */
+/** The input could not be read to its end, so items may be missing. */
 export class InputError extends FaenaError {
 	constructor(message: string, options?: ErrorOptions) {
 		super('BadOption', message, options);
@@ -19,13 +19,13 @@ export class InputError extends FaenaError {
 
 /**
  * The files that the globs match, sorted, with paths relative to the working directory.
- * @throws FaenaError `BadOption` if there are none; {@link InputError} if a folder can't be read, or a name is not UTF-8
+ * @throws FaenaError `BadOption` if no file matches; {@link InputError} if a folder can't be read, or a name is not UTF-8
  */
 export async function filesOf(globs: readonly string[]): Promise<Item[]> {
-	// A shell may have expanded a glob already, and a file's name may hold characters that mean something in one.
+	// An argument may be a file's name, for instance if a shell has expanded the glob. It may have characters that are special in a glob.
 	const patterns = globs.map(each => (existsSync(each) ? convertPathToPattern(each) : each));
-	const failed: Unread[] = [];
-	const files = await glob(patterns, {expandDirectories: false, fs: {readdir: tellingOf(failed)}});
+	const failed: UnreadFolder[] = [];
+	const files = await glob(patterns, {expandDirectories: false, fs: {readdir: collectingErrors(failed)}});
 	for (const each of failed) refuseUnread(each);
 	refuseMangled(files);
 	if (files.length === 0) {
@@ -36,13 +36,13 @@ export async function filesOf(globs: readonly string[]): Promise<Item[]> {
 }
 
 /** A folder that could not be read. */
-interface Unread {
+interface UnreadFolder {
 	readonly path: string;
 	readonly error: NodeJS.ErrnoException;
 }
 
-/** `readdir` that keeps its errors: the glob passes over folders that it can't read. */
-function tellingOf(failed: Unread[]): typeof readdir {
+/** `readdir` that collects its errors. The glob itself ignores folders that it can't read. */
+function collectingErrors(failed: UnreadFolder[]): typeof readdir {
 	type Read = (path: string, options: object, done: (error: NodeJS.ErrnoException | null, entries: unknown) => void) => void;
 	const read: Read = (path, options, done) =>
 		(readdir as Read)(path, options, (error, entries) => {
@@ -52,19 +52,15 @@ function tellingOf(failed: Unread[]): typeof readdir {
 	return read as typeof readdir;
 }
 
-/** What Node puts in the place of bytes of a name that are not UTF-8: such a name leads to no file, and two may become the same. */
+/** Node replaces bytes of a name that are not UTF-8 with this. Such a name leads to no file, and two names may become the same. */
 const MANGLED = '\uFFFD';
 
-function refuseUnread({path, error}: Unread): void {
+function refuseUnread({path, error}: UnreadFolder): void {
 	if (path.includes(MANGLED)) throw notUtf8('folder', path);
-	// It is not there (any more), so it has no files.
+	// The folder does not exist, or no longer, so it has no files.
 	if (error.code === 'ENOENT' || error.code === 'ENOTDIR') return;
-	throw new InputError(
-		`The folder ${path} can't be read (${error.code}), and its files would be left out. Make it readable, or name globs that don't reach it.`,
-		{
-			cause: error,
-		},
-	);
+	const message = `The folder ${path} can't be read (${error.code}), and its files would be left out. Make it readable, or name globs that don't reach it.`;
+	throw new InputError(message, {cause: error});
 }
 
 function refuseMangled(files: readonly string[]): void {
@@ -77,15 +73,15 @@ function notUtf8(what: 'file' | 'folder', path: string): InputError {
 	return new InputError(`The name of the ${what} ${path} is not UTF-8 text, so it can't be told from others. Rename it, for instance with convmv.`);
 }
 
-/** @throws InputError if stdin is a folder, which Node takes for an input that is empty */
+/** @throws InputError if stdin is a folder, which Node would read as an empty input */
 export function refuseFolderAsInput(): void {
 	if (fstatSync(process.stdin.fd).isDirectory()) throw new InputError("The input can't be read: it is a folder.");
 }
 
 /**
- * The lines of a stream, named by their numbers from 1.
- * @param json parse each line; blank ones are skipped
- * @throws InputError if the stream fails, and at a line that isn't UTF-8 or JSON
+ * The lines of a stream. A line's key is its number, from 1.
+ * @param json whether to parse each line and skip blank ones
+ * @throws InputError if the stream fails, or a line is not UTF-8 or not JSON
  */
 export async function* linesOf(input: NodeJS.ReadableStream, {json}: {readonly json: boolean}): AsyncGenerator<Item> {
 	for await (const [number, bytes] of split(input)) {
@@ -95,10 +91,10 @@ export async function* linesOf(input: NodeJS.ReadableStream, {json}: {readonly j
 	}
 }
 
-/** The byte order mark with which texts that were made on Windows begin. */
+/** The byte order mark, with which texts from Windows begin. */
 const MARK = Buffer.from('\uFEFF');
 
-/** Not by `readline`, which also splits at U+2028 and U+2029, and those may stand in a JSON text. */
+/** Splits a stream into lines. `readline` would also split at U+2028 and U+2029, which may occur in JSON. */
 async function* split(input: NodeJS.ReadableStream): AsyncGenerator<readonly [number: number, bytes: Buffer]> {
 	let number = 1;
 	let parts: Buffer[] = [];
@@ -114,8 +110,9 @@ async function* split(input: NodeJS.ReadableStream): AsyncGenerator<readonly [nu
 		if (start === chunk.length) continue;
 		parts.push(chunk.subarray(start));
 		length += chunk.length - start;
-		// Before an input without line ends fills the memory.
-		if (length > 2 * MAX_VALUE_BYTES) throw new InputError(`Line ${number} of the input is too long: a payload has at most ${MAX_VALUE_BYTES} bytes.`);
+		// An input without line ends must not fill the memory.
+		if (length > 2 * DEFAULT_MAX_VALUE_BYTES)
+			throw new InputError(`Line ${number} of the input is too long: a payload has at most ${DEFAULT_MAX_VALUE_BYTES} bytes.`);
 	}
 	const rest = Buffer.concat(parts);
 	if (rest.length > 0 && !(number === 1 && rest.equals(MARK))) yield [number, rest];
@@ -129,7 +126,7 @@ async function* chunksOf(input: NodeJS.ReadableStream): AsyncGenerator<Buffer> {
 	}
 }
 
-/** Without the byte order mark and the carriage returns of texts that were made on Windows. */
+/** Decodes a line, without the byte order mark and the carriage return of texts from Windows. */
 function toText(line: Buffer, number: number): string {
 	if (!isUtf8(line)) throw new InputError(`Line ${number} of the input is not UTF-8 text; convert it first, for instance with iconv.`);
 	const text = line.toString();

@@ -1,5 +1,5 @@
 #!/usr/bin/env node
-/** The command `faena`. Loads the rest only where it can run, so that an older Node gets a sentence. */
+/** The command `faena`. It loads the other code only if Node is new enough, so that on an older Node it ends with a clear message. */
 try {
 	await import('../support/node-version.ts');
 } catch (error) {
@@ -8,7 +8,7 @@ try {
 }
 const {run} = await import('./program.ts');
 
-// The summary is of no use to a reader that has gone, and no reason to fail. Whoever writes on stdout looks at what comes of it.
+// If the reader of stdout or stderr has gone, the command goes on. Code that prints results checks for that itself.
 for (const stream of [process.stdout, process.stderr]) stream.on('error', () => undefined);
 await run(process.argv.slice(2));
 

@@ -1,14 +1,15 @@
 import {once} from 'node:events';
 import {closeOnSignals, type Engine, FaenaError, type JobId, type JobMap} from '../index.ts';
-import {count, type MapStatus, showBar, showRate} from './bar.ts';
+import {type MapStatus, showBar} from './bar.ts';
 import {ExitCode} from './exit-codes.ts';
+import {count, formatRate} from './format.ts';
 import type {Item} from './items.ts';
 import {toLine} from './ndjson.ts';
 import {printError} from './print-error.ts';
 
 /**
- * A map being printed. Phases: `running`; then, if it is to end early, `halted` after too many failures; or `signalled`, or
- * `unwritable` once stdout takes no more: the engine is closed, which ends the map with the error `Closed`.
+ * Prints the results of a map. Phases: `running`; `halted` after too many failures; `signalled` after a signal, or `unwritable`
+ * after an error of stdout: in both the engine is closed, which ends the map with the error `Closed`.
  */
 export class MapRun {
 	readonly #engine: Engine;
@@ -18,7 +19,7 @@ export class MapRun {
 	readonly #printsItems: boolean;
 	readonly #start = performance.now();
 	#phase: 'running' | 'halted' | 'signalled' | 'unwritable' = 'running';
-	/** Aborted by the second signal: from then on nobody is waited for, neither jobs nor whoever reads the results. */
+	/** Aborted by the second signal: from then on the run waits neither for jobs nor for the reader of the results. */
 	readonly #hurry = new AbortController();
 	#outputError: NodeJS.ErrnoException | undefined;
 	#firstDead: JobId | undefined;
@@ -31,23 +32,23 @@ export class MapRun {
 		this.#printsItems = printsItems;
 	}
 
-	/** Prints all results and how it went. Returns the exit code; after a signal the process ends by it. */
+	/** Prints all results, and a summary. Returns the exit code. After a signal, the process ends by the signal instead. */
 	async print(results: JobMap<Item, unknown>, {bar}: {readonly bar: boolean}): Promise<number> {
-		const said = Promise.withResolvers<void>();
+		const printed = Promise.withResolvers<void>();
 		const stopListening = closeOnSignals({
 			close: async options => {
 				await this.#stop('signalled', options);
-				await said.promise;
+				await printed.promise;
 			},
 		});
 		process.stdout.on('error', error => this.#failOutput(error));
-		const endBar = bar ? showBar(() => this.#standing(results)) : () => undefined;
+		const endBar = bar ? showBar(() => this.#status(results)) : () => undefined;
 		try {
 			await this.#printAll(results).finally(endBar);
 			await this.#flush();
-			return this.#sayEnd(results);
+			return this.#printEnd(results);
 		} finally {
-			said.resolve();
+			printed.resolve();
 			if (this.#phase !== 'signalled') stopListening();
 		}
 	}
@@ -55,7 +56,7 @@ export class MapRun {
 	async #printAll(results: JobMap<Item, unknown>): Promise<void> {
 		try {
 			for await (const result of results) {
-				if (result.status === 'dead') this.#firstDead ??= result.job;
+				if (result.status === 'dead') this.#firstDead ??= result.jobId;
 				const hasRoom = process.stdout.write(toLine(result, this.#printsItems ? result.item.payload : undefined));
 				if (!hasRoom) await once(process.stdout, 'drain', {signal: this.#hurry.signal});
 			}
@@ -65,12 +66,12 @@ export class MapRun {
 				return;
 			}
 			if (this.#phase === 'running') throw error;
-			// What still ran is counted below.
+			// The summary counts jobs that end until then.
 			await this.#engine.close();
 		}
 	}
 
-	/** A signal ends the process as soon as this run has ended, and what a slow reader had not read by then would be cut off. */
+	/** Waits until stdout is written. A signal ends the process as soon as this run has ended, and would cut off output for a slow reader. */
 	async #flush(): Promise<void> {
 		const {signal} = this.#hurry;
 		await new Promise<void>(resolve => {
@@ -88,19 +89,19 @@ export class MapRun {
 
 	#failOutput(error: NodeJS.ErrnoException): void {
 		this.#outputError ??= error;
-		// Should closing fail, the map fails with the same error.
+		// If closing fails, the map fails with the same error.
 		this.#stop('unwritable', {drain: 0}).catch(() => undefined);
 	}
 
-	#standing(results: JobMap<Item, unknown>): MapStatus {
-		const {completed, dead, cancelled, earlier, total} = results.progress();
+	#status(results: JobMap<Item, unknown>): MapStatus {
+		const {completed, dead, cancelled, reused, total} = results.progress();
 		const done = completed + dead + cancelled;
-		return {done, executed: done - earlier, dead, total: this.#total ?? total, isStopping: this.#phase !== 'running'};
+		return {done, executed: done - reused, dead, total: this.#total ?? total, isStopping: this.#phase !== 'running'};
 	}
 
-	#sayEnd(results: JobMap<Item, unknown>): number {
-		if (this.#phase === 'running') return this.#sayResult(results);
-		const {done, total} = this.#standing(results);
+	#printEnd(results: JobMap<Item, unknown>): number {
+		if (this.#phase === 'running') return this.#printSummary(results);
+		const {done, total} = this.#status(results);
 		const where = `${count(done)}${total === undefined ? '' : ` of ${count(total)}`} done; the same command goes on from there.`;
 		if (this.#phase === 'halted') {
 			const why = this.#firstDead === undefined ? '' : ` Why: faena show ${this.#firstDead} --queue ${this.#queue}.`;
@@ -112,24 +113,24 @@ export class MapRun {
 			return ExitCode.interrupted;
 		}
 		if (this.#outputError?.code !== 'EPIPE') throw new FaenaError('BadOption', `Results can't be written: ${this.#outputError?.message}. ${where}`);
-		printError(`Stopped, since nobody reads the results: ${where}`);
+		printError(`Stopped, since the reader of the results has gone: ${where}`);
 		return ExitCode.noReader;
 	}
 
-	#sayResult(results: JobMap<Item, unknown>): number {
-		const {completed, dead, cancelled, earlier, missing} = results.progress();
+	#printSummary(results: JobMap<Item, unknown>): number {
+		const {completed, dead, cancelled, reused, missing} = results.progress();
 		const seconds = (performance.now() - this.#start) / 1000;
-		const executed = completed + dead + cancelled - earlier;
+		const executed = completed + dead + cancelled - reused;
 		const parts = [
 			`${count(completed)} completed`,
 			...(dead > 0 ? [`${count(dead)} dead`] : []),
 			...(cancelled > 0 ? [`${count(cancelled)} cancelled`] : []),
-			...(earlier > 0 ? [`${count(earlier)} of them already ended before`] : []),
+			...(reused > 0 ? [`${count(reused)} of them reused`] : []),
 		];
-		const rate = executed > 0 ? ` (${showRate(executed / seconds)})` : '';
+		const rate = executed > 0 ? ` (${formatRate(executed / seconds)})` : '';
 		const why = this.#firstDead === undefined ? '' : ` Why: faena show ${this.#firstDead} --queue ${this.#queue}. Again: --retry-failed.`;
 		printError(`${parts.join(', ')}, in ${seconds.toFixed(1)} s${rate}.${why}${missing === 0 ? '' : this.#describeMissing(missing)}`);
-		// With another --missing it was asked for that they end.
+		// With another --missing the user has asked to end them.
 		if (missing > 0 && this.#missing === 'keep') return ExitCode.inputIncomplete;
 		return dead + cancelled === 0 ? ExitCode.done : ExitCode.someFailed;
 	}
@@ -147,9 +148,9 @@ export class MapRun {
 
 interface RunOptions {
 	readonly queue: string;
-	/** Items of the input, where that is known from the start. */
+	/** Number of items in the input, if it is known from the start. */
 	readonly total: number | undefined;
 	readonly missing: 'keep' | 'cancel' | 'delete';
-	/** Print each item beside its result: its key says nothing of it. */
+	/** Whether to print each item beside its result, since its key does not show it. */
 	readonly printsItems: boolean;
 }

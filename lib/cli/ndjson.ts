@@ -2,18 +2,18 @@ import type {MapResult} from '../index.ts';
 import {escapeControls} from './escape-controls.ts';
 
 /**
- * A map's result as one line of NDJSON. `earlier` marks what had ended before this run.
- * @param item printed, too, unless it is `undefined`
+ * A map's result as one line of NDJSON. `reused` marks a job that had ended before this run.
+ * @param item also printed, unless it is `undefined`
  */
 export function toLine(result: MapResult<unknown, unknown>, item: unknown): string {
-	const {key, job, status, earlier} = result;
-	const end = status === 'completed' ? {value: result.value ?? null} : {error: {name: result.error.name, message: result.error.message}};
-	return escapeControls(`${toJson({key, ...(item !== undefined && {item}), job, status, ...(earlier && {earlier}), ...end})}\n`);
+	const {key, jobId, status, reused} = result;
+	const end = status === 'completed' ? {result: result.result ?? null} : {error: {name: result.error.name, message: result.error.message}};
+	return escapeControls(`${toJson({key, item, jobId, status, reused: reused || undefined, ...end})}\n`);
 }
 
 /**
- * JSON for any value that a job can hold. What JSON has no form for is shown as people and `jq` can use it: BigInt, NaN and
- * the infinities as text, a Map as entries, a Set and an array of numbers as an array, bytes as how many they are.
+ * JSON for any value that a job can have. Values that JSON can't hold are printed for people and `jq`: BigInt, NaN and the
+ * infinities as text, a Map as its entries, a Set and an array of numbers as an array, bytes as their number.
  */
 export function toJson(value: unknown, indent?: number): string {
 	return JSON.stringify(value === undefined ? null : value, toPlain, indent);

@@ -5,16 +5,17 @@ import {addBench} from './bench.ts';
 import {addCancel} from './cancel.ts';
 import {addMap} from './map.ts';
 import {explain} from './print-error.ts';
+import {refuseRenamedFlags} from './renamed-flags.ts';
 import {addRetry} from './retry.ts';
 import {addShow} from './show.ts';
 import {addStatus} from './status.ts';
 
-// The package names itself, since this file lies at two depths: beside the sources and in dist.
+// Imported by the package's own name, since the path differs between the sources and dist.
 const {version} = createRequire(import.meta.url)('faena/package.json') as {version: string};
 
 /**
- * Runs the command that the words after `faena` name. Its exit code becomes that of the process.
- * @param words as a shell has split them
+ * Runs a command, and sets the exit code of the process.
+ * @param words the words after `faena`, as a shell has split them
  */
 export async function run(words: readonly string[]): Promise<void> {
 	try {
@@ -31,5 +32,6 @@ function makeProgram(): Command {
 		.exitOverride()
 		.configureOutput({outputError: (text, write) => write(text.replace(/^error: /, 'faena: ').replace('\n(', ' ('))});
 	for (const add of [addMap, addStatus, addBatches, addShow, addCancel, addRetry, addBench]) add(program);
+	for (const command of program.commands) refuseRenamedFlags(command);
 	return program;
 }

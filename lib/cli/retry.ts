@@ -1,16 +1,16 @@
 import type {Command} from 'commander';
-import {count} from './bar.ts';
 import {batchOf, withExistingQueue} from './existing-queue.ts';
+import {count} from './format.ts';
 import {addJobsOptions, type JobsOptions, refuseMissing, toFilter} from './jobs-option.ts';
 import {print} from './print.ts';
 
 export function addRetry(program: Command): void {
 	addJobsOptions(program.command('retry'))
-		.summary('give jobs that did not work out another round')
+		.summary('run failed, dead and cancelled jobs again')
 		.description(
-			'Opens a new round for failed, dead and cancelled jobs: those of the ids, of a batch, or of a task.\n' +
-				'A completed job is run again only if its id is given, and its result is gone then.\n' +
-				'They run when a program that has their task works on the queue, or when their faena map is started again.',
+			'Opens a new round for failed, dead and cancelled jobs: jobs by id, of a batch, or of a task.\n' +
+				'A completed job is run again only if its id is given; its result is lost.\n' +
+				'The jobs run when a program with their task works on the queue, or when their faena map is started again.',
 		)
 		.action(async (texts: readonly string[], options: JobsOptions) => {
 			const filter = toFilter('retry', texts, options);

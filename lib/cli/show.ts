@@ -1,19 +1,19 @@
 import type {Command} from 'commander';
-import {decode, type Encoded, FaenaError, type FailureRecord, type Job, type JobQueue, type JobValues, type LogLine, type PostMortem} from '../index.ts';
-import {count} from './bar.ts';
+import {FaenaError, type FailureRecord, type Job, type LogLine, type PostMortem} from '../index.ts';
+import {decode, type Encoded, type JobQueue, type JobValues} from '../queue.ts';
 import {lookAtQueue, toId} from './existing-queue.ts';
-import {formatTime} from './format-time.ts';
+import {count, formatTime} from './format.ts';
 import {toJson} from './ndjson.ts';
 import {print} from './print.ts';
 
 export function addShow(program: Command): void {
 	program
 		.command('show')
-		.summary('all that is known of a job')
-		.description('Shows all that is known of a job.')
-		.argument('<id>', "the job's number")
-		.option('--queue <file>', 'SQLite file in which the jobs live', 'faena.db')
-		.option('--json', 'as one line of JSON, with nothing shortened')
+		.summary('show a job with its values, cost, error and log')
+		.description('Shows a job with its values, its cost, its error and its log.')
+		.argument('<id>', 'id of the job')
+		.option('--queue <file>', 'SQLite file of the jobs', 'faena.db')
+		.option('--json', 'print one line of JSON, with nothing shortened')
 		.action(async (text: string, {queue: file, json}: {readonly queue: string; readonly json?: true}) => {
 			const id = toId(text);
 			const found = await lookAtQueue(file, queue => look(queue, id));
@@ -39,13 +39,13 @@ function plain({job, values, logs}: Found): object {
 	return {
 		...job,
 		payload: toReadable(payload),
-		...(result !== undefined && {result: toReadable(result)}),
-		...(checkpoint && {checkpoint: {...checkpoint, state: toReadable(checkpoint.state)}}),
+		result: result === undefined ? undefined : toReadable(result),
+		checkpoint: checkpoint && {...checkpoint, state: toReadable(checkpoint.state)},
 		logs,
 	};
 }
 
-/** The value; or, where it can't be read, why not, so that the rest of the job is shown. */
+/** The value; or, if it can't be read, the reason, so that the rest of the job is shown. */
 function toReadable(encoded: Encoded): unknown {
 	try {
 		return decode(encoded);
@@ -62,8 +62,8 @@ class Unreadable {
 	}
 }
 
-/** Log lines that are shown. */
-const LAST_LINES = 10;
+/** Lines of the log, or of stderr, that are shown. */
+const MAX_LINES = 10;
 
 function describe({job, values, logs}: Found): string {
 	const {key, batch, progress, error} = job;
@@ -99,13 +99,13 @@ function time(at: number | undefined): string | undefined {
 	return at === undefined ? undefined : formatTime(at);
 }
 
-const MAX_VALUE = 400;
+const MAX_VALUE_LENGTH = 400;
 
 function value(encoded: Encoded): string {
 	const readable = toReadable(encoded);
 	if (readable instanceof Unreadable) return `can't be read: ${readable.unreadable}`;
 	const text = toJson(readable);
-	return text.length <= MAX_VALUE ? text : `${text.slice(0, MAX_VALUE)}… (${count(text.length)} characters; all with --json)`;
+	return text.length <= MAX_VALUE_LENGTH ? text : `${text.slice(0, MAX_VALUE_LENGTH)}… (${count(text.length)} characters; all with --json)`;
 }
 
 function describeCost({waitMs, durationMs, cpuMs, memoryBytes}: Job): string | undefined {
@@ -123,7 +123,7 @@ function describeProgress({done, total, at}: {readonly done: number; readonly to
 	return `${count(done)}${total === undefined ? '' : ` of ${count(total)}`} at ${time(at)}`;
 }
 
-/** What somebody wants to know of a job that was stopped or crashed: how, when, how far, with what, and where it was. */
+/** Describes the end of a job that was stopped or crashed: how and when it ended, its progress, checkpoint and memory, and its stack. */
 function describeEnd({reason, exitCode, signal, stderr}: FailureRecord, postMortem: PostMortem, checkpoint: JobValues['checkpoint']): string {
 	const {execution, attempt, startedAt, durationMs, progress, heap, stack, noStack} = postMortem;
 	const how = signal === undefined ? exitCode !== undefined && `, exit code ${exitCode}` : `, signal ${signal}`;
@@ -135,7 +135,7 @@ function describeEnd({reason, exitCode, signal, stderr}: FailureRecord, postMort
 		`last checkpoint ${checkpoint && checkpoint.execution === execution ? `at ${time(checkpoint.at)}` : 'none'}`,
 		heap && `heap ${heap.usedBytes === undefined ? '' : `${megabytes(heap.usedBytes)}, `}limit ${megabytes(heap.limitBytes)}`,
 		stack ? `it was here:\n${stack}` : noStack && `where it was isn't known: ${noStack}`,
-		stderr && `its last words on stderr:\n${lastWords(stderr)}`,
+		stderr && `its last words on stderr:\n${lastLines(stderr)}`,
 	]
 		.filter(Boolean)
 		.join('\n');
@@ -148,13 +148,13 @@ const ENDS: Partial<Record<FailureRecord['reason'], string>> = {
 	poison: 'took its worker along, once too often',
 };
 
-const MAX_WORDS = 200;
+const MAX_LINE_LENGTH = 200;
 
-/** Without native frames and those of Faena and Node, which tell nobody anything. */
-function lastWords(stderr: string): string {
+/** The last lines, without the stack frames of native code, Faena and Node. */
+function lastLines(stderr: string): string {
 	const lines = stderr.split('\n').filter(line => line.trim() !== '' && !/^\s*\d+: 0x|^-+ Native stack trace/.test(line) && !isForeign(line));
-	const last = lines.slice(-LAST_LINES);
-	return last.map(line => (line.length <= MAX_WORDS ? line : `${line.slice(0, MAX_WORDS)}…`)).join('\n');
+	const last = lines.slice(-MAX_LINES);
+	return last.map(line => (line.length <= MAX_LINE_LENGTH ? line : `${line.slice(0, MAX_LINE_LENGTH)}…`)).join('\n');
 }
 
 function seconds(ms: number): string {
@@ -176,13 +176,13 @@ function withoutNode(stack: string): string {
 	return lines.join('\n');
 }
 
-/** A frame of what runs the tasks. */
+/** True for a stack frame of Node or of the code that runs tasks. */
 function isForeign(line: string): boolean {
 	return line.includes(RUNNER) || /\(?node:(internal\/[\w/]+|async_hooks):\d+:\d+\)?$/.test(line);
 }
 
 function describeLogs(logs: readonly LogLine[]): string {
-	const last = logs.slice(-LAST_LINES).map(({at, level, text}) => `${time(at)}  ${level === 'info' ? '' : `${level}: `}${text}`);
+	const last = logs.slice(-MAX_LINES).map(({at, level, text}) => `${time(at)}  ${level === 'info' ? '' : `${level}: `}${text}`);
 	const earlier = logs.length - last.length;
 	return [...(earlier > 0 ? [`(${earlier} earlier; all with --json)`] : []), ...last].join('\n');
 }

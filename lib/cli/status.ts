@@ -1,41 +1,43 @@
 import type {Command} from 'commander';
-import {type Counts, type Job, type JobQueue, statusSummary} from '../index.ts';
-import {count} from './bar.ts';
+import {type Counts, type Job, statusSummary} from '../index.ts';
+import type {JobQueue} from '../queue.ts';
 import {inLine} from './escape-controls.ts';
 import {batchOf, lookAtQueue} from './existing-queue.ts';
-import {formatTime} from './format-time.ts';
+import {count, formatTime} from './format.ts';
 import {toJson} from './ndjson.ts';
 import {print} from './print.ts';
 
 export function addStatus(program: Command): void {
 	program
 		.command('status')
-		.summary('how many jobs there are, what runs, what died')
-		.description('Says how many jobs are in each status, what runs, what waits longest, and what died first.')
-		.option('--queue <file>', 'SQLite file in which the jobs live', 'faena.db')
+		.summary('count jobs by status; list those that run or died')
+		.description('Prints the number of jobs in each status, and lists running jobs, the oldest waiting job, and the first failed and dead ones.')
+		.option('--queue <file>', 'SQLite file of the jobs', 'faena.db')
 		.option('--batch <name>', 'only the jobs of this batch')
-		.option('--json', 'as one line of JSON')
+		.option('--json', 'print one line of JSON')
 		.action(async ({queue: file, batch, json}: {readonly queue: string; readonly batch?: string; readonly json?: true}) => {
 			const report = await lookAtQueue(file, queue => look(queue, batch));
 			await print(json ? `${toJson(report)}\n` : describe(file, report));
 		});
 }
 
-interface OutcomeBuffer {
+interface StatusReport {
 	readonly counts: Counts;
+	/** Names of paused tasks. */
 	readonly paused: readonly string[];
-	/** Those of each status that arrived first. */
+	/** The first jobs of each status, by id. */
 	readonly running: readonly Job[];
 	readonly pending: readonly Job[];
 	readonly failed: readonly Job[];
 	readonly dead: readonly Job[];
 }
 
-const LISTED = {running: 10, pending: 1, failed: 3, dead: 3} as const;
+/** The most jobs that are listed of each status. */
+const MAX_LISTED = {running: 10, pending: 1, failed: 3, dead: 3} as const;
 
-async function look(queue: JobQueue, batch: string | undefined): Promise<OutcomeBuffer> {
+async function look(queue: JobQueue, batch: string | undefined): Promise<StatusReport> {
 	const filter = batch === undefined ? {} : {batch};
-	const first = async (status: keyof typeof LISTED) => await queue.jobs({...filter, status}, {limit: LISTED[status]});
+	const first = async (status: keyof typeof MAX_LISTED) => await queue.jobs({...filter, status}, {limit: MAX_LISTED[status]});
 	return {
 		counts: batch === undefined ? await queue.counts() : (await batchOf(queue, batch)).counts,
 		paused: await queue.paused(),
@@ -46,8 +48,8 @@ async function look(queue: JobQueue, batch: string | undefined): Promise<Outcome
 	};
 }
 
-function describe(file: string, {counts, paused, ...jobs}: OutcomeBuffer): string {
-	const listed = Object.keys(LISTED).flatMap(status => list(jobs[status as keyof typeof LISTED], counts));
+function describe(file: string, {counts, paused, ...jobs}: StatusReport): string {
+	const listed = Object.keys(MAX_LISTED).flatMap(status => list(jobs[status as keyof typeof MAX_LISTED], counts));
 	const lines = [
 		`${file}: ${statusSummary(counts)}`,
 		...(paused.length > 0 ? [`paused: ${paused.map(inLine).join(', ')}`] : []),

@@ -1,41 +1,48 @@
 import type {BatchOptions} from '../job/batch.ts';
 import type {OwnerId} from '../job/claim.ts';
 import type {BatchId} from '../job/job.ts';
-import type {JobQueue} from '../store/store.ts';
+import type {BatchChange, Store} from '../store/store.ts';
 import {FaenaError} from '../support/errors.ts';
 
 type Leaving = 'closeBatch' | 'leaveBatch';
 
+const CHANGES: Readonly<Record<Leaving, BatchChange>> = {closeBatch: {isClosed: true}, leaveBatch: {isLeft: true}};
+
 /**
- * The batches that this dispatcher's maps have. Where the queue could not write that a map has left its batch, or did not say whether
- * the map got it, others would find it in use until this owner ends: so leaving it is tried again, and first of all before a
- * map here opens it. All calls are done in order: a late try takes no batch away from its next map.
+ * The batches of this dispatcher's maps. If the store could not write that a map has left its batch, or could not tell whether a map got
+ * it, others would find the batch in use until this owner ends. So leaving it is tried again, also right before a map here opens it. All
+ * calls run in order, so that a late try does not take the batch from the next map.
  */
 export class HeldBatches {
-	readonly #queue: JobQueue;
+	readonly #store: Store;
 	readonly #owner: OwnerId;
-	/** Their names. */
+	/** Names of the batches, by id. */
 	readonly #held = new Map<BatchId, string>();
-	/** Of batches that are still to be left, by name. */
-	readonly #unleft = new Map<string, Leaving>();
+	/** How batches must still be left, by name. */
+	readonly #pending = new Map<string, Leaving>();
 	#last: Promise<unknown> = Promise.resolve();
 
-	constructor(queue: JobQueue, owner: OwnerId) {
-		this.#queue = queue;
+	constructor(store: Store, owner: OwnerId) {
+		this.#store = store;
 		this.#owner = owner;
 	}
 
-	/** A map here has the batch. */
+	/** True if this dispatcher still has to leave some batches. */
+	get hasPending(): boolean {
+		return this.#pending.size > 0;
+	}
+
+	/** True if a map of this dispatcher has the batch. */
 	has(name: string): boolean {
 		return [...this.#held.values()].includes(name);
 	}
 
-	/** @throws what `openBatch` of the queue throws */
+	/** @throws as `openBatch` of the store */
 	open(name: string, task: string, options?: BatchOptions): Promise<BatchId> {
 		return this.#inOrder(async () => {
-			await this.#leaveUnleft(name);
+			await this.#leavePendingOf(name);
 			try {
-				const batch = await this.#queue.openBatch(name, task, this.#owner, options);
+				const batch = await this.#store.openBatch(name, task, this.#owner, options);
 				this.#held.set(batch, name);
 				return batch;
 			} catch (error) {
@@ -50,7 +57,7 @@ export class HeldBatches {
 			const name = this.#held.get(batch);
 			this.#held.delete(batch);
 			try {
-				await this.#queue[how](batch, this.#owner);
+				await this.#store.updateBatch(batch, this.#owner, CHANGES[how]);
 			} catch (error) {
 				if (name !== undefined) this.#leaveLater(name, how);
 				throw error;
@@ -58,29 +65,29 @@ export class HeldBatches {
 		});
 	}
 
-	/** Tries again what could not be written. */
-	async leaveRest(): Promise<void> {
-		if (this.#unleft.size === 0) return;
+	/** Leaves the batches for which that could not be written before. */
+	async leavePending(): Promise<void> {
+		if (this.#pending.size === 0) return;
 		await this.#inOrder(async () => {
-			for (const name of this.#unleft.keys()) await this.#leaveUnleft(name);
+			for (const name of this.#pending.keys()) await this.#leavePendingOf(name);
 		});
 	}
 
-	/** Not if another map here has the batch of that name: the one that was left has been deleted, or it was refused anyway. */
+	/** Does nothing if another map here has a batch of the name: then the batch that was left has been deleted, or the store refused it anyway. */
 	#leaveLater(name: string, how: Leaving): void {
-		if (!this.has(name)) this.#unleft.set(name, how);
+		if (!this.has(name)) this.#pending.set(name, how);
 	}
 
-	async #leaveUnleft(name: string): Promise<void> {
-		const how = this.#unleft.get(name);
+	async #leavePendingOf(name: string): Promise<void> {
+		const how = this.#pending.get(name);
 		if (!how) return;
-		this.#unleft.delete(name);
+		this.#pending.delete(name);
 		try {
-			const batch = await this.#queue.batch(name);
-			if (batch) await this.#queue[how](batch.id, this.#owner);
+			const [batch] = (await this.#store.batches({name})).batches;
+			if (batch) await this.#store.updateBatch(batch.id, this.#owner, CHANGES[how]);
 		} catch (error) {
-			// Behind the others, in whose way a row that is refused each time must not be.
-			this.#unleft.set(name, how);
+			// Put behind the others, so that a row that is refused each time does not block them.
+			this.#pending.set(name, how);
 			throw error;
 		}
 	}

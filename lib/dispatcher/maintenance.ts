@@ -1,103 +1,92 @@
-import type {Claim, OwnerId} from '../job/claim.ts';
-import type {Health} from '../job/events.ts';
-import type {JobQueue} from '../store/store.ts';
+import type {OwnerId} from '../job/claim.ts';
+import type {Store} from '../store/store.ts';
 import type {Clock} from '../support/clock.ts';
 import type {FaenaError} from '../support/errors.ts';
 import {isRefusal} from './bisection.ts';
 
-/** How often it looks for writes of other connections; half as often while all workers are busy. A cancel from another process must be heard within 50 ms. */
-const LISTEN_EVERY_MS = 20;
-/** How often it looks for dead owners. */
-const RECOVER_EVERY_MS = 1000;
-/** A log of this size is reported, and again whenever its size has doubled. Usually a log stays below a quarter of this. */
-const LONG_LOG_BYTES = 64 * 1024 * 1024;
+/** How often the dispatcher looks for dead owners. */
+const RECLAIM_EVERY_MS = 1000;
 
 /**
- * Does what must be done from time to time, whatever else goes on: renews the owner's heartbeat, takes back the jobs of dead
- * owners, notices what other processes wrote, checks that the files are still there. Its timer only wakes; the dispatcher's loop
- * calls {@link attend} between turns.
+ * Regular work of a dispatcher: it renews the owner's heartbeat and reclaims the jobs of dead owners. Its timer only wakes the
+ * dispatcher's loop, which then calls {@link tick}.
  */
 export class Maintenance {
-	readonly #queue: JobQueue;
+	readonly #store: Store;
 	readonly #owner: OwnerId;
 	readonly #leaseMs: number;
 	readonly #clock: Clock;
 	readonly #stopTimer: () => void;
-	/** How often the timer has rung since it last attended. */
-	#ticks = 1;
-	/** Findings that were not returned yet, because something failed after them. */
-	#found: MaintenanceResult = NOTHING;
-	/** The last refusal that was reported of taking back jobs. */
+	#isDue = true;
+	/** True if the store knows the owner. */
+	#isRegistered = false;
+	/** Results that were not returned yet, because a later step failed. */
+	#result: MaintenanceResult = NO_RESULT;
+	/** The last reported refusal to reclaim jobs. */
 	#refusal: string | undefined;
-	#longLogBytes = LONG_LOG_BYTES;
-	#hasToldOfLibrary = false;
 	#nextHeartbeat = 0;
-	#nextRecovery = 0;
+	#nextReclaim = 0;
 
-	constructor(queue: JobQueue, owner: OwnerId, leaseMs: number, clock: Clock, wake: () => void) {
-		this.#queue = queue;
+	constructor(store: Store, owner: OwnerId, leaseMs: number, clock: Clock, wake: () => void) {
+		this.#store = store;
 		this.#owner = owner;
 		this.#leaseMs = leaseMs;
 		this.#clock = clock;
-		this.#stopTimer = clock.every(LISTEN_EVERY_MS, () => {
-			this.#ticks++;
+		this.#stopTimer = clock.every(Math.min(RECLAIM_EVERY_MS, leaseMs / 3), () => {
+			this.#isDue = true;
 			wake();
 		});
 	}
 
-	/** True if {@link attend} must be called now, though a turn could wait. */
-	get isOverdue(): boolean {
-		return this.#ticks > 1;
+	/** True if {@link tick} has something to do. */
+	get isDue(): boolean {
+		return this.#isDue;
 	}
 
-	/** Does what is due. Does nothing before the timer has rung again. */
+	/** Does all work that is due. */
 	async tick(): Promise<MaintenanceResult> {
-		if (this.#ticks === 0) return NOTHING;
-		this.#ticks = 0;
+		if (!this.#isDue) return NO_RESULT;
 		const now = this.#clock.steadyMs();
 		if (now >= this.#nextHeartbeat) {
-			if (!(await this.#queue.heartbeat(this.#owner))) this.#found = {...this.#found, isOwnerLost: true};
+			await this.#beat();
 			this.#nextHeartbeat = now + this.#leaseMs / 3;
 		}
-		if (now >= this.#nextRecovery) {
-			await this.#examine();
-			await this.recover();
-			this.#nextRecovery = now + Math.min(RECOVER_EVERY_MS, this.#leaseMs / 3);
+		if (now >= this.#nextReclaim) {
+			const {hasMore} = await this.reclaim();
+			if (!hasMore) this.#nextReclaim = now + Math.min(RECLAIM_EVERY_MS, this.#leaseMs / 3);
+			this.#isDue = hasMore;
+		} else this.#isDue = false;
+		const result = this.#result;
+		this.#result = NO_RESULT;
+		return result;
+	}
+
+	/** Renews the heartbeat. The first one registers the owner, by a claim of no jobs; from then on other engines see that it lives. */
+	async #beat(): Promise<void> {
+		if (this.#isRegistered && (await this.#store.heartbeat(this.#owner)) === 'fenced') {
+			this.#isRegistered = false;
+			this.#result = {...this.#result, isOwnerLost: true};
 		}
-		const changed = (await this.#queue.changes()) || this.#found.changed;
-		this.#found = {...this.#found, changed};
-		const stops = changed ? await this.#queue.stops(this.#owner) : [];
-		const found = {...this.#found, stops};
-		this.#found = NOTHING;
-		return found;
+		if (!this.#isRegistered) await this.#store.commit({claim: {owner: this.#owner, lanes: [], limit: 0, maxBytes: 0}});
+		this.#isRegistered = true;
 	}
 
 	/**
-	 * Takes back the jobs of dead owners, and tells of them when it next attends. Rows that are in the way of it may stay there for ever; they are
-	 * told of once, and keep nothing else from going on. Returns how many jobs.
+	 * Reclaims a page of jobs of dead owners; the next {@link tick} returns their number. A damaged row that prevents it may stay for ever: it is
+	 * reported once, and does not stop anything else.
 	 */
-	async recover(): Promise<number> {
+	async reclaim(): Promise<{readonly jobs: number; readonly hasMore: boolean}> {
 		try {
-			const recovered = await this.#queue.recover();
-			this.#found = {...this.#found, recovered: this.#found.recovered + recovered};
+			const released = await this.#store.reclaim();
+			this.#result = {...this.#result, reclaimed: this.#result.reclaimed + released.jobs};
 			this.#refusal = undefined;
-			return recovered;
+			return released;
 		} catch (error) {
 			if (!isRefusal(error)) throw error;
-			if (error.message !== this.#refusal) this.#found = {...this.#found, refusal: error};
+			if (error.message !== this.#refusal) this.#result = {...this.#result, refusal: error};
 			this.#refusal = error.message;
-			return 0;
+			return {jobs: 0, hasMore: false};
 		}
-	}
-
-	async #examine(): Promise<void> {
-		const {logBytes, secondLibrary} = await this.#queue.examine();
-		if (secondLibrary && !this.#hasToldOfLibrary) this.#found = {...this.#found, secondLibrary};
-		this.#hasToldOfLibrary = secondLibrary !== undefined;
-		if (logBytes < LONG_LOG_BYTES) this.#longLogBytes = LONG_LOG_BYTES;
-		if (logBytes < this.#longLogBytes) return;
-		this.#longLogBytes = 2 * logBytes;
-		this.#found = {...this.#found, logBytes};
 	}
 
 	stop(): void {
@@ -106,20 +95,12 @@ export class Maintenance {
 }
 
 export interface MaintenanceResult {
-	/** Another connection wrote. */
-	readonly changed: boolean;
-	/** Jobs of this dispatcher that are to be stopped, if another connection wrote. */
-	readonly stops: readonly Claim[];
-	/** Jobs that were taken back from dead owners. */
-	readonly recovered: number;
-	/** Other engines took this dispatcher for dead: its claims are gone. */
+	/** The number of jobs reclaimed from dead owners. */
+	readonly reclaimed: number;
+	/** True if other engines took this dispatcher for dead: its claims are gone. */
 	readonly isOwnerLost: boolean;
-	/** The size of the log, if it is too large: somebody reads in a transaction that doesn't end. */
-	readonly logBytes?: number;
-	/** Another SQLite library of this process has the database open. Reported once. */
-	readonly secondLibrary?: NonNullable<Health['secondLibrary']>;
-	/** Why the jobs of a dead owner can't be taken back. */
+	/** Why the jobs of a dead owner can't be reclaimed. */
 	readonly refusal?: FaenaError;
 }
 
-export const NOTHING: MaintenanceResult = {changed: false, stops: [], recovered: 0, isOwnerLost: false};
+const NO_RESULT: MaintenanceResult = {reclaimed: 0, isOwnerLost: false};

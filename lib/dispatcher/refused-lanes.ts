@@ -1,10 +1,10 @@
-import type {TaskDemand} from '../store/store.ts';
+import type {LaneRequest} from '../store/store.ts';
 import type {Clock} from '../support/clock.ts';
 import {RetryState} from './retry-state.ts';
 
 /**
- * The lanes of a dequeue that was refused, because of a row in the way of one of them. Each lane is asked alone until it succeeds.
- * A lane that is refused alone rests for a while, and the others go on.
+ * The lanes of a claim that the store refused because of a damaged row in one of them. From each lane is claimed alone until that succeeds.
+ * A lane that is refused alone is left out for a while, and the others go on.
  */
 export class RefusedLanes {
 	readonly #clock: Pick<Clock, 'steadyMs'>;
@@ -18,36 +18,36 @@ export class RefusedLanes {
 		return this.#lanes.size === 0;
 	}
 
-	/** How long until one of them may be asked; `Infinity` if there are none. */
-	get restMs(): number {
-		return Math.min(...[...this.#lanes.values()].map(({restMs}) => restMs));
+	/** How long until one of them may be tried; `Infinity` if there are none. */
+	get waitMs(): number {
+		return Math.min(...[...this.#lanes.values()].map(({waitMs}) => waitMs));
 	}
 
-	/** Which of the lanes to ask in the next dequeue: all of them, as long as none was refused. */
-	askable(lanes: readonly TaskDemand[]): readonly TaskDemand[] {
+	/** The lanes for the next claim: all of them, as long as none was refused. */
+	claimable(lanes: readonly LaneRequest[]): readonly LaneRequest[] {
 		if (this.isEmpty) return lanes;
-		const awake = lanes.filter(lane => lane.limit > 0 && (this.#lanes.get(nameOf(lane))?.restMs ?? 0) === 0);
-		const alone = awake.find(lane => this.#lanes.has(nameOf(lane)));
-		return alone ? [alone] : awake;
+		const waiting = lanes.filter(lane => lane.limit > 0 && (this.#lanes.get(nameOf(lane))?.waitMs ?? 0) === 0);
+		const alone = waiting.find(lane => this.#lanes.has(nameOf(lane)));
+		return alone ? [alone] : waiting;
 	}
 
-	/** Call this when a dequeue of these lanes was refused. Returns the lane that begins to rest: not if it has rested since it last succeeded. */
-	add(lanes: readonly TaskDemand[], refusal: unknown): TaskDemand | undefined {
+	/** To be called when a claim from these lanes was refused. Returns the lane that is left out from now on; `undefined` if it has been left out before. */
+	add(lanes: readonly LaneRequest[], refusal: unknown): LaneRequest | undefined {
 		const asked = lanes.filter(({limit}) => limit > 0);
 		for (const lane of asked) if (!this.#lanes.has(nameOf(lane))) this.#lanes.set(nameOf(lane), new RetryState(this.#clock));
 		const [lane, ...others] = asked;
-		const setbacks = lane && this.#lanes.get(nameOf(lane));
-		if (!setbacks || others.length > 0) return undefined;
-		setbacks.add(refusal, Infinity);
-		return setbacks.count === 1 ? lane : undefined;
+		const state = lane && this.#lanes.get(nameOf(lane));
+		if (!state || others.length > 0) return undefined;
+		state.add(refusal, Infinity);
+		return state.count === 1 ? lane : undefined;
 	}
 
-	/** Call this when a dequeue of these lanes succeeded. */
-	clear(lanes: readonly TaskDemand[]): void {
+	/** To be called when a claim from these lanes succeeded. */
+	clear(lanes: readonly LaneRequest[]): void {
 		if (!this.isEmpty) for (const lane of lanes) this.#lanes.delete(nameOf(lane));
 	}
 }
 
-function nameOf({task, suspects = false}: TaskDemand): string {
-	return JSON.stringify([task, suspects]);
+function nameOf({task, isQuarantined = false}: LaneRequest): string {
+	return JSON.stringify([task, isQuarantined]);
 }

@@ -2,13 +2,13 @@ import type {Clock} from '../support/clock.ts';
 import {FaenaError} from '../support/errors.ts';
 import {isRefusal} from './bisection.ts';
 
-/** After so many failures in a row there is no hope. With waits that grow to a second this takes about a minute. */
-const MOST = 60;
-const LONGEST_WAIT_MS = 1000;
-/** How long after its deadline something may still be tried. */
-const OVERTIME_MS = 500;
+/** After more failures in a row another try is hopeless. With waits that grow to a second, this takes about a minute. */
+const MAX_FAILURES = 60;
+const MAX_WAIT_MS = 1000;
+/** How long after the deadline tries are still allowed. */
+const MAX_OVERTIME_MS = 500;
 
-/** Counts the failures in a row of something that is tried again after a while. */
+/** Counts consecutive failures of an activity, and decides when to try it again. */
 export class RetryState {
 	readonly #clock: Pick<Clock, 'steadyMs'>;
 	#count = 0;
@@ -22,24 +22,24 @@ export class RetryState {
 		return this.#count;
 	}
 
-	/** How long until it may be tried again; 0 if it may be tried at once. */
-	get restMs(): number {
+	/** How long until the next try; 0 if it may come at once. */
+	get waitMs(): number {
 		return this.#count === 0 ? 0 : Math.max(0, this.#retryAt - this.#clock.steadyMs());
 	}
 
 	/**
 	 * Adds a failure.
-	 * @param until the deadline, by the steady clock; until then a full disk or a damaged row, which somebody can mend, may be tried for ever
+	 * @param deadline by the steady clock. Until then, a full disk or a damaged row is tried any number of times, since a person can fix it
 	 * @returns how long to wait
-	 * @throws the error itself, if there is no hope
+	 * @throws the error itself, if another try is hopeless
 	 */
-	add(error: unknown, until: number): number {
+	add(error: unknown, deadline: number): number {
 		const code = error instanceof FaenaError ? error.code : undefined;
 		if (code === 'BadDatabase' || code === 'NewerDatabase' || code === 'Closed') throw error;
 		this.#count++;
-		if (this.#count > MOST && code !== 'StorageFull' && !isRefusal(error)) throw error;
-		if (this.#clock.steadyMs() > until + OVERTIME_MS) throw error;
-		const waitMs = Math.min(LONGEST_WAIT_MS, 10 * 2 ** this.#count);
+		if (this.#count > MAX_FAILURES && code !== 'StorageFull' && !isRefusal(error)) throw error;
+		if (this.#clock.steadyMs() > deadline + MAX_OVERTIME_MS) throw error;
+		const waitMs = Math.min(MAX_WAIT_MS, 10 * 2 ** this.#count);
 		this.#retryAt = this.#clock.steadyMs() + waitMs;
 		return waitMs;
 	}

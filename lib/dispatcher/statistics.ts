@@ -1,13 +1,13 @@
 import {createHistogram, type RecordableHistogram} from 'node:perf_hooks';
 import type {WorkerLoss} from '../job/events.ts';
+import {type EndedGroup, numberAt, sizeOf} from '../job/group.ts';
 import {PackedTimes, type TimesColumn} from '../job/packed-times.ts';
-import {isReturnedRun, type ReturnedRun, type Settling} from '../job/runs.ts';
 import type {EngineStats, Quantiles} from '../job/stats.ts';
-import type {Settled} from '../store/store.ts';
+import type {SettledGroup} from '../store/store.ts';
 import {monotonicMs} from '../support/clock.ts';
 
 const RATE_SECONDS = 10;
-/** A median of fewer says little. */
+/** A median of fewer executions says little. */
 const MIN_SAMPLES = 10;
 const MIN_TIMEOUT_MS = 100;
 
@@ -26,7 +26,7 @@ export class Statistics {
 	readonly #executions = {completed: 0, failed: 0, dead: 0, cancelled: 0, released: 0, lost: 0};
 	readonly #tasks = new Map<string, TaskRecord>();
 	readonly #commits = createHistogram();
-	/** Completed jobs by second, modulo as many seconds as are kept. */
+	/** Numbers of completed jobs by second: a ring buffer. */
 	readonly #recent = new Array<{second: number; jobs: number}>(RATE_SECONDS + 1).fill({second: -1, jobs: 0});
 	#failedCommits = 0;
 	#busyMs = 0;
@@ -40,46 +40,47 @@ export class Statistics {
 		this.#startedAt = steadyMs();
 	}
 
-	/** Executions of a task ended; what the queue makes of them is not known yet. */
-	ended(task: string, settling: readonly Settling[]): void {
+	/** Counts executions of a task that ended. Whether the store accepts them is not known yet. */
+	ended(task: string, groups: readonly EndedGroup[]): void {
 		const record = this.#recordOf(task);
-		for (const each of settling) {
-			if (isReturnedRun(each)) {
-				this.#runEnded(record, each);
-				continue;
-			}
-			const {type, durationMs = 0, waitMs, cpuMs = 0} = each.outcome;
-			if (type === 'returned') this.#returned(record, durationMs, waitMs, cpuMs);
-			else {
-				this.#busyMs += durationMs;
-				record.cpuMs += cpuMs;
-			}
+		for (const group of groups) {
+			if (group.endings) this.#eachEnded(record, group, group.endings);
+			else this.#allReturned(record, group);
 		}
 	}
 
-	#runEnded(record: TaskRecord, {values: {count}, times, createdAt}: ReturnedRun): void {
-		const packed = new PackedTimes(times);
-		this.#busyMs += packed.column('durationMs').sum();
-		record.cpuMs += packed.column('cpuMs').sum() || 0;
-		record.completed += count;
-		recordEach(record.durations, packed.column('durationMs'), 0);
-		recordEach(record.waits, packed.column('startedAt'), createdAt);
+	#allReturned(record: TaskRecord, group: EndedGroup): void {
+		const times = new PackedTimes(group.times);
+		this.#busyMs += times.column('durationMs').sum() || 0;
+		record.cpuMs += times.column('cpuMs').sum() || 0;
+		record.completed += sizeOf(group);
+		recordEach(record.durations, times.column('durationMs'), 0);
+		if (typeof group.createdAt === 'number' && group.executions === 1) recordEach(record.waits, times.column('startedAt'), group.createdAt);
+		else for (let index = 0; index < sizeOf(group); index++) recordWait(record, group, index, times.at(index).startedAt);
 	}
 
-	#returned(record: TaskRecord, durationMs: number, waitMs: number | undefined, cpuMs: number): void {
-		this.#busyMs += durationMs;
-		record.cpuMs += cpuMs;
-		record.completed++;
-		record.durations.record(toMicros(durationMs));
-		if (waitMs !== undefined) record.waits.record(toMicros(waitMs));
+	#eachEnded(record: TaskRecord, group: EndedGroup, endings: NonNullable<EndedGroup['endings']>): void {
+		const times = new PackedTimes(group.times);
+		for (let index = 0; index < sizeOf(group); index++) {
+			const {startedAt, durationMs, cpuMs} = times.at(index);
+			this.#busyMs += durationMs || 0;
+			record.cpuMs += cpuMs || 0;
+			if ((endings.get(index)?.type ?? 'returned') !== 'returned') continue;
+			record.completed++;
+			record.durations.record(toMicros(durationMs || 0));
+			recordWait(record, group, index, startedAt);
+		}
 	}
 
-	settled(settled: readonly Settled[]): void {
+	settled(groups: readonly EndedGroup[], results: readonly SettledGroup[]): void {
 		let completed = 0;
-		for (const status of settled) {
-			if (status === 'completed') completed++;
-			else if (status === 'pending' || status === 'withdrawn') this.#executions.released++;
-			else if (status !== 'running') this.#executions[status]++;
+		for (const [index, group] of groups.entries()) {
+			const {others} = results[index] as SettledGroup;
+			completed += sizeOf(group) - others.size;
+			for (const status of others.values()) {
+				if (status === 'pending' || status === 'discarded') this.#executions.released++;
+				else if (status !== 'running') this.#executions[status]++;
+			}
 		}
 		this.#executions.completed += completed;
 		if (completed > 0) this.#countRecent(completed);
@@ -102,7 +103,7 @@ export class Statistics {
 		this.#chunkedJobs += jobs;
 	}
 
-	/** So many percent of the task's median, once enough of its executions have completed. */
+	/** The timeout in percent of the task's median, in milliseconds; `null` until enough of its executions have completed. */
 	timeoutMs(task: string, percent: number): number | null {
 		const durations = this.#tasks.get(task)?.durations;
 		if (!durations || durations.count < MIN_SAMPLES) return null;
@@ -155,15 +156,22 @@ export class Statistics {
 	}
 }
 
-/** How much each of them is above this. */
-function recordEach(histogram: RecordableHistogram, column: TimesColumn, above: number): void {
+/** Records each value of the column, less `base`. */
+function recordEach(histogram: RecordableHistogram, column: TimesColumn, base: number): void {
 	column.forEach((ms, jobs) => {
-		const micros = toMicros(ms - above);
+		if (Number.isNaN(ms)) return;
+		const micros = toMicros(ms - base);
 		for (let job = 0; job < jobs; job++) histogram.record(micros);
 	});
 }
 
-/** A histogram has no place for zero, nor for what no integer can hold. */
+/** Records the time from enqueue to start, for a first execution. */
+function recordWait({waits}: TaskRecord, {createdAt, executions}: EndedGroup, index: number, startedAt: number): void {
+	const waitMs = startedAt - numberAt(createdAt, index);
+	if (numberAt(executions, index) === 1 && !Number.isNaN(waitMs)) waits.record(toMicros(waitMs));
+}
+
+/** Clamped, since a histogram takes only integers from 1 on. */
 function toMicros(ms: number): number {
 	return Math.min(Number.MAX_SAFE_INTEGER, Math.max(1, Math.round(ms * 1000)));
 }

@@ -2,30 +2,43 @@ import {closest, distance} from 'fastest-levenshtein';
 import ms, {type StringValue} from 'ms';
 import {FaenaError} from '../support/errors.ts';
 
-/** Returns the value, perhaps in another form, or throws what it expected. */
+/** Checks a value and returns it, perhaps in another form. Throws an {@link expected} error if it is wrong. */
 export type Check = (value: unknown) => unknown;
 export type Checks = Readonly<Record<string, Check>>;
 
+/** Former options of each function, and what to write instead. */
+export const RENAMED_OPTIONS: Readonly<Record<string, Readonly<Record<string, string>>>> = {
+	'map()': {maxFailures: "halt: {when: 'soon', on: 'fail', at: maxFailures + 1}"},
+};
+
 /**
- * The options, checked one by one; `undefined` counts as not given.
- * @throws FaenaError `BadOption`, naming the option, what was expected and what came, or the nearest name of a misspelt one
+ * Checks options one by one. An option that is `undefined` counts as not given.
+ * @param where the function that got them, for messages
+ * @throws FaenaError `BadOption`. Its message names the option, what it expects and what it got; for an unknown one, the nearest name
  */
 export function checked(where: string, options: unknown, checks: Checks): Record<string, unknown> {
 	if (options === undefined) return {};
-	// A signal or a promise, say, has no properties that could be found wrong.
+	// Without this check a promise, for instance, would pass as options that are all absent.
 	const isObject = /^\[object (Object|Module)\]$/.test(Object.prototype.toString.call(options));
 	if (typeof options !== 'object' || options === null || !isObject) throw bad(`${where} expects an object of options; it got ${show(options)}`);
 	const result: Record<string, unknown> = {};
 	for (const [name, value] of Object.entries(options)) {
 		const check = Object.hasOwn(checks, name) ? checks[name] : undefined;
-		if (!check) throw bad(`${where} has no option ${JSON.stringify(name)}${nearest(name, Object.keys(checks))}`);
+		if (!check) throw unknownOption(where, name, checks);
 		if (value !== undefined) result[name] = argument(where, name, value, check);
 	}
 	return result;
 }
 
+function unknownOption(where: string, name: string, checks: Checks): FaenaError {
+	const renamed = RENAMED_OPTIONS[where];
+	const now = renamed && Object.hasOwn(renamed, name) ? renamed[name] : undefined;
+	if (now !== undefined) return bad(`${where} has no option ${JSON.stringify(name)} any more; write ${now}`);
+	return bad(`${where} has no option ${JSON.stringify(name)}${nearest(name, Object.keys(checks))}`);
+}
+
 /**
- * One value that must be there.
+ * Checks one value.
  * @throws FaenaError `BadOption`
  */
 export function argument<Value>(where: string, name: string, value: unknown, check: (value: unknown) => Value): Value {
@@ -37,13 +50,13 @@ export function argument<Value>(where: string, name: string, value: unknown, che
 	}
 }
 
-/** @throws FaenaError `BadOption` if it is not a collection; a text is none. */
+/** @throws FaenaError `BadOption` unless it is an iterable object. A text is refused. */
 export function checkIterable(where: string, items: unknown): void {
 	const isIterable = typeof items === 'object' && items !== null && (Symbol.iterator in items || Symbol.asyncIterator in items);
 	if (!isIterable) throw bad(`${where} expects an iterable or async iterable; it got ${show(items)}`);
 }
 
-/** `; did you mean "x"?` if one of the names is near, otherwise what there is. */
+/** The end of a message about an unknown name: `; did you mean "x"?` if one of the names is near it, otherwise all names. */
 export function nearest(name: string, names: readonly string[]): string {
 	const best = names.length > 0 ? closest(name, [...names]) : undefined;
 	if (best !== undefined && distance(name.toLowerCase(), best.toLowerCase()) <= Math.max(2, best.length / 3)) return `; did you mean ${JSON.stringify(best)}?`;
@@ -52,6 +65,7 @@ export function nearest(name: string, names: readonly string[]): string {
 
 class Expected extends Error {}
 
+/** The error with which a {@link Check} refuses a value. */
 export function expected(what: string, value: unknown): Expected {
 	return new Expected(`${what}; it got ${show(value)}`);
 }
@@ -60,7 +74,7 @@ export function bad(message: string): FaenaError {
 	return new FaenaError('BadOption', /[.?!]$/.test(message) ? message : `${message}.`);
 }
 
-/** A value as the sentence of an error names it. */
+/** A value as error messages show it. */
 export function show(value: unknown): string {
 	if (typeof value === 'string') return JSON.stringify(value.length > 60 ? `${value.slice(0, 60)}…` : value);
 	if (typeof value === 'bigint') return `${value}n`;
@@ -91,7 +105,7 @@ export function choice(...values: readonly string[]): Check {
 }
 
 export function text(value: unknown): string {
-	// Half a character would be stored as another one, and two different names as the same.
+	// Half a surrogate pair would be stored as another character, and two names could become the same.
 	if (typeof value === 'string' && value !== '' && !value.includes('\0') && value.isWellFormed()) return value;
 	throw expected('a text that is not empty and has no NUL character or half of a surrogate pair', value);
 }
@@ -106,7 +120,7 @@ export function boolean(value: unknown): boolean {
 	throw expected('true or false', value);
 }
 
-/** A function each of whose values is checked when it gives them, since they go into rows. */
+/** Checks a function, and each value that it returns, since the store writes these into rows. */
 export function giving(where: string, name: string, check: Check): Check {
 	return value => {
 		const call = callable(value) as () => unknown;
@@ -139,11 +153,9 @@ export function url(value: unknown): URL {
 	throw expected('a path or a file: URL', value instanceof URL ? value.href : value);
 }
 
-export function oneOf(...checks: readonly Check[]): Check {
-	return value => {
-		if (typeof value === 'string') return (checks[0] as Check)(value);
-		return (checks.at(-1) as Check)(value);
-	};
+/** Checks a string with the first check, and any other value with the second. */
+export function textOr(ofText: Check, ofOther: Check): Check {
+	return value => (typeof value === 'string' ? ofText(value) : ofOther(value));
 }
 
 export function durationUpTo(high: number): Check {
@@ -175,11 +187,11 @@ export function finite(value: unknown): number {
 
 const A_TIME = "a time such as '30s', '10m', '2h' or a number of milliseconds";
 
-/** Checks a text or number of time and gives whole milliseconds: the database, and timers, count in these. */
+/** Checks a duration and returns it in whole milliseconds, the unit of the database and of timers. */
 export function duration(value: unknown, what = A_TIME): number {
 	const parsed = typeof value === 'string' ? parse(value.trim()) : value;
 	if (typeof parsed !== 'number' || !Number.isFinite(parsed) || parsed < 0) throw expected(`${what}, not negative`, value);
-	if (parsed > MAX_MS) throw expected('a time of at most 10 years', value);
+	if (parsed > MAX_DURATION_MS) throw expected('a time of at most 10 years', value);
 	return whole(parsed);
 }
 
@@ -188,17 +200,17 @@ function whole(value: number): number {
 	return Math.round(value) + 0;
 }
 
-/** The package throws for texts of no or of more than a hundred characters. */
+/** `ms` throws for texts of no or of more than 100 characters. */
 function parse(text: string): number | undefined {
 	return text.length > 0 && text.length <= 100 ? ms(text as StringValue) : undefined;
 }
 
-/** Bytes, or a text such as `'512b'`, `'64kib'`, `'1.5mib'`, `'1gib'`. */
+/** A number of bytes, or a text such as `'512b'`, `'64kib'`, `'1.5mib'`, `'1gib'`. */
 export type Size = number | string;
 
 const UNITS: Readonly<Record<string, number>> = {b: 1, kib: 1024, mib: 1024 ** 2, gib: 1024 ** 3};
 
-/** Checks a text or number of size and gives bytes. */
+/** Checks a size and returns it in bytes. */
 export function size(value: unknown): number {
 	const [, count, unit = ''] = (typeof value === 'string' && /^\s*(\d+(?:\.\d+)?)\s*(b|kib|mib|gib)\s*$/i.exec(value)) || [];
 	const bytes = count === undefined ? value : Math.ceil(Number(count) * (UNITS[unit.toLowerCase()] as number));
@@ -206,4 +218,5 @@ export function size(value: unknown): number {
 	throw expected("a size such as '64kib', '1mib' or a number of bytes, more than none", value);
 }
 
-export const MAX_MS = 10 * 366 * 24 * 3_600_000;
+/** The longest duration that an option may have: ten years. */
+export const MAX_DURATION_MS = 10 * 366 * 24 * 3_600_000;

@@ -3,13 +3,13 @@ import {type Encoded, sameValue, sizeBytes} from './encoding.ts';
 import type {ChildJob, JobMaker} from './new-job.ts';
 import type {JobOptions} from './task.ts';
 
-/** What one execution may enqueue: it is kept in memory until it ends, and written in one transaction. */
+/** The most that one execution may enqueue. Its worker keeps it in memory until the task ends, and the store writes it in one transaction. */
 export const MAX_CHILD_JOBS = 10_000;
-const MAX_BYTES = 64 * 1024 * 1024;
+const MAX_CHILD_JOBS_BYTES = 64 * 1024 * 1024;
 
 /**
- * The jobs that a task makes with `ctx.enqueue`: collected while it runs, for the transaction that completes it. What is
- * wrong with one of them is said at the call, but for a key that another job holds: only the queue knows that.
+ * The jobs that a task enqueues with `ctx.enqueue`. They are collected while the task runs, for the transaction that completes
+ * its job. A wrong call throws at once, except for a key that another job holds: only the store knows that.
  */
 export class ChildJobs {
 	readonly #maker: JobMaker;
@@ -33,14 +33,14 @@ export class ChildJobs {
 		if (key !== undefined && this.#isKnown(task, key, encoded)) return;
 		this.#bytes += sizeBytes(encoded);
 		if (this.#jobs.length >= MAX_CHILD_JOBS) throw tooMany(`${MAX_CHILD_JOBS.toLocaleString('en')} jobs`);
-		if (this.#bytes > MAX_BYTES) throw tooMany(`${MAX_BYTES / 1024 ** 2} MiB of payloads`);
+		if (this.#bytes > MAX_CHILD_JOBS_BYTES) throw tooMany(`${MAX_CHILD_JOBS_BYTES / 1024 ** 2} MiB of payloads`);
 		const count = this.#jobs.length;
 		this.#jobs[count] = {task, payload: encoded, ...resolved, ...(key !== undefined && {key})};
-		// An earlier task may have changed what arrays do.
+		// An earlier task may have replaced functions of arrays.
 		if (this.#jobs.length === count) throw new Error('A job could not be kept until this one completes.');
 	}
 
-	/** True if this execution has made that job already. */
+	/** True if this execution has enqueued that job already. */
 	#isKnown(task: string, key: string, payload: Encoded): boolean {
 		const name = JSON.stringify([task, key]);
 		const known = this.#keyed.get(name);

@@ -2,37 +2,44 @@ import type {CompletedBatch} from './batch.ts';
 import type {FailureRecord} from './failure.ts';
 import type {JobId, LogLevel} from './job.ts';
 
-/** How a worker was lost. */
+/** A worker that was lost, and why. */
 export interface WorkerLoss {
+	/** What the worker was. */
 	readonly kind: 'thread' | 'process';
 	/**
-	 * `ended` by itself; `outOfMemory`; `stopped`, since its job did not heed a timeout, cancel or interruption; `blocked`, since it did not
-	 * go on for 5 s, or not do what its pool asked; `broken`, since what it said could not be true, as told in `error`; `unready`, since it
-	 * could not load the tasks or set them up, for the reason in `error`.
+	 * `ended`: it ended by itself. `outOfMemory`: it used up its heap. For the other reasons the pool ended it. `stopped`: its job ignored a
+	 * timeout, cancel or interruption. `blocked`: it made no progress for 5 s, or did not do what the pool asked. `broken`: it sent a report
+	 * that can't be true; `error` says which. `unready`: it could not load the tasks or set them up; `error` says why.
 	 */
 	readonly reason: 'ended' | 'outOfMemory' | 'stopped' | 'blocked' | 'broken' | 'unready';
+	/** Its exit code, if it had one. */
 	readonly exitCode?: number;
+	/** The signal that ended it, if one did. */
 	readonly signal?: string;
-	/** Processes that its tasks have started may still live: Faena could not find or kill them within a second or two. */
+	/** Processes that its tasks started may still live: Faena could not find or kill them within about two seconds. */
 	readonly leavesProcesses?: boolean;
-	/** The job that it ran. */
-	readonly job?: JobId;
+	/** The job that it was running. */
+	readonly jobId?: JobId;
+	/** The error that ended it, if one did. */
 	readonly error?: FailureRecord;
 }
 
-/** A worker has been loading the tasks module, or setting up the task, for so long. */
+/** A worker that is still loading the tasks module, or setting up a task. */
 export interface SlowStart {
+	/** What the worker is. `caller`: the thread that opened the engine. */
 	readonly kind: 'thread' | 'process' | 'caller';
+	/** The task that it is setting up; absent while it loads the module. */
 	readonly task?: string;
+	/** How long it has been at it. */
 	readonly durationMs: number;
 }
 
 export type EventName = JobEvent['type'];
 
-/** What happens to jobs that this engine's dispatcher runs. */
+/** What a dispatcher reports of its jobs, its workers and itself. */
 export type JobEvent =
 	| {readonly type: 'completed'; readonly id: JobId; readonly durationMs: number}
-	/** An execution failed and there will be another, or the job waits for `retry()`. */
+	/** An execution failed. The job will run again, or waits for `retry()`. */
 	| {readonly type: 'failed'; readonly id: JobId; readonly error: FailureRecord}
 	| {readonly type: 'dead'; readonly id: JobId; readonly error: FailureRecord}
 	| {readonly type: 'cancelled'; readonly id: JobId}
@@ -43,20 +50,23 @@ export type JobEvent =
 	| ({readonly type: 'workerLost'} & WorkerLoss)
 	| ({readonly type: 'slowStart'} & SlowStart)
 	| ({readonly type: 'secondLibrary'} & NonNullable<Health['secondLibrary']>)
-	// From here on for the log alone.
+	// The events below go to the logger only.
 	| {readonly type: 'ownerLost'}
 	| {readonly type: 'recovered'; readonly jobs: number}
 	| {readonly type: 'logGrown'; readonly logBytes: number}
-	/** So many in a row. */
+	/** A transaction failed and will be tried again. `setbacks` is how many failed in a row. */
 	| {readonly type: 'setBack'; readonly setbacks: number; readonly waitMs: number; readonly error: FailureRecord}
-	/** The store refuses to write what became of the job, whose claim stays, or what it said; to dequeue it, or anything of the task; or to take jobs back. */
+	/**
+	 * The store refused something, and goes on without it. With `id`: to write the job's outcome or updates, or to claim it; if it is the outcome,
+	 * the job stays claimed. With `task`: to claim jobs of the task. With neither: to reclaim or release jobs.
+	 */
 	| {readonly type: 'refused'; readonly id?: JobId; readonly task?: string; readonly error: FailureRecord}
 	| {readonly type: 'memoryShort'; readonly id: JobId};
 
-/** The state of what the jobs lie on. */
+/** The state of the store's files. */
 export interface Health {
-	/** What the log has grown to. */
+	/** Size of the write-ahead log. */
 	readonly logBytes: number;
-	/** Another SQLite library of this process has the database open: the files of those that are loaded, and a sentence that says what to do. */
+	/** Set if another SQLite library of this process has the database open: the files of all loaded libraries, and what to do about it. */
 	readonly secondLibrary?: {readonly libraries: readonly string[]; readonly message: string};
 }

@@ -1,40 +1,49 @@
+import {defined} from '../support/defined.ts';
+
 /**
- * Why an execution failed, as plain data. Stored with the job and shown to people; never turned back into the class it
- * came from, because what a database holds must not choose code.
+ * Why an execution failed, as plain data. It is stored with the job and shown to people. It is never revived as an instance of
+ * its original class: the content of a database must not choose which code runs.
  */
 export interface FailureRecord {
-	/** What happened to the execution. */
+	/** What happened. `poison`: it killed its worker too often. `badResult`: its result can't be stored. `unknownTask`: the module has no such task. */
 	readonly reason: 'threw' | 'timedOut' | 'lostWorker' | 'poison' | 'cancelled' | 'badResult' | 'unknownTask';
+	/** The name of the error's class. */
 	readonly name: string;
+	/** The error's message. */
 	readonly message: string;
+	/** The error's stack, if it has one. */
 	readonly stack?: string;
+	/** The error's `code`, if it has one, such as `ENOENT`. */
 	readonly code?: string | number;
-	/** The chain of causes, outermost first, cut at {@link MAX_CAUSES} and where it bites its own tail. */
+	/** The chain of causes, outermost first: at most {@link MAX_CAUSES}, and none of them twice. */
 	readonly causes?: readonly Omit<FailureRecord, 'reason' | 'causes' | Circumstance>[];
-	/** Exit code of the worker that was lost, */
+	/** Exit code of the lost worker. */
 	readonly exitCode?: number;
-	/** or the signal that ended it, */
+	/** The signal that ended the lost worker. */
 	readonly signal?: string;
-	/** and the last it wrote to stderr, where that was seen. */
+	/** The end of the lost worker's output to stderr, if the pool saw it. */
 	readonly stderr?: string;
-	/** Of a job that was stopped, or took its worker along. */
+	/** Set if the job was stopped, or ended its worker. */
 	readonly postMortem?: PostMortem;
 }
 
-/** What was known of an execution at its unnatural end. Times are milliseconds since 1970. */
+/** The state of an execution when it was stopped or its worker ended. Times are milliseconds since 1970. */
 export interface PostMortem {
+	/** The number of the execution. */
 	readonly execution: number;
-	/** Attempts charged up to and with this one; a cancellation charges none. */
+	/** Attempts charged, this one included. A cancellation charges none. */
 	readonly attempt: number;
+	/** When it started. */
 	readonly startedAt: number;
+	/** How long it had run. */
 	readonly durationMs: number;
-	/** What it had said last. */
+	/** Its last `ctx.progress()`. */
 	readonly progress?: {readonly done: number; readonly total?: number; readonly at: number};
 	/** V8's heap in its worker. */
 	readonly heap?: {readonly usedBytes?: number; readonly limitBytes: number};
-	/** Where the task was when its worker was ended, as lines of a stack; absent if it ended by itself. */
+	/** The task's stack when the pool ended its worker, as lines. Absent if the worker ended by itself. */
 	readonly stack?: string;
-	/** Why there is none, if its worker had to be ended. */
+	/** If the pool ended the worker and could not read the stack: why. */
 	readonly noStack?: string;
 }
 
@@ -42,36 +51,30 @@ export const MAX_CAUSES = 8;
 export const MAX_TEXT = 16 * 1024;
 
 /**
- * Makes a record of anything that can be thrown. Total: getters that throw, revoked proxies, cycles, `null` and endless
- * texts all end as a record.
+ * Describes any thrown value as a record. It never throws itself, whatever the value: a getter that throws, a revoked proxy, a
+ * cycle, `null`, an endless text.
  */
 export function toFailure(thrown: unknown, reason: FailureRecord['reason'] = 'threw'): FailureRecord {
 	const [first, ...causes] = describeChain(thrown);
 	return {reason, ...(first as Described), ...(causes.length > 0 && {causes})};
 }
 
-/** The failure of a job that has killed its worker too often. */
+/** The failure of a job that killed its worker too often. */
 export function poison(crashes: number, last: FailureRecord): FailureRecord {
 	return {...last, reason: 'poison', name: 'Poison', message: `It killed its worker ${crashes} times. The last time: ${last.message}`};
 }
 
-/** Rebuilds an `Error` with the record's name, message, stack, code and causes: what `JobFailed` has as `cause`. */
+/** Makes an `Error` with the record's name, message, stack, code and causes. `JobFailed` has it as its `cause`. */
 export function fromFailure(record: FailureRecord): Error {
 	const chain = [record, ...(record.causes ?? [])];
 	const error = chain.reduceRight<Error | undefined>((cause, each) => toError(each, cause), undefined);
 	const {reason, exitCode, signal, stderr, postMortem} = record;
-	return Object.assign(error as Error, {
-		reason,
-		...(exitCode !== undefined && {exitCode}),
-		...(signal !== undefined && {signal}),
-		...(stderr !== undefined && {stderr}),
-		...(postMortem !== undefined && {postMortem}),
-	});
+	return Object.assign(error as Error, defined({reason, exitCode, signal, stderr, postMortem}));
 }
 
 type Described = Omit<FailureRecord, 'reason' | 'causes' | Circumstance>;
 
-/** What belongs to an execution's end, not to the error. */
+/** Fields that describe the end of the execution, not the error. */
 type Circumstance = 'exitCode' | 'signal' | 'stderr' | 'postMortem';
 
 function describeChain(thrown: unknown): Described[] {
@@ -100,12 +103,12 @@ function describe(value: unknown): Described {
 	};
 }
 
-/** Faena's own code, as frames of a stack name it, */
+/** Folders of Faena's own code, as stack frames name them. */
 const OWN_FOLDERS = [new URL('../', import.meta.url).pathname, new URL('../../workers/', import.meta.url).pathname];
-/** and what calls it. */
+/** Matches stack frames of the code that calls Faena's. */
 const CALLER = /[\\/]node_modules[\\/](?:piscina|tinypool)[\\/]|\(?node:[\w/]+:\d+:\d+\)?$/;
 
-/** The stack up to where Faena called the task; whole if the task is not on it. */
+/** The stack without the frames below the task: those of Faena and its callers. All of it if no frame is the task's. */
 export function withoutCallers(stack: string): string {
 	try {
 		const lines = stack.split('\n');
@@ -118,7 +121,7 @@ export function withoutCallers(stack: string): string {
 		}
 		return isCalled && /^\s+at /.test(lines[end - 1] ?? '') ? lines.slice(0, end).join('\n') : stack;
 	} catch {
-		// A task may have replaced what this needs.
+		// A task may have replaced functions that are used here.
 		return stack;
 	}
 }
@@ -147,7 +150,7 @@ function text(value: unknown): string | undefined {
 	return typeof value === 'string' ? cut(value) : undefined;
 }
 
-/** A number that JSON can't hold is no code. */
+/** `undefined` for a number that JSON can't hold. */
 function codeOf(value: unknown): string | number | undefined {
 	return typeof value === 'number' && Number.isFinite(value) ? value : text(value);
 }

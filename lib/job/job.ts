@@ -4,229 +4,273 @@ import type {FailureRecord} from './failure.ts';
 /** A job's id: a positive integer, rising in order of arrival, never used twice. */
 export type JobId = number;
 
-/** Where a job stands; see {@link TRANSITIONS} for how it moves. */
+/**
+ * The state of a job. `pending`: it waits to run, at once or at `runAt`. `running`: a dispatcher has claimed it. `failed`: its last
+ * execution failed, and it waits for the next one at `runAt`, or for `retry()` if it has no `runAt`. `completed`, `dead` and
+ * `cancelled` end a round; {@link TRANSITIONS} says how a new round begins.
+ */
 export type JobStatus = 'pending' | 'running' | 'completed' | 'failed' | 'dead' | 'cancelled';
 
 /**
- * Which moves are legal, and what makes each. The property test of queues holds every change of status that it sees against this table.
- * `pending`: waits to run, at once or at `runAt`. `running`: claimed by a dispatcher. `failed`: its last execution
- * failed and it waits for the next, or for `retry()` if it has no `runAt`. The other three are terminal for a round; an enqueue opens a new one only where the new job's `rerun` says so.
+ * The legal changes of status, and what causes each. The property test of stores checks every change that it sees against this table.
+ * An enqueue opens a new round only if the `rerun` of the new job says so.
  */
 export const TRANSITIONS: Readonly<Record<JobStatus, Readonly<Partial<Record<JobStatus, string>>>>> = {
-	pending: {running: 'dequeue', cancelled: 'cancel'},
+	pending: {running: 'claim', cancelled: 'cancel'},
 	running: {
 		completed: 'settle: returned',
 		failed: 'settle: threw, timed out or lost its worker, attempts left',
 		dead: 'settle: threw, timed out or lost its worker, no attempts left',
 		cancelled: 'settle: cancelled',
-		pending: 'settle: released; recovery of a dead owner',
+		pending: 'settle: released; reclaim from a dead owner',
 	},
-	failed: {pending: 'its time has come; retry; enqueue of a changed one, or again', cancelled: 'cancel'},
-	completed: {pending: 'retry; enqueue of a changed one'},
-	dead: {pending: 'retry; enqueue of a changed one, or again'},
-	cancelled: {pending: 'retry; enqueue of a changed one, or again'},
+	failed: {pending: 'due; retry; enqueue with a changed payload or again', cancelled: 'cancel'},
+	completed: {pending: 'retry; enqueue with a changed payload'},
+	dead: {pending: 'retry; enqueue with a changed payload or again'},
+	cancelled: {pending: 'retry; enqueue with a changed payload or again'},
 };
 
-/** All statuses, in the order in which people read them. */
+/** All statuses, in the order in which they are shown. */
 export const STATUSES = ['pending', 'running', 'failed', 'completed', 'dead', 'cancelled'] as const satisfies readonly JobStatus[];
 
-/** True for the statuses that end a round: only a new one moves such a job again. */
+/** True for the statuses that end a round: only a new round changes them. */
 export function isTerminal(status: JobStatus): boolean {
 	return status === 'completed' || status === 'dead' || status === 'cancelled';
 }
 
 /**
- * How suspect a job is of having killed its process: 0 not at all, and one level more each time it was among the jobs that may have
- * done it. A suspect runs in a child process. The higher its level, the fewer others run with it; at the highest level it runs alone.
+ * The highest level of suspicion. A job's level is 0, and rises each time the job is among those that may have killed their process. From
+ * level 1 on it is a suspect, and runs in a child process. The higher its level, the fewer others run with it; at the highest it runs alone.
  */
 export const MAX_SUSPICION = 10;
 
-/** The most jobs in a chunk that has a suspect of this level: half of them at each level. */
+/** The most jobs in a chunk with a suspect of this level: 512 at level 1, and half as many at each further level. */
 export function mostTogether(suspicion: number): number {
 	return 2 ** Math.max(0, MAX_SUSPICION - suspicion);
 }
 
-/** The level of jobs of which one has killed or broken its worker, it is not known which: at most half of them run together again. */
+/** The level of this many jobs if an unknown one of them killed or broke its worker: at most half of them may run together again. */
 export function suspicionAmong(jobs: number): number {
 	let level = 1;
 	while (level < MAX_SUSPICION && mostTogether(level) > jobs / 2) level++;
 	return level;
 }
 
-/** A job that killed its own worker so often is dead, whatever its `maxAttempts`. */
+/** A job that killed its worker this many times is dead, whatever its `maxAttempts`. */
 export const MAX_CRASHES = 3;
 
-/** How a job is retried and limited. Resolved when the job is enqueued and kept with it. */
+/** How often and how long a job may run, and how it is tried again. Resolved when the job is enqueued, and stored with it. */
 export interface Policy {
-	/** Executions that may be charged before the job is dead; ≥ 1. */
+	/** The job is dead after this many charged executions; at least 1. */
 	readonly maxAttempts: number;
 	/** Longest run of one execution in milliseconds, from its start; `null` for no limit. */
 	readonly timeoutMs: number | null;
-	/** Or that many percent of the median of the task's completed executions, as the dispatcher that runs it has seen them. */
+	/** Instead of `timeoutMs`: percent of the median run time of the task's completed executions in the dispatcher that runs the job. */
 	readonly timeoutPercent?: number;
+	/** How long a failed job waits before its next attempt. */
 	readonly backoff: Backoff;
 	/** `auto` tries again after the backoff; `manual` parks a failed job until `retry()`. */
 	readonly retry: 'auto' | 'manual';
 }
 
-/** Exponential backoff: attempt n waits `min(maxMs, baseMs × factorⁿ⁻¹)`, of which the share `jitter` is random. */
+/** Exponential backoff: after attempt n the job waits `min(maxMs, baseMs × factorⁿ⁻¹)`, of which the share `jitter` is random. */
 export interface Backoff {
+	/** The wait after the first failed attempt. */
 	readonly baseMs: number;
+	/** By this each wait is longer than the last one. */
 	readonly factor: number;
+	/** The longest wait. */
 	readonly maxMs: number;
-	/** 0: always the full wait; 1: anything between nothing and the full wait. */
+	/** From 0, always the full wait, to 1, anything from no wait to the full one. */
 	readonly jitter: number;
 }
 
-/** Milliseconds, or a text such as `'500ms'`, `'30s'`, `'10m'`, `'2h'`, `'7d'`. */
+/** A number of milliseconds, or a text such as `'500ms'`, `'30s'`, `'10m'`, `'2h'`, `'7d'`. */
 export type Duration = number | string;
 
-/** A fixed wait, or exponential backoff: `base`, multiplied by `factor` each time, up to `max`; the share `jitter` of it is random. */
+/**
+ * A fixed wait; or exponential backoff: `base` (default 1 s), multiplied by `factor` (2) each time, at most `max` (1 h). The share
+ * `jitter` (0.5) of each wait is random.
+ */
 export type BackoffOption = Duration | {readonly base?: Duration; readonly factor?: number; readonly max?: Duration; readonly jitter?: number};
 
-/** What is known of a job. Times are milliseconds since 1970; absent values have not happened. */
+/** A job as the store knows it, without its payload and result. Times are milliseconds since 1970. A field is absent if it is not known or its event has not happened. */
 export interface Job {
+	/** Rises in order of arrival, and is never used twice. */
 	readonly id: JobId;
+	/** The name of its function in the tasks module. */
 	readonly task: string;
+	/** Its state at the moment of the read. */
 	readonly status: JobStatus;
-	/** Higher first. */
+	/** Jobs of a higher priority run first. */
 	readonly priority: number;
+	/** Unique in its batch, or without a batch in its task. */
 	readonly key?: string;
 	/** Name of the batch that enqueued it. */
 	readonly batch?: string;
+	/** When it was enqueued. */
 	readonly createdAt: number;
-	/** When it may run, if it is waiting for that. */
+	/** When it becomes due, if it waits for a time. */
 	readonly runAt?: number;
 	/** Executions charged in this round. */
 	readonly attempts: number;
+	/** It is dead after this many charged executions. */
 	readonly maxAttempts: number;
-	/** Executions begun since the job exists; the number of the last one. */
+	/** Executions that have begun, in all rounds; also the number of the last one. */
 	readonly executions: number;
+	/** The longest run of one execution, in milliseconds; `null` for no limit. */
 	readonly timeoutMs: number | null;
+	/** Instead of `timeoutMs`: percent of the median run time of its task. */
 	readonly timeoutPercent?: number;
-	/** Of the last execution that failed or ended; of a running one once it has run for some 100 ms. */
+	/** When the last execution started. For a running one it is known after about 100 ms. */
 	readonly startedAt?: number;
+	/** When its round ended. */
 	readonly endedAt?: number;
-	/** How long the last execution ran, in milliseconds. */
+	/** Run time of the last execution, in milliseconds. */
 	readonly durationMs?: number;
-	/** From enqueue, with the delay if there was one, to the start of the only execution, in milliseconds. */
+	/** From enqueue, its delay included, to the start of the execution, in milliseconds. Known if there was only one execution. */
 	readonly waitMs?: number;
-	/** Processor time of the last execution, in milliseconds: of its thread (from Node 24 on) or of its process. */
+	/**
+	 * Processor time of the last execution, in milliseconds: of its thread (from Node 24 on) or of its process. Short jobs that ran one after
+	 * the other are measured together, and each has their mean.
+	 */
 	readonly cpuMs?: number;
 	/**
-	 * Memory, where it was measured, which is after executions of some milliseconds: the heap that the thread used at the end, or
-	 * the most that the process ever had.
+	 * Memory in bytes, measured after executions of some milliseconds: the heap that the thread used at the end, or the most that the
+	 * process ever used.
 	 */
 	readonly memoryBytes?: number;
-	/** Encoded. */
+	/** Size of the encoded payload. */
 	readonly payloadBytes: number;
-	/** Encoded, of a completed job. */
+	/** Size of the encoded result of a completed job. */
 	readonly resultBytes?: number;
+	/** The last progress that its task reported. */
 	readonly progress?: Progress;
 	/** Why the last execution failed, or why the job ended as dead or cancelled. */
 	readonly error?: FailureRecord;
 }
 
+/** The last `ctx.progress(done, total)` of a job. */
 export interface Progress {
+	/** How much is done, in the task's own unit. */
 	readonly done: number;
+	/** How much there is to do, if the task knows it. */
 	readonly total?: number;
+	/** Milliseconds since 1970. */
 	readonly at: number;
 }
 
-/** How much a log line matters. */
+/** The level of a log line. */
 export type LogLevel = 'debug' | 'info' | 'warn' | 'error';
 
-/** One line a task wrote with `ctx.log`. */
+/** A line that a task wrote with `ctx.log`. */
 export interface LogLine {
+	/** The number of the execution that wrote it. */
 	readonly execution: number;
+	/** Milliseconds since 1970. */
 	readonly at: number;
+	/** As the task gave it. */
 	readonly level: LogLevel;
+	/** The line, without a line break at its end. */
 	readonly text: string;
 }
 
-/** Jobs by status. */
+/** Numbers of jobs by status. */
 export type Counts = Readonly<Record<JobStatus, number>>;
 
 /**
- * Which jobs a verb speaks of; all given conditions must hold. An empty filter means every job. A page of jobs by ids, statuses or batch reads
- * about as many rows as it has jobs, however many there are; one by task also passes jobs of other tasks.
+ * Selects jobs that meet all given conditions; an empty filter selects every job. A page selected by ids, statuses or batch reads
+ * about as many rows as it has jobs, however many there are; one selected by task also reads rows of other tasks.
  */
 export interface JobFilter {
-	/** As many as you like, in any order. */
+	/** Any number of ids, in any order. */
 	readonly ids?: readonly JobId[];
+	/** Name of a task. */
 	readonly task?: string;
+	/** One status, or any of several. */
 	readonly status?: JobStatus | readonly JobStatus[];
 	/** Name of a batch. */
 	readonly batch?: string;
 }
 
-/** Why a running job is to stop; also what its outcome will say. */
+/** Why a running job is told to stop. */
 export const STOP_REASONS = ['cancelled', 'timedOut', 'interrupted'] as const;
 
+/** Why a running job is told to stop. `interrupted`: its engine closes, or lost its lease. */
 export type StopReason = (typeof STOP_REASONS)[number];
 
 /** What a commit survives: `full` a loss of power, `normal` a crash of the process. */
 export type Durability = 'full' | 'normal';
 
+/** A page of a list of jobs, which is ordered by id. */
 export interface Page {
 	/** Only jobs with a higher id. */
 	readonly after?: JobId;
-	/** Default 100. */
+	/** The most jobs; default 100. */
 	readonly limit?: number;
 }
 
+/** A job's values, encoded. */
 export interface JobValues {
+	/** As it was enqueued. */
 	readonly payload: Encoded;
-	/** The stored result of a completed job. */
+	/** The result of a completed job. */
 	readonly result?: Encoded;
-	/** Where its next execution goes on, and which one kept that when, in milliseconds since 1970. */
+	/** The state from which its next execution goes on, which execution kept it, and when, in milliseconds since 1970. */
 	readonly checkpoint?: {readonly execution: number; readonly at: number; readonly state: Encoded};
 }
 
-/** The end of a job's round. */
+/** How a job's round ended. */
 export interface JobEnd {
+	/** The job that was asked about. */
 	readonly id: JobId;
-	/** `missing`: there is no such job (any more). */
+	/** `missing`: no job has this id, or none any more. */
 	readonly status: 'completed' | 'dead' | 'cancelled' | 'missing';
 	/** The result of a completed job; otherwise `null`. */
-	readonly value: Encoded;
-	/** Why it is dead or cancelled, as far as is known. */
+	readonly result: Encoded;
+	/** Why it is dead or cancelled, if that is known. */
 	readonly error?: FailureRecord;
 }
 
+/** The jobs that a cancel reached. */
 export interface CancelResult {
-	/** Cancelled at once. */
+	/** Jobs that were cancelled at once. */
 	readonly cancelled: readonly JobId[];
-	/** Running: their owners were asked. */
+	/** Running jobs, whose owners were asked to stop them. */
 	readonly asked: readonly JobId[];
 }
 
-export interface WithdrawOptions {
-	/** Stop running executions, too. */
+/** Options of a discard. */
+export interface DiscardOptions {
+	/** Also stop running executions. */
 	readonly stop: boolean;
 }
 
-export interface WithdrawResult {
-	/** Deleted. */
-	readonly withdrawn: readonly JobId[];
-	/** Running: they go when their execution ends. */
+/** The jobs that a discard reached. */
+export interface DiscardResult {
+	/** Jobs that were deleted. */
+	readonly discarded: readonly JobId[];
+	/** Running jobs, which are deleted when their execution ends. */
 	readonly asked: readonly JobId[];
 }
 
+/** What to delete, and how much in one call. */
 export interface CleanupOptions {
-	/** Jobs that ended before this, in milliseconds since 1970. */
+	/** Jobs that ended before this are deleted. In milliseconds since 1970. */
 	readonly endedBefore: number;
-	/** The most jobs looked at in one call: what bounds the transaction. Default 2,000, the most that are stored together: these go as a whole. */
+	/** The most jobs that one call examines, so that its transaction is short. Default 2,000: so many jobs may share a row, and are then deleted at once. */
 	readonly limit?: number;
-	/** Where the previous call stopped. */
+	/** `next` of the previous call. */
 	readonly after?: JobId;
 }
 
+/** What one call deleted. */
 export interface CleanupResult {
+	/** The number of deleted jobs. */
 	readonly deleted: number;
-	/** Give this as `after` to go on; `null` when all was looked at. */
+	/** To go on, pass this as `after`. `null` if all jobs were examined. */
 	readonly next: JobId | null;
 }
 
-/** A batch's row: a positive integer. */
+/** A batch's id: a positive integer. */
 export type BatchId = number;

@@ -1,5 +1,4 @@
 import {FaenaError} from '../support/errors.ts';
-import {wallMs} from '../support/primordials.ts';
 import {argument, expected, nearest} from './checks.ts';
 import {type Encoded, encode} from './encoding.ts';
 import type {BatchId, Policy} from './job.ts';
@@ -7,35 +6,33 @@ import {checkJobOptions, checkTaskOptions, type ResolvedJobOptions, resolveJobOp
 import type {ExecutionOptions, JobOptions, TaskInfo, TaskOptions} from './task.ts';
 
 /**
- * Checks what is to be enqueued and resolves its options: those of the call, the task's own, the engine's defaults. The same
- * in the caller's thread for `enqueue` and in a worker for `ctx.enqueue`.
+ * Checks jobs that are to be enqueued, resolves their options and encodes their payloads. Options of the call override the task's
+ * own options, which override the engine's defaults. `enqueue` uses it in the caller's thread, `ctx.enqueue` in a worker.
  */
 export class JobMaker {
-	/** By task; a task's policy is the same object each time, so that it is sent and stored once. */
+	/** By task. Each resolve without options returns the same policy object, so that jobs can share a group. */
 	readonly #tasks: ReadonlyMap<string, {readonly own: TaskOptions; readonly resolved: ResolvedJobOptions}>;
 	readonly #defaults: ExecutionOptions;
 	readonly #maxValueBytes: number;
-	readonly #now: () => number;
 
 	/** @throws FaenaError `BadOption` if a task's own options are wrong */
-	constructor(tasks: readonly TaskInfo[], defaults: ExecutionOptions, maxValueBytes: number, now: () => number = wallMs) {
+	constructor(tasks: readonly TaskInfo[], defaults: ExecutionOptions, maxValueBytes: number) {
 		this.#defaults = defaults;
 		this.#maxValueBytes = maxValueBytes;
-		this.#now = now;
 		this.#tasks = new Map(
 			tasks.map(({name, options}) => {
 				const own = checkTaskOptions(`task ${name}`, options);
-				return [name, {own, resolved: resolveJobOptions([own, defaults], 0)}];
+				return [name, {own, resolved: resolveJobOptions([own, defaults])}];
 			}),
 		);
 	}
 
-	/** Names of the tasks; none if no module is known. */
+	/** Names of the tasks; empty if there is no tasks module. */
 	get names(): string[] {
 		return [...this.#tasks.keys()];
 	}
 
-	/** @throws FaenaError `BadOption` for what is no name, `UnknownTask` if there are tasks and none has it */
+	/** @throws FaenaError `BadOption` if it can't be a name; `UnknownTask` if there is a tasks module, and it has no such task */
 	checkName(where: string, task: unknown): string {
 		const name = argument(where, 'task', task, taskName);
 		if (this.#tasks.has(name) || this.#tasks.size === 0) return name;
@@ -48,7 +45,7 @@ export class JobMaker {
 		const known = this.#tasks.get(task);
 		const given = checkJobOptions(where, options);
 		if (known && Object.keys(given).length === 0) return known.resolved;
-		return resolveJobOptions([given, known?.own, this.#defaults], this.#now());
+		return resolveJobOptions([given, known?.own, this.#defaults]);
 	}
 
 	/** @throws FaenaError `NotEncodable`, `TooLarge` */
@@ -59,29 +56,44 @@ export class JobMaker {
 
 function taskName(value: unknown): string {
 	if (typeof value === 'string' && value !== '') return value;
-	throw expected('the name of one, a text that is not empty', value);
+	throw expected("a task's name, which is a text and not empty", value);
 }
 
+/** A job to be enqueued. */
 export interface NewJob {
+	/** The name of the function to run. */
 	readonly task: string;
+	/** Its argument, encoded. */
 	readonly payload: Encoded;
+	/** Jobs of a higher priority run first. */
 	readonly priority: number;
 	/** Earliest start in milliseconds since 1970; `null` for at once. */
 	readonly runAt: number | null;
+	/** Instead of `runAt`: the time from the commit to the earliest start. */
+	readonly delayMs?: number | undefined;
+	/** How often and how long it may run. */
 	readonly policy: Policy;
-	/** Unique per batch, or per task outside batches, until the job is cleaned up. */
-	readonly key?: string;
-	readonly batch?: BatchId;
-	/** When a job that has the key already gets a new round; default: never. */
-	readonly rerun?: Rerun;
+	/** Unique in its batch, or without a batch in its task, until the job is cleaned up. */
+	readonly key?: string | undefined;
+	/** The batch that it belongs to. */
+	readonly batch?: BatchId | undefined;
+	/** When an existing job with the key gets a new round; default: never. */
+	readonly rerun?: Rerun | undefined;
 }
 
-/** A job that a job enqueues. */
+/** A job that a task enqueues. */
 export type ChildJob = Omit<NewJob, 'batch' | 'rerun'>;
 
+/** When an enqueue begins a new round of the job that already has the key. */
 export interface Rerun {
-	/** If its payload is another: then with this payload, priority, policy and time. Not while it runs: that is a conflict. */
+	/** If the existing job has another payload. It takes over payload, priority, policy and time of the new job. While it runs, this is a conflict. */
 	readonly changed: boolean;
-	/** If its payload is the same, and it is failed, dead or cancelled. */
+	/** If the existing job has the same payload, and is failed, dead or cancelled. */
 	readonly failed: boolean;
+}
+
+/** When a job becomes due, in milliseconds since 1970; `null` for at once. */
+export function dueAtOf({runAt, delayMs}: Pick<NewJob, 'runAt' | 'delayMs'>, now: number): number | null {
+	const dueAt = delayMs === undefined ? runAt : now + delayMs;
+	return dueAt !== null && dueAt > now ? dueAt : null;
 }

@@ -1,21 +1,22 @@
 import {closeSync, constants, fstatSync, openSync, readFileSync, type Stats, writeSync} from 'node:fs';
 import {crc32} from 'node:zlib';
 import type {Lease} from './claim.ts';
+import type {Ids} from './group.ts';
 import type {JobId} from './job.ts';
 
-/** What is written of the chunk that a worker has open. */
+/** The chunk that a worker has open. */
 export interface OpenChunk {
 	readonly lease: Lease;
-	/** The first of them, if they are consecutive. */
-	readonly ids: JobId | readonly JobId[];
-	/** How many. */
+	readonly ids: Ids;
+	/** Number of its jobs. */
 	readonly jobs: number;
 }
 
 /**
- * When a process dies, its workers can't say which jobs they had begun. So each worker keeps a cell in a small file beside
- * its owner's lock: the jobs of the chunk it has open whose outcomes are not final. The file survives the death of the
- * process, because the system has it in memory. It is never synced: a loss of power may lose it, and accuses no job then.
+ * The size of a cell in the file of open jobs. When a process dies, its workers can't tell which jobs they had begun. So each
+ * worker keeps a cell in a small file beside its owner's lock: the jobs of its open chunk whose outcomes are not final. The file
+ * survives the death of the process, because the system has it in memory. It is never synced: after a loss of power it may be
+ * gone, and no job becomes a suspect then.
  *
  * A cell has the size of a page of memory, so that it is written in one step. Its words are doubles:
  *
@@ -24,19 +25,19 @@ export interface OpenChunk {
 const CELL_BYTES = 4096;
 const CELL_WORDS = CELL_BYTES / 8;
 const Word = {checksum: 0, used: 1, lease: 2, ranges: 3} as const;
-/** The checksum is of what follows it. */
+/** The checksum covers the bytes from here on. */
 const CHECKED_FROM = 8;
-/** A longer file is none of Faena's: this is room for 4,096 workers. */
+/** Faena writes no longer file: this is room for 4,096 workers. */
 const MAX_FILE_BYTES = 4096 * CELL_BYTES;
 
-/** Jobs that were claimed by one dequeue, from one id to another, both included. */
+/** Jobs of one lease, from one id to another, both included. */
 export interface OpenJobs {
 	readonly lease: Lease;
 	readonly first: JobId;
 	readonly last: JobId;
 }
 
-/** The cell of one worker. A cell that can't be written is no error: its jobs are not suspected then, and nothing else depends on it. */
+/** The cell of one worker. If it can't be written, that is no error: its jobs then don't become suspects, and nothing else depends on it. */
 export class OpenJobsCell {
 	readonly #path: string;
 	readonly #offset: number;
@@ -49,8 +50,8 @@ export class OpenJobsCell {
 		this.#offset = cell * CELL_BYTES;
 	}
 
-	/** Says that the chunk is open, and how many of its jobs, from the first on, have a final outcome. */
-	show(chunk: OpenChunk, final: number): void {
+	/** Writes that the chunk is open, and that its first `final` jobs have a final outcome. */
+	write(chunk: OpenChunk, final: number): void {
 		try {
 			const file = this.#open();
 			if (file === undefined) return;
@@ -71,8 +72,8 @@ export class OpenJobsCell {
 	}
 
 	/**
-	 * The file is removed with its owner, and made anew should the owner come again; and a task may have closed the descriptor,
-	 * which then belongs to another file. So the file is looked at each time.
+	 * Returns the descriptor of the file. It checks each time that the descriptor is still that of the file: the file is removed with its
+	 * owner, and made anew if the owner registers again; and a task may have closed the descriptor, which may then belong to another file.
 	 */
 	#open(): number | undefined {
 		if (this.#file && this.#stat?.nlink === 1) return this.#file.descriptor;
@@ -84,7 +85,7 @@ export class OpenJobsCell {
 		return this.#file === undefined ? undefined : descriptor;
 	}
 
-	/** Of the file, if it is still the one that was opened. */
+	/** The file's status, if the descriptor is still that of the file that was opened. */
 	get #stat(): Stats | undefined {
 		if (!this.#file) return undefined;
 		const {descriptor, opened} = this.#file;
@@ -92,7 +93,7 @@ export class OpenJobsCell {
 		return stat?.ino === opened.ino && stat.dev === opened.dev ? stat : undefined;
 	}
 
-	/** Returns how many words are in use then. Ids that find no room widen the last range, which then names jobs too many. */
+	/** Returns the number of words in use. Ids that have no room widen the last range, which then names some other jobs too. */
 	#writeRanges({ids, jobs}: OpenChunk, from: number): number {
 		const words = this.#words;
 		let end: number = Word.ranges;
@@ -116,8 +117,8 @@ export class OpenJobsCell {
 }
 
 /**
- * What the workers of an owner had open, in disjoint ranges. The file is input from outside: nothing is taken from one that is
- * missing or belongs to another user, nor from a cell that is damaged.
+ * Reads the jobs that the workers of an owner had open, as disjoint ranges. The file is untrusted input: one that is missing or
+ * belongs to another user, and a damaged cell, count as empty.
  */
 export function readOpenJobs(path: string): OpenJobs[] {
 	let descriptor: number;
@@ -147,14 +148,14 @@ function statOf(descriptor: number): Stats | undefined {
 	}
 }
 
-/** A plain file of this user's that no other user can read or write. */
+/** True for a plain file of this user that no other user can read or write. */
 function isOwn(stat: Stats): boolean {
 	const user = process.getuid?.();
 	return stat.isFile() && stat.nlink === 1 && (user === undefined || (stat.uid === user && (stat.mode & 0o077) === 0));
 }
 
 function cellsOf(bytes: Uint8Array): Float64Array[] {
-	// The copy begins at a multiple of eight.
+	// Copied, so that it begins at a multiple of eight.
 	const words = new Float64Array(new Uint8Array(bytes).buffer, 0, Math.floor(bytes.length / 8));
 	return Array.from({length: Math.ceil(words.length / CELL_WORDS)}, (_, cell) => words.subarray(cell * CELL_WORDS, (cell + 1) * CELL_WORDS));
 }
@@ -171,7 +172,7 @@ function openJobsOf(words: Float64Array): OpenJobs[] {
 	return jobs;
 }
 
-/** Two cells may name the same job, if it was moved from one worker to another. */
+/** Makes the ranges disjoint. Two cells may name the same job, if it was moved from one worker to another. */
 function union(all: readonly OpenJobs[]): OpenJobs[] {
 	const disjoint: OpenJobs[] = [];
 	for (const each of all.toSorted((a, b) => a.lease - b.lease || a.first - b.first)) {

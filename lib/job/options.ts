@@ -2,13 +2,13 @@ import {realpathSync} from 'node:fs';
 import {basename, dirname, join, resolve} from 'node:path';
 import {fileURLToPath} from 'node:url';
 import {argument, atLeast, bad, type Check, type Checks, callable, checked, choice, duration, expected, integer, number, size, text, time} from './checks.ts';
-import {MAX_CHECKPOINT_BYTES, MAX_VALUE_BYTES} from './encoding.ts';
+import {DEFAULT_MAX_CHECKPOINT_BYTES, DEFAULT_MAX_VALUE_BYTES} from './encoding.ts';
 import type {Backoff, BackoffOption, Duration, Policy} from './job.ts';
 import type {BatchTaskOptions, ExecutionOptions, JobOptions, TaskOptions} from './task.ts';
 
-/** All defaults, as a program would write them; docs/options.md is held to them by a test. */
+/** All defaults, as a program would write them. A test compares docs/options.md with them. */
 export const DEFAULTS = {
-	/** Of jobs, from the nearest of `enqueue`, `task()` and `open({defaults})`. */
+	/** Defaults of jobs, for options that neither `enqueue`, `task()` nor `open({defaults})` sets. */
 	job: {
 		priority: 0,
 		maxAttempts: 3,
@@ -22,11 +22,12 @@ export const DEFAULTS = {
 		drain: '25s',
 		grace: '2s',
 		lease: '30s',
-		maxValueBytes: MAX_VALUE_BYTES,
-		maxCheckpointBytes: MAX_CHECKPOINT_BYTES,
+		maxValueBytes: DEFAULT_MAX_VALUE_BYTES,
+		maxCheckpointBytes: DEFAULT_MAX_CHECKPOINT_BYTES,
 		closeOnSignals: false,
 		taskOutput: 'inherit',
 		minFreeMemoryBytes: 0,
+		postMortem: false,
 	},
 	map: {
 		order: 'finished',
@@ -37,25 +38,28 @@ export const DEFAULTS = {
 	},
 } as const;
 
-/** What a job is enqueued with, beside task and payload. */
+/** All options of a job, resolved. */
 export interface ResolvedJobOptions {
 	readonly priority: number;
 	readonly runAt: number | null;
+	/** Instead of `runAt`. */
+	readonly delayMs: number | undefined;
 	readonly policy: Policy;
 	readonly key: string | undefined;
 }
 
 /**
- * Merges the options of a job: the nearest wins.
- * @param layers from the nearest (`enqueue`) to the farthest (`open({defaults})`), each checked
+ * Merges the options of a job.
+ * @param layers checked options; each overrides those after it: first those of `enqueue`, last those of `open({defaults})`
  */
-export function resolveJobOptions(layers: readonly (JobOptions | undefined)[], now: number): ResolvedJobOptions {
+export function resolveJobOptions(layers: readonly (JobOptions | undefined)[]): ResolvedJobOptions {
 	const pick = <Name extends keyof ExecutionOptions>(name: Name): NonNullable<ExecutionOptions[Name]> =>
 		(layers.find(layer => layer?.[name] !== undefined) ?? (DEFAULTS.job as ExecutionOptions))[name] as NonNullable<ExecutionOptions[Name]>;
 	const {delay, runAt, key} = layers[0] ?? {};
 	return {
 		priority: pick('priority'),
-		runAt: runAt !== undefined ? Number(runAt) : delay !== undefined ? now + duration(delay) : null,
+		runAt: runAt === undefined ? null : Number(runAt),
+		delayMs: delay === undefined ? undefined : duration(delay),
 		key,
 		policy: {
 			maxAttempts: pick('maxAttempts'),
@@ -67,7 +71,7 @@ export function resolveJobOptions(layers: readonly (JobOptions | undefined)[], n
 }
 
 /**
- * @param more checks of the options that the caller has besides
+ * @param more checks of the caller's other options
  * @throws FaenaError `BadOption`
  */
 export function checkJobOptions<More = unknown>(where: string, options: unknown, more: Checks = {}): JobOptions & More {
@@ -81,7 +85,7 @@ export function checkTaskOptions(where: string, options: unknown): TaskOptions &
 	return checked(where, options, TASK_CHECKS) as TaskOptions & Partial<BatchTaskOptions>;
 }
 
-/** @throws FaenaError `BadOption` if a function that was to give a key gave something else */
+/** @throws FaenaError `BadOption` if a function for keys returned something else */
 export function checkKey(where: string, key: unknown): string {
 	return argument(where, 'key', key, text);
 }
@@ -91,14 +95,14 @@ function toTimeout(timeout: Duration | 'none'): Pick<Policy, 'timeoutMs' | 'time
 	return {timeoutMs: timeout === 'none' ? null : duration(timeout)};
 }
 
-/** A share of a running median, such as '300%'. */
+/** True for a share of a running median, such as '300%'. */
 function isPercentage(value: unknown): value is `${number}%` {
 	if (typeof value !== 'string' || !/^\s*\d+(\.\d+)?\s*%\s*$/.test(value)) return false;
 	if (Number.parseFloat(value) <= 100) throw expected("more than '100%', since half of all jobs are longer than the median", value);
 	return true;
 }
 
-/** A check of the option `blobs`, which gives its threshold in bytes. */
+/** A check of the option `blobs`. It returns the threshold in bytes. */
 export function blobThreshold(where: string): Check {
 	return value => {
 		const {threshold} = checked(where, value, {threshold: size});
@@ -137,6 +141,7 @@ export const JOB_CHECKS: Checks = {
 	key: text,
 };
 
+/** Checks the option `lease`. */
 export function lease(value: unknown): number {
 	return atLeast(1000, duration(value), value);
 }
@@ -158,28 +163,28 @@ function exponential(option: BackoffOption & object): Backoff {
 }
 
 export const BACKOFF_CHECKS: Checks = {base: duration, factor: number(1, 1000), max: duration, jitter: number(0, 1)};
-/** Not anew for each job. */
+/** Made once, not for each job. */
 const DEFAULT_BACKOFF = exponential(DEFAULTS.job.backoff);
 
 /**
- * The path of a database by which all its files are found from now on: absolute, so that a later `process.chdir()` changes
- * nothing; its folder without links and `..`, so that every way there leads to the same locks and results beside it.
- * @throws FaenaError `BadOption` if SQLite could not open a file of that name
+ * The absolute path of a database, from which the paths of all its other files are made. A later `process.chdir()` does not
+ * change it. Its folder has no links and no `..`, so that every path to the database leads to the same lock and blob files.
+ * @throws FaenaError `BadOption` if SQLite could not open a file of this name
  */
 export function queuePath(where: string, location: string | URL): string {
 	const path = location instanceof URL ? fileURLToPath(location) : location;
-	// SQLite would be given the name without it, and make another file.
+	// better-sqlite3 would trim the name, and open another file.
 	if (path.trimEnd() !== path) throw bad(`${where} expects as queue a path that does not end with white space; it got ${JSON.stringify(path)}`);
 	try {
-		// By the system, for which `..` after a link leads to where the link leads.
+		// The native version resolves `..` after a link from the link's target, as the system does.
 		return join(realpathSync.native(dirname(path)), basename(path));
 	} catch {
-		// The folder is not there or can't be entered, which is told when the database is to be opened.
+		// The folder does not exist or can't be entered. Opening the database will fail with a message that says so.
 		return absolutePath(path);
 	}
 }
 
-/** As `resolve`; a path in a working directory that was deleted stays what it is, and leads nowhere. */
+/** Like `resolve`. If the working directory was deleted, the path stays as it is, and opening it fails. */
 function absolutePath(path: string): string {
 	try {
 		return resolve(path);

@@ -1,43 +1,44 @@
 import {join} from '../support/primordials.ts';
 import type {Encoded} from './encoding.ts';
 
-/** Short texts that travel and are stored as the lines of one, which costs little more than a single value. */
+/** Short texts that travel and are stored as the lines of one text, which costs little more than a single value. */
 export interface PackedStrings {
+	/** The number of texts. */
 	readonly count: number;
-	/** A line for each value, empty for `null`; `null` if they all are. */
+	/** One line for each value, an empty one for `null`; `null` if all values are `null`. */
 	readonly text: string | null;
 }
 
 /** Encoded values, in order. */
 export type Values = readonly Encoded[] | PackedStrings;
 
-/** Longer values have rows of their own: who asks for one of a run reads the whole. */
-const MAX_LENGTH = 256;
-/** In UTF-8. */
-export const MAX_LINE_BYTES = 3 * MAX_LENGTH;
+/** Longer values are not packed: to read one packed value, a store reads all of them. */
+const MAX_LINE_LENGTH = 256;
+/** The most bytes of a line in UTF-8. */
+export const MAX_LINE_BYTES = 3 * MAX_LINE_LENGTH;
 
-/** True if the value can be a line among others: a short text without a line break. */
+/** True for `null`, and for a short text that is not empty and has no line break. */
 export function isPackable(value: Encoded): value is string | null {
-	return value === null || (typeof value === 'string' && value.length <= MAX_LENGTH && value !== '' && !value.includes('\n'));
+	return value === null || (typeof value === 'string' && value.length <= MAX_LINE_LENGTH && value !== '' && !value.includes('\n'));
 }
 
-/** Of values that are lines, each of them. */
+/** Packs values that are all packable. */
 export function toPackedStrings(values: readonly Encoded[]): PackedStrings {
-	// Not by every() and join() of arrays, as in pack(): a worker's results would be lost if a task had replaced them.
+	// Here and in pack(), no method of arrays is called: if a task had replaced one, its worker's results would be lost.
 	for (let index = 0; index < values.length; index++) if (values[index] !== null) return {count: values.length, text: join(values, '\n')};
 	return {count: values.length, text: null};
 }
 
-/** True if the text has as many lines as it says, none of them longer than lines are. */
+/** True if the text has `count` lines, and is no longer than so many lines can be. */
 export function arePackedStrings({count, text}: PackedStrings): boolean {
 	if (text === null) return true;
-	if (text.length >= count * (MAX_LENGTH + 1)) return false;
+	if (text.length >= count * (MAX_LINE_LENGTH + 1)) return false;
 	let lines = 1;
 	for (let end = text.indexOf('\n'); end >= 0; end = text.indexOf('\n', end + 1)) lines++;
 	return lines === count;
 }
 
-/** As lines, where that can be done. */
+/** Packs values, if all of them are packable. */
 export function pack(values: readonly Encoded[]): Values {
 	for (let index = 0; index < values.length; index++) if (!isPackable(values[index] as Encoded)) return values;
 	return toPackedStrings(values);
@@ -55,24 +56,29 @@ export function isList(values: Values): values is readonly Encoded[] {
 	return Array.isArray(values);
 }
 
+/** The values, if they are packed. */
+export function asPacked(values: Values): PackedStrings | undefined {
+	return isList(values) ? undefined : values;
+}
+
 export function countOf(values: Values): number {
 	return isList(values) ? values.length : values.count;
 }
 
-/** Gives the value of each line. */
+/** A function that returns the value of each line. */
 export function readPacked(text: string | null): (index: number) => string | null {
 	const values = text?.split('\n') ?? [];
 	return index => values[index] || null;
 }
 
-/** Those from `start` up to `end`; whatever is asked for and not there is `null`. */
+/** The values from `start` up to `end`; those past the last line are `null`. */
 export function slicePacked({count, text}: PackedStrings, start: number, end: number): PackedStrings {
 	if (text === null || (start === 0 && end === count)) return {count: end - start, text};
 	const from = startOf(text, start, 0);
 	return {count: end - start, text: text.slice(from, startOf(text, end - start, from) - 1)};
 }
 
-/** Where the line begins that is so many lines after the one that begins at `from`; behind the end if there is none. */
+/** Where a line begins: `lines` lines after the one that begins at `from`. Past the end of the text if there is no such line. */
 function startOf(text: string, lines: number, from: number): number {
 	let start = from;
 	for (let line = 0; line < lines && start <= text.length; line++) {

@@ -1,6 +1,6 @@
 import {ceil, round} from '../support/primordials.ts';
 
-/** What is known of when and for how long a job ran; NaN for what isn't. */
+/** The times of one execution, and what it used; NaN if a value is not known. */
 export interface JobTimes {
 	/** Milliseconds since 1970. */
 	readonly startedAt: number;
@@ -9,10 +9,10 @@ export interface JobTimes {
 	readonly memoryBytes: number;
 }
 
-/** Durations are kept in units of 10 ns. */
+/** Durations are stored in units of 10 ns. */
 const UNITS_PER_MS = 100_000;
 
-/** The columns, and how many units are in one of what they hold. Whole units take one, two or four bytes a job, anything else eight. */
+/** The columns, and how many units each of their values counts for 1. A column of whole units takes 0, 1, 2 or 4 bytes a job, any other 8. */
 const COLUMNS = [
 	['startedAt', 1],
 	['durationMs', UNITS_PER_MS],
@@ -20,25 +20,28 @@ const COLUMNS = [
 	['memoryBytes', 1],
 ] as const;
 
-/** Of each column a float64, in units: what its values have in common; then how many jobs there are; and a byte of each column, how many bytes of it a job has. */
+/**
+ * The head of packed times: a float64 for each column, its base in units; a uint32, the number of jobs; and a byte for each column,
+ * the number of its bytes per job.
+ */
 const COUNT_AT = COLUMNS.length * Float64Array.BYTES_PER_ELEMENT;
 const WIDTHS_AT = COUNT_AT + Uint32Array.BYTES_PER_ELEMENT;
 const HEAD_BYTES = WIDTHS_AT + COLUMNS.length;
 
-/** Where all of a column are the same, its jobs have no bytes of it. */
+/** How columns are read, by their bytes per job: none if all its values are the same. */
 const VIEWS = {0: Uint8Array, 1: Uint8Array, 2: Uint16Array, 4: Uint32Array, 8: Float64Array} as const;
 type Width = keyof typeof VIEWS;
 type ColumnView = Uint8Array | Uint16Array | Uint32Array | Float64Array;
 
-/** The milliseconds in whole units, which takes less room than what a clock says. */
+/** Rounds milliseconds to whole units, which take fewer bytes. */
 export function inUnits(ms: number): number {
 	return round(ms * UNITS_PER_MS) / UNITS_PER_MS;
 }
 
-/** Of each job; left out where nothing is known of any. */
+/** A value for each job. A column is left out if none of its values is known. */
 export type UnpackedTimes = {readonly [Name in keyof JobTimes]?: Float64Array | undefined};
 
-/** The times of so many jobs, in a few bytes each and exactly as they are, in the machine's own byte order: a file is read where it was written. */
+/** Packs the times of `count` jobs into a few bytes each, without rounding. They are in the machine's byte order, since a database stays on its machine. */
 export function packTimes(count: number, times: UnpackedTimes): Uint8Array<ArrayBuffer> {
 	const forms = COLUMNS.map(([name, scale]) => formOf(times[name], scale));
 	const packed = new Uint8Array(forms.reduce((bytes, {width}) => bytes + bytesOf(width, count), HEAD_BYTES));
@@ -56,23 +59,24 @@ export function packTimes(count: number, times: UnpackedTimes): Uint8Array<Array
 
 /** How a column is written. */
 interface Form {
+	/** Bytes per job. */
 	readonly width: Width;
-	/** In units; of what is in whole bytes, what is left out of each. */
+	/** In units. It is subtracted from each value, unless the values are written as doubles. */
 	readonly base: number;
 }
 
-const AS_IT_IS: Form = {width: 8, base: 0};
+const DOUBLES: Form = {width: 8, base: 0};
 const UNKNOWN: Form = {width: 0, base: NaN};
 
 function formOf(column: Float64Array | undefined, scale: number): Form {
 	if (!column?.some(value => !Number.isNaN(value))) return UNKNOWN;
 	const [least, most] = rangeOf(column, scale);
 	const range = most - least;
-	if (!(Number.isSafeInteger(least) && range < 2 ** 32)) return AS_IT_IS;
+	if (!(Number.isSafeInteger(least) && range < 2 ** 32)) return DOUBLES;
 	return {width: range === 0 ? 0 : range < 2 ** 8 ? 1 : range < 2 ** 16 ? 2 : 4, base: least};
 }
 
-/** From the least of the column to the largest, in units; up to infinity if not all of them are whole ones. */
+/** The smallest and the largest value of the column, in units. `[0, Infinity]` if not all values are whole units. */
 function rangeOf(column: Float64Array, scale: number): [least: number, most: number] {
 	let [least, most] = [Infinity, -Infinity];
 	for (let job = 0; job < column.length; job++) {
@@ -90,14 +94,14 @@ function write(column: Float64Array, to: ColumnView, base: number, scale: number
 	else for (let job = 0; job < to.length; job++) to[job] = round((column[job] as number) * scale) - base;
 }
 
-/** A multiple of eight, so that the next column can be read as what it is. */
+/** Bytes of a column: a multiple of eight, so that the next one is aligned. */
 function bytesOf(width: number, count: number): number {
 	return ceil((width * count) / 8) * 8;
 }
 
-const NOTHING: JobTimes = {startedAt: NaN, durationMs: NaN, cpuMs: NaN, memoryBytes: NaN};
+const UNKNOWN_TIMES: JobTimes = {startedAt: NaN, durationMs: NaN, cpuMs: NaN, memoryBytes: NaN};
 
-/** Reads what {@link packTimes} wrote; of anything else, that it tells of no job. */
+/** Reads times that {@link packTimes} wrote. Anything else reads as the times of no job. */
 export class PackedTimes {
 	readonly count: number;
 	readonly #columns: readonly TimesColumn[];
@@ -108,26 +112,36 @@ export class PackedTimes {
 		this.#columns = columns;
 	}
 
-	/** One of the times of all jobs. */
+	/** One column, for all jobs. */
 	column(name: keyof JobTimes): TimesColumn {
 		return this.#columns[COLUMNS.findIndex(([each]) => each === name)] as TimesColumn;
 	}
 
 	at(job: number): JobTimes {
-		if (job >= this.count) return NOTHING;
+		if (job >= this.count) return UNKNOWN_TIMES;
 		const [startedAt, durationMs, cpuMs, memoryBytes] = this.#columns.map(column => column.at(job)) as [number, number, number, number];
 		return {startedAt, durationMs, cpuMs, memoryBytes};
 	}
+
+	/** The known times of one job. */
+	known(job: number): Partial<JobTimes> {
+		return Object.fromEntries(Object.entries(this.at(job)).filter(([, value]) => !Number.isNaN(value)));
+	}
 }
 
-/** The times of the jobs from `start` up to `end`, as exact as they were. */
-export function sliceTimes(packed: Uint8Array, start: number, end: number): Uint8Array<ArrayBuffer> {
+/** The times of the jobs at these indexes. */
+export function pickTimes(packed: Uint8Array, indexes: readonly number[]): Uint8Array<ArrayBuffer> {
 	const times = new PackedTimes(packed);
-	const column = (name: keyof JobTimes) => Float64Array.from({length: end - start}, (_, index) => times.at(start + index)[name]);
-	return packTimes(end - start, {startedAt: column('startedAt'), durationMs: column('durationMs'), cpuMs: column('cpuMs'), memoryBytes: column('memoryBytes')});
+	const column = (name: keyof JobTimes) => Float64Array.from(indexes, index => times.at(index)[name]);
+	return packTimes(indexes.length, {
+		startedAt: column('startedAt'),
+		durationMs: column('durationMs'),
+		cpuMs: column('cpuMs'),
+		memoryBytes: column('memoryBytes'),
+	});
 }
 
-/** A value of each job. */
+/** One column of packed times. */
 export class TimesColumn {
 	readonly count: number;
 	readonly #view: ColumnView;
@@ -141,20 +155,23 @@ export class TimesColumn {
 		this.#scale = scale;
 	}
 
-	/** NaN unless it is known of every job. */
+	/** NaN if a value is not known. */
 	sum(): number {
 		let units = this.#base * this.count;
 		for (let job = 0; job < this.#view.length; job++) units += this.#view[job] as number;
 		return units / this.#scale;
 	}
 
-	/** True if `is` holds for every value. Values that are counted from a least one can't be larger than four bytes let them: only the two ends are looked at. */
+	/**
+	 * True if `is` holds for every value. Where values are whole units above a base, only the two ends of what four bytes can hold are checked,
+	 * which is cheaper: `is` must be a range.
+	 */
 	every(is: (value: number) => boolean): boolean {
 		if (this.#view instanceof Float64Array) return this.#view.every(is);
 		return is(this.#base / this.#scale) && is((this.#base + 2 ** 32 - 1) / this.#scale);
 	}
 
-	/** Calls with each value and how many jobs in a row have it. */
+	/** Calls `call` with each value and the number of consecutive jobs that have it. */
 	forEach(call: (value: number, jobs: number) => void): void {
 		const view = this.#view;
 		let start = 0;
@@ -165,7 +182,7 @@ export class TimesColumn {
 		}
 	}
 
-	/** Returns how many there are. */
+	/** Copies the values to `target` from `offset` on, and returns their number. */
 	copyTo(target: Float64Array, offset: number): number {
 		for (let job = 0; job < this.count; job++) target[offset + job] = this.at(job);
 		return this.count;

@@ -1,7 +1,7 @@
 import {FaenaError} from '../support/errors.ts';
 import {type Counts, STATUSES} from './job.ts';
 
-/** One line for people, such as `17 pending, 3 running, 1,204 completed, 2 dead`; `no jobs` if there are none. */
+/** Describes counts in one line, such as `17 pending, 3 running, 1,204 completed, 2 dead`, or `no jobs`. */
 export function statusSummary(counts: Counts): string {
 	if (typeof counts?.pending !== 'number') throw new FaenaError('BadOption', 'statusSummary() expects the counts that engine.counts() resolves with.');
 	const parts = STATUSES.filter(status => counts[status] > 0).map(status => `${counts[status].toLocaleString('en-US')} ${status}`);

@@ -1,60 +1,65 @@
 import {argument, callable, object} from './checks.ts';
 import type {BackoffOption, Duration, LogLevel, StopReason} from './job.ts';
 
-/** What can be said of jobs at every level: by `open({defaults})`, by the task, by `enqueue`; the nearest wins. */
+/** Options of jobs at every level: options passed to `enqueue` override the task's own, which override `open({defaults})`. */
 export interface ExecutionOptions {
-	/** Higher runs first; default 0. */
+	/** Jobs of a higher priority run first; from -1,000,000 to 1,000,000, default 0. */
 	readonly priority?: number;
-	/** Charged executions with which the job is dead; default 3. One that killed its worker 3 times is dead, whatever is said here. */
+	/** The job is dead after this many charged executions; default 3. A job that killed its worker 3 times is dead in any case. */
 	readonly maxAttempts?: number;
 	/**
-	 * Longest run of one execution, from its start; default none. In a worker the task is stopped, whatever it does. `'300%'` is
-	 * three times the median of the task's completed executions in this engine, from the tenth on, and at least 100 ms.
+	 * Longest run of one execution, from its start; default `'none'`. In a worker the task is stopped, even if it computes. `'300%'`
+	 * is three times the median of the task's completed executions in this engine, from the tenth on, and at least 100 ms.
 	 */
 	readonly timeout?: Duration | 'none';
-	/** Wait before the next attempt; default 1 s, doubled each time up to 1 h, half of it random. */
+	/** Wait before the next attempt; default 1 s, doubled each time up to 1 h, with half of it random. */
 	readonly backoff?: BackoffOption;
 	/** `manual` parks a failed job until `retry()`; default `auto`. */
 	readonly retry?: 'auto' | 'manual';
 }
 
-/** What a task may say about itself: defaults for its jobs, which the options of `enqueue` override, and how it is run. */
+/** Options of a task: defaults of its jobs, and how they run. */
 export interface TaskOptions<Resource = unknown> extends ExecutionOptions {
-	/** Where it runs; default: the engine's isolation. In a process, what crashes natively takes nobody along. */
+	/** Where its jobs run; default: the engine's isolation. A native crash in a child process ends no other job. */
 	readonly isolation?: 'thread' | 'process';
-	/** The most jobs of it that run at the same time, in all engines on the same queue together; default: as many as there are workers. */
+	/** The most of its jobs that run at the same time, in all engines on the same queue together; default: the number of workers. */
 	readonly concurrency?: number;
 	/**
-	 * What one job of it may need. A job is started only while so much memory is free, or nothing else runs; `open({minFreeMemoryBytes})`
-	 * says what happens when it gets short nevertheless.
+	 * Memory in bytes that one of its jobs may need. A job starts only while so much memory is free, or no other job runs.
+	 * `open({minFreeMemoryBytes})` says what happens if memory gets short all the same.
 	 */
 	readonly memoryBytes?: number;
 	/**
-	 * Called in each worker that may run the task before it takes jobs, for instance to load a model once; what it returns is
+	 * Called in each worker before it takes jobs of the task, for instance to load a model once. Its result is
 	 * {@link TaskContext.resource}. If it throws, `open()` rejects with `SetupFailed`.
 	 */
 	readonly setup?: () => Resource | Promise<Resource>;
-	/** Called with what `setup` returned before a worker is ended in good order; it has as long as `open({grace})`. */
+	/** Called with the result of `setup` before a worker is shut down. It may take as long as `open({grace})`. */
 	readonly teardown?: (resource: Resource) => unknown;
 }
 
-/** A task that takes its jobs by the batch. */
+/** Options of a task whose function takes several jobs at once. */
 export interface BatchTaskOptions<Resource = unknown> extends TaskOptions<Resource> {
 	/**
-	 * The most jobs that the function gets at once, as an array of payloads and one of contexts, at most 512; how many they are
-	 * depends on how many wait. It returns an array of as many results, or promises of them; each job ends by its own, and an
-	 * Error among them, or a rejection, fails that job alone. The smallest timeout is that of all. Jobs that time out or lose
-	 * their worker together are each run again alone, uncharged; one that is cancelled is so when the function returns or its
-	 * worker is ended, and the others then go back. Not for `work()`, which calls the function with one payload.
+	 * The most jobs that the function gets in one call, at most 512: an array of payloads and an array of contexts. How many it
+	 * gets depends on how many wait. It returns an array of as many results, or of promises for them. Each job ends by its own
+	 * result; an Error in its place, or a rejection, fails that job alone. The smallest timeout of the jobs is the timeout of all.
+	 * Jobs that time out together, or lose their worker together, each run again alone, uncharged. A job that is cancelled ends
+	 * when the function returns or its worker is ended; the others are then released. `work()` calls the function with one
+	 * payload.
 	 */
 	readonly batchSize: number;
 }
 
-/** What the function of such a task returns. */
+/** The return value of such a function. */
 export type BatchResults<Result> = readonly (Result | Error | Promise<Result | Error>)[];
 
-/** What a task gets beside its payload. Its methods may be taken out of it; {@link cancelled} and {@link stopReason} say what is at that moment. */
+/**
+ * The second argument of a task. Its methods also work when they are taken out of it. {@link cancelled} and {@link stopReason}
+ * tell the state at the moment when they are read.
+ */
 export interface TaskContext<Resource = unknown> {
+	/** The job that is running. */
 	readonly job: {
 		readonly id: number;
 		readonly task: string;
@@ -65,55 +70,60 @@ export interface TaskContext<Resource = unknown> {
 		readonly maxAttempts: number;
 		readonly key?: string;
 	};
-	/** What the task's `setup` returned in this worker. */
+	/** The result of the task's `setup` in this worker. */
 	readonly resource: Resource;
 	/**
-	 * Aborted when the job is to stop; for tasks that wait. Its reason is an Error whose message says why, in a sentence, and
-	 * whose property `reason` is the {@link stopReason}.
+	 * Aborted when the job is told to stop; for tasks that wait. Its reason is an Error whose message says why, and whose property
+	 * `reason` is the {@link stopReason}.
 	 */
 	readonly signal: AbortSignal;
-	/** True once the job is to stop; for tasks that compute: a read of shared memory, cheap enough for a tight loop. */
+	/** True once the job is told to stop; for tasks that compute. It reads shared memory, which is cheap enough for a tight loop. */
 	readonly cancelled: boolean;
 	/**
-	 * Why the job is to stop: somebody `cancelled` it, it `timedOut`, or Faena shuts down and it is `interrupted`, to run again;
-	 * `undefined` while it may go on. As cheap as {@link cancelled}.
+	 * Why the job is told to stop: it was `cancelled`; it `timedOut`; or it is `interrupted`, since Faena shuts down, and will run
+	 * again. `undefined` while it may go on. As cheap as {@link cancelled}.
 	 */
 	readonly stopReason: StopReason | undefined;
-	/** Says how far the job is. Returns at once; calls that follow each other quickly are combined. Dropped once the job has ended, as are logs and checkpoints. */
+	/**
+	 * Reports how far the job is. Returns at once; calls in quick succession are combined. A call after the job's end is ignored;
+	 * so are those of {@link checkpoint} and {@link log}.
+	 */
 	progress(done: number, total?: number): void;
 	/**
-	 * Keeps where the job is, for its next execution should this one not complete: after an error, a crash, a kill, a shutdown.
-	 * The state may be whatever a payload may be, encoded at most 1 MiB (`open({maxCheckpointBytes})`). Returns at once, also
-	 * in a loop that never yields; of calls within 50 ms of each other the last one counts. Deleted when the job completes or
-	 * gets another payload; a retry goes on from it.
+	 * Stores a state from which the job's next execution can go on, if this one does not complete: after an error, a crash, a kill
+	 * or a shutdown. The state may be any value that can be a payload, encoded at most 1 MiB (`open({maxCheckpointBytes})`). Returns
+	 * at once. It works also in a loop that never yields. Of calls within 50 ms the last one counts. The state is deleted when the
+	 * job completes or gets another payload; a retry goes on from it.
 	 * @throws FaenaError `NotEncodable`, `TooLarge`
 	 */
 	checkpoint(state: unknown): void;
-	/** The last {@link checkpoint} of the executions before this one; `undefined` if there is none. */
+	/** The last {@link checkpoint} of an earlier execution; `undefined` if there is none. */
 	readonly resumeFrom: unknown;
 	/**
-	 * Enqueues a job for when this one completes, in the same transaction: all of them or none. They are dropped if it throws,
-	 * times out, is cancelled or interrupted. Checks and defaults are those of `engine.enqueue`; a `key` that exists with the
-	 * same payload is not enqueued again, with another one this job fails. At most 10,000 jobs and 64 MiB of payloads.
+	 * Enqueues a job when this one completes. The transaction that completes this job enqueues all such jobs, or none. They are
+	 * dropped if this job throws, times out, is cancelled or interrupted. Checks and defaults are those of `engine.enqueue`. If the
+	 * `key` exists with the same payload, nothing is enqueued; with another payload, this job fails. At most 10,000 jobs and 64 MiB
+	 * of payloads.
 	 * @throws FaenaError `UnknownTask`, `BadOption`, `NotEncodable`, `TooLarge`, `KeyConflict`, `Closed`
 	 */
 	enqueue(task: string, payload?: unknown, options?: JobOptions): void;
-	/** Keeps a line with the job; `ctx.log('…')` is `ctx.log.info('…')`. The last 200 are kept, each up to 4,096 characters. */
+	/** Stores a line with the job. `ctx.log('…')` is `ctx.log.info('…')`. The last 200 lines are kept, each up to 4,096 characters. */
 	readonly log: TaskLog;
 }
 
-/** Writes a line of the level `info`, or another one, formatted as by `console.log`. */
+/** Writes a line of the level `info`, or of the level of its name, formatted as by `console.log`. */
 export type TaskLog = ((...values: readonly unknown[]) => void) & Readonly<Record<LogLevel, (...values: readonly unknown[]) => void>>;
 
-/** A function that a tasks module exports: sync or async, of one payload and the context. */
+/** A function that a tasks module exports, sync or async. It takes one payload and a context. */
 // biome-ignore lint/suspicious/noExplicitAny: a parameter of type unknown would accept no function with a typed payload
 export type TaskFunction = (payload: any, context: TaskContext<any>) => unknown;
 
 const OPTIONS = Symbol.for('faena.task.options');
 
 /**
- * A task of this function, with options of its own. The function itself has none, and may be that of other tasks, too; of a task
- * it makes another one, with the options of both, where they differ these.
+ * Makes a task of a function, with options. The function itself is not changed, and may be used for several tasks. If it is a
+ * task, the new task has its options, too; `options` override them.
+ * @throws FaenaError `BadOption` if `run` is not a function, or `options` not an object
  * @example export const thumbnail = task(async ({file}: {file: string}) => { … }, {timeout: '30s'});
  * @example export const embed = task((texts: readonly string[]) => model.embed(texts), {batchSize: 64});
  */
@@ -134,7 +144,7 @@ export function task(run: any, options: TaskOptions<any> = {}): any {
 	return Object.assign(own, {[OPTIONS]: {...optionsOf(run), ...options}});
 }
 
-/** The options that {@link task} attached; none for a plain function. */
+/** The options that {@link task} attached; empty for a plain function. */
 export function optionsOf(run: TaskFunction): TaskOptions & Partial<BatchTaskOptions> {
 	return (run as {[OPTIONS]?: TaskOptions})[OPTIONS] ?? {};
 }
@@ -142,19 +152,19 @@ export function optionsOf(run: TaskFunction): TaskOptions & Partial<BatchTaskOpt
 /** Where tasks run: in worker threads, in child processes, or in the caller's own thread. */
 export type Isolation = 'thread' | 'process' | 'inline';
 
-/** What a dispatcher knows of a task without loading its module. */
+/** A task, as its dispatcher knows it: the dispatcher does not load the module. */
 export interface TaskInfo {
 	readonly name: string;
-	/** Without functions, which stay where the module is. */
+	/** Without functions, which only the workers have. */
 	readonly options: Omit<TaskOptions & Partial<BatchTaskOptions>, 'setup' | 'teardown'>;
 }
 
-/** Options of `enqueue`. What is not given comes from the task's own options, then from `open()`, then from {@link DEFAULTS}. */
+/** Options of `enqueue`. An option that is not given comes from the task, then from `open({defaults})`, then from {@link DEFAULTS}. */
 export interface JobOptions extends ExecutionOptions {
-	/** Not before this long from now. */
+	/** Time until the earliest start. */
 	readonly delay?: Duration;
-	/** Not before this time: a Date, or milliseconds since 1970. */
+	/** Earliest start: a Date, or milliseconds since 1970. Not together with `delay`. */
 	readonly runAt?: Date | number;
-	/** Unique per task until the job is cleaned up: the same key again gives the same job. */
+	/** Unique in its task. Enqueuing with an existing key returns the existing job, until that job is cleaned up. */
 	readonly key?: string;
 }

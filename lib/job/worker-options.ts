@@ -1,12 +1,13 @@
 import type {ExecutionOptions, Isolation} from './task.ts';
 
+/** Options of a pool and its workers. */
 export interface PoolOptions {
-	/** A `file:` URL. */
+	/** The `file:` URL of the tasks module. */
 	readonly tasks: string;
-	/** Defaults of the jobs that tasks enqueue. */
+	/** Defaults of jobs that tasks enqueue. */
 	readonly defaults: ExecutionOptions;
 	readonly workers: number;
-	/** From telling a job to stop until its worker is ended. */
+	/** How long after a job was told to stop its worker is ended. */
 	readonly graceMs: number;
 	/** The most bytes of an encoded result. */
 	readonly maxValueBytes: number;
@@ -14,20 +15,22 @@ export interface PoolOptions {
 	readonly maxCheckpointBytes: number;
 	/** Where the tasks' own output to stdout goes. */
 	readonly taskOutput: 'inherit' | 'stderr';
-	/** The engine's isolation, for tasks that don't choose. */
+	/** The engine's isolation. A task may have one of its own. */
 	readonly isolation: Isolation;
 	/** V8 limits of each worker. */
 	readonly resourceLimits: ResourceLimits | undefined;
-	/** Added to the environment of this process. */
+	/** Environment variables of the workers, besides those of this process. */
 	readonly env: Readonly<Record<string, string>> | undefined;
-	/** Added to the options of this process. */
+	/** Node's options of the workers, besides those of this process. */
 	readonly execArgv: readonly string[];
 	readonly nice: number | undefined;
 	readonly recycle: Recycle;
 	readonly minFreeMemoryBytes: number;
-	/** Of the queue's owner: child processes hold a share in it for as long as they live. */
+	/** Whether the pool reads the stack of a worker thread by the inspector before it ends the thread for a stuck job. */
+	readonly postMortem: boolean;
+	/** The owner's lock file. Child processes hold a share in the lock while they live. */
 	readonly ownerLock?: string;
-	/** The file in which the owner's workers tell which jobs they have open. */
+	/** The file in which the owner's workers record which jobs they have open. */
 	readonly openJobs?: string;
 }
 
@@ -38,10 +41,14 @@ export interface Recycle {
 	readonly memoryBytes: number;
 }
 
-/** As of Node's `Worker`, in MiB. */
+/** Those of Node's `Worker`, in MiB. */
 export interface ResourceLimits {
+	/** The heap of objects that live for long. */
 	readonly maxOldGenerationSizeMb?: number;
+	/** The heap of new objects. */
 	readonly maxYoungGenerationSizeMb?: number;
+	/** The memory for compiled code. */
 	readonly codeRangeSizeMb?: number;
+	/** The call stack; 4 by Node's default. */
 	readonly stackSizeMb?: number;
 }

@@ -1,22 +1,24 @@
+import {monotonicMs} from '../support/clock.ts';
 import {kill, setTimeout, steadyMs} from '../support/primordials.ts';
+import type {Leftovers} from '../worker/runner.ts';
 import {LOOKS_PER_TURN, nextTurn, openProcessTable, type Parent, type ProcessState, type ProcessTable} from './process-table.ts';
 
-/** The longest time for each of the two searches. After that, what was found by then is killed. */
+/** Time limit of each of the two searches. After that, the processes found so far are killed. */
 export const SEARCHING_MS = 2000;
-/** The longest time for the death of what was killed: a process in an uninterruptible call dies after that call. */
+/** How long killed processes are waited for: a process in an uninterruptible call dies after that call. */
 const DYING_MS = 1000;
-/** The longest time that a worker is given to reap its children. */
+/** How long a worker may take to reap its children. */
 const REAPING_MS = 100;
 
-/** The root of a tree of processes. It is not part of what is stopped and killed. */
+/** The root of a tree of processes, which is not stopped or killed itself. */
 export interface Root extends Parent {
-	/** The mark in the environment of what it started. */
+	/** The mark in the environment of the processes that it started. */
 	readonly mark?: string | undefined;
 }
 
 /**
- * The processes that a worker has started, and those that they have started. They are stopped from the top down before any
- * is killed. So none can start another meanwhile, and none is lost from sight because its parent has died.
+ * The processes that a worker has started, their children, and so on. All are stopped from the top down before the first is
+ * killed. So a process can't start another meanwhile, and no child is missed because its parent has died.
  *
  * A process that lost its parent earlier is found by its mark, if it is still in this program's session.
  */
@@ -25,14 +27,14 @@ export class Descendants {
 	readonly #table: ProcessTable;
 	readonly #isSpared: (pid: number, state: ProcessState) => boolean;
 	readonly #searchingMs: number;
-	/** When those that were found were born, by pid. */
+	/** By pid: the births of processes that were found, */
 	readonly #found = new Map<number, number>();
-	/** When those that were found by their mark were born, by pid. */
+	/** and of those that were found by their mark. */
 	readonly #marked = new Map<number, number>();
-	/** All were found that there are. */
+	/** The search was not cut short. */
 	#isComplete = true;
 
-	/** @param isSpared tells which children of the root are left alone, with all that these have started */
+	/** @param isSpared true for children of the root that are left alone, with their descendants */
 	constructor(
 		root: Root,
 		table: ProcessTable = openProcessTable(),
@@ -45,14 +47,14 @@ export class Descendants {
 		this.#searchingMs = searchingMs;
 	}
 
-	/** Those of a worker that has ended: those that were found before, and what their marks tell of. The worker's own number may be another's by now. */
+	/** The descendants of a worker that has ended: those found before, and those with its mark. The worker's own pid may be reused by now. */
 	static ofEnded(mark: string, before?: Descendants): Descendants {
 		const descendants = new Descendants({pid: process.pid, thread: 0, mark});
 		if (before) for (const [pid, bornAt] of before.#found) descendants.#found.set(pid, bornAt);
 		return descendants;
 	}
 
-	/** Stops those that descend from the root, until there are no others. */
+	/** Stops the descendants of the root, until a round finds no others. */
 	async stop(): Promise<void> {
 		const until = steadyMs() + this.#searchingMs;
 		this.#isComplete = await this.#round(until);
@@ -62,18 +64,18 @@ export class Descendants {
 		}
 	}
 
-	/** Kills what was found, at once. */
+	/** Kills at once the processes that were found. */
 	kill(): void {
 		for (const pid of this.#living()) signal(pid, 'SIGKILL');
 	}
 
-	/** Waits until the root has taken note of the deaths of its children. One that computes does not within this time, and they stay in the table as zombies. */
+	/** Waits until the root has reaped its dead children. A root that computes does not within this time; they stay in the table as zombies. */
 	async reap(): Promise<void> {
 		const until = steadyMs() + REAPING_MS;
 		while (this.#table.childrenOf(this.#root).some(pid => this.#found.has(pid)) && steadyMs() < until) await pause(1);
 	}
 
-	/** Kills all, also those that only their mark tells of. Resolves once they are dead; with false if some may not be. */
+	/** Kills all descendants, also those found by their mark. Resolves once they are dead; with false if some may live. */
 	async end(): Promise<boolean> {
 		await this.stopAll();
 		const until = steadyMs() + DYING_MS;
@@ -86,7 +88,7 @@ export class Descendants {
 		}
 	}
 
-	/** Also stops those that only their mark tells of. */
+	/** Stops all descendants, also those found by their mark. */
 	async stopAll(): Promise<void> {
 		await this.stop();
 		const {mark, pid: own} = this.#root;
@@ -104,7 +106,7 @@ export class Descendants {
 		this.#isComplete &&= areAll;
 	}
 
-	/** Looks at all that is there and stops what isn't. True if everything was known and stood still. */
+	/** Looks at all descendants and stops those that run. True if all were known and stopped before. */
 	async #round(until: number): Promise<boolean> {
 		await this.#table.refresh();
 		const marked = [...this.#marked.keys()].filter(pid => this.#table.stateOf(pid)?.bornAt === this.#marked.get(pid));
@@ -113,7 +115,7 @@ export class Descendants {
 		let isStill = true;
 		for (const pid of queue) {
 			if (seen.has(pid)) continue;
-			// There may be more new ones than can be stopped.
+			// A fork bomb starts more than can be stopped.
 			if (steadyMs() > until) return false;
 			if (seen.add(pid).size % LOOKS_PER_TURN === 0) await nextTurn();
 			const state = this.#table.stateOf(pid);
@@ -145,12 +147,42 @@ export class Descendants {
 	}
 }
 
-/** Does nothing to a process that has ended meanwhile, or that runs with rights which this program doesn't have. */
+/** Two searches take less time than the 5 s after which a silent worker is ended. */
+const SEARCHING_IN_WORKER_MS = 1000;
+
+/** Ends the processes that a job leaves behind when it heeds a stop. It runs in the worker itself. */
+export class WorkerLeftovers implements Leftovers {
+	readonly #root: Root;
+	readonly #table = openProcessTable();
+	/** By pid: the births of processes that belong to the worker. */
+	readonly #helpers = new Map<number, number>();
+
+	constructor(root: Root) {
+		this.#root = root;
+	}
+
+	async keep(): Promise<void> {
+		await this.#table.refresh();
+		for (const pid of this.#table.childrenOf(this.#root)) {
+			const state = this.#table.stateOf(pid);
+			if (state) this.#helpers.set(pid, state.bornAt);
+		}
+	}
+
+	async end(since: number): Promise<void> {
+		const startedAt = this.#table.momentAgo(() => monotonicMs() - since);
+		const isOlder = (pid: number, bornAt: number) => bornAt < startedAt || this.#helpers.get(pid) === bornAt;
+		const descendants = new Descendants(this.#root, this.#table, (pid, {bornAt}) => isOlder(pid, bornAt), SEARCHING_IN_WORKER_MS);
+		if (!(await descendants.end())) process.stderr.write('faena: processes of a job that was stopped may still live; they could not all be found or killed\n');
+	}
+}
+
+/** Does nothing if the process has ended, or runs with rights that this program doesn't have. */
 export function signal(pid: number, name: 'SIGSTOP' | 'SIGKILL'): void {
 	try {
 		kill(pid, name);
 	} catch {
-		// Those who ask look later whether it lives.
+		// The callers look later whether it lives.
 	}
 }
 

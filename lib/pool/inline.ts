@@ -9,9 +9,9 @@ import {WorkerPool} from './worker-pool.ts';
 import {type Examination, MAX_JOBS, type PoolWorker, SharedChunkState, type SourceListener, type WorkerSource} from './worker-source.ts';
 
 /**
- * Tasks in the caller's own thread, for debugging and for tests: breakpoints work and stack traces are whole. A task that
- * waits lets the others run, up to the number of workers. Nothing can be stopped hard here: timeouts, cancellation and
- * shutdown reach a task through its context only, and one that computes only once it lets the event loop run.
+ * Runs tasks in the caller's own thread, for debugging and tests: breakpoints work and stack traces are whole. While a task
+ * waits others run, up to the number of workers. Nothing can be stopped hard here: timeouts, cancellation and shutdown reach a
+ * task through its context only, and a task that computes not before it lets the event loop turn.
  */
 export function inlinePool(options: PoolOptions, listener: PoolListener, clock: Clock = systemClock): WorkerPool {
 	return new WorkerPool(new InlineSource(clock.now), {...options, recycle: NEVER}, listener, undefined, clock);
@@ -41,10 +41,10 @@ class InlineSource implements WorkerSource {
 
 class InlineWorker implements PoolWorker {
 	readonly kind = 'caller';
-	readonly #life: TaskWorker;
+	readonly #worker: TaskWorker;
 
 	constructor(listener: SourceListener, now: () => number) {
-		this.#life = new TaskWorker({
+		this.#worker = new TaskWorker({
 			kind: 'inline',
 			now,
 			post: (message: WorkerMessage) => listener.message(this, message),
@@ -57,9 +57,9 @@ class InlineWorker implements PoolWorker {
 	}
 
 	async request(request: WorkerRequest): Promise<unknown> {
-		// As with other workers, nothing of it happens before the pool's call has returned.
+		// As with other workers, nothing happens before the pool's call has returned.
 		await nextTurn();
-		return this.#life.handle(request);
+		return this.#worker.handle(request);
 	}
 
 	async examine(): Promise<Examination> {
@@ -71,6 +71,6 @@ class InlineWorker implements PoolWorker {
 	}
 
 	close(): void {
-		this.#life.close();
+		this.#worker.close();
 	}
 }

@@ -1,11 +1,11 @@
-/** What was started may take this long until the system's figure shows what it needs. */
+/** A job may take this long until the system's figure shows the memory that it needs. */
 const GROWING_MS = 1000;
-/** Stopped jobs take a while until their memory is free again. */
+/** The memory of a stopped job takes a while to be free again. */
 const STOP_EVERY_MS = 1000;
 
 /**
- * Decides, from the memory that is free and from what jobs may need, how many may be started, and when one must be stopped.
- * One job may always run: memory that is short with nothing running is short for other reasons.
+ * Decides from the free memory how many jobs may be started, and when one must be stopped. One job may always run: if memory
+ * is short while nothing runs, that has other reasons.
  */
 export class MemoryWatch {
 	readonly #minFreeBytes: number;
@@ -14,7 +14,7 @@ export class MemoryWatch {
 	#started: {readonly at: number; readonly bytes: number}[] = [];
 	#stoppedAt = -Infinity;
 
-	/** @param freeBytes what the system, or the container, has left */
+	/** @param freeBytes the free memory of the system or the container */
 	constructor(minFreeBytes: number, now: () => number, freeBytes: () => number) {
 		this.#minFreeBytes = minFreeBytes;
 		this.#now = now;
@@ -22,7 +22,7 @@ export class MemoryWatch {
 	}
 
 	/**
-	 * How many jobs may be started that may need so much each.
+	 * How many jobs may be started if each needs `jobBytes`.
 	 * @param running jobs that run now
 	 */
 	room(jobBytes: number, running: number): number {
@@ -32,7 +32,7 @@ export class MemoryWatch {
 		return Math.max(free < this.#minFreeBytes ? 0 : room, running === 0 ? 1 : 0);
 	}
 
-	/** A job was started that may need so much. */
+	/** A job was started that may need this much. */
 	started(bytes: number): void {
 		if (bytes > 0) this.#started.push({at: this.#now(), bytes});
 	}
@@ -45,7 +45,7 @@ export class MemoryWatch {
 		return true;
 	}
 
-	/** What has been started so recently that it may not have taken yet what it needs. */
+	/** Memory for jobs that were started so recently that they may not have taken it yet. */
 	#promisedBytes(): number {
 		const since = this.#now() - GROWING_MS;
 		this.#started = this.#started.filter(({at}) => at > since);

@@ -1,19 +1,21 @@
+import type {ClaimedGroup} from '../job/group.ts';
 import type {JobId, StopReason} from '../job/job.ts';
 import type {TaskInfo} from '../job/task.ts';
 import type {PoolOptions} from '../job/worker-options.ts';
 import {monotonicMs} from '../support/clock.ts';
 import {MemoryWatch} from './memory.ts';
-import type {Chunk, Lane, Places, Pool, PoolListener} from './pool.ts';
+import {type Capacity, type Lane, laneOf, type Pool, type PoolListener} from './pool.ts';
 import {processPool} from './processes/processes.ts';
+import type {Budget} from './slots.ts';
 import {threadPool} from './threads/threads.ts';
-import type {Budget, WorkerPool} from './worker-pool.ts';
+import type {WorkerPool} from './worker-pool.ts';
 
-/** How often the memory is looked at, while jobs run or wait for some to be free. */
+/** How often the free memory is checked. */
 const LOOK_EVERY_MS = 100;
 
 /**
- * Threads and processes under one budget of slots and of memory. The engine's isolation says which of them starts with the
- * engine; the other one starts with it if a task names it: threads all, of processes one, and then one by one with jobs that need them.
+ * Threads and processes under one budget of slots and of memory. The pool of the engine's isolation starts with the engine. The
+ * other one starts with it if a task names it: all threads, or one process, and further processes with the jobs that need them.
  */
 export class MixedPool implements Pool {
 	readonly slots: number;
@@ -55,30 +57,30 @@ export class MixedPool implements Pool {
 		return this.#poolOf(lane).maxJobs();
 	}
 
-	places(lane?: Lane): Places {
-		if (!lane) return this.#pools[this.#usual].places();
-		const {idle, second} = this.#poolOf(lane).places();
+	capacity(lane?: Lane): Capacity {
+		if (!lane) return this.#pools[this.#usual].capacity();
+		const {idle, prefetch} = this.#poolOf(lane).capacity();
 		const memoryBytes = this.#memoryOf(lane);
 		const room = this.#memory.room(memoryBytes, this.#budget.busy);
-		// A second chunk waits in its worker for the first to end, and so needs nothing of its own; but which task's that is, is not known.
-		return {idle: Math.min(idle, room), second: memoryBytes > 0 || room === 0 ? 0 : second};
+		// A prefetched chunk takes over the memory of the one before it, which may be of a task that needs less.
+		return {idle: Math.min(idle, room), prefetch: memoryBytes > 0 || room === 0 ? 0 : prefetch};
 	}
 
-	run(chunk: Chunk): void {
+	run(chunk: ClaimedGroup): void {
 		this.#memory.started(this.#memoryOf(chunk));
-		this.#poolOf(chunk).run(chunk);
+		this.#poolOf(laneOf(chunk)).run(chunk);
 	}
 
 	stop(id: JobId, reason: StopReason): boolean {
 		return this.#pools.thread.stop(id, reason) || this.#pools.process.stop(id, reason);
 	}
 
-	async heard(): Promise<void> {
-		await Promise.all(Object.values(this.#pools).map(pool => pool.heard()));
+	async confirmStops(): Promise<void> {
+		await Promise.all(Object.values(this.#pools).map(pool => pool.confirmStops()));
 	}
 
-	async recall(task?: string): Promise<void> {
-		await Promise.all(Object.values(this.#pools).map(pool => pool.recall(task)));
+	async release(task?: string): Promise<void> {
+		await Promise.all(Object.values(this.#pools).map(pool => pool.release(task)));
 	}
 
 	interrupt(): void {
@@ -105,11 +107,11 @@ export class MixedPool implements Pool {
 		if (this.stop(youngest.id, 'interrupted')) this.#listener.memoryShort(youngest.id);
 	}
 
-	#poolOf({task, solo}: Lane): WorkerPool {
-		return this.#pools[solo ? 'process' : (this.#tasks.get(task)?.isolation ?? this.#usual)];
+	#poolOf({task, quarantined}: Lane): WorkerPool {
+		return this.#pools[quarantined ? 'process' : (this.#tasks.get(task)?.isolation ?? this.#usual)];
 	}
 
-	#memoryOf({task}: Lane): number {
+	#memoryOf({task}: Pick<Lane, 'task'>): number {
 		return this.#tasks.get(task)?.memoryBytes ?? 0;
 	}
 

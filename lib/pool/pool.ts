@@ -1,9 +1,7 @@
-import type {Lease} from '../job/claim.ts';
 import type {SlowStart, WorkerLoss} from '../job/events.ts';
+import type {ClaimedGroup, EndedGroup} from '../job/group.ts';
 import type {JobId, StopReason} from '../job/job.ts';
-import type {JobList} from '../job/job-list.ts';
-import type {Note} from '../job/outcome.ts';
-import type {Settling} from '../job/runs.ts';
+import type {JobUpdate} from '../job/outcome.ts';
 import type {TaskInfo} from '../job/task.ts';
 
 /**
@@ -23,57 +21,59 @@ export interface Pool {
 	/** The most jobs that a chunk of this kind may have. */
 	maxJobs(lane: Lane): number;
 
-	/** Chunks it can take now, of this kind or of the most usual. */
-	places(lane?: Lane): Places;
+	/** Chunks that it can take now: of this lane or, without one, of the most usual lane. */
+	capacity(lane?: Lane): Capacity;
 
-	/** Runs the jobs of the chunk one after the other in one worker. Call it at most as often as {@link places} allows. */
-	run(chunk: Chunk): void;
+	/** Runs the jobs of the chunk one after the other in one worker. Call it at most as often as {@link capacity} allows. */
+	run(chunk: ClaimedGroup): void;
 
 	/** Takes the job back if it has not started, stops it if it runs. False if the pool does not have it. */
 	stop(id: JobId, reason: StopReason): boolean;
 
-	/** Gives back, as released, what has not started: of one task, or all. Resolves once nothing of that can start any more; after 2 s without an answer of a worker that has to be asked. */
-	recall(task?: string): Promise<void>;
+	/**
+	 * Returns jobs that have not started as released: those of one task, or all. Resolves once none of them can start any more, or 2 s after a
+	 * worker was asked that does not answer.
+	 */
+	release(task?: string): Promise<void>;
 
-	/** Resolves once the workers have heard of every {@link stop} so far: a job that had not started by then never starts. Takes at most about two seconds. */
-	heard(): Promise<void>;
+	/** Resolves once the workers have obeyed every {@link stop} so far: a job that has not started by then never starts. Takes at most about 2 s. */
+	confirmStops(): Promise<void>;
 
-	/** Stops every running job, uncharged, with all it takes: they come back as released. */
+	/** Stops every running job, uncharged, and releases the others. */
 	interrupt(): void;
 
-	/** Jobs it has and has not yet given an outcome for. */
+	/** Jobs that it has without an outcome. */
 	readonly size: number;
 
-	/** Ends the workers; whatever still runs is stopped hard. Resolves when they are gone. */
+	/** Ends the workers and stops hard what still runs. Resolves when they are gone. */
 	close(): Promise<void>;
 }
 
-export interface Places {
+export interface Capacity {
 	/** Workers without a chunk. */
 	readonly idle: number;
-	/** Workers whose running job is short so far and that have room for a second chunk. */
-	readonly second: number;
+	/** Workers that have room for a second chunk and whose running job has been short so far. */
+	readonly prefetch: number;
 }
 
 /** What decides where a job runs. */
 export interface Lane {
 	readonly task: string;
-	/** In a child process, whatever the task's isolation: its jobs are suspected of killing their process. */
-	readonly solo: boolean;
+	/** Its jobs are suspects: they run in a child process, whatever the task's isolation. */
+	readonly quarantined: boolean;
 }
 
-/** The jobs of one task that are handed to a worker in one message. */
-export interface Chunk extends Lane {
-	readonly lease: Lease;
-	readonly jobs: JobList;
+/** Where a chunk runs. */
+export function laneOf({task, quarantine}: ClaimedGroup): Lane {
+	return {task, quarantined: quarantine !== undefined};
 }
 
 /** What a pool tells its dispatcher. Called at any time; the listener stores, and wakes its loop. */
 export interface PoolListener {
 	/** Executions of a task ended. Each job given to `run` is settled exactly once. */
-	ended(task: string, settling: readonly Settling[]): void;
-	noted(note: Note): void;
-	/** There may be more places than before. */
+	ended(task: string, groups: readonly EndedGroup[]): void;
+	updated(update: JobUpdate): void;
+	/** The capacity may have grown. */
 	freed(): void;
 	/** A worker ended that was not to, or had to be ended. */
 	lost(loss: WorkerLoss): void;

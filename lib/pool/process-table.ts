@@ -2,10 +2,10 @@ import {execFile} from 'node:child_process';
 import {readdirSync, readFileSync, readlinkSync} from 'node:fs';
 import {setImmediate, steadyMs, uptime} from '../support/primordials.ts';
 
-/** The environment variable by which a worker's processes are recognised after their parent has ended. */
+/** The environment variable that identifies a worker's processes after their parent has ended. */
 export const MARK = 'FAENA_WORKER';
 
-/** Whose children are meant: those of a process, or on Linux those of one of its threads. */
+/** A process, or on Linux one of its threads, whose children are meant. */
 export interface Parent {
 	readonly pid: number;
 	readonly thread?: number;
@@ -13,39 +13,39 @@ export interface Parent {
 
 /** A process at one moment. */
 export interface ProcessState {
-	/** When it was born, on a clock of the table's. With the pid it names a process for good, since pids are used again. */
+	/** When it was born, on the table's own clock. Pids are reused: only pid and birth together identify a process. */
 	readonly bornAt: number;
-	/** It was stopped by a signal, or will be as soon as it returns from the call of the system that it waits in. */
+	/** It was stopped by a signal, or will be once it returns from a system call. */
 	readonly isStopped: boolean;
-	/** It has ended. Its parent has not asked for its exit code yet. */
+	/** It has ended, and its parent has not reaped it yet. */
 	readonly isDead: boolean;
-	/** The session that it belongs to, where that is known. */
+	/** Its session, where that is known. */
 	readonly session?: number;
-	/** It is between two programs: the new one has no environment yet. */
+	/** It is in the middle of `exec`: the new program has no environment yet. */
 	readonly isStarting?: boolean;
 }
 
 /** The processes of this machine. */
 export interface ProcessTable {
-	/** Reads the table anew, where that is done at once for all processes. */
+	/** Reads the table again, where it is read for all processes at once. */
 	refresh(): Promise<void>;
 	/** `undefined` if there is no such process. */
 	stateOf(pid: number): ProcessState | undefined;
 	childrenOf(parent: Parent): number[];
 	/**
-	 * Processes of this process's session that were started with this {@link MARK}; none where that can't be seen. Looks only at those that
-	 * are not among the `seen`, and adds them. There may be others if one ended before it was looked at, since it may have started one, or if
-	 * one has no environment yet; that is looked at again.
+	 * Processes in this session that were started with this {@link MARK}; none where environments can't be read. Looks only at processes that
+	 * are not in `seen`, and adds them to it. `areAll` is false if a process ended before it was looked at, since it may have started
+	 * another, or has no environment yet: the next call looks at it again.
 	 */
 	marked(mark: string, seen: Set<number>): Promise<{readonly pids: readonly number[]; readonly areAll: boolean}>;
 	/**
-	 * The moment that lies so many milliseconds ago, on the clock of {@link ProcessState.bornAt}, or a little earlier: so it is asked how long
-	 * ago only once the clock was read. The table was read before.
+	 * The moment so many milliseconds ago on the clock of {@link ProcessState.bornAt}, or a little earlier: it calls `elapsedMs` after it has
+	 * read the clock. Call it after {@link refresh}.
 	 */
 	momentAgo(elapsedMs: () => number): number;
 }
 
-/** The operating system's id of the thread that calls; 0 where it isn't known. */
+/** The id of the calling thread in the operating system; 0 where it isn't known. */
 export function ownThread(): number {
 	try {
 		return Number(/\d+$/.exec(readlinkSync('/proc/thread-self'))?.[0] ?? 0);
@@ -54,28 +54,27 @@ export function ownThread(): number {
 	}
 }
 
-/** What a worker thread says of itself, as far as it can be true: the id of a thread of this process that is neither the main thread nor the one that calls; else 0. */
+/** Checks the id that a worker thread reported: it must be a thread of this process, neither the main thread nor the caller; else 0. */
 export function asWorkerThread(claimed: number): number {
 	const isOther = Number.isSafeInteger(claimed) && claimed > 0 && claimed !== process.pid && claimed !== ownThread();
 	return isOther && read(`/proc/self/task/${claimed}/stat`) ? claimed : 0;
 }
 
-/** The best table that this platform has. */
+/** The process table of this platform. */
 export function openProcessTable(): ProcessTable {
 	return read('/proc/thread-self/children') === undefined ? new PsTable() : new ProcTable();
 }
 
-/** Linux counts the births of processes in hundredths of a second. */
+/** Linux tells births in hundredths of a second. */
 const TICK_MS = 10;
-/** So many processes are looked at before other work of this thread has its turn. */
+/** So many processes are looked at before the event loop turns. */
 export const LOOKS_PER_TURN = 50;
 
-/** Lets other work of this thread have its turn. */
 export function nextTurn(): Promise<void> {
 	return new Promise(resolve => void setImmediate(resolve));
 }
 
-/** Linux: reads what it is asked for from `/proc`. */
+/** Linux: reads from `/proc` what is asked for. */
 export class ProcTable implements ProcessTable {
 	readonly #uptimeMs: () => number;
 
@@ -91,7 +90,7 @@ export class ProcTable implements ProcessTable {
 		// The second field is the program's name, in parentheses, which may hold anything. The state is the third.
 		const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
 		const [state = ''] = fields;
-		// D: among others a parent whose child was stopped between `vfork` and `exec`.
+		// D (uninterruptible) includes a parent whose child was stopped between `vfork` and `exec`.
 		return {
 			bornAt: Number(fields[19]) * TICK_MS,
 			isStopped: /[TtD]/.test(state),
@@ -127,12 +126,12 @@ export class ProcTable implements ProcessTable {
 		if (state.session !== session) return 'other';
 		const environment = read(`/proc/${pid}/environ`);
 		if (environment?.includes(`${MARK}=${mark}\0`)) return 'marked';
-		// It may have become another program since its state was read.
+		// It may have called `exec` since its state was read.
 		return environment?.length === 0 && (state.isStarting || read(`/proc/${pid}/environ`)?.length || this.stateOf(pid)?.isStarting) ? 'starting' : 'other';
 	}
 
 	momentAgo(elapsedMs: () => number): number {
-		// In a container the first may count from the container's start, and births from the host's. The second does not count while the machine sleeps.
+		// In a container the first may count from the container's start, while births count from the host's. The second stands still while the machine sleeps.
 		const nowMs = Math.max(this.#uptimeMs(), (this.stateOf(process.pid)?.bornAt ?? 0) + uptime() * 1000);
 		return Math.floor((nowMs - elapsedMs()) / TICK_MS) * TICK_MS;
 	}
@@ -147,13 +146,13 @@ interface PsRow extends ProcessState {
 	readonly parent: number;
 }
 
-/** Other Unix systems: asks `ps` for all processes. It knows of no threads and of no environments. */
+/** Other Unix systems: asks `ps` for all processes. It shows no threads and no environments. */
 export class PsTable implements ProcessTable {
 	#rows: ReadonlyMap<number, PsRow> = new Map();
-	/** From this thread's clock to that of `ps`, which may differ from the wall clock; too little by a second or so. */
+	/** The clock of `ps`, which may differ from the wall clock, minus this thread's steady clock. Too small by up to about a second. */
 	#offsetMs = Number.NaN;
 
-	/** Where there is no `ps`, the table is empty. */
+	/** Without `ps`, the table is empty. */
 	async refresh(): Promise<void> {
 		this.#rows = await new Promise(resolve => {
 			const ps = execFile('ps', ['-A', '-o', 'pid=,ppid=,stat=,lstart='], {env: {...process.env, LC_ALL: 'C'}}, (_, text) => {
@@ -185,7 +184,7 @@ export class PsTable implements ProcessTable {
 
 	momentAgo(elapsedMs: () => number): number {
 		const nowMs = steadyMs() + this.#offsetMs;
-		// It tells whole seconds.
+		// `ps` tells whole seconds.
 		return Math.floor((nowMs - elapsedMs()) / 1000) * 1000;
 	}
 }
@@ -196,7 +195,7 @@ function toRow(line: string): PsRow | [] {
 	return {pid: Number(pid), parent: Number(parent), bornAt: Date.parse(bornAt), isStopped: /^[TDU]/.test(state), isDead: state.startsWith('Z')};
 }
 
-/** The file, unless the process that it tells of has ended or belongs to somebody else. */
+/** The file; `undefined` if its process has ended or belongs to another user. */
 function read(file: string): Buffer | undefined {
 	try {
 		return readFileSync(file);

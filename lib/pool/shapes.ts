@@ -1,6 +1,6 @@
 import {type Encoded, sizeBytes} from '../job/encoding.ts';
 
-/** True for values of one kind. For what comes from a worker, where a task may have changed what Faena's own code does. */
+/** True for values of one kind. It checks messages of workers, where a task may have changed what Faena's own code does. */
 export type Is = (value: unknown) => boolean;
 
 type Shape = Readonly<Record<string, Is>>;
@@ -16,7 +16,7 @@ export function shaped(must: Shape, may: Shape = {}): Is {
 }
 
 export function listOf(is: Is, most: number): Is {
-	// Not by every(), which leaves holes out.
+	// every() would skip holes.
 	return value => Array.isArray(value) && value.length <= most && value.findIndex(each => !is(each)) < 0;
 }
 
@@ -74,5 +74,5 @@ export const isProgress: Is = shaped({done: finite, at: isTime}, {total: finite}
 
 const MAX_STACK = 2 ** 16;
 
-/** What was found of a worker. */
+/** What an examination found of a worker. */
 export const isExamination: Is = shaped({}, {heap: shaped({limitBytes: finite}, {usedBytes: finite}), stack: text(MAX_STACK), noStack: text(MAX_STACK)});

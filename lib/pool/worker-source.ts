@@ -1,22 +1,22 @@
 import type {PostMortem} from '../job/failure.ts';
+import {MAX_GROUP_JOBS} from '../job/group.ts';
 import type {StopReason} from '../job/job.ts';
-import {MAX_RUN_JOBS} from '../job/runs.ts';
-import {type BoardProgress, ChunkState, type Running} from '../worker/chunk-state.ts';
+import {ChunkState, type PublishedProgress, type Running} from '../worker/chunk-state.ts';
 import type {WorkerRequest} from '../worker/messages.ts';
 
-/** Where a pool's workers come from: what a worker is and how one is spoken to. Everything else is {@link WorkerPool}'s. */
+/** Makes the workers of a pool: threads, processes or the caller. Everything else is done by {@link WorkerPool}. */
 export interface WorkerSource {
-	/** The most jobs for which its workers have room. */
+	/** The most jobs that a chunk for its workers may have. */
 	readonly maxJobs: number;
 	/** Starts this many workers. */
 	start(count: number, listener: SourceListener): void;
-	/** Starts one more, joined before this returns. Without it, no worker that ends is replaced. */
+	/** Starts one more, which joins before this returns. Without it, workers that end are not replaced. */
 	readonly add?: () => void;
-	/** Ends all workers at once, whatever they do. Resolves when they are gone. */
+	/** Ends all workers at once. Resolves when they are gone. */
 	close(): Promise<void>;
 }
 
-/** Starts workers one by one, as many as it is told, and ends them all. */
+/** Starts each worker by a function, and ends them all together. */
 export class EachApart<Worker extends PoolWorker> implements WorkerSource {
 	readonly maxJobs: number;
 	readonly #make: (listener: SourceListener) => Worker;
@@ -56,27 +56,27 @@ export class EachApart<Worker extends PoolWorker> implements WorkerSource {
 export interface SourceListener {
 	/** The worker takes requests from now on. */
 	joined(worker: PoolWorker): void;
-	/** From this worker: one of Faena's, or whatever a task posts to those who started its worker. */
+	/** A message from this worker: Faena's, or one that a task posted to the parent of its thread. */
 	message(worker: PoolWorker, message: unknown): void;
 	/** The worker is about to end. */
 	failing(worker: PoolWorker, error: unknown): void;
-	/** The worker has really ended, and all it posted was delivered. */
+	/** The worker has ended, and all its messages were delivered. */
 	gone(worker: PoolWorker, ending: Ending): void;
 }
 
 export interface PoolWorker {
-	/** What it is, for sentences. */
+	/** Used in sentences. */
 	readonly kind: 'thread' | 'process' | 'caller';
 	chunkState(jobs: number): PoolChunkState;
-	/** The answer to `load`; to the others nothing, at their end. Rejects if the worker ends before. */
+	/** Resolves with the answer to `load`, or with nothing at the end of other requests. Rejects if the worker ends before. */
 	request(request: WorkerRequest): Promise<unknown>;
-	/** Looks where it is and what it uses, before it is ended. Takes at most about three seconds. */
+	/** Finds out where it is and what it uses, before it is ended. Takes at most about 3 s. */
 	examine(): Promise<Examination>;
-	/** Ends it, whatever it does; `gone` follows. False if it can't be ended. */
+	/** Ends it; `gone` follows. False if it can't be ended. */
 	end(): boolean;
 }
 
-/** What was found of a worker whose job had to be stopped hard. */
+/** What was found of a worker before it was ended for a stuck job. */
 export type Examination = Pick<PostMortem, 'heap' | 'stack' | 'noStack'>;
 
 /** How a worker ended. */
@@ -84,41 +84,42 @@ export interface Ending {
 	readonly exitCode: number | null;
 	readonly signal?: string;
 	readonly isOutOfMemory?: boolean;
-	/** Of its heap, where it is known. */
+	/** Limit of its heap, where it is known. */
 	readonly limitBytes?: number;
-	/** What it died of, where that is known. */
+	/** The error that ended it, where it is known. */
 	readonly error?: unknown;
-	/** Processes that its tasks have started may still live, which could not be found or killed. */
+	/** Some processes that its tasks have started could not be found or killed. */
 	readonly leavesProcesses?: boolean;
-	/** The last it wrote to stderr, where that was seen. */
+	/** The end of its stderr, where that was read. */
 	readonly stderr?: string;
 }
 
-/** The pool's side of a chunk's state. What it asks for may happen at once or, where the worker has to be asked, by a later `refresh`. */
+/**
+ * The pool's side of a chunk's state. Where the worker has to be asked, `then` is called with its answer: before the worker reports any job
+ * that was taken back.
+ */
 export interface PoolChunkState {
-	/** What the worker finds its side by. */
+	/** By which the worker finds its side. */
 	readonly address: SharedArrayBuffer | number;
-	/** Takes back those of the jobs that have not started, and says which. */
+	/** Takes back those of the jobs that have not started. */
 	take(indexes: readonly number[], then: (taken: readonly number[]) => void): void;
-	/** Tells the job to stop if it runs, and says so. */
+	/** Tells the job to stop; `then` is called if it runs. */
 	stop(index: number, reason: StopReason, then: () => void): void;
 	refresh(): void;
 	running(): Running | undefined;
-	/** What was started last, whether it runs or has ended. */
+	/** The jobs that were started last, whether they run or have ended. */
 	lastStarted(): Running | undefined;
-	progress(): BoardProgress | undefined;
-	/** The worker was asked to give it back, and may have, which is not known yet. */
-	isAskedFor(index: number): boolean;
-	/** Has not started, as far as is known. */
+	progress(): PublishedProgress | undefined;
+	/** It has not started, as far as is known. */
 	isFree(index: number): boolean;
 	/** Why it was told to stop, or is being told. */
 	stopReason(index: number): StopReason | undefined;
 }
 
 /** The most jobs in a chunk: then it holds a whole run, and its report no more. */
-export const MAX_JOBS = MAX_RUN_JOBS;
+export const MAX_JOBS = MAX_GROUP_JOBS;
 
-/** For workers that share memory with the pool: everything happens at once. */
+/** For workers that share memory with the pool: it answers at once. */
 export class SharedChunkState implements PoolChunkState {
 	readonly address: SharedArrayBuffer;
 	readonly #chunkState: ChunkState;
@@ -146,12 +147,8 @@ export class SharedChunkState implements PoolChunkState {
 		return this.#chunkState.lastStarted();
 	}
 
-	progress(): BoardProgress | undefined {
+	progress(): PublishedProgress | undefined {
 		return this.#chunkState.progress();
-	}
-
-	isAskedFor(_: number): boolean {
-		return false;
 	}
 
 	isFree(index: number): boolean {
@@ -163,7 +160,7 @@ export class SharedChunkState implements PoolChunkState {
 	}
 }
 
-/** Of a chunk that its worker has not got: nothing of it can have started. */
+/** The state of a chunk that was not sent yet: none of its jobs can have started. */
 export const UNSENT: PoolChunkState = {
 	address: 0,
 	take: (indexes, then) => then(indexes),
@@ -172,7 +169,6 @@ export const UNSENT: PoolChunkState = {
 	running: () => undefined,
 	lastStarted: () => undefined,
 	progress: () => undefined,
-	isAskedFor: () => false,
 	isFree: () => true,
 	stopReason: () => undefined,
 };

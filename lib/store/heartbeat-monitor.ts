@@ -1,9 +1,9 @@
 import type {OwnerId} from '../job/claim.ts';
 
 /**
- * Sees which owners have fallen silent. When a heartbeat was written says nothing: the wall clock jumps, and a machine
- * sleeps. So an owner is silent once its heartbeat was seen to stand still for the whole lease, on the steady clock of
- * whoever looks; and who has not looked for half a lease may have slept, with all the others, and begins anew.
+ * Finds owners without a heartbeat. The time that a heartbeat states is no evidence: the wall clock jumps, and machines sleep. An owner counts as
+ * silent once this process has seen the same heartbeat for a whole lease, by its own steady clock. If this process has not looked for half a
+ * lease, the whole machine may have slept, so it starts to watch again.
  */
 export class HeartbeatMonitor {
 	readonly #leaseMs: number;
@@ -16,7 +16,7 @@ export class HeartbeatMonitor {
 		this.#steadyMs = steadyMs;
 	}
 
-	/** Looks at the heartbeats of all owners, and tells which of these are silent. */
+	/** Takes the last heartbeat of every owner, and returns the silent owners. */
 	findSilent(heartbeats: Iterable<readonly [owner: OwnerId, heartbeat: number]>): ReadonlySet<OwnerId> {
 		const now = this.#steadyMs();
 		const before = now - this.#lookedAt > this.#leaseMs / 2 ? new Map<OwnerId, never>() : this.#seen;
@@ -32,7 +32,7 @@ export class HeartbeatMonitor {
 		return silent;
 	}
 
-	/** Of an owner that has left. Who comes by the same name is another. */
+	/** Forgets an owner that has left. A later owner of the same name is another one. */
 	drop(owner: OwnerId): void {
 		this.#seen.delete(owner);
 	}

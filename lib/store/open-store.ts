@@ -1,30 +1,45 @@
-import {bad, boolean, type Checks, checked, choice, giving, number, type Size, text, time} from '../job/checks.ts';
+import {bad, boolean, type Checks, checked, choice, giving, number, type Size, time} from '../job/checks.ts';
 import {blobThreshold, lease, queuePath} from '../job/options.ts';
+import {systemClock} from '../support/clock.ts';
+import {JobQueue} from './job-queue.ts';
 import type {SqliteOptions} from './sqlite/sqlite.ts';
-import type {JobQueue} from './store.ts';
+import type {Store} from './store.ts';
 
-export interface QueueOptions extends Pick<SqliteOptions, 'durability' | 'readOnly' | 'now' | 'random'> {
-	/** An owner silent for longer is taken for dead; default 30 s, at least 1 s. */
+/** Options of {@link openQueue}. */
+export interface QueueOptions extends Pick<SqliteOptions, 'durability' | 'readOnly' | 'random'> {
+	/** The time without a heartbeat after which an owner is taken for dead; default 30 s, at least 1 s. */
 	readonly lease?: number | string;
-	/** As the option of `open()`: results of more bytes lie in files of their own. */
+	/** As the option of `open()`: larger results lie in files of their own. */
 	readonly blobs?: {readonly threshold: Size};
+	/** The wall clock, in milliseconds since 1970; default: the system's. */
+	readonly now?: () => number;
 }
 
 /**
- * Opens a queue by itself, for programs that bring their own loop, and for benchmarks.
- * @param location an SQLite file, created if it is not there, or `:memory:` for a queue that ends with the process
+ * Opens the store at a location. It loads SQLite only when it is called: a program with an engine does not need SQLite in its own thread.
+ * @param location the path of an SQLite file, which is created if it does not exist; or `:memory:` for a store that ends with the process
+ * @throws FaenaError `BadOption`, `BadDatabase`, `NewerDatabase`
+ */
+export async function openStore(location: string, options: SqliteOptions = {}): Promise<Store> {
+	const path = location === ':memory:' ? location : queuePath('openQueue()', location);
+	return (await import('./sqlite/sqlite.ts')).openSqlite(path, options);
+}
+
+/**
+ * Opens a queue without an engine, for programs with a loop of their own and for benchmarks.
+ * @param location the path of an SQLite file, which is created if it does not exist; or `:memory:` for a queue that ends with the process
  * @throws FaenaError `BadOption`, `BadDatabase`, `NewerDatabase`
  */
 export async function openQueue(location: string, options: QueueOptions = {}): Promise<JobQueue> {
 	if (typeof location !== 'string' || location === '') throw bad(`openQueue() expects the path of an SQLite file; it got ${typeof location}`);
-	const {lease: leaseMs, blobs: blobThresholdBytes, ...rest} = checked('openQueue()', options, QUEUE_CHECKS);
-	const settings = {...rest, ...(leaseMs !== undefined && {leaseMs}), ...(blobThresholdBytes !== undefined && {blobThresholdBytes})} as SqliteOptions;
-	// Loaded only now, as most programs have an engine, which loads them in a thread of its own.
-	if (location !== ':memory:') {
-		const path = queuePath('openQueue()', text(location));
-		return (await import('./sqlite/sqlite.ts')).openSqlite(path, settings);
-	}
-	return new (await import('./memory.ts')).MemoryQueue(settings);
+	const {lease: leaseMs, blobs: blobThresholdBytes, now, ...rest} = checked('openQueue()', options, QUEUE_CHECKS) as CheckedOptions;
+	return new JobQueue(await openStore(location, {...rest, leaseMs, blobThresholdBytes, clock: now && {...systemClock, now}}));
+}
+
+interface CheckedOptions extends Pick<SqliteOptions, 'durability' | 'readOnly' | 'random'> {
+	readonly lease?: number;
+	readonly blobs?: number;
+	readonly now?: () => number;
 }
 
 export const QUEUE_CHECKS: Checks = {

@@ -1,442 +1,316 @@
-import type {Batch, BatchOptions, CompletedBatch, DeleteResult, Mark} from '../job/batch.ts';
-import type {Claim, DequeuedJob, Lease, OwnerId} from '../job/claim.ts';
-import type {Encoded} from '../job/encoding.ts';
+import type {Batch, BatchOptions, CompletedBatch} from '../job/batch.ts';
+import type {Claim, Lease, OwnerId} from '../job/claim.ts';
 import type {Health} from '../job/events.ts';
-import {type FailureRecord, toFailure} from '../job/failure.ts';
-import type {
-	BatchId,
-	CancelResult,
-	CleanupOptions,
-	CleanupResult,
-	Counts,
-	Job,
-	JobEnd,
-	JobFilter,
-	JobId,
-	JobStatus,
-	JobValues,
-	LogLine,
-	Page,
-	WithdrawOptions,
-	WithdrawResult,
-} from '../job/job.ts';
-import type {ChildJob, NewJob} from '../job/new-job.ts';
-import type {Note, Outcome, Settlement} from '../job/outcome.ts';
-import {type DequeuedRun, expandDequeued, type NewRun, type Settling} from '../job/runs.ts';
-import {FaenaError} from '../support/errors.ts';
-
-/** At once where nothing has to be waited for. */
-export type Awaitable<T> = T | Promise<T>;
+import type {FailureRecord} from '../job/failure.ts';
+import type {ClaimedGroup, EndedGroup, EnqueuedGroup, NewGroup} from '../job/group.ts';
+import type {BatchId, Job, JobEnd, JobFilter, JobId, JobStatus, JobValues, LogLine, Page} from '../job/job.ts';
+import type {JobUpdate} from '../job/outcome.ts';
 
 /**
- * Where jobs live. Every implementation passes `test/store/contract.ts`.
+ * A store keeps jobs. Every implementation passes `test/store/contract.ts`.
  *
- * The heart is {@link turn}: one transaction that settles what ended, enqueues what waits and dequeues what fits. The
- * other verbs of the hot path are turns with one part. All verbs are batched and may be asynchronous.
+ * Every verb is asynchronous and bounded: it does one page of its work, and returns where the next page begins. {@link commit} is the transaction
+ * of a dispatcher: it settles, enqueues and claims. A store measures delays and times by its own clock.
  */
-export abstract class JobQueue {
-	readonly #listeners = new Set<() => void>();
-	readonly #completionListeners = new Set<(batch: CompletedBatch) => void>();
-
-	/** Where the jobs are, as given to `openQueue`; `:memory:` for the memory queue. */
-	abstract readonly location: string;
+export interface Store {
+	/** The location of the jobs, as given to `openStore`. */
+	readonly location: string;
 
 	/**
-	 * Notes, settles, enqueues and dequeues, in this order, in one durable transaction: all of it or nothing. If it fails, and took
-	 * effect after all (`OutcomeUnknown`), what it dequeued is to be {@link giveBack given back}, and what it settled is lost to a second try.
+	 * Updates, settles, enqueues and claims jobs, in this order, in one durable transaction: all or nothing. If it fails with `OutcomeUnknown`,
+	 * it may have taken effect. Then {@link release} its claims; a second try reports its settlements as lost.
+	 * @throws FaenaError `KeyConflict` under `rejectConflicts`; `BadRow`, `TooLarge` if a value or a row prevents the transaction
 	 */
-	abstract turn(turn: Turn): Awaitable<TurnResult>;
+	commit(changes: Changes): Promise<Committed>;
 
 	/**
-	 * Moves jobs of the filter, one page of them in one transaction: those that match when their page is taken, in order of arrival. A page is
-	 * bounded, so that whoever moves many jobs can do other things between two pages; it may be empty though there is more.
+	 * Moves a page of the filter's jobs, in order of arrival. A job moves if it matches when its page is taken.
 	 *
-	 * `cancelled`: pending and failed jobs at once; the owners of running ones are asked, and find them in {@link stops}.
-	 * `pending`: a new round, without attempts charged, for failed, dead and cancelled jobs; for completed ones if the filter names that status, or
-	 * ids and no status.
-	 * `discarded`: as if the jobs had never been enqueued. Pending and failed ones are deleted at once; a running one as soon as its execution ends
-	 * without ending the job, and with `stop` its owner finds it in {@link stops}. A later cancel overrides. The input of the jobs' batches counts
-	 * as not ended: it is needed again.
+	 * `cancelled`: cancels pending and failed jobs at once. {@link listen} tells the owners of running jobs to stop them.
+	 * `pending`: begins a new round, with no attempts charged, of failed, dead and cancelled jobs. It takes completed jobs only if the filter names
+	 * that status, or names ids and no status.
+	 * `discarded`: deletes jobs as if they had never been enqueued. Pending and failed jobs are deleted at once. A running job is deleted when its
+	 * execution ends without ending the job; with `stop`, {@link listen} tells its owner to stop it. A later cancel overrides that. The input of
+	 * the jobs' batches no longer counts as ended, since it is needed again.
 	 */
-	abstract move(filter: JobFilter, to: MoveTarget, page?: MovePage): Awaitable<Moved>;
-	/** Jobs of a paused task are enqueued but not dequeued. Durable. */
-	abstract pause(tasks: readonly string[]): Awaitable<void>;
-	abstract resume(tasks: readonly string[]): Awaitable<void>;
-	/** Names of the paused tasks. */
-	abstract paused(): Awaitable<readonly string[]>;
+	move(filter: JobFilter, to: MoveTarget, page?: MovePage): Promise<Moved>;
 
-	/** Says that the owner lives; a dequeue makes an owner but does not renew it. Returns false if it had been given up: its leases are lost, it may go on with new ones. */
-	abstract heartbeat(owner: OwnerId): Awaitable<boolean>;
-	/** Says it for an owner that lives in another thread or connection. Returns false if it was given up, and changes nothing then. */
-	abstract renew(owner: OwnerId): Awaitable<boolean>;
-	/**
-	 * Takes back, uncharged, the jobs of every dead owner: those whose process is gone; and those whose heartbeat was seen here to
-	 * stand still for `leaseMs`, for which this must be called at least twice in that time. Those of them that a worker of the owner
-	 * had open, as `lib/job/open-jobs.ts` tells, become suspects, or more suspect by a level.
-	 */
-	abstract recover(): Awaitable<number>;
-	/**
-	 * Gives back, uncharged, what the owner was given with leases after this one. For an owner one of whose dequeues failed and may have
-	 * taken effect all the same: it was not told of those jobs, so nobody else would ever run them.
-	 */
-	abstract giveBack(owner: OwnerId, after: Lease): Awaitable<number>;
-	/** Ends an owner in good order; jobs it still holds come back uncharged. */
-	abstract leave(owner: OwnerId): Awaitable<void>;
-
-	abstract job(id: JobId): Awaitable<Job | undefined>;
-	/** Jobs in order of arrival: all as they are at one moment. */
-	abstract jobs(filter: JobFilter, page?: Page): Awaitable<readonly Job[]>;
-	/** Payload, result and checkpoint of a job, encoded; `undefined` if there is no such job. */
-	abstract values(id: JobId): Awaitable<JobValues | undefined>;
-	/** How those of the jobs ended that have ended, or are not there (any more); the others are left out. */
-	abstract ends(ids: readonly JobId[]): Awaitable<readonly JobEnd[]>;
-	abstract logs(id: JobId): Awaitable<readonly LogLine[]>;
-	/** Jobs by status, from a tally kept in every transaction. */
-	abstract counts(filter?: {readonly task?: string}): Awaitable<Counts>;
-	/** What could still run without anybody's help, of these tasks: not parked, not paused; without `waiting`, nothing that its time has not come for. */
-	abstract outstanding(tasks: readonly string[], options?: OutstandingOptions): Awaitable<number>;
+	/** Pauses tasks, or ends their pause. Jobs of a paused task are enqueued but not claimed. Durable. */
+	setPaused(tasks: readonly string[], isPaused: boolean): Promise<void>;
 
 	/**
-	 * Finds or creates the batch of that name, for more input, and gives it to the owner: a batch has one map at a time. The owner has it
-	 * until {@link leaveBatch}, {@link closeBatch} or its own end. An open batch is spared by {@link cleanup}.
-	 * @throws FaenaError `BatchInUse` if an owner has the batch, also if it is this one; `BatchConflict`
+	 * Renews the lease of an owner. {@link commit} registers the owner of a claim; {@link openBatch} and {@link updateBatch} register the owner of
+	 * a batch.
+	 * @returns `fenced` if the owner is unknown or was taken for dead: its claims are lost
 	 */
-	abstract openBatch(name: string, task: string, owner: OwnerId, options?: BatchOptions): Awaitable<BatchId>;
-	/**
-	 * The batch's input has ended, with so many items. It completes in the transaction that leaves none of its jobs unended:
-	 * this one, or whoever's comes to it. A job of it that is retried, or a new one, opens it again.
-	 * An owner that had been given up gets the batch back, if no other has it.
-	 * Returns false, and changes nothing, if another owner has the batch, or there is no such batch any more.
-	 */
-	abstract endInput(batch: BatchId, total: number, owner: OwnerId): Awaitable<boolean>;
-	/** The owner has had all results of the batch, and leaves it: {@link cleanup} may take it. Changes nothing if the owner doesn't have it. */
-	abstract closeBatch(batch: BatchId, owner: OwnerId): Awaitable<void>;
-	/** The owner leaves the batch, which stays open: another map may go on with it. Changes nothing if the owner doesn't have it. */
-	abstract leaveBatch(batch: BatchId, owner: OwnerId): Awaitable<void>;
-	/** What is known of the batch of that name; its jobs are counted in every transaction, so that this is quick however many there are. */
-	abstract batch(name: string): Awaitable<Batch | undefined>;
-	/** All batches, in the order in which they were made. */
-	abstract batches(): Awaitable<readonly Batch[]>;
+	heartbeat(owner: OwnerId): Promise<'alive' | 'fenced'>;
+
+	/** Makes a page of the owner's running jobs ready again, uncharged. */
+	release(owner: OwnerId, options?: ReleaseOptions): Promise<Released>;
 
 	/**
-	 * Deletes jobs of the batch, at most `limit` (default 1,000: what bounds the transaction), and with the last of them the batch.
-	 * @throws FaenaError `BatchRunning` if one of its jobs is running; what was deleted before stays so
+	 * Makes a page of the running jobs of dead owners ready again, uncharged. An owner is dead if its process has ended, or if this store has seen
+	 * the same heartbeat for the length of a lease. Call this at least twice per lease, so that it can see that. A job that a worker of a dead
+	 * owner had open is suspected of having killed it: its suspicion rises by one level.
 	 */
-	abstract deleteBatch(name: string, limit?: number): Awaitable<DeleteResult>;
+	reclaim(): Promise<Released>;
 
-	/** Deletes completed, dead and cancelled jobs that ended before the time given, never others; in bounded steps. */
-	abstract cleanup(options: CleanupOptions): Awaitable<CleanupResult>;
+	/** A page of the filter's jobs in order of arrival. A page is a snapshot: it shows all jobs at one moment. */
+	jobs(filter: JobFilter, page?: Page, want?: Wanted): Promise<JobPage>;
 
-	/** True if another connection wrote since the last time this was asked. Cheap: made for polling. */
-	abstract changes(): Awaitable<boolean>;
-	/** Running jobs of this owner that somebody wants stopped. */
-	abstract stops(owner: OwnerId): Awaitable<readonly Claim[]>;
+	/** The ends of jobs. A job that does not exist is `missing`; a job that has not ended is left out. A page ends early if its values are large. */
+	outcomes(ids: readonly JobId[], page?: {readonly after?: number}): Promise<OutcomePage>;
+
+	/** The number of jobs by task and state. Every transaction keeps these numbers, so reading them is quick with any number of jobs. */
+	counts(): Promise<readonly TaskCounts[]>;
 
 	/**
-	 * Looks whether what the jobs lie on is still what was opened, and in what state it is. Cheap: made for polling.
-	 * @throws FaenaError `BadDatabase`
+	 * Opens the batch of this name for more input, or creates it. The owner has the batch until {@link updateBatch} closes or leaves it, or until
+	 * the owner ends: a batch has one map at a time. While a batch is open, {@link delete} by `endedBefore` keeps its jobs.
+	 * @throws FaenaError `BatchInUse` if an owner has the batch, even this owner; `BatchConflict` if the batch belongs to another task
 	 */
-	abstract examine(): Awaitable<Health>;
+	openBatch(name: string, task: string, owner: OwnerId, options?: BatchOptions): Promise<BatchId>;
 
-	abstract close(): Awaitable<void>;
+	/**
+	 * Changes a batch that the owner has. An owner may also end the input of a batch that has no owner.
+	 * @returns false, with nothing changed, if another owner has the batch, or it does not exist
+	 */
+	updateBatch(batch: BatchId, owner: OwnerId, change: BatchChange): Promise<boolean>;
 
-	/** {@link move Cancels} all jobs of the filter, page by page. If a page fails, those before it stay cancelled. */
-	async cancel(filter: JobFilter): Promise<CancelResult> {
-		const {ids, asked} = await moveAll(this, filter, 'cancelled');
-		return {cancelled: ids, asked};
-	}
+	/** A page of batches in the order of their creation. Every transaction keeps the counts of their jobs, so this is quick with any number of jobs. */
+	batches(filter?: {readonly name?: string}, page?: Page): Promise<BatchPage>;
 
-	/** Opens a new round for all jobs of the filter, as by {@link move}, page by page. Returns how many. If a page fails, those before it stay as they are. */
-	async retry(filter: JobFilter): Promise<number> {
-		return (await moveAll(this, filter, 'pending')).ids.length;
-	}
+	/**
+	 * Deletes a page of jobs. `endedBefore`: jobs that ended before this time, in milliseconds since 1970, and with the last page the closed
+	 * batches without jobs. `batch`: jobs of the batch, and with the last page the batch itself.
+	 * @throws FaenaError `BatchRunning` if a job of the batch is running; jobs that were deleted before stay deleted
+	 */
+	delete(what: {readonly endedBefore: number} | {readonly batch: string}, page?: Page): Promise<Deleted>;
 
-	/** Takes jobs back as if they had never been enqueued, as by {@link move}, page by page. If a page fails, those before it stay discarded. */
-	async withdraw(ids: readonly JobId[], options: WithdrawOptions): Promise<WithdrawResult> {
-		const {ids: withdrawn, asked} = await moveAll(this, {ids}, 'discarded', options);
-		return {withdrawn, asked};
-	}
+	/**
+	 * Calls the listener with news of the store. The store waits for the listener's promise before it polls again, so it slows down while the
+	 * listener is busy.
+	 * @param owner the owner whose running jobs the listener can stop; `undefined` for none
+	 * @returns a function that removes the listener
+	 */
+	listen(owner: OwnerId | undefined, listener: (news: News) => void | Promise<void>): () => void;
 
-	/** Puts jobs in: all of them, or none and an error. Resolves once they are durable. */
-	async enqueue(jobs: readonly NewJob[]): Promise<readonly Enqueued[]> {
-		const {enqueued} = await this.turn({enqueue: jobs, rejectConflicts: true});
-		this.announce();
-		return enqueued;
-	}
-
-	/** Tells those who listen that a turn put jobs in. */
-	announce(): void {
-		for (const listener of this.#listeners) listener();
-	}
-
-	/** Calls the listener after each {@link enqueue} and {@link announce} on this object. Returns a function that ends that. */
-	onEnqueue(listener: () => void): () => void {
-		this.#listeners.add(listener);
-		return () => void this.#listeners.delete(listener);
-	}
-
-	/** Calls the listener for each batch that completes in a transaction of this object, after its commit. Returns a function that ends that. */
-	onBatchCompleted(listener: (batch: CompletedBatch) => void): () => void {
-		this.#completionListeners.add(listener);
-		return () => void this.#completionListeners.delete(listener);
-	}
-
-	/** For the implementations: call it after the commit. */
-	protected tellCompleted(batches: readonly CompletedBatch[]): void {
-		for (const batch of batches) for (const listener of this.#completionListeners) listener(batch);
-	}
-
-	/** Claims up to `limit` jobs of the given tasks: higher priority first, then in order of arrival. */
-	async dequeue({owner, tasks, limit = 1, maxBytes = Infinity}: DequeueOptions): Promise<Dequeued> {
-		const demand = {owner, tasks: demandOf(tasks, limit), limit, maxBytes};
-		const {lease, jobs} = (await this.turn({dequeue: demand})).dequeued;
-		return {lease, jobs: expandDequeued(jobs)};
-	}
-
-	/** Writes down how executions ended. What no longer matches its lease and execution changes nothing and counts as lost. */
-	async settle(lease: Lease, outcomes: readonly Omit<Settlement, 'lease'>[]): Promise<{accepted: number; lost: number}> {
-		const {settled} = await this.turn({settle: outcomes.map(outcome => ({...outcome, lease}))});
-		const lost = settled.filter(status => status === 'lost').length;
-		return {accepted: settled.length - lost, lost};
-	}
-
-	/** Settles one job as completed. Returns false if the claim was lost. */
-	async complete(claim: Claim, value: Encoded = null): Promise<boolean> {
-		return this.#settleOne(claim, {type: 'returned', value});
-	}
-
-	/** Settles one job as failed: to be tried again after its backoff, or dead. Returns false if the claim was lost. */
-	async fail(claim: Claim, error: unknown): Promise<boolean> {
-		return this.#settleOne(claim, {type: 'threw', error: toFailure(error)});
-	}
-
-	async #settleOne({id, lease, execution}: Claim, outcome: Outcome): Promise<boolean> {
-		const {settled} = await this.turn({settle: [{id, lease, execution, outcome}]});
-		return settled[0] !== 'lost';
-	}
+	/** Releases the jobs of this store's owners, removes the owners, and closes the store. */
+	close(): Promise<void>;
 }
 
-/** One transaction's worth of work. */
-export interface Turn {
-	/** Those whose outcome enqueues jobs come after the others, which may free a key. */
-	readonly settle?: readonly Settling[];
-	readonly notes?: readonly Note[];
-	readonly enqueue?: readonly (NewJob | NewRun)[];
-	/** Fail the whole turn with `KeyConflict` if a job's key names another payload; otherwise it is told per job. */
+/** The work of one transaction. */
+export interface Changes {
+	/** Progress, log lines and checkpoints of running jobs. */
+	readonly update?: readonly JobUpdate[];
+	/** Executions that enqueue jobs are settled last, because the others may free a key. */
+	readonly settle?: readonly EndedGroup[];
+	/** New jobs. */
+	readonly enqueue?: readonly NewGroup[];
+	/** If a key belongs to another payload: true fails the whole transaction with `KeyConflict`; by default the job is in `conflicts` of its group. */
 	readonly rejectConflicts?: boolean;
-	readonly dequeue?: Demand;
+	/** Which jobs to claim; none by default. */
+	readonly claim?: ClaimRequest;
 	/**
-	 * The caller lets nothing else happen until this has been tried, as a task does that computes: a queue that can do it within the call
-	 * does, waits for a lock no longer than {@link URGENT_WAIT_MS}, and throws then.
+	 * For a caller that blocks its thread until the transaction was tried, such as a task that computes. If the store can, it commits
+	 * synchronously, waits for a lock for {@link URGENT_WAIT_MS} at most, and calls this before `commit` returns; with the error if it failed.
 	 */
-	readonly isUrgent?: boolean;
+	readonly urgent?: (error: unknown) => void;
 }
 
 export const URGENT_WAIT_MS = 100;
 
-export interface TurnResult {
-	/** For each job that was to be settled, in order. */
-	readonly settled: readonly Settled[];
-	/** By index in `settled`: why those that returned failed after all, since what they enqueue is in conflict. */
-	readonly refused?: ReadonlyMap<number, FailureRecord>;
-	/** For each new job, in order; of a run for the first one, whose ids the others' follow. */
-	readonly enqueued: readonly Enqueued[];
-	readonly dequeued: {
-		readonly lease: Lease;
-		readonly jobs: readonly (DequeuedJob | DequeuedRun)[];
-		/** Jobs, and runs by their first job, that are not given, because somebody has written that they are running already. */
-		readonly passedOver?: readonly JobId[];
-	};
-	/** Jobs of the demanded tasks that could have been dequeued and were not. */
+/** The results of one transaction. */
+export interface Committed {
+	/** A result for each settled group, in order. */
+	readonly settled: readonly SettledGroup[];
+	/** A result for each enqueued group, in order. */
+	readonly enqueued: readonly EnqueuedGroup[];
+	/** The claimed jobs. */
+	readonly claimed: Claimed;
+	/** The number of jobs of the requested lanes that could have been claimed and were not. May be a lower bound. */
 	readonly backlog: number;
-	/** When the next waiting job becomes due, in milliseconds since 1970; `null` if none waits. */
-	readonly nextRunAt: number | null;
+	/** Milliseconds until the next waiting job becomes due; `null` if none waits. */
+	readonly dueInMs: number | null;
 }
 
-/** The job's new status; `withdrawn` if it is gone with this execution; `lost` if the claim was. */
-export type Settled = JobStatus | 'withdrawn' | 'lost';
+/** A job's new status. `discarded`: the job was deleted with the end of this execution. `lost`: the claim no longer matched. */
+export type Settled = JobStatus | 'discarded' | 'lost';
 
-export interface Enqueued {
-	readonly id: JobId;
-	/** The key was there already, with the same payload or one that {@link NewJob.rerun} let be replaced: this is that job. */
-	readonly existing: boolean;
-	/** The key was there already, with another payload: this is that job, and nothing was enqueued. */
-	readonly conflict: boolean;
+/** The new statuses of a group's jobs. */
+export interface SettledGroup {
+	/** By index, the jobs that did not complete. */
+	readonly others: ReadonlyMap<number, Settled>;
+	/** By index, executions that returned but failed: they enqueue a job whose key belongs to another payload. */
+	readonly refusals?: ReadonlyMap<number, FailureRecord>;
 }
 
-/** What a dispatcher can take. */
-export interface Demand {
+/** The jobs that one transaction claimed. */
+export interface Claimed {
+	/** 0 if no job was claimed. */
+	readonly lease: Lease;
+	/** In the order of their first jobs. */
+	readonly groups: readonly ClaimedGroup[];
+	/** Jobs that were ready and claimed at once, which only another program can write; of a run of such jobs, the first. Their old claims stay. */
+	readonly passedOver?: readonly JobId[];
+}
+
+/** The jobs that a dispatcher can take. */
+export interface ClaimRequest {
+	/** The owner of the claims. */
 	readonly owner: OwnerId;
-	readonly tasks: readonly TaskDemand[];
+	/** Which jobs it can take. The store takes the highest priority first, among all lanes. */
+	readonly lanes: readonly LaneRequest[];
 	/** The most jobs in all. */
 	readonly limit: number;
-	/** Stops after the job with which the payloads together reach this; always gives one. */
+	/** The claim ends with the job whose payload brings the total to this size. It has at least one job. */
 	readonly maxBytes: number;
 }
 
-/** The most jobs of a task that a dispatcher can take. */
-export interface TaskDemand {
+/** A lane: the quarantined jobs of a task, or its other jobs. */
+export interface LaneRequest {
+	/** The task of the lane. */
 	readonly task: string;
+	/** The most jobs of this lane. */
 	readonly limit: number;
-	/** Jobs that are suspected of killing their process, no more than may run together; without it, only others. */
-	readonly suspects?: boolean;
-	/** The most jobs of the task that may be running at the same time, in all processes together. */
-	readonly concurrency?: number;
+	/** True for jobs that are suspected of killing their process. The store returns no more of them than may run together. */
+	readonly isQuarantined?: boolean;
+	/** The most jobs of the task that may run at the same time, in all processes together. */
+	readonly concurrency?: number | undefined;
 }
 
-/** What a dispatcher takes that makes no difference between suspects and others. */
-export function demandOf(tasks: readonly string[], limit: number): TaskDemand[] {
-	return tasks.flatMap(task => [
-		{task, limit},
-		{task, limit, suspects: true},
-	]);
-}
-
-export interface DequeueOptions {
-	readonly owner: OwnerId;
-	readonly tasks: readonly string[];
-	/** Default 1. */
-	readonly limit?: number;
-	/** Default: no limit. */
-	readonly maxBytes?: number;
-}
-
-export interface Dequeued {
-	/** 0 if no job was dequeued. */
-	readonly lease: Lease;
-	readonly jobs: readonly DequeuedJob[];
-}
-
-export interface OutstandingOptions {
-	/** Count jobs that wait for their time; default true. */
-	readonly waiting?: boolean;
-}
-
-/** Where {@link JobQueue.move} takes jobs; what is discarded is deleted. */
+/** The status to which {@link Store.move} moves jobs; discarded jobs are deleted. */
 export type MoveTarget = 'cancelled' | 'pending' | 'discarded';
 
-/** Which part of the filter's jobs {@link JobQueue.move} takes. */
+/** The part of the filter's jobs that {@link Store.move} takes. */
 export interface MovePage extends Page {
-	/** The most jobs in it, default 1,000. */
+	/** The most jobs of the page; default 1,000. */
 	readonly limit?: number;
-	/** Only jobs up to this id. Default: those that are there now, so that the pages come to an end though more jobs arrive. */
+	/** Only jobs up to this id. Default: the newest job, so that the pages come to an end while more jobs arrive. */
 	readonly upTo?: JobId;
-	/** When jobs are discarded: stop running executions, too. Default false. */
+	/** For `discarded`: also stop running executions. Default false. */
 	readonly stop?: boolean;
 }
 
-/** What became of a page. */
+/** One page of moved jobs. */
 export interface Moved {
-	/** Jobs that were moved. */
+	/** Jobs that were moved at once. */
 	readonly ids: readonly JobId[];
-	/** Running jobs: their owners were asked. */
+	/** Running jobs, whose owners were asked to stop them. */
 	readonly asked: readonly JobId[];
 	/** The next page; `null` if there is none. */
 	readonly next: MovePage | null;
 }
 
-/** The statuses of the filter's jobs that `move` takes. */
-export function movedTo(to: MoveTarget, {status, ids}: JobFilter): readonly JobStatus[] {
-	const named = status === undefined ? undefined : [status].flat();
-	const isCompletedMeant = named?.includes('completed') ?? ids !== undefined;
-	const movable = to !== 'pending' ? UNENDED : isCompletedMeant ? [...RETRIED_BY_DEFAULT, 'completed' as const] : RETRIED_BY_DEFAULT;
-	return named ? movable.filter(each => named.includes(each)) : movable;
+/** Which running jobs of an owner to release. */
+export interface ReleaseOptions {
+	/** Only jobs of later leases. For claims that may have committed although `commit` reported an error. */
+	readonly after?: Lease;
+	/** Remove the owner with the last page; it leaves its batches. */
+	readonly leave?: boolean;
 }
 
-const UNENDED: readonly JobStatus[] = ['pending', 'running', 'failed'];
-
-/** Ids of a filter that one call of `move` is given: each page looks through all of them. */
-const IDS_AT_ONCE = 1000;
-
-/** One of the pages in which all jobs of a filter are moved. */
-export interface MovedPage extends Omit<Moved, 'next'> {
-	readonly isLast: boolean;
+/** What one page released or reclaimed. */
+export interface Released {
+	/** The number of jobs. */
+	readonly jobs: number;
+	/** True if there is another page: call again. */
+	readonly hasMore: boolean;
 }
 
-/** Moves all jobs of the filter, and gives each page when it is done: what is asked of the queue between two pages waits for one page at most. */
-export async function* pagesOfMove(
-	queue: Pick<JobQueue, 'move'>,
-	filter: JobFilter,
-	to: MoveTarget,
-	options: Pick<MovePage, 'stop'> = {},
-): AsyncGenerator<MovedPage, void, undefined> {
-	const parts = partsOf(filter);
-	for (const [index, part] of parts.entries()) {
-		for (let page: MovePage | null = options; page; ) {
-			const {next, ...moved}: Moved = await queue.move(part, to, page);
-			yield {...moved, isLast: next === null && index === parts.length - 1};
-			page = next;
-		}
-	}
+/** What to read of each job, besides the fields of {@link Job}. */
+export interface Wanted {
+	/** Payload, result and checkpoint. */
+	readonly values?: boolean;
+	/** The log lines that the store kept. */
+	readonly logs?: boolean;
 }
 
-/** A filter with many ids as several, the highest ids first: jobs run in order of arrival, and those that were about to run would be gone before their page. */
-function partsOf(filter: JobFilter): JobFilter[] {
-	const ids = filter.ids && Float64Array.from(new Set(filter.ids)).sort();
-	if (!ids || ids.length <= IDS_AT_ONCE) return [filter];
-	const parts = Math.ceil(ids.length / IDS_AT_ONCE);
-	return Array.from({length: parts}, (_, part) => ({...filter, ids: [...ids.subarray(part * IDS_AT_ONCE, (part + 1) * IDS_AT_ONCE)]})).reverse();
+/** A page of jobs. */
+export interface JobPage {
+	/** In order of arrival. */
+	readonly jobs: readonly StoredJob[];
+	/** Give it as `after` to go on; `null` at the end. */
+	readonly next: JobId | null;
 }
 
-async function moveAll(queue: JobQueue, filter: JobFilter, to: MoveTarget, options?: Pick<MovePage, 'stop'>): Promise<Omit<Moved, 'next'>> {
-	const all: {readonly ids: JobId[]; readonly asked: JobId[]} = {ids: [], asked: []};
-	for await (const {ids, asked} of pagesOfMove(queue, filter, to, options)) {
-		all.ids.push(...ids);
-		all.asked.push(...asked);
-	}
-	return all;
+/** A job with what was read besides its fields. */
+export interface StoredJob extends Job {
+	/** If values were wanted. */
+	readonly values?: JobValues;
+	/** If log lines were wanted. */
+	readonly logs?: readonly LogLine[];
 }
 
-/** A new {@link Mark} is made when a job ends this long after the last one; with two kept, a rate is of the last 10 seconds at least. */
-export const MARK_EVERY_MS = 10_000;
-
-/** What `openBatch` throws. */
-export function batchConflict(name: string, own: string, task: string): FaenaError {
-	return new FaenaError('BatchConflict', `The batch ${JSON.stringify(name)} belongs to the task ${own}, not to ${task}. Give this batch another name.`);
+/** A page of ends. */
+export interface OutcomePage {
+	/** In the order of the ids. */
+	readonly outcomes: readonly JobEnd[];
+	/** The number of ids that were looked at. Give it as `after` to go on; `null` at the end. */
+	readonly next: number | null;
 }
 
-/** What `openBatch` throws. */
-export function batchInUse(name: string): FaenaError {
-	return new FaenaError(
-		'BatchInUse',
-		`The batch ${JSON.stringify(name)} has a map under way already, in this program or another one, and a batch has one map at a time. Wait until that map's loop has ended, or give this map another batch name.`,
-	);
+/** The number of a task's jobs in each state. */
+export interface TaskCounts {
+	/** The name of the task. */
+	readonly task: string;
+	/** True if its jobs are not claimed. */
+	readonly isPaused: boolean;
+	/** Due, and not suspected. */
+	readonly ready: number;
+	/** Ready, and suspected of killing their process. */
+	readonly quarantined: number;
+	/** Waiting for their first start time. */
+	readonly delayed: number;
+	/** Waiting for their next attempt. */
+	readonly failed: number;
+	/** Failed, and waiting for `retry()`. */
+	readonly parked: number;
+	/** Claimed by an owner. */
+	readonly running: number;
+	/** Ended: the task returned. */
+	readonly completed: number;
+	/** Ended: no attempts left. */
+	readonly dead: number;
+	/** Ended by a cancel. */
+	readonly cancelled: number;
 }
 
-/** What `deleteBatch` throws. */
-export function batchRunning(name: string, running: number): FaenaError {
-	const jobs = running === 1 ? 'One job' : `${running} jobs`;
-	return new FaenaError(
-		'BatchRunning',
-		`${jobs} of the batch ${JSON.stringify(name)} can't be deleted while running; cancel the batch, or wait, and delete it then.`,
-	);
+/** A change of a batch by its owner. */
+export type BatchChange =
+	/**
+	 * Ends the input at this number of items; the owner has the batch from then on. The batch completes in the transaction in which its last job
+	 * ends. If a job of it is retried or added, the batch is incomplete again.
+	 */
+	| {readonly total: number}
+	/** The owner has read all results and leaves the batch. `delete` may delete it. Changes nothing if the owner does not have the batch. */
+	| {readonly isClosed: true}
+	/** The owner leaves the batch open. Another map may continue it. Changes nothing if the owner does not have the batch. */
+	| {readonly isLeft: true};
+
+/** A page of batches. */
+export interface BatchPage {
+	/** In the order of their creation. */
+	readonly batches: readonly Batch[];
+	/** Give it as `after` to go on; `null` at the end. */
+	readonly next: BatchId | null;
 }
 
-/** The payload of a batch's `onComplete` job. */
-export function toCompletionJob({task, priority, policy}: Pick<NewJob, 'task' | 'priority' | 'policy'>, completed: CompletedBatch): NewJob {
-	return {task, priority, policy, runAt: null, payload: JSON.stringify(completed)};
+/** What one page deleted. */
+export interface Deleted {
+	/** The number of deleted jobs. */
+	readonly deleted: number;
+	/** Give it as `after` to go on; `null` at the end. */
+	readonly next: JobId | null;
 }
 
-/**
- * What `turn` throws under `rejectConflicts`.
- * @param advice what to do about another payload
- */
-export function keyConflict(
-	{task, key, rerun}: Pick<NewJob, 'task' | 'key' | 'rerun'>,
-	id: JobId,
-	advice = 'Give another payload another key; or delete that job first, once it has ended, with cleanup().',
-): FaenaError {
-	const what = `The key ${JSON.stringify(key)} of task ${task} belongs to job ${id}, which`;
-	if (rerun?.changed) return new FaenaError('KeyConflict', `${what} is running with another payload. Wait for its end, or cancel it, before you change it.`);
-	return new FaenaError('KeyConflict', `${what} has another payload. ${advice}`);
-}
-
-/** What a job fails with that enqueues one whose key names another payload: of this job, or of one it enqueues itself. */
-export function enqueueFailure({task, key}: ChildJob, holder: JobId | undefined): FailureRecord {
-	const who = holder === undefined ? 'another job that it enqueues' : `job ${holder}`;
-	const message = `The key ${JSON.stringify(key)} of task ${task}, which this job enqueues, belongs to ${who}, which has another payload.`;
-	return {reason: 'threw', name: 'FaenaError', message, code: 'KeyConflict'};
-}
-
-/** Statuses that a new round is opened for when the filter names none: everything that did not work out. */
-export const RETRIED_BY_DEFAULT: readonly JobStatus[] = ['failed', 'dead', 'cancelled'];
+/** What {@link Store.listen} reports. */
+export type News =
+	/** Another connection wrote, or a {@link Store.move} of this store asked an owner to stop jobs. `stop`: the owner's running jobs to stop. */
+	| {readonly type: 'changed'; readonly stop: readonly Claim[]}
+	/** A batch completed in a transaction of this store, which is committed. */
+	| ({readonly type: 'batchCompleted'} & CompletedBatch)
+	/** About every second: the condition of the database's files. */
+	| ({readonly type: 'health'} & Health)
+	/** The store could not read its news. It tries again. */
+	| {readonly type: 'failed'; readonly error: unknown};

@@ -1,6 +1,6 @@
 /**
- * Reads the JSON that a queue keeps beside the values of jobs. Total: whatever somebody has written there, nothing comes of
- * it but what belongs there, so that a bad row is at most a bad job, and never the end of the engine that meets it.
+ * Reads the JSON that a store keeps beside the values of jobs. Another program may have written anything into these rows. Every function here
+ * returns a valid value and never throws, so that a bad row spoils one job at most, and never ends an engine.
  */
 
 import type {Mark} from '../job/batch.ts';
@@ -9,7 +9,7 @@ import type {Policy} from '../job/job.ts';
 import type {NewJob} from '../job/new-job.ts';
 
 const REASONS: readonly unknown[] = ['threw', 'timedOut', 'lostWorker', 'poison', 'cancelled', 'badResult', 'unknownTask'] satisfies FailureRecord['reason'][];
-/** More than are kept of a failure. */
+/** More than Faena ever writes. */
 const MAX_CAUSES = 16;
 
 export function readFailure(stored: string): FailureRecord {
@@ -28,7 +28,7 @@ export function readFailure(stored: string): FailureRecord {
 function describe({name, message, stack, code}: Fields): Pick<FailureRecord, 'name' | 'message' | 'stack' | 'code'> {
 	return {
 		name: isText(name) ? name : 'Error',
-		message: isText(message) ? message : 'What is kept of this error is damaged.',
+		message: isText(message) ? message : 'The stored record of this error is damaged.',
 		...pick({stack}, isText),
 		...pick({code}, (value): value is string | number => isText(value) || isNumber(value)),
 	};
@@ -46,7 +46,7 @@ function readPostMortem({execution, attempt, startedAt, durationMs, progress, he
 	};
 }
 
-/** For a job whose own can't be read: it is executed once. */
+/** The policy of a job whose own can't be read: one execution. */
 const DAMAGED: Policy = {maxAttempts: 1, timeoutMs: null, backoff: {baseMs: 0, factor: 1, maxMs: 0, jitter: 0}, retry: 'auto'};
 
 export function readPolicy(stored: string | undefined): Policy {
@@ -69,7 +69,7 @@ export function readMarks(stored: string): Mark[] {
 	});
 }
 
-/** The job to be enqueued when a batch completes; `undefined` if there is none. */
+/** The job to enqueue when a batch completes; `undefined` if there is none. */
 export function readCompletionJob(stored: string | null): Pick<NewJob, 'task' | 'priority' | 'policy'> | undefined {
 	const {task, priority, policy: given} = parse(stored ?? undefined);
 	const policy = toPolicy(fieldsOf(given));
@@ -94,7 +94,7 @@ function fieldsOf(value: unknown): Fields {
 	return typeof value === 'object' && value !== null ? (value as Fields) : {};
 }
 
-/** Those of the fields that the check accepts. */
+/** The fields whose values the check accepts. */
 function pick<Name extends string, Value>(fields: Readonly<Record<Name, unknown>>, accepts: (value: unknown) => value is Value): {[Key in Name]?: Value} {
 	return Object.fromEntries(Object.entries(fields).filter(([, value]) => accepts(value))) as {[Key in Name]?: Value};
 }
@@ -103,7 +103,7 @@ function isText(value: unknown): value is string {
 	return typeof value === 'string';
 }
 
-/** One that JSON holds, finite: `1e999` is not. */
+/** JSON can hold an infinite number, `1e999`. */
 function isNumber(value: unknown): value is number {
 	return Number.isFinite(value);
 }

@@ -1,26 +1,26 @@
-/** Every way Faena refuses or reports, as the `code` of a {@link FaenaError}. */
+/** The `code` of a {@link FaenaError}: one for each kind of error. */
 export type ErrorCode =
 	/** An option or argument is missing, of the wrong type, out of range, or misspelt. */
 	| 'BadOption'
 	/** The tasks module is missing, throws while loading, or exports no function. */
 	| 'BadTasksModule'
-	/** A task's `setup` threw; `cause` is what. */
+	/** A task's `setup` threw; `cause` is its error. */
 	| 'SetupFailed'
-	/** No task of that name among the module's exports. */
+	/** The tasks module exports no task of this name. */
 	| 'UnknownTask'
-	/** A payload, result or checkpoint holds something that would not come back as it went in. */
+	/** A payload, result or checkpoint holds a value that decoding would not restore. */
 	| 'NotEncodable'
-	/** A payload, result or checkpoint is over the size limit, or larger than SQLite can hold; or a task enqueues too much. */
+	/** A payload, result or checkpoint is larger than its size limit or than SQLite allows; or a task enqueues too many jobs or bytes. */
 	| 'TooLarge'
-	/** The key names a job with another payload. */
+	/** The key belongs to a job with another payload. */
 	| 'KeyConflict'
 	/** The batch name belongs to another task. */
 	| 'BatchConflict'
-	/** Another map of this batch is under way, here or in another program. */
+	/** Another map of this batch is running, in this program or another one. */
 	| 'BatchInUse'
-	/** Jobs of the batch are running, so that it can't be deleted. */
+	/** The batch can't be deleted, because jobs of it are running. */
 	| 'BatchRunning'
-	/** No batch has this name; or it was deleted while a map of it was under way. */
+	/** No batch has this name; or the batch was deleted while its map was running. */
 	| 'NoSuchBatch'
 	/** No job has this id. */
 	| 'NoSuchJob'
@@ -28,34 +28,35 @@ export type ErrorCode =
 	| 'JobFailed'
 	/** The awaited job was cancelled. */
 	| 'JobCancelled'
-	/** The job did not end within the time its caller was ready to wait. */
+	/** The job did not end within the caller's `timeout`. */
 	| 'WaitTimeout'
-	/** So many items of a map failed that its option `halt` or `maxFailures` ended it; `cause` is the last one's error. */
+	/** The option `halt` ended a map, because too many items failed; `cause` is the error of the last one. */
 	| 'Halted'
 	/** The engine or queue was closed, or the job has ended. */
 	| 'Closed'
-	/** The database can't be used: missing folder, wrong kind of file, damaged, not writable; or its file was deleted or replaced. */
+	/** The database can't be used: its folder is missing, it is not a database, it is damaged or not writable; or its file was deleted or replaced. */
 	| 'BadDatabase'
-	/** The database refuses to store a value of this type, or rows that another program has written or deleted are in the way. What has nothing to do with it goes on. */
+	/** The database refuses one value or row: the value's type is wrong, or another program wrote or deleted rows. Other jobs go on. */
 	| 'BadRow'
-	/** The disk is full: nothing of this was kept. What runs goes on as soon as there is room. */
+	/** The disk is full, and the refused call stored nothing. Running jobs are settled as soon as there is room. */
 	| 'StorageFull'
-	/** Another program held the database's lock for longer than we wait. */
+	/** Another program held the lock of the database for longer than Faena waits: 10 s. */
 	| 'DatabaseBusy'
 	/** The database was written by a newer Faena. */
 	| 'NewerDatabase'
-	/** A commit failed in a way that leaves open whether it took effect; repeat with the same `key`. */
+	/** A commit failed, and may have taken effect all the same. Repeat the call with the same `key`. */
 	| 'OutcomeUnknown'
-	/** The dispatcher met an error of its own, in `cause`, and mostly stops by it: then every later call says the same. */
+	/** The dispatcher failed by a defect of its own; `cause` is the error. Usually it stops, and every later call fails with this code. */
 	| 'DispatcherFailed'
 	/** This Node.js is too old. */
 	| 'UnsupportedNode';
 
 /**
- * The one error class of Faena. `code` says which case it is and never changes between releases;
- * `message` is a sentence for people; `cause` keeps the error underneath, where there is one.
+ * The one error class of Faena. `code` says which kind of error it is, and stays the same between releases. `message` is a sentence for people.
+ * `cause` is the error underneath, if there is one.
  */
 export class FaenaError extends Error {
+	/** Which kind of error it is; docs/errors.md lists them. */
 	readonly code: ErrorCode;
 
 	constructor(code: ErrorCode, message: string, options?: ErrorOptions) {

@@ -1,69 +1,72 @@
 import {FaenaError} from './errors.ts';
 
 /**
- * Moments at which a program that is being tested may be made to die or to throw, with what is true at each. Those that
- * end in `written` lie in a transaction, before its commit; those in `committed` after it, before anybody is told.
+ * Failpoints: moments at which a test can make a program die or throw, and what is true at each. A failpoint that ends in `written` lies in a
+ * transaction, before the commit. One that ends in `committed` lies after the commit, before a caller or listener is told.
  */
 export const FAILPOINTS = {
+	'migration:step': 'a step of the schema was written',
 	'migration:written': 'the schema was written',
-	'owner:locked': 'a dispatcher holds its lock, and has no row in the database yet',
-	'pool:loaded': 'the workers have loaded the tasks, and nothing was dequeued yet',
-	'heartbeat:written': 'an owner has said that it lives',
+	'migration:committed': 'the schema is up to date, and nothing else was done',
+	'owner:locked': 'an owner holds its lock, and has no row in the database yet',
+	'pool:loaded': 'the workers have loaded the tasks, and no job was claimed yet',
+	'heartbeat:written': 'the heartbeat of an owner was written',
 	'enqueue:written': 'new jobs were written',
-	'enqueue:committed': 'new jobs are durable, whoever enqueued them was not told',
-	'promotion:written': 'a job that had come due was made ready',
+	'enqueue:committed': 'new jobs are durable, and their caller was not told',
+	'promotion:written': 'a job whose time had come was made ready',
 	'dequeue:written': 'jobs were claimed',
-	'dequeue:committed': 'jobs are claimed, and no worker has them',
+	'dequeue:committed': 'jobs are claimed, and no worker has them yet',
 	'chunk:given': 'a worker was given jobs',
-	'outcome:received': 'jobs have ended, and only the dispatcher knows',
+	'outcome:received': 'executions have ended, and only the dispatcher knows',
 	'blob:written': 'a large result is in its file, which no job names yet',
-	'settle:written': 'it was written down how jobs ended',
-	'settle:committed': 'it is durable how jobs ended, and nobody was told',
+	'settle:written': 'outcomes of executions were written',
+	'settle:committed': 'outcomes of executions are durable, and no caller was told',
 	'batch:written': 'a batch completed, and its job was enqueued',
-	'notes:written': 'progress, a log line or a checkpoint was written',
-	'notes:committed': 'progress, log lines or checkpoints are durable',
-	'verb:committed': 'what a caller asked of the queue itself is durable, such as a cancel, and it was not told',
-	'replies:ready': 'answers and results are about to leave for the callers',
-	'recovery:written': 'the jobs of a dead owner were given back',
-	'recovery:committed': 'the jobs of a dead owner are free again, its lock file is still there',
+	'updates:written': 'progress, log lines or a checkpoint of a job were written',
+	'updates:committed': 'progress, log lines or checkpoints are durable',
+	'verb:committed': 'a change that a caller asked for, such as a cancel, is durable, and the caller was not told',
+	'replies:ready': 'answers and results are ready to be sent to the callers',
+	'reclaim:written': 'jobs of a dead owner were reclaimed',
+	'reclaim:committed': 'jobs of a dead owner are ready again, and its lock file is still there',
 	'cleanup:written': 'ended jobs were deleted',
-	'cleanup:committed': 'ended jobs are gone for good',
-	'blob:deleted': 'the file of a result that no job names is gone',
-	'close:drained': 'nothing runs any more, and the owner still has its row',
+	'cleanup:committed': 'the deletion of ended jobs is durable',
+	'blob:deleted': 'the file of a result that no job names was deleted',
+	'close:drained': 'no job runs any more, and the owner still has its row',
 	'close:left': 'the owner has left',
-	'close:closed': 'the write-ahead log is merged into the database and gone, whoever closes was not told',
+	'close:closed': 'the database is closed and its log is gone, and the caller was not told',
 } as const;
 
+/** The name of a failpoint: one moment in the engine's work. */
 export type FailpointName = keyof typeof FAILPOINTS;
 
 /** `kill` ends the process as `kill -9` does; `throw` throws an Error there. */
 export type FailpointAct = 'kill' | 'throw';
 
-/** What happens where: by name for the first time that it is reached, by `name:3` for the third. Once each. */
+/** What happens at which failpoint. `name` stands for the first time that the failpoint is reached, `name:3` for the third. Each acts once. */
 export type Failpoints = Readonly<Partial<Record<FailpointName | `${FailpointName}:${number}`, FailpointAct>>>;
 
 interface Armed {
 	readonly name: FailpointName;
 	readonly act: FailpointAct;
-	/** How often it has to be reached yet. */
+	/** How many more times it must be reached. */
 	left: number;
 }
 
-/** Of this thread, by who armed them. */
+/** The armed failpoints of this thread: one list for each call of {@link arm}. */
 const armed = new Set<readonly Armed[]>();
 
-/** Passes, unless something was to happen here: costs a comparison. */
+/** Does nothing unless a test has armed this failpoint. Costs one comparison then. */
 export function failpoint(name: FailpointName): void {
 	if (armed.size > 0) reach(name);
 }
 
 /**
- * Says for this thread what is to happen, besides what was said before.
- * @returns a function that takes it back
+ * Arms failpoints of this thread, in addition to those armed before.
+ * @returns a function that disarms them
  * @throws FaenaError `BadOption`
  */
 export function arm(failpoints: Failpoints): () => void {
-	const points = Object.entries(failpoints).map(([place, act]) => toArmed(place, act));
+	const points = Object.entries(failpoints).map(([point, act]) => toArmed(point, act));
 	armed.add(points);
 	return () => void armed.delete(points);
 }
@@ -75,14 +78,14 @@ function reach(name: FailpointName): void {
 	process.kill(process.pid, 'SIGKILL');
 }
 
-function toArmed(place: string, act: unknown): Armed {
-	const [, name = '', nth = '1'] = /^(.*?)(?::([1-9]\d{0,8}))?$/.exec(place) ?? [];
+function toArmed(point: string, act: unknown): Armed {
+	const [, name = '', nth = '1'] = /^(.*?)(?::([1-9]\d{0,8}))?$/.exec(point) ?? [];
 	if (!Object.hasOwn(FAILPOINTS, name))
-		throw new FaenaError('BadOption', `There is no failpoint ${JSON.stringify(place)}; there is ${Object.keys(FAILPOINTS).join(', ')}.`);
-	if (act !== 'kill' && act !== 'throw') throw new FaenaError('BadOption', `The failpoint ${place} expects "kill" or "throw"; it got ${JSON.stringify(act)}.`);
+		throw new FaenaError('BadOption', `There is no failpoint ${JSON.stringify(point)}; there is ${Object.keys(FAILPOINTS).join(', ')}.`);
+	if (act !== 'kill' && act !== 'throw') throw new FaenaError('BadOption', `The failpoint ${point} expects "kill" or "throw"; it got ${JSON.stringify(act)}.`);
 	return {name: name as FailpointName, act, left: Number(nth)};
 }
 
-/** For programs that a test starts: `FAENA_FAILPOINTS=settle:committed:3=kill,…`, in every thread. */
+/** Arms every thread of a program that a test starts: `FAENA_FAILPOINTS=settle:committed:3=kill,…`. */
 const environment = process.env['FAENA_FAILPOINTS'];
 if (environment) arm(Object.fromEntries(environment.split(',').map(each => each.split('=', 2) as [FailpointName, FailpointAct])));

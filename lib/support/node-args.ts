@@ -1,24 +1,24 @@
 import {Worker, type WorkerOptions} from 'node:worker_threads';
 
 /**
- * Options of Node's that say where this program's own text is and how it is run. A thread or child process that gets them runs
- * another text, opens the debugger's port a second time, or is refused by Node.
+ * Node options that are for this process alone. A thread or child process that got them would run other code, open the debugger's port a
+ * second time, or be refused by Node.
  */
 const OWN = /^(-e|-p|-pe|-i|-c|--(eval|print|interactive|check|input-type|entry-url|inspect\S*|test|test-\S*|watch|watch-\S*))(=|$)/;
 
-/** What this process was started with, without what is for it alone. */
+/** The Node options that a child process or thread takes over from this process. */
 export function inheritedArgs(args: readonly string[] = process.execArgv): string[] {
 	let isOwn = false;
 	return args.filter(arg => {
-		// What doesn't begin with a hyphen is the value of the option before it.
+		// An argument without a hyphen is the value of the option before it.
 		if (arg.startsWith('-')) isOwn = OWN.test(arg);
 		return !isOwn;
 	});
 }
 
 /**
- * Starts a thread under the options of Node's that this process has. It inherits them, but for `--input-type`: Node refuses that
- * one for a thread whose text is a file, so the others are named to it, as far as a thread can have them.
+ * Starts a thread with the Node options of this process. A thread inherits them by itself. But Node refuses to start a thread from a file under
+ * `--input-type`. In that case the thread is given the other options explicitly, those that Node allows for threads.
  */
 export function startThread(file: URL, options: WorkerOptions): Worker {
 	if (!process.execArgv.some(arg => arg.startsWith('--input-type'))) return new Worker(file, options);
@@ -31,7 +31,7 @@ export function startThread(file: URL, options: WorkerOptions): Worker {
 	}
 }
 
-/** Those of the options that Node refused a thread; throws any other error. */
+/** The options that Node refused for a thread, read from its error. Throws any other error. */
 export function refusedArgs(error: unknown): string[] {
 	const {code, message} = error as NodeJS.ErrnoException;
 	const [, list] = (code === 'ERR_WORKER_INVALID_EXEC_ARGV' && /flags: (.*)$/s.exec(message)) || [];

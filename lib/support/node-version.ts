@@ -1,4 +1,4 @@
-/** Imported before anything else: an older Node would crash in native code instead of saying why. */
+/** The entries import this file first: an older Node would crash in native code before it could report its version. */
 import {FaenaError} from './errors.ts';
 
 const NEEDED = [22, 18] as const;

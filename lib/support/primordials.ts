@@ -1,6 +1,6 @@
 /**
- * Functions as they were when this thread began: a task may replace the global ones, as fake timers do, and what runs its
- * neighbours must not be led by them.
+ * Global functions as they were when this thread started. A task may replace the globals, as fake timers do. The code that runs the other jobs of
+ * the worker must not call the replacements.
  */
 import {clearTimeout, setImmediate, setTimeout} from 'node:timers';
 
@@ -9,12 +9,12 @@ export {clearTimeout, setImmediate, setTimeout};
 /** The wall clock, in milliseconds since 1970. */
 export const wallMs: () => number = Date.now;
 
-/** Milliseconds since this thread began, on a clock that never jumps. */
+/** A clock that never jumps, in milliseconds since this thread started. */
 export const steadyMs: () => number = performance.now.bind(performance);
 
 export const {parse, stringify} = JSON;
 
-/** With these a worker claims its jobs: replaced ones would let it run a job that it does not have, or none at all. */
+/** A worker takes jobs of its chunk by these. With replaced ones it could run a job that was taken back, or none at all. */
 export const {add, compareExchange, load, notify, store, wait, waitAsync} = Atomics;
 
 export const {ceil, round} = Math;
@@ -23,7 +23,6 @@ export const isFiniteNumber: typeof Number.isFinite = Number.isFinite;
 
 export const {is} = Object;
 
-/** A promise, and how to settle it. */
 export const withResolvers: typeof Promise.withResolvers = Promise.withResolvers.bind(Promise);
 
 const [OriginalMap, OriginalSet] = [Map, Set];
@@ -36,7 +35,7 @@ export function makeSet<Value>(): Set<Value> {
 	return new OriginalSet();
 }
 
-/** `join(list, separator)`, `get(map, key)` and so on. */
+/** Methods as functions: the object comes first. */
 export const join = Function.prototype.call.bind(Array.prototype.join) as (list: readonly unknown[], separator: string) => string;
 export const get = Function.prototype.call.bind(Map.prototype.get) as <Key, Value>(map: ReadonlyMap<Key, Value>, key: Key) => Value | undefined;
 export const set = Function.prototype.call.bind(Map.prototype.set) as <Key, Value>(map: Map<Key, Value>, key: Key, value: Value) => void;
@@ -45,7 +44,7 @@ export const include = Function.prototype.call.bind(Set.prototype.add) as <Value
 
 export const exit: typeof process.exit = process.exit.bind(process);
 
-/** Seconds since this process began. */
+/** Seconds since this process started. */
 export const uptime: typeof process.uptime = process.uptime.bind(process);
 
 export const kill: typeof process.kill = process.kill.bind(process);

@@ -1,6 +1,9 @@
 import {type Clock, systemClock} from './clock.ts';
 
-/** Callbacks set it; a loop waits for it. One that is set before the wait is not lost, and setting it twice is the same as once. */
+/**
+ * An event that callbacks set and one loop waits for. A wait resets it. If it was set before the wait, the wait ends at once. To set it twice is
+ * the same as once.
+ */
 export class WakeUp {
 	readonly #clock: Pick<Clock, 'after'>;
 	#isSet = false;
@@ -15,13 +18,13 @@ export class WakeUp {
 		this.#wake?.();
 	}
 
-	/** Resolves with true once it is set, or with false after the time given. The wait keeps no process alive. */
+	/** Resolves with true once it is set, or with false after the timeout. Keeps no process alive. */
 	async wait(timeoutMs: number): Promise<boolean> {
 		if (!this.#isSet && timeoutMs > 0) {
 			await new Promise<void>(resolve => {
-				const takeBack = timeoutMs === Infinity ? undefined : this.#clock.after(Math.min(timeoutMs, MAX_TIMER_MS), resolve);
+				const cancelTimer = timeoutMs === Infinity ? undefined : this.#clock.after(Math.min(timeoutMs, MAX_WAIT_MS), resolve);
 				this.#wake = () => {
-					takeBack?.();
+					cancelTimer?.();
 					resolve();
 				};
 			});
@@ -33,4 +36,4 @@ export class WakeUp {
 	}
 }
 
-const MAX_TIMER_MS = 60_000;
+const MAX_WAIT_MS = 60_000;

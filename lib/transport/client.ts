@@ -8,9 +8,9 @@ import type {Transport} from './thread.ts';
 
 type Result<Verb extends keyof Verbs> = ReturnType<Verbs[Verb]>;
 
-/** What the client tells of: the engine's events, and that its dispatcher has failed. */
+/** Takes the dispatcher's events. */
 interface EventSink {
-	/** The events that somebody wants to hear of, if these have changed. */
+	/** The events with listeners, if they have changed since the last call. */
 	changedSubscriptions(): readonly EventName[] | undefined;
 	publish(event: JobEvent): void;
 	log(what: 'dispatcherFailed', detail: object): void;
@@ -20,8 +20,8 @@ interface EventSink {
 export type Watcher = (end: Notice | FaenaError) => void;
 
 /**
- * The caller's end of the transport to its dispatcher. Calls made in one turn of the event loop travel in one message. The
- * process stays alive while an answer or a job's end is awaited, or while the client is on {@link hold}.
+ * The caller's end of the transport to its dispatcher. Calls of one turn of the event loop travel in one message. The client
+ * keeps the process alive while it waits for a reply or a job's end, and between {@link hold} and {@link release}.
  */
 export class DispatcherClient {
 	readonly tasks: readonly TaskInfo[];
@@ -33,7 +33,7 @@ export class DispatcherClient {
 	#outbox: Call[] = [];
 	#lastCall = 0;
 	#holds = 0;
-	/** Why nothing can be called any more. */
+	/** Why the connection has ended. */
 	#end: FaenaError | undefined;
 
 	constructor(transport: Transport, events: EventSink) {
@@ -50,12 +50,12 @@ export class DispatcherClient {
 		return this.call({type: 'verb', verb, args}) as Promise<Result<Verb>>;
 	}
 
-	/** Sends the call with all others of this turn of the event loop. */
+	/** Sends the call, together with the other calls of this turn of the event loop. */
 	call(body: CallBody): Promise<unknown> {
 		return new Promise((resolve, reject) => this.send(body, resolve, reject));
 	}
 
-	/** As {@link call}, for those who must act before anything else of the same message is looked at. */
+	/** Like {@link call}, but runs a callback before the rest of the reply's message is handled. */
 	send(body: CallBody, resolve: (value: unknown) => void, reject: (error: unknown) => void): void {
 		if (this.#end) {
 			reject(this.#end);
@@ -69,14 +69,14 @@ export class DispatcherClient {
 		this.#pending.set(call, {resolve, reject});
 	}
 
-	/** Tells the dispatcher which events are wanted, if others are than before. Done before each message; for those who can't wait for one. */
+	/** Tells the dispatcher which events have listeners, if that has changed. Also called before each message. */
 	subscribe(): void {
 		const events = this.#events.changedSubscriptions();
-		// Should this call fail, the engine is closed, and there will be no events.
+		// If this call fails, the engine is closed, and no more events come.
 		if (events) this.call({type: 'subscribe', events}).catch(() => undefined);
 	}
 
-	/** Registers who wants to hear of the job's end. The dispatcher must have been told to watch it. */
+	/** Registers a watcher of the job's end. Some call must have told the dispatcher to watch the job. */
 	watch(id: JobId, watcher: Watcher): void {
 		if (this.#end) {
 			watcher(this.#end);
@@ -98,7 +98,7 @@ export class DispatcherClient {
 		this.call({type: 'unwatch', ids: [id]}).catch(() => undefined);
 	}
 
-	/** Calls the listener once nothing can be called any more. Returns a function that ends that. */
+	/** Runs the listener when the connection ends. Returns a function that removes it. */
 	onEnd(listener: (error: FaenaError) => void): () => void {
 		if (this.#end) listener(this.#end);
 		this.#endListeners.add(listener);
@@ -114,7 +114,7 @@ export class DispatcherClient {
 		if (--this.#holds === 0) this.#transport.unref();
 	}
 
-	/** Ends the transport after its last reply. Later calls are refused. */
+	/** Ends the transport. Later calls are refused. */
 	async terminate(): Promise<void> {
 		this.#end = new FaenaError('Closed', 'This engine is closed.');
 		this.#rejectAll(new FaenaError('Closed', 'The engine was closed before the job ended; the job itself is safe in the queue.'));
@@ -132,14 +132,14 @@ export class DispatcherClient {
 	}
 
 	#receive(message: DispatcherMessage): void {
-		if (message.type === 'signals') {
-			// A signal that has come by now is handled before that.
-			setImmediate(() => this.#transport.send([{type: 'signalsTold', call: 0}]));
+		if (message.type === 'signalQuery') {
+			// The event loop handles a signal that has come by now before it runs this callback.
+			setImmediate(() => this.#transport.send([{type: 'signalAnswered', call: 0}]));
 			return;
 		}
 		if (message.type === 'failed') {
 			this.#fail(fromEnvelope(message.error));
-			// Its lock on the queue falls with it, so that another engine can take its jobs at once.
+			// This drops the owner's lock, so that another engine can reclaim its jobs at once.
 			void this.#transport.end();
 			return;
 		}

@@ -6,22 +6,22 @@ import {FaenaError} from '../support/errors.ts';
 import {startThread} from '../support/node-args.ts';
 import {workerUrl} from '../support/worker-url.ts';
 import type {Call, CallsMessage, DispatcherMessage, DispatcherStart, RepliesMessage, Started} from './messages.ts';
-import {memoryOf} from './messages.ts';
+import {transferListOf} from './messages.ts';
 
-/** How an engine's calls reach its dispatcher, and what it says comes back. */
+/** The connection of an engine to its dispatcher: carries calls there, and messages back. */
 export interface Transport {
 	readonly tasks: readonly TaskInfo[];
 	send(calls: readonly Call[]): void;
-	/** Calls the listener with each message, or with why there will be no more. */
+	/** Sets the listeners: of messages, and of the error that ends the connection. */
 	listen(onMessage: (message: DispatcherMessage) => void, onEnd: (error: FaenaError) => void): void;
-	/** Keeps the process alive, or not. */
+	/** Keeps the process alive. */
 	ref(): void;
 	unref(): void;
-	/** Ends the dispatcher, if that has not ended by itself. */
+	/** Ends the dispatcher, if it has not ended by itself. */
 	end(): Promise<void>;
 }
 
-/** To a dispatcher in a thread of its own: the caller's event loop never waits for the disk and never runs a task. */
+/** Connects to a dispatcher in its own thread: the caller's event loop never waits for the disk and never runs a task. */
 export class ThreadTransport implements Transport {
 	readonly tasks: readonly TaskInfo[];
 	readonly #worker: Worker;
@@ -33,11 +33,12 @@ export class ThreadTransport implements Transport {
 
 	/**
 	 * Starts the thread and waits until its workers have loaded the tasks.
-	 * @throws FaenaError why the queue or the tasks can't be opened
+	 * @param publish takes events that come meanwhile
+	 * @throws FaenaError if the queue or the tasks can't be opened
 	 */
-	static async open(start: DispatcherStart, tell: (event: JobEvent) => void): Promise<ThreadTransport> {
+	static async open(start: DispatcherStart, publish: (event: JobEvent) => void): Promise<ThreadTransport> {
 		const worker = startThread(workerUrl('dispatcher'), {workerData: start, name: 'faena dispatcher'});
-		const started = await untilStarted(worker, tell);
+		const started = await untilStarted(worker, publish);
 		if (started.type === 'refused') throw fromEnvelope(started.error);
 		return new ThreadTransport(worker, started.tasks);
 	}
@@ -52,7 +53,7 @@ export class ThreadTransport implements Transport {
 
 	send(calls: readonly Call[]): void {
 		const message: CallsMessage = {type: 'calls', calls};
-		this.#worker.postMessage(message, memoryOf(message));
+		this.#worker.postMessage(message, transferListOf(message));
 	}
 
 	ref(): void {
@@ -68,7 +69,7 @@ export class ThreadTransport implements Transport {
 	}
 }
 
-function untilStarted(worker: Worker, tell: (event: JobEvent) => void): Promise<Started> {
+function untilStarted(worker: Worker, publish: (event: JobEvent) => void): Promise<Started> {
 	return new Promise((resolve, reject) => {
 		const settle = (act: () => void) => {
 			worker.off('message', onMessage);
@@ -77,7 +78,7 @@ function untilStarted(worker: Worker, tell: (event: JobEvent) => void): Promise<
 			act();
 		};
 		const onMessage = (message: Started | RepliesMessage) => {
-			if (message.type === 'replies') message.events.forEach(tell);
+			if (message.type === 'replies') message.events.forEach(publish);
 			else settle(() => resolve(message));
 		};
 		const onError = (error: Error) =>

@@ -3,8 +3,8 @@ import {monotonicMs} from '../support/clock.ts';
 import {add, compareExchange, load, notify, store, waitAsync} from '../support/primordials.ts';
 
 /**
- * Memory shared between a pool and the worker that runs one of its chunks: a cell per job, decided by compare-and-exchange,
- * so that a job is either started by the worker or taken back by the pool, and either finished or stopped, never both.
+ * Memory that a pool shares with the worker that runs one of its chunks. Each job has a cell, which changes by
+ * compare-and-exchange. So either the worker starts a job or the pool takes it back, and a job either finishes or is stopped.
  *
  *     free ──start──► started ──finish──► finished          (worker)
  *       └──take──► taken  └──stop──► stopping               (pool)
@@ -13,19 +13,22 @@ import {add, compareExchange, load, notify, store, waitAsync} from '../support/p
  */
 const Cell = {free: 0, started: 1, finished: 2, taken: 3, stopping: 4} as const;
 
-/** Room for each state in a cell; what is above that is the generation. */
+/** States per generation: a cell holds generation × STATES + state. */
 const STATES = 8;
 
-/** Words before the cells: index + 1 of the job that was started last, negative once it has ended, and how many run from there on; a counter that is odd while progress is being written; */
+/**
+ * Words before the cells: index + 1 of the last job that was started, negated once it has ended; how many run from there on; a counter that is
+ * odd while progress is being written;
+ */
 const LAST = 0;
 const COUNT = 1;
 const PROGRESS = 2;
-/** then doubles: when they started, and what the running job said of its progress: done, total (NaN for none), and when. */
+/** then doubles: when they started; and the last progress of the running job: done, total (NaN for none), and when. */
 const START = 2;
 const DONE = 3;
 const TOTAL = 4;
 const AT = 5;
-/** Then a word: in which generation that job was started. */
+/** Then a word: the generation in which that job was started. */
 const GENERATION = 12;
 const HEAD = 14;
 
@@ -33,7 +36,7 @@ const HEAD = 14;
 export const HEAD_BYTES = HEAD * 4;
 export const CELL_BYTES = 4;
 
-/** What a worker runs: one job, or those of a micro-batch, from an index on; some between its first and last may have been taken back. */
+/** The jobs that a worker runs: one, or a micro-batch from an index on. Some between its first and last may have been taken back. */
 export interface Running {
 	readonly index: number;
 	readonly count: number;
@@ -41,9 +44,9 @@ export interface Running {
 	readonly since: number;
 }
 
-/** What a running job said of itself last. */
-export interface BoardProgress {
-	/** Rises with each that the job said. */
+/** The last progress of a running job. */
+export interface PublishedProgress {
+	/** Rises with each call of `ctx.progress()`. */
 	readonly version: number;
 	readonly done: number;
 	readonly total?: number;
@@ -59,8 +62,8 @@ export class ChunkState {
 	readonly #jobs: number;
 
 	/**
-	 * @param generation where chunks follow each other on the same memory: a late word about an earlier one misses its cells
-	 * @param jobs of the chunk, where the memory has room for more
+	 * @param generation differs between chunks that use the same memory one after the other: a late command about an earlier one misses its cells
+	 * @param jobs jobs of the chunk, where the memory has room for more
 	 */
 	constructor(buffer: SharedArrayBuffer | ArrayBuffer, generation = 0, jobs = buffer.byteLength / CELL_BYTES - HEAD) {
 		this.buffer = buffer;
@@ -89,12 +92,12 @@ export class ChunkState {
 		return true;
 	}
 
-	/** Starts those of the jobs from `first` up to `end` that were not taken back, and says which. */
+	/** Starts the jobs from `first` up to `end` that were not taken back. Returns their indexes. */
 	startMany(first: number, end: number, at: number): number[] {
 		const started: number[] = [];
 		let count = 0;
 		for (let index = first; index < end; index++) if (this.#move(index, Cell.free, Cell.started)) started[count++] = index;
-		// A task may have changed what arrays do. A job that has started and does not run would count as completed.
+		// A task may have replaced functions of arrays. A job that is started and does not run would count as completed.
 		if (started.length !== count) throw new Error(`Of ${count} jobs that were started the worker knows ${started.length}.`);
 		const [head, tail] = [started[0], started[count - 1]];
 		if (head !== undefined && tail !== undefined) this.#publishRunning(head, tail - head + 1, at);
@@ -108,12 +111,12 @@ export class ChunkState {
 		return this.#move(index, Cell.started, Cell.finished);
 	}
 
-	/** Why the job is to stop, if it is. A plain read of shared memory: cheap enough for a tight loop. */
+	/** Why the job is to stop; `undefined` if it may go on. A plain read of shared memory, cheap enough for a tight loop. */
 	stopReason(index: number): StopReason | undefined {
 		return STOP_REASONS[this.#state(index) - Cell.stopping];
 	}
 
-	/** Resolves when the job was told to stop, or has ended and {@link wake} was called. */
+	/** Resolves when the job is told to stop, or {@link wake} is called after its end. */
 	async stopped(index: number): Promise<void> {
 		while (this.#state(index) === Cell.started) {
 			const {async, value} = waitAsync(this.#words, HEAD + index, this.#base + Cell.started);
@@ -121,12 +124,12 @@ export class ChunkState {
 		}
 	}
 
-	/** Ends the wait of {@link stopped} for a job that has ended. */
+	/** Ends the wait of {@link stopped} after the job's end. */
 	wake(index: number): void {
 		notify(this.#words, HEAD + index);
 	}
 
-	/** Says how far the running job is. `total` is NaN if it isn't known. */
+	/** Publishes how far the running job is. `total` is NaN if it isn't known. */
 	setProgress(done: number, total: number, at: number): void {
 		add(this.#words, PROGRESS, 1);
 		this.#doubles[DONE] = done;
@@ -145,7 +148,7 @@ export class ChunkState {
 		return this.#move(index, Cell.free, Cell.taken);
 	}
 
-	/** Tells the running job to stop. False if it is not running, or no longer, or was told already. */
+	/** Tells the running job to stop. False if it does not run, or was told before. */
 	stop(index: number, reason: StopReason): boolean {
 		if (!this.#move(index, Cell.started, Cell.stopping + STOP_REASONS.indexOf(reason))) return false;
 		notify(this.#words, HEAD + index);
@@ -156,20 +159,20 @@ export class ChunkState {
 		return this.#shown(load(this.#words, LAST));
 	}
 
-	/** What was started last, whether it runs or has ended. */
+	/** The jobs that were started last, whether they run or have ended. */
 	lastStarted(): Running | undefined {
 		return this.#shown(Math.abs(load(this.#words, LAST)));
 	}
 
-	/** Nothing that can't be true: a worker that writes so shows no job, and is ended since it does not go on. */
+	/** Ignores what can't be true. A worker that writes such a thing shows no running job, and the pool ends it as blocked. */
 	#shown(last: number): Running | undefined {
 		if (last <= 0 || load(this.#words, GENERATION) !== this.#base) return undefined;
 		const [index, count, since] = [last - 1, load(this.#words, COUNT), this.#doubles[START] as number];
 		return count > 0 && index + count <= this.#jobs && since >= 0 && since < Infinity ? {index, count, since} : undefined;
 	}
 
-	/** The progress that was said last, whole; none while the next is being written. */
-	progress(): BoardProgress | undefined {
+	/** The last progress; `undefined` while the next is being written. */
+	progress(): PublishedProgress | undefined {
 		const version = load(this.#words, PROGRESS);
 		const [done, total, at] = [this.#doubles[DONE] as number, this.#doubles[TOTAL] as number, this.#doubles[AT] as number];
 		if (version === 0 || version % 2 === 1 || load(this.#words, PROGRESS) !== version) return undefined;
@@ -184,9 +187,9 @@ export class ChunkState {
 		return this.#state(index) === Cell.taken;
 	}
 
-	/** Only the last write is atomic, as is the one that follows a job's end: to store so is slow, and who sees it sees those before. */
+	/** Only the last write is atomic, as is the one after a job's end: atomic stores are slow, and a reader that sees the last one sees those before. */
 	#publishRunning(index: number, count: number, at: number): void {
-		// What is read with a job as running was said by that job.
+		// The progress must be that of the job that is shown as running.
 		this.#words[PROGRESS] = 0;
 		this.#doubles[START] = at;
 		this.#words[COUNT] = count;

@@ -7,23 +7,23 @@ import type {ChildJob, JobMaker} from '../job/new-job.ts';
 import type {JobOptions, TaskContext, TaskLog} from '../job/task.ts';
 import {FaenaError} from '../support/errors.ts';
 import {wallMs} from '../support/primordials.ts';
-import type {Noted} from './updates.ts';
-import {Notes} from './updates.ts';
+import type {JobUpdate} from './updates.ts';
+import {JobUpdates} from './updates.ts';
 
-/** What a context needs of the place where its job runs. */
+/** What a context needs from the code that runs its job. */
 export interface Host {
 	readonly job: TaskContext['job'];
-	/** Of an earlier execution. */
+	/** The last checkpoint of an earlier execution. */
 	readonly checkpoint: Encoded | undefined;
 	stopReason(): StopReason | undefined;
-	/** Resolves when there may be a reason to stop. */
+	/** Resolves when the job is told to stop, or has ended. */
 	stopped(): Promise<void>;
-	/** How far the job is, now; `total` is NaN if it isn't known. Where that can't be seen at once, it is noted. */
+	/** Publishes how far the job is; `total` is NaN if it isn't known. Where it is missing, progress travels as an update. */
 	readonly progress: ((done: number, total: number, at: number) => void) | undefined;
-	note(note: Noted): void;
+	update(update: JobUpdate): void;
 }
 
-/** What the contexts of a task share. */
+/** What the contexts of a chunk share. */
 export interface Given {
 	readonly maxCheckpointBytes: number;
 	/** What the task's setup returned. */
@@ -39,25 +39,25 @@ const SENTENCES: Readonly<Record<StopReason, string>> = {
 	interrupted: 'Faena is shutting down; the job will run again.',
 };
 
-/** What a task has asked for. */
-interface Asked {
+/** What the task has used of its context. */
+interface Used {
 	job?: TaskContext['job'];
 	controller?: AbortController;
 	resumeFrom?: {readonly state: unknown};
-	notes?: Notes;
-	made?: ChildJobs;
-	// The methods that a task may take out of it.
+	updates?: JobUpdates;
+	childJobs?: ChildJobs;
+	// Methods that a task may take out of its context.
 	log?: TaskLog;
 	progress?: TaskContext['progress'];
 	checkpoint?: TaskContext['checkpoint'];
 	enqueue?: TaskContext['enqueue'];
 }
 
-/** The context of one execution. What it is not asked for it has no room for: a small job may take less time than that. */
+/** The context of one execution. It creates its parts when they are used: a small job may take less time than creating them. */
 export class JobContext implements TaskContext {
 	readonly #host: Host;
 	readonly #given: Given;
-	#asked: Asked | undefined;
+	#used: Used | undefined;
 	#isClosed = false;
 
 	constructor(host: Host, given: Given) {
@@ -65,9 +65,9 @@ export class JobContext implements TaskContext {
 		this.#given = given;
 	}
 
-	get #own(): Asked {
-		this.#asked ??= {};
-		return this.#asked;
+	get #own(): Used {
+		this.#used ??= {};
+		return this.#used;
 	}
 
 	get job(): TaskContext['job'] {
@@ -93,23 +93,23 @@ export class JobContext implements TaskContext {
 	}
 
 	get progress(): TaskContext['progress'] {
-		this.#own.progress ??= (done, total) => this.#sayProgress(done, total);
+		this.#own.progress ??= (done, total) => this.#setProgress(done, total);
 		return this.#own.progress;
 	}
 
-	#sayProgress(done: number, total?: number): void {
+	#setProgress(done: number, total?: number): void {
 		if (this.#isClosed) return;
 		argument('ctx.progress()', 'done', done, finite);
 		if (total !== undefined) argument('ctx.progress()', 'total', total, finite);
 		const at = wallMs();
 		const {progress} = this.#host;
-		this.#notes.addProgress({done, ...(total !== undefined && {total}), at}, progress !== undefined);
+		this.#updates.addProgress({done, ...(total !== undefined && {total}), at}, progress !== undefined);
 		progress?.(done, total ?? Number.NaN, at);
 	}
 
 	get log(): TaskLog {
 		this.#own.log ??= makeLog((level, text) => {
-			if (!this.#isClosed) this.#notes.addLine(level, text);
+			if (!this.#isClosed) this.#updates.addLine(level, text);
 		});
 		return this.#own.log;
 	}
@@ -121,8 +121,8 @@ export class JobContext implements TaskContext {
 
 	#keep(state: unknown): void {
 		if (this.#isClosed) return;
-		// Encoded here and now: the task may go on changing what it gave.
-		this.#notes.addCheckpoint(encode(state, 'checkpoint', this.#given.maxCheckpointBytes, 'maxCheckpointBytes'));
+		// Encoded at once: the task may go on changing the state.
+		this.#updates.addCheckpoint(encode(state, 'checkpoint', this.#given.maxCheckpointBytes, 'maxCheckpointBytes'));
 	}
 
 	get resumeFrom(): unknown {
@@ -137,25 +137,25 @@ export class JobContext implements TaskContext {
 
 	#make(task: string, payload: unknown, options: JobOptions): void {
 		if (this.#isClosed) throw new FaenaError('Closed', `Job ${this.job.id} has ended; a task calls ctx.enqueue() before it does.`);
-		this.#own.made ??= new ChildJobs(this.#given.maker);
-		this.#own.made.add(task, payload, options);
+		this.#own.childJobs ??= new ChildJobs(this.#given.maker);
+		this.#own.childJobs.add(task, payload, options);
 	}
 
-	get #notes(): Notes {
-		this.#own.notes ??= new Notes(note => this.#host.note(note));
-		return this.#own.notes;
+	get #updates(): JobUpdates {
+		this.#own.updates ??= new JobUpdates(update => this.#host.update(update));
+		return this.#own.updates;
 	}
 
-	/** For whoever runs the task, when it has ended: hands over what is still held back, and returns the jobs it made. */
+	/** After the task's end: sends updates that still wait, and returns the jobs that the task enqueued. */
 	close(): readonly ChildJob[] {
 		this.#isClosed = true;
-		this.#asked?.notes?.flush();
-		return this.#asked?.made?.all ?? NO_JOBS;
+		this.#used?.updates?.flush();
+		return this.#used?.childJobs?.all ?? NO_JOBS;
 	}
 
-	/** True if somebody may be waiting on the signal. */
+	/** The task uses the signal, and may wait for it. */
 	get isWatched(): boolean {
-		return this.#asked?.controller !== undefined;
+		return this.#used?.controller !== undefined;
 	}
 
 	#watch(): AbortController {
@@ -178,7 +178,7 @@ function makeLog(add: (level: LogLevel, text: string) => void): TaskLog {
 	return Object.assign(writer('info'), {debug: writer('debug'), info: writer('info'), warn: writer('warn'), error: writer('error')});
 }
 
-/** Of the class and name that what takes a signal expects, with our word for it. */
+/** An error of the class and name that takers of a signal expect, with the stop reason. */
 function toError(reason: StopReason): Error {
 	return Object.assign(new DOMException(SENTENCES[reason], reason === 'timedOut' ? 'TimeoutError' : 'AbortError'), {reason});
 }

@@ -1,13 +1,14 @@
 import type {Encoded} from '../job/encoding.ts';
 import {type FailureRecord, toFailure} from '../job/failure.ts';
+import {idAt, numberAt} from '../job/group.ts';
 import type {StopReason} from '../job/job.ts';
 import type {TaskContext} from '../job/task.ts';
 import {get} from '../support/primordials.ts';
 import type {ChunkState} from './chunk-state.ts';
 import {type Given, type Host, JobContext} from './context.ts';
-import {type ChunkMessage, idAt, type NoteMessage, numberAt} from './messages.ts';
+import type {ChunkMessage, UpdateMessage} from './messages.ts';
 import type {OutcomeBuffer} from './outcomes.ts';
-import type {Noted} from './updates.ts';
+import type {JobUpdate} from './updates.ts';
 
 /** What runs: one job, or a micro-batch. */
 export type Executions = readonly Execution[];
@@ -19,11 +20,11 @@ export interface OpenChunk {
 	/** What its contexts share. */
 	readonly given: Given;
 	readonly chunkState: ChunkState;
-	readonly report: OutcomeBuffer;
-	readonly post: (note: NoteMessage) => void;
+	readonly outcomes: OutcomeBuffer;
+	readonly post: (update: UpdateMessage) => void;
 }
 
-/** One job of a chunk on its way to an outcome, and what its context asks. A small job takes less time than many fields would. */
+/** One job of a chunk while it runs, and the host of its context. It has few fields: a small job takes less time than filling many. */
 export class Execution implements Host {
 	readonly index: number;
 	readonly context: JobContext;
@@ -41,50 +42,51 @@ export class Execution implements Host {
 	}
 
 	get id(): number {
-		return idAt(this.#chunk.message, this.index);
+		return idAt(this.#chunk.message.group.ids, this.index);
 	}
 
 	get payload(): Encoded {
 		return this.#chunk.payloads[this.index] as Encoded;
 	}
 
-	/** Nothing that comes to light now can change how it ended. */
+	/** Its outcome is final: a late rejection can't change it. */
 	get isFinal(): boolean {
-		return this.#chunk.report.isFinal(this.index);
+		return this.#chunk.outcomes.isFinal(this.index);
 	}
 
-	/** The first failure counts. */
+	/** Fails the job, unless it has failed before. */
 	fail(error: unknown, reason: FailureRecord['reason'] = 'threw'): undefined {
 		if (this.failure) return;
 		this.failure = toFailure(error, reason);
-		this.#chunk.report.fail(this.index, this.failure);
+		this.#chunk.outcomes.fail(this.index, this.failure);
 		this.#wake?.();
 	}
 
-	/** Calls it once the job has failed. */
+	/** Calls `wake` once the job has failed. */
 	onFailure(wake: () => void): void {
 		if (this.failure) wake();
 		else this.#wake = wake;
 	}
 
-	// ——— what the context asks ———
+	// ——— for the context ———
 
 	get job(): TaskContext['job'] {
 		const {index} = this;
-		const {task, executions, attempts, maxAttempts, keys} = this.#chunk.message;
-		const key = get(keys, index);
+		const {task, executions, attempts, policy, keys} = this.#chunk.message.group;
+		const key = keys && get(keys, index);
 		return {
 			id: this.id,
 			task,
 			execution: numberAt(executions, index),
-			attempts: get(attempts, index) ?? 0,
-			maxAttempts: numberAt(maxAttempts, index),
+			attempts: (attempts && get(attempts, index)) ?? 0,
+			maxAttempts: policy.maxAttempts,
 			...(key !== undefined && {key}),
 		};
 	}
 
 	get checkpoint(): Encoded | undefined {
-		return get(this.#chunk.message.checkpoints, this.index);
+		const {checkpoints} = this.#chunk.message.group;
+		return checkpoints && get(checkpoints, this.index);
 	}
 
 	stopReason(): StopReason | undefined {
@@ -95,12 +97,12 @@ export class Execution implements Host {
 		return this.#chunk.chunkState.stopped(this.index);
 	}
 
-	/** The chunk's state has room for what one running job says. */
+	/** The chunk's state has room for the progress of one running job. */
 	get progress(): Host['progress'] {
 		return this.#together === 1 ? (done, total, at) => this.#chunk.chunkState.setProgress(done, total, at) : undefined;
 	}
 
-	note(note: Noted): void {
-		this.#chunk.post({type: 'note', chunk: this.#chunk.message.chunk, index: this.index, ...note});
+	update(update: JobUpdate): void {
+		this.#chunk.post({type: 'update', chunk: this.#chunk.message.chunk, index: this.index, ...update});
 	}
 }

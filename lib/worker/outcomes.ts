@@ -1,6 +1,7 @@
 import {setImmediate as nextTurn} from 'node:timers/promises';
 import type {Encoded} from '../job/encoding.ts';
 import type {FailureRecord} from '../job/failure.ts';
+import {sizeOf} from '../job/group.ts';
 import type {StopReason} from '../job/job.ts';
 import type {ChildJob} from '../job/new-job.ts';
 import {pack} from '../job/packed-strings.ts';
@@ -10,33 +11,33 @@ import type {ChunkMessage, OutcomesMessage, WorkerMessage} from './messages.ts';
 import type {ResourceUsage} from './resource-usage.ts';
 
 /**
- * How the jobs of a chunk ended, by index. They begin and end in order, a micro-batch at once:
+ * The outcomes of a chunk's jobs, by index, until they are posted and final. Jobs begin and end in order, a micro-batch at once:
  *
  *     final ≤ posted ≤ ended ≤ begun
  *
- * What decides about a job is written and read here without functions that a task could have replaced.
+ * A task may have replaced functions of JavaScript. So what decides about a job is written and read without them.
  */
 export class OutcomeBuffer {
 	readonly #chunk: number;
 	readonly #post: (message: WorkerMessage) => void;
 	readonly #epochMs: number;
-	readonly #meter: ResourceUsage;
+	readonly #usage: ResourceUsage;
 	#cpuMs: number | undefined;
-	/** How many jobs are final, */
+	/** Jobs that are final, */
 	#final = 0;
-	/** were posted, */
+	/** that were posted, */
 	#posted = 0;
-	/** have ended or were taken back. */
+	/** and that have ended or were taken back. */
 	#ended = 0;
-	/** When the first began that is not posted. */
+	/** When the first job began that is not posted. */
 	#since: number | undefined;
 	readonly #times: Float64Array;
 	readonly #values: Encoded[];
 	/** 1 for each job that has returned or failed. */
 	readonly #hasResult: Uint8Array;
-	/** Of jobs that are not final, */
+	/** Failures of jobs that are not final. */
 	readonly #failures: Record<number, FailureRecord> = {__proto__: null} as never;
-	/** and of those that are not posted. */
+	/** Of jobs that are not posted: */
 	#stops: Map<number, StopReason> | undefined;
 	#enqueues: Map<number, readonly ChildJob[]> | undefined;
 	#suspects: Set<number> | undefined;
@@ -44,20 +45,21 @@ export class OutcomeBuffer {
 	#willPost = false;
 	readonly #onFinal: (jobs: number) => void;
 
-	/** @param onFinal is told how many of the jobs, from the first on, are final */
-	constructor({chunk, jobs}: ChunkMessage, post: (message: WorkerMessage) => void, meter: ResourceUsage, epochMs: number, onFinal: (jobs: number) => void) {
+	/** @param onFinal gets the number of jobs, from the first on, that are final */
+	constructor({chunk, group}: ChunkMessage, post: (message: WorkerMessage) => void, usage: ResourceUsage, epochMs: number, onFinal: (jobs: number) => void) {
+		const jobs = sizeOf(group);
 		this.#chunk = chunk;
 		this.#post = post;
 		this.#onFinal = onFinal;
-		this.#meter = meter;
-		this.#cpuMs = meter.cpuMs();
+		this.#usage = usage;
+		this.#cpuMs = usage.cpuMs();
 		this.#epochMs = epochMs;
 		this.#times = new Float64Array(2 * jobs);
 		this.#values = new Array<Encoded>(jobs).fill(null);
 		this.#hasResult = new Uint8Array(jobs);
 	}
 
-	/** It was taken back. */
+	/** The job was taken back. */
 	skip(index: number): void {
 		this.#skipped ??= makeSet();
 		include(this.#skipped, index);
@@ -74,13 +76,13 @@ export class OutcomeBuffer {
 		this.#values[index] = value;
 	}
 
-	/** Jobs that it made, to be enqueued if it stays without failure. */
+	/** Child jobs of this job, to be enqueued if it does not fail. */
 	enqueue(index: number, made: readonly ChildJob[]): void {
 		this.#enqueues ??= makeMap();
 		set(this.#enqueues, index, made);
 	}
 
-	/** May come until it is final. */
+	/** Fails the job, which may have returned. Not after it is final. */
 	fail(index: number, failure: FailureRecord): void {
 		this.#hasResult[index] = 1;
 		this.#failures[index] = failure;
@@ -88,14 +90,14 @@ export class OutcomeBuffer {
 	}
 
 	/**
-	 * @param stop if it ended only after it was told to stop: what it returned is of no interest
-	 * @param together jobs that ran at the same time, itself included: it is not known whose fault it is if they ran out of time
+	 * @param stop why it was told to stop, if it was before its end: its result is discarded
+	 * @param together jobs that ran at the same time, itself included. If they time out together, each is a suspect
 	 */
 	end(index: number, at: number, stop: StopReason | undefined, together: number): void {
 		this.#times[2 * index + 1] = at - (this.#times[2 * index] as number);
 		this.#ended = index + 1;
 		if (stop === undefined) {
-			// A task may have changed what calls the others.
+			// A task may have replaced a function that leads to `return` or `fail`.
 			if (this.#hasResult[index] !== 1) throw new Error('A job ended that has neither returned nor failed.');
 			return;
 		}
@@ -109,7 +111,7 @@ export class OutcomeBuffer {
 		}
 	}
 
-	/** For how long what is not posted waits. */
+	/** How long the first job that is not posted has waited. */
 	ageMs(now: number): number {
 		return this.#since === undefined ? 0 : now - this.#since;
 	}
@@ -123,11 +125,11 @@ export class OutcomeBuffer {
 		if (this.#ended > this.#posted) this.#send(this.#posted, this.#ended);
 	}
 
-	/** Posts what ended before the job that runs, should that take longer than this turn of the event loop; a turn later it is final. */
+	/** Posts the ended jobs in the next turn of the event loop, since the running job takes longer than this turn. A turn later they are final. */
 	postSoon(): void {
 		if (this.#willPost) return;
 		this.#willPost = true;
-		// Not to be cleared, should the chunk be faster: where that meets an uncaught error, Node 24 loses all immediates.
+		// It is never cleared: where clearImmediate() meets an uncaught error, Node 24 loses all immediates.
 		setImmediate(() => {
 			this.#willPost = false;
 			this.post();
@@ -136,8 +138,8 @@ export class OutcomeBuffer {
 	}
 
 	/**
-	 * Posts the rest of the chunk. It is final after one turn of the event loop, in which rejections that nobody handled come
-	 * to light; but should something that a job left behind end the worker in this turn, what was posted counts.
+	 * Posts the rest of the chunk. It is final after one turn of the event loop, in which unhandled rejections surface. If
+	 * something that a job left behind ends the worker in this turn, the posted outcomes count.
 	 */
 	async conclude(): Promise<void> {
 		this.post();
@@ -151,7 +153,7 @@ export class OutcomeBuffer {
 		for (const index in this.#failures) if (+index < this.#posted) delete this.#failures[index];
 		this.#final = this.#posted;
 		this.#onFinal(this.#final);
-		this.#post({type: 'final', chunk: this.#chunk, isLast, ...(failures && {failures}), ...(isLast && {memoryBytes: this.#meter.usedBytes()})});
+		this.#post({type: 'final', chunk: this.#chunk, isLast, ...(failures && {failures}), ...(isLast && {memoryBytes: this.#usage.usedBytes()})});
 	}
 
 	#send(first: number, end: number): void {
@@ -178,7 +180,7 @@ export class OutcomeBuffer {
 		this.#post(message);
 	}
 
-	/** Of the jobs from `first` up to `end`; nothing if none has failed. */
+	/** Failures of the jobs from `first` up to `end`; `undefined` if none has failed. */
 	#failuresOf(first: number, end: number): Map<number, FailureRecord> | undefined {
 		let failures: Map<number, FailureRecord> | undefined;
 		for (const index in this.#failures) {
@@ -189,25 +191,22 @@ export class OutcomeBuffer {
 		return failures;
 	}
 
-	/** In the form of a run: what the worker can do, its dispatcher need not. */
+	/** Packs the times here, so that the dispatcher need not. */
 	#timesOf(first: number, end: number): Uint8Array {
 		const count = end - first;
-		const [startedAt, durationMs, cpuMs] = [new Float64Array(count), new Float64Array(count), new Float64Array(count)];
-		let totalMs = 0;
+		const [startedAt, durationMs] = [new Float64Array(count), new Float64Array(count)];
 		for (let offset = 0; offset < count; offset++) {
 			startedAt[offset] = round((this.#times[2 * (first + offset)] as number) + this.#epochMs);
 			durationMs[offset] = inUnits(this.#times[2 * (first + offset) + 1] as number);
-			totalMs += durationMs[offset] as number;
 		}
-		const cpuShare = this.#spentMs() / (totalMs || 1);
-		for (let offset = 0; offset < count; offset++) cpuMs[offset] = inUnits(cpuShare * (durationMs[offset] as number));
-		const memoryBytes = count === 1 ? Float64Array.of(this.#meter.peakBytes()) : undefined;
+		const cpuMs = new Float64Array(count).fill(inUnits(this.#spentMs() / count));
+		const memoryBytes = count === 1 ? Float64Array.of(this.#usage.peakBytes()) : undefined;
 		return packTimes(count, {startedAt, durationMs, cpuMs, memoryBytes});
 	}
 
-	/** Processor time that the worker used since it began the chunk, or this was asked last; NaN if that isn't known. */
+	/** Processor time since the last call, or since the chunk began; NaN if it isn't known. */
 	#spentMs(): number {
-		const [before = NaN, now = NaN] = [this.#cpuMs, this.#meter.cpuMs()];
+		const [before = NaN, now = NaN] = [this.#cpuMs, this.#usage.cpuMs()];
 		this.#cpuMs = now;
 		return now - before;
 	}

@@ -1,13 +1,13 @@
 import {getHeapStatistics} from 'node:v8';
 import type {Isolation} from '../job/task.ts';
 
-/** What a worker uses, as far as Node tells. */
+/** What a worker uses of the machine, as far as Node tells. */
 export interface ResourceUsage {
-	/** Processor time so far; `undefined` where it isn't known: of a thread before Node 23.9. */
+	/** Processor time so far; `undefined` for a thread before Node 23.9. */
 	cpuMs(): number | undefined;
 	/** A thread's heap, a process's memory. */
 	usedBytes(): number;
-	/** A thread's heap as it is, since its peak isn't known; the most that a process ever had. */
+	/** The highest memory that a process ever had. Of a thread the current heap, since its peak isn't known. */
 	peakBytes(): number;
 }
 
@@ -25,7 +25,7 @@ const OF_PROCESS: ResourceUsage = {
 	peakBytes: () => process.resourceUsage().maxRSS * 1024,
 };
 
-export const METERS: Readonly<Record<Isolation, ResourceUsage>> = {thread: OF_THREAD, process: OF_PROCESS, inline: {...OF_PROCESS, cpuMs: OF_THREAD.cpuMs}};
+export const USAGE_OF: Readonly<Record<Isolation, ResourceUsage>> = {thread: OF_THREAD, process: OF_PROCESS, inline: {...OF_PROCESS, cpuMs: OF_THREAD.cpuMs}};
 
 function toMs({user, system}: NodeJS.CpuUsage): number {
 	return (user + system) / 1000;

@@ -3,19 +3,19 @@ import {FaenaError} from '../support/errors.ts';
 import {get, has} from '../support/primordials.ts';
 import type {TaskTable} from './tasks-module.ts';
 
-/** What the setups of a worker's tasks returned. */
+/** Sets up the tasks of a worker, and keeps what their setups returned. */
 export class Resources {
 	readonly #tasks: TaskTable;
 	readonly #announce: (task?: string) => void;
 	readonly #ready = new Map<string, unknown>();
 
-	/** @param announce is told which task is set up from now on, and when that is done */
+	/** @param announce gets the task whose setup begins, and nothing when it is done */
 	constructor(tasks: TaskTable, announce: (task?: string) => void = () => undefined) {
 		this.#tasks = tasks;
 		this.#announce = announce;
 	}
 
-	/** True if the task has a setup that was not called here yet. */
+	/** The task has a setup that was not called yet. */
 	areMissing(task: string): boolean {
 		const run = get(this.#tasks, task);
 		return run !== undefined && optionsOf(run).setup !== undefined && !has(this.#ready, task);
@@ -42,7 +42,7 @@ export class Resources {
 		return get(this.#ready, task);
 	}
 
-	/** Calls the teardowns of what was set up. One that fails does not keep the others from theirs. */
+	/** Calls the teardowns of all tasks that were set up, even if one of them fails. */
 	async tearDown(): Promise<void> {
 		await Promise.allSettled(
 			[...this.#ready].map(async ([task, resource]) => {

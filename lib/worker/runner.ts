@@ -1,6 +1,7 @@
 import {AsyncLocalStorage, AsyncResource} from 'node:async_hooks';
 import {decode, encode} from '../job/encoding.ts';
 import {toFailure} from '../job/failure.ts';
+import {sizeOf} from '../job/group.ts';
 import type {StopReason} from '../job/job.ts';
 import type {JobMaker} from '../job/new-job.ts';
 import type {OpenJobsCell} from '../job/open-jobs.ts';
@@ -16,16 +17,16 @@ import type {ResourceUsage} from './resource-usage.ts';
 import type {Resources} from './resources.ts';
 import type {TaskTable} from './tasks-module.ts';
 
-/** Outcomes leave a chunk after this much work, so that little is repeated when the worker is lost: each message wakes the dispatcher, for 0.1 ms; */
+/** Outcomes are posted after this much work, since what was not posted is repeated if the worker is lost. Each message costs the dispatcher 0.1 ms. */
 const REPORT_EVERY_MS = 50;
-/** and after a job that ran for this long by itself. */
+/** A job that ran for this long is posted at once. */
 const REPORT_ALONE_MS = 20;
 
 /** The processes that jobs leave behind. */
 export interface Leftovers {
-	/** Lets those that are there live as long as the worker: setups have started them. */
+	/** Spares the processes that exist now, which setups have started: they live as long as the worker. */
 	keep(): Promise<void>;
-	/** Ends those that were started since then, on the clock of {@link monotonicMs}. */
+	/** Ends the processes that were started since then, on the clock of {@link monotonicMs}. */
 	end(since: number): Promise<void>;
 }
 
@@ -38,33 +39,32 @@ export interface RunnerOptions {
 	readonly maker: JobMaker;
 	/** For `ctx.resource`. */
 	readonly resources: Resources;
-	/** What this worker uses. */
-	readonly meter: ResourceUsage;
-	/** Without them, jobs that were stopped may leave processes behind. */
+	readonly usage: ResourceUsage;
+	/** Where it is missing, jobs that were stopped may leave processes behind. */
 	readonly leftovers?: Leftovers | undefined;
 	/** The worker's side of a chunk's state. */
 	readonly openChunkState: (address: ChunkMessage['chunkState']) => ChunkState;
 	readonly post: (message: WorkerMessage) => void;
-	/** Where this worker tells which jobs it has open. */
+	/** Where this worker records which jobs it has open. */
 	readonly openJobs?: OpenJobsCell | undefined;
 }
 
-/** As they are now: a task may replace them. */
+/** Taken now, since a task may replace them. */
 const {enterWith, getStore} = AsyncLocalStorage.prototype;
 
 /**
- * Runs chunks in a worker, one job at a time. Total: whatever a task returns, throws or leaves behind becomes an outcome.
+ * Runs chunks in a worker, one job at a time. Whatever a task returns, throws or leaves behind becomes an outcome.
  *
- * A job goes through: start in the chunk's state (unless it was taken back) → decode → call → encode → finish in the chunk's state (unless
- * it was told to stop) → its outcome waits in the report → posted → final, a turn of the event loop later. What surfaces
- * before that, such as a rejection nobody handles, still fails that job; later it only reaches stderr.
+ * A job goes through: start in the chunk's state (unless it was taken back) → decode → call → encode → finish in the chunk's
+ * state (unless it was told to stop) → its outcome waits → is posted → is final, a turn of the event loop later. An error that
+ * surfaces before that, such as an unhandled rejection, still fails the job; later it only goes to stderr.
  */
 export class Runner {
 	readonly #tasks: TaskTable;
 	readonly #options: RunnerOptions;
-	/** Follows a job through everything it starts, so that a stray error finds its way back to it. */
+	/** Follows a job through everything it starts, so that a stray error can be attributed to it. */
 	readonly #execution = Object.assign(new AsyncLocalStorage<Execution | Executions>(), {enterWith, getStore});
-	/** To enter the store from outside takes 0.04 µs; from within another job, whose store would be copied, 0.1. */
+	/** Entering the store from outside takes 0.04 µs; from within another job, whose frame Node copies, 0.1 µs. */
 	readonly #outside = new AsyncResource('FaenaWorker');
 	#last: Promise<void> = Promise.resolve();
 
@@ -73,7 +73,7 @@ export class Runner {
 		this.#options = options;
 	}
 
-	/** Runs the chunk when the ones before it are done: two would otherwise interleave at their first `await`. */
+	/** Runs the chunk after those before it: two chunks would otherwise interleave at their first `await`. */
 	run(message: ChunkMessage): Promise<void> {
 		this.#last = this.#runAfter(this.#last, message);
 		return this.#last;
@@ -84,7 +84,7 @@ export class Runner {
 		await this.#runChunk(message);
 	}
 
-	/** Takes an error that no task caught: it fails the job it came from, if that has not been reported. */
+	/** Takes an error that no task caught. It fails the job that it came from, unless the outcome is final. */
 	stray(error: unknown): void {
 		const running = this.#execution.getStore();
 		const executions = running instanceof Execution ? [running] : (running ?? []);
@@ -102,23 +102,25 @@ export class Runner {
 	}
 
 	async #runChunk(message: ChunkMessage): Promise<void> {
-		const run = get(this.#tasks, message.task);
-		const {openChunkState, post, meter, resources, openJobs} = this.#options;
-		// Usually it was ready before the first chunk came; not for a job that is in quarantine here.
-		const unready = resources.areMissing(message.task) ? await this.#setUp(message.task) : undefined;
+		const {task} = message.group;
+		const run = get(this.#tasks, task);
+		const {openChunkState, post, usage, resources, openJobs} = this.#options;
+		// Tasks are set up before the first chunk, except those that run here only in quarantine.
+		const unready = resources.areMissing(task) ? await this.#setUp(task) : undefined;
 		const chunkState = openChunkState(message.chunkState);
 		const epochMs = (this.#options.now ?? wallMs)() - monotonicMs();
-		// Not before: until now it only waited here, and has done no harm.
-		openJobs?.show(message, 0);
-		const report = new OutcomeBuffer(message, post, meter, epochMs, final => openJobs?.show(message, final));
+		const open = {lease: message.group.lease, ids: message.group.ids, jobs: sizeOf(message.group)};
+		// Not before: a chunk that only waited here has done no harm.
+		openJobs?.write(open, 0);
+		const outcomes = new OutcomeBuffer(message, post, usage, epochMs, final => openJobs?.write(open, final));
 		const batchSize = run && !unready ? optionsOf(run).batchSize : undefined;
 		const {maxCheckpointBytes, maker} = this.#options;
-		const given = {maxCheckpointBytes, maker, resource: resources.of(message.task)};
-		const chunk: OpenChunk = {message, payloads: unpack(message.payloads), given, chunkState, report, post};
+		const given = {maxCheckpointBytes, maker, resource: resources.of(task)};
+		const chunk: OpenChunk = {message, payloads: unpack(message.group.values), given, chunkState, outcomes, post};
 		if (run && batchSize !== undefined) await this.#runBatches(run, batchSize, chunk);
 		else await this.#runOneByOne(run, unready?.error, chunk);
 		chunkState.close();
-		await report.conclude();
+		await outcomes.conclude();
 	}
 
 	async #setUp(task: string): Promise<{readonly error: unknown} | undefined> {
@@ -133,29 +135,30 @@ export class Runner {
 	}
 
 	async #runOneByOne(run: TaskFunction | undefined, obstacle: unknown, chunk: OpenChunk): Promise<void> {
-		const {message, chunkState, report} = chunk;
+		const {message, chunkState, outcomes} = chunk;
+		const jobs = chunk.payloads.length;
 		let now = monotonicMs();
-		for (let index = 0; index < message.jobs; index++) {
+		for (let index = 0; index < jobs; index++) {
 			if (!chunkState.start(index, now)) {
-				report.skip(index);
+				outcomes.skip(index);
 				continue;
 			}
 			const execution = new Execution(chunk, index, 1);
-			report.begin(index, now);
+			outcomes.begin(index, now);
 			if (obstacle !== undefined) execution.fail(obstacle);
-			else if (!run) execution.fail(new Error(`The tasks module has no task ${message.task}.`), 'unknownTask');
+			else if (!run) execution.fail(new Error(`The tasks module has no task ${message.group.task}.`), 'unknownTask');
 			else {
-				const ended = this.#outside.runInAsyncScope(this.#execute, this, run, execution, report);
+				const ended = this.#outside.runInAsyncScope(this.#execute, this, run, execution, outcomes);
 				if (ended) await ended;
 			}
-			close(execution, report);
+			close(execution, outcomes);
 			const begunAt = now;
 			now = monotonicMs();
 			const stop = finish(chunkState, index);
 			if (stop) await this.#endLeftovers(begunAt);
-			report.end(index, now, stop, 1);
+			outcomes.end(index, now, stop, 1);
 			if (execution.context.isWatched) chunkState.wake(index);
-			if (now - begunAt >= REPORT_ALONE_MS || report.ageMs(now) >= REPORT_EVERY_MS) report.post();
+			if (now - begunAt >= REPORT_ALONE_MS || outcomes.ageMs(now) >= REPORT_EVERY_MS) outcomes.post();
 		}
 	}
 
@@ -164,51 +167,51 @@ export class Runner {
 	}
 
 	async #runBatches(run: TaskFunction, batchSize: number, chunk: OpenChunk): Promise<void> {
-		const {jobs} = chunk.message;
+		const jobs = chunk.payloads.length;
 		for (let first = 0; first < jobs; first += batchSize) await this.#runBatch(run, first, Math.min(first + batchSize, jobs), chunk);
 	}
 
 	async #runBatch(run: TaskFunction, first: number, end: number, chunk: OpenChunk): Promise<void> {
-		const {chunkState, report} = chunk;
+		const {chunkState, outcomes} = chunk;
 		const startedAt = monotonicMs();
 		const started = chunkState.startMany(first, end, startedAt);
-		for (const index of started) report.begin(index, startedAt);
+		for (const index of started) outcomes.begin(index, startedAt);
 		const batch = started.map(index => new Execution(chunk, index, started.length));
-		if (batch.length > 0) await this.#outside.runInAsyncScope(this.#executeBatch, this, run, batch, report);
+		if (batch.length > 0) await this.#outside.runInAsyncScope(this.#executeBatch, this, run, batch, outcomes);
 		const endedAt = monotonicMs();
 		let isStopped = false;
 		for (let index = first; index < end; index++) {
 			if (chunkState.isTaken(index)) {
-				report.skip(index);
+				outcomes.skip(index);
 				continue;
 			}
 			const stop = finish(chunkState, index);
 			isStopped ||= stop !== undefined;
-			report.end(index, endedAt, stop, batch.length);
+			outcomes.end(index, endedAt, stop, batch.length);
 		}
-		// Which of the jobs has started a process is not known.
+		// It is not known which of the jobs has started a process.
 		if (isStopped) await this.#endLeftovers(startedAt);
 		for (const {index, context} of batch) if (context.isWatched) chunkState.wake(index);
-		report.post();
+		outcomes.post();
 	}
 
-	/** Calls the task with the payloads of all, and lets each end by its own result. */
-	async #executeBatch(run: TaskFunction, batch: Executions, report: OutcomeBuffer): Promise<void> {
+	/** Calls the task with all payloads. Each job ends by its own result. */
+	async #executeBatch(run: TaskFunction, batch: Executions, outcomes: OutcomeBuffer): Promise<void> {
 		this.#execution.enterWith(batch);
 		const {promise, resolve} = withResolvers<void>();
 		for (let offset = 0; offset < batch.length; offset++) batch[offset]?.onFailure(resolve);
-		void this.#settleBatch(run, batch, report, resolve);
+		void this.#settleBatch(run, batch, outcomes, resolve);
 		await promise;
-		for (let offset = 0; offset < batch.length; offset++) close(batch[offset] as Execution, report);
+		for (let offset = 0; offset < batch.length; offset++) close(batch[offset] as Execution, outcomes);
 	}
 
-	async #settleBatch(run: TaskFunction, batch: Executions, report: OutcomeBuffer, done: () => void): Promise<void> {
+	async #settleBatch(run: TaskFunction, batch: Executions, outcomes: OutcomeBuffer, done: () => void): Promise<void> {
 		try {
 			const payloads = batch.map(({payload}) => decode(payload));
 			const results = resultsFor(batch, await run(payloads, batch.map(({context}) => context) as never));
 			const ends = await allEnds(results);
-			// An error that nobody caught has failed them all.
-			for (let offset = 0; offset < batch.length; offset++) this.#end(batch[offset] as Execution, ends[offset] as End, report);
+			// A stray error has failed them all by now.
+			for (let offset = 0; offset < batch.length; offset++) this.#end(batch[offset] as Execution, ends[offset] as End, outcomes);
 		} catch (error) {
 			for (let offset = 0; offset < batch.length; offset++) batch[offset]?.fail(error);
 		} finally {
@@ -216,24 +219,24 @@ export class Runner {
 		}
 	}
 
-	#end(execution: Execution, end: End, report: OutcomeBuffer): void {
+	#end(execution: Execution, end: End, outcomes: OutcomeBuffer): void {
 		if ('error' in end) execution.fail(end.error);
 		else if (end.value instanceof Error) execution.fail(end.value);
-		else this.#return(execution, end.value, report);
+		else this.#return(execution, end.value, outcomes);
 	}
 
 	/** Calls the task. Returns a promise only if the task did, so that a chunk of synchronous tasks is one plain loop. */
-	#execute(run: TaskFunction, execution: Execution, report: OutcomeBuffer): Promise<void> | undefined {
+	#execute(run: TaskFunction, execution: Execution, outcomes: OutcomeBuffer): Promise<void> | undefined {
 		this.#execution.enterWith(execution);
 		try {
 			const result = run(decode(execution.payload), execution.context);
-			if (!isThenable(result)) this.#return(execution, result, report);
+			if (!isThenable(result)) this.#return(execution, result, outcomes);
 			else {
-				// While this one waits, the ones before it need not.
-				report.postSoon();
+				// The outcomes before this job need not wait for it.
+				outcomes.postSoon();
 				const {promise, resolve} = withResolvers<void>();
 				execution.onFailure(resolve);
-				void this.#settle(result, execution, report, resolve);
+				void this.#settle(result, execution, outcomes, resolve);
 				return promise;
 			}
 		} catch (error) {
@@ -242,10 +245,10 @@ export class Runner {
 		return undefined;
 	}
 
-	/** Not by the promise's `then`, which a task may have replaced. After a stray error, which fails the job, it may never settle. */
-	async #settle(result: PromiseLike<unknown>, execution: Execution, report: OutcomeBuffer, done: () => void): Promise<void> {
+	/** Awaits instead of calling `then`, which a task may have replaced. After a stray error, which fails the job, the promise may never settle. */
+	async #settle(result: PromiseLike<unknown>, execution: Execution, outcomes: OutcomeBuffer, done: () => void): Promise<void> {
 		try {
-			this.#return(execution, await result, report);
+			this.#return(execution, await result, outcomes);
 		} catch (error) {
 			execution.fail(error);
 		} finally {
@@ -253,11 +256,11 @@ export class Runner {
 		}
 	}
 
-	/** Unless it has failed before, by an error that nobody caught. */
-	#return(execution: Execution, value: unknown, report: OutcomeBuffer): void {
+	/** Keeps the result, unless a stray error has failed the job before. */
+	#return(execution: Execution, value: unknown, outcomes: OutcomeBuffer): void {
 		if (execution.failure) return;
 		try {
-			report.return(execution.index, encode(value, 'result', this.#options.maxValueBytes));
+			outcomes.return(execution.index, encode(value, 'result', this.#options.maxValueBytes));
 		} catch (error) {
 			execution.fail(error, 'badResult');
 		}
@@ -267,9 +270,9 @@ export class Runner {
 /** How one of a micro-batch ends. */
 type End = {readonly value: unknown} | {readonly error: unknown};
 
-/** By offset, once all are there. They are waited for at the same time, so that no rejection is left unhandled. */
+/** The ends by offset, once all have settled. They are awaited at the same time, so that no rejection stays unhandled. */
 async function allEnds(results: readonly unknown[]): Promise<Readonly<Record<number, End>>> {
-	// Without a prototype: to write and read them takes no function, which a task could have replaced.
+	// Without a prototype: writing and reading it calls no function that a task could have replaced.
 	const ends: Record<number, End | Promise<End>> = {__proto__: null} as never;
 	for (let offset = 0; offset < results.length; offset++) ends[offset] = isThenable(results[offset]) ? endOf(results[offset]) : {value: results[offset]};
 	for (let offset = 0; offset < results.length; offset++) if (isThenable(ends[offset])) ends[offset] = (await ends[offset]) as End;
@@ -284,14 +287,14 @@ async function endOf(result: unknown): Promise<End> {
 	}
 }
 
-/** Ends the job. Returns why it was told to stop, if it was told before. */
+/** Ends the job. Returns why it had been told to stop, if it had. */
 function finish(chunkState: ChunkState, index: number): StopReason | undefined {
 	return chunkState.finish(index) ? undefined : chunkState.stopReason(index);
 }
 
-function close({index, context}: Execution, report: OutcomeBuffer): void {
+function close({index, context}: Execution, outcomes: OutcomeBuffer): void {
 	const made = context.close();
-	if (made.length > 0) report.enqueue(index, made);
+	if (made.length > 0) outcomes.enqueue(index, made);
 }
 
 function resultsFor(batch: Executions, results: unknown): readonly unknown[] {

@@ -10,10 +10,10 @@ import {FaenaError} from '../support/errors.ts';
 /** The tasks of a module: its exported functions by export name. */
 export type TaskTable = ReadonlyMap<string, TaskFunction>;
 
-/** Objects of functions that stand for a module, by URL: for an inline engine in the thread that has them. */
+/** Objects of functions that stand in for modules, by URL: for tasks that run in the thread that has the object. */
 const stands = new Map<string, object>();
 
-/** Lets {@link loadTasks} find this object under the URL, until it is given `undefined`. */
+/** Makes {@link loadTasks} return this object's functions for the URL; `undefined` ends that. */
 export function standIn(url: string, tasks: object | undefined): void {
 	if (tasks) stands.set(url, tasks);
 	else stands.delete(url);
@@ -42,15 +42,15 @@ function tasksOf(exports: object, path: string): TaskTable {
 	return table;
 }
 
-/** What TypeScript makes of a file, and what it makes such a file of. */
+/** Extensions of TypeScript files and of what they are compiled to, both ways. */
 const COUNTERPARTS: Readonly<Record<string, string>> = {
 	...{ts: 'js', mts: 'mjs', cts: 'cjs'},
 	...{js: 'ts', mjs: 'mts', cjs: 'cts'},
 };
 
 /**
- * The module itself, or its counterpart. A program names `./tasks.ts`, and once it is compiled only `./tasks.js` lies beside it:
- * `tsc` leaves the strings in `new URL()` alone.
+ * The module's URL, or that of its counterpart. A program names `./tasks.ts`; once it is compiled, only `./tasks.js` lies beside it,
+ * since `tsc` does not change strings in `new URL()`.
  */
 function findModule(url: string): string {
 	if (!url.startsWith('file:') || existsSync(pathOf(url))) return url;
@@ -67,8 +67,8 @@ function pathOf(url: string): string {
 }
 
 /**
- * The exports of a module as it made them. Of a CommonJS module the namespace has only those names that Node finds in its text,
- * which are few where it says `module.exports = {…}` or computes them.
+ * The exports of a module. The namespace of a CommonJS module has only the names that Node finds in its text, which are few if the
+ * module assigns `module.exports = {…}` or computes names.
  */
 function ownExports(namespace: Namespace, url: string): object {
 	const {default: exported} = namespace;
@@ -101,7 +101,7 @@ export function infosOf(table: TaskTable): TaskInfo[] {
 	});
 }
 
-/** By way of a module that exports its namespace: a namespace with a task named `then` would be taken for a promise, which `import()` waits for. */
+/** Imports it through a module that exports its namespace: `import()` would take a namespace with a task named `then` for a promise. */
 async function importModule(url: string): Promise<{readonly tasks: Namespace}> {
 	try {
 		const text = `export * as tasks from ${JSON.stringify(url)};`;

@@ -4,58 +4,58 @@ import {MAX_LOG_LINES} from '../job/outcome.ts';
 import {clearTimeout, setTimeout, steadyMs, wallMs} from '../support/primordials.ts';
 
 /**
- * What is said within this time of the last note travels with the next one. A checkpoint waits only for this time since the
- * last checkpoint, however many lines come between, so that less work than that is lost with it whatever follows, a loop or a crash;
+ * Updates within this time of the last one sent travel together. A checkpoint waits only for this time since the last
+ * checkpoint, however many lines come between: so a crash, or a loop that never yields, loses no more work than that.
  */
-const NOTE_EVERY_MS = 50;
-/** and the first lines don't wait at all. */
+const SEND_EVERY_MS = 50;
+/** The first lines of a job don't wait. */
 const LINES_AT_ONCE = 8;
 
 export const MAX_LOG_TEXT = 4096;
 
-/** What one execution says of itself while it runs: collected, so that it travels in few notes. */
-export class Notes {
-	readonly #send: (note: Noted) => void;
-	#pending: Noted | undefined;
-	#notedAt = -Infinity;
+/** Progress, log lines and checkpoints of one execution, collected so that they travel in few messages. */
+export class JobUpdates {
+	readonly #send: (update: JobUpdate) => void;
+	#pending: JobUpdate | undefined;
+	#sentAt = -Infinity;
 	#lines = 0;
 	#checkpointedAt = -Infinity;
-	/** Ends the wait of what is pending, where the task lets it. */
+	/** Sends what is pending, if the task lets the event loop turn. */
 	#timer: NodeJS.Timeout | undefined;
 
-	constructor(send: (note: Noted) => void) {
+	constructor(send: (update: JobUpdate) => void) {
 		this.#send = send;
 	}
 
-	/** Progress that somebody sees at once only travels with what comes next. */
-	addProgress(progress: NonNullable<Noted['progress']>, isSeen: boolean): void {
+	/** Progress that is published elsewhere only travels with the next update. */
+	addProgress(progress: NonNullable<JobUpdate['progress']>, isSeen: boolean): void {
 		this.#pending ??= {};
 		this.#pending.progress = progress;
-		if (!isSeen) this.#noteSometimes(false);
+		if (!isSeen) this.#sendSometimes(false);
 	}
 
 	addLine(level: LogLevel, text: string): void {
 		this.#pending ??= {};
 		this.#pending.logs ??= [];
 		this.#pending.logs.push({at: wallMs(), level, text: text.length > MAX_LOG_TEXT ? `${text.slice(0, MAX_LOG_TEXT)}…` : text});
-		// The first ones of a flood are of no use to anybody: the queue keeps the last.
+		// The queue keeps only the last lines of a job.
 		if (this.#pending.logs.length > MAX_LOG_LINES) this.#pending.logs.shift();
-		this.#noteSometimes(++this.#lines <= LINES_AT_ONCE);
+		this.#sendSometimes(++this.#lines <= LINES_AT_ONCE);
 	}
 
 	addCheckpoint(state: Encoded): void {
 		this.#pending ??= {};
 		this.#pending.checkpoint = {at: wallMs(), state};
-		this.#noteSometimes(steadyMs() - this.#checkpointedAt >= NOTE_EVERY_MS);
+		this.#sendSometimes(steadyMs() - this.#checkpointedAt >= SEND_EVERY_MS);
 	}
 
-	#noteSometimes(isUrgent: boolean): void {
-		if (isUrgent || steadyMs() - this.#notedAt >= NOTE_EVERY_MS) this.#note();
-		else this.#timer ??= setTimeout(() => this.#note(), NOTE_EVERY_MS);
+	#sendSometimes(isUrgent: boolean): void {
+		if (isUrgent || steadyMs() - this.#sentAt >= SEND_EVERY_MS) this.#sendNow();
+		else this.#timer ??= setTimeout(() => this.#sendNow(), SEND_EVERY_MS);
 	}
 
-	#note(): void {
-		this.#notedAt = steadyMs();
+	#sendNow(): void {
+		this.#sentAt = steadyMs();
 		this.flush();
 	}
 
@@ -71,7 +71,7 @@ export class Notes {
 	}
 }
 
-export interface Noted {
+export interface JobUpdate {
 	progress?: {done: number; total?: number; at: number};
 	logs?: Omit<LogLine, 'execution'>[];
 	checkpoint?: {at: number; state: Encoded};

@@ -7,17 +7,17 @@ import type {Isolation} from '../job/task.ts';
 import {FaenaError} from '../support/errors.ts';
 import {exit} from '../support/primordials.ts';
 import {BROKEN, type Loaded, type LoadMessage, type WorkerRequest} from './messages.ts';
-import {METERS} from './resource-usage.ts';
+import {USAGE_OF} from './resource-usage.ts';
 import {Resources} from './resources.ts';
 import {Runner, type RunnerOptions} from './runner.ts';
 import {infosOf, loadTasks} from './tasks-module.ts';
 
-export interface LifeOptions extends Pick<RunnerOptions, 'openChunkState' | 'post' | 'now' | 'leftovers'> {
-	/** A thread or process of a pool is there for the tasks alone; an inline worker lives in the caller's. */
+export interface TaskWorkerOptions extends Pick<RunnerOptions, 'openChunkState' | 'post' | 'now' | 'leftovers'> {
+	/** A thread or process belongs to the worker; an inline worker shares the caller's thread. */
 	readonly kind: Isolation;
 }
 
-interface Life {
+interface LoadedWorker {
 	readonly runner: Runner;
 	readonly resources: Resources;
 	readonly loaded: Loaded;
@@ -25,35 +25,35 @@ interface Life {
 
 /** What every worker does: load the tasks module on the first request, run chunks on the others, and clean up on the last. */
 export class TaskWorker {
-	readonly #options: LifeOptions;
-	#loading: Promise<Life> | undefined;
+	readonly #options: TaskWorkerOptions;
+	#loading: Promise<LoadedWorker> | undefined;
 	#openJobs: OpenJobsCell | undefined;
 
-	constructor(options: LifeOptions) {
+	constructor(options: TaskWorkerOptions) {
 		this.#options = options;
 	}
 
 	async handle(request: WorkerRequest): Promise<Loaded | undefined> {
 		if (request.type === 'load') return this.#answerLoad(request);
-		const life = await (this.#loading as Promise<Life>);
+		const worker = await (this.#loading as Promise<LoadedWorker>);
 		if (request.type === 'teardown') {
-			await life.resources.tearDown();
+			await worker.resources.tearDown();
 			return undefined;
 		}
 		try {
-			await life.runner.run(request);
+			await worker.runner.run(request);
 		} catch (error) {
 			this.#break(error);
 		}
 		return undefined;
 	}
 
-	/** For a worker whose thread lives on. */
+	/** For an inline worker, whose thread lives on. */
 	close(): void {
 		this.#openJobs?.close();
 	}
 
-	/** A task may have done to this thread what nothing can work with: then another must take its place. */
+	/** A task has broken this thread, for instance by replacing a built-in function. Another worker must take its place. */
 	#break(error: unknown): void {
 		if (this.#options.kind === 'inline') throw error;
 		try {
@@ -73,7 +73,7 @@ export class TaskWorker {
 		}
 	}
 
-	async #load({worker, tasks, defaults, maxValueBytes, maxCheckpointBytes, isolation, openJobs, ...own}: LoadMessage): Promise<Life> {
+	async #load({worker, tasks, defaults, maxValueBytes, maxCheckpointBytes, isolation, openJobs, ...own}: LoadMessage): Promise<LoadedWorker> {
 		const {kind, post} = this.#options;
 		if (kind !== 'inline') this.#prepare(own);
 		const table = await loadTasks(tasks);
@@ -85,15 +85,15 @@ export class TaskWorker {
 			openJobs: this.#openJobs,
 			maxValueBytes,
 			maxCheckpointBytes,
-			maker: new JobMaker(infos, defaults, maxValueBytes, this.#options.now),
+			maker: new JobMaker(infos, defaults, maxValueBytes),
 			resources,
-			meter: METERS[kind],
+			usage: USAGE_OF[kind],
 		});
 		if (kind !== 'inline') for (const event of ['unhandledRejection', 'uncaughtException'] as const) process.on(event, (error: unknown) => runner.stray(error));
 		try {
 			for (const {name, options} of infos) if (kind === 'inline' || (options.isolation ?? isolation) === kind) await resources.setUp(name);
 		} catch (error) {
-			// What the others have set up would be left behind.
+			// Other tasks may have been set up before.
 			await resources.tearDown();
 			throw error;
 		}
@@ -104,7 +104,7 @@ export class TaskWorker {
 	/** @throws FaenaError `BadOption` */
 	#prepare({taskOutput, nice}: Pick<LoadMessage, 'taskOutput' | 'nice'>): void {
 		if (taskOutput === 'stderr') process.stdout.write = process.stderr.write.bind(process.stderr);
-		// Elsewhere than on Linux the priority of a thread is that of its whole process.
+		// Only on Linux does a thread have a priority of its own.
 		if (nice === undefined || (this.#options.kind === 'thread' && process.platform !== 'linux')) return;
 		try {
 			setPriority(nice);

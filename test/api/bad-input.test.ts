@@ -1,9 +1,11 @@
-/** What a user sees who gives something wrong: each a clear sentence, or a failure recorded with the job. Nothing hangs. */
+/** Wrong input of users: each is refused in a clear sentence, or becomes a failure that is recorded with the job. No call hangs. */
 import {chmodSync, copyFileSync, mkdirSync, readdirSync, readFileSync, truncateSync, writeFileSync} from 'node:fs';
 import {join} from 'node:path';
 import type {ExecutionContext} from 'ava';
 import Database from 'better-sqlite3';
-import {type Engine, type FaenaError, open, openQueue, statusSummary} from '../../lib/index.ts';
+import {type Engine, type FaenaError, open, statusSummary} from '../../lib/index.ts';
+import {RENAMED_OPTIONS} from '../../lib/job/checks.ts';
+import {openQueue} from '../../lib/queue.ts';
 import {test} from '../fixtures/engine.ts';
 import {makeFolder} from '../fixtures/folder.ts';
 import {Program} from '../fixtures/program.ts';
@@ -18,24 +20,24 @@ async function openOn(t: ExecutionContext, options: object = {}): Promise<Engine
 	return engine;
 }
 
-/** The promise is rejected with this code and a sentence that has these words. */
+/** Asserts that the promise rejects with this code, and a sentence with these words. */
 async function refused(t: ExecutionContext, what: string, promise: Promise<unknown>, code: FaenaError['code'], words: RegExp): Promise<void> {
 	const error = (await t.throwsAsync(promise, {message: words, code}, what)) as FaenaError | undefined;
 	if (error) t.log(`${what} → ${error.code}: ${error.message}`);
 }
 
-/** Each is given as an option, or as the part of the call that is wrong. */
+/** The type of wrong arguments. */
 // biome-ignore lint/suspicious/noExplicitAny: the point is to give what the types refuse
 type Wrong = any;
 
 test('an unknown task is refused with the nearest name', async t => {
 	const faena = await openOn(t);
 	await refused(t, 'unknown task', faena.enqueue('ecko' as 'echo', 1), 'UnknownTask', /no task "ecko"; did you mean "echo"\?/);
-	await refused(t, 'no task', faena.enqueue(undefined as Wrong), 'BadOption', /enqueue\(\) expects as task the name of one, .*it got undefined/);
-	await refused(t, 'a function as task', faena.enqueue((() => 1) as Wrong), 'BadOption', /as task the name of one, .*it got a function/);
+	await refused(t, 'no task', faena.enqueue(undefined as Wrong), 'BadOption', /enqueue\(\) expects as task a task's name, .*it got undefined/);
+	await refused(t, 'a function as task', faena.enqueue((() => 1) as Wrong), 'BadOption', /as task a task's name, .*it got a function/);
 	await refused(t, 'unknown task in pause()', faena.pause('ecko' as 'echo'), 'UnknownTask', /did you mean "echo"/);
 	await refused(t, 'unknown task in resume()', faena.resume('ecko' as 'echo'), 'UnknownTask', /did you mean "echo"/);
-	await refused(t, 'a number in pause()', faena.pause(5 as Wrong), 'BadOption', /pause\(\) expects as task the name of one, .*it got 5/);
+	await refused(t, 'a number in pause()', faena.pause(5 as Wrong), 'BadOption', /pause\(\) expects as task a task's name, .*it got 5/);
 	await refused(t, 'a method of objects as task', faena.enqueue('toString' as 'echo', 1), 'UnknownTask', /no task "toString"/);
 	await refused(
 		t,
@@ -172,7 +174,7 @@ test('a job that can not be enqueued is refused at ctx.enqueue(), in a sentence,
 	const faena = await openOn(t, {maxValueBytes: 1100});
 	const cases = {
 		'unknown task': /^UnknownTask: The tasks module has no task "ecko"; did you mean "echo"\?/,
-		'no task': /^BadOption: ctx\.enqueue\(\) expects as task the name of one, .*it got undefined/,
+		'no task': /^BadOption: ctx\.enqueue\(\) expects as task a task's name, .*it got undefined/,
 		'bad option': /^BadOption: ctx\.enqueue\(\) has no option "prority"; did you mean "priority"\?/,
 		'two times': /^BadOption: ctx\.enqueue\(\) got both delay and runAt/,
 		function: /^NotEncodable: payload\.f is a function/,
@@ -186,13 +188,13 @@ test('a job that can not be enqueued is refused at ctx.enqueue(), in a sentence,
 		t.log(`${what} → ${sentence}`);
 	}
 	await faena.idle();
-	// What was accepted before is enqueued: one of two payloads, and ten thousand.
+	// Jobs that were accepted before the error are enqueued: one of two payloads, and ten thousand.
 	t.is((await faena.counts({task: 'echo'})).completed, 10_001);
 	const large = await openOn(t, {maxValueBytes: 1024 ** 2 * 32});
 	t.regex(await large.call('enqueueBadly', 'too much'), /^TooLarge: One job may enqueue at most 64 MiB of payloads/);
 });
 
-test('ctx.enqueue() after its job has ended says so', async t => {
+test('ctx.enqueue() after its job has ended is refused in a sentence', async t => {
 	const faena = await openOn(t);
 	await faena.call('enqueueLate');
 	t.is(await faena.call('tellLateComplaint'), 'Closed: Job 1 has ended; a task calls ctx.enqueue() before it does.');
@@ -208,7 +210,7 @@ test('a database that can not be opened is refused in a sentence', async t => {
 	await refused(t, 'a folder', openAt(path('folder')), 'BadDatabase', /is not a file/);
 	await refused(t, 'a text file', openAt(path('text.db')), 'BadDatabase', /is not an SQLite database/);
 	await refused(t, 'a file that can not be written', openAt('/proc/version'), 'BadDatabase', /\/proc\/version/);
-	await refused(t, 'a place that can not be written', openAt('/proc/jobs.db'), 'BadDatabase', /can not be created/);
+	await refused(t, 'a place that can not be written', openAt('/proc/jobs.db'), 'BadDatabase', /can't be created/);
 });
 
 test('a database or folder that may only be read is refused in a sentence', async t => {
@@ -217,12 +219,12 @@ test('a database or folder that may only be read is refused in a sentence', asyn
 	await (await openQueue(readOnly)).close();
 	chmodSync(readOnly, 0o444);
 	chmodSync(folder, 0o555);
-	// Permissions mean nothing to root: the program gives up being it, where it is.
+	// Root ignores permissions. So the program changes to another user if it is root.
 	const program = new Program(t, 'opens-unprivileged', readOnly, join(folder, 'new.db'));
 	const sentences = [await program.line(), await program.line()];
 	for (const sentence of sentences) t.log(sentence);
-	t.regex(sentences[0] as string, /^BadDatabase: .*read-only\.db can not be written; check the permissions of the file and its folder/);
-	t.regex(sentences[1] as string, /^BadDatabase: .*new\.db can not be created: EACCES/);
+	t.regex(sentences[0] as string, /^BadDatabase: .*read-only\.db can't be written\. Check the permissions of the file and its folder/);
+	t.regex(sentences[1] as string, /^BadDatabase: .*new\.db can't be created: EACCES/);
 	chmodSync(folder, 0o755);
 });
 
@@ -261,7 +263,7 @@ test('a truncated, newer or foreign database is refused and left as it is, byte 
 
 const POLICY = {maxAttempts: 1, timeoutMs: null, backoff: {baseMs: 0, factor: 1, maxMs: 0, jitter: 0}, retry: 'auto'} as const;
 
-test('paths may hold whatever a file name can', async t => {
+test('paths may have all characters that a file name can have', async t => {
 	const folder = join(makeFolder(t), "it's a #1 ?50% %20 ü 😀");
 	mkdirSync(folder);
 	writeFileSync(join(folder, 'tasks.mjs'), 'export const echo = value => value;\n');
@@ -347,8 +349,6 @@ test('negative, absurd and misspelt options of enqueue(), map(), result() and th
 		['map {halt: {at: 0}}', () => map({halt: {when: 'now', on: 'fail', at: 0}}), /as at a whole number from 1, or a percentage.*it got 0/],
 		['map {halt: {at: "120%"}}', () => map({halt: {when: 'now', on: 'fail', at: '120%'}}), /it got "120%"/],
 		['map {halt: {att: 1}}', () => map({halt: {when: 'now', on: 'fail', att: 1}}), /no option "att"; did you mean "at"/],
-		['map {maxFailures: -1}', () => map({maxFailures: -1}), /as maxFailures a whole number from 0/],
-		['map {maxFailures, halt}', () => map({maxFailures: 1, halt: {when: 'now', on: 'fail', at: 1}}), /both halt and maxFailures/],
 		['map of a number', () => drain(() => faena.map('echo', 42 as Wrong)), /iterable/],
 		['enqueueMany of a number', () => faena.enqueueMany('echo', 42 as Wrong), /iterable/],
 		['result {timeout: "x"}', () => done.result({timeout: 'x'}), /as timeout a time/],
@@ -394,7 +394,19 @@ test('negative, absurd and misspelt options of enqueue(), map(), result() and th
 	t.deepEqual(await faena.counts(), {pending: 0, running: 0, failed: 0, completed: 1, dead: 0, cancelled: 0});
 });
 
-test('a job that does not exist is said not to', async t => {
+test('a former option is refused in a sentence that names the new one', async t => {
+	const faena = await openOn(t);
+	const calls: Readonly<Record<string, (options: Wrong) => unknown>> = {'map()': options => faena.map('echo', [1], options)};
+	t.deepEqual(Object.keys(calls), Object.keys(RENAMED_OPTIONS));
+	for (const [where, renamed] of Object.entries(RENAMED_OPTIONS)) {
+		for (const [former, now] of Object.entries(renamed)) {
+			const act = async () => calls[where]?.({[former]: 1});
+			await refused(t, `${where} with ${former}`, act(), 'BadOption', new RegExp(`has no option "${former}" any more; write ${now.slice(0, 5)}`));
+		}
+	}
+});
+
+test('a job that does not exist is refused in a sentence', async t => {
 	const faena = await openOn(t);
 	t.is(await faena.job(99), undefined);
 	await refused(t, 'result of job 99', faena.handle('echo', 99).result(), 'NoSuchJob', /no job 99/);
@@ -402,7 +414,7 @@ test('a job that does not exist is said not to', async t => {
 	t.is(await faena.retry(99), 0);
 });
 
-test('closing twice changes nothing; using after close says that it is closed, and nothing hangs', async t => {
+test('a second close() changes nothing; calls after close() are refused with Closed, and none hangs', async t => {
 	const faena = await openOn(t);
 	await faena.call('echo', 1);
 	await Promise.all([faena.close(), faena.close()]);

@@ -9,7 +9,7 @@ import {openEngine, type Tasks, test} from '../fixtures/engine.ts';
 import {makeFolder} from '../fixtures/folder.ts';
 import {Program} from '../fixtures/program.ts';
 
-/** An engine that looks, and a program's own connection to the same file, with a table of its own in it. */
+/** An engine that runs no jobs, and a program's own connection to the same file, with a table of its own. */
 async function openBoth(t: ExecutionContext) {
 	const queue = join(makeFolder(t), 'jobs.db');
 	const faena = await openEngine(t, {queue, tasks: null});
@@ -25,13 +25,13 @@ async function openBoth(t: ExecutionContext) {
 const order = (db: Database.Database, what: string) => db.prepare('insert into orders (what) values (?)').run(what);
 const orders = (db: Database.Database) => db.prepare('select what from orders order by id').pluck().all();
 
-test('a job enqueued in a transaction is there once that commits, with all its options', async t => {
+test('a job enqueued in a transaction exists once the transaction commits, with all its options', async t => {
 	const {faena, db} = await openBoth(t);
 	const enqueued = db.transaction(() => {
 		order(db, 'book');
 		return enqueueIn<Tasks>(db, 'add', {a: 1, b: 2}, {priority: 7, maxAttempts: 9, delay: '1h', key: 'k', timeout: '3s'});
 	})();
-	t.deepEqual(enqueued, {id: 1, existing: false});
+	t.deepEqual(enqueued, {id: 1, reused: false});
 	const job = await faena.job(1);
 	t.like(job, {task: 'add', status: 'pending', payload: {a: 1, b: 2}, priority: 7, maxAttempts: 9, key: 'k', timeoutMs: 3000});
 	// The delay counts from the call, a moment before the job is written.
@@ -39,7 +39,7 @@ test('a job enqueued in a transaction is there once that commits, with all its o
 	t.deepEqual(orders(db), ['book']);
 });
 
-test('a job enqueued in a transaction that is rolled back never was', async t => {
+test('a job enqueued in a transaction that is rolled back does not exist', async t => {
 	const {faena, db} = await openBoth(t);
 	const failing = db.transaction(() => {
 		order(db, 'book');
@@ -49,13 +49,13 @@ test('a job enqueued in a transaction that is rolled back never was', async t =>
 	t.throws(failing, {message: 'no'});
 	t.deepEqual(orders(db), []);
 	t.deepEqual(await faena.jobs(), []);
-	// What the first one named by number went with it: task, policy, key.
-	t.deepEqual(enqueueIn(db, 'echo', 2, {key: 'k', backoff: 5}), {id: 1, existing: false});
+	// The rollback also removed the rows of its task, policy and key.
+	t.deepEqual(enqueueIn(db, 'echo', 2, {key: 'k', backoff: 5}), {id: 1, reused: false});
 	t.like(await faena.job(1), {task: 'echo', payload: 2, status: 'pending'});
 	t.is((await faena.counts({task: 'echo'})).pending, 1);
 });
 
-test('a roll back to a savepoint takes the jobs since then, and no others', async t => {
+test('a rollback to a savepoint removes the jobs enqueued since then, and no others', async t => {
 	const {faena, db} = await openBoth(t);
 	db.exec('begin');
 	enqueueIn(db, 'echo', 'before');
@@ -77,7 +77,7 @@ test('a roll back to a savepoint takes the jobs since then, and no others', asyn
 	t.is((await faena.counts()).pending, 2);
 });
 
-test('outside a transaction it makes one of its own', async t => {
+test('outside a transaction enqueueIn() makes one of its own', async t => {
 	const {faena, db} = await openBoth(t);
 	t.is(enqueueIn(db, 'echo').id, 1);
 	t.false(db.inTransaction);
@@ -88,9 +88,9 @@ test('a key is unique among the jobs of engines and transactions; a conflict lea
 	const {faena, db} = await openBoth(t);
 	await faena.enqueue('echo' as never, 'engine' as never, {key: 'k'} as never);
 	db.transaction(() => {
-		t.deepEqual(enqueueIn(db, 'echo', 'engine', {key: 'k'}), {id: 1, existing: true});
-		t.deepEqual(enqueueIn(db, 'echo', 'own', {key: 'own'}), {id: 2, existing: false});
-		t.deepEqual(enqueueIn(db, 'echo', 'own', {key: 'own'}), {id: 2, existing: true});
+		t.deepEqual(enqueueIn(db, 'echo', 'engine', {key: 'k'}), {id: 1, reused: true});
+		t.deepEqual(enqueueIn(db, 'echo', 'own', {key: 'own'}), {id: 2, reused: false});
+		t.deepEqual(enqueueIn(db, 'echo', 'own', {key: 'own'}), {id: 2, reused: true});
 		order(db, 'before');
 		t.throws(() => enqueueIn(db, 'echo', 'other', {key: 'k'}), {code: 'KeyConflict', message: /belongs to job 1, which has another payload/});
 		order(db, 'after');
@@ -100,7 +100,7 @@ test('a key is unique among the jobs of engines and transactions; a conflict lea
 	await t.throwsAsync(faena.enqueue('echo' as never, 'x' as never, {key: 'own'} as never), {code: 'KeyConflict'});
 });
 
-test('ids go on where others left off, in either direction', async t => {
+test('ids go on after those of engines, and those of engines after these', async t => {
 	const {faena, db} = await openBoth(t);
 	const ids: number[] = [];
 	for (let round = 0; round < 3; round++) {
@@ -136,7 +136,7 @@ test('the engine that is open in the same process runs the job, too', async t =>
 	db.close();
 });
 
-test('a transaction waits for its turn among busy engines, however it was begun', async t => {
+test('a transaction waits for locks of busy engines, however it was begun', async t => {
 	const queue = join(makeFolder(t), 'jobs.db');
 	const faena = await openEngine(t, {queue});
 	const busy = faena.enqueueMany(
@@ -155,7 +155,7 @@ test('a transaction waits for its turn among busy engines, however it was begun'
 	db.close();
 });
 
-test('a connection that gives big integers by default serves as well as others', async t => {
+test('a connection that returns big integers by default works as well', async t => {
 	const {faena, db} = await openBoth(t);
 	db.defaultSafeIntegers(true);
 	t.is(enqueueIn(db, 'echo', 1, {key: 'k'}).id, 1);
@@ -164,7 +164,7 @@ test('a connection that gives big integers by default serves as well as others',
 	db.defaultSafeIntegers(false);
 });
 
-test('what is no connection to a queue of this version is refused in a sentence, and left as it was', async t => {
+test('anything but a connection to a queue of this version is refused in a sentence, and left as it was', async t => {
 	const {queue, db} = await openBoth(t);
 	const closed = new Database(queue);
 	closed.close();
@@ -183,8 +183,8 @@ test('what is no connection to a queue of this version is refused in a sentence,
 		['no connection', undefined, 'BadOption', /expects first a Database of better-sqlite3/],
 		['a closed connection', closed, 'BadOption', /jobs\.db that is closed/],
 		['a connection that only reads', readonly, 'BadOption', /jobs\.db that can only read/],
-		['a database of another program', other, 'BadDatabase', /:memory: has no queue of this Faena in it/],
-		['a database with the same tables', twin, 'BadDatabase', /twin\.db has no queue of this Faena in it/],
+		['a database of another program', other, 'BadDatabase', /:memory: is not a database of this Faena/],
+		['a database with the same tables', twin, 'BadDatabase', /twin\.db is not a database of this Faena/],
 		['a database of a newer Faena', newer, 'NewerDatabase', /written by a newer Faena \(schema 99/],
 		['a database of an older Faena', older, 'BadDatabase', /last opened by an older Faena \(schema 0/],
 	];

@@ -4,7 +4,7 @@ import {Halt, type HaltOption} from '../../lib/api/halt.ts';
 type End = 'completed' | 'dead' | 'cancelled';
 const ENDS: Readonly<Record<string, End>> = {C: 'completed', D: 'dead', X: 'cancelled'};
 
-/** After how many of the ends it was enough; 0 if never. */
+/** After how many ends the map is halted; 0 if never. */
 function haltedAfter(option: Partial<HaltOption>, ends: string): number {
 	const halt = new Halt({when: 'soon', on: 'fail', at: 1, ...option});
 	return [...ends].findIndex(end => halt.observe(ENDS[end] as End)) + 1;

@@ -6,7 +6,7 @@ import {FaenaError} from '../../lib/support/errors.ts';
 import {DispatcherClient} from '../../lib/transport/client.ts';
 import type {Transport} from '../../lib/transport/thread.ts';
 
-test('who waits for a job of which nobody can tell whether it has ended hears of that', async t => {
+test('a wait rejects if the dispatcher can not tell whether the job has ended', async t => {
 	const handle = new JobHandle(
 		new DispatcherClient(refusing(new FaenaError('OutcomeUnknown', 'The disk did not say.')), new Events('jobs.db', undefined)),
 		1,
@@ -16,7 +16,7 @@ test('who waits for a job of which nobody can tell whether it has ended hears of
 	await t.throwsAsync(handle.result(), {code: 'OutcomeUnknown', message: 'The disk did not say.'});
 });
 
-/** A line to a dispatcher that refuses every call. */
+/** A connection to a dispatcher that refuses every call. */
 function refusing(error: FaenaError): Transport {
 	let listener: Parameters<Transport['listen']>[0];
 	return {

@@ -13,7 +13,7 @@ async function opened<Tasks extends object>(t: ExecutionContext, given: Tasks, o
 	return faena;
 }
 
-test('a delayed job runs when the clock has come so far, and not before', async t => {
+test('a delayed job runs when the clock has reached its time, and not before', async t => {
 	const greeted: string[] = [];
 	const faena = await opened(t, {greet: (name: string) => void greeted.push(name)});
 	await faena.enqueue('greet', 'Ana', {delay: '1h'});
@@ -26,7 +26,7 @@ test('a delayed job runs when the clock has come so far, and not before', async 
 	t.deepEqual(greeted, ['Eva', 'Ana']);
 });
 
-test('as many jobs of an object of functions wait at the same time as there are workers', async t => {
+test('with an object of functions as tasks, as many jobs wait at the same time as there are workers', async t => {
 	const waiting: (() => void)[] = [];
 	const faena = await opened(t, {wait: () => new Promise<void>(resolve => waiting.push(resolve))}, {workers: 3});
 	await faena.enqueueMany('wait', [undefined, undefined, undefined]);
@@ -39,7 +39,7 @@ for (const [what, now, time] of [
 	['summer time begins', '2026-03-08T06:30:00Z', '03:30'],
 	['summer time ends', '2026-11-01T05:30:00Z', '01:30'],
 ] as const) {
-	test(`a delay of an hour is an hour of time that passes, also while ${what}`, async t => {
+	test(`a delay of an hour is an hour of the test's clock, also while ${what}`, async t => {
 		const {TZ} = process.env;
 		t.teardown(() => (TZ === undefined ? Reflect.deleteProperty(process.env, 'TZ') : Object.assign(process.env, {TZ})));
 		process.env['TZ'] = 'America/New_York';
@@ -54,14 +54,14 @@ for (const [what, now, time] of [
 	});
 }
 
-test('what awaits a result need not drain: moving the clock is enough', async t => {
+test('to await a result, moving the clock is enough, without drain()', async t => {
 	const faena = await opened(t, {twice: (n: number) => 2 * n});
 	const job = await faena.enqueue('twice', 21, {delay: '7d'});
 	faena.clock.advance('7d');
 	t.is(await job.result(), 42);
 });
 
-test('failed jobs come back by the clock, after exactly their backoff', async t => {
+test("failed jobs run again after exactly their backoff, by the test's clock", async t => {
 	const faena = await opened(t, {fail: () => Promise.reject(new Error('no'))}, {now: 1_000_000, defaults: {maxAttempts: 3}});
 	const {id} = await faena.enqueue('fail');
 	t.like(await faena.drain(), {failed: 1});
@@ -77,7 +77,7 @@ test('failed jobs come back by the clock, after exactly their backoff', async t 
 	t.true(Math.abs(((await faena.job(id))?.startedAt as number) - 1_003_000) <= 1000);
 });
 
-test('the jitter of the backoff is what the given die says', async t => {
+test('the jitter of the backoff comes from the option random', async t => {
 	const options = {now: 0, random: () => 0.5, defaults: {backoff: {base: 1000, jitter: 0.5}}};
 	const faena = await opened(t, {fail: () => Promise.reject(new Error('no'))}, options);
 	const {id} = await faena.enqueue('fail');
@@ -85,7 +85,7 @@ test('the jitter of the backoff is what the given die says', async t => {
 	t.is((await faena.job(id))?.runAt, 750);
 });
 
-test('draining runs what jobs enqueue, too, but for what is delayed', async t => {
+test('drain() also runs jobs that jobs enqueue, except delayed ones', async t => {
 	const faena = await opened(t, {
 		count(n: number, ctx: TaskContext) {
 			if (n > 0) ctx.enqueue('count', n - 1);
@@ -99,7 +99,7 @@ test('draining runs what jobs enqueue, too, but for what is delayed', async t =>
 	t.like(await faena.drain(), {completed: 5, pending: 1});
 });
 
-test('draining does not wait for paused and parked jobs, and does for running ones', async t => {
+test('drain() waits for running jobs, and not for paused and parked ones', async t => {
 	const {promise, resolve} = Promise.withResolvers<void>();
 	const faena = await opened(t, {wait: () => promise, paused: () => 1, parked: () => Promise.reject(new Error('no'))});
 	await faena.pause('paused');
@@ -149,7 +149,7 @@ test('each engine has tasks and a clock of its own', async t => {
 	t.deepEqual([(await one.job(1))?.createdAt, (await two.job(1))?.createdAt], [5, 0]);
 });
 
-test('cleanup goes by the clock', async t => {
+test("cleanup uses the test's clock", async t => {
 	const faena = await opened(t, {nothing: () => undefined});
 	await faena.enqueue('nothing');
 	await faena.drain();
@@ -158,7 +158,7 @@ test('cleanup goes by the clock', async t => {
 	t.is(await faena.cleanup({olderThan: '7d'}), 1);
 });
 
-test('waiting for a status resolves with the job, or says in a sentence what became of it instead', async t => {
+test('waitFor() resolves with the job, or rejects with a sentence about its status', async t => {
 	const faena = await opened(t, {fail: () => Promise.reject(new TypeError('no such thing')), nothing: () => undefined});
 	const done = await faena.enqueue('nothing');
 	t.like(await faena.waitFor(done, 'completed'), {id: done.id, status: 'completed'});
@@ -179,7 +179,7 @@ test('waiting for a status resolves with the job, or says in a sentence what bec
 	await t.throwsAsync(faena.waitFor(done, 'finished' as 'dead'), {code: 'BadOption', message: /waitFor\(\) expects as status "pending" or/});
 });
 
-test('closing removes the database; one that was named is kept', async t => {
+test('close() removes the database; a database that was named is kept', async t => {
 	const queue = join(makeFolder(t), 'jobs.db');
 	const faena = await openForTest({nothing: () => undefined}, {queue});
 	await faena.enqueue('nothing', undefined, {delay: 1});
@@ -204,7 +204,7 @@ test('a failpoint that throws ends the engine as a fault of its own would; the n
 	const stubs = {run: (n: number) => void runs.push(n)};
 	const failing = await openForTest(stubs, {queue, failpoints: {'dequeue:committed:2': 'throw'}});
 	t.is(await failing.call('run', 1), undefined);
-	// Whether it is told before the fault is not the point.
+	// It does not matter here whether this promise settles before the fault.
 	await failing.enqueue('run', 2).catch(() => undefined);
 	await t.throwsAsync(failing.drain(), {code: 'DispatcherFailed', message: /The failpoint dequeue:committed was reached/});
 	await failing.close();
@@ -213,7 +213,7 @@ test('a failpoint that throws ends the engine as a fault of its own would; the n
 	t.deepEqual(runs, [1, 2]);
 });
 
-test('failpoints of one name, and those of two engines, each have their own moment', async t => {
+test('failpoints of one name, and of two engines, are each reached at their own time', async t => {
 	const failing = await openForTest({run: () => 1}, {failpoints: {'enqueue:written': 'throw', 'enqueue:written:3': 'throw'}});
 	t.teardown(() => failing.close());
 	const other = await openForTest({run: () => 1}, {failpoints: {'enqueue:written:4': 'throw'}});
@@ -226,7 +226,7 @@ test('failpoints of one name, and those of two engines, each have their own mome
 	await t.notThrowsAsync(failing.enqueue('run'));
 });
 
-test('what is wrong is refused in a sentence', async t => {
+test('wrong arguments are refused in a sentence', async t => {
 	const open = openForTest as (...args: readonly unknown[]) => Promise<unknown>;
 	const cases: readonly [readonly unknown[], RegExp][] = [
 		[[undefined], /openForTest\(\) expects first the tasks/],

@@ -5,11 +5,12 @@ import test, {type ExecutionContext} from 'ava';
 import Database from 'better-sqlite3';
 import {DirectUpdateWriter} from '../../lib/api/direct-update-writer.ts';
 import {warn} from '../../lib/api/warnings.ts';
-import {enqueueIn, FaenaError, openQueue, type Policy, type TaskContext, work} from '../../lib/index.ts';
-import {MemoryQueue} from '../../lib/store/memory.ts';
-import type {Turn, TurnResult} from '../../lib/store/store.ts';
+import {enqueueIn, FaenaError, type TaskContext} from '../../lib/index.ts';
+import {JobQueue, openQueue, type Policy, work} from '../../lib/queue.ts';
+import type {Changes} from '../../lib/store/store.ts';
 import {makeFolder} from '../fixtures/folder.ts';
 import {Program} from '../fixtures/program.ts';
+import {MemoryStore} from '../store/oracle.ts';
 
 const POLICY: Policy = {maxAttempts: 1, timeoutMs: null, backoff: {baseMs: 0, factor: 1, maxMs: 0, jitter: 0}, retry: 'auto'};
 
@@ -17,28 +18,24 @@ function newJob(task: string, payload: unknown) {
 	return {task, payload: JSON.stringify(payload), priority: 0, runAt: null, policy: POLICY, key: JSON.stringify(payload)};
 }
 
-/** A queue whose turns fail as often as is told, before they take effect or after it. */
-class FailingQueue extends MemoryQueue {
-	readonly #fails: (turn: Turn) => 'before' | 'after' | undefined;
-	failures = 0;
-
-	constructor(fails: (turn: Turn, failures: number) => 'before' | 'after' | undefined) {
-		super();
-		this.#fails = turn => fails(turn, this.failures);
-	}
-
-	override turn(turn: Turn): TurnResult {
-		const when = this.#fails(turn);
-		if (when) this.failures++;
+/** A queue whose commits fail when the function says so, before or after they take effect. */
+function failingQueue(fails: (changes: Changes, failures: number) => 'before' | 'after' | undefined): JobQueue & {failures: number} {
+	const store = new MemoryStore();
+	const queue = Object.assign(new JobQueue(store), {failures: 0});
+	const commit = store.commit.bind(store);
+	store.commit = async changes => {
+		const when = fails(changes, queue.failures);
+		if (when) queue.failures++;
 		if (when === 'before') throw new FaenaError('DatabaseBusy', 'Somebody holds it.');
-		const result = super.turn(turn);
+		const result = await commit(changes);
 		if (when === 'after') throw new FaenaError('OutcomeUnknown', 'The disk did not say.');
 		return result;
-	}
+	};
+	return queue;
 }
 
-test('what a job of work() returned is written once that is possible again, and the job runs once', async t => {
-	const queue = new FailingQueue((turn, failures) => (turn.settle?.length && failures < 4 ? 'before' : undefined));
+test('the result of a job of work() is written once that is possible again, and the job runs once', async t => {
+	const queue = failingQueue((changes, failures) => (changes.settle?.length && failures < 4 ? 'before' : undefined));
 	const controller = new AbortController();
 	await queue.enqueue([newJob('run', 'a'), newJob('run', 'b')]);
 	const ran: unknown[] = [];
@@ -54,12 +51,12 @@ test('what a job of work() returned is written once that is possible again, and 
 	);
 	t.is(queue.failures, 4);
 	t.deepEqual(ran, ['a', 'b']);
-	t.like(queue.job(1), {status: 'completed', executions: 1});
-	t.like(queue.job(2), {status: 'completed', executions: 1});
+	t.like(await queue.job(1), {status: 'completed', executions: 1});
+	t.like(await queue.job(2), {status: 'completed', executions: 1});
 });
 
 test('a checkpoint of work() that could not be written is written with the next one, or with the outcome', async t => {
-	const queue = new FailingQueue((turn, failures) => (turn.notes?.length && failures < 1 ? 'before' : undefined));
+	const queue = failingQueue((changes, failures) => (changes.update?.length && failures < 1 ? 'before' : undefined));
 	await queue.enqueue([newJob('run', 'a')]);
 	const controller = new AbortController();
 	const run = (_: unknown, context: TaskContext) => {
@@ -69,45 +66,45 @@ test('a checkpoint of work() that could not be written is written with the next 
 	};
 	await work(queue, {run}, {signal: controller.signal});
 	t.is(queue.failures, 1);
-	t.is(queue.values(1)?.checkpoint?.state, '7');
+	t.is((await queue.values(1))?.checkpoint?.state, '7');
 });
 
 test('a checkpoint of a task that computes is written in its call, once the lock that was in the way is free', async t => {
 	const {queue, db} = await openFile(t);
 	await queue.enqueue([newJob('run', 'a')]);
 	const {lease, jobs} = await queue.dequeue({owner: 'me', tasks: ['run']});
-	const notebook = new DirectUpdateWriter(queue, {id: 1, lease, execution: jobs[0]?.execution ?? 0});
+	const writer = new DirectUpdateWriter(queue.store, {id: 1, lease, execution: jobs[0]?.execution ?? 0});
 	const stored = () => db.prepare('select state from checkpoint').pluck().all();
-	// Something else waits for the lock as well, and would be first.
+	// Another call also waits for the lock, and would come first.
 	db.exec('begin immediate');
 	const waits = queue.pause(['other']);
-	notebook.add({checkpoint: {at: 1, state: '1'}});
+	writer.add({checkpoint: {at: 1, state: '1'}});
 	db.exec('commit');
 	t.deepEqual(stored(), []);
-	notebook.add({logs: [{at: 2, level: 'info', text: 'line'}]});
+	writer.add({logs: [{at: 2, level: 'info', text: 'line'}]});
 	t.deepEqual(stored(), ['1']);
-	notebook.add({checkpoint: {at: 2, state: '2'}});
+	writer.add({checkpoint: {at: 2, state: '2'}});
 	t.deepEqual(stored(), ['2']);
 	await waits;
-	t.deepEqual(await notebook.close(), []);
+	t.deepEqual(await writer.close(), []);
 	t.is((await queue.logs(1)).length, 1);
 });
 
-test('work() asks again where a dequeue failed, and gives back what that dequeued all the same', async t => {
-	const queue = new FailingQueue((turn, failures) => (turn.dequeue && failures < 3 ? (failures === 1 ? 'after' : 'before') : undefined));
+test('work() claims again after a claim that failed, and releases jobs that this one claimed all the same', async t => {
+	const queue = failingQueue((changes, failures) => (changes.claim && failures < 3 ? (failures === 1 ? 'after' : 'before') : undefined));
 	await queue.enqueue([newJob('run', 'a')]);
 	const controller = new AbortController();
 	await work(queue, {run: () => controller.abort()}, {signal: controller.signal});
 	t.is(queue.failures, 3);
-	t.like(queue.job(1), {status: 'completed', attempts: 0, executions: 2});
+	t.like(await queue.job(1), {status: 'completed', attempts: 0, executions: 2});
 });
 
 test('work() whose outcome can not be written ends when its time to drain is over', async t => {
-	const queue = new FailingQueue(turn => (turn.settle?.length ? 'before' : undefined));
+	const queue = failingQueue(changes => (changes.settle?.length ? 'before' : undefined));
 	await queue.enqueue([newJob('run', 'a')]);
 	const controller = new AbortController();
 	await t.throwsAsync(work(queue, {run: () => controller.abort()}, {signal: controller.signal, drain: 100}), {code: 'DatabaseBusy'});
-	t.is(queue.job(1)?.status, 'pending');
+	t.is((await queue.job(1))?.status, 'pending');
 });
 
 async function openFile(t: ExecutionContext) {
@@ -141,7 +138,7 @@ test('a result of work() that the database refuses is a failure of its job, char
 	);
 });
 
-test('a task of work() of which a row keeps everything back is warned of, and the others go on', async t => {
+test('work() warns of a task whose jobs a row blocks, and runs the jobs of other tasks', async t => {
 	const {queue, db} = await openFile(t);
 	await queue.enqueue([newJob('held', 1), newJob('run', 1), newJob('run', 2)]);
 	db.exec("insert into tally values ((select id from task where name = 'held'), 5, 9223372036854775807)");
@@ -167,7 +164,7 @@ test('work() ends with a sentence when the thread that keeps its lease can not b
 	t.like(await program.ended(), {code: 0});
 });
 
-test('enqueueIn() and work() take values as large as open() can be told to', async t => {
+test('enqueueIn() and work() accept values of the highest limit of open()', async t => {
 	const {queue, db} = await openFile(t);
 	const large = 'x'.repeat(20 * 1024 ** 2);
 	const {id} = enqueueIn(db, 'run', large);
@@ -180,21 +177,20 @@ test('enqueueIn() and work() take values as large as open() can be told to', asy
 	t.like(await queue.job(id), {status: 'completed', resultBytes: large.length + 2});
 });
 
-test.serial('work() warns once of rows that are in the way of taking jobs back, also where other warnings come between', async t => {
+test.serial('work() warns once of rows that keep it from reclaiming jobs, also with other warnings in between', async t => {
 	const warnings: string[] = [];
 	const listen = ({name, message}: Error) => name === 'FaenaWarning' && warnings.push(message);
 	process.on('warning', listen);
 	t.teardown(() => process.off('warning', listen));
 	const controller = new AbortController();
 	let tries = 0;
-	class Refusing extends MemoryQueue {
-		override recover(): never {
-			if (++tries === 3) controller.abort();
-			warn('refused', {error: new Error(`another trouble, ${tries}`)});
-			throw new FaenaError('BadRow', 'A row is in the way.');
-		}
-	}
-	await work(new Refusing(), {run: () => undefined}, {signal: controller.signal});
+	const store = new MemoryStore();
+	store.reclaim = async () => {
+		if (++tries === 3) controller.abort();
+		warn('refused', {error: new Error(`another trouble, ${tries}`)});
+		throw new FaenaError('BadRow', 'A row is in the way.');
+	};
+	await work(new JobQueue(store), {run: () => undefined}, {signal: controller.signal});
 	await nextTurn();
 	t.is(tries, 3);
 	t.is(warnings.filter(each => each === 'A row is in the way.').length, 1);

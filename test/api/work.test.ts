@@ -1,8 +1,9 @@
 import {join} from 'node:path';
 import {setImmediate as nextTurn} from 'node:timers/promises';
 import test, {type ExecutionContext} from 'ava';
-import {type JobQueue, openQueue, type Policy, type TaskContext, task, work} from '../../lib/index.ts';
+import {type TaskContext, task} from '../../lib/index.ts';
 import {MAX_SUSPICION} from '../../lib/job/job.ts';
+import {type JobQueue, openQueue, type Policy, work} from '../../lib/queue.ts';
 import {makeFolder} from '../fixtures/folder.ts';
 import {Program} from '../fixtures/program.ts';
 
@@ -50,7 +51,7 @@ for (const location of ['a file', ':memory:']) {
 	});
 }
 
-test('work() refuses what is no queue, no tasks and no options, in a sentence', async t => {
+test('work() refuses a wrong queue, wrong tasks and wrong options in a sentence', async t => {
 	const {queue, path} = await open(t);
 	const {signal} = new AbortController();
 	const forgotten = openQueue(`${path}2`);
@@ -84,7 +85,7 @@ test("work() holds a task's concurrency beside other loops on the same file, and
 		heavy: task(
 			async () => {
 				t.is(++running, 1);
-				// The other loop is to have the time to take one, too.
+				// The other loop needs the time to claim one, too.
 				await free.promise;
 				running--;
 				if (++ended === 3) controller.abort();
@@ -127,12 +128,12 @@ test('work() wakes for a job that is enqueued while it waits, here or in another
 	t.is((await queue.counts()).completed, 2);
 });
 
-test('the lease of work() outlives a synchronous task that is longer', async t => {
+test('work() keeps its lease during a synchronous task that takes longer', async t => {
 	const {queue, path} = await open(t, {lease: 3000});
 	const controller = new AbortController();
 	await queue.enqueue([newJob('block', 7000)]);
-	// The thread is blocked, so another process looks at it meanwhile.
-	const watcher = new Program(t, 'recover-often', path, '3000');
+	// This thread is blocked, so another process tries to reclaim the job meanwhile.
+	const watcher = new Program(t, 'reclaim-often', path, '3000');
 	await watcher.line();
 	await work(
 		queue,
@@ -146,12 +147,12 @@ test('the lease of work() outlives a synchronous task that is longer', async t =
 	);
 	t.like(await queue.job(1), {status: 'completed', executions: 1});
 	watcher.process.stdin?.write('report\n');
-	const {rounds, recovered} = JSON.parse(await watcher.line()) as {rounds: number; recovered: number};
+	const {rounds, reclaimed} = JSON.parse(await watcher.line()) as {rounds: number; reclaimed: number};
 	t.true(rounds > 3);
-	t.is(recovered, 0);
+	t.is(reclaimed, 0);
 });
 
-test('work() takes up the jobs of a process that was killed while it waited', async t => {
+test('work() reclaims the jobs of a process that is killed while work() waits', async t => {
 	t.timeout(60_000);
 	const {queue, path} = await open(t);
 	await queue.enqueue([newJob('count', 1), newJob('count', 2)]);
@@ -171,7 +172,7 @@ test('work() takes up the jobs of a process that was killed while it waited', as
 	t.like(await queue.job(1), {status: 'completed', attempts: 0, executions: 2});
 });
 
-test.serial('work() leaves a job during which its program ended again and again to an engine, warns once how to have it run, and runs the others', async t => {
+test.serial('work() leaves a job that seems to end its program to an engine, warns once how to run it, and runs the others', async t => {
 	const {queue} = await open(t);
 	await queue.enqueue([newJob('crash', 1), newJob('crash', 2)]);
 	const {lease, jobs} = await queue.dequeue({owner: 'dead', tasks: ['crash'], limit: 1});
@@ -195,10 +196,10 @@ test.serial('work() leaves a job during which its program ended again and again 
 	t.deepEqual(ran, [2, 3]);
 	t.like(await queue.job(1), {status: 'pending', attempts: 0});
 	t.is(warnings.length, 1);
-	t.regex(warnings[0] ?? '', /^Job 1 is left as it is\. It seems to end whatever runs it.*child processes: open\(\) one/);
+	t.regex(warnings[0] ?? '', /^Job 1 is left as it is\. It seems to end the program that runs it.*child processes: open\(\) one/);
 });
 
-test('work() enqueues what its tasks enqueue when they complete, not when they fail, and others that work on the queue help', async t => {
+test('work() enqueues the child jobs of tasks that complete, not of those that fail, and wakes other loops on the queue', async t => {
 	const {queue} = await open(t);
 	const controller = new AbortController();
 	const ran: unknown[] = [];
@@ -211,7 +212,7 @@ test('work() enqueues what its tasks enqueue when they complete, not when they f
 		},
 		async one(item: unknown) {
 			ran.push(item);
-			// The second is for the other loop.
+			// The other loop runs the second one.
 			if (item === 1) await second.promise;
 			second.resolve();
 			controller.abort();
@@ -225,7 +226,7 @@ test('work() enqueues what its tasks enqueue when they complete, not when they f
 });
 
 for (const kind of ['waits', 'computes']) {
-	test(`work() writes a checkpoint while its task still ${kind}, and goes on from it after a kill`, async t => {
+	test(`work() writes a checkpoint while its task still ${kind}, and resumes from it after a kill`, async t => {
 		t.timeout(60_000);
 		const {queue, path} = await open(t);
 		await queue.enqueue([newJob(kind, null)]);
@@ -287,14 +288,15 @@ for (const reason of ['cancelled', 'timedOut', 'interrupted'] as const) {
 		t.deepEqual(told, [undefined, false, reason, true, reason, true]);
 		const ends = {
 			cancelled: {status: 'cancelled', attempts: 0},
-			timedOut: {status: 'dead', error: {reason}},
+			timedOut: {status: 'dead', error: {reason, name: 'TimedOut', causes: [{name: 'TimeoutError'}], postMortem: {execution: 1, attempt: 1}}},
 			interrupted: {status: 'pending', attempts: 0, executions: 1},
 		};
 		t.like(await queue.job(1), ends[reason]);
+		if (reason === 'timedOut') t.regex((await queue.job(1))?.error?.message ?? '', /^Stopped after \d+\.\d+ s: the timeout is 0\.03 s\.$/);
 	});
 }
 
-test('work() leaves jobs of tasks it does not have, and refuses what is no tasks', async t => {
+test('work() leaves jobs of tasks that it does not have, and refuses an object without tasks', async t => {
 	const {queue} = await open(t);
 	await queue.enqueue([newJob('unknown', 1), newJob('known', 1)]);
 	const controller = new AbortController();
@@ -304,14 +306,14 @@ test('work() leaves jobs of tasks it does not have, and refuses what is no tasks
 	await t.throwsAsync(work(queue, {known() {}}, {sginal: controller.signal} as never), {code: 'BadOption', message: /did you mean "signal"/});
 });
 
-test('a task that takes its jobs by the batch gets them one by one', async t => {
+test('a task with a batchSize gets its jobs one by one', async t => {
 	const queue = await openQueue(':memory:');
 	const controller = new AbortController();
 	const halves = task((numbers: readonly number[]) => numbers.map(number => (number % 2 === 0 ? number / 2 : new RangeError('odd'))), {batchSize: 8});
 	const policy = {maxAttempts: 1, timeoutMs: null, backoff: {baseMs: 0, factor: 1, maxMs: 0, jitter: 0}, retry: 'auto'} as const;
 	await queue.enqueue([4, 5].map(number => ({task: 'halves', payload: String(number), priority: 0, runAt: null, policy})));
 	const done = work(queue, {halves}, {signal: controller.signal});
-	while ((await queue.outstanding(['halves'])) > 0) await new Promise(resolve => setImmediate(resolve));
+	while ((await queue.counts()).completed + (await queue.counts()).dead < 2) await new Promise(resolve => setImmediate(resolve));
 	controller.abort();
 	await done;
 	t.deepEqual(

@@ -11,11 +11,10 @@ const TASKS = new URL('../../bench/measure/tasks.ts', import.meta.url);
 
 test('the sums of a file see a job that is missing, one that ran again, and a wrong result', async t => {
 	const queue = `${makeFolder(t)}/jobs.db`;
-	{
-		await using faena = await open<typeof import('../../bench/measure/tasks.ts')>({queue, tasks: TASKS, workers: 1});
-		await faena.enqueueMany('identity', [0, 1, 2, 3, 4]);
-		await faena.idle();
-	}
+	const faena = await open<typeof import('../../bench/measure/tasks.ts')>({queue, tasks: TASKS, workers: 1});
+	await faena.enqueueMany('identity', [0, 1, 2, 3, 4]);
+	await faena.idle();
+	await faena.close();
 	const expected = {completed: 5, results: sumBelow(5)};
 	t.notThrows(() => refuseUnlessEqual(recordedSums(queue), expected));
 	const damages = [

@@ -49,7 +49,8 @@ test.serial('call: from enqueue to durable result, beyond the fsyncs', async t =
 });
 
 test.serial('call: fsyncs are counted, and timed, where a library can be preloaded', async t => {
-	using counter = compileSyncCounter();
+	const counter = compileSyncCounter();
+	t.teardown(() => counter[Symbol.dispose]());
 	const {library, file} = counter;
 	if (!library || !file || process.platform !== 'linux') return t.pass('not here');
 	const {fsyncs = 0, fsyncMs = 0, figures, wallMs} = await measure(makeFolder(t), {trial: 'call', jobs: 20}, {library, file});

@@ -1,21 +1,21 @@
 import test from 'ava';
-import {describeStanding, type MapStatus} from '../../lib/cli/bar.ts';
+import {describeStatus, type MapStatus} from '../../lib/cli/bar.ts';
 
-const STANDING: MapStatus = {done: 0, executed: 0, dead: 0, total: undefined, isStopping: false};
+const STATUS: MapStatus = {done: 0, executed: 0, dead: 0, total: undefined, isStopping: false};
 
-test('progress says how much is done, how fast, until when, and what died', t => {
-	t.is(describeStanding({...STANDING, done: 1204, executed: 1204, dead: 2, total: 3012}, 10), '1,204 of 3,012  39%  120/s  ETA 0:16  2 dead');
-	t.is(describeStanding({...STANDING, done: 2, executed: 2, total: 4}, 60), '2 of 4  50%  2.0/min  ETA 1:00');
-	t.is(describeStanding({...STANDING, done: 3, executed: 3, total: 36_003}, 3), '3 of 36,003  0%  1.0/s  ETA 10:00:00');
+test('progress shows how much is done, the rate, the time left, and how many died', t => {
+	t.is(describeStatus({...STATUS, done: 1204, executed: 1204, dead: 2, total: 3012}, 10), '1,204 of 3,012  39%  120/s  ETA 0:16  2 dead');
+	t.is(describeStatus({...STATUS, done: 2, executed: 2, total: 4}, 60), '2 of 4  50%  2.0/min  ETA 1:00');
+	t.is(describeStatus({...STATUS, done: 3, executed: 3, total: 36_003}, 3), '3 of 36,003  0%  1.0/s  ETA 10:00:00');
 });
 
-test('rate and ETA are of what this run executes, whatever was done before', t => {
-	t.is(describeStanding({...STANDING, done: 910, executed: 10, total: 1000}, 1), '910 of 1,000  91%  10/s  ETA 0:09');
-	t.is(describeStanding({...STANDING, done: 900, total: 1000}, 1), '900 of 1,000  90%');
+test('rate and ETA count only items that this run executes', t => {
+	t.is(describeStatus({...STATUS, done: 910, executed: 10, total: 1000}, 1), '910 of 1,000  91%  10/s  ETA 0:09');
+	t.is(describeStatus({...STATUS, done: 900, total: 1000}, 1), '900 of 1,000  90%');
 });
 
-test('while the input has not ended there is no percentage, and 100% only at the end', t => {
-	t.is(describeStanding({...STANDING, done: 5, executed: 5}, 1), '5 done  5.0/s');
-	t.regex(describeStanding({...STANDING, done: 9999, executed: 9999, total: 10_000}, 1), /99%/);
-	t.is(describeStanding({...STANDING, total: 0}, 1), '0 of 0  100%');
+test('there is no percentage until the input has ended, and 100% only at the end', t => {
+	t.is(describeStatus({...STATUS, done: 5, executed: 5}, 1), '5 done  5.0/s');
+	t.regex(describeStatus({...STATUS, done: 9999, executed: 9999, total: 10_000}, 1), /99%/);
+	t.is(describeStatus({...STATUS, total: 0}, 1), '0 of 0  100%');
 });

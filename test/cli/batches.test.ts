@@ -1,13 +1,13 @@
 import {join} from 'node:path';
 import test from 'ava';
-import {openQueue} from '../../lib/index.ts';
+import {openQueue} from '../../lib/queue.ts';
 import {assertSentence, Folder, tasks} from './command.ts';
 
-test('batches are listed with their tasks and counts, and the status of one is of its jobs alone', async t => {
+test('batches are listed with their tasks and counts, and the status of a batch counts only its jobs', async t => {
 	const folder = new Folder(t);
 	const fail = tasks('traces-executions', 'fail');
-	await folder.faena('map', fail, '--lines', '--attempts', '1', '--batch', 'nightly').end('one\ntwo');
-	await folder.faena('map', fail, '--lines', '--attempts', '1', '--batch', 'b').end('three');
+	await folder.faena('map', fail, '--lines', '--max-attempts', '1', '--batch', 'nightly').end('one\ntwo');
+	await folder.faena('map', fail, '--lines', '--max-attempts', '1', '--batch', 'b').end('three');
 	const {code, stdout} = await folder.faena('batches').end();
 	t.is(code, 0);
 	t.regex(stdout, /^nightly {2}fail {2}2 dead {2}of 2 {2}done \d{4}-\S+Z\nb {8}fail {2}1 dead {2}of 1 {2}done \d{4}-\S+Z\n$/);
@@ -21,7 +21,7 @@ test('batches are listed with their tasks and counts, and the status of one is o
 	);
 });
 
-test('a batch is of no fewer than it has jobs, though its last input was shorter', async t => {
+test('the total of a batch is at least the number of its jobs, also after a shorter input', async t => {
 	const folder = new Folder(t);
 	const map = (input: string) => folder.faena('map', tasks('traces-executions', 'echo'), '--lines', '--batch', 'nightly').end(input);
 	await map('one\ntwo');
@@ -32,7 +32,7 @@ test('a batch is of no fewer than it has jobs, though its last input was shorter
 	}
 });
 
-test('a queue without batches, and a batch that is not there, are said not to be', async t => {
+test('a queue without batches, and a batch that does not exist, get a message', async t => {
 	const folder = new Folder(t);
 	await (await openQueue(join(folder.path, 'faena.db'))).close();
 	t.is((await folder.faena('batches').end()).stdout, 'faena.db: no batches\n');

@@ -6,7 +6,7 @@ import test from 'ava';
 import type {ClaimFigures} from '../../bench/short/claims.ts';
 import {assertSentence, Folder} from './command.ts';
 
-/** One case, with few jobs: what is looked at here is not how fast they are. */
+/** One case, with few jobs: these tests don't check the figures. */
 const BRIEF = ['bench', '--trial', 'call', '--blocks', '1', '--jobs', '20'] as const;
 
 interface Found {
@@ -17,12 +17,12 @@ interface Found {
 	readonly discarded: readonly {readonly trial: string; readonly discarded: string}[];
 }
 
-test('it measures, and leaves nothing in the folder', async t => {
+test('bench measures, and leaves nothing in the folder', async t => {
 	const folder = new Folder(t);
 	const {code, stdout, stderr} = await folder.faena(...BRIEF, '--json').end();
 	t.is(code, 0, stderr);
 	const found: Found = JSON.parse(stdout);
-	// Other tests may disturb it each time; then it says so, and has no figure.
+	// Other tests may disturb each measurement. Then the report says so, and has no figure.
 	if (found.discarded.length < 3) t.true((found.callMs?.median ?? 0) > 0 && found.callMs?.count === 1);
 	else t.is(found.callMs, undefined);
 	t.deepEqual(
@@ -45,7 +45,7 @@ test('dequeue measures claims alone, as JSON', async t => {
 		discarded.filter(({discarded}) => discarded.startsWith('void')),
 		[],
 	);
-	// Other tests may disturb each of them.
+	// Other tests may disturb each measurement.
 	t.true(claims.length <= 8);
 	for (const {jobsPerSecond, claimP50Ms, claimP99Ms, cpuMicros} of claims) {
 		t.true((jobsPerSecond?.median ?? 0) > 0 && (cpuMicros?.median ?? 0) > 0);
@@ -65,9 +65,9 @@ test('contention measures claims of several processes, as a table', async t => {
 	t.deepEqual(readdirSync(folder.path), ['trace']);
 });
 
-test('by a signal it ends at once, with what measures, and leaves nothing in the folder', async t => {
+test('a signal ends bench and its child processes at once, and nothing is left in the folder', async t => {
 	const folder = new Folder(t);
-	// So many calls take minutes.
+	// Nine blocks of calls take minutes.
 	const running = folder.faena('bench', '--trial', 'call', '--blocks', '9', '--json');
 	const isMeasuring = () =>
 		readdirSync(folder.path).some(
@@ -83,7 +83,7 @@ test('by a signal it ends at once, with what measures, and leaves nothing in the
 
 test('bad input is refused in a sentence', async t => {
 	const folder = new Folder(t);
-	assertSentence(t, await folder.faena('bench', '--folder', 'nowhere').end(), /Nothing can be written in nowhere: ENOENT/);
+	assertSentence(t, await folder.faena('bench', '--folder', 'nowhere').end(), /The folder nowhere can't be written to: ENOENT/);
 	assertSentence(t, await folder.faena('bench', '--blocks', '0').end(), /--blocks.*It is a whole number from 1\./);
 	assertSentence(t, await folder.faena('bench', '--trial', 'peers').end(), /--trial.*Allowed choices are drain, call, granularity/);
 	assertSentence(t, await folder.faena('bench', 'fast').end(), /'fast' is invalid for argument 'suite'\. Allowed choices are dequeue, contention\./);

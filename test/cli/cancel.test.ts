@@ -1,7 +1,8 @@
 import {once} from 'node:events';
 import {join} from 'node:path';
 import test from 'ava';
-import {open, openQueue} from '../../lib/index.ts';
+import {open} from '../../lib/index.ts';
+import {openQueue} from '../../lib/queue.ts';
 import {assertSentence, Folder, tasks} from './command.ts';
 
 test('cancel ends jobs of a batch, of a task or by id, running ones too', async t => {
@@ -20,13 +21,13 @@ test('cancel ends jobs of a batch, of a task or by id, running ones too', async 
 	t.regex(stderr, /faena: 0 completed, 4 cancelled/);
 });
 
-/** Those that an engine has claimed ahead count as running. */
+/** Jobs that an engine has claimed ahead count as running. */
 function jobsOf(said: string): number {
 	const [, cancelled, running] = /^(\d+) cancelled, (\d+) running and told to stop\n$/.exec(said) ?? [];
 	return Number(cancelled) + Number(running);
 }
 
-test('cancel tells what it ended and what it asked to stop', async t => {
+test('cancel prints how many jobs it cancelled and how many it told to stop', async t => {
 	const folder = new Folder(t);
 	const file = join(folder.path, 'faena.db');
 	const producer = await open<typeof import('../fixtures/tasks.ts')>({queue: file});
@@ -38,7 +39,7 @@ test('cancel tells what it ended and what it asked to stop', async t => {
 	await queue.close();
 });
 
-test('cancel needs to be told what', async t => {
+test('cancel without ids, batch and task is refused', async t => {
 	const folder = new Folder(t);
 	assertSentence(t, await folder.faena('cancel').end(), /Name what to cancel: ids, a --batch or a --task\./);
 	await folder.faena('map', tasks('traces-executions', 'echo'), '--lines').end('one');

@@ -11,7 +11,7 @@ import {makeFolder} from '../fixtures/folder.ts';
 export const FAENA = fileURLToPath(new URL('../../lib/cli/main.ts', import.meta.url));
 
 export interface Ended {
-	/** As a shell gives it: 128 and more for the end by a signal. */
+	/** The code that a shell would report: 128 and more after a signal. */
 	readonly code: number;
 	readonly stdout: string;
 	readonly stderr: string;
@@ -20,15 +20,15 @@ export interface Ended {
 /** A result line of `faena map`. */
 export interface Line {
 	readonly key: string;
-	readonly job: number;
+	readonly jobId: number;
 	readonly item?: unknown;
 	readonly status: string;
-	readonly earlier?: boolean;
-	readonly value?: unknown;
+	readonly reused?: boolean;
+	readonly result?: unknown;
 	readonly error?: {readonly name: string; readonly message: string};
 }
 
-/** A folder of the test's own, and programs that run in it and end with the test. */
+/** A new folder, and programs that run in it and end with the test. */
 export class Folder {
 	readonly path: string;
 	readonly #t: ExecutionContext;
@@ -47,7 +47,7 @@ export class Folder {
 		writeFileSync(join(this.path, name), content);
 	}
 
-	/** What tasks of `traces-executions.ts` were executed with, in order. */
+	/** The payloads with which tasks of `traces-executions.ts` were executed, in order. */
 	executions(): string[] {
 		return readFileSync(this.trace, 'utf8').split('\n').filter(Boolean);
 	}
@@ -56,7 +56,7 @@ export class Folder {
 		return new Program(this.#t, this.path, process.execPath, [FAENA, ...args]);
 	}
 
-	/** One that imports Faena by its name: from our sources, which need no build. */
+	/** A program that imports Faena by its name: from the sources, so that it needs no build. */
 	run(program: string, ...args: readonly string[]): Program {
 		return new Program(this.#t, this.path, process.execPath, ['--conditions=faena-source', program, ...args]);
 	}
@@ -75,7 +75,7 @@ export class Program {
 	#stderr = '';
 
 	constructor(t: ExecutionContext, cwd: string, command: string, args: readonly string[]) {
-		// A group of its own, so that `kill` can end the program with its children.
+		// In a process group of its own, so that `kill` can end it with its children.
 		this.child = spawn(command, args, {cwd, env: {...process.env, TRACE: join(cwd, 'trace')}, detached: true});
 		this.#closed = once(this.child, 'close');
 		t.teardown(() => this.#killAll());
@@ -93,7 +93,7 @@ export class Program {
 		}
 	}
 
-	/** The program and its children, as by `kill -9`. */
+	/** Ends the program and its children, as `kill -9` does. */
 	async kill(): Promise<Ended> {
 		this.#killAll();
 		return this.end();
@@ -109,12 +109,12 @@ export class Program {
 		try {
 			process.kill(-(this.child.pid as number), 'SIGKILL');
 		} catch {
-			// All have ended.
+			// All processes have ended.
 		}
 	}
 }
 
-/** The lines of NDJSON; whatever isn't a line of JSON fails the test. */
+/** The lines of NDJSON. A line that is not JSON fails the test. */
 export function parse(stdout: string): Line[] {
 	return stdout
 		.split('\n')

@@ -1,25 +1,24 @@
 import {join} from 'node:path';
 import test from 'ava';
 import Database from 'better-sqlite3';
-import {openQueue} from '../../lib/index.ts';
-import {openSqlite} from '../../lib/store/sqlite/sqlite.ts';
+import {openQueue} from '../../lib/queue.ts';
 import {Folder} from './command.ts';
 
-/** Sets the title, clears the screen, writes to the clipboard, by one character and by two, hides what it says, and forges a line. */
+/** Sets the title, clears the screen (with one control character and with two), writes to the clipboard, hides text, and forges a line. */
 const EVIL = '\u001b]0;owned\u0007\u001b[2J\u009b2J\u001b]52;c;bHM=\u0007\u202eevil\u2066\r\u0008\u007f\nrunning  #1 innocent';
 
-test('nothing that is shown of a job reaches the terminal as a command', async t => {
+test('no text of a job reaches the terminal as a control sequence', async t => {
 	t.timeout(60_000);
 	const folder = new Folder(t);
 	const file = join(folder.path, 'faena.db');
-	const queue = await openSqlite(file);
+	const queue = await openQueue(file);
 	const batch = await queue.openBatch('nightly', 'count', 'me');
 	const policy = {maxAttempts: 1, timeoutMs: null, backoff: {baseMs: 0, factor: 1, maxMs: 0, jitter: 0}, retry: 'auto'} as const;
 	await queue.enqueue([{task: 'count', payload: JSON.stringify(EVIL), priority: 0, runAt: null, policy, batch, key: EVIL}]);
 	const {lease, jobs} = await queue.dequeue({owner: 'me', tasks: ['count']});
 	const claim = {id: 1, execution: jobs[0]?.execution ?? 0};
 	const logs = [{at: 0, level: 'warn' as const, text: EVIL}];
-	await queue.turn({notes: [{...claim, lease, logs}]});
+	await queue.store.commit({update: [{...claim, lease, logs}]});
 	const error = {reason: 'threw', name: EVIL, message: EVIL, stack: EVIL, stderr: EVIL, signal: EVIL, causes: [{name: EVIL, message: EVIL}]} as const;
 	await queue.settle(lease, [{...claim, outcome: {type: 'threw', error}}]);
 	await queue.close();

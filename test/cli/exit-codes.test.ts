@@ -3,7 +3,7 @@ import test from 'ava';
 import {ExitCode, exitCodeOf} from '../../lib/cli/exit-codes.ts';
 import {FaenaError} from '../../lib/support/errors.ts';
 
-test('what the user can mend, what is not there, and what failed midway end a command with codes of their own', t => {
+test('wrong usage, missing jobs and failures midway end a command with different codes', t => {
 	for (const code of ['BadOption', 'BadDatabase', 'NewerDatabase', 'BadTasksModule', 'UnknownTask', 'KeyConflict', 'TooLarge'] as const)
 		t.is(exitCodeOf(new FaenaError(code, '')), 2, code);
 	for (const code of ['NoSuchJob', 'NoSuchBatch'] as const) t.is(exitCodeOf(new FaenaError(code, '')), 3, code);
@@ -11,7 +11,7 @@ test('what the user can mend, what is not there, and what failed midway end a co
 	t.is(exitCodeOf(new TypeError('of Faena itself')), 70);
 });
 
-test('each exit code is in the table of docs/command-line.md, and each of the table is one', t => {
+test('the table of docs/command-line.md has exactly the exit codes that there are', t => {
 	const page = readFileSync(new URL('../../docs/command-line.md', import.meta.url), 'utf8');
 	const documented = [...page.matchAll(/^\| `(\d+)` \|/gm)].map(([, code]) => Number(code));
 	t.deepEqual(

@@ -2,6 +2,7 @@ import {once} from 'node:events';
 import {mkdirSync, writeFileSync} from 'node:fs';
 import {join} from 'node:path';
 import test, {type ExecutionContext} from 'ava';
+import {RENAMED_FLAGS} from '../../lib/cli/renamed-flags.ts';
 import {open} from '../../lib/index.ts';
 import {assertSentence, FAENA, Folder, type Program, parse, tasks} from './command.ts';
 
@@ -17,16 +18,16 @@ function folderOfFiles(t: ExecutionContext, ...names: readonly string[]): Folder
 test('each file that the globs match is an item, and each result is a line of JSON', async t => {
 	const folder = folderOfFiles(t, 'b.txt', 'a.txt', 'c.md');
 	const {code, stdout, stderr} = await folder.faena('map', tasks(TRACES, 'echo'), './*.txt').end();
-	const lines = parse(stdout).sort((a, b) => a.job - b.job);
+	const lines = parse(stdout).sort((a, b) => a.jobId - b.jobId);
 	t.is(code, 0, stderr);
 	t.deepEqual(lines, [
-		{key: 'a.txt', job: 1, status: 'completed', value: 'a.txt'},
-		{key: 'b.txt', job: 2, status: 'completed', value: 'b.txt'},
+		{key: 'a.txt', jobId: 1, status: 'completed', result: 'a.txt'},
+		{key: 'b.txt', jobId: 2, status: 'completed', result: 'b.txt'},
 	]);
 	t.regex(stderr, /^2 of 2 {2}100%.*\nfaena: 2 completed, in [\d.]+ s \([\d.]+\/s\)\.\n$/m);
 });
 
-test('a name with characters that mean something in a glob is taken literally if there is such a file', async t => {
+test('an argument that names an existing file is not a glob', async t => {
 	const folder = folderOfFiles(t, 'a(1)[2].txt', 'a1.txt', '!a.txt');
 	const {code, stdout} = await folder.faena('map', tasks(TRACES, 'echo'), 'a(1)[2].txt', '!a.txt').end();
 	t.is(code, 0);
@@ -38,20 +39,20 @@ test('a name with characters that mean something in a glob is taken literally if
 	);
 });
 
-test('with --lines each line of stdin is an item named by its number, with --json parsed', async t => {
+test('with --lines each line of stdin is an item named by its number, with --ndjson it is parsed', async t => {
 	const folder = new Folder(t);
 	const text = await folder.faena('map', tasks(TRACES, 'echo'), '--lines', '--order', 'input').end('one\r\n\n{"three":3}');
 	t.deepEqual(
-		parse(text.stdout).map(({key, value}) => [key, value]),
+		parse(text.stdout).map(({key, result}) => [key, result]),
 		[
 			['1', 'one'],
 			['2', ''],
 			['3', '{"three":3}'],
 		],
 	);
-	const json = await folder.faena('map', tasks(TRACES, 'echo'), '--lines', '--json', '--order', 'input').end('"a\u2028b"\n\n{"three":3}\n');
+	const json = await folder.faena('map', tasks(TRACES, 'echo'), '--ndjson', '--order', 'input').end('"a\u2028b"\n\n{"three":3}\n');
 	t.deepEqual(
-		parse(json.stdout).map(({key, value}) => [key, value]),
+		parse(json.stdout).map(({key, result}) => [key, result]),
 		[
 			['1', 'a\u2028b'],
 			['3', {three: 3}],
@@ -62,22 +63,23 @@ test('with --lines each line of stdin is an item named by its number, with --jso
 test('--order input prints in the order of the input', async t => {
 	const {stdout} = await new Folder(t).faena('map', tasks(TRACES, 'compute'), '--lines', '--order', 'input').end(NUMBERS.slice(0, 20).join('\n'));
 	t.deepEqual(
-		parse(stdout).map(({value}) => value),
+		parse(stdout).map(({result}) => result),
 		NUMBERS.slice(0, 20),
 	);
 });
 
-test('with --lines what is no text, or a line without an end, is refused with its number; the mark of a text from Windows is none of it', async t => {
+test('with --lines a line that is not UTF-8 or too long is refused with its number; a byte order mark is not part of the first line', async t => {
 	const folder = new Folder(t);
-	const lines = (...more: readonly string[]) => folder.faena('map', tasks(TRACES, 'echo'), '--lines', '--quiet', '--queue', `${more.length}.db`, ...more);
-	const marked = await lines('--json').end('\uFEFF{"a":1}\r\n');
-	t.deepEqual(parse(marked.stdout)[0]?.value, {a: 1});
-	const bytes = lines();
+	const lines = (source: '--lines' | '--ndjson', ...more: readonly string[]) =>
+		folder.faena('map', tasks(TRACES, 'echo'), source, '--quiet', '--queue', `${source}${more.length}.db`, ...more);
+	const marked = await lines('--ndjson').end('\uFEFF{"a":1}\r\n');
+	t.deepEqual(parse(marked.stdout)[0]?.result, {a: 1});
+	const bytes = lines('--lines');
 	bytes.child.stdin.write(Buffer.from([0xc3, 0xa9, 0x0a, 0xff, 0x0a]));
 	const {code, stderr} = await bytes.end();
 	t.is(code, 4);
 	t.regex(stderr, /^faena: Line 2 of the input is not UTF-8 text; [^\n]+\n$/);
-	const endless = lines('--order', 'input');
+	const endless = lines('--lines', '--order', 'input');
 	endless.child.stdin.write('one\n');
 	for (let written = 0; written < 40; written++) endless.child.stdin.write('x'.repeat(2 ** 20));
 	await once(endless.child, 'exit');
@@ -87,29 +89,29 @@ test('with --lines what is no text, or a line without an end, is refused with it
 test("a task's own output never mixes with the results", async t => {
 	const {code, stdout, stderr} = await new Folder(t).faena('map', tasks(TRACES, 'chat'), '--lines').end('one');
 	t.is(code, 0);
-	t.deepEqual(parse(stdout), [{key: '1', item: 'one', job: 1, status: 'completed', value: 'one'}]);
+	t.deepEqual(parse(stdout), [{key: '1', item: 'one', jobId: 1, status: 'completed', result: 'one'}]);
 	for (const line of ['a task says one', '{"key":"a line that looks like a result"}']) t.true(stderr.split('\n').includes(line), stderr);
 });
 
-test('values that JSON has no form for are printed in a form that it has', async t => {
+test('values that JSON can not hold are printed in another form', async t => {
 	const {stdout} = await new Folder(t).faena('map', tasks('returns-rich-values', 'rich'), '--lines').end('one');
-	t.deepEqual(parse(stdout)[0]?.value, {big: '12', bytes: {bytes: 3}, entries: [['a', 1]], vector: [0.5, 2], endless: 'Infinity'});
+	t.deepEqual(parse(stdout)[0]?.result, {big: '12', bytes: {bytes: 3}, entries: [['a', 1]], vector: [0.5, 2], endless: 'Infinity'});
 	const none = await new Folder(t).faena('map', tasks('returns-rich-values', 'nothing'), '--lines').end('one');
-	t.is(parse(none.stdout)[0]?.value, null);
+	t.is(parse(none.stdout)[0]?.result, null);
 });
 
-test('--quiet leaves the last line', async t => {
+test('with --quiet only the summary is printed', async t => {
 	const {stderr} = await new Folder(t).faena('map', tasks(TRACES, 'echo'), '--lines', '--quiet').end('one');
 	t.regex(stderr, /^faena: 1 completed, in [^\n]+\n$/);
 });
 
-test('no items are no failure', async t => {
+test('an empty input succeeds', async t => {
 	const {code, stdout, stderr} = await new Folder(t).faena('map', tasks(TRACES, 'echo'), '--lines').end('');
 	t.deepEqual([code, stdout], [0, '']);
 	t.regex(stderr, /faena: 0 completed/);
 });
 
-test('killed and started again, it executes nothing completed again and prints everything', async t => {
+test('a map that was killed and is started again prints all results and executes no completed item again', async t => {
 	const folder = new Folder(t);
 	const command = ['map', tasks(TRACES, 'compute'), '--lines'];
 	const first = folder.faena(...command);
@@ -119,13 +121,13 @@ test('killed and started again, it executes nothing completed again and prints e
 	const second = await folder.faena(...command).end(NUMBERS.join('\n'));
 	const lines = parse(second.stdout);
 	t.is(second.code, 0, second.stderr);
-	t.deepEqual(lines.map(({value}) => value).sort(), [...NUMBERS].sort());
-	for (const {value} of before) t.is(folder.executions().filter(each => each === value).length, 1);
-	t.true(lines.filter(({earlier}) => earlier).length >= before.length);
-	t.regex(second.stderr, /faena: 60 completed, \d+ of them already ended before/);
+	t.deepEqual(lines.map(({result}) => result).sort(), [...NUMBERS].sort());
+	for (const {result} of before) t.is(folder.executions().filter(each => each === result).length, 1);
+	t.true(lines.filter(({reused}) => reused).length >= before.length);
+	t.regex(second.stderr, /faena: 60 completed, \d+ of them reused/);
 });
 
-test('a signal ends it in good order, and the same command goes on', async t => {
+test('a map shuts down on a signal, and the same command goes on', async t => {
 	const folder = new Folder(t);
 	const command = ['map', tasks(TRACES, 'compute'), '--lines'];
 	const first = folder.faena(...command);
@@ -138,7 +140,7 @@ test('a signal ends it in good order, and the same command goes on', async t => 
 	const {code, stdout} = await folder.faena(...command).end(NUMBERS.join('\n'));
 	t.is(code, 0);
 	t.is(parse(stdout).length, NUMBERS.length);
-	// In good order means that nothing was cut off: each item was executed once.
+	// A shutdown interrupts no job: each item was executed once.
 	t.deepEqual(folder.executions().sort(), [...NUMBERS].sort());
 });
 
@@ -163,7 +165,7 @@ async function textOf(stream: NodeJS.ReadableStream): Promise<string> {
 	return String((await once(stream, 'data'))[0]);
 }
 
-/** A run that has executed everything, and is told to stop while its reader is slow. */
+/** A run that has executed all items, and gets a signal while its reader is slow. */
 async function stopBeforeSlowReader(t: ExecutionContext): Promise<Program> {
 	const program = new Folder(t).faena('map', tasks(TRACES, 'echo'), '--lines');
 	program.child.stdout.pause();
@@ -174,7 +176,7 @@ async function stopBeforeSlowReader(t: ExecutionContext): Promise<Program> {
 	return program;
 }
 
-test('after a signal, a reader that is slow gets all that was printed, in whole lines', async t => {
+test('after a signal, a slow reader still gets all output, in whole lines', async t => {
 	const program = await stopBeforeSlowReader(t);
 	program.child.stdout.resume();
 	const {code, stdout} = await program.end();
@@ -182,7 +184,7 @@ test('after a signal, a reader that is slow gets all that was printed, in whole 
 	t.is(parse(stdout).length, 400);
 });
 
-test('after a second signal, a reader that is slow is not waited for', async t => {
+test('after a second signal, the map does not wait for a slow reader', async t => {
 	const program = await stopBeforeSlowReader(t);
 	program.child.kill('SIGINT');
 	await once(program.child, 'exit');
@@ -192,15 +194,15 @@ test('after a second signal, a reader that is slow is not waited for', async t =
 
 test('items that died make exit code 1, are reported again, and get another round with --retry-failed', async t => {
 	const folder = new Folder(t);
-	const command = ['map', tasks(TRACES, 'fail'), '--lines', '--attempts', '1'];
-	const dead = {key: '1', item: 'one', job: 1, status: 'dead', error: {name: 'RangeError', message: 'no luck with one'}};
+	const command = ['map', tasks(TRACES, 'fail'), '--lines', '--max-attempts', '1'];
+	const dead = {key: '1', item: 'one', jobId: 1, status: 'dead', error: {name: 'RangeError', message: 'no luck with one'}};
 	const first = await folder.faena(...command).end('one');
 	t.is(first.code, 1);
 	t.deepEqual(parse(first.stdout), [dead]);
 	t.regex(first.stderr, /faena: 0 completed, 1 dead, .* Why: faena show 1 --queue faena\.db\. Again: --retry-failed\.\n$/);
 	const second = await folder.faena(...command).end('one');
 	t.is(second.code, 1);
-	t.deepEqual(parse(second.stdout), [{...dead, earlier: true}]);
+	t.deepEqual(parse(second.stdout), [{...dead, reused: true}]);
 	t.is(folder.executions().length, 1);
 	const third = await folder.faena(...command, '--retry-failed').end('one');
 	t.is(third.code, 1);
@@ -209,12 +211,12 @@ test('items that died make exit code 1, are reported again, and get another roun
 });
 
 test('a job over its --timeout is stopped', async t => {
-	const {code, stdout} = await new Folder(t).faena('map', tasks(TRACES, 'hang'), '--lines', '--attempts', '1', '--timeout', '50ms').end('one');
+	const {code, stdout} = await new Folder(t).faena('map', tasks(TRACES, 'hang'), '--lines', '--max-attempts', '1', '--timeout', '50ms').end('one');
 	t.is(code, 1);
 	t.is(parse(stdout)[0]?.error?.name, 'TimedOut');
 });
 
-test('when the reader of its results has gone, it stops, and the same command goes on', async t => {
+test('a map stops when the reader of its results has gone, and the same command goes on', async t => {
 	const folder = new Folder(t);
 	const command = ['map', tasks(TRACES, 'compute'), '--lines'];
 	const program = folder.faena(...command);
@@ -223,11 +225,11 @@ test('when the reader of its results has gone, it stops, and the same command go
 	program.child.stdout.destroy();
 	const {code, stderr} = await program.end();
 	t.is(code, 141, stderr);
-	t.regex(stderr, /\nfaena: Stopped, since nobody reads the results: \d+(?: of 60)? done; the same command goes on from there\.\n$/);
+	t.regex(stderr, /\nfaena: Stopped, since the reader of the results has gone: \d+(?: of 60)? done; the same command goes on from there\.\n$/);
 	t.is((await folder.faena(...command).end(NUMBERS.join('\n'))).code, 0);
 });
 
-test('what cannot work is refused in one sentence before anything is executed', async t => {
+test('wrong usage is refused in one sentence before any job runs', async t => {
 	const folder = folderOfFiles(t, 'a.txt');
 	const echo = tasks(TRACES, 'echo');
 	const refusals: readonly (readonly [args: readonly string[], sentence: RegExp])[] = [
@@ -236,10 +238,11 @@ test('what cannot work is refused in one sentence before anything is executed', 
 		[['map', echo], /Give globs that name the files/],
 		[['map', echo, '*.jpg'], /No file matches \*\.jpg\./],
 		[['map', echo, '.'], /No file matches \..*folder\/\*\*/],
-		[['map', echo, '*.txt', '--lines'], /either globs or --lines/],
-		[['map', echo, '*.txt', '--json'], /--json goes with --lines/],
+		[['map', echo, '*.txt', '--lines'], /globs, --lines or --ndjson: one of them/],
+		[['map', echo, '*.txt', '--ndjson'], /globs, --lines or --ndjson: one of them/],
+		[['map', echo, '--lines', '--ndjson'], /globs, --lines or --ndjson: one of them/],
 		[['map', echo, '*.txt', '--wrokers', '2'], /unknown option '--wrokers' \(Did you mean --workers\?\)/],
-		[['map', echo, '*.txt', '--workers', 'many'], /'--workers <n>' argument 'many' is invalid/],
+		[['map', echo, '*.txt', '--workers', 'many'], /'-j, --workers <n>' argument 'many' is invalid/],
 		[['map', echo, '*.txt', '--timeout', 'nonsense'], /'--timeout <time>' argument 'nonsense' is invalid.*30s/],
 		[['map', echo, '*.txt', '--timeout', '30'], /with its unit/],
 		[['map', echo, '*.txt', '--order', 'random'], /Allowed choices are finished, input/],
@@ -253,8 +256,24 @@ test('what cannot work is refused in one sentence before anything is executed', 
 	t.deepEqual(folder.executions(), []);
 });
 
-test('a line that is not JSON ends the command, though its producer goes on', async t => {
-	const program = new Folder(t).faena('map', tasks(TRACES, 'echo'), '--lines', '--json', '--quiet');
+test('a former flag is refused with the name of the new one, which exists', async t => {
+	const folder = folderOfFiles(t, 'a.txt');
+	t.true(Object.keys(RENAMED_FLAGS).length > 0);
+	for (const [command, renamed] of Object.entries(RENAMED_FLAGS)) {
+		const {stdout: help} = await folder.faena(command, '--help').end();
+		for (const [former, now] of Object.entries(renamed)) {
+			for (const given of [[former], [former, '1'], [`${former}=1`]]) {
+				const ended = await folder.faena(command, tasks(TRACES, 'echo'), '*.txt', ...given).end();
+				assertSentence(t, ended, new RegExp(`^faena: ${former} of faena ${command} is now called ${now}\\.$`, 'm'));
+			}
+			t.false(help.includes(`${former} `));
+			t.true(help.includes(`${now} `));
+		}
+	}
+});
+
+test('a line that is not JSON ends the command, even if its producer goes on', async t => {
+	const program = new Folder(t).faena('map', tasks(TRACES, 'echo'), '--ndjson', '--quiet');
 	program.child.stdin.write('{"a":1}\nnonsense\n');
 	await once(program.child, 'exit');
 	const {code, stderr} = await program.end();
@@ -262,14 +281,14 @@ test('a line that is not JSON ends the command, though its producer goes on', as
 	t.regex(stderr, /^faena: Line 2 of the input is not JSON: [^\n]+\n$/);
 });
 
-test('--lines with another input gives its own results in the same folder, and executes nothing for a line that is as it was', async t => {
+test('--lines with another input prints the results of that input, and executes only lines that have changed', async t => {
 	const folder = new Folder(t);
-	const command = ['map', tasks(TRACES, 'echo'), '--lines', '--order', 'input', '--workers', '1'];
-	await folder.faena(...command).end('one\ntwo\nthree');
-	const {code, stdout, stderr} = await folder.faena(...command).end('one\n2\nthree\nfour');
+	const command = ['map', tasks(TRACES, 'echo'), '--order', 'input', '-j', '1'];
+	await folder.faena(...command, '--lines').end('one\ntwo\nthree');
+	const {code, stdout, stderr} = await folder.faena(...command, '--lines').end('one\n2\nthree\nfour');
 	t.is(code, 0, stderr);
 	t.deepEqual(
-		parse(stdout).map(({key, value, earlier}) => [key, value, earlier ?? false]),
+		parse(stdout).map(({key, result, reused}) => [key, result, reused ?? false]),
 		[
 			['1', 'one', true],
 			['2', '2', false],
@@ -278,15 +297,15 @@ test('--lines with another input gives its own results in the same folder, and e
 		],
 	);
 	t.deepEqual(folder.executions(), ['one', 'two', 'three', '2', 'four']);
-	const json = await folder.faena(...command, '--json').end('{"a":1}');
-	const changed = await folder.faena(...command, '--json').end('{"a":2}');
+	const json = await folder.faena(...command, '--ndjson').end('{"a":1}');
+	const changed = await folder.faena(...command, '--ndjson').end('{"a":2}');
 	t.deepEqual(
-		[json, changed].map(each => parse(each.stdout)[0]?.value),
+		[json, changed].map(each => parse(each.stdout)[0]?.result),
 		[{a: 1}, {a: 2}],
 	);
 });
 
-/** A run of 60 lines that was killed when some were done, so that the jobs of all others are in the queue. */
+/** A run of 60 lines that was killed when some were done: the jobs of the other lines are in the queue. */
 async function killedRun(t: ExecutionContext): Promise<{folder: Folder; command: string[]; done: number}> {
 	const folder = new Folder(t);
 	const command = ['map', tasks(TRACES, 'compute'), '--lines', '--workers', '1'];
@@ -297,7 +316,7 @@ async function killedRun(t: ExecutionContext): Promise<{folder: Folder; command:
 	return {folder, command, done};
 }
 
-test('a producer that dies in a pipe ends no job: its run says how many were missing, exits with 4, and the whole input goes on', async t => {
+test('if the producer in a pipe dies, no job is lost: the run prints how many are missing and exits with 4, and the whole input goes on', async t => {
 	const {folder, command} = await killedRun(t);
 	const faena = [process.execPath, FAENA, ...command].map(word => `'${word}'`).join(' ');
 	for (const producer of ['(seq 10; false)', 'true']) {
@@ -313,13 +332,13 @@ test('a producer that dies in a pipe ends no job: its run says how many were mis
 	t.is(whole.code, 0, whole.stderr);
 	t.deepEqual(
 		parse(whole.stdout)
-			.map(({value}) => value)
+			.map(({result}) => result)
 			.sort(),
 		[...NUMBERS].sort(),
 	);
 });
 
-test('an empty input, as of /dev/null, keeps what is unfinished; with --missing cancel it is cancelled, with --missing delete deleted', async t => {
+test('an empty input, such as /dev/null, keeps unfinished jobs; --missing cancel cancels them, --missing delete deletes them', async t => {
 	const {folder, command} = await killedRun(t);
 	const faena = [process.execPath, FAENA, ...command].map(word => `'${word}'`).join(' ');
 	const statuses = async () => {
@@ -334,13 +353,13 @@ test('an empty input, as of /dev/null, keeps what is unfinished; with --missing 
 	const {cancelled: jobs = 0, completed = 0, pending, failed} = await statuses();
 	t.true(jobs > 0);
 	t.deepEqual([jobs + completed, pending, failed], [60, 0, 0]);
-	// Nothing is unfinished any more, so nothing is missing.
+	// No job is unfinished any more, so none is missing.
 	t.is((await folder.sh(`${faena} < /dev/null`).end()).code, 0);
 	const again = await folder.faena(...command, '--retry-failed').end(NUMBERS.join('\n'));
 	t.is(again.code, 0, again.stderr);
 });
 
-test('--missing delete deletes what the input no longer has', async t => {
+test('--missing delete deletes jobs whose items the input no longer has', async t => {
 	const {folder, command} = await killedRun(t);
 	const {code, stderr} = await folder.faena(...command, '--quiet', '--missing', 'delete').end(NUMBERS.slice(0, 12).join('\n'));
 	t.is(code, 0);
@@ -348,7 +367,7 @@ test('--missing delete deletes what the input no longer has', async t => {
 	t.is((await folder.faena(...command).end(NUMBERS.slice(0, 12).join('\n'))).code, 0);
 });
 
-test('an input that can not be read is told of in a sentence, with exit code 4', async t => {
+test('an input that can not be read is reported in a sentence, with exit code 4', async t => {
 	const folder = new Folder(t);
 	const faena = [process.execPath, FAENA, 'map', tasks(TRACES, 'echo'), '--lines', '--quiet'].map(word => `'${word}'`).join(' ');
 	for (const [redirection, why] of [
@@ -361,9 +380,9 @@ test('an input that can not be read is told of in a sentence, with exit code 4',
 	}
 });
 
-test('--retry-failed leaves alone what is not in the input, and runs again what was cancelled', async t => {
+test('--retry-failed runs cancelled items again, and no items that are missing from the input', async t => {
 	const folder = new Folder(t);
-	const command = ['map', tasks(TRACES, 'fail'), '--lines', '--attempts', '1', '--workers', '1', '--quiet'];
+	const command = ['map', tasks(TRACES, 'fail'), '--lines', '--max-attempts', '1', '--workers', '1', '--quiet'];
 	await folder.faena(...command).end('one\ntwo');
 	t.is((await folder.faena(...command, '--retry-failed').end('one')).code, 1);
 	t.deepEqual(folder.executions(), ['one', 'two', 'one']);
@@ -374,7 +393,7 @@ test('--retry-failed leaves alone what is not in the input, and runs again what 
 	t.is(parse(stdout).length, 60);
 });
 
-test('what another engine executes of a run is no earlier result', async t => {
+test('an item of this run that another engine executes does not count as reused', async t => {
 	const folder = new Folder(t);
 	const program = folder.faena('map', tasks(TRACES, 'compute'), '--lines', '--workers', '1');
 	program.child.stdin.write(`${NUMBERS.slice(0, 2).join('\n')}\n`);
@@ -389,7 +408,7 @@ test('what another engine executes of a run is no earlier result', async t => {
 	t.is(code, 0, stderr);
 	t.true(executed > 0);
 	t.deepEqual(
-		parse(stdout).filter(({earlier}) => earlier),
+		parse(stdout).filter(({reused}) => reused),
 		[],
 	);
 	t.regex(stderr, /faena: 60 completed, in /);
@@ -401,11 +420,11 @@ test('the same run in a second terminal is refused while the first is under way'
 	const first = folder.faena(...command);
 	first.child.stdin.write('1\n');
 	await first.printed(1);
-	assertSentence(t, await folder.faena(...command).end('1'), /has a map under way already, .* one map at a time/);
+	assertSentence(t, await folder.faena(...command).end('1'), /has a running map already, .* one map at a time/);
 	t.is((await first.end('2\n')).code, 0);
 });
 
-test('files and folders whose names are not UTF-8 are refused instead of mixed up, and only where they are meant', async t => {
+test('files and folders whose names are not UTF-8 are refused, but only if a glob matches them', async t => {
 	const folder = folderOfFiles(t, 'a.txt', 'valid \uFFFD.txt');
 	const bytes = (...names: readonly string[]) => Buffer.from([folder.path, ...names].join('/'), 'latin1');
 	const refused = async (...globs: string[]) => {
@@ -419,7 +438,7 @@ test('files and folders whose names are not UTF-8 are refused instead of mixed u
 	await refused('*.jpg');
 	await refused('bad \uFFFD.jpg');
 	t.is((await folder.faena('map', tasks(TRACES, 'echo'), '*.txt').end()).code, 0);
-	// One whose name is valid, and is what Node makes of the other.
+	// A valid name, which is also what Node reads for the invalid one.
 	writeFileSync(bytes('valid \xff.txt'), '');
 	await refused('*.txt');
 	mkdirSync(bytes('folder \xff'));
@@ -427,7 +446,7 @@ test('files and folders whose names are not UTF-8 are refused instead of mixed u
 	await refused('**/*.png');
 });
 
-test('what another run left unfinished is never executed by this one, which is refused until that is finished or cancelled', async t => {
+test('a run is refused until the unfinished jobs of another run are finished or cancelled, and never executes them', async t => {
 	const folder = new Folder(t);
 	const first = folder.faena('map', tasks(TRACES, 'hang'), '--lines');
 	first.child.stdin.write('hangs\n');
@@ -438,11 +457,11 @@ test('what another run left unfinished is never executed by this one, which is r
 		assertSentence(
 			t,
 			await folder.faena('map', other, '--lines', '--batch', 'other').end('one'),
-			/In faena\.db the run ".*#hang --lines" is unfinished, .* by the command that began it, .* faena cancel --queue faena\.db --batch '.*' .* another --queue/,
+			/In faena\.db the run ".*#hang --lines" is unfinished, .* with the command that began it, .* faena cancel --queue faena\.db --batch '.*' .* another --queue/,
 		);
 	}
 	const elsewhere = await folder.faena('map', tasks('traces-elsewhere', 'hang'), '--lines', '--queue', 'other.db').end('one');
-	t.is(parse(elsewhere.stdout)[0]?.value, 'not the function that was meant');
+	t.is(parse(elsewhere.stdout)[0]?.result, 'not the function that was meant');
 	t.is((await folder.faena('cancel', '--batch', batch).end()).stdout, '1 cancelled, 0 running and told to stop\n');
 	t.is((await folder.faena('map', tasks(TRACES, 'echo'), '--lines').end('one')).code, 0);
 	const cancelled = await folder.faena('map', tasks(TRACES, 'hang'), '--lines').end('hangs');
@@ -450,11 +469,10 @@ test('what another run left unfinished is never executed by this one, which is r
 	t.is(parse(cancelled.stdout)[0]?.status, 'cancelled');
 });
 
-test("of two unfinished runs that would execute each other's jobs, the command names how to end one for now, and that works as it stands", async t => {
+test("if two unfinished runs would execute each other's jobs, the message has a command that ends one for now, and that command works", async t => {
 	const folder = new Folder(t);
-	const map = (batch: string, ...more: string[]) =>
-		folder.faena('map', tasks('isolated-tasks', 'picky'), '--lines', '--json', '--batch', batch, ...more).end('0');
-	for (const batch of ['one', "that's two"]) t.is((await map(batch, '--attempts', '1')).code, 1);
+	const map = (batch: string, ...more: string[]) => folder.faena('map', tasks('isolated-tasks', 'picky'), '--ndjson', '--batch', batch, ...more).end('0');
+	for (const batch of ['one', "that's two"]) t.is((await map(batch, '--max-attempts', '1')).code, 1);
 	t.is((await folder.faena('retry', '--task', 'picky').end()).stdout, '2 to be run again\n');
 	const refused = await map('one');
 	assertSentence(t, refused, /In faena\.db the run "that's two" is unfinished, as this run is, /);
@@ -464,9 +482,9 @@ test("of two unfinished runs that would execute each other's jobs, the command n
 	for (const [batch, ...more] of [['one'], ["that's two", '--retry-failed']] as const) t.like(parse((await map(batch, ...more)).stdout), [{status: 'dead'}]);
 });
 
-test('--halt gives up after so many failures, says where it stands and why, and the same command goes on', async t => {
+test('--halt ends the run after so many failures and says how far it is and why, and the same command goes on', async t => {
 	const folder = new Folder(t);
-	const command = ['map', tasks('isolated-tasks', 'picky'), '--lines', '--json', '--attempts', '1', '--workers', '1', '--halt', 'soon,fail=1'] as const;
+	const command = ['map', tasks('isolated-tasks', 'picky'), '--ndjson', '--max-attempts', '1', '--workers', '1', '--halt', 'soon,fail=1'] as const;
 	const input = Array.from({length: 40}, (_, index) => String(index)).join('\n');
 	const {code, stdout, stderr} = await folder.faena(...command).end(input);
 	t.is(code, 1, stderr);
@@ -478,7 +496,7 @@ test('--halt gives up after so many failures, says where it stands and why, and 
 
 test('--isolation process runs the tasks in other processes', async t => {
 	const folder = new Folder(t);
-	const {code, stdout} = await folder.faena('map', tasks('isolated-tasks', 'segfault'), '--lines', '--attempts', '1', '--isolation', 'process').end('x');
+	const {code, stdout} = await folder.faena('map', tasks('isolated-tasks', 'segfault'), '--lines', '--max-attempts', '1', '--isolation', 'process').end('x');
 	t.is(code, 1);
 	t.like(parse(stdout)[0], {status: 'dead'});
 });

@@ -3,7 +3,7 @@ import {assertSentence, Folder, parse, tasks} from './command.ts';
 
 test('retry gives jobs another round, which the same map then runs', async t => {
 	const folder = new Folder(t);
-	const command = ['map', tasks('isolated-tasks', 'picky'), '--lines', '--json', '--attempts', '1', '--batch', 'nightly'] as const;
+	const command = ['map', tasks('isolated-tasks', 'picky'), '--ndjson', '--max-attempts', '1', '--batch', 'nightly'] as const;
 	t.is((await folder.faena(...command).end('0\n1')).code, 1);
 	const some = await folder.faena('retry', '2', '77').end();
 	t.like(some, {code: 3, stdout: '1 to be run again\n'});
@@ -11,12 +11,12 @@ test('retry gives jobs another round, which the same map then runs', async t => 
 	t.is((await folder.faena('retry', '--batch', 'nightly').end()).stdout, '1 to be run again\n');
 	t.is((await folder.faena('status').end()).stdout.split('\n')[0], 'faena.db: 2 pending');
 	const again = parse((await folder.faena(...command).end('0\n1')).stdout);
-	t.deepEqual(again.map(({job, status}) => [job, status]).sort(), [
+	t.deepEqual(again.map(({jobId, status}) => [jobId, status]).sort(), [
 		[1, 'dead'],
 		[2, 'completed'],
 	]);
 });
 
-test('retry needs to be told what', async t => {
+test('retry without ids, batch and task is refused', async t => {
 	assertSentence(t, await new Folder(t).faena('retry').end(), /Name what to retry: ids, a --batch or a --task\./);
 });

@@ -6,7 +6,7 @@ import {assertSentence, Folder, tasks} from './command.ts';
 
 type BadEnds = typeof import('../fixtures/ends-badly.ts');
 
-/** How the job ends that is given to this task, and what is shown of that; times, sizes and places as letters. */
+/** The end of a job for each task, as it is shown. Letters stand for times, sizes and lines. */
 const ENDS: readonly {readonly task: keyof BadEnds; readonly isCancelled?: true; readonly only?: 'process'; readonly shown: (kind: string) => string}[] = [
 	{
 		task: 'loop',
@@ -95,11 +95,12 @@ end         took its worker along in execution 1 (attempt 1), signal SIGABRT
 
 for (const isolation of ['thread', 'process'] as const) {
 	for (const {task, isCancelled, shown} of ENDS.filter(({only = isolation}) => only === isolation)) {
-		test.serial(`what is known of a bad end is one block: ${task}${isCancelled ? ', cancelled' : ''} (${isolation})`, async t => {
+		test.serial(`the bad end of a job is shown in one block: ${task}${isCancelled ? ', cancelled' : ''} (${isolation})`, async t => {
 			t.timeout(60_000);
 			const folder = new Folder(t);
 			const module = new URL('../fixtures/ends-badly.ts', import.meta.url);
-			const options = {queue: join(folder.path, 'faena.db'), tasks: module, isolation, workers: 1, grace: 50, resourceLimits: {maxOldGenerationSizeMb: 32}};
+			const resourceLimits = {maxOldGenerationSizeMb: 32};
+			const options = {queue: join(folder.path, 'faena.db'), tasks: module, isolation, workers: 1, grace: 50, postMortem: true, resourceLimits};
 			const faena = await open<BadEnds>(options);
 			const begins = new Promise(resolve => faena.once('progress', resolve));
 			const canTimeOut = (task === 'loop' || task === 'waitForever') && !isCancelled;
@@ -113,7 +114,7 @@ for (const isolation of ['thread', 'process'] as const) {
 	}
 }
 
-/** Without what differs from run to run. */
+/** Replaces text that differs from run to run. */
 function withLetters(text: string): string {
 	return (
 		text
@@ -122,7 +123,7 @@ function withLetters(text: string): string {
 			.replaceAll(/[\d.]+ MiB/g, 'M')
 			.replaceAll(/file:\S*ends-badly\.ts:[\d:]+\d/g, 'ends-badly.ts:L')
 			.replaceAll(/\n.*Mark-Compact.*/g, '\n            …')
-			// V8 gives up by the one or the other, as fast as it gets on.
+			// Which of the two V8 reports depends on its speed.
 			.replaceAll(/Reached heap limit|Ineffective mark-compacts near heap limit/g, 'Limit reached')
 			.trimEnd()
 	);
@@ -145,14 +146,14 @@ test('a completed job is shown with its times, progress, shortened values and la
 
 test("a dead job is shown with its error, the task's frames and the causes", async t => {
 	const folder = new Folder(t);
-	await folder.faena('map', tasks('traces-executions', 'fail'), '--lines', '--attempts', '1').end('one');
+	await folder.faena('map', tasks('traces-executions', 'fail'), '--lines', '--max-attempts', '1').end('one');
 	const {stdout} = await folder.faena('show', '1').end();
 	t.regex(stdout, /^attempts {4}1 of 1 charged, 1 execution$/m);
 	t.regex(stdout, /^error {7}RangeError: no luck with one\n +at fail \(.*traces-executions\.ts:\d+:\d+\)\n {12}caused by Error: the cause of it\n +at fail/m);
 	t.notRegex(stdout, /runner\.ts/);
 });
 
-test('an id that no job has, or can have, is answered with a sentence', async t => {
+test('an id that no job has, or can have, is refused in a sentence', async t => {
 	const folder = new Folder(t);
 	await folder.faena('map', tasks('traces-executions', 'echo'), '--lines').end('one');
 	assertSentence(t, await folder.faena('show', '2').end(), /There is no job 2 in faena\.db/, 3);
@@ -161,9 +162,9 @@ test('an id that no job has, or can have, is answered with a sentence', async t 
 	assertSentence(t, await folder.faena('shwo', '1').end(), /unknown command 'shwo' \(Did you mean show\?\)/);
 });
 
-test('a job of which one value can not be read is shown with all the rest, and with why', async t => {
+test('if one value of a job can not be read, the reason is shown, and the rest of the job', async t => {
 	const folder = new Folder(t);
-	await folder.faena('map', tasks('traces-executions', 'fail'), '--lines', '--attempts', '1').end('one');
+	await folder.faena('map', tasks('traces-executions', 'fail'), '--lines', '--max-attempts', '1').end('one');
 	const database = new Database(join(folder.path, 'faena.db'));
 	database.prepare('update job set payload = ?').run(Buffer.from([9, 1]));
 	database.close();
@@ -176,11 +177,11 @@ test('a job of which one value can not be read is shown with all the rest, and w
 	t.deepEqual([payload, status, error.name], [{unreadable: why}, 'dead', 'RangeError']);
 });
 
-test('what stands where a number should is shown as it is, and the rest of the job with it', async t => {
+test('a value in the place of a number is shown as it is, and so is the rest of the job', async t => {
 	const folder = new Folder(t);
-	await folder.faena('map', tasks('traces-executions', 'fail'), '--lines', '--attempts', '1').end('one');
+	await folder.faena('map', tasks('traces-executions', 'fail'), '--lines', '--max-attempts', '1').end('one');
 	const database = new Database(join(folder.path, 'faena.db'));
-	// Its tables are strict; whoever writes such a thing has changed that, too.
+	// The tables are strict, so this is changed first.
 	database.unsafeMode().pragma('writable_schema = on');
 	database.exec("update sqlite_schema set sql = replace(sql, ') strict', ')') where name = 'outcome'");
 	database.pragma('writable_schema = reset');

@@ -6,9 +6,9 @@ import {assertSentence, Folder, tasks} from './command.ts';
 
 const HANG = tasks('traces-executions', 'hang');
 
-test('the status of a queue is one line, and what runs, waits and died below it', async t => {
+test('the status of a queue is one line, followed by running, waiting and dead jobs', async t => {
 	const folder = new Folder(t);
-	await folder.faena('map', tasks('traces-executions', 'fail'), '--lines', '--attempts', '1').end('one\ntwo');
+	await folder.faena('map', tasks('traces-executions', 'fail'), '--lines', '--max-attempts', '1').end('one\ntwo');
 	const running = folder.faena('map', HANG, '--lines', '--workers', '1');
 	running.child.stdin.write('hangs\nwaits\nwaits, too\n');
 	while (!folder.executions().includes('hangs')) await once(running.child.stderr, 'data');
@@ -26,7 +26,7 @@ test('the status of a queue is one line, and what runs, waits and died below it'
 	t.is(json.running[0].id, 3);
 });
 
-test('a queue without jobs says so', async t => {
+test('the status of an empty queue is "no jobs"', async t => {
 	const folder = new Folder(t);
 	await folder.faena('map', HANG, '--lines').end('');
 	t.is((await folder.faena('status').end()).stdout, 'faena.db: no jobs\n');
@@ -39,9 +39,9 @@ test('status and show never create a queue', async t => {
 	t.false(existsSync(join(folder.path, 'faena.db')) || existsSync(join(folder.path, 'other.db')));
 });
 
-test('a file that is no queue is left as it is', async t => {
+test('a file that is not a queue is refused', async t => {
 	const folder = new Folder(t);
 	folder.write('notes.txt', 'not a database');
 	assertSentence(t, await folder.faena('status', '--queue', 'notes.txt').end(), /notes\.txt is not an SQLite database/);
-	assertSentence(t, await folder.faena('status', '--queue', '.').end(), /is not a file; name a file for the jobs, for instance .*\/jobs\.db\.$/m);
+	assertSentence(t, await folder.faena('status', '--queue', '.').end(), /is not a file\. Name a file for the jobs, for instance .*\/jobs\.db\.$/m);
 });

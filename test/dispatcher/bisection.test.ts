@@ -23,8 +23,8 @@ function store(isRefused: (part: number) => boolean, {failsAt = Infinity} = {}) 
 				if (parts !== result) throw new Error('The result is that of other parts.');
 				written.push(...parts);
 			},
-			// A part is written as a negative one, if that is not refused as well.
-			instead(part: number) {
+			// A part is replaced by its negative, if that is not refused as well.
+			replace(part: number) {
 				if (part > 0) return [-part];
 				left.push(-part);
 				return [];

@@ -1,14 +1,14 @@
 import test from 'ava';
 import {Statistics} from '../../lib/dispatcher/statistics.ts';
-import type {Settlement} from '../../lib/job/outcome.ts';
+import {type EndedGroup, toEndedGroup} from '../../lib/job/group.ts';
+import {packTimes} from '../../lib/job/packed-times.ts';
+import type {Settled} from '../../lib/store/store.ts';
+import {returnedGroup} from '../fixtures/groups.ts';
+import {near} from '../fixtures/near.ts';
 
-function completed(durationMs: number, waitMs?: number): Settlement {
-	return {
-		id: 1,
-		lease: 1,
-		execution: 1,
-		outcome: {type: 'returned', value: null, startedAt: 0, durationMs, cpuMs: durationMs / 2, ...(waitMs !== undefined && {waitMs})},
-	};
+function completed(durationMs: number, waitMs?: number): EndedGroup {
+	const outcome = {type: 'returned', value: null, startedAt: waitMs ?? 0, durationMs, cpuMs: durationMs / 2} as const;
+	return toEndedGroup([{id: 1, lease: 1, execution: waitMs === undefined ? 2 : 1, outcome}], 0);
 }
 
 test('quantiles, waits and processor time are kept by task', t => {
@@ -48,6 +48,184 @@ test('a timeout as a share of the median needs ten completed executions, and is 
 
 test('executions are counted by what the queue made of them', t => {
 	const statistics = new Statistics(1);
-	statistics.settled(['completed', 'completed', 'failed', 'dead', 'cancelled', 'pending', 'lost']);
+	const others: Settled[] = ['failed', 'dead', 'cancelled', 'pending', 'lost'];
+	const group = {lease: 1, ids: 1, executions: 1, createdAt: 0, values: {count: 7, text: null}, times: packTimes(7, {})};
+	statistics.settled([group], [{others: new Map(others.map((status, index) => [index, status]))}]);
 	t.deepEqual(statistics.report().executions, {completed: 2, failed: 1, dead: 1, cancelled: 1, released: 1, lost: 1});
+});
+
+test('what has not happened is reported as zero', t => {
+	let now = 500;
+	const statistics = new Statistics(2, () => now);
+	now = 1500;
+	t.deepEqual(statistics.report(), {
+		uptimeMs: 1000,
+		slots: 2,
+		busyRatio: 0,
+		executions: {completed: 0, failed: 0, dead: 0, cancelled: 0, released: 0, lost: 0},
+		completedPerSecond: 0,
+		commits: {count: 0, failed: 0, meanMs: 0, p95Ms: 0},
+		chunks: {count: 0, meanJobs: 0},
+		lostWorkers: 0,
+		tasks: {},
+	});
+	t.is(new Statistics(0, () => now).report().busyRatio, 0);
+	t.is(statistics.timeoutMs('count', 100), null);
+});
+
+test('the slots are busy for the share of their time in which jobs ran, however these ended', t => {
+	let now = 0;
+	const statistics = new Statistics(2, () => now);
+	now = 1000;
+	const threw = {type: 'threw', error: {reason: 'threw', name: 'Error', message: 'it failed'}} as const;
+	statistics.ended('count', [returnedGroup([100, 200]), returnedGroup([NaN]), returnedGroup([100, NaN, 100], {endings: new Map([[0, threw]])})]);
+	near(t, statistics.report().busyRatio, 0.25);
+	t.is(statistics.report().tasks['count']?.cpuMs, 0);
+	statistics.ended('count', [returnedGroup([1e6])]);
+	t.is(statistics.report().busyRatio, 1);
+});
+
+test('executions that did not return count neither as completed nor in durations and waits; their processor time does', t => {
+	const statistics = new Statistics(1);
+	const released = {type: 'released'} as const;
+	const times = packTimes(3, {
+		startedAt: Float64Array.from([1010, 1020, 1030]),
+		durationMs: Float64Array.from([1000, 2000, 2000]),
+		cpuMs: Float64Array.from([1, 2, 4]),
+	});
+	const group = {lease: 1, ids: 1, executions: [1, 1, 2], createdAt: [1000, 1000, 0], values: {count: 3, text: null}, times};
+	statistics.ended('count', [{...group, endings: new Map([[0, released]])}]);
+	const {count} = statistics.report().tasks;
+	t.like(count, {completed: 2, cpuMs: 7});
+	near(t, count?.duration.mean ?? 0, 2000, 2);
+	// Of the second alone: the third was tried before.
+	near(t, count?.wait.mean ?? 0, 20, 0.1);
+	near(t, count?.wait.max ?? 0, 20, 0.1);
+});
+
+test('an execution that returned and enqueued jobs is one that returned', t => {
+	const statistics = new Statistics(1);
+	statistics.ended('count', [returnedGroup([NaN, NaN], {endings: new Map([[0, {type: 'returned', enqueue: []}]])})]);
+	const {count} = statistics.report().tasks;
+	t.is(count?.completed, 2);
+	// A duration that is not known is the shortest.
+	t.is(count?.duration.max, 0.001);
+});
+
+for (const [what, createdAt, executions] of [
+	['are alike', 1000, 1],
+	['came at different times', [1000, 1000, 1000], 1],
+	['have different numbers of executions', 1000, [1, 1, 1]],
+] as const) {
+	test(`waits of first executions are told, whether the jobs ${what} or not`, t => {
+		const statistics = new Statistics(1);
+		const times = packTimes(3, {startedAt: Float64Array.from([1010, 1030, NaN])});
+		statistics.ended('count', [{lease: 1, ids: 1, executions, createdAt, values: {count: 3, text: null}, times}]);
+		const {mean, max, p50} = statistics.report().tasks['count']?.wait ?? {mean: 0, max: 0, p50: 0};
+		near(t, mean, 20, 0.1);
+		near(t, max, 30, 0.1);
+		near(t, p50, 10, 0.1);
+	});
+}
+
+test('a second execution waited for another reason', t => {
+	const statistics = new Statistics(1);
+	for (const createdAt of [0, [0, 0]])
+		statistics.ended('count', [returnedGroup([1, 1], {executions: 2, createdAt, times: packTimes(2, {startedAt: Float64Array.of(5, 5)})})]);
+	t.is(statistics.report().tasks['count']?.wait.max, 0);
+});
+
+test('durations of jobs in a row that are equal count once each', t => {
+	const statistics = new Statistics(1);
+	statistics.ended('count', [returnedGroup([...Array<number>(9).fill(1000), 2000])]);
+	const {duration} = statistics.report().tasks['count'] ?? {};
+	near(t, duration?.p50 ?? 0, 1000, 1);
+	near(t, duration?.mean ?? 0, 1100, 1);
+	near(t, duration?.p95 ?? 0, 2000, 2);
+	near(t, duration?.p99 ?? 0, 2000, 2);
+	near(t, duration?.max ?? 0, 2000, 2);
+	const halves = [1000, 2000].flatMap(ms => Array<number>(50).fill(ms));
+	statistics.ended('halves', [returnedGroup(halves)]);
+	near(t, statistics.timeoutMs('halves', 100) ?? 0, 1000, 2);
+});
+
+test('commits are counted by whether they succeeded, with how long these took', t => {
+	const statistics = new Statistics(1);
+	for (const ms of [...Array<number>(19).fill(2), 100]) statistics.committed(ms);
+	statistics.failedToCommit();
+	statistics.failedToCommit();
+	const {count, failed, meanMs, p95Ms} = statistics.report().commits;
+	t.deepEqual([count, failed], [20, 2]);
+	near(t, meanMs, (19 * 2 + 100) / 20, 0.1);
+	near(t, p95Ms, 2, 0.1);
+});
+
+test('chunks are counted with how many jobs they have on average', t => {
+	const statistics = new Statistics(1);
+	for (const jobs of [1, 2, 6]) statistics.dispatched(jobs);
+	t.deepEqual(statistics.report().chunks, {count: 3, meanJobs: 3});
+});
+
+test('workers that the engine ended to stop a job are not lost', t => {
+	const statistics = new Statistics(1);
+	for (const reason of ['ended', 'outOfMemory', 'stopped', 'blocked', 'broken', 'unready', 'stopped'] as const) statistics.workerLost({reason});
+	t.is(statistics.report().lostWorkers, 5);
+});
+
+test('a discarded job counts as released, and one that runs elsewhere not at all', t => {
+	const statistics = new Statistics(1);
+	statistics.settled(
+		[returnedGroup([1, 1]), returnedGroup([1])],
+		[
+			{
+				others: new Map<number, Settled>([
+					[0, 'discarded'],
+					[1, 'running'],
+				]),
+			},
+			{others: new Map()},
+		],
+	);
+	t.deepEqual(statistics.report().executions, {completed: 1, failed: 0, dead: 0, cancelled: 0, released: 1, lost: 0});
+});
+
+test('the rate is that of the last ten seconds, or of the time since the start if that is shorter', t => {
+	let now = 100_300;
+	const statistics = new Statistics(1, () => now);
+	const complete = (jobs: number) => statistics.settled([returnedGroup(Array<number>(jobs).fill(1))], [{others: new Map()}]);
+	const rateAt = (ms: number) => {
+		now = 100_300 + ms;
+		return statistics.report().completedPerSecond;
+	};
+	complete(10);
+	t.is(rateAt(0), 10_000);
+	t.is(rateAt(2000), 5);
+	now = 103_200;
+	complete(10);
+	now = 103_250;
+	complete(20);
+	t.is(rateAt(8000), 5);
+	t.is(rateAt(9999), 40 / 9.999);
+	t.is(rateAt(10_000), 3);
+	t.is(rateAt(11_999), 3);
+	now = 112_300;
+	complete(1);
+	// Whole seconds are counted, the present one among the ten.
+	t.is(rateAt(12_000), 0.1);
+	now = 113_800;
+	complete(7);
+	t.is(rateAt(13_999), 0.8);
+	t.is(rateAt(21_999), 0.8);
+	t.is(rateAt(22_000), 0.7);
+	t.is(rateAt(23_000), 0);
+});
+
+test('each of the last ten seconds counts', t => {
+	let now = 0;
+	const statistics = new Statistics(1, () => now);
+	for (let second = 0; second < 10; second++) {
+		now = 1000 * second + 999;
+		statistics.settled([returnedGroup([1])], [{others: new Map()}]);
+	}
+	t.is(statistics.report().completedPerSecond, 10 / 9.999);
 });

@@ -1,7 +1,7 @@
 import {readFileSync, writeFileSync} from 'node:fs';
 import {join} from 'node:path';
 import {toBatchInfo} from '../../lib/api/batch-handle.ts';
-import {type Batch, openQueue} from '../../lib/index.ts';
+import {type Batch, openQueue} from '../../lib/queue.ts';
 import {openEngine, test} from '../fixtures/engine.ts';
 import {makeFolder} from '../fixtures/folder.ts';
 import {Program} from '../fixtures/program.ts';

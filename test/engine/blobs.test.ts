@@ -10,13 +10,13 @@ test('results in files come by result(), call(), map() and job() as any others, 
 	const job = await faena.enqueue('echo', bytes);
 	t.deepEqual(await job.result(), bytes);
 	t.is(await faena.call('large', 5000), 'x'.repeat(5000));
-	for await (const item of faena.map('large', [2000, 3000], {batch: 'b', order: 'input'})) t.like(item, {status: 'completed', value: 'x'.repeat(item.item)});
+	for await (const item of faena.map('large', [2000, 3000], {batch: 'b', order: 'input'})) t.like(item, {status: 'completed', result: 'x'.repeat(item.item)});
 	t.is(readdirSync(`${queue}-blobs`).length, 4);
 	await faena.close();
 	const later = await openEngine(t, {queue});
 	t.deepEqual(await later.handle('echo', job.id).result(), bytes);
 	t.deepEqual((await later.job(job.id))?.result, bytes);
-	for await (const item of later.map('large', [2000, 3000], {batch: 'b', order: 'input'})) t.like(item, {status: 'completed', value: 'x'.repeat(item.item)});
+	for await (const item of later.map('large', [2000, 3000], {batch: 'b', order: 'input'})) t.like(item, {status: 'completed', result: 'x'.repeat(item.item)});
 	t.true((await later.jobs()).every(({executions}) => executions === 1));
 	while ((await later.cleanup({olderThan: 0})) === 0);
 	t.is((await later.jobs()).length, 0);
@@ -29,7 +29,7 @@ test('a result whose file was deleted is refused in a sentence, and the engine g
 	const job = await faena.enqueue('large', 5000);
 	await faena.idle();
 	rmSync(`${queue}-blobs`, {recursive: true});
-	await t.throwsAsync(job.result(), {code: 'BadDatabase', message: /which holds this result, can't be read/});
+	await t.throwsAsync(job.result(), {code: 'BadDatabase', message: /of this result can't be read/});
 	await t.throwsAsync(faena.job(job.id), {code: 'BadDatabase'});
 	t.is(await faena.call('large', 10), 'x'.repeat(10));
 });

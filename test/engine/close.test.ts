@@ -106,15 +106,12 @@ test('after close() everything is refused as Closed, in a sentence, and what wai
 	t.notThrows(() => faena.on('completed', () => undefined));
 });
 
-test('an engine is closed at the end of its scope', async t => {
-	const queue = join(makeFolder(t), 'jobs.db');
-	let kept: Engine<Tasks>;
-	{
-		await using faena = await openEngine(t, {queue});
-		t.is(await faena.call('add', {a: 1, b: 2}), 3);
-		kept = faena;
-	}
-	await t.throwsAsync(kept.counts(), {code: 'Closed'});
+test('an engine is closed by `await using`', async t => {
+	const faena = await openEngine(t);
+	t.is(await faena.call('add', {a: 1, b: 2}), 3);
+	// What `await using` calls at the end of its scope. Node 22 does not parse the statement itself.
+	await faena[Symbol.asyncDispose]();
+	await t.throwsAsync(faena.counts(), {code: 'Closed'});
 });
 
 test('a closed engine leaves nothing but its database', async t => {

@@ -66,7 +66,7 @@ if (process.platform === 'linux') {
 			t.timeout(60_000);
 			const token = makeToken();
 			const folder = new Folder(t);
-			const program = folder.faena('map', tasks('spawning-tasks', 'shell'), '--lines', '--isolation', isolation, '--attempts', '1');
+			const program = folder.faena('map', tasks('spawning-tasks', 'shell'), '--lines', '--isolation', isolation, '--max-attempts', '1');
 			const ended = program.end(`exec sleep ${token}\n`);
 			await areAlive(token, 1);
 			process.kill(-(program.child.pid as number), 'SIGINT');

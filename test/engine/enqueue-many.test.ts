@@ -17,8 +17,8 @@ for (const [kind, source] of [
 ] as const) {
 	test(`enqueueMany() puts in ten thousand jobs from ${kind} and gives their ids in its order`, async t => {
 		const faena = await openEngine(t);
-		const {ids, existing} = await faena.enqueueMany('add', source());
-		t.deepEqual(existing, []);
+		const {ids, reused} = await faena.enqueueMany('add', source());
+		t.deepEqual(reused, []);
 		t.deepEqual(
 			ids,
 			Array.from({length: COUNT}, (_, index) => index + 1),
@@ -71,14 +71,14 @@ test('enqueueMany() takes a key for each payload, and tells which jobs were ther
 	await faena.pause();
 	const first = await faena.enqueueMany('echo', ['a', 'b'], {key: value => String(value)});
 	const second = await faena.enqueueMany('echo', ['c', 'b', 'a', 'c'], {key: value => String(value)});
-	t.deepEqual(first, {ids: [1, 2], existing: []});
-	t.deepEqual(second, {ids: [3, 2, 1, 3], existing: [2, 1, 3]});
+	t.deepEqual(first, {ids: [1, 2], reused: []});
+	t.deepEqual(second, {ids: [3, 2, 1, 3], reused: [2, 1, 3]});
 });
 
 test('enqueueMany() of nothing is nothing', async t => {
 	const faena = await openEngine(t);
-	t.deepEqual(await faena.enqueueMany('add', []), {ids: [], existing: []});
-	t.deepEqual(await faena.enqueueMany('add', later([])), {ids: [], existing: []});
+	t.deepEqual(await faena.enqueueMany('add', []), {ids: [], reused: []});
+	t.deepEqual(await faena.enqueueMany('add', later([])), {ids: [], reused: []});
 });
 
 test('a key that names another payload makes enqueueMany() a KeyConflict; what was enqueued before stays', async t => {

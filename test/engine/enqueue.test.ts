@@ -1,6 +1,7 @@
 import {readFileSync, writeFileSync} from 'node:fs';
 import {join} from 'node:path';
-import {FaenaError, openQueue} from '../../lib/index.ts';
+import {FaenaError} from '../../lib/index.ts';
+import {openQueue} from '../../lib/queue.ts';
 import {appears} from '../fixtures/appears.ts';
 import {openEngine, test} from '../fixtures/engine.ts';
 import {makeFolder} from '../fixtures/folder.ts';
@@ -32,13 +33,13 @@ test('when enqueue() resolves the job is in the file, for every other program to
 	const job = await faena.enqueue('add', {a: 1, b: 2}, {priority: 4});
 	t.like(await other.job(job.id), {id: job.id, task: 'add', status: 'pending', priority: 4});
 	t.is(job.task, 'add');
-	t.false(job.existing);
+	t.false(job.reused);
 });
 
 test('the end of a job can be awaited any number of times, before and after, and by its id alone', async t => {
 	const faena = await openEngine(t);
 	const job = await faena.enqueue('add', {a: 1, b: 2});
-	t.deepEqual(await Promise.all([job.result(), job.result(), job.outcome()]), [3, 3, {status: 'completed', value: 3}]);
+	t.deepEqual(await Promise.all([job.result(), job.result(), job.outcome()]), [3, 3, {status: 'completed', result: 3}]);
 	t.is(await job.result(), 3);
 	t.is(await faena.handle('add', job.id).result(), 3);
 	t.like(await job.info(), {status: 'completed', executions: 1, attempts: 0});

@@ -41,7 +41,7 @@ test('the channels publish what the events tell, with the queue', async t => {
 	]);
 	t.like(channels['faena:job:cancelled'], [{queue, id: 3}]);
 	t.like(channels['faena:batch:completed'], [{queue, batch: 'night', counts: {completed: 1}}]);
-	t.like(channels['faena:worker:lost'], [{queue, kind: 'thread', reason: 'ended', exitCode: 7, job: 5}]);
+	t.like(channels['faena:worker:lost'], [{queue, kind: 'thread', reason: 'ended', exitCode: 7, jobId: 5}]);
 });
 
 test('who subscribes to a channel later hears of all that comes after the next call', async t => {
@@ -108,13 +108,13 @@ test('a logger is told that the engine opened and closed, which job died, and wh
 	t.like(
 		lines.filter(({message}) => message === 'job dead'),
 		[
-			{level: 'error', job: 1, err: {message: 'no'}},
-			{level: 'error', job: 2, err: {name: 'LostWorker'}},
+			{level: 'error', jobId: 1, err: {message: 'no'}},
+			{level: 'error', jobId: 2, err: {name: 'LostWorker'}},
 		],
 	);
 	t.like(
 		lines.filter(({message}) => message.startsWith('worker lost')),
-		[{level: 'warn', kind: 'thread', reason: 'ended', exitCode: 7, job: 2}],
+		[{level: 'warn', kind: 'thread', reason: 'ended', exitCode: 7, jobId: 2}],
 	);
 	t.like(lines.at(-1), {level: 'info', message: 'engine closed', queue});
 	t.is(lines.length, 5);
@@ -144,22 +144,22 @@ test('pino takes it as it comes', async t => {
 		.map(line => JSON.parse(line) as object);
 	t.like(lines, [
 		{level: 30, msg: 'engine opened'},
-		{level: 50, msg: 'job dead', job: 1, err: {type: 'Error', message: 'no: the reason', code: 'E_BOOM'}},
+		{level: 50, msg: 'job dead', jobId: 1, err: {type: 'Error', message: 'no: the reason', code: 'E_BOOM'}},
 		{level: 30, msg: 'engine closed'},
 	]);
 });
 
-test('a logger is told that the jobs of a killed program were taken back', async t => {
+test('a logger is told that the jobs of a killed program were reclaimed', async t => {
 	const queue = join(makeFolder(t), 'jobs.db');
 	const program = new Program(t, 'engine', queue, 'onSignals');
 	t.is(await program.line(), 'runs');
 	await program.kill('SIGKILL');
 	const {logger, until} = makeLogger();
 	await openEngine(t, {queue, logger, tasks: null});
-	t.like(await until('took back'), {level: 'info', jobs: 1});
+	t.like(await until('reclaimed'), {level: 'info', jobs: 1});
 });
 
-test('a logger is told that the engine was given up by others', async t => {
+test('a logger is told that other engines took this one for dead', async t => {
 	const queue = join(makeFolder(t), 'jobs.db');
 	const {logger, until} = makeLogger();
 	// With tasks it would not be silent: its next dequeue makes it known again.
@@ -169,7 +169,7 @@ test('a logger is told that the engine was given up by others', async t => {
 	const db = new Database(queue);
 	db.exec('delete from owner');
 	db.close();
-	t.like(await until('given up'), {level: 'warn'});
+	t.like(await until('took this one for dead'), {level: 'warn'});
 });
 
 function ownersOf(queue: string): number {
@@ -198,22 +198,22 @@ const LOSSES: readonly {
 	readonly options: Omit<Partial<OpenOptions>, 'tasks'>;
 	readonly loss: object;
 }[] = [
-	{what: 'ends itself', task: 'disaster', payload: 'exit', options: {}, loss: {kind: 'thread', reason: 'ended', exitCode: 7, job: 1}},
+	{what: 'ends itself', task: 'disaster', payload: 'exit', options: {}, loss: {kind: 'thread', reason: 'ended', exitCode: 7, jobId: 1}},
 	{
 		what: 'ends itself, as a process',
 		task: 'disaster',
 		payload: 'exit',
 		options: {isolation: 'process'},
-		loss: {kind: 'process', reason: 'ended', exitCode: 7, job: 1},
+		loss: {kind: 'process', reason: 'ended', exitCode: 7, jobId: 1},
 	},
 	{
 		what: 'runs out of memory',
 		task: 'disaster',
 		payload: 'outOfMemory',
 		options: {resourceLimits: {maxOldGenerationSizeMb: 16}},
-		loss: {kind: 'thread', reason: 'outOfMemory', job: 1},
+		loss: {kind: 'thread', reason: 'outOfMemory', jobId: 1},
 	},
-	{what: 'does not heed a timeout', task: 'spin', payload: 60_000, options: {defaults: {timeout: 50}}, loss: {kind: 'thread', reason: 'stopped', job: 1}},
+	{what: 'does not heed a timeout', task: 'spin', payload: 60_000, options: {defaults: {timeout: 50}}, loss: {kind: 'thread', reason: 'stopped', jobId: 1}},
 ];
 
 for (const {what, task, payload, options, loss} of LOSSES) {

@@ -1,6 +1,7 @@
 import {writeFileSync} from 'node:fs';
 import {join} from 'node:path';
-import {type Dequeued, statusSummary} from '../../lib/index.ts';
+import {statusSummary} from '../../lib/index.ts';
+import type {Dequeued} from '../../lib/queue.ts';
 import {openEngine, test} from '../fixtures/engine.ts';
 import {makeFolder} from '../fixtures/folder.ts';
 import {Program} from '../fixtures/program.ts';

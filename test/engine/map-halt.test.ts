@@ -8,12 +8,12 @@ import {makeFolder} from '../fixtures/folder.ts';
 const ONCE = {maxAttempts: 1};
 
 for (const order of ['input', 'finished'] as const) {
-	test(`maxFailures in order ${order}: one failure more halts the map; what ended is yielded, then Halted is thrown with the last error`, async t => {
+	test(`halt in order ${order}: the failure that is one too many halts the map; what ended is yielded, then Halted is thrown with the last error`, async t => {
 		const faena = await openEngine(t, {workers: 1, defaults: ONCE});
 		const items = ['none', 'overflow', 'none', 'overflow', 'none', 'overflow', ...Array<string>(3000).fill('none')];
-		const {results, error} = await collect(faena.map('disaster', items, {batch: 'b', order, maxFailures: 1}));
+		const {results, error} = await collect(faena.map('disaster', items, {batch: 'b', order, halt: {when: 'soon', on: 'fail', at: 2}}));
 		t.true(error instanceof FaenaError && error.code === 'Halted' && error.cause instanceof Error);
-		t.regex((error as Error).message, /^The map was halted, since \d of its items failed; what had not ended was taken back\.$/);
+		t.regex((error as Error).message, /^The map was halted, since \d of its items failed; the jobs that had not ended were discarded\.$/);
 		const dead = results.filter(({status}) => status === 'dead');
 		t.true(dead.length >= 2 && dead.length <= 3);
 		t.true(results.length < items.length);
@@ -28,11 +28,11 @@ for (const order of ['input', 'finished'] as const) {
 	});
 }
 
-test('as many failures as maxFailures allows halt nothing; with 0 the first one does', async t => {
+test('fewer failures than halt names halt nothing; with 1 the first one does', async t => {
 	const faena = await openEngine(t, {defaults: ONCE});
 	const items = ['overflow', 'none', 'overflow'];
-	t.is((await collect(faena.map('disaster', items, {maxFailures: 2}))).error, undefined);
-	t.like((await collect(faena.map('disaster', items, {maxFailures: 0}))).error, {code: 'Halted'});
+	t.is((await collect(faena.map('disaster', items, {halt: {when: 'soon', on: 'fail', at: 3}}))).error, undefined);
+	t.like((await collect(faena.map('disaster', items, {halt: {when: 'soon', on: 'fail', at: 1}}))).error, {code: 'Halted'});
 });
 
 test('halting soon lets what runs come to its end, and starts nothing more: what waits behind it in its worker, too', async t => {
@@ -79,7 +79,7 @@ test('halting now also stops what runs; the same map goes on with it, uncharged'
 		again.results.map(({status}) => status),
 		['completed', 'dead', 'completed'],
 	);
-	t.like(await faena.job(again.results[0]?.job ?? 0), {attempts: 0, executions: 1});
+	t.like(await faena.job(again.results[0]?.jobId ?? 0), {attempts: 0, executions: 1});
 	t.like(await faena.batch('b').info(), {total: 3});
 });
 
@@ -108,7 +108,7 @@ test('enough successes end the loop without an error, and the batch goes on wher
 	t.true(results.length >= 10 && results.length < 3000, `${results.length}`);
 	const all = await collect(faena.map('add', items, {batch: 'b', order: 'input'}));
 	t.deepEqual(
-		all.results.map(result => 'value' in result && result.value),
+		all.results.map(result => 'result' in result && result.result),
 		items.map(({a}) => a),
 	);
 	t.like(await faena.batch('b').info(), {total: 3000, counts: {completed: 3000}});
@@ -120,7 +120,9 @@ test('a map without a batch takes back its own jobs only, not one that was there
 	const file = join(folder, 'file');
 	const other = await faena.enqueue('failOrWait', {file}, {key: 'mine', delay: '1h'});
 	const items = [{file}, {}] as readonly {file?: string}[];
-	const {results, error} = await collect(faena.map('failOrWait', items, {key: item => (item.file ? 'mine' : 'other'), maxFailures: 0}));
+	const {results, error} = await collect(
+		faena.map('failOrWait', items, {key: item => (item.file ? 'mine' : 'other'), halt: {when: 'soon', on: 'fail', at: 1}}),
+	);
 	t.like(error, {code: 'Halted'});
 	t.deepEqual(
 		results.map(({status}) => status),

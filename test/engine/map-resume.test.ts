@@ -31,18 +31,18 @@ test("with changed: 'rerun' an item that holds something else runs again, and it
 	);
 	t.deepEqual(linesOf(file), ['a=1', 'b=1', 'c=1', 'b=2']);
 	t.deepEqual(
-		second.map(({job}) => job),
-		first.map(({job}) => job),
+		second.map(({jobId}) => jobId),
+		first.map(({jobId}) => jobId),
 	);
 	t.deepEqual(
 		second.map((result, index) => resultOf(result) === resultOf(first[index])),
 		[true, false, true],
 	);
 	t.deepEqual(
-		second.map(({existing, earlier}) => ({existing, earlier})),
-		[true, false, true].map(earlier => ({existing: true, earlier})),
+		second.map(({reused}) => reused),
+		[true, false, true],
 	);
-	t.like(await faena.job(second[1]?.job ?? 0), {executions: 2, attempts: 0, payload: {line: 'b=2'}, result: resultOf(second[1])});
+	t.like(await faena.job(second[1]?.jobId ?? 0), {executions: 2, attempts: 0, payload: {line: 'b=2'}, result: resultOf(second[1])});
 	t.deepEqual(
 		await all(
 			map([
@@ -51,7 +51,7 @@ test("with changed: 'rerun' an item that holds something else runs again, and it
 				['c', '1'],
 			]),
 		),
-		second.map(result => ({...result, existing: true, earlier: true})),
+		second.map(result => ({...result, reused: true})),
 	);
 });
 
@@ -130,7 +130,7 @@ test('unfinished items of an earlier run that are not in the input stay as they 
 	const {faena, items, open, go} = await openUnfinished(t);
 	const map = faena.map('wait', items.slice(0, 1), {...BY_NAME, onComplete: 'echo'});
 	t.deepEqual(
-		(await all(map)).map(({key, earlier}) => [key, earlier]),
+		(await all(map)).map(({key, reused}) => [key, reused]),
 		[['done', true]],
 	);
 	t.like(map.progress(), {total: 1, missing: 3});
@@ -145,7 +145,7 @@ test('unfinished items of an earlier run that are not in the input stay as they 
 	// Their results were yielded to nobody yet, so cleanup() spares them, until a map has yielded all there are.
 	t.is(await faena.cleanup({olderThan: 0}), 1);
 	t.deepEqual(
-		(await all(faena.map('wait', items, BY_NAME))).map(({key, earlier}) => [key, earlier]),
+		(await all(faena.map('wait', items, BY_NAME))).map(({key, reused}) => [key, reused]),
 		items.map(([name]) => [name, true]),
 	);
 	t.is(await faena.cleanup({olderThan: 0}), 4);
@@ -179,7 +179,7 @@ test("with missing: 'delete' they are deleted, also the one that runs, and a lat
 	);
 	go();
 	t.deepEqual(
-		(await all(faena.map('wait', items, BY_NAME))).map(({status, existing}) => [status, existing]),
+		(await all(faena.map('wait', items, BY_NAME))).map(({status, reused}) => [status, reused]),
 		[['completed', true], ...Array.from({length: 3}, () => ['completed', false])],
 	);
 });
@@ -198,7 +198,7 @@ test('of thousands of unfinished items exactly those are missing that the input 
 	const again = faena.map('echo', items.slice(0, 1000), {batch: 'b', missing: 'cancel'});
 	const results = all(again);
 	// It has opened the batch by then, and nothing has ended meanwhile.
-	while (again.progress().existing === 0) await new Promise(resolve => setImmediate(resolve));
+	while (again.progress().read === 0) await new Promise(resolve => setImmediate(resolve));
 	await faena.resume('echo');
 	t.is((await results).length, 1000);
 	t.is(again.progress().missing, 5000);
@@ -232,7 +232,7 @@ test('an input that throws cancels nothing: only its end tells what is missing',
 	t.is(total, undefined);
 });
 
-test('a result is an earlier one if it was there when the map began, and not if it came since, though the map asked for it later', async t => {
+test('a result is reused if it was there when the map began, and not if it came since, though the map asked for it later', async t => {
 	const {faena, items, open, go} = await openUnfinished(t);
 	const added: Named = ['added', open];
 	const begun = Promise.withResolvers<void>();
@@ -245,13 +245,13 @@ test('a result is an earlier one if it was there when the map began, and not if 
 			yield* group;
 		}
 	}
-	const earlier: [string, boolean][] = [];
+	const reused: [string, boolean][] = [];
 	for await (const result of faena.map('wait', late(), {...BY_NAME, order: 'input'})) {
-		earlier.push([result.key, result.earlier]);
+		reused.push([result.key, result.reused]);
 		begun.resolve();
 	}
 	t.deepEqual(
-		earlier,
+		reused,
 		[...items, added, ...items, added].map(([name]) => [name, name === 'done']),
 	);
 });
@@ -263,7 +263,7 @@ async function all<Item, Result>(map: JobMap<Item, Result>): Promise<MapResult<I
 }
 
 function resultOf(result: MapResult<unknown, unknown> | undefined): unknown {
-	return result && 'value' in result ? result.value : undefined;
+	return result && 'result' in result ? result.result : undefined;
 }
 
 function linesOf(file: string): string[] {

@@ -93,7 +93,7 @@ for (const [name, openSource] of Object.entries(SOURCES)) {
 				if (count === 10) await faena.counts();
 				const results = await all(map);
 				t.deepEqual(
-					results.map(result => result.status === 'completed' && result.value),
+					results.map(result => result.status === 'completed' && result.result),
 					lines,
 				);
 				await faena.close();

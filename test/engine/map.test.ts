@@ -1,6 +1,7 @@
 import {existsSync, readFileSync, writeFileSync} from 'node:fs';
 import {join} from 'node:path';
-import {FaenaError, type MapResult, openQueue} from '../../lib/index.ts';
+import {FaenaError, type MapResult} from '../../lib/index.ts';
+import {openQueue} from '../../lib/queue.ts';
 import {appears} from '../fixtures/appears.ts';
 import {openEngine, test} from '../fixtures/engine.ts';
 import {makeFolder} from '../fixtures/folder.ts';
@@ -14,7 +15,7 @@ for (const order of ['input', 'finished'] as const) {
 			const results = await all(faena.map('add', ITEMS, {order, window: 8, ...(batch && {batch})}));
 			t.deepEqual(
 				order === 'input' ? results : results.toSorted((a, b) => a.index - b.index),
-				ITEMS.map((item, index) => ({index, key: String(index), item, job: index + 1, existing: false, earlier: false, status: 'completed', value: index + 1})),
+				ITEMS.map((item, index) => ({index, key: String(index), item, jobId: index + 1, reused: false, status: 'completed', result: index + 1})),
 			);
 		});
 	}
@@ -50,8 +51,8 @@ test('map() gives the task a payload of the item, and the job a key of it', asyn
 		faena.map('add', ['x', 'yy'], {batch: 'b', key: name => name, payload: (name, index) => ({a: name.length, b: index}), order: 'input', priority: 4}),
 	);
 	t.like(results, [
-		{key: 'x', item: 'x', value: 1},
-		{key: 'yy', item: 'yy', value: 3},
+		{key: 'x', item: 'x', result: 1},
+		{key: 'yy', item: 'yy', result: 3},
 	]);
 	t.like(await faena.job(1), {key: 'x', batch: 'b', payload: {a: 1, b: 0}, priority: 4});
 });
@@ -83,7 +84,7 @@ test('a batch goes on after its engine was closed in the middle: nothing complet
 	const first = await openEngine(t, {queue, workers: 1});
 	const seen = new Map<string, unknown>();
 	for await (const result of first.map('markOnce', items, options)) {
-		if (result.status === 'completed') seen.set(result.key, result.value);
+		if (result.status === 'completed') seen.set(result.key, result.result);
 		if (seen.size === 15) break;
 	}
 	await first.close();
@@ -95,10 +96,10 @@ test('a batch goes on after its engine was closed in the middle: nothing complet
 	const results = await all(map);
 	t.deepEqual(results.map(({key}) => key).sort(), items.toSorted());
 	t.true(results.every(({status}) => status === 'completed'));
-	for (const {key, ...result} of results) if (seen.has(key)) t.is((result as {value: unknown}).value, seen.get(key));
+	for (const {key, ...result} of results) if (seen.has(key)) t.is((result as {result: unknown}).result, seen.get(key));
 	const runs = linesOf(file);
 	for (const key of completed) t.is(runs.filter(line => line === key).length, 1);
-	t.true(map.progress().existing >= 15);
+	t.true(map.progress().reused >= 15);
 
 	const third = await all(second.map('markOnce', items, options));
 	t.deepEqual(byKey(third), byKey(results));
@@ -116,7 +117,7 @@ test('a batch whose engine was interrupted in the middle of a job executes that 
 	await t.throwsAsync(loop, {code: 'Closed'});
 	writeFileSync(file, '');
 	const second = await openEngine(t, {queue});
-	t.like(await all(second.map('hold', [file], {batch: 'nightly'})), [{status: 'completed', value: file}]);
+	t.like(await all(second.map('hold', [file], {batch: 'nightly'})), [{status: 'completed', result: file}]);
 	t.like((await second.jobs())[0], {executions: 2, attempts: 0});
 });
 
@@ -245,7 +246,7 @@ test('leaving the loop early enqueues nothing more, ends the source, and leaves 
 	t.true(hasEnded);
 	const results = await all(faena.map('add', ITEMS, {batch: 'b', order: 'input'}));
 	t.deepEqual(
-		results.map(result => 'value' in result && result.value),
+		results.map(result => 'result' in result && result.result),
 		ITEMS.map(({a}) => a + 1),
 	);
 	t.is((await faena.counts()).completed, ITEMS.length);
@@ -269,7 +270,7 @@ test('two items of one key and payload are one job, and both are yielded', async
 	const faena = await openEngine(t);
 	const results = await all(faena.map('echo', ['a', 'b', 'a'], {batch: 'b', key: String, order: 'input'}));
 	t.deepEqual(
-		results.map(({job}) => job),
+		results.map(({jobId}) => jobId),
 		[1, 2, 1],
 	);
 });
@@ -444,12 +445,12 @@ test('a map is iterated once', async t => {
 test('progress() tells where a map stands', async t => {
 	const faena = await openEngine(t, {defaults: {maxAttempts: 1}});
 	const map = faena.map('disaster', ['none', 'overflow', 'none'], {batch: 'b'});
-	t.deepEqual(map.progress(), {read: 0, total: undefined, existing: 0, earlier: 0, missing: 0, completed: 0, dead: 0, cancelled: 0});
+	t.deepEqual(map.progress(), {read: 0, total: undefined, reused: 0, missing: 0, completed: 0, dead: 0, cancelled: 0});
 	await all(map);
-	t.deepEqual(map.progress(), {read: 3, total: 3, existing: 0, earlier: 0, missing: 0, completed: 2, dead: 1, cancelled: 0});
+	t.deepEqual(map.progress(), {read: 3, total: 3, reused: 0, missing: 0, completed: 2, dead: 1, cancelled: 0});
 	const again = faena.map('disaster', ['none', 'overflow', 'none', 'none'], {batch: 'b', retryFailed: true});
 	await all(again);
-	t.deepEqual(again.progress(), {read: 4, total: 4, existing: 3, earlier: 2, missing: 0, completed: 3, dead: 1, cancelled: 0});
+	t.deepEqual(again.progress(), {read: 4, total: 4, reused: 2, missing: 0, completed: 3, dead: 1, cancelled: 0});
 });
 
 test('cleanup spares a batch that has not come to its end, and takes one that has', async t => {
@@ -485,11 +486,11 @@ async function all<Item, Result>(map: AsyncIterable<MapResult<Item, Result>>): P
 }
 
 function values(results: readonly MapResult<unknown, unknown>[]): unknown[] {
-	return results.map(result => 'value' in result && result.value);
+	return results.map(result => 'result' in result && result.result);
 }
 
 function byKey(results: readonly MapResult<unknown, unknown>[]): unknown[] {
-	return results.map(result => [result.key, 'value' in result && result.value]).sort();
+	return results.map(result => [result.key, 'result' in result && result.result]).sort();
 }
 
 /** Gives the items and then never another, nor its end. */

@@ -21,7 +21,7 @@ async function run(faena: Engine<Tasks>, task: keyof Tasks, payloads: readonly n
 	const jobs = await Promise.all(payloads.map(payload => faena.enqueue(task, payload as never)));
 	await faena.resume(task);
 	const outcomes = await Promise.all(jobs.map(job => job.outcome()));
-	return outcomes.map(outcome => (outcome.status === 'completed' ? outcome.value : outcome.error.message));
+	return outcomes.map(outcome => (outcome.status === 'completed' ? outcome.result : outcome.error.message));
 }
 
 type Three<Value> = readonly [Value, Value, Value];
@@ -129,7 +129,7 @@ for (const isolation of ['thread', 'process'] as const) {
 	});
 
 	test(`where a micro-batch must be ended for one job's cancellation, the others run again, uncharged (${isolation})`, async t => {
-		const faena = await openPaused(t, 'loopAtFirst', {isolation});
+		const faena = await openPaused(t, 'loopAtFirst', {isolation, postMortem: true});
 		const jobs = await enqueueThree(faena, 'loopAtFirst');
 		await allLogged(faena, jobs);
 		await faena.cancel(jobs[0].id);

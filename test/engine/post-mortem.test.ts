@@ -15,7 +15,7 @@ async function knowsThatItWasAtThree(t: ExecutionContext, faena: Engine<Tasks>, 
 
 for (const isolation of ['thread', 'process'] as const) {
 	test(`a job that timed out in an endless loop tells when, how far, and where it was (${isolation})`, async t => {
-		const faena = await openEngine(t, {isolation, workers: 1});
+		const faena = await openEngine(t, {isolation, workers: 1, postMortem: true});
 		const before = Date.now();
 		const job = await faena.enqueue('lostInThought', 7, {timeout: 300, maxAttempts: 1});
 		const outcome = await job.outcome();
@@ -55,7 +55,7 @@ for (const isolation of ['thread', 'process'] as const) {
 	});
 
 	test(`a job in native code says that nobody knows where it was (${isolation})`, async t => {
-		const faena = await openEngine(t, {isolation, workers: 1});
+		const faena = await openEngine(t, {isolation, workers: 1, postMortem: true});
 		const job = await faena.enqueue('digestDeeply', undefined, {timeout: 50, maxAttempts: 1});
 		await job.outcome();
 		const {postMortem} = (await job.info())?.error ?? {};
@@ -63,7 +63,7 @@ for (const isolation of ['thread', 'process'] as const) {
 	});
 
 	test(`a job that awaits what never comes says that it was waiting, and for what (${isolation})`, async t => {
-		const faena = await openEngine(t, {isolation, workers: 1});
+		const faena = await openEngine(t, {isolation, workers: 1, postMortem: true});
 		const ends = async (job: JobHandle<unknown>) => {
 			await job.outcome();
 			return (await job.info())?.error?.postMortem;
@@ -76,6 +76,23 @@ for (const isolation of ['thread', 'process'] as const) {
 		t.is(slow?.noStack, 'It was waiting, with nothing of it on the stack. Its worker had open: Timeout.');
 	});
 }
+
+test('unless it is asked for, no stack of a thread is read, and a stuck job keeps everything else', async t => {
+	const faena = await openEngine(t, {workers: 1});
+	const job = await faena.enqueue('lostInThought', 7, {timeout: 300, maxAttempts: 1});
+	await job.outcome();
+	const {postMortem} = (await job.info())?.error ?? {};
+	t.like(postMortem, {execution: 1, attempt: 1, progress: {done: 7, total: 10}, stack: undefined});
+	t.regex(postMortem?.noStack ?? '', /only with open\(\{postMortem: true\}\)/);
+	t.true((postMortem?.heap?.usedBytes ?? 0) > 1e6);
+});
+
+test('in a child process the stack of a stuck job is read unasked', async t => {
+	const faena = await openEngine(t, {isolation: 'process', workers: 1});
+	const job = await faena.enqueue('lostInThought', 7, {timeout: 300, maxAttempts: 1});
+	await job.outcome();
+	t.regex((await job.info())?.error?.postMortem?.stack ?? '', /at ponder /);
+});
 
 test('a job that crashed natively keeps its signal, and what it had said', async t => {
 	const faena = await openEngine(t, {isolation: 'process', workers: 1});

@@ -3,8 +3,8 @@ import {join} from 'node:path';
 import type {ExecutionContext} from 'ava';
 import Database from 'better-sqlite3';
 import {type Engine, open} from '../../lib/index.ts';
+import {MAX_GROUP_JOBS} from '../../lib/job/group.ts';
 import {mostTogether} from '../../lib/job/job.ts';
-import {MAX_RUN_JOBS} from '../../lib/job/runs.ts';
 import {test} from '../fixtures/engine.ts';
 import {makeFolder} from '../fixtures/folder.ts';
 import {Program} from '../fixtures/program.ts';
@@ -102,13 +102,13 @@ test('two kills amid 100,000 jobs that do nothing leave none to be run alone: al
 		const suspicions = suspicionsIn(queue);
 		t.true(suspicions.every(level => mostTogether(level) >= mostTogether(kills)));
 		// Two workers had one chunk open each, and the suspects of before.
-		t.true(suspicions.length <= 2 * kills * MAX_RUN_JOBS);
+		t.true(suspicions.length <= 2 * kills * MAX_GROUP_JOBS);
 	}
 	t.deepEqual(await runUntilIdle(t, queue), [null]);
 	t.like(await look(queue, faena => faena.counts()), {completed: 100_000, pending: 0, failed: 0, dead: 0});
 	t.deepEqual(suspicionsIn(queue), []);
 	const db = new Database(queue, {readonly: true});
-	t.is(db.prepare('select count(*) from trouble where attempts > 0').pluck().get(), 0);
+	t.is(db.prepare('select count(*) from failure_state where attempts > 0').pluck().get(), 0);
 	db.close();
 });
 
@@ -166,7 +166,7 @@ async function runUntilIdle(t: ExecutionContext, queue: string): Promise<(string
 function suspicionsIn(queue: string): number[] {
 	const db = new Database(queue, {readonly: true});
 	try {
-		return db.prepare('select suspicions from trouble where suspicions > 0').pluck().all() as number[];
+		return db.prepare('select suspicion from failure_state where suspicion > 0').pluck().all() as number[];
 	} finally {
 		db.close();
 	}

@@ -23,7 +23,7 @@ const TASKS = {
 let released: (() => void)[] = [];
 
 interface Told {
-	readonly job?: number;
+	readonly jobId?: number;
 	readonly task?: string;
 	readonly err?: Error;
 }
@@ -34,7 +34,12 @@ async function openWith(t: ExecutionContext, options = {}): Promise<{faena: Test
 	const queue = join(makeFolder(t), 'jobs.db');
 	const told: Told[] = [];
 	const silent = () => undefined;
-	const logger: Logger = {debug: silent, info: silent, warn: silent, error: (fields, message) => void (/refuses/.test(message) && told.push(fields))};
+	const logger: Logger = {
+		debug: silent,
+		info: silent,
+		warn: silent,
+		error: (fields, message) => void (/refused to write or read/.test(message) && told.push(fields)),
+	};
 	const faena = await openForTest(TASKS, {queue, logger, defaults: {maxAttempts: 2, backoff: 0}, ...options});
 	const db = new Database(queue);
 	t.teardown(async () => {
@@ -107,14 +112,14 @@ test('of calls that share a turn only the one is refused whose job the database 
 
 test('where not even the failure of a job can be written, that is told once, its claim stays, and the engine goes on', async t => {
 	const {faena, db, told} = await openWith(t, {workers: 2});
-	refuse(db, 'trouble', 'new.id = 1');
+	refuse(db, 'failure_state', 'new.id = 1');
 	refuse(db, 'outcome', 'new.id = 1');
 	await faena.enqueue('echo', 'stuck', {key: 'stuck'});
 	t.is(await faena.call('echo', 'goes on'), 'goes on');
 	for (let time = 0; time < 5; time++) await faena.call('other', time);
 	t.like(await faena.job(1), {status: 'running', attempts: 0});
 	t.deepEqual(
-		told.map(({job, err}) => [job, (err as {code?: string}).code]),
+		told.map(({jobId, err}) => [jobId, (err as {code?: string}).code]),
 		[[1, 'BadRow']],
 	);
 });
@@ -125,7 +130,7 @@ test('what a job says that the database refuses is left out and told, and what o
 	const jobs = [await faena.enqueue('keep', 'a', {key: 'a'}), await faena.enqueue('keep', 'b', {key: 'b'})];
 	while (told.length === 0 || !(await faena.job(2))?.checkpoint) await faena.counts();
 	t.deepEqual(
-		told.map(({job}) => job),
+		told.map(({jobId}) => jobId),
 		[1],
 	);
 	for (const release of released) release();
@@ -141,7 +146,7 @@ test('a job that is ready and running at once is passed over and told, and the o
 	await faena.resume('echo');
 	t.is(await faena.handle('echo', 3).result(), 'c');
 	t.is((await faena.job(2))?.status, 'completed');
-	t.true(told.some(({job}) => job === 1));
+	t.true(told.some(({jobId}) => jobId === 1));
 });
 
 test('a job that is ready and waiting at once runs once, and keeps no other from its time', async t => {
@@ -168,7 +173,7 @@ test('a task of which a row keeps everything back rests and is told of once; the
 		told.map(({task}) => task),
 		['echo'],
 	);
-	db.exec("delete from tally where place = 5 and task = (select id from task where name = 'echo')");
+	db.exec("delete from tally where state = 5 and task = (select id from task where name = 'echo')");
 	t.is(await job.result(), 'held back');
 });
 

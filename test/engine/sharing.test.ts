@@ -30,7 +30,7 @@ test('a map is worked on by every process that has its tasks', async t => {
 	const programs = [1, 2].map(() => new Program(t, 'engine', queue, 'serve'));
 	for (const program of programs) t.is(await program.line(), 'serves');
 	const values: unknown[] = [];
-	for await (const result of producer.map('spin', items, {order: 'input', batch: 'b', window: 300})) if ('value' in result) values.push(result.value);
+	for await (const result of producer.map('spin', items, {order: 'input', batch: 'b', window: 300})) if ('result' in result) values.push(result.result);
 	t.deepEqual(values, items);
 	for (const program of programs) t.regex(await program.line(), /^\d+$/);
 });

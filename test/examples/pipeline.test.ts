@@ -6,7 +6,7 @@ import anyTest, {type ExecutionContext} from 'ava';
 import Database from 'better-sqlite3';
 import {linesOf, toRow} from '../../examples/pipeline/row.ts';
 import {Table} from '../../examples/pipeline/table.ts';
-import {type JobQueue, openQueue} from '../../lib/index.ts';
+import {type JobQueue, openQueue} from '../../lib/queue.ts';
 import {Folder} from '../cli/command.ts';
 
 /** One at a time: each keeps all processors busy. */

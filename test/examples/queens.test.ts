@@ -4,7 +4,7 @@ import {setImmediate as nextTurn} from 'node:timers/promises';
 import {fileURLToPath} from 'node:url';
 import anyTest from 'ava';
 import {openingsOf} from '../../examples/queens/tasks.ts';
-import {decode, openQueue} from '../../lib/index.ts';
+import {decode, openQueue} from '../../lib/queue.ts';
 import {Folder} from '../cli/command.ts';
 
 // One at a time: one of them sets a variable of the environment.

@@ -4,7 +4,7 @@ import {setImmediate as nextTurn} from 'node:timers/promises';
 import {fileURLToPath} from 'node:url';
 import anyTest, {type ExecutionContext} from 'ava';
 import sharp from 'sharp';
-import {openQueue} from '../../lib/index.ts';
+import {openQueue} from '../../lib/queue.ts';
 import {Folder} from '../cli/command.ts';
 
 /** One at a time: each keeps all processors busy. */

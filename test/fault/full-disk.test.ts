@@ -28,7 +28,7 @@ testOnSmallDisk(`a full disk refuses what is new and holds up the rest; freed, a
 	const program = new Program(t, {name: 'full-disk', under: onSmallDisk(folder, '2m')}, folder, String(TIMES));
 	for (let time = 0; time < TIMES; time++) {
 		const {refused, later} = JSON.parse(await program.line());
-		t.regex(refused, /^StorageFull: There was no room for .*jobs\.db to grow: the disk is full\. Nothing of this was kept; free some space and try again\.$/);
+		t.regex(refused, /^StorageFull: The disk is full, so .*jobs\.db can't grow\. Nothing of this call was stored\. Free some space and try again\.$/);
 		t.true(later, 'the program goes on');
 	}
 	t.deepEqual(JSON.parse(await program.line()), {pending: 0, running: 0, failed: 0, completed: 0, dead: 0, cancelled: 0});

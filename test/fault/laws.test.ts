@@ -3,9 +3,10 @@ import test from 'ava';
 import Database from 'better-sqlite3';
 import type {Policy} from '../../lib/job/job.ts';
 import {MAX_LOG_LINES, type Outcome} from '../../lib/job/outcome.ts';
-import {openSqlite} from '../../lib/store/sqlite/sqlite.ts';
-import type {JobQueue} from '../../lib/store/store.ts';
+import type {JobQueue} from '../../lib/store/job-queue.ts';
 import {makeFolder} from '../fixtures/folder.ts';
+import {commitPlain} from '../fixtures/plain.ts';
+import {openQueueAt} from '../fixtures/queue.ts';
 import {brokenLaws, LAWS} from './laws.ts';
 
 const POLICY: Policy = {maxAttempts: 2, timeoutMs: null, backoff: {baseMs: 1000, factor: 2, maxMs: 60_000, jitter: 0}, retry: 'auto'};
@@ -26,8 +27,8 @@ const CRIMES: Readonly<Record<keyof typeof LAWS, readonly string[]>> = {
 		`update ready set rank = 7 where id = ${READY}`,
 		`update claimed set task = 9 where id = ${RUNNING}`,
 	],
-	'the tally is what a recount gives': ['update tally set jobs = jobs + 1 where place = 6', 'delete from tally where place = 0'],
-	'the tally of each batch is what a recount gives': ['update batch_tally set jobs = jobs + 1 where place = 6'],
+	'the tally is what a recount gives': ['update tally set jobs = jobs + 1 where state = 6', 'delete from tally where state = 0'],
+	'the tally of each batch is what a recount gives': ['update batch_tally set jobs = jobs + 1 where state = 6'],
 	'a key names the job that has it, and each job with a key is named': ['delete from key', `update key set id = ${DEAD}`],
 	'what is told of a job is told of one that is there': ['insert into progress (id, done, at) values (99, 1, 0)'],
 	'a run has all of its jobs, and no other has one of them': [
@@ -49,18 +50,18 @@ const CRIMES: Readonly<Record<keyof typeof LAWS, readonly string[]>> = {
 	'ids and leases are at most what the counters say': ["update counter set last = 1 where name = 'job'", "update counter set last = 0 where name = 'lease'"],
 	'a job was executed before it ended by itself, and runs at least for the first time': [`update claimed set execution = 0 where id = ${RUNNING}`],
 	'attempts are at most those allowed and at most the executions': [
-		`update trouble set attempts = 3 where id = ${DEAD}; update outcome set execution = 9 where id = ${DEAD}`,
-		`update trouble set attempts = 2 where id = ${FAILED}`,
+		`update failure_state set attempts = 3 where id = ${DEAD}; update outcome set execution = 9 where id = ${DEAD}`,
+		`update failure_state set attempts = 2 where id = ${FAILED}`,
 	],
-	'a dead job says why': [`update trouble set failure = null where id = ${DEAD}`, `update trouble set attempts = 0 where id = ${DEAD}`],
+	'a dead job says why': [`update failure_state set failure = null where id = ${DEAD}`, `update failure_state set attempts = 0 where id = ${DEAD}`],
 	'only a completed job has a result': [`update outcome set value = '1' where id = ${DEAD}`],
 	'a completed job has no checkpoint and no failure, and is no suspect': [
 		`insert into checkpoint (id, execution, at) values (${COMPLETED}, 1, 0)`,
-		`insert into trouble (id, attempts, suspicions) values (${COMPLETED}, 0, 1)`,
+		`insert into failure_state (id, attempts, suspicion) values (${COMPLETED}, 0, 1)`,
 	],
 	'the ready jobs that are suspects, and only they, are in the lane of suspects': [
 		`update ready set task = -task where id = ${READY}`,
-		`insert into trouble (id, attempts, suspicions) values (${READY}, 0, 1)`,
+		`insert into failure_state (id, attempts, suspicion) values (${READY}, 0, 1)`,
 	],
 	'a batch is completed if all its input has ended, and not while a job of it has not': [
 		'update batch set completed_at = null',
@@ -75,7 +76,7 @@ const CRIMES: Readonly<Record<keyof typeof LAWS, readonly string[]>> = {
 test('the laws of a database are found broken by whoever breaks one', async t => {
 	t.deepEqual(Object.keys(CRIMES), Object.keys(LAWS));
 	const path = join(makeFolder(t), 'jobs.db');
-	const queue = await openSqlite(path, {durability: 'normal'});
+	const queue = await openQueueAt(path, {durability: 'normal'});
 	await fill(queue);
 	const db = new Database(path);
 	t.deepEqual(brokenLaws(db), []);
@@ -106,7 +107,7 @@ async function fill(queue: JobQueue): Promise<void> {
 		[DEAD, {type: 'threw', error: ERROR}],
 		[FAILED, {type: 'threw', error: ERROR}],
 	];
-	await queue.turn({settle: outcomes.map(([id, outcome]) => ({id, lease, execution: 1, outcome}))});
+	await commitPlain(queue.store, {settle: outcomes.map(([id, outcome]) => ({id, lease, execution: 1, outcome}))});
 	await queue.endInput(batch, 1, 'me');
 }
 

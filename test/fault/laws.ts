@@ -2,13 +2,13 @@ import {existsSync} from 'node:fs';
 import {join} from 'node:path';
 import type {Database} from 'better-sqlite3';
 import {MAX_LOG_LINES} from '../../lib/job/outcome.ts';
-import {StoredState} from '../../lib/store/sqlite/stored-state.ts';
+import {StoredState} from '../../lib/store/sqlite/tally.ts';
 import {makeEveryJob} from '../fixtures/stored.ts';
 
 const PLACES = `(
-	select id, abs(task) as task, rank, batch, executions, iif(task < 0, ${StoredState.suspect}, ${StoredState.ready}) as place from ready
+	select id, abs(task) as task, rank, batch, executions, iif(task < 0, ${StoredState.quarantined}, ${StoredState.ready}) as place from ready
 	union all select w.id, j.task, -j.priority, j.batch, w.executions,
-		case when w.failed = 0 then ${StoredState.scheduled} when w.run_at is null then ${StoredState.parked} else ${StoredState.failed} end
+		case when w.failed = 0 then ${StoredState.delayed} when w.run_at is null then ${StoredState.parked} else ${StoredState.failed} end
 		from waiting w left join every_job j on j.id = w.id
 	union all select c.id, c.task, -j.priority, c.batch, c.execution, ${StoredState.running} from claimed c left join every_job j on j.id = c.id
 	union all select o.id, j.task, -j.priority, j.batch, o.execution, o.status from outcome o left join every_job j on j.id = o.id
@@ -30,20 +30,20 @@ export const LAWS: Readonly<Record<string, string>> = {
 		select p.* from ${PLACES} p left join every_job j on j.id = p.id
 		where j.id is null or j.task <> p.task or j.batch is not p.batch or -j.priority <> p.rank`,
 	'the tally is what a recount gives': `
-		select * from (select task, place, jobs from tally where jobs <> 0 union all select task, place, -count(*) from ${PLACES} group by task, place)
-		group by task, place having sum(jobs) <> 0`,
+		select * from (select task, state, jobs from tally where jobs <> 0 union all select task, place, -count(*) from ${PLACES} group by task, place)
+		group by task, state having sum(jobs) <> 0`,
 	'the tally of each batch is what a recount gives': `
 		select * from (
-			select batch, place, jobs from batch_tally where jobs <> 0
+			select batch, state, jobs from batch_tally where jobs <> 0
 			union all select batch, place, -count(*) from ${PLACES} where batch is not null group by batch, place)
-		group by batch, place having sum(jobs) <> 0`,
+		group by batch, state having sum(jobs) <> 0`,
 	'a key names the job that has it, and each job with a key is named': `
 		select * from key k full join (select id, key, coalesce(batch, -task) as scope from every_job where key is not null) j
 			on j.id = k.id and j.key = k.key and j.scope = k.scope
 		where j.id is null or k.id is null`,
 	'what is told of a job is told of one that is there': `
 		select * from (
-			select 'trouble' as source, id from trouble union all select 'progress', id from progress
+			select 'failure_state' as source, id from failure_state union all select 'progress', id from progress
 			union all select 'checkpoint', id from checkpoint union all select 'log', id from log)
 		where id not in (select id from every_job)`,
 	'a run has all of its jobs, and no other has one of them': `
@@ -52,7 +52,7 @@ export const LAWS: Readonly<Record<string, string>> = {
 	'jobs that share a row have no rows of their own': `
 		select id from (
 			select id from job union all select id from ready union all select id from waiting union all select id from claimed union all select id from outcome
-			union all select id from trouble union all select id from progress union all select id from checkpoint union all select id from log)
+			union all select id from failure_state union all select id from progress union all select id from checkpoint union all select id from log)
 		where exists (select 1 from job_run where id between first and last)`,
 	'a run knows of each of its jobs what its payload is': `
 		select first, last from job_run where length(payloads) - length(replace(payloads, char(10), '')) <> last - first`,
@@ -67,16 +67,16 @@ export const LAWS: Readonly<Record<string, string>> = {
 	'a job was executed before it ended by itself, and runs at least for the first time': `
 		select * from ${PLACES} where place in (${StoredState.running}, ${StoredState.completed}, ${StoredState.dead}, ${StoredState.failed}, ${StoredState.parked}) and executions < 1`,
 	'attempts are at most those allowed and at most the executions': `
-		select t.id, t.attempts, p.spec, e.executions from trouble t join every_job j on j.id = t.id join policy p on p.id = j.policy join ${PLACES} e on e.id = t.id
+		select t.id, t.attempts, p.spec, e.executions from failure_state t join every_job j on j.id = t.id join policy p on p.id = j.policy join ${PLACES} e on e.id = t.id
 		where t.attempts > json_extract(p.spec, '$.maxAttempts') or t.attempts > e.executions`,
 	'a dead job says why': `
-		select o.id from outcome o left join trouble t on t.id = o.id where o.status = ${StoredState.dead} and (t.failure is null or t.attempts < 1)`,
+		select o.id from outcome o left join failure_state t on t.id = o.id where o.status = ${StoredState.dead} and (t.failure is null or t.attempts < 1)`,
 	'only a completed job has a result': `select id from outcome where status <> ${StoredState.completed} and (value is not null or blob is not null)`,
 	'a completed job has no checkpoint and no failure, and is no suspect': `
-		select o.id from ${PLACES} o left join checkpoint c on c.id = o.id left join trouble t on t.id = o.id
-		where o.place = ${StoredState.completed} and (c.id is not null or t.failure is not null or t.suspicions > 0)`,
+		select o.id from ${PLACES} o left join checkpoint c on c.id = o.id left join failure_state t on t.id = o.id
+		where o.place = ${StoredState.completed} and (c.id is not null or t.failure is not null or t.suspicion > 0)`,
 	'the ready jobs that are suspects, and only they, are in the lane of suspects': `
-		select r.* from ready r left join trouble t on t.id = r.id where (r.task < 0) <> (coalesce(t.suspicions, 0) > 0)`,
+		select r.* from ready r left join failure_state t on t.id = r.id where (r.task < 0) <> (coalesce(t.suspicion, 0) > 0)`,
 	'a batch is completed if all its input has ended, and not while a job of it has not': `
 		select * from (
 			select b.*, exists (select 1 from ${PLACES} p where p.batch = b.id and p.place < ${StoredState.completed}) as is_unended from batch b)

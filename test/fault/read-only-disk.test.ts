@@ -17,7 +17,7 @@ testOnOwnDisk(
 		const lines = await program.lines();
 		t.like(await program.ended(), {code: 0, stderr: ''});
 		const refusal =
-			/^BadDatabase: .*jobs\.db can not be opened; check that .* the file, its folder and their disk can be read and written \(SQLITE_CANTOPEN\)\.$/;
+			/^BadDatabase: .*jobs\.db can't be opened\. Check that .* the file, its folder and their disk can be read and written \(SQLITE_CANTOPEN\)\.$/;
 		t.regex(lines[0] as string, refusal);
 		t.regex(lines[1] as string, refusal);
 		t.is(lines[2], '2');
@@ -39,7 +39,7 @@ testOnFaultyDisk(`a disk that turns read-only under an engine stops it in a sent
 	t.false(hangs);
 	const {told} = run;
 	const stopped = told.findIndex(line => line.startsWith('BadDatabase'));
-	t.regex(told[stopped] as string, /jobs\.db can not be written; check .* that their disk is not mounted read-only, then open it anew \(SQLITE_READONLY/);
+	t.regex(told[stopped] as string, /jobs\.db can't be written\. Check .* that their disk is not mounted read-only, then open it again \(SQLITE_READONLY/);
 	t.deepEqual(
 		told.slice(stopped).filter(line => /^(enqueued|completed)/.test(line)),
 		[],

@@ -50,7 +50,7 @@ const CRIMES: Readonly<Record<string, readonly Crime[]>> = {
 		},
 	],
 	'no transaction fails, however many programs write': [
-		{evidence: alsoSays(honest => says<'warned'>({what: 'warned', at: last(honest), message: 'transaction set back; it is tried again'}))},
+		{evidence: alsoSays(honest => says<'warned'>({what: 'warned', at: last(honest), message: 'transaction failed; it is tried again'}))},
 	],
 	'every job ends': [{sql: honest => `delete from outcome where id = ${completed(honest)}`}],
 	'what was acknowledged is there, unless it ended and was cleaned up': [
@@ -117,7 +117,9 @@ const CRIMES: Readonly<Record<string, readonly Crime[]>> = {
 	],
 	'a batch that completed has enqueued its job, once': [{evidence: alsoSays(honest => says<'mapped'>({what: 'mapped', at: last(honest), batch: 77}))}],
 	'a signal ends a program soon': [{evidence: lived({by: 'SIGTERM', dyingMs: 60_000})}],
-	'whoever leaves in good order leaves no suspicion': [{sql: honest => `insert into trouble (id, attempts, suspicions) values (${completed(honest)}, 0, 1)`}],
+	'whoever leaves in good order leaves no suspicion': [
+		{sql: honest => `insert into failure_state (id, attempts, suspicion) values (${completed(honest)}, 0, 1)`},
+	],
 	'no child process outlives its program for long': [{evidence: lived({orphanedMs: 60_000})}],
 	'nothing is left beside the database': [{evidence: ({left}) => ({left: [...left, 'jobs.db-wal']})}],
 };

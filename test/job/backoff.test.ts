@@ -25,7 +25,7 @@ test('the share jitter of the wait is random', t => {
 	t.is(backoffMs({...jittered, jitter: 1}, 1, 0.999), 1);
 });
 
-test('a wait is a whole number of milliseconds between nothing and maxMs', t => {
+test('a wait is a whole number of milliseconds from 0 to maxMs', t => {
 	fc.assert(
 		fc.property(backoff, attempt, random, (backoff, attempt, random) => {
 			const wait = backoffMs(backoff, attempt, random);

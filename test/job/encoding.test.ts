@@ -7,7 +7,7 @@ import {FaenaError} from '../../lib/support/errors.ts';
 import fc from '../fixtures/property.ts';
 import {anything, bytes, damaged, json, packed, record, rich, text, wild} from '../fixtures/values.ts';
 
-test('what is encoded comes back equal, whatever it is made of', t => {
+test('a decoded value equals the encoded one, for all values that can be encoded', t => {
 	fc.assert(
 		fc.property(anything, value => {
 			const back = decode(encode(value, 'payload'));
@@ -25,7 +25,7 @@ test('a plain value is stored as its JSON', t => {
 	t.is(encode({file: 'a.png', width: 320}, 'payload'), '{"file":"a.png","width":320}');
 });
 
-test('digits are read as JSON reads them, and refused where it refuses them', t => {
+test('digits are decoded as JSON would decode them, and refused if JSON refuses them', t => {
 	fc.assert(
 		fc.property(fc.stringMatching(/^[0-9]{0,3}[0-9 .:/eE+-]{0,8}$/), text => {
 			let expected: unknown;
@@ -43,13 +43,13 @@ test('digits are read as JSON reads them, and refused where it refuses them', t 
 	t.is(decode('999999999'), 999_999_999);
 });
 
-test('bytes are stored as they are after a format byte, and undefined as nothing', t => {
+test('bytes are stored as they are after a format byte, and undefined as null', t => {
 	fc.assert(fc.property(bytes, content => Buffer.compare(encode(content, 'payload') as Uint8Array, Buffer.from([1, ...content])) === 0));
 	t.is(encode(undefined, 'payload'), null);
 	t.is(decode(null), undefined);
 });
 
-test('a Buffer comes back as a Uint8Array, whichever kind of array it was stored in', t => {
+test('a Buffer is decoded as a Uint8Array, by itself and in an object', t => {
 	const encoded = Buffer.from(encode(Buffer.from('abc'), 'payload') as Uint8Array);
 	for (const back of [decode(encoded), (decode(encode({file: Buffer.from('abc')}, 'payload')) as {file: unknown}).file]) {
 		t.is(Object.getPrototypeOf(back), Uint8Array.prototype);
@@ -127,13 +127,13 @@ function holed(length: number, hole: number): number[] {
 	return array;
 }
 
-test('an array of holes costs what it holds, however long it is', t => {
+test('the cost of a sparse array depends on its items, not on its length', t => {
 	const back = decode(encode(Object.assign([], {4294967293: 'last'}), 'payload')) as unknown[];
 	t.is(back.length, 4294967294);
 	t.deepEqual(Object.entries(back), [['4294967293', 'last']]);
 });
 
-test('what a binary value holds is in order, also beside properties that are binary', t => {
+test('binary parts keep their order, also beside properties that are binary', t => {
 	const value = [Object.assign([new Uint8Array([1])], {more: new Uint8Array([2])}), new Uint8Array([3])];
 	t.deepEqual(decode(encode(value, 'payload')), value);
 });
@@ -146,7 +146,7 @@ test('an array of another realm comes back as one of this', t => {
 	t.deepEqual(decode(encode(runInNewContext('[1, [2]]'), 'payload')), [1, [2]]);
 });
 
-test('names come back as they are, whatever names this thread has parsed before', t => {
+test('names are decoded as they are, whatever names this thread has parsed before', t => {
 	for (const [index, name] of ['"', '\n', 'a\t', '\ud800', '\\'].entries()) {
 		const poison = JSON.stringify({[`p${index}`]: 1, [JSON.stringify(name).slice(1, name.length + 1)]: 2});
 		t.deepEqual(Object.keys(JSON.parse(poison)).length, 2);
@@ -155,7 +155,7 @@ test('names come back as they are, whatever names this thread has parsed before'
 	}
 });
 
-test('an object met twice is stored twice', t => {
+test('an object that occurs twice is stored twice', t => {
 	const shared = {when: new Date(5)};
 	t.deepEqual(decode(encode([shared, shared], 'payload')), [{when: new Date(5)}, {when: new Date(5)}]);
 });
@@ -192,18 +192,18 @@ const REFUSED: readonly [title: string, value: () => unknown, sentence: string][
 ];
 
 for (const [title, value, sentence] of REFUSED) {
-	test(`refused, with the place named: ${title}`, t => {
+	test(`refused, with the path to the value: ${title}`, t => {
 		const error = t.throws(() => encode(value(), 'payload'), {instanceOf: FaenaError, code: 'NotEncodable'});
 		t.true(error?.message.startsWith(sentence), error?.message);
 	});
 }
 
-test('whatever is encoded, the result is stored or refused by a FaenaError', t => {
+test('encoding any value succeeds or throws a FaenaError', t => {
 	fc.assert(fc.property(wild, value => returnsOrRefuses(() => encode(value, 'payload'))));
 	t.pass();
 });
 
-test('500 levels are not too deep', t => {
+test('a value of 500 levels can be encoded', t => {
 	t.deepEqual(decode(encode(nest(500), 'payload')), nest(500));
 });
 
@@ -219,7 +219,7 @@ test('a value over the limit is refused, with its size; one at the limit is not'
 	t.regex(error?.message ?? '', /^The result is 6 bytes long once encoded; the limit is 5 /);
 });
 
-test('a size is that of the stored bytes, and beside a limit never on the wrong side of it', t => {
+test('a size is that of the stored bytes; with a limit, it is on the right side of the limit', t => {
 	fc.assert(
 		fc.property(anything, fc.nat(200), (value, limit) => {
 			const encoded = encode(value, 'payload');
@@ -231,7 +231,7 @@ test('a size is that of the stored bytes, and beside a limit never on the wrong 
 	t.pass();
 });
 
-test('two encoded values are the same if what they hold is equal', t => {
+test('two encoded values are the same if their decoded values are equal', t => {
 	fc.assert(fc.property(anything, value => sameValue(encode(value, 'payload'), stored(encode(value, 'payload')))));
 	fc.assert(fc.property(record(rich), value => sameValue(encode(value, 'payload'), encode(backwards(value), 'payload'))));
 	t.false(sameValue(encode({a: 1}, 'payload'), encode({a: 1, b: undefined}, 'payload')));
@@ -241,7 +241,7 @@ test('two encoded values are the same if what they hold is equal', t => {
 	t.false(sameValue(encode(new Uint8Array([1]), 'payload'), encode([1], 'payload')));
 });
 
-/** Made by the first version. If this fails, stored values are no longer readable: make a new format instead. */
+/** Values that the first version encoded. If a test of them fails, stored values are no longer readable: make a new format instead. */
 const RELEASED: readonly [Encoded, unknown][] = [
 	['{"a":[1,null,"ä"]}', {a: [1, null, 'ä']}],
 	[null, undefined],
@@ -298,7 +298,7 @@ test('a rich value cut short anywhere is refused', t => {
 	t.pass();
 });
 
-test('decoding anything gives a value or a FaenaError', t => {
+test('decoding anything returns a value or throws a FaenaError', t => {
 	fc.assert(
 		fc.property(damaged, encoded => returnsOrRefuses(() => decode(encoded))),
 		{numRuns: 3000},
@@ -306,7 +306,7 @@ test('decoding anything gives a value or a FaenaError', t => {
 	t.pass();
 });
 
-test('what stands for a value that can not be had says why when it is decoded', t => {
+test('decoding a value that stands for an unreadable one throws the reason', t => {
 	t.throws(() => decode(unreadable('The file ü is gone.')), {instanceOf: FaenaError, code: 'BadDatabase', message: 'The file ü is gone.'});
 });
 
@@ -328,7 +328,7 @@ function describe(values: Readonly<Record<string, unknown>>): PropertyDescriptor
 	return Object.fromEntries(Object.entries(values).map(([name, value]) => [name, {value, configurable: true, writable: true, enumerable: false}]));
 }
 
-/** As a database gives it back: the same bytes in a Buffer. */
+/** The value as a database returns it: the same bytes in a Buffer. */
 function stored(encoded: Encoded): Encoded {
 	return encoded instanceof Uint8Array ? Buffer.from(encoded) : encoded;
 }

@@ -17,7 +17,7 @@ test('an error becomes a record of its name, message, stack, code and causes, ou
 	);
 });
 
-test('an error that was thrown is the usual reason', t => {
+test('the default reason of a failure is that the task threw', t => {
 	t.is(toFailure(new Error('a')).reason, 'threw');
 });
 
@@ -46,7 +46,7 @@ for (const [title, thrown, message] of THROWN) {
 	});
 }
 
-test('what is thrown, whatever it is, becomes a record that JSON keeps as it is', t => {
+test('any thrown value becomes a record that JSON keeps as it is', t => {
 	const field = fc.anything({withBigInt: true, withNullPrototype: true, maxDepth: 2}).filter(value => !Object.is(value, -0));
 	const shape = fc.record({message: field, name: field, stack: field, code: field, cause: field}, {requiredKeys: []});
 	const trap = fc.constantFrom(undefined, 'get', 'has', 'getPrototypeOf', 'ownKeys');
@@ -62,7 +62,7 @@ test('what is thrown, whatever it is, becomes a record that JSON keeps as it is'
 	t.pass();
 });
 
-test('a chain of causes ends where it bites its own tail', t => {
+test('a cyclic chain of causes ends before its first repetition', t => {
 	const one = new Error('one');
 	const two = new Error('two', {cause: one});
 	one.cause = two;
@@ -88,7 +88,7 @@ test('a cause can be anything', t => {
 	t.false('causes' in toFailure(new Error('a', {cause: null})));
 });
 
-test('endless texts are cut, and say by how much', t => {
+test('long texts are cut off, with the number of characters that are missing', t => {
 	const endless = 'x'.repeat(1e6);
 	const error = Object.assign(new Error(endless), {name: endless, code: endless, stack: endless});
 	const record = toFailure(error);
@@ -117,7 +117,7 @@ test('a record becomes an Error with its name, message, stack, code, reason and 
 	t.false('cause' in ((error.cause as Error).cause as Error));
 });
 
-test('a record survives the way to an Error and back', t => {
+test('a record that becomes an Error and a record again is the same', t => {
 	const described = fc.record(
 		{name: fc.string({minLength: 1}), message: fc.string(), stack: fc.string({minLength: 1}), code: fc.oneof(fc.string(), fc.integer())},
 		{requiredKeys: ['name', 'message', 'stack'], noNullPrototype: true},

@@ -22,22 +22,26 @@ test('completed, dead and cancelled are terminal, the others are not', t => {
 	t.deepEqual(STATUSES.filter(isTerminal), ['completed', 'dead', 'cancelled']);
 });
 
-test('only retry, and an enqueue that is to rerun it, move a job that has ended, and open a new round', t => {
+test('only retry, and an enqueue with rerun, open a new round of a job that has ended', t => {
 	const reopenings = moves.filter(({from}) => isTerminal(from));
 	t.deepEqual(
 		reopenings,
-		STATUSES.filter(isTerminal).map(from => ({from, to: 'pending', because: `retry; enqueue of a changed one${from === 'completed' ? '' : ', or again'}`})),
+		STATUSES.filter(isTerminal).map(from => ({
+			from,
+			to: 'pending',
+			because: `retry; enqueue with a changed payload${from === 'completed' ? '' : ' or again'}`,
+		})),
 	);
 });
 
-test('only a dequeue makes a job run, and only a pending one', t => {
+test('only a claim makes a job run, and only a pending one', t => {
 	t.deepEqual(
 		moves.filter(({to}) => to === 'running'),
-		[{from: 'pending', to: 'running', because: 'dequeue'}],
+		[{from: 'pending', to: 'running', because: 'claim'}],
 	);
 });
 
-test('an execution ends only by being settled or recovered', t => {
+test('an execution ends only by being settled or reclaimed', t => {
 	for (const {because} of moves.filter(({from}) => from === 'running')) t.regex(because, /^settle: /);
 });
 
@@ -60,7 +64,7 @@ function targetsOf(status: JobStatus): JobStatus[] {
 
 function reachableFrom(start: JobStatus): Set<JobStatus> {
 	const reached = new Set([start]);
-	// A Set is iterated over what is added meanwhile, too.
+	// The loop over a Set also visits values that are added meanwhile.
 	for (const status of reached) for (const next of targetsOf(status)) reached.add(next);
 	return reached;
 }

@@ -17,13 +17,13 @@ test('a cell names the jobs of the open chunk whose outcomes are not final', t =
 	const cell = new OpenJobsCell(path, 0);
 	t.teardown(() => cell.close());
 	const shown = (ids: number | number[], jobs: number, final: number) => {
-		cell.show({lease: 5, ids, jobs}, final);
+		cell.write({lease: 5, ids, jobs}, final);
 		return readOpenJobs(path).map(({first, last}) => [first, last]);
 	};
 	t.deepEqual(shown(1, 2000, 0), [[1, 2000]]);
 	t.deepEqual(shown(1, 2000, 1999), [[2000, 2000]]);
 	t.deepEqual(shown(1, 2000, 2000), []);
-	// As priorities order them.
+	// Ids are not in order if jobs have priorities.
 	const ids = [9, 10, 3, 4, 5, 7];
 	t.deepEqual(shown(ids, 6, 0), [
 		[3, 5],
@@ -37,16 +37,16 @@ test('a cell names the jobs of the open chunk whose outcomes are not final', t =
 	t.deepEqual(shown(ids, 6, 6), []);
 });
 
-test('each worker has a cell of its own, and what several name is named once', t => {
+test('each worker has a cell of its own, and a job in several cells is read once', t => {
 	const path = makeFile(t);
 	const cells = [0, 1, 7].map(cell => new OpenJobsCell(path, cell));
 	t.teardown(() => {
 		for (const cell of cells) cell.close();
 	});
 	const [one, two, three] = cells as [OpenJobsCell, OpenJobsCell, OpenJobsCell];
-	one.show({lease: 5, ids: 10, jobs: 10}, 0);
-	two.show({lease: 5, ids: [15, 16, 17, 18, 19, 20, 21, 40], jobs: 8}, 0);
-	three.show({lease: 6, ids: 12, jobs: 1}, 0);
+	one.write({lease: 5, ids: 10, jobs: 10}, 0);
+	two.write({lease: 5, ids: [15, 16, 17, 18, 19, 20, 21, 40], jobs: 8}, 0);
+	three.write({lease: 6, ids: 12, jobs: 1}, 0);
 	t.deepEqual(readOpenJobs(path), [
 		{lease: 5, first: 10, last: 21},
 		{lease: 5, first: 40, last: 40},
@@ -54,7 +54,7 @@ test('each worker has a cell of its own, and what several name is named once', t
 	]);
 });
 
-test('a chunk whose ids are too many ranges for a cell is named whole, with some jobs too many', t => {
+test('a chunk with too many ranges of ids for a cell is named whole, with some other jobs', t => {
 	const path = makeFile(t);
 	const ids = Array.from({length: 1000}, (_, index) => 10_000 + (index % 2 === 0 ? 3 * index : -3 * index));
 	writeOpenJobs(path, 5, ids);
@@ -99,7 +99,7 @@ for (const [what, spoil] of Object.entries(GARBAGE)) {
 	});
 }
 
-/** Puts a file with the same content in the place of the right one, as a user could who may write to the folder. */
+/** Replaces the file by one with the same content, as a user with write permission for the folder could. */
 const PLANTED: Readonly<Record<string, (path: string, other: string) => void>> = {
 	'is a symbolic link': (path, other) => symlinkSync(other, path),
 	'is another name of some file': (path, other) => linkSync(other, path),
@@ -134,31 +134,31 @@ for (const [what, plant] of Object.entries(PLANTED)) {
 	});
 }
 
-test('a cell goes on in the file of an owner that came again by the same name', t => {
+test('a cell goes on in the new file of an owner that registers again by the same name', t => {
 	const path = makeFile(t);
 	const cell = new OpenJobsCell(path, 0);
 	t.teardown(() => cell.close());
-	cell.show({lease: 5, ids: 1, jobs: 2}, 0);
+	cell.write({lease: 5, ids: 1, jobs: 2}, 0);
 	rmSync(path);
-	cell.show({lease: 5, ids: 3, jobs: 2}, 0);
+	cell.write({lease: 5, ids: 3, jobs: 2}, 0);
 	t.deepEqual(readOpenJobs(path), []);
 	writeFileSync(path, '', {mode: 0o600});
-	cell.show({lease: 6, ids: 5, jobs: 2}, 0);
+	cell.write({lease: 6, ids: 5, jobs: 2}, 0);
 	t.deepEqual(readOpenJobs(path), [{lease: 6, first: 5, last: 6}]);
 });
 
-test('a task that closes descriptors which are not its own gets nothing of a cell into its files', t => {
+test('if a task closes the descriptor of a cell, the cell is not written into a file of the task', t => {
 	const path = makeFile(t);
 	const cell = new OpenJobsCell(path, 0);
 	t.teardown(() => cell.close());
 	const [before] = [openSync('/dev/null', 'r')];
 	closeSync(before);
-	cell.show({lease: 5, ids: 1, jobs: 2}, 0);
+	cell.write({lease: 5, ids: 1, jobs: 2}, 0);
 	closeSync(before);
 	const own = join(makeFolder(t), 'own');
 	const file = openSync(own, 'w+', 0o600);
 	t.is(file, before);
-	cell.show({lease: 5, ids: 1, jobs: 2}, 1);
+	cell.write({lease: 5, ids: 1, jobs: 2}, 1);
 	t.is(readFileSync(own).length, 0);
 	t.deepEqual(readOpenJobs(path), [{lease: 5, first: 2, last: 2}]);
 	closeSync(file);

@@ -1,4 +1,4 @@
-/** Every option that is a number or a time, with the values that have broken such options, by each way in: it works, or is refused in a sentence. */
+/** Every option that is a number or a time, with values that have broken such options, in each function that takes it: it works, or is refused. */
 import {join} from 'node:path';
 import {mock} from 'node:test';
 import anyTest, {type ExecutionContext} from 'ava';
@@ -8,9 +8,10 @@ import {MAP_CHECKS} from '../../lib/api/map-options.ts';
 import {OPEN_CHECKS, RECYCLE_CHECKS, RESOURCE_LIMITS_CHECKS} from '../../lib/api/open-options.ts';
 import {WORK_CHECKS} from '../../lib/api/work.ts';
 import {run as runCommand} from '../../lib/cli/program.ts';
-import {enqueueIn, FaenaError, type JobOptions, open, openQueue, type TaskContext, task, work} from '../../lib/index.ts';
+import {enqueueIn, FaenaError, type JobOptions, open, type TaskContext, task} from '../../lib/index.ts';
 import {type Check, type Checks, show} from '../../lib/job/checks.ts';
 import {BACKOFF_CHECKS, EXECUTION_CHECKS, JOB_CHECKS, TASK_CHECKS} from '../../lib/job/options.ts';
+import {openQueue, work} from '../../lib/queue.ts';
 import {QUEUE_CHECKS} from '../../lib/store/open-store.ts';
 import {systemClock} from '../../lib/support/clock.ts';
 import {openForTest, TestClock, type TestEngine} from '../../lib/testing.ts';
@@ -21,7 +22,7 @@ const test = anyTest.serial;
 
 const VALUES: readonly unknown[] = [1, 0, -0, 0.5, 20.25, '1.5ms', 2 ** 31 - 0.5, 2 ** 31, 2 ** 53, NaN, Infinity, 1e300, -1];
 
-/** Options that are objects, with the checks of what is in them. Some may be a number instead. */
+/** Options that are objects, with the checks of their fields. Some may also be a number. */
 const NESTED: Readonly<Record<string, Checks>> = {
 	backoff: BACKOFF_CHECKS,
 	recycle: RECYCLE_CHECKS,
@@ -31,10 +32,10 @@ const NESTED: Readonly<Record<string, Checks>> = {
 	defaults: {},
 };
 
-/** Options that are neither a number nor a time, and hold none. */
+/** Options that are neither a number nor a time, and have none in them. */
 const OTHERS = [
 	...['queue', 'tasks', 'isolation', 'durability', 'closeOnSignals', 'logger', 'taskOutput', 'env', 'execArgv', 'retry', 'key', 'setup', 'teardown'],
-	...['batch', 'payload', 'order', 'signal', 'onComplete', 'changed', 'missing', 'retryFailed', 'when', 'on', 'now', 'random', 'readOnly'],
+	...['batch', 'payload', 'order', 'signal', 'onComplete', 'changed', 'missing', 'retryFailed', 'when', 'on', 'now', 'random', 'readOnly', 'postMortem'],
 ];
 
 function isNumber(check: Check): boolean {
@@ -51,13 +52,13 @@ function accepts(check: Check, value: unknown): boolean {
 }
 
 interface Case {
-	/** The option's own name. */
+	/** The option's name, without that of the object it is in. */
 	readonly name: string;
 	readonly value: unknown;
 	readonly options: Readonly<Record<string, unknown>>;
 }
 
-/** Each option of the table that is a number or a time, and each in one that is an object, with each value. */
+/** All options of the table that are a number or a time, also those inside objects, with all values. */
 function casesOf(checks: Checks): Case[] {
 	const flat = Object.entries(checks).flatMap(([name, check]) => (isNumber(check) ? VALUES.map(value => ({name, value, options: {[name]: value}})) : []));
 	const rest: Readonly<Record<string, object>> = {halt: {when: 'soon', on: 'fail'}};
@@ -69,7 +70,7 @@ function casesOf(checks: Checks): Case[] {
 	return [...flat, ...nested];
 }
 
-/** False if it was refused, by a sentence that names the option and what came. */
+/** Returns false if the value was refused, and asserts that the sentence names the option and the value. */
 async function works(t: ExecutionContext, {name, value}: Pick<Case, 'name' | 'value'>, attempt: () => unknown): Promise<boolean> {
 	try {
 		await attempt();
@@ -89,7 +90,7 @@ function assertRefused(t: ExecutionContext, name: string, value: unknown, error:
 	);
 }
 
-test('every option is a number or a time, holds such, or is known to be neither', t => {
+test('every option is a number or a time, has such fields, or is known to be neither', t => {
 	const tables = [OPEN_CHECKS, TASK_CHECKS, JOB_CHECKS, MAP_CHECKS, QUEUE_CHECKS, WORK_CHECKS, ...Object.values(NESTED)];
 	const unknown = tables.flatMap(table => Object.keys(table).filter(name => !isNumber(table[name] as Check) && !NESTED[name] && !OTHERS.includes(name)));
 	t.deepEqual(unknown, []);
@@ -100,10 +101,10 @@ test('every option is a number or a time, holds such, or is known to be neither'
 		);
 });
 
-// ——— of jobs ———
+// ——— options of jobs ———
 
 const TASKS = {
-	// So that the backoff is needed.
+	// The first attempt fails, so that the backoff is used.
 	failOnce(_: unknown, {job}: TaskContext) {
 		if (job.attempts === 0) throw new Error('again');
 	},
@@ -125,7 +126,7 @@ async function openTest<Tasks extends object>(t: ExecutionContext, given: Tasks,
 	return {faena, path};
 }
 
-/** Moves the clock until all have ended, and looks at what the rows hold. */
+/** Moves the clock until all jobs have ended, and checks the values in the rows. */
 async function assertAllEnd(t: ExecutionContext, {faena, path}: {faena: TestEngine<object>; path: string}, jobs: number): Promise<void> {
 	for (let times = 0; times < 40 && (await faena.counts()).pending + (await faena.counts()).failed > 0; times++) {
 		faena.clock.advance('10y');
@@ -151,7 +152,7 @@ for (const way of ['enqueue', 'call', 'enqueueMany', 'ctx.enqueue', 'enqueueIn']
 		let jobs = 0;
 		const ways: Record<typeof way, (options: Omit<JobOptions, 'key'>) => unknown> = {
 			enqueue: options => faena.enqueue('failOnce', null, options),
-			// Its answer comes once the clock is moved; what is refused is at once.
+			// A refusal comes at once, an answer once the clock has moved.
 			call: options => Promise.race([faena.call('failOnce', null, options).catch(ignoreFailure), faena.counts().then(() => faena.counts())]),
 			enqueueMany: options => faena.enqueueMany('failOnce', [1, 2], options),
 			enqueueIn: options => enqueueIn<typeof TASKS>(db, 'failOnce', null, options),
@@ -181,7 +182,7 @@ test('map(): each number and time among its options works, or is refused in a se
 	const {key: _key, ...ofJobs} = JOB_CHECKS;
 	for (const each of [...casesOf(MAP_CHECKS), ...casesOf(ofJobs)]) {
 		await works(t, each, () => {
-			// It is refused in the call.
+			// The call itself refuses it.
 			const map = faena.map('failOnce', [1, 2, 3], each.options);
 			void map;
 			maps++;
@@ -227,7 +228,7 @@ test('open({defaults}): each number and time works, or is refused in a sentence'
 	}
 });
 
-// ——— of what is opened ———
+// ——— options of open(), openQueue() and work() ———
 
 const MODULE = new URL('../fixtures/tasks.ts', import.meta.url);
 
@@ -253,7 +254,7 @@ test('open(): each number and time among its options works, or is refused in a s
 	}
 });
 
-/** A limit of values below that of the one that is given. */
+/** A limit below the given one. */
 function refusedAsTooLarge(error: unknown): number {
 	if ((error as FaenaError).code === 'TooLarge') return 7;
 	throw error;
@@ -302,7 +303,7 @@ const POLICY = {maxAttempts: 2, timeoutMs: null, backoff: {baseMs: 1, factor: 1,
 const NEW_JOB = {task: 'run', payload: null, priority: 0, runAt: null, policy: POLICY};
 
 for (const location of [':memory:', 'a file']) {
-	test(`openQueue() on ${location}: the time may have fractions; what is no time, or no die, is refused in a sentence when it is given`, async t => {
+	test(`openQueue() on ${location}: the time may have fractions; a wrong value of now() or random() is refused in a sentence`, async t => {
 		let [time, die]: unknown[] = [1000.75, 0.5];
 		const queue = await openQueue(location === 'a file' ? join(makeFolder(t), 'jobs.db') : location, {now: () => time as number, random: () => die as number});
 		t.teardown(() => queue.close());
@@ -311,8 +312,7 @@ for (const location of [':memory:', 'a file']) {
 		const {lease, jobs} = await queue.dequeue({owner: 'me', tasks: ['run']});
 		const settle = () =>
 			queue.settle(lease, [{id: 1, execution: jobs[0]?.execution ?? 0, outcome: {type: 'threw', error: {reason: 'threw', name: 'E', message: ''}}}]);
-		// The memory queue takes nothing back of a turn that fails.
-		for (die of location === 'a file' ? [NaN, 2, '0'] : [])
+		for (die of [NaN, 2, '0'])
 			await t.throwsAsync(settle, {code: 'BadOption', message: /^openQueue\(\) expects as the value of random\(\) a number from 0 to 1; it got/});
 		die = 0;
 		await settle();
@@ -327,7 +327,7 @@ for (const location of [':memory:', 'a file']) {
 	});
 }
 
-// ——— of calls ———
+// ——— options of other calls ———
 
 test('each time of a call works, or is refused in a sentence', async t => {
 	const {faena} = await openTest(t, TASKS);
@@ -340,7 +340,7 @@ test('each time of a call works, or is refused in a sentence', async t => {
 		await works(t, {name: 'time', value}, () => new TestClock(5).advance(value));
 		await works(t, {name: 'now', value}, () => t.true(Number.isSafeInteger(new TestClock(value).now)));
 		await works(t, {name: 'now', value}, async () => (await openForTest(TASKS, {now: value})).close());
-		// That of one second is the longest that ends.
+		// Waits of more than a second don't end in this test.
 		const isLong = typeof value === 'number' && value > 1000;
 		await works(t, {name: 'timeout', value}, async () => {
 			const wait = job.result({timeout: value}).catch(error => {
@@ -353,13 +353,13 @@ test('each time of a call works, or is refused in a sentence', async t => {
 		});
 	}
 	t.true(waits.length > 4);
-	// What had to end by mistake would have, by then.
+	// By then a wait that ends too early by mistake has ended.
 	await t.throwsAsync(job.result({timeout: 50}), {code: 'WaitTimeout'});
 	await faena.cancel(job.id);
 	t.is((await job.outcome()).status, 'cancelled');
 });
 
-test("a test's clock stands at whole milliseconds, however it is moved", async t => {
+test("a test's clock is always at whole milliseconds", async t => {
 	const {faena} = await openTest(t, TASKS, {now: 1000.5});
 	t.is(faena.clock.now, 1001);
 	for (const by of [0.5, 20.25, '1.5ms']) faena.clock.advance(by);
@@ -387,7 +387,7 @@ test('a timer of more days than setTimeout counts lasts for all of them', t => {
 	t.deepEqual(rung, ['short', 'long']);
 });
 
-test('a grace of a month lets a teardown come to its end', async t => {
+test('with a grace of a month, a teardown is not cut off', async t => {
 	t.timeout(60_000);
 	const torn = join(makeFolder(t), 'torn');
 	const faena = await open({
@@ -402,23 +402,23 @@ test('a grace of a month lets a teardown come to its end', async t => {
 	t.true((await import('node:fs')).existsSync(torn));
 });
 
-// ——— of the command ———
+// ——— flags of commands ———
 
 interface Command {
-	/** Of each flag that is a number or a time the values that work, and of `ids`, which are arguments. */
+	/** The values that work, for each flag that is a number or a time, and for the arguments `ids`. */
 	readonly good: Readonly<Record<string, readonly string[]>>;
-	/** What the command is given beside its name. */
+	/** The command's other words. */
 	readonly words: (flag: string, value: string) => readonly string[];
-	/** What it ends with where the value works. */
+	/** The exit code if the value works. */
 	readonly codes: readonly number[];
 }
 
-/** An id too large for an integer of 32 bits is a good one, of a job that is not there. */
+/** An id that needs more than 32 bits is valid, though no job has it. */
 const BY_ID: Command = {good: {ids: ['1', '2147483648']}, words: (_, id) => [id], codes: [3]};
 const WITHOUT: Command = {...BY_ID, good: {}};
 const COMMANDS: Readonly<Record<string, Command>> = {
 	map: {
-		good: {'--workers': ['1'], '--timeout': ['1.5ms', '20.25s', '600000.5ms'], '--attempts': ['1'], '--halt': ['soon,fail=1']},
+		good: {'--workers': ['1'], '--timeout': ['1.5ms', '20.25s', '600000.5ms'], '--max-attempts': ['1'], '--halt': ['soon,fail=1']},
 		words: (flag, value) => [tasks('traces-executions', 'echo'), '--lines', '--quiet', '--batch', `${flag} ${value}`, flag, value],
 		codes: [0, 1],
 	},
@@ -451,17 +451,17 @@ for (const [command, {good, words, codes}] of Object.entries(COMMANDS)) {
 	});
 }
 
-/** As its help shows them. */
+/** The flags that a command's help lists. */
 async function numbersOf(command: string): Promise<string[]> {
 	const {said} = await parsed('stdout', command, '--help');
-	return [...said.matchAll(/(--\w+) <(?:n|time|when)>|[<[](?:ids\.\.\.|id)[\]>]/g)].map(([, flag = 'ids']) => flag);
+	return [...said.matchAll(/(--[\w-]+) <(?:n|time|when)>|[<[](?:ids\.\.\.|id)[\]>]/g)].map(([, flag = 'ids']) => flag);
 }
 
 function toText(flag: string): (value: unknown) => string {
 	return value => (flag === '--halt' ? `soon,fail=${value}` : Object.is(value, -0) ? '-0' : `${value}`);
 }
 
-/** What the command says that is refused before it does anything, or that is asked for help. */
+/** The output of a command that prints its help, or is refused before it does anything. */
 async function parsed(on: 'stdout' | 'stderr', ...words: readonly string[]): Promise<{code: unknown; said: string}> {
 	const write = mock.method(process[on], 'write', () => true);
 	const before = process.exitCode;

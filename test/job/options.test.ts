@@ -5,7 +5,7 @@ import {OPEN_CHECKS} from '../../lib/api/open-options.ts';
 import {DEFAULTS} from '../../lib/index.ts';
 import {JOB_CHECKS, TASK_CHECKS} from '../../lib/job/options.ts';
 
-/** Options by the section of docs/options.md that has them, each with its default as it is written there. */
+/** Options by their section of docs/options.md, each with its default as the document has it. */
 const sections = readFileSync(new URL('../../docs/options.md', import.meta.url), 'utf8')
 	.split(/^## /m)
 	.slice(1)
@@ -22,7 +22,7 @@ test('docs/options.md has every option that is accepted, and no other', t => {
 	t.deepEqual(names(ofMap), Object.keys(MAP_CHECKS).sort());
 });
 
-test('docs/options.md tells the defaults as they are', t => {
+test('docs/options.md has the right defaults', t => {
 	const literal = (value: unknown) =>
 		`\`${JSON.stringify(value)
 			.replaceAll(/"(\w+)":/g, '$1: ')

@@ -6,7 +6,7 @@ import fc from '../fixtures/property.ts';
 const short = fc.option(fc.string({minLength: 1, maxLength: 5}).filter(text => !text.includes('\n')));
 const shorts = fc.array(short, {minLength: 1, maxLength: 20});
 
-test('lines come back as they went in, whole, cut and joined', t => {
+test('packed strings can be unpacked, cut and joined', t => {
 	const property = fc.property(shorts, shorts, fc.nat(), fc.nat(), (values, others, a, b) => {
 		const lines = toPackedStrings(values);
 		t.deepEqual(unpack(lines), values);
@@ -22,7 +22,7 @@ test('lines come back as they went in, whole, cut and joined', t => {
 	t.pass();
 });
 
-test('only short texts without line breaks become lines', t => {
+test('only short texts without line breaks are packed', t => {
 	const others: readonly Encoded[] = ['a\nb', '', 'x'.repeat(257), new Uint8Array([1])];
 	for (const other of others) {
 		const values = ['1', other, null];
@@ -34,7 +34,7 @@ test('only short texts without line breaks become lines', t => {
 	t.deepEqual([countOf(['1', null]), countOf({count: 7, text: null})], [2, 7]);
 });
 
-test('lines that are not there, since somebody tampered with them, are nothing', t => {
+test('lines that are missing from a damaged text are null', t => {
 	const lines = {count: 4, text: '1\n2'};
 	t.deepEqual(unpack(lines), ['1', '2', null, null]);
 	t.deepEqual(unpack(slicePacked(lines, 1, 4)), ['2', null, null]);

@@ -10,7 +10,7 @@ function read(packed: Uint8Array): JobTimes[] {
 	return Array.from({length: times.count}, (_, job) => times.at(job));
 }
 
-test('times are packed exactly, whatever they are', t => {
+test('all times are packed exactly', t => {
 	const whole = (range: number) =>
 		fc
 			.tuple(fc.constantFrom(0, 1, 1_763_000_000_000), fc.array(fc.nat(range), {minLength: 3, maxLength: 3}))
@@ -31,7 +31,7 @@ test('times are packed exactly, whatever they are', t => {
 			const expected = Array.from({length: 5}, (_, job) => Object.fromEntries(NAMES.map((name, index) => [name, columns[index]?.[job] ?? NaN])));
 			const packed = packTimes(5, times);
 			t.deepEqual(read(packed), expected as unknown as JobTimes[]);
-			// Also where it lies in the midst of other memory.
+			// Also if it begins in the middle of a buffer.
 			const shifted = Buffer.alloc(packed.byteLength + 3);
 			shifted.set(packed, 3);
 			t.deepEqual(read(shifted.subarray(3)), expected as unknown as JobTimes[]);
@@ -39,7 +39,7 @@ test('times are packed exactly, whatever they are', t => {
 	);
 });
 
-test('whole units take one, two or four bytes a job, and nothing where all are the same', t => {
+test('whole units take one, two or four bytes a job, and none if all are the same', t => {
 	const bytes = (...column: number[]) => packTimes(column.length, {durationMs: Float64Array.from(column)}).byteLength - HEAD_BYTES;
 	t.is(bytes(7, 7, 7, 7, 7, 7, 7, 7), 0);
 	t.is(bytes(...Array.from({length: 8}, (_, job) => inUnits(900 + job / 1000))), 16);
@@ -49,7 +49,7 @@ test('whole units take one, two or four bytes a job, and nothing where all are t
 	t.is(bytes(NaN, NaN, NaN), 0);
 });
 
-test('of what is no packed times, or only part of them, nothing is known', t => {
+test('bytes that are not packed times, or only a part of them, have no known times', t => {
 	const packed = packTimes(9, {startedAt: Float64Array.from({length: 9}, (_, job) => job)});
 	t.is(new PackedTimes(packed).count, 9);
 	t.is(new PackedTimes(packed.subarray(0, -1)).count, 0);

@@ -5,7 +5,7 @@ import fc from '../fixtures/property.ts';
 
 const NONE: Counts = {pending: 0, running: 0, failed: 0, completed: 0, dead: 0, cancelled: 0};
 
-test('a summary is one readable line, without the statuses that no job has', t => {
+test('a summary is one line, without statuses that no job has', t => {
 	t.is(statusSummary({...NONE, completed: 1204, running: 3, pending: 17, dead: 2}), '17 pending, 3 running, 1,204 completed, 2 dead');
 	t.is(statusSummary({...NONE, failed: 1_000_000}), '1,000,000 failed');
 	t.is(statusSummary(NONE), 'no jobs');

@@ -4,7 +4,7 @@ import {optionsOf} from '../../lib/job/task.ts';
 
 const add = ({a, b}: {readonly a: number; readonly b: number}) => a + b;
 
-test('task() gives a function of its own: the same function can be several tasks, each with its options', t => {
+test('task() returns a new function: one function can be several tasks, each with its options', t => {
 	const urgent = task(add, {priority: 9});
 	const patient = task(add, {timeout: '1h'});
 	t.deepEqual(optionsOf(urgent), {priority: 9});
@@ -14,12 +14,12 @@ test('task() gives a function of its own: the same function can be several tasks
 	t.is(patient.name, 'add');
 });
 
-test('of a task of a task the options are those of both, the outer ones first', t => {
+test('a task of a task has the options of both, and the outer ones override', t => {
 	const inner = task(add, {priority: 9, timeout: '1h'});
 	t.deepEqual(optionsOf(task(inner, {priority: 1})), {priority: 1, timeout: '1h'});
 });
 
-test('task() hands on payload and context, and what the function throws', t => {
+test('task() passes on payload and context, and errors of the function', t => {
 	const context = {} as never;
 	const given = task((...all: unknown[]) => all, {});
 	t.deepEqual(given(1, context), [1, context]);
@@ -29,7 +29,7 @@ test('task() hands on payload and context, and what the function throws', t => {
 	t.throws(() => thrower(1, context), {instanceOf: RangeError, message: 'no'});
 });
 
-test('task() refuses what is no function, and options that are none', t => {
+test('task() refuses anything but a function, and options that are not an object', t => {
 	const wrong = task as (...all: unknown[]) => unknown;
 	t.throws(() => wrong('add', {}), {code: 'BadOption', message: 'task() expects as its first argument a function; it got "add".'});
 	t.throws(() => wrong({timeout: '1h'}, add), {code: 'BadOption', message: 'task() expects as its first argument a function; it got an object.'});

@@ -13,10 +13,13 @@ const SYNCHRONOUS = 'db.pragma(`synchronous = ${durability}`);';
 const CLAIMED_RUN = 'from claimed_run where';
 const SQLITE = 'test/store/sqlite.test.ts';
 const TOGETHER =
-	'sqlite: of many that were enqueued and dequeued together each settles for itself, in whatever order; what is repeated, stale or of another lease changes nothing';
-const OPEN_JOBS = 'of the jobs of a dead owner those are suspects that a worker had open and whose outcomes were not final';
-const RUNS = 'sqlite: what is settled in a run is settled as one by one: of a job that is settled twice the first counts, and what does not match is lost';
-const PATIENT = 'a turn waits while another program is in a transaction, and takes place once';
+	'sqlite: jobs that were enqueued and claimed together settle one by one in any order; a settlement that is repeated, stale or of another lease changes nothing';
+const OPEN_JOBS = 'jobs of a dead owner are suspects if a worker had them open and their outcomes were not final';
+const GROUPS = 'sqlite: a job that is settled twice in a group counts once, and a claim that does not match is lost';
+const PATIENT = 'a commit waits while another program is in a transaction, and takes effect once';
+const ROLLBACK = 'a commit that fails changes no counts, and makes no task or owner known';
+const UPGRADE = 'test/store/upgrade.test.ts';
+const HELD_BATCHES = 'test/dispatcher/held-batches.test.ts';
 const STORAGE = 'test/engine/storage.test.ts';
 
 export const MUTANTS: Readonly<Record<string, Mutant>> = {
@@ -28,116 +31,147 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
 		killer: [SQLITE, 'sqlite: a settlement whose job, lease or execution does not match is lost and changes nothing'],
 	},
 	'a lost lease settles': {
-		file: 'lib/store/sqlite/schema.sql.ts',
+		file: 'lib/store/sqlite/statements.sql.ts',
 		find: "claimsOfLease: 'select id, execution, task, batch, stop from claimed where id between ? and ? and lease = ?'",
 		put: "claimsOfLease: 'select id, execution, task, batch, stop from claimed where id between ? and ? and ? > 0'",
 		killer: [SQLITE, 'sqlite: a settlement whose job, lease or execution does not match is lost and changes nothing'],
 	},
-	'an execution is settled twice in a turn': {
+	'an execution is settled twice in a commit': {
 		file: 'lib/store/sqlite/settle.ts',
 		find: '\t\tclaims.delete(id);\n',
 		put: '',
 		killer: [SQLITE, 'sqlite: an execution is settled once'],
 	},
-	'the result of a stale execution is accepted in a run': {
+	'the result of a stale execution is accepted in a claimed run': {
 		file: 'lib/store/sqlite/settle.ts',
-		find: 'if (id < next || (isSingle(part) && part[1].execution !== 1)) continue;',
-		put: 'if (id < next) continue;',
+		find: 'if (part.first < next || (part.settlement && part.settlement.execution !== 1)) continue;',
+		put: 'if (part.first < next) continue;',
 		killer: [SQLITE, TOGETHER],
 	},
-	'a lost lease settles in a run': {
-		file: 'lib/store/sqlite/schema.sql.ts',
+	'a lost lease settles in a claimed run': {
+		file: 'lib/store/sqlite/statements.sql.ts',
 		find: `${CLAIMED_RUN} lease = `,
 		put: `${CLAIMED_RUN} 0 < `,
 		killer: [SQLITE, TOGETHER],
 	},
-	'an execution is settled twice in a turn, in a run': {
+	'an execution is settled twice in a commit, in a claimed run': {
 		file: 'lib/store/sqlite/settle.ts',
-		find: 'if (id < next || (isSingle(part) && part[1].execution !== 1)) continue;',
-		put: 'if (isSingle(part) && part[1].execution !== 1) continue;',
+		find: 'if (part.first < next || (part.settlement && part.settlement.execution !== 1)) continue;',
+		put: 'if (part.settlement && part.settlement.execution !== 1) continue;',
 		killer: [SQLITE, TOGETHER],
 	},
+	'a group of stale executions is accepted': {
+		file: 'lib/store/sqlite/settle.ts',
+		find: "const isRun = typeof ids === 'number' && executions === 1 && ",
+		put: "const isRun = typeof ids === 'number' && ",
+		killer: [SQLITE, 'sqlite: a group with a wrong lease or execution number is lost and changes nothing'],
+	},
+	'a group is settled before an earlier settlement of one of its jobs': {
+		file: 'lib/store/sqlite/settle.ts',
+		find: 'return overlap && parts.some(({group}) => group) ? sortParts(parts.flatMap(toSingles)) : inOrder;',
+		put: 'return inOrder;',
+		killer: [SQLITE, 'sqlite: if two groups settle the same job, the first group counts, even if the second begins with an earlier job'],
+	},
+	'a group is settled as a whole though only a part of it is claimed': {
+		file: 'lib/store/sqlite/settle.ts',
+		find: 'return first >= run[0] && last <= run[1];',
+		put: 'return first >= run[0];',
+		killer: [SQLITE, GROUPS],
+	},
+	'a group of results is stored in a row though one of them is large': {
+		file: 'lib/store/sqlite/settle.ts',
+		find: ' && !blobs.hasLarge(values)',
+		put: '',
+		killer: ['test/store/blobs.test.ts', 'results over the threshold lie in files, even if they are short and their jobs end together'],
+	},
+	'a checkpoint is not fenced': {
+		file: 'lib/store/sqlite/job-updates.ts',
+		find: 'if (isInRun && (execution !== 1 || claimedRunOf(statements, id)?.[2] !== lease)) return;',
+		put: '',
+		killer: [SQLITE, 'sqlite: an update whose claim was lost is dropped'],
+	},
+	// ——— groups ———
 	'times that are no whole units are packed as if they were': {
 		file: 'lib/job/packed-times.ts',
 		find: 'if (units / scale !== value) return [0, Infinity];',
 		put: 'if (Number.isNaN(value)) return [0, Infinity];',
-		killer: ['test/job/packed-times.test.ts', 'times are packed exactly, whatever they are'],
+		killer: ['test/job/packed-times.test.ts', 'all times are packed exactly'],
 	},
 	'times are packed in one byte too few': {
 		file: 'lib/job/packed-times.ts',
 		find: 'range < 2 ** 8 ? 1',
 		put: 'range <= 2 ** 8 ? 1',
-		killer: ['test/job/packed-times.test.ts', 'times are packed exactly, whatever they are'],
+		killer: ['test/job/packed-times.test.ts', 'all times are packed exactly'],
 	},
-	'what is left is told as it was before the claim': {
-		file: 'lib/store/sqlite/dequeue.ts',
-		find: 'return ready + tally.tasks.get(task, place);',
-		put: 'return ready;',
-		killer: [SQLITE, 'sqlite: the backlog is what could have been dequeued and was not'],
+	'a part that is cut from a group has the keys and attempts of other jobs': {
+		file: 'lib/job/group.ts',
+		find: 'cut.set(index - start, each)',
+		put: 'cut.set(index, each)',
+		killer: ['test/job/group.test.ts', 'a group cut in two and joined again has the same jobs'],
 	},
-	'a run is settled before what was to settle one of its jobs first': {
-		file: 'lib/store/sqlite/settle.ts',
-		find: 'return isMixed ? toOrder(parts.flatMap(expand)) : inOrder;',
-		put: 'return inOrder;',
-		killer: [SQLITE, RUNS],
-	},
-	'a run is settled whether or not all of it was claimed': {
-		file: 'lib/store/sqlite/settle.ts',
-		find: 'return firstOf(each) >= first && lastOf(each) <= last;',
-		put: 'return firstOf(each) >= first;',
-		killer: [SQLITE, RUNS],
-	},
-	'a checkpoint is not fenced': {
-		file: 'lib/store/sqlite/settle.ts',
-		find: 'if (isInRun && (execution !== 1 || claimedRunOf(statements, id)?.[2] !== lease)) return;',
-		put: '',
-		killer: [SQLITE, 'sqlite: a note whose claim was lost is dropped'],
+	'jobs that are picked out of a group have the keys and attempts of other jobs': {
+		file: 'lib/job/group.ts',
+		find: '[[to, map.get(from) as Each] as const]',
+		put: '[[from, map.get(from) as Each] as const]',
+		killer: ['test/job/group.test.ts', 'the jobs that are picked out of a group are those at the indexes'],
 	},
 	// ——— transactions ———
-	'what was asked is acknowledged before its commit': {
-		file: 'lib/store/sqlite/database.ts',
+	'a call is answered before its commit': {
+		file: 'lib/store/sqlite/connection.ts',
 		find: 'return transact.immediate(run) as ReturnType<typeof run>;',
 		put: "if (!db.inTransaction) setTimeout(() => db.exec('commit'), 50, db.exec('begin immediate'));\n\t\t\treturn run();",
 		killer: ['test/engine/enqueue.test.ts', 'when enqueue() resolves the job is in the file, for every other program to see'],
 	},
 	'a transaction takes the write lock only when it writes': {
-		file: 'lib/store/sqlite/database.ts',
+		file: 'lib/store/sqlite/connection.ts',
 		find: 'transact.immediate(run)',
 		put: 'transact.deferred(run)',
 		killer: [SQLITE, 'several processes that create and share one file never get a job twice'],
 	},
-	'whoever waits for the write lock gives up at once': {
-		file: 'lib/store/sqlite/database.ts',
-		find: 'return tryAgain(attempt);',
+	'a transaction fails at once while another program has the write lock': {
+		file: 'lib/store/sqlite/busy.ts',
+		find: 'return retry(attempt);',
 		put: 'throw error;',
 		killer: [SQLITE, PATIENT],
 	},
-	'the schema is made without a transaction': {
-		file: 'lib/store/sqlite/database.ts',
+	'the schema is created without a transaction': {
+		file: 'lib/store/sqlite/connection.ts',
 		find: 'const run = db.transaction(() => {',
 		put: 'const run = ((immediate: () => void) => ({immediate}))(() => {',
 		killer: [SQLITE, 'processes that create the same files at the same time all succeed, and see one queue in each'],
 	},
+	'each step of an upgrade is committed by itself': {
+		file: 'lib/store/sqlite/connection.ts',
+		find: '\t\t\tdb.exec(step);\n',
+		put: "\t\t\tdb.exec(step);\n\t\t\tdb.exec('commit');\n\t\t\tdb.exec('begin immediate');\n",
+		killer: [UPGRADE, 'a program that is killed at migration:step leaves a database of 0.1.0 as it was, or upgraded'],
+	},
+	'a database is upgraded while an engine of an older version lives on it': {
+		file: 'lib/store/sqlite/connection.ts',
+		find: 'if (version > 0 && version < MIGRATIONS.length) refuseInUse(db, path, version);',
+		put: '',
+		killer: [UPGRADE, 'a database of 0.1.0 is not upgraded while an engine of that version lives on it'],
+	},
 	'a damaged database is written to': {
-		file: 'lib/store/sqlite/database.ts',
+		file: 'lib/store/sqlite/inspection.ts',
 		find: '\t\trefuseIfSmallAndDamaged(db, path);\n',
 		put: '',
-		killer: [SQLITE, 'a database that is damaged anywhere is refused before anything is written'],
+		killer: [SQLITE, 'a damaged database is refused before anything is written to it'],
 	},
-	'a connection that is lost makes a deleted database anew': {
-		file: 'lib/store/sqlite/sqlite.ts',
-		find: '\t\tlost.fileGuard?.recall();\n',
+	'after a connection was lost a deleted database is created anew': {
+		file: 'lib/store/sqlite/transactions.ts',
+		find: '\t\t(this.#state as Unopened).fileGuard?.checkIdentity();\n',
 		put: '',
 		killer: [STORAGE, 'a queue that has lost its connection does not make a deleted database anew'],
 	},
-	'an emptied database passes for a new one': {
-		file: 'lib/store/sqlite/database.ts',
+	'an emptied database is taken for a new one': {
+		file: 'lib/store/sqlite/inspection.ts',
 		find: '\telse if (hasLog) throw emptied(path);\n',
 		put: '',
 		killer: [STORAGE, 'an emptied database with its log beside it is refused, and both are left'],
 	},
 	'a commit is not synced': {
-		file: 'lib/store/sqlite/database.ts',
+		file: 'lib/store/sqlite/connection.ts',
 		find: SYNCHRONOUS,
 		put: '',
 		killer: [SQLITE, 'durability full holds from the first write on'],
@@ -146,118 +180,154 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
 		file: 'lib/store/sqlite/enqueue.ts',
 		find: 'const row = statements.jobByKey.get(scopeOf(names.task(task), batch), key) as [JobId, Encoded] | undefined;',
 		put: 'const seen = (names as never as {seen?: Map<string, [JobId, Encoded] | undefined>}).seen ??= new Map();\n\tconst name = JSON.stringify([task, batch, key]);\n\tif (!seen.has(name)) seen.set(name, statements.jobByKey.get(scopeOf(names.task(task), batch), key) as [JobId, Encoded] | undefined);\n\tconst row = seen.get(name);',
-		killer: [SQLITE, 'sqlite: a key stays taken when its job has ended, and is free once the job is cleaned up'],
+		killer: [SQLITE, 'sqlite: a key stays in use when its job has ended, and is free once the job is cleaned up'],
 	},
 	'the log is not moved into the database': {
-		file: 'lib/store/sqlite/database.ts',
+		file: 'lib/store/sqlite/connection.ts',
 		find: 'wal_autocheckpoint = $',
 		put: 'wal_autocheckpoint = -$',
 		killer: [SQLITE, 'the log stays bounded, however much is written'],
 	},
 	'outcomes whose transaction failed are forgotten': {
-		file: 'lib/dispatcher/dispatcher.ts',
+		file: 'lib/dispatcher/job-flow.ts',
 		find: 'this.#outbox = [...settle, ...this.#outbox];',
 		put: '',
 		killer: ['test/dispatcher/dispatcher.test.ts', 'a transaction that fails for a while is told of each time, and what ended is written once it succeeds'],
 	},
-	'an outcome that is refused holds the others back': {
+	'the jobs of a claim that took effect though its commit seemed to fail stay claimed': {
+		file: 'lib/dispatcher/commits.ts',
+		find: 'if (this.#isInDoubt) await this.#release();',
+		put: '',
+		killer: ['test/dispatcher/dispatcher.test.ts', 'a claim that took effect though its commit seemed to fail leaves no job without an owner'],
+	},
+	'an outcome that the store refuses holds the others back': {
 		file: 'lib/dispatcher/bisection.ts',
 		find: 'if (!isRefusal(error)) return',
 		put: 'return',
 		killer: ['test/engine/refusals.test.ts', 'a result that the database refuses is a failure of its job, charged, and holds back no other'],
 	},
-	'a delay with a fraction reaches a row': {
+	'a delay with a fraction is written to a row': {
 		file: 'lib/job/checks.ts',
 		find: 'return whole(parsed);',
 		put: 'return parsed;',
 		killer: ['test/job/options-by-property.test.ts', 'enqueue(): each number and time among its options works, or is refused in a sentence'],
 	},
+	'the names of a failed commit stay known': {
+		file: 'lib/store/sqlite/transactions.ts',
+		find: '\t\t\tnames.forget();\n',
+		put: '',
+		killer: ['test/store/hostile.test.ts', ROLLBACK],
+	},
+	'an owner that a failed commit registered stays registered': {
+		file: 'lib/store/sqlite/transactions.ts',
+		find: '\t\t\tonRollback();\n',
+		put: '',
+		killer: ['test/store/hostile.test.ts', ROLLBACK],
+	},
 	'a checkpoint waits as long as outcomes do': {
-		file: 'lib/dispatcher/dispatcher.ts',
-		find: 'Math.min(turnAt, this.#notesBy)',
-		put: 'turnAt',
+		file: 'lib/dispatcher/commit-timing.ts',
+		find: 'Math.min(commitAt, this.#updatesDueAt)',
+		put: 'commitAt',
 		killer: [
 			'test/dispatcher/dispatcher.test.ts',
 			'a checkpoint is in a transaction within 50 ms of its arrival, however long others may wait for company on a slow disk',
 		],
+	},
+	'a page that moves jobs unpacks any number of runs': {
+		file: 'lib/store/sqlite/move.ts',
+		find: 'if (tx.unpacked >= MAX_UNPACKED_JOBS) break;',
+		put: '',
+		killer: ['test/store/paging.test.ts', 'a page moves few jobs if each of them is in another run'],
+	},
+	'a page of a release unpacks all runs of its owner': {
+		file: 'lib/store/sqlite/release.ts',
+		find: 'if (jobs >= MAX_RELEASED_JOBS) break;',
+		put: '',
+		killer: ['test/store/paging.test.ts', 'a page of a release unpacks few of the runs that its owner has claimed'],
 	},
 	// ——— owners ———
 	'an owner takes no lock': {
 		file: 'lib/store/sqlite/owner-lock.ts',
 		find: "\tdb.exec('begin immediate');\n",
 		put: '',
-		killer: [SQLITE, 'the jobs of a killed process are taken back at once; those of a living one are not'],
+		killer: [SQLITE, 'the jobs of a killed process are reclaimed at once; those of a living one are not'],
 	},
-	'the living are taken for dead': {
+	'living owners are taken for dead': {
 		file: 'lib/store/sqlite/sqlite.ts',
-		find: 'silent.has(name) || this.#isGone(name)',
-		put: 'silent.has(name) || !this.#owners.has(name)',
-		killer: [SQLITE, 'the jobs of a killed process are taken back at once; those of a living one are not'],
+		find: 'silent.has(name) || this.#owners.isGone(name)',
+		put: 'silent.has(name) || !this.#owners.names.includes(name)',
+		killer: [SQLITE, 'the jobs of a killed process are reclaimed at once; those of a living one are not'],
 	},
-	'the dead are waited for': {
+	'dead owners are reclaimed from only once they are silent': {
 		file: 'lib/store/sqlite/sqlite.ts',
-		find: 'silent.has(name) || this.#isGone(name)',
+		find: 'silent.has(name) || this.#owners.isGone(name)',
 		put: 'silent.has(name)',
-		killer: [SQLITE, 'the jobs of a killed process are taken back at once; those of a living one are not'],
+		killer: [SQLITE, 'the jobs of a killed process are reclaimed at once; those of a living one are not'],
 	},
-	'whoever slept takes others for dead': {
+	'a process that slept takes other owners for dead': {
 		file: 'lib/store/heartbeat-monitor.ts',
 		find: 'now - this.#lookedAt > this.#leaseMs / 2 ? new Map<OwnerId, never>() : this.#seen;',
 		put: 'this.#seen;',
-		killer: [SQLITE, 'sqlite: who did not look for long, as after a sleep, takes nobody for silent that was not seen to be'],
+		killer: [SQLITE, 'sqlite: after a long time without a reclaim, as after a sleep, an owner counts as silent only after another lease'],
 	},
-	'whether an owner is silent is told by the wall clock': {
+	'the wall clock decides whether an owner is silent': {
 		file: 'lib/store/sqlite/sqlite.ts',
-		find: 'new HeartbeatMonitor(leaseMs, steadyMs)',
-		put: 'new HeartbeatMonitor(leaseMs, now)',
-		killer: [SQLITE, 'sqlite: a clock that jumps takes nobody for silent, and hides nobody who is'],
+		find: 'new HeartbeatMonitor(leaseMs, clock.steadyMs)',
+		put: 'new HeartbeatMonitor(leaseMs, clock.now)',
+		killer: [SQLITE, 'sqlite: a jump of the wall clock makes no owner silent, and hides no silent owner'],
 	},
-	'an owner is silent whatever it says': {
+	'an owner counts as silent despite its heartbeats': {
 		file: 'lib/store/heartbeat-monitor.ts',
 		find: 'known?.heartbeat === heartbeat ? known.since : now;',
 		put: 'known?.since ?? now;',
-		killer: [SQLITE, 'sqlite: a heartbeat keeps an owner alive, and with it all its leases; a dequeue does not'],
+		killer: [SQLITE, 'sqlite: a heartbeat keeps an owner alive, and with it all its leases; a claim does not'],
 	},
-	'a dead host is not counted against its jobs': {
-		file: 'lib/store/sqlite/control.ts',
-		find: 'statements.suspectClaims.run(owner, lease, first, last, MAX_SUSPICION)',
-		put: '[lease, first, last, MAX_SUSPICION]',
+	'the jobs of an owner that has sent a heartbeat since are reclaimed': {
+		file: 'lib/store/sqlite/sqlite.ts',
+		find: 'if (tx.statements.heartbeatOf.get(id) !== heartbeatAt) return undefined;',
+		put: '',
+		killer: [SQLITE, 'an owner whose heartbeat is written while a reclaim of its jobs waits for the lock keeps its jobs'],
+	},
+	'the death of a process makes no job a suspect': {
+		file: 'lib/store/sqlite/release.ts',
+		find: 'statements.suspectClaims.run(owner, lease, first, Math.min(last, upTo), MAX_SUSPICION)',
+		put: '[owner, lease, first, last, MAX_SUSPICION]',
 		killer: [SQLITE, `sqlite: ${OPEN_JOBS}`],
 	},
-	'a dead host is counted against all its jobs': {
-		file: 'lib/store/sqlite/control.ts',
-		find: 'statements.suspectClaims.run(owner, lease, first, last, MAX_SUSPICION)',
-		put: 'statements.suspectClaims.run(owner, lease, 0 * first, 1e9 * last, MAX_SUSPICION)',
+	'the death of a process makes all its jobs suspects': {
+		file: 'lib/store/sqlite/release.ts',
+		find: 'statements.suspectClaims.run(owner, lease, first, Math.min(last, upTo), MAX_SUSPICION)',
+		put: 'statements.suspectClaims.run(owner, lease, 0 * first, Math.max(last, upTo), MAX_SUSPICION)',
 		killer: [SQLITE, `sqlite: ${OPEN_JOBS}`],
 	},
-	'a suspect comes back beside the others': {
-		file: 'lib/store/sqlite/schema.sql.ts',
-		find: 'select iif(x.suspicions > 0, ',
-		put: 'select iif(x.suspicions < 0, ',
+	'a reclaimed suspect is not quarantined': {
+		file: 'lib/store/sqlite/statements.sql.ts',
+		find: 'select iif(x.suspicion > 0, ',
+		put: 'select iif(x.suspicion < 0, ',
 		killer: [SQLITE, `sqlite: ${OPEN_JOBS}`],
 	},
-	'suspects run together, however often their hosts died': {
-		file: 'lib/store/sqlite/dequeue.ts',
+	'suspects run together, however often their processes died': {
+		file: 'lib/store/sqlite/lanes.ts',
 		find: 'if (jobs >= most) break;',
 		put: '',
-		killer: [SQLITE, 'sqlite: each death of their host halves the suspects that run together, until each is alone'],
+		killer: [SQLITE, 'sqlite: each death of their owner halves the number of suspects that run together, until each runs alone'],
 	},
-	'a suspect stays one though it failed by itself': {
-		file: 'lib/store/sqlite/settle.ts',
-		find: "outcome.type === 'lostWorker' ? trouble.suspicions : 0",
-		put: 'trouble.suspicions',
-		killer: [SQLITE, 'sqlite: a suspect that throws is one no more'],
+	'a suspect stays one though it failed without a loss of its worker': {
+		file: 'lib/store/sqlite/end-execution.ts',
+		find: "outcome.type === 'lostWorker' ? before.suspicion : 0",
+		put: 'before.suspicion',
+		killer: [SQLITE, 'sqlite: a suspect that throws is no longer one'],
 	},
-	'what a worker has open is not told': {
+	'a worker does not record which jobs it has open': {
 		file: 'lib/worker/runner.ts',
-		find: 'openJobs?.show(message, 0);',
+		find: 'openJobs?.write(open, 0);',
 		put: '',
 		killer: [
 			'test/engine/quarantine.test.ts',
 			'a job that ends its program by SIGSEGV as soon as it starts is dead after three crashes of its own; 2,000 short neighbours complete uncharged',
 		],
 	},
-	'a damaged cell is believed': {
+	'a damaged cell of open jobs is read': {
 		file: 'lib/job/open-jobs.ts',
 		find: 'if (!isWhole || checksum !== crc32(new Uint8Array(words.buffer, words.byteOffset, 8 * used).subarray(CHECKED_FROM))) return [];',
 		put: 'if (!isWhole) return [];',
@@ -287,67 +357,67 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
 		put: "await once(socket, 'close');",
 		killer: ['test/pool/control-socket.test.ts', 'a command to a process that has just died is lost, and ends nobody else'],
 	},
-	'a close waits for a look at each job that it stops': {
-		file: 'lib/pool/worker-pool.ts',
-		find: "const isTold = flight.chunkState.stopReason(index) !== 'interrupted';",
+	'a close examines each worker that it stops': {
+		file: 'lib/pool/stopping.ts',
+		find: "const isTold = chunk.chunkState.stopReason(index) !== 'interrupted';",
 		put: 'const isTold = true;',
 		killer: [
 			'test/pool/worker-pool.test.ts',
 			'before a worker is ended whose job does not heed that it is interrupted the job is looked at 0 times: a close waits for no look',
 		],
 	},
-	'the jobs of a dead owner are taken from children that are still at them': {
+	'the jobs of a dead owner are reclaimed while its child processes still run them': {
 		file: 'workers/watchdog.ts',
 		find: 'if (ownerLock !== undefined) shareLock(ownerLock);',
 		put: '',
 		killer: ['test/engine/isolation.test.ts', 'a job of a program that was killed runs again only when none of its child processes can still be at it'],
 	},
-	// ——— what is charged ———
+	// ——— charged attempts ———
 	'an attempt is charged twice': {
-		file: 'lib/store/sqlite/settle.ts',
-		find: 'const attempts = trouble.attempts + 1;',
-		put: 'const attempts = trouble.attempts + 2;',
+		file: 'lib/store/sqlite/end-execution.ts',
+		find: 'const attempts = before.attempts + 1;',
+		put: 'const attempts = before.attempts + 2;',
 		killer: [SQLITE, 'sqlite: a job without attempts left is dead, with the error of its last execution'],
 	},
 	'the neighbours of a job that killed its worker are charged': {
-		file: 'lib/pool/in-flight.ts',
+		file: 'lib/pool/lost-chunk.ts',
 		find: 'accused?.indexes.includes(index) ?',
 		put: 'accused ?',
 		killer: ['test/engine/retry.test.ts', 'an execution that took its worker down is charged, its neighbours are not'],
 	},
 	'a shutdown is charged': {
-		file: 'lib/pool/in-flight.ts',
-		find: "if (reason === 'interrupted') return {type: 'released', ...timing};",
+		file: 'lib/pool/chunk-outcomes.ts',
+		find: "if (reason === 'interrupted') return {type: 'released'};",
 		put: '',
 		killer: ['test/engine/close.test.ts', 'a job (loop) that runs longer than the drain is stopped, charged nothing, and runs again'],
 	},
 	'a job may kill as many workers as it has attempts': {
-		file: 'lib/store/sqlite/settle.ts',
+		file: 'lib/store/sqlite/end-execution.ts',
 		find: 'const isPoison = crashes >= MAX_CRASHES;',
 		put: 'const isPoison = false && crashes >= MAX_CRASHES;',
 		killer: [SQLITE, 'sqlite: a job that killed its worker three times is dead, however many attempts it has left'],
 	},
-	'who runs is charged for a worker that another has broken': {
-		file: 'lib/pool/in-flight.ts',
-		find: '(isBroken(flight, loss) ? undefined : runningOf(flight))',
-		put: 'runningOf(flight)',
+	'a running job is charged for a worker that another job has broken': {
+		file: 'lib/pool/lost-chunk.ts',
+		find: '(isBroken(chunk, loss) ? undefined : chunk.running())',
+		put: 'chunk.running()',
 		killer: [
 			'test/pool/processes.test.ts',
 			'processes: where a worker is broken after a job and the one during which it shows, none is charged, and each is to run alone',
 		],
 	},
-	'the only one of a chunk is charged for a worker that is broken': {
-		file: 'lib/pool/in-flight.ts',
-		find: ' && (isAlone || !isBroken(flight, loss))',
+	'the only job of a chunk is charged for a broken worker': {
+		file: 'lib/pool/lost-chunk.ts',
+		find: ' && (isAlone || !isBroken(chunk, loss))',
 		put: '',
 		killer: ['test/pool/threads.test.ts', 'threads: where a worker is broken after one job, none is charged, and each is to run alone'],
 	},
-	// ——— the chunkState ———
-	'a job starts though it was taken back': {
+	// ——— the state of a chunk ———
+	'a job starts after it was taken back': {
 		file: 'lib/worker/chunk-state.ts',
 		find: 'if (!this.#move(index, Cell.free, Cell.started)) return false;',
 		put: 'this.#move(index, Cell.free, Cell.started);',
-		killer: ['test/pool/threads.test.ts', 'threads: recall() gives back what has not started, which then never runs'],
+		killer: ['test/pool/threads.test.ts', 'threads: release() gives back what has not started, which then never runs'],
 	},
 	'a job that was told to stop counts as finished': {
 		file: 'lib/worker/chunk-state.ts',
@@ -356,119 +426,137 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
 		killer: ['test/engine/made-jobs.test.ts', 'jobs that a task enqueues are dropped if it times out or is cancelled, though it heeds that and returns'],
 	},
 	'a job that timed out is settled while it still runs': {
-		file: 'lib/pool/worker-pool.ts',
-		find: "\t\tthis.#end(slot, 'stopped');\n",
-		put: "\t\tthis.#end(slot, 'stopped');\n\t\tthis.#lose(slot.worker, {exitCode: null});\n",
+		file: 'lib/pool/worker-lifecycle.ts',
+		find: '\t\t\tslot.end = {reason, ...(error && {error})};\n\t\t} else',
+		put: '\t\t\tslot.end = {reason, ...(error && {error})};\n\t\t\tthis.#removeWorker(slot.worker, {exitCode: null});\n\t\t} else',
 		killer: ['test/pool/processes.test.ts', 'a job that does not heed its stop is settled once its process is gone, and not before'],
 	},
-	// ——— places, times and orders ———
+	'a job that was cancelled while it moves to another worker runs there': {
+		file: 'lib/pool/sharing.ts',
+		find: '\t\tthis.#tracker.settleCancelled(chunk, indexes);\n',
+		put: '',
+		killer: ['test/pool/worker-pool.test.ts', 'a job that is cancelled while its worker is asked to share it runs in no other worker'],
+	},
+	// ——— states, times and orders ———
 	'the tally is not moved when a job ends': {
-		file: 'lib/store/sqlite/settle.ts',
-		find: '\ttally.move(task, batch, StoredState.running, place);\n}',
+		file: 'lib/store/sqlite/end-execution.ts',
+		find: '\ttally.move(task, batch, StoredState.running, state);\n}',
 		put: '}',
 		killer: [SQLITE, 'sqlite: counts covers all six statuses, of all tasks or of one'],
 	},
 	'a delayed job is promoted early': {
-		file: 'lib/store/sqlite/dequeue.ts',
-		find: 'statements.dueJobs.all(now, PROMOTED_PER_TURN)',
-		put: 'statements.dueJobs.all(now + 1, PROMOTED_PER_TURN)',
-		killer: [SQLITE, 'sqlite: a delayed job is given at its time, not before'],
+		file: 'lib/store/sqlite/promote.ts',
+		find: 'statements.dueJobs.all(now, MAX_PROMOTED_JOBS)',
+		put: 'statements.dueJobs.all(now + 1, MAX_PROMOTED_JOBS)',
+		killer: [SQLITE, 'sqlite: a delayed job is claimed at its time, not before'],
 	},
 	'a failed job is tried again at once': {
-		file: 'lib/store/sqlite/settle.ts',
+		file: 'lib/store/sqlite/end-execution.ts',
 		find: 'now + backoffMs(policy.backoff, attempts, random());',
 		put: 'now;',
-		killer: [SQLITE, 'sqlite: backoff grows with each attempt and is jittered by the die'],
+		killer: [SQLITE, 'sqlite: backoff grows with each attempt and is jittered at random'],
 	},
-	'jobs of a paused task are dequeued': {
-		file: 'lib/store/sqlite/schema.sql.ts',
+	'jobs of a paused task are claimed': {
+		file: 'lib/store/sqlite/statements.sql.ts',
 		find: 'select name, id from task where paused = 0',
 		put: 'select name, id from task',
-		killer: [SQLITE, 'sqlite: jobs of a paused task are enqueued, not dequeued, and not in the way of others'],
+		killer: [SQLITE, 'sqlite: jobs of a paused task are enqueued, not claimed, and do not hold up other jobs'],
 	},
 	'priorities count the other way round': {
-		file: 'lib/store/sqlite/schema.sql.ts',
+		file: 'lib/store/sqlite/statements.sql.ts',
 		find: 'select task, -priority, id, 0, batch from job',
 		put: 'select task, priority, id, 0, batch from job',
-		killer: [SQLITE, 'sqlite: jobs are dequeued by priority, then in order of arrival, across tasks'],
+		killer: [SQLITE, 'sqlite: jobs are claimed by priority, then in order of arrival, across tasks'],
 	},
-	'what runs is not counted against the concurrency of its task': {
-		file: 'lib/store/sqlite/dequeue.ts',
+	'running jobs are not counted against the concurrency of their task': {
+		file: 'lib/store/sqlite/lanes.ts',
 		find: 'Math.max(0, concurrency - running - tally.tasks.get(task, StoredState.running));',
 		put: 'concurrency;',
-		killer: [SQLITE, 'sqlite: no more jobs of a task run at the same time than its concurrency, whoever runs them'],
+		killer: [SQLITE, 'sqlite: no more jobs of a task run at the same time than its concurrency, for all owners together'],
+	},
+	'the backlog does not fall by the jobs that were claimed': {
+		file: 'lib/store/sqlite/lanes.ts',
+		find: 'return ready + tally.tasks.get(task, state);',
+		put: 'return ready;',
+		killer: [SQLITE, 'sqlite: the backlog is the number of jobs that could have been claimed and were not'],
+	},
+	'a job that is ready and running at once is started again': {
+		file: 'lib/store/sqlite/claim.ts',
+		find: 'isComplete ? NO_HEADS : unclaimedOf(tx, heads, lease)',
+		put: 'NO_HEADS',
+		killer: ['test/engine/refusals.test.ts', 'a job that is ready and running at once is passed over and told, and the others of its task run'],
 	},
 	'a cancel is forgotten when its job is released': {
-		file: 'lib/store/sqlite/settle.ts',
+		file: 'lib/store/sqlite/end-execution.ts',
 		find: 'if (stop !== null) return endStopped(tx, claim, outcome);',
 		put: '',
-		killer: [SQLITE, 'sqlite: a released job is cancelled if that was asked'],
+		killer: [SQLITE, 'sqlite: a released job is cancelled if a cancel was asked'],
 	},
-	'a cancel by another process is not heard': {
-		file: 'lib/dispatcher/dispatcher.ts',
-		find: 'for (const {id} of stops) this.#stop(id);',
+	'a cancel by another process does not stop the job': {
+		file: 'lib/dispatcher/store-news.ts',
+		find: 'for (const {id} of news.stop) host.stop(id);',
 		put: '',
 		killer: ['test/engine/cancel.test.ts', 'a running job is cancelled by another process'],
 	},
-	'close() does not wait for what runs': {
+	'close() does not wait for running jobs': {
 		file: 'lib/dispatcher/dispatcher.ts',
-		find: 'this.#drainUntil = Math.min(this.#drainUntil, this.#clock.steadyMs() + drainMs);',
-		put: 'this.#drainUntil = 0 * drainMs;',
+		find: 'this.#retries.deadline = Math.min(this.#retries.deadline, this.#clock.steadyMs() + drainMs);',
+		put: 'this.#retries.deadline = 0 * drainMs;',
 		killer: ['test/engine/close.test.ts', 'close() lets running jobs finish and starts no others; those go on with the next open()'],
 	},
-	// ——— what belongs together ———
+	// ——— batches, child jobs and maps ———
 	'a batch whose input ends last does not complete': {
 		file: 'lib/store/sqlite/batches.ts',
 		find: 'const completes = !isUnended',
 		put: 'const completes = newlyEnded > 0 && !isUnended',
-		killer: [SQLITE, 'sqlite: a batch completes in the transaction in which its input has ended and no job of it is left unended, whichever comes last'],
+		killer: [SQLITE, 'sqlite: a batch completes in the transaction that ends its input or its last job, whichever comes last'],
 	},
 	'onComplete is enqueued again': {
 		file: 'lib/store/sqlite/batches.ts',
 		find: ' && completedAt === undefined;',
 		put: ';',
-		killer: [SQLITE, 'sqlite: a completed batch completes again only after a job of it was retried or added, not by opening it again'],
+		killer: [SQLITE, 'sqlite: a completed batch completes again only after a job of it was retried or added, not after it was opened again'],
 	},
-	'a job is withdrawn, and its batch completes without it': {
-		file: 'lib/store/sqlite/withdraw.ts',
+	'a job is discarded, and its batch completes without it': {
+		file: 'lib/store/sqlite/move.ts',
 		find: 'if (job.batch !== null) statements.endInput.run(null, job.batch);',
 		put: '',
-		killer: [SQLITE, 'sqlite: a batch of which a job is withdrawn does not complete with it: its input is needed again'],
+		killer: [SQLITE, 'sqlite: a batch does not complete by a discard of a job: its input is needed again'],
 	},
-	'cleanup takes the jobs of open batches': {
+	'cleanup deletes the jobs of open batches': {
 		file: 'lib/store/sqlite/cleanup.ts',
-		find: 'endedBefore && isSpared === 0;',
-		put: 'endedBefore && isSpared >= 0;',
-		killer: [SQLITE, 'sqlite: cleanup spares the jobs of open batches'],
+		find: 'endedAt < endedBefore && isInOpenBatch === 0;',
+		put: 'endedAt < endedBefore && isInOpenBatch >= 0;',
+		killer: [SQLITE, 'sqlite: cleanup keeps the jobs of open batches'],
 	},
 	'the file of a result is deleted while a job names it': {
 		file: 'lib/store/sqlite/sqlite.ts',
 		find: 'if (statements.isBlobNamed.get(name) === undefined) this.#blobs.delete(name);',
 		put: 'this.#blobs.delete(name, statements);',
-		killer: ['test/store/blobs.test.ts', 'the same result is one file, which goes with the last job that names it'],
+		killer: ['test/store/blobs.test.ts', 'equal results share a file, which is deleted with the last job that names it'],
 	},
-	'a job whose rejection came to light late has succeeded': {
-		file: 'lib/pool/in-flight.ts',
-		find: "if (!error || outcome.type !== 'returned') return settlement;",
-		put: "if (error || outcome.type !== 'returned') return settlement;",
+	'a job whose rejection came to light late completes': {
+		file: 'lib/pool/chunk-outcomes.ts',
+		find: 'if (hasReturned) endings.set(',
+		put: 'if (!hasReturned) endings.set(',
 		killer: ['test/pool/threads.test.ts', 'threads: rejection in a task is a failure of its job alone, and the pool goes on'],
 	},
-	'jobs are enqueued though their maker is in conflict': {
-		file: 'lib/store/sqlite/child-jobs.ts',
+	'a job whose child jobs are in conflict enqueues them all the same': {
+		file: 'lib/store/sqlite/settle.ts',
 		find: 'if (conflict) {',
-		put: 'if (conflict && jobs.length === 0) {',
+		put: 'if (conflict && children.length === 0) {',
 		killer: [SQLITE, 'sqlite: a job that enqueues a key with another payload fails, charged, and enqueues nothing'],
 	},
-	'an engine claims all that there is': {
-		file: 'lib/dispatcher/dispatcher.ts',
-		find: 'limit: this.#sizeOf(task) * this.#placesFor({task, solo: false}),',
+	'an engine claims all jobs that there are': {
+		file: 'lib/dispatcher/demand.ts',
+		find: 'limit: this.#chunkSize(task) * this.#chunksFor({task, quarantined: false}),',
 		put: 'limit: 1e6,',
 		killer: ['test/engine/sharing.test.ts', 'an engine claims no more than two chunks of jobs for each worker, however many there are: the rest is for others'],
 	},
 	'a map reads its source as fast as it can': {
-		file: 'lib/api/map.ts',
-		find: 'const isFull = this.#read - this.#yielded >= this.#plan.window || ',
-		put: 'const isFull = ',
+		file: 'lib/api/map-feeder.ts',
+		find: 'return this.#read - this.#yielded >= this.#window;',
+		put: 'return false;',
 		killer: ['test/engine/map.test.ts', 'the source is never read more than the window ahead of what was yielded, in order finished'],
 	},
 	'a map reads its source only once its batch is open': {
@@ -477,7 +565,7 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
 		put: 'await this.#batch?.open();\n\t\t\tconst first = this.#source.next();',
 		killer: ['test/engine/map-sources.test.ts', 'a file that is not there ends the loop with its error, as it ends a loop over the stream itself'],
 	},
-	'a batch is given to two maps': {
+	'two maps have the same batch': {
 		file: 'lib/store/sqlite/batches.ts',
 		find: 'if (statements.ownerOfBatch.get(row.id) !== undefined) throw batchInUse(name);',
 		put: '',
@@ -486,7 +574,28 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
 			'a batch whose map is under way is refused to another one: in the same engine, in another engine, in another process',
 		],
 	},
-	'what is missing from an input is cancelled': {
+	'a late write that a map leaves its batch takes the batch from the next map': {
+		file: 'lib/dispatcher/held-batches.ts',
+		find: '\t\t\tawait this.#leavePendingOf(name);\n\t\t\ttry {',
+		put: '\t\t\ttry {',
+		killer: [HELD_BATCHES, 'a batch that a map failed to leave opens at once for the next map of the engine, which keeps it; the failed write was kept'],
+	},
+	'a batch is opened before its earlier map has left it': {
+		file: 'lib/dispatcher/held-batches.ts',
+		find: 'this.#last = result.catch(() => undefined);',
+		put: '',
+		killer: [HELD_BATCHES, 'a map that opens a batch while another map of the engine leaves it gets the batch after that is written'],
+	},
+	'a batch is held for ever if the disk was full as its map left it': {
+		file: 'lib/dispatcher/held-batches.ts',
+		find: 'if (name !== undefined) this.#leaveLater(name, how);',
+		put: '',
+		killer: [
+			HELD_BATCHES,
+			'a batch that no map has any more is soon free to others, and at once to the next map here, though leaveBatch fails since the disk is full',
+		],
+	},
+	'jobs whose items are missing from the input are cancelled': {
 		file: 'lib/api/map-batch.ts',
 		find: "if (missing === 'keep') return;",
 		put: "if (missing === 'keep') await this.#link.verb('cancel', {ids: [...this.#unmet.pages()].flat()});",
@@ -496,59 +605,65 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
 		],
 	},
 	"a map's cancel reaches the jobs of others": {
-		file: 'lib/api/map.ts',
-		find: 'if (!existing || this.#batch) continue;',
-		put: 'if (existing || !existing) continue;',
+		file: 'lib/api/map-jobs.ts',
+		find: 'if (isOwn || this.#batch) continue;',
+		put: 'if (isOwn || !isOwn) continue;',
 		killer: ['test/engine/map-owner.test.ts', 'cancel() of a map without a batch spares the jobs of others that its keys name, and waits for them no longer'],
 	},
-	'a loop that is left forgets what was on its way': {
-		file: 'lib/api/map.ts',
-		find: "if (this.#phase === 'over') this.#client.call({type: 'unwatch', ids}).catch(() => undefined);",
+	'a loop that was left goes on to watch its jobs': {
+		file: 'lib/api/map-jobs.ts',
+		find: "if (this.#isLeft) this.#client.call({type: 'unwatch', ids}).catch(() => undefined);",
 		put: '',
 		killer: ['test/engine/map-owner.test.ts', 'an engine watches no job of a map whose loop was left, or that has failed'],
 	},
-	// ——— stops ———
-	'a thread ends while it is looked at': {
+	// ——— stops and failures ———
+	'a thread ends while another is examined': {
 		file: 'lib/pool/threads/thread-stack.ts',
-		find: 'const ended = looking.then(end);',
+		find: 'const ended = current.then(end);',
 		put: 'const ended = end();',
 		killer: ['test/pool/thread-stack.test.ts', 'no thread ends while another is looked at, and none is looked at while another ends'],
 	},
-	'a thread is looked at while another ends': {
+	'a thread is examined while another ends': {
 		file: 'lib/pool/threads/thread-stack.ts',
 		find: 'while (ending.size > 0) await Promise.all(ending);',
 		put: '',
 		killer: ['test/pool/thread-stack.test.ts', 'no thread ends while another is looked at, and none is looked at while another ends'],
 	},
-	'a close waits for a full disk as long as it is full': {
-		file: 'lib/dispatcher/dispatcher.ts',
-		find: 'isRefused ? Infinity : this.#drainUntil',
+	'a close waits as long as the disk is full': {
+		file: 'lib/dispatcher/retries.ts',
+		find: 'isRefused ? Infinity : this.deadline',
 		put: 'Infinity',
 		killer: ['test/dispatcher/dispatcher.test.ts', 'a close keeps its time though the disk is full: what ended could not be written, and is told'],
 	},
-	// ——— what comes from outside ———
+	'the failures of one activity delay all others': {
+		file: 'lib/dispatcher/retries.ts',
+		find: 'ACTIVITIES.map(activity => [activity, new RetryState(clock)])',
+		put: '((state: RetryState) => ACTIVITIES.map(activity => [activity, state]))(new RetryState(clock))',
+		killer: ['test/dispatcher/retries.test.ts', 'each activity has its own failures'],
+	},
+	// ——— input from outside ———
 	'a name that JSON escapes is stored as one': {
-		file: 'lib/job/encoding.ts',
+		file: 'lib/job/value-to-tree.ts',
 		find: 'if (name === TAG || isEscaped(name)) tagged = true;',
 		put: 'if (name === TAG) tagged = true;',
-		killer: ['test/job/encoding.test.ts', 'names come back as they are, whatever names this thread has parsed before'],
+		killer: ['test/job/encoding.test.ts', 'names are decoded as they are, whatever names this thread has parsed before'],
 	},
-	'what a method toJSON gives is stored': {
-		file: 'lib/job/encoding.ts',
+	'the result of a method toJSON is stored': {
+		file: 'lib/job/value-to-tree.ts',
 		find: '\trefuseToJson(object, walk);\n',
 		put: '',
-		killer: ['test/job/encoding.test.ts', 'refused, with the place named: a method that only JSON sees'],
+		killer: ['test/job/encoding.test.ts', 'refused, with the path to the value: a method that only JSON sees'],
 	},
 	'a job without a number is enqueued': {
 		file: 'lib/store/sqlite/counter.ts',
 		find: 'if (Number.isSafeInteger(number)) return number as number;',
 		put: 'return number as number;',
-		killer: ['test/store/hostile.test.ts', 'without a number no job is enqueued or claimed: delete from counter'],
+		killer: ['test/store/hostile.test.ts', 'without a counter no job is enqueued or claimed: delete from counter'],
 	},
 	'an owner keeps its lock though it has no row': {
-		file: 'lib/store/sqlite/sqlite.ts',
-		find: '\t\t\tlock.release();\n\t\t\tthis.#removeLock(owner);\n',
+		file: 'lib/store/sqlite/owners.ts',
+		find: '\t\t\tlock.release();\n\t\t\tthis.removeLock(owner);\n',
 		put: '',
-		killer: ['test/store/hostile.test.ts', 'an owner whose row could not be written has no lock left, and gets both later'],
+		killer: ['test/store/hostile.test.ts', 'an owner whose row could not be written keeps no lock, and gets both later'],
 	},
 };

@@ -2,18 +2,15 @@ import {existsSync, readFileSync, rmSync, writeFileSync} from 'node:fs';
 import {connect} from 'node:net';
 import {join} from 'node:path';
 import {setImmediate as nextTurn} from 'node:timers/promises';
-import {isDeepStrictEqual} from 'node:util';
 import test, {type ExecutionContext} from 'ava';
-import type {DequeuedJob} from '../../lib/job/claim.ts';
 import {decode, encode} from '../../lib/job/encoding.ts';
 import type {SlowStart, WorkerLoss} from '../../lib/job/events.ts';
 import type {FailureRecord} from '../../lib/job/failure.ts';
+import {type EndedGroup, settlementsOf, toIds} from '../../lib/job/group.ts';
 import {type JobId, MAX_SUSPICION, mostTogether, type Policy, suspicionAmong} from '../../lib/job/job.ts';
-import {JobList} from '../../lib/job/job-list.ts';
 import {readOpenJobs} from '../../lib/job/open-jobs.ts';
-import type {Note, Outcome, Settlement} from '../../lib/job/outcome.ts';
-import {isList, pack} from '../../lib/job/packed-strings.ts';
-import {type DequeuedRun, expandSettling, type Settling} from '../../lib/job/runs.ts';
+import type {JobUpdate, Outcome, Settlement} from '../../lib/job/outcome.ts';
+import {pack} from '../../lib/job/packed-strings.ts';
 import type {PoolOptions} from '../../lib/job/worker-options.ts';
 import type {Lane, Pool, PoolListener} from '../../lib/pool/pool.ts';
 import {FaenaError} from '../../lib/support/errors.ts';
@@ -130,7 +127,7 @@ law('what a task gets and returns is equal to what was given', async (t, crew) =
 
 law('a pool takes a chunk as large as it says, and a second one behind it, whether its jobs are alike or not', async (t, crew) => {
 	await crew.load({workers: 1});
-	const most = crew.pool.maxJobs({task: 'echo', solo: false});
+	const most = crew.pool.maxJobs({task: 'echo', quarantined: false});
 	const payloads = Array.from({length: most}, (_, index) => index);
 	// A job that was tried before is in no run.
 	for (const attempts of [[], [1]]) {
@@ -151,9 +148,9 @@ law('a pool takes payloads and gives results of the most bytes that are allowed'
 
 law('a task is told which job it runs', async (t, crew) => {
 	await crew.load({workers: 1});
-	const [plain, retried] = await crew.give('job', [null, null], {policies: [{maxAttempts: 3}, {maxAttempts: 9}], attempts: [0, 4], keys: [undefined, 'a']});
+	const [plain, retried] = await crew.give('job', [null, null], {policy: {maxAttempts: 9}, attempts: [0, 4], keys: [undefined, 'a']});
 	t.deepEqual(await crew.values([plain as JobId, retried as JobId]), [
-		{id: plain, task: 'job', execution: 1, attempts: 0, maxAttempts: 3},
+		{id: plain, task: 'job', execution: 1, attempts: 0, maxAttempts: 9},
 		{id: retried, task: 'job', execution: 1, attempts: 4, maxAttempts: 9, key: 'a'},
 	]);
 });
@@ -170,7 +167,7 @@ law('every job given gets exactly one settlement, which names its lease and exec
 	await crew.load({workers: 2, graceMs: 20, resourceLimits: {maxOldGenerationSizeMb: 32}});
 	const ids: JobId[] = [];
 	for (const name of Object.keys(DISASTERS)) ids.push(...(await crew.give('disaster', ['none', name, 'none'])));
-	ids.push(...(await crew.give('loop', [1, 2], {policies: [{timeoutMs: 30}, {timeoutMs: 30}]})));
+	ids.push(...(await crew.give('loop', [1, 2], {policy: {timeoutMs: 30}})));
 	ids.push(...(await crew.give('echo', VALUES)));
 	await crew.outcomes(ids);
 	t.is(crew.pool.size, 0);
@@ -193,8 +190,8 @@ law('a pool that is given chunks as often as it has places always takes them', a
 	];
 	for (let round = 0; round < 40; round++) {
 		await crew.place();
-		let {idle, second} = crew.pool.places();
-		for (; idle + second > 0; {idle, second} = crew.pool.places()) {
+		let {idle, prefetch} = crew.pool.capacity();
+		for (; idle + prefetch > 0; {idle, prefetch} = crew.pool.capacity()) {
 			const [task, payloads] = chunks[given.length % chunks.length] as (typeof chunks)[number];
 			given.push(...crew.giveNow(task, payloads));
 		}
@@ -213,22 +210,22 @@ law('a checkpoint arrives while the task runs, also from a loop that never yield
 	const file = join(makeFolder(t), 'file');
 	await crew.load({workers: 1});
 	const [id] = await crew.give('countOn', [file]);
-	const isOwn = (note: Note) => note.id === id && note.checkpoint !== undefined;
-	const first = decode((await crew.note(isOwn)).checkpoint?.state ?? null) as number;
-	await crew.note(note => isOwn(note) && (decode(note.checkpoint?.state ?? null) as number) > first);
+	const isOwn = (update: JobUpdate) => update.id === id && update.checkpoint !== undefined;
+	const first = decode((await crew.update(isOwn)).checkpoint?.state ?? null) as number;
+	await crew.update(update => isOwn(update) && (decode(update.checkpoint?.state ?? null) as number) > first);
 	t.is(crew.outcome(id), undefined);
 	touch(file);
 	const [result] = (await crew.values([id])) as {to: number}[];
-	t.is(decode(crew.notes.findLast(isOwn)?.checkpoint?.state ?? null), result?.to);
+	t.is(decode(crew.updates.findLast(isOwn)?.checkpoint?.state ?? null), result?.to);
 });
 
 law('a checkpoint that was held back arrives while the task waits', async (t, crew) => {
 	const file = join(makeFolder(t), 'file');
 	await crew.load({workers: 1});
 	await crew.give('checkpointTwiceAndWait', [file]);
-	await crew.note(({checkpoint}) => checkpoint?.state === '"second"');
+	await crew.update(({checkpoint}) => checkpoint?.state === '"second"');
 	touch(file);
-	t.false(crew.notes.some(({checkpoint}) => checkpoint?.state === '"never"'));
+	t.false(crew.updates.some(({checkpoint}) => checkpoint?.state === '"never"'));
 });
 
 law('async tasks of two chunks in one worker never interleave', async (t, crew) => {
@@ -236,11 +233,11 @@ law('async tasks of two chunks in one worker never interleave', async (t, crew) 
 	await crew.load({workers: 1});
 	const names = ['a', 'b', 'c', 'd'];
 	const payloads = names.map(name => ({file, name}));
-	t.true(crew.pool.places().idle === 1);
+	t.true(crew.pool.capacity().idle === 1);
 	const first = crew.giveNow('interleave', payloads.slice(0, 2));
-	t.deepEqual(crew.pool.places(), {idle: 0, second: 1});
+	t.deepEqual(crew.pool.capacity(), {idle: 0, prefetch: 1});
 	const second = crew.giveNow('interleave', payloads.slice(2));
-	t.deepEqual(crew.pool.places(), {idle: 0, second: 0});
+	t.deepEqual(crew.pool.capacity(), {idle: 0, prefetch: 0});
 	await crew.values([...first, ...second]);
 	t.deepEqual(
 		linesOf(file),
@@ -285,9 +282,9 @@ law('jobs stuck behind a long one are not harmed by how large their payloads are
 	const closed = join(folder, 'closed');
 	await crew.load({workers: 2});
 	const [long] = await crew.give('hold', [closed]);
-	await crew.note(({id}) => id === long);
+	await crew.update(({id}) => id === long);
 	const [other] = crew.giveNow('hold', [closed]);
-	await crew.note(({id}) => id === other);
+	await crew.update(({id}) => id === other);
 	const large = new Uint8Array(100_000).fill(7);
 	const stuck = crew.giveNow('echo', [large, large]);
 	touch(closed);
@@ -315,8 +312,8 @@ law('progress and log lines arrive while the task runs, also from a loop that ne
 	const file = join(makeFolder(t), 'enough');
 	await crew.load({workers: 1});
 	const [id] = await crew.give('chatter', [file]);
-	const progress = await crew.note(note => (note.progress?.done ?? 0) > 1);
-	const line = await crew.note(note => note.logs?.some(({text}) => text === 'line 2') ?? false);
+	const progress = await crew.update(update => (update.progress?.done ?? 0) > 1);
+	const line = await crew.update(update => update.logs?.some(({text}) => text === 'line 2') ?? false);
 	t.is(crew.outcome(id), undefined);
 	t.like(progress, {id, lease: LEASE, execution: 1, progress: {total: 1_000_000_000}});
 	t.like(line, {id, lease: LEASE, execution: 1});
@@ -342,8 +339,8 @@ for (const reason of ['timedOut', 'cancelled', 'interrupted'] as const) {
 			await crew.load({workers: 1, graceMs: 30});
 			const before = Date.now();
 			const mates = await crew.give('disaster', ['none', 'none']);
-			const [first, loop, last] = await crew.give('maybeLoop', [false, true, false], {policies: [{}, {timeoutMs: reason === 'timedOut' ? 50 : null}, {}]});
-			await crew.note(note => note.id === loop);
+			const [first, loop, last] = await crew.give('maybeLoop', [false, true, false], {policy: {timeoutMs: reason === 'timedOut' ? 50 : null}});
+			await crew.update(update => update.id === loop);
 			if (reason === 'cancelled') t.true(crew.pool.stop(loop as JobId, reason));
 			if (reason === 'interrupted') crew.pool.interrupt();
 			const [outcome] = (await crew.outcomes([loop])) as [Outcome];
@@ -362,8 +359,8 @@ for (const reason of ['timedOut', 'cancelled', 'interrupted'] as const) {
 		law(`a task that heeds ${way === 'heed' ? 'ctx.cancelled' : 'ctx.signal'} when ${who} stops it keeps its worker`, async (t, crew) => {
 			await crew.load({workers: 1, graceMs: 60_000});
 			const [port] = await crew.values(await crew.give('listen', [null]));
-			const [id] = await crew.give(way, [null], {policies: [{timeoutMs: reason === 'timedOut' ? 50 : null}]});
-			await crew.note(note => note.id === id);
+			const [id] = await crew.give(way, [null], {policy: {timeoutMs: reason === 'timedOut' ? 50 : null}});
+			await crew.update(update => update.id === id);
 			if (reason === 'cancelled') crew.pool.stop(id as JobId, reason);
 			if (reason === 'interrupted') crew.pool.interrupt();
 			t.is((await crew.outcomes([id]))[0]?.type, ending);
@@ -374,8 +371,8 @@ for (const reason of ['timedOut', 'cancelled', 'interrupted'] as const) {
 	law(`a task that is stopped by ${who} is told why, by ctx.stopReason and by the reason of ctx.signal, an error with a sentence`, async (t, crew) => {
 		await crew.load({workers: 1, graceMs: 60_000});
 		for (const by of ['loop', 'signal']) {
-			const [id] = await crew.give('tellStop', [by], {policies: [{timeoutMs: reason === 'timedOut' ? 50 : null}]});
-			const line = async (text: string) => crew.note(({id: own, logs}) => own === id && (logs?.some(each => each.text === text) ?? false));
+			const [id] = await crew.give('tellStop', [by], {policy: {timeoutMs: reason === 'timedOut' ? 50 : null}});
+			const line = async (text: string) => crew.update(({id: own, logs}) => own === id && (logs?.some(each => each.text === text) ?? false));
 			await line('before: undefined');
 			if (reason === 'cancelled') crew.pool.stop(id as JobId, reason);
 			if (reason === 'interrupted') crew.pool.interrupt();
@@ -384,14 +381,15 @@ for (const reason of ['timedOut', 'cancelled', 'interrupted'] as const) {
 	});
 }
 
-law('a job that runs for long after a chunk-mate heeded its stop is not stopped for that', async (t, crew) => {
+law('a job that runs for long after a neighbour in its worker heeded its stop is not stopped for that', async (t, crew) => {
 	const file = join(makeFolder(t), 'file');
 	await crew.load({workers: 2, graceMs: 30});
 	const [busy] = await crew.give('loop', [null]);
-	await crew.note(note => note.id === busy);
-	const [stopped, mate] = await crew.give('heed', [null, file], {policies: [{timeoutMs: 30}, {}]});
+	await crew.update(update => update.id === busy);
+	const [stopped] = await crew.give('heed', [null], {policy: {timeoutMs: 30}});
+	const [mate] = await crew.give('heed', [file]);
 	t.is((await crew.outcomes([stopped]))[0]?.type, 'timedOut');
-	await crew.note(note => note.id === mate);
+	await crew.update(update => update.id === mate);
 	// Stopped later, and hard: when it has ended, the first one's time of grace is over, too.
 	crew.pool.stop(busy as JobId, 'cancelled');
 	t.is((await crew.outcomes([busy]))[0]?.type, 'cancelled');
@@ -403,7 +401,7 @@ law('jobs of a chunk that are stopped one after the other are each told so', asy
 	await crew.load({workers: 1, graceMs: 60_000});
 	const ids = await crew.give('heed', Array(20).fill(null));
 	for (const id of ids) {
-		await crew.note(note => note.id === id);
+		await crew.update(update => update.id === id);
 		crew.pool.stop(id, 'cancelled');
 	}
 	const outcomes = await crew.outcomes(ids);
@@ -434,17 +432,17 @@ law('a job that the pool does not have, or has no more, is not stopped', async (
 	t.false(crew.pool.stop(4711, 'cancelled'));
 });
 
-law('recall() gives back what has not started, which then never runs', async (t, crew) => {
+law('release() gives back what has not started, which then never runs', async (t, crew) => {
 	const folder = makeFolder(t);
 	const [file, order] = [join(folder, 'file'), join(folder, 'order')];
 	await crew.load({workers: 1});
 	const [held, ...rest] = crew.giveNow('hold', [file, file]);
 	const marks = crew.giveNow('mark', [{file: order, line: 'ran'}]);
-	await crew.note(note => note.id === held);
-	void crew.pool.recall('mark');
+	await crew.update(update => update.id === held);
+	void crew.pool.release('mark');
 	t.deepEqual(await crew.outcomes(marks), [{type: 'released'}]);
 	t.is(crew.outcome(rest[0]), undefined);
-	void crew.pool.recall();
+	void crew.pool.release();
 	t.deepEqual(await crew.outcomes(rest), [{type: 'released'}]);
 	t.is(crew.outcome(held), undefined);
 	touch(file);
@@ -453,13 +451,13 @@ law('recall() gives back what has not started, which then never runs', async (t,
 	t.deepEqual(linesOf(order), []);
 });
 
-law('once recall() has resolved nothing of what it recalled starts any more, however short its jobs are', async (t, crew) => {
+law('once release() has resolved nothing of what it released starts any more, however short its jobs are', async (t, crew) => {
 	const order = join(makeFolder(t), 'order');
 	await crew.load({workers: 2});
 	const lines = Array.from({length: 500}, (_, index) => ({file: order, line: String(index)}));
 	const ids = [...(await crew.give('mark', lines)), ...(await crew.give('mark', lines))];
 	while (linesOf(order).length === 0) await nextTurn();
-	await crew.pool.recall('mark');
+	await crew.pool.release('mark');
 	const ran = linesOf(order).length;
 	const outcomes = await crew.outcomes(ids);
 	// A job that had started may still write its line.
@@ -468,14 +466,14 @@ law('once recall() has resolved nothing of what it recalled starts any more, how
 	t.is(outcomes.filter(outcome => outcome?.type === 'returned').length, linesOf(order).length);
 });
 
-law('once heard() has resolved no job that was stopped before starts any more, however short it is', async (t, crew) => {
+law('once confirmStops() has resolved no job that was stopped before starts any more, however short it is', async (t, crew) => {
 	const order = join(makeFolder(t), 'order');
 	await crew.load({workers: 1});
 	const lines = Array.from({length: 500}, (_, index) => ({file: order, line: String(index)}));
 	const ids = await crew.give('mark', lines);
 	while (linesOf(order).length === 0) await nextTurn();
 	for (const id of ids) crew.pool.stop(id, 'cancelled');
-	await crew.pool.heard();
+	await crew.pool.confirmStops();
 	const ran = linesOf(order).length;
 	const outcomes = await crew.outcomes(ids);
 	// A job that had started may still write its line.
@@ -534,7 +532,7 @@ for (const [task, what] of [
 
 law('a job that breaks its worker is charged where no other can have done it: alone in a worker of its own', async (t, crew) => {
 	await crew.load({workers: 1});
-	const [guilty] = await crew.give('fallSilent', ['silent'], {solo: true});
+	const [guilty] = await crew.give('fallSilent', ['silent'], {quarantined: true});
 	const {reason, message} = await crew.failure(guilty);
 	t.is(reason, 'lostWorker');
 	t.regex(message, /before it could tell how this job ended\.$/);
@@ -556,10 +554,10 @@ for (const [which, chunk] of [
 
 law('a job that waits in a new worker behind one which breaks it is charged nothing, and not suspected', async (t, crew) => {
 	await crew.load({workers: 1});
-	await crew.place({task: 'exitAsBroken', solo: true});
-	const [guilty] = crew.giveNow('exitAsBroken', [null], {solo: true});
+	await crew.place({task: 'exitAsBroken', quarantined: true});
+	const [guilty] = crew.giveNow('exitAsBroken', [null], {quarantined: true});
 	// At once where the worker has loaded; a workforce's process may still load, and has no second place before it has.
-	const [good] = await crew.give('echo', [1], {solo: true});
+	const [good] = await crew.give('echo', [1], {quarantined: true});
 	const outcomes = await crew.outcomes([guilty, good]);
 	t.not(outcomes[0]?.type, 'released');
 	t.true(outcomes[1]?.type === 'returned' || (outcomes[1]?.type === 'released' && outcomes[1].suspicion === undefined), JSON.stringify(outcomes[1]));
@@ -569,13 +567,13 @@ for (const name of Object.keys(SPOILERS)) {
 	law(`a task after which ${name} harms no more than its worker: all jobs end, none that throws completes, and close() ends`, async (t, crew) => {
 		await crew.load({workers: 1, graceMs: 50, tasks: new URL('../fixtures/spoilers.ts', import.meta.url).href});
 		for (const task of ['spoil', 'spoilLater']) {
-			const spoiled = await crew.give(task, ['none', name, 'none'], {policies: Array(3).fill({timeoutMs: 2000})});
-			const alone = await crew.give(task, [name], {solo: true, policies: [{timeoutMs: 2000}]});
+			const spoiled = await crew.give(task, ['none', name, 'none'], {policy: {timeoutMs: 2000}});
+			const alone = await crew.give(task, [name], {quarantined: true, policy: {timeoutMs: 2000}});
 			const failing = [...(await crew.give('fail', [1, 2])), ...(await crew.give('failLater', [1, 2]))];
 			const others = await crew.give('echo', [1, 2, 3]);
 			for (const outcome of await crew.outcomes(failing)) t.not(outcome?.type, 'returned');
 			for (const outcome of await crew.outcomes([...spoiled, ...alone, ...others])) {
-				for (const time of [outcome?.durationMs ?? 0, outcome?.startedAt ?? 0, outcome?.waitMs ?? 0]) t.true(Number.isFinite(time) && time >= 0);
+				for (const time of [outcome?.durationMs ?? 0, outcome?.startedAt ?? 0]) t.true(Number.isFinite(time) && time >= 0);
 			}
 		}
 		t.is(crew.pool.size, 0);
@@ -598,7 +596,7 @@ law('a worker tells which jobs it has open: those of the chunk that it runs, not
 	await crew.load({workers: 1, openJobs});
 	const running = await crew.give('wait', [first, first]);
 	const behind = await crew.give('wait', [second]);
-	await crew.note(({id}) => id === running[0]);
+	await crew.update(({id}) => id === running[0]);
 	t.deepEqual(readOpenJobs(openJobs), [{lease: LEASE, first: running[0] as JobId, last: running[1] as JobId}]);
 	for (const file of [second, first]) touch(file);
 	await crew.unharmed([...running, ...behind]);
@@ -617,6 +615,18 @@ law('where a worker is broken after many jobs, none is charged, and at most half
 	t.true(together <= Math.max(1, suspicions.length / 2));
 });
 
+law('jobs that are reported together tell the mean of their processor time', async (t, crew) => {
+	await crew.load({workers: 1});
+	await crew.values(await crew.give('echo', Array(100).fill(1)));
+	t.true(crew.reports.some(report => report.length > 1));
+	for (const report of crew.reports) {
+		const [first, ...others] = report.map(({outcome}) => outcome.cpuMs);
+		// Node tells it of a thread only from 23.9 on.
+		if ('threadCpuUsage' in process) t.true(first !== undefined && first >= 0);
+		t.true(others.every(each => each === first));
+	}
+});
+
 law('what a task says to its pool past its context is ignored', async (t, crew) => {
 	await crew.load({workers: 1});
 	t.deepEqual(await crew.values(await crew.give('postJunk', [null, null])), [9, 9]);
@@ -633,7 +643,7 @@ law('fake timers that a task leaves behind confuse nobody else', async (t, crew)
 		const {startedAt = 0, durationMs = -1} = crew.outcome(id) as Outcome;
 		t.true(Math.abs(startedAt - Date.now()) < 60_000 && durationMs >= 0);
 	}
-	const texts = crew.notes.flatMap(({logs = []}) => logs.map(({text, at}) => (Math.abs(at - Date.now()) < 60_000 ? text : 'when?')));
+	const texts = crew.updates.flatMap(({logs = []}) => logs.map(({text, at}) => (Math.abs(at - Date.now()) < 60_000 ? text : 'when?')));
 	t.deepEqual(texts, ['first', 'second']);
 });
 
@@ -704,7 +714,7 @@ for (const task of ['listen', 'listenAndLoop']) {
 		await crew.load({workers: 2});
 		const [id] = await crew.give(task, [null]);
 		const port =
-			task === 'listen' ? (await crew.values([id]))[0] : (await crew.note(({id: whose, logs}) => whose === id && logs !== undefined)).logs?.[0]?.text;
+			task === 'listen' ? (await crew.values([id]))[0] : (await crew.update(({id: whose, logs}) => whose === id && logs !== undefined)).logs?.[0]?.text;
 		t.true(await canConnect(Number(port)));
 		await crew.pool.close();
 		t.false(await canConnect(Number(port)));
@@ -729,7 +739,7 @@ law('closing twice, or before anything was loaded, is no error', async (t, crew)
 	await crew.load({workers: 2});
 	await Promise.all([crew.pool.close(), crew.pool.close()]);
 	await crew.pool.close();
-	t.deepEqual(crew.pool.places(), {idle: 0, second: 0});
+	t.deepEqual(crew.pool.capacity(), {idle: 0, prefetch: 0});
 	await crew.make({workers: 1}).close();
 });
 
@@ -750,6 +760,7 @@ export const POOL_OPTIONS: PoolOptions = {
 	nice: undefined,
 	recycle: {jobs: Infinity, ageMs: Infinity, memoryBytes: Infinity},
 	minFreeMemoryBytes: 0,
+	postMortem: false,
 };
 
 /** A pool, who listens to it, and what was heard. */
@@ -758,7 +769,7 @@ export class Crew implements PoolListener {
 	readonly #make: MakePool;
 	readonly #wakeUps = new Set<WakeUp>();
 	readonly #outcomes = new Map<JobId, Outcome>();
-	readonly notes: Note[] = [];
+	readonly updates: JobUpdate[] = [];
 	readonly losses: WorkerLoss[] = [];
 	readonly slow: SlowStart[] = [];
 	readonly sacrificed: JobId[] = [];
@@ -787,35 +798,34 @@ export class Crew implements PoolListener {
 
 	/** Gives the jobs as one chunk, when there is a place. */
 	async give(task: string, payloads: readonly unknown[], details?: Details): Promise<JobId[]> {
-		await this.place({task, solo: details?.solo ?? false});
+		await this.place({task, quarantined: details?.quarantined ?? false});
 		return this.giveNow(task, payloads, details);
 	}
 
-	giveNow(task: string, payloads: readonly unknown[], {policies = [], attempts = [], keys = [], checkpoints = [], solo = false}: Details = {}): JobId[] {
-		const jobs = payloads.map((payload, index): DequeuedJob => {
-			const key = keys[index];
-			const checkpoint = checkpoints[index];
-			return {
-				id: ++this.#lastId,
-				task,
-				payload: encode(payload, 'payload'),
-				createdAt: 0,
-				execution: 1,
-				attempts: attempts[index] ?? 0,
-				policy: {...POLICY, ...policies[index]},
-				...(key !== undefined && {key}),
-				...(checkpoint !== undefined && {checkpoint: encode(checkpoint, 'checkpoint')}),
-			};
+	giveNow(task: string, payloads: readonly unknown[], {policy = {}, attempts = [], keys = [], checkpoints = [], quarantined = false}: Details = {}): JobId[] {
+		const ids = payloads.map(() => ++this.#lastId);
+		this.pool.run({
+			task,
+			lease: LEASE,
+			policy: {...POLICY, ...policy},
+			quarantine: quarantined ? 'together' : undefined,
+			ids: toIds(ids),
+			executions: 1,
+			createdAt: 0,
+			priorities: 0,
+			values: pack(payloads.map(payload => encode(payload, 'payload'))),
+			attempts: sparse(attempts, count => count || undefined),
+			keys: sparse(keys, key => key),
+			checkpoints: sparse(checkpoints, checkpoint => (checkpoint === undefined ? undefined : encode(checkpoint, 'checkpoint'))),
 		});
-		this.pool.run({task, solo, lease: LEASE, jobs: new JobList(inRun(jobs) ?? jobs)});
-		return jobs.map(({id}) => id);
+		return ids;
 	}
 
 	/** Resolves once there is a place for a chunk of this kind, or of the most usual. */
 	place(lane?: Lane): Promise<void> {
 		return this.#until(() => {
-			const {idle, second} = this.pool.places(lane);
-			return idle + second > 0;
+			const {idle, prefetch} = this.pool.capacity(lane);
+			return idle + prefetch > 0;
 		});
 	}
 
@@ -846,10 +856,10 @@ export class Crew implements PoolListener {
 		for (const outcome of await this.outcomes(ids)) this.#t.regex(outcome?.type ?? '', /^(returned|released)$/);
 	}
 
-	/** The first note, past or to come, that the condition is true of. */
-	async note(condition: (note: Note) => boolean): Promise<Note> {
-		await this.#until(() => this.notes.some(condition));
-		return this.notes.find(condition) as Note;
+	/** The first update, past or to come, for which the condition is true. */
+	async update(condition: (update: JobUpdate) => boolean): Promise<JobUpdate> {
+		await this.#until(() => this.updates.some(condition));
+		return this.updates.find(condition) as JobUpdate;
 	}
 
 	async slowStart(): Promise<SlowStart> {
@@ -859,8 +869,8 @@ export class Crew implements PoolListener {
 
 	// ——— what the pool tells ———
 
-	ended(_task: string, settling: readonly Settling[]): void {
-		const settlements = expandSettling(settling);
+	ended(_task: string, groups: readonly EndedGroup[]): void {
+		const settlements = groups.flatMap(group => [...settlementsOf(group)]);
 		this.reports.push(settlements);
 		for (const {id, outcome} of settlements) {
 			if (this.#outcomes.has(id)) this.#t.fail(`Job ${id} was settled twice.`);
@@ -869,8 +879,8 @@ export class Crew implements PoolListener {
 		this.#ring();
 	}
 
-	noted(note: Note): void {
-		this.notes.push(note);
+	updated(update: JobUpdate): void {
+		this.updates.push(update);
 		this.#ring();
 	}
 
@@ -904,8 +914,9 @@ export class Crew implements PoolListener {
 }
 
 interface Details {
-	readonly solo?: boolean;
-	readonly policies?: readonly Partial<Policy>[];
+	readonly quarantined?: boolean;
+	/** Of all jobs of the chunk. */
+	readonly policy?: Partial<Policy>;
 	readonly attempts?: readonly number[];
 	readonly keys?: readonly (string | undefined)[];
 	readonly checkpoints?: readonly unknown[];
@@ -936,11 +947,11 @@ function canConnect(port: number): Promise<boolean> {
 	});
 }
 
-/** As a queue gives jobs that differ in their payloads alone. */
-function inRun(jobs: readonly DequeuedJob[]): [DequeuedRun] | undefined {
-	const payloads = pack(jobs.map(({payload}) => payload));
-	const [first] = jobs;
-	const isAlike = jobs.every(({attempts, key, checkpoint, policy}) => attempts === 0 && key === undefined && !checkpoint && isDeepStrictEqual(policy, POLICY));
-	if (!first || jobs.length < 2 || isList(payloads) || !isAlike) return undefined;
-	return [{first: first.id, task: first.task, createdAt: first.createdAt, policy: first.policy, payloads}];
+/** What there is of each job, by index. */
+function sparse<From, To>(column: readonly From[], to: (value: From) => To | undefined): ReadonlyMap<number, To> | undefined {
+	const entries = column.flatMap((value, index) => {
+		const own = to(value);
+		return own === undefined ? [] : [[index, own] as const];
+	});
+	return entries.length > 0 ? new Map(entries) : undefined;
 }

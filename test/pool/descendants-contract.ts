@@ -57,7 +57,7 @@ export function exerciseDescendants(name: 'threads' | 'processes', make: MakePoo
 		law(`when a job has timed out, nothing is alive that it started by ${way}`, async (t, crew) => {
 			await load(crew);
 			const token = makeToken();
-			const [id] = await crew.give('wait', [{way, token}], {policies: [{timeoutMs: 3000}]});
+			const [id] = await crew.give('wait', [{way, token}], {policy: {timeoutMs: 3000}});
 			await areAlive(token, WAYS[way]?.processes as number);
 			t.is((await crew.outcomes([id]))[0]?.type, 'timedOut');
 			t.is(countAlive(token), 0);

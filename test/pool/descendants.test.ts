@@ -135,7 +135,7 @@ test.serial('processes that may still live are told of, by a warning if nobody l
 	warn('workerLost', {kind: 'thread', reason: 'stopped', leavesProcesses: true});
 	t.like((await warned)[0], {
 		name: 'FaenaWarning',
-		message: 'Processes that tasks of a worker thread have started may still live; they could not all be found or killed.',
+		message: 'Processes that tasks of a worker thread have started may still live; Faena could not find or kill them all.',
 	});
 });
 

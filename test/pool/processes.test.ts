@@ -1,7 +1,7 @@
 import {existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync} from 'node:fs';
 import {join} from 'node:path';
 import test, {type ExecutionContext} from 'ava';
-import type {Settlement} from '../../lib/job/outcome.ts';
+import type {EndedGroup} from '../../lib/job/group.ts';
 import type {PoolOptions} from '../../lib/job/worker-options.ts';
 import {processPool} from '../../lib/pool/processes/processes.ts';
 import {appears} from '../fixtures/appears.ts';
@@ -42,7 +42,7 @@ for (const end of Object.keys(ENDS)) {
 test.serial('processes: a large checkpoint arrives from a loop that never yields', async t => {
 	const crew = await loadCrew(t, {maxCheckpointBytes: 2 * BULK});
 	const [id] = await crew.give('checkpointAndLoop', [BULK]);
-	const {checkpoint} = await crew.note(({checkpoint: said}) => said !== undefined);
+	const {checkpoint} = await crew.update(({checkpoint: said}) => said !== undefined);
 	t.true((checkpoint?.state?.length ?? 0) >= BULK);
 	t.is(crew.outcome(id), undefined);
 });
@@ -50,24 +50,24 @@ test.serial('processes: a large checkpoint arrives from a loop that never yields
 test.serial('processes: a flood of log lines from a loop that never yields holds nothing back that follows', async t => {
 	const crew = await loadCrew(t);
 	await crew.give('flood', [10_000]);
-	t.is((await crew.note(({checkpoint}) => checkpoint !== undefined)).checkpoint?.state, '"said"');
+	t.is((await crew.update(({checkpoint}) => checkpoint !== undefined)).checkpoint?.state, '"said"');
 });
 
 for (const trick of Object.keys(TRICKS)) {
 	test.serial(`processes: a task that ${trick} and loops is cancelled, and stopped by its timeout`, async t => {
 		const crew = await loadCrew(t);
 		const [cancelled] = await crew.give('playAndLoop', [trick]);
-		await crew.note(({id}) => id === cancelled);
+		await crew.update(({id}) => id === cancelled);
 		crew.pool.stop(cancelled as number, 'cancelled');
 		t.is((await crew.outcomes([cancelled]))[0]?.type, 'cancelled');
-		const [late] = await crew.give('playAndLoop', [trick], {policies: [{timeoutMs: 50}]});
+		const [late] = await crew.give('playAndLoop', [trick], {policy: {timeoutMs: 50}});
 		t.is((await crew.outcomes([late]))[0]?.type, 'timedOut');
 	});
 }
 
 test.serial('processes: a task that disconnects its process does not end it under a neighbour that waits for its signal alone', async t => {
 	const crew = await loadCrew(t);
-	const [, waiting] = await crew.give('cutOffOrWait', [true, false], {policies: [{}, {timeoutMs: 300}]});
+	const [, waiting] = await crew.give('cutOffOrWait', [true, false], {policy: {timeoutMs: 300}});
 	t.is((await crew.outcomes([waiting]))[0]?.type, 'timedOut');
 });
 
@@ -98,14 +98,14 @@ test.serial('a job that does not heed its stop is settled once its process is go
 	t.timeout(60_000);
 	const told: boolean[] = [];
 	class Watch extends Crew {
-		override ended(task: string, settlements: readonly Settlement[]): void {
-			told.push(isThere(Number(this.notes[0]?.logs?.[0]?.text)));
-			super.ended(task, settlements);
+		override ended(task: string, groups: readonly EndedGroup[]): void {
+			told.push(isThere(Number(this.updates[0]?.logs?.[0]?.text)));
+			super.ended(task, groups);
 		}
 	}
 	const crew = new Watch(t, (...args) => processPool(...args));
 	await crew.load({workers: 1, graceMs: 20});
-	const [id] = await crew.give('loopAs', [null], {policies: [{timeoutMs: 50}]});
+	const [id] = await crew.give('loopAs', [null], {policy: {timeoutMs: 50}});
 	t.is((await crew.outcomes([id]))[0]?.type, 'timedOut');
 	t.deepEqual(told, [false]);
 });
@@ -131,9 +131,9 @@ function loadSlowly(t: ExecutionContext): {readonly crew: Crew; readonly folder:
 	return {crew, folder};
 }
 
-test.serial('processes: jobs are cancelled, recalled and interrupted at once while their process loads, and the others run', async t => {
+test.serial('processes: jobs are cancelled, released and interrupted at once while their process loads, and the others run', async t => {
 	const {crew, folder} = loadSlowly(t);
-	const [cancelled, interrupted, other] = crew.giveNow('ran', ['cancelled', 'interrupted', 'other'], {policies: [{}, {}, {timeoutMs: 1000}]});
+	const [cancelled, interrupted, other] = crew.giveNow('ran', ['cancelled', 'interrupted', 'other'], {policy: {timeoutMs: 1000}});
 	await appears(join(folder, 'waits for open'));
 	t.true(crew.pool.stop(cancelled as number, 'cancelled'));
 	t.true(crew.pool.stop(interrupted as number, 'interrupted'));
@@ -147,7 +147,7 @@ test.serial('processes: a process whose jobs are all taken back while it loads l
 	const {crew, folder} = loadSlowly(t);
 	crew.giveNow('ran', ['first', 'second']);
 	await appears(join(folder, 'waits for open'));
-	void crew.pool.recall();
+	void crew.pool.release();
 	t.is(crew.pool.size, 0);
 	for (const file of ['open', 'ready']) writeFileSync(join(folder, file), '');
 	for (const name of ['third', 'fourth', 'fifth']) await crew.values(await crew.give('ran', [name]));

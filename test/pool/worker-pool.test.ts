@@ -1,6 +1,5 @@
 import test, {type ExecutionContext} from 'ava';
 import type {StopReason} from '../../lib/job/job.ts';
-import {packTimes} from '../../lib/job/packed-times.ts';
 import {WorkerPool} from '../../lib/pool/worker-pool.ts';
 import {type Examination, type PoolWorker, SharedChunkState, type SourceListener, type WorkerSource} from '../../lib/pool/worker-source.ts';
 import {type Clock, monotonicMs} from '../../lib/support/clock.ts';
@@ -161,7 +160,7 @@ async function loadEndless(t: ExecutionContext, act: Act): Promise<{readonly cre
 const NEVER: Readonly<Record<string, readonly [act: Act, outcome: object]>> = {
 	'never starts its job': [() => undefined, {type: 'released'}],
 	'never starts its job and talks': [
-		(_, {chunk}, clock, say) => void clock.every(10, () => say({type: 'note', chunk, index: 0, logs: [{at: 1, level: 'info', text: 'x'}]})),
+		(_, {chunk}, clock, say) => void clock.every(10, () => say({type: 'update', chunk, index: 0, logs: [{at: 1, level: 'info', text: 'x'}]})),
 		{type: 'released'},
 	],
 	'ends its job and does not say so': [
@@ -186,7 +185,7 @@ const NEVER: Readonly<Record<string, readonly [act: Act, outcome: object]>> = {
 for (const [what, [act, outcome]] of Object.entries(NEVER)) {
 	test(`a worker that ${what} is ended after 5 s, and what it had is settled`, async t => {
 		const {crew, clock} = await loadEndless(t, act);
-		const [id] = await crew.give('stuck', [null], {policies: [{timeoutMs: 100}]});
+		const [id] = await crew.give('stuck', [null], {policy: {timeoutMs: 100}});
 		clock.pass(4900);
 		await new Promise(resolve => setImmediate(resolve));
 		t.is(crew.outcome(id), undefined);
@@ -214,24 +213,19 @@ test('a job that starts after interrupt() has looked is stopped all the same', a
 class Slow extends Stuck {
 	override readonly maxJobs: number = 2;
 	readonly chunks: ChunkMessage[] = [];
-	#obey: ((isTold: boolean) => void)[] = [];
+	#obey: (() => void)[] = [];
 
 	override chunkState(jobs: number): SharedChunkState {
 		const obey = this.#obey;
 		return new (class extends SharedChunkState {
-			readonly #takes = new Set<number>();
 			readonly #stops = new Map<number, StopReason>();
 
 			override take(indexes: readonly number[], then: (taken: readonly number[]) => void): void {
-				for (const index of indexes) this.#takes.add(index);
-				obey.push(isTold => super.take(indexes, isTold ? then : () => undefined));
+				obey.push(() => super.take(indexes, then));
 			}
 			override stop(index: number, reason: StopReason, then: () => void): void {
 				this.#stops.set(index, reason);
-				obey.push(isTold => super.stop(index, reason, isTold ? then : () => undefined));
-			}
-			override isAskedFor(index: number): boolean {
-				return this.#takes.has(index);
+				obey.push(() => super.stop(index, reason, then));
 			}
 			override stopReason(index: number): StopReason | undefined {
 				return this.#stops.get(index);
@@ -246,29 +240,10 @@ class Slow extends Stuck {
 		return new Promise(() => undefined);
 	}
 
-	/** @param isTold whether the pool hears at once that it did */
-	obey(isTold = true): void {
-		for (const command of this.#obey.splice(0)) command(isTold);
+	obey(): void {
+		for (const command of this.#obey.splice(0)) command();
 	}
 }
-
-test('a job that its worker tells to be taken back, before its guard does, is cancelled if that was asked', async t => {
-	const timer = setInterval(() => undefined, 1000);
-	t.teardown(() => clearInterval(timer));
-	const worker = new Slow();
-	const crew = new Crew(t, (options, listener) => new WorkerPool(worker, options, listener));
-	await crew.load({workers: 1, graceMs: 1000});
-	const ids = await crew.give('stuck', [null, null]);
-	t.true(crew.pool.stop(ids[1] as number, 'cancelled'));
-	worker.obey(false);
-	const [{chunk}] = worker.chunks as [ChunkMessage];
-	const times = packTimes(2, {startedAt: Float64Array.of(1000, 1000), durationMs: Float64Array.of(1, 1)});
-	worker.listener?.message(worker, {type: 'outcomes', chunk, first: 0, values: ['1', null], times, skipped: new Set([1])});
-	worker.listener?.message(worker, {type: 'final', chunk, isLast: true});
-	const [ran, skipped] = await crew.outcomes(ids);
-	t.like(ran, {type: 'returned'});
-	t.deepEqual(skipped, {type: 'cancelled'});
-});
 
 test('a job that is cancelled while its worker is asked to share it runs in no other worker', async t => {
 	const timer = setInterval(() => undefined, 1000);

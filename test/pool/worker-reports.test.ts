@@ -1,5 +1,6 @@
 import test, {type ExecutionContext} from 'ava';
 import fc from 'fast-check';
+import {sizeOf} from '../../lib/job/group.ts';
 import {packTimes} from '../../lib/job/packed-times.ts';
 import {WorkerPool} from '../../lib/pool/worker-pool.ts';
 import {type Examination, MAX_JOBS, type PoolWorker, SharedChunkState, type SourceListener, type WorkerSource} from '../../lib/pool/worker-source.ts';
@@ -57,7 +58,7 @@ class ToldWorker implements PoolWorker {
 		if (request.type === 'load') return this.#answer;
 		if (request.type === 'teardown') return undefined;
 		const chunkState = new ChunkState(request.chunkState as SharedArrayBuffer);
-		for (let index = 0; index < request.jobs; index++) if (chunkState.start(index, monotonicMs())) chunkState.finish(index);
+		for (let index = 0; index < sizeOf(request.group); index++) if (chunkState.start(index, monotonicMs())) chunkState.finish(index);
 		for (const message of this.#tell(request)) this.#listener.message(this, message);
 		return undefined;
 	}
@@ -84,8 +85,8 @@ function outcomes({chunk}: ChunkMessage, more: object = {}): OutcomesMessage {
 }
 
 const final = ({chunk}: ChunkMessage, more: object = {}) => ({type: 'final', chunk, isLast: true, memoryBytes: 1, ...more});
-const note = ({chunk}: ChunkMessage, more: object) => ({type: 'note', chunk, index: 0, ...more});
-const truth: Tell = chunk => [outcomes(chunk, {values: Array(chunk.jobs).fill('1'), times: times(chunk.jobs)}), final(chunk)];
+const update = ({chunk}: ChunkMessage, more: object) => ({type: 'update', chunk, index: 0, ...more});
+const truth: Tell = chunk => [outcomes(chunk, {values: Array(sizeOf(chunk.group)).fill('1'), times: times(sizeOf(chunk.group))}), final(chunk)];
 
 async function load(t: ExecutionContext, tell: Tell): Promise<Crew> {
 	// The pool's own timers keep nothing alive.
@@ -108,7 +109,7 @@ const LINE = {at: 1, level: 'info', text: 'x'};
 
 const TRUE: Readonly<Record<string, Tell>> = {
 	'all it may say': chunk => [
-		note(chunk, {progress: {done: 1, total: 2, at: 1}, logs: [LINE], checkpoint: {at: 1, state: '1'}}),
+		update(chunk, {progress: {done: 1, total: 2, at: 1}, logs: [LINE], checkpoint: {at: 1, state: '1'}}),
 		outcomes(chunk, {
 			values: [null, new Uint8Array([1, 2]), '"x"'],
 			times: times(JOBS, {cpuMs: 1.25, memoryBytes: 5}),
@@ -175,13 +176,13 @@ const UNTRUE: Readonly<Record<string, Tell>> = {
 	'jobs that are none, to be enqueued': chunk => [outcomes(chunk, {enqueues: new Map([[0, [undefined]]])})],
 	'a job without a policy, to be enqueued': chunk => [outcomes(chunk, {enqueues: new Map([[0, [{...MADE, policy: undefined}]]])})],
 	'a job with a batch of its own, to be enqueued': chunk => [outcomes(chunk, {enqueues: new Map([[0, [{...MADE, batch: 1}]]])})],
-	'a note for a job that it does not have': chunk => [note(chunk, {index: 3, progress: {done: 1, at: 1}})],
-	'a note in the name of another job': chunk => [note(chunk, {id: 1, lease: 9, progress: {done: 1, at: 1}})],
-	'log lines that are none': chunk => [note(chunk, {logs: [undefined]})],
-	'a log line of no level': chunk => [note(chunk, {logs: [{...LINE, level: 'loud'}]})],
-	'a log line at no time': chunk => [note(chunk, {logs: [{...LINE, at: Number.NaN}]})],
-	'progress of NaN': chunk => [note(chunk, {progress: {done: Number.NaN, at: 1}})],
-	'a checkpoint of more bytes than are allowed': chunk => [note(chunk, {checkpoint: {at: 1, state: new Uint8Array(101)}})],
+	'an update for a job that it does not have': chunk => [update(chunk, {index: 3, progress: {done: 1, at: 1}})],
+	'an update in the name of another job': chunk => [update(chunk, {id: 1, lease: 9, progress: {done: 1, at: 1}})],
+	'log lines that are none': chunk => [update(chunk, {logs: [undefined]})],
+	'a log line of no level': chunk => [update(chunk, {logs: [{...LINE, level: 'loud'}]})],
+	'a log line at no time': chunk => [update(chunk, {logs: [{...LINE, at: Number.NaN}]})],
+	'progress of NaN': chunk => [update(chunk, {progress: {done: Number.NaN, at: 1}})],
+	'a checkpoint of more bytes than are allowed': chunk => [update(chunk, {checkpoint: {at: 1, state: new Uint8Array(101)}})],
 };
 
 for (const [what, tell] of Object.entries(TRUE)) {
@@ -200,7 +201,7 @@ for (const [what, tell] of Object.entries(UNTRUE)) {
 		await crew.outcomes(ids);
 		t.like(crew.losses, [{reason: 'broken'}]);
 		t.regex(crew.losses[0]?.error?.message ?? '', /^The worker's report was not believed, since .+\.$/);
-		t.true(crew.notes.every(({id, lease}) => ids.includes(id) && lease === 5));
+		t.true(crew.updates.every(({id, lease}) => ids.includes(id) && lease === 5));
 		t.deepEqual(await crew.values(await crew.give('task', [1])), [1]);
 		t.is(crew.pool.size, 0);
 	});
@@ -208,7 +209,7 @@ for (const [what, tell] of Object.entries(UNTRUE)) {
 
 test('the job whose report is not believed is charged where no other can have broken its worker, in a sentence that says why', async t => {
 	const crew = await load(t, chunk => [final(chunk)]);
-	const [id] = await crew.give('task', [null], {solo: true});
+	const [id] = await crew.give('task', [null], {quarantined: true});
 	t.like(await crew.failure(id), {
 		reason: 'lostWorker',
 		message:
@@ -230,7 +231,7 @@ test('a worker is not believed what it says of the chunk of another', async t =>
 test('whatever a worker says, each of its jobs is settled once, and the pool goes on', async t => {
 	const words = fc.record(
 		{
-			type: fc.constantFrom('outcomes', 'final', 'note'),
+			type: fc.constantFrom('outcomes', 'final', 'update'),
 			chunk: fc.constant(1),
 			first: fc.constantFrom(0, 1, -1, 0.5, Number.NaN),
 			index: fc.oneof(fc.integer({min: -1, max: 4}), fc.anything()),

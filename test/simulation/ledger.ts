@@ -1,16 +1,17 @@
 import type Database from 'better-sqlite3';
 import {backoffMs} from '../../lib/job/backoff.ts';
 import type {CompletedBatch} from '../../lib/job/batch.ts';
-import type {DequeuedJob, Lease} from '../../lib/job/claim.ts';
+import type {ClaimedJob, Lease} from '../../lib/job/claim.ts';
 import type {Encoded} from '../../lib/job/encoding.ts';
+import {newJobsOf, settlementsOf} from '../../lib/job/group.ts';
 import type {CancelResult} from '../../lib/job/job.ts';
 import {type JobFilter, type JobStatus, MAX_CRASHES, MAX_SUSPICION, mostTogether, type Policy} from '../../lib/job/job.ts';
 import type {NewJob} from '../../lib/job/new-job.ts';
 import type {Outcome, Settlement} from '../../lib/job/outcome.ts';
-import {expandDequeued, expandNew, expandSettling} from '../../lib/job/runs.ts';
-import type {Demand, Enqueued, Moved, MovePage, MoveTarget, Settled, Turn, TurnResult} from '../../lib/store/store.ts';
-import {movedTo} from '../../lib/store/store.ts';
+import {movableStatuses} from '../../lib/store/moving.ts';
+import type {Changes, ClaimRequest, Committed, Moved, MovePage, MoveTarget, Settled} from '../../lib/store/store.ts';
 import type {Notice} from '../../lib/transport/messages.ts';
+import {type PlainCommitted, type PlainEnqueued, toPlain} from '../fixtures/plain.ts';
 import {jobsOf, outcomesOf} from '../fixtures/stored.ts';
 import {type Execution, Executions} from './executions.ts';
 import type {Actor, Scheduler} from './scheduler.ts';
@@ -39,7 +40,7 @@ interface Entry {
 	attempts: number;
 	crashes: number;
 	suspicion: number;
-	stop: 'cancel' | 'withdraw' | undefined;
+	stop: 'cancel' | 'discard' | undefined;
 	/** Who was told that the cancel of the running job was asked for. */
 	toldOfCancel: Actor | undefined;
 	result: Encoded;
@@ -145,41 +146,36 @@ export class Ledger {
 
 	// ——— commits ———
 
-	turned(actor: Actor, {settle: settling = [], enqueue = [], dequeue}: Turn, result: TurnResult): void {
-		const settle = expandSettling(settling);
+	committed(actor: Actor, changes: Changes, result: Committed): void {
+		const settle = (changes.settle ?? []).flatMap(group => [...settlementsOf(group)]);
+		const {settled, refusals, enqueued, claimed} = toPlain(changes, result);
 		// Those that enqueue jobs come last.
 		const isMaker = (index: number) => settle[index]?.outcome.type === 'returned' && 'enqueue' in settle[index].outcome;
 		const [makers = [], others = []] = [true, false].map(wanted => [...settle.keys()].filter(index => isMaker(index) === wanted));
-		for (const index of others) this.#settled(settle[index] as Settlement, result.settled[index] as Settled, result.refused?.has(index) ?? false);
-		for (const index of makers) {
+		for (const index of [...others, ...makers]) {
 			const {outcome} = settle[index] as Settlement;
-			if (result.settled[index] === 'completed') this.#expectMade(outcome);
-			this.#settled(settle[index] as Settlement, result.settled[index] as Settled, result.refused?.has(index) ?? false);
+			if (isMaker(index) && settled[index] === 'completed') this.#expectMade(outcome);
+			this.#settled(settle[index] as Settlement, settled[index] as Settled, refusals?.has(index) ?? false);
 		}
 		if (makers.length > 0) this.#adopt();
-		for (const [index, each] of enqueue.entries()) {
-			const first = result.enqueued[index] as Enqueued;
-			for (const [offset, job] of expandNew([each]).entries()) this.#enqueued(job, {...first, id: first.id + offset});
-		}
-		if (!dequeue) return;
+		const jobs = (changes.enqueue ?? []).flatMap(group => [...newJobsOf(group)]);
+		for (const [index, job] of jobs.entries()) this.#enqueued(job, enqueued[index] as PlainEnqueued);
+		if (!changes.claim) return;
 		this.#promote();
-		if (result.dequeued.jobs.length > 0) this.#dequeued(actor, dequeue, result.dequeued);
+		this.registered(actor.name);
+		if (claimed.jobs.length > 0) this.#claimedAll(actor, changes.claim, claimed);
 	}
 
-	#dequeued(actor: Actor, {tasks}: Demand, {lease, jobs}: TurnResult['dequeued']): void {
-		if (!this.#lastBeats.has(actor.name)) this.#lastBeats.set(actor.name, this.#scheduler.steadyMs);
+	#claimedAll(actor: Actor, {lanes}: ClaimRequest, {lease, jobs}: PlainCommitted['claimed']): void {
 		if (lease <= this.#lastLease) this.#broken(`leases rise: ${lease} after ${this.#lastLease}`);
 		this.#lastLease = lease;
-		const all = expandDequeued(jobs);
-		for (const job of all) this.#claimed(actor, lease, job);
-		for (const [task, suspects] of Map.groupBy(
-			all.filter(({isSuspect}) => isSuspect),
-			job => job.task,
-		)) {
+		for (const job of jobs) this.#claimed(actor, lease, job);
+		const quarantined = jobs.filter(({quarantine}) => quarantine);
+		for (const [task, suspects] of Map.groupBy(quarantined, job => job.task)) {
 			const most = Math.min(...suspects.map(({id}) => mostTogether(this.#entries.get(id)?.suspicion ?? 0)));
 			if (suspects.length > most) this.#broken(`the more suspect jobs are, the fewer run together: ${suspects.length} of ${task}, not ${most}`);
 		}
-		for (const {task, concurrency} of tasks) {
+		for (const {task, concurrency} of lanes) {
 			if (concurrency === undefined) continue;
 			const running = [...this.#running].filter(entry => entry.task === task).length;
 			if (running > concurrency) this.#broken(`no more than ${concurrency} jobs of ${task} run at the same time: ${running}`);
@@ -188,7 +184,7 @@ export class Ledger {
 
 	/** A page was moved: all that it should have found between where it began and where the next one begins. */
 	moved(filter: JobFilter, to: MoveTarget, {after = 0, upTo = Infinity}: MovePage, {ids, asked, next}: Moved): void {
-		const statuses: readonly string[] = movedTo(to, filter);
+		const statuses: readonly string[] = movableStatuses(to, filter);
 		const last = next?.after ?? upTo;
 		const wanted = this.#matching(filter).filter(({id, state}) => id > after && id <= last && statuses.includes(state));
 		const found = ids.length + asked.length;
@@ -196,7 +192,7 @@ export class Ledger {
 		for (const id of ids) this.#move(id, to);
 		for (const id of asked) {
 			const entry = this.#entry(id, ['running']);
-			if (to === 'discarded') entry.stop ??= 'withdraw';
+			if (to === 'discarded') entry.stop ??= 'discard';
 			else {
 				entry.stop = 'cancel';
 				entry.toldOfCancel = undefined;
@@ -213,14 +209,13 @@ export class Ledger {
 		}
 	}
 
-	paused(tasks: readonly string[]): void {
-		for (const task of tasks) this.#paused.add(task);
-	}
-
-	resumed(tasks: readonly string[]): void {
+	paused(tasks: readonly string[], isPaused: boolean): void {
 		for (const task of tasks) {
-			this.#paused.delete(task);
-			this.#toldOfPause.delete(task);
+			if (isPaused) this.#paused.add(task);
+			else {
+				this.#paused.delete(task);
+				this.#toldOfPause.delete(task);
+			}
 		}
 	}
 
@@ -241,6 +236,11 @@ export class Ledger {
 		if (jobs.length > 0) this.#adopt();
 	}
 
+	/** A claim or a batch made it an owner, if it was none. */
+	registered(owner: string): void {
+		if (!this.#lastBeats.has(owner)) this.beat(owner);
+	}
+
 	beat(owner: string): void {
 		this.#lastBeats.set(owner, this.#scheduler.steadyMs);
 	}
@@ -250,7 +250,7 @@ export class Ledger {
 	}
 
 	/** Owners that were there before are not any more. */
-	recovered(before: readonly Actor[]): void {
+	reclaimed(before: readonly Actor[]): void {
 		const present = new Set(this.owners);
 		for (const actor of before.filter(({name}) => !present.has(name))) {
 			const silentMs = this.#scheduler.steadyMs - (this.#lastBeats.get(actor.name) ?? 0);
@@ -262,7 +262,7 @@ export class Ledger {
 	}
 
 	/** What it holds by leases after this one. */
-	givenBack(actor: Actor, after: Lease): void {
+	released(actor: Actor, after: Lease): void {
 		this.#takeBack(actor, after);
 	}
 
@@ -292,11 +292,11 @@ export class Ledger {
 		}
 	}
 
-	noticed({id, status, value}: Notice): void {
+	noticed({id, status, result}: Notice): void {
 		const entry = this.#entries.get(id);
 		const ends = entry?.ends.filter(end => end.status === status) ?? [];
-		const isTrue = status === 'missing' ? !entry || entry.state === 'gone' : ends.some(end => end.value === value);
-		if (!isTrue) this.#broken(`whoever waits for a job is told how it ended: job ${id} was said to be ${status} with ${value}`);
+		const isTrue = status === 'missing' ? !entry || entry.state === 'gone' : ends.some(end => end.value === result);
+		if (!isTrue) this.#broken(`whoever waits for a job is told how it ended: job ${id} was said to be ${status} with ${result}`);
 	}
 
 	// ——— the end ———
@@ -343,7 +343,7 @@ export class Ledger {
 		if (status !== expected) this.#broken(`what an execution comes to follows from its outcome: ${name} ${type} became ${status}, not ${expected}`);
 		entry.claim = undefined;
 		this.#running.delete(entry);
-		if (status === 'withdrawn') this.#forget(entry);
+		if (status === 'discarded') this.#forget(entry);
 		else if (status === 'failed') this.#fail(entry);
 		else if (status === 'pending') entry.state = 'pending';
 		else if (status === 'completed' || status === 'dead' || status === 'cancelled')
@@ -355,19 +355,21 @@ export class Ledger {
 		const {policy, stop} = entry;
 		if (type === 'returned') return 'completed';
 		if (type === 'released' || type === 'cancelled')
-			return stop === 'withdraw' ? 'withdrawn' : stop === 'cancel' || type === 'cancelled' ? 'cancelled' : 'pending';
+			return stop === 'discard' ? 'discarded' : stop === 'cancel' || type === 'cancelled' ? 'cancelled' : 'pending';
 		entry.attempts++;
 		if (type === 'lostWorker') entry.crashes++;
 		if (stop === 'cancel') return 'cancelled';
 		if (entry.attempts >= policy.maxAttempts || entry.crashes >= MAX_CRASHES) return 'dead';
-		return stop === 'withdraw' ? 'withdrawn' : 'failed';
+		return stop === 'discard' ? 'discarded' : 'failed';
 	}
 
-	#enqueued(job: NewJob, {id, existing, conflict}: Enqueued): void {
+	#enqueued(job: NewJob, enqueued: PlainEnqueued): void {
+		const {id} = enqueued;
+		const isConflict = 'conflict' in enqueued;
 		const scope = scopeOf(job);
 		const holder = job.key === undefined ? undefined : this.#keys.get(scope);
 		if (holder === undefined) {
-			if (existing || conflict) this.#broken(`a key that nobody has is free: ${scope}`);
+			if (isConflict || enqueued.reused) this.#broken(`a key that nobody has is free: ${scope}`);
 			this.#add(id, job);
 			return;
 		}
@@ -375,13 +377,13 @@ export class Ledger {
 		if (holder !== id) this.#broken(`one job per key: ${scope} is job ${holder}, and was said to be job ${id}`);
 		const isSame = entry.payload === job.payload;
 		const isReplaced = !isSame && job.rerun?.changed === true && entry.state !== 'running';
-		if (conflict === (isSame || isReplaced)) this.#broken(`a key with another payload is a conflict, and nothing else is: ${scope}`);
+		if (isConflict === (isSame || isReplaced)) this.#broken(`a key with another payload is a conflict, and nothing else is: ${scope}`);
 		if (isSame && job.rerun?.failed && ['failed', 'dead', 'cancelled'].includes(entry.state)) this.#reopen(entry);
 		if (!isReplaced) return;
 		this.#reopen(entry);
 		entry.payload = job.payload;
 		entry.policy = job.policy;
-		this.#wait(entry, job.runAt ?? 0);
+		this.#wait(entry, this.#startOf(job));
 	}
 
 	#expectMade(outcome: Outcome): void {
@@ -410,7 +412,7 @@ export class Ledger {
 	#add(id: number, job: NewJob): void {
 		if (this.#entries.has(id)) this.#broken(`an id is never used twice: ${id}`);
 		this.#lastId = Math.max(this.#lastId, id);
-		const {task, key, batch, payload, policy, runAt} = job;
+		const {task, key, batch, payload, policy} = job;
 		const scope = scopeOf(job);
 		if (key !== undefined) this.#keys.set(scope, id);
 		const entry: Entry = {
@@ -419,7 +421,12 @@ export class Ledger {
 			...{stop: undefined, toldOfCancel: undefined, result: null, isAcknowledged: false, ends: []},
 		};
 		this.#entries.set(id, entry);
-		this.#wait(entry, runAt ?? 0);
+		this.#wait(entry, this.#startOf(job));
+	}
+
+	/** On the wall clock; a delay counts from the commit, which is now. */
+	#startOf({runAt, delayMs}: NewJob): number {
+		return delayMs === undefined ? (runAt ?? 0) : this.#scheduler.now + delayMs;
 	}
 
 	/** What has come due once stays so, even if the clock is set back. */
@@ -439,16 +446,16 @@ export class Ledger {
 		else this.#waiting.add(entry);
 	}
 
-	#claimed(actor: Actor, lease: Lease, {id, execution, attempts, payload, task, isSuspect}: DequeuedJob): void {
+	#claimed(actor: Actor, lease: Lease, {id, execution, attempts, payload, task, quarantine}: ClaimedJob): void {
 		const entry = this.#entry(id, ['pending']);
 		const name = `job ${id}.${execution}`;
-		this.#scheduler.trace(actor, `dequeued ${name} with lease ${lease}`);
+		this.#scheduler.trace(actor, `claimed ${name} with lease ${lease}`);
 		if (execution !== entry.executions + 1) this.#broken(`the numbers of executions rise by one: ${name} after ${entry.executions}`);
 		if (attempts !== entry.attempts) this.#broken(`a job knows its attempts: ${name} has ${entry.attempts}, and was told ${attempts}`);
-		if ((isSuspect === true) !== entry.suspicion > 0) this.#broken(`a job is a suspect if it was open when its process died, and no other is: ${name}`);
+		if ((quarantine !== undefined) !== entry.suspicion > 0) this.#broken(`a job is a suspect if it was open when its process died, and no other is: ${name}`);
 		if (payload !== entry.payload) this.#broken(`a job gets its own payload: ${name}`);
 		if ((entry.notBefore ?? Infinity) > this.#scheduler.now) this.#broken(`nothing starts before its time: ${name}`);
-		if (this.#paused.has(task)) this.#broken(`nothing is dequeued while its task is paused: ${name}`);
+		if (this.#paused.has(task)) this.#broken(`nothing is claimed while its task is paused: ${name}`);
 		entry.state = 'running';
 		entry.executions = execution;
 		entry.claim = {lease, execution, actor};
@@ -473,7 +480,7 @@ export class Ledger {
 			this.#executions.takenBack(entry.id, entry.claim.execution);
 			entry.claim = undefined;
 			if (entry.stop === 'cancel') this.#end(entry, 'cancelled', null);
-			else if (entry.stop === 'withdraw') this.#forget(entry);
+			else if (entry.stop === 'discard') this.#forget(entry);
 			else entry.state = 'pending';
 		}
 	}

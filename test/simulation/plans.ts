@@ -1,6 +1,7 @@
+import {type NewGroup, newJobsOf} from '../../lib/job/group.ts';
 import type {JobFilter, Policy} from '../../lib/job/job.ts';
 import type {ChildJob, NewJob, Rerun} from '../../lib/job/new-job.ts';
-import {pack, unpack} from '../../lib/job/packed-strings.ts';
+import {pack} from '../../lib/job/packed-strings.ts';
 import type {TaskInfo} from '../../lib/job/task.ts';
 import type {EnqueueCall} from '../../lib/transport/messages.ts';
 import type {Chance} from './chance.ts';
@@ -53,9 +54,8 @@ export function planExecution(chance: Chance, isCalm: boolean): Plan {
 }
 
 function planMade(chance: Chance): ChildJob {
-	const {task, payloads, keys, priority, policy} = planEnqueue(chance, 0, undefined);
-	const [payload] = unpack(payloads);
-	return {task, payload: payload ?? null, priority, policy, runAt: null, ...(keys && {key: keys[0] as string})};
+	const [{batch: _, rerun: __, delayMs: ___, ...job}] = [...newJobsOf(planEnqueue(chance, 0, undefined).group)] as [NewJob];
+	return {...job, runAt: null};
 }
 
 /** @param now on the wall clock */
@@ -64,18 +64,24 @@ export function planEnqueue(chance: Chance, now: number, batch: number | undefin
 	const jobs = chance.is(0.05) ? 40 : 1 + chance.int(4);
 	const keys = hasKeys ? Array.from({length: jobs}, () => chance.pick(KEYS)) : undefined;
 	const rerun: Rerun | undefined = hasKeys && chance.is(0.4) ? {changed: chance.is(0.5), failed: chance.is(0.5)} : undefined;
-	return {
-		type: 'enqueue',
+	const group: NewGroup = {
 		task: chance.pick(TASKS).name,
-		payloads: pack(Array.from({length: jobs}, (_, index) => (keys ? `"${keys[index]}.${chance.is(0.9) ? 0 : 1}"` : `"${chance.int(1e9)}"`))),
-		keys,
-		batch,
+		values: pack(Array.from({length: jobs}, (_, index) => (keys ? `"${keys[index]}.${chance.is(0.9) ? 0 : 1}"` : `"${chance.int(1e9)}"`))),
+		...(keys && {keys}),
+		...(batch !== undefined && {batch}),
 		...(rerun && {rerun}),
 		priority: chance.is(0.2) ? chance.int(3) : 0,
-		runAt: chance.is(0.15) ? now + Math.ceil(chance.ms(chance.is(0.1) ? 3_600_000 : 3000)) : null,
+		...planStart(chance, now),
 		policy: chance.pick(POLICIES),
-		watch: chance.is(0.5),
 	};
+	return {type: 'enqueue', group, watch: chance.is(0.5)};
+}
+
+/** At once, or some time later: told as a moment or as a delay. */
+function planStart(chance: Chance, now: number): Pick<NewGroup, 'runAt' | 'delayMs'> {
+	if (!chance.is(0.15)) return {runAt: null};
+	const delayMs = Math.ceil(chance.ms(chance.is(0.1) ? 3_600_000 : 3000));
+	return chance.is(0.5) ? {runAt: null, delayMs} : {runAt: now + delayMs};
 }
 
 export function planFilter(chance: Chance, ids: readonly number[], batches: readonly string[]): JobFilter {

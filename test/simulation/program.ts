@@ -1,6 +1,6 @@
+import {type EnqueuedGroup, listIds, sizeOf} from '../../lib/job/group.ts';
 import type {BatchId, CancelResult, JobFilter} from '../../lib/job/job.ts';
-import {countOf} from '../../lib/job/packed-strings.ts';
-import {type Call, type CallBody, type DispatcherMessage, type EnqueueReply, idsOf, type Notice, type Verbs} from '../../lib/transport/messages.ts';
+import type {Call, CallBody, DispatcherMessage, Notice, Verbs} from '../../lib/transport/messages.ts';
 import type {Ledger} from './ledger.ts';
 import {BATCHES, onCompleteOf, planEnqueue, planFilter, TASKS} from './plans.ts';
 import type {Actor, Scheduler} from './scheduler.ts';
@@ -10,7 +10,7 @@ const CALL_EVERY_MS = 100;
 
 /** What a program does next, by weight. */
 const CALLS = {
-	...{enqueue: 50, enqueueToBatch: 10, cancel: 6, withdraw: 2, retry: 6, pause: 2, resume: 4, watch: 4, unwatch: 1, idle: 1, stats: 1, cleanup: 2},
+	...{enqueue: 50, enqueueToBatch: 10, cancel: 6, discard: 2, retry: 6, pause: 2, resume: 4, watch: 4, unwatch: 1, idle: 1, stats: 1, cleanup: 2},
 	...{endInput: 4, closeBatch: 1, leaveBatch: 1, deleteBatch: 1, close: 0.4},
 };
 
@@ -110,7 +110,7 @@ export class Program {
 		enqueue: () => this.#enqueue(undefined),
 		enqueueToBatch: () => this.#withBatch(batch => this.#enqueue(batch)),
 		cancel: () => this.#verb('cancel', [this.#filter()], result => this.#ledger.toldOfCancel(this.#actor, result as CancelResult)),
-		withdraw: () => this.#verb('withdraw', [this.#filter().ids ?? [], {stop: this.#scheduler.chance.is(0.5)}]),
+		discard: () => this.#verb('discard', [this.#filter().ids ?? [], {stop: this.#scheduler.chance.is(0.5)}]),
 		retry: () => this.#verb('retry', [this.#filter()]),
 		pause: () => {
 			const tasks = [this.#scheduler.chance.pick(TASKS).name];
@@ -160,10 +160,10 @@ export class Program {
 		if (batch !== undefined) this.#enqueuesToBatches++;
 		this.#call(body, value => {
 			if (batch !== undefined) this.#enqueuesToBatches--;
-			const reply = value as EnqueueReply;
-			const ids = idsOf(reply, countOf(body.payloads));
+			const {conflicts, ...reply} = value as EnqueuedGroup;
+			const ids = listIds(reply.ids, sizeOf(body.group));
 			this.#ledger.acknowledged(ids);
-			if (body.watch && reply.conflict === undefined) for (const id of ids) this.#watched.add(id);
+			if (body.watch && !conflicts) for (const id of ids) this.#watched.add(id);
 		});
 	}
 

@@ -5,11 +5,13 @@ import type {TaskInfo} from '../../lib/job/task.ts';
 import type {PoolOptions} from '../../lib/job/worker-options.ts';
 import {WorkerPool} from '../../lib/pool/worker-pool.ts';
 import {openJobsAt} from '../../lib/store/sqlite/owner-lock.ts';
-import {SqliteQueue} from '../../lib/store/sqlite/sqlite.ts';
+import {SqliteStore} from '../../lib/store/sqlite/sqlite.ts';
+import type {Store} from '../../lib/store/store.ts';
 import type {Clock} from '../../lib/support/clock.ts';
 import type {DispatcherMessage} from '../../lib/transport/messages.ts';
+import {delayed} from '../store/delayed-store.ts';
 import type {Ledger} from './ledger.ts';
-import {observe} from './observed-queue.ts';
+import {observe} from './observed-store.ts';
 import {Program} from './program.ts';
 import type {Actor, Scheduler} from './scheduler.ts';
 import {SimulatedSource} from './workers.ts';
@@ -25,12 +27,12 @@ export interface Surroundings {
 
 const OPTIONS: Omit<PoolOptions, 'workers'> = {
 	...{tasks: 'file:///tasks.ts', defaults: {}, graceMs: 100, maxValueBytes: 1e6, maxCheckpointBytes: 1e6, taskOutput: 'stderr', isolation: 'process'},
-	...{resourceLimits: undefined, env: undefined, execArgv: [], nice: undefined, minFreeMemoryBytes: 0},
+	...{resourceLimits: undefined, env: undefined, execArgv: [], nice: undefined, minFreeMemoryBytes: 0, postMortem: false},
 	recycle: {jobs: 50, ageMs: 20_000, memoryBytes: Infinity},
 };
 
 /**
- * One process of the simulated host: a real dispatcher, with a real queue on the file that all share and a real pool, over
+ * One process of the simulated host: a real dispatcher, with a real store on the file that all share and a real pool, over
  * simulated workers, and a program that uses it. `opening` until its tasks are loaded, then `open`, until it is `closed`,
  * or `dead`, when its lock falls and everything it had in hand is gone.
  */
@@ -39,7 +41,7 @@ export class SimulatedProcess implements Actor {
 	readonly program: Program;
 	readonly tasks: readonly TaskInfo[];
 	readonly #around: Surroundings;
-	readonly #queue: SqliteQueue;
+	readonly #store: Store;
 	readonly #source: SimulatedSource;
 	#phase: 'opening' | 'open' | 'closed' | 'dead' = 'opening';
 	isSuspended = false;
@@ -50,11 +52,13 @@ export class SimulatedProcess implements Actor {
 		this.#around = around;
 		const {scheduler, ledger, database, leaseMs, isCalm, everybody} = around;
 		const clock: Clock = scheduler.clockOf(this);
-		this.#queue = new SqliteQueue(database, {durability: 'normal', leaseMs, now: clock.now, steadyMs: clock.steadyMs, random: () => scheduler.chance.share()});
+		const random = () => scheduler.chance.share();
+		const store = new SqliteStore(database, {durability: 'normal', leaseMs, clock, random});
+		this.#store = observe(store, {actor: this, scheduler, ledger, isCalm, everybody});
 		const source = new SimulatedSource({actor: this, scheduler, ledger, tasks, clock, folder: dirname(database), isCalm});
 		this.#source = source;
 		const dispatcher = new Dispatcher(
-			observe(this.#queue, {actor: this, scheduler, ledger, isCalm, everybody}),
+			delayed(this.#store, () => random() ** 4, clock.nextTurn),
 			listener => new WorkerPool(source, {...OPTIONS, workers, openJobs: openJobsAt(database, name)}, listener, undefined, clock),
 			{owner: name, leaseMs, clock, output: message => this.#output(message)},
 		);
@@ -102,15 +106,13 @@ export class SimulatedProcess implements Actor {
 	close(): void {
 		if (this.isDead) return;
 		this.#phase = 'closed';
-		const {ledger} = this.#around;
-		ledger.died(this);
-		this.#queue.close();
-		ledger.givenBack(this, 0);
+		this.#around.ledger.died(this);
+		void this.#store.close();
 	}
 
 	/** For the end of the world: a dead process holds its files open. */
 	dispose(): void {
-		this.#queue.close();
+		void this.#store.close();
 		this.#source.dispose();
 	}
 

@@ -2,20 +2,22 @@ import {closeSync, mkdtempSync, openSync} from 'node:fs';
 import {join} from 'node:path';
 import {toEnvelope} from '../../lib/job/error-envelope.ts';
 import type {FailureRecord} from '../../lib/job/failure.ts';
+import {idAt, numberAt, sizeOf} from '../../lib/job/group.ts';
 import type {StopReason} from '../../lib/job/job.ts';
 import type {ChildJob} from '../../lib/job/new-job.ts';
 import {OpenJobsCell} from '../../lib/job/open-jobs.ts';
 import {pack} from '../../lib/job/packed-strings.ts';
 import {packTimes} from '../../lib/job/packed-times.ts';
 import type {TaskInfo} from '../../lib/job/task.ts';
-import {ChildChunkState, createRegions, MAX_CELLS, Watchdog, type WatchdogCommand} from '../../lib/pool/processes/child-chunk-state.ts';
-import {RemoteChunkStates} from '../../lib/pool/processes/remote-chunk-state.ts';
-import {boardAt} from '../../lib/pool/processes/rendezvous.ts';
-import {NO_ANSWER} from '../../lib/pool/threads/stack-probe.ts';
+import {ChildChunkState, createRegions, MAX_CELLS} from '../../lib/pool/processes/chunk-states.ts';
+import {RemoteChunkStates} from '../../lib/pool/processes/remote-chunk-states.ts';
+import {chunkStateFileIn} from '../../lib/pool/processes/rendezvous.ts';
+import {obey, type WatchdogAnswer, type WatchdogCommand} from '../../lib/pool/processes/watchdog.ts';
+import {NO_ANSWER} from '../../lib/pool/stack-snapshot.ts';
 import type {Ending, Examination, PoolChunkState, PoolWorker, SourceListener, WorkerSource} from '../../lib/pool/worker-source.ts';
 import type {Clock} from '../../lib/support/clock.ts';
 import type {ChunkState} from '../../lib/worker/chunk-state.ts';
-import {type ChunkMessage, type ChunkReport, idAt, type Loaded, type LoadMessage, numberAt, type WorkerRequest} from '../../lib/worker/messages.ts';
+import type {ChunkMessage, ChunkReport, Loaded, LoadMessage, WorkerRequest} from '../../lib/worker/messages.ts';
 import type {Execution} from './executions.ts';
 import type {Ledger} from './ledger.ts';
 import {type Plan, planExecution} from './plans.ts';
@@ -94,7 +96,6 @@ class SimulatedWorker implements PoolWorker, Actor {
 	readonly #regions = createRegions();
 	readonly #chunkStates: RemoteChunkStates;
 	readonly #file: number;
-	readonly #watchdog: Watchdog;
 	#lastCommand = 0;
 	#obeyed: Promise<void> = Promise.resolve();
 	#lastRequest = 0;
@@ -107,8 +108,7 @@ class SimulatedWorker implements PoolWorker, Actor {
 		this.#listener = listener;
 		const place = mkdtempSync(join(shop.folder, 'worker-'));
 		this.#chunkStates = new RemoteChunkStates(place, command => this.#command(command), shop.clock);
-		this.#file = openSync(boardAt(place), 'r+');
-		this.#watchdog = new Watchdog({regions: this.#regions, file: this.#file, heapLimitBytes: 0}, () => this.#lookAtItself());
+		this.#file = openSync(chunkStateFileIn(place), 'r+');
 	}
 
 	get isDead(): boolean {
@@ -134,16 +134,16 @@ class SimulatedWorker implements PoolWorker, Actor {
 		return this.#last;
 	}
 
-	async examine(): Promise<Examination> {
-		return (await this.#chunkStates.examine()) ?? NO_ANSWER;
+	examine(): Promise<Examination> {
+		return this.#chunkStates.examine();
 	}
 
-	/** Commands arrive in order, and each is obeyed after the one before. */
+	/** Commands arrive in order, and each is obeyed after the one before. Its answer leaves at once. */
 	#command(command: WatchdogCommand): void {
 		const {scheduler} = this.#shop;
 		this.#lastCommand = Math.max(this.#lastCommand, scheduler.steadyMs + scheduler.chance.ms(5));
 		scheduler.schedule(this, this.#lastCommand - scheduler.steadyMs, 'delivery', `a command to the watchdog of ${this.name}`, () => {
-			this.#obeyed = this.#obeyed.then(() => this.#watchdog.obey(command)).catch(() => undefined);
+			this.#obeyed = this.#obeyed.then(() => obey(command, this.#regions, () => this.#lookAtItself())).then(answer => this.#post(answer));
 		});
 	}
 
@@ -204,9 +204,10 @@ class SimulatedWorker implements PoolWorker, Actor {
 			message => this.#post(message),
 			final => this.#show(chunk, final),
 		);
-		const {batchSize = 1} = tasks.find(({name}) => name === chunk.task)?.options ?? {};
-		for (let first = 0; first < chunk.jobs; first += batchSize) {
-			const end = Math.min(first + batchSize, chunk.jobs);
+		const {batchSize = 1} = tasks.find(({name}) => name === chunk.group.task)?.options ?? {};
+		const jobs = sizeOf(chunk.group);
+		for (let first = 0; first < jobs; first += batchSize) {
+			const end = Math.min(first + batchSize, jobs);
 			const at = scheduler.steadyMs;
 			const started = batchSize > 1 ? chunkState.startMany(first, end, at) : chunkState.start(first, at) ? [first] : [];
 			await this.#runTogether(chunk, chunkState, report, {first, end, started});
@@ -219,10 +220,12 @@ class SimulatedWorker implements PoolWorker, Actor {
 	}
 
 	/** As a worker does, so that the file tells it to whoever recovers its jobs. */
-	#show(chunk: ChunkMessage, final: number): void {
-		this.#cell?.show(chunk, final);
-		const ids = Array.from({length: chunk.jobs - final}, (_, index) => idAt(chunk, final + index));
-		this.#shop.ledger.opened(this.#shop.actor, this.#openJobs?.cell ?? 0, chunk.lease, ids);
+	#show({group}: ChunkMessage, final: number): void {
+		const {lease, ids} = group;
+		const jobs = sizeOf(group);
+		this.#cell?.write({lease, ids, jobs}, final);
+		const open = Array.from({length: jobs - final}, (_, index) => idAt(ids, final + index));
+		this.#shop.ledger.opened(this.#shop.actor, this.#openJobs?.cell ?? 0, lease, open);
 	}
 
 	async #runTogether(
@@ -232,8 +235,9 @@ class SimulatedWorker implements PoolWorker, Actor {
 		{first, end, started}: {readonly first: number; readonly end: number; readonly started: readonly number[]},
 	): Promise<void> {
 		const {scheduler, ledger} = this.#shop;
+		const {group} = chunk;
 		const at = scheduler.steadyMs;
-		this.#running = started.map(index => ledger.started(idAt(chunk, index), numberAt(chunk.executions, index), this.#shop.actor, this.name));
+		this.#running = started.map(index => ledger.started(idAt(group.ids, index), numberAt(group.executions, index), this.#shop.actor, this.name));
 		const plan = planExecution(scheduler.chance, this.#shop.isCalm());
 		if (this.#running.length > 0) await this.#run(plan, chunk, chunkState, report, started[0] as number);
 		for (let index = first; index < end; index++) {
@@ -257,7 +261,7 @@ class SimulatedWorker implements PoolWorker, Actor {
 		if (durationMs > 1) report.postEnded();
 		for (const {done, state} of notes) {
 			chunkState.setProgress(done, Number.NaN, scheduler.now);
-			this.#post({type: 'note', chunk: chunk.chunk, index, checkpoint: {at: scheduler.now, state}});
+			this.#post({type: 'update', chunk: chunk.chunk, index, checkpoint: {at: scheduler.now, state}});
 		}
 		while (scheduler.steadyMs < until) {
 			const leftMs = until - scheduler.steadyMs;
@@ -274,11 +278,13 @@ class SimulatedWorker implements PoolWorker, Actor {
 		return new Promise(resolve => void scheduler.schedule(this, ms, 'work', what, resolve));
 	}
 
-	#post(message: ChunkReport): void {
+	#post(message: ChunkReport | WatchdogAnswer): void {
 		const {scheduler, actor} = this.#shop;
-		scheduler.schedule(actor, this.#deliveryDelayMs(), 'delivery', `${message.type} of chunk ${message.chunk} from ${this.name}`, () =>
-			this.#listener.message(this, message),
-		);
+		const what = message.type === 'answer' ? 'an answer' : `${message.type} of chunk ${message.chunk}`;
+		scheduler.schedule(actor, this.#deliveryDelayMs(), 'delivery', `${what} from ${this.name}`, () => {
+			if (message.type === 'answer') this.#chunkStates.receive(message);
+			else this.#listener.message(this, message);
+		});
 	}
 
 	/** What was posted first arrives first. */

@@ -2,7 +2,7 @@ import {existsSync, mkdtempSync, readdirSync, rmSync} from 'node:fs';
 import {tmpdir} from 'node:os';
 import {join} from 'node:path';
 import Database from 'better-sqlite3';
-import {openSqlite} from '../../lib/store/sqlite/sqlite.ts';
+import {openStore} from '../../lib/store/open-store.ts';
 import {brokenLaws} from '../fault/laws.ts';
 import {Chance} from './chance.ts';
 import {Ledger} from './ledger.ts';
@@ -65,7 +65,7 @@ class World {
 
 	static async make(seed: number, onLine: ((line: string) => void) | undefined): Promise<World> {
 		const folder = mkdtempSync(join(tmpdir(), 'faena-simulation-'));
-		await (await openSqlite(join(folder, 'jobs.db'), {durability: 'normal'})).close();
+		await (await openStore(join(folder, 'jobs.db'), {durability: 'normal'})).close();
 		return new World(seed, onLine, folder);
 	}
 

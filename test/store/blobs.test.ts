@@ -6,15 +6,18 @@ import Database from 'better-sqlite3';
 import {decode, encode} from '../../lib/job/encoding.ts';
 import type {Policy} from '../../lib/job/job.ts';
 import type {NewJob} from '../../lib/job/new-job.ts';
-import {openSqlite, type SqliteQueue} from '../../lib/store/sqlite/sqlite.ts';
+import type {JobQueue} from '../../lib/store/job-queue.ts';
+import {openStore} from '../../lib/store/open-store.ts';
 import {makeFolder} from '../fixtures/folder.ts';
-import {exerciseQueue} from './contract.ts';
+import {commitPlain} from '../fixtures/plain.ts';
+import {openQueueAt} from '../fixtures/queue.ts';
+import {exerciseStore} from './contract.ts';
 
 const place = mkdtempSync(join(tmpdir(), 'faena-test-'));
 test.after.always(() => rmSync(place, {recursive: true, force: true}));
 
 let opened = 0;
-exerciseQueue('sqlite with results in files', options => openSqlite(join(place, `${++opened}.db`), {...options, durability: 'normal', blobThresholdBytes: 1}));
+exerciseStore('sqlite with results in files', options => openStore(join(place, `${++opened}.db`), {...options, durability: 'normal', blobThresholdBytes: 1}));
 
 const POLICY: Policy = {maxAttempts: 3, timeoutMs: null, backoff: {baseMs: 1000, factor: 2, maxMs: 60_000, jitter: 0}, retry: 'auto'};
 const LARGE = encode('x'.repeat(100_000), 'result');
@@ -23,8 +26,8 @@ function newJob(job: Partial<NewJob> = {}): NewJob {
 	return {task: 'count', payload: '1', priority: 0, runAt: null, policy: POLICY, ...job};
 }
 
-/** Enqueues a job for each value and completes it with that. */
-async function complete(queue: SqliteQueue, ...values: Parameters<typeof decode>[0][]): Promise<void> {
+/** Enqueues a job for each value, and completes it with that value. */
+async function complete(queue: JobQueue, ...values: Parameters<typeof decode>[0][]): Promise<void> {
 	await queue.enqueue(values.map(() => newJob()));
 	const {lease, jobs} = await queue.dequeue({owner: 'me', tasks: ['count'], limit: values.length});
 	await queue.settle(
@@ -38,9 +41,9 @@ function age(path: string): void {
 	utimesSync(path, twoHoursAgo, twoHoursAgo);
 }
 
-test('results over the threshold lie in private files beside the database, named by their content, and are read by any queue', async t => {
+test('results over the threshold lie in private files beside the database, named by their content, and every queue reads them', async t => {
 	const path = join(makeFolder(t), 'jobs.db');
-	const queue = await openSqlite(path, {blobThresholdBytes: 1000});
+	const queue = await openQueueAt(path, {blobThresholdBytes: 1000});
 	const values = [LARGE, encode(new Uint8Array(5000).fill(7), 'result'), encode(new Map([[1, 'ü'.repeat(1000)]]), 'result'), encode('small', 'result'), null];
 	await complete(queue, ...values);
 	const names = readdirSync(`${path}-blobs`);
@@ -51,21 +54,32 @@ test('results over the threshold lie in private files beside the database, named
 	}
 	t.is(statSync(`${path}-blobs`).mode & 0o777, 0o700);
 	await queue.close();
-	const other = await openSqlite(path);
+	const other = await openQueueAt(path);
 	for (const [index, value] of values.entries()) {
 		t.deepEqual(decode((await other.values(index + 1))?.result ?? null), decode(value));
-		t.deepEqual(decode((await other.ends([index + 1]))[0]?.value ?? null), decode(value));
+		t.deepEqual(decode((await other.outcomes([index + 1]))[0]?.result ?? null), decode(value));
 	}
 	await other.close();
-	// The 100 kB are not in it.
+	// The large result is not in the database.
 	t.true(readFileSync(path).byteLength < 250_000);
 	t.false(readFileSync(path).includes('x'.repeat(1000)));
 });
 
-test('the same result is one file, which goes with the last job that names it', async t => {
+test('results over the threshold lie in files, even if they are short and their jobs end together', async t => {
+	const path = join(makeFolder(t), 'jobs.db');
+	const queue = await openQueueAt(path, {blobThresholdBytes: 10});
+	const values = Array.from({length: 8}, (_, index) => encode(index % 4 === 0 ? `long ${index} `.repeat(5) : index, 'result'));
+	await complete(queue, ...values);
+	for (const [index, value] of values.entries()) t.deepEqual((await queue.values(index + 1))?.result, value);
+	await queue.close();
+	t.is(readdirSync(`${path}-blobs`).length, 2);
+	t.false(readFileSync(path).includes('long'));
+});
+
+test('equal results share a file, which is deleted with the last job that names it', async t => {
 	const path = join(makeFolder(t), 'jobs.db');
 	const clock = {now: Date.now()};
-	const queue = await openSqlite(path, {blobThresholdBytes: 1000, now: () => clock.now});
+	const queue = await openQueueAt(path, {blobThresholdBytes: 1000, now: () => clock.now});
 	const files = () => readdirSync(`${path}-blobs`).length;
 	await complete(queue, LARGE);
 	clock.now += 10_000;
@@ -79,9 +93,9 @@ test('the same result is one file, which goes with the last job that names it', 
 	await queue.close();
 });
 
-test('a file that can not be deleted keeps no cleanup from the others, and is an orphan', async t => {
+test("a cleanup that can't delete a file deletes the others, and the file is an orphan", async t => {
 	const path = join(makeFolder(t), 'jobs.db');
-	const queue = await openSqlite(path, {blobThresholdBytes: 1000});
+	const queue = await openQueueAt(path, {blobThresholdBytes: 1000});
 	await complete(queue, LARGE, encode('y'.repeat(2000), 'result'));
 	const [first = '', second = ''] = readdirSync(`${path}-blobs`);
 	const stuck = join(`${path}-blobs`, first);
@@ -93,9 +107,9 @@ test('a file that can not be deleted keeps no cleanup from the others, and is an
 	await queue.close();
 });
 
-test('a file whose transaction failed is an orphan, and goes with a cleanup an hour later; others stay', async t => {
+test('a file whose transaction failed is an orphan, and a cleanup an hour later deletes it and no others', async t => {
 	const path = join(makeFolder(t), 'jobs.db');
-	const queue = await openSqlite(path, {blobThresholdBytes: 1000});
+	const queue = await openQueueAt(path, {blobThresholdBytes: 1000});
 	await queue.enqueue([newJob({key: 'a'}), newJob()]);
 	const {lease, jobs} = await queue.dequeue({owner: 'me', tasks: ['count'], limit: 2});
 	const settle = jobs.map(({id, execution}) => ({
@@ -104,11 +118,12 @@ test('a file whose transaction failed is an orphan, and goes with a cleanup an h
 		execution,
 		outcome: {type: 'returned' as const, value: encode(`${id}${'y'.repeat(2000)}`, 'result')},
 	}));
-	await t.throwsAsync(async () => queue.turn({settle, enqueue: [newJob({key: 'a', payload: '2'})], rejectConflicts: true}), {code: 'KeyConflict'});
+	const changes = {settle, enqueue: [newJob({key: 'a', payload: '2'})], rejectConflicts: true};
+	await t.throwsAsync(commitPlain(queue.store, changes), {code: 'KeyConflict'});
 	const names = readdirSync(`${path}-blobs`);
 	t.is(names.length, 2);
-	// One of them is named in the end; and what a crash left of a file that was being written is an orphan, too.
-	await queue.turn({settle: settle.slice(0, 1)});
+	// Then one of the files is named by a job. A draft that a crash left is an orphan, too.
+	await queue.settle(lease, settle.slice(0, 1));
 	const draft = `${'0123'.repeat(16)}.json-draft`;
 	names.push(draft);
 	writeFileSync(join(`${path}-blobs`, draft), 'half a');
@@ -121,9 +136,9 @@ test('a file whose transaction failed is an orphan, and goes with a cleanup an h
 	await queue.close();
 });
 
-test('a result that comes again makes its orphaned file young, so that no cleanup takes it away before it is named', async t => {
+test('a result that is stored again makes its orphaned file young, so that no cleanup deletes it before a job names it', async t => {
 	const path = join(makeFolder(t), 'jobs.db');
-	const queue = await openSqlite(path, {blobThresholdBytes: 1000});
+	const queue = await openQueueAt(path, {blobThresholdBytes: 1000});
 	await complete(queue, LARGE);
 	await queue.retry({ids: [1]});
 	const [name = ''] = readdirSync(`${path}-blobs`);
@@ -134,29 +149,29 @@ test('a result that comes again makes its orphaned file young, so that no cleanu
 	await queue.close();
 });
 
-test('a result whose file is gone says so when it is read, and harms no other', async t => {
+test('a result whose file is missing throws when it is decoded, and other results are read', async t => {
 	const path = join(makeFolder(t), 'jobs.db');
-	const queue = await openSqlite(path, {blobThresholdBytes: 1000});
+	const queue = await openQueueAt(path, {blobThresholdBytes: 1000});
 	await complete(queue, LARGE, encode(1, 'result'));
 	rmSync(`${path}-blobs`, {recursive: true});
-	const ends = await queue.ends([1, 2]);
-	t.is(decode(ends[1]?.value ?? null), 1);
-	t.throws(() => decode(ends[0]?.value ?? null), {code: 'BadDatabase', message: /^The file .*-blobs.*\.json, which holds this result, can't be read: ENOENT/});
+	const ends = await queue.outcomes([1, 2]);
+	t.is(decode(ends[1]?.result ?? null), 1);
+	t.throws(() => decode(ends[0]?.result ?? null), {code: 'BadDatabase', message: /^The file .*-blobs.*\.json of this result can't be read: ENOENT/});
 	await queue.close();
 });
 
 test('without the option there is no folder', async t => {
 	const path = join(makeFolder(t), 'jobs.db');
-	const queue = await openSqlite(path);
+	const queue = await openQueueAt(path);
 	await complete(queue, LARGE);
 	await queue.cleanup({endedBefore: 0});
 	t.false(existsSync(`${path}-blobs`));
 	await queue.close();
 });
 
-test.serial('a result that waits for the lock keeps its file, though an urgent note comes before it', async t => {
+test.serial('a result whose commit waits for the lock keeps its file, though an urgent commit comes before it', async t => {
 	const path = join(makeFolder(t), 'jobs.db');
-	const queue = await openSqlite(path, {blobThresholdBytes: 1000});
+	const queue = await openQueueAt(path, {blobThresholdBytes: 1000});
 	t.teardown(() => queue.close());
 	await queue.enqueue([newJob()]);
 	const {lease, jobs} = await queue.dequeue({owner: 'me', tasks: ['count']});
@@ -164,7 +179,7 @@ test.serial('a result that waits for the lock keeps its file, though an urgent n
 	t.teardown(() => db.close());
 	db.exec('begin immediate');
 	const settled = queue.settle(lease, [{id: 1, execution: jobs[0]?.execution as number, outcome: {type: 'returned', value: LARGE}}]);
-	t.throws(() => queue.turn({notes: [], isUrgent: true}), {code: 'DatabaseBusy'});
+	await t.throwsAsync(queue.store.commit({update: [], urgent: () => undefined}), {code: 'DatabaseBusy'});
 	db.exec('commit');
 	t.deepEqual(await settled, {accepted: 1, lost: 0});
 	t.not(db.prepare('select blob from outcome where id = 1').pluck().get() ?? null, null);

@@ -7,10 +7,12 @@ import {decode} from '../../lib/job/encoding.ts';
 import {toFailure} from '../../lib/job/failure.ts';
 import type {Policy} from '../../lib/job/job.ts';
 import type {NewJob} from '../../lib/job/new-job.ts';
-import {openSqlite, type SqliteQueue} from '../../lib/store/sqlite/sqlite.ts';
+import type {JobQueue} from '../../lib/store/job-queue.ts';
 import {readFailure} from '../../lib/store/stored-json.ts';
 import {TASKS, type Tasks} from '../fixtures/engine.ts';
 import {makeFolder} from '../fixtures/folder.ts';
+import {commitPlain} from '../fixtures/plain.ts';
+import {openQueueAt} from '../fixtures/queue.ts';
 import {loosenCompleted} from '../fixtures/stored.ts';
 
 const POLICY: Policy = {maxAttempts: 3, timeoutMs: null, backoff: {baseMs: 0, factor: 1, maxMs: 0, jitter: 0}, retry: 'auto'};
@@ -19,10 +21,10 @@ function newJob(job: Partial<NewJob> = {}): NewJob {
 	return {task: 'count', payload: '1', priority: 0, runAt: null, policy: POLICY, ...job};
 }
 
-/** A queue with a completed and a dead job of a batch that waits for a third, after somebody else has written to its file. */
-async function openTampered(t: ExecutionContext, statement: string, ...values: unknown[]): Promise<{queue: SqliteQueue; path: string}> {
+/** A queue with a completed, a failed and a pending job of a batch. Another program has run the statement on its file. */
+async function openTampered(t: ExecutionContext, statement: string, ...values: unknown[]): Promise<{queue: JobQueue; path: string}> {
 	const path = join(makeFolder(t), 'jobs.db');
-	const first = await openSqlite(path, {durability: 'normal'});
+	const first = await openQueueAt(path, {durability: 'normal'});
 	const batch = await first.openBatch('nightly', 'count', 'me', {onComplete: newJob({task: 'after'})});
 	await first.enqueue([newJob({batch, key: 'a'}), newJob({batch, key: 'b'}), newJob({batch, key: 'c'})]);
 	const {lease, jobs} = await first.dequeue({owner: 'me', tasks: ['count'], limit: 2});
@@ -37,21 +39,21 @@ async function openTampered(t: ExecutionContext, statement: string, ...values: u
 	loosenCompleted(db);
 	db.prepare(statement).run(...values);
 	db.close();
-	const queue = await openSqlite(path, {durability: 'normal'});
+	const queue = await openQueueAt(path, {durability: 'normal'});
 	t.teardown(() => queue.close());
 	return {queue, path};
 }
 
 for (const name of ['../secret', '../../secret', '/etc/hostname', 'folder/../../secret', '..', '.', '', 'a'.repeat(64)]) {
-	test(`a result's row can name no file but one of a result: ${JSON.stringify(name)}`, async t => {
+	test(`the row of a result can't name a file that is no result: ${JSON.stringify(name)}`, async t => {
 		const {queue, path} = await openTampered(t, 'update outcome set blob = ? where id = 1', name);
 		mkdirSync(`${path}-blobs`);
 		const secret = join(path, '../secret');
 		writeFileSync(secret, '"secret"');
 		const values = await queue.values(1);
 		t.throws(() => decode(values?.result ?? null), {code: 'BadDatabase', message: /can't be read/});
-		const [end] = await queue.ends([1]);
-		t.throws(() => decode(end?.value ?? null), {code: 'BadDatabase'});
+		const [end] = await queue.outcomes([1]);
+		t.throws(() => decode(end?.result ?? null), {code: 'BadDatabase'});
 		await queue.openBatch('nightly', 'count', 'me');
 		await queue.closeBatch(1, 'me');
 		t.is((await queue.cleanup({endedBefore: Date.now() + 1000})).deleted, 1);
@@ -59,12 +61,12 @@ for (const name of ['../secret', '../../secret', '/etc/hostname', 'folder/../../
 	});
 }
 
-test("an owner's row can name no file but a lock: its jobs are taken back, and nothing else is touched", async t => {
+test("the row of an owner can't name a file that is no lock: its jobs are reclaimed, and no other file is touched", async t => {
 	const {queue, path} = await openTampered(t, "insert into owner (name, heartbeat_at) values ('/../secret', 0)");
 	const secret = join(path, '../secret');
 	mkdirSync(`${path}-owner-`);
 	writeFileSync(secret, 'secret');
-	t.is(await queue.recover(), 0);
+	t.is(await queue.reclaim(), 0);
 	t.true(existsSync(secret));
 });
 
@@ -82,8 +84,8 @@ const TEXTS = [
 	'[{"at":"x"}]',
 ];
 
-for (const column of ['policy.spec', 'batch.marks', 'batch.on_complete', 'trouble.failure'] as const) {
-	test(`whatever ${column} says, the jobs can be looked at and settled`, async t => {
+for (const column of ['policy.spec', 'batch.marks', 'batch.on_complete', 'failure_state.failure'] as const) {
+	test(`jobs can be read and settled with any text in ${column}`, async t => {
 		const [table, name] = column.split('.');
 		for (const text of TEXTS) {
 			const {queue} = await openTampered(t, `update ${table} set ${name} = ?`, text);
@@ -102,9 +104,9 @@ for (const column of ['policy.spec', 'batch.marks', 'batch.on_complete', 'troubl
 }
 
 for (const times of [new Uint8Array(), new Uint8Array(1), new Uint8Array(40).fill(255), new Uint8Array(Float64Array.of(1e12, 5, 1, 0, 1e12, 5, 1, 0).buffer)]) {
-	test(`whatever ${times.length} bytes a run has for the times of its jobs, they have ended as they did`, async t => {
+	test(`jobs of a run keep their statuses and results with any ${times.length} bytes for their times`, async t => {
 		const path = join(makeFolder(t), 'jobs.db');
-		const first = await openSqlite(path, {durability: 'normal'});
+		const first = await openQueueAt(path, {durability: 'normal'});
 		await first.enqueue([newJob(), newJob()]);
 		const {lease, jobs} = await first.dequeue({owner: 'me', tasks: ['count'], limit: 2});
 		await first.settle(
@@ -116,20 +118,20 @@ for (const times of [new Uint8Array(), new Uint8Array(1), new Uint8Array(40).fil
 		const db = new Database(path);
 		t.is(db.prepare('update outcome_run set times = ?').run(times).changes, 1);
 		db.close();
-		const queue = await openSqlite(path, {durability: 'normal'});
+		const queue = await openQueueAt(path, {durability: 'normal'});
 		t.teardown(() => queue.close());
 		t.like(await queue.job(2), {status: 'completed', startedAt: undefined, durationMs: undefined});
 		t.is((await queue.values(2))?.result, '2');
 	});
 }
 
-for (const change of ['drop table trouble', 'alter table job rename column key to evil']) {
-	test(`a database that lacks what a queue has is refused: ${change}`, async t => {
-		await t.throwsAsync(openTampered(t, change), {code: 'BadDatabase', message: /changed by another program/});
+for (const change of ['drop table failure_state', 'alter table job rename column key to evil']) {
+	test(`a database without a table or column of a queue is refused: ${change}`, async t => {
+		await t.throwsAsync(openTampered(t, change), {code: 'BadDatabase', message: /another program has changed it/});
 	});
 }
 
-test('rows that stand in the way are an error of what they are in the way of, and of nothing else', async t => {
+test('rows that conflict with a call are an error of that call, and of no other', async t => {
 	const path = join(makeFolder(t), 'jobs.db');
 	const faena = await open<Tasks>({queue: path, tasks: TASKS, isolation: 'inline'});
 	t.teardown(() => faena.close({drain: 0}));
@@ -142,14 +144,14 @@ test('rows that stand in the way are an error of what they are in the way of, an
 });
 
 for (const change of ['delete from counter', 'update counter set last = 9223372036854775807']) {
-	test(`without a number no job is enqueued or claimed: ${change}`, async t => {
+	test(`without a counter no job is enqueued or claimed: ${change}`, async t => {
 		const {queue} = await openTampered(t, change);
 		await t.throwsAsync(() => queue.enqueue([newJob()]), {code: 'BadRow', message: /numbers of a job/});
 		await t.throwsAsync(() => queue.dequeue({owner: 'me', tasks: ['count']}), {code: 'BadRow', message: /numbers of a lease|rows that Faena never writes/});
 	});
 }
 
-test('an owner whose row could not be written has no lock left, and gets both later', async t => {
+test('an owner whose row could not be written keeps no lock, and gets both later', async t => {
 	const {queue, path} = await openTampered(t, "create trigger evil before insert on owner begin select raise(abort, 'evil'); end");
 	const dequeue = () => queue.dequeue({owner: 'new', tasks: ['count']});
 	for (let time = 0; time < 2; time++) await t.throwsAsync(dequeue, {code: 'BadRow'});
@@ -160,9 +162,27 @@ test('an owner whose row could not be written has no lock left, and gets both la
 	t.is((await dequeue()).jobs.length, 1);
 });
 
-test('a name is data, whatever SQL it looks like', async t => {
+test('a commit that fails changes no counts, and makes no task or owner known', async t => {
+	const {queue, path} = await openTampered(t, "create trigger evil before insert on claimed begin select raise(abort, 'evil'); end");
+	const before = await queue.counts();
+	const claim = {owner: 'first', lanes: [{task: 'count', limit: 1}], limit: 1, maxBytes: Infinity};
+	await t.throwsAsync(commitPlain(queue.store, {enqueue: [newJob({task: 'new'})], claim}), {code: 'BadRow'});
+	t.deepEqual(await queue.counts(), before);
+	const db = new Database(path);
+	db.exec('drop trigger evil');
+	db.close();
+	t.is((await queue.dequeue({owner: 'second', tasks: ['count']})).jobs.length, 1);
+	const [enqueued] = await queue.enqueue([newJob({task: 'new'})]);
+	t.like(await queue.job(enqueued?.id as number), {task: 'new', status: 'pending'});
+	t.is((await queue.dequeue({owner: 'first', tasks: ['new']})).jobs.length, 1);
+	t.is(await queue.store.heartbeat('first'), 'alive');
+	t.like(await queue.counts(), {running: before.running + 2});
+	t.deepEqual(await queue.counts({task: 'new'}), {pending: 0, running: 1, failed: 0, completed: 0, dead: 0, cancelled: 0});
+});
+
+test('a name is data, even if it looks like SQL', async t => {
 	const path = join(makeFolder(t), 'jobs.db');
-	const queue = await openSqlite(path);
+	const queue = await openQueueAt(path);
 	const names = ["'; drop table job; --", '" or 1=1 --', '%', '_', "task' union select name from owner --", '?1', ':name', '[1]', '\\'];
 	for (const name of names) {
 		const batch = await queue.openBatch(name, name, 'me');
@@ -199,7 +219,7 @@ test('a stored failure is read back as it was written', t => {
 	}
 });
 
-test('of a stored failure nothing is read but what belongs there', t => {
+test('only valid fields of a stored failure are read', t => {
 	t.deepEqual(
 		readFailure(
 			'{"reason":"owned","name":5,"message":[],"stack":{},"code":{},"causes":[null,{"message":"m","x":1}],"exitCode":"0","postMortem":{"execution":"1"},"evil":1}',
@@ -207,9 +227,9 @@ test('of a stored failure nothing is read but what belongs there', t => {
 		{
 			reason: 'threw',
 			name: 'Error',
-			message: 'What is kept of this error is damaged.',
+			message: 'The stored record of this error is damaged.',
 			causes: [
-				{name: 'Error', message: 'What is kept of this error is damaged.'},
+				{name: 'Error', message: 'The stored record of this error is damaged.'},
 				{name: 'Error', message: 'm'},
 			],
 		},

@@ -3,30 +3,31 @@ import {join} from 'node:path';
 import test, {type ExecutionContext} from 'ava';
 import Database from 'better-sqlite3';
 import {enqueueIn, type OwnConnection, open} from '../../lib/index.ts';
-import {openSqlite} from '../../lib/store/sqlite/sqlite.ts';
 import {makeFolder} from '../fixtures/folder.ts';
+import {HandClock} from '../fixtures/hand-clock.ts';
 import {Program} from '../fixtures/program.ts';
+import {healthOf, openQueueAt} from '../fixtures/queue.ts';
 import {copyLibrary} from '../fixtures/second-library.ts';
 
 const require = createRequire(import.meta.url);
 const hasNodeSqlite = isBuiltin('node:sqlite');
 
-/** A database with no jobs, which nothing has open. */
+/** A database without jobs that no program has open. */
 async function makeDatabase(t: ExecutionContext): Promise<{readonly folder: string; readonly path: string}> {
 	const folder = makeFolder(t);
 	const path = join(folder, 'jobs.db');
-	await (await openSqlite(path)).close();
+	await (await openQueueAt(path)).close();
 	return {folder, path};
 }
 
 async function jobsIn(path: string): Promise<number> {
-	const queue = await openSqlite(path);
+	const queue = await openQueueAt(path);
 	const {pending} = await queue.counts();
 	await queue.close();
 	return pending;
 }
 
-test("enqueueIn refuses a connection of another copy of better-sqlite3 than Faena's, and says how to have one", async t => {
+test("enqueueIn refuses a connection of another copy of better-sqlite3 than Faena's, and says how to share one copy", async t => {
 	const {folder, path} = await makeDatabase(t);
 	const db = new (copyLibrary(folder))(path);
 	const refused = {code: 'BadOption', message: /^enqueueIn\(\) got a connection of another copy of better-sqlite3 .*"npm ls better-sqlite3".*"npm dedupe"/};
@@ -36,7 +37,7 @@ test("enqueueIn refuses a connection of another copy of better-sqlite3 than Faen
 	t.is(await jobsIn(path), 0);
 });
 
-test('enqueueIn refuses a connection of node:sqlite in a sentence of its own', async t => {
+test('enqueueIn refuses a connection of node:sqlite with a message of its own', async t => {
 	if (!hasNodeSqlite) return t.pass('This Node has no node:sqlite.');
 	const {path} = await makeDatabase(t);
 	const db = new (await import('node:sqlite')).DatabaseSync(path);
@@ -44,9 +45,9 @@ test('enqueueIn refuses a connection of node:sqlite in a sentence of its own', a
 	db.close();
 });
 
-test('enqueueIn takes a connection whose class is another one, as in a test runner, if its library is the same', async t => {
+test('enqueueIn accepts a connection of another class, as in a test runner, if its library is the same', async t => {
 	const {path} = await makeDatabase(t);
-	// A test runner loads all modules anew for each test file, but for native ones.
+	// A test runner loads all modules again for each test file, except native ones.
 	const isOfLibrary = (name: string) => /better-sqlite3.*\.js$/.test(name);
 	for (const name of Object.keys(require.cache).filter(isOfLibrary)) delete require.cache[name];
 	const Class = require('better-sqlite3') as typeof Database;
@@ -92,14 +93,14 @@ for (const library of ['copy', 'node']) {
 		});
 	}
 
-	onLinux(`a database that a second SQLite library of the process has open is not opened: ${library}`, async t => {
+	onLinux(`a database that a second SQLite library of the process has open is refused: ${library}`, async t => {
 		if (library === 'node' && !hasNodeSqlite) return t.pass('This Node has no node:sqlite.');
 		const said = await run(t, 'comesLater');
 		t.regex(said, /^BadDatabase /);
 		t.regex(said, SEVERAL);
 	});
 
-	onLinux(`damage that is met while a second SQLite library has the database open is said to be its: ${library}`, async t => {
+	onLinux(`an error about damage names the second SQLite library that has the database open: ${library}`, async t => {
 		if (library === 'node' && !hasNodeSqlite) return t.pass('This Node has no node:sqlite.');
 		const said = await run(t, 'isDamaged');
 		t.regex(said, /^BadDatabase /);
@@ -107,15 +108,17 @@ for (const library of ['copy', 'node']) {
 	});
 }
 
-onLinux("any number of connections of Faena's own library, in whichever threads, is no second one", async t => {
+onLinux("connections of Faena's own library, any number in any threads, do not count as a second library", async t => {
 	const {path} = await makeDatabase(t);
 	const faena = await open({queue: path});
-	const [one, two] = [await openSqlite(path), await openSqlite(path)];
+	const clock = new HandClock();
+	const options = {steadyMs: clock.steadyMs, every: clock.every};
+	const [one, two] = [await openQueueAt(path, options), await openQueueAt(path, options)];
 	const db = new Database(path);
 	enqueueIn(db, 'echo', 1);
 	t.is((await faena.counts()).pending, 1);
 	for (const queue of [one, two]) {
-		t.deepEqual(Object.keys(await queue.examine()), ['logBytes']);
+		t.deepEqual(Object.keys(await healthOf(queue, clock)), ['logBytes']);
 		await queue.close();
 	}
 	db.close();

@@ -5,14 +5,12 @@ import Database from 'better-sqlite3';
 import type {JobId, JobStatus, Policy} from '../../lib/job/job.ts';
 import {STATUSES} from '../../lib/job/job.ts';
 import type {NewJob} from '../../lib/job/new-job.ts';
-import type {Settlement} from '../../lib/job/outcome.ts';
-import {toPackedStrings} from '../../lib/job/packed-strings.ts';
-import type {NewRun} from '../../lib/job/runs.ts';
-import {MIGRATIONS, SQL} from '../../lib/store/sqlite/schema.sql.ts';
-import {openSqlite, type SqliteQueue} from '../../lib/store/sqlite/sqlite.ts';
-import {demandOf} from '../../lib/store/store.ts';
+import type {Outcome} from '../../lib/job/outcome.ts';
+import type {JobQueue} from '../../lib/store/job-queue.ts';
+import {MIGRATIONS} from '../../lib/store/sqlite/schema.sql.ts';
+import {SQL} from '../../lib/store/sqlite/statements.sql.ts';
 import {makeFolder} from '../fixtures/folder.ts';
-import {packSettling, turnOf} from '../fixtures/packed.ts';
+import {openQueueAt} from '../fixtures/queue.ts';
 
 const POLICY: Policy = {maxAttempts: 1, timeoutMs: null, backoff: {baseMs: 1000, factor: 2, maxMs: 60_000, jitter: 0}, retry: 'auto'};
 const PARKED: Policy = {...POLICY, maxAttempts: 2, retry: 'manual'};
@@ -21,18 +19,18 @@ const ERROR = {reason: 'threw', name: 'Error', message: 'no'} as const;
 // Plans
 
 /** Tables with a row for each job, or for each run of jobs. */
-const LARGE = ['job', 'job_run', 'key', 'ready', 'ready_run', 'waiting', 'claimed', 'claimed_run', 'outcome', 'outcome_run', 'trouble', 'progress'];
+const LARGE = ['job', 'job_run', 'key', 'ready', 'ready_run', 'waiting', 'claimed', 'claimed_run', 'outcome', 'outcome_run', 'failure_state', 'progress'];
 LARGE.push('checkpoint', 'log');
 
 /** Statements that read the whole of a large table, and why they may. */
 const SCANS: Readonly<Record<string, string>> = {
-	claimedRunsOfOwner: 'what runs is bounded by the workers; an index would cost each claim an entry',
-	claimGroupsOfOwner: 'the same, once for each owner that ends',
-	readyClaimsOfOwner: 'the same',
-	deleteClaimsOfOwner: 'the same',
+	claimGroupsOfOwner: 'the number of running jobs is bounded by the workers, and an index would cost an entry per claim',
+	claimOfOwnerAt: 'the same',
+	hasClaims: 'the same',
+	claimedRunsOfOwner: 'the same',
 };
 
-test('no statement reads the whole of a table that grows with the jobs, or sorts what it read', t => {
+test('no statement reads the whole of a table that grows with the jobs, or sorts its rows', t => {
 	const db = new Database(':memory:');
 	for (const step of MIGRATIONS) db.exec(step);
 	const names = {after: 1, upTo: 1, task: 1, batch: 1, lane: 1, rank: 1, failed: 1, status: 1};
@@ -58,9 +56,9 @@ function isLargeScan(sql: string, detail: string): boolean {
 	return LARGE.includes(table);
 }
 
-// What is read
+// Pages read
 
-/** Bytes this thread has read from files; `undefined` where the system does not tell. */
+/** The bytes that this thread has read from files; `undefined` if the system does not report them. */
 function bytesRead(): number | undefined {
 	const path = '/proc/thread-self/io';
 	return existsSync(path) ? Number(/rchar: (\d+)/.exec(readFileSync(path, 'utf8'))?.[1]) : undefined;
@@ -68,9 +66,9 @@ function bytesRead(): number | undefined {
 
 const RUN = 250;
 
-/** So many jobs, by turns in each way that they are stored: a completed run, a pending run, rows with keys, delayed rows. At the end a few of every status. */
+/** Enqueues this many jobs, stored in turn as a completed run, a pending run, rows with keys and delayed rows; then a few jobs of every status. */
 async function fill(path: string, jobs: number): Promise<void> {
-	const queue = await openSqlite(path, {durability: 'normal'});
+	const queue = await openQueueAt(path, {durability: 'normal'});
 	for (let start = 0; start < jobs; start += 4 * RUN) {
 		await complete(queue, await run(queue, 'done', RUN));
 		await run(queue, 'later', RUN);
@@ -81,43 +79,46 @@ async function fill(path: string, jobs: number): Promise<void> {
 	await queue.close();
 }
 
-/** Some jobs of every status, in a batch, at the end. */
-async function sample(queue: SqliteQueue): Promise<void> {
+/** Enqueues a batch with some jobs of every status. */
+async function sample(queue: JobQueue): Promise<void> {
 	const batch = await queue.openBatch('last', 'rare', 'me');
 	await enqueue(queue, 60, index => ({task: 'rare', batch, policy: index % 2 ? POLICY : PARKED, key: String(index)}));
-	const {lease, jobs} = (await turnOf(queue, {dequeue: {owner: 'me', tasks: demandOf(['rare'], 50), limit: 50, maxBytes: Infinity}})).dequeued;
-	const settle = jobs.slice(0, 40).map(({id, execution}, index): Settlement => {
-		const outcome =
-			index < 20 ? ({type: 'threw', error: ERROR} as const) : index < 30 ? ({type: 'cancelled'} as const) : ({type: 'returned', value: '1'} as const);
-		return {id, lease, execution, outcome};
-	});
-	await queue.turn({settle});
+	const {lease, jobs} = await queue.dequeue({owner: 'me', tasks: ['rare'], limit: 50});
+	const outcomeAt = (index: number): Outcome =>
+		index < 20 ? {type: 'threw', error: ERROR} : index < 30 ? {type: 'cancelled'} : {type: 'returned', value: '1'};
+	await queue.settle(
+		lease,
+		jobs.slice(0, 40).map(({id, execution}, index) => ({id, execution, outcome: outcomeAt(index)})),
+	);
 	await queue.leave('me');
 }
 
-async function run(queue: SqliteQueue, task: string, jobs: number): Promise<JobId> {
-	const run: NewRun = {task, priority: 0, runAt: null, policy: POLICY, payloads: toPackedStrings(Array.from({length: jobs}, (_, index) => String(index)))};
-	return (await queue.turn({enqueue: [run]})).enqueued[0]?.id as JobId;
+async function run(queue: JobQueue, task: string, jobs: number): Promise<JobId> {
+	const job = {task, priority: 0, runAt: null, policy: POLICY};
+	const enqueued = await queue.enqueue(Array.from({length: jobs}, (_, index) => ({...job, payload: String(index)})));
+	return enqueued[0]?.id as JobId;
 }
 
-async function enqueue(queue: SqliteQueue, jobs: number, parts: (index: number) => Partial<NewJob>): Promise<void> {
+async function enqueue(queue: JobQueue, jobs: number, parts: (index: number) => Partial<NewJob>): Promise<void> {
 	const job = {task: 'later', payload: '1', priority: 0, runAt: null, policy: POLICY};
-	await queue.turn({enqueue: Array.from({length: jobs}, (_, index) => ({...job, ...parts(index)}))});
+	await queue.enqueue(Array.from({length: jobs}, (_, index) => ({...job, ...parts(index)})));
 }
 
-async function complete(queue: SqliteQueue, first: JobId): Promise<void> {
-	const {lease, jobs} = (await turnOf(queue, {dequeue: {owner: 'me', tasks: demandOf(['done'], RUN), limit: RUN, maxBytes: Infinity}})).dequeued;
-	const settle = jobs.map(({id, execution}) => ({id, lease, execution, outcome: {type: 'returned', value: String(id - first)} as const}));
-	await queue.turn({settle: packSettling(settle)});
+async function complete(queue: JobQueue, first: JobId): Promise<void> {
+	const {lease, jobs} = await queue.dequeue({owner: 'me', tasks: ['done'], limit: RUN});
+	await queue.settle(
+		lease,
+		jobs.map(({id, execution}) => ({id, execution, outcome: {type: 'returned', value: String(id - first)}})),
+	);
 }
 
-const ASKED: Readonly<Record<string, (queue: SqliteQueue, middle: JobId) => unknown>> = {
+const ASKED: Readonly<Record<string, (queue: JobQueue, middle: JobId) => unknown>> = {
 	'a job': (queue, middle) => queue.job(middle),
-	'the end of a job': (queue, middle) => queue.ends([middle]),
+	'the end of a job': (queue, middle) => queue.outcomes([middle]),
 	'jobs by their ids': (queue, middle) => queue.jobs({ids: [middle, middle + RUN, middle + 2 * RUN, middle + 3 * RUN]}),
 	'the first jobs': queue => queue.jobs({}),
 	'jobs from the middle on': (queue, middle) => queue.jobs({}, {after: middle}),
-	...Object.fromEntries(STATUSES.map(status => [`the first ${status} jobs`, (queue: SqliteQueue) => queue.jobs({status}, {limit: 8})])),
+	...Object.fromEntries(STATUSES.map(status => [`the first ${status} jobs`, (queue: JobQueue) => queue.jobs({status}, {limit: 8})])),
 	'pending jobs from the middle on': (queue, middle) => queue.jobs({status: 'pending'}, {after: middle}),
 	'completed jobs from the middle on': (queue, middle) => queue.jobs({status: 'completed'}, {after: middle, limit: 10}),
 	'jobs that have not ended': queue => queue.jobs({status: ['pending', 'running', 'failed']}),
@@ -128,15 +129,15 @@ const ASKED: Readonly<Record<string, (queue: SqliteQueue, middle: JobId) => unkn
 	'a cancel of a job with a row': (queue, middle) => queue.cancel({ids: [middle + 2 * RUN]}),
 	'a retry of one job': (queue, middle) => queue.retry({ids: [middle]}),
 	'a cancel of a batch': queue => queue.cancel({batch: 'last'}),
-	'a page of jobs to be cancelled': queue => queue.move({status: 'pending'}, 'cancelled', {limit: 5}),
+	'a page of jobs to be cancelled': queue => queue.store.move({status: 'pending'}, 'cancelled', {limit: 5}),
 	'a step of a cleanup': (queue, middle) => queue.cleanup({endedBefore: Date.now() + 1000, limit: 10, after: middle}),
 };
 
 const PAGE_BYTES = 4096;
-/** A tree of a hundred times as many rows has a level more, and each table that is asked has one. */
+/** The tree of a table with a hundred times as many rows has one more level, and a verb reads several tables. */
 const MORE_PAGES = 12;
 
-test.serial('what is asked of a queue reads as much of a hundred thousand jobs as of a thousand', async t => {
+test.serial('a verb of a queue reads as much of a hundred thousand jobs as of a thousand', async t => {
 	t.timeout(120_000);
 	if (bytesRead() === undefined) return t.pass('This system does not tell what a thread has read.');
 	const folder = makeFolder(t);
@@ -144,8 +145,8 @@ test.serial('what is asked of a queue reads as much of a hundred thousand jobs a
 	await fill(small, 1000);
 	await fill(large, 100_000);
 	const pages = async (path: string, jobs: number, ask: (typeof ASKED)[string]) => {
-		// A new connection remembers nothing.
-		const queue = await openSqlite(path, {durability: 'normal'});
+		// A new connection has an empty cache.
+		const queue = await openQueueAt(path, {durability: 'normal'});
 		const before = bytesRead() as number;
 		await ask(queue, 4 * RUN * Math.floor(jobs / (8 * RUN)) + 1 + RUN / 2);
 		const pages = ((bytesRead() as number) - before) / PAGE_BYTES;
@@ -159,10 +160,10 @@ test.serial('what is asked of a queue reads as much of a hundred thousand jobs a
 	}
 });
 
-test.serial('no status hides another: what is rare is found among what is many', async t => {
+test.serial('no status hides another: rare jobs are found among many', async t => {
 	const path = join(makeFolder(t), 'jobs.db');
 	await fill(path, 4000);
-	const queue = await openSqlite(path, {durability: 'normal'});
+	const queue = await openQueueAt(path, {durability: 'normal'});
 	t.teardown(() => queue.close());
 	const counts = await queue.counts();
 	const found = await Promise.all(STATUSES.map(async status => [status, (await queue.jobs({status}, {limit: 100_000})).length] as [JobStatus, number]));
@@ -172,9 +173,9 @@ test.serial('no status hides another: what is rare is found among what is many',
 
 // Cleanup
 
-test.serial('a cleanup of jobs that were enqueued and completed together gives none of them rows of its own, and its file does not grow', async t => {
+test.serial('a cleanup of jobs that were enqueued and completed together unpacks none of them, and the file does not grow', async t => {
 	const path = join(makeFolder(t), 'jobs.db');
-	const queue = await openSqlite(path, {durability: 'normal'});
+	const queue = await openQueueAt(path, {durability: 'normal'});
 	t.teardown(() => queue.close());
 	for (let round = 0; round < 40; round++) await complete(queue, await run(queue, 'done', RUN));
 	await run(queue, 'later', RUN);
@@ -197,9 +198,9 @@ test.serial('a cleanup of jobs that were enqueued and completed together gives n
 	t.is(db.prepare('select count(*) from job_run').pluck().get(), 1);
 });
 
-test.serial('jobs of a batch that lie in runs are deleted without rows of their own for where they are, pending or completed', async t => {
+test.serial('pending and completed jobs of a batch that lie in runs are deleted without being unpacked', async t => {
 	const path = join(makeFolder(t), 'jobs.db');
-	const queue = await openSqlite(path, {durability: 'normal'});
+	const queue = await openQueueAt(path, {durability: 'normal'});
 	t.teardown(() => queue.close());
 	const batch = await queue.openBatch('one', 'done', 'me');
 	await enqueue(queue, 2 * RUN, index => ({task: 'done', batch, key: String(index)}));
@@ -216,14 +217,30 @@ test.serial('jobs of a batch that lie in runs are deleted without rows of their 
 	t.like(await queue.counts(), {pending: 0, completed: 0});
 });
 
-test.serial('a page moves few jobs where each of them lies among many others', async t => {
-	const queue = await openSqlite(join(makeFolder(t), 'jobs.db'), {durability: 'normal'});
+test.serial('a page moves few jobs if each of them is in another run', async t => {
+	const queue = await openQueueAt(join(makeFolder(t), 'jobs.db'), {durability: 'normal'});
 	t.teardown(() => queue.close());
 	const runs = 12;
 	const firsts = [];
 	for (let index = 0; index < runs; index++) firsts.push(await run(queue, 'later', 2000));
-	const {ids, next} = await queue.move({ids: firsts}, 'cancelled');
+	const {ids, next} = await queue.store.move({ids: firsts}, 'cancelled');
 	t.true(ids.length > 0 && ids.length < runs && next !== null);
 	t.is((await queue.cancel({ids: firsts})).cancelled.length, runs - ids.length);
 	t.like(await queue.counts(), {pending: 2000 * runs - runs, cancelled: runs});
+});
+
+test.serial('a page of a release unpacks few of the runs that its owner has claimed', async t => {
+	const path = join(makeFolder(t), 'jobs.db');
+	const queue = await openQueueAt(path, {durability: 'normal'});
+	t.teardown(() => queue.close());
+	const runs = 8;
+	for (let index = 0; index < runs; index++) await run(queue, 'done', 2000);
+	await queue.dequeue({owner: 'me', tasks: ['done'], limit: 2000 * runs});
+	const db = new Database(path, {readonly: true});
+	t.teardown(() => db.close());
+	const claimed = () => db.prepare('select count(*) from claimed_run').pluck().get() as number;
+	t.is(claimed(), runs);
+	const {jobs, hasMore} = await queue.store.release('me');
+	t.true(jobs > 0 && hasMore);
+	t.true(claimed() > runs / 2);
 });

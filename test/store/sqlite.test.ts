@@ -8,18 +8,23 @@ import test, {type ExecutionContext} from 'ava';
 import Database from 'better-sqlite3';
 import type {Policy} from '../../lib/job/job.ts';
 import type {NewJob} from '../../lib/job/new-job.ts';
-import {connect} from '../../lib/store/sqlite/database.ts';
-import {APPLICATION_ID, MIGRATIONS, SQL} from '../../lib/store/sqlite/schema.sql.ts';
-import {openSqlite} from '../../lib/store/sqlite/sqlite.ts';
+import {openStore} from '../../lib/store/open-store.ts';
+import {connect} from '../../lib/store/sqlite/connection.ts';
+import {APPLICATION_ID, MIGRATIONS} from '../../lib/store/sqlite/schema.sql.ts';
+import {SQL} from '../../lib/store/sqlite/statements.sql.ts';
+import type {News} from '../../lib/store/store.ts';
 import {makeFolder} from '../fixtures/folder.ts';
+import {HandClock} from '../fixtures/hand-clock.ts';
 import {Program} from '../fixtures/program.ts';
-import {exerciseQueue} from './contract.ts';
+import {openQueueAt} from '../fixtures/queue.ts';
+import {exerciseStore} from './contract.ts';
 
 const place = mkdtempSync(join(tmpdir(), 'faena-test-'));
 test.after.always(() => rmSync(place, {recursive: true, force: true}));
 
 let opened = 0;
-exerciseQueue('sqlite', options => openSqlite(join(place, `${++opened}.db`), {...options, durability: 'normal'}));
+exerciseStore('sqlite', options => openStore(join(place, `${++opened}.db`), {...options, durability: 'normal'}));
+exerciseStore('sqlite in memory', options => openStore(':memory:', options), {knowsOpenJobs: false});
 
 const POLICY: Policy = {maxAttempts: 3, timeoutMs: null, backoff: {baseMs: 1000, factor: 2, maxMs: 60_000, jitter: 0}, retry: 'auto'};
 
@@ -29,7 +34,7 @@ function newJobs(count: number, job: Partial<NewJob> = {}): NewJob[] {
 
 test('a new database has its tables and indexes, and a WAL', async t => {
 	const path = join(makeFolder(t), 'jobs.db');
-	const queue = await openSqlite(path);
+	const queue = await openQueueAt(path);
 	await queue.enqueue(newJobs(1));
 	const db = new Database(path, {readonly: true});
 	const names = db.prepare('select name from sqlite_schema').pluck().all();
@@ -42,43 +47,64 @@ test('a new database has its tables and indexes, and a WAL', async t => {
 
 test('the database and its side files can be read by their owner alone', async t => {
 	const path = join(makeFolder(t), 'jobs.db');
-	const queue = await openSqlite(path);
+	const queue = await openQueueAt(path);
 	await queue.enqueue(newJobs(1));
 	await queue.dequeue({owner: 'me', tasks: ['count']});
 	for (const file of [path, `${path}-wal`, `${path}-shm`, `${path}-owner-me`, `${path}-owner-me-open`]) t.is(statSync(file).mode & 0o777, 0o600, file);
 	await queue.close();
 });
 
-test('a database in a place where anybody could put another is refused, and one by a link', async t => {
+test('a database is refused in a folder where everybody can replace it, and by a link', async t => {
 	const folder = makeFolder(t);
 	const path = join(folder, 'jobs.db');
 	chmodSync(folder, 0o777);
-	await t.throwsAsync(() => openSqlite(path), {code: 'BadDatabase', message: /^Everybody can replace files in the folder .*\(chmod o-w /});
+	await t.throwsAsync(() => openQueueAt(path), {code: 'BadDatabase', message: /^Everybody can replace files in the folder .*\(chmod o-w /});
 	t.false(existsSync(path));
-	// As /tmp is.
+	// The mode of /tmp.
 	chmodSync(folder, 0o1777);
-	(await openSqlite(path)).close();
+	(await openQueueAt(path)).close();
 	symlinkSync(path, join(folder, 'link.db'));
-	await t.throwsAsync(() => openSqlite(join(folder, 'link.db')), {code: 'BadDatabase', message: /is a symbolic link; name the file that it leads to\.$/});
+	await t.throwsAsync(() => openQueueAt(join(folder, 'link.db')), {code: 'BadDatabase', message: /is a symbolic link\. Name the file that it leads to\.$/});
 	if (process.getuid?.() !== 0) return;
 	chownSync(path, 65_534, 65_534);
-	await t.throwsAsync(() => openSqlite(path), {code: 'BadDatabase', message: /belongs to another user/});
+	await t.throwsAsync(() => openQueueAt(path), {code: 'BadDatabase', message: /belongs to another user/});
 	chmodSync(folder, 0o700);
-	(await openSqlite(path)).close();
+	(await openQueueAt(path)).close();
 });
 
-test('opening twice in one process gives two queues on the same jobs', async t => {
+test('a file that is opened twice in one process gives two queues with the same jobs', async t => {
 	const path = join(makeFolder(t), 'jobs.db');
-	const [one, two] = [await openSqlite(path), await openSqlite(path)];
+	const [one, two] = [await openQueueAt(path), await openQueueAt(path)];
 	await one.enqueue(newJobs(3));
 	t.is((await two.counts()).pending, 3);
-	t.true(await two.changes());
-	t.false(await two.changes());
 	await one.close();
 	await two.close();
 });
 
-/** Has the write lock of a database for a while, and says in shared memory when it is about to give it back. */
+test('a listener is told once of a commit of another connection, and which jobs of its owner are to be stopped', async t => {
+	const path = join(makeFolder(t), 'jobs.db');
+	const clock = new HandClock();
+	const options = {steadyMs: clock.steadyMs, every: clock.every};
+	const [one, two] = [await openQueueAt(path, options), await openQueueAt(path, options)];
+	await one.enqueue(newJobs(2));
+	const {lease} = await two.dequeue({owner: 'me', tasks: ['count'], limit: 2});
+	const heard: News[] = [];
+	two.store.listen('me', news => void heard.push(news));
+	const hear = async () => {
+		for (let looks = 0; looks < 10; looks++) await clock.advance(20);
+		return heard.splice(0);
+	};
+	t.deepEqual(await hear(), []);
+	await one.enqueue(newJobs(1));
+	t.deepEqual(await hear(), [{type: 'changed', stop: []}]);
+	await one.cancel({ids: [2]});
+	t.deepEqual(await hear(), [{type: 'changed', stop: [{id: 2, lease, execution: 1}]}]);
+	t.deepEqual(await hear(), []);
+	await one.close();
+	await two.close();
+});
+
+/** The code of a thread that has the write lock of a database for a while, and reports in shared memory when it is about to release the lock. */
 const HOLDER = `
 	const {parentPort, workerData: {path, flag}} = require('node:worker_threads');
 	const db = new (require('better-sqlite3'))(path);
@@ -90,15 +116,15 @@ const HOLDER = `
 	db.close();
 `;
 
-test('a turn waits while another program is in a transaction, and takes place once', async t => {
+test('a commit waits while another program is in a transaction, and takes effect once', async t => {
 	const path = join(makeFolder(t), 'jobs.db');
-	const queue = await openSqlite(path);
+	const queue = await openQueueAt(path);
 	t.teardown(() => queue.close());
 	const flag = new Int32Array(new SharedArrayBuffer(4));
 	const holder = new Worker(HOLDER, {eval: true, workerData: {path, flag}});
 	const exited = once(holder, 'exit');
 	await once(holder, 'message');
-	const {enqueued} = await queue.turn({enqueue: newJobs(1)});
+	const enqueued = await queue.enqueue(newJobs(1));
 	t.is(Atomics.load(flag, 0), 1);
 	t.deepEqual(
 		enqueued.map(({id}) => id),
@@ -108,7 +134,7 @@ test('a turn waits while another program is in a transaction, and takes place on
 	await exited;
 });
 
-/** Another connection to the database that has its write lock until it is told to give it back. */
+/** Another connection that has the write lock of the database until it is told to release it. */
 function holdWriteLock(t: ExecutionContext, path: string): {giveBack(): void} {
 	const db = new Database(path);
 	t.teardown(() => db.close());
@@ -116,13 +142,13 @@ function holdWriteLock(t: ExecutionContext, path: string): {giveBack(): void} {
 	return {giveBack: () => void db.exec('commit')};
 }
 
-test.serial("while another connection has the write lock the caller's event loop goes on, and what was asked is done in its order", async t => {
+test.serial("while another connection has the write lock, the caller's event loop goes on, and calls are done in their order", async t => {
 	const path = join(makeFolder(t), 'jobs.db');
-	const queue = await openSqlite(path);
+	const queue = await openQueueAt(path);
 	t.teardown(() => queue.close());
 	const lock = holdWriteLock(t, path);
 	const asked = [queue.enqueue(newJobs(1)), queue.enqueue(newJobs(2)), queue.counts()] as const;
-	// A timer of 20 ms ends, so that the lock has been asked for several times.
+	// During a timer of 20 ms, the commit tries several times to get the lock.
 	await sleep(20);
 	lock.giveBack();
 	const [first, second, counts] = await Promise.all(asked);
@@ -133,11 +159,11 @@ test.serial("while another connection has the write lock the caller's event loop
 	t.is(counts.pending, 3);
 });
 
-test.serial('a database that another connection has locked is opened once the lock is given back, and the event loop goes on meanwhile', async t => {
+test.serial('a database that another connection has locked is opened once the lock is free, and the event loop goes on until then', async t => {
 	const path = join(makeFolder(t), 'jobs.db');
-	await (await openSqlite(path)).close();
+	await (await openQueueAt(path)).close();
 	const lock = holdWriteLock(t, path);
-	const opening = openSqlite(path);
+	const opening = openQueueAt(path);
 	await sleep(20);
 	lock.giveBack();
 	const queue = await opening;
@@ -145,9 +171,9 @@ test.serial('a database that another connection has locked is opened once the lo
 	await queue.close();
 });
 
-test.serial('closing a queue waits for what was asked before, though another connection has the lock', async t => {
+test.serial('closing a queue waits for earlier calls, though another connection has the lock', async t => {
 	const path = join(makeFolder(t), 'jobs.db');
-	const queue = await openSqlite(path);
+	const queue = await openQueueAt(path);
 	const lock = holdWriteLock(t, path);
 	const enqueued = queue.enqueue(newJobs(1));
 	const closed = queue.close();
@@ -155,25 +181,25 @@ test.serial('closing a queue waits for what was asked before, though another con
 	lock.giveBack();
 	t.is((await enqueued).length, 1);
 	await closed;
-	t.throws(() => queue.counts(), {code: 'Closed'});
+	await t.throwsAsync(queue.counts(), {code: 'Closed'});
 });
 
-test.serial('an owner that says that it lives, while those who took it for dead wait for the lock, keeps its jobs', async t => {
+test.serial('an owner whose heartbeat is written while a reclaim of its jobs waits for the lock keeps its jobs', async t => {
 	const path = join(makeFolder(t), 'jobs.db');
 	let now = 0;
 	const options = {leaseMs: 1000, steadyMs: () => now};
-	const [quiet, other] = [await openSqlite(path, options), await openSqlite(path, options)];
+	const [quiet, other] = [await openQueueAt(path, options), await openQueueAt(path, options)];
 	t.teardown(() => quiet.close());
 	t.teardown(() => other.close());
 	await quiet.enqueue(newJobs(1));
 	await quiet.dequeue({owner: 'quiet', tasks: ['count']});
-	for (; now <= 1000; now += 400) t.is(await other.recover(), 0);
+	for (; now <= 1000; now += 400) t.is(await other.reclaim(), 0);
 	const db = new Database(path);
 	t.teardown(() => db.close());
 	db.exec('begin immediate');
-	const recovering = other.recover();
+	const reclaiming = other.reclaim();
 	db.exec('update owner set heartbeat_at = heartbeat_at + 1; commit');
-	t.is(await recovering, 0);
+	t.is(await reclaiming, 0);
 	t.like(await other.counts(), {running: 1});
 });
 
@@ -181,9 +207,9 @@ test('several processes that create and share one file never get a job twice', a
 	const jobs = 3000;
 	const path = join(makeFolder(t), 'jobs.db');
 	const programs = Array.from({length: 4}, () => new Program(t, 'queue-worker', path, String(jobs)));
-	// All at once, so that they meet while the file is made.
+	// All start at once, so that they open the file while it is created.
 	for (const {process} of programs) process.stdin?.write('go\n');
-	const queue = await openSqlite(path);
+	const queue = await openQueueAt(path);
 	await queue.enqueue(newJobs(jobs));
 	const had = await Promise.all(programs.map(async program => JSON.parse(await program.line()) as number[]));
 	t.deepEqual(
@@ -196,10 +222,10 @@ test('several processes that create and share one file never get a job twice', a
 
 test('a hundred dequeued jobs of 1 MiB write no more than a few pages of WAL', async t => {
 	const path = join(makeFolder(t), 'jobs.db');
-	const queue = await openSqlite(path);
+	const queue = await openQueueAt(path);
 	for (let index = 0; index < 100; index++) await queue.enqueue(newJobs(1, {payload: `"${'x'.repeat(1024 * 1024)}"`}));
 	await queue.close();
-	const reopened = await openSqlite(path);
+	const reopened = await openQueueAt(path);
 	const before = statSync(`${path}-wal`).size;
 	const {lease, jobs} = await reopened.dequeue({owner: 'me', tasks: ['count'], limit: 100});
 	t.is(jobs.length, 100);
@@ -213,9 +239,9 @@ test('a hundred dequeued jobs of 1 MiB write no more than a few pages of WAL', a
 	await reopened.close();
 });
 
-test('a hundred thousand delayed and paused jobs of higher priority are not looked at by a dequeue', async t => {
+test('a dequeue reads none of a hundred thousand delayed and paused jobs of higher priority', async t => {
 	const path = join(makeFolder(t), 'jobs.db');
-	const queue = await openSqlite(path, {durability: 'normal', now: () => 0});
+	const queue = await openQueueAt(path, {durability: 'normal', now: () => 0});
 	await queue.enqueue(newJobs(100_000, {priority: 9, runAt: 1_000_000}));
 	await queue.enqueue(newJobs(100_000, {task: 'paused', priority: 9}));
 	await queue.enqueue(newJobs(3));
@@ -234,31 +260,31 @@ test('a hundred thousand delayed and paused jobs of higher priority are not look
 	db.close();
 });
 
-test('the jobs of a killed process are taken back at once; those of a living one are not', async t => {
+test('the jobs of a killed process are reclaimed at once; those of a living one are not', async t => {
 	const path = join(makeFolder(t), 'jobs.db');
-	const queue = await openSqlite(path);
+	const queue = await openQueueAt(path);
 	await queue.enqueue(newJobs(2));
 	const program = new Program(t, 'queue-holder', path);
 	t.deepEqual(JSON.parse(await program.line()), [1, 2]);
-	t.is(await queue.recover(), 0);
+	t.is(await queue.reclaim(), 0);
 	t.is((await queue.counts()).running, 2);
 	await program.kill('SIGKILL');
-	t.is(await queue.recover(), 2);
+	t.is(await queue.reclaim(), 2);
 	const job = await queue.job(1);
 	t.like(job, {status: 'pending', attempts: 0, executions: 1});
 	await queue.close();
 });
 
-test('an owner that was given up while it was silent settles nothing, and learns of it at its next heartbeat', async t => {
+test('an owner that was taken for dead while it was silent settles nothing, and its next heartbeat is fenced', async t => {
 	const path = join(makeFolder(t), 'jobs.db');
 	let now = 0;
 	const options = {now: () => now, steadyMs: () => now, leaseMs: 1000};
-	const [sleeper, other] = [await openSqlite(path, options), await openSqlite(path, options)];
+	const [sleeper, other] = [await openQueueAt(path, options), await openQueueAt(path, options)];
 	await sleeper.enqueue(newJobs(1));
 	const {lease, jobs} = await sleeper.dequeue({owner: 'sleeper', tasks: ['count']});
-	for (now of [0, 500, 1000]) t.is(await other.recover(), 0);
+	for (now of [0, 500, 1000]) t.is(await other.reclaim(), 0);
 	now = 1001;
-	t.is(await other.recover(), 1);
+	t.is(await other.reclaim(), 1);
 	t.deepEqual(await sleeper.settle(lease, [{id: 1, execution: jobs[0]?.execution as number, outcome: {type: 'returned', value: '1'}}]), {accepted: 0, lost: 1});
 	t.false(await sleeper.heartbeat('sleeper'));
 	t.is((await other.counts()).pending, 1);
@@ -287,7 +313,7 @@ test('processes that create the same files at the same time all succeed, and see
 	for (const {process} of programs) process.stdin?.write('go\n');
 	for (const program of programs) t.is(await program.line(), 'done');
 	for (let index = 0; index < files; index++) {
-		const queue = await openSqlite(join(folder, `${index}.db`));
+		const queue = await openQueueAt(join(folder, `${index}.db`));
 		t.is((await queue.counts()).pending, 1);
 		await queue.close();
 	}
@@ -295,40 +321,40 @@ test('processes that create the same files at the same time all succeed, and see
 
 test('the log stays bounded, however much is written', async t => {
 	const path = join(makeFolder(t), 'jobs.db');
-	const queue = await openSqlite(path);
+	const queue = await openQueueAt(path);
 	for (let index = 0; index < 64; index++) await queue.enqueue(newJobs(1, {payload: `"${'x'.repeat(1024 * 1024)}"`}));
 	t.true(statSync(`${path}-wal`).size < 24 * 1024 * 1024);
 	await queue.close();
 });
 
-test('a lock that nobody holds means a dead owner, though its heartbeat is fresh and its file is there', async t => {
+test('a lock that no process holds means a dead owner, though its heartbeat is fresh and its file exists', async t => {
 	const path = join(makeFolder(t), 'jobs.db');
-	const queue = await openSqlite(path);
+	const queue = await openQueueAt(path);
 	await queue.enqueue(newJobs(1));
 	const program = new Program(t, 'queue-holder', path);
 	await program.line();
 	await program.kill('SIGKILL');
 	t.true(existsSync(`${path}-owner-holder`));
-	// Whatever process lives by now, perhaps even under the dead one's number, does not have its lock.
+	// Another process, perhaps with the process id of the dead one, does not have its lock.
 	const other = new Program(t, 'queue', path);
 	await other.line();
-	t.is(await other.ask('recover'), 1);
+	t.is(await other.ask('reclaim'), 1);
 	t.is((await queue.counts()).pending, 1);
 	t.false(existsSync(`${path}-owner-holder`));
 	await queue.close();
 });
 
-test('an owner that was silent until its jobs were taken back, and was then killed, leaves no file behind', async t => {
+test('an owner that was silent until its jobs were reclaimed, and was then killed, leaves no file behind', async t => {
 	const folder = makeFolder(t);
 	const path = join(folder, 'jobs.db');
 	let now = 0;
-	const queue = await openSqlite(path, {now: () => now, steadyMs: () => now, leaseMs: 1000});
+	const queue = await openQueueAt(path, {now: () => now, steadyMs: () => now, leaseMs: 1000});
 	await queue.enqueue(newJobs(2));
 	const program = new Program(t, 'queue-holder', path);
 	await program.line();
-	for (now of [0, 500, 1000]) t.is(await queue.recover(), 0);
+	for (now of [0, 500, 1000]) t.is(await queue.reclaim(), 0);
 	now = 1001;
-	t.is(await queue.recover(), 2);
+	t.is(await queue.reclaim(), 2);
 	await program.kill('SIGKILL');
 	t.deepEqual(
 		readdirSync(folder).filter(name => name.includes('-owner-')),
@@ -337,31 +363,33 @@ test('an owner that was silent until its jobs were taken back, and was then kill
 	await queue.close();
 });
 
-test('an owner whose lock another program holds is refused at once, so that nobody waits for it with the write lock, and lives once it is free', async t => {
+test('an owner whose lock another program holds is refused at once, without a wait that would keep the write lock, and lives once it is free', async t => {
 	const path = join(makeFolder(t), 'jobs.db');
-	const queue = await openSqlite(path);
+	const queue = await openQueueAt(path);
 	const holder = new Database(`${path}-owner-me`);
 	holder.exec('begin exclusive');
 	const begunAt = performance.now();
-	const refused = t.throwsAsync(async () => queue.heartbeat('me'), {code: 'DatabaseBusy', message: /-owner-me is locked by another program/});
-	// All of it happens within the call.
+	const claim = () => queue.dequeue({owner: 'me', tasks: []});
+	const refused = t.throwsAsync(claim, {code: 'DatabaseBusy', message: /-owner-me is locked by another program/});
+	// The refusal is synchronous.
 	t.true(performance.now() - begunAt < 2000);
 	await refused;
 	holder.close();
+	await claim();
 	t.true(await queue.heartbeat('me'));
 	await queue.close();
 });
 
-test('what an owner without a row has left behind is removed once it is old: its lock, and its list of open jobs', async t => {
+test('the lock and the list of open jobs of an owner without a row are removed once they are old', async t => {
 	const folder = makeFolder(t);
 	const path = join(folder, 'jobs.db');
-	const queue = await openSqlite(path);
+	const queue = await openQueueAt(path);
 	await queue.enqueue(newJobs(1));
 	await queue.dequeue({owner: 'me', tasks: ['count']});
 	for (const name of ['gone', 'gone-open', 'halfway-open', 'old-journal', 'young', 'young-open', 'young-journal'])
 		writeFileSync(`${path}-owner-${name}`, '', {mode: 0o600});
 	for (const name of ['me', 'me-journal', 'me-open', 'gone', 'gone-open', 'halfway-open', 'old-journal']) utimesSync(`${path}-owner-${name}`, 0, 0);
-	await queue.recover();
+	await queue.reclaim();
 	t.deepEqual(
 		readdirSync(folder)
 			.filter(name => name.includes('-owner-'))
@@ -371,7 +399,7 @@ test('what an owner without a row has left behind is removed once it is old: its
 	await queue.close();
 });
 
-test('suspicions of before there were levels are levels then: a job that a single death had made suspect runs beside the others', async t => {
+test('an upgrade turns suspicions into levels: a job that was suspected once runs beside the others', async t => {
 	const path = join(makeFolder(t), 'jobs.db');
 	const db = new Database(path);
 	db.exec(MIGRATIONS[0] as string);
@@ -379,50 +407,53 @@ test('suspicions of before there were levels are levels then: a job that a singl
 	db.pragma(`application_id = ${APPLICATION_ID}`);
 	db.pragma('user_version = 1');
 	db.close();
-	await (await openSqlite(path)).close();
+	await (await openQueueAt(path)).close();
 	const migrated = new Database(path, {readonly: true});
-	t.deepEqual(migrated.prepare('select suspicions from trouble order by id').pluck().all(), [0, 0, 1]);
+	t.deepEqual(migrated.prepare('select suspicion from failure_state order by id').pluck().all(), [0, 0, 1]);
 	migrated.close();
 });
 
-test('two processes that recover at once take each job back once', async t => {
+test('two processes that reclaim at once reclaim each job once', async t => {
 	const path = join(makeFolder(t), 'jobs.db');
-	const queue = await openSqlite(path);
+	const queue = await openQueueAt(path);
 	await queue.enqueue(newJobs(2));
 	const [holder, ...others] = [new Program(t, 'queue-holder', path), new Program(t, 'queue', path), new Program(t, 'queue', path)];
 	for (const program of others) await program.line();
 	await holder?.line();
 	await holder?.kill('SIGKILL');
 	let recovered = 0;
-	while ((await queue.counts()).running > 0) for (const each of await Promise.all(others.map(program => program.ask<number>('recover')))) recovered += each;
+	while ((await queue.counts()).running > 0) for (const each of await Promise.all(others.map(program => program.ask<number>('reclaim')))) recovered += each;
 	t.is(recovered, 2);
 	t.is((await queue.counts()).pending, 2);
 	await queue.close();
 });
 
-test('a database that is damaged anywhere is refused before anything is written', async t => {
+test('a damaged database is refused before anything is written to it', async t => {
 	const path = join(makeFolder(t), 'jobs.db');
-	const queue = await openSqlite(path);
+	const queue = await openQueueAt(path);
 	await queue.enqueue(newJobs(100, {payload: JSON.stringify('x'.repeat(1000))}));
 	await queue.close();
 	const bytes = readFileSync(path);
-	// How many cells the last page has: nobody who opens it needs to know.
+	// The number of cells in the last page, which opening the database does not read.
 	bytes.writeUInt16BE(40_000, bytes.length - 4096 + 3);
 	writeFileSync(path, bytes);
-	await t.throwsAsync(() => openSqlite(path), {code: 'BadDatabase', message: /jobs\.db is damaged: [^\n]+\. It was left untouched\. Restore it from a backup/});
+	await t.throwsAsync(() => openQueueAt(path), {
+		code: 'BadDatabase',
+		message: /jobs\.db is damaged: [^\n]+\. It was left untouched\. Restore it from a backup/,
+	});
 	t.true(readFileSync(path).equals(bytes));
 });
 
 test('an orderly close leaves no side file behind', async t => {
 	const path = join(makeFolder(t), 'jobs.db');
-	const queue = await openSqlite(path);
+	const queue = await openQueueAt(path);
 	await queue.enqueue(newJobs(1));
 	await queue.dequeue({owner: 'me', tasks: ['count']});
 	await queue.close();
 	for (const suffix of ['-wal', '-shm', '-owner-me', '-owner-me-open']) t.is(statSync(path + suffix, {throwIfNoEntry: false}), undefined);
 });
 
-test('a database of the first schema is brought up to this one, with its batches and jobs', async t => {
+test('a database of the first schema is upgraded with its batches and jobs', async t => {
 	const path = join(makeFolder(t), 'jobs.db');
 	const db = new Database(path);
 	db.exec(MIGRATIONS[0] as string);
@@ -431,7 +462,7 @@ test('a database of the first schema is brought up to this one, with its batches
 	db.exec("insert into task (id, name) values (1, 'hash')");
 	db.exec("insert into batch (name, task, created_at, marks) values ('nightly', 1, 5, '[]')");
 	db.close();
-	const queue = await openSqlite(path);
+	const queue = await openQueueAt(path);
 	t.teardown(() => queue.close());
 	const batch = await queue.openBatch('nightly', 'hash', 'owner-1');
 	t.is(batch, 1);

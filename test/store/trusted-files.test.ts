@@ -17,23 +17,25 @@ import {join} from 'node:path';
 import test, {type ExecutionContext} from 'ava';
 import {decode, encode} from '../../lib/job/encoding.ts';
 import type {Policy} from '../../lib/job/job.ts';
-import {openSqlite, type SqliteQueue} from '../../lib/store/sqlite/sqlite.ts';
+import type {JobQueue} from '../../lib/store/job-queue.ts';
 import {makeFolder} from '../fixtures/folder.ts';
+import {HandClock} from '../fixtures/hand-clock.ts';
 import {Program} from '../fixtures/program.ts';
+import {healthOf, openQueueAt} from '../fixtures/queue.ts';
 
 const POLICY: Policy = {maxAttempts: 3, timeoutMs: null, backoff: {baseMs: 1000, factor: 2, maxMs: 60_000, jitter: 0}, retry: 'auto'};
 const JOB = {task: 'count', payload: '1', priority: 0, runAt: null, policy: POLICY};
 const LARGE = encode('genuine'.repeat(1000), 'result');
 const OTHER_USER = 65_534;
 
-/** A database of which nothing is there yet, in a folder as /tmp is. */
+/** The path of a database that does not exist yet, in a folder with the mode of /tmp. */
 function inSharedFolder(t: ExecutionContext): string {
 	const folder = makeFolder(t);
 	chmodSync(folder, 0o1777);
 	return join(folder, 'jobs.db');
 }
 
-async function completeLarge(queue: SqliteQueue): Promise<void> {
+async function completeLarge(queue: JobQueue): Promise<void> {
 	await queue.enqueue([JOB]);
 	const {lease, jobs} = await queue.dequeue({owner: 'me', tasks: ['count']});
 	await queue.settle(
@@ -42,78 +44,82 @@ async function completeLarge(queue: SqliteQueue): Promise<void> {
 	);
 }
 
-test('a database of several names is refused by each of them, and left as it is', async t => {
+test('a database with several names is refused by each of them, and left as it is', async t => {
 	const path = join(makeFolder(t), 'jobs.db');
-	await (await openSqlite(path)).close();
+	await (await openQueueAt(path)).close();
 	linkSync(path, `${path}-too`);
 	const before = readFileSync(path);
 	for (const name of [path, `${path}-too`])
-		await t.throwsAsync(openSqlite(name), {code: 'BadDatabase', message: /has 2 names \(hard links\), .*Remove the others, or make a copy and name that\.$/});
+		await t.throwsAsync(openQueueAt(name), {
+			code: 'BadDatabase',
+			message: /has 2 names \(hard links\), .*Remove the other names, or make a copy and name that\.$/,
+		});
 	t.true(readFileSync(path).equals(before));
 	rmSync(`${path}-too`);
-	await (await openSqlite(path)).close();
+	await (await openQueueAt(path)).close();
 });
 
-test('a second name that a database gets while it is in use stops no engine, since none can open it by that', async t => {
+test('a second name of a database in use stops no engine, since no engine can open it by that name', async t => {
 	const path = join(makeFolder(t), 'jobs.db');
-	const queue = await openSqlite(path);
+	const clock = new HandClock();
+	const queue = await openQueueAt(path, {steadyMs: clock.steadyMs, every: clock.every});
 	t.teardown(() => queue.close());
 	linkSync(path, `${path}-too`);
-	for (const name of [path, `${path}-too`]) await t.throwsAsync(openSqlite(name), {code: 'BadDatabase', message: /has 2 names/});
-	await queue.examine();
+	for (const name of [path, `${path}-too`]) await t.throwsAsync(openQueueAt(name), {code: 'BadDatabase', message: /has 2 names/});
+	await healthOf(queue, clock);
 	await completeLarge(queue);
 	t.is((await queue.counts()).completed, 1);
 });
 
 for (const suffix of ['-wal', '-shm', '-journal', '-blobs']) {
-	test(`no ${suffix} beside a database is used if it is a symbolic link, whatever the folder`, async t => {
+	test(`a database is refused in any folder if its ${suffix} is a symbolic link`, async t => {
 		const path = join(makeFolder(t), 'jobs.db');
 		const target = join(path, '../elsewhere');
 		suffix === '-blobs' ? mkdirSync(target) : writeFileSync(target, '');
 		symlinkSync(target, path + suffix);
-		await t.throwsAsync(openSqlite(path), {
+		await t.throwsAsync(openQueueAt(path), {
 			code: 'BadDatabase',
-			message: new RegExp(`jobs\\.db${suffix} is a symbolic link; put in its place the f[a-z]+ that it leads to`),
+			message: new RegExp(`jobs\\.db${suffix} is a symbolic link\\. Replace it by the f[a-z]+ that it leads to`),
 		});
 	});
 
-	test(`no ${suffix} of another user is used in a folder that everybody can write to`, async t => {
+	test(`a database is refused in a folder that everybody can write to if its ${suffix} belongs to another user`, async t => {
 		if (process.getuid?.() !== 0) return t.pass('Only root can play another user.');
 		const path = inSharedFolder(t);
 		suffix === '-blobs' ? mkdirSync(path + suffix) : writeFileSync(path + suffix, '', {mode: 0o666});
 		chownSync(path + suffix, OTHER_USER, OTHER_USER);
-		await t.throwsAsync(openSqlite(path), {
+		await t.throwsAsync(openQueueAt(path), {
 			code: 'BadDatabase',
-			message: new RegExp(`jobs\\.db${suffix} belongs to another user, in a folder that everybody can write to; remove it`),
+			message: new RegExp(`jobs\\.db${suffix} belongs to another user, in a folder that everybody can write to\\. Remove it`),
 		});
-		// Users that share a folder which is not everybody's trust each other.
+		// In a folder that only some users can write to, these users trust each other.
 		if (suffix !== '-blobs') return;
 		chmodSync(join(path, '..'), 0o775);
-		await (await openSqlite(path)).close();
+		await (await openQueueAt(path)).close();
 	});
 }
 
-test('a folder of results that everybody can write to is refused, and a database or a log of that kind in a shared folder', async t => {
+test('a folder of results that everybody can write to is refused; so is such a database in a shared folder', async t => {
 	const path = inSharedFolder(t);
 	mkdirSync(`${path}-blobs`);
 	chmodSync(`${path}-blobs`, 0o777);
-	await t.throwsAsync(openSqlite(path), {code: 'BadDatabase', message: /^Everybody can write to .*jobs\.db-blobs; take that away \(chmod o-w /});
+	await t.throwsAsync(openQueueAt(path), {code: 'BadDatabase', message: /^Everybody can write to .*jobs\.db-blobs\. Take that permission away \(chmod o-w /});
 	chmodSync(`${path}-blobs`, 0o700);
-	await (await openSqlite(path)).close();
+	await (await openQueueAt(path)).close();
 	chmodSync(path, 0o666);
-	await t.throwsAsync(openSqlite(path), {code: 'BadDatabase', message: /^Everybody can write to .*jobs\.db; take that away/});
+	await t.throwsAsync(openQueueAt(path), {code: 'BadDatabase', message: /^Everybody can write to .*jobs\.db\. Take that permission away/});
 });
 
-test('what is no folder is no place for results', async t => {
+test('a file in the place of the folder of results is refused', async t => {
 	const path = join(makeFolder(t), 'jobs.db');
 	writeFileSync(`${path}-blobs`, '');
-	await t.throwsAsync(openSqlite(path), {code: 'BadDatabase', message: /jobs\.db-blobs is not a folder, which Faena keeps there; move it away\.$/});
+	await t.throwsAsync(openQueueAt(path), {code: 'BadDatabase', message: /jobs\.db-blobs is not a folder, which Faena keeps there\. Move it away\.$/});
 });
 
-test('a folder of results that another user makes after the database was opened takes none, and none is read from it', async t => {
+test('a folder of results that another user makes after the database was opened is neither written nor read', async t => {
 	if (process.getuid?.() !== 0) return t.pass('Only root can play another user.');
 	const path = inSharedFolder(t);
-	const queue = await openSqlite(path, {blobThresholdBytes: 1000});
+	const queue = await openQueueAt(path, {blobThresholdBytes: 1000});
 	t.teardown(() => queue.close());
 	const plant = (names: readonly string[]) => {
 		rmSync(`${path}-blobs`, {recursive: true, force: true});
@@ -126,7 +132,7 @@ test('a folder of results that another user makes after the database was opened 
 	await t.throwsAsync(completeLarge(queue), refused);
 	t.deepEqual(readdirSync(`${path}-blobs`), []);
 	rmSync(`${path}-blobs`, {recursive: true});
-	await queue.giveBack('me', 0);
+	await queue.release('me', 0);
 	await completeLarge(queue);
 	t.is((await queue.values(1))?.result, LARGE);
 	const names = readdirSync(`${path}-blobs`);
@@ -138,19 +144,19 @@ test('a folder of results that another user makes after the database was opened 
 	t.deepEqual(readdirSync(`${path}-blobs`), names);
 });
 
-// Alone, since the umask is the process's.
-test.serial('whatever the umask, all that is made can be read by its owner alone', async t => {
+// Serial, since the umask belongs to the process.
+test.serial('with any umask, only the owner can read the files that Faena makes', async t => {
 	const path = join(makeFolder(t), 'jobs.db');
 	const umask = process.umask(0);
 	try {
-		const queue = await openSqlite(path, {blobThresholdBytes: 1000});
+		const queue = await openQueueAt(path, {blobThresholdBytes: 1000});
 		t.teardown(() => queue.close());
-		await queue.turn({enqueue: [JOB]});
+		await queue.enqueue([JOB]);
 		const {lease, jobs} = await queue.dequeue({owner: 'me', tasks: ['count']});
-		await queue.turn({settle: [{id: 1, lease, execution: 1, outcome: {type: 'returned', value: LARGE}}]});
+		await queue.settle(lease, [{id: 1, execution: 1, outcome: {type: 'returned', value: LARGE}}]);
 		t.is(jobs.length, 1);
-		const other = await openSqlite(path);
-		await other.recover();
+		const other = await openQueueAt(path);
+		await other.reclaim();
 		await other.close();
 	} finally {
 		process.umask(umask);
@@ -171,9 +177,9 @@ test.serial('whatever the umask, all that is made can be read by its owner alone
 	}
 });
 
-test('the lock of an owner is neither made nor trusted by those who look at it', async t => {
+test('a reclaim neither creates nor trusts the lock of an owner', async t => {
 	const path = inSharedFolder(t);
-	const queue = await openSqlite(path);
+	const queue = await openQueueAt(path);
 	t.teardown(() => queue.close());
 	const [target, link] = [join(path, '../secret'), `${path}-owner-linked`];
 	writeFileSync(target, 'secret');
@@ -183,8 +189,8 @@ test('the lock of an owner is neither made nor trusted by those who look at it',
 	await queue.enqueue([JOB]);
 	await queue.dequeue({owner: 'me', tasks: ['count']});
 	rmSync(`${path}-owner-me`);
-	const other = await openSqlite(path);
-	t.is(await other.recover(), 0);
+	const other = await openQueueAt(path);
+	t.is(await other.reclaim(), 0);
 	await other.close();
 	t.false(existsSync(`${path}-owner-me`));
 	t.is(readFileSync(target, 'utf8'), 'secret');
@@ -194,10 +200,10 @@ test('the lock of an owner is neither made nor trusted by those who look at it',
 	});
 });
 
-test('a journal that another user puts beside the lock of an owner is not used: its owner is dead once it is silent', async t => {
+test('a journal that another user puts beside the lock of an owner is not used: the owner is dead once it is silent', async t => {
 	if (process.getuid?.() !== 0) return t.pass('Only root can play another user.');
 	const path = inSharedFolder(t);
-	const queue = await openSqlite(path);
+	const queue = await openQueueAt(path);
 	t.teardown(() => queue.close());
 	await queue.enqueue([JOB]);
 	const program = new Program(t, 'queue-holder', path);
@@ -207,8 +213,8 @@ test('a journal that another user puts beside the lock of an owner is not used: 
 	rmSync(journal, {force: true});
 	writeFileSync(journal, 'planted');
 	chownSync(journal, OTHER_USER, OTHER_USER);
-	t.is(await queue.recover(), 0);
+	t.is(await queue.reclaim(), 0);
 	t.is(readFileSync(journal, 'utf8'), 'planted');
 	rmSync(journal);
-	t.is(await queue.recover(), 1);
+	t.is(await queue.reclaim(), 1);
 });

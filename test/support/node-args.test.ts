@@ -22,12 +22,12 @@ const INHERITED: readonly [given: string, inherited: string][] = [
 ];
 
 for (const [given, inherited] of INHERITED) {
-	test(`a worker gets of Node's options those that are not for the program alone: ${given}`, t => {
+	test(`a worker takes over the Node options that are not for the program alone: ${given}`, t => {
 		t.is(inheritedArgs(given.split(' ')).join(' '), inherited);
 	});
 }
 
-const LIB = new URL('../../lib/index.ts', import.meta.url).href;
+const ENTRIES = ['index', 'queue'].map(name => new URL(`../../lib/${name}.ts`, import.meta.url).href);
 const TASKS = new URL('../fixtures/tasks.ts', import.meta.url).href;
 
 const WAYS: readonly [flags: readonly string[], from: 'argument' | 'stdin'][] = [
@@ -41,23 +41,24 @@ const WAYS: readonly [flags: readonly string[], from: 'argument' | 'stdin'][] = 
 
 for (const isolation of ['thread', 'process']) {
 	for (const [flags, from] of WAYS) {
-		test.serial(`a program opens its engine however Node gets its text (${isolation}): node ${flags.join(' ')}`, async t => {
+		test.serial(`a program opens its engine however Node gets its code (${isolation}): node ${flags.join(' ')}`, async t => {
 			t.timeout(60_000);
 			const options = {queue: join(makeFolder(t), 'jobs.db'), tasks: TASKS, workers: 1, isolation};
-			const code = `import(${JSON.stringify(LIB)}).then(async ({open, openQueue, work}) => {
+			const code = `Promise.all(${JSON.stringify(ENTRIES)}.map(entry => import(entry))).then(async ([{open}, {openQueue, work}]) => {
 				const faena = await open(${JSON.stringify(options)});
 				console.log(await faena.call('add', {a: 1, b: 2}));
 				await faena.close();
 				const queue = await openQueue(${JSON.stringify(options.queue)});
-				// Its heartbeat is a thread, too.
+				// work() starts a thread for its heartbeat.
 				await work(queue, {add: () => 0}, {signal: AbortSignal.abort()});
 				await queue.close();
+				console.log('closed');
 			});`;
 			const child = spawn(process.execPath, from === 'argument' ? [...flags, code] : flags);
 			t.teardown(() => child.kill('SIGKILL'));
 			child.stdin.end(from === 'stdin' ? code : '');
-			const [printed, complaints] = await Promise.all([text(child.stdout), text(child.stderr), once(child, 'close')]);
-			t.is(printed, '3\n', complaints);
+			const [stdout, stderr] = await Promise.all([text(child.stdout), text(child.stderr), once(child, 'close')]);
+			t.is(stdout, '3\nclosed\n', stderr);
 		});
 	}
 }

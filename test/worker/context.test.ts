@@ -1,13 +1,13 @@
 import test from 'ava';
 import {JobMaker} from '../../lib/job/new-job.ts';
 import {JobContext} from '../../lib/worker/context.ts';
-import type {Noted} from '../../lib/worker/updates.ts';
+import type {JobUpdate} from '../../lib/worker/updates.ts';
 
 const JOB = {id: 7, task: 'hash', execution: 1, attempts: 0, maxAttempts: 3};
 
 /** A context, and what its host was told. */
 function make() {
-	const notes: Noted[] = [];
+	const updates: JobUpdate[] = [];
 	const progress: number[] = [];
 	const context = new JobContext(
 		{
@@ -16,15 +16,15 @@ function make() {
 			stopReason: () => undefined,
 			stopped: () => Promise.resolve(),
 			progress: done => void progress.push(done),
-			note: note => void notes.push(note),
+			update: update => void updates.push(update),
 		},
 		{maxCheckpointBytes: 1000, resource: 'model', maker: new JobMaker([{name: 'hash', options: {}}], {}, 1000)},
 	);
-	return {context, notes, progress};
+	return {context, updates, progress};
 }
 
 test('the methods of a context may be taken out of it', t => {
-	const {context, notes, progress} = make();
+	const {context, updates, progress} = make();
 	const {progress: say, log, checkpoint, enqueue} = context;
 	say(1, 2);
 	log('one');
@@ -33,7 +33,7 @@ test('the methods of a context may be taken out of it', t => {
 	enqueue('hash', 4);
 	t.like(context.close(), [{task: 'hash', payload: '4'}]);
 	t.deepEqual(progress, [1]);
-	const lines = notes.flatMap(({logs}) => logs ?? []);
+	const lines = updates.flatMap(({logs}) => logs ?? []);
 	t.deepEqual(
 		lines.map(({level, text}) => [level, text]),
 		[
@@ -41,7 +41,7 @@ test('the methods of a context may be taken out of it', t => {
 			['warn', 'two'],
 		],
 	);
-	t.is(notes.findLast(note => note.checkpoint)?.checkpoint?.state, '{"at":3}');
+	t.is(updates.findLast(update => update.checkpoint)?.checkpoint?.state, '{"at":3}');
 });
 
 /** What a task may have left running says this after its job has ended. */
@@ -53,15 +53,15 @@ const LATE: Readonly<Record<string, (context: JobContext) => void>> = {
 
 for (const [what, say] of Object.entries(LATE)) {
 	test(`${what} after the job has ended is dropped`, async t => {
-		const {context, notes, progress} = make();
+		const {context, updates, progress} = make();
 		context.close();
 		say(context);
 		await afterNotes();
-		t.deepEqual([notes, progress], [[], []]);
+		t.deepEqual([updates, progress], [[], []]);
 	});
 }
 
-/** Longer than notes wait for company. */
+/** Longer than updates wait for company. */
 function afterNotes(): Promise<void> {
 	return new Promise(resolve => setTimeout(resolve, 100));
 }

@@ -1,35 +1,35 @@
 import {once} from 'node:events';
 import {createServer, type Server, type Socket} from 'node:net';
-import {serialize} from 'node:v8';
-import type {WatchdogCommand} from './child-chunk-state.ts';
-import {readFrames, writeFrame} from './frames.ts';
-import {socketAt} from './rendezvous.ts';
+import {deserialize, serialize} from 'node:v8';
+import {socketIn} from './rendezvous.ts';
+import type {WatchdogCommand} from './watchdog.ts';
 
 /**
- * The pool's end of the socket between it and the watchdog of a child process. The watchdog gets commands by it; what the
- * process's main thread says comes back, in order. When the pool hangs up, or its process dies, the watchdog ends its process.
+ * The pool's end of the socket between it and the watchdog of a child process. The watchdog gets commands by it; its answers
+ * and the messages of the process's main thread come back, in order. When the pool hangs up, or its process dies, the watchdog
+ * ends its process.
  *
  * It is no pipe of the process's own: tasks read stdin and write to stdout, and so do their libraries, and the channel of
  * `process.send()` sends only while the event loop turns.
  */
 export class ControlSocket {
-	/** Resolves once the watchdog is there; rejects if it has no place to come to. */
+	/** Resolves once the watchdog is there; rejects if the socket can't be opened. */
 	readonly connected: Promise<void>;
 	readonly #server: Server;
 	#socket: Socket | undefined;
 
-	constructor(place: string, receive: (message: unknown) => void) {
+	constructor(rendezvous: string, receive: (message: unknown) => void) {
 		this.#server = createServer().unref();
 		this.connected = this.#connect(receive);
 		// Not by a cluster's primary.
-		this.#server.listen({path: socketAt(place), exclusive: true});
+		this.#server.listen({path: socketIn(rendezvous), exclusive: true});
 	}
 
 	send(command: WatchdogCommand): void {
 		if (this.#socket?.writable) writeFrame(this.#socket, serialize(command));
 	}
 
-	/** Tells the watchdog to end its process. What it has to say before still comes. Returns false if there is no watchdog. */
+	/** Tells the watchdog to end its process. What was sent before still arrives. Returns false if there is no watchdog. */
 	hangUp(): boolean {
 		const socket = this.#socket;
 		if (!socket || socket.destroyed) return false;
@@ -37,7 +37,7 @@ export class ControlSocket {
 		return true;
 	}
 
-	/** After the process has ended: resolves when all it said was received. */
+	/** After the process has ended: resolves when all it sent was received. */
 	async end(): Promise<void> {
 		this.#server.close();
 		const socket = this.#socket?.ref();
@@ -52,5 +52,50 @@ export class ControlSocket {
 		// Of a process that is about to end nothing more is expected.
 		socket.on('error', () => undefined);
 		readFrames(socket, receive);
+	}
+}
+
+/** Before each message on a socket: how many bytes it has. */
+const LENGTH_BYTES = 4;
+
+/** Sends a serialized message. `then` is called once all of it has left this process. */
+export function writeFrame(socket: Socket, body: Uint8Array, then?: () => void): void {
+	const length = Buffer.alloc(LENGTH_BYTES);
+	length.writeUInt32LE(body.length);
+	socket.cork();
+	socket.write(length);
+	socket.write(body, then);
+	socket.uncork();
+}
+
+/** Calls `receive` with each message that comes by the socket. */
+export function readFrames(socket: Socket, receive: (message: unknown) => void): void {
+	let parts: Buffer[] = [];
+	let size = 0;
+	let bodyBytes: number | undefined;
+	socket.on('data', part => {
+		parts.push(part as Buffer);
+		size += part.length;
+		for (let end = bodyBytes ?? LENGTH_BYTES; size >= end; end = bodyBytes ?? LENGTH_BYTES) {
+			const all = parts.length === 1 ? (parts[0] as Buffer) : Buffer.concat(parts);
+			const piece = all.subarray(0, end);
+			parts = [all.subarray(end)];
+			size -= end;
+			if (bodyBytes === undefined) bodyBytes = piece.readUInt32LE();
+			else {
+				bodyBytes = undefined;
+				const message = read(piece);
+				if (message !== undefined) receive(message.content);
+			}
+		}
+	});
+}
+
+/** A message that can't be read is skipped. Its sender is broken; a worker that is silent for long is ended. */
+function read(body: Uint8Array): {readonly content: unknown} | undefined {
+	try {
+		return {content: deserialize(body)};
+	} catch {
+		return undefined;
 	}
 }

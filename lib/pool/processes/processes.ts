@@ -11,22 +11,23 @@ import type {LoadMessage, WorkerRequest} from '../../worker/messages.ts';
 import {Descendants, SEARCHING_MS} from '../descendants.ts';
 import type {PoolListener} from '../pool.ts';
 import {MARK} from '../process-table.ts';
-import {NO_ANSWER} from '../threads/stack-probe.ts';
-import {type Budget, WorkerPool} from '../worker-pool.ts';
+import type {Budget} from '../slots.ts';
+import {WorkerPool} from '../worker-pool.ts';
 import {EachApart, type Ending, type Examination, type PoolChunkState, type PoolWorker, type SourceListener} from '../worker-source.ts';
-import {MAX_CELLS} from './child-chunk-state.ts';
+import {MAX_CELLS} from './chunk-states.ts';
 import {ControlSocket} from './control-socket.ts';
-import {RemoteChunkStates} from './remote-chunk-state.ts';
-import {closeMeetingPlace, openMeetingPlace} from './rendezvous.ts';
+import {RemoteChunkStates} from './remote-chunk-states.ts';
+import {makeRendezvous, removeRendezvous} from './rendezvous.ts';
+import type {WatchdogAnswer} from './watchdog.ts';
 
-/** Tasks in child processes, by Tinypool: what crashes natively there takes nobody along. */
+/** Tasks in child processes, by Tinypool: a native crash ends only its own process. */
 export function processPool(options: PoolOptions, listener: PoolListener, budget?: Budget): WorkerPool {
 	const make = (own: SourceListener) => new ProcessWorker(options, own);
 	const source = new EachApart(MAX_CELLS, make, workers => Promise.all(workers.map(worker => worker.endAndWait())));
 	return new WorkerPool(source, options, listener, budget);
 }
 
-/** It has a Tinypool of its own: Tinypool gives no say in which of its processes gets a request. */
+/** Each process has a Tinypool of its own: a Tinypool of several chooses by itself which process gets a request. */
 class ProcessWorker implements PoolWorker {
 	readonly kind = 'process';
 	readonly #options: PoolOptions;
@@ -46,8 +47,8 @@ class ProcessWorker implements PoolWorker {
 		return request.type === 'load' ? this.#load(request) : this.#started.request(request);
 	}
 
-	async examine(): Promise<Examination> {
-		return (await this.#started.chunkStates.examine()) ?? NO_ANSWER;
+	examine(): Promise<Examination> {
+		return this.#started.chunkStates.examine();
 	}
 
 	end(): boolean {
@@ -66,37 +67,37 @@ class ProcessWorker implements PoolWorker {
 			this.#listener.gone(this, {exitCode: null, error});
 			throw error;
 		}
-		void this.#mourn(this.#child);
+		void this.#reportExit(this.#child);
 		return this.#child.loaded;
 	}
 
-	async #mourn(child: Child): Promise<void> {
+	async #reportExit(child: Child): Promise<void> {
 		this.#listener.gone(this, await child.ended);
-		// Until then they tell which job ran.
+		// Until then the pool reads there which job ran.
 		child.chunkStates.close();
 	}
 
-	/** Nothing but `load` comes before it. */
+	/** `load` is the first request. */
 	get #started(): Child {
 		return this.#child as Child;
 	}
 }
 
-/** A watchdog is given so long to end its process: before that it searches twice for what was started there. */
+/** How long a watchdog may take to end its process: it first searches twice for processes that were started there. */
 const ENDING_MS = 2 * SEARCHING_MS + 1000;
 
-/** The end of what a process writes to stderr is kept: it is all that is known of a native crash. */
+/** Characters kept of the end of stderr: all that is known of a native crash. */
 const STDERR_TAIL = 4096;
 
 /** A process, from its start to its end. */
 class Child {
 	/** The answer to the first request. */
 	readonly loaded: Promise<unknown>;
-	/** Resolves when it is gone and all it said was delivered. */
+	/** Resolves when it is gone and all its messages were delivered. */
 	readonly ended: Promise<Ending>;
 	readonly chunkStates: RemoteChunkStates;
 	readonly #options: PoolOptions;
-	readonly #place = openMeetingPlace();
+	readonly #rendezvous = makeRendezvous();
 	readonly #mark = nanoid();
 	#isTornDown = false;
 	readonly #tinypool: Tinypool;
@@ -109,15 +110,18 @@ class Child {
 	constructor(options: PoolOptions, load: LoadMessage, receive: (message: unknown) => void) {
 		this.#options = options;
 		try {
-			this.#controlSocket = new ControlSocket(this.#place, receive);
-			this.chunkStates = new RemoteChunkStates(this.#place, command => this.#controlSocket.send(command));
-			this.#tinypool = makeTinypool(options, this.#place, this.#mark);
+			this.#controlSocket = new ControlSocket(this.#rendezvous, message => {
+				if (isAnswer(message)) this.chunkStates.receive(message);
+				else receive(message);
+			});
+			this.chunkStates = new RemoteChunkStates(this.#rendezvous, command => this.#controlSocket.send(command));
+			this.#tinypool = makeTinypool(options, this.#rendezvous, this.#mark);
 			// Tinypool starts its process with the first request.
 			const answer = this.#tinypool.run(load);
 			this.#process = (this.#tinypool.threads[0] as unknown as {readonly process: ChildProcess}).process;
 			this.loaded = this.#connect(answer);
 		} catch (error) {
-			closeMeetingPlace(this.#place);
+			removeRendezvous(this.#rendezvous);
 			throw error;
 		}
 		this.#exited = new Promise(resolve => this.#process.once('exit', resolve));
@@ -126,7 +130,7 @@ class Child {
 	}
 
 	async request(request: WorkerRequest): Promise<unknown> {
-		// Tinypool would start another process, which nobody knew of.
+		// Tinypool would start another process.
 		if (this.#tinypool.threads.length === 0) throw new Error('The process has ended.');
 		const answer = await this.#tinypool.run(request);
 		this.#isTornDown = request.type === 'teardown';
@@ -134,22 +138,22 @@ class Child {
 	}
 
 	/**
-	 * Its watchdog ends it, with what it has started. If this program is killed meanwhile, the watchdog goes on; a process that this program
-	 * had stopped by SIGSTOP would stay so for ever.
+	 * Its watchdog ends it, with all processes that it has started. If this program is killed meanwhile, the watchdog goes on. If this program
+	 * did it, a kill could leave processes suspended for ever.
 	 */
 	end(): Promise<void> {
-		// Told again, it must not be killed before its watchdog is done.
-		this.#end ??= this.#endByGuard();
+		// A second call must not kill it before its watchdog is done.
+		this.#end ??= this.#endByWatchdog();
 		return this.#end;
 	}
 
-	async #endByGuard(): Promise<void> {
+	async #endByWatchdog(): Promise<void> {
 		if (!this.#isTornDown && this.#controlSocket.hangUp()) await Promise.race([this.#exited, sleep(systemClock, ENDING_MS)]);
 		this.#process.kill('SIGKILL');
 	}
 
 	async endAndWait(): Promise<void> {
-		// Tinypool lets the program end without its processes; who closes the pool waits for them.
+		// Tinypool's processes don't keep the program alive; a pool that is closed waits for them.
 		this.#process.ref();
 		this.#process.channel?.ref();
 		void this.end();
@@ -161,7 +165,7 @@ class Child {
 		return loaded;
 	}
 
-	/** Where what the tasks write goes, also past `process.stdout`; and there is nothing for them to read. */
+	/** Directs the tasks' output, also what is written past `process.stdout`, and gives them an empty stdin. */
 	#redirect({stdin, stdout, stderr}: ChildProcess): void {
 		stdin?.destroy();
 		if (this.#options.taskOutput === 'stderr') stdout?.unpipe(process.stdout).pipe(process.stderr);
@@ -174,7 +178,7 @@ class Child {
 		const child = this.#process;
 		const [error] = child.pid === undefined ? await once(child, 'error') : await this.#exit();
 		await this.#controlSocket.end();
-		closeMeetingPlace(this.#place);
+		removeRendezvous(this.#rendezvous);
 		if (child.pid === undefined) return {exitCode: null, error};
 		const isAlone =
 			this.#isTornDown ||
@@ -203,7 +207,7 @@ class Child {
 	}
 }
 
-function makeTinypool({resourceLimits, env, execArgv, ownerLock}: PoolOptions, place: string, mark: string): Tinypool {
+function makeTinypool({resourceLimits, env, execArgv, ownerLock}: PoolOptions, rendezvous: string, mark: string): Tinypool {
 	const tinypool = new Tinypool({
 		filename: fileURLToPath(workerUrl('process')),
 		runtime: 'child_process',
@@ -212,13 +216,17 @@ function makeTinypool({resourceLimits, env, execArgv, ownerLock}: PoolOptions, p
 		concurrentTasksPerWorker: 2,
 		idleTimeout: MAX_TIMER_MS,
 		serialization: 'advanced',
-		argv: [place, ...(ownerLock === undefined ? [] : [ownerLock])],
+		argv: [rendezvous, ...(ownerLock === undefined ? [] : [ownerLock])],
 		env: {...process.env, ...env, [MARK]: mark} as Record<string, string>,
 		execArgv: [...inheritedArgs(), ...memoryArgs(resourceLimits), ...execArgv],
 	});
-	// A process that ends is dealt with at its exit; without a listener Tinypool's event would end the dispatcher.
+	// A process that ends is handled at its exit; without a listener Tinypool's event would end the dispatcher.
 	tinypool.on('error', () => undefined);
 	return tinypool;
+}
+
+function isAnswer(message: unknown): message is WatchdogAnswer {
+	return (message as Partial<WatchdogAnswer> | null)?.type === 'answer';
 }
 
 const MAX_TIMER_MS = 2 ** 31 - 1;

@@ -1,55 +1,55 @@
 import {Session} from 'node:inspector';
 import {setTimeout as sleep} from 'node:timers/promises';
-import {ANSWER_MS, NO_ANSWER, type Whereabouts, type Wire, whereabouts} from './stack-probe.ts';
+import {ANSWER_MS, type InspectorClient, NO_ANSWER, type StackSnapshot, takeStackSnapshot} from '../stack-snapshot.ts';
 
-/** One at a time, since each listens to all threads: the look that is under way, */
-let looking: Promise<unknown> = Promise.resolve();
-/** and the last of those that wait for it. */
-let last: Promise<unknown> = looking;
-/** Threads that are being ended. One in native code ends when it has returned: nobody waits for that. */
+/** The snapshot that is being taken. One at a time, since each inspector session receives the events of all threads. */
+let current: Promise<unknown> = Promise.resolve();
+/** The last snapshot in the queue. */
+let last: Promise<unknown> = current;
+/** Threads that are being ended. A thread in native code ends after that code returns; snapshots do not wait for that. */
 const ending = new Set<Promise<unknown>>();
 
 /**
- * Where another worker thread of this process is; see {@link whereabouts}. The way to it leads through the main thread's
- * inspector, which knows all threads: so the main thread must be one that answers.
+ * Takes a snapshot of another worker thread of this process. The main thread's inspector relays it, so the main thread must
+ * be free to answer.
  */
-export function whereaboutsOfThread(threadId: number): Promise<Whereabouts> {
-	const where = last.then(() => lookAt(threadId)).catch(() => NO_ANSWER);
-	last = where;
-	return where;
+export function takeThreadSnapshot(threadId: number): Promise<StackSnapshot> {
+	const snapshot = last.then(() => takeOnceFree(threadId)).catch(() => NO_ANSWER);
+	last = snapshot;
+	return snapshot;
 }
 
-async function lookAt(threadId: number): Promise<Whereabouts> {
+async function takeOnceFree(threadId: number): Promise<StackSnapshot> {
 	while (ending.size > 0) await Promise.all(ending);
-	const where = probe(threadId);
-	looking = where.catch(() => undefined);
-	return where;
+	const snapshot = connectAndTake(threadId);
+	current = snapshot.catch(() => undefined);
+	return snapshot;
 }
 
 /**
- * Ends threads once the look that is under way is over, and has later ones wait: Node aborts the process if its inspector
- * comes to a thread that is just going.
+ * Ends threads once the current snapshot is taken, and makes later snapshots wait. Node aborts the process if its inspector
+ * attaches to a thread that is just ending.
  */
 export async function endThreads(end: () => Promise<unknown>): Promise<void> {
-	const ended = looking.then(end);
+	const ended = current.then(end);
 	const gone = Promise.race([ended, sleep(ANSWER_MS, undefined, {ref: false})]).catch(() => undefined);
 	ending.add(gone);
 	void gone.then(() => ending.delete(gone));
 	await ended;
 }
 
-async function probe(threadId: number): Promise<Whereabouts> {
+async function connectAndTake(threadId: number): Promise<StackSnapshot> {
 	const session = new Session();
 	session.connectToMainThread();
 	try {
 		const sessionId = await attach(session, threadId);
-		return sessionId === undefined ? NO_ANSWER : await whereabouts(wireTo(session, sessionId));
+		return sessionId === undefined ? NO_ANSWER : await takeStackSnapshot(clientOf(session, sessionId));
 	} finally {
 		session.disconnect();
 	}
 }
 
-/** Resolves with the thread's name on the main thread's line. */
+/** Resolves with the id of the thread's session, which the main thread's session relays. */
 function attach(session: Session, threadId: number): Promise<string | undefined> {
 	return new Promise((resolve, reject) => {
 		setTimeout(() => resolve(undefined), ANSWER_MS);
@@ -60,9 +60,9 @@ function attach(session: Session, threadId: number): Promise<string | undefined>
 	});
 }
 
-function wireTo(session: Session, sessionId: string): Wire {
+function clientOf(session: Session, sessionId: string): InspectorClient {
 	const answers = new Map<number, (answer: unknown) => void>();
-	const wire: Wire = {
+	const client: InspectorClient = {
 		post: (method, params) =>
 			new Promise(resolve => {
 				const id = answers.size + 1;
@@ -75,8 +75,8 @@ function wireTo(session: Session, sessionId: string): Wire {
 	session.on('NodeWorker.receivedMessageFromWorker', ({params}) => {
 		if (params.sessionId !== sessionId) return;
 		const {id, result, method, params: detail} = JSON.parse(params.message) as {id?: number; result?: unknown; method?: string; params?: never};
-		if (method) wire.onEvent(method, detail as never);
+		if (method) client.onEvent(method, detail as never);
 		else if (id !== undefined) answers.get(id)?.(result);
 	});
-	return wire;
+	return client;
 }

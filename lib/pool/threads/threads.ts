@@ -9,14 +9,15 @@ import {FaenaError} from '../../support/errors.ts';
 import {inheritedArgs, refusedArgs} from '../../support/node-args.ts';
 import {workerUrl} from '../../support/worker-url.ts';
 import type {LoadMessage, ThreadIdentity, WorkerRequest} from '../../worker/messages.ts';
-import {memoryOf} from '../../worker/messages.ts';
+import {transferListOf} from '../../worker/messages.ts';
 import {Descendants} from '../descendants.ts';
 import type {PoolListener} from '../pool.ts';
 import {asWorkerThread} from '../process-table.ts';
-import {type Budget, WorkerPool} from '../worker-pool.ts';
+import type {Budget} from '../slots.ts';
+import {ANSWER_MS, type StackSnapshot} from '../stack-snapshot.ts';
+import {WorkerPool} from '../worker-pool.ts';
 import {EachApart, type Examination, MAX_JOBS, type PoolWorker, SharedChunkState, type SourceListener} from '../worker-source.ts';
-import {ANSWER_MS} from './stack-probe.ts';
-import {endThreads, whereaboutsOfThread} from './thread-stack.ts';
+import {endThreads, takeThreadSnapshot} from './thread-stack.ts';
 
 /** Tasks in worker threads, by Piscina. */
 export function threadPool(options: PoolOptions, listener: PoolListener, budget?: Budget): WorkerPool {
@@ -24,7 +25,7 @@ export function threadPool(options: PoolOptions, listener: PoolListener, budget?
 	return new WorkerPool(source, options, listener, budget);
 }
 
-/** It has a Piscina of its own: one of several threads starts no more of them once one has failed while starting. */
+/** Each thread has a Piscina of its own: a Piscina of several threads starts no more once one has failed while starting. */
 class ThreadWorker implements PoolWorker {
 	readonly kind = 'thread';
 	readonly #options: PoolOptions;
@@ -32,7 +33,7 @@ class ThreadWorker implements PoolWorker {
 	readonly #identity: ThreadIdentity = {mark: nanoid(), thread: new Int32Array(new SharedArrayBuffer(Int32Array.BYTES_PER_ELEMENT))};
 	#piscina: Piscina | undefined;
 	#isTornDown = false;
-	/** Resolves when its end was told. */
+	/** Resolves when its end was reported. */
 	gone: Promise<void> | undefined;
 
 	constructor(options: PoolOptions, listener: SourceListener) {
@@ -46,14 +47,14 @@ class ThreadWorker implements PoolWorker {
 
 	async request(request: WorkerRequest): Promise<unknown> {
 		if (request.type === 'load') return this.#load({...request, identity: this.#identity});
-		// Piscina would start another thread, which nobody knew of.
+		// Piscina would start another thread.
 		if (!this.#thread) throw new Error('The thread has ended.');
-		const answer = await this.#piscina?.run(request, {transferList: memoryOf(request)});
+		const answer = await this.#piscina?.run(request, {transferList: transferListOf(request)});
 		this.#isTornDown = request.type === 'teardown';
 		return answer;
 	}
 
-	/** The processes that it must not leave behind: of one that was torn down none. */
+	/** The processes that it must not leave behind; `undefined` after an orderly teardown, which may leave some on purpose. */
 	descendants(): Descendants | undefined {
 		const {mark, thread} = this.#identity;
 		return this.#isTornDown ? undefined : new Descendants({pid: process.pid, thread: asWorkerThread(Atomics.load(thread, 0)), mark});
@@ -61,8 +62,9 @@ class ThreadWorker implements PoolWorker {
 
 	async examine(): Promise<Examination> {
 		if (!this.#thread) return {};
-		const [where, heap] = await Promise.all([whereaboutsOfThread(this.#thread.threadId), heapOf(this.#thread)]);
-		return {...where, ...(heap && {heap})};
+		const snapshot = this.#options.postMortem ? takeThreadSnapshot(this.#thread.threadId) : NOT_ASKED;
+		const [stack, heap] = await Promise.all([snapshot, heapOf(this.#thread)]);
+		return {...stack, ...(heap && {heap})};
 	}
 
 	end(): boolean {
@@ -94,7 +96,7 @@ class ThreadWorker implements PoolWorker {
 		} catch (error) {
 			const refused = refusedArgs(error);
 			this.#checkOwnArgs(refused, error);
-			// V8's options, for instance, hold for all threads of the process as it is.
+			// V8's options, for instance, hold for all threads of a process anyway.
 			return this.#startWith(
 				inherited.filter(arg => !refused.includes(arg)),
 				request,
@@ -123,15 +125,15 @@ class ThreadWorker implements PoolWorker {
 			...(env && {env: {...process.env, ...env} as Record<string, string>}),
 			...(execArgv.length > 0 && {execArgv: [...inherited, ...execArgv]}),
 		});
-		// A failing thread is dealt with at its exit; without a listener Piscina's event would end the dispatcher.
+		// A failing thread is handled at its exit; without a listener Piscina's event would end the dispatcher.
 		piscina.on('error', () => undefined);
 		const answer = piscina.run(request);
 		this.#piscina = piscina;
-		this.gone = this.#mourn(piscina, piscina.threads[0] as Worker);
+		this.gone = this.#reportExit(piscina, piscina.threads[0] as Worker);
 		return answer;
 	}
 
-	async #mourn(piscina: Piscina, thread: Worker): Promise<void> {
+	async #reportExit(piscina: Piscina, thread: Worker): Promise<void> {
 		const {maxOldGenerationSizeMb} = thread.resourceLimits ?? {};
 		let error: unknown;
 		thread.on('message', (message: unknown) => this.#listener.message(this, message));
@@ -141,9 +143,9 @@ class ThreadWorker implements PoolWorker {
 		});
 		const exitCode = await new Promise<number>(resolve => thread.once('exit', resolve));
 		const isOutOfMemory = (error as {code?: unknown} | undefined)?.code === 'ERR_WORKER_OUT_OF_MEMORY';
-		// No chunk is given to it while its processes are looked for.
+		// It gets no chunk while its processes are searched for.
 		this.#listener.failing(this, error);
-		// Rejects what it had not heard.
+		// Rejects requests that it had not received.
 		void piscina.destroy();
 		const isAlone =
 			this.#isTornDown ||
@@ -162,7 +164,7 @@ class ThreadWorker implements PoolWorker {
 function endWorkers(workers: readonly ThreadWorker[]): Promise<void> {
 	return endThreads(async () => {
 		const descendants = workers.flatMap(worker => worker.descendants() ?? []);
-		// Whatever comes of the search, the threads are ended.
+		// The threads are ended even if the search fails.
 		await Promise.allSettled(descendants.map(each => each.stop()));
 		for (const each of descendants) each.kill();
 		await Promise.allSettled(descendants.map(each => each.reap()));
@@ -177,9 +179,12 @@ async function endAndWait(workers: readonly ThreadWorker[]): Promise<void> {
 	await Promise.all(workers.map(worker => worker.gone));
 }
 
+/** Node's inspector can abort the whole program, so it looks at threads only on request. */
+const NOT_ASKED: StackSnapshot = {noStack: 'Stacks of threads are read only with open({postMortem: true}).'};
+
 const MIB = 1024 ** 2;
 
-/** A thread in native code doesn't answer, and Node tells it only from 22.16 on. */
+/** `undefined` for a thread in native code, which doesn't answer, and before Node 22.16. */
 async function heapOf(thread: Worker): Promise<PostMortem['heap']> {
 	const statistics = await Promise.race([thread.getHeapStatistics?.().catch(() => undefined), sleep(ANSWER_MS, undefined, {ref: false})]);
 	return statistics && {usedBytes: statistics.used_heap_size, limitBytes: statistics.heap_size_limit};

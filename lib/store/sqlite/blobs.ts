@@ -16,33 +16,32 @@ import {
 import {dirname, join} from 'node:path';
 import {nanoid} from 'nanoid';
 import {type Encoded, sizeBytes, unreadable} from '../../job/encoding.ts';
-import {MAX_LINE_BYTES, type PackedStrings, unpack} from '../../job/packed-strings.ts';
-import {expandSettling, isReturnedRun, type Settling} from '../../job/runs.ts';
+import type {EndedGroup} from '../../job/group.ts';
+import {asPacked, MAX_LINE_BYTES, unpack, type Values} from '../../job/packed-strings.ts';
 import {FaenaError} from '../../support/errors.ts';
 import {failpoint} from '../../support/failpoint.ts';
-import {storageFull} from './private-file.ts';
-import {refuseUntrustedFolder} from './trusted-files.ts';
+import {refuseUntrustedFolder, storageFull} from './trusted-files.ts';
 
-/** A file that no job names may belong to a transaction that has not committed yet, but not for so long. */
-const ORPHANED_MS = 3_600_000;
-/** Orphans that are looked for in one step, under the lock of a transaction. */
-const ORPHANS_AT_ONCE = 1000;
+/** A younger file that no job names may belong to a transaction that has not committed yet. */
+const MIN_ORPHAN_AGE_MS = 3_600_000;
+/** The most orphans of one call, since they are deleted in one transaction. */
+const MAX_ORPHANS = 1000;
 
 type Content = Exclude<Encoded, null>;
 
-/** As it lies in the row: the value itself, or its size in bytes and the name of the file that has it. */
-export type Stored = readonly [value: Encoded | number, blob: string | null];
+/** A result as its row has it: the value and `null`, or its size in bytes and the name of its file. */
+export type StoredResult = readonly [value: Encoded | number, blob: string | null];
 
 /**
- * Large results in files of their own, in the folder `DATABASE-blobs`, each named by its content's SHA-256 and its kind.
+ * Large results in files of their own, in the folder `DATABASE-blobs`. A file is named by the SHA-256 of its content and by its type, text or bytes.
  *
- * A file is written and fsynced before the transaction that names it, so that this is short; and named or deleted only
- * inside one, so that nobody deletes what another is about to name. A crash between leaves a file without a name.
+ * A file is written and fsynced before the transaction that names it, which keeps transactions short. It is named or deleted only in a transaction, so
+ * that no process deletes a file that another is about to name. A crash in between leaves an orphan: a file that no job names.
  */
 export class Blobs {
 	readonly #folder: string;
 	readonly #thresholdBytes: number;
-	/** Written for the turn under way. */
+	/** The results that were written for the next transaction, with the names of their files. */
 	readonly #prepared = new Map<Content, string>();
 
 	constructor(database: string, thresholdBytes: number) {
@@ -50,73 +49,72 @@ export class Blobs {
 		this.#thresholdBytes = thresholdBytes;
 	}
 
-	/** Before a transaction: writes what is too large for the rows. Gives back what is to be settled, without runs that have something of it. */
-	prepare(given: readonly Settling[]): readonly Settling[] {
+	/** Writes the results that are too large for rows. Call it before the transaction. */
+	prepare(groups: readonly EndedGroup[]): void {
 		this.#prepared.clear();
-		if (this.#thresholdBytes === Infinity) return given;
-		const settling = given.flatMap(each => (isReturnedRun(each) && this.#hasLarge(each.values) ? expandSettling([each]) : each));
-		for (const each of settling) {
-			if (isReturnedRun(each)) continue;
-			const {outcome} = each;
-			const value = outcome.type === 'returned' ? outcome.value : null;
-			if (value === null || !this.isLarge(value)) continue;
-			this.#prepared.set(value, this.#write(value));
-			failpoint('blob:written');
+		for (const {values} of groups) {
+			if (!this.hasLarge(values)) continue;
+			for (const value of unpack(values)) {
+				if (value === null || !this.isLarge(value)) continue;
+				this.#prepared.set(value, this.#write(value));
+				failpoint('blob:written');
+			}
 		}
-		return settling;
 	}
 
-	#hasLarge(values: PackedStrings): boolean {
-		return this.#thresholdBytes <= MAX_LINE_BYTES && unpack(values).some(value => this.isLarge(value));
+	/** True if some of these results are too large for rows. */
+	hasLarge(values: Values): boolean {
+		if (this.#thresholdBytes === Infinity || (asPacked(values) && this.#thresholdBytes > MAX_LINE_BYTES)) return false;
+		return unpack(values).some(value => this.isLarge(value));
 	}
 
-	/** In a transaction: what the row is to hold. */
-	store(value: Encoded): Stored {
+	/** Returns the result as its row must have it. Call it in the transaction. */
+	store(value: Encoded): StoredResult {
 		const name = value === null ? undefined : this.#prepared.get(value);
 		if (value === null || name === undefined) return [value, null];
-		// Found by `prepare`, and deleted before this transaction began.
+		// Another process may have deleted the file between `prepare` and this transaction.
 		if (!existsSync(this.#path(name))) this.#write(value);
 		return [sizeBytes(value), name];
 	}
 
-	/** The value of a row; what can't be read becomes a value that says so when it is decoded. */
-	load([value, name]: Stored): Encoded {
+	/** The value of a row. If its file can't be read, decoding the value throws an error that says so. */
+	load([value, name]: StoredResult): Encoded {
 		if (name === null) return value as Encoded;
-		if (!NAME.test(name)) return unreadable("The file which holds this result can't be read: what the database says is the name of none.");
+		if (!NAME.test(name)) return unreadable("The file of this result can't be read: the database has no valid name for it.");
 		try {
 			refuseUntrustedFolder(this.#folder);
 			return name.endsWith(TEXT) ? readFileSync(this.#path(name), 'utf8') : readFileSync(this.#path(name));
 		} catch (error) {
-			return unreadable(`The file ${this.#path(name)}, which holds this result, can't be read: ${(error as Error).message}`);
+			return unreadable(`The file ${this.#path(name)} of this result can't be read: ${(error as Error).message}`);
 		}
 	}
 
-	/** Names in the folder that no job names and that are old enough to be deleted. */
+	/** The names of orphans that are old enough to be deleted. */
 	orphans(now: number, isNamed: (name: string) => boolean): string[] {
 		if (!existsSync(this.#folder)) return [];
 		refuseUntrustedFolder(this.#folder);
 		const orphans: string[] = [];
 		for (const name of readdirSync(this.#folder)) {
 			const stat = statSync(this.#path(name), {throwIfNoEntry: false});
-			const isOld = OWN.test(name) && stat && now - stat.mtimeMs > ORPHANED_MS;
-			if (isOld && !isNamed(name) && orphans.push(name) === ORPHANS_AT_ONCE) break;
+			const isOld = OWN.test(name) && stat && now - stat.mtimeMs > MIN_ORPHAN_AGE_MS;
+			if (isOld && !isNamed(name) && orphans.push(name) === MAX_ORPHANS) break;
 		}
 		return orphans;
 	}
 
-	/** In a transaction: deletes the file. */
+	/** Deletes the file. Call it in a transaction. */
 	delete(name: string): void {
-		// What a row names may be anything, also something elsewhere.
+		// Another program may have written any name into the row, also the path of a file elsewhere.
 		if (!OWN.test(name)) return;
 		try {
 			refuseUntrustedFolder(this.#folder);
 			rmSync(this.#path(name), {force: true});
 		} catch {
-			// It is an orphan now: a later cleanup tries again.
+			// The file is an orphan now. A later cleanup tries again.
 		}
 	}
 
-	/** True if the value lies in a file of its own. */
+	/** True if the value is too large for a row. */
 	isLarge(value: Encoded): boolean {
 		return sizeBytes(value, this.#thresholdBytes) > this.#thresholdBytes;
 	}
@@ -126,7 +124,7 @@ export class Blobs {
 		const path = this.#path(name);
 		try {
 			this.#makeFolder();
-			// One that is there is young again, so that it stays until it is named.
+			// A file that exists becomes young again, so that no cleanup deletes it before this transaction names it.
 			if (existsSync(path)) utimesSync(path, new Date(), new Date());
 			else this.#create(path, content);
 			syncFolder(this.#folder);
@@ -138,7 +136,7 @@ export class Blobs {
 		}
 	}
 
-	/** Also looks at a folder that is there: another user may have made it after the database was opened. */
+	/** Checks the folder even if it exists: another user may have made it after the database was opened. */
 	#makeFolder(): void {
 		if (mkdirSync(this.#folder, {recursive: true, mode: 0o700})) syncFolder(dirname(this.#folder));
 		refuseUntrustedFolder(this.#folder);
@@ -164,10 +162,10 @@ export class Blobs {
 const TEXT = '.json';
 const BYTES = '.bin';
 const NAME = /^[0-9a-f]{64}\.(json|bin)$/;
-/** A file that was made here, perhaps not to its end. */
+/** A file that Faena made, or a draft of one. */
 const OWN = /^[0-9a-f]{64}\.(json|bin)(-[\w-]+)?$/;
 
-/** A name is durable with its folder; on Windows with the file. */
+/** Makes the names of files durable. On Windows, an fsync of the file does that. */
 function syncFolder(path: string): void {
 	if (process.platform === 'win32') return;
 	const folder = openSync(path, 'r');

@@ -1,78 +1,76 @@
-import type {CleanupOptions, CleanupResult, JobId} from '../../job/job.ts';
-import {MAX_RUN_JOBS} from '../../job/runs.ts';
+import type {JobId, Page} from '../../job/job.ts';
 import {failpoint} from '../../support/failpoint.ts';
-import {eraseJobs, eraseRow} from './erase.ts';
-import {lastOfRun} from './runs.ts';
-import type {StoredState} from './stored-state.ts';
+import type {Deleted} from '../store.ts';
+import {deleteJob, deleteRun} from './delete.ts';
+import {lastOfRun, MAX_RUN_JOBS} from './packed-rows.ts';
+import type {StoredState} from './tally.ts';
 import type {Tx} from './tx.ts';
 
-/** Deletes old jobs, and tells the files of results that they named. */
-export function cleanup(tx: Tx, {endedBefore, limit = MAX_RUN_JOBS, after = 0}: CleanupOptions): CleanupResult & {readonly unnamed: readonly string[]} {
-	const {looked, next} = upToLimit(endedAfter(tx, after, limit, endedBefore), limit);
-	const old = looked.filter(({isOld}) => isOld);
+/** Deletes a page of jobs that ended before a time. Returns the files of results that these jobs named as `unnamed`. */
+export function deleteEndedBefore(tx: Tx, endedBefore: number, {after = 0, limit = MAX_RUN_JOBS}: Page): Deleted & {readonly unnamed: readonly string[]} {
+	const {page, next} = takePage(endedAfter(tx, after, limit, endedBefore), limit);
+	const old = page.filter(({isOld}) => isOld);
 	for (const {first, last, row} of old) {
-		if (row) eraseEnded(tx, row);
-		else for (let id = first; id <= last; ) id = eraseJobs(tx, id, last) + 1;
+		if (row) deleteEnded(tx, row);
+		else for (let id = first; id <= last; ) id = deleteRun(tx, id, last) + 1;
 	}
 	if (old.length > 0) failpoint('cleanup:written');
-	return {deleted: countJobs(old), next, unnamed: old.flatMap(({row}) => row?.[3] ?? [])};
+	const deleted = old.reduce((jobs, {first, last}) => jobs + last - first + 1, 0);
+	return {deleted, next, unnamed: old.flatMap(({row}) => row?.[3] ?? [])};
 }
 
-/** Jobs that have ended: one that has a row of its own, or a run of completed ones. */
+/** An ended job that has a row of its own, or a run of completed jobs. */
 interface Ended {
 	readonly first: JobId;
 	readonly last: JobId;
 	readonly row?: OutcomeRow;
-	/** It may be deleted. */
+	/** True if it may be deleted. */
 	readonly isOld: boolean;
 }
 
-/** Those after this one, in order; at least one more job than the limit, if there are so many. */
+/** Ended jobs after this one, in order; if there are so many, at least one job more than the limit. */
 function endedAfter({statements}: Tx, after: JobId, limit: number, endedBefore: number): Ended[] {
-	const isOld = (endedAt: number, isSpared: number) => endedAt < endedBefore && isSpared === 0;
+	const isOld = (endedAt: number, isInOpenBatch: number) => endedAt < endedBefore && isInOpenBatch === 0;
 	const rows = statements.outcomesToClean.all(after, limit + 1) as OutcomeRow[];
 	const ended = rows.map((row): Ended => ({first: row[0], last: row[0], row, isOld: isOld(row[2], row[7])}));
 	let jobs = 0;
-	for (const each of statements.outcomeRunsToClean.iterate(after, after, after) as IterableIterator<[JobId, JobId, endedAt: number, isSpared: number]>) {
-		const [start, end, endedAt, isSpared] = each;
+	const runs = statements.outcomeRunsToClean.iterate(after, after, after) as IterableIterator<[JobId, JobId, endedAt: number, isInOpenBatch: number]>;
+	for (const [start, end, endedAt, isInOpenBatch] of runs) {
 		const [first, last] = [Math.max(start, after + 1), lastOfRun(start, end)];
-		if (first <= last) ended.push({first, last, isOld: isOld(endedAt, isSpared)});
+		if (first <= last) ended.push({first, last, isOld: isOld(endedAt, isInOpenBatch)});
 		jobs += last - first + 1;
 		if (jobs > limit) break;
 	}
 	return ended.sort((a, b) => a.first - b.first);
 }
 
-/** As many of their jobs as may be looked at, and the last of these if there are more. A run is cut only if it alone is longer: that writes what is left of it anew. */
-function upToLimit(ended: readonly Ended[], limit: number): {looked: Ended[]; next: JobId | null} {
-	const looked: Ended[] = [];
+/** The first jobs, up to the limit. A run is cut only if it is longer than the limit, since the rest of a cut run must be written anew. */
+function takePage(ended: readonly Ended[], limit: number): {page: Ended[]; next: JobId | null} {
+	const page: Ended[] = [];
 	let room = limit;
 	for (const each of ended) {
 		const jobs = each.last - each.first + 1;
-		if (jobs > room && looked.length > 0) return {looked, next: looked.at(-1)?.last ?? null};
+		if (jobs > room && page.length > 0) return {page, next: page.at(-1)?.last ?? null};
 		const last = Math.min(each.last, each.first + room - 1);
-		looked.push({...each, last});
-		if (last < each.last) return {looked, next: last};
+		page.push({...each, last});
+		if (last < each.last) return {page, next: last};
 		room -= jobs;
 	}
-	return {looked, next: null};
+	return {page, next: null};
 }
 
-function countJobs(ended: readonly Ended[]): number {
-	return ended.reduce((jobs, {first, last}) => jobs + last - first + 1, 0);
-}
-
+/** A row of the statement `outcomesToClean`. */
 type OutcomeRow = [
 	id: JobId,
-	place: StoredState,
+	state: StoredState,
 	endedAt: number,
 	blob: string | null,
 	task: number,
 	batch: number | null,
 	key: string | null,
-	isSpared: number,
+	isInOpenBatch: number,
 ];
 
-function eraseEnded(tx: Tx, [id, place, , , task, batch, key]: OutcomeRow): void {
-	eraseRow(tx, id, {task, batch, key, place, rank: 0});
+function deleteEnded(tx: Tx, [id, state, , , task, batch, key]: OutcomeRow): void {
+	deleteJob(tx, id, {task, batch, key, state, rank: 0});
 }

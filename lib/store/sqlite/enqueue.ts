@@ -1,51 +1,39 @@
 import {type Encoded, sameValue} from '../../job/encoding.ts';
 import type {FailureRecord} from '../../job/failure.ts';
-import type {JobId} from '../../job/job.ts';
-import type {ChildJob, NewJob} from '../../job/new-job.ts';
-import {expandNew, isNewRun, type NewRun} from '../../job/runs.ts';
+import {type EnqueuedGroup, type NewGroup, newJobsOf, sizeOf, toIds} from '../../job/group.ts';
+import type {BatchId, JobId} from '../../job/job.ts';
+import {type ChildJob, dueAtOf, type NewJob} from '../../job/new-job.ts';
+import {asPacked, isPackable} from '../../job/packed-strings.ts';
 import {failpoint} from '../../support/failpoint.ts';
-import {type Enqueued, enqueueFailure, keyConflict, RETRIED_BY_DEFAULT} from '../store.ts';
-import {replaceJob, retryJob} from './control.ts';
+import {enqueueFailure, keyConflict} from '../conflicts.ts';
+import {RETRIED_BY_DEFAULT} from '../moving.ts';
 import {nextJobId} from './counter.ts';
-import {fitsInJobRun} from './job-run.ts';
+import {replaceJob, retryJob} from './move.ts';
 import {scopeOf} from './names.ts';
-import {RunBuilder} from './run-builder.ts';
-import {StoredState} from './stored-state.ts';
+import {RunBuilder, type RunKey} from './run-builder.ts';
+import {StoredState} from './tally.ts';
 import type {Tx} from './tx.ts';
 
-/** Puts jobs in, with rising ids. A key that is there already gives its job instead. */
-export function enqueue(tx: Tx, jobs: readonly (NewJob | NewRun)[], rejectConflicts: boolean): Enqueued[] {
-	const {statements} = tx;
+/** Enqueues jobs with rising ids. For a job whose key exists, the result has the job with that key. */
+export function enqueue(tx: Tx, groups: readonly NewGroup[], rejectConflicts: boolean): EnqueuedGroup[] {
+	if (groups.length === 0) return [];
 	const first = nextJobId(tx);
-	const enqueued: Enqueued[] = [];
-	let id = first;
 	const runs = new RunBuilder(tx);
-	for (const job of jobs) {
-		if (isNewRun(job)) {
-			enqueued.push({id, existing: false, conflict: false});
-			id = addRun(tx, id, job, runs);
-			continue;
-		}
-		const holder = findByKey(tx, job);
-		if (holder) {
-			// A job of this very turn must be in its place before it can leave it.
-			if (holder.id >= first) runs.flush();
-			enqueued.push(meet(tx, job, holder, rejectConflicts));
-			continue;
-		}
-		add(tx, id, job, runs);
-		enqueued.push({id, existing: false, conflict: false});
-		id++;
-	}
+	let next = first;
+	const enqueued = groups.map(group => {
+		const result = isRun(tx, group) ? addRun(tx, next, group, runs) : addJobs(tx, {next, first}, group, runs, rejectConflicts);
+		next += sizeOf(group) - (result.reused?.length ?? 0) - (result.conflicts?.length ?? 0);
+		return result;
+	});
 	runs.flush();
-	if (id > first) {
-		statements.setJobCounter.run(id - 1);
+	if (next > first) {
+		tx.statements.setJobCounter.run(next - 1);
 		failpoint('enqueue:written');
 	}
 	return enqueued;
 }
 
-/** What the first of the jobs fails its maker with whose key names another payload, in the queue or among those before it. */
+/** The failure of a job that enqueues these jobs, if the key of one belongs to another payload: in the store, or among the jobs before it. */
 export function findConflict(tx: Tx, jobs: readonly ChildJob[]): FailureRecord | undefined {
 	const own = new Map<string, Encoded>();
 	for (const job of jobs) {
@@ -59,29 +47,55 @@ export function findConflict(tx: Tx, jobs: readonly ChildJob[]): FailureRecord |
 	return undefined;
 }
 
-/** Returns the id after those of its jobs. */
-function addRun(tx: Tx, first: JobId, run: NewRun, runs: RunBuilder): JobId {
-	const {names, tally, now} = tx;
-	const {payloads, priority, runAt} = run;
-	if (runAt !== null && runAt > now) for (const [index, job] of expandNew([run]).entries()) add(tx, first + index, job, runs);
-	else {
-		const task = names.task(run.task);
-		runs.addRun(first, {task, policy: names.policyId(run.policy), priority, batch: null, isLoose: false}, payloads);
-		tally.move(task, null, null, StoredState.ready, payloads.count);
-	}
-	return first + payloads.count;
+/** True if the jobs of the group can be written as runs. */
+function isRun({now}: Tx, group: NewGroup): boolean {
+	return asPacked(group.values) !== undefined && group.keys === undefined && group.batch === undefined && dueAtOf(group, now) === null;
 }
 
-function add({statements, names, tally, now}: Tx, id: JobId, job: NewJob, runs: RunBuilder): void {
-	const {key, payload, priority} = job;
-	const [task, policy, batch] = [names.task(job.task), names.policyId(job.policy), job.batch ?? null];
-	const isDelayed = job.runAt !== null && job.runAt > now;
-	const isLoose = isDelayed || !fitsInJobRun(job);
-	if (isLoose) statements.insertJob.run(id, task, policy, priority, now, batch, key ?? null, payload);
-	if (key !== undefined) statements.insertKey.run(scopeOf(task, job.batch), key, id);
-	if (isDelayed) statements.insertWaiting.run(id, job.runAt, 0, 0);
-	else runs.add(id, {task, policy, priority, batch, isLoose}, isLoose ? null : payload);
-	tally.move(task, batch, null, isDelayed ? StoredState.scheduled : StoredState.ready);
+function addRun(tx: Tx, first: JobId, group: NewGroup, runs: RunBuilder): EnqueuedGroup {
+	const key = keyOf(tx, group, false);
+	runs.addRun(first, key, asPacked(group.values) as NonNullable<ReturnType<typeof asPacked>>);
+	tx.tally.move(key.task, null, null, StoredState.ready, sizeOf(group));
+	return {ids: first};
+}
+
+function keyOf({names}: Tx, {task, policy, priority, batch}: Omit<NewJob, 'payload'>, hasOwnRows: boolean): RunKey {
+	return {task: names.task(task), policy: names.policyId(policy), priority, batch: batch ?? null, hasOwnRows};
+}
+
+/** @param start the id of the next job, and the id of the first job of this transaction */
+function addJobs(tx: Tx, start: {readonly next: JobId; readonly first: JobId}, group: NewGroup, runs: RunBuilder, rejectConflicts: boolean): EnqueuedGroup {
+	const [ids, reused, conflicts]: [JobId[], number[], number[]] = [[], [], []];
+	const dueAt = dueAtOf(group, tx.now);
+	let {next} = start;
+	for (const job of newJobsOf(group)) {
+		const holder = findByKey(tx, job);
+		if (!holder) {
+			addJob(tx, next, job, dueAt, runs);
+			ids.push(next++);
+			continue;
+		}
+		// The job with the key may be one of this transaction, whose rows are not written yet.
+		if (holder.id >= start.first) runs.flush();
+		const isReused = resolveKeyCollision(tx, job, holder);
+		if (!isReused && rejectConflicts) throw keyConflict(job, holder.id);
+		(isReused ? reused : conflicts).push(ids.length);
+		ids.push(holder.id);
+	}
+	return {ids: toIds(ids), ...(reused.length > 0 && {reused}), ...(conflicts.length > 0 && {conflicts})};
+}
+
+function addJob(tx: Tx, id: JobId, job: NewJob, dueAt: number | null, runs: RunBuilder): void {
+	const {statements, tally, now} = tx;
+	const {payload, priority} = job;
+	const isPlain = job.key === undefined && job.batch === undefined && isPackable(payload);
+	const key = keyOf(tx, job, dueAt !== null || !isPlain);
+	const {task, policy, batch, hasOwnRows} = key;
+	if (hasOwnRows) statements.insertJob.run(id, task, policy, priority, now, batch, job.key ?? null, payload);
+	if (job.key !== undefined) statements.insertKey.run(scopeOf(task, job.batch), job.key, id);
+	if (dueAt !== null) statements.insertWaiting.run(id, dueAt, 0, 0);
+	else runs.add(id, key, hasOwnRows ? null : payload);
+	tally.move(task, batch, null, dueAt === null ? StoredState.ready : StoredState.delayed);
 }
 
 interface Holder {
@@ -89,20 +103,18 @@ interface Holder {
 	readonly payload: Encoded;
 }
 
-function findByKey({statements, names}: Tx, {task, batch, key}: NewJob): Holder | undefined {
+function findByKey(
+	{statements, names}: Tx,
+	{task, batch, key}: {readonly task: string; readonly batch?: BatchId | undefined; readonly key?: string | undefined},
+): Holder | undefined {
 	if (key === undefined) return undefined;
 	const row = statements.jobByKey.get(scopeOf(names.task(task), batch), key) as [JobId, Encoded] | undefined;
 	return row && {id: row[0], payload: row[1]};
 }
 
-/** What becomes of a new job whose key belongs to one that is there. */
-function meet(tx: Tx, job: NewJob, {id, payload}: Holder, rejectConflicts: boolean): Enqueued {
-	const existing = {id, existing: true, conflict: false};
-	if (sameValue(payload, job.payload)) {
-		if (job.rerun?.failed) retryJob(tx, id, RETRIED_BY_DEFAULT);
-		return existing;
-	}
-	if (job.rerun?.changed && replaceJob(tx, id, job)) return existing;
-	if (rejectConflicts) throw keyConflict(job, id);
-	return {id, existing: false, conflict: true};
+/** The key of a new job belongs to an earlier job. Returns false if that job keeps another payload. */
+function resolveKeyCollision(tx: Tx, job: NewJob, {id, payload}: Holder): boolean {
+	if (!sameValue(payload, job.payload)) return job.rerun?.changed === true && replaceJob(tx, id, job);
+	if (job.rerun?.failed) retryJob(tx, id, RETRIED_BY_DEFAULT);
+	return true;
 }

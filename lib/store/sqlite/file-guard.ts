@@ -1,14 +1,15 @@
 import {statSync} from 'node:fs';
 import type {Health} from '../../job/events.ts';
 import {FaenaError} from '../../support/errors.ts';
-import {type Connection, refuseDamaged} from './database.ts';
-import {severalLibraries, severalLibrariesOn} from './one-library.ts';
+import type {Connection} from './connection.ts';
+import {refuseDamaged} from './inspection.ts';
+import {findSeveralLibraries, severalLibrariesMessage} from './one-library.ts';
 import {refuseUntrusted} from './trusted-files.ts';
 
 /**
- * Checks the files of an open database. A connection goes on writing to a file that somebody has deleted or replaced, and reads
- * from memory what somebody has cut off; what it calls durable then is gone when it closes. The files are only looked at from
- * outside: opening and closing one would drop SQLite's locks on it.
+ * Checks the files of an open database. If another program deletes or replaces a file, a connection still writes to the old one. If another program
+ * truncates a file, a connection still reads the missing part from memory. Such commits are lost when the connection closes. This only reads the
+ * attributes of the files: to open and close one would drop SQLite's locks on it.
  */
 export class FileGuard {
 	readonly #path: string;
@@ -16,63 +17,63 @@ export class FileGuard {
 	readonly #identities = new Map<string, string>();
 	#sizeBytes = 0;
 	#logBytes = 0;
-	/** The SQLite libraries of this process that have the database open, if there was more than ours. */
+	/** The SQLite libraries of this process, if several have had the database open. */
 	#libraries: readonly string[] | undefined;
 
-	/** @throws FaenaError `BadDatabase` as {@link examine}, if another SQLite library of this process has the database open, or another user may have made a file of it */
+	/** @throws FaenaError `BadDatabase` as {@link check}; or if another SQLite library of this process has the database open, or another user may have made one of its files */
 	constructor(path: string, connection: Connection) {
 		this.#path = path;
 		this.#connection = connection;
-		// Checked once more: after the first check SQLite may have opened a file that another user had made meanwhile.
+		// Checked again: another user may have made a file after the first check and before SQLite opened it.
 		refuseUntrusted(path);
-		this.examine();
+		this.checkHealth();
 		this.#refuseLibraries();
 	}
 
 	/**
-	 * Checks that the database and its log are there and have not become shorter. To be called before each transaction, since the next
-	 * write may restore the size of a file that was cut off.
-	 * @throws FaenaError `BadDatabase` if one of them is not the one that was opened, or lacks what it held
+	 * Checks that the database and its log are the files that were opened, and have not become shorter. Call it before each transaction, since the next
+	 * write may restore the size of a truncated file.
+	 * @throws FaenaError `BadDatabase` if a file is missing, replaced or truncated
 	 */
-	look(): void {
+	check(): void {
 		const sizeBytes = this.#sizeOf(this.#path);
 		const logBytes = this.#sizeOf(this.#logPath);
 		if (sizeBytes < this.#sizeBytes) this.#refuseTruncated(sizeBytes);
 		if (logBytes < this.#logBytes) this.#refuseTruncatedLog();
-		// Only now, so that a file that was refused once is refused again.
+		// Last, so that a file that was refused once is refused again.
 		this.#sizeBytes = sizeBytes;
 		this.#logBytes = logBytes;
 	}
 
 	/**
-	 * Checks more: also the log against the index that all processes share, and other SQLite libraries.
-	 * @returns the size of the log; and the SQLite libraries of this process that have the database open, if there are several
+	 * As {@link check}; also compares the log with the index that all processes share, and looks for other SQLite libraries.
+	 * @throws FaenaError `BadDatabase` as {@link check}
 	 */
-	examine(): Health {
-		this.look();
+	checkHealth(): Health {
+		this.check();
 		this.#refuseTruncatedLog();
 		this.#sizeOf(`${this.#path}-shm`);
-		this.#libraries ??= severalLibrariesOn(this.#path);
+		this.#libraries ??= findSeveralLibraries(this.#path);
 		const libraries = this.#libraries;
-		return {logBytes: this.#logBytes, ...(libraries && {secondLibrary: {libraries, message: severalLibraries(this.#path, libraries)}})};
+		return {logBytes: this.#logBytes, ...(libraries && {secondLibrary: {libraries, message: severalLibrariesMessage(this.#path, libraries)}})};
 	}
 
 	/**
-	 * To be called once SQLite has found the database damaged.
-	 * @throws FaenaError `BadDatabase` if what was done to its files explains that
+	 * Call it once SQLite has found the database damaged.
+	 * @throws FaenaError `BadDatabase` if the state of its files explains the damage
 	 */
-	explain(): void {
-		this.#libraries ??= severalLibrariesOn(this.#path);
+	explainDamage(): void {
+		this.#libraries ??= findSeveralLibraries(this.#path);
 		this.#refuseLibraries();
-		this.look();
+		this.check();
 	}
 
 	#refuseLibraries(): void {
-		if (this.#libraries) throw new FaenaError('BadDatabase', severalLibraries(this.#path, this.#libraries));
+		if (this.#libraries) throw new FaenaError('BadDatabase', severalLibrariesMessage(this.#path, this.#libraries));
 	}
 
-	/** Checks that the database is still the file that was opened. For when the connection was closed, which may have removed the log. */
-	recall(): void {
+	/** Checks only that the database is the file that was opened. To close a connection may remove the log. */
+	checkIdentity(): void {
 		this.#sizeOf(this.#path);
 	}
 
@@ -80,7 +81,7 @@ export class FileGuard {
 		return `${this.#path}-wal`;
 	}
 
-	/** The size of the file. It must be the same file as before. */
+	/** The size of the file. Throws if it is not the same file as before. */
 	#sizeOf(path: string): number {
 		const stat = statSync(path, {throwIfNoEntry: false});
 		const identity = stat && `${stat.dev}:${stat.ino}`;
@@ -90,16 +91,16 @@ export class FileGuard {
 		return stat?.size ?? 0;
 	}
 
-	/** A VACUUM makes a database shorter, too, and loses nothing: so the content decides. */
+	/** A VACUUM also makes a database shorter, and loses nothing. So the content decides. */
 	#refuseTruncated(sizeBytes: number): void {
 		// An empty file would pass as a new, undamaged database.
 		if (sizeBytes === 0) throw this.#lost(this.#path, 'emptied');
 		refuseDamaged(this.#path);
 	}
 
-	/** SQLite itself cuts off a log whose content has been moved into the database. */
+	/** SQLite itself truncates a log once its content is in the database. So only the part that is not in the database counts. */
 	#refuseTruncatedLog(): void {
-		// Checked twice, since another process may have moved and cut off the log during the first check.
+		// Checked twice, since another process may have moved the log's content and truncated it during the first check.
 		if (this.#isLogTooShort() && this.#isLogTooShort()) throw this.#lost(this.#logPath, 'truncated');
 	}
 
@@ -109,11 +110,19 @@ export class FileGuard {
 	}
 
 	#lost(path: string, what: string): FaenaError {
-		// Another library was seen before: it has closed the database since, which explains this.
-		if (this.#libraries) return new FaenaError('BadDatabase', `${path} was ${what}. ${severalLibraries(this.#path, this.#libraries)}`);
+		// If another library had the database open, it has closed it, which does this.
+		if (this.#libraries) return new FaenaError('BadDatabase', `${path} was ${what}. ${severalLibrariesMessage(this.#path, this.#libraries)}`);
 		return new FaenaError(
 			'BadDatabase',
-			`${path} was ${what} while the database was in use, so that what was written last may be lost. Put back what you have, and open it anew; before you touch the files of a database, close every engine on it. Another SQLite library in the same process (node:sqlite, a second copy of better-sqlite3) does this when it closes the database.`,
+			`${path} was ${what} while the database was in use, so the last commits may be lost. Restore the file if you can, and open the database again. Close every engine on a database before you change its files. Another SQLite library in the same process (node:sqlite, a second copy of better-sqlite3) does this when it closes the database.`,
 		);
 	}
 }
+
+/** The guard of a database in memory. */
+export const NO_FILES: Pick<FileGuard, 'check' | 'checkHealth' | 'checkIdentity' | 'explainDamage'> = {
+	check: () => undefined,
+	checkHealth: () => ({logBytes: 0}),
+	checkIdentity: () => undefined,
+	explainDamage: () => undefined,
+};

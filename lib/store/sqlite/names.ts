@@ -1,16 +1,16 @@
 import type {Policy} from '../../job/job.ts';
 import {readPolicy} from '../stored-json.ts';
-import type {Statements} from './database.ts';
+import type {Statements} from './connection.ts';
 
-/** More are forgotten, so that a program whose every job has a timeout of its own doesn't fill the memory. */
+/** When the cache is full, it is emptied: in some programs each job has a policy of its own. */
 const MAX_CACHED_POLICIES = 10_000;
 
-/** Task names and policies, which rows name by number. Numbers are made on first use and remembered. */
+/** The numbers by which rows name tasks and policies. A task or policy gets its number on first use. Numbers are cached. */
 export class Names {
 	readonly #statements: Statements;
 	readonly #tasks = new Map<string, number>();
 	readonly #policyIds = new Map<string, number>();
-	/** Of the policy that was asked for last: the jobs of a call have one between them. */
+	/** The last policy, since the jobs of a call share one object. */
 	#last: {readonly policy: Policy; readonly id: number} | undefined;
 	readonly #policies = new Map<number, Policy>();
 
@@ -18,25 +18,20 @@ export class Names {
 		this.#statements = statements;
 	}
 
-	/** The task's number; made if there is none. */
+	/** The task's number. A new task is inserted. */
 	task(name: string): number {
 		return this.knownTask(name) ?? this.#remember(name, this.#statements.insertTask.get(name) as number);
 	}
 
-	/** The task's number, unless no job ever named it. */
+	/** The task's number; `undefined` if the store does not know the task. */
 	knownTask(name: string): number | undefined {
 		const cached = this.#tasks.get(name);
 		if (cached !== undefined) return cached;
-		const row = this.#statements.taskByName.get(name) as [number, number] | undefined;
-		return row && this.#remember(name, row[0]);
+		const id = this.#statements.taskByName.get(name) as number | undefined;
+		return id === undefined ? undefined : this.#remember(name, id);
 	}
 
-	/** Asked anew each time: another process may have paused it. */
-	isPaused(name: string): boolean {
-		const row = this.#statements.taskByName.get(name) as [number, number] | undefined;
-		return row?.[1] === 1;
-	}
-
+	/** The policy's number. A new policy is inserted. */
 	policyId(policy: Policy): number {
 		if (this.#last?.policy !== policy) this.#last = {policy, id: this.#policyIdOf(policy)};
 		return this.#last.id;
@@ -69,7 +64,7 @@ export class Names {
 		return policy;
 	}
 
-	/** After a rollback: numbers made in that transaction don't exist. */
+	/** Forgets all numbers after a rollback, since those of the transaction don't exist. */
 	forget(): void {
 		this.#tasks.clear();
 		this.#policyIds.clear();
@@ -83,7 +78,7 @@ export class Names {
 	}
 }
 
-/** Keys of a batch and keys of a task outside batches share a table. */
+/** The value of `key.scope`: keys of a batch and keys of a task outside batches share the table. */
 export function scopeOf(task: number, batch: number | null | undefined): number {
 	return batch ?? -task;
 }

@@ -2,35 +2,34 @@ import {existsSync, rmSync} from 'node:fs';
 import Database from 'better-sqlite3';
 import type {OwnerId} from '../../job/claim.ts';
 import {FaenaError} from '../../support/errors.ts';
-import {createPrivately} from './private-file.ts';
-import {isTrustedLock, refuseUntrustedLock} from './trusted-files.ts';
+import {createPrivately, isTrustedLock, refuseUntrustedLock} from './trusted-files.ts';
 
 /**
- * An owner shows that it lives by a lock on a file of its own. The operating system drops the lock when the process ends, however it
- * ends. So this works with recycled process ids, and between containers that share a volume. The owner's child processes hold shares
- * in the lock: as long as one of them may be at work, nobody takes its jobs back.
+ * The path of an owner's lock. A living owner holds a lock on this file. The operating system drops the lock when the process ends, however it ends.
+ * So this works although process ids are reused, and between containers that share a volume. The owner's child processes hold shares in the lock:
+ * as long as one of them may be running a job, no process reclaims the owner's jobs.
  */
 export function ownerLockAt(location: string, owner: OwnerId): string {
 	return `${location}-owner-${owner}`;
 }
 
-/** The file in which the owner's workers note which jobs they have open. */
+/** The path of the file in which the owner's workers keep the list of jobs that they have open. */
 export function openJobsAt(location: string, owner: OwnerId): string {
-	return `${ownerLockAt(location, owner)}${OPEN_JOBS}`;
+	return `${ownerLockAt(location, owner)}${OPEN_JOBS_SUFFIX}`;
 }
 
-const OPEN_JOBS = '-open';
-/** SQLite's, of a lock that is held. It stays where its owner was killed. */
-const JOURNAL = '-journal';
+const OPEN_JOBS_SUFFIX = '-open';
+/** SQLite's journal of a lock that is held. It stays if the owner was killed. */
+const JOURNAL_SUFFIX = '-journal';
 
-/** The lock that a file belongs to: itself, or the one beside it. */
+/** The path of the lock to which a file belongs; a lock belongs to itself. */
 export function lockOf(path: string): string {
-	const ending = [OPEN_JOBS, JOURNAL].find(each => path.endsWith(each)) ?? '';
-	return path.slice(0, path.length - ending.length);
+	const suffix = [OPEN_JOBS_SUFFIX, JOURNAL_SUFFIX].find(each => path.endsWith(each)) ?? '';
+	return path.slice(0, path.length - suffix.length);
 }
 
 /**
- * Takes the owner's own part of the lock, which only one process can have. Does not wait for it, since the caller has the write lock.
+ * Takes the owner's own part of the lock, which one process can have. Does not wait for it, since the caller has the write lock of the database.
  * @throws FaenaError `DatabaseBusy` if another program has locked the file
  */
 export function holdLock(path: string): {release(): void} {
@@ -40,18 +39,20 @@ export function holdLock(path: string): {release(): void} {
 	} catch (error) {
 		db.close();
 		if (!isBusy(error)) throw error;
-		throw new FaenaError('DatabaseBusy', `${path} is locked by another program. Only engines use this file; end what else has it open.`, {cause: error});
+		throw new FaenaError('DatabaseBusy', `${path} is locked by another program. Only engines use this file. End the other program that has it open.`, {
+			cause: error,
+		});
 	}
 	return {release: () => db.close()};
 }
 
-/** Keeps a reference: a connection that is garbage-collected closes, and drops its part of the lock. */
+/** Keeps references: a garbage-collected connection closes, and drops its share of the lock. */
 const shares: Database.Database[] = [];
 
-/** Takes a child process's part of the lock, until the process ends. */
+/** Takes a share of the lock for a child process, until the process ends. */
 export function shareLock(path: string): void {
 	const db = openLock(path);
-	// A transaction holds a share once it has read something.
+	// A transaction has a share of the lock once it has read.
 	db.exec('begin; select * from sqlite_schema');
 	shares.push(db);
 }
@@ -62,10 +63,24 @@ function openLock(path: string, options: Database.Options = {}): Database.Databa
 	return new Database(path, {...options, fileMustExist: true});
 }
 
+/** True if a process holds the owner's lock, or a share of it. */
+export function isLockHeld(location: string, owner: OwnerId): boolean {
+	const path = ownerLockAt(location, owner);
+	return isFileName(owner) && existsSync(path) && !isLockFree(path);
+}
+
+/** Some systems allow no longer names of files. Names of Faena's own owners have 21 characters. */
+const MAX_OWNER_LENGTH = 100;
+
+/** True if the name can be part of a file's name. Another program may write any text into a row, also a path. SQLite drops white space at the end of a path. */
+export function isFileName(owner: OwnerId): boolean {
+	return owner.length <= MAX_OWNER_LENGTH && !/[/\\\0]|\s$/.test(owner);
+}
+
 /**
- * True if the lock's file is there and no process holds a part of it: then its owner has ended. A missing file says nothing: it may be
- * in a folder that this process can't see, or somebody may have removed it while its owner lives. (Faena removes it only for an owner
- * that has ended or whose jobs were taken back.) A file that another user may have put there says nothing either.
+ * True if the lock's file exists, and no process holds the lock or a share of it: then its owner has ended. A missing file is no evidence: it may be in
+ * a folder that this process can't see, or another program may have removed it. (Faena removes it only for an owner that has ended or whose jobs were
+ * reclaimed.) A file that another user may have made is no evidence either.
  */
 export function isLockFree(path: string): boolean {
 	if (!isTrustedLock(path)) return false;
@@ -76,7 +91,7 @@ export function isLockFree(path: string): boolean {
 		return true;
 	} catch (error) {
 		if (isBusy(error)) return false;
-		// Another process has taken the jobs back at the same moment, and removed the file.
+		// Another process has just reclaimed the jobs and removed the file.
 		if (!existsSync(path)) return false;
 		throw error;
 	} finally {
@@ -88,13 +103,13 @@ function isBusy(error: unknown): boolean {
 	return error instanceof Database.SqliteError && error.code === 'SQLITE_BUSY';
 }
 
-/** Removes what lies beside the lock, then the lock. A file that a failing disk keeps is litter, and is swept later. */
+/** Removes the files beside the lock, then the lock. If a file can't be removed, {@link Owners.sweepLocks} removes it later. */
 export function removeLock(path: string): void {
-	for (const end of [OPEN_JOBS, JOURNAL, '']) {
+	for (const suffix of [OPEN_JOBS_SUFFIX, JOURNAL_SUFFIX, '']) {
 		try {
-			rmSync(path + end, {force: true});
+			rmSync(path + suffix, {force: true});
 		} catch {
-			// Only the lock counts, and nobody holds it any more.
+			// A file that stays does no harm: no process holds the lock.
 		}
 	}
 }

@@ -1,74 +1,59 @@
-import type {JobFilter, JobId, JobStatus} from '../../job/job.ts';
-import {STATUSES} from '../../job/job.ts';
-import type {Statements} from './database.ts';
-import {look} from './locate.ts';
+import {type JobFilter, type JobId, type JobStatus, STATUSES} from '../../job/job.ts';
+import type {Statements} from './connection.ts';
+import {findJob} from './find-job.ts';
 import type {Names} from './names.ts';
-import {lastOfRun} from './runs.ts';
-import {STATUS_OF, StoredState} from './stored-state.ts';
+import {lastOfRun} from './packed-rows.ts';
+import {STATUS_OF, StoredState} from './tally.ts';
 
-/** Where a search reads. */
-export interface Source {
+interface Source {
 	readonly statements: Statements;
 	readonly names: Names;
 }
 
-/** Which jobs are looked for. */
-export interface Search {
+/** The jobs to find. */
+interface Search {
 	readonly filter: Omit<JobFilter, 'status'>;
 	readonly statuses: readonly JobStatus[];
-	/** Only jobs with a higher id than this. */
+	/** Only jobs with a higher id. */
 	readonly after: JobId;
-	/** Only jobs with this id or a lower one. */
+	/** Only jobs with this or a lower id. */
 	readonly upTo: JobId;
 	readonly limit: number;
 }
 
-/** What one step of a search found. */
-export interface Found {
+/** A page of ids. */
+interface Found {
 	/** In order. */
 	readonly ids: readonly JobId[];
-	/** The next step begins after this job; `null` if nothing is left to look at. */
+	/** The next page begins after this job; `null` at the end. */
 	readonly next: JobId | null;
 }
 
-/**
- * The range of ids that a step covers in an index that also has jobs of other tasks or batches. It limits how long a step takes, however
- * few jobs match.
- */
-const WINDOW = 100_000;
-/** Jobs of a batch, or of a list of ids, that a step looks at one by one. */
-const LOOKED_AT = 1000;
-const NOTHING: Found = {ids: [], next: null};
+/** The range of ids that a page covers in an index that also has jobs of other tasks or batches. It bounds the page even if few jobs match. */
+const MAX_WINDOW_IDS = 100_000;
+/** The most jobs of a batch, or of a list of ids, that a page checks one by one. */
+const MAX_CHECKED_JOBS = 1000;
+const NO_JOBS: Found = {ids: [], next: null};
 
-/** Takes steps until the limit is reached or nothing is left. */
-export function findAll(source: Source, {limit, after, ...search}: Search): readonly JobId[] {
-	const ids: JobId[] = [];
-	for (let from: JobId | null = after; from !== null && ids.length < limit; ) {
-		const found = find(source, {...search, after: from, limit: limit - ids.length});
-		for (const id of found.ids) ids.push(id);
-		from = found.next;
-	}
-	return ids;
-}
-
-/** One step: it reads about as many rows as the limit says, and {@link WINDOW} at most, however many jobs there are. */
-export function find(source: Source, search: Search): Found {
-	const {ids, next} = findFrom(source, search);
+/** Finds a page of jobs. It reads about as many rows as the limit, and at most {@link MAX_WINDOW_IDS}, with any number of jobs in the store. */
+export function findIds(source: Source, search: Search): Found {
+	const {ids, next} = findPage(source, search);
 	// In a damaged file ids may go backwards. A caller that followed them would never finish.
 	return {ids, next: next !== null && next > search.after ? next : null};
 }
 
-function findFrom({statements, names}: Source, {filter, statuses, after, upTo, limit}: Search): Found {
+function findPage({statements, names}: Source, {filter, statuses, after, upTo, limit}: Search): Found {
 	const task = filter.task === undefined ? null : names.knownTask(filter.task);
 	const batch = filter.batch === undefined ? null : (statements.batch.get(filter.batch) as {id: number} | undefined)?.id;
-	if (task === undefined || batch === undefined || statuses.length === 0 || after >= upTo) return NOTHING;
-	const wanted = {task, batch, statuses, after, upTo, limit};
-	if (filter.ids) return findById(statements, filter.ids, wanted);
-	if (batch !== null && isBatchSmaller(statements, batch, statuses)) return findInBatch(statements, wanted);
-	return findInPlaces(statements, wanted);
+	if (task === undefined || batch === undefined || statuses.length === 0 || after >= upTo) return NO_JOBS;
+	const criteria = {task, batch, statuses, after, upTo, limit};
+	if (filter.ids) return searchIds(statements, filter.ids, criteria);
+	if (batch !== null && isBatchSmaller(statements, batch, statuses)) return searchBatch(statements, criteria);
+	return searchStates(statements, criteria);
 }
 
-interface Wanted {
+/** A {@link Search} with the numbers of its task and batch; `null` for any. */
+interface Criteria {
 	readonly task: number | null;
 	readonly batch: number | null;
 	readonly statuses: readonly JobStatus[];
@@ -77,57 +62,57 @@ interface Wanted {
 	readonly limit: number;
 }
 
-function findById(statements: Statements, given: readonly JobId[], wanted: Wanted): Found {
-	const ids = [...new Set(given.filter(id => id > wanted.after && id <= wanted.upTo))].sort((a, b) => a - b);
-	return lookAt(statements, ids, wanted, Math.min(wanted.limit, LOOKED_AT));
+function searchIds(statements: Statements, given: readonly JobId[], criteria: Criteria): Found {
+	const ids = [...new Set(given.filter(id => id > criteria.after && id <= criteria.upTo))].sort((a, b) => a - b);
+	return checkOneByOne(statements, ids, criteria, Math.min(criteria.limit, MAX_CHECKED_JOBS));
 }
 
-/** Looks at these jobs one by one, up to the limit. */
-function lookAt(statements: Statements, ids: readonly JobId[], {task, batch, statuses}: Wanted, most: number): Found {
-	const looked = ids.slice(0, most);
-	const found = looked.filter(id => {
-		const job = look(statements, id);
-		return job && (task === null || job.task === task) && (batch === null || job.batch === batch) && statuses.includes(STATUS_OF[job.place]);
+function checkOneByOne(statements: Statements, ids: readonly JobId[], {task, batch, statuses}: Criteria, limit: number): Found {
+	const checked = ids.slice(0, limit);
+	const found = checked.filter(id => {
+		const job = findJob(statements, id);
+		return job && (task === null || job.task === task) && (batch === null || job.batch === batch) && statuses.includes(STATUS_OF[job.state]);
 	});
-	return {ids: found, next: looked.length < ids.length ? (looked.at(-1) as JobId) : null};
+	return {ids: found, next: checked.length < ids.length ? (checked.at(-1) as JobId) : null};
 }
 
-/** True if the batch has no more jobs than the queue has in these statuses: then searching the batch is faster. */
+/** True if the batch has no more jobs than the store has in these statuses. Then it is faster to search the batch. */
 function isBatchSmaller({tally, batchTally}: Statements, batch: number, statuses: readonly JobStatus[]): boolean {
 	const ofBatch = (batchTally.all(batch) as [StoredState, number][]).reduce((sum, [, jobs]) => sum + jobs, 0);
 	const inStatuses = (tally.all() as [number, StoredState, number][]).reduce(
-		(sum, [, place, jobs]) => (statuses.includes(STATUS_OF[place]) ? sum + jobs : sum),
+		(sum, [, state, jobs]) => (statuses.includes(STATUS_OF[state]) ? sum + jobs : sum),
 		0,
 	);
 	return ofBatch <= inStatuses;
 }
 
-function findInBatch(statements: Statements, wanted: Wanted): Found {
-	const isAnyMeant = wanted.statuses.length === STATUSES.length;
-	const most = isAnyMeant ? wanted.limit : Math.min(wanted.limit, LOOKED_AT);
-	const ids = take(statements.pageOfBatch, {...windowOf(wanted), task: wanted.task, batch: wanted.batch}, most + 1).map(([id]) => id);
-	if (!isAnyMeant) return lookAt(statements, ids, wanted, most);
-	return ids.length > most ? {ids: ids.slice(0, most), next: ids[most - 1] as JobId} : {ids, next: null};
+function searchBatch(statements: Statements, criteria: Criteria): Found {
+	const {after, upTo, task, batch, statuses} = criteria;
+	const isAnyStatus = statuses.length === STATUSES.length;
+	const limit = isAnyStatus ? criteria.limit : Math.min(criteria.limit, MAX_CHECKED_JOBS);
+	const ids = takeRanges(statements.pageOfBatch, {after, upTo, task, batch}, limit + 1).map(([id]) => id);
+	if (!isAnyStatus) return checkOneByOne(statements, ids, criteria, limit);
+	return ids.length > limit ? {ids: ids.slice(0, limit), next: ids[limit - 1] as JobId} : {ids, next: null};
 }
 
-/** Reads the places where jobs in these statuses are, each in order of its jobs' ids. */
-function findInPlaces(statements: Statements, wanted: Wanted): Found {
-	const isMixed = wanted.task !== null || wanted.batch !== null;
-	const window = windowOf(isMixed ? {...wanted, upTo: Math.min(wanted.upTo, wanted.after + WINDOW)} : wanted);
-	const {limit} = wanted;
-	const ranges = [...pages(statements, wanted, window)].sort(([a], [b]) => a - b);
+/** Reads the tables of all states that belong to these statuses, each in order of ids. */
+function searchStates(statements: Statements, criteria: Criteria): Found {
+	const {task, batch, after, limit} = criteria;
+	const isMixed = task !== null || batch !== null;
+	const window = {after, upTo: isMixed ? Math.min(criteria.upTo, after + MAX_WINDOW_IDS) : criteria.upTo};
+	const ranges = [...rangesOf(statements, criteria, window)].sort(([a], [b]) => a - b);
 	const ids: JobId[] = [];
 	for (const [first, last] of ranges) {
-		// No job is in two places, unless another program has written to the file.
+		// Skips an id that was found before: if another program has written to the file, a job may be in two states.
 		for (let id = Math.max(first, (ids.at(-1) ?? window.after) + 1); id <= Math.min(last, window.upTo); id++) {
 			if (ids.push(id) === limit) return {ids, next: id};
 		}
 	}
-	return {ids, next: window.upTo < wanted.upTo ? endOfGap(statements, window.upTo) : null};
+	return {ids, next: window.upTo < criteria.upTo ? beforeNextJob(statements, window.upTo) : null};
 }
 
-/** The id before the next job's. There may be many more ids between two jobs than there are jobs. */
-function endOfGap({jobAfter}: Statements, id: JobId): JobId | null {
+/** The id before the next job. The gap between two jobs may have many more ids than there are jobs. */
+function beforeNextJob({jobAfter}: Statements, id: JobId): JobId | null {
 	const next = jobAfter.get(id, id) as JobId | null;
 	return next === null ? null : next - 1;
 }
@@ -138,29 +123,25 @@ interface Window {
 	readonly upTo: JobId;
 }
 
-function windowOf({after, upTo}: Window): Window {
-	return {after, upTo};
-}
-
 type Range = readonly [first: JobId, last: JobId];
 
-/** The first jobs of each place, up to the limit in each. */
-function* pages(statements: Statements, {task, batch, statuses, limit}: Wanted, window: Window): Generator<Range> {
+/** The first jobs of each state, up to the limit in each. */
+function* rangesOf(statements: Statements, {task, batch, statuses, limit}: Criteria, window: Window): Generator<Range> {
 	if (batch === null && statuses.length === STATUSES.length) {
-		yield* take(statements.pageOfJobs, {...window, task}, limit);
-		yield* take(statements.pageOfJobRuns, {...window, task}, limit);
+		yield* takeRanges(statements.pageOfJobs, {...window, task}, limit);
+		yield* takeRanges(statements.pageOfJobRuns, {...window, task}, limit);
 		return;
 	}
-	const places = placesWith(statements, {task, batch, statuses});
-	if (places.has(StoredState.ready) || places.has(StoredState.suspect)) yield* readyPages(statements, {task, batch, limit}, window);
+	const states = statesWithJobs(statements, {task, batch, statuses});
+	if (states.has(StoredState.ready) || states.has(StoredState.quarantined)) yield* readyRanges(statements, {task, batch, limit}, window);
 	for (const [own, statement, values] of PAGES) {
-		if (own.some(place => places.has(place))) yield* take(statements[statement], {...window, task, batch, ...values}, limit);
+		if (own.some(state => states.has(state))) yield* takeRanges(statements[statement], {...window, task, batch, ...values}, limit);
 	}
 }
 
-/** The statements that read a place, but for `ready`, and their further parameters. */
-const PAGES: readonly (readonly [places: readonly StoredState[], statement: keyof Statements, values: object])[] = [
-	[[StoredState.scheduled], 'pageOfWaiting', {failed: 0}],
+/** The statements that read the tables of states other than ready and quarantined, with their further parameters. */
+const PAGES: readonly (readonly [states: readonly StoredState[], statement: keyof Statements, values: object])[] = [
+	[[StoredState.delayed], 'pageOfWaiting', {failed: 0}],
 	[[StoredState.failed, StoredState.parked], 'pageOfWaiting', {failed: 1}],
 	[[StoredState.running], 'pageOfClaimed', {}],
 	[[StoredState.running], 'pageOfClaimedRuns', {}],
@@ -170,25 +151,25 @@ const PAGES: readonly (readonly [places: readonly StoredState[], statement: keyo
 	[[StoredState.cancelled], 'pageOfUnhappy', {status: StoredState.cancelled}],
 ];
 
-/** Ready jobs are in the order of dequeuing: by task, then rank, then id. */
-function* readyPages(statements: Statements, {task, batch, limit}: Pick<Wanted, 'task' | 'batch' | 'limit'>, window: Window): Generator<Range> {
+/** Ready jobs are in the order of claiming: by task, then rank, then id. So each task and rank is read by itself. */
+function* readyRanges(statements: Statements, {task, batch, limit}: Pick<Criteria, 'task' | 'batch' | 'limit'>, window: Window): Generator<Range> {
 	const tasks = task === null ? undefined : [task, -task];
-	for (const [lane, rank] of lanes(statements.readyLaneAfter, tasks)) yield* take(statements.pageOfReady, {...window, batch, lane, rank}, limit);
-	for (const [lane, rank] of lanes(statements.readyRunLaneAfter, tasks)) yield* take(statements.pageOfReadyRuns, {...window, batch, lane, rank}, limit);
+	for (const [lane, rank] of lanes(statements.readyLaneAfter, tasks)) yield* takeRanges(statements.pageOfReady, {...window, batch, lane, rank}, limit);
+	for (const [lane, rank] of lanes(statements.readyRunLaneAfter, tasks)) yield* takeRanges(statements.pageOfReadyRuns, {...window, batch, lane, rank}, limit);
 }
 
-/** Places that have such jobs, by the tally: a place may have many jobs and none of the task or the batch. */
-function placesWith({tally, batchTally}: Statements, {task, batch, statuses}: Pick<Wanted, 'task' | 'batch' | 'statuses'>): ReadonlySet<StoredState> {
+/** The states that have such jobs, by the tallies. A state may have many jobs, but none of the task or the batch. */
+function statesWithJobs({tally, batchTally}: Statements, {task, batch, statuses}: Pick<Criteria, 'task' | 'batch' | 'statuses'>): ReadonlySet<StoredState> {
 	const counted = (tally.all() as [number, StoredState, number][]).filter(([each, , jobs]) => jobs > 0 && (task === null || each === task));
-	const ofBatch = batch === null ? undefined : new Set((batchTally.all(batch) as [StoredState, number][]).flatMap(([place, jobs]) => (jobs > 0 ? place : [])));
-	return new Set(counted.flatMap(([, place]) => (statuses.includes(STATUS_OF[place]) && (ofBatch?.has(place) ?? true) ? place : [])));
+	const ofBatch = batch === null ? undefined : new Set((batchTally.all(batch) as [StoredState, number][]).flatMap(([state, jobs]) => (jobs > 0 ? state : [])));
+	return new Set(counted.flatMap(([, state]) => (statuses.includes(STATUS_OF[state]) && (ofBatch?.has(state) ?? true) ? state : [])));
 }
 
-/** Each task and rank that has ready jobs. Takes one step in the index for each, however many jobs there are. */
+/** Each task and rank that has ready jobs, found by one step in the index for each. */
 function* lanes(laneAfter: Statements[keyof Statements], tasks: readonly number[] = []): Generator<readonly [lane: number, rank: number]> {
 	const next = (lane: number, rank: number) => {
 		const at = laneAfter.get(lane, rank) as [number, number] | undefined;
-		// In a damaged file lanes may go backwards, too.
+		// In a damaged file lanes may go backwards.
 		return at && (at[0] > lane || (at[0] === lane && at[1] > rank)) ? at : undefined;
 	};
 	const [low, high] = [Number.MIN_SAFE_INTEGER, Number.MAX_SAFE_INTEGER];
@@ -197,8 +178,8 @@ function* lanes(laneAfter: Statements[keyof Statements], tasks: readonly number[
 	for (let at = next(low, high); at; at = next(...at)) yield at;
 }
 
-/** Takes rows until they have so many jobs. */
-function take(statement: Statements[keyof Statements], values: object, jobs: number): Range[] {
+/** Reads rows until they have this many jobs. */
+function takeRanges(statement: Statements[keyof Statements], values: object, jobs: number): Range[] {
 	const ranges: Range[] = [];
 	let count = 0;
 	for (const [first, last] of statement.iterate(values) as IterableIterator<Range>) {

@@ -1,10 +1,10 @@
 import type {CompletedBatch} from '../../job/batch.ts';
 import type {Blobs} from './blobs.ts';
-import type {Statements} from './database.ts';
+import type {Statements} from './connection.ts';
 import type {Names} from './names.ts';
-import type {Tally} from './stored-state.ts';
+import type {Tally} from './tally.ts';
 
-/** What the parts of a transaction share. */
+/** The current transaction, as all its steps share it. */
 export interface Tx {
 	readonly statements: Statements;
 	readonly names: Names;
@@ -12,13 +12,16 @@ export interface Tx {
 	readonly blobs: Blobs;
 	/** Batches that complete in this transaction. */
 	readonly completed: CompletedBatch[];
-	/** How many jobs got rows of their own in it so far. */
-	loosened: number;
+	/** The number of jobs unpacked so far. */
+	unpacked: number;
 	/** The time of the transaction, in milliseconds since 1970. */
 	readonly now: number;
 	/** A number in [0, 1). */
 	readonly random: () => number;
 }
 
-/** A row of `claimed`, as the statements `claimsOf…` give it. */
+/** A row of the statements `claimsOfLease` and `stoppedClaimsOfOwner`. */
 export type ClaimRow = readonly [id: number, execution: number, task: number, batch: number | null, stop: number | null];
+
+/** The values of `claimed.stop` besides the time of a cancel. */
+export const Stop = {discard: -1, discardNow: -2} as const;

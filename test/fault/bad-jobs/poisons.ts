@@ -468,7 +468,7 @@ const JUNK: readonly unknown[] = [
 	'ready',
 	[],
 	{},
-	{type: 'note'},
+	{type: 'update'},
 	{chunk: null},
 	{chunk: 'x', type: 'final'},
 	{type: 'outcomes', chunk: -1},

@@ -2,7 +2,7 @@ import Database from 'better-sqlite3';
 import type {FailureRecord} from '../../../lib/job/failure.ts';
 import type {Policy} from '../../../lib/job/job.ts';
 import type {NewJob} from '../../../lib/job/new-job.ts';
-import {openSqlite} from '../../../lib/store/sqlite/sqlite.ts';
+import {openQueueAt} from '../../fixtures/queue.ts';
 
 const T0 = Date.UTC(2026, 0);
 const FAR = Date.UTC(2100, 0);
@@ -17,7 +17,7 @@ export const OWNERS = ['first', 'dead'];
 /** Makes a closed database with jobs in every place, and rows in every table: always the same, so that a seed tells which of its bytes change. */
 export async function makeSample(path: string): Promise<void> {
 	const making = `${path}.making`;
-	const queue = await openSqlite(making, {durability: 'normal', now: () => T0});
+	const queue = await openQueueAt(making, {durability: 'normal', now: () => T0});
 	await queue.enqueue([
 		...jobs(60, {task: 'gone'}),
 		...jobs(20, {payload: text(6000)}),
@@ -48,8 +48,8 @@ export async function makeSample(path: string): Promise<void> {
 	const [first] = held.jobs;
 	if (!first) throw new Error('Nothing to hold.');
 	const claim = {id: first.id, execution: first.execution, lease: held.lease};
-	await queue.turn({
-		notes: [
+	await queue.store.commit({
+		update: [
 			{...claim, startedAt: T0, progress: {done: 1, total: 2, at: T0}, logs: [{at: T0, level: 'info', text: 'a line'}], checkpoint: {at: T0, state: text(500)}},
 		],
 	});

@@ -40,11 +40,11 @@ async function tryOne(seed: number, folder: string, findings: MaintenanceResult)
 	if (complaint !== undefined) findings.complain(`command ${seed}: faena ${JSON.stringify(words)}`, `${complaint}\n${said.join('\n')}`);
 }
 
-const NAMES = ['--workers', '--isolation', '--timeout', '--attempts', '--batch', '--order', '--retry-failed', '--halt', '--quiet'];
+const NAMES = ['-j', '--workers', '--isolation', '--timeout', '--max-attempts', '--batch', '--order', '--retry-failed', '--halt', '--quiet'];
 
 function wordsOf(random: Random): string[] {
 	const target = `${TASKS}#${pick(random, ['echo', 'echo', 'echo', 'perform', 'specimen'])}`;
-	const items = pick(random, [['--lines', '--json'], ['--lines'], ['*.txt'], ['**'], ['a.txt', '#.json'], ['none']]);
+	const items = pick(random, [['--ndjson'], ['--lines'], ['*.txt'], ['**'], ['a.txt', '#.json'], ['none']]);
 	const options = Array.from({length: pick(random, [0, 0, 1, 2])}, () => optionOf(random, NAMES));
 	return ['map', target, ...items, ...options.flat()].map(word => word.replaceAll('\0', ''));
 }

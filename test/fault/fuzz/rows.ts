@@ -9,10 +9,10 @@ import {toFailure} from '../../../lib/job/failure.ts';
 import {MAX_SUSPICION, type Policy, STATUSES} from '../../../lib/job/job.ts';
 import type {NewJob} from '../../../lib/job/new-job.ts';
 import type {Settlement} from '../../../lib/job/outcome.ts';
-import {openSqlite} from '../../../lib/store/sqlite/sqlite.ts';
-import {demandOf, type JobQueue} from '../../../lib/store/store.ts';
+import {type JobQueue, lanesOf} from '../../../lib/store/job-queue.ts';
 import {FaenaError} from '../../../lib/support/errors.ts';
-import {turnOf} from '../../fixtures/packed.ts';
+import {commitPlain} from '../../fixtures/plain.ts';
+import {openQueueAt} from '../../fixtures/queue.ts';
 import {between, pick, seeded} from '../../fixtures/random.ts';
 import {tampered} from './mutations.ts';
 import {MaintenanceResult, type Result, type Round, seedsOf} from './round.ts';
@@ -70,31 +70,42 @@ function guardOf(findings: MaintenanceResult, input: string): Watchdog {
 
 /** All the verbs, those that only read first. */
 async function useQueue(path: string, random: Random, guard: Watchdog): Promise<void> {
-	const queue = await guard('open', () => openSqlite(path, OPTIONS));
+	const queue = await guard('open', () => openQueueAt(path, OPTIONS));
 	if (!queue) return;
 	await readAll(queue, guard);
-	await guard('recover', () => queue.recover());
-	const demand = {owner: 'me', tasks: demandOf(TASKS, 9), limit: 9, maxBytes: 1000};
+	await guard('reclaim', () => queue.reclaim());
+	const claim = {owner: 'me', lanes: lanesOf(TASKS, 9), limit: 9, maxBytes: 1000};
 	for (let turn = 0; turn < 3; turn++) {
-		const {lease, jobs} = (await guard('dequeue', () => turnOf(queue, {dequeue: demand})))?.dequeued ?? {lease: 0, jobs: []};
+		const {lease, jobs} = (await guard('claim', () => commitPlain(queue.store, {claim})))?.claimed ?? {lease: 0, jobs: []};
 		for (const {payload, checkpoint} of jobs) await guard('decode', () => [decode(payload), decode(checkpoint ?? null)]);
 		const claims = jobs.map(({id, execution}) => ({id, execution, lease}));
-		await guard('note', () => queue.turn({notes: claims.map(noteOf)}));
-		await guard('settle', () => queue.turn({settle: claims.map(claim => settlementOf(claim, random))}));
+		await guard('update', () => queue.store.commit({update: claims.map(updateOf)}));
+		await guard('settle', () => commitPlain(queue.store, {settle: claims.map(claim => settlementOf(claim, random))}));
 		await guard('enqueue', () => queue.enqueue([newJob({key: 'k1', rerun: {changed: true, failed: true}}), newJob({task: 'new'})]));
 	}
-	await guard('heartbeat', async () => [await queue.heartbeat('me'), await queue.renew('me'), await queue.stops('me'), await queue.changes()]);
+	await guard('heartbeat', () => queue.heartbeat('me'));
+	await guard('listen', () => newsOf(queue));
 	await guard('close batch', async () => [await queue.closeBatch(1, 'me'), await queue.leaveBatch(1, 'me')]);
 	await guard('open batch', async () => queue.endInput(await queue.openBatch('nightly', 'hash', 'me', {onComplete: newJob()}), 3, 'me'));
 	await guard('cancel', () => queue.cancel({}));
 	await guard('retry', () => queue.retry({}));
-	await guard('withdraw', () => queue.withdraw([1, 2, 3, 4, 5], {stop: true}));
+	await guard('discard', () => queue.discard([1, 2, 3, 4, 5], {stop: true}));
 	await guard('pause', async () => [await queue.pause(['hash']), await queue.resume(['hash'])]);
 	await guard('leave', () => queue.leave('me'));
 	await guard('cleanup', () => queue.cleanup({endedBefore: Date.now() + 1e9}));
 	await guard('delete batch', () => queue.deleteBatch('nightly'));
 	await readAll(queue, guard);
 	await guard('close', () => queue.close());
+}
+
+/** Another connection writes; waits for what the store tells of that. */
+async function newsOf(queue: JobQueue): Promise<void> {
+	const heard = Promise.withResolvers<void>();
+	const stop = queue.store.listen('me', news => (news.type === 'failed' ? heard.reject(news.error) : heard.resolve()));
+	const other = await openQueueAt(queue.location, OPTIONS);
+	await other.pause(['other']);
+	await other.close();
+	await heard.promise.finally(stop);
 }
 
 async function readAll(queue: JobQueue, guard: Watchdog): Promise<void> {
@@ -104,9 +115,9 @@ async function readAll(queue: JobQueue, guard: Watchdog): Promise<void> {
 		for (const value of [values?.payload, values?.result, values?.checkpoint?.state]) await guard('decode', () => decode(value ?? null));
 		await guard('logs', () => queue.logs(id));
 	}
-	await guard('ends', async () => (await queue.ends(jobs.map(({id}) => id))).length);
+	await guard('outcomes', async () => (await queue.outcomes(jobs.map(({id}) => id))).length);
 	for (const status of STATUSES) await guard(`${status} jobs`, () => queue.jobs({status, task: 'hash', batch: 'nightly'}));
-	await guard('counts', async () => [await queue.counts(), await queue.paused(), await queue.outstanding(TASKS), await queue.batches()]);
+	await guard('counts', async () => [await queue.counts(), await queue.paused(), await queue.batches()]);
 }
 
 /** Within this an engine has run a job of its own, or told what keeps that from it; then it has two seconds more. */
@@ -153,7 +164,7 @@ function newJob(job: Partial<NewJob> = {}): NewJob {
 	return {task: 'hash', payload: '1', priority: 0, runAt: null, policy: POLICY, ...job};
 }
 
-function noteOf(claim: Claim) {
+function updateOf(claim: Claim) {
 	const at = Date.now();
 	return {...claim, startedAt: at, progress: {done: 1, total: 2, at}, logs: [{at, level: 'info' as const, text: 'line'}], checkpoint: {at, state: '5'}};
 }
@@ -177,7 +188,7 @@ function settlementOf(claim: Claim, random: Random): Settlement {
 /** Jobs in every place, with all there can be to them. */
 async function makeTemplate(path: string): Promise<string> {
 	const random = seeded(1);
-	const queue = await openSqlite(path, OPTIONS);
+	const queue = await openQueueAt(path, OPTIONS);
 	const batch = await queue.openBatch('nightly', 'hash', 'me', {onComplete: newJob()});
 	const plans = Array.from({length: 40}, (_, index) =>
 		newJob({
@@ -194,7 +205,7 @@ async function makeTemplate(path: string): Promise<string> {
 	for (const owner of ['dead', 'gone', 'dead']) {
 		const {lease, jobs} = await queue.dequeue({owner, tasks: TASKS, limit: 12});
 		const claims = jobs.map(({id, execution}) => ({id, execution, lease}));
-		await queue.turn({notes: claims.map(noteOf), settle: claims.slice(0, 9).map(claim => settlementOf(claim, random))});
+		await commitPlain(queue.store, {update: claims.map(updateOf), settle: claims.slice(0, 9).map(claim => settlementOf(claim, random))});
 	}
 	await queue.cancel({ids: [30, 31]});
 	await queue.pause(['resize']);

@@ -55,7 +55,7 @@ async function tryOne(faena: Engine<Tasks>, role: Role | 'payload', seed: number
 	if (role !== 'made') return complaintOfReturned(outcome, given);
 	if (outcome.status !== 'completed') return complaintOfReturned(outcome, given);
 	const made = await faena.enqueue('echo', given.value, {key: String(seed)});
-	return made.existing ? complaintOfReturned(await made.outcome(), given) : 'the job that it made is not there';
+	return made.reused ? complaintOfReturned(await made.outcome(), given) : 'the job that it made is not there';
 }
 
 async function tryPayload(faena: Engine<Tasks>, given: Specimen, seed: number): Promise<string | undefined> {
@@ -64,7 +64,7 @@ async function tryPayload(faena: Engine<Tasks>, given: Specimen, seed: number): 
 	if ('refused' in given) {
 		if (!(job instanceof FaenaError) || job.code !== given.refused) return `it should be refused as ${given.refused}: ${describe(job)}`;
 		// Nothing of it was stored: the key is free for another payload.
-		return (await faena.enqueue('echo', 'another', options)).existing ? 'it was refused and stored' : undefined;
+		return (await faena.enqueue('echo', 'another', options)).reused ? 'it was refused and stored' : undefined;
 	}
 	if (job instanceof Error) return `it was refused: ${describe(job)}`;
 	return complaintOfReturned(await (job as Awaited<ReturnType<typeof faena.enqueue>>).outcome(), given);
@@ -72,7 +72,7 @@ async function tryPayload(faena: Engine<Tasks>, given: Specimen, seed: number): 
 
 function complaintOfReturned(outcome: JobOutcome, given: Specimen): string | undefined {
 	if (outcome.status !== 'completed') return `it is ${outcome.status}: ${describe(outcome.error)}`;
-	const found = difference(outcome.value, 'back' in given ? given.back : undefined);
+	const found = difference(outcome.result, 'back' in given ? given.back : undefined);
 	return found === undefined ? undefined : `it came back with another ${found}`;
 }
 

@@ -31,13 +31,14 @@ export interface Sample {
 export async function soak(queue: string, minutes: number, take: (sample: Sample) => void): Promise<void> {
 	const begunAt = performance.now();
 	const passed = () => (performance.now() - begunAt) / 60_000;
-	await using faena = await openEngine(queue);
+	const faena = await openEngine(queue);
 	let jobs = 0;
 	for (let round = 1; passed() < minutes || round <= LEAST_ROUNDS; round++) {
 		jobs += await workOnce(faena, round, queue);
 		await faena.cleanup({olderThan: 0});
 		take({minutes: passed(), jobs, ...(await look(queue))});
 	}
+	await faena.close();
 }
 
 /** What an engine holds more of late than early, if it is more than chance makes of it. */

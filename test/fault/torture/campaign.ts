@@ -151,7 +151,7 @@ async function suspend(program: Program, lines: number): Promise<void> {
 }
 
 function reachable({cleans}: Campaign, number: number): FailpointName[] {
-	const isReachable = (name: FailpointName) => (name === 'migration:written' ? number === 0 : cleans || !/^(cleanup:|blob:deleted)/.test(name));
+	const isReachable = (name: FailpointName) => (name.startsWith('migration:') ? number === 0 : cleans || !/^(cleanup:|blob:deleted)/.test(name));
 	return (Object.keys(FAILPOINTS) as FailpointName[]).filter(isReachable);
 }
 

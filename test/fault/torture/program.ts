@@ -92,7 +92,7 @@ const ACTIONS: Readonly<Record<string, () => Promise<unknown>>> = {
 		if (random() < 0.5) return;
 		// A job that another program cleaned up is missing.
 		const outcome = await job.outcome().catch(() => undefined);
-		if (outcome) say({what: 'ended', id: job.id, status: outcome.status, ...('value' in outcome && {value: outcome.value})});
+		if (outcome) say({what: 'ended', id: job.id, status: outcome.status, ...('result' in outcome && {value: outcome.result})});
 	},
 	async enqueueMany() {
 		const tokens = Array.from({length: between(random, 1, 40)}, () => name('many'));
@@ -178,7 +178,7 @@ async function map(): Promise<void> {
 			order: number % 2 === 0 ? 'input' : 'finished',
 			onComplete: 'batchCompleted',
 		});
-		for await (const {key, job, ...end} of items) say({what: 'item', batch, key, id: job, status: end.status, ...('value' in end && {value: end.value})});
+		for await (const {key, jobId, ...end} of items) say({what: 'item', batch, key, id: jobId, status: end.status, ...('result' in end && {value: end.result})});
 		say({what: 'mapped', batch: number});
 		if (round.finishes) return;
 	}

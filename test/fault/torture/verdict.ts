@@ -34,7 +34,7 @@ export const LAWS: Readonly<Record<string, (given: Case) => readonly unknown[]>>
 		),
 	'who ends in good order has nothing to complain of': ({lives}) => lives.filter(({end, stderr}) => end.code === 0 && stderr !== ''),
 	'nobody waits for an answer while others are given thousands': given => (isSuspending(given) ? [] : overtaken(given).filter(({by}) => by > MOST_OVERTAKEN)),
-	'no transaction fails, however many programs write': given => told(given, 'warned').filter(({message}) => message.startsWith('transaction set back')),
+	'no transaction fails, however many programs write': given => told(given, 'warned').filter(({message}) => message.startsWith('transaction failed')),
 	'every job ends': ({jobs}) => jobs.filter(({status}) => status === null),
 	'what was acknowledged is there, unless it ended and was cleaned up': given =>
 		told(given, 'enqueued').flatMap(({ids, tokens}) =>
@@ -148,8 +148,8 @@ function toCase(evidence: Evidence, db: Database.Database): Case {
 	makeEveryJob(db);
 	const rows = db
 		.prepare(`
-			select j.id, t.name as task, j.payload, b.name as batch, coalesce(x.attempts, 0) as attempts, coalesce(x.suspicions, 0) as suspicions
-			from every_job j join task t on t.id = j.task left join batch b on b.id = j.batch left join trouble x on x.id = j.id`)
+			select j.id, t.name as task, j.payload, b.name as batch, coalesce(x.attempts, 0) as attempts, coalesce(x.suspicion, 0) as suspicions
+			from every_job j join task t on t.id = j.task left join batch b on b.id = j.batch left join failure_state x on x.id = j.id`)
 		.all() as Row[];
 	const outcomes = new Map(outcomesOf(db).map(outcome => [outcome.id, outcome]));
 	const jobs = rows.map(({payload, ...rest}) => {

@@ -1,0 +1,100 @@
+import type {ClaimedGroup} from '../job/group.ts';
+import {mostTogether} from '../job/job.ts';
+import type {TaskInfo} from '../job/task.ts';
+import type {Capacity, Lane, Pool} from '../pool/pool.ts';
+import type {LaneRequest} from '../store/store.ts';
+import {ChunkCutter} from './chunk-cutter.ts';
+import {ChunkSizer} from './chunk-sizer.ts';
+
+const NO_CAPACITY: Capacity = {idle: 0, prefetch: 0};
+
+/** Decides how many jobs of each task to claim, by the pool's capacity, and cuts claimed jobs into chunks. */
+export class Demand {
+	readonly sizer: ChunkSizer;
+	readonly #pool: Pool | undefined;
+	/** Options of the tasks, by name. */
+	#tasks: ReadonlyMap<string, TaskInfo['options']> = new Map();
+
+	constructor(pool: Pool | undefined) {
+		this.#pool = pool;
+		this.sizer = new ChunkSizer(task => this.#maxJobs(task));
+	}
+
+	setTasks(tasks: readonly TaskInfo[]): void {
+		this.#tasks = new Map(tasks.map(({name, options}) => [name, options]));
+	}
+
+	get tasks(): string[] {
+		return [...this.#tasks.keys()];
+	}
+
+	/** True if the task's running jobs are limited: when one ends, there is room for the next. */
+	isLimited(task: string): boolean {
+		return this.#tasks.get(task)?.concurrency !== undefined;
+	}
+
+	/** True if the pool can take a chunk of some task. */
+	get hasCapacity(): boolean {
+		return this.tasks.some(task => this.#chunksFor({task, quarantined: false}) > 0);
+	}
+
+	/** How many lanes there are: each task has one of suspects and one of other jobs. */
+	get laneCount(): number {
+		return 2 * this.#tasks.size;
+	}
+
+	/** How many jobs of each lane to claim. Each task has a lane of suspects and a lane of other jobs. */
+	lanes(): LaneRequest[] {
+		return [...this.#tasks].flatMap(([task, {concurrency}]) => {
+			const {idle} = this.#pool?.capacity({task, quarantined: true}) ?? NO_CAPACITY;
+			// At most as many as of other jobs: suspects that have ended are reported only after a long one behind them.
+			const suspects = idle > 0 ? Math.min(mostTogether(1), this.#chunkSize(task)) : 0;
+			return [
+				{task, limit: this.#chunkSize(task) * this.#chunksFor({task, quarantined: false}), concurrency},
+				{task, limit: suspects, isQuarantined: true, concurrency},
+			];
+		});
+	}
+
+	/**
+	 * Cuts claimed groups into chunks. A chunk has at most an even share of these jobs for each chunk that the pool can take, and at most
+	 * 1 / (2 × slots) of all jobs that are left, claimed or not. So the last chunks are small, and all workers finish at about the same time.
+	 */
+	toChunks(groups: readonly ClaimedGroup[], backlog: number): ClaimedGroup[] {
+		const suspects = groups.filter(({quarantine}) => quarantine);
+		const others = groups.filter(({quarantine}) => !quarantine);
+		return [...suspects, ...[...Map.groupBy(others, ({task}) => task)].flatMap(([task, own]) => this.#cut(task, own, backlog))];
+	}
+
+	#cut(task: string, groups: readonly ClaimedGroup[], backlog: number): ClaimedGroup[] {
+		const chunks: ClaimedGroup[] = [];
+		const cutter = new ChunkCutter(groups);
+		const most = Math.min(this.#chunkSize(task), Math.ceil(cutter.length / Math.max(1, this.#chunksFor({task, quarantined: false}))));
+		const least = Math.min(most, Math.max(this.sizer.minSize(task), this.#tasks.get(task)?.batchSize ?? 1));
+		while (cutter.length > 0) {
+			const share = Math.ceil((cutter.length + backlog) / (2 * (this.#pool?.slots ?? 1)));
+			chunks.push(cutter.take(Math.max(least, Math.min(most, share))));
+		}
+		return chunks;
+	}
+
+	/** Jobs in a chunk. A claimed job counts as running, so jobs of a task with a limit of jobs or memory are claimed one by one. */
+	#chunkSize(task: string): number {
+		const {concurrency, memoryBytes, batchSize = 1} = this.#tasks.get(task) ?? {};
+		const most = this.#maxJobs(task);
+		const together = Math.min(batchSize, most);
+		if (concurrency !== undefined || memoryBytes !== undefined) return together;
+		return Math.min(Math.ceil(this.sizer.size(task) / together), Math.floor(most / together)) * together;
+	}
+
+	/** The most jobs that the pool takes in a chunk of the task. */
+	#maxJobs(task: string): number {
+		return this.#pool?.maxJobs({task, quarantined: false}) ?? 1;
+	}
+
+	/** Chunks of this lane that the pool can take now. A worker takes a second one only while the task's jobs are short. */
+	#chunksFor(lane: Lane): number {
+		const {idle, prefetch} = this.#pool?.capacity(lane) ?? NO_CAPACITY;
+		return idle + (this.sizer.isShort(lane.task) ? prefetch : 0);
+	}
+}

@@ -1,0 +1,385 @@
+import type {Claim, ClaimedJob, Lease} from './claim.ts';
+import type {Encoded} from './encoding.ts';
+import type {BatchId, JobId, Policy} from './job.ts';
+import type {NewJob, Rerun} from './new-job.ts';
+import type {Ending, Outcome, Settlement} from './outcome.ts';
+import {asPacked, countOf, isList, joinPacked, pack, slicePacked, unpack, type Values} from './packed-strings.ts';
+import {type JobTimes, PackedTimes, packTimes, pickTimes} from './packed-times.ts';
+
+/**
+ * A group holds jobs of one task with the same options, as columns. It is the one shape in which jobs travel from the caller to a worker
+ * and back; one job is a group of one. This file alone cuts, joins and iterates groups. Columns cost little where jobs are alike:
+ * consecutive ids are one number, and short values are the lines of one text.
+ */
+
+/** The most jobs in a group, at every station. */
+export const MAX_GROUP_JOBS = 2000;
+
+/** The ids of a group's jobs: the first id if they are consecutive, otherwise a list. */
+export type Ids = JobId | readonly JobId[];
+
+/** A number for each job, or one number if it is the same for all. */
+export type Column = number | readonly number[];
+
+/** Jobs to be enqueued. They differ only in their payloads and keys. */
+export interface NewGroup {
+	/** The task of all jobs. */
+	readonly task: string;
+	/** The payloads. */
+	readonly values: Values;
+	/** Jobs of a higher priority run first. */
+	readonly priority: number;
+	/** The earliest start in milliseconds since 1970; `null` for at once. */
+	readonly runAt: number | null;
+	/** Instead of `runAt`: the time from the commit to the earliest start. */
+	readonly delayMs?: number | undefined;
+	/** How often and how long each job may run. */
+	readonly policy: Policy;
+	/** One for each job. */
+	readonly keys?: readonly string[] | undefined;
+	/** The batch of all jobs. */
+	readonly batch?: BatchId | undefined;
+	/** When an existing job with a key of the group gets a new round; default: never. */
+	readonly rerun?: Rerun | undefined;
+}
+
+/** The result of enqueuing a group. */
+export interface EnqueuedGroup {
+	/** The ids of the jobs, in order. */
+	readonly ids: Ids;
+	/** Indexes of jobs whose key existed, with the same payload or with one that `rerun` replaced. Their ids are those of the existing jobs. */
+	readonly reused?: readonly number[];
+	/** Indexes of jobs whose key existed with another payload. Their ids are those of the existing jobs, and no job of the group was enqueued. */
+	readonly conflicts?: readonly number[];
+}
+
+/** Jobs that one transaction claimed. */
+export interface ClaimedGroup {
+	/** The task of all jobs. */
+	readonly task: string;
+	/** The number of the transaction. */
+	readonly lease: Lease;
+	/** How often and how long each job may run. */
+	readonly policy: Policy;
+	/** These jobs may have killed their process. They run in a child process, in one chunk or each `alone`. */
+	readonly quarantine?: 'together' | 'alone' | undefined;
+	/** The ids of the jobs. */
+	readonly ids: Ids;
+	/** The number of each job's execution. Together with the lease it is the fence. */
+	readonly executions: Column;
+	/** When each job was enqueued, in milliseconds since 1970. */
+	readonly createdAt: Column;
+	/** The priorities of the jobs. */
+	readonly priorities: Column;
+	/** The payloads. */
+	readonly values: Values;
+	/** Attempts charged before this execution, by index; only of jobs that have some. */
+	readonly attempts?: ReadonlyMap<number, number> | undefined;
+	/** Unique keys, by index; only of jobs that have one. */
+	readonly keys?: ReadonlyMap<number, string> | undefined;
+	/** The last `ctx.checkpoint` of an earlier execution, by index. */
+	readonly checkpoints?: ReadonlyMap<number, Encoded> | undefined;
+}
+
+/** Executions that ended. Those without an entry in `endings` returned, and enqueued no jobs. */
+export interface EndedGroup {
+	/** The lease of the transaction that claimed the jobs. */
+	readonly lease: Lease;
+	/** The ids of the jobs. */
+	readonly ids: Ids;
+	/** The number of each job's execution. */
+	readonly executions: Column;
+	/** When each job was enqueued, in milliseconds since 1970. */
+	readonly createdAt: Column;
+	/** The results; `null` for jobs that did not return. */
+	readonly values: Values;
+	/** Made by `packTimes`. */
+	readonly times: Uint8Array;
+	/** How executions ended, by index. */
+	readonly endings?: ReadonlyMap<number, Ending> | undefined;
+}
+
+interface Group {
+	readonly values: Values;
+}
+
+export function sizeOf({values}: Group): number {
+	return countOf(values);
+}
+
+export function idAt(ids: Ids, index: number): JobId {
+	return typeof ids === 'number' ? ids + index : (ids[index] as JobId);
+}
+
+/** @returns -1 if the group has no such job */
+export function indexOf({ids, values}: Group & {readonly ids: Ids}, id: JobId): number {
+	if (typeof ids !== 'number') return ids.indexOf(id);
+	return id >= ids && id < ids + countOf(values) ? id - ids : -1;
+}
+
+export function numberAt(column: Column, index: number): number {
+	return typeof column === 'number' ? column : (column[index] as number);
+}
+
+/** The numbers as a column, in its shortest form. */
+export function toColumn(numbers: readonly number[]): Column {
+	const [first = 0] = numbers;
+	return numbers.every(each => each === first) ? first : numbers;
+}
+
+/** The ids in their shortest form. */
+export function toIds(ids: readonly JobId[]): Ids {
+	const [first = 0] = ids;
+	return ids.every((id, index) => id === first + index) ? first : ids;
+}
+
+/** All ids, in order. */
+export function listIds(ids: Ids, count: number): readonly JobId[] {
+	return typeof ids === 'number' ? Array.from({length: count}, (_, index) => ids + index) : ids;
+}
+
+/** The jobs from `start` up to `end`. */
+export function cutClaimed(group: ClaimedGroup, start: number, end: number): ClaimedGroup {
+	if (start === 0 && end === sizeOf(group)) return group;
+	const {attempts, keys, checkpoints} = group;
+	return {
+		...group,
+		...cutColumns(group, start, end),
+		priorities: cutColumn(group.priorities, start, end),
+		attempts: cutMap(attempts, start, end),
+		keys: cutMap(keys, start, end),
+		checkpoints: cutMap(checkpoints, start, end),
+	};
+}
+
+/** Names the executions from `start` up to `end`. */
+export function executionsOf(group: ClaimedGroup, start: number, end: number): Pick<EndedGroup, 'lease' | 'ids' | 'executions' | 'createdAt'> {
+	const {lease, ids, executions, createdAt} = group;
+	if (start === 0 && end === sizeOf(group)) return {lease, ids, executions, createdAt};
+	return {lease, ids: cutIds(ids, start, end), executions: cutColumn(executions, start, end), createdAt: cutColumn(createdAt, start, end)};
+}
+
+/** The executions at these indexes, in rising order. */
+export function pickEnded(group: EndedGroup, indexes: readonly number[]): EndedGroup {
+	const {lease, ids, executions, createdAt, times, endings} = group;
+	const values = unpack(group.values);
+	return {
+		lease,
+		ids: toIds(indexes.map(index => idAt(ids, index))),
+		executions: toColumn(indexes.map(index => numberAt(executions, index))),
+		createdAt: toColumn(indexes.map(index => numberAt(createdAt, index))),
+		values: pack(indexes.map(index => values[index] as Encoded)),
+		times: pickTimes(times, indexes),
+		endings: pickMap(endings, indexes),
+	};
+}
+
+/** The jobs at these indexes, in rising order. */
+export function pickClaimed(group: ClaimedGroup, indexes: readonly number[]): ClaimedGroup {
+	const values = unpack(group.values);
+	const column = (of: Column) => toColumn(indexes.map(index => numberAt(of, index)));
+	return {
+		...group,
+		ids: toIds(indexes.map(index => idAt(group.ids, index))),
+		executions: column(group.executions),
+		createdAt: column(group.createdAt),
+		priorities: column(group.priorities),
+		values: pack(indexes.map(index => values[index] as Encoded)),
+		attempts: pickMap(group.attempts, indexes),
+		keys: pickMap(group.keys, indexes),
+		checkpoints: pickMap(group.checkpoints, indexes),
+	};
+}
+
+/** Replaces the endings of the executions at these indexes, and drops their results. */
+export function withEndings(group: EndedGroup, endings: ReadonlyMap<number, Ending>): EndedGroup {
+	const values = unpack(group.values).map((value, index) => (endings.has(index) ? null : value));
+	return {...group, values: pack(values), endings: new Map([...(group.endings ?? []), ...endings])};
+}
+
+type Columns = Pick<ClaimedGroup, 'ids' | 'executions' | 'createdAt' | 'values'>;
+
+function cutColumns({ids, executions, createdAt, values}: Columns, start: number, end: number): Columns {
+	return {
+		ids: cutIds(ids, start, end),
+		executions: cutColumn(executions, start, end),
+		createdAt: cutColumn(createdAt, start, end),
+		values: cutValues(values, start, end),
+	};
+}
+
+function cutIds(ids: Ids, start: number, end: number): Ids {
+	return typeof ids === 'number' ? ids + start : toIds(ids.slice(start, end));
+}
+
+function cutColumn(column: Column, start: number, end: number): Column {
+	return typeof column === 'number' ? column : toColumn(column.slice(start, end));
+}
+
+function cutValues(values: Values, start: number, end: number): Values {
+	return isList(values) ? pack(values.slice(start, end)) : slicePacked(values, start, end);
+}
+
+function cutMap<Each>(map: ReadonlyMap<number, Each> | undefined, start: number, end: number): ReadonlyMap<number, Each> | undefined {
+	if (!map) return undefined;
+	const cut = new Map<number, Each>();
+	for (const [index, each] of map) if (index >= start && index < end) cut.set(index - start, each);
+	return cut.size > 0 ? cut : undefined;
+}
+
+function pickMap<Each>(map: ReadonlyMap<number, Each> | undefined, indexes: readonly number[]): ReadonlyMap<number, Each> | undefined {
+	const picked = map && indexes.flatMap((from, to) => (map.has(from) ? [[to, map.get(from) as Each] as const] : []));
+	return picked && picked.length > 0 ? new Map(picked) : undefined;
+}
+
+/** Joins groups of the same task, lease, policy and quarantine. */
+export function joinClaimed(groups: readonly ClaimedGroup[]): ClaimedGroup {
+	const [first] = groups as readonly [ClaimedGroup];
+	if (groups.length === 1) return first;
+	const column = (of: (group: ClaimedGroup) => Column) => toColumn(groups.flatMap(group => listColumn(of(group), sizeOf(group))));
+	return {
+		...first,
+		ids: toIds(groups.flatMap(group => listIds(group.ids, sizeOf(group)))),
+		executions: column(({executions}) => executions),
+		createdAt: column(({createdAt}) => createdAt),
+		priorities: column(({priorities}) => priorities),
+		values: joinValues(groups.map(({values}) => values)),
+		attempts: joinMaps(groups, ({attempts}) => attempts),
+		keys: joinMaps(groups, ({keys}) => keys),
+		checkpoints: joinMaps(groups, ({checkpoints}) => checkpoints),
+	};
+}
+
+function listColumn(column: Column, count: number): readonly number[] {
+	return typeof column === 'number' ? new Array<number>(count).fill(column) : column;
+}
+
+function joinValues(all: readonly Values[]): Values {
+	const packed = all.flatMap(values => asPacked(values) ?? []);
+	return packed.length === all.length ? joinPacked(packed) : all.flatMap(unpack);
+}
+
+function joinMaps<Each>(
+	groups: readonly ClaimedGroup[],
+	of: (group: ClaimedGroup) => ReadonlyMap<number, Each> | undefined,
+): ReadonlyMap<number, Each> | undefined {
+	let joined: Map<number, Each> | undefined;
+	let offset = 0;
+	for (const group of groups) {
+		for (const [index, each] of of(group) ?? []) {
+			joined ??= new Map();
+			joined.set(offset + index, each);
+		}
+		offset += sizeOf(group);
+	}
+	return joined;
+}
+
+/** Puts consecutive jobs that differ only in their payloads into one group. A job with a key becomes a group of one. */
+export function toNewGroups(jobs: readonly NewJob[]): NewGroup[] {
+	const groups: NewJob[][] = [];
+	for (const job of jobs) {
+		const group = groups.at(-1);
+		if (group && areAlike(group[0] as NewJob, job)) group.push(job);
+		else groups.push([job]);
+	}
+	return groups.map(group => {
+		const {payload: _, key, ...options} = group[0] as NewJob;
+		return {...options, values: pack(group.map(({payload}) => payload)), keys: key === undefined ? undefined : [key]};
+	});
+}
+
+function areAlike(a: NewJob, b: NewJob): boolean {
+	if (a.key !== undefined || b.key !== undefined || a.rerun || b.rerun) return false;
+	return a.task === b.task && a.policy === b.policy && a.priority === b.priority && a.runAt === b.runAt && a.delayMs === b.delayMs && a.batch === b.batch;
+}
+
+/** The jobs of a group, one by one. */
+export function* newJobsOf({values, keys, ...options}: NewGroup): Generator<NewJob> {
+	for (const [index, payload] of unpack(values).entries()) {
+		const key = keys?.[index];
+		yield key === undefined ? {...options, payload} : {...options, payload, key};
+	}
+}
+
+/** The jobs of a group, one by one. */
+export function* claimedJobsOf(group: ClaimedGroup): Generator<ClaimedJob> {
+	for (const [index, payload] of unpack(group.values).entries()) yield {...claimedJobAt(group, index), payload};
+}
+
+/** One job of a group, without its payload: packed values stay packed. */
+export function claimedJobAt(
+	{task, ids, executions, createdAt, policy, quarantine, attempts, keys, checkpoints}: ClaimedGroup,
+	index: number,
+): Omit<ClaimedJob, 'payload'> {
+	const [key, checkpoint] = [keys?.get(index), checkpoints?.get(index)];
+	return {
+		id: idAt(ids, index),
+		task,
+		createdAt: numberAt(createdAt, index),
+		execution: numberAt(executions, index),
+		attempts: attempts?.get(index) ?? 0,
+		policy,
+		...(key !== undefined && {key}),
+		...(quarantine && {quarantine}),
+		...(checkpoint !== undefined && {checkpoint}),
+	};
+}
+
+/** The claim of one job of a group. */
+export function claimAt({lease, ids, executions}: Pick<ClaimedGroup, 'lease' | 'ids' | 'executions'>, index: number): Claim {
+	return {id: idAt(ids, index), lease, execution: numberAt(executions, index)};
+}
+
+/** The executions of a claimed group that has not started, as released. */
+export function toReleased(group: ClaimedGroup): EndedGroup {
+	const count = sizeOf(group);
+	const {lease, ids, executions, createdAt} = group;
+	const endings = new Map<number, Ending>();
+	for (let index = 0; index < count; index++) endings.set(index, {type: 'released'});
+	return {lease, ids, executions, createdAt, values: {count, text: null}, times: packTimes(count, {}), endings};
+}
+
+/** Puts settlements of one lease into a group. */
+export function toEndedGroup(settlements: readonly Settlement[], createdAt: Column = NaN): EndedGroup {
+	const endings = new Map<number, Ending>();
+	for (const [index, {outcome}] of settlements.entries()) {
+		const ending = toEnding(outcome);
+		if (ending) endings.set(index, ending);
+	}
+	const time = (name: keyof JobTimes) => Float64Array.from(settlements, ({outcome}) => outcome[name] ?? NaN);
+	return {
+		lease: settlements[0]?.lease ?? 0,
+		ids: toIds(settlements.map(({id}) => id)),
+		executions: toColumn(settlements.map(({execution}) => execution)),
+		createdAt,
+		values: pack(settlements.map(({outcome}) => (outcome.type === 'returned' ? outcome.value : null))),
+		times: packTimes(settlements.length, {
+			startedAt: time('startedAt'),
+			durationMs: time('durationMs'),
+			cpuMs: time('cpuMs'),
+			memoryBytes: time('memoryBytes'),
+		}),
+		endings: endings.size > 0 ? endings : undefined,
+	};
+}
+
+function toEnding(outcome: Outcome): Ending | undefined {
+	if (outcome.type === 'returned') return outcome.enqueue && {type: 'returned', enqueue: outcome.enqueue};
+	const {startedAt: _, durationMs: __, cpuMs: ___, memoryBytes: ____, ...ending} = outcome;
+	return ending;
+}
+
+/** The executions of a group, one by one. */
+export function* settlementsOf(group: EndedGroup): Generator<Settlement> {
+	const values = unpack(group.values);
+	const times = new PackedTimes(group.times);
+	for (const [index, value] of values.entries()) {
+		const ending = group.endings?.get(index) ?? RETURNED;
+		const timing = times.known(index);
+		const outcome: Outcome = ending.type === 'returned' ? {...ending, value, ...timing} : {...ending, ...timing};
+		yield {...claimAt(group, index), outcome};
+	}
+}
+
+const RETURNED = {type: 'returned'} as const;

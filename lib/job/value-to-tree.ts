@@ -1,0 +1,257 @@
+import {inspect} from 'node:util';
+import {FaenaError} from '../support/errors.ts';
+import {is, isFiniteNumber, stringify} from '../support/primordials.ts';
+
+const MAX_DEPTH = 500;
+
+/** The state of a walk through a value. */
+export interface Walk {
+	/** Where the walk is, for error messages: the name of the value, then property names and indexes. */
+	readonly path: (string | number)[];
+	readonly ancestors: object[];
+	/** Binary contents, in the order in which the tree names them. */
+	readonly parts: Uint8Array[];
+	/** The walk has met something that JSON can't hold. */
+	rich: boolean;
+}
+
+/** The property that marks a node of the JSON tree as something else: `{"$": [kind, …]}`. */
+export const TAG = '$';
+
+/**
+ * Matches property names that JSON would escape. They could be decoded as other names: if V8's `JSON.parse` has parsed an object with
+ * a backslash in a name before, it may take such a name for that one, unread (nodejs/node#63785).
+ */
+const ESCAPED = /["\\\p{Cc}\p{Cs}]/u;
+
+/** Almost every name is plain ASCII. A loop finds that out faster than the expression. */
+function isEscaped(name: string): boolean {
+	for (let index = 0; index < name.length; index++) {
+		const code = name.charCodeAt(index);
+		if (code < 0x23 || code === 0x5c || code > 0x7e) return ESCAPED.test(name);
+	}
+	return false;
+}
+
+/** The JSON tree of a value. A plain value is its own tree, so that the usual payload costs one walk and no copy. */
+export function toTree(value: unknown, walk: Walk): unknown {
+	switch (typeof value) {
+		case 'string':
+		case 'boolean':
+			return value;
+		case 'number':
+			return isPlainNumber(value) ? value : tag(walk, 'number', Object.is(value, -0) ? '-0' : String(value));
+		case 'bigint':
+			return tag(walk, 'bigint', String(value));
+		case 'undefined':
+			return tag(walk, 'undefined');
+		case 'object':
+			return value === null ? null : objectToTree(value, walk);
+		default:
+			throw refusal(walk, `is a ${typeof value}`);
+	}
+}
+
+/** True for a value that JSON can hold and that has no properties. */
+function isPlainScalar(value: unknown): boolean {
+	return typeof value === 'string' || isPlainNumber(value) || typeof value === 'boolean' || value === null;
+}
+
+/** True for a number that JSON can hold. */
+export function isPlainNumber(value: unknown): value is number {
+	return isFiniteNumber(value) && !is(value, -0);
+}
+
+function objectToTree(value: object, walk: Walk): unknown {
+	if (walk.ancestors.includes(value)) throw refusal(walk, 'refers back to an object that contains it');
+	if (walk.ancestors.length >= MAX_DEPTH) throw refusal(walk, `is nested more than ${MAX_DEPTH} levels deep`);
+	walk.ancestors.push(value);
+	const tree = isPlainArray(value) ? arrayToTree(value, walk) : isPlain(value) ? plainToTree(value, walk) : builtinToTree(value, walk);
+	walk.ancestors.pop();
+	return tree;
+}
+
+function arrayToTree(array: readonly unknown[], walk: Walk): unknown {
+	refuseToJson(array, walk);
+	if (!isDense(array)) return withProperties(tag(walk, 'holes', array.length), array, Object.keys(array), walk);
+	return itemsToTree(array, walk);
+}
+
+/** True if the array has no holes and no named properties. Its keys are its indexes in order, then the names. */
+function isDense(array: readonly unknown[]): boolean {
+	const {length} = array;
+	if (length > MAX_LISTED_ELEMENTS && !array.includes(undefined) && hasOnlyElements(array)) return true;
+	const keys = Object.keys(array);
+	return keys.length === length && (length === 0 || keys[length - 1] === String(length - 1));
+}
+
+function itemsToTree(items: readonly unknown[], walk: Walk): unknown[] {
+	let tree: unknown[] | undefined;
+	for (let index = 0; index < items.length; index++) {
+		const value = items[index];
+		const item = isPlainScalar(value) ? value : childToTree(index, value, walk);
+		if (item !== value) tree ??= items.slice(0, index);
+		tree?.push(item);
+	}
+	return tree ?? (items as unknown[]);
+}
+
+/** Adds properties of these names to the tree of an array, a Map, and so on. */
+function withProperties(tree: unknown, value: object, names: readonly string[], walk: Walk): unknown {
+	refuseSymbols(value, walk);
+	if (names.length === 0) return tree;
+	const properties = names.map(name => {
+		const index = Number(name);
+		return [name, childToTree(String(index) === name ? index : name, (value as Record<string, unknown>)[name], walk)];
+	});
+	return tag(walk, 'with', [tree, properties]);
+}
+
+function plainToTree(object: object, walk: Walk): unknown {
+	refuseToJson(object, walk);
+	refuseSymbols(object, walk);
+	const names = Object.keys(object);
+	let copied: [string, unknown][] | undefined;
+	let tagged = false;
+	for (let index = 0; index < names.length; index++) {
+		const name = names[index] as string;
+		const value = (object as Record<string, unknown>)[name];
+		const item = isPlainScalar(value) ? value : childToTree(name, value, walk);
+		if (name === TAG || isEscaped(name)) tagged = true;
+		if (item !== value || tagged) copied ??= names.slice(0, index).map(each => [each, (object as Record<string, unknown>)[each]]);
+		copied?.push([name, item]);
+	}
+	if (tagged) return tag(walk, 'object', copied);
+	return copied ? Object.fromEntries(copied) : object;
+}
+
+function refuseSymbols(value: object, walk: Walk): void {
+	if (Object.getOwnPropertySymbols(value).length > 0) throw refusal(walk, 'has a property whose name is a symbol');
+}
+
+/** JSON would store the result of `toJSON()` instead of the object. */
+function refuseToJson(value: object, walk: Walk): void {
+	if (typeof (value as {readonly toJSON?: unknown}).toJSON !== 'function') return;
+	walk.path.push('toJSON');
+	throw refusal(walk, 'is a function');
+}
+
+function childToTree(step: string | number, value: unknown, walk: Walk): unknown {
+	walk.path.push(step);
+	const tree = toTree(value, walk);
+	walk.path.pop();
+	return tree;
+}
+
+function builtinToTree(value: object, walk: Walk): unknown {
+	if (value instanceof Error) return tag(walk, 'error', errorToTree(value, walk));
+	const tree = contentToTree(value, walk);
+	if (tree === undefined) throw refusal(walk, `is ${describeClass(value)}`);
+	return withProperties(tree, value, ArrayBuffer.isView(value) ? namesOfView(value) : Object.keys(value), walk);
+}
+
+/** `undefined` for a subclass of one of these classes: decoded, it would no longer be one. */
+function contentToTree(value: object, walk: Walk): unknown {
+	const prototype = Object.getPrototypeOf(value);
+	if (prototype === Date.prototype) return tag(walk, 'date', toTree((value as Date).getTime(), walk));
+	if (prototype === Map.prototype) return tag(walk, 'map', itemsToTree([...(value as Map<unknown, unknown>)].flat(), walk));
+	if (prototype === Set.prototype) return tag(walk, 'set', itemsToTree([...(value as Set<unknown>)], walk));
+	return binaryToTree(value, walk);
+}
+
+function errorToTree(error: Error, walk: Walk): unknown {
+	const {name, message, stack, cause} = error;
+	const errors = error instanceof AggregateError && {errors: error.errors};
+	return toTree({...errors, ...error, name, message, ...(stack !== undefined && {stack}), ...(cause !== undefined && {cause})}, walk);
+}
+
+/** Kinds of binary nodes. The names are stored: never rename one. */
+export const BINARY: Readonly<Record<string, new (bytes: ArrayBuffer) => ArrayBufferView>> = {
+	Uint8Array,
+	Int8Array,
+	Uint8ClampedArray,
+	Int16Array,
+	Uint16Array,
+	Int32Array,
+	Uint32Array,
+	// Not in Node 22.
+	...(typeof Float16Array !== 'undefined' && {Float16Array}),
+	Float32Array,
+	Float64Array,
+	BigInt64Array,
+	BigUint64Array,
+	DataView,
+};
+
+function binaryToTree(value: object, walk: Walk): unknown {
+	if (value instanceof ArrayBuffer) {
+		refuseDetached(value, walk);
+		return part(walk, 'ArrayBuffer', new Uint8Array(value));
+	}
+	if (!ArrayBuffer.isView(value)) return undefined;
+	refuseDetached(value.buffer, walk);
+	const kind = nameOfView(value);
+	return kind && part(walk, kind, new Uint8Array(value.buffer, value.byteOffset, value.byteLength));
+}
+
+export function refuseDetached(buffer: ArrayBufferLike, walk: Walk): void {
+	if ((buffer as {readonly detached?: boolean}).detached) throw refusal(walk, 'is detached: its memory was transferred elsewhere');
+}
+
+/** Its name in {@link BINARY}; `undefined` for a subclass. */
+export function nameOfView(view: ArrayBufferView): string | undefined {
+	const prototype = Object.getPrototypeOf(view);
+	if (prototype === Buffer.prototype) return 'Uint8Array';
+	return Object.keys(BINARY).find(name => prototype === BINARY[name]?.prototype);
+}
+
+/** With more elements `inspect` is faster than a list of their indexes. */
+const MAX_LISTED_ELEMENTS = 50;
+
+/**
+ * True if `inspect` shows that the array or typed array has no property besides its elements; false if it shows something else.
+ * JavaScript lists the names only after the indexes of all elements, of which there may be millions. `inspect` does without.
+ */
+function hasOnlyElements(array: object): boolean {
+	return /^(\w+\(\d+\) )?(\[\w+\] )?\[ \.\.\. \d+ more items \]$/.test(inspect(array, {maxArrayLength: 0, depth: 0, customInspect: false}));
+}
+
+/** Names of the properties that a typed array has besides its elements. */
+export function namesOfView(view: ArrayBufferView): string[] {
+	const {length = 0} = view as {readonly length?: number};
+	return length > MAX_LISTED_ELEMENTS && hasOnlyElements(view) ? [] : Object.keys(view).slice(length);
+}
+
+function part(walk: Walk, kind: string, bytes: Uint8Array): unknown {
+	walk.parts.push(bytes);
+	return tag(walk, kind, bytes.byteLength);
+}
+
+function tag(walk: Walk, kind: string, content?: unknown): unknown {
+	walk.rich = true;
+	return {[TAG]: content === undefined ? [kind] : [kind, content]};
+}
+
+/** True for an array of any realm: the prototype of arrays is an array itself, and the prototype of a subclass is not. */
+function isPlainArray(value: object): value is unknown[] {
+	return Array.isArray(value) && Array.isArray(Object.getPrototypeOf(value));
+}
+
+function isPlain(value: object): boolean {
+	const prototype = Object.getPrototypeOf(value);
+	return prototype === Object.prototype || prototype === null;
+}
+
+function describeClass(value: object): string {
+	const name = (value as {constructor?: {name?: unknown}}).constructor?.name;
+	return typeof name === 'string' && name ? `an instance of ${name}` : 'an object with a prototype of its own';
+}
+
+export function refusal({path}: Walk, problem: string, cause?: unknown): FaenaError {
+	const steps = path.map((step, index) => (index === 0 ? step : typeof step === 'string' && /^[\w$]+$/.test(step) ? `.${step}` : `[${stringify(step)}]`));
+	return new FaenaError(
+		'NotEncodable',
+		`${steps.join('')} ${problem}, which can't be stored and come back the same. Pass plain objects, arrays, strings, numbers, booleans, null, undefined, BigInt, Date, Map, Set, Error or binary data.`,
+		cause === undefined ? undefined : {cause},
+	);
+}

@@ -1,0 +1,149 @@
+import type {FailureRecord} from '../job/failure.ts';
+import type {Clock} from '../support/clock.ts';
+import type {Loaded} from '../worker/messages.ts';
+import type {InFlightChunk} from './in-flight.ts';
+import type {Capacity} from './pool.ts';
+import type {PoolWorker} from './worker-source.ts';
+
+/** A worker whose job has run for this long gets no second chunk to wait behind it, and what ended before that job is settled. */
+export const LONG_MS = 100;
+
+/** Workers that may be busy at the same time, shared by the pools of an engine. */
+export interface Budget {
+	readonly slots: number;
+	busy: number;
+}
+
+/** Why the pool ended a worker; `retired` after enough work. */
+export type EndReason = 'stopped' | 'blocked' | 'broken' | 'unready' | 'retired';
+
+/** A worker and its chunks. */
+export interface Slot {
+	readonly worker: PoolWorker;
+	readonly number: number;
+	/** Index of its cell in the file of open jobs. */
+	readonly cell: number;
+	/**
+	 * `loading` its tasks module: a chunk that it was started for stays with the pool until then; then `ready`. `retiring` when it gets
+	 * nothing more; `ending` from the moment it is told to end, or seen to fail, until it is gone.
+	 */
+	phase: 'loading' | 'ready' | 'retiring' | 'ending';
+	/** The chunk that runs, and one that waits. */
+	readonly chunks: InFlightChunk[];
+	/** Jobs it was given so far. */
+	jobs: number;
+	readonly startedAt: number;
+	/** It has reported a job. */
+	hasReported: boolean;
+	/** How often in a row the watch saw it with a chunk, running nothing and reporting nothing. */
+	quietLooks: number;
+	/** The answer to `load`. */
+	loaded?: Promise<Loaded | undefined>;
+	/** While it loads or sets up a task: cancels the report of a slow start. */
+	endPreparing?: (() => void) | undefined;
+	/** Why it was told to end. */
+	end?: {readonly reason: EndReason; readonly error?: FailureRecord};
+}
+
+/** Which workers there are, which chunks each has, and so what the pool can take. */
+export class Slots {
+	readonly #budget: Budget;
+	readonly #clock: Clock;
+	readonly #slots = new Map<PoolWorker, Slot>();
+	#lastNumber = 0;
+
+	constructor(budget: Budget, clock: Clock) {
+		this.#budget = budget;
+		this.#clock = clock;
+	}
+
+	get size(): number {
+		return this.#slots.size;
+	}
+
+	get all(): Slot[] {
+		return [...this.#slots.values()];
+	}
+
+	get chunks(): InFlightChunk[] {
+		return this.all.flatMap(({chunks}) => chunks);
+	}
+
+	of(worker: PoolWorker): Slot | undefined {
+		return this.#slots.get(worker);
+	}
+
+	add(worker: PoolWorker): Slot {
+		const slot: Slot = {
+			worker,
+			number: ++this.#lastNumber,
+			cell: this.#freeCell(worker.kind),
+			phase: 'loading',
+			chunks: [],
+			jobs: 0,
+			startedAt: this.#clock.steadyMs(),
+			hasReported: false,
+			quietLooks: 0,
+		};
+		this.#slots.set(worker, slot);
+		return slot;
+	}
+
+	delete(worker: PoolWorker): boolean {
+		return this.#slots.delete(worker);
+	}
+
+	/** @param addable workers that may be added */
+	capacity(addable: number): Capacity {
+		let idle = addable;
+		let prefetch = 0;
+		const now = this.#clock.steadyMs();
+		for (const slot of this.#slots.values()) {
+			if (slot.phase !== 'ready') continue;
+			if (slot.chunks.length === 0) idle++;
+			else if (slot.chunks.length === 1 && !isLong(slot, now)) prefetch++;
+		}
+		return {idle: Math.min(idle, this.#budget.slots - this.#budget.busy), prefetch};
+	}
+
+	/** The worker that will be free first: an idle one, a new one, or one with room for a second chunk, if possible not behind a long job. */
+	pick(add: () => Slot | undefined): Slot {
+		const now = this.#clock.steadyMs();
+		const ready = this.all.filter(({phase, chunks}) => phase === 'ready' && chunks.length < 2);
+		const hasBudget = this.#budget.busy < this.#budget.slots;
+		const free = hasBudget ? (ready.find(({chunks}) => chunks.length === 0) ?? add()) : undefined;
+		const busy = ready.filter(({chunks}) => chunks.length > 0);
+		const slot = free ?? busy.find(each => !isLong(each, now)) ?? busy[0];
+		if (!slot) throw new Error('The pool was given a chunk and has no place for it.');
+		return slot;
+	}
+
+	assign(slot: Slot, chunk: InFlightChunk): void {
+		if (slot.chunks.push(chunk) === 1) this.#budget.busy++;
+		slot.jobs += chunk.size;
+	}
+
+	/** The chunk has ended; its worker is still here. */
+	remove(chunk: InFlightChunk): void {
+		const {chunks} = this.of(chunk.worker) as Slot;
+		chunks.splice(chunks.indexOf(chunk), 1);
+		if (chunks.length === 0) this.#budget.busy--;
+	}
+
+	get areIdle(): boolean {
+		return this.#slots.values().every(({chunks}) => chunks.length === 0);
+	}
+
+	/** Threads and processes of an owner share the file, so each kind has every second cell. */
+	#freeCell(kind: PoolWorker['kind']): number {
+		const used = new Set(this.all.map(({cell}) => cell));
+		let cell = kind === 'process' ? 1 : 0;
+		while (used.has(cell)) cell += 2;
+		return cell;
+	}
+}
+
+function isLong({chunks}: Slot, now: number): boolean {
+	const running = chunks[0]?.chunkState.running();
+	return running !== undefined && now - running.since > LONG_MS;
+}

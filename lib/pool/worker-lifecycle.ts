@@ -1,0 +1,258 @@
+import {fileURLToPath} from 'node:url';
+import {fromEnvelope} from '../job/error-envelope.ts';
+import type {WorkerLoss} from '../job/events.ts';
+import {type FailureRecord, toFailure} from '../job/failure.ts';
+import type {TaskInfo} from '../job/task.ts';
+import type {PoolOptions} from '../job/worker-options.ts';
+import {type Clock, sleep} from '../support/clock.ts';
+import {FaenaError} from '../support/errors.ts';
+import type {SetupMessage} from '../worker/messages.ts';
+import type {ChunkTracker} from './chunk-tracker.ts';
+import {howItEnded, type Loss} from './lost-chunk.ts';
+import type {PoolListener} from './pool.ts';
+import type {EndReason, Slot, Slots} from './slots.ts';
+import {toLoaded} from './worker-reports.ts';
+import type {Ending, PoolWorker, SourceListener, WorkerSource} from './worker-source.ts';
+
+/** Wait before a worker whose module could not be loaded again is replaced. */
+const RELOAD_MS = 1000;
+/** A worker that loads or sets up for longer than this is reported. */
+const SLOW_START_MS = 10_000;
+
+/**
+ * Starts workers, replaces them when they end or have done enough, and ends them. A worker goes through the phases of its
+ * {@link Slot}. Only once it is gone do its jobs get their outcomes, and another worker is started.
+ */
+export class WorkerLifecycle {
+	readonly #source: WorkerSource;
+	readonly #options: PoolOptions;
+	readonly #listener: PoolListener;
+	readonly #slots: Slots;
+	readonly #tracker: ChunkTracker;
+	readonly #clock: Clock;
+	/** `lazy`: open, and workers are added when they are needed. */
+	#phase: 'new' | 'open' | 'lazy' | 'closing' = 'new';
+	#started: PromiseWithResolvers<readonly TaskInfo[]> | undefined;
+
+	constructor(source: WorkerSource, options: PoolOptions, listener: PoolListener, slots: Slots, tracker: ChunkTracker, clock: Clock) {
+		this.#source = source;
+		this.#options = options;
+		this.#listener = listener;
+		this.#slots = slots;
+		this.#tracker = tracker;
+		this.#clock = clock;
+	}
+
+	/** Starts all workers. Resolves with the tasks once the first has loaded them. */
+	startAll(receive: SourceListener['message']): Promise<readonly TaskInfo[]> {
+		this.#started = Promise.withResolvers();
+		this.#open('open', this.#options.workers, receive);
+		return this.#started.promise;
+	}
+
+	/** Starts a worker at once only if it is needed, and resolves when that is ready; the others start with their first chunk. */
+	async startLazily(isNeeded: boolean, receive: SourceListener['message']): Promise<void> {
+		this.#open('lazy', 0, receive);
+		if (!isNeeded) return;
+		this.#started = Promise.withResolvers();
+		this.#source.add?.();
+		await this.#started.promise;
+	}
+
+	#open(phase: 'open' | 'lazy', workers: number, receive: SourceListener['message']): void {
+		this.#phase = phase;
+		this.#source.start(workers, {
+			joined: worker => this.#join(worker),
+			message: receive,
+			failing: worker => this.#onFailing(worker),
+			gone: (worker, ending) => void this.#onExit(worker, ending),
+		});
+	}
+
+	/** Workers that may be added. */
+	get addable(): number {
+		return this.#phase === 'lazy' ? this.#options.workers - this.#slots.size : 0;
+	}
+
+	add(): Slot | undefined {
+		if (this.addable === 0) return undefined;
+		this.#source.add?.();
+		return this.#slots.all.at(-1);
+	}
+
+	// ——— loading ———
+
+	#join(worker: PoolWorker): void {
+		if (this.#phase === 'closing') return;
+		void this.#load(this.#slots.add(worker));
+	}
+
+	async #load(slot: Slot): Promise<void> {
+		const {tasks, defaults, maxValueBytes, maxCheckpointBytes, taskOutput, isolation, nice, openJobs: path} = this.#options;
+		const openJobs = path === undefined ? {} : {openJobs: {path, cell: slot.cell}};
+		const request = {type: 'load', worker: slot.number, tasks, defaults, maxValueBytes, maxCheckpointBytes, taskOutput, isolation, nice, ...openJobs} as const;
+		this.#startPreparing(slot);
+		// A request that is not answered is that of a worker that ended.
+		slot.loaded = slot.worker.request(request).then(toLoaded, () => undefined);
+		const loaded = await slot.loaded;
+		endPreparing(slot);
+		if (!loaded || slot.phase !== 'loading') return;
+		if ('tasks' in loaded) {
+			slot.phase = 'ready';
+			for (const chunk of slot.chunks) this.#tracker.send(chunk);
+			this.#started?.resolve(loaded.tasks);
+			this.#listener.freed();
+			return;
+		}
+		this.#started?.reject(fromEnvelope(loaded.error));
+		// A module that loaded before and now doesn't: its worker is of no use, and neither is trying in a tight loop.
+		await sleep(this.#clock, RELOAD_MS);
+		if (slot.phase === 'loading') this.end(slot, 'unready', toFailure(fromEnvelope(loaded.error)));
+	}
+
+	/** The worker sets a task up, or has done so. */
+	setUp(slot: Slot, {worker, task}: SetupMessage): void {
+		if (slot.number !== worker) return;
+		if (typeof task === 'string') this.#startPreparing(slot, task);
+		else endPreparing(slot);
+	}
+
+	#startPreparing(slot: Slot, task?: string): void {
+		endPreparing(slot);
+		const slow = {kind: slot.worker.kind, ...(task !== undefined && {task}), durationMs: SLOW_START_MS};
+		slot.endPreparing = this.#clock.after(SLOW_START_MS, () => this.#listener.startsSlowly(slow));
+	}
+
+	// ——— ending ———
+
+	/** Replaces a worker that has done enough, once its chunks are done. */
+	retireIfDue(slot: Slot, memoryBytes: number): void {
+		const {recycle} = this.#options;
+		const isDue = slot.jobs >= recycle.jobs || this.#clock.steadyMs() - slot.startedAt >= recycle.ageMs || memoryBytes >= recycle.memoryBytes;
+		if (isDue && slot.phase === 'ready') slot.phase = 'retiring';
+		if (slot.phase === 'retiring' && slot.chunks.length === 0) void this.#tearDown(slot).then(() => this.end(slot, 'retired'));
+	}
+
+	/** Lets the tasks of an idle worker clean up, as long as the grace lasts. */
+	async #tearDown(slot: Slot): Promise<void> {
+		const {promise: over, resolve} = Promise.withResolvers<void>();
+		const cancel = this.#clock.after(this.#options.graceMs, resolve);
+		await Promise.race([slot.worker.request({type: 'teardown'}).catch(() => undefined), over]);
+		cancel();
+	}
+
+	/** Ends the worker. What it posted before still arrives, unless it is broken; when it is gone, the rest is settled. */
+	end(slot: Slot, reason: EndReason, error?: FailureRecord): void {
+		if (slot.phase === 'ending') return;
+		// While the commands of its job are killed it would go on with the next job.
+		if (slot.worker.kind !== 'caller') this.#releaseWaiting(slot);
+		if (slot.worker.end()) {
+			slot.phase = 'ending';
+			slot.end = {reason, ...(error && {error})};
+		} else if (reason !== 'stopped' || slot.chunks[0]?.intent === 'interrupted') this.#abandonChunks(slot);
+	}
+
+	#releaseWaiting(slot: Slot): void {
+		for (const chunk of [...slot.chunks]) this.#tracker.takeBack(chunk, chunk.waiting(), {type: 'released'});
+	}
+
+	/** A caller can't be ended. Its chunks are settled all the same, or the engine could never close. */
+	#abandonChunks(slot: Slot): void {
+		this.#releaseWaiting(slot);
+		this.#loseChunks(slot, {exitCode: null});
+		this.#listener.freed();
+	}
+
+	#onFailing(worker: PoolWorker): void {
+		const slot = this.#slots.of(worker);
+		// One that loads has no chunk to lose, and is not replaced at once.
+		if (slot && slot.phase !== 'loading') slot.phase = 'ending';
+	}
+
+	/** A worker that ends while it loads is not replaced in a tight loop, nor are its jobs given back in one. */
+	async #onExit(worker: PoolWorker, ending: Ending): Promise<void> {
+		const slot = this.#slots.of(worker);
+		if (slot?.phase === 'loading') {
+			const unloadable = toUnloadable(worker, ending, this.#options.tasks);
+			this.#started?.reject(unloadable);
+			slot.end = {reason: 'unready', error: toFailure(unloadable)};
+			await sleep(this.#clock, RELOAD_MS);
+		}
+		this.#removeWorker(worker, ending);
+	}
+
+	#removeWorker(worker: PoolWorker, ending: Ending): void {
+		const slot = this.#slots.of(worker);
+		if (!slot) return;
+		slot.phase = 'ending';
+		endPreparing(slot);
+		if (this.#phase !== 'closing' && slot.end?.reason !== 'retired' && worker.kind !== 'caller') this.#listener.lost(lossOf(slot, worker.kind, ending));
+		this.#loseChunks(slot, ending);
+		this.#slots.delete(worker);
+		if (this.#phase === 'open') this.#source.add?.();
+		this.#listener.freed();
+	}
+
+	#loseChunks(slot: Slot, ending: Ending): void {
+		for (const {chunkState} of slot.chunks) chunkState.refresh();
+		const loss: Loss = {
+			ending,
+			wasEnded: this.#phase === 'closing' || slot.end !== undefined,
+			wasSilent: slot.end?.reason === 'blocked',
+			// A chunk that has started a job is to blame, and no chunk that waited behind it.
+			isUnproven: !slot.hasReported && !slot.chunks.some(({chunkState}) => chunkState.lastStarted()),
+		};
+		for (const chunk of [...slot.chunks]) this.#tracker.lose(chunk, loss);
+	}
+
+	/** Tears down what is idle and ends the rest. Resolves when all workers are gone. */
+	async close(): Promise<void> {
+		const idle = this.#slots.all.filter(({phase, chunks}) => phase === 'ready' && chunks.length === 0);
+		await Promise.all([...idle.map(slot => this.#tearDown(slot)), this.#letLoad()]);
+		await this.#source.close();
+		for (const {worker} of this.#slots.all) this.#removeWorker(worker, {exitCode: 0});
+	}
+
+	/** From now on no worker is started. */
+	beginClose(): void {
+		this.#phase = 'closing';
+		this.#started?.reject(new FaenaError('Closed', 'The pool was closed while it loaded its tasks.'));
+	}
+
+	/** A thread that is ended while it loads a native addon takes the whole process along; it is given the grace for that. */
+	async #letLoad(): Promise<void> {
+		const loading = this.#slots.all.filter(({worker, phase}) => worker.kind === 'thread' && phase === 'loading');
+		if (loading.length === 0) return;
+		await Promise.race([Promise.all(loading.map(({loaded}) => loaded)), sleep(this.#clock, this.#options.graceMs)]);
+	}
+}
+
+function endPreparing(slot: Slot): void {
+	slot.endPreparing?.();
+	slot.endPreparing = undefined;
+}
+
+function lossOf({end, chunks: [chunk]}: Slot, kind: WorkerLoss['kind'], {exitCode, signal, isOutOfMemory, leavesProcesses}: Ending): WorkerLoss {
+	chunk?.chunkState.refresh();
+	const running = chunk?.chunkState.running();
+	return {
+		kind,
+		...((end as Omit<WorkerLoss, 'kind'> | undefined) ?? {reason: isOutOfMemory ? 'outOfMemory' : 'ended'}),
+		...(exitCode !== null && {exitCode}),
+		...(signal !== undefined && {signal}),
+		...(leavesProcesses && {leavesProcesses}),
+		...(chunk && running && {jobId: chunk.idAt(running.index)}),
+	};
+}
+
+/** Why a worker ended while it loaded the tasks module. */
+function toUnloadable({kind}: PoolWorker, ending: Ending, tasks: string): FaenaError {
+	if (ending.error instanceof FaenaError) return ending.error;
+	const [, refusal] = /: (bad option: .*)/.exec(ending.stderr ?? '') ?? [];
+	if (refusal) return new FaenaError('BadOption', `open() expects as execArgv options of Node's; a worker ${kind} said: ${refusal}`);
+	const limit = ending.isOutOfMemory && ending.limitBytes ? ` Its limit was ${ending.limitBytes / 1024 ** 2} MiB (maxOldGenerationSizeMb).` : '';
+	const complaint = ending.stderr ? ` It said: ${ending.stderr.trim()}` : '';
+	const thrown = ending.error === undefined || ending.exitCode === null || ending.isOutOfMemory ? '' : ` ${toFailure(ending.error).message}`;
+	const message = `The tasks module ${fileURLToPath(tasks)} can't be loaded: its worker ${kind} ${howItEnded(ending)}.${limit}${complaint}${thrown}`;
+	return new FaenaError('BadTasksModule', message, {cause: ending.error});
+}

@@ -1,0 +1,342 @@
+import type {Batch, BatchOptions, CompletedBatch, DeleteResult} from '../job/batch.ts';
+import type {Claim, ClaimedJob, Lease, OwnerId} from '../job/claim.ts';
+import type {Encoded} from '../job/encoding.ts';
+import {toFailure} from '../job/failure.ts';
+import {claimedJobsOf, type EnqueuedGroup, listIds, type NewGroup, numberAt, sizeOf, toEndedGroup, toNewGroups} from '../job/group.ts';
+import type {
+	BatchId,
+	CancelResult,
+	CleanupOptions,
+	CleanupResult,
+	Counts,
+	DiscardOptions,
+	DiscardResult,
+	Job,
+	JobEnd,
+	JobFilter,
+	JobId,
+	JobValues,
+	LogLine,
+	Page,
+} from '../job/job.ts';
+import type {NewJob} from '../job/new-job.ts';
+import type {Outcome, Settlement} from '../job/outcome.ts';
+import {movePages} from './moving.ts';
+import type {Claimed, ClaimRequest, MovePage, MoveTarget, SettledGroup, Store, TaskCounts} from './store.ts';
+
+/**
+ * A queue of jobs for programs with a loop of their own: everyday verbs over any {@link Store}. `openQueue()` returns one.
+ * Verbs for many jobs work page by page. If a page fails, the pages before it stay done.
+ */
+export class JobQueue {
+	readonly #listeners = new Set<() => void>();
+
+	/** The store that keeps the jobs. */
+	readonly store: Store;
+
+	constructor(store: Store) {
+		this.store = store;
+	}
+
+	/** The location of the jobs, as given to `openQueue`. */
+	get location(): string {
+		return this.store.location;
+	}
+
+	/**
+	 * Enqueues jobs: all, or none and an error. Resolves once they are durable.
+	 * @returns a job for each one given, in order
+	 * @throws FaenaError `KeyConflict` if a key belongs to a job with another payload; `BadRow`, `TooLarge`
+	 */
+	async enqueue(jobs: readonly NewJob[]): Promise<readonly Enqueued[]> {
+		const groups = toNewGroups(jobs);
+		const {enqueued} = await this.store.commit({enqueue: groups, rejectConflicts: true});
+		this.announce();
+		return groups.flatMap((group, index) => enqueuedJobs(group, enqueued[index] as EnqueuedGroup));
+	}
+
+	/** Calls the listeners of {@link onEnqueue}. For a program that has enqueued jobs by `store.commit()`. */
+	announce(): void {
+		for (const listener of this.#listeners) listener();
+	}
+
+	/** Calls the listener after each {@link enqueue} and {@link announce} on this object. Returns a function that removes the listener. */
+	onEnqueue(listener: () => void): () => void {
+		this.#listeners.add(listener);
+		return () => void this.#listeners.delete(listener);
+	}
+
+	/** Calls the listener for each batch that completes in a transaction of this object, after the commit. Returns a function that removes the listener. */
+	onBatchCompleted(listener: (batch: CompletedBatch) => void): () => void {
+		return this.store.listen(undefined, news => {
+			if (news.type !== 'batchCompleted') return;
+			const {type: _, ...batch} = news;
+			listener(batch);
+		});
+	}
+
+	/** Claims up to `limit` jobs of the given tasks: higher priority first, then in order of arrival. */
+	async dequeue({owner, tasks, limit = 1, maxBytes = Infinity}: DequeueOptions): Promise<Dequeued> {
+		const {claimed} = await this.store.commit({claim: {owner, lanes: lanesOf(tasks, limit), limit, maxBytes}});
+		return {lease: claimed.lease, jobs: inOrder(claimed)};
+	}
+
+	/** Records the outcomes of executions. An outcome whose lease or execution number no longer matches changes nothing and counts as lost. */
+	async settle(lease: Lease, outcomes: readonly Omit<Settlement, 'lease'>[]): Promise<{accepted: number; lost: number}> {
+		const settled = await this.#settle(outcomes.map(outcome => ({...outcome, lease})));
+		const lost = settled ? [...settled.others.values()].filter(status => status === 'lost').length : 0;
+		return {accepted: outcomes.length - lost, lost};
+	}
+
+	/** Settles one job as completed. Returns false if the claim was lost. */
+	async complete(claim: Claim, result: Encoded = null): Promise<boolean> {
+		return this.#settleOne(claim, {type: 'returned', value: result});
+	}
+
+	/** Settles one job as failed. It is tried again after its backoff, or is dead if no attempts are left. Returns false if the claim was lost. */
+	async fail(claim: Claim, error: unknown): Promise<boolean> {
+		return this.#settleOne(claim, {type: 'threw', error: toFailure(error)});
+	}
+
+	async #settleOne({id, lease, execution}: Claim, outcome: Outcome): Promise<boolean> {
+		const settled = await this.#settle([{id, lease, execution, outcome}]);
+		return settled?.others.get(0) !== 'lost';
+	}
+
+	async #settle(settlements: readonly Settlement[]): Promise<SettledGroup | undefined> {
+		const settle = settlements.length > 0 ? [toEndedGroup(settlements)] : [];
+		return (await this.store.commit({settle})).settled[0];
+	}
+
+	/** Cancels jobs. Pending and failed jobs are cancelled at once; the owners of running jobs are asked to stop them. */
+	async cancel(filter: JobFilter): Promise<CancelResult> {
+		const {ids, asked} = await this.#moveAll(filter, 'cancelled');
+		return {cancelled: ids, asked};
+	}
+
+	/** Begins a new round of failed, dead and cancelled jobs, and of completed jobs that the filter names by status or id. Returns the number of jobs. */
+	async retry(filter: JobFilter): Promise<number> {
+		return (await this.#moveAll(filter, 'pending')).ids.length;
+	}
+
+	/** Deletes jobs as if they had never been enqueued. A running job is deleted when its execution ends. */
+	async discard(ids: readonly JobId[], options: DiscardOptions): Promise<DiscardResult> {
+		const {ids: discarded, asked} = await this.#moveAll({ids}, 'discarded', options);
+		return {discarded, asked};
+	}
+
+	async #moveAll(filter: JobFilter, to: MoveTarget, options?: Pick<MovePage, 'stop'>): Promise<{readonly ids: JobId[]; readonly asked: JobId[]}> {
+		const all: {readonly ids: JobId[]; readonly asked: JobId[]} = {ids: [], asked: []};
+		for await (const {ids, asked} of movePages(this.store, filter, to, options)) {
+			all.ids.push(...ids);
+			all.asked.push(...asked);
+		}
+		return all;
+	}
+
+	/** Pauses tasks: their jobs are enqueued but not dequeued. Durable. */
+	pause(tasks: readonly string[]): Promise<void> {
+		return this.store.setPaused(tasks, true);
+	}
+
+	/** Ends the pause of tasks. */
+	resume(tasks: readonly string[]): Promise<void> {
+		return this.store.setPaused(tasks, false);
+	}
+
+	/** Names of the paused tasks. */
+	async paused(): Promise<readonly string[]> {
+		return (await this.store.counts()).flatMap(({task, isPaused}) => (isPaused ? task : [])).sort();
+	}
+
+	/** Renews the owner's lease. Returns false if the owner is unknown or was taken for dead: its claims are lost, and its next dequeue registers it again. */
+	async heartbeat(owner: OwnerId): Promise<boolean> {
+		return (await this.store.heartbeat(owner)) === 'alive';
+	}
+
+	/** Makes the running jobs of dead owners ready again, uncharged. Call it at least twice per lease. Returns the number of jobs. */
+	reclaim(): Promise<number> {
+		return allPages(() => this.store.reclaim());
+	}
+
+	/** Makes the owner's running jobs of leases after this one ready again, uncharged. Returns the number of jobs. */
+	release(owner: OwnerId, after: Lease): Promise<number> {
+		return allPages(() => this.store.release(owner, {after}));
+	}
+
+	/** Removes an owner. Jobs that it still holds become ready again, uncharged. */
+	async leave(owner: OwnerId): Promise<void> {
+		await allPages(() => this.store.release(owner, {leave: true}));
+	}
+
+	/** @returns `undefined` if there is no such job */
+	async job(id: JobId): Promise<Job | undefined> {
+		return (await this.store.jobs({ids: [id]})).jobs[0];
+	}
+
+	/** Jobs in order of arrival. */
+	async jobs(filter: JobFilter, {after = 0, limit = 100}: Page = {}): Promise<readonly Job[]> {
+		const jobs: Job[] = [];
+		for (let from: JobId | null = after; from !== null && jobs.length < limit; ) {
+			const page = await this.store.jobs(filter, {after: from, limit: limit - jobs.length});
+			jobs.push(...page.jobs);
+			from = page.next;
+		}
+		return jobs;
+	}
+
+	/**
+	 * Payload, result and checkpoint of a job, encoded.
+	 * @returns `undefined` if there is no such job
+	 */
+	async values(id: JobId): Promise<JobValues | undefined> {
+		return (await this.store.jobs({ids: [id]}, {}, {values: true})).jobs[0]?.values;
+	}
+
+	/** The latest 200 log lines of a job, the oldest first; none if there is no such job. */
+	async logs(id: JobId): Promise<readonly LogLine[]> {
+		return (await this.store.jobs({ids: [id]}, {}, {logs: true})).jobs[0]?.logs ?? [];
+	}
+
+	/** The ends of jobs. A job that does not exist is `missing`; a job that has not ended is left out. */
+	async outcomes(ids: readonly JobId[]): Promise<readonly JobEnd[]> {
+		const outcomes: JobEnd[] = [];
+		for (let after: number | null = 0; after !== null; ) {
+			const page = await this.store.outcomes(ids, {after});
+			outcomes.push(...page.outcomes);
+			after = page.next;
+		}
+		return outcomes;
+	}
+
+	/** The number of jobs by status, of all tasks or of one. */
+	async counts({task}: {readonly task?: string} = {}): Promise<Counts> {
+		return toCounts((await this.store.counts()).filter(each => task === undefined || each.task === task));
+	}
+
+	/** As {@link Store.openBatch}. */
+	openBatch(name: string, task: string, owner: OwnerId, options?: BatchOptions): Promise<BatchId> {
+		return this.store.openBatch(name, task, owner, options);
+	}
+
+	/** Ends the input of the batch at this number of items. Returns false if another owner has the batch, or it does not exist. */
+	endInput(batch: BatchId, total: number, owner: OwnerId): Promise<boolean> {
+		return this.store.updateBatch(batch, owner, {total});
+	}
+
+	/** The owner has read all results and leaves the batch. `cleanup` may delete it. */
+	async closeBatch(batch: BatchId, owner: OwnerId): Promise<void> {
+		await this.store.updateBatch(batch, owner, {isClosed: true});
+	}
+
+	/** The owner leaves the batch open. Another map may continue it. */
+	async leaveBatch(batch: BatchId, owner: OwnerId): Promise<void> {
+		await this.store.updateBatch(batch, owner, {isLeft: true});
+	}
+
+	/** @returns `undefined` if no batch has this name */
+	async batch(name: string): Promise<Batch | undefined> {
+		return (await this.store.batches({name})).batches[0];
+	}
+
+	/** All batches in the order of their creation. */
+	async batches(): Promise<readonly Batch[]> {
+		const batches: Batch[] = [];
+		for (let after: BatchId | null = 0; after !== null; ) {
+			const page = await this.store.batches({}, {after});
+			batches.push(...page.batches);
+			after = page.next;
+		}
+		return batches;
+	}
+
+	/**
+	 * Deletes jobs of the batch, and with the last one the batch itself.
+	 * @param limit the most jobs to delete in this call, which is one transaction; default 1,000
+	 * @throws FaenaError `BatchRunning` if a job of the batch is running; jobs that were deleted before stay deleted
+	 */
+	async deleteBatch(name: string, limit?: number): Promise<DeleteResult> {
+		const {deleted, next} = await this.store.delete({batch: name}, limit === undefined ? {} : {limit});
+		return {deleted, isGone: next === null};
+	}
+
+	/** Deletes a page of completed, dead and cancelled jobs that ended before a time. Jobs of open batches are kept. */
+	cleanup({endedBefore, ...page}: CleanupOptions): Promise<CleanupResult> {
+		return this.store.delete({endedBefore}, page);
+	}
+
+	/** As {@link Store.close}. */
+	close(): Promise<void> {
+		return this.store.close();
+	}
+}
+
+/** A job after {@link JobQueue.enqueue}. */
+export interface Enqueued {
+	/** The id of the new or existing job. */
+	readonly id: JobId;
+	/** True if this is an earlier job with the same key. Its payload is the same, or {@link NewJob.rerun} allowed to replace it. */
+	readonly reused: boolean;
+}
+
+/** Which jobs {@link JobQueue.dequeue} claims. */
+export interface DequeueOptions {
+	/** The owner of the claims, such as a nanoid. The first claim registers it. */
+	readonly owner: OwnerId;
+	/** Names of tasks. */
+	readonly tasks: readonly string[];
+	/** Default 1. */
+	readonly limit?: number;
+	/** The claim ends with the job whose payload brings the total to this size. Default: no limit. */
+	readonly maxBytes?: number;
+}
+
+/** The jobs that one transaction claimed. */
+export interface Dequeued {
+	/** 0 if no job was dequeued. */
+	readonly lease: Lease;
+	/** By priority, then in order of arrival. */
+	readonly jobs: readonly ClaimedJob[];
+}
+
+/** Requests quarantined and other jobs of these tasks alike. */
+export function lanesOf(tasks: readonly string[], limit: number): ClaimRequest['lanes'] {
+	return tasks.flatMap(task => [
+		{task, limit},
+		{task, limit, isQuarantined: true},
+	]);
+}
+
+function enqueuedJobs(group: NewGroup, {ids, reused = []}: EnqueuedGroup): Enqueued[] {
+	const known = new Set(reused);
+	return listIds(ids, sizeOf(group)).map((id, index) => ({id, reused: known.has(index)}));
+}
+
+/** The jobs of all groups by priority, then by arrival. A group has the jobs of one task alone. */
+function inOrder({groups}: Claimed): ClaimedJob[] {
+	const jobs = groups.flatMap(group => [...claimedJobsOf(group)].map((job, index) => ({job, priority: numberAt(group.priorities, index)})));
+	if (groups.length > 1) jobs.sort((a, b) => b.priority - a.priority || a.job.id - b.job.id);
+	return jobs.map(({job}) => job);
+}
+
+/** The number of jobs by status, in all of these tasks. */
+function toCounts(tasks: readonly TaskCounts[]): Counts {
+	const sum = (jobs: (task: TaskCounts) => number) => tasks.reduce((total, task) => total + jobs(task), 0);
+	return {
+		pending: sum(({ready, quarantined, delayed}) => ready + quarantined + delayed),
+		running: sum(({running}) => running),
+		failed: sum(({failed, parked}) => failed + parked),
+		completed: sum(({completed}) => completed),
+		dead: sum(({dead}) => dead),
+		cancelled: sum(({cancelled}) => cancelled),
+	};
+}
+
+async function allPages(page: () => Promise<{readonly jobs: number; readonly hasMore: boolean}>): Promise<number> {
+	let jobs = 0;
+	for (;;) {
+		const released = await page();
+		jobs += released.jobs;
+		if (!released.hasMore) return jobs;
+	}
+}

@@ -1,0 +1,73 @@
+import Database from 'better-sqlite3';
+import {FaenaError} from '../../support/errors.ts';
+import {BUSY_TIMEOUT_MS} from './busy.ts';
+import {storageFull} from './trusted-files.ts';
+
+type Sentence = (path: string, error: InstanceType<typeof Database.SqliteError>) => FaenaError;
+
+/** The error for each of SQLite's codes. The first pattern that matches counts. */
+const SENTENCES: readonly (readonly [code: RegExp, sentence: Sentence])[] = [
+	[/^SQLITE_NOTADB$/, bad(() => 'is not an SQLite database. Name another file')],
+	[/^SQLITE_CORRUPT/, bad(() => 'is a damaged SQLite database. Restore it from a backup, or recover what is left with the sqlite3 shell (.recover)')],
+	// Faena's statements are valid on an intact database.
+	[/^SQLITE_ERROR$/, bad(({message}) => `is damaged, or another program has changed it: ${message}. Restore it from a backup, or name another file`)],
+	[
+		/^SQLITE_READONLY/,
+		bad(() => "can't be written. Check the permissions of the file and its folder, and that their disk is not mounted read-only, then open it again"),
+	],
+	[/^SQLITE_CANTOPEN/, bad(() => "can't be opened. Check that it is a file, and that the file, its folder and their disk can be read and written")],
+	// The log is shorter than before; the disk has not failed. After a reopening, the database would look as if nothing were missing.
+	[/^SQLITE_IOERR_SHORT_READ$/, bad(() => 'or the log beside it was truncated while it was in use. Restore it from a backup')],
+	[
+		/^SQLITE_(MISMATCH$|CONSTRAINT)/,
+		(path, error) =>
+			new FaenaError(
+				'BadRow',
+				`${path} refuses to store this: ${error.message} (${error.code}). Either a value has the wrong type, or rows that Faena never writes conflict with it.`,
+				{cause: error},
+			),
+	],
+	// SQLite reports this after it has tried for ten seconds.
+	[/^SQLITE_PROTOCOL$/, bad(() => 'allowed no transaction: its disk fails, or another program that uses it was stopped during a write')],
+	[/^SQLITE_FULL$/, storageFull],
+	[
+		/^SQLITE_BUSY/,
+		(path, error) =>
+			new FaenaError(
+				'DatabaseBusy',
+				`${path} was locked by another program for more than ${BUSY_TIMEOUT_MS / 1000} s. End the long transaction there (${error.code}).`,
+				{cause: error},
+			),
+	],
+	[
+		/^SQLITE_IOERR/,
+		(path, error) =>
+			new FaenaError(
+				'OutcomeUnknown',
+				`Reading or writing ${path} failed (${error.code}). Check the disk. The last commit may or may not have taken effect. To be safe, enqueue again with the same key.`,
+				{cause: error},
+			),
+	],
+];
+
+function bad(problem: (error: Error) => string): Sentence {
+	return (path, error) => new FaenaError('BadDatabase', `${path} ${problem(error)} (${error.code}).`, {cause: error});
+}
+
+/** Turns an error of SQLite into a FaenaError. Returns any other error as it is. */
+export function translate(error: unknown, path: string): unknown {
+	if (isTooLarge(error))
+		return new FaenaError(
+			'TooLarge',
+			`${path} can't store a value of this size: SQLite takes at most 1,000,000,000 bytes in a row. Store less, or keep large results in files (option blobs).`,
+			{cause: error},
+		);
+	if (!(error instanceof Database.SqliteError)) return error;
+	return SENTENCES.find(([code]) => code.test(error.code))?.[1](path, error) ?? error;
+}
+
+/** SQLite has a code for this. better-sqlite3 throws a RangeError for a bound value, and V8 throws one for joined values. */
+function isTooLarge(error: unknown): boolean {
+	if (error instanceof Database.SqliteError) return error.code === 'SQLITE_TOOBIG';
+	return error instanceof RangeError && /^The bound .* too big$|^Invalid string length$/.test(error.message);
+}

@@ -1,0 +1,380 @@
+import test from 'ava';
+import {Calls, type OtherCall} from '../../lib/dispatcher/calls.ts';
+import {Clients} from '../../lib/dispatcher/clients.ts';
+import {HeldBatches} from '../../lib/dispatcher/held-batches.ts';
+import {IdleCalls} from '../../lib/dispatcher/idle-calls.ts';
+import type {BatchId} from '../../lib/job/job.ts';
+import {JobQueue} from '../../lib/store/job-queue.ts';
+import type {Store} from '../../lib/store/store.ts';
+import {FaenaError} from '../../lib/support/errors.ts';
+import {arm} from '../../lib/support/failpoint.ts';
+import type {RepliesMessage, Reply, Verbs} from '../../lib/transport/messages.ts';
+import {newJob, smallPages, verb} from '../fixtures/dispatcher.ts';
+import {HandClock} from '../fixtures/hand-clock.ts';
+import {override} from '../fixtures/override.ts';
+import {MemoryStore} from '../store/oracle.ts';
+
+interface SetUp {
+	readonly jobs?: number;
+	readonly verbs?: (store: Store, clock: HandClock) => Partial<Store>;
+	/** Of the host. */
+	readonly reclaim?: () => Promise<number>;
+	/** Resolves when the pool has given back, or stopped, what it was asked for. */
+	readonly obeyed?: Promise<void>;
+}
+
+/** Calls of a dispatcher on a store of so many jobs. */
+async function setUp({jobs = 0, verbs = () => ({}), reclaim = async () => 0, obeyed = Promise.resolve()}: SetUp = {}) {
+	const clock = new HandClock();
+	const memory = new MemoryStore({clock});
+	const store = override(memory, inner => ({...smallPages(inner), ...verbs(inner, clock)}));
+	const queue = new JobQueue(memory);
+	await queue.enqueue(Array.from({length: jobs}, () => newJob()));
+	const messages: RepliesMessage[] = [];
+	const clients = new Clients(store, message => void messages.push(message), ['cancelled']);
+	const batches = new HeldBatches(store, 'owner');
+	const idleCalls = new IdleCalls(store, clients);
+	/** What the host was asked for, in order. */
+	const host: unknown[][] = [];
+	const calls = new Calls(store, 'owner', clock, clients, batches, idleCalls, {
+		lookUp: async () => {
+			host.push(['lookUp']);
+			await clock.nextTurn();
+			await clients.watches.lookUp();
+		},
+		statistics: () => 'statistics',
+		reclaim: () => {
+			host.push(['reclaim', clock.steadyMs()]);
+			return reclaim();
+		},
+		jobsMayBeReady: () => void host.push(['jobsMayBeReady']),
+		stop: id => void host.push(['stop', id]),
+		release: async (...args) => {
+			host.push(['release', ...args]);
+			await obeyed;
+		},
+		confirmStops: async () => {
+			host.push(['confirmStops']);
+			await obeyed;
+		},
+		wake: () => void host.push(['wake']),
+	});
+	/** What leaves for the callers now. */
+	const flush = (): Pick<RepliesMessage, 'replies' | 'notices' | 'events'> => {
+		clients.flush();
+		const all = messages.splice(0);
+		return {
+			replies: all.flatMap(({replies}) => replies),
+			notices: all.flatMap(({notices}) => notices),
+			events: all.flatMap(({events}) => events),
+		};
+	};
+	const perform = async (...own: OtherCall[]): Promise<readonly Reply[]> => {
+		for (const call of own) calls.add(call);
+		await calls.perform();
+		await clock.nextTurn();
+		return flush().replies;
+	};
+	const ask = async (name: keyof Verbs, ...args: readonly unknown[]) => (await perform(verb(1, name, ...args)))[0] as Reply & {value?: unknown};
+	return {calls, clients, clock, flush, host, idleCalls, memory, messages, perform, queue, ask};
+}
+
+test('calls are performed in order, and answered', async t => {
+	const {calls, perform, clients, idleCalls} = await setUp();
+	t.false(calls.hasWaiting);
+	calls.add({call: 1, type: 'stats'});
+	t.true(calls.hasWaiting);
+	const [first] = await perform();
+	t.true(idleCalls.isEmpty);
+	const replies = await perform(
+		{call: 2, type: 'watch', ids: [7]},
+		{call: 3, type: 'subscribe', events: ['recovered']},
+		{call: 4, type: 'idle', waiting: true},
+		verb(5, 'paused'),
+		{call: 6, type: 'unwatch', ids: [7]},
+	);
+	t.deepEqual(first, {call: 1, value: 'statistics'});
+	t.deepEqual(replies, [
+		{call: 2, value: undefined},
+		{call: 3, value: undefined},
+		{call: 5, value: []},
+		{call: 6, value: undefined},
+	]);
+	t.false(calls.hasWaiting);
+	t.true(clients.watches.isEmpty);
+	t.false(idleCalls.isEmpty);
+});
+
+test('a caller that watches jobs hears at once of those that have ended', async t => {
+	const {calls, queue, clients, flush} = await setUp({jobs: 2});
+	await queue.cancel({ids: [2]});
+	calls.add({call: 1, type: 'watch', ids: [1, 2]});
+	await calls.perform();
+	t.like(flush(), {replies: [{call: 1}], notices: [{id: 2, status: 'cancelled'}]});
+	calls.add({call: 2, type: 'unwatch', ids: [1]});
+	await calls.perform();
+	t.true(clients.watches.isEmpty);
+});
+
+test('a caller that subscribes gets other events from then on', async t => {
+	const {perform, clients, flush} = await setUp();
+	await perform({call: 1, type: 'subscribe', events: ['recovered']});
+	clients.cancelled([1]);
+	clients.publish({type: 'recovered', jobs: 1});
+	t.deepEqual(flush().events, [{type: 'recovered', jobs: 1}]);
+});
+
+test('only verbs that callers may use are performed', async t => {
+	const {ask, queue} = await setUp({jobs: 1});
+	for (const name of ['enqueue', 'dequeue', 'close', 'toString', 'constructor', 'listen'])
+		t.like(await ask(name as keyof Verbs), {call: 1, error: {code: 'BadOption', message: `There is no verb ${name}.`}});
+	t.is((await queue.counts()).pending, 1);
+});
+
+test('a verb is answered with what the queue gives, or with its error', async t => {
+	const {ask} = await setUp({jobs: 2});
+	t.like(await ask('job', 2), {value: {id: 2, status: 'pending'}});
+	t.like(await ask('jobs', {ids: [1]}), {value: [{id: 1}]});
+	t.like(await ask('counts', {task: 'count'}), {value: {pending: 2}});
+	t.deepEqual(await ask('logs', 1), {call: 1, value: []});
+	t.deepEqual(await ask('batches'), {call: 1, value: []});
+	t.like(await ask('cleanup', {endedBefore: 0}), {value: {deleted: 0, next: null}});
+	const broken = await setUp({verbs: () => ({counts: async () => Promise.reject(new FaenaError('DatabaseBusy', 'locked'))})});
+	t.like(await broken.ask('counts'), {error: {code: 'DatabaseBusy'}});
+});
+
+test('calls are performed for 20 ms, the first in any case; the others keep their order', async t => {
+	const {calls, perform} = await setUp({
+		verbs: (inner, clock) => ({
+			counts() {
+				clock.pass(10);
+				return inner.counts();
+			},
+		}),
+	});
+	const numbers = async (...own: OtherCall[]) => (await perform(...own)).map(({call}) => call);
+	t.deepEqual(await numbers(...[1, 2, 3, 4, 5].map(call => verb(call, 'counts'))), [1, 2]);
+	t.true(calls.hasWaiting);
+	t.deepEqual(await numbers(verb(6, 'counts')), [3, 4]);
+	t.deepEqual(await numbers(), [5, 6]);
+	t.false(calls.hasWaiting);
+	const slow = await setUp({
+		jobs: 100,
+		verbs: (inner, clock) => ({
+			move(...args) {
+				clock.pass(100);
+				return inner.move(args[0], args[1], {limit: 10, ...args[2]});
+			},
+		}),
+	});
+	await slow.perform(verb(1, 'cancel', {}));
+	t.deepEqual(
+		(await slow.perform(verb(2, 'paused'), verb(3, 'paused'))).map(({call}) => call),
+		[2],
+	);
+});
+
+test('a pause is answered once nothing of its tasks can start any more, and keeps no other call waiting', async t => {
+	const {promise: obeyed, resolve} = Promise.withResolvers<void>();
+	const {perform, host, queue, clock, messages} = await setUp({obeyed});
+	t.deepEqual(await perform(verb(1, 'pause', ['count', 'other']), verb(2, 'paused')), [{call: 2, value: ['count', 'other']}]);
+	t.deepEqual(host, [
+		['release', 'count'],
+		['release', 'other'],
+	]);
+	t.deepEqual(await queue.paused(), ['count', 'other']);
+	resolve();
+	await clock.nextTurn();
+	// It leaves by itself: the loop may have nothing to do for long.
+	t.deepEqual(
+		messages.flatMap(({replies}) => replies),
+		[{call: 1, value: undefined}],
+	);
+});
+
+test('after a resume jobs may be ready, and after no other verb that reads or pauses', async t => {
+	const {ask, host} = await setUp();
+	t.deepEqual(await ask('resume', ['count']), {call: 1, value: undefined});
+	t.deepEqual(host.splice(0), [['jobsMayBeReady']]);
+	await ask('counts');
+	t.deepEqual(host, []);
+});
+
+test('a cancel answers with what was cancelled; running jobs are stopped first, and none of them can start after the answer', async t => {
+	const {promise: obeyed, resolve} = Promise.withResolvers<void>();
+	const {calls, queue, clients, host, flush, clock, messages} = await setUp({jobs: 5, obeyed});
+	await queue.dequeue({owner: 'owner', tasks: ['count'], limit: 2});
+	clients.watches.add([1, 3]);
+	calls.add(verb(1, 'cancel', {ids: [1, 2, 3, 4]}));
+	await calls.perform();
+	t.false(calls.hasMoves);
+	const {replies, notices, events} = flush();
+	t.deepEqual(replies, []);
+	t.like(notices, [{id: 3, status: 'cancelled'}]);
+	t.deepEqual(events, [
+		{type: 'cancelled', id: 3},
+		{type: 'cancelled', id: 4},
+	]);
+	t.deepEqual(host, [['stop', 1], ['stop', 2], ['lookUp'], ['confirmStops']]);
+	resolve();
+	await clock.nextTurn();
+	t.deepEqual(
+		messages.flatMap(each => each.replies),
+		[{call: 1, value: {cancelled: [3, 4], asked: [1, 2]}}],
+	);
+});
+
+test('a cancel of jobs that do not run asks the pool nothing', async t => {
+	const {ask, host} = await setUp({jobs: 2});
+	t.deepEqual(await ask('cancel', {ids: [2]}), {call: 1, value: {cancelled: [2], asked: []}});
+	t.deepEqual(host, [['lookUp']]);
+});
+
+test('a discard lets running jobs end, or stops them; what waits in the pool comes back, and no job is told as cancelled', async t => {
+	const {ask, queue, host, flush} = await setUp({jobs: 3});
+	await queue.dequeue({owner: 'owner', tasks: ['count'], limit: 1});
+	t.deepEqual(await ask('discard', [1, 2], {stop: false}), {call: 1, value: {discarded: [2], asked: [1]}});
+	t.deepEqual(host.splice(0), [['release'], ['lookUp'], ['confirmStops']]);
+	t.deepEqual(await ask('discard', [1], {stop: true}), {call: 1, value: {discarded: [], asked: [1]}});
+	t.deepEqual(host.splice(0), [['stop', 1], ['lookUp'], ['confirmStops']]);
+	t.deepEqual(await ask('discard', [3], {stop: false}), {call: 1, value: {discarded: [3], asked: []}});
+	t.deepEqual(host, [['lookUp']]);
+	t.deepEqual(flush().events, []);
+});
+
+test('after a retry jobs may be ready', async t => {
+	const {ask, queue, host} = await setUp({jobs: 2});
+	await queue.cancel({ids: [1]});
+	t.deepEqual(await ask('retry', {}), {call: 1, value: 1});
+	t.deepEqual(host, [['jobsMayBeReady']]);
+});
+
+test('a call of many jobs moves a page each time, before other calls', async t => {
+	const {calls, perform, queue} = await setUp({jobs: 25});
+	t.deepEqual(await perform(verb(1, 'cancel', {})), []);
+	t.true(calls.hasMoves);
+	t.like(await perform(verb(2, 'counts')), [{call: 2, value: {cancelled: 20}}]);
+	const [reply] = await perform();
+	t.is((reply as {value: {cancelled: unknown[]}}).value.cancelled.length, 25);
+	t.false(calls.hasMoves);
+	t.is((await queue.counts()).cancelled, 25);
+});
+
+test('calls of many jobs take turns', async t => {
+	const {perform} = await setUp({jobs: 30});
+	const order = async (...own: OtherCall[]) => (await perform(...own)).map(({call}) => call);
+	t.deepEqual(await order(verb(1, 'cancel', {}), verb(2, 'cancel', {status: 'pending'})), []);
+	t.deepEqual([await order(), await order()], [[1], [2]]);
+});
+
+for (const [name, ...args] of [['counts'], ['openBatch', 'nightly', 'count'], ['cancel', {}]] as const) {
+	test.serial(`after the transaction of ${name} comes a moment at which a program under test can be made to die`, async t => {
+		const {ask} = await setUp({jobs: 1});
+		const disarm = arm({'verb:committed': 'throw'});
+		t.like(await ask(name, ...args), {error: {message: "Faena's dispatcher failed: The failpoint verb:committed was reached."}});
+		disarm();
+	});
+}
+
+test('a call whose page fails is refused, and goes no further; others do', async t => {
+	let fails = false;
+	const {calls, perform} = await setUp({
+		jobs: 25,
+		verbs: inner => ({
+			async move(filter, to, page) {
+				if (fails) throw new FaenaError('DatabaseBusy', 'locked');
+				return inner.move(filter, to, {limit: 10, ...page});
+			},
+		}),
+	});
+	await perform(verb(1, 'cancel', {}));
+	fails = true;
+	t.like(await perform(verb(2, 'paused')), [{call: 1, error: {code: 'DatabaseBusy'}}, {call: 2}]);
+	t.false(calls.hasMoves);
+	t.like(await perform(verb(3, 'cancel', {})), [{call: 3, error: {code: 'DatabaseBusy'}}]);
+});
+
+test('calls that are not done at the end are refused with how far they came', async t => {
+	const {calls, perform, flush} = await setUp({jobs: 25});
+	await perform(verb(1, 'cancel', {}));
+	calls.interrupt();
+	t.false(calls.hasMoves);
+	t.like(flush().replies, [
+		{
+			call: 1,
+			error: {
+				code: 'Closed',
+				message: 'The engine was closed before cancel() was done. It was done for 10 jobs, and that stays so; call it again for the others.',
+			},
+		},
+	]);
+});
+
+test('a batch is opened for the owner, its input ends, and it is closed or left: then another map may open it', async t => {
+	const {ask, calls, clock, messages, queue, host} = await setUp();
+	calls.add(verb(1, 'openBatch', 'nightly', 'count'));
+	await calls.perform();
+	await clock.nextTurn();
+	// It leaves by itself.
+	const [{value: batch} = {value: 0}] = messages.splice(0).flatMap(({replies}) => replies) as {value: BatchId}[];
+	t.deepEqual(host.splice(0), [['wake']]);
+	await t.throwsAsync(queue.openBatch('nightly', 'count', 'other'), {code: 'BatchInUse'});
+	t.deepEqual(await ask('endInput', batch, 0), {call: 1, value: true});
+	t.like(await ask('batch', 'nightly'), {value: {total: 0}});
+	t.deepEqual(await ask('leaveBatch', batch), {call: 1, value: undefined});
+	t.is(await queue.openBatch('nightly', 'count', 'other'), batch);
+	t.deepEqual(await ask('endInput', batch, 3), {call: 1, value: false});
+	const {value: next} = (await ask('openBatch', 'weekly', 'count')) as {value: BatchId};
+	await ask('endInput', next, 0);
+	t.is((await queue.batch('weekly'))?.closedAt, undefined);
+	await ask('closeBatch', next);
+	t.true(((await queue.batch('weekly'))?.closedAt ?? 0) > 0);
+	t.deepEqual(host, [['wake']]);
+});
+
+test('after a batch is deleted its watched jobs are looked up', async t => {
+	const {ask, clients, queue, calls, flush} = await setUp();
+	const batch = await queue.openBatch('nightly', 'count', 'other');
+	await queue.enqueue([newJob({batch})]);
+	clients.watches.add([1]);
+	calls.add(verb(1, 'deleteBatch', 'nightly'));
+	await calls.perform();
+	t.like(flush(), {replies: [{call: 1, value: {deleted: 1, isGone: true}}], notices: [{id: 1, status: 'missing'}]});
+	t.like(await ask('deleteBatch', 'nightly'), {value: {isGone: true}});
+});
+
+test('a batch that is in use is asked for every 50 ms for a second, in which dead owners are looked for, and then refused', async t => {
+	const {perform, queue, host, clock, flush} = await setUp();
+	await queue.openBatch('nightly', 'count', 'other');
+	t.deepEqual(await perform(verb(1, 'openBatch', 'nightly', 'count')), []);
+	for (let ms = 0; ms < 950; ms += 50) await clock.advance(50);
+	t.deepEqual(flush().replies, []);
+	await clock.advance(50);
+	t.like(flush().replies, [{call: 1, error: {code: 'BatchInUse'}}]);
+	t.deepEqual(host, [...Array.from({length: 20}, (_, look) => ['reclaim', 1000 + 50 * look]), ['wake']]);
+});
+
+test('a batch whose owner was found dead is opened at once', async t => {
+	let died = 1;
+	const {perform, queue, host, memory} = await setUp({
+		async reclaim() {
+			await memory.release('other', {leave: true});
+			return died--;
+		},
+	});
+	const batch = await queue.openBatch('nightly', 'count', 'other');
+	t.deepEqual(await perform(verb(1, 'openBatch', 'nightly', 'count')), [{call: 1, value: batch}]);
+	t.deepEqual(host, [['reclaim', 1000], ['wake']]);
+});
+
+test('a batch that a map of this dispatcher has, or one of another task, is refused at once', async t => {
+	const {ask, host, queue} = await setUp();
+	await ask('openBatch', 'nightly', 'count');
+	t.like(await ask('openBatch', 'nightly', 'count'), {error: {code: 'BatchInUse'}});
+	await queue.openBatch('weekly', 'other', 'other');
+	t.like(await ask('openBatch', 'weekly', 'count'), {error: {code: 'BatchConflict'}});
+	t.deepEqual(
+		host.filter(([name]) => name === 'reclaim'),
+		[],
+	);
+});

@@ -1,0 +1,84 @@
+import test from 'ava';
+import {ChunkSizer} from '../../lib/dispatcher/chunk-sizer.ts';
+import {returnedGroup} from '../fixtures/groups.ts';
+import {near} from '../fixtures/near.ts';
+
+const makeSizer = (maxJobs = 1000) => new ChunkSizer(() => maxJobs);
+
+test('a task that has not run gets chunks of one job, counts as short, and takes no time', t => {
+	const sizer = makeSizer();
+	t.deepEqual([sizer.size('count'), sizer.minSize('count'), sizer.expectedMs('count', 10), sizer.isShort('count')], [1, 1, 0, true]);
+});
+
+test('a chunk holds a hundred times the work of a commit, from 4 ms to 100 ms', t => {
+	const sizer = makeSizer();
+	near(t, sizer.workMs, 4);
+	sizer.observeCommit(0);
+	t.is(sizer.workMs, 4);
+	sizer.observeCommit(1);
+	near(t, sizer.workMs, 100 * (0.7 * 0.7 * 0.04 + 0.3));
+	sizer.observeCommit(10);
+	t.is(sizer.workMs, 100);
+});
+
+test('a commit waits until four usual commits before the work ends, or half of the work if that is later', t => {
+	const sizer = makeSizer();
+	near(t, sizer.commitDeadlineMs(1), 1 - 4 * 0.04);
+	near(t, sizer.commitDeadlineMs(0.2), 0.1);
+});
+
+test('the size of a chunk grows at most fourfold at a time, to the jobs that fill it, or to what the pool takes', t => {
+	const [sizer, small] = [makeSizer(), makeSizer(20)];
+	const sizes = [1, 2, 3, 4].map(() => {
+		for (const each of [sizer, small]) each.observe('count', 10, 1);
+		return [sizer.size('count'), small.size('count')];
+	});
+	t.deepEqual(sizes, [
+		[4, 4],
+		[16, 16],
+		[40, 20],
+		[40, 20],
+	]);
+});
+
+test('jobs that take no measurable time count as a microsecond each', t => {
+	const sizer = makeSizer(Infinity);
+	for (let chunk = 0; chunk < 8; chunk++) sizer.observe('count', 10, 0);
+	t.deepEqual([sizer.size('count'), sizer.minSize('count')], [4000, 2000]);
+});
+
+test('a chunk has one job of a task that is longer than the chunk, and the nearest number of others', t => {
+	const sizer = makeSizer();
+	sizer.observe('long', 1, 50);
+	sizer.observe('count', 2, 3);
+	t.deepEqual([sizer.size('long'), sizer.size('count')], [1, 3]);
+	t.deepEqual([sizer.minSize('long'), sizer.minSize('count')], [1, 1]);
+	sizer.observe('short', 10, 3);
+	t.is(sizer.minSize('short'), 6);
+});
+
+test('the newest measurement of a task has a weight of 30 %', t => {
+	const sizer = makeSizer();
+	sizer.observe('count', 10, 10);
+	near(t, sizer.expectedMs('count', 10), 10);
+	sizer.observe('count', 1, 2);
+	near(t, sizer.expectedMs('count', 10), 13);
+});
+
+test('a task is short while its jobs take less than 100 ms', t => {
+	const sizer = makeSizer();
+	sizer.observe('long', 1, 100);
+	sizer.observe('short', 1, 99.9);
+	t.deepEqual([sizer.isShort('long'), sizer.isShort('short')], [false, true]);
+});
+
+test('only jobs whose duration is known count', t => {
+	const sizer = makeSizer();
+	sizer.observeGroups('count', []);
+	sizer.observeGroups('count', [returnedGroup([NaN, NaN])]);
+	t.is(sizer.expectedMs('count', 1), 0);
+	sizer.observeGroups('count', [returnedGroup([2, 2, NaN, 5]), returnedGroup([6, 7])]);
+	near(t, sizer.expectedMs('count', 5), 22);
+	sizer.observeGroups('other', [returnedGroup([9])]);
+	near(t, sizer.expectedMs('other', 1), 9);
+});

@@ -1,0 +1,219 @@
+import test from 'ava';
+import {Clients} from '../../lib/dispatcher/clients.ts';
+import type {EventName} from '../../lib/job/events.ts';
+import type {EnqueuedGroup, NewGroup} from '../../lib/job/group.ts';
+import type {JobId} from '../../lib/job/job.ts';
+import type {Outcome} from '../../lib/job/outcome.ts';
+import type {Settled} from '../../lib/store/store.ts';
+import {FaenaError} from '../../lib/support/errors.ts';
+import {arm} from '../../lib/support/failpoint.ts';
+import type {EnqueueCall, RepliesMessage} from '../../lib/transport/messages.ts';
+import {POLICY} from '../fixtures/dispatcher.ts';
+import {endedGroup, returnedGroup} from '../fixtures/groups.ts';
+import {MemoryStore} from '../store/oracle.ts';
+
+const EVENTS: readonly EventName[] = ['completed', 'failed', 'dead', 'cancelled', 'progress', 'log', 'recovered'];
+
+function setUp(events: readonly EventName[] = EVENTS) {
+	const messages: RepliesMessage[] = [];
+	const clients = new Clients(new MemoryStore(), message => void messages.push(message), events);
+	/** What leaves now. */
+	const flush = (): Partial<RepliesMessage> => {
+		clients.flush();
+		return messages.pop() ?? {};
+	};
+	return {clients, messages, flush};
+}
+
+function enqueueCall(call: number, jobs: number, watch = false): EnqueueCall & {readonly call: number} {
+	const group: NewGroup = {task: 'count', values: {count: jobs, text: null}, priority: 0, runAt: null, policy: POLICY};
+	return {call, type: 'enqueue', group, watch};
+}
+
+test('enqueue calls are taken whole and in order, until together they have as many jobs as are asked for', t => {
+	const {clients} = setUp();
+	const take = (maxJobs: number) => clients.takeEnqueues(maxJobs).map(({call}) => call);
+	t.false(clients.hasEnqueues);
+	t.deepEqual(take(10), []);
+	for (const [index, jobs] of [5, 5, 5, 100, 1].entries()) clients.add(enqueueCall(index + 1, jobs));
+	t.true(clients.hasEnqueues);
+	t.deepEqual(take(10), [1, 2]);
+	t.deepEqual(take(6), [3, 4]);
+	t.deepEqual(take(6), [5]);
+	t.false(clients.hasEnqueues);
+	for (const [index, jobs] of [9, 2, 1].entries()) clients.add(enqueueCall(index + 1, jobs));
+	t.deepEqual(take(10), [1, 2]);
+});
+
+test('replies, notices and events leave together, once', t => {
+	const {clients, messages, flush} = setUp();
+	clients.watches.add([1]);
+	clients.reply(1, 'value');
+	clients.refuse(2, new FaenaError('Closed', 'closed'));
+	clients.publish({type: 'recovered', jobs: 3});
+	clients.watches.ended(1, () => ({id: 1, status: 'missing', result: null}));
+	t.deepEqual(messages, []);
+	const message = flush();
+	t.is(message.type, 'replies');
+	t.deepEqual(message.replies?.[0], {call: 1, value: 'value'});
+	t.like(message.replies?.[1], {call: 2, error: {code: 'Closed', message: 'closed'}});
+	t.deepEqual(message.notices, [{id: 1, status: 'missing', result: null}]);
+	t.deepEqual(message.events, [{type: 'recovered', jobs: 3}]);
+	t.deepEqual(flush(), {});
+	clients.reply(3, undefined);
+	t.deepEqual(flush(), {type: 'replies', replies: [{call: 3, value: undefined}], notices: [], events: []});
+});
+
+test.serial('replies leave at a moment at which a program under test can be made to die; nothing to say passes none', t => {
+	const {clients} = setUp();
+	const disarm = arm({'replies:ready': 'throw'});
+	clients.flush();
+	clients.reply(1, undefined);
+	t.throws(() => clients.flush(), {message: 'The failpoint replies:ready was reached.'});
+	disarm();
+});
+
+test('what waits leaves also by itself: a notice, or an event', t => {
+	const {clients, flush} = setUp();
+	clients.publish({type: 'recovered', jobs: 1});
+	clients.publish({type: 'recovered', jobs: 2});
+	t.deepEqual(flush().events, [
+		{type: 'recovered', jobs: 1},
+		{type: 'recovered', jobs: 2},
+	]);
+	clients.watches.add([1]);
+	clients.watches.ended(1, () => ({id: 1, status: 'missing', result: null}));
+	t.is(flush().notices?.length, 1);
+});
+
+test('only events that a caller listens to are kept, from the moment it says so', t => {
+	const {clients, flush} = setUp(['cancelled']);
+	clients.publish({type: 'recovered', jobs: 1});
+	clients.updated({id: 1, lease: 1, execution: 1, progress: {done: 1, at: 5}, logs: [{at: 1, level: 'info', text: 'x'}]});
+	t.deepEqual(flush(), {});
+	clients.cancelled([1, 2]);
+	t.deepEqual(flush().events, [
+		{type: 'cancelled', id: 1},
+		{type: 'cancelled', id: 2},
+	]);
+	clients.subscribe(['recovered']);
+	clients.cancelled([1]);
+	clients.publish({type: 'recovered', jobs: 1});
+	t.deepEqual(flush().events, [{type: 'recovered', jobs: 1}]);
+});
+
+test('progress and log lines of running jobs are events', t => {
+	const {clients, flush} = setUp();
+	const logs = [{at: 1, level: 'info', text: 'x'} as const, {at: 2, level: 'warn', text: 'y'} as const];
+	clients.updated({id: 7, lease: 1, execution: 1, progress: {done: 1, at: 5}, logs});
+	clients.updated({id: 8, lease: 1, execution: 1, progress: {done: 1, total: 0, at: 5}});
+	clients.updated({id: 9, lease: 1, execution: 1, startedAt: 1});
+	t.deepEqual(flush().events, [
+		{type: 'progress', id: 7, done: 1},
+		{type: 'log', id: 7, at: 1, level: 'info', text: 'x'},
+		{type: 'log', id: 7, at: 2, level: 'warn', text: 'y'},
+		{type: 'progress', id: 8, done: 1, total: 0},
+	]);
+});
+
+test('each enqueue call is answered with what became of its group', t => {
+	const {clients, flush} = setUp();
+	const results: EnqueuedGroup[] = [{ids: 1}, {ids: [5, 9], reused: [1]}];
+	clients.enqueued([enqueueCall(1, 3), enqueueCall(2, 2)], results);
+	t.deepEqual(flush().replies, [
+		{call: 1, value: results[0]},
+		{call: 2, value: results[1]},
+	]);
+	t.true(clients.watches.isEmpty);
+});
+
+test('a caller that watches what it enqueues hears of its ends: those that existed before are looked up; after a conflict it waits for none', async t => {
+	const {clients, flush} = setUp();
+	clients.enqueued(
+		[enqueueCall(1, 2, true), enqueueCall(2, 2, true), enqueueCall(3, 1, true)],
+		[{ids: 1}, {ids: [5, 9], reused: [1]}, {ids: 4, conflicts: [0]}],
+	);
+	await clients.watches.lookUp();
+	// The store has no such job.
+	t.deepEqual(flush().notices, [{id: 9, status: 'missing', result: null, earlier: true}]);
+	for (const id of [1, 2, 4, 5]) clients.watches.ended(id, () => ({id, status: 'missing', result: null}));
+	t.deepEqual(
+		flush().notices?.map(({id}) => id),
+		[1, 2, 5],
+	);
+});
+
+const ERROR = {reason: 'threw', name: 'Error', message: 'it failed'} as const;
+const THREW: Outcome = {type: 'threw', error: ERROR, durationMs: 5};
+const RETURNED: Outcome = {type: 'returned', value: '1', durationMs: 5};
+
+const ENDS: Readonly<Record<string, readonly [outcome: Outcome, status: Settled, event: object | undefined, notice: object | undefined]>> = {
+	'an execution that completed': [RETURNED, 'completed', {type: 'completed', durationMs: 5}, {status: 'completed', result: '1'}],
+	'one that will be tried again': [THREW, 'failed', {type: 'failed', error: ERROR}, undefined],
+	'the last one of a job': [THREW, 'dead', {type: 'dead', error: ERROR}, {status: 'dead', result: null, error: ERROR}],
+	'a cancelled one': [{type: 'cancelled'}, 'cancelled', {type: 'cancelled'}, {status: 'cancelled', result: null}],
+	'a cancelled one that ran': [{type: 'cancelled', error: ERROR}, 'cancelled', {type: 'cancelled'}, {status: 'cancelled', result: null, error: ERROR}],
+	'a released one': [{type: 'released'}, 'pending', undefined, undefined],
+	'one that was released until its job was dead': [{type: 'released'}, 'dead', undefined, {status: 'dead', result: null}],
+	'one whose claim was lost': [RETURNED, 'lost', undefined, undefined],
+	'one of a job that was discarded': [RETURNED, 'discarded', undefined, undefined],
+};
+
+for (const [what, [outcome, status, event, notice]] of Object.entries(ENDS)) {
+	test(`of ${what}, a caller hears ${event ? 'an event' : 'no event'} and ${notice ? 'a notice' : 'no notice'}`, t => {
+		const {clients, flush} = setUp();
+		clients.watches.add([1, 2, 3]);
+		const others = new Map<number, Settled>(status === 'completed' ? [] : [[1, status]]);
+		clients.settled(endedGroup([THREW, outcome, RETURNED]), {others: new Map([...others, [0, 'lost']])});
+		const {events, notices} = flush();
+		t.deepEqual(events, [...(event ? [{...event, id: 2}] : []), {type: 'completed', id: 3, durationMs: 5}]);
+		t.deepEqual(notices, [...(notice ? [{...notice, id: 2}] : []), {id: 3, status: 'completed', result: '1'}]);
+	});
+}
+
+test('an execution without a known duration took none', t => {
+	const {clients, flush} = setUp();
+	clients.settled(returnedGroup([NaN]), {others: new Map()});
+	t.deepEqual(flush().events, [{type: 'completed', id: 1, durationMs: 0}]);
+});
+
+test('an execution that returned and failed after all is told with why it was refused', t => {
+	const {clients, flush} = setUp();
+	clients.watches.add([2]);
+	clients.settled(endedGroup([RETURNED, RETURNED]), {
+		others: new Map([
+			[0, 'failed'],
+			[1, 'dead'],
+		]),
+		refusals: new Map([
+			[0, ERROR],
+			[1, ERROR],
+		]),
+	});
+	const {events, notices} = flush();
+	t.deepEqual(events, [
+		{type: 'failed', id: 1, error: ERROR},
+		{type: 'dead', id: 2, error: ERROR},
+	]);
+	t.deepEqual(notices, [{id: 2, status: 'dead', result: null, error: ERROR}]);
+});
+
+const WAYS: Readonly<Record<string, readonly [events: readonly EventName[], watched: readonly JobId[], status: Settled, heard: number]>> = {
+	'a caller that listens to nothing and waits for nothing': [[], [], 'completed', 0],
+	'a caller that listens to completions': [['completed'], [], 'completed', 1],
+	'a caller that waits for the job': [[], [1], 'completed', 1],
+	'a caller that waits for another job': [[], [2], 'completed', 0],
+	'a caller that listens to deaths': [['dead'], [], 'dead', 1],
+	'a caller that listens to completions alone': [['completed'], [], 'dead', 0],
+};
+
+for (const [what, [events, watched, status, heard]] of Object.entries(WAYS)) {
+	test(`${what} hears ${heard} times of a job that is ${status}`, t => {
+		const {clients, flush} = setUp(events);
+		clients.watches.add(watched);
+		const others = new Map<number, Settled>(status === 'completed' ? [] : [[0, status]]);
+		clients.settled(endedGroup([status === 'completed' ? RETURNED : THREW]), {others});
+		const message = flush();
+		t.is((message.events?.length ?? 0) + (message.notices?.length ?? 0), heard);
+	});
+}

@@ -1,0 +1,68 @@
+import test from 'ava';
+import {Clients} from '../../lib/dispatcher/clients.ts';
+import {IdleCalls} from '../../lib/dispatcher/idle-calls.ts';
+import type {TaskCounts} from '../../lib/store/store.ts';
+import type {Reply} from '../../lib/transport/messages.ts';
+import {override} from '../fixtures/override.ts';
+import {MemoryStore} from '../store/oracle.ts';
+
+const NO_JOBS: TaskCounts = {
+	...{task: 'count', isPaused: false, ready: 0, quarantined: 0, delayed: 0, failed: 0, parked: 0, running: 0},
+	...{completed: 0, dead: 0, cancelled: 0},
+};
+
+/** Two calls, of which the second does not wait for delayed jobs. */
+function setUp(...counts: readonly Partial<TaskCounts>[]) {
+	const store = override(new MemoryStore(), () => ({counts: async () => counts.map(each => ({...NO_JOBS, ...each}))}));
+	const replies: Reply[] = [];
+	const clients = new Clients(store, message => void replies.push(...message.replies));
+	const idle = new IdleCalls(store, clients);
+	idle.add({call: 1, type: 'idle', waiting: true});
+	idle.add({call: 2, type: 'idle', waiting: false});
+	const answered = async (isDue = false) => {
+		await idle.answer(['count', 'other'], isDue);
+		clients.flush();
+		return replies.splice(0).map(({call}) => call);
+	};
+	return {idle, clients, replies, answered};
+}
+
+const CASES: Readonly<Record<string, readonly [counts: readonly Partial<TaskCounts>[], answered: readonly number[]]>> = {
+	'no job': [[], [1, 2]],
+	'jobs that have ended, or are parked': [[{completed: 1, dead: 1, cancelled: 1, parked: 1}], [1, 2]],
+	'a job that runs': [[{running: 1}], []],
+	'a job that runs of a paused task': [[{running: 1, isPaused: true}], []],
+	'a ready job': [[{ready: 1}], []],
+	'a suspect that is ready': [[{quarantined: 1}], []],
+	'ready jobs of a paused task': [[{ready: 1, quarantined: 1, isPaused: true}], [1, 2]],
+	'a ready job of a task of its own and one of another engine': [[{task: 'other', ready: 1}, {task: 'foreign'}], []],
+	'jobs of tasks of other engines': [[{task: 'foreign', ready: 1, running: 1, delayed: 1}], [1, 2]],
+	'a delayed job': [[{delayed: 1}], [2]],
+	'a job that waits to be tried again': [[{failed: 1}], [2]],
+	'delayed jobs of a paused task': [[{delayed: 1, failed: 1, isPaused: true}], [1, 2]],
+};
+
+for (const [what, [counts, answered]] of Object.entries(CASES)) {
+	test(`with ${what} in the store, of the call that waits for delayed jobs and the one that does not ${answered.length} are answered`, async t => {
+		const calls = setUp(...counts);
+		t.deepEqual(await calls.answered(), answered);
+		t.is(calls.idle.isEmpty, answered.length === 2);
+		t.deepEqual(await calls.answered(), []);
+	});
+}
+
+test('a call that does not wait for delayed jobs waits for one that is due', async t => {
+	const {answered} = setUp({delayed: 1});
+	t.deepEqual(await answered(true), []);
+	t.deepEqual(await answered(false), [2]);
+});
+
+test('a close refuses the calls that wait', t => {
+	const {idle, clients, replies} = setUp();
+	t.false(idle.isEmpty);
+	idle.refuse();
+	clients.flush();
+	t.like(replies[0], {call: 1, error: {code: 'Closed', message: 'The engine was closed while idle() waited.'}});
+	t.like(replies[1], {call: 2});
+	t.true(idle.isEmpty);
+});

@@ -1,0 +1,778 @@
+import test from 'ava';
+import {Clients} from '../../lib/dispatcher/clients.ts';
+import {JobFlow} from '../../lib/dispatcher/job-flow.ts';
+import {Retries} from '../../lib/dispatcher/retries.ts';
+import type {EventName, JobEvent} from '../../lib/job/events.ts';
+import {type ClaimedGroup, type EndedGroup, listIds, type NewGroup, settlementsOf, sizeOf, toEndedGroup} from '../../lib/job/group.ts';
+import type {JobId} from '../../lib/job/job.ts';
+import type {Outcome} from '../../lib/job/outcome.ts';
+import type {TaskInfo} from '../../lib/job/task.ts';
+import {JobQueue} from '../../lib/store/job-queue.ts';
+import type {Changes, Committed, Store} from '../../lib/store/store.ts';
+import {type ErrorCode, FaenaError} from '../../lib/support/errors.ts';
+import {arm, type FailpointName, type Failpoints} from '../../lib/support/failpoint.ts';
+import type {RepliesMessage} from '../../lib/transport/messages.ts';
+import {newJob, POLICY} from '../fixtures/dispatcher.ts';
+import {HandClock} from '../fixtures/hand-clock.ts';
+import {HandPool} from '../fixtures/hand-pool.ts';
+import {near} from '../fixtures/near.ts';
+import {override} from '../fixtures/override.ts';
+import {MemoryStore} from '../store/oracle.ts';
+
+const EVENTS: readonly EventName[] = ['completed', 'failed', 'dead', 'progress', 'refused', 'setBack', 'log'];
+const RETURNED: Outcome = {type: 'returned', value: '1'};
+const ERROR = {reason: 'threw', name: 'Error', message: 'it failed'} as const;
+const THREW: Outcome = {type: 'threw', error: ERROR};
+
+interface SetUp {
+	readonly jobs?: number;
+	readonly tasks?: Readonly<Record<string, TaskInfo['options']>>;
+	readonly verbs?: (store: Store) => Partial<Store>;
+	readonly hasPool?: boolean;
+	readonly asksForSignals?: boolean;
+}
+
+/** The flow of a dispatcher on a store of so many jobs, with a pool of two workers. */
+async function setUp({jobs = 0, tasks = {count: {}}, verbs = () => ({}), hasPool = true, asksForSignals = false}: SetUp = {}) {
+	const [clock, pool] = [new HandClock(), new HandPool()];
+	const memory = new MemoryStore({clock});
+	const queue = new JobQueue(memory);
+	await queue.enqueue(Array.from({length: jobs}, () => newJob()));
+	const commits: Changes[] = [];
+	const store = override(override(memory, verbs), inner => ({
+		commit(changes) {
+			commits.push(changes);
+			return inner.commit(changes);
+		},
+	}));
+	const messages: RepliesMessage[] = [];
+	const clients = new Clients(store, message => void messages.push(message), EVENTS);
+	const retries = new Retries(clock, event => clients.publish(event));
+	const host = {mayClaim: true, wakes: 0, questions: 0, breaks: 0};
+	const flow = new JobFlow(
+		{store, pool: hasPool ? pool : undefined, owner: 'owner', clock, clients, retries},
+		{
+			mayClaim: () => host.mayClaim,
+			wake: () => void host.wakes++,
+			lookUp: async () => {
+				await clock.nextTurn();
+				await clients.watches.lookUp();
+			},
+			maintain: async () => void host.breaks++,
+			askForSignals: () => void host.questions++,
+		},
+		asksForSignals,
+	);
+	flow.setTasks(Object.entries(tasks).map(([name, options]) => ({name, options})));
+	/** What the callers have been told since the last time. */
+	const flush = (): Pick<RepliesMessage, 'replies' | 'notices' | 'events'> => {
+		clients.flush();
+		const all = messages.splice(0);
+		return {replies: all.flatMap(each => each.replies), notices: all.flatMap(each => each.notices), events: all.flatMap(each => each.events)};
+	};
+	/** Ends the jobs of a chunk that the pool was given. */
+	const end = (chunk: ClaimedGroup, outcome: Outcome = RETURNED) => flow.ended(chunk.task, [endOf(chunk, outcome)]);
+	/** The ids of what the pool has been given since the last time. */
+	const takeGiven = (): (readonly JobId[])[] => pool.given.splice(0).map(({ids, values}) => listIds(ids, sizeOf({values})));
+	const takeWakes = (): number => {
+		const {wakes} = host;
+		host.wakes = 0;
+		return wakes;
+	};
+	return {clients, clock, commits, end, flow, flush, host, memory, pool, queue, retries, takeGiven, takeWakes};
+}
+
+function endOf(chunk: ClaimedGroup, outcome: Outcome): EndedGroup {
+	const {lease, ids} = chunk;
+	return toEndedGroup(
+		listIds(ids, sizeOf(chunk)).map(id => ({id, lease, execution: 1, outcome})),
+		chunk.createdAt,
+	);
+}
+
+function enqueueCall(call: number, jobs = 1, parts: Partial<NewGroup> = {}) {
+	const group: NewGroup = {task: 'count', values: {count: jobs, text: null}, priority: 0, runAt: null, policy: POLICY, ...parts};
+	return {call, type: 'enqueue', group, watch: false} as const;
+}
+
+function fail(code: ErrorCode): never {
+	throw new FaenaError(code, code);
+}
+
+const eventsOf = (events: readonly JobEvent[], type: EventName) => events.filter(event => event.type === type);
+
+test('a commit claims what the pool can take and starts it; the next one settles what ended, and then nothing is left to commit', async t => {
+	const {flow, commits, pool, end, flush, queue, takeGiven} = await setUp({jobs: 2});
+	t.deepEqual(flow.tasks, ['count']);
+	t.false(flow.hasJobs);
+	await flow.commit();
+	const [chunk] = pool.given;
+	t.deepEqual(takeGiven(), [[1], [2]]);
+	await flow.commit();
+	t.is(commits.length, 1);
+	end(chunk as ClaimedGroup);
+	t.true(flow.mustCommit && flow.hasJobs && flow.hasOutcomes);
+	await flow.commit();
+	t.false(flow.mustCommit || flow.hasJobs || flow.hasOutcomes);
+	t.is(commits.length, 2);
+	t.is(commits[1]?.claim, undefined);
+	t.deepEqual(flush().events, [{type: 'completed', id: 1, durationMs: 0}]);
+	t.like(await queue.counts(), {completed: 1, running: 1});
+	await flow.commit();
+	t.is(commits.length, 2);
+});
+
+test('the pool has jobs as long as it says so', async t => {
+	const {flow, pool} = await setUp();
+	pool.size = 1;
+	t.true(flow.hasJobs);
+	t.false(flow.hasOutcomes);
+});
+
+test('jobs that a caller enqueues are claimed in the same transaction, and the call is answered after it', async t => {
+	const {flow, clients, commits, flush, takeGiven} = await setUp();
+	await flow.commit();
+	t.deepEqual(flush().replies, []);
+	clients.add(enqueueCall(1, 3));
+	await flow.commit();
+	t.deepEqual(flush().replies, [{call: 1, value: {ids: 1}}]);
+	t.deepEqual(takeGiven(), [[1], [2]]);
+	t.is(commits.length, 2);
+	t.is(commits[1]?.claim?.limit, 2);
+	t.is(commits[1]?.claim?.maxBytes, 64 * 1024 * 1024);
+	t.is(commits[1]?.claim?.owner, 'owner');
+});
+
+test('a transaction takes two whole groups of calls; for the rest the loop is woken', async t => {
+	const {flow, clients, flush, takeWakes} = await setUp({hasPool: false});
+	for (const call of [1, 2, 3]) clients.add(enqueueCall(call, 2000));
+	await flow.commit();
+	t.deepEqual(
+		flush().replies.map(({call}) => call),
+		[1, 2],
+	);
+	t.is(takeWakes(), 1);
+	await flow.commit();
+	t.is(flush().replies.length, 1);
+	t.is(takeWakes(), 0);
+	for (const [index, size] of [2000, 1, 1].entries()) clients.add(enqueueCall(index, size));
+	await flow.commit();
+	t.is(flush().replies.length, 2);
+});
+
+test('nothing is claimed while the dispatcher closes, while claimed chunks wait, or while the pool can take nothing', async t => {
+	const {flow, host, pool, commits, takeGiven, takeWakes, end, queue} = await setUp({jobs: 9});
+	const claims = async () => {
+		flow.jobsMayBeReady();
+		const before = commits.length;
+		await flow.commit();
+		return commits.slice(before).some(({claim}) => claim);
+	};
+	host.mayClaim = false;
+	t.false(await claims());
+	host.mayClaim = true;
+	pool.capacity = () => ({idle: 0, prefetch: 0});
+	t.false(await claims());
+	t.is(commits.length, 0);
+	// The pool says that it can take two, and then takes one.
+	pool.capacity = () => ({idle: 2 - 2 * pool.given.length, prefetch: 0});
+	t.true(await claims());
+	t.is(pool.given.length, 1);
+	t.false(await claims());
+	pool.capacity = () => ({idle: 1, prefetch: 0});
+	takeWakes();
+	flow.freed();
+	t.is(takeWakes(), 1);
+	t.deepEqual(takeGiven(), [[1], [2]]);
+	t.true(await claims());
+	end(pool.given[0] as ClaimedGroup);
+	t.is((await queue.counts()).running, 3);
+});
+
+test('after a claim that left a backlog the loop is woken while the pool has capacity, and claims again', async t => {
+	const {flow, pool, takeWakes, commits} = await setUp({jobs: 5});
+	await flow.commit();
+	t.is(takeWakes(), 1);
+	await flow.commit();
+	t.is(takeWakes(), 1);
+	pool.capacity = () => ({idle: pool.given.length < 5 ? 1 : 0, prefetch: 0});
+	await flow.commit();
+	t.is(takeWakes(), 0);
+	t.is(commits.length, 3);
+	pool.capacity = () => ({idle: 1, prefetch: 0});
+	await flow.commit();
+	t.is(commits.length, 3);
+});
+
+test('a backlog that is claimed in vain wakes nothing', async t => {
+	const {flow, takeWakes, commits} = await setUp({
+		verbs: inner => ({
+			async commit(changes) {
+				return {...(await inner.commit(changes)), backlog: 1};
+			},
+		}),
+	});
+	await flow.commit();
+	t.is(takeWakes(), 0);
+	await flow.commit();
+	t.is(commits.length, 2);
+});
+
+test('a job that is given back, one that came with an outcome, and room under a limit are claimed by themselves', async t => {
+	for (const [outcome, options, given] of [
+		[{type: 'released'}, {}, [[1]]],
+		[{type: 'returned', value: null, enqueue: [newJob()]}, {}, [[2]]],
+		[RETURNED, {concurrency: 1}, [[2]]],
+		[RETURNED, {}, []],
+	] as const satisfies [Outcome, TaskInfo['options'], JobId[][]][]) {
+		const {flow, end, pool, queue, takeGiven, takeWakes} = await setUp({jobs: 1, tasks: {count: options}});
+		await flow.commit();
+		const [chunk] = pool.given.splice(0);
+		if (options.concurrency) await queue.enqueue([newJob()]);
+		takeWakes();
+		end(chunk as ClaimedGroup, outcome);
+		t.true(takeWakes() > 0);
+		await flow.commit();
+		if (outcome.type === 'released') t.is(takeWakes(), 1);
+		await flow.commit();
+		t.deepEqual(takeGiven(), given);
+	}
+});
+
+test('a delayed job is claimed when it is due, by the wall clock', async t => {
+	const {flow, clients, clock, commits, takeGiven, pool} = await setUp();
+	t.is(flow.dueInMs(), Infinity);
+	clients.add(enqueueCall(1, 1, {delayMs: 500}));
+	await flow.commit();
+	t.deepEqual([flow.dueInMs(), flow.isDue], [500, false]);
+	pool.capacity = () => ({idle: 0, prefetch: 0});
+	t.is(flow.dueInMs(), Infinity);
+	pool.capacity = () => ({idle: 1, prefetch: 0});
+	clock.pass(499);
+	await flow.commit();
+	t.is(commits.length, 1);
+	clock.jump(1);
+	t.deepEqual([flow.dueInMs(), flow.isDue], [0, true]);
+	await flow.commit();
+	t.deepEqual(takeGiven(), [[1]]);
+	t.false(flow.isDue);
+	t.is(flow.dueInMs(), Infinity);
+});
+
+test('a dispatcher without a pool enqueues and claims nothing', async t => {
+	const {flow, clients, commits, flush} = await setUp({hasPool: false});
+	await flow.commit();
+	t.is(commits.length, 0);
+	clients.add(enqueueCall(1));
+	await flow.commit();
+	t.is(commits[0]?.claim, undefined);
+	t.is(flush().replies.length, 1);
+	t.is(flow.report().slots, 0);
+	flow.freed();
+	await flow.release();
+	flow.stop(1);
+	t.deepEqual([flow.lingerMs(), flow.hasJobs], [0, false]);
+});
+
+test('updates of running jobs are written with the next commit and told to the callers; the first wakes the loop after 20 ms', async t => {
+	const {flow, clock, commits, flush, queue, takeWakes} = await setUp({jobs: 1});
+	await flow.commit();
+	takeWakes();
+	const update = {id: 1, lease: 1, execution: 1};
+	flow.updated({...update, progress: {done: 1, at: 5}});
+	flow.updated({...update, progress: {done: 2, at: 6}});
+	t.is(takeWakes(), 0);
+	await clock.advance(20);
+	t.is(takeWakes(), 1);
+	await flow.commit();
+	t.is(commits[1]?.update?.length, 2);
+	t.deepEqual(flush().events, [
+		{type: 'progress', id: 1, done: 1},
+		{type: 'progress', id: 1, done: 2},
+	]);
+	t.like(await queue.job(1), {progress: {done: 2}});
+	flow.updated({...update, progress: {done: 3, at: 7}});
+	await clock.advance(20);
+	t.is(takeWakes(), 1);
+	await flow.commit();
+	t.is(commits[2]?.update?.length, 1);
+});
+
+test('what is given back while it only waits here, for its task or all, is settled as released; the pool is asked for the rest', async t => {
+	const {flow, pool, queue} = await setUp({jobs: 4, tasks: {count: {}}});
+	let room = 2;
+	pool.capacity = () => ({idle: room, prefetch: 0});
+	pool.run = chunk => {
+		pool.given.push(chunk);
+		room = 0;
+	};
+	await flow.commit();
+	t.is((await queue.counts()).running, 2);
+	await flow.release('other');
+	t.false(flow.mustCommit);
+	await flow.release('count');
+	t.true(flow.mustCommit);
+	await flow.commit();
+	t.like(await queue.counts(), {running: 1, pending: 3});
+	t.deepEqual(pool.calls, [
+		['release', 'other'],
+		['release', 'count'],
+	]);
+	room = 2;
+	flow.jobsMayBeReady();
+	await flow.commit();
+	await flow.release();
+	t.true(flow.mustCommit);
+	t.deepEqual(pool.calls.at(-1), ['release', undefined]);
+});
+
+test('a job that is stopped while it only waits here comes back with its chunk; one that the pool has is the business of the pool', async t => {
+	const {flow, pool, queue} = await setUp({jobs: 2});
+	pool.capacity = () => ({idle: 2 - 2 * pool.given.length, prefetch: 0});
+	await flow.commit();
+	pool.has = () => true;
+	flow.stop(2);
+	t.false(flow.mustCommit);
+	pool.has = () => false;
+	flow.stop(9);
+	t.false(flow.mustCommit);
+	flow.stop(2);
+	t.true(flow.mustCommit);
+	t.deepEqual(pool.calls, [
+		['stop', 2, 'cancelled'],
+		['stop', 9, 'cancelled'],
+		['stop', 2, 'cancelled'],
+	]);
+	await flow.commit();
+	t.like(await queue.job(2), {status: 'pending', attempts: 0});
+});
+
+test('if the disk is full, calls are refused and outcomes are written without them; the failure is told, and commits rest', async t => {
+	let isFull = false;
+	const {flow, clients, pool, end, queue, retries, flush, commits} = await setUp({
+		jobs: 1,
+		verbs: inner => ({
+			async commit(changes) {
+				if (isFull && changes.enqueue?.length) fail('StorageFull');
+				return inner.commit(changes);
+			},
+		}),
+	});
+	await flow.commit();
+	isFull = true;
+	end(pool.given[0] as ClaimedGroup);
+	clients.add(enqueueCall(1));
+	await flow.commit();
+	const {replies, events} = flush();
+	t.like(replies, [{call: 1, error: {code: 'StorageFull'}}]);
+	t.like(eventsOf(events, 'setBack'), [{setbacks: 1}]);
+	t.is((await queue.counts()).completed, 1);
+	t.true(retries.waitMs('commit') > 0);
+	// The calls were the cause: with the next ones it is the first setback again.
+	clients.add(enqueueCall(2));
+	await flow.commit();
+	t.like(eventsOf(flush().events, 'setBack'), [{setbacks: 1}]);
+	t.is(flow.report().commits.failed, 2);
+	isFull = false;
+	await flow.commit();
+	t.is(retries.waitMs('commit'), 0);
+	t.is(commits.filter(({settle}) => settle?.length).length, 2);
+});
+
+test('what could not be written stays first in line, outcomes and updates, until a commit succeeds', async t => {
+	let isFull = false;
+	const {flow, pool, end, queue, retries, flush, commits} = await setUp({
+		jobs: 2,
+		verbs: inner => ({
+			async commit(changes) {
+				if (isFull) fail('StorageFull');
+				return inner.commit(changes);
+			},
+		}),
+	});
+	await flow.commit();
+	isFull = true;
+	const [first, second] = pool.given as [ClaimedGroup, ClaimedGroup];
+	end(first);
+	flow.updated({id: 2, lease: 1, execution: 1, progress: {done: 1, at: 5}});
+	await flow.commit();
+	t.true(flow.mustCommit);
+	end(second);
+	flow.updated({id: 2, lease: 1, execution: 1, progress: {done: 2, at: 6}});
+	await flow.commit();
+	t.like(eventsOf(flush().events, 'setBack'), [{setbacks: 1}, {setbacks: 2}]);
+	t.true(retries.hasFailed('commit'));
+	isFull = false;
+	await flow.commit();
+	const last = commits.at(-1);
+	t.deepEqual(
+		last?.settle?.flatMap(group => [...settlementsOf(group)].map(({id}) => id)),
+		[1, 2],
+	);
+	t.deepEqual(
+		last?.update?.map(({progress}) => progress?.done),
+		[1, 2],
+	);
+	t.is((await queue.counts()).completed, 2);
+	t.false(retries.hasFailed('commit'));
+});
+
+test('a refused outcome becomes a failure of its job, and a refused call is answered with the refusal; all else is written, with a pause before each try', async t => {
+	const {flow, clients, pool, end, queue, flush, host, takeWakes, retries} = await setUp({
+		jobs: 2,
+		verbs: inner => ({
+			async commit(changes) {
+				if (changes.enqueue?.some(({priority}) => priority === 9)) fail('BadRow');
+				if (changes.settle?.some(group => [...settlementsOf(group)].some(({id, outcome}) => id === 2 && outcome.type === 'returned'))) fail('TooLarge');
+				return inner.commit(changes);
+			},
+		}),
+	});
+	await flow.commit();
+	for (const chunk of pool.given) end(chunk);
+	clients.add(enqueueCall(1));
+	clients.add(enqueueCall(2, 1, {priority: 9}));
+	takeWakes();
+	await flow.commit();
+	const {replies, events} = flush();
+	t.like(replies, [
+		{call: 1, value: {ids: 3}},
+		{call: 2, error: {code: 'BadRow'}},
+	]);
+	t.deepEqual(eventsOf(events, 'setBack'), []);
+	t.like(eventsOf(events, 'failed'), [{id: 2, error: {code: 'TooLarge'}}]);
+	t.like(await queue.counts(), {completed: 1, failed: 1, pending: 1});
+	t.true(host.breaks > 2);
+	t.true(takeWakes() > 0);
+	t.false(retries.hasFailed('commit'));
+	// That is when the failed job is tried again: no claim was at fault.
+	t.is(flow.dueInMs(), 1000);
+});
+
+test('an update that is refused is told', async t => {
+	const {flow, flush} = await setUp({
+		jobs: 1,
+		verbs: inner => ({
+			async commit(changes) {
+				if (changes.update?.length) fail('TooLarge');
+				return inner.commit(changes);
+			},
+		}),
+	});
+	await flow.commit();
+	flow.updated({id: 1, lease: 1, execution: 1, checkpoint: {at: 1, state: '1'}});
+	await flow.commit();
+	t.like(eventsOf(flush().events, 'refused'), [{id: 1, error: {code: 'TooLarge'}}]);
+});
+
+test('a full disk while refusals are sought is a setback: what is left is put back', async t => {
+	let isRefused = true;
+	const {flow, clients, pool, end, flush, retries} = await setUp({
+		jobs: 1,
+		verbs: inner => ({
+			async commit(changes) {
+				if (!changes.settle?.length) return inner.commit(changes);
+				const code = isRefused ? 'BadRow' : 'StorageFull';
+				isRefused = false;
+				return fail(code);
+			},
+		}),
+	});
+	await flow.commit();
+	end(pool.given[0] as ClaimedGroup);
+	clients.add(enqueueCall(1));
+	await flow.commit();
+	const {replies, events} = flush();
+	t.like(replies, [{call: 1, error: {code: 'StorageFull'}}]);
+	t.like(eventsOf(events, 'setBack'), [{setbacks: 1, error: {code: 'StorageFull'}}]);
+	t.true(flow.mustCommit && retries.hasFailed('commit'));
+});
+
+test('a claim that is refused for one task is made without it; the task is told, and asked again after a while', async t => {
+	const {flow, queue, flush, takeGiven, takeWakes, clock} = await setUp({
+		tasks: {bad: {}, count: {}},
+		verbs: inner => ({
+			async commit(changes) {
+				if (changes.claim?.lanes.some(({task, isQuarantined}) => task === 'bad' && !isQuarantined)) fail('BadRow');
+				return inner.commit(changes);
+			},
+		}),
+	});
+	await queue.enqueue([newJob()]);
+	takeWakes();
+	await flow.commit();
+	t.deepEqual([takeWakes(), flow.dueInMs()], [1, 20]);
+	for (let round = 0; round < 5; round++) {
+		await flow.commit();
+		// It does not ask in a tight loop.
+		if (takeWakes() === 0) clock.pass(flow.dueInMs());
+	}
+	t.deepEqual(takeGiven(), [[1]]);
+	for (let round = 0; round < 5; round++) {
+		await flow.commit();
+		clock.pass(flow.dueInMs());
+	}
+	t.like(eventsOf(flush().events, 'refused'), [{task: 'bad', error: {code: 'BadRow'}}]);
+	await flow.commit();
+	t.true(flow.dueInMs() > 100);
+});
+
+test('a row that is ready and running at once is told, and not started', async t => {
+	const {flow, flush, takeGiven} = await setUp({
+		jobs: 1,
+		verbs: inner => ({
+			async commit(changes): Promise<Committed> {
+				const result = await inner.commit(changes);
+				return {...result, claimed: {...result.claimed, passedOver: [7]}};
+			},
+		}),
+	});
+	await flow.commit();
+	t.like(eventsOf(flush().events, 'refused'), [{id: 7, error: {code: 'BadRow'}}]);
+	t.deepEqual(takeGiven(), [[1]]);
+});
+
+test('watched jobs whose claim was lost, or that were discarded, are looked up', async t => {
+	for (const way of ['lost', 'discarded'] as const) {
+		const {flow, clients, pool, end, queue, flush, memory} = await setUp({jobs: 2});
+		await flow.commit();
+		clients.watches.add([1, 2]);
+		if (way === 'lost') {
+			await memory.release('owner');
+			await queue.cancel({ids: [1]});
+		} else await queue.discard([1], {stop: false});
+		end(pool.given[0] as ClaimedGroup, {type: 'released'});
+		await flow.commit();
+		t.like(flush().notices, [{id: 1, status: way === 'lost' ? 'cancelled' : 'missing'}]);
+	}
+});
+
+test('a job that killed its worker too often is told with the error that the store keeps; if that can not be read, with its own', async t => {
+	for (const isReadable of [true, false]) {
+		const {flow, clients, clock, pool, queue, flush, retries} = await setUp({
+			verbs: inner => ({
+				outcomes: async (...args) => (isReadable ? inner.outcomes(...args) : fail('DatabaseBusy')),
+			}),
+		});
+		const policy = {...POLICY, maxAttempts: 9, backoff: {baseMs: 0, factor: 1, maxMs: 0, jitter: 0}};
+		await queue.enqueue([newJob({policy: {...policy, maxAttempts: 1}}), newJob({policy})]);
+		clients.watches.add([1, 2]);
+		const lost: Outcome = {type: 'lostWorker', error: {...ERROR, reason: 'lostWorker', message: 'lost'}};
+		for (let crash = 1; crash <= 3; crash++) {
+			flow.jobsMayBeReady();
+			await flow.commit();
+			t.is(retries.hasFailed('maintenance'), false);
+			const chunks = pool.given.splice(0);
+			const groups = chunks.map(chunk =>
+				toEndedGroup(listIds(chunk.ids, sizeOf(chunk)).map(id => ({...chunk, id, execution: crash, outcome: id === 1 ? THREW : lost}))),
+			);
+			flow.ended('count', groups);
+			await flow.commit();
+			clock.pass(1);
+		}
+		const {notices} = flush();
+		const poison = (await queue.job(2))?.error;
+		t.like(poison, {reason: 'poison', name: 'Poison'});
+		t.deepEqual(
+			notices.map(({id, error}) => [id, error]),
+			[
+				[1, ERROR],
+				[2, isReadable ? poison : 'error' in lost && lost.error],
+			],
+		);
+		t.is(retries.hasFailed('maintenance'), !isReadable);
+	}
+});
+
+test('before executions that threw are settled, a caller that closes on signals is asked; after a signal they are not charged', async t => {
+	const {flow, pool, end, host, queue, takeWakes} = await setUp({jobs: 1, asksForSignals: true});
+	await flow.commit();
+	takeWakes();
+	end(pool.given[0] as ClaimedGroup, THREW);
+	t.deepEqual([host.questions, flow.mustCommit, flow.hasOutcomes, flow.hasJobs], [1, false, true, true]);
+	takeWakes();
+	flow.signalAnswered();
+	await new Promise(resolve => setImmediate(resolve));
+	t.deepEqual([flow.mustCommit, takeWakes()], [true, 1]);
+	flow.signalCame();
+	await flow.commit();
+	t.like(await queue.job(1), {status: 'pending', attempts: 0});
+});
+
+test('what the flow does is counted: executions, commits, chunks, and workers that were lost', async t => {
+	const {flow, pool, end} = await setUp({
+		jobs: 2,
+		verbs: inner => ({
+			async commit(changes) {
+				return inner.commit(changes);
+			},
+		}),
+	});
+	await flow.commit();
+	end(pool.given[0] as ClaimedGroup);
+	await flow.commit();
+	flow.workerLost({kind: 'thread', reason: 'ended'});
+	t.like(flow.report(), {
+		slots: 2,
+		executions: {completed: 1},
+		commits: {count: 2, failed: 0},
+		chunks: {count: 2, meanJobs: 1},
+		lostWorkers: 1,
+		tasks: {count: {completed: 1}},
+	});
+});
+
+test('a commit waits for company as the pace says: the longer, the more a commit costs; updates do not wait', async t => {
+	const clock: {pass?: (ms: number) => void} = {};
+	const {
+		flow,
+		pool,
+		clock: hand,
+	} = await setUp({
+		jobs: 1,
+		verbs: inner => ({
+			commit(changes) {
+				clock.pass?.(10);
+				return inner.commit(changes);
+			},
+		}),
+	});
+	clock.pass = ms => hand.pass(ms);
+	t.is(flow.lingerMs(), 0);
+	await flow.commit();
+	pool.capacity = () => ({idle: 0, prefetch: 0});
+	near(t, flow.report().commits.meanMs, 10, 0.1);
+	t.is(flow.lingerMs(), 100);
+	flow.updated({id: 1, lease: 1, execution: 1, startedAt: 5});
+	t.is(flow.lingerMs(), 20);
+	await flow.commit();
+	t.is(flow.lingerMs(), 100);
+});
+
+test('chunks grow with what is known of their jobs, and the next commit comes before the shortest of them ends', async t => {
+	const {flow, pool, end, queue} = await setUp({tasks: {short: {}, long: {}}});
+	await queue.enqueue(['short', 'long'].map(task => newJob({task})));
+	await flow.commit();
+	for (const chunk of pool.given.splice(0)) end(chunk, {type: 'returned', value: null, durationMs: chunk.task === 'short' ? 1 : 3});
+	await queue.enqueue(['short', 'long', 'long'].map(task => newJob({task})));
+	flow.jobsMayBeReady();
+	await flow.commit();
+	t.deepEqual(
+		pool.given.map(chunk => [chunk.task, sizeOf(chunk)]),
+		[
+			['short', 1],
+			['long', 1],
+			['long', 1],
+		],
+	);
+	pool.capacity = () => ({idle: 0, prefetch: 1});
+	const lingerMs = flow.lingerMs();
+	t.true(lingerMs > 0.5 && lingerMs < 1, `${lingerMs}`);
+	end({...(pool.given[0] as ClaimedGroup), task: 'short'}, {type: 'returned', value: null, durationMs: 0.001});
+	pool.capacity = () => ({idle: 1, prefetch: 0});
+	await queue.enqueue(Array.from({length: 20}, () => newJob({task: 'short'})));
+	flow.jobsMayBeReady();
+	await flow.commit();
+	t.deepEqual(pool.given.slice(3).map(sizeOf), [5, 1]);
+});
+
+test('outcomes and calls are written though nothing is claimed; the jobs that came with them are claimed as soon as that may be', async t => {
+	for (const [outcome, calls, claimed] of [
+		[RETURNED, 1, [[2]]],
+		[RETURNED, 0, []],
+		[{type: 'released'}, 0, [[1]]],
+		[{type: 'returned', value: null, enqueue: [newJob()]}, 0, [[2]]],
+	] as const satisfies [Outcome, number, JobId[][]][]) {
+		const {flow, host, clients, pool, end, commits, takeGiven} = await setUp({jobs: 1});
+		await flow.commit();
+		host.mayClaim = false;
+		end(pool.given.splice(0)[0] as ClaimedGroup, outcome);
+		if (calls > 0) clients.add(enqueueCall(1));
+		await flow.commit();
+		t.is(commits.length, 2);
+		t.is(commits[1]?.claim, undefined);
+		host.mayClaim = true;
+		await flow.commit();
+		t.deepEqual(takeGiven(), claimed);
+	}
+});
+
+test('setbacks are counted until a commit succeeds, or all of it but what is refused', async t => {
+	let next: (ErrorCode | undefined)[] = [];
+	const {flow, pool, end, flush, retries} = await setUp({
+		jobs: 1,
+		verbs: inner => ({
+			async commit(changes) {
+				const code = next.shift();
+				return code ? fail(code) : inner.commit(changes);
+			},
+		}),
+	});
+	const countOf = async (...codes: (ErrorCode | undefined)[]) => {
+		next = codes;
+		await flow.commit();
+		return eventsOf(flush().events, 'setBack').map(event => 'setbacks' in event && event.setbacks);
+	};
+	await flow.commit();
+	end(pool.given[0] as ClaimedGroup);
+	t.deepEqual(await countOf('StorageFull', 'StorageFull'), [1]);
+	// What is written by itself, after all.
+	t.deepEqual(await countOf('StorageFull', undefined), [2]);
+	flow.updated({id: 1, lease: 1, execution: 1, startedAt: 5});
+	t.deepEqual(await countOf('StorageFull', 'StorageFull'), [3]);
+	t.deepEqual(await countOf('TooLarge', 'TooLarge'), []);
+	t.false(retries.hasFailed('commit'));
+});
+
+test('a release has ended when the pool has given back what it can', async t => {
+	const {flow, pool, clock} = await setUp();
+	const {promise, resolve} = Promise.withResolvers<void>();
+	pool.release = () => promise;
+	let isDone = false;
+	const released = flow.release().then(() => {
+		isDone = true;
+	});
+	await clock.nextTurn();
+	t.false(isDone);
+	resolve();
+	await released;
+});
+
+const MOMENTS = ['enqueue:committed', 'settle:committed', 'updates:committed', 'dequeue:committed', 'outcome:received', 'chunk:given'] as const;
+
+const REACHED: Readonly<Record<string, readonly [act: (own: Awaited<ReturnType<typeof setUp>>) => unknown, reached: readonly FailpointName[]]>> = {
+	enqueues: [({clients}) => clients.add(enqueueCall(2)), ['enqueue:committed']],
+	settles: [({end, pool}) => end(pool.given[0] as ClaimedGroup), ['settle:committed', 'outcome:received']],
+	'writes an update': [({flow}) => flow.updated({id: 1, lease: 1, execution: 1, startedAt: 5}), ['updates:committed']],
+	claims: [
+		async ({flow, host, queue}) => {
+			await queue.enqueue([newJob()]);
+			host.mayClaim = true;
+			flow.jobsMayBeReady();
+		},
+		['dequeue:committed', 'chunk:given'],
+	],
+	'claims in vain': [
+		({flow, host}) => {
+			host.mayClaim = true;
+			flow.jobsMayBeReady();
+		},
+		[],
+	],
+};
+
+for (const [what, [act, reached]] of Object.entries(REACHED)) {
+	test.serial(`a commit that ${what} passes the moments at which a program under test can be made to die: ${reached.join(', ') || 'none'}`, async t => {
+		for (const moment of MOMENTS) {
+			const own = await setUp({jobs: 1});
+			await own.flow.commit();
+			own.host.mayClaim = false;
+			await act(own);
+			const disarm = arm({[moment]: 'throw'} as Failpoints);
+			const committed = own.flow.commit();
+			if (reached.includes(moment)) await t.throwsAsync(committed, {message: `The failpoint ${moment} was reached.`});
+			else await t.notThrowsAsync(committed);
+			disarm();
+		}
+	});
+}

@@ -1,0 +1,193 @@
+import test from 'ava';
+import {Maintenance} from '../../lib/dispatcher/maintenance.ts';
+import {JobQueue} from '../../lib/store/job-queue.ts';
+import type {Released, Store} from '../../lib/store/store.ts';
+import {FaenaError} from '../../lib/support/errors.ts';
+import {newJob} from '../fixtures/dispatcher.ts';
+import {HandClock} from '../fixtures/hand-clock.ts';
+import {override} from '../fixtures/override.ts';
+import {MemoryStore} from '../store/oracle.ts';
+
+const NOTHING = {reclaimed: 0, isOwnerLost: false};
+
+/** @param leaseMs with a third of it the owner's heart beats */
+function setUp(leaseMs = 30_000, verbs: (store: Store) => Partial<Store> = () => ({})) {
+	const clock = new HandClock();
+	const memory = new MemoryStore({clock, leaseMs});
+	/** The verbs that were called, and when. */
+	const calls: [verb: string, at: number][] = [];
+	const store = override(memory, inner => {
+		const own = override(inner, verbs);
+		const logged = <Name extends 'commit' | 'heartbeat' | 'reclaim'>(name: Name): Store[Name] =>
+			((...args: unknown[]) => {
+				calls.push([name, clock.steadyMs() - 1000]);
+				return (own[name] as (...all: unknown[]) => unknown)(...args);
+			}) as Store[Name];
+		return {commit: logged('commit'), heartbeat: logged('heartbeat'), reclaim: logged('reclaim')};
+	});
+	let wakes = 0;
+	const maintenance = new Maintenance(store, 'owner', leaseMs, clock, () => void wakes++);
+	return {clock, memory, queue: new JobQueue(memory), maintenance, calls, wakes: () => wakes};
+}
+
+test('it is due at once, and then every second, for which it wakes the loop', async t => {
+	const {maintenance, clock, wakes} = setUp();
+	t.true(maintenance.isDue);
+	t.deepEqual(await maintenance.tick(), NOTHING);
+	t.false(maintenance.isDue);
+	await clock.advance(999);
+	t.deepEqual([maintenance.isDue, wakes()], [false, 0]);
+	await clock.advance(1);
+	t.deepEqual([maintenance.isDue, wakes()], [true, 1]);
+	maintenance.stop();
+	await clock.advance(5000);
+	t.is(wakes(), 1);
+});
+
+test('with a short lease it is due three times in that', async t => {
+	const {maintenance, clock, calls} = setUp(300);
+	await maintenance.tick();
+	await clock.advance(99);
+	t.false(maintenance.isDue);
+	await clock.advance(1);
+	t.true(maintenance.isDue);
+	await maintenance.tick();
+	t.deepEqual(calls, [
+		['commit', 0],
+		['reclaim', 0],
+		['heartbeat', 100],
+		['reclaim', 100],
+	]);
+});
+
+test('the first beat registers the owner, later ones keep it alive, three times in a lease; dead owners are looked for every second', async t => {
+	const {maintenance, clock, queue, memory, calls} = setUp(12_000);
+	await queue.enqueue([newJob()]);
+	t.is(await memory.heartbeat('owner'), 'fenced');
+	await maintenance.tick();
+	t.is(await memory.heartbeat('owner'), 'alive');
+	t.is((await queue.counts()).running, 0);
+	for (let second = 0; second < 8; second++) {
+		await clock.advance(1000);
+		t.deepEqual(await maintenance.tick(), NOTHING);
+		t.deepEqual(await maintenance.tick(), NOTHING);
+	}
+	t.deepEqual(calls, [
+		['commit', 0],
+		['reclaim', 0],
+		...[1000, 2000, 3000].map(at => ['reclaim', at] as const),
+		['heartbeat', 4000],
+		...[4000, 5000, 6000, 7000].map(at => ['reclaim', at] as const),
+		['heartbeat', 8000],
+		['reclaim', 8000],
+	]);
+});
+
+test('after a tick that came late dead owners are looked for a second later, at the earliest', async t => {
+	for (const [leaseMs, lateMs] of [
+		[30_000, 500],
+		[600, 150],
+	] as const) {
+		const {maintenance, clock, calls} = setUp(leaseMs);
+		const everyMs = Math.min(1000, leaseMs / 3);
+		await maintenance.tick();
+		await clock.advance(everyMs);
+		clock.pass(lateMs);
+		await maintenance.tick();
+		await clock.advance(everyMs - lateMs);
+		t.true(maintenance.isDue);
+		await maintenance.tick();
+		t.false(maintenance.isDue);
+		await clock.advance(everyMs);
+		await maintenance.tick();
+		t.deepEqual(
+			calls.filter(([name]) => name === 'reclaim').map(([, at]) => at),
+			[0, everyMs + lateMs, 3 * everyMs],
+		);
+	}
+});
+
+test('an owner that was taken for dead is told so once, and registered again', async t => {
+	const {maintenance, clock, memory} = setUp(3000);
+	await maintenance.tick();
+	await memory.release('owner', {leave: true});
+	await clock.advance(1000);
+	t.deepEqual(await maintenance.tick(), {reclaimed: 0, isOwnerLost: true});
+	t.is(await memory.heartbeat('owner'), 'alive');
+	await clock.advance(1000);
+	t.deepEqual(await maintenance.tick(), NOTHING);
+});
+
+test('jobs of dead owners are taken back, page by page, and counted', async t => {
+	const pages: Released[] = [
+		{jobs: 5, hasMore: true},
+		{jobs: 2, hasMore: false},
+	];
+	const {maintenance, clock} = setUp(30_000, () => ({reclaim: async () => pages.shift() ?? {jobs: 0, hasMore: false}}));
+	t.like(await maintenance.tick(), {reclaimed: 5});
+	t.true(maintenance.isDue);
+	t.like(await maintenance.tick(), {reclaimed: 2});
+	t.false(maintenance.isDue);
+	await clock.advance(1000);
+	t.deepEqual(await maintenance.tick(), NOTHING);
+});
+
+test('what is taken back beside the tick is told with the next one', async t => {
+	const pages: Released[] = [{jobs: 3, hasMore: false}];
+	const {maintenance} = setUp(30_000, () => ({reclaim: async () => pages.shift() ?? {jobs: 1, hasMore: false}}));
+	t.deepEqual(await maintenance.reclaim(), {jobs: 3, hasMore: false});
+	t.like(await maintenance.tick(), {reclaimed: 4});
+});
+
+test('a heartbeat that fails is tried again, and nothing that was found is lost', async t => {
+	let fails = false;
+	const {maintenance, clock, memory} = setUp(3000, inner => ({
+		async reclaim() {
+			if (fails) throw new FaenaError('DatabaseBusy', 'locked');
+			return inner.reclaim();
+		},
+	}));
+	await maintenance.tick();
+	await memory.release('owner', {leave: true});
+	await clock.advance(1000);
+	fails = true;
+	await t.throwsAsync(maintenance.tick(), {code: 'DatabaseBusy'});
+	t.true(maintenance.isDue);
+	fails = false;
+	t.deepEqual(await maintenance.tick(), {reclaimed: 0, isOwnerLost: true});
+	t.false(maintenance.isDue);
+});
+
+test('an owner whose first beat fails is registered by the next', async t => {
+	let failures = 1;
+	const {maintenance, memory} = setUp(3000, inner => ({
+		async commit(changes) {
+			if (failures-- > 0) throw new FaenaError('StorageFull', 'full');
+			return inner.commit(changes);
+		},
+	}));
+	await t.throwsAsync(maintenance.tick(), {code: 'StorageFull'});
+	t.deepEqual(await maintenance.tick(), NOTHING);
+	t.is(await memory.heartbeat('owner'), 'alive');
+});
+
+test('rows in the way of taking jobs back are told once, until that succeeds or other rows are in the way', async t => {
+	let inTheWay: string | undefined = 'row 1';
+	const {maintenance, clock} = setUp(30_000, inner => ({
+		async reclaim() {
+			if (inTheWay) throw new FaenaError('BadRow', inTheWay);
+			return inner.reclaim();
+		},
+	}));
+	const told: unknown[] = [];
+	for (const row of ['row 1', 'row 1', 'row 2', undefined, 'row 2']) {
+		inTheWay = row;
+		const result = await maintenance.tick();
+		told.push(result.refusal?.message);
+		t.false(maintenance.isDue);
+		await clock.advance(1000);
+	}
+	t.deepEqual(told, ['row 1', undefined, 'row 2', undefined, 'row 2']);
+	inTheWay = 'row 3';
+	t.deepEqual(await maintenance.reclaim(), {jobs: 0, hasMore: false});
+});

@@ -1,0 +1,125 @@
+import test from 'ava';
+import {StoreNews} from '../../lib/dispatcher/store-news.ts';
+import type {Health} from '../../lib/job/events.ts';
+import type {News} from '../../lib/store/store.ts';
+import {override} from '../fixtures/override.ts';
+import {MemoryStore} from '../store/oracle.ts';
+
+const MIB = 1024 * 1024;
+
+/** What the host is told, in order, by the names of its verbs. */
+function setUp() {
+	const told: [name: string, ...args: unknown[]][] = [];
+	const tell =
+		(name: string) =>
+		(...args: unknown[]) =>
+			void told.push([name, ...args]);
+	const news = new StoreNews({
+		wake: tell('wake'),
+		jobsMayBeReady: tell('jobsMayBeReady'),
+		watchedMayHaveEnded: tell('watchedMayHaveEnded'),
+		stop: tell('stop'),
+		publish: tell('publish'),
+		failed: tell('failed'),
+		succeeded: tell('succeeded'),
+	});
+	let listener: (each: News) => unknown = () => undefined;
+	const store = override(new MemoryStore(), () => ({
+		listen: (owner, own) => {
+			told.push(['listen', owner]);
+			listener = own;
+			return () => void told.push(['unlisten']);
+		},
+	}));
+	news.listen(store, 'owner');
+	/** Takes what the host was told since the last time. */
+	const takeTold = () => told.splice(0);
+	const health = (of: Partial<Health>) => {
+		listener({type: 'health', logBytes: 0, ...of});
+		news.handle();
+		return takeTold().filter(([name]) => name === 'publish');
+	};
+	return {news, takeTold, health, tell: (each: News) => listener(each)};
+}
+
+test('news wakes the loop, and waits for it: the store looks again once the loop has attended to it', async t => {
+	const {news, takeTold, tell} = setUp();
+	t.deepEqual(takeTold(), [['listen', 'owner']]);
+	let hasAttended = false;
+	t.true(news.isEmpty);
+	const done = Promise.resolve(tell({type: 'changed', stop: []})).then(() => {
+		hasAttended = true;
+	});
+	t.false(news.isEmpty);
+	t.deepEqual(takeTold(), [['wake']]);
+	await new Promise(resolve => setImmediate(resolve));
+	t.false(hasAttended);
+	news.handle();
+	await done;
+	t.true(news.isEmpty);
+	t.deepEqual(takeTold(), [['jobsMayBeReady'], ['watchedMayHaveEnded']]);
+	news.handle();
+	t.deepEqual(takeTold(), []);
+});
+
+test('after a write of another process jobs may be ready, watched jobs are in doubt, and those that it cancelled are stopped', t => {
+	const {news, takeTold, tell} = setUp();
+	tell({type: 'changed', stop: [5, 6].map(id => ({id, lease: 1, execution: 1}))});
+	takeTold();
+	news.handle();
+	t.deepEqual(takeTold(), [['jobsMayBeReady'], ['watchedMayHaveEnded'], ['stop', 5], ['stop', 6]]);
+});
+
+test('a batch that completed is told to the callers, and its job may be ready', t => {
+	const {news, takeTold, tell} = setUp();
+	const counts = {pending: 0, running: 0, completed: 1, failed: 0, dead: 0, cancelled: 0};
+	tell({type: 'batchCompleted', batch: 'nightly', counts});
+	takeTold();
+	news.handle();
+	t.deepEqual(takeTold(), [['jobsMayBeReady'], ['publish', {type: 'batchCompleted', batch: 'nightly', counts}]]);
+});
+
+test('a store that can not look is a failure, and one that can is the end of failures', t => {
+	const {news, takeTold, tell} = setUp();
+	const error = new Error('no disk');
+	tell({type: 'failed', error});
+	tell({type: 'health', logBytes: 0});
+	takeTold();
+	news.handle();
+	t.deepEqual(takeTold(), [['failed', error], ['succeeded']]);
+});
+
+test('a log is reported from 64 MiB on, then only when it has doubled; and anew once it has been smaller', t => {
+	const {health} = setUp();
+	const reported = [64 * MIB - 1, 64 * MIB, 65 * MIB, 128 * MIB - 1, 130 * MIB, 200 * MIB, 260 * MIB, 64 * MIB, 10, 64 * MIB].map(logBytes =>
+		health({logBytes}),
+	);
+	t.deepEqual(
+		reported.flat(),
+		[64, 130, 260, 64].map(size => ['publish', {type: 'logGrown', logBytes: size * MIB}]),
+	);
+	t.deepEqual(
+		reported.map(each => each.length),
+		[0, 1, 0, 0, 1, 0, 1, 0, 0, 1],
+	);
+});
+
+test('a second library is reported once for each time that it opens the database', t => {
+	const {health} = setUp();
+	const secondLibrary = {libraries: ['a.so', 'b.so'], message: 'Two of them.'};
+	t.deepEqual(
+		[health({secondLibrary}), health({secondLibrary}), health({}), health({secondLibrary})],
+		[[['publish', {type: 'secondLibrary', ...secondLibrary}]], [], [], [['publish', {type: 'secondLibrary', ...secondLibrary}]]],
+	);
+});
+
+test('after the end nothing is heard, and the store waits for nothing', async t => {
+	const {news, takeTold, tell} = setUp();
+	const done = tell({type: 'changed', stop: []});
+	takeTold();
+	news.stop();
+	await done;
+	t.deepEqual(takeTold(), [['unlisten']]);
+	news.handle();
+	t.deepEqual(takeTold(), []);
+});

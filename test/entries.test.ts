@@ -1,0 +1,80 @@
+/** The public names: a name that comes or goes here is a change for users, and belongs in the changelog. */
+import {readdirSync, readFileSync} from 'node:fs';
+import test from 'ava';
+
+interface Names {
+	readonly values: readonly string[];
+	readonly types: readonly string[];
+}
+
+const ENTRIES: Readonly<Record<string, Names>> = {
+	index: {
+		values: [
+			...['BatchHandle', 'CHANNELS', 'DEFAULTS', 'Engine', 'FaenaError', 'JobHandle', 'JobMap', 'STATUSES', 'closeOnSignals', 'enqueueIn'],
+			...['isTerminal', 'open', 'statusSummary', 'task'],
+		],
+		types: [
+			...['AnyTasks', 'BackoffOption', 'BatchInfo', 'BatchResults', 'BatchTaskOptions', 'CompletedBatch', 'Counts', 'Durability', 'Duration'],
+			...['EngineEvents', 'EngineStats', 'EnqueueArgs', 'EnqueueInArgs', 'ErrorCode', 'ExecutionOptions', 'FailureRecord', 'HaltOption', 'Isolation'],
+			...['Job', 'JobDetails', 'JobFilter', 'JobId', 'JobOptions', 'JobOutcome', 'JobStatus', 'LogLevel', 'LogLine', 'Logger', 'MapOptions'],
+			...['MapProgress', 'MapResult', 'OpenOptions', 'OwnConnection', 'Page', 'PayloadOf', 'PostMortem', 'Progress', 'Quantiles', 'RecycleOptions'],
+			...['ResourceLimits', 'ResultOf', 'Size', 'SlowStart', 'StopReason', 'TaskContext', 'TaskFunction', 'TaskLog', 'TaskName', 'TaskOptions'],
+			...['TaskStats', 'WaitOptions', 'WorkerLoss'],
+		],
+	},
+	queue: {
+		values: ['JobQueue', 'TRANSITIONS', 'decode', 'encode', 'openQueue', 'work'],
+		types: [
+			...['Backoff', 'Batch', 'BatchChange', 'BatchId', 'BatchOptions', 'BatchPage', 'CancelResult', 'Changes', 'ChildJob'],
+			...['Claim', 'ClaimRequest', 'Claimed', 'ClaimedGroup', 'ClaimedJob', 'CleanupOptions', 'CleanupResult', 'Column'],
+			...['Committed', 'DeleteResult', 'Deleted', 'DequeueOptions', 'Dequeued', 'DiscardOptions', 'DiscardResult'],
+			...['Encoded', 'EndedGroup', 'Ending', 'Enqueued', 'EnqueuedGroup', 'Ids', 'JobEnd', 'JobPage', 'JobUpdate'],
+			...['JobValues', 'LaneRequest', 'Lease', 'Mark', 'MovePage', 'MoveTarget', 'Moved', 'NewGroup', 'NewJob', 'News'],
+			...['Outcome', 'OutcomePage', 'OwnerId', 'PackedStrings', 'Policy', 'QueueOptions', 'ReleaseOptions', 'Released'],
+			...['Rerun', 'Settled', 'SettledGroup', 'Settlement', 'Store', 'StoredJob', 'TaskCounts', 'Timing', 'Values'],
+			...['Wanted', 'WorkOptions'],
+		],
+	},
+	testing: {
+		values: ['FAILPOINTS', 'TestClock', 'TestEngine', 'openForTest'],
+		types: ['FailpointAct', 'FailpointName', 'Failpoints', 'TestOptions'],
+	},
+};
+
+const lib = new URL('../lib/', import.meta.url);
+
+function sourceOf(entry: string): string {
+	return readFileSync(new URL(`${entry}.ts`, lib), 'utf8');
+}
+
+/** What an entry exports, by its lists; it has nothing else. */
+function exportsOf(entry: string): Names {
+	const lists = [...sourceOf(entry).matchAll(/^export (type )?\{([^}]*)\} from '\.\/[\w/.-]+';$/gm)];
+	const names = lists.flatMap(([, isType = '', list = '']) => list.split(',').flatMap(each => (each.trim() === '' ? [] : [`${isType}${each.trim()}`])));
+	const types = names.filter(name => name.startsWith('type ')).map(name => name.slice('type '.length));
+	return {values: names.filter(name => !name.startsWith('type ')).sort(), types: types.sort()};
+}
+
+test('each file at the top of lib is an entry of the package', t => {
+	const entries = readdirSync(lib).filter(name => name.endsWith('.ts'));
+	t.deepEqual(entries.map(name => name.replace('.ts', '')).sort(), Object.keys(ENTRIES).sort());
+	const {exports} = JSON.parse(readFileSync(new URL('../package.json', lib), 'utf8')) as {exports: Record<string, object | string>};
+	const expected = Object.keys(ENTRIES).map(entry => {
+		const targets = {'faena-source': `./lib/${entry}.ts`, types: `./dist/lib/${entry}.d.ts`, default: `./dist/lib/${entry}.js`};
+		return [entry === 'index' ? '.' : `./${entry}`, targets];
+	});
+	t.deepEqual(exports, {...Object.fromEntries(expected), './package.json': './package.json'});
+});
+
+for (const [entry, names] of Object.entries(ENTRIES)) {
+	test(`${entry}.ts exports these names, and no others`, async t => {
+		t.deepEqual(exportsOf(entry), names);
+		t.deepEqual(Object.keys((await import(new URL(`${entry}.ts`, lib).href)) as object).sort(), names.values);
+		t.is([...sourceOf(entry).matchAll(/^export\b/gm)].length, [...sourceOf(entry).matchAll(/^export (type )?\{/gm)].length);
+	});
+}
+
+test('a name is exported by one entry', t => {
+	const all = Object.values(ENTRIES).flatMap(({values, types}) => [...values, ...types]);
+	t.deepEqual(all.sort(), [...new Set(all)].sort());
+});

@@ -1,0 +1,152 @@
+/**
+ * `npm run mutation-score -- [--mutants 300] [--seed 1] [--minutes M] [--at-once 2] [--results FILE]`: makes mutants of dispatcher,
+ * store and pool by the operators of `operators.ts`, draws some of them, and runs each against the tests of its folder until one fails.
+ * A line of JSON for each mutant is added to the results; a mutant with a line there is not run again unless its source has changed.
+ * Prints the score with its 95 % interval, and each survivor. A survivor may be equivalent to the code; it counts all the same.
+ * Ends with 1 if a test fails without a mutant, or if the whole interval lies below the least score.
+ */
+import {createHash} from 'node:crypto';
+import {appendFileSync, existsSync, globSync, mkdirSync, readFileSync} from 'node:fs';
+import {dirname, join} from 'node:path';
+import {parseArgs} from 'node:util';
+import {seeded, shuffled} from '../fixtures/random.ts';
+import {inParallel} from './in-parallel.ts';
+import {type Mutation, mutate, mutationsOf, toJavaScript} from './operators.ts';
+import {serving} from './serving.ts';
+import {type Failure, FOLDERS, ROOT, runSuite, suitesOf} from './suites.ts';
+import {wilson} from './wilson.ts';
+
+interface Mutant extends Mutation {
+	readonly file: string;
+	readonly javaScript: string;
+	/** Names the mutant, and its source as it was. */
+	readonly id: string;
+}
+
+/** A line of the results. */
+interface Judged {
+	readonly id: string;
+	readonly place: string;
+	readonly operator: string;
+	readonly from: string;
+	readonly to: string;
+	readonly killer: Failure | null;
+	readonly seconds: number;
+}
+
+const {values} = parseArgs({
+	options: {
+		mutants: {type: 'string', default: '300'},
+		seed: {type: 'string', default: '1'},
+		minutes: {type: 'string', default: 'Infinity'},
+		'at-once': {type: 'string', default: '2'},
+		results: {type: 'string', default: 'test/mutants/results/score.jsonl'},
+	},
+});
+const LEAST_SCORE = 0.85;
+const seed = Number(values.seed);
+/** The same for all mutants, so that a kill is the mutant's doing. */
+const env = {FAENA_SEED: values.seed, FAENA_EVENTS: '10000', FAENA_RUNS: '100'};
+/** Without a mutant, tests are slow only because the machine is busy. */
+const PATIENT = {idleMs: 300_000, limitMs: 900_000};
+const endsAt = performance.now() + Number(values.minutes) * 60_000;
+
+const all = FOLDERS.flatMap(folder => globSync(`${folder}/**/*.ts`, {cwd: ROOT}).sort()).flatMap(mutantsOf);
+const sample = shuffled(seeded(seed), all).slice(0, Number(values.mutants));
+const judged = readResults();
+const left = sample.filter(({id}) => !judged.has(id));
+console.log(`${all.length} mutants, ${sample.length} drawn with seed ${seed}, ${sample.length - left.length} judged before.`);
+const secondsOf = await runWithoutMutant(new Set(left.flatMap(({file}) => suitesOf(file))));
+await inParallel(Number(values['at-once']), left, async mutant => {
+	if (performance.now() > endsAt) return;
+	keep(await judge(mutant));
+});
+report(sample.flatMap(({id}) => judged.get(id) ?? []));
+
+function mutantsOf(file: string): Mutant[] {
+	const javaScript = toJavaScript(readFileSync(join(ROOT, file), 'utf8'));
+	const version = createHash('sha256').update(javaScript).digest('hex').slice(0, 12);
+	return mutationsOf(javaScript).map(mutation => ({
+		...mutation,
+		file,
+		javaScript,
+		id: `${file}@${version}:${mutation.start}-${mutation.end} ${mutation.operator}`,
+	}));
+}
+
+function readResults(): Map<string, Judged> {
+	if (!existsSync(values.results)) mkdirSync(dirname(values.results), {recursive: true});
+	const lines = existsSync(values.results) ? readFileSync(values.results, 'utf8').split('\n').filter(Boolean) : [];
+	return new Map(lines.map(line => JSON.parse(line) as Judged).map(each => [each.id, each]));
+}
+
+function keep(each: Judged): void {
+	judged.set(each.id, each);
+	appendFileSync(values.results, `${JSON.stringify(each)}\n`);
+	console.log(`${each.killer ? 'killed  ' : 'SURVIVED'} ${describe(each)}${each.killer ? ` — ${each.killer.suite}` : ''}, ${each.seconds} s`);
+}
+
+/** How long each suite takes by itself. A suite that fails without a mutant can judge none. */
+async function runWithoutMutant(suites: ReadonlySet<string>): Promise<ReadonlyMap<string, number>> {
+	const seconds = new Map<string, number>();
+	await inParallel(Number(values['at-once']), suites, async suite => {
+		const begunAt = performance.now();
+		const failure = await runSuite(suite, {env, ...PATIENT});
+		if (failure) throw new Error(`Without a mutant, ${suite} fails: ${failure.title}`);
+		seconds.set(suite, (performance.now() - begunAt) / 1000);
+	});
+	return seconds;
+}
+
+async function judge(mutant: Mutant): Promise<Judged> {
+	const {file, javaScript, id, operator, start, end, put} = mutant;
+	const begunAt = performance.now();
+	const killer = await killerOf(file, serving(file, mutate(javaScript, mutant)));
+	const lines = javaScript.slice(0, start).split('\n');
+	return {
+		id,
+		place: `${file}:${lines.length}:${(lines.at(-1)?.length ?? 0) + 1}`,
+		operator,
+		from: inLine(javaScript.slice(start, end)),
+		to: inLine(put),
+		killer: killer ?? null,
+		seconds: Math.round((performance.now() - begunAt) / 1000),
+	};
+}
+
+async function killerOf(file: string, preload: URL): Promise<Failure | undefined> {
+	const quickestFirst = suitesOf(file).sort((one, other) => (secondsOf.get(one) ?? 0) - (secondsOf.get(other) ?? 0));
+	for (const suite of quickestFirst) {
+		const options = {env, preload, idleMs: 30_000, limitMs: 60_000 + 4000 * (secondsOf.get(suite) ?? 0)};
+		const failure = await runSuite(suite, options);
+		// A test that fails only once may have failed because the machine is busy.
+		if (failure && (await runSuite(suite, {...options, title: failure.title}))) return failure;
+	}
+	return undefined;
+}
+
+function report(results: readonly Judged[]): void {
+	const survivors = results.filter(({killer}) => killer === null);
+	const killed = results.length - survivors.length;
+	for (const folder of FOLDERS) {
+		const ofFolder = results.filter(({place}) => place.startsWith(`${folder}/`));
+		console.log(`${folder}: ${ofFolder.filter(({killer}) => killer).length} of ${ofFolder.length}`);
+	}
+	if (survivors.length > 0) console.log(`\nSurvivors:\n${survivors.map(describe).join('\n')}\n`);
+	const [low, high] = wilson(killed, results.length);
+	console.log(`Mutation score ${percent(killed / results.length)} (${killed} of ${results.length}), 95 % interval ${percent(low)} to ${percent(high)}.`);
+	if (high < LEAST_SCORE) process.exitCode = 1;
+}
+
+function describe({place, operator, from, to}: Judged): string {
+	return `${place} ${operator}: ${from} → ${to}`;
+}
+
+function inLine(text: string): string {
+	const line = text.replaceAll(/\s+/g, ' ');
+	return line.length > 80 ? `${line.slice(0, 80)}…` : line;
+}
+
+function percent(share: number): string {
+	return `${(100 * share).toFixed(1)} %`;
+}

@@ -1,0 +1,132 @@
+import test from 'ava';
+import {InFlightChunk} from '../../lib/pool/in-flight.ts';
+import {type Slot, Slots} from '../../lib/pool/slots.ts';
+import {claimedGroup} from '../fixtures/groups.ts';
+import {HandClock} from '../fixtures/hand-clock.ts';
+import {HandWorker, sideOf} from '../fixtures/hand-worker.ts';
+
+/** So many workers that are ready, under a budget. */
+function setUp(workers: number, budget = {slots: workers, busy: 0}) {
+	const clock = new HandClock();
+	const slots = new Slots(budget, clock);
+	const add = (kind: 'thread' | 'process' = 'thread') => {
+		const slot = slots.add(new HandWorker(kind));
+		slot.phase = 'ready';
+		return slot;
+	};
+	const all = Array.from({length: workers}, () => add());
+	/** Gives the worker a chunk whose first job runs since now. */
+	const give = (slot: Slot, jobs = 1): InFlightChunk => {
+		const chunk = new InFlightChunk(1, slot.worker, claimedGroup(jobs), 1000);
+		chunk.chunkState = slot.worker.chunkState(jobs);
+		slots.assign(slot, chunk);
+		if (slot.chunks.length === 1) sideOf(chunk).start(0, clock.steadyMs());
+		return chunk;
+	};
+	return {add, all, budget, clock, give, slots};
+}
+
+const none = () => undefined;
+
+test('a worker begins as one that loads, without chunks, with a number of its own', t => {
+	const {slots, clock} = setUp(0);
+	clock.pass(5);
+	const [first, second] = [new HandWorker(), new HandWorker()];
+	t.like(slots.add(first), {worker: first, number: 1, cell: 0, phase: 'loading', chunks: [], jobs: 0, startedAt: 1005, hasReported: false, quietLooks: 0});
+	t.like(slots.add(second), {number: 2, cell: 2});
+	t.deepEqual([slots.size, slots.all.length, slots.of(first)?.number], [2, 2, 1]);
+	t.true(slots.delete(first));
+	t.false(slots.delete(first));
+	t.is(slots.of(first), undefined);
+	t.is(slots.size, 1);
+});
+
+test('threads have the even cells, processes the odd ones; the cell of a worker that is gone is used again', t => {
+	const {slots, add} = setUp(0);
+	const added = [add('process'), add('thread'), add('process'), add('thread'), add('process')];
+	t.deepEqual(
+		added.map(({cell}) => cell),
+		[1, 0, 3, 2, 5],
+	);
+	slots.delete((added[2] as Slot).worker);
+	t.deepEqual([add('process').cell, add('process').cell], [3, 7]);
+});
+
+test('ready workers without a chunk are idle; those with one whose job is short have room for a second; workers that may be added count as idle', t => {
+	const {slots, all, give, clock} = setUp(4);
+	const [one, two, three, four] = all as [Slot, Slot, Slot, Slot];
+	t.deepEqual(slots.capacity(0), {idle: 4, prefetch: 0});
+	give(one);
+	give(two);
+	give(two);
+	four.phase = 'retiring';
+	t.deepEqual(slots.capacity(0), {idle: 1, prefetch: 1});
+	three.phase = 'loading';
+	t.deepEqual(slots.capacity(0), {idle: 0, prefetch: 1});
+	t.deepEqual(slots.capacity(1), {idle: 1, prefetch: 1});
+	clock.pass(100);
+	t.deepEqual(slots.capacity(0), {idle: 0, prefetch: 1});
+	clock.pass(1);
+	t.deepEqual(slots.capacity(0), {idle: 0, prefetch: 0});
+	t.false(slots.areIdle);
+});
+
+test('no more workers are idle than the budget, which other pools share, has room for', t => {
+	const budget = {slots: 3, busy: 0};
+	const {slots, all, give} = setUp(3, budget);
+	budget.busy = 1;
+	t.deepEqual(slots.capacity(5), {idle: 2, prefetch: 0});
+	give(all[0] as Slot);
+	t.is(budget.busy, 2);
+	t.deepEqual(slots.capacity(0), {idle: 1, prefetch: 1});
+});
+
+test('a chunk goes to an idle worker first, then to a new one, then behind a short job, at last behind a long one', t => {
+	const {slots, all, give, clock, add, budget} = setUp(2);
+	const [one, two] = all as [Slot, Slot];
+	budget.slots = 9;
+	t.is(slots.pick(none), one);
+	give(one);
+	t.is(slots.pick(none), two);
+	give(two);
+	const three = slots.pick(() => add());
+	t.is(three.number, 3);
+	give(three);
+	clock.pass(101);
+	t.is(slots.pick(none), one);
+	sideOf(two.chunks[0] as InFlightChunk).finish(0);
+	t.is(slots.pick(none), two);
+	for (const slot of [one, two, three]) give(slot);
+	t.throws(() => slots.pick(none), {message: 'The pool was given a chunk and has no place for it.'});
+});
+
+test('without budget a chunk goes behind another one, also if a worker is idle, and none is added', t => {
+	const budget = {slots: 1, busy: 0};
+	const {slots, all, give} = setUp(2, budget);
+	give(all[1] as Slot);
+	t.is(
+		slots.pick(() => t.fail()),
+		all[1] as Slot,
+	);
+});
+
+test('workers that load, retire or end are not picked', t => {
+	const {slots, all} = setUp(3);
+	for (const [index, phase] of (['loading', 'retiring', 'ending'] as const).entries()) (all[index] as Slot).phase = phase;
+	t.throws(() => slots.pick(none));
+	t.deepEqual(slots.capacity(0), {idle: 0, prefetch: 0});
+});
+
+test('a worker counts as busy once, however many chunks it has, and its jobs are counted', t => {
+	const {slots, all, give, budget} = setUp(2);
+	const [one] = all as [Slot];
+	t.true(slots.areIdle);
+	const [first, second] = [give(one, 3), give(one, 4)];
+	t.deepEqual([budget.busy, one.jobs], [1, 7]);
+	t.deepEqual(slots.chunks, [first, second]);
+	slots.remove(first);
+	t.deepEqual([budget.busy, one.chunks], [1, [second]]);
+	slots.remove(second);
+	t.deepEqual([budget.busy, one.chunks, one.jobs], [0, [], 7]);
+	t.true(slots.areIdle);
+});

@@ -1,0 +1,605 @@
+import assert from 'node:assert/strict';
+import {isDeepStrictEqual} from 'node:util';
+import fc from 'fast-check';
+import {type CompletedBatch, MARK_EVERY_MS} from '../../lib/job/batch.ts';
+import type {Claim} from '../../lib/job/claim.ts';
+import type {Encoded} from '../../lib/job/encoding.ts';
+import type {FailureRecord} from '../../lib/job/failure.ts';
+import type {BatchId, CleanupResult} from '../../lib/job/job.ts';
+import {type Job, type JobFilter, type JobId, type JobStatus, type Policy, STATUSES, TRANSITIONS} from '../../lib/job/job.ts';
+import type {NewJob} from '../../lib/job/new-job.ts';
+import type {Outcome} from '../../lib/job/outcome.ts';
+import {JobQueue} from '../../lib/store/job-queue.ts';
+import type {ClaimRequest, Moved, MovePage, MoveTarget, Store, TaskCounts} from '../../lib/store/store.ts';
+import {type ErrorCode, FaenaError} from '../../lib/support/errors.ts';
+import {HandClock} from '../fixtures/hand-clock.ts';
+import {OpenedJobs} from '../fixtures/open-jobs.ts';
+import {commitPlain, type PlainChanges, type PlainCommitted} from '../fixtures/plain.ts';
+import type {StoreOptions} from '../store/contract.ts';
+import {MemoryStore} from '../store/oracle.ts';
+
+/** A store under test. Calling `open` again after `close` opens the same jobs. */
+export interface Subject {
+	open(): Promise<Store>;
+	/** Called after the last close. */
+	dispose?(): void;
+}
+
+export interface ModelOptions {
+	/** The same seed makes the same sequences. */
+	readonly seed: number;
+	/** The number of sequences of commands to try. */
+	readonly runs: number;
+	/** False for a store that can't be reopened. Default true. */
+	readonly isDurable?: boolean;
+	/** True to end at the first sequence that fails, without a search for the shortest one. Default false. */
+	readonly endOnFailure?: boolean;
+}
+
+/**
+ * Gives the same random commands to the store under test and to {@link MemoryStore}, and fails with the shortest sequence after which their answers
+ * differ. A command is data. It names earlier claims by position and times by difference, so that it stays valid when earlier commands are left out.
+ */
+export async function checkModel(
+	makeSubject: (options: StoreOptions) => Subject,
+	{seed, runs, isDurable = true, endOnFailure = false}: ModelOptions,
+): Promise<void> {
+	const property = fc.asyncProperty(fc.array(command, {minLength: 1, maxLength: 70, size: 'max'}), async commands => {
+		const world = await openWorld(makeSubject, isDurable);
+		try {
+			for (const command of commands) await step(world, command);
+			await compareAll(world);
+		} finally {
+			await world.real.queue.close();
+			world.subject.dispose?.();
+		}
+	});
+	await fc.assert(property, {seed, numRuns: runs, endOnFailure, includeErrorInReport: true});
+}
+
+/** The state of a sequence of commands. */
+interface World {
+	readonly subject: Subject;
+	readonly isDurable: boolean;
+	readonly real: Side;
+	readonly model: Side;
+	readonly clock: HandClock;
+	/** The jobs that the owners' workers have open. */
+	readonly opened: OpenedJobs;
+	/** Every claim of the sequence, also lost ones. */
+	readonly claims: Claim[];
+	/** The number of commands done. */
+	steps: number;
+	/** The model's jobs after the last command. */
+	jobs: readonly Job[];
+}
+
+interface Side {
+	queue: JobQueue;
+	/** The open batches by name, since each store has its own batch ids. */
+	readonly batches: Map<string, BatchId>;
+	/** Batches whose completion was reported. */
+	readonly completed: CompletedBatch[];
+	/** Claims that owners were told to stop, as text. */
+	readonly stops: Set<string>;
+}
+
+const T0 = 1_700_000_000_000;
+const LEASE_MS = 50;
+const MAX_JOBS = 100_000;
+
+async function openWorld(makeSubject: (options: StoreOptions) => Subject, isDurable: boolean): Promise<World> {
+	const clock = new HandClock(T0);
+	// Constant during a command, since each store may ask for any number of random numbers.
+	const random = () => (world.steps * 0.618034) % 1;
+	const opened = new OpenedJobs();
+	const options: StoreOptions = {clock, random, leaseMs: LEASE_MS, openJobs: opened.of};
+	const subject = makeSubject(options);
+	const [real, model] = [toSide(await subject.open()), toSide(new MemoryStore(options))];
+	const world: World = {subject, isDurable, real, model, clock, opened, claims: [], steps: 0, jobs: []};
+	return world;
+}
+
+function toSide(store: Store): Side {
+	const side: Side = {queue: new JobQueue(store), batches: new Map(), completed: [], stops: new Set()};
+	listen(side);
+	return side;
+}
+
+function listen({queue, completed, stops}: Side): void {
+	queue.onBatchCompleted(batch => completed.push(batch));
+	for (const owner of OWNERS) {
+		queue.store.listen(owner, news => {
+			if (news.type === 'changed') for (const claim of news.stop) stops.add(JSON.stringify({owner, ...claim}));
+		});
+	}
+}
+
+/** Runs one command on both stores, whose answers must be equal. */
+async function step(world: World, command: Command): Promise<void> {
+	world.steps++;
+	if (command.type === 'advance') world.clock.pass(command.ms);
+	else if (command.type === 'set') world.clock.jump(command.ms);
+	else if (command.type === 'poll') await poll(world);
+	else if (command.type === 'reopen') await reopen(world);
+	else if (command.type === 'outlast') await outlast(world, command.ms);
+	else await compare(world, JSON.stringify(command), toAsk(command, world));
+	await checkLaws(world, command);
+}
+
+/** Lets the listeners poll. A store may report a claim at any poll, but in the end both stores must have reported the same claims. */
+async function poll(world: World): Promise<void> {
+	for (let looks = 0; looks < 10; looks++) await world.clock.advance(10);
+	await compare(world, 'stops', ({stops}) => [...stops].sort());
+}
+
+async function outlast(world: World, ms: number): Promise<void> {
+	const ask: Ask = ({queue}) => queue.reclaim();
+	await compare(world, 'reclaim', ask);
+	for (let left = ms; left > 0; left -= LEASE_MS / 2) {
+		world.clock.pass(Math.min(left, LEASE_MS / 2));
+		await compare(world, 'reclaim', ask);
+	}
+}
+
+type Ask = (side: Side) => unknown;
+
+async function compare(world: World, what: string, ask: Ask): Promise<void> {
+	const expected = await answer(world.model, ask);
+	const actual = await answer(world.real, ask);
+	// Usually the answers are equal without conversion, which is slower.
+	if (!isDeepStrictEqual(actual, expected)) assert.deepStrictEqual(comparable(actual), comparable(expected), what);
+	const {value} = expected;
+	if (isCommitted(value)) world.claims.push(...value.claimed.jobs.map(({id, execution}) => ({id, execution, lease: value.claimed.lease})));
+}
+
+async function answer(side: Side, ask: Ask): Promise<{value?: unknown; error?: ErrorCode}> {
+	try {
+		return {value: await ask(side)};
+	} catch (error) {
+		// Stores may have different messages.
+		if (error instanceof FaenaError) return {error: error.code};
+		throw error;
+	}
+}
+
+function isCommitted(value: unknown): value is PlainCommitted {
+	return typeof value === 'object' && value !== null && 'claimed' in value;
+}
+
+/** The value with all byte arrays and maps in one form. */
+function comparable(value: unknown): unknown {
+	if (value instanceof Uint8Array) return {bytes: Buffer.from(value).toString('hex')};
+	if (value instanceof Map) return comparable([...value]);
+	if (Array.isArray(value)) return value.map(comparable);
+	if (typeof value !== 'object' || value === null) return value;
+	return Object.fromEntries(Object.entries(value).map(([name, each]) => [name, comparable(each)]));
+}
+
+/** Reopens the store under test. In the model its owners leave, as they do when a store is closed. */
+async function reopen(world: World): Promise<void> {
+	if (!world.isDurable) return;
+	await world.real.queue.close();
+	world.real.queue = new JobQueue(await world.subject.open());
+	listen(world.real);
+	for (const owner of OWNERS) await world.model.queue.leave(owner);
+}
+
+/** Checks laws that hold after any command. They check the model, too. */
+async function checkLaws(world: World, command: Command): Promise<void> {
+	const before = new Map(world.jobs.map(job => [job.id, job]));
+	world.jobs = await world.model.queue.jobs({}, {limit: MAX_JOBS});
+	for (const job of world.jobs) {
+		const {status, executions} = before.get(job.id) ?? {status: 'pending', executions: 0};
+		const because = `job ${job.id}: ${status} → ${job.status} by ${command.type}`;
+		assert.ok(job.status === status || isLegal(status, job.status, command), because);
+		assert.ok(job.executions >= executions, because);
+		assert.ok(job.attempts <= job.executions && job.attempts <= job.maxAttempts, because);
+	}
+	const counts = await world.model.queue.counts();
+	for (const status of STATUSES) assert.equal(counts[status], world.jobs.filter(job => job.status === status).length, `counted ${status}`);
+	for (const {name, counts} of await world.real.queue.batches()) {
+		for (const status of STATUSES) {
+			const recount = world.jobs.filter(job => job.batch === name && job.status === status).length;
+			assert.equal(counts[status], recount, `counted ${status} in ${name}`);
+		}
+	}
+}
+
+function isLegal(from: JobStatus, to: JobStatus, command: Command): boolean {
+	if (command.type === 'retry' || (command.type === 'move' && command.to === 'pending')) return TRANSITIONS[from][to]?.includes('retry') ?? false;
+	return reachable(from, command.type === 'commit' && command.enqueue.some(({rerun}) => rerun)).has(to);
+}
+
+/** The statuses that one transaction can reach, by one or more transitions. New rounds count only if new jobs may rerun old ones. */
+function reachable(start: JobStatus, reruns: boolean): Set<JobStatus> {
+	const reached = new Set([start]);
+	for (const from of reached) {
+		for (const [to, cause] of Object.entries(TRANSITIONS[from])) if (reruns || !cause.startsWith('retry')) reached.add(to as JobStatus);
+	}
+	return reached;
+}
+
+async function compareAll(world: World): Promise<void> {
+	const asks: Record<string, Ask> = {
+		jobs: ({queue}) => queue.jobs({}, {limit: MAX_JOBS}),
+		counts: ({queue}) => queue.counts(),
+		paused: async ({queue}) => [...(await queue.paused())].sort(),
+		'counts by state': async ({queue}) => byTask(await queue.store.counts()),
+		batches: async ({queue}) => (await queue.batches()).map(({id: _, ...batch}) => batch),
+		completed: ({completed}) => completed,
+		commit: ({queue}) => commitPlain(queue.store, {}),
+	};
+	for (const task of TASKS) asks[`counts of ${task}`] = ({queue}) => queue.counts({task});
+	for (const {id} of await world.model.queue.jobs({}, {limit: MAX_JOBS})) {
+		asks[`values of job ${id}`] = ({queue}) => queue.values(id);
+		asks[`logs of job ${id}`] = ({queue}) => queue.logs(id);
+	}
+	for (const [what, ask] of Object.entries(asks)) await compare(world, `${what} at the end`, ask);
+	await poll(world);
+}
+
+/** A store may know of tasks that have no jobs. */
+function byTask(counts: readonly TaskCounts[]): TaskCounts[] {
+	const isKnown = ({task: _, isPaused, ...jobs}: TaskCounts) => isPaused || Object.values(jobs).some(count => count > 0);
+	return counts.filter(isKnown).sort((a, b) => (a.task < b.task ? -1 : 1));
+}
+
+// Commands
+
+type Command =
+	| CommitCommand
+	| {readonly type: 'cancel' | 'retry'; readonly filter: JobFilter}
+	| {readonly type: 'discard'; readonly ids: readonly number[]; readonly stop: boolean}
+	| ({readonly type: 'move'; readonly filter: JobFilter; readonly to: MoveTarget} & Required<MovePage>)
+	| {readonly type: 'pause' | 'resume'; readonly tasks: readonly string[]}
+	| {readonly type: 'heartbeat' | 'leave'; readonly owner: string}
+	| {readonly type: 'reclaim'}
+	/** Lets the listeners poll. */
+	| {readonly type: 'poll'}
+	/** A worker of the owner opens jobs of a lease. The outcomes of the first `final` jobs are final. */
+	| {readonly type: 'open'; readonly owner: string; readonly of: Picked; readonly final: number}
+	| {readonly type: 'release'; readonly owner: string; readonly after: number}
+	/** Reclaims twice per lease for this time: about the time after which owners without a heartbeat are silent. */
+	| {readonly type: 'outlast'; readonly ms: number}
+	| {readonly type: 'reopen'}
+	| {readonly type: 'cleanup'; readonly age: number; readonly limit: number; readonly after: number}
+	| {readonly type: 'openBatch'; readonly name: string; readonly task: string; readonly owner: string; readonly onComplete: string | null}
+	| {readonly type: 'endInput'; readonly name: string; readonly total: number; readonly owner: string}
+	| {readonly type: 'deleteBatch'; readonly name: string; readonly limit: number}
+	| {readonly type: 'closeBatch' | 'leaveBatch'; readonly name: string; readonly owner: string}
+	| {readonly type: 'jobs'; readonly filter: JobFilter; readonly after: number; readonly limit: number}
+	| {readonly type: 'counts'; readonly task: string}
+	| {readonly type: 'job' | 'values'; readonly id: number}
+	| {readonly type: 'outcomes'; readonly ids: readonly number[]}
+	| {readonly type: 'batch'; readonly name: string}
+	| {readonly type: 'advance'; readonly ms: number}
+	/** Moves the wall clock alone, as a user or a sleep does. */
+	| {readonly type: 'set'; readonly ms: number};
+
+interface CommitCommand {
+	readonly type: 'commit';
+	readonly settle: readonly {readonly of: Picked; readonly outcome: Outcome; readonly children: readonly JobPlan[]}[];
+	readonly update: readonly {readonly of: Picked; readonly done: number | null; readonly lines: number; readonly state: Encoded | undefined}[];
+	readonly enqueue: readonly (JobPlan & {readonly times: number})[];
+	/** The indexes at which groups are cut for the store, one bit each. For the model each job is a group. */
+	readonly cuts: number;
+	readonly rejectConflicts: boolean;
+	readonly claim: {
+		readonly owner: string;
+		readonly limits: Readonly<Record<string, number>>;
+		readonly isQuarantined: boolean;
+		readonly concurrency: number | null;
+		readonly limit: number;
+		readonly maxBytes: number;
+	} | null;
+}
+
+/** An earlier claim. */
+interface Picked {
+	/** True for a claim that is valid, if there is one; false for any claim. */
+	readonly holds: boolean;
+	/** Counted from the last claim. */
+	readonly nthLast: number;
+	/** The number of the next claims of its lease to take, too. */
+	readonly others: number;
+	/** Differences that make the claim invalid. */
+	readonly forged: Partial<Claim>;
+}
+
+/** An even delay becomes `delayMs`, an odd one `runAt`. */
+type JobPlan = Omit<NewJob, 'runAt' | 'delayMs' | 'batch'> & {readonly delayMs: number | null; readonly batch: string | null};
+
+type AskedCommand = Exclude<Command, {type: 'advance' | 'set' | 'reopen' | 'outlast' | 'poll'}>;
+
+function toAsk(command: AskedCommand, world: World): Ask {
+	switch (command.type) {
+		case 'commit':
+			return side => {
+				const isCut = side === world.model ? () => true : (index: number) => ((command.cuts >> (index % 16)) & 1) === 1;
+				return commitPlain(side.queue.store, toChanges(command, world, side.batches), isCut);
+			};
+		case 'cancel':
+		case 'retry':
+			return ({queue}) => queue[command.type](command.filter);
+		case 'discard':
+			return ({queue}) => queue.discard(command.ids, {stop: command.stop});
+		case 'move':
+			return ({queue}) => moveOn(queue, command);
+		case 'pause':
+		case 'resume':
+			return ({queue}) => queue[command.type](command.tasks);
+		case 'heartbeat':
+		case 'leave':
+			return ({queue}) => queue[command.type](command.owner);
+		case 'release':
+			return ({queue}) => queue.release(command.owner, command.after);
+		case 'open':
+			return ({queue}) => openJobs(queue, command, world);
+		case 'reclaim':
+			return ({queue}) => queue.reclaim();
+		case 'cleanup':
+			return ({queue}) => cleanUp(queue, command, world.clock.now() - command.age);
+		case 'openBatch':
+			return async ({queue, batches}) => {
+				const {name, task, owner, onComplete} = command;
+				const options = onComplete === null ? {} : {onComplete: {task: onComplete, priority: 1, policy: POLICIES[1] as Policy}};
+				batches.set(name, await queue.openBatch(name, task, owner, options));
+			};
+		case 'endInput':
+			return async ({queue, batches}) => {
+				const batch = batches.get(command.name);
+				return batch !== undefined && queue.endInput(batch, command.total, command.owner);
+			};
+		case 'deleteBatch':
+			return async ({queue, batches}) => {
+				const result = await queue.deleteBatch(command.name, command.limit);
+				if (result.isGone) batches.delete(command.name);
+				return result;
+			};
+		case 'closeBatch':
+		case 'leaveBatch':
+			return async ({queue, batches}) => {
+				const batch = batches.get(command.name);
+				if (batch !== undefined) await queue[command.type](batch, command.owner);
+			};
+		case 'jobs':
+			return ({queue}) => queue.jobs(command.filter, {after: command.after, limit: command.limit});
+		case 'counts':
+			return ({queue}) => queue.counts({task: command.task});
+		case 'job':
+		case 'values':
+			return ({queue}) => queue[command.type](command.id);
+		case 'outcomes':
+			return ({queue}) => queue.outcomes(command.ids);
+		case 'batch':
+			return async ({queue}) => {
+				const {id: _, ...batch} = (await queue.batch(command.name)) ?? {};
+				return batch;
+			};
+	}
+}
+
+/** Moves all pages, since each store may move a different part of a page at once. */
+async function moveOn(queue: JobQueue, {filter, to, ...first}: Command & {type: 'move'}): Promise<unknown> {
+	const all: {ids: number[]; asked: number[]} = {ids: [], asked: []};
+	const {type: _, ...drawn} = first;
+	// Excludes the job of a batch that completes during the moves, since it may be on another page in each store.
+	const last = (await queue.jobs({}, {limit: 1000})).at(-1)?.id ?? 0;
+	const page = {...drawn, upTo: Math.min(drawn.upTo, last)};
+	for (let next: MovePage | null = page; next; ) {
+		const moved: Moved = await queue.store.move(filter, to, next);
+		assert.ok(moved.ids.length + moved.asked.length <= page.limit, 'a page is no larger than its limit');
+		all.ids.push(...moved.ids);
+		all.asked.push(...moved.asked);
+		next = moved.next;
+	}
+	return all;
+}
+
+function openJobs(queue: JobQueue, {owner, of, final}: {readonly owner: string; readonly of: Picked; readonly final: number}, world: World): void {
+	const claims = claimsAt(of, world);
+	const ids = claims.map(({id}) => id);
+	if (claims[0]) world.opened.show(queue, owner, claims[0].lease, ids, final);
+}
+
+/** Cleans up all pages, since each store may look at different rows in a page. */
+async function cleanUp(queue: JobQueue, {limit, after}: {readonly limit: number; readonly after: JobId}, endedBefore: number): Promise<number> {
+	let total = 0;
+	for (let next: JobId | null = after; next !== null; ) {
+		const result: CleanupResult = await queue.cleanup({endedBefore, limit, after: next});
+		total += result.deleted;
+		next = result.next;
+	}
+	return total;
+}
+
+function toChanges({settle, update, enqueue, rejectConflicts, claim}: CommitCommand, world: World, batches: ReadonlyMap<string, BatchId>): PlainChanges {
+	const now = world.clock.now();
+	const toNewJob = ({delayMs, batch, ...job}: JobPlan): NewJob => {
+		const id = batch === null ? undefined : batches.get(batch);
+		const isDelay = delayMs !== null && delayMs % 2 === 0 && delayMs >= 0;
+		const time = isDelay ? {runAt: null, delayMs} : {runAt: delayMs === null ? null : now + delayMs};
+		return {...job, ...time, ...(id !== undefined && {batch: id})};
+	};
+	return {
+		settle: settle.flatMap(({of, outcome, children}) => {
+			const ended =
+				outcome.type === 'returned' && children.length > 0
+					? {...outcome, enqueue: children.map(({rerun: _, ...plan}) => toNewJob({...plan, batch: null}))}
+					: outcome;
+			return claimsAt(of, world).map(claim => ({...claim, outcome: ended}));
+		}),
+		update: update.flatMap(({of, done, lines, state}) => {
+			const progress = done === null ? {} : {progress: {done, at: now, ...(done > 1 && {total: 4})}};
+			const logs = Array.from({length: lines}, (_, index) => ({at: now + index, level: LEVELS[index % 4] ?? 'info', text: `line ${index}`}));
+			const checkpoint = state === undefined ? {} : {checkpoint: {at: now, state}};
+			const start = lines === 2 ? {startedAt: now - 3} : {};
+			return claimsAt(of, world).map(claim => ({...claim, ...start, ...progress, ...checkpoint, logs}));
+		}),
+		enqueue: enqueue.flatMap(({times, ...plan}) => Array.from({length: plan.key === undefined ? times : 1}, () => toNewJob(plan))),
+		rejectConflicts,
+		...(claim && {claim: toRequest(claim)}),
+	};
+}
+
+function toRequest({owner, limits, isQuarantined, concurrency, limit, maxBytes}: NonNullable<CommitCommand['claim']>): ClaimRequest {
+	const lanes = Object.entries(limits).flatMap(([task, own]) => {
+		const lane = {task, limit: own, ...(concurrency !== null && {concurrency})};
+		return isQuarantined ? [lane, {...lane, isQuarantined}] : [lane];
+	});
+	return {owner, lanes, limit, maxBytes};
+}
+
+function claimsAt({holds, nthLast, others, forged}: Picked, {claims, jobs}: World): Claim[] {
+	const holding = claims.filter(({id, execution}) => jobs.some(job => job.id === id && job.status === 'running' && job.executions === execution));
+	const choice = holds && holding.length > 0 ? holding : claims;
+	const claim = choice[choice.length - 1 - (nthLast % choice.length)];
+	if (!claim) return [];
+	const following = claims.filter(({id, lease}) => lease === claim.lease && id > claim.id && id <= claim.id + others);
+	return [claim, ...following].map(({id, lease, execution}) => ({
+		id: id + (forged.id ?? 0),
+		lease: lease + (forged.lease ?? 0),
+		execution: execution + (forged.execution ?? 0),
+	}));
+}
+
+// The parts of commands: few names and small numbers, so that commands concern the same jobs.
+
+const TASKS = ['hash', 'resize', 'parse'];
+const OWNERS = ['owner-1', 'owner-2', 'owner-3'];
+const LEVELS = ['debug', 'info', 'warn', 'error'] as const;
+const BATCHES = ['nightly', 'weekly'];
+
+const POLICIES: readonly Policy[] = [
+	{maxAttempts: 3, timeoutMs: null, backoff: {baseMs: 10, factor: 2, maxMs: 60, jitter: 0.5}, retry: 'auto'},
+	{maxAttempts: 2, timeoutMs: 500, backoff: {baseMs: 0, factor: 1, maxMs: 0, jitter: 0}, retry: 'auto'},
+	{maxAttempts: 1, timeoutMs: null, backoff: {baseMs: 10, factor: 1, maxMs: 10, jitter: 1}, retry: 'auto'},
+	{maxAttempts: 3, timeoutMs: null, backoff: {baseMs: 10, factor: 1, maxMs: 10, jitter: 0}, retry: 'manual'},
+];
+
+const PAYLOADS = ['1', '2', '{"a":1,"b":2}', '{"b":2,"a":1}', '"ä😀"', new Uint8Array([1, 7, 0]), new Uint8Array([1, 7, 1]), null];
+
+const task = fc.constantFrom(...TASKS);
+const owner = fc.constantFrom(...OWNERS);
+const payload = fc.constantFrom(...PAYLOADS);
+
+const picked: fc.Arbitrary<Picked> = fc.record({
+	holds: weighted([5, fc.constant(true)], [1, fc.constant(false)]),
+	nthLast: fc.nat(12),
+	others: fc.constantFrom(0, 0, 0, 2, 5),
+	forged: weighted([12, fc.constant({})], [1, fc.constantFrom({id: 1}, {lease: 1}, {lease: -1}, {execution: 1}, {execution: -1})]),
+});
+
+const timing = fc.constantFrom({}, {startedAt: T0 + 3, durationMs: 2.5}, {startedAt: T0 + 7, durationMs: 1000});
+const failure: fc.Arbitrary<FailureRecord> = fc.constantFrom(
+	{reason: 'threw', name: 'Error', message: 'ä "quoted"', stack: 'Error: ä\n    at hash', code: 'E_HASH', causes: [{name: 'Thrown', message: '5', code: 5}]},
+	{reason: 'lostWorker', name: 'LostWorker', message: '', exitCode: 139},
+);
+
+const outcome = weighted<Outcome>(
+	[3, fc.tuple(timing, payload).map(([timing, value]) => ({...timing, type: 'returned', value}) as const)],
+	[4, fc.tuple(timing, fc.constantFrom('threw', 'timedOut', 'lostWorker'), failure).map(([timing, type, error]) => ({...timing, type, error}))],
+	[1, fc.tuple(timing, fc.option(failure)).map(([timing, error]) => ({...timing, type: 'cancelled', ...(error && {error})}) as const)],
+	[2, fc.constantFrom<Outcome>({type: 'released'}, {type: 'released', suspicion: 1}, {type: 'released', suspicion: 9})],
+);
+
+const plan: fc.Arbitrary<JobPlan> = fc
+	.record({
+		task,
+		payload,
+		priority: fc.integer({min: -1, max: 2}),
+		delayMs: weighted([3, fc.constant(null)], [1, fc.integer({min: -5, max: 40})]),
+		policy: fc.constantFrom(...POLICIES),
+		key: fc.option(fc.constantFrom('k1', 'k2', ''), {freq: 2}),
+		batch: fc.option(fc.constantFrom(...BATCHES), {freq: 2}),
+		rerun: weighted([4, fc.constant(null)], [1, fc.record({changed: fc.boolean(), failed: fc.boolean()})]),
+	})
+	.map(({key, rerun, ...job}) => ({...job, ...(key !== null && {key}), ...(rerun && {rerun})}));
+
+const request = fc.record({
+	owner,
+	limits: weighted([1, fc.dictionary(task, fc.nat(4), {maxKeys: 3, noNullPrototype: true})], [2, fc.constant({hash: 3, resize: 2, parse: 4})]),
+	isQuarantined: fc.boolean(),
+	concurrency: fc.option(fc.integer({min: 1, max: 3}), {freq: 2}),
+	limit: fc.nat(8),
+	maxBytes: weighted([3, fc.constant(MAX_JOBS)], [1, fc.nat(12)]),
+});
+
+const update: fc.Arbitrary<CommitCommand['update'][number]> = fc.record({
+	of: picked,
+	done: fc.option(fc.constantFrom(0, 1, 2.5)),
+	lines: weighted([5, fc.nat(2)], [1, fc.constant(150)]),
+	state: fc.option(payload, {nil: undefined}),
+});
+
+const commit: fc.Arbitrary<CommitCommand> = fc.record({
+	type: fc.constant('commit'),
+	settle: fc.array(fc.record({of: picked, outcome, children: weighted<readonly JobPlan[]>([2, fc.constant([])], [1, fc.array(plan, {maxLength: 3})])}), {
+		maxLength: 4,
+	}),
+	update: fc.array(update, {maxLength: 2}),
+	enqueue: fc.array(
+		fc.tuple(plan, fc.constantFrom(1, 1, 3)).map(([plan, times]) => ({...plan, times})),
+		{maxLength: 6},
+	),
+	cuts: fc.oneof(fc.constantFrom(0, 0xffff), fc.nat(0xffff)),
+	rejectConflicts: fc.boolean(),
+	claim: fc.option(request, {freq: 3}),
+});
+
+const status: fc.Arbitrary<JobStatus> = fc.constantFrom(...STATUSES);
+const ids = fc.array(fc.integer({min: 1, max: 25}), {maxLength: 4});
+const filter: fc.Arbitrary<JobFilter> = fc.oneof(
+	fc.constant({}),
+	fc.record({ids, status: fc.array(status, {maxLength: 3})}, {requiredKeys: [], noNullPrototype: true}),
+	fc.record({ids, task, status, batch: fc.constantFrom(...BATCHES)}, {requiredKeys: [], noNullPrototype: true}),
+);
+
+const command: fc.Arbitrary<Command> = weighted<Command>(
+	[14, commit],
+	[
+		4,
+		fc.record({
+			type: fc.constant('advance'),
+			ms: weighted([3, fc.nat(20)], [3, fc.integer({min: LEASE_MS - 1, max: LEASE_MS + 1})], [1, fc.constant(MARK_EVERY_MS)]),
+		}),
+	],
+	[1, fc.record({type: fc.constant('set'), ms: fc.oneof(fc.integer({min: -60, max: 60}), fc.constantFrom(-86_400_000, 3_600_000))})],
+	[3, fc.record({type: fc.constantFrom('cancel', 'retry'), filter})],
+	[1, fc.record({type: fc.constant('discard'), ids, stop: fc.boolean()})],
+	[
+		3,
+		fc.record({
+			type: fc.constant('move'),
+			filter,
+			to: fc.constantFrom<MoveTarget>('cancelled', 'pending', 'discarded'),
+			after: fc.nat(3),
+			upTo: fc.integer({min: 1, max: 30}),
+			limit: fc.integer({min: 1, max: 6}),
+			stop: fc.boolean(),
+		}),
+	],
+	[2, fc.record({type: fc.constantFrom('pause', 'resume'), tasks: fc.subarray(TASKS)})],
+	[2, fc.record({type: fc.constantFrom('heartbeat', 'leave'), owner})],
+	[1, fc.record({type: fc.constant('reclaim')})],
+	[1, fc.record({type: fc.constant('poll')})],
+	[2, fc.record({type: fc.constant('open'), owner, of: picked, final: fc.nat(2)})],
+	[1, fc.record({type: fc.constant('release'), owner, after: fc.nat(5)})],
+	[2, fc.record({type: fc.constant('outlast'), ms: fc.integer({min: LEASE_MS - 1, max: LEASE_MS + 1})})],
+	[1, fc.record({type: fc.constant('reopen')})],
+	[1, fc.record({type: fc.constant('cleanup'), age: fc.integer({min: -1, max: 40}), limit: fc.integer({min: 1, max: 10}), after: fc.nat(5)})],
+	[2, fc.record({type: fc.constant('openBatch'), name: fc.constantFrom(...BATCHES), task, owner, onComplete: fc.option(task, {nil: null})})],
+	[2, fc.record({type: fc.constant('endInput'), name: fc.constantFrom(...BATCHES), total: fc.nat(3), owner})],
+	[1, fc.record({type: fc.constant('deleteBatch'), name: fc.constantFrom(...BATCHES), limit: fc.integer({min: 1, max: 6})})],
+	[2, fc.record({type: fc.constantFrom('closeBatch', 'leaveBatch'), name: fc.constantFrom(...BATCHES), owner})],
+	[2, fc.record({type: fc.constant('jobs'), filter, after: fc.nat(3), limit: fc.integer({min: 1, max: 10})})],
+	[1, fc.record({type: fc.constant('counts'), task})],
+	[1, fc.record({type: fc.constantFrom('job', 'values'), id: fc.integer({min: 1, max: 25})})],
+	[1, fc.record({type: fc.constant('outcomes'), ids})],
+	[1, fc.record({type: fc.constant('batch'), name: fc.constantFrom(...BATCHES)})],
+);
+
+function weighted<T>(...choices: readonly (readonly [weight: number, arbitrary: fc.Arbitrary<T>])[]): fc.Arbitrary<T> {
+	return fc.oneof(...choices.map(([weight, arbitrary]) => ({weight, arbitrary})));
+}

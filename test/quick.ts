@@ -1,0 +1,23 @@
+/**
+ * The files of `npm run test:quick`: units, the contract of stores, a short simulation, and some whole engines. Left out are the
+ * contract of pools (which waits much), child processes, damaged and foreign files, most tests of whole engines, the model of a queue,
+ * the command, examples, benchmark, package and documents, and all tests of faults.
+ */
+export const QUICK: {readonly files: readonly string[]; readonly env: Readonly<Record<string, string>>} = {
+	files: [
+		'test/{errors,layers}.test.ts',
+		'test/{job,worker,dispatcher,transport,simulation}/*.test.ts',
+		'!test/job/options-by-property.test.ts',
+		'!test/worker/spoiled-runner.test.ts',
+		'test/store/*.test.ts',
+		'!test/store/{blobs,hostile,one-library,read-only,trusted-files}.test.ts',
+		'test/fault/laws.test.ts',
+		'test/pool/{worker-pool,worker-reports,mixed-pool,memory}.test.ts',
+		'test/pool/{chunk-outcomes,chunk-tracker,in-flight,lost-chunk,mixed-pool-choice,shapes,sharing,slots,stack-snapshot,stopping,worker-lifecycle,worker-pool-by-hand}.test.ts',
+		'test/api/*.test.ts',
+		'!test/api/{bad-input,work,work-setbacks}.test.ts',
+		'test/engine/{enqueue,cancel,retry,keys}.test.ts',
+		'test/cli/{exit-codes,items,bar}.test.ts',
+	],
+	env: {FAENA_EVENTS: '20000'},
+};

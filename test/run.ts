@@ -1,0 +1,47 @@
+/**
+ * `npm test [-- FILES]` and `npm run test:quick`: runs the tests by AVA, and prints a line for each file, when its first test has ended,
+ * and what AVA prints of failures. `npx ava FILE` prints each test of a file.
+ */
+import {spawn} from 'node:child_process';
+import {once} from 'node:events';
+import {createInterface} from 'node:readline';
+import {fileURLToPath} from 'node:url';
+import {QUICK} from './quick.ts';
+
+const ROOT = fileURLToPath(new URL('..', import.meta.url));
+const AVA = fileURLToPath(new URL('../node_modules/ava/entrypoints/cli.mjs', import.meta.url));
+
+const isQuick = process.argv[2] === '--quick';
+const ava = spawn(process.execPath, [AVA, ...(isQuick ? QUICK.files : process.argv.slice(2))], {
+	cwd: ROOT,
+	stdio: ['inherit', 'pipe', 'inherit'],
+	env: {...process.env, ...(isQuick && QUICK.env)},
+});
+const begunAt = performance.now();
+const files = new Set<string>();
+const counts = {passed: 0, failed: 0, skipped: 0};
+let phase: 'passes' | 'fails' | 'details' = 'passes';
+for await (const line of createInterface({input: ava.stdout})) print(line);
+if (ava.exitCode === null && ava.signalCode === null) await once(ava, 'exit');
+console.log(`\n${counts.passed} passed, ${counts.failed} failed, ${counts.skipped} skipped`);
+process.exitCode = ava.exitCode ?? 1;
+
+function print(line: string): void {
+	const [, mark, title] = /^ {2}([✔✘-]) (.*)$/.exec(line) ?? [];
+	// The details of all failures follow AVA's first rule.
+	if (phase !== 'details' && mark !== undefined) {
+		phase = mark === '✘' ? 'fails' : 'passes';
+		counts[({'✔': 'passed', '✘': 'failed', '-': 'skipped'} as const)[mark as '✔' | '✘' | '-']]++;
+		printFile(title as string);
+	} else if (line === '  ─') phase = 'details';
+	// A test that passed logs for those who run its file.
+	const isOfPassed = phase === 'passes' && (mark !== undefined || /^ {4}/.test(line) || line === '');
+	if (!isOfPassed) console.log(line);
+}
+
+function printFile(title: string): void {
+	const file = /^(?:\[.*?\]:? )?(.*) › /.exec(title)?.[1];
+	if (file === undefined || files.has(file)) return;
+	files.add(file);
+	console.log(`${String(Math.round((performance.now() - begunAt) / 1000)).padStart(5)} s  ${file}`);
+}

@@ -1,0 +1,86 @@
+import type {JobQueue} from '../../../lib/store/job-queue.ts';
+import type {Store} from '../../../lib/store/store.ts';
+import {FaenaError} from '../../../lib/support/errors.ts';
+import {enqueue, law, listenTo, newJob, OWNER, T0, take} from './laws.ts';
+
+type Verbs<Of> = Exclude<keyof Of, 'location' | 'close'>;
+
+const VERBS: Readonly<Record<Exclude<Verbs<JobQueue>, 'store' | 'onEnqueue' | 'onBatchCompleted' | 'announce'>, (queue: JobQueue) => unknown>> = {
+	enqueue: queue => queue.enqueue([]),
+	dequeue: queue => queue.dequeue({owner: OWNER, tasks: []}),
+	settle: queue => queue.settle(1, []),
+	complete: queue => queue.complete({id: 1, lease: 1, execution: 1}),
+	fail: queue => queue.fail({id: 1, lease: 1, execution: 1}, new Error('late')),
+	cancel: queue => queue.cancel({}),
+	discard: queue => queue.discard([1], {stop: true}),
+	retry: queue => queue.retry({}),
+	pause: queue => queue.pause(['hash']),
+	resume: queue => queue.resume(['hash']),
+	paused: queue => queue.paused(),
+	heartbeat: queue => queue.heartbeat(OWNER),
+	reclaim: queue => queue.reclaim(),
+	release: queue => queue.release(OWNER, 0),
+	leave: queue => queue.leave(OWNER),
+	job: queue => queue.job(1),
+	jobs: queue => queue.jobs({}),
+	values: queue => queue.values(1),
+	outcomes: queue => queue.outcomes([1]),
+	logs: queue => queue.logs(1),
+	counts: queue => queue.counts(),
+	openBatch: queue => queue.openBatch('nightly', 'hash', OWNER),
+	closeBatch: queue => queue.closeBatch(1, OWNER),
+	leaveBatch: queue => queue.leaveBatch(1, OWNER),
+	endInput: queue => queue.endInput(1, 1, OWNER),
+	deleteBatch: queue => queue.deleteBatch('nightly'),
+	batch: queue => queue.batch('nightly'),
+	batches: queue => queue.batches(),
+	cleanup: queue => queue.cleanup({endedBefore: T0}),
+};
+
+const STORE_VERBS: Readonly<Record<Verbs<Store>, (store: Store) => unknown>> = {
+	commit: store => store.commit({}),
+	move: store => store.move({}, 'cancelled'),
+	setPaused: store => store.setPaused(['hash'], true),
+	heartbeat: store => store.heartbeat(OWNER),
+	release: store => store.release(OWNER),
+	reclaim: store => store.reclaim(),
+	jobs: store => store.jobs({}),
+	outcomes: store => store.outcomes([1]),
+	counts: store => store.counts(),
+	openBatch: store => store.openBatch('nightly', 'hash', OWNER),
+	updateBatch: store => store.updateBatch(1, OWNER, {total: 1}),
+	batches: store => store.batches(),
+	delete: store => store.delete({endedBefore: T0}),
+	listen: store => store.listen(OWNER, () => undefined),
+};
+
+law('each verb of a closed store and of its queue fails with Closed; closing it again is no error', async (t, queue) => {
+	await enqueue(queue, newJob());
+	await queue.close();
+	const asks = [...Object.entries(VERBS), ...Object.entries(STORE_VERBS).map(([verb, ask]) => [verb, (queue: JobQueue) => ask(queue.store)] as const)];
+	for (const [verb, ask] of asks) {
+		await t.throwsAsync(async () => ask(queue), {instanceOf: FaenaError, code: 'Closed', message: 'This queue is closed.'}, verb);
+	}
+	await queue.close();
+	t.true(queue.location.length > 0);
+});
+
+law('a closed store does not call its listeners', async (t, queue, clock) => {
+	const heard = listenTo(queue, clock, OWNER);
+	t.true((await heard(3000)).length > 0);
+	await queue.close();
+	t.deepEqual(await heard(3000), []);
+});
+
+law('a close releases the jobs of the owners, and tells of a batch that completes by that', async (t, queue) => {
+	const heard: string[] = [];
+	queue.onBatchCompleted(({batch}) => heard.push(batch));
+	const batch = await queue.openBatch('one', 'hash', OWNER);
+	await enqueue(queue, newJob({batch}));
+	await take(queue);
+	await queue.endInput(batch, 1, OWNER);
+	await queue.cancel({});
+	t.deepEqual(heard, []);
+	await queue.close();
+	t.deepEqual(heard, ['one']);
+});

@@ -1,0 +1,142 @@
+import type {Claim} from '../../../lib/job/claim.ts';
+import type {JobId} from '../../../lib/job/job.ts';
+import type {Settlement} from '../../../lib/job/outcome.ts';
+import {
+	claimOf,
+	claimsOf,
+	commit,
+	ERROR,
+	enqueue,
+	ID_OF,
+	jobOf,
+	law,
+	listed,
+	newJob,
+	ON_COMPLETE,
+	OWNER,
+	oneJobOfEachStatus,
+	range,
+	settleOne,
+	T0,
+	take,
+} from './laws.ts';
+
+law('a batch is deleted in bounded pages with all its jobs, in any states, and no job of another batch is', async (t, queue, clock) => {
+	await oneJobOfEachStatus(queue, clock);
+	const batch = await queue.openBatch('one', 'hash', OWNER, {onComplete: ON_COMPLETE});
+	await enqueue(queue, newJob({batch, key: 'a'}), newJob({batch, runAt: T0 + 100}), ...range(1, 3).map(() => newJob({batch, priority: 5})));
+	const [a, b] = claimsOf(await take(queue, 3)) as [Claim, Claim];
+	await commit(queue, {
+		settle: [
+			{...a, outcome: {type: 'returned', value: '1'}},
+			{...b, outcome: {type: 'threw', error: ERROR}},
+		],
+	});
+	await queue.endInput(batch, 5, OWNER);
+	const error = await t.throwsAsync(async () => queue.deleteBatch('one'), {code: 'BatchRunning'});
+	t.regex(error?.message ?? '', /One job of the batch "one"/);
+	t.is((await listed(queue, {batch: 'one'})).length, 5);
+	await settleOne(queue, {type: 'released'});
+	await queue.leave(OWNER);
+	t.deepEqual(await queue.deleteBatch('one', 3), {deleted: 3, isGone: false});
+	t.like(await queue.batch('one'), {name: 'one', total: undefined, completedAt: undefined});
+	t.deepEqual(await queue.deleteBatch('one', 3), {deleted: 2, isGone: true});
+	t.deepEqual(await queue.deleteBatch('one'), {deleted: 0, isGone: true});
+	t.deepEqual(await queue.batches(), []);
+	t.deepEqual(await listed(queue, {}), range(1, 6));
+	t.deepEqual(await queue.counts(), {pending: 2, running: 0, failed: 1, completed: 1, dead: 1, cancelled: 1});
+	const again = await queue.openBatch('one', 'thumbnail', OWNER);
+	t.deepEqual(await enqueue(queue, newJob({batch: again, task: 'thumbnail', key: 'a', payload: '"other"'})), [12]);
+	t.deepEqual((await queue.batch('one'))?.counts, {pending: 1, running: 0, failed: 0, completed: 0, dead: 0, cancelled: 0});
+});
+
+law('a closed batch is deleted with the last of its jobs', async (t, queue, clock) => {
+	const batch = await queue.openBatch('nightly', 'hash', OWNER);
+	await enqueue(queue, newJob({batch, key: 'a'}), newJob({batch}));
+	await queue.cancel({ids: [1]});
+	await queue.closeBatch(batch, OWNER);
+	clock.pass(1);
+	await queue.cleanup({endedBefore: clock.now()});
+	t.is((await jobOf(queue, 2)).batch, 'nightly');
+	await t.throwsAsync(async () => queue.openBatch('nightly', 'thumbnail', OWNER), {code: 'BatchConflict'});
+	await queue.cancel({});
+	clock.pass(1);
+	await queue.cleanup({endedBefore: clock.now()});
+	await queue.openBatch('nightly', 'thumbnail', OWNER);
+	t.is(await queue.job(2), undefined);
+});
+
+law('cleanup deletes jobs that ended before the time given, and no others', async (t, queue, clock) => {
+	await oneJobOfEachStatus(queue, clock);
+	const endedAt = clock.now();
+	t.deepEqual(await queue.cleanup({endedBefore: endedAt}), {deleted: 0, next: null});
+	clock.pass(1);
+	await queue.cancel({ids: [ID_OF.pending]});
+	t.deepEqual(await queue.cleanup({endedBefore: endedAt + 1}), {deleted: 3, next: null});
+	t.deepEqual(await listed(queue, {}), [ID_OF.pending, ID_OF.running, ID_OF.failed]);
+	t.deepEqual(await queue.counts(), {pending: 0, running: 1, failed: 1, completed: 0, dead: 0, cancelled: 1});
+});
+
+law('nothing is left of a job that was cleaned up', async (t, queue, clock) => {
+	await enqueue(queue, newJob());
+	const [claim] = claimsOf(await take(queue)) as [Claim];
+	await commit(queue, {update: [{...claim, progress: {done: 1, at: T0}, logs: [{at: T0, level: 'info', text: 'line'}], checkpoint: {at: T0, state: '1'}}]});
+	await queue.complete(claim, '1');
+	await queue.cleanup({endedBefore: clock.now() + 1});
+	t.is(await queue.job(1), undefined);
+	t.is(await queue.values(1), undefined);
+	t.deepEqual(await queue.logs(1), []);
+	t.false(await queue.complete(claim));
+	t.is(await queue.retry({ids: [1]}), 0);
+});
+
+law('cleanup works in pages: it looks at no more jobs than its limit, and returns where the next page begins', async (t, queue, clock) => {
+	await enqueue(queue, ...range(1, 7).map(() => newJob()));
+	await queue.cancel({ids: [1, 3, 5]});
+	clock.pass(10);
+	await queue.cancel({ids: [2, 6]});
+	const endedBefore = T0 + 1;
+	t.deepEqual(await queue.cleanup({endedBefore, limit: 2}), {deleted: 1, next: 2});
+	t.deepEqual(await queue.cleanup({endedBefore, limit: 2, after: 2}), {deleted: 2, next: 5});
+	t.deepEqual(await queue.cleanup({endedBefore, limit: 2, after: 5}), {deleted: 0, next: null});
+	t.deepEqual(await listed(queue, {}), [2, 4, 6, 7]);
+	t.deepEqual(await queue.cleanup({endedBefore: T0 + 100, limit: 2}), {deleted: 2, next: null});
+});
+
+law('completed jobs are cleaned up in pages of any size, also if a page ends among jobs that were enqueued and completed together', async (t, queue, clock) => {
+	await commit(queue, {enqueue: range(1, 30).map(id => newJob({payload: String(id)}))});
+	const claims = claimsOf((await commit(queue, {claim: {...claimOf({limit: 25}), limit: 25}})).claimed);
+	clock.pass(10);
+	const returned = (claim: Claim): Settlement => ({...claim, outcome: {type: 'returned', value: `${claim.id}0`, startedAt: T0 + claim.id}});
+	await commit(queue, {settle: claims.slice(0, 20).map(returned)});
+	const left = async () => (await queue.jobs({status: 'completed'})).map(({id, startedAt}) => [id, startedAt]);
+	const expected = (ids: readonly JobId[]) => ids.map(id => [id, T0 + id]);
+	t.deepEqual(await queue.cleanup({endedBefore: clock.now() + 1, limit: 4, after: 6}), {deleted: 4, next: 10});
+	t.deepEqual(await left(), expected([...range(1, 6), ...range(11, 20)]));
+	t.deepEqual(await queue.cleanup({endedBefore: clock.now() + 1, limit: 3}), {deleted: 3, next: 3});
+	for (let deleted = 0, after = 3; deleted < 5; ) {
+		const step = await queue.cleanup({endedBefore: clock.now() + 1, limit: 5 - deleted, after});
+		[deleted, after] = [deleted + step.deleted, step.next ?? t.fail()];
+	}
+	t.deepEqual(await left(), expected(range(13, 20)));
+	for (const id of range(13, 20)) t.like(await queue.values(id), {payload: String(id), result: `${id}0`});
+	t.deepEqual(await listed(queue, {}), range(13, 30));
+	t.deepEqual(await queue.cleanup({endedBefore: clock.now() + 1}), {deleted: 8, next: null});
+	t.deepEqual(await queue.counts(), {pending: 5, running: 5, failed: 0, completed: 0, dead: 0, cancelled: 0});
+	await queue.leave(OWNER);
+	t.is((await take(queue, 100)).jobs.length, 10);
+});
+
+law('cleanup keeps the jobs of open batches', async (t, queue, clock) => {
+	const batch = await queue.openBatch('nightly', 'hash', OWNER);
+	await enqueue(queue, newJob({batch, key: 'a'}), newJob());
+	await queue.cancel({});
+	clock.pass(1);
+	const endedBefore = clock.now();
+	t.deepEqual(await queue.cleanup({endedBefore}), {deleted: 1, next: null});
+	await queue.closeBatch(batch, OWNER);
+	await queue.openBatch('nightly', 'hash', OWNER);
+	t.deepEqual(await queue.cleanup({endedBefore}), {deleted: 0, next: null});
+	await queue.closeBatch(batch, OWNER);
+	t.deepEqual(await queue.cleanup({endedBefore}), {deleted: 1, next: null});
+});

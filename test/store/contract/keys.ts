@@ -1,0 +1,226 @@
+import type {Claim} from '../../../lib/job/claim.ts';
+import type {Job} from '../../../lib/job/job.ts';
+import {FaenaError} from '../../../lib/support/errors.ts';
+import type {PlainChanges} from '../../fixtures/plain.ts';
+import {
+	claimOf,
+	claimsOf,
+	commit,
+	completeAll,
+	conflict,
+	copy,
+	ERROR,
+	enqueue,
+	fresh,
+	ID_OF,
+	idsOf,
+	jobOf,
+	law,
+	newJob,
+	OTHER,
+	OWNER,
+	oneJobOfEachStatus,
+	PAYLOADS,
+	POLICY,
+	reused,
+	statuses,
+	T0,
+	take,
+} from './laws.ts';
+
+law('enqueuing the same key with the same payload returns the same job', async (t, queue) => {
+	t.deepEqual(await queue.enqueue([newJob({key: 'a', payload: '{"x":1,"y":2}'})]), [fresh(1)]);
+	t.deepEqual(await queue.enqueue([newJob({key: 'a', payload: '{"y":2,"x":1}'}), newJob()]), [reused(1), fresh(2)]);
+	t.is((await queue.jobs({})).length, 2);
+});
+
+law('payloads of one key are compared as values, in any form', async (t, queue) => {
+	await queue.enqueue(PAYLOADS.map((payload, index) => newJob({payload, key: `k${index}`})));
+	const again = PAYLOADS.map((payload, index) => newJob({payload: copy(payload), key: `k${index}`}));
+	t.deepEqual(
+		(await queue.enqueue(again)).map(each => each.reused),
+		PAYLOADS.map(() => true),
+	);
+	const {enqueued} = await commit(queue, {enqueue: PAYLOADS.map((_, index) => newJob({payload: '"another"', key: `k${index}`}))});
+	t.deepEqual(
+		enqueued,
+		PAYLOADS.map((_, index) => conflict(index + 1)),
+	);
+});
+
+law('the same key with another payload is a conflict of that job, and the other jobs are enqueued', async (t, queue) => {
+	await queue.enqueue([newJob({key: 'a', payload: '1'})]);
+	const {enqueued} = await commit(queue, {enqueue: [newJob(), newJob({key: 'a', payload: '2'}), newJob({key: 'b'})]});
+	t.deepEqual(enqueued, [fresh(2), conflict(1), fresh(3)]);
+	t.is((await queue.values(1))?.payload, '1');
+});
+
+law('two jobs of one transaction can share a key', async (t, queue) => {
+	const {enqueued} = await commit(queue, {enqueue: [newJob({key: 'a'}), newJob({key: 'a'}), newJob({key: 'a', payload: '2'})]});
+	t.deepEqual(enqueued, [fresh(1), reused(1), conflict(1)]);
+	t.is((await queue.counts()).pending, 1);
+});
+
+law('a conflict makes enqueue() refuse all its jobs, in a sentence that names the key and its job', async (t, queue) => {
+	await queue.enqueue([newJob(), newJob({key: 'a', payload: '1'})]);
+	const error = await t.throwsAsync(queue.enqueue([newJob(), newJob({key: 'b'}), newJob({key: 'a', payload: '2'})]), {
+		instanceOf: FaenaError,
+		code: 'KeyConflict',
+	});
+	t.regex(error?.message ?? '', /"a" of task hash belongs to job 2/);
+	t.is((await queue.jobs({})).length, 2);
+	t.deepEqual(await queue.enqueue([newJob({key: 'b', payload: '3'})]), [fresh(3)]);
+});
+
+law('enqueue() refuses two jobs that share a key but not the payload', async (t, queue) => {
+	await t.throwsAsync(queue.enqueue([newJob({key: 'a'}), newJob({key: 'a', payload: '2'})]), {code: 'KeyConflict'});
+	t.deepEqual(await queue.jobs({}), []);
+	t.deepEqual(await enqueue(queue, newJob({key: 'a', payload: '2'})), [1]);
+});
+
+law('a transaction that fails changes nothing: nothing is settled, updated, enqueued or claimed', async (t, queue, clock) => {
+	await enqueue(queue, newJob({key: 'a'}), newJob(), newJob(), newJob({runAt: T0 + 1}));
+	const [first, second] = claimsOf(await take(queue, 2)) as [Claim, Claim];
+	clock.pass(10);
+	const before = await queue.jobs({});
+	const changes: PlainChanges = {
+		settle: [
+			{...first, outcome: {type: 'returned', value: '1', enqueue: [newJob(), newJob({key: 'b'})]}},
+			{...second, outcome: {type: 'threw', error: ERROR}},
+		],
+		update: [{...first, progress: {done: 1, at: T0}, logs: [{at: T0, level: 'info', text: 'line'}]}],
+		enqueue: [newJob({task: 'never seen'}), newJob({key: 'a', payload: '"other"'})],
+		rejectConflicts: true,
+		claim: {...claimOf('hash'), owner: OTHER},
+	};
+	await t.throwsAsync(async () => commit(queue, changes), {code: 'KeyConflict'});
+	t.deepEqual(await queue.jobs({}), before);
+	t.deepEqual(await queue.logs(first.id), []);
+	t.like(await queue.counts(), {pending: 2, running: 2});
+	t.deepEqual(
+		await queue.settle(
+			first.lease,
+			[first, second].map(claim => ({...claim, outcome: {type: 'released'}})),
+		),
+		{accepted: 2, lost: 0},
+	);
+	t.is((await take(queue)).lease, 2);
+	t.deepEqual(await enqueue(queue, newJob({task: 'never seen'})), [5]);
+});
+
+const RERUN = {changed: true, failed: true};
+
+law(
+	'a changed job that may be rerun begins a new round with its new properties, from any status but running; its old result is deleted',
+	async (t, queue, clock) => {
+		const {running: _, ...ids} = ID_OF;
+		await oneJobOfEachStatus(queue, clock, status => ({key: status}));
+		const policy = {...POLICY, maxAttempts: 9};
+		const changed = Object.keys(ids).map(key => newJob({key, payload: '"new"', priority: 3, policy, rerun: RERUN}));
+		const before = await queue.jobs({});
+		t.deepEqual(
+			await queue.enqueue(changed),
+			Object.values(ids).map(id => reused(id)),
+		);
+		for (const id of Object.values(ids)) {
+			const job = await jobOf(queue, id);
+			const {executions, createdAt} = before.find(each => each.id === id) as Job;
+			t.like(job, {status: 'pending', priority: 3, attempts: 0, maxAttempts: 9, executions, createdAt});
+			t.deepEqual(
+				['error', 'endedAt', 'runAt', 'startedAt', 'progress'].filter(name => name in job),
+				[],
+			);
+			t.deepEqual(await queue.values(id), {payload: '"new"'});
+		}
+		t.deepEqual(await queue.counts(), {pending: 5, running: 1, failed: 0, completed: 0, dead: 0, cancelled: 0});
+		t.deepEqual(
+			(await take(queue, 10)).jobs.map(({id, payload}) => [id, payload]),
+			Object.values(ids).map(id => [id, '"new"']),
+		);
+	},
+);
+
+law('a changed job that may be rerun can be delayed, and may have been enqueued in the same transaction', async (t, queue) => {
+	const {enqueued} = await commit(queue, {
+		enqueue: [
+			newJob({key: 'a', payload: '1'}),
+			newJob(),
+			newJob({key: 'a', payload: '2', rerun: RERUN}),
+			newJob(),
+			newJob({key: 'a', payload: '3', runAt: T0 + 5, rerun: RERUN}),
+		],
+	});
+	t.deepEqual(enqueued, [fresh(1), fresh(2), reused(1), fresh(3), reused(1)]);
+	t.like(await jobOf(queue, 1), {status: 'pending', runAt: T0 + 5});
+	t.is((await queue.values(1))?.payload, '3');
+	t.deepEqual(idsOf(await take(queue, 5)), [2, 3]);
+});
+
+law('a running job is not changed: that is a conflict with a message of its own, even if the job may be rerun', async (t, queue) => {
+	const batch = await queue.openBatch('nightly', 'hash', OWNER);
+	await enqueue(queue, newJob({key: 'a', batch}));
+	const [claim] = claimsOf(await take(queue)) as [Claim];
+	const changed = newJob({key: 'a', batch, payload: '2', rerun: RERUN});
+	t.deepEqual((await commit(queue, {enqueue: [changed]})).enqueued, [conflict(1)]);
+	await t.throwsAsync(queue.enqueue([changed]), {code: 'KeyConflict', message: /"a" of task hash belongs to job 1, which is running with another payload/});
+	await queue.complete(claim, '"old"');
+	t.is((await queue.values(1))?.result, '"old"');
+	t.like(await queue.batch('nightly'), {counts: {completed: 1}});
+	t.deepEqual(await queue.enqueue([changed]), [reused(1)]);
+	t.like(await queue.batch('nightly'), {counts: {pending: 1, completed: 0}});
+	t.deepEqual(await queue.values(1), {payload: '2'});
+});
+
+law('failed, dead and cancelled jobs that may be rerun get a new round when they are enqueued again; other jobs stay as they are', async (t, queue, clock) => {
+	await oneJobOfEachStatus(queue, clock, status => ({key: status}));
+	const again = Object.keys(ID_OF).map(key => newJob({key}));
+	const before = await queue.jobs({});
+	await queue.enqueue(again.map(job => ({...job, rerun: {changed: true, failed: false}})));
+	t.deepEqual(await queue.jobs({}), before);
+	const enqueued = await queue.enqueue(again.map(job => ({...job, rerun: {changed: false, failed: true}})));
+	t.true(enqueued.every(({reused}) => reused));
+	t.deepEqual(await statuses(queue), {
+		pending: 'pending',
+		running: 'running',
+		failed: 'pending',
+		completed: 'completed',
+		dead: 'pending',
+		cancelled: 'pending',
+	});
+	t.like(await jobOf(queue, ID_OF.dead), {attempts: 0, executions: 1});
+});
+
+law('a key is unique per task outside batches, and per batch inside', async (t, queue) => {
+	const [one, two] = [await queue.openBatch('one', 'hash', OWNER), await queue.openBatch('two', 'hash', OWNER)];
+	const places = [{}, {task: 'thumbnail'}, {batch: one}, {batch: two}];
+	const jobs = places.map((place, index) => newJob({...place, key: 'a', payload: String(index)}));
+	t.deepEqual(await queue.enqueue(jobs), [1, 2, 3, 4].map(fresh));
+	t.deepEqual(
+		(await queue.enqueue(jobs)).map(({id, reused}) => [id, reused]),
+		[1, 2, 3, 4].map(id => [id, true]),
+	);
+});
+
+law('a key stays in use when its job has ended, and is free once the job is cleaned up', async (t, queue, clock) => {
+	const batch = await queue.openBatch('nightly', 'hash', OWNER);
+	const jobs = [newJob({key: 'a'}), newJob({key: 'a', batch})];
+	await enqueue(queue, ...jobs);
+	await completeAll(queue);
+	t.deepEqual(
+		(await queue.enqueue(jobs)).map(({id, reused}) => [id, reused]),
+		[
+			[1, true],
+			[2, true],
+		],
+	);
+	await queue.closeBatch(batch, OWNER);
+	await queue.cleanup({endedBefore: clock.now() + 1});
+	t.deepEqual(await enqueue(queue, newJob({key: 'a', payload: '"other"'})), [3]);
+});
+
+law('the empty text is a key like any other', async (t, queue) => {
+	await enqueue(queue, newJob({key: ''}));
+	t.deepEqual(await queue.enqueue([newJob({key: ''})]), [reused(1)]);
+	t.is((await jobOf(queue, 1)).key, '');
+	t.is((await take(queue)).jobs[0]?.key, '');
+});

@@ -1,0 +1,303 @@
+import {backoffMs} from '../../lib/job/backoff.ts';
+import {type Batch, type BatchOptions, MARK_EVERY_MS, type Mark} from '../../lib/job/batch.ts';
+import type {Claim, Lease, OwnerId} from '../../lib/job/claim.ts';
+import {type Encoded, sameValue, sizeBytes} from '../../lib/job/encoding.ts';
+import {type FailureRecord, poison} from '../../lib/job/failure.ts';
+import {type ClaimedGroup, type EnqueuedGroup, idAt, type NewGroup, newJobsOf, toColumn, toIds} from '../../lib/job/group.ts';
+import {
+	type BatchId,
+	type Counts,
+	type JobEnd,
+	type JobId,
+	type JobStatus,
+	type JobValues,
+	type LogLine,
+	MAX_CRASHES,
+	MAX_SUSPICION,
+	mostTogether,
+	type Progress,
+	STATUSES,
+} from '../../lib/job/job.ts';
+import type {ChildJob, NewJob} from '../../lib/job/new-job.ts';
+import type {Outcome, Timing} from '../../lib/job/outcome.ts';
+import {pack} from '../../lib/job/packed-strings.ts';
+import {enqueueFailure, keyConflict} from '../../lib/store/conflicts.ts';
+import type {ClaimRequest, LaneRequest, Settled, SettledGroup, StoredJob, TaskCounts, Wanted} from '../../lib/store/store.ts';
+import {defined} from '../../lib/support/defined.ts';
+import type {FaenaError} from '../../lib/support/errors.ts';
+
+/** A job of {@link MemoryStore}. */
+export interface JobRow {
+	readonly id: JobId;
+	readonly task: string;
+	readonly payload: Encoded;
+	readonly priority: number;
+	readonly policy: NewJob['policy'];
+	readonly key: string | undefined;
+	readonly batch: BatchId | undefined;
+	readonly createdAt: number;
+	state: State;
+	attempts: number;
+	/** Attempts that killed their worker. */
+	crashes: number;
+	/** See `MAX_SUSPICION`. */
+	suspicion: number;
+	executions: number;
+	/** Times and resources of the last execution that failed or ended. */
+	timing: Timing | undefined;
+	progress: Progress | undefined;
+	checkpoint: JobValues['checkpoint'];
+	error: FailureRecord | undefined;
+	logs: readonly LogLine[];
+}
+
+/** A failed job without `runAt` is parked. */
+export type State =
+	| {readonly type: 'ready'}
+	| {readonly type: 'delayed'; readonly runAt: number}
+	| {readonly type: 'failed'; readonly runAt: number | null}
+	| {readonly type: 'running'; readonly owner: OwnerId; readonly lease: Lease; readonly asked: Asked; readonly startedAt?: number}
+	| {readonly type: 'ended'; readonly status: 'completed' | 'dead' | 'cancelled'; readonly endedAt: number; readonly result?: Encoded};
+
+/** The request of a move since the job was claimed. */
+type Asked = 'cancel' | 'discard' | 'discardNow' | null;
+
+export type RunningJob = JobRow & {readonly state: Extract<State, {type: 'running'}>};
+
+export interface BatchRow {
+	readonly id: BatchId;
+	readonly name: string;
+	readonly task: string;
+	readonly createdAt: number;
+	total: number | undefined;
+	startedAt: number | undefined;
+	completedAt: number | undefined;
+	closedAt: number | undefined;
+	owner: OwnerId | undefined;
+	onComplete: BatchOptions['onComplete'];
+	marks: readonly Mark[];
+	/** The number of ended jobs when the marks were last updated. */
+	ended: number;
+}
+
+export function newBatchRow(id: BatchId, name: string, task: string, createdAt: number): BatchRow {
+	const nothingYet = {total: undefined, startedAt: undefined, completedAt: undefined, closedAt: undefined, owner: undefined, onComplete: undefined};
+	return {id, name, task, createdAt, ...nothingYet, marks: [], ended: 0};
+}
+
+export function isOpen(batch: BatchRow | undefined): boolean {
+	return batch !== undefined && batch.closedAt === undefined;
+}
+
+/** Updates the times and marks of the batch. Returns true if the batch completes now. */
+export function completes(batch: BatchRow, counts: Counts, now: number): boolean {
+	const isUnended = counts.pending + counts.running + counts.failed > 0;
+	if (counts.running > 0) batch.startedAt ??= now;
+	mark(batch, counts, now);
+	if (isUnended) batch.completedAt = undefined;
+	if (isUnended || batch.total === undefined || batch.completedAt !== undefined) return false;
+	batch.completedAt = now;
+	return true;
+}
+
+function mark(batch: BatchRow, {completed, dead, cancelled}: Counts, now: number): void {
+	const ended = completed + dead + cancelled;
+	const last = batch.marks.at(-1);
+	const isDue = ended !== batch.ended && (!last || now - last.at >= MARK_EVERY_MS);
+	if (isDue) batch.marks = [...batch.marks.slice(-1), {at: now, ended: batch.ended}];
+	batch.ended = ended;
+}
+
+export const READY: State = {type: 'ready'};
+
+export function statusOf(state: State): JobStatus {
+	if (state.type === 'ended') return state.status;
+	return state.type === 'ready' || state.type === 'delayed' ? 'pending' : state.type;
+}
+
+export function runAtOf(state: State): number | undefined {
+	return state.type === 'delayed' || state.type === 'failed' ? (state.runAt ?? undefined) : undefined;
+}
+
+export function stateOfNew({runAt, delayMs}: Pick<NewJob, 'runAt' | 'delayMs'>, now: number): State {
+	const at = delayMs === undefined ? (runAt ?? now) : now + delayMs;
+	return at <= now ? READY : {type: 'delayed', runAt: at};
+}
+
+export function beginRound(job: JobRow, state: State): void {
+	Object.assign(job, {state, attempts: 0, crashes: 0, suspicion: 0, error: undefined, timing: undefined, progress: undefined});
+}
+
+/** The state of the job after its execution. Stores the error and the charges of the execution in the job. */
+export function stateAfter(job: RunningJob, outcome: Outcome, now: number, random: () => number): State {
+	const {asked} = job.state;
+	const isCancelled = asked === 'cancel';
+	const cancelled: State = {type: 'ended', status: 'cancelled', endedAt: now};
+	switch (outcome.type) {
+		case 'returned':
+			Object.assign(job, {error: undefined, checkpoint: undefined, suspicion: 0});
+			return {type: 'ended', status: 'completed', endedAt: now, result: outcome.value};
+		case 'cancelled':
+			job.error = outcome.error ?? job.error;
+			return cancelled;
+		case 'released':
+			if (!isCancelled) job.suspicion = Math.max(job.suspicion, outcome.suspicion ?? 0);
+			return isCancelled ? cancelled : READY;
+		default:
+			charge(job, outcome);
+			return isCancelled ? cancelled : stateOfFailed(job, now, random);
+	}
+}
+
+function stateOfFailed({attempts, crashes, policy}: JobRow, now: number, random: () => number): State {
+	if (attempts >= policy.maxAttempts || crashes >= MAX_CRASHES) return {type: 'ended', status: 'dead', endedAt: now};
+	return {type: 'failed', runAt: policy.retry === 'manual' ? null : now + backoffMs(policy.backoff, attempts, random())};
+}
+
+function charge(job: JobRow, {type, error}: Outcome & {type: 'threw' | 'timedOut' | 'lostWorker'}): void {
+	job.attempts += 1;
+	if (type === 'lostWorker') job.crashes += 1;
+	// A job that failed without a loss of its worker is no longer a suspect.
+	else job.suspicion = 0;
+	job.error = job.crashes >= MAX_CRASHES ? poison(job.crashes, error) : error;
+}
+
+export function isRunning(job: JobRow): job is RunningJob {
+	return job.state.type === 'running';
+}
+
+export function claimOf({id, state, executions}: RunningJob): Claim {
+	return {id, lease: state.lease, execution: executions};
+}
+
+export function childJobsOf(outcome: Outcome): readonly ChildJob[] | undefined {
+	return outcome.type === 'returned' ? outcome.enqueue : undefined;
+}
+
+/** The failure of a job that enqueues these jobs, if the key of one belongs to another payload: in the store, or among the jobs before it. */
+export function refusalOf(children: readonly ChildJob[], holderOf: (child: ChildJob) => JobRow | undefined): FailureRecord | undefined {
+	for (const [index, child] of children.entries()) {
+		if (child.key === undefined) continue;
+		const holder = holderOf(child);
+		const held = holder ?? children.slice(0, index).find(({key, task}) => key === child.key && task === child.task);
+		if (held && !sameValue(held.payload, child.payload)) return enqueueFailure(child, holder?.id);
+	}
+	return undefined;
+}
+
+/** The result of one settlement. */
+export interface End {
+	readonly status: Settled;
+	readonly refusal?: FailureRecord;
+}
+
+export function toSettledGroup(ends: readonly End[]): SettledGroup {
+	const others = new Map(ends.flatMap(({status}, index) => (status === 'completed' ? [] : [[index, status] as const])));
+	const refusals = new Map(ends.flatMap(({refusal}, index) => (refusal ? [[index, refusal] as const] : [])));
+	return {others, ...(refusals.size > 0 && {refusals})};
+}
+
+export function findConflict(groups: readonly NewGroup[], enqueued: readonly EnqueuedGroup[]): FaenaError | undefined {
+	for (const [index, group] of groups.entries()) {
+		const {ids, conflicts = []} = enqueued[index] as EnqueuedGroup;
+		const [first] = conflicts;
+		if (first !== undefined) return keyConflict([...newJobsOf(group)][first] as NewJob, idAt(ids, first));
+	}
+	return undefined;
+}
+
+export function countStatuses(jobs: readonly JobRow[]): Counts {
+	return Object.fromEntries(STATUSES.map(status => [status, jobs.filter(({state}) => statusOf(state) === status).length])) as Counts;
+}
+
+export function countStates(jobs: readonly JobRow[]): Omit<TaskCounts, 'task' | 'isPaused'> {
+	const count = (isMeant: (job: JobRow) => boolean) => jobs.filter(isMeant).length;
+	const {running, completed, dead, cancelled} = countStatuses(jobs);
+	return {
+		ready: count(({state, suspicion}) => state.type === 'ready' && suspicion === 0),
+		quarantined: count(({state, suspicion}) => state.type === 'ready' && suspicion > 0),
+		delayed: count(({state}) => state.type === 'delayed'),
+		failed: count(({state}) => state.type === 'failed' && state.runAt !== null),
+		parked: count(({state}) => state.type === 'failed' && state.runAt === null),
+		...{running, completed, dead, cancelled},
+	};
+}
+
+export function isInLane({task, suspicion}: JobRow, lane: LaneRequest): boolean {
+	return task === lane.task && suspicion > 0 === (lane.isQuarantined ?? false);
+}
+
+export function quarantineOf(suspicion: number): 'together' | 'alone' | undefined {
+	return suspicion === 0 ? undefined : suspicion === MAX_SUSPICION ? 'alone' : 'together';
+}
+
+/**
+ * The jobs that the request claims.
+ * @param rooms the number of jobs of each limited task that may start
+ */
+export function choose(ready: readonly JobRow[], {lanes, limit, maxBytes}: ClaimRequest, rooms: ReadonlyMap<string, number>): JobRow[] {
+	const taken = new Map<LaneRequest | string, number>();
+	const take = (what: LaneRequest | string) => taken.set(what, (taken.get(what) ?? 0) + 1);
+	const most = new Map(lanes.map(lane => [lane, Math.min(lane.limit, limit)]));
+	const chosen: JobRow[] = [];
+	let bytes = 0;
+	for (const job of ready.toSorted((a, b) => b.priority - a.priority || a.id - b.id)) {
+		if (chosen.length >= limit || (chosen.length > 0 && bytes >= maxBytes)) break;
+		const lane = lanes.find(each => isInLane(job, each)) as LaneRequest;
+		// The job with the highest suspicion limits the number of jobs that run together.
+		if (job.suspicion > 0) most.set(lane, Math.min(most.get(lane) as number, mostTogether(job.suspicion)));
+		if ((taken.get(lane) ?? 0) >= (most.get(lane) as number)) continue;
+		if ((taken.get(job.task) ?? 0) >= (rooms.get(job.task) ?? Infinity)) continue;
+		take(lane);
+		take(job.task);
+		chosen.push(job);
+		bytes += sizeBytes(job.payload);
+	}
+	return chosen;
+}
+
+export function toClaimedGroup(jobs: readonly JobRow[], lease: Lease): ClaimedGroup {
+	const [{task, policy, suspicion}] = jobs as readonly [JobRow];
+	const byIndex = <Value>(of: (job: JobRow) => Value | undefined): ReadonlyMap<number, Value> =>
+		new Map(jobs.flatMap((job, index) => (of(job) === undefined ? [] : [[index, of(job) as Value] as const])));
+	return {
+		...{task, lease, policy, quarantine: quarantineOf(suspicion)},
+		ids: toIds(jobs.map(({id}) => id)),
+		executions: toColumn(jobs.map(({executions}) => executions)),
+		createdAt: toColumn(jobs.map(({createdAt}) => createdAt)),
+		priorities: toColumn(jobs.map(({priority}) => priority)),
+		values: pack(jobs.map(({payload}) => payload)),
+		attempts: byIndex(({attempts}) => attempts || undefined),
+		keys: byIndex(({key}) => key),
+		checkpoints: byIndex(({checkpoint}) => checkpoint?.state),
+	};
+}
+
+export function describeJob(job: JobRow, batch: string | undefined, {values, logs}: Wanted): StoredJob {
+	const {id, task, state, priority, key, createdAt, attempts, executions, policy, progress, error} = job;
+	// A running job shows the start of this execution, and no figures of the one before.
+	const timing: Timing | undefined = state.type === 'running' && state.startedAt !== undefined ? {startedAt: state.startedAt} : job.timing;
+	const {maxAttempts, timeoutMs, timeoutPercent} = policy;
+	const {endedAt, result} = state.type === 'ended' ? state : {};
+	return {
+		...{id, task, status: statusOf(state), priority, createdAt, attempts, maxAttempts, executions, timeoutMs, payloadBytes: sizeBytes(job.payload)},
+		...defined({timeoutPercent, key, batch, runAt: runAtOf(state), ...timing, endedAt, progress, error}),
+		...defined({
+			waitMs: timing?.startedAt !== undefined && executions === 1 ? Math.max(0, timing.startedAt - createdAt) : undefined,
+			resultBytes: result === undefined ? undefined : sizeBytes(result),
+			values: values ? {payload: job.payload, ...defined({result, checkpoint: job.checkpoint})} : undefined,
+			logs: logs ? job.logs : undefined,
+		}),
+	};
+}
+
+export function outcomeOf(id: JobId, job: JobRow | undefined): JobEnd[] {
+	if (!job) return [{id, status: 'missing', result: null}];
+	if (job.state.type !== 'ended') return [];
+	const {status, result = null} = job.state;
+	return [{id, status, result, ...defined({error: job.error})}];
+}
+
+export function describeBatch({id, name, task, createdAt, marks, total, startedAt, completedAt, closedAt}: BatchRow, jobs: readonly JobRow[]): Batch {
+	return {id, name, task, createdAt, marks, counts: countStatuses(jobs), ...defined({total, startedAt, completedAt, closedAt})};
+}

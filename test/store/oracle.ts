@@ -1,0 +1,527 @@
+import {type BatchOptions, type CompletedBatch, toCompletionJob} from '../../lib/job/batch.ts';
+import type {Claim, Lease, OwnerId} from '../../lib/job/claim.ts';
+import {sameValue, sizeBytes} from '../../lib/job/encoding.ts';
+import {type EndedGroup, type EnqueuedGroup, type NewGroup, newJobsOf, settlementsOf, sizeOf, toIds} from '../../lib/job/group.ts';
+import {type BatchId, type JobEnd, type JobFilter, type JobId, MAX_SUSPICION, type Page, STATUSES} from '../../lib/job/job.ts';
+import type {NewJob} from '../../lib/job/new-job.ts';
+import type {OpenJobs} from '../../lib/job/open-jobs.ts';
+import {type JobUpdate, MAX_LOG_LINES, type Outcome, type Settlement} from '../../lib/job/outcome.ts';
+import {batchConflict, batchInUse, batchRunning} from '../../lib/store/conflicts.ts';
+import {HeartbeatMonitor} from '../../lib/store/heartbeat-monitor.ts';
+import {movableStatuses, RETRIED_BY_DEFAULT} from '../../lib/store/moving.ts';
+import type * as contract from '../../lib/store/store.ts';
+import {type Clock, systemClock} from '../../lib/support/clock.ts';
+import {defined} from '../../lib/support/defined.ts';
+import {FaenaError} from '../../lib/support/errors.ts';
+import {
+	type BatchRow,
+	beginRound,
+	childJobsOf,
+	choose,
+	claimOf,
+	completes,
+	countStates,
+	countStatuses,
+	describeBatch,
+	describeJob,
+	type End,
+	findConflict,
+	isInLane,
+	isOpen,
+	isRunning,
+	type JobRow,
+	newBatchRow,
+	outcomeOf,
+	quarantineOf,
+	READY,
+	type RunningJob,
+	refusalOf,
+	runAtOf,
+	stateAfter,
+	stateOfNew,
+	statusOf,
+	toClaimedGroup,
+	toSettledGroup,
+} from './oracle-rows.ts';
+
+export interface MemoryStoreOptions {
+	readonly clock?: Clock;
+	/** A number in [0, 1), for the jitter of the backoff. */
+	readonly random?: () => number;
+	/** The time without a heartbeat after which {@link MemoryStore.reclaim} takes an owner for dead. Default 30,000. */
+	readonly leaseMs?: number;
+	/** The jobs that the workers of a dead owner had open. Default none. */
+	readonly openJobs?: (owner: OwnerId) => readonly OpenJobs[];
+}
+
+/** The default size of a page. */
+const DEFAULT_PAGE_JOBS = 1000;
+/** A page of outcomes ends with the value that brings it to this size. */
+const MAX_PAGE_BYTES = 1024 * 1024;
+/** Intervals at which listeners are told of jobs to stop, and of the store's health. */
+const POLL_INTERVAL_MS = 20;
+const HEALTH_INTERVAL_MS = 1000;
+
+/**
+ * The model that stores are tested against. It keeps jobs in memory and forgets them when it is closed. It is written to be obviously right: it has
+ * no index, and looks through all jobs to find something.
+ *
+ * The state of a job is the one value `state`; its status follows from that. Only `commit`, `move`, `release` and `reclaim` change it.
+ */
+export class MemoryStore implements contract.Store {
+	readonly location: string = ':memory:';
+	readonly #clock: Clock;
+	readonly #random: () => number;
+	readonly #heartbeats: HeartbeatMonitor;
+	readonly #openJobs: NonNullable<MemoryStoreOptions['openJobs']>;
+	/** In order of arrival, which is the order of ids. */
+	#jobs = new Map<JobId, JobRow>();
+	readonly #batches = new Map<BatchId, BatchRow>();
+	/** The last heartbeat of each owner that is registered. */
+	readonly #owners = new Map<OwnerId, number>();
+	readonly #paused = new Set<string>();
+	/** By listener, the function that removes it. */
+	readonly #listeners = new Map<Listener, () => void>();
+	#lastId: JobId = 0;
+	#lastLease: Lease = 0;
+	#lastBatch: BatchId = 0;
+	#isClosed = false;
+
+	constructor({clock = systemClock, random = Math.random, leaseMs = 30_000, openJobs = () => []}: MemoryStoreOptions = {}) {
+		this.#clock = clock;
+		this.#random = random;
+		this.#heartbeats = new HeartbeatMonitor(leaseMs, clock.steadyMs);
+		this.#openJobs = openJobs;
+	}
+
+	async commit({update = [], settle = [], enqueue = [], rejectConflicts = false, claim}: contract.Changes): Promise<contract.Committed> {
+		this.#assertOpen();
+		const before = {jobs: [...this.#jobs].map(([id, job]) => [id, {...job}] as const), lastId: this.#lastId};
+		for (const each of update) this.#update(each);
+		const settled = this.#settleGroups(settle);
+		const enqueued = enqueue.map(group => this.#enqueueGroup(group));
+		const conflict = rejectConflicts ? findConflict(enqueue, enqueued) : undefined;
+		if (conflict) {
+			// A transaction that fails must change nothing.
+			this.#jobs = new Map(before.jobs);
+			this.#lastId = before.lastId;
+			throw conflict;
+		}
+		const claimed = claim ? this.#claim(claim) : {lease: 0, groups: []};
+		this.#updateBatches();
+		return {settled, enqueued, claimed, backlog: claim ? this.#backlog(claim) : 0, dueInMs: this.#dueInMs()};
+	}
+
+	async move(
+		filter: JobFilter,
+		to: contract.MoveTarget,
+		{after = 0, upTo = this.#lastId, limit = DEFAULT_PAGE_JOBS, stop = false}: contract.MovePage = {},
+	): Promise<contract.Moved> {
+		this.#assertOpen();
+		const statuses = movableStatuses(to, filter);
+		const matching = this.#matching(filter).filter(({id, state}) => id > after && id <= upTo && statuses.includes(statusOf(state)));
+		const page = matching.slice(0, limit);
+		const asked = page.filter(({state}) => state.type === 'running').map(({id}) => id);
+		for (const job of page) this.#moveJob(job, to, stop);
+		this.#updateBatches();
+		const next = page.length < matching.length ? {after: page.at(-1)?.id ?? after, upTo, limit, stop} : null;
+		return {ids: page.map(({id}) => id).filter(id => !asked.includes(id)), asked, next};
+	}
+
+	#moveJob(job: JobRow, to: contract.MoveTarget, stop: boolean): void {
+		const {state} = job;
+		const batch = this.#batchOf(job);
+		if (to === 'discarded' && batch) batch.total = undefined;
+		if (to === 'pending') beginRound(job, READY);
+		else if (state.type === 'running' && to === 'cancelled') job.state = {...state, asked: 'cancel'};
+		else if (state.type === 'running' && state.asked !== 'cancel') job.state = {...state, asked: stop ? 'discardNow' : 'discard'};
+		else if (state.type !== 'running' && to === 'cancelled') job.state = {type: 'ended', status: 'cancelled', endedAt: this.#clock.now()};
+		else if (state.type !== 'running') this.#jobs.delete(job.id);
+	}
+
+	async setPaused(tasks: readonly string[], isPaused: boolean): Promise<void> {
+		this.#assertOpen();
+		for (const task of tasks) isPaused ? this.#paused.add(task) : this.#paused.delete(task);
+	}
+
+	async heartbeat(owner: OwnerId): Promise<'alive' | 'fenced'> {
+		this.#assertOpen();
+		if (!this.#owners.has(owner)) return 'fenced';
+		this.#owners.set(owner, this.#clock.now());
+		return 'alive';
+	}
+
+	async release(owner: OwnerId, {after = 0, leave = false}: contract.ReleaseOptions = {}): Promise<contract.Released> {
+		this.#assertOpen();
+		const held = this.#runningJobs().filter(({state}) => state.owner === owner && state.lease > after);
+		const hasMore = held.length > DEFAULT_PAGE_JOBS;
+		if (leave && !hasMore) {
+			this.#forgetOwner(owner);
+			this.#heartbeats.drop(owner);
+		}
+		this.#releaseJobs(held.slice(0, DEFAULT_PAGE_JOBS));
+		return {jobs: Math.min(held.length, DEFAULT_PAGE_JOBS), hasMore};
+	}
+
+	async reclaim(): Promise<contract.Released> {
+		this.#assertOpen();
+		for (const owner of this.#heartbeats.findSilent(this.#owners)) this.#forgetOwner(owner);
+		const held = this.#runningJobs().filter(({state}) => !this.#owners.has(state.owner));
+		const hasMore = held.length > DEFAULT_PAGE_JOBS;
+		this.#reclaimJobs(held.slice(0, DEFAULT_PAGE_JOBS));
+		return {jobs: Math.min(held.length, DEFAULT_PAGE_JOBS), hasMore};
+	}
+
+	async jobs(filter: JobFilter, {after = 0, limit = 100}: Page = {}, want: contract.Wanted = {}): Promise<contract.JobPage> {
+		this.#assertOpen();
+		const found = this.#matching(filter).filter(({id}) => id > after);
+		const page = found.slice(0, limit);
+		return {jobs: page.map(job => describeJob(job, this.#batchOf(job)?.name, want)), next: page.length < found.length ? (page.at(-1)?.id ?? after) : null};
+	}
+
+	async outcomes(ids: readonly JobId[], {after = 0}: {readonly after?: number} = {}): Promise<contract.OutcomePage> {
+		this.#assertOpen();
+		const outcomes: JobEnd[] = [];
+		let [end, bytes] = [after, 0];
+		while (end < ids.length && bytes < MAX_PAGE_BYTES) {
+			const id = ids[end++] as JobId;
+			const found = outcomeOf(id, this.#jobs.get(id));
+			outcomes.push(...found);
+			bytes += sizeBytes(found[0]?.result ?? null);
+		}
+		return {outcomes, next: end < ids.length ? end : null};
+	}
+
+	async counts(): Promise<readonly contract.TaskCounts[]> {
+		this.#assertOpen();
+		const tasks = new Set([...this.#all().map(({task}) => task), ...this.#paused]);
+		return [...tasks].map(task => ({task, isPaused: this.#paused.has(task), ...countStates(this.#matching({task}))}));
+	}
+
+	async openBatch(name: string, task: string, owner: OwnerId, {onComplete}: BatchOptions = {}): Promise<BatchId> {
+		this.#assertOpen();
+		const known = [...this.#batches.values()].find(batch => batch.name === name);
+		const batch = known ?? newBatchRow(this.#lastBatch + 1, name, task, this.#clock.now());
+		if (batch.task !== task) throw batchConflict(name, batch.task, task);
+		if (batch.owner !== undefined) throw batchInUse(name);
+		this.#register(owner);
+		this.#lastBatch = Math.max(this.#lastBatch, batch.id);
+		const marks = [{at: this.#clock.now(), ended: batch.ended}];
+		this.#batches.set(batch.id, Object.assign(batch, {total: undefined, closedAt: undefined, marks, onComplete, owner}));
+		return batch.id;
+	}
+
+	async updateBatch(id: BatchId, owner: OwnerId, change: contract.BatchChange): Promise<boolean> {
+		this.#assertOpen();
+		const batch = this.#batches.get(id);
+		if ('total' in change) this.#register(owner);
+		const holder = 'total' in change ? (batch?.owner ?? owner) : batch?.owner;
+		if (!batch || holder !== owner) return false;
+		Object.assign(batch, 'total' in change ? {total: change.total, owner} : {owner: undefined}, 'isClosed' in change && {closedAt: this.#clock.now()});
+		this.#updateBatches();
+		return true;
+	}
+
+	async batches({name}: {readonly name?: string} = {}, {after = 0, limit = 100}: Page = {}): Promise<contract.BatchPage> {
+		this.#assertOpen();
+		const found = [...this.#batches.values()].filter(batch => batch.id > after && (name === undefined || batch.name === name));
+		const page = found.slice(0, limit);
+		return {
+			batches: page.map(batch => describeBatch(batch, this.#matching({batch: batch.name}))),
+			next: page.length < found.length ? (page.at(-1)?.id ?? after) : null,
+		};
+	}
+
+	async delete(what: {readonly endedBefore: number} | {readonly batch: string}, page: Page = {}): Promise<contract.Deleted> {
+		this.#assertOpen();
+		return 'batch' in what ? this.#deleteBatch(what.batch, page) : this.#deleteEnded(what.endedBefore, page);
+	}
+
+	#deleteBatch(name: string, {limit = DEFAULT_PAGE_JOBS}: Page): contract.Deleted {
+		const batch = [...this.#batches.values()].find(each => each.name === name);
+		if (!batch) return {deleted: 0, next: null};
+		const jobs = this.#matching({batch: name});
+		const running = jobs.filter(({state}) => state.type === 'running').length;
+		if (running > 0) throw batchRunning(name, running);
+		const page = jobs.slice(0, limit);
+		// The batch must not complete because its last unended job is deleted.
+		batch.total = undefined;
+		for (const {id} of page) this.#jobs.delete(id);
+		this.#updateBatches();
+		const isGone = page.length === jobs.length;
+		if (isGone) this.#batches.delete(batch.id);
+		return {deleted: page.length, next: isGone ? null : (page.at(-1)?.id ?? 0)};
+	}
+
+	#deleteEnded(endedBefore: number, {after = 0, limit = 2 * DEFAULT_PAGE_JOBS}: Page): contract.Deleted {
+		const ended = this.#all().filter(({id, state}) => id > after && state.type === 'ended');
+		const page = ended.slice(0, limit);
+		const old = page.filter(job => job.state.type === 'ended' && job.state.endedAt < endedBefore && !isOpen(this.#batchOf(job)));
+		for (const {id} of old) this.#jobs.delete(id);
+		const next = page.length < ended.length ? (page.at(-1)?.id ?? after) : null;
+		this.#updateBatches();
+		const needed = new Set(this.#all().map(({batch}) => batch));
+		for (const batch of this.#batches.values()) if (next === null && !isOpen(batch) && !needed.has(batch.id)) this.#batches.delete(batch.id);
+		return {deleted: old.length, next};
+	}
+
+	/** No other program can write to this store. So it reports `changed` only while running jobs of the owner are to be stopped. */
+	listen(owner: OwnerId | undefined, listener: Listener): () => void {
+		this.#assertOpen();
+		let isBusy = false;
+		const tell = async (news: contract.News) => {
+			if (isBusy) return;
+			isBusy = true;
+			await listener(news);
+			isBusy = false;
+		};
+		const endLooks = this.#clock.every(POLL_INTERVAL_MS, () => {
+			const stop = this.#toStop(owner);
+			if (stop.length > 0) void tell({type: 'changed', stop});
+		});
+		const endHealth = this.#clock.every(HEALTH_INTERVAL_MS, () => void tell({type: 'health', logBytes: 0}));
+		// Each call adds a listener, even if two calls pass the same function.
+		const own: Listener = news => listener(news);
+		const end = () => {
+			endLooks();
+			endHealth();
+			this.#listeners.delete(own);
+		};
+		this.#listeners.set(own, end);
+		return end;
+	}
+
+	#toStop(owner: OwnerId | undefined): Claim[] {
+		return this.#runningJobs()
+			.filter(({state}) => state.owner === owner && (state.asked === 'cancel' || state.asked === 'discardNow'))
+			.map(claimOf);
+	}
+
+	async close(): Promise<void> {
+		for (const owner of [...this.#owners.keys()]) while ((await this.release(owner, {leave: true})).hasMore);
+		for (const end of this.#listeners.values()) end();
+		this.#isClosed = true;
+	}
+
+	#assertOpen(): void {
+		if (this.#isClosed) throw new FaenaError('Closed', 'This queue is closed.');
+	}
+
+	// Enqueuing
+
+	#enqueueGroup(group: NewGroup): EnqueuedGroup {
+		const results = [...newJobsOf(group)].map(job => this.#enqueue(job));
+		const indexesOf = (type: EnqueuedJob['type']) => results.flatMap((result, index) => (result.type === type ? index : []));
+		const [reused, conflicts] = [indexesOf('reused'), indexesOf('conflict')];
+		return {ids: toIds(results.map(({id}) => id)), ...(reused.length > 0 && {reused}), ...(conflicts.length > 0 && {conflicts})};
+	}
+
+	#enqueue(job: NewJob): EnqueuedJob {
+		const now = this.#clock.now();
+		const holder = this.#holderOf(job);
+		if (!holder) return {type: 'new', id: this.#add(job, now)};
+		const {id, state} = holder;
+		if (sameValue(holder.payload, job.payload)) {
+			if (job.rerun?.failed && RETRIED_BY_DEFAULT.includes(statusOf(state))) beginRound(holder, READY);
+			return {type: 'reused', id};
+		}
+		if (!job.rerun?.changed || state.type === 'running') return {type: 'conflict', id};
+		const {payload, priority, policy} = job;
+		beginRound(Object.assign(holder, {payload, priority, policy, checkpoint: undefined}), stateOfNew(job, now));
+		return {type: 'reused', id};
+	}
+
+	/** The job that has the key. Keys are unique per batch, or per task outside batches. */
+	#holderOf({task, key, batch}: NewJob): JobRow | undefined {
+		return key === undefined ? undefined : this.#all().find(job => job.key === key && job.batch === batch && (batch !== undefined || job.task === task));
+	}
+
+	#add({task, payload, priority, policy, key, batch, ...times}: NewJob, now: number): JobId {
+		const id = ++this.#lastId;
+		const counters = {attempts: 0, crashes: 0, suspicion: 0, executions: 0};
+		const nothingYet = {timing: undefined, progress: undefined, checkpoint: undefined, error: undefined, logs: []};
+		const state = stateOfNew(times, now);
+		this.#jobs.set(id, {id, task, payload, priority, policy, key, batch, createdAt: now, state, ...counters, ...nothingYet});
+		return id;
+	}
+
+	// Settling
+
+	#settleGroups(groups: readonly EndedGroup[]): contract.SettledGroup[] {
+		const settlements = groups.flatMap(group => [...settlementsOf(group)]);
+		const ends = this.#settleAll(settlements);
+		return groups.map(group => toSettledGroup(ends.splice(0, sizeOf(group))));
+	}
+
+	/** Executions that enqueue jobs are settled last, because the others may free a key. If an execution is settled twice, the first counts. */
+	#settleAll(settlements: readonly Settlement[]): End[] {
+		const ends: End[] = settlements.map(() => ({status: 'lost'}));
+		const seen = new Set<string>();
+		const firsts = [...settlements.entries()].filter(([, {id, lease, execution}]) => {
+			const name = [id, lease, execution].join();
+			return !seen.has(name) && seen.add(name);
+		});
+		for (const isParent of [false, true]) {
+			for (const [index, settlement] of firsts) {
+				if ((childJobsOf(settlement.outcome) !== undefined) === isParent) ends[index] = this.#settle(settlement);
+			}
+		}
+		return ends;
+	}
+
+	#settle({outcome, ...claim}: Settlement): End {
+		const job = this.#claimed(claim);
+		if (!job) return {status: 'lost'};
+		const children = childJobsOf(outcome) ?? [];
+		const refusal = refusalOf(children, child => this.#holderOf(child));
+		if (refusal) return {status: this.#end(job, {...outcome, type: 'threw', error: refusal}), refusal};
+		for (const child of children) this.#enqueue(child);
+		return {status: this.#end(job, outcome)};
+	}
+
+	#end(job: RunningJob, outcome: Outcome): contract.Settled {
+		const {asked} = job.state;
+		const state = stateAfter(job, outcome, this.#clock.now(), this.#random);
+		const isDiscarded = asked === 'discard' || asked === 'discardNow';
+		if (isDiscarded && (outcome.type === 'cancelled' || state.type !== 'ended')) {
+			this.#jobs.delete(job.id);
+			return 'discarded';
+		}
+		// Of a released execution only the number is kept.
+		if (outcome.type !== 'released') {
+			const {startedAt, durationMs, cpuMs, memoryBytes} = outcome;
+			job.timing = defined({startedAt, durationMs, cpuMs, memoryBytes});
+		}
+		Object.assign(job, {state});
+		return statusOf(state);
+	}
+
+	#update({startedAt, progress, logs = [], checkpoint, ...claim}: JobUpdate): void {
+		const job = this.#claimed(claim);
+		if (!job) return;
+		if (startedAt !== undefined) Object.assign(job, {state: {...job.state, startedAt}});
+		if (progress) job.progress = progress;
+		if (checkpoint) job.checkpoint = {execution: claim.execution, ...checkpoint};
+		const lines = logs.map(line => ({execution: claim.execution, ...line}));
+		job.logs = [...job.logs, ...lines].slice(-MAX_LOG_LINES);
+	}
+
+	/** The job, if this claim still holds it. */
+	#claimed({id, lease, execution}: Claim): RunningJob | undefined {
+		const job = this.#jobs.get(id);
+		return job && isRunning(job) && job.state.lease === lease && job.executions === execution ? job : undefined;
+	}
+
+	// Claiming
+
+	#claim(request: contract.ClaimRequest): contract.Claimed {
+		this.#register(request.owner);
+		for (const job of this.#all()) if ((runAtOf(job.state) ?? Infinity) <= this.#clock.now()) job.state = READY;
+		const chosen = choose(this.#ready(request), request, this.#rooms(request));
+		if (chosen.length === 0) return {lease: 0, groups: []};
+		const lease = ++this.#lastLease;
+		for (const job of chosen) {
+			job.state = {type: 'running', owner: request.owner, lease, asked: null};
+			job.executions += 1;
+			job.progress = undefined;
+		}
+		const alike = Map.groupBy(chosen, ({task, policy, suspicion}) => JSON.stringify([task, policy, quarantineOf(suspicion)]));
+		return {lease, groups: [...alike.values()].map(jobs => toClaimedGroup(jobs, lease))};
+	}
+
+	/** Jobs of the lanes that could be claimed now. */
+	#ready({lanes}: contract.ClaimRequest): JobRow[] {
+		return this.#all().filter(job => job.state.type === 'ready' && !this.#paused.has(job.task) && lanes.some(lane => isInLane(job, lane)));
+	}
+
+	/** The number of jobs of each limited task that may still start. */
+	#rooms({lanes}: contract.ClaimRequest): Map<string, number> {
+		const limited = lanes.filter(({concurrency}) => concurrency !== undefined);
+		return new Map(limited.map(({task, concurrency = 0}) => [task, concurrency - this.#runningJobs().filter(job => job.task === task).length]));
+	}
+
+	/** The number of ready jobs in the lanes that may start without exceeding a task's concurrency. */
+	#backlog(request: contract.ClaimRequest): number {
+		const rooms = this.#rooms(request);
+		const ready = Map.groupBy(this.#ready(request), ({task}) => task);
+		return [...ready].reduce((sum, [task, jobs]) => sum + Math.min(jobs.length, Math.max(0, rooms.get(task) ?? Infinity)), 0);
+	}
+
+	#dueInMs(): number | null {
+		const times = this.#all().flatMap(({state}) => runAtOf(state) ?? []);
+		return times.length === 0 ? null : Math.max(0, Math.min(...times) - this.#clock.now());
+	}
+
+	// Owners
+
+	#register(owner: OwnerId): void {
+		if (this.#owners.has(owner)) return;
+		// An owner that was taken for dead does not get its old jobs back.
+		this.#reclaimJobs(this.#runningJobs().filter(({state}) => state.owner === owner));
+		this.#owners.set(owner, this.#clock.now());
+	}
+
+	#forgetOwner(owner: OwnerId): void {
+		this.#owners.delete(owner);
+		for (const batch of this.#batches.values()) if (batch.owner === owner) batch.owner = undefined;
+	}
+
+	/** Releases jobs of dead owners. */
+	#reclaimJobs(jobs: readonly RunningJob[]): void {
+		for (const job of jobs) {
+			const {owner, lease} = job.state;
+			const isOpen = this.#openJobs(owner).some(open => open.lease === lease && job.id >= open.first && job.id <= open.last);
+			if (isOpen) job.suspicion = Math.min(job.suspicion + 1, MAX_SUSPICION);
+		}
+		this.#releaseJobs(jobs);
+	}
+
+	#releaseJobs(jobs: readonly RunningJob[]): void {
+		for (const job of jobs) this.#end(job, {type: 'released'});
+		this.#updateBatches();
+	}
+
+	// Batches
+
+	/** Updates the batches. Every verb that changes the states of jobs ends with this. */
+	#updateBatches(): void {
+		const now = this.#clock.now();
+		const completed: CompletedBatch[] = [];
+		for (const batch of this.#batches.values()) {
+			const counts = countStatuses(this.#matching({batch: batch.name}));
+			if (!completes(batch, counts, now)) continue;
+			completed.push({batch: batch.name, counts});
+			if (batch.onComplete) this.#add(toCompletionJob(batch.onComplete, {batch: batch.name, counts}), now);
+		}
+		for (const batch of completed) for (const tell of this.#listeners.keys()) void tell({type: 'batchCompleted', ...batch});
+	}
+
+	#batchOf({batch}: JobRow): BatchRow | undefined {
+		return batch === undefined ? undefined : this.#batches.get(batch);
+	}
+
+	// Reading
+
+	#all(): JobRow[] {
+		return [...this.#jobs.values()];
+	}
+
+	#runningJobs(): RunningJob[] {
+		return this.#all().filter(isRunning);
+	}
+
+	#matching({ids, task, status, batch}: JobFilter): JobRow[] {
+		const statuses = status === undefined ? STATUSES : [status].flat();
+		return this.#all().filter(
+			job =>
+				(ids?.includes(job.id) ?? true) &&
+				(task === undefined || job.task === task) &&
+				statuses.includes(statusOf(job.state)) &&
+				(batch === undefined || this.#batchOf(job)?.name === batch),
+		);
+	}
+}
+
+type Listener = (news: contract.News) => void | Promise<void>;
+
+type EnqueuedJob = {readonly type: 'new' | 'reused' | 'conflict'; readonly id: JobId};
