@@ -1,0 +1,48 @@
+/**
+ * `npm run docs`: builds the API reference from the docstrings of the package's entries into `docs/reference/`. Ends with 1 if a
+ * public name has no docstring.
+ */
+import {existsSync} from 'node:fs';
+import {fileURLToPath} from 'node:url';
+import {Application, ReflectionKind} from 'typedoc';
+
+const {Variable, Function: FunctionKind, Class, Interface, TypeAlias, Property, Method, Accessor} = ReflectionKind;
+const NAMED = Variable | FunctionKind | Class | Interface | TypeAlias | Property | Method | Accessor;
+
+const path = relative => fileURLToPath(new URL(relative, import.meta.url));
+
+const app = await Application.bootstrap({
+	name: 'Faena',
+	entryPoints: ['index', 'queue', 'testing'].map(name => path(`../lib/${name}.ts`)).filter(existsSync),
+	out: path('reference'),
+	tsconfig: path('tsconfig.json'),
+	readme: 'none',
+	excludePrivate: true,
+	excludeInternal: true,
+	validation: {notExported: false},
+});
+const project = await app.convert();
+if (project === undefined) process.exit(1);
+
+const missing = project.getReflectionsByKind(NAMED).filter(reflection => isOwn(reflection) && !isDocumented(reflection));
+for (const reflection of missing) console.log(`No docstring: ${reflection.getFullName()} (${reflection.sources?.[0]?.fileName})`);
+if (missing.length > 0) process.exitCode = 1;
+
+await app.generateOutputs(project);
+
+/** A member of a class or interface of ours, and not of an object type without a name. */
+function isOwn(reflection) {
+	const isNested = reflection.parent?.kind === ReflectionKind.TypeLiteral;
+	const isForeign = reflection.sources?.some(({fileName}) => fileName.includes('node_modules')) ?? false;
+	return !isNested && !isForeign && reflection.inheritedFrom === undefined;
+}
+
+function isDocumented(reflection) {
+	return [
+		reflection,
+		...(reflection.signatures ?? []),
+		reflection.getSignature,
+		reflection.type?.declaration,
+		...(reflection.type?.declaration?.signatures ?? []),
+	].some(each => each?.hasComment());
+}
