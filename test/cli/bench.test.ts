@@ -36,7 +36,7 @@ test('bench measures, and leaves nothing in the folder', async t => {
 });
 
 test('dequeue measures claims alone, as JSON', async t => {
-	t.timeout(120_000);
+	t.timeout(400_000);
 	const folder = new Folder(t);
 	const {code, stdout, stderr} = await folder.faena('bench', 'dequeue', '--blocks', '1', '--jobs', '200', '--json').end();
 	t.is(code, 0, stderr);
@@ -55,7 +55,7 @@ test('dequeue measures claims alone, as JSON', async t => {
 });
 
 test('contention measures claims of several processes, as a table', async t => {
-	t.timeout(120_000);
+	t.timeout(400_000);
 	const folder = new Folder(t);
 	const {code, stdout, stderr} = await folder.faena('bench', 'contention', '--blocks', '1', '--jobs', '200').end();
 	t.is(code, 0, stderr);
