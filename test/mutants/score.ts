@@ -1,19 +1,20 @@
 /**
  * `npm run mutation-score -- [--mutants 300] [--seed 1] [--minutes M] [--at-once 2] [--results FILE]`: makes mutants of dispatcher,
- * store and pool by the operators of `operators.ts`, draws some of them, and runs each against the tests of its folder until one fails.
+ * store and pool, but for what looks for processes to kill, by the operators of `operators.ts`, draws some of them, and runs each
+ * against the tests of its folder until one fails.
  * A line of JSON for each mutant is added to the results; a mutant with a line there is not run again unless its source has changed.
  * Prints the score with its 95 % interval, and each survivor. A survivor may be equivalent to the code; it counts all the same.
  * Ends with 1 if a test fails without a mutant, or if the whole interval lies below the least score.
  */
 import {createHash} from 'node:crypto';
-import {appendFileSync, existsSync, globSync, mkdirSync, readFileSync} from 'node:fs';
+import {appendFileSync, existsSync, mkdirSync, readFileSync} from 'node:fs';
 import {dirname, join} from 'node:path';
 import {parseArgs} from 'node:util';
 import {seeded, shuffled} from '../fixtures/random.ts';
 import {inParallel} from './in-parallel.ts';
 import {type Mutation, mutate, mutationsOf, toJavaScript} from './operators.ts';
 import {serving} from './serving.ts';
-import {type Failure, FOLDERS, ROOT, runSuite, suitesOf} from './suites.ts';
+import {type Failure, FOLDERS, ROOT, runSuite, scoredFiles, suitesOf} from './suites.ts';
 import {wilson} from './wilson.ts';
 
 interface Mutant extends Mutation {
@@ -51,7 +52,7 @@ const env = {FAENA_SEED: values.seed, FAENA_EVENTS: '10000', FAENA_RUNS: '100'};
 const PATIENT = {idleMs: 300_000, limitMs: 900_000};
 const endsAt = performance.now() + Number(values.minutes) * 60_000;
 
-const all = FOLDERS.flatMap(folder => globSync(`${folder}/**/*.ts`, {cwd: ROOT}).sort()).flatMap(mutantsOf);
+const all = scoredFiles().flatMap(mutantsOf);
 const sample = shuffled(seeded(seed), all).slice(0, Number(values.mutants));
 const judged = readResults();
 const left = sample.filter(({id}) => !judged.has(id));

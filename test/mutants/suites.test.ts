@@ -3,7 +3,7 @@ import {join} from 'node:path';
 import test from 'ava';
 import {toJavaScript} from './operators.ts';
 import {serving} from './serving.ts';
-import {FOLDERS, ROOT, runSuite, suitesOf} from './suites.ts';
+import {FOLDERS, ROOT, runSuite, scoredFiles, suitesOf} from './suites.ts';
 
 const LIMITS = {idleMs: 60_000, limitMs: 120_000};
 
@@ -27,4 +27,10 @@ test('each folder that is scored has its own tests, and the simulation', t => {
 			folder,
 		);
 	}
+});
+
+test('no source is scored that chooses which processes of the machine are killed', t => {
+	const scored = scoredFiles();
+	t.true(scored.includes('lib/pool/lost-chunk.ts') && scored.includes('lib/dispatcher/demand.ts'));
+	for (const file of ['descendants', 'process-table']) t.false(scored.includes(`lib/pool/${file}.ts`));
 });

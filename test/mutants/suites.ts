@@ -20,6 +20,14 @@ const SUITES: Readonly<Record<string, readonly string[]>> = {
 
 export const FOLDERS: readonly string[] = Object.keys(SUITES);
 
+/** They choose which processes of the machine are stopped and killed. A mutant would choose others. */
+const SPARED: ReadonlySet<string> = new Set(['lib/pool/descendants.ts', 'lib/pool/process-table.ts']);
+
+/** The sources whose mutants are scored. */
+export function scoredFiles(): string[] {
+	return FOLDERS.flatMap(folder => globSync(`${folder}/**/*.ts`, {cwd: ROOT}).sort()).filter(file => !SPARED.has(file));
+}
+
 /** The test files that must find a mutant of this source. */
 export function suitesOf(file: string): string[] {
 	return globSync(SUITES[FOLDERS.find(folder => file.startsWith(`${folder}/`)) ?? ''] ?? [], {cwd: ROOT}).sort();
