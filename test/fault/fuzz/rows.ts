@@ -127,7 +127,7 @@ const PATIENCE_MS = 20_000;
 async function useEngine(path: string, guard: Watchdog): Promise<void> {
 	const told = Promise.withResolvers<'told'>();
 	const silent = () => undefined;
-	const error = (_: object, message: string) => message.includes('refuses') && told.resolve('told');
+	const error = (_: object, message: string) => message.includes('refused') && told.resolve('told');
 	const faena = await guard('open an engine', () =>
 		open<typeof import('./tasks.ts')>({
 			...{queue: path, tasks: new URL('./tasks.ts', import.meta.url), isolation: 'inline', workers: 1, durability: 'normal'},
