@@ -193,10 +193,10 @@ export interface JobFilter {
 	readonly batch?: string;
 }
 
-/** Why a running job is told to stop. */
+/** All {@link StopReason}s. */
 export const STOP_REASONS = ['cancelled', 'timedOut', 'interrupted'] as const;
 
-/** Why a running job is told to stop. `interrupted`: its engine closes, or lost its lease. */
+/** Why a job must stop. `interrupted`: its engine closes, or has lost its lease. */
 export type StopReason = (typeof STOP_REASONS)[number];
 
 /** What a commit survives: `full` a loss of power, `normal` a crash of the process. */

@@ -386,6 +386,8 @@ law('a job that runs for long after a neighbour in its worker heeded its stop is
 	await crew.load({workers: 2, graceMs: 30});
 	const [busy] = await crew.give('loop', [null]);
 	await crew.update(update => update.id === busy);
+	// While the second worker loads its tasks, the job would wait behind the busy one.
+	await crew.idle();
 	const [stopped] = await crew.give('heed', [null], {policy: {timeoutMs: 30}});
 	const [mate] = await crew.give('heed', [file]);
 	t.is((await crew.outcomes([stopped]))[0]?.type, 'timedOut');
@@ -819,6 +821,11 @@ export class Crew implements PoolListener {
 			checkpoints: sparse(checkpoints, checkpoint => (checkpoint === undefined ? undefined : encode(checkpoint, 'checkpoint'))),
 		});
 		return ids;
+	}
+
+	/** Resolves when a worker is idle. */
+	idle(): Promise<void> {
+		return this.#until(() => this.pool.capacity().idle > 0);
 	}
 
 	/** Resolves once there is a place for a chunk of this kind, or of the most usual. */
