@@ -11,7 +11,10 @@ const BEAT_EVERY_MS = 300;
 const {location, owner} = workerData as HeartbeatStart;
 let store: Store | undefined;
 /** A beat may wait for a lock. The next one begins only after it. */
-let beating: Promise<void> | undefined;
+let beating: Promise<void> | undefined = beat().finally(() => {
+	beating = undefined;
+	parentPort?.postMessage('ready');
+});
 
 const timer = setInterval(() => {
 	beating ??= beat().finally(() => {

@@ -7,6 +7,8 @@ import type {HeartbeatStart} from '../transport/messages.ts';
 
 /** The thread that renews the heartbeat of a `work()` loop, whose own thread may be busy for hours. */
 export interface HeartbeatThread {
+	/** Resolves once it renews the heartbeat, or has ended. A job that blocks the loop's thread must not start before. */
+	readonly ready: Promise<void>;
 	/** Why it ended by itself. Without it other engines would reclaim the loop's jobs. */
 	readonly failure: FaenaError | undefined;
 	onFailure(call: () => void): void;
@@ -17,8 +19,11 @@ export interface HeartbeatThread {
 export function startHeartbeat({location}: Store, owner: OwnerId): HeartbeatThread | undefined {
 	if (location === ':memory:') return undefined;
 	const worker = startThread(workerUrl('heartbeat'), {workerData: {location, owner} satisfies HeartbeatStart, name: 'faena heartbeat'});
-	worker.unref();
-	const ended = Promise.withResolvers<void>();
+	const [ready, ended] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
+	worker.once('message', () => {
+		worker.unref();
+		ready.resolve();
+	});
 	let isEnding = false;
 	let failure: FaenaError | undefined;
 	let onFailure: () => void = () => undefined;
@@ -31,9 +36,11 @@ export function startHeartbeat({location}: Store, owner: OwnerId): HeartbeatThre
 	worker.once('error', error => fail(error instanceof Error ? error.message : String(error), error));
 	worker.once('exit', code => {
 		fail(`its exit code is ${code}`);
+		ready.resolve();
 		ended.resolve();
 	});
 	return {
+		ready: ready.promise,
 		get failure() {
 			return failure;
 		},

@@ -59,6 +59,7 @@ export async function work(queue: JobQueue, tasks: Readonly<Record<string, unkno
 		await heart?.end();
 		await queue.leave(owner);
 	};
+	await heart?.ready;
 	try {
 		await new WorkLoop(queue, owner, infos, jobs, heart, drainMs, signal).run();
 	} catch (error) {

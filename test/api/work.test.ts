@@ -152,6 +152,18 @@ test('work() keeps its lease during a synchronous task that takes longer', async
 	t.is(reclaimed, 0);
 });
 
+test('work() keeps its lease during its first task though its other thread starts slowly', async t => {
+	t.timeout(60_000);
+	const path = join(makeFolder(t), 'jobs.db');
+	const watcher = new Program(t, 'reclaim-often', path, '1000');
+	await watcher.line();
+	const slow = 'import {isMainThread} from "node:worker_threads"; if (!isMainThread) Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 3000)';
+	const worker = new Program(t, {name: 'work-blocked', flags: ['--import', `data:text/javascript,${encodeURIComponent(slow)}`]}, path, '1000', '5000');
+	t.like(JSON.parse(await worker.line()), {status: 'completed', executions: 1});
+	watcher.process.stdin?.write('report\n');
+	t.is((JSON.parse(await watcher.line()) as {reclaimed: number}).reclaimed, 0);
+});
+
 test('work() reclaims the jobs of a process that is killed while work() waits', async t => {
 	t.timeout(60_000);
 	const {queue, path} = await open(t);
