@@ -145,10 +145,11 @@ export class Statistics {
 		this.#recent[slot] = {second, jobs: jobs + (known.second === second ? known.jobs : 0)};
 	}
 
+	/** Counts the present second and the nine before it. */
 	#completedPerSecond(uptimeMs: number): number {
-		const since = this.#second() - RATE_SECONDS;
-		const jobs = this.#recent.reduce((sum, each) => (each.second > since ? sum + each.jobs : sum), 0);
-		return (1000 * jobs) / Math.max(1, Math.min(uptimeMs, RATE_SECONDS * 1000));
+		const first = Math.max(0, this.#second() - RATE_SECONDS + 1);
+		const jobs = this.#recent.reduce((sum, each) => (each.second >= first ? sum + each.jobs : sum), 0);
+		return (1000 * jobs) / Math.max(1, uptimeMs - 1000 * first);
 	}
 
 	#second(): number {

@@ -15,7 +15,7 @@ export interface EngineStats {
 		readonly released: number;
 		readonly lost: number;
 	};
-	/** Completed jobs per second, over the last ten seconds. */
+	/** Completed jobs per second, over the last nine to ten seconds. */
 	readonly completedPerSecond: number;
 	/** Transactions of the dispatcher's loop. At the durability `full` each costs one fsync. */
 	readonly commits: {readonly count: number; readonly failed: number; readonly meanMs: number; readonly p95Ms: number};

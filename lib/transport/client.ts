@@ -98,10 +98,10 @@ export class DispatcherClient {
 		this.call({type: 'unwatch', ids: [id]}).catch(() => undefined);
 	}
 
-	/** Runs the listener when the connection ends. Returns a function that removes it. */
+	/** Runs the listener once, when the connection ends. Returns a function that removes it. */
 	onEnd(listener: (error: FaenaError) => void): () => void {
 		if (this.#end) listener(this.#end);
-		this.#endListeners.add(listener);
+		else this.#endListeners.add(listener);
 		return () => void this.#endListeners.delete(listener);
 	}
 
@@ -177,7 +177,9 @@ export class DispatcherClient {
 		this.#watchers.clear();
 		for (const {reject} of pending) reject(error);
 		for (const watcher of watchers) watcher(error);
-		for (const listener of this.#endListeners) listener(error);
+		const listeners = [...this.#endListeners];
+		this.#endListeners.clear();
+		for (const listener of listeners) listener(error);
 		if (this.#holds > 0) this.#transport.unref();
 		this.#holds = 0;
 	}

@@ -206,17 +206,17 @@ test('the rate is that of the last ten seconds, or of the time since the start i
 	complete(20);
 	t.is(rateAt(8000), 5);
 	t.is(rateAt(9999), 40 / 9.999);
-	t.is(rateAt(10_000), 3);
-	t.is(rateAt(11_999), 3);
+	t.is(rateAt(10_000), 30 / 9);
+	t.is(rateAt(11_999), 30_000 / 9999);
 	now = 112_300;
 	complete(1);
-	// Whole seconds are counted, the present one among the ten.
-	t.is(rateAt(12_000), 0.1);
+	// Whole seconds are counted, and divided by the time since the first of them began.
+	t.is(rateAt(12_000), 1 / 9);
 	now = 113_800;
 	complete(7);
-	t.is(rateAt(13_999), 0.8);
-	t.is(rateAt(21_999), 0.8);
-	t.is(rateAt(22_000), 0.7);
+	t.is(rateAt(13_999), 8000 / 9999);
+	t.is(rateAt(21_999), 8000 / 9999);
+	t.is(rateAt(22_000), 7 / 9);
 	t.is(rateAt(23_000), 0);
 });
 
