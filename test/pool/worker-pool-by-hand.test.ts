@@ -103,8 +103,8 @@ test('a worker whose message can not be true is ended as broken, and nothing mor
 	t.is(worker.ends, 1);
 	t.deepEqual(listener.takeSettled(), settled([2, 4], 'released'));
 	final(false);
-	behind.say({type: 'note', chunk: behind.request.chunk, index: 0, logs: []});
-	say({type: 'note', chunk: request.chunk, index: 0, logs: []});
+	behind.say({type: 'update', chunk: behind.request.chunk, index: 0, logs: []});
+	say({type: 'update', chunk: request.chunk, index: 0, logs: []});
 	t.deepEqual(listener.updates, []);
 	t.deepEqual(listener.settled, []);
 	source.lose(worker);
@@ -143,11 +143,11 @@ test('a worker that has reported a job accuses none when it breaks before it sta
 test('what a running job says is passed on in the name of its claim; its progress is kept for a post-mortem', async t => {
 	const {listener, run, source} = await setUp();
 	const {say, request, worker, side} = run(2);
-	const note = {type: 'note', chunk: request.chunk, index: 1} as const;
+	const update = {type: 'update', chunk: request.chunk, index: 1} as const;
 	const [progress, logs, checkpoint] = [{done: 1, at: 5}, [{at: 1, level: 'info', text: 'x'}], {at: 1, state: '1'}];
-	say({...note, progress});
-	say({...note, logs});
-	say({...note, checkpoint});
+	say({...update, progress});
+	say({...update, logs});
+	say({...update, checkpoint});
 	const claim = {id: 2, lease: 1, execution: 1};
 	t.deepEqual(listener.updates as unknown[], [
 		{...claim, progress},
