@@ -7,16 +7,16 @@ export {BatchHandle, type BatchInfo} from './api/batch-handle.ts';
 export {Engine} from './api/engine.ts';
 export {type EnqueueInArgs, enqueueIn} from './api/enqueue-in.ts';
 export {CHANNELS, type EngineEvents} from './api/events.ts';
-export type {HaltOption} from './api/halt.ts';
-export type {JobDetails} from './api/job-details.ts';
+export type {HaltOption} from './api/map-options.ts';
+export type {JobDetails} from './api/job-handle.ts';
 export {JobHandle, type JobOutcome, type WaitOptions} from './api/job-handle.ts';
-export type {Logger} from './api/logger.ts';
+export type {Logger} from './api/events.ts';
 export {JobMap, type MapProgress, type MapResult} from './api/map.ts';
 export type {MapOptions} from './api/map-options.ts';
 export {open} from './api/open.ts';
 export type {OpenOptions, RecycleOptions} from './api/open-options.ts';
 export {closeOnSignals} from './api/signals.ts';
-export type {AnyTasks, EnqueueArgs, PayloadOf, ResultOf, TaskName} from './api/typed-tasks.ts';
+export type {AnyTasks, EnqueueArgs, PayloadOf, ResultOf, TaskName} from './api/open-options.ts';
 export type {CompletedBatch} from './job/batch.ts';
 export type {Size} from './job/checks.ts';
 export type {SlowStart, WorkerLoss} from './job/events.ts';
@@ -40,7 +40,7 @@ export {
 } from './job/job.ts';
 export {DEFAULTS} from './job/options.ts';
 export type {EngineStats, Quantiles, TaskStats} from './job/stats.ts';
-export {statusSummary} from './job/status-summary.ts';
+export {statusSummary} from './job/job.ts';
 export {
 	type BatchResults,
 	type BatchTaskOptions,

@@ -22,7 +22,7 @@ export {
 } from './job/job.ts';
 export type {ChildJob, NewJob, Rerun} from './job/new-job.ts';
 export type {ClaimedGroup, Column, EndedGroup, EnqueuedGroup, Ids, NewGroup} from './job/group.ts';
-export type {Ending, JobUpdate, Outcome, Settlement, Timing} from './job/outcome.ts';
+export type {Ending, JobUpdate, Outcome, Settlement, Timing} from './job/claim.ts';
 export type {PackedStrings, Values} from './job/packed-strings.ts';
 export {openQueue, type QueueOptions} from './store/open-store.ts';
 export {type Dequeued, type DequeueOptions, type Enqueued, JobQueue} from './store/job-queue.ts';

@@ -4,7 +4,7 @@
 import './support/node-version.ts';
 
 export {openForTest, type TestOptions} from './api/open-for-test.ts';
-export {TestClock} from './api/test-clock.ts';
-export {TestEngine} from './api/test-engine.ts';
+export {TestClock} from './api/open-for-test.ts';
+export {TestEngine} from './api/open-for-test.ts';
 export {FAILPOINTS, type FailpointAct, type FailpointName, type Failpoints} from './support/failpoint.ts';
 // biome-ignore-end assist/source/organizeImports: the version check comes before anything that loads native code

@@ -2,12 +2,11 @@
 import {parentPort, workerData} from 'node:worker_threads';
 import {nanoid} from 'nanoid';
 import {Dispatcher} from '../lib/dispatcher/dispatcher.ts';
-import {toEnvelope} from '../lib/job/error-envelope.ts';
+import {toEnvelope} from '../lib/job/failure.ts';
 import {MixedPool} from '../lib/pool/mixed-pool.ts';
 import {openStore} from '../lib/store/open-store.ts';
 import {openJobsAt, ownerLockAt} from '../lib/store/sqlite/owner-lock.ts';
-import type {CallsMessage, DispatcherMessage, DispatcherStart, Started} from '../lib/transport/messages.ts';
-import {transferListOf} from '../lib/transport/messages.ts';
+import {type CallsMessage, type DispatcherMessage, type DispatcherStart, type Started, transferListOf} from '../lib/transport/messages.ts';
 
 const {queue: location, durability, leaseMs, blobThresholdBytes = Infinity, events, closeOnSignals, pool} = workerData as DispatcherStart;
 

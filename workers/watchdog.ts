@@ -8,8 +8,7 @@ import {serialize} from 'node:v8';
 import {parentPort, workerData} from 'node:worker_threads';
 import {Descendants} from '../lib/pool/descendants.ts';
 import {MARK} from '../lib/pool/process-table.ts';
-import {readFrames, writeFrame} from '../lib/pool/processes/control-socket.ts';
-import {removeRendezvous, socketIn} from '../lib/pool/processes/rendezvous.ts';
+import {readFrames, removeRendezvous, socketIn, writeFrame} from '../lib/pool/processes/control-socket.ts';
 import {examineMainThread, obey, type WatchdogAnswer, type WatchdogCommand, type WatchdogStart} from '../lib/pool/processes/watchdog.ts';
 import {shareLock} from '../lib/store/sqlite/owner-lock.ts';
 

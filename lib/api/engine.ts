@@ -1,7 +1,7 @@
 import type {BatchOptions} from '../job/batch.ts';
-import {abortSignal, argument, bad, checked, duration, text} from '../job/checks.ts';
+import {abortSignal, argument, bad, checked, choice, duration, integer, list, show, text} from '../job/checks.ts';
 import {type EnqueuedGroup, idAt} from '../job/group.ts';
-import type {CleanupResult, Counts, Duration, Job, JobFilter, JobId, Page} from '../job/job.ts';
+import {type CleanupResult, type Counts, type Duration, type Job, type JobFilter, type JobId, type Page, STATUSES} from '../job/job.ts';
 import {JobMaker} from '../job/new-job.ts';
 import {pack} from '../job/packed-strings.ts';
 import type {EngineStats} from '../job/stats.ts';
@@ -12,15 +12,11 @@ import type {EnqueueCall, Notice} from '../transport/messages.ts';
 import {BatchHandle, type BatchInfo, toBatchInfo} from './batch-handle.ts';
 import {type EnqueuedMany, type EnqueueManyOptions, enqueueMany} from './enqueue-many.ts';
 import type {EngineEvents, Events} from './events.ts';
-import {detailsOf, type JobDetails} from './job-details.ts';
-import {checkFilter, checkId, checkPage, toFilter} from './job-filters.ts';
-import {JobHandle, toOutcome, toResult, type WaitOptions, waitForEnd} from './job-handle.ts';
-import {JobMap} from './map.ts';
+import {detailsOf, type JobDetails, JobHandle, toOutcome, toResult, type WaitOptions, waitForEnd} from './job-handle.ts';
+import {JobMap, UnreadMaps} from './map.ts';
 import {checkMapOptions, type MapOptions} from './map-options.ts';
-import type {Settings} from './open-options.ts';
+import type {AnyTasks, EnqueueArgs, PayloadOf, ResultOf, Settings, TaskName} from './open-options.ts';
 import {closeOnSignals, isSignalled} from './signals.ts';
-import type {AnyTasks, EnqueueArgs, PayloadOf, ResultOf, TaskName} from './typed-tasks.ts';
-import {UnreadMaps} from './unread-maps.ts';
 
 /** An open queue with its dispatcher and workers: enqueues jobs, awaits them, lists them, and controls them. `open()` makes it. */
 export class Engine<Tasks = AnyTasks> implements AsyncDisposable {
@@ -276,4 +272,32 @@ export class Engine<Tasks = AnyTasks> implements AsyncDisposable {
 		if (task === undefined && names.length === 0) throw bad(`${where} needs a task's name on an engine without tasks`);
 		return task === undefined ? names : [this.#maker.checkName(where, task)];
 	}
+}
+
+/** @throws FaenaError `BadOption` */
+export function checkId(id: unknown): JobId {
+	if (Number.isSafeInteger(id) && (id as number) > 0) return id as JobId;
+	throw bad(`A job's id is a positive whole number; it got ${show(id)}`);
+}
+
+/** Checks the filter of a verb that changes jobs. A condition that is `undefined` is refused: it is a mistake, and would widen the filter. */
+export function toFilter(where: string, jobs: JobId | JobFilter): JobFilter {
+	if (typeof jobs !== 'object') return {ids: [checkId(jobs)]};
+	const filter = checkFilter(where, jobs);
+	const missing = Object.entries(jobs).find(([, value]) => value === undefined);
+	if (missing) throw bad(`${where} got ${missing[0]}: undefined, which would mean every job; leave ${missing[0]} out if that is meant`);
+	return filter;
+}
+
+export function checkFilter(where: string, filter: JobFilter): JobFilter {
+	return checked(where, filter, {
+		task: text,
+		batch: text,
+		ids: value => list(value).map(checkId),
+		status: value => (Array.isArray(value) ? value.map(choice(...STATUSES)) : choice(...STATUSES)(value)),
+	});
+}
+
+export function checkPage(page: Page): Page {
+	return checked('jobs()', page, {after: integer(0, Number.MAX_SAFE_INTEGER), limit: integer(1, 100_000)});
 }

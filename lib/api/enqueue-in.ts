@@ -6,7 +6,7 @@ import type {JobOptions} from '../job/task.ts';
 import {enqueueOn} from '../store/sqlite/enqueue-on.ts';
 import {type OwnConnection, WHY_ONE_LIBRARY} from '../store/sqlite/one-library.ts';
 import {defined} from '../support/defined.ts';
-import type {AnyTasks, EnqueueArgs, TaskName} from './typed-tasks.ts';
+import type {AnyTasks, EnqueueArgs, TaskName} from './open-options.ts';
 
 const MAKER = new JobMaker([], {}, MAX_VALUE_LIMIT_BYTES);
 

@@ -4,8 +4,7 @@ import {argument, bad, callable, nearest} from '../job/checks.ts';
 import type {EventName, JobEvent, SlowStart, WorkerLoss} from '../job/events.ts';
 import {type FailureRecord, fromFailure} from '../job/failure.ts';
 import type {Counts, JobId, LogLevel} from '../job/job.ts';
-import {LOGGED, type Logger, log} from './logger.ts';
-import {WARNED, warn} from './warnings.ts';
+import {defined} from '../support/defined.ts';
 
 /** The events of an engine, about the jobs that its own dispatcher runs. Each has one argument. */
 export interface EngineEvents {
@@ -120,4 +119,68 @@ function isolate(call: () => void): void {
 			throw error;
 		});
 	}
+}
+
+/** Takes an engine's log records: a pino logger, or any object with these four functions. */
+export type Logger = Readonly<Record<LogLevel, (fields: object, message: string) => void>>;
+
+/** Level and message of each event that is logged. */
+const RECORDS = {
+	opened: ['info', 'engine opened'],
+	closed: ['info', 'engine closed'],
+	dispatcherFailed: ['error', 'dispatcher failed; no job runs until the next open()'],
+	dead: ['error', 'job dead'],
+	workerLost: ['warn', 'worker lost; another takes its place'],
+	slowStart: ['warn', 'a worker takes long to load or set up tasks; it runs no job before that is done'],
+	ownerLost: ['warn', 'other engines took this one for dead; they run its jobs'],
+	recovered: ['info', 'reclaimed the jobs of dead engines'],
+	logGrown: ['warn', 'the write-ahead log grows: another program keeps a read transaction open'],
+	secondLibrary: ['error', 'another SQLite library of this process has the database open, which destroys it'],
+	setBack: ['warn', 'transaction failed; it is tried again'],
+	refused: ['error', 'the database refused to write or read this; it is left out, and everything else goes on'],
+	memoryShort: ['warn', 'memory is short; the youngest job was stopped and will run again'],
+} as const satisfies Readonly<Record<string, readonly [LogLevel, string]>>;
+
+/** Events of the engine itself. The dispatcher does not send them. */
+const OWN: readonly string[] = ['opened', 'closed', 'dispatcherFailed'];
+
+/** The dispatcher's events that are logged. */
+export const LOGGED = Object.keys(RECORDS).filter(type => !OWN.includes(type)) as EventName[];
+
+/** Logs the event, if its type is logged. A job's id is logged as `jobId`, and an error as `err`, the name that pino serializes. */
+export function log(logger: Logger, type: EventName | keyof typeof RECORDS, detail: object): void {
+	if (!Object.hasOwn(RECORDS, type)) return;
+	const {id, error, ...rest} = detail as {readonly id?: unknown; readonly error?: unknown};
+	const [level, message] = RECORDS[type as keyof typeof RECORDS];
+	logger[level](defined({jobId: id, ...rest, err: error}), message);
+}
+
+/** Warnings about events that keep jobs from running. Without them, a user might not see why jobs wait. */
+const SENTENCES: Readonly<Partial<Record<EventName, (detail: never) => string | undefined>>> = {
+	slowStart: ({kind, task, durationMs}: {readonly kind: string; readonly task?: string; readonly durationMs: number}) => {
+		const what = task === undefined ? `A worker ${kind} has been loading the tasks module` : `The setup of task ${task} has been running`;
+		return `${what} for ${durationMs / 1000} s${task === undefined ? '' : ` in a worker ${kind}`}; no job runs there before it is done.`;
+	},
+	workerLost: ({kind, reason, error, leavesProcesses}: Omit<WorkerLoss, 'error'> & {readonly error?: Error}) => {
+		if (reason === 'unready') return `A worker ${kind} can't be made ready, and is tried again until it can. ${error?.message ?? ''}`.trimEnd();
+		return leavesProcesses ? `Processes that tasks of a worker ${kind} have started may still live; Faena could not find or kill them all.` : undefined;
+	},
+	secondLibrary: ({message}: {readonly message: string}) => message,
+	refused: ({id, task, error}: {readonly id?: number; readonly task?: string; readonly error: Error}) => {
+		if (id !== undefined) return `Job ${id} is left as it is. ${error.message}`;
+		return task === undefined ? error.message : `No job of task ${task} can be started. ${error.message}`;
+	},
+};
+
+/** The events that become warnings if they have no listener. */
+export const WARNED = Object.keys(SENTENCES) as readonly EventName[];
+
+let last: string | undefined;
+
+/** Emits a warning for the event, if its type has one; not the same one twice in a row. */
+export function warn(type: EventName, detail: object): void {
+	const sentence = SENTENCES[type]?.(detail as never);
+	if (sentence === undefined || sentence === last) return;
+	last = sentence;
+	process.emitWarning(sentence, {type: 'FaenaWarning'});
 }

@@ -1,7 +1,7 @@
+import type {JobUpdate} from '../job/claim.ts';
 import {MAX_VALUE_LIMIT_BYTES} from '../job/encoding.ts';
 import type {ClaimedGroup, EndedGroup} from '../job/group.ts';
 import type {JobId, StopReason} from '../job/job.ts';
-import type {JobUpdate} from '../job/outcome.ts';
 import type {TaskInfo} from '../job/task.ts';
 import type {PoolOptions} from '../job/worker-options.ts';
 import {inlinePool} from '../pool/inline.ts';

@@ -7,8 +7,7 @@ import {defined} from '../support/defined.ts';
 import {FaenaError} from '../support/errors.ts';
 import type {DispatcherClient, Watcher} from '../transport/client.ts';
 import type {Notice} from '../transport/messages.ts';
-import {IdSet} from './id-set.ts';
-import type {MapBatch} from './map-batch.ts';
+import {IdSet, type MapBatch} from './map-batch.ts';
 import type {MapPlan} from './map-options.ts';
 
 /** An item of a map, and its job. */

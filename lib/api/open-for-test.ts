@@ -1,17 +1,21 @@
 import {mkdtempSync, rmSync} from 'node:fs';
 import {tmpdir} from 'node:os';
 import {join, resolve} from 'node:path';
+import {setTimeout as sleep} from 'node:timers/promises';
 import {pathToFileURL} from 'node:url';
-import {bad, type Checks, checked, giving, number, object, time} from '../job/checks.ts';
+import {argument, bad, type Checks, checked, choice, duration, giving, number, object, time} from '../job/checks.ts';
+import {type Counts, type Duration, isTerminal, type Job, type JobId, type JobStatus, STATUSES} from '../job/job.ts';
 import {systemClock} from '../support/clock.ts';
+import {FaenaError} from '../support/errors.ts';
 import {arm, type Failpoints} from '../support/failpoint.ts';
+import type {DispatcherClient} from '../transport/client.ts';
 import {standIn} from '../worker/tasks-module.ts';
+import {checkId, Engine} from './engine.ts';
+import type {Events} from './events.ts';
 import {InlineTransport} from './inline.ts';
+import {JobHandle} from './job-handle.ts';
 import {connect} from './open.ts';
-import {OPEN_CHECKS, type OpenOptions, resolveOpenOptions} from './open-options.ts';
-import {TestClock} from './test-clock.ts';
-import {TestEngine} from './test-engine.ts';
-import type {AnyTasks} from './typed-tasks.ts';
+import {type AnyTasks, OPEN_CHECKS, type OpenOptions, resolveOpenOptions, type Settings} from './open-options.ts';
 
 /** Options of {@link openForTest}: some of those of `open()`, and its own. */
 export interface TestOptions extends Partial<Omit<OpenOptions, 'tasks' | 'isolation' | 'lease' | 'closeOnSignals'>> {
@@ -78,3 +82,100 @@ const TEST_CHECKS: Checks = {
 	...Object.fromEntries(Object.entries(OPEN_CHECKS).filter(([name]) => !UNUSED.includes(name))),
 	...{now: time, random: giving('openForTest()', 'random', number(0, 1)), failpoints: object},
 };
+
+/** The wall clock of a test: it stands still until the test moves it. */
+export class TestClock {
+	#now: number;
+	#moved: () => void = () => undefined;
+
+	/**
+	 * @param now a Date, or milliseconds since 1970, rounded to whole ones
+	 * @throws FaenaError `BadOption`
+	 */
+	constructor(now: Date | number) {
+		this.#now = argument('new TestClock()', 'now', now, time);
+	}
+
+	/** Milliseconds since 1970. */
+	get now(): number {
+		return this.#now;
+	}
+
+	/**
+	 * Moves the clock forward, by whole milliseconds. Jobs that become due start to run; await their ends, or `drain()`.
+	 * @throws FaenaError `BadOption`
+	 */
+	advance(by: Duration): void {
+		this.#now += argument('clock.advance()', 'time', by, duration);
+		this.#moved();
+	}
+
+	/** @internal Calls `moved` whenever the clock has moved. */
+	listen(moved: () => void): void {
+		this.#moved = moved;
+	}
+}
+
+/** How often {@link TestEngine.waitFor} looks at the job. */
+const LOOK_EVERY_MS = 5;
+
+/** An engine with a clock that a test moves. `openForTest` makes it. */
+export class TestEngine<Tasks> extends Engine<Tasks> {
+	/** The clock of the engine and its store. It stands still until the test moves it. */
+	readonly clock: TestClock;
+	readonly #client: DispatcherClient;
+	readonly #closed: () => void;
+
+	/** @internal Use `openForTest`. */
+	constructor(settings: Settings, client: DispatcherClient, events: Events, clock: TestClock, closed: () => void) {
+		super(settings, client, events, () => clock.now);
+		this.clock = clock;
+		this.#client = client;
+		this.#closed = closed;
+		// Any call makes the dispatcher look at the clock.
+		clock.listen(() => void client.call({type: 'unwatch', ids: []}).catch(() => undefined));
+	}
+
+	/**
+	 * Runs all jobs that are due, the jobs that these enqueue, and so on. Delayed, paused and parked jobs stay. Resolves with the
+	 * numbers of jobs by status.
+	 */
+	async drain(): Promise<Counts> {
+		await this.#client.call({type: 'idle', waiting: false});
+		return this.counts();
+	}
+
+	/**
+	 * Waits until the job has this status, and resolves with the job. A status that lasts only briefly may be missed.
+	 * @param options.timeout in real time; default 5 s
+	 * @throws FaenaError `WaitTimeout`, with the job's last status: after the timeout, or at once if the job ends with another status; `NoSuchJob`
+	 */
+	async waitFor(job: JobHandle | JobId, status: JobStatus, options: {readonly timeout?: Duration} = {}): Promise<Job> {
+		const id = job instanceof JobHandle ? job.id : checkId(job);
+		argument('waitFor()', 'status', status, choice(...STATUSES));
+		const {timeout = 5000} = checked('waitFor()', options, {timeout: duration}) as {readonly timeout?: number};
+		for (const until = performance.now() + timeout; ; await sleep(LOOK_EVERY_MS)) {
+			const found = await this.#client.verb('job', id);
+			if (!found) throw new FaenaError('NoSuchJob', `There is no job ${id} to wait for.`);
+			if (found.status === status) return found;
+			if (isTerminal(found.status) || performance.now() >= until) throw notReached(found, status, timeout, this.clock.now);
+		}
+	}
+
+	/** Closes the engine and removes its database, as {@link Engine.close}. */
+	override async close(options: {readonly drain?: Duration} = {}): Promise<void> {
+		try {
+			await super.close(options);
+		} finally {
+			this.#closed();
+		}
+	}
+}
+
+function notReached({id, task, status, runAt, error}: Job, wanted: JobStatus, timeoutMs: number, now: number): FaenaError {
+	const state = `Job ${id} (${task}) is ${status}`;
+	const why = error ? ` Its error: ${error.name}: ${error.message}` : '';
+	if (isTerminal(status)) return new FaenaError('WaitTimeout', `${state} and will not be ${wanted}.${why}`);
+	const due = runAt === undefined ? '' : `, due in ${runAt - now} ms by the test's clock`;
+	return new FaenaError('WaitTimeout', `${state}${due}, and was not ${wanted} after ${timeoutMs / 1000} s.${why}`);
+}

@@ -5,8 +5,7 @@ import {ThreadTransport, type Transport} from '../transport/thread.ts';
 import {Engine} from './engine.ts';
 import {Events} from './events.ts';
 import type {InlineTransport} from './inline.ts';
-import {type OpenOptions, resolveOpenOptions, type Settings} from './open-options.ts';
-import type {AnyTasks} from './typed-tasks.ts';
+import {type AnyTasks, type OpenOptions, resolveOpenOptions, type Settings} from './open-options.ts';
 
 /**
  * Opens the queue, starts the dispatcher's thread and its workers, and loads the tasks. Jobs that an earlier run left

@@ -1,26 +1,24 @@
 import {setTimeout as sleep} from 'node:timers/promises';
 import {nanoid} from 'nanoid';
-import {isRefusal} from '../dispatcher/bisection.ts';
-import {enqueuesJobs, NO_WRITES, type Writes} from '../dispatcher/commit-parts.ts';
-import {Commits} from '../dispatcher/commits.ts';
-import {RetryState} from '../dispatcher/retry-state.ts';
+import {Commits, enqueuesJobs, NO_WRITES, type Writes} from '../dispatcher/commits.ts';
+import {isRefusal, RetryState} from '../dispatcher/retries.ts';
 import {abortSignal, argument, bad, type Checks, checked, duration, expected, object} from '../job/checks.ts';
-import type {OwnerId} from '../job/claim.ts';
+import type {Claim, JobUpdate, OwnerId} from '../job/claim.ts';
 import {type ClaimedGroup, claimAt, type EndedGroup, idAt, toReleased} from '../job/group.ts';
 import type {Duration, JobId} from '../job/job.ts';
-import type {JobUpdate} from '../job/outcome.ts';
 import type {TaskInfo} from '../job/task.ts';
 import {JobQueue, lanesOf} from '../store/job-queue.ts';
 import {openJobsAt} from '../store/sqlite/owner-lock.ts';
-import type {ClaimRequest, Committed, LaneRequest, News} from '../store/store.ts';
+import type {ClaimRequest, Committed, LaneRequest, News, Store} from '../store/store.ts';
 import {monotonicMs} from '../support/clock.ts';
 import {defined} from '../support/defined.ts';
+import {FaenaError} from '../support/errors.ts';
+import {startThread, workerUrl} from '../support/node-args.ts';
 import {WakeUp} from '../support/wake-up.ts';
+import type {HeartbeatStart} from '../transport/messages.ts';
 import {tableOf} from '../worker/tasks-module.ts';
-import {DirectUpdateWriter} from './direct-update-writer.ts';
-import {type HeartbeatThread, startHeartbeat} from './heartbeat-thread.ts';
+import {warn} from './events.ts';
 import {JobByJob} from './job-by-job.ts';
-import {warn} from './warnings.ts';
 
 /** Options of {@link work}. */
 export interface WorkOptions {
@@ -243,4 +241,108 @@ class WorkLoop {
 			left = stopped.left;
 		}
 	}
+}
+
+/**
+ * Writes the updates of a job that `work()` runs. Log lines and progress are written with the job's outcome, a checkpoint at once: within
+ * the task's own call, if the store can do that, since a task that computes lets no other code run until it ends.
+ */
+export class DirectUpdateWriter {
+	readonly #store: Store;
+	readonly #claim: Claim;
+	#updates: JobUpdate[] = [];
+	#writing: Promise<void> | undefined;
+
+	constructor(store: Store, claim: Claim) {
+		this.#store = store;
+		this.#claim = claim;
+	}
+
+	add(update: Omit<JobUpdate, keyof Claim>): void {
+		const last = this.#updates.at(-1);
+		// Progress replaces earlier progress.
+		const before = last && !last.logs && !last.checkpoint ? this.#updates.pop() : undefined;
+		this.#updates.push({...this.#claim, ...before, ...update});
+		this.#write();
+	}
+
+	/** Returns the updates that are not written yet. */
+	async close(): Promise<readonly JobUpdate[]> {
+		while (this.#writing) await this.#writing;
+		return this.#updates;
+	}
+
+	#write(): void {
+		if (this.#writing || !this.#updates.some(({checkpoint}) => checkpoint)) return;
+		const update = this.#updates.splice(0);
+		const {promise, resolve} = Promise.withResolvers<void>();
+		this.#writing = promise;
+		let isTried = false;
+		const tried = (error: unknown) => {
+			if (isTried) return;
+			isTried = true;
+			this.#writing = undefined;
+			if (error === undefined) this.#write();
+			else this.#keep(update, error);
+			resolve();
+		};
+		this.#store.commit({update, urgent: tried}).then(() => tried(undefined), tried);
+	}
+
+	/** Keeps updates after a failure, to be written with the next one or with the outcome. If the store refused them, they are dropped. */
+	#keep(updates: readonly JobUpdate[], error: unknown): void {
+		if (isRefusal(error)) warn('refused', {id: this.#claim.id, error});
+		else this.#updates.unshift(...updates);
+	}
+}
+
+/** The thread that renews the heartbeat of a `work()` loop, whose own thread may be busy for hours. */
+export interface HeartbeatThread {
+	/** Resolves once it renews the heartbeat, or has ended. A job that blocks the loop's thread must not start before. */
+	readonly ready: Promise<void>;
+	/** Why it ended by itself. Without it other engines would reclaim the loop's jobs. */
+	readonly failure: FaenaError | undefined;
+	onFailure(call: () => void): void;
+	end(): Promise<void>;
+}
+
+/** Starts the thread. A store in memory needs none: no other process can reclaim its jobs. */
+export function startHeartbeat({location}: Store, owner: OwnerId): HeartbeatThread | undefined {
+	if (location === ':memory:') return undefined;
+	const worker = startThread(workerUrl('heartbeat'), {workerData: {location, owner} satisfies HeartbeatStart, name: 'faena heartbeat'});
+	const [ready, ended] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
+	worker.once('message', () => {
+		worker.unref();
+		ready.resolve();
+	});
+	let isEnding = false;
+	let failure: FaenaError | undefined;
+	let onFailure: () => void = () => undefined;
+	const fail = (why: string, cause?: unknown) => {
+		if (isEnding || failure) return;
+		const message = `The thread that keeps the lease of work() ended: ${why}. The running job was finished first; call work() again to go on.`;
+		failure = new FaenaError('DispatcherFailed', message, {cause});
+		onFailure();
+	};
+	worker.once('error', error => fail(error instanceof Error ? error.message : String(error), error));
+	worker.once('exit', code => {
+		fail(`its exit code is ${code}`);
+		ready.resolve();
+		ended.resolve();
+	});
+	return {
+		ready: ready.promise,
+		get failure() {
+			return failure;
+		},
+		onFailure: call => {
+			onFailure = call;
+		},
+		end: () => {
+			isEnding = true;
+			worker.ref();
+			worker.postMessage('end');
+			return ended.promise;
+		},
+	};
 }

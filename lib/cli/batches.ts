@@ -1,11 +1,9 @@
 import type {Command} from 'commander';
 import {type BatchInfo, toBatchInfo} from '../api/batch-handle.ts';
 import {statusSummary} from '../index.ts';
-import {inLine} from './escape-controls.ts';
-import {lookAtQueue} from './existing-queue.ts';
-import {clock, count, formatRate, formatTime} from './format.ts';
-import {toJson} from './ndjson.ts';
-import {print} from './print.ts';
+import {clock, count, formatRate, formatTime, toJson} from './format.ts';
+import {lookAtQueue} from './options.ts';
+import {inLine, print} from './print.ts';
 
 export function addBatches(program: Command): void {
 	program

@@ -15,10 +15,9 @@ import {SHORT_PLAN, SHORT_TRIALS} from '../../bench/short/plan.ts';
 import {closeOnSignals} from '../api/signals.ts';
 import {FaenaError} from '../index.ts';
 import {showBar} from './bar.ts';
-import {ExitCode} from './exit-codes.ts';
-import {toJson} from './ndjson.ts';
-import {toCount} from './option-values.ts';
-import {print} from './print.ts';
+import {toJson} from './format.ts';
+import {toCount} from './options.ts';
+import {ExitCode, print} from './print.ts';
 
 interface Options {
 	readonly folder: string;

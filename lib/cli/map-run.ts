@@ -1,11 +1,9 @@
 import {once} from 'node:events';
 import {closeOnSignals, type Engine, FaenaError, type JobId, type JobMap} from '../index.ts';
 import {type MapStatus, showBar} from './bar.ts';
-import {ExitCode} from './exit-codes.ts';
-import {count, formatRate} from './format.ts';
+import {count, formatRate, toLine} from './format.ts';
 import type {Item} from './items.ts';
-import {toLine} from './ndjson.ts';
-import {printError} from './print-error.ts';
+import {ExitCode, printError} from './print.ts';
 
 /**
  * Prints the results of a map. Phases: `running`; `halted` after too many failures; `signalled` after a signal, or `unwritable`

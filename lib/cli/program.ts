@@ -1,11 +1,11 @@
 import {createRequire} from 'node:module';
-import {Command} from 'commander';
+import {Command, Option} from 'commander';
+import {FaenaError} from '../index.ts';
 import {addBatches} from './batches.ts';
 import {addBench} from './bench.ts';
 import {addCancel} from './cancel.ts';
 import {addMap} from './map.ts';
-import {explain} from './print-error.ts';
-import {refuseRenamedFlags} from './renamed-flags.ts';
+import {explain} from './print.ts';
 import {addRetry} from './retry.ts';
 import {addShow} from './show.ts';
 import {addStatus} from './status.ts';
@@ -34,4 +34,19 @@ function makeProgram(): Command {
 	for (const add of [addMap, addStatus, addBatches, addShow, addCancel, addRetry, addBench]) add(program);
 	for (const command of program.commands) refuseRenamedFlags(command);
 	return program;
+}
+
+/** Former flags of each command, and their new names. */
+export const RENAMED_FLAGS: Readonly<Record<string, Readonly<Record<string, string>>>> = {
+	map: {'--attempts': '--max-attempts', '--json': '--ndjson'},
+};
+
+/** Makes a command refuse its former flags with a message that names the new one. */
+export function refuseRenamedFlags(command: Command): void {
+	for (const [flag, now] of Object.entries(RENAMED_FLAGS[command.name()] ?? {})) {
+		command.addOption(new Option(`${flag} [value]`).hideHelp());
+		command.on(`option:${flag.slice(2)}`, () => {
+			throw new FaenaError('BadOption', `${flag} of faena ${command.name()} is now called ${now}.`);
+		});
+	}
 }

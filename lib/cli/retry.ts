@@ -1,7 +1,6 @@
 import type {Command} from 'commander';
-import {batchOf, withExistingQueue} from './existing-queue.ts';
 import {count} from './format.ts';
-import {addJobsOptions, type JobsOptions, refuseMissing, toFilter} from './jobs-option.ts';
+import {addJobsOptions, batchOf, type JobsOptions, refuseMissing, toFilter, withExistingQueue} from './options.ts';
 import {print} from './print.ts';
 
 export function addRetry(program: Command): void {

@@ -1,9 +1,8 @@
 import type {Command} from 'commander';
 import {FaenaError, type FailureRecord, type Job, type LogLine, type PostMortem} from '../index.ts';
 import {decode, type Encoded, type JobQueue, type JobValues} from '../queue.ts';
-import {lookAtQueue, toId} from './existing-queue.ts';
-import {count, formatTime} from './format.ts';
-import {toJson} from './ndjson.ts';
+import {count, formatTime, toJson} from './format.ts';
+import {lookAtQueue, toId} from './options.ts';
 import {print} from './print.ts';
 
 export function addShow(program: Command): void {

@@ -1,11 +1,9 @@
 import type {Command} from 'commander';
 import {type Counts, type Job, statusSummary} from '../index.ts';
 import type {JobQueue} from '../queue.ts';
-import {inLine} from './escape-controls.ts';
-import {batchOf, lookAtQueue} from './existing-queue.ts';
-import {count, formatTime} from './format.ts';
-import {toJson} from './ndjson.ts';
-import {print} from './print.ts';
+import {count, formatTime, toJson} from './format.ts';
+import {batchOf, lookAtQueue} from './options.ts';
+import {inLine, print} from './print.ts';
 
 export function addStatus(program: Command): void {
 	program

@@ -1,17 +1,15 @@
 import type {BatchOptions} from '../job/batch.ts';
 import type {OwnerId} from '../job/claim.ts';
-import type {BatchId, JobId} from '../job/job.ts';
+import type {BatchId, CancelResult, DiscardOptions, DiscardResult, JobFilter, JobId} from '../job/job.ts';
 import {JobQueue} from '../store/job-queue.ts';
-import type {MovedPage} from '../store/moving.ts';
-import type {Store} from '../store/store.ts';
+import {type MovedPage, movePages} from '../store/moving.ts';
+import type {MoveTarget, Store} from '../store/store.ts';
 import {type Clock, sleep} from '../support/clock.ts';
 import {FaenaError} from '../support/errors.ts';
 import {failpoint} from '../support/failpoint.ts';
 import {type Call, type EnqueueCall, VERBS, type Verbs} from '../transport/messages.ts';
 import type {Clients} from './clients.ts';
 import type {HeldBatches} from './held-batches.ts';
-import type {IdleCalls} from './idle-calls.ts';
-import {isMoveCall, MoveCall} from './move-calls.ts';
 
 /** The most time for calls between two commits. */
 const MAX_PERFORM_MS = 20;
@@ -207,5 +205,108 @@ export class Calls {
 		if (to === 'cancelled') this.#clients.cancelled(ids);
 		this.#clients.watches.mayHaveEnded(ids);
 		await this.#host.lookUp();
+	}
+}
+
+/** The verbs that move jobs, and to which state. */
+const TARGETS = {cancel: 'cancelled', retry: 'pending', discard: 'discarded'} as const satisfies Partial<Record<keyof Verbs, MoveTarget>>;
+
+type MoveVerbCall = Call & {readonly type: 'verb'; readonly verb: keyof typeof TARGETS};
+
+export function isMoveCall(call: Call): call is MoveVerbCall {
+	return call.type === 'verb' && Object.hasOwn(TARGETS, call.verb);
+}
+
+/** A call that moves all jobs of a filter, page by page: between two pages the dispatcher does other things. */
+export class MoveCall {
+	readonly call: number;
+	readonly to: MoveTarget;
+	/** Whether it also stops running jobs. */
+	readonly stops: boolean;
+	readonly #verb: MoveVerbCall['verb'];
+	readonly #pages: AsyncGenerator<MovedPage, void, undefined>;
+	readonly #ids: JobId[] = [];
+	readonly #asked: JobId[] = [];
+
+	constructor(store: Store, {call, verb, args}: MoveVerbCall) {
+		const [jobs, {stop} = {stop: verb === 'cancel'}] = args as [JobFilter | readonly JobId[], DiscardOptions?];
+		this.call = call;
+		this.to = TARGETS[verb];
+		this.stops = stop;
+		this.#verb = verb;
+		this.#pages = movePages(store, isList(jobs) ? {ids: jobs} : jobs, this.to, {stop});
+	}
+
+	/** Moves the next page. Must not be called after the last one. */
+	async movePage(): Promise<MovedPage> {
+		const page = (await this.#pages.next()).value as MovedPage;
+		this.#ids.push(...page.ids);
+		this.#asked.push(...page.asked);
+		return page;
+	}
+
+	/** True if some of the jobs were running: their owners were asked. */
+	get hasAsked(): boolean {
+		return this.#asked.length > 0;
+	}
+
+	/** The result of the verb. */
+	get result(): CancelResult | DiscardResult | number {
+		const [ids, asked] = [this.#ids, this.#asked];
+		return this.#verb === 'retry' ? ids.length : this.#verb === 'cancel' ? {cancelled: ids, asked} : {discarded: ids, asked};
+	}
+
+	/** The error for its caller if the engine is closed before the last page. */
+	get interruption(): FaenaError {
+		const jobs = this.#ids.length + this.#asked.length;
+		return new FaenaError(
+			'Closed',
+			`The engine was closed before ${this.#verb}() was done. It was done for ${jobs} jobs, and that stays so; call it again for the others.`,
+		);
+	}
+}
+
+function isList(jobs: JobFilter | readonly JobId[]): jobs is readonly JobId[] {
+	return Array.isArray(jobs);
+}
+
+type IdleCall = Call & {readonly type: 'idle'};
+
+/** Calls that wait until no job of the engine's tasks, here or in another process, can run by itself. With `waiting`, delayed jobs count too. */
+export class IdleCalls {
+	readonly #store: Store;
+	readonly #clients: Clients;
+	#waiting: IdleCall[] = [];
+
+	constructor(store: Store, clients: Clients) {
+		this.#store = store;
+		this.#clients = clients;
+	}
+
+	add(call: IdleCall): void {
+		this.#waiting.push(call);
+	}
+
+	get isEmpty(): boolean {
+		return this.#waiting.length === 0;
+	}
+
+	/**
+	 * Answers the calls if the store has no such job. Call it only while the dispatcher itself has none.
+	 * @param isDue true if a delayed job has become due: the next commit makes it ready
+	 */
+	async answer(tasks: readonly string[], isDue: boolean): Promise<void> {
+		const counts = (await this.#store.counts()).filter(({task}) => tasks.includes(task));
+		const sum = (of: (each: (typeof counts)[number]) => number) => counts.reduce((total, each) => total + of(each), 0);
+		if (sum(each => each.running + (each.isPaused ? 0 : each.ready + each.quarantined)) > 0) return;
+		const delayed = sum(each => (each.isPaused ? 0 : each.delayed + each.failed));
+		for (const call of this.#waiting.splice(0)) {
+			if (call.waiting ? delayed > 0 : isDue) this.#waiting.push(call);
+			else this.#clients.reply(call.call, undefined);
+		}
+	}
+
+	refuse(): void {
+		for (const {call} of this.#waiting.splice(0)) this.#clients.refuse(call, new FaenaError('Closed', 'The engine was closed while idle() waited.'));
 	}
 }

@@ -1,12 +1,12 @@
-import type {Lease, OwnerId} from '../job/claim.ts';
-import {idAt} from '../job/group.ts';
+import type {JobUpdate, Lease, OwnerId} from '../job/claim.ts';
+import {toFailure} from '../job/failure.ts';
+import {claimAt, type EndedGroup, idAt, settlementsOf, sizeOf, toEndedGroup} from '../job/group.ts';
 import type {JobId} from '../job/job.ts';
-import type {Changes, ClaimRequest, Committed, Store} from '../store/store.ts';
+import type {Changes, ClaimRequest, Committed, LaneRequest, Store} from '../store/store.ts';
 import type {Clock} from '../support/clock.ts';
 import type {FaenaError} from '../support/errors.ts';
-import {commitInParts, isRefusal} from './bisection.ts';
-import {type CommitPart, changesOf, fromParts, replacementOf, toParts, type Writes} from './commit-parts.ts';
-import {RefusedLanes} from './refused-lanes.ts';
+import type {EnqueueCall} from '../transport/messages.ts';
+import {commitInParts, isRefusal, RetryState} from './retries.ts';
 
 /** What the store refused: a write of this job, or claims of this task. Both are absent if that is not known. */
 export interface Refused {
@@ -130,4 +130,112 @@ export class Commits {
 		}
 		this.#isInDoubt = false;
 	}
+}
+
+type NumberedCall = EnqueueCall & {readonly call: number};
+
+/** What a transaction writes, besides its claims. */
+export interface Writes {
+	readonly updates: readonly JobUpdate[];
+	readonly settle: readonly EndedGroup[];
+	readonly enqueues: readonly NumberedCall[];
+}
+
+export const NO_WRITES: Writes = {updates: [], settle: [], enqueues: []};
+
+/** A part of a transaction. It can be written without the other parts, but not before the parts in front of it. */
+export type CommitPart =
+	| {readonly type: 'update'; readonly update: JobUpdate}
+	/** `isReplacement`: this failure replaces the true outcome, which the store refused. */
+	| {readonly type: 'settle'; readonly group: EndedGroup; readonly isReplacement?: true}
+	| {readonly type: 'enqueue'; readonly call: NumberedCall};
+
+/** The parts, in the order in which a transaction writes them. */
+export function toParts({updates, settle, enqueues}: Writes): CommitPart[] {
+	const {parents = [], others = []} = Object.groupBy(settle, group => (enqueuesJobs(group) ? 'parents' : 'others'));
+	return [
+		...updates.map(update => ({type: 'update', update}) as const),
+		...[...others, ...parents].map(group => ({type: 'settle', group}) as const),
+		...enqueues.map(call => ({type: 'enqueue', call}) as const),
+	];
+}
+
+export function fromParts(parts: readonly CommitPart[]): Writes {
+	return {
+		updates: parts.flatMap(part => (part.type === 'update' ? [part.update] : [])),
+		settle: parts.flatMap(part => (part.type === 'settle' ? [part.group] : [])),
+		enqueues: parts.flatMap(part => (part.type === 'enqueue' ? [part.call] : [])),
+	};
+}
+
+export function changesOf({updates, settle, enqueues}: Writes): Changes {
+	return {update: updates, settle, enqueue: enqueues.map(({group}) => group)};
+}
+
+/**
+ * The replacement of a part that the store refuses by itself. A group is replaced by its jobs, one by one. The outcome of a single job is
+ * replaced by a failure with the refusal as its error, without times, since these may be the reason. Any other part is left out.
+ */
+export function replacementOf(part: CommitPart, refusal: FaenaError): CommitPart[] {
+	if (part.type !== 'settle' || part.isReplacement) return [];
+	const {group} = part;
+	if (sizeOf(group) > 1) return [...settlementsOf(group)].map(each => ({type: 'settle', group: toEndedGroup([each])}));
+	const failed = toEndedGroup([{...claimAt(group, 0), outcome: {type: 'threw', error: toFailure(refusal)}}]);
+	return [{type: 'settle', group: failed, isReplacement: true}];
+}
+
+/** True if some of the group's executions enqueue jobs. */
+export function enqueuesJobs({endings}: EndedGroup): boolean {
+	for (const ending of endings?.values() ?? []) if (ending.type === 'returned' && ending.enqueue) return true;
+	return false;
+}
+
+/**
+ * The lanes of a claim that the store refused because of a damaged row in one of them. From each lane is claimed alone until that succeeds.
+ * A lane that is refused alone is left out for a while, and the others go on.
+ */
+export class RefusedLanes {
+	readonly #clock: Pick<Clock, 'steadyMs'>;
+	readonly #lanes = new Map<string, RetryState>();
+
+	constructor(clock: Pick<Clock, 'steadyMs'>) {
+		this.#clock = clock;
+	}
+
+	get isEmpty(): boolean {
+		return this.#lanes.size === 0;
+	}
+
+	/** How long until one of them may be tried; `Infinity` if there are none. */
+	get waitMs(): number {
+		return Math.min(...[...this.#lanes.values()].map(({waitMs}) => waitMs));
+	}
+
+	/** The lanes for the next claim: all of them, as long as none was refused. */
+	claimable(lanes: readonly LaneRequest[]): readonly LaneRequest[] {
+		if (this.isEmpty) return lanes;
+		const waiting = lanes.filter(lane => lane.limit > 0 && (this.#lanes.get(nameOf(lane))?.waitMs ?? 0) === 0);
+		const alone = waiting.find(lane => this.#lanes.has(nameOf(lane)));
+		return alone ? [alone] : waiting;
+	}
+
+	/** To be called when a claim from these lanes was refused. Returns the lane that is left out from now on; `undefined` if it has been left out before. */
+	add(lanes: readonly LaneRequest[], refusal: unknown): LaneRequest | undefined {
+		const asked = lanes.filter(({limit}) => limit > 0);
+		for (const lane of asked) if (!this.#lanes.has(nameOf(lane))) this.#lanes.set(nameOf(lane), new RetryState(this.#clock));
+		const [lane, ...others] = asked;
+		const state = lane && this.#lanes.get(nameOf(lane));
+		if (!state || others.length > 0) return undefined;
+		state.add(refusal, Infinity);
+		return state.count === 1 ? lane : undefined;
+	}
+
+	/** To be called when a claim from these lanes succeeded. */
+	clear(lanes: readonly LaneRequest[]): void {
+		if (!this.isEmpty) for (const lane of lanes) this.#lanes.delete(nameOf(lane));
+	}
+}
+
+function nameOf({task, isQuarantined = false}: LaneRequest): string {
+	return JSON.stringify([task, isQuarantined]);
 }

@@ -1,9 +1,8 @@
-import type {OwnerId} from '../job/claim.ts';
+import type {JobUpdate, OwnerId} from '../job/claim.ts';
 import type {WorkerLoss} from '../job/events.ts';
 import {type FailureRecord, toFailure} from '../job/failure.ts';
 import {type EndedGroup, idAt, indexOf, MAX_GROUP_JOBS, sizeOf} from '../job/group.ts';
 import type {JobId} from '../job/job.ts';
-import type {JobUpdate} from '../job/outcome.ts';
 import type {EngineStats} from '../job/stats.ts';
 import type {TaskInfo} from '../job/task.ts';
 import type {Pool} from '../pool/pool.ts';
@@ -11,16 +10,13 @@ import type {ClaimRequest, Committed, SettledGroup, Store} from '../store/store.
 import type {Clock} from '../support/clock.ts';
 import {FaenaError} from '../support/errors.ts';
 import {failpoint} from '../support/failpoint.ts';
-import {isRefusal} from './bisection.ts';
+import {CommitTiming} from './chunk-sizer.ts';
 import type {Clients} from './clients.ts';
-import {enqueuesJobs, type Writes} from './commit-parts.ts';
-import {CommitTiming} from './commit-timing.ts';
-import {Commits, type Refused} from './commits.ts';
+import {Commits, enqueuesJobs, type Refused, type Writes} from './commits.ts';
 import {Demand} from './demand.ts';
-import type {Retries} from './retries.ts';
+import {isRefusal, type Retries} from './retries.ts';
 import {SignalGate} from './signal-gate.ts';
-import {Statistics} from './statistics.ts';
-import {WaitingChunks} from './waiting-chunks.ts';
+import {Statistics, WaitingChunks} from './statistics.ts';
 
 /** A transaction that enqueues this many jobs takes in no further call. One more than a group, so that two full groups share it. */
 const MAX_ENQUEUED_JOBS = MAX_GROUP_JOBS + 1;

@@ -2,7 +2,7 @@ import type {OwnerId} from '../job/claim.ts';
 import type {Store} from '../store/store.ts';
 import type {Clock} from '../support/clock.ts';
 import type {FaenaError} from '../support/errors.ts';
-import {isRefusal} from './bisection.ts';
+import {isRefusal} from './retries.ts';
 
 /** How often the dispatcher looks for dead owners. */
 const RECLAIM_EVERY_MS = 1000;

@@ -1,5 +1,5 @@
+import type {Ending} from '../job/claim.ts';
 import {type EndedGroup, pickEnded, sizeOf} from '../job/group.ts';
-import type {Ending} from '../job/outcome.ts';
 import {type Clock, sleep} from '../support/clock.ts';
 
 /** How long the caller has to answer. It may be busy computing. */

@@ -1,8 +1,9 @@
 import {createHistogram, type RecordableHistogram} from 'node:perf_hooks';
 import type {WorkerLoss} from '../job/events.ts';
-import {type EndedGroup, numberAt, sizeOf} from '../job/group.ts';
+import {type ClaimedGroup, type EndedGroup, numberAt, sizeOf, toReleased} from '../job/group.ts';
 import {PackedTimes, type TimesColumn} from '../job/packed-times.ts';
 import type {EngineStats, Quantiles} from '../job/stats.ts';
+import {laneOf, type Pool} from '../pool/pool.ts';
 import type {SettledGroup} from '../store/store.ts';
 import {monotonicMs} from '../support/clock.ts';
 
@@ -185,4 +186,49 @@ function quantilesOf(histogram: RecordableHistogram): Quantiles {
 	if (histogram.count === 0) return {mean: 0, p50: 0, p95: 0, p99: 0, max: 0};
 	const at = (percentile: number) => toMs(histogram.percentile(percentile));
 	return {mean: toMs(histogram.mean), p50: at(50), p95: at(95), p99: at(99), max: toMs(histogram.max)};
+}
+
+/** Claimed chunks for which the pool has no capacity yet. A claim of several tasks may return more chunks than there are idle workers. */
+export class WaitingChunks {
+	readonly #pool: Pool;
+	readonly #statistics: Statistics;
+	#chunks: ClaimedGroup[] = [];
+
+	constructor(pool: Pool, statistics: Statistics) {
+		this.#pool = pool;
+		this.#statistics = statistics;
+	}
+
+	get isEmpty(): boolean {
+		return this.#chunks.length === 0;
+	}
+
+	add(chunks: readonly ClaimedGroup[]): void {
+		this.#chunks.push(...chunks);
+	}
+
+	/** Gives the pool the chunks that it can take. */
+	feed(): void {
+		this.#chunks = this.#chunks.filter(chunk => {
+			const {idle, prefetch} = this.#pool.capacity(laneOf(chunk));
+			if (idle + prefetch === 0) return true;
+			this.#statistics.dispatched(sizeOf(chunk));
+			this.#pool.run(this.#withTimeout(chunk));
+			return false;
+		});
+	}
+
+	/** When a job starts, a timeout in percent of the median becomes one in milliseconds. */
+	#withTimeout(chunk: ClaimedGroup): ClaimedGroup {
+		const {timeoutPercent} = chunk.policy;
+		if (timeoutPercent === undefined) return chunk;
+		return {...chunk, policy: {...chunk.policy, timeoutMs: this.#statistics.timeoutMs(chunk.task, timeoutPercent)}};
+	}
+
+	/** Removes matching chunks, and returns their jobs as released. */
+	release(matches: (chunk: ClaimedGroup) => boolean): EndedGroup[] {
+		const released = this.#chunks.filter(matches);
+		this.#chunks = this.#chunks.filter(chunk => !matches(chunk));
+		return released.map(toReleased);
+	}
 }

@@ -1,5 +1,7 @@
 import type {Encoded} from './encoding.ts';
-import type {JobId, Policy} from './job.ts';
+import type {FailureRecord} from './failure.ts';
+import type {JobId, LogLine, Policy} from './job.ts';
+import type {ChildJob} from './new-job.ts';
 
 /** A dispatcher from its start to its end: a nanoid. When it dies, other dispatchers reclaim its jobs. */
 export type OwnerId = string;
@@ -40,3 +42,58 @@ export interface Claim {
 	/** The number of the execution. */
 	readonly execution: number;
 }
+
+/** How an execution ended, without its times and its result. */
+export type Ending =
+	/**
+	 * The transaction that settles it also enqueues the child jobs `enqueue`, all or none. If the key of one belongs to a job with another
+	 * payload, the execution counts as one that threw.
+	 */
+	| {readonly type: 'returned'; readonly enqueue?: readonly ChildJob[]}
+	/** These are charged. */
+	| {readonly type: 'threw' | 'timedOut' | 'lostWorker'; readonly error: FailureRecord}
+	| {readonly type: 'cancelled'; readonly error?: FailureRecord}
+	/** Not charged: it never started, or was interrupted through no fault of its own. */
+	| {
+			readonly type: 'released';
+			/**
+			 * Set if it ran with others when its worker was lost or stopped, and the pool can't tell which of them was at fault. The job's level of
+			 * suspicion is at least this from then on.
+			 */
+			readonly suspicion?: number;
+	  };
+
+/** How an execution ended, with its times and, if it returned, its result. */
+export type Outcome = Timing & ((Ending & {readonly type: 'returned'} & {readonly value: Encoded}) | Exclude<Ending, {readonly type: 'returned'}>);
+
+/** The times and the use of resources of one execution. */
+export interface Timing {
+	/** When the task started, in milliseconds since 1970. */
+	readonly startedAt?: number;
+	/** How long the task ran, in milliseconds. */
+	readonly durationMs?: number;
+	/** See {@link Job.cpuMs}. */
+	readonly cpuMs?: number;
+	/** See {@link Job.memoryBytes}. */
+	readonly memoryBytes?: number;
+}
+
+export interface Settlement extends Claim {
+	/** How the execution ended. */
+	readonly outcome: Outcome;
+}
+
+/** Progress, log lines and the checkpoint of a running job, and when it started. */
+export interface JobUpdate extends Claim {
+	/** When it started, in milliseconds since 1970. The pool reports it only for jobs that run for about 100 ms. */
+	readonly startedAt?: number;
+	/** The last progress. */
+	readonly progress?: {readonly done: number; readonly total?: number; readonly at: number};
+	/** New log lines, in order. */
+	readonly logs?: readonly Omit<LogLine, 'execution'>[];
+	/** The store keeps it until the next one, or until the job completes or gets another payload. */
+	readonly checkpoint?: {readonly at: number; readonly state: Encoded};
+}
+
+/** The store keeps this many log lines of a job, the latest ones. */
+export const MAX_LOG_LINES = 200;

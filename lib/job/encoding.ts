@@ -1,8 +1,7 @@
 import {isDeepStrictEqual} from 'node:util';
 import {FaenaError} from '../support/errors.ts';
 import {parse, stringify} from '../support/primordials.ts';
-import {damaged, fromTree, unknown} from './tree-to-value.ts';
-import {isPlainNumber, nameOfView, namesOfView, refusal, refuseDetached, toTree, type Walk} from './value-to-tree.ts';
+import {damaged, fromTree, isPlainNumber, nameOfView, namesOfView, refusal, refuseDetached, toTree, unknown, type Walk} from './value-tree.ts';
 
 /**
  * A payload or result as it travels and is stored. Its sender encodes it once, and its reader decodes it once. All code

@@ -1,4 +1,5 @@
 import {defined} from '../support/defined.ts';
+import {type ErrorCode, FaenaError} from '../support/errors.ts';
 
 /**
  * Why an execution failed, as plain data. It is stored with the job and shown to people. It is never revived as an instance of
@@ -104,7 +105,7 @@ function describe(value: unknown): Described {
 }
 
 /** Folders of Faena's own code, as stack frames name them. */
-const OWN_FOLDERS = [new URL('../', import.meta.url).pathname, new URL('../../workers/', import.meta.url).pathname];
+const OWN_FOLDERS = [new URL('..', import.meta.url).pathname, new URL('../../workers', import.meta.url).pathname];
 /** Matches stack frames of the code that calls Faena's. */
 const CALLER = /[\\/]node_modules[\\/](?:piscina|tinypool)[\\/]|\(?node:[\w/]+:\d+:\d+\)?$/;
 
@@ -169,4 +170,32 @@ function cut(value: string): string {
 
 function isObject(value: unknown): value is object {
 	return (typeof value === 'object' && value !== null) || typeof value === 'function';
+}
+
+/** A {@link FaenaError} in the form in which it travels to another thread without a loss. */
+export interface ErrorEnvelope {
+	readonly code: ErrorCode;
+	readonly message: string;
+	readonly cause?: unknown;
+}
+
+/** Packs any error for another thread. An error that is not a {@link FaenaError} becomes the cause of a `DispatcherFailed`. */
+export function toEnvelope(error: unknown): ErrorEnvelope {
+	if (error instanceof FaenaError) return {code: error.code, message: error.message, cause: carriable(error.cause)};
+	const cause = error instanceof Error ? error : new Error(String(error));
+	return {code: 'DispatcherFailed', message: `Faena's dispatcher failed: ${cause.message}`, cause: carriable(cause)};
+}
+
+/** The cause, or a description of it if structured clone can't copy it: it may be an error of the user's. */
+function carriable(cause: unknown): unknown {
+	try {
+		return structuredClone(cause);
+	} catch {
+		return fromFailure(toFailure(cause));
+	}
+}
+
+export function fromEnvelope(envelope: ErrorEnvelope): FaenaError {
+	const options = envelope.cause === undefined ? undefined : {cause: envelope.cause};
+	return new FaenaError(envelope.code, envelope.message, options);
 }

@@ -1,8 +1,7 @@
-import type {Claim, ClaimedJob, Lease} from './claim.ts';
+import type {Claim, ClaimedJob, Ending, Lease, Outcome, Settlement} from './claim.ts';
 import type {Encoded} from './encoding.ts';
 import type {BatchId, JobId, Policy} from './job.ts';
 import type {NewJob, Rerun} from './new-job.ts';
-import type {Ending, Outcome, Settlement} from './outcome.ts';
 import {asPacked, countOf, isList, joinPacked, pack, slicePacked, unpack, type Values} from './packed-strings.ts';
 import {type JobTimes, PackedTimes, packTimes, pickTimes} from './packed-times.ts';
 

@@ -1,3 +1,4 @@
+import {FaenaError} from '../support/errors.ts';
 import type {Encoded} from './encoding.ts';
 import type {FailureRecord} from './failure.ts';
 
@@ -274,3 +275,10 @@ export interface CleanupResult {
 
 /** A batch's id: a positive integer. */
 export type BatchId = number;
+
+/** Describes counts in one line, such as `17 pending, 3 running, 1,204 completed, 2 dead`, or `no jobs`. */
+export function statusSummary(counts: Counts): string {
+	if (typeof counts?.pending !== 'number') throw new FaenaError('BadOption', 'statusSummary() expects the counts that engine.counts() resolves with.');
+	const parts = STATUSES.filter(status => counts[status] > 0).map(status => `${counts[status].toLocaleString('en-US')} ${status}`);
+	return parts.join(', ') || 'no jobs';
+}

@@ -1,11 +1,10 @@
+import type {Outcome} from '../job/claim.ts';
 import {type ClaimedGroup, type EndedGroup, sizeOf, toEndedGroup} from '../job/group.ts';
-import type {Outcome} from '../job/outcome.ts';
 import {countOf} from '../job/packed-strings.ts';
 import type {Clock} from '../support/clock.ts';
 import type {FinalMessage, OutcomesMessage} from '../worker/messages.ts';
-import {reportedBy, withFailures} from './chunk-outcomes.ts';
+import {type Loss, lostJobs, reportedBy, withFailures} from './chunk-outcomes.ts';
 import {InFlightChunk, toMessage} from './in-flight.ts';
-import {type Loss, lostJobs} from './lost-chunk.ts';
 import type {PoolListener} from './pool.ts';
 import type {Slot, Slots} from './slots.ts';
 import {UNSENT} from './worker-source.ts';

@@ -1,6 +1,6 @@
+import type {JobUpdate, Outcome, Settlement} from '../job/claim.ts';
 import {type ClaimedGroup, claimAt, type EndedGroup, idAt, indexOf, pickClaimed, sizeOf} from '../job/group.ts';
 import type {JobId, Progress} from '../job/job.ts';
-import type {JobUpdate, Outcome, Settlement} from '../job/outcome.ts';
 import type {Clock} from '../support/clock.ts';
 import type {ChunkMessage} from '../worker/messages.ts';
 import {isProgress} from './shapes.ts';

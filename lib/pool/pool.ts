@@ -1,7 +1,7 @@
+import type {JobUpdate} from '../job/claim.ts';
 import type {SlowStart, WorkerLoss} from '../job/events.ts';
 import type {ClaimedGroup, EndedGroup} from '../job/group.ts';
 import type {JobId, StopReason} from '../job/job.ts';
-import type {JobUpdate} from '../job/outcome.ts';
 import type {TaskInfo} from '../job/task.ts';
 
 /**

@@ -1,6 +1,5 @@
 import {type ClaimedGroup, pickClaimed} from '../job/group.ts';
-import {unpack} from '../job/packed-strings.ts';
-import {isTransferred} from '../job/transfer.ts';
+import {isTransferred, unpack} from '../job/packed-strings.ts';
 import type {ChunkTracker} from './chunk-tracker.ts';
 import type {InFlightChunk} from './in-flight.ts';
 import type {Slot} from './slots.ts';

@@ -1,18 +1,17 @@
 import {fileURLToPath} from 'node:url';
-import {fromEnvelope} from '../job/error-envelope.ts';
 import type {WorkerLoss} from '../job/events.ts';
-import {type FailureRecord, toFailure} from '../job/failure.ts';
+import {type FailureRecord, fromEnvelope, toFailure} from '../job/failure.ts';
 import type {TaskInfo} from '../job/task.ts';
 import type {PoolOptions} from '../job/worker-options.ts';
 import {type Clock, sleep} from '../support/clock.ts';
 import {FaenaError} from '../support/errors.ts';
 import type {SetupMessage} from '../worker/messages.ts';
+import {howItEnded, type Loss} from './chunk-outcomes.ts';
 import type {ChunkTracker} from './chunk-tracker.ts';
-import {howItEnded, type Loss} from './lost-chunk.ts';
 import type {PoolListener} from './pool.ts';
 import type {EndReason, Slot, Slots} from './slots.ts';
 import {toLoaded} from './worker-reports.ts';
-import type {Ending, PoolWorker, SourceListener, WorkerSource} from './worker-source.ts';
+import type {PoolWorker, SourceListener, WorkerEnd, WorkerSource} from './worker-source.ts';
 
 /** Wait before a worker whose module could not be loaded again is replaced. */
 const RELOAD_MS = 1000;
@@ -170,7 +169,7 @@ export class WorkerLifecycle {
 	}
 
 	/** A worker that ends while it loads is not replaced in a tight loop, nor are its jobs given back in one. */
-	async #onExit(worker: PoolWorker, ending: Ending): Promise<void> {
+	async #onExit(worker: PoolWorker, ending: WorkerEnd): Promise<void> {
 		const slot = this.#slots.of(worker);
 		if (slot?.phase === 'loading') {
 			const unloadable = toUnloadable(worker, ending, this.#options.tasks);
@@ -181,7 +180,7 @@ export class WorkerLifecycle {
 		this.#removeWorker(worker, ending);
 	}
 
-	#removeWorker(worker: PoolWorker, ending: Ending): void {
+	#removeWorker(worker: PoolWorker, ending: WorkerEnd): void {
 		const slot = this.#slots.of(worker);
 		if (!slot) return;
 		slot.phase = 'ending';
@@ -193,7 +192,7 @@ export class WorkerLifecycle {
 		this.#listener.freed();
 	}
 
-	#loseChunks(slot: Slot, ending: Ending): void {
+	#loseChunks(slot: Slot, ending: WorkerEnd): void {
 		for (const {chunkState} of slot.chunks) chunkState.refresh();
 		const loss: Loss = {
 			ending,
@@ -232,7 +231,7 @@ function endPreparing(slot: Slot): void {
 	slot.endPreparing = undefined;
 }
 
-function lossOf({end, chunks: [chunk]}: Slot, kind: WorkerLoss['kind'], {exitCode, signal, isOutOfMemory, leavesProcesses}: Ending): WorkerLoss {
+function lossOf({end, chunks: [chunk]}: Slot, kind: WorkerLoss['kind'], {exitCode, signal, isOutOfMemory, leavesProcesses}: WorkerEnd): WorkerLoss {
 	chunk?.chunkState.refresh();
 	const running = chunk?.chunkState.running();
 	return {
@@ -246,7 +245,7 @@ function lossOf({end, chunks: [chunk]}: Slot, kind: WorkerLoss['kind'], {exitCod
 }
 
 /** Why a worker ended while it loaded the tasks module. */
-function toUnloadable({kind}: PoolWorker, ending: Ending, tasks: string): FaenaError {
+function toUnloadable({kind}: PoolWorker, ending: WorkerEnd, tasks: string): FaenaError {
 	if (ending.error instanceof FaenaError) return ending.error;
 	const [, refusal] = /: (bad option: .*)/.exec(ending.stderr ?? '') ?? [];
 	if (refusal) return new FaenaError('BadOption', `open() expects as execArgv options of Node's; a worker ${kind} said: ${refusal}`);

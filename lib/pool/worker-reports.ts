@@ -1,9 +1,8 @@
-import {MAX_CHILD_JOBS} from '../job/child-jobs.ts';
-import {toEnvelope} from '../job/error-envelope.ts';
-import {type FailureRecord, MAX_CAUSES, MAX_TEXT} from '../job/failure.ts';
+import {MAX_LOG_LINES} from '../job/claim.ts';
+import {type FailureRecord, MAX_CAUSES, MAX_TEXT, toEnvelope} from '../job/failure.ts';
 import {STOP_REASONS} from '../job/job.ts';
+import {MAX_CHILD_JOBS} from '../job/new-job.ts';
 import {checkTaskOptions} from '../job/options.ts';
-import {MAX_LOG_LINES} from '../job/outcome.ts';
 import {arePackedStrings, countOf, isList, type Values} from '../job/packed-strings.ts';
 import {PackedTimes} from '../job/packed-times.ts';
 import type {PoolOptions} from '../job/worker-options.ts';

@@ -61,7 +61,7 @@ export interface SourceListener {
 	/** The worker is about to end. */
 	failing(worker: PoolWorker, error: unknown): void;
 	/** The worker has ended, and all its messages were delivered. */
-	gone(worker: PoolWorker, ending: Ending): void;
+	gone(worker: PoolWorker, ending: WorkerEnd): void;
 }
 
 export interface PoolWorker {
@@ -80,7 +80,7 @@ export interface PoolWorker {
 export type Examination = Pick<PostMortem, 'heap' | 'stack' | 'noStack'>;
 
 /** How a worker ended. */
-export interface Ending {
+export interface WorkerEnd {
 	readonly exitCode: number | null;
 	readonly signal?: string;
 	readonly isOutOfMemory?: boolean;

@@ -1,5 +1,5 @@
 import type {Batch, BatchOptions, CompletedBatch, DeleteResult} from '../job/batch.ts';
-import type {Claim, ClaimedJob, Lease, OwnerId} from '../job/claim.ts';
+import type {Claim, ClaimedJob, Lease, Outcome, OwnerId, Settlement} from '../job/claim.ts';
 import type {Encoded} from '../job/encoding.ts';
 import {toFailure} from '../job/failure.ts';
 import {claimedJobsOf, type EnqueuedGroup, listIds, type NewGroup, numberAt, sizeOf, toEndedGroup, toNewGroups} from '../job/group.ts';
@@ -20,7 +20,6 @@ import type {
 	Page,
 } from '../job/job.ts';
 import type {NewJob} from '../job/new-job.ts';
-import type {Outcome, Settlement} from '../job/outcome.ts';
 import {movePages} from './moving.ts';
 import type {Claimed, ClaimRequest, MovePage, MoveTarget, SettledGroup, Store, TaskCounts} from './store.ts';
 

@@ -1,10 +1,9 @@
 import type {Batch, BatchOptions, CompletedBatch} from '../job/batch.ts';
-import type {Claim, Lease, OwnerId} from '../job/claim.ts';
+import type {Claim, JobUpdate, Lease, OwnerId} from '../job/claim.ts';
 import type {Health} from '../job/events.ts';
 import type {FailureRecord} from '../job/failure.ts';
 import type {ClaimedGroup, EndedGroup, EnqueuedGroup, NewGroup} from '../job/group.ts';
 import type {BatchId, Job, JobEnd, JobFilter, JobId, JobStatus, JobValues, LogLine, Page} from '../job/job.ts';
-import type {JobUpdate} from '../job/outcome.ts';
 
 /**
  * A store keeps jobs. Every implementation passes `test/store/contract.ts`.

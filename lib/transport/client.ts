@@ -1,5 +1,5 @@
-import {fromEnvelope} from '../job/error-envelope.ts';
 import type {EventName, JobEvent} from '../job/events.ts';
+import {fromEnvelope} from '../job/failure.ts';
 import type {JobId} from '../job/job.ts';
 import type {TaskInfo} from '../job/task.ts';
 import {FaenaError} from '../support/errors.ts';

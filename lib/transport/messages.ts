@@ -2,8 +2,8 @@
 
 import type {Batch, BatchOptions, DeleteResult} from '../job/batch.ts';
 import type {Encoded} from '../job/encoding.ts';
-import type {ErrorEnvelope} from '../job/error-envelope.ts';
 import type {EventName, JobEvent} from '../job/events.ts';
+import type {ErrorEnvelope} from '../job/failure.ts';
 import type {NewGroup} from '../job/group.ts';
 import type {
 	BatchId,
@@ -22,8 +22,8 @@ import type {
 	LogLine,
 	Page,
 } from '../job/job.ts';
+import {buffersOf, listOf} from '../job/packed-strings.ts';
 import type {TaskInfo} from '../job/task.ts';
-import {buffersOf, listOf} from '../job/transfer.ts';
 import type {PoolOptions} from '../job/worker-options.ts';
 
 /** Start data of a dispatcher's thread. */

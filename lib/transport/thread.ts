@@ -1,12 +1,10 @@
 import type {Worker} from 'node:worker_threads';
-import {fromEnvelope} from '../job/error-envelope.ts';
 import type {JobEvent} from '../job/events.ts';
+import {fromEnvelope} from '../job/failure.ts';
 import type {TaskInfo} from '../job/task.ts';
 import {FaenaError} from '../support/errors.ts';
-import {startThread} from '../support/node-args.ts';
-import {workerUrl} from '../support/worker-url.ts';
-import type {Call, CallsMessage, DispatcherMessage, DispatcherStart, RepliesMessage, Started} from './messages.ts';
-import {transferListOf} from './messages.ts';
+import {startThread, workerUrl} from '../support/node-args.ts';
+import {type Call, type CallsMessage, type DispatcherMessage, type DispatcherStart, type RepliesMessage, type Started, transferListOf} from './messages.ts';
 
 /** The connection of an engine to its dispatcher: carries calls there, and messages back. */
 export interface Transport {

@@ -1,14 +1,12 @@
 /** Messages between a pool and its workers, across the boundary of a thread or process. */
 
 import type {Encoded} from '../job/encoding.ts';
-import type {ErrorEnvelope} from '../job/error-envelope.ts';
-import type {FailureRecord} from '../job/failure.ts';
+import type {ErrorEnvelope, FailureRecord} from '../job/failure.ts';
 import type {ClaimedGroup} from '../job/group.ts';
 import type {LogLine, StopReason} from '../job/job.ts';
 import type {ChildJob} from '../job/new-job.ts';
-import type {Values} from '../job/packed-strings.ts';
+import {buffersOf, listOf, type Values} from '../job/packed-strings.ts';
 import type {ExecutionOptions, Isolation, TaskInfo} from '../job/task.ts';
-import {buffersOf, listOf} from '../job/transfer.ts';
 
 /** The first request to a worker; its answer is a {@link Loaded}. A chunk is answered with nothing, since its outcomes are posted. */
 export interface LoadMessage {

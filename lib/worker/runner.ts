@@ -10,7 +10,7 @@ import {optionsOf, type TaskFunction} from '../job/task.ts';
 import {monotonicMs} from '../support/clock.ts';
 import {get, wallMs, withResolvers} from '../support/primordials.ts';
 import type {ChunkState} from './chunk-state.ts';
-import {Execution, type Executions, type OpenChunk} from './execution.ts';
+import {Execution, type Executions, type OpenChunk} from './context.ts';
 import type {ChunkMessage, WorkerMessage} from './messages.ts';
 import {OutcomeBuffer} from './outcomes.ts';
 import type {ResourceUsage} from './resource-usage.ts';

@@ -1,6 +1,6 @@
+import {MAX_LOG_LINES} from '../job/claim.ts';
 import type {Encoded} from '../job/encoding.ts';
 import type {LogLevel, LogLine} from '../job/job.ts';
-import {MAX_LOG_LINES} from '../job/outcome.ts';
 import {clearTimeout, setTimeout, steadyMs, wallMs} from '../support/primordials.ts';
 
 /**

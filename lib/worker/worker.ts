@@ -1,6 +1,5 @@
 import {setPriority} from 'node:os';
-import {toEnvelope} from '../job/error-envelope.ts';
-import {toFailure} from '../job/failure.ts';
+import {toEnvelope, toFailure} from '../job/failure.ts';
 import {JobMaker} from '../job/new-job.ts';
 import {OpenJobsCell} from '../job/open-jobs.ts';
 import type {Isolation} from '../job/task.ts';

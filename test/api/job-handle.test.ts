@@ -1,7 +1,7 @@
 import test from 'ava';
 import {Events} from '../../lib/api/events.ts';
 import {JobHandle} from '../../lib/api/job-handle.ts';
-import {toEnvelope} from '../../lib/job/error-envelope.ts';
+import {toEnvelope} from '../../lib/job/failure.ts';
 import {FaenaError} from '../../lib/support/errors.ts';
 import {DispatcherClient} from '../../lib/transport/client.ts';
 import type {Transport} from '../../lib/transport/thread.ts';

@@ -1,10 +1,11 @@
 import {once} from 'node:events';
 import {join} from 'node:path';
 import {setImmediate as nextTurn} from 'node:timers/promises';
-import test, {type ExecutionContext} from 'ava';
+import type {ExecutionContext} from 'ava';
+import test from 'ava';
 import Database from 'better-sqlite3';
-import {DirectUpdateWriter} from '../../lib/api/direct-update-writer.ts';
-import {warn} from '../../lib/api/warnings.ts';
+import {warn} from '../../lib/api/events.ts';
+import {DirectUpdateWriter} from '../../lib/api/work.ts';
 import {enqueueIn, FaenaError, type TaskContext} from '../../lib/index.ts';
 import {JobQueue, openQueue, type Policy, work} from '../../lib/queue.ts';
 import type {Changes} from '../../lib/store/store.ts';

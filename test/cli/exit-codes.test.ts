@@ -1,6 +1,6 @@
 import {readFileSync} from 'node:fs';
 import test from 'ava';
-import {ExitCode, exitCodeOf} from '../../lib/cli/exit-codes.ts';
+import {ExitCode, exitCodeOf} from '../../lib/cli/print.ts';
 import {FaenaError} from '../../lib/support/errors.ts';
 
 test('wrong usage, missing jobs and failures midway end a command with different codes', t => {

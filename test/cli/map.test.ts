@@ -1,8 +1,9 @@
 import {once} from 'node:events';
 import {mkdirSync, writeFileSync} from 'node:fs';
 import {join} from 'node:path';
-import test, {type ExecutionContext} from 'ava';
-import {RENAMED_FLAGS} from '../../lib/cli/renamed-flags.ts';
+import type {ExecutionContext} from 'ava';
+import test from 'ava';
+import {RENAMED_FLAGS} from '../../lib/cli/program.ts';
 import {open} from '../../lib/index.ts';
 import {assertSentence, FAENA, Folder, type Program, parse, tasks} from './command.ts';
 

@@ -1,6 +1,6 @@
 import test from 'ava';
 import fc from 'fast-check';
-import {commitInParts, isRefusal} from '../../lib/dispatcher/bisection.ts';
+import {commitInParts, isRefusal} from '../../lib/dispatcher/retries.ts';
 import {FaenaError} from '../../lib/support/errors.ts';
 
 const refusal = new FaenaError('BadRow', 'refused');

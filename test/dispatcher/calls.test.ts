@@ -1,8 +1,7 @@
 import test from 'ava';
-import {Calls, type OtherCall} from '../../lib/dispatcher/calls.ts';
+import {Calls, IdleCalls, type OtherCall} from '../../lib/dispatcher/calls.ts';
 import {Clients} from '../../lib/dispatcher/clients.ts';
 import {HeldBatches} from '../../lib/dispatcher/held-batches.ts';
-import {IdleCalls} from '../../lib/dispatcher/idle-calls.ts';
 import type {BatchId} from '../../lib/job/job.ts';
 import {JobQueue} from '../../lib/store/job-queue.ts';
 import type {Store} from '../../lib/store/store.ts';

@@ -1,5 +1,5 @@
 import test from 'ava';
-import {ChunkCutter} from '../../lib/dispatcher/chunk-cutter.ts';
+import {ChunkCutter} from '../../lib/dispatcher/demand.ts';
 import {type ClaimedGroup, listIds, sizeOf} from '../../lib/job/group.ts';
 import type {Policy} from '../../lib/job/job.ts';
 import {pack} from '../../lib/job/packed-strings.ts';

@@ -1,7 +1,7 @@
 import test from 'ava';
-import {changesOf, enqueuesJobs, fromParts, NO_WRITES, replacementOf, toParts, type Writes} from '../../lib/dispatcher/commit-parts.ts';
+import {changesOf, enqueuesJobs, fromParts, NO_WRITES, replacementOf, toParts, type Writes} from '../../lib/dispatcher/commits.ts';
+import type {Outcome} from '../../lib/job/claim.ts';
 import {settlementsOf} from '../../lib/job/group.ts';
-import type {Outcome} from '../../lib/job/outcome.ts';
 import {FaenaError} from '../../lib/support/errors.ts';
 import {newJob} from '../fixtures/dispatcher.ts';
 import {endedGroup, returnedGroup} from '../fixtures/groups.ts';

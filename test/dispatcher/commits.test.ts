@@ -1,6 +1,5 @@
 import test from 'ava';
-import {NO_WRITES, type Writes} from '../../lib/dispatcher/commit-parts.ts';
-import {Commits, type Refused} from '../../lib/dispatcher/commits.ts';
+import {Commits, NO_WRITES, type Refused, type Writes} from '../../lib/dispatcher/commits.ts';
 import {settlementsOf} from '../../lib/job/group.ts';
 import {JobQueue} from '../../lib/store/job-queue.ts';
 import type {Changes, ClaimRequest, Store} from '../../lib/store/store.ts';

@@ -1,6 +1,6 @@
 import test from 'ava';
+import {IdleCalls} from '../../lib/dispatcher/calls.ts';
 import {Clients} from '../../lib/dispatcher/clients.ts';
-import {IdleCalls} from '../../lib/dispatcher/idle-calls.ts';
 import type {TaskCounts} from '../../lib/store/store.ts';
 import type {Reply} from '../../lib/transport/messages.ts';
 import {override} from '../fixtures/override.ts';

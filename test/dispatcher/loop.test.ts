@@ -1,8 +1,8 @@
 import test from 'ava';
 import {Dispatcher} from '../../lib/dispatcher/dispatcher.ts';
+import type {Outcome} from '../../lib/job/claim.ts';
 import type {EventName, JobEvent} from '../../lib/job/events.ts';
 import {type ClaimedGroup, listIds, sizeOf, toEndedGroup} from '../../lib/job/group.ts';
-import type {Outcome} from '../../lib/job/outcome.ts';
 import {JobQueue} from '../../lib/store/job-queue.ts';
 import type {News, Store} from '../../lib/store/store.ts';
 import {type ErrorCode, FaenaError} from '../../lib/support/errors.ts';

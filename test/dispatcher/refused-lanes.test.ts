@@ -1,5 +1,5 @@
 import test from 'ava';
-import {RefusedLanes} from '../../lib/dispatcher/refused-lanes.ts';
+import {RefusedLanes} from '../../lib/dispatcher/commits.ts';
 import type {LaneRequest} from '../../lib/store/store.ts';
 import {FaenaError} from '../../lib/support/errors.ts';
 import {HandClock} from '../fixtures/hand-clock.ts';

@@ -1,5 +1,5 @@
 import test from 'ava';
-import {RetryState} from '../../lib/dispatcher/retry-state.ts';
+import {RetryState} from '../../lib/dispatcher/retries.ts';
 import {type ErrorCode, FaenaError} from '../../lib/support/errors.ts';
 import {HandClock} from '../fixtures/hand-clock.ts';
 

@@ -1,7 +1,7 @@
 import test from 'ava';
 import {SignalGate} from '../../lib/dispatcher/signal-gate.ts';
+import type {Outcome} from '../../lib/job/claim.ts';
 import {type EndedGroup, settlementsOf, sizeOf} from '../../lib/job/group.ts';
-import type {Outcome} from '../../lib/job/outcome.ts';
 import {endedGroup, returnedGroup} from '../fixtures/groups.ts';
 import {HandClock} from '../fixtures/hand-clock.ts';
 

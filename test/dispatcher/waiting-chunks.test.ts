@@ -1,6 +1,5 @@
 import test from 'ava';
-import {Statistics} from '../../lib/dispatcher/statistics.ts';
-import {WaitingChunks} from '../../lib/dispatcher/waiting-chunks.ts';
+import {Statistics, WaitingChunks} from '../../lib/dispatcher/statistics.ts';
 import {idAt, settlementsOf} from '../../lib/job/group.ts';
 import {POLICY} from '../fixtures/dispatcher.ts';
 import {claimedGroup, returnedGroup} from '../fixtures/groups.ts';

@@ -1,5 +1,5 @@
 import test from 'ava';
-import {Watches} from '../../lib/dispatcher/watches.ts';
+import {Watches} from '../../lib/dispatcher/clients.ts';
 import type {JobId} from '../../lib/job/job.ts';
 import {JobQueue} from '../../lib/store/job-queue.ts';
 import type {Notice} from '../../lib/transport/messages.ts';

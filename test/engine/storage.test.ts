@@ -2,7 +2,7 @@ import {copyFileSync, existsSync, renameSync, rmSync, statSync, truncateSync, wr
 import {join} from 'node:path';
 import {setTimeout as sleep} from 'node:timers/promises';
 import Database from 'better-sqlite3';
-import type {Logger} from '../../lib/api/logger.ts';
+import type {Logger} from '../../lib/api/events.ts';
 import type {Policy} from '../../lib/job/job.ts';
 import {openQueue, work} from '../../lib/queue.ts';
 import {assertSentence, Folder, tasks} from '../cli/command.ts';

@@ -1,5 +1,6 @@
 import test from 'ava';
 import fc from 'fast-check';
+import type {Outcome, Settlement} from '../../lib/job/claim.ts';
 import {
 	type ClaimedGroup,
 	claimedJobsOf,
@@ -22,7 +23,6 @@ import {
 } from '../../lib/job/group.ts';
 import type {Policy} from '../../lib/job/job.ts';
 import type {NewJob} from '../../lib/job/new-job.ts';
-import type {Outcome, Settlement} from '../../lib/job/outcome.ts';
 import {pack} from '../../lib/job/packed-strings.ts';
 
 const POLICY: Policy = {maxAttempts: 3, timeoutMs: null, backoff: {baseMs: 1, factor: 1, maxMs: 1, jitter: 0}, retry: 'auto'};

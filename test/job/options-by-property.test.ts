@@ -1,10 +1,10 @@
 /** Every option that is a number or a time, with values that have broken such options, in each function that takes it: it works, or is refused. */
 import {join} from 'node:path';
 import {mock} from 'node:test';
-import anyTest, {type ExecutionContext} from 'ava';
+import type {ExecutionContext} from 'ava';
+import anyTest from 'ava';
 import Database from 'better-sqlite3';
-import {HALT_CHECKS} from '../../lib/api/halt.ts';
-import {MAP_CHECKS} from '../../lib/api/map-options.ts';
+import {HALT_CHECKS, MAP_CHECKS} from '../../lib/api/map-options.ts';
 import {OPEN_CHECKS, RECYCLE_CHECKS, RESOURCE_LIMITS_CHECKS} from '../../lib/api/open-options.ts';
 import {WORK_CHECKS} from '../../lib/api/work.ts';
 import {run as runCommand} from '../../lib/cli/program.ts';

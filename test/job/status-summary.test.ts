@@ -1,6 +1,5 @@
 import test from 'ava';
-import {type Counts, STATUSES} from '../../lib/job/job.ts';
-import {statusSummary} from '../../lib/job/status-summary.ts';
+import {type Counts, STATUSES, statusSummary} from '../../lib/job/job.ts';
 import fc from '../fixtures/property.ts';
 
 const NONE: Counts = {pending: 0, running: 0, failed: 0, completed: 0, dead: 0, cancelled: 0};

@@ -85,7 +85,7 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
 		killer: ['test/store/blobs.test.ts', 'results over the threshold lie in files, even if they are short and their jobs end together'],
 	},
 	'a checkpoint is not fenced': {
-		file: 'lib/store/sqlite/job-updates.ts',
+		file: 'lib/store/sqlite/settle.ts',
 		find: 'if (isInRun && (execution !== 1 || claimedRunOf(statements, id)?.[2] !== lease)) return;',
 		put: '',
 		killer: [SQLITE, 'sqlite: an update whose claim was lost is dropped'],
@@ -129,7 +129,7 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
 		killer: [SQLITE, 'several processes that create and share one file never get a job twice'],
 	},
 	'a transaction fails at once while another program has the write lock': {
-		file: 'lib/store/sqlite/busy.ts',
+		file: 'lib/store/sqlite/sqlite-errors.ts',
 		find: 'return retry(attempt);',
 		put: 'throw error;',
 		killer: [SQLITE, PATIENT],
@@ -201,7 +201,7 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
 		killer: ['test/dispatcher/dispatcher.test.ts', 'a claim that took effect though its commit seemed to fail leaves no job without an owner'],
 	},
 	'an outcome that the store refuses holds the others back': {
-		file: 'lib/dispatcher/bisection.ts',
+		file: 'lib/dispatcher/retries.ts',
 		find: 'if (!isRefusal(error)) return',
 		put: 'return',
 		killer: ['test/engine/refusals.test.ts', 'a result that the database refuses is a failure of its job, charged, and holds back no other'],
@@ -225,7 +225,7 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
 		killer: ['test/store/hostile.test.ts', ROLLBACK],
 	},
 	'a checkpoint waits as long as outcomes do': {
-		file: 'lib/dispatcher/commit-timing.ts',
+		file: 'lib/dispatcher/chunk-sizer.ts',
 		find: 'Math.min(commitAt, this.#updatesDueAt)',
 		put: 'commitAt',
 		killer: [
@@ -240,7 +240,7 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
 		killer: ['test/store/paging.test.ts', 'a page moves few jobs if each of them is in another run'],
 	},
 	'a page of a release unpacks all runs of its owner': {
-		file: 'lib/store/sqlite/release.ts',
+		file: 'lib/store/sqlite/end-execution.ts',
 		find: 'if (jobs >= MAX_RELEASED_JOBS) break;',
 		put: '',
 		killer: ['test/store/paging.test.ts', 'a page of a release unpacks few of the runs that its owner has claimed'],
@@ -289,13 +289,13 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
 		killer: [SQLITE, 'an owner whose heartbeat is written while a reclaim of its jobs waits for the lock keeps its jobs'],
 	},
 	'the death of a process makes no job a suspect': {
-		file: 'lib/store/sqlite/release.ts',
+		file: 'lib/store/sqlite/end-execution.ts',
 		find: 'statements.suspectClaims.run(owner, lease, first, Math.min(last, upTo), MAX_SUSPICION)',
 		put: '[owner, lease, first, last, MAX_SUSPICION]',
 		killer: [SQLITE, `sqlite: ${OPEN_JOBS}`],
 	},
 	'the death of a process makes all its jobs suspects': {
-		file: 'lib/store/sqlite/release.ts',
+		file: 'lib/store/sqlite/end-execution.ts',
 		find: 'statements.suspectClaims.run(owner, lease, first, Math.min(last, upTo), MAX_SUSPICION)',
 		put: 'statements.suspectClaims.run(owner, lease, 0 * first, Math.max(last, upTo), MAX_SUSPICION)',
 		killer: [SQLITE, `sqlite: ${OPEN_JOBS}`],
@@ -380,7 +380,7 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
 		killer: [SQLITE, 'sqlite: a job without attempts left is dead, with the error of its last execution'],
 	},
 	'the neighbours of a job that killed its worker are charged': {
-		file: 'lib/pool/lost-chunk.ts',
+		file: 'lib/pool/chunk-outcomes.ts',
 		find: 'accused?.indexes.includes(index) ?',
 		put: 'accused ?',
 		killer: ['test/engine/retry.test.ts', 'an execution that took its worker down is charged, its neighbours are not'],
@@ -398,7 +398,7 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
 		killer: [SQLITE, 'sqlite: a job that killed its worker three times is dead, however many attempts it has left'],
 	},
 	'a running job is charged for a worker that another job has broken': {
-		file: 'lib/pool/lost-chunk.ts',
+		file: 'lib/pool/chunk-outcomes.ts',
 		find: '(isBroken(chunk, loss) ? undefined : chunk.running())',
 		put: 'chunk.running()',
 		killer: [
@@ -407,7 +407,7 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
 		],
 	},
 	'the only job of a chunk is charged for a broken worker': {
-		file: 'lib/pool/lost-chunk.ts',
+		file: 'lib/pool/chunk-outcomes.ts',
 		find: ' && (isAlone || !isBroken(chunk, loss))',
 		put: '',
 		killer: ['test/pool/threads.test.ts', 'threads: where a worker is broken after one job, none is charged, and each is to run alone'],
@@ -445,7 +445,7 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
 		killer: [SQLITE, 'sqlite: counts covers all six statuses, of all tasks or of one'],
 	},
 	'a delayed job is promoted early': {
-		file: 'lib/store/sqlite/promote.ts',
+		file: 'lib/store/sqlite/claim.ts',
 		find: 'statements.dueJobs.all(now, MAX_PROMOTED_JOBS)',
 		put: 'statements.dueJobs.all(now + 1, MAX_PROMOTED_JOBS)',
 		killer: [SQLITE, 'sqlite: a delayed job is claimed at its time, not before'],
@@ -524,7 +524,7 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
 		killer: [SQLITE, 'sqlite: a batch does not complete by a discard of a job: its input is needed again'],
 	},
 	'cleanup deletes the jobs of open batches': {
-		file: 'lib/store/sqlite/cleanup.ts',
+		file: 'lib/store/sqlite/delete.ts',
 		find: 'endedAt < endedBefore && isInOpenBatch === 0;',
 		put: 'endedAt < endedBefore && isInOpenBatch >= 0;',
 		killer: [SQLITE, 'sqlite: cleanup keeps the jobs of open batches'],
@@ -618,13 +618,13 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
 	},
 	// ——— stops and failures ———
 	'a thread ends while another is examined': {
-		file: 'lib/pool/threads/thread-stack.ts',
+		file: 'lib/pool/threads/threads.ts',
 		find: 'const ended = current.then(end);',
 		put: 'const ended = end();',
 		killer: ['test/pool/thread-stack.test.ts', 'no thread ends while another is looked at, and none is looked at while another ends'],
 	},
 	'a thread is examined while another ends': {
-		file: 'lib/pool/threads/thread-stack.ts',
+		file: 'lib/pool/threads/threads.ts',
 		find: 'while (ending.size > 0) await Promise.all(ending);',
 		put: '',
 		killer: ['test/pool/thread-stack.test.ts', 'no thread ends while another is looked at, and none is looked at while another ends'],
@@ -643,19 +643,19 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
 	},
 	// ——— input from outside ———
 	'a name that JSON escapes is stored as one': {
-		file: 'lib/job/value-to-tree.ts',
+		file: 'lib/job/value-tree.ts',
 		find: 'if (name === TAG || isEscaped(name)) tagged = true;',
 		put: 'if (name === TAG) tagged = true;',
 		killer: ['test/job/encoding.test.ts', 'names are decoded as they are, whatever names this thread has parsed before'],
 	},
 	'the result of a method toJSON is stored': {
-		file: 'lib/job/value-to-tree.ts',
+		file: 'lib/job/value-tree.ts',
 		find: '\trefuseToJson(object, walk);\n',
 		put: '',
 		killer: ['test/job/encoding.test.ts', 'refused, with the path to the value: a method that only JSON sees'],
 	},
 	'a job without a number is enqueued': {
-		file: 'lib/store/sqlite/counter.ts',
+		file: 'lib/store/sqlite/tx.ts',
 		find: 'if (Number.isSafeInteger(number)) return number as number;',
 		put: 'return number as number;',
 		killer: ['test/store/hostile.test.ts', 'without a counter no job is enqueued or claimed: delete from counter'],

@@ -1,8 +1,8 @@
 import test from 'ava';
+import type {Ending} from '../../lib/job/claim.ts';
 import type {FailureRecord} from '../../lib/job/failure.ts';
 import {type EndedGroup, settlementsOf} from '../../lib/job/group.ts';
 import {MAX_SUSPICION} from '../../lib/job/job.ts';
-import type {Ending} from '../../lib/job/outcome.ts';
 import {packTimes} from '../../lib/job/packed-times.ts';
 import {postMortemOf, reportedBy, stoppedEnding, withFailures} from '../../lib/pool/chunk-outcomes.ts';
 import type {OutcomesMessage} from '../../lib/worker/messages.ts';

@@ -2,8 +2,7 @@ import {once} from 'node:events';
 import {connect} from 'node:net';
 import {serialize} from 'node:v8';
 import test from 'ava';
-import {ControlSocket, writeFrame} from '../../lib/pool/processes/control-socket.ts';
-import {makeRendezvous, removeRendezvous, socketIn} from '../../lib/pool/processes/rendezvous.ts';
+import {ControlSocket, makeRendezvous, removeRendezvous, socketIn, writeFrame} from '../../lib/pool/processes/control-socket.ts';
 
 test('a command to a process that has just died is lost, and ends nobody else', async t => {
 	const rendezvous = makeRendezvous();

@@ -1,8 +1,9 @@
 import {type ChildProcess, spawn} from 'node:child_process';
 import {once} from 'node:events';
 import {readdirSync} from 'node:fs';
-import test, {type ExecutionContext} from 'ava';
-import {warn} from '../../lib/api/warnings.ts';
+import type {ExecutionContext} from 'ava';
+import test from 'ava';
+import {warn} from '../../lib/api/events.ts';
 import {Descendants} from '../../lib/pool/descendants.ts';
 import {asWorkerThread, MARK, openProcessTable, ownThread, type ProcessState, type ProcessTable, ProcTable, PsTable} from '../../lib/pool/process-table.ts';
 import {areAlive, countAlive, endAll, makeToken, statesOf} from '../fixtures/processes.ts';

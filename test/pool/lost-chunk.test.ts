@@ -1,10 +1,10 @@
 import test from 'ava';
+import type {Outcome} from '../../lib/job/claim.ts';
 import {type ClaimedGroup, settlementsOf, toEndedGroup} from '../../lib/job/group.ts';
 import {MAX_SUSPICION, suspicionAmong} from '../../lib/job/job.ts';
-import type {Outcome} from '../../lib/job/outcome.ts';
+import {howItEnded, type Loss, lostJobs} from '../../lib/pool/chunk-outcomes.ts';
 import type {InFlightChunk} from '../../lib/pool/in-flight.ts';
-import {howItEnded, type Loss, lostJobs} from '../../lib/pool/lost-chunk.ts';
-import type {Ending} from '../../lib/pool/worker-source.ts';
+import type {WorkerEnd} from '../../lib/pool/worker-source.ts';
 import type {ChunkState} from '../../lib/worker/chunk-state.ts';
 import {BROKEN} from '../../lib/worker/messages.ts';
 import {POLICY} from '../fixtures/dispatcher.ts';
@@ -237,7 +237,7 @@ test('a suspect that runs alone is charged with whatever happens to its worker',
 });
 
 test('the failure has what is known of the end: signal, stderr, the error, and the limit of the heap if that was full', t => {
-	const errorOf = (ending: Ending) => {
+	const errorOf = (ending: WorkerEnd) => {
 		const [outcome] = lose({...CRASH, ending}, {act: side => void side.start(0, STARTED_AT)});
 		return outcome && 'error' in outcome ? outcome.error : undefined;
 	};
@@ -266,7 +266,7 @@ test('a start that lies in the future ran for no time', t => {
 	t.like(outcome, {durationMs: 0, startedAt: 1_000_500});
 });
 
-const WAYS: readonly (readonly [Ending, string])[] = [
+const WAYS: readonly (readonly [WorkerEnd, string])[] = [
 	[{exitCode: 134, isOutOfMemory: true, signal: 'SIGABRT'}, 'ran out of memory'],
 	[{exitCode: null, error: new Error('no such file')}, 'could not be started (no such file)'],
 	[{exitCode: null, signal: 'SIGKILL'}, 'was ended by SIGKILL'],

@@ -1,11 +1,11 @@
 import test from 'ava';
-import {toEnvelope} from '../../lib/job/error-envelope.ts';
+import {toEnvelope} from '../../lib/job/failure.ts';
 import type {PoolOptions} from '../../lib/job/worker-options.ts';
 import {ChunkTracker} from '../../lib/pool/chunk-tracker.ts';
 import type {InFlightChunk} from '../../lib/pool/in-flight.ts';
 import {type Slot, Slots} from '../../lib/pool/slots.ts';
 import {WorkerLifecycle} from '../../lib/pool/worker-lifecycle.ts';
-import type {Ending, PoolWorker} from '../../lib/pool/worker-source.ts';
+import type {PoolWorker, WorkerEnd} from '../../lib/pool/worker-source.ts';
 import {FaenaError} from '../../lib/support/errors.ts';
 import {claimedGroup} from '../fixtures/groups.ts';
 import {HandClock} from '../fixtures/hand-clock.ts';
@@ -170,7 +170,7 @@ test('a request to load that is not answered is that of a worker that ended', as
 	t.is(slotOf(0).phase, 'loading');
 });
 
-const UNLOADABLE: readonly (readonly [ending: Ending, code: string, message: string])[] = [
+const UNLOADABLE: readonly (readonly [ending: WorkerEnd, code: string, message: string])[] = [
 	[{exitCode: 3}, 'BadTasksModule', "The tasks module /tasks.js can't be loaded: its worker thread ended with exit code 3."],
 	[
 		{exitCode: 3, stderr: ' no model \n'},
@@ -296,7 +296,7 @@ test('the loss of a worker that ended by itself tells how, and which job ran', a
 			{exitCode: null, signal: 'SIGSEGV', leavesProcesses: false},
 			{reason: 'ended', signal: 'SIGSEGV'},
 		],
-	] as const satisfies [Ending, object][];
+	] as const satisfies [WorkerEnd, object][];
 	for (const [ending, loss] of cases) {
 		const {open, give, source, losses, slots, listener} = setUp();
 		await open();

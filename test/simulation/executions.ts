@@ -1,5 +1,5 @@
+import type {Outcome, Settlement} from '../../lib/job/claim.ts';
 import type {StopReason} from '../../lib/job/job.ts';
-import type {Outcome, Settlement} from '../../lib/job/outcome.ts';
 import {isRefused} from './plans.ts';
 import type {Actor, Scheduler} from './scheduler.ts';
 import type {Result} from './workers.ts';

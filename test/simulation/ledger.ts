@@ -1,13 +1,11 @@
 import type Database from 'better-sqlite3';
-import {backoffMs} from '../../lib/job/backoff.ts';
 import type {CompletedBatch} from '../../lib/job/batch.ts';
-import type {ClaimedJob, Lease} from '../../lib/job/claim.ts';
+import type {ClaimedJob, Lease, Outcome, Settlement} from '../../lib/job/claim.ts';
 import type {Encoded} from '../../lib/job/encoding.ts';
 import {newJobsOf, settlementsOf} from '../../lib/job/group.ts';
-import type {CancelResult} from '../../lib/job/job.ts';
-import {type JobFilter, type JobStatus, MAX_CRASHES, MAX_SUSPICION, mostTogether, type Policy} from '../../lib/job/job.ts';
+import {type CancelResult, type JobFilter, type JobStatus, MAX_CRASHES, MAX_SUSPICION, mostTogether, type Policy} from '../../lib/job/job.ts';
 import type {NewJob} from '../../lib/job/new-job.ts';
-import type {Outcome, Settlement} from '../../lib/job/outcome.ts';
+import {backoffMs} from '../../lib/job/options.ts';
 import {movableStatuses} from '../../lib/store/moving.ts';
 import type {Changes, ClaimRequest, Committed, Moved, MovePage, MoveTarget, Settled} from '../../lib/store/store.ts';
 import type {Notice} from '../../lib/transport/messages.ts';

@@ -1,7 +1,6 @@
 import {closeSync, mkdtempSync, openSync} from 'node:fs';
 import {join} from 'node:path';
-import {toEnvelope} from '../../lib/job/error-envelope.ts';
-import type {FailureRecord} from '../../lib/job/failure.ts';
+import {type FailureRecord, toEnvelope} from '../../lib/job/failure.ts';
 import {idAt, numberAt, sizeOf} from '../../lib/job/group.ts';
 import type {StopReason} from '../../lib/job/job.ts';
 import type {ChildJob} from '../../lib/job/new-job.ts';
@@ -10,11 +9,11 @@ import {pack} from '../../lib/job/packed-strings.ts';
 import {packTimes} from '../../lib/job/packed-times.ts';
 import type {TaskInfo} from '../../lib/job/task.ts';
 import {ChildChunkState, createRegions, MAX_CELLS} from '../../lib/pool/processes/chunk-states.ts';
+import {chunkStateFileIn} from '../../lib/pool/processes/control-socket.ts';
 import {RemoteChunkStates} from '../../lib/pool/processes/remote-chunk-states.ts';
-import {chunkStateFileIn} from '../../lib/pool/processes/rendezvous.ts';
 import {obey, type WatchdogAnswer, type WatchdogCommand} from '../../lib/pool/processes/watchdog.ts';
 import {NO_ANSWER} from '../../lib/pool/stack-snapshot.ts';
-import type {Ending, Examination, PoolChunkState, PoolWorker, SourceListener, WorkerSource} from '../../lib/pool/worker-source.ts';
+import type {Examination, PoolChunkState, PoolWorker, SourceListener, WorkerEnd, WorkerSource} from '../../lib/pool/worker-source.ts';
 import type {Clock} from '../../lib/support/clock.ts';
 import type {ChunkState} from '../../lib/worker/chunk-state.ts';
 import type {ChunkMessage, ChunkReport, Loaded, LoadMessage, WorkerRequest} from '../../lib/worker/messages.ts';
@@ -170,7 +169,7 @@ class SimulatedWorker implements PoolWorker, Actor {
 		return this.#gone.promise;
 	}
 
-	#die(ending: Ending): void {
+	#die(ending: WorkerEnd): void {
 		if (this.#hasEnded) return;
 		this.#hasEnded = true;
 		this.#isEnding = true;

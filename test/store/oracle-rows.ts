@@ -1,6 +1,5 @@
-import {backoffMs} from '../../lib/job/backoff.ts';
 import {type Batch, type BatchOptions, MARK_EVERY_MS, type Mark} from '../../lib/job/batch.ts';
-import type {Claim, Lease, OwnerId} from '../../lib/job/claim.ts';
+import type {Claim, Lease, Outcome, OwnerId, Timing} from '../../lib/job/claim.ts';
 import {type Encoded, sameValue, sizeBytes} from '../../lib/job/encoding.ts';
 import {type FailureRecord, poison} from '../../lib/job/failure.ts';
 import {type ClaimedGroup, type EnqueuedGroup, idAt, type NewGroup, newJobsOf, toColumn, toIds} from '../../lib/job/group.ts';
@@ -19,7 +18,7 @@ import {
 	STATUSES,
 } from '../../lib/job/job.ts';
 import type {ChildJob, NewJob} from '../../lib/job/new-job.ts';
-import type {Outcome, Timing} from '../../lib/job/outcome.ts';
+import {backoffMs} from '../../lib/job/options.ts';
 import {pack} from '../../lib/job/packed-strings.ts';
 import {enqueueFailure, keyConflict} from '../../lib/store/conflicts.ts';
 import type {ClaimRequest, LaneRequest, Settled, SettledGroup, StoredJob, TaskCounts, Wanted} from '../../lib/store/store.ts';

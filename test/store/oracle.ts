@@ -1,11 +1,10 @@
 import {type BatchOptions, type CompletedBatch, toCompletionJob} from '../../lib/job/batch.ts';
-import type {Claim, Lease, OwnerId} from '../../lib/job/claim.ts';
+import {type Claim, type JobUpdate, type Lease, MAX_LOG_LINES, type Outcome, type OwnerId, type Settlement} from '../../lib/job/claim.ts';
 import {sameValue, sizeBytes} from '../../lib/job/encoding.ts';
 import {type EndedGroup, type EnqueuedGroup, type NewGroup, newJobsOf, settlementsOf, sizeOf, toIds} from '../../lib/job/group.ts';
 import {type BatchId, type JobEnd, type JobFilter, type JobId, MAX_SUSPICION, type Page, STATUSES} from '../../lib/job/job.ts';
 import type {NewJob} from '../../lib/job/new-job.ts';
 import type {OpenJobs} from '../../lib/job/open-jobs.ts';
-import {type JobUpdate, MAX_LOG_LINES, type Outcome, type Settlement} from '../../lib/job/outcome.ts';
 import {batchConflict, batchInUse, batchRunning} from '../../lib/store/conflicts.ts';
 import {HeartbeatMonitor} from '../../lib/store/heartbeat-monitor.ts';
 import {movableStatuses, RETRIED_BY_DEFAULT} from '../../lib/store/moving.ts';

@@ -1,6 +1,6 @@
 import test from 'ava';
-import {toEnvelope} from '../../lib/job/error-envelope.ts';
 import type {EventName, JobEvent} from '../../lib/job/events.ts';
+import {toEnvelope} from '../../lib/job/failure.ts';
 import type {JobId} from '../../lib/job/job.ts';
 import {FaenaError} from '../../lib/support/errors.ts';
 import {DispatcherClient, type Watcher} from '../../lib/transport/client.ts';

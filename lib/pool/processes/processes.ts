@@ -5,19 +5,17 @@ import {nanoid} from 'nanoid';
 import {Tinypool} from 'tinypool';
 import type {PoolOptions, ResourceLimits} from '../../job/worker-options.ts';
 import {sleep, systemClock} from '../../support/clock.ts';
-import {inheritedArgs} from '../../support/node-args.ts';
-import {workerUrl} from '../../support/worker-url.ts';
+import {inheritedArgs, workerUrl} from '../../support/node-args.ts';
 import type {LoadMessage, WorkerRequest} from '../../worker/messages.ts';
 import {Descendants, SEARCHING_MS} from '../descendants.ts';
 import type {PoolListener} from '../pool.ts';
 import {MARK} from '../process-table.ts';
 import type {Budget} from '../slots.ts';
 import {WorkerPool} from '../worker-pool.ts';
-import {EachApart, type Ending, type Examination, type PoolChunkState, type PoolWorker, type SourceListener} from '../worker-source.ts';
+import {EachApart, type Examination, type PoolChunkState, type PoolWorker, type SourceListener, type WorkerEnd} from '../worker-source.ts';
 import {MAX_CELLS} from './chunk-states.ts';
-import {ControlSocket} from './control-socket.ts';
+import {ControlSocket, makeRendezvous, removeRendezvous} from './control-socket.ts';
 import {RemoteChunkStates} from './remote-chunk-states.ts';
-import {makeRendezvous, removeRendezvous} from './rendezvous.ts';
 import type {WatchdogAnswer} from './watchdog.ts';
 
 /** Tasks in child processes, by Tinypool: a native crash ends only its own process. */
@@ -94,7 +92,7 @@ class Child {
 	/** The answer to the first request. */
 	readonly loaded: Promise<unknown>;
 	/** Resolves when it is gone and all its messages were delivered. */
-	readonly ended: Promise<Ending>;
+	readonly ended: Promise<WorkerEnd>;
 	readonly chunkStates: RemoteChunkStates;
 	readonly #options: PoolOptions;
 	readonly #rendezvous = makeRendezvous();
@@ -174,7 +172,7 @@ class Child {
 		});
 	}
 
-	async #watch(): Promise<Ending> {
+	async #watch(): Promise<WorkerEnd> {
 		const child = this.#process;
 		const [error] = child.pid === undefined ? await once(child, 'error') : await this.#exit();
 		await this.#controlSocket.end();
@@ -193,7 +191,7 @@ class Child {
 		return [];
 	}
 
-	#ending(): Ending {
+	#ending(): WorkerEnd {
 		const {exitCode, signalCode: signal} = this.#process;
 		const stderr = this.#stderr;
 		const limitMb = this.#options.resourceLimits?.maxOldGenerationSizeMb;

@@ -5,7 +5,7 @@ import {ChunkState, HEAD_BYTES, type PublishedProgress, type Running} from '../.
 import {NO_ANSWER} from '../stack-snapshot.ts';
 import type {Examination, PoolChunkState} from '../worker-source.ts';
 import {FILE_BYTES, headOffset} from './chunk-states.ts';
-import {chunkStateFileIn} from './rendezvous.ts';
+import {chunkStateFileIn} from './control-socket.ts';
 import type {WatchdogAnswer, WatchdogCommand} from './watchdog.ts';
 
 const MAX_EXAMINATION_MS = 3000;

@@ -1,3 +1,4 @@
+import {Session} from 'node:inspector';
 import {setTimeout as sleep} from 'node:timers/promises';
 import {fileURLToPath} from 'node:url';
 import type {Worker} from 'node:worker_threads';
@@ -6,18 +7,15 @@ import {Piscina} from 'piscina';
 import type {PostMortem} from '../../job/failure.ts';
 import type {PoolOptions} from '../../job/worker-options.ts';
 import {FaenaError} from '../../support/errors.ts';
-import {inheritedArgs, refusedArgs} from '../../support/node-args.ts';
-import {workerUrl} from '../../support/worker-url.ts';
-import type {LoadMessage, ThreadIdentity, WorkerRequest} from '../../worker/messages.ts';
-import {transferListOf} from '../../worker/messages.ts';
+import {inheritedArgs, refusedArgs, workerUrl} from '../../support/node-args.ts';
+import {type LoadMessage, type ThreadIdentity, transferListOf, type WorkerRequest} from '../../worker/messages.ts';
 import {Descendants} from '../descendants.ts';
 import type {PoolListener} from '../pool.ts';
 import {asWorkerThread} from '../process-table.ts';
 import type {Budget} from '../slots.ts';
-import {ANSWER_MS, type StackSnapshot} from '../stack-snapshot.ts';
+import {ANSWER_MS, type InspectorClient, NO_ANSWER, type StackSnapshot, takeStackSnapshot} from '../stack-snapshot.ts';
 import {WorkerPool} from '../worker-pool.ts';
 import {EachApart, type Examination, MAX_JOBS, type PoolWorker, SharedChunkState, type SourceListener} from '../worker-source.ts';
-import {endThreads, takeThreadSnapshot} from './thread-stack.ts';
 
 /** Tasks in worker threads, by Piscina. */
 export function threadPool(options: PoolOptions, listener: PoolListener, budget?: Budget): WorkerPool {
@@ -188,4 +186,83 @@ const MIB = 1024 ** 2;
 async function heapOf(thread: Worker): Promise<PostMortem['heap']> {
 	const statistics = await Promise.race([thread.getHeapStatistics?.().catch(() => undefined), sleep(ANSWER_MS, undefined, {ref: false})]);
 	return statistics && {usedBytes: statistics.used_heap_size, limitBytes: statistics.heap_size_limit};
+}
+
+/** The snapshot that is being taken. One at a time, since each inspector session receives the events of all threads. */
+let current: Promise<unknown> = Promise.resolve();
+/** The last snapshot in the queue. */
+let last: Promise<unknown> = current;
+/** Threads that are being ended. A thread in native code ends after that code returns; snapshots do not wait for that. */
+const ending = new Set<Promise<unknown>>();
+
+/**
+ * Takes a snapshot of another worker thread of this process. The main thread's inspector relays it, so the main thread must
+ * be free to answer.
+ */
+export function takeThreadSnapshot(threadId: number): Promise<StackSnapshot> {
+	const snapshot = last.then(() => takeOnceFree(threadId)).catch(() => NO_ANSWER);
+	last = snapshot;
+	return snapshot;
+}
+
+async function takeOnceFree(threadId: number): Promise<StackSnapshot> {
+	while (ending.size > 0) await Promise.all(ending);
+	const snapshot = connectAndTake(threadId);
+	current = snapshot.catch(() => undefined);
+	return snapshot;
+}
+
+/**
+ * Ends threads once the current snapshot is taken, and makes later snapshots wait. Node aborts the process if its inspector
+ * attaches to a thread that is just ending.
+ */
+export async function endThreads(end: () => Promise<unknown>): Promise<void> {
+	const ended = current.then(end);
+	const gone = Promise.race([ended, sleep(ANSWER_MS, undefined, {ref: false})]).catch(() => undefined);
+	ending.add(gone);
+	void gone.then(() => ending.delete(gone));
+	await ended;
+}
+
+async function connectAndTake(threadId: number): Promise<StackSnapshot> {
+	const session = new Session();
+	session.connectToMainThread();
+	try {
+		const sessionId = await attach(session, threadId);
+		return sessionId === undefined ? NO_ANSWER : await takeStackSnapshot(clientOf(session, sessionId));
+	} finally {
+		session.disconnect();
+	}
+}
+
+/** Resolves with the id of the thread's session, which the main thread's session relays. */
+function attach(session: Session, threadId: number): Promise<string | undefined> {
+	return new Promise((resolve, reject) => {
+		setTimeout(() => resolve(undefined), ANSWER_MS);
+		session.on('NodeWorker.attachedToWorker', ({params: {sessionId, workerInfo}}) => {
+			if (workerInfo.title.startsWith(`[worker ${threadId}]`)) resolve(sessionId);
+		});
+		session.post('NodeWorker.enable', {waitForDebuggerOnStart: false}, error => error && reject(error));
+	});
+}
+
+function clientOf(session: Session, sessionId: string): InspectorClient {
+	const answers = new Map<number, (answer: unknown) => void>();
+	const client: InspectorClient = {
+		post: (method, params) =>
+			new Promise(resolve => {
+				const id = answers.size + 1;
+				answers.set(id, resolve);
+				session.post('NodeWorker.sendMessageToWorker', {sessionId, message: JSON.stringify({id, method, params})});
+			}),
+		onEvent: () => undefined,
+		close: () => session.post('NodeWorker.disable'),
+	};
+	session.on('NodeWorker.receivedMessageFromWorker', ({params}) => {
+		if (params.sessionId !== sessionId) return;
+		const {id, result, method, params: detail} = JSON.parse(params.message) as {id?: number; result?: unknown; method?: string; params?: never};
+		if (method) client.onEvent(method, detail as never);
+		else if (id !== undefined) answers.get(id)?.(result);
+	});
+	return client;
 }

@@ -1,14 +1,14 @@
-import type {JobId} from '../../job/job.ts';
+import type {Encoded} from '../../job/encoding.ts';
+import {type ClaimedGroup, toColumn, toIds} from '../../job/group.ts';
+import {type JobId, MAX_SUSPICION} from '../../job/job.ts';
+import {pack} from '../../job/packed-strings.ts';
 import {failpoint} from '../../support/failpoint.ts';
 import type {Claimed, ClaimRequest} from '../store.ts';
-import {toGroups} from './claimed-groups.ts';
-import {nextLease} from './counter.ts';
-import {byOrder, type Head, type Heads, isPacked, limitLanes, readHeads} from './heads.ts';
-import {type Lane, openLanes, type RequestedLane} from './lanes.ts';
+import {byOrder, type Head, type Heads, isPacked, limitLanes, type PackedHead, type ReadyRow, readHeads} from './heads.ts';
+import {failureStateOf, type Lane, laneOf, makeReady, openLanes, type RequestedLane} from './lanes.ts';
 import type {ClaimedRun} from './packed-rows.ts';
-import {laneOf} from './ready.ts';
 import {StoredState} from './tally.ts';
-import type {ClaimRow, Tx} from './tx.ts';
+import {type ClaimRow, nextLease, type Tx} from './tx.ts';
 
 /** Claims the first jobs of the requested lanes: by priority, then in order of arrival, across all lanes. */
 export function claim(tx: Tx, request: ClaimRequest, requested: readonly RequestedLane[], owner: number): Claimed {
@@ -70,4 +70,105 @@ function unclaimedOf({statements}: Tx, {heads}: Heads, lease: number): ReadonlyS
 	const claimed = new Set((statements.claimsOfLease.all(0, Number.MAX_SAFE_INTEGER, lease) as ClaimRow[]).map(([id]) => id));
 	const runs = statements.claimedRunsOfLease.all(lease, Number.MAX_SAFE_INTEGER, 0) as ClaimedRun[];
 	return new Set(heads.filter(([, id]) => !claimed.has(id) && !runs.some(([first, last]) => id >= first && id <= last)));
+}
+
+/** A group with its first job. */
+interface OrderedGroup {
+	readonly first: Head;
+	readonly group: ClaimedGroup;
+}
+
+/** The claimed jobs of a lane as groups: one for each run, and one for each policy of the rows between two runs. */
+export function toGroups(tx: Tx, lease: number, lane: Lane, heads: readonly Head[]): OrderedGroup[] {
+	const groups: OrderedGroup[] = [];
+	let rows = new Map<number, ReadyRow[]>();
+	const endRows = () => {
+		for (const own of rows.values()) groups.push({first: own[0] as ReadyRow, group: groupOfRows(tx, lease, lane, own)});
+		rows = new Map();
+	};
+	for (const head of heads) {
+		if (isPacked(head)) {
+			endRows();
+			groups.push({first: head, group: groupOfRun(tx, lease, lane, head)});
+		} else {
+			const own = rows.get(head[4]);
+			if (own) own.push(head);
+			else rows.set(head[4], [head]);
+		}
+	}
+	endRows();
+	return groups;
+}
+
+function groupOfRun({names}: Tx, lease: number, {name}: Lane, [rank, first, {policy, createdAt, payloads}]: PackedHead): ClaimedGroup {
+	return {task: name, lease, policy: names.policy(policy), ids: first, executions: 1, createdAt, priorities: -rank, values: payloads};
+}
+
+/** @param rows jobs with the same policy */
+function groupOfRows(tx: Tx, lease: number, {name, state}: Lane, rows: readonly ReadyRow[]): ClaimedGroup {
+	const histories = new Map<number, History>();
+	const keys = new Map<number, string>();
+	for (const [index, [, id, executions, , , , key]] of rows.entries()) {
+		if (executions > 0) histories.set(index, historyOf(tx, id));
+		if (key !== null) keys.set(index, key);
+	}
+	const isAlone = [...histories.values()].some(history => history.isAlone);
+	return {
+		task: name,
+		lease,
+		policy: tx.names.policy((rows[0] as ReadyRow)[4]),
+		quarantine: state !== StoredState.quarantined ? undefined : isAlone ? 'alone' : 'together',
+		ids: toIds(rows.map(([, id]) => id)),
+		executions: toColumn(rows.map(([, , executions]) => executions + 1)),
+		createdAt: toColumn(rows.map(([, , , , , createdAt]) => createdAt)),
+		priorities: toColumn(rows.map(([rank]) => -rank)),
+		values: pack(rows.map(([, , , , , , , payload]) => payload)),
+		attempts: sparse(histories, ({attempts}) => attempts || undefined),
+		keys: keys.size > 0 ? keys : undefined,
+		checkpoints: sparse(histories, ({checkpoint}) => checkpoint),
+	};
+}
+
+/** One value of the histories by index, where it is not `undefined`. */
+function sparse<Value>(histories: ReadonlyMap<number, History>, of: (history: History) => Value | undefined): ReadonlyMap<number, Value> | undefined {
+	const found = [...histories].flatMap(([index, history]) => {
+		const value = of(history);
+		return value === undefined ? [] : [[index, value] as const];
+	});
+	return found.length > 0 ? new Map(found) : undefined;
+}
+
+interface History {
+	readonly attempts: number;
+	readonly isAlone: boolean;
+	readonly checkpoint: Encoded | undefined;
+}
+
+/** The attempts, suspicion and checkpoint of a job that was executed before. Deletes its progress. */
+function historyOf(tx: Tx, id: JobId): History {
+	const {deleteProgress, checkpointState} = tx.statements;
+	deleteProgress.run(id);
+	const {attempts, suspicion} = failureStateOf(tx, id);
+	return {attempts, isAlone: suspicion === MAX_SUSPICION, checkpoint: checkpointState.get(id) as Encoded | undefined};
+}
+
+/** The most jobs that one transaction makes ready. The next transaction takes more. */
+const MAX_PROMOTED_JOBS = 5000;
+
+/** Makes delayed and failed jobs ready whose time has come. */
+export function promote(tx: Tx): void {
+	const {statements, now} = tx;
+	const due = statements.dueJobs.all(now, MAX_PROMOTED_JOBS) as [
+		id: number,
+		task: number,
+		batch: number | null,
+		rank: number,
+		failed: number,
+		executions: number,
+	][];
+	for (const [id, task, batch, rank, failed, executions] of due) {
+		statements.deleteWaiting.run(id);
+		makeReady(tx, {id, task, batch, rank, executions}, failed === 1 ? StoredState.failed : StoredState.delayed);
+		failpoint('promotion:written');
+	}
 }

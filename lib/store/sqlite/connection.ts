@@ -3,11 +3,10 @@ import Database from 'better-sqlite3';
 import type {Durability} from '../../job/job.ts';
 import {FaenaError} from '../../support/errors.ts';
 import {failpoint} from '../../support/failpoint.ts';
-import {isBusy, NO_WAIT, retryWhileBusy} from './busy.ts';
 import {inspect, prepareFile, refuseNewer} from './inspection.ts';
 import {isLockHeld} from './owner-lock.ts';
 import {APPLICATION_ID, MIGRATIONS} from './schema.sql.ts';
-import {translate} from './sqlite-errors.ts';
+import {isBusy, NO_WAIT, retryWhileBusy, translate} from './sqlite-errors.ts';
 import {SQL} from './statements.sql.ts';
 import {refuseUntrusted} from './trusted-files.ts';
 

@@ -3,9 +3,8 @@ import type {JobId} from '../../job/job.ts';
 import {type PackedStrings, slicePacked, unpack} from '../../job/packed-strings.ts';
 import type {ClaimRequest} from '../store.ts';
 import type {Statements} from './connection.ts';
-import type {Lane} from './lanes.ts';
+import {type Lane, laneOf} from './lanes.ts';
 import {jobRunOf} from './packed-rows.ts';
-import {laneOf} from './ready.ts';
 import {StoredState} from './tally.ts';
 
 /** A row of the statements `readyJobs` and `newJobs`. */

@@ -4,9 +4,9 @@ import {existsSync, statSync} from 'node:fs';
 import {dirname} from 'node:path';
 import Database from 'better-sqlite3';
 import {FaenaError} from '../../support/errors.ts';
-import {NO_WAIT, retryWhileBusy} from './busy.ts';
 import type {OwnConnection} from './one-library.ts';
 import {APPLICATION_ID, MIGRATIONS} from './schema.sql.ts';
+import {NO_WAIT, retryWhileBusy} from './sqlite-errors.ts';
 import {createPrivately, refuseUntrusted} from './trusted-files.ts';
 
 /**

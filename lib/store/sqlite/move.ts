@@ -2,9 +2,8 @@ import type {JobId, JobStatus} from '../../job/job.ts';
 import {dueAtOf, type NewJob} from '../../job/new-job.ts';
 import type {Moved, MoveTarget} from '../store.ts';
 import {deleteRun, deleteStateRow} from './delete.ts';
-import {type FoundJob, findJob, findToChange} from './find-job.ts';
-import {MAX_RUN_JOBS} from './packed-rows.ts';
-import {makeReady} from './ready.ts';
+import {makeReady} from './lanes.ts';
+import {type FoundJob, findJob, findToChange, MAX_RUN_JOBS} from './packed-rows.ts';
 import {STATUS_OF, StoredState} from './tally.ts';
 import {Stop, type Tx} from './tx.ts';
 

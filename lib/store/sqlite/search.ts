@@ -1,8 +1,7 @@
 import {type JobFilter, type JobId, type JobStatus, STATUSES} from '../../job/job.ts';
 import type {Statements} from './connection.ts';
-import {findJob} from './find-job.ts';
 import type {Names} from './names.ts';
-import {lastOfRun} from './packed-rows.ts';
+import {findJob, lastOfRun} from './packed-rows.ts';
 import {STATUS_OF, StoredState} from './tally.ts';
 
 interface Source {

@@ -1,14 +1,14 @@
+import {type JobUpdate, MAX_LOG_LINES, type Outcome, type Settlement} from '../../job/claim.ts';
 import type {FailureRecord} from '../../job/failure.ts';
 import {type EndedGroup, idAt, settlementsOf, sizeOf, toNewGroups} from '../../job/group.ts';
 import type {JobId} from '../../job/job.ts';
 import type {ChildJob} from '../../job/new-job.ts';
-import type {Outcome, Settlement} from '../../job/outcome.ts';
 import {asPacked} from '../../job/packed-strings.ts';
 import {failpoint} from '../../support/failpoint.ts';
 import type {Settled, SettledGroup} from '../store.ts';
 import {endExecution} from './end-execution.ts';
 import {enqueue, findConflict} from './enqueue.ts';
-import {type ClaimedRun, fitsInRun, type RunPart, unpackJobs, writeResults} from './packed-rows.ts';
+import {type ClaimedRun, claimedRunOf, fitsInRun, type RunPart, unpackJobs, unpackRun, writeResults} from './packed-rows.ts';
 import {StoredState} from './tally.ts';
 import type {ClaimRow, Tx} from './tx.ts';
 
@@ -219,4 +219,19 @@ function settleParent(tx: Tx, {part: {result, index}, claim, outcome, children}:
 	enqueue(tx, toNewGroups(children), false);
 	result.set(index, endExecution(tx, claim, outcome));
 	tx.statements.deleteCheckpoint.run(claim[0]);
+}
+
+/** Stores the start, progress, log lines and checkpoint that a running job reports. Stores nothing if its claim was lost. */
+export function writeUpdate(tx: Tx, {id, lease, execution, startedAt, progress, logs, checkpoint}: JobUpdate): void {
+	const {statements} = tx;
+	const isInRun = statements.claim.get(id, lease, execution) === undefined;
+	if (isInRun && (execution !== 1 || claimedRunOf(statements, id)?.[2] !== lease)) return;
+	if (isInRun) unpackRun(statements, id);
+	if (startedAt !== undefined) statements.setStarted.run(startedAt, id);
+	if (progress) statements.setProgress.run(id, progress.done, progress.total ?? null, progress.at);
+	if (checkpoint) statements.setCheckpoint.run(id, execution, checkpoint.at, checkpoint.state);
+	failpoint('updates:written');
+	if (!logs) return;
+	for (const {at, level, text} of logs.slice(-MAX_LOG_LINES)) statements.insertLog.run(id, execution, at, level, text);
+	statements.trimLog.run(id, id, MAX_LOG_LINES);
 }

@@ -3,12 +3,10 @@ import type {Health} from '../../job/events.ts';
 import type {Durability} from '../../job/job.ts';
 import {FaenaError} from '../../support/errors.ts';
 import type {Blobs} from './blobs.ts';
-import {retryWhileBusy, retryWhileBusySync} from './busy.ts';
 import {type Connection, connect, connectInMemory, connectReadOnly, IN_MEMORY, type Statements} from './connection.ts';
 import {FileGuard, NO_FILES} from './file-guard.ts';
 import {Names} from './names.ts';
-import {SerialExecutor} from './serial-executor.ts';
-import {translate} from './sqlite-errors.ts';
+import {retryWhileBusy, retryWhileBusySync, translate} from './sqlite-errors.ts';
 import {Tally} from './tally.ts';
 import type {Tx} from './tx.ts';
 
@@ -231,5 +229,32 @@ export class Transactions {
 		if (this.#location === IN_MEMORY) return;
 		if (this.#state !== 'closed') this.#state = {fileGuard};
 		connection.close();
+	}
+}
+
+/** A result, or a promise of one if the work must wait. */
+type Awaitable<T> = T | Promise<T>;
+
+/** Runs functions one at a time, in the order of the calls. A function that need not wait runs within the call, and its result is returned as it is. */
+export class SerialExecutor {
+	#last: Promise<void> | undefined;
+
+	run<Result>(call: () => Awaitable<Result>): Awaitable<Result> {
+		const result = this.#last ? this.#last.then(call) : call();
+		if (result instanceof Promise) this.#remember(result);
+		return result;
+	}
+
+	/** Resolves once all functions have ended. */
+	async idle(): Promise<void> {
+		while (this.#last) await this.#last;
+	}
+
+	#remember(result: Promise<unknown>): void {
+		const forget = () => {
+			if (this.#last === last) this.#last = undefined;
+		};
+		const last: Promise<void> = result.then(forget, forget);
+		this.#last = last;
 	}
 }

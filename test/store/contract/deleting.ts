@@ -1,6 +1,5 @@
-import type {Claim} from '../../../lib/job/claim.ts';
+import type {Claim, Settlement} from '../../../lib/job/claim.ts';
 import type {JobId} from '../../../lib/job/job.ts';
-import type {Settlement} from '../../../lib/job/outcome.ts';
 import {
 	claimOf,
 	claimsOf,

@@ -1,6 +1,6 @@
+import type {Outcome} from '../../../lib/job/claim.ts';
 import type {JobId, Policy} from '../../../lib/job/job.ts';
 import type {NewJob} from '../../../lib/job/new-job.ts';
-import type {Outcome} from '../../../lib/job/outcome.ts';
 import {commitPlain, groupNew} from '../../fixtures/plain.ts';
 import {claimsOf, commit, ERROR, enqueue, fresh, idsOf, jobOf, law, newJob, OWNER, PAYLOADS, POLICY, plain, range, T0, take} from './laws.ts';
 

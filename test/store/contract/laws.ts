@@ -1,11 +1,10 @@
 import type {ExecutionContext} from 'ava';
-import type {Claim, OwnerId} from '../../../lib/job/claim.ts';
+import type {Claim, Outcome, OwnerId} from '../../../lib/job/claim.ts';
 import {type Encoded, encode} from '../../../lib/job/encoding.ts';
 import type {FailureRecord} from '../../../lib/job/failure.ts';
 import type {Job, JobFilter, JobId, JobStatus, Policy} from '../../../lib/job/job.ts';
 import type {NewJob} from '../../../lib/job/new-job.ts';
 import type {OpenJobs} from '../../../lib/job/open-jobs.ts';
-import type {Outcome} from '../../../lib/job/outcome.ts';
 import type {Dequeued, JobQueue} from '../../../lib/store/job-queue.ts';
 import type {ClaimRequest, LaneRequest, News, Settled} from '../../../lib/store/store.ts';
 import type {Clock} from '../../../lib/support/clock.ts';

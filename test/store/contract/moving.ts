@@ -1,6 +1,5 @@
-import type {Claim} from '../../../lib/job/claim.ts';
+import type {Claim, Outcome} from '../../../lib/job/claim.ts';
 import type {JobId} from '../../../lib/job/job.ts';
-import type {Outcome} from '../../../lib/job/outcome.ts';
 import {movableStatuses} from '../../../lib/store/moving.ts';
 import type {Moved, MovePage} from '../../../lib/store/store.ts';
 import {

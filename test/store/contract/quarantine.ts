@@ -1,6 +1,5 @@
-import type {Claim} from '../../../lib/job/claim.ts';
+import type {Claim, Outcome} from '../../../lib/job/claim.ts';
 import {type JobId, MAX_SUSPICION, mostTogether} from '../../../lib/job/job.ts';
-import type {Outcome} from '../../../lib/job/outcome.ts';
 import type {JobQueue} from '../../../lib/store/job-queue.ts';
 import type {OpenedJobs} from '../../fixtures/open-jobs.ts';
 import {

@@ -1,5 +1,4 @@
-import type {Claim} from '../../../lib/job/claim.ts';
-import {MAX_LOG_LINES, type Outcome} from '../../../lib/job/outcome.ts';
+import {type Claim, MAX_LOG_LINES, type Outcome} from '../../../lib/job/claim.ts';
 import type {Changes} from '../../../lib/store/store.ts';
 import {groupNew} from '../../fixtures/plain.ts';
 import {claimsOf, commit, ERROR, enqueue, jobOf, law, newJob, OTHER, outlast, PAYLOADS, POLICY, plain, range, T0, take} from './laws.ts';
