@@ -13,6 +13,7 @@ import {parseArgs} from 'node:util';
 import {seeded, shuffled} from '../fixtures/random.ts';
 import {inParallel} from './in-parallel.ts';
 import {type Mutation, mutate, mutationsOf, toJavaScript} from './operators.ts';
+import {requireOwnPids} from './own-pids.ts';
 import {serving} from './serving.ts';
 import {type Failure, FOLDERS, ROOT, runSuite, scoredFiles, suitesOf} from './suites.ts';
 import {wilson} from './wilson.ts';
@@ -34,6 +35,8 @@ interface Judged {
 	readonly killer: Failure | null;
 	readonly seconds: number;
 }
+
+requireOwnPids();
 
 const {values} = parseArgs({
 	options: {
