@@ -390,6 +390,7 @@ async function moveOn(queue: JobQueue, {filter, to, ...first}: Command & {type: 
 		assert.ok(moved.ids.length + moved.asked.length <= page.limit, 'a page is no larger than its limit');
 		all.ids.push(...moved.ids);
 		all.asked.push(...moved.asked);
+		assert.ok(moved.next === null || (moved.next.after ?? 0) > (next.after ?? 0), 'each page ends after the one before');
 		next = moved.next;
 	}
 	return all;
@@ -407,6 +408,7 @@ async function cleanUp(queue: JobQueue, {limit, after}: {readonly limit: number;
 	for (let next: JobId | null = after; next !== null; ) {
 		const result: CleanupResult = await queue.cleanup({endedBefore, limit, after: next});
 		total += result.deleted;
+		assert.ok(result.next === null || result.next > next, 'each page ends after the one before');
 		next = result.next;
 	}
 	return total;

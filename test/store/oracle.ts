@@ -159,6 +159,7 @@ export class MemoryStore implements contract.Store {
 			this.#heartbeats.drop(owner);
 		}
 		this.#releaseJobs(held.slice(0, DEFAULT_PAGE_JOBS));
+		this.#updateBatches();
 		return {jobs: Math.min(held.length, DEFAULT_PAGE_JOBS), hasMore};
 	}
 
@@ -168,6 +169,7 @@ export class MemoryStore implements contract.Store {
 		const held = this.#runningJobs().filter(({state}) => !this.#owners.has(state.owner));
 		const hasMore = held.length > DEFAULT_PAGE_JOBS;
 		this.#reclaimJobs(held.slice(0, DEFAULT_PAGE_JOBS));
+		this.#updateBatches();
 		return {jobs: Math.min(held.length, DEFAULT_PAGE_JOBS), hasMore};
 	}
 
@@ -477,7 +479,6 @@ export class MemoryStore implements contract.Store {
 
 	#releaseJobs(jobs: readonly RunningJob[]): void {
 		for (const job of jobs) this.#end(job, {type: 'released'});
-		this.#updateBatches();
 	}
 
 	// Batches
