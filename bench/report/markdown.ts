@@ -13,10 +13,11 @@ export function report(run: Run): string {
 
 function introduction(run: Run): string[] {
 	const {plan, run: id, seed, at, machine, measured} = run;
+	const blocks = new Set(measured.map(({block}) => block)).size;
 	return [
 		`Plan \`${plan}\`, run \`${id}\` of ${at.slice(0, 10)}, seed ${seed}, commit \`${machine.commit}\`.`,
 		machineOf(run),
-		`Figures are medians over the blocks (${new Set(measured.map(({block}) => block)).size}), with 95 % intervals (bootstrap) in parentheses. Ratios compare measurements of the same block.`,
+		`Figures are medians over ${blocks} ${blocks === 1 ? 'block' : 'blocks'}, with 95 % intervals (bootstrap) in parentheses. Ratios compare measurements of the same block.`,
 	];
 }
 
