@@ -18,7 +18,10 @@ interface Row {
 
 function discarded({discarded, measured}: Run): string[] {
 	const total = discarded.length + measured.length;
-	const heading = ['### Discarded', `${show(discarded.length)} of ${show(total)} measurements don’t count. The discard rule was written before the first measurement.`];
+	const heading = [
+		'### Discarded',
+		`${show(discarded.length)} of ${show(total)} measurements don’t count. The discard rule was written before the first measurement.`,
+	];
 	if (discarded.length === 0) return heading;
 	const byCase = Map.groupBy(discarded, keyOf);
 	const rows = [...byCase].map(([key, entries]) => ({entries: entries as [Entry, ...Entry[]], measured: measured.filter(each => keyOf(each) === key).length}));
