@@ -124,11 +124,12 @@ export function claims(lanes: Row['lanes'], varied: readonly Readonly<Record<'ba
 	return varied.map(vary => ({...CLAIMED, lanes, jobs: vary.backlog, vary: [vary]}));
 }
 
-const ONE = {batch: 100, backlog: 100_000, contenders: 1, completes: 1, threads: 0};
+/** Varied parameters of a single process that claims and completes. Rows change some of them. */
+export const ONE_CONTENDER = {batch: 100, backlog: 100_000, contenders: 1, completes: 1, threads: 0};
 
 const QUICK_CLAIMS = claims(
 	[['full', 'bulk', 'faena']],
-	[1, 100].flatMap(batch => [1, 4].map(contenders => ({...ONE, batch, contenders}))),
+	[1, 100].flatMap(batch => [1, 4].map(contenders => ({...ONE_CONTENDER, batch, contenders}))),
 );
 
 /** `npm run bench`: the most informative cases, in less than four minutes, without services. */
@@ -140,16 +141,16 @@ const QUICK: Plan = {
 const CLAIMS: readonly Row[] = [
 	...claims(
 		[...CLAIMED.lanes, ['normal', 'bulk', 'faena', 'bare-sqlite']],
-		[1, 10, 100, 1000].flatMap(batch => [0, 1].map(completes => ({...ONE, batch, completes}))),
+		[1, 10, 100, 1000].flatMap(batch => [0, 1].map(completes => ({...ONE_CONTENDER, batch, completes}))),
 	),
 	...claims(
 		CLAIMED.lanes,
-		[1000, 10_000, 1_000_000].map(backlog => ({...ONE, backlog})),
+		[1000, 10_000, 1_000_000].map(backlog => ({...ONE_CONTENDER, backlog})),
 	),
-	...claims(CLAIMED.lanes, [{...ONE, backlog: 10_000_000}]).map(row => ({...row, blocks: 1})),
+	...claims(CLAIMED.lanes, [{...ONE_CONTENDER, backlog: 10_000_000}]).map(row => ({...row, blocks: 1})),
 	...claims(
 		CLAIMED.lanes,
-		[1, 100].flatMap(batch => [2, 4, 8].flatMap(contenders => [0, 1].map(threads => ({...ONE, batch, contenders, threads})))),
+		[1, 100].flatMap(batch => [2, 4, 8].flatMap(contenders => [0, 1].map(threads => ({...ONE_CONTENDER, batch, contenders, threads})))),
 	),
 ];
 
@@ -281,8 +282,8 @@ const CLAIMING = [...CLAIMING_MANY, 'plainjob', 'liteque', 'bullmq'] as const;
 /** The backlog is short, because the peers take long to fill it. */
 const CLAIMS_BESIDE_PEERS: readonly Row[] = [1, 4, 8].flatMap(contenders =>
 	BOTH.flatMap(durability => [
-		...claims([[durability, 'bulk', ...CLAIMING]], [{...ONE, backlog: 10_000, contenders, batch: 1}]),
-		...claims([[durability, 'bulk', ...CLAIMING_MANY]], [{...ONE, backlog: 10_000, contenders, batch: 100}]),
+		...claims([[durability, 'bulk', ...CLAIMING]], [{...ONE_CONTENDER, backlog: 10_000, contenders, batch: 1}]),
+		...claims([[durability, 'bulk', ...CLAIMING_MANY]], [{...ONE_CONTENDER, backlog: 10_000, contenders, batch: 100}]),
 	]),
 );
 

@@ -16,7 +16,7 @@ import type {Case, Entry, Measurement, Surroundings} from './suite.ts';
  */
 export const MAX_DRIFT = 0.1;
 export const MAX_STOLEN = 0.05;
-export const TRIES = 3;
+const TRIES = 3;
 
 /**
  * All subjects run jobs for this long before the clock starts: V8 compiles for seconds, and the first of them would measure its start

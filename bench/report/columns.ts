@@ -30,7 +30,7 @@ export const LOOP_DELAY: Cell = plain('caller’s loop, p99 ms', ({measurement})
 export const COUNT: Cell = {title: 'blocks', cell: ({entries}) => show(entries.length)};
 
 /** The median over the blocks, with its interval. */
-export function withInterval(title: string, figure: Figure): Cell {
+function withInterval(title: string, figure: Figure): Cell {
 	return {title, cell: group => showInterval(over(group, figure))};
 }
 

@@ -74,7 +74,7 @@ function metgColumn(share: number, by: By): Column<Curve> {
 	};
 }
 
-export function showMetg({kind, workMicros}: Metg): string {
+function showMetg({kind, workMicros}: Metg): string {
 	return PHRASES[kind](showMicros(workMicros));
 }
 

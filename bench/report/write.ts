@@ -29,7 +29,7 @@ function chartsOf(plan: string, names: readonly string[]): string {
 }
 
 /** Changes nothing if the text has no such markers. */
-export function replaceBetween(text: string, name: string, content: string): string {
+function replaceBetween(text: string, name: string, content: string): string {
 	const [start, end] = [`<!-- ${name} -->\n`, `<!-- end of ${name} -->`];
 	const from = text.indexOf(start);
 	const to = text.indexOf(end, from);

@@ -2,23 +2,21 @@ import {cpuMicrosPerJob, rate} from '../analyse/figures.ts';
 import {type Group, groupsOf, over, ratio} from '../analyse/group.ts';
 import type {Run} from '../analyse/run.ts';
 import type {Interval} from '../analyse/statistics.ts';
-import {cases, claims} from '../plan/plan.ts';
+import {cases, claims, ONE_CONTENDER} from '../plan/plan.ts';
 import type {Case} from '../plan/suite.ts';
 
-const BACKLOG = 100_000;
 const LANE = [['full', 'bulk', 'faena']] as const;
-const ONE = {batch: 100, backlog: BACKLOG, contenders: 1, completes: 1, threads: 0};
 
 /** The cases of `faena bench dequeue`: one process, by the number of jobs that it claims at a time. */
 export const DEQUEUE_PLAN: readonly Case[] = claims(
 	LANE,
-	[1, 10, 100, 1000].flatMap(batch => [0, 1].map(completes => ({...ONE, batch, completes}))),
+	[1, 10, 100, 1000].flatMap(batch => [0, 1].map(completes => ({...ONE_CONTENDER, batch, completes}))),
 ).flatMap(cases);
 
 /** The cases of `faena bench contention`, by the number of processes that claim from one file. */
 export const CONTENTION_PLAN: readonly Case[] = claims(
 	LANE,
-	[1, 100].flatMap(batch => [1, 2, 4, 8].map(contenders => ({...ONE, batch, contenders}))),
+	[1, 100].flatMap(batch => [1, 2, 4, 8].map(contenders => ({...ONE_CONTENDER, batch, contenders}))),
 ).flatMap(cases);
 
 /** Figures of one case. A figure is missing if no measurement of it counts. */
