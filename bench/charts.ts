@@ -1,6 +1,6 @@
 /**
- * Draws the charts of a run as SVG beside its results: `node bench/charts.ts [FILE …] [--run ID]`; by default of the newest run
- * of each plan in `bench/results`, and then those that README.md shows, too.
+ * Draws the charts of a run as SVG files beside its results: `node bench/charts.ts [FILE …] [--run ID]`. Without files it
+ * draws the newest run of each file in `bench/results`, and the charts that README.md shows.
  */
 import {existsSync, readdirSync, writeFileSync} from 'node:fs';
 import {basename, dirname, join} from 'node:path';

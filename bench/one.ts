@@ -1,4 +1,4 @@
-/** Takes one measurement in this process: `node bench/one.ts CASE SURROUNDINGS`, both JSON; prints it as JSON. */
+/** Takes one measurement in this process and prints it as JSON: `node bench/one.ts CASE SURROUNDINGS`, both in JSON. */
 import type {Case, Measurement, Surroundings} from './plan/suite.ts';
 import {TRIALS} from './trials/index.ts';
 

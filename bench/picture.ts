@@ -1,6 +1,6 @@
 /**
- * Draws the terminal that README.md shows: `npm run picture`. It runs `faena map`, interrupts it, and runs it again, in a folder of its
- * own. What the command printed is drawn as SVG beside the charts.
+ * Draws the terminal that README.md shows: `npm run picture`. It runs `faena map` in a temporary folder, interrupts it, and runs it
+ * again. It draws the output as an SVG file beside the charts.
  */
 import {spawn} from 'node:child_process';
 import {once} from 'node:events';
@@ -11,11 +11,11 @@ import {fileURLToPath} from 'node:url';
 
 const here = (path: string) => fileURLToPath(new URL(path, import.meta.url));
 
-/** Columns of the terminal; the size of a character, and the space around all of them. */
+/** Columns of the terminal; in pixels, the size of a character and the margin of the picture. */
 const [COLUMNS, WIDTH, HEIGHT, MARGIN] = [92, 8.4, 20, 16];
 /** The first run is interrupted at this share. */
 const INTERRUPTED_AT = /\b[4-9]\d%/;
-/** Where a terminal clears the line and writes it anew. */
+/** Tells a terminal to clear its line and write it anew. */
 const CLEAR_LINE = '\r\x1B[K';
 const MAP = "faena map './tasks.ts#precompress' 'src/**/*.ts' > sizes.ndjson";
 

@@ -1,7 +1,7 @@
 /**
- * Prints the tables of a run, from its results: `node bench/report.ts [FILE] [--run ID]`; by default of the newest run in
- * `bench/results/quick.jsonl`. `--write` puts those of the newest run of each plan into `bench/README.md` instead, and a
- * summary of the quick one and four charts into `README.md`.
+ * Prints the tables of a run: `node bench/report.ts [FILE] [--run ID]`, by default of the newest run in `bench/results/quick.jsonl`.
+ * With `--write` it prints nothing: it puts the tables of the newest run of each plan into `bench/README.md`, and a summary of the
+ * quick plan and four charts into `README.md`.
  */
 import {fileURLToPath} from 'node:url';
 import {parseArgs} from 'node:util';

@@ -3,10 +3,10 @@ import {once} from 'node:events';
 import {constants} from 'node:os';
 
 /**
- * Runs a program, kills it with SIGKILL at a random moment, and starts it again, so many times; then lets it end by itself.
+ * Runs a program, kills it with SIGKILL at a random moment, and starts it again, `kills` times. Then lets it end by itself.
  * @param args of Node: the program's file and its own arguments
  * @param withinMs each kill comes at most this long after a start; a program that ended before it is not started again
- * @returns how often it was killed, and its exit code, as a shell gives it
+ * @returns how often it was killed, and its exit code as in a shell
  */
 export async function killOften(
 	args: readonly string[],

@@ -5,15 +5,15 @@ import {showMicros} from './numbers.ts';
 import type {Run} from './run.ts';
 import type {UslPoint} from './usl.ts';
 
-/** What becomes more and more in a trial of contention, while all else stays the same. */
+/** The number that grows along a series of the trial `contention`, while all else stays the same. */
 export type Kind = 'producers' | 'processes' | 'workers';
 
 export interface Series extends Lane {
 	readonly subject: string;
 	readonly kind: Kind;
-	/** What tells it from others of its kind: jobs per enqueue, a job's work. */
+	/** Tells apart the series of a kind: jobs per commit, or a job's work. */
 	readonly label: string;
-	/** In order of their number. */
+	/** In ascending order of `n`. */
 	readonly points: readonly (readonly [n: number, group: Group])[];
 }
 

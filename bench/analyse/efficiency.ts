@@ -7,7 +7,7 @@ import {type Metg, metg} from './metg.ts';
 import type {Measured, Run} from './run.ts';
 import {type Interval, intervalAround, intervalOf, median} from './statistics.ts';
 
-/** How well a subject uses the processors, over the size of its jobs. */
+/** A subject's efficiency over the size of its jobs. */
 export interface Curve extends Lane {
 	readonly subject: string;
 	readonly task: TaskName;
@@ -17,7 +17,7 @@ export interface Curve extends Lane {
 }
 
 export interface CurvePoint {
-	/** What was aimed at. */
+	/** Intended work of a job. */
 	readonly workMicros: number;
 	/** One for each block in which both the subject and the ideal have a measurement that counts. */
 	readonly blocks: readonly BlockPoint[];
@@ -25,11 +25,11 @@ export interface CurvePoint {
 
 interface BlockPoint {
 	readonly block: number;
-	/** CPU microseconds that the ideal burnt for a job: what its work is here and now. */
+	/** CPU microseconds that the ideal used for a job: the measured work of the job. */
 	readonly workMicros: number;
 	/** The ideal's time for the same jobs, divided by the subject's own. */
 	readonly byTime: number;
-	/** The same of the CPU that the whole process tree and its servers burnt. */
+	/** The same ratio of the CPU times, each of the whole process tree and its servers. */
 	readonly byCpu: number;
 	/** CPU microseconds of a job beyond the ideal's. */
 	readonly overheadMicros: number;
@@ -37,7 +37,7 @@ interface BlockPoint {
 
 const BASE = 'ideal';
 
-/** Those of all subjects but the ideal, which is what they are measured by. */
+/** The curves of all subjects except the ideal, with which the others are compared. */
 export function efficiencyCurves(run: Run): Curve[] {
 	const groups = groupsOf(run).filter(({trial}) => trial === 'granularity');
 	const others = groups.filter(({subject}) => subject !== BASE);
@@ -68,7 +68,7 @@ function compare(own: Measured, ideal: Measured): BlockPoint {
 
 export type By = 'byTime' | 'byCpu';
 
-/** Of a job of this size, as measured. */
+/** The measured work of a job of this size. */
 export function workAt({blocks}: CurvePoint): number {
 	return median(blocks.map(({workMicros}) => workMicros));
 }
@@ -83,8 +83,8 @@ export function efficiencyAt({blocks}: CurvePoint, by: By, seed: number): Interv
 const RESAMPLES = 500;
 
 /**
- * METG with its interval in microseconds, by bootstrap over the blocks, since what disturbs one measurement disturbs its block.
- * What a resample doesn't reach within what was measured counts as the bound that it gives.
+ * METG with its interval in microseconds, by bootstrap over whole blocks, because a disturbance usually affects a whole block.
+ * If a resample only bounds METG, the bound counts.
  */
 export function metgOf({points, seed}: Curve, share: number, by: By): {readonly metg: Metg; readonly interval: Interval} | undefined {
 	const numbers = [...new Set(points.flatMap(({blocks}) => blocks.map(({block}) => block)))];

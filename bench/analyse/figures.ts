@@ -2,12 +2,12 @@ import {type CpuSplit, totalCpu} from '../plan/suite.ts';
 import type {Figure} from './group.ts';
 import type {Measured} from './run.ts';
 
-/** What every measurement says, whatever its trial. */
+/** Figures of every measurement, whatever its trial. */
 export const rate = (entry: Measured): number => (jobsOf(entry) / entry.measurement.wallMs) * 1000;
 export const wallMicrosPerJob = (entry: Measured): number => (entry.measurement.wallMs * 1000) / jobsOf(entry);
 export const cpuMicrosPerJob = (entry: Measured): number => totalCpu(entry.measurement.cpu) / jobsOf(entry);
 
-/** Of that, what one of those burnt who share it. */
+/** The part of these CPU microseconds that one role used. */
 export function cpuMicrosOf(role: keyof CpuSplit): Figure {
 	return entry => entry.measurement.cpu[role] / jobsOf(entry) || undefined;
 }

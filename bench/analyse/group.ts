@@ -10,21 +10,21 @@ export interface Group extends Case {
 	readonly entries: readonly [Measured, ...Measured[]];
 }
 
-/** What a measurement says: `undefined` where it says nothing of it. */
+/** Reads a figure of a measurement; `undefined` if the measurement lacks it. */
 export type Figure = (entry: Measured) => number | undefined;
 
-/** In the order in which tables list them. */
+/** The groups of a run, in the order of the tables. */
 export function groupsOf({measured, seed}: Run): Group[] {
 	const byCase = Map.groupBy(measured, keyOf);
 	return [...byCase.values()].map(entries => ({...(entries[0] as Measured), seed, entries: entries as [Measured, ...Measured[]]})).sort(inOrder);
 }
 
-/** Of a figure over the blocks, with its interval; `undefined` if it is not in the measurements. */
+/** The median of a figure over the blocks, with its interval; `undefined` if no measurement has the figure. */
 export function over({entries, seed}: Group, figure: Figure): Interval | undefined {
 	return interval(entries.map(figure), seed);
 }
 
-/** Of the ratio of a figure to the base's in the same block; a block in which either was discarded says nothing. */
+/** The median of a figure's ratio to the base's in the same block, with its interval. Blocks in which either was discarded are left out. */
 export function ratio(own: Group, base: Group | undefined, figure: Figure): Interval | undefined {
 	const ratios = own.entries.map(entry => {
 		const other = base?.entries.find(({block}) => block === entry.block);
@@ -34,7 +34,7 @@ export function ratio(own: Group, base: Group | undefined, figure: Figure): Inte
 	return interval(ratios, own.seed);
 }
 
-/** The key of a case: what makes measurements repetitions of each other. */
+/** The key of a case. Measurements with the same key repeat each other. */
 export function keyOf({trial, subject, durability, intake, task, jobs, workMicros, workers, vary = {}, revision}: Case): string {
 	const varied = Object.entries(vary).sort(([one], [other]) => (one < other ? -1 : 1));
 	return JSON.stringify([trial, subject, durability, intake, task, jobs, workMicros, workers, varied, revision]);
@@ -45,7 +45,7 @@ export function keyOfAllRevisions({revision: _, ...given}: Case): string {
 	return keyOf(given);
 }
 
-/** All that a trial varies is the same. */
+/** Whether all varied parameters of two cases are the same. */
 export function haveSameVaried(one: Case, other: Case): boolean {
 	return compareVaried(one.vary, other.vary) === 0;
 }
@@ -71,7 +71,7 @@ function inOrder(one: Group, other: Group): number {
 	);
 }
 
-/** What is varied in other ways has no order among each other but that of the names. */
+/** Orders cases by the names of their varied parameters, then by the values. */
 function compareVaried(one: Case['vary'] = {}, other: Case['vary'] = {}): number {
 	const byName = compare(Object.keys(one).join(), Object.keys(other).join());
 	return Object.keys(one).reduce((order, name) => order || (one[name] ?? 0) - (other[name] ?? 0), byName);

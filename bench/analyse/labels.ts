@@ -1,6 +1,6 @@
 import type {Case, Durability, Intake} from '../plan/suite.ts';
 
-/** Subjects as readers who don't know the suite can read them, in the order in which tables list them. */
+/** Names of the subjects for readers, in the order of the tables. */
 const SUBJECTS: Readonly<Record<string, string>> = {
 	faena: 'Faena',
 	sqlite: 'better-sqlite3 alone (ceiling)',
@@ -24,7 +24,7 @@ export function labelOf(subject: string): string {
 	return SUBJECTS[subject] ?? subject;
 }
 
-/** Where a table lists a subject; those without a label come last. */
+/** Position of a subject in tables. Subjects without a label come last. */
 export function rankOf(subject: string): number {
 	const rank = Object.keys(SUBJECTS).indexOf(subject);
 	return rank < 0 ? Number.POSITIVE_INFINITY : rank;
@@ -53,7 +53,7 @@ export function durabilityLabel(durability: Durability): string {
 	return DURABILITIES[durability];
 }
 
-/** As the options of Faena and of the suite name it. */
+/** The lane in the words of Faena's and the suite's options. */
 export function laneName({durability, intake}: Lane): string {
 	return `${durability}, ${intake}`;
 }

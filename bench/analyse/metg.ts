@@ -1,16 +1,16 @@
 /**
- * The minimum effective task granularity (Slaughter et al., Task Bench, SC'20): the smallest job at which an engine still
- * spends such a share of its time on the jobs themselves. Measured where the curve of efficiency over work crosses that
- * share; elsewhere derived, or only bounded.
+ * The minimum effective task granularity (Slaughter et al., Task Bench, SC'20): the smallest job at which an engine still spends a
+ * given share of its time on the jobs themselves. It is measured if the curve of efficiency over work crosses this share; otherwise
+ * it is derived, or only bounded.
  */
 export interface Metg {
 	readonly kind:
 		| 'measured'
-		/** The curve stays below within what was measured; this follows from the CPU that a job takes besides its work. */
+		/** The curve stays below the share. METG follows from the CPU time that a job takes beside its work. */
 		| 'derived'
-		/** The smallest job that was measured is efficient enough: it is that or less. */
+		/** The smallest measured job is efficient enough: METG is at most its work. */
 		| 'below'
-		/** It stays below, and nothing to derive it from is known: it is more. */
+		/** The curve stays below the share, and CPU time doesn't explain why. METG is above the largest measured work. */
 		| 'above';
 	readonly workMicros: number;
 }
@@ -19,13 +19,14 @@ export interface Point {
 	readonly workMicros: number;
 	/** Between 0 and 1. */
 	readonly efficiency: number;
-	/** CPU microseconds of a job besides its work. */
+	/** CPU microseconds of a job beside its work. */
 	readonly overheadMicros?: number | undefined;
 }
 
 /**
- * A larger job can't be used less well, so the curve is first made to rise (isotonic regression): noise is averaged, instead of
- * a single dip or peak deciding. Between two points it is taken as straight over the logarithm of the work.
+ * Finds where the curve reaches an efficiency. A larger job can't be less efficient, so isotonic regression first makes the curve
+ * rise: it averages noise, so that no single dip or peak decides. Between two points the curve is a straight line over the logarithm
+ * of the work.
  */
 export function metg(curve: readonly Point[], efficiency: number): Metg | undefined {
 	const points = rising(curve.toSorted((one, other) => one.workMicros - other.workMicros));
@@ -37,7 +38,7 @@ export function metg(curve: readonly Point[], efficiency: number): Metg | undefi
 	return {kind: 'measured', workMicros: cross(points[reached - 1] as Point, points[reached] as Point, efficiency)};
 }
 
-/** By pooling neighbours that fall, until none does (Ayer et al. 1955). */
+/** Isotonic regression: pools neighbours that fall, until none does (Ayer et al. 1955). */
 function rising(points: readonly Point[]): Point[] {
 	const pools: Point[][] = [];
 	for (const point of points) {
@@ -56,9 +57,9 @@ function cross(left: Point, right: Point, efficiency: number): number {
 	return left.workMicros * (right.workMicros / left.workMicros) ** share;
 }
 
-/** If each job costs h besides its work w, its efficiency is w / (w + h). */
+/** If each job costs h beside its work w, its efficiency is w / (w + h). */
 function derive({workMicros, overheadMicros: overhead = 0}: Point, efficiency: number): Metg {
 	const derived = (overhead * efficiency) / (1 - efficiency);
-	// Less than what was measured would contradict it: processors idled, which CPU time doesn't show.
+	// A smaller value would contradict the measurement. The processors idled, which CPU time doesn't show.
 	return derived > workMicros ? {kind: 'derived', workMicros: derived} : {kind: 'above', workMicros};
 }

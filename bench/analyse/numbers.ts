@@ -1,6 +1,6 @@
 const SIGNIFICANT = new Intl.NumberFormat('en', {maximumSignificantDigits: 3});
 
-/** With three digits that mean something: `118,000`, `9.42`. */
+/** With three significant digits: `118,000`, `9.42`. */
 export function show(value: number): string {
 	return Number.isFinite(value) ? SIGNIFICANT.format(value) : '–';
 }

@@ -9,9 +9,9 @@ export interface Run {
 	readonly seed: number;
 	readonly at: string;
 	readonly machine: Machine;
-	/** What counts. */
+	/** Measurements that count. */
 	readonly measured: readonly Measured[];
-	/** What doesn't, each with its reason; most were taken again. */
+	/** Measurements that don't count, each with its reason. Most were repeated. */
 	readonly discarded: readonly Entry[];
 	readonly notRun: readonly NotRun[];
 }
@@ -55,7 +55,7 @@ export function runOf(header: Header, entries: readonly Entry[], notRun: readonl
 export type Header = Omit<Run, 'measured' | 'discarded' | 'notRun'>;
 type Line = Header | Entry | {readonly run: string; readonly notRun: NotRun};
 
-/** What follows the last line feed was being written when the run was killed. */
+/** Leaves out the text after the last line feed: a killed run may have written half a line. */
 function parse(text: string, file: string): Line[] {
 	return text
 		.split('\n')

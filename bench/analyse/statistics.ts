@@ -10,13 +10,13 @@ export interface Interval {
 
 const RESAMPLES = 2000;
 
-/** The percentile bootstrap (Efron 1979): medians of as many values drawn with replacement, and what 95 % of them lie between. */
+/** The percentile bootstrap (Efron 1979): draws as many values with replacement, many times, and gives the range of 95 % of their medians. */
 export function intervalOf(values: readonly number[], {below}: Chance): Interval {
 	const draws = Array.from({length: RESAMPLES}, () => median(values.map(() => values[below(values.length)] as number)));
 	return intervalAround(median(values), draws, values.length);
 }
 
-/** @param draws what else came out, from resamples of the same values */
+/** @param draws estimates from resamples of the same values */
 export function intervalAround(estimate: number, draws: readonly number[], count: number): Interval {
 	const sorted = draws.toSorted((a, b) => a - b);
 	const at = (share: number) => sorted[Math.round(share * (sorted.length - 1))] as number;

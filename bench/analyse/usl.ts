@@ -2,7 +2,7 @@ import {levenbergMarquardt} from 'ml-levenberg-marquardt';
 import type {Chance} from '../plan/chance.ts';
 import {type Interval, intervalAround} from './statistics.ts';
 
-/** A rate that was measured with so many producers, processes or workers, in a block. */
+/** The measured rate of `n` producers, processes or workers in one block. */
 export interface UslPoint {
 	readonly n: number;
 	readonly perSecond: number;
@@ -10,16 +10,16 @@ export interface UslPoint {
 }
 
 /**
- * The Universal Scalability Law (Gunther 1993): X(N) = λN / (1 + σ(N − 1) + κN(N − 1)). λ is the rate of one alone, σ what
- * can't be done side by side, κ what each costs each other.
+ * The Universal Scalability Law (Gunther 1993): X(N) = λN / (1 + σ(N − 1) + κN(N − 1)). λ is the rate of one alone, σ the share of
+ * the work that can't run in parallel, κ the cost of coordination between each two.
  */
 export interface UslFit {
 	readonly lambda: Interval;
 	readonly sigma: Interval;
 	readonly kappa: Interval;
-	/** Beyond this N more of them make it slower: √((1 − σ) / κ), without end if κ is not above 0. */
+	/** The N with the highest rate: √((1 − σ) / κ), or infinite if κ is not above 0. */
 	readonly peak: number;
-	/** How far off the fit is at each N: the mean of what was measured divided by it, less 1. */
+	/** Error of the fit at each N: the mean of the measured rates divided by the fitted rate, minus 1. */
 	readonly residuals: readonly (readonly [n: number, share: number])[];
 }
 
@@ -27,19 +27,17 @@ export interface UslRefusal {
 	readonly refused: string;
 }
 
-/** Three parameters need more points than three, and points beyond the processors show the scheduler. */
+/** Three parameters need more than three points. Points beyond the number of processors don't count: they show the scheduler. */
 const MIN_POINTS = 6;
 const RESAMPLES = 500;
 
-/** By non-linear least squares; intervals by bootstrap over the blocks, since what disturbs one measurement disturbs its block. */
+/** Fits by non-linear least squares. Intervals are by bootstrap over whole blocks, because a disturbance usually affects a whole block. */
 export function fitUsl(points: readonly UslPoint[], processors: number, chance: Chance): UslFit | UslRefusal {
 	const usable = points.filter(({n}) => n <= processors);
 	const different = new Set(usable.map(({n}) => n)).size;
 	if (different < MIN_POINTS) {
-		const numbers = `${different} different ${different === 1 ? 'number' : 'numbers'}`;
-		return {
-			refused: `The Universal Scalability Law has three parameters; ${numbers} up to the ${processors} processors can't tell them: at least ${MIN_POINTS} are needed.`,
-		};
+		const needed = `at least ${MIN_POINTS} different numbers that are not above the number of processors`;
+		return {refused: `The Universal Scalability Law can't be fitted. That needs ${needed} (${processors}); this run has ${different}.`};
 	}
 	const fit = fitOnce(usable);
 	const blocks = [...Map.groupBy(usable, ({block}) => block).values()];
@@ -67,14 +65,14 @@ export function rateAt({lambda, sigma, kappa}: Parameters, n: number): number {
 	return (lambda * n) / (1 + sigma * (n - 1) + kappa * n * (n - 1));
 }
 
-/** More than the method needs from there; it doesn't notice that it stands still. */
+/** More than the method needs from these initial values. It doesn't notice that it has converged. */
 const ITERATIONS = 60;
 
 /**
- * Without bounds: where there is no contention noise must be able to make σ and κ negative, or their intervals could not contain 0.
- * Rates are divided by that of one, so that all three parameters are of a size that the method's steps suit. Each N is one point,
- * the mean of its blocks, so that one of which more was discarded counts as much as the others; the library's weights are not used, since
- * with them it takes steps of a wrong length and hardly converges (5.1.0).
+ * Fits without bounds: if there is no contention, noise must be able to make σ and κ negative, or their intervals could not contain
+ * 0. Rates are divided by the rate of one, because the method's steps suit parameters of that size. Each N is one point, the mean of
+ * its blocks, so that an N with discarded measurements counts as much as the others. Weights would do the same, but with them
+ * ml-levenberg-marquardt 5.1.0 takes steps of a wrong length and hardly converges.
  */
 function fitOnce(points: readonly UslPoint[]): Parameters {
 	const byN = [...Map.groupBy(points, ({n}) => n)].sort(([one], [other]) => one - other);

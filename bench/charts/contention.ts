@@ -17,7 +17,7 @@ const TITLES: Readonly<Record<Kind, string>> = {
 	workers: 'Workers',
 };
 
-/** The rate over how many share a file, as a multiple of one alone: a panel for each of what becomes more. */
+/** The rate of several producers, processes or workers on one file, as a multiple of the rate of one. Each kind has a panel. */
 export function contentionChart(run: Run): TopLevelSpec | undefined {
 	const series = contentionSeries(run).filter(({subject, durability, points}) => subject === 'faena' && durability === 'full' && points.length > 1);
 	const panels = KINDS.map(kind => series.filter(each => each.kind === kind)).filter(own => own.length > 0);
@@ -25,10 +25,10 @@ export function contentionChart(run: Run): TopLevelSpec | undefined {
 	const mostLines = Math.max(...panels.map(own => own.length));
 	return {
 		title: {
-			text: ['How the rate changes as more share one file,', 'as a multiple of one alone'],
+			text: ['How the rate changes as more share one file,', 'as a multiple of the rate of one'],
 			subtitle: [
 				'Producers enqueue; processes are engines; workers, the threads of one.',
-				'Below the dashed line: less than one. Jobs survive a loss of power.',
+				'Below the dashed line: slower than one. Jobs survive a loss of power.',
 				...machineOf(run, 'contention'),
 			],
 		},
@@ -37,7 +37,7 @@ export function contentionChart(run: Run): TopLevelSpec | undefined {
 	};
 }
 
-/** @param mostLines in any of the panels: their titles stand at the same height */
+/** @param mostLines the most lines of a panel: the titles of all panels have the same height */
 function panel(series: readonly Series[], mostLines: number, isFirst: boolean): Panel {
 	const [{kind}] = series as readonly [Series, ...Series[]];
 	const lines = series.map((each, index) => ({...each, colour: [FAENA, ...OTHERS][index % (OTHERS.length + 1)] as string}));

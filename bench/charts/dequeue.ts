@@ -14,7 +14,7 @@ const LINE = 14;
 interface Measure {
 	readonly title: string;
 	readonly width: number;
-	/** One line of a subject each. Of two, the second is dashed. */
+	/** A line of each subject for each figure. A second figure is dashed. */
 	readonly figures: readonly Figure[];
 	readonly y: Pick<Axis, 'scale' | 'axis'>;
 }
@@ -30,7 +30,7 @@ const MEASURES: readonly Measure[] = [
 	{title: 'fairness', width: 84, figures: [({measurement}) => measurement.figures?.['fairness']], y: {scale: {domain: [0, 1]}, axis: {tickCount: 5}}},
 ];
 
-/** Rate, latency and fairness over how many processes claim and complete from one store: a row for each batch size, a line for each store. */
+/** Rate, latency and fairness by the number of processes that claim and complete: a row for each batch size, a line for each store. */
 export function dequeueChart(run: Run): TopLevelSpec | undefined {
 	const own = groupsOf(run).filter(isShown);
 	const contended = new Set(own.filter(({vary}) => vary?.['contenders'] !== 1).map(({vary}) => vary?.['backlog']));
@@ -55,7 +55,7 @@ export function dequeueChart(run: Run): TopLevelSpec | undefined {
 	};
 }
 
-/** What one would write by hand is a measure for the others, and in grey. */
+/** Colours of the bare claims, with which the stores are compared. */
 const BARE: Readonly<Record<string, string>> = {'bare-sqlite': INK, 'bare-postgres': '#B5B5B5'};
 
 function lineColour(subject: string, others: readonly string[]): string {
@@ -70,7 +70,7 @@ function contendersOf(groups: readonly Group[]): number[] {
 	return [...new Set(groups.map(({vary}) => vary?.['contenders'] ?? 1))].sort((one, other) => one - other);
 }
 
-/** @param batch said where it is the first panel of its row, beside the names of the lines */
+/** @param batch the row's, for the first panel of a row only: it shows the size and the names of the lines */
 function panel({title, width, figures, y}: Measure, groups: readonly Group[], others: readonly string[], batch: number | undefined): Panel {
 	const values = groups.flatMap(group => figures.flatMap((figure, index) => pointOf(group, figure, index, others)));
 	const contenders = contendersOf(groups);

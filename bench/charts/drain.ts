@@ -9,17 +9,17 @@ import {BAR, FAENA, FAINT, INK, machineOf, SHORT} from './theme.ts';
 
 const [WIDTH, ROW] = [230, 20];
 
-/** Jobs that do nothing, by lane, each in a panel with a scale of its own: what lanes promise can't be compared by length. */
+/** Rates of no-op jobs, a panel for each lane. Each panel has its own scale, because lanes promise different things. */
 export function drainChart(run: Run): TopLevelSpec | undefined {
 	const groups = groupsOf(run).filter(({trial}) => trial === 'drain');
-	// One alone has nothing to be compared with.
+	// A single subject has nothing to be compared with.
 	const lanes = [...Map.groupBy(groups, laneLabel)].filter(([, own]) => own.length > 1);
 	if (lanes.length === 0) return undefined;
 	return {
 		title: {
 			frame: 'bounds',
-			text: ['How many jobs that do nothing each gets done', 'in a second'],
-			subtitle: ['Each panel is another promise or way in, with a scale of its own.', ...machineOf(run, 'drain')],
+			text: ['How many jobs that do nothing', 'each queue or pool completes in a second'],
+			subtitle: ['Each panel is a durability and a way to enqueue, with its own scale.', ...machineOf(run, 'drain')],
 		},
 		spacing: 14,
 		vconcat: lanes.map(([lane, own], index) => panel(lane, own, index === lanes.length - 1)),

@@ -3,11 +3,11 @@ import type {Entry} from '../plan/suite.ts';
 /** A chart that README.md shows, of the newest run of a plan. */
 export interface FrontChart {
 	readonly plan: string;
-	/** Of `CHARTS`. */
+	/** The chart's name in `CHARTS`. */
 	readonly name: string;
-	/** What it shows, for who can't see it. */
+	/** What the chart shows, for readers who can't see it. */
 	readonly alternative: string;
-	/** What of the run is drawn; by default all that the chart knows. */
+	/** Selects the entries to draw; by default all. */
 	readonly of?: (entry: Entry) => boolean;
 }
 

@@ -8,9 +8,9 @@ import type {Axis, Mark} from './spec.ts';
 import {colourOf, FAINT, machineOf, textAt} from './theme.ts';
 
 const [WIDTH, HEIGHT] = [410, 290];
-/** Where the names of the lines begin: the curves leave the lower right corner free. */
+/** Position of the lines' names, in pixels: the lower right corner is free of curves. */
 const KEY = {x: 190, gap: 34};
-/** With fewer sizes it isn't a curve. */
+/** A line with fewer sizes is not drawn. */
 const MIN_SIZES = 3;
 const SHARE = 0.95;
 
@@ -34,7 +34,7 @@ export function granularityChart(run: Run): TopLevelSpec | undefined {
 	const colour = {field: 'colour', type: 'nominal', scale: null} as const;
 	return {
 		title: {
-			text: ['How much of the processors’ time goes into the jobs,', 'by how much work a job is'],
+			text: ['How much of the processors’ time goes into the jobs,', 'by the work of one job'],
 			subtitle: [
 				'100 % is a bare loop in each thread. Faena’s jobs survive a loss of',
 				'power; a Piscina pool keeps nothing.',
@@ -83,13 +83,13 @@ function lineOf(curve: Curve, colour: string): Line {
 	const label = labelOf(curve.subject);
 	const points = curve.points.map(point => {
 		const {median, low, high} = efficiencyAt(point, 'byTime', curve.seed);
-		// More than all is the noise of two measurements.
+		// A value above 1 is noise of the two measurements.
 		return {label, colour, workMicros: workAt(point), median: Math.min(1, median), low: Math.min(1, low), high: Math.min(1, high)};
 	});
 	return {label, colour, points, metg: metgOf(curve, SHARE, 'byTime')?.metg};
 }
 
-/** The names of the lines, which meet at the top, in the order of METG. */
+/** The names of the lines in the order of METG, apart from the lines because these meet at the top. */
 function key(lines: readonly Line[]): Mark[] {
 	const ordered = lines.toSorted((one, other) => (one.metg?.workMicros ?? 0) - (other.metg?.workMicros ?? 0));
 	return ordered.flatMap(({label, colour, metg}, index): Mark[] => {
@@ -104,7 +104,7 @@ function key(lines: readonly Line[]): Mark[] {
 const PHRASES: Readonly<Record<Metg['kind'], (work: string) => string>> = {
 	measured: work => `from ${work} on`,
 	derived: work => `from ${work} on, by its CPU time`,
-	below: work => `from ${work} on or less`,
+	below: work => `at ${work} or less`,
 	above: work => `beyond ${work}`,
 };
 

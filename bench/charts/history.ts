@@ -25,7 +25,7 @@ export function historyChart(run: Run): TopLevelSpec | undefined {
 	return {
 		title: {
 			text: [`The last tenth of ${show(group.jobs)} jobs is done`, `at ${showPercent(last.median / first.median)} of the first tenth’s rate`],
-			subtitle: ['Jobs that do nothing go in and through; they survive a loss of power.', ...machineOf(run, 'history')],
+			subtitle: ['The jobs do nothing, and survive a loss of power.', ...machineOf(run, 'history')],
 		},
 		width: 400,
 		height: 260,
@@ -39,7 +39,7 @@ export function historyChart(run: Run): TopLevelSpec | undefined {
 
 function pointsOf(group: Group) {
 	return Array.from({length: TENTHS}, (_, index) => over(group, ({measurement}) => measurement.tenths?.['perSecond']?.[index])).flatMap((interval, index) =>
-		// In the middle of its tenth.
+		// A point is in the middle of its tenth.
 		interval ? [{...interval, jobs: ((index + 0.5) * group.jobs) / TENTHS}] : [],
 	);
 }

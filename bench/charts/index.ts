@@ -7,7 +7,7 @@ import {granularityChart} from './granularity.ts';
 import {historyChart} from './history.ts';
 import {latencyChart} from './latency.ts';
 
-/** Each draws what a run has of its trial, or nothing. */
+/** The chart of each trial; `undefined` if the run has no measurements of the trial. */
 export const CHARTS: Readonly<Record<string, (run: Run) => TopLevelSpec | undefined>> = {
 	granularity: granularityChart,
 	drain: drainChart,

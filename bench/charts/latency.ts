@@ -8,10 +8,10 @@ import {FAENA, FAINT, machineOf, OTHERS, textAt} from './theme.ts';
 
 const [WIDTH, HEIGHT] = [118, 230];
 
-/** The names of the lines stand in the first panel, in which jobs wait least. */
+/** Position of the lines' names, in pixels: at the top of the first panel, where latencies are shortest. */
 const KEY_Y = 12;
 
-/** What of a job's way a line is, and its colour. */
+/** The lines: a latency, its name and its colour. */
 const SPANS = [
 	{name: 'durableEnqueue', label: 'on disk', colour: OTHERS[0]},
 	{name: 'start', label: 'started', colour: OTHERS[1]},
@@ -27,10 +27,10 @@ export function latencyChart(run: Run): TopLevelSpec | undefined {
 	const domain = [STEPS.findLast(step => step <= Math.min(...all)) ?? 0.001, STEPS.find(step => step >= Math.max(...all)) ?? 1e5];
 	return {
 		title: {
-			text: ['How long after a job was meant to arrive', 'it is on disk, has started, and its result is on disk'],
+			text: ['Time from a job’s intended arrival until', 'it is on disk, has started, and its result is on disk'],
 			subtitle: [
-				'Jobs that do nothing come by chance (Poisson), at a share of what Faena',
-				'can take; they survive a loss of power. Both axes are logarithmic.',
+				'Jobs that do nothing arrive at random (Poisson), at a share of Faena’s',
+				'capacity. They survive a loss of power. Both axes are logarithmic.',
 				...machineOf(run, 'latency'),
 			],
 		},
@@ -105,7 +105,7 @@ function panel(group: Group, points: readonly Point[], domain: readonly number[]
 	};
 }
 
-/** 1, 2 and 5 of each decade, as far as the axis goes. */
+/** 1, 2 and 5 of each decade within the axis. */
 function ticks([least = 1, most = 1]: readonly number[]): number[] {
 	return STEPS.filter(step => step >= least * 0.999 && step <= most * 1.001);
 }

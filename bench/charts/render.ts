@@ -12,11 +12,11 @@ export async function render(chart: TopLevelSpec): Promise<string> {
 	}
 }
 
-/** Vega exports it for this very purpose, but not its type. */
+/** Vega exports `textMetrics` so that programs can replace it, but not its type. */
 interface Metrics {
 	readonly textMetrics: {width: (item: {readonly fontSize?: number}, text: unknown) => number};
 }
 
-/** Of Helvetica's letters, in font sizes. Without a browser Vega takes 0.8, which leaves a third of a chart empty. */
+/** Mean width of Helvetica's letters, in font sizes. Without a browser Vega assumes 0.8, which leaves a third of a chart empty. */
 const MEAN_LETTER = 0.56;
 (vega as unknown as Metrics).textMetrics.width = ({fontSize = 11}, text) => String(text ?? '').length * fontSize * MEAN_LETTER;

@@ -3,14 +3,14 @@ import {show} from '../analyse/numbers.ts';
 import type {Run} from '../analyse/run.ts';
 import type {Mark} from './spec.ts';
 
-/** Colours that those who don't see red or green tell apart, too (Okabe and Ito 2008), without its yellow, too pale for lines. */
+/** Colours that colour-blind readers can tell apart (Okabe and Ito 2008), without the yellow, which is too pale for lines. */
 export const FAENA = '#D55E00';
 export const OTHERS = ['#0072B2', '#009E73', '#CC79A7', '#56B4E9', '#6E6E6E', '#A6761D'] as const;
 export const INK = '#222222';
 export const FAINT = '#767676';
 export const BAR = '#9DB2C4';
 
-/** By subject, so that each has the same in all charts of a kind. */
+/** A subject's colour, the same in all panels of a chart. */
 export function colourOf(subject: string, others: readonly string[]): string {
 	return subject === 'faena' ? FAENA : (OTHERS[others.indexOf(subject) % OTHERS.length] as string);
 }
@@ -47,7 +47,7 @@ export const CONFIG: Config = {
 	text: {fontSize: 11, color: INK},
 };
 
-/** The lines below a title: on what a trial was measured, and how often. */
+/** Two lines below a title: on which machine a trial was measured, and how often. */
 export function machineOf({machine, at, measured}: Run, trial: string): [string, string] {
 	const {processors, model, node} = machine;
 	const blocks = new Set(measured.filter(entry => entry.trial === trial).map(({block}) => block)).size;
@@ -58,7 +58,7 @@ export function machineOf({machine, at, measured}: Run, trial: string): [string,
 /** Ticks as `0`, `50k`, `10M`. */
 export const SHORT = "datum.value === 0 ? '0' : format(datum.value, '~s')";
 
-/** A line of text that begins at a place of the panel, in pixels; above it where `y` is negative. */
+/** A line of text that begins at a position of the panel, in pixels. A negative `y` is above the panel. */
 export function textAt(
 	text: string,
 	{x, y}: {readonly x: number; readonly y: number},

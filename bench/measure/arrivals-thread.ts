@@ -1,4 +1,4 @@
-/** Sleeps from one arrival to the next, and says each time how many have come. */
+/** Sleeps from one arrival to the next, and posts each time how many jobs have arrived. */
 import {parentPort} from 'node:worker_threads';
 import {sharedMs} from './clock.ts';
 

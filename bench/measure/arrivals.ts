@@ -3,25 +3,24 @@ import type {Chance} from '../plan/chance.ts';
 import {sharedMs} from './clock.ts';
 import {moduleUrl} from './module-url.ts';
 
-/** When jobs arrive, in milliseconds from the start: a Poisson process, in which each gap is independent of all others. */
+/** Arrival times of jobs, in milliseconds from the start. They are a Poisson process: each gap is independent of all others. */
 export function poissonMs(jobs: number, perSecond: number, chance: Chance): Float64Array {
 	const times = new Float64Array(jobs);
 	let at = 0;
 	for (let index = 0; index < jobs; index++) {
-		// The logarithm of 0 would be an endless gap.
+		// 1 - real() is never 0, of which the logarithm would be an endless gap.
 		at += (-Math.log(1 - chance.real()) / perSecond) * 1000;
 		times[index] = at;
 	}
 	return times;
 }
 
-/** Time that the thread gets to start, before the first arrival. */
+/** Time from the message to the thread until the arrivals start. */
 const LEAD_MS = 50;
 
 /**
- * Calls `arrive` at those times, or as soon as this thread is free for it, with the time that was meant. A thread of its own
- * sleeps from one arrival to the next: timers of Node are in whole milliseconds, and a loop that looks at the clock all the time
- * would take a processor from what is measured.
+ * Calls `arrive` at these times, or as soon as this thread is free, with the intended time. Another thread sleeps from one arrival to
+ * the next: Node's timers have whole milliseconds, and a loop that always looks at the clock would take a processor from the engine.
  */
 export async function generate(timesMs: Float64Array, arrive: (index: number, intendedMs: number) => void): Promise<void> {
 	const thread = new Worker(moduleUrl('measure/arrivals-thread'), {name: 'arrivals'});

@@ -1,10 +1,10 @@
 import {type Chance, chanceOf} from '../plan/chance.ts';
 
 const LETTERS = 'abcdefghijklmnopqrstuvwxyz     ';
-/** A line break is one more byte in JSON than in the text. */
+/** Length of a line. A line break has one byte in the text and two in JSON. */
 const LINE = 80;
 
-/** Values of so many bytes, no two the same: each is a random one with its number at its start. */
+/** Makes different values of `bytes` bytes each: one random value, with another number at its start each time. */
 export function makeContents(count: number, bytes: number, binary: boolean, seed: number): (Uint8Array | string)[] {
 	const chance = chanceOf(seed);
 	return binary ? bytesOf(count, bytes, chance) : textsOf(count, bytes, chance);
@@ -25,14 +25,14 @@ function textsOf(count: number, bytes: number, {below}: Chance): string[] {
 	);
 	return Array.from({length: count}, (_, number) => {
 		content.write(String(number).padStart(10, '0'));
-		// Made anew, so that it is one flat string, as what is read from a file is.
+		// A new string each time: flat, like one that was read from a file.
 		return content.toString('latin1');
 	});
 }
 
 /**
- * Voids a run in which a value did not come back as it went in.
- * @param returned by its number
+ * Throws, and so voids the run, if a value came back changed.
+ * @param returned the values that came back, by number
  */
 export function refuseUnlessSame(contents: readonly (Uint8Array | string)[], returned: readonly unknown[]): void {
 	const wrong = contents.findIndex((content, index) => !isSame(content, returned[index]));

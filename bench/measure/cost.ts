@@ -2,8 +2,8 @@ import {existsSync, readdirSync, readFileSync} from 'node:fs';
 import type {Measurement, Surroundings} from '../plan/suite.ts';
 
 /**
- * CPU time of this process by thread, of its children and of servers beside it, and fsyncs of them all, from Linux's
- * `/proc`. Elsewhere: of this process as a whole.
+ * Measures CPU time by Linux's `/proc`: of this process by thread, of its children and of servers. It also measures the fsyncs of
+ * all of them, if a library counts them. On other systems it measures the CPU time of this process as a whole.
  */
 export class CostMeter {
 	readonly #servers: readonly number[];
@@ -16,7 +16,7 @@ export class CostMeter {
 		this.#before = this.#take();
 	}
 
-	/** Since it was made. Threads and children that ended meanwhile count as `other`. */
+	/** Costs since the meter was made. Threads that ended meanwhile count as `other`. Child processes must still be there. */
 	read(): Pick<Measurement, 'cpu' | 'fsyncs' | 'fsyncMs' | 'sleeps'> {
 		const [before, now] = [this.#before, this.#take()];
 		const own = now.ownMicros - before.ownMicros;
@@ -52,7 +52,7 @@ interface Snapshot {
 	readonly counts: Counts | undefined;
 }
 
-/** What the preloaded library has counted so far, in all processes. */
+/** The counts of the preloaded library so far, of all processes. */
 type Counts = Required<Pick<Measurement, 'fsyncs' | 'fsyncMs' | 'sleeps'>>;
 
 function countsIn(file: string): Counts {
@@ -64,7 +64,7 @@ function difference(before: Counts, now: Counts): Counts {
 	return {fsyncs: now.fsyncs - before.fsyncs, fsyncMs: now.fsyncMs - before.fsyncMs, sleeps: now.sleeps - before.sleeps};
 }
 
-/** By the names that Node gives its threads. The kernel cuts them off after 15 characters. */
+/** Roles by the names of Node's threads. The kernel cuts names off after 15 characters. */
 const ROLES: Readonly<Record<string, Role>> = {MainThread: 'caller', node: 'caller', WorkerThread: 'workers', 'faena dispatche': 'dispatcher'};
 
 function threads(): Snapshot['threads'] {
@@ -82,14 +82,14 @@ function threads(): Snapshot['threads'] {
 	return found;
 }
 
-/** The kernel counts in hundredths of a second, whatever its clock. */
+/** The kernel reports these times in hundredths of a second. */
 const TICK_MICROS = 10_000;
 
 /** CPU time of a process and of its children that have ended. */
 function microsOf(pid: number): number {
 	try {
 		const stat = readFileSync(`/proc/${pid}/stat`, 'utf8');
-		// After the name, which may hold anything, come the state and, from the 12th on, four times.
+		// The name may contain anything. Of the fields after it, the 12th to the 15th are times.
 		const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
 		return fields.slice(11, 15).reduce((sum, ticks) => sum + Number(ticks), 0) * TICK_MICROS;
 	} catch {

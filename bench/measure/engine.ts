@@ -7,7 +7,7 @@ export type Tasks = typeof import('./tasks.ts');
 
 export const TASKS = moduleUrl('measure/tasks');
 
-/** Lends an engine with default settings on a new file in the measured folder. */
+/** Calls `use` with an engine with default settings on a new file in the measured folder, and closes the engine afterwards. */
 export async function withEngine<Result>(
 	{durability, workers}: Pick<Case, 'durability' | 'workers'>,
 	surroundings: Pick<Surroundings, 'folder'>,

@@ -2,7 +2,7 @@ import {mkdtempSync, rmSync} from 'node:fs';
 import {join} from 'node:path';
 import type {Surroundings} from '../plan/suite.ts';
 
-/** Lends a name for a database in the measured folder, and removes it after use with all that lies beside it. */
+/** Calls `use` with the path of a new database in the measured folder, and removes all its files afterwards. */
 export async function withFile<Result>({folder}: Pick<Surroundings, 'folder'>, use: (file: string) => Promise<Result>): Promise<Result> {
 	const place = mkdtempSync(join(folder, 'faena-bench-'));
 	try {

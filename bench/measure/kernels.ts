@@ -1,7 +1,7 @@
 import {createHash} from 'node:crypto';
 import type {TaskName} from '../plan/suite.ts';
 
-/** Work that burns CPU and can't be left out: each returns a number that depends on every round, and on nothing else. */
+/** Work for a processor. V8 can't leave any of it out, because the number that a kernel returns depends on every round. */
 export const KERNELS: Readonly<Record<TaskName, (rounds: number) => number>> = {
 	identity: () => 0,
 	spin,
@@ -19,8 +19,8 @@ function spin(rounds: number): number {
 const STEPS = 64;
 
 /**
- * A function of its own, since V8 compiles best what is called often: with one long loop, a job cost up to twice as much where it
- * was called from different code.
+ * A separate function, because V8 optimises a function that is called often. With one long loop a job took up to twice as long when
+ * other code called it.
  */
 function step(before: number): number {
 	let state = before;
@@ -35,8 +35,8 @@ function step(before: number): number {
 const PIECE = Buffer.alloc(4096, 1);
 
 /**
- * SHA-256 of one message, a piece of 4 KiB a round. With a hash object for each KiB most of the time went into making and collecting those, and
- * the same rounds took up to 35 % longer in one process than in the next; so it is within 1 %.
+ * SHA-256 of one message, 4 KiB a round. It uses one hash object, and processes differ by at most 1 %. With a hash object for each KiB
+ * most of the time went into making and collecting these objects, and processes differed by up to 35 %.
  */
 function sha256(rounds: number): number {
 	const hash = createHash('sha256');
@@ -54,7 +54,7 @@ const DOCUMENT = JSON.stringify(
 	})),
 );
 
-/** Parses a document of about 900 bytes, looks at it, and makes text of it again. */
+/** Parses a document of about 900 bytes, reads and changes it, and prints it as JSON again. */
 function json(rounds: number): number {
 	let sum = 0;
 	for (let round = 0; round < rounds; round++) {
@@ -66,13 +66,13 @@ function json(rounds: number): number {
 	return sum;
 }
 
-/** Milliseconds that a calibration takes: long enough for the clock, short beside a measurement. */
+/** A calibration takes at least this long: long enough for the clock, short beside a measurement. */
 const CALIBRATION_MS = 20;
 const CALIBRATIONS = 4;
 
 /**
- * Rounds of the kernel that take a microsecond, in this process, now. The fastest of a few counts: on a busy machine V8's own
- * thread may not yet have compiled the kernel when the first is long enough, and then jobs would be twelve times too short.
+ * Rounds of the kernel in a microsecond, in this process, now. The fastest of several calibrations counts: on a busy machine V8 may
+ * not have compiled the kernel before the first one, and then jobs would be twelve times too short.
  */
 export function roundsPerMicro(task: TaskName): number {
 	if (task === 'identity') return 0;

@@ -1,6 +1,6 @@
 /**
- * URL of one of the suite's own modules that is reached by URL, not imported, beside the sources in development and beside
- * their compiled form where something is measured: `tsc` leaves the strings in `new URL()` alone.
+ * URL of a module of the suite that is not imported but loaded by its URL: of the source if this file is a source, of the compiled
+ * module if this file is compiled. `tsc` does not change the file names in `new URL()`.
  */
 export function moduleUrl(name: Module): URL {
 	return new URL(`../${name}.${import.meta.url.endsWith('.ts') ? 'ts' : 'js'}`, import.meta.url);

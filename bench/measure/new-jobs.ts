@@ -1,6 +1,6 @@
 import {encode, type NewJob} from '../../lib/queue.ts';
 
-/** Whole numbers as payloads, with what an engine gives jobs by default: for a queue that is filled without an engine. */
+/** Jobs with an engine's default options, and the whole numbers from `first` to `end` - 1 as payloads, to fill a queue without an engine. */
 export function newJobs(task: 'identity' | 'started', first: number, end: number): NewJob[] {
 	return Array.from({length: end - first}, (_, index) => ({...DEFAULTS, task, payload: encode(first + index, 'payload')}));
 }
@@ -11,7 +11,7 @@ const DEFAULTS: Omit<NewJob, 'task' | 'payload'> = {
 	policy: {maxAttempts: 3, timeoutMs: null, backoff: {baseMs: 1000, factor: 2, maxMs: 3_600_000, jitter: 0.5}, retry: 'auto'},
 };
 
-/** The part of so many numbers that one of several has, so that together they have each once. */
+/** The range of one of `parts` producers. Together their ranges contain each number below `jobs` once. */
 export function shareOf(jobs: number, index: number, parts: number): {readonly first: number; readonly end: number} {
 	return {first: Math.floor((index * jobs) / parts), end: Math.floor(((index + 1) * jobs) / parts)};
 }

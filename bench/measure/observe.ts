@@ -3,10 +3,10 @@ import type {Measurement, Surroundings} from '../plan/suite.ts';
 import {CostMeter} from './cost.ts';
 import {quantilesOf} from './quantiles.ts';
 
-/** How often the loop's delay is looked at: each value contains so much of waiting. */
+/** Interval of the timer that measures the event loop's delay. Each recorded value includes this interval. */
 const LOOK_MS = 1;
 
-/** Runs what is measured, between two looks at the clock, and at what this process, its children and its servers have used. */
+/** Calls `run`, and measures its time, and what this process, its children and its servers use meanwhile. */
 export async function observe(
 	surroundings: Pick<Surroundings, 'servers' | 'counter'>,
 	run: () => Promise<unknown>,

@@ -2,8 +2,8 @@ import type {Histogram, RecordableHistogram} from 'node:perf_hooks';
 import type {Curve, Quantiles} from '../plan/suite.ts';
 
 /**
- * Of one of Node's HDR histograms, which is in nanoseconds, in milliseconds.
- * @param overheadMs what the histogram has in each value beside what is meant: a loop's delay contains its timer's interval
+ * Quantiles in milliseconds, from one of Node's histograms in nanoseconds.
+ * @param overheadMs is subtracted from each value: the delay of an event loop includes the interval of its timer
  */
 export function quantilesOf(histogram: Histogram, overheadMs = 0): Quantiles {
 	if (histogram.count === 0) return {p50: 0, p90: 0, p99: 0, p999: 0, max: 0};
@@ -12,7 +12,7 @@ export function quantilesOf(histogram: Histogram, overheadMs = 0): Quantiles {
 	return {p50: at(50), p90: at(90), p99: at(99), p999: at(99.9), max: ms(histogram.max)};
 }
 
-/** Dense where a chart with a logarithmic axis of 1 - p has room. */
+/** Densest towards 100, for a chart with a logarithmic axis of 1 - p. */
 const PERCENTILES = [
 	...[0, 1, 2.5, 5, 10, 15, 20, 25, 30, 35, 40, 45, 50, 55, 60, 65, 70, 75, 80, 85, 90],
 	...[92.5, 95, 96, 97, 98, 98.5, 99, 99.3, 99.5, 99.7, 99.8, 99.9, 99.95, 99.98, 99.99, 100],
@@ -26,7 +26,7 @@ export function curveOf(histogram: Histogram): Curve {
 	});
 }
 
-/** Times in milliseconds as the histogram takes them: in whole nanoseconds, and at least one. */
+/** Records a time. The histogram takes whole nanoseconds, at least one. */
 export function recordMs(histogram: RecordableHistogram, ms: number): void {
 	histogram.record(Math.max(1, Math.round(ms * 1e6)));
 }

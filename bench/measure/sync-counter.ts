@@ -6,8 +6,8 @@ import {fileURLToPath} from 'node:url';
 import {FOLDER} from '../plan/folder.ts';
 import type {Surroundings} from '../plan/suite.ts';
 
-/** A library to preload that counts fsyncs in a file. Without Linux and a C compiler there is none, and nothing is counted. */
-export function compileSyncCounter(): Partial<NonNullable<Surroundings['counter']>> & Disposable {
+/** Compiles the library that counts fsyncs in a file when it is preloaded. Without a C compiler there is no `counter`. */
+export function compileSyncCounter(): Pick<Surroundings, 'counter'> & Disposable {
 	const folder = mkdtempSync(join(tmpdir(), 'faena-bench-'));
 	const dispose = () => rmSync(folder, {recursive: true});
 	const library = join(folder, 'syncs.so');
@@ -18,5 +18,5 @@ export function compileSyncCounter(): Partial<NonNullable<Surroundings['counter'
 	}
 	const file = join(folder, 'count');
 	writeFileSync(file, Buffer.alloc(24));
-	return {library, file, [Symbol.dispose]: dispose};
+	return {counter: {library, file}, [Symbol.dispose]: dispose};
 }

@@ -1,5 +1,5 @@
-/* Preloaded into whatever is measured: counts fsync and fdatasync, of all processes, in the file that FAENA_BENCH_SYNCS names;
-   behind that the nanoseconds that they took together, and how often a thread slept: SQLite does while another writes. */
+/* A library to preload into the measured processes. It counts in the file that FAENA_BENCH_SYNCS names, for all processes
+   together: calls of fsync and fdatasync, their nanoseconds, and calls of nanosleep. SQLite sleeps while another connection writes. */
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <fcntl.h>

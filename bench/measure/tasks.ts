@@ -1,6 +1,6 @@
 /**
- * The tasks of all subjects: Faena looks them up by name, pools run the default export. A job is its number and its rounds
- * of work; what it returns is its number and what the kernel made of the rounds, so that a sum shows what ran, and how often.
+ * The tasks of all subjects. Faena finds them by name; pools call the default export. A payload has the job's number and its rounds
+ * of work. A result is this number plus what the kernel returns, so that the sum of all results shows whether each job ran once.
  */
 
 import type {TaskName} from '../plan/suite.ts';
@@ -25,12 +25,12 @@ export function json([number, rounds]: Job): number {
 	return number + KERNELS.json(rounds);
 }
 
-/** For payloads of any size, whose content is looked at afterwards. */
+/** Returns its payload, for the trial `payloads`. */
 export function echo(content: string | Uint8Array): string | Uint8Array {
 	return content;
 }
 
-/** Its number, and when it began. */
+/** Returns the job's number, and when it started. */
 export function started(number: number): [number: number, atMs: number] {
 	return [number, sharedMs()];
 }
@@ -42,7 +42,7 @@ export interface Request {
 	readonly payload: unknown;
 }
 
-/** For pools: one job, or a chunk of them. */
+/** Runs one job of a pool, or a chunk of them. */
 export default function run({task, payload, chunk}: Request & {readonly chunk?: readonly unknown[]}): unknown {
 	const execute = TASKS[task];
 	return chunk ? chunk.map(each => execute(each as never)) : execute(payload as never);

@@ -1,14 +1,14 @@
 import type {Case, Surroundings} from '../plan/suite.ts';
 import {KERNELS} from './kernels.ts';
 
-/** The jobs of a case, and what their results must add up to. */
+/** The payloads of a case's jobs, and the sum of their results. */
 export interface Workload {
 	readonly payloads: readonly unknown[];
 	/** Sum of all results, if each job ran and was recorded exactly once. */
 	readonly sum: number;
 }
 
-/** One job in a hundred is a hundred times longer: real inputs have such items. */
+/** In the trial `mixed` one job in a hundred is a hundred times longer, because real inputs have such items. */
 const STRAGGLER_EVERY = 100;
 const STRAGGLER_FACTOR = 100;
 

@@ -4,7 +4,7 @@ import {fileURLToPath} from 'node:url';
 import {promisify} from 'node:util';
 import {FOLDER} from '../plan/folder.ts';
 
-/** Installs exactly what the lock file has, unless that is here already. Gives a sentence if it can't. */
+/** Installs exactly the packages of the lock file, unless they are installed already. Returns a sentence if that fails. */
 export async function installPeers(): Promise<string | undefined> {
 	const folder = fileURLToPath(new URL('peers/', FOLDER));
 	const lock = readFileSync(`${folder}package-lock.json`, 'utf8');
@@ -22,7 +22,7 @@ export async function installPeers(): Promise<string | undefined> {
 		}
 	}
 	const beside = fileURLToPath(new URL('node_modules', import.meta.url));
-	// The compiled subjects look for them beside themselves.
+	// The compiled subjects look for the packages beside themselves.
 	if (!existsSync(beside)) symlinkSync(`${folder}node_modules`, beside, 'junction');
 	return undefined;
 }

@@ -1,4 +1,4 @@
-/** Installs the peers and starts their servers, if that is needed, and runs a plan with them: `npm run bench:peers`. */
+/** Installs the peers and starts their servers, if needed, and runs a plan with them: `npm run bench:peers`. */
 
 import type {NotRun} from '../analyse/run.ts';
 import {compileSyncCounter} from '../measure/sync-counter.ts';
@@ -10,8 +10,8 @@ import {installPeers} from './install.ts';
 import {serverOf, startServers} from './servers/servers.ts';
 
 const options = optionsOf('peers');
-using made = compileSyncCounter();
-const counter = made.library ? {library: made.library, file: made.file as string} : undefined;
+using compiled = compileSyncCounter();
+const {counter} = compiled;
 const notInstalled = await installPeers();
 const names = [...new Set(options.cases.map(serverOf))].filter(name => name !== undefined);
 const servers = await startServers(notInstalled ? [] : names, options.folder, counter);
@@ -32,10 +32,10 @@ try {
 	await servers.stop();
 }
 
-/** On Ctrl-C a terminal has sent the signal to the servers as well: then this waits until they have ended. */
+/** On Ctrl-C the terminal also sends the signal to the servers. Then this only waits until they have ended. */
 async function stopEarly(): Promise<never> {
 	await servers.stop();
-	made[Symbol.dispose]();
+	compiled[Symbol.dispose]();
 	process.exit(1);
 }
 

@@ -9,13 +9,13 @@ export interface Order extends Pick<Surroundings, 'folder' | 'seed' | 'counter'>
 	readonly run: string;
 	readonly blocks: number;
 	readonly cases: readonly PlannedCase[];
-	/** What a case has beside it: only the servers that it uses are counted. */
+	/** The servers that a case uses. Their CPU time and fsyncs count. */
 	readonly serversOf?: ((given: Case) => Surroundings['servers']) | undefined;
-	/** Ends the measurement that is under way, and the run with it. */
+	/** Ends the current measurement, and with it the run. */
 	readonly signal?: AbortSignal;
 }
 
-/** Every case once in each block, in an order by chance. Yields each measurement as soon as it is taken, the discarded too. */
+/** Measures every case once in each block, in random order. Yields each measurement as soon as it is taken, also a discarded one. */
 export async function* takeBlocks({run, blocks, cases, serversOf, signal, warmUpMs = WARM_UP_MS, ...given}: Order): AsyncGenerator<Entry> {
 	const chance = chanceOf(given.seed);
 	for (let block = 1; block <= blocks; block++) {
@@ -34,8 +34,9 @@ export async function* takeBlocks({run, blocks, cases, serversOf, signal, warmUp
 type Comparison = readonly [PlannedCase, ...PlannedCase[]];
 
 /**
- * Cases of the same work, in an order by chance: what is compared is taken in succession, on one calibration, so that the machine has
- * seconds to become another, not the minutes of a whole block. Two revisions of the same case are a pair of their own.
+ * Groups cases of the same work, in random order. Compared cases are measured in succession, on one calibration, so that the machine
+ * can drift only for seconds between them, not for the minutes of a block. When two revisions are compared, a group is the two
+ * revisions of one case.
  */
 export function comparisonsOf(cases: readonly PlannedCase[], chance: Chance): Comparison[] {
 	const isComparingRevisions = cases.some(({revision}) => revision !== undefined);
@@ -43,7 +44,7 @@ export function comparisonsOf(cases: readonly PlannedCase[], chance: Chance): Co
 	return shuffle([...byWork.values()], chance).map(own => shuffle(own, chance) as [PlannedCase, ...PlannedCase[]]);
 }
 
-/** The spin is for the rule of `protocol.ts`. */
+/** Calibrates the task's kernel, and `spin` for the discard rule of `protocol.ts`. */
 function calibrate(task: TaskName): Surroundings['roundsPerMicro'] {
 	const calibrated = [...new Set(['spin', task] as const)].map(each => [each, roundsPerMicro(each)]);
 	return {identity: 0, spin: 0, sha256: 0, json: 0, ...Object.fromEntries(calibrated)};

@@ -2,9 +2,9 @@ import {uniformFloat64} from 'pure-rand/distribution/uniformFloat64';
 import {uniformInt} from 'pure-rand/distribution/uniformInt';
 import {xoroshiro128plus} from 'pure-rand/generator/xoroshiro128plus';
 
-/** Numbers by chance that the same seed always gives again. */
+/** Random numbers. The same seed gives the same numbers. */
 export interface Chance {
-	/** In [0, 1). */
+	/** A number in [0, 1). */
 	real(): number;
 	/** A whole number, at least 0 and below `end`. */
 	below(end: number): number;

@@ -1,2 +1,2 @@
-/** `bench/` of the repository, with what isn't compiled: results, C sources, the peers' packages. Also seen from the compiled form. */
+/** The folder `bench/` of the repository, also for the compiled suite. It has what isn't compiled: results, C source, the peers' packages. */
 export const FOLDER = new URL('bench/', import.meta.resolve('faena/package.json'));

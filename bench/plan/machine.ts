@@ -4,7 +4,7 @@ import {arch, availableParallelism, cpus, release, totalmem, type} from 'node:os
 import {join} from 'node:path';
 import Database from 'better-sqlite3';
 
-/** The first line of the results: on what they were measured. */
+/** The machine and the code of a run. The first line of its results contains them. */
 export interface Machine {
 	readonly processors: number;
 	readonly model: string;
@@ -12,10 +12,11 @@ export interface Machine {
 	readonly system: string;
 	readonly node: string;
 	readonly sqlite: string;
-	/** Of the folder with the databases: the median time to append 4 KiB to a file and fsync it. */
+	/** File system of the folder with the databases. */
 	readonly fileSystem: string;
+	/** Median time to append 4 KiB to a file in that folder and fsync it. */
 	readonly fsyncMs: number;
-	/** Of the code that is measured; with a plus where it was changed since. */
+	/** Short hash of the measured commit, with a plus if the code has uncommitted changes. */
 	readonly commit: string;
 }
 
@@ -58,7 +59,7 @@ function printed(command: string, ...words: string[]): string | undefined {
 	}
 }
 
-/** What one commit cannot go below here. */
+/** Median time to append 4 KiB to a file in the folder and fsync it. A commit can't be faster. */
 export function fsyncMs(folder: string, times = 200): number {
 	const path = join(folder, `.fsync-${process.pid}`);
 	const file = openSync(path, 'w');

@@ -9,7 +9,7 @@ import type {PlanRun} from './run-plan.ts';
 import type {Case} from './suite.ts';
 
 const RESULTS = fileURLToPath(new URL('results/', FOLDER));
-/** They are of two revisions, and no figures of this one. */
+/** Comparisons have a file of their own, because they also measure another revision. */
 const COMPARISONS = fileURLToPath(new URL('../dist-bench/compare.jsonl', FOLDER));
 
 const NUMBERS = {
@@ -19,7 +19,7 @@ const NUMBERS = {
 	'warm-up': {pattern: /^\d{1,5}$/, what: 'of milliseconds below 100,000'},
 } as const;
 
-/** What the command line asks for. Bad options end the process with a sentence and code 2. */
+/** Reads the command line. A bad option ends the process with a sentence and exit code 2. */
 export function optionsOf(usualPlan: string): PlanRun {
 	try {
 		return parse(usualPlan);
@@ -67,15 +67,15 @@ function parse(usualPlan: string): PlanRun {
 	};
 }
 
-/** Each of Faena's cases twice: by this code and by the other revision. */
+/** Faena's cases, each twice: for this code and for the other revision. */
 function comparison(cases: readonly PlannedCase[], name: string): Pick<PlanRun, 'cases' | 'notRun' | 'report'> {
 	const own = cases.filter(({subject}) => subject === 'faena');
-	if (own.length === 0) throw new Error('--compare measures Faena; none of its cases is left');
+	if (own.length === 0) throw new Error('--compare measures Faena, but the other options leave none of its cases');
 	const revision = buildRevision(name);
 	return {cases: own.flatMap(each => [each, {...each, revision}]), notRun: [], report: compareRevisions};
 }
 
-/** Where the number of jobs is given, nobody looks at figures, and a whole warm-up would be most of the time. */
+/** With `--jobs` a run is only a quick look, in which a whole warm-up would take most of the time. */
 function warmUpOf({'warm-up': warmUp, jobs}: {readonly 'warm-up'?: string; readonly jobs?: string}): Pick<PlanRun, 'warmUpMs'> {
 	if (warmUp !== undefined) return {warmUpMs: Number(warmUp)};
 	return jobs === undefined ? {} : {warmUpMs: 100};

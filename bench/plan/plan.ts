@@ -2,24 +2,25 @@ import {availableParallelism} from 'node:os';
 import type {NotRun} from '../analyse/run.ts';
 import type {Case, Durability, Intake, TaskName} from './suite.ts';
 
-/** Which measurements a run takes, and how often: every case once in each block, in random order. */
+/** The measurements of a run: each block takes every case once, in random order. */
 export interface Plan {
 	readonly blocks: number;
 	readonly cases: readonly PlannedCase[];
-	/** What there is no measurement of, and why. */
+	/** Subjects that the plan can't measure, and the reasons. */
 	readonly notRun?: readonly NotRun[];
 }
 
 export interface PlannedCase extends Case {
-	/** The most blocks that have it, where that is fewer than the plan's. */
+	/** Number of blocks that measure the case, if it is smaller than the plan's. */
 	readonly blocks?: number;
 }
 
 const PROCESSORS = availableParallelism();
 
-/** A run is as long as this, roughly, whatever a job takes. */
+/** Rough length of a measurement. The number of jobs follows from it and from the work of a job. */
 const RUN_MS = 1500;
 
+/** Cases of one trial: one for each subject and lane, size of work, and set of varied parameters. */
 export interface Row {
 	readonly trial: string;
 	readonly task?: TaskName;
@@ -78,7 +79,7 @@ const GRANULARITY: Row = {
 };
 const CALL: Row = {trial: 'call', jobs: 1000, lanes: [['full', 'default', 'faena']]};
 
-/** What a usual machine does in the default lane: a guess, by which the arrivals take about as long as they should. */
+/** A guess at the rate of a usual machine in the default lane. It makes the arrivals take about the intended time. */
 const CAPACITY_PER_SECOND = 20_000;
 
 function latency(share: number, seconds: number): Row {
@@ -86,23 +87,24 @@ function latency(share: number, seconds: number): Row {
 }
 
 /**
- * Closest where METG(95 %) lies. Runs of 0.75, 1.5, 3 and 6 s lost the same share of their time, so their start and end are no part of it
- * to speak of; while one run differs from the next by some percent: rather more of them than longer ones.
+ * Short runs. Runs of 0.75, 1.5, 3 and 6 s lost about the same share of their time, so start and end of a run hardly matter. But one
+ * run differs from the next by some percent. So several short runs say more than a long one.
  */
-const QUICK_GRAIN: Row = {...GRANULARITY, runMs: 800, blocks: 3};
-const GRAINS_QUICKLY: readonly Row[] = [
+const QUICK_GRANULARITY: Row = {...GRANULARITY, runMs: 800, blocks: 3};
+/** The sizes are closest near METG(95 %). */
+const QUICK_GRAINS: readonly Row[] = [
 	{
-		...QUICK_GRAIN,
+		...QUICK_GRANULARITY,
 		workMicros: [10, 100, 178, 316, 1000],
 		lanes: [
 			['full', 'bulk', 'faena'],
 			['memory', 'bulk', 'ideal'],
 		],
 	},
-	{...QUICK_GRAIN, workMicros: [10, 100], lanes: [['memory', 'bulk', 'piscina-chunks']]},
+	{...QUICK_GRANULARITY, workMicros: [10, 100], lanes: [['memory', 'bulk', 'piscina-chunks']]},
 ];
 
-const DRAINS_QUICKLY: readonly Row[] = [
+const QUICK_DRAINS: readonly Row[] = [
 	{
 		...DRAIN,
 		jobs: 800_000,
@@ -117,37 +119,38 @@ const DRAINS_QUICKLY: readonly Row[] = [
 
 const CLAIMED: Row = {trial: 'dequeue', jobs: 0, blocks: 3, lanes: [['full', 'bulk', 'faena', 'bare-sqlite']]};
 
-/** Contenders claim, and complete, until a second is over: `jobs` is only what they find at its start. */
+/** Rows in which contenders claim jobs, and complete them, for a second. `jobs` is only the backlog at its start. */
 export function claims(lanes: Row['lanes'], varied: readonly Readonly<Record<'batch' | 'backlog' | 'contenders' | 'completes' | 'threads', number>>[]): Row[] {
 	return varied.map(vary => ({...CLAIMED, lanes, jobs: vary.backlog, vary: [vary]}));
 }
 
-const ONE = {batch: 100, backlog: 100_000, contenders: 1, completes: 1, threads: 0};
+/** Varied parameters of a single process that claims and completes. Rows change some of them. */
+export const ONE_CONTENDER = {batch: 100, backlog: 100_000, contenders: 1, completes: 1, threads: 0};
 
-const CLAIMS_QUICKLY = claims(
+const QUICK_CLAIMS = claims(
 	[['full', 'bulk', 'faena']],
-	[1, 100].flatMap(batch => [1, 4].map(contenders => ({...ONE, batch, contenders}))),
+	[1, 100].flatMap(batch => [1, 4].map(contenders => ({...ONE_CONTENDER, batch, contenders}))),
 );
 
-/** `npm run bench`: what says most, in less than four minutes, without services. */
+/** `npm run bench`: the most informative cases, in less than four minutes, without services. */
 const QUICK: Plan = {
 	blocks: 5,
-	cases: [...DRAINS_QUICKLY, {...CALL, jobs: 400}, {...latency(0.25, 2), blocks: 3}, ...CLAIMS_QUICKLY, ...GRAINS_QUICKLY].flatMap(cases),
+	cases: [...QUICK_DRAINS, {...CALL, jobs: 400}, {...latency(0.25, 2), blocks: 3}, ...QUICK_CLAIMS, ...QUICK_GRAINS].flatMap(cases),
 };
 
 const CLAIMS: readonly Row[] = [
 	...claims(
 		[...CLAIMED.lanes, ['normal', 'bulk', 'faena', 'bare-sqlite']],
-		[1, 10, 100, 1000].flatMap(batch => [0, 1].map(completes => ({...ONE, batch, completes}))),
+		[1, 10, 100, 1000].flatMap(batch => [0, 1].map(completes => ({...ONE_CONTENDER, batch, completes}))),
 	),
 	...claims(
 		CLAIMED.lanes,
-		[1000, 10_000, 1_000_000].map(backlog => ({...ONE, backlog})),
+		[1000, 10_000, 1_000_000].map(backlog => ({...ONE_CONTENDER, backlog})),
 	),
-	...claims(CLAIMED.lanes, [{...ONE, backlog: 10_000_000}]).map(row => ({...row, blocks: 1})),
+	...claims(CLAIMED.lanes, [{...ONE_CONTENDER, backlog: 10_000_000}]).map(row => ({...row, blocks: 1})),
 	...claims(
 		CLAIMED.lanes,
-		[1, 100].flatMap(batch => [2, 4, 8].flatMap(contenders => [0, 1].map(threads => ({...ONE, batch, contenders, threads})))),
+		[1, 100].flatMap(batch => [2, 4, 8].flatMap(contenders => [0, 1].map(threads => ({...ONE_CONTENDER, batch, contenders, threads})))),
 	),
 ];
 
@@ -186,7 +189,7 @@ const CONTENTION: readonly Row[] = [
 	),
 ];
 
-/** Up to twice the processors; where they are many, not each number. */
+/** Up to twice the processors: every number up to 8, then 12, 16, 24, 32 and so on. */
 function numbersOfWorkers(): number[] {
 	const dense = Array.from({length: 8}, (_, index) => index + 1);
 	const sparse = [1, 2, 4, 8, 16, 32].flatMap(scale => [12 * scale, 16 * scale]);
@@ -194,7 +197,7 @@ function numbersOfWorkers(): number[] {
 }
 
 const SIZES_BYTES = [100, 1000, 10_000, 100_000, 1_000_000, 16_000_000] as const;
-/** What goes through in one run, at most, but for the fewest jobs that say something. */
+/** Most bytes of the payloads of one run. A run has at least eight jobs all the same. */
 const PAYLOAD_BYTES = 100e6;
 
 const PAYLOADS: readonly Row[] = SIZES_BYTES.flatMap(bytes => {
@@ -209,7 +212,7 @@ const PAYLOADS: readonly Row[] = SIZES_BYTES.flatMap(bytes => {
 	return bytes > 65_536 ? [pools, inDatabase, inFiles] : [pools, inDatabase];
 });
 
-/** Of 1 ms on average: one in a hundred takes 50 ms, the others half of one. */
+/** Jobs of 1 ms on average: one in a hundred takes 50 ms, the others 0.5 ms. */
 const MIXED: Row = {
 	trial: 'mixed',
 	task: 'spin',
@@ -229,8 +232,7 @@ const BACKLOG: readonly Row[] = [1000, 10_000, 100_000, 1_000_000].map(jobs => (
 	blocks: 3,
 }));
 
-const IN_MEMORY =
-	"in the lane `memory`: open() takes files only. What openQueue(':memory:') gives is the model that the tests hold the queues against, which looks at all jobs in each turn.";
+const IN_MEMORY = "in the lane `memory`: open() takes files only. openQueue(':memory:') is SQLite in memory, but has no engine that runs jobs.";
 
 /** `npm run bench:full`: everything that needs no services. */
 const FULL: Plan = {
@@ -245,8 +247,8 @@ const FULL: Plan = {
 const BOTH = ['normal', 'full'] as const;
 
 /**
- * Drains of no-ops beside the peers, each with as many jobs as it gets through in one to a few seconds, in the lanes that it offers. `bulk` is for
- * those that take many jobs in one call; what is in one lane is never compared with what is in another.
+ * Drains of no-ops by Faena and the peers, in the lanes that each offers. Each gets as many jobs as it completes in one to a few
+ * seconds. Only peers that take many jobs in one call are in `bulk`. Figures of different lanes are not compared.
  */
 const BESIDE_PEERS: readonly Row[] = [
 	...drains(BOTH, 'bulk', {faena: 200_000, bullmq: 25_000, 'graphile-worker': 50_000, 'pg-boss': 40_000}),
@@ -256,7 +258,7 @@ const BESIDE_PEERS: readonly Row[] = [
 	...drains(['full'], 'default', {faena: 60_000, plainjob: 3000, bullmq: 10_000, 'graphile-worker': 2000, 'pg-boss': 3000, liteque: 1000, sidequest: 1500}),
 	...drains(['normal'], 'strict', {faena: 3000, plainjob: 4000, bullmq: 3000, 'graphile-worker': 1000, 'pg-boss': 1000, liteque: 1000, sidequest: 500}),
 	...drains(['full'], 'strict', {faena: 3000, plainjob: 2000, bullmq: 2000, 'graphile-worker': 1000, 'pg-boss': 1000, liteque: 500, sidequest: 500}),
-	// The same work for all, by the fastest way in that each has.
+	// Jobs with work, the same for all, enqueued in the fastest way that each offers.
 	...[100, 1000].map(workMicros => ({
 		...GRANULARITY,
 		workMicros: [workMicros],
@@ -273,15 +275,15 @@ const BESIDE_PEERS: readonly Row[] = [
 	})),
 ];
 
-/** Those whose interface claims many jobs at a time, and all. */
+/** The stores whose interface claims many jobs at a time, and all stores. */
 const CLAIMING_MANY = ['faena', 'bare-sqlite', 'graphile-worker', 'pg-boss', 'bare-postgres'] as const;
 const CLAIMING = [...CLAIMING_MANY, 'plainjob', 'liteque', 'bullmq'] as const;
 
-/** Filling takes the peers long, so the backlog is short. */
+/** The backlog is short, because the peers take long to fill it. */
 const CLAIMS_BESIDE_PEERS: readonly Row[] = [1, 4, 8].flatMap(contenders =>
 	BOTH.flatMap(durability => [
-		...claims([[durability, 'bulk', ...CLAIMING]], [{...ONE, backlog: 10_000, contenders, batch: 1}]),
-		...claims([[durability, 'bulk', ...CLAIMING_MANY]], [{...ONE, backlog: 10_000, contenders, batch: 100}]),
+		...claims([[durability, 'bulk', ...CLAIMING]], [{...ONE_CONTENDER, backlog: 10_000, contenders, batch: 1}]),
+		...claims([[durability, 'bulk', ...CLAIMING_MANY]], [{...ONE_CONTENDER, backlog: 10_000, contenders, batch: 100}]),
 	]),
 );
 
@@ -293,7 +295,7 @@ function drains(durabilities: readonly Durability[], intake: Intake, jobsOf: Rea
 	}));
 }
 
-/** `npm run bench:peers`, which starts the servers that they need. */
+/** `npm run bench:peers`, which also starts the servers that the peers need. */
 const PEERS: Plan = {blocks: 5, cases: [...BESIDE_PEERS, ...CLAIMS_BESIDE_PEERS].flatMap(cases)};
 
 export const PLANS: Readonly<Record<string, Plan>> = {quick: QUICK, full: FULL, peers: PEERS};

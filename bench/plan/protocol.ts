@@ -9,28 +9,28 @@ import {measuringModule} from './revision.ts';
 import type {Case, Entry, Measurement, Surroundings} from './suite.ts';
 
 /**
- * The rule by which a measurement doesn't count, written before any was taken: a fixed spin is timed just before and just after each, and of
- * all spins around what is compared in a block no two may differ by more than this, whether the machine became another meanwhile or
- * little by little; nor may other machines take more than this share of the processors' time. What breaks it is taken again, at most
- * so many times; all tries are in the results.
+ * The discard rule, written before the first measurement. A fixed spin is timed just before and just after each measurement. A
+ * measurement doesn't count if any two spins around the compared subjects of its block differ by more than `MAX_DRIFT`, whether the
+ * machine changed suddenly or little by little; or if other machines took more than `MAX_STOLEN` of the processors' time. Then it is
+ * repeated, up to `TRIES` tries in all. The results contain all tries.
  */
 export const MAX_DRIFT = 0.1;
 export const MAX_STOLEN = 0.05;
-export const TRIES = 3;
+const TRIES = 3;
 
 /**
- * All subjects have jobs for so long before the clock starts: V8 compiles for seconds, and what the first of them measures is its start
+ * All subjects run jobs for this long before the clock starts: V8 compiles for seconds, and the first of them would measure its start
  * (`bench/README.md`, Warm-up).
  */
 export const WARM_UP_MS = 1500;
 
-/** What a measurement may take before it is given up as void. */
+/** A measurement that takes longer is void. */
 const TIMEOUT_MS = 600_000;
 
 /**
- * Takes one measurement, as often as the rule asks for.
- * @param spins around those it is compared with that count already; its own are added to them if it does, too
- * @throws the signal's reason, once the process that measures has ended by it
+ * Takes one measurement, and repeats it if the discard rule asks for it.
+ * @param spins those around the measurements that it is compared with and that count; its own are added if it counts, too
+ * @throws the signal's reason, once the signal has ended the measuring process
  */
 export async function* measure(
 	given: Case,
@@ -41,7 +41,7 @@ export async function* measure(
 ): AsyncGenerator<Entry> {
 	for (let tries = 1; tries <= TRIES; tries++) {
 		const stolen = stealMeter();
-		// Nothing has happened since the last one that counts.
+		// Nothing has happened since the last spin, so it is also this measurement's first.
 		const before = (tries === 1 && spins.at(-1)) || spinMs(surroundings);
 		const outcome = await inFreshProcess(given, surroundings, signal);
 		signal?.throwIfAborted();
@@ -53,7 +53,7 @@ export async function* measure(
 	}
 }
 
-/** @param others spins around what it is compared with */
+/** @param others spins around the measurements that it is compared with */
 export function whyDiscarded({spinMs, stolen}: Pick<Entry, 'spinMs' | 'stolen'>, others: readonly number[]): string | undefined {
 	const spins = [...others, ...spinMs];
 	const drift = Math.max(...spins) / Math.min(...spins) - 1;
@@ -69,16 +69,16 @@ async function inFreshProcess(given: Case, surroundings: Surroundings, signal?: 
 		maxBuffer: 2 ** 26,
 		env: {...env, ...(surroundings.counter && {LD_PRELOAD: surroundings.counter.library, FAENA_BENCH_SYNCS: surroundings.counter.file})},
 	});
-	// Not by execFile's own option: with it, it doesn't wait for the end of the process, whose files are about to be removed.
+	// execFile's own option would not wait for the end of the process, and its files are removed next.
 	const end = () => measuring.child.kill('SIGKILL');
 	signal?.addEventListener('abort', end);
 	try {
 		const {stdout} = await measuring;
-		// Peers may print before it.
+		// Peers may print lines before it.
 		return {measurement: JSON.parse(stdout.trimEnd().split('\n').at(-1) as string) as Measurement};
 	} catch (error) {
 		const {stderr, killed, code} = error as {stderr?: unknown; killed?: boolean; code?: unknown};
-		// What Node prints of an error that nobody caught. The message would have the whole command, with this machine's paths.
+		// The line that Node prints for an uncaught error. `error.message` would have the whole command, with this machine's paths.
 		const [, sentence] = /^\w*error: (.*)$/im.exec(String(stderr)) ?? [];
 		return {discarded: `void: ${killed ? `it took longer than ${TIMEOUT_MS / 1000} s` : (sentence ?? `it ended with code ${code}`)}`};
 	} finally {
@@ -92,7 +92,7 @@ function moduleOf({revision}: Case): string {
 
 const SPIN_MICROS = 20_000;
 
-/** Milliseconds that a fixed piece of work takes; the fastest of three, since what is sought is the machine's speed. */
+/** Milliseconds of a fixed piece of work. The fastest of three runs shows the machine's speed. */
 function spinMs({roundsPerMicro}: Surroundings): number {
 	return Math.min(
 		...Array.from({length: 3}, () => {
@@ -103,7 +103,7 @@ function spinMs({roundsPerMicro}: Surroundings): number {
 	);
 }
 
-/** Gives the share of time since then that the host gave to other machines; 0 where that isn't told. */
+/** Returns a function that reads the share of time since then that the host gave to other machines; 0 if the system doesn't tell. */
 function stealMeter(): () => number {
 	const start = performance.now();
 	const before = stolenMs();

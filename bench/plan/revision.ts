@@ -7,7 +7,7 @@ import {FOLDER} from './folder.ts';
 const ROOT = fileURLToPath(new URL('../', FOLDER));
 const REVISIONS = join(ROOT, 'dist-bench', 'revisions');
 
-/** The module of a built revision that takes a measurement. */
+/** Path of the module by which a built revision takes a measurement. */
 export function measuringModule(revision: string): string {
 	return join(REVISIONS, revision, 'dist-bench', 'bench', 'one.js');
 }
@@ -20,7 +20,7 @@ export function measuringModule(revision: string): string {
 export function buildRevision(name: string): string {
 	const revision = resolve(name);
 	if (existsSync(measuringModule(revision))) return revision;
-	// Built beside its place: what was interrupted halfway is not taken for a revision.
+	// Built in another folder first, so that an interrupted build does not pass for a finished one.
 	const [place, partial] = [join(REVISIONS, revision), join(REVISIONS, `${revision}-${process.pid}`)];
 	rmSync(partial, {recursive: true, force: true});
 	mkdirSync(partial, {recursive: true});
@@ -49,7 +49,7 @@ function resolve(name: string): string {
 			stdio: ['ignore', 'pipe', 'ignore'],
 		}).trim();
 	} catch {
-		throw new Error(`--compare expects a revision of this repository, as HEAD~1 or a tag; there is no ${name}`);
+		throw new Error(`--compare expects a revision of this repository, such as HEAD~1 or a tag; there is no ${name}`);
 	}
 }
 

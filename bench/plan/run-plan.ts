@@ -13,13 +13,13 @@ export interface PlanRun extends Omit<Order, 'run' | 'signal'> {
 	readonly plan: string;
 	/** The file to which the results are appended. */
 	readonly results: string;
-	/** What is known not to run, and why. */
+	/** Subjects that can't run, and the reasons. */
 	readonly notRun?: readonly NotRun[];
-	/** What is printed at the end; by default all tables. */
+	/** Makes the text that is printed at the end; by default all tables. */
 	readonly report?: (run: Run) => string;
 }
 
-/** Takes the measurements of a plan, appends each to the results as a line of JSON, and prints the run's tables in the end. */
+/** Takes the measurements of a plan, appends each to the results as a line of JSON, and prints the run's tables at the end. */
 export async function runPlan({plan, results, notRun = [], report = allTables, ...order}: PlanRun): Promise<void> {
 	const run = nanoid(8);
 	const entries: Entry[] = [];
@@ -35,7 +35,7 @@ export async function runPlan({plan, results, notRun = [], report = allTables, .
 	process.stdout.write(report(readRun(results, run)));
 }
 
-/** Cases whose every run was void: it failed, or did not pass its checksum. */
+/** Cases of which every try was void: it failed, or did not pass its checksum. */
 function neverValid(entries: readonly Entry[]): NotRun[] {
 	const byCase = Map.groupBy(entries, ({trial, subject, durability, intake, workMicros, revision}) =>
 		[trial, subject, durability, intake, workMicros, revision].join(' '),

@@ -1,15 +1,15 @@
 /**
- * The words of the suite. A measurement is a {@link Case}: a trial with one subject in one lane. Each is taken in a process
- * of its own (`one.ts`); `plan.ts` says which there are, `main.ts` in what order.
+ * Types of the whole suite. A {@link Case} describes one measurement: a trial with one subject in one lane. Each measurement has a
+ * process of its own (`one.ts`). `plan.ts` lists the cases, `blocks.ts` draws their order.
  */
 
-/** What the jobs survive: nothing, a crash of the process, a loss of power. Figures of different lanes are never compared. */
+/** What the jobs survive: nothing, a crash of the process, a loss of power. */
 export type Durability = 'memory' | 'normal' | 'full';
 
-/** How jobs come in: each awaited before the next; awaited, 64 of them under way; all in one call; by a durable map. */
+/** How jobs are enqueued: each awaited before the next; awaited, 64 of them under way; all in one call; by a durable map. */
 export type Intake = 'strict' | 'default' | 'bulk' | 'map';
 
-/** Jobs that are under way at a time in the default lane. */
+/** Number of enqueues under way at a time with the intake `default`. */
 export const IN_FLIGHT = 64;
 
 export type TaskName = 'identity' | 'spin' | 'sha256' | 'json';
@@ -25,68 +25,68 @@ export interface Case {
 	readonly workMicros: number;
 	/** Threads or processes that execute. */
 	readonly workers: number;
-	/** What else the trial varies: producers, processes, payload bytes, share of capacity. */
+	/** Other parameters of the trial: producers, processes, payload bytes, share of capacity. */
 	readonly vary?: Readonly<Record<string, number>>;
-	/** Short hash of the revision that is measured; missing where it is this code. */
+	/** Short hash of the measured revision; missing for this code. */
 	readonly revision?: string;
 }
 
-/** What a process is told besides its case. */
+/** What a measuring process needs besides its case. */
 export interface Surroundings {
-	/** Rounds of each task's kernel that take a microsecond here and now. */
+	/** Rounds of each task's kernel in a microsecond, calibrated just before. */
 	readonly roundsPerMicro: Readonly<Record<TaskName, number>>;
-	/** Where databases go: a folder on the disk that is measured. */
+	/** The folder for databases, on the disk to measure. */
 	readonly folder: string;
 	readonly seed: number;
-	/** How long a subject has jobs before the clock starts. */
+	/** How long a subject runs jobs before the clock starts. */
 	readonly warmUpMs: number;
-	/** A library that is preloaded and counts fsyncs, and the file in which it counts; without one they are not counted. */
+	/** A library that counts fsyncs when it is preloaded, and the file in which it counts. Without it fsyncs are not counted. */
 	readonly counter?: {readonly library: string; readonly file: string};
-	/** Servers that were started for the peers: their addresses, and their processes, whose CPU counts. */
+	/** Servers that run for the peers: their addresses, and their processes, whose CPU time counts. */
 	readonly servers?: Readonly<Record<string, {readonly url: string; readonly pid: number}>>;
 }
 
-/** CPU microseconds by who burnt them. */
+/** CPU microseconds by the threads and processes that used them. */
 export interface CpuSplit {
 	readonly caller: number;
 	readonly dispatcher: number;
 	readonly workers: number;
-	/** V8's helpers (garbage collection, compilation), and what could not be told apart. */
+	/** V8's threads for garbage collection and compilation, and CPU time that can't be attributed. */
 	readonly other: number;
 	/** Servers beside the program: Redis, PostgreSQL. */
 	readonly servers: number;
 }
 
-/** What one process measured. */
+/** The figures of one measurement. */
 export interface Measurement {
 	readonly wallMs: number;
-	/** Jobs that went through in this time, where the case doesn't say so: a dequeue goes on for a while. */
+	/** Number of jobs, if the case doesn't fix it: the trial `dequeue` runs for a fixed time. */
 	readonly jobs?: number;
-	/** Of the whole process tree and its servers, between the first enqueue and the last durable result. */
+	/** CPU time of the whole process tree and its servers between the first enqueue and the last durable result. */
 	readonly cpu: CpuSplit;
 	readonly fsyncs?: number;
-	/** What they took together. */
+	/** Time of all these fsyncs together. */
 	readonly fsyncMs?: number;
-	/** Times that a thread slept for a while: as SQLite does when it finds that another writes. */
+	/** Number of calls of `nanosleep`: SQLite sleeps while another connection writes. */
 	readonly sleeps?: number;
 	readonly transactions?: number;
-	/** Jobs in a message to a worker, on average. */
+	/** Mean number of jobs in a message to a worker. */
 	readonly meanChunk?: number;
-	/** Jobs that may run again if the program is killed: those that were handed out at a time, at most. */
+	/** Jobs that may run again if the program is killed: the most that workers have at a time. */
 	readonly atRisk?: number;
-	/** p50, p99 and largest delay of the caller's event loop, in milliseconds. */
+	/** Delays of the caller's event loop, in milliseconds. */
 	readonly loopMs?: Quantiles;
-	/** What only this trial has. */
+	/** Figures that only this trial has. */
 	readonly figures?: Readonly<Record<string, number>>;
-	/** Distributions in milliseconds. */
+	/** Quantiles of latencies, in milliseconds. */
 	readonly latencyMs?: Readonly<Partial<Record<Span, Quantiles>>>;
-	/** The same distributions in full, for charts. */
+	/** The distributions of these latencies in full, for charts. */
 	readonly curvesMs?: Readonly<Partial<Record<Span, Curve>>>;
-	/** What was looked at each time that another tenth of the jobs had completed. */
+	/** Values after each tenth of the jobs. */
 	readonly tenths?: Readonly<Record<string, readonly number[]>>;
 }
 
-/** From a job's enqueue, or from the time at which it was meant to come, to this; or one `claim` or `complete`, from its call to its answer. */
+/** A latency: from a job's enqueue, or its intended arrival, to this event; or the time of one call of `claim` or `complete`. */
 export type Span = 'durableEnqueue' | 'start' | 'durableResult' | 'claim' | 'complete';
 
 /** From percentile 0, the smallest value, to 100, the largest. */
@@ -105,12 +105,13 @@ export interface Entry extends Case {
 	readonly run: string;
 	readonly block: number;
 	readonly at: string;
-	/** Milliseconds of the calibration spin just before and after, and the share of time that other machines took. */
+	/** Milliseconds of the fixed spin just before and just after. */
 	readonly spinMs: readonly [before: number, after: number];
+	/** Share of the processors' time that other machines took. */
 	readonly stolen: number;
-	/** Why it doesn't count: by the rule of `protocol.ts`, or since the run was void. */
+	/** Why it doesn't count: it broke the discard rule of `protocol.ts`, or was void. */
 	readonly discarded?: string;
-	/** Missing where the run was void: it failed, or its jobs were not each executed and recorded once. */
+	/** Missing if the measurement was void: it failed, or its jobs were not each executed and recorded once. */
 	readonly measurement?: Measurement;
 }
 

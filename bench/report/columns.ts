@@ -13,12 +13,12 @@ export const JOBS: Cell = {title: 'jobs', cell: ({jobs}) => show(jobs)};
 export const RATE: Cell = withInterval('jobs/s', rate);
 export const CPU: Cell = withInterval('CPU µs per job', cpuMicrosPerJob);
 
-/** Who burnt the CPU: what one case does, in more detail than fits beside each other trial. */
+/** CPU time by the threads and processes that used it. Only the trial `drain` has room for these columns. */
 export const CPU_SPLIT: readonly Cell[] = (['caller', 'dispatcher', 'workers', 'other', 'servers'] as const).map(role =>
 	plain(`of it ${role}`, cpuMicrosOf(role)),
 );
 
-/** What is paid, and what is risked, for a rate: none is to be read without them. */
+/** The cost and the risk behind a rate, which belong beside it. */
 export const BESIDE_RATES: readonly Cell[] = [
 	plain('transactions/s', transactionRate),
 	plain('fsyncs/s', fsyncRate),
@@ -30,7 +30,7 @@ export const LOOP_DELAY: Cell = plain('caller’s loop, p99 ms', ({measurement})
 export const COUNT: Cell = {title: 'blocks', cell: ({entries}) => show(entries.length)};
 
 /** The median over the blocks, with its interval. */
-export function withInterval(title: string, figure: Figure): Cell {
+function withInterval(title: string, figure: Figure): Cell {
 	return {title, cell: group => showInterval(over(group, figure))};
 }
 
@@ -47,29 +47,29 @@ export function toBase(title: string, baseOf: BaseOf, figure: Figure): Cell {
 	return {title, cell: own => showRatio(own, baseOf(own), figure)};
 }
 
-/** The other way round: how often the other group has as much. */
+/** The inverse: the other group's figure divided by this one's. */
 export function ofBase(title: string, baseOf: BaseOf, figure: Figure): Cell {
 	return {title, cell: own => showRatio(baseOf(own), own, figure)};
 }
 
-/** Nothing to itself. */
+/** Empty for a group beside itself. */
 function showRatio(above: Group | undefined, below: Group | undefined, figure: Figure): string {
 	return above && below && above !== below ? showInterval(ratio(above, below, figure)) : '';
 }
 
-/** Whatever a trial varies, a column each. */
+/** A column for each parameter that a trial varies. */
 export function variedIn(groups: readonly Group[]): Cell[] {
 	const names = new Set(groups.flatMap(({vary = {}}) => Object.keys(vary)));
 	return [...names].map(name => ({title: VARIED[name]?.title ?? name, cell: ({vary}) => showVaried(name, vary?.[name])}));
 }
 
-/** What a trial alone has, a column each. */
+/** A column for each figure that only this trial has. */
 export function figuresIn(groups: readonly Group[]): Cell[] {
 	const names = new Set(groups.flatMap(({entries}) => entries.flatMap(({measurement}) => Object.keys(measurement.figures ?? {}))));
 	return [...names].map(name => plain(wordsOf(name), ({measurement}) => measurement.figures?.[name]));
 }
 
-/** What the suite's names of variables mean to a reader. */
+/** The varied parameters in words for readers. */
 const VARIED: Readonly<Record<string, {readonly title: string; readonly show?: (value: number) => string}>> = {
 	share: {title: 'share of capacity', show: value => `${Math.round(value * 100)} %`},
 	bytes: {title: 'bytes of a value', show: value => value.toLocaleString('en')},
@@ -97,7 +97,7 @@ export function showMedian(interval: Interval | undefined): string {
 	return interval ? show(interval.median) : '';
 }
 
-/** Of fewer than three values the bootstrap says nothing. */
+/** Without an interval if there are fewer than three values, of which a bootstrap says nothing. */
 export function showInterval(interval: Interval | undefined, showValue: (value: number) => string = show): string {
 	if (!interval) return '';
 	const {median, low, high, count} = interval;

@@ -8,20 +8,20 @@ import type {Quantiles, Span} from '../plan/suite.ts';
 import {showInterval, showMedian, wordsOf} from './columns.ts';
 import {discardedSections} from './discarded.ts';
 import {machineOf} from './markdown.ts';
-import {markdownTable} from './table.ts';
+import {inLines, markdownTable} from './table.ts';
 
-/** What one figure of a case is in this code and in the other revision. */
+/** One figure of a case, in this code and in the other revision. */
 interface Row {
 	readonly group: Group;
 	readonly measure: string;
 	readonly own: Interval | undefined;
 	readonly other: Interval | undefined;
-	/** This code's by the other's, in the same block. */
+	/** This code's figure divided by the other's in the same block. */
 	readonly ratio: Interval | undefined;
 	readonly isMoreBetter: boolean;
 }
 
-/** In these the rate is that of the arrivals, or no rate of anything. */
+/** Trials whose rate says nothing: it is the rate of the arrivals, or has no meaning. */
 const WITHOUT_RATE = new Set(['latency', 'recovery', 'backlog']);
 
 /** All figures of Faena in this code and in another revision, each measured in pairs. */
@@ -30,10 +30,10 @@ export function compareRevisions(run: Run): string {
 	const others = new Map(groups.filter(({revision}) => revision !== undefined).map(group => [keyOfAllRevisions(group), group]));
 	const revision = [...others.values()][0]?.revision ?? 'the other revision';
 	const rows = groups.filter(group => group.revision === undefined).flatMap(group => rowsOf(group, others.get(keyOfAllRevisions(group))));
-	return `${[
+	const parts = [
 		`### ${run.machine.commit} beside ${revision}`,
 		machineOf(run),
-		'Each block measures both, one after the other, in an order by chance. Ratios are this code’s by the other’s within a block: the median, and its 95 % interval (bootstrap). *Better* or *worse* where the interval leaves out 1.',
+		'Each block measures both, one right after the other, in random order. A ratio is this code’s figure divided by the other’s in the same block: the median with its 95 % interval (bootstrap). The table says *better* or *worse* if the interval excludes 1.',
 		markdownTable(
 			[
 				{title: 'trial', isText: true, cell: ({group}: Row) => group.trial},
@@ -49,7 +49,8 @@ export function compareRevisions(run: Run): string {
 			rows,
 		),
 		...discardedSections(run),
-	].join('\n\n')}\n`;
+	];
+	return `${parts.map(inLines).join('\n\n')}\n`;
 }
 
 function rowsOf(group: Group, other: Group | undefined): Row[] {

@@ -5,20 +5,23 @@ import type {Run} from '../analyse/run.ts';
 import type {Entry} from '../plan/suite.ts';
 import {type Column, markdownTable} from './table.ts';
 
-/** What is not in the other tables, and why: nothing is left out in silence. */
+/** Lists what the other tables leave out, and the reasons. */
 export function discardedSections(run: Run): string[] {
 	return [...discarded(run), ...notRun(run)];
 }
 
 interface Row {
 	readonly entries: readonly [Entry, ...Entry[]];
-	/** Blocks in which the same case was measured all the same. */
+	/** Number of blocks in which a repetition of the same case counts. */
 	readonly measured: number;
 }
 
 function discarded({discarded, measured}: Run): string[] {
 	const total = discarded.length + measured.length;
-	const heading = ['### Discarded', `${show(discarded.length)} of ${show(total)} measurements don’t count, by the rule written before they were taken.`];
+	const heading = [
+		'### Discarded',
+		`${show(discarded.length)} of ${show(total)} measurements don’t count. The discard rule was written before the first measurement.`,
+	];
 	if (discarded.length === 0) return heading;
 	const byCase = Map.groupBy(discarded, keyOf);
 	const rows = [...byCase].map(([key, entries]) => ({entries: entries as [Entry, ...Entry[]], measured: measured.filter(each => keyOf(each) === key).length}));

@@ -5,7 +5,7 @@ import {FRONT, frontFile} from '../charts/front.ts';
 /**
  * The charts of README.md in Markdown, two in a row.
  * @param results the folder in which they lie
- * @param link the same, as the document names it
+ * @param link the same folder, as the document names it
  */
 export function frontCharts(results: string, link: string): string {
 	const drawn = FRONT.filter(chart => existsSync(join(results, frontFile(chart))));

@@ -10,7 +10,7 @@ import {type Column, markdownTable} from './table.ts';
 const WORK: Readonly<Record<TaskName, string>> = {
 	identity: 'nothing',
 	spin: 'an integer kernel (xorshift)',
-	sha256: 'SHA-256 of a message of so many 4 KiB',
+	sha256: 'SHA-256 of one message, in pieces of 4 KiB',
 	json: 'parsing and printing JSON',
 };
 
@@ -23,8 +23,9 @@ export function granularitySection(run: Run): string[] {
 }
 
 const EXPLANATION =
-	'Efficiency is the time that the ideal, a bare loop in each thread, takes for the same jobs in the same block, divided by the subject’s own; by CPU, the same of what ' +
-	'the whole process tree and its servers burnt. METG(95 %) is the smallest job at which it is 95 %. A job’s work is what the ideal burnt for it; what was aimed at stands before it.';
+	'The ideal is a bare loop in each thread. Efficiency by time is the ideal’s time for the same jobs in the same block, divided by the subject’s time. Efficiency by CPU is the ' +
+	'same ratio of CPU times, each of the whole process tree and its servers. METG(95 %) is the smallest job with an efficiency of 95 %. A job’s work is the CPU time that the ' +
+	'ideal used for it.';
 
 function tablesOf(curves: readonly Curve[]): string[] {
 	return [
@@ -47,7 +48,7 @@ function efficiencyTable(curves: readonly Curve[], by: By): string {
 		return {title: nameOf(curve), cell};
 	});
 	const measured = (size: number) => workAt(curves.map(curve => pointAt(curve, size)).find(point => point) as CurvePoint);
-	return markdownTable([{title: 'aimed at', cell: showMicros}, {title: 'a job’s work', cell: size => showMicros(measured(size))}, ...columns], sizes);
+	return markdownTable([{title: 'intended work', cell: showMicros}, {title: 'a job’s work', cell: size => showMicros(measured(size))}, ...columns], sizes);
 }
 
 function pointAt({points}: Curve, size: number): CurvePoint | undefined {
@@ -73,7 +74,7 @@ function metgColumn(share: number, by: By): Column<Curve> {
 	};
 }
 
-export function showMetg({kind, workMicros}: Metg): string {
+function showMetg({kind, workMicros}: Metg): string {
 	return PHRASES[kind](showMicros(workMicros));
 }
 

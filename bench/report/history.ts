@@ -22,7 +22,7 @@ const COLUMNS: readonly Column<Row>[] = [
 	{title: 'METG(95 %)', cell: ({figures}) => (figures.metg95 ? smallest(figures.metg95) : '')},
 ];
 
-/** A line for each run of a plan, the oldest first. The machine's own speed is in all of them: only what the same one did can be compared. */
+/** A line for each run of a plan, the oldest first. Only figures of the same machine can be compared. */
 export function historyTable(runs: readonly Run[]): string {
 	return markdownTable(
 		COLUMNS,

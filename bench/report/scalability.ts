@@ -7,7 +7,7 @@ import {chanceOf} from '../plan/chance.ts';
 import {showInterval} from './columns.ts';
 import {type Column, markdownTable} from './table.ts';
 
-/** The Universal Scalability Law of each series of contention, where there are processors enough to tell; else why not. */
+/** Fits the Universal Scalability Law to each series of the trial `contention`, or says why that is impossible. */
 export function scalabilitySection(run: Run): string[] {
 	const series = contentionSeries(run);
 	if (series.length === 0) return [];

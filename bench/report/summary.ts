@@ -2,7 +2,7 @@ import type {Run} from '../analyse/run.ts';
 import {type Line, linesOf} from '../short/describe.ts';
 import {shortFigures} from '../short/figures.ts';
 import {machineOf} from './markdown.ts';
-import {type Column, markdownTable} from './table.ts';
+import {type Column, inLines, markdownTable} from './table.ts';
 
 const COLUMNS: readonly Column<Line>[] = [
 	{title: '', isText: true, cell: ({what}) => what},
@@ -13,5 +13,6 @@ const COLUMNS: readonly Column<Line>[] = [
 export function summary(run: Run): string {
 	const blocks = new Set(run.measured.map(({block}) => block)).size;
 	const {cpuMicros: _cpu, shareOfSqlite: _share, timesPiscina: _times, callP99Ms: _p99, ...figures} = shortFigures(run);
-	return `${machineOf(run)} Medians of ${blocks} blocks, commit \`${run.machine.commit}\`.\n\n${markdownTable(COLUMNS, linesOf(figures))}`;
+	const measured = `${machineOf(run)} Medians of ${blocks} blocks, commit \`${run.machine.commit}\`.`;
+	return `${inLines(measured)}\n\n${markdownTable(COLUMNS, linesOf(figures))}`;
 }

@@ -1,9 +1,14 @@
 export interface Column<Row> {
 	readonly title: string;
-	/** Text stands on the left, numbers on the right. */
+	/** Text is aligned left, numbers right. */
 	readonly isText?: boolean;
-	/** Empty where nothing is known. */
+	/** The text of a cell; empty if there is no value. */
 	readonly cell: (row: Row) => string;
+}
+
+/** Breaks text into lines of at most 120 characters. A table stays as it is. */
+export function inLines(text: string): string {
+	return text.startsWith('|') ? text : text.replace(/(?![^\n]{1,120}$)([^\n]{1,120}) /gm, '$1\n');
 }
 
 /** A table in Markdown, without the columns that would be empty. */

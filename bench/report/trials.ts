@@ -25,17 +25,17 @@ import {
 import {scalabilitySection} from './scalability.ts';
 import {type Column, markdownTable} from './table.ts';
 
-/** How a trial is shown: a table for each of its lanes, and one of what it measured of latencies. */
+/** How the report shows a trial: a table for each lane, and tables of its latencies and tenths. */
 interface Shown {
 	readonly trial: string;
 	readonly title: string;
 	readonly explanation: string;
 	readonly columns: (groups: readonly Group[]) => readonly Column<Group>[];
-	/** Whether jobs come in as the lane says: other trials have a way of their own. */
+	/** Set if jobs are enqueued as the lane says. The other trials have a way of their own. */
 	readonly hasIntake?: true;
-	/** The subject to which the others of the block are compared; what of them, and how it is called. */
-	/** What comes after the tables. */
+	/** Makes the text and tables that follow. */
 	readonly more?: (run: Run) => string[];
+	/** The subject with which the others are compared, and the columns of this comparison. */
 	readonly base?: {readonly subject: string; readonly columns: (baseOf: BaseOf) => readonly Column<Group>[]};
 }
 
@@ -44,7 +44,7 @@ const SHOWN: readonly Shown[] = [
 		trial: 'drain',
 		title: 'Drain',
 		explanation:
-			'Jobs that do nothing, from the first one’s enqueue to the last one’s result, as durable as the lane says. *Jobs at risk* may run again if the program is killed.',
+			'Jobs do nothing. The clock runs from the first one’s enqueue to the last one’s result, as durable as the lane says. *Jobs at risk* may run again if the program is killed.',
 		hasIntake: true,
 		columns: () => [RATE, CPU, ...CPU_SPLIT, ...BESIDE_RATES, LOOP_DELAY],
 		base: {
@@ -61,7 +61,7 @@ const SHOWN: readonly Shown[] = [
 	{
 		trial: 'latency',
 		title: 'Latency at a steady load',
-		explanation: 'Arrivals by chance (Poisson), at a share of what the engine could take; latencies count from the moment at which a job was meant to arrive.',
+		explanation: 'Jobs arrive at random times (Poisson), at a share of the engine’s capacity. Latencies count from a job’s intended arrival.',
 		columns: groups => [CPU, ...BESIDE_RATES, LOOP_DELAY, ...figuresIn(groups)],
 	},
 	{
@@ -75,20 +75,20 @@ const SHOWN: readonly Shown[] = [
 		trial: 'dequeue',
 		title: 'Dequeue',
 		explanation:
-			'Jobs are claimed from a backlog, and nothing is executed: by processes that have a connection each, or by threads of one process. A store in a server is claimed from over a socket. *Fairness* is Jain’s index: 1 where all got the same, 1/n where one got everything.',
+			'Processes, or threads of one process, claim jobs from a backlog, each over its own connection. Nothing is executed. Stores in a server are reached over a socket. *Fairness* is Jain’s index: 1 if all got the same, 1/n if one got everything.',
 		columns: groups => [RATE, CPU, ...figuresIn(groups)],
 		base: {subject: 'bare-sqlite', columns: baseOf => [toBase('its rate ÷ the bare statement’s', baseOf, rate)]},
 	},
 	{
 		trial: 'history',
 		title: 'History',
-		explanation: 'Whether it gets slower while the file fills with jobs that have ended.',
+		explanation: 'Jobs do nothing, while the file fills with jobs that have ended.',
 		columns: groups => [JOBS, RATE, CPU, ...figuresIn(groups)],
 	},
 	{
 		trial: 'payloads',
 		title: 'Payloads',
-		explanation: 'Values that go in and come out again, of different sizes.',
+		explanation: 'Values of different sizes go to a task that returns them.',
 		columns: groups => [RATE, CPU, ...figuresIn(groups)],
 	},
 	{
@@ -105,13 +105,13 @@ const SHOWN: readonly Shown[] = [
 	{
 		trial: 'recovery',
 		title: 'Recovery',
-		explanation: 'What a process does that starts after another was killed (`kill -9`) at work on the same file.',
+		explanation: 'A process starts after another one was killed (`kill -9`) while it worked on the same file.',
 		columns: groups => [JOBS, ...figuresIn(groups)],
 	},
 	{
 		trial: 'backlog',
 		title: 'Backlog',
-		explanation: 'What it costs to cancel, list and clean up jobs, by how many there are: half of them completed, half pending.',
+		explanation: 'Jobs are cancelled, listed and cleaned up, by the number of jobs. Half of them have completed, half are pending.',
 		columns: groups => [CPU, ...figuresIn(groups)],
 	},
 ];
@@ -127,7 +127,7 @@ export function trialSections(run: Run): string[] {
 	});
 }
 
-/** What varies is not mixed either: more producers are another matter than more workers. */
+/** Groups by lane. Groups that vary different parameters, such as producers and workers, are apart, too. */
 function lanesOf(groups: readonly Group[]): Group[][] {
 	return [...Map.groupBy(groups, group => `${laneLabel(group)} ${Object.keys(group.vary ?? {})}`).values()];
 }
@@ -151,8 +151,8 @@ function workersColumn(groups: readonly Group[]): Column<Group>[] {
 }
 
 /**
- * Ratios to the base in the same lane. Where it has none there, as nothing durable has in memory, they are to its most durable
- * one with the same intake, and the table says so: it is the price of durability.
+ * Ratios to the base in the same lane. If the base is not measured there (nothing durable is in the lanes in memory), they are to its
+ * most durable lane with the same intake. Then they show the price of durability, and the table names that lane.
  */
 function comparison({subject, columns}: NonNullable<Shown['base']>, lane: readonly Group[], all: readonly Group[]) {
 	const bases = all.filter(group => group.subject === subject);
@@ -164,7 +164,7 @@ function comparison({subject, columns}: NonNullable<Shown['base']>, lane: readon
 	return {columns: columns(baseOf), remark: other ? `, compared with *${labelOf(subject)}* in the lane \`${laneName(other)}\`` : ''};
 }
 
-/** What of a group a row shows: one of its distributions, or one of what was looked at by tenths. */
+/** What a row shows of a group: one of its latencies, or one of its values by tenths. */
 interface Named {
 	readonly group: Group;
 	readonly name: string;
@@ -175,7 +175,7 @@ function latencies(of: readonly Column<Group>[], groups: readonly Group[]): stri
 		title: `${QUANTILES[quantile]}, ms`,
 		cell: ({group, name}: Named) => showMedian(over(group, ({measurement}) => measurement.latencyMs?.[name as Span]?.[quantile])),
 	}));
-	const title = groups.every(({trial}) => trial === 'dequeue') ? 'one' : 'from enqueue to';
+	const title = groups.every(({trial}) => trial === 'dequeue') ? 'time of one' : 'from enqueue to';
 	return tableOfNamed(of, title, quantiles, namedIn(groups, 'latencyMs'));
 }
 

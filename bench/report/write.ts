@@ -4,8 +4,8 @@ import {readRun} from '../analyse/run.ts';
 import {report} from './markdown.ts';
 
 /**
- * Replaces what stands in a document between `<!-- quick -->` and `<!-- end of quick -->` by the tables of the newest run in
- * `quick.jsonl` and its charts, and so for each plan that has results; so no number in it is written by hand.
+ * Writes the tables and charts of each plan with results into a document. For the plan `quick` it replaces the text between
+ * `<!-- quick -->` and `<!-- end of quick -->` by the charts and the tables of the newest run in `quick.jsonl`.
  */
 export function writeTables(document: string, results: string): void {
 	const names = existsSync(results) ? readdirSync(results) : [];
@@ -28,8 +28,8 @@ function chartsOf(plan: string, names: readonly string[]): string {
 	return charts.map(name => `![${basename(name, '.svg').slice(plan.length + 1)}](results/${name})\n\n`).join('');
 }
 
-/** A plan that the document doesn't show has no markers in it. */
-export function replaceBetween(text: string, name: string, content: string): string {
+/** Changes nothing if the text has no such markers. */
+function replaceBetween(text: string, name: string, content: string): string {
 	const [start, end] = [`<!-- ${name} -->\n`, `<!-- end of ${name} -->`];
 	const from = text.indexOf(start);
 	const to = text.indexOf(end, from);

@@ -2,28 +2,26 @@ import {cpuMicrosPerJob, rate} from '../analyse/figures.ts';
 import {type Group, groupsOf, over, ratio} from '../analyse/group.ts';
 import type {Run} from '../analyse/run.ts';
 import type {Interval} from '../analyse/statistics.ts';
-import {cases, claims} from '../plan/plan.ts';
+import {cases, claims, ONE_CONTENDER} from '../plan/plan.ts';
 import type {Case} from '../plan/suite.ts';
 
-const BACKLOG = 100_000;
 const LANE = [['full', 'bulk', 'faena']] as const;
-const ONE = {batch: 100, backlog: BACKLOG, contenders: 1, completes: 1, threads: 0};
 
-/** What `faena bench dequeue` measures: one process, by how many jobs it claims at a time. */
+/** The cases of `faena bench dequeue`: one process, by the number of jobs that it claims at a time. */
 export const DEQUEUE_PLAN: readonly Case[] = claims(
 	LANE,
-	[1, 10, 100, 1000].flatMap(batch => [0, 1].map(completes => ({...ONE, batch, completes}))),
+	[1, 10, 100, 1000].flatMap(batch => [0, 1].map(completes => ({...ONE_CONTENDER, batch, completes}))),
 ).flatMap(cases);
 
-/** What `faena bench contention` measures: by how many processes claim from one file. */
+/** The cases of `faena bench contention`, by the number of processes that claim from one file. */
 export const CONTENTION_PLAN: readonly Case[] = claims(
 	LANE,
-	[1, 100].flatMap(batch => [1, 2, 4, 8].map(contenders => ({...ONE, batch, contenders}))),
+	[1, 100].flatMap(batch => [1, 2, 4, 8].map(contenders => ({...ONE_CONTENDER, batch, contenders}))),
 ).flatMap(cases);
 
-/** What was found of one case. A figure is missing where no measurement of it counts. */
+/** Figures of one case. A figure is missing if no measurement of it counts. */
 export interface ClaimFigures {
-	/** Jobs that are claimed at a time. */
+	/** Jobs in a claim. */
 	readonly batch: number;
 	readonly processes: number;
 	/** Whether each batch is completed before the next is claimed. */
@@ -32,11 +30,11 @@ export interface ClaimFigures {
 	/** Milliseconds of one claim. */
 	readonly claimP50Ms?: Interval;
 	readonly claimP99Ms?: Interval;
-	/** Microseconds of all processes, for one job. */
+	/** CPU microseconds of all processes, for one job. */
 	readonly cpuMicros?: Interval;
-	/** Jain's index of what the processes got: 1 where all got the same, 1/n where one got everything. */
+	/** Jain's index of what the processes got: 1 if all got the same, 1/n if one got everything. */
 	readonly fairness?: Interval;
-	/** The rate by that of one process in the same block. */
+	/** The rate divided by that of one process in the same block. */
 	readonly timesOne?: Interval;
 }
 

@@ -26,7 +26,7 @@ export function describeDequeue(run: Run, figures: readonly ClaimFigures[]): str
 		run,
 		figures,
 		[measured, batch, rate, p50, p99, cpu],
-		['A claim is one call of dequeue() and one transaction: a batch shares it, and its fsync.', 'Completing a batch is another one.'],
+		['A claim is one call of dequeue() and one transaction, with one fsync for all its jobs.', 'Completing these jobs is another transaction.'],
 	);
 }
 
@@ -38,8 +38,8 @@ export function describeContention(run: Run, figures: readonly ClaimFigures[]): 
 		figures,
 		[batch, processes, rate, timesOne, p50, p99, cpu, fairness],
 		[
-			'SQLite lets one process write at a time: more of them share the rate of one, and each waits longer.',
-			'Fairness is Jain’s index of what they got: 1 where all got the same, 1/n where one of n got everything.',
+			'SQLite lets one process write at a time. Several processes share its rate, and each waits longer.',
+			'Fairness is Jain’s index of what they got: 1 if all got the same, 1/n if one of n got everything.',
 		],
 	);
 }

@@ -6,7 +6,7 @@ import type {Run} from '../analyse/run.ts';
 import type {Interval} from '../analyse/statistics.ts';
 import type {ShortFigures} from './figures.ts';
 
-/** What was found, as a table and in sentences, for a terminal. */
+/** The figures as a table and in sentences, for a terminal. */
 export function describe(run: Run, figures: ShortFigures): string {
 	return `${[machineLine(run), '', ...inColumns(linesOf(figures)), '', ...sentences(figures), ...remarks(run)].join('\n')}\n`;
 }
@@ -20,7 +20,7 @@ export interface Line {
 	readonly value: string;
 }
 
-/** What says most, each with its value and, where there were blocks enough, its interval. */
+/** The main figures, each with its value and, from three blocks on, its interval. */
 export function linesOf(figures: ShortFigures): Line[] {
 	return [
 		line('jobs that do nothing, enqueued in one call', figures.bulkRate, value => `${show(value)} jobs/s`),
@@ -55,29 +55,31 @@ export function smallest({kind, workMicros}: Metg): string {
 	return {measured: work, derived: `${work}, derived from CPU time`, below: `${work} or less`, above: `more than ${work}`}[kind];
 }
 
-/** What the smallest job means for a program. */
+/** Advice on the size of jobs. */
 function adviceOn({kind, workMicros}: Metg): string {
 	const work = showMicros(workMicros);
 	if (kind === 'above')
-		return `Even jobs of ${work} spend less than 95 % of the time on the work itself: processors wait here for the disk, or for other programs.`;
-	return `Jobs that take ${work} or more spend at least 95 % of the time on the work itself; of smaller ones, rather put several into one.`;
+		return `Even jobs of ${work} spend less than 95 % of the time on the work itself. The processors wait for the disk, or for other programs.`;
+	return `Jobs that take ${work} or more spend at least 95 % of the time on the work itself; put several smaller pieces of work into one job.`;
 }
 
 function sentences(figures: ShortFigures): string[] {
 	const {bulkRate, cpuMicros, callMs, metg95, fsyncMs, fsyncLooksReal} = figures;
 	return [
 		...(bulkRate && cpuMicros
-			? [`Each job costs about ${show(cpuMicros.median)} µs beside its work: it is put on disk, handed to a thread, and its result is put on disk, too.`]
+			? [
+					`Each job takes about ${show(cpuMicros.median)} µs of CPU time beside its work: to write it to disk, hand it to a thread, and write its result to disk.`,
+				]
 			: []),
 		...(metg95 ? [adviceOn(metg95)] : []),
-		...(callMs ? [`A call waits for two commits, so for two fsyncs; one of them takes ${show(fsyncMs)} ms here.`] : []),
+		...(callMs ? [`A call waits for two commits, and so for two fsyncs; one of them takes ${show(fsyncMs)} ms here.`] : []),
 		fsyncLooksReal
 			? 'The fsync takes as long as one that reaches a disk.'
-			: `An fsync in ${showMicros(fsyncMs * 1000)} is faster than a disk can be: something here only says that it wrote. Then no database survives a loss of power, and these figures are better than a disk would give.`,
+			: `An fsync in ${showMicros(fsyncMs * 1000)} is faster than a disk can be: this system reports data as written before it is. No database here survives a loss of power, and these figures are better than those of a disk.`,
 	];
 }
 
-/** What keeps figures from being there, or from being right. */
+/** Says which measurements don't count, and which figures are therefore missing. */
 export function remarks(run: Run): string[] {
 	const {discarded, measured} = run;
 	const voided = discarded.filter(entry => entry.discarded?.startsWith('void'));
@@ -86,7 +88,7 @@ export function remarks(run: Run): string[] {
 	const missing = new Set(discarded.filter(entry => !known.has(keyOf(entry))).map(({trial, subject}) => `${trial} of ${labelOf(subject)}`));
 	return [
 		...(disturbed > 0
-			? [`Other programs disturbed ${disturbed} of ${discarded.length + measured.length} measurements: they don’t count, and were taken again.`]
+			? [`Other programs disturbed ${disturbed} of ${discarded.length + measured.length} measurements. They don’t count, and were repeated.`]
 			: []),
 		...voided.map(({trial, subject, discarded}) => `${trial} of ${labelOf(subject)} is ${discarded}.`),
 		...(missing.size > 0 ? [`So there is no figure for ${[...missing].join(', ')}.`] : []),

@@ -6,15 +6,15 @@ import type {Run} from '../analyse/run.ts';
 import type {Interval} from '../analyse/statistics.ts';
 import type {Case} from '../plan/suite.ts';
 
-/** What the short suite found. A figure is missing where no measurement of it counts. */
+/** Figures of the short suite. A figure is missing if no measurement of it counts. */
 export interface ShortFigures {
-	/** Jobs a second that do nothing, enqueued in one call, and CPU microseconds of each. */
+	/** Rate of no-op jobs that are enqueued in one call, and CPU microseconds of each. */
 	readonly bulkRate?: Interval;
 	readonly cpuMicros?: Interval;
-	/** That rate by what the same statements do in SQLite alone, and by Piscina's, which keeps nothing. */
+	/** That rate divided by that of the same statements in SQLite alone, and by Piscina's, which keeps nothing. */
 	readonly shareOfSqlite?: Interval;
 	readonly timesPiscina?: Interval;
-	/** Jobs a second, enqueues awaited and 64 of them under way. */
+	/** Rate of no-op jobs whose enqueues are awaited, 64 of them under way. */
 	readonly awaitedRate?: Interval;
 	/** Milliseconds from enqueue to durable result on an idle engine: the median and the 99th percentile. */
 	readonly callMs?: Interval;
@@ -23,11 +23,11 @@ export interface ShortFigures {
 	readonly metg95?: Metg;
 	/** Median milliseconds to write 4 KiB and have them on disk. */
 	readonly fsyncMs: number;
-	/** Whether this can be: no disk that keeps its word is faster. */
+	/** Whether a disk can be as fast as `fsyncMs`. */
 	readonly fsyncLooksReal: boolean;
 }
 
-/** No drive has written anything in so little time: a flash page takes longer, and a capacitor-backed cache is hardly faster. */
+/** No drive is faster: writing a flash page takes longer, and a cache with a capacitor is hardly faster. */
 const LEAST_FSYNC_MS = 0.02;
 
 export function shortFigures(run: Run): ShortFigures {

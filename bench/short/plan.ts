@@ -1,7 +1,7 @@
 import {cases, type Row} from '../plan/plan.ts';
 import type {Case} from '../plan/suite.ts';
 
-/** What `faena bench` measures, in about half a minute a block: what needs nothing but the package itself. */
+/** The cases of `faena bench`, about half a minute a block. They need nothing but the package itself. */
 const ROWS: readonly Row[] = [
 	{
 		trial: 'drain',

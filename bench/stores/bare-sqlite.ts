@@ -4,7 +4,7 @@ import Database from 'better-sqlite3';
 import type {Case} from '../plan/suite.ts';
 import type {StoreSubject} from './store.ts';
 
-/** As long as anybody may wait for the lock here. */
+/** How long a connection waits for the lock. */
 const BUSY_MS = 60_000;
 
 const SCHEMA = `
@@ -15,8 +15,8 @@ const CLAIM = `update job set state = 'running' where id in (select id from job 
 const COMPLETE = `update job set state = 'done' where id in (select value from json_each(?))`;
 
 /**
- * The least that one would write by hand: a table, a partial index, and one statement that claims, on better-sqlite3 with the same
- * durability. No leases, attempts, priorities or results.
+ * The smallest queue that one would write by hand, on better-sqlite3 with the same durability: a table, a partial index, and one
+ * statement that claims. It has no leases, attempts, priorities or results.
  */
 export const store: StoreSubject = {
 	async create(given, {folder}) {

@@ -9,7 +9,7 @@ import type {StoreSubject} from './store.ts';
 const FILL_BATCH = 2000;
 const TASK = 'identity';
 
-/** Faena's queue by itself, as `openQueue()` gives it. */
+/** Faena's queue without an engine, from `openQueue()`. */
 export const store: StoreSubject = {
 	async create(given, {folder}) {
 		const place = mkdtempSync(join(folder, 'faena-bench-'));

@@ -2,7 +2,7 @@ import {moduleUrl} from '../measure/module-url.ts';
 import {isPeer} from '../subjects/index.ts';
 import type {StoreSubject} from './store.ts';
 
-/** Loaded only where they are measured: a peer must not cost the others anything. */
+/** Modules of the stores, each loaded only when it is measured, so that it costs the others nothing. */
 const MODULES: Readonly<Record<string, () => Promise<{readonly store: StoreSubject}>>> = {
 	faena: () => import('./faena.ts'),
 	'bare-sqlite': () => import('./bare-sqlite.ts'),

@@ -1,6 +1,6 @@
 import type {Case, Surroundings} from '../plan/suite.ts';
 
-/** A store of jobs whose dequeue is measured by itself: nothing executes. Each job carries a whole number. */
+/** A store whose dequeue is measured alone: no job is executed. The payload of each job is a whole number. */
 export interface StoreSubject {
 	/** Makes an empty store for one measurement. */
 	create(given: Case, surroundings: Surroundings): Promise<Store>;
@@ -29,7 +29,7 @@ export interface Contender {
 }
 
 export interface Claimed {
-	/** What the jobs carry. */
+	/** The payloads of the jobs. */
 	readonly numbers: readonly number[];
 	/** What the store needs to complete them. */
 	readonly handle: unknown;

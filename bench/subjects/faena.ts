@@ -1,21 +1,19 @@
 import {mkdtempSync, rmSync} from 'node:fs';
 import {join} from 'node:path';
 import {type Engine, open} from '../../lib/index.ts';
-import {moduleUrl} from '../measure/module-url.ts';
+import {TASKS, type Tasks} from '../measure/engine.ts';
 import {recordedSums} from '../measure/sums.ts';
 import {IN_FLIGHT, type Intake} from '../plan/suite.ts';
 import {inLanes} from './lanes.ts';
 import type {Running, Subject} from './subject.ts';
 
-type Tasks = typeof import('../measure/tasks.ts');
-
-/** Faena with default settings, on the case's durability. */
+/** Faena with default settings and the case's durability. */
 export const subject: Subject = {
 	async open({durability, workers}, {folder}) {
 		if (durability === 'memory') throw new Error('An engine keeps its jobs in a file: it has no lane in memory.');
 		const place = mkdtempSync(join(folder, 'faena-bench-'));
 		const file = join(place, 'jobs.db');
-		const faena = await open<Tasks>({queue: file, tasks: moduleUrl('measure/tasks'), workers, durability});
+		const faena = await open<Tasks>({queue: file, tasks: TASKS, workers, durability});
 		return new FaenaRunning(faena, file, async () => {
 			await faena.close();
 			rmSync(place, {recursive: true});
@@ -56,7 +54,7 @@ class FaenaRunning implements Running {
 
 	async counters() {
 		const {commits, chunks, slots} = await this.#faena.stats();
-		// Two chunks in each worker: what runs, and what waits behind it.
+		// Each worker has two chunks: one runs, one waits.
 		return {transactions: commits.count, meanChunk: chunks.meanJobs, atRisk: Math.round(2 * slots * chunks.meanJobs)};
 	}
 }

@@ -1,7 +1,7 @@
 import {parentPort} from 'node:worker_threads';
 import run from '../measure/tasks.ts';
 
-/** The jobs, until it is told to go. */
+/** The jobs that the message `go` starts. */
 let request: Parameters<typeof run>[0] | undefined;
 
 parentPort?.on('message', (message: Parameters<typeof run>[0] | 'go') => {

@@ -3,7 +3,7 @@ import {moduleUrl} from '../measure/module-url.ts';
 import type {TaskName} from '../plan/suite.ts';
 import type {Running, Subject} from './subject.ts';
 
-/** The ceiling: in each thread one loop over its share of the jobs, which it has before the clock starts. No pool, no queue. */
+/** The processors' ceiling: a loop in each thread over its share of the jobs, which it has before the clock starts. No pool, no queue. */
 export const subject: Subject = {
 	async open({workers}) {
 		const threads = await Promise.all(Array.from({length: workers}, start));

@@ -1,7 +1,7 @@
 import {moduleUrl} from '../measure/module-url.ts';
 import type {Subject} from './subject.ts';
 
-/** Modules of the subjects, loaded only where they are measured: a peer must not cost the others anything. */
+/** Modules of the subjects, each loaded only when it is measured, so that it costs the others nothing. */
 const MODULES: Readonly<Record<string, () => Promise<{readonly subject: Subject}>>> = {
 	faena: () => import('./faena.ts'),
 	ideal: () => import('./ideal.ts'),
@@ -12,7 +12,7 @@ const MODULES: Readonly<Record<string, () => Promise<{readonly subject: Subject}
 	workerpool: () => import('./workerpool.ts'),
 };
 
-/** In a package of their own, that is neither compiled nor installed with this one (`bench/peers/`). */
+/** Subjects that need the packages of `bench/peers/`, which are not installed with Faena. */
 export const PEERS = ['plainjob', 'liteque', 'sidequest', 'bullmq', 'bullmq-sandbox', 'graphile-worker', 'pg-boss', 'bare-postgres'] as const;
 
 export async function load(name: string): Promise<Subject> {

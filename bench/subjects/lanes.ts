@@ -1,4 +1,4 @@
-/** Calls `run` for each payload, so many of them under way at a time. */
+/** Calls `run` for each payload, with `lanes` calls under way at a time. */
 export async function inLanes(payloads: readonly unknown[], lanes: number, run: (payload: never) => Promise<unknown>): Promise<void> {
 	let next = 0;
 	const lane = async () => {

@@ -4,12 +4,12 @@ import type {TaskName} from '../plan/suite.ts';
 import {makePiscina} from './piscina.ts';
 import type {Running, Subject} from './subject.ts';
 
-/** As Faena: one chunk that runs, one that waits behind it. */
+/** Chunks of a worker, as in Faena: one runs, one waits. */
 const PER_WORKER = 2;
 
 /**
- * Piscina with Faena's own chunks and nothing durable: what is left of Faena's cost beside it is the price of durability. The sizer
- * is Faena's, told the wall time of each chunk and no transactions.
+ * Piscina with Faena's own chunks and nothing durable: what Faena costs beyond it is the price of durability. The sizer is Faena's; it
+ * gets the wall time of each chunk, and no transactions.
  */
 export const subject: Subject = {
 	async open({workers}) {
@@ -28,7 +28,7 @@ export const subject: Subject = {
 						const start = performance.now();
 						const own = (await pool.run({task, chunk})) as number[];
 						for (const result of own) results += result;
-						// It waited behind another for half of the time.
+						// The chunk waited behind another one for half of this time.
 						sizer.observe(task, chunk.length, (performance.now() - start) / PER_WORKER);
 						completed += chunk.length;
 						chunks++;

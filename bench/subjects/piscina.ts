@@ -4,7 +4,7 @@ import {moduleUrl} from '../measure/module-url.ts';
 import {PoolRunning} from './pool.ts';
 import type {Subject} from './subject.ts';
 
-/** Requests a thread may have waiting: what makes a pool of no-ops fastest. */
+/** Requests that each thread gets at a time. With this number a pool runs no-ops fastest. */
 export const PER_WORKER = 16;
 
 export function makePiscina(workers: number, concurrentTasksPerWorker: number): Piscina {

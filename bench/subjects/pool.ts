@@ -3,7 +3,7 @@ import type {TaskName} from '../plan/suite.ts';
 import {inLanes} from './lanes.ts';
 import type {Running} from './subject.ts';
 
-/** A pool that takes one request a job: nothing is durable. As many requests are under way as it takes without queueing them. */
+/** A pool that gets one request per job. Nothing is durable. `underWay` requests are under way at a time, so that no thread idles. */
 export class PoolRunning implements Running {
 	readonly #underWay: number;
 	readonly #run: (request: Request) => Promise<unknown>;

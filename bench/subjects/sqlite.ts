@@ -9,13 +9,13 @@ import {recordedSums} from '../measure/sums.ts';
 import type {TaskName} from '../plan/suite.ts';
 import type {Running, Subject} from './subject.ts';
 
-/** What is in one transaction: what the dispatcher's turns have under load, two runs. */
+/** Runs in a transaction: two, as in the dispatcher's commits under load. */
 const RUNS = 2;
 const TASK = 1;
 
 /**
- * The queue's ceiling: better-sqlite3 alone, in one thread, with the queue's own statements (insert, claim and complete, as
- * much of each in a transaction as the dispatcher's have), and neither a pool, nor a caller, nor anything to decide.
+ * The queue's ceiling: better-sqlite3 alone, in one thread, with the queue's own statements. A transaction inserts, claims and completes
+ * as many jobs as one of the dispatcher. There is no pool and no caller, and nothing to decide.
  */
 export const subject: Subject = {
 	async open({durability}, {folder}) {
@@ -58,7 +58,7 @@ class Store {
 	readonly #statements: Statements;
 	#lastId = 0;
 	#lease = 0;
-	/** Made once: packing them is the workers' part. */
+	/** Made once, because in Faena the workers pack times. */
 	#packed = {count: 0, times: new Uint8Array()};
 
 	constructor(statements: Statements) {
@@ -96,7 +96,7 @@ class Store {
 		return {first, payloads};
 	}
 
-	/** What each returns is its payload, as `identity` does. */
+	/** Stores each payload as the result, like the task `identity`. */
 	complete({first, payloads: values}: Claimed): number {
 		const s = this.#statements;
 		const {count} = values;
@@ -111,7 +111,7 @@ class Store {
 		return count;
 	}
 
-	/** As they come from a worker, whose jobs take some 0.3 µs each: 5 bytes a job. */
+	/** Times as from a worker whose jobs take some 0.3 µs each: 5 bytes a job. */
 	#times(count: number): Uint8Array {
 		if (this.#packed.count !== count) {
 			const durations = Float64Array.from({length: count}, (_, index) => inUnits(0.0003 + (index % 97) / 1e5));

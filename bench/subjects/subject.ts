@@ -1,27 +1,27 @@
 import type {Case, Intake, Measurement, Surroundings, TaskName} from '../plan/suite.ts';
 
-/** An engine, a pool or a queue that is measured. */
+/** An engine, a pool or a queue to measure. */
 export interface Subject {
-	/** Starts what executes, ready for work. What that costs is not measured: no clock runs yet. */
+	/** Starts the subject, ready for jobs. The start is not measured. */
 	open(given: Case, surroundings: Surroundings): Promise<Running>;
 }
 
 export interface Running {
-	/** Jobs in a round of its warm-up, where the usual number would take it longer than the warm-up lasts. */
+	/** Jobs in a round of the warm-up, for a subject that is too slow for the usual number. */
 	readonly warmUpJobs?: number;
-	/** Before a drain, and before the clock starts: for a ceiling that is to have nothing left to do but the work, and for a store that has a house to put in order. */
+	/** Prepares a drain before the clock starts: hands the jobs to the ideal's threads, or vacuums a database. */
 	prepare?(task: TaskName, payloads: readonly unknown[]): Promise<void>;
 	/**
-	 * Puts the jobs in, in the lane's way, and resolves when the last result is as durable as the lane says. Called a few
-	 * times: first to warm up, once to be measured.
+	 * Enqueues the jobs as `intake` says, and resolves when the last result is as durable as the lane says. It is called several times
+	 * to warm up, and then once to be measured.
 	 */
 	drain(task: TaskName, payloads: readonly unknown[], intake: Intake): Promise<void>;
 	/**
-	 * After the last drain: what the store has of all jobs so far, or (where it keeps no results) what the executions themselves added up.
-	 * A run whose sums aren't those of the workload is void.
+	 * Called after the last drain: the sums of all jobs so far that the store has recorded. If it keeps no results, they are the sums of
+	 * the executions. A run whose sums are not those of the workload is void.
 	 */
 	sums(): Promise<Sums>;
-	/** What it says of itself, since it was opened. */
+	/** What the subject itself counted since it was opened. */
 	counters?(): Promise<Pick<Measurement, 'transactions' | 'meanChunk' | 'atRisk'>>;
 	close(): Promise<void>;
 }

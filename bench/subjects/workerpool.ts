@@ -4,7 +4,7 @@ import {moduleUrl} from '../measure/module-url.ts';
 import {PoolRunning} from './pool.ts';
 import type {Subject} from './subject.ts';
 
-/** Calls that wait in the pool, so that no thread idles. It gives a thread one at a time. */
+/** Calls under way for each thread, so that none idles. The pool gives a thread one call at a time. */
 const WAITING_PER_WORKER = 16;
 
 /** workerpool on threads, one `exec()` per job. */

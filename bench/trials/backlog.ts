@@ -3,12 +3,12 @@ import {withEngine} from '../measure/engine.ts';
 import {observe} from '../measure/observe.ts';
 import type {Case, Measurement, Surroundings} from '../plan/suite.ts';
 
-/** Jobs that are looked for and cancelled one by one. */
+/** Number of jobs that are cancelled one by one, and of pages that are listed. */
 const SINGLE = 50;
 
 /**
- * What verbs cost by the number of jobs in the queue: half of `jobs` have completed, half are pending and paused. One job is cancelled by its id,
- * a page of a hundred is listed from the middle on, the pending jobs are cancelled, and the completed ones are cleaned up.
+ * Measures verbs on a queue of `jobs` jobs: half of them have completed, half are pending and paused. The trial cancels jobs one by
+ * one by their ids, lists a page of a hundred jobs from the middle on, cancels all pending jobs, and cleans up the completed ones.
  */
 export async function backlog(given: Case, surroundings: Surroundings): Promise<Measurement> {
 	return withEngine(given, surroundings, async faena => {

@@ -10,9 +10,9 @@ import type {Case, Measurement, Surroundings} from '../plan/suite.ts';
 const ROUND_CALLS = 20;
 
 /**
- * From enqueue to the durable result, one job at a time, while nothing else is to do. Most of it is the disk: so the median
- * fsync of the same folder is taken just before and just after, and the fsyncs are counted. That one is an fsync of a file that grows; so
- * where it can be had, what the engine's own fsyncs took is told, too: no two of them run at a time, so that the rest of the mean is exact.
+ * Measures the time from enqueue to durable result on an idle engine, one job at a time. Most of this time is the disk's. So the trial
+ * counts the fsyncs, and times an fsync in the same folder just before and just after. That fsync is of a growing file. If a library
+ * counts fsyncs, the trial therefore also reports the mean time beyond the engine's own fsyncs. These never overlap, so it is exact.
  */
 export async function call(given: Case, surroundings: Surroundings): Promise<Measurement> {
 	return withEngine(given, surroundings, async (faena, file) => {

@@ -1,13 +1,14 @@
 /**
- * One of those that claim from a store together, in a process or a thread of its own. In each round it claims, and completes where that is
- * asked for, until no job is ready or the time is over. It ends with its parent.
+ * A contender: one of several processes or threads that claim from a store together. In each round it claims jobs, and with
+ * `vary.completes` completes them, until no job is ready or the time is over. It ends with its parent.
  */
 import {parentPort, workerData} from 'node:worker_threads';
+import {sharedMs} from '../measure/clock.ts';
 import {loadStore} from '../stores/index.ts';
-import {type Contention, monotonicMs, type Round, type Taken} from './contention-round.ts';
+import type {Contention, Round, Taken} from './contention-round.ts';
 
 const {given, address} = (parentPort ? workerData : JSON.parse(process.argv[2] as string)) as Contention;
-const {batch = 1, completes = 0} = given.vary ?? {};
+const {batch = 1, completes = 0, contenders = 1} = given.vary ?? {};
 const contender = await (await loadStore(given.subject)).connect(address, given);
 
 async function take({until}: Round): Promise<Taken> {
@@ -15,37 +16,37 @@ async function take({until}: Round): Promise<Taken> {
 	const claimMs: number[] = [];
 	const completeMs: number[] = [];
 	const cpu = cpuMicros();
-	const from = monotonicMs();
+	const from = sharedMs();
 	let to = from;
 	while (to < until) {
 		const claimed = await contender.claim(batch);
-		const claimedAt = monotonicMs();
+		const claimedAt = sharedMs();
 		if (claimed.numbers.length === 0) break;
 		for (const number of claimed.numbers) numbers.push(number);
 		claimMs.push(claimedAt - to);
 		to = claimedAt;
 		if (completes === 0) continue;
 		await contender.complete(claimed);
-		to = monotonicMs();
+		to = sharedMs();
 		completeMs.push(to - claimedAt);
 	}
-	const [allNumbers, allClaims, allCompletes] = [numbers, claimMs, completeMs].map(list => Float64Array.from(list)) as [
-		Float64Array,
-		Float64Array,
-		Float64Array,
-	];
-	return {numbers: allNumbers, claimMs: allClaims, completeMs: allCompletes, from, to, cpuMicros: cpuMicros() - cpu};
+	const lists = {numbers: Float64Array.from(numbers), claimMs: Float64Array.from(claimMs), completeMs: Float64Array.from(completeMs)};
+	return {...lists, from, to, cpuMicros: cpuMicros() - cpu};
 }
 
-/** Of the whole process, or of this thread where it is one of several. */
+/** CPU time of this process, or of this thread. Node 22 can't tell that of a thread: there it is an equal share of the process's. */
 function cpuMicros(): number {
-	const {user, system} = parentPort ? process.threadCpuUsage() : process.cpuUsage();
+	if (parentPort && process.threadCpuUsage) return sumOf(process.threadCpuUsage());
+	return sumOf(process.cpuUsage()) / (parentPort ? contenders : 1);
+}
+
+function sumOf({user, system}: NodeJS.CpuUsage): number {
 	return user + system;
 }
 
 const answer = parentPort ? (message: unknown) => parentPort?.postMessage(message) : (message: unknown) => void process.send?.(message as Taken);
 (parentPort ?? process).on('message', async (round: Round) => answer(await take(round)));
 process.once('disconnect', () => void contender.close().then(() => process.exit(0)));
-// Ctrl-C in a terminal reaches all processes: the parent decides.
+// Ctrl-C in a terminal reaches all processes. The parent decides when this one ends.
 if (!parentPort) process.on('SIGINT', () => {});
 answer('ready');

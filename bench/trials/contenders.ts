@@ -4,7 +4,7 @@ import {Worker} from 'node:worker_threads';
 import {moduleUrl} from '../measure/module-url.ts';
 import type {Contention, Round, Taken} from './contention-round.ts';
 
-/** A process or a thread that claims. */
+/** A process or a thread that claims jobs. */
 interface Contender {
 	send(round: Round): void;
 	/** Its next message. */
@@ -12,11 +12,11 @@ interface Contender {
 	end(): Promise<void>;
 }
 
-/** Those that claim from a store together. */
+/** The processes or threads that claim from a store together. */
 export class Contenders {
 	readonly #all: readonly Contender[];
 
-	/** @param threads of one process, instead of processes */
+	/** @param threads true for threads of this process, false for processes */
 	static async start(contention: Contention, count: number, threads: boolean): Promise<Contenders> {
 		const contenders = new Contenders(Array.from({length: count}, () => (threads ? inThread(contention) : inProcess(contention))));
 		await Promise.all(contenders.#all.map(contender => contender.answer()));

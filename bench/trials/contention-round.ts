@@ -1,32 +1,27 @@
 import type {Case} from '../plan/suite.ts';
 
-/** What a contender is told at its start. */
+/** What a contender gets at its start. */
 export interface Contention {
 	readonly given: Case;
-	/** The store's. */
+	/** Address of the store. */
 	readonly address: string;
 }
 
-/** What it is told each time that it shall claim. */
+/** What a contender gets at the start of each round. */
 export interface Round {
-	/** By {@link monotonicMs}. */
+	/** The time at which the contender stops, by `sharedMs()`. */
 	readonly until: number;
 }
 
-/** What it answers. */
+/** What a contender did in a round. */
 export interface Taken {
-	/** What its jobs carry, in the order in which it claimed them. */
+	/** The numbers of its jobs, in the order in which it claimed them. */
 	readonly numbers: Float64Array;
 	/** Milliseconds of each claim that got jobs, and of each completion. */
 	readonly claimMs: Float64Array;
 	readonly completeMs: Float64Array;
-	/** From the first claim to the last answer, by {@link monotonicMs}. */
+	/** Times of the first claim and of the last answer, by `sharedMs()`. */
 	readonly from: number;
 	readonly to: number;
 	readonly cpuMicros: number;
-}
-
-/** All processes of a machine share this clock. */
-export function monotonicMs(): number {
-	return Number(process.hrtime.bigint()) / 1e6;
 }

@@ -1,22 +1,23 @@
 import {createHistogram, type RecordableHistogram} from 'node:perf_hooks';
+import {sharedMs} from '../measure/clock.ts';
 import {CostMeter} from '../measure/cost.ts';
 import {curveOf, quantilesOf, recordMs} from '../measure/quantiles.ts';
 import type {Case, Measurement, Surroundings} from '../plan/suite.ts';
 import {loadStore} from '../stores/index.ts';
 import type {Store} from '../stores/store.ts';
 import {Contenders} from './contenders.ts';
-import {monotonicMs, type Taken} from './contention-round.ts';
+import type {Taken} from './contention-round.ts';
 
-/** A measurement ends after so much time of claiming, or so many rounds. */
+/** A measurement ends after this much time of claiming, or this many rounds. */
 const CLAIMING_MS = 1000;
 const MAX_ROUNDS = 200;
 /** Jobs in a round of the warm-up. */
 const WARM_UP_JOBS = 2000;
 
 /**
- * How fast jobs are claimed, with nothing executed: `vary.contenders` processes (or threads of one, with `vary.threads`), each with a
- * connection of its own, claim `vary.batch` jobs at a time from a backlog of `vary.backlog`, and with `vary.completes` complete them before
- * they claim again. A backlog that is empty too soon is filled again, while the clock stands still.
+ * Measures how fast jobs are claimed. Nothing is executed. `vary.contenders` processes (with `vary.threads`, threads of one process),
+ * each with its own connection, claim `vary.batch` jobs at a time from a backlog of `vary.backlog`. With `vary.completes` they complete
+ * them before they claim again. If the backlog is empty too soon, the trial fills it again while the clock stands still.
  */
 export async function dequeue(given: Case, surroundings: Surroundings): Promise<Measurement> {
 	const {contenders: count = 1, threads = 0, backlog = 1000} = given.vary ?? {};
@@ -35,7 +36,7 @@ export async function dequeue(given: Case, surroundings: Surroundings): Promise<
 	}
 }
 
-interface Round {
+interface RoundResult {
 	readonly taken: readonly Taken[];
 	readonly spent: ReturnType<CostMeter['read']>;
 	/** From the first contender's start to the last one's end. */
@@ -46,7 +47,7 @@ class Trial {
 	readonly #store: Store;
 	readonly #contenders: Contenders;
 	readonly #surroundings: Surroundings;
-	/** By number: 1 if its job was claimed. */
+	/** For each job's number: 1 if the job was claimed. */
 	#claimed = new Uint8Array();
 	#claims = 0;
 
@@ -63,7 +64,7 @@ class Trial {
 	}
 
 	async measure(backlog: number): Promise<Measurement> {
-		const rounds: Round[] = [];
+		const rounds: RoundResult[] = [];
 		for (let leftMs = CLAIMING_MS; leftMs > 0 && rounds.length < MAX_ROUNDS; ) {
 			const round = await this.#round(backlog, leftMs);
 			rounds.push(round);
@@ -75,7 +76,7 @@ class Trial {
 	}
 
 	/** Fills up the backlog and lets the contenders claim until it is empty or the time is over. */
-	async #round(backlog: number, ms: number): Promise<Round> {
+	async #round(backlog: number, ms: number): Promise<RoundResult> {
 		const filled = this.#claimed.length;
 		const missing = backlog - (filled - this.#claims);
 		await this.#store.fill(filled, filled + missing);
@@ -84,7 +85,7 @@ class Trial {
 		this.#claimed = all;
 		await this.#store.prepare?.();
 		const meter = new CostMeter(this.#surroundings);
-		const taken = await this.#contenders.take({until: monotonicMs() + ms});
+		const taken = await this.#contenders.take({until: sharedMs() + ms});
 		const spent = meter.read();
 		for (const {numbers} of taken) this.#mark(numbers);
 		return {taken, spent, wallMs: Math.max(...taken.map(({to}) => to)) - Math.min(...taken.map(({from}) => from))};
@@ -99,8 +100,8 @@ class Trial {
 	}
 }
 
-function measurementOf(rounds: readonly Round[]): Measurement {
-	const sum = (of: (round: Round) => number) => rounds.reduce((total, round) => total + of(round), 0);
+function measurementOf(rounds: readonly RoundResult[]): Measurement {
+	const sum = (of: (round: RoundResult) => number) => rounds.reduce((total, round) => total + of(round), 0);
 	const sumTaken = (of: (taken: Taken) => number) => sum(({taken}) => taken.reduce((total, each) => total + of(each), 0));
 	const wallMs = sum(round => round.wallMs);
 	const jobs = sumTaken(({numbers}) => numbers.length);
@@ -121,14 +122,14 @@ function measurementOf(rounds: readonly Round[]): Measurement {
 	};
 }
 
-function spansOf(rounds: readonly Round[], of: (taken: Taken) => Float64Array): RecordableHistogram {
+function spansOf(rounds: readonly RoundResult[], of: (taken: Taken) => Float64Array): RecordableHistogram {
 	const spans = createHistogram();
 	for (const {taken} of rounds) for (const each of taken) for (const ms of of(each)) recordMs(spans, ms);
 	return spans;
 }
 
-/** The smallest and the largest share of all jobs that a contender got, and Jain's index: 1 if all got the same, 1/n if one got everything. */
-function fairnessOf(rounds: readonly Round[], jobs: number): Readonly<Record<string, number>> {
+/** The smallest and the largest share of a contender, and Jain's index: 1 if all got the same, 1/n if one got everything. */
+function fairnessOf(rounds: readonly RoundResult[], jobs: number): Readonly<Record<string, number>> {
 	const count = rounds[0]?.taken.length ?? 0;
 	if (count < 2) return {};
 	const got = Array.from({length: count}, (_, index) => rounds.reduce((total, {taken}) => total + (taken[index]?.numbers.length ?? 0), 0));

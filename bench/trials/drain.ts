@@ -6,15 +6,15 @@ import {load} from '../subjects/index.ts';
 import type {Running, Sums} from '../subjects/subject.ts';
 
 /**
- * Where jobs have work, the warm-up begins with so large a part of no-ops: they bring more turns and messages a second, and so compile sooner what moves
- * jobs.
+ * Jobs with work are warmed up by no-ops for this share of the time. No-ops bring more commits and messages a second, so V8 sooner
+ * compiles the code that moves jobs.
  */
 const LIGHT_SHARE = 2 / 3;
 
-/** The warm-up's jobs come in rounds of so many, or of so much work for each worker. */
+/** A round of the warm-up has this many jobs, or this much work for each worker. */
 const ROUND = {jobs: 30_000, strictJobs: 300, workMs: 100} as const;
 
-/** From the first job's enqueue to the last one's durable result, after a warm-up of the same jobs. */
+/** Measures the time from the first job's enqueue to the last one's durable result, after a warm-up. */
 export async function drain(given: Case, surroundings: Surroundings): Promise<Measurement> {
 	const subject = await load(given.subject);
 	const running = await subject.open(given, surroundings);
@@ -43,7 +43,7 @@ async function warmUp(running: Running, given: Case, surroundings: Surroundings)
 	return {completed: before.completed + after.completed, results: before.results + after.results};
 }
 
-/** Drains the same jobs again and again, once at least, until the time is over. */
+/** Drains the same jobs again and again until the time is over, at least once. */
 async function rounds(running: Running, given: Case, surroundings: Surroundings, ms: number): Promise<Sums> {
 	const {payloads, sum} = makeWorkload(given, surroundings);
 	const until = performance.now() + ms;

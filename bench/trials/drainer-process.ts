@@ -1,8 +1,11 @@
-/** One of the engines that drain a file together: `drainer-process.ts FILE DURABILITY WORKERS`. Goes on each time that it is told, until it is let go. */
+/**
+ * One of several engines that drain a file together: `drainer-process.ts FILE DURABILITY WORKERS`. It drains the queue once for each
+ * message, and ends when its parent disconnects.
+ */
 import {type Durability, open} from '../../lib/index.ts';
 import {TASKS, type Tasks} from '../measure/engine.ts';
 
-/** Since it was opened. */
+/** What the engine did since it was opened. */
 export interface Drained {
 	readonly completed: number;
 	readonly commits: number;
@@ -16,7 +19,7 @@ process.on('message', async () => {
 	const {executions, commits} = await faena.stats();
 	process.send?.({completed: executions.completed, commits: commits.count} satisfies Drained);
 });
-const letGo = new Promise(resolve => process.once('disconnect', resolve));
+const disconnected = new Promise(resolve => process.once('disconnect', resolve));
 process.send?.('ready');
-await letGo;
+await disconnected;
 await faena.close();

@@ -10,16 +10,16 @@ const WARM_UP_JOBS = 10_000;
 
 /** Jobs of one call of `enqueueMany`, which keeps the ids of all its jobs. */
 const PIECE = 20_000;
-/** No more than so many wait, so that each tenth is as much enqueued as executed. */
+/** The most jobs that wait, so that each tenth has as many enqueues as executions. */
 const MAX_BACKLOG = 2 * PIECE;
 
-/** How often it is looked at how many have completed. */
+/** Interval between two looks at the number of completed jobs. */
 const LOOK_MS = 20;
 
 const MIB = 1024 ** 2;
 const PAGE_BYTES = 4096;
 
-/** Jobs that do nothing go in and through while the file fills with those that have ended: whether it gets slower, by tenths. */
+/** Measures whether no-op jobs get slower while the file fills with jobs that have ended. Figures are by tenths of the jobs. */
 export async function history(given: Case, surroundings: Surroundings): Promise<Measurement> {
 	return withEngine(given, surroundings, async (faena, file) => {
 		await faena.enqueueMany('identity', numbers(0, WARM_UP_JOBS));
@@ -55,7 +55,7 @@ export async function history(given: Case, surroundings: Surroundings): Promise<
 	});
 }
 
-/** What is seen when a tenth has completed; the first look is at the start. */
+/** What the trial sees when another tenth has completed. The first look is at the start. */
 interface Look {
 	readonly atMs: number;
 	readonly backlog: number;
@@ -66,7 +66,7 @@ interface Look {
 
 async function passThrough(faena: Engine<Tasks>, jobs: number, file: string): Promise<readonly Look[]> {
 	const passed = {enqueued: 0, completed: 0};
-	// Should the first fail, the second ends with the engine.
+	// If `feed` fails, closing the engine ends `watch`.
 	const [, looks] = await Promise.all([feed(faena, jobs, passed), watch(faena, jobs, passed, file)]);
 	await faena.idle();
 	return looks;
@@ -100,7 +100,7 @@ async function watch(faena: Engine<Tasks>, jobs: number, passed: Passed, file: s
 		passed.completed = (await faena.counts({task: 'identity'})).completed - WARM_UP_JOBS;
 		const nowMs = performance.now();
 		const msPerJob = (nowMs - beforeMs) / (passed.completed - before);
-		// Between two looks the rate is taken as even.
+		// Assumes an even rate between two looks.
 		while (looks.length <= 10 && passed.completed >= mark()) looks.push(lookAt(beforeMs + (mark() - before) * msPerJob));
 		beforeMs = nowMs;
 	}
@@ -115,7 +115,7 @@ function mebibytes(path: string): number {
 	return existsSync(path) ? statSync(path).size / MIB : 0;
 }
 
-/** Bytes that this process has had sent to storage, in whole pages; Linux tells. */
+/** Bytes that this process has sent to storage, in whole pages. Only Linux counts them. */
 function writtenBytes(): number | undefined {
 	if (!existsSync('/proc/self/io')) return undefined;
 	return Number(/^write_bytes: (\d+)$/m.exec(readFileSync('/proc/self/io', 'utf8'))?.[1]);

@@ -9,7 +9,7 @@ import {latency} from './latency.ts';
 import {payloads} from './payloads.ts';
 import {recovery} from './recovery.ts';
 
-/** What each trial does with its case. Several are drains, of different jobs. */
+/** The function of each trial. Several trials drain different jobs. */
 export const TRIALS: Readonly<Record<string, (given: Case, surroundings: Surroundings) => Promise<Measurement>>> = {
 	drain,
 	granularity: drain,

@@ -10,12 +10,12 @@ import {chanceOf} from '../plan/chance.ts';
 import {type Case, IN_FLIGHT, type Measurement, type Surroundings} from '../plan/suite.ts';
 import {inLanes} from '../subjects/lanes.ts';
 
-/** Jobs, at most, of the drain that compiles what moves them, and of the one that tells the capacity. */
+/** The most jobs of the two drains before the arrivals: the first warms up, the second measures the capacity. */
 const DRAINS = [5000, 20_000] as const;
 
 /**
- * Jobs arrive by chance at a share of what the engine can do (`vary.share`), whether or not it keeps up. Every latency counts from the
- * time at which the job was meant to come, so that a stall shows in all the jobs that it held up; also one of this very thread.
+ * Measures latencies while jobs arrive at random times, at the share `vary.share` of the engine's capacity, whether or not the engine
+ * keeps up. A latency counts from the intended arrival. So a stall of the engine, or of this thread, shows in all jobs that it delayed.
  */
 export async function latency(given: Case, surroundings: Surroundings): Promise<Measurement> {
 	const share = given.vary?.['share'];
@@ -50,7 +50,7 @@ export async function latency(given: Case, surroundings: Surroundings): Promise<
 	});
 }
 
-/** Jobs a second in the default lane: enqueues awaited, 64 of them under way. */
+/** Drains jobs in the default lane (enqueues awaited, 64 under way). Returns the rate. */
 async function drainRate(faena: Engine<Tasks>, jobs: number): Promise<number> {
 	const numbers = Array.from({length: jobs}, (_, number) => number);
 	const start = performance.now();
@@ -59,20 +59,20 @@ async function drainRate(faena: Engine<Tasks>, jobs: number): Promise<number> {
 	return (jobs / (performance.now() - start)) * 1000;
 }
 
-/** From the intended time to: the resolved enqueue, the task's first line, the result in the caller's hand. */
+/** Times from the intended arrival to the resolved enqueue, the task's first line, and the result at the caller. */
 type Spans = Readonly<Record<'durableEnqueue' | 'start' | 'durableResult', RecordableHistogram>>;
 
 function newSpans(): Spans {
 	return {durableEnqueue: createHistogram(), start: createHistogram(), durableResult: createHistogram()};
 }
 
-/** @param late how long after the intended time this thread came to call the engine: contained in all the others */
+/** @param late times from the intended arrival to the call of the engine; all spans contain them */
 async function openLoop(faena: Engine<Tasks>, timesMs: Float64Array, spans: Spans, late: RecordableHistogram): Promise<void> {
 	const jobs: Promise<void>[] = [];
 	await generate(timesMs, (number, intendedMs) => {
 		recordMs(late, sharedMs() - intendedMs);
 		const job = oneJob(faena, number, intendedMs, spans);
-		// All are awaited below; until then one that fails must not end the process.
+		// All are awaited below. Until then a failed one must not end the process.
 		job.catch(() => undefined);
 		jobs.push(job);
 	});

@@ -7,21 +7,21 @@ import type {Case, Measurement, Surroundings} from '../plan/suite.ts';
 import {inLanes} from '../subjects/lanes.ts';
 import {makePiscina, PER_WORKER} from '../subjects/piscina.ts';
 
-/** Sends values to the task `echo` and gives back what comes. */
+/** Sends values to the task `echo` and returns its results. */
 type Echo = (contents: readonly Content[]) => Promise<readonly unknown[]>;
 type Content = Uint8Array | string;
 
-/** Lends what echoes to `use`, and gives its measurement. */
+/** Calls `use` with a subject's echo, and returns the measurement. */
 type Echoing = (given: Case, surroundings: Surroundings, use: (echo: Echo) => Promise<Measurement>) => Promise<Measurement>;
 
 const ECHOING: Readonly<Record<string, Echoing>> = {faena: byFaena, piscina: byPiscina};
 
-/** What is sent to warm up: what the case has, but no more than this. */
+/** The warm-up sends the case's values, at most this many bytes of them. */
 const WARM_UP_BYTES = 16e6;
 
 /**
- * Values of `vary.bytes`, as bytes (`vary.binary` 1) or text (0), go to a task that returns them, and all the way back. With
- * `vary.blobs` results of more than so many bytes lie in files of their own.
+ * Measures values of `vary.bytes` bytes, binary (`vary.binary` 1) or text (0), on their way to a task that returns them, and back. With
+ * `vary.blobs`, results of more than that many bytes are files.
  */
 export async function payloads(given: Case, surroundings: Surroundings): Promise<Measurement> {
 	const {bytes, binary} = given.vary ?? {};
@@ -41,7 +41,7 @@ export async function payloads(given: Case, surroundings: Surroundings): Promise
 	});
 }
 
-/** By a durable map: the caller gets the results, and they stay in the file. */
+/** Echoes by a durable map: the caller gets the results, and they stay in the file. */
 async function byFaena(given: Case, surroundings: Surroundings, use: (echo: Echo) => Promise<Measurement>): Promise<Measurement> {
 	const {blobs} = given.vary ?? {};
 	const options = blobs === undefined ? {} : {blobs: {threshold: blobs}};
@@ -75,7 +75,7 @@ function refuseUnlessRecorded(file: string, jobs: number): void {
 	if (recorded !== jobs) throw new Error(`${recorded} jobs completed in their first execution; expected were ${jobs}`);
 }
 
-/** One `run()` per job. */
+/** Echoes by one `run()` per job. */
 async function byPiscina({workers}: Case, _: Surroundings, use: (echo: Echo) => Promise<Measurement>): Promise<Measurement> {
 	const pool = makePiscina(workers, PER_WORKER);
 	try {

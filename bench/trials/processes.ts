@@ -10,10 +10,10 @@ import type {Case, Measurement, Surroundings} from '../plan/suite.ts';
 import type {Drained} from './drainer-process.ts';
 
 const BATCH = 1000;
-/** Jobs that each process has had before, so that its code is compiled. */
+/** Jobs of the warm-up, for each process. */
 const WARM_UP_JOBS = 10_000;
 
-/** `vary.processes` processes, each an engine with `workers` workers, drain a queue together that was filled before. */
+/** Measures how `vary.processes` processes, each an engine with `workers` workers, drain a filled queue together. */
 export async function processes({jobs, durability, workers, vary}: Case, surroundings: Surroundings): Promise<Measurement> {
 	const {processes: count = 1} = vary ?? {};
 	if (durability === 'memory') throw new Error('An engine keeps its jobs in a file: it has no lane in memory.');
@@ -48,7 +48,7 @@ export async function processes({jobs, durability, workers, vary}: Case, surroun
 	});
 }
 
-/** The task is paused, so that nobody begins before all may. */
+/** Pauses the task first, so that no process begins before the others. */
 async function fill(queue: JobQueue, jobs: number): Promise<void> {
 	await queue.pause(['identity']);
 	for (let first = 0; first < jobs; first += BATCH) await queue.enqueue(newJobs('identity', first, Math.min(first + BATCH, jobs)));
@@ -56,12 +56,11 @@ async function fill(queue: JobQueue, jobs: number): Promise<void> {
 	if (pending !== jobs) throw new Error(`Of ${jobs} jobs ${pending} were pending when the clock was to start`);
 }
 
-/** Each says that the whole queue is empty, and the first that does is right. */
+/** Resolves when each process has answered that the queue is empty. */
 async function drainTogether(drainers: readonly ChildProcess[]): Promise<readonly Drained[]> {
-	const empty = drainers.map(drainer => answer(drainer));
+	const answers = drainers.map(answer);
 	for (const drainer of drainers) drainer.send('go');
-	await Promise.race(empty);
-	return (await Promise.all(empty)) as Drained[];
+	return (await Promise.all(answers)) as Drained[];
 }
 
 async function start(file: string, durability: string, workers: number): Promise<ChildProcess> {

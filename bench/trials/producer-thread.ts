@@ -1,4 +1,4 @@
-/** Puts jobs into a file beside others that do the same; ready when it has done so with a file of its own. */
+/** One of several producers that enqueue jobs into one file. It first warms up with a file of its own. */
 import {createHistogram, type RecordableHistogram} from 'node:perf_hooks';
 import {parentPort, workerData} from 'node:worker_threads';
 import type {Durability} from '../../lib/index.ts';
@@ -38,7 +38,7 @@ async function produce(queue: JobQueue, first: number, end: number): Promise<Pro
 	return {transactionsNs, perSecond: ((end - first) / (performance.now() - start)) * 1000};
 }
 
-/** With a file of its own: in the one that is measured only what counts may lie. */
+/** Uses a file of its own, because the measured file may contain only jobs that count. */
 async function warmUp(): Promise<void> {
 	const own = await openQueue(`${file}-warm-up-${first}`, {durability});
 	await produce(own, 0, WARM_UP_TRANSACTIONS * batch);

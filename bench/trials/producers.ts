@@ -12,8 +12,8 @@ import type {Case, Measurement, Surroundings} from '../plan/suite.ts';
 import type {Produced, Production} from './producer-thread.ts';
 
 /**
- * `vary.producers` threads, each with a queue of its own on one file, put jobs in, `vary.batch` of them in a transaction. Nobody takes
- * them out. SQLite lets one write at a time; who finds it busy sleeps for a millisecond or more and looks again.
+ * Measures how `vary.producers` threads, each with its own connection, enqueue jobs into one file, `vary.batch` in a transaction. No
+ * job is executed. SQLite lets one connection write at a time; the others poll for its lock every millisecond or two.
  */
 export async function producers({jobs, durability, vary}: Case, surroundings: Surroundings): Promise<Measurement> {
 	const {producers: count = 1, batch = 1} = vary ?? {};
@@ -66,7 +66,7 @@ function answer(thread: Worker): Promise<unknown> {
 	});
 }
 
-/** Each number is there once, ready to run. */
+/** Throws, and so voids the run, unless each number is there once, ready to run. */
 function refuseUnlessWhole(file: string, jobs: number): void {
 	const database = new Database(file, {readonly: true});
 	const ready = '(select count(*) from ready) + (select total(last - first + 1) from ready_run)';

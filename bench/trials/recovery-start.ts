@@ -1,6 +1,6 @@
 /**
- * Starts on what a killed process left, and finishes it: `recovery-start.ts SPAWNED_MS FILE CASE SURROUNDINGS`; sends its measurement.
- * Nothing is imported beforehand, so that the first line runs as soon as Node can run any.
+ * Opens the file that a killed process left, finishes its jobs, and sends its measurement:
+ * `recovery-start.ts SPAWNED_MS FILE CASE SURROUNDINGS`. Almost all imports are dynamic, so that the first line runs early.
  */
 const firstLine = process.hrtime();
 const {open} = await import('../../lib/index.ts');
@@ -32,7 +32,7 @@ async function start(): Promise<Measurement> {
 		openedMs = sharedMs();
 		[resultMs] = await Promise.all([firstResult, finish(faena)]);
 	});
-	// Not before: the CPU time of threads that have ended can't be told apart.
+	// Closed only after the measurement, which can't attribute the CPU time of threads that have ended.
 	await faena?.close();
 	const {firstStartMs, interrupted, before} = readOutcomes(calledMs);
 	const [firstLineMs, importedMs] = [toMs(firstLine), toMs(imported)];
@@ -53,7 +53,7 @@ function toMs([seconds, nanoseconds]: readonly [number, number]): number {
 	return seconds * 1000 + nanoseconds / 1e6;
 }
 
-/** Heard by a channel, not by `on`: the first may come before `open()` gives an engine. Then nobody listens any more, as that costs. */
+/** Uses a channel instead of `on`, because the first job may complete before `open()` returns. It then unsubscribes, because listening costs time. */
 function nextCompletion(): Promise<number> {
 	return new Promise(resolve => {
 		const listener = () => {
@@ -71,7 +71,7 @@ async function finish(faena: Engine<Tasks>): Promise<void> {
 	if (completed !== given.jobs || left.length > 0) throw new Error(`Of ${given.jobs} jobs ${completed} completed, and there are ${JSON.stringify(others)}`);
 }
 
-/** Of all jobs, each there once; and which of them were done before, and which were done again. */
+/** Checks that each job completed once, and counts the jobs that were done before and those that ran again. */
 function readOutcomes(calledMs: number) {
 	const database = new Database(file, {readonly: true});
 	const number = "json_extract(value, '$[0]')";
@@ -86,6 +86,6 @@ function readOutcomes(calledMs: number) {
 			`${count} jobs completed, ${different} of them different, and they add up to ${sum}; expected were ${given.jobs} and ${sumBelow(given.jobs)}`,
 		);
 	if (interrupted === 0 || before === count)
-		throw new Error(`Nothing was to be recovered: of ${count} jobs ${before} were done before, and ${interrupted} interrupted`);
+		throw new Error(`There was nothing to recover: of ${count} jobs ${before} were done before, and ${interrupted} were interrupted`);
 	return {firstStartMs, interrupted, before};
 }

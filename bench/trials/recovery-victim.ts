@@ -1,4 +1,4 @@
-/** Fills a queue, works on it, and says so once it is in full swing, to be killed: `recovery-victim.ts FILE CASE`. */
+/** Fills a queue, works on it, and sends a message once it is under full load. Then it is killed: `recovery-victim.ts FILE CASE`. */
 import {subscribe} from 'node:diagnostics_channel';
 import {type Durability, open} from '../../lib/index.ts';
 import {openQueue} from '../../lib/queue.ts';
@@ -7,7 +7,7 @@ import {newJobs} from '../measure/new-jobs.ts';
 import type {Case} from '../plan/suite.ts';
 
 const BATCH = 1000;
-/** After so many the chunks are as large as they become: some hundred jobs are out at a time. */
+/** After this many jobs chunks have their full size: the workers have some hundred jobs at a time. */
 const WARM_JOBS = 5000;
 
 const [file = '', given = ''] = process.argv.slice(2);

@@ -6,9 +6,9 @@ import {moduleUrl} from '../measure/module-url.ts';
 import type {Case, Measurement, Surroundings} from '../plan/suite.ts';
 
 /**
- * A process fills a queue, goes to work on it, and is killed (SIGKILL) in full swing. What is measured is the
- * process that starts on the file then: the phases until its first job starts and its first result is durable; and that it finishes all
- * the work, and nothing of it twice.
+ * Measures the restart after a crash. A process fills a queue, works on it, and is killed (SIGKILL) under full load. Another process
+ * then opens the file. The trial measures the phases until its first job starts and its first result is durable, and checks that it
+ * finishes all jobs, each once.
  */
 export async function recovery(given: Case, surroundings: Surroundings): Promise<Measurement> {
 	return withFile(surroundings, async file => {

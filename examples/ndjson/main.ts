@@ -3,7 +3,7 @@
  *
  *     node examples/ndjson/main.ts users.ndjson > strong.ndjson
  *
- * Stopped or killed and started again, it computes only what is missing and prints everything. Exit code: 0 all done,
+ * After a stop or a kill the same command computes only the missing part, and prints everything. Exit code: 0 all done,
  * 1 some users failed, 2 bad input.
  */
 import {once} from 'node:events';
@@ -17,7 +17,7 @@ const faena = await open<typeof import('./tasks.ts')>({
 	tasks: new URL('./tasks.ts', import.meta.url),
 	closeOnSignals: true,
 });
-// Whoever read our output has gone: ending on the spot loses nothing.
+// The reader of our output has gone. Ending at once loses nothing.
 process.stdout.on('error', () => process.exit(141));
 try {
 	const results = faena.map('strengthen', users(), {
@@ -36,7 +36,7 @@ try {
 	await faena.close();
 }
 
-/** Read no faster than the results are printed. */
+/** Yields users no faster than their results are printed. */
 async function* users(): AsyncGenerator<User> {
 	const input = file === '-' ? process.stdin : createReadStream(file);
 	let rest = '';

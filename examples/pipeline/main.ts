@@ -1,6 +1,6 @@
 /**
- * Loads customers from NDJSON into a table, in three steps that feed each other: extract → transform → load. Stopped or
- * killed and started again it goes on where it was; each line ends up in the table once, which it checks at the end.
+ * Loads customers from NDJSON into a table, in three steps that feed each other: extract → transform → load. After a stop
+ * or a kill the same command continues. At the end it checks that each line is in the table once.
  *
  *     node examples/pipeline/main.ts [file.ndjson] [--out folder, default customers; one for each file]
  *     node examples/pipeline/main.ts --kills 10 [--within seconds, default 2]
@@ -52,7 +52,7 @@ async function run(file: string, out: string): Promise<void> {
 		closeOnSignals: true,
 	});
 	const [start, before] = [performance.now(), table.size];
-	// The key makes it one job, however often this program is started.
+	// With a key there is only one such job, however often this program is started.
 	await faena.enqueue('extract', {file, from: 0, line: 1}, {key: file});
 	await faena.idle();
 	const [seconds, loaded] = [(performance.now() - start) / 1000, table.size - before];

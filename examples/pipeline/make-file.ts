@@ -1,7 +1,7 @@
 import {existsSync, renameSync, writeFileSync} from 'node:fs';
 import {join} from 'node:path';
 
-/** Customers as a system of long ago kept them; every ten thousandth is none. */
+/** Makes a file of customers, once, as an old system might have kept them. Every ten thousandth line is broken. */
 export function makeFile(folder: string, lines: number): string {
 	const file = join(folder, `${lines}.ndjson`);
 	if (existsSync(file)) return file;

@@ -1,10 +1,10 @@
 import {pbkdf2Sync} from 'node:crypto';
 
-/** A line of the input, numbered from 1, as the table has it: a customer, or why it is none. */
+/** A row of the table: the number of a line of the input, from 1, and its customer, or the reason why it has none. */
 export interface Row {
 	readonly line: number;
 	readonly name: string | null;
-	/** Stands for the e-mail address, which nobody can tell from it. */
+	/** Stands for the e-mail address, which can't be computed from it. */
 	readonly person: string | null;
 	readonly cents: number | null;
 	readonly error: string | null;
@@ -21,7 +21,7 @@ export function toRow(line: number, text: string): Row {
 	}
 }
 
-/** The last line may end like the others, or not. */
+/** Splits text into lines. The last one may lack its line break. */
 export function linesOf(text: string): string[] {
 	const lines = text.split('\n');
 	return lines.at(-1) === '' ? lines.slice(0, -1) : lines;
@@ -32,7 +32,7 @@ function tidy(name: string): string {
 	return words.map(word => word.charAt(0).toUpperCase() + word.slice(1)).join(' ');
 }
 
-/** Stretched, since a plain hash of an address is found by hashing addresses. */
+/** A slow hash: a fast one could be searched by hashing many addresses. */
 function pseudonym(email: string): string {
 	return pbkdf2Sync(email.trim().toLowerCase(), 'a secret of your own', 300, 12, 'sha256').toString('base64url');
 }

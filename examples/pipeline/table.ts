@@ -1,7 +1,7 @@
 import Database from 'better-sqlite3';
 import type {Row} from './row.ts';
 
-/** Where the rows end up: a database of the program's own, beside the queue's. */
+/** The table of customers, in a database of the program's own beside the queue's. */
 export class Table {
 	readonly #database: Database.Database;
 
@@ -10,7 +10,7 @@ export class Table {
 		this.#database.exec('create table if not exists customer (line integer primary key, name text, person text, cents integer, error text) strict');
 	}
 
-	/** All of them or none. Returns how many were not there. */
+	/** Inserts all rows or none. Returns how many are new. */
 	insert(rows: readonly Row[]): number {
 		const insert = this.#database.prepare<Row>('insert into customer values (:line, :name, :person, :cents, :error) on conflict do nothing');
 		return this.#database.transaction(() => rows.reduce((inserted, row) => inserted + insert.run(row).changes, 0)).immediate();
@@ -20,7 +20,7 @@ export class Table {
 		return this.#database.prepare<[], number>('select count(*) from customer').pluck().get() as number;
 	}
 
-	/** In the order of their lines. */
+	/** All rows, in the order of their lines. */
 	rows(): IterableIterator<Row> {
 		return this.#database.prepare<[], Row>('select line, name, person, cents, error from customer order by line').iterate();
 	}

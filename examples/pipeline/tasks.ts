@@ -5,17 +5,18 @@ import {Table} from './table.ts';
 
 export interface Place {
 	readonly file: string;
-	/** In bytes; the line that begins there has this number, from 1. */
+	/** Position in the file, in bytes, at which a line begins. */
 	readonly from: number;
+	/** The number of that line, from 1. */
 	readonly line: number;
 }
 
-/** A few hundred lines: a job for each would cost as much as its work. */
+/** A few hundred lines. A job for each line would cost as much as the work on it. */
 const BLOCK_BYTES = 64 * 1024;
 
 /**
- * Reads a block of lines from here on, for `transform`, and enqueues itself for the next one. What it enqueues is there once
- * it has completed, or not at all. It comes last, so that the file is read no faster than the rest can follow.
+ * Reads a block of lines, and enqueues `transform` for it and itself for the next block. The transaction that completes it
+ * enqueues these jobs. It has the lowest priority, so that it reads the file no faster than the other tasks can follow.
  */
 export const extract = task(
 	async ({file, from, line}: Place, context: TaskContext): Promise<void> => {
@@ -30,7 +31,7 @@ export const extract = task(
 	{priority: -1},
 );
 
-/** Shorter at the end of the file. */
+/** Reads a block, which is shorter at the end of the file. */
 async function readBlock(file: string, from: number): Promise<Buffer> {
 	const handle = await open(file);
 	try {
@@ -42,19 +43,20 @@ async function readBlock(file: string, from: number): Promise<Buffer> {
 }
 
 export interface Block {
-	/** The number of the first one. */
+	/** The number of the first line. */
 	readonly line: number;
 	readonly lines: readonly string[];
 }
 
-/** The work: a row for each line. */
+/** Does the work: makes a row of each line. */
 export function transform({line, lines}: Block, context: TaskContext): void {
 	context.enqueue('load', lines.map((text, index) => toRow(line + index, text)) satisfies Row[]);
 }
 
 /**
- * Writes rows into the table, whose key makes it harmless to do that twice: a kill can come between this commit and the
- * one that completes the job. One at a time, since SQLite has one writer. Returns how many rows were not there.
+ * Writes rows into the table, and returns how many are new. A kill can come between this commit and the one that completes
+ * the job. Then the job writes its rows twice, which the table's key makes harmless. One job runs at a time, because SQLite
+ * has one writer.
  */
 export const load = task((rows: readonly Row[], {resource: table}: TaskContext<Table>): number => table.insert(rows), {
 	concurrency: 1,

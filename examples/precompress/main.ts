@@ -1,5 +1,5 @@
 /**
- * Pre-compresses a site's text files on all processors. Stop it with Ctrl-C or kill -9: started again, it goes on where it was.
+ * Pre-compresses a site's text files on all processors. Stop it with Ctrl-C or kill -9: the same command continues.
  *
  *     node examples/precompress/main.ts [folder, default node_modules] [--out folder, default demo-output]
  */
@@ -13,7 +13,7 @@ import {fileURLToPath} from 'node:url';
 import {parseArgs} from 'node:util';
 import type {Precompressed} from './tasks.ts';
 
-/** What `npx faena` runs, without a process of npm's between. */
+/** The file that `npx faena` runs. To start it directly saves a process of npm. */
 const command = fileURLToPath(import.meta.resolve('faena').replace(/index(\.[jt]s)$/, 'cli/main$1'));
 const here = (path: string) => fileURLToPath(new URL(path, import.meta.url));
 
@@ -54,13 +54,13 @@ async function compress(): Promise<number> {
 		env: {...process.env, PRECOMPRESS_OUT: out},
 		stdio: ['ignore', 'pipe', 'inherit'],
 	});
-	// At a terminal Ctrl-C reaches the child, too; a second one would tell it not to wait.
+	// At a terminal Ctrl-C also reaches the child. A second signal would tell it not to wait.
 	process.on('SIGINT', signal => process.stderr.isTTY || faena.kill(signal));
 	process.on('SIGTERM', signal => faena.kill(signal));
 	const closed = once(faena, 'close');
 	for await (const line of createInterface({input: faena.stdout})) add(JSON.parse(line));
 	const [exitCode, signal] = (await closed) as [number | null, NodeJS.Signals | null];
-	if (signal === 'SIGKILL') console.error('\nfaena map was killed. Started again, it goes on where it was.');
+	if (signal === 'SIGKILL') console.error('\nfaena map was killed. The same command continues.');
 	return exitCode ?? 128 + constants.signals[signal ?? 'SIGKILL'];
 }
 

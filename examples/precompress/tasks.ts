@@ -10,8 +10,8 @@ export interface Precompressed {
 }
 
 /**
- * Writes a file's Brotli and gzip forms, as small as they get, into the folder PRECOMPRESS_OUT, where a web server finds
- * them beside the file's own name. Doing it twice does no harm.
+ * Writes the smallest Brotli and gzip forms of a file into the folder PRECOMPRESS_OUT. They have the names that a web server
+ * expects. To write them twice does no harm.
  */
 export function precompress(file: string): Precompressed {
 	const start = cpuMs();

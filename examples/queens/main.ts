@@ -1,6 +1,6 @@
 /**
- * Counts the ways to place n queens on a board of n × n so that none attacks another: a few jobs of minutes each, which go
- * on where they were, whatever happens.
+ * Counts the ways to place n queens on a board of n × n so that none attacks another. It runs a few jobs of minutes each,
+ * which continue from their checkpoints after a stop or a kill.
  *
  *     node examples/queens/main.ts [size, default 18] [--queue file, default queens.db]
  *     node examples/queens/main.ts 18 --kills 10 [--within seconds, default 15]
@@ -37,7 +37,7 @@ async function count(size: number, queue: string): Promise<void> {
 	const faena = await open<typeof import('./tasks.ts')>({
 		queue,
 		tasks: new URL('./tasks.ts', import.meta.url),
-		// With checkpoints nothing is gained by letting jobs run on when the program is to end.
+		// Because of their checkpoints, jobs need no time to finish when the program ends.
 		drain: 0,
 		closeOnSignals: true,
 	});
@@ -52,7 +52,7 @@ async function count(size: number, queue: string): Promise<void> {
 	for await (const branch of faena.map('count', branches(size), {batch: `queens ${size}`, key: ({column}) => String(column)})) {
 		if (branch.status !== 'completed') throw branch.error;
 		advance(branch.jobId, 1);
-		// A board and its mirror image have as many.
+		// A board and its mirror image have the same number of ways.
 		ways += branch.item.column * 2 + 1 === size ? branch.result : 2 * branch.result;
 		console.log(`first queen in column ${branch.item.column + 1}: ${format(branch.result)} ways`);
 	}

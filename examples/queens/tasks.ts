@@ -28,7 +28,7 @@ export function count(branch: Branch, context: TaskContext): number {
 	const {openings: done, ways: counted} = (context.resumeFrom as Checkpoint | undefined) ?? {openings: 0, ways: 0};
 	let ways = counted;
 	for (let index = done; index < openings.length; index++) {
-		// What a task returns after it was told to stop is ignored; it goes on from its checkpoint in the next run.
+		// Faena ignores what a task returns after it was told to stop. The next execution continues from the checkpoint.
 		if (context.cancelled) return ways;
 		journal();
 		const {columns, left, right} = openings[index] as Opening;
@@ -39,7 +39,7 @@ export function count(branch: Branch, context: TaskContext): number {
 	return ways;
 }
 
-/** In the same order each time, so that a number says where a job is. */
+/** The openings of a branch, in the same order each time, so that their number is a job's position. */
 export function openingsOf({size, column}: Branch): Opening[] {
 	const all = (1 << size) - 1;
 	let openings = [place({columns: 0, left: 0, right: 0}, 1 << column)];

@@ -1,10 +1,10 @@
 /**
- * Thumbnails of a folder of photographs, on all processors. Stopped or killed and started again, it makes only those that
- * are missing, and those of photographs that have changed.
+ * Makes thumbnails of a folder of photographs, on all processors. After a stop or a kill the same command makes only the
+ * missing ones, and those of photographs that have changed.
  *
  *     node examples/thumbnails/main.ts [folder] [--out folder, default thumbnails] [--width pixels, default 320] [--isolation thread|process]
  *
- * Without a folder it makes 200 photographs of its own first. Exit code: 0 all done, 1 some files are no good, 2 bad input.
+ * Without a folder it makes 200 photographs of its own first. Exit code: 0 all done, 1 some files can't be read, 2 bad input.
  */
 import {existsSync, mkdirSync} from 'node:fs';
 import {readdir, stat} from 'node:fs/promises';
@@ -12,7 +12,7 @@ import {availableParallelism} from 'node:os';
 import {join, relative, resolve} from 'node:path';
 import {fileURLToPath} from 'node:url';
 import {parseArgs} from 'node:util';
-// On Linux it has to be in the main thread before a worker loads it: https://github.com/lovell/sharp/issues/2263
+// On Linux the main thread must load it before a worker does: https://github.com/lovell/sharp/issues/2263
 import 'sharp';
 import {FaenaError, type OpenOptions, open} from 'faena';
 
@@ -89,7 +89,7 @@ function report(
 	);
 }
 
-/** Everything but hidden files, and what this program writes. */
+/** All files except hidden ones and those that this program writes. */
 async function filesIn(folder: string, out: string): Promise<File[]> {
 	if (!(await stat(folder).catch(() => undefined))?.isDirectory()) throw new Error(`${folder} is not a folder.`);
 	if (folder === out) throw new Error('The thumbnails go into another folder than the photographs; name it with --out.');
@@ -124,7 +124,7 @@ async function makePhotographs(count: number): Promise<string> {
 	return folder;
 }
 
-/** The queue lies with what its jobs write, so that both are deleted together. */
+/** The queue is in the same folder as the files that its jobs write, so that both are deleted together. */
 async function openEngine(out: string, isolation: Isolation) {
 	mkdirSync(out, {recursive: true});
 	const tasks = new URL('./tasks.ts', import.meta.url);

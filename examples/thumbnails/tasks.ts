@@ -23,7 +23,7 @@ export const thumbnail = task(
 		const bytes = await write(sharp(file).autoOrient().resize({width, withoutEnlargement: true}).webp(), out);
 		return {bytes, ms: performance.now() - start};
 	},
-	{setup: oneThreadEach, timeout: '30s', maxAttempts: 1}, // a picture that can't be read can't be read the next time
+	{setup: oneThreadEach, timeout: '30s', maxAttempts: 1}, // a second attempt would fail, too
 );
 
 export interface Photograph {
@@ -32,7 +32,7 @@ export interface Photograph {
 	readonly height: number;
 }
 
-/** Makes something that is as much work to read as a photograph: soft colours, and grain on top. */
+/** Makes a picture that is as much work to read as a photograph: soft colours with grain on top. */
 export const photograph = task(
 	async ({file, width, height}: Photograph, {resource: grain}: TaskContext<Buffer>): Promise<void> => {
 		const colours = await noise(16, 12, 60).png().toBuffer();
@@ -47,7 +47,7 @@ export const photograph = task(
 	},
 );
 
-/** Faena has the processors: sharp's own threads would only get in each other's way. And no file is read twice. */
+/** One thread for each worker, because Faena already uses all processors. No cache, because each file is read once. */
 function oneThreadEach(): void {
 	sharp.concurrency(1);
 	sharp.cache(false);
@@ -57,7 +57,7 @@ function noise(width: number, height: number, sigma: number): Sharp {
 	return sharp({create: {width, height, channels: 3, background: 'grey', noise: {type: 'gaussian', mean: 128, sigma}}});
 }
 
-/** Whoever looks finds the whole file or none, and what a kill left behind is overwritten. */
+/** Writes a hidden file and renames it: readers find the whole file or none, and the next try overwrites what a kill has left. */
 async function write(picture: Sharp, file: string): Promise<number> {
 	const part = join(dirname(file), `.${basename(file)}.part`);
 	await mkdir(dirname(file), {recursive: true});

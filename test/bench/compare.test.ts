@@ -46,7 +46,7 @@ test('another revision is built and measured in pairs with this code', async t =
 test('what is no revision is refused in a sentence', async t => {
 	const {code, stderr} = await bench('--compare', 'no-such-revision');
 	t.is(code, 2);
-	t.is(stderr, '--compare expects a revision of this repository, as HEAD~1 or a tag; there is no no-such-revision\n');
+	t.is(stderr, '--compare expects a revision of this repository, such as HEAD~1 or a tag; there is no no-such-revision\n');
 });
 
 test('the table has each figure of both revisions, their ratio within blocks, and a verdict where it is clear', t => {

@@ -47,7 +47,8 @@ test('where more cost nothing the rate has no peak, or one far away', t => {
 test('the fit is refused where fewer than six numbers are within the processors', t => {
 	const many = points({lambda: 1000, sigma: 0.1, kappa: 0.01}, [1, 2, 3, 4, 8, 16]);
 	t.deepEqual(fitUsl(many, 2, chanceOf(1)), {
-		refused: "The Universal Scalability Law has three parameters; 2 different numbers up to the 2 processors can't tell them: at least 6 are needed.",
+		refused:
+			"The Universal Scalability Law can't be fitted. That needs at least 6 different numbers that are not above the number of processors (2); this run has 2.",
 	});
 	t.true('refused' in fitUsl(many, 8, chanceOf(1)));
 	t.false('refused' in fitUsl(many, 16, chanceOf(1)));

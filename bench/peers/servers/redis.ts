@@ -8,9 +8,8 @@ import {type Server, startServer} from './server.ts';
 export type AppendFsync = 'everysec' | 'always';
 
 /**
- * A Redis that keeps an append-only file in the folder, and is reached by a socket in the file system, which is faster than TCP.
- * `noeviction` is what BullMQ asks for; no snapshots, and no rewriting of the file while something is measured: both would only
- * slow it down.
+ * Starts a Redis with an append-only file in the folder. Clients reach it by a socket in the file system, which is faster than TCP. BullMQ
+ * asks for `noeviction`. Snapshots and rewriting of the file are off, because both would only slow it down.
  */
 export async function startRedis(folder: string, appendfsync: AppendFsync, env: Readonly<Record<string, string>>): Promise<Server> {
 	await installRedis();
@@ -38,13 +37,13 @@ export async function startRedis(folder: string, appendfsync: AppendFsync, env: 
 }
 
 /**
- * From Debian's package, where that may be done without a question: as root, and where a policy (as containers have it) keeps
- * packages from starting their services.
+ * Installs Debian's package, if this needs no permission of the user: as root, and if a policy, as in containers, keeps packages from
+ * starting their services.
  */
 async function installRedis(): Promise<void> {
 	if (isInstalled()) return;
-	const isOurs = process.getuid?.() === 0 && existsSync('/usr/bin/apt-get') && existsSync('/usr/sbin/policy-rc.d');
-	if (!isOurs) throw new Error('redis-server is not installed; on Debian and Ubuntu it comes with: apt-get install redis-server');
+	const mayInstall = process.getuid?.() === 0 && existsSync('/usr/bin/apt-get') && existsSync('/usr/sbin/policy-rc.d');
+	if (!mayInstall) throw new Error('redis-server is not installed; on Debian and Ubuntu it comes with: apt-get install redis-server');
 	const env = {...process.env, DEBIAN_FRONTEND: 'noninteractive'};
 	await promisify(execFile)('apt-get', ['update'], {env});
 	await promisify(execFile)('apt-get', ['install', '-y', '--no-install-recommends', 'redis-server'], {env});

@@ -1,7 +1,7 @@
 import {type ChildProcess, spawn} from 'node:child_process';
 import {basename} from 'node:path';
 
-/** A server that was started for the peers. */
+/** A running server for the peers. */
 export interface Server {
 	/** Where its clients find it. */
 	readonly url: string;
@@ -13,11 +13,11 @@ export interface Command {
 	readonly program: string;
 	readonly words: readonly string[];
 	readonly env?: Readonly<Record<string, string>>;
-	/** As whom it runs, where it refuses to run as root. */
+	/** The user who runs it, if it refuses to run as root. */
 	readonly user?: {readonly uid: number; readonly gid: number};
-	/** What it prints when clients may come. */
+	/** The text that it prints when it takes clients. */
 	readonly ready: RegExp;
-	/** Ends it in order. */
+	/** The signal for a clean shutdown. */
 	readonly signal: NodeJS.Signals;
 	readonly url: string;
 }
@@ -28,10 +28,10 @@ const START_MS = 30_000;
 export async function startServer({program, words, env, user, ready, signal, url}: Command): Promise<Server> {
 	const child = spawn(program, words, {env: {...process.env, ...env}, ...user, stdio: ['ignore', 'pipe', 'pipe']});
 	const ended = new Promise<void>(resolve => child.once('close', () => resolve()));
-	// If this process ends without stopping it.
+	// In case this process ends without stopping it.
 	const kill = () => void child.kill('SIGKILL');
 	process.once('exit', kill);
-	await saysThatItIsReady(child, basename(program), ready);
+	await isReady(child, basename(program), ready);
 	return {
 		url,
 		pid: child.pid as number,
@@ -43,7 +43,7 @@ export async function startServer({program, words, env, user, ready, signal, url
 	};
 }
 
-function saysThatItIsReady(child: ChildProcess, program: string, ready: RegExp): Promise<void> {
+function isReady(child: ChildProcess, program: string, ready: RegExp): Promise<void> {
 	return new Promise((resolve, reject) => {
 		let printed = '';
 		const timer = setTimeout(() => child.kill('SIGKILL'), START_MS);

@@ -7,7 +7,7 @@ import type {Server} from './server.ts';
 
 const POSTGRES = new Set(['graphile-worker', 'pg-boss', 'bare-postgres']);
 
-/** Which server a peer's case needs, if any. */
+/** The server that a peer's case needs, if any. */
 export function serverOf({subject, durability}: Pick<Case, 'subject' | 'durability'>): ServerName | undefined {
 	if (subject === 'bullmq' || subject === 'bullmq-sandbox') return durability === 'full' ? 'redis-always' : 'redis-everysec';
 	return POSTGRES.has(subject) ? 'postgres' : undefined;
@@ -25,12 +25,12 @@ const STARTS = {
 
 export interface Servers {
 	readonly running: NonNullable<Surroundings['servers']>;
-	/** Why the others are not. */
+	/** Why the other servers are not running. */
 	readonly failed: Readonly<Partial<Record<ServerName, string>>>;
 	stop(): Promise<void>;
 }
 
-/** Starts what the cases need, each with its data in a folder of its own on the disk that is measured. */
+/** Starts servers, each with its data in a folder of its own on the measured disk. */
 export async function startServers(names: readonly ServerName[], folder: string, counter: Surroundings['counter']): Promise<Servers> {
 	const place = mkdtempSync(join(folder, 'faena-peers-'));
 	const remove = () => rmSync(place, {recursive: true, force: true});
@@ -38,7 +38,7 @@ export async function startServers(names: readonly ServerName[], folder: string,
 	if (counter) shareCounter(counter);
 	const env: Record<string, string> = counter ? {LD_PRELOAD: counter.library, FAENA_BENCH_SYNCS: counter.file} : {};
 	const [started, failed]: [Partial<Record<ServerName, Server>>, Partial<Record<ServerName, string>>] = [{}, {}];
-	// For a server that runs as another user.
+	// A server that runs as another user needs it.
 	chmodSync(place, 0o755);
 	for (const name of names) {
 		try {

@@ -13,7 +13,7 @@ const CLAIM = {
 };
 const COMPLETE = {name: 'complete', text: `update job set state = 'done' where id = any($1)`};
 
-/** The least that one would write by hand: a table, a partial index, and one statement that claims and skips what others have locked. */
+/** The smallest queue that one would write by hand: a table, a partial index, and one statement that claims and skips locked rows. */
 export const store: StoreSubject = {
 	async create(given, surroundings) {
 		const database = await createDatabase(given, surroundings);

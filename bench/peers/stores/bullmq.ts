@@ -7,7 +7,7 @@ import {redisOf} from '../subjects/redis.ts';
 const NAME = 'bench';
 const FILL_BATCH = 5000;
 
-/** BullMQ's "manually fetching jobs": `getNextJob` and `moveToCompleted`, one at a time, over one connection for each contender. */
+/** BullMQ's "manually fetching jobs": `getNextJob` and `moveToCompleted`, one job at a time. Each contender has one connection. */
 export const store: StoreSubject = {
 	async create(given, surroundings) {
 		const path = redisOf(given, surroundings);
@@ -31,7 +31,7 @@ export const store: StoreSubject = {
 		};
 	},
 	async connect(path) {
-		// Without a function it only fetches.
+		// A worker without a function only fetches jobs.
 		const worker = new Worker<number>(NAME, null, {connection: {path}});
 		await worker.waitUntilReady();
 		const token = nanoid();

@@ -13,7 +13,7 @@ interface Row {
 	readonly payload: {readonly number: number};
 }
 
-/** What its worker calls to get and complete jobs; it has no public function for that. */
+/** The functions by which graphile-worker's worker gets and completes jobs. There are no public ones. */
 const {getUtilsAndReleasersFromOptions} = await internal<{
 	getUtilsAndReleasersFromOptions(options: object): Promise<[context: {withPgClient: unknown}, release: () => Promise<void>]>;
 }>('lib');
@@ -24,7 +24,7 @@ const {batchCompleteJobs} = await internal<{
 	batchCompleteJobs(context: unknown, client: unknown, pool: string, jobs: unknown): Promise<void>;
 }>('sql/completeJobs');
 
-/** graphile-worker's own statements, over one connection for each contender. */
+/** graphile-worker's own statements. Each contender has one connection. */
 export const store: StoreSubject = {
 	async create(given, surroundings) {
 		const database = await createDatabase(given, surroundings);

@@ -6,13 +6,13 @@ import {openLiteque} from '../subjects/liteque-queue.ts';
 
 const TIMEOUT_SECONDS = 600;
 
-/** liteque's own verbs: it claims and completes one job at a time, and tries again where another contender was faster. */
+/** liteque's own methods, which claim and complete one job at a time. If another contender was faster, a claim tries again. */
 export const store: StoreSubject = {
 	async create({durability}, {folder}) {
 		const place = mkdtempSync(join(folder, 'faena-bench-'));
 		const address = join(place, 'liteque.db');
 		const {queue, database} = openLiteque(address, durability, {runMigrations: true});
-		// Of this connection alone, which fills.
+		// Only for this connection, which fills the store.
 		database.run(sql`pragma synchronous = off`);
 		return {
 			address,

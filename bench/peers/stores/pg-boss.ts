@@ -5,7 +5,7 @@ import {createDatabase} from '../subjects/database.ts';
 const NAME = 'bench';
 const FILL_BATCH = 5000;
 
-/** pg-boss's `fetch` and `complete`, over one connection for each contender. */
+/** pg-boss's `fetch` and `complete`. Each contender has one connection. */
 export const store: StoreSubject = {
 	async create(given, surroundings) {
 		const database = await createDatabase(given, surroundings);

@@ -5,7 +5,7 @@ import {openPlainjob} from '../subjects/plainjob-queue.ts';
 
 const TYPE = 'bench';
 
-/** plainjob's own verbs: it claims and completes one job at a time. */
+/** plainjob's own methods, which claim and complete one job at a time. */
 export const store: StoreSubject = {
 	async create({durability}, {folder}) {
 		const place = mkdtempSync(join(folder, 'faena-bench-'));
@@ -27,7 +27,7 @@ export const store: StoreSubject = {
 			async claim() {
 				const claimed = queue.getAndMarkJobAsProcessing(TYPE);
 				if (!claimed) return {numbers: [], handle: undefined};
-				// Its worker, too, reads what the job carries by a second statement.
+				// plainjob's worker also reads the payload by a second statement.
 				return {numbers: [Number(queue.getJobById(claimed.id)?.data)], handle: claimed.id};
 			},
 			complete: async ({handle}) => queue.markJobAsDone(handle as number),

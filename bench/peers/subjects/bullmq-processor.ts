@@ -1,4 +1,4 @@
-/** A sandboxed processor of BullMQ, which tells it the payload alone: all work but the warm-up's is `spin`. */
+/** A sandboxed processor of BullMQ. It gets only the payload, not the task. All work except the warm-up's is `spin`. */
 import type {Job} from 'bullmq';
 import {Executions} from './executions.ts';
 

@@ -5,12 +5,12 @@ import type {Running, Subject} from '../../subjects/subject.ts';
 import {sumsOf} from './bullmq-sums.ts';
 import {redisOf} from './redis.ts';
 
-/** Under way for each thread: with one, threads idle between jobs. */
+/** Jobs under way for each thread. With only one, threads idle between jobs. */
 const PER_WORKER = 2;
 
 /**
- * BullMQ with sandboxed processors in worker threads, which is its documentation's advice for work that burns CPU. It costs
- * more than forked processes (`bullmq.ts`) for jobs as short as these, and keeps the caller's event loop free.
+ * BullMQ with sandboxed processors in worker threads, as its documentation advises for work that burns CPU. For jobs as short as these
+ * it costs more than forked processes (`bullmq.ts`).
  */
 export const subject: Subject = {
 	async open(given, surroundings) {
@@ -36,7 +36,7 @@ export const subject: Subject = {
 			async drain(_task, payloads, intake) {
 				if (intake !== 'bulk') throw new Error(`BullMQ's sandbox is measured in bulk; it got ${intake}`);
 				added += payloads.length;
-				// Its event comes after Redis has answered that the job is completed.
+				// The worker emits `completed` after Redis has recorded it.
 				const done = new Promise<void>(resolve => (wake = resolve));
 				await queue.addBulk(payloads.map(payload => ({name: 'bench', data: payload})));
 				await done;

@@ -3,7 +3,7 @@ import type {Sums} from '../../subjects/subject.ts';
 
 const PAGE = 10_000;
 
-/** Of the results that BullMQ keeps in Redis. */
+/** Sums of the results that BullMQ keeps in Redis. */
 export async function sumsOf(queue: Queue): Promise<Sums> {
 	let results = 0;
 	const completed = await queue.getCompletedCount();

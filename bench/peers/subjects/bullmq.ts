@@ -3,13 +3,13 @@ import {Redis} from 'ioredis';
 import {moduleUrl} from '../../measure/module-url.ts';
 import type {Running, Subject} from '../../subjects/subject.ts';
 import {sumsOf} from './bullmq-sums.ts';
-import {Hands} from './hands.ts';
+import {ForkedWorkers} from './forked-workers.ts';
 import {enqueueEach} from './intake.ts';
 import {redisOf} from './redis.ts';
 
 /**
  * BullMQ on Redis: workers in forked processes ("Multiple workers: the recommended way"), each with many jobs under way
- * (`bullmq-hand.ts`). In bulk by `addBulk`. Its completed jobs stay in Redis, as they do by default.
+ * (`bullmq-forked.ts`). In bulk it enqueues by `addBulk`. Completed jobs stay in Redis, as they do by default.
  */
 export const subject: Subject = {
 	async open(given, surroundings) {
@@ -17,18 +17,18 @@ export const subject: Subject = {
 		const redis = new Redis({path});
 		const queue = new Queue('bench', {connection: {path}});
 		await redis.flushall();
-		const hands = await Hands.start(moduleUrl('peers/subjects/bullmq-hand'), given.vary?.['processes'] ?? given.workers, {given, store: path});
+		const workers = await ForkedWorkers.start(moduleUrl('peers/subjects/bullmq-forked'), {given, store: path});
 		let added = 0;
 		return {
 			async drain(_task, payloads, intake) {
 				added += payloads.length;
 				if (intake === 'bulk') await queue.addBulk(payloads.map(payload => ({name: 'bench', data: payload})));
 				else await enqueueEach(payloads, intake, payload => queue.add('bench', payload));
-				await hands.finish(added, async () => (await queue.getCompletedCount()) + (await queue.getFailedCount()) >= added);
+				await workers.finish(added, async () => (await queue.getCompletedCount()) + (await queue.getFailedCount()) >= added);
 			},
 			sums: () => sumsOf(queue),
 			async close() {
-				await hands.close();
+				await workers.close();
 				await queue.close();
 				await redis.flushall();
 				await redis.quit();

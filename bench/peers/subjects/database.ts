@@ -3,23 +3,23 @@ import type {Case, Surroundings} from '../../plan/suite.ts';
 
 export interface OwnDatabase {
 	readonly url: string;
-	/** One connection, to look at what is left. */
+	/** A connection that looks at the remaining jobs. */
 	readonly client: pg.Client;
 	/**
-	 * To be called where nothing is to do: what a warm-up leaves is an empty table that has the pages of a full one. If autovacuum analyses it in
-	 * that state (and it may or may not), graphile-worker's next fetch of 500 jobs takes 5 s, by a nested loop over the table.
+	 * Vacuums and analyses all tables. Call it while there are no jobs. A warm-up leaves an empty table with the pages of a full one. If
+	 * autovacuum happens to analyse it in that state, graphile-worker's next fetch of 500 jobs is a nested loop over the table and takes 5 s.
 	 */
 	vacuum(): Promise<void>;
 	drop(): Promise<void>;
 }
 
 /**
- * A fresh database on the PostgreSQL server for one measurement. The lane is set on it, so it holds for each connection of the peer: a
- * commit with `synchronous_commit=off` survives a crash of the program (and of the server, but for its last moments), `on` a loss of power.
+ * Makes a new database on the PostgreSQL server for one measurement. It has the lane's `synchronous_commit`, for every connection of the
+ * peer: with `off` a commit survives a crash of the program (and of the server, except the last moments), with `on` a loss of power.
  */
 export async function createDatabase({durability}: Case, {servers}: Surroundings): Promise<OwnDatabase> {
 	const server = servers?.['postgres'];
-	if (!server) throw new Error('PostgreSQL is not running: the peers are measured with npm run bench:peers');
+	if (!server) throw new Error('PostgreSQL is not running: measure the peers with npm run bench:peers');
 	const name = `bench_${process.pid}_${Date.now()}`;
 	await inServer(server.url, [`create database ${name}`, `alter database ${name} set synchronous_commit = ${durability === 'full' ? 'on' : 'off'}`]);
 	const url = server.url.replace('/postgres?', `/${name}?`);
@@ -33,13 +33,13 @@ export async function createDatabase({durability}: Case, {servers}: Surroundings
 		},
 		async drop() {
 			await client.end();
-			// With the checkpoint, so that the next one has not to write what this one left.
+			// After the checkpoint the next measurement needn't write the pages that this one left.
 			await inServer(server.url, [DISCONNECTED.replace('$1', name), `drop database ${name}`, 'checkpoint']);
 		},
 	};
 }
 
-/** The server may notice a moment later that clients have gone; whom it throws out fails loudly. */
+/** Waits until the server has noticed that its clients are gone: dropping the database would throw out the others with an error. */
 const DISCONNECTED = `do $$ begin
 	for look in 1..1000 loop
 		exit when not exists (select from pg_stat_activity where datname = '$1' and backend_type = 'client backend');

@@ -2,7 +2,7 @@ import run from '../../measure/tasks.ts';
 import type {TaskName} from '../../plan/suite.ts';
 import type {Sums} from '../../subjects/subject.ts';
 
-/** Runs jobs, and adds up what was run: a job that is executed twice counts twice, so that it makes the run void. */
+/** Runs jobs and adds up their results. A job that is executed twice counts twice, so that the run is void. */
 export class Executions {
 	readonly #task: TaskName;
 	#completed = 0;
@@ -12,7 +12,7 @@ export class Executions {
 		this.#task = task;
 	}
 
-	/** Payloads that are numbers are `identity`'s, also where the case is about another task: the warm-up has such. */
+	/** Runs `identity` if the payload is a number: the warm-up has such jobs, whatever the case's task. */
 	execute(payload: unknown): number {
 		const result = run({task: typeof payload === 'number' ? 'identity' : this.#task, payload}) as number;
 		this.#completed++;

@@ -2,23 +2,20 @@ import {Logger, makeWorkerUtils} from 'graphile-worker';
 import {moduleUrl} from '../../measure/module-url.ts';
 import type {Running, Subject} from '../../subjects/subject.ts';
 import {createDatabase} from './database.ts';
-import {Hands} from './hands.ts';
+import {ForkedWorkers} from './forked-workers.ts';
 import {enqueueEach} from './intake.ts';
 
 /**
  * Graphile Worker with the settings of its documentation's page "Performance": forked processes, each with `concurrentJobs: 24`,
- * `localQueue.size: 500` and batches of completions without delay (`graphile-worker-hand.ts`). In bulk by one `addJobs` call. `refetchDelay`
- * is 10 ms: without it, each added job made all processes fetch. So the last jobs may wait for 10 ms.
+ * `localQueue.size: 500` and batches of completions without delay (`graphile-worker-forked.ts`). In bulk it enqueues by one call of
+ * `addJobs`. `refetchDelay` is 10 ms, because without it each added job made all processes fetch. So the last jobs may wait for 10 ms.
  */
 export const subject: Subject = {
 	async open(given, surroundings) {
 		const database = await createDatabase(given, surroundings);
 		const utils = await makeWorkerUtils({preset: {worker: {connectionString: database.url, maxPoolSize: 20, logger: SILENT}}});
 		await utils.migrate();
-		const hands = await Hands.start(moduleUrl('peers/subjects/graphile-worker-hand'), given.vary?.['processes'] ?? given.workers, {
-			given,
-			store: database.url,
-		});
+		const workers = await ForkedWorkers.start(moduleUrl('peers/subjects/graphile-worker-forked'), {given, store: database.url});
 		let added = 0;
 		return {
 			...(given.intake === 'default' && {warmUpJobs: 2000}),
@@ -27,12 +24,12 @@ export const subject: Subject = {
 				added += payloads.length;
 				if (intake === 'bulk') await utils.addJobs(payloads.map(payload => ({identifier: 'bench', payload: {payload}})));
 				else await enqueueEach(payloads, intake, payload => utils.addJob('bench', {payload}));
-				await hands.finish(added, async () => (await database.client.query('select 1 from graphile_worker._private_jobs limit 1')).rowCount === 0);
+				await workers.finish(added, async () => (await database.client.query('select 1 from graphile_worker._private_jobs limit 1')).rowCount === 0);
 			},
-			// It deletes what is completed, and keeps no results.
-			sums: async () => hands.sums(),
+			// Graphile Worker deletes completed jobs, and keeps no results.
+			sums: async () => workers.sums(),
 			async close() {
-				await hands.close();
+				await workers.close();
 				await utils.release();
 				await database.drop();
 			},

@@ -10,9 +10,9 @@ export function openLiteque(file: string, durability: Durability, options: {read
 }
 
 /**
- * It gives better-sqlite3 a transaction that is an asynchronous function, which from version 12 on (that Node 24 needs) is refused. Before, such a
- * transaction was committed before its first statement ran; so they run here as they did there: each on its own, liteque's comparison of
- * `allocationId` deciding who has the job.
+ * liteque passes an asynchronous function to better-sqlite3's `transaction()`. Version 12, which Node 24 needs, refuses that. Older versions
+ * committed such a transaction before its first statement ran, so that each statement ran on its own. So it does here. liteque's
+ * comparison of `allocationId` decides which process has the job.
  */
 const {transaction} = Database.prototype;
 Database.prototype.transaction = function (this: Database.Database, run: (...values: unknown[]) => unknown) {

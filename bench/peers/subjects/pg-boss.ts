@@ -2,14 +2,14 @@ import {PgBoss} from 'pg-boss';
 import {moduleUrl} from '../../measure/module-url.ts';
 import type {Running, Subject} from '../../subjects/subject.ts';
 import {createDatabase} from './database.ts';
-import {Hands} from './hands.ts';
+import {ForkedWorkers} from './forked-workers.ts';
 import {enqueueEach} from './intake.ts';
 
 /**
- * pg-boss: forked processes that fetch in batches and fetch again at once while batches are full (`pg-boss-hand.ts`); no supervision while
- * something is measured. In bulk by one `insert` call. NOTIFY wakes the workers, but where 64 jobs are added at a time: PostgreSQL lets one
- * transaction commit at a time that notifies, and each wakes all workers, so that polling (every 0.5 s, the least it takes) is several times
- * faster; the last jobs may then wait for 0.5 s.
+ * pg-boss in forked processes, which fetch in batches, and fetch again at once while batches are full (`pg-boss-forked.ts`). Supervision is
+ * off. In bulk it enqueues by one call of `insert`. NOTIFY wakes the workers, except in the lane with 64 adds under way. PostgreSQL commits
+ * only one notifying transaction at a time, and each wakes all workers. So there polling is several times faster (every 0.5 s, the
+ * shortest interval that pg-boss takes), but the last jobs may wait for 0.5 s.
  */
 export const subject: Subject = {
 	async open(given, surroundings) {
@@ -17,7 +17,7 @@ export const subject: Subject = {
 		const boss = new PgBoss({connectionString: database.url, max: 20, supervise: false, schedule: false});
 		await boss.start();
 		await boss.createQueue('bench', {notify: given.intake !== 'default', retryLimit: 0});
-		const hands = await Hands.start(moduleUrl('peers/subjects/pg-boss-hand'), given.vary?.['processes'] ?? given.workers, {given, store: database.url});
+		const workers = await ForkedWorkers.start(moduleUrl('peers/subjects/pg-boss-forked'), {given, store: database.url});
 		let added = 0;
 		const unfinished = "select 1 from pgboss.job where name = 'bench' and state < 'completed' limit 1";
 		return {
@@ -31,15 +31,15 @@ export const subject: Subject = {
 						payloads.map(payload => ({data: {payload}})),
 					);
 				else await enqueueEach(payloads, intake, payload => boss.send('bench', {payload}));
-				await hands.finish(added, async () => (await database.client.query(unfinished)).rowCount === 0);
+				await workers.finish(added, async () => (await database.client.query(unfinished)).rowCount === 0);
 			},
 			async sums() {
 				const {rows} = await database.client.query("select count(*)::int as completed from pgboss.job where name = 'bench' and state = 'completed'");
-				// In batches it keeps no results.
-				return {completed: rows[0].completed as number, results: hands.sums().results};
+				// pg-boss keeps no results of batches.
+				return {completed: rows[0].completed as number, results: workers.sums().results};
 			},
 			async close() {
-				await hands.close();
+				await workers.close();
 				await boss.stop({graceful: false});
 				await database.drop();
 			},

@@ -2,8 +2,8 @@ import SqliteBackend from '@sidequest/sqlite-backend';
 import type Database from 'better-sqlite3';
 
 /**
- * Sidequest's backend with its connections in WAL mode, by Knex's hook for new ones. Its own migration means to do that, but within a
- * transaction, where SQLite doesn't change the mode: then each job costs 12 fsyncs.
+ * Sidequest's backend with connections in WAL mode, by Knex's hook for new connections. Sidequest's own migration tries to set that mode
+ * within a transaction, where SQLite ignores it. Then each job costs 12 fsyncs.
  */
 export class SqliteBackendWith extends SqliteBackend {
 	constructor(filename: string, synchronous: 'NORMAL' | 'FULL') {

@@ -9,15 +9,19 @@ import type {Running, Subject} from '../../subjects/subject.ts';
 import {enqueueEach} from './intake.ts';
 import {BenchJob} from './sidequest.jobs.ts';
 
-/** Claimed at a time for each thread. A claim looks at the whole table, so the more the better, until the threads have enough. */
+/** Jobs that are claimed at a time for each thread. A claim reads the whole table, so more jobs are better until the threads have enough. */
 const CLAIMED_PER_WORKER = 50;
 
 /**
- * Sidequest on SQLite, with its pool of worker threads. It has no bulk API. Set besides: WAL mode (`sidequest-backend.ts`); the engine in
- * the caller's process (`fork: false`), so that not two processes wait for each other's locks on the file; as many threads as the case has
- * workers, all of them from the start; more claimed at a time than run (`concurrency`, `maxConcurrentJobs`); a dispatcher without free slots
- * or jobs looks again after 10 ms instead of 100 ms (`jobPollingInterval`; sooner, its looks take more than they gain); jobs found without a
- * stack trace per enqueue (`manualJobResolution`); no dashboard, and no log of each job.
+ * Sidequest on SQLite, with its pool of worker threads. It has no bulk API. These settings differ from its defaults:
+ * - WAL mode (`sidequest-backend.ts`)
+ * - `fork: false`: the engine is in the caller's process, so that two processes don't wait for each other's locks on the file
+ * - as many threads as the case has workers, all of them from the start
+ * - `concurrency`, `maxConcurrentJobs`: it claims more jobs at a time than it runs
+ * - `jobPollingInterval`: a dispatcher without free slots or jobs looks again after 10 ms instead of 100 ms. Shorter intervals cost more
+ *   than they gain
+ * - `manualJobResolution`: it finds a job's class without a stack trace for each enqueue
+ * - no dashboard, and no log of each job
  */
 export const subject: Subject = {
 	async open({durability, workers, task}, {folder}) {
@@ -47,7 +51,7 @@ export const subject: Subject = {
 			warmUpJobs: 300,
 			async drain(_task, payloads, intake) {
 				await enqueueEach(payloads, intake, payload => Sidequest.build(BenchJob).enqueue(task, payload));
-				// Jobs end about in the order of their ids, so that such a look is cheap.
+				// Jobs end roughly in the order of their ids, so this query is cheap.
 				for (let id = firstUnfinished.get(from); id !== undefined; id = firstUnfinished.get(from)) {
 					from = id as number;
 					await delay(1);

@@ -1,8 +1,8 @@
 import {Logger, run} from 'graphile-worker';
 import {batchSize} from './batch.ts';
-import {lendHand} from './hand.ts';
+import {runForkedWorker} from './forked-worker.ts';
 
-await lendHand(async ({given, store}, execute) => {
+await runForkedWorker(async ({given, store}, execute) => {
 	await run(
 		{
 			noHandleSignals: true,

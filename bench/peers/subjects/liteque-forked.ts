@@ -1,8 +1,8 @@
 import {Runner} from 'liteque';
-import {lendHand} from './hand.ts';
+import {runForkedWorker} from './forked-worker.ts';
 import {openLiteque} from './liteque-queue.ts';
 
-await lendHand(async ({given, store}, execute) => {
+await runForkedWorker(async ({given, store}, execute) => {
 	const {queue} = openLiteque(store, given.durability);
 	const runner = new Runner<unknown>(queue, {run: async ({data}) => void execute(data)}, {concurrency: 1, pollIntervalMs: 0, timeoutSecs: 60});
 	void runner.run();

@@ -2,31 +2,31 @@ import type {Case} from '../../plan/suite.ts';
 import type {Sums} from '../../subjects/subject.ts';
 import {Executions} from './executions.ts';
 
-/** What a process that executes a peer's jobs is told: the case, and where the store is. */
+/** What a process that executes a peer's jobs gets: the case, and the address of the store. */
 export interface Assignment {
 	readonly given: Case;
 	readonly store: string;
 }
 
-export type FromHand = 'ready' | Sums;
+export type FromForkedWorker = 'ready' | Sums;
 
-/** This adds to a run at most once: while it is awaited that the last jobs are reported. */
+/** The last jobs of a run are reported this much later, which adds to its time once. */
 const REPORT_MS = 1;
 
 /**
- * The frame of such a process: gives `start` the function that executes a payload, and reports the sums of what was executed. It ends
- * with its parent.
+ * Runs such a process: calls `start` with the function that executes a payload, and reports the sums of the executions. The process
+ * ends with its parent.
  */
-export async function lendHand(start: (assignment: Assignment, execute: (payload: unknown) => number) => Promise<void>): Promise<void> {
+export async function runForkedWorker(start: (assignment: Assignment, execute: (payload: unknown) => number) => Promise<void>): Promise<void> {
 	process.once('disconnect', () => process.exit(0));
-	// Ctrl-C in a terminal reaches all processes: the parent decides.
+	// Ctrl-C in a terminal reaches all processes. The parent decides when this one ends.
 	process.on('SIGINT', () => {});
 	const assignment = JSON.parse(process.argv[2] as string) as Assignment;
 	const executions = new Executions(assignment.given.task);
 	let isDue = false;
 	const report = () => {
 		isDue = false;
-		tell(executions.sums());
+		send(executions.sums());
 	};
 	await start(assignment, payload => {
 		if (!isDue) {
@@ -35,9 +35,9 @@ export async function lendHand(start: (assignment: Assignment, execute: (payload
 		}
 		return executions.execute(payload);
 	});
-	tell('ready');
+	send('ready');
 }
 
-function tell(message: FromHand): void {
+function send(message: FromForkedWorker): void {
 	process.send?.(message);
 }

@@ -1,7 +1,7 @@
 import {Worker} from 'bullmq';
-import {lendHand} from './hand.ts';
+import {runForkedWorker} from './forked-worker.ts';
 
-await lendHand(async ({store}, execute) => {
+await runForkedWorker(async ({store}, execute) => {
 	const worker = new Worker('bench', async ({data}) => execute(data), {connection: {path: store}, concurrency: 200});
 	worker.on('error', error => {
 		throw error;

@@ -1,11 +1,11 @@
 import {PgBoss} from 'pg-boss';
 import {batchSize} from './batch.ts';
-import {lendHand} from './hand.ts';
+import {runForkedWorker} from './forked-worker.ts';
 
-/** So that one batch is executed while another is completed and fetched. */
+/** With two, one batch is executed while another is completed and fetched. */
 const WORKERS = 2;
 
-await lendHand(async ({given, store}, execute) => {
+await runForkedWorker(async ({given, store}, execute) => {
 	const boss = new PgBoss({connectionString: store, max: 2 * WORKERS, supervise: false, schedule: false, migrate: false, useListenNotify: true});
 	boss.on('error', error => {
 		throw error;
