@@ -5,24 +5,12 @@ import './support/node-version.ts';
 
 export {work, type WorkOptions} from './api/work.ts';
 export type {Batch, BatchOptions, DeleteResult, Mark} from './job/batch.ts';
-export type {Claim, ClaimedJob, Lease, OwnerId} from './job/claim.ts';
+export type {Claim, ClaimedJob, Ending, JobUpdate, Lease, Outcome, OwnerId, Settlement, Timing} from './job/claim.ts';
 export {decode, type Encoded, encode} from './job/encoding.ts';
-export {
-	type Backoff,
-	type BatchId,
-	type CancelResult,
-	type CleanupOptions,
-	type CleanupResult,
-	type DiscardOptions,
-	type DiscardResult,
-	type JobEnd,
-	type JobValues,
-	type Policy,
-	TRANSITIONS,
-} from './job/job.ts';
+export type {Backoff, BatchId, CancelResult, CleanupOptions, CleanupResult, DiscardOptions, DiscardResult, JobEnd, JobValues, Policy} from './job/job.ts';
+export {TRANSITIONS} from './job/job.ts';
 export type {ChildJob, NewJob, Rerun} from './job/new-job.ts';
 export type {ClaimedGroup, Column, EndedGroup, EnqueuedGroup, Ids, NewGroup} from './job/group.ts';
-export type {Ending, JobUpdate, Outcome, Settlement, Timing} from './job/claim.ts';
 export type {PackedStrings, Values} from './job/packed-strings.ts';
 export {openQueue, type QueueOptions} from './store/open-store.ts';
 export {type Dequeued, type DequeueOptions, type Enqueued, JobQueue} from './store/job-queue.ts';

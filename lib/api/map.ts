@@ -4,11 +4,10 @@ import {FaenaError} from '../support/errors.ts';
 import {WakeUp} from '../support/wake-up.ts';
 import type {DispatcherClient} from '../transport/client.ts';
 import type {Notice} from '../transport/messages.ts';
-import {type JobOutcome, toOutcome} from './job-handle.ts';
-import {MapBatch} from './map-batch.ts';
-import {MapFeeder, MapSource} from './map-feeder.ts';
+import {type JobOutcome, toOutcome} from './handles.ts';
 import {type MapItem, MapJobs} from './map-jobs.ts';
-import {Halt, type HaltOption, type MapPlan} from './map-options.ts';
+import {Halt, type MapPlan} from './map-options.ts';
+import {isSoon, MapSource} from './map-source.ts';
 
 /** How an item's job ended. */
 export type MapResult<Item, Result> = MapItem<Item> & {
@@ -39,6 +38,9 @@ export interface MapProgress {
 
 /** How often a map that waits for its input checks that its batch still exists. */
 const CHECK_BATCH_EVERY_MS = 1000;
+/** Items that are enqueued in one group. */
+const MAX_GROUP_ITEMS = 512;
+const MAX_GROUPS_UNDER_WAY = 4;
 
 /**
  * A map under way: an async iterable of how each item's job ended. It reads the input as its results are consumed, at most
@@ -54,17 +56,20 @@ export class JobMap<Item, Result> implements AsyncIterable<MapResult<Item, Resul
 	readonly #client: DispatcherClient;
 	readonly #plan: MapPlan<Item>;
 	readonly #source: MapSource<Item>;
-	readonly #batch: MapBatch | undefined;
 	readonly #jobs: MapJobs<Item>;
-	readonly #feeder: MapFeeder<Item>;
 	readonly #halt: Halt | undefined;
-	/** Called when its loop begins, or never will. */
+	/** To be called when its loop begins, or never will. */
 	readonly #removeFromUnread: () => void;
-	readonly #arrived = new Map<number, MapResult<Item, Result>>();
+	readonly #feeder = new WakeUp();
 	readonly #consumer = new WakeUp();
+	/** Items that were read and not sent. */
+	#group: Item[] = [];
+	readonly #arrived = new Map<number, MapResult<Item, Result>>();
 	readonly #ends = {completed: 0, dead: 0, cancelled: 0};
 	#phase: 'new' | 'unwanted' | 'reading' | 'fed' | 'halted' | 'over' = 'new';
 	#failure: {readonly error: unknown} | undefined;
+	#read = 0;
+	#yielded = 0;
 	#reused = 0;
 	#missing = 0;
 	/** In order of the input: the next index to yield. */
@@ -73,34 +78,30 @@ export class JobMap<Item, Result> implements AsyncIterable<MapResult<Item, Resul
 	#total: number | undefined;
 
 	/** @internal Use `engine.map`. */
-	constructor(client: DispatcherClient, plan: MapPlan<Item>, items: Iterable<Item> | AsyncIterable<Item>, unread: UnreadMaps) {
+	constructor(client: DispatcherClient, plan: MapPlan<Item>, items: Iterable<Item> | AsyncIterable<Item>) {
 		checkIterable('map()', items);
 		this.#client = client;
 		this.#plan = plan;
 		this.#source = new MapSource(items);
-		const {batch: name, task, onComplete, missing} = plan;
-		this.#batch = name === undefined ? undefined : new MapBatch(client, {name, task, onComplete, missing});
-		const failed = (error: unknown) => this.#fail(error);
-		this.#jobs = new MapJobs(client, plan, this.#batch, {
+		this.#jobs = new MapJobs(client, plan, {
 			ended: (item, end, reused) => this.#ended(item, end, reused),
 			answered: () => {
-				this.#feeder.wake();
+				this.#feeder.set();
 				this.#consumer.set();
 			},
-			failed,
+			failed: error => this.#fail(error),
 		});
-		this.#feeder = new MapFeeder(this.#source, this.#jobs, plan.window, {goesOn: () => this.#goesOn(), failed});
 		this.#halt = plan.halt && new Halt(plan.halt);
 		const dismiss = () => {
 			this.#fail(new FaenaError('Closed', 'The engine was closed before the loop of this map began.'));
 			this.#dismiss();
 		};
-		this.#removeFromUnread = unread.add({task, batch: name, dismiss});
+		this.#removeFromUnread = addUnread({client, task: plan.group.task, batch: plan.batch, dismiss});
 	}
 
 	/** How far the map is, at this moment. */
 	progress(): MapProgress {
-		return {read: this.#feeder.read, total: this.#total, reused: this.#reused, missing: this.#missing, ...this.#ends};
+		return {read: this.#read, total: this.#total, reused: this.#reused, missing: this.#missing, ...this.#ends};
 	}
 
 	/**
@@ -148,10 +149,10 @@ export class JobMap<Item, Result> implements AsyncIterable<MapResult<Item, Resul
 			signal?.removeEventListener('abort', onAbort);
 			removeListener();
 			this.#phase = 'over';
-			this.#feeder.wake();
-			this.#jobs.leave();
+			this.#feeder.set();
+			const left = this.#jobs.leave({isDone});
 			this.#source.end().catch(() => undefined);
-			await this.#leaveBatch(isDone);
+			await left;
 			this.#client.release();
 		}
 	}
@@ -171,32 +172,28 @@ export class JobMap<Item, Result> implements AsyncIterable<MapResult<Item, Resul
 		return true;
 	}
 
-	/**
-	 * Frees the batch, so that the next map of it can begin as soon as this loop is over.
-	 * @param isDone true if every item was yielded or cancelled
-	 */
-	async #leaveBatch(isDone: boolean): Promise<void> {
-		if (!this.#batch) return;
-		await this.#jobs.allAnswered();
-		try {
-			await this.#batch.leave({isDone});
-		} catch (error) {
-			// The dispatcher tries again; or it has ended, which frees the batch, too. The loop's own error tells more.
-			if (isDone) throw error;
-		}
-	}
-
 	// ——— feeder ———
 
+	/** Reads while the window has room, and enqueues in groups. It sends a group early if the next item is not there yet. */
 	async #feed(): Promise<void> {
 		this.#phase = 'reading';
 		try {
 			// Read before anything is awaited: only from then on does the source listen to a stream, which may fail meanwhile.
 			const first = this.#source.next();
-			await this.#batch?.open();
-			if (this.#goesOn() && (await this.#feeder.readAll(first))) {
-				this.#total = this.#feeder.read;
-				await this.#endInput();
+			await this.#jobs.open();
+			for (let step = first; this.#goesOn(); step = this.#source.next()) {
+				if ('then' in step) {
+					if (!(await isSoon(step))) this.#sendGroup();
+					step = await step;
+				}
+				if (step.done) {
+					await this.#endInput();
+					break;
+				}
+				this.#read++;
+				if (this.#group.push(step.value) < MAX_GROUP_ITEMS && !this.#isWindowFull()) continue;
+				this.#sendGroup();
+				await this.#hasRoom();
 			}
 			await this.#source.end();
 			this.#consumer.set();
@@ -205,10 +202,33 @@ export class JobMap<Item, Result> implements AsyncIterable<MapResult<Item, Resul
 		}
 	}
 
+	#sendGroup(): void {
+		const group = this.#group;
+		this.#group = [];
+		try {
+			if (group.length > 0 && this.#goesOn()) this.#jobs.enqueue(group);
+		} catch (error) {
+			// Not thrown: the source can be told to end only after its next item, for which the loop may be waiting.
+			this.#fail(error);
+		}
+	}
+
+	/** Resolves once another group may be gathered, or the map does not go on. */
+	async #hasRoom(): Promise<void> {
+		while (this.#goesOn() && (this.#isWindowFull() || this.#jobs.unanswered.size >= MAX_GROUPS_UNDER_WAY)) await this.#feeder.wait(Infinity);
+	}
+
+	#isWindowFull(): boolean {
+		return this.#read - this.#yielded >= this.#plan.window;
+	}
+
 	/** Ends the input once all jobs are in the queue. The batch can then complete even if this program ends. */
 	async #endInput(): Promise<void> {
+		this.#sendGroup();
+		if (!this.#goesOn()) return;
+		this.#total = this.#read;
 		await this.#jobs.allAnswered();
-		if (this.#goesOn() && this.#batch) this.#missing = await this.#batch.endInput(this.#feeder.read);
+		if (this.#goesOn()) this.#missing = await this.#jobs.endInput();
 		if (this.#goesOn()) this.#phase = 'fed';
 	}
 
@@ -225,7 +245,8 @@ export class JobMap<Item, Result> implements AsyncIterable<MapResult<Item, Resul
 		if (!result) return undefined;
 		this.#arrived.delete(result.index);
 		this.#cursor = result.index + 1;
-		this.#feeder.yielded();
+		this.#yielded++;
+		this.#feeder.set();
 		return result;
 	}
 
@@ -235,18 +256,18 @@ export class JobMap<Item, Result> implements AsyncIterable<MapResult<Item, Resul
 		return this.#cursor;
 	}
 
-	/** Waits for a result. If the map waits for its input, and no job is under way, it also checks that the batch was not deleted. */
+	/** Waits for a result. If the map waits for its input, and no job is under way, it also checks that its batch was not deleted. */
 	async #wait(): Promise<void> {
-		const batch = this.#phase === 'reading' ? this.#batch : undefined;
-		const isSet = await this.#consumer.wait(batch ? CHECK_BATCH_EVERY_MS : Infinity);
-		if (isSet || !batch || this.#jobs.underWay > 0) return;
+		const checksBatch = this.#phase === 'reading' && this.#plan.batch !== undefined;
+		const isSet = await this.#consumer.wait(checksBatch ? CHECK_BATCH_EVERY_MS : Infinity);
+		if (isSet || !checksBatch || this.#jobs.underWay.size > 0) return;
 		const onChecked = (error: FaenaError | undefined) => error && this.#fail(error);
 		// A check that fails proves nothing.
-		batch.deleted().then(onChecked, () => undefined);
+		this.#jobs.batchDeleted().then(onChecked, () => undefined);
 	}
 
 	#hasAllArrived(): boolean {
-		return (this.#phase === 'fed' || this.#phase === 'halted') && this.#jobs.unanswered === 0 && this.#jobs.underWay === 0;
+		return (this.#phase === 'fed' || this.#phase === 'halted') && this.#jobs.unanswered.size === 0 && this.#jobs.underWay.size === 0;
 	}
 
 	#ended(item: MapItem<Item>, end: Notice, reused: boolean): void {
@@ -264,19 +285,17 @@ export class JobMap<Item, Result> implements AsyncIterable<MapResult<Item, Resul
 		}
 	}
 
+	/** Once enough items have failed or succeeded, discards the jobs that have not ended. */
 	#haltIfDue(outcome: JobOutcome): void {
-		if (!this.#halt?.observe(outcome.status, 'error' in outcome ? outcome.error : undefined)) return;
-		if (this.#phase !== 'halted' && this.#phase !== 'over') this.#discardRest(this.#halt.option).catch(error => this.#fail(error));
-	}
-
-	/** Discards the jobs that have not ended. */
-	async #discardRest({when}: HaltOption): Promise<void> {
+		const halt = this.#halt;
+		if (!halt?.observe(outcome.status, 'error' in outcome ? outcome.error : undefined)) return;
+		if (this.#phase === 'halted' || this.#phase === 'over') return;
 		this.#phase = 'halted';
-		await this.#endOwnJobs(ids => this.#client.verb('discard', ids, {stop: when === 'now'}));
+		this.#endOwnJobs(ids => this.#client.verb('discard', ids, {stop: halt.option.when === 'now'})).catch(error => this.#fail(error));
 	}
 
 	async #endOwnJobs(end: (ids: readonly JobId[]) => Promise<unknown>): Promise<void> {
-		this.#feeder.wake();
+		this.#feeder.set();
 		const ids = await this.#jobs.own();
 		if (ids.length > 0) await end(ids);
 		this.#consumer.set();
@@ -299,47 +318,40 @@ export class JobMap<Item, Result> implements AsyncIterable<MapResult<Item, Resul
 
 /** A map whose loop has not begun. */
 interface UnreadMap {
+	readonly client: DispatcherClient;
 	readonly task: string;
 	readonly batch: string | undefined;
-	/** Ends the map and its source, and removes it from this list. */
+	/** Ends the map and its source, and removes it from {@link unread}. */
 	dismiss(): void;
 }
 
-/** The lists that are not empty, of all engines of this thread: one listener for the program's end serves them all. */
-const lists = new Set<UnreadMaps>();
+/** The unread maps of all engines of this thread. Such a map runs no jobs, and without a warning its user might not notice. */
+const unread = new Set<UnreadMap>();
 
-/** An engine's maps whose loops have not begun. Such a map runs no jobs, and without a warning its user might not notice. */
-export class UnreadMaps {
-	readonly #maps = new Set<UnreadMap>();
-
-	/** Returns a function that removes the map. */
-	add(map: UnreadMap): () => void {
-		if (lists.size === 0) process.on('exit', warnAtExit);
-		lists.add(this);
-		this.#maps.add(map);
-		return () => this.#delete(map);
-	}
-
-	#delete(map: UnreadMap): void {
-		this.#maps.delete(map);
-		if (this.#maps.size === 0 && lists.delete(this) && lists.size === 0) process.off('exit', warnAtExit);
-	}
-
-	/** Warns of the maps, and ends them. */
-	dismiss(): void {
-		if (this.#maps.size > 0) process.emitWarning(this.describe(), {type: 'FaenaWarning'});
-		for (const map of this.#maps) map.dismiss();
-	}
-
-	describe(): string {
-		const [first, ...others] = this.#maps;
-		const batch = first?.batch === undefined ? '' : ` with the batch ${JSON.stringify(first.batch)}`;
-		const more = others.length === 0 ? '' : ` The same goes for ${others.length} more ${others.length === 1 ? 'map' : 'maps'}.`;
-		return `A map() of the task ${first?.task}${batch} was never iterated, so it ran no jobs. Write: for await (const item of faena.map(…)) …, or: await Array.fromAsync(faena.map(…)).${more}`;
-	}
+/** Returns a function that removes the map. */
+function addUnread(map: UnreadMap): () => void {
+	if (unread.size === 0) process.on('exit', warnAtExit);
+	unread.add(map);
+	return () => {
+		if (unread.delete(map) && unread.size === 0) process.off('exit', warnAtExit);
+	};
 }
 
-/** Emits the warning directly: `process.emitWarning` would wait for the next turn of the event loop, which never comes. */
+/** Warns of the unread maps of an engine, and ends them. */
+export function dismissUnread(client: DispatcherClient): void {
+	const maps = [...unread].filter(map => map.client === client);
+	if (maps.length > 0) process.emitWarning(describe(maps), {type: 'FaenaWarning'});
+	for (const map of maps) map.dismiss();
+}
+
+/** Emits the warnings directly: `process.emitWarning` would wait for the next turn of the event loop, which never comes. */
 function warnAtExit(): void {
-	for (const each of lists) process.emit('warning', Object.assign(new Error(each.describe()), {name: 'FaenaWarning'}));
+	for (const maps of Map.groupBy(unread, ({client}) => client).values())
+		process.emit('warning', Object.assign(new Error(describe(maps)), {name: 'FaenaWarning'}));
+}
+
+function describe([first, ...others]: readonly UnreadMap[]): string {
+	const batch = first?.batch === undefined ? '' : ` with the batch ${JSON.stringify(first.batch)}`;
+	const more = others.length === 0 ? '' : ` The same goes for ${others.length} more ${others.length === 1 ? 'map' : 'maps'}.`;
+	return `A map() of the task ${first?.task}${batch} was never iterated, so it ran no jobs. Write: for await (const item of faena.map(…)) …, or: await Array.fromAsync(faena.map(…)).${more}`;
 }

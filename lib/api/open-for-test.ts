@@ -10,11 +10,10 @@ import {FaenaError} from '../support/errors.ts';
 import {arm, type Failpoints} from '../support/failpoint.ts';
 import type {DispatcherClient} from '../transport/client.ts';
 import {standIn} from '../worker/tasks-module.ts';
-import {checkId, Engine} from './engine.ts';
+import {checkId, connect, Engine} from './engine.ts';
 import type {Events} from './events.ts';
-import {InlineTransport} from './inline.ts';
-import {JobHandle} from './job-handle.ts';
-import {connect} from './open.ts';
+import {JobHandle} from './handles.ts';
+import {openInline} from './inline.ts';
 import {type AnyTasks, OPEN_CHECKS, type OpenOptions, resolveOpenOptions, type Settings} from './open-options.ts';
 
 /** Options of {@link openForTest}: some of those of `open()`, and its own. */
@@ -65,7 +64,7 @@ export async function openForTest(tasks: object | string, options: TestOptions =
 		if (!isModule) standIn(String(module), tasks);
 		return await connect(
 			settings,
-			(start, tell) => InlineTransport.open(start, tell, {clock: {...systemClock, now: () => clock.now}, random}),
+			(start, publish) => openInline(start, publish, {clock: {...systemClock, now: () => clock.now}, random}),
 			(client, events) => new TestEngine<AnyTasks>(settings, client, events, clock, remove),
 		);
 	} catch (error) {

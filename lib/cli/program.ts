@@ -3,10 +3,9 @@ import {Command, Option} from 'commander';
 import {FaenaError} from '../index.ts';
 import {addBatches} from './batches.ts';
 import {addBench} from './bench.ts';
-import {addCancel} from './cancel.ts';
+import {addCancel, addRetry} from './cancel-and-retry.ts';
 import {addMap} from './map.ts';
 import {explain} from './print.ts';
-import {addRetry} from './retry.ts';
 import {addShow} from './show.ts';
 import {addStatus} from './status.ts';
 
@@ -42,7 +41,7 @@ export const RENAMED_FLAGS: Readonly<Record<string, Readonly<Record<string, stri
 };
 
 /** Makes a command refuse its former flags with a message that names the new one. */
-export function refuseRenamedFlags(command: Command): void {
+function refuseRenamedFlags(command: Command): void {
 	for (const [flag, now] of Object.entries(RENAMED_FLAGS[command.name()] ?? {})) {
 		command.addOption(new Option(`${flag} [value]`).hideHelp());
 		command.on(`option:${flag.slice(2)}`, () => {
