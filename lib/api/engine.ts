@@ -15,16 +15,8 @@ import {type EngineEvents, Events} from './events.ts';
 import {BatchHandle, type BatchInfo, detailsOf, type JobDetails, JobHandle, toBatchInfo, toOutcome, toResult, type WaitOptions, waitForEnd} from './handles.ts';
 import {dismissUnread, JobMap} from './map.ts';
 import {type MapOptions, planMap} from './map-options.ts';
-import {
-	type AnyTasks,
-	type EnqueueArgs,
-	type OpenOptions,
-	type PayloadOf,
-	type ResultOf,
-	resolveOpenOptions,
-	type Settings,
-	type TaskName,
-} from './open-options.ts';
+import type {AnyTasks, EnqueueArgs, OpenOptions, PayloadOf, ResultOf, Settings, TaskName} from './open-options.ts';
+import {resolveOpenOptions} from './open-options.ts';
 import {closeOnSignals, isSignalled} from './signals.ts';
 
 /**
@@ -171,7 +163,7 @@ export class Engine<Tasks = AnyTasks> implements AsyncDisposable {
 	 * pass the id of the last job as `after`. The dispatcher does nothing else while it reads a page, so a page of many thousands delays it.
 	 */
 	async jobs(filter: JobFilter = {}, page: Page = {}): Promise<readonly Job[]> {
-		return this.#client.verb('jobs', checkFilter('jobs()', filter), checked('jobs()', page, PAGE_CHECKS));
+		return this.#client.verb('jobs', checked('jobs()', filter, FILTER_CHECKS), checked('jobs()', page, PAGE_CHECKS));
 	}
 
 	/** All batches, in the order in which they were made. */
@@ -208,10 +200,7 @@ export class Engine<Tasks = AnyTasks> implements AsyncDisposable {
 		return this.#client.verb('retry', toFilter('retry()', jobs));
 	}
 
-	/**
-	 * Pauses a task, or all tasks of this engine: no job of it starts, here and in every other process, until {@link resume}. Durable. Running
-	 * jobs go on.
-	 */
+	/** Pauses a task, or all tasks of this engine: no job of it starts, here or in another process, until {@link resume}. Durable. Running jobs go on. */
 	async pause(task?: TaskName<Tasks>): Promise<void> {
 		await this.#client.verb('pause', this.#names('pause()', task));
 	}
@@ -313,14 +302,10 @@ export function checkId(id: unknown): JobId {
 /** Checks the filter of a verb that changes jobs. A condition that is `undefined` is refused: it is a mistake, and would widen the filter. */
 function toFilter(where: string, jobs: JobId | JobFilter): JobFilter {
 	if (typeof jobs !== 'object') return {ids: [checkId(jobs)]};
-	const filter = checkFilter(where, jobs);
+	const filter = checked(where, jobs, FILTER_CHECKS);
 	const missing = Object.entries(jobs).find(([, value]) => value === undefined);
 	if (missing) throw bad(`${where} got ${missing[0]}: undefined, which would mean every job; leave ${missing[0]} out if that is meant`);
 	return filter;
-}
-
-function checkFilter(where: string, filter: JobFilter): JobFilter {
-	return checked(where, filter, FILTER_CHECKS);
 }
 
 const FILTER_CHECKS: Checks = {

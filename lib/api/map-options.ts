@@ -27,21 +27,16 @@ export interface MapOptions<Item, Payload, Task extends string = string> extends
 	 */
 	readonly changed?: 'refuse' | 'rerun';
 	/**
-	 * What to do, at the end of the input, with unfinished jobs of an earlier map of the batch whose items are not in the input.
-	 * `keep` (default) lets them run; `cancel` cancels them; `delete` deletes them, running ones included. The map yields none of
-	 * them. `progress().missing` is their number.
+	 * What to do, at the end of the input, with unfinished jobs of an earlier map of the batch whose items are not in the input: `keep` (default)
+	 * lets them run, `cancel` cancels and `delete` deletes them, running ones included. The map yields none; `progress().missing` is their number.
 	 */
 	readonly missing?: 'keep' | 'cancel' | 'delete';
-	/**
-	 * Runs items again that died or were cancelled in an earlier map, and at once those that wait for their next attempt. Default
-	 * false: jobs that have ended are yielded as they are.
-	 */
+	/** Runs items again that died or were cancelled in an earlier map, and at once those that wait for their next attempt; default false. */
 	readonly retryFailed?: boolean;
 	/**
-	 * Ends the map early once enough items failed or succeeded. Jobs that have not ended by then are discarded, as if they had not
-	 * been enqueued, so that a later map of the batch runs them. The loop yields the jobs that have ended. Then it throws `Halted`
-	 * if failures are counted, or ends if successes are counted. More jobs may die until the map has halted: workers go on with the
-	 * jobs they have, up to two chunks each (of at most 2,000 jobs, about 100 ms).
+	 * Ends the map early once enough items failed or succeeded. Jobs that have not ended by then are discarded, so that a later map of the batch
+	 * runs them. The loop yields the jobs that have ended. Then it throws `Halted` if failures are counted, or ends if successes are. More jobs
+	 * may die until the map has halted: workers go on with the jobs they have, up to two chunks each (of at most 2,000 jobs, about 100 ms).
 	 */
 	readonly halt?: HaltOption;
 	/**

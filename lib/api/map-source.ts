@@ -1,9 +1,6 @@
 import {setImmediate as nextTurn} from 'node:timers/promises';
 
-/**
- * The iterator of a map's input. It is created with the map: readline, for instance, loses the lines that come before its
- * iterator is created.
- */
+/** The iterator of a map's input. It is created with the map: readline, for instance, loses lines that come before its iterator is created. */
 export class MapSource<Item> {
 	readonly #iterator: Iterator<Item> | AsyncIterator<Item>;
 	/** False once the iterator has ended or thrown. As in a `for` loop, `return()` is not called then. */

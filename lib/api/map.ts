@@ -29,10 +29,7 @@ export interface MapProgress {
 	readonly cancelled: number;
 	/** Of the items that have ended, those whose job had ended before this map began. */
 	readonly reused: number;
-	/**
-	 * Unfinished jobs of an earlier map of the batch whose items are not in the input; 0 until the input has ended. The option
-	 * `missing` decides what happens to them.
-	 */
+	/** Unfinished jobs of an earlier map of the batch whose items are not in the input (see the option `missing`); 0 until the input has ended. */
 	readonly missing: number;
 }
 
@@ -48,9 +45,8 @@ const MAX_GROUPS_UNDER_WAY = 4;
  * `batch` can be resumed.
  *
  * Two activities share the state: the feeder reads, encodes and enqueues while the window has room; the consumer takes results
- * and so makes room. Phases: `new`; `unwanted`: it was cancelled or dismissed before its loop began; `reading`; `fed`: the
- * input has ended or the map was cancelled, and nothing more will be enqueued; `halted`: nothing more will be enqueued, and jobs
- * that have not ended are discarded; `over`: the loop has ended or was left.
+ * and so makes room. Phases: `new`; `reading`; `fed`: the input has ended or the map was cancelled, perhaps before its loop, and nothing more
+ * will be enqueued; `halted`: nothing more will be enqueued, and jobs that have not ended are discarded; `over`: the loop has ended or was left.
  */
 export class JobMap<Item, Result> implements AsyncIterable<MapResult<Item, Result>> {
 	readonly #client: DispatcherClient;
@@ -65,17 +61,13 @@ export class JobMap<Item, Result> implements AsyncIterable<MapResult<Item, Resul
 	/** Items that were read and not sent. */
 	#group: Item[] = [];
 	readonly #arrived = new Map<number, MapResult<Item, Result>>();
-	readonly #ends = {completed: 0, dead: 0, cancelled: 0};
-	#phase: 'new' | 'unwanted' | 'reading' | 'fed' | 'halted' | 'over' = 'new';
+	readonly #progress = {read: 0, total: undefined as number | undefined, completed: 0, dead: 0, cancelled: 0, reused: 0, missing: 0};
+	#hasBegun = false;
+	#phase: 'new' | 'reading' | 'fed' | 'halted' | 'over' = 'new';
 	#failure: {readonly error: unknown} | undefined;
-	#read = 0;
 	#yielded = 0;
-	#reused = 0;
-	#missing = 0;
 	/** In order of the input: the next index to yield. */
 	#cursor = 0;
-	/** Number of items in the input, once it has ended. */
-	#total: number | undefined;
 
 	/** @internal Use `engine.map`. */
 	constructor(client: DispatcherClient, plan: MapPlan<Item>, items: Iterable<Item> | AsyncIterable<Item>) {
@@ -101,7 +93,7 @@ export class JobMap<Item, Result> implements AsyncIterable<MapResult<Item, Resul
 
 	/** How far the map is, at this moment. */
 	progress(): MapProgress {
-		return {read: this.#read, total: this.#total, reused: this.#reused, missing: this.#missing, ...this.#ends};
+		return {...this.#progress};
 	}
 
 	/**
@@ -110,13 +102,12 @@ export class JobMap<Item, Result> implements AsyncIterable<MapResult<Item, Resul
 	 */
 	async cancel(): Promise<void> {
 		if (this.#phase === 'new') this.#dismiss();
-		if (this.#phase === 'unwanted') return;
 		if (this.#phase === 'reading') this.#phase = 'fed';
 		await this.#endOwnJobs(ids => this.#client.verb('cancel', {ids}));
 	}
 
 	#dismiss(): void {
-		this.#phase = 'unwanted';
+		this.#phase = 'fed';
 		this.#removeFromUnread();
 		// An error of the source has no reader any more.
 		this.#source.end().catch(() => undefined);
@@ -124,10 +115,13 @@ export class JobMap<Item, Result> implements AsyncIterable<MapResult<Item, Resul
 
 	/** Yields a result for each item. It can be iterated once. */
 	async *[Symbol.asyncIterator](): AsyncGenerator<MapResult<Item, Result>, void, undefined> {
-		if (!this.#begins()) return;
+		if (this.#hasBegun) throw bad('This map was iterated already; call map() again, with the same batch to go on');
+		this.#hasBegun = true;
+		this.#removeFromUnread();
 		const {signal} = this.#plan;
 		const onAbort = () => this.#abort(signal?.reason);
 		signal?.addEventListener('abort', onAbort);
+		if (signal?.aborted) onAbort();
 		// Jobs under way report it, too; but while the map waits for its source, there may be none.
 		const removeListener = this.#client.onEnd(error => {
 			if (this.#phase === 'reading') this.#fail(error);
@@ -135,7 +129,7 @@ export class JobMap<Item, Result> implements AsyncIterable<MapResult<Item, Resul
 		this.#client.hold();
 		let isDone = false;
 		try {
-			void this.#feed();
+			if (this.#phase === 'new') void this.#feed();
 			for (;;) {
 				const result = this.#next();
 				if (result) yield result;
@@ -157,21 +151,6 @@ export class JobMap<Item, Result> implements AsyncIterable<MapResult<Item, Resul
 		}
 	}
 
-	/** Returns false if the map was cancelled before its loop. */
-	#begins(): boolean {
-		const {signal} = this.#plan;
-		if (this.#phase === 'new' && signal?.aborted) this.#dismiss();
-		if (this.#phase === 'unwanted') {
-			signal?.throwIfAborted();
-			if (this.#failure) throw this.#failure.error;
-			this.#phase = 'over';
-			return false;
-		}
-		if (this.#phase !== 'new') throw bad('This map was iterated already; call map() again, with the same batch to go on');
-		this.#removeFromUnread();
-		return true;
-	}
-
 	// ——— feeder ———
 
 	/** Reads while the window has room, and enqueues in groups. It sends a group early if the next item is not there yet. */
@@ -190,7 +169,7 @@ export class JobMap<Item, Result> implements AsyncIterable<MapResult<Item, Resul
 					await this.#endInput();
 					break;
 				}
-				this.#read++;
+				this.#progress.read++;
 				if (this.#group.push(step.value) < MAX_GROUP_ITEMS && !this.#isWindowFull()) continue;
 				this.#sendGroup();
 				await this.#hasRoom();
@@ -219,16 +198,16 @@ export class JobMap<Item, Result> implements AsyncIterable<MapResult<Item, Resul
 	}
 
 	#isWindowFull(): boolean {
-		return this.#read - this.#yielded >= this.#plan.window;
+		return this.#progress.read - this.#yielded >= this.#plan.window;
 	}
 
 	/** Ends the input once all jobs are in the queue. The batch can then complete even if this program ends. */
 	async #endInput(): Promise<void> {
 		this.#sendGroup();
 		if (!this.#goesOn()) return;
-		this.#total = this.#read;
+		this.#progress.total = this.#progress.read;
 		await this.#jobs.allAnswered();
-		if (this.#goesOn()) this.#missing = await this.#jobs.endInput();
+		if (this.#goesOn()) this.#progress.missing = await this.#jobs.endInput();
 		if (this.#goesOn()) this.#phase = 'fed';
 	}
 
@@ -274,8 +253,8 @@ export class JobMap<Item, Result> implements AsyncIterable<MapResult<Item, Resul
 		try {
 			if (end.status === 'missing' && this.#phase === 'halted') return;
 			const outcome = toOutcome(end) as JobOutcome<Result>;
-			this.#ends[outcome.status]++;
-			if (reused) this.#reused++;
+			this.#progress[outcome.status]++;
+			if (reused) this.#progress.reused++;
 			this.#arrived.set(item.index, {...item, reused, ...outcome});
 			if (!reused) this.#haltIfDue(outcome);
 		} catch (error) {

@@ -135,10 +135,7 @@ export class TestEngine<Tasks> extends Engine<Tasks> {
 		clock.listen(() => void client.call({type: 'unwatch', ids: []}).catch(() => undefined));
 	}
 
-	/**
-	 * Runs all jobs that are due, the jobs that these enqueue, and so on. Delayed, paused and parked jobs stay. Resolves with the
-	 * numbers of jobs by status.
-	 */
+	/** Runs all jobs that are due, the jobs that these enqueue, and so on. Delayed, paused and parked jobs stay. Resolves with the counts. */
 	async drain(): Promise<Counts> {
 		await this.#client.call({type: 'idle', waiting: false});
 		return this.counts();

@@ -86,9 +86,8 @@ export interface OpenOptions {
 	 */
 	readonly minFreeMemoryBytes?: number;
 	/**
-	 * Whether Node's inspector reads the stack of a worker thread before the thread is ended for a stuck job, for the job's post-mortem;
-	 * default false. Node aborts the whole program if its inspector attaches to a thread that is just ending. Stacks of child processes are
-	 * always read.
+	 * Whether Node's inspector reads the stack of a worker thread that is ended for a stuck job, for the job's post-mortem; default false. Node aborts
+	 * the whole program if its inspector attaches to a thread that is just ending. Stacks of child processes are always read.
 	 */
 	readonly postMortem?: boolean;
 }

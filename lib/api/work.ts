@@ -130,10 +130,7 @@ class WorkLoop {
 		);
 	}
 
-	/**
-	 * Sets the tasks up.
-	 * @throws FaenaError `BadOption`, `SetupFailed`
-	 */
+	/** Sets the tasks up. */
 	async load(tasks: object): Promise<void> {
 		standIn(this.#url, tasks);
 		try {
@@ -324,16 +321,12 @@ export class DirectUpdateWriter {
 			isTried = true;
 			this.#writing = undefined;
 			if (error === undefined) this.#write();
-			else this.#keep(update, error);
+			else if (isRefusal(error)) warn('refused', {id: this.#claim.id, error});
+			// To be written with the next checkpoint or with the outcome.
+			else this.#updates.unshift(...update);
 			resolve();
 		};
 		this.#store.commit({update, urgent: tried}).then(() => tried(undefined), tried);
-	}
-
-	/** Keeps updates after a failure, to be written with the next one or with the outcome. If the store refused them, they are dropped. */
-	#keep(updates: readonly JobUpdate[], error: unknown): void {
-		if (isRefusal(error)) warn('refused', {id: this.#claim.id, error});
-		else this.#updates.unshift(...updates);
 	}
 }
 

@@ -34,10 +34,7 @@ interface Options {
 	readonly task?: string;
 }
 
-/**
- * Makes a command change the jobs that its arguments select.
- * @param change returns what the command prints
- */
+/** Makes a command change the jobs that its arguments select, and print the text that `change` returns. */
 function addChange(command: Command, change: (queue: JobQueue, filter: JobFilter) => Promise<string>): void {
 	command
 		.argument('[ids...]', 'ids of jobs')

@@ -328,10 +328,7 @@ class MapRun {
 	}
 }
 
-/**
- * A map's result as one line of NDJSON. `reused` marks a job that had ended before this run.
- * @param item also printed, unless it is `undefined`
- */
+/** A map's result as one line of NDJSON, with the item unless it is `undefined`. `reused` marks a job that had ended before this run. */
 function toLine(result: MapResult<unknown, unknown>, item: unknown): string {
 	const {key, jobId, status, reused} = result;
 	const end = status === 'completed' ? {result: result.result ?? null} : {error: {name: result.error.name, message: result.error.message}};

@@ -39,10 +39,7 @@ export async function lookAtQueue<Result>(file: string, look: (queue: JobQueue) 
 	return useQueue(file, {readOnly: true}, look);
 }
 
-/**
- * Opens an existing queue, and never creates one.
- * @throws FaenaError `BadDatabase`
- */
+/** Opens an existing queue, and never creates one. */
 export async function useQueue<Result>(file: string, options: QueueOptions, use: (queue: JobQueue) => Promise<Result>): Promise<Result> {
 	if (!existsSync(file)) throw new FaenaError('BadDatabase', `There is no queue ${file} here; name its file with --queue.`);
 	const queue = await openQueue(file, options);

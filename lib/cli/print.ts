@@ -2,10 +2,7 @@ import {CommanderError} from 'commander';
 import {type ErrorCode, FaenaError} from '../index.ts';
 import {InputError} from './items.ts';
 
-/**
- * Prints a command's output to stdout.
- * @throws Unwritable if that fails
- */
+/** Prints a command's output to stdout, or rejects with {@link Unwritable}. */
 export async function print(text: string): Promise<void> {
 	await new Promise<void>((resolve, reject) => {
 		process.stdout.write(escapeControls(text), error => (error ? reject(new Unwritable(error)) : resolve()));

@@ -12,10 +12,7 @@ import {addStatus} from './status.ts';
 // Imported by the package's own name, since the path differs between the sources and dist.
 const {version} = createRequire(import.meta.url)('faena/package.json') as {version: string};
 
-/**
- * Runs a command, and sets the exit code of the process.
- * @param words the words after `faena`, as a shell has split them
- */
+/** Runs a command, given as a shell has split it, without `faena`. Sets the exit code of the process. */
 export async function run(words: readonly string[]): Promise<void> {
 	try {
 		await makeProgram().parseAsync(words, {from: 'user'});

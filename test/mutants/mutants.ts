@@ -555,7 +555,7 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
 	},
 	'a map reads its source as fast as it can': {
 		file: 'lib/api/map.ts',
-		find: 'return this.#read - this.#yielded >= this.#plan.window;',
+		find: 'return this.#progress.read - this.#yielded >= this.#plan.window;',
 		put: 'return false;',
 		killer: ['test/engine/map.test.ts', 'the source is never read more than the window ahead of what was yielded, in order finished'],
 	},
