@@ -158,9 +158,9 @@ export class JobMap<Item, Result> implements AsyncIterable<MapResult<Item, Resul
 		this.#phase = 'reading';
 		try {
 			// Read before anything is awaited: only from then on does the source listen to a stream, which may fail meanwhile.
-			const first = this.#source.next();
+			let step = this.#source.next();
 			await this.#jobs.open();
-			for (let step = first; this.#goesOn(); step = this.#source.next()) {
+			while (this.#goesOn()) {
 				if ('then' in step) {
 					if (!(await isSoon(step))) this.#sendGroup();
 					step = await step;
@@ -170,9 +170,11 @@ export class JobMap<Item, Result> implements AsyncIterable<MapResult<Item, Resul
 					break;
 				}
 				this.#progress.read++;
-				if (this.#group.push(step.value) < MAX_GROUP_ITEMS && !this.#isWindowFull()) continue;
-				this.#sendGroup();
-				await this.#hasRoom();
+				if (this.#group.push(step.value) >= MAX_GROUP_ITEMS || this.#isWindowFull()) {
+					this.#sendGroup();
+					await this.#hasRoom();
+				}
+				if (this.#goesOn()) step = this.#source.next();
 			}
 			await this.#source.end();
 			this.#consumer.set();

@@ -1,25 +1,7 @@
 import {availableParallelism} from 'node:os';
 import {pathToFileURL} from 'node:url';
-import {
-	atLeast,
-	bad,
-	boolean,
-	type Checks,
-	checked,
-	choice,
-	duration,
-	durationUpTo,
-	expected,
-	integer,
-	list,
-	MAX_DURATION_MS,
-	number,
-	type Size,
-	string,
-	text,
-	textOr,
-	url,
-} from '../job/checks.ts';
+import type {Checks, Size} from '../job/checks.ts';
+import {atLeast, bad, boolean, checked, choice, duration, expected, integer, list, number, string, text, textOr, url} from '../job/checks.ts';
 import {MAX_VALUE_LIMIT_BYTES} from '../job/encoding.ts';
 import type {Durability, Duration} from '../job/job.ts';
 import {blobThreshold, DEFAULTS, EXECUTION_CHECKS, lease, queuePath} from '../job/options.ts';
@@ -143,8 +125,8 @@ export const OPEN_CHECKS: Checks = {
 	isolation: choice('thread', 'process', 'inline'),
 	durability: choice('full', 'normal'),
 	defaults: value => checked('open({defaults})', value, EXECUTION_CHECKS),
-	drain: durationUpTo(MAX_DURATION_MS),
-	grace: durationUpTo(MAX_DURATION_MS),
+	drain: duration,
+	grace: duration,
 	lease,
 	maxValueBytes: integer(1, MAX_VALUE_LIMIT_BYTES),
 	maxCheckpointBytes: integer(1, MAX_VALUE_LIMIT_BYTES),

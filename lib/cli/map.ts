@@ -3,7 +3,7 @@ import {once} from 'node:events';
 import {existsSync} from 'node:fs';
 import {dirname, relative, resolve} from 'node:path';
 import {type Command, Option} from 'commander';
-import {closeOnSignals, type Engine, FaenaError, type HaltOption, type Job, type JobId, type JobMap, type MapResult, open} from '../index.ts';
+import {closeOnSignals, type Engine, FaenaError, type Job, type JobId, type JobMap, type MapOptions, type MapResult, open} from '../index.ts';
 import type {JobQueue} from '../queue.ts';
 import {defined} from '../support/defined.ts';
 import {type MapStatus, showBar} from './bar.ts';
@@ -11,19 +11,13 @@ import {filesOf, type Item, linesOf, refuseFolderAsInput} from './items.ts';
 import {toCount, toHalt, toTime, useQueue} from './options.ts';
 import {count, ExitCode, escapeControls, explain, formatRate, printError, toJson} from './print.ts';
 
-interface Options {
+/** The flags. Those of jobs and maps have the names of the options of `map()`. */
+interface Options extends Omit<MapOptions<Item, unknown>, 'order' | 'missing'>, Required<Pick<MapOptions<Item, unknown>, 'order' | 'missing'>> {
 	readonly queue: string;
 	readonly workers?: number;
 	readonly isolation: 'thread' | 'process';
-	readonly halt?: HaltOption;
-	readonly timeout?: string;
-	readonly maxAttempts?: number;
-	readonly batch?: string;
-	readonly order: 'input' | 'finished';
 	readonly lines?: true;
 	readonly ndjson?: true;
-	readonly missing: 'keep' | 'cancel' | 'delete';
-	readonly retryFailed?: true;
 	readonly quiet?: true;
 }
 
@@ -84,7 +78,9 @@ interface Plan {
 
 /** Checks all that can be checked before the queue is opened. */
 async function plan(target: string, globs: readonly string[], {lines, ndjson, batch, queue}: Options): Promise<Plan> {
-	const [module, task] = splitTarget(target);
+	const [, module, task] = /^(.+)#([^#]+)$/.exec(target) ?? [];
+	if (module === undefined || task === undefined)
+		throw wrong(`Name a module and one of its functions, for instance './tasks.ts#thumbnail'; this is ${JSON.stringify(target)}.`);
 	const sources = [globs.length > 0, lines, ndjson].filter(Boolean).length;
 	if (sources > 1) throw wrong('Give globs, --lines or --ndjson: one of them.');
 	if (sources === 0) throw wrong("Give globs that name the files, for instance 'photos/*.jpg', or --lines or --ndjson to read items from stdin.");
@@ -96,21 +92,13 @@ async function plan(target: string, globs: readonly string[], {lines, ndjson, ba
 }
 
 async function map({module, task, batch, items}: Plan, options: Options): Promise<number> {
-	const {queue, workers, isolation, timeout, maxAttempts, order, missing, retryFailed = false, halt} = options;
+	const {queue, workers, isolation, lines: _, ndjson: __, quiet: ___, ...mapOptions} = options;
 	if (existsSync(queue)) await useQueue(queue, {}, opened => refuseUnfinished(opened, queue, {module, task, batch}));
 	const engine = await open({queue, tasks: module, taskOutput: 'stderr', isolation, closeOnSignals: true, ...defined({workers})});
 	try {
-		const results = engine.map(task, items as Iterable<Item>, {
-			batch,
-			key: (item: Item) => item.key,
-			payload: (item: Item) => item.payload,
-			order,
-			// A line's key is its number, so the line may have changed.
-			changed: 'rerun',
-			missing,
-			retryFailed,
-			...defined({timeout, maxAttempts, halt}),
-		});
+		// A line's key is its number, so the line may have changed.
+		const keyed = {batch, key: (item: Item) => item.key, payload: (item: Item) => item.payload, changed: 'rerun'} as const;
+		const results = engine.map(task, items as Iterable<Item>, {...mapOptions, ...keyed});
 		const code = await new MapRun(engine, results, options, 'length' in items ? items.length : undefined).print();
 		await engine.close();
 		return code;
@@ -124,14 +112,6 @@ async function map({module, task, batch, items}: Plan, options: Options): Promis
 		// An open stdin would keep the process alive.
 		if (!('length' in items)) process.stdin.destroy();
 	}
-}
-
-function splitTarget(target: string): [module: string, task: string] {
-	const [, module, task] = /^(.+)#([^#]+)$/.exec(target) ?? [];
-	if (module === undefined || task === undefined) {
-		throw wrong(`Name a module and one of its functions, for instance './tasks.ts#thumbnail'; this is ${JSON.stringify(target)}.`);
-	}
-	return [module, task];
 }
 
 function wrong(sentence: string): FaenaError {

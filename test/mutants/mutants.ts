@@ -561,8 +561,8 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
 	},
 	'a map reads its source only once its batch is open': {
 		file: 'lib/api/map.ts',
-		find: 'const first = this.#source.next();\n\t\t\tawait this.#jobs.open();',
-		put: 'await this.#jobs.open();\n\t\t\tconst first = this.#source.next();',
+		find: 'let step = this.#source.next();\n\t\t\tawait this.#jobs.open();',
+		put: 'await this.#jobs.open();\n\t\t\tlet step = this.#source.next();',
 		killer: ['test/engine/map-sources.test.ts', 'a file that is not there ends the loop with its error, as it ends a loop over the stream itself'],
 	},
 	'two maps have the same batch': {
