@@ -1,7 +1,7 @@
 import type {Command} from 'commander';
 import {type BatchInfo, toBatchInfo} from '../api/handles.ts';
 import {statusSummary} from '../index.ts';
-import {lookAtQueue} from './options.ts';
+import {useQueue} from './options.ts';
 import {clock, count, formatRate, formatTime, inLine, print, toJson} from './print.ts';
 
 export function addBatches(program: Command): void {
@@ -13,7 +13,7 @@ export function addBatches(program: Command): void {
 		.option('--json', 'print a line of JSON for each')
 		.action(async ({queue: file, json}: {readonly queue: string; readonly json?: true}) => {
 			const now = Date.now();
-			const batches = await lookAtQueue(file, async queue => (await queue.batches()).map(batch => toBatchInfo(batch, now)));
+			const batches = await useQueue(file, async queue => (await queue.batches()).map(batch => toBatchInfo(batch, now)), {readOnly: true});
 			await print(json ? batches.map(batch => `${toJson(batch)}\n`).join('') : describe(file, batches));
 		});
 }

@@ -44,9 +44,7 @@ function addChange(command: Command, change: (queue: JobQueue, filter: JobFilter
 		.action(async (texts: readonly string[], {queue: file, batch, task}: Options) => {
 			const ids = texts.length > 0 ? texts.map(toId) : undefined;
 			if (!ids && batch === undefined && task === undefined) throw new FaenaError('BadOption', `Name what to ${command.name()}: ids, a --batch or a --task.`);
-			await useQueue(file, {}, async queue => {
-				// Jobs of killed processes no longer run.
-				await queue.reclaim();
+			await useQueue(file, async queue => {
 				if (batch !== undefined) await batchOf(queue, batch);
 				await print(await change(queue, defined({ids, batch, task})));
 				await refuseMissing(queue, ids ?? []);

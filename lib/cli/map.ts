@@ -93,7 +93,7 @@ async function plan(target: string, globs: readonly string[], {lines, ndjson, ba
 
 async function map({module, task, batch, items}: Plan, options: Options): Promise<number> {
 	const {queue, workers, isolation, lines: _, ndjson: __, quiet: ___, ...mapOptions} = options;
-	if (existsSync(queue)) await useQueue(queue, {}, opened => refuseUnfinished(opened, queue, {module, task, batch}));
+	if (existsSync(queue)) await useQueue(queue, opened => refuseUnfinished(opened, queue, {module, task, batch}));
 	const engine = await open({queue, tasks: module, taskOutput: 'stderr', isolation, closeOnSignals: true, ...defined({workers})});
 	try {
 		// A line's key is its number, so the line may have changed.
@@ -140,7 +140,6 @@ const MAX_LISTED_JOBS = 5000;
  * @throws FaenaError `BadOption`
  */
 async function refuseUnfinished(queue: JobQueue, file: string, {module, task, batch}: Omit<Plan, 'items'>): Promise<void> {
-	await queue.reclaim();
 	const unfinished = await queue.jobs({status: ['pending', 'running', 'failed']}, {limit: MAX_LISTED_JOBS});
 	const other = unfinished.find(job => job.batch !== batch && (job.task === task || isOf(module, job)));
 	if (!other) return;

@@ -5,7 +5,7 @@ import {InvalidArgumentError} from 'commander';
 import type {StringValue} from 'ms';
 import ms from 'ms';
 import {FaenaError, type HaltOption, type JobId} from '../index.ts';
-import {type Batch, type JobQueue, openQueue, type QueueOptions} from '../queue.ts';
+import {type Batch, type JobQueue, openQueue} from '../queue.ts';
 
 export function toCount(text: string): number {
 	if (/^[1-9]\d{0,5}$/.test(text)) return Number(text);
@@ -34,16 +34,13 @@ export function toId(text: string): JobId {
 	throw new FaenaError('BadOption', `A job's id is a positive whole number, such as the "jobId" in the output of faena map; this is ${JSON.stringify(text)}.`);
 }
 
-/** Opens an existing queue read-only. It writes nothing, so jobs of killed processes are still shown as running. */
-export async function lookAtQueue<Result>(file: string, look: (queue: JobQueue) => Promise<Result>): Promise<Result> {
-	return useQueue(file, {readOnly: true}, look);
-}
-
-/** Opens an existing queue, and never creates one. */
-export async function useQueue<Result>(file: string, options: QueueOptions, use: (queue: JobQueue) => Promise<Result>): Promise<Result> {
+/** Opens an existing queue for a moment, to change it or, with `readOnly`, to look at it. Never creates one. */
+export async function useQueue<Result>(file: string, use: (queue: JobQueue) => Promise<Result>, {readOnly = false} = {}): Promise<Result> {
 	if (!existsSync(file)) throw new FaenaError('BadDatabase', `There is no queue ${file} here; name its file with --queue.`);
-	const queue = await openQueue(file, options);
+	const queue = await openQueue(file, {readOnly});
 	try {
+		// Jobs of killed processes no longer run. A queue that is only looked at still shows them as running.
+		if (!readOnly) await queue.reclaim();
 		return await use(queue);
 	} finally {
 		await queue.close();

@@ -1,7 +1,7 @@
 import type {Command} from 'commander';
 import {FaenaError, type FailureRecord, type Job, type LogLine, type PostMortem, type Progress} from '../index.ts';
 import {decode, type Encoded, type JobQueue, type JobValues} from '../queue.ts';
-import {lookAtQueue, toId} from './options.ts';
+import {toId, useQueue} from './options.ts';
 import {count, formatTime, print, toJson} from './print.ts';
 
 export function addShow(program: Command): void {
@@ -14,7 +14,7 @@ export function addShow(program: Command): void {
 		.option('--json', 'print one line of JSON, with nothing shortened')
 		.action(async (text: string, {queue: file, json}: {readonly queue: string; readonly json?: true}) => {
 			const id = toId(text);
-			const found = await lookAtQueue(file, queue => look(queue, id));
+			const found = await useQueue(file, queue => look(queue, id), {readOnly: true});
 			if (!found) throw new FaenaError('NoSuchJob', `There is no job ${id} in ${file}; it may have been cleaned up.`);
 			await print(json ? `${toJson(plain(found))}\n` : describe(found));
 		});

@@ -2,7 +2,7 @@ import type {Command} from 'commander';
 import {type Counts, type Job, statusSummary} from '../index.ts';
 import type {JobQueue} from '../queue.ts';
 import {defined} from '../support/defined.ts';
-import {batchOf, lookAtQueue} from './options.ts';
+import {batchOf, useQueue} from './options.ts';
 import {count, formatTime, inLine, print, toJson} from './print.ts';
 
 export function addStatus(program: Command): void {
@@ -14,7 +14,7 @@ export function addStatus(program: Command): void {
 		.option('--batch <name>', 'only the jobs of this batch')
 		.option('--json', 'print one line of JSON')
 		.action(async ({queue: file, batch, json}: {readonly queue: string; readonly batch?: string; readonly json?: true}) => {
-			const report = await lookAtQueue(file, queue => look(queue, batch));
+			const report = await useQueue(file, queue => look(queue, batch), {readOnly: true});
 			await print(json ? `${toJson(report)}\n` : describe(file, report));
 		});
 }
