@@ -39,10 +39,7 @@ export interface MapOptions<Item, Payload, Task extends string = string> extends
 	 * may die until the map has halted: workers go on with the jobs they have, up to two chunks each (of at most 2,000 jobs, about 100 ms).
 	 */
 	readonly halt?: HaltOption;
-	/**
-	 * A task. A job of it is enqueued when the batch completes: its input and all its jobs have ended, here or in another process.
-	 * The job's payload is `{batch, counts}`. If the batch completes again, after a retry, another one is enqueued.
-	 */
+	/** A task. A job of it with the payload `{batch, counts}` is enqueued each time the batch completes, here or in another process. */
 	readonly onComplete?: Task;
 }
 

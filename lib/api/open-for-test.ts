@@ -85,7 +85,8 @@ const TEST_CHECKS: Checks = {
 /** The wall clock of a test: it stands still until the test moves it. */
 export class TestClock {
 	#now: number;
-	#moved: () => void = () => undefined;
+	/** @internal Called whenever the clock has moved. */
+	moved: () => void = () => undefined;
 
 	/**
 	 * @param now a Date, or milliseconds since 1970, rounded to whole ones
@@ -106,12 +107,7 @@ export class TestClock {
 	 */
 	advance(by: Duration): void {
 		this.#now += argument('clock.advance()', 'time', by, duration);
-		this.#moved();
-	}
-
-	/** @internal Calls `moved` whenever the clock has moved. */
-	listen(moved: () => void): void {
-		this.#moved = moved;
+		this.moved();
 	}
 }
 
@@ -132,7 +128,7 @@ export class TestEngine<Tasks> extends Engine<Tasks> {
 		this.#client = client;
 		this.#closed = closed;
 		// Any call makes the dispatcher look at the clock.
-		clock.listen(() => void client.call({type: 'unwatch', ids: []}).catch(() => undefined));
+		clock.moved = () => void client.call({type: 'unwatch', ids: []}).catch(() => undefined);
 	}
 
 	/** Runs all jobs that are due, the jobs that these enqueue, and so on. Delayed, paused and parked jobs stay. Resolves with the counts. */

@@ -38,10 +38,7 @@ export interface OpenOptions {
 	readonly maxValueBytes?: number;
 	/** The most bytes of one `ctx.checkpoint(state)`, encoded; default 1 MiB. */
 	readonly maxCheckpointBytes?: number;
-	/**
-	 * Stores results larger than the threshold, encoded, in files of their own in the folder `DATABASE-blobs`, so that the database
-	 * stays small. The threshold is a number of bytes, or a text such as `'64kib'`, `'1mib'`. Default: all results are in the database.
-	 */
+	/** Stores results larger than the threshold, a number of bytes or a text such as `'64kib'`, in files in the folder `DATABASE-blobs`. Default: none. */
 	readonly blobs?: {readonly threshold: Size};
 	/**
 	 * On SIGINT and SIGTERM, shut down and then end the process; default false. After a second signal the engine does not wait for running
