@@ -140,10 +140,10 @@ const LOGGED = Object.keys(RECORDS).filter(type => !OWN.includes(type)) as Event
 
 /** Warnings about events that keep jobs from running. Without them, a user might not see why jobs wait. */
 const SENTENCES: Readonly<Partial<Record<EventName, (detail: never) => string | undefined>>> = {
-	slowStart: ({kind, task, durationMs}: SlowStart) => {
-		const what = task === undefined ? `A worker ${kind} has been loading the tasks module` : `The setup of task ${task} has been running`;
-		return `${what} for ${durationMs / 1000} s${task === undefined ? '' : ` in a worker ${kind}`}; no job runs there before it is done.`;
-	},
+	slowStart: ({kind, task, durationMs}: SlowStart) =>
+		task === undefined
+			? `A worker ${kind} has been loading the tasks module for ${durationMs / 1000} s; no job runs there before it is done.`
+			: `The setup of task ${task} has been running for ${durationMs / 1000} s in a worker ${kind}; no job runs there before it is done.`,
 	workerLost: ({kind, reason, error, leavesProcesses}: EngineEvents['workerLost'][0]) => {
 		if (reason === 'unready') return `A worker ${kind} can't be made ready, and is tried again until it can. ${error?.message ?? ''}`.trimEnd();
 		return leavesProcesses ? `Processes that tasks of a worker ${kind} have started may still live; Faena could not find or kill them all.` : undefined;

@@ -74,16 +74,20 @@ interface Wait {
  */
 export function waitForEnd(client: DispatcherClient, id: JobId, {signal, timeout}: Wait, watched?: Promise<unknown>): Promise<Notice> {
 	return new Promise((resolve, reject) => {
-		let stopTimer = () => {};
-		const end = (act: () => void) => {
-			stopTimer();
+		let stopTimer: (() => void) | undefined;
+		const stop = () => {
+			stopTimer?.();
 			signal?.removeEventListener('abort', onAbort);
-			act();
 		};
-		const watcher = (notice: Notice | FaenaError) => end(() => (notice instanceof FaenaError ? reject(notice) : resolve(notice)));
+		const watcher = (end: Notice | FaenaError) => {
+			stop();
+			if (end instanceof FaenaError) reject(end);
+			else resolve(end);
+		};
 		const giveUp = (reason: unknown) => {
+			stop();
 			client.unwatch(id, watcher);
-			end(() => reject(reason));
+			reject(reason);
 		};
 		const onAbort = () => giveUp(signal?.reason);
 		client.watch(id, watcher);
