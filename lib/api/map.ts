@@ -65,9 +65,8 @@ export class JobMap<Item, Result> implements AsyncIterable<MapResult<Item, Resul
 	#hasBegun = false;
 	#phase: 'new' | 'reading' | 'fed' | 'halted' | 'over' = 'new';
 	#failure: {readonly error: unknown} | undefined;
+	/** Results that were yielded. In order of the input, also the next index to yield. */
 	#yielded = 0;
-	/** In order of the input: the next index to yield. */
-	#cursor = 0;
 
 	/** @internal Use `engine.map`. */
 	constructor(client: DispatcherClient, plan: MapPlan<Item>, items: Iterable<Item> | AsyncIterable<Item>) {
@@ -225,7 +224,6 @@ export class JobMap<Item, Result> implements AsyncIterable<MapResult<Item, Resul
 		const result = index === undefined ? undefined : this.#arrived.get(index);
 		if (!result) return undefined;
 		this.#arrived.delete(result.index);
-		this.#cursor = result.index + 1;
 		this.#yielded++;
 		this.#feeder.set();
 		return result;
@@ -233,8 +231,8 @@ export class JobMap<Item, Result> implements AsyncIterable<MapResult<Item, Resul
 
 	/** The next index. Once all results have arrived, it skips items for which the map waits no longer. */
 	#nextOfInput(): number {
-		while (this.#hasAllArrived() && this.#cursor < this.#jobs.sent && !this.#arrived.has(this.#cursor)) this.#cursor++;
-		return this.#cursor;
+		while (this.#hasAllArrived() && this.#yielded < this.#jobs.sent && !this.#arrived.has(this.#yielded)) this.#yielded++;
+		return this.#yielded;
 	}
 
 	/** Waits for a result. If the map waits for its input, and no job is under way, it also checks that its batch was not deleted. */
