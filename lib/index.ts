@@ -3,56 +3,24 @@
 // biome-ignore-start assist/source/organizeImports: the version check comes before anything that loads native code
 import './support/node-version.ts';
 
-export {BatchHandle, type BatchInfo} from './api/batch-handle.ts';
-export {Engine} from './api/engine.ts';
+export {Engine, open} from './api/engine.ts';
 export {type EnqueueInArgs, enqueueIn} from './api/enqueue-in.ts';
-export {CHANNELS, type EngineEvents} from './api/events.ts';
-export type {HaltOption} from './api/map-options.ts';
-export type {JobDetails} from './api/job-handle.ts';
-export {JobHandle, type JobOutcome, type WaitOptions} from './api/job-handle.ts';
-export type {Logger} from './api/events.ts';
+export {CHANNELS, type EngineEvents, type Logger} from './api/events.ts';
+export {BatchHandle, type BatchInfo, type JobDetails, JobHandle, type JobOutcome, type WaitOptions} from './api/handles.ts';
 export {JobMap, type MapProgress, type MapResult} from './api/map.ts';
-export type {MapOptions} from './api/map-options.ts';
-export {open} from './api/open.ts';
-export type {OpenOptions, RecycleOptions} from './api/open-options.ts';
+export type {HaltOption, MapOptions} from './api/map-options.ts';
+export type {AnyTasks, EnqueueArgs, OpenOptions, PayloadOf, RecycleOptions, ResultOf, TaskName} from './api/open-options.ts';
 export {closeOnSignals} from './api/signals.ts';
-export type {AnyTasks, EnqueueArgs, PayloadOf, ResultOf, TaskName} from './api/open-options.ts';
 export type {CompletedBatch} from './job/batch.ts';
 export type {Size} from './job/checks.ts';
 export type {SlowStart, WorkerLoss} from './job/events.ts';
 export type {FailureRecord, PostMortem} from './job/failure.ts';
-export {
-	type BackoffOption,
-	type Counts,
-	type Durability,
-	type Duration,
-	isTerminal,
-	type Job,
-	type JobFilter,
-	type JobId,
-	type JobStatus,
-	type LogLevel,
-	type LogLine,
-	type Page,
-	type Progress,
-	STATUSES,
-	type StopReason,
-} from './job/job.ts';
+export type {BackoffOption, Counts, Durability, Duration, Job, JobFilter, JobId, JobStatus, LogLevel, LogLine, Page, Progress, StopReason} from './job/job.ts';
+export {isTerminal, STATUSES, statusSummary} from './job/job.ts';
 export {DEFAULTS} from './job/options.ts';
 export type {EngineStats, Quantiles, TaskStats} from './job/stats.ts';
-export {statusSummary} from './job/job.ts';
-export {
-	type BatchResults,
-	type BatchTaskOptions,
-	type ExecutionOptions,
-	type Isolation,
-	type JobOptions,
-	type TaskContext,
-	type TaskFunction,
-	type TaskLog,
-	type TaskOptions,
-	task,
-} from './job/task.ts';
+export type {BatchResults, BatchTaskOptions, ExecutionOptions, Isolation, JobOptions, TaskContext, TaskFunction, TaskLog, TaskOptions} from './job/task.ts';
+export {task} from './job/task.ts';
 export type {ResourceLimits} from './job/worker-options.ts';
 export type {OwnConnection} from './store/sqlite/one-library.ts';
 export {type ErrorCode, FaenaError} from './support/errors.ts';

@@ -3,8 +3,6 @@
 // biome-ignore-start assist/source/organizeImports: the version check comes before anything that loads native code
 import './support/node-version.ts';
 
-export {openForTest, type TestOptions} from './api/open-for-test.ts';
-export {TestClock} from './api/open-for-test.ts';
-export {TestEngine} from './api/open-for-test.ts';
+export {openForTest, TestClock, TestEngine, type TestOptions} from './api/open-for-test.ts';
 export {FAILPOINTS, type FailpointAct, type FailpointName, type Failpoints} from './support/failpoint.ts';
 // biome-ignore-end assist/source/organizeImports: the version check comes before anything that loads native code

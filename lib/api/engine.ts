@@ -1,5 +1,5 @@
-import type {BatchOptions} from '../job/batch.ts';
-import {abortSignal, argument, bad, checked, choice, duration, integer, list, show, text} from '../job/checks.ts';
+import {abortSignal, argument, bad, type Checks, checked, choice, duration, integer, list, show, text} from '../job/checks.ts';
+import type {JobEvent} from '../job/events.ts';
 import {type EnqueuedGroup, idAt} from '../job/group.ts';
 import {type CleanupResult, type Counts, type Duration, type Job, type JobFilter, type JobId, type Page, STATUSES} from '../job/job.ts';
 import {JobMaker} from '../job/new-job.ts';
@@ -7,16 +7,50 @@ import {pack} from '../job/packed-strings.ts';
 import type {EngineStats} from '../job/stats.ts';
 import type {JobOptions} from '../job/task.ts';
 import {keyConflict} from '../store/conflicts.ts';
-import type {DispatcherClient} from '../transport/client.ts';
-import type {EnqueueCall, Notice} from '../transport/messages.ts';
-import {BatchHandle, type BatchInfo, toBatchInfo} from './batch-handle.ts';
+import {DispatcherClient} from '../transport/client.ts';
+import type {DispatcherStart, EnqueueCall, Notice} from '../transport/messages.ts';
+import {ThreadTransport, type Transport} from '../transport/thread.ts';
 import {type EnqueuedMany, type EnqueueManyOptions, enqueueMany} from './enqueue-many.ts';
-import type {EngineEvents, Events} from './events.ts';
-import {detailsOf, type JobDetails, JobHandle, toOutcome, toResult, type WaitOptions, waitForEnd} from './job-handle.ts';
-import {JobMap, UnreadMaps} from './map.ts';
-import {checkMapOptions, type MapOptions} from './map-options.ts';
-import type {AnyTasks, EnqueueArgs, PayloadOf, ResultOf, Settings, TaskName} from './open-options.ts';
+import {type EngineEvents, Events} from './events.ts';
+import {BatchHandle, type BatchInfo, detailsOf, type JobDetails, JobHandle, toBatchInfo, toOutcome, toResult, type WaitOptions, waitForEnd} from './handles.ts';
+import {dismissUnread, JobMap} from './map.ts';
+import {type MapOptions, planMap} from './map-options.ts';
+import type {AnyTasks, EnqueueArgs, OpenOptions, PayloadOf, ResultOf, Settings, TaskName} from './open-options.ts';
+import {resolveOpenOptions} from './open-options.ts';
 import {closeOnSignals, isSignalled} from './signals.ts';
+
+/**
+ * Opens the queue, starts the dispatcher's thread and its workers, and loads the tasks. Jobs that an earlier run left
+ * unfinished go on at once.
+ * @example await using faena = await open<typeof import('./tasks.ts')>({queue: 'jobs.db', tasks: new URL('./tasks.ts', import.meta.url)});
+ * @throws FaenaError `BadOption`, `BadTasksModule`, `SetupFailed`, `BadDatabase`, `NewerDatabase`
+ */
+export async function open<Tasks = AnyTasks>(options: OpenOptions): Promise<Engine<Tasks>> {
+	const settings = resolveOpenOptions(options);
+	// Inline code is loaded only when it is needed: it would double the code that other programs load.
+	const openTransport = settings.isolation === 'inline' ? (await import('./inline.ts')).openInline : ThreadTransport.open;
+	return connect(settings, openTransport, (client, events) => new Engine<Tasks>(settings, client, events));
+}
+
+/** Connects to a dispatcher, and makes an engine with the connection. `publish` takes events that come before the transport is open. */
+export async function connect<Made>(
+	{queue, durability, blobThresholdBytes, leaseMs, tasks, closeOnSignals, logger, ...settings}: Settings,
+	openTransport: (start: DispatcherStart, publish: (event: JobEvent) => void) => Promise<Transport>,
+	make: (client: DispatcherClient, events: Events) => Made,
+): Promise<Made> {
+	const events = new Events(queue, logger);
+	const pool = tasks === undefined ? undefined : {...settings, tasks};
+	const start = {queue, durability, blobThresholdBytes, leaseMs, events: events.changedSubscriptions(), closeOnSignals, pool};
+	const client = new DispatcherClient(await openTransport(start, event => events.publish(event)), events);
+	try {
+		const made = make(client, events);
+		events.log('opened', {isolation: settings.isolation, workers: settings.workers, tasks: client.tasks.map(({name}) => name)});
+		return made;
+	} catch (error) {
+		await client.terminate();
+		throw error;
+	}
+}
 
 /** An open queue with its dispatcher and workers: enqueues jobs, awaits them, lists them, and controls them. `open()` makes it. */
 export class Engine<Tasks = AnyTasks> implements AsyncDisposable {
@@ -25,7 +59,6 @@ export class Engine<Tasks = AnyTasks> implements AsyncDisposable {
 	readonly #events: Events;
 	readonly #maker: JobMaker;
 	readonly #now: () => number;
-	readonly #unreadMaps = new UnreadMaps();
 	readonly #stopListening: (() => void) | undefined;
 	#closing: Promise<void> | undefined;
 
@@ -75,15 +108,15 @@ export class Engine<Tasks = AnyTasks> implements AsyncDisposable {
 		task: Name,
 		...[payload, options]: EnqueueArgs<Tasks, Name, JobOptions & Pick<WaitOptions, 'signal'>>
 	): Promise<ResultOf<Tasks, Name>> {
-		const {signal: given, ...jobOptions} = options ?? {};
-		const {signal} = checked('call()', {signal: given}, {signal: abortSignal}) as {signal?: AbortSignal};
+		const {signal, ...jobOptions} = options ?? {};
+		const wait: Pick<WaitOptions, 'signal'> = checked('call()', {signal}, {signal: abortSignal});
 		const call = this.#enqueueCall('call()', task, payload, jobOptions, true);
 		const notice = await new Promise<Notice>((resolve, reject) => {
 			const onReply = (reply: unknown) => {
 				const {ids, conflicts} = reply as EnqueuedGroup;
 				const id = idAt(ids, 0);
 				if (conflicts) reject(keyConflict({task, key: jobOptions.key ?? ''}, id));
-				else waitForEnd(this.#client, id, signal ? {signal} : {}).then(resolve, reject);
+				else waitForEnd(this.#client, id, wait).then(resolve, reject);
 			};
 			this.#client.send(call, onReply, reject);
 		});
@@ -112,11 +145,7 @@ export class Engine<Tasks = AnyTasks> implements AsyncDisposable {
 		items: Iterable<Item> | AsyncIterable<Item>,
 		options: MapOptions<Item, unknown> = {},
 	): JobMap<Item, ResultOf<Tasks, Name>> {
-		const settings = checkMapOptions(options);
-		const {priority, runAt, delayMs, policy} = this.#maker.resolve('map()', task, settings.jobOptions);
-		const onComplete = settings.onComplete === undefined ? undefined : this.#toOnComplete(settings.onComplete);
-		const encode = (payload: unknown) => this.#maker.encode(payload);
-		return new JobMap(this.#client, {...settings, task, priority, runAt, delayMs, policy, onComplete, encode}, items, this.#unreadMaps);
+		return new JobMap(this.#client, planMap(this.#maker, task, options), items);
 	}
 
 	/** A handle for a job with a known id, for instance one that another program enqueued. */
@@ -134,7 +163,7 @@ export class Engine<Tasks = AnyTasks> implements AsyncDisposable {
 	 * pass the id of the last job as `after`. The dispatcher does nothing else while it reads a page, so a page of many thousands delays it.
 	 */
 	async jobs(filter: JobFilter = {}, page: Page = {}): Promise<readonly Job[]> {
-		return this.#client.verb('jobs', checkFilter('jobs()', filter), checkPage(page));
+		return this.#client.verb('jobs', checked('jobs()', filter, FILTER_CHECKS), checked('jobs()', page, PAGE_CHECKS));
 	}
 
 	/** All batches, in the order in which they were made. */
@@ -171,10 +200,7 @@ export class Engine<Tasks = AnyTasks> implements AsyncDisposable {
 		return this.#client.verb('retry', toFilter('retry()', jobs));
 	}
 
-	/**
-	 * Pauses a task, or all tasks of this engine: no job of it starts, here and in every other process, until {@link resume}. Durable. Running
-	 * jobs go on.
-	 */
+	/** Pauses a task, or all tasks of this engine: no job of it starts, here or in another process, until {@link resume}. Durable. Running jobs go on. */
 	async pause(task?: TaskName<Tasks>): Promise<void> {
 		await this.#client.verb('pause', this.#names('pause()', task));
 	}
@@ -231,7 +257,7 @@ export class Engine<Tasks = AnyTasks> implements AsyncDisposable {
 	 */
 	async close(options: {readonly drain?: Duration} = {}): Promise<void> {
 		const {drain: drainMs = this.#settings.drainMs} = checked('close()', options, {drain: duration}) as {drain?: number};
-		this.#unreadMaps.dismiss();
+		dismissUnread(this.#client);
 		if (this.#client.isClosed) return this.#closing;
 		const closed = this.#client
 			.call({type: 'close', drainMs, isSignalled: isSignalled()})
@@ -248,17 +274,10 @@ export class Engine<Tasks = AnyTasks> implements AsyncDisposable {
 		await this.close();
 	}
 
-	// ——— helpers ———
-
 	#listen(how: 'on' | 'once' | 'off', event: keyof EngineEvents, listener: () => void): this {
 		this.#events.listen(how, event, listener);
 		this.#client.subscribe();
 		return this;
-	}
-
-	#toOnComplete(task: string): Required<BatchOptions>['onComplete'] {
-		const {priority, policy} = this.#maker.resolve('map() for onComplete', task, {});
-		return {task, priority, policy};
 	}
 
 	#enqueueCall(where: string, task: string, payload: unknown, options: JobOptions | undefined, watch: boolean): EnqueueCall {
@@ -281,23 +300,19 @@ export function checkId(id: unknown): JobId {
 }
 
 /** Checks the filter of a verb that changes jobs. A condition that is `undefined` is refused: it is a mistake, and would widen the filter. */
-export function toFilter(where: string, jobs: JobId | JobFilter): JobFilter {
+function toFilter(where: string, jobs: JobId | JobFilter): JobFilter {
 	if (typeof jobs !== 'object') return {ids: [checkId(jobs)]};
-	const filter = checkFilter(where, jobs);
+	const filter = checked(where, jobs, FILTER_CHECKS);
 	const missing = Object.entries(jobs).find(([, value]) => value === undefined);
 	if (missing) throw bad(`${where} got ${missing[0]}: undefined, which would mean every job; leave ${missing[0]} out if that is meant`);
 	return filter;
 }
 
-export function checkFilter(where: string, filter: JobFilter): JobFilter {
-	return checked(where, filter, {
-		task: text,
-		batch: text,
-		ids: value => list(value).map(checkId),
-		status: value => (Array.isArray(value) ? value.map(choice(...STATUSES)) : choice(...STATUSES)(value)),
-	});
-}
+const FILTER_CHECKS: Checks = {
+	task: text,
+	batch: text,
+	ids: value => list(value).map(checkId),
+	status: value => (Array.isArray(value) ? value.map(choice(...STATUSES)) : choice(...STATUSES)(value)),
+};
 
-export function checkPage(page: Page): Page {
-	return checked('jobs()', page, {after: integer(0, Number.MAX_SAFE_INTEGER), limit: integer(1, 100_000)});
-}
+const PAGE_CHECKS: Checks = {after: integer(0, Number.MAX_SAFE_INTEGER), limit: integer(1, 100_000)};

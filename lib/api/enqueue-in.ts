@@ -5,7 +5,6 @@ import {JobMaker} from '../job/new-job.ts';
 import type {JobOptions} from '../job/task.ts';
 import {enqueueOn} from '../store/sqlite/enqueue-on.ts';
 import {type OwnConnection, WHY_ONE_LIBRARY} from '../store/sqlite/one-library.ts';
-import {defined} from '../support/defined.ts';
 import type {AnyTasks, EnqueueArgs, TaskName} from './open-options.ts';
 
 const MAKER = new JobMaker([], {}, MAX_VALUE_LIMIT_BYTES);
@@ -39,9 +38,8 @@ export function enqueueIn<Tasks = AnyTasks>(
 ): {readonly id: JobId; readonly reused: boolean} {
 	checkConnection(connection);
 	if (typeof task !== 'string' || task === '') throw bad("enqueueIn() expects a task's name after the connection");
-	const {key, ...resolved} = MAKER.resolve('enqueueIn()', task, options ?? {});
-	const job = {task, payload: MAKER.encode(payload), ...resolved, ...defined({key})};
-	return enqueueOn(connection, job, Date.now());
+	const resolved = MAKER.resolve('enqueueIn()', task, options ?? {});
+	return enqueueOn(connection, {task, payload: MAKER.encode(payload), ...resolved}, Date.now());
 }
 
 function checkConnection(connection: OwnConnection): void {

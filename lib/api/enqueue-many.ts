@@ -39,17 +39,20 @@ export async function enqueueMany<Payload>(
 	const {key: toKey, ...rest} = options;
 	if (toKey !== undefined && typeof toKey !== 'function') throw bad('enqueueMany() expects as key a function of the payload');
 	const {key: _, ...resolved} = maker.resolve('enqueueMany()', task, rest);
+	const keyOf = toKey && ((payload: Payload) => checkKey('enqueueMany()', toKey(payload)));
 	const result: EnqueuedMany = {ids: [], reused: []};
 	const underWay: Promise<void>[] = [];
 	let jobs = 0;
 	try {
-		const keyOf = toKey && ((payload: Payload) => checkKey('enqueueMany()', toKey(payload)));
-		for await (const {encoded, keys} of groupsOf(payloads, payload => maker.encode(payload), keyOf)) {
+		for await (const {values, keys} of groupsOf(payloads, payload => maker.encode(payload), keyOf)) {
 			const start = jobs;
-			jobs += encoded.length;
-			const sent = client
-				.call({type: 'enqueue', group: {...resolved, task, values: pack(encoded), keys}, watch: false})
-				.then(reply => take(reply as EnqueuedGroup, {task, keys, start, jobs: encoded.length}, result));
+			jobs += values.length;
+			const sent = client.call({type: 'enqueue', group: {...resolved, task, values: pack(values), keys}, watch: false}).then(reply => {
+				const {ids, reused = [], conflicts: [conflict] = []} = reply as EnqueuedGroup;
+				if (conflict !== undefined) throw keyConflict({task, key: keys?.[conflict] ?? ''}, idAt(ids, conflict));
+				for (const [index, id] of listIds(ids, values.length).entries()) result.ids[start + index] = id;
+				for (const index of reused) result.reused.push(idAt(ids, index));
+			});
 			// It is awaited below. Without this, its rejection would be unhandled if an earlier group fails first.
 			sent.catch(() => undefined);
 			underWay.push(sent);
@@ -63,33 +66,12 @@ export async function enqueueMany<Payload>(
 	}
 }
 
-interface Sent {
-	readonly task: string;
-	readonly keys: readonly string[] | undefined;
-	/** Index of its first payload among all. */
-	readonly start: number;
-	readonly jobs: number;
-}
-
-/** @throws FaenaError `KeyConflict` */
-function take(group: EnqueuedGroup, {task, keys, start, jobs}: Sent, {ids, reused}: EnqueuedMany): void {
-	const [conflict] = group.conflicts ?? [];
-	if (conflict !== undefined) throw keyConflict({task, key: keys?.[conflict] ?? ''}, idAt(group.ids, conflict));
-	for (const [index, id] of listIds(group.ids, jobs).entries()) ids[start + index] = id;
-	for (const index of group.reused ?? []) reused.push(idAt(group.ids, index));
-}
-
-interface PayloadGroup {
-	readonly encoded: Encoded[];
-	readonly keys: string[] | undefined;
-}
-
 async function* groupsOf<Payload>(
 	payloads: Iterable<Payload> | AsyncIterable<Payload>,
 	encode: (payload: Payload) => Encoded,
 	keyOf: ((payload: Payload) => string) | undefined,
-): AsyncGenerator<PayloadGroup> {
-	const emptyGroup = (): PayloadGroup => ({encoded: [], keys: keyOf && []});
+): AsyncGenerator<{readonly values: Encoded[]; readonly keys: string[] | undefined}> {
+	const emptyGroup = () => ({values: [] as Encoded[], keys: keyOf && ([] as string[])});
 	let group = emptyGroup();
 	let size = 0;
 	/** Returns true if the group is full. */
@@ -97,7 +79,7 @@ async function* groupsOf<Payload>(
 		const encoded = encode(payload);
 		size += encoded?.length ?? 0;
 		if (keyOf) group.keys?.push(keyOf(payload));
-		return group.encoded.push(encoded) >= MAX_GROUP_JOBS || size >= MAX_GROUP_BYTES;
+		return group.values.push(encoded) >= MAX_GROUP_JOBS || size >= MAX_GROUP_BYTES;
 	};
 	const takeGroup = () => {
 		const full = group;
@@ -110,5 +92,5 @@ async function* groupsOf<Payload>(
 	} else {
 		for await (const payload of payloads) if (add(payload)) yield takeGroup();
 	}
-	if (group.encoded.length > 0) yield group;
+	if (group.values.length > 0) yield group;
 }

@@ -44,18 +44,10 @@ export const CHANNELS = {
 	'faena:worker:lost': 'workerLost',
 } as const satisfies Readonly<Record<string, keyof EngineEvents>>;
 
-const EVENTS: Readonly<Record<keyof EngineEvents, true>> = {
-	completed: true,
-	failed: true,
-	dead: true,
-	cancelled: true,
-	progress: true,
-	log: true,
-	batchCompleted: true,
-	workerLost: true,
-	slowStart: true,
-	secondLibrary: true,
-};
+const EVENTS: readonly (keyof EngineEvents)[] = [
+	...(['completed', 'failed', 'dead', 'cancelled', 'progress', 'log', 'batchCompleted'] as const),
+	...(['workerLost', 'slowStart', 'secondLibrary'] as const),
+];
 
 const BY_EVENT: ReadonlyMap<EventName, Channel> = new Map(Object.entries(CHANNELS).map(([name, event]) => [event, channel(name)]));
 
@@ -84,29 +76,28 @@ export class Events {
 
 	/** @throws FaenaError `BadOption` if no event has the name, or the listener is not a function */
 	listen(how: 'on' | 'once' | 'off', event: keyof EngineEvents, listener: () => void): void {
-		const names = Object.keys(EVENTS);
-		if (!names.includes(event)) throw bad(`${how}() has no event ${JSON.stringify(event)}${nearest(String(event), names)}`);
+		if (!EVENTS.includes(event)) throw bad(`${how}() has no event ${JSON.stringify(event)}${nearest(String(event), EVENTS)}`);
 		argument(`${how}()`, 'listener', listener, callable);
 		this.emitter[how](event, listener);
 	}
 
 	publish({type, ...event}: JobEvent): void {
 		const detail = 'error' in event && event.error ? {...event, error: fromFailure(event.error as FailureRecord)} : event;
+		const subscribers = BY_EVENT.get(type);
 		isolate(() => this.emitter.emit(type as keyof EngineEvents, detail as never));
-		const listeners = BY_EVENT.get(type);
-		if (listeners?.hasSubscribers) listeners.publish({queue: this.#queue, ...detail});
-		if (!this.#logger && !listeners?.hasSubscribers && this.emitter.listenerCount(type as keyof EngineEvents) === 0) warn(type, detail);
-		this.#log(type, detail);
+		if (subscribers?.hasSubscribers) subscribers.publish({queue: this.#queue, ...detail});
+		else if (!this.#logger && this.emitter.listenerCount(type as keyof EngineEvents) === 0) warn(type, detail);
+		this.log(type, detail);
 	}
 
-	/** Logs something about the engine itself. */
-	log(type: 'opened' | 'closed' | 'dispatcherFailed', detail: object): void {
-		this.#log(type, {queue: this.#queue, ...detail});
-	}
-
-	#log(type: Parameters<typeof log>[1], detail: object): void {
+	/** Logs an event, if its type is logged. A job's id is logged as `jobId`, and an error as `err`, the name that pino serializes. */
+	log(type: EventName | keyof typeof RECORDS, detail: object): void {
 		const logger = this.#logger;
-		if (logger) isolate(() => log(logger, type, detail));
+		if (!logger || !Object.hasOwn(RECORDS, type)) return;
+		const [level, message] = RECORDS[type as keyof typeof RECORDS];
+		const {id, error, ...rest} = detail as {readonly id?: unknown; readonly error?: unknown};
+		const queue = OWN.includes(type) ? this.#queue : undefined;
+		isolate(() => logger[level](defined({queue, jobId: id, ...rest, err: error}), message));
 	}
 }
 
@@ -145,27 +136,19 @@ const RECORDS = {
 const OWN: readonly string[] = ['opened', 'closed', 'dispatcherFailed'];
 
 /** The dispatcher's events that are logged. */
-export const LOGGED = Object.keys(RECORDS).filter(type => !OWN.includes(type)) as EventName[];
-
-/** Logs the event, if its type is logged. A job's id is logged as `jobId`, and an error as `err`, the name that pino serializes. */
-export function log(logger: Logger, type: EventName | keyof typeof RECORDS, detail: object): void {
-	if (!Object.hasOwn(RECORDS, type)) return;
-	const {id, error, ...rest} = detail as {readonly id?: unknown; readonly error?: unknown};
-	const [level, message] = RECORDS[type as keyof typeof RECORDS];
-	logger[level](defined({jobId: id, ...rest, err: error}), message);
-}
+const LOGGED = Object.keys(RECORDS).filter(type => !OWN.includes(type)) as EventName[];
 
 /** Warnings about events that keep jobs from running. Without them, a user might not see why jobs wait. */
 const SENTENCES: Readonly<Partial<Record<EventName, (detail: never) => string | undefined>>> = {
-	slowStart: ({kind, task, durationMs}: {readonly kind: string; readonly task?: string; readonly durationMs: number}) => {
-		const what = task === undefined ? `A worker ${kind} has been loading the tasks module` : `The setup of task ${task} has been running`;
-		return `${what} for ${durationMs / 1000} s${task === undefined ? '' : ` in a worker ${kind}`}; no job runs there before it is done.`;
-	},
-	workerLost: ({kind, reason, error, leavesProcesses}: Omit<WorkerLoss, 'error'> & {readonly error?: Error}) => {
+	slowStart: ({kind, task, durationMs}: SlowStart) =>
+		task === undefined
+			? `A worker ${kind} has been loading the tasks module for ${durationMs / 1000} s; no job runs there before it is done.`
+			: `The setup of task ${task} has been running for ${durationMs / 1000} s in a worker ${kind}; no job runs there before it is done.`,
+	workerLost: ({kind, reason, error, leavesProcesses}: EngineEvents['workerLost'][0]) => {
 		if (reason === 'unready') return `A worker ${kind} can't be made ready, and is tried again until it can. ${error?.message ?? ''}`.trimEnd();
 		return leavesProcesses ? `Processes that tasks of a worker ${kind} have started may still live; Faena could not find or kill them all.` : undefined;
 	},
-	secondLibrary: ({message}: {readonly message: string}) => message,
+	secondLibrary: ({message}: EngineEvents['secondLibrary'][0]) => message,
 	refused: ({id, task, error}: {readonly id?: number; readonly task?: string; readonly error: Error}) => {
 		if (id !== undefined) return `Job ${id} is left as it is. ${error.message}`;
 		return task === undefined ? error.message : `No job of task ${task} can be started. ${error.message}`;
@@ -173,7 +156,7 @@ const SENTENCES: Readonly<Partial<Record<EventName, (detail: never) => string | 
 };
 
 /** The events that become warnings if they have no listener. */
-export const WARNED = Object.keys(SENTENCES) as readonly EventName[];
+const WARNED = Object.keys(SENTENCES) as readonly EventName[];
 
 let last: string | undefined;
 

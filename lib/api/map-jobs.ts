@@ -1,13 +1,10 @@
 import {type EnqueuedGroup, listIds} from '../job/group.ts';
-import type {JobId} from '../job/job.ts';
-import {checkKey} from '../job/options.ts';
+import type {BatchId, Job, JobId} from '../job/job.ts';
 import {pack} from '../job/packed-strings.ts';
 import {keyConflict} from '../store/conflicts.ts';
-import {defined} from '../support/defined.ts';
 import {FaenaError} from '../support/errors.ts';
 import type {DispatcherClient, Watcher} from '../transport/client.ts';
 import type {Notice} from '../transport/messages.ts';
-import {IdSet, type MapBatch} from './map-batch.ts';
 import type {MapPlan} from './map-options.ts';
 
 /** An item of a map, and its job. */
@@ -19,7 +16,7 @@ export interface MapItem<Item> {
 	readonly jobId: JobId;
 }
 
-/** The map, as its jobs see it. */
+/** What a map hears of its jobs. */
 interface MapJobsListener<Item> {
 	/** @param reused true if the job had ended before this map began */
 	ended(item: MapItem<Item>, end: Notice, reused: boolean): void;
@@ -35,97 +32,104 @@ interface UnderWay {
 	readonly isOwn: boolean;
 }
 
-/** The jobs of a map, from the message that enqueues them to their ends. */
+/** Jobs that are listed in one call: usually all that an earlier map of the default window left unfinished. */
+const MAX_PAGE_JOBS = 5000;
+const UNENDED = ['pending', 'running', 'failed'] as const;
+
+/**
+ * The jobs of a map, from the message that enqueues them to their ends, and its batch, if it has one. The map owns the batch from
+ * {@link open} to {@link leave}. Jobs that an earlier map left unfinished, and that the input has not had when it ends, are the missing ones.
+ */
 export class MapJobs<Item> {
 	readonly #client: DispatcherClient;
 	readonly #plan: MapPlan<Item>;
-	readonly #batch: MapBatch | undefined;
 	readonly #listener: MapJobsListener<Item>;
+	/** Number of items that were sent. */
+	sent = 0;
 	/** Jobs that are enqueued and have not ended, by index of their items. */
-	readonly #underWay = new Map<number, UnderWay>();
+	readonly underWay = new Map<number, UnderWay>();
 	/** Groups that were sent and not answered. */
-	readonly #unanswered = new Set<Promise<void>>();
+	readonly unanswered = new Set<Promise<void>>();
 	/** The first job that this map has made. Jobs with higher ids had not ended when the map began. */
-	#firstMade: JobId | undefined;
+	#firstMade: JobId = Infinity;
 	/** Jobs with lower ids that had not ended when this map began, or when it first enqueued their items. */
 	readonly #unended = new IdSet();
-	#sent = 0;
+	/** Unfinished jobs of an earlier map that the input has not had yet. */
+	readonly #unmet = new IdSet();
+	#opening: Promise<BatchId> | undefined;
+	/** The batch, once it is open. */
+	#batch: BatchId | undefined;
+	#hasInputEnded = false;
 	#isLeft = false;
 
-	constructor(client: DispatcherClient, plan: MapPlan<Item>, batch: MapBatch | undefined, listener: MapJobsListener<Item>) {
+	constructor(client: DispatcherClient, plan: MapPlan<Item>, listener: MapJobsListener<Item>) {
 		this.#client = client;
 		this.#plan = plan;
-		this.#batch = batch;
 		this.#listener = listener;
 	}
 
-	/** Number of items that were sent. */
-	get sent(): number {
-		return this.#sent;
-	}
-
-	/** Number of jobs that are enqueued and have not ended. */
-	get underWay(): number {
-		return this.#underWay.size;
-	}
-
-	/** Number of groups that were sent and not answered. */
-	get unanswered(): number {
-		return this.#unanswered.size;
-	}
-
-	/** Resolves once every group that was sent is answered. */
-	async allAnswered(): Promise<void> {
-		await Promise.all(this.#unanswered);
+	/**
+	 * Opens the batch, and finds its unfinished jobs.
+	 * @throws FaenaError `BatchInUse`, `BatchConflict`, `Closed`
+	 */
+	async open(): Promise<void> {
+		const {batch: name, group, onComplete} = this.#plan;
+		if (name === undefined) return;
+		this.#opening = this.#client.verb('openBatch', name, group.task, onComplete && {onComplete});
+		this.#batch = await this.#opening;
+		const {counts} = (await this.#client.verb('batch', name)) ?? {};
+		if (!counts || UNENDED.every(status => counts[status] === 0)) return;
+		for (let after: JobId | undefined = 0; after !== undefined; ) {
+			const page: readonly Job[] = await this.#client.verb('jobs', {batch: name, status: UNENDED}, {after, limit: MAX_PAGE_JOBS});
+			for (const {id} of page) this.#unmet.add(id);
+			after = page.length < MAX_PAGE_JOBS ? undefined : page.at(-1)?.id;
+		}
 	}
 
 	/**
 	 * Sends the items to be enqueued, as one group.
 	 * @throws FaenaError `BadOption`, `NotEncodable`, `TooLarge`, and errors of the functions `key` and `payload`
 	 */
-	enqueue(group: readonly Item[]): void {
-		const {task, priority, runAt, delayMs, policy, rerun, toKey, hasKeys, toPayload, encode} = this.#plan;
-		const start = this.#sent;
-		const keys = group.map((item, index) => checkKey('map()', toKey(item, start + index)));
-		const values = pack(group.map((item, index) => encode(toPayload(item, start + index))));
-		this.#sent += group.length;
+	enqueue(items: readonly Item[]): void {
+		const {group, hasKeys, keyOf, encode} = this.#plan;
+		const start = this.sent;
+		const keys = items.map((item, index) => keyOf(item, start + index));
+		const values = pack(items.map((item, index) => encode(item, start + index)));
+		this.sent += items.length;
 		const {promise, resolve} = Promise.withResolvers<void>();
-		this.#unanswered.add(promise);
+		this.unanswered.add(promise);
 		const answered = (take: () => void) => {
-			this.#unanswered.delete(promise);
+			this.unanswered.delete(promise);
 			take();
 			resolve();
 			this.#listener.answered();
 		};
 		this.#client.send(
-			{
-				type: 'enqueue',
-				group: {task, values, keys: hasKeys ? keys : undefined, batch: this.#batch?.id, rerun, priority, runAt, delayMs, policy},
-				watch: true,
-			},
-			reply => answered(() => this.#watch(group, keys, start, reply as EnqueuedGroup)),
+			{type: 'enqueue', group: {...group, values, keys: hasKeys ? keys : undefined, batch: this.#batch}, watch: true},
+			reply => answered(() => this.#watch(items, keys, start, reply as EnqueuedGroup)),
 			error => answered(() => this.#listener.failed(error)),
 		);
 	}
 
-	#watch(group: readonly Item[], keys: readonly string[], start: number, reply: EnqueuedGroup): void {
-		const ids = listIds(reply.ids, group.length);
-		const [conflict] = reply.conflicts ?? [];
+	#watch(items: readonly Item[], keys: readonly string[], start: number, {ids: given, reused: existing, conflicts}: EnqueuedGroup): void {
+		const ids = listIds(given, items.length);
+		const [conflict] = conflicts ?? [];
 		if (conflict !== undefined) {
-			const {task, batch, rerun} = this.#plan;
-			const job = {task, key: keys[conflict] as string, ...defined({rerun})};
-			this.#listener.failed(keyConflict(job, ids[conflict] as JobId, adviceFor(batch)));
+			const {group, batch} = this.#plan;
+			const other = batch === undefined ? 'use another key' : 'give this map another batch name';
+			const advice = `If the input has changed, add the option changed: 'rerun', which runs such items again; or ${other}.`;
+			this.#listener.failed(keyConflict({...group, key: keys[conflict] as string}, ids[conflict] as JobId, advice));
 			return;
 		}
-		const reused = new Set(reply.reused);
-		this.#firstMade ??= ids.find((_, offset) => !reused.has(offset));
-		for (const [offset, item] of group.entries()) {
+		const reused = new Set(existing);
+		for (const [offset, item] of items.entries()) {
 			const jobId = ids[offset] as JobId;
-			if (this.#batch?.meet(jobId)) this.#unended.add(jobId);
 			const isOwn = !reused.has(offset);
+			if (isOwn) this.#firstMade = Math.min(this.#firstMade, jobId);
+			if (this.#unmet.delete(jobId)) this.#unended.add(jobId);
 			const about = {index: start + offset, key: keys[offset] as string, item, jobId};
 			const watcher: Watcher = end => this.#ended(about, isOwn, end);
-			this.#underWay.set(about.index, {jobId, watcher, isOwn});
+			this.underWay.set(about.index, {jobId, watcher, isOwn});
 			if (!this.#isLeft) this.#client.watch(jobId, watcher);
 		}
 		// The loop was left while the group was under way. If this call fails, the engine is closed, and watches no job.
@@ -133,36 +137,128 @@ export class MapJobs<Item> {
 	}
 
 	#ended(about: MapItem<Item>, isOwn: boolean, end: Notice | FaenaError): void {
-		this.#underWay.delete(about.index);
+		this.underWay.delete(about.index);
 		if (end instanceof FaenaError) {
 			this.#listener.failed(end);
 			return;
 		}
-		const reused = end.earlier === true && about.jobId < (this.#firstMade ?? Infinity) && !this.#unended.has(about.jobId);
+		const reused = end.earlier === true && about.jobId < this.#firstMade && !this.#unended.has(about.jobId);
 		if (!reused && !isOwn) this.#unended.add(about.jobId);
 		this.#listener.ended(about, end, reused);
+	}
+
+	/** Resolves once every group that was sent is answered. */
+	async allAnswered(): Promise<void> {
+		await Promise.all(this.unanswered);
 	}
 
 	/** Ids of this map's jobs that have not ended. Without a batch, a job that existed is not this map's, and the map waits for it no longer. */
 	async own(): Promise<JobId[]> {
 		// Groups under way must be in the queue first, or their jobs would be missed.
 		await this.allAnswered();
-		for (const [index, {jobId, watcher, isOwn}] of this.#underWay) {
-			if (isOwn || this.#batch) continue;
-			this.#underWay.delete(index);
+		for (const [index, {jobId, watcher, isOwn}] of this.underWay) {
+			if (isOwn || this.#plan.batch !== undefined) continue;
+			this.underWay.delete(index);
 			this.#client.unwatch(jobId, watcher);
 		}
-		return [...this.#underWay.values()].map(({jobId}) => jobId);
+		return [...this.underWay.values()].map(({jobId}) => jobId);
 	}
 
-	/** Stops waiting for the jobs. They run on. */
-	leave(): void {
+	/**
+	 * Ends the input of the batch, and handles the jobs that are missing from it. Returns their number. It stops once the map has left
+	 * the batch, since another map may own it then.
+	 * @throws FaenaError `NoSuchBatch` if the batch was deleted meanwhile, `BatchInUse` if another map owns it
+	 */
+	async endInput(): Promise<number> {
+		if (this.#batch === undefined) return 0;
+		await this.#settleMissing();
+		if (this.#isLeft) return 0;
+		if (!(await this.#client.verb('endInput', this.#batch, this.sent))) throw await this.#lost();
+		this.#hasInputEnded = true;
+		return this.#unmet.size;
+	}
+
+	async #settleMissing(): Promise<void> {
+		const {missing} = this.#plan;
+		if (missing === 'keep') return;
+		for (const ids of this.#unmet.pages()) {
+			if (this.#isLeft) return;
+			if (missing === 'cancel') await this.#client.verb('cancel', {ids});
+			else await this.#client.verb('discard', ids, {stop: true});
+		}
+	}
+
+	async #lost(): Promise<FaenaError> {
+		const what = `This engine was silent for so long that another map took over its batch ${JSON.stringify(this.#plan.batch)}.`;
+		const inUse = new FaenaError('BatchInUse', `${what} Let that map end, then start this one again: it goes on with the batch.`);
+		return (await this.batchDeleted()) ?? inUse;
+	}
+
+	/** The error for the map if its batch was deleted; `undefined` if it was not. */
+	async batchDeleted(): Promise<FaenaError | undefined> {
+		const name = this.#plan.batch as string;
+		const batch = await this.#client.verb('batch', name);
+		if (this.#batch === undefined || batch?.id === this.#batch) return undefined;
+		const what = `The batch ${JSON.stringify(name)} was deleted while this map of it was under way.`;
+		return new FaenaError('NoSuchBatch', `${what} Start the map again to begin a new batch.`);
+	}
+
+	/**
+	 * Stops waiting for the jobs, which run on, and frees the batch, so that the next map of it can begin. If every result was yielded, the
+	 * batch is also closed, and `cleanup()` may delete its jobs. It is not closed if jobs that were missing from the input were kept: their
+	 * results were not yielded.
+	 * @param isDone true if the loop came to its end
+	 */
+	async leave({isDone}: {readonly isDone: boolean}): Promise<void> {
 		this.#isLeft = true;
-		for (const {jobId, watcher} of this.#underWay.values()) this.#client.unwatch(jobId, watcher);
+		for (const {jobId, watcher} of this.underWay.values()) this.#client.unwatch(jobId, watcher);
+		if (this.#plan.batch === undefined) return;
+		await this.allAnswered();
+		const id = await this.#opening?.catch(() => undefined);
+		if (id === undefined) return;
+		const hasAll = isDone && this.#hasInputEnded && (this.#plan.missing !== 'keep' || this.#unmet.size === 0);
+		try {
+			await this.#client.verb(hasAll ? 'closeBatch' : 'leaveBatch', id);
+		} catch (error) {
+			// The dispatcher tries again; or it has ended, which frees the batch, too. The loop's own error tells more.
+			if (isDone) throw error;
+		}
 	}
 }
 
-function adviceFor(batch: string | undefined): string {
-	const other = batch === undefined ? 'use another key' : 'give this map another batch name';
-	return `If the input has changed, add the option changed: 'rerun', which runs such items again; or ${other}.`;
+const IDS_PER_PAGE = 1024;
+
+/** A set of job ids as pages of flags: ten million ids that lie close together take ten megabytes. */
+export class IdSet {
+	readonly #pages = new Map<number, Uint8Array>();
+	size = 0;
+
+	has(id: JobId): boolean {
+		return this.#pages.get(Math.floor(id / IDS_PER_PAGE))?.[id % IDS_PER_PAGE] === 1;
+	}
+
+	add(id: JobId): void {
+		if (this.has(id)) return;
+		const page = Math.floor(id / IDS_PER_PAGE);
+		const flags = this.#pages.get(page) ?? new Uint8Array(IDS_PER_PAGE);
+		flags[id % IDS_PER_PAGE] = 1;
+		this.#pages.set(page, flags);
+		this.size++;
+	}
+
+	/** Returns false if the set does not have the id. */
+	delete(id: JobId): boolean {
+		if (!this.has(id)) return false;
+		(this.#pages.get(Math.floor(id / IDS_PER_PAGE)) as Uint8Array)[id % IDS_PER_PAGE] = 0;
+		this.size--;
+		return true;
+	}
+
+	/** The ids, at most {@link IDS_PER_PAGE} at a time. */
+	*pages(): Generator<JobId[]> {
+		for (const [page, flags] of this.#pages) {
+			const ids = [...flags.keys()].filter(index => flags[index] === 1).map(index => page * IDS_PER_PAGE + index);
+			if (ids.length > 0) yield ids;
+		}
+	}
 }

@@ -1,9 +1,9 @@
 import type {BatchOptions} from '../job/batch.ts';
-import {abortSignal, bad, boolean, type Checks, callable, checked, choice, integer, text} from '../job/checks.ts';
+import {abortSignal, bad, boolean, type Checks, callable, checked, choice, expected, integer, text} from '../job/checks.ts';
 import type {Encoded} from '../job/encoding.ts';
-import type {Policy} from '../job/job.ts';
-import type {Rerun} from '../job/new-job.ts';
-import {checkJobOptions, DEFAULTS} from '../job/options.ts';
+import type {NewGroup} from '../job/group.ts';
+import type {JobMaker} from '../job/new-job.ts';
+import {checkJobOptions, checkKey, DEFAULTS} from '../job/options.ts';
 import type {JobOptions} from '../job/task.ts';
 import {FaenaError} from '../support/errors.ts';
 
@@ -27,82 +27,59 @@ export interface MapOptions<Item, Payload, Task extends string = string> extends
 	 */
 	readonly changed?: 'refuse' | 'rerun';
 	/**
-	 * What to do, at the end of the input, with unfinished jobs of an earlier map of the batch whose items are not in the input.
-	 * `keep` (default) lets them run; `cancel` cancels them; `delete` deletes them, running ones included. The map yields none of
-	 * them. `progress().missing` is their number.
+	 * What to do, at the end of the input, with unfinished jobs of an earlier map of the batch whose items are not in the input: `keep` (default)
+	 * lets them run, `cancel` cancels and `delete` deletes them, running ones included. The map yields none; `progress().missing` is their number.
 	 */
 	readonly missing?: 'keep' | 'cancel' | 'delete';
-	/**
-	 * Runs items again that died or were cancelled in an earlier map, and at once those that wait for their next attempt. Default
-	 * false: jobs that have ended are yielded as they are.
-	 */
+	/** Runs items again that died or were cancelled in an earlier map, and at once those that wait for their next attempt; default false. */
 	readonly retryFailed?: boolean;
 	/**
-	 * Ends the map early once enough items failed or succeeded. Jobs that have not ended by then are discarded, as if they had not
-	 * been enqueued, so that a later map of the batch runs them. The loop yields the jobs that have ended. Then it throws `Halted`
-	 * if failures are counted, or ends if successes are counted. More jobs may die until the map has halted: workers go on with the
-	 * jobs they have, up to two chunks each (of at most 2,000 jobs, about 100 ms).
+	 * Ends the map early once enough items failed or succeeded. Jobs that have not ended by then are discarded, so that a later map of the batch
+	 * runs them. The loop yields the jobs that have ended. Then it throws `Halted` if failures are counted, or ends if successes are. More jobs
+	 * may die until the map has halted: workers go on with the jobs they have, up to two chunks each (of at most 2,000 jobs, about 100 ms).
 	 */
 	readonly halt?: HaltOption;
-	/**
-	 * A task. A job of it is enqueued when the batch completes: its input and all its jobs have ended, here or in another process.
-	 * The job's payload is `{batch, counts}`. If the batch completes again, after a retry, another one is enqueued.
-	 */
+	/** A task. A job of it with the payload `{batch, counts}` is enqueued each time the batch completes, here or in another process. */
 	readonly onComplete?: Task;
 }
 
-/** The options of a map after checks and defaults. */
-export interface MapSettings<Item> {
+/** A map's task and options, after checks and defaults. */
+export interface MapPlan<Item> extends Required<Pick<MapOptions<Item, unknown>, 'order' | 'window' | 'missing'>> {
 	readonly batch: string | undefined;
-	readonly toKey: (item: Item, index: number) => string;
-	readonly hasKeys: boolean;
-	readonly toPayload: (item: Item, index: number) => unknown;
-	readonly order: 'input' | 'finished';
-	readonly window: number;
 	readonly signal: AbortSignal | undefined;
-	readonly onComplete: string | undefined;
-	readonly rerun: Rerun | undefined;
-	readonly missing: 'keep' | 'cancel' | 'delete';
 	readonly halt: HaltOption | undefined;
-	readonly jobOptions: JobOptions;
-}
-
-/** A map's settings, with its task and the resolved options of its jobs. */
-export interface MapPlan<Item> extends Omit<MapSettings<Item>, 'onComplete'> {
-	readonly task: string;
-	readonly priority: number;
-	readonly runAt: number | null;
-	readonly delayMs: number | undefined;
-	readonly policy: Policy;
 	readonly onComplete: BatchOptions['onComplete'];
-	readonly encode: (payload: unknown) => Encoded;
+	/** What its groups of jobs have in common. */
+	readonly group: Omit<NewGroup, 'values' | 'keys' | 'batch'>;
+	readonly hasKeys: boolean;
+	readonly keyOf: (item: Item, index: number) => string;
+	readonly encode: (item: Item, index: number) => Encoded;
 }
 
-/** @throws FaenaError `BadOption` */
-export function checkMapOptions<Item, Payload>(options: MapOptions<Item, Payload>): MapSettings<Item> {
-	const given = checkJobOptions<Omit<MapOptions<Item, Payload>, keyof JobOptions>>('map()', options, MAP_CHECKS);
+/** @throws FaenaError `BadOption`, `UnknownTask` */
+export function planMap<Item>(maker: JobMaker, task: string, options: MapOptions<Item, unknown>): MapPlan<Item> {
+	const given = checkJobOptions<Omit<MapOptions<Item, unknown>, keyof JobOptions>>('map()', options, MAP_CHECKS);
 	const {batch, payload, order, window, signal, onComplete, changed, missing, retryFailed, halt, key: _, ...jobOptions} = {...DEFAULTS.map, ...given};
+	const {key} = options;
+	const rerun = changed === 'rerun' || retryFailed ? {changed: changed === 'rerun', failed: retryFailed} : undefined;
 	if (given.missing !== undefined && batch === undefined) throw bad('map() with missing expects a name for the batch, whose earlier jobs it is about');
 	if (onComplete !== undefined && batch === undefined) throw bad('map() with onComplete expects a name for the batch');
-	const {key} = options;
-	const rerun = {changed: changed === 'rerun', failed: retryFailed};
-	const reruns = rerun.changed || rerun.failed;
-	if (reruns && batch === undefined && key === undefined)
+	if (rerun && batch === undefined && key === undefined)
 		throw bad('map() with changed or retryFailed expects a batch or a key, by which to find the earlier jobs');
+	const {key: __, ...ofJobs} = maker.resolve('map()', task, jobOptions);
 	return {
-		batch,
-		toKey: key ?? ((_item, index) => String(index)),
+		...{batch, order, window, signal, missing, halt},
+		onComplete: onComplete === undefined ? undefined : completionOf(maker, onComplete),
+		group: {...ofJobs, task, rerun},
 		hasKeys: key !== undefined || batch !== undefined,
-		toPayload: payload ?? (item => item),
-		order,
-		window,
-		signal,
-		onComplete,
-		rerun: reruns ? rerun : undefined,
-		missing,
-		halt,
-		jobOptions,
+		keyOf: key ? (item, index) => checkKey('map()', key(item, index)) : (_item, index) => String(index),
+		encode: (item, index) => maker.encode(payload ? payload(item, index) : item),
 	};
+}
+
+function completionOf(maker: JobMaker, task: string): MapPlan<unknown>['onComplete'] {
+	const {priority, policy} = maker.resolve('map() for onComplete', task, {});
+	return {task, priority, policy};
 }
 
 export const MAP_CHECKS: Checks = {
@@ -165,7 +142,7 @@ export class Halt {
 }
 
 /** @throws FaenaError `BadOption` */
-export function checkHalt(value: unknown): HaltOption {
+function checkHalt(value: unknown): HaltOption {
 	const given = checked('map({halt})', value, HALT_CHECKS);
 	for (const name of Object.keys(HALT_CHECKS)) {
 		if (given[name] === undefined) throw bad(`map({halt}) expects ${name}, as in {when: 'soon', on: 'fail', at: 3}`);
@@ -180,8 +157,6 @@ export const HALT_CHECKS: Checks = {
 		if (Number.isSafeInteger(value) && (value as number) > 0) return value;
 		const percent = typeof value === 'string' && /^\d+(\.\d+)?%$/.test(value) ? Number.parseFloat(value) : 0;
 		if (percent > 0 && percent <= 100) return value;
-		throw bad(
-			`map({halt}) expects as at a whole number from 1, or a percentage such as '5%'; it got ${typeof value === 'string' ? JSON.stringify(value) : String(value)}`,
-		);
+		throw expected("a whole number from 1, or a percentage such as '5%'", value);
 	},
 };

@@ -4,11 +4,10 @@ import {FaenaError} from '../support/errors.ts';
 import {WakeUp} from '../support/wake-up.ts';
 import type {DispatcherClient} from '../transport/client.ts';
 import type {Notice} from '../transport/messages.ts';
-import {type JobOutcome, toOutcome} from './job-handle.ts';
-import {MapBatch} from './map-batch.ts';
-import {MapFeeder, MapSource} from './map-feeder.ts';
+import {type JobOutcome, toOutcome} from './handles.ts';
 import {type MapItem, MapJobs} from './map-jobs.ts';
-import {Halt, type HaltOption, type MapPlan} from './map-options.ts';
+import {Halt, type MapPlan} from './map-options.ts';
+import {isSoon, MapSource} from './map-source.ts';
 
 /** How an item's job ended. */
 export type MapResult<Item, Result> = MapItem<Item> & {
@@ -30,15 +29,15 @@ export interface MapProgress {
 	readonly cancelled: number;
 	/** Of the items that have ended, those whose job had ended before this map began. */
 	readonly reused: number;
-	/**
-	 * Unfinished jobs of an earlier map of the batch whose items are not in the input; 0 until the input has ended. The option
-	 * `missing` decides what happens to them.
-	 */
+	/** Unfinished jobs of an earlier map of the batch whose items are not in the input (see the option `missing`); 0 until the input has ended. */
 	readonly missing: number;
 }
 
 /** How often a map that waits for its input checks that its batch still exists. */
 const CHECK_BATCH_EVERY_MS = 1000;
+/** Items that are enqueued in one group. */
+const MAX_GROUP_ITEMS = 512;
+const MAX_GROUPS_UNDER_WAY = 4;
 
 /**
  * A map under way: an async iterable of how each item's job ended. It reads the input as its results are consumed, at most
@@ -46,61 +45,54 @@ const CHECK_BATCH_EVERY_MS = 1000;
  * `batch` can be resumed.
  *
  * Two activities share the state: the feeder reads, encodes and enqueues while the window has room; the consumer takes results
- * and so makes room. Phases: `new`; `unwanted`: it was cancelled or dismissed before its loop began; `reading`; `fed`: the
- * input has ended or the map was cancelled, and nothing more will be enqueued; `halted`: nothing more will be enqueued, and jobs
- * that have not ended are discarded; `over`: the loop has ended or was left.
+ * and so makes room. Phases: `new`; `reading`; `fed`: the input has ended or the map was cancelled, perhaps before its loop, and nothing more
+ * will be enqueued; `halted`: nothing more will be enqueued, and jobs that have not ended are discarded; `over`: the loop has ended or was left.
  */
 export class JobMap<Item, Result> implements AsyncIterable<MapResult<Item, Result>> {
 	readonly #client: DispatcherClient;
 	readonly #plan: MapPlan<Item>;
 	readonly #source: MapSource<Item>;
-	readonly #batch: MapBatch | undefined;
 	readonly #jobs: MapJobs<Item>;
-	readonly #feeder: MapFeeder<Item>;
 	readonly #halt: Halt | undefined;
-	/** Called when its loop begins, or never will. */
+	/** To be called when its loop begins, or never will. */
 	readonly #removeFromUnread: () => void;
-	readonly #arrived = new Map<number, MapResult<Item, Result>>();
+	readonly #feeder = new WakeUp();
 	readonly #consumer = new WakeUp();
-	readonly #ends = {completed: 0, dead: 0, cancelled: 0};
-	#phase: 'new' | 'unwanted' | 'reading' | 'fed' | 'halted' | 'over' = 'new';
+	/** Items that were read and not sent. */
+	#group: Item[] = [];
+	readonly #arrived = new Map<number, MapResult<Item, Result>>();
+	readonly #progress = {read: 0, total: undefined as number | undefined, completed: 0, dead: 0, cancelled: 0, reused: 0, missing: 0};
+	#hasBegun = false;
+	#phase: 'new' | 'reading' | 'fed' | 'halted' | 'over' = 'new';
 	#failure: {readonly error: unknown} | undefined;
-	#reused = 0;
-	#missing = 0;
-	/** In order of the input: the next index to yield. */
-	#cursor = 0;
-	/** Number of items in the input, once it has ended. */
-	#total: number | undefined;
+	/** Results that were yielded. In order of the input, also the next index to yield. */
+	#yielded = 0;
 
 	/** @internal Use `engine.map`. */
-	constructor(client: DispatcherClient, plan: MapPlan<Item>, items: Iterable<Item> | AsyncIterable<Item>, unread: UnreadMaps) {
+	constructor(client: DispatcherClient, plan: MapPlan<Item>, items: Iterable<Item> | AsyncIterable<Item>) {
 		checkIterable('map()', items);
 		this.#client = client;
 		this.#plan = plan;
 		this.#source = new MapSource(items);
-		const {batch: name, task, onComplete, missing} = plan;
-		this.#batch = name === undefined ? undefined : new MapBatch(client, {name, task, onComplete, missing});
-		const failed = (error: unknown) => this.#fail(error);
-		this.#jobs = new MapJobs(client, plan, this.#batch, {
+		this.#jobs = new MapJobs(client, plan, {
 			ended: (item, end, reused) => this.#ended(item, end, reused),
 			answered: () => {
-				this.#feeder.wake();
+				this.#feeder.set();
 				this.#consumer.set();
 			},
-			failed,
+			failed: error => this.#fail(error),
 		});
-		this.#feeder = new MapFeeder(this.#source, this.#jobs, plan.window, {goesOn: () => this.#goesOn(), failed});
 		this.#halt = plan.halt && new Halt(plan.halt);
 		const dismiss = () => {
 			this.#fail(new FaenaError('Closed', 'The engine was closed before the loop of this map began.'));
 			this.#dismiss();
 		};
-		this.#removeFromUnread = unread.add({task, batch: name, dismiss});
+		this.#removeFromUnread = addUnread({client, task: plan.group.task, batch: plan.batch, dismiss});
 	}
 
 	/** How far the map is, at this moment. */
 	progress(): MapProgress {
-		return {read: this.#feeder.read, total: this.#total, reused: this.#reused, missing: this.#missing, ...this.#ends};
+		return {...this.#progress};
 	}
 
 	/**
@@ -109,13 +101,12 @@ export class JobMap<Item, Result> implements AsyncIterable<MapResult<Item, Resul
 	 */
 	async cancel(): Promise<void> {
 		if (this.#phase === 'new') this.#dismiss();
-		if (this.#phase === 'unwanted') return;
 		if (this.#phase === 'reading') this.#phase = 'fed';
 		await this.#endOwnJobs(ids => this.#client.verb('cancel', {ids}));
 	}
 
 	#dismiss(): void {
-		this.#phase = 'unwanted';
+		this.#phase = 'fed';
 		this.#removeFromUnread();
 		// An error of the source has no reader any more.
 		this.#source.end().catch(() => undefined);
@@ -123,10 +114,13 @@ export class JobMap<Item, Result> implements AsyncIterable<MapResult<Item, Resul
 
 	/** Yields a result for each item. It can be iterated once. */
 	async *[Symbol.asyncIterator](): AsyncGenerator<MapResult<Item, Result>, void, undefined> {
-		if (!this.#begins()) return;
+		if (this.#hasBegun) throw bad('This map was iterated already; call map() again, with the same batch to go on');
+		this.#hasBegun = true;
+		this.#removeFromUnread();
 		const {signal} = this.#plan;
 		const onAbort = () => this.#abort(signal?.reason);
 		signal?.addEventListener('abort', onAbort);
+		if (signal?.aborted) onAbort();
 		// Jobs under way report it, too; but while the map waits for its source, there may be none.
 		const removeListener = this.#client.onEnd(error => {
 			if (this.#phase === 'reading') this.#fail(error);
@@ -134,7 +128,7 @@ export class JobMap<Item, Result> implements AsyncIterable<MapResult<Item, Resul
 		this.#client.hold();
 		let isDone = false;
 		try {
-			void this.#feed();
+			if (this.#phase === 'new') void this.#feed();
 			for (;;) {
 				const result = this.#next();
 				if (result) yield result;
@@ -148,55 +142,38 @@ export class JobMap<Item, Result> implements AsyncIterable<MapResult<Item, Resul
 			signal?.removeEventListener('abort', onAbort);
 			removeListener();
 			this.#phase = 'over';
-			this.#feeder.wake();
-			this.#jobs.leave();
+			this.#feeder.set();
+			const left = this.#jobs.leave({isDone});
 			this.#source.end().catch(() => undefined);
-			await this.#leaveBatch(isDone);
+			await left;
 			this.#client.release();
-		}
-	}
-
-	/** Returns false if the map was cancelled before its loop. */
-	#begins(): boolean {
-		const {signal} = this.#plan;
-		if (this.#phase === 'new' && signal?.aborted) this.#dismiss();
-		if (this.#phase === 'unwanted') {
-			signal?.throwIfAborted();
-			if (this.#failure) throw this.#failure.error;
-			this.#phase = 'over';
-			return false;
-		}
-		if (this.#phase !== 'new') throw bad('This map was iterated already; call map() again, with the same batch to go on');
-		this.#removeFromUnread();
-		return true;
-	}
-
-	/**
-	 * Frees the batch, so that the next map of it can begin as soon as this loop is over.
-	 * @param isDone true if every item was yielded or cancelled
-	 */
-	async #leaveBatch(isDone: boolean): Promise<void> {
-		if (!this.#batch) return;
-		await this.#jobs.allAnswered();
-		try {
-			await this.#batch.leave({isDone});
-		} catch (error) {
-			// The dispatcher tries again; or it has ended, which frees the batch, too. The loop's own error tells more.
-			if (isDone) throw error;
 		}
 	}
 
 	// ——— feeder ———
 
+	/** Reads while the window has room, and enqueues in groups. It sends a group early if the next item is not there yet. */
 	async #feed(): Promise<void> {
 		this.#phase = 'reading';
 		try {
 			// Read before anything is awaited: only from then on does the source listen to a stream, which may fail meanwhile.
-			const first = this.#source.next();
-			await this.#batch?.open();
-			if (this.#goesOn() && (await this.#feeder.readAll(first))) {
-				this.#total = this.#feeder.read;
-				await this.#endInput();
+			let step = this.#source.next();
+			await this.#jobs.open();
+			while (this.#goesOn()) {
+				if ('then' in step) {
+					if (!(await isSoon(step))) this.#sendGroup();
+					step = await step;
+				}
+				if (step.done) {
+					await this.#endInput();
+					break;
+				}
+				this.#progress.read++;
+				if (this.#group.push(step.value) >= MAX_GROUP_ITEMS || this.#isWindowFull()) {
+					this.#sendGroup();
+					await this.#hasRoom();
+				}
+				if (this.#goesOn()) step = this.#source.next();
 			}
 			await this.#source.end();
 			this.#consumer.set();
@@ -205,10 +182,33 @@ export class JobMap<Item, Result> implements AsyncIterable<MapResult<Item, Resul
 		}
 	}
 
+	#sendGroup(): void {
+		const group = this.#group;
+		this.#group = [];
+		try {
+			if (group.length > 0 && this.#goesOn()) this.#jobs.enqueue(group);
+		} catch (error) {
+			// Not thrown: the source can be told to end only after its next item, for which the loop may be waiting.
+			this.#fail(error);
+		}
+	}
+
+	/** Resolves once another group may be gathered, or the map does not go on. */
+	async #hasRoom(): Promise<void> {
+		while (this.#goesOn() && (this.#isWindowFull() || this.#jobs.unanswered.size >= MAX_GROUPS_UNDER_WAY)) await this.#feeder.wait(Infinity);
+	}
+
+	#isWindowFull(): boolean {
+		return this.#progress.read - this.#yielded >= this.#plan.window;
+	}
+
 	/** Ends the input once all jobs are in the queue. The batch can then complete even if this program ends. */
 	async #endInput(): Promise<void> {
+		this.#sendGroup();
+		if (!this.#goesOn()) return;
+		this.#progress.total = this.#progress.read;
 		await this.#jobs.allAnswered();
-		if (this.#goesOn() && this.#batch) this.#missing = await this.#batch.endInput(this.#feeder.read);
+		if (this.#goesOn()) this.#progress.missing = await this.#jobs.endInput();
 		if (this.#goesOn()) this.#phase = 'fed';
 	}
 
@@ -224,37 +224,37 @@ export class JobMap<Item, Result> implements AsyncIterable<MapResult<Item, Resul
 		const result = index === undefined ? undefined : this.#arrived.get(index);
 		if (!result) return undefined;
 		this.#arrived.delete(result.index);
-		this.#cursor = result.index + 1;
-		this.#feeder.yielded();
+		this.#yielded++;
+		this.#feeder.set();
 		return result;
 	}
 
 	/** The next index. Once all results have arrived, it skips items for which the map waits no longer. */
 	#nextOfInput(): number {
-		while (this.#hasAllArrived() && this.#cursor < this.#jobs.sent && !this.#arrived.has(this.#cursor)) this.#cursor++;
-		return this.#cursor;
+		while (this.#hasAllArrived() && this.#yielded < this.#jobs.sent && !this.#arrived.has(this.#yielded)) this.#yielded++;
+		return this.#yielded;
 	}
 
-	/** Waits for a result. If the map waits for its input, and no job is under way, it also checks that the batch was not deleted. */
+	/** Waits for a result. If the map waits for its input, and no job is under way, it also checks that its batch was not deleted. */
 	async #wait(): Promise<void> {
-		const batch = this.#phase === 'reading' ? this.#batch : undefined;
-		const isSet = await this.#consumer.wait(batch ? CHECK_BATCH_EVERY_MS : Infinity);
-		if (isSet || !batch || this.#jobs.underWay > 0) return;
+		const checksBatch = this.#phase === 'reading' && this.#plan.batch !== undefined;
+		const isSet = await this.#consumer.wait(checksBatch ? CHECK_BATCH_EVERY_MS : Infinity);
+		if (isSet || !checksBatch || this.#jobs.underWay.size > 0) return;
 		const onChecked = (error: FaenaError | undefined) => error && this.#fail(error);
 		// A check that fails proves nothing.
-		batch.deleted().then(onChecked, () => undefined);
+		this.#jobs.batchDeleted().then(onChecked, () => undefined);
 	}
 
 	#hasAllArrived(): boolean {
-		return (this.#phase === 'fed' || this.#phase === 'halted') && this.#jobs.unanswered === 0 && this.#jobs.underWay === 0;
+		return (this.#phase === 'fed' || this.#phase === 'halted') && this.#jobs.unanswered.size === 0 && this.#jobs.underWay.size === 0;
 	}
 
 	#ended(item: MapItem<Item>, end: Notice, reused: boolean): void {
 		try {
 			if (end.status === 'missing' && this.#phase === 'halted') return;
 			const outcome = toOutcome(end) as JobOutcome<Result>;
-			this.#ends[outcome.status]++;
-			if (reused) this.#reused++;
+			this.#progress[outcome.status]++;
+			if (reused) this.#progress.reused++;
 			this.#arrived.set(item.index, {...item, reused, ...outcome});
 			if (!reused) this.#haltIfDue(outcome);
 		} catch (error) {
@@ -264,19 +264,17 @@ export class JobMap<Item, Result> implements AsyncIterable<MapResult<Item, Resul
 		}
 	}
 
+	/** Once enough items have failed or succeeded, discards the jobs that have not ended. */
 	#haltIfDue(outcome: JobOutcome): void {
-		if (!this.#halt?.observe(outcome.status, 'error' in outcome ? outcome.error : undefined)) return;
-		if (this.#phase !== 'halted' && this.#phase !== 'over') this.#discardRest(this.#halt.option).catch(error => this.#fail(error));
-	}
-
-	/** Discards the jobs that have not ended. */
-	async #discardRest({when}: HaltOption): Promise<void> {
+		const halt = this.#halt;
+		if (!halt?.observe(outcome.status, 'error' in outcome ? outcome.error : undefined)) return;
+		if (this.#phase === 'halted' || this.#phase === 'over') return;
 		this.#phase = 'halted';
-		await this.#endOwnJobs(ids => this.#client.verb('discard', ids, {stop: when === 'now'}));
+		this.#endOwnJobs(ids => this.#client.verb('discard', ids, {stop: halt.option.when === 'now'})).catch(error => this.#fail(error));
 	}
 
 	async #endOwnJobs(end: (ids: readonly JobId[]) => Promise<unknown>): Promise<void> {
-		this.#feeder.wake();
+		this.#feeder.set();
 		const ids = await this.#jobs.own();
 		if (ids.length > 0) await end(ids);
 		this.#consumer.set();
@@ -299,47 +297,40 @@ export class JobMap<Item, Result> implements AsyncIterable<MapResult<Item, Resul
 
 /** A map whose loop has not begun. */
 interface UnreadMap {
+	readonly client: DispatcherClient;
 	readonly task: string;
 	readonly batch: string | undefined;
-	/** Ends the map and its source, and removes it from this list. */
+	/** Ends the map and its source, and removes it from {@link unread}. */
 	dismiss(): void;
 }
 
-/** The lists that are not empty, of all engines of this thread: one listener for the program's end serves them all. */
-const lists = new Set<UnreadMaps>();
+/** The unread maps of all engines of this thread. Such a map runs no jobs, and without a warning its user might not notice. */
+const unread = new Set<UnreadMap>();
 
-/** An engine's maps whose loops have not begun. Such a map runs no jobs, and without a warning its user might not notice. */
-export class UnreadMaps {
-	readonly #maps = new Set<UnreadMap>();
-
-	/** Returns a function that removes the map. */
-	add(map: UnreadMap): () => void {
-		if (lists.size === 0) process.on('exit', warnAtExit);
-		lists.add(this);
-		this.#maps.add(map);
-		return () => this.#delete(map);
-	}
-
-	#delete(map: UnreadMap): void {
-		this.#maps.delete(map);
-		if (this.#maps.size === 0 && lists.delete(this) && lists.size === 0) process.off('exit', warnAtExit);
-	}
-
-	/** Warns of the maps, and ends them. */
-	dismiss(): void {
-		if (this.#maps.size > 0) process.emitWarning(this.describe(), {type: 'FaenaWarning'});
-		for (const map of this.#maps) map.dismiss();
-	}
-
-	describe(): string {
-		const [first, ...others] = this.#maps;
-		const batch = first?.batch === undefined ? '' : ` with the batch ${JSON.stringify(first.batch)}`;
-		const more = others.length === 0 ? '' : ` The same goes for ${others.length} more ${others.length === 1 ? 'map' : 'maps'}.`;
-		return `A map() of the task ${first?.task}${batch} was never iterated, so it ran no jobs. Write: for await (const item of faena.map(…)) …, or: await Array.fromAsync(faena.map(…)).${more}`;
-	}
+/** Returns a function that removes the map. */
+function addUnread(map: UnreadMap): () => void {
+	if (unread.size === 0) process.on('exit', warnAtExit);
+	unread.add(map);
+	return () => {
+		if (unread.delete(map) && unread.size === 0) process.off('exit', warnAtExit);
+	};
 }
 
-/** Emits the warning directly: `process.emitWarning` would wait for the next turn of the event loop, which never comes. */
+/** Warns of the unread maps of an engine, and ends them. */
+export function dismissUnread(client: DispatcherClient): void {
+	const maps = [...unread].filter(map => map.client === client);
+	if (maps.length > 0) process.emitWarning(describe(maps), {type: 'FaenaWarning'});
+	for (const map of maps) map.dismiss();
+}
+
+/** Emits the warnings directly: `process.emitWarning` would wait for the next turn of the event loop, which never comes. */
 function warnAtExit(): void {
-	for (const each of lists) process.emit('warning', Object.assign(new Error(each.describe()), {name: 'FaenaWarning'}));
+	for (const maps of Map.groupBy(unread, ({client}) => client).values())
+		process.emit('warning', Object.assign(new Error(describe(maps)), {name: 'FaenaWarning'}));
+}
+
+function describe([first, ...others]: readonly UnreadMap[]): string {
+	const batch = first?.batch === undefined ? '' : ` with the batch ${JSON.stringify(first.batch)}`;
+	const more = others.length === 0 ? '' : ` The same goes for ${others.length} more ${others.length === 1 ? 'map' : 'maps'}.`;
+	return `A map() of the task ${first?.task}${batch} was never iterated, so it ran no jobs. Write: for await (const item of faena.map(…)) …, or: await Array.fromAsync(faena.map(…)).${more}`;
 }

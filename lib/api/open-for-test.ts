@@ -10,11 +10,10 @@ import {FaenaError} from '../support/errors.ts';
 import {arm, type Failpoints} from '../support/failpoint.ts';
 import type {DispatcherClient} from '../transport/client.ts';
 import {standIn} from '../worker/tasks-module.ts';
-import {checkId, Engine} from './engine.ts';
+import {checkId, connect, Engine} from './engine.ts';
 import type {Events} from './events.ts';
-import {InlineTransport} from './inline.ts';
-import {JobHandle} from './job-handle.ts';
-import {connect} from './open.ts';
+import {JobHandle} from './handles.ts';
+import {openInline} from './inline.ts';
 import {type AnyTasks, OPEN_CHECKS, type OpenOptions, resolveOpenOptions, type Settings} from './open-options.ts';
 
 /** Options of {@link openForTest}: some of those of `open()`, and its own. */
@@ -65,7 +64,7 @@ export async function openForTest(tasks: object | string, options: TestOptions =
 		if (!isModule) standIn(String(module), tasks);
 		return await connect(
 			settings,
-			(start, tell) => InlineTransport.open(start, tell, {clock: {...systemClock, now: () => clock.now}, random}),
+			(start, publish) => openInline(start, publish, {clock: {...systemClock, now: () => clock.now}, random}),
 			(client, events) => new TestEngine<AnyTasks>(settings, client, events, clock, remove),
 		);
 	} catch (error) {
@@ -86,7 +85,8 @@ const TEST_CHECKS: Checks = {
 /** The wall clock of a test: it stands still until the test moves it. */
 export class TestClock {
 	#now: number;
-	#moved: () => void = () => undefined;
+	/** @internal Called whenever the clock has moved. */
+	moved: () => void = () => undefined;
 
 	/**
 	 * @param now a Date, or milliseconds since 1970, rounded to whole ones
@@ -107,12 +107,7 @@ export class TestClock {
 	 */
 	advance(by: Duration): void {
 		this.#now += argument('clock.advance()', 'time', by, duration);
-		this.#moved();
-	}
-
-	/** @internal Calls `moved` whenever the clock has moved. */
-	listen(moved: () => void): void {
-		this.#moved = moved;
+		this.moved();
 	}
 }
 
@@ -133,13 +128,10 @@ export class TestEngine<Tasks> extends Engine<Tasks> {
 		this.#client = client;
 		this.#closed = closed;
 		// Any call makes the dispatcher look at the clock.
-		clock.listen(() => void client.call({type: 'unwatch', ids: []}).catch(() => undefined));
+		clock.moved = () => void client.call({type: 'unwatch', ids: []}).catch(() => undefined);
 	}
 
-	/**
-	 * Runs all jobs that are due, the jobs that these enqueue, and so on. Delayed, paused and parked jobs stay. Resolves with the
-	 * numbers of jobs by status.
-	 */
+	/** Runs all jobs that are due, the jobs that these enqueue, and so on. Delayed, paused and parked jobs stay. Resolves with the counts. */
 	async drain(): Promise<Counts> {
 		await this.#client.call({type: 'idle', waiting: false});
 		return this.counts();

@@ -1,30 +1,13 @@
 import {availableParallelism} from 'node:os';
 import {pathToFileURL} from 'node:url';
-import {
-	atLeast,
-	bad,
-	boolean,
-	type Checks,
-	checked,
-	choice,
-	duration,
-	durationUpTo,
-	expected,
-	integer,
-	list,
-	MAX_DURATION_MS,
-	number,
-	type Size,
-	string,
-	text,
-	textOr,
-	url,
-} from '../job/checks.ts';
+import type {Checks, Size} from '../job/checks.ts';
+import {atLeast, bad, boolean, checked, choice, duration, expected, integer, list, number, string, text, textOr, url} from '../job/checks.ts';
 import {MAX_VALUE_LIMIT_BYTES} from '../job/encoding.ts';
 import type {Durability, Duration} from '../job/job.ts';
 import {blobThreshold, DEFAULTS, EXECUTION_CHECKS, lease, queuePath} from '../job/options.ts';
 import type {ExecutionOptions, Isolation} from '../job/task.ts';
-import type {Recycle, ResourceLimits} from '../job/worker-options.ts';
+import type {PoolOptions, Recycle, ResourceLimits} from '../job/worker-options.ts';
+import type {DispatcherStart} from '../transport/messages.ts';
 import type {Logger} from './events.ts';
 
 /** Options of `open()`. */
@@ -55,10 +38,7 @@ export interface OpenOptions {
 	readonly maxValueBytes?: number;
 	/** The most bytes of one `ctx.checkpoint(state)`, encoded; default 1 MiB. */
 	readonly maxCheckpointBytes?: number;
-	/**
-	 * Stores results larger than the threshold, encoded, in files of their own in the folder `DATABASE-blobs`, so that the database
-	 * stays small. The threshold is a number of bytes, or a text such as `'64kib'`, `'1mib'`. Default: all results are in the database.
-	 */
+	/** Stores results larger than the threshold, a number of bytes or a text such as `'64kib'`, in files in the folder `DATABASE-blobs`. Default: none. */
 	readonly blobs?: {readonly threshold: Size};
 	/**
 	 * On SIGINT and SIGTERM, shut down and then end the process; default false. After a second signal the engine does not wait for running
@@ -85,9 +65,8 @@ export interface OpenOptions {
 	 */
 	readonly minFreeMemoryBytes?: number;
 	/**
-	 * Whether Node's inspector reads the stack of a worker thread before the thread is ended for a stuck job, for the job's post-mortem;
-	 * default false. Node aborts the whole program if its inspector attaches to a thread that is just ending. Stacks of child processes are
-	 * always read.
+	 * Whether Node's inspector reads the stack of a worker thread that is ended for a stuck job, for the job's post-mortem; default false. Node aborts
+	 * the whole program if its inspector attaches to a thread that is just ending. Stacks of child processes are always read.
 	 */
 	readonly postMortem?: boolean;
 }
@@ -103,75 +82,48 @@ export interface RecycleOptions {
 }
 
 /** Options of `open()` after checks and defaults. */
-export interface Settings {
-	readonly queue: string;
+export interface Settings extends Omit<PoolOptions, 'tasks' | 'ownerLock' | 'openJobs'>, Omit<DispatcherStart, 'events' | 'pool'> {
 	readonly tasks: string | undefined;
-	readonly workers: number;
-	readonly isolation: Isolation;
-	readonly durability: Durability;
-	readonly defaults: ExecutionOptions;
 	readonly drainMs: number;
-	readonly graceMs: number;
-	readonly leaseMs: number;
-	readonly maxValueBytes: number;
-	readonly maxCheckpointBytes: number;
-	readonly blobThresholdBytes: number | undefined;
-	readonly closeOnSignals: boolean;
 	readonly logger: Logger | undefined;
-	readonly taskOutput: 'inherit' | 'stderr';
-	readonly resourceLimits: ResourceLimits | undefined;
-	readonly env: Readonly<Record<string, string>> | undefined;
-	readonly execArgv: readonly string[];
-	readonly nice: number | undefined;
-	readonly recycle: Recycle;
-	readonly minFreeMemoryBytes: number;
-	readonly postMortem: boolean;
+}
+
+/** Options and defaults, checked: times in milliseconds, the threshold of blobs in bytes. */
+interface Checked extends Omit<Settings, 'queue' | 'tasks' | 'drainMs' | 'graceMs' | 'leaseMs' | 'blobThresholdBytes'> {
+	readonly queue?: string | URL;
+	readonly tasks?: string;
+	readonly drain: number;
+	readonly grace: number;
+	readonly lease: number;
+	readonly blobs?: number;
 }
 
 /** @throws FaenaError `BadOption` */
 export function resolveOpenOptions(options: OpenOptions): Settings {
-	const all = {...checked('open()', DEFAULTS.open, OPEN_CHECKS), ...checked('open()', options, OPEN_CHECKS)} as unknown as Checked;
-	const {queue, tasks, drain, grace, lease, blobs, recycle, ...given} = all;
+	const {queue, tasks, drain, grace, lease, blobs, ...given} = {
+		...{workers: availableParallelism(), defaults: {}, resourceLimits: undefined, env: undefined, execArgv: [], nice: undefined, logger: undefined},
+		recycle: toRecycle({}),
+		...checked('open()', DEFAULTS.open, OPEN_CHECKS),
+		...checked('open()', options, OPEN_CHECKS),
+	} as unknown as Checked;
 	if (queue === undefined) throw bad("open() expects the option queue: the file in which the jobs live, for instance {queue: 'jobs.db'}");
 	if (queue === ':memory:') throw bad("open() expects as queue a file, since its jobs are to outlive the process; ':memory:' is for openQueue()");
 	return {
-		...{workers: availableParallelism(), defaults: {}, resourceLimits: undefined, env: undefined, execArgv: [], nice: undefined, logger: undefined},
 		...given,
 		queue: queuePath('open()', queue),
-		tasks: tasks === undefined ? undefined : toUrl(tasks),
-		drainMs: drain,
-		graceMs: grace,
-		leaseMs: lease,
-		blobThresholdBytes: blobs,
-		recycle: toRecycle(recycle),
+		...{tasks, drainMs: drain, graceMs: grace, leaseMs: lease, blobThresholdBytes: blobs},
 	};
-}
-
-type Defaulted = Exclude<keyof typeof DEFAULTS.open, 'drain' | 'grace' | 'lease'>;
-
-type Others = Omit<Settings, Defaulted | 'queue' | 'tasks' | 'drainMs' | 'graceMs' | 'leaseMs' | 'blobThresholdBytes' | 'recycle'>;
-
-/** Options and defaults, checked; times in milliseconds. */
-interface Checked extends Partial<Others>, Pick<Settings, Defaulted> {
-	readonly queue?: string | URL;
-	readonly tasks?: string | URL;
-	readonly drain: number;
-	readonly grace: number;
-	readonly lease: number;
-	/** Bytes. */
-	readonly blobs?: number;
-	readonly recycle?: RecycleOptions;
 }
 
 export const OPEN_CHECKS: Checks = {
 	queue: textOr(text, url),
-	tasks: textOr(text, url),
+	tasks: textOr(toModuleUrl, value => url(value).href),
 	workers: integer(1, 1024),
 	isolation: choice('thread', 'process', 'inline'),
 	durability: choice('full', 'normal'),
 	defaults: value => checked('open({defaults})', value, EXECUTION_CHECKS),
-	drain: durationUpTo(MAX_DURATION_MS),
-	grace: durationUpTo(MAX_DURATION_MS),
+	drain: duration,
+	grace: duration,
 	lease,
 	maxValueBytes: integer(1, MAX_VALUE_LIMIT_BYTES),
 	maxCheckpointBytes: integer(1, MAX_VALUE_LIMIT_BYTES),
@@ -183,7 +135,7 @@ export const OPEN_CHECKS: Checks = {
 	env,
 	execArgv: value => list(value).map(text),
 	nice: integer(-20, 19),
-	recycle: value => checked('open({recycle})', value, RECYCLE_CHECKS),
+	recycle: value => toRecycle(checked('open({recycle})', value, RECYCLE_CHECKS)),
 	minFreeMemoryBytes: integer(0, Number.MAX_SAFE_INTEGER),
 	postMortem: boolean,
 };
@@ -202,8 +154,8 @@ export const RECYCLE_CHECKS: Checks = {
 	memoryBytes: integer(1, Number.MAX_SAFE_INTEGER),
 };
 
-function toRecycle({jobs, age, memoryBytes}: RecycleOptions = {}): Recycle {
-	return {jobs: jobs ?? Infinity, ageMs: (age as number) ?? Infinity, memoryBytes: memoryBytes ?? Infinity};
+function toRecycle({jobs = Infinity, age = Infinity, memoryBytes = Infinity}: {jobs?: number; age?: number; memoryBytes?: number}): Recycle {
+	return {jobs, ageMs: age, memoryBytes};
 }
 
 function env(value: unknown): unknown {
@@ -214,19 +166,18 @@ function env(value: unknown): unknown {
 }
 
 function logger(value: unknown): Logger {
-	const missing = LEVELS.find(level => typeof (value as Partial<Logger> | null)?.[level] !== 'function');
+	const levels = ['debug', 'info', 'warn', 'error'] as const;
+	const missing = levels.find(level => typeof (value as Partial<Logger> | null)?.[level] !== 'function');
 	if (!missing) return value as Logger;
-	throw expected(`a pino logger, or an object with the functions ${LEVELS.join(', ')} (it has no ${missing})`, value);
+	throw expected(`a pino logger, or an object with the functions ${levels.join(', ')} (it has no ${missing})`, value);
 }
 
-export const LEVELS = ['debug', 'info', 'warn', 'error'] as const;
-
-function toUrl(module: string | URL): string {
-	if (module instanceof URL) return module.href;
+function toModuleUrl(value: unknown): string {
+	const module = text(value);
 	return module.startsWith('file:') ? module : pathToFileURL(module).href;
 }
 
-/** Types that are derived from the type of a tasks module. */
+// Types that are derived from the type of a tasks module.
 
 /** Names of a module's tasks. */
 export type TaskName<Tasks> = {[Name in keyof Tasks]: Tasks[Name] extends (...args: never[]) => unknown ? Name : never}[keyof Tasks] & string;

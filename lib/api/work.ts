@@ -4,9 +4,12 @@ import {Commits, enqueuesJobs, NO_WRITES, type Writes} from '../dispatcher/commi
 import {isRefusal, RetryState} from '../dispatcher/retries.ts';
 import {abortSignal, argument, bad, type Checks, checked, duration, expected, object} from '../job/checks.ts';
 import type {Claim, JobUpdate, OwnerId} from '../job/claim.ts';
+import {MAX_VALUE_LIMIT_BYTES} from '../job/encoding.ts';
 import {type ClaimedGroup, claimAt, type EndedGroup, idAt, toReleased} from '../job/group.ts';
 import type {Duration, JobId} from '../job/job.ts';
-import type {TaskInfo} from '../job/task.ts';
+import type {PoolOptions} from '../job/worker-options.ts';
+import {inlinePool} from '../pool/inline.ts';
+import type {WorkerPool} from '../pool/worker-pool.ts';
 import {JobQueue, lanesOf} from '../store/job-queue.ts';
 import {openJobsAt} from '../store/sqlite/owner-lock.ts';
 import type {ClaimRequest, Committed, LaneRequest, News, Store} from '../store/store.ts';
@@ -16,9 +19,8 @@ import {FaenaError} from '../support/errors.ts';
 import {startThread, workerUrl} from '../support/node-args.ts';
 import {WakeUp} from '../support/wake-up.ts';
 import type {HeartbeatStart} from '../transport/messages.ts';
-import {tableOf} from '../worker/tasks-module.ts';
+import {standIn, tableOf} from '../worker/tasks-module.ts';
 import {warn} from './events.ts';
-import {JobByJob} from './job-by-job.ts';
 
 /** Options of {@link work}. */
 export interface WorkOptions {
@@ -48,18 +50,16 @@ export async function work(queue: JobQueue, tasks: Readonly<Record<string, unkno
 	argument('work()', 'its second argument', tasks, object);
 	const {signal, drain: drainMs = Infinity} = checked('work()', options, WORK_CHECKS) as {signal?: AbortSignal; drain?: number};
 	if (tableOf(tasks).size === 0) throw bad('work() expects an object with a function for each task');
-	const owner = nanoid();
-	const jobs = new JobByJob(tasks, owner, queue.location === ':memory:' ? undefined : openJobsAt(queue.location, owner));
-	const infos = await jobs.load();
-	const heart = startHeartbeat(queue.store, owner);
+	const loop = new WorkLoop(queue, drainMs, signal);
+	await loop.load(tasks);
+	const endHeartbeat = await startHeartbeat(queue.store, loop.owner, error => loop.fail(error));
 	const end = async () => {
-		await jobs.close();
-		await heart?.end();
-		await queue.leave(owner);
+		await loop.close();
+		await endHeartbeat();
+		await queue.leave(loop.owner);
 	};
-	await heart?.ready;
 	try {
-		await new WorkLoop(queue, owner, infos, jobs, heart, drainMs, signal).run();
+		await loop.run();
 	} catch (error) {
 		// The first error says why the loop failed. What fails after it usually has the same reason.
 		await end().catch(() => undefined);
@@ -77,45 +77,81 @@ function jobQueue(value: unknown): unknown {
 
 const CLOCK = {steadyMs: monotonicMs};
 
-/** Claims one job after the other, runs it and settles it. */
+const POOL_OPTIONS: Omit<PoolOptions, 'tasks'> = {
+	...{workers: 1, isolation: 'inline', defaults: {}, maxValueBytes: MAX_VALUE_LIMIT_BYTES, maxCheckpointBytes: MAX_VALUE_LIMIT_BYTES, taskOutput: 'inherit'},
+	// A job in the caller's thread can't be ended by force.
+	graceMs: Infinity,
+	...{resourceLimits: undefined, env: undefined, execArgv: [], nice: undefined, minFreeMemoryBytes: 0, postMortem: false},
+	recycle: {jobs: Infinity, ageMs: Infinity, memoryBytes: Infinity},
+};
+
+/** Claims one job after the other, runs it in an inline pool of one worker, and settles it. */
 class WorkLoop {
+	readonly owner: OwnerId = nanoid();
 	readonly #queue: JobQueue;
-	readonly #owner: OwnerId;
-	readonly #jobs: JobByJob;
-	readonly #heart: HeartbeatThread | undefined;
+	/** Under this URL the pool loads the tasks. */
+	readonly #url = `faena:work/${this.owner}`;
+	readonly #pool: WorkerPool;
 	readonly #drainMs: number;
 	readonly #signal: AbortSignal | undefined;
 	readonly #commits: Commits;
 	readonly #wakeUp = new WakeUp();
 	readonly #retry = new RetryState(CLOCK);
-	#lanes: readonly LaneRequest[];
+	#lanes: readonly LaneRequest[] = [];
+	/** Takes the updates and the end of the running job. */
+	#running: {updated(update: JobUpdate): void; ended(group: EndedGroup): void} | undefined;
 	/** Running jobs that another program wants stopped. */
 	readonly #stops = new Set<JobId>();
 	/** After the signal has aborted: until when the running job may go on, by the monotonic clock. */
 	#drainUntil = Infinity;
 	#nextReclaim = 0;
+	/** Why the heartbeat has ended. */
+	#failure: FaenaError | undefined;
 	/** The last refusal to reclaim jobs of which it has warned. */
 	#refusal: string | undefined;
 	#hasWarnedOfLibrary = false;
 
-	constructor(
-		queue: JobQueue,
-		owner: OwnerId,
-		infos: readonly TaskInfo[],
-		jobs: JobByJob,
-		heart: HeartbeatThread | undefined,
-		drainMs: number,
-		signal: AbortSignal | undefined,
-	) {
+	constructor(queue: JobQueue, drainMs: number, signal: AbortSignal | undefined) {
 		this.#queue = queue;
-		this.#owner = owner;
-		this.#jobs = jobs;
-		this.#heart = heart;
 		this.#drainMs = drainMs;
 		this.#signal = signal;
-		this.#commits = new Commits(queue.store, owner, CLOCK, {leftOut: (what, error) => warn('refused', {...what, error}), refuse: () => undefined});
-		const options = new Map(infos.map(info => [info.name, info.options]));
-		this.#lanes = lanesOf([...options.keys()], 1).map(lane => ({...lane, concurrency: options.get(lane.task)?.concurrency}));
+		this.#commits = new Commits(queue.store, this.owner, CLOCK, {
+			leftOut: (what, error) => warn('refused', {...what, error}),
+			refuse: () => undefined,
+		});
+		const openJobs = queue.location === ':memory:' ? undefined : openJobsAt(queue.location, this.owner);
+		this.#pool = inlinePool(
+			{...POOL_OPTIONS, tasks: this.#url, ...defined({openJobs})},
+			{
+				ended: (_task, [group]) => group && this.#running?.ended(group),
+				updated: update => this.#running?.updated(update),
+				...{freed: () => undefined, lost: () => undefined, startsSlowly: () => undefined, memoryShort: () => undefined},
+			},
+		);
+	}
+
+	/** Sets the tasks up. */
+	async load(tasks: object): Promise<void> {
+		standIn(this.#url, tasks);
+		try {
+			const infos = await this.#pool.load();
+			this.#lanes = infos.flatMap(({name, options}) => lanesOf([name], 1).map(lane => ({...lane, concurrency: options.concurrency})));
+		} catch (error) {
+			await this.#pool.close();
+			throw error;
+		} finally {
+			standIn(this.#url, undefined);
+		}
+	}
+
+	/** Ends the loop after the running job, with this error. */
+	fail(error: FaenaError): void {
+		this.#failure = error;
+		this.#wakeUp.set();
+	}
+
+	close(): Promise<void> {
+		return this.#pool.close();
 	}
 
 	async run(): Promise<void> {
@@ -124,14 +160,13 @@ class WorkLoop {
 			this.#wakeUp.set();
 		};
 		const wake = () => this.#wakeUp.set();
-		const endings = [this.#queue.onEnqueue(wake), this.#queue.store.listen(this.#owner, news => this.#hear(news))];
+		const endings = [this.#queue.onEnqueue(wake), this.#queue.store.listen(this.owner, news => this.#hear(news))];
 		// The store's timers keep no process alive.
 		const keepAlive = setInterval(() => undefined, 60_000);
 		this.#signal?.addEventListener('abort', onAbort);
-		this.#heart?.onFailure(wake);
 		try {
 			while (!this.#signal?.aborted) {
-				if (this.#heart?.failure) throw this.#heart.failure;
+				if (this.#failure) throw this.#failure;
 				await this.#step();
 			}
 		} finally {
@@ -186,7 +221,7 @@ class WorkLoop {
 	}
 
 	async #claim(): Promise<Committed | undefined> {
-		const request: ClaimRequest = this.#commits.claimable({owner: this.#owner, lanes: this.#lanes, limit: 1, maxBytes: Infinity});
+		const request: ClaimRequest = this.#commits.claimable({owner: this.owner, lanes: this.#lanes, limit: 1, maxBytes: Infinity});
 		if (request.lanes.length === 0) return undefined;
 		try {
 			return await this.#commits.commit(NO_WRITES, request);
@@ -216,7 +251,10 @@ class WorkLoop {
 		const claim = claimAt(group, 0);
 		const updates = new DirectUpdateWriter(this.#queue.store, claim);
 		const timer = setInterval(() => this.#stopIfAsked(claim.id), CHECK_STOP_EVERY_MS);
-		const ended = await this.#jobs.run(group, update => updates.add(update));
+		const ended = await new Promise<EndedGroup>(resolve => {
+			this.#running = {updated: update => updates.add(update), ended: resolve};
+			this.#pool.run({...group, quarantine: undefined});
+		});
 		clearInterval(timer);
 		this.#stops.delete(claim.id);
 		await this.#settle(ended, await updates.close());
@@ -224,8 +262,8 @@ class WorkLoop {
 
 	/** Stops the job if it was cancelled, or if the time to drain is over. Works only while the task lets the event loop run. */
 	#stopIfAsked(id: JobId): void {
-		if (monotonicMs() >= this.#drainUntil) this.#jobs.stop(id, 'interrupted');
-		else if (this.#stops.has(id)) this.#jobs.stop(id, 'cancelled');
+		if (monotonicMs() >= this.#drainUntil) this.#pool.stop(id, 'interrupted');
+		else if (this.#stops.has(id)) this.#pool.stop(id, 'cancelled');
 	}
 
 	/** Writes how an execution ended. After a failure it tries again, as long as there is time. */
@@ -283,66 +321,44 @@ export class DirectUpdateWriter {
 			isTried = true;
 			this.#writing = undefined;
 			if (error === undefined) this.#write();
-			else this.#keep(update, error);
+			else if (isRefusal(error)) warn('refused', {id: this.#claim.id, error});
+			// To be written with the next checkpoint or with the outcome.
+			else this.#updates.unshift(...update);
 			resolve();
 		};
 		this.#store.commit({update, urgent: tried}).then(() => tried(undefined), tried);
 	}
-
-	/** Keeps updates after a failure, to be written with the next one or with the outcome. If the store refused them, they are dropped. */
-	#keep(updates: readonly JobUpdate[], error: unknown): void {
-		if (isRefusal(error)) warn('refused', {id: this.#claim.id, error});
-		else this.#updates.unshift(...updates);
-	}
 }
 
-/** The thread that renews the heartbeat of a `work()` loop, whose own thread may be busy for hours. */
-export interface HeartbeatThread {
-	/** Resolves once it renews the heartbeat, or has ended. A job that blocks the loop's thread must not start before. */
-	readonly ready: Promise<void>;
-	/** Why it ended by itself. Without it other engines would reclaim the loop's jobs. */
-	readonly failure: FaenaError | undefined;
-	onFailure(call: () => void): void;
-	end(): Promise<void>;
-}
-
-/** Starts the thread. A store in memory needs none: no other process can reclaim its jobs. */
-export function startHeartbeat({location}: Store, owner: OwnerId): HeartbeatThread | undefined {
-	if (location === ':memory:') return undefined;
+/**
+ * Starts the thread that renews the heartbeat of a `work()` loop, whose own thread may be busy for hours. Resolves once it does, or has ended: a
+ * job that blocks the loop's thread must not start before. A store in memory needs none: no other process can reclaim its jobs.
+ * @param onFailure called if the thread ends by itself. Without it other engines would reclaim the loop's jobs
+ * @returns a function that ends it
+ */
+async function startHeartbeat({location}: Store, owner: OwnerId, onFailure: (error: FaenaError) => void): Promise<() => Promise<void>> {
+	if (location === ':memory:') return async () => undefined;
 	const worker = startThread(workerUrl('heartbeat'), {workerData: {location, owner} satisfies HeartbeatStart, name: 'faena heartbeat'});
-	const [ready, ended] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
-	worker.once('message', () => {
-		worker.unref();
-		ready.resolve();
-	});
 	let isEnding = false;
-	let failure: FaenaError | undefined;
-	let onFailure: () => void = () => undefined;
 	const fail = (why: string, cause?: unknown) => {
-		if (isEnding || failure) return;
+		if (isEnding) return;
+		isEnding = true;
 		const message = `The thread that keeps the lease of work() ended: ${why}. The running job was finished first; call work() again to go on.`;
-		failure = new FaenaError('DispatcherFailed', message, {cause});
-		onFailure();
+		onFailure(new FaenaError('DispatcherFailed', message, {cause}));
 	};
 	worker.once('error', error => fail(error instanceof Error ? error.message : String(error), error));
-	worker.once('exit', code => {
-		fail(`its exit code is ${code}`);
-		ready.resolve();
-		ended.resolve();
+	const exited = new Promise<void>(resolve => {
+		worker.once('exit', code => {
+			fail(`its exit code is ${code}`);
+			resolve();
+		});
 	});
-	return {
-		ready: ready.promise,
-		get failure() {
-			return failure;
-		},
-		onFailure: call => {
-			onFailure = call;
-		},
-		end: () => {
-			isEnding = true;
-			worker.ref();
-			worker.postMessage('end');
-			return ended.promise;
-		},
+	await Promise.race([exited, new Promise(resolve => worker.once('message', resolve))]);
+	worker.unref();
+	return () => {
+		isEnding = true;
+		worker.ref();
+		worker.postMessage('end');
+		return exited;
 	};
 }

@@ -1,4 +1,4 @@
-import {clock, count, formatRate} from './format.ts';
+import {clock, count, formatRate} from './print.ts';
 
 /** How far a run is. */
 export interface MapStatus {
@@ -51,18 +51,14 @@ export function describeStatus({done, executed, dead, total, isStopping}: MapSta
 	const rate = executed / seconds;
 	const parts = [
 		total === undefined ? `${count(done)} done` : `${count(done)} of ${count(total)}`,
-		total !== undefined && `${percent(done, total)}%`,
+		// Rounded down, so that it is 100 only at the end.
+		total !== undefined && `${total === 0 ? 100 : Math.floor((100 * done) / total)}%`,
 		executed > 0 && formatRate(rate),
 		executed > 0 && total !== undefined && done < total && `ETA ${clock((total - done) / rate)}`,
 		dead > 0 && `${count(dead)} dead`,
 		isStopping && 'stopping (Ctrl-C again: at once)',
 	];
 	return parts.filter(Boolean).join('  ');
-}
-
-/** Rounded down, so that it is 100 only at the end. */
-function percent(done: number, total: number): number {
-	return total === 0 ? 100 : Math.floor((100 * done) / total);
 }
 
 const MAX_BAR_WIDTH = 40;

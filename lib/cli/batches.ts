@@ -1,9 +1,8 @@
 import type {Command} from 'commander';
-import {type BatchInfo, toBatchInfo} from '../api/batch-handle.ts';
+import {type BatchInfo, toBatchInfo} from '../api/handles.ts';
 import {statusSummary} from '../index.ts';
-import {clock, count, formatRate, formatTime, toJson} from './format.ts';
-import {lookAtQueue} from './options.ts';
-import {inLine, print} from './print.ts';
+import {useQueue} from './options.ts';
+import {clock, count, formatRate, formatTime, inLine, print, toJson} from './print.ts';
 
 export function addBatches(program: Command): void {
 	program
@@ -14,16 +13,17 @@ export function addBatches(program: Command): void {
 		.option('--json', 'print a line of JSON for each')
 		.action(async ({queue: file, json}: {readonly queue: string; readonly json?: true}) => {
 			const now = Date.now();
-			const batches = await lookAtQueue(file, async queue => (await queue.batches()).map(batch => toBatchInfo(batch, now)));
+			const batches = await useQueue(file, async queue => (await queue.batches()).map(batch => toBatchInfo(batch, now)), {readOnly: true});
 			await print(json ? batches.map(batch => `${toJson(batch)}\n`).join('') : describe(file, batches));
 		});
 }
 
 function describe(file: string, batches: readonly BatchInfo[]): string {
 	if (batches.length === 0) return `${file}: no batches\n`;
-	const rows = batches.map(batch => ({name: inLine(batch.name), task: inLine(batch.task), end: describeOne(batch)}));
-	const [names, tasks] = [widest(rows.map(({name}) => name)), widest(rows.map(({task}) => task))];
-	return rows.map(({name, task, end}) => `${name.padEnd(names)}  ${task.padEnd(tasks)}  ${end}\n`).join('');
+	const rows = batches.map(batch => [inLine(batch.name), inLine(batch.task), describeOne(batch)] as const);
+	const widthOf = (column: 0 | 1) => rows.reduce((most, row) => Math.max(most, row[column].length), 0);
+	const [names, tasks] = [widthOf(0), widthOf(1)];
+	return rows.map(([name, task, end]) => `${name.padEnd(names)}  ${task.padEnd(tasks)}  ${end}\n`).join('');
 }
 
 /** For instance `1,204 completed, 370 pending  of 1,574  112/s  ETA 0:04`. */
@@ -38,8 +38,4 @@ function describeOne({counts, total, completedAt, jobsPerSecond = 0, remainingMs
 		remainingMs !== undefined && `ETA ${clock(remainingMs / 1000)}`,
 	];
 	return parts.filter(Boolean).join('  ');
-}
-
-function widest(texts: readonly string[]): number {
-	return texts.reduce((most, {length}) => Math.max(most, length), 0);
 }

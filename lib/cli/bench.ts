@@ -15,9 +15,8 @@ import {SHORT_PLAN, SHORT_TRIALS} from '../../bench/short/plan.ts';
 import {closeOnSignals} from '../api/signals.ts';
 import {FaenaError} from '../index.ts';
 import {showBar} from './bar.ts';
-import {toJson} from './format.ts';
 import {toCount} from './options.ts';
-import {ExitCode, print} from './print.ts';
+import {ExitCode, print, toJson} from './print.ts';
 
 interface Options {
 	readonly folder: string;
@@ -34,7 +33,7 @@ interface Suite<Figures> {
 	readonly describe: (run: Run, figures: Figures) => string;
 }
 
-const SUITES = {
+const CLAIM_SUITES = {
 	dequeue: {cases: DEQUEUE_PLAN, figuresOf: claimFigures, describe: describeDequeue},
 	contention: {cases: CONTENTION_PLAN, figuresOf: claimFigures, describe: describeContention},
 } as const;
@@ -49,36 +48,28 @@ export function addBench(program: Command): void {
 				'evenly several processes claim from one file. Each block takes about half a minute. Run nothing else meanwhile: a measurement\n' +
 				'that another program disturbs is repeated.',
 		)
-		.addArgument(new Argument('[suite]', 'measure this instead').choices(Object.keys(SUITES)))
+		.addArgument(new Argument('[suite]', 'measure this instead').choices(Object.keys(CLAIM_SUITES)))
 		.option('--folder <folder>', 'folder on the disk to measure; files written there are removed', '.')
 		.option('--blocks <n>', 'how often to measure everything; from 3 on there are intervals', toCount, 3)
 		.addOption(new Option('--trial <names...>', 'measure only these').choices(SHORT_TRIALS))
 		.option('--json', 'print one line of JSON')
 		// For tests, which check the words and not the figures.
 		.addOption(new Option('--jobs <n>', 'the most jobs in a measurement').argParser(toCount).hideHelp())
-		.action(async (suite: keyof typeof SUITES | undefined, options: Options) => {
-			process.exitCode = await (suite === undefined ? bench(options) : benchClaims(suite, options));
+		.action(async (suite: keyof typeof CLAIM_SUITES | undefined, options: Options) => {
+			if (suite && options.trial) throw new FaenaError('BadOption', `faena bench ${suite} has no trials to choose from; leave out --trial.`);
+			const short = {cases: SHORT_PLAN.filter(({trial}) => options.trial?.includes(trial) ?? true), figuresOf: shortFigures, describe};
+			process.exitCode = await (suite ? measure(options, CLAIM_SUITES[suite]) : measure(options, short));
 		});
 }
 
 const BRIEF_WARM_UP_MS = 100;
 
-async function bench(options: Options): Promise<number> {
-	const cases = SHORT_PLAN.filter(({trial}) => options.trial?.includes(trial) ?? true);
-	return measure(options, {cases, figuresOf: shortFigures, describe});
-}
-
-async function benchClaims(suite: keyof typeof SUITES, options: Options): Promise<number> {
-	if (options.trial) throw new FaenaError('BadOption', `faena bench ${suite} has no trials to choose from; leave out --trial.`);
-	return measure(options, SUITES[suite]);
-}
-
 /** Measures, and prints the figures. If a measurement is void, Faena or the suite has a bug, and the command fails. */
 async function measure<Figures>(options: Options, {cases: all, figuresOf, describe}: Suite<Figures>): Promise<number> {
-	const {folder, blocks, json, jobs = Number.POSITIVE_INFINITY} = options;
+	const {folder, blocks, json, jobs = Infinity} = options;
 	const cases = all.map(each => ({...each, jobs: Math.min(each.jobs, jobs)}));
 	// In a test, which does not check the figures, a whole warm-up would take most of the time.
-	const order = {blocks, cases, ...(jobs < Number.POSITIVE_INFINITY && {warmUpMs: BRIEF_WARM_UP_MS})};
+	const order = {blocks, cases, ...(jobs < Infinity && {warmUpMs: BRIEF_WARM_UP_MS})};
 	const run = await inTemporaryFolder(folder, (temporary, signal) => takeMeasurements(temporary, order, signal));
 	const figures = figuresOf(run);
 	const {machine, seed, discarded} = run;

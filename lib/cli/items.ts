@@ -24,9 +24,9 @@ export class InputError extends FaenaError {
 export async function filesOf(globs: readonly string[]): Promise<Item[]> {
 	// An argument may be a file's name, for instance if a shell has expanded the glob. It may have characters that are special in a glob.
 	const patterns = globs.map(each => (existsSync(each) ? convertPathToPattern(each) : each));
-	const failed: UnreadFolder[] = [];
-	const files = await glob(patterns, {expandDirectories: false, fs: {readdir: collectingErrors(failed)}});
-	for (const each of failed) refuseUnread(each);
+	const unread = new Map<string, NodeJS.ErrnoException>();
+	const files = await glob(patterns, {expandDirectories: false, fs: {readdir: collectingErrors(unread)}});
+	for (const [folder, error] of unread) refuseUnread(folder, error);
 	refuseMangled(files);
 	if (files.length === 0) {
 		const hint = globs.some(each => existsSync(each)) ? " A folder's files are matched by folder/**." : '';
@@ -35,18 +35,12 @@ export async function filesOf(globs: readonly string[]): Promise<Item[]> {
 	return files.sort().map(path => ({key: path, payload: path}));
 }
 
-/** A folder that could not be read. */
-interface UnreadFolder {
-	readonly path: string;
-	readonly error: NodeJS.ErrnoException;
-}
-
-/** `readdir` that collects its errors. The glob itself ignores folders that it can't read. */
-function collectingErrors(failed: UnreadFolder[]): typeof readdir {
+/** `readdir` that collects its errors by folder. The glob itself ignores folders that it can't read. */
+function collectingErrors(unread: Map<string, NodeJS.ErrnoException>): typeof readdir {
 	type Read = (path: string, options: object, done: (error: NodeJS.ErrnoException | null, entries: unknown) => void) => void;
 	const read: Read = (path, options, done) =>
 		(readdir as Read)(path, options, (error, entries) => {
-			if (error) failed.push({path, error});
+			if (error) unread.set(path, error);
 			done(error, entries);
 		});
 	return read as typeof readdir;
@@ -55,7 +49,7 @@ function collectingErrors(failed: UnreadFolder[]): typeof readdir {
 /** Node replaces bytes of a name that are not UTF-8 with this. Such a name leads to no file, and two names may become the same. */
 const MANGLED = '\uFFFD';
 
-function refuseUnread({path, error}: UnreadFolder): void {
+function refuseUnread(path: string, error: NodeJS.ErrnoException): void {
 	if (path.includes(MANGLED)) throw notUtf8('folder', path);
 	// The folder does not exist, or no longer, so it has no files.
 	if (error.code === 'ENOENT' || error.code === 'ENOTDIR') return;

@@ -1,28 +1,23 @@
 import {createHash} from 'node:crypto';
+import {once} from 'node:events';
 import {existsSync} from 'node:fs';
 import {dirname, relative, resolve} from 'node:path';
 import {type Command, Option} from 'commander';
-import {FaenaError, type HaltOption, type Job, open} from '../index.ts';
-import {openQueue} from '../queue.ts';
+import {closeOnSignals, type Engine, FaenaError, type Job, type JobId, type JobMap, type MapOptions, type MapResult, open} from '../index.ts';
+import type {JobQueue} from '../queue.ts';
 import {defined} from '../support/defined.ts';
-import {filesOf, InputError, type Item, linesOf, refuseFolderAsInput} from './items.ts';
-import {MapRun} from './map-run.ts';
-import {toCount, toHalt, toTime} from './options.ts';
-import {ExitCode, explain} from './print.ts';
+import {type MapStatus, showBar} from './bar.ts';
+import {filesOf, type Item, linesOf, refuseFolderAsInput} from './items.ts';
+import {toCount, toHalt, toTime, useQueue} from './options.ts';
+import {count, ExitCode, escapeControls, explain, formatRate, printError, toJson} from './print.ts';
 
-interface Options {
+/** The flags. Those of jobs and maps have the names of the options of `map()`. */
+interface Options extends Omit<MapOptions<Item, unknown>, 'order' | 'missing'>, Required<Pick<MapOptions<Item, unknown>, 'order' | 'missing'>> {
 	readonly queue: string;
 	readonly workers?: number;
 	readonly isolation: 'thread' | 'process';
-	readonly halt?: HaltOption;
-	readonly timeout?: string;
-	readonly maxAttempts?: number;
-	readonly batch?: string;
-	readonly order: 'input' | 'finished';
 	readonly lines?: true;
 	readonly ndjson?: true;
-	readonly missing: 'keep' | 'cancel' | 'delete';
-	readonly retryFailed?: true;
 	readonly quiet?: true;
 }
 
@@ -56,7 +51,7 @@ export function addMap(program: Command): void {
 		.option('--quiet', 'print no progress, only the summary')
 		.addHelpText('after', EXAMPLES)
 		.action(async (target: string, globs: readonly string[], options: Options) => {
-			process.exitCode = await plan(target, globs, options).then(each => map(each, options), refuse);
+			process.exitCode = await map(await plan(target, globs, options), options);
 		});
 }
 
@@ -83,7 +78,9 @@ interface Plan {
 
 /** Checks all that can be checked before the queue is opened. */
 async function plan(target: string, globs: readonly string[], {lines, ndjson, batch, queue}: Options): Promise<Plan> {
-	const [module, task] = splitTarget(target);
+	const [, module, task] = /^(.+)#([^#]+)$/.exec(target) ?? [];
+	if (module === undefined || task === undefined)
+		throw wrong(`Name a module and one of its functions, for instance './tasks.ts#thumbnail'; this is ${JSON.stringify(target)}.`);
 	const sources = [globs.length > 0, lines, ndjson].filter(Boolean).length;
 	if (sources > 1) throw wrong('Give globs, --lines or --ndjson: one of them.');
 	if (sources === 0) throw wrong("Give globs that name the files, for instance 'photos/*.jpg', or --lines or --ndjson to read items from stdin.");
@@ -95,53 +92,30 @@ async function plan(target: string, globs: readonly string[], {lines, ndjson, ba
 }
 
 async function map({module, task, batch, items}: Plan, options: Options): Promise<number> {
-	const {queue, workers, isolation, timeout, maxAttempts, order, missing, retryFailed = false, halt, quiet} = options;
-	const readsStdin = Symbol.asyncIterator in items;
-	await refuseUnfinished(queue, {module, task, batch});
+	const {queue, workers, isolation, lines: _, ndjson: __, quiet: ___, ...mapOptions} = options;
+	if (existsSync(queue)) await useQueue(queue, opened => refuseUnfinished(opened, queue, {module, task, batch}));
 	const engine = await open({queue, tasks: module, taskOutput: 'stderr', isolation, closeOnSignals: true, ...defined({workers})});
-	const run = new MapRun(engine, {queue, missing, total: 'length' in items ? items.length : undefined, printsItems: readsStdin});
 	try {
-		const results = engine.map(task, items as Iterable<Item>, {
-			batch,
-			key: (item: Item) => item.key,
-			payload: (item: Item) => item.payload,
-			order,
-			// A line's key is its number, so the line may have changed.
-			changed: 'rerun',
-			missing,
-			retryFailed,
-			...defined({timeout, maxAttempts, halt}),
-		});
-		const code = await run.print(results, {bar: !quiet});
+		// A line's key is its number, so the line may have changed.
+		const keyed = {batch, key: (item: Item) => item.key, payload: (item: Item) => item.payload, changed: 'rerun'} as const;
+		const results = engine.map(task, items as Iterable<Item>, {...mapOptions, ...keyed});
+		const code = await new MapRun(engine, results, options, 'length' in items ? items.length : undefined).print();
 		await engine.close();
 		return code;
 	} catch (error) {
 		// Printed first, since closing waits for running jobs.
-		const code = refuse(error);
+		const code = explain(error);
 		// If closing fails, it fails for the reason that was printed.
 		await engine.close().catch(() => undefined);
 		return code;
 	} finally {
 		// An open stdin would keep the process alive.
-		if (readsStdin) process.stdin.destroy();
+		if (!('length' in items)) process.stdin.destroy();
 	}
-}
-
-function splitTarget(target: string): [module: string, task: string] {
-	const [, module, task] = /^(.+)#([^#]+)$/.exec(target) ?? [];
-	if (module === undefined || task === undefined) {
-		throw wrong(`Name a module and one of its functions, for instance './tasks.ts#thumbnail'; this is ${JSON.stringify(target)}.`);
-	}
-	return [module, task];
 }
 
 function wrong(sentence: string): FaenaError {
 	return new FaenaError('BadOption', sentence);
-}
-
-function refuse(error: unknown): number {
-	const code = explain(error);
-	return error instanceof InputError ? ExitCode.inputIncomplete : code;
 }
 
 const MAX_NAME_LENGTH = 200;
@@ -150,7 +124,7 @@ const MAX_NAME_LENGTH = 200;
  * The default name of a run's batch: the same whenever the command is typed again. Its paths are relative to the working
  * directory, so the name also has the path from the queue's folder to that directory.
  */
-export function batchName(target: string, input: readonly string[], queue: string): string {
+function batchName(target: string, input: readonly string[], queue: string): string {
 	const path = relative(dirname(resolve(queue)), process.cwd());
 	const name = [target, ...input, ...(path ? ['in', path] : [])].join(' ');
 	if (name.length <= MAX_NAME_LENGTH) return name;
@@ -165,36 +139,18 @@ const MAX_LISTED_JOBS = 5000;
  * module: a task of the same name in another module would run with the wrong function.
  * @throws FaenaError `BadOption`
  */
-export async function refuseUnfinished(
-	file: string,
-	{module, task, batch}: {readonly module: string; readonly task: string; readonly batch: string},
-): Promise<void> {
-	if (!existsSync(file)) return;
-	const queue = await openQueue(file);
-	try {
-		await queue.reclaim();
-		const unfinished = await queue.jobs({status: ['pending', 'running', 'failed']}, {limit: MAX_LISTED_JOBS});
-		const other = unfinished.find(job => job.batch !== batch && (job.task === task || isOf(module, job)));
-		if (other)
-			throw unfinishedRun(
-				file,
-				other,
-				unfinished.find(job => job.batch === batch),
-			);
-	} finally {
-		await queue.close();
-	}
-}
-
-/** @param own a job of this run, if it is unfinished, too: then neither run can be finished first */
-function unfinishedRun(file: string, other: Job, own: Job | undefined): FaenaError {
-	const cancel = ({batch, id}: Job) => `faena cancel --queue ${quoted(file)} ${batch === undefined ? id : `--batch ${quoted(batch)}`}`;
+async function refuseUnfinished(queue: JobQueue, file: string, {module, task, batch}: Omit<Plan, 'items'>): Promise<void> {
+	const unfinished = await queue.jobs({status: ['pending', 'running', 'failed']}, {limit: MAX_LISTED_JOBS});
+	const other = unfinished.find(job => job.batch !== batch && (job.task === task || isOf(module, job)));
+	if (!other) return;
+	const cancel = (job: Job) => `faena cancel --queue ${quoted(file)} ${job.batch === undefined ? job.id : `--batch ${quoted(job.batch)}`}`;
 	const what = other.batch === undefined ? `job ${other.id}` : `the run ${JSON.stringify(other.batch)}`;
+	// If this run is unfinished, too, neither can be finished first.
+	const own = unfinished.find(job => job.batch === batch);
 	const ways = own
 		? `End one of them, for now, with: ${cancel(other)} or: ${cancel(own)}`
 		: `Finish it with the command that began it, or end it, for now, with: ${cancel(other)}`;
-	return new FaenaError(
-		'BadOption',
+	throw wrong(
 		`In ${file} ${what} is unfinished${own ? ', as this run is' : ''}, and this command would execute it, too. ${ways} (its command with --retry-failed goes on with it later). Or name another --queue.`,
 	);
 }
@@ -208,4 +164,152 @@ function quoted(text: string): string {
 function isOf(module: string, {batch, task}: Job): boolean {
 	const end = batch?.indexOf(`#${task} `) ?? -1;
 	return end > 0 && resolve(batch?.slice(0, end) ?? '') === resolve(module);
+}
+
+/**
+ * Prints the results of a map. Phases: `running`; `halted` after too many failures; `signalled` after a signal, or `unwritable`
+ * after an error of stdout: in both the engine is closed, which ends the map with the error `Closed`.
+ */
+class MapRun {
+	readonly #engine: Engine;
+	readonly #results: JobMap<Item, unknown>;
+	readonly #options: Options;
+	/** Number of items, if it is known from the start: that of the files. */
+	readonly #total: number | undefined;
+	readonly #start = performance.now();
+	#phase: 'running' | 'halted' | 'signalled' | 'unwritable' = 'running';
+	/** Aborted by the second signal: from then on the run waits neither for jobs nor for the reader of the results. */
+	readonly #hurry = new AbortController();
+	#outputError: NodeJS.ErrnoException | undefined;
+	#firstDead: JobId | undefined;
+
+	constructor(engine: Engine, results: JobMap<Item, unknown>, options: Options, total: number | undefined) {
+		this.#engine = engine;
+		this.#results = results;
+		this.#options = options;
+		this.#total = total;
+	}
+
+	/** Prints all results, and a summary. Returns the exit code. After a signal, the process ends by the signal instead. */
+	async print(): Promise<number> {
+		const printed = Promise.withResolvers<void>();
+		const stopListening = closeOnSignals({
+			close: async options => {
+				await this.#stop('signalled', options);
+				await printed.promise;
+			},
+		});
+		process.stdout.on('error', error => {
+			this.#outputError ??= error;
+			// If closing fails, the map fails with the same error.
+			this.#stop('unwritable', {drain: 0}).catch(() => undefined);
+		});
+		const endBar = this.#options.quiet ? () => undefined : showBar(() => this.#status());
+		try {
+			await this.#printAll().finally(endBar);
+			await this.#flush();
+			return this.#printEnd();
+		} finally {
+			printed.resolve();
+			if (this.#phase !== 'signalled') stopListening();
+		}
+	}
+
+	async #printAll(): Promise<void> {
+		try {
+			for await (const result of this.#results) {
+				if (result.status === 'dead') this.#firstDead ??= result.jobId;
+				// A file's key is its path, which says what the item is.
+				const hasRoom = process.stdout.write(toLine(result, this.#total === undefined ? result.item.payload : undefined));
+				if (!hasRoom) await once(process.stdout, 'drain', {signal: this.#hurry.signal});
+			}
+		} catch (error) {
+			const isHalted = error instanceof FaenaError && error.code === 'Halted';
+			if (this.#phase === 'running' && !isHalted) throw error;
+			if (this.#phase === 'running') this.#phase = 'halted';
+			// The summary counts jobs that end until then.
+			else await this.#engine.close();
+		}
+	}
+
+	/** Waits until stdout is written. A signal ends the process as soon as this run has ended, and would cut off output for a slow reader. */
+	async #flush(): Promise<void> {
+		const {signal} = this.#hurry;
+		await new Promise<void>(resolve => {
+			signal.addEventListener('abort', () => resolve());
+			if (signal.aborted) resolve();
+			else process.stdout.write('', () => resolve());
+		});
+	}
+
+	async #stop(phase: 'signalled' | 'unwritable', options?: {drain?: number}): Promise<void> {
+		if (this.#phase === 'running') this.#phase = phase;
+		if (options?.drain === 0) this.#hurry.abort();
+		await this.#engine.close(options);
+	}
+
+	#status(): MapStatus {
+		const {completed, dead, cancelled, reused, total} = this.#results.progress();
+		const done = completed + dead + cancelled;
+		return {done, executed: done - reused, dead, total: this.#total ?? total, isStopping: this.#phase !== 'running'};
+	}
+
+	#printEnd(): number {
+		const {done, total} = this.#status();
+		const where = `${count(done)}${total === undefined ? '' : ` of ${count(total)}`} done; the same command goes on from there.`;
+		switch (this.#phase) {
+			case 'running':
+				return this.#printSummary();
+			case 'halted':
+				printError(`Halted, since too many failed: ${where}${this.#why()}`);
+				return ExitCode.someFailed;
+			case 'signalled':
+				printError(`Stopped: ${where}`);
+				return ExitCode.interrupted;
+			case 'unwritable':
+				if (this.#outputError?.code !== 'EPIPE') throw wrong(`Results can't be written: ${this.#outputError?.message}. ${where}`);
+				printError(`Stopped, since the reader of the results has gone: ${where}`);
+				return ExitCode.noReader;
+		}
+	}
+
+	/** How to find out why jobs died, if some did. */
+	#why(): string {
+		return this.#firstDead === undefined ? '' : ` Why: faena show ${this.#firstDead} --queue ${this.#options.queue}.`;
+	}
+
+	#printSummary(): number {
+		const {completed, dead, cancelled, reused, missing} = this.#results.progress();
+		const {executed} = this.#status();
+		const seconds = (performance.now() - this.#start) / 1000;
+		const parts = [
+			`${count(completed)} completed`,
+			dead > 0 && `${count(dead)} dead`,
+			cancelled > 0 && `${count(cancelled)} cancelled`,
+			reused > 0 && `${count(reused)} of them reused`,
+		];
+		const rate = executed > 0 ? ` (${formatRate(executed / seconds)})` : '';
+		const why = this.#firstDead === undefined ? '' : `${this.#why()} Again: --retry-failed.`;
+		printError(`${parts.filter(Boolean).join(', ')}, in ${seconds.toFixed(1)} s${rate}.${why}${missing === 0 ? '' : this.#describeMissing(missing)}`);
+		// With another --missing the user has asked to end them.
+		if (missing > 0 && this.#options.missing === 'keep') return ExitCode.inputIncomplete;
+		return dead + cancelled === 0 ? ExitCode.done : ExitCode.someFailed;
+	}
+
+	#describeMissing(missing: number): string {
+		const [jobs, were, stay] = missing === 1 ? ['job', 'was', 'stays'] : ['jobs', 'were', 'stay'];
+		const what = {
+			keep: `, and ${stay} in the queue. Was the input cut short? The same command with all of it goes on; with --missing cancel it ends them.`,
+			cancel: `, and ${were} cancelled.`,
+			delete: `, and ${were} deleted.`,
+		};
+		return ` ${count(missing)} unfinished ${jobs} of an earlier run ${were} missing from the input${what[this.#options.missing]}`;
+	}
+}
+
+/** A map's result as one line of NDJSON, with the item unless it is `undefined`. `reused` marks a job that had ended before this run. */
+function toLine(result: MapResult<unknown, unknown>, item: unknown): string {
+	const {key, jobId, status, reused} = result;
+	const end = status === 'completed' ? {result: result.result ?? null} : {error: {name: result.error.name, message: result.error.message}};
+	return escapeControls(`${toJson({key, item, jobId, status, reused: reused || undefined, ...end})}\n`);
 }

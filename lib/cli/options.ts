@@ -1,12 +1,11 @@
-/** Parsers for the values of flags. */
+/** The values of flags, and the queue that `--queue` names. */
 
 import {existsSync} from 'node:fs';
-import {type Command, InvalidArgumentError} from 'commander';
+import {InvalidArgumentError} from 'commander';
 import type {StringValue} from 'ms';
 import ms from 'ms';
-import {FaenaError, type HaltOption, type JobFilter, type JobId} from '../index.ts';
-import {type Batch, type JobQueue, openQueue, type QueueOptions} from '../queue.ts';
-import {defined} from '../support/defined.ts';
+import {FaenaError, type HaltOption, type JobId} from '../index.ts';
+import {type Batch, type JobQueue, openQueue} from '../queue.ts';
 
 export function toCount(text: string): number {
 	if (/^[1-9]\d{0,5}$/.test(text)) return Number(text);
@@ -28,59 +27,20 @@ export function toHalt(text: string): HaltOption {
 	return {when, on, at: at.endsWith('%') ? at : Number(at)} as HaltOption;
 }
 
-/** The arguments and options that select jobs: ids, a batch or a task. */
-export interface JobsOptions {
-	readonly queue: string;
-	readonly batch?: string;
-	readonly task?: string;
+/** @throws FaenaError `BadOption` */
+export function toId(text: string): JobId {
+	const id = Number(text);
+	if (/^\d+$/.test(text) && Number.isSafeInteger(id) && id > 0) return id;
+	throw new FaenaError('BadOption', `A job's id is a positive whole number, such as the "jobId" in the output of faena map; this is ${JSON.stringify(text)}.`);
 }
 
-export function addJobsOptions(command: Command): Command {
-	return command
-		.argument('[ids...]', 'ids of jobs')
-		.option('--queue <file>', 'SQLite file of the jobs', 'faena.db')
-		.option('--batch <name>', 'jobs of this batch, that is, of this run')
-		.option('--task <name>', 'jobs of this task');
-}
-
-/** @throws FaenaError `BadOption` if no jobs are selected */
-export function toFilter(verb: string, texts: readonly string[], {batch, task}: JobsOptions): JobFilter {
-	if (texts.length === 0 && batch === undefined && task === undefined) throw new FaenaError('BadOption', `Name what to ${verb}: ids, a --batch or a --task.`);
-	return defined({ids: texts.length > 0 ? texts.map(toId) : undefined, batch, task});
-}
-
-/**
- * To be called when the command is done for the other jobs.
- * @throws FaenaError `NoSuchJob` if a job that was named does not exist
- */
-export async function refuseMissing(queue: JobQueue, {ids = []}: JobFilter): Promise<void> {
-	const missing: JobId[] = [];
-	for (const id of ids) if ((await queue.job(id)) === undefined) missing.push(id);
-	if (missing.length === 0) return;
-	const named = `${missing.slice(0, MAX_NAMED_IDS).join(', ')}${missing.length > MAX_NAMED_IDS ? ' …' : ''}`;
-	throw new FaenaError('NoSuchJob', `There is no job ${named} in ${queue.location}; it may have been cleaned up.`);
-}
-
-const MAX_NAMED_IDS = 10;
-
-/** Opens an existing queue to change it, and never creates one. */
-export async function withExistingQueue<Result>(file: string, change: (queue: JobQueue) => Promise<Result>): Promise<Result> {
-	return useQueue(file, {}, async queue => {
-		// Jobs of killed processes no longer run.
-		await queue.reclaim();
-		return change(queue);
-	});
-}
-
-/** Opens an existing queue read-only. It writes nothing, so jobs of killed processes are still shown as running. */
-export async function lookAtQueue<Result>(file: string, look: (queue: JobQueue) => Promise<Result>): Promise<Result> {
-	return useQueue(file, {readOnly: true}, look);
-}
-
-async function useQueue<Result>(file: string, options: QueueOptions, use: (queue: JobQueue) => Promise<Result>): Promise<Result> {
+/** Opens an existing queue for a moment, to change it or, with `readOnly`, to look at it. Never creates one. */
+export async function useQueue<Result>(file: string, use: (queue: JobQueue) => Promise<Result>, {readOnly = false} = {}): Promise<Result> {
 	if (!existsSync(file)) throw new FaenaError('BadDatabase', `There is no queue ${file} here; name its file with --queue.`);
-	const queue = await openQueue(file, options);
+	const queue = await openQueue(file, {readOnly});
 	try {
+		// Jobs of killed processes no longer run. A queue that is only looked at still shows them as running.
+		if (!readOnly) await queue.reclaim();
 		return await use(queue);
 	} finally {
 		await queue.close();
@@ -92,11 +52,4 @@ export async function batchOf(queue: JobQueue, name: string): Promise<Batch> {
 	const batch = await queue.batch(name);
 	if (!batch) throw new FaenaError('NoSuchBatch', `There is no batch ${JSON.stringify(name)} in ${queue.location}; faena batches lists them.`);
 	return batch;
-}
-
-/** @throws FaenaError `BadOption` */
-export function toId(text: string): JobId {
-	const id = Number(text);
-	if (/^\d+$/.test(text) && Number.isSafeInteger(id) && id > 0) return id;
-	throw new FaenaError('BadOption', `A job's id is a positive whole number, such as the "jobId" in the output of faena map; this is ${JSON.stringify(text)}.`);
 }

@@ -1,17 +1,15 @@
 import {CommanderError} from 'commander';
 import {type ErrorCode, FaenaError} from '../index.ts';
+import {InputError} from './items.ts';
 
-/**
- * Prints a command's output to stdout.
- * @throws Unwritable if that fails
- */
+/** Prints a command's output to stdout, or rejects with {@link Unwritable}. */
 export async function print(text: string): Promise<void> {
 	await new Promise<void>((resolve, reject) => {
 		process.stdout.write(escapeControls(text), error => (error ? reject(new Unwritable(error)) : resolve()));
 	});
 }
 
-export class Unwritable extends Error {
+class Unwritable extends Error {
 	declare readonly cause: NodeJS.ErrnoException;
 
 	constructor(cause: Error) {
@@ -50,23 +48,17 @@ export function explain(error: unknown): number {
 	return exitCodeOf(error);
 }
 
-/** The exit codes of all commands. They are documented in `docs/command-line.md`. */
+/** The exit codes of all commands. `docs/command-line.md` says what each means. */
 export const ExitCode = {
-	/** The command succeeded. For a map: every item is completed. */
 	done: 0,
-	/** Some items of a map died or were cancelled, or a measurement is void. */
 	someFailed: 1,
-	/** Wrong usage, bad input, or a queue or module that can't be used. Nothing was done. */
 	refused: 2,
-	/** A job or batch that was named does not exist. The result for the others is printed. */
 	notFound: 3,
-	/** The input of a map could not be read to its end, or unfinished jobs of an earlier run were missing from it and were kept. */
 	inputIncomplete: 4,
-	/** The work failed midway: because of the disk, a lock of another program, or a bug in Faena. The same command may be tried again. */
 	failed: 70,
 	/** The code that a shell reports for SIGINT. For another signal it reports another code. */
 	interrupted: 130,
-	/** The code that a shell reports for SIGPIPE: the reader of stdout has gone. */
+	/** The code that a shell reports for SIGPIPE. */
 	noReader: 141,
 } as const;
 
@@ -82,6 +74,48 @@ const CODES: Partial<Record<ErrorCode, number>> = {
 
 /** The exit code of a command that failed with this error. */
 export function exitCodeOf(error: unknown): number {
-	if (error instanceof FaenaError) return CODES[error.code] ?? ExitCode.refused;
-	return ExitCode.failed;
+	if (error instanceof InputError) return ExitCode.inputIncomplete;
+	return error instanceof FaenaError ? (CODES[error.code] ?? ExitCode.refused) : ExitCode.failed;
 }
+
+/** A number with a comma at each thousand. A damaged row may have another value, which is shown as it is. */
+export function count(value: number): string {
+	return typeof value === 'number' ? value.toLocaleString('en-US') : String(value);
+}
+
+export function formatRate(perSecond: number): string {
+	if (perSecond < 0.5) return `${(perSecond * 60).toFixed(1)}/min`;
+	return `${perSecond < 10 ? perSecond.toFixed(1) : count(Math.round(perSecond))}/s`;
+}
+
+/** A time such as `0:07`, `12:30` or `1:02:30`. */
+export function clock(seconds: number): string {
+	const whole = Math.ceil(seconds);
+	const [hours, minutes, rest] = [Math.floor(whole / 3600), Math.floor(whole / 60) % 60, whole % 60];
+	const two = (value: number) => String(value).padStart(2, '0');
+	return hours > 0 ? `${hours}:${two(minutes)}:${two(rest)}` : `${minutes}:${two(rest)}`;
+}
+
+/** A date and time. A damaged row may have a number that is not a date, which is shown as it is. */
+export function formatTime(at: number): string {
+	const date = new Date(at);
+	return Number.isNaN(date.getTime()) ? String(at) : date.toISOString();
+}
+
+/**
+ * JSON for any value that a job can have. Values that JSON can't hold are printed for people and `jq`: BigInt, NaN and the
+ * infinities as text, a Map as its entries, a Set and an array of numbers as an array, bytes as their number.
+ */
+export function toJson(value: unknown): string {
+	return JSON.stringify(value === undefined ? null : value, toPlain);
+}
+
+function toPlain(_name: string, value: unknown): unknown {
+	if (typeof value === 'bigint' || (typeof value === 'number' && !Number.isFinite(value))) return String(value);
+	if (value instanceof Map || value instanceof Set) return [...value];
+	if (value instanceof Error) return {name: value.name, message: value.message};
+	if (BYTES.some(type => value instanceof type)) return {bytes: (value as ArrayBuffer).byteLength};
+	return ArrayBuffer.isView(value) ? [...(value as Float64Array)] : value;
+}
+
+const BYTES = [ArrayBuffer, DataView, Uint8Array, Uint8ClampedArray];

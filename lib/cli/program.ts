@@ -3,20 +3,16 @@ import {Command, Option} from 'commander';
 import {FaenaError} from '../index.ts';
 import {addBatches} from './batches.ts';
 import {addBench} from './bench.ts';
-import {addCancel} from './cancel.ts';
+import {addCancel, addRetry} from './cancel-and-retry.ts';
 import {addMap} from './map.ts';
 import {explain} from './print.ts';
-import {addRetry} from './retry.ts';
 import {addShow} from './show.ts';
 import {addStatus} from './status.ts';
 
 // Imported by the package's own name, since the path differs between the sources and dist.
 const {version} = createRequire(import.meta.url)('faena/package.json') as {version: string};
 
-/**
- * Runs a command, and sets the exit code of the process.
- * @param words the words after `faena`, as a shell has split them
- */
+/** Runs a command, given as a shell has split it, without `faena`. Sets the exit code of the process. */
 export async function run(words: readonly string[]): Promise<void> {
 	try {
 		await makeProgram().parseAsync(words, {from: 'user'});
@@ -42,7 +38,7 @@ export const RENAMED_FLAGS: Readonly<Record<string, Readonly<Record<string, stri
 };
 
 /** Makes a command refuse its former flags with a message that names the new one. */
-export function refuseRenamedFlags(command: Command): void {
+function refuseRenamedFlags(command: Command): void {
 	for (const [flag, now] of Object.entries(RENAMED_FLAGS[command.name()] ?? {})) {
 		command.addOption(new Option(`${flag} [value]`).hideHelp());
 		command.on(`option:${flag.slice(2)}`, () => {

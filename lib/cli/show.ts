@@ -1,9 +1,8 @@
 import type {Command} from 'commander';
-import {FaenaError, type FailureRecord, type Job, type LogLine, type PostMortem} from '../index.ts';
+import {FaenaError, type FailureRecord, type Job, type LogLine, type PostMortem, type Progress} from '../index.ts';
 import {decode, type Encoded, type JobQueue, type JobValues} from '../queue.ts';
-import {count, formatTime, toJson} from './format.ts';
-import {lookAtQueue, toId} from './options.ts';
-import {print} from './print.ts';
+import {toId, useQueue} from './options.ts';
+import {count, formatTime, print, toJson} from './print.ts';
 
 export function addShow(program: Command): void {
 	program
@@ -15,7 +14,7 @@ export function addShow(program: Command): void {
 		.option('--json', 'print one line of JSON, with nothing shortened')
 		.action(async (text: string, {queue: file, json}: {readonly queue: string; readonly json?: true}) => {
 			const id = toId(text);
-			const found = await lookAtQueue(file, queue => look(queue, id));
+			const found = await useQueue(file, queue => look(queue, id), {readOnly: true});
 			if (!found) throw new FaenaError('NoSuchJob', `There is no job ${id} in ${file}; it may have been cleaned up.`);
 			await print(json ? `${toJson(plain(found))}\n` : describe(found));
 		});
@@ -33,8 +32,7 @@ async function look(queue: JobQueue, id: number): Promise<Found | undefined> {
 	return job && values && {job, values, logs: await queue.logs(id)};
 }
 
-function plain({job, values, logs}: Found): object {
-	const {payload, result, checkpoint} = values;
+function plain({job, values: {payload, result, checkpoint}, logs}: Found): object {
 	return {
 		...job,
 		payload: toReadable(payload),
@@ -61,46 +59,40 @@ class Unreadable {
 	}
 }
 
-/** Lines of the log, or of stderr, that are shown. */
-const MAX_LINES = 10;
+const INDENT = 12;
 
-function describe({job, values, logs}: Found): string {
-	const {key, batch, progress, error} = job;
-	const {payload, result, checkpoint} = values;
+function describe({job, values: {payload, result, checkpoint}, logs}: Found): string {
+	const {error, status, timeoutMs, timeoutPercent} = job;
+	const isRunning = status === 'running';
 	const rows: readonly (readonly [label: string, text: string | undefined])[] = [
-		[`job ${job.id}`, `${job.task}  ${job.status}`],
-		['key', key],
-		['batch', batch],
+		[`job ${job.id}`, `${job.task}  ${status}`],
+		['key', job.key],
+		['batch', job.batch],
 		['attempts', `${job.attempts} of ${job.maxAttempts} charged, ${count(job.executions)} execution${job.executions === 1 ? '' : 's'}`],
-		['enqueued', time(job.createdAt)],
-		['due', time(job.runAt)],
-		[
-			job.status === 'running' ? 'running' : 'started',
-			job.startedAt === undefined ? undefined : `${job.status === 'running' ? 'since ' : ''}${time(job.startedAt)}`,
-		],
-		['ended', time(job.endedAt)],
-		['timeout', job.timeoutPercent === undefined ? (job.timeoutMs === null ? undefined : `${job.timeoutMs / 1000} s`) : `${job.timeoutPercent}% of the median`],
-		['progress', progress && describeProgress(progress)],
-		['checkpoint', checkpoint && `of execution ${count(checkpoint.execution)} at ${time(checkpoint.at)}\n${value(checkpoint.state)}`],
-		['payload', value(payload)],
-		['result', result === undefined ? undefined : value(result)],
+		['enqueued', formatTime(job.createdAt)],
+		['due', ifKnown(job.runAt, formatTime)],
+		[isRunning ? 'running' : 'started', ifKnown(job.startedAt, at => `${isRunning ? 'since ' : ''}${formatTime(at)}`)],
+		['ended', ifKnown(job.endedAt, formatTime)],
+		['timeout', ifKnown(timeoutPercent, percent => `${percent}% of the median`) ?? ifKnown(timeoutMs ?? undefined, ms => `${ms / 1000} s`)],
+		['progress', ifKnown(job.progress, describeProgress)],
+		['checkpoint', ifKnown(checkpoint, ({execution, at, state}) => `of execution ${count(execution)} at ${formatTime(at)}\n${describeValue(state)}`)],
+		['payload', describeValue(payload)],
+		['result', ifKnown(result, describeValue)],
 		['cost', describeCost(job)],
-		['error', error && describeError(error)],
+		['error', ifKnown(error, describeError)],
 		['end', error?.postMortem && describeEnd(error, error.postMortem, checkpoint)],
 		['log', logs.length > 0 ? describeLogs(logs) : undefined],
 	];
 	return rows.flatMap(([label, text]) => (text === undefined ? [] : [`${label.padEnd(INDENT)}${text.replaceAll('\n', `\n${' '.repeat(INDENT)}`)}\n`])).join('');
 }
 
-const INDENT = 12;
-
-function time(at: number | undefined): string | undefined {
-	return at === undefined ? undefined : formatTime(at);
+function ifKnown<Value>(value: Value | undefined, describe: (value: Value) => string): string | undefined {
+	return value === undefined ? undefined : describe(value);
 }
 
 const MAX_VALUE_LENGTH = 400;
 
-function value(encoded: Encoded): string {
+function describeValue(encoded: Encoded): string {
 	const readable = toReadable(encoded);
 	if (readable instanceof Unreadable) return `can't be read: ${readable.unreadable}`;
 	const text = toJson(readable);
@@ -110,28 +102,28 @@ function value(encoded: Encoded): string {
 function describeCost({waitMs, durationMs, cpuMs, memoryBytes}: Job): string | undefined {
 	if (durationMs === undefined) return undefined;
 	const parts = [
-		waitMs === undefined ? undefined : `waited ${seconds(waitMs)}`,
+		ifKnown(waitMs, ms => `waited ${seconds(ms)}`),
 		`ran ${seconds(durationMs)}`,
-		cpuMs === undefined ? undefined : `processor ${seconds(cpuMs)}`,
-		memoryBytes === undefined ? undefined : `memory ${megabytes(memoryBytes)}`,
+		ifKnown(cpuMs, ms => `processor ${seconds(ms)}`),
+		ifKnown(memoryBytes, bytes => `memory ${megabytes(bytes)}`),
 	];
 	return parts.filter(part => part !== undefined).join(', ');
 }
 
-function describeProgress({done, total, at}: {readonly done: number; readonly total?: number; readonly at: number}): string {
-	return `${count(done)}${total === undefined ? '' : ` of ${count(total)}`} at ${time(at)}`;
+function describeProgress({done, total, at}: Progress): string {
+	return `${count(done)}${total === undefined ? '' : ` of ${count(total)}`} at ${formatTime(at)}`;
 }
 
 /** Describes the end of a job that was stopped or crashed: how and when it ended, its progress, checkpoint and memory, and its stack. */
 function describeEnd({reason, exitCode, signal, stderr}: FailureRecord, postMortem: PostMortem, checkpoint: JobValues['checkpoint']): string {
 	const {execution, attempt, startedAt, durationMs, progress, heap, stack, noStack} = postMortem;
-	const how = signal === undefined ? exitCode !== undefined && `, exit code ${exitCode}` : `, signal ${signal}`;
+	const how = ifKnown(signal, name => `, signal ${name}`) ?? ifKnown(exitCode, code => `, exit code ${code}`) ?? '';
 	const charged = reason === 'cancelled' ? 'charged nothing' : `attempt ${count(attempt)}`;
 	return [
-		`${ENDS[reason] ?? reason} in execution ${count(execution)} (${charged})${how || ''}`,
-		`ran since ${time(startedAt)}, for ${seconds(durationMs)}`,
+		`${ENDS[reason] ?? reason} in execution ${count(execution)} (${charged})${how}`,
+		`ran since ${formatTime(startedAt)}, for ${seconds(durationMs)}`,
 		`last progress ${progress ? describeProgress(progress) : 'none'}`,
-		`last checkpoint ${checkpoint && checkpoint.execution === execution ? `at ${time(checkpoint.at)}` : 'none'}`,
+		`last checkpoint ${checkpoint?.execution === execution ? `at ${formatTime(checkpoint.at)}` : 'none'}`,
 		heap && `heap ${heap.usedBytes === undefined ? '' : `${megabytes(heap.usedBytes)}, `}limit ${megabytes(heap.limitBytes)}`,
 		stack ? `it was here:\n${stack}` : noStack && `where it was isn't known: ${noStack}`,
 		stderr && `its last words on stderr:\n${lastLines(stderr)}`,
@@ -147,13 +139,17 @@ const ENDS: Partial<Record<FailureRecord['reason'], string>> = {
 	poison: 'took its worker along, once too often',
 };
 
+/** Lines of the log, or of stderr, that are shown. */
+const MAX_LINES = 10;
 const MAX_LINE_LENGTH = 200;
 
 /** The last lines, without the stack frames of native code, Faena and Node. */
 function lastLines(stderr: string): string {
 	const lines = stderr.split('\n').filter(line => line.trim() !== '' && !/^\s*\d+: 0x|^-+ Native stack trace/.test(line) && !isForeign(line));
-	const last = lines.slice(-MAX_LINES);
-	return last.map(line => (line.length <= MAX_LINE_LENGTH ? line : `${line.slice(0, MAX_LINE_LENGTH)}…`)).join('\n');
+	return lines
+		.slice(-MAX_LINES)
+		.map(line => (line.length <= MAX_LINE_LENGTH ? line : `${line.slice(0, MAX_LINE_LENGTH)}…`))
+		.join('\n');
 }
 
 function seconds(ms: number): string {
@@ -165,15 +161,15 @@ function megabytes(bytes: number): string {
 }
 
 function describeError({causes = [], ...error}: FailureRecord): string {
-	return [error, ...causes].map(({name, message, stack}) => (stack ? withoutNode(stack) : `${name}: ${message}`)).join('\ncaused by ');
+	const withoutForeign = (stack: string) =>
+		stack
+			.split('\n')
+			.filter(line => !isForeign(line))
+			.join('\n');
+	return [error, ...causes].map(({name, message, stack}) => (stack ? withoutForeign(stack) : `${name}: ${message}`)).join('\ncaused by ');
 }
 
 const RUNNER = new URL('../worker/runner.', import.meta.url).href;
-
-function withoutNode(stack: string): string {
-	const lines = stack.split('\n').filter(line => !isForeign(line));
-	return lines.join('\n');
-}
 
 /** True for a stack frame of Node or of the code that runs tasks. */
 function isForeign(line: string): boolean {
@@ -181,7 +177,7 @@ function isForeign(line: string): boolean {
 }
 
 function describeLogs(logs: readonly LogLine[]): string {
-	const last = logs.slice(-MAX_LINES).map(({at, level, text}) => `${time(at)}  ${level === 'info' ? '' : `${level}: `}${text}`);
+	const last = logs.slice(-MAX_LINES).map(({at, level, text}) => `${formatTime(at)}  ${level === 'info' ? '' : `${level}: `}${text}`);
 	const earlier = logs.length - last.length;
 	return [...(earlier > 0 ? [`(${earlier} earlier; all with --json)`] : []), ...last].join('\n');
 }

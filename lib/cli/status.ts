@@ -1,9 +1,9 @@
 import type {Command} from 'commander';
 import {type Counts, type Job, statusSummary} from '../index.ts';
 import type {JobQueue} from '../queue.ts';
-import {count, formatTime, toJson} from './format.ts';
-import {batchOf, lookAtQueue} from './options.ts';
-import {inLine, print} from './print.ts';
+import {defined} from '../support/defined.ts';
+import {batchOf, useQueue} from './options.ts';
+import {count, formatTime, inLine, print, toJson} from './print.ts';
 
 export function addStatus(program: Command): void {
 	program
@@ -14,28 +14,24 @@ export function addStatus(program: Command): void {
 		.option('--batch <name>', 'only the jobs of this batch')
 		.option('--json', 'print one line of JSON')
 		.action(async ({queue: file, batch, json}: {readonly queue: string; readonly batch?: string; readonly json?: true}) => {
-			const report = await lookAtQueue(file, queue => look(queue, batch));
+			const report = await useQueue(file, queue => look(queue, batch), {readOnly: true});
 			await print(json ? `${toJson(report)}\n` : describe(file, report));
 		});
-}
-
-interface StatusReport {
-	readonly counts: Counts;
-	/** Names of paused tasks. */
-	readonly paused: readonly string[];
-	/** The first jobs of each status, by id. */
-	readonly running: readonly Job[];
-	readonly pending: readonly Job[];
-	readonly failed: readonly Job[];
-	readonly dead: readonly Job[];
 }
 
 /** The most jobs that are listed of each status. */
 const MAX_LISTED = {running: 10, pending: 1, failed: 3, dead: 3} as const;
 
+type ListedStatus = keyof typeof MAX_LISTED;
+
+/** Counts, the names of paused tasks, and the first jobs of each status by id. */
+interface StatusReport extends Readonly<Record<ListedStatus, readonly Job[]>> {
+	readonly counts: Counts;
+	readonly paused: readonly string[];
+}
+
 async function look(queue: JobQueue, batch: string | undefined): Promise<StatusReport> {
-	const filter = batch === undefined ? {} : {batch};
-	const first = async (status: keyof typeof MAX_LISTED) => await queue.jobs({...filter, status}, {limit: MAX_LISTED[status]});
+	const first = (status: ListedStatus) => queue.jobs({...defined({batch}), status}, {limit: MAX_LISTED[status]});
 	return {
 		counts: batch === undefined ? await queue.counts() : (await batchOf(queue, batch)).counts,
 		paused: await queue.paused(),
@@ -47,7 +43,7 @@ async function look(queue: JobQueue, batch: string | undefined): Promise<StatusR
 }
 
 function describe(file: string, {counts, paused, ...jobs}: StatusReport): string {
-	const listed = Object.keys(MAX_LISTED).flatMap(status => list(jobs[status as keyof typeof MAX_LISTED], counts));
+	const listed = (Object.keys(MAX_LISTED) as ListedStatus[]).flatMap(status => list(jobs[status], counts[status]));
 	const lines = [
 		`${file}: ${statusSummary(counts)}`,
 		...(paused.length > 0 ? [`paused: ${paused.map(inLine).join(', ')}`] : []),
@@ -56,12 +52,12 @@ function describe(file: string, {counts, paused, ...jobs}: StatusReport): string
 	return `${lines.join('\n')}\n`;
 }
 
-function list(jobs: readonly Job[], counts: Counts): string[] {
+function list(jobs: readonly Job[], total: number): string[] {
 	const rows = jobs.map(
 		job => `${job.status.padEnd(8)} #${String(job.id).padEnd(7)} ${inLine(job.task)}${job.key === undefined ? '' : `  key ${inLine(job.key)}`}  ${detail(job)}`,
 	);
-	const more = jobs[0] ? counts[jobs[0].status] - jobs.length : 0;
-	return more > 0 ? [...rows, `${' '.repeat(9)}and ${count(more)} more`] : rows;
+	const more = total - jobs.length;
+	return jobs.length > 0 && more > 0 ? [...rows, `${' '.repeat(9)}and ${count(more)} more`] : rows;
 }
 
 function detail({status, createdAt, attempts, maxAttempts, progress, error, runAt}: Job): string {

@@ -1,5 +1,5 @@
 import test from 'ava';
-import {IdSet} from '../../lib/api/map-batch.ts';
+import {IdSet} from '../../lib/api/map-jobs.ts';
 import fc from '../fixtures/property.ts';
 
 test('an id set has exactly the ids that were added', t => {

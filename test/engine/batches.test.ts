@@ -1,6 +1,6 @@
 import {readFileSync, writeFileSync} from 'node:fs';
 import {join} from 'node:path';
-import {toBatchInfo} from '../../lib/api/batch-handle.ts';
+import {toBatchInfo} from '../../lib/api/handles.ts';
 import {type Batch, openQueue} from '../../lib/queue.ts';
 import {openEngine, test} from '../fixtures/engine.ts';
 import {makeFolder} from '../fixtures/folder.ts';

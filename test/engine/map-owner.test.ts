@@ -1,8 +1,7 @@
 /** A batch has one map at a time, and a map steers only what is its own. */
 import {writeFileSync} from 'node:fs';
 import {join} from 'node:path';
-import {Engine} from '../../lib/api/engine.ts';
-import {connect} from '../../lib/api/open.ts';
+import {connect, Engine} from '../../lib/api/engine.ts';
 import {resolveOpenOptions} from '../../lib/api/open-options.ts';
 import type {FaenaError, JobMap} from '../../lib/index.ts';
 import {type EnqueuedGroup, listIds, sizeOf} from '../../lib/job/group.ts';

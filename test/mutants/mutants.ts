@@ -554,15 +554,15 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
 		killer: ['test/engine/sharing.test.ts', 'an engine claims no more than two chunks of jobs for each worker, however many there are: the rest is for others'],
 	},
 	'a map reads its source as fast as it can': {
-		file: 'lib/api/map-feeder.ts',
-		find: 'return this.#read - this.#yielded >= this.#window;',
+		file: 'lib/api/map.ts',
+		find: 'return this.#progress.read - this.#yielded >= this.#plan.window;',
 		put: 'return false;',
 		killer: ['test/engine/map.test.ts', 'the source is never read more than the window ahead of what was yielded, in order finished'],
 	},
 	'a map reads its source only once its batch is open': {
 		file: 'lib/api/map.ts',
-		find: 'const first = this.#source.next();\n\t\t\tawait this.#batch?.open();',
-		put: 'await this.#batch?.open();\n\t\t\tconst first = this.#source.next();',
+		find: 'let step = this.#source.next();\n\t\t\tawait this.#jobs.open();',
+		put: 'await this.#jobs.open();\n\t\t\tlet step = this.#source.next();',
 		killer: ['test/engine/map-sources.test.ts', 'a file that is not there ends the loop with its error, as it ends a loop over the stream itself'],
 	},
 	'two maps have the same batch': {
@@ -596,9 +596,9 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
 		],
 	},
 	'jobs whose items are missing from the input are cancelled': {
-		file: 'lib/api/map-batch.ts',
+		file: 'lib/api/map-jobs.ts',
 		find: "if (missing === 'keep') return;",
-		put: "if (missing === 'keep') await this.#link.verb('cancel', {ids: [...this.#unmet.pages()].flat()});",
+		put: "if (missing === 'keep') await this.#client.verb('cancel', {ids: [...this.#unmet.pages()].flat()});",
 		killer: [
 			'test/engine/map-resume.test.ts',
 			'unfinished items of an earlier run that are not in the input stay as they are by default, are not yielded, and are waited for by their batch',
@@ -606,7 +606,7 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
 	},
 	"a map's cancel reaches the jobs of others": {
 		file: 'lib/api/map-jobs.ts',
-		find: 'if (isOwn || this.#batch) continue;',
+		find: 'if (isOwn || this.#plan.batch !== undefined) continue;',
 		put: 'if (isOwn || !isOwn) continue;',
 		killer: ['test/engine/map-owner.test.ts', 'cancel() of a map without a batch spares the jobs of others that its keys name, and waits for them no longer'],
 	},

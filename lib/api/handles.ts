@@ -1,3 +1,4 @@
+import type {Batch} from '../job/batch.ts';
 import {abortSignal, checked, duration} from '../job/checks.ts';
 import {decode} from '../job/encoding.ts';
 import {fromFailure} from '../job/failure.ts';
@@ -50,9 +51,9 @@ export class JobHandle<Result = unknown> {
 
 	/** Resolves with how the job ended. Rejects only if the wait itself ends, or no such job exists. */
 	async outcome(options?: WaitOptions): Promise<JobOutcome<Result>> {
-		const waitOptions = checkWaitOptions(options);
+		const wait: Wait = checked('result()', options, {timeout: duration, signal: abortSignal});
 		const watched = this.#client.call({type: 'watch', ids: [this.id]});
-		return toOutcome(await waitForEnd(this.#client, this.id, waitOptions, watched)) as JobOutcome<Result>;
+		return toOutcome(await waitForEnd(this.#client, this.id, wait, watched)) as JobOutcome<Result>;
 	}
 
 	/** The job as it is now; `undefined` once it was cleaned up. */
@@ -61,16 +62,17 @@ export class JobHandle<Result = unknown> {
 	}
 }
 
+/** {@link WaitOptions}, checked: the time in milliseconds. */
+interface Wait {
+	readonly signal?: AbortSignal;
+	readonly timeout?: number;
+}
+
 /**
  * Waits for the end of a job. It registers at once, since the notice may come next.
  * @param watched the call that tells the dispatcher to watch the job. If it fails, the wait ends with its error: no notice may come
  */
-export function waitForEnd(
-	client: DispatcherClient,
-	id: JobId,
-	{signal, timeout}: {signal?: AbortSignal; timeout?: number},
-	watched?: Promise<unknown>,
-): Promise<Notice> {
+export function waitForEnd(client: DispatcherClient, id: JobId, {signal, timeout}: Wait, watched?: Promise<unknown>): Promise<Notice> {
 	return new Promise((resolve, reject) => {
 		let stopTimer: (() => void) | undefined;
 		const stop = () => {
@@ -111,10 +113,6 @@ export function toResult<Result>(id: JobId, task: string, outcome: JobOutcome<Re
 	throw new FaenaError('JobFailed', `Job ${id} (${task}) failed: ${error.message}`, {cause: error});
 }
 
-function checkWaitOptions(options: WaitOptions | undefined): {signal?: AbortSignal; timeout?: number} {
-	return checked('result()', options, {timeout: duration, signal: abortSignal});
-}
-
 /** A job with its values, which `engine.job()` returns. */
 export interface JobDetails extends Omit<Job, 'error'> {
 	/** The payload, decoded. */
@@ -141,4 +139,67 @@ export async function detailsOf(client: DispatcherClient, id: JobId): Promise<Jo
 		...defined({checkpoint: checkpoint && {...checkpoint, state: decode(checkpoint.state)}, error: error && fromFailure(error)}),
 		logs,
 	};
+}
+
+/** The state of a batch. Times are milliseconds since 1970. A field is absent if its event has not happened, or it is not known. */
+export interface BatchInfo extends Omit<Batch, 'id' | 'marks'> {
+	/** Jobs that ended per second, over the last 10 seconds or more, or since its map last began. */
+	readonly jobsPerSecond?: number;
+	/** Milliseconds until it completes at this rate. Known once its input has ended. */
+	readonly remainingMs?: number;
+}
+
+/** A batch of the queue: a named map, of this program or another. */
+export class BatchHandle {
+	/** The name of the batch. */
+	readonly name: string;
+	readonly #client: DispatcherClient;
+	readonly #now: () => number;
+
+	/** @internal Use `engine.batch`. */
+	constructor(client: DispatcherClient, name: string, now: () => number) {
+		this.#client = client;
+		this.name = name;
+		this.#now = now;
+	}
+
+	/** Its state now; `undefined` if no batch has this name. */
+	async info(): Promise<BatchInfo | undefined> {
+		const batch = await this.#client.verb('batch', this.name);
+		return batch && toBatchInfo(batch, this.#now());
+	}
+
+	/** Cancels its jobs that have not ended. A map of it that is under way goes on enqueuing. Returns the number of jobs, running ones included. */
+	async cancel(): Promise<number> {
+		const {cancelled, asked} = await this.#client.verb('cancel', {batch: this.name});
+		return cancelled.length + asked.length;
+	}
+
+	/** Opens a new round for its failed, dead and cancelled jobs. Returns their number. */
+	async retryFailed(): Promise<number> {
+		return this.#client.verb('retry', {batch: this.name});
+	}
+
+	/**
+	 * Deletes the batch with all its jobs, ended or not, in bounded steps. Returns the number of jobs. A map of it that is under
+	 * way ends with `NoSuchJob` or `NoSuchBatch`; if it waits for its input, within about a second.
+	 * @throws FaenaError `BatchRunning` if one of its jobs is running. Jobs that were deleted before stay deleted
+	 */
+	async delete(): Promise<number> {
+		for (let jobs = 0; ; ) {
+			const {deleted, isGone} = await this.#client.verb('deleteBatch', this.name);
+			jobs += deleted;
+			if (isGone) return jobs;
+		}
+	}
+}
+
+export function toBatchInfo({id: _, marks, ...batch}: Batch, now: number): BatchInfo {
+	const {pending, running, failed, completed, dead, cancelled} = batch.counts;
+	const [oldest] = marks;
+	if (!oldest || batch.completedAt !== undefined || now <= oldest.at) return batch;
+	// The number of ended jobs falls when jobs are retried or cleaned up.
+	const jobsPerSecond = (1000 * Math.max(0, completed + dead + cancelled - oldest.ended)) / (now - oldest.at);
+	const hasEstimate = batch.total !== undefined && jobsPerSecond > 0;
+	return {...batch, jobsPerSecond, ...(hasEstimate && {remainingMs: (1000 * (pending + running + failed)) / jobsPerSecond})};
 }

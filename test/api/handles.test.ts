@@ -1,6 +1,6 @@
 import test from 'ava';
 import {Events} from '../../lib/api/events.ts';
-import {JobHandle} from '../../lib/api/job-handle.ts';
+import {JobHandle} from '../../lib/api/handles.ts';
 import {toEnvelope} from '../../lib/job/failure.ts';
 import {FaenaError} from '../../lib/support/errors.ts';
 import {DispatcherClient} from '../../lib/transport/client.ts';

@@ -1,0 +1,64 @@
+import type {Command} from 'commander';
+import {FaenaError, type JobFilter, type JobId} from '../index.ts';
+import type {JobQueue} from '../queue.ts';
+import {defined} from '../support/defined.ts';
+import {batchOf, toId, useQueue} from './options.ts';
+import {count, print} from './print.ts';
+
+export function addCancel(program: Command): void {
+	const command = program
+		.command('cancel')
+		.summary('cancel jobs that have not ended')
+		.description('Cancels jobs that have not ended: jobs by id, of a batch, or of a task. Running jobs are stopped.');
+	addChange(command, async (queue, filter) => {
+		const {cancelled, asked} = await queue.cancel(filter);
+		return `${count(cancelled.length)} cancelled, ${count(asked.length)} running and told to stop\n`;
+	});
+}
+
+export function addRetry(program: Command): void {
+	const command = program
+		.command('retry')
+		.summary('run failed, dead and cancelled jobs again')
+		.description(
+			'Opens a new round for failed, dead and cancelled jobs: jobs by id, of a batch, or of a task.\n' +
+				'A completed job is run again only if its id is given; its result is lost.\n' +
+				'The jobs run when a program with their task works on the queue, or when their faena map is started again.',
+		);
+	addChange(command, async (queue, filter) => `${count(await queue.retry(filter))} to be run again\n`);
+}
+
+interface Options {
+	readonly queue: string;
+	readonly batch?: string;
+	readonly task?: string;
+}
+
+/** Makes a command change the jobs that its arguments select, and print the text that `change` returns. */
+function addChange(command: Command, change: (queue: JobQueue, filter: JobFilter) => Promise<string>): void {
+	command
+		.argument('[ids...]', 'ids of jobs')
+		.option('--queue <file>', 'SQLite file of the jobs', 'faena.db')
+		.option('--batch <name>', 'jobs of this batch, that is, of this run')
+		.option('--task <name>', 'jobs of this task')
+		.action(async (texts: readonly string[], {queue: file, batch, task}: Options) => {
+			const ids = texts.length > 0 ? texts.map(toId) : undefined;
+			if (!ids && batch === undefined && task === undefined) throw new FaenaError('BadOption', `Name what to ${command.name()}: ids, a --batch or a --task.`);
+			await useQueue(file, async queue => {
+				if (batch !== undefined) await batchOf(queue, batch);
+				await print(await change(queue, defined({ids, batch, task})));
+				await refuseMissing(queue, ids ?? []);
+			});
+		});
+}
+
+const MAX_NAMED_IDS = 10;
+
+/** @throws FaenaError `NoSuchJob` if a job that was named does not exist. The other jobs were changed. */
+async function refuseMissing(queue: JobQueue, ids: readonly JobId[]): Promise<void> {
+	const missing: JobId[] = [];
+	for (const id of ids) if ((await queue.job(id)) === undefined) missing.push(id);
+	if (missing.length === 0) return;
+	const named = `${missing.slice(0, MAX_NAMED_IDS).join(', ')}${missing.length > MAX_NAMED_IDS ? ' …' : ''}`;
+	throw new FaenaError('NoSuchJob', `There is no job ${named} in ${queue.location}; it may have been cleaned up.`);
+}
