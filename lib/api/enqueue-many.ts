@@ -1,6 +1,6 @@
 import {bad, checkIterable, show} from '../job/checks.ts';
 import type {Encoded} from '../job/encoding.ts';
-import {type EnqueuedGroup, idAt, listIds, MAX_GROUP_JOBS} from '../job/group.ts';
+import {type EnqueuedGroup, idAt, MAX_GROUP_JOBS} from '../job/group.ts';
 import type {JobId} from '../job/job.ts';
 import type {JobMaker} from '../job/new-job.ts';
 import {checkKey} from '../job/options.ts';
@@ -50,7 +50,7 @@ export async function enqueueMany<Payload>(
 			const sent = client.call({type: 'enqueue', group: {...resolved, task, values: pack(values), keys}, watch: false}).then(reply => {
 				const {ids, reused = [], conflicts: [conflict] = []} = reply as EnqueuedGroup;
 				if (conflict !== undefined) throw keyConflict({task, key: keys?.[conflict] ?? ''}, idAt(ids, conflict));
-				for (const [index, id] of listIds(ids, values.length).entries()) result.ids[start + index] = id;
+				for (let index = 0; index < values.length; index++) result.ids[start + index] = idAt(ids, index);
 				for (const index of reused) result.reused.push(idAt(ids, index));
 			});
 			// It is awaited below. Without this, its rejection would be unhandled if an earlier group fails first.
