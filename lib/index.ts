@@ -1,7 +1,7 @@
 /** The package entry `faena`: `open()` and what a program needs. */
 
 // biome-ignore-start assist/source/organizeImports: the version check comes before anything that loads native code
-import './support/node-version.ts';
+import './support/node.ts';
 
 export {BatchHandle, type BatchInfo} from './api/batch-handle.ts';
 export {Engine} from './api/engine.ts';
@@ -38,8 +38,8 @@ export {
 	STATUSES,
 	type StopReason,
 } from './job/job.ts';
-export {DEFAULTS} from './job/options.ts';
-export type {EngineStats, Quantiles, TaskStats} from './job/stats.ts';
+export {DEFAULTS, type ResourceLimits} from './job/options.ts';
+export type {EngineStats, Quantiles, TaskStats} from './job/events.ts';
 export {statusSummary} from './job/job.ts';
 export {
 	type BatchResults,
@@ -53,7 +53,6 @@ export {
 	type TaskOptions,
 	task,
 } from './job/task.ts';
-export type {ResourceLimits} from './job/worker-options.ts';
 export type {OwnConnection} from './store/sqlite/one-library.ts';
 export {type ErrorCode, FaenaError} from './support/errors.ts';
 // biome-ignore-end assist/source/organizeImports: the version check comes before anything that loads native code

@@ -1,5 +1,5 @@
 import {setImmediate as nextTurn} from 'node:timers/promises';
-import {WakeUp} from '../support/wake-up.ts';
+import {WakeUp} from '../support/clock.ts';
 import type {MapJobs} from './map-jobs.ts';
 
 /** Items that are enqueued in one group. */

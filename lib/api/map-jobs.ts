@@ -1,7 +1,7 @@
 import {type EnqueuedGroup, listIds} from '../job/group.ts';
 import type {JobId} from '../job/job.ts';
 import {checkKey} from '../job/options.ts';
-import {pack} from '../job/packed-strings.ts';
+import {pack} from '../job/packed.ts';
 import {keyConflict} from '../store/conflicts.ts';
 import {defined} from '../support/defined.ts';
 import {FaenaError} from '../support/errors.ts';

@@ -8,11 +8,9 @@ import {
 	checked,
 	choice,
 	duration,
-	durationUpTo,
 	expected,
 	integer,
 	list,
-	MAX_DURATION_MS,
 	number,
 	type Size,
 	string,
@@ -22,9 +20,8 @@ import {
 } from '../job/checks.ts';
 import {MAX_VALUE_LIMIT_BYTES} from '../job/encoding.ts';
 import type {Durability, Duration} from '../job/job.ts';
-import {blobThreshold, DEFAULTS, EXECUTION_CHECKS, lease, queuePath} from '../job/options.ts';
+import {blobThreshold, DEFAULTS, EXECUTION_CHECKS, lease, queuePath, type Recycle, type ResourceLimits} from '../job/options.ts';
 import type {ExecutionOptions, Isolation} from '../job/task.ts';
-import type {Recycle, ResourceLimits} from '../job/worker-options.ts';
 import type {Logger} from './events.ts';
 
 /** Options of `open()`. */
@@ -170,8 +167,8 @@ export const OPEN_CHECKS: Checks = {
 	isolation: choice('thread', 'process', 'inline'),
 	durability: choice('full', 'normal'),
 	defaults: value => checked('open({defaults})', value, EXECUTION_CHECKS),
-	drain: durationUpTo(MAX_DURATION_MS),
-	grace: durationUpTo(MAX_DURATION_MS),
+	drain: duration,
+	grace: duration,
 	lease,
 	maxValueBytes: integer(1, MAX_VALUE_LIMIT_BYTES),
 	maxCheckpointBytes: integer(1, MAX_VALUE_LIMIT_BYTES),

@@ -1,6 +1,6 @@
 import type {Encoded} from './encoding.ts';
 import type {FailureRecord} from './failure.ts';
-import type {JobId, LogLine, Policy} from './job.ts';
+import type {Job, JobId, LogLine, Policy, Progress} from './job.ts';
 import type {ChildJob} from './new-job.ts';
 
 /** A dispatcher from its start to its end: a nanoid. When it dies, other dispatchers reclaim its jobs. */
@@ -67,16 +67,7 @@ export type Ending =
 export type Outcome = Timing & ((Ending & {readonly type: 'returned'} & {readonly value: Encoded}) | Exclude<Ending, {readonly type: 'returned'}>);
 
 /** The times and the use of resources of one execution. */
-export interface Timing {
-	/** When the task started, in milliseconds since 1970. */
-	readonly startedAt?: number;
-	/** How long the task ran, in milliseconds. */
-	readonly durationMs?: number;
-	/** See {@link Job.cpuMs}. */
-	readonly cpuMs?: number;
-	/** See {@link Job.memoryBytes}. */
-	readonly memoryBytes?: number;
-}
+export type Timing = Pick<Job, 'startedAt' | 'durationMs' | 'cpuMs' | 'memoryBytes'>;
 
 export interface Settlement extends Claim {
 	/** How the execution ended. */
@@ -88,7 +79,7 @@ export interface JobUpdate extends Claim {
 	/** When it started, in milliseconds since 1970. The pool reports it only for jobs that run for about 100 ms. */
 	readonly startedAt?: number;
 	/** The last progress. */
-	readonly progress?: {readonly done: number; readonly total?: number; readonly at: number};
+	readonly progress?: Progress;
 	/** New log lines, in order. */
 	readonly logs?: readonly Omit<LogLine, 'execution'>[];
 	/** The store keeps it until the next one, or until the job completes or gets another payload. */

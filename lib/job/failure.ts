@@ -17,7 +17,7 @@ export interface FailureRecord {
 	/** The error's `code`, if it has one, such as `ENOENT`. */
 	readonly code?: string | number;
 	/** The chain of causes, outermost first: at most {@link MAX_CAUSES}, and none of them twice. */
-	readonly causes?: readonly Omit<FailureRecord, 'reason' | 'causes' | Circumstance>[];
+	readonly causes?: readonly Pick<FailureRecord, 'name' | 'message' | 'stack' | 'code'>[];
 	/** Exit code of the lost worker. */
 	readonly exitCode?: number;
 	/** The signal that ended the lost worker. */
@@ -73,10 +73,7 @@ export function fromFailure(record: FailureRecord): Error {
 	return Object.assign(error as Error, defined({reason, exitCode, signal, stderr, postMortem}));
 }
 
-type Described = Omit<FailureRecord, 'reason' | 'causes' | Circumstance>;
-
-/** Fields that describe the end of the execution, not the error. */
-type Circumstance = 'exitCode' | 'signal' | 'stderr' | 'postMortem';
+type Described = Pick<FailureRecord, 'name' | 'message' | 'stack' | 'code'>;
 
 function describeChain(thrown: unknown): Described[] {
 	const seen = new Set<unknown>();
@@ -113,14 +110,9 @@ const CALLER = /[\\/]node_modules[\\/](?:piscina|tinypool)[\\/]|\(?node:[\w/]+:\
 export function withoutCallers(stack: string): string {
 	try {
 		const lines = stack.split('\n');
-		let end = lines.length;
-		let isCalled = false;
-		for (; end > 0; end--) {
-			const line = lines[end - 1] as string;
-			if (OWN_FOLDERS.some(folder => line.includes(folder))) isCalled = true;
-			else if (!CALLER.test(line)) break;
-		}
-		return isCalled && /^\s+at /.test(lines[end - 1] ?? '') ? lines.slice(0, end).join('\n') : stack;
+		const isOwn = (line: string) => OWN_FOLDERS.some(folder => line.includes(folder));
+		const end = lines.findLastIndex(line => !isOwn(line) && !CALLER.test(line)) + 1;
+		return lines.slice(end).some(isOwn) && /^\s+at /.test(lines[end - 1] ?? '') ? lines.slice(0, end).join('\n') : stack;
 	} catch {
 		// A task may have replaced functions that are used here.
 		return stack;

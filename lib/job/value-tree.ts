@@ -166,7 +166,7 @@ function errorToTree(error: Error, walk: Walk): unknown {
 }
 
 /** Kinds of binary nodes. The names are stored: never rename one. */
-export const BINARY: Readonly<Record<string, new (bytes: ArrayBuffer) => ArrayBufferView>> = {
+const BINARY: Readonly<Record<string, new (bytes: ArrayBuffer) => ArrayBufferView>> = {
 	Uint8Array,
 	Int8Array,
 	Uint8ClampedArray,
@@ -276,58 +276,53 @@ interface Parts {
 /** The value of a JSON tree that `toTree` made. */
 export function fromTree(tree: unknown, parts: Parts): unknown {
 	if (typeof tree !== 'object' || tree === null) return tree;
-	if (Array.isArray(tree)) return tree.map(item => fromTree(item, parts));
+	if (Array.isArray(tree)) return itemsFrom(tree, parts);
 	if (Object.hasOwn(tree, TAG)) return fromTag((tree as {[TAG]: [string, unknown]})[TAG], parts);
 	return Object.fromEntries(Object.entries(tree).map(([name, value]) => [name, fromTree(value, parts)]));
 }
 
 function fromTag([kind, content]: [string, unknown], parts: Parts): unknown {
-	switch (kind) {
-		case 'undefined':
-			return undefined;
-		case 'number':
-			return Number(content);
-		case 'bigint':
-			return BigInt(content as string);
-		case 'date':
-			return new Date(fromTree(content, parts) as number);
-		case 'map':
-			return new Map(pairs((content as unknown[]).map(item => fromTree(item, parts))));
-		case 'set':
-			return new Set((content as unknown[]).map(item => fromTree(item, parts)));
-		case 'object':
-			return Object.fromEntries((content as [string, unknown][]).map(([name, value]) => [name, fromTree(value, parts)]));
-		case 'holes':
-			return new Array(content as number);
-		case 'with': {
-			const [base, properties] = content as [unknown, [string, unknown][]];
-			return addProperties(fromTree(base, parts) as object, properties, parts);
-		}
-		case 'error':
-			return toError(fromTree(content, parts) as Record<string, unknown>);
-		default:
-			return fromBinary(kind, content as number, parts);
-	}
+	const make = Object.hasOwn(KINDS, kind) ? KINDS[kind] : undefined;
+	return make ? make(content, parts) : fromBinary(kind, content as number, parts);
 }
 
-/** Defines the properties: an assignment to `__proto__` would change the prototype. */
-function addProperties(value: object, properties: readonly [string, unknown][], parts: Parts): object {
-	for (const [name, tree] of properties)
-		Object.defineProperty(value, name, {value: fromTree(tree, parts), configurable: true, writable: true, enumerable: true});
-	return value;
+/** How values of each kind are made, except binary ones. The names are stored: never rename one. */
+const KINDS: Readonly<Record<string, (content: unknown, parts: Parts) => unknown>> = {
+	undefined: () => undefined,
+	number: content => Number(content),
+	bigint: content => BigInt(content as string),
+	date: (content, parts) => new Date(fromTree(content, parts) as number),
+	map: (content, parts) => new Map(pairs(itemsFrom(content, parts))),
+	set: (content, parts) => new Set(itemsFrom(content, parts)),
+	object: (content, parts) => Object.fromEntries((content as [string, unknown][]).map(([name, value]) => [name, fromTree(value, parts)])),
+	holes: content => new Array(content as number),
+	with(content, parts) {
+		const [tree, properties] = content as [unknown, [string, unknown][]];
+		const value = fromTree(tree, parts) as object;
+		for (const [name, each] of properties) define(value, name, fromTree(each, parts), true);
+		return value;
+	},
+	error(content, parts) {
+		const {name, message, stack, cause, ...own} = fromTree(content, parts) as Record<string, unknown>;
+		const error = new Error('', cause === undefined ? undefined : {cause});
+		for (const [property, value] of Object.entries({name, message, stack})) define(error, property, value, false);
+		for (const [property, value] of Object.entries(own)) define(error, property, value, true);
+		return error;
+	},
+};
+
+function itemsFrom(list: unknown, parts: Parts): unknown[] {
+	return (list as unknown[]).map(item => fromTree(item, parts));
+}
+
+/** An assignment to `__proto__` would change the prototype. */
+function define(object: object, property: string, value: unknown, enumerable: boolean): void {
+	Object.defineProperty(object, property, {value, enumerable, configurable: true, writable: true});
 }
 
 function* pairs(flat: readonly unknown[]): Generator<[unknown, unknown]> {
 	if (flat.length % 2 !== 0) throw damaged('holds a Map with half an entry');
 	for (let index = 0; index < flat.length; index += 2) yield [flat[index], flat[index + 1]];
-}
-
-function toError({name, message, stack, cause, ...own}: Record<string, unknown>): Error {
-	const error = new Error('', cause === undefined ? undefined : {cause});
-	for (const [property, value] of Object.entries({name, message, stack}))
-		Object.defineProperty(error, property, {value, configurable: true, writable: true, enumerable: false});
-	// Defined, not assigned: an assignment to `__proto__` would change the prototype.
-	return Object.defineProperties(error, Object.getOwnPropertyDescriptors(own));
 }
 
 function fromBinary(kind: string, length: number, parts: Parts): unknown {

@@ -1,14 +1,14 @@
 import {setImmediate as nextTurn} from 'node:timers/promises';
+import {getHeapStatistics} from 'node:v8';
 import type {Encoded} from '../job/encoding.ts';
 import type {FailureRecord} from '../job/failure.ts';
 import {sizeOf} from '../job/group.ts';
 import type {StopReason} from '../job/job.ts';
 import type {ChildJob} from '../job/new-job.ts';
-import {pack} from '../job/packed-strings.ts';
-import {inUnits, packTimes} from '../job/packed-times.ts';
+import {inUnits, pack, packTimes} from '../job/packed.ts';
+import type {Isolation} from '../job/task.ts';
 import {include, makeMap, makeSet, round, set, setImmediate} from '../support/primordials.ts';
 import type {ChunkMessage, OutcomesMessage, WorkerMessage} from './messages.ts';
-import type {ResourceUsage} from './resource-usage.ts';
 
 /**
  * The outcomes of a chunk's jobs, by index, until they are posted and final. Jobs begin and end in order, a micro-batch at once:
@@ -37,11 +37,8 @@ export class OutcomeBuffer {
 	readonly #hasResult: Uint8Array;
 	/** Failures of jobs that are not final. */
 	readonly #failures: Record<number, FailureRecord> = {__proto__: null} as never;
-	/** Of jobs that are not posted: */
-	#stops: Map<number, StopReason> | undefined;
-	#enqueues: Map<number, readonly ChildJob[]> | undefined;
-	#suspects: Set<number> | undefined;
-	#skipped: Set<number> | undefined;
+	/** How jobs ended that are not posted, if they did not simply return. */
+	#notes: Notes = noNotes();
 	#willPost = false;
 	readonly #onFinal: (jobs: number) => void;
 
@@ -61,8 +58,8 @@ export class OutcomeBuffer {
 
 	/** The job was taken back. */
 	skip(index: number): void {
-		this.#skipped ??= makeSet();
-		include(this.#skipped, index);
+		this.#notes.skipped ??= makeSet();
+		include(this.#notes.skipped, index);
 		this.#ended = index + 1;
 	}
 
@@ -78,8 +75,8 @@ export class OutcomeBuffer {
 
 	/** Child jobs of this job, to be enqueued if it does not fail. */
 	enqueue(index: number, made: readonly ChildJob[]): void {
-		this.#enqueues ??= makeMap();
-		set(this.#enqueues, index, made);
+		this.#notes.enqueues ??= makeMap();
+		set(this.#notes.enqueues, index, made);
 	}
 
 	/** Fails the job, which may have returned. Not after it is final. */
@@ -103,11 +100,11 @@ export class OutcomeBuffer {
 		}
 		this.#values[index] = null;
 		if (stop === 'timedOut' && together > 1) {
-			this.#suspects ??= makeSet();
-			include(this.#suspects, index);
+			this.#notes.suspects ??= makeSet();
+			include(this.#notes.suspects, index);
 		} else {
-			this.#stops ??= makeMap();
-			set(this.#stops, index, stop);
+			this.#notes.stops ??= makeMap();
+			set(this.#notes.stops, index, stop);
 		}
 	}
 
@@ -165,18 +162,12 @@ export class OutcomeBuffer {
 			values: pack(this.#values.slice(first, end)),
 			times: this.#timesOf(first, end),
 			...(failures && {failures}),
-			...(this.#stops && {stops: this.#stops}),
-			...(this.#enqueues && {enqueues: this.#enqueues}),
-			...(this.#suspects && {suspects: this.#suspects}),
-			...(this.#skipped && {skipped: this.#skipped}),
+			...this.#notes,
 		};
 		this.#posted = end;
 		this.#since = this.#times[2 * end] || undefined;
 		this.#values.fill(null, first, end);
-		this.#stops = undefined;
-		this.#enqueues = undefined;
-		this.#suspects = undefined;
-		this.#skipped = undefined;
+		this.#notes = noNotes();
 		this.#post(message);
 	}
 
@@ -211,3 +202,43 @@ export class OutcomeBuffer {
 		return now - before;
 	}
 }
+
+/** Those of an {@link OutcomesMessage}. */
+interface Notes {
+	stops?: Map<number, StopReason>;
+	suspects?: Set<number>;
+	skipped?: Set<number>;
+	enqueues?: Map<number, readonly ChildJob[]>;
+}
+
+/** Without a prototype, to which a task could have added properties. */
+function noNotes(): Notes {
+	return {__proto__: null} as never;
+}
+
+/** What a worker uses of the machine, as far as Node tells. */
+export interface ResourceUsage {
+	/** Processor time so far; `undefined` for a thread before Node 23.9. */
+	cpuMs(): number | undefined;
+	/** A thread's heap, a process's memory. */
+	usedBytes(): number;
+	/** The highest memory that a process ever had. Of a thread the current heap, since its peak isn't known. */
+	peakBytes(): number;
+}
+
+const heapBytes = () => getHeapStatistics().used_heap_size;
+const toMs = ({user, system}: NodeJS.CpuUsage) => (user + system) / 1000;
+
+const OF_THREAD: ResourceUsage = {
+	cpuMs: () => process.threadCpuUsage && toMs(process.threadCpuUsage()),
+	usedBytes: heapBytes,
+	peakBytes: heapBytes,
+};
+
+const OF_PROCESS: ResourceUsage = {
+	cpuMs: () => toMs(process.cpuUsage()),
+	usedBytes: () => process.memoryUsage.rss(),
+	peakBytes: () => process.resourceUsage().maxRSS * 1024,
+};
+
+export const USAGE_OF: Readonly<Record<Isolation, ResourceUsage>> = {thread: OF_THREAD, process: OF_PROCESS, inline: {...OF_PROCESS, cpuMs: OF_THREAD.cpuMs}};
