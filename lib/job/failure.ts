@@ -89,15 +89,15 @@ function describeChain(thrown: unknown): Described[] {
 
 function describe(value: unknown): Described {
 	if (!isObject(value)) return {name: 'Thrown', message: cut(typeof value === 'string' ? value : show(value))};
-	const message = text(read(value, 'message'));
-	const name = text(read(value, 'name'));
-	const stack = text(read(value, 'stack'));
-	const code = codeOf(read(value, 'code'));
+	const [name, message, stack] = ['name', 'message', 'stack'].map(property => text(read(value, property)));
+	const code = read(value, 'code');
+	// JSON can't hold other numbers.
+	const known = typeof code === 'number' && Number.isFinite(code) ? code : text(code);
 	return {
 		name: name || 'Thrown',
 		message: message ?? `a thrown object without a readable message: ${cut(show(value))}`,
 		...(stack && {stack: withoutCallers(stack)}),
-		...(code !== undefined && {code}),
+		...(known !== undefined && {code: known}),
 	};
 }
 
@@ -119,16 +119,11 @@ export function withoutCallers(stack: string): string {
 	}
 }
 
-function toError({name, message, stack, code}: Described, cause: Error | undefined): Error {
+function toError({name, message, stack = `${name}: ${message}`, code}: Described, cause: Error | undefined): Error {
 	const error = new Error(message, cause && {cause});
-	define(error, 'name', name);
-	define(error, 'stack', stack ?? `${name}: ${message}`);
-	if (code !== undefined) Object.assign(error, {code});
-	return error;
-}
-
-function define(error: Error, property: string, value: string): void {
-	Object.defineProperty(error, property, {value, configurable: true, writable: true, enumerable: false});
+	for (const [property, value] of Object.entries({name, stack}))
+		Object.defineProperty(error, property, {value, configurable: true, writable: true, enumerable: false});
+	return code === undefined ? error : Object.assign(error, {code});
 }
 
 function read(object: object, property: string): unknown {
@@ -141,11 +136,6 @@ function read(object: object, property: string): unknown {
 
 function text(value: unknown): string | undefined {
 	return typeof value === 'string' ? cut(value) : undefined;
-}
-
-/** `undefined` for a number that JSON can't hold. */
-function codeOf(value: unknown): string | number | undefined {
-	return typeof value === 'number' && Number.isFinite(value) ? value : text(value);
 }
 
 function show(value: unknown): string {

@@ -66,9 +66,19 @@ function objectToTree(value: object, walk: Walk): unknown {
 	if (walk.ancestors.includes(value)) throw refusal(walk, 'refers back to an object that contains it');
 	if (walk.ancestors.length >= MAX_DEPTH) throw refusal(walk, `is nested more than ${MAX_DEPTH} levels deep`);
 	walk.ancestors.push(value);
-	const tree = isPlainArray(value) ? arrayToTree(value, walk) : isPlain(value) ? plainToTree(value, walk) : builtinToTree(value, walk);
+	const tree = treeOf(value, Object.getPrototypeOf(value), walk);
 	walk.ancestors.pop();
 	return tree;
+}
+
+function treeOf(value: object, prototype: unknown, walk: Walk): unknown {
+	// An array of any realm: the prototype of arrays is an array itself, and the prototype of a subclass is not.
+	if (Array.isArray(value) && Array.isArray(prototype)) return arrayToTree(value, walk);
+	if (prototype === Object.prototype || prototype === null) return plainToTree(value, walk);
+	if (value instanceof Error) return tag(walk, 'error', errorToTree(value, walk));
+	const tree = contentToTree(value, prototype, walk);
+	if (tree === undefined) throw refusal(walk, `is ${describeClass(value)}`);
+	return withProperties(tree, value, ArrayBuffer.isView(value) ? namesOfView(value) : Object.keys(value), walk);
 }
 
 function arrayToTree(array: readonly unknown[], walk: Walk): unknown {
@@ -143,20 +153,17 @@ function childToTree(step: string | number, value: unknown, walk: Walk): unknown
 	return tree;
 }
 
-function builtinToTree(value: object, walk: Walk): unknown {
-	if (value instanceof Error) return tag(walk, 'error', errorToTree(value, walk));
-	const tree = contentToTree(value, walk);
-	if (tree === undefined) throw refusal(walk, `is ${describeClass(value)}`);
-	return withProperties(tree, value, ArrayBuffer.isView(value) ? namesOfView(value) : Object.keys(value), walk);
-}
-
 /** `undefined` for a subclass of one of these classes: decoded, it would no longer be one. */
-function contentToTree(value: object, walk: Walk): unknown {
-	const prototype = Object.getPrototypeOf(value);
+function contentToTree(value: object, prototype: unknown, walk: Walk): unknown {
 	if (prototype === Date.prototype) return tag(walk, 'date', toTree((value as Date).getTime(), walk));
 	if (prototype === Map.prototype) return tag(walk, 'map', itemsToTree([...(value as Map<unknown, unknown>)].flat(), walk));
 	if (prototype === Set.prototype) return tag(walk, 'set', itemsToTree([...(value as Set<unknown>)], walk));
-	return binaryToTree(value, walk);
+	const view = value instanceof ArrayBuffer ? new Uint8Array(refuseDetached(value, walk)) : value;
+	if (!ArrayBuffer.isView(view)) return undefined;
+	const kind = view === value ? nameOfView(view) : 'ArrayBuffer';
+	if (kind === undefined) return undefined;
+	walk.parts.push(new Uint8Array(refuseDetached(view.buffer, walk), view.byteOffset, view.byteLength));
+	return tag(walk, kind, view.byteLength);
 }
 
 function errorToTree(error: Error, walk: Walk): unknown {
@@ -183,19 +190,10 @@ const BINARY: Readonly<Record<string, new (bytes: ArrayBuffer) => ArrayBufferVie
 	DataView,
 };
 
-function binaryToTree(value: object, walk: Walk): unknown {
-	if (value instanceof ArrayBuffer) {
-		refuseDetached(value, walk);
-		return part(walk, 'ArrayBuffer', new Uint8Array(value));
-	}
-	if (!ArrayBuffer.isView(value)) return undefined;
-	refuseDetached(value.buffer, walk);
-	const kind = nameOfView(value);
-	return kind && part(walk, kind, new Uint8Array(value.buffer, value.byteOffset, value.byteLength));
-}
-
-export function refuseDetached(buffer: ArrayBufferLike, walk: Walk): void {
+/** The buffer, unless it is detached. */
+export function refuseDetached<Kind extends ArrayBufferLike>(buffer: Kind, walk: Walk): Kind {
 	if ((buffer as {readonly detached?: boolean}).detached) throw refusal(walk, 'is detached: its memory was transferred elsewhere');
+	return buffer;
 }
 
 /** Its name in {@link BINARY}; `undefined` for a subclass. */
@@ -222,24 +220,9 @@ export function namesOfView(view: ArrayBufferView): string[] {
 	return length > MAX_LISTED_ELEMENTS && hasOnlyElements(view) ? [] : Object.keys(view).slice(length);
 }
 
-function part(walk: Walk, kind: string, bytes: Uint8Array): unknown {
-	walk.parts.push(bytes);
-	return tag(walk, kind, bytes.byteLength);
-}
-
 function tag(walk: Walk, kind: string, content?: unknown): unknown {
 	walk.rich = true;
 	return {[TAG]: content === undefined ? [kind] : [kind, content]};
-}
-
-/** True for an array of any realm: the prototype of arrays is an array itself, and the prototype of a subclass is not. */
-function isPlainArray(value: object): value is unknown[] {
-	return Array.isArray(value) && Array.isArray(Object.getPrototypeOf(value));
-}
-
-function isPlain(value: object): boolean {
-	const prototype = Object.getPrototypeOf(value);
-	return prototype === Object.prototype || prototype === null;
 }
 
 function describeClass(value: object): string {
@@ -255,9 +238,6 @@ export function refusal({path}: Walk, problem: string, cause?: unknown): FaenaEr
 		cause === undefined ? undefined : {cause},
 	);
 }
-
-/** Longer names of kinds are cut off in messages. */
-const MAX_KIND_LENGTH = 20;
 
 export function damaged(problem: string): FaenaError {
 	return new FaenaError('NotEncodable', `A stored value ${problem}; it is damaged.`);
@@ -327,7 +307,7 @@ function* pairs(flat: readonly unknown[]): Generator<[unknown, unknown]> {
 
 function fromBinary(kind: string, length: number, parts: Parts): unknown {
 	const View = Object.hasOwn(BINARY, kind) ? BINARY[kind] : undefined;
-	if (!View && kind !== 'ArrayBuffer') throw unknown(`holds a ${stringify(String(kind).slice(0, MAX_KIND_LENGTH))}`);
+	if (!View && kind !== 'ArrayBuffer') throw unknown(`holds a ${stringify(String(kind).slice(0, 20))}`);
 	const {buffer, offset} = parts;
 	if (!Number.isSafeInteger(length) || length < 0 || offset + length > buffer.byteLength) throw damaged('ends before its binary parts do');
 	parts.offset += length;

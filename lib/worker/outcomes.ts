@@ -31,7 +31,9 @@ export class OutcomeBuffer {
 	#ended = 0;
 	/** When the first job began that is not posted. */
 	#since: number | undefined;
-	readonly #times: Float64Array;
+	/** Milliseconds since 1970. */
+	readonly #startedAt: Float64Array;
+	readonly #durationMs: Float64Array;
 	readonly #values: Encoded[];
 	/** 1 for each job that has returned or failed. */
 	readonly #hasResult: Uint8Array;
@@ -51,7 +53,8 @@ export class OutcomeBuffer {
 		this.#usage = usage;
 		this.#cpuMs = usage.cpuMs();
 		this.#epochMs = epochMs;
-		this.#times = new Float64Array(2 * jobs);
+		this.#startedAt = new Float64Array(jobs);
+		this.#durationMs = new Float64Array(jobs);
 		this.#values = new Array<Encoded>(jobs).fill(null);
 		this.#hasResult = new Uint8Array(jobs);
 	}
@@ -65,7 +68,7 @@ export class OutcomeBuffer {
 
 	begin(index: number, at: number): void {
 		this.#since ??= at;
-		this.#times[2 * index] = at;
+		this.#startedAt[index] = round(at + this.#epochMs);
 	}
 
 	return(index: number, value: Encoded): void {
@@ -90,8 +93,8 @@ export class OutcomeBuffer {
 	 * @param stop why it was told to stop, if it was before its end: its result is discarded
 	 * @param together jobs that ran at the same time, itself included. If they time out together, each is a suspect
 	 */
-	end(index: number, at: number, stop: StopReason | undefined, together: number): void {
-		this.#times[2 * index + 1] = at - (this.#times[2 * index] as number);
+	end(index: number, durationMs: number, stop: StopReason | undefined, together: number): void {
+		this.#durationMs[index] = inUnits(durationMs);
 		this.#ended = index + 1;
 		if (stop === undefined) {
 			// A task may have replaced a function that leads to `return` or `fail`.
@@ -165,7 +168,8 @@ export class OutcomeBuffer {
 			...this.#notes,
 		};
 		this.#posted = end;
-		this.#since = this.#times[2 * end] || undefined;
+		const next = this.#startedAt[end];
+		this.#since = next ? next - this.#epochMs : undefined;
 		this.#values.fill(null, first, end);
 		this.#notes = noNotes();
 		this.#post(message);
@@ -185,14 +189,12 @@ export class OutcomeBuffer {
 	/** Packs the times here, so that the dispatcher need not. */
 	#timesOf(first: number, end: number): Uint8Array {
 		const count = end - first;
-		const [startedAt, durationMs] = [new Float64Array(count), new Float64Array(count)];
-		for (let offset = 0; offset < count; offset++) {
-			startedAt[offset] = round((this.#times[2 * (first + offset)] as number) + this.#epochMs);
-			durationMs[offset] = inUnits(this.#times[2 * (first + offset) + 1] as number);
-		}
-		const cpuMs = new Float64Array(count).fill(inUnits(this.#spentMs() / count));
-		const memoryBytes = count === 1 ? Float64Array.of(this.#usage.peakBytes()) : undefined;
-		return packTimes(count, {startedAt, durationMs, cpuMs, memoryBytes});
+		return packTimes(count, {
+			startedAt: this.#startedAt.slice(first, end),
+			durationMs: this.#durationMs.slice(first, end),
+			cpuMs: new Float64Array(count).fill(inUnits(this.#spentMs() / count)),
+			memoryBytes: count === 1 ? Float64Array.of(this.#usage.peakBytes()) : undefined,
+		});
 	}
 
 	/** Processor time since the last call, or since the chunk began; NaN if it isn't known. */

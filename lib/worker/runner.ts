@@ -146,7 +146,7 @@ export class Runner {
 			now = monotonicMs();
 			const stop = finish(chunkState, index);
 			if (stop) await this.#options.leftovers?.end(begunAt);
-			outcomes.end(index, now, stop, 1);
+			outcomes.end(index, now - begunAt, stop, 1);
 			if (execution.context.isWatched) chunkState.wake(index);
 			if (now - begunAt >= REPORT_ALONE_MS || outcomes.ageMs(now) >= REPORT_EVERY_MS) outcomes.post();
 		}
@@ -181,7 +181,7 @@ export class Runner {
 		const batch = started.map(index => new Execution(chunk, index, started.length));
 		if (batch.length > 0) await this.#outside.runInAsyncScope(this.#executeBatch, this, run, batch);
 		for (let offset = 0; offset < batch.length; offset++) batch[offset]?.close();
-		const endedAt = monotonicMs();
+		const durationMs = monotonicMs() - startedAt;
 		let isStopped = false;
 		for (let index = first; index < end; index++) {
 			if (chunkState.isTaken(index)) {
@@ -190,7 +190,7 @@ export class Runner {
 			}
 			const stop = finish(chunkState, index);
 			isStopped ||= stop !== undefined;
-			outcomes.end(index, endedAt, stop, batch.length);
+			outcomes.end(index, durationMs, stop, batch.length);
 		}
 		// It is not known which of the jobs has started a process.
 		if (isStopped) await this.#options.leftovers?.end(startedAt);
