@@ -60,7 +60,6 @@ export function toFailure(thrown: unknown, reason: FailureRecord['reason'] = 'th
 	return {reason, ...(first as Described), ...(causes.length > 0 && {causes})};
 }
 
-/** The failure of a job that killed its worker too often. */
 export function poison(crashes: number, last: FailureRecord): FailureRecord {
 	return {...last, reason: 'poison', name: 'Poison', message: `It killed its worker ${crashes} times. The last time: ${last.message}`};
 }

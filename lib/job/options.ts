@@ -50,23 +50,18 @@ export interface ResolvedJobOptions {
 
 /**
  * Merges the options of a job.
- * @param layers checked options; each overrides those after it: first those of `enqueue`, last those of `open({defaults})`
+ * @param layers checked options, which are absent where they are not given; each overrides those after it: first those of `enqueue`, last those
+ *   of `open({defaults})`
  */
 export function resolveJobOptions(layers: readonly (JobOptions | undefined)[]): ResolvedJobOptions {
-	const pick = <Name extends keyof ExecutionOptions>(name: Name): NonNullable<ExecutionOptions[Name]> =>
-		(layers.find(layer => layer?.[name] !== undefined) ?? (DEFAULTS.job as ExecutionOptions))[name] as NonNullable<ExecutionOptions[Name]>;
+	const {priority, maxAttempts, timeout, retry, backoff}: Required<ExecutionOptions> = Object.assign({}, DEFAULTS.job, ...layers.toReversed());
 	const {delay, runAt, key} = layers[0] ?? {};
 	return {
-		priority: pick('priority'),
+		priority,
 		runAt: runAt === undefined ? null : Number(runAt),
 		delayMs: delay === undefined ? undefined : duration(delay),
 		key,
-		policy: {
-			maxAttempts: pick('maxAttempts'),
-			...toTimeout(pick('timeout')),
-			retry: pick('retry'),
-			backoff: toBackoff(pick('backoff')),
-		},
+		policy: {maxAttempts, ...toTimeout(timeout), retry, backoff: toBackoff(backoff)},
 	};
 }
 

@@ -4,7 +4,6 @@ import {is, isFiniteNumber, stringify} from '../support/primordials.ts';
 
 const MAX_DEPTH = 500;
 
-/** The state of a walk through a value. */
 export interface Walk {
 	/** Where the walk is, for error messages: the name of the value, then property names and indexes. */
 	readonly path: (string | number)[];
@@ -57,7 +56,6 @@ function isPlainScalar(value: unknown): boolean {
 	return typeof value === 'string' || isPlainNumber(value) || typeof value === 'boolean' || value === null;
 }
 
-/** True for a number that JSON can hold. */
 export function isPlainNumber(value: unknown): value is number {
 	return isFiniteNumber(value) && !is(value, -0);
 }

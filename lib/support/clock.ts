@@ -85,10 +85,7 @@ export function monotonicMs(): number {
 	return originMs + steadyMs();
 }
 
-/**
- * An event that callbacks set and one loop waits for. A wait resets it. If it was set before the wait, the wait ends at once. To set it twice is
- * the same as once.
- */
+/** An event that callbacks set and one loop waits for. A wait resets it. If it was set before the wait, the wait ends at once. */
 export class WakeUp {
 	readonly #clock: Pick<Clock, 'after'>;
 	#isSet = false;

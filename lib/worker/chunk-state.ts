@@ -18,7 +18,7 @@ const STATES = 8;
 
 /**
  * Words before the cells. `last`: index + 1 of the last job that was started, negated once it has ended. `count`: how many run from there on.
- * `progress`: a counter that is odd while progress is being written. `generation`: that in which the last job was started.
+ * `progress`: odd while progress is being written. `generation`: that in which the last job was started.
  */
 const Word = {last: 0, count: 1, progress: 2, generation: 12} as const;
 /** Doubles between these words: when the jobs started; and the last progress of the running job. `total` is NaN if it isn't known. */
@@ -37,7 +37,6 @@ export interface Running {
 	readonly since: number;
 }
 
-/** The last progress of a running job. */
 export interface PublishedProgress extends Progress {
 	/** Rises with each call of `ctx.progress()`. */
 	readonly version: number;
@@ -66,7 +65,6 @@ export class ChunkState {
 		return new ChunkState(new SharedArrayBuffer(HEAD_BYTES + CELL_BYTES * jobs));
 	}
 
-	/** Makes all cells free, in this generation. */
 	clear(): void {
 		this.#words.fill(this.#base + Cell.free, HEAD);
 		store(this.#words, Word.progress, 0);
@@ -118,7 +116,6 @@ export class ChunkState {
 		notify(this.#words, HEAD + index);
 	}
 
-	/** Publishes how far the running job is. `total` is NaN if it isn't known. */
 	setProgress(done: number, total: number, at: number): void {
 		add(this.#words, Word.progress, 1);
 		this.#doubles[Double.done] = done;
@@ -132,7 +129,6 @@ export class ChunkState {
 
 	// ——— the pool's side ———
 
-	/** Takes back a job that has not started. */
 	take(index: number): boolean {
 		return this.#move(index, Cell.free, Cell.taken);
 	}

@@ -20,7 +20,6 @@ export interface OpenChunk {
 	readonly chunkState: ChunkState;
 	readonly outcomes: OutcomeBuffer;
 	readonly post: (update: UpdateMessage) => void;
-	/** What the task's setup returned. */
 	readonly resource: unknown;
 	readonly maxValueBytes: number;
 	readonly maxCheckpointBytes: number;
@@ -81,7 +80,6 @@ export class Execution {
 		else this.#wake = wake;
 	}
 
-	/** After the task's end. */
 	close(): void {
 		const children = this.context.close();
 		if (children.length > 0) this.chunk.outcomes.enqueue(this.index, children);
@@ -251,7 +249,6 @@ const LINES_AT_ONCE = 8;
 
 export const MAX_LOG_TEXT = 4096;
 
-/** What a task said of its job. */
 interface Said {
 	progress?: Progress;
 	logs?: Omit<LogLine, 'execution'>[];
@@ -299,7 +296,6 @@ class JobUpdates {
 		else this.#timer ??= setTimeout(() => this.flush(), SEND_EVERY_MS);
 	}
 
-	/** Sends what still waits. */
 	flush(): void {
 		if (this.#timer) clearTimeout(this.#timer);
 		this.#timer = undefined;

@@ -33,7 +33,6 @@ export type WorkerRequest = LoadMessage | ChunkMessage | {readonly type: 'teardo
 
 export type Loaded = {readonly tasks: readonly TaskInfo[]} | {readonly error: ErrorEnvelope};
 
-/** Jobs to be run one after the other. */
 export interface ChunkMessage {
 	readonly type: 'chunk';
 	readonly chunk: number;
@@ -61,7 +60,6 @@ export interface SetupMessage {
 	readonly task?: string;
 }
 
-/** What a worker reports about a chunk. */
 export type ChunkReport = OutcomesMessage | FinalMessage | UpdateMessage;
 
 /** The outcomes of consecutive jobs of a chunk. They may still change, until a {@link FinalMessage} follows. */

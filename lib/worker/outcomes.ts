@@ -59,7 +59,6 @@ export class OutcomeBuffer {
 		this.#hasResult = new Uint8Array(jobs);
 	}
 
-	/** The job was taken back. */
 	skip(index: number): void {
 		this.#notes.skipped ??= makeSet();
 		include(this.#notes.skipped, index);
@@ -120,7 +119,6 @@ export class OutcomeBuffer {
 		return index < this.#final;
 	}
 
-	/** Posts all that has ended. */
 	post(): void {
 		if (this.#ended > this.#posted) this.#send(this.#posted, this.#ended);
 	}
@@ -175,7 +173,7 @@ export class OutcomeBuffer {
 		this.#post(message);
 	}
 
-	/** Failures of the jobs from `first` up to `end`; `undefined` if none has failed. */
+	/** `undefined` if none of the jobs from `first` up to `end` has failed. */
 	#failuresOf(first: number, end: number): Map<number, FailureRecord> | undefined {
 		let failures: Map<number, FailureRecord> | undefined;
 		for (const index in this.#failures) {
@@ -186,7 +184,6 @@ export class OutcomeBuffer {
 		return failures;
 	}
 
-	/** Packs the times here, so that the dispatcher need not. */
 	#timesOf(first: number, end: number): Uint8Array {
 		const count = end - first;
 		return packTimes(count, {
@@ -205,7 +202,6 @@ export class OutcomeBuffer {
 	}
 }
 
-/** Those of an {@link OutcomesMessage}. */
 interface Notes {
 	stops?: Map<number, StopReason>;
 	suspects?: Set<number>;

@@ -33,7 +33,6 @@ export interface RunnerOptions {
 	readonly maxCheckpointBytes: number;
 	/** The wall clock, if it is not the usual one. */
 	readonly now?: () => number;
-	/** For `ctx.enqueue`. */
 	readonly maker: JobMaker;
 	readonly usage: ResourceUsage;
 	/** Where it is missing, jobs that were stopped may leave processes behind. */
@@ -41,7 +40,6 @@ export interface RunnerOptions {
 	/** The worker's side of a chunk's state. */
 	readonly openChunkState: (address: ChunkMessage['chunkState']) => ChunkState;
 	readonly post: (message: WorkerMessage) => void;
-	/** Where this worker records which jobs it has open. */
 	readonly openJobs?: OpenJobsCell | undefined;
 }
 
@@ -198,7 +196,6 @@ export class Runner {
 		outcomes.post();
 	}
 
-	/** Calls the task with all payloads. */
 	#executeBatch(run: TaskFunction, batch: readonly Execution[]): Promise<void> {
 		this.#execution.enterWith(batch);
 		const {promise, resolve} = withResolvers<void>();
