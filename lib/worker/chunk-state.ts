@@ -91,11 +91,11 @@ export class ChunkState {
 		return started;
 	}
 
-	/** Ends the job unless it was told to stop first. */
-	finish(index: number): boolean {
+	/** Ends the job. Returns why it had been told to stop, if it had. */
+	finish(index: number): StopReason | undefined {
 		const last = this.#words[Word.last] as number;
 		if (last > 0) this.#words[Word.last] = -last;
-		return this.#move(index, Cell.started, Cell.finished);
+		return this.#move(index, Cell.started, Cell.finished) ? undefined : this.stopReason(index);
 	}
 
 	/** Why the job is to stop; `undefined` if it may go on. A plain read of shared memory, cheap enough for a tight loop. */

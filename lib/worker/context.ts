@@ -10,7 +10,7 @@ import type {TaskContext, TaskLog} from '../job/task.ts';
 import {FaenaError} from '../support/errors.ts';
 import {clearTimeout, get, setTimeout, steadyMs, wallMs} from '../support/primordials.ts';
 import type {ChunkState} from './chunk-state.ts';
-import type {ChunkMessage, UpdateMessage} from './messages.ts';
+import type {ChunkMessage, WorkerMessage} from './messages.ts';
 import type {OutcomeBuffer} from './outcomes.ts';
 
 /** What the jobs of a chunk share while they run. */
@@ -19,11 +19,17 @@ export interface OpenChunk {
 	readonly payloads: readonly Encoded[];
 	readonly chunkState: ChunkState;
 	readonly outcomes: OutcomeBuffer;
-	readonly post: (update: UpdateMessage) => void;
+	/** What the task's setup returned. */
 	readonly resource: unknown;
+	readonly options: ChunkOptions;
+}
+
+export interface ChunkOptions {
 	readonly maxValueBytes: number;
 	readonly maxCheckpointBytes: number;
+	/** For `ctx.enqueue`. */
 	readonly maker: JobMaker;
+	readonly post: (message: WorkerMessage) => void;
 }
 
 /** One job of a chunk while it runs. It has few fields: a small job takes less time than filling many. */
@@ -60,7 +66,7 @@ export class Execution {
 	return(value: unknown): void {
 		if (this.#hasFailed) return;
 		try {
-			this.chunk.outcomes.return(this.index, encode(value, 'result', this.chunk.maxValueBytes));
+			this.chunk.outcomes.return(this.index, encode(value, 'result', this.chunk.options.maxValueBytes));
 		} catch (error) {
 			this.fail(error, 'badResult');
 		}
@@ -181,7 +187,7 @@ export class JobContext implements TaskContext {
 	get checkpoint(): TaskContext['checkpoint'] {
 		return state => {
 			// Encoded at once: the task may go on changing the state.
-			if (!this.#isClosed) this.#updates.addCheckpoint(encode(state, 'checkpoint', this.#execution.chunk.maxCheckpointBytes, 'maxCheckpointBytes'));
+			if (!this.#isClosed) this.#updates.addCheckpoint(encode(state, 'checkpoint', this.#execution.chunk.options.maxCheckpointBytes, 'maxCheckpointBytes'));
 		};
 	}
 
@@ -196,14 +202,14 @@ export class JobContext implements TaskContext {
 		return (task, payload, options = {}) => {
 			const {id, chunk} = this.#execution;
 			if (this.#isClosed) throw new FaenaError('Closed', `Job ${id} has ended; a task calls ctx.enqueue() before it does.`);
-			this.#own.childJobs ??= new ChildJobs(chunk.maker);
+			this.#own.childJobs ??= new ChildJobs(chunk.options.maker);
 			this.#own.childJobs.add(task, payload, options);
 		};
 	}
 
 	get #updates(): JobUpdates {
 		const {index, chunk} = this.#execution;
-		this.#own.updates ??= new JobUpdates(update => chunk.post({type: 'update', chunk: chunk.message.chunk, index, ...update}));
+		this.#own.updates ??= new JobUpdates(update => chunk.options.post({type: 'update', chunk: chunk.message.chunk, index, ...update}));
 		return this.#own.updates;
 	}
 

@@ -2,16 +2,14 @@ import {AsyncLocalStorage, AsyncResource} from 'node:async_hooks';
 import {decode} from '../job/encoding.ts';
 import {toFailure} from '../job/failure.ts';
 import {sizeOf} from '../job/group.ts';
-import type {StopReason} from '../job/job.ts';
-import type {JobMaker} from '../job/new-job.ts';
 import type {OpenJobsCell} from '../job/open-jobs.ts';
 import {unpack} from '../job/packed.ts';
 import {optionsOf, type TaskFunction} from '../job/task.ts';
 import {monotonicMs} from '../support/clock.ts';
 import {wallMs, withResolvers} from '../support/primordials.ts';
 import type {ChunkState} from './chunk-state.ts';
-import {Execution, type OpenChunk} from './context.ts';
-import type {ChunkMessage, WorkerMessage} from './messages.ts';
+import {type ChunkOptions, Execution, type OpenChunk} from './context.ts';
+import type {ChunkMessage} from './messages.ts';
 import {OutcomeBuffer, type ResourceUsage} from './outcomes.ts';
 import type {Tasks} from './tasks-module.ts';
 
@@ -28,18 +26,14 @@ export interface Leftovers {
 	end(since: number): Promise<void>;
 }
 
-export interface RunnerOptions {
-	readonly maxValueBytes: number;
-	readonly maxCheckpointBytes: number;
+export interface RunnerOptions extends ChunkOptions {
 	/** The wall clock, if it is not the usual one. */
 	readonly now?: () => number;
-	readonly maker: JobMaker;
 	readonly usage: ResourceUsage;
 	/** Where it is missing, jobs that were stopped may leave processes behind. */
 	readonly leftovers?: Leftovers | undefined;
 	/** The worker's side of a chunk's state. */
 	readonly openChunkState: (address: ChunkMessage['chunkState']) => ChunkState;
-	readonly post: (message: WorkerMessage) => void;
 	readonly openJobs?: OpenJobsCell | undefined;
 }
 
@@ -92,7 +86,7 @@ export class Runner {
 
 	async #runAfter(before: Promise<void>, message: ChunkMessage): Promise<void> {
 		await before;
-		const {openChunkState, now = wallMs, post, usage, openJobs, maxValueBytes, maxCheckpointBytes, maker} = this.#options;
+		const {openChunkState, now = wallMs, post, usage, openJobs} = this.#options;
 		const {task, lease, ids, values} = message.group;
 		const run = this.#tasks.get(task);
 		// Tasks are set up before the first chunk, except those that run here only in quarantine.
@@ -103,8 +97,7 @@ export class Runner {
 		// Not before: a chunk that only waited here has done no harm.
 		openJobs?.write(open, 0);
 		const outcomes = new OutcomeBuffer(message, post, usage, epochMs, final => openJobs?.write(open, final));
-		const resource = this.#tasks.resourceOf(task);
-		const chunk = {message, payloads: unpack(values), chunkState, outcomes, post, resource, maxValueBytes, maxCheckpointBytes, maker};
+		const chunk = {message, payloads: unpack(values), chunkState, outcomes, resource: this.#tasks.resourceOf(task), options: this.#options};
 		const batchSize = run && !unready ? optionsOf(run).batchSize : undefined;
 		if (!run || batchSize === undefined) await this.#runOneByOne(run, unready?.error, chunk);
 		else for (let first = 0; first < open.jobs; first += batchSize) await this.#runBatch(run, first, Math.min(first + batchSize, open.jobs), chunk);
@@ -142,7 +135,7 @@ export class Runner {
 			execution.close();
 			const begunAt = now;
 			now = monotonicMs();
-			const stop = finish(chunkState, index);
+			const stop = chunkState.finish(index);
 			if (stop) await this.#options.leftovers?.end(begunAt);
 			outcomes.end(index, now - begunAt, stop, 1);
 			if (execution.context.isWatched) chunkState.wake(index);
@@ -186,7 +179,7 @@ export class Runner {
 				outcomes.skip(index);
 				continue;
 			}
-			const stop = finish(chunkState, index);
+			const stop = chunkState.finish(index);
 			isStopped ||= stop !== undefined;
 			outcomes.end(index, durationMs, stop, batch.length);
 		}
@@ -254,11 +247,6 @@ async function endOf(result: unknown): Promise<End> {
 	} catch (error) {
 		return {error};
 	}
-}
-
-/** Ends the job. Returns why it had been told to stop, if it had. */
-function finish(chunkState: ChunkState, index: number): StopReason | undefined {
-	return chunkState.finish(index) ? undefined : chunkState.stopReason(index);
 }
 
 function resultsFor(batch: readonly Execution[], results: unknown): readonly unknown[] {

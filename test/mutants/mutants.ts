@@ -421,8 +421,8 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
 	},
 	'a job that was told to stop counts as finished': {
 		file: 'lib/worker/chunk-state.ts',
-		find: 'return this.#move(index, Cell.started, Cell.finished);',
-		put: 'this.#move(index, Cell.started, Cell.finished);\n\t\treturn true;',
+		find: 'return this.#move(index, Cell.started, Cell.finished) ? undefined : this.stopReason(index);',
+		put: 'this.#move(index, Cell.started, Cell.finished);\n\t\treturn undefined;',
 		killer: ['test/engine/made-jobs.test.ts', 'jobs that a task enqueues are dropped if it times out or is cancelled, though it heeds that and returns'],
 	},
 	'a job that timed out is settled while it still runs': {
