@@ -26,9 +26,6 @@ const Format = {
 /** Default limit of an encoded payload or result. */
 export const DEFAULT_MAX_VALUE_BYTES = 16 * 1024 * 1024;
 
-/** Default limit of an encoded checkpoint: a job writes it again and again. */
-export const DEFAULT_MAX_CHECKPOINT_BYTES = 1024 * 1024;
-
 /** The highest limit of an encoded value that `open()` accepts. It is the limit where the options of `open()` are not known. */
 export const MAX_VALUE_LIMIT_BYTES = 1024 ** 3;
 
@@ -113,7 +110,9 @@ function encodeRich(json: string, parts: readonly Uint8Array[]): Uint8Array {
 
 /** It has memory of its own: with a Buffer from Node's shared slab, the whole slab would travel to another thread. */
 function concat(format: number, ...parts: readonly Uint8Array[]): Uint8Array {
-	const joined = new Uint8Array(parts.reduce((sum, {byteLength}) => sum + byteLength, 1));
+	let size = 1;
+	for (let index = 0; index < parts.length; index++) size += (parts[index] as Uint8Array).byteLength;
+	const joined = new Uint8Array(size);
 	joined[0] = format;
 	let offset = 1;
 	for (let index = 0; index < parts.length; index++) {

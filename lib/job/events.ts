@@ -3,7 +3,7 @@ import type {FailureRecord} from './failure.ts';
 import type {JobId, LogLevel} from './job.ts';
 
 /** A worker that was lost, and why. */
-export interface WorkerLoss {
+export interface WorkerLoss extends Pick<FailureRecord, 'exitCode' | 'signal'> {
 	/** What the worker was. */
 	readonly kind: 'thread' | 'process';
 	/**
@@ -12,10 +12,6 @@ export interface WorkerLoss {
 	 * that can't be true; `error` says which. `unready`: it could not load the tasks or set them up; `error` says why.
 	 */
 	readonly reason: 'ended' | 'outOfMemory' | 'stopped' | 'blocked' | 'broken' | 'unready';
-	/** Its exit code, if it had one. */
-	readonly exitCode?: number;
-	/** The signal that ended it, if one did. */
-	readonly signal?: string;
 	/** Processes that its tasks started may still live: Faena could not find or kill them within about two seconds. */
 	readonly leavesProcesses?: boolean;
 	/** The job that it was running. */

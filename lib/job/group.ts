@@ -188,10 +188,13 @@ function joinSparse<Each>(groups: readonly ClaimedGroup[], of: (group: ClaimedGr
 
 /** The jobs at these indexes, in rising order: cuts out neighbours, and joins them. */
 export function pickClaimed(group: ClaimedGroup, indexes: readonly number[]): ClaimedGroup {
+	if (indexes.length === sizeOf(group)) return group;
 	if (indexes.length === 0) return cutClaimed(group, 0, 0);
+	// To cut packed values, each time all before them would be read.
+	const unpacked = {...group, values: unpack(group.values)};
 	const starts = indexes.filter((index, at) => indexes[at - 1] !== index - 1);
 	const ends = indexes.filter((index, at) => indexes[at + 1] !== index + 1);
-	return joinClaimed(starts.map((start, at) => cutClaimed(group, start, (ends[at] as number) + 1)));
+	return joinClaimed(starts.map((start, at) => cutClaimed(unpacked, start, (ends[at] as number) + 1)));
 }
 
 /** The executions at these indexes, in rising order. */

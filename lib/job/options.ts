@@ -2,7 +2,7 @@ import {realpathSync} from 'node:fs';
 import {basename, dirname, join, resolve} from 'node:path';
 import {fileURLToPath} from 'node:url';
 import {argument, atLeast, bad, type Check, type Checks, callable, checked, choice, duration, expected, integer, number, size, text, time} from './checks.ts';
-import {DEFAULT_MAX_CHECKPOINT_BYTES, DEFAULT_MAX_VALUE_BYTES} from './encoding.ts';
+import {DEFAULT_MAX_VALUE_BYTES} from './encoding.ts';
 import type {Backoff, BackoffOption, Duration, Policy} from './job.ts';
 import type {BatchTaskOptions, ExecutionOptions, Isolation, JobOptions, TaskOptions} from './task.ts';
 
@@ -23,7 +23,8 @@ export const DEFAULTS = {
 		grace: '2s',
 		lease: '30s',
 		maxValueBytes: DEFAULT_MAX_VALUE_BYTES,
-		maxCheckpointBytes: DEFAULT_MAX_CHECKPOINT_BYTES,
+		/** Less than for other values: a job writes its checkpoint again and again. */
+		maxCheckpointBytes: 1024 * 1024,
 		closeOnSignals: false,
 		taskOutput: 'inherit',
 		minFreeMemoryBytes: 0,

@@ -23,11 +23,11 @@ export const systemClock: Clock = {
 	steadyMs: monotonicMs,
 	after: (ms, call) => startTimer(ms, call, {keepsAlive: false}),
 	every: (ms, call) => {
-		const interval = intervals.get(ms) ?? startInterval(ms);
-		interval.calls.add(call);
+		const {timer, calls} = intervals.get(ms) ?? startInterval(ms);
+		calls.add(call);
 		return () => {
-			if (!interval.calls.delete(call) || interval.calls.size > 0) return;
-			clearInterval(interval.timer);
+			if (!calls.delete(call) || calls.size > 0) return;
+			clearInterval(timer);
 			intervals.delete(ms);
 		};
 	},
