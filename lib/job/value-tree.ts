@@ -34,21 +34,12 @@ function isEscaped(name: string): boolean {
 
 /** The JSON tree of a value. A plain value is its own tree, so that the usual payload costs one walk and no copy. */
 export function toTree(value: unknown, walk: Walk): unknown {
-	switch (typeof value) {
-		case 'string':
-		case 'boolean':
-			return value;
-		case 'number':
-			return isPlainNumber(value) ? value : tag(walk, 'number', Object.is(value, -0) ? '-0' : String(value));
-		case 'bigint':
-			return tag(walk, 'bigint', String(value));
-		case 'undefined':
-			return tag(walk, 'undefined');
-		case 'object':
-			return value === null ? null : objectToTree(value, walk);
-		default:
-			throw refusal(walk, `is a ${typeof value}`);
-	}
+	if (typeof value === 'object' && value !== null) return objectToTree(value, walk);
+	if (isPlainScalar(value)) return value;
+	if (typeof value === 'number') return tag(walk, 'number', is(value, -0) ? '-0' : String(value));
+	if (typeof value === 'bigint') return tag(walk, 'bigint', String(value));
+	if (value === undefined) return tag(walk, 'undefined');
+	throw refusal(walk, `is a ${typeof value}`);
 }
 
 /** True for a value that JSON can hold and that has no properties. */
