@@ -1,7 +1,7 @@
 /** The package entry `faena`: `open()` and what a program needs. */
 
 // biome-ignore-start assist/source/organizeImports: the version check comes before anything that loads native code
-import './support/node-version.ts';
+import './support/node.ts';
 
 export {Engine, open} from './api/engine.ts';
 export {type EnqueueInArgs, enqueueIn} from './api/enqueue-in.ts';
@@ -18,10 +18,10 @@ export type {FailureRecord, PostMortem} from './job/failure.ts';
 export type {BackoffOption, Counts, Durability, Duration, Job, JobFilter, JobId, JobStatus, LogLevel, LogLine, Page, Progress, StopReason} from './job/job.ts';
 export {isTerminal, STATUSES, statusSummary} from './job/job.ts';
 export {DEFAULTS} from './job/options.ts';
-export type {EngineStats, Quantiles, TaskStats} from './job/stats.ts';
+export type {EngineStats, Quantiles, TaskStats} from './job/events.ts';
 export type {BatchResults, BatchTaskOptions, ExecutionOptions, Isolation, JobOptions, TaskContext, TaskFunction, TaskLog, TaskOptions} from './job/task.ts';
 export {task} from './job/task.ts';
-export type {ResourceLimits} from './job/worker-options.ts';
+export type {ResourceLimits} from './job/options.ts';
 export type {OwnConnection} from './store/sqlite/one-library.ts';
 export {type ErrorCode, FaenaError} from './support/errors.ts';
 // biome-ignore-end assist/source/organizeImports: the version check comes before anything that loads native code

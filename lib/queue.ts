@@ -1,7 +1,7 @@
 /** The package entry `faena/queue`: a queue without an engine, `work()`, and the contract of stores. */
 
 // biome-ignore-start assist/source/organizeImports: the version check comes before anything that loads native code
-import './support/node-version.ts';
+import './support/node.ts';
 
 export {work, type WorkOptions} from './api/work.ts';
 export type {Batch, BatchOptions, DeleteResult, Mark} from './job/batch.ts';
@@ -11,7 +11,7 @@ export type {Backoff, BatchId, CancelResult, CleanupOptions, CleanupResult, Disc
 export {TRANSITIONS} from './job/job.ts';
 export type {ChildJob, NewJob, Rerun} from './job/new-job.ts';
 export type {ClaimedGroup, Column, EndedGroup, EnqueuedGroup, Ids, NewGroup} from './job/group.ts';
-export type {PackedStrings, Values} from './job/packed-strings.ts';
+export type {PackedStrings, Values} from './job/packed.ts';
 export {openQueue, type QueueOptions} from './store/open-store.ts';
 export {type Dequeued, type DequeueOptions, type Enqueued, JobQueue} from './store/job-queue.ts';
 export type {BatchChange, Changes, ClaimRequest, LaneRequest, MovePage, MoveTarget, ReleaseOptions, Store, Wanted} from './store/store.ts';

@@ -1,7 +1,7 @@
 /** The package entry `faena/testing`: an engine with a clock that a test moves, and failpoints. */
 
 // biome-ignore-start assist/source/organizeImports: the version check comes before anything that loads native code
-import './support/node-version.ts';
+import './support/node.ts';
 
 export {openForTest, TestClock, TestEngine, type TestOptions} from './api/open-for-test.ts';
 export {FAILPOINTS, type FailpointAct, type FailpointName, type Failpoints} from './support/failpoint.ts';

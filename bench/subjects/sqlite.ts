@@ -1,7 +1,6 @@
 import {mkdtempSync, rmSync} from 'node:fs';
 import {join} from 'node:path';
-import {type PackedStrings, toPackedStrings} from '../../lib/job/packed-strings.ts';
-import {inUnits, packTimes} from '../../lib/job/packed-times.ts';
+import {inUnits, type PackedStrings, packTimes, toPackedStrings} from '../../lib/job/packed.ts';
 import {connect, type Statements} from '../../lib/store/sqlite/connection.ts';
 import {type JobRun, jobRunOf, MAX_RUN_JOBS, writeResults} from '../../lib/store/sqlite/packed-rows.ts';
 import {StoredState} from '../../lib/store/sqlite/tally.ts';

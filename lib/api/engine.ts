@@ -1,10 +1,9 @@
 import {abortSignal, argument, bad, type Checks, checked, choice, duration, integer, list, show, text} from '../job/checks.ts';
-import type {JobEvent} from '../job/events.ts';
+import type {EngineStats, JobEvent} from '../job/events.ts';
 import {type EnqueuedGroup, idAt} from '../job/group.ts';
 import {type CleanupResult, type Counts, type Duration, type Job, type JobFilter, type JobId, type Page, STATUSES} from '../job/job.ts';
 import {JobMaker} from '../job/new-job.ts';
-import {pack} from '../job/packed-strings.ts';
-import type {EngineStats} from '../job/stats.ts';
+import {pack} from '../job/packed.ts';
 import type {JobOptions} from '../job/task.ts';
 import {keyConflict} from '../store/conflicts.ts';
 import {DispatcherClient} from '../transport/client.ts';

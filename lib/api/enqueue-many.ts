@@ -4,7 +4,7 @@ import {type EnqueuedGroup, idAt, MAX_GROUP_JOBS} from '../job/group.ts';
 import type {JobId} from '../job/job.ts';
 import type {JobMaker} from '../job/new-job.ts';
 import {checkKey} from '../job/options.ts';
-import {pack} from '../job/packed-strings.ts';
+import {pack} from '../job/packed.ts';
 import type {JobOptions} from '../job/task.ts';
 import {keyConflict} from '../store/conflicts.ts';
 import type {DispatcherClient} from '../transport/client.ts';

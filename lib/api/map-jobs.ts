@@ -1,6 +1,6 @@
 import {type EnqueuedGroup, listIds} from '../job/group.ts';
 import type {BatchId, Job, JobId} from '../job/job.ts';
-import {pack} from '../job/packed-strings.ts';
+import {pack} from '../job/packed.ts';
 import {keyConflict} from '../store/conflicts.ts';
 import {FaenaError} from '../support/errors.ts';
 import type {DispatcherClient, Watcher} from '../transport/client.ts';

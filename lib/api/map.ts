@@ -1,7 +1,7 @@
 import {bad, checkIterable} from '../job/checks.ts';
 import type {JobId} from '../job/job.ts';
+import {WakeUp} from '../support/clock.ts';
 import {FaenaError} from '../support/errors.ts';
-import {WakeUp} from '../support/wake-up.ts';
 import type {DispatcherClient} from '../transport/client.ts';
 import type {Notice} from '../transport/messages.ts';
 import {type JobOutcome, toOutcome} from './handles.ts';

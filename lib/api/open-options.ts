@@ -4,9 +4,9 @@ import type {Checks, Size} from '../job/checks.ts';
 import {atLeast, bad, boolean, checked, choice, duration, expected, integer, list, number, string, text, textOr, url} from '../job/checks.ts';
 import {MAX_VALUE_LIMIT_BYTES} from '../job/encoding.ts';
 import type {Durability, Duration} from '../job/job.ts';
+import type {PoolOptions, Recycle, ResourceLimits} from '../job/options.ts';
 import {blobThreshold, DEFAULTS, EXECUTION_CHECKS, lease, queuePath} from '../job/options.ts';
 import type {ExecutionOptions, Isolation} from '../job/task.ts';
-import type {PoolOptions, Recycle, ResourceLimits} from '../job/worker-options.ts';
 import type {DispatcherStart} from '../transport/messages.ts';
 import type {Logger} from './events.ts';
 

@@ -1,7 +1,7 @@
 #!/usr/bin/env node
 /** The command `faena`. It loads the other code only if Node is new enough, so that on an older Node it ends with a clear message. */
 try {
-	await import('../support/node-version.ts');
+	await import('../support/node.ts');
 } catch (error) {
 	process.stderr.write(`faena: ${(error as Error).message}\n`);
 	process.exit(2);

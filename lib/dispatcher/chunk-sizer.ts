@@ -1,5 +1,5 @@
 import {type EndedGroup, sizeOf} from '../job/group.ts';
-import {PackedTimes} from '../job/packed-times.ts';
+import {PackedTimes} from '../job/packed.ts';
 import type {Pool} from '../pool/pool.ts';
 import type {Clock} from '../support/clock.ts';
 

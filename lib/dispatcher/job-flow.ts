@@ -1,9 +1,8 @@
 import type {JobUpdate, OwnerId} from '../job/claim.ts';
-import type {WorkerLoss} from '../job/events.ts';
+import type {EngineStats, WorkerLoss} from '../job/events.ts';
 import {type FailureRecord, toFailure} from '../job/failure.ts';
 import {type EndedGroup, idAt, indexOf, MAX_GROUP_JOBS, sizeOf} from '../job/group.ts';
 import type {JobId} from '../job/job.ts';
-import type {EngineStats} from '../job/stats.ts';
 import type {TaskInfo} from '../job/task.ts';
 import type {Pool} from '../pool/pool.ts';
 import type {ClaimRequest, Committed, SettledGroup, Store} from '../store/store.ts';

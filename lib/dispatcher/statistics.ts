@@ -1,8 +1,7 @@
 import {createHistogram, type RecordableHistogram} from 'node:perf_hooks';
-import type {WorkerLoss} from '../job/events.ts';
+import type {EngineStats, Quantiles, WorkerLoss} from '../job/events.ts';
 import {type ClaimedGroup, type EndedGroup, numberAt, sizeOf, toReleased} from '../job/group.ts';
-import {PackedTimes, type TimesColumn} from '../job/packed-times.ts';
-import type {EngineStats, Quantiles} from '../job/stats.ts';
+import {PackedTimes, type TimesColumn} from '../job/packed.ts';
 import {laneOf, type Pool} from '../pool/pool.ts';
 import type {SettledGroup} from '../store/store.ts';
 import {monotonicMs} from '../support/clock.ts';

@@ -90,34 +90,52 @@ export function isClass(value: unknown): boolean {
 	return typeof value === 'function' && /^class\b/.test(Function.prototype.toString.call(value));
 }
 
+/** A check of one kind of values. */
+export function kind<Value>(what: string, is: (value: unknown) => boolean): (value: unknown) => Value {
+	return value => {
+		if (is(value)) return value as Value;
+		throw expected(what, value);
+	};
+}
+
+export const boolean = kind<boolean>('true or false', value => typeof value === 'boolean');
+export const string = kind<string>('a text without a NUL character', value => typeof value === 'string' && !value.includes('\0'));
+/** Half a surrogate pair would be stored as another character, and two names could become the same. */
+export const text = kind<string>(
+	'a text that is not empty and has no NUL character or half of a surrogate pair',
+	value => typeof value === 'string' && value !== '' && !value.includes('\0') && value.isWellFormed(),
+);
+export const finite = kind<number>('a number', Number.isFinite);
+export const callable = kind<unknown>('a function', value => typeof value === 'function' && !isClass(value));
+export const object = kind<object>('an object', value => typeof value === 'object' && value !== null && !Array.isArray(value));
+export const list = kind<unknown[]>('an array', Array.isArray);
+export const abortSignal = kind<AbortSignal>('an AbortSignal', value => value instanceof AbortSignal);
+
+export function choice(...values: readonly unknown[]): Check {
+	return kind(values.map(each => JSON.stringify(each)).join(' or '), value => values.includes(value));
+}
+
+export function number(low: number, high: number): Check {
+	return kind(`a number from ${low} to ${high}`, value => typeof value === 'number' && value >= low && value <= high);
+}
+
 export function integer(low: number, high: number): Check {
-	return value => {
-		if (Number.isInteger(value) && (value as number) >= low && (value as number) <= high) return whole(value as number);
-		throw expected(`a whole number from ${low} to ${high}`, value);
-	};
+	const check = kind<number>(
+		`a whole number from ${low} to ${high}`,
+		value => Number.isInteger(value) && (value as number) >= low && (value as number) <= high,
+	);
+	return value => whole(check(value));
 }
 
-export function choice(...values: readonly string[]): Check {
-	return value => {
-		if (values.includes(value as string)) return value;
-		throw expected(`${values.map(each => JSON.stringify(each)).join(' or ')}`, value);
-	};
+export function url(value: unknown): URL {
+	if (value instanceof URL && value.protocol === 'file:') return value;
+	throw expected('a path or a file: URL', value instanceof URL ? value.href : value);
 }
 
-export function text(value: unknown): string {
-	// Half a surrogate pair would be stored as another character, and two names could become the same.
-	if (typeof value === 'string' && value !== '' && !value.includes('\0') && value.isWellFormed()) return value;
-	throw expected('a text that is not empty and has no NUL character or half of a surrogate pair', value);
-}
-
-export function string(value: unknown): string {
-	if (typeof value === 'string' && !value.includes('\0')) return value;
-	throw expected('a text without a NUL character', value);
-}
-
-export function boolean(value: unknown): boolean {
-	if (typeof value === 'boolean') return value;
-	throw expected('true or false', value);
+export function time(value: unknown): number {
+	const at = value instanceof Date ? value.getTime() : value;
+	if (typeof at === 'number' && Number.isFinite(at) && Math.abs(at) <= 8.64e15) return whole(at);
+	throw expected('a Date or milliseconds since 1970', value instanceof Date ? 'an invalid Date' : value);
 }
 
 /** Checks a function, and each value that it returns, since the store writes these into rows. */
@@ -128,38 +146,9 @@ export function giving(where: string, name: string, check: Check): Check {
 	};
 }
 
-export function callable(value: unknown): unknown {
-	if (typeof value === 'function' && !isClass(value)) return value;
-	throw expected('a function', value);
-}
-
-export function abortSignal(value: unknown): AbortSignal {
-	if (value instanceof AbortSignal) return value;
-	throw expected('an AbortSignal', value);
-}
-
-export function object(value: unknown): object {
-	if (typeof value === 'object' && value !== null && !Array.isArray(value)) return value;
-	throw expected('an object', value);
-}
-
-export function list(value: unknown): unknown[] {
-	if (Array.isArray(value)) return value;
-	throw expected('an array', value);
-}
-
-export function url(value: unknown): URL {
-	if (value instanceof URL && value.protocol === 'file:') return value;
-	throw expected('a path or a file: URL', value instanceof URL ? value.href : value);
-}
-
 /** Checks a string with the first check, and any other value with the second. */
 export function textOr(ofText: Check, ofOther: Check): Check {
 	return value => (typeof value === 'string' ? ofText(value) : ofOther(value));
-}
-
-export function durationUpTo(high: number): Check {
-	return value => Math.min(duration(value), high);
 }
 
 export function atLeast(low: number, value: number, given: unknown): number {
@@ -167,24 +156,8 @@ export function atLeast(low: number, value: number, given: unknown): number {
 	throw expected(`at least ${low} ms`, given);
 }
 
-export function time(value: unknown): number {
-	const at = value instanceof Date ? value.getTime() : value;
-	if (typeof at === 'number' && Number.isFinite(at) && Math.abs(at) <= 8.64e15) return whole(at);
-	throw expected('a Date or milliseconds since 1970', value instanceof Date ? 'an invalid Date' : value);
-}
-
-export function number(low: number, high: number): Check {
-	return value => {
-		if (typeof value === 'number' && value >= low && value <= high) return value;
-		throw expected(`a number from ${low} to ${high}`, value);
-	};
-}
-
-export function finite(value: unknown): number {
-	if (Number.isFinite(value)) return value as number;
-	throw expected('a number', value);
-}
-
+/** The longest duration that an option may have: ten years. */
+const MAX_DURATION_MS = 10 * 366 * 24 * 3_600_000;
 const A_TIME = "a time such as '30s', '10m', '2h' or a number of milliseconds";
 
 /** Checks a duration and returns it in whole milliseconds, the unit of the database and of timers. */
@@ -217,6 +190,3 @@ export function size(value: unknown): number {
 	if (Number.isSafeInteger(bytes) && (bytes as number) > 0) return bytes as number;
 	throw expected("a size such as '64kib', '1mib' or a number of bytes, more than none", value);
 }
-
-/** The longest duration that an option may have: ten years. */
-export const MAX_DURATION_MS = 10 * 366 * 24 * 3_600_000;

@@ -1,27 +1,17 @@
 import type {Encoded} from './encoding.ts';
 import type {FailureRecord} from './failure.ts';
-import type {JobId, LogLine, Policy} from './job.ts';
-import type {ChildJob} from './new-job.ts';
+import type {Job, JobId, LogLine, Progress} from './job.ts';
+import type {ChildJob, NewJob} from './new-job.ts';
 
 /** A dispatcher from its start to its end: a nanoid. When it dies, other dispatchers reclaim its jobs. */
 export type OwnerId = string;
 
 /** A job that a claim returned, with its execution. */
-export interface ClaimedJob {
-	/** The job's id. */
-	readonly id: JobId;
-	/** The name of the function to run. */
-	readonly task: string;
-	/** The encoded payload. */
-	readonly payload: Encoded;
+export interface ClaimedJob extends Pick<NewJob, 'task' | 'payload' | 'policy'>, Pick<Claim, 'id' | 'execution'> {
 	/** When it was enqueued, in milliseconds since 1970. */
 	readonly createdAt: number;
-	/** The number of this execution. Together with the lease it is the fence: a late result of an earlier execution is refused. */
-	readonly execution: number;
 	/** Attempts charged before this execution. */
 	readonly attempts: number;
-	/** How often and how long it may run. */
-	readonly policy: Policy;
 	/** Its unique key, if it has one. */
 	readonly key?: string;
 	/** Set if the job may have killed its process. It then runs in a child process, `together` with other such jobs of its task or `alone`. */
@@ -33,7 +23,7 @@ export interface ClaimedJob {
 /** The number of one transaction that claimed jobs: a positive integer, never used twice. */
 export type Lease = number;
 
-/** Names one execution. Every write about a running job carries it. */
+/** Names one execution. Every write about a running job carries it: it is the fence that refuses a late result of an earlier execution. */
 export interface Claim {
 	/** The running job. */
 	readonly id: JobId;
@@ -67,16 +57,7 @@ export type Ending =
 export type Outcome = Timing & ((Ending & {readonly type: 'returned'} & {readonly value: Encoded}) | Exclude<Ending, {readonly type: 'returned'}>);
 
 /** The times and the use of resources of one execution. */
-export interface Timing {
-	/** When the task started, in milliseconds since 1970. */
-	readonly startedAt?: number;
-	/** How long the task ran, in milliseconds. */
-	readonly durationMs?: number;
-	/** See {@link Job.cpuMs}. */
-	readonly cpuMs?: number;
-	/** See {@link Job.memoryBytes}. */
-	readonly memoryBytes?: number;
-}
+export type Timing = Pick<Job, 'startedAt' | 'durationMs' | 'cpuMs' | 'memoryBytes'>;
 
 export interface Settlement extends Claim {
 	/** How the execution ended. */
@@ -88,7 +69,7 @@ export interface JobUpdate extends Claim {
 	/** When it started, in milliseconds since 1970. The pool reports it only for jobs that run for about 100 ms. */
 	readonly startedAt?: number;
 	/** The last progress. */
-	readonly progress?: {readonly done: number; readonly total?: number; readonly at: number};
+	readonly progress?: Progress;
 	/** New log lines, in order. */
 	readonly logs?: readonly Omit<LogLine, 'execution'>[];
 	/** The store keeps it until the next one, or until the job completes or gets another payload. */

@@ -26,9 +26,6 @@ const Format = {
 /** Default limit of an encoded payload or result. */
 export const DEFAULT_MAX_VALUE_BYTES = 16 * 1024 * 1024;
 
-/** Default limit of an encoded checkpoint: a job writes it again and again. */
-export const DEFAULT_MAX_CHECKPOINT_BYTES = 1024 * 1024;
-
 /** The highest limit of an encoded value that `open()` accepts. It is the limit where the options of `open()` are not known. */
 export const MAX_VALUE_LIMIT_BYTES = 1024 ** 3;
 
@@ -45,12 +42,9 @@ export function encode(value: unknown, what: string, maxBytes: number = DEFAULT_
 	if (value === undefined) return null;
 	const encoded = encodeAny(value, what);
 	const size = sizeBytes(encoded, maxBytes);
-	if (size > maxBytes)
-		throw new FaenaError(
-			'TooLarge',
-			`The ${what} is ${size} bytes long once encoded; the limit is ${maxBytes} (option ${option}). Pass a file name or a key instead of the content.`,
-		);
-	return encoded;
+	if (size <= maxBytes) return encoded;
+	const message = `The ${what} is ${size} bytes long once encoded; the limit is ${maxBytes} (option ${option}).`;
+	throw new FaenaError('TooLarge', `${message} Pass a file name or a key instead of the content.`);
 }
 
 /**
@@ -70,7 +64,7 @@ export function decode(encoded: Encoded): unknown {
 
 /** Stands for a value that can't be read: {@link decode} throws `BadDatabase` with this sentence. */
 export function unreadable(sentence: string): Encoded {
-	return Buffer.concat([new Uint8Array([Format.unreadable]), Buffer.from(sentence)]);
+	return concat(Format.unreadable, Buffer.from(sentence));
 }
 
 /** True if both are the same value. Objects may differ in the order of their properties. A value that can't be decoded equals only itself. */
@@ -89,48 +83,44 @@ export function sizeBytes(encoded: Encoded, limit = 0): number {
 	return encoded.length * 3 < limit ? encoded.length : Buffer.byteLength(encoded);
 }
 
-function isBytes(value: unknown): value is Uint8Array {
-	return value instanceof Uint8Array && nameOfView(value) === 'Uint8Array';
-}
-
-function withFormat(bytes: Uint8Array): Uint8Array {
-	const encoded = new Uint8Array(bytes.byteLength + 1);
-	encoded[0] = Format.bytes;
-	encoded.set(bytes, 1);
-	return encoded;
-}
-
 function encodeAny(value: unknown, what: string): Encoded {
 	// The usual results of small tasks need no walk. For a number, `stringify` would take three times as long.
 	if (isPlainNumber(value)) return `${value}`;
 	if (typeof value === 'string') return stringify(value);
 	const walk: Walk = {path: [what], ancestors: [], parts: [], rich: false};
 	try {
-		if (isBytes(value) && namesOfView(value).length === 0) {
+		if (value instanceof Uint8Array && nameOfView(value) === 'Uint8Array' && namesOfView(value).length === 0) {
 			refuseDetached(value.buffer, walk);
-			return withFormat(value);
+			return concat(Format.bytes, value);
 		}
 		const json = stringify(toTree(value, walk));
-		return walk.rich ? packRich(json, walk.parts) : json;
+		return walk.rich ? encodeRich(json, walk.parts) : json;
 	} catch (error) {
 		// Getters, proxies and objects that only pretend to be a Date or Map may throw anything.
 		throw error instanceof FaenaError ? error : refusal(walk, 'throws when it is read', error);
 	}
 }
 
-function packRich(json: string, parts: readonly Uint8Array[]): Uint8Array {
+function encodeRich(json: string, parts: readonly Uint8Array[]): Uint8Array {
 	const text = new TextEncoder().encode(json);
-	const total = parts.reduce((sum, each) => sum + each.byteLength, 5 + text.byteLength);
-	// It has memory of its own: with a Buffer from Node's shared slab, the whole slab would travel to another thread.
-	const packed = new Uint8Array(total);
-	packed[0] = Format.rich;
-	new DataView(packed.buffer).setUint32(1, text.byteLength, true);
-	let offset = 5;
-	for (const each of [text, ...parts]) {
-		packed.set(each, offset);
-		offset += each.byteLength;
+	const length = new Uint8Array(4);
+	new DataView(length.buffer).setUint32(0, text.byteLength, true);
+	return concat(Format.rich, length, text, ...parts);
+}
+
+/** It has memory of its own: with a Buffer from Node's shared slab, the whole slab would travel to another thread. */
+function concat(format: number, ...parts: readonly Uint8Array[]): Uint8Array {
+	let size = 1;
+	for (let index = 0; index < parts.length; index++) size += (parts[index] as Uint8Array).byteLength;
+	const joined = new Uint8Array(size);
+	joined[0] = format;
+	let offset = 1;
+	for (let index = 0; index < parts.length; index++) {
+		const part = parts[index] as Uint8Array;
+		joined.set(part, offset);
+		offset += part.byteLength;
 	}
-	return packed;
+	return joined;
 }
 
 function decodeAny(encoded: Encoded): unknown {

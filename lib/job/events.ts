@@ -3,7 +3,7 @@ import type {FailureRecord} from './failure.ts';
 import type {JobId, LogLevel} from './job.ts';
 
 /** A worker that was lost, and why. */
-export interface WorkerLoss {
+export interface WorkerLoss extends Pick<FailureRecord, 'exitCode' | 'signal'> {
 	/** What the worker was. */
 	readonly kind: 'thread' | 'process';
 	/**
@@ -12,10 +12,6 @@ export interface WorkerLoss {
 	 * that can't be true; `error` says which. `unready`: it could not load the tasks or set them up; `error` says why.
 	 */
 	readonly reason: 'ended' | 'outOfMemory' | 'stopped' | 'blocked' | 'broken' | 'unready';
-	/** Its exit code, if it had one. */
-	readonly exitCode?: number;
-	/** The signal that ended it, if one did. */
-	readonly signal?: string;
 	/** Processes that its tasks started may still live: Faena could not find or kill them within about two seconds. */
 	readonly leavesProcesses?: boolean;
 	/** The job that it was running. */
@@ -70,3 +66,40 @@ export interface Health {
 	/** Set if another SQLite library of this process has the database open: the files of all loaded libraries, and what to do about it. */
 	readonly secondLibrary?: {readonly libraries: readonly string[]; readonly message: string};
 }
+
+/** Figures of an engine's dispatcher since it was opened. Times are in milliseconds. */
+export interface EngineStats {
+	/** Since the engine was opened. */
+	readonly uptimeMs: number;
+	/** Jobs that can run at the same time. */
+	readonly slots: number;
+	/** The share of the slots' time in which they ran jobs, from 0 to 1. */
+	readonly busyRatio: number;
+	/** Executions by how they ended. `lost`: their lease was lost, so that they changed nothing. */
+	readonly executions: Readonly<Record<'completed' | 'failed' | 'dead' | 'cancelled' | 'released' | 'lost', number>>;
+	/** Completed jobs per second, over the last nine to ten seconds. */
+	readonly completedPerSecond: number;
+	/** Transactions of the dispatcher's loop. At the durability `full` each costs one fsync. */
+	readonly commits: {readonly count: number; readonly failed: number; readonly meanMs: number; readonly p95Ms: number};
+	/** The portions of jobs that workers got, and how many jobs each had on average. */
+	readonly chunks: {readonly count: number; readonly meanJobs: number};
+	/** Workers that ended by themselves, or that the engine ended because they no longer worked. Workers that it ended to stop a job don't count. */
+	readonly lostWorkers: number;
+	/** Figures of each task that ran. */
+	readonly tasks: Readonly<Record<string, TaskStats>>;
+}
+
+/** Figures of one task. */
+export interface TaskStats {
+	/** The number of its executions that completed. */
+	readonly completed: number;
+	/** Run time of completed executions. */
+	readonly duration: Quantiles;
+	/** From enqueue to start, of first executions that completed. */
+	readonly wait: Quantiles;
+	/** Processor time of all executions for which it is known. */
+	readonly cpuMs: number;
+}
+
+/** In milliseconds: the average, the median, what 95 and 99 of 100 don't exceed, and the highest. */
+export type Quantiles = Readonly<Record<'mean' | 'p50' | 'p95' | 'p99' | 'max', number>>;

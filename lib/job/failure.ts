@@ -17,7 +17,7 @@ export interface FailureRecord {
 	/** The error's `code`, if it has one, such as `ENOENT`. */
 	readonly code?: string | number;
 	/** The chain of causes, outermost first: at most {@link MAX_CAUSES}, and none of them twice. */
-	readonly causes?: readonly Omit<FailureRecord, 'reason' | 'causes' | Circumstance>[];
+	readonly causes?: readonly Pick<FailureRecord, 'name' | 'message' | 'stack' | 'code'>[];
 	/** Exit code of the lost worker. */
 	readonly exitCode?: number;
 	/** The signal that ended the lost worker. */
@@ -60,7 +60,6 @@ export function toFailure(thrown: unknown, reason: FailureRecord['reason'] = 'th
 	return {reason, ...(first as Described), ...(causes.length > 0 && {causes})};
 }
 
-/** The failure of a job that killed its worker too often. */
 export function poison(crashes: number, last: FailureRecord): FailureRecord {
 	return {...last, reason: 'poison', name: 'Poison', message: `It killed its worker ${crashes} times. The last time: ${last.message}`};
 }
@@ -73,10 +72,7 @@ export function fromFailure(record: FailureRecord): Error {
 	return Object.assign(error as Error, defined({reason, exitCode, signal, stderr, postMortem}));
 }
 
-type Described = Omit<FailureRecord, 'reason' | 'causes' | Circumstance>;
-
-/** Fields that describe the end of the execution, not the error. */
-type Circumstance = 'exitCode' | 'signal' | 'stderr' | 'postMortem';
+type Described = Pick<FailureRecord, 'name' | 'message' | 'stack' | 'code'>;
 
 function describeChain(thrown: unknown): Described[] {
 	const seen = new Set<unknown>();
@@ -92,15 +88,15 @@ function describeChain(thrown: unknown): Described[] {
 
 function describe(value: unknown): Described {
 	if (!isObject(value)) return {name: 'Thrown', message: cut(typeof value === 'string' ? value : show(value))};
-	const message = text(read(value, 'message'));
-	const name = text(read(value, 'name'));
-	const stack = text(read(value, 'stack'));
-	const code = codeOf(read(value, 'code'));
+	const [name, message, stack] = ['name', 'message', 'stack'].map(property => text(read(value, property)));
+	const code = read(value, 'code');
+	// JSON can't hold other numbers.
+	const known = typeof code === 'number' && Number.isFinite(code) ? code : text(code);
 	return {
 		name: name || 'Thrown',
 		message: message ?? `a thrown object without a readable message: ${cut(show(value))}`,
 		...(stack && {stack: withoutCallers(stack)}),
-		...(code !== undefined && {code}),
+		...(known !== undefined && {code: known}),
 	};
 }
 
@@ -113,30 +109,20 @@ const CALLER = /[\\/]node_modules[\\/](?:piscina|tinypool)[\\/]|\(?node:[\w/]+:\
 export function withoutCallers(stack: string): string {
 	try {
 		const lines = stack.split('\n');
-		let end = lines.length;
-		let isCalled = false;
-		for (; end > 0; end--) {
-			const line = lines[end - 1] as string;
-			if (OWN_FOLDERS.some(folder => line.includes(folder))) isCalled = true;
-			else if (!CALLER.test(line)) break;
-		}
-		return isCalled && /^\s+at /.test(lines[end - 1] ?? '') ? lines.slice(0, end).join('\n') : stack;
+		const isOwn = (line: string) => OWN_FOLDERS.some(folder => line.includes(folder));
+		const end = lines.findLastIndex(line => !isOwn(line) && !CALLER.test(line)) + 1;
+		return lines.slice(end).some(isOwn) && /^\s+at /.test(lines[end - 1] ?? '') ? lines.slice(0, end).join('\n') : stack;
 	} catch {
 		// A task may have replaced functions that are used here.
 		return stack;
 	}
 }
 
-function toError({name, message, stack, code}: Described, cause: Error | undefined): Error {
+function toError({name, message, stack = `${name}: ${message}`, code}: Described, cause: Error | undefined): Error {
 	const error = new Error(message, cause && {cause});
-	define(error, 'name', name);
-	define(error, 'stack', stack ?? `${name}: ${message}`);
-	if (code !== undefined) Object.assign(error, {code});
-	return error;
-}
-
-function define(error: Error, property: string, value: string): void {
-	Object.defineProperty(error, property, {value, configurable: true, writable: true, enumerable: false});
+	for (const [property, value] of Object.entries({name, stack}))
+		Object.defineProperty(error, property, {value, configurable: true, writable: true, enumerable: false});
+	return code === undefined ? error : Object.assign(error, {code});
 }
 
 function read(object: object, property: string): unknown {
@@ -149,11 +135,6 @@ function read(object: object, property: string): unknown {
 
 function text(value: unknown): string | undefined {
 	return typeof value === 'string' ? cut(value) : undefined;
-}
-
-/** `undefined` for a number that JSON can't hold. */
-function codeOf(value: unknown): string | number | undefined {
-	return typeof value === 'number' && Number.isFinite(value) ? value : text(value);
 }
 
 function show(value: unknown): string {

@@ -1,9 +1,8 @@
 import type {Claim, ClaimedJob, Ending, Lease, Outcome, Settlement} from './claim.ts';
 import type {Encoded} from './encoding.ts';
-import type {BatchId, JobId, Policy} from './job.ts';
-import type {NewJob, Rerun} from './new-job.ts';
-import {asPacked, countOf, isList, joinPacked, pack, slicePacked, unpack, type Values} from './packed-strings.ts';
-import {type JobTimes, PackedTimes, packTimes, pickTimes} from './packed-times.ts';
+import type {JobId} from './job.ts';
+import type {NewJob} from './new-job.ts';
+import {asPacked, columnsBy, countOf, isList, type JobTimes, joinPacked, PackedTimes, pack, packTimes, slicePacked, unpack, type Values} from './packed.ts';
 
 /**
  * A group holds jobs of one task with the same options, as columns. It is the one shape in which jobs travel from the caller to a worker
@@ -21,25 +20,11 @@ export type Ids = JobId | readonly JobId[];
 export type Column = number | readonly number[];
 
 /** Jobs to be enqueued. They differ only in their payloads and keys. */
-export interface NewGroup {
-	/** The task of all jobs. */
-	readonly task: string;
+export interface NewGroup extends Omit<NewJob, 'payload' | 'key'> {
 	/** The payloads. */
 	readonly values: Values;
-	/** Jobs of a higher priority run first. */
-	readonly priority: number;
-	/** The earliest start in milliseconds since 1970; `null` for at once. */
-	readonly runAt: number | null;
-	/** Instead of `runAt`: the time from the commit to the earliest start. */
-	readonly delayMs?: number | undefined;
-	/** How often and how long each job may run. */
-	readonly policy: Policy;
 	/** One for each job. */
 	readonly keys?: readonly string[] | undefined;
-	/** The batch of all jobs. */
-	readonly batch?: BatchId | undefined;
-	/** When an existing job with a key of the group gets a new round; default: never. */
-	readonly rerun?: Rerun | undefined;
 }
 
 /** The result of enqueuing a group. */
@@ -53,15 +38,11 @@ export interface EnqueuedGroup {
 }
 
 /** Jobs that one transaction claimed. */
-export interface ClaimedGroup {
-	/** The task of all jobs. */
-	readonly task: string;
+export interface ClaimedGroup extends Pick<ClaimedJob, 'task' | 'policy'> {
 	/** The number of the transaction. */
 	readonly lease: Lease;
-	/** How often and how long each job may run. */
-	readonly policy: Policy;
 	/** These jobs may have killed their process. They run in a child process, in one chunk or each `alone`. */
-	readonly quarantine?: 'together' | 'alone' | undefined;
+	readonly quarantine?: ClaimedJob['quarantine'] | undefined;
 	/** The ids of the jobs. */
 	readonly ids: Ids;
 	/** The number of each job's execution. Together with the lease it is the fence. */
@@ -81,15 +62,7 @@ export interface ClaimedGroup {
 }
 
 /** Executions that ended. Those without an entry in `endings` returned, and enqueued no jobs. */
-export interface EndedGroup {
-	/** The lease of the transaction that claimed the jobs. */
-	readonly lease: Lease;
-	/** The ids of the jobs. */
-	readonly ids: Ids;
-	/** The number of each job's execution. */
-	readonly executions: Column;
-	/** When each job was enqueued, in milliseconds since 1970. */
-	readonly createdAt: Column;
+export interface EndedGroup extends Pick<ClaimedGroup, 'lease' | 'ids' | 'executions' | 'createdAt'> {
 	/** The results; `null` for jobs that did not return. */
 	readonly values: Values;
 	/** Made by `packTimes`. */
@@ -140,112 +113,57 @@ export function listIds(ids: Ids, count: number): readonly JobId[] {
 /** The jobs from `start` up to `end`. */
 export function cutClaimed(group: ClaimedGroup, start: number, end: number): ClaimedGroup {
 	if (start === 0 && end === sizeOf(group)) return group;
-	const {attempts, keys, checkpoints} = group;
 	return {
 		...group,
-		...cutColumns(group, start, end),
+		...executionsOf(group, start, end),
 		priorities: cutColumn(group.priorities, start, end),
-		attempts: cutMap(attempts, start, end),
-		keys: cutMap(keys, start, end),
-		checkpoints: cutMap(checkpoints, start, end),
+		values: isList(group.values) ? pack(group.values.slice(start, end)) : slicePacked(group.values, start, end),
+		attempts: cutSparse(group.attempts, start, end),
+		keys: cutSparse(group.keys, start, end),
+		checkpoints: cutSparse(group.checkpoints, start, end),
 	};
 }
 
 /** Names the executions from `start` up to `end`. */
 export function executionsOf(group: ClaimedGroup, start: number, end: number): Pick<EndedGroup, 'lease' | 'ids' | 'executions' | 'createdAt'> {
 	const {lease, ids, executions, createdAt} = group;
-	if (start === 0 && end === sizeOf(group)) return {lease, ids, executions, createdAt};
-	return {lease, ids: cutIds(ids, start, end), executions: cutColumn(executions, start, end), createdAt: cutColumn(createdAt, start, end)};
-}
-
-/** The executions at these indexes, in rising order. */
-export function pickEnded(group: EndedGroup, indexes: readonly number[]): EndedGroup {
-	const {lease, ids, executions, createdAt, times, endings} = group;
-	const values = unpack(group.values);
 	return {
 		lease,
-		ids: toIds(indexes.map(index => idAt(ids, index))),
-		executions: toColumn(indexes.map(index => numberAt(executions, index))),
-		createdAt: toColumn(indexes.map(index => numberAt(createdAt, index))),
-		values: pack(indexes.map(index => values[index] as Encoded)),
-		times: pickTimes(times, indexes),
-		endings: pickMap(endings, indexes),
-	};
-}
-
-/** The jobs at these indexes, in rising order. */
-export function pickClaimed(group: ClaimedGroup, indexes: readonly number[]): ClaimedGroup {
-	const values = unpack(group.values);
-	const column = (of: Column) => toColumn(indexes.map(index => numberAt(of, index)));
-	return {
-		...group,
-		ids: toIds(indexes.map(index => idAt(group.ids, index))),
-		executions: column(group.executions),
-		createdAt: column(group.createdAt),
-		priorities: column(group.priorities),
-		values: pack(indexes.map(index => values[index] as Encoded)),
-		attempts: pickMap(group.attempts, indexes),
-		keys: pickMap(group.keys, indexes),
-		checkpoints: pickMap(group.checkpoints, indexes),
-	};
-}
-
-/** Replaces the endings of the executions at these indexes, and drops their results. */
-export function withEndings(group: EndedGroup, endings: ReadonlyMap<number, Ending>): EndedGroup {
-	const values = unpack(group.values).map((value, index) => (endings.has(index) ? null : value));
-	return {...group, values: pack(values), endings: new Map([...(group.endings ?? []), ...endings])};
-}
-
-type Columns = Pick<ClaimedGroup, 'ids' | 'executions' | 'createdAt' | 'values'>;
-
-function cutColumns({ids, executions, createdAt, values}: Columns, start: number, end: number): Columns {
-	return {
-		ids: cutIds(ids, start, end),
+		ids: typeof ids === 'number' ? ids + start : toIds(ids.slice(start, end)),
 		executions: cutColumn(executions, start, end),
 		createdAt: cutColumn(createdAt, start, end),
-		values: cutValues(values, start, end),
 	};
-}
-
-function cutIds(ids: Ids, start: number, end: number): Ids {
-	return typeof ids === 'number' ? ids + start : toIds(ids.slice(start, end));
 }
 
 function cutColumn(column: Column, start: number, end: number): Column {
 	return typeof column === 'number' ? column : toColumn(column.slice(start, end));
 }
 
-function cutValues(values: Values, start: number, end: number): Values {
-	return isList(values) ? pack(values.slice(start, end)) : slicePacked(values, start, end);
-}
+/** What few jobs of a group have, by index. */
+type Sparse<Each> = ReadonlyMap<number, Each> | undefined;
 
-function cutMap<Each>(map: ReadonlyMap<number, Each> | undefined, start: number, end: number): ReadonlyMap<number, Each> | undefined {
+function cutSparse<Each>(map: Sparse<Each>, start: number, end: number): Sparse<Each> {
 	if (!map) return undefined;
 	const cut = new Map<number, Each>();
 	for (const [index, each] of map) if (index >= start && index < end) cut.set(index - start, each);
 	return cut.size > 0 ? cut : undefined;
 }
 
-function pickMap<Each>(map: ReadonlyMap<number, Each> | undefined, indexes: readonly number[]): ReadonlyMap<number, Each> | undefined {
-	const picked = map && indexes.flatMap((from, to) => (map.has(from) ? [[to, map.get(from) as Each] as const] : []));
-	return picked && picked.length > 0 ? new Map(picked) : undefined;
-}
-
 /** Joins groups of the same task, lease, policy and quarantine. */
 export function joinClaimed(groups: readonly ClaimedGroup[]): ClaimedGroup {
 	const [first] = groups as readonly [ClaimedGroup];
 	if (groups.length === 1) return first;
-	const column = (of: (group: ClaimedGroup) => Column) => toColumn(groups.flatMap(group => listColumn(of(group), sizeOf(group))));
+	const join = (of: (group: ClaimedGroup) => Column) => toColumn(groups.flatMap(group => listColumn(of(group), sizeOf(group))));
 	return {
 		...first,
 		ids: toIds(groups.flatMap(group => listIds(group.ids, sizeOf(group)))),
-		executions: column(({executions}) => executions),
-		createdAt: column(({createdAt}) => createdAt),
-		priorities: column(({priorities}) => priorities),
+		executions: join(({executions}) => executions),
+		createdAt: join(({createdAt}) => createdAt),
+		priorities: join(({priorities}) => priorities),
 		values: joinValues(groups.map(({values}) => values)),
-		attempts: joinMaps(groups, ({attempts}) => attempts),
-		keys: joinMaps(groups, ({keys}) => keys),
-		checkpoints: joinMaps(groups, ({checkpoints}) => checkpoints),
+		attempts: joinSparse(groups, ({attempts}) => attempts),
+		keys: joinSparse(groups, ({keys}) => keys),
+		checkpoints: joinSparse(groups, ({checkpoints}) => checkpoints),
 	};
 }
 
@@ -258,20 +176,41 @@ function joinValues(all: readonly Values[]): Values {
 	return packed.length === all.length ? joinPacked(packed) : all.flatMap(unpack);
 }
 
-function joinMaps<Each>(
-	groups: readonly ClaimedGroup[],
-	of: (group: ClaimedGroup) => ReadonlyMap<number, Each> | undefined,
-): ReadonlyMap<number, Each> | undefined {
-	let joined: Map<number, Each> | undefined;
+function joinSparse<Each>(groups: readonly ClaimedGroup[], of: (group: ClaimedGroup) => Sparse<Each>): Sparse<Each> {
+	const joined = new Map<number, Each>();
 	let offset = 0;
 	for (const group of groups) {
-		for (const [index, each] of of(group) ?? []) {
-			joined ??= new Map();
-			joined.set(offset + index, each);
-		}
+		for (const [index, each] of of(group) ?? []) joined.set(offset + index, each);
 		offset += sizeOf(group);
 	}
-	return joined;
+	return joined.size > 0 ? joined : undefined;
+}
+
+/** The jobs at these indexes, in rising order: cuts out neighbours, and joins them. */
+export function pickClaimed(group: ClaimedGroup, indexes: readonly number[]): ClaimedGroup {
+	if (indexes.length === sizeOf(group)) return group;
+	if (indexes.length === 0) return cutClaimed(group, 0, 0);
+	// To cut packed values, each time all before them would be read.
+	const unpacked = {...group, values: unpack(group.values)};
+	const starts = indexes.filter((index, at) => indexes[at - 1] !== index - 1);
+	const ends = indexes.filter((index, at) => indexes[at + 1] !== index + 1);
+	return joinClaimed(starts.map((start, at) => cutClaimed(unpacked, start, (ends[at] as number) + 1)));
+}
+
+/** The executions at these indexes, in rising order. */
+export function pickEnded(group: EndedGroup, indexes: readonly number[]): EndedGroup {
+	const settlements = [...settlementsOf(group)];
+	const createdAt = toColumn(indexes.map(index => numberAt(group.createdAt, index)));
+	return toEndedGroup(
+		indexes.map(index => settlements[index] as Settlement),
+		createdAt,
+	);
+}
+
+/** Replaces the endings of the executions at these indexes, and drops their results. */
+export function withEndings(group: EndedGroup, endings: ReadonlyMap<number, Ending>): EndedGroup {
+	const values = unpack(group.values).map((value, index) => (endings.has(index) ? null : value));
+	return {...group, values: pack(values), endings: new Map([...(group.endings ?? []), ...endings])};
 }
 
 /** Puts consecutive jobs that differ only in their payloads into one group. A job with a key becomes a group of one. */
@@ -307,17 +246,15 @@ export function* claimedJobsOf(group: ClaimedGroup): Generator<ClaimedJob> {
 }
 
 /** One job of a group, without its payload: packed values stay packed. */
-export function claimedJobAt(
-	{task, ids, executions, createdAt, policy, quarantine, attempts, keys, checkpoints}: ClaimedGroup,
-	index: number,
-): Omit<ClaimedJob, 'payload'> {
+export function claimedJobAt(group: ClaimedGroup, index: number): Omit<ClaimedJob, 'payload'> {
+	const {task, policy, quarantine, keys, checkpoints} = group;
 	const [key, checkpoint] = [keys?.get(index), checkpoints?.get(index)];
 	return {
-		id: idAt(ids, index),
+		id: idAt(group.ids, index),
 		task,
-		createdAt: numberAt(createdAt, index),
-		execution: numberAt(executions, index),
-		attempts: attempts?.get(index) ?? 0,
+		createdAt: numberAt(group.createdAt, index),
+		execution: numberAt(group.executions, index),
+		attempts: group.attempts?.get(index) ?? 0,
 		policy,
 		...(key !== undefined && {key}),
 		...(quarantine && {quarantine}),
@@ -333,10 +270,8 @@ export function claimAt({lease, ids, executions}: Pick<ClaimedGroup, 'lease' | '
 /** The executions of a claimed group that has not started, as released. */
 export function toReleased(group: ClaimedGroup): EndedGroup {
 	const count = sizeOf(group);
-	const {lease, ids, executions, createdAt} = group;
-	const endings = new Map<number, Ending>();
-	for (let index = 0; index < count; index++) endings.set(index, {type: 'released'});
-	return {lease, ids, executions, createdAt, values: {count, text: null}, times: packTimes(count, {}), endings};
+	const endings = new Map(Array.from({length: count}, (_, index) => [index, {type: 'released'}] as const));
+	return {...executionsOf(group, 0, count), values: {count, text: null}, times: packTimes(count, {}), endings};
 }
 
 /** Puts settlements of one lease into a group. */
@@ -353,12 +288,7 @@ export function toEndedGroup(settlements: readonly Settlement[], createdAt: Colu
 		executions: toColumn(settlements.map(({execution}) => execution)),
 		createdAt,
 		values: pack(settlements.map(({outcome}) => (outcome.type === 'returned' ? outcome.value : null))),
-		times: packTimes(settlements.length, {
-			startedAt: time('startedAt'),
-			durationMs: time('durationMs'),
-			cpuMs: time('cpuMs'),
-			memoryBytes: time('memoryBytes'),
-		}),
+		times: packTimes(settlements.length, columnsBy(time)),
 		endings: endings.size > 0 ? endings : undefined,
 	};
 }
@@ -371,9 +301,8 @@ function toEnding(outcome: Outcome): Ending | undefined {
 
 /** The executions of a group, one by one. */
 export function* settlementsOf(group: EndedGroup): Generator<Settlement> {
-	const values = unpack(group.values);
 	const times = new PackedTimes(group.times);
-	for (const [index, value] of values.entries()) {
+	for (const [index, value] of unpack(group.values).entries()) {
 		const ending = group.endings?.get(index) ?? RETURNED;
 		const timing = times.known(index);
 		const outcome: Outcome = ending.type === 'returned' ? {...ending, value, ...timing} : {...ending, ...timing};

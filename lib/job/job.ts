@@ -96,7 +96,7 @@ export type Duration = number | string;
 export type BackoffOption = Duration | {readonly base?: Duration; readonly factor?: number; readonly max?: Duration; readonly jitter?: number};
 
 /** A job as the store knows it, without its payload and result. Times are milliseconds since 1970. A field is absent if it is not known or its event has not happened. */
-export interface Job {
+export interface Job extends Pick<Policy, 'maxAttempts' | 'timeoutMs' | 'timeoutPercent'> {
 	/** Rises in order of arrival, and is never used twice. */
 	readonly id: JobId;
 	/** The name of its function in the tasks module. */
@@ -115,14 +115,8 @@ export interface Job {
 	readonly runAt?: number;
 	/** Executions charged in this round. */
 	readonly attempts: number;
-	/** It is dead after this many charged executions. */
-	readonly maxAttempts: number;
 	/** Executions that have begun, in all rounds; also the number of the last one. */
 	readonly executions: number;
-	/** The longest run of one execution, in milliseconds; `null` for no limit. */
-	readonly timeoutMs: number | null;
-	/** Instead of `timeoutMs`: percent of the median run time of its task. */
-	readonly timeoutPercent?: number;
 	/** When the last execution started. For a running one it is known after about 100 ms. */
 	readonly startedAt?: number;
 	/** When its round ended. */

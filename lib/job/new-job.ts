@@ -1,5 +1,5 @@
 import {FaenaError} from '../support/errors.ts';
-import {argument, expected, nearest} from './checks.ts';
+import {argument, kind, nearest} from './checks.ts';
 import {type Encoded, encode, sameValue, sizeBytes} from './encoding.ts';
 import type {BatchId, Policy} from './job.ts';
 import {checkJobOptions, checkTaskOptions, type ResolvedJobOptions, resolveJobOptions} from './options.ts';
@@ -54,10 +54,7 @@ export class JobMaker {
 	}
 }
 
-function taskName(value: unknown): string {
-	if (typeof value === 'string' && value !== '') return value;
-	throw expected("a task's name, which is a text and not empty", value);
-}
+const taskName = kind<string>("a task's name, which is a text and not empty", value => typeof value === 'string' && value !== '');
 
 /** A job to be enqueued. */
 export interface NewJob {
@@ -107,8 +104,8 @@ const MAX_CHILD_JOBS_BYTES = 64 * 1024 * 1024;
  * its job. A wrong call throws at once, except for a key that another job holds: only the store knows that.
  */
 export class ChildJobs {
+	readonly all: ChildJob[] = [];
 	readonly #maker: JobMaker;
-	readonly #jobs: ChildJob[] = [];
 	/** Payloads by task and key. */
 	readonly #keyed = new Map<string, Encoded>();
 	#bytes = 0;
@@ -117,34 +114,28 @@ export class ChildJobs {
 		this.#maker = maker;
 	}
 
-	get all(): readonly ChildJob[] {
-		return this.#jobs;
-	}
-
 	/** @throws FaenaError `UnknownTask`, `BadOption`, `NotEncodable`, `TooLarge`, `KeyConflict` */
 	add(task: string, payload: unknown, options: JobOptions): void {
 		const {key, ...resolved} = this.#maker.resolve('ctx.enqueue()', task, options);
 		const encoded = this.#maker.encode(payload);
 		if (key !== undefined && this.#isKnown(task, key, encoded)) return;
 		this.#bytes += sizeBytes(encoded);
-		if (this.#jobs.length >= MAX_CHILD_JOBS) throw tooMany(`${MAX_CHILD_JOBS.toLocaleString('en')} jobs`);
+		const count = this.all.length;
+		if (count >= MAX_CHILD_JOBS) throw tooMany(`${MAX_CHILD_JOBS.toLocaleString('en')} jobs`);
 		if (this.#bytes > MAX_CHILD_JOBS_BYTES) throw tooMany(`${MAX_CHILD_JOBS_BYTES / 1024 ** 2} MiB of payloads`);
-		const count = this.#jobs.length;
-		this.#jobs[count] = {task, payload: encoded, ...resolved, ...(key !== undefined && {key})};
+		this.all[count] = {task, payload: encoded, ...resolved, ...(key !== undefined && {key})};
 		// An earlier task may have replaced functions of arrays.
-		if (this.#jobs.length === count) throw new Error('A job could not be kept until this one completes.');
+		if (this.all.length === count) throw new Error('A job could not be kept until this one completes.');
 	}
 
 	/** True if this execution has enqueued that job already. */
 	#isKnown(task: string, key: string, payload: Encoded): boolean {
 		const name = JSON.stringify([task, key]);
 		const known = this.#keyed.get(name);
-		if (known === undefined) {
-			this.#keyed.set(name, payload);
-			return false;
-		}
-		if (sameValue(known, payload)) return true;
-		throw new FaenaError('KeyConflict', `This job has already enqueued one with the key ${JSON.stringify(key)} of task ${task}, and another payload.`);
+		if (known !== undefined && !sameValue(known, payload))
+			throw new FaenaError('KeyConflict', `This job has already enqueued one with the key ${JSON.stringify(key)} of task ${task}, and another payload.`);
+		this.#keyed.set(name, payload);
+		return known !== undefined;
 	}
 }
 

@@ -1,22 +1,13 @@
 import {closeSync, constants, fstatSync, openSync, readFileSync, type Stats, writeSync} from 'node:fs';
 import {crc32} from 'node:zlib';
 import type {Lease} from './claim.ts';
-import type {Ids} from './group.ts';
+import {type Ids, idAt} from './group.ts';
 import type {JobId} from './job.ts';
 
-/** The chunk that a worker has open. */
-export interface OpenChunk {
-	readonly lease: Lease;
-	readonly ids: Ids;
-	/** Number of its jobs. */
-	readonly jobs: number;
-}
-
 /**
- * The size of a cell in the file of open jobs. When a process dies, its workers can't tell which jobs they had begun. So each
- * worker keeps a cell in a small file beside its owner's lock: the jobs of its open chunk whose outcomes are not final. The file
- * survives the death of the process, because the system has it in memory. It is never synced: after a loss of power it may be
- * gone, and no job becomes a suspect then.
+ * The file of open jobs. When a process dies, its workers can't tell which jobs they had begun. So each worker keeps a cell in a small
+ * file beside its owner's lock: the jobs of its open chunk whose outcomes are not final. The file survives the death of the process,
+ * because the system has it in memory. It is never synced: after a loss of power it may be gone, and no job becomes a suspect then.
  *
  * A cell has the size of a page of memory, so that it is written in one step. Its words are doubles:
  *
@@ -29,6 +20,8 @@ const Word = {checksum: 0, used: 1, lease: 2, ranges: 3} as const;
 const CHECKED_FROM = 8;
 /** Faena writes no longer file: this is room for 4,096 workers. */
 const MAX_FILE_BYTES = 4096 * CELL_BYTES;
+// Where these flags don't exist, no such file exists either.
+const {O_NOFOLLOW: NO_FOLLOW = 0, O_NONBLOCK: NO_WAIT = 0} = constants;
 
 /** Jobs of one lease, from one id to another, both included. */
 export interface OpenJobs {
@@ -50,17 +43,17 @@ export class OpenJobsCell {
 		this.#offset = cell * CELL_BYTES;
 	}
 
-	/** Writes that the chunk is open, and that its first `final` jobs have a final outcome. */
-	write(chunk: OpenChunk, final: number): void {
+	/** Writes that the chunk of so many jobs is open, and that its first `final` jobs have a final outcome. */
+	write({lease, ids, jobs}: {readonly lease: Lease; readonly ids: Ids; readonly jobs: number}, final: number): void {
 		try {
-			const file = this.#open();
-			if (file === undefined) return;
+			const descriptor = this.#open();
+			if (descriptor === undefined) return;
 			const words = this.#words;
-			const used = this.#writeRanges(chunk, final);
+			const used = writeRanges(words, ids, final, jobs);
 			words[Word.used] = used;
-			words[Word.lease] = chunk.lease;
+			words[Word.lease] = lease;
 			words[Word.checksum] = crc32(this.#bytes.subarray(CHECKED_FROM, 8 * used));
-			writeSync(file, this.#bytes, 0, 8 * used, this.#offset);
+			writeSync(descriptor, this.#bytes, 0, 8 * used, this.#offset);
 		} catch {
 			// See the class.
 		}
@@ -82,38 +75,35 @@ export class OpenJobsCell {
 		const opened = fstatSync(descriptor);
 		if (isOwn(opened)) this.#file = {descriptor, opened};
 		else closeSync(descriptor);
-		return this.#file === undefined ? undefined : descriptor;
+		return this.#file?.descriptor;
 	}
 
 	/** The file's status, if the descriptor is still that of the file that was opened. */
 	get #stat(): Stats | undefined {
 		if (!this.#file) return undefined;
 		const {descriptor, opened} = this.#file;
-		const stat = statOf(descriptor);
-		return stat?.ino === opened.ino && stat.dev === opened.dev ? stat : undefined;
+		try {
+			const stat = fstatSync(descriptor);
+			return stat.ino === opened.ino && stat.dev === opened.dev ? stat : undefined;
+		} catch {
+			return undefined;
+		}
 	}
+}
 
-	/** Returns the number of words in use. Ids that have no room widen the last range, which then names some other jobs too. */
-	#writeRanges({ids, jobs}: OpenChunk, from: number): number {
-		const words = this.#words;
-		let end: number = Word.ranges;
-		const add = (first: JobId, last: JobId) => {
-			words[end++] = first;
-			words[end++] = last;
-		};
-		if (typeof ids === 'number') {
-			if (from < jobs) add(ids + from, ids + jobs - 1);
-			return end;
-		}
-		for (let index = from; index < jobs; index++) {
-			const id = ids[index] as JobId;
-			if (end > Word.ranges && id === (words[end - 1] as JobId) + 1) words[end - 1] = id;
-			else if (end + 2 <= CELL_WORDS) add(id, id);
-			else if (id < (words[end - 2] as JobId)) words[end - 2] = id;
-			else if (id > (words[end - 1] as JobId)) words[end - 1] = id;
-		}
-		return end;
+/** Writes the ids as ranges, and returns the number of words in use. Ids that have no room widen the last range, which then names some other jobs too. */
+function writeRanges(words: Float64Array, ids: Ids, from: number, jobs: number): number {
+	let end: number = Word.ranges;
+	for (let index = from; index < jobs; index++) {
+		const id = idAt(ids, index);
+		if (end > Word.ranges && id === (words[end - 1] as JobId) + 1) words[end - 1] = id;
+		else if (end + 2 <= CELL_WORDS) {
+			words[end++] = id;
+			words[end++] = id;
+		} else if (id < (words[end - 2] as JobId)) words[end - 2] = id;
+		else if (id > (words[end - 1] as JobId)) words[end - 1] = id;
 	}
+	return end;
 }
 
 /**
@@ -121,30 +111,15 @@ export class OpenJobsCell {
  * belongs to another user, and a damaged cell, count as empty.
  */
 export function readOpenJobs(path: string): OpenJobs[] {
-	let descriptor: number;
+	let descriptor: number | undefined;
 	try {
 		descriptor = openSync(path, constants.O_RDONLY | NO_FOLLOW | NO_WAIT);
-	} catch {
-		return [];
-	}
-	try {
 		const stat = fstatSync(descriptor);
 		return isOwn(stat) && stat.size <= MAX_FILE_BYTES ? union(cellsOf(readFileSync(descriptor)).flatMap(openJobsOf)) : [];
 	} catch {
 		return [];
 	} finally {
-		closeSync(descriptor);
-	}
-}
-
-// Where these flags don't exist, no such file exists either.
-const {O_NOFOLLOW: NO_FOLLOW = 0, O_NONBLOCK: NO_WAIT = 0} = constants;
-
-function statOf(descriptor: number): Stats | undefined {
-	try {
-		return fstatSync(descriptor);
-	} catch {
-		return undefined;
+		if (descriptor !== undefined) closeSync(descriptor);
 	}
 }
 

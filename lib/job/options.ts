@@ -2,9 +2,9 @@ import {realpathSync} from 'node:fs';
 import {basename, dirname, join, resolve} from 'node:path';
 import {fileURLToPath} from 'node:url';
 import {argument, atLeast, bad, type Check, type Checks, callable, checked, choice, duration, expected, integer, number, size, text, time} from './checks.ts';
-import {DEFAULT_MAX_CHECKPOINT_BYTES, DEFAULT_MAX_VALUE_BYTES} from './encoding.ts';
+import {DEFAULT_MAX_VALUE_BYTES} from './encoding.ts';
 import type {Backoff, BackoffOption, Duration, Policy} from './job.ts';
-import type {BatchTaskOptions, ExecutionOptions, JobOptions, TaskOptions} from './task.ts';
+import type {BatchTaskOptions, ExecutionOptions, Isolation, JobOptions, TaskOptions} from './task.ts';
 
 /** All defaults, as a program would write them. A test compares docs/options.md with them. */
 export const DEFAULTS = {
@@ -23,7 +23,8 @@ export const DEFAULTS = {
 		grace: '2s',
 		lease: '30s',
 		maxValueBytes: DEFAULT_MAX_VALUE_BYTES,
-		maxCheckpointBytes: DEFAULT_MAX_CHECKPOINT_BYTES,
+		/** Less than for other values: a job writes its checkpoint again and again. */
+		maxCheckpointBytes: 1024 * 1024,
 		closeOnSignals: false,
 		taskOutput: 'inherit',
 		minFreeMemoryBytes: 0,
@@ -50,23 +51,18 @@ export interface ResolvedJobOptions {
 
 /**
  * Merges the options of a job.
- * @param layers checked options; each overrides those after it: first those of `enqueue`, last those of `open({defaults})`
+ * @param layers checked options, which are absent where they are not given; each overrides those after it: first those of `enqueue`, last those
+ *   of `open({defaults})`
  */
 export function resolveJobOptions(layers: readonly (JobOptions | undefined)[]): ResolvedJobOptions {
-	const pick = <Name extends keyof ExecutionOptions>(name: Name): NonNullable<ExecutionOptions[Name]> =>
-		(layers.find(layer => layer?.[name] !== undefined) ?? (DEFAULTS.job as ExecutionOptions))[name] as NonNullable<ExecutionOptions[Name]>;
+	const {priority, maxAttempts, timeout, retry, backoff}: Required<ExecutionOptions> = Object.assign({}, DEFAULTS.job, ...layers.toReversed());
 	const {delay, runAt, key} = layers[0] ?? {};
 	return {
-		priority: pick('priority'),
+		priority,
 		runAt: runAt === undefined ? null : Number(runAt),
 		delayMs: delay === undefined ? undefined : duration(delay),
 		key,
-		policy: {
-			maxAttempts: pick('maxAttempts'),
-			...toTimeout(pick('timeout')),
-			retry: pick('retry'),
-			backoff: toBackoff(pick('backoff')),
-		},
+		policy: {maxAttempts, ...toTimeout(timeout), retry, backoff: toBackoff(backoff)},
 	};
 }
 
@@ -153,12 +149,7 @@ function toBackoff(option: BackoffOption): Backoff {
 
 function exponential(option: BackoffOption & object): Backoff {
 	const [defaults, given] = [DEFAULTS.job.backoff, option].map(each => checked('backoff', each, BACKOFF_CHECKS));
-	const {base, factor, max, jitter} = {...defaults, ...given} as {
-		readonly base: number;
-		readonly factor: number;
-		readonly max: number;
-		readonly jitter: number;
-	};
+	const {base, factor, max, jitter} = {...defaults, ...given} as Record<'base' | 'factor' | 'max' | 'jitter', number>;
 	return {baseMs: base, factor, maxMs: max, jitter};
 }
 
@@ -200,4 +191,49 @@ function absolutePath(path: string): string {
 export function backoffMs({baseMs, factor, maxMs, jitter}: Backoff, attempt: number, random: number): number {
 	const full = baseMs === 0 ? 0 : Math.min(maxMs, baseMs * factor ** (attempt - 1));
 	return Math.round(full * (1 - jitter * random));
+}
+
+/** Options of a pool and its workers; those of `open()` with the same names say more. */
+export interface PoolOptions {
+	/** The `file:` URL of the tasks module. */
+	readonly tasks: string;
+	/** Defaults of jobs that tasks enqueue. */
+	readonly defaults: ExecutionOptions;
+	readonly workers: number;
+	readonly graceMs: number;
+	readonly maxValueBytes: number;
+	readonly maxCheckpointBytes: number;
+	readonly taskOutput: 'inherit' | 'stderr';
+	/** The engine's isolation. A task may have one of its own. */
+	readonly isolation: Isolation;
+	readonly resourceLimits: ResourceLimits | undefined;
+	readonly env: Readonly<Record<string, string>> | undefined;
+	readonly execArgv: readonly string[];
+	readonly nice: number | undefined;
+	readonly recycle: Recycle;
+	readonly minFreeMemoryBytes: number;
+	readonly postMortem: boolean;
+	/** The owner's lock file. Child processes hold a share in the lock while they live. */
+	readonly ownerLock?: string;
+	/** The file in which the owner's workers record which jobs they have open. */
+	readonly openJobs?: string;
+}
+
+/** When a worker is replaced; Infinity for never. */
+export interface Recycle {
+	readonly jobs: number;
+	readonly ageMs: number;
+	readonly memoryBytes: number;
+}
+
+/** Those of Node's `Worker`, in MiB. */
+export interface ResourceLimits {
+	/** The heap of objects that live for long. */
+	readonly maxOldGenerationSizeMb?: number;
+	/** The heap of new objects. */
+	readonly maxYoungGenerationSizeMb?: number;
+	/** The memory for compiled code. */
+	readonly codeRangeSizeMb?: number;
+	/** The call stack; 4 by Node's default. */
+	readonly stackSizeMb?: number;
 }

@@ -4,7 +4,6 @@ import {is, isFiniteNumber, stringify} from '../support/primordials.ts';
 
 const MAX_DEPTH = 500;
 
-/** The state of a walk through a value. */
 export interface Walk {
 	/** Where the walk is, for error messages: the name of the value, then property names and indexes. */
 	readonly path: (string | number)[];
@@ -35,21 +34,12 @@ function isEscaped(name: string): boolean {
 
 /** The JSON tree of a value. A plain value is its own tree, so that the usual payload costs one walk and no copy. */
 export function toTree(value: unknown, walk: Walk): unknown {
-	switch (typeof value) {
-		case 'string':
-		case 'boolean':
-			return value;
-		case 'number':
-			return isPlainNumber(value) ? value : tag(walk, 'number', Object.is(value, -0) ? '-0' : String(value));
-		case 'bigint':
-			return tag(walk, 'bigint', String(value));
-		case 'undefined':
-			return tag(walk, 'undefined');
-		case 'object':
-			return value === null ? null : objectToTree(value, walk);
-		default:
-			throw refusal(walk, `is a ${typeof value}`);
-	}
+	if (typeof value === 'object' && value !== null) return objectToTree(value, walk);
+	if (isPlainScalar(value)) return value;
+	if (typeof value === 'number') return tag(walk, 'number', is(value, -0) ? '-0' : String(value));
+	if (typeof value === 'bigint') return tag(walk, 'bigint', String(value));
+	if (value === undefined) return tag(walk, 'undefined');
+	throw refusal(walk, `is a ${typeof value}`);
 }
 
 /** True for a value that JSON can hold and that has no properties. */
@@ -57,7 +47,6 @@ function isPlainScalar(value: unknown): boolean {
 	return typeof value === 'string' || isPlainNumber(value) || typeof value === 'boolean' || value === null;
 }
 
-/** True for a number that JSON can hold. */
 export function isPlainNumber(value: unknown): value is number {
 	return isFiniteNumber(value) && !is(value, -0);
 }
@@ -66,9 +55,19 @@ function objectToTree(value: object, walk: Walk): unknown {
 	if (walk.ancestors.includes(value)) throw refusal(walk, 'refers back to an object that contains it');
 	if (walk.ancestors.length >= MAX_DEPTH) throw refusal(walk, `is nested more than ${MAX_DEPTH} levels deep`);
 	walk.ancestors.push(value);
-	const tree = isPlainArray(value) ? arrayToTree(value, walk) : isPlain(value) ? plainToTree(value, walk) : builtinToTree(value, walk);
+	const tree = treeOf(value, Object.getPrototypeOf(value), walk);
 	walk.ancestors.pop();
 	return tree;
+}
+
+function treeOf(value: object, prototype: unknown, walk: Walk): unknown {
+	// An array of any realm: the prototype of arrays is an array itself, and the prototype of a subclass is not.
+	if (Array.isArray(value) && Array.isArray(prototype)) return arrayToTree(value, walk);
+	if (prototype === Object.prototype || prototype === null) return plainToTree(value, walk);
+	if (value instanceof Error) return tag(walk, 'error', errorToTree(value, walk));
+	const tree = contentToTree(value, prototype, walk);
+	if (tree === undefined) throw refusal(walk, `is ${describeClass(value)}`);
+	return withProperties(tree, value, ArrayBuffer.isView(value) ? namesOfView(value) : Object.keys(value), walk);
 }
 
 function arrayToTree(array: readonly unknown[], walk: Walk): unknown {
@@ -143,20 +142,17 @@ function childToTree(step: string | number, value: unknown, walk: Walk): unknown
 	return tree;
 }
 
-function builtinToTree(value: object, walk: Walk): unknown {
-	if (value instanceof Error) return tag(walk, 'error', errorToTree(value, walk));
-	const tree = contentToTree(value, walk);
-	if (tree === undefined) throw refusal(walk, `is ${describeClass(value)}`);
-	return withProperties(tree, value, ArrayBuffer.isView(value) ? namesOfView(value) : Object.keys(value), walk);
-}
-
 /** `undefined` for a subclass of one of these classes: decoded, it would no longer be one. */
-function contentToTree(value: object, walk: Walk): unknown {
-	const prototype = Object.getPrototypeOf(value);
+function contentToTree(value: object, prototype: unknown, walk: Walk): unknown {
 	if (prototype === Date.prototype) return tag(walk, 'date', toTree((value as Date).getTime(), walk));
 	if (prototype === Map.prototype) return tag(walk, 'map', itemsToTree([...(value as Map<unknown, unknown>)].flat(), walk));
 	if (prototype === Set.prototype) return tag(walk, 'set', itemsToTree([...(value as Set<unknown>)], walk));
-	return binaryToTree(value, walk);
+	const view = value instanceof ArrayBuffer ? new Uint8Array(refuseDetached(value, walk)) : value;
+	if (!ArrayBuffer.isView(view)) return undefined;
+	const kind = view === value ? nameOfView(view) : 'ArrayBuffer';
+	if (kind === undefined) return undefined;
+	walk.parts.push(new Uint8Array(refuseDetached(view.buffer, walk), view.byteOffset, view.byteLength));
+	return tag(walk, kind, view.byteLength);
 }
 
 function errorToTree(error: Error, walk: Walk): unknown {
@@ -166,7 +162,7 @@ function errorToTree(error: Error, walk: Walk): unknown {
 }
 
 /** Kinds of binary nodes. The names are stored: never rename one. */
-export const BINARY: Readonly<Record<string, new (bytes: ArrayBuffer) => ArrayBufferView>> = {
+const BINARY: Readonly<Record<string, new (bytes: ArrayBuffer) => ArrayBufferView>> = {
 	Uint8Array,
 	Int8Array,
 	Uint8ClampedArray,
@@ -183,19 +179,10 @@ export const BINARY: Readonly<Record<string, new (bytes: ArrayBuffer) => ArrayBu
 	DataView,
 };
 
-function binaryToTree(value: object, walk: Walk): unknown {
-	if (value instanceof ArrayBuffer) {
-		refuseDetached(value, walk);
-		return part(walk, 'ArrayBuffer', new Uint8Array(value));
-	}
-	if (!ArrayBuffer.isView(value)) return undefined;
-	refuseDetached(value.buffer, walk);
-	const kind = nameOfView(value);
-	return kind && part(walk, kind, new Uint8Array(value.buffer, value.byteOffset, value.byteLength));
-}
-
-export function refuseDetached(buffer: ArrayBufferLike, walk: Walk): void {
+/** The buffer, unless it is detached. */
+export function refuseDetached<Kind extends ArrayBufferLike>(buffer: Kind, walk: Walk): Kind {
 	if ((buffer as {readonly detached?: boolean}).detached) throw refusal(walk, 'is detached: its memory was transferred elsewhere');
+	return buffer;
 }
 
 /** Its name in {@link BINARY}; `undefined` for a subclass. */
@@ -222,24 +209,9 @@ export function namesOfView(view: ArrayBufferView): string[] {
 	return length > MAX_LISTED_ELEMENTS && hasOnlyElements(view) ? [] : Object.keys(view).slice(length);
 }
 
-function part(walk: Walk, kind: string, bytes: Uint8Array): unknown {
-	walk.parts.push(bytes);
-	return tag(walk, kind, bytes.byteLength);
-}
-
 function tag(walk: Walk, kind: string, content?: unknown): unknown {
 	walk.rich = true;
 	return {[TAG]: content === undefined ? [kind] : [kind, content]};
-}
-
-/** True for an array of any realm: the prototype of arrays is an array itself, and the prototype of a subclass is not. */
-function isPlainArray(value: object): value is unknown[] {
-	return Array.isArray(value) && Array.isArray(Object.getPrototypeOf(value));
-}
-
-function isPlain(value: object): boolean {
-	const prototype = Object.getPrototypeOf(value);
-	return prototype === Object.prototype || prototype === null;
 }
 
 function describeClass(value: object): string {
@@ -255,9 +227,6 @@ export function refusal({path}: Walk, problem: string, cause?: unknown): FaenaEr
 		cause === undefined ? undefined : {cause},
 	);
 }
-
-/** Longer names of kinds are cut off in messages. */
-const MAX_KIND_LENGTH = 20;
 
 export function damaged(problem: string): FaenaError {
 	return new FaenaError('NotEncodable', `A stored value ${problem}; it is damaged.`);
@@ -276,45 +245,48 @@ interface Parts {
 /** The value of a JSON tree that `toTree` made. */
 export function fromTree(tree: unknown, parts: Parts): unknown {
 	if (typeof tree !== 'object' || tree === null) return tree;
-	if (Array.isArray(tree)) return tree.map(item => fromTree(item, parts));
+	if (Array.isArray(tree)) return itemsFrom(tree, parts);
 	if (Object.hasOwn(tree, TAG)) return fromTag((tree as {[TAG]: [string, unknown]})[TAG], parts);
 	return Object.fromEntries(Object.entries(tree).map(([name, value]) => [name, fromTree(value, parts)]));
 }
 
 function fromTag([kind, content]: [string, unknown], parts: Parts): unknown {
-	switch (kind) {
-		case 'undefined':
-			return undefined;
-		case 'number':
-			return Number(content);
-		case 'bigint':
-			return BigInt(content as string);
-		case 'date':
-			return new Date(fromTree(content, parts) as number);
-		case 'map':
-			return new Map(pairs((content as unknown[]).map(item => fromTree(item, parts))));
-		case 'set':
-			return new Set((content as unknown[]).map(item => fromTree(item, parts)));
-		case 'object':
-			return Object.fromEntries((content as [string, unknown][]).map(([name, value]) => [name, fromTree(value, parts)]));
-		case 'holes':
-			return new Array(content as number);
-		case 'with': {
-			const [base, properties] = content as [unknown, [string, unknown][]];
-			return addProperties(fromTree(base, parts) as object, properties, parts);
-		}
-		case 'error':
-			return toError(fromTree(content, parts) as Record<string, unknown>);
-		default:
-			return fromBinary(kind, content as number, parts);
-	}
+	const make = Object.hasOwn(KINDS, kind) ? KINDS[kind] : undefined;
+	return make ? make(content, parts) : fromBinary(kind, content as number, parts);
 }
 
-/** Defines the properties: an assignment to `__proto__` would change the prototype. */
-function addProperties(value: object, properties: readonly [string, unknown][], parts: Parts): object {
-	for (const [name, tree] of properties)
-		Object.defineProperty(value, name, {value: fromTree(tree, parts), configurable: true, writable: true, enumerable: true});
-	return value;
+/** How values of each kind are made, except binary ones. The names are stored: never rename one. */
+const KINDS: Readonly<Record<string, (content: unknown, parts: Parts) => unknown>> = {
+	undefined: () => undefined,
+	number: content => Number(content),
+	bigint: content => BigInt(content as string),
+	date: (content, parts) => new Date(fromTree(content, parts) as number),
+	map: (content, parts) => new Map(pairs(itemsFrom(content, parts))),
+	set: (content, parts) => new Set(itemsFrom(content, parts)),
+	object: (content, parts) => Object.fromEntries((content as [string, unknown][]).map(([name, value]) => [name, fromTree(value, parts)])),
+	holes: content => new Array(content as number),
+	with(content, parts) {
+		const [tree, properties] = content as [unknown, [string, unknown][]];
+		const value = fromTree(tree, parts) as object;
+		for (const [name, each] of properties) define(value, name, fromTree(each, parts), true);
+		return value;
+	},
+	error(content, parts) {
+		const {name, message, stack, cause, ...own} = fromTree(content, parts) as Record<string, unknown>;
+		const error = new Error('', cause === undefined ? undefined : {cause});
+		for (const [property, value] of Object.entries({name, message, stack})) define(error, property, value, false);
+		for (const [property, value] of Object.entries(own)) define(error, property, value, true);
+		return error;
+	},
+};
+
+function itemsFrom(list: unknown, parts: Parts): unknown[] {
+	return (list as unknown[]).map(item => fromTree(item, parts));
+}
+
+/** An assignment to `__proto__` would change the prototype. */
+function define(object: object, property: string, value: unknown, enumerable: boolean): void {
+	Object.defineProperty(object, property, {value, enumerable, configurable: true, writable: true});
 }
 
 function* pairs(flat: readonly unknown[]): Generator<[unknown, unknown]> {
@@ -322,17 +294,9 @@ function* pairs(flat: readonly unknown[]): Generator<[unknown, unknown]> {
 	for (let index = 0; index < flat.length; index += 2) yield [flat[index], flat[index + 1]];
 }
 
-function toError({name, message, stack, cause, ...own}: Record<string, unknown>): Error {
-	const error = new Error('', cause === undefined ? undefined : {cause});
-	for (const [property, value] of Object.entries({name, message, stack}))
-		Object.defineProperty(error, property, {value, configurable: true, writable: true, enumerable: false});
-	// Defined, not assigned: an assignment to `__proto__` would change the prototype.
-	return Object.defineProperties(error, Object.getOwnPropertyDescriptors(own));
-}
-
 function fromBinary(kind: string, length: number, parts: Parts): unknown {
 	const View = Object.hasOwn(BINARY, kind) ? BINARY[kind] : undefined;
-	if (!View && kind !== 'ArrayBuffer') throw unknown(`holds a ${stringify(String(kind).slice(0, MAX_KIND_LENGTH))}`);
+	if (!View && kind !== 'ArrayBuffer') throw unknown(`holds a ${stringify(String(kind).slice(0, 20))}`);
 	const {buffer, offset} = parts;
 	if (!Number.isSafeInteger(length) || length < 0 || offset + length > buffer.byteLength) throw damaged('ends before its binary parts do');
 	parts.offset += length;

@@ -1,6 +1,6 @@
 import type {Outcome} from '../job/claim.ts';
 import {type ClaimedGroup, type EndedGroup, sizeOf, toEndedGroup} from '../job/group.ts';
-import {countOf} from '../job/packed-strings.ts';
+import {countOf} from '../job/packed.ts';
 import type {Clock} from '../support/clock.ts';
 import type {FinalMessage, OutcomesMessage} from '../worker/messages.ts';
 import {type Loss, lostJobs, reportedBy, withFailures} from './chunk-outcomes.ts';

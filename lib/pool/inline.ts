@@ -1,5 +1,5 @@
 import {setImmediate as nextTurn} from 'node:timers/promises';
-import type {PoolOptions, Recycle} from '../job/worker-options.ts';
+import type {PoolOptions, Recycle} from '../job/options.ts';
 import {type Clock, systemClock} from '../support/clock.ts';
 import {ChunkState} from '../worker/chunk-state.ts';
 import type {WorkerMessage, WorkerRequest} from '../worker/messages.ts';

@@ -1,7 +1,7 @@
 import type {ClaimedGroup} from '../job/group.ts';
 import type {JobId, StopReason} from '../job/job.ts';
+import type {PoolOptions} from '../job/options.ts';
 import type {TaskInfo} from '../job/task.ts';
-import type {PoolOptions} from '../job/worker-options.ts';
 import {monotonicMs} from '../support/clock.ts';
 import {type Capacity, type Lane, laneOf, type Pool, type PoolListener} from './pool.ts';
 import {processPool} from './processes/processes.ts';

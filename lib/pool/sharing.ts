@@ -1,5 +1,5 @@
 import {type ClaimedGroup, pickClaimed} from '../job/group.ts';
-import {isTransferred, unpack} from '../job/packed-strings.ts';
+import {isTransferred, unpack} from '../job/packed.ts';
 import type {ChunkTracker} from './chunk-tracker.ts';
 import type {InFlightChunk} from './in-flight.ts';
 import type {Slot} from './slots.ts';

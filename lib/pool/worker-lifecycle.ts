@@ -1,8 +1,8 @@
 import {fileURLToPath} from 'node:url';
 import type {WorkerLoss} from '../job/events.ts';
 import {type FailureRecord, fromEnvelope, toFailure} from '../job/failure.ts';
+import type {PoolOptions} from '../job/options.ts';
 import type {TaskInfo} from '../job/task.ts';
-import type {PoolOptions} from '../job/worker-options.ts';
 import {type Clock, sleep} from '../support/clock.ts';
 import {FaenaError} from '../support/errors.ts';
 import type {SetupMessage} from '../worker/messages.ts';

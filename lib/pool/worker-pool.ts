@@ -1,8 +1,8 @@
 import {toFailure} from '../job/failure.ts';
 import {type ClaimedGroup, sizeOf} from '../job/group.ts';
 import type {JobId, StopReason} from '../job/job.ts';
+import type {PoolOptions} from '../job/options.ts';
 import type {TaskInfo} from '../job/task.ts';
-import type {PoolOptions} from '../job/worker-options.ts';
 import {type Clock, systemClock} from '../support/clock.ts';
 import {type ChunkReport, isWorkerMessage, type UpdateMessage} from '../worker/messages.ts';
 import {ChunkTracker} from './chunk-tracker.ts';

@@ -2,13 +2,11 @@ import {MAX_LOG_LINES} from '../job/claim.ts';
 import {type FailureRecord, MAX_CAUSES, MAX_TEXT, toEnvelope} from '../job/failure.ts';
 import {STOP_REASONS} from '../job/job.ts';
 import {MAX_CHILD_JOBS} from '../job/new-job.ts';
-import {checkTaskOptions} from '../job/options.ts';
-import {arePackedStrings, countOf, isList, type Values} from '../job/packed-strings.ts';
-import {PackedTimes} from '../job/packed-times.ts';
-import type {PoolOptions} from '../job/worker-options.ts';
+import {checkTaskOptions, type PoolOptions} from '../job/options.ts';
+import {arePackedStrings, countOf, isList, PackedTimes, type Values} from '../job/packed.ts';
 import {FaenaError} from '../support/errors.ts';
+import {MAX_LOG_TEXT} from '../worker/context.ts';
 import type {ChunkReport, FinalMessage, Loaded, OutcomesMessage, UpdateMessage} from '../worker/messages.ts';
-import {MAX_LOG_TEXT} from '../worker/updates.ts';
 import type {InFlightChunk} from './in-flight.ts';
 import {
 	either,

@@ -23,11 +23,11 @@ export const systemClock: Clock = {
 	steadyMs: monotonicMs,
 	after: (ms, call) => startTimer(ms, call, {keepsAlive: false}),
 	every: (ms, call) => {
-		const interval = intervals.get(ms) ?? startInterval(ms);
-		interval.calls.add(call);
+		const {timer, calls} = intervals.get(ms) ?? startInterval(ms);
+		calls.add(call);
 		return () => {
-			if (!interval.calls.delete(call) || interval.calls.size > 0) return;
-			clearInterval(interval.timer);
+			if (!calls.delete(call) || calls.size > 0) return;
+			clearInterval(timer);
 			intervals.delete(ms);
 		};
 	},
@@ -84,3 +84,36 @@ const {originMs} = Array.from({length: 5}, () => {
 export function monotonicMs(): number {
 	return originMs + steadyMs();
 }
+
+/** An event that callbacks set and one loop waits for. A wait resets it. If it was set before the wait, the wait ends at once. */
+export class WakeUp {
+	readonly #clock: Pick<Clock, 'after'>;
+	#isSet = false;
+	#wake: (() => void) | undefined;
+
+	constructor(clock: Pick<Clock, 'after'> = systemClock) {
+		this.#clock = clock;
+	}
+
+	set(): void {
+		this.#isSet = true;
+		this.#wake?.();
+	}
+
+	/** Resolves with true once it is set, or with false after the timeout. Keeps no process alive. */
+	async wait(timeoutMs: number): Promise<boolean> {
+		if (!this.#isSet && timeoutMs > 0) {
+			const {promise, resolve} = Promise.withResolvers<void>();
+			const cancelTimer = timeoutMs === Infinity ? undefined : this.#clock.after(Math.min(timeoutMs, MAX_WAIT_MS), resolve);
+			this.#wake = resolve;
+			await promise;
+			this.#wake = undefined;
+			cancelTimer?.();
+		}
+		const isSet = this.#isSet;
+		this.#isSet = false;
+		return isSet;
+	}
+}
+
+const MAX_WAIT_MS = 60_000;

@@ -27,13 +27,8 @@ export const withResolvers: typeof Promise.withResolvers = Promise.withResolvers
 
 const [OriginalMap, OriginalSet] = [Map, Set];
 
-export function makeMap<Key, Value>(): Map<Key, Value> {
-	return new OriginalMap();
-}
-
-export function makeSet<Value>(): Set<Value> {
-	return new OriginalSet();
-}
+export const makeMap = <Key, Value>(): Map<Key, Value> => new OriginalMap();
+export const makeSet = <Value>(): Set<Value> => new OriginalSet();
 
 /** Methods as functions: the object comes first. */
 export const join = Function.prototype.call.bind(Array.prototype.join) as (list: readonly unknown[], separator: string) => string;

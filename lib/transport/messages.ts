@@ -22,9 +22,9 @@ import type {
 	LogLine,
 	Page,
 } from '../job/job.ts';
-import {buffersOf, listOf} from '../job/packed-strings.ts';
+import type {PoolOptions} from '../job/options.ts';
+import {buffersOf, listOf} from '../job/packed.ts';
 import type {TaskInfo} from '../job/task.ts';
-import type {PoolOptions} from '../job/worker-options.ts';
 
 /** Start data of a dispatcher's thread. */
 export interface DispatcherStart {

@@ -3,7 +3,7 @@ import type {JobEvent} from '../job/events.ts';
 import {fromEnvelope} from '../job/failure.ts';
 import type {TaskInfo} from '../job/task.ts';
 import {FaenaError} from '../support/errors.ts';
-import {startThread, workerUrl} from '../support/node-args.ts';
+import {startThread, workerUrl} from '../support/node.ts';
 import {type Call, type CallsMessage, type DispatcherMessage, type DispatcherStart, type RepliesMessage, type Started, transferListOf} from './messages.ts';
 
 /** The connection of an engine to its dispatcher: carries calls there, and messages back. */

@@ -1,4 +1,4 @@
-import {STOP_REASONS, type StopReason} from '../job/job.ts';
+import {type Progress, STOP_REASONS, type StopReason} from '../job/job.ts';
 import {monotonicMs} from '../support/clock.ts';
 import {add, compareExchange, load, notify, store, waitAsync} from '../support/primordials.ts';
 
@@ -17,19 +17,12 @@ const Cell = {free: 0, started: 1, finished: 2, taken: 3, stopping: 4} as const;
 const STATES = 8;
 
 /**
- * Words before the cells: index + 1 of the last job that was started, negated once it has ended; how many run from there on; a counter that is
- * odd while progress is being written;
+ * Words before the cells. `last`: index + 1 of the last job that was started, negated once it has ended. `count`: how many run from there on.
+ * `progress`: odd while progress is being written. `generation`: that in which the last job was started.
  */
-const LAST = 0;
-const COUNT = 1;
-const PROGRESS = 2;
-/** then doubles: when they started; and the last progress of the running job: done, total (NaN for none), and when. */
-const START = 2;
-const DONE = 3;
-const TOTAL = 4;
-const AT = 5;
-/** Then a word: the generation in which that job was started. */
-const GENERATION = 12;
+const Word = {last: 0, count: 1, progress: 2, generation: 12} as const;
+/** Doubles between these words: when the jobs started; and the last progress of the running job. `total` is NaN if it isn't known. */
+const Double = {start: 2, done: 3, total: 4, at: 5} as const;
 const HEAD = 14;
 
 /** Bytes of a chunk's state before its cells, and of each cell. */
@@ -44,14 +37,9 @@ export interface Running {
 	readonly since: number;
 }
 
-/** The last progress of a running job. */
-export interface PublishedProgress {
+export interface PublishedProgress extends Progress {
 	/** Rises with each call of `ctx.progress()`. */
 	readonly version: number;
-	readonly done: number;
-	readonly total?: number;
-	/** Milliseconds since 1970. */
-	readonly at: number;
 }
 
 export class ChunkState {
@@ -77,10 +65,9 @@ export class ChunkState {
 		return new ChunkState(new SharedArrayBuffer(HEAD_BYTES + CELL_BYTES * jobs));
 	}
 
-	/** Makes all cells free, in this generation. */
 	clear(): void {
 		this.#words.fill(this.#base + Cell.free, HEAD);
-		store(this.#words, PROGRESS, 0);
+		store(this.#words, Word.progress, 0);
 	}
 
 	// ——— the worker's side ———
@@ -104,11 +91,11 @@ export class ChunkState {
 		return started;
 	}
 
-	/** Ends the job unless it was told to stop first. */
-	finish(index: number): boolean {
-		const last = this.#words[LAST] as number;
-		if (last > 0) this.#words[LAST] = -last;
-		return this.#move(index, Cell.started, Cell.finished);
+	/** Ends the job. Returns why it had been told to stop, if it had. */
+	finish(index: number): StopReason | undefined {
+		const last = this.#words[Word.last] as number;
+		if (last > 0) this.#words[Word.last] = -last;
+		return this.#move(index, Cell.started, Cell.finished) ? undefined : this.stopReason(index);
 	}
 
 	/** Why the job is to stop; `undefined` if it may go on. A plain read of shared memory, cheap enough for a tight loop. */
@@ -129,13 +116,12 @@ export class ChunkState {
 		notify(this.#words, HEAD + index);
 	}
 
-	/** Publishes how far the running job is. `total` is NaN if it isn't known. */
 	setProgress(done: number, total: number, at: number): void {
-		add(this.#words, PROGRESS, 1);
-		this.#doubles[DONE] = done;
-		this.#doubles[TOTAL] = total;
-		this.#doubles[AT] = at;
-		add(this.#words, PROGRESS, 1);
+		add(this.#words, Word.progress, 1);
+		this.#doubles[Double.done] = done;
+		this.#doubles[Double.total] = total;
+		this.#doubles[Double.at] = at;
+		add(this.#words, Word.progress, 1);
 	}
 
 	/** No job of the chunk will be started any more. */
@@ -143,7 +129,6 @@ export class ChunkState {
 
 	// ——— the pool's side ———
 
-	/** Takes back a job that has not started. */
 	take(index: number): boolean {
 		return this.#move(index, Cell.free, Cell.taken);
 	}
@@ -151,31 +136,31 @@ export class ChunkState {
 	/** Tells the running job to stop. False if it does not run, or was told before. */
 	stop(index: number, reason: StopReason): boolean {
 		if (!this.#move(index, Cell.started, Cell.stopping + STOP_REASONS.indexOf(reason))) return false;
-		notify(this.#words, HEAD + index);
+		this.wake(index);
 		return true;
 	}
 
 	running(): Running | undefined {
-		return this.#shown(load(this.#words, LAST));
+		return this.#shown(load(this.#words, Word.last));
 	}
 
 	/** The jobs that were started last, whether they run or have ended. */
 	lastStarted(): Running | undefined {
-		return this.#shown(Math.abs(load(this.#words, LAST)));
+		return this.#shown(Math.abs(load(this.#words, Word.last)));
 	}
 
 	/** Ignores what can't be true. A worker that writes such a thing shows no running job, and the pool ends it as blocked. */
 	#shown(last: number): Running | undefined {
-		if (last <= 0 || load(this.#words, GENERATION) !== this.#base) return undefined;
-		const [index, count, since] = [last - 1, load(this.#words, COUNT), this.#doubles[START] as number];
+		if (last <= 0 || load(this.#words, Word.generation) !== this.#base) return undefined;
+		const [index, count, since] = [last - 1, load(this.#words, Word.count), this.#doubles[Double.start] as number];
 		return count > 0 && index + count <= this.#jobs && since >= 0 && since < Infinity ? {index, count, since} : undefined;
 	}
 
 	/** The last progress; `undefined` while the next is being written. */
 	progress(): PublishedProgress | undefined {
-		const version = load(this.#words, PROGRESS);
-		const [done, total, at] = [this.#doubles[DONE] as number, this.#doubles[TOTAL] as number, this.#doubles[AT] as number];
-		if (version === 0 || version % 2 === 1 || load(this.#words, PROGRESS) !== version) return undefined;
+		const version = load(this.#words, Word.progress);
+		const [done, total, at] = [this.#doubles[Double.done] as number, this.#doubles[Double.total] as number, this.#doubles[Double.at] as number];
+		if (version === 0 || version % 2 === 1 || load(this.#words, Word.progress) !== version) return undefined;
 		return {version, done, at, ...(!Number.isNaN(total) && {total})};
 	}
 
@@ -190,11 +175,11 @@ export class ChunkState {
 	/** Only the last write is atomic, as is the one after a job's end: atomic stores are slow, and a reader that sees the last one sees those before. */
 	#publishRunning(index: number, count: number, at: number): void {
 		// The progress must be that of the job that is shown as running.
-		this.#words[PROGRESS] = 0;
-		this.#doubles[START] = at;
-		this.#words[COUNT] = count;
-		this.#words[GENERATION] = this.#base;
-		store(this.#words, LAST, index + 1);
+		this.#words[Word.progress] = 0;
+		this.#doubles[Double.start] = at;
+		this.#words[Word.count] = count;
+		this.#words[Word.generation] = this.#base;
+		store(this.#words, Word.last, index + 1);
 	}
 
 	#state(index: number): number {

@@ -1,71 +1,119 @@
 import {format} from 'node:util';
 import {argument, finite} from '../job/checks.ts';
+import {MAX_LOG_LINES} from '../job/claim.ts';
 import {decode, type Encoded, encode} from '../job/encoding.ts';
 import {type FailureRecord, toFailure} from '../job/failure.ts';
 import {idAt, numberAt} from '../job/group.ts';
-import type {LogLevel, StopReason} from '../job/job.ts';
+import type {LogLevel, LogLine, Progress, StopReason} from '../job/job.ts';
 import {type ChildJob, ChildJobs, type JobMaker} from '../job/new-job.ts';
-import type {JobOptions, TaskContext, TaskLog} from '../job/task.ts';
+import type {TaskContext, TaskLog} from '../job/task.ts';
 import {FaenaError} from '../support/errors.ts';
-import {get, wallMs} from '../support/primordials.ts';
+import {clearTimeout, get, setTimeout, steadyMs, wallMs} from '../support/primordials.ts';
 import type {ChunkState} from './chunk-state.ts';
-import type {ChunkMessage, UpdateMessage} from './messages.ts';
+import type {ChunkMessage, WorkerMessage} from './messages.ts';
 import type {OutcomeBuffer} from './outcomes.ts';
-import {type JobUpdate, JobUpdates} from './updates.ts';
 
-/** What a context needs from the code that runs its job. */
-export interface Host {
-	readonly job: TaskContext['job'];
-	/** The last checkpoint of an earlier execution. */
-	readonly checkpoint: Encoded | undefined;
-	stopReason(): StopReason | undefined;
-	/** Resolves when the job is told to stop, or has ended. */
-	stopped(): Promise<void>;
-	/** Publishes how far the job is; `total` is NaN if it isn't known. Where it is missing, progress travels as an update. */
-	readonly progress: ((done: number, total: number, at: number) => void) | undefined;
-	update(update: JobUpdate): void;
-}
-
-/** What the contexts of a chunk share. */
-export interface Given {
-	readonly maxCheckpointBytes: number;
+/** What the jobs of a chunk share while they run. */
+export interface OpenChunk {
+	readonly message: ChunkMessage;
+	readonly payloads: readonly Encoded[];
+	readonly chunkState: ChunkState;
+	readonly outcomes: OutcomeBuffer;
 	/** What the task's setup returned. */
 	readonly resource: unknown;
+	readonly options: ChunkOptions;
+}
+
+export interface ChunkOptions {
+	readonly maxValueBytes: number;
+	readonly maxCheckpointBytes: number;
+	/** For `ctx.enqueue`. */
 	readonly maker: JobMaker;
+	readonly post: (message: WorkerMessage) => void;
+}
+
+/** One job of a chunk while it runs. It has few fields: a small job takes less time than filling many. */
+export class Execution {
+	readonly chunk: OpenChunk;
+	readonly index: number;
+	/** Jobs that run at the same time as this one, itself included. */
+	readonly together: number;
+	readonly context: JobContext;
+	#hasFailed = false;
+	#wake: (() => void) | undefined;
+
+	constructor(chunk: OpenChunk, index: number, together: number) {
+		this.chunk = chunk;
+		this.index = index;
+		this.together = together;
+		this.context = new JobContext(this);
+	}
+
+	get id(): number {
+		return idAt(this.chunk.message.group.ids, this.index);
+	}
+
+	get payload(): Encoded {
+		return this.chunk.payloads[this.index] as Encoded;
+	}
+
+	/** Its outcome is final: a late rejection can't change it. */
+	get isFinal(): boolean {
+		return this.chunk.outcomes.isFinal(this.index);
+	}
+
+	/** Keeps the result, unless a stray error has failed the job before. */
+	return(value: unknown): void {
+		if (this.#hasFailed) return;
+		try {
+			this.chunk.outcomes.return(this.index, encode(value, 'result', this.chunk.options.maxValueBytes));
+		} catch (error) {
+			this.fail(error, 'badResult');
+		}
+	}
+
+	/** Fails the job, unless it has failed before. */
+	fail(error: unknown, reason: FailureRecord['reason'] = 'threw'): void {
+		if (this.#hasFailed) return;
+		this.#hasFailed = true;
+		this.chunk.outcomes.fail(this.index, toFailure(error, reason));
+		this.#wake?.();
+	}
+
+	/** Calls `wake` once the job has failed. */
+	onFailure(wake: () => void): void {
+		if (this.#hasFailed) wake();
+		else this.#wake = wake;
+	}
+
+	close(): void {
+		const children = this.context.close();
+		if (children.length > 0) this.chunk.outcomes.enqueue(this.index, children);
+	}
+}
+
+/** What the task has used of its context. */
+interface Used {
+	controller?: AbortController;
+	resumeFrom?: {readonly state: unknown};
+	log?: TaskLog;
+	updates?: JobUpdates;
+	childJobs?: ChildJobs;
 }
 
 const NO_JOBS: readonly ChildJob[] = [];
 
-const SENTENCES: Readonly<Record<StopReason, string>> = {
-	cancelled: 'The job was cancelled.',
-	timedOut: 'The job ran longer than its timeout.',
-	interrupted: 'Faena is shutting down; the job will run again.',
-};
-
-/** What the task has used of its context. */
-interface Used {
-	job?: TaskContext['job'];
-	controller?: AbortController;
-	resumeFrom?: {readonly state: unknown};
-	updates?: JobUpdates;
-	childJobs?: ChildJobs;
-	// Methods that a task may take out of its context.
-	log?: TaskLog;
-	progress?: TaskContext['progress'];
-	checkpoint?: TaskContext['checkpoint'];
-	enqueue?: TaskContext['enqueue'];
-}
-
-/** The context of one execution. It creates its parts when they are used: a small job may take less time than creating them. */
+/**
+ * The context of one execution. It creates its parts when they are used: a small job may take less time than creating them. Its methods are
+ * getters of functions, since a task may take them out of it.
+ */
 export class JobContext implements TaskContext {
-	readonly #host: Host;
-	readonly #given: Given;
+	readonly #execution: Execution;
 	#used: Used | undefined;
 	#isClosed = false;
 
-	constructor(host: Host, given: Given) {
-		this.#host = host;
-		this.#given = given;
+	constructor(execution: Execution) {
+		this.#execution = execution;
 	}
 
 	get #own(): Used {
@@ -74,12 +122,21 @@ export class JobContext implements TaskContext {
 	}
 
 	get job(): TaskContext['job'] {
-		this.#own.job ??= this.#host.job;
-		return this.#own.job;
+		const {id, index, chunk} = this.#execution;
+		const {task, executions, attempts, policy, keys} = chunk.message.group;
+		const key = keys && get(keys, index);
+		return {
+			id,
+			task,
+			execution: numberAt(executions, index),
+			attempts: (attempts && get(attempts, index)) ?? 0,
+			maxAttempts: policy.maxAttempts,
+			...(key !== undefined && {key}),
+		};
 	}
 
 	get resource(): unknown {
-		return this.#given.resource;
+		return this.#execution.chunk.resource;
 	}
 
 	get cancelled(): boolean {
@@ -87,7 +144,7 @@ export class JobContext implements TaskContext {
 	}
 
 	get stopReason(): StopReason | undefined {
-		return this.#host.stopReason();
+		return this.#execution.chunk.chunkState.stopReason(this.#execution.index);
 	}
 
 	get signal(): AbortSignal {
@@ -95,19 +152,29 @@ export class JobContext implements TaskContext {
 		return this.#own.controller.signal;
 	}
 
-	get progress(): TaskContext['progress'] {
-		this.#own.progress ??= (done, total) => this.#setProgress(done, total);
-		return this.#own.progress;
+	#watch(): AbortController {
+		const controller = new AbortController();
+		const abort = () => {
+			const reason = this.stopReason;
+			if (reason) controller.abort(toError(reason));
+		};
+		abort();
+		void this.#execution.chunk.chunkState.stopped(this.#execution.index).then(abort);
+		return controller;
 	}
 
-	#setProgress(done: number, total?: number): void {
-		if (this.#isClosed) return;
-		argument('ctx.progress()', 'done', done, finite);
-		if (total !== undefined) argument('ctx.progress()', 'total', total, finite);
-		const at = wallMs();
-		const {progress} = this.#host;
-		this.#updates.addProgress({done, ...(total !== undefined && {total}), at}, progress !== undefined);
-		progress?.(done, total ?? Number.NaN, at);
+	get progress(): TaskContext['progress'] {
+		return (done, total) => {
+			if (this.#isClosed) return;
+			argument('ctx.progress()', 'done', done, finite);
+			if (total !== undefined) argument('ctx.progress()', 'total', total, finite);
+			const {chunk, together} = this.#execution;
+			const at = wallMs();
+			// The chunk's state has room for the progress of one running job.
+			const isSeen = together === 1;
+			this.#updates.addProgress({done, ...(total !== undefined && {total}), at}, isSeen);
+			if (isSeen) chunk.chunkState.setProgress(done, total ?? Number.NaN, at);
+		};
 	}
 
 	get log(): TaskLog {
@@ -118,34 +185,31 @@ export class JobContext implements TaskContext {
 	}
 
 	get checkpoint(): TaskContext['checkpoint'] {
-		this.#own.checkpoint ??= state => this.#keep(state);
-		return this.#own.checkpoint;
-	}
-
-	#keep(state: unknown): void {
-		if (this.#isClosed) return;
-		// Encoded at once: the task may go on changing the state.
-		this.#updates.addCheckpoint(encode(state, 'checkpoint', this.#given.maxCheckpointBytes, 'maxCheckpointBytes'));
+		return state => {
+			// Encoded at once: the task may go on changing the state.
+			if (!this.#isClosed) this.#updates.addCheckpoint(encode(state, 'checkpoint', this.#execution.chunk.options.maxCheckpointBytes, 'maxCheckpointBytes'));
+		};
 	}
 
 	get resumeFrom(): unknown {
-		this.#own.resumeFrom ??= {state: decode(this.#host.checkpoint ?? null)};
+		const {chunk, index} = this.#execution;
+		const {checkpoints} = chunk.message.group;
+		this.#own.resumeFrom ??= {state: decode((checkpoints && get(checkpoints, index)) ?? null)};
 		return this.#own.resumeFrom.state;
 	}
 
 	get enqueue(): TaskContext['enqueue'] {
-		this.#own.enqueue ??= (task, payload, options = {}) => this.#make(task, payload, options);
-		return this.#own.enqueue;
-	}
-
-	#make(task: string, payload: unknown, options: JobOptions): void {
-		if (this.#isClosed) throw new FaenaError('Closed', `Job ${this.job.id} has ended; a task calls ctx.enqueue() before it does.`);
-		this.#own.childJobs ??= new ChildJobs(this.#given.maker);
-		this.#own.childJobs.add(task, payload, options);
+		return (task, payload, options = {}) => {
+			const {id, chunk} = this.#execution;
+			if (this.#isClosed) throw new FaenaError('Closed', `Job ${id} has ended; a task calls ctx.enqueue() before it does.`);
+			this.#own.childJobs ??= new ChildJobs(chunk.options.maker);
+			this.#own.childJobs.add(task, payload, options);
+		};
 	}
 
 	get #updates(): JobUpdates {
-		this.#own.updates ??= new JobUpdates(update => this.#host.update(update));
+		const {index, chunk} = this.#execution;
+		this.#own.updates ??= new JobUpdates(update => chunk.options.post({type: 'update', chunk: chunk.message.chunk, index, ...update}));
 		return this.#own.updates;
 	}
 
@@ -160,17 +224,6 @@ export class JobContext implements TaskContext {
 	get isWatched(): boolean {
 		return this.#used?.controller !== undefined;
 	}
-
-	#watch(): AbortController {
-		const controller = new AbortController();
-		const abort = () => {
-			const reason = this.stopReason;
-			if (reason) controller.abort(toError(reason));
-		};
-		abort();
-		void this.#host.stopped().then(abort);
-		return controller;
-	}
 }
 
 function makeLog(add: (level: LogLevel, text: string) => void): TaskLog {
@@ -181,104 +234,82 @@ function makeLog(add: (level: LogLevel, text: string) => void): TaskLog {
 	return Object.assign(writer('info'), {debug: writer('debug'), info: writer('info'), warn: writer('warn'), error: writer('error')});
 }
 
+const SENTENCES: Readonly<Record<StopReason, string>> = {
+	cancelled: 'The job was cancelled.',
+	timedOut: 'The job ran longer than its timeout.',
+	interrupted: 'Faena is shutting down; the job will run again.',
+};
+
 /** An error of the class and name that takers of a signal expect, with the stop reason. */
 function toError(reason: StopReason): Error {
 	return Object.assign(new DOMException(SENTENCES[reason], reason === 'timedOut' ? 'TimeoutError' : 'AbortError'), {reason});
 }
 
-/** What runs: one job, or a micro-batch. */
-export type Executions = readonly Execution[];
+/**
+ * Updates within this time of the last one sent travel together. A checkpoint waits only for this time since the last
+ * checkpoint, however many lines come between: so a crash, or a loop that never yields, loses no more work than that.
+ */
+const SEND_EVERY_MS = 50;
+/** The first lines of a job don't wait. */
+const LINES_AT_ONCE = 8;
 
-/** What the jobs of a chunk share while they run. */
-export interface OpenChunk {
-	readonly message: ChunkMessage;
-	readonly payloads: readonly Encoded[];
-	/** What its contexts share. */
-	readonly given: Given;
-	readonly chunkState: ChunkState;
-	readonly outcomes: OutcomeBuffer;
-	readonly post: (update: UpdateMessage) => void;
+export const MAX_LOG_TEXT = 4096;
+
+interface Said {
+	progress?: Progress;
+	logs?: Omit<LogLine, 'execution'>[];
+	checkpoint?: {readonly at: number; readonly state: Encoded};
 }
 
-/** One job of a chunk while it runs, and the host of its context. It has few fields: a small job takes less time than filling many. */
-export class Execution implements Host {
-	readonly index: number;
-	readonly context: JobContext;
-	failure: FailureRecord | undefined;
-	readonly #chunk: OpenChunk;
-	readonly #together: number;
-	#wake: (() => void) | undefined;
+/** Progress, log lines and checkpoints of one execution, collected so that they travel in few messages. */
+class JobUpdates {
+	readonly #send: (update: Said) => void;
+	#pending: Said | undefined;
+	#sentAt = -Infinity;
+	#lines = 0;
+	#checkpointedAt = -Infinity;
+	/** Sends what is pending, if the task lets the event loop turn. */
+	#timer: NodeJS.Timeout | undefined;
 
-	/** @param together jobs that run at the same time as this one, itself included */
-	constructor(chunk: OpenChunk, index: number, together: number) {
-		this.#chunk = chunk;
-		this.index = index;
-		this.#together = together;
-		this.context = new JobContext(this, chunk.given);
+	constructor(send: (update: Said) => void) {
+		this.#send = send;
 	}
 
-	get id(): number {
-		return idAt(this.#chunk.message.group.ids, this.index);
+	/** Progress that is published elsewhere only travels with the next update. */
+	addProgress(progress: Progress, isSeen: boolean): void {
+		this.#pending ??= {};
+		this.#pending.progress = progress;
+		if (!isSeen) this.#sendSometimes(false);
 	}
 
-	get payload(): Encoded {
-		return this.#chunk.payloads[this.index] as Encoded;
+	addLine(level: LogLevel, text: string): void {
+		this.#pending ??= {};
+		this.#pending.logs ??= [];
+		this.#pending.logs.push({at: wallMs(), level, text: text.length > MAX_LOG_TEXT ? `${text.slice(0, MAX_LOG_TEXT)}…` : text});
+		// The queue keeps only the last lines of a job.
+		if (this.#pending.logs.length > MAX_LOG_LINES) this.#pending.logs.shift();
+		this.#sendSometimes(++this.#lines <= LINES_AT_ONCE);
 	}
 
-	/** Its outcome is final: a late rejection can't change it. */
-	get isFinal(): boolean {
-		return this.#chunk.outcomes.isFinal(this.index);
+	addCheckpoint(state: Encoded): void {
+		this.#pending ??= {};
+		this.#pending.checkpoint = {at: wallMs(), state};
+		this.#sendSometimes(steadyMs() - this.#checkpointedAt >= SEND_EVERY_MS);
 	}
 
-	/** Fails the job, unless it has failed before. */
-	fail(error: unknown, reason: FailureRecord['reason'] = 'threw'): undefined {
-		if (this.failure) return;
-		this.failure = toFailure(error, reason);
-		this.#chunk.outcomes.fail(this.index, this.failure);
-		this.#wake?.();
+	#sendSometimes(isUrgent: boolean): void {
+		if (isUrgent || steadyMs() - this.#sentAt >= SEND_EVERY_MS) this.flush();
+		else this.#timer ??= setTimeout(() => this.flush(), SEND_EVERY_MS);
 	}
 
-	/** Calls `wake` once the job has failed. */
-	onFailure(wake: () => void): void {
-		if (this.failure) wake();
-		else this.#wake = wake;
-	}
-
-	// ——— for the context ———
-
-	get job(): TaskContext['job'] {
-		const {index} = this;
-		const {task, executions, attempts, policy, keys} = this.#chunk.message.group;
-		const key = keys && get(keys, index);
-		return {
-			id: this.id,
-			task,
-			execution: numberAt(executions, index),
-			attempts: (attempts && get(attempts, index)) ?? 0,
-			maxAttempts: policy.maxAttempts,
-			...(key !== undefined && {key}),
-		};
-	}
-
-	get checkpoint(): Encoded | undefined {
-		const {checkpoints} = this.#chunk.message.group;
-		return checkpoints && get(checkpoints, this.index);
-	}
-
-	stopReason(): StopReason | undefined {
-		return this.#chunk.chunkState.stopReason(this.index);
-	}
-
-	stopped(): Promise<void> {
-		return this.#chunk.chunkState.stopped(this.index);
-	}
-
-	/** The chunk's state has room for the progress of one running job. */
-	get progress(): Host['progress'] {
-		return this.#together === 1 ? (done, total, at) => this.#chunk.chunkState.setProgress(done, total, at) : undefined;
-	}
-
-	update(update: JobUpdate): void {
-		this.#chunk.post({type: 'update', chunk: this.#chunk.message.chunk, index: this.index, ...update});
+	flush(): void {
+		if (this.#timer) clearTimeout(this.#timer);
+		this.#timer = undefined;
+		const pending = this.#pending;
+		if (!pending) return;
+		this.#pending = undefined;
+		this.#sentAt = steadyMs();
+		if (pending.checkpoint) this.#checkpointedAt = this.#sentAt;
+		this.#send(pending);
 	}
 }

@@ -1,28 +1,19 @@
 /** Messages between a pool and its workers, across the boundary of a thread or process. */
 
-import type {Encoded} from '../job/encoding.ts';
+import type {JobUpdate} from '../job/claim.ts';
 import type {ErrorEnvelope, FailureRecord} from '../job/failure.ts';
 import type {ClaimedGroup} from '../job/group.ts';
-import type {LogLine, StopReason} from '../job/job.ts';
+import type {StopReason} from '../job/job.ts';
 import type {ChildJob} from '../job/new-job.ts';
-import {buffersOf, listOf, type Values} from '../job/packed-strings.ts';
-import type {ExecutionOptions, Isolation, TaskInfo} from '../job/task.ts';
+import type {PoolOptions} from '../job/options.ts';
+import {buffersOf, listOf, type Values} from '../job/packed.ts';
+import type {TaskInfo} from '../job/task.ts';
 
 /** The first request to a worker; its answer is a {@link Loaded}. A chunk is answered with nothing, since its outcomes are posted. */
-export interface LoadMessage {
+export interface LoadMessage extends Pick<PoolOptions, 'tasks' | 'defaults' | 'maxValueBytes' | 'maxCheckpointBytes' | 'taskOutput' | 'isolation' | 'nice'> {
 	readonly type: 'load';
 	/** The worker's number in its pool, for its own messages. */
 	readonly worker: number;
-	/** A `file:` URL. */
-	readonly tasks: string;
-	/** Defaults of the jobs that tasks enqueue. */
-	readonly defaults: ExecutionOptions;
-	readonly maxValueBytes: number;
-	readonly maxCheckpointBytes: number;
-	readonly taskOutput: 'inherit' | 'stderr';
-	/** The engine's isolation: it decides which tasks this worker sets up. */
-	readonly isolation: Isolation;
-	readonly nice: number | undefined;
 	/** Only for a worker thread. */
 	readonly identity?: ThreadIdentity;
 	/** Where the worker records which jobs it has open: the file, and its cell in it. */
@@ -37,16 +28,11 @@ export interface ThreadIdentity {
 	readonly thread: Int32Array;
 }
 
-/** The last request to a worker before it is ended in good order. */
-export interface TeardownMessage {
-	readonly type: 'teardown';
-}
-
-export type WorkerRequest = LoadMessage | ChunkMessage | TeardownMessage;
+/** `teardown` is the last request, before the worker is ended in good order. */
+export type WorkerRequest = LoadMessage | ChunkMessage | {readonly type: 'teardown'};
 
 export type Loaded = {readonly tasks: readonly TaskInfo[]} | {readonly error: ErrorEnvelope};
 
-/** Jobs to be run one after the other. */
 export interface ChunkMessage {
 	readonly type: 'chunk';
 	readonly chunk: number;
@@ -57,7 +43,7 @@ export interface ChunkMessage {
 
 export type WorkerMessage = SetupMessage | ChunkReport;
 
-export const WORKER_MESSAGES: ReadonlySet<unknown> = new Set<WorkerMessage['type']>(['setup', 'outcomes', 'final', 'update']);
+const WORKER_MESSAGES: ReadonlySet<unknown> = new Set<WorkerMessage['type']>(['setup', 'outcomes', 'final', 'update']);
 
 /** False for anything else: a task may post its own messages to the parent of its thread. */
 export function isWorkerMessage(message: unknown): message is WorkerMessage {
@@ -74,12 +60,9 @@ export interface SetupMessage {
 	readonly task?: string;
 }
 
-/** What a worker reports about a chunk. */
 export type ChunkReport = OutcomesMessage | FinalMessage | UpdateMessage;
 
-/**
- * The outcomes of consecutive jobs of a chunk. They may still change, until a {@link FinalMessage} follows.
- */
+/** The outcomes of consecutive jobs of a chunk. They may still change, until a {@link FinalMessage} follows. */
 export interface OutcomesMessage {
 	readonly type: 'outcomes';
 	readonly chunk: number;
@@ -113,28 +96,21 @@ export interface FinalMessage {
 	readonly memoryBytes?: number;
 }
 
-export interface UpdateMessage {
+export interface UpdateMessage extends Pick<JobUpdate, 'progress' | 'logs' | 'checkpoint'> {
 	readonly type: 'update';
 	readonly chunk: number;
 	readonly index: number;
-	readonly progress?: {readonly done: number; readonly total?: number; readonly at: number};
-	readonly logs?: readonly Omit<LogLine, 'execution'>[];
-	readonly checkpoint?: {readonly at: number; readonly state: Encoded};
 }
 
 /** The memory of large binary values in a message to another thread, to be transferred with it. */
 export function transferListOf(message: WorkerMessage | WorkerRequest): ArrayBuffer[] {
-	return buffersOf(valuesOf(message));
-}
-
-function valuesOf(message: WorkerMessage | WorkerRequest): readonly Encoded[] {
 	switch (message.type) {
 		case 'outcomes':
-			return listOf(message.values);
+			return buffersOf(listOf(message.values));
 		case 'update':
-			return message.checkpoint ? [message.checkpoint.state] : [];
+			return message.checkpoint ? buffersOf([message.checkpoint.state]) : [];
 		case 'chunk':
-			return listOf(message.group.values);
+			return buffersOf(listOf(message.group.values));
 		default:
 			return [];
 	}

@@ -1,14 +1,14 @@
 import {setImmediate as nextTurn} from 'node:timers/promises';
+import {getHeapStatistics} from 'node:v8';
 import type {Encoded} from '../job/encoding.ts';
 import type {FailureRecord} from '../job/failure.ts';
 import {sizeOf} from '../job/group.ts';
 import type {StopReason} from '../job/job.ts';
 import type {ChildJob} from '../job/new-job.ts';
-import {pack} from '../job/packed-strings.ts';
-import {inUnits, packTimes} from '../job/packed-times.ts';
+import {inUnits, pack, packTimes} from '../job/packed.ts';
+import type {Isolation} from '../job/task.ts';
 import {include, makeMap, makeSet, round, set, setImmediate} from '../support/primordials.ts';
 import type {ChunkMessage, OutcomesMessage, WorkerMessage} from './messages.ts';
-import type {ResourceUsage} from './resource-usage.ts';
 
 /**
  * The outcomes of a chunk's jobs, by index, until they are posted and final. Jobs begin and end in order, a micro-batch at once:
@@ -31,17 +31,16 @@ export class OutcomeBuffer {
 	#ended = 0;
 	/** When the first job began that is not posted. */
 	#since: number | undefined;
-	readonly #times: Float64Array;
+	/** Milliseconds since 1970. */
+	readonly #startedAt: Float64Array;
+	readonly #durationMs: Float64Array;
 	readonly #values: Encoded[];
 	/** 1 for each job that has returned or failed. */
 	readonly #hasResult: Uint8Array;
 	/** Failures of jobs that are not final. */
 	readonly #failures: Record<number, FailureRecord> = {__proto__: null} as never;
-	/** Of jobs that are not posted: */
-	#stops: Map<number, StopReason> | undefined;
-	#enqueues: Map<number, readonly ChildJob[]> | undefined;
-	#suspects: Set<number> | undefined;
-	#skipped: Set<number> | undefined;
+	/** How jobs ended that are not posted, if they did not simply return. */
+	#notes: Notes = noNotes();
 	#willPost = false;
 	readonly #onFinal: (jobs: number) => void;
 
@@ -54,21 +53,21 @@ export class OutcomeBuffer {
 		this.#usage = usage;
 		this.#cpuMs = usage.cpuMs();
 		this.#epochMs = epochMs;
-		this.#times = new Float64Array(2 * jobs);
+		this.#startedAt = new Float64Array(jobs);
+		this.#durationMs = new Float64Array(jobs);
 		this.#values = new Array<Encoded>(jobs).fill(null);
 		this.#hasResult = new Uint8Array(jobs);
 	}
 
-	/** The job was taken back. */
 	skip(index: number): void {
-		this.#skipped ??= makeSet();
-		include(this.#skipped, index);
+		this.#notes.skipped ??= makeSet();
+		include(this.#notes.skipped, index);
 		this.#ended = index + 1;
 	}
 
 	begin(index: number, at: number): void {
 		this.#since ??= at;
-		this.#times[2 * index] = at;
+		this.#startedAt[index] = round(at + this.#epochMs);
 	}
 
 	return(index: number, value: Encoded): void {
@@ -78,8 +77,8 @@ export class OutcomeBuffer {
 
 	/** Child jobs of this job, to be enqueued if it does not fail. */
 	enqueue(index: number, made: readonly ChildJob[]): void {
-		this.#enqueues ??= makeMap();
-		set(this.#enqueues, index, made);
+		this.#notes.enqueues ??= makeMap();
+		set(this.#notes.enqueues, index, made);
 	}
 
 	/** Fails the job, which may have returned. Not after it is final. */
@@ -93,8 +92,8 @@ export class OutcomeBuffer {
 	 * @param stop why it was told to stop, if it was before its end: its result is discarded
 	 * @param together jobs that ran at the same time, itself included. If they time out together, each is a suspect
 	 */
-	end(index: number, at: number, stop: StopReason | undefined, together: number): void {
-		this.#times[2 * index + 1] = at - (this.#times[2 * index] as number);
+	end(index: number, durationMs: number, stop: StopReason | undefined, together: number): void {
+		this.#durationMs[index] = inUnits(durationMs);
 		this.#ended = index + 1;
 		if (stop === undefined) {
 			// A task may have replaced a function that leads to `return` or `fail`.
@@ -103,11 +102,11 @@ export class OutcomeBuffer {
 		}
 		this.#values[index] = null;
 		if (stop === 'timedOut' && together > 1) {
-			this.#suspects ??= makeSet();
-			include(this.#suspects, index);
+			this.#notes.suspects ??= makeSet();
+			include(this.#notes.suspects, index);
 		} else {
-			this.#stops ??= makeMap();
-			set(this.#stops, index, stop);
+			this.#notes.stops ??= makeMap();
+			set(this.#notes.stops, index, stop);
 		}
 	}
 
@@ -120,7 +119,6 @@ export class OutcomeBuffer {
 		return index < this.#final;
 	}
 
-	/** Posts all that has ended. */
 	post(): void {
 		if (this.#ended > this.#posted) this.#send(this.#posted, this.#ended);
 	}
@@ -165,22 +163,17 @@ export class OutcomeBuffer {
 			values: pack(this.#values.slice(first, end)),
 			times: this.#timesOf(first, end),
 			...(failures && {failures}),
-			...(this.#stops && {stops: this.#stops}),
-			...(this.#enqueues && {enqueues: this.#enqueues}),
-			...(this.#suspects && {suspects: this.#suspects}),
-			...(this.#skipped && {skipped: this.#skipped}),
+			...this.#notes,
 		};
 		this.#posted = end;
-		this.#since = this.#times[2 * end] || undefined;
+		const next = this.#startedAt[end];
+		this.#since = next ? next - this.#epochMs : undefined;
 		this.#values.fill(null, first, end);
-		this.#stops = undefined;
-		this.#enqueues = undefined;
-		this.#suspects = undefined;
-		this.#skipped = undefined;
+		this.#notes = noNotes();
 		this.#post(message);
 	}
 
-	/** Failures of the jobs from `first` up to `end`; `undefined` if none has failed. */
+	/** `undefined` if none of the jobs from `first` up to `end` has failed. */
 	#failuresOf(first: number, end: number): Map<number, FailureRecord> | undefined {
 		let failures: Map<number, FailureRecord> | undefined;
 		for (const index in this.#failures) {
@@ -191,17 +184,14 @@ export class OutcomeBuffer {
 		return failures;
 	}
 
-	/** Packs the times here, so that the dispatcher need not. */
 	#timesOf(first: number, end: number): Uint8Array {
 		const count = end - first;
-		const [startedAt, durationMs] = [new Float64Array(count), new Float64Array(count)];
-		for (let offset = 0; offset < count; offset++) {
-			startedAt[offset] = round((this.#times[2 * (first + offset)] as number) + this.#epochMs);
-			durationMs[offset] = inUnits(this.#times[2 * (first + offset) + 1] as number);
-		}
-		const cpuMs = new Float64Array(count).fill(inUnits(this.#spentMs() / count));
-		const memoryBytes = count === 1 ? Float64Array.of(this.#usage.peakBytes()) : undefined;
-		return packTimes(count, {startedAt, durationMs, cpuMs, memoryBytes});
+		return packTimes(count, {
+			startedAt: this.#startedAt.slice(first, end),
+			durationMs: this.#durationMs.slice(first, end),
+			cpuMs: new Float64Array(count).fill(inUnits(this.#spentMs() / count)),
+			memoryBytes: count === 1 ? Float64Array.of(this.#usage.peakBytes()) : undefined,
+		});
 	}
 
 	/** Processor time since the last call, or since the chunk began; NaN if it isn't known. */
@@ -211,3 +201,42 @@ export class OutcomeBuffer {
 		return now - before;
 	}
 }
+
+interface Notes {
+	stops?: Map<number, StopReason>;
+	suspects?: Set<number>;
+	skipped?: Set<number>;
+	enqueues?: Map<number, readonly ChildJob[]>;
+}
+
+/** Without a prototype, to which a task could have added properties. */
+function noNotes(): Notes {
+	return {__proto__: null} as never;
+}
+
+/** What a worker uses of the machine, as far as Node tells. */
+export interface ResourceUsage {
+	/** Processor time so far; `undefined` for a thread before Node 23.9. */
+	cpuMs(): number | undefined;
+	/** A thread's heap, a process's memory. */
+	usedBytes(): number;
+	/** The highest memory that a process ever had. Of a thread the current heap, since its peak isn't known. */
+	peakBytes(): number;
+}
+
+const heapBytes = () => getHeapStatistics().used_heap_size;
+const toMs = ({user, system}: NodeJS.CpuUsage) => (user + system) / 1000;
+
+const OF_THREAD: ResourceUsage = {
+	cpuMs: () => process.threadCpuUsage && toMs(process.threadCpuUsage()),
+	usedBytes: heapBytes,
+	peakBytes: heapBytes,
+};
+
+const OF_PROCESS: ResourceUsage = {
+	cpuMs: () => toMs(process.cpuUsage()),
+	usedBytes: () => process.memoryUsage.rss(),
+	peakBytes: () => process.resourceUsage().maxRSS * 1024,
+};
+
+export const USAGE_OF: Readonly<Record<Isolation, ResourceUsage>> = {thread: OF_THREAD, process: OF_PROCESS, inline: {...OF_PROCESS, cpuMs: OF_THREAD.cpuMs}};

@@ -1,21 +1,17 @@
 import {AsyncLocalStorage, AsyncResource} from 'node:async_hooks';
-import {decode, encode} from '../job/encoding.ts';
+import {decode} from '../job/encoding.ts';
 import {toFailure} from '../job/failure.ts';
 import {sizeOf} from '../job/group.ts';
-import type {StopReason} from '../job/job.ts';
-import type {JobMaker} from '../job/new-job.ts';
 import type {OpenJobsCell} from '../job/open-jobs.ts';
-import {unpack} from '../job/packed-strings.ts';
+import {unpack} from '../job/packed.ts';
 import {optionsOf, type TaskFunction} from '../job/task.ts';
 import {monotonicMs} from '../support/clock.ts';
-import {get, wallMs, withResolvers} from '../support/primordials.ts';
+import {wallMs, withResolvers} from '../support/primordials.ts';
 import type {ChunkState} from './chunk-state.ts';
-import {Execution, type Executions, type OpenChunk} from './context.ts';
-import type {ChunkMessage, WorkerMessage} from './messages.ts';
-import {OutcomeBuffer} from './outcomes.ts';
-import type {ResourceUsage} from './resource-usage.ts';
-import type {Resources} from './resources.ts';
-import type {TaskTable} from './tasks-module.ts';
+import {type ChunkOptions, Execution, type OpenChunk} from './context.ts';
+import type {ChunkMessage} from './messages.ts';
+import {OutcomeBuffer, type ResourceUsage} from './outcomes.ts';
+import type {Tasks} from './tasks-module.ts';
 
 /** Outcomes are posted after this much work, since what was not posted is repeated if the worker is lost. Each message costs the dispatcher 0.1 ms. */
 const REPORT_EVERY_MS = 50;
@@ -30,22 +26,14 @@ export interface Leftovers {
 	end(since: number): Promise<void>;
 }
 
-export interface RunnerOptions {
-	readonly maxValueBytes: number;
-	readonly maxCheckpointBytes: number;
+export interface RunnerOptions extends ChunkOptions {
 	/** The wall clock, if it is not the usual one. */
 	readonly now?: () => number;
-	/** For `ctx.enqueue`. */
-	readonly maker: JobMaker;
-	/** For `ctx.resource`. */
-	readonly resources: Resources;
 	readonly usage: ResourceUsage;
 	/** Where it is missing, jobs that were stopped may leave processes behind. */
 	readonly leftovers?: Leftovers | undefined;
 	/** The worker's side of a chunk's state. */
 	readonly openChunkState: (address: ChunkMessage['chunkState']) => ChunkState;
-	readonly post: (message: WorkerMessage) => void;
-	/** Where this worker records which jobs it has open. */
 	readonly openJobs?: OpenJobsCell | undefined;
 }
 
@@ -60,15 +48,15 @@ const {enterWith, getStore} = AsyncLocalStorage.prototype;
  * surfaces before that, such as an unhandled rejection, still fails the job; later it only goes to stderr.
  */
 export class Runner {
-	readonly #tasks: TaskTable;
+	readonly #tasks: Tasks;
 	readonly #options: RunnerOptions;
 	/** Follows a job through everything it starts, so that a stray error can be attributed to it. */
-	readonly #execution = Object.assign(new AsyncLocalStorage<Execution | Executions>(), {enterWith, getStore});
+	readonly #execution = Object.assign(new AsyncLocalStorage<Execution | readonly Execution[]>(), {enterWith, getStore});
 	/** Entering the store from outside takes 0.04 µs; from within another job, whose frame Node copies, 0.1 µs. */
 	readonly #outside = new AsyncResource('FaenaWorker');
 	#last: Promise<void> = Promise.resolve();
 
-	constructor(tasks: TaskTable, options: RunnerOptions) {
+	constructor(tasks: Tasks, options: RunnerOptions) {
 		this.#tasks = tasks;
 		this.#options = options;
 	}
@@ -77,11 +65,6 @@ export class Runner {
 	run(message: ChunkMessage): Promise<void> {
 		this.#last = this.#runAfter(this.#last, message);
 		return this.#last;
-	}
-
-	async #runAfter(before: Promise<void>, message: ChunkMessage): Promise<void> {
-		await before;
-		await this.#runChunk(message);
 	}
 
 	/** Takes an error that no task caught. It fails the job that it came from, unless the outcome is final. */
@@ -101,33 +84,31 @@ export class Runner {
 		process.stderr.write(`faena: an error surfaced ${whose}: ${stack ?? message}\n`);
 	}
 
-	async #runChunk(message: ChunkMessage): Promise<void> {
-		const {task} = message.group;
-		const run = get(this.#tasks, task);
-		const {openChunkState, post, usage, resources, openJobs} = this.#options;
+	async #runAfter(before: Promise<void>, message: ChunkMessage): Promise<void> {
+		await before;
+		const {openChunkState, now = wallMs, post, usage, openJobs} = this.#options;
+		const {task, lease, ids, values} = message.group;
+		const run = this.#tasks.get(task);
 		// Tasks are set up before the first chunk, except those that run here only in quarantine.
-		const unready = resources.areMissing(task) ? await this.#setUp(task) : undefined;
+		const unready = this.#tasks.needsSetUp(task) ? await this.#setUp(task) : undefined;
 		const chunkState = openChunkState(message.chunkState);
-		const epochMs = (this.#options.now ?? wallMs)() - monotonicMs();
-		const open = {lease: message.group.lease, ids: message.group.ids, jobs: sizeOf(message.group)};
+		const epochMs = now() - monotonicMs();
+		const open = {lease, ids, jobs: sizeOf(message.group)};
 		// Not before: a chunk that only waited here has done no harm.
 		openJobs?.write(open, 0);
 		const outcomes = new OutcomeBuffer(message, post, usage, epochMs, final => openJobs?.write(open, final));
+		const chunk = {message, payloads: unpack(values), chunkState, outcomes, resource: this.#tasks.resourceOf(task), options: this.#options};
 		const batchSize = run && !unready ? optionsOf(run).batchSize : undefined;
-		const {maxCheckpointBytes, maker} = this.#options;
-		const given = {maxCheckpointBytes, maker, resource: resources.of(task)};
-		const chunk: OpenChunk = {message, payloads: unpack(message.group.values), given, chunkState, outcomes, post};
-		if (run && batchSize !== undefined) await this.#runBatches(run, batchSize, chunk);
-		else await this.#runOneByOne(run, unready?.error, chunk);
+		if (!run || batchSize === undefined) await this.#runOneByOne(run, unready?.error, chunk);
+		else for (let first = 0; first < open.jobs; first += batchSize) await this.#runBatch(run, first, Math.min(first + batchSize, open.jobs), chunk);
 		chunkState.close();
 		await outcomes.conclude();
 	}
 
 	async #setUp(task: string): Promise<{readonly error: unknown} | undefined> {
-		const {resources, leftovers} = this.#options;
 		try {
-			await resources.setUp(task);
-			await leftovers?.keep();
+			await this.#tasks.setUp(task);
+			await this.#options.leftovers?.keep();
 			return undefined;
 		} catch (error) {
 			return {error};
@@ -148,122 +129,103 @@ export class Runner {
 			if (obstacle !== undefined) execution.fail(obstacle);
 			else if (!run) execution.fail(new Error(`The tasks module has no task ${message.group.task}.`), 'unknownTask');
 			else {
-				const ended = this.#outside.runInAsyncScope(this.#execute, this, run, execution, outcomes);
+				const ended = this.#outside.runInAsyncScope(this.#execute, this, run, execution);
 				if (ended) await ended;
 			}
-			close(execution, outcomes);
+			execution.close();
 			const begunAt = now;
 			now = monotonicMs();
-			const stop = finish(chunkState, index);
-			if (stop) await this.#endLeftovers(begunAt);
-			outcomes.end(index, now, stop, 1);
+			const stop = chunkState.finish(index);
+			if (stop) await this.#options.leftovers?.end(begunAt);
+			outcomes.end(index, now - begunAt, stop, 1);
 			if (execution.context.isWatched) chunkState.wake(index);
 			if (now - begunAt >= REPORT_ALONE_MS || outcomes.ageMs(now) >= REPORT_EVERY_MS) outcomes.post();
 		}
 	}
 
-	async #endLeftovers(since: number): Promise<void> {
-		await this.#options.leftovers?.end(since);
-	}
-
-	async #runBatches(run: TaskFunction, batchSize: number, chunk: OpenChunk): Promise<void> {
-		const jobs = chunk.payloads.length;
-		for (let first = 0; first < jobs; first += batchSize) await this.#runBatch(run, first, Math.min(first + batchSize, jobs), chunk);
-	}
-
-	async #runBatch(run: TaskFunction, first: number, end: number, chunk: OpenChunk): Promise<void> {
-		const {chunkState, outcomes} = chunk;
-		const startedAt = monotonicMs();
-		const started = chunkState.startMany(first, end, startedAt);
-		for (const index of started) outcomes.begin(index, startedAt);
-		const batch = started.map(index => new Execution(chunk, index, started.length));
-		if (batch.length > 0) await this.#outside.runInAsyncScope(this.#executeBatch, this, run, batch, outcomes);
-		const endedAt = monotonicMs();
-		let isStopped = false;
-		for (let index = first; index < end; index++) {
-			if (chunkState.isTaken(index)) {
-				outcomes.skip(index);
-				continue;
-			}
-			const stop = finish(chunkState, index);
-			isStopped ||= stop !== undefined;
-			outcomes.end(index, endedAt, stop, batch.length);
-		}
-		// It is not known which of the jobs has started a process.
-		if (isStopped) await this.#endLeftovers(startedAt);
-		for (const {index, context} of batch) if (context.isWatched) chunkState.wake(index);
-		outcomes.post();
-	}
-
-	/** Calls the task with all payloads. Each job ends by its own result. */
-	async #executeBatch(run: TaskFunction, batch: Executions, outcomes: OutcomeBuffer): Promise<void> {
-		this.#execution.enterWith(batch);
-		const {promise, resolve} = withResolvers<void>();
-		for (let offset = 0; offset < batch.length; offset++) batch[offset]?.onFailure(resolve);
-		void this.#settleBatch(run, batch, outcomes, resolve);
-		await promise;
-		for (let offset = 0; offset < batch.length; offset++) close(batch[offset] as Execution, outcomes);
-	}
-
-	async #settleBatch(run: TaskFunction, batch: Executions, outcomes: OutcomeBuffer, done: () => void): Promise<void> {
-		try {
-			const payloads = batch.map(({payload}) => decode(payload));
-			const results = resultsFor(batch, await run(payloads, batch.map(({context}) => context) as never));
-			const ends = await allEnds(results);
-			// A stray error has failed them all by now.
-			for (let offset = 0; offset < batch.length; offset++) this.#end(batch[offset] as Execution, ends[offset] as End, outcomes);
-		} catch (error) {
-			for (let offset = 0; offset < batch.length; offset++) batch[offset]?.fail(error);
-		} finally {
-			done();
-		}
-	}
-
-	#end(execution: Execution, end: End, outcomes: OutcomeBuffer): void {
-		if ('error' in end) execution.fail(end.error);
-		else if (end.value instanceof Error) execution.fail(end.value);
-		else this.#return(execution, end.value, outcomes);
-	}
-
 	/** Calls the task. Returns a promise only if the task did, so that a chunk of synchronous tasks is one plain loop. */
-	#execute(run: TaskFunction, execution: Execution, outcomes: OutcomeBuffer): Promise<void> | undefined {
+	#execute(run: TaskFunction, execution: Execution): Promise<void> | undefined {
 		this.#execution.enterWith(execution);
 		try {
 			const result = run(decode(execution.payload), execution.context);
-			if (!isThenable(result)) this.#return(execution, result, outcomes);
-			else {
+			if (isThenable(result)) {
 				// The outcomes before this job need not wait for it.
-				outcomes.postSoon();
+				execution.chunk.outcomes.postSoon();
 				const {promise, resolve} = withResolvers<void>();
 				execution.onFailure(resolve);
-				void this.#settle(result, execution, outcomes, resolve);
+				void settle(result, execution, resolve);
 				return promise;
 			}
+			execution.return(result);
 		} catch (error) {
 			execution.fail(error);
 		}
 		return undefined;
 	}
 
-	/** Awaits instead of calling `then`, which a task may have replaced. After a stray error, which fails the job, the promise may never settle. */
-	async #settle(result: PromiseLike<unknown>, execution: Execution, outcomes: OutcomeBuffer, done: () => void): Promise<void> {
-		try {
-			this.#return(execution, await result, outcomes);
-		} catch (error) {
-			execution.fail(error);
-		} finally {
-			done();
+	/** Runs the jobs from `first` up to `end` as a micro-batch. */
+	async #runBatch(run: TaskFunction, first: number, end: number, chunk: OpenChunk): Promise<void> {
+		const {chunkState, outcomes} = chunk;
+		const startedAt = monotonicMs();
+		const started = chunkState.startMany(first, end, startedAt);
+		for (const index of started) outcomes.begin(index, startedAt);
+		const batch = started.map(index => new Execution(chunk, index, started.length));
+		if (batch.length > 0) await this.#outside.runInAsyncScope(this.#executeBatch, this, run, batch);
+		for (let offset = 0; offset < batch.length; offset++) batch[offset]?.close();
+		const durationMs = monotonicMs() - startedAt;
+		let isStopped = false;
+		for (let index = first; index < end; index++) {
+			if (chunkState.isTaken(index)) {
+				outcomes.skip(index);
+				continue;
+			}
+			const stop = chunkState.finish(index);
+			isStopped ||= stop !== undefined;
+			outcomes.end(index, durationMs, stop, batch.length);
 		}
+		// It is not known which of the jobs has started a process.
+		if (isStopped) await this.#options.leftovers?.end(startedAt);
+		for (const {index, context} of batch) if (context.isWatched) chunkState.wake(index);
+		outcomes.post();
 	}
 
-	/** Keeps the result, unless a stray error has failed the job before. */
-	#return(execution: Execution, value: unknown, outcomes: OutcomeBuffer): void {
-		if (execution.failure) return;
-		try {
-			outcomes.return(execution.index, encode(value, 'result', this.#options.maxValueBytes));
-		} catch (error) {
-			execution.fail(error, 'badResult');
+	#executeBatch(run: TaskFunction, batch: readonly Execution[]): Promise<void> {
+		this.#execution.enterWith(batch);
+		const {promise, resolve} = withResolvers<void>();
+		for (let offset = 0; offset < batch.length; offset++) batch[offset]?.onFailure(resolve);
+		void settleBatch(run, batch, resolve);
+		return promise;
+	}
+}
+
+/** Awaits instead of calling `then`, which a task may have replaced. After a stray error, which fails the job, the promise may never settle. */
+async function settle(result: PromiseLike<unknown>, execution: Execution, done: () => void): Promise<void> {
+	try {
+		execution.return(await result);
+	} catch (error) {
+		execution.fail(error);
+	} finally {
+		done();
+	}
+}
+
+/** Each job ends by its own result. */
+async function settleBatch(run: TaskFunction, batch: readonly Execution[], done: () => void): Promise<void> {
+	try {
+		const payloads = batch.map(({payload}) => decode(payload));
+		const results = resultsFor(batch, await run(payloads, batch.map(({context}) => context) as never));
+		const ends = await allEnds(results);
+		// A stray error has failed them all by now.
+		for (let offset = 0; offset < batch.length; offset++) {
+			const [execution, end] = [batch[offset] as Execution, ends[offset] as End];
+			if ('error' in end) execution.fail(end.error);
+			else if (end.value instanceof Error) execution.fail(end.value);
+			else execution.return(end.value);
 		}
+	} catch (error) {
+		for (let offset = 0; offset < batch.length; offset++) batch[offset]?.fail(error);
+	} finally {
+		done();
 	}
 }
 
@@ -287,17 +249,7 @@ async function endOf(result: unknown): Promise<End> {
 	}
 }
 
-/** Ends the job. Returns why it had been told to stop, if it had. */
-function finish(chunkState: ChunkState, index: number): StopReason | undefined {
-	return chunkState.finish(index) ? undefined : chunkState.stopReason(index);
-}
-
-function close({index, context}: Execution, outcomes: OutcomeBuffer): void {
-	const made = context.close();
-	if (made.length > 0) outcomes.enqueue(index, made);
-}
-
-function resultsFor(batch: Executions, results: unknown): readonly unknown[] {
+function resultsFor(batch: readonly Execution[], results: unknown): readonly unknown[] {
 	if (Array.isArray(results) && results.length === batch.length) return results;
 	const got = Array.isArray(results) ? `one of ${results.length}` : `a value of type ${typeof results}`;
 	throw new TypeError(`A task with a batchSize returns an array with a result for each of its ${batch.length} payloads; this one returned ${got}.`);

@@ -3,9 +3,9 @@ import {createRequire} from 'node:module';
 import {fileURLToPath} from 'node:url';
 import {isClass} from '../job/checks.ts';
 import {checkTaskOptions} from '../job/options.ts';
-import type {TaskInfo} from '../job/task.ts';
-import {optionsOf, type TaskFunction} from '../job/task.ts';
+import {optionsOf, type TaskFunction, type TaskInfo} from '../job/task.ts';
 import {FaenaError} from '../support/errors.ts';
+import {get, has} from '../support/primordials.ts';
 
 /** The tasks of a module: its exported functions by export name. */
 export type TaskTable = ReadonlyMap<string, TaskFunction>;
@@ -26,27 +26,14 @@ export function standIn(url: string, tasks: object | undefined): void {
  */
 export async function loadTasks(url: string): Promise<TaskTable> {
 	const stand = stands.get(url);
-	if (stand) return tasksOf(stand, url);
-	const found = findModule(url);
-	const {tasks} = await importModule(found);
-	return tasksOf(ownExports(tasks, found), pathOf(found));
+	const found = stand ? url : findModule(url);
+	const table = tableOf(stand ?? ownExports((await importModule(found)).tasks, found));
+	if (table.size > 0) return table;
+	throw new FaenaError(
+		'BadTasksModule',
+		`The tasks module ${stand ? url : pathOf(found)} exports no function. Export one for each task: export function hash(file) { … }, or in CommonJS: exports.hash = file => { … }`,
+	);
 }
-
-function tasksOf(exports: object, path: string): TaskTable {
-	const table = tableOf(exports);
-	if (table.size === 0)
-		throw new FaenaError(
-			'BadTasksModule',
-			`The tasks module ${path} exports no function. Export one for each task: export function hash(file) { … }, or in CommonJS: exports.hash = file => { … }`,
-		);
-	return table;
-}
-
-/** Extensions of TypeScript files and of what they are compiled to, both ways. */
-const COUNTERPARTS: Readonly<Record<string, string>> = {
-	...{ts: 'js', mts: 'mjs', cts: 'cjs'},
-	...{js: 'ts', mjs: 'mts', cjs: 'cts'},
-};
 
 /**
  * The module's URL, or that of its counterpart. A program names `./tasks.ts`; once it is compiled, only `./tasks.js` lies beside it,
@@ -54,7 +41,7 @@ const COUNTERPARTS: Readonly<Record<string, string>> = {
  */
 function findModule(url: string): string {
 	if (!url.startsWith('file:') || existsSync(pathOf(url))) return url;
-	const counterpart = url.replace(/\.([cm]?[jt]s)(?=$|[?#])/, (_, extension: string) => `.${COUNTERPARTS[extension]}`);
+	const counterpart = url.replace(/\.([cm]?)([jt])s(?=$|[?#])/, (_, kind: string, language: string) => `.${kind}${language === 't' ? 'j' : 't'}s`);
 	if (counterpart !== url && existsSync(pathOf(counterpart))) return counterpart;
 	const besides = counterpart === url ? '' : `, and neither does ${pathOf(counterpart)}`;
 	throw new FaenaError('BadTasksModule', `The tasks module ${pathOf(url)} does not exist${besides}. ${HOW_TO_NAME}`);
@@ -107,7 +94,63 @@ async function importModule(url: string): Promise<{readonly tasks: Namespace}> {
 		const text = `export * as tasks from ${JSON.stringify(url)};`;
 		return (await import(`data:text/javascript,${encodeURIComponent(text)}`)) as {readonly tasks: Namespace};
 	} catch (error) {
-		const reason = error instanceof Error ? `${error.name}: ${error.message}` : String(error);
-		throw new FaenaError('BadTasksModule', `The tasks module ${pathOf(url)} can't be loaded. ${reason}`, {cause: error instanceof Error ? error : undefined});
+		throw new FaenaError('BadTasksModule', `The tasks module ${pathOf(url)} can't be loaded. ${describe(error)}`, {
+			cause: error instanceof Error ? error : undefined,
+		});
+	}
+}
+
+function describe(error: unknown): string {
+	return error instanceof Error ? `${error.name}: ${error.message}` : String(error);
+}
+
+/** The tasks of a worker, and what their setups returned. */
+export class Tasks {
+	readonly #table: TaskTable;
+	readonly #announce: (task?: string) => void;
+	readonly #resources = new Map<string, unknown>();
+
+	/** @param announce gets the task whose setup begins, and nothing when it is done */
+	constructor(table: TaskTable, announce: (task?: string) => void = () => undefined) {
+		this.#table = table;
+		this.#announce = announce;
+	}
+
+	get(task: string): TaskFunction | undefined {
+		return get(this.#table, task);
+	}
+
+	/** What its setup returned. */
+	resourceOf(task: string): unknown {
+		return get(this.#resources, task);
+	}
+
+	/** It has a setup that was not called yet. */
+	needsSetUp(task: string): boolean {
+		const run = this.get(task);
+		return run !== undefined && optionsOf(run).setup !== undefined && !has(this.#resources, task);
+	}
+
+	/**
+	 * Calls its setup, once.
+	 * @throws FaenaError `SetupFailed`
+	 */
+	async setUp(task: string): Promise<void> {
+		if (!this.needsSetUp(task)) return;
+		this.#announce(task);
+		try {
+			this.#resources.set(task, await optionsOf(this.get(task) as TaskFunction).setup?.());
+		} catch (error) {
+			throw new FaenaError('SetupFailed', `The setup of task ${task} failed. ${describe(error)}`, {cause: error});
+		} finally {
+			this.#announce();
+		}
+	}
+
+	/** Calls the teardowns of all tasks that were set up, even if one of them fails. */
+	async tearDown(): Promise<void> {
+		const all = [...this.#resources];
+		this.#resources.clear();
+		await Promise.allSettled(all.map(async ([task, resource]) => optionsOf(this.get(task) as TaskFunction).teardown?.(resource)));
 	}
 }

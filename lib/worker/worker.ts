@@ -2,14 +2,13 @@ import {setPriority} from 'node:os';
 import {toEnvelope, toFailure} from '../job/failure.ts';
 import {JobMaker} from '../job/new-job.ts';
 import {OpenJobsCell} from '../job/open-jobs.ts';
-import type {Isolation} from '../job/task.ts';
+import type {Isolation, TaskInfo} from '../job/task.ts';
 import {FaenaError} from '../support/errors.ts';
 import {exit} from '../support/primordials.ts';
 import {BROKEN, type Loaded, type LoadMessage, type WorkerRequest} from './messages.ts';
-import {USAGE_OF} from './resource-usage.ts';
-import {Resources} from './resources.ts';
+import {USAGE_OF} from './outcomes.ts';
 import {Runner, type RunnerOptions} from './runner.ts';
-import {infosOf, loadTasks} from './tasks-module.ts';
+import {infosOf, loadTasks, Tasks} from './tasks-module.ts';
 
 export interface TaskWorkerOptions extends Pick<RunnerOptions, 'openChunkState' | 'post' | 'now' | 'leftovers'> {
 	/** A thread or process belongs to the worker; an inline worker shares the caller's thread. */
@@ -18,8 +17,8 @@ export interface TaskWorkerOptions extends Pick<RunnerOptions, 'openChunkState' 
 
 interface LoadedWorker {
 	readonly runner: Runner;
-	readonly resources: Resources;
-	readonly loaded: Loaded;
+	readonly tasks: Tasks;
+	readonly infos: readonly TaskInfo[];
 }
 
 /** What every worker does: load the tasks module on the first request, run chunks on the others, and clean up on the last. */
@@ -34,13 +33,13 @@ export class TaskWorker {
 
 	async handle(request: WorkerRequest): Promise<Loaded | undefined> {
 		if (request.type === 'load') return this.#answerLoad(request);
-		const worker = await (this.#loading as Promise<LoadedWorker>);
+		const {runner, tasks} = await (this.#loading as Promise<LoadedWorker>);
 		if (request.type === 'teardown') {
-			await worker.resources.tearDown();
+			await tasks.tearDown();
 			return undefined;
 		}
 		try {
-			await worker.runner.run(request);
+			await runner.run(request);
 		} catch (error) {
 			this.#break(error);
 		}
@@ -66,38 +65,32 @@ export class TaskWorker {
 	async #answerLoad(request: LoadMessage): Promise<Loaded> {
 		try {
 			this.#loading = this.#load(request);
-			return (await this.#loading).loaded;
+			return {tasks: (await this.#loading).infos};
 		} catch (error) {
 			return {error: toEnvelope(error)};
 		}
 	}
 
-	async #load({worker, tasks, defaults, maxValueBytes, maxCheckpointBytes, isolation, openJobs, ...own}: LoadMessage): Promise<LoadedWorker> {
-		const {kind, post} = this.#options;
-		if (kind !== 'inline') this.#prepare(own);
-		const table = await loadTasks(tasks);
+	async #load(request: LoadMessage): Promise<LoadedWorker> {
+		const {kind, post, leftovers} = this.#options;
+		const {worker, defaults, maxValueBytes, maxCheckpointBytes, isolation, openJobs} = request;
+		if (kind !== 'inline') this.#prepare(request);
+		const table = await loadTasks(request.tasks);
 		const infos = infosOf(table);
-		const resources = new Resources(table, task => post({type: 'setup', worker, ...(task !== undefined && {task})}));
+		const tasks = new Tasks(table, task => post({type: 'setup', worker, ...(task !== undefined && {task})}));
 		this.#openJobs = openJobs && new OpenJobsCell(openJobs.path, openJobs.cell);
-		const runner = new Runner(table, {
-			...this.#options,
-			openJobs: this.#openJobs,
-			maxValueBytes,
-			maxCheckpointBytes,
-			maker: new JobMaker(infos, defaults, maxValueBytes),
-			resources,
-			usage: USAGE_OF[kind],
-		});
+		const maker = new JobMaker(infos, defaults, maxValueBytes);
+		const runner = new Runner(tasks, {...this.#options, openJobs: this.#openJobs, maxValueBytes, maxCheckpointBytes, maker, usage: USAGE_OF[kind]});
 		if (kind !== 'inline') for (const event of ['unhandledRejection', 'uncaughtException'] as const) process.on(event, (error: unknown) => runner.stray(error));
 		try {
-			for (const {name, options} of infos) if (kind === 'inline' || (options.isolation ?? isolation) === kind) await resources.setUp(name);
+			for (const {name, options} of infos) if (kind === 'inline' || (options.isolation ?? isolation) === kind) await tasks.setUp(name);
 		} catch (error) {
 			// Other tasks may have been set up before.
-			await resources.tearDown();
+			await tasks.tearDown();
 			throw error;
 		}
-		await this.#options.leftovers?.keep();
-		return {runner, resources, loaded: {tasks: infos}};
+		await leftovers?.keep();
+		return {runner, tasks, infos};
 	}
 
 	/** @throws FaenaError `BadOption` */

@@ -2,7 +2,7 @@ import test from 'ava';
 import {ChunkCutter} from '../../lib/dispatcher/demand.ts';
 import {type ClaimedGroup, listIds, sizeOf} from '../../lib/job/group.ts';
 import type {Policy} from '../../lib/job/job.ts';
-import {pack} from '../../lib/job/packed-strings.ts';
+import {pack} from '../../lib/job/packed.ts';
 
 const POLICY: Policy = {maxAttempts: 3, timeoutMs: null, backoff: {baseMs: 1, factor: 1, maxMs: 1, jitter: 0}, retry: 'auto'};
 

@@ -1,7 +1,7 @@
 import test from 'ava';
 import {Statistics} from '../../lib/dispatcher/statistics.ts';
 import {type EndedGroup, toEndedGroup} from '../../lib/job/group.ts';
-import {packTimes} from '../../lib/job/packed-times.ts';
+import {packTimes} from '../../lib/job/packed.ts';
 import type {Settled} from '../../lib/store/store.ts';
 import {returnedGroup} from '../fixtures/groups.ts';
 import {near} from '../fixtures/near.ts';

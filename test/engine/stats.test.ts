@@ -1,5 +1,5 @@
 import type {Engine} from '../../lib/index.ts';
-import {WakeUp} from '../../lib/support/wake-up.ts';
+import {WakeUp} from '../../lib/support/clock.ts';
 import {openEngine, test} from '../fixtures/engine.ts';
 
 test('a job tells what its execution cost', async t => {

@@ -23,7 +23,7 @@ import {
 } from '../../lib/job/group.ts';
 import type {Policy} from '../../lib/job/job.ts';
 import type {NewJob} from '../../lib/job/new-job.ts';
-import {pack} from '../../lib/job/packed-strings.ts';
+import {pack} from '../../lib/job/packed.ts';
 
 const POLICY: Policy = {maxAttempts: 3, timeoutMs: null, backoff: {baseMs: 1, factor: 1, maxMs: 1, jitter: 0}, retry: 'auto'};
 

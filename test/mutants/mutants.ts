@@ -92,13 +92,13 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
 	},
 	// ——— groups ———
 	'times that are no whole units are packed as if they were': {
-		file: 'lib/job/packed-times.ts',
+		file: 'lib/job/packed.ts',
 		find: 'if (units / scale !== value) return [0, Infinity];',
 		put: 'if (Number.isNaN(value)) return [0, Infinity];',
 		killer: ['test/job/packed-times.test.ts', 'all times are packed exactly'],
 	},
 	'times are packed in one byte too few': {
-		file: 'lib/job/packed-times.ts',
+		file: 'lib/job/packed.ts',
 		find: 'range < 2 ** 8 ? 1',
 		put: 'range <= 2 ** 8 ? 1',
 		killer: ['test/job/packed-times.test.ts', 'all times are packed exactly'],
@@ -111,8 +111,8 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
 	},
 	'jobs that are picked out of a group have the keys and attempts of other jobs': {
 		file: 'lib/job/group.ts',
-		find: '[[to, map.get(from) as Each] as const]',
-		put: '[[from, map.get(from) as Each] as const]',
+		find: 'joined.set(offset + index, each)',
+		put: 'joined.set(index, each)',
 		killer: ['test/job/group.test.ts', 'the jobs that are picked out of a group are those at the indexes'],
 	},
 	// ——— transactions ———
@@ -421,8 +421,8 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
 	},
 	'a job that was told to stop counts as finished': {
 		file: 'lib/worker/chunk-state.ts',
-		find: 'return this.#move(index, Cell.started, Cell.finished);',
-		put: 'this.#move(index, Cell.started, Cell.finished);\n\t\treturn true;',
+		find: 'return this.#move(index, Cell.started, Cell.finished) ? undefined : this.stopReason(index);',
+		put: 'this.#move(index, Cell.started, Cell.finished);\n\t\treturn undefined;',
 		killer: ['test/engine/made-jobs.test.ts', 'jobs that a task enqueues are dropped if it times out or is cancelled, though it heeds that and returns'],
 	},
 	'a job that timed out is settled while it still runs': {

@@ -3,7 +3,7 @@ import type {Ending} from '../../lib/job/claim.ts';
 import type {FailureRecord} from '../../lib/job/failure.ts';
 import {type EndedGroup, settlementsOf} from '../../lib/job/group.ts';
 import {MAX_SUSPICION} from '../../lib/job/job.ts';
-import {packTimes} from '../../lib/job/packed-times.ts';
+import {packTimes} from '../../lib/job/packed.ts';
 import {postMortemOf, reportedBy, stoppedEnding, withFailures} from '../../lib/pool/chunk-outcomes.ts';
 import type {OutcomesMessage} from '../../lib/worker/messages.ts';
 import {newJob, POLICY} from '../fixtures/dispatcher.ts';

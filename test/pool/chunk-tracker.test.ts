@@ -1,7 +1,7 @@
 import test from 'ava';
 import type {FailureRecord} from '../../lib/job/failure.ts';
 import type {ClaimedGroup} from '../../lib/job/group.ts';
-import {packTimes} from '../../lib/job/packed-times.ts';
+import {packTimes} from '../../lib/job/packed.ts';
 import type {Loss} from '../../lib/pool/chunk-outcomes.ts';
 import {ChunkTracker} from '../../lib/pool/chunk-tracker.ts';
 import type {InFlightChunk} from '../../lib/pool/in-flight.ts';

@@ -1,5 +1,6 @@
-import test, {type ExecutionContext} from 'ava';
-import type {PoolOptions} from '../../lib/job/worker-options.ts';
+import type {ExecutionContext} from 'ava';
+import test from 'ava';
+import type {PoolOptions} from '../../lib/job/options.ts';
 import {MixedPool} from '../../lib/pool/mixed-pool.ts';
 import {claimedGroup} from '../fixtures/groups.ts';
 import {HandListener} from '../fixtures/hand-listener.ts';

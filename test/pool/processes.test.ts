@@ -1,8 +1,9 @@
 import {existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync} from 'node:fs';
 import {join} from 'node:path';
-import test, {type ExecutionContext} from 'ava';
+import type {ExecutionContext} from 'ava';
+import test from 'ava';
 import type {EndedGroup} from '../../lib/job/group.ts';
-import type {PoolOptions} from '../../lib/job/worker-options.ts';
+import type {PoolOptions} from '../../lib/job/options.ts';
 import {processPool} from '../../lib/pool/processes/processes.ts';
 import {appears} from '../fixtures/appears.ts';
 import {makeFolder} from '../fixtures/folder.ts';

@@ -1,6 +1,6 @@
 import test from 'ava';
 import {toEnvelope} from '../../lib/job/failure.ts';
-import type {PoolOptions} from '../../lib/job/worker-options.ts';
+import type {PoolOptions} from '../../lib/job/options.ts';
 import {ChunkTracker} from '../../lib/pool/chunk-tracker.ts';
 import type {InFlightChunk} from '../../lib/pool/in-flight.ts';
 import {type Slot, Slots} from '../../lib/pool/slots.ts';

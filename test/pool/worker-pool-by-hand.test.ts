@@ -1,8 +1,8 @@
 import test from 'ava';
 import type {ClaimedGroup} from '../../lib/job/group.ts';
 import type {JobId} from '../../lib/job/job.ts';
-import {packTimes} from '../../lib/job/packed-times.ts';
-import type {PoolOptions} from '../../lib/job/worker-options.ts';
+import type {PoolOptions} from '../../lib/job/options.ts';
+import {packTimes} from '../../lib/job/packed.ts';
 import {WorkerPool} from '../../lib/pool/worker-pool.ts';
 import {type PoolWorker, SharedChunkState} from '../../lib/pool/worker-source.ts';
 import {ChunkState} from '../../lib/worker/chunk-state.ts';

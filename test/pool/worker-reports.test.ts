@@ -1,7 +1,8 @@
-import test, {type ExecutionContext} from 'ava';
+import type {ExecutionContext} from 'ava';
+import test from 'ava';
 import fc from 'fast-check';
 import {sizeOf} from '../../lib/job/group.ts';
-import {packTimes} from '../../lib/job/packed-times.ts';
+import {packTimes} from '../../lib/job/packed.ts';
 import {WorkerPool} from '../../lib/pool/worker-pool.ts';
 import {type Examination, MAX_JOBS, type PoolWorker, SharedChunkState, type SourceListener, type WorkerSource} from '../../lib/pool/worker-source.ts';
 import {monotonicMs} from '../../lib/support/clock.ts';

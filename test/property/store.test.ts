@@ -6,7 +6,7 @@ import test from 'ava';
 import type {Ending, Lease} from '../../lib/job/claim.ts';
 import {type EndedGroup, idAt, listIds, numberAt, settlementsOf, sizeOf} from '../../lib/job/group.ts';
 import type {JobId} from '../../lib/job/job.ts';
-import {countOf} from '../../lib/job/packed-strings.ts';
+import {countOf} from '../../lib/job/packed.ts';
 import {openStore} from '../../lib/store/open-store.ts';
 import type {ClaimRequest, Store} from '../../lib/store/store.ts';
 import {tellSeed} from '../fixtures/again.ts';

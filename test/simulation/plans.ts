@@ -1,7 +1,7 @@
 import {type NewGroup, newJobsOf} from '../../lib/job/group.ts';
 import type {JobFilter, Policy} from '../../lib/job/job.ts';
 import type {ChildJob, NewJob, Rerun} from '../../lib/job/new-job.ts';
-import {pack} from '../../lib/job/packed-strings.ts';
+import {pack} from '../../lib/job/packed.ts';
 import type {TaskInfo} from '../../lib/job/task.ts';
 import type {EnqueueCall} from '../../lib/transport/messages.ts';
 import type {Chance} from './chance.ts';

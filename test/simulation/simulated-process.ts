@@ -1,8 +1,8 @@
 import {existsSync, rmSync, writeFileSync} from 'node:fs';
 import {dirname} from 'node:path';
 import {Dispatcher} from '../../lib/dispatcher/dispatcher.ts';
+import type {PoolOptions} from '../../lib/job/options.ts';
 import type {TaskInfo} from '../../lib/job/task.ts';
-import type {PoolOptions} from '../../lib/job/worker-options.ts';
 import {WorkerPool} from '../../lib/pool/worker-pool.ts';
 import {openJobsAt} from '../../lib/store/sqlite/owner-lock.ts';
 import {SqliteStore} from '../../lib/store/sqlite/sqlite.ts';

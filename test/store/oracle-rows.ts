@@ -19,7 +19,7 @@ import {
 } from '../../lib/job/job.ts';
 import type {ChildJob, NewJob} from '../../lib/job/new-job.ts';
 import {backoffMs} from '../../lib/job/options.ts';
-import {pack} from '../../lib/job/packed-strings.ts';
+import {pack} from '../../lib/job/packed.ts';
 import {enqueueFailure, keyConflict} from '../../lib/store/conflicts.ts';
 import type {ClaimRequest, LaneRequest, Settled, SettledGroup, StoredJob, TaskCounts, Wanted} from '../../lib/store/store.ts';
 import {defined} from '../../lib/support/defined.ts';

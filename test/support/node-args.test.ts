@@ -3,7 +3,7 @@ import {once} from 'node:events';
 import {join} from 'node:path';
 import {text} from 'node:stream/consumers';
 import test from 'ava';
-import {inheritedArgs} from '../../lib/support/node-args.ts';
+import {inheritedArgs} from '../../lib/support/node.ts';
 import {makeFolder} from '../fixtures/folder.ts';
 
 const INHERITED: readonly [given: string, inherited: string][] = [

@@ -1,26 +1,34 @@
 import test from 'ava';
 import {JobMaker} from '../../lib/job/new-job.ts';
-import {JobContext} from '../../lib/worker/context.ts';
-import type {JobUpdate} from '../../lib/worker/updates.ts';
+import {ChunkState} from '../../lib/worker/chunk-state.ts';
+import {Execution, type JobContext} from '../../lib/worker/context.ts';
+import type {UpdateMessage} from '../../lib/worker/messages.ts';
 
-const JOB = {id: 7, task: 'hash', execution: 1, attempts: 0, maxAttempts: 3};
+const POLICY = {maxAttempts: 3, timeoutMs: null, backoff: {baseMs: 0, factor: 1, maxMs: 0, jitter: 0}, retry: 'auto'} as const;
+const GROUP = {task: 'hash', lease: 1, policy: POLICY, ids: 7, executions: 1, createdAt: 0, priorities: 0, values: ['1']};
 
-/** A context, and what its host was told. */
+/** A context, what it has posted, and the last progress that it has shown. */
 function make() {
-	const updates: JobUpdate[] = [];
-	const progress: number[] = [];
-	const context = new JobContext(
+	const updates: UpdateMessage[] = [];
+	const chunkState = ChunkState.create(1);
+	const {context} = new Execution(
 		{
-			job: JOB,
-			checkpoint: undefined,
-			stopReason: () => undefined,
-			stopped: () => Promise.resolve(),
-			progress: done => void progress.push(done),
-			update: update => void updates.push(update),
+			message: {type: 'chunk', chunk: 1, chunkState: 1, group: GROUP},
+			payloads: ['1'],
+			chunkState,
+			outcomes: undefined as never,
+			resource: 'model',
+			options: {
+				maxValueBytes: 1000,
+				maxCheckpointBytes: 1000,
+				maker: new JobMaker([{name: 'hash', options: {}}], {}, 1000),
+				post: update => void updates.push(update as UpdateMessage),
+			},
 		},
-		{maxCheckpointBytes: 1000, resource: 'model', maker: new JobMaker([{name: 'hash', options: {}}], {}, 1000)},
+		0,
+		1,
 	);
-	return {context, updates, progress};
+	return {context, updates, progress: () => chunkState.progress()?.done};
 }
 
 test('the methods of a context may be taken out of it', t => {
@@ -32,7 +40,7 @@ test('the methods of a context may be taken out of it', t => {
 	checkpoint({at: 3});
 	enqueue('hash', 4);
 	t.like(context.close(), [{task: 'hash', payload: '4'}]);
-	t.deepEqual(progress, [1]);
+	t.is(progress(), 1);
 	const lines = updates.flatMap(({logs}) => logs ?? []);
 	t.deepEqual(
 		lines.map(({level, text}) => [level, text]),
@@ -57,7 +65,7 @@ for (const [what, say] of Object.entries(LATE)) {
 		context.close();
 		say(context);
 		await afterNotes();
-		t.deepEqual([updates, progress], [[], []]);
+		t.deepEqual([updates, progress()], [[], undefined]);
 	});
 }
 

@@ -1,4 +1,5 @@
 import {writeSync} from 'node:fs';
+import type {StopReason} from '../../job/job.ts';
 import {CELL_BYTES, ChunkState, HEAD_BYTES} from '../../worker/chunk-state.ts';
 import {MAX_JOBS} from '../worker-source.ts';
 
@@ -63,10 +64,10 @@ export class ChildChunkState extends ChunkState {
 	}
 
 	/** The pool sees at once that a job has heeded its stop: the worker has things to do before the next one starts. */
-	override finish(index: number): boolean {
-		const finished = super.finish(index);
-		if (!finished) this.#mirror();
-		return finished;
+	override finish(index: number): StopReason | undefined {
+		const stop = super.finish(index);
+		if (stop) this.#mirror();
+		return stop;
 	}
 
 	override setProgress(done: number, total: number, at: number): void {

@@ -4,7 +4,7 @@ import {serialize} from 'node:v8';
 import {Worker} from 'node:worker_threads';
 import type {PostMortem} from '../../job/failure.ts';
 import type {StopReason} from '../../job/job.ts';
-import {workerUrl} from '../../support/node-args.ts';
+import {workerUrl} from '../../support/node.ts';
 import {wait} from '../../support/primordials.ts';
 import {ChunkState} from '../../worker/chunk-state.ts';
 import type {WorkerMessage} from '../../worker/messages.ts';

@@ -17,7 +17,7 @@ import {dirname, join} from 'node:path';
 import {nanoid} from 'nanoid';
 import {type Encoded, sizeBytes, unreadable} from '../../job/encoding.ts';
 import type {EndedGroup} from '../../job/group.ts';
-import {asPacked, MAX_LINE_BYTES, unpack, type Values} from '../../job/packed-strings.ts';
+import {asPacked, MAX_LINE_BYTES, unpack, type Values} from '../../job/packed.ts';
 import {FaenaError} from '../../support/errors.ts';
 import {failpoint} from '../../support/failpoint.ts';
 import {refuseUntrustedFolder, storageFull} from './trusted-files.ts';

@@ -1,7 +1,7 @@
 import type {Encoded} from '../../job/encoding.ts';
 import {type ClaimedGroup, toColumn, toIds} from '../../job/group.ts';
 import {type JobId, MAX_SUSPICION} from '../../job/job.ts';
-import {pack} from '../../job/packed-strings.ts';
+import {pack} from '../../job/packed.ts';
 import {failpoint} from '../../support/failpoint.ts';
 import type {Claimed, ClaimRequest} from '../store.ts';
 import {byOrder, type Head, type Heads, isPacked, limitLanes, type PackedHead, type ReadyRow, readHeads} from './heads.ts';

@@ -3,7 +3,7 @@ import type {FailureRecord} from '../../job/failure.ts';
 import {type EnqueuedGroup, type NewGroup, newJobsOf, sizeOf, toIds} from '../../job/group.ts';
 import type {BatchId, JobId} from '../../job/job.ts';
 import {type ChildJob, dueAtOf, type NewJob} from '../../job/new-job.ts';
-import {asPacked, isPackable, type PackedStrings, slicePacked, toPackedStrings} from '../../job/packed-strings.ts';
+import {asPacked, isPackable, type PackedStrings, slicePacked, toPackedStrings} from '../../job/packed.ts';
 import {failpoint} from '../../support/failpoint.ts';
 import {enqueueFailure, keyConflict} from '../conflicts.ts';
 import {RETRIED_BY_DEFAULT} from '../moving.ts';

@@ -1,6 +1,6 @@
 import {type Encoded, sizeBytes} from '../../job/encoding.ts';
 import type {JobId} from '../../job/job.ts';
-import {type PackedStrings, slicePacked, unpack} from '../../job/packed-strings.ts';
+import {type PackedStrings, slicePacked, unpack} from '../../job/packed.ts';
 import type {ClaimRequest} from '../store.ts';
 import type {Statements} from './connection.ts';
 import {type Lane, laneOf} from './lanes.ts';

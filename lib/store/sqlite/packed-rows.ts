@@ -2,8 +2,18 @@ import type {Settlement} from '../../job/claim.ts';
 import type {Encoded} from '../../job/encoding.ts';
 import type {EndedGroup} from '../../job/group.ts';
 import {type JobId, type JobStatus, STATUSES} from '../../job/job.ts';
-import {asPacked, isPackable, joinPacked, type PackedStrings, readPacked, slicePacked} from '../../job/packed-strings.ts';
-import {type JobTimes, PackedTimes, packTimes, pickTimes} from '../../job/packed-times.ts';
+import {
+	asPacked,
+	isPackable,
+	type JobTimes,
+	joinPacked,
+	type PackedStrings,
+	PackedTimes,
+	packTimes,
+	pickTimes,
+	readPacked,
+	slicePacked,
+} from '../../job/packed.ts';
 import type {Statements} from './connection.ts';
 import {STATUS_OF, StoredState} from './tally.ts';
 import type {Tx} from './tx.ts';

@@ -3,7 +3,7 @@ import type {FailureRecord} from '../../job/failure.ts';
 import {type EndedGroup, idAt, settlementsOf, sizeOf, toNewGroups} from '../../job/group.ts';
 import type {JobId} from '../../job/job.ts';
 import type {ChildJob} from '../../job/new-job.ts';
-import {asPacked} from '../../job/packed-strings.ts';
+import {asPacked} from '../../job/packed.ts';
 import {failpoint} from '../../support/failpoint.ts';
 import type {Settled, SettledGroup} from '../store.ts';
 import {endExecution} from './end-execution.ts';

@@ -1,9 +1,16 @@
-import {Worker, type WorkerOptions} from 'node:worker_threads';
+/** The entries import this file first: an older Node would crash in native code before it could report its version. */
 
-/**
- * Node options that are for this process alone. A thread or child process that got them would run other code, open the debugger's port a
- * second time, or be refused by Node.
- */
+import {Worker, type WorkerOptions} from 'node:worker_threads';
+import {FaenaError} from './errors.ts';
+
+const NEEDED = [22, 18] as const;
+
+const [major = 0, minor = 0] = process.versions.node.split('.').map(Number);
+if (major < NEEDED[0] || (major === NEEDED[0] && minor < NEEDED[1])) {
+	throw new FaenaError('UnsupportedNode', `Faena needs Node.js ${NEEDED.join('.')} or newer; this is ${process.versions.node}.`);
+}
+
+/** Node options for this process alone. A thread or child process with them would run other code, open the debugger's port again, or be refused. */
 const OWN = /^(-e|-p|-pe|-i|-c|--(eval|print|interactive|check|input-type|entry-url|inspect\S*|test|test-\S*|watch|watch-\S*))(=|$)/;
 
 /** The Node options that a child process or thread takes over from this process. */
@@ -17,8 +24,8 @@ export function inheritedArgs(args: readonly string[] = process.execArgv): strin
 }
 
 /**
- * Starts a thread with the Node options of this process. A thread inherits them by itself. But Node refuses to start a thread from a file under
- * `--input-type`. In that case the thread is given the other options explicitly, those that Node allows for threads.
+ * Starts a thread, which inherits the Node options of this process. Under `--input-type` Node refuses to start one from a file. Then the thread
+ * is given the other options, those that Node allows for threads.
  */
 export function startThread(file: URL, options: WorkerOptions): Worker {
 	if (!process.execArgv.some(arg => arg.startsWith('--input-type'))) return new Worker(file, options);
