@@ -2,11 +2,11 @@ import {setImmediate as nextTurn} from 'node:timers/promises';
 import type {PoolOptions, Recycle} from '../job/worker-options.ts';
 import {type Clock, systemClock} from '../support/clock.ts';
 import {ChunkState} from '../worker/chunk-state.ts';
-import type {WorkerMessage, WorkerRequest} from '../worker/messages.ts';
+import type {WorkerRequest} from '../worker/messages.ts';
 import {TaskWorker} from '../worker/worker.ts';
 import type {PoolListener} from './pool.ts';
 import {WorkerPool} from './worker-pool.ts';
-import {type Examination, MAX_JOBS, type PoolWorker, SharedChunkState, type SourceListener, type WorkerSource} from './worker-source.ts';
+import {type Examination, PoolChunkState, type PoolWorker, type SourceListener, type WorkerSource} from './worker-source.ts';
 
 /**
  * Runs tasks in the caller's own thread, for debugging and tests: breakpoints work and stack traces are whole. While a task
@@ -14,46 +14,28 @@ import {type Examination, MAX_JOBS, type PoolWorker, SharedChunkState, type Sour
  * task through its context only, and a task that computes not before it lets the event loop turn.
  */
 export function inlinePool(options: PoolOptions, listener: PoolListener, clock: Clock = systemClock): WorkerPool {
-	return new WorkerPool(new InlineSource(clock.now), {...options, recycle: NEVER}, listener, undefined, clock);
+	const source: WorkerSource<InlineWorker> = {
+		make: own => new InlineWorker(own, clock.now),
+		close: async workers => workers.forEach(worker => void worker.close()),
+	};
+	return new WorkerPool(source, {...options, recycle: NEVER}, listener, undefined, clock);
 }
 
 /** The caller can't be replaced. */
 const NEVER: Recycle = {jobs: Infinity, ageMs: Infinity, memoryBytes: Infinity};
 
-class InlineSource implements WorkerSource {
-	readonly maxJobs = MAX_JOBS;
-	readonly #now: () => number;
-	readonly #workers: InlineWorker[] = [];
-
-	constructor(now: () => number) {
-		this.#now = now;
-	}
-
-	start(count: number, listener: SourceListener): void {
-		for (let index = 0; index < count; index++) this.#workers.push(new InlineWorker(listener, this.#now));
-		for (const worker of this.#workers) listener.joined(worker);
-	}
-
-	async close(): Promise<void> {
-		for (const worker of this.#workers) worker.close();
-	}
-}
-
 class InlineWorker implements PoolWorker {
 	readonly kind = 'caller';
 	readonly #worker: TaskWorker;
+	readonly chunkState = PoolChunkState.create;
 
 	constructor(listener: SourceListener, now: () => number) {
 		this.#worker = new TaskWorker({
 			kind: 'inline',
 			now,
-			post: (message: WorkerMessage) => listener.message(this, message),
+			post: message => listener.message(this, message),
 			openChunkState: address => new ChunkState(address as SharedArrayBuffer),
 		});
-	}
-
-	chunkState(jobs: number): SharedChunkState {
-		return new SharedChunkState(jobs);
 	}
 
 	async request(request: WorkerRequest): Promise<unknown> {
@@ -66,9 +48,7 @@ class InlineWorker implements PoolWorker {
 		return {};
 	}
 
-	end(): boolean {
-		return false;
-	}
+	end(): void {}
 
 	close(): void {
 		this.#worker.close();

@@ -19,8 +19,6 @@ export interface ProcessState {
 	readonly isStopped: boolean;
 	/** It has ended, and its parent has not reaped it yet. */
 	readonly isDead: boolean;
-	/** Its session, where that is known. */
-	readonly session?: number;
 	/** It is in the middle of `exec`: the new program has no environment yet. */
 	readonly isStarting?: boolean;
 }
@@ -34,15 +32,17 @@ export interface ProcessTable {
 	childrenOf(parent: Parent): number[];
 	/**
 	 * Processes in this session that were started with this {@link MARK}; none where environments can't be read. Looks only at processes that
-	 * are not in `seen`, and adds them to it. `areAll` is false if a process ended before it was looked at, since it may have started
-	 * another, or has no environment yet: the next call looks at it again.
+	 * are not in `seen`, and adds them to it.
 	 */
-	marked(mark: string, seen: Set<number>): Promise<{readonly pids: readonly number[]; readonly areAll: boolean}>;
-	/**
-	 * The moment so many milliseconds ago on the clock of {@link ProcessState.bornAt}, or a little earlier: it calls `elapsedMs` after it has
-	 * read the clock. Call it after {@link refresh}.
-	 */
+	marked(mark: string, seen: Set<number>): Promise<Marked>;
+	/** So long ago on the clock of `bornAt`, or a little earlier: it calls `elapsedMs` after it has read the clock. Call it after `refresh`. */
 	momentAgo(elapsedMs: () => number): number;
+}
+
+export interface Marked {
+	readonly pids: readonly number[];
+	/** False if a process ended before it was looked at, since it may have started another, or has no environment yet: the next call looks again. */
+	readonly areAll: boolean;
 }
 
 /** The id of the calling thread in the operating system; 0 where it isn't known. */
@@ -60,7 +60,6 @@ export function asWorkerThread(claimed: number): number {
 	return isOther && read(`/proc/self/task/${claimed}/stat`) ? claimed : 0;
 }
 
-/** The process table of this platform. */
 export function openProcessTable(): ProcessTable {
 	return read('/proc/thread-self/children') === undefined ? new PsTable() : new ProcTable();
 }
@@ -105,7 +104,7 @@ export class ProcTable implements ProcessTable {
 		return threads.flatMap(each => numbers(read(`/proc/${pid}/task/${each}/children`)?.toString('latin1').split(' ') ?? []));
 	}
 
-	async marked(mark: string, seen: Set<number>): Promise<{readonly pids: readonly number[]; readonly areAll: boolean}> {
+	async marked(mark: string, seen: Set<number>): Promise<Marked> {
 		const pids: number[] = [];
 		const session = this.stateOf(process.pid)?.session;
 		let areAll = true;
@@ -178,7 +177,7 @@ export class PsTable implements ProcessTable {
 		return [...this.#rows.values()].filter(({parent}) => parent === pid).map(row => row.pid);
 	}
 
-	async marked(): Promise<{readonly pids: readonly number[]; readonly areAll: boolean}> {
+	async marked(): Promise<Marked> {
 		return {pids: [], areAll: true};
 	}
 

@@ -3,7 +3,7 @@ import {type FailureRecord, MAX_CAUSES, MAX_TEXT, toEnvelope} from '../job/failu
 import {STOP_REASONS} from '../job/job.ts';
 import {MAX_CHILD_JOBS} from '../job/new-job.ts';
 import {checkTaskOptions} from '../job/options.ts';
-import {arePackedStrings, countOf, isList, type Values} from '../job/packed-strings.ts';
+import {arePackedStrings, countOf, type PackedStrings} from '../job/packed-strings.ts';
 import {PackedTimes} from '../job/packed-times.ts';
 import type {PoolOptions} from '../job/worker-options.ts';
 import {FaenaError} from '../support/errors.ts';
@@ -42,8 +42,6 @@ export function problemOf(chunk: InFlightChunk, message: ChunkReport, limits: Li
 	return problemOfUpdate(chunk, message, limits);
 }
 
-const index = integer(0, Number.MAX_SAFE_INTEGER);
-
 function problemOfOutcomes(chunk: InFlightChunk, message: OutcomesMessage, {maxValueBytes}: Limits): string | undefined {
 	const {first, values, times, failures, stops, suspects, skipped, enqueues} = message;
 	const {reported, size} = chunk;
@@ -65,16 +63,8 @@ function problemOfOutcomes(chunk: InFlightChunk, message: OutcomesMessage, {maxV
 
 /** At least one value, and at most `most`. */
 function areValues(values: unknown, most: number, maxBytes: number): boolean {
-	if (!isValues(values)) return false;
-	const count = countOf(values);
-	if (count < 1 || count > most) return false;
-	return isList(values) ? listOf(encoded(maxBytes), most)(values) : arePackedStrings(values);
-}
-
-const isPackedStrings = shaped({count: index, text: either(oneOf(null), text(Infinity))});
-
-function isValues(values: unknown): values is Values {
-	return Array.isArray(values) || isPackedStrings(values);
+	if (Array.isArray(values)) return values.length > 0 && listOf(encoded(maxBytes), most)(values);
+	return shaped({count: integer(1, most), text: either(oneOf(null), text(Infinity))})(values) && arePackedStrings(values as PackedStrings);
 }
 
 const isUnknown: Is = Number.isNaN;
