@@ -232,24 +232,16 @@ export function reportedBy(chunk: InFlightChunk, message: OutcomesMessage): Ende
 /** How the executions of a message ended that did not simply return, by index in the message. */
 function endingsOf(chunk: InFlightChunk, message: OutcomesMessage): Map<number, Ending> | undefined {
 	const {first, values, failures, stops, suspects, enqueues} = message;
-	if (!failures && !stops && !suspects && !enqueues) return undefined;
-	const times = new PackedTimes(message.times);
 	const endings = new Map<number, Ending>();
-	for (let offset = 0; offset < countOf(values); offset++) {
-		const ending = toEnding(chunk, first + offset, message, times.at(offset));
-		if (ending) endings.set(offset, ending);
+	for (const [index, enqueue] of enqueues ?? []) endings.set(index - first, {type: 'returned', enqueue});
+	// A job that still runs may have failed already.
+	for (const [index, error] of failures ?? []) if (index < first + countOf(values)) endings.set(index - first, {type: 'threw', error});
+	for (const [index, reason] of stops ?? []) {
+		const times = new PackedTimes(message.times).at(index - first);
+		endings.set(index - first, stoppedEnding(chunk, index, reason, times, failures?.get(index)));
 	}
+	for (const index of suspects ?? []) endings.set(index - first, {type: 'released', suspicion: MAX_SUSPICION});
 	return endings.size > 0 ? endings : undefined;
-}
-
-function toEnding(chunk: InFlightChunk, index: number, {failures, stops, suspects, enqueues}: OutcomesMessage, times: RunTimes): Ending | undefined {
-	if (suspects?.has(index)) return {type: 'released', suspicion: MAX_SUSPICION};
-	const failure = failures?.get(index);
-	const reason = stops?.get(index);
-	if (reason) return stoppedEnding(chunk, index, reason, times, failure);
-	if (failure) return {type: 'threw', error: failure};
-	const enqueue = enqueues?.get(index);
-	return enqueue && {type: 'returned', enqueue};
 }
 
 /** The group, but for jobs whose failure came to light after they had returned. */

@@ -1,5 +1,5 @@
 import {setImmediate as nextTurn} from 'node:timers/promises';
-import type {PoolOptions, Recycle} from '../job/worker-options.ts';
+import type {PoolOptions} from '../job/worker-options.ts';
 import {type Clock, systemClock} from '../support/clock.ts';
 import {ChunkState} from '../worker/chunk-state.ts';
 import type {WorkerRequest} from '../worker/messages.ts';
@@ -18,11 +18,10 @@ export function inlinePool(options: PoolOptions, listener: PoolListener, clock: 
 		make: own => new InlineWorker(own, clock.now),
 		close: async workers => workers.forEach(worker => void worker.close()),
 	};
-	return new WorkerPool(source, {...options, recycle: NEVER}, listener, undefined, clock);
+	// The caller can't be replaced.
+	const recycle = {jobs: Infinity, ageMs: Infinity, memoryBytes: Infinity};
+	return new WorkerPool(source, {...options, recycle}, listener, undefined, clock);
 }
-
-/** The caller can't be replaced. */
-const NEVER: Recycle = {jobs: Infinity, ageMs: Infinity, memoryBytes: Infinity};
 
 class InlineWorker implements PoolWorker {
 	readonly kind = 'caller';

@@ -115,10 +115,6 @@ export class Slots {
 		});
 	}
 
-	get areIdle(): boolean {
-		return this.byWorker.values().every(({chunks}) => chunks.length === 0);
-	}
-
 	/** Threads and processes of an owner share the file, so each kind has every second cell. */
 	#freeCell(kind: PoolWorker['kind']): number {
 		const used = new Set(this.all.map(({cell}) => cell));

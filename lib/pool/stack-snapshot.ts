@@ -13,7 +13,7 @@ export const ANSWER_MS = 1500;
 /** The snapshot that is being taken. One at a time, since each inspector session receives the events of all threads. */
 let current: Promise<unknown> = Promise.resolve();
 /** The last snapshot in the queue. */
-let last: Promise<unknown> = current;
+let last: Promise<StackSnapshot> = Promise.resolve(NO_ANSWER);
 /** Threads that are being ended. A thread in native code ends after that code returns; snapshots do not wait for that. */
 const ending = new Set<Promise<unknown>>();
 
@@ -22,16 +22,14 @@ const ending = new Set<Promise<unknown>>();
  * be free to answer.
  */
 export function takeThreadSnapshot(threadId: number): Promise<StackSnapshot> {
-	const snapshot = last.then(() => takeOnceFree(threadId)).catch(() => NO_ANSWER);
-	last = snapshot;
-	return snapshot;
-}
-
-async function takeOnceFree(threadId: number): Promise<StackSnapshot> {
-	while (ending.size > 0) await Promise.all(ending);
-	const snapshot = connectAndTake(threadId);
-	current = snapshot.catch(() => undefined);
-	return snapshot;
+	const afterLast = last.then(async () => {
+		while (ending.size > 0) await Promise.all(ending);
+		const snapshot = connectAndTake(threadId);
+		current = snapshot.catch(() => undefined);
+		return snapshot;
+	});
+	last = afterLast.catch(() => NO_ANSWER);
+	return last;
 }
 
 /**

@@ -21,13 +21,13 @@ const SLOW_START_MS = 10_000;
  * Starts workers, replaces them when they end or have done enough, and ends them. A worker goes through the phases of its
  * {@link Slot}. Only once it is gone do its jobs get their outcomes, and another worker is started.
  */
-export class WorkerLifecycle {
+export class WorkerLifecycle implements SourceListener {
 	readonly #source: WorkerSource;
 	readonly #options: PoolOptions;
 	readonly #listener: PoolListener;
 	readonly #slots: Slots;
 	readonly #clock: Clock;
-	readonly #sourceListener: SourceListener;
+	readonly message: SourceListener['message'];
 	/** `lazy`: open, and workers are added when they are needed. */
 	#phase: 'new' | 'open' | 'lazy' | 'closing' = 'new';
 	/** The first worker has loaded the tasks, or failed to. */
@@ -39,11 +39,7 @@ export class WorkerLifecycle {
 		this.#listener = listener;
 		this.#slots = slots;
 		this.#clock = clock;
-		this.#sourceListener = {
-			message: receive,
-			failing: worker => this.#onFailing(worker),
-			gone: (worker, ending) => void this.#onExit(worker, ending),
-		};
+		this.message = receive;
 		// A lazy pool may never wait for it.
 		this.#started.promise.catch(() => undefined);
 	}
@@ -73,7 +69,7 @@ export class WorkerLifecycle {
 	}
 
 	#startWorker(): Slot {
-		const slot = this.#slots.add(this.#source.make(this.#sourceListener));
+		const slot = this.#slots.add(this.#source.make(this));
 		void this.#load(slot);
 		return slot;
 	}
@@ -157,14 +153,14 @@ export class WorkerLifecycle {
 		slot.worker.end();
 	}
 
-	#onFailing(worker: PoolWorker): void {
+	failing(worker: PoolWorker): void {
 		const slot = this.#slots.byWorker.get(worker);
 		// One that loads has no chunk to lose, and is not replaced at once.
 		if (slot && slot.phase !== 'loading') slot.phase = 'ending';
 	}
 
 	/** A worker that ends while it loads is not replaced in a tight loop, nor are its jobs given back in one. */
-	async #onExit(worker: PoolWorker, ending: WorkerEnd): Promise<void> {
+	async gone(worker: PoolWorker, ending: WorkerEnd): Promise<void> {
 		const slot = this.#slots.byWorker.get(worker);
 		if (slot?.phase === 'loading') {
 			const unloadable = toUnloadable(worker, ending, this.#options.tasks);

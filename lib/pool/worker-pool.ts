@@ -177,7 +177,7 @@ export class WorkerPool implements Pool {
 	// ——— watching ———
 
 	#watch(): void {
-		if (this.#slots.areIdle) this.#stopWatch();
+		if (this.#slots.chunks.length === 0) this.#stopWatch();
 		for (const slot of this.#slots.all) {
 			const [chunk] = slot.chunks;
 			if (!chunk || (slot.phase !== 'ready' && slot.phase !== 'retiring')) continue;

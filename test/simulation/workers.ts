@@ -57,7 +57,8 @@ export class SimulatedSource implements WorkerSource {
 
 	make(listener: SourceListener): PoolWorker {
 		const worker = new SimulatedWorker(`${this.#shop.actor.name}.${++this.#made}`, this.#shop, {
-			...listener,
+			message: (own, message) => listener.message(own, message),
+			failing: own => listener.failing(own),
 			gone: (own, ending) => {
 				this.#workers.delete(worker);
 				listener.gone(own, ending);

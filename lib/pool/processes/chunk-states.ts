@@ -101,7 +101,6 @@ export type WatchdogCommand =
 
 export interface WatchdogAnswer {
 	readonly type: 'answer';
-	/** The jobs that were taken back. */
 	readonly taken?: readonly number[];
 	/** The job was told to stop. */
 	readonly isStopping?: boolean;
@@ -135,7 +134,6 @@ export class RemoteChunkStates {
 		ftruncateSync(this.file, 2 * HEAD_BYTES);
 	}
 
-	/** The state of a chunk with so many jobs. */
 	open(jobs: number): PoolChunkState {
 		return new RemoteChunkState(this, ++this.#generation, jobs);
 	}
@@ -150,13 +148,12 @@ export class RemoteChunkStates {
 		this.#pending.shift()?.(answer);
 	}
 
-	/** What the watchdog finds of the process's main thread, unless it does not answer: its process was suspended, or has ended. */
+	/** A process that was suspended, or has ended, does not answer. */
 	async examine(): Promise<Examination> {
 		const found = new Promise<Examination | undefined>(resolve => this.ask({examine: true}, ({examination}) => resolve(examination)));
 		return (await Promise.race([found, sleep(this.#clock, MAX_EXAMINATION_MS)])) ?? NO_ANSWER;
 	}
 
-	/** The process has ended. */
 	close(): void {
 		closeSync(this.file);
 	}

@@ -66,7 +66,6 @@ export interface WatchdogStart {
 	readonly regions: Regions;
 	/** Folder in which the pool waits. */
 	readonly rendezvous: string;
-	/** In which to hold a share. */
 	readonly ownerLock: string | undefined;
 	/** Of the main thread. */
 	readonly heapLimitBytes: number;
@@ -95,7 +94,7 @@ export async function startWatchdog(start: Omit<WatchdogStart, 'sent'>): Promise
 /** Before each message: how many bytes it has. */
 const LENGTH_BYTES = 4;
 
-/** Sends a serialized message. `then` is called once all of it has left this process. */
+/** Sends a serialized message; `then` is called once all of it has left this process. */
 export function writeFrame(socket: Socket, body: Uint8Array, then?: () => void): void {
 	const length = Buffer.alloc(LENGTH_BYTES);
 	length.writeUInt32LE(body.length);
@@ -105,7 +104,6 @@ export function writeFrame(socket: Socket, body: Uint8Array, then?: () => void):
 	socket.uncork();
 }
 
-/** Calls `receive` with each message that comes by the socket. */
 export function readFrames(socket: Socket, receive: (message: unknown) => void): void {
 	let parts: Buffer[] = [];
 	let size = 0;
