@@ -20,7 +20,7 @@ import {type JobTimes, PackedTimes} from '../job/packed-times.ts';
 import type {Clock} from '../support/clock.ts';
 import type {FinalMessage, OutcomesMessage} from '../worker/messages.ts';
 import type {PoolListener} from './pool.ts';
-import {isProgress} from './shapes.ts';
+import {isProgress} from './worker-reports.ts';
 import {type Examination, type PoolChunkState, type PoolWorker, UNSENT} from './worker-source.ts';
 
 /** The jobs that run, one or those of a micro-batch, and since when on the pool's steady clock. */
@@ -133,22 +133,20 @@ export class InFlightChunk {
 		this.#settle(ended);
 	}
 
-	/** Takes back those of the jobs that have not started, and gives them this outcome. */
-	takeBack(indexes: readonly number[], outcome: Outcome): void {
-		this.chunkState.takeBack(indexes, taken => this.settleTakenBack(taken, outcome));
+	/** Takes back those of the jobs that have not started, and gives them this outcome. `then` is called once the worker has obeyed. */
+	takeBack(indexes: readonly number[], outcome: Outcome, then?: () => void): void {
+		this.chunkState.takeBack(indexes, taken => {
+			this.settleTakenBack(taken, outcome);
+			then?.();
+		});
 	}
 
 	/** Gives this outcome to jobs that were taken back. */
 	settleTakenBack(indexes: readonly number[], outcome: Outcome): void {
 		const settlements = this.#markTakenBack(indexes).map(index => this.settlement(index, outcome));
+		if (settlements.length === 0) return;
 		if (this.chunkState === UNSENT) this.#shorten();
-		if (settlements.length > 0) this.#settle([toEndedGroup(settlements)]);
-	}
-
-	/** Of jobs that were taken back, settles those that were cancelled meanwhile. */
-	settleCancelled(indexes: readonly number[]): void {
-		const cancelled = indexes.filter(index => this.chunkState.stopReason(index) === 'cancelled');
-		this.settleTakenBack(cancelled, {type: 'cancelled'});
+		this.#settle([toEndedGroup(settlements)]);
 	}
 
 	/** Takes jobs out of the chunk without an outcome, for another worker. */

@@ -141,7 +141,6 @@ function uptimeOfSystem(): number {
 }
 
 interface PsRow extends ProcessState {
-	readonly pid: number;
 	readonly parent: number;
 }
 
@@ -155,12 +154,7 @@ export class PsTable implements ProcessTable {
 	async refresh(): Promise<void> {
 		this.#rows = await new Promise(resolve => {
 			const ps = execFile('ps', ['-A', '-o', 'pid=,ppid=,stat=,lstart='], {env: {...process.env, LC_ALL: 'C'}}, (_, text) => {
-				const rows = new Map(
-					text
-						.split('\n')
-						.flatMap(toRow)
-						.map(row => [row.pid, row]),
-				);
+				const rows = new Map(text.split('\n').flatMap(toRow));
 				this.#offsetMs = (rows.get(ps.pid as number)?.bornAt ?? Number.NaN) - steadyMs();
 				rows.delete(ps.pid as number);
 				resolve(rows);
@@ -174,7 +168,7 @@ export class PsTable implements ProcessTable {
 
 	childrenOf({pid, thread}: Parent): number[] {
 		if (thread !== undefined) return [];
-		return [...this.#rows.values()].filter(({parent}) => parent === pid).map(row => row.pid);
+		return [...this.#rows].flatMap(([child, {parent}]) => (parent === pid ? child : []));
 	}
 
 	async marked(): Promise<Marked> {
@@ -188,10 +182,11 @@ export class PsTable implements ProcessTable {
 	}
 }
 
-function toRow(line: string): PsRow | [] {
+/** None for an empty line. */
+function toRow(line: string): [pid: number, row: PsRow][] {
 	const [, pid, parent, state = '', bornAt = ''] = /^\s*(\d+)\s+(\d+)\s+(\S+)\s+(.+)$/.exec(line) ?? [];
 	if (pid === undefined) return [];
-	return {pid: Number(pid), parent: Number(parent), bornAt: Date.parse(bornAt), isStopped: /^[TDU]/.test(state), isDead: state.startsWith('Z')};
+	return [[Number(pid), {parent: Number(parent), bornAt: Date.parse(bornAt), isStopped: /^[TDU]/.test(state), isDead: state.startsWith('Z')}]];
 }
 
 /** The file; `undefined` if its process has ended or belongs to another user. */

@@ -47,7 +47,8 @@ export class Sharing {
 
 	#move(chunk: InFlightChunk, indexes: readonly number[]): void {
 		// A job may have been cancelled while its worker was asked for it. Another worker would not know that.
-		chunk.settleCancelled(indexes);
+		const cancelled = indexes.filter(index => chunk.chunkState.stopReason(index) === 'cancelled');
+		chunk.settleTakenBack(cancelled, {type: 'cancelled'});
 		const moved = indexes.filter(index => !chunk.takenBack.has(index));
 		const group = pickClaimed(chunk.group, moved);
 		// A payload whose memory was handed to the other worker has to be read from the store again.

@@ -1,8 +1,8 @@
 import type {StopReason} from '../job/job.ts';
 import type {Clock} from '../support/clock.ts';
 import type {InFlightChunk, RunningJobs} from './in-flight.ts';
-import {isExamination} from './shapes.ts';
 import type {Slot} from './slots.ts';
+import {isExamination} from './worker-reports.ts';
 
 /** How long a worker that has to be asked may take to answer; it is given this besides the grace when it is to stop a job. */
 export const MAX_SILENCE_MS = 2000;

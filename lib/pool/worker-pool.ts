@@ -125,10 +125,7 @@ export class WorkerPool implements Pool {
 	#askBack(chunk: InFlightChunk, indexes: readonly number[]): Promise<void> {
 		return new Promise(resolve => {
 			chunk.onEnd.push(resolve, this.#clock.after(MAX_SILENCE_MS, resolve));
-			chunk.chunkState.takeBack(indexes, taken => {
-				if (taken.length > 0) chunk.settleTakenBack(taken, {type: 'released'});
-				resolve();
-			});
+			chunk.takeBack(indexes, {type: 'released'}, resolve);
 		});
 	}
 

@@ -433,7 +433,7 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
 	},
 	'a job that was cancelled while it moves to another worker runs there': {
 		file: 'lib/pool/sharing.ts',
-		find: '\t\tchunk.settleCancelled(indexes);\n',
+		find: "\t\tchunk.settleTakenBack(cancelled, {type: 'cancelled'});\n",
 		put: '',
 		killer: ['test/pool/worker-pool.test.ts', 'a job that is cancelled while its worker is asked to share it runs in no other worker'],
 	},

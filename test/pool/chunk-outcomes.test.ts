@@ -71,7 +71,7 @@ test('each job of a report ends as the report says: suspect before stopped, stop
 		}),
 	);
 	t.deepEqual(
-		[...(group?.endings ?? [])],
+		[...(group?.endings ?? [])].sort(([a], [b]) => a - b),
 		[
 			[0, {type: 'released', suspicion: MAX_SUSPICION}],
 			[1, stoppedEnding(chunk, 2, 'timedOut', {startedAt: 5000, durationMs: 3}, FAILURE)],

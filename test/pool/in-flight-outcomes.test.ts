@@ -154,18 +154,6 @@ test('a chunk that is not sent gets shorter by what is taken back; without a job
 	t.deepEqual(listener.calls.filter(([name]) => name === 'freed').length, 1);
 });
 
-test('of jobs that were taken back, those that were told to stop because they are cancelled end so', t => {
-	const {add, listener} = setUp();
-	const chunk = add(claimedGroup(3));
-	const side = sideOf(chunk);
-	side.startMany(0, 3, 1000);
-	chunk.chunkState.tellToStop(0, 'cancelled', () => undefined);
-	chunk.chunkState.tellToStop(1, 'interrupted', () => undefined);
-	chunk.settleCancelled([0, 1, 2]);
-	t.deepEqual(listener.takeSettled(), [[1, 'cancelled']]);
-	t.deepEqual([...chunk.takenBack], [0]);
-});
-
 test('jobs that are removed for another worker get no outcome here', t => {
 	const {add, listener, open} = setUp();
 	const chunk = add(claimedGroup(3));
