@@ -136,10 +136,7 @@ export class MemoryWatch {
 		this.#freeBytes = freeBytes;
 	}
 
-	/**
-	 * How many jobs may be started if each needs `jobBytes`.
-	 * @param running jobs that run now
-	 */
+	/** How many jobs may be started if each needs `jobBytes`, while so many run. */
 	room(jobBytes: number, running: number): number {
 		if (jobBytes === 0 && this.minFreeBytes === 0) return Infinity;
 		const free = this.#freeBytes() - this.#promisedBytes();

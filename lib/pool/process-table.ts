@@ -23,7 +23,6 @@ export interface ProcessState {
 	readonly isStarting?: boolean;
 }
 
-/** The processes of this machine. */
 export interface ProcessTable {
 	/** Reads the table again, where it is read for all processes at once. */
 	refresh(): Promise<void>;

@@ -9,7 +9,6 @@ const STUCK_MS = 20;
 const STRANDED_MS = 1000;
 
 interface SharingPool {
-	/** Workers without a chunk. */
 	readonly idle: () => number;
 	readonly run: (chunk: ClaimedGroup) => void;
 }

@@ -17,7 +17,6 @@ export interface Budget {
 /** Why the pool ended a worker; `retired` after enough work. */
 export type EndReason = 'stopped' | 'blocked' | 'broken' | 'unready' | 'retired';
 
-/** A worker and its chunks. */
 export interface Slot {
 	readonly worker: PoolWorker;
 	readonly number: number;
@@ -30,13 +29,12 @@ export interface Slot {
 	phase: 'loading' | 'ready' | 'retiring' | 'ending';
 	/** The chunk that runs, and one that waits. */
 	readonly chunks: InFlightChunk[];
-	/** That it was given so far. */
+	/** Given to it so far. */
 	jobs: number;
 	readonly startedAt: number;
 	hasReported: boolean;
 	/** How often in a row the watch saw it with a chunk, running nothing and reporting nothing. */
 	quietLooks: number;
-	/** The answer to `load`. */
 	loaded?: Promise<Loaded | undefined>;
 	/** While it loads or sets up a task: cancels the report of a slow start. */
 	endPreparing?: (() => void) | undefined;

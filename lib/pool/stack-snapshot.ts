@@ -107,7 +107,7 @@ export async function examineMainThread(heapLimitBytes: number): Promise<Examina
 
 /** A connection to the inspector of one thread. */
 export interface InspectorClient {
-	/** Resolves with the answer. Stays pending if the thread does not answer. */
+	/** Stays pending if the thread does not answer. */
 	post(method: string, params?: object): Promise<unknown>;
 	/** Takes the inspector's events. Set it before the first post. */
 	onEvent: (method: string, params: never) => void;

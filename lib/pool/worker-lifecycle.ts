@@ -59,7 +59,6 @@ export class WorkerLifecycle implements SourceListener {
 		await this.#started.promise;
 	}
 
-	/** Workers that may be added. */
 	get addable(): number {
 		return this.#phase === 'lazy' ? this.#options.workers - this.#slots.byWorker.size : 0;
 	}
@@ -73,8 +72,6 @@ export class WorkerLifecycle implements SourceListener {
 		void this.#load(slot);
 		return slot;
 	}
-
-	// ——— loading ———
 
 	async #load(slot: Slot): Promise<void> {
 		const {tasks, defaults, maxValueBytes, maxCheckpointBytes, taskOutput, isolation, nice, openJobs: path} = this.#options;
@@ -112,8 +109,6 @@ export class WorkerLifecycle implements SourceListener {
 		slot.endPreparing = this.#clock.after(SLOW_START_MS, () => this.#listener.startsSlowly(slow));
 	}
 
-	// ——— ending ———
-
 	/** Replaces a worker that has done enough, once its chunks are done. */
 	retireIfDue(slot: Slot, memoryBytes: number): void {
 		const {recycle} = this.#options;
@@ -127,7 +122,6 @@ export class WorkerLifecycle implements SourceListener {
 		return this.#withinGrace(worker.request({type: 'teardown'}).catch(() => undefined));
 	}
 
-	/** Waits as long as the grace lasts. */
 	async #withinGrace(work: Promise<unknown>): Promise<void> {
 		const {promise: over, resolve} = Promise.withResolvers<void>();
 		const cancel = this.#clock.after(this.#options.graceMs, resolve);

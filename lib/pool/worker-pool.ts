@@ -139,8 +139,6 @@ export class WorkerPool implements Pool {
 		this.#stopWatch();
 	}
 
-	// ——— messages ———
-
 	#receive(worker: PoolWorker, message: unknown): void {
 		const slot = this.#slots.byWorker.get(worker);
 		// From a worker that is ended for nonsense nothing more is believed.
@@ -170,8 +168,6 @@ export class WorkerPool implements Pool {
 			this.#listener.freed();
 		}
 	}
-
-	// ——— watching ———
 
 	#watch(): void {
 		if (this.#slots.chunks.length === 0) this.#stopWatch();

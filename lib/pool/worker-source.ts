@@ -74,7 +74,6 @@ export class PoolChunkState extends ChunkState {
 		if (this.stop(index, reason)) then();
 	}
 
-	/** Looks again at what the worker shows. */
 	refresh(): void {}
 }
 

@@ -143,7 +143,6 @@ export class RemoteChunkStates {
 		this.#send(command);
 	}
 
-	/** Takes the watchdog's next answer. */
 	receive(answer: WatchdogAnswer): void {
 		this.#pending.shift()?.(answer);
 	}
