@@ -28,7 +28,7 @@ export class WorkerLifecycle implements SourceListener {
 	readonly #slots: Slots;
 	readonly #clock: Clock;
 	readonly message: SourceListener['message'];
-	/** `lazy`: open, and workers are added when they are needed. */
+	/** `lazy`: open, and the other workers start with their first chunk. */
 	#phase: 'new' | 'open' | 'lazy' | 'closing' = 'new';
 	/** The first worker has loaded the tasks, or failed to. */
 	readonly #started = Promise.withResolvers<readonly TaskInfo[]>();
@@ -44,19 +44,11 @@ export class WorkerLifecycle implements SourceListener {
 		this.#started.promise.catch(() => undefined);
 	}
 
-	/** Starts all workers. Resolves with the tasks once the first has loaded them. */
-	startAll(): Promise<readonly TaskInfo[]> {
-		this.#phase = 'open';
-		for (let count = 0; count < this.#options.workers; count++) this.#startWorker();
-		return this.#started.promise;
-	}
-
-	/** Starts a worker at once only if it is needed, and resolves when that is ready; the others start with their first chunk. */
-	async startLazily(isNeeded: boolean): Promise<void> {
-		this.#phase = 'lazy';
-		if (!isNeeded) return;
-		this.#startWorker();
-		await this.#started.promise;
+	/** Starts so many workers. Resolves with the tasks once the first has loaded them. */
+	async start(phase: 'open' | 'lazy', count: number): Promise<readonly TaskInfo[]> {
+		this.#phase = phase;
+		for (let started = 0; started < count; started++) this.#startWorker();
+		return count > 0 ? this.#started.promise : [];
 	}
 
 	get addable(): number {

@@ -57,7 +57,7 @@ export class WorkerPool implements Pool {
 	}
 
 	load(): Promise<readonly TaskInfo[]> {
-		return this.#lifecycle.startAll();
+		return this.#lifecycle.start('open', this.slots);
 	}
 
 	/**
@@ -65,8 +65,8 @@ export class WorkerPool implements Pool {
 	 * task is going to need it, and resolves when that is ready.
 	 * @throws FaenaError `SetupFailed`, `BadTasksModule`
 	 */
-	openLazily(isNeeded: boolean): Promise<void> {
-		return this.#lifecycle.startLazily(isNeeded);
+	async openLazily(isNeeded: boolean): Promise<void> {
+		await this.#lifecycle.start('lazy', isNeeded ? 1 : 0);
 	}
 
 	get size(): number {
