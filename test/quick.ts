@@ -13,7 +13,7 @@ export const QUICK: {readonly files: readonly string[]; readonly env: Readonly<R
 		'!test/store/{blobs,hostile,one-library,read-only,trusted-files}.test.ts',
 		'test/fault/laws.test.ts',
 		'test/pool/{worker-pool,worker-reports,mixed-pool,memory}.test.ts',
-		'test/pool/{chunk-outcomes,chunk-tracker,in-flight,lost-chunk,mixed-pool-choice,shapes,sharing,slots,stack-snapshot,stopping,worker-lifecycle,worker-pool-by-hand}.test.ts',
+		'test/pool/{chunk-outcomes,in-flight,in-flight-outcomes,lost-chunk,mixed-pool-choice,shapes,sharing,slots,stack-snapshot,stopping,worker-lifecycle,worker-pool-by-hand}.test.ts',
 		'test/api/*.test.ts',
 		'!test/api/{bad-input,work,work-setbacks}.test.ts',
 		'test/engine/{enqueue,cancel,retry,keys}.test.ts',

@@ -7,9 +7,8 @@ import {getHeapStatistics} from 'node:v8';
 import {MessageChannel} from 'node:worker_threads';
 import {WorkerLeftovers} from '../lib/pool/descendants.ts';
 import {MARK} from '../lib/pool/process-table.ts';
-import {ChildChunkState, createRegions} from '../lib/pool/processes/chunk-states.ts';
-import {chunkStateFileIn} from '../lib/pool/processes/control-socket.ts';
-import {startWatchdog} from '../lib/pool/processes/watchdog.ts';
+import {ChildChunkState, chunkStateFileIn, createRegions} from '../lib/pool/processes/chunk-states.ts';
+import {startWatchdog} from '../lib/pool/processes/control-socket.ts';
 import type {WorkerRequest} from '../lib/worker/messages.ts';
 import {TaskWorker} from '../lib/worker/worker.ts';
 

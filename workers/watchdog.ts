@@ -8,8 +8,9 @@ import {serialize} from 'node:v8';
 import {parentPort, workerData} from 'node:worker_threads';
 import {Descendants} from '../lib/pool/descendants.ts';
 import {MARK} from '../lib/pool/process-table.ts';
-import {readFrames, removeRendezvous, socketIn, writeFrame} from '../lib/pool/processes/control-socket.ts';
-import {examineMainThread, obey, type WatchdogAnswer, type WatchdogCommand, type WatchdogStart} from '../lib/pool/processes/watchdog.ts';
+import {obey, type WatchdogAnswer, type WatchdogCommand} from '../lib/pool/processes/chunk-states.ts';
+import {readFrames, removeRendezvous, socketIn, type WatchdogStart, writeFrame} from '../lib/pool/processes/control-socket.ts';
+import {examineMainThread} from '../lib/pool/stack-snapshot.ts';
 import {shareLock} from '../lib/store/sqlite/owner-lock.ts';
 
 const {sent, rendezvous, ownerLock, regions, heapLimitBytes} = workerData as WatchdogStart;

@@ -11,7 +11,7 @@ const DYING_MS = 1000;
 const REAPING_MS = 100;
 
 /** The root of a tree of processes, which is not stopped or killed itself. */
-export interface Root extends Parent {
+interface Root extends Parent {
 	/** The mark in the environment of the processes that it started. */
 	readonly mark?: string | undefined;
 }
@@ -47,20 +47,18 @@ export class Descendants {
 		this.#searchingMs = searchingMs;
 	}
 
-	/** The descendants of a worker that has ended: those found before, and those with its mark. The worker's own pid may be reused by now. */
-	static ofEnded(mark: string, before?: Descendants): Descendants {
-		const descendants = new Descendants({pid: process.pid, thread: 0, mark});
-		if (before) for (const [pid, bornAt] of before.#found) descendants.#found.set(pid, bornAt);
-		return descendants;
+	/** Kills what a worker with this mark has left behind; its own pid may be reused by now. Resolves with false if some may live. */
+	static endOrphans(mark: string): Promise<boolean> {
+		return new Descendants({pid: process.pid, thread: 0, mark}).end().catch(() => false);
 	}
 
 	/** Stops the descendants of the root, until a round finds no others. */
 	async stop(): Promise<void> {
 		const until = steadyMs() + this.#searchingMs;
-		this.#isComplete = await this.#round(until);
-		while (!this.#isComplete && steadyMs() < until) {
-			await pause(1);
+		for (;;) {
 			this.#isComplete = await this.#round(until);
+			if (this.#isComplete || steadyMs() >= until) return;
+			await pause();
 		}
 	}
 
@@ -72,7 +70,7 @@ export class Descendants {
 	/** Waits until the root has reaped its dead children. A root that computes does not within this time; they stay in the table as zombies. */
 	async reap(): Promise<void> {
 		const until = steadyMs() + REAPING_MS;
-		while (this.#table.childrenOf(this.#root).some(pid => this.#found.has(pid)) && steadyMs() < until) await pause(1);
+		while (this.#table.childrenOf(this.#root).some(pid => this.#found.has(pid)) && steadyMs() < until) await pause();
 	}
 
 	/** Kills all descendants, also those found by their mark. Resolves once they are dead; with false if some may live. */
@@ -84,7 +82,7 @@ export class Descendants {
 			if (this.#living().length === 0) return this.#isComplete;
 			if (steadyMs() > until) return false;
 			this.kill();
-			await pause(1);
+			await pause();
 		}
 	}
 
@@ -100,7 +98,7 @@ export class Descendants {
 			const marked = await this.#table.marked(mark, seen);
 			for (const pid of marked.pids) this.#marked.set(pid, this.#table.stateOf(pid)?.bornAt ?? Number.NaN);
 			if (marked.pids.length > 0) await this.stop();
-			else if (!marked.areAll) await pause(1);
+			else if (!marked.areAll) await pause();
 			areAll = marked.areAll && marked.pids.length === 0;
 		}
 		this.#isComplete &&= areAll;
@@ -171,14 +169,14 @@ export class WorkerLeftovers implements Leftovers {
 
 	async end(since: number): Promise<void> {
 		const startedAt = this.#table.momentAgo(() => monotonicMs() - since);
-		const isOlder = (pid: number, bornAt: number) => bornAt < startedAt || this.#helpers.get(pid) === bornAt;
-		const descendants = new Descendants(this.#root, this.#table, (pid, {bornAt}) => isOlder(pid, bornAt), SEARCHING_IN_WORKER_MS);
+		const isSpared = (pid: number, {bornAt}: ProcessState) => bornAt < startedAt || this.#helpers.get(pid) === bornAt;
+		const descendants = new Descendants(this.#root, this.#table, isSpared, SEARCHING_IN_WORKER_MS);
 		if (!(await descendants.end())) process.stderr.write('faena: processes of a job that was stopped may still live; they could not all be found or killed\n');
 	}
 }
 
 /** Does nothing if the process has ended, or runs with rights that this program doesn't have. */
-export function signal(pid: number, name: 'SIGSTOP' | 'SIGKILL'): void {
+function signal(pid: number, name: 'SIGSTOP' | 'SIGKILL'): void {
 	try {
 		kill(pid, name);
 	} catch {
@@ -186,6 +184,6 @@ export function signal(pid: number, name: 'SIGSTOP' | 'SIGKILL'): void {
 	}
 }
 
-function pause(ms: number): Promise<void> {
-	return new Promise(resolve => void setTimeout(resolve, ms));
+function pause(): Promise<void> {
+	return new Promise(resolve => void setTimeout(resolve, 1));
 }

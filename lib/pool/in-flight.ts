@@ -1,9 +1,25 @@
-import type {JobUpdate, Outcome, Settlement} from '../job/claim.ts';
-import {type ClaimedGroup, claimAt, type EndedGroup, idAt, indexOf, pickClaimed, sizeOf} from '../job/group.ts';
-import type {JobId, Progress} from '../job/job.ts';
+import type {Claim, Ending, JobUpdate, Outcome, Settlement} from '../job/claim.ts';
+import type {FailureRecord, PostMortem} from '../job/failure.ts';
+import {
+	type ClaimedGroup,
+	claimAt,
+	claimedJobAt,
+	type EndedGroup,
+	executionsOf,
+	idAt,
+	indexOf,
+	pickClaimed,
+	pickEnded,
+	sizeOf,
+	toEndedGroup,
+	withEndings,
+} from '../job/group.ts';
+import {type JobId, MAX_SUSPICION, type Progress, type StopReason} from '../job/job.ts';
+import {countOf, type JobTimes, PackedTimes} from '../job/packed.ts';
 import type {Clock} from '../support/clock.ts';
-import type {ChunkMessage} from '../worker/messages.ts';
-import {isProgress} from './shapes.ts';
+import type {FinalMessage, OutcomesMessage} from '../worker/messages.ts';
+import type {PoolListener} from './pool.ts';
+import {isProgress} from './worker-reports.ts';
 import {type Examination, type PoolChunkState, type PoolWorker, UNSENT} from './worker-source.ts';
 
 /** The jobs that run, one or those of a micro-batch, and since when on the pool's steady clock. */
@@ -13,50 +29,61 @@ export interface RunningJobs {
 }
 
 /**
- * A chunk that a worker has, until each of its jobs has an outcome. The worker reports its jobs in order; a later message
- * confirms what it reported:
- *
- *     confirmedUpTo ≤ reported ≤ size
+ * A chunk that a worker has, until each of its jobs has exactly one outcome: what the worker reports, that it was taken back, or what follows
+ * from the loss of the worker. The worker reports its jobs in order, up to the index `reported`; a later message confirms what it reported, up
+ * to `confirmedUpTo`, and only then are the outcomes passed on.
  */
 export class InFlightChunk {
 	readonly number: number;
 	readonly worker: PoolWorker;
 	readonly givenAt: number;
-	/** Jobs that are taken back before the chunk is sent leave it. */
 	group: ClaimedGroup;
 	/** {@link UNSENT} until the worker has loaded its tasks. */
 	chunkState: PoolChunkState = UNSENT;
 	/** `released`: jobs that come back go to no other worker. `interrupted`: running jobs are stopped as well. */
 	intent: 'run' | 'released' | 'interrupted' = 'run';
-	/** Jobs before this index were reported; */
+	/** Jobs without an outcome. */
+	open: number;
 	reported = 0;
-	/** jobs before this one are confirmed, and their outcomes were passed on; */
 	confirmedUpTo = 0;
-	/** the outcomes of those between wait here. */
+	/** The outcomes of the jobs between the two. */
 	unconfirmed: EndedGroup[] = [];
 	/** Indexes of jobs that were taken back. */
 	readonly takenBack = new Set<number>();
 	/** By index, of jobs that were told to stop: when their grace ends. */
 	readonly deadlines = new Map<number, number>();
-	/** The last progress of each job, by index. */
+	/** By index. */
 	readonly progress = new Map<number, Progress>();
 	/** What was found of the worker before it was ended for a stuck job. */
 	examination: Examination | undefined;
 	/** The impossible thing that the worker reported, for which it is ended. */
 	nonsense: string | undefined;
-	#startNoted = -1;
-	#progressNoted = {index: -1, version: 0};
-	readonly #onEnd: (() => void)[] = [];
+	/** Called once nothing more comes of this chunk. */
+	readonly onEnd: (() => void)[] = [];
+	readonly #listener: PoolListener;
+	readonly #clock: Clock;
+	#startTold = -1;
+	#progressTold = {index: -1, version: 0};
 
-	constructor(number: number, worker: PoolWorker, group: ClaimedGroup, givenAt: number) {
+	constructor(number: number, worker: PoolWorker, group: ClaimedGroup, listener: PoolListener, clock: Clock) {
 		this.number = number;
 		this.worker = worker;
 		this.group = group;
-		this.givenAt = givenAt;
+		this.open = this.size;
+		this.givenAt = clock.steadyMs();
+		this.#listener = listener;
+		this.#clock = clock;
 	}
 
 	get size(): number {
 		return sizeOf(this.group);
+	}
+
+	/** Those in this range that were not taken back. */
+	indexes(from = 0, to = this.size): number[] {
+		const indexes: number[] = [];
+		for (let index = from; index < to; index++) if (!this.takenBack.has(index)) indexes.push(index);
+		return indexes;
 	}
 
 	idAt(index: number): JobId {
@@ -67,8 +94,7 @@ export class InFlightChunk {
 	running(): RunningJobs | undefined {
 		const running = this.chunkState.running();
 		if (!running || running.index + running.count <= this.reported) return undefined;
-		const {index: first, count, since} = running;
-		return {indexes: Array.from({length: count}, (_, offset) => first + offset).filter(index => !this.takenBack.has(index)), since};
+		return {indexes: this.indexes(running.index, running.index + running.count), since: running.since};
 	}
 
 	/** The index of a job without an outcome; -1 if the chunk does not have it. */
@@ -79,64 +105,171 @@ export class InFlightChunk {
 
 	/** This share of the jobs that have not started, from the end: the worker comes from the beginning. */
 	waiting(share = 1): number[] {
-		const waiting = Array.from({length: this.size}, (_, index) => index).filter(index => !this.takenBack.has(index) && this.chunkState.isFree(index));
+		const waiting = this.indexes().filter(index => this.chunkState.isFree(index));
 		return waiting.slice(Math.floor(waiting.length * (1 - share)));
 	}
 
-	/** Marks these jobs as taken back; returns those that were not before. */
-	markTakenBack(indexes: readonly number[]): number[] {
-		const fresh = indexes.filter(index => !this.takenBack.has(index));
-		for (const index of fresh) this.takenBack.add(index);
-		return fresh;
+	send(): void {
+		const {number, worker, group, size} = this;
+		this.chunkState = worker.chunkState(size);
+		// A request that fails is that of a worker that ended.
+		void worker.request({type: 'chunk', chunk: number, chunkState: this.chunkState.address, group}).catch(() => undefined);
 	}
 
-	/** Before the chunk is sent: lets the jobs go that were taken back. */
-	shorten(): void {
-		const left = Array.from({length: this.size}, (_, index) => index).filter(index => !this.takenBack.has(index));
-		this.group = pickClaimed(this.group, left);
-		this.takenBack.clear();
+	/** Keeps reported outcomes until they are confirmed. */
+	report(message: OutcomesMessage): void {
+		const reported = reportedBy(this, message);
+		if (reported) this.unconfirmed.push(reported);
+		this.reported = message.first + countOf(message.values);
+	}
+
+	/** Passes on what was reported. */
+	confirm({failures, isLast}: Pick<FinalMessage, 'failures' | 'isLast'>): void {
+		const ended = failures ? this.unconfirmed.map(group => withFailures(this, group, failures)) : this.unconfirmed;
+		this.unconfirmed = [];
+		this.confirmedUpTo = this.reported;
+		if (isLast) this.#end();
+		this.#settle(ended);
+	}
+
+	/** Takes back those of the jobs that have not started, and gives them this outcome. `then` is called once the worker has obeyed. */
+	takeBack(indexes: readonly number[], outcome: Outcome, then?: () => void): void {
+		this.chunkState.takeBack(indexes, taken => {
+			this.settleTakenBack(taken, outcome);
+			then?.();
+		});
+	}
+
+	/** Gives this outcome to jobs that were taken back. */
+	settleTakenBack(indexes: readonly number[], outcome: Outcome): void {
+		const settlements = this.#markTakenBack(indexes).map(index => this.settlement(index, outcome));
+		if (settlements.length === 0) return;
+		if (this.chunkState === UNSENT) this.#shorten();
+		this.#settle([toEndedGroup(settlements)]);
+	}
+
+	/** Takes jobs out of the chunk without an outcome, for another worker. */
+	remove(indexes: readonly number[]): void {
+		this.open -= this.#markTakenBack(indexes).length;
+	}
+
+	/** The worker is gone: passes on what it reported, and these outcomes of the other jobs. */
+	lose(others: readonly Settlement[]): void {
+		this.#end();
+		this.#settle(others.length > 0 ? [...this.unconfirmed, toEndedGroup(others)] : this.unconfirmed);
 	}
 
 	settlement(index: number, outcome: Outcome): Settlement {
 		return {...claimAt(this.group, index), outcome};
 	}
 
-	update(index: number, said: Omit<JobUpdate, 'id' | 'lease' | 'execution'>): JobUpdate {
-		return {...claimAt(this.group, index), ...said};
+	tell(index: number, update: Omit<JobUpdate, keyof Claim>): void {
+		if (update.progress) this.progress.set(index, update.progress);
+		this.#listener.updated({...claimAt(this.group, index), ...update});
 	}
 
-	/** Says once of jobs that have run for long that they run. */
-	newStarts({indexes, since}: RunningJobs, clock: Clock): JobUpdate[] {
+	/** Tells once of jobs that have run for long that they run. */
+	tellStarts({indexes, since}: RunningJobs): void {
 		const [first = -1] = indexes;
-		if (this.#startNoted === first) return [];
-		this.#startNoted = first;
-		const startedAt = Math.round(clock.now() - (clock.steadyMs() - since));
-		return indexes.map(index => this.update(index, {startedAt}));
+		if (this.#startTold === first) return;
+		this.#startTold = first;
+		const startedAt = Math.round(this.#clock.now() - (this.#clock.steadyMs() - since));
+		for (const index of indexes) this.tell(index, {startedAt});
 	}
 
-	/** The progress of the running job since the last call. */
-	newProgress(): JobUpdate | undefined {
+	/** Tells the progress of the running job, if there is some since the last call. */
+	tellProgress(): void {
 		const index = this.chunkState.running()?.index;
 		const shown = this.chunkState.progress();
-		if (!shown || index === undefined) return undefined;
+		if (!shown || index === undefined) return;
 		const {version, ...progress} = shown;
-		if (!isProgress(progress)) return undefined;
-		if (this.#progressNoted.index === index && this.#progressNoted.version === version) return undefined;
-		this.#progressNoted = {index, version};
-		this.progress.set(index, progress);
-		return this.update(index, {progress});
+		if (!isProgress(progress) || (this.#progressTold.index === index && this.#progressTold.version === version)) return;
+		this.#progressTold = {index, version};
+		this.tell(index, {progress});
 	}
 
-	/** Calls it once nothing more comes of this chunk. */
-	onEnd(call: () => void): void {
-		this.#onEnd.push(call);
+	/** Returns those that were not marked before. */
+	#markTakenBack(indexes: readonly number[]): number[] {
+		const fresh = indexes.filter(index => !this.takenBack.has(index));
+		for (const index of fresh) this.takenBack.add(index);
+		return fresh;
 	}
 
-	end(): void {
-		for (const call of this.#onEnd) call();
+	/** Before it is sent: lets the jobs go that were taken back. */
+	#shorten(): void {
+		this.group = pickClaimed(this.group, this.indexes());
+		this.takenBack.clear();
+		if (this.size > 0) return;
+		this.#end();
+		this.#listener.freed();
+	}
+
+	#end(): void {
+		for (const call of this.onEnd) call();
+	}
+
+	#settle(ended: readonly EndedGroup[]): void {
+		this.open -= ended.reduce((jobs, group) => jobs + sizeOf(group), 0);
+		if (ended.length > 0) this.#listener.ended(this.group.task, ended);
 	}
 }
 
-export function toMessage({number, chunkState, group}: InFlightChunk): ChunkMessage {
-	return {type: 'chunk', chunk: number, chunkState: chunkState.address, group};
+/** The times of a job that started. */
+type RunTimes = Pick<JobTimes, 'startedAt' | 'durationMs'>;
+
+/** The executions in a worker's message, without those of jobs that were taken back. */
+export function reportedBy(chunk: InFlightChunk, message: OutcomesMessage): EndedGroup | undefined {
+	const {first, values, times} = message;
+	const group = {...executionsOf(chunk.group, first, first + countOf(values)), values, times, endings: endingsOf(chunk, message)};
+	if (chunk.takenBack.size === 0) return group;
+	const left = chunk.indexes(first, first + sizeOf(group)).map(index => index - first);
+	return left.length === 0 ? undefined : left.length === sizeOf(group) ? group : pickEnded(group, left);
+}
+
+/** How the executions of a message ended that did not simply return, by index in the message. */
+function endingsOf(chunk: InFlightChunk, message: OutcomesMessage): Map<number, Ending> | undefined {
+	const {first, values, failures, stops, suspects, enqueues} = message;
+	const endings = new Map<number, Ending>();
+	for (const [index, enqueue] of enqueues ?? []) endings.set(index - first, {type: 'returned', enqueue});
+	// A job that still runs may have failed already.
+	for (const [index, error] of failures ?? []) if (index < first + countOf(values)) endings.set(index - first, {type: 'threw', error});
+	for (const [index, reason] of stops ?? []) {
+		const times = new PackedTimes(message.times).at(index - first);
+		endings.set(index - first, stoppedEnding(chunk, index, reason, times, failures?.get(index)));
+	}
+	for (const index of suspects ?? []) endings.set(index - first, {type: 'released', suspicion: MAX_SUSPICION});
+	return endings.size > 0 ? endings : undefined;
+}
+
+/** The group, but for jobs whose failure came to light after they had returned. */
+export function withFailures(chunk: InFlightChunk, group: EndedGroup, failures: ReadonlyMap<number, FailureRecord>): EndedGroup {
+	const endings = new Map<number, Ending>();
+	for (const [of, error] of failures) {
+		const index = indexOf(group, chunk.idAt(of));
+		const hasReturned = index >= 0 && (group.endings?.get(index)?.type ?? 'returned') === 'returned';
+		if (hasReturned) endings.set(index, {type: 'threw', error});
+	}
+	return endings.size > 0 ? withEndings(group, endings) : group;
+}
+
+/** How a job ended that was told to stop, by itself or with its worker. */
+export function stoppedEnding(
+	chunk: InFlightChunk,
+	index: number,
+	reason: StopReason,
+	times: RunTimes,
+	failure?: FailureRecord,
+): Exclude<Ending, {readonly type: 'returned'}> {
+	if (reason === 'interrupted') return {type: 'released'};
+	const after = `after ${(times.durationMs / 1000).toFixed(3)} s`;
+	const detail = {...(failure?.reason === 'threw' && {causes: [failure]}), postMortem: postMortemOf(chunk, index, times, reason !== 'cancelled')};
+	if (reason === 'cancelled') return {type: 'cancelled', error: {reason, name: 'Cancelled', message: `Cancelled while running, ${after}.`, ...detail}};
+	const message = `Stopped ${after}: the timeout is ${(chunk.group.policy.timeoutMs ?? 0) / 1000} s.`;
+	return {type: 'timedOut', error: {reason, name: 'TimedOut', message, ...detail}};
+}
+
+export function postMortemOf(chunk: InFlightChunk, index: number, {startedAt, durationMs}: RunTimes, isCharged: boolean): PostMortem {
+	const {execution, attempts} = claimedJobAt(chunk.group, index);
+	const progress = chunk.progress.get(index);
+	return {execution, attempt: attempts + (isCharged ? 1 : 0), startedAt, durationMs, ...(progress && {progress}), ...chunk.examination};
 }

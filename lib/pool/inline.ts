@@ -1,12 +1,12 @@
 import {setImmediate as nextTurn} from 'node:timers/promises';
-import type {PoolOptions, Recycle} from '../job/options.ts';
+import type {PoolOptions} from '../job/options.ts';
 import {type Clock, systemClock} from '../support/clock.ts';
 import {ChunkState} from '../worker/chunk-state.ts';
-import type {WorkerMessage, WorkerRequest} from '../worker/messages.ts';
+import type {WorkerRequest} from '../worker/messages.ts';
 import {TaskWorker} from '../worker/worker.ts';
 import type {PoolListener} from './pool.ts';
 import {WorkerPool} from './worker-pool.ts';
-import {type Examination, MAX_JOBS, type PoolWorker, SharedChunkState, type SourceListener, type WorkerSource} from './worker-source.ts';
+import {PoolChunkState, type SourceListener, type WorkerSource} from './worker-source.ts';
 
 /**
  * Runs tasks in the caller's own thread, for debugging and tests: breakpoints work and stack traces are whole. While a task
@@ -14,63 +14,33 @@ import {type Examination, MAX_JOBS, type PoolWorker, SharedChunkState, type Sour
  * task through its context only, and a task that computes not before it lets the event loop turn.
  */
 export function inlinePool(options: PoolOptions, listener: PoolListener, clock: Clock = systemClock): WorkerPool {
-	return new WorkerPool(new InlineSource(clock.now), {...options, recycle: NEVER}, listener, undefined, clock);
+	const source: WorkerSource<ReturnType<typeof inlineWorker>> = {
+		make: own => inlineWorker(own, clock.now),
+		close: async workers => workers.forEach(({close}) => void close()),
+	};
+	// The caller can't be replaced.
+	const recycle = {jobs: Infinity, ageMs: Infinity, memoryBytes: Infinity};
+	return new WorkerPool(source, {...options, recycle}, listener, undefined, clock);
 }
 
-/** The caller can't be replaced. */
-const NEVER: Recycle = {jobs: Infinity, ageMs: Infinity, memoryBytes: Infinity};
-
-class InlineSource implements WorkerSource {
-	readonly maxJobs = MAX_JOBS;
-	readonly #now: () => number;
-	readonly #workers: InlineWorker[] = [];
-
-	constructor(now: () => number) {
-		this.#now = now;
-	}
-
-	start(count: number, listener: SourceListener): void {
-		for (let index = 0; index < count; index++) this.#workers.push(new InlineWorker(listener, this.#now));
-		for (const worker of this.#workers) listener.joined(worker);
-	}
-
-	async close(): Promise<void> {
-		for (const worker of this.#workers) worker.close();
-	}
-}
-
-class InlineWorker implements PoolWorker {
-	readonly kind = 'caller';
-	readonly #worker: TaskWorker;
-
-	constructor(listener: SourceListener, now: () => number) {
-		this.#worker = new TaskWorker({
-			kind: 'inline',
-			now,
-			post: (message: WorkerMessage) => listener.message(this, message),
-			openChunkState: address => new ChunkState(address as SharedArrayBuffer),
-		});
-	}
-
-	chunkState(jobs: number): SharedChunkState {
-		return new SharedChunkState(jobs);
-	}
-
-	async request(request: WorkerRequest): Promise<unknown> {
-		// As with other workers, nothing happens before the pool's call has returned.
-		await nextTurn();
-		return this.#worker.handle(request);
-	}
-
-	async examine(): Promise<Examination> {
-		return {};
-	}
-
-	end(): boolean {
-		return false;
-	}
-
-	close(): void {
-		this.#worker.close();
-	}
+function inlineWorker(listener: SourceListener, now: () => number) {
+	const worker = {
+		kind: 'caller' as const,
+		chunkState: PoolChunkState.create,
+		async request(request: WorkerRequest): Promise<unknown> {
+			// As with other workers, nothing happens before the pool's call has returned.
+			await nextTurn();
+			return tasks.handle(request);
+		},
+		examine: async () => ({}),
+		end: () => undefined,
+		close: () => tasks.close(),
+	};
+	const tasks = new TaskWorker({
+		kind: 'inline',
+		now,
+		post: message => listener.message(worker, message),
+		openChunkState: address => new ChunkState(address as SharedArrayBuffer),
+	});
+	return worker;
 }

@@ -21,7 +21,6 @@ export class MixedPool implements Pool {
 	readonly #listener: PoolListener;
 	readonly #budget: Budget;
 	readonly #memory: MemoryWatch;
-	readonly #watchesMemory: boolean;
 	readonly #pools: Readonly<Record<'thread' | 'process', WorkerPool>>;
 	readonly #usual: 'thread' | 'process';
 	#tasks: ReadonlyMap<string, TaskInfo['options']> = new Map();
@@ -34,7 +33,6 @@ export class MixedPool implements Pool {
 		this.#listener = listener;
 		this.#budget = {slots: options.workers, busy: 0};
 		this.#memory = new MemoryWatch(options.minFreeMemoryBytes, monotonicMs, freeBytes);
-		this.#watchesMemory = options.minFreeMemoryBytes > 0;
 		this.#usual = options.isolation === 'process' ? 'process' : 'thread';
 		this.#pools = {thread: threadPool(options, listener, this.#budget), process: processPool(options, listener, this.#budget)};
 	}
@@ -44,12 +42,12 @@ export class MixedPool implements Pool {
 		this.#tasks = new Map(infos.map(({name, options}) => [name, options]));
 		if (this.#usual === 'thread') await this.#pools.process.openLazily(infos.some(({options}) => options.isolation === 'process'));
 		else if (infos.some(({options}) => options.isolation === 'thread')) await this.#pools.thread.load();
-		if (this.#watchesMemory || infos.some(({options}) => options.memoryBytes)) this.#timer = setInterval(() => this.#look(), LOOK_EVERY_MS).unref();
+		if (this.#memory.minFreeBytes > 0 || infos.some(({options}) => options.memoryBytes)) this.#timer = setInterval(() => this.#look(), LOOK_EVERY_MS).unref();
 		return infos;
 	}
 
 	get size(): number {
-		return this.#sum(pool => pool.size);
+		return this.#pools.thread.size + this.#pools.process.size;
 	}
 
 	maxJobs(lane: Lane): number {
@@ -99,7 +97,7 @@ export class MixedPool implements Pool {
 
 	#stopYoungest(): void {
 		const running = Object.values(this.#pools).flatMap(pool => pool.running());
-		const youngest = running.toSorted((a, b) => b.since - a.since)[0];
+		const [youngest] = running.sort((a, b) => b.since - a.since);
 		// One that is still being stopped will free its memory soon.
 		if (!youngest || youngest.since === this.#stoppedSince) return;
 		this.#stoppedSince = youngest.since;
@@ -113,10 +111,6 @@ export class MixedPool implements Pool {
 	#memoryOf({task}: Pick<Lane, 'task'>): number {
 		return this.#tasks.get(task)?.memoryBytes ?? 0;
 	}
-
-	#sum(of: (pool: WorkerPool) => number): number {
-		return of(this.#pools.thread) + of(this.#pools.process);
-	}
 }
 
 /** A job may take this long until the system's figure shows the memory that it needs. */
@@ -129,7 +123,7 @@ const STOP_EVERY_MS = 1000;
  * is short while nothing runs, that has other reasons.
  */
 export class MemoryWatch {
-	readonly #minFreeBytes: number;
+	readonly minFreeBytes: number;
 	readonly #freeBytes: () => number;
 	readonly #now: () => number;
 	#started: {readonly at: number; readonly bytes: number}[] = [];
@@ -137,20 +131,17 @@ export class MemoryWatch {
 
 	/** @param freeBytes the free memory of the system or the container */
 	constructor(minFreeBytes: number, now: () => number, freeBytes: () => number) {
-		this.#minFreeBytes = minFreeBytes;
+		this.minFreeBytes = minFreeBytes;
 		this.#now = now;
 		this.#freeBytes = freeBytes;
 	}
 
-	/**
-	 * How many jobs may be started if each needs `jobBytes`.
-	 * @param running jobs that run now
-	 */
+	/** How many jobs may be started if each needs `jobBytes`, while so many run. */
 	room(jobBytes: number, running: number): number {
-		if (jobBytes === 0 && this.#minFreeBytes === 0) return Infinity;
+		if (jobBytes === 0 && this.minFreeBytes === 0) return Infinity;
 		const free = this.#freeBytes() - this.#promisedBytes();
-		const room = jobBytes === 0 ? Infinity : Math.floor((free - this.#minFreeBytes) / jobBytes);
-		return Math.max(free < this.#minFreeBytes ? 0 : room, running === 0 ? 1 : 0);
+		const room = jobBytes === 0 ? Infinity : Math.floor((free - this.minFreeBytes) / jobBytes);
+		return Math.max(free < this.minFreeBytes ? 0 : room, running === 0 ? 1 : 0);
 	}
 
 	/** A job was started that may need this much. */
@@ -160,8 +151,8 @@ export class MemoryWatch {
 
 	/** True if one of the running jobs should be stopped; then not again for a second. */
 	mustStop(running: number): boolean {
-		if (this.#minFreeBytes === 0 || running < 2 || this.#now() - this.#stoppedAt < STOP_EVERY_MS) return false;
-		if (this.#freeBytes() >= this.#minFreeBytes / 2) return false;
+		if (this.minFreeBytes === 0 || running < 2 || this.#now() - this.#stoppedAt < STOP_EVERY_MS) return false;
+		if (this.#freeBytes() >= this.minFreeBytes / 2) return false;
 		this.#stoppedAt = this.#now();
 		return true;
 	}

@@ -19,13 +19,10 @@ export interface ProcessState {
 	readonly isStopped: boolean;
 	/** It has ended, and its parent has not reaped it yet. */
 	readonly isDead: boolean;
-	/** Its session, where that is known. */
-	readonly session?: number;
 	/** It is in the middle of `exec`: the new program has no environment yet. */
 	readonly isStarting?: boolean;
 }
 
-/** The processes of this machine. */
 export interface ProcessTable {
 	/** Reads the table again, where it is read for all processes at once. */
 	refresh(): Promise<void>;
@@ -34,15 +31,17 @@ export interface ProcessTable {
 	childrenOf(parent: Parent): number[];
 	/**
 	 * Processes in this session that were started with this {@link MARK}; none where environments can't be read. Looks only at processes that
-	 * are not in `seen`, and adds them to it. `areAll` is false if a process ended before it was looked at, since it may have started
-	 * another, or has no environment yet: the next call looks at it again.
+	 * are not in `seen`, and adds them to it.
 	 */
-	marked(mark: string, seen: Set<number>): Promise<{readonly pids: readonly number[]; readonly areAll: boolean}>;
-	/**
-	 * The moment so many milliseconds ago on the clock of {@link ProcessState.bornAt}, or a little earlier: it calls `elapsedMs` after it has
-	 * read the clock. Call it after {@link refresh}.
-	 */
+	marked(mark: string, seen: Set<number>): Promise<Marked>;
+	/** So long ago on the clock of `bornAt`, or a little earlier: it calls `elapsedMs` after it has read the clock. Call it after `refresh`. */
 	momentAgo(elapsedMs: () => number): number;
+}
+
+export interface Marked {
+	readonly pids: readonly number[];
+	/** False if a process ended before it was looked at, since it may have started another, or has no environment yet: the next call looks again. */
+	readonly areAll: boolean;
 }
 
 /** The id of the calling thread in the operating system; 0 where it isn't known. */
@@ -60,7 +59,6 @@ export function asWorkerThread(claimed: number): number {
 	return isOther && read(`/proc/self/task/${claimed}/stat`) ? claimed : 0;
 }
 
-/** The process table of this platform. */
 export function openProcessTable(): ProcessTable {
 	return read('/proc/thread-self/children') === undefined ? new PsTable() : new ProcTable();
 }
@@ -105,7 +103,7 @@ export class ProcTable implements ProcessTable {
 		return threads.flatMap(each => numbers(read(`/proc/${pid}/task/${each}/children`)?.toString('latin1').split(' ') ?? []));
 	}
 
-	async marked(mark: string, seen: Set<number>): Promise<{readonly pids: readonly number[]; readonly areAll: boolean}> {
+	async marked(mark: string, seen: Set<number>): Promise<Marked> {
 		const pids: number[] = [];
 		const session = this.stateOf(process.pid)?.session;
 		let areAll = true;
@@ -142,7 +140,6 @@ function uptimeOfSystem(): number {
 }
 
 interface PsRow extends ProcessState {
-	readonly pid: number;
 	readonly parent: number;
 }
 
@@ -156,12 +153,7 @@ export class PsTable implements ProcessTable {
 	async refresh(): Promise<void> {
 		this.#rows = await new Promise(resolve => {
 			const ps = execFile('ps', ['-A', '-o', 'pid=,ppid=,stat=,lstart='], {env: {...process.env, LC_ALL: 'C'}}, (_, text) => {
-				const rows = new Map(
-					text
-						.split('\n')
-						.flatMap(toRow)
-						.map(row => [row.pid, row]),
-				);
+				const rows = new Map(text.split('\n').flatMap(toRow));
 				this.#offsetMs = (rows.get(ps.pid as number)?.bornAt ?? Number.NaN) - steadyMs();
 				rows.delete(ps.pid as number);
 				resolve(rows);
@@ -175,10 +167,10 @@ export class PsTable implements ProcessTable {
 
 	childrenOf({pid, thread}: Parent): number[] {
 		if (thread !== undefined) return [];
-		return [...this.#rows.values()].filter(({parent}) => parent === pid).map(row => row.pid);
+		return [...this.#rows].flatMap(([child, {parent}]) => (parent === pid ? child : []));
 	}
 
-	async marked(): Promise<{readonly pids: readonly number[]; readonly areAll: boolean}> {
+	async marked(): Promise<Marked> {
 		return {pids: [], areAll: true};
 	}
 
@@ -189,10 +181,11 @@ export class PsTable implements ProcessTable {
 	}
 }
 
-function toRow(line: string): PsRow | [] {
+/** None for an empty line. */
+function toRow(line: string): [pid: number, row: PsRow][] {
 	const [, pid, parent, state = '', bornAt = ''] = /^\s*(\d+)\s+(\d+)\s+(\S+)\s+(.+)$/.exec(line) ?? [];
 	if (pid === undefined) return [];
-	return {pid: Number(pid), parent: Number(parent), bornAt: Date.parse(bornAt), isStopped: /^[TDU]/.test(state), isDead: state.startsWith('Z')};
+	return [[Number(pid), {parent: Number(parent), bornAt: Date.parse(bornAt), isStopped: /^[TDU]/.test(state), isDead: state.startsWith('Z')}]];
 }
 
 /** The file; `undefined` if its process has ended or belongs to another user. */

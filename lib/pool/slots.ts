@@ -17,11 +17,10 @@ export interface Budget {
 /** Why the pool ended a worker; `retired` after enough work. */
 export type EndReason = 'stopped' | 'blocked' | 'broken' | 'unready' | 'retired';
 
-/** A worker and its chunks. */
 export interface Slot {
 	readonly worker: PoolWorker;
 	readonly number: number;
-	/** Index of its cell in the file of open jobs. */
+	/** Index in the file of open jobs. */
 	readonly cell: number;
 	/**
 	 * `loading` its tasks module: a chunk that it was started for stays with the pool until then; then `ready`. `retiring` when it gets
@@ -30,14 +29,12 @@ export interface Slot {
 	phase: 'loading' | 'ready' | 'retiring' | 'ending';
 	/** The chunk that runs, and one that waits. */
 	readonly chunks: InFlightChunk[];
-	/** Jobs it was given so far. */
+	/** Given to it so far. */
 	jobs: number;
 	readonly startedAt: number;
-	/** It has reported a job. */
 	hasReported: boolean;
 	/** How often in a row the watch saw it with a chunk, running nothing and reporting nothing. */
 	quietLooks: number;
-	/** The answer to `load`. */
 	loaded?: Promise<Loaded | undefined>;
 	/** While it loads or sets up a task: cancels the report of a slow start. */
 	endPreparing?: (() => void) | undefined;
@@ -49,7 +46,7 @@ export interface Slot {
 export class Slots {
 	readonly #budget: Budget;
 	readonly #clock: Clock;
-	readonly #slots = new Map<PoolWorker, Slot>();
+	readonly byWorker = new Map<PoolWorker, Slot>();
 	#lastNumber = 0;
 
 	constructor(budget: Budget, clock: Clock) {
@@ -57,20 +54,12 @@ export class Slots {
 		this.#clock = clock;
 	}
 
-	get size(): number {
-		return this.#slots.size;
-	}
-
 	get all(): Slot[] {
-		return [...this.#slots.values()];
+		return [...this.byWorker.values()];
 	}
 
 	get chunks(): InFlightChunk[] {
 		return this.all.flatMap(({chunks}) => chunks);
-	}
-
-	of(worker: PoolWorker): Slot | undefined {
-		return this.#slots.get(worker);
 	}
 
 	add(worker: PoolWorker): Slot {
@@ -85,12 +74,8 @@ export class Slots {
 			hasReported: false,
 			quietLooks: 0,
 		};
-		this.#slots.set(worker, slot);
+		this.byWorker.set(worker, slot);
 		return slot;
-	}
-
-	delete(worker: PoolWorker): boolean {
-		return this.#slots.delete(worker);
 	}
 
 	/** @param addable workers that may be added */
@@ -98,7 +83,7 @@ export class Slots {
 		let idle = addable;
 		let prefetch = 0;
 		const now = this.#clock.steadyMs();
-		for (const slot of this.#slots.values()) {
+		for (const slot of this.byWorker.values()) {
 			if (slot.phase !== 'ready') continue;
 			if (slot.chunks.length === 0) idle++;
 			else if (slot.chunks.length === 1 && !isLong(slot, now)) prefetch++;
@@ -119,19 +104,13 @@ export class Slots {
 	}
 
 	assign(slot: Slot, chunk: InFlightChunk): void {
-		if (slot.chunks.push(chunk) === 1) this.#budget.busy++;
+		const {chunks} = slot;
+		if (chunks.push(chunk) === 1) this.#budget.busy++;
 		slot.jobs += chunk.size;
-	}
-
-	/** The chunk has ended; its worker is still here. */
-	remove(chunk: InFlightChunk): void {
-		const {chunks} = this.of(chunk.worker) as Slot;
-		chunks.splice(chunks.indexOf(chunk), 1);
-		if (chunks.length === 0) this.#budget.busy--;
-	}
-
-	get areIdle(): boolean {
-		return this.#slots.values().every(({chunks}) => chunks.length === 0);
+		chunk.onEnd.push(() => {
+			chunks.splice(chunks.indexOf(chunk), 1);
+			if (chunks.length === 0) this.#budget.busy--;
+		});
 	}
 
 	/** Threads and processes of an owner share the file, so each kind has every second cell. */

@@ -1,13 +1,6 @@
-import {withoutCallers} from '../job/failure.ts';
-
-/** A connection to the inspector of one thread. */
-export interface InspectorClient {
-	/** Resolves with the answer. Stays pending if the thread does not answer. */
-	post(method: string, params?: object): Promise<unknown>;
-	/** Takes the inspector's events. Set it before the first post. */
-	onEvent: (method: string, params: never) => void;
-	close(): void;
-}
+import {type Debugger, type Runtime, Session} from 'node:inspector';
+import {type PostMortem, withoutCallers} from '../job/failure.ts';
+import type {Examination} from './worker-source.ts';
 
 /** Where a thread is: the lines of a stack, or the reason why there are none. */
 export type StackSnapshot = {readonly stack: string} | {readonly noStack: string};
@@ -16,6 +9,111 @@ export const NO_ANSWER: StackSnapshot = {noStack: 'It did not answer: it was in 
 
 /** A thread that runs JavaScript or waits answers within tens of milliseconds, under heavy load within hundreds. A thread in native code does not answer. */
 export const ANSWER_MS = 1500;
+
+/** The snapshot that is being taken. One at a time, since each inspector session receives the events of all threads. */
+let current: Promise<unknown> = Promise.resolve();
+/** The last snapshot in the queue. */
+let last: Promise<StackSnapshot> = Promise.resolve(NO_ANSWER);
+/** Threads that are being ended. A thread in native code ends after that code returns; snapshots do not wait for that. */
+const ending = new Set<Promise<unknown>>();
+
+/**
+ * Takes a snapshot of another worker thread of this process. The main thread's inspector relays it, so the main thread must
+ * be free to answer.
+ */
+export function takeThreadSnapshot(threadId: number): Promise<StackSnapshot> {
+	const afterLast = last.then(async () => {
+		while (ending.size > 0) await Promise.all(ending);
+		const snapshot = connectAndTake(threadId);
+		current = snapshot.catch(() => undefined);
+		return snapshot;
+	});
+	last = afterLast.catch(() => NO_ANSWER);
+	return last;
+}
+
+/**
+ * Ends threads once the current snapshot is taken, and makes later snapshots wait. Node aborts the process if its inspector
+ * attaches to a thread that is just ending.
+ */
+export async function endThreads(end: () => Promise<unknown>): Promise<void> {
+	const ended = current.then(end);
+	const gone = within(ANSWER_MS, ended).catch(() => undefined);
+	ending.add(gone);
+	void gone.then(() => ending.delete(gone));
+	await ended;
+}
+
+async function connectAndTake(threadId: number): Promise<StackSnapshot> {
+	const session = new Session();
+	session.connectToMainThread();
+	try {
+		const sessionId = await attach(session, threadId);
+		return sessionId === undefined ? NO_ANSWER : await takeStackSnapshot(clientOf(session, sessionId));
+	} finally {
+		session.disconnect();
+	}
+}
+
+/** Resolves with the id of the thread's session, which the main thread's session relays. */
+function attach(session: Session, threadId: number): Promise<string | undefined> {
+	const attached = new Promise<string>((resolve, reject) => {
+		session.on('NodeWorker.attachedToWorker', ({params: {sessionId, workerInfo}}) => {
+			if (workerInfo.title.startsWith(`[worker ${threadId}]`)) resolve(sessionId);
+		});
+		session.post('NodeWorker.enable', {waitForDebuggerOnStart: false}, error => error && reject(error));
+	});
+	return within(ANSWER_MS, attached);
+}
+
+function clientOf(session: Session, sessionId: string): InspectorClient {
+	const answers = new Map<number, (answer: unknown) => void>();
+	const client: InspectorClient = {
+		post: (method, params) =>
+			new Promise(resolve => {
+				const id = answers.size + 1;
+				answers.set(id, resolve);
+				session.post('NodeWorker.sendMessageToWorker', {sessionId, message: JSON.stringify({id, method, params})});
+			}),
+		onEvent: () => undefined,
+		close: () => session.post('NodeWorker.disable'),
+	};
+	session.on('NodeWorker.receivedMessageFromWorker', ({params}) => {
+		if (params.sessionId !== sessionId) return;
+		const {id, result, method, params: detail} = JSON.parse(params.message) as {id?: number; result?: unknown; method?: string; params?: never};
+		if (method) client.onEvent(method, detail as never);
+		else if (id !== undefined) answers.get(id)?.(result);
+	});
+	return client;
+}
+
+/** Where the main thread of this process is and what its heap holds, asked by another of its threads. */
+export async function examineMainThread(heapLimitBytes: number): Promise<Examination> {
+	const session = new Session();
+	session.connectToMainThread();
+	const client: InspectorClient = {
+		post: (method, params) => new Promise(resolve => session.post(method, params, (_, answer) => resolve(answer))),
+		onEvent: () => undefined,
+		close: () => session.disconnect(),
+	};
+	session.on('inspectorNotification', ({method, params}) => client.onEvent(method, params as never));
+	let heap: PostMortem['heap'];
+	void client.post('Runtime.getHeapUsage').then(usage => {
+		if (usage) heap = {usedBytes: (usage as {usedSize: number}).usedSize, limitBytes: heapLimitBytes};
+	});
+	const stack = await takeStackSnapshot(client);
+	return {...stack, ...(heap && {heap})};
+}
+
+/** A connection to the inspector of one thread. */
+export interface InspectorClient {
+	/** Stays pending if the thread does not answer. */
+	post(method: string, params?: object): Promise<unknown>;
+	/** Takes the inspector's events. Set it before the first post. */
+	onEvent: (method: string, params: never) => void;
+	close(): void;
+}
+
 /** A thread that runs JavaScript pauses right after its answer. */
 const PAUSE_MS = 250;
 const MAX_FRAMES = 50;
@@ -25,8 +123,9 @@ export async function takeStackSnapshot(client: InspectorClient): Promise<StackS
 	const urls = new Map<string, string>();
 	const {promise: paused, resolve} = Promise.withResolvers<string>();
 	client.onEvent = (method, params) => {
-		if (method === 'Debugger.scriptParsed') urls.set((params as Script).scriptId, (params as Script).url);
-		if (method === 'Debugger.paused') resolve(format((params as Paused).callFrames, urls));
+		const script = params as Debugger.ScriptParsedEventDataType;
+		if (method === 'Debugger.scriptParsed') urls.set(script.scriptId, script.url);
+		if (method === 'Debugger.paused') resolve(format((params as Debugger.PausedEventDataType).callFrames, urls));
 	};
 	void client.post('Debugger.enable');
 	const answered = await within(ANSWER_MS, client.post('Debugger.pause'));
@@ -38,34 +137,17 @@ export async function takeStackSnapshot(client: InspectorClient): Promise<StackS
 	const open = isWaiting ? await within(PAUSE_MS, client.post('Runtime.evaluate', OPEN_RESOURCES)) : undefined;
 	client.close();
 	if (stack !== undefined) return {stack: withoutCallers(stack)};
-	return isWaiting ? {noStack: waiting((open as Evaluated | undefined)?.result?.value)} : NO_ANSWER;
+	return isWaiting ? {noStack: waiting((open as Partial<Runtime.EvaluateReturnType> | undefined)?.result?.value)} : NO_ANSWER;
 }
 
-interface Script {
-	readonly scriptId: string;
-	readonly url: string;
-}
-
-interface Paused {
-	readonly callFrames: readonly {
-		readonly functionName: string;
-		readonly location: {readonly scriptId: string; readonly lineNumber: number; readonly columnNumber?: number};
-	}[];
-}
-
-interface Evaluated {
-	readonly result?: {readonly value?: unknown};
-}
-
-async function within<Value>(ms: number, promise: Promise<Value>): Promise<Value | undefined> {
+/** Resolves with nothing if the promise takes longer. */
+export function within<Value>(ms: number, promise: Promise<Value>): Promise<Value | undefined> {
 	const {promise: late, resolve} = Promise.withResolvers<undefined>();
-	const timer = setTimeout(() => resolve(undefined), ms);
-	const value = await Promise.race([promise, late]);
-	clearTimeout(timer);
-	return value;
+	const timer = setTimeout(() => resolve(undefined), ms).unref();
+	return Promise.race([promise, late]).finally(() => clearTimeout(timer));
 }
 
-function format(frames: Paused['callFrames'], urls: ReadonlyMap<string, string>): string {
+function format(frames: readonly Debugger.CallFrame[], urls: ReadonlyMap<string, string>): string {
 	return frames
 		.slice(0, MAX_FRAMES)
 		.map(({functionName, location: {scriptId, lineNumber, columnNumber = 0}}) => {

@@ -1,8 +1,8 @@
 import type {StopReason} from '../job/job.ts';
 import type {Clock} from '../support/clock.ts';
 import type {InFlightChunk, RunningJobs} from './in-flight.ts';
-import {isExamination} from './shapes.ts';
 import type {Slot} from './slots.ts';
+import {isExamination} from './worker-reports.ts';
 
 /** How long a worker that has to be asked may take to answer; it is given this besides the grace when it is to stop a job. */
 export const MAX_SILENCE_MS = 2000;
@@ -28,7 +28,7 @@ export class Stopping {
 	stop({chunkState, deadlines}: InFlightChunk, indexes: readonly number[], reason: StopReason): void {
 		const graceEnd = () => this.#clock.steadyMs() + this.#graceMs;
 		for (const index of indexes) {
-			chunkState.stop(index, reason, () => deadlines.set(index, graceEnd()));
+			chunkState.tellToStop(index, reason, () => deadlines.set(index, graceEnd()));
 			// A process that was suspended by a signal does not answer.
 			if (!deadlines.has(index)) deadlines.set(index, graceEnd() + MAX_SILENCE_MS);
 		}
@@ -44,7 +44,7 @@ export class Stopping {
 	/** Takes the next step for running jobs whose time is over. */
 	enforce(slot: Slot, chunk: InFlightChunk, {indexes, since}: RunningJobs): void {
 		const now = this.#clock.steadyMs();
-		if (now > least(indexes, index => chunk.deadlines.get(index))) void this.#endHard(slot, chunk, indexes[0] as number);
+		if (indexes.some(index => now > (chunk.deadlines.get(index) ?? Infinity))) void this.#endHard(slot, chunk, indexes[0] as number);
 		if (chunk.intent === 'interrupted') this.stop(chunk, indexes, 'interrupted');
 		if (now - since > (chunk.group.policy.timeoutMs ?? Infinity)) this.stop(chunk, indexes, 'timedOut');
 	}
@@ -63,8 +63,4 @@ export class Stopping {
 		chunk.examination = isExamination(examination) ? examination : undefined;
 		this.#endWorker(slot);
 	}
-}
-
-function least(indexes: readonly number[], of: (index: number) => number | null | undefined): number {
-	return Math.min(...indexes.map(index => of(index) ?? Infinity));
 }

@@ -6,8 +6,7 @@ import type {TaskInfo} from '../job/task.ts';
 import {type Clock, sleep} from '../support/clock.ts';
 import {FaenaError} from '../support/errors.ts';
 import type {SetupMessage} from '../worker/messages.ts';
-import {howItEnded, type Loss} from './chunk-outcomes.ts';
-import type {ChunkTracker} from './chunk-tracker.ts';
+import {howItEnded, type Loss, lostJobs} from './lost-chunk.ts';
 import type {PoolListener} from './pool.ts';
 import type {EndReason, Slot, Slots} from './slots.ts';
 import {toLoaded} from './worker-reports.ts';
@@ -22,68 +21,48 @@ const SLOW_START_MS = 10_000;
  * Starts workers, replaces them when they end or have done enough, and ends them. A worker goes through the phases of its
  * {@link Slot}. Only once it is gone do its jobs get their outcomes, and another worker is started.
  */
-export class WorkerLifecycle {
+export class WorkerLifecycle implements SourceListener {
 	readonly #source: WorkerSource;
 	readonly #options: PoolOptions;
 	readonly #listener: PoolListener;
 	readonly #slots: Slots;
-	readonly #tracker: ChunkTracker;
 	readonly #clock: Clock;
-	/** `lazy`: open, and workers are added when they are needed. */
+	readonly message: SourceListener['message'];
+	/** `lazy`: open, and the other workers start with their first chunk. */
 	#phase: 'new' | 'open' | 'lazy' | 'closing' = 'new';
-	#started: PromiseWithResolvers<readonly TaskInfo[]> | undefined;
+	/** The first worker has loaded the tasks, or failed to. */
+	readonly #started = Promise.withResolvers<readonly TaskInfo[]>();
 
-	constructor(source: WorkerSource, options: PoolOptions, listener: PoolListener, slots: Slots, tracker: ChunkTracker, clock: Clock) {
+	constructor(source: WorkerSource, options: PoolOptions, listener: PoolListener, slots: Slots, clock: Clock, receive: SourceListener['message']) {
 		this.#source = source;
 		this.#options = options;
 		this.#listener = listener;
 		this.#slots = slots;
-		this.#tracker = tracker;
 		this.#clock = clock;
+		this.message = receive;
+		// A lazy pool may never wait for it.
+		this.#started.promise.catch(() => undefined);
 	}
 
-	/** Starts all workers. Resolves with the tasks once the first has loaded them. */
-	startAll(receive: SourceListener['message']): Promise<readonly TaskInfo[]> {
-		this.#started = Promise.withResolvers();
-		this.#open('open', this.#options.workers, receive);
-		return this.#started.promise;
-	}
-
-	/** Starts a worker at once only if it is needed, and resolves when that is ready; the others start with their first chunk. */
-	async startLazily(isNeeded: boolean, receive: SourceListener['message']): Promise<void> {
-		this.#open('lazy', 0, receive);
-		if (!isNeeded) return;
-		this.#started = Promise.withResolvers();
-		this.#source.add?.();
-		await this.#started.promise;
-	}
-
-	#open(phase: 'open' | 'lazy', workers: number, receive: SourceListener['message']): void {
+	/** Starts so many workers. Resolves with the tasks once the first has loaded them. */
+	async start(phase: 'open' | 'lazy', count: number): Promise<readonly TaskInfo[]> {
 		this.#phase = phase;
-		this.#source.start(workers, {
-			joined: worker => this.#join(worker),
-			message: receive,
-			failing: worker => this.#onFailing(worker),
-			gone: (worker, ending) => void this.#onExit(worker, ending),
-		});
+		for (let started = 0; started < count; started++) this.#startWorker();
+		return count > 0 ? this.#started.promise : [];
 	}
 
-	/** Workers that may be added. */
 	get addable(): number {
-		return this.#phase === 'lazy' ? this.#options.workers - this.#slots.size : 0;
+		return this.#phase === 'lazy' ? this.#options.workers - this.#slots.byWorker.size : 0;
 	}
 
 	add(): Slot | undefined {
-		if (this.addable === 0) return undefined;
-		this.#source.add?.();
-		return this.#slots.all.at(-1);
+		return this.addable > 0 ? this.#startWorker() : undefined;
 	}
 
-	// ——— loading ———
-
-	#join(worker: PoolWorker): void {
-		if (this.#phase === 'closing') return;
-		void this.#load(this.#slots.add(worker));
+	#startWorker(): Slot {
+		const slot = this.#slots.add(this.#source.make(this));
+		void this.#load(slot);
+		return slot;
 	}
 
 	async #load(slot: Slot): Promise<void> {
@@ -98,12 +77,12 @@ export class WorkerLifecycle {
 		if (!loaded || slot.phase !== 'loading') return;
 		if ('tasks' in loaded) {
 			slot.phase = 'ready';
-			for (const chunk of slot.chunks) this.#tracker.send(chunk);
-			this.#started?.resolve(loaded.tasks);
+			for (const chunk of slot.chunks) chunk.send();
+			this.#started.resolve(loaded.tasks);
 			this.#listener.freed();
 			return;
 		}
-		this.#started?.reject(fromEnvelope(loaded.error));
+		this.#started.reject(fromEnvelope(loaded.error));
 		// A module that loaded before and now doesn't: its worker is of no use, and neither is trying in a tight loop.
 		await sleep(this.#clock, RELOAD_MS);
 		if (slot.phase === 'loading') this.end(slot, 'unready', toFailure(fromEnvelope(loaded.error)));
@@ -122,8 +101,6 @@ export class WorkerLifecycle {
 		slot.endPreparing = this.#clock.after(SLOW_START_MS, () => this.#listener.startsSlowly(slow));
 	}
 
-	// ——— ending ———
-
 	/** Replaces a worker that has done enough, once its chunks are done. */
 	retireIfDue(slot: Slot, memoryBytes: number): void {
 		const {recycle} = this.#options;
@@ -132,48 +109,48 @@ export class WorkerLifecycle {
 		if (slot.phase === 'retiring' && slot.chunks.length === 0) void this.#tearDown(slot).then(() => this.end(slot, 'retired'));
 	}
 
-	/** Lets the tasks of an idle worker clean up, as long as the grace lasts. */
-	async #tearDown(slot: Slot): Promise<void> {
+	/** Lets the tasks of an idle worker clean up. */
+	#tearDown({worker}: Slot): Promise<void> {
+		return this.#withinGrace(worker.request({type: 'teardown'}).catch(() => undefined));
+	}
+
+	async #withinGrace(work: Promise<unknown>): Promise<void> {
 		const {promise: over, resolve} = Promise.withResolvers<void>();
 		const cancel = this.#clock.after(this.#options.graceMs, resolve);
-		await Promise.race([slot.worker.request({type: 'teardown'}).catch(() => undefined), over]);
+		await Promise.race([work, over]);
 		cancel();
 	}
 
 	/** Ends the worker. What it posted before still arrives, unless it is broken; when it is gone, the rest is settled. */
 	end(slot: Slot, reason: EndReason, error?: FailureRecord): void {
 		if (slot.phase === 'ending') return;
+		const isCaller = slot.worker.kind === 'caller';
+		// A caller can't be ended. Its chunks are settled all the same if it is broken or closing, or the engine could never close.
+		if (isCaller && reason === 'stopped' && slot.chunks[0]?.intent !== 'interrupted') return;
 		// While the commands of its job are killed it would go on with the next job.
-		if (slot.worker.kind !== 'caller') this.#releaseWaiting(slot);
-		if (slot.worker.end()) {
-			slot.phase = 'ending';
-			slot.end = {reason, ...(error && {error})};
-		} else if (reason !== 'stopped' || slot.chunks[0]?.intent === 'interrupted') this.#abandonChunks(slot);
+		for (const chunk of [...slot.chunks]) chunk.takeBack(chunk.waiting(), {type: 'released'});
+		if (isCaller) {
+			this.#loseChunks(slot, {exitCode: null});
+			this.#listener.freed();
+			return;
+		}
+		slot.phase = 'ending';
+		slot.end = {reason, ...(error && {error})};
+		slot.worker.end();
 	}
 
-	#releaseWaiting(slot: Slot): void {
-		for (const chunk of [...slot.chunks]) this.#tracker.takeBack(chunk, chunk.waiting(), {type: 'released'});
-	}
-
-	/** A caller can't be ended. Its chunks are settled all the same, or the engine could never close. */
-	#abandonChunks(slot: Slot): void {
-		this.#releaseWaiting(slot);
-		this.#loseChunks(slot, {exitCode: null});
-		this.#listener.freed();
-	}
-
-	#onFailing(worker: PoolWorker): void {
-		const slot = this.#slots.of(worker);
+	failing(worker: PoolWorker): void {
+		const slot = this.#slots.byWorker.get(worker);
 		// One that loads has no chunk to lose, and is not replaced at once.
 		if (slot && slot.phase !== 'loading') slot.phase = 'ending';
 	}
 
 	/** A worker that ends while it loads is not replaced in a tight loop, nor are its jobs given back in one. */
-	async #onExit(worker: PoolWorker, ending: WorkerEnd): Promise<void> {
-		const slot = this.#slots.of(worker);
+	async gone(worker: PoolWorker, ending: WorkerEnd): Promise<void> {
+		const slot = this.#slots.byWorker.get(worker);
 		if (slot?.phase === 'loading') {
 			const unloadable = toUnloadable(worker, ending, this.#options.tasks);
-			this.#started?.reject(unloadable);
+			this.#started.reject(unloadable);
 			slot.end = {reason: 'unready', error: toFailure(unloadable)};
 			await sleep(this.#clock, RELOAD_MS);
 		}
@@ -181,19 +158,19 @@ export class WorkerLifecycle {
 	}
 
 	#removeWorker(worker: PoolWorker, ending: WorkerEnd): void {
-		const slot = this.#slots.of(worker);
+		const slot = this.#slots.byWorker.get(worker);
 		if (!slot) return;
 		slot.phase = 'ending';
 		endPreparing(slot);
+		for (const {chunkState} of slot.chunks) chunkState.refresh();
 		if (this.#phase !== 'closing' && slot.end?.reason !== 'retired' && worker.kind !== 'caller') this.#listener.lost(lossOf(slot, worker.kind, ending));
 		this.#loseChunks(slot, ending);
-		this.#slots.delete(worker);
-		if (this.#phase === 'open') this.#source.add?.();
+		this.#slots.byWorker.delete(worker);
+		if (this.#phase === 'open') this.#startWorker();
 		this.#listener.freed();
 	}
 
 	#loseChunks(slot: Slot, ending: WorkerEnd): void {
-		for (const {chunkState} of slot.chunks) chunkState.refresh();
 		const loss: Loss = {
 			ending,
 			wasEnded: this.#phase === 'closing' || slot.end !== undefined,
@@ -201,28 +178,22 @@ export class WorkerLifecycle {
 			// A chunk that has started a job is to blame, and no chunk that waited behind it.
 			isUnproven: !slot.hasReported && !slot.chunks.some(({chunkState}) => chunkState.lastStarted()),
 		};
-		for (const chunk of [...slot.chunks]) this.#tracker.lose(chunk, loss);
+		for (const chunk of [...slot.chunks]) {
+			chunk.tellProgress();
+			chunk.lose(lostJobs(chunk, loss, this.#clock));
+		}
 	}
 
-	/** Tears down what is idle and ends the rest. Resolves when all workers are gone. */
+	/** Tears down what is idle and ends the rest; from now on no worker is started. Resolves when all are gone. */
 	async close(): Promise<void> {
-		const idle = this.#slots.all.filter(({phase, chunks}) => phase === 'ready' && chunks.length === 0);
-		await Promise.all([...idle.map(slot => this.#tearDown(slot)), this.#letLoad()]);
-		await this.#source.close();
-		for (const {worker} of this.#slots.all) this.#removeWorker(worker, {exitCode: 0});
-	}
-
-	/** From now on no worker is started. */
-	beginClose(): void {
 		this.#phase = 'closing';
-		this.#started?.reject(new FaenaError('Closed', 'The pool was closed while it loaded its tasks.'));
-	}
-
-	/** A thread that is ended while it loads a native addon takes the whole process along; it is given the grace for that. */
-	async #letLoad(): Promise<void> {
-		const loading = this.#slots.all.filter(({worker, phase}) => worker.kind === 'thread' && phase === 'loading');
-		if (loading.length === 0) return;
-		await Promise.race([Promise.all(loading.map(({loaded}) => loaded)), sleep(this.#clock, this.#options.graceMs)]);
+		this.#started.reject(new FaenaError('Closed', 'The pool was closed while it loaded its tasks.'));
+		const idle = this.#slots.all.filter(({phase, chunks}) => phase === 'ready' && chunks.length === 0);
+		// A thread that is ended while it loads a native addon takes the whole process along; it is given the grace for that.
+		const loading = this.#slots.all.filter(({worker, phase}) => worker.kind === 'thread' && phase === 'loading').map(({loaded}) => loaded);
+		await Promise.all([...idle.map(slot => this.#tearDown(slot)), this.#withinGrace(Promise.all(loading))]);
+		await this.#source.close(this.#slots.all.map(({worker}) => worker));
+		for (const {worker} of this.#slots.all) this.#removeWorker(worker, {exitCode: 0});
 	}
 }
 
@@ -232,7 +203,6 @@ function endPreparing(slot: Slot): void {
 }
 
 function lossOf({end, chunks: [chunk]}: Slot, kind: WorkerLoss['kind'], {exitCode, signal, isOutOfMemory, leavesProcesses}: WorkerEnd): WorkerLoss {
-	chunk?.chunkState.refresh();
 	const running = chunk?.chunkState.running();
 	return {
 		kind,

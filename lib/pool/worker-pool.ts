@@ -1,12 +1,11 @@
 import {toFailure} from '../job/failure.ts';
-import {type ClaimedGroup, sizeOf} from '../job/group.ts';
+import {type ClaimedGroup, MAX_GROUP_JOBS, sizeOf} from '../job/group.ts';
 import type {JobId, StopReason} from '../job/job.ts';
 import type {PoolOptions} from '../job/options.ts';
 import type {TaskInfo} from '../job/task.ts';
 import {type Clock, systemClock} from '../support/clock.ts';
-import {type ChunkReport, isWorkerMessage, type UpdateMessage} from '../worker/messages.ts';
-import {ChunkTracker} from './chunk-tracker.ts';
-import type {InFlightChunk} from './in-flight.ts';
+import {type ChunkReport, isWorkerMessage} from '../worker/messages.ts';
+import {InFlightChunk} from './in-flight.ts';
 import type {Capacity, Pool, PoolListener} from './pool.ts';
 import {Sharing} from './sharing.ts';
 import {type Budget, LONG_MS, type Slot, Slots} from './slots.ts';
@@ -26,22 +25,17 @@ const MAX_AHEAD_MS = 1000;
  * A pool of workers, threads or processes by its {@link WorkerSource}. One slot per worker, at most two chunks in each: one
  * that runs, one that waits, so that the worker never idles while a commit is under way. Nothing ever waits in the queues
  * of the libraries below: the pool names the worker for each chunk and gives it one only when it has room.
- *
- * Its parts, each with its own state: {@link Slots} know which worker has which chunks; the {@link WorkerLifecycle} starts, replaces and ends
- * workers; the {@link ChunkTracker} gives each job its outcome; {@link Stopping} is the ladder of timeouts and cancellations;
- * {@link Sharing} moves jobs that wait behind a long one.
  */
 export class WorkerPool implements Pool {
 	readonly slots: number;
-	readonly #source: WorkerSource;
 	readonly #options: PoolOptions;
 	readonly #listener: PoolListener;
 	readonly #clock: Clock;
 	readonly #slots: Slots;
-	readonly #tracker: ChunkTracker;
 	readonly #lifecycle: WorkerLifecycle;
 	readonly #stopping: Stopping;
 	readonly #sharing: Sharing;
+	#lastNumber = 0;
 	/** Set while a worker has a chunk. */
 	#endWatch: (() => void) | undefined;
 
@@ -53,19 +47,17 @@ export class WorkerPool implements Pool {
 		clock: Clock = systemClock,
 	) {
 		this.slots = options.workers;
-		this.#source = source;
 		this.#options = options;
 		this.#listener = listener;
 		this.#clock = clock;
 		this.#slots = new Slots(budget, clock);
-		this.#tracker = new ChunkTracker(this.#slots, listener, clock);
-		this.#lifecycle = new WorkerLifecycle(source, options, listener, this.#slots, this.#tracker, clock);
+		this.#lifecycle = new WorkerLifecycle(source, options, listener, this.#slots, clock, (worker, message) => this.#receive(worker, message));
 		this.#stopping = new Stopping(options.graceMs, clock, slot => this.#lifecycle.end(slot, 'stopped'));
-		this.#sharing = new Sharing(this.#tracker, {idle: () => this.capacity().idle, run: chunk => this.run(chunk)});
+		this.#sharing = new Sharing({idle: () => this.capacity().idle, run: chunk => this.run(chunk)});
 	}
 
 	load(): Promise<readonly TaskInfo[]> {
-		return this.#lifecycle.startAll((worker, message) => this.#receive(worker, message));
+		return this.#lifecycle.start('open', this.slots);
 	}
 
 	/**
@@ -73,16 +65,16 @@ export class WorkerPool implements Pool {
 	 * task is going to need it, and resolves when that is ready.
 	 * @throws FaenaError `SetupFailed`, `BadTasksModule`
 	 */
-	openLazily(isNeeded: boolean): Promise<void> {
-		return this.#lifecycle.startLazily(isNeeded, (worker, message) => this.#receive(worker, message));
+	async openLazily(isNeeded: boolean): Promise<void> {
+		await this.#lifecycle.start('lazy', isNeeded ? 1 : 0);
 	}
 
 	get size(): number {
-		return this.#tracker.size;
+		return this.#slots.chunks.reduce((jobs, {open}) => jobs + open, 0);
 	}
 
 	maxJobs(): number {
-		return this.#source.maxJobs;
+		return MAX_GROUP_JOBS;
 	}
 
 	capacity(): Capacity {
@@ -93,14 +85,16 @@ export class WorkerPool implements Pool {
 		if (sizeOf(chunk) > this.maxJobs()) throw new Error(`The pool takes at most ${this.maxJobs()} jobs in a chunk; it was given ${sizeOf(chunk)}.`);
 		const slot = this.#slots.pick(() => this.#lifecycle.add());
 		this.#endWatch ??= this.#clock.every(WATCH_EVERY_MS, () => this.#watch());
-		this.#tracker.add(slot, chunk);
+		const inFlight = new InFlightChunk(++this.#lastNumber, slot.worker, chunk, this.#listener, this.#clock);
+		this.#slots.assign(slot, inFlight);
+		if (slot.phase !== 'loading') inFlight.send();
 	}
 
 	stop(id: JobId, reason: StopReason): boolean {
 		const chunk = this.#slots.chunks.find(each => each.openIndexOf(id) >= 0);
 		if (!chunk) return false;
 		const index = chunk.openIndexOf(id);
-		this.#tracker.takeBack(chunk, [index], reason === 'cancelled' ? {type: 'cancelled'} : {type: 'released'});
+		chunk.takeBack([index], reason === 'cancelled' ? {type: 'cancelled'} : {type: 'released'});
 		if (chunk.openIndexOf(id) < 0) return true;
 		// What a micro-batch is to give back, such as memory, only all of its jobs can.
 		const running = reason === 'interrupted' ? chunk.running()?.indexes : undefined;
@@ -108,7 +102,7 @@ export class WorkerPool implements Pool {
 		return true;
 	}
 
-	/** The jobs that run, and since when on the pool's steady clock, as far as is known. */
+	/** The jobs that run, as far as is known, and since when on the pool's steady clock. */
 	running(): {readonly id: JobId; readonly since: number}[] {
 		return this.#slots.chunks.flatMap(chunk => {
 			const running = chunk.chunkState.running();
@@ -130,12 +124,8 @@ export class WorkerPool implements Pool {
 	/** Resolves once the worker has answered, the chunk has ended, or the worker is silent: as a process that was suspended by a signal. */
 	#askBack(chunk: InFlightChunk, indexes: readonly number[]): Promise<void> {
 		return new Promise(resolve => {
-			chunk.onEnd(resolve);
-			chunk.onEnd(this.#clock.after(MAX_SILENCE_MS, resolve));
-			chunk.chunkState.take(indexes, taken => {
-				if (taken.length > 0) this.#tracker.settleTakenBack(chunk, taken, {type: 'released'});
-				resolve();
-			});
+			chunk.onEnd.push(resolve, this.#clock.after(MAX_SILENCE_MS, resolve));
+			chunk.takeBack(indexes, {type: 'released'}, resolve);
 		});
 	}
 
@@ -144,16 +134,13 @@ export class WorkerPool implements Pool {
 	}
 
 	async close(): Promise<void> {
-		this.#lifecycle.beginClose();
 		this.interrupt();
 		await this.#lifecycle.close();
 		this.#stopWatch();
 	}
 
-	// ——— messages ———
-
 	#receive(worker: PoolWorker, message: unknown): void {
-		const slot = this.#slots.of(worker);
+		const slot = this.#slots.byWorker.get(worker);
 		// From a worker that is ended for nonsense nothing more is believed.
 		if (!slot || slot.chunks.some(({nonsense}) => nonsense !== undefined) || !isWorkerMessage(message)) return;
 		if (message.type === 'setup') this.#lifecycle.setUp(slot, message);
@@ -163,36 +150,27 @@ export class WorkerPool implements Pool {
 	#receiveReport(slot: Slot, message: ChunkReport): void {
 		const chunk = slot.chunks.find(({number}) => number === message.chunk);
 		if (!chunk) return;
-		const problem = problemOf(chunk, message, this.#options);
-		if (problem !== undefined) this.#distrust(slot, chunk, problem);
-		else if (message.type === 'update') this.#updated(chunk, message);
-		else if (message.type === 'outcomes') {
-			this.#tracker.report(chunk, message);
+		chunk.nonsense = problemOf(chunk, message, this.#options);
+		if (chunk.nonsense !== undefined) {
+			const error = new Error(`The worker's report was not believed, since ${chunk.nonsense}.`);
+			this.#lifecycle.end(slot, 'broken', toFailure(error, 'lostWorker'));
+		} else if (message.type === 'update') {
+			const {type: _, chunk: __, index, ...update} = message;
+			chunk.tell(index, update);
+		} else if (message.type === 'outcomes') {
+			chunk.report(message);
 			slot.quietLooks = 0;
 			slot.hasReported = true;
 		} else {
-			this.#tracker.confirm(chunk, message);
+			chunk.confirm(message);
 			if (!message.isLast) return;
 			this.#lifecycle.retireIfDue(slot, message.memoryBytes ?? 0);
 			this.#listener.freed();
 		}
 	}
 
-	/** The worker said what can't be true of this chunk. */
-	#distrust(slot: Slot, chunk: InFlightChunk, problem: string): void {
-		chunk.nonsense = problem;
-		this.#lifecycle.end(slot, 'broken', toFailure(new Error(`The worker's report was not believed, since ${problem}.`), 'lostWorker'));
-	}
-
-	#updated(chunk: InFlightChunk, {index, progress, logs, checkpoint}: UpdateMessage): void {
-		if (progress) chunk.progress.set(index, progress);
-		this.#listener.updated(chunk.update(index, {...(progress && {progress}), ...(logs && {logs}), ...(checkpoint && {checkpoint})}));
-	}
-
-	// ——— watching ———
-
 	#watch(): void {
-		if (this.#slots.areIdle) this.#stopWatch();
+		if (this.#slots.chunks.length === 0) this.#stopWatch();
 		for (const slot of this.#slots.all) {
 			const [chunk] = slot.chunks;
 			if (!chunk || (slot.phase !== 'ready' && slot.phase !== 'retiring')) continue;
@@ -213,13 +191,13 @@ export class WorkerPool implements Pool {
 			return;
 		}
 		slot.quietLooks = 0;
-		this.#tracker.takeProgress(chunk);
+		chunk.tellProgress();
 		this.#stopping.enforce(slot, chunk, running);
 		const runningMs = now - running.since;
 		// What ended before a job that runs for so long need not wait for its end, whatever may still come to light.
 		if (runningMs > LONG_MS) {
-			for (const start of chunk.newStarts(running, this.#clock)) this.#listener.updated(start);
-			this.#tracker.confirm(chunk, {isLast: false});
+			chunk.tellStarts(running);
+			chunk.confirm({isLast: false});
 		}
 		this.#sharing.share(slot, now, runningMs);
 	}

@@ -1,31 +1,22 @@
 import {MAX_LOG_LINES} from '../job/claim.ts';
+import {type Encoded, sizeBytes} from '../job/encoding.ts';
 import {type FailureRecord, MAX_CAUSES, MAX_TEXT, toEnvelope} from '../job/failure.ts';
 import {STOP_REASONS} from '../job/job.ts';
 import {MAX_CHILD_JOBS} from '../job/new-job.ts';
-import {checkTaskOptions, type PoolOptions} from '../job/options.ts';
-import {arePackedStrings, countOf, isList, PackedTimes, type Values} from '../job/packed.ts';
+import type {PoolOptions} from '../job/options.ts';
+import {checkTaskOptions} from '../job/options.ts';
+import {arePackedStrings, countOf, type PackedStrings, PackedTimes} from '../job/packed.ts';
 import {FaenaError} from '../support/errors.ts';
 import {MAX_LOG_TEXT} from '../worker/context.ts';
 import type {ChunkReport, FinalMessage, Loaded, OutcomesMessage, UpdateMessage} from '../worker/messages.ts';
-import type {InFlightChunk} from './in-flight.ts';
-import {
-	either,
-	encoded,
-	finite,
-	type Is,
-	integer,
-	isBoolean,
-	isBytes,
-	isDuration,
-	isProgress,
-	isTime,
-	listOf,
-	mapOf,
-	oneOf,
-	setOf,
-	shaped,
-	text,
-} from './shapes.ts';
+
+/** What is known of a chunk. */
+interface ReportedChunk {
+	readonly size: number;
+	readonly reported: number;
+	readonly takenBack: ReadonlySet<number>;
+	readonly deadlines: ReadonlyMap<number, number>;
+}
 
 type Limits = Pick<PoolOptions, 'maxValueBytes' | 'maxCheckpointBytes'>;
 
@@ -34,15 +25,13 @@ type Limits = Pick<PoolOptions, 'maxValueBytes' | 'maxCheckpointBytes'>;
  * A task may have changed what the code of its worker does, and a worker must not harm more than itself. Values and times of
  * many jobs are checked as a whole, for speed.
  */
-export function problemOf(chunk: InFlightChunk, message: ChunkReport, limits: Limits): string | undefined {
+export function problemOf(chunk: ReportedChunk, message: ChunkReport, limits: Limits): string | undefined {
 	if (message.type === 'outcomes') return problemOfOutcomes(chunk, message, limits);
 	if (message.type === 'final') return problemOfFinal(chunk, message);
 	return problemOfUpdate(chunk, message, limits);
 }
 
-const index = integer(0, Number.MAX_SAFE_INTEGER);
-
-function problemOfOutcomes(chunk: InFlightChunk, message: OutcomesMessage, {maxValueBytes}: Limits): string | undefined {
+function problemOfOutcomes(chunk: ReportedChunk, message: OutcomesMessage, {maxValueBytes}: Limits): string | undefined {
 	const {first, values, times, failures, stops, suspects, skipped, enqueues} = message;
 	const {reported, size} = chunk;
 	if (first !== reported) return `it reported job ${show(first)} of its chunk when job ${reported} was next`;
@@ -63,20 +52,9 @@ function problemOfOutcomes(chunk: InFlightChunk, message: OutcomesMessage, {maxV
 
 /** At least one value, and at most `most`. */
 function areValues(values: unknown, most: number, maxBytes: number): boolean {
-	if (!isValues(values)) return false;
-	const count = countOf(values);
-	if (count < 1 || count > most) return false;
-	return isList(values) ? listOf(encoded(maxBytes), most)(values) : arePackedStrings(values);
+	if (Array.isArray(values)) return values.length > 0 && listOf(encoded(maxBytes), most)(values);
+	return shaped({count: integer(1, most), text: either(oneOf(null), text(Infinity))})(values) && arePackedStrings(values as PackedStrings);
 }
-
-const isPackedStrings = shaped({count: index, text: either(oneOf(null), text(Infinity))});
-
-function isValues(values: unknown): values is Values {
-	return Array.isArray(values) || isPackedStrings(values);
-}
-
-const isUnknown: Is = Number.isNaN;
-const TIMES = {startedAt: isTime, durationMs: isDuration, cpuMs: either(isUnknown, finite), memoryBytes: either(isUnknown, isBytes)} as const;
 
 function areTimes(times: unknown, count: number): boolean {
 	if (!(times instanceof Uint8Array)) return false;
@@ -84,14 +62,14 @@ function areTimes(times: unknown, count: number): boolean {
 	return packed.count === count && (Object.keys(TIMES) as (keyof typeof TIMES)[]).every(name => packed.column(name).every(TIMES[name]));
 }
 
-function problemOfFinal({reported, size}: InFlightChunk, {type: _, chunk: __, ...rest}: FinalMessage): string | undefined {
+function problemOfFinal({reported, size}: ReportedChunk, {type: _, chunk: __, ...rest}: FinalMessage): string | undefined {
 	if (!shaped({isLast: isBoolean}, {memoryBytes: isBytes, failures: mapOf(integer(0, reported - 1), isFailure)})(rest))
 		return 'its last word on jobs made no sense';
 	return rest.isLast && reported < size ? `it ended its chunk after ${reported} of ${size} jobs` : undefined;
 }
 
 function problemOfUpdate(
-	{size, takenBack}: InFlightChunk,
+	{size, takenBack}: ReportedChunk,
 	{type: _, chunk: __, index: own, ...said}: UpdateMessage,
 	{maxCheckpointBytes}: Limits,
 ): string | undefined {
@@ -99,6 +77,96 @@ function problemOfUpdate(
 	const checkpoint = shaped({at: isTime, state: encoded(maxCheckpointBytes)});
 	return shaped({}, {progress: isProgress, logs: isLog, checkpoint})(said) ? undefined : 'what it said of a running job made no sense';
 }
+
+/** The value may be anything. */
+function show(value: unknown): string {
+	return typeof value === 'number' ? String(value) : `(${typeof value})`;
+}
+
+/** The answer to `load`; an error if it is none, since a module may break its worker while it loads. */
+export function toLoaded(answer: unknown): Loaded {
+	try {
+		if (!isLoaded(answer))
+			throw new FaenaError('BadTasksModule', 'The tasks module broke its worker while it loaded: the worker could not say which tasks there are.');
+		const loaded = answer as Loaded;
+		if ('tasks' in loaded) for (const {name, options} of loaded.tasks) checkTaskOptions(`task ${name}`, options);
+		return loaded;
+	} catch (error) {
+		return {error: toEnvelope(error)};
+	}
+}
+
+/** True for values of one kind. */
+export type Is = (value: unknown) => boolean;
+
+type Shape = Readonly<Record<string, Is>>;
+
+/** An object that has the properties of `must`, may have those of `may`, and has no others. */
+export function shaped(must: Shape, may: Shape = {}): Is {
+	const known = {...may, ...must};
+	return value =>
+		typeof value === 'object' &&
+		value !== null &&
+		Object.keys(must).every(name => Object.hasOwn(value, name)) &&
+		Object.entries(value).every(([name, each]) => Object.hasOwn(known, name) && ((each === undefined && !Object.hasOwn(must, name)) || known[name]?.(each)));
+}
+
+export function listOf(is: Is, most: number): Is {
+	// every() would skip holes.
+	return value => Array.isArray(value) && value.length <= most && value.findIndex(each => !is(each)) < 0;
+}
+
+export function mapOf(isKey: Is, is: Is): Is {
+	return value => value instanceof Map && [...value].every(([key, each]) => isKey(key) && is(each));
+}
+
+export function setOf(is: Is): Is {
+	return value => value instanceof Set && [...value].every(is);
+}
+
+export function oneOf(...values: readonly unknown[]): Is {
+	return value => values.includes(value);
+}
+
+export function either(...kinds: readonly Is[]): Is {
+	return value => kinds.some(is => is(value));
+}
+
+export function text(most: number): Is {
+	return value => typeof value === 'string' && value.length <= most;
+}
+
+export function integer(least: number, most: number): Is {
+	return value => Number.isSafeInteger(value) && (value as number) >= least && (value as number) <= most;
+}
+
+export const finite: Is = Number.isFinite;
+
+export const isBoolean: Is = value => typeof value === 'boolean';
+
+/** The largest time that a `Date` can have, in milliseconds since 1970. */
+const MAX_TIME_MS = 8.64e15;
+
+/** Milliseconds since 1970, whole ones. */
+export const isTime: Is = integer(-MAX_TIME_MS, MAX_TIME_MS);
+
+/** Milliseconds that passed, or may pass. */
+export const isDuration: Is = value => typeof value === 'number' && value >= 0 && value <= MAX_TIME_MS;
+
+export const isBytes: Is = integer(0, Number.MAX_SAFE_INTEGER);
+
+/** A value that is encoded, in at most so many bytes. */
+export function encoded(maxBytes: number): Is {
+	return value =>
+		value === null || ((typeof value === 'string' || value instanceof Uint8Array) && value.length > 0 && sizeBytes(value as Encoded, maxBytes) <= maxBytes);
+}
+
+export const isProgress: Is = shaped({done: finite, at: isTime}, {total: finite});
+
+const MAX_STACK = 2 ** 16;
+
+/** What an examination found of a worker. */
+export const isExamination: Is = shaped({}, {heap: shaped({limitBytes: finite}, {usedBytes: finite}), stack: text(MAX_STACK), noStack: text(MAX_STACK)});
 
 const isLog = listOf(shaped({at: isTime, level: oneOf('debug', 'info', 'warn', 'error'), text: text(MAX_LOG_TEXT + 1)}), MAX_LOG_LINES);
 
@@ -127,25 +195,10 @@ function madeJob(maxBytes: number): Is {
 	);
 }
 
-/** The value may be anything. */
-function show(value: unknown): string {
-	return typeof value === 'number' ? String(value) : `(${typeof value})`;
-}
+const isUnknown: Is = Number.isNaN;
+const TIMES = {startedAt: isTime, durationMs: isDuration, cpuMs: either(isUnknown, finite), memoryBytes: either(isUnknown, isBytes)} as const;
 
 const isLoaded = either(
 	shaped({tasks: listOf(shaped({name: text(Infinity), options: value => typeof value === 'object' && value !== null}), Infinity)}),
 	shaped({error: shaped({code: text(100), message: text(Infinity)}, {cause: () => true})}),
 );
-
-/** The answer to `load`; an error if it is none, since a module may break its worker while it loads. */
-export function toLoaded(answer: unknown): Loaded {
-	try {
-		if (!isLoaded(answer))
-			throw new FaenaError('BadTasksModule', 'The tasks module broke its worker while it loaded: the worker could not say which tasks there are.');
-		const loaded = answer as Loaded;
-		if ('tasks' in loaded) for (const {name, options} of loaded.tasks) checkTaskOptions(`task ${name}`, options);
-		return loaded;
-	} catch (error) {
-		return {error: toEnvelope(error)};
-	}
-}

@@ -2,7 +2,7 @@ import {readdirSync, readFileSync, writeFileSync} from 'node:fs';
 import {join} from 'node:path';
 import {setTimeout as sleep} from 'node:timers/promises';
 import Database from 'better-sqlite3';
-import {MAX_JOBS} from '../../lib/pool/worker-source.ts';
+import {MAX_GROUP_JOBS} from '../../lib/job/group.ts';
 import {appears} from '../fixtures/appears.ts';
 import {openEngine, test} from '../fixtures/engine.ts';
 import {makeFolder} from '../fixtures/folder.ts';
@@ -141,7 +141,7 @@ test('an engine claims no more than two chunks of jobs for each worker, however 
 	await faena.enqueueMany('echo', Array.from({length: 5000}));
 	for (let turns = 0; turns < 10; turns++) await faena.enqueue('echo');
 	const {running, pending} = await faena.counts();
-	t.true(running <= 2 * MAX_JOBS && running + pending === 5011, `${running} claimed`);
+	t.true(running <= 2 * MAX_GROUP_JOBS && running + pending === 5011, `${running} claimed`);
 	writeFileSync(join(folder, 'go'), '');
 	await faena.idle();
 	t.is((await faena.counts()).completed, 11011);

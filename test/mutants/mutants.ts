@@ -341,7 +341,7 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
 	},
 	'close() leaves its child processes alone': {
 		file: 'lib/pool/processes/processes.ts',
-		find: '\t\tvoid this.end();\n\t\tawait this.ended;\n',
+		find: '\t\tthis.end();\n\t\tawait this.#gone;\n',
 		put: '',
 		killer: ['test/engine/close.test.ts', 'after close() no child process is left, and no thread, file, timer or listener more than before'],
 	},
@@ -380,13 +380,13 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
 		killer: [SQLITE, 'sqlite: a job without attempts left is dead, with the error of its last execution'],
 	},
 	'the neighbours of a job that killed its worker are charged': {
-		file: 'lib/pool/chunk-outcomes.ts',
+		file: 'lib/pool/lost-chunk.ts',
 		find: 'accused?.indexes.includes(index) ?',
 		put: 'accused ?',
 		killer: ['test/engine/retry.test.ts', 'an execution that took its worker down is charged, its neighbours are not'],
 	},
 	'a shutdown is charged': {
-		file: 'lib/pool/chunk-outcomes.ts',
+		file: 'lib/pool/in-flight.ts',
 		find: "if (reason === 'interrupted') return {type: 'released'};",
 		put: '',
 		killer: ['test/engine/close.test.ts', 'a job (loop) that runs longer than the drain is stopped, charged nothing, and runs again'],
@@ -398,7 +398,7 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
 		killer: [SQLITE, 'sqlite: a job that killed its worker three times is dead, however many attempts it has left'],
 	},
 	'a running job is charged for a worker that another job has broken': {
-		file: 'lib/pool/chunk-outcomes.ts',
+		file: 'lib/pool/lost-chunk.ts',
 		find: '(isBroken(chunk, loss) ? undefined : chunk.running())',
 		put: 'chunk.running()',
 		killer: [
@@ -407,7 +407,7 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
 		],
 	},
 	'the only job of a chunk is charged for a broken worker': {
-		file: 'lib/pool/chunk-outcomes.ts',
+		file: 'lib/pool/lost-chunk.ts',
 		find: ' && (isAlone || !isBroken(chunk, loss))',
 		put: '',
 		killer: ['test/pool/threads.test.ts', 'threads: where a worker is broken after one job, none is charged, and each is to run alone'],
@@ -427,13 +427,13 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
 	},
 	'a job that timed out is settled while it still runs': {
 		file: 'lib/pool/worker-lifecycle.ts',
-		find: '\t\t\tslot.end = {reason, ...(error && {error})};\n\t\t} else',
-		put: '\t\t\tslot.end = {reason, ...(error && {error})};\n\t\t\tthis.#removeWorker(slot.worker, {exitCode: null});\n\t\t} else',
+		find: '\t\tslot.end = {reason, ...(error && {error})};\n\t\tslot.worker.end();',
+		put: '\t\tslot.end = {reason, ...(error && {error})};\n\t\tthis.#removeWorker(slot.worker, {exitCode: null});',
 		killer: ['test/pool/processes.test.ts', 'a job that does not heed its stop is settled once its process is gone, and not before'],
 	},
 	'a job that was cancelled while it moves to another worker runs there': {
 		file: 'lib/pool/sharing.ts',
-		find: '\t\tthis.#tracker.settleCancelled(chunk, indexes);\n',
+		find: "\t\tchunk.settleTakenBack(cancelled, {type: 'cancelled'});\n",
 		put: '',
 		killer: ['test/pool/worker-pool.test.ts', 'a job that is cancelled while its worker is asked to share it runs in no other worker'],
 	},
@@ -536,7 +536,7 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
 		killer: ['test/store/blobs.test.ts', 'equal results share a file, which is deleted with the last job that names it'],
 	},
 	'a job whose rejection came to light late completes': {
-		file: 'lib/pool/chunk-outcomes.ts',
+		file: 'lib/pool/in-flight.ts',
 		find: 'if (hasReturned) endings.set(',
 		put: 'if (!hasReturned) endings.set(',
 		killer: ['test/pool/threads.test.ts', 'threads: rejection in a task is a failure of its job alone, and the pool goes on'],
@@ -618,13 +618,13 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
 	},
 	// ——— stops and failures ———
 	'a thread ends while another is examined': {
-		file: 'lib/pool/threads/threads.ts',
+		file: 'lib/pool/stack-snapshot.ts',
 		find: 'const ended = current.then(end);',
 		put: 'const ended = end();',
 		killer: ['test/pool/thread-stack.test.ts', 'no thread ends while another is looked at, and none is looked at while another ends'],
 	},
 	'a thread is examined while another ends': {
-		file: 'lib/pool/threads/threads.ts',
+		file: 'lib/pool/stack-snapshot.ts',
 		find: 'while (ending.size > 0) await Promise.all(ending);',
 		put: '',
 		killer: ['test/pool/thread-stack.test.ts', 'no thread ends while another is looked at, and none is looked at while another ends'],

@@ -4,7 +4,7 @@ import type {FailureRecord} from '../../lib/job/failure.ts';
 import {type EndedGroup, settlementsOf} from '../../lib/job/group.ts';
 import {MAX_SUSPICION} from '../../lib/job/job.ts';
 import {packTimes} from '../../lib/job/packed.ts';
-import {postMortemOf, reportedBy, stoppedEnding, withFailures} from '../../lib/pool/chunk-outcomes.ts';
+import {postMortemOf, reportedBy, stoppedEnding, withFailures} from '../../lib/pool/in-flight.ts';
 import type {OutcomesMessage} from '../../lib/worker/messages.ts';
 import {newJob, POLICY} from '../fixtures/dispatcher.ts';
 import {claimedGroup, returnedGroup} from '../fixtures/groups.ts';
@@ -37,7 +37,7 @@ test('jobs that are reported have returned, in the order of their chunk', t => {
 
 test('jobs that were taken back are left out of a report, and a report of nothing else is none', t => {
 	const {chunk} = sentChunk(claimedGroup(4, {ids: 10}));
-	chunk.markTakenBack([1]);
+	chunk.remove([1]);
 	t.deepEqual(outcomesOf(reportedBy(chunk, report(0, 3))), [
 		[10, 'returned', '1', 1],
 		[12, 'returned', '3', 3],
@@ -71,7 +71,7 @@ test('each job of a report ends as the report says: suspect before stopped, stop
 		}),
 	);
 	t.deepEqual(
-		[...(group?.endings ?? [])],
+		[...(group?.endings ?? [])].sort(([a], [b]) => a - b),
 		[
 			[0, {type: 'released', suspicion: MAX_SUSPICION}],
 			[1, stoppedEnding(chunk, 2, 'timedOut', {startedAt: 5000, durationMs: 3}, FAILURE)],

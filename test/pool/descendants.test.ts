@@ -146,10 +146,10 @@ if (process.platform === 'linux') {
 		t.teardown(() => endAll(gone));
 		await once(start(t, `sleep ${token} & setsid sleep ${gone} &`, makeToken(), mark), 'exit');
 		await Promise.all([areAlive(token, 1), areAlive(gone, 1)]);
-		t.true(await Descendants.ofEnded(`${mark}0`).end());
-		t.true(await Descendants.ofEnded(mark.slice(1)).end());
+		t.true(await Descendants.endOrphans(`${mark}0`));
+		t.true(await Descendants.endOrphans(mark.slice(1)));
 		t.deepEqual([token, gone].map(countAlive), [1, 1]);
-		t.true(await Descendants.ofEnded(mark).end());
+		t.true(await Descendants.endOrphans(mark));
 		t.deepEqual([token, gone].map(countAlive), [0, 1]);
 	});
 

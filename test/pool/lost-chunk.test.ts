@@ -2,8 +2,8 @@ import test from 'ava';
 import type {Outcome} from '../../lib/job/claim.ts';
 import {type ClaimedGroup, settlementsOf, toEndedGroup} from '../../lib/job/group.ts';
 import {MAX_SUSPICION, suspicionAmong} from '../../lib/job/job.ts';
-import {howItEnded, type Loss, lostJobs} from '../../lib/pool/chunk-outcomes.ts';
 import type {InFlightChunk} from '../../lib/pool/in-flight.ts';
+import {howItEnded, type Loss, lostJobs} from '../../lib/pool/lost-chunk.ts';
 import type {WorkerEnd} from '../../lib/pool/worker-source.ts';
 import type {ChunkState} from '../../lib/worker/chunk-state.ts';
 import {BROKEN} from '../../lib/worker/messages.ts';
@@ -72,7 +72,7 @@ test('jobs that were reported, or taken back, have their outcome already', t => 
 		run(side, 1);
 		side.start(1, STARTED_AT);
 		chunk.reported = 1;
-		chunk.markTakenBack([2]);
+		chunk.remove([2]);
 	};
 	t.deepEqual(typesOf(lose(CRASH, {jobs: 4, act})), ['lostWorker', 'released']);
 });
@@ -90,7 +90,7 @@ test('where no job runs, those that ended without a report are suspected of the 
 	const act = (side: ChunkState, chunk: InFlightChunk) => {
 		run(side, 3);
 		chunk.reported = 1;
-		chunk.markTakenBack([1]);
+		chunk.remove([1]);
 	};
 	t.deepEqual(typesOf(lose(CRASH, {act})), ['lostWorker']);
 });

@@ -1,7 +1,6 @@
 import test from 'ava';
 import {type ClaimedGroup, listIds, sizeOf} from '../../lib/job/group.ts';
-import {ChunkTracker} from '../../lib/pool/chunk-tracker.ts';
-import type {InFlightChunk} from '../../lib/pool/in-flight.ts';
+import {InFlightChunk} from '../../lib/pool/in-flight.ts';
 import {Sharing} from '../../lib/pool/sharing.ts';
 import {Slots} from '../../lib/pool/slots.ts';
 import {claimedGroup} from '../fixtures/groups.ts';
@@ -15,14 +14,19 @@ function setUp(sizes: readonly number[], idle: number, parts: Partial<ClaimedGro
 	const slots = new Slots({slots: 9, busy: 0}, clock);
 	const slot = slots.add(worker);
 	slot.phase = 'ready';
-	const tracker = new ChunkTracker(slots, listener, clock);
-	for (const [index, size] of sizes.entries()) tracker.add(slot, claimedGroup(size, {ids: 1 + 100 * index, ...parts}));
+	for (const [index, size] of sizes.entries()) {
+		const chunk = new InFlightChunk(index, worker, claimedGroup(size, {ids: 1 + 100 * index, ...parts}), listener, clock);
+		slots.assign(slot, chunk);
+		chunk.send();
+	}
 	sideOf(slot.chunks[0] as InFlightChunk).start(0, clock.steadyMs());
 	const shared: ClaimedGroup[] = [];
 	const pool = {idle: () => idle - shared.length, run: (group: ClaimedGroup) => void shared.push(group)};
-	const sharing = new Sharing(tracker, pool);
+	const sharing = new Sharing(pool);
 	return {
-		...{listener, pool, slot, tracker, worker},
+		...{listener, pool, slot, worker},
+		/** Jobs without an outcome. */
+		open: () => slot.chunks.reduce((jobs, chunk) => jobs + chunk.open, 0),
 		/** A look at the worker after so long. */
 		look: (ms: number) => {
 			clock.pass(ms);
@@ -34,12 +38,12 @@ function setUp(sizes: readonly number[], idle: number, parts: Partial<ClaimedGro
 }
 
 test('jobs that have waited for 20 ms are shared with an idle worker: half of them, or all behind a job that runs for longer', t => {
-	const {look, takeShared, tracker, listener} = setUp([5], 1);
+	const {look, takeShared, open, listener} = setUp([5], 1);
 	look(19);
 	t.deepEqual(takeShared(), []);
 	look(1);
 	t.deepEqual(takeShared(), [[4, 5]]);
-	t.is(tracker.size, 3);
+	t.is(open(), 3);
 	look(1);
 	t.deepEqual(takeShared(), [[2, 3]]);
 	look(1);
@@ -60,7 +64,7 @@ test('each chunk of a worker is shared with an idle worker of its own', t => {
 });
 
 test('while no worker is idle, jobs behind one that runs for more than a second are released, and none before', t => {
-	const {look, takeShared, listener, tracker} = setUp([3, 2], 0);
+	const {look, takeShared, listener, open} = setUp([3, 2], 0);
 	look(1000);
 	t.deepEqual(listener.settled, []);
 	look(1);
@@ -68,7 +72,7 @@ test('while no worker is idle, jobs behind one that runs for more than a second 
 		listener.takeSettled(),
 		[2, 3, 101, 102].map(id => [id, 'released']),
 	);
-	t.deepEqual([takeShared(), tracker.size], [[], 1]);
+	t.deepEqual([takeShared(), open()], [[], 1]);
 });
 
 test('behind a long job, jobs go to an idle worker rather than back', t => {
@@ -78,7 +82,7 @@ test('behind a long job, jobs go to an idle worker rather than back', t => {
 });
 
 test('an idle worker waits for one answer at a time', t => {
-	const {look, takeShared, worker, slot, tracker} = setUp([5, 3], 1);
+	const {look, takeShared, worker, slot, open} = setUp([5, 3], 1);
 	worker.isPrompt = false;
 	look(30);
 	look(20);
@@ -89,37 +93,37 @@ test('an idle worker waits for one answer at a time', t => {
 	worker.obey();
 	t.deepEqual(takeShared(), [[101, 102, 103]]);
 	t.is(slot.chunks.length, 2);
-	t.is(tracker.size, 1);
+	t.is(open(), 1);
 });
 
 test('the idle worker is free for others when the chunk ends without an answer', t => {
-	const {look, takeShared, worker, slot, tracker} = setUp([2, 3], 1);
+	const {look, takeShared, worker, slot} = setUp([2, 3], 1);
 	worker.isPrompt = false;
 	look(30);
 	const [first] = slot.chunks as [InFlightChunk];
 	worker.forget();
-	tracker.lose(first, {ending: {exitCode: 1}, wasEnded: true, wasSilent: false, isUnproven: false});
+	first.lose([]);
 	look(1);
 	worker.obey();
 	t.deepEqual(takeShared(), [[101, 102, 103]]);
 });
 
 test('a job that was cancelled while its worker was asked goes to no other', t => {
-	const {look, takeShared, worker, slot, listener, tracker} = setUp([4], 1);
+	const {look, takeShared, worker, slot, listener, open} = setUp([4], 1);
 	worker.isPrompt = false;
 	look(30);
-	slot.chunks[0]?.chunkState.stop(2, 'cancelled', () => undefined);
+	slot.chunks[0]?.chunkState.tellToStop(2, 'cancelled', () => undefined);
 	worker.obey();
 	t.deepEqual(listener.takeSettled(), [[3, 'cancelled']]);
 	t.deepEqual(takeShared(), [[2, 4]]);
-	t.is(tracker.size, 1);
+	t.is(open(), 1);
 });
 
 test('if all were cancelled or have started meanwhile, the idle worker gets nothing', t => {
 	const {look, takeShared, worker, slot, listener} = setUp([2], 1);
 	worker.isPrompt = false;
 	look(30);
-	slot.chunks[0]?.chunkState.stop(1, 'cancelled', () => undefined);
+	slot.chunks[0]?.chunkState.tellToStop(1, 'cancelled', () => undefined);
 	worker.obey();
 	t.deepEqual(listener.takeSettled(), [[2, 'cancelled']]);
 	t.deepEqual(takeShared(), []);

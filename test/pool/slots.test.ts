@@ -3,6 +3,7 @@ import {InFlightChunk} from '../../lib/pool/in-flight.ts';
 import {type Slot, Slots} from '../../lib/pool/slots.ts';
 import {claimedGroup} from '../fixtures/groups.ts';
 import {HandClock} from '../fixtures/hand-clock.ts';
+import {HandListener} from '../fixtures/hand-listener.ts';
 import {HandWorker, sideOf} from '../fixtures/hand-worker.ts';
 
 /** So many workers that are ready, under a budget. */
@@ -17,7 +18,7 @@ function setUp(workers: number, budget = {slots: workers, busy: 0}) {
 	const all = Array.from({length: workers}, () => add());
 	/** Gives the worker a chunk whose first job runs since now. */
 	const give = (slot: Slot, jobs = 1): InFlightChunk => {
-		const chunk = new InFlightChunk(1, slot.worker, claimedGroup(jobs), 1000);
+		const chunk = new InFlightChunk(1, slot.worker, claimedGroup(jobs), new HandListener(), clock);
 		chunk.chunkState = slot.worker.chunkState(jobs);
 		slots.assign(slot, chunk);
 		if (slot.chunks.length === 1) sideOf(chunk).start(0, clock.steadyMs());
@@ -34,11 +35,11 @@ test('a worker begins as one that loads, without chunks, with a number of its ow
 	const [first, second] = [new HandWorker(), new HandWorker()];
 	t.like(slots.add(first), {worker: first, number: 1, cell: 0, phase: 'loading', chunks: [], jobs: 0, startedAt: 1005, hasReported: false, quietLooks: 0});
 	t.like(slots.add(second), {number: 2, cell: 2});
-	t.deepEqual([slots.size, slots.all.length, slots.of(first)?.number], [2, 2, 1]);
-	t.true(slots.delete(first));
-	t.false(slots.delete(first));
-	t.is(slots.of(first), undefined);
-	t.is(slots.size, 1);
+	t.deepEqual([slots.byWorker.size, slots.all.length, slots.byWorker.get(first)?.number], [2, 2, 1]);
+	t.true(slots.byWorker.delete(first));
+	t.false(slots.byWorker.delete(first));
+	t.is(slots.byWorker.get(first), undefined);
+	t.is(slots.byWorker.size, 1);
 });
 
 test('threads have the even cells, processes the odd ones; the cell of a worker that is gone is used again', t => {
@@ -48,7 +49,7 @@ test('threads have the even cells, processes the odd ones; the cell of a worker 
 		added.map(({cell}) => cell),
 		[1, 0, 3, 2, 5],
 	);
-	slots.delete((added[2] as Slot).worker);
+	slots.byWorker.delete((added[2] as Slot).worker);
 	t.deepEqual([add('process').cell, add('process').cell], [3, 7]);
 });
 
@@ -68,7 +69,7 @@ test('ready workers without a chunk are idle; those with one whose job is short 
 	t.deepEqual(slots.capacity(0), {idle: 0, prefetch: 1});
 	clock.pass(1);
 	t.deepEqual(slots.capacity(0), {idle: 0, prefetch: 0});
-	t.false(slots.areIdle);
+	t.true(slots.chunks.length > 0);
 });
 
 test('no more workers are idle than the budget, which other pools share, has room for', t => {
@@ -120,13 +121,13 @@ test('workers that load, retire or end are not picked', t => {
 test('a worker counts as busy once, however many chunks it has, and its jobs are counted', t => {
 	const {slots, all, give, budget} = setUp(2);
 	const [one] = all as [Slot];
-	t.true(slots.areIdle);
+	t.deepEqual(slots.chunks, []);
 	const [first, second] = [give(one, 3), give(one, 4)];
 	t.deepEqual([budget.busy, one.jobs], [1, 7]);
 	t.deepEqual(slots.chunks, [first, second]);
-	slots.remove(first);
+	first.lose([]);
 	t.deepEqual([budget.busy, one.chunks], [1, [second]]);
-	slots.remove(second);
+	second.lose([]);
 	t.deepEqual([budget.busy, one.chunks, one.jobs], [0, [], 7]);
-	t.true(slots.areIdle);
+	t.deepEqual(slots.chunks, []);
 });

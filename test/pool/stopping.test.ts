@@ -3,7 +3,7 @@ import type {StopReason} from '../../lib/job/job.ts';
 import type {RunningJobs} from '../../lib/pool/in-flight.ts';
 import {type Slot, Slots} from '../../lib/pool/slots.ts';
 import {Stopping} from '../../lib/pool/stopping.ts';
-import {type Examination, SharedChunkState} from '../../lib/pool/worker-source.ts';
+import {type Examination, PoolChunkState} from '../../lib/pool/worker-source.ts';
 import {POLICY} from '../fixtures/dispatcher.ts';
 import {claimedGroup} from '../fixtures/groups.ts';
 import {HandClock} from '../fixtures/hand-clock.ts';
@@ -58,12 +58,12 @@ test('a running job is told to stop, and why, and has the grace from then on', t
 test('a worker that has to be asked, and does not answer, has two seconds more; the grace counts from its answer', t => {
 	const {stopping, chunk, clock} = setUp();
 	let answer: () => void = () => undefined;
-	class Asked extends SharedChunkState {
-		override stop(_: number, __: StopReason, then: () => void): void {
+	class Asked extends PoolChunkState {
+		override tellToStop(_: number, __: StopReason, then: () => void): void {
 			answer = then;
 		}
 	}
-	chunk.chunkState = new Asked(2);
+	chunk.chunkState = new Asked(PoolChunkState.create(2).buffer);
 	stopping.stop(chunk, [0], 'cancelled');
 	t.deepEqual([...chunk.deadlines], [[0, 1000 + GRACE_MS + 2000]]);
 	clock.pass(500);
@@ -121,13 +121,13 @@ test('a worker is examined once at a time, and ended though that fails or finds 
 
 test('a worker whose job, or chunk, ends while it is examined is not ended', async t => {
 	for (const end of ['job', 'chunk'] as const) {
-		const {stopping, chunk, side, slots, clock, ended, look, examineBy} = setUp();
+		const {stopping, chunk, side, clock, ended, look, examineBy} = setUp();
 		const {promise, resolve} = Promise.withResolvers<object>();
 		examineBy(() => promise);
 		stopping.stop(chunk, [0], 'cancelled');
 		clock.pass(GRACE_MS + 1);
 		await look();
-		if (end === 'chunk') slots.remove(chunk);
+		if (end === 'chunk') chunk.lose([]);
 		else {
 			side.finish(0);
 			side.start(1, 1300);

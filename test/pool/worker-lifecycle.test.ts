@@ -1,8 +1,8 @@
 import test from 'ava';
 import {toEnvelope} from '../../lib/job/failure.ts';
+import type {ClaimedGroup} from '../../lib/job/group.ts';
 import type {PoolOptions} from '../../lib/job/options.ts';
-import {ChunkTracker} from '../../lib/pool/chunk-tracker.ts';
-import type {InFlightChunk} from '../../lib/pool/in-flight.ts';
+import {InFlightChunk} from '../../lib/pool/in-flight.ts';
 import {type Slot, Slots} from '../../lib/pool/slots.ts';
 import {WorkerLifecycle} from '../../lib/pool/worker-lifecycle.ts';
 import type {PoolWorker, WorkerEnd} from '../../lib/pool/worker-source.ts';
@@ -18,46 +18,50 @@ const TASKS = [{name: 'count', options: {}}];
 function setUp(options: Partial<PoolOptions> = {}, kind: PoolWorker['kind'] = 'thread') {
 	const [clock, listener, source, budget] = [new HandClock(), new HandListener(), new HandSource(kind), {slots: 2, busy: 0}];
 	const slots = new Slots(budget, clock);
-	const tracker = new ChunkTracker(slots, listener, clock);
-	const lifecycle = new WorkerLifecycle(source, {...HAND_POOL_OPTIONS, ...options}, listener, slots, tracker, clock);
 	const received: unknown[] = [];
 	const receive = (_: PoolWorker, message: unknown) => void received.push(message);
+	const lifecycle = new WorkerLifecycle(source, {...HAND_POOL_OPTIONS, ...options}, listener, slots, clock, receive);
 	const turn = async () => {
 		for (let turns = 0; turns < 3; turns++) await clock.nextTurn();
 	};
-	const slotOf = (worker: number): Slot => slots.of(source.workers[worker] as HandWorker) as Slot;
+	const slotOf = (worker: number): Slot => slots.byWorker.get(source.workers[worker] as HandWorker) as Slot;
 	/** Starts all workers; each loads the tasks. */
 	const open = async (): Promise<void> => {
-		const started = lifecycle.startAll(receive);
+		const started = lifecycle.start('open', options.workers ?? HAND_POOL_OPTIONS.workers);
 		for (const {load} of source.workers) load?.resolve({tasks: TASKS});
 		await started;
 		await turn();
 		listener.calls.splice(0);
 	};
+	const add = (slot: Slot, group: ClaimedGroup): InFlightChunk => {
+		const chunk = new InFlightChunk(slot.chunks.length, slot.worker, group, listener, clock);
+		slots.assign(slot, chunk);
+		if (slot.phase !== 'loading') chunk.send();
+		return chunk;
+	};
 	/** Gives the worker jobs, of which the first runs. */
 	const give = (worker: number, jobs = 1): InFlightChunk => {
-		tracker.add(slotOf(worker), claimedGroup(jobs));
-		const chunk = slotOf(worker).chunks.at(-1) as InFlightChunk;
+		const chunk = add(slotOf(worker), claimedGroup(jobs));
 		sideOf(chunk).start(0, clock.steadyMs());
 		return chunk;
 	};
 	const losses = () => listener.calls.filter(([name]) => name === 'lost').map(([, loss]) => loss);
 	const typesOf = (worker: number) => (source.workers[worker] as HandWorker).requests.map(({type}) => type);
-	return {clock, give, lifecycle, listener, losses, open, receive, received, slotOf, slots, source, tracker, turn, typesOf};
+	return {add, clock, give, lifecycle, listener, losses, open, received, slotOf, slots, source, turn, typesOf};
 }
 
 // Starting
 
 test('all workers load the tasks; the pool has started with the first that has, and chunks that came before are sent then', async t => {
-	const {lifecycle, source, receive, received, slotOf, slots, tracker, listener, turn, typesOf} = setUp({openJobs: '/open', nice: 3});
-	const started = lifecycle.startAll(receive);
-	t.is(slots.size, 2);
+	const {lifecycle, source, received, slotOf, slots, listener, turn, typesOf, add} = setUp({openJobs: '/open', nice: 3});
+	const started = lifecycle.start('open', 2);
+	t.is(slots.byWorker.size, 2);
 	const [first, second] = source.workers as [HandWorker, HandWorker];
 	const {tasks, defaults, maxValueBytes, maxCheckpointBytes, taskOutput, isolation} = HAND_POOL_OPTIONS;
 	t.deepEqual(second.requests, [
 		{type: 'load', worker: 2, tasks, defaults, maxValueBytes, maxCheckpointBytes, taskOutput, isolation, nice: 3, openJobs: {path: '/open', cell: 2}},
 	]);
-	tracker.add(slotOf(1), claimedGroup(1));
+	add(slotOf(1), claimedGroup(1));
 	second.load?.resolve({tasks: TASKS});
 	t.deepEqual(await started, TASKS);
 	t.deepEqual([slotOf(0).phase, slotOf(1).phase], ['loading', 'ready']);
@@ -73,27 +77,27 @@ test('all workers load the tasks; the pool has started with the first that has, 
 });
 
 test('without a file of open jobs the worker is told of none', t => {
-	const {lifecycle, source, receive} = setUp();
-	void lifecycle.startAll(receive);
+	const {lifecycle, source} = setUp();
+	void lifecycle.start('open', 2);
 	t.false('openJobs' in (source.workers[0]?.requests[0] ?? {}));
 });
 
 test('a lazy pool starts a worker only when one is needed, at most so many', async t => {
-	const {lifecycle, source, receive, slots} = setUp();
-	await lifecycle.startLazily(false, receive);
+	const {lifecycle, source, slots} = setUp();
+	await lifecycle.start('lazy', 0);
 	t.deepEqual([source.workers.length, lifecycle.addable], [0, 2]);
 	const slot = lifecycle.add();
 	t.is(slot?.worker, source.workers[0]);
-	t.deepEqual([lifecycle.addable, slots.size], [1, 1]);
+	t.deepEqual([lifecycle.addable, slots.byWorker.size], [1, 1]);
 	lifecycle.add();
 	t.deepEqual([lifecycle.addable, lifecycle.add()], [0, undefined]);
 	t.is(source.workers.length, 2);
 });
 
 test('a lazy pool that a task needs has started when its first worker is ready', async t => {
-	const {lifecycle, source, receive} = setUp();
+	const {lifecycle, source} = setUp();
 	let hasStarted = false;
-	const started = lifecycle.startLazily(true, receive).then(() => {
+	const started = lifecycle.start('lazy', 1).then(() => {
 		hasStarted = true;
 	});
 	await new Promise(resolve => setImmediate(resolve));
@@ -101,15 +105,15 @@ test('a lazy pool that a task needs has started when its first worker is ready',
 	source.workers[0]?.load?.resolve({tasks: TASKS});
 	await started;
 	const failing = setUp();
-	const refused = failing.lifecycle.startLazily(true, failing.receive);
+	const refused = failing.lifecycle.start('lazy', 1);
 	failing.source.workers[0]?.load?.resolve({error: toEnvelope(new FaenaError('SetupFailed', 'no model'))});
 	await t.throwsAsync(refused, {code: 'SetupFailed', message: 'no model'});
 });
 
 test('a worker that loads or sets up for ten seconds is told, once; one that has ended to do so is not', async t => {
-	const {lifecycle, source, receive, listener, slotOf, clock, turn} = setUp({workers: 1});
+	const {lifecycle, source, listener, slotOf, clock, turn} = setUp({workers: 1});
 	const told = () => listener.calls.splice(0).filter(([name]) => name === 'startsSlowly');
-	void lifecycle.startAll(receive);
+	void lifecycle.start('open', 1);
 	await clock.advance(9999);
 	t.deepEqual(told(), []);
 	await clock.advance(1);
@@ -136,8 +140,8 @@ test('a worker that loads or sets up for ten seconds is told, once; one that has
 });
 
 test('a worker that can not load the tasks is ended after a second, told as not ready, and replaced', async t => {
-	const {lifecycle, source, receive, slotOf, clock, losses, listener} = setUp({workers: 1});
-	const started = lifecycle.startAll(receive);
+	const {lifecycle, source, slotOf, clock, losses, listener} = setUp({workers: 1});
+	const started = lifecycle.start('open', 1);
 	const [worker] = source.workers as [HandWorker];
 	worker.load?.resolve({error: toEnvelope(new FaenaError('BadTasksModule', 'It is broken.'))});
 	await t.throwsAsync(started, {code: 'BadTasksModule', message: 'It is broken.'});
@@ -153,8 +157,8 @@ test('a worker that can not load the tasks is ended after a second, told as not 
 });
 
 test('an answer that comes when the worker is being ended changes nothing', async t => {
-	const {lifecycle, source, receive, slotOf, turn, listener} = setUp({workers: 1});
-	void lifecycle.startAll(receive);
+	const {lifecycle, source, slotOf, turn, listener} = setUp({workers: 1});
+	void lifecycle.start('open', 1);
 	lifecycle.end(slotOf(0), 'stopped');
 	source.workers[0]?.load?.resolve({tasks: TASKS});
 	await turn();
@@ -163,8 +167,8 @@ test('an answer that comes when the worker is being ended changes nothing', asyn
 });
 
 test('a request to load that is not answered is that of a worker that ended', async t => {
-	const {lifecycle, source, receive, slotOf, turn} = setUp({workers: 1});
-	void lifecycle.startAll(receive);
+	const {lifecycle, source, slotOf, turn} = setUp({workers: 1});
+	void lifecycle.start('open', 1);
 	source.workers[0]?.load?.reject(new Error('it ended'));
 	await turn();
 	t.is(slotOf(0).phase, 'loading');
@@ -196,15 +200,15 @@ const UNLOADABLE: readonly (readonly [ending: WorkerEnd, code: string, message: 
 
 for (const [ending, code, message] of UNLOADABLE) {
 	test(`a worker that ends while it loads fails the start: ${message}`, async t => {
-		const {lifecycle, source, receive, clock, losses, slots} = setUp({workers: 1});
-		const started = lifecycle.startAll(receive);
+		const {lifecycle, source, clock, losses, slots} = setUp({workers: 1});
+		const started = lifecycle.start('open', 1);
 		source.lose(source.workers[0] as HandWorker, ending);
 		await t.throwsAsync(started, {code, message});
 		await clock.advance(999);
 		t.deepEqual([losses(), source.workers.length], [[], 1]);
 		await clock.advance(1);
 		t.like(losses(), [{reason: 'unready', error: {message}}]);
-		t.deepEqual([source.workers.length, slots.size], [2, 1]);
+		t.deepEqual([source.workers.length, slots.byWorker.size], [2, 1]);
 	});
 }
 
@@ -221,15 +225,15 @@ const DUE: Readonly<Record<string, readonly [recycle: Partial<PoolOptions['recyc
 
 for (const [what, [recycle, isDue]] of Object.entries(DUE)) {
 	test(`a worker that has ${what} is ${isDue ? 'replaced' : 'kept'} when its chunks are done`, async t => {
-		const {lifecycle, source, open, give, tracker, slotOf, clock, turn, losses, typesOf} = setUp({recycle: {...HAND_POOL_OPTIONS.recycle, ...recycle}});
+		const {lifecycle, source, open, give, slotOf, clock, turn, losses, typesOf} = setUp({recycle: {...HAND_POOL_OPTIONS.recycle, ...recycle}});
 		await open();
 		clock.pass(5000);
 		const [first, second] = [give(0, 2), give(0, 1)];
-		tracker.confirm(first, {isLast: true});
+		first.confirm({isLast: true});
 		lifecycle.retireIfDue(slotOf(0), 100);
 		await turn();
 		t.deepEqual([slotOf(0).phase, source.workers[0]?.ends], [isDue ? 'retiring' : 'ready', 0]);
-		tracker.confirm(second, {isLast: true});
+		second.confirm({isLast: true});
 		lifecycle.retireIfDue(slotOf(0), 0);
 		await turn();
 		t.is(source.workers[0]?.ends, isDue ? 1 : 0);
@@ -304,7 +308,7 @@ test('the loss of a worker that ended by itself tells how, and which job ran', a
 		source.lose(source.workers[0] as HandWorker, ending);
 		t.deepEqual(losses(), [{kind: 'thread', ...loss, jobId: 1}]);
 		t.deepEqual(listener.takeSettled(), [[1, 'lostWorker']]);
-		t.deepEqual([source.workers.length, slots.size], [3, 2]);
+		t.deepEqual([source.workers.length, slots.byWorker.size], [3, 2]);
 		t.deepEqual(listener.calls.at(-1), ['freed']);
 		source.lose(source.workers[0] as HandWorker, ending);
 		t.is(losses().length, 1);
@@ -335,11 +339,11 @@ test('a worker that is gone takes nothing more, also while its jobs get their ou
 });
 
 test('what a lost worker was doing is looked up at the last moment', async t => {
-	const {open, slotOf, source, tracker, losses, listener} = setUp();
+	const {open, slotOf, source, losses, listener, add} = setUp();
 	await open();
 	const [worker] = source.workers as [HandWorker];
-	worker.chunkState = jobs => new StaleChunkState(jobs);
-	tracker.add(slotOf(0), claimedGroup(2));
+	worker.chunkState = jobs => new StaleChunkState(StaleChunkState.create(jobs).buffer);
+	add(slotOf(0), claimedGroup(2));
 	const [chunk] = slotOf(0).chunks as [InFlightChunk];
 	sideOf(chunk).start(0, 1000);
 	t.is(chunk.running(), undefined);
@@ -366,8 +370,8 @@ test('a worker that was ended for its silence is charged to the job that ended w
 });
 
 test('a worker of a lazy pool is not replaced, and may be added again', async t => {
-	const {lifecycle, source, receive, turn} = setUp({workers: 1});
-	await lifecycle.startLazily(false, receive);
+	const {lifecycle, source, turn} = setUp({workers: 1});
+	await lifecycle.start('lazy', 0);
 	lifecycle.add();
 	const [worker] = source.workers as [HandWorker];
 	worker.load?.resolve({tasks: TASKS});
@@ -382,7 +386,7 @@ test('a worker that is seen to fail gets nothing more; one that loads is left to
 	source.fail(source.workers[0] as HandWorker);
 	t.is(slotOf(0).phase, 'ending');
 	const loading = setUp();
-	void loading.lifecycle.startAll(loading.receive);
+	void loading.lifecycle.start('open', 2);
 	loading.source.fail(loading.source.workers[0] as HandWorker);
 	t.is(loading.slotOf(0).phase, 'loading');
 });
@@ -391,7 +395,7 @@ test('a worker that broke before it reported or started any job accuses its firs
 	const suspicionsOf = async (prepare: (own: ReturnType<typeof setUp>) => void) => {
 		const own = setUp();
 		await own.open();
-		own.tracker.add(own.slotOf(0), claimedGroup(2));
+		own.add(own.slotOf(0), claimedGroup(2));
 		prepare(own);
 		own.source.lose(own.source.workers[0] as HandWorker, {exitCode: 70});
 		return own.listener.settled.map(([, outcome]) => ('suspicion' in outcome ? outcome.suspicion : undefined));
@@ -403,9 +407,9 @@ test('a worker that broke before it reported or started any job accuses its firs
 		}),
 		[undefined, undefined],
 	);
-	const behind = await suspicionsOf(({tracker, slotOf}) => {
+	const behind = await suspicionsOf(({add, slotOf}) => {
 		sideOf(slotOf(0).chunks[0] as InFlightChunk).start(0, 1000);
-		tracker.add(slotOf(0), claimedGroup(1, {ids: 9}));
+		add(slotOf(0), claimedGroup(1, {ids: 9}));
 	});
 	t.deepEqual(behind.map(Boolean), [true, false, false]);
 });
@@ -450,7 +454,6 @@ test('a close tears idle workers down, ends all, and settles what they had; none
 	listener.calls.splice(0);
 	source.workers[3]?.load?.resolve({tasks: TASKS});
 	await new Promise(resolve => setImmediate(resolve));
-	lifecycle.beginClose();
 	const closed = lifecycle.close();
 	await closed;
 	t.deepEqual(
@@ -462,7 +465,7 @@ test('a close tears idle workers down, ends all, and settles what they had; none
 		],
 	);
 	t.true(source.isClosed);
-	t.deepEqual([slots.size, source.workers.length, losses()], [0, 4, []]);
+	t.deepEqual([slots.byWorker.size, source.workers.length, losses()], [0, 4, []]);
 	t.deepEqual(listener.takeSettled(), [[1, 'released']]);
 });
 
@@ -472,7 +475,6 @@ test('a close settles what is left only when all workers are gone', async t => {
 	give(0);
 	const {promise, resolve} = Promise.withResolvers<void>();
 	source.closing = promise;
-	lifecycle.beginClose();
 	const closed = lifecycle.close();
 	await turn();
 	t.true(source.isClosed);
@@ -482,20 +484,17 @@ test('a close settles what is left only when all workers are gone', async t => {
 	t.deepEqual(listener.takeSettled(), [[1, 'released']]);
 });
 
-test('a start that a close interrupts fails, and a worker that joins after it is left alone', async t => {
-	const {lifecycle, receive, source, slots} = setUp();
-	const started = lifecycle.startAll(receive);
-	lifecycle.beginClose();
+test('a start that a close interrupts fails', async t => {
+	const {lifecycle} = setUp();
+	const started = lifecycle.start('open', 2);
+	void lifecycle.close();
 	await t.throwsAsync(started, {code: 'Closed', message: 'The pool was closed while it loaded its tasks.'});
-	source.add();
-	t.deepEqual([source.workers.length, slots.size, source.workers[2]?.requests], [3, 2, []]);
 });
 
 test('a close gives a thread that loads the grace for that, since its end could take the process along; a process it does not', async t => {
 	for (const kind of ['thread', 'process'] as const) {
-		const {lifecycle, receive, source, clock, turn} = setUp({}, kind);
-		lifecycle.startAll(receive).catch(() => undefined);
-		lifecycle.beginClose();
+		const {lifecycle, source, clock, turn} = setUp({}, kind);
+		lifecycle.start('open', 2).catch(() => undefined);
 		const closed = lifecycle.close();
 		await turn();
 		t.is(source.isClosed, kind === 'process');
@@ -506,9 +505,8 @@ test('a close gives a thread that loads the grace for that, since its end could 
 		t.true(source.isClosed);
 		await closed;
 	}
-	const {lifecycle, receive, source, turn} = setUp();
-	lifecycle.startAll(receive).catch(() => undefined);
-	lifecycle.beginClose();
+	const {lifecycle, source, turn} = setUp();
+	lifecycle.start('open', 2).catch(() => undefined);
 	const closed = lifecycle.close();
 	for (const {load} of source.workers) load?.resolve({tasks: TASKS});
 	await turn();

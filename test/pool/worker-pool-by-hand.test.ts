@@ -4,7 +4,7 @@ import type {JobId} from '../../lib/job/job.ts';
 import type {PoolOptions} from '../../lib/job/options.ts';
 import {packTimes} from '../../lib/job/packed.ts';
 import {WorkerPool} from '../../lib/pool/worker-pool.ts';
-import {type PoolWorker, SharedChunkState} from '../../lib/pool/worker-source.ts';
+import {PoolChunkState, type PoolWorker} from '../../lib/pool/worker-source.ts';
 import {ChunkState} from '../../lib/worker/chunk-state.ts';
 import type {ChunkMessage, FinalMessage, OutcomesMessage} from '../../lib/worker/messages.ts';
 import {POLICY} from '../fixtures/dispatcher.ts';
@@ -53,12 +53,12 @@ function timesOf(jobs: number): Uint8Array {
 
 const settled = (ids: readonly JobId[], type: string) => ids.map(id => [id, type]);
 
-test('the pool has as many slots as workers, and takes chunks of as many jobs as its source says', async t => {
+test('the pool has as many slots as workers, and takes chunks of as many jobs as a group may have', async t => {
 	const {pool, run} = await setUp();
-	t.deepEqual([pool.slots, pool.maxJobs(), pool.size, pool.capacity()], [2, 1000, 0, {idle: 2, prefetch: 0}]);
-	t.throws(() => run(1001), {message: 'The pool takes at most 1000 jobs in a chunk; it was given 1001.'});
-	run(1000);
-	t.deepEqual([pool.size, pool.capacity()], [1000, {idle: 1, prefetch: 1}]);
+	t.deepEqual([pool.slots, pool.maxJobs(), pool.size, pool.capacity()], [2, 2000, 0, {idle: 2, prefetch: 0}]);
+	t.throws(() => run(2001), {message: 'The pool takes at most 2000 jobs in a chunk; it was given 2001.'});
+	run(2000);
+	t.deepEqual([pool.size, pool.capacity()], [2000, {idle: 1, prefetch: 1}]);
 });
 
 test('outcomes are settled when they are final, and the end of the chunk makes the worker free', async t => {
@@ -231,13 +231,13 @@ test('jobs that a worker gives back after a release go to no other worker', asyn
 });
 
 test('a release, or the confirmation of stops, waits for an answer, for the end of the chunk, or for two seconds', async t => {
-	class Silent extends SharedChunkState {
-		override take(): void {}
+	class Silent extends PoolChunkState {
+		override takeBack(): void {}
 	}
 	for (const verb of ['release', 'confirmStops'] as const) {
 		for (const way of ['answer', 'end', 'time'] as const) {
 			const {pool, clock, run, source} = await setUp();
-			if (way !== 'answer') for (const worker of source.workers) worker.chunkState = jobs => new Silent(jobs);
+			if (way !== 'answer') for (const worker of source.workers) worker.chunkState = jobs => new Silent(PoolChunkState.create(jobs).buffer);
 			const {report, final} = run(1);
 			let isDone = false;
 			const done = pool[verb]().then(() => {

@@ -1,7 +1,7 @@
 import test, {type ExecutionContext} from 'ava';
 import type {StopReason} from '../../lib/job/job.ts';
 import {WorkerPool} from '../../lib/pool/worker-pool.ts';
-import {type Examination, type PoolWorker, SharedChunkState, type SourceListener, type WorkerSource} from '../../lib/pool/worker-source.ts';
+import {type Examination, PoolChunkState, type PoolWorker, type SourceListener, type WorkerSource} from '../../lib/pool/worker-source.ts';
 import {type Clock, monotonicMs} from '../../lib/support/clock.ts';
 import {ChunkState} from '../../lib/worker/chunk-state.ts';
 import type {ChunkMessage, WorkerRequest} from '../../lib/worker/messages.ts';
@@ -10,19 +10,16 @@ import {Crew} from './contract.ts';
 /** Its one worker starts the first job that it is given, which heeds nothing and never ends. */
 class Stuck implements WorkerSource, PoolWorker {
 	readonly kind = 'process';
-	readonly maxJobs: number = 1;
 	listener: SourceListener | undefined;
 	looks = 0;
 
-	start(_: number, listener: SourceListener): void {
+	make(listener: SourceListener): this {
 		this.listener = listener;
-		listener.joined(this);
+		return this;
 	}
 
-	add(): void {}
-
-	chunkState(jobs: number): SharedChunkState {
-		return new SharedChunkState(jobs);
+	chunkState(jobs: number): PoolChunkState {
+		return PoolChunkState.create(jobs);
 	}
 
 	async request(request: WorkerRequest): Promise<unknown> {
@@ -35,9 +32,8 @@ class Stuck implements WorkerSource, PoolWorker {
 		return {};
 	}
 
-	end(): boolean {
+	end(): void {
 		queueMicrotask(() => this.listener?.gone(this, {exitCode: null, signal: 'SIGKILL'}));
-		return true;
 	}
 
 	async close(): Promise<void> {}
@@ -63,7 +59,6 @@ for (const [reason, looks] of [
 
 /** Goes on with its second job while it is being ended: what killed its command may have let the first one end. */
 class GoesOn extends Stuck {
-	override readonly maxJobs: number = 2;
 	hasGoneOn: boolean | undefined;
 	#chunkState: ChunkState | undefined;
 
@@ -74,12 +69,12 @@ class GoesOn extends Stuck {
 		return undefined;
 	}
 
-	override end(): boolean {
+	override end(): void {
 		queueMicrotask(() => {
 			this.#chunkState?.finish(0);
 			this.hasGoneOn = this.#chunkState?.start(1, 0);
 		});
-		return super.end();
+		super.end();
 	}
 }
 
@@ -211,26 +206,25 @@ test('a job that starts after interrupt() has looked is stopped all the same', a
 
 /** A worker that is asked to give jobs back, and to stop some, and does so when it is told. */
 class Slow extends Stuck {
-	override readonly maxJobs: number = 2;
 	readonly chunks: ChunkMessage[] = [];
 	#obey: (() => void)[] = [];
 
-	override chunkState(jobs: number): SharedChunkState {
+	override chunkState(jobs: number): PoolChunkState {
 		const obey = this.#obey;
-		return new (class extends SharedChunkState {
+		return new (class extends PoolChunkState {
 			readonly #stops = new Map<number, StopReason>();
 
-			override take(indexes: readonly number[], then: (taken: readonly number[]) => void): void {
-				obey.push(() => super.take(indexes, then));
+			override takeBack(indexes: readonly number[], then: (taken: readonly number[]) => void): void {
+				obey.push(() => super.takeBack(indexes, then));
 			}
-			override stop(index: number, reason: StopReason, then: () => void): void {
+			override tellToStop(index: number, reason: StopReason, then: () => void): void {
 				this.#stops.set(index, reason);
-				obey.push(() => super.stop(index, reason, then));
+				obey.push(() => super.tellToStop(index, reason, then));
 			}
 			override stopReason(index: number): StopReason | undefined {
 				return this.#stops.get(index);
 			}
-		})(jobs);
+		})(PoolChunkState.create(jobs).buffer);
 	}
 
 	override async request(request: WorkerRequest): Promise<unknown> {
@@ -250,10 +244,9 @@ test('a job that is cancelled while its worker is asked to share it runs in no o
 	t.teardown(() => clearInterval(timer));
 	const clock = new HandClock();
 	const workers = [new Slow(), new Slow()] as const;
-	const start = (_: number, listener: SourceListener) => {
-		for (const worker of workers) worker.start(1, listener);
-	};
-	const crew = new Crew(t, (options, listener) => new WorkerPool({maxJobs: 2, start, close: async () => undefined}, options, listener, undefined, clock));
+	let made = 0;
+	const make = (listener: SourceListener) => (workers[made++] as Slow).make(listener);
+	const crew = new Crew(t, (options, listener) => new WorkerPool({make, close: async () => undefined}, options, listener, undefined, clock));
 	await crew.load({workers: 2, graceMs: 20});
 	const [, waiting] = await crew.give('stuck', [null, null]);
 	clock.pass(60);

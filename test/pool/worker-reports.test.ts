@@ -4,7 +4,7 @@ import fc from 'fast-check';
 import {sizeOf} from '../../lib/job/group.ts';
 import {packTimes} from '../../lib/job/packed.ts';
 import {WorkerPool} from '../../lib/pool/worker-pool.ts';
-import {type Examination, MAX_JOBS, type PoolWorker, SharedChunkState, type SourceListener, type WorkerSource} from '../../lib/pool/worker-source.ts';
+import {type Examination, PoolChunkState, type PoolWorker, type SourceListener, type WorkerSource} from '../../lib/pool/worker-source.ts';
 import {monotonicMs} from '../../lib/support/clock.ts';
 import {ChunkState} from '../../lib/worker/chunk-state.ts';
 import type {ChunkMessage, OutcomesMessage, WorkerRequest} from '../../lib/worker/messages.ts';
@@ -15,10 +15,8 @@ type Tell = (chunk: ChunkMessage) => readonly unknown[];
 
 /** Workers that start all jobs of a chunk and say what they are told to say. Those that come after the first say the truth. */
 class Told implements WorkerSource {
-	readonly maxJobs = MAX_JOBS;
 	readonly #tell: Tell;
 	readonly #answer: unknown;
-	#listener: SourceListener | undefined;
 	#made = 0;
 
 	constructor(tell: Tell, answer: unknown = {tasks: [{name: 'task', options: {}}]}) {
@@ -26,15 +24,9 @@ class Told implements WorkerSource {
 		this.#answer = answer;
 	}
 
-	start(_: number, listener: SourceListener): void {
-		this.#listener = listener;
-		this.add();
+	make(listener: SourceListener): ToldWorker {
+		return new ToldWorker(listener, this.#made++ === 0 ? this.#tell : truth, this.#answer);
 	}
-
-	readonly add = (): void => {
-		const listener = this.#listener as SourceListener;
-		listener.joined(new ToldWorker(listener, this.#made++ === 0 ? this.#tell : truth, this.#answer));
-	};
 
 	async close(): Promise<void> {}
 }
@@ -51,8 +43,8 @@ class ToldWorker implements PoolWorker {
 		this.#answer = answer;
 	}
 
-	chunkState(jobs: number): SharedChunkState {
-		return new SharedChunkState(jobs);
+	chunkState(jobs: number): PoolChunkState {
+		return PoolChunkState.create(jobs);
 	}
 
 	async request(request: WorkerRequest): Promise<unknown> {
@@ -68,9 +60,8 @@ class ToldWorker implements PoolWorker {
 		return {};
 	}
 
-	end(): boolean {
+	end(): void {
 		queueMicrotask(() => this.#listener.gone(this, {exitCode: 1}));
-		return true;
 	}
 }
 

@@ -7,10 +7,15 @@ import type {ChildJob} from '../../lib/job/new-job.ts';
 import {OpenJobsCell} from '../../lib/job/open-jobs.ts';
 import {pack, packTimes} from '../../lib/job/packed.ts';
 import type {TaskInfo} from '../../lib/job/task.ts';
-import {ChildChunkState, createRegions, MAX_CELLS} from '../../lib/pool/processes/chunk-states.ts';
-import {chunkStateFileIn} from '../../lib/pool/processes/control-socket.ts';
-import {RemoteChunkStates} from '../../lib/pool/processes/remote-chunk-states.ts';
-import {obey, type WatchdogAnswer, type WatchdogCommand} from '../../lib/pool/processes/watchdog.ts';
+import {
+	ChildChunkState,
+	chunkStateFileIn,
+	createRegions,
+	obey,
+	RemoteChunkStates,
+	type WatchdogAnswer,
+	type WatchdogCommand,
+} from '../../lib/pool/processes/chunk-states.ts';
 import {NO_ANSWER} from '../../lib/pool/stack-snapshot.ts';
 import type {Examination, PoolChunkState, PoolWorker, SourceListener, WorkerEnd, WorkerSource} from '../../lib/pool/worker-source.ts';
 import type {Clock} from '../../lib/support/clock.ts';
@@ -41,35 +46,29 @@ export interface Workshop {
 
 /** Workers that run no code: what each task does, and when its worker dies, is thrown by dice. */
 export class SimulatedSource implements WorkerSource {
-	readonly maxJobs = MAX_CELLS;
 	readonly #shop: Workshop;
 	readonly #workers = new Set<SimulatedWorker>();
-	#listener: SourceListener | undefined;
 	#made = 0;
 
 	constructor(shop: Workshop) {
 		this.#shop = shop;
 	}
 
-	start(count: number, listener: SourceListener): void {
-		this.#listener = {
-			...listener,
-			gone: (worker, ending) => {
-				this.#workers.delete(worker as SimulatedWorker);
-				listener.gone(worker, ending);
+	make(listener: SourceListener): PoolWorker {
+		const worker = new SimulatedWorker(`${this.#shop.actor.name}.${++this.#made}`, this.#shop, {
+			message: (own, message) => listener.message(own, message),
+			failing: own => listener.failing(own),
+			gone: (own, ending) => {
+				this.#workers.delete(worker);
+				listener.gone(own, ending);
 			},
-		};
-		for (let index = 0; index < count; index++) this.add();
+		});
+		this.#workers.add(worker);
+		return worker;
 	}
 
-	readonly add = (): void => {
-		const worker = new SimulatedWorker(`${this.#shop.actor.name}.${++this.#made}`, this.#shop, this.#listener as SourceListener);
-		this.#workers.add(worker);
-		this.#listener?.joined(worker);
-	};
-
-	async close(): Promise<void> {
-		await Promise.all([...this.#workers].map(worker => worker.endAndWait()));
+	async close(workers: readonly PoolWorker[]): Promise<void> {
+		await Promise.all(workers.map(worker => (worker as SimulatedWorker).endAndWait()));
 	}
 
 	/** For the end of the world: the workers of a dead process hold their files open. */
@@ -155,12 +154,11 @@ class SimulatedWorker implements PoolWorker, Actor {
 		closeSync(this.#file);
 	}
 
-	end(): boolean {
-		if (this.#isEnding) return true;
+	end(): void {
+		if (this.#isEnding) return;
 		this.#isEnding = true;
 		const {scheduler, actor} = this.#shop;
 		scheduler.schedule(actor, scheduler.chance.ms(50), 'work', `${this.name} is killed`, () => this.#die({exitCode: null, signal: 'SIGKILL'}));
-		return true;
 	}
 
 	endAndWait(): Promise<void> {

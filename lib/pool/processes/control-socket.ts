@@ -4,12 +4,16 @@ import {createServer, type Server, type Socket} from 'node:net';
 import {tmpdir} from 'node:os';
 import {basename, join, resolve} from 'node:path';
 import {deserialize, serialize} from 'node:v8';
-import type {WatchdogCommand} from './watchdog.ts';
+import {Worker} from 'node:worker_threads';
+import {workerUrl} from '../../support/node.ts';
+import {wait} from '../../support/primordials.ts';
+import type {WorkerMessage} from '../../worker/messages.ts';
+import type {Regions, WatchdogCommand} from './chunk-states.ts';
 
 /**
- * The pool's end of the socket between it and the watchdog of a child process. The watchdog gets commands by it; its answers
- * and the messages of the process's main thread come back, in order. When the pool hangs up, or its process dies, the watchdog
- * ends its process.
+ * The pool's end of the socket between it and the watchdog of a child process: a thread, whose event loop turns also while a task
+ * computes. The watchdog gets commands by it; its answers and the messages of the process's main thread come back, in order. When the
+ * pool hangs up, or its process dies, the watchdog ends its process.
  *
  * It is no pipe of the process's own: tasks read stdin and write to stdout, and so do their libraries, and the channel of
  * `process.send()` sends only while the event loop turns.
@@ -57,10 +61,40 @@ export class ControlSocket {
 	}
 }
 
-/** Before each message on a socket: how many bytes it has. */
+/** What the watchdog thread is started with. */
+export interface WatchdogStart {
+	readonly regions: Regions;
+	/** Folder in which the pool waits. */
+	readonly rendezvous: string;
+	readonly ownerLock: string | undefined;
+	/** Of the main thread. */
+	readonly heapLimitBytes: number;
+	/** How many messages of the main thread it has sent. */
+	readonly sent: Int32Array;
+}
+
+/**
+ * Starts the watchdog; resolves when it is on duty. Returns how the main thread posts messages to the pool: each is waited for until it
+ * has left the process. So whatever ends the process next, the pool has all messages; and a process can't post more than its pool takes.
+ */
+export async function startWatchdog(start: Omit<WatchdogStart, 'sent'>): Promise<(message: WorkerMessage) => void> {
+	const sent = new Int32Array(new SharedArrayBuffer(Int32Array.BYTES_PER_ELEMENT));
+	const watchdog = new Worker(workerUrl('watchdog'), {workerData: {...start, sent} satisfies WatchdogStart, name: 'faena watchdog'});
+	await once(watchdog, 'message');
+	watchdog.unref();
+	let posted = 0;
+	return message => {
+		const body = serialize(message);
+		watchdog.postMessage(body, [body.buffer as ArrayBuffer]);
+		wait(sent, 0, posted);
+		posted = (posted + 1) | 0;
+	};
+}
+
+/** Before each message: how many bytes it has. */
 const LENGTH_BYTES = 4;
 
-/** Sends a serialized message. `then` is called once all of it has left this process. */
+/** Sends a serialized message; `then` is called once all of it has left this process. */
 export function writeFrame(socket: Socket, body: Uint8Array, then?: () => void): void {
 	const length = Buffer.alloc(LENGTH_BYTES);
 	length.writeUInt32LE(body.length);
@@ -70,7 +104,6 @@ export function writeFrame(socket: Socket, body: Uint8Array, then?: () => void):
 	socket.uncork();
 }
 
-/** Calls `receive` with each message that comes by the socket. */
 export function readFrames(socket: Socket, receive: (message: unknown) => void): void {
 	let parts: Buffer[] = [];
 	let size = 0;
@@ -86,17 +119,17 @@ export function readFrames(socket: Socket, receive: (message: unknown) => void):
 			if (bodyBytes === undefined) bodyBytes = piece.readUInt32LE();
 			else {
 				bodyBytes = undefined;
-				const message = read(piece);
-				if (message !== undefined) receive(message.content);
+				const message = readMessage(piece);
+				if (message !== undefined) receive(message);
 			}
 		}
 	});
 }
 
 /** A message that can't be read is skipped. Its sender is broken; a worker that is silent for long is ended. */
-function read(body: Uint8Array): {readonly content: unknown} | undefined {
+function readMessage(body: Uint8Array): unknown {
 	try {
-		return {content: deserialize(body)};
+		return deserialize(body);
 	} catch {
 		return undefined;
 	}
@@ -114,12 +147,7 @@ export function makeRendezvous(): string {
 	return mkdtempSync(isTooLong ? '/tmp/faena-' : prefix);
 }
 
-/** The file of {@link RemoteChunkStates}. */
-export function chunkStateFileIn(rendezvous: string): string {
-	return join(rendezvous, 'chunk-state');
-}
-
-/** The socket of the {@link ControlSocket}. */
+/** The path of the {@link ControlSocket}. */
 export function socketIn(rendezvous: string): string {
 	return process.platform === 'win32' ? join('\\\\.\\pipe', basename(rendezvous)) : join(rendezvous, 'control');
 }

@@ -1,7 +1,5 @@
 import test, {type ExecutionContext} from 'ava';
-import {createRegions} from '../../lib/pool/processes/chunk-states.ts';
-import {RemoteChunkStates} from '../../lib/pool/processes/remote-chunk-states.ts';
-import {obey} from '../../lib/pool/processes/watchdog.ts';
+import {createRegions, obey, RemoteChunkStates} from '../../lib/pool/processes/chunk-states.ts';
 import {NO_ANSWER} from '../../lib/pool/stack-snapshot.ts';
 import {systemClock} from '../../lib/support/clock.ts';
 import {ChunkState} from '../../lib/worker/chunk-state.ts';
@@ -43,15 +41,15 @@ test('the watchdog takes back what has not started, stops what runs, and nothing
 	const {chunkStates, worker} = open(t);
 	const [first, second] = [chunkStates.open(3), chunkStates.open(3)];
 	worker(1).start(0, 5);
-	t.deepEqual(await new Promise(resolve => first.take([0, 1], resolve)), [1]);
+	t.deepEqual(await new Promise(resolve => first.takeBack([0, 1], resolve)), [1]);
 	t.false(first.isFree(1));
-	const stopped = new Promise<void>(resolve => first.stop(0, 'cancelled', resolve));
+	const stopped = new Promise<void>(resolve => first.tellToStop(0, 'cancelled', resolve));
 	t.is(first.stopReason(0), 'cancelled');
 	await stopped;
 	t.is(worker(1).stopReason(0), 'cancelled');
-	t.deepEqual(await new Promise(resolve => second.take([2], resolve)), [2]);
+	t.deepEqual(await new Promise(resolve => second.takeBack([2], resolve)), [2]);
 	// The first chunk is over, and the third has its memory.
 	worker(3).clear();
-	t.deepEqual(await new Promise(resolve => first.take([2], resolve)), []);
+	t.deepEqual(await new Promise(resolve => first.takeBack([2], resolve)), []);
 	t.true(worker(3).start(2, 6));
 });
