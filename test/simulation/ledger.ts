@@ -72,7 +72,6 @@ export class Ledger {
 	/** What each worker has open, by process and cell. */
 	readonly #open = new Map<Actor, Map<number, {readonly lease: Lease; readonly ids: ReadonlySet<number>}>>();
 	#lastLease = 0;
-	#lastId = 0;
 	takenBack = 0;
 
 	constructor(scheduler: Scheduler, db: Database.Database, leaseMs: number, broken: Broken) {
@@ -399,9 +398,10 @@ export class Ledger {
 		else this.#expected.set(job.payload, [job]);
 	}
 
-	/** New jobs that no answer told of. */
+	/** New jobs that no answer told of. The answer of a later commit may come first, so that they can have lower ids than known jobs. */
 	#adopt(): void {
-		for (const {id, payload} of jobsOf(this.#db, this.#lastId)) {
+		for (const {id, payload} of jobsOf(this.#db)) {
+			if (this.#entries.has(id)) continue;
 			const job = this.#expected.get(payload)?.shift();
 			if (job) this.#add(id, job);
 		}
@@ -409,7 +409,6 @@ export class Ledger {
 
 	#add(id: number, job: NewJob): void {
 		if (this.#entries.has(id)) this.#broken(`an id is never used twice: ${id}`);
-		this.#lastId = Math.max(this.#lastId, id);
 		const {task, key, batch, payload, policy} = job;
 		const scope = scopeOf(job);
 		if (key !== undefined) this.#keys.set(scope, id);
