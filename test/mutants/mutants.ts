@@ -463,9 +463,9 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
 		killer: [SQLITE, 'sqlite: jobs of a paused task are enqueued, not claimed, and do not hold up other jobs'],
 	},
 	'priorities count the other way round': {
-		file: 'lib/store/sqlite/enqueue.ts',
-		find: 'statements.insertReady.run(task, -priority, ',
-		put: 'statements.insertReady.run(task, priority, ',
+		file: 'lib/store/sqlite/statements.sql.ts',
+		find: 'select task, -priority, id, 0, batch from job',
+		put: 'select task, priority, id, 0, batch from job',
 		killer: [SQLITE, 'sqlite: jobs are claimed by priority, then in order of arrival, across tasks'],
 	},
 	'running jobs are not counted against the concurrency of their task': {

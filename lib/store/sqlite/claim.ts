@@ -7,7 +7,7 @@ import {pack} from '../../job/packed-strings.ts';
 import {failpoint} from '../../support/failpoint.ts';
 import type {Claimed, ClaimRequest, Released} from '../store.ts';
 import {byOrder, failureStateOf, type Head, type Lane, laneOf, lanesToClaim, makeReady, type ReadyRow, readHead} from './lanes.ts';
-import {type ClaimedRun, unpackRun} from './packed-rows.ts';
+import {type ClaimedRun, unpackClaimed} from './packed-rows.ts';
 import {endExecution} from './settle.ts';
 import {StoredState} from './tally.ts';
 import {type ClaimRow, checkCounter, type Tx} from './tx.ts';
@@ -183,7 +183,7 @@ function unpackPage({statements}: Tx, owner: number, after: Lease): JobId {
 	let jobs = 0;
 	for (const first of statements.claimedRunsOfOwner.all(owner, after) as JobId[]) {
 		if (jobs >= MAX_RELEASED_JOBS) break;
-		jobs += unpackRun(statements, first);
+		jobs += unpackClaimed(statements, first);
 	}
 	return (statements.claimOfOwnerAt.get(owner, after, MAX_RELEASED_JOBS - 1) as JobId | undefined) ?? Number.MAX_SAFE_INTEGER;
 }

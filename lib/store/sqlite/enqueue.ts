@@ -125,13 +125,15 @@ interface OpenRun extends RunKey {
 	readonly payloads: Encoded[];
 }
 
-/** Makes new jobs ready. They are added in order of their ids. Neighbours with the same {@link RunKey} become a run; a job alone gets a row in `ready`. */
+/** Makes new jobs ready. They are added in order of their ids. Neighbours with the same {@link RunKey} become a run. The others get rows in `ready`. */
 class RunBuilder {
 	/** The first job of this transaction. */
 	readonly firstId: JobId;
 	nextId: JobId;
 	readonly #tx: Tx;
 	#run: OpenRun | undefined;
+	/** Jobs that are no run, and have no rows in `ready` yet: one statement writes them. */
+	#range: {readonly first: JobId; last: JobId} | undefined;
 
 	constructor(tx: Tx) {
 		this.#tx = tx;
@@ -142,7 +144,7 @@ class RunBuilder {
 	/** Adds a job. The payload is used only if the job has no row in `job`. */
 	add(id: JobId, key: RunKey, payload: Encoded): void {
 		if (!this.#run || !continues(this.#run, id, key)) {
-			this.flush();
+			this.#endRun();
 			this.#run = {...key, first: id, payloads: []};
 		}
 		this.#run.payloads.push(payload);
@@ -166,17 +168,26 @@ class RunBuilder {
 
 	/** Writes all jobs that were added. */
 	flush(): void {
+		this.#endRun();
+		if (this.#range) this.#tx.statements.insertReadyRange.run(this.#range.first, this.#range.last);
+		this.#range = undefined;
+	}
+
+	#endRun(): void {
 		const run = this.#run;
 		this.#run = undefined;
 		if (!run) return;
-		const {statements, now} = this.#tx;
 		const {task, policy, priority, batch, hasOwnRows, first, payloads} = run;
 		if (payloads.length > 1) {
 			this.#insertRun(first, run, toPackedStrings(payloads));
 			return;
 		}
-		if (!hasOwnRows) statements.insertJob.run(first, task, policy, priority, now, batch, null, payloads[0] as Encoded);
-		statements.insertReady.run(task, -priority, first, 0, batch);
+		if (!hasOwnRows) this.#tx.statements.insertJob.run(first, task, policy, priority, this.#tx.now, batch, null, payloads[0] as Encoded);
+		if (this.#range?.last !== first - 1) {
+			this.flush();
+			this.#range = {first, last: first};
+		}
+		this.#range.last = first;
 	}
 
 	#insertRun(first: JobId, {task, policy, priority, batch, hasOwnRows}: RunKey, {count, text}: PackedStrings): void {

@@ -107,7 +107,7 @@ type JobSize = [rank: number, id: JobId, sizeBytes: number | null];
 /** The sizes of the lane's first jobs, in the order of claiming. */
 function sizesIn(statements: Statements, {task, state, limit}: Lane): JobSize[] {
 	const sizes: JobSize[] = [];
-	const rows = statements.readySizes.iterate({lane: laneOf(task, state), limit}) as IterableIterator<[...JobSize, last: JobId | null]>;
+	const rows = statements.readySizes.all({lane: laneOf(task, state), limit}) as [...JobSize, last: JobId | null][];
 	for (const [rank, first, size, last] of rows) {
 		if (last === null) sizes.push([rank, first, size]);
 		else sizes.push(...sizesInRun(statements, rank, first, Math.min(last, first + limit - sizes.length - 1)));
@@ -214,7 +214,12 @@ function sizeOf({count, text}: PackedStrings): number {
 }
 
 /** Makes a job of another state ready or quarantined. If another program has made it ready already, that row stays. */
-export function makeReady(tx: Tx, id: JobId, {task, batch, rank, executions}: Omit<FoundJob, 'state' | 'isInRun'>, from: StoredState): void {
+export function makeReady(
+	tx: Tx,
+	id: JobId,
+	{task, batch, rank, executions}: Pick<FoundJob, 'task' | 'batch' | 'rank' | 'executions'>,
+	from: StoredState,
+): void {
 	const isSuspect = executions > 0 && failureStateOf(tx, id).suspicion > 0;
 	const state = isSuspect ? StoredState.quarantined : StoredState.ready;
 	tx.statements.insertReady.run(laneOf(task, state), rank, id, executions, batch);

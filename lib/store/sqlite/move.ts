@@ -20,7 +20,7 @@ import {
 	unpackRun,
 } from './packed-rows.ts';
 import {STATUS_OF, StoredState} from './tally.ts';
-import {Stop, type Tx} from './tx.ts';
+import {Stop, scopeOf, type Tx} from './tx.ts';
 
 /** A transaction that has unpacked this many jobs moves no more. To move one job of a run, all of the run are unpacked. */
 const MAX_UNPACKED_JOBS = 2 * MAX_RUN_JOBS;
@@ -113,26 +113,31 @@ function endRound(tx: Tx, id: JobId, job: FoundJob): void {
 	tx.statements.deleteProgress.run(id);
 }
 
-function unpack(tx: Tx, id: JobId, {isInRun}: FoundJob): void {
-	if (isInRun) tx.unpacked += unpackRun(tx.statements, id);
+function unpack(tx: Tx, id: JobId, job: FoundJob): void {
+	if (job.isInRun) tx.unpacked += unpackRun(tx.statements, id, job);
 }
 
 /** Deletes a page of jobs that ended before a time. Returns the files of results that these jobs named as `unnamed`. */
 export function deleteEndedBefore(tx: Tx, endedBefore: number, {after = 0, limit = MAX_RUN_JOBS}: Page): Deleted & {readonly unnamed: readonly string[]} {
 	const {page, next} = endedPage(tx.statements, after, limit);
 	const old = page.filter(({endedAt, isInOpenBatch}) => endedAt < endedBefore && isInOpenBatch === 0);
-	for (const {first, last} of old) for (let id = first; id <= last; ) id = deleteRun(tx, id, last) + 1;
+	for (const job of old) {
+		if (job.state !== null) deleteJob(tx, job.first, {...job, state: job.state, rank: 0});
+		else for (let id = job.first; id <= job.last; ) id = deleteRun(tx, id, job.last) + 1;
+	}
 	if (old.length > 0) failpoint('cleanup:written');
 	return {deleted: old.reduce((jobs, {first, last}) => jobs + last - first + 1, 0), next, unnamed: old.flatMap(({blob}) => blob ?? [])};
 }
 
-/** An ended job that has a row of its own, or a run of completed jobs. A row of the statement `endedJobs`. */
-interface Ended {
+/** A row of the statement `endedJobs`: an ended job that has a row of its own, or a run of completed jobs, of which no more is known. */
+interface Ended extends Pick<FoundJob, 'batch' | 'key'> {
 	readonly first: JobId;
 	readonly last: JobId;
 	readonly endedAt: number;
-	readonly blob: string | null;
 	readonly isInOpenBatch: number;
+	readonly state: StoredState | null;
+	readonly blob: string | null;
+	readonly task: number;
 }
 
 /** A page of ended jobs, in order. A run is cut only if it is longer than the limit, since the rest of a cut run must be written anew. */
@@ -160,30 +165,35 @@ export function deleteRun(tx: Tx, id: JobId, upTo: JobId): JobId {
 	const job = findJob(tx.statements, id);
 	if (!job || job.state === StoredState.running) return id;
 	if (job.isInRun) return deleteInRun(tx, id, upTo, job);
-	deleteStateRow(tx, id, job);
-	deleteJobRows(tx, id, job);
+	deleteJob(tx, id, job);
 	return id;
 }
 
+/** Deletes a job that has rows of its own. */
+function deleteJob(tx: Tx, id: JobId, job: Pick<FoundJob, 'task' | 'batch' | 'key' | 'rank' | 'state'>): void {
+	deleteStateRow(tx, id, job);
+	deleteJobRows(tx, id, job);
+}
+
 /** Deletes the row of a job's state. The job must not be running. */
-function deleteStateRow({statements}: Tx, id: JobId, {task, rank, state}: FoundJob): void {
+function deleteStateRow({statements}: Tx, id: JobId, {task, rank, state}: Pick<FoundJob, 'task' | 'rank' | 'state'>): void {
 	if (state === StoredState.ready || state === StoredState.quarantined) statements.deleteReady.run(laneOf(task, state), rank, id);
 	else if (state >= StoredState.completed) statements.deleteOutcome.run(id);
 	else statements.deleteWaiting.run(id);
 }
 
 /** Deletes all rows of a job but the row of its state, which the caller deletes. */
-export function deleteJobRows({statements, tally}: Tx, id: JobId, {task, batch, state}: Pick<FoundJob, 'task' | 'batch' | 'state'>): void {
-	for (const name of ['deleteFailureState', 'deleteProgress', 'deleteCheckpoint', 'deleteLog'] as const) statements[name].run(id);
-	statements.deleteKeysOfJobs.run(id, id);
-	statements.deleteJobs.run(id, id);
+export function deleteJobRows({statements, tally}: Tx, id: JobId, {task, batch, key, state}: Pick<FoundJob, 'task' | 'batch' | 'key' | 'state'>): void {
+	for (const name of ['deleteFailureState', 'deleteProgress', 'deleteCheckpoint', 'deleteLog', 'deleteJob'] as const) statements[name].run(id);
+	if (key !== null) statements.deleteKey.run(scopeOf(task, batch), key);
 	tally.move(task, batch, state, null);
 }
 
-function deleteInRun(tx: Tx, from: JobId, upTo: JobId, {task, batch, rank, state}: FoundJob): JobId {
+function deleteInRun(tx: Tx, from: JobId, upTo: JobId, job: FoundJob): JobId {
 	const {statements} = tx;
+	const {task, batch, rank, state} = job;
 	const outcomes = state === StoredState.completed ? outcomeRunOf(statements, from) : undefined;
-	const [first, end] = outcomes ?? (readyRunOf(statements, from) as ReadyRun);
+	const [first, end] = outcomes ?? (readyRunOf(statements, from, job) as ReadyRun);
 	const last = lastOfRun(first, end);
 	const to = Math.max(from, Math.min(last, upTo));
 	if (outcomes) statements.deleteOutcomeRun.run(first);

@@ -153,49 +153,47 @@ export function claimedRunOf({claimedRunOf}: Statements, id: JobId): ClaimedRun 
 }
 
 /** Unpacks the runs that have this job: gives each of their jobs rows of its own. Returns the number of jobs. */
-export function unpackRun(statements: Statements, id: JobId): number {
-	const jobs = unpackJobs(statements, id);
-	return Math.max(jobs, unpackReady(statements, id) || unpackClaimed(statements, id) || unpackOutcome(statements, id));
+export function unpackRun(statements: Statements, id: JobId, job: FoundJob): number {
+	if (job.state === StoredState.running) return unpackClaimed(statements, id);
+	return job.state === StoredState.ready ? unpackReady(statements, id, job) : unpackOutcome(statements, id);
 }
 
-/** Gives the jobs of a run rows in `job`. Returns the number of jobs. */
-export function unpackJobs(statements: Statements, id: JobId): number {
+/** Gives the jobs of a run rows in `job`. */
+export function unpackJobs(statements: Statements, id: JobId): void {
 	const run = jobRunOf(statements, id);
-	if (!run) return 0;
+	if (!run) return;
 	const {first, last, task, policy, priority, createdAt} = run;
 	const payloadAt = readPacked(run.payloads);
 	statements.deleteJobRun.run(first);
 	for (let id = first; id <= last; id++) statements.insertJob.run(id, task, policy, priority, createdAt, null, null, payloadAt(id - first));
-	return last - first + 1;
 }
 
 /** A row of the statement `readyRunOf`. */
-export type ReadyRun = readonly [first: JobId, last: JobId, task: number, rank: number];
+export type ReadyRun = readonly [first: JobId, last: JobId, batch: number | null];
 
 /** The run that has this job, if it is ready in one. */
-export function readyRunOf({readyRunOf}: Statements, id: JobId): ReadyRun | undefined {
-	return readyRunOf.get({id}) as ReadyRun | undefined;
+export function readyRunOf({readyRunOf}: Statements, id: JobId, {task, rank}: Pick<FoundJob, 'task' | 'rank'>): ReadyRun | undefined {
+	return readyRunOf.get({id, task, rank}) as ReadyRun | undefined;
 }
 
-function unpackReady(statements: Statements, id: JobId): number {
-	const run = readyRunOf(statements, id);
-	if (!run) return 0;
-	const [first, last, task, rank] = run;
-	statements.deleteReadyRun.run(task, rank, first);
+function unpackReady(statements: Statements, id: JobId, job: FoundJob): number {
+	unpackJobs(statements, id);
+	const [first, last] = readyRunOf(statements, id, job) as ReadyRun;
+	statements.deleteReadyRun.run(job.task, job.rank, first);
 	return statements.insertReadyRange.run(first, last).changes;
 }
 
-function unpackClaimed(statements: Statements, id: JobId): number {
-	const run = claimedRunOf(statements, id);
-	if (!run) return 0;
-	const [first, last, lease, owner] = run;
+/** Unpacks the run in which this job is claimed. */
+export function unpackClaimed(statements: Statements, id: JobId): number {
+	unpackJobs(statements, id);
+	const [first, last, lease, owner] = claimedRunOf(statements, id) as ClaimedRun;
 	statements.deleteClaimedRun.run(first);
 	return statements.claimRange.run(lease, owner, first, last).changes;
 }
 
 function unpackOutcome(statements: Statements, id: JobId): number {
-	const run = outcomeRunOf(statements, id);
-	if (!run) return 0;
+	unpackJobs(statements, id);
+	const run = outcomeRunOf(statements, id) as OutcomeRun;
 	statements.deleteOutcomeRun.run(run[0]);
 	const results = readResults(run);
 	for (const [index, {startedAt, endedAt, durationMs, cpuMs, memoryBytes, value}] of results.entries())
@@ -203,18 +201,25 @@ function unpackOutcome(statements: Statements, id: JobId): number {
 	return results.length;
 }
 
-/** The state of a job, and what must be known of the job to move or delete it. A row of the statement `jobState`. */
+/** The state of a job, and what must be known of the job to move or delete it. */
 export interface FoundJob {
 	readonly task: number;
 	readonly batch: number | null;
+	readonly key: string | null;
 	readonly rank: number;
 	readonly state: StoredState;
 	readonly executions: number;
-	/** 1 if the job's state is in the row of a run. */
-	readonly isInRun: 0 | 1;
+	/** True if the job's state is in the row of a run. */
+	readonly isInRun?: true;
 }
 
 /** Finds the job by its id. Changes nothing. */
-export function findJob({jobState}: Statements, id: JobId): FoundJob | undefined {
-	return jobState.get({id}) as FoundJob | undefined;
+export function findJob(statements: Statements, id: JobId): FoundJob | undefined {
+	const job = (statements.jobState.get(id) ?? statements.packedState.get(id, id)) as (FoundJob & {readonly state: StoredState | null}) | undefined;
+	if (job?.state !== null) return job;
+	if (readyRunOf(statements, id, job)) return {...job, state: StoredState.ready, isInRun: true};
+	if (claimedRunOf(statements, id)) return {...job, state: StoredState.running, executions: 1, isInRun: true};
+	if (statements.outcomeRunFirst.get(id, id) !== undefined) return {...job, state: StoredState.completed, executions: 1, isInRun: true};
+	// Another program has deleted the row of its state. As a parked job it can still be cancelled, retried and deleted.
+	return {...job, state: StoredState.parked};
 }

@@ -17,7 +17,7 @@ import type {JobPage, OutcomePage, StoredJob, TaskCounts, Wanted} from '../store
 import {readFailure} from '../stored-json.ts';
 import type {Blobs} from './blobs.ts';
 import type {Statements} from './connection.ts';
-import {type JobRun, jobRunOf, resultInRun} from './packed-rows.ts';
+import {claimedRunOf, type JobRun, jobRunOf, resultInRun} from './packed-rows.ts';
 import {findIds} from './search.ts';
 import {STATUS_OF, StoredState} from './tally.ts';
 import type {Tx} from './tx.ts';
@@ -52,9 +52,8 @@ interface JobRow
 	extends Pick<Job, 'id' | 'task' | 'priority' | 'createdAt' | 'attempts' | 'executions' | 'payloadBytes'>,
 		Readonly<Record<Numbers, number | null>> {
 	readonly policy: number;
-	readonly state: StoredState;
-	readonly isInRun: 0 | 1;
-	readonly isPacked: 0 | 1;
+	/** `null` in the statement's row if the state is in the row of a run. */
+	readonly state: StoredState | null;
 	readonly key: string | null;
 	readonly batch: string | null;
 	readonly failure: string | null;
@@ -66,30 +65,41 @@ interface JobRow
 
 /** The jobs that exist. A run is read once for neighbours. */
 function* readRows(statements: Statements, ids: readonly JobId[]): Generator<JobRow> {
-	let run: JobRun | undefined;
-	let payloadAt = readPacked(null);
+	const packedRow = packedRowReader(statements);
 	for (const id of ids) {
-		const row = statements.jobView.get({id}) as JobRow | undefined;
-		if (!row) continue;
-		if (row.isPacked && !(run && id >= run.first && id <= run.last)) {
+		const row = (statements.jobView.get(id) as JobRow | undefined) ?? packedRow(id);
+		if (row) yield row.state === null ? {...row, ...stateInRun(statements, id)} : row;
+	}
+}
+
+function packedRowReader(statements: Statements): (id: JobId) => JobRow | undefined {
+	let run: JobRun | undefined;
+	let row: JobRow | undefined;
+	let payloadAt = readPacked(null);
+	return id => {
+		if (!run || id < run.first || id > run.last) {
 			run = jobRunOf(statements, id);
+			row = run && (statements.packedView.get(run.first) as JobRow | undefined);
 			payloadAt = readPacked(run?.payloads ?? null);
 		}
-		const payload = row.isPacked && run ? payloadAt(id - run.first) : null;
-		const result = row.isInRun ? resultInRun(statements, id) : undefined;
-		yield {
-			...row,
-			...(row.isPacked && {payload, payloadBytes: sizeBytes(payload)}),
-			...(result && {...result, resultBytes: sizeBytes(result.value)}),
-		};
-	}
+		if (!run || !row) return undefined;
+		const payload = payloadAt(id - run.first);
+		return {...row, id, payload, payloadBytes: sizeBytes(payload)};
+	};
+}
+
+/** The state of a job that is in the row of a run. */
+function stateInRun(statements: Statements, id: JobId): Partial<JobRow> {
+	if (claimedRunOf(statements, id)) return {state: StoredState.running, executions: 1};
+	const result = resultInRun(statements, id);
+	return result ? {state: StoredState.completed, executions: 1, ...result, resultBytes: sizeBytes(result.value)} : {state: StoredState.ready};
 }
 
 function toJob(row: JobRow, {maxAttempts, timeoutMs, timeoutPercent}: Policy): Job {
 	const {id, task, priority, createdAt, attempts, executions, payloadBytes} = row;
 	const {key, batch, runAt, endedAt, startedAt, durationMs, cpuMs, memoryBytes, resultBytes, done, total, at, failure} = row;
 	return {
-		...{id, task, status: STATUS_OF[row.state] ?? 'dead', priority, createdAt, attempts, maxAttempts, executions, timeoutMs, payloadBytes},
+		...{id, task, status: STATUS_OF[row.state as StoredState] ?? 'dead', priority, createdAt, attempts, maxAttempts, executions, timeoutMs, payloadBytes},
 		...withoutNulls({timeoutPercent: timeoutPercent ?? null, key, batch, runAt, endedAt, startedAt, durationMs}),
 		...withoutNulls({
 			waitMs: startedAt !== null && executions === 1 ? Math.max(0, startedAt - createdAt) : null,
@@ -138,13 +148,12 @@ type EndRow = readonly [state: StoredState | null, value: Encoded | number, blob
 
 /** Returns `undefined` if the job has not ended. */
 function readOutcome(statements: Statements, blobs: Blobs, id: JobId): JobEnd | undefined {
-	const row = statements.jobEnd.get({id}) as EndRow | undefined;
-	if (!row) return {id, status: 'missing', result: null};
+	const row = statements.jobEnd.get(id) as EndRow | undefined;
+	const inRun = (row?.[0] ?? null) === null ? resultInRun(statements, id) : undefined;
+	if (inRun) return {id, status: 'completed', result: inRun.value};
+	if (!row) return statements.isInJobRun.get(id, id) === undefined ? {id, status: 'missing', result: null} : undefined;
 	const [state, value, blob, failure] = row;
-	if (state === null) {
-		const inRun = resultInRun(statements, id);
-		return inRun && {id, status: 'completed', result: inRun.value};
-	}
+	if (state === null) return undefined;
 	const status = (STATUS_OF[state] ?? 'dead') as JobEnd['status'];
 	return {id, status, result: blobs.load([value, blob]), ...(failure !== null && status !== 'completed' && {error: readFailure(failure)})};
 }

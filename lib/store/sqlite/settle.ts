@@ -12,7 +12,7 @@ import type {Settled, SettledGroup} from '../store.ts';
 import {enqueue, findConflict} from './enqueue.ts';
 import {type FailureState, failureStateOf, makeReady} from './lanes.ts';
 import {deleteJobRows} from './move.ts';
-import {type ClaimedRun, claimedRunOf, type RunPart, unpackJobs, unpackRun, writeResults} from './packed-rows.ts';
+import {type ClaimedRun, claimedRunOf, type RunPart, unpackClaimed, unpackJobs, writeResults} from './packed-rows.ts';
 import {StoredState} from './tally.ts';
 import type {ClaimRow, Tx} from './tx.ts';
 
@@ -252,7 +252,7 @@ function endStopped(tx: Tx, claim: ClaimRow, outcome: Outcome): Settled {
 }
 
 function endDiscarded(tx: Tx, [id, , task, batch]: ClaimRow): Settled {
-	deleteJobRows(tx, id, {task, batch, state: StoredState.running});
+	deleteJobRows(tx, id, {task, batch, key: columnsOf(tx, id).key, state: StoredState.running});
 	return 'discarded';
 }
 
@@ -264,7 +264,7 @@ function endCancelled(tx: Tx, claim: ClaimRow, outcome: Outcome): JobStatus {
 }
 
 /** Their values are `undefined` if another program has deleted the job. */
-function columnsOf({statements}: Tx, id: JobId): {readonly rank: number; readonly policy: number} {
+function columnsOf({statements}: Tx, id: JobId): {readonly rank: number; readonly policy: number; readonly key: string | null} {
 	return (statements.jobColumns.get(id) ?? {}) as ReturnType<typeof columnsOf>;
 }
 
@@ -293,7 +293,7 @@ export function writeUpdate(tx: Tx, {id, lease, execution, startedAt, progress, 
 	const claim = statements.claimsOfLease.get(id, id, lease) as ClaimRow | undefined;
 	const isInRun = claim?.[1] !== execution;
 	if (isInRun && (execution !== 1 || claimedRunOf(statements, id)?.[2] !== lease)) return;
-	if (isInRun) unpackRun(statements, id);
+	if (isInRun) unpackClaimed(statements, id);
 	if (startedAt !== undefined) statements.setStarted.run(startedAt, id);
 	if (progress) statements.setProgress.run(id, progress.done, progress.total ?? null, progress.at);
 	if (checkpoint) statements.setCheckpoint.run(id, execution, checkpoint.at, checkpoint.state);

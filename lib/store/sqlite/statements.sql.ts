@@ -8,48 +8,30 @@ import {StoredState} from './tally.ts';
  */
 const INTEGER = 'cast(? as integer)';
 const TEXT = 'cast(? as text)';
-const ID = 'cast(@id as integer)';
 const AFTER = 'cast(@after as integer)';
 const UP_TO = 'cast(@upTo as integer)';
 const LANE = 'cast(@lane as integer)';
 
-/** The condition that the run `r` has a job. `lane`: the condition for runs among which no other run has that job. */
-function hasJob(table: string, id: string, lane = ''): string {
-	return `r.first = (select max(first) from ${table} where ${lane}first <= ${id}) and r.last >= ${id}`;
+/** The condition that a run has a job. `lane`: the condition for runs among which no other run has that job. */
+function hasJob(table: string, id = '?', lane = ''): string {
+	return `${lane}first = (select max(first) from ${table} where ${lane}first <= ${id}) and last >= ${id}`;
 }
 
-const SAME_LANE = 'task = j.task and rank = -j.priority and ';
-const IS_READY_RUN = `r.task = j.task and r.rank = -j.priority and ${hasJob('ready_run', 'j.id', SAME_LANE)}`;
-
-/** The job `@id`, as `j`: from its row, or from the row of its run. */
-const JOB = `(select id, task, policy, priority, created_at, batch, key, octet_length(payload) as payload_bytes, 0 as is_packed
-			from job where id = ${ID}
-		union all select ${ID}, task, policy, priority, created_at, null, null, null, 1
-			from job_run r where ${hasJob('job_run', ID)}) j`;
-
 const HAS_READY_ROW = 'r.task in (j.task, -j.task) and r.rank = -j.priority and r.id = j.id';
+
+/** The rows of the states of job `j`. */
 const STATE_ROWS = `left join ready r on ${HAS_READY_ROW}
 		left join waiting w on w.id = j.id
 		left join claimed c on c.id = j.id
 		left join outcome o on o.id = j.id`;
 
-/** The state of job `j`, if it is in a row of its own. */
-const STATE_OF_ROW = `case
+/** The state of job `j`; null if it is in the row of a run. */
+const STATE = `case
 			when o.id is not null then o.status
 			when c.id is not null then ${StoredState.running}
 			when w.id is not null then iif(w.failed = 0, ${StoredState.delayed}, iif(w.run_at is null, ${StoredState.parked}, ${StoredState.failed}))
 			when r.id is not null then iif(r.task < 0, ${StoredState.quarantined}, ${StoredState.ready})
-		end`;
-
-/** The state of job `j`, if it is in the row of a run. */
-const STATE_OF_RUN = `(select ${StoredState.ready} from ready_run r where ${IS_READY_RUN}
-			union all select ${StoredState.running} from claimed_run r where ${hasJob('claimed_run', 'j.id')}
-			union all select ${StoredState.completed} from outcome_run r where ${hasJob('outcome_run', 'j.id')})`;
-
-/** If another program has deleted the row of its state, a job is parked: it can still be cancelled, retried and deleted. */
-const STATE = `coalesce(${STATE_OF_ROW}, ${STATE_OF_RUN}, ${StoredState.parked}) as state,
-		coalesce(o.execution, c.execution, w.executions, r.executions, ${STATE_OF_RUN} <> ${StoredState.ready}, 0) as executions,
-		${STATE_OF_ROW} is null and ${STATE_OF_RUN} is not null as isInRun`;
+		end as state, coalesce(o.execution, c.execution, w.executions, r.executions, 0) as executions`;
 
 /** Conditions of the statements `pageOf…`. search.ts binds their parameters. */
 function inWindow(id: string): string {
@@ -77,6 +59,22 @@ function ofBatch(table: string): string {
 const BATCH = `b.id, b.name, t.name as task, b.created_at as createdAt, b.total, b.started_at as startedAt, b.completed_at as completedAt,
 		b.closed_at as closedAt, b.on_complete as onComplete, b.marks
 		from batch b join task t on t.id = b.task`;
+
+/** The columns of jobs that are shown. */
+const VIEW = `select j.id, t.name as task, j.policy, j.priority, j.created_at as createdAt, j.key, b.name as batch, ${STATE},
+			coalesce(x.attempts, 0) as attempts, coalesce(octet_length(j.payload), 0) as payloadBytes, w.run_at as runAt, o.ended_at as endedAt,
+			coalesce(c.started_at, o.started_at, x.started_at) as startedAt,
+			-- The figures of an earlier execution are not shown beside the start of the running one.
+			iif(c.started_at is null, coalesce(o.duration_ms, x.duration_ms), null) as durationMs,
+			iif(c.started_at is null, coalesce(o.cpu_ms, x.cpu_ms), null) as cpuMs,
+			iif(c.started_at is null, coalesce(o.memory_bytes, x.memory_bytes), null) as memoryBytes,
+			iif(o.status = ${StoredState.completed}, coalesce(iif(o.blob is null, octet_length(o.value), o.value), 0), null) as resultBytes,
+			x.failure, p.done, p.total, p.at`;
+const VIEW_JOINS = `join task t on t.id = j.task
+		left join batch b on b.id = j.batch
+		${STATE_ROWS}
+		left join failure_state x on x.id = j.id
+		left join progress p on p.id = j.id`;
 
 export const SQL = {
 	taskByName: 'select id from task where name = ?',
@@ -114,27 +112,15 @@ export const SQL = {
 
 	insertJob: 'insert into job (id, task, policy, priority, created_at, batch, key, payload) values (?, ?, ?, ?, ?, ?, ?, ?)',
 	replaceJob: 'update job set policy = ?, priority = ?, payload = ? where id = ?',
-	jobState: `select j.task, j.batch, -j.priority as rank, ${STATE} from ${JOB} ${STATE_ROWS}`,
-	jobView: `select j.id, t.name as task, j.policy, j.priority, j.created_at as createdAt, j.key, b.name as batch, ${STATE}, j.is_packed as isPacked,
-			coalesce(x.attempts, 0) as attempts, coalesce(j.payload_bytes, 0) as payloadBytes, w.run_at as runAt, o.ended_at as endedAt,
-			coalesce(c.started_at, o.started_at, x.started_at) as startedAt,
-			-- The figures of an earlier execution are not shown beside the start of the running one.
-			iif(c.started_at is null, coalesce(o.duration_ms, x.duration_ms), null) as durationMs,
-			iif(c.started_at is null, coalesce(o.cpu_ms, x.cpu_ms), null) as cpuMs,
-			iif(c.started_at is null, coalesce(o.memory_bytes, x.memory_bytes), null) as memoryBytes,
-			iif(o.status = ${StoredState.completed}, coalesce(iif(o.blob is null, octet_length(o.value), o.value), 0), null) as resultBytes,
-			x.failure, p.done, p.total, p.at
-		from ${JOB}
-		join task t on t.id = j.task
-		left join batch b on b.id = j.batch
-		${STATE_ROWS}
-		left join failure_state x on x.id = j.id
-		left join progress p on p.id = j.id`,
+	jobState: `select j.task, j.batch, j.key, -j.priority as rank, ${STATE} from job j ${STATE_ROWS} where j.id = ${INTEGER}`,
+	packedState: `select task, null as batch, null as key, -priority as rank, null as state, 0 as executions from job_run where ${hasJob('job_run')}`,
+	jobView: `${VIEW} from job j ${VIEW_JOINS} where j.id = ${INTEGER}`,
+	packedView: `${VIEW} from (select *, first as id, null as batch, null as key, null as payload from job_run where first = ?) j ${VIEW_JOINS}`,
 	jobValues: `select j.payload, o.value, o.blob, c.execution, c.at, c.state
 		from job j left join outcome o on o.id = j.id left join checkpoint c on c.id = j.id
 		where j.id = ${INTEGER}`,
 	jobEnd: `select o.status, o.value, o.blob, x.failure
-		from ${JOB} left join outcome o on o.id = j.id left join failure_state x on x.id = j.id`,
+		from job j left join outcome o on o.id = j.id left join failure_state x on x.id = j.id where j.id = ${INTEGER}`,
 	readyLaneAfter: `select task, rank from ready where (task, rank) > (${INTEGER}, ${INTEGER}) order by task, rank limit 1`,
 	readyRunLaneAfter: `select task, rank from ready_run where (task, rank) > (${INTEGER}, ${INTEGER}) order by task, rank limit 1`,
 	pageOfReady: `select r.id, r.id from ready r where r.task = @lane and r.rank = @rank and ${inWindow('r.id')} and ${ofBatch('r')} order by r.id`,
@@ -159,7 +145,7 @@ export const SQL = {
 	jobAfter: `select min(id) from (select min(id) as id from job where id > ${INTEGER} union all select min(first) from job_run where first > ${INTEGER})`,
 	pageOfBatch: `select j.id, j.id from job j where j.batch = cast(@batch as integer) and ${inWindow('j.id')} and ${ofTask('j')} order by j.id`,
 
-	jobColumns: 'select -priority as rank, policy from job where id = ?',
+	jobColumns: 'select -priority as rank, policy, key from job where id = ?',
 
 	insertKey: 'insert into key (scope, key, id) values (?, ?, ?)',
 	jobByKey: `select k.id, j.payload from key k join job j on j.id = k.id where k.scope = ${INTEGER} and k.key = ${TEXT}`,
@@ -182,11 +168,12 @@ export const SQL = {
 	deleteReadyUpTo: 'delete from ready where task = ? and (rank, id) <= (?, ?)',
 
 	insertJobRun: 'insert into job_run (first, last, task, policy, priority, created_at, payloads) values (?, ?, ?, ?, ?, ?, ?)',
-	jobRunOf: `select first, last, task, policy, priority, created_at as createdAt, payloads from job_run r where ${hasJob('job_run', '?')}`,
+	jobRunOf: `select first, last, task, policy, priority, created_at as createdAt, payloads from job_run where ${hasJob('job_run')}`,
+	isInJobRun: `select 1 from job_run where ${hasJob('job_run')}`,
 	deleteJobRun: 'delete from job_run where first = ?',
 
 	insertReadyRun: 'insert into ready_run (task, rank, first, last, batch) values (?, ?, ?, ?, ?)',
-	readyRunOf: `select r.first, r.last, r.task, r.rank from ${JOB} join ready_run r on ${IS_READY_RUN}`,
+	readyRunOf: `select first, last, batch from ready_run where ${hasJob('ready_run', '@id', 'task = @task and rank = @rank and ')}`,
 	deleteReadyRun: 'delete from ready_run where task = ? and rank = ? and first = ?',
 	newJobs: 'select -priority, id, 0, batch, policy, created_at, key, payload from job where id between ? and ? order by id',
 	newSizes: 'select -priority, id, octet_length(payload) from job where id between ? and ? order by id',
@@ -218,23 +205,24 @@ export const SQL = {
 	insertClaimedRun: 'insert or ignore into claimed_run (first, last, lease, owner, task, batch) values (?, ?, ?, ?, ?, ?)',
 	claimedRunsOfLease: `select first, last, lease, owner, task, batch
 		from claimed_run where lease = ${INTEGER} and first <= ${INTEGER} and last >= ${INTEGER} order by first`,
-	claimedRunOf: `select first, last, lease, owner, task, batch from claimed_run r where ${hasJob('claimed_run', '?')}`,
+	claimedRunOf: `select first, last, lease, owner, task, batch from claimed_run where ${hasJob('claimed_run')}`,
 	claimedRunsOfOwner: `select first from claimed_run where owner = ${INTEGER} and lease > ${INTEGER} order by first`,
 	deleteClaimedRun: 'delete from claimed_run where first = ?',
 	claimRange: `insert into claimed (id, lease, execution, owner, task, batch) select id, ?, 1, ?, task, batch from job where id between ? and ?`,
 
 	insertOutcomeRun: 'insert into outcome_run (first, last, batch, ended_at, times, results) values (?, ?, ?, ?, ?, ?)',
-	outcomeRunOf: `select first, last, batch, ended_at, times, results from outcome_run r where ${hasJob('outcome_run', '?')}`,
-	outcomeRunFirst: `select first from outcome_run r where ${hasJob('outcome_run', '?')}`,
+	outcomeRunOf: `select first, last, batch, ended_at, times, results from outcome_run where ${hasJob('outcome_run')}`,
+	outcomeRunFirst: `select first from outcome_run where ${hasJob('outcome_run')}`,
 	deleteOutcomeRun: 'delete from outcome_run where first = ?',
 
 	insertOutcome:
 		'insert into outcome (id, status, execution, ended_at, started_at, duration_ms, cpu_ms, memory_bytes, value, blob) values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)',
 	isBlobNamed: 'select 1 from outcome where blob = ? limit 1',
 	deleteOutcome: 'delete from outcome where id = ?',
-	endedJobs: `select o.id as first, o.id as last, o.ended_at as endedAt, o.blob, b.id is not null and b.closed_at is null as isInOpenBatch
+	endedJobs: `select o.id as first, o.id as last, o.ended_at as endedAt, b.id is not null and b.closed_at is null as isInOpenBatch,
+			o.status as state, o.blob, j.task, j.batch, j.key
 		from outcome o join job j on j.id = o.id left join batch b on b.id = j.batch where o.id > ${AFTER}
-		union all select r.first, r.last, r.ended_at, null, b.id is not null and b.closed_at is null
+		union all select r.first, r.last, r.ended_at, b.id is not null and b.closed_at is null, null, null, null, null, null
 		from outcome_run r left join batch b on b.id = r.batch where ${runIsAfter('outcome_run')}
 		order by 1`,
 
@@ -266,6 +254,8 @@ export const SQL = {
 	trimLog: `delete from log where id = ${INTEGER} and seq <= (select seq from log where id = ${INTEGER} order by seq desc limit 1 offset ${INTEGER})`,
 	logOfJob: `select execution, at, level, text from log where id = ${INTEGER} order by seq`,
 	deleteLog: 'delete from log where id = ?',
+	deleteKey: 'delete from key where scope = ? and key = ?',
+	deleteJob: 'delete from job where id = ?',
 	deleteKeysOfJobs: 'delete from key where (scope, key) in (select coalesce(batch, -task), key from job where id between ? and ? and key is not null)',
 	deleteJobs: 'delete from job where id between ? and ?',
 
