@@ -440,7 +440,7 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
 	// ——— states, times and orders ———
 	'the tally is not moved when a job ends': {
 		file: 'lib/store/sqlite/settle.ts',
-		find: '\ttally.move(task, batch, StoredState.running, state);\n}',
+		find: '\ttx.tally.move(task, batch, StoredState.running, state);\n}',
 		put: '}',
 		killer: [SQLITE, 'sqlite: counts covers all six statuses, of all tasks or of one'],
 	},

@@ -5,9 +5,9 @@ import {type JobId, MAX_SUSPICION} from '../../job/job.ts';
 import type {OpenJobs} from '../../job/open-jobs.ts';
 import {pack} from '../../job/packed-strings.ts';
 import {failpoint} from '../../support/failpoint.ts';
-import type {Claimed, ClaimRequest, Released} from '../store.ts';
-import {byOrder, failureStateOf, type Head, type Lane, laneOf, lanesToClaim, makeReady, type ReadyRow, readHead} from './lanes.ts';
-import {type ClaimedRun, unpackClaimed} from './packed-rows.ts';
+import type {Claimed, ClaimRequest, Released, ReleaseOptions} from '../store.ts';
+import {byOrder, failureStateOf, type Head, type Lane, laneOf, lanesToClaim, makeReady, type ReadyJob, type ReadyRow, readHead} from './lanes.ts';
+import {claimedRunOf, unpackClaimed} from './packed-rows.ts';
 import {endExecution} from './settle.ts';
 import {StoredState} from './tally.ts';
 import {type ClaimRow, checkCounter, type Tx} from './tx.ts';
@@ -43,42 +43,36 @@ function claimHead({statements, tally}: Tx, {task, state}: Lane, {parts, lastRow
 		const {changes} = statements.claimUpTo.run(lease, owner, lane, rank, id);
 		isComplete = statements.deleteReadyUpTo.run(lane, rank, id).changes === changes;
 	}
-	for (const {rank, first, last, batch, upTo} of runs) {
+	for (const [[rank, first, , batch, , , , , last], upTo] of runs) {
 		statements.deleteReadyRun.run(task, rank, first);
-		if (upTo < last) statements.insertReadyRun.run(task, rank, upTo + 1, last, batch);
+		if (last && upTo < last) statements.insertReadyRun.run(task, rank, upTo + 1, last, batch);
 		isComplete = statements.insertClaimedRun.run(first, upTo, lease, owner, task, batch).changes > 0 && isComplete;
 	}
 	failpoint('dequeue:written');
 	for (const part of parts) {
-		if (!isRows(part)) tally.move(task, null, state, StoredState.running, part.payloads.count);
+		if ('payloads' in part) tally.move(task, null, state, StoredState.running, part.payloads.count);
 		else for (const [batch, own] of Map.groupBy(part, row => row[3])) tally.move(task, batch, state, StoredState.running, own.length);
 	}
 	return isComplete;
 }
 
-function isRows(part: Head['parts'][number]): part is readonly ReadyRow[] {
-	return Array.isArray(part);
-}
-
 /** The jobs that the lease could claim. The others, which are passed over, are no longer ready, and their old claims stay. */
 function claimedParts({statements}: Tx, {parts}: Head, lease: number, passedOver: JobId[]): Head['parts'] {
-	const claimed = new Set((statements.claimsOfLease.all(0, Number.MAX_SAFE_INTEGER, lease) as ClaimRow[]).map(([id]) => id));
-	const runs = statements.claimedRunsOfLease.all(lease, Number.MAX_SAFE_INTEGER, 0) as ClaimedRun[];
 	const isClaimed = (id: JobId) => {
-		const is = claimed.has(id) || runs.some(([first, last]) => id >= first && id <= last);
+		const is = statements.claimsOfLease.get(id, id, lease) !== undefined || claimedRunOf(statements, id)?.[2] === lease;
 		if (!is) passedOver.push(id);
 		return is;
 	};
 	return parts.flatMap((part): Head['parts'] => {
-		if (isRows(part)) return [part.filter(([, id]) => isClaimed(id))];
-		return isClaimed(part.first) ? [part] : [];
+		if ('payloads' in part) return isClaimed(part.first) ? [part] : [];
+		return [part.filter(([, id]) => isClaimed(id))];
 	});
 }
 
 /** The claimed jobs of a lane as groups: one for each run, and one for each policy of the rows between two runs. */
 function toGroups(tx: Tx, lease: number, lane: Lane, parts: Head['parts']): OrderedGroup[] {
 	return parts.flatMap((part): OrderedGroup[] => {
-		if (!isRows(part)) {
+		if ('payloads' in part) {
 			const {rank, first, policy, createdAt, payloads} = part;
 			const values = {executions: 1, createdAt, priorities: -rank, values: payloads};
 			return [[rank, first, {task: lane.name, lease, policy: tx.names.policy(policy), ids: first, ...values}]];
@@ -130,17 +124,10 @@ const MAX_PROMOTED_JOBS = 5000;
 /** Makes delayed and failed jobs ready whose time has come. */
 export function promote(tx: Tx): void {
 	const {statements, now} = tx;
-	const due = statements.dueJobs.all(now, MAX_PROMOTED_JOBS) as [
-		id: number,
-		task: number,
-		batch: number | null,
-		rank: number,
-		failed: number,
-		executions: number,
-	][];
-	for (const [id, task, batch, rank, failed, executions] of due) {
-		statements.deleteWaiting.run(id);
-		makeReady(tx, id, {task, batch, rank, executions}, failed === 1 ? StoredState.failed : StoredState.delayed);
+	const due = statements.dueJobs.all(now, MAX_PROMOTED_JOBS) as (ReadyJob & {readonly id: JobId; readonly failed: number})[];
+	for (const job of due) {
+		statements.deleteWaiting.run(job.id);
+		makeReady(tx, job.id, job, job.failed === 1 ? StoredState.failed : StoredState.delayed);
 		failpoint('promotion:written');
 	}
 }
@@ -148,17 +135,11 @@ export function promote(tx: Tx): void {
 /** The most jobs that become ready again in one transaction. The last run may exceed it. */
 const MAX_RELEASED_JOBS = 5000;
 
-interface Release {
-	/** Only jobs of later leases. */
-	readonly after?: Lease;
-	/** Delete the owner with the last page. */
-	readonly leave: boolean;
-	/** The jobs that the workers of a dead owner had open. Their suspicion rises. */
-	readonly open?: readonly OpenJobs[];
-}
-
-/** Makes a page of an owner's running jobs ready again, uncharged, by a few statements. Jobs that were asked to stop end one by one. */
-export function releaseClaims(tx: Tx, owner: number, {after = 0, leave, open = []}: Release): Released {
+/**
+ * Makes a page of an owner's running jobs ready again, uncharged, by a few statements. Jobs that were asked to stop end one by one.
+ * @param open the jobs that the workers of a dead owner had open: their suspicion rises
+ */
+export function releaseClaims(tx: Tx, owner: number, {after = 0, leave = false}: ReleaseOptions, open: readonly OpenJobs[] = []): Released {
 	const {statements, tally} = tx;
 	const upTo = unpackPage(tx, owner, after);
 	for (const {lease, first, last} of open) statements.suspectClaims.run(owner, lease, first, Math.min(last, upTo), MAX_SUSPICION);

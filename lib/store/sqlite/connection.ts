@@ -206,7 +206,7 @@ const FRAME_HEADER_BYTES = 24;
 
 /** Statements whose rows are read as objects, since they have many columns. A row of one column is read as its value, other rows as tuples. */
 const BY_NAME: ReadonlySet<string> = new Set<keyof typeof SQL>([
-	...(['jobState', 'packedState', 'jobView', 'packedView', 'jobColumns', 'jobByKey', 'jobRunOf', 'endedJobs', 'failureState'] as const),
+	...(['jobState', 'packedState', 'jobView', 'packedView', 'jobColumns', 'jobByKey', 'dueJobs', 'jobRunOf', 'endedJobs', 'failureState'] as const),
 	...(['batch', 'batches', 'batchById'] as const),
 ]);
 

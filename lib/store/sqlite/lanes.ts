@@ -7,14 +7,12 @@ import {type FoundJob, jobRunOf, payloadsOf} from './packed-rows.ts';
 import {StoredState} from './tally.ts';
 import type {Tx} from './tx.ts';
 
-/** A lane that a claim requests: the ready or the quarantined jobs of a task that is not paused. */
+/** A requested lane whose task is not paused. */
 export interface Lane {
 	readonly name: string;
 	readonly task: number;
-	readonly state: typeof StoredState.ready | typeof StoredState.quarantined;
-	/** The most jobs of the lane to claim. */
 	readonly limit: number;
-	/** The most jobs of the task that may run at the same time. */
+	readonly state: typeof StoredState.ready | typeof StoredState.quarantined;
 	readonly concurrency: number;
 	/** The number of jobs in the lane before this transaction. */
 	readonly ready: number;
@@ -79,22 +77,21 @@ function quarantineLimit({statements}: Tx, {task, state}: Lane, limit: number): 
 
 /** Limits each lane to its share of the first jobs of all lanes. Reads the ranks, ids and sizes of jobs only. */
 function shareOut(tx: Tx, lanes: readonly Lane[], {limit, maxBytes}: ClaimRequest): Lane[] {
-	const heads = lanes.flatMap((lane, index) => sizesIn(tx.statements, lane).map(head => [...head, index] as const));
+	const heads = lanes.flatMap(lane => sizesIn(tx.statements, lane).map(head => [...head, lane] as const));
 	heads.sort(byOrder);
-	const limits = lanes.map(() => 0);
+	const limits = new Map<Lane, number>();
 	const rooms = new Map(lanes.map(lane => [lane.task, roomOf(tx, lane)]));
 	let [jobs, bytes] = [0, 0];
-	for (const [, , size, index] of heads) {
+	for (const [, , size, lane] of heads) {
 		if (jobs >= limit || (jobs > 0 && bytes >= maxBytes)) break;
-		const {task} = lanes[index] as Lane;
-		const room = rooms.get(task) as number;
+		const room = rooms.get(lane.task) as number;
 		if (room === 0) continue;
-		rooms.set(task, room - 1);
-		(limits[index] as number)++;
+		rooms.set(lane.task, room - 1);
+		limits.set(lane, (limits.get(lane) ?? 0) + 1);
 		jobs++;
 		bytes += size ?? 0;
 	}
-	return lanes.map((lane, index) => ({...lane, limit: limits[index] as number})).filter(lane => lane.limit > 0);
+	return [...limits].map(([lane, limit]) => ({...lane, limit}));
 }
 
 /** The order of claiming: by rank, then by id. */
@@ -151,14 +148,14 @@ export interface Head {
 	readonly parts: readonly (PackedHead | readonly ReadyRow[])[];
 	/** The last of these jobs that has a row in `ready`. */
 	readonly lastRow: ReadyRow | undefined;
-	/** The rows of `ready_run` that have these jobs. `upTo` is the last job taken from a run. */
-	readonly runs: readonly {readonly rank: number; readonly first: JobId; readonly last: JobId; readonly upTo: JobId; readonly batch: number | null}[];
+	/** The rows of `ready_run` that have these jobs, with the last job that was taken from each. */
+	readonly runs: readonly (readonly [run: ReadyRow, upTo: JobId])[];
 }
 
 /** Reads the first jobs of a lane, up to its limit and to this size of payloads; at least one. */
 export function readHead(statements: Statements, {task, state, limit}: Lane, maxBytes: number): Head {
 	const parts: (PackedHead | ReadyRow[])[] = [];
-	const runs: Head['runs'][number][] = [];
+	const runs: [run: ReadyRow, upTo: JobId][] = [];
 	let lastRow: ReadyRow | undefined;
 	let [jobs, bytes] = [0, 0];
 	const isFull = () => jobs >= limit || (jobs > 0 && bytes >= maxBytes);
@@ -187,8 +184,8 @@ export function readHead(statements: Statements, {task, state, limit}: Lane, max
 	};
 	// No row lies inside a run, so that rows and runs come in the order of claiming.
 	for (const row of statements.readyJobs.iterate({lane: laneOf(task, state), limit}) as IterableIterator<ReadyRow>) {
-		const [rank, first, , batch, , , , , last] = row;
-		if (last) runs.push({rank, first, last, upTo: takeRun(rank, first, last), batch});
+		const [rank, first, , , , , , , last] = row;
+		if (last) runs.push([row, takeRun(rank, first, last)]);
 		else {
 			takeRow(row);
 			lastRow = row;
@@ -213,13 +210,10 @@ function sizeOf({count, text}: PackedStrings): number {
 	return text === null ? 0 : sizeBytes(text) - (count - 1);
 }
 
+export type ReadyJob = Pick<FoundJob, 'task' | 'batch' | 'rank' | 'executions'>;
+
 /** Makes a job of another state ready or quarantined. If another program has made it ready already, that row stays. */
-export function makeReady(
-	tx: Tx,
-	id: JobId,
-	{task, batch, rank, executions}: Pick<FoundJob, 'task' | 'batch' | 'rank' | 'executions'>,
-	from: StoredState,
-): void {
+export function makeReady(tx: Tx, id: JobId, {task, batch, rank, executions}: ReadyJob, from: StoredState): void {
 	const isSuspect = executions > 0 && failureStateOf(tx, id).suspicion > 0;
 	const state = isSuspect ? StoredState.quarantined : StoredState.ready;
 	tx.statements.insertReady.run(laneOf(task, state), rank, id, executions, batch);

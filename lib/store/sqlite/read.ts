@@ -65,27 +65,22 @@ interface JobRow
 
 /** The jobs that exist. A run is read once for neighbours. */
 function* readRows(statements: Statements, ids: readonly JobId[]): Generator<JobRow> {
-	const packedRow = packedRowReader(statements);
-	for (const id of ids) {
-		const row = (statements.jobView.get(id) as JobRow | undefined) ?? packedRow(id);
-		if (row) yield row.state === null ? {...row, ...stateInRun(statements, id)} : row;
-	}
-}
-
-function packedRowReader(statements: Statements): (id: JobId) => JobRow | undefined {
 	let run: JobRun | undefined;
-	let row: JobRow | undefined;
+	let packed: JobRow | undefined;
 	let payloadAt = readPacked(null);
-	return id => {
-		if (!run || id < run.first || id > run.last) {
+	for (const id of ids) {
+		let row = statements.jobView.get(id) as JobRow | undefined;
+		if (!row && !(run && id >= run.first && id <= run.last)) {
 			run = jobRunOf(statements, id);
-			row = run && (statements.packedView.get(run.first) as JobRow | undefined);
+			packed = run && (statements.packedView.get(run.first) as JobRow | undefined);
 			payloadAt = readPacked(run?.payloads ?? null);
 		}
-		if (!run || !row) return undefined;
-		const payload = payloadAt(id - run.first);
-		return {...row, id, payload, payloadBytes: sizeBytes(payload)};
-	};
+		if (!row && run && packed) {
+			const payload = payloadAt(id - run.first);
+			row = {...packed, id, payload, payloadBytes: sizeBytes(payload)};
+		}
+		if (row) yield row.state === null ? Object.assign(row, stateInRun(statements, id)) : row;
+	}
 }
 
 /** The state of a job that is in the row of a run. */

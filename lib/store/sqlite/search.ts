@@ -5,25 +5,19 @@ import {findJob, lastOfRun, type Range} from './packed-rows.ts';
 import {STATUS_OF, StoredState} from './tally.ts';
 import type {Tx} from './tx.ts';
 
-/** Which jobs to find, in which part of the ids. */
+/** Which jobs to find: of this task and batch, if not `null`, after one id and up to another. */
 interface Criteria {
-	/** The number of the task; `null` for any. */
 	readonly task: number | null;
-	/** `null` for any. */
 	readonly batch: number | null;
 	readonly statuses: readonly JobStatus[];
-	/** Only jobs with a higher id. */
 	readonly after: JobId;
-	/** Only jobs with this or a lower id. */
 	readonly upTo: JobId;
 	readonly limit: number;
 }
 
-/** A page of ids. */
+/** A page of ids, in order. The next page begins after the job `next`; `null` at the end. */
 interface Found {
-	/** In order. */
 	readonly ids: readonly JobId[];
-	/** The next page begins after this job; `null` at the end. */
 	readonly next: JobId | null;
 }
 

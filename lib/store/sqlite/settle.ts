@@ -6,7 +6,6 @@ import {type JobId, type JobStatus, MAX_CRASHES} from '../../job/job.ts';
 import type {ChildJob} from '../../job/new-job.ts';
 import {backoffMs} from '../../job/options.ts';
 import {asPacked, isPackable} from '../../job/packed-strings.ts';
-import {defined} from '../../support/defined.ts';
 import {failpoint} from '../../support/failpoint.ts';
 import type {Settled, SettledGroup} from '../store.ts';
 import {enqueue, findConflict} from './enqueue.ts';
@@ -44,15 +43,13 @@ function setStatus({result, index}: Single, status: Settled): void {
 	if (status !== 'completed') result.others.set(index, status);
 }
 
-/** A group whose jobs fit in one run; or one execution of a group. */
+/** A group whose jobs fit in one run; or one execution of a group. `index` and `order`: of its first job, in the group and in the transaction. */
 type Part = RunPart & {
 	readonly lease: number;
 	readonly first: JobId;
 	readonly last: JobId;
 	readonly result: Result;
-	/** The index of its first job in the group. */
 	readonly index: number;
-	/** The index of its first job in the transaction. */
 	readonly order: number;
 };
 
@@ -92,11 +89,10 @@ function settleLease(tx: Tx, lease: number, parts: readonly Part[]): Ended[] {
 		return runs[next] && isWithin(part, runs[next] as ClaimedRun) ? runs[next] : undefined;
 	});
 	const ended = [...byRun].flatMap(([run, own]) => (run ? settleRun(tx, run, own) : settleRows(tx, lease, own as Single[])));
-	const {parents = [], others = []} = Object.groupBy(ended, ({part}) => (childrenOf(part) ? 'parents' : 'others'));
-	for (const {part, claim} of others) setStatus(part, endExecution(tx, claim, part.settlement.outcome));
+	for (const {part, claim} of ended) if (!childrenOf(part)) setStatus(part, endExecution(tx, claim, part.settlement.outcome));
 	// One statement for the whole lease. It costs almost nothing if no job has a checkpoint.
 	tx.statements.deleteCheckpointsOfCompleted.run(low, high);
-	return parents;
+	return ended.filter(({part}) => childrenOf(part));
 }
 
 function childrenOf({settlement: {outcome}}: Single): readonly ChildJob[] | undefined {
@@ -185,18 +181,17 @@ function settleRows({statements}: Tx, lease: number, singles: readonly Single[])
 
 /** Settles an execution and enqueues its jobs. The execution fails if one of their keys belongs to another payload. */
 function settleParent(tx: Tx, {part, claim}: Ended): void {
+	const {index, result, settlement} = part;
 	const children = childrenOf(part) ?? [];
-	const {outcome} = part.settlement;
 	const conflict = findConflict(tx, children);
 	if (conflict) {
-		const {startedAt, durationMs, cpuMs, memoryBytes} = outcome;
-		part.result.refusals ??= new Map();
-		part.result.refusals.set(part.index, conflict);
-		setStatus(part, endExecution(tx, claim, {...defined({startedAt, durationMs, cpuMs, memoryBytes}), type: 'threw', error: conflict}));
+		result.refusals ??= new Map();
+		result.refusals.set(index, conflict);
+		setStatus(part, endExecution(tx, claim, {...settlement.outcome, type: 'threw', error: conflict}));
 		return;
 	}
 	enqueue(tx, toNewGroups(children), false);
-	setStatus(part, endExecution(tx, claim, outcome));
+	setStatus(part, endExecution(tx, claim, settlement.outcome));
 	tx.statements.deleteCheckpoint.run(claim[0]);
 }
 
@@ -230,10 +225,10 @@ function endFailed(tx: Tx, claim: ClaimRow, outcome: Outcome & {type: 'threw' | 
 	// A job that failed without a loss of its worker is no longer a suspect.
 	const suspicion = outcome.type === 'lostWorker' ? before.suspicion : 0;
 	setFailureState(tx, id, {attempts, crashes, suspicion}, outcome, isPoison ? poison(crashes, outcome.error) : outcome.error);
-	if (stop !== null && !isToDiscard(stop)) return endCancelled(tx, claim, outcome);
+	if (stop !== null && stop >= 0) return endCancelled(tx, claim, outcome);
 	const policy = names.policy(columnsOf(tx, id).policy);
 	if (attempts >= policy.maxAttempts || isPoison) {
-		insertOutcome(tx, claim, StoredState.dead, outcome, null);
+		insertOutcome(tx, claim, StoredState.dead, outcome);
 		return 'dead';
 	}
 	if (stop !== null) return endDiscarded(tx, claim);
@@ -243,12 +238,8 @@ function endFailed(tx: Tx, claim: ClaimRow, outcome: Outcome & {type: 'threw' | 
 	return 'failed';
 }
 
-function isToDiscard(stop: number | null): boolean {
-	return stop !== null && stop < 0;
-}
-
 function endStopped(tx: Tx, claim: ClaimRow, outcome: Outcome): Settled {
-	return isToDiscard(claim[4]) ? endDiscarded(tx, claim) : endCancelled(tx, claim, outcome);
+	return (claim[4] ?? 0) < 0 ? endDiscarded(tx, claim) : endCancelled(tx, claim, outcome);
 }
 
 function endDiscarded(tx: Tx, [id, , task, batch]: ClaimRow): Settled {
@@ -259,7 +250,7 @@ function endDiscarded(tx: Tx, [id, , task, batch]: ClaimRow): Settled {
 function endCancelled(tx: Tx, claim: ClaimRow, outcome: Outcome): JobStatus {
 	if (outcome.type === 'cancelled' && outcome.error) setFailureState(tx, claim[0], failureStateOf(tx, claim[0]), outcome, outcome.error);
 	else if (outcome.type === 'cancelled') tx.statements.clearTiming.run(claim[0]);
-	insertOutcome(tx, claim, StoredState.cancelled, outcome, null);
+	insertOutcome(tx, claim, StoredState.cancelled, outcome);
 	return 'cancelled';
 }
 
@@ -268,15 +259,9 @@ function columnsOf({statements}: Tx, id: JobId): {readonly rank: number; readonl
 	return (statements.jobColumns.get(id) ?? {}) as ReturnType<typeof columnsOf>;
 }
 
-function insertOutcome(
-	{statements, tally, now, blobs}: Tx,
-	[id, execution, task, batch]: ClaimRow,
-	state: StoredState,
-	outcome: Outcome,
-	value: Encoded,
-): void {
-	statements.insertOutcome.run(id, state, execution, now, ...timesOf(outcome), ...blobs.store(value));
-	tally.move(task, batch, StoredState.running, state);
+function insertOutcome(tx: Tx, [id, execution, task, batch]: ClaimRow, state: StoredState, outcome: Outcome, value: Encoded = null): void {
+	tx.statements.insertOutcome.run(id, state, execution, tx.now, ...timesOf(outcome), ...tx.blobs.store(value));
+	tx.tally.move(task, batch, StoredState.running, state);
 }
 
 function setFailureState({statements}: Tx, id: JobId, {attempts, crashes, suspicion}: FailureState, outcome: Outcome, error: FailureRecord): void {

@@ -211,7 +211,7 @@ export class SqliteStore implements Store {
 	async #reclaimFrom([id, name, heartbeatAt]: OwnerRow): Promise<Released | undefined> {
 		const released = await this.#write(tx => {
 			if (tx.statements.heartbeatOf.get(id) !== heartbeatAt) return undefined;
-			const released = releaseClaims(tx, id, {leave: true, open: this.#owners.openJobs(name)});
+			const released = releaseClaims(tx, id, {leave: true}, this.#owners.openJobs(name));
 			failpoint('reclaim:written');
 			return released;
 		});

@@ -179,7 +179,7 @@ export const SQL = {
 	newSizes: 'select -priority, id, octet_length(payload) from job where id between ? and ? order by id',
 
 	insertWaiting: 'insert into waiting (id, run_at, failed, executions) values (?, ?, ?, ?)',
-	dueJobs: `select w.id, j.task, j.batch, -j.priority, w.failed, w.executions
+	dueJobs: `select w.id, j.task, j.batch, -j.priority as rank, w.failed, w.executions
 		from waiting w join job j on j.id = w.id
 		where w.run_at <= ${INTEGER} order by w.run_at, w.id limit ${INTEGER}`,
 	deleteWaiting: 'delete from waiting where id = ?',

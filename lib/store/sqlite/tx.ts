@@ -25,7 +25,7 @@ export interface Tx {
 /** A row of the statements `claimsOfLease` and `stoppedClaimsOfOwner`. */
 export type ClaimRow = readonly [id: number, execution: number, task: number, batch: number | null, stop: number | null];
 
-/** The values of `claimed.stop` besides the time of a cancel. */
+/** The values of `claimed.stop` besides the time of a cancel: a job with one of these is deleted when its execution ends. */
 export const Stop = {discard: -1, discardNow: -2} as const;
 
 /**
