@@ -90,14 +90,8 @@ function endedOf({completed, dead, cancelled}: Counts): number {
 }
 
 /** A row of the statements `batch`, `batches` and `batchById`. */
-interface BatchRow extends Pick<Batch, 'id' | 'name' | 'task' | 'createdAt'> {
-	readonly total: number | null;
-	readonly startedAt: number | null;
-	readonly completedAt: number | null;
-	readonly closedAt: number | null;
-	readonly onComplete: string | null;
-	readonly marks: string;
-}
+type BatchRow = Pick<Batch, 'id' | 'name' | 'task' | 'createdAt'> &
+	Readonly<Record<'total' | 'startedAt' | 'completedAt' | 'closedAt', number | null>> & {readonly onComplete: string | null; readonly marks: string};
 
 const MAX_PAGE_BATCHES = 1000;
 

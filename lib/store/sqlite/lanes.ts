@@ -3,7 +3,7 @@ import {type JobId, mostTogether} from '../../job/job.ts';
 import {type PackedStrings, readPacked, slicePacked, unpack} from '../../job/packed-strings.ts';
 import type {ClaimRequest} from '../store.ts';
 import type {Statements} from './connection.ts';
-import {type FoundJob, jobRunOf, payloadsOf} from './packed-rows.ts';
+import {type FoundJob, type JobRun, jobRunOf, payloadsOf} from './packed-rows.ts';
 import {StoredState} from './tally.ts';
 import type {Tx} from './tx.ts';
 
@@ -134,11 +134,8 @@ export type ReadyRow = readonly [
 ];
 
 /** Jobs of a run that share a row in `job_run`. */
-export interface PackedHead {
+export interface PackedHead extends Pick<JobRun, 'first' | 'policy' | 'createdAt'> {
 	readonly rank: number;
-	readonly first: JobId;
-	readonly policy: number;
-	readonly createdAt: number;
 	readonly payloads: PackedStrings;
 }
 
@@ -225,13 +222,8 @@ export function laneOf(task: number, state: StoredState): number {
 	return state === StoredState.quarantined ? -task : task;
 }
 
-/** The attempts charged to a job in this round, and how strongly it is suspected of having killed a process. */
-export interface FailureState {
-	readonly attempts: number;
-	/** A level: see `MAX_SUSPICION`. */
-	readonly suspicion: number;
-	readonly crashes: number;
-}
+/** The attempts charged to a job in this round, and how strongly it is suspected of having killed a process: see `MAX_SUSPICION`. */
+export type FailureState = Readonly<Record<'attempts' | 'suspicion' | 'crashes', number>>;
 
 export function failureStateOf({statements}: Tx, id: JobId): FailureState {
 	return (statements.failureState.get(id) ?? {attempts: 0, suspicion: 0, crashes: 0}) as FailureState;

@@ -14,7 +14,7 @@ import {
 	MAX_RUN_JOBS,
 	outcomeRunOf,
 	payloadsOf,
-	type ReadyRun,
+	type Range,
 	readyRunOf,
 	sliceOutcomeRun,
 	unpackRun,
@@ -130,14 +130,13 @@ export function deleteEndedBefore(tx: Tx, endedBefore: number, {after = 0, limit
 }
 
 /** A row of the statement `endedJobs`: an ended job that has a row of its own, or a run of completed jobs, of which no more is known. */
-interface Ended extends Pick<FoundJob, 'batch' | 'key'> {
+interface Ended extends Pick<FoundJob, 'task' | 'batch' | 'key'> {
 	readonly first: JobId;
 	readonly last: JobId;
 	readonly endedAt: number;
 	readonly isInOpenBatch: number;
 	readonly state: StoredState | null;
 	readonly blob: string | null;
-	readonly task: number;
 }
 
 /** A page of ended jobs, in order. A run is cut only if it is longer than the limit, since the rest of a cut run must be written anew. */
@@ -147,9 +146,10 @@ function endedPage({endedJobs}: Statements, after: JobId, limit: number): {reado
 	for (const ended of endedJobs.iterate({after}) as IterableIterator<Ended>) {
 		const [first, last] = [Math.max(ended.first, after + 1), lastOfRun(ended.first, ended.last)];
 		const jobs = last - first + 1;
+		if (jobs <= 0) continue;
 		if (jobs > room && page.length > 0) return {page, next: done};
 		done = Math.min(last, first + room - 1);
-		if (jobs > 0) page.push({...ended, first, last: done});
+		page.push({...ended, first, last: done});
 		if (done < last) return {page, next: done};
 		room -= jobs;
 	}
@@ -193,7 +193,7 @@ function deleteInRun(tx: Tx, from: JobId, upTo: JobId, job: FoundJob): JobId {
 	const {statements} = tx;
 	const {task, batch, rank, state} = job;
 	const outcomes = state === StoredState.completed ? outcomeRunOf(statements, from) : undefined;
-	const [first, end] = outcomes ?? (readyRunOf(statements, from, job) as ReadyRun);
+	const [first, end] = outcomes ?? (readyRunOf(statements, from, job) as Range);
 	const last = lastOfRun(first, end);
 	const to = Math.max(from, Math.min(last, upTo));
 	if (outcomes) statements.deleteOutcomeRun.run(first);

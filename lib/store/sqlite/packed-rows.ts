@@ -19,6 +19,7 @@ export function lastOfRun(first: JobId, last: JobId): JobId {
 	return Math.min(last, first + MAX_RUN_JOBS - 1);
 }
 
+/** The bounds of a run. */
 export type Range = readonly [first: JobId, last: JobId];
 
 /** Writes the jobs of a run before and after this part of it as runs. */
@@ -96,14 +97,7 @@ function joinTimes(parts: readonly RunPart[], jobs: number): Uint8Array {
 }
 
 /** The outcome of one job of a run. */
-interface RunResult {
-	readonly startedAt: number | null;
-	readonly endedAt: number;
-	readonly durationMs: number | null;
-	readonly cpuMs: number | null;
-	readonly memoryBytes: number | null;
-	readonly value: string | null;
-}
+type RunResult = {readonly [Name in keyof JobTimes]: number | null} & {readonly endedAt: number; readonly value: string | null};
 
 /** The outcome of each job of the run. Of a damaged row, the values that can still be read. */
 function readResults([first, last, , endedAt, times, results]: OutcomeRun): RunResult[] {
@@ -168,17 +162,14 @@ export function unpackJobs(statements: Statements, id: JobId): void {
 	for (let id = first; id <= last; id++) statements.insertJob.run(id, task, policy, priority, createdAt, null, null, payloadAt(id - first));
 }
 
-/** A row of the statement `readyRunOf`. */
-export type ReadyRun = readonly [first: JobId, last: JobId, batch: number | null];
-
-/** The run that has this job, if it is ready in one. */
-export function readyRunOf({readyRunOf}: Statements, id: JobId, {task, rank}: Pick<FoundJob, 'task' | 'rank'>): ReadyRun | undefined {
-	return readyRunOf.get({id, task, rank}) as ReadyRun | undefined;
+/** The bounds of the run that has this job, if it is ready in one. */
+export function readyRunOf({readyRunOf}: Statements, id: JobId, {task, rank}: Pick<FoundJob, 'task' | 'rank'>): Range | undefined {
+	return readyRunOf.get({id, task, rank}) as Range | undefined;
 }
 
 function unpackReady(statements: Statements, id: JobId, job: FoundJob): number {
 	unpackJobs(statements, id);
-	const [first, last] = readyRunOf(statements, id, job) as ReadyRun;
+	const [first, last] = readyRunOf(statements, id, job) as Range;
 	statements.deleteReadyRun.run(job.task, job.rank, first);
 	return statements.insertReadyRange.run(first, last).changes;
 }

@@ -99,7 +99,6 @@ export const SQL = {
 	batches: `select ${BATCH} where b.id > ${INTEGER} order by b.id limit ${INTEGER}`,
 	batch: `select ${BATCH} where b.name = ${TEXT}`,
 	batchById: `select ${BATCH} where b.id = ${INTEGER}`,
-
 	jobCounter: "select last from counter where name = 'job'",
 	setJobCounter: "update counter set last = ? where name = 'job'",
 	nextLease: "update counter set last = last + 1 where name = 'lease' returning last",
@@ -144,9 +143,7 @@ export const SQL = {
 	pageOfJobRuns: `select r.first, r.last from job_run r where ${runInWindow('job_run')} and ${ofTask('r')} order by r.first`,
 	jobAfter: `select min(id) from (select min(id) as id from job where id > ${INTEGER} union all select min(first) from job_run where first > ${INTEGER})`,
 	pageOfBatch: `select j.id, j.id from job j where j.batch = cast(@batch as integer) and ${inWindow('j.id')} and ${ofTask('j')} order by j.id`,
-
 	jobColumns: 'select -priority as rank, policy, key from job where id = ?',
-
 	insertKey: 'insert into key (scope, key, id) values (?, ?, ?)',
 	jobByKey: `select k.id, j.payload from key k join job j on j.id = k.id where k.scope = ${INTEGER} and k.key = ${TEXT}`,
 
@@ -171,9 +168,8 @@ export const SQL = {
 	jobRunOf: `select first, last, task, policy, priority, created_at as createdAt, payloads from job_run where ${hasJob('job_run')}`,
 	isInJobRun: `select 1 from job_run where ${hasJob('job_run')}`,
 	deleteJobRun: 'delete from job_run where first = ?',
-
 	insertReadyRun: 'insert into ready_run (task, rank, first, last, batch) values (?, ?, ?, ?, ?)',
-	readyRunOf: `select first, last, batch from ready_run where ${hasJob('ready_run', '@id', 'task = @task and rank = @rank and ')}`,
+	readyRunOf: `select first, last from ready_run where ${hasJob('ready_run', '@id', 'task = @task and rank = @rank and ')}`,
 	deleteReadyRun: 'delete from ready_run where task = ? and rank = ? and first = ?',
 	newJobs: 'select -priority, id, 0, batch, policy, created_at, key, payload from job where id between ? and ? order by id',
 	newSizes: 'select -priority, id, octet_length(payload) from job where id between ? and ? order by id',
@@ -201,7 +197,6 @@ export const SQL = {
 	setStarted: 'update claimed set started_at = ? where id = ?',
 	askToStop: 'update claimed set stop = ? where id = ? and (stop is null or stop < 0)',
 	claimsToStop: 'select id, lease, execution from claimed where owner = (select id from owner where name = ?) and stop is not null and stop <> -1 order by id',
-
 	insertClaimedRun: 'insert or ignore into claimed_run (first, last, lease, owner, task, batch) values (?, ?, ?, ?, ?, ?)',
 	claimedRunsOfLease: `select first, last, lease, owner, task, batch
 		from claimed_run where lease = ${INTEGER} and first <= ${INTEGER} and last >= ${INTEGER} order by first`,
@@ -214,7 +209,6 @@ export const SQL = {
 	outcomeRunOf: `select first, last, batch, ended_at, times, results from outcome_run where ${hasJob('outcome_run')}`,
 	outcomeRunFirst: `select first from outcome_run where ${hasJob('outcome_run')}`,
 	deleteOutcomeRun: 'delete from outcome_run where first = ?',
-
 	insertOutcome:
 		'insert into outcome (id, status, execution, ended_at, started_at, duration_ms, cpu_ms, memory_bytes, value, blob) values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)',
 	isBlobNamed: 'select 1 from outcome where blob = ? limit 1',
