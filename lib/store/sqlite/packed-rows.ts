@@ -28,6 +28,70 @@ export function insertRest([first, last]: Range, [from, to]: Range, insert: (fir
 	if (to < last) insert(to + 1, last);
 }
 
+/** The state of a job, and what must be known of the job to move or delete it. */
+export interface FoundJob {
+	readonly task: number;
+	readonly batch: number | null;
+	readonly key: string | null;
+	readonly rank: number;
+	readonly state: StoredState;
+	readonly executions: number;
+	/** True if the job's state is in the row of a run. */
+	readonly isInRun?: true;
+}
+
+/** Finds the job by its id. Changes nothing. */
+export function findJob(statements: Statements, id: JobId): FoundJob | undefined {
+	const job = (statements.jobState.get(id) ?? statements.packedState.get(id, id)) as (FoundJob & {readonly state: StoredState | null}) | undefined;
+	if (job?.state !== null) return job;
+	if (readyRunOf(statements, id, job)) return {...job, state: StoredState.ready, isInRun: true};
+	if (claimedRunOf(statements, id)) return {...job, state: StoredState.running, executions: 1, isInRun: true};
+	if (statements.outcomeRunFirst.get(id, id) !== undefined) return {...job, state: StoredState.completed, executions: 1, isInRun: true};
+	// Another program has deleted the row of its state. As a parked job it can still be cancelled, retried and deleted.
+	return {...job, state: StoredState.parked};
+}
+
+/** Unpacks the runs that have this job: gives each of their jobs rows of its own. Returns the number of jobs. */
+export function unpackRun(statements: Statements, id: JobId, job: FoundJob): number {
+	if (job.state === StoredState.running) return unpackClaimed(statements, id);
+	return job.state === StoredState.ready ? unpackReady(statements, id, job) : unpackOutcome(statements, id);
+}
+
+/** Gives the jobs of a run rows in `job`. */
+export function unpackJobs(statements: Statements, id: JobId): void {
+	const run = jobRunOf(statements, id);
+	if (!run) return;
+	const {first, last, task, policy, priority, createdAt} = run;
+	const payloadAt = readPacked(run.payloads);
+	statements.deleteJobRun.run(first);
+	for (let id = first; id <= last; id++) statements.insertJob.run(id, task, policy, priority, createdAt, null, null, payloadAt(id - first));
+}
+
+function unpackReady(statements: Statements, id: JobId, job: FoundJob): number {
+	unpackJobs(statements, id);
+	const [first, last] = readyRunOf(statements, id, job) as Range;
+	statements.deleteReadyRun.run(job.task, job.rank, first);
+	return statements.insertReadyRange.run(first, last).changes;
+}
+
+/** Unpacks the run in which this job is claimed. */
+export function unpackClaimed(statements: Statements, id: JobId): number {
+	unpackJobs(statements, id);
+	const [first, last, lease, owner] = claimedRunOf(statements, id) as ClaimedRun;
+	statements.deleteClaimedRun.run(first);
+	return statements.claimRange.run(lease, owner, first, last).changes;
+}
+
+function unpackOutcome(statements: Statements, id: JobId): number {
+	unpackJobs(statements, id);
+	const run = outcomeRunOf(statements, id) as OutcomeRun;
+	statements.deleteOutcomeRun.run(run[0]);
+	const results = readResults(run);
+	for (const [index, {startedAt, endedAt, durationMs, cpuMs, memoryBytes, value}] of results.entries())
+		statements.insertOutcome.run(run[0] + index, StoredState.completed, 1, endedAt, startedAt, durationMs, cpuMs, memoryBytes, value, null);
+	return results.length;
+}
+
 /** Jobs that share a row of `job_run`. */
 export interface JobRun {
 	readonly first: JobId;
@@ -49,6 +113,19 @@ export function jobRunOf({jobRunOf}: Statements, id: JobId): JobRun | undefined 
 /** The payloads from one job of the run up to another one. */
 export function payloadsOf({first, last, payloads}: JobRun, from: JobId, to: JobId): PackedStrings {
 	return slicePacked({count: last - first + 1, text: payloads}, from - first, to - first + 1);
+}
+
+/** The bounds of the run that has this job, if it is ready in one. */
+export function readyRunOf({readyRunOf}: Statements, id: JobId, {task, rank}: Pick<FoundJob, 'task' | 'rank'>): Range | undefined {
+	return readyRunOf.get({id, task, rank}) as Range | undefined;
+}
+
+/** A row of the statements `claimedRun…`. */
+export type ClaimedRun = readonly [first: JobId, last: JobId, lease: number, owner: number, task: number, batch: number | null];
+
+/** The run that has this job, if it is claimed in one. */
+export function claimedRunOf({claimedRunOf}: Statements, id: JobId): ClaimedRun | undefined {
+	return claimedRunOf.get(id, id) as ClaimedRun | undefined;
 }
 
 /** A row of the statement `outcomeRunOf`. */
@@ -136,81 +213,4 @@ export function resultInRun(statements: Statements, id: JobId): RunResult | unde
 		for (const oldest of runs.keys()) if (runs.size > MAX_CACHED_RUNS) runs.delete(oldest);
 	}
 	return results[id - first];
-}
-
-/** A row of the statements `claimedRun…`. */
-export type ClaimedRun = readonly [first: JobId, last: JobId, lease: number, owner: number, task: number, batch: number | null];
-
-/** The run that has this job, if it is claimed in one. */
-export function claimedRunOf({claimedRunOf}: Statements, id: JobId): ClaimedRun | undefined {
-	return claimedRunOf.get(id, id) as ClaimedRun | undefined;
-}
-
-/** Unpacks the runs that have this job: gives each of their jobs rows of its own. Returns the number of jobs. */
-export function unpackRun(statements: Statements, id: JobId, job: FoundJob): number {
-	if (job.state === StoredState.running) return unpackClaimed(statements, id);
-	return job.state === StoredState.ready ? unpackReady(statements, id, job) : unpackOutcome(statements, id);
-}
-
-/** Gives the jobs of a run rows in `job`. */
-export function unpackJobs(statements: Statements, id: JobId): void {
-	const run = jobRunOf(statements, id);
-	if (!run) return;
-	const {first, last, task, policy, priority, createdAt} = run;
-	const payloadAt = readPacked(run.payloads);
-	statements.deleteJobRun.run(first);
-	for (let id = first; id <= last; id++) statements.insertJob.run(id, task, policy, priority, createdAt, null, null, payloadAt(id - first));
-}
-
-/** The bounds of the run that has this job, if it is ready in one. */
-export function readyRunOf({readyRunOf}: Statements, id: JobId, {task, rank}: Pick<FoundJob, 'task' | 'rank'>): Range | undefined {
-	return readyRunOf.get({id, task, rank}) as Range | undefined;
-}
-
-function unpackReady(statements: Statements, id: JobId, job: FoundJob): number {
-	unpackJobs(statements, id);
-	const [first, last] = readyRunOf(statements, id, job) as Range;
-	statements.deleteReadyRun.run(job.task, job.rank, first);
-	return statements.insertReadyRange.run(first, last).changes;
-}
-
-/** Unpacks the run in which this job is claimed. */
-export function unpackClaimed(statements: Statements, id: JobId): number {
-	unpackJobs(statements, id);
-	const [first, last, lease, owner] = claimedRunOf(statements, id) as ClaimedRun;
-	statements.deleteClaimedRun.run(first);
-	return statements.claimRange.run(lease, owner, first, last).changes;
-}
-
-function unpackOutcome(statements: Statements, id: JobId): number {
-	unpackJobs(statements, id);
-	const run = outcomeRunOf(statements, id) as OutcomeRun;
-	statements.deleteOutcomeRun.run(run[0]);
-	const results = readResults(run);
-	for (const [index, {startedAt, endedAt, durationMs, cpuMs, memoryBytes, value}] of results.entries())
-		statements.insertOutcome.run(run[0] + index, StoredState.completed, 1, endedAt, startedAt, durationMs, cpuMs, memoryBytes, value, null);
-	return results.length;
-}
-
-/** The state of a job, and what must be known of the job to move or delete it. */
-export interface FoundJob {
-	readonly task: number;
-	readonly batch: number | null;
-	readonly key: string | null;
-	readonly rank: number;
-	readonly state: StoredState;
-	readonly executions: number;
-	/** True if the job's state is in the row of a run. */
-	readonly isInRun?: true;
-}
-
-/** Finds the job by its id. Changes nothing. */
-export function findJob(statements: Statements, id: JobId): FoundJob | undefined {
-	const job = (statements.jobState.get(id) ?? statements.packedState.get(id, id)) as (FoundJob & {readonly state: StoredState | null}) | undefined;
-	if (job?.state !== null) return job;
-	if (readyRunOf(statements, id, job)) return {...job, state: StoredState.ready, isInRun: true};
-	if (claimedRunOf(statements, id)) return {...job, state: StoredState.running, executions: 1, isInRun: true};
-	if (statements.outcomeRunFirst.get(id, id) !== undefined) return {...job, state: StoredState.completed, executions: 1, isInRun: true};
-	// Another program has deleted the row of its state. As a parked job it can still be cancelled, retried and deleted.
-	return {...job, state: StoredState.parked};
 }

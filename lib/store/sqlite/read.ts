@@ -146,7 +146,7 @@ function readOutcome(statements: Statements, blobs: Blobs, id: JobId): JobEnd | 
 	const row = statements.jobEnd.get(id) as EndRow | undefined;
 	const inRun = (row?.[0] ?? null) === null ? resultInRun(statements, id) : undefined;
 	if (inRun) return {id, status: 'completed', result: inRun.value};
-	if (!row) return statements.isInJobRun.get(id, id) === undefined ? {id, status: 'missing', result: null} : undefined;
+	if (!row) return statements.packedState.get(id, id) === undefined ? {id, status: 'missing', result: null} : undefined;
 	const [state, value, blob, failure] = row;
 	if (state === null) return undefined;
 	const status = (STATUS_OF[state] ?? 'dead') as JobEnd['status'];

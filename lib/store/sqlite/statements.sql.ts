@@ -134,7 +134,7 @@ export const SQL = {
 	pageOfOutcomeRuns: `select r.first, r.last from outcome_run r
 		where ${runInWindow('outcome_run')} and ${ofBatch('r')} and (@task is null or @task = coalesce(
 			(select task from job where id = r.first),
-			(select task from job_run where first = (select max(first) from job_run where first <= r.first) and last >= r.first)
+			(select task from job_run where ${hasJob('job_run', 'r.first')})
 		)) order by r.first`,
 	// SQLite uses the index outcome_unhappy only with the second condition.
 	pageOfUnhappy: `select o.id, o.id from outcome o join job j on j.id = o.id
@@ -166,7 +166,6 @@ export const SQL = {
 
 	insertJobRun: 'insert into job_run (first, last, task, policy, priority, created_at, payloads) values (?, ?, ?, ?, ?, ?, ?)',
 	jobRunOf: `select first, last, task, policy, priority, created_at as createdAt, payloads from job_run where ${hasJob('job_run')}`,
-	isInJobRun: `select 1 from job_run where ${hasJob('job_run')}`,
 	deleteJobRun: 'delete from job_run where first = ?',
 	insertReadyRun: 'insert into ready_run (task, rank, first, last, batch) values (?, ?, ?, ?, ?)',
 	readyRunOf: `select first, last from ready_run where ${hasJob('ready_run', '@id', 'task = @task and rank = @rank and ')}`,
