@@ -12,7 +12,7 @@ const AFTER = 'cast(@after as integer)';
 const UP_TO = 'cast(@upTo as integer)';
 const LANE = 'cast(@lane as integer)';
 
-/** The condition that a run has a job. `lane`: the condition for runs among which no other run has that job. */
+/** The condition that a run of the table has the job. `lane`: the condition on the columns before `first` in its primary key. */
 function hasJob(table: string, id = '?', lane = ''): string {
 	return `${lane}first = (select max(first) from ${table} where ${lane}first <= ${id}) and last >= ${id}`;
 }
