@@ -96,7 +96,10 @@ type BatchRow = Pick<Batch, 'id' | 'name' | 'task' | 'createdAt'> &
 const MAX_PAGE_BATCHES = 1000;
 
 export function readBatches(statements: Statements, name: string | undefined, {after = 0, limit = MAX_PAGE_BATCHES}: Page): BatchPage {
-	if (name !== undefined) return {batches: [batchNamed(statements, name) ?? []].flat(), next: null};
+	if (name !== undefined) {
+		const batch = batchNamed(statements, name);
+		return {batches: batch ? [batch] : [], next: null};
+	}
 	const batches = (statements.batches.all(after, limit) as BatchRow[]).map(row => toBatch(statements, row));
 	return {batches, next: batches.length < limit ? null : (batches.at(-1)?.id ?? null)};
 }

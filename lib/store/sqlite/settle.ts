@@ -64,8 +64,8 @@ interface Ended {
 function partsOf({blobs}: Tx, group: EndedGroup, result: Result, order: number): Part[] {
 	const {lease, ids, executions, endings, values} = group;
 	const isRun = typeof ids === 'number' && executions === 1 && !endings && asPacked(values) !== undefined && !blobs.hasLarge(values);
-	const whole = {lease, first: idAt(ids, 0), last: idAt(ids, 0) + sizeOf(group) - 1, result, index: 0, order};
-	return isRun && sizeOf(group) > 0 ? [{...whole, group}] : toSingles({...whole, group});
+	const whole = {group, lease, first: idAt(ids, 0), last: idAt(ids, 0) + sizeOf(group) - 1, result, index: 0, order};
+	return isRun && sizeOf(group) > 0 ? [whole] : toSingles(whole);
 }
 
 function toSingles(part: Part): Single[] {

@@ -114,7 +114,7 @@ export const SQL = {
 	jobState: `select j.task, j.batch, j.key, -j.priority as rank, ${STATE} from job j ${STATE_ROWS} where j.id = ${INTEGER}`,
 	packedState: `select task, null as batch, null as key, -priority as rank, null as state, 0 as executions from job_run where ${hasJob('job_run')}`,
 	jobView: `${VIEW} from job j ${VIEW_JOINS} where j.id = ${INTEGER}`,
-	packedView: `${VIEW} from (select *, first as id, null as batch, null as key, null as payload from job_run where first = ?) j ${VIEW_JOINS}`,
+	packedView: `${VIEW} from (select *, first as id, null as batch, null as key, null as payload from job_run where first = ${INTEGER}) j ${VIEW_JOINS}`,
 	jobValues: `select j.payload, o.value, o.blob, c.execution, c.at, c.state
 		from job j left join outcome o on o.id = j.id left join checkpoint c on c.id = j.id
 		where j.id = ${INTEGER}`,
