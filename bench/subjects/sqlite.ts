@@ -2,7 +2,7 @@ import {mkdtempSync, rmSync} from 'node:fs';
 import {join} from 'node:path';
 import {inUnits, type PackedStrings, packTimes, toPackedStrings} from '../../lib/job/packed.ts';
 import {connect, type Statements} from '../../lib/store/sqlite/connection.ts';
-import {type JobRun, jobRunOf, MAX_RUN_JOBS, writeResults} from '../../lib/store/sqlite/packed-rows.ts';
+import {type JobRun, jobRunOf, MAX_RUN_JOBS, payloadsOf, writeResults} from '../../lib/store/sqlite/packed-rows.ts';
 import {StoredState} from '../../lib/store/sqlite/tally.ts';
 import {recordedSums} from '../measure/sums.ts';
 import type {TaskName} from '../plan/suite.ts';
@@ -51,7 +51,7 @@ interface Claimed {
 	readonly payloads: PackedStrings;
 }
 
-type ReadyRun = [rank: number, first: number, last: number, batch: number | null];
+type ReadyRun = [rank: number, first: number, executions: 0, batch: number | null, policy: null, createdAt: null, key: null, payload: null, last: number];
 
 class Store {
 	readonly #statements: Statements;
@@ -77,9 +77,9 @@ class Store {
 	}
 
 	claim(): Claimed[] {
-		const {nextLease, readyRuns, addToTally} = this.#statements;
+		const {nextLease, readyJobs, addToTally} = this.#statements;
 		this.#lease = nextLease.get() as number;
-		const runs = readyRuns.all(TASK, RUNS) as ReadyRun[];
+		const runs = readyJobs.all({lane: TASK, limit: RUNS}) as ReadyRun[];
 		const claimed = runs.map(run => this.#claimRun(run));
 		const jobs = claimed.reduce((sum, {payloads}) => sum + payloads.count, 0);
 		addToTally.run(TASK, StoredState.ready, -jobs);
@@ -87,9 +87,9 @@ class Store {
 		return claimed;
 	}
 
-	#claimRun([rank, first, last, batch]: ReadyRun): Claimed {
+	#claimRun([rank, first, , batch, , , , , last]: ReadyRun): Claimed {
 		const s = this.#statements;
-		const payloads = (jobRunOf(s, first) as JobRun).payloadsOf(first, last);
+		const payloads = payloadsOf(jobRunOf(s, first) as JobRun, first, last);
 		s.deleteReadyRun.run(TASK, rank, first);
 		s.insertClaimedRun.run(first, last, this.#lease, 1, TASK, batch);
 		return {first, payloads};

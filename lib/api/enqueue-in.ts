@@ -3,7 +3,7 @@ import {MAX_VALUE_LIMIT_BYTES} from '../job/encoding.ts';
 import type {JobId} from '../job/job.ts';
 import {JobMaker} from '../job/new-job.ts';
 import type {JobOptions} from '../job/task.ts';
-import {enqueueOn} from '../store/sqlite/enqueue-on.ts';
+import {enqueueOn} from '../store/sqlite/enqueue.ts';
 import {type OwnConnection, WHY_ONE_LIBRARY} from '../store/sqlite/one-library.ts';
 import type {AnyTasks, EnqueueArgs, TaskName} from './open-options.ts';
 

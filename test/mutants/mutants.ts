@@ -26,8 +26,8 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
 	// ——— the fence ———
 	'the result of a stale execution is accepted': {
 		file: 'lib/store/sqlite/settle.ts',
-		find: 'if (!claim || claim[1] !== execution) continue;',
-		put: 'if (!claim) continue;',
+		find: 'if (claim?.[1] === execution) {',
+		put: 'if (claim) {',
 		killer: [SQLITE, 'sqlite: a settlement whose job, lease or execution does not match is lost and changes nothing'],
 	},
 	'a lost lease settles': {
@@ -44,8 +44,8 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
 	},
 	'the result of a stale execution is accepted in a claimed run': {
 		file: 'lib/store/sqlite/settle.ts',
-		find: 'if (part.first < next || (part.settlement && part.settlement.execution !== 1)) continue;',
-		put: 'if (part.first < next) continue;',
+		find: 'if (part.first < next || (part.settlement && part.settlement.execution !== 1)) {',
+		put: 'if (part.first < next) {',
 		killer: [SQLITE, TOGETHER],
 	},
 	'a lost lease settles in a claimed run': {
@@ -56,8 +56,8 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
 	},
 	'an execution is settled twice in a commit, in a claimed run': {
 		file: 'lib/store/sqlite/settle.ts',
-		find: 'if (part.first < next || (part.settlement && part.settlement.execution !== 1)) continue;',
-		put: 'if (part.settlement && part.settlement.execution !== 1) continue;',
+		find: 'if (part.first < next || (part.settlement && part.settlement.execution !== 1)) {',
+		put: 'if (part.settlement && part.settlement.execution !== 1) {',
 		killer: [SQLITE, TOGETHER],
 	},
 	'a group of stale executions is accepted': {
@@ -178,8 +178,8 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
 	},
 	'a key is looked up outside the transaction': {
 		file: 'lib/store/sqlite/enqueue.ts',
-		find: 'const row = statements.jobByKey.get(scopeOf(names.task(task), batch), key) as [JobId, Encoded] | undefined;',
-		put: 'const seen = (names as never as {seen?: Map<string, [JobId, Encoded] | undefined>}).seen ??= new Map();\n\tconst name = JSON.stringify([task, batch, key]);\n\tif (!seen.has(name)) seen.set(name, statements.jobByKey.get(scopeOf(names.task(task), batch), key) as [JobId, Encoded] | undefined);\n\tconst row = seen.get(name);',
+		find: 'return statements.jobByKey.get(scopeOf(names.task(task), batch), key) as Holder | undefined;',
+		put: 'const seen = (names as never as {seen?: Map<string, Holder | undefined>}).seen ??= new Map();\n\tconst name = JSON.stringify([task, batch, key]);\n\tif (!seen.has(name)) seen.set(name, statements.jobByKey.get(scopeOf(names.task(task), batch), key) as Holder | undefined);\n\treturn seen.get(name);',
 		killer: [SQLITE, 'sqlite: a key stays in use when its job has ended, and is free once the job is cleaned up'],
 	},
 	'the log is not moved into the database': {
@@ -240,7 +240,7 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
 		killer: ['test/store/paging.test.ts', 'a page moves few jobs if each of them is in another run'],
 	},
 	'a page of a release unpacks all runs of its owner': {
-		file: 'lib/store/sqlite/end-execution.ts',
+		file: 'lib/store/sqlite/claim.ts',
 		find: 'if (jobs >= MAX_RELEASED_JOBS) break;',
 		put: '',
 		killer: ['test/store/paging.test.ts', 'a page of a release unpacks few of the runs that its owner has claimed'],
@@ -289,13 +289,13 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
 		killer: [SQLITE, 'an owner whose heartbeat is written while a reclaim of its jobs waits for the lock keeps its jobs'],
 	},
 	'the death of a process makes no job a suspect': {
-		file: 'lib/store/sqlite/end-execution.ts',
+		file: 'lib/store/sqlite/claim.ts',
 		find: 'statements.suspectClaims.run(owner, lease, first, Math.min(last, upTo), MAX_SUSPICION)',
 		put: '[owner, lease, first, last, MAX_SUSPICION]',
 		killer: [SQLITE, `sqlite: ${OPEN_JOBS}`],
 	},
 	'the death of a process makes all its jobs suspects': {
-		file: 'lib/store/sqlite/end-execution.ts',
+		file: 'lib/store/sqlite/claim.ts',
 		find: 'statements.suspectClaims.run(owner, lease, first, Math.min(last, upTo), MAX_SUSPICION)',
 		put: 'statements.suspectClaims.run(owner, lease, 0 * first, Math.max(last, upTo), MAX_SUSPICION)',
 		killer: [SQLITE, `sqlite: ${OPEN_JOBS}`],
@@ -313,7 +313,7 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
 		killer: [SQLITE, 'sqlite: each death of their owner halves the number of suspects that run together, until each runs alone'],
 	},
 	'a suspect stays one though it failed without a loss of its worker': {
-		file: 'lib/store/sqlite/end-execution.ts',
+		file: 'lib/store/sqlite/settle.ts',
 		find: "outcome.type === 'lostWorker' ? before.suspicion : 0",
 		put: 'before.suspicion',
 		killer: [SQLITE, 'sqlite: a suspect that throws is no longer one'],
@@ -374,7 +374,7 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
 	},
 	// ——— charged attempts ———
 	'an attempt is charged twice': {
-		file: 'lib/store/sqlite/end-execution.ts',
+		file: 'lib/store/sqlite/settle.ts',
 		find: 'const attempts = before.attempts + 1;',
 		put: 'const attempts = before.attempts + 2;',
 		killer: [SQLITE, 'sqlite: a job without attempts left is dead, with the error of its last execution'],
@@ -392,7 +392,7 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
 		killer: ['test/engine/close.test.ts', 'a job (loop) that runs longer than the drain is stopped, charged nothing, and runs again'],
 	},
 	'a job may kill as many workers as it has attempts': {
-		file: 'lib/store/sqlite/end-execution.ts',
+		file: 'lib/store/sqlite/settle.ts',
 		find: 'const isPoison = crashes >= MAX_CRASHES;',
 		put: 'const isPoison = false && crashes >= MAX_CRASHES;',
 		killer: [SQLITE, 'sqlite: a job that killed its worker three times is dead, however many attempts it has left'],
@@ -439,8 +439,8 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
 	},
 	// ——— states, times and orders ———
 	'the tally is not moved when a job ends': {
-		file: 'lib/store/sqlite/end-execution.ts',
-		find: '\ttally.move(task, batch, StoredState.running, state);\n}',
+		file: 'lib/store/sqlite/settle.ts',
+		find: '\ttx.tally.move(task, batch, StoredState.running, state);\n}',
 		put: '}',
 		killer: [SQLITE, 'sqlite: counts covers all six statuses, of all tasks or of one'],
 	},
@@ -451,7 +451,7 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
 		killer: [SQLITE, 'sqlite: a delayed job is claimed at its time, not before'],
 	},
 	'a failed job is tried again at once': {
-		file: 'lib/store/sqlite/end-execution.ts',
+		file: 'lib/store/sqlite/settle.ts',
 		find: 'now + backoffMs(policy.backoff, attempts, random());',
 		put: 'now;',
 		killer: [SQLITE, 'sqlite: backoff grows with each attempt and is jittered at random'],
@@ -482,12 +482,12 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
 	},
 	'a job that is ready and running at once is started again': {
 		file: 'lib/store/sqlite/claim.ts',
-		find: 'isComplete ? NO_HEADS : unclaimedOf(tx, heads, lease)',
-		put: 'NO_HEADS',
+		find: 'isComplete ? head.parts : claimedParts(tx, head, lease, passedOver)',
+		put: 'head.parts',
 		killer: ['test/engine/refusals.test.ts', 'a job that is ready and running at once is passed over and told, and the others of its task run'],
 	},
 	'a cancel is forgotten when its job is released': {
-		file: 'lib/store/sqlite/end-execution.ts',
+		file: 'lib/store/sqlite/settle.ts',
 		find: 'if (stop !== null) return endStopped(tx, claim, outcome);',
 		put: '',
 		killer: [SQLITE, 'sqlite: a released job is cancelled if a cancel was asked'],
@@ -524,9 +524,9 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
 		killer: [SQLITE, 'sqlite: a batch does not complete by a discard of a job: its input is needed again'],
 	},
 	'cleanup deletes the jobs of open batches': {
-		file: 'lib/store/sqlite/delete.ts',
-		find: 'endedAt < endedBefore && isInOpenBatch === 0;',
-		put: 'endedAt < endedBefore && isInOpenBatch >= 0;',
+		file: 'lib/store/sqlite/move.ts',
+		find: 'endedAt < endedBefore && isInOpenBatch === 0);',
+		put: 'endedAt < endedBefore && isInOpenBatch >= 0);',
 		killer: [SQLITE, 'sqlite: cleanup keeps the jobs of open batches'],
 	},
 	'the file of a result is deleted while a job names it': {
@@ -567,7 +567,7 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
 	},
 	'two maps have the same batch': {
 		file: 'lib/store/sqlite/batches.ts',
-		find: 'if (statements.ownerOfBatch.get(row.id) !== undefined) throw batchInUse(name);',
+		find: 'if (statements.ownerOfBatch.get(batch.id) !== undefined) throw batchInUse(name);',
 		put: '',
 		killer: [
 			'test/engine/map-owner.test.ts',

@@ -253,9 +253,13 @@ test('a dequeue reads none of a hundred thousand delayed and paused jobs of high
 	);
 	await queue.close();
 	const db = new Database(path, {readonly: true});
-	const plan = (db.prepare(`explain query plan ${SQL.readyJobs}`).all(1, 1) as {detail: string}[]).map(({detail}) => detail);
+	const plan = (db.prepare(`explain query plan ${SQL.readyJobs}`).all({lane: 1, limit: 1}) as {detail: string}[]).map(({detail}) => detail);
 	const due = (db.prepare(`explain query plan ${SQL.dueJobs}`).all(1, 1) as {detail: string}[]).map(({detail}) => detail);
-	t.deepEqual(plan, ['SEARCH r USING PRIMARY KEY (task=?)', 'SEARCH j USING INTEGER PRIMARY KEY (rowid=?)']);
+	t.deepEqual(
+		plan.filter(detail => detail.includes('SEARCH')),
+		['SEARCH r USING PRIMARY KEY (task=?)', 'SEARCH j USING INTEGER PRIMARY KEY (rowid=?)', 'SEARCH ready_run USING PRIMARY KEY (task=?)'],
+	);
+	t.true(plan.includes('MERGE (UNION ALL)'));
 	t.regex(due[0] as string, /waiting_by_time \(run_at<\?\)/);
 	db.close();
 });

@@ -1,15 +1,16 @@
 import {type Batch, type BatchOptions, MARK_EVERY_MS, type Mark, toCompletionJob} from '../../job/batch.ts';
 import type {OwnerId} from '../../job/claim.ts';
 import {toNewGroups} from '../../job/group.ts';
-import type {BatchId, Counts, JobId, Page} from '../../job/job.ts';
+import {type BatchId, type Counts, type Page, STATUSES} from '../../job/job.ts';
 import {withoutNulls} from '../../support/defined.ts';
 import {failpoint} from '../../support/failpoint.ts';
 import {batchConflict, batchInUse, batchRunning} from '../conflicts.ts';
 import type {BatchChange, BatchPage, Deleted} from '../store.ts';
 import {readCompletionJob, readMarks} from '../stored-json.ts';
 import type {Statements} from './connection.ts';
-import {deleteRun} from './delete.ts';
 import {enqueue} from './enqueue.ts';
+import {deleteRun} from './move.ts';
+import {searchBatch} from './search.ts';
 import {StoredState, toCounts} from './tally.ts';
 import type {Tx} from './tx.ts';
 
@@ -25,12 +26,12 @@ export function updateBatches(tx: Tx): void {
 
 export function openBatch({statements, names, now}: Tx, name: string, task: string, {onComplete}: BatchOptions): BatchId {
 	const job = onComplete ? JSON.stringify(onComplete) : null;
-	const row = statements.batch.get(name) as BatchRow | undefined;
-	if (!row) return statements.insertBatch.get(name, names.task(task), now, job, toMarks(now, 0)) as BatchId;
-	if (row.task !== task) throw batchConflict(name, row.task, task);
-	if (statements.ownerOfBatch.get(row.id) !== undefined) throw batchInUse(name);
-	statements.reopenBatch.run(job, toMarks(now, endedOf(toBatch(statements, row).counts)), row.id);
-	return row.id;
+	const batch = batchNamed(statements, name);
+	if (!batch) return statements.insertBatch.get(name, names.task(task), now, job, toMarks(now, 0)) as BatchId;
+	if (batch.task !== task) throw batchConflict(name, batch.task, task);
+	if (statements.ownerOfBatch.get(batch.id) !== undefined) throw batchInUse(name);
+	statements.reopenBatch.run(job, toMarks(now, endedOf(batch.counts)), batch.id);
+	return batch.id;
 }
 
 function toMarks(at: number, ended: number): string {
@@ -39,10 +40,8 @@ function toMarks(at: number, ended: number): string {
 
 /** @param register registers the owner if it is new, and returns its number */
 export function changeBatch(tx: Tx, id: BatchId, owner: OwnerId, change: BatchChange, register: () => number): boolean {
-	const {statements, now} = tx;
 	if ('total' in change) return endInput(tx, id, change.total, register());
-	const statement = 'isClosed' in change ? statements.closeBatch : statements.leaveBatch;
-	return statement.run(...('isClosed' in change ? [now] : []), id, owner).changes > 0;
+	return tx.statements.leaveBatch.run('isClosed' in change ? tx.now : null, id, owner).changes > 0;
 }
 
 /** An owner that was taken for dead gets its batch back, if no other owner has the batch. */
@@ -69,12 +68,12 @@ function updateBatch(tx: Tx, id: BatchId, newlyEnded: number): void {
 		completedAt: isUnended ? null : completes ? now : (completedAt ?? null),
 		marks: nextMarks(batch, newlyEnded, now),
 	};
-	if (next.startedAt !== row.started_at || next.completedAt !== row.completed_at || next.marks !== batch.marks)
+	if (next.startedAt !== row.startedAt || next.completedAt !== row.completedAt || next.marks !== batch.marks)
 		statements.setBatch.run(next.startedAt, next.completedAt, JSON.stringify(next.marks), id);
 	if (!completes) return;
 	const completed = {batch: batch.name, counts};
 	tx.completed.push(completed);
-	const onComplete = readCompletionJob(row.on_complete);
+	const onComplete = readCompletionJob(row.onComplete);
 	if (onComplete) enqueue(tx, toNewGroups([toCompletionJob(onComplete, completed)]), false);
 	failpoint('batch:written');
 }
@@ -91,64 +90,50 @@ function endedOf({completed, dead, cancelled}: Counts): number {
 }
 
 /** A row of the statements `batch`, `batches` and `batchById`. */
-interface BatchRow {
-	readonly id: BatchId;
-	readonly name: string;
-	readonly task: string;
-	readonly created_at: number;
-	readonly total: number | null;
-	readonly started_at: number | null;
-	readonly completed_at: number | null;
-	readonly closed_at: number | null;
-	readonly on_complete: string | null;
-	readonly marks: string;
-}
+type BatchRow = Pick<Batch, 'id' | 'name' | 'task' | 'createdAt'> &
+	Readonly<Record<'total' | 'startedAt' | 'completedAt' | 'closedAt', number | null>> & {readonly onComplete: string | null; readonly marks: string};
 
 const MAX_PAGE_BATCHES = 1000;
 
 export function readBatches(statements: Statements, name: string | undefined, {after = 0, limit = MAX_PAGE_BATCHES}: Page): BatchPage {
-	const rows = (name === undefined ? statements.batches.all(after, limit) : [statements.batch.get(name)].filter(row => row !== undefined)) as BatchRow[];
-	const isLast = name !== undefined || rows.length < limit;
-	return {batches: rows.map(row => toBatch(statements, row)), next: isLast ? null : (rows.at(-1)?.id ?? null)};
-}
-
-function toBatch({batchTally}: Statements, row: BatchRow): Batch {
-	const jobs = new Map(batchTally.all(row.id) as [StoredState, number][]);
-	return {
-		id: row.id,
-		name: row.name,
-		task: row.task,
-		createdAt: row.created_at,
-		...withoutNulls({total: row.total, startedAt: row.started_at, completedAt: row.completed_at, closedAt: row.closed_at}),
-		counts: toCounts(state => jobs.get(state) ?? 0),
-		marks: readMarks(row.marks),
-	};
-}
-
-/** Deletes a page of the batch's jobs, and with the last of them the batch. */
-export function deleteBatch(tx: Tx, name: string, {after = 0, limit = MAX_DELETED_JOBS}: Page): Deleted {
-	const {statements} = tx;
-	const row = statements.batch.get(name) as BatchRow | undefined;
-	if (!row) return {deleted: 0, next: null};
-	const {id, counts} = toBatch(statements, row);
-	if (counts.running > 0) throw batchRunning(name, counts.running);
-	// Otherwise the batch would complete with the deletion of its last unended job.
-	statements.endInput.run(null, id);
-	// One job more than the limit shows whether there is another page.
-	const found = statements.jobsOfBatch.all(id, limit + 1) as JobId[];
-	const jobs = found.slice(0, limit);
-	for (let index = 0, done = 0; index < jobs.length; index++) {
-		const job = jobs[index] as JobId;
-		if (job > done) done = deleteRun(tx, job, jobs.at(-1) as JobId);
+	if (name !== undefined) {
+		const batch = batchNamed(statements, name);
+		return {batches: batch ? [batch] : [], next: null};
 	}
-	if (found.length > limit) return {deleted: jobs.length, next: jobs.at(-1) ?? after};
-	updateBatches(tx);
-	statements.deleteBatch.run(id);
-	statements.deleteBatchTally.run(id);
-	return {deleted: jobs.length, next: null};
+	const batches = (statements.batches.all(after, limit) as BatchRow[]).map(row => toBatch(statements, row));
+	return {batches, next: batches.length < limit ? null : (batches.at(-1)?.id ?? null)};
+}
+
+function batchNamed(statements: Statements, name: string): Batch | undefined {
+	const row = statements.batch.get(name) as BatchRow | undefined;
+	return row && toBatch(statements, row);
+}
+
+function toBatch({batchTally}: Statements, {id, name, task, createdAt, onComplete: _, marks, ...row}: BatchRow): Batch {
+	const jobs = new Map(batchTally.all(id) as [StoredState, number][]);
+	return {id, name, task, createdAt, ...withoutNulls(row), counts: toCounts(state => jobs.get(state) ?? 0), marks: readMarks(marks)};
 }
 
 const MAX_DELETED_JOBS = 1000;
+
+/** Deletes a page of the batch's jobs, and with the last of them the batch. */
+export function deleteBatch(tx: Tx, name: string, {limit = MAX_DELETED_JOBS}: Page): Deleted {
+	const {statements} = tx;
+	const batch = batchNamed(statements, name);
+	if (!batch) return {deleted: 0, next: null};
+	const {id, counts} = batch;
+	if (counts.running > 0) throw batchRunning(name, counts.running);
+	// Otherwise the batch would complete with the deletion of its last unended job.
+	statements.endInput.run(null, id);
+	const {ids, next} = searchBatch(statements, {batch: id, task: null, statuses: STATUSES, after: 0, upTo: Number.MAX_SAFE_INTEGER, limit});
+	let done = 0;
+	for (const job of ids) if (job > done) done = deleteRun(tx, job, ids.at(-1) ?? job);
+	if (next !== null) return {deleted: ids.length, next};
+	updateBatches(tx);
+	statements.deleteBatch.run(id);
+	statements.deleteBatchTally.run(id);
+	return {deleted: ids.length, next: null};
+}
 
 /** Deletes closed batches that have no jobs. */
 export function deleteEmptyBatches(tx: Tx): void {

@@ -205,7 +205,10 @@ const LOG_HEADER_BYTES = 32;
 const FRAME_HEADER_BYTES = 24;
 
 /** Statements whose rows are read as objects, since they have many columns. A row of one column is read as its value, other rows as tuples. */
-const BY_NAME: ReadonlySet<string> = new Set<keyof typeof SQL>(['jobView', 'batch', 'batches', 'batchById']);
+const BY_NAME: ReadonlySet<string> = new Set<keyof typeof SQL>([
+	...(['jobState', 'packedState', 'jobView', 'packedView', 'jobColumns', 'jobByKey', 'dueJobs', 'jobRunOf', 'endedJobs', 'failureState'] as const),
+	...(['batch', 'batches', 'batchById'] as const),
+]);
 
 export function prepare(db: Database.Database): Statements {
 	const prepared = Object.entries(SQL).map(([name, sql]) => {

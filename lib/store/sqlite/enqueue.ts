@@ -1,32 +1,31 @@
 import {type Encoded, sameValue} from '../../job/encoding.ts';
 import type {FailureRecord} from '../../job/failure.ts';
-import {type EnqueuedGroup, type NewGroup, newJobsOf, sizeOf, toIds} from '../../job/group.ts';
-import type {BatchId, JobId} from '../../job/job.ts';
+import {type EnqueuedGroup, idAt, type NewGroup, newJobsOf, toIds, toNewGroups} from '../../job/group.ts';
+import type {JobId} from '../../job/job.ts';
 import {type ChildJob, dueAtOf, type NewJob} from '../../job/new-job.ts';
 import {asPacked, isPackable, type PackedStrings, slicePacked, toPackedStrings} from '../../job/packed.ts';
+import {FaenaError} from '../../support/errors.ts';
 import {failpoint} from '../../support/failpoint.ts';
 import {enqueueFailure, keyConflict} from '../conflicts.ts';
-import {RETRIED_BY_DEFAULT} from '../moving.ts';
+import type {Enqueued} from '../job-queue.ts';
+import {Blobs} from './blobs.ts';
+import {prepare, type Statements} from './connection.ts';
+import {refuseNewer} from './inspection.ts';
 import {replaceJob, retryJob} from './move.ts';
-import {scopeOf} from './names.ts';
+import {type OwnConnection, refuseOtherLibrary} from './one-library.ts';
 import {MAX_RUN_JOBS} from './packed-rows.ts';
-import {StoredState} from './tally.ts';
-import {nextJobId, type Tx} from './tx.ts';
+import {APPLICATION_ID, MIGRATIONS} from './schema.sql.ts';
+import {StoredState, Tally} from './tally.ts';
+import {checkCounter, Names, scopeOf, type Tx} from './tx.ts';
 
 /** Enqueues jobs with rising ids. For a job whose key exists, the result has the job with that key. */
 export function enqueue(tx: Tx, groups: readonly NewGroup[], rejectConflicts: boolean): EnqueuedGroup[] {
 	if (groups.length === 0) return [];
-	const first = nextJobId(tx);
 	const runs = new RunBuilder(tx);
-	let next = first;
-	const enqueued = groups.map(group => {
-		const result = isRun(tx, group) ? addRun(tx, next, group, runs) : addJobs(tx, {next, first}, group, runs, rejectConflicts);
-		next += sizeOf(group) - (result.reused?.length ?? 0) - (result.conflicts?.length ?? 0);
-		return result;
-	});
+	const enqueued = groups.map(group => addPacked(tx, group, runs) ?? addJobs(tx, group, runs, rejectConflicts));
 	runs.flush();
-	if (next > first) {
-		tx.statements.setJobCounter.run(next - 1);
+	if (runs.nextId > runs.firstId) {
+		tx.statements.setJobCounter.run(runs.nextId - 1);
 		failpoint('enqueue:written');
 	}
 	return enqueued;
@@ -46,36 +45,30 @@ export function findConflict(tx: Tx, jobs: readonly ChildJob[]): FailureRecord |
 	return undefined;
 }
 
-/** True if the jobs of the group can be written as runs. */
-function isRun({now}: Tx, group: NewGroup): boolean {
-	return asPacked(group.values) !== undefined && group.keys === undefined && group.batch === undefined && dueAtOf(group, now) === null;
-}
-
-function addRun(tx: Tx, first: JobId, group: NewGroup, runs: RunBuilder): EnqueuedGroup {
+/** Adds the jobs of a group as runs, if they can be written so. */
+function addPacked(tx: Tx, group: NewGroup, runs: RunBuilder): EnqueuedGroup | undefined {
+	const payloads = asPacked(group.values);
+	if (!payloads || group.keys || group.batch !== undefined || dueAtOf(group, tx.now) !== null) return undefined;
 	const key = keyOf(tx, group, false);
-	runs.addRun(first, key, asPacked(group.values) as NonNullable<ReturnType<typeof asPacked>>);
-	tx.tally.move(key.task, null, null, StoredState.ready, sizeOf(group));
-	return {ids: first};
+	tx.tally.move(key.task, null, null, StoredState.ready, payloads.count);
+	return {ids: runs.addPacked(key, payloads)};
 }
 
 function keyOf({names}: Tx, {task, policy, priority, batch}: Omit<NewJob, 'payload'>, hasOwnRows: boolean): RunKey {
 	return {task: names.task(task), policy: names.policyId(policy), priority, batch: batch ?? null, hasOwnRows};
 }
 
-/** @param start the id of the next job, and the id of the first job of this transaction */
-function addJobs(tx: Tx, start: {readonly next: JobId; readonly first: JobId}, group: NewGroup, runs: RunBuilder, rejectConflicts: boolean): EnqueuedGroup {
+function addJobs(tx: Tx, group: NewGroup, runs: RunBuilder, rejectConflicts: boolean): EnqueuedGroup {
 	const [ids, reused, conflicts]: [JobId[], number[], number[]] = [[], [], []];
 	const dueAt = dueAtOf(group, tx.now);
-	let {next} = start;
 	for (const job of newJobsOf(group)) {
 		const holder = findByKey(tx, job);
 		if (!holder) {
-			addJob(tx, next, job, dueAt, runs);
-			ids.push(next++);
+			ids.push(addJob(tx, job, dueAt, runs));
 			continue;
 		}
 		// The job with the key may be one of this transaction, whose rows are not written yet.
-		if (holder.id >= start.first) runs.flush();
+		if (holder.id >= runs.firstId) runs.flush();
 		const isReused = resolveKeyCollision(tx, job, holder);
 		if (!isReused && rejectConflicts) throw keyConflict(job, holder.id);
 		(isReused ? reused : conflicts).push(ids.length);
@@ -84,44 +77,41 @@ function addJobs(tx: Tx, start: {readonly next: JobId; readonly first: JobId}, g
 	return {ids: toIds(ids), ...(reused.length > 0 && {reused}), ...(conflicts.length > 0 && {conflicts})};
 }
 
-function addJob(tx: Tx, id: JobId, job: NewJob, dueAt: number | null, runs: RunBuilder): void {
+function addJob(tx: Tx, job: NewJob, dueAt: number | null, runs: RunBuilder): JobId {
 	const {statements, tally, now} = tx;
 	const {payload, priority} = job;
 	const isPlain = job.key === undefined && job.batch === undefined && isPackable(payload);
 	const key = keyOf(tx, job, dueAt !== null || !isPlain);
 	const {task, policy, batch, hasOwnRows} = key;
+	const id = runs.nextId++;
 	if (hasOwnRows) statements.insertJob.run(id, task, policy, priority, now, batch, job.key ?? null, payload);
 	if (job.key !== undefined) statements.insertKey.run(scopeOf(task, job.batch), job.key, id);
 	if (dueAt !== null) statements.insertWaiting.run(id, dueAt, 0, 0);
 	else runs.add(id, key, hasOwnRows ? null : payload);
 	tally.move(task, batch, null, dueAt === null ? StoredState.ready : StoredState.delayed);
+	return id;
 }
 
+/** The job that has a key. */
 interface Holder {
 	readonly id: JobId;
 	readonly payload: Encoded;
 }
 
-function findByKey(
-	{statements, names}: Tx,
-	{task, batch, key}: {readonly task: string; readonly batch?: BatchId | undefined; readonly key?: string | undefined},
-): Holder | undefined {
+function findByKey({statements, names}: Tx, {task, batch, key}: Pick<NewJob, 'task' | 'batch' | 'key'>): Holder | undefined {
 	if (key === undefined) return undefined;
-	const row = statements.jobByKey.get(scopeOf(names.task(task), batch), key) as [JobId, Encoded] | undefined;
-	return row && {id: row[0], payload: row[1]};
+	return statements.jobByKey.get(scopeOf(names.task(task), batch), key) as Holder | undefined;
 }
 
 /** The key of a new job belongs to an earlier job. Returns false if that job keeps another payload. */
 function resolveKeyCollision(tx: Tx, job: NewJob, {id, payload}: Holder): boolean {
 	if (!sameValue(payload, job.payload)) return job.rerun?.changed === true && replaceJob(tx, id, job);
-	if (job.rerun?.failed) retryJob(tx, id, RETRIED_BY_DEFAULT);
+	if (job.rerun?.failed) retryJob(tx, id);
 	return true;
 }
 
-const MIN_RUN_JOBS = 2;
-
 /** The properties that the jobs of a run share. */
-export interface RunKey {
+interface RunKey {
 	readonly task: number;
 	readonly policy: number;
 	readonly priority: number;
@@ -135,18 +125,20 @@ interface OpenRun extends RunKey {
 	readonly payloads: Encoded[];
 }
 
-/**
- * Makes new jobs ready. They are added in order of their ids. Neighbours with the same {@link RunKey} become a run; the other jobs get rows in `ready`,
- * which are copied from `job`.
- */
-export class RunBuilder {
+/** Makes new jobs ready. They are added in order of their ids. Neighbours with the same {@link RunKey} become a run. The others get rows in `ready`. */
+class RunBuilder {
+	/** The first job of this transaction. */
+	readonly firstId: JobId;
+	nextId: JobId;
 	readonly #tx: Tx;
 	#run: OpenRun | undefined;
-	/** Jobs that are no run, and have no rows in `ready` yet. */
+	/** Jobs that are no run, and have no rows in `ready` yet: one statement writes them. */
 	#range: {readonly first: JobId; last: JobId} | undefined;
 
 	constructor(tx: Tx) {
 		this.#tx = tx;
+		this.firstId = checkCounter('job', (tx.statements.jobCounter.get() as number) + 1);
+		this.nextId = this.firstId;
 	}
 
 	/** Adds a job. The payload is used only if the job has no row in `job`. */
@@ -158,42 +150,44 @@ export class RunBuilder {
 		this.#run.payloads.push(payload);
 	}
 
-	/** Adds jobs that have no rows in `job`. */
-	addRun(first: JobId, key: RunKey, payloads: PackedStrings): void {
-		if (payloads.count < MIN_RUN_JOBS) {
-			if (payloads.count === 1) this.add(first, key, payloads.text || null);
-			return;
+	/** Adds jobs that have no rows in `job`. Returns the id of the first. */
+	addPacked(key: RunKey, payloads: PackedStrings): JobId {
+		const first = this.nextId;
+		this.nextId += payloads.count;
+		if (payloads.count === 1) {
+			this.add(first, key, payloads.text || null);
+			return first;
 		}
 		this.flush();
 		for (let start = 0; start < payloads.count; start += MAX_RUN_JOBS) {
 			const part = slicePacked(payloads, start, Math.min(payloads.count, start + MAX_RUN_JOBS));
 			this.#insertRun(first + start, key, part);
 		}
+		return first;
 	}
 
 	/** Writes all jobs that were added. */
 	flush(): void {
 		this.#endRun();
-		this.#endRange();
+		if (this.#range) this.#tx.statements.insertReadyRange.run(this.#range.first, this.#range.last);
+		this.#range = undefined;
 	}
 
 	#endRun(): void {
 		const run = this.#run;
 		this.#run = undefined;
 		if (!run) return;
-		const {statements, now} = this.#tx;
 		const {task, policy, priority, batch, hasOwnRows, first, payloads} = run;
-		const last = first + payloads.length - 1;
-		if (payloads.length >= MIN_RUN_JOBS) {
+		if (payloads.length > 1) {
 			this.#insertRun(first, run, toPackedStrings(payloads));
 			return;
 		}
-		if (!hasOwnRows) statements.insertJob.run(first, task, policy, priority, now, batch, null, payloads[0] as Encoded);
-		if (this.#range?.last === first - 1) this.#range.last = last;
-		else {
-			this.#endRange();
-			this.#range = {first, last};
+		if (!hasOwnRows) this.#tx.statements.insertJob.run(first, task, policy, priority, this.#tx.now, batch, null, payloads[0] as Encoded);
+		if (this.#range?.last !== first - 1) {
+			this.flush();
+			this.#range = {first, last: first};
 		}
+		this.#range.last = first;
 	}
 
 	#insertRun(first: JobId, {task, policy, priority, batch, hasOwnRows}: RunKey, {count, text}: PackedStrings): void {
@@ -202,14 +196,66 @@ export class RunBuilder {
 		if (!hasOwnRows) statements.insertJobRun.run(first, last, task, policy, priority, now, text);
 		statements.insertReadyRun.run(task, -priority, first, last, batch);
 	}
-
-	#endRange(): void {
-		if (this.#range) this.#tx.statements.insertReadyRange.run(this.#range.first, this.#range.last);
-		this.#range = undefined;
-	}
 }
 
 function continues(run: OpenRun, id: JobId, {task, policy, priority, batch, hasOwnRows}: RunKey): boolean {
 	const isNext = id === run.first + run.payloads.length && run.payloads.length < MAX_RUN_JOBS;
 	return isNext && run.task === task && run.policy === policy && run.priority === priority && run.batch === batch && run.hasOwnRows === hasOwnRows;
+}
+
+/**
+ * Enqueues one job on a connection that the program opened itself: in a savepoint of its transaction, or in a transaction of its own.
+ * @throws FaenaError `BadOption`, `BadDatabase`, `NewerDatabase`, `KeyConflict`, with nothing left of the job in the transaction
+ */
+export function enqueueOn(connection: OwnConnection, job: NewJob, now: number): Enqueued {
+	refuseOtherLibrary('enqueueIn()', connection);
+	let enqueued: EnqueuedGroup | undefined;
+	const run = connection.transaction(() => {
+		const statements = lockedStatements(connection);
+		const tally = new Tally();
+		// Nothing is cached between calls: the program may roll back any savepoint, and Faena would not notice.
+		const caches = {names: new Names(statements), blobs: new Blobs(connection.name, Infinity)};
+		[enqueued] = enqueue({statements, tally, ...caches, now, random: Math.random, completed: [], unpacked: 0}, toNewGroups([job]), true);
+		for (const change of tally.tasks.take()) statements.addToTally.run(...change);
+	});
+	run.immediate();
+	const {ids, reused = []} = enqueued as EnqueuedGroup;
+	return {id: idAt(ids, 0), reused: reused.length > 0};
+}
+
+/** Prepared once for each connection. */
+const prepared = new WeakMap<OwnConnection, Statements>();
+
+/**
+ * Takes the write lock, checks the schema, and returns Faena's statements on the connection.
+ * @throws FaenaError `BadDatabase` if the database is not Faena's, or has an older schema; `NewerDatabase`
+ */
+function lockedStatements(connection: OwnConnection): Statements {
+	const {name} = connection;
+	const statements = prepared.get(connection) ?? prepareOn(connection);
+	prepared.set(connection, statements);
+	// The first statement is a write: a transaction that has only read gets no write lock once another connection has written.
+	statements.takeWriteLock.run();
+	// Checked in each call: a newer Faena may have upgraded the file since the last one.
+	if (Number(connection.pragma('application_id', {simple: true})) !== APPLICATION_ID) throw foreign(name);
+	const version = refuseNewer(connection, name);
+	if (version === MIGRATIONS.length) return statements;
+	throw new FaenaError(
+		'BadDatabase',
+		`${name} was last opened by an older Faena (schema ${version}; this one has ${MIGRATIONS.length}). Open it with open() once.`,
+	);
+}
+
+function prepareOn(connection: OwnConnection): Statements {
+	try {
+		return prepare(connection as unknown as Parameters<typeof prepare>[0]);
+	} catch (error) {
+		// A table or a column is missing.
+		throw (error as {code?: unknown}).code === 'SQLITE_ERROR' ? foreign(connection.name, error) : error;
+	}
+}
+
+function foreign(name: string, cause?: unknown): FaenaError {
+	const message = `${name} is not a database of this Faena. Connect to the file that open() was given, after open() has created it.`;
+	return new FaenaError('BadDatabase', message, {cause});
 }

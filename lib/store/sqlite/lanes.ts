@@ -1,16 +1,18 @@
+import {type Encoded, sizeBytes} from '../../job/encoding.ts';
 import {type JobId, mostTogether} from '../../job/job.ts';
+import {type PackedStrings, readPacked, slicePacked, unpack} from '../../job/packed.ts';
 import type {ClaimRequest} from '../store.ts';
+import type {Statements} from './connection.ts';
+import {type FoundJob, type JobRun, jobRunOf, payloadsOf} from './packed-rows.ts';
 import {StoredState} from './tally.ts';
 import type {Tx} from './tx.ts';
 
-/** A lane that a claim requests: the ready or the quarantined jobs of a task that is not paused. */
-export interface RequestedLane {
+/** A requested lane whose task is not paused. */
+export interface Lane {
 	readonly name: string;
 	readonly task: number;
-	readonly state: typeof StoredState.ready | typeof StoredState.quarantined;
-	/** The most jobs of the lane to claim. */
 	readonly limit: number;
-	/** The most jobs of the task that may run at the same time. */
+	readonly state: typeof StoredState.ready | typeof StoredState.quarantined;
 	readonly concurrency: number;
 	/** The number of jobs in the lane before this transaction. */
 	readonly ready: number;
@@ -18,15 +20,8 @@ export interface RequestedLane {
 	readonly running: number;
 }
 
-/** A lane from which a claim can take jobs. */
-export interface Lane extends Pick<RequestedLane, 'name' | 'task' | 'state'> {
-	readonly limit: number;
-	/** The number of jobs of the task, in all its lanes, that can be claimed without exceeding its concurrency. */
-	readonly room: number;
-}
-
 /** Call it before the tally is written. */
-export function requestedLanes({statements}: Tx, {lanes}: ClaimRequest): RequestedLane[] {
+export function requestedLanes({statements}: Tx, {lanes}: ClaimRequest): Lane[] {
 	// Not cached, since another process may have paused or added a task. One statement, since there may be many tasks.
 	const unpaused = new Map(statements.unpausedTasks.all() as [name: string, task: number][]);
 	const jobsIn = (task: number, state: StoredState) => (statements.tallyOf.get(task, state) ?? 0) as number;
@@ -38,22 +33,41 @@ export function requestedLanes({statements}: Tx, {lanes}: ClaimRequest): Request
 	});
 }
 
-/** The requested lanes that have jobs to claim. */
-export function openLanes(tx: Tx, requested: readonly RequestedLane[], limit: number): Lane[] {
-	return requested.map(lane => openLane(tx, lane, limit)).filter(lane => lane.limit > 0);
+/** The number of jobs in the requested lanes that are still ready and could be claimed. Call it before the tally is written. */
+export function backlog(tx: Tx, requested: readonly Lane[]): number {
+	let jobs = 0;
+	for (const lanes of Map.groupBy(requested, ({task}) => task).values()) {
+		const ready = lanes.reduce((sum, lane) => sum + readyIn(tx, lane), 0);
+		jobs += Math.min(ready, roomOf(tx, lanes[0] as Lane));
+	}
+	return jobs;
 }
 
-function openLane(tx: Tx, lane: RequestedLane, maxJobs: number): Lane {
-	const {name, task, state} = lane;
-	const room = roomOf(tx, lane);
-	const limit = readyIn(tx, lane) === 0 ? 0 : Math.min(lane.limit, maxJobs, room);
-	return {name, task, state, limit: state === StoredState.quarantined && limit > 0 ? quarantineLimit(tx, task, limit) : limit, room};
+function readyIn({tally}: Tx, {task, state, ready}: Lane): number {
+	return ready + tally.tasks.get(task, state);
+}
+
+/** The number of jobs of the task, in all its lanes, that can be claimed without exceeding its concurrency. */
+function roomOf({tally}: Tx, {task, concurrency, running}: Lane): number {
+	return Math.max(0, concurrency - running - tally.tasks.get(task, StoredState.running));
+}
+
+/** The lanes from which the request takes jobs, each limited to its share. */
+export function lanesToClaim(tx: Tx, requested: readonly Lane[], request: ClaimRequest): readonly Lane[] {
+	const open = requested.map(lane => ({...lane, limit: openLimit(tx, lane, request.limit)})).filter(({limit}) => limit > 0);
+	return open.length > 1 ? shareOut(tx, open, request) : open;
+}
+
+function openLimit(tx: Tx, lane: Lane, maxJobs: number): number {
+	if (readyIn(tx, lane) === 0) return 0;
+	const limit = Math.min(lane.limit, maxJobs, roomOf(tx, lane));
+	return lane.state === StoredState.quarantined && limit > 0 ? quarantineLimit(tx, lane, limit) : limit;
 }
 
 /** The number of the task's first quarantined jobs that may run together. The suspicion of each job limits the size of its chunk. */
-function quarantineLimit({statements}: Tx, task: number, limit: number): number {
+function quarantineLimit({statements}: Tx, {task, state}: Lane, limit: number): number {
 	let [jobs, most] = [0, Math.min(limit, mostTogether(1))];
-	for (const suspicion of statements.suspicionsInLane.all(laneOf(task, StoredState.quarantined), most) as number[]) {
+	for (const suspicion of statements.suspicionsInLane.all(laneOf(task, state), most) as number[]) {
 		most = Math.min(most, mostTogether(suspicion));
 		if (jobs >= most) break;
 		jobs++;
@@ -61,34 +75,142 @@ function quarantineLimit({statements}: Tx, task: number, limit: number): number 
 	return jobs;
 }
 
-function readyIn({tally}: Tx, {task, state, ready}: RequestedLane): number {
-	return ready + tally.tasks.get(task, state);
-}
-
-function roomOf({tally}: Tx, {task, concurrency, running}: RequestedLane): number {
-	return concurrency === Infinity ? Infinity : Math.max(0, concurrency - running - tally.tasks.get(task, StoredState.running));
-}
-
-/** The number of jobs in the requested lanes that are still ready and could be claimed. Call it before the tally is written. */
-export function backlog(tx: Tx, requested: readonly RequestedLane[]): number {
-	let jobs = 0;
-	for (const own of Map.groupBy(requested, ({task}) => task).values()) {
-		const ready = own.reduce((sum, lane) => sum + readyIn(tx, lane), 0);
-		jobs += Math.min(ready, roomOf(tx, own[0] as RequestedLane));
+/** Limits each lane to its share of the first jobs of all lanes. Reads the ranks, ids and sizes of jobs only. */
+function shareOut(tx: Tx, lanes: readonly Lane[], {limit, maxBytes}: ClaimRequest): Lane[] {
+	const heads = lanes.flatMap(lane => sizesIn(tx.statements, lane).map(head => [...head, lane] as const));
+	heads.sort(byOrder);
+	const limits = new Map<Lane, number>();
+	const rooms = new Map(lanes.map(lane => [lane.task, roomOf(tx, lane)]));
+	let [jobs, bytes] = [0, 0];
+	for (const [, , size, lane] of heads) {
+		if (jobs >= limit || (jobs > 0 && bytes >= maxBytes)) break;
+		const room = rooms.get(lane.task) as number;
+		if (room === 0) continue;
+		rooms.set(lane.task, room - 1);
+		limits.set(lane, (limits.get(lane) ?? 0) + 1);
+		jobs++;
+		bytes += size ?? 0;
 	}
-	return jobs;
+	return [...limits].map(([lane, limit]) => ({...lane, limit}));
 }
 
-interface ReadyJob {
-	readonly id: JobId;
-	readonly task: number;
-	readonly batch: number | null;
-	readonly rank: number;
-	readonly executions: number;
+/** The order of claiming: by rank, then by id. */
+export function byOrder([rank, id]: readonly [number, number, ...unknown[]], [otherRank, otherId]: readonly [number, number, ...unknown[]]): number {
+	return rank - otherRank || id - otherId;
 }
+
+type JobSize = [rank: number, id: JobId, sizeBytes: number | null];
+
+/** The sizes of the lane's first jobs, in the order of claiming. */
+function sizesIn(statements: Statements, {task, state, limit}: Lane): JobSize[] {
+	const sizes: JobSize[] = [];
+	const rows = statements.readySizes.all({lane: laneOf(task, state), limit}) as [...JobSize, last: JobId | null][];
+	for (const [rank, first, size, last] of rows) {
+		if (last === null) sizes.push([rank, first, size]);
+		else sizes.push(...sizesInRun(statements, rank, first, Math.min(last, first + limit - sizes.length - 1)));
+		if (sizes.length >= limit) break;
+	}
+	return sizes;
+}
+
+function sizesInRun(statements: Statements, rank: number, first: JobId, last: JobId): JobSize[] {
+	const run = jobRunOf(statements, first);
+	if (!run) return statements.newSizes.all(first, last) as JobSize[];
+	const payloadAt = readPacked(run.payloads);
+	return Array.from({length: last - first + 1}, (_, index) => [rank, first + index, sizeBytes(payloadAt(first + index - run.first))]);
+}
+
+/** A row of the statements `readyJobs` and `newJobs`: a job with a row in `job`; or a run, with its `last` job, no key and no payload. */
+export type ReadyRow = readonly [
+	rank: number,
+	id: JobId,
+	executions: number,
+	batch: number | null,
+	policy: number,
+	createdAt: number,
+	key: string | null,
+	payload: Encoded,
+	last?: JobId | null,
+];
+
+/** Jobs of a run that share a row in `job_run`. */
+export interface PackedHead extends Pick<JobRun, 'first' | 'policy' | 'createdAt'> {
+	readonly rank: number;
+	readonly payloads: PackedStrings;
+}
+
+/** The head of a lane: its first jobs. */
+export interface Head {
+	/** In the order of claiming: packed jobs, and the rows between them. */
+	readonly parts: readonly (PackedHead | readonly ReadyRow[])[];
+	/** The last of these jobs that has a row in `ready`. */
+	readonly lastRow: ReadyRow | undefined;
+	/** The rows of `ready_run` that have these jobs, with the last job that was taken from each. */
+	readonly runs: readonly (readonly [run: ReadyRow, upTo: JobId])[];
+}
+
+/** Reads the first jobs of a lane, up to its limit and to this size of payloads; at least one. */
+export function readHead(statements: Statements, {task, state, limit}: Lane, maxBytes: number): Head {
+	const parts: (PackedHead | ReadyRow[])[] = [];
+	const runs: [run: ReadyRow, upTo: JobId][] = [];
+	let lastRow: ReadyRow | undefined;
+	let [jobs, bytes] = [0, 0];
+	const isFull = () => jobs >= limit || (jobs > 0 && bytes >= maxBytes);
+	const takeRow = (row: ReadyRow) => {
+		const rows = parts.at(-1);
+		if (Array.isArray(rows)) rows.push(row);
+		else parts.push([row]);
+		jobs++;
+		bytes += sizeBytes(row[7]);
+	};
+	/** @returns the last job taken */
+	const takeRun = (rank: number, first: JobId, last: JobId): JobId => {
+		const run = jobRunOf(statements, first);
+		if (run) {
+			const payloads = sliceToSize(payloadsOf(run, first, Math.min(last, first + limit - jobs - 1)), maxBytes - bytes);
+			parts.push({rank, first, policy: run.policy, createdAt: run.createdAt, payloads});
+			jobs += payloads.count;
+			bytes += sizeOf(payloads);
+			return first + payloads.count - 1;
+		}
+		for (const row of statements.newJobs.iterate(first, last) as IterableIterator<ReadyRow>) {
+			takeRow(row);
+			if (isFull()) return row[1];
+		}
+		return last;
+	};
+	// No row lies inside a run, so that rows and runs come in the order of claiming.
+	for (const row of statements.readyJobs.iterate({lane: laneOf(task, state), limit}) as IterableIterator<ReadyRow>) {
+		const [rank, first, , , , , , , last] = row;
+		if (last) runs.push([row, takeRun(rank, first, last)]);
+		else {
+			takeRow(row);
+			lastRow = row;
+		}
+		if (isFull()) break;
+	}
+	return {parts, lastRow, runs};
+}
+
+/** The first payloads, up to the one that brings them to this size; at least one. */
+function sliceToSize(payloads: PackedStrings, bytes: number): PackedStrings {
+	if (sizeOf(payloads) < bytes) return payloads;
+	const values = unpack(payloads);
+	let [count, size] = [0, 0];
+	do size += sizeBytes(values[count++] as Encoded);
+	while (count < values.length && size < bytes);
+	return slicePacked(payloads, 0, count);
+}
+
+/** The size of the payloads, without the line breaks between them. */
+function sizeOf({count, text}: PackedStrings): number {
+	return text === null ? 0 : sizeBytes(text) - (count - 1);
+}
+
+export type ReadyJob = Pick<FoundJob, 'task' | 'batch' | 'rank' | 'executions'>;
 
 /** Makes a job of another state ready or quarantined. If another program has made it ready already, that row stays. */
-export function makeReady(tx: Tx, {id, task, batch, rank, executions}: ReadyJob, from: StoredState): void {
+export function makeReady(tx: Tx, id: JobId, {task, batch, rank, executions}: ReadyJob, from: StoredState): void {
 	const isSuspect = executions > 0 && failureStateOf(tx, id).suspicion > 0;
 	const state = isSuspect ? StoredState.quarantined : StoredState.ready;
 	tx.statements.insertReady.run(laneOf(task, state), rank, id, executions, batch);
@@ -100,17 +222,9 @@ export function laneOf(task: number, state: StoredState): number {
 	return state === StoredState.quarantined ? -task : task;
 }
 
-/** The attempts charged to a job in this round, and how strongly it is suspected of having killed a process. */
-export interface FailureState {
-	readonly attempts: number;
-	/** A level: see `MAX_SUSPICION`. */
-	readonly suspicion: number;
-	readonly crashes: number;
-}
-
-const NO_FAILURES: FailureState = {attempts: 0, suspicion: 0, crashes: 0};
+/** The attempts charged to a job in this round, and how strongly it is suspected of having killed a process: see `MAX_SUSPICION`. */
+export type FailureState = Readonly<Record<'attempts' | 'suspicion' | 'crashes', number>>;
 
 export function failureStateOf({statements}: Tx, id: JobId): FailureState {
-	const row = statements.failureState.get(id) as [number, number, number] | undefined;
-	return row ? {attempts: row[0], suspicion: row[1], crashes: row[2]} : NO_FAILURES;
+	return (statements.failureState.get(id) ?? {attempts: 0, suspicion: 0, crashes: 0}) as FailureState;
 }

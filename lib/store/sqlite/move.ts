@@ -1,11 +1,26 @@
-import type {JobId, JobStatus} from '../../job/job.ts';
+import type {JobId, JobStatus, Page} from '../../job/job.ts';
 import {dueAtOf, type NewJob} from '../../job/new-job.ts';
-import type {Moved, MoveTarget} from '../store.ts';
-import {deleteRun, deleteStateRow} from './delete.ts';
-import {makeReady} from './lanes.ts';
-import {type FoundJob, findJob, findToChange, MAX_RUN_JOBS} from './packed-rows.ts';
+import {failpoint} from '../../support/failpoint.ts';
+import {RETRIED_BY_DEFAULT} from '../moving.ts';
+import type {Deleted, Moved, MoveTarget} from '../store.ts';
+import type {Statements} from './connection.ts';
+import {laneOf, makeReady} from './lanes.ts';
+import {
+	type FoundJob,
+	findJob,
+	insertRest,
+	jobRunOf,
+	lastOfRun,
+	MAX_RUN_JOBS,
+	outcomeRunOf,
+	payloadsOf,
+	type Range,
+	readyRunOf,
+	sliceOutcomeRun,
+	unpackRun,
+} from './packed-rows.ts';
 import {STATUS_OF, StoredState} from './tally.ts';
-import {Stop, type Tx} from './tx.ts';
+import {Stop, scopeOf, type Tx} from './tx.ts';
 
 /** A transaction that has unpacked this many jobs moves no more. To move one job of a run, all of the run are unpacked. */
 const MAX_UNPACKED_JOBS = 2 * MAX_RUN_JOBS;
@@ -18,59 +33,64 @@ interface Move {
 }
 
 /** Moves these jobs, in order, as far as one transaction goes. Returns the last job that it looked at as `last`. */
-export function moveJobs(tx: Tx, ids: readonly JobId[], move: Move): Omit<Moved, 'next'> & {readonly last: JobId | undefined} {
-	const found = {moved: [] as JobId[], asked: [] as JobId[], left: [] as JobId[]};
-	let last: JobId | undefined;
+export function moveJobs(tx: Tx, ids: readonly JobId[], {to, statuses, stop}: Move): Omit<Moved, 'next'> & {readonly last: JobId | undefined} {
+	const moved: {readonly ids: JobId[]; readonly asked: JobId[]; last: JobId | undefined} = {ids: [], asked: [], last: undefined};
 	for (const id of ids) {
 		if (tx.unpacked >= MAX_UNPACKED_JOBS) break;
-		found[moveJob(tx, id, move)].push(id);
-		last = id;
+		moved.last = id;
+		const job = findIn(tx, id, statuses);
+		if (job) moved[MOVES[to](tx, id, job, stop)].push(id);
 	}
-	return {ids: found.moved, asked: found.asked, last};
+	return moved;
 }
 
-/** Leaves a job that is in none of the statuses. */
-function moveJob(tx: Tx, id: JobId, {to, statuses, stop}: Move): 'moved' | 'asked' | 'left' {
-	switch (to) {
-		case 'cancelled':
-			return cancelJob(tx, id, statuses);
-		case 'pending':
-			return retryJob(tx, id, statuses);
-		case 'discarded':
-			return discardJob(tx, id, statuses, stop);
-	}
+/** Finds the job if it is in one of these statuses. */
+function findIn({statements}: Tx, id: JobId, statuses: readonly JobStatus[]): FoundJob | undefined {
+	const job = findJob(statements, id);
+	return job && statuses.includes(STATUS_OF[job.state]) ? job : undefined;
 }
 
-/** Cancels the job, or asks the owner of a running one to stop it. */
-function cancelJob(tx: Tx, id: JobId, statuses: readonly JobStatus[]): 'moved' | 'asked' | 'left' {
-	const {statements, tally, now} = tx;
-	const job = findToChange(tx, id, statuses);
-	if (!job) return 'left';
-	if (job.state === StoredState.running) {
-		statements.askToStop.run(now, id);
-		return 'asked';
-	}
-	deleteStateRow(tx, id, job);
-	statements.insertOutcome.run(id, StoredState.cancelled, job.executions, null, now, null, null, null, null, null);
-	tally.move(job.task, job.batch, job.state, StoredState.cancelled);
-	return 'moved';
-}
+/** Each returns `asked` if an owner was asked to stop the job, which is running. */
+const MOVES: Readonly<Record<MoveTarget, (tx: Tx, id: JobId, job: FoundJob, stop: boolean) => 'ids' | 'asked'>> = {
+	cancelled(tx, id, job) {
+		const {statements, tally, now} = tx;
+		unpack(tx, id, job);
+		if (job.state === StoredState.running) {
+			statements.askToStop.run(now, id);
+			return 'asked';
+		}
+		deleteStateRow(tx, id, job);
+		statements.insertOutcome.run(id, StoredState.cancelled, job.executions, now, null, null, null, null, null, null);
+		tally.move(job.task, job.batch, job.state, StoredState.cancelled);
+		return 'ids';
+	},
+	pending(tx, id, job) {
+		endRound(tx, id, job);
+		makeReady(tx, id, job, job.state);
+		return 'ids';
+	},
+	discarded(tx, id, job, stop) {
+		const {statements} = tx;
+		if (job.batch !== null) statements.endInput.run(null, job.batch);
+		if (job.state === StoredState.running) {
+			unpack(tx, id, job);
+			statements.askToStop.run(stop ? Stop.discardNow : Stop.discard, id);
+			return 'asked';
+		}
+		deleteRun(tx, id, id);
+		return 'ids';
+	},
+};
 
-/**
- * Begins a new round: no attempts, no failure, no result, ready at once. The numbers of executions go on.
- * @param statuses none but failed, dead, cancelled and completed
- */
-export function retryJob(tx: Tx, id: JobId, statuses: readonly JobStatus[]): 'moved' | 'left' {
-	const job = findToChange(tx, id, statuses);
-	if (!job) return 'left';
-	endRound(tx, id, job);
-	makeReady(tx, {...job, id}, job.state);
-	return 'moved';
+/** Begins a new round of a failed, dead or cancelled job: no attempts, no failure, no result, ready at once. The numbers of executions go on. */
+export function retryJob(tx: Tx, id: JobId): void {
+	const job = findIn(tx, id, RETRIED_BY_DEFAULT);
+	if (job) MOVES.pending(tx, id, job, false);
 }
 
 /** Begins a new round with another payload. Returns false, with no such change, if the job is running. */
 export function replaceJob(tx: Tx, id: JobId, {payload, priority, policy, ...when}: NewJob): boolean {
-	const job = findToChange(tx, id);
+	const job = findJob(tx.statements, id);
 	if (!job || job.state === StoredState.running) return false;
 	const {statements, tally, names, now} = tx;
 	endRound(tx, id, job);
@@ -78,7 +98,7 @@ export function replaceJob(tx: Tx, id: JobId, {payload, priority, policy, ...whe
 	statements.deleteCheckpoint.run(id);
 	statements.replaceJob.run(names.policyId(policy), priority, payload, id);
 	const dueAt = dueAtOf(when, now);
-	if (dueAt === null) makeReady(tx, {...job, id, rank: -priority}, job.state);
+	if (dueAt === null) makeReady(tx, id, {...job, rank: -priority}, job.state);
 	else {
 		statements.insertWaiting.run(id, dueAt, 0, job.executions);
 		tally.move(job.task, job.batch, job.state, StoredState.delayed);
@@ -87,22 +107,115 @@ export function replaceJob(tx: Tx, id: JobId, {payload, priority, policy, ...whe
 }
 
 function endRound(tx: Tx, id: JobId, job: FoundJob): void {
+	unpack(tx, id, job);
 	deleteStateRow(tx, id, job);
 	tx.statements.deleteFailureState.run(id);
 	tx.statements.deleteProgress.run(id);
 }
 
-/** Deletes the job, or has a running one deleted when its execution ends. */
-function discardJob(tx: Tx, id: JobId, statuses: readonly JobStatus[], stop: boolean): 'moved' | 'asked' | 'left' {
-	const {statements} = tx;
-	const job = findJob(statements, id);
-	if (!job || !statuses.includes(STATUS_OF[job.state])) return 'left';
-	if (job.batch !== null) statements.endInput.run(null, job.batch);
-	if (job.state === StoredState.running) {
-		findToChange(tx, id);
-		statements.askToDiscard.run(stop ? Stop.discardNow : Stop.discard, id);
-		return 'asked';
+function unpack(tx: Tx, id: JobId, job: FoundJob): void {
+	if (job.isInRun) tx.unpacked += unpackRun(tx.statements, id, job);
+}
+
+/** Deletes a page of jobs that ended before a time. Returns the files of results that these jobs named as `unnamed`. */
+export function deleteEndedBefore(tx: Tx, endedBefore: number, {after = 0, limit = MAX_RUN_JOBS}: Page): Deleted & {readonly unnamed: readonly string[]} {
+	const {page, next} = endedPage(tx.statements, after, limit);
+	const old = page.filter(({endedAt, isInOpenBatch}) => endedAt < endedBefore && isInOpenBatch === 0);
+	for (const job of old) {
+		if (job.state !== null) deleteJob(tx, job.first, {...job, state: job.state, rank: 0});
+		else for (let id = job.first; id <= job.last; ) id = deleteRun(tx, id, job.last) + 1;
 	}
-	deleteRun(tx, id, id);
-	return 'moved';
+	if (old.length > 0) failpoint('cleanup:written');
+	return {deleted: old.reduce((jobs, {first, last}) => jobs + last - first + 1, 0), next, unnamed: old.flatMap(({blob}) => blob ?? [])};
+}
+
+/** A row of the statement `endedJobs`: an ended job that has a row of its own, or a run of completed jobs, of which no more is known. */
+interface Ended extends Pick<FoundJob, 'task' | 'batch' | 'key'> {
+	readonly first: JobId;
+	readonly last: JobId;
+	readonly endedAt: number;
+	readonly isInOpenBatch: number;
+	readonly state: StoredState | null;
+	readonly blob: string | null;
+}
+
+/** A page of ended jobs, in order. A run is cut only if it is longer than the limit, since the rest of a cut run must be written anew. */
+function endedPage({endedJobs}: Statements, after: JobId, limit: number): {readonly page: readonly Ended[]; readonly next: JobId | null} {
+	const page: Ended[] = [];
+	let [done, room] = [after, limit];
+	for (const ended of endedJobs.iterate({after}) as IterableIterator<Ended>) {
+		const [first, last] = [Math.max(ended.first, after + 1), lastOfRun(ended.first, ended.last)];
+		const jobs = last - first + 1;
+		if (jobs <= 0) continue;
+		if (jobs > room && page.length > 0) return {page, next: done};
+		done = Math.min(last, first + room - 1);
+		page.push({...ended, first, last: done});
+		if (done < last) return {page, next: done};
+		room -= jobs;
+	}
+	return {page, next: null};
+}
+
+/**
+ * Deletes a job that is not running, and the jobs after it in its run, up to the id `upTo`. Unpacks nothing: on a full disk there would be no room
+ * for the rows.
+ * @returns the last job that was deleted or passed over
+ */
+export function deleteRun(tx: Tx, id: JobId, upTo: JobId): JobId {
+	const job = findJob(tx.statements, id);
+	if (!job || job.state === StoredState.running) return id;
+	if (job.isInRun) return deleteInRun(tx, id, upTo, job);
+	deleteJob(tx, id, job);
+	return id;
+}
+
+/** Deletes a job that has rows of its own. */
+function deleteJob(tx: Tx, id: JobId, job: Pick<FoundJob, 'task' | 'batch' | 'key' | 'rank' | 'state'>): void {
+	deleteStateRow(tx, id, job);
+	deleteJobRows(tx, id, job);
+}
+
+/** Deletes the row of a job's state. The job must not be running. */
+function deleteStateRow({statements}: Tx, id: JobId, {task, rank, state}: Pick<FoundJob, 'task' | 'rank' | 'state'>): void {
+	if (state === StoredState.ready || state === StoredState.quarantined) statements.deleteReady.run(laneOf(task, state), rank, id);
+	else if (state >= StoredState.completed) statements.deleteOutcome.run(id);
+	else statements.deleteWaiting.run(id);
+}
+
+/** Deletes all rows of a job but the row of its state, which the caller deletes. */
+export function deleteJobRows({statements, tally}: Tx, id: JobId, {task, batch, key, state}: Pick<FoundJob, 'task' | 'batch' | 'key' | 'state'>): void {
+	for (const name of ['deleteFailureState', 'deleteProgress', 'deleteCheckpoint', 'deleteLog', 'deleteJob'] as const) statements[name].run(id);
+	if (key !== null) statements.deleteKey.run(scopeOf(task, batch), key);
+	tally.move(task, batch, state, null);
+}
+
+function deleteInRun(tx: Tx, from: JobId, upTo: JobId, job: FoundJob): JobId {
+	const {statements} = tx;
+	const {task, batch, rank, state} = job;
+	const outcomes = state === StoredState.completed ? outcomeRunOf(statements, from) : undefined;
+	const [first, end] = outcomes ?? (readyRunOf(statements, from, job) as Range);
+	const last = lastOfRun(first, end);
+	const to = Math.max(from, Math.min(last, upTo));
+	if (outcomes) statements.deleteOutcomeRun.run(first);
+	else statements.deleteReadyRun.run(task, rank, first);
+	insertRest([first, last], [from, to], (...rest) => {
+		if (outcomes) statements.insertOutcomeRun.run(...sliceOutcomeRun(outcomes, ...rest));
+		else statements.insertReadyRun.run(task, rank, ...rest, batch);
+	});
+	deleteRange(tx, from, to);
+	tx.tally.move(task, batch, state, null, to - from + 1);
+	return to;
+}
+
+/** Deletes the immutable rows of jobs in a run. They have no failure, checkpoint, progress or log: a job with one of these has rows of its own. */
+function deleteRange({statements}: Tx, from: JobId, to: JobId): void {
+	const run = jobRunOf(statements, from);
+	if (!run) {
+		statements.deleteKeysOfJobs.run(from, to);
+		statements.deleteJobs.run(from, to);
+		return;
+	}
+	const {first, last, task, policy, priority, createdAt} = run;
+	statements.deleteJobRun.run(first);
+	insertRest([first, last], [from, to], (...rest) => statements.insertJobRun.run(...rest, task, policy, priority, createdAt, payloadsOf(run, ...rest).text));
 }

@@ -1,14 +1,17 @@
 import {type JobUpdate, MAX_LOG_LINES, type Outcome, type Settlement} from '../../job/claim.ts';
-import type {FailureRecord} from '../../job/failure.ts';
+import type {Encoded} from '../../job/encoding.ts';
+import {type FailureRecord, poison} from '../../job/failure.ts';
 import {type EndedGroup, idAt, settlementsOf, sizeOf, toNewGroups} from '../../job/group.ts';
-import type {JobId} from '../../job/job.ts';
+import {type JobId, type JobStatus, MAX_CRASHES} from '../../job/job.ts';
 import type {ChildJob} from '../../job/new-job.ts';
-import {asPacked} from '../../job/packed.ts';
+import {backoffMs} from '../../job/options.ts';
+import {asPacked, isPackable} from '../../job/packed.ts';
 import {failpoint} from '../../support/failpoint.ts';
 import type {Settled, SettledGroup} from '../store.ts';
-import {endExecution} from './end-execution.ts';
 import {enqueue, findConflict} from './enqueue.ts';
-import {type ClaimedRun, claimedRunOf, fitsInRun, type RunPart, unpackJobs, unpackRun, writeResults} from './packed-rows.ts';
+import {type FailureState, failureStateOf, makeReady} from './lanes.ts';
+import {deleteJobRows} from './move.ts';
+import {type ClaimedRun, claimedRunOf, type RunPart, unpackClaimed, unpackJobs, writeResults} from './packed-rows.ts';
 import {StoredState} from './tally.ts';
 import type {ClaimRow, Tx} from './tx.ts';
 
@@ -17,74 +20,52 @@ import type {ClaimRow, Tx} from './tx.ts';
  * the outcome changes nothing. Executions that enqueue jobs are settled last, in the order of the groups, which is the order of the new jobs' ids.
  */
 export function settle(tx: Tx, groups: readonly EndedGroup[]): SettledGroup[] {
-	const results = groups.map(group => new Result(sizeOf(group)));
+	const results = groups.map((): Result => ({others: new Map()}));
 	let jobs = 0;
 	const parts = groups.flatMap((group, index) => {
 		const own = partsOf(tx, group, results[index] as Result, jobs);
 		jobs += sizeOf(group);
 		return own;
 	});
-	const parents: Parent[] = [];
-	for (const [lease, own] of Map.groupBy(parts, ({lease}) => lease)) settleLease(tx, lease, own, parents);
+	const parents = [...Map.groupBy(parts, ({lease}) => lease)].flatMap(([lease, own]) => settleLease(tx, lease, own));
 	for (const parent of parents.sort((a, b) => a.part.order - b.part.order)) settleParent(tx, parent);
 	if (groups.length > 0) failpoint('settle:written');
-	return results.map(result => result.toGroup());
+	return results;
 }
 
-/** The new statuses of a group's jobs. */
-class Result {
-	readonly #statuses: (Settled | undefined)[];
-	readonly #refusals = new Map<number, FailureRecord>();
-
-	constructor(jobs: number) {
-		this.#statuses = new Array<undefined>(jobs).fill(undefined);
-	}
-
-	set(index: number, status: Settled, jobs = 1): void {
-		this.#statuses.fill(status, index, index + jobs);
-	}
-
-	refuse(index: number, refusal: FailureRecord): void {
-		this.#refusals.set(index, refusal);
-	}
-
-	toGroup(): SettledGroup {
-		const others = new Map<number, Settled>();
-		for (let index = 0; index < this.#statuses.length; index++) {
-			const status = this.#statuses[index] ?? 'lost';
-			if (status !== 'completed') others.set(index, status);
-		}
-		return {others, ...(this.#refusals.size > 0 && {refusals: this.#refusals})};
-	}
+/** A {@link SettledGroup} in the making. */
+interface Result {
+	readonly others: Map<number, Settled>;
+	refusals?: Map<number, FailureRecord>;
 }
 
-/** A group whose jobs fit in one run; or one execution of a group. */
+function setStatus({result, index}: Single, status: Settled): void {
+	if (status !== 'completed') result.others.set(index, status);
+}
+
+/** A group whose jobs fit in one run; or one execution of a group. `index` and `order`: of its first job, in the group and in the transaction. */
 type Part = RunPart & {
 	readonly lease: number;
 	readonly first: JobId;
 	readonly last: JobId;
 	readonly result: Result;
-	/** The index of its first job in the group. */
 	readonly index: number;
-	/** The index of its first job in the transaction. */
 	readonly order: number;
 };
 
 type Single = Part & {readonly settlement: Settlement};
 
-/** An execution that enqueues jobs, with its claim. */
-interface Parent {
+/** An execution that ended, with its claim. */
+interface Ended {
 	readonly part: Single;
 	readonly claim: ClaimRow;
-	readonly outcome: Outcome & {readonly type: 'returned'};
-	readonly children: readonly ChildJob[];
 }
 
 function partsOf({blobs}: Tx, group: EndedGroup, result: Result, order: number): Part[] {
 	const {lease, ids, executions, endings, values} = group;
 	const isRun = typeof ids === 'number' && executions === 1 && !endings && asPacked(values) !== undefined && !blobs.hasLarge(values);
-	const whole = {lease, first: idAt(ids, 0), last: idAt(ids, 0) + sizeOf(group) - 1, result, index: 0, order};
-	return isRun && sizeOf(group) > 0 ? [{...whole, group}] : toSingles({...whole, group});
+	const whole = {group, lease, first: idAt(ids, 0), last: idAt(ids, 0) + sizeOf(group) - 1, result, index: 0, order};
+	return isRun && sizeOf(group) > 0 ? [whole] : toSingles(whole);
 }
 
 function toSingles(part: Part): Single[] {
@@ -96,18 +77,30 @@ function toSingles(part: Part): Single[] {
 	});
 }
 
-function settleLease(tx: Tx, lease: number, parts: readonly Part[], parents: Parent[]): void {
-	const end = (part: Single, claim: ClaimRow) => {
-		const {outcome} = part.settlement;
-		if (outcome.type === 'returned' && outcome.enqueue) parents.push({part, claim, outcome, children: outcome.enqueue});
-		else part.result.set(part.index, endExecution(tx, claim, outcome));
-	};
+/** @returns the executions that enqueue jobs, which are left to be settled */
+function settleLease(tx: Tx, lease: number, parts: readonly Part[]): Ended[] {
 	const inOrder = sortParts(parts);
 	const [low, high] = boundsOf(inOrder);
-	const others = settleRuns(tx, tx.statements.claimedRunsOfLease.all(lease, high, low) as ClaimedRun[], inOrder, end);
-	if (others.length > 0) settleRows(tx, lease, others, end);
+	const runs = tx.statements.claimedRunsOfLease.all(lease, high, low) as ClaimedRun[];
+	const inRuns = inOrder.flatMap(part => (!part.group || runs.some(run => isWithin(part, run)) ? [part] : toSingles(part)));
+	let next = 0;
+	const byRun = Map.groupBy(inRuns, part => {
+		while (next < runs.length && part.first > (runs[next] as ClaimedRun)[1]) next++;
+		return runs[next] && isWithin(part, runs[next] as ClaimedRun) ? runs[next] : undefined;
+	});
+	const ended = [...byRun].flatMap(([run, own]) => (run ? settleRun(tx, run, own) : settleRows(tx, lease, own as Single[])));
+	for (const {part, claim} of ended) if (!childrenOf(part)) setStatus(part, endExecution(tx, claim, part.settlement.outcome));
 	// One statement for the whole lease. It costs almost nothing if no job has a checkpoint.
 	tx.statements.deleteCheckpointsOfCompleted.run(low, high);
+	return ended.filter(({part}) => childrenOf(part));
+}
+
+function childrenOf({settlement: {outcome}}: Single): readonly ChildJob[] | undefined {
+	return outcome.type === 'returned' ? outcome.enqueue : undefined;
+}
+
+function boundsOf(inOrder: readonly Part[]): [low: JobId, high: JobId] {
+	return [(inOrder[0] as Part).first, (inOrder.at(-1) as Part).last];
 }
 
 /** Sorts the parts by their jobs, and splits groups that overlap: of two settlements of one job the first counts. */
@@ -117,62 +110,46 @@ function sortParts(parts: readonly Part[]): Part[] {
 	return overlap && parts.some(({group}) => group) ? sortParts(parts.flatMap(toSingles)) : inOrder;
 }
 
-type End = (single: Single, claim: ClaimRow) => void;
-
-/** Settles the parts whose jobs are claimed in runs. Returns the other parts. */
-function settleRuns(tx: Tx, runs: readonly ClaimedRun[], inOrder: readonly Part[], end: End): Single[] {
-	const parts = inOrder.flatMap(part => (!part.group || runs.some(run => isWithin(part, run)) ? [part] : toSingles(part)));
-	const others: Part[] = [];
-	let next = 0;
-	for (const run of runs) {
-		const start = parts.findIndex(({first}, index) => index >= next && first >= run[0]);
-		if (start < 0) break;
-		others.push(...parts.slice(next, start));
-		for (next = start; next < parts.length && (parts[next] as Part).first <= run[1]; ) next++;
-		settleRun(tx, run, parts.slice(start, next), end);
-	}
-	return [...others, ...parts.slice(next)] as Single[];
-}
-
-/** Removes the ended jobs from the claimed run. Neighbours that fit in a run complete as one run. The others end one by one. */
-function settleRun(tx: Tx, run: ClaimedRun, parts: readonly Part[], end: End): void {
+/** Removes the ended jobs from the claimed run. Neighbours that fit in a run complete as one run. The others are returned. */
+function settleRun(tx: Tx, run: ClaimedRun, parts: readonly Part[]): Ended[] {
 	const [first, last, lease, owner, task, batch] = run;
 	const {deleteClaimedRun, insertClaimedRun} = tx.statements;
 	deleteClaimedRun.run(first);
-	let neighbours: Part[] = [];
-	const completeNeighbours = () => {
-		if (neighbours.length > 0) completeRun(tx, run, neighbours);
-		neighbours = [];
-	};
+	const ended: Ended[] = [];
+	const neighbours: Part[] = [];
 	let next = first;
 	for (const part of parts) {
-		if (part.first < next || (part.settlement && part.settlement.execution !== 1)) continue;
+		if (part.first < next || (part.settlement && part.settlement.execution !== 1)) {
+			setStatus(part as Single, 'lost');
+			continue;
+		}
 		if (part.first > next) {
-			completeNeighbours();
+			completeRun(tx, run, neighbours.splice(0));
 			insertClaimedRun.run(next, part.first - 1, lease, owner, task, batch);
 		}
 		next = part.last + 1;
-		if (fits(tx, part)) {
-			neighbours.push(part);
-			part.result.set(part.index, 'completed', part.last - part.first + 1);
-		} else {
-			completeNeighbours();
+		if (fits(tx, part)) neighbours.push(part);
+		else {
+			completeRun(tx, run, neighbours.splice(0));
 			unpackJobs(tx.statements, part.first);
-			end(part as Single, [part.first, 1, task, batch, null]);
+			ended.push({part: part as Single, claim: [part.first, 1, task, batch, null]});
 		}
 	}
-	completeNeighbours();
+	completeRun(tx, run, neighbours);
 	if (next <= last) insertClaimedRun.run(next, last, lease, owner, task, batch);
+	return ended;
 }
 
+/** True if the row of a run can hold the outcome. */
 function fits({blobs}: Tx, {settlement}: Part): boolean {
 	if (!settlement) return true;
 	const {outcome} = settlement;
-	return fitsInRun(settlement) && outcome.type === 'returned' && !blobs.isLarge(outcome.value);
+	return outcome.type === 'returned' && !outcome.enqueue && isPackable(outcome.value) && !blobs.isLarge(outcome.value);
 }
 
 function completeRun({statements, tally, now}: Tx, [, , , , task, batch]: ClaimedRun, parts: readonly Part[]): void {
-	const [first, last] = [(parts[0] as Part).first, (parts.at(-1) as Part).last];
+	if (parts.length === 0) return;
+	const [first, last] = boundsOf(parts);
 	const jobs = last - first + 1;
 	statements.insertOutcomeRun.run(first, last, batch, now, ...writeResults(parts, jobs));
 	tally.move(task, batch, StoredState.running, StoredState.completed, jobs);
@@ -182,51 +159,126 @@ function isWithin({first, last}: Part, run: ClaimedRun): boolean {
 	return first >= run[0] && last <= run[1];
 }
 
-function boundsOf(parts: readonly Part[]): [low: JobId, high: JobId] {
-	let [low, high] = [Infinity, -Infinity];
-	for (const {first, last} of parts) [low, high] = [Math.min(low, first), Math.max(high, last)];
-	return [low, high];
-}
-
-function settleRows({statements}: Tx, lease: number, singles: readonly Single[], end: End): void {
+/** Deletes the claims of ended jobs that have rows of their own. */
+function settleRows({statements}: Tx, lease: number, singles: readonly Single[]): Ended[] {
 	const {claimsOfLease, deleteClaimsOfLease, deleteClaim} = statements;
 	const [low, high] = boundsOf(singles);
-	const rows = claimsOfLease.all(low, high, lease) as ClaimRow[];
-	const claims = new Map(rows.map(row => [row[0], row]));
-	const ended: JobId[] = [];
-	for (const single of singles) {
-		const {id, execution} = single.settlement;
+	const claims = new Map((claimsOfLease.all(low, high, lease) as ClaimRow[]).map(row => [row[0], row]));
+	const ended: Ended[] = [];
+	for (const part of singles) {
+		const {id, execution} = part.settlement;
 		const claim = claims.get(id);
-		if (!claim || claim[1] !== execution) continue;
-		claims.delete(id);
-		ended.push(id);
-		end(single, claim);
+		if (claim?.[1] === execution) {
+			claims.delete(id);
+			ended.push({part, claim});
+		} else setStatus(part, 'lost');
 	}
 	// Usually the lease has no other job between the first and the last one, so that one statement deletes all.
 	if (claims.size === 0) deleteClaimsOfLease.run(low, high, lease);
-	else for (const id of ended) deleteClaim.run(id);
+	else for (const {claim} of ended) deleteClaim.run(claim[0]);
+	return ended;
 }
 
 /** Settles an execution and enqueues its jobs. The execution fails if one of their keys belongs to another payload. */
-function settleParent(tx: Tx, {part: {result, index}, claim, outcome, children}: Parent): void {
+function settleParent(tx: Tx, {part, claim}: Ended): void {
+	const {index, result, settlement} = part;
+	const children = childrenOf(part) ?? [];
 	const conflict = findConflict(tx, children);
 	if (conflict) {
-		const {type: _, value: __, enqueue: ___, ...timing} = outcome;
-		result.refuse(index, conflict);
-		result.set(index, endExecution(tx, claim, {...timing, type: 'threw', error: conflict}));
+		result.refusals ??= new Map();
+		result.refusals.set(index, conflict);
+		setStatus(part, endExecution(tx, claim, {...settlement.outcome, type: 'threw', error: conflict}));
 		return;
 	}
 	enqueue(tx, toNewGroups(children), false);
-	result.set(index, endExecution(tx, claim, outcome));
+	setStatus(part, endExecution(tx, claim, settlement.outcome));
 	tx.statements.deleteCheckpoint.run(claim[0]);
+}
+
+/** Moves a job from `claimed` to its next state, by the outcome of its execution. The caller deletes the row of the claim. */
+export function endExecution(tx: Tx, claim: ClaimRow, outcome: Outcome): Settled {
+	const [id, execution, task, batch, stop] = claim;
+	switch (outcome.type) {
+		case 'returned':
+			insertOutcome(tx, claim, StoredState.completed, outcome, outcome.value);
+			if (execution > 1) tx.statements.clearFailure.run(id);
+			return 'completed';
+		case 'released':
+			if (stop !== null) return endStopped(tx, claim, outcome);
+			if (outcome.suspicion) tx.statements.suspect.run(id, outcome.suspicion);
+			makeReady(tx, id, {task, batch, rank: columnsOf(tx, id).rank, executions: execution}, StoredState.running);
+			return 'pending';
+		case 'cancelled':
+			return endStopped(tx, claim, outcome);
+		default:
+			return endFailed(tx, claim, outcome);
+	}
+}
+
+function endFailed(tx: Tx, claim: ClaimRow, outcome: Outcome & {type: 'threw' | 'timedOut' | 'lostWorker'}): Settled {
+	const [id, execution, task, batch, stop] = claim;
+	const {statements, tally, names, now, random} = tx;
+	const before = failureStateOf(tx, id);
+	const attempts = before.attempts + 1;
+	const crashes = before.crashes + (outcome.type === 'lostWorker' ? 1 : 0);
+	const isPoison = crashes >= MAX_CRASHES;
+	// A job that failed without a loss of its worker is no longer a suspect.
+	const suspicion = outcome.type === 'lostWorker' ? before.suspicion : 0;
+	setFailureState(tx, id, {attempts, crashes, suspicion}, outcome, isPoison ? poison(crashes, outcome.error) : outcome.error);
+	if (stop !== null && stop >= 0) return endCancelled(tx, claim, outcome);
+	const policy = names.policy(columnsOf(tx, id).policy);
+	if (attempts >= policy.maxAttempts || isPoison) {
+		insertOutcome(tx, claim, StoredState.dead, outcome);
+		return 'dead';
+	}
+	if (stop !== null) return endDiscarded(tx, claim);
+	const runAt = policy.retry === 'manual' ? null : now + backoffMs(policy.backoff, attempts, random());
+	statements.insertWaiting.run(id, runAt, 1, execution);
+	tally.move(task, batch, StoredState.running, runAt === null ? StoredState.parked : StoredState.failed);
+	return 'failed';
+}
+
+function endStopped(tx: Tx, claim: ClaimRow, outcome: Outcome): Settled {
+	return (claim[4] ?? 0) < 0 ? endDiscarded(tx, claim) : endCancelled(tx, claim, outcome);
+}
+
+function endDiscarded(tx: Tx, [id, , task, batch]: ClaimRow): Settled {
+	deleteJobRows(tx, id, {task, batch, key: columnsOf(tx, id).key, state: StoredState.running});
+	return 'discarded';
+}
+
+function endCancelled(tx: Tx, claim: ClaimRow, outcome: Outcome): JobStatus {
+	if (outcome.type === 'cancelled' && outcome.error) setFailureState(tx, claim[0], failureStateOf(tx, claim[0]), outcome, outcome.error);
+	else if (outcome.type === 'cancelled') tx.statements.clearTiming.run(claim[0]);
+	insertOutcome(tx, claim, StoredState.cancelled, outcome);
+	return 'cancelled';
+}
+
+/** Their values are `undefined` if another program has deleted the job. */
+function columnsOf({statements}: Tx, id: JobId): {readonly rank: number; readonly policy: number; readonly key: string | null} {
+	return (statements.jobColumns.get(id) ?? {}) as ReturnType<typeof columnsOf>;
+}
+
+function insertOutcome(tx: Tx, [id, execution, task, batch]: ClaimRow, state: StoredState, outcome: Outcome, value: Encoded = null): void {
+	tx.statements.insertOutcome.run(id, state, execution, tx.now, ...timesOf(outcome), ...tx.blobs.store(value));
+	tx.tally.move(task, batch, StoredState.running, state);
+}
+
+function setFailureState({statements}: Tx, id: JobId, {attempts, crashes, suspicion}: FailureState, outcome: Outcome, error: FailureRecord): void {
+	statements.setFailureState.run(id, attempts, crashes, suspicion, ...timesOf(outcome), JSON.stringify(error));
+}
+
+function timesOf({startedAt, durationMs, cpuMs, memoryBytes}: Outcome): (number | null)[] {
+	return [startedAt ?? null, durationMs ?? null, cpuMs ?? null, memoryBytes ?? null];
 }
 
 /** Stores the start, progress, log lines and checkpoint that a running job reports. Stores nothing if its claim was lost. */
 export function writeUpdate(tx: Tx, {id, lease, execution, startedAt, progress, logs, checkpoint}: JobUpdate): void {
 	const {statements} = tx;
-	const isInRun = statements.claim.get(id, lease, execution) === undefined;
+	const claim = statements.claimsOfLease.get(id, id, lease) as ClaimRow | undefined;
+	const isInRun = claim?.[1] !== execution;
 	if (isInRun && (execution !== 1 || claimedRunOf(statements, id)?.[2] !== lease)) return;
-	if (isInRun) unpackRun(statements, id);
+	if (isInRun) unpackClaimed(statements, id);
 	if (startedAt !== undefined) statements.setStarted.run(startedAt, id);
 	if (progress) statements.setProgress.run(id, progress.done, progress.total ?? null, progress.at);
 	if (checkpoint) statements.setCheckpoint.run(id, execution, checkpoint.at, checkpoint.state);

@@ -27,19 +27,16 @@ import {
 } from '../store.ts';
 import {changeBatch, deleteBatch, deleteEmptyBatches, openBatch, readBatches, updateBatches} from './batches.ts';
 import {Blobs} from './blobs.ts';
-import {claim, promote} from './claim.ts';
+import {claim, promote, releaseClaims} from './claim.ts';
 import {IN_MEMORY} from './connection.ts';
-import {deleteEndedBefore} from './delete.ts';
-import {reclaimClaims, releaseClaims} from './end-execution.ts';
 import {enqueue} from './enqueue.ts';
 import {backlog, requestedLanes} from './lanes.ts';
 import {Listeners} from './listeners.ts';
-import {moveJobs} from './move.ts';
+import {deleteEndedBefore, moveJobs} from './move.ts';
 import {Owners} from './owners.ts';
-import {readOutcomes, readPage} from './read.ts';
+import {readCounts, readOutcomes, readPage} from './read.ts';
 import {findIds} from './search.ts';
 import {settle, writeUpdate} from './settle.ts';
-import {readCounts} from './tally.ts';
 import {Transactions} from './transactions.ts';
 import type {Tx} from './tx.ts';
 
@@ -151,7 +148,7 @@ export class SqliteStore implements Store {
 		const statuses = movableStatuses(to, filter);
 		return this.#write(tx => {
 			const upTo = page.upTo ?? (tx.statements.jobCounter.get() as JobId);
-			const {ids, next} = findIds(tx, {filter, statuses, after, upTo, limit});
+			const {ids, next} = findIds(tx, filter, {statuses, after, upTo, limit});
 			const {last = after, ...moved} = moveJobs(tx, ids, {to, statuses, stop});
 			const from = ids.length === 0 || last === ids.at(-1) ? next : last;
 			this.#askedJobs += moved.asked.length;
@@ -214,7 +211,7 @@ export class SqliteStore implements Store {
 	async #reclaimFrom([id, name, heartbeatAt]: OwnerRow): Promise<Released | undefined> {
 		const released = await this.#write(tx => {
 			if (tx.statements.heartbeatOf.get(id) !== heartbeatAt) return undefined;
-			const released = reclaimClaims(tx, id, this.#owners.openJobs(name));
+			const released = releaseClaims(tx, id, {leave: true}, this.#owners.openJobs(name));
 			failpoint('reclaim:written');
 			return released;
 		});

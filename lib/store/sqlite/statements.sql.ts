@@ -1,21 +1,51 @@
 /** The statements of the SQLite store: one for each entry, prepared once for each connection. */
 
+import {StoredState} from './tally.ts';
+
 /**
  * A parameter in a join, a range or a limit. SQLite uses the bound value to choose a plan there, and so prepares the statement again each time it runs,
  * which takes 4–20 µs. It does not look behind a cast.
  */
 const INTEGER = 'cast(? as integer)';
 const TEXT = 'cast(? as text)';
+const AFTER = 'cast(@after as integer)';
+const UP_TO = 'cast(@upTo as integer)';
+const LANE = 'cast(@lane as integer)';
+
+/** The condition that a run of the table has the job. `lane`: the condition on the columns before `first` in its primary key. */
+function hasJob(table: string, id = '?', lane = ''): string {
+	return `${lane}first = (select max(first) from ${table} where ${lane}first <= ${id}) and last >= ${id}`;
+}
+
+const HAS_READY_ROW = 'r.task in (j.task, -j.task) and r.rank = -j.priority and r.id = j.id';
+
+/** The rows of the states of job `j`. */
+const STATE_ROWS = `left join ready r on ${HAS_READY_ROW}
+		left join waiting w on w.id = j.id
+		left join claimed c on c.id = j.id
+		left join outcome o on o.id = j.id`;
+
+/** The state of job `j`; null if it is in the row of a run. */
+const STATE = `case
+			when o.id is not null then o.status
+			when c.id is not null then ${StoredState.running}
+			when w.id is not null then iif(w.failed = 0, ${StoredState.delayed}, iif(w.run_at is null, ${StoredState.parked}, ${StoredState.failed}))
+			when r.id is not null then iif(r.task < 0, ${StoredState.quarantined}, ${StoredState.ready})
+		end as state, coalesce(o.execution, c.execution, w.executions, r.executions, 0) as executions`;
 
 /** Conditions of the statements `pageOf…`. search.ts binds their parameters. */
 function inWindow(id: string): string {
-	return `${id} > cast(@after as integer) and ${id} <= cast(@upTo as integer)`;
+	return `${id} > ${AFTER} and ${id} <= ${UP_TO}`;
 }
 
 /** Also finds a run that begins before the window and reaches into it. */
-function runInWindow(table: string, own = ''): string {
-	const before = `(select max(first) from ${table} where ${own}first <= cast(@after as integer))`;
-	return `r.first >= coalesce(${before}, cast(@after as integer)) and r.first <= cast(@upTo as integer) and r.last > cast(@after as integer)`;
+function runInWindow(table: string, lane = ''): string {
+	return `${runIsAfter(table, lane)} and r.first <= ${UP_TO}`;
+}
+
+function runIsAfter(table: string, lane = ''): string {
+	const before = `(select max(first) from ${table} where ${lane}first <= ${AFTER})`;
+	return `r.first >= coalesce(${before}, ${AFTER}) and r.last > ${AFTER}`;
 }
 
 function ofTask(table: string): string {
@@ -26,15 +56,28 @@ function ofBatch(table: string): string {
 	return `(@batch is null or ${table}.batch = @batch)`;
 }
 
-const BATCH = `b.id, b.name, t.name as task, b.created_at, b.total, b.started_at, b.completed_at, b.closed_at, b.on_complete, b.marks
+const BATCH = `b.id, b.name, t.name as task, b.created_at as createdAt, b.total, b.started_at as startedAt, b.completed_at as completedAt,
+		b.closed_at as closedAt, b.on_complete as onComplete, b.marks
 		from batch b join task t on t.id = b.task`;
 
-/** True if job `j` is ready: another program may have made a claimed job ready, too. */
-const IS_READY = 'exists (select 1 from ready r where r.task in (j.task, -j.task) and r.rank = -j.priority and r.id = j.id)';
+/** The columns of jobs that are shown. */
+const VIEW = `select j.id, t.name as task, j.policy, j.priority, j.created_at as createdAt, j.key, b.name as batch, ${STATE},
+			coalesce(x.attempts, 0) as attempts, coalesce(octet_length(j.payload), 0) as payloadBytes, w.run_at as runAt, o.ended_at as endedAt,
+			coalesce(c.started_at, o.started_at, x.started_at) as startedAt,
+			-- The figures of an earlier execution are not shown beside the start of the running one.
+			iif(c.started_at is null, coalesce(o.duration_ms, x.duration_ms), null) as durationMs,
+			iif(c.started_at is null, coalesce(o.cpu_ms, x.cpu_ms), null) as cpuMs,
+			iif(c.started_at is null, coalesce(o.memory_bytes, x.memory_bytes), null) as memoryBytes,
+			iif(o.status = ${StoredState.completed}, coalesce(iif(o.blob is null, octet_length(o.value), o.value), 0), null) as resultBytes,
+			x.failure, p.done, p.total, p.at`;
+const VIEW_JOINS = `join task t on t.id = j.task
+		left join batch b on b.id = j.batch
+		${STATE_ROWS}
+		left join failure_state x on x.id = j.id
+		left join progress p on p.id = j.id`;
 
 export const SQL = {
 	taskByName: 'select id from task where name = ?',
-	taskName: 'select name from task where id = ?',
 	tasks: 'select id, name, paused from task order by id',
 	insertTask: 'insert into task (name) values (?) returning id',
 	pauseTask: 'update task set paused = ? where id = ?',
@@ -49,15 +92,13 @@ export const SQL = {
 	setBatch: 'update batch set started_at = ?, completed_at = ?, marks = ? where id = ?',
 	ownerOfBatch: `select o.id from batch b join owner o on o.id = b.owner where b.id = ${INTEGER}`,
 	ownBatch: 'update batch set owner = ? where id = ?',
-	closeBatch: 'update batch set closed_at = ?, owner = null where id = ? and owner = (select id from owner where name = ?)',
-	leaveBatch: 'update batch set owner = null where id = ? and owner = (select id from owner where name = ?)',
+	leaveBatch: 'update batch set closed_at = coalesce(?, closed_at), owner = null where id = ? and owner = (select id from owner where name = ?)',
 	deleteEmptyBatches: 'delete from batch where closed_at is not null and not exists (select 1 from job where job.batch = batch.id) returning id',
 	deleteBatchTally: 'delete from batch_tally where batch = ?',
 	deleteBatch: 'delete from batch where id = ?',
 	batches: `select ${BATCH} where b.id > ${INTEGER} order by b.id limit ${INTEGER}`,
 	batch: `select ${BATCH} where b.name = ${TEXT}`,
 	batchById: `select ${BATCH} where b.id = ${INTEGER}`,
-
 	jobCounter: "select last from counter where name = 'job'",
 	setJobCounter: "update counter set last = ? where name = 'job'",
 	nextLease: "update counter set last = last + 1 where name = 'lease' returning last",
@@ -67,42 +108,18 @@ export const SQL = {
 	tallyOf: 'select jobs from tally where task = ? and state = ?',
 	addToBatchTally: 'insert into batch_tally (batch, state, jobs) values (?, ?, ?) on conflict (batch, state) do update set jobs = jobs + excluded.jobs',
 	batchTally: 'select state, jobs from batch_tally where batch = ?',
-	jobsOfBatch: `select id from job where batch = ${INTEGER} order by id limit ${INTEGER}`,
 
 	insertJob: 'insert into job (id, task, policy, priority, created_at, batch, key, payload) values (?, ?, ?, ?, ?, ?, ?, ?)',
 	replaceJob: 'update job set policy = ?, priority = ?, payload = ? where id = ?',
-	jobState: `select j.task, j.batch, j.key, j.priority, r.task, r.executions, w.executions, w.failed, w.run_at, c.execution, o.execution, o.status
-		from job j
-		left join ready r on r.task in (j.task, -j.task) and r.rank = -j.priority and r.id = j.id
-		left join waiting w on w.id = j.id
-		left join claimed c on c.id = j.id
-		left join outcome o on o.id = j.id
-		where j.id = ${INTEGER}`,
-	jobView: `select j.id, t.name as task, j.policy, j.priority, j.created_at, j.key, b.name as batch,
-			r.executions as ready_executions,
-			w.run_at, w.failed, w.executions as waiting_executions,
-			c.execution as claimed_execution, c.started_at as running_since,
-			o.status, o.execution as ended_execution, o.started_at, o.ended_at, o.duration_ms, o.cpu_ms, o.memory_bytes,
-			octet_length(j.payload) as payload_bytes, case when o.blob is null then octet_length(o.value) else o.value end as result_bytes,
-			x.attempts, x.failure, x.started_at as failed_started_at, x.duration_ms as failed_duration_ms,
-			x.cpu_ms as failed_cpu_ms, x.memory_bytes as failed_memory_bytes,
-			p.done, p.total, p.at
-		from job j
-		join task t on t.id = j.task
-		left join batch b on b.id = j.batch
-		left join ready r on r.task in (j.task, -j.task) and r.rank = -j.priority and r.id = j.id
-		left join waiting w on w.id = j.id
-		left join claimed c on c.id = j.id
-		left join outcome o on o.id = j.id
-		left join failure_state x on x.id = j.id
-		left join progress p on p.id = j.id
-		where j.id = ${INTEGER}`,
-	jobValues: `select j.payload, o.status, o.value, o.blob, c.execution, c.at, c.state
+	jobState: `select j.task, j.batch, j.key, -j.priority as rank, ${STATE} from job j ${STATE_ROWS} where j.id = ${INTEGER}`,
+	packedState: `select task, null as batch, null as key, -priority as rank, null as state, 0 as executions from job_run where ${hasJob('job_run')}`,
+	jobView: `${VIEW} from job j ${VIEW_JOINS} where j.id = ${INTEGER}`,
+	packedView: `${VIEW} from (select *, first as id, null as batch, null as key, null as payload from job_run where first = ${INTEGER}) j ${VIEW_JOINS}`,
+	jobValues: `select j.payload, o.value, o.blob, c.execution, c.at, c.state
 		from job j left join outcome o on o.id = j.id left join checkpoint c on c.id = j.id
 		where j.id = ${INTEGER}`,
 	jobEnd: `select o.status, o.value, o.blob, x.failure
-		from job j left join outcome o on o.id = j.id left join failure_state x on x.id = j.id
-		where j.id = ${INTEGER}`,
+		from job j left join outcome o on o.id = j.id left join failure_state x on x.id = j.id where j.id = ${INTEGER}`,
 	readyLaneAfter: `select task, rank from ready where (task, rank) > (${INTEGER}, ${INTEGER}) order by task, rank limit 1`,
 	readyRunLaneAfter: `select task, rank from ready_run where (task, rank) > (${INTEGER}, ${INTEGER}) order by task, rank limit 1`,
 	pageOfReady: `select r.id, r.id from ready r where r.task = @lane and r.rank = @rank and ${inWindow('r.id')} and ${ofBatch('r')} order by r.id`,
@@ -113,11 +130,11 @@ export const SQL = {
 	pageOfClaimed: `select c.id, c.id from claimed c where ${inWindow('c.id')} and ${ofTask('c')} and ${ofBatch('c')} order by c.id`,
 	pageOfClaimedRuns: `select r.first, r.last from claimed_run r where ${runInWindow('claimed_run')} and ${ofTask('r')} and ${ofBatch('r')} order by r.first`,
 	pageOfCompleted: `select o.id, o.id from outcome o join job j on j.id = o.id
-		where o.status = 6 and ${inWindow('o.id')} and ${ofTask('j')} and ${ofBatch('j')} order by o.id`,
+		where o.status = ${StoredState.completed} and ${inWindow('o.id')} and ${ofTask('j')} and ${ofBatch('j')} order by o.id`,
 	pageOfOutcomeRuns: `select r.first, r.last from outcome_run r
 		where ${runInWindow('outcome_run')} and ${ofBatch('r')} and (@task is null or @task = coalesce(
 			(select task from job where id = r.first),
-			(select task from job_run where first = (select max(first) from job_run where first <= r.first) and last >= r.first)
+			(select task from job_run where ${hasJob('job_run', 'r.first')})
 		)) order by r.first`,
 	// SQLite uses the index outcome_unhappy only with the second condition.
 	pageOfUnhappy: `select o.id, o.id from outcome o join job j on j.id = o.id
@@ -126,50 +143,38 @@ export const SQL = {
 	pageOfJobRuns: `select r.first, r.last from job_run r where ${runInWindow('job_run')} and ${ofTask('r')} order by r.first`,
 	jobAfter: `select min(id) from (select min(id) as id from job where id > ${INTEGER} union all select min(first) from job_run where first > ${INTEGER})`,
 	pageOfBatch: `select j.id, j.id from job j where j.batch = cast(@batch as integer) and ${inWindow('j.id')} and ${ofTask('j')} order by j.id`,
-
-	jobRank: 'select -priority from job where id = ?',
-	jobPolicy: 'select policy from job where id = ?',
-	jobKey: 'select key from job where id = ?',
-
+	jobColumns: 'select -priority as rank, policy, key from job where id = ?',
 	insertKey: 'insert into key (scope, key, id) values (?, ?, ?)',
 	jobByKey: `select k.id, j.payload from key k join job j on j.id = k.id where k.scope = ${INTEGER} and k.key = ${TEXT}`,
 
 	insertReady: 'insert or ignore into ready (task, rank, id, executions, batch) values (?, ?, ?, ?, ?)',
+	// Another program may have made a claimed job ready, too.
 	readyClaimsOfOwner: `insert into ready (task, rank, id, executions, batch)
 		select iif(x.suspicion > 0, -c.task, c.task), -j.priority, c.id, c.execution, c.batch
 		from claimed c join job j on j.id = c.id left join failure_state x on x.id = c.id
-		where c.owner = ${INTEGER} and c.lease > ${INTEGER} and c.id <= ${INTEGER} and not ${IS_READY} order by c.id`,
+		where c.owner = ${INTEGER} and c.lease > ${INTEGER} and c.id <= ${INTEGER} and not exists (select 1 from ready r where ${HAS_READY_ROW}) order by c.id`,
 	insertReadyRange: 'insert into ready (task, rank, id, executions, batch) select task, -priority, id, 0, batch from job where id between ? and ?',
-	readyJobs: `select r.rank, r.id, r.executions, r.batch, j.policy, j.created_at, j.key, j.payload
-		from ready r join job j on j.id = r.id
-		where r.task = ${INTEGER} order by r.rank, r.id limit ${INTEGER}`,
-	readyHeads: `select r.rank, r.id, octet_length(j.payload)
-		from ready r join job j on j.id = r.id
-		where r.task = ${INTEGER} order by r.rank, r.id limit ${INTEGER}`,
+	readyJobs: `select r.rank, r.id, r.executions, r.batch, j.policy, j.created_at, j.key, j.payload, null
+		from ready r join job j on j.id = r.id where r.task = ${LANE}
+		union all select rank, first, 0, batch, null, null, null, null, last from ready_run where task = ${LANE}
+		order by 1, 2 limit cast(@limit as integer)`,
+	readySizes: `select r.rank, r.id, octet_length(j.payload), null from ready r join job j on j.id = r.id where r.task = ${LANE}
+		union all select rank, first, null, last from ready_run where task = ${LANE}
+		order by 1, 2 limit cast(@limit as integer)`,
 	deleteReady: 'delete from ready where task = ? and rank = ? and id = ?',
 	deleteReadyUpTo: 'delete from ready where task = ? and (rank, id) <= (?, ?)',
 
 	insertJobRun: 'insert into job_run (first, last, task, policy, priority, created_at, payloads) values (?, ?, ?, ?, ?, ?, ?)',
-	jobRunOf: `select first, last, task, policy, priority, created_at, payloads
-		from job_run where first = (select max(first) from job_run where first <= ?) and last >= ?`,
-	jobRunKind: 'select task, priority from job_run where first = (select max(first) from job_run where first <= ?) and last >= ?',
-	isInJobRun: 'select 1 from job_run where first = (select max(first) from job_run where first <= ?) and last >= ?',
+	jobRunOf: `select first, last, task, policy, priority, created_at as createdAt, payloads from job_run where ${hasJob('job_run')}`,
 	deleteJobRun: 'delete from job_run where first = ?',
-
 	insertReadyRun: 'insert into ready_run (task, rank, first, last, batch) values (?, ?, ?, ?, ?)',
-	readyRuns: `select rank, first, last, batch from ready_run where task = ${INTEGER} order by rank, first limit ${INTEGER}`,
-	readyRunOf: `select r.task, r.rank, r.first, r.last
-		from job j join ready_run r on r.task = j.task and r.rank = -j.priority and r.first =
-			(select max(first) from ready_run where task = j.task and rank = -j.priority and first <= j.id)
-		where j.id = ${INTEGER} and r.last >= j.id`,
-	readyRunAt: `select first, last, batch from ready_run
-		where task = ? and rank = ? and first = (select max(first) from ready_run where task = ? and rank = ? and first <= ?) and last >= ?`,
+	readyRunOf: `select first, last from ready_run where ${hasJob('ready_run', '@id', 'task = @task and rank = @rank and ')}`,
 	deleteReadyRun: 'delete from ready_run where task = ? and rank = ? and first = ?',
 	newJobs: 'select -priority, id, 0, batch, policy, created_at, key, payload from job where id between ? and ? order by id',
-	newHeads: 'select -priority, id, octet_length(payload) from job where id between ? and ? order by id',
+	newSizes: 'select -priority, id, octet_length(payload) from job where id between ? and ? order by id',
 
 	insertWaiting: 'insert into waiting (id, run_at, failed, executions) values (?, ?, ?, ?)',
-	dueJobs: `select w.id, j.task, j.batch, -j.priority, w.failed, w.executions
+	dueJobs: `select w.id, j.task, j.batch, -j.priority as rank, w.failed, w.executions
 		from waiting w join job j on j.id = w.id
 		where w.run_at <= ${INTEGER} order by w.run_at, w.id limit ${INTEGER}`,
 	deleteWaiting: 'delete from waiting where id = ?',
@@ -188,44 +193,35 @@ export const SQL = {
 		or exists (select 1 from claimed_run where owner = ${INTEGER} and lease > ${INTEGER})`,
 	deleteClaim: 'delete from claimed where id = ?',
 	deleteClaimsOfLease: 'delete from claimed where id between ? and ? and lease = ?',
-	claim: 'select 1 from claimed where id = ? and lease = ? and execution = ?',
 	setStarted: 'update claimed set started_at = ? where id = ?',
-	askToStop: 'update claimed set stop = ? where id = ?',
-	askToDiscard: 'update claimed set stop = ? where id = ? and (stop is null or stop < 0)',
+	askToStop: 'update claimed set stop = ? where id = ? and (stop is null or stop < 0)',
 	claimsToStop: 'select id, lease, execution from claimed where owner = (select id from owner where name = ?) and stop is not null and stop <> -1 order by id',
-
 	insertClaimedRun: 'insert or ignore into claimed_run (first, last, lease, owner, task, batch) values (?, ?, ?, ?, ?, ?)',
 	claimedRunsOfLease: `select first, last, lease, owner, task, batch
 		from claimed_run where lease = ${INTEGER} and first <= ${INTEGER} and last >= ${INTEGER} order by first`,
-	claimedRunOf:
-		'select first, last, lease, owner, task, batch from claimed_run where first = (select max(first) from claimed_run where first <= ?) and last >= ?',
+	claimedRunOf: `select first, last, lease, owner, task, batch from claimed_run where ${hasJob('claimed_run')}`,
 	claimedRunsOfOwner: `select first from claimed_run where owner = ${INTEGER} and lease > ${INTEGER} order by first`,
 	deleteClaimedRun: 'delete from claimed_run where first = ?',
 	claimRange: `insert into claimed (id, lease, execution, owner, task, batch) select id, ?, 1, ?, task, batch from job where id between ? and ?`,
 
 	insertOutcomeRun: 'insert into outcome_run (first, last, batch, ended_at, times, results) values (?, ?, ?, ?, ?, ?)',
-	outcomeRunOf:
-		'select first, last, batch, ended_at, times, results from outcome_run where first = (select max(first) from outcome_run where first <= ?) and last >= ?',
-	outcomeRunBounds: 'select first, last, batch from outcome_run where first = (select max(first) from outcome_run where first <= ?) and last >= ?',
-	outcomeRunFirst: 'select first from outcome_run where first = (select max(first) from outcome_run where first <= ?) and last >= ?',
-	outcomeRunsToClean: `select r.first, r.last, r.ended_at, b.id is not null and b.closed_at is null
-		from outcome_run r left join batch b on b.id = r.batch
-		where r.first >= coalesce((select max(first) from outcome_run where first <= ${INTEGER}), ${INTEGER}) and r.last > ${INTEGER}
-		order by r.first`,
+	outcomeRunOf: `select first, last, batch, ended_at, times, results from outcome_run where ${hasJob('outcome_run')}`,
+	outcomeRunFirst: `select first from outcome_run where ${hasJob('outcome_run')}`,
 	deleteOutcomeRun: 'delete from outcome_run where first = ?',
-
 	insertOutcome:
-		'insert into outcome (id, status, execution, started_at, ended_at, duration_ms, cpu_ms, memory_bytes, value, blob) values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)',
+		'insert into outcome (id, status, execution, ended_at, started_at, duration_ms, cpu_ms, memory_bytes, value, blob) values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)',
 	isBlobNamed: 'select 1 from outcome where blob = ? limit 1',
 	deleteOutcome: 'delete from outcome where id = ?',
-	outcomesToClean: `select o.id, o.status, o.ended_at, o.blob, j.task, j.batch, j.key, b.id is not null and b.closed_at is null
-		from outcome o join job j on j.id = o.id left join batch b on b.id = j.batch
-		where o.id > ${INTEGER} order by o.id limit ${INTEGER}`,
+	endedJobs: `select o.id as first, o.id as last, o.ended_at as endedAt, b.id is not null and b.closed_at is null as isInOpenBatch,
+			o.status as state, o.blob, j.task, j.batch, j.key
+		from outcome o join job j on j.id = o.id left join batch b on b.id = j.batch where o.id > ${AFTER}
+		union all select r.first, r.last, r.ended_at, b.id is not null and b.closed_at is null, null, null, null, null, null
+		from outcome_run r left join batch b on b.id = r.batch where ${runIsAfter('outcome_run')}
+		order by 1`,
 
 	failureState: 'select attempts, suspicion, crashes from failure_state where id = ?',
-	setFailureState: `insert into failure_state (id, attempts, crashes, suspicion, started_at, duration_ms, cpu_ms, memory_bytes, failure) values (?, ?, ?, ?, ?, ?, ?, ?, ?)
-		on conflict (id) do update set attempts = excluded.attempts, crashes = excluded.crashes, suspicion = excluded.suspicion, started_at = excluded.started_at,
-			duration_ms = excluded.duration_ms, cpu_ms = excluded.cpu_ms, memory_bytes = excluded.memory_bytes, failure = excluded.failure`,
+	setFailureState: `insert or replace into failure_state (id, attempts, crashes, suspicion, started_at, duration_ms, cpu_ms, memory_bytes, failure)
+		values (?, ?, ?, ?, ?, ?, ?, ?, ?)`,
 	clearFailure:
 		'update failure_state set suspicion = 0, failure = null, started_at = null, duration_ms = null, cpu_ms = null, memory_bytes = null where id = ?',
 	clearTiming: 'update failure_state set started_at = null, duration_ms = null, cpu_ms = null, memory_bytes = null where id = ?',

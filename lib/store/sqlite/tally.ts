@@ -1,8 +1,6 @@
 import type {Counts, JobStatus} from '../../job/job.ts';
-import type {TaskCounts} from '../store.ts';
-import type {Statements} from './connection.ts';
 
-/** The state of a job, with the names of {@link TaskCounts}. `tally.state`, `batch_tally.state` and `outcome.status` store these numbers: never renumber. */
+/** The state of a job, with the names of `TaskCounts`. `tally.state`, `batch_tally.state` and `outcome.status` store these numbers: never renumber. */
 export const StoredState = {
 	ready: 0,
 	quarantined: 1,
@@ -14,9 +12,6 @@ export const StoredState = {
 	dead: 7,
 	cancelled: 8,
 } as const;
-
-/** Stride of the key of a cell; must exceed the largest state. */
-const STATE_STRIDE = 16;
 
 export type StoredState = (typeof StoredState)[keyof typeof StoredState];
 
@@ -33,25 +28,39 @@ export const STATUS_OF: Readonly<Record<StoredState, JobStatus>> = {
 	[StoredState.cancelled]: 'cancelled',
 };
 
+/** The number of jobs by status, from their number by state. */
+export function toCounts(jobsIn: (state: StoredState) => number): Counts {
+	const counts = {pending: 0, running: 0, failed: 0, completed: 0, dead: 0, cancelled: 0};
+	for (const state of Object.values(StoredState)) counts[STATUS_OF[state]] += jobsIn(state);
+	return counts;
+}
+
 /** How the current transaction changes the tallies: the number of jobs per task and state, and per batch and state. */
 export class Tally {
 	readonly tasks = new TallyChanges();
 	readonly batches = new TallyChanges();
 
 	move(task: number, batch: number | null, from: StoredState | null, to: StoredState | null, jobs = 1): void {
-		this.tasks.move(task, from, to, jobs);
-		if (batch !== null) this.batches.move(batch, from, to, jobs);
+		if (from !== null) this.#add(task, batch, from, -jobs);
+		if (to !== null) this.#add(task, batch, to, jobs);
+	}
+
+	#add(task: number, batch: number | null, state: StoredState, jobs: number): void {
+		this.tasks.add(task, state, jobs);
+		if (batch !== null) this.batches.add(batch, state, jobs);
 	}
 }
+
+/** Stride of the key of a cell; must exceed the largest state. */
+const STATE_STRIDE = 16;
 
 /** Changes by the number of a task or batch, and by state. */
 class TallyChanges {
 	/** By `number * STATE_STRIDE + state`. */
 	readonly #changes = new Map<number, number>();
 
-	move(number: number, from: StoredState | null, to: StoredState | null, jobs: number): void {
-		if (from !== null) this.#add(number * STATE_STRIDE + from, -jobs);
-		if (to !== null) this.#add(number * STATE_STRIDE + to, jobs);
+	add(number: number, state: StoredState, jobs: number): void {
+		this.#changes.set(number * STATE_STRIDE + state, this.get(number, state) + jobs);
 	}
 
 	get(number: number, state: StoredState): number {
@@ -65,23 +74,4 @@ class TallyChanges {
 		}
 		this.#changes.clear();
 	}
-
-	#add(cell: number, jobs: number): void {
-		this.#changes.set(cell, (this.#changes.get(cell) ?? 0) + jobs);
-	}
-}
-
-/** The number of jobs by status, from their number by state. */
-export function toCounts(jobsIn: (state: StoredState) => number): Counts {
-	const counts = {pending: 0, running: 0, failed: 0, completed: 0, dead: 0, cancelled: 0};
-	for (const state of Object.values(StoredState)) counts[STATUS_OF[state]] += jobsIn(state);
-	return counts;
-}
-
-export function readCounts({tasks, tally}: Statements): TaskCounts[] {
-	const jobs = new Map((tally.all() as [task: number, state: StoredState, jobs: number][]).map(([task, state, jobs]) => [task * STATE_STRIDE + state, jobs]));
-	return (tasks.all() as [id: number, name: string, paused: number][]).map(([id, task, paused]) => {
-		const byState = Object.entries(StoredState).map(([name, state]) => [name, jobs.get(id * STATE_STRIDE + state) ?? 0]);
-		return {task, isPaused: paused === 1, ...(Object.fromEntries(byState) as Readonly<Record<keyof typeof StoredState, number>>)};
-	});
 }

@@ -5,10 +5,9 @@ import {FaenaError} from '../../support/errors.ts';
 import type {Blobs} from './blobs.ts';
 import {type Connection, connect, connectInMemory, connectReadOnly, IN_MEMORY, type Statements} from './connection.ts';
 import {FileGuard, NO_FILES} from './file-guard.ts';
-import {Names} from './names.ts';
 import {retryWhileBusy, retryWhileBusySync, translate} from './sqlite-errors.ts';
 import {Tally} from './tally.ts';
-import type {Tx} from './tx.ts';
+import {Names, type Tx} from './tx.ts';
 
 export interface TransactionOptions {
 	readonly durability: Durability;
