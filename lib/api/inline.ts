@@ -8,8 +8,8 @@ import {openJobsAt} from '../store/sqlite/owner-lock.ts';
 import type {Store} from '../store/store.ts';
 import {type Clock, systemClock} from '../support/clock.ts';
 import type {FaenaError} from '../support/errors.ts';
+import type {Transport} from '../transport/client.ts';
 import type {Call, DispatcherMessage, DispatcherStart} from '../transport/messages.ts';
-import type {Transport} from '../transport/thread.ts';
 
 /** Connects to a dispatcher in the caller's own thread. Store and pool run there, too, so that there is one thread to debug. */
 export class InlineTransport implements Transport {

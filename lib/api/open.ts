@@ -1,7 +1,6 @@
 import type {JobEvent} from '../job/events.ts';
-import {DispatcherClient} from '../transport/client.ts';
+import {DispatcherClient, ThreadTransport, type Transport} from '../transport/client.ts';
 import type {DispatcherStart} from '../transport/messages.ts';
-import {ThreadTransport, type Transport} from '../transport/thread.ts';
 import {Engine} from './engine.ts';
 import {Events} from './events.ts';
 import type {InlineTransport} from './inline.ts';

@@ -15,9 +15,8 @@ import {Calls, IdleCalls} from './calls.ts';
 import {Clients} from './clients.ts';
 import {HeldBatches} from './held-batches.ts';
 import {JobFlow} from './job-flow.ts';
-import {Maintenance, type MaintenanceResult} from './maintenance.ts';
+import {Maintenance, type MaintenanceResult, StoreNews} from './maintenance.ts';
 import {Retries} from './retries.ts';
-import {StoreNews} from './store-news.ts';
 
 export interface DispatcherOptions {
 	readonly owner: OwnerId;

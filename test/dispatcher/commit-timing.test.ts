@@ -1,5 +1,5 @@
 import test from 'ava';
-import {ChunkSizer, CommitTiming} from '../../lib/dispatcher/chunk-sizer.ts';
+import {ChunkSizer, CommitTiming} from '../../lib/dispatcher/demand.ts';
 import type {Capacity} from '../../lib/pool/pool.ts';
 import {HandClock} from '../fixtures/hand-clock.ts';
 import {HandPool} from '../fixtures/hand-pool.ts';

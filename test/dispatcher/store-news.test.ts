@@ -1,5 +1,5 @@
 import test from 'ava';
-import {StoreNews} from '../../lib/dispatcher/store-news.ts';
+import {StoreNews} from '../../lib/dispatcher/maintenance.ts';
 import type {Health} from '../../lib/job/events.ts';
 import type {News} from '../../lib/store/store.ts';
 import {override} from '../fixtures/override.ts';

@@ -225,7 +225,7 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
 		killer: ['test/store/hostile.test.ts', ROLLBACK],
 	},
 	'a checkpoint waits as long as outcomes do': {
-		file: 'lib/dispatcher/chunk-sizer.ts',
+		file: 'lib/dispatcher/demand.ts',
 		find: 'Math.min(commitAt, this.#updatesDueAt)',
 		put: 'commitAt',
 		killer: [
@@ -493,7 +493,7 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
 		killer: [SQLITE, 'sqlite: a released job is cancelled if a cancel was asked'],
 	},
 	'a cancel by another process does not stop the job': {
-		file: 'lib/dispatcher/store-news.ts',
+		file: 'lib/dispatcher/maintenance.ts',
 		find: 'for (const {id} of news.stop) host.stop(id);',
 		put: '',
 		killer: ['test/engine/cancel.test.ts', 'a running job is cancelled by another process'],
