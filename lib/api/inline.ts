@@ -46,7 +46,7 @@ export class InlineTransport implements Transport {
 			owner,
 			leaseMs,
 			events,
-			asksForSignals: closeOnSignals,
+			closeOnSignals,
 			clock,
 			output,
 		});

@@ -1,5 +1,5 @@
 import type {JobEvent} from '../job/events.ts';
-import {DispatcherClient, ThreadTransport, type Transport} from '../transport/client.ts';
+import {DispatcherClient, openThread, type Transport} from '../transport/client.ts';
 import type {DispatcherStart} from '../transport/messages.ts';
 import {Engine} from './engine.ts';
 import {Events} from './events.ts';
@@ -14,7 +14,8 @@ import {type AnyTasks, type OpenOptions, resolveOpenOptions, type Settings} from
  */
 export async function open<Tasks = AnyTasks>(options: OpenOptions): Promise<Engine<Tasks>> {
 	const settings = resolveOpenOptions(options);
-	const openTransport: OpenTransport = async (...start) => (settings.isolation === 'inline' ? await loadInlineTransport() : ThreadTransport).open(...start);
+	const openTransport: OpenTransport = async (...start) =>
+		settings.isolation === 'inline' ? (await loadInlineTransport()).open(...start) : openThread(...start);
 	return connect(settings, openTransport, (client, events) => new Engine<Tasks>(settings, client, events));
 }
 

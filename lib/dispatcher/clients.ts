@@ -1,72 +1,28 @@
 import type {JobUpdate, Settlement} from '../job/claim.ts';
 import type {EventName, JobEvent} from '../job/events.ts';
-import {toEnvelope} from '../job/failure.ts';
+import {toEnvelope, toFailure} from '../job/failure.ts';
 import {type EndedGroup, type EnqueuedGroup, listIds, settlementsOf, sizeOf} from '../job/group.ts';
 import {isTerminal, type JobId, type JobStatus} from '../job/job.ts';
 import type {Settled, SettledGroup, Store} from '../store/store.ts';
+import type {FaenaError} from '../support/errors.ts';
 import {failpoint} from '../support/failpoint.ts';
-import type {EnqueueCall, Notice, RepliesMessage, Reply} from '../transport/messages.ts';
+import type {DispatcherMessage, Notice, Reply} from '../transport/messages.ts';
+import type {NumberedCall, Refused} from './commits.ts';
 
-type Numbered<Body> = Body & {readonly call: number};
-
-/**
- * The dispatcher's side towards its callers. It collects their enqueue calls, and the replies, notices and events for them, which it
- * sends together, after the commit that made them true.
- */
+/** The dispatcher's side towards its callers: collects replies, notices and events for them, and sends these together, after the commit that made them true. */
 export class Clients {
 	readonly watches: Watches;
-	readonly #output: (message: RepliesMessage) => void;
-	#enqueues: Numbered<EnqueueCall>[] = [];
+	readonly output: (message: DispatcherMessage) => void;
 	#subscribed: ReadonlySet<EventName>;
 	#replies: Reply[] = [];
 	#notices: Notice[] = [];
 	#events: JobEvent[] = [];
 
-	constructor(store: Store, output: (message: RepliesMessage) => void, events: readonly EventName[] = []) {
+	constructor(store: Store, output: (message: DispatcherMessage) => void, events: readonly EventName[] = []) {
 		this.watches = new Watches(store, notice => void this.#notices.push(notice));
-		this.#output = output;
+		this.output = output;
 		this.#subscribed = new Set(events);
 	}
-
-	// ——— enqueuing ———
-
-	add(call: Numbered<EnqueueCall>): void {
-		this.#enqueues.push(call);
-	}
-
-	get hasEnqueues(): boolean {
-		return this.#enqueues.length > 0;
-	}
-
-	/** Removes and returns calls, in order, until they have `maxJobs` jobs. */
-	takeEnqueues(maxJobs: number): Numbered<EnqueueCall>[] {
-		let jobs = 0;
-		const end = this.#enqueues.findIndex(({group}) => {
-			const isFull = jobs >= maxJobs;
-			jobs += sizeOf(group);
-			return isFull;
-		});
-		return this.#enqueues.splice(0, end < 0 ? this.#enqueues.length : end);
-	}
-
-	/** Answers the calls. Reused jobs that are watched may have ended already, and will be looked up. */
-	enqueued(calls: readonly Numbered<EnqueueCall>[], results: readonly EnqueuedGroup[]): void {
-		for (const [index, {call, group, watch}] of calls.entries()) {
-			const result = results[index] as EnqueuedGroup;
-			this.reply(call, result);
-			// After a conflict the caller waits for no job of the call.
-			if (!watch || result.conflicts) continue;
-			const ids = listIds(result.ids, sizeOf(group));
-			this.watches.add(ids);
-			if (result.reused)
-				this.watches.mayHaveEnded(
-					result.reused.map(index => ids[index] as JobId),
-					true,
-				);
-		}
-	}
-
-	// ——— replies, notices and events ———
 
 	reply(call: number, value: unknown): void {
 		this.#replies.push({call, value});
@@ -78,6 +34,20 @@ export class Clients {
 
 	subscribe(events: readonly EventName[]): void {
 		this.#subscribed = new Set(events);
+	}
+
+	/** Answers enqueue calls. Reused jobs that are watched may have ended already, and will be looked up. */
+	enqueued(calls: readonly NumberedCall[], results: readonly EnqueuedGroup[]): void {
+		for (const [index, {call, group, watch}] of calls.entries()) {
+			const result = results[index] as EnqueuedGroup;
+			this.reply(call, result);
+			// After a conflict the caller waits for no job of the call.
+			if (!watch || result.conflicts) continue;
+			const ids = listIds(result.ids, sizeOf(group));
+			this.watches.add(ids);
+			const reused = result.reused?.map(index => ids[index] as JobId) ?? [];
+			this.watches.mayHaveEnded(reused, true);
+		}
 	}
 
 	/** Collects the events and notices of settled executions. */
@@ -109,6 +79,11 @@ export class Clients {
 		if (this.#subscribed.has(event.type)) this.#events.push(event);
 	}
 
+	/** The store refused something, and the dispatcher goes on without it. */
+	refused(what: Refused, refusal: FaenaError): void {
+		this.publish({type: 'refused', ...what, error: toFailure(refusal)});
+	}
+
 	cancelled(ids: readonly JobId[]): void {
 		if (this.#subscribed.has('cancelled')) for (const id of ids) this.#events.push({type: 'cancelled', id});
 	}
@@ -116,7 +91,7 @@ export class Clients {
 	flush(): void {
 		if (this.#replies.length + this.#notices.length + this.#events.length === 0) return;
 		failpoint('replies:ready');
-		this.#output({type: 'replies', replies: this.#replies, notices: this.#notices, events: this.#events});
+		this.output({type: 'replies', replies: this.#replies, notices: this.#notices, events: this.#events});
 		this.#replies = [];
 		this.#notices = [];
 		this.#events = [];
@@ -207,7 +182,11 @@ export class Watches {
 		const some = [...this.#watched.keys().take(MAX_LOOKED_UP_JOBS)];
 		await this.#lookUp(some, false);
 		this.#unverified -= MAX_LOOKED_UP_JOBS;
-		for (const id of some) this.#moveToEnd(id);
+		for (const id of some) {
+			const callers = this.#watched.get(id);
+			this.#watched.delete(id);
+			if (callers !== undefined) this.#watched.set(id, callers);
+		}
 		return this.#unverified > 0;
 	}
 
@@ -218,12 +197,5 @@ export class Watches {
 			for (const outcome of outcomes) this.ended(outcome.id, () => (earlier ? {...outcome, earlier} : outcome));
 			after = next;
 		}
-	}
-
-	#moveToEnd(id: JobId): void {
-		const times = this.#watched.get(id);
-		if (times === undefined) return;
-		this.#watched.delete(id);
-		this.#watched.set(id, times);
 	}
 }

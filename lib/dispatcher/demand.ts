@@ -1,12 +1,10 @@
-import {type ClaimedGroup, cutClaimed, type EndedGroup, joinClaimed, sizeOf} from '../job/group.ts';
+import {type ClaimedGroup, cutClaimed, joinClaimed, sizeOf} from '../job/group.ts';
 import {mostTogether} from '../job/job.ts';
-import {PackedTimes} from '../job/packed-times.ts';
 import type {TaskInfo} from '../job/task.ts';
 import type {Capacity, Lane, Pool} from '../pool/pool.ts';
 import type {LaneRequest} from '../store/store.ts';
-import type {Clock} from '../support/clock.ts';
 
-const NO_CAPACITY: Capacity = {idle: 0, prefetch: 0};
+export const NO_CAPACITY: Capacity = {idle: 0, prefetch: 0};
 
 /** Decides how many jobs of each task to claim, by the pool's capacity, and cuts claimed jobs into chunks. */
 export class Demand {
@@ -33,17 +31,17 @@ export class Demand {
 		return this.#tasks.get(task)?.concurrency !== undefined;
 	}
 
-	/** True if the pool can take a chunk of some task. */
-	get hasCapacity(): boolean {
-		return this.tasks.some(task => this.#chunksFor({task, quarantined: false}) > 0);
-	}
-
 	/** How many lanes there are: each task has one of suspects and one of other jobs. */
 	get laneCount(): number {
 		return 2 * this.#tasks.size;
 	}
 
-	/** How many jobs of each lane to claim. Each task has a lane of suspects and a lane of other jobs. */
+	/** True if the pool can take a chunk of some task. */
+	get hasCapacity(): boolean {
+		return this.tasks.some(task => this.#chunksFor({task, quarantined: false}) > 0);
+	}
+
+	/** How many jobs of each lane to claim. */
 	lanes(): LaneRequest[] {
 		return [...this.#tasks].flatMap(([task, {concurrency}]) => {
 			const {idle} = this.#pool?.capacity({task, quarantined: true}) ?? NO_CAPACITY;
@@ -67,15 +65,9 @@ export class Demand {
 	}
 
 	#cut(task: string, groups: readonly ClaimedGroup[], backlog: number): ClaimedGroup[] {
-		const chunks: ClaimedGroup[] = [];
-		const cutter = new ChunkCutter(groups);
-		const most = Math.min(this.#chunkSize(task), Math.ceil(cutter.length / Math.max(1, this.#chunksFor({task, quarantined: false}))));
+		const most = Math.min(this.#chunkSize(task), Math.ceil(jobsIn(groups) / Math.max(1, this.#chunksFor({task, quarantined: false}))));
 		const least = Math.min(most, Math.max(this.sizer.minSize(task), this.#tasks.get(task)?.batchSize ?? 1));
-		while (cutter.length > 0) {
-			const share = Math.ceil((cutter.length + backlog) / (2 * (this.#pool?.slots ?? 1)));
-			chunks.push(cutter.take(Math.max(least, Math.min(most, share))));
-		}
-		return chunks;
+		return cutIntoChunks(groups, left => Math.max(least, Math.min(most, Math.ceil((left + backlog) / (2 * (this.#pool?.slots ?? 1))))));
 	}
 
 	/** Jobs in a chunk. A claimed job counts as running, so jobs of a task with a limit of jobs or memory are claimed one by one. */
@@ -102,44 +94,39 @@ export class Demand {
 /** A group that fills this share of a chunk is a chunk by itself. */
 const MIN_CHUNK_SHARE = 1 / 8;
 
-/** Cuts groups of one task into chunks, in order. */
-export class ChunkCutter {
-	readonly #groups: readonly ClaimedGroup[];
-	/** The group that is cut next. */
-	#index = 0;
-	/** How many of its jobs were taken. */
-	#offset = 0;
-
-	constructor(groups: readonly ClaimedGroup[]) {
-		this.#groups = groups;
-	}
-
-	/** How many jobs are left. */
-	get length(): number {
-		return this.#groups.slice(this.#index).reduce((sum, group) => sum + sizeOf(group), -this.#offset);
-	}
-
-	/** The next jobs, at most `most`. They are fewer if another group follows, and these jobs fill enough of a chunk. */
-	take(most: number): ClaimedGroup {
-		const taken: ClaimedGroup[] = [];
-		let room = most;
-		for (let group = this.#groups[this.#index]; group && room > 0; group = this.#groups[this.#index]) {
-			if (taken[0] && !canJoin(taken[0], group)) break;
-			const size = sizeOf(group);
-			const end = Math.min(size, this.#offset + room);
-			taken.push(cutClaimed(group, this.#offset, end));
-			const count = end - this.#offset;
-			room -= count;
-			this.#offset = end < size ? end : 0;
-			if (end === size) this.#index++;
-			if (taken.length === 1 && count > 1 && count >= most * MIN_CHUNK_SHARE) break;
+/**
+ * Cuts groups of one task into chunks, in order.
+ * @param mostOf the most jobs of the next chunk, if so many jobs are left
+ */
+export function cutIntoChunks(groups: readonly ClaimedGroup[], mostOf: (left: number) => number): ClaimedGroup[] {
+	const chunks: ClaimedGroup[][] = [];
+	let chunk: ClaimedGroup[] = [];
+	let left = jobsIn(groups);
+	let [most, room] = [0, 0];
+	for (const group of groups) {
+		for (let start = 0; start < sizeOf(group); ) {
+			if (room === 0 || !canJoin(chunk[0] as ClaimedGroup, group)) {
+				most = mostOf(left);
+				room = most;
+				chunk = [];
+				chunks.push(chunk);
+			}
+			const count = Math.min(sizeOf(group) - start, room);
+			chunk.push(cutClaimed(group, start, start + count));
+			start += count;
+			left -= count;
+			room = chunk.length === 1 && count > 1 && count >= most * MIN_CHUNK_SHARE ? 0 : room - count;
 		}
-		return joinClaimed(taken);
 	}
+	return chunks.map(joinClaimed);
 }
 
 function canJoin(a: ClaimedGroup, b: ClaimedGroup): boolean {
 	return a.policy === b.policy && a.quarantine === b.quarantine;
+}
+
+function jobsIn(groups: readonly ClaimedGroup[]): number {
+	return groups.reduce((sum, group) => sum + sizeOf(group), 0);
 }
 
 /** A chunk should hold this many times the work of a transaction, so that durability costs a worker 1 %. */
@@ -158,7 +145,7 @@ const NEWEST_WEIGHT = 0.3;
 /** A chunk is at most this many times as large as the one before, so that one wrong estimate does not fill a worker. */
 const MAX_GROWTH = 4;
 
-/** Decides how many jobs make a chunk, from running means of the time of a task's jobs and of a transaction. */
+/** Decides how much work a chunk holds and a commit waits for, from running means of the time of a task's jobs and of a transaction. */
 export class ChunkSizer {
 	readonly #tasks = new Map<string, {meanMs: number; size: number}>();
 	readonly #maxJobs: (task: string) => number;
@@ -169,25 +156,11 @@ export class ChunkSizer {
 		this.#maxJobs = maxJobs;
 	}
 
-	/** How much work a chunk should hold, by the time of a transaction on this disk. */
-	get workMs(): number {
-		return Math.min(MAX_WORK_MS, Math.max(MIN_WORK_MS, this.#commitMs * WORK_PER_COMMIT));
-	}
-
-	/** How long a commit can wait while a worker has `aheadMs` of work: even a slow commit then ends in time. */
-	commitDeadlineMs(aheadMs: number): number {
-		return Math.max(aheadMs / 2, aheadMs - SLOW_COMMIT_FACTOR * this.#commitMs);
-	}
-
 	observeCommit(commitMs: number): void {
 		this.#commitMs = toMean(this.#commitMs, commitMs);
 	}
 
-	observeGroups(task: string, groups: readonly EndedGroup[]): void {
-		const {jobs, totalMs} = workOf(groups);
-		if (jobs > 0) this.observe(task, jobs, totalMs);
-	}
-
+	/** Learns from jobs of the task that ran for so long in all. */
 	observe(task: string, jobs: number, totalMs: number): void {
 		const mean = totalMs / jobs;
 		const known = this.#tasks.get(task);
@@ -195,6 +168,21 @@ export class ChunkSizer {
 		const fitting = Math.min(this.#maxJobs(task), Math.round(this.workMs / Math.max(meanMs, 0.001)));
 		const size = Math.max(1, Math.min(fitting, (known?.size ?? 1) * MAX_GROWTH));
 		this.#tasks.set(task, {meanMs, size});
+	}
+
+	/** How much work a chunk should hold, by the time of a transaction on this disk. */
+	get workMs(): number {
+		return Math.min(MAX_WORK_MS, Math.max(MIN_WORK_MS, this.#commitMs * WORK_PER_COMMIT));
+	}
+
+	/**
+	 * How long after the last commit the next one should come. If every worker has its next chunk already, a commit would gain nothing and cost an
+	 * fsync. If a worker could take another chunk, the commit waits until shortly before the shortest chunk ends: even a slow one is then in time.
+	 */
+	lingerMs({idle, prefetch}: Capacity, shortestChunkMs: number): number {
+		if (idle > 0) return 0;
+		const deadlineMs = Math.max(shortestChunkMs / 2, shortestChunkMs - SLOW_COMMIT_FACTOR * this.#commitMs);
+		return prefetch > 0 ? Math.min(this.workMs, deadlineMs) : this.workMs;
 	}
 
 	size(task: string): number {
@@ -219,79 +207,4 @@ export class ChunkSizer {
 
 function toMean(mean: number, newest: number): number {
 	return mean * (1 - NEWEST_WEIGHT) + newest * NEWEST_WEIGHT;
-}
-
-/** How many of the jobs ran, and their run time in all. */
-function workOf(groups: readonly EndedGroup[]): {jobs: number; totalMs: number} {
-	let [jobs, totalMs] = [0, 0];
-	for (const group of groups) {
-		const durations = new PackedTimes(group.times).column('durationMs');
-		const sum = durations.sum();
-		if (Number.isNaN(sum)) {
-			durations.forEach((ms, count) => {
-				if (Number.isNaN(ms)) return;
-				jobs += count;
-				totalMs += ms * count;
-			});
-		} else {
-			jobs += sizeOf(group);
-			totalMs += sum;
-		}
-	}
-	return {jobs, totalMs};
-}
-
-/**
- * Updates of running jobs wait at most this long, so that several share a commit. Their worker has held them for up to 50 ms already. With
- * the commit itself, this keeps the whole delay below 100 ms: no more work than that is lost with a checkpoint.
- */
-const MAX_UPDATE_DELAY_MS = 20;
-
-/** Decides how long the next commit can wait for more to write. */
-export class CommitTiming {
-	readonly #pool: Pool | undefined;
-	readonly #sizer: ChunkSizer;
-	readonly #clock: Clock;
-	#committedAt = 0;
-	/** When waiting updates must be written, by the steady clock. */
-	#updatesDueAt = Infinity;
-	/** Expected run time of the shortest chunk in the last dispatch. */
-	#shortestChunkMs = 0;
-
-	constructor(pool: Pool | undefined, sizer: ChunkSizer, clock: Clock) {
-		this.#pool = pool;
-		this.#sizer = sizer;
-		this.#clock = clock;
-	}
-
-	/** To be called when a first update waits for the next commit. Calls `wake` when that commit is due. */
-	updateWaits(wake: () => void): void {
-		this.#updatesDueAt = this.#clock.steadyMs() + MAX_UPDATE_DELAY_MS;
-		this.#clock.after(MAX_UPDATE_DELAY_MS, wake);
-	}
-
-	updatesTaken(): void {
-		this.#updatesDueAt = Infinity;
-	}
-
-	committed(): void {
-		this.#committedAt = this.#clock.steadyMs();
-	}
-
-	dispatched(shortestChunkMs: number): void {
-		this.#shortestChunkMs = shortestChunkMs;
-	}
-
-	/**
-	 * How long the next commit can wait. If every worker has its next chunk already, a commit would gain nothing and cost an fsync. If a worker
-	 * could take another chunk, the commit waits until shortly before the worker ends the one it has. Updates make it wait less.
-	 */
-	lingerMs(): number {
-		if (!this.#pool) return 0;
-		const {idle, prefetch} = this.#pool.capacity();
-		if (idle > 0) return 0;
-		const {workMs} = this.#sizer;
-		const commitAt = this.#committedAt + (prefetch > 0 ? Math.min(workMs, this.#sizer.commitDeadlineMs(this.#shortestChunkMs)) : workMs);
-		return Math.min(commitAt, this.#updatesDueAt) - this.#clock.steadyMs();
-	}
 }

@@ -8,13 +8,12 @@ import {startThread, workerUrl} from '../support/node-args.ts';
 import {
 	type Call,
 	type CallBody,
-	type CallsMessage,
 	type DispatcherMessage,
 	type DispatcherStart,
 	type Notice,
+	payloadBuffers,
 	type RepliesMessage,
 	type Started,
-	transferListOf,
 	type Verbs,
 } from './messages.ts';
 
@@ -38,10 +37,10 @@ export type Watcher = (end: Notice | FaenaError) => void;
 export class DispatcherClient {
 	readonly tasks: readonly TaskInfo[];
 	readonly #transport: Transport;
+	readonly #events: EventSink;
 	readonly #pending = new Map<number, {resolve(value: unknown): void; reject(error: unknown): void}>();
 	readonly #watchers = new Map<JobId, Watcher[]>();
 	readonly #endListeners = new Set<(error: FaenaError) => void>();
-	readonly #events: EventSink;
 	#outbox: Call[] = [];
 	#lastCall = 0;
 	#holds = 0;
@@ -49,8 +48,8 @@ export class DispatcherClient {
 	#end: FaenaError | undefined;
 
 	constructor(transport: Transport, events: EventSink) {
-		this.#transport = transport;
 		this.tasks = transport.tasks;
+		this.#transport = transport;
 		this.#events = events;
 		transport.listen(
 			message => this.#receive(message),
@@ -74,7 +73,7 @@ export class DispatcherClient {
 			return;
 		}
 		if (this.#outbox.length === 0 && body.type !== 'subscribe') this.subscribe();
-		if (this.#outbox.length === 0) queueMicrotask(() => this.#flush());
+		if (this.#outbox.length === 0) queueMicrotask(() => this.#transport.send(this.#outbox.splice(0)));
 		const call = ++this.#lastCall;
 		this.#outbox.push({...body, call});
 		this.hold();
@@ -102,11 +101,10 @@ export class DispatcherClient {
 
 	unwatch(id: JobId, watcher: Watcher): void {
 		const watchers = this.#watchers.get(id);
-		const index = watchers?.indexOf(watcher) ?? -1;
-		if (!watchers || index < 0) return;
-		watchers.splice(index, 1);
-		this.release();
+		if (!watchers?.includes(watcher)) return;
+		watchers.splice(watchers.indexOf(watcher), 1);
 		if (watchers.length === 0) this.#watchers.delete(id);
+		this.release();
 		this.call({type: 'unwatch', ids: [id]}).catch(() => undefined);
 	}
 
@@ -137,12 +135,6 @@ export class DispatcherClient {
 		return this.#end !== undefined;
 	}
 
-	#flush(): void {
-		const calls = this.#outbox;
-		this.#outbox = [];
-		this.#transport.send(calls);
-	}
-
 	#receive(message: DispatcherMessage): void {
 		if (message.type === 'signalQuery') {
 			// The event loop handles a signal that has come by now before it runs this callback.
@@ -167,8 +159,7 @@ export class DispatcherClient {
 	}
 
 	#notify(notice: Notice): void {
-		const watchers = this.#watchers.get(notice.id);
-		if (!watchers) return;
+		const watchers = this.#watchers.get(notice.id) ?? [];
 		this.#watchers.delete(notice.id);
 		for (const watcher of watchers) {
 			this.release();
@@ -183,15 +174,12 @@ export class DispatcherClient {
 	}
 
 	#rejectAll(error: FaenaError): void {
-		const pending = [...this.#pending.values()];
-		const watchers = [...this.#watchers.values()].flat();
+		const calls = [...this.#pending.values()].map(({reject}) => reject);
+		const all = [...calls, ...[...this.#watchers.values()].flat(), ...this.#endListeners];
 		this.#pending.clear();
 		this.#watchers.clear();
-		for (const {reject} of pending) reject(error);
-		for (const watcher of watchers) watcher(error);
-		const listeners = [...this.#endListeners];
 		this.#endListeners.clear();
-		for (const listener of listeners) listener(error);
+		for (const end of all) end(error);
 		if (this.#holds > 0) this.#transport.unref();
 		this.#holds = 0;
 	}
@@ -210,72 +198,45 @@ export interface Transport {
 	end(): Promise<void>;
 }
 
-/** Connects to a dispatcher in its own thread: the caller's event loop never waits for the disk and never runs a task. */
-export class ThreadTransport implements Transport {
-	readonly tasks: readonly TaskInfo[];
-	readonly #worker: Worker;
-
-	private constructor(worker: Worker, tasks: readonly TaskInfo[]) {
-		this.#worker = worker;
-		this.tasks = tasks;
-	}
-
-	/**
-	 * Starts the thread and waits until its workers have loaded the tasks.
-	 * @param publish takes events that come meanwhile
-	 * @throws FaenaError if the queue or the tasks can't be opened
-	 */
-	static async open(start: DispatcherStart, publish: (event: JobEvent) => void): Promise<ThreadTransport> {
-		const worker = startThread(workerUrl('dispatcher'), {workerData: start, name: 'faena dispatcher'});
-		const started = await untilStarted(worker, publish);
-		if (started.type === 'refused') throw fromEnvelope(started.error);
-		return new ThreadTransport(worker, started.tasks);
-	}
-
-	listen(onMessage: (message: DispatcherMessage) => void, onEnd: (error: FaenaError) => void): void {
-		this.#worker.on('message', onMessage);
-		this.#worker.on('error', error => onEnd(new FaenaError('DispatcherFailed', `Faena's dispatcher thread failed: ${error.message}`, {cause: error})));
-		this.#worker.on('exit', code => onEnd(new FaenaError('DispatcherFailed', `Faena's dispatcher thread ended with exit code ${code}.`)));
-		// A listener attached to an unref'd thread refs it again, so this comes last.
-		this.#worker.unref();
-	}
-
-	send(calls: readonly Call[]): void {
-		const message: CallsMessage = {type: 'calls', calls};
-		this.#worker.postMessage(message, transferListOf(message));
-	}
-
-	ref(): void {
-		this.#worker.ref();
-	}
-
-	unref(): void {
-		this.#worker.unref();
-	}
-
-	async end(): Promise<void> {
-		await this.#worker.terminate();
-	}
+/**
+ * Starts a dispatcher in its own thread, and waits until its workers have loaded the tasks. The caller's event loop never waits for the disk
+ * and never runs a task.
+ * @param publish takes events that come meanwhile
+ * @throws FaenaError if the queue or the tasks can't be opened
+ */
+export async function openThread(start: DispatcherStart, publish: (event: JobEvent) => void): Promise<Transport> {
+	const worker = startThread(workerUrl('dispatcher'), {workerData: start, name: 'faena dispatcher'});
+	const started = await untilStarted(worker, publish);
+	if (started.type === 'refused') throw fromEnvelope(started.error);
+	return {
+		tasks: started.tasks,
+		listen(onMessage, onEnd) {
+			worker.on('message', onMessage);
+			worker.on('error', error => onEnd(failed(`failed: ${error.message}`, error)));
+			worker.on('exit', code => onEnd(failed(`ended with exit code ${code}.`)));
+			// A listener attached to an unref'd thread refs it again, so this comes last.
+			worker.unref();
+		},
+		send: calls => worker.postMessage(calls, payloadBuffers(calls)),
+		ref: () => worker.ref(),
+		unref: () => worker.unref(),
+		end: async () => void (await worker.terminate()),
+	};
 }
 
 function untilStarted(worker: Worker, publish: (event: JobEvent) => void): Promise<Started> {
 	return new Promise((resolve, reject) => {
-		const settle = (act: () => void) => {
-			worker.off('message', onMessage);
-			worker.off('error', onError);
-			worker.off('exit', onExit);
-			act();
-		};
-		const onMessage = (message: Started | RepliesMessage) => {
-			if (message.type === 'replies') message.events.forEach(publish);
-			else settle(() => resolve(message));
-		};
-		const onError = (error: Error) =>
-			settle(() => reject(new FaenaError('DispatcherFailed', `Faena's dispatcher thread can't be started. ${error.message}`, {cause: error})));
-		const onExit = (code: number) =>
-			settle(() => reject(new FaenaError('DispatcherFailed', `Faena's dispatcher thread ended with exit code ${code} while it started.`)));
-		worker.on('message', onMessage);
-		worker.on('error', onError);
-		worker.on('exit', onExit);
+		worker.on('message', (message: Started | RepliesMessage) => {
+			if (message.type === 'replies') return message.events.forEach(publish);
+			// At once: the next messages wait for the listeners of `listen`.
+			for (const event of ['message', 'error', 'exit']) worker.removeAllListeners(event);
+			resolve(message);
+		});
+		worker.on('error', error => reject(failed(`can't be started. ${error.message}`, error)));
+		worker.on('exit', code => reject(failed(`ended with exit code ${code} while it started.`)));
 	});
+}
+
+function failed(how: string, cause?: Error): FaenaError {
+	return new FaenaError('DispatcherFailed', `Faena's dispatcher thread ${how}`, cause && {cause});
 }

@@ -3,7 +3,8 @@ import {Statistics} from '../../lib/dispatcher/statistics.ts';
 import {type EndedGroup, toEndedGroup} from '../../lib/job/group.ts';
 import {packTimes} from '../../lib/job/packed-times.ts';
 import type {Settled} from '../../lib/store/store.ts';
-import {returnedGroup} from '../fixtures/groups.ts';
+import {POLICY} from '../fixtures/dispatcher.ts';
+import {claimedGroup, returnedGroup} from '../fixtures/groups.ts';
 import {near} from '../fixtures/near.ts';
 
 function completed(durationMs: number, waitMs?: number): EndedGroup {
@@ -108,8 +109,7 @@ test('an execution that returned and enqueued jobs is one that returned', t => {
 	statistics.ended('count', [returnedGroup([NaN, NaN], {endings: new Map([[0, {type: 'returned', enqueue: []}]])})]);
 	const {count} = statistics.report().tasks;
 	t.is(count?.completed, 2);
-	// A duration that is not known is the shortest.
-	t.is(count?.duration.max, 0.001);
+	t.is(count?.duration.max, 0);
 });
 
 for (const [what, createdAt, executions] of [
@@ -127,6 +127,26 @@ for (const [what, createdAt, executions] of [
 		near(t, p50, 10, 0.1);
 	});
 }
+
+test('the jobs that ran are those whose duration is known', t => {
+	const statistics = new Statistics(1);
+	const jobsOf = (...groups: EndedGroup[]) => statistics.ended('count', groups);
+	t.deepEqual(jobsOf(), {jobs: 0, totalMs: 0});
+	t.deepEqual(jobsOf(returnedGroup([NaN, NaN])), {jobs: 0, totalMs: 0});
+	t.deepEqual(jobsOf(returnedGroup([2, 2, NaN, 5]), returnedGroup([6, 7])), {jobs: 5, totalMs: 22});
+	const released = {type: 'released'} as const;
+	t.deepEqual(jobsOf(returnedGroup([9, NaN], {endings: new Map([0, 1].map(index => [index, released]))})), {jobs: 1, totalMs: 9});
+});
+
+test('a timeout that is a share of the median becomes milliseconds; another one stays', t => {
+	const statistics = new Statistics(1);
+	statistics.ended('count', [returnedGroup(Array(20).fill(1000))]);
+	const [share, plain] = [claimedGroup(1, {policy: {...POLICY, timeoutPercent: 300}}), claimedGroup(1, {policy: {...POLICY, timeoutMs: 5}})];
+	const {policy} = statistics.withTimeout(share);
+	near(t, policy.timeoutMs ?? 0, 3000, 30);
+	t.is(policy.timeoutPercent, 300);
+	t.is(statistics.withTimeout(plain), plain);
+});
 
 test('a second execution waited for another reason', t => {
 	const statistics = new Statistics(1);
