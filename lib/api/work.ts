@@ -1,7 +1,6 @@
 import {setTimeout as sleep} from 'node:timers/promises';
 import {nanoid} from 'nanoid';
-import {Commits, enqueuesJobs, NO_WRITES, type Writes} from '../dispatcher/commits.ts';
-import {isRefusal, RetryState} from '../dispatcher/retries.ts';
+import {Commits, enqueuesJobs, isRefusal, NO_WRITES, RetryState, type Writes} from '../dispatcher/commits.ts';
 import {abortSignal, argument, bad, type Checks, checked, duration, expected, object} from '../job/checks.ts';
 import type {Claim, JobUpdate, OwnerId} from '../job/claim.ts';
 import {type ClaimedGroup, claimAt, type EndedGroup, idAt, toReleased} from '../job/group.ts';

@@ -22,7 +22,7 @@ export class Calls {
 	readonly #flow: JobFlow;
 	readonly #batches: HeldBatches;
 	readonly #queue: JobQueue;
-	/** Calls that wait, in order. A move waits again after each page. */
+	/** Calls that wait, in order. A move that has begun waits again after each page. */
 	#waiting: (OtherCall | Move)[] = [];
 	/** Calls that wait until no job of the engine's tasks, here or in another process, can run by itself. */
 	#idle: (Call & {readonly type: 'idle'})[] = [];
@@ -35,7 +35,7 @@ export class Calls {
 	}
 
 	add(call: OtherCall): void {
-		this.#waiting.push(isMove(call) ? toMove(this.#host.store, call) : call);
+		this.#waiting.push(call);
 	}
 
 	get hasWaiting(): boolean {
@@ -61,7 +61,7 @@ export class Calls {
 		try {
 			switch (call.type) {
 				case 'verb':
-					return await this.#performVerb(call);
+					return await (isMove(call) ? this.#movePage(toMove(this.#host.store, call)) : this.#performVerb(call));
 				case 'move':
 					return await this.#movePage(call);
 				case 'idle':
@@ -88,10 +88,12 @@ export class Calls {
 
 	async #performVerb({call, verb, args}: VerbCall): Promise<void> {
 		const {clients, lookUp} = this.#host;
-		if (verb === 'openBatch') return void this.#answerLater(call, this.#batches.open(...(args as Parameters<Verbs['openBatch']>)));
+		if (verb === 'openBatch') return void this.#answerLater(call, () => this.#batches.open(...(args as Parameters<Verbs['openBatch']>)));
 		const result = await this.#ask(verb, args);
 		failpoint('verb:committed');
-		if (verb === 'pause') return void this.#answerLater(call, this.#releaseAll(args[0] as readonly string[]));
+		// Answered once no job of the tasks can start any more.
+		if (verb === 'pause')
+			return void this.#answerLater(call, async () => void (await Promise.all((args[0] as string[]).map(task => this.#flow.release(task)))));
 		if (verb === 'resume') this.#flow.jobsMayBeReady();
 		// Callers may watch jobs that were deleted.
 		if (verb === 'deleteBatch') clients.watches.allMayHaveEnded();
@@ -105,16 +107,11 @@ export class Calls {
 		return (this.#queue[verb] as (...args: readonly unknown[]) => unknown).apply(this.#queue, all as unknown[]);
 	}
 
-	/** Resolves once no job of the tasks can start any more. */
-	async #releaseAll(tasks: readonly string[]): Promise<void> {
-		await Promise.all(tasks.map(task => this.#flow.release(task)));
-	}
-
-	/** Answers a call beside the loop, which does not wait: the result may take a while. */
-	async #answerLater(call: number, result: Promise<unknown>): Promise<void> {
+	/** Answers a call beside the loop, which does not wait: the work may take a while. */
+	async #answerLater(call: number, work: () => Promise<unknown>): Promise<void> {
 		const {clients, wake} = this.#host;
 		try {
-			clients.reply(call, await result);
+			clients.reply(call, await work());
 		} catch (error) {
 			clients.refuse(call, error);
 		}
@@ -132,7 +129,12 @@ export class Calls {
 		await this.#moved(move, page);
 		if (!page.isLast) this.#waiting.push(move);
 		else if (asked.length === 0) this.#host.clients.reply(call, resultOf(move));
-		else void this.#answerLater(call, this.#confirmStops(move));
+		else
+			void this.#answerLater(call, async () => {
+				// No job that was told to stop can start after the answer.
+				await this.#flow.pool?.confirmStops();
+				return resultOf(move);
+			});
 	}
 
 	async #moved({verb, stop}: Move, {ids, asked}: MovedPage): Promise<void> {
@@ -144,12 +146,6 @@ export class Calls {
 		if (verb === 'cancel') clients.cancelled(ids);
 		clients.watches.mayHaveEnded(ids);
 		await lookUp();
-	}
-
-	/** The result of the move, once no job that was told to stop can start any more. */
-	async #confirmStops(move: Move): Promise<unknown> {
-		await this.#flow.pool?.confirmStops();
-		return resultOf(move);
 	}
 
 	/** Refuses the moves under way, because the engine is closed. */

@@ -1,9 +1,10 @@
-import type {JobUpdate, Settlement} from '../job/claim.ts';
+import type {Ending, JobUpdate, Settlement} from '../job/claim.ts';
 import type {EventName, JobEvent} from '../job/events.ts';
 import {toEnvelope, toFailure} from '../job/failure.ts';
-import {type EndedGroup, type EnqueuedGroup, listIds, settlementsOf, sizeOf} from '../job/group.ts';
+import {type EndedGroup, type EnqueuedGroup, listIds, pickEnded, settlementsOf, sizeOf} from '../job/group.ts';
 import {isTerminal, type JobId, type JobStatus} from '../job/job.ts';
 import type {Settled, SettledGroup, Store} from '../store/store.ts';
+import {type Clock, sleep} from '../support/clock.ts';
 import type {FaenaError} from '../support/errors.ts';
 import {failpoint} from '../support/failpoint.ts';
 import type {DispatcherMessage, Notice, Reply} from '../transport/messages.ts';
@@ -198,4 +199,81 @@ export class Watches {
 			after = next;
 		}
 	}
+}
+
+/** How long the caller has to answer. It may be busy computing. */
+const MAX_ANSWER_MS = 1000;
+
+/**
+ * Holds executions that threw until the caller has answered whether a signal has come; if one has, they are not charged. The terminal sends
+ * Ctrl-C to all processes, also to the commands that tasks run, and then these tasks throw. The caller, which closes its engine on signals,
+ * may report the signal only after that.
+ */
+export class SignalGate {
+	readonly #clock: Clock;
+	readonly #ask: (() => void) | undefined;
+	/** The open questions, in order: each is called when it is answered. */
+	readonly #questions: (() => void)[] = [];
+	#hasCome = false;
+	#held = 0;
+
+	/** @param ask absent if the caller does not close its engine on signals */
+	constructor(clock: Clock, ask?: () => void) {
+		this.#clock = clock;
+		this.#ask = ask;
+	}
+
+	/** True while executions wait for an answer. */
+	get isHolding(): boolean {
+		return this.#held > 0;
+	}
+
+	/** The caller has answered a question. */
+	answered(): void {
+		this.#questions.shift()?.();
+	}
+
+	/** A signal closes the engine. */
+	signalCame(): void {
+		this.#hasCome = true;
+	}
+
+	/** Passes executions on: those that threw after the caller has answered, the others at once. */
+	pass(groups: readonly EndedGroup[], next: (groups: readonly EndedGroup[]) => void): void {
+		if (!this.#ask || !groups.some(hasThrown)) {
+			next(groups);
+			return;
+		}
+		next(groups.flatMap(group => pick(group, ending => ending?.type !== 'threw')));
+		const thrown = groups.flatMap(group => pick(group, ending => ending?.type === 'threw'));
+		void this.#hold(this.#ask, () => next(thrown));
+	}
+
+	async #hold(ask: () => void, pass: () => void): Promise<void> {
+		this.#held++;
+		ask();
+		await Promise.race([new Promise<void>(resolve => void this.#questions.push(resolve)), sleep(this.#clock, MAX_ANSWER_MS)]);
+		this.#held--;
+		pass();
+	}
+
+	/** If a signal has come, executions that threw count as released. */
+	uncharge(groups: readonly EndedGroup[]): readonly EndedGroup[] {
+		return this.#hasCome ? groups.map(group => (hasThrown(group) ? {...group, endings: new Map([...(group.endings ?? [])].map(released))} : group)) : groups;
+	}
+}
+
+function hasThrown({endings}: EndedGroup): boolean {
+	for (const ending of endings?.values() ?? []) if (ending.type === 'threw') return true;
+	return false;
+}
+
+/** A group of the executions with such endings, if there are some. */
+function pick(group: EndedGroup, matches: (ending: Ending | undefined) => boolean): EndedGroup[] {
+	const indexes = Array.from({length: sizeOf(group)}, (_, index) => index).filter(index => matches(group.endings?.get(index)));
+	return indexes.length > 0 ? [pickEnded(group, indexes)] : [];
+}
+
+function released([index, ending]: readonly [number, Ending]): readonly [number, Ending] {
+	return [index, ending.type === 'threw' ? {type: 'released'} : ending];
 }

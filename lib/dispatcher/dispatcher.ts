@@ -1,5 +1,5 @@
 import type {OwnerId} from '../job/claim.ts';
-import type {EventName} from '../job/events.ts';
+import type {EventName, JobEvent} from '../job/events.ts';
 import {toEnvelope, toFailure} from '../job/failure.ts';
 import type {TaskInfo} from '../job/task.ts';
 import type {Pool, PoolListener} from '../pool/pool.ts';
@@ -11,10 +11,10 @@ import {WakeUp} from '../support/wake-up.ts';
 import type {Call, DispatcherMessage} from '../transport/messages.ts';
 import {Calls} from './calls.ts';
 import {Clients} from './clients.ts';
+import {makeRetries} from './commits.ts';
 import {HeldBatches} from './held-batches.ts';
 import {type Host, JobFlow} from './job-flow.ts';
 import {Maintenance, StoreNews} from './maintenance.ts';
-import {makeRetries} from './retries.ts';
 
 export interface DispatcherOptions {
 	readonly owner: OwnerId;
@@ -56,17 +56,22 @@ export class Dispatcher {
 	#deadline = Infinity;
 	#closeCalls: number[] = [];
 
+	readonly #chores: Readonly<Record<(typeof CHORES)[number], {isDue(): boolean; work(): Promise<unknown>}>> = {
+		maintenance: {isDue: () => this.#maintenance.isDue, work: () => this.#maintenance.tick()},
+		lookUps: {isDue: () => this.#host.clients.watches.hasLookUps, work: () => this.#lookUp()},
+		// While the dispatcher closes, this is not needed: the end of the owner frees its batches.
+		batches: {isDue: () => this.#phase === 'running' && this.#batches.hasPending, work: () => this.#batches.leavePending()},
+		idle: {isDue: () => this.#calls.hasIdle && !this.#flow.hasJobs && !this.#flow.hasEnqueues, work: () => this.#calls.answerIdle()},
+	};
+
 	constructor(
 		store: Store,
 		makePool: ((listener: PoolListener) => Pool) | undefined,
 		{owner, leaseMs, clock = systemClock, events, closeOnSignals = false, output}: DispatcherOptions,
 	) {
 		const clients = new Clients(store, output, events);
-		const retries = makeRetries(
-			clock,
-			() => this.#deadline,
-			event => clients.publish(event),
-		);
+		const report = (event: JobEvent) => clients.publish(event);
+		const retries = makeRetries(clock, () => this.#deadline, report);
 		this.#wakeUp = new WakeUp(clock);
 		this.#host = {
 			...{store, owner, clock, clients, retries},
@@ -114,8 +119,6 @@ export class Dispatcher {
 		this.#wakeUp.set();
 	}
 
-	// ——— the loop ———
-
 	async #run(): Promise<void> {
 		const {clock, clients, retries} = this.#host;
 		while (this.#phase !== 'closed') {
@@ -161,14 +164,6 @@ export class Dispatcher {
 		return isUrgent ? 0 : this.#flow.lingerMs();
 	}
 
-	readonly #chores: Readonly<Record<(typeof CHORES)[number], {isDue(): boolean; work(): Promise<unknown>}>> = {
-		maintenance: {isDue: () => this.#maintenance.isDue, work: () => this.#maintenance.tick()},
-		lookUps: {isDue: () => this.#host.clients.watches.hasLookUps, work: () => this.#lookUp()},
-		// While the dispatcher closes, this is not needed: the end of the owner frees its batches.
-		batches: {isDue: () => this.#phase === 'running' && this.#batches.hasPending, work: () => this.#batches.leavePending()},
-		idle: {isDue: () => this.#calls.hasIdle && !this.#flow.hasJobs && !this.#flow.hasEnqueues, work: () => this.#calls.answerIdle()},
-	};
-
 	async #do(chore: (typeof CHORES)[number]): Promise<void> {
 		const {isDue, work} = this.#chores[chore];
 		const retry = this.#host.retries[chore];
@@ -192,8 +187,6 @@ export class Dispatcher {
 		await this.#host.clock.nextTurn();
 		await this.#do('maintenance');
 	}
-
-	// ——— closing ———
 
 	#beginClose({call, drainMs, isSignalled = false}: Call & {type: 'close'}): void {
 		this.#closeCalls.push(call);

@@ -1,17 +1,16 @@
-import type {Ending, JobUpdate, OwnerId} from '../job/claim.ts';
+import type {JobUpdate, OwnerId} from '../job/claim.ts';
 import type {SlowStart, WorkerLoss} from '../job/events.ts';
 import type {FailureRecord} from '../job/failure.ts';
-import {type ClaimedGroup, type EndedGroup, idAt, indexOf, MAX_GROUP_JOBS, pickEnded, sizeOf, toReleased} from '../job/group.ts';
+import {type ClaimedGroup, type EndedGroup, idAt, indexOf, MAX_GROUP_JOBS, sizeOf, toReleased} from '../job/group.ts';
 import type {JobId} from '../job/job.ts';
 import {laneOf, type Pool, type PoolListener} from '../pool/pool.ts';
 import type {ClaimRequest, Committed, SettledGroup, Store} from '../store/store.ts';
-import {type Clock, sleep} from '../support/clock.ts';
+import type {Clock} from '../support/clock.ts';
 import {FaenaError} from '../support/errors.ts';
 import {failpoint} from '../support/failpoint.ts';
-import type {Clients} from './clients.ts';
-import {Commits, enqueuesJobs, type NumberedCall, type Writes} from './commits.ts';
+import {type Clients, SignalGate} from './clients.ts';
+import {Commits, enqueuesJobs, isRefusal, type NumberedCall, type Retries, type Writes} from './commits.ts';
 import {Demand, NO_CAPACITY} from './demand.ts';
-import {isRefusal, type Retries} from './retries.ts';
 import {Statistics} from './statistics.ts';
 
 /** A transaction that enqueues this many jobs takes in no further call. One more than a group, so that two full groups share it. */
@@ -81,8 +80,6 @@ export class JobFlow implements PoolListener {
 		});
 	}
 
-	// ——— called by the pool ———
-
 	ended(task: string, groups: readonly EndedGroup[]): void {
 		this.signals.pass(groups, passed => {
 			this.#outbox.push(...passed);
@@ -120,8 +117,6 @@ export class JobFlow implements PoolListener {
 	memoryShort(id: JobId): void {
 		this.#host.clients.publish({type: 'memoryShort', id});
 	}
-
-	// ——— called by the loop ———
 
 	enqueue(call: NumberedCall): void {
 		this.#enqueues.push(call);
@@ -266,21 +261,17 @@ export class JobFlow implements PoolListener {
 		const {refusals, stopped} = await this.#commits.inParts(isRefused ? writes : {...writes, enqueues: []}, (result, part) =>
 			this.#apply(result, part, undefined),
 		);
-		if (stopped) this.#putBack(stopped.left, stopped.error);
+		if (stopped) {
+			this.#outbox = [...stopped.left.settle, ...this.#outbox];
+			this.#updates = [...stopped.left.updates, ...this.#updates];
+			for (const {call} of stopped.left.enqueues) clients.refuse(call, stopped.error);
+		}
 		// Without `isRefused`, the enqueue calls were the cause, and were refused.
 		else if (isRefused || writes.enqueues.length > 0) retries.commit.clear();
 		if (stopped || !isRefused) return void retries.commit.add(isRefused ? stopped?.error : error);
 		if (request && refusals === 0) this.#commits.claimRefused(request, error);
 		wake();
 	}
-
-	#putBack({updates, settle, enqueues}: Writes, error: unknown): void {
-		this.#outbox = [...settle, ...this.#outbox];
-		this.#updates = [...updates, ...this.#updates];
-		for (const {call} of enqueues) this.#host.clients.refuse(call, error);
-	}
-
-	// ——— starting and stopping jobs ———
 
 	#dispatch(groups: readonly ClaimedGroup[], backlog: number): void {
 		const chunks = this.demand.toChunks(groups, backlog);
@@ -326,81 +317,4 @@ function bringsJobs({settle, enqueues}: Writes): boolean {
 
 function passedOver(id: JobId): FaenaError {
 	return new FaenaError('BadRow', `Job ${id} was ready and running at once, which Faena never writes. It stays as it was running, and is not started again.`);
-}
-
-/** How long the caller has to answer. It may be busy computing. */
-const MAX_ANSWER_MS = 1000;
-
-/**
- * Holds executions that threw until the caller has answered whether a signal has come; if one has, they are not charged. The terminal sends
- * Ctrl-C to all processes, also to the commands that tasks run, and then these tasks throw. The caller, which closes its engine on signals,
- * may report the signal only after that.
- */
-export class SignalGate {
-	readonly #clock: Clock;
-	readonly #ask: (() => void) | undefined;
-	/** The open questions, in order: each is called when it is answered. */
-	readonly #questions: (() => void)[] = [];
-	#hasCome = false;
-	#held = 0;
-
-	/** @param ask absent if the caller does not close its engine on signals */
-	constructor(clock: Clock, ask?: () => void) {
-		this.#clock = clock;
-		this.#ask = ask;
-	}
-
-	/** True while executions wait for an answer. */
-	get isHolding(): boolean {
-		return this.#held > 0;
-	}
-
-	/** The caller has answered a question. */
-	answered(): void {
-		this.#questions.shift()?.();
-	}
-
-	/** A signal closes the engine. */
-	signalCame(): void {
-		this.#hasCome = true;
-	}
-
-	/** Passes executions on: those that threw after the caller has answered, the others at once. */
-	pass(groups: readonly EndedGroup[], next: (groups: readonly EndedGroup[]) => void): void {
-		if (!this.#ask || !groups.some(hasThrown)) {
-			next(groups);
-			return;
-		}
-		next(groups.flatMap(group => pick(group, ending => ending?.type !== 'threw')));
-		const thrown = groups.flatMap(group => pick(group, ending => ending?.type === 'threw'));
-		void this.#hold(this.#ask, () => next(thrown));
-	}
-
-	async #hold(ask: () => void, pass: () => void): Promise<void> {
-		this.#held++;
-		ask();
-		await Promise.race([new Promise<void>(resolve => void this.#questions.push(resolve)), sleep(this.#clock, MAX_ANSWER_MS)]);
-		this.#held--;
-		pass();
-	}
-
-	/** If a signal has come, executions that threw count as released. */
-	uncharge(groups: readonly EndedGroup[]): readonly EndedGroup[] {
-		return this.#hasCome ? groups.map(group => (hasThrown(group) ? {...group, endings: new Map([...(group.endings ?? [])].map(released))} : group)) : groups;
-	}
-}
-
-function hasThrown({endings}: EndedGroup): boolean {
-	for (const ending of endings?.values() ?? []) if (ending.type === 'threw') return true;
-	return false;
-}
-
-/** A group of the executions with such endings, if there are some. */
-function pick(group: EndedGroup, matches: (ending: Ending | undefined) => boolean): EndedGroup[] {
-	const indexes = Array.from({length: sizeOf(group)}, (_, index) => index).filter(index => matches(group.endings?.get(index)));
-	return indexes.length > 0 ? [pickEnded(group, indexes)] : [];
-}
-
-function released([index, ending]: readonly [number, Ending]): readonly [number, Ending] {
-	return [index, ending.type === 'threw' ? {type: 'released'} : ending];
 }

@@ -1,7 +1,7 @@
 import type {Health} from '../job/events.ts';
 import type {News, Released} from '../store/store.ts';
+import {isRefusal} from './commits.ts';
 import type {Host, JobFlow} from './job-flow.ts';
-import {isRefusal} from './retries.ts';
 
 /** How often the dispatcher looks for dead owners. */
 const RECLAIM_EVERY_MS = 1000;

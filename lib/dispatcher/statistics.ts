@@ -11,20 +11,13 @@ const RATE_SECONDS = 10;
 const MIN_SAMPLES = 10;
 const MIN_TIMEOUT_MS = 100;
 
-interface TaskRecord {
-	completed: number;
-	cpuMs: number;
-	readonly durations: RecordableHistogram;
-	readonly waits: RecordableHistogram;
-}
-
 /** Counts what a dispatcher does. Durations go to Node's HDR histograms, in microseconds. */
 export class Statistics {
 	readonly #slots: number;
 	readonly #steadyMs: () => number;
 	readonly #startedAt: number;
 	readonly #executions = {completed: 0, failed: 0, dead: 0, cancelled: 0, released: 0, lost: 0};
-	readonly #tasks = new Map<string, TaskRecord>();
+	readonly #tasks = new Map<string, {completed: number; cpuMs: number; durations: RecordableHistogram; waits: RecordableHistogram}>();
 	readonly #commits = createHistogram();
 	/** Numbers of completed jobs by second: a ring buffer. */
 	readonly #recent = new Array<{second: number; jobs: number}>(RATE_SECONDS + 1).fill({second: -1, jobs: 0});
@@ -45,7 +38,8 @@ export class Statistics {
 	 * @returns how many of them ran, and their run time in all
 	 */
 	ended(task: string, groups: readonly EndedGroup[]): {readonly jobs: number; readonly totalMs: number} {
-		const record = this.#recordOf(task);
+		const record = this.#tasks.get(task) ?? {completed: 0, cpuMs: 0, durations: createHistogram(), waits: createHistogram()};
+		this.#tasks.set(task, record);
 		let [jobs, totalMs] = [0, 0];
 		for (const group of groups) {
 			const times = new PackedTimes(group.times);
@@ -98,18 +92,14 @@ export class Statistics {
 		this.#chunkedJobs += jobs;
 	}
 
-	/** When a chunk starts, a timeout in percent of the median becomes one in milliseconds. */
+	/** Gives a chunk with a timeout in percent of its task's median one in milliseconds; `null` until enough of its executions have completed. */
 	withTimeout(chunk: ClaimedGroup): ClaimedGroup {
 		const {timeoutPercent} = chunk.policy;
 		if (timeoutPercent === undefined) return chunk;
-		return {...chunk, policy: {...chunk.policy, timeoutMs: this.timeoutMs(chunk.task, timeoutPercent)}};
-	}
-
-	/** The timeout in percent of the task's median, in milliseconds; `null` until enough of its executions have completed. */
-	timeoutMs(task: string, percent: number): number | null {
-		const durations = this.#tasks.get(task)?.durations;
-		if (!durations || durations.count < MIN_SAMPLES) return null;
-		return Math.max(MIN_TIMEOUT_MS, (toMs(durations.percentile(50)) * percent) / 100);
+		const {durations} = this.#tasks.get(chunk.task) ?? {};
+		const medianMs = durations && durations.count >= MIN_SAMPLES ? toMs(durations.percentile(50)) : undefined;
+		const timeoutMs = medianMs === undefined ? null : Math.max(MIN_TIMEOUT_MS, (medianMs * timeoutPercent) / 100);
+		return {...chunk, policy: {...chunk.policy, timeoutMs}};
 	}
 
 	report(): EngineStats {
@@ -130,14 +120,6 @@ export class Statistics {
 				]),
 			),
 		};
-	}
-
-	#recordOf(task: string): TaskRecord {
-		const known = this.#tasks.get(task);
-		if (known) return known;
-		const record = {completed: 0, cpuMs: 0, durations: createHistogram(), waits: createHistogram()};
-		this.#tasks.set(task, record);
-		return record;
 	}
 
 	#countRecent(jobs: number): void {

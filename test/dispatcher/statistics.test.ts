@@ -12,6 +12,11 @@ function completed(durationMs: number, waitMs?: number): EndedGroup {
 	return toEndedGroup([{id: 1, lease: 1, execution: waitMs === undefined ? 2 : 1, outcome}], 0);
 }
 
+/** Of a chunk of the task whose timeout is so many percent of the median. */
+function timeoutOf(statistics: Statistics, task: string, timeoutPercent: number): number | null {
+	return statistics.withTimeout(claimedGroup(1, {task, policy: {...POLICY, timeoutPercent}})).policy.timeoutMs;
+}
+
 test('quantiles, waits and processor time are kept by task', t => {
 	const statistics = new Statistics(2);
 	statistics.ended('hash', [completed(1, 5), completed(2), completed(3), completed(100)]);
@@ -32,19 +37,19 @@ test('a wait of ages, by what a damaged row says of when it began, is counted as
 
 test('a timeout as a share of the median needs ten completed executions, and is at least 100 ms', t => {
 	const statistics = new Statistics(2);
-	t.is(statistics.timeoutMs('hash', 300), null);
+	t.is(timeoutOf(statistics, 'hash', 300), null);
 	statistics.ended(
 		'hash',
 		Array.from({length: 9}, () => completed(1000)),
 	);
-	t.is(statistics.timeoutMs('hash', 300), null);
+	t.is(timeoutOf(statistics, 'hash', 300), null);
 	statistics.ended('hash', [completed(1000)]);
-	t.true(Math.abs((statistics.timeoutMs('hash', 300) ?? 0) - 3000) < 30);
+	t.true(Math.abs((timeoutOf(statistics, 'hash', 300) ?? 0) - 3000) < 30);
 	statistics.ended(
 		'short',
 		Array.from({length: 10}, () => completed(1)),
 	);
-	t.is(statistics.timeoutMs('short', 300), 100);
+	t.is(timeoutOf(statistics, 'short', 300), 100);
 });
 
 test('executions are counted by what the queue made of them', t => {
@@ -71,7 +76,7 @@ test('what has not happened is reported as zero', t => {
 		tasks: {},
 	});
 	t.is(new Statistics(0, () => now).report().busyRatio, 0);
-	t.is(statistics.timeoutMs('count', 100), null);
+	t.is(timeoutOf(statistics, 'count', 100), null);
 });
 
 test('the slots are busy for the share of their time in which jobs ran, however these ended', t => {
@@ -166,7 +171,7 @@ test('durations of jobs in a row that are equal count once each', t => {
 	near(t, duration?.max ?? 0, 2000, 2);
 	const halves = [1000, 2000].flatMap(ms => Array<number>(50).fill(ms));
 	statistics.ended('halves', [returnedGroup(halves)]);
-	near(t, statistics.timeoutMs('halves', 100) ?? 0, 1000, 2);
+	near(t, timeoutOf(statistics, 'halves', 100) ?? 0, 1000, 2);
 });
 
 test('commits are counted by whether they succeeded, with how long these took', t => {

@@ -190,7 +190,7 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
 	},
 	'outcomes whose transaction failed are forgotten': {
 		file: 'lib/dispatcher/job-flow.ts',
-		find: 'this.#outbox = [...settle, ...this.#outbox];',
+		find: 'this.#outbox = [...stopped.left.settle, ...this.#outbox];',
 		put: '',
 		killer: ['test/dispatcher/dispatcher.test.ts', 'a transaction that fails for a while is told of each time, and what ended is written once it succeeds'],
 	},
@@ -630,13 +630,13 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
 		killer: ['test/pool/thread-stack.test.ts', 'no thread ends while another is looked at, and none is looked at while another ends'],
 	},
 	'a close waits as long as the disk is full': {
-		file: 'lib/dispatcher/retries.ts',
+		file: 'lib/dispatcher/commits.ts',
 		find: 'this.#clock.steadyMs() > this.#deadline() + MAX_OVERTIME_MS',
 		put: 'false',
 		killer: ['test/dispatcher/dispatcher.test.ts', 'a close keeps its time though the disk is full: what ended could not be written, and is told'],
 	},
 	'the failures of one activity delay all others': {
-		file: 'lib/dispatcher/retries.ts',
+		file: 'lib/dispatcher/commits.ts',
 		find: 'const make = () => new RetryState(...options);',
 		put: 'const state = new RetryState(...options);\n\tconst make = () => state;',
 		killer: ['test/dispatcher/retries.test.ts', 'each activity has its own failures'],
