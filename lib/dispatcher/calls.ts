@@ -91,13 +91,17 @@ export class Calls {
 		if (verb === 'openBatch') return void this.#answerLater(call, () => this.#batches.open(...(args as Parameters<Verbs['openBatch']>)));
 		const result = await this.#ask(verb, args);
 		failpoint('verb:committed');
-		// Answered once no job of the tasks can start any more.
-		if (verb === 'pause')
-			return void this.#answerLater(call, async () => void (await Promise.all((args[0] as string[]).map(task => this.#flow.release(task)))));
 		if (verb === 'resume') this.#flow.jobsMayBeReady();
-		// Callers may watch jobs that were deleted.
-		if (verb === 'deleteBatch') clients.watches.allMayHaveEnded();
-		if (verb === 'deleteBatch') await lookUp();
+		if (verb === 'pause') {
+			// Answered once no job of the tasks can start any more.
+			const releases = (args[0] as readonly string[]).map(task => this.#flow.release(task));
+			return void this.#answerLater(call, async () => void (await Promise.all(releases)));
+		}
+		if (verb === 'deleteBatch') {
+			// Callers may watch jobs that were deleted.
+			clients.watches.allMayHaveEnded();
+			await lookUp();
+		}
 		clients.reply(call, result);
 	}
 

@@ -1,6 +1,5 @@
 import type {JobUpdate, OwnerId} from '../job/claim.ts';
 import type {SlowStart, WorkerLoss} from '../job/events.ts';
-import type {FailureRecord} from '../job/failure.ts';
 import {type ClaimedGroup, type EndedGroup, idAt, indexOf, MAX_GROUP_JOBS, sizeOf, toReleased} from '../job/group.ts';
 import type {JobId} from '../job/job.ts';
 import {laneOf, type Pool, type PoolListener} from '../pool/pool.ts';
@@ -234,16 +233,13 @@ export class JobFlow implements PoolListener {
 	}
 
 	/** Adds the stored errors of jobs that killed their workers too often, if they can be read. */
-	async #withPoison({ids, endings}: EndedGroup, result: SettledGroup): Promise<SettledGroup> {
-		const lost = [...result.others].filter(([index, status]) => status === 'dead' && endings?.get(index)?.type === 'lostWorker');
+	async #withPoison(group: EndedGroup, result: SettledGroup): Promise<SettledGroup> {
+		const lost = [...result.others].filter(([index, status]) => status === 'dead' && group.endings?.get(index)?.type === 'lostWorker');
 		if (lost.length === 0) return result;
-		const refusals = new Map<number, FailureRecord>(result.refusals);
+		const refusals = new Map(result.refusals);
 		await this.#host.retries.lookUps.attempt(async () => {
-			const {outcomes} = await this.#host.store.outcomes(lost.map(([index]) => idAt(ids, index)));
-			for (const [index] of lost) {
-				const error = outcomes.find(({id}) => id === idAt(ids, index))?.error;
-				if (error) refusals.set(index, error);
-			}
+			const {outcomes} = await this.#host.store.outcomes(lost.map(([index]) => idAt(group.ids, index)));
+			for (const {id, error} of outcomes) if (error) refusals.set(indexOf(group, id), error);
 		});
 		return {...result, refusals};
 	}

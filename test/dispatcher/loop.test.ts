@@ -288,6 +288,33 @@ test('an idle look that fails is made again after a while', async t => {
 	t.deepEqual((await heard()).replies, [{call: 1, value: undefined}]);
 });
 
+test('an idle look that failed is not made, and does not keep the loop awake, while jobs run', async t => {
+	let looks = 0;
+	const {call, clock, pool, turn} = await setUp({
+		verbs: () => ({
+			async counts() {
+				looks++;
+				return fail('DatabaseBusy');
+			},
+		}),
+	});
+	await call({call: 1, type: 'idle', waiting: true});
+	await call(enqueueCall(2));
+	pool.size = 1;
+	await clock.advance(1000);
+	await turn();
+	const {nextTurn} = clock;
+	let rounds = 0;
+	Object.assign(clock, {
+		nextTurn: () => {
+			rounds++;
+			return nextTurn();
+		},
+	});
+	for (let each = 0; each < 20; each++) await nextTurn();
+	t.deepEqual([looks, rounds], [1, 0]);
+});
+
 test('watched jobs that another process may have ended are looked up 200 at a time, 20 ms apart', async t => {
 	let tell: (news: News) => unknown = () => undefined;
 	let looks = 0;
