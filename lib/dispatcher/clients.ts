@@ -4,7 +4,7 @@ import {toEnvelope, toFailure} from '../job/failure.ts';
 import {type EndedGroup, type EnqueuedGroup, listIds, pickEnded, settlementsOf, sizeOf} from '../job/group.ts';
 import {isTerminal, type JobId, type JobStatus} from '../job/job.ts';
 import type {Settled, SettledGroup, Store} from '../store/store.ts';
-import {type Clock, sleep} from '../support/clock.ts';
+import type {Clock} from '../support/clock.ts';
 import type {FaenaError} from '../support/errors.ts';
 import {failpoint} from '../support/failpoint.ts';
 import type {DispatcherMessage, Notice, Reply} from '../transport/messages.ts';
@@ -212,10 +212,11 @@ const MAX_ANSWER_MS = 1000;
 export class SignalGate {
 	readonly #clock: Clock;
 	readonly #ask: (() => void) | undefined;
-	/** The open questions, in order: each is called when it is answered. */
+	/** What to call with each answer, in the order of the questions. */
 	readonly #questions: (() => void)[] = [];
+	/** Those of them that still hold executions. */
+	readonly #held = new Set<() => void>();
 	#hasCome = false;
-	#held = 0;
 
 	/** @param ask absent if the caller does not close its engine on signals */
 	constructor(clock: Clock, ask?: () => void) {
@@ -225,7 +226,7 @@ export class SignalGate {
 
 	/** True while executions wait for an answer. */
 	get isHolding(): boolean {
-		return this.#held > 0;
+		return this.#held.size > 0;
 	}
 
 	/** The caller has answered a question. */
@@ -246,15 +247,13 @@ export class SignalGate {
 		}
 		next(groups.flatMap(group => pick(group, ending => ending?.type !== 'threw')));
 		const thrown = groups.flatMap(group => pick(group, ending => ending?.type === 'threw'));
-		void this.#hold(this.#ask, () => next(thrown));
-	}
-
-	async #hold(ask: () => void, pass: () => void): Promise<void> {
-		this.#held++;
-		ask();
-		await Promise.race([new Promise<void>(resolve => void this.#questions.push(resolve)), sleep(this.#clock, MAX_ANSWER_MS)]);
-		this.#held--;
-		pass();
+		const pass = () => {
+			if (this.#held.delete(pass)) next(thrown);
+		};
+		this.#held.add(pass);
+		this.#questions.push(pass);
+		this.#ask();
+		this.#clock.after(MAX_ANSWER_MS, pass);
 	}
 
 	/** If a signal has come, executions that threw count as released. */
