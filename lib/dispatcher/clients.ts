@@ -155,7 +155,6 @@ export class Watches {
 		if (this.#watched.delete(id)) this.#notify(toNotice());
 	}
 
-	/** True if {@link lookUp} has something to do. */
 	get hasLookUps(): boolean {
 		return this.#lookUps.length > 0 || this.#unverified > 0;
 	}
@@ -224,17 +223,14 @@ export class SignalGate {
 		this.#ask = ask;
 	}
 
-	/** True while executions wait for an answer. */
 	get isHolding(): boolean {
 		return this.#held.size > 0;
 	}
 
-	/** The caller has answered a question. */
 	answered(): void {
 		this.#questions.shift()?.();
 	}
 
-	/** A signal closes the engine. */
 	signalCame(): void {
 		this.#hasCome = true;
 	}

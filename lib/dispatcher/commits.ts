@@ -25,7 +25,6 @@ export interface Refused {
 	readonly task?: string;
 }
 
-/** Hears what the store refuses. */
 interface RefusalListener {
 	/** A write or a lane was left out. Called once, however often the store refuses it. */
 	leftOut(what: Refused, refusal: FaenaError): void;
@@ -88,7 +87,6 @@ export class Commits {
 		}
 	}
 
-	/** Runs one transaction. */
 	async commit(writes: Writes, claim?: ClaimRequest): Promise<Committed> {
 		if (this.#isInDoubt) await this.#release();
 		return this.#commit(writes, claim);
@@ -247,11 +245,7 @@ export class RetryState {
 		return this.#count === 0 ? 0 : Math.max(0, this.#retryAt - this.#clock.steadyMs());
 	}
 
-	/**
-	 * Adds a failure.
-	 * @returns how long to wait
-	 * @throws the error itself, if another try is hopeless
-	 */
+	/** Adds a failure, and returns how long to wait. Throws the error itself if another try is hopeless. */
 	add(error: unknown): number {
 		const code = error instanceof FaenaError ? error.code : undefined;
 		if (code === 'BadDatabase' || code === 'NewerDatabase' || code === 'Closed') throw error;

@@ -10,7 +10,6 @@ export const NO_CAPACITY: Capacity = {idle: 0, prefetch: 0};
 export class Demand {
 	readonly sizer: ChunkSizer;
 	readonly #pool: Pool | undefined;
-	/** Options of the tasks, by name. */
 	#tasks: ReadonlyMap<string, TaskInfo['options']> = new Map();
 
 	constructor(pool: Pool | undefined) {
@@ -36,7 +35,6 @@ export class Demand {
 		return 2 * this.#tasks.size;
 	}
 
-	/** True if the pool can take a chunk of some task. */
 	get hasCapacity(): boolean {
 		return this.tasks.some(task => this.#chunksFor({task, quarantined: false}) > 0);
 	}
@@ -79,7 +77,6 @@ export class Demand {
 		return Math.min(Math.ceil(this.sizer.size(task) / together), Math.floor(most / together)) * together;
 	}
 
-	/** The most jobs that the pool takes in a chunk of the task. */
 	#maxJobs(task: string): number {
 		return this.#pool?.maxJobs({task, quarantined: false}) ?? 1;
 	}
@@ -94,10 +91,7 @@ export class Demand {
 /** A group that fills this share of a chunk is a chunk by itself. */
 const MIN_CHUNK_SHARE = 1 / 8;
 
-/**
- * Cuts groups of one task into chunks, in order.
- * @param mostOf the most jobs of the next chunk, if so many jobs are left
- */
+/** Cuts groups of one task into chunks, in order. `mostOf` is the most jobs of the next chunk, if so many are left. */
 export function cutIntoChunks(groups: readonly ClaimedGroup[], mostOf: (left: number) => number): ClaimedGroup[] {
 	const chunks: ClaimedGroup[][] = [];
 	let chunk: ClaimedGroup[] = [];

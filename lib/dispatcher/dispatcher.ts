@@ -25,7 +25,6 @@ export interface DispatcherOptions {
 	readonly events?: readonly EventName[] | undefined;
 	/** Set if the caller closes the engine on signals: the dispatcher then asks whether one has come before it settles jobs that threw. */
 	readonly closeOnSignals?: boolean;
-	/** Takes messages to the callers. */
 	readonly output: (message: DispatcherMessage) => void;
 }
 

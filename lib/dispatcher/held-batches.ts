@@ -34,7 +34,6 @@ export class HeldBatches {
 		this.#maintenance = maintenance;
 	}
 
-	/** True if this dispatcher still has to leave some batches. */
 	get hasPending(): boolean {
 		return this.#pending.size > 0;
 	}
@@ -91,7 +90,6 @@ export class HeldBatches {
 		});
 	}
 
-	/** True if a map of this dispatcher has the batch. */
 	#has(name: string): boolean {
 		return this.#held.values().some(each => each === name);
 	}

@@ -140,7 +140,6 @@ export class JobFlow implements PoolListener {
 		return this.#outbox.length > 0 || this.hasEnqueues;
 	}
 
-	/** True if a delayed job has become due. */
 	get isDue(): boolean {
 		return this.#dueAt <= this.#host.clock.now();
 	}
@@ -277,7 +276,6 @@ export class JobFlow implements PoolListener {
 		failpoint('chunk:given');
 	}
 
-	/** Gives the pool the chunks that it can take. */
 	#feed(): void {
 		this.#chunks = this.#chunks.filter(chunk => {
 			const {idle, prefetch} = this.pool?.capacity(laneOf(chunk)) ?? NO_CAPACITY;
@@ -299,7 +297,6 @@ export class JobFlow implements PoolListener {
 		if (!this.pool?.stop(id, 'cancelled')) this.#takeBack(chunk => indexOf(chunk, id) >= 0);
 	}
 
-	/** Releases chunks that wait for the pool. */
 	#takeBack(matches: (chunk: ClaimedGroup) => boolean): void {
 		this.#outbox.push(...this.#chunks.filter(matches).map(toReleased));
 		this.#chunks = this.#chunks.filter(chunk => !matches(chunk));

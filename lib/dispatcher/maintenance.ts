@@ -14,7 +14,6 @@ export class Maintenance {
 	readonly #host: Host;
 	readonly #flow: JobFlow;
 	readonly #leaseMs: number;
-	/** Ends the timer. */
 	readonly stop: () => void;
 	#isDue = true;
 	/** True if the store knows the owner. */
@@ -33,7 +32,6 @@ export class Maintenance {
 		});
 	}
 
-	/** True if it is time for {@link tick}. */
 	get isDue(): boolean {
 		return this.#isDue;
 	}
