@@ -106,7 +106,8 @@ export class Calls {
 	}
 
 	#ask(verb: Exclude<keyof Verbs, 'openBatch'>, args: readonly unknown[]): unknown {
-		if (verb === 'closeBatch' || verb === 'leaveBatch') return this.#batches.leave(verb, args[0] as BatchId);
+		if (verb === 'closeBatch') return this.#batches.leave(args[0] as BatchId, {isClosed: true});
+		if (verb === 'leaveBatch') return this.#batches.leave(args[0] as BatchId, {isLeft: true});
 		const all = verb === 'endInput' ? [...args, this.#host.owner] : args;
 		return (this.#queue[verb] as (...args: readonly unknown[]) => unknown).apply(this.#queue, all as unknown[]);
 	}

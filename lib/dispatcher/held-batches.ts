@@ -11,10 +11,6 @@ import type {Maintenance} from './maintenance.ts';
 const MAX_WAIT_MS = 1000;
 const TRY_EVERY_MS = 50;
 
-const CHANGES = {closeBatch: {isClosed: true}, leaveBatch: {isLeft: true}} as const satisfies Readonly<Record<string, BatchChange>>;
-
-type Leaving = keyof typeof CHANGES;
-
 /**
  * The batches of this dispatcher's maps. If the store could not write that a map has left its batch, or could not tell whether a map got
  * it, others would find the batch in use until this owner ends. So leaving it is tried again, also right before a map here opens it. All
@@ -26,7 +22,7 @@ export class HeldBatches {
 	/** Names of the batches, by id. */
 	readonly #held = new Map<BatchId, string>();
 	/** How batches must still be left, by name. */
-	readonly #pending = new Map<string, Leaving>();
+	readonly #pending = new Map<string, BatchChange>();
 	#last: Promise<unknown> = Promise.resolve();
 
 	constructor(host: Host, maintenance: Pick<Maintenance, 'reclaim'>) {
@@ -65,21 +61,19 @@ export class HeldBatches {
 			failpoint('verb:committed');
 			return batch;
 		} catch (error) {
-			if (error instanceof FaenaError && error.code === 'OutcomeUnknown') this.#leaveLater(name, 'leaveBatch');
+			if (error instanceof FaenaError && error.code === 'OutcomeUnknown' && !this.#has(name)) this.#pending.set(name, {isLeft: true});
 			throw error;
 		}
 	}
 
-	leave(how: Leaving, batch: BatchId): Promise<void> {
+	/** Does nothing if another map here has a batch of the same name: then the batch that is to be left has been deleted. */
+	leave(batch: BatchId, how: BatchChange): Promise<void> {
 		return this.#inOrder(async () => {
 			const name = this.#held.get(batch);
 			this.#held.delete(batch);
-			try {
-				await this.#host.store.updateBatch(batch, this.#host.owner, CHANGES[how]);
-			} catch (error) {
-				if (name !== undefined) this.#leaveLater(name, how);
-				throw error;
-			}
+			if (name === undefined || this.#has(name)) return;
+			this.#pending.set(name, how);
+			await this.#leavePendingOf(name);
 		});
 	}
 
@@ -94,11 +88,6 @@ export class HeldBatches {
 		return this.#held.values().some(each => each === name);
 	}
 
-	/** Does nothing if another map here has a batch of the name: then the batch that was left has been deleted, or the store refused it anyway. */
-	#leaveLater(name: string, how: Leaving): void {
-		if (!this.#has(name)) this.#pending.set(name, how);
-	}
-
 	async #leavePendingOf(name: string): Promise<void> {
 		const how = this.#pending.get(name);
 		if (!how) return;
@@ -106,7 +95,7 @@ export class HeldBatches {
 		try {
 			const {store, owner} = this.#host;
 			const [batch] = (await store.batches({name})).batches;
-			if (batch) await store.updateBatch(batch.id, owner, CHANGES[how]);
+			if (batch) await store.updateBatch(batch.id, owner, how);
 		} catch (error) {
 			// Put behind the others, so that a row that is refused each time does not block them.
 			this.#pending.set(name, how);

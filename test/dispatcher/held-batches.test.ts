@@ -100,7 +100,7 @@ for (const isKept of [false, true]) {
 		const {queue, store} = makeStore(verbs);
 		const batches = hold(store);
 		const batch = await batches.open('nightly', 'count');
-		await t.throwsAsync(batches.leave('leaveBatch', batch), {code: 'OutcomeUnknown'});
+		await t.throwsAsync(batches.leave(batch, {isLeft: true}), {code: 'OutcomeUnknown'});
 		t.is(await batches.open('nightly', 'count'), batch);
 		await batches.leavePending();
 		await t.throwsAsync(queue.openBatch('nightly', 'count', 'other'), {code: 'BatchInUse'});
@@ -117,7 +117,7 @@ test('a map that opens a batch while another map of the engine leaves it gets th
 	const {queue, store} = makeStore(verbs);
 	const batches = hold(store);
 	const batch = await batches.open('nightly', 'count');
-	const [, opened] = await Promise.all([batches.leave('leaveBatch', batch), batches.open('nightly', 'count')]);
+	const [, opened] = await Promise.all([batches.leave(batch, {isLeft: true}), batches.open('nightly', 'count')]);
 	t.is(opened, batch);
 	await t.throwsAsync(queue.openBatch('nightly', 'count', 'other'), {code: 'BatchInUse'});
 });

@@ -588,8 +588,8 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
 	},
 	'a batch is held for ever if the disk was full as its map left it': {
 		file: 'lib/dispatcher/held-batches.ts',
-		find: 'if (name !== undefined) this.#leaveLater(name, how);',
-		put: '',
+		find: 'this.#pending.set(name, how);\n\t\t\tthrow error;',
+		put: 'throw error;',
 		killer: [
 			HELD_BATCHES,
 			'a batch that no map has any more is soon free to others, and at once to the next map here, though leaveBatch fails since the disk is full',
