@@ -2,7 +2,7 @@ import type {Ending, JobUpdate, Settlement} from '../job/claim.ts';
 import type {EventName, JobEvent} from '../job/events.ts';
 import {toEnvelope, toFailure} from '../job/failure.ts';
 import {type EndedGroup, type EnqueuedGroup, listIds, pickEnded, settlementsOf, sizeOf} from '../job/group.ts';
-import {isTerminal, type JobId, type JobStatus} from '../job/job.ts';
+import {isTerminal, type JobId} from '../job/job.ts';
 import type {Settled, SettledGroup, Store} from '../store/store.ts';
 import type {Clock} from '../support/clock.ts';
 import type {FaenaError} from '../support/errors.ts';
@@ -55,6 +55,8 @@ export class Clients {
 	settled(group: EndedGroup, {others, refusals}: SettledGroup): void {
 		// Usually no caller waits for any of them.
 		if (others.size === 0 && this.watches.isEmpty && !this.#subscribed.has('completed')) return;
+		// By another engine, or by our own commit that reported an error and took effect. Watches must look up how.
+		const settledBefore: JobId[] = [];
 		let index = 0;
 		for (const given of settlementsOf(group)) {
 			const status = others.get(index) ?? 'completed';
@@ -62,9 +64,11 @@ export class Clients {
 			const settlement: Settlement = error ? {...given, outcome: {type: 'threw', error}} : given;
 			const event = toEvent(settlement, status);
 			if (event && this.#subscribed.has(event.type)) this.#events.push(event);
-			if (isEnd(status)) this.watches.ended(settlement.id, () => toNotice(settlement, status));
+			if (status === 'lost' || status === 'discarded') settledBefore.push(settlement.id);
+			else if (isTerminal(status)) this.watches.ended(settlement.id, () => toNotice(settlement, status as Notice['status']));
 			index++;
 		}
+		this.watches.mayHaveEnded(settledBefore);
 	}
 
 	updated({id, progress, logs = []}: JobUpdate): void {
@@ -101,10 +105,6 @@ export class Clients {
 
 function toNotice({id, outcome}: Settlement, status: Notice['status']): Notice {
 	return {id, status, result: outcome.type === 'returned' ? outcome.value : null, ...('error' in outcome && outcome.error && {error: outcome.error})};
-}
-
-function isEnd(status: Settled): status is Notice['status'] & JobStatus {
-	return status !== 'lost' && status !== 'discarded' && isTerminal(status);
 }
 
 function toEvent({id, outcome}: Settlement, status: Settled): JobEvent | undefined {

@@ -217,18 +217,10 @@ export class JobFlow implements PoolListener {
 		for (const update of writes.updates) clients.updated(update);
 		clients.enqueued(writes.enqueues, enqueued);
 		this.statistics.settled(writes.settle, settled);
-		for (const [index, group] of writes.settle.entries()) await this.#settled(group, settled[index] as SettledGroup);
+		for (const [index, group] of writes.settle.entries()) clients.settled(group, await this.#withPoison(group, settled[index] as SettledGroup));
 		// If the store counts more jobs than it has, claiming again at once would never end.
 		const isFruitless = request !== undefined && claimed.groups.length === 0;
 		if (this.#mayHaveReadyJobs && !isFruitless && this.demand.hasCapacity) this.#host.wake();
-	}
-
-	async #settled(group: EndedGroup, result: SettledGroup): Promise<void> {
-		const {clients} = this.#host;
-		clients.settled(group, await this.#withPoison(group, result));
-		// These jobs were settled before: by another engine, or by our own commit that reported an error and took effect. Watches must look up how.
-		const lost = [...result.others].flatMap(([index, status]) => (status === 'lost' || status === 'discarded' ? idAt(group.ids, index) : []));
-		clients.watches.mayHaveEnded(lost);
 	}
 
 	/** Adds the stored errors of jobs that killed their workers too often, if they can be read. */
