@@ -6,29 +6,25 @@ import {toEnvelope} from '../lib/job/failure.ts';
 import {MixedPool} from '../lib/pool/mixed-pool.ts';
 import {openStore} from '../lib/store/open-store.ts';
 import {openJobsAt, ownerLockAt} from '../lib/store/sqlite/owner-lock.ts';
-import {type CallsMessage, type DispatcherMessage, type DispatcherStart, type Started, transferListOf} from '../lib/transport/messages.ts';
+import {type Call, type DispatcherMessage, type DispatcherStart, resultBuffers, type Started} from '../lib/transport/messages.ts';
 
 const {queue: location, durability, leaseMs, blobThresholdBytes = Infinity, events, closeOnSignals, pool} = workerData as DispatcherStart;
 
 async function start(): Promise<void> {
 	const store = await openStore(location, {durability, leaseMs, blobThresholdBytes});
-	const output = (message: DispatcherMessage) => post(message);
 	const owner = nanoid();
 	const options = pool && {...pool, ownerLock: ownerLockAt(location, owner), openJobs: openJobsAt(location, owner)};
 	const dispatcher = new Dispatcher(store, options && (listener => new MixedPool(options, listener)), {
-		owner,
-		leaseMs,
-		events,
-		asksForSignals: closeOnSignals,
-		output,
+		...{owner, leaseMs, events, closeOnSignals},
+		output: post,
 	});
 	const tasks = await dispatcher.start();
-	parentPort?.on('message', ({calls}: CallsMessage) => dispatcher.receive(calls));
+	parentPort?.on('message', (calls: readonly Call[]) => dispatcher.receive(calls));
 	post({type: 'started', tasks});
 }
 
 function post(message: Started | DispatcherMessage): void {
-	parentPort?.postMessage(message, transferListOf(message));
+	parentPort?.postMessage(message, resultBuffers(message));
 }
 
 start().catch((error: unknown) => {

@@ -1,4 +1,4 @@
-import {ChunkSizer} from '../../lib/dispatcher/chunk-sizer.ts';
+import {ChunkSizer} from '../../lib/dispatcher/demand.ts';
 import {MAX_GROUP_JOBS} from '../../lib/job/group.ts';
 import type {TaskName} from '../plan/suite.ts';
 import {makePiscina} from './piscina.ts';

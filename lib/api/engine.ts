@@ -6,9 +6,8 @@ import {JobMaker} from '../job/new-job.ts';
 import {pack} from '../job/packed.ts';
 import type {JobOptions} from '../job/task.ts';
 import {keyConflict} from '../store/conflicts.ts';
-import {DispatcherClient} from '../transport/client.ts';
+import {DispatcherClient, openThread, type Transport} from '../transport/client.ts';
 import type {DispatcherStart, EnqueueCall, Notice} from '../transport/messages.ts';
-import {ThreadTransport, type Transport} from '../transport/thread.ts';
 import {type EnqueuedMany, type EnqueueManyOptions, enqueueMany} from './enqueue-many.ts';
 import {type EngineEvents, Events} from './events.ts';
 import {BatchHandle, type BatchInfo, detailsOf, type JobDetails, JobHandle, toBatchInfo, toOutcome, toResult, type WaitOptions, waitForEnd} from './handles.ts';
@@ -27,7 +26,7 @@ import {closeOnSignals, isSignalled} from './signals.ts';
 export async function open<Tasks = AnyTasks>(options: OpenOptions): Promise<Engine<Tasks>> {
 	const settings = resolveOpenOptions(options);
 	// Inline code is loaded only when it is needed: it would double the code that other programs load.
-	const openTransport = settings.isolation === 'inline' ? (await import('./inline.ts')).openInline : ThreadTransport.open;
+	const openTransport = settings.isolation === 'inline' ? (await import('./inline.ts')).openInline : openThread;
 	return connect(settings, openTransport, (client, events) => new Engine<Tasks>(settings, client, events));
 }
 

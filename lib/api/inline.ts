@@ -5,8 +5,8 @@ import {inlinePool} from '../pool/inline.ts';
 import {openStore} from '../store/open-store.ts';
 import {openJobsAt} from '../store/sqlite/owner-lock.ts';
 import {type Clock, systemClock} from '../support/clock.ts';
+import type {Transport} from '../transport/client.ts';
 import type {DispatcherMessage, DispatcherStart} from '../transport/messages.ts';
-import type {Transport} from '../transport/thread.ts';
 
 /**
  * Connects to a dispatcher in the caller's own thread. Store and pool run there, too, so that there is one thread to debug.
@@ -27,8 +27,7 @@ export async function openInline(
 	const owner = nanoid();
 	const options = pool && {...pool, openJobs: openJobsAt(location, owner)};
 	const dispatcher = new Dispatcher(store, options && (listener => inlinePool(options, listener, clock)), {
-		...{owner, leaseMs, events, clock, output},
-		asksForSignals: closeOnSignals,
+		...{owner, leaseMs, events, closeOnSignals, clock, output},
 	});
 	const tasks = await dispatcher.start().catch(async error => {
 		await store.close();

@@ -1,7 +1,6 @@
 import {setTimeout as sleep} from 'node:timers/promises';
 import {nanoid} from 'nanoid';
-import {Commits, enqueuesJobs, NO_WRITES, type Writes} from '../dispatcher/commits.ts';
-import {isRefusal, RetryState} from '../dispatcher/retries.ts';
+import {Commits, enqueuesJobs, isRefusal, NO_WRITES, RetryState, type Writes} from '../dispatcher/commits.ts';
 import {abortSignal, argument, bad, type Checks, checked, duration, expected, object} from '../job/checks.ts';
 import type {Claim, JobUpdate, OwnerId} from '../job/claim.ts';
 import {MAX_VALUE_LIMIT_BYTES} from '../job/encoding.ts';
@@ -184,7 +183,7 @@ class WorkLoop {
 			this.#retry.clear();
 		} catch (error) {
 			// Nothing is lost: the loop tries again.
-			await sleep(this.#retry.add(error, Infinity), undefined, defined({signal: this.#signal})).catch(() => undefined);
+			await sleep(this.#retry.add(error), undefined, defined({signal: this.#signal})).catch(() => undefined);
 			return;
 		}
 		const [group] = committed?.claimed.groups ?? [];
@@ -267,14 +266,14 @@ class WorkLoop {
 
 	/** Writes how an execution ended. After a failure it tries again, as long as there is time. */
 	async #settle(ended: EndedGroup, updates: readonly JobUpdate[]): Promise<void> {
-		const retry = new RetryState(CLOCK);
+		const retry = new RetryState(CLOCK, () => this.#drainUntil);
 		const announce = async (_: Committed, {settle}: Writes) => {
 			if (settle.some(enqueuesJobs)) this.#queue.announce();
 		};
 		for (let left: Writes = {settle: [ended], updates, enqueues: []}; ; ) {
 			const {stopped} = await this.#commits.inParts(left, announce);
 			if (!stopped) return;
-			await sleep(retry.add(stopped.error, this.#drainUntil));
+			await sleep(retry.add(stopped.error));
 			left = stopped.left;
 		}
 	}

@@ -1,72 +1,29 @@
-import type {JobUpdate, Settlement} from '../job/claim.ts';
+import type {Ending, JobUpdate, Settlement} from '../job/claim.ts';
 import type {EventName, JobEvent} from '../job/events.ts';
-import {toEnvelope} from '../job/failure.ts';
-import {type EndedGroup, type EnqueuedGroup, listIds, settlementsOf, sizeOf} from '../job/group.ts';
-import {isTerminal, type JobId, type JobStatus} from '../job/job.ts';
+import {toEnvelope, toFailure} from '../job/failure.ts';
+import {type EndedGroup, type EnqueuedGroup, listIds, pickEnded, settlementsOf, sizeOf} from '../job/group.ts';
+import {isTerminal, type JobId} from '../job/job.ts';
 import type {Settled, SettledGroup, Store} from '../store/store.ts';
+import type {Clock} from '../support/clock.ts';
+import type {FaenaError} from '../support/errors.ts';
 import {failpoint} from '../support/failpoint.ts';
-import type {EnqueueCall, Notice, RepliesMessage, Reply} from '../transport/messages.ts';
+import type {DispatcherMessage, Notice, Reply} from '../transport/messages.ts';
+import type {NumberedCall, Refused} from './commits.ts';
 
-type Numbered<Body> = Body & {readonly call: number};
-
-/**
- * The dispatcher's side towards its callers. It collects their enqueue calls, and the replies, notices and events for them, which it
- * sends together, after the commit that made them true.
- */
+/** The dispatcher's side towards its callers: collects replies, notices and events for them, and sends these together, after the commit that made them true. */
 export class Clients {
 	readonly watches: Watches;
-	readonly #output: (message: RepliesMessage) => void;
-	#enqueues: Numbered<EnqueueCall>[] = [];
+	readonly output: (message: DispatcherMessage) => void;
 	#subscribed: ReadonlySet<EventName>;
 	#replies: Reply[] = [];
 	#notices: Notice[] = [];
 	#events: JobEvent[] = [];
 
-	constructor(store: Store, output: (message: RepliesMessage) => void, events: readonly EventName[] = []) {
+	constructor(store: Store, output: (message: DispatcherMessage) => void, events: readonly EventName[] = []) {
 		this.watches = new Watches(store, notice => void this.#notices.push(notice));
-		this.#output = output;
+		this.output = output;
 		this.#subscribed = new Set(events);
 	}
-
-	// ——— enqueuing ———
-
-	add(call: Numbered<EnqueueCall>): void {
-		this.#enqueues.push(call);
-	}
-
-	get hasEnqueues(): boolean {
-		return this.#enqueues.length > 0;
-	}
-
-	/** Removes and returns calls, in order, until they have `maxJobs` jobs. */
-	takeEnqueues(maxJobs: number): Numbered<EnqueueCall>[] {
-		let jobs = 0;
-		const end = this.#enqueues.findIndex(({group}) => {
-			const isFull = jobs >= maxJobs;
-			jobs += sizeOf(group);
-			return isFull;
-		});
-		return this.#enqueues.splice(0, end < 0 ? this.#enqueues.length : end);
-	}
-
-	/** Answers the calls. Reused jobs that are watched may have ended already, and will be looked up. */
-	enqueued(calls: readonly Numbered<EnqueueCall>[], results: readonly EnqueuedGroup[]): void {
-		for (const [index, {call, group, watch}] of calls.entries()) {
-			const result = results[index] as EnqueuedGroup;
-			this.reply(call, result);
-			// After a conflict the caller waits for no job of the call.
-			if (!watch || result.conflicts) continue;
-			const ids = listIds(result.ids, sizeOf(group));
-			this.watches.add(ids);
-			if (result.reused)
-				this.watches.mayHaveEnded(
-					result.reused.map(index => ids[index] as JobId),
-					true,
-				);
-		}
-	}
-
-	// ——— replies, notices and events ———
 
 	reply(call: number, value: unknown): void {
 		this.#replies.push({call, value});
@@ -80,10 +37,26 @@ export class Clients {
 		this.#subscribed = new Set(events);
 	}
 
+	/** Answers enqueue calls. Reused jobs that are watched may have ended already, and will be looked up. */
+	enqueued(calls: readonly NumberedCall[], results: readonly EnqueuedGroup[]): void {
+		for (const [index, {call, group, watch}] of calls.entries()) {
+			const result = results[index] as EnqueuedGroup;
+			this.reply(call, result);
+			// After a conflict the caller waits for no job of the call.
+			if (!watch || result.conflicts) continue;
+			const ids = listIds(result.ids, sizeOf(group));
+			this.watches.add(ids);
+			const reused = result.reused?.map(index => ids[index] as JobId) ?? [];
+			this.watches.mayHaveEnded(reused, true);
+		}
+	}
+
 	/** Collects the events and notices of settled executions. */
 	settled(group: EndedGroup, {others, refusals}: SettledGroup): void {
 		// Usually no caller waits for any of them.
 		if (others.size === 0 && this.watches.isEmpty && !this.#subscribed.has('completed')) return;
+		// By another engine, or by our own commit that reported an error and took effect. Watches must look up how.
+		const settledBefore: JobId[] = [];
 		let index = 0;
 		for (const given of settlementsOf(group)) {
 			const status = others.get(index) ?? 'completed';
@@ -91,9 +64,11 @@ export class Clients {
 			const settlement: Settlement = error ? {...given, outcome: {type: 'threw', error}} : given;
 			const event = toEvent(settlement, status);
 			if (event && this.#subscribed.has(event.type)) this.#events.push(event);
-			if (isEnd(status)) this.watches.ended(settlement.id, () => toNotice(settlement, status));
+			if (status === 'lost' || status === 'discarded') settledBefore.push(settlement.id);
+			else if (isTerminal(status)) this.watches.ended(settlement.id, () => toNotice(settlement, status as Notice['status']));
 			index++;
 		}
+		this.watches.mayHaveEnded(settledBefore);
 	}
 
 	updated({id, progress, logs = []}: JobUpdate): void {
@@ -109,6 +84,11 @@ export class Clients {
 		if (this.#subscribed.has(event.type)) this.#events.push(event);
 	}
 
+	/** The store refused something, and the dispatcher goes on without it. */
+	refused(what: Refused, refusal: FaenaError): void {
+		this.publish({type: 'refused', ...what, error: toFailure(refusal)});
+	}
+
 	cancelled(ids: readonly JobId[]): void {
 		if (this.#subscribed.has('cancelled')) for (const id of ids) this.#events.push({type: 'cancelled', id});
 	}
@@ -116,7 +96,7 @@ export class Clients {
 	flush(): void {
 		if (this.#replies.length + this.#notices.length + this.#events.length === 0) return;
 		failpoint('replies:ready');
-		this.#output({type: 'replies', replies: this.#replies, notices: this.#notices, events: this.#events});
+		this.output({type: 'replies', replies: this.#replies, notices: this.#notices, events: this.#events});
 		this.#replies = [];
 		this.#notices = [];
 		this.#events = [];
@@ -125,10 +105,6 @@ export class Clients {
 
 function toNotice({id, outcome}: Settlement, status: Notice['status']): Notice {
 	return {id, status, result: outcome.type === 'returned' ? outcome.value : null, ...('error' in outcome && outcome.error && {error: outcome.error})};
-}
-
-function isEnd(status: Settled): status is Notice['status'] & JobStatus {
-	return status !== 'lost' && status !== 'discarded' && isTerminal(status);
 }
 
 function toEvent({id, outcome}: Settlement, status: Settled): JobEvent | undefined {
@@ -179,7 +155,6 @@ export class Watches {
 		if (this.#watched.delete(id)) this.#notify(toNotice());
 	}
 
-	/** True if {@link lookUp} has something to do. */
 	get hasLookUps(): boolean {
 		return this.#lookUps.length > 0 || this.#unverified > 0;
 	}
@@ -207,7 +182,11 @@ export class Watches {
 		const some = [...this.#watched.keys().take(MAX_LOOKED_UP_JOBS)];
 		await this.#lookUp(some, false);
 		this.#unverified -= MAX_LOOKED_UP_JOBS;
-		for (const id of some) this.#moveToEnd(id);
+		for (const id of some) {
+			const callers = this.#watched.get(id);
+			this.#watched.delete(id);
+			if (callers !== undefined) this.#watched.set(id, callers);
+		}
 		return this.#unverified > 0;
 	}
 
@@ -219,11 +198,77 @@ export class Watches {
 			after = next;
 		}
 	}
+}
 
-	#moveToEnd(id: JobId): void {
-		const times = this.#watched.get(id);
-		if (times === undefined) return;
-		this.#watched.delete(id);
-		this.#watched.set(id, times);
+/** How long the caller has to answer. It may be busy computing. */
+const MAX_ANSWER_MS = 1000;
+
+/**
+ * Holds executions that threw until the caller has answered whether a signal has come; if one has, they are not charged. The terminal sends
+ * Ctrl-C to all processes, also to the commands that tasks run, and then these tasks throw. The caller, which closes its engine on signals,
+ * may report the signal only after that.
+ */
+export class SignalGate {
+	readonly #clock: Clock;
+	readonly #ask: (() => void) | undefined;
+	/** What to call with each answer, in the order of the questions. */
+	readonly #questions: (() => void)[] = [];
+	/** Those of them that still hold executions. */
+	readonly #held = new Set<() => void>();
+	#hasCome = false;
+
+	/** @param ask absent if the caller does not close its engine on signals */
+	constructor(clock: Clock, ask?: () => void) {
+		this.#clock = clock;
+		this.#ask = ask;
 	}
+
+	get isHolding(): boolean {
+		return this.#held.size > 0;
+	}
+
+	answered(): void {
+		this.#questions.shift()?.();
+	}
+
+	signalCame(): void {
+		this.#hasCome = true;
+	}
+
+	/** Passes executions on: those that threw after the caller has answered, the others at once. */
+	pass(groups: readonly EndedGroup[], next: (groups: readonly EndedGroup[]) => void): void {
+		if (!this.#ask || !groups.some(hasThrown)) {
+			next(groups);
+			return;
+		}
+		next(groups.flatMap(group => pick(group, ending => ending?.type !== 'threw')));
+		const thrown = groups.flatMap(group => pick(group, ending => ending?.type === 'threw'));
+		const pass = () => {
+			if (this.#held.delete(pass)) next(thrown);
+		};
+		this.#held.add(pass);
+		this.#questions.push(pass);
+		this.#ask();
+		this.#clock.after(MAX_ANSWER_MS, pass);
+	}
+
+	/** If a signal has come, executions that threw count as released. */
+	uncharge(groups: readonly EndedGroup[]): readonly EndedGroup[] {
+		return this.#hasCome ? groups.map(group => (hasThrown(group) ? {...group, endings: new Map([...(group.endings ?? [])].map(released))} : group)) : groups;
+	}
+}
+
+function hasThrown({endings}: EndedGroup): boolean {
+	for (const ending of endings?.values() ?? []) if (ending.type === 'threw') return true;
+	return false;
+}
+
+/** A group of the executions with such endings, if there are some. */
+function pick(group: EndedGroup, matches: (ending: Ending | undefined) => boolean): EndedGroup[] {
+	const indexes = Array.from({length: sizeOf(group)}, (_, index) => index).filter(index => matches(group.endings?.get(index)));
+	return indexes.length > 0 ? [pickEnded(group, indexes)] : [];
+}
+
+function released([index, ending]: readonly [number, Ending]): readonly [number, Ending] {
+	return [index, ending.type === 'threw' ? {type: 'released'} : ending];
 }

@@ -1,12 +1,23 @@
 import type {JobUpdate, Lease, OwnerId} from '../job/claim.ts';
+import type {JobEvent} from '../job/events.ts';
 import {toFailure} from '../job/failure.ts';
 import {claimAt, type EndedGroup, idAt, settlementsOf, sizeOf, toEndedGroup} from '../job/group.ts';
 import type {JobId} from '../job/job.ts';
-import type {Changes, ClaimRequest, Committed, LaneRequest, Store} from '../store/store.ts';
+import type {ClaimRequest, Committed, LaneRequest, Store} from '../store/store.ts';
 import type {Clock} from '../support/clock.ts';
-import type {FaenaError} from '../support/errors.ts';
+import {FaenaError} from '../support/errors.ts';
 import type {EnqueueCall} from '../transport/messages.ts';
-import {commitInParts, isRefusal, RetryState} from './retries.ts';
+
+export type NumberedCall = EnqueueCall & {readonly call: number};
+
+/** What a transaction writes, besides its claims. */
+export interface Writes {
+	readonly updates: readonly JobUpdate[];
+	readonly settle: readonly EndedGroup[];
+	readonly enqueues: readonly NumberedCall[];
+}
+
+export const NO_WRITES: Writes = {updates: [], settle: [], enqueues: []};
 
 /** What the store refused: a write of this job, or claims of this task. Both are absent if that is not known. */
 export interface Refused {
@@ -14,13 +25,12 @@ export interface Refused {
 	readonly task?: string;
 }
 
-/** Hears what the store refuses. */
 interface RefusalListener {
 	/** A write or a lane was left out. Called once, however often the store refuses it. */
 	leftOut(what: Refused, refusal: FaenaError): void;
 	/** An enqueue call was refused: none of its jobs was enqueued. */
 	refuse(call: number, refusal: FaenaError): void;
-	/** Awaited before each transaction of a bisection. There may be thousands, and the heartbeat can't wait that long. */
+	/** Awaited before each transaction of {@link Commits.inParts}. There may be thousands, and the heartbeat can't wait that long. */
 	meanwhile?(): Promise<void>;
 }
 
@@ -31,8 +41,10 @@ interface RefusalListener {
 export class Commits {
 	readonly #store: Store;
 	readonly #owner: OwnerId;
-	readonly #refused: RefusedLanes;
+	readonly #clock: Pick<Clock, 'steadyMs'>;
 	readonly #listener: RefusalListener;
+	/** The lanes of refused claims: a row in one of them is damaged. From each is claimed alone until that succeeds. */
+	readonly #refusedLanes = new Map<string, RetryState>();
 	/** The highest lease that a claim has returned. */
 	#lastLease: Lease = 0;
 	/** A claim may have committed although it reported an error. Before the next commit, leases above {@link #lastLease} are released. */
@@ -41,81 +53,58 @@ export class Commits {
 	constructor(store: Store, owner: OwnerId, clock: Pick<Clock, 'steadyMs'>, listener: RefusalListener) {
 		this.#store = store;
 		this.#owner = owner;
-		this.#refused = new RefusedLanes(clock);
+		this.#clock = clock;
 		this.#listener = listener;
 	}
 
 	/** True while some lanes are left out, or are claimed from alone. */
 	get leavesLanesOut(): boolean {
-		return !this.#refused.isEmpty;
+		return this.#refusedLanes.size > 0;
 	}
 
 	/** How long until one of these lanes may be tried; `Infinity` if there are none. */
 	get waitMs(): number {
-		return this.#refused.waitMs;
+		return Math.min(...this.#refusedLanes.values().map(({waitMs}) => waitMs));
 	}
 
 	/** The request, without the lanes that are left out now. */
 	claimable(request: ClaimRequest): ClaimRequest {
-		return {...request, lanes: this.#refused.claimable(request.lanes)};
+		if (!this.leavesLanesOut) return request;
+		const lanes = request.lanes.filter(lane => lane.limit > 0 && !this.#refusedLanes.get(nameOf(lane))?.waitMs);
+		const alone = lanes.find(lane => this.#refusedLanes.has(nameOf(lane)));
+		return {...request, lanes: alone ? [alone] : lanes};
 	}
 
 	/** To be called when a claim was refused. The next claims find out which lane is at fault, and leave it out for a while. */
 	claimRefused({lanes}: ClaimRequest, refusal: FaenaError): void {
-		const lane = this.#refused.add(lanes, refusal);
-		if (lane) this.#listener.leftOut({task: lane.task}, refusal);
+		const asked = lanes.filter(({limit}) => limit > 0);
+		for (const lane of asked) {
+			const state = this.#refusedLanes.get(nameOf(lane)) ?? new RetryState(this.#clock);
+			this.#refusedLanes.set(nameOf(lane), state);
+			if (asked.length > 1) continue;
+			state.add(refusal);
+			if (state.count === 1) this.#listener.leftOut({task: lane.task}, refusal);
+		}
 	}
 
-	/** Runs one transaction. */
 	async commit(writes: Writes, claim?: ClaimRequest): Promise<Committed> {
 		if (this.#isInDoubt) await this.#release();
-		return this.#commit({...changesOf(writes), ...(claim && {claim})});
+		return this.#commit(writes, claim);
 	}
 
-	/**
-	 * Writes everything, in as many transactions as it takes to find the refused parts. A refused settlement becomes a failure of its job.
-	 * @param committed gets the result of each transaction
-	 * @returns the number of refusals; and, if another error stopped it, that error and the writes that are left
-	 */
-	async inParts(
-		all: Writes,
-		committed: (result: Committed, writes: Writes) => Promise<void>,
-	): Promise<{readonly refusals: number; readonly stopped?: {readonly left: Writes; readonly error: unknown}}> {
-		let refusals = 0;
-		const stopped = await commitInParts(toParts(all), {
-			commit: async parts => {
-				await this.#listener.meanwhile?.();
-				return this.#commit(changesOf(fromParts(parts)));
-			},
-			committed: (parts, result) => committed(result, fromParts(parts)),
-			replace: (part, refusal) => {
-				refusals++;
-				const replacement = replacementOf(part, refusal);
-				if (replacement.length === 0) this.#leaveOut(part, refusal);
-				return replacement;
-			},
-		});
-		return {refusals, ...(stopped && {stopped: {left: fromParts(stopped.left), error: stopped.error}})};
-	}
-
-	#leaveOut(part: CommitPart, refusal: FaenaError): void {
-		if (part.type === 'enqueue') this.#listener.refuse(part.call.call, refusal);
-		else this.#listener.leftOut({id: part.type === 'update' ? part.update.id : idAt(part.group.ids, 0)}, refusal);
-	}
-
-	/** Runs a transaction. A claim that reports an error may have committed, unless it was refused. */
-	async #commit(changes: Changes): Promise<Committed> {
-		const {claim} = changes;
-		if (claim) this.#isInDoubt = true;
+	/** A claim that reports an error may have committed, unless it was refused. */
+	async #commit({updates, settle, enqueues}: Writes, claim?: ClaimRequest): Promise<Committed> {
+		const changes = {update: updates, settle, enqueue: enqueues.map(({group}) => group)};
+		if (!claim) return this.#store.commit(changes);
+		this.#isInDoubt = true;
 		try {
-			const result = await this.#store.commit(changes);
-			if (!claim) return result;
+			const result = await this.#store.commit({...changes, claim});
 			this.#isInDoubt = false;
 			this.#lastLease = Math.max(this.#lastLease, result.claimed.lease);
-			this.#refused.clear(claim.lanes);
+			if (this.leavesLanesOut) for (const lane of claim.lanes) this.#refusedLanes.delete(nameOf(lane));
 			return result;
 		} catch (error) {
-			if (claim && isRefusal(error)) this.#isInDoubt = false;
+			if (isRefusal(error)) this.#isInDoubt = false;
 			throw error;
 		}
 	}
@@ -130,58 +119,81 @@ export class Commits {
 		}
 		this.#isInDoubt = false;
 	}
+
+	/**
+	 * Writes everything, in as many transactions as it takes to find the refused parts: it splits parts that are refused together into halves,
+	 * until each refused part is alone. Replacements of refused parts come last and together, so that thousands don't take a commit each.
+	 * @param committed gets the result of each transaction. If it throws, nothing more is written
+	 * @returns the number of refusals; and, if another error stopped it, that error and the writes that are left
+	 */
+	async inParts(
+		all: Writes,
+		committed: (result: Committed, writes: Writes) => Promise<void>,
+	): Promise<{readonly refusals: number; readonly stopped?: {readonly left: Writes; readonly error: unknown}}> {
+		/** A stack: the next parts are the last ones. */
+		const stack = [toParts(all)];
+		const replacements: Part[] = [];
+		for (let refusals = 0; ; ) {
+			const parts = stack.pop() ?? replacements.splice(0);
+			const [part] = parts;
+			if (!part) return {refusals};
+			let result: Committed;
+			try {
+				await this.#listener.meanwhile?.();
+				result = await this.#commit(join(parts));
+			} catch (error) {
+				if (!isRefusal(error)) return {refusals, stopped: {left: join([parts, ...stack.toReversed(), replacements].flat()), error}};
+				const half = Math.ceil(parts.length / 2);
+				if (parts.length > 1) stack.push(parts.slice(half), parts.slice(0, half));
+				else {
+					refusals++;
+					replacements.push(...this.#replace(part, error));
+				}
+				continue;
+			}
+			await committed(result, join(parts));
+		}
+	}
+
+	/**
+	 * What to write in place of a part that is refused by itself. A group is replaced by its jobs, one by one. The outcome of a single job is
+	 * replaced by a failure with the refusal as its error, without times, since these may be the reason. Any other part is left out.
+	 */
+	#replace({updates: [update], settle: [group], enqueues: [call], isReplacement}: Part, refusal: FaenaError): Part[] {
+		if (group && sizeOf(group) > 1) return [...settlementsOf(group)].map(each => ({...NO_WRITES, settle: [toEndedGroup([each])]}));
+		if (group && !isReplacement) {
+			const failed = toEndedGroup([{...claimAt(group, 0), outcome: {type: 'threw', error: toFailure(refusal)}}]);
+			return [{...NO_WRITES, settle: [failed], isReplacement: true}];
+		}
+		if (group) this.#listener.leftOut({id: idAt(group.ids, 0)}, refusal);
+		if (update) this.#listener.leftOut({id: update.id}, refusal);
+		if (call) this.#listener.refuse(call.call, refusal);
+		return [];
+	}
 }
 
-type NumberedCall = EnqueueCall & {readonly call: number};
-
-/** What a transaction writes, besides its claims. */
-export interface Writes {
-	readonly updates: readonly JobUpdate[];
-	readonly settle: readonly EndedGroup[];
-	readonly enqueues: readonly NumberedCall[];
+/** A single update, group or call. It can be written without the others, but not before those in front of it. */
+interface Part extends Writes {
+	/** This failure replaces the true outcome, which the store refused. */
+	readonly isReplacement?: true;
 }
-
-export const NO_WRITES: Writes = {updates: [], settle: [], enqueues: []};
-
-/** A part of a transaction. It can be written without the other parts, but not before the parts in front of it. */
-export type CommitPart =
-	| {readonly type: 'update'; readonly update: JobUpdate}
-	/** `isReplacement`: this failure replaces the true outcome, which the store refused. */
-	| {readonly type: 'settle'; readonly group: EndedGroup; readonly isReplacement?: true}
-	| {readonly type: 'enqueue'; readonly call: NumberedCall};
 
 /** The parts, in the order in which a transaction writes them. */
-export function toParts({updates, settle, enqueues}: Writes): CommitPart[] {
+function toParts({updates, settle, enqueues}: Writes): Part[] {
 	const {parents = [], others = []} = Object.groupBy(settle, group => (enqueuesJobs(group) ? 'parents' : 'others'));
 	return [
-		...updates.map(update => ({type: 'update', update}) as const),
-		...[...others, ...parents].map(group => ({type: 'settle', group}) as const),
-		...enqueues.map(call => ({type: 'enqueue', call}) as const),
+		...updates.map(update => ({...NO_WRITES, updates: [update]})),
+		...[...others, ...parents].map(group => ({...NO_WRITES, settle: [group]})),
+		...enqueues.map(call => ({...NO_WRITES, enqueues: [call]})),
 	];
 }
 
-export function fromParts(parts: readonly CommitPart[]): Writes {
+function join(parts: readonly Part[]): Writes {
 	return {
-		updates: parts.flatMap(part => (part.type === 'update' ? [part.update] : [])),
-		settle: parts.flatMap(part => (part.type === 'settle' ? [part.group] : [])),
-		enqueues: parts.flatMap(part => (part.type === 'enqueue' ? [part.call] : [])),
+		updates: parts.flatMap(({updates}) => updates),
+		settle: parts.flatMap(({settle}) => settle),
+		enqueues: parts.flatMap(({enqueues}) => enqueues),
 	};
-}
-
-export function changesOf({updates, settle, enqueues}: Writes): Changes {
-	return {update: updates, settle, enqueue: enqueues.map(({group}) => group)};
-}
-
-/**
- * The replacement of a part that the store refuses by itself. A group is replaced by its jobs, one by one. The outcome of a single job is
- * replaced by a failure with the refusal as its error, without times, since these may be the reason. Any other part is left out.
- */
-export function replacementOf(part: CommitPart, refusal: FaenaError): CommitPart[] {
-	if (part.type !== 'settle' || part.isReplacement) return [];
-	const {group} = part;
-	if (sizeOf(group) > 1) return [...settlementsOf(group)].map(each => ({type: 'settle', group: toEndedGroup([each])}));
-	const failed = toEndedGroup([{...claimAt(group, 0), outcome: {type: 'threw', error: toFailure(refusal)}}]);
-	return [{type: 'settle', group: failed, isReplacement: true}];
 }
 
 /** True if some of the group's executions enqueue jobs. */
@@ -190,52 +202,83 @@ export function enqueuesJobs({endings}: EndedGroup): boolean {
 	return false;
 }
 
-/**
- * The lanes of a claim that the store refused because of a damaged row in one of them. From each lane is claimed alone until that succeeds.
- * A lane that is refused alone is left out for a while, and the others go on.
- */
-export class RefusedLanes {
+function nameOf({task, isQuarantined = false}: LaneRequest): string {
+	return JSON.stringify([task, isQuarantined]);
+}
+
+/** The activities of a dispatcher's loop. They fail independently. */
+export type Retries = Readonly<Record<'commit' | 'maintenance' | 'lookUps' | 'batches' | 'idle' | 'listening', RetryState>>;
+
+export function makeRetries(...options: ConstructorParameters<typeof RetryState>): Retries {
+	const make = () => new RetryState(...options);
+	return {commit: make(), maintenance: make(), lookUps: make(), batches: make(), idle: make(), listening: make()};
+}
+
+/** After more failures in a row another try is hopeless. With waits that grow to a second, this takes about a minute. */
+const MAX_FAILURES = 60;
+const MAX_WAIT_MS = 1000;
+/** How long after the deadline tries are still allowed. */
+const MAX_OVERTIME_MS = 500;
+
+/** Counts consecutive failures of an activity, reports them, and decides when to try it again. */
+export class RetryState {
 	readonly #clock: Pick<Clock, 'steadyMs'>;
-	readonly #lanes = new Map<string, RetryState>();
+	readonly #deadline: () => number;
+	readonly #report: (event: JobEvent) => void;
+	#count = 0;
+	#retryAt = 0;
 
-	constructor(clock: Pick<Clock, 'steadyMs'>) {
+	/** @param deadline by the steady clock. Until then, a full disk is tried any number of times, since a person can fix it */
+	constructor(clock: Pick<Clock, 'steadyMs'>, deadline: () => number = () => Infinity, report: (event: JobEvent) => void = () => undefined) {
 		this.#clock = clock;
+		this.#deadline = deadline;
+		this.#report = report;
 	}
 
-	get isEmpty(): boolean {
-		return this.#lanes.size === 0;
+	/** How many tries have failed since the last success. */
+	get count(): number {
+		return this.#count;
 	}
 
-	/** How long until one of them may be tried; `Infinity` if there are none. */
+	/** How long until the next try; 0 if it may come at once. */
 	get waitMs(): number {
-		return Math.min(...[...this.#lanes.values()].map(({waitMs}) => waitMs));
+		return this.#count === 0 ? 0 : Math.max(0, this.#retryAt - this.#clock.steadyMs());
 	}
 
-	/** The lanes for the next claim: all of them, as long as none was refused. */
-	claimable(lanes: readonly LaneRequest[]): readonly LaneRequest[] {
-		if (this.isEmpty) return lanes;
-		const waiting = lanes.filter(lane => lane.limit > 0 && (this.#lanes.get(nameOf(lane))?.waitMs ?? 0) === 0);
-		const alone = waiting.find(lane => this.#lanes.has(nameOf(lane)));
-		return alone ? [alone] : waiting;
+	/** Adds a failure, and returns how long to wait. Throws the error itself if another try is hopeless. */
+	add(error: unknown): number {
+		const code = error instanceof FaenaError ? error.code : undefined;
+		if (code === 'BadDatabase' || code === 'NewerDatabase' || code === 'Closed') throw error;
+		this.#count++;
+		// A damaged row may stay for ever. So it is tried for ever, and reported once.
+		const isRefused = isRefusal(error);
+		const isLate = this.#clock.steadyMs() > this.#deadline() + MAX_OVERTIME_MS;
+		if (!isRefused && (isLate || (this.#count > MAX_FAILURES && code !== 'StorageFull'))) throw error;
+		const waitMs = Math.min(MAX_WAIT_MS, 10 * 2 ** this.#count);
+		this.#retryAt = this.#clock.steadyMs() + waitMs;
+		if (!isRefused || this.#count === 1) this.#report({type: 'setBack', setbacks: this.#count, waitMs, error: toFailure(error)});
+		return waitMs;
 	}
 
-	/** To be called when a claim from these lanes was refused. Returns the lane that is left out from now on; `undefined` if it has been left out before. */
-	add(lanes: readonly LaneRequest[], refusal: unknown): LaneRequest | undefined {
-		const asked = lanes.filter(({limit}) => limit > 0);
-		for (const lane of asked) if (!this.#lanes.has(nameOf(lane))) this.#lanes.set(nameOf(lane), new RetryState(this.#clock));
-		const [lane, ...others] = asked;
-		const state = lane && this.#lanes.get(nameOf(lane));
-		if (!state || others.length > 0) return undefined;
-		state.add(refusal, Infinity);
-		return state.count === 1 ? lane : undefined;
+	clear(): void {
+		this.#count = 0;
 	}
 
-	/** To be called when a claim from these lanes succeeded. */
-	clear(lanes: readonly LaneRequest[]): void {
-		if (!this.isEmpty) for (const lane of lanes) this.#lanes.delete(nameOf(lane));
+	/** Does the work. If it fails, the caller does it again once {@link waitMs} is 0. */
+	async attempt(work: () => Promise<unknown>): Promise<void> {
+		try {
+			await work();
+			this.clear();
+		} catch (error) {
+			this.add(error);
+		}
 	}
 }
 
-function nameOf({task, isQuarantined = false}: LaneRequest): string {
-	return JSON.stringify([task, isQuarantined]);
+/**
+ * True if the store refused a write because of a value or a row: it would refuse it again. After any other failure, such as a full
+ * disk or a lock, the next try may succeed.
+ */
+export function isRefusal(error: unknown): error is FaenaError {
+	return error instanceof FaenaError && (error.code === 'BadRow' || error.code === 'TooLarge');
 }

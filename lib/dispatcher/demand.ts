@@ -3,15 +3,13 @@ import {mostTogether} from '../job/job.ts';
 import type {TaskInfo} from '../job/task.ts';
 import type {Capacity, Lane, Pool} from '../pool/pool.ts';
 import type {LaneRequest} from '../store/store.ts';
-import {ChunkSizer} from './chunk-sizer.ts';
 
-const NO_CAPACITY: Capacity = {idle: 0, prefetch: 0};
+export const NO_CAPACITY: Capacity = {idle: 0, prefetch: 0};
 
 /** Decides how many jobs of each task to claim, by the pool's capacity, and cuts claimed jobs into chunks. */
 export class Demand {
 	readonly sizer: ChunkSizer;
 	readonly #pool: Pool | undefined;
-	/** Options of the tasks, by name. */
 	#tasks: ReadonlyMap<string, TaskInfo['options']> = new Map();
 
 	constructor(pool: Pool | undefined) {
@@ -32,17 +30,16 @@ export class Demand {
 		return this.#tasks.get(task)?.concurrency !== undefined;
 	}
 
-	/** True if the pool can take a chunk of some task. */
-	get hasCapacity(): boolean {
-		return this.tasks.some(task => this.#chunksFor({task, quarantined: false}) > 0);
-	}
-
 	/** How many lanes there are: each task has one of suspects and one of other jobs. */
 	get laneCount(): number {
 		return 2 * this.#tasks.size;
 	}
 
-	/** How many jobs of each lane to claim. Each task has a lane of suspects and a lane of other jobs. */
+	get hasCapacity(): boolean {
+		return this.tasks.some(task => this.#chunksFor({task, quarantined: false}) > 0);
+	}
+
+	/** How many jobs of each lane to claim. */
 	lanes(): LaneRequest[] {
 		return [...this.#tasks].flatMap(([task, {concurrency}]) => {
 			const {idle} = this.#pool?.capacity({task, quarantined: true}) ?? NO_CAPACITY;
@@ -66,15 +63,9 @@ export class Demand {
 	}
 
 	#cut(task: string, groups: readonly ClaimedGroup[], backlog: number): ClaimedGroup[] {
-		const chunks: ClaimedGroup[] = [];
-		const cutter = new ChunkCutter(groups);
-		const most = Math.min(this.#chunkSize(task), Math.ceil(cutter.length / Math.max(1, this.#chunksFor({task, quarantined: false}))));
+		const most = Math.min(this.#chunkSize(task), Math.ceil(jobsIn(groups) / Math.max(1, this.#chunksFor({task, quarantined: false}))));
 		const least = Math.min(most, Math.max(this.sizer.minSize(task), this.#tasks.get(task)?.batchSize ?? 1));
-		while (cutter.length > 0) {
-			const share = Math.ceil((cutter.length + backlog) / (2 * (this.#pool?.slots ?? 1)));
-			chunks.push(cutter.take(Math.max(least, Math.min(most, share))));
-		}
-		return chunks;
+		return cutIntoChunks(groups, left => Math.max(least, Math.min(most, Math.ceil((left + backlog) / (2 * (this.#pool?.slots ?? 1))))));
 	}
 
 	/** Jobs in a chunk. A claimed job counts as running, so jobs of a task with a limit of jobs or memory are claimed one by one. */
@@ -86,7 +77,6 @@ export class Demand {
 		return Math.min(Math.ceil(this.sizer.size(task) / together), Math.floor(most / together)) * together;
 	}
 
-	/** The most jobs that the pool takes in a chunk of the task. */
 	#maxJobs(task: string): number {
 		return this.#pool?.maxJobs({task, quarantined: false}) ?? 1;
 	}
@@ -101,42 +91,114 @@ export class Demand {
 /** A group that fills this share of a chunk is a chunk by itself. */
 const MIN_CHUNK_SHARE = 1 / 8;
 
-/** Cuts groups of one task into chunks, in order. */
-export class ChunkCutter {
-	readonly #groups: readonly ClaimedGroup[];
-	/** The group that is cut next. */
-	#index = 0;
-	/** How many of its jobs were taken. */
-	#offset = 0;
-
-	constructor(groups: readonly ClaimedGroup[]) {
-		this.#groups = groups;
-	}
-
-	/** How many jobs are left. */
-	get length(): number {
-		return this.#groups.slice(this.#index).reduce((sum, group) => sum + sizeOf(group), -this.#offset);
-	}
-
-	/** The next jobs, at most `most`. They are fewer if another group follows, and these jobs fill enough of a chunk. */
-	take(most: number): ClaimedGroup {
-		const taken: ClaimedGroup[] = [];
-		let room = most;
-		for (let group = this.#groups[this.#index]; group && room > 0; group = this.#groups[this.#index]) {
-			if (taken[0] && !canJoin(taken[0], group)) break;
-			const size = sizeOf(group);
-			const end = Math.min(size, this.#offset + room);
-			taken.push(cutClaimed(group, this.#offset, end));
-			const count = end - this.#offset;
-			room -= count;
-			this.#offset = end < size ? end : 0;
-			if (end === size) this.#index++;
-			if (taken.length === 1 && count > 1 && count >= most * MIN_CHUNK_SHARE) break;
+/** Cuts groups of one task into chunks, in order. `mostOf` is the most jobs of the next chunk, if so many are left. */
+export function cutIntoChunks(groups: readonly ClaimedGroup[], mostOf: (left: number) => number): ClaimedGroup[] {
+	const chunks: ClaimedGroup[][] = [];
+	let chunk: ClaimedGroup[] = [];
+	let left = jobsIn(groups);
+	let [most, room] = [0, 0];
+	for (const group of groups) {
+		for (let start = 0; start < sizeOf(group); ) {
+			if (room === 0 || !canJoin(chunk[0] as ClaimedGroup, group)) {
+				most = mostOf(left);
+				room = most;
+				chunk = [];
+				chunks.push(chunk);
+			}
+			const count = Math.min(sizeOf(group) - start, room);
+			chunk.push(cutClaimed(group, start, start + count));
+			start += count;
+			left -= count;
+			room = chunk.length === 1 && count > 1 && count >= most * MIN_CHUNK_SHARE ? 0 : room - count;
 		}
-		return joinClaimed(taken);
 	}
+	return chunks.map(joinClaimed);
 }
 
 function canJoin(a: ClaimedGroup, b: ClaimedGroup): boolean {
 	return a.policy === b.policy && a.quarantine === b.quarantine;
+}
+
+function jobsIn(groups: readonly ClaimedGroup[]): number {
+	return groups.reduce((sum, group) => sum + sizeOf(group), 0);
+}
+
+/** A chunk should hold this many times the work of a transaction, so that durability costs a worker 1 %. */
+const WORK_PER_COMMIT = 100;
+/** The least and the most work that a chunk should hold. */
+const MIN_WORK_MS = 4;
+const MAX_WORK_MS = 100;
+/** Less work is not worth a message of its own. */
+const MIN_MESSAGE_WORK_MS = 2;
+/** A slow transaction takes this many times as long as usual. */
+const SLOW_COMMIT_FACTOR = 4;
+/** Tasks with longer jobs get no second chunk in a worker: the next commit takes less time than the job. */
+const MAX_SHORT_JOB_MS = 100;
+/** Weight of the newest measurement in running means. */
+const NEWEST_WEIGHT = 0.3;
+/** A chunk is at most this many times as large as the one before, so that one wrong estimate does not fill a worker. */
+const MAX_GROWTH = 4;
+
+/** Decides how much work a chunk holds and a commit waits for, from running means of the time of a task's jobs and of a transaction. */
+export class ChunkSizer {
+	readonly #tasks = new Map<string, {meanMs: number; size: number}>();
+	readonly #maxJobs: (task: string) => number;
+	#commitMs = MIN_WORK_MS / WORK_PER_COMMIT;
+
+	/** @param maxJobs the most jobs of the task that the pool takes in a chunk */
+	constructor(maxJobs: (task: string) => number) {
+		this.#maxJobs = maxJobs;
+	}
+
+	observeCommit(commitMs: number): void {
+		this.#commitMs = toMean(this.#commitMs, commitMs);
+	}
+
+	/** Learns from jobs of the task that ran for so long in all. */
+	observe(task: string, jobs: number, totalMs: number): void {
+		const mean = totalMs / jobs;
+		const known = this.#tasks.get(task);
+		const meanMs = known ? toMean(known.meanMs, mean) : mean;
+		const fitting = Math.min(this.#maxJobs(task), Math.round(this.workMs / Math.max(meanMs, 0.001)));
+		const size = Math.max(1, Math.min(fitting, (known?.size ?? 1) * MAX_GROWTH));
+		this.#tasks.set(task, {meanMs, size});
+	}
+
+	/** How much work a chunk should hold, by the time of a transaction on this disk. */
+	get workMs(): number {
+		return Math.min(MAX_WORK_MS, Math.max(MIN_WORK_MS, this.#commitMs * WORK_PER_COMMIT));
+	}
+
+	/**
+	 * How long after the last commit the next one should come. If every worker has its next chunk already, a commit would gain nothing and cost an
+	 * fsync. If a worker could take another chunk, the commit waits until shortly before the shortest chunk ends: even a slow one is then in time.
+	 */
+	lingerMs({idle, prefetch}: Capacity, shortestChunkMs: number): number {
+		if (idle > 0) return 0;
+		const deadlineMs = Math.max(shortestChunkMs / 2, shortestChunkMs - SLOW_COMMIT_FACTOR * this.#commitMs);
+		return prefetch > 0 ? Math.min(this.workMs, deadlineMs) : this.workMs;
+	}
+
+	size(task: string): number {
+		return this.#tasks.get(task)?.size ?? 1;
+	}
+
+	/** Fewer jobs of the task are not worth a message of their own. */
+	minSize(task: string): number {
+		return Math.max(1, Math.floor(MIN_MESSAGE_WORK_MS / Math.max(this.#tasks.get(task)?.meanMs ?? MIN_MESSAGE_WORK_MS, 0.001)));
+	}
+
+	/** How long a worker will be busy with this many jobs of the task. */
+	expectedMs(task: string, jobs: number): number {
+		return jobs * (this.#tasks.get(task)?.meanMs ?? 0);
+	}
+
+	/** True while the task's jobs are so short that a worker should have the next chunk before it needs it. */
+	isShort(task: string): boolean {
+		return (this.#tasks.get(task)?.meanMs ?? 0) < MAX_SHORT_JOB_MS;
+	}
+}
+
+function toMean(mean: number, newest: number): number {
+	return mean * (1 - NEWEST_WEIGHT) + newest * NEWEST_WEIGHT;
 }

@@ -1,12 +1,15 @@
 import type {BatchOptions} from '../job/batch.ts';
-import type {OwnerId} from '../job/claim.ts';
 import type {BatchId} from '../job/job.ts';
-import type {BatchChange, Store} from '../store/store.ts';
+import type {BatchChange} from '../store/store.ts';
+import {sleep} from '../support/clock.ts';
 import {FaenaError} from '../support/errors.ts';
+import {failpoint} from '../support/failpoint.ts';
+import type {Host} from './job-flow.ts';
+import type {Maintenance} from './maintenance.ts';
 
-type Leaving = 'closeBatch' | 'leaveBatch';
-
-const CHANGES: Readonly<Record<Leaving, BatchChange>> = {closeBatch: {isClosed: true}, leaveBatch: {isLeft: true}};
+/** Opening a batch that is in use is tried again for this long. */
+const MAX_WAIT_MS = 1000;
+const TRY_EVERY_MS = 50;
 
 /**
  * The batches of this dispatcher's maps. If the store could not write that a map has left its batch, or could not tell whether a map got
@@ -14,68 +17,75 @@ const CHANGES: Readonly<Record<Leaving, BatchChange>> = {closeBatch: {isClosed: 
  * calls run in order, so that a late try does not take the batch from the next map.
  */
 export class HeldBatches {
-	readonly #store: Store;
-	readonly #owner: OwnerId;
+	readonly #host: Host;
+	readonly #maintenance: Pick<Maintenance, 'reclaim'>;
 	/** Names of the batches, by id. */
 	readonly #held = new Map<BatchId, string>();
 	/** How batches must still be left, by name. */
-	readonly #pending = new Map<string, Leaving>();
+	readonly #pending = new Map<string, BatchChange>();
 	#last: Promise<unknown> = Promise.resolve();
 
-	constructor(store: Store, owner: OwnerId) {
-		this.#store = store;
-		this.#owner = owner;
+	constructor(host: Host, maintenance: Pick<Maintenance, 'reclaim'>) {
+		this.#host = host;
+		this.#maintenance = maintenance;
 	}
 
-	/** True if this dispatcher still has to leave some batches. */
 	get hasPending(): boolean {
 		return this.#pending.size > 0;
 	}
 
-	/** True if a map of this dispatcher has the batch. */
-	has(name: string): boolean {
-		return [...this.#held.values()].includes(name);
-	}
-
-	/** @throws as `openBatch` of the store */
-	open(name: string, task: string, options?: BatchOptions): Promise<BatchId> {
-		return this.#inOrder(async () => {
-			await this.#leavePendingOf(name);
+	/**
+	 * Opens a batch. If it is in use, this tries again for a while: its owner may be dead, but the owner's child processes may take a moment
+	 * to die, and the batch is free only after that. If a map of this dispatcher has the batch, this does not try again.
+	 * @throws as `openBatch` of the store
+	 */
+	async open(name: string, task: string, options?: BatchOptions): Promise<BatchId> {
+		const {clock} = this.#host;
+		for (const until = clock.steadyMs() + MAX_WAIT_MS; ; ) {
 			try {
-				const batch = await this.#store.openBatch(name, task, this.#owner, options);
-				this.#held.set(batch, name);
-				return batch;
+				return await this.#inOrder(() => this.#open(name, task, options));
 			} catch (error) {
-				if (error instanceof FaenaError && error.code === 'OutcomeUnknown') this.#leaveLater(name, 'leaveBatch');
-				throw error;
+				const isInUse = error instanceof FaenaError && error.code === 'BatchInUse';
+				if (!isInUse || this.#has(name) || clock.steadyMs() >= until) throw error;
 			}
-		});
+			if ((await this.#maintenance.reclaim()).jobs === 0) await sleep(clock, TRY_EVERY_MS);
+		}
 	}
 
-	leave(how: Leaving, batch: BatchId): Promise<void> {
+	async #open(name: string, task: string, options?: BatchOptions): Promise<BatchId> {
+		const {store, owner} = this.#host;
+		await this.#leavePendingOf(name);
+		try {
+			const batch = await store.openBatch(name, task, owner, options);
+			this.#held.set(batch, name);
+			failpoint('verb:committed');
+			return batch;
+		} catch (error) {
+			if (error instanceof FaenaError && error.code === 'OutcomeUnknown' && !this.#has(name)) this.#pending.set(name, {isLeft: true});
+			throw error;
+		}
+	}
+
+	/** Does nothing if another map here has a batch of the same name: then the batch that is to be left has been deleted. */
+	leave(batch: BatchId, how: BatchChange): Promise<void> {
 		return this.#inOrder(async () => {
 			const name = this.#held.get(batch);
 			this.#held.delete(batch);
-			try {
-				await this.#store.updateBatch(batch, this.#owner, CHANGES[how]);
-			} catch (error) {
-				if (name !== undefined) this.#leaveLater(name, how);
-				throw error;
-			}
+			if (name === undefined || this.#has(name)) return;
+			this.#pending.set(name, how);
+			await this.#leavePendingOf(name);
 		});
 	}
 
 	/** Leaves the batches for which that could not be written before. */
-	async leavePending(): Promise<void> {
-		if (this.#pending.size === 0) return;
-		await this.#inOrder(async () => {
+	leavePending(): Promise<void> {
+		return this.#inOrder(async () => {
 			for (const name of this.#pending.keys()) await this.#leavePendingOf(name);
 		});
 	}
 
-	/** Does nothing if another map here has a batch of the name: then the batch that was left has been deleted, or the store refused it anyway. */
-	#leaveLater(name: string, how: Leaving): void {
-		if (!this.has(name)) this.#pending.set(name, how);
+	#has(name: string): boolean {
+		return this.#held.values().some(each => each === name);
 	}
 
 	async #leavePendingOf(name: string): Promise<void> {
@@ -83,8 +93,9 @@ export class HeldBatches {
 		if (!how) return;
 		this.#pending.delete(name);
 		try {
-			const [batch] = (await this.#store.batches({name})).batches;
-			if (batch) await this.#store.updateBatch(batch.id, this.#owner, CHANGES[how]);
+			const {store, owner} = this.#host;
+			const [batch] = (await store.batches({name})).batches;
+			if (batch) await store.updateBatch(batch.id, owner, how);
 		} catch (error) {
 			// Put behind the others, so that a row that is refused each time does not block them.
 			this.#pending.set(name, how);

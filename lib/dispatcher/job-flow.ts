@@ -1,21 +1,16 @@
 import type {JobUpdate, OwnerId} from '../job/claim.ts';
-import type {EngineStats, WorkerLoss} from '../job/events.ts';
-import {type FailureRecord, toFailure} from '../job/failure.ts';
-import {type EndedGroup, idAt, indexOf, MAX_GROUP_JOBS, sizeOf} from '../job/group.ts';
+import type {SlowStart, WorkerLoss} from '../job/events.ts';
+import {type ClaimedGroup, type EndedGroup, idAt, indexOf, MAX_GROUP_JOBS, sizeOf, toReleased} from '../job/group.ts';
 import type {JobId} from '../job/job.ts';
-import type {TaskInfo} from '../job/task.ts';
-import type {Pool} from '../pool/pool.ts';
+import {laneOf, type Pool, type PoolListener} from '../pool/pool.ts';
 import type {ClaimRequest, Committed, SettledGroup, Store} from '../store/store.ts';
 import type {Clock} from '../support/clock.ts';
 import {FaenaError} from '../support/errors.ts';
 import {failpoint} from '../support/failpoint.ts';
-import {CommitTiming} from './chunk-sizer.ts';
-import type {Clients} from './clients.ts';
-import {Commits, enqueuesJobs, type Refused, type Writes} from './commits.ts';
-import {Demand} from './demand.ts';
-import {isRefusal, type Retries} from './retries.ts';
-import {SignalGate} from './signal-gate.ts';
-import {Statistics, WaitingChunks} from './statistics.ts';
+import {type Clients, SignalGate} from './clients.ts';
+import {Commits, enqueuesJobs, isRefusal, type NumberedCall, type Retries, type Writes} from './commits.ts';
+import {Demand, NO_CAPACITY} from './demand.ts';
+import {Statistics} from './statistics.ts';
 
 /** A transaction that enqueues this many jobs takes in no further call. One more than a group, so that two full groups share it. */
 const MAX_ENQUEUED_JOBS = MAX_GROUP_JOBS + 1;
@@ -23,235 +18,221 @@ const MAX_ENQUEUED_JOBS = MAX_GROUP_JOBS + 1;
 const MAX_CLAIMED_BYTES = 64 * 1024 * 1024;
 /** The least time between two tries of lanes that are left out. Without it, a lane from which the pool can take nothing now would be tried at once. */
 const MIN_LEFT_OUT_MS = 20;
+/**
+ * Updates of running jobs wait at most this long, so that several share a commit. Their worker has held them for up to 50 ms already. With
+ * the commit itself, this keeps the whole delay below 100 ms: no more work than that is lost with a checkpoint.
+ */
+const MAX_UPDATE_DELAY_MS = 20;
 
-/** The dispatcher, as its flow of jobs sees it. */
-interface FlowHost {
-	/** False once the dispatcher is closing: it then claims nothing. */
-	mayClaim(): boolean;
+/** The dispatcher, as its parts see it. */
+export interface Host {
+	readonly store: Store;
+	readonly owner: OwnerId;
+	readonly clock: Clock;
+	readonly clients: Clients;
+	readonly retries: Retries;
 	wake(): void;
 	/** Looks up whether watched jobs have ended. */
 	lookUp(): Promise<void>;
 	/** Does maintenance between many transactions in a row. */
 	maintain(): Promise<void>;
-	/** Asks the caller whether a signal has come. */
-	askForSignals(): void;
 }
 
 /** The jobs on their way between store and pool, and the commits that settle, enqueue and claim them. After a commit it starts the claimed jobs. */
-export class JobFlow {
-	readonly #store: Store;
-	readonly #pool: Pool | undefined;
-	readonly #owner: OwnerId;
-	readonly #clock: Clock;
-	readonly #clients: Clients;
-	readonly #retries: Retries;
-	readonly #host: FlowHost;
-	readonly #statistics: Statistics;
-	readonly #demand: Demand;
-	readonly #timing: CommitTiming;
-	readonly #chunks: WaitingChunks | undefined;
+export class JobFlow implements PoolListener {
+	readonly pool: Pool | undefined;
+	readonly demand: Demand;
+	readonly statistics: Statistics;
+	readonly signals: SignalGate;
+	/** False once the dispatcher is closing: it then claims nothing. */
+	mayClaim = true;
+	readonly #host: Host;
 	readonly #commits: Commits;
-	readonly #signals: SignalGate;
-	#outbox: EndedGroup[] = [];
+	// What waits for the next commit.
 	#updates: JobUpdate[] = [];
+	#outbox: EndedGroup[] = [];
+	#enqueues: NumberedCall[] = [];
+	/** Claimed chunks for which the pool has no capacity yet. A claim of several tasks may return more chunks than there are idle workers. */
+	#chunks: ClaimedGroup[] = [];
 	#mayHaveReadyJobs = true;
 	/** When the next waiting job becomes due, by the wall clock. */
-	#dueAt: number | null = null;
+	#dueAt = Infinity;
+	/** By the steady clock, as the next one. */
+	#committedAt = 0;
+	/** When the updates that wait must be written. */
+	#updatesDueAt = 0;
+	/** Expected run time of the shortest chunk in the last dispatch. */
+	#shortestChunkMs = 0;
 
 	/** @param asksForSignals see {@link SignalGate} */
-	constructor({store, pool, owner, clock, clients, retries}: FlowParts, host: FlowHost, asksForSignals: boolean) {
-		this.#store = store;
-		this.#pool = pool;
-		this.#owner = owner;
-		this.#clock = clock;
-		this.#clients = clients;
-		this.#retries = retries;
+	constructor(host: Host, makePool: ((listener: PoolListener) => Pool) | undefined, asksForSignals: boolean) {
+		const {store, owner, clock, clients} = host;
 		this.#host = host;
-		this.#statistics = new Statistics(pool?.slots ?? 0, clock.steadyMs);
-		this.#demand = new Demand(pool);
-		this.#timing = new CommitTiming(pool, this.#demand.sizer, clock);
-		this.#chunks = pool && new WaitingChunks(pool, this.#statistics);
+		this.pool = makePool?.(this);
+		this.demand = new Demand(this.pool);
+		this.statistics = new Statistics(this.pool?.slots ?? 0, clock.steadyMs);
+		this.signals = new SignalGate(clock, asksForSignals ? () => clients.output({type: 'signalQuery'}) : undefined);
 		this.#commits = new Commits(store, owner, clock, {
-			leftOut: (what, refusal) => this.publishRefusal(what, refusal),
+			leftOut: (what, refusal) => clients.refused(what, refusal),
 			refuse: (call, refusal) => clients.refuse(call, refusal),
 			meanwhile: () => host.maintain(),
 		});
-		this.#signals = new SignalGate(asksForSignals, clock, () => host.askForSignals());
 	}
-
-	setTasks(tasks: readonly TaskInfo[]): void {
-		this.#demand.setTasks(tasks);
-	}
-
-	get tasks(): string[] {
-		return this.#demand.tasks;
-	}
-
-	report(): EngineStats {
-		return this.#statistics.report();
-	}
-
-	// ——— called by the pool ———
 
 	ended(task: string, groups: readonly EndedGroup[]): void {
-		this.#signals.pass(groups, passed => {
+		this.signals.pass(groups, passed => {
 			this.#outbox.push(...passed);
 			this.#host.wake();
 		});
-		this.#demand.sizer.observeGroups(task, groups);
-		this.#statistics.ended(task, groups);
-		if (this.#demand.isLimited(task)) this.jobsMayBeReady();
-		this.#host.wake();
+		const {jobs, totalMs} = this.statistics.ended(task, groups);
+		if (jobs > 0) this.demand.sizer.observe(task, jobs, totalMs);
+		if (this.demand.isLimited(task)) this.jobsMayBeReady();
 	}
 
 	updated(update: JobUpdate): void {
-		if (this.#updates.push(update) === 1) this.#timing.updateWaits(() => this.#host.wake());
+		const {clock, wake} = this.#host;
+		if (this.#updates.push(update) > 1) return;
+		this.#updatesDueAt = clock.steadyMs() + MAX_UPDATE_DELAY_MS;
+		clock.after(MAX_UPDATE_DELAY_MS, wake);
 	}
 
 	freed(): void {
-		this.#chunks?.feed();
+		this.#feed();
 		this.#host.wake();
 	}
 
-	workerLost(loss: WorkerLoss): void {
-		this.#statistics.workerLost(loss);
+	lost(loss: WorkerLoss): void {
+		this.statistics.workerLost(loss);
+		this.#host.clients.publish({type: 'workerLost', ...loss});
+		this.#host.wake();
 	}
 
-	// ——— called by the loop ———
+	/** Published at once: the engine's start may wait for this worker. */
+	startsSlowly(slow: SlowStart): void {
+		this.#host.clients.publish({type: 'slowStart', ...slow});
+		this.#host.clients.flush();
+	}
+
+	memoryShort(id: JobId): void {
+		this.#host.clients.publish({type: 'memoryShort', id});
+	}
+
+	enqueue(call: NumberedCall): void {
+		this.#enqueues.push(call);
+	}
+
+	get hasEnqueues(): boolean {
+		return this.#enqueues.length > 0;
+	}
 
 	/** True if jobs of this dispatcher run, or have ended and are not settled yet. */
 	get hasJobs(): boolean {
-		return (this.#pool?.size ?? 0) > 0 || this.hasOutcomes;
+		return (this.pool?.size ?? 0) > 0 || this.hasOutcomes;
 	}
 
 	/** True if jobs have ended and are not settled yet. */
 	get hasOutcomes(): boolean {
-		return this.#outbox.length + this.#signals.waiting > 0;
+		return this.#outbox.length > 0 || this.signals.isHolding;
 	}
 
-	/** True if the next commit has something to settle. */
+	/** True if the next commit has something to settle or to enqueue. */
 	get mustCommit(): boolean {
-		return this.#outbox.length > 0;
+		return this.#outbox.length > 0 || this.hasEnqueues;
 	}
 
-	/** True if a delayed job has become due. */
 	get isDue(): boolean {
-		return this.#dueAt !== null && this.#dueAt <= this.#clock.now();
+		return this.#dueAt <= this.#host.clock.now();
 	}
 
-	/** How long the next commit can wait for more to write. */
+	/** How long the next commit can wait for more to write. Updates make it wait less. */
 	lingerMs(): number {
-		return this.#timing.lingerMs();
+		if (!this.pool) return 0;
+		const commitAt = this.#committedAt + this.demand.sizer.lingerMs(this.pool.capacity(), this.#shortestChunkMs);
+		const updatesDueAt = this.#updates.length > 0 ? this.#updatesDueAt : Infinity;
+		return Math.max(0, Math.min(commitAt, updatesDueAt) - this.#host.clock.steadyMs());
 	}
 
 	/** How long until there may be jobs that the pool can take: until a delayed job is due, or until a lane that was left out may be tried. */
 	dueInMs(): number {
-		if (!this.#demand.hasCapacity) return Infinity;
+		if (!this.demand.hasCapacity) return Infinity;
 		if (this.#commits.leavesLanesOut) return Math.max(MIN_LEFT_OUT_MS, this.#commits.waitMs);
-		return this.#dueAt === null ? Infinity : this.#dueAt - this.#clock.now();
+		return this.#dueAt - this.#host.clock.now();
 	}
 
 	jobsMayBeReady(): void {
 		this.#mayHaveReadyJobs = true;
 	}
 
-	/** The caller has answered whether a signal has come. */
-	signalAnswered(): void {
-		this.#signals.answered();
-	}
-
-	/** A signal closes the engine. */
-	signalCame(): void {
-		this.#signals.signalCame();
-	}
-
 	/** One transaction: settle, enqueue, claim. */
 	async commit(): Promise<void> {
+		const {clock, retries} = this.#host;
 		const writes = this.#takeWrites();
 		const {updates, settle, enqueues} = writes;
-		const request = this.#request(enqueues.length > 0 || settle.some(enqueuesJobs));
-		if (settle.length + updates.length + enqueues.length === 0 && !request) return this.#retries.clear('commit');
-		const begunAt = this.#clock.steadyMs();
+		const request = this.#request(writes);
+		if (settle.length + updates.length + enqueues.length === 0 && !request) return retries.commit.clear();
+		const begunAt = clock.steadyMs();
 		let result: Committed;
 		try {
 			result = await this.#commits.commit(writes, request);
 		} catch (error) {
 			return this.#rescue(error, writes, request);
 		}
-		this.#timing.committed();
-		const tookMs = this.#clock.steadyMs() - begunAt;
-		this.#demand.sizer.observeCommit(tookMs);
-		this.#statistics.committed(tookMs);
-		this.#retries.clear('commit');
+		retries.commit.clear();
+		this.#committedAt = clock.steadyMs();
+		this.demand.sizer.observeCommit(this.#committedAt - begunAt);
+		this.statistics.committed(this.#committedAt - begunAt);
 		// From here on the transaction is committed: after an error it must not be written again.
 		if (enqueues.length > 0) failpoint('enqueue:committed');
 		if (settle.length > 0) failpoint('settle:committed');
 		if (updates.length > 0) failpoint('updates:committed');
 		if (result.claimed.groups.length > 0) failpoint('dequeue:committed');
 		await this.#apply(result, writes, request);
-		if (this.#clients.hasEnqueues) this.#host.wake();
 	}
 
 	#takeWrites(): Writes {
-		const enqueues = this.#clients.takeEnqueues(MAX_ENQUEUED_JOBS);
-		const ended = this.#outbox.splice(0);
-		if (ended.length > 0) failpoint('outcome:received');
-		const updates = this.#updates.splice(0);
-		this.#timing.updatesTaken();
-		return {updates, settle: this.#signals.uncharge(ended), enqueues};
+		let [calls, jobs] = [0, 0];
+		for (; calls < this.#enqueues.length && jobs < MAX_ENQUEUED_JOBS; calls++) jobs += sizeOf((this.#enqueues[calls] as NumberedCall).group);
+		if (this.#outbox.length > 0) failpoint('outcome:received');
+		return {updates: this.#updates.splice(0), settle: this.signals.uncharge(this.#outbox.splice(0)), enqueues: this.#enqueues.splice(0, calls)};
 	}
 
-	/** @param arrives whether the commit itself may make jobs ready */
-	#request(arrives: boolean): ClaimRequest | undefined {
-		if (!this.#host.mayClaim() || !this.#chunks?.isEmpty || !(this.#mayHaveReadyJobs || arrives || this.isDue)) return undefined;
-		const all = {owner: this.#owner, lanes: this.#demand.lanes(), limit: 0, maxBytes: MAX_CLAIMED_BYTES};
+	#request(writes: Writes): ClaimRequest | undefined {
+		const mayHaveJobs = this.#mayHaveReadyJobs || this.isDue || bringsJobs(writes);
+		if (!this.mayClaim || this.#chunks.length > 0 || !mayHaveJobs) return undefined;
+		const all = {owner: this.#host.owner, lanes: this.demand.lanes(), limit: 0, maxBytes: MAX_CLAIMED_BYTES};
 		const request = this.#commits.claimable(all);
 		const limit = Math.max(0, ...request.lanes.map(each => each.limit));
 		return limit === 0 ? undefined : {...request, limit};
 	}
 
-	async #apply(
-		{settled, enqueued, claimed, backlog, dueInMs}: Committed,
-		{updates, settle, enqueues}: Writes,
-		request: ClaimRequest | undefined,
-	): Promise<void> {
-		this.#dueAt = dueInMs === null ? null : this.#clock.now() + dueInMs;
-		const arrived = enqueues.length > 0 || settle.some(enqueuesJobs) || settled.some(({others}) => [...others.values()].includes('pending'));
+	async #apply({settled, enqueued, claimed, backlog, dueInMs}: Committed, writes: Writes, request: ClaimRequest | undefined): Promise<void> {
+		const {clients, clock} = this.#host;
+		this.#dueAt = dueInMs === null ? Infinity : clock.now() + dueInMs;
+		const arrived = bringsJobs(writes) || settled.some(({others}) => [...others.values()].includes('pending'));
 		// Lanes that the request left out may have jobs.
-		const asksAll = request?.lanes.length === this.#demand.laneCount;
+		const asksAll = request?.lanes.length === this.demand.laneCount;
 		this.#mayHaveReadyJobs = request ? backlog > 0 || !asksAll : this.#mayHaveReadyJobs || arrived;
 		if (claimed.groups.length > 0) this.#dispatch(claimed.groups, backlog);
-		for (const id of claimed.passedOver ?? []) this.publishRefusal({id}, passedOver(id));
-		for (const update of updates) this.#clients.updated(update);
-		this.#clients.enqueued(enqueues, enqueued);
-		this.#statistics.settled(settle, settled);
-		for (const [index, group] of settle.entries()) await this.#settled(group, settled[index] as SettledGroup);
-		await this.#host.lookUp();
+		for (const id of claimed.passedOver ?? []) clients.refused({id}, passedOver(id));
+		for (const update of writes.updates) clients.updated(update);
+		clients.enqueued(writes.enqueues, enqueued);
+		this.statistics.settled(writes.settle, settled);
+		for (const [index, group] of writes.settle.entries()) clients.settled(group, await this.#withPoison(group, settled[index] as SettledGroup));
 		// If the store counts more jobs than it has, claiming again at once would never end.
 		const isFruitless = request !== undefined && claimed.groups.length === 0;
-		if (this.#mayHaveReadyJobs && !isFruitless && this.#demand.hasCapacity) this.#host.wake();
-	}
-
-	async #settled(group: EndedGroup, result: SettledGroup): Promise<void> {
-		this.#clients.settled(group, await this.#withPoison(group, result));
-		// These jobs were settled before: by another engine, or by our own commit that reported an error and took effect. Watches must look up how.
-		const lost = [...result.others].flatMap(([index, status]) => (status === 'lost' || status === 'discarded' ? idAt(group.ids, index) : []));
-		this.#clients.watches.mayHaveEnded(lost);
+		if (this.#mayHaveReadyJobs && !isFruitless && this.demand.hasCapacity) this.#host.wake();
 	}
 
 	/** Adds the stored errors of jobs that killed their workers too often, if they can be read. */
-	async #withPoison({ids, endings}: EndedGroup, result: SettledGroup): Promise<SettledGroup> {
-		const lost = [...result.others].filter(([index, status]) => status === 'dead' && endings?.get(index)?.type === 'lostWorker');
+	async #withPoison(group: EndedGroup, result: SettledGroup): Promise<SettledGroup> {
+		const lost = [...result.others].filter(([index, status]) => status === 'dead' && group.endings?.get(index)?.type === 'lostWorker');
 		if (lost.length === 0) return result;
-		const errors = new Map<number, FailureRecord>(result.refusals);
-		await this.#retries.attempt('maintenance', async () => {
-			const {outcomes} = await this.#store.outcomes(lost.map(([index]) => idAt(ids, index)));
-			for (const [index] of lost) {
-				const error = outcomes.find(({id}) => id === idAt(ids, index))?.error;
-				if (error) errors.set(index, error);
-			}
+		const refusals = new Map(result.refusals);
+		await this.#host.retries.lookUps.attempt(async () => {
+			const {outcomes} = await this.#host.store.outcomes(lost.map(([index]) => idAt(group.ids, index)));
+			for (const {id, error} of outcomes) if (error) refusals.set(indexOf(group, id), error);
 		});
-		return {...result, refusals: errors};
+		return {...result, refusals};
 	}
 
 	/**
@@ -260,62 +241,63 @@ export class JobFlow {
 	 * together with the outcomes, since a checkpoint that comes with an outcome is the job's last one.
 	 */
 	async #rescue(error: unknown, writes: Writes, request: ClaimRequest | undefined): Promise<void> {
-		this.#statistics.failedToCommit();
+		const {clients, retries, wake} = this.#host;
+		this.statistics.failedToCommit();
 		const isRefused = isRefusal(error);
-		const {enqueues} = writes;
-		if (!isRefused) for (const {call} of enqueues) this.#clients.refuse(call, error);
+		if (!isRefused) for (const {call} of writes.enqueues) clients.refuse(call, error);
 		const {refusals, stopped} = await this.#commits.inParts(isRefused ? writes : {...writes, enqueues: []}, (result, part) =>
 			this.#apply(result, part, undefined),
 		);
-		if (stopped) this.#putBack(stopped.left, stopped.error);
-		// The enqueue calls were the cause, and were refused.
-		if (!isRefused && !stopped && enqueues.length > 0) this.#retries.clear('commit');
-		if (stopped || !isRefused) return this.#retries.add('commit', isRefused ? stopped?.error : error);
-		this.#retries.clear('commit');
+		if (stopped) {
+			this.#outbox = [...stopped.left.settle, ...this.#outbox];
+			this.#updates = [...stopped.left.updates, ...this.#updates];
+			for (const {call} of stopped.left.enqueues) clients.refuse(call, stopped.error);
+		}
+		// Without `isRefused`, the enqueue calls were the cause, and were refused.
+		else if (isRefused || writes.enqueues.length > 0) retries.commit.clear();
+		if (stopped || !isRefused) return void retries.commit.add(isRefused ? stopped?.error : error);
 		if (request && refusals === 0) this.#commits.claimRefused(request, error);
-		this.#host.wake();
+		wake();
 	}
 
-	#putBack({updates, settle, enqueues}: Writes, error: unknown): void {
-		this.#outbox = [...settle, ...this.#outbox];
-		this.#updates = [...updates, ...this.#updates];
-		for (const {call} of enqueues) this.#clients.refuse(call, error);
-	}
-
-	publishRefusal(what: Refused, refusal: FaenaError): void {
-		this.#clients.publish({type: 'refused', ...what, error: toFailure(refusal)});
-	}
-
-	// ——— starting and stopping jobs ———
-
-	#dispatch(groups: Committed['claimed']['groups'], backlog: number): void {
-		const chunks = this.#demand.toChunks(groups, backlog);
-		this.#timing.dispatched(Math.min(...chunks.map(chunk => this.#demand.sizer.expectedMs(chunk.task, sizeOf(chunk)))));
-		this.#chunks?.add(chunks);
-		this.#chunks?.feed();
+	#dispatch(groups: readonly ClaimedGroup[], backlog: number): void {
+		const chunks = this.demand.toChunks(groups, backlog);
+		this.#shortestChunkMs = Math.min(...chunks.map(chunk => this.demand.sizer.expectedMs(chunk.task, sizeOf(chunk))));
+		this.#chunks.push(...chunks);
+		this.#feed();
 		failpoint('chunk:given');
 	}
 
-	/** Releases jobs that have not started, of one task or all. */
+	#feed(): void {
+		this.#chunks = this.#chunks.filter(chunk => {
+			const {idle, prefetch} = this.pool?.capacity(laneOf(chunk)) ?? NO_CAPACITY;
+			if (idle + prefetch === 0) return true;
+			this.statistics.dispatched(sizeOf(chunk));
+			this.pool?.run(this.statistics.withTimeout(chunk));
+			return false;
+		});
+	}
+
+	/** Releases jobs that have not started, of one task or all. Resolves once none of them can start any more. */
 	async release(task?: string): Promise<void> {
-		this.#outbox.push(...(this.#chunks?.release(chunk => task === undefined || chunk.task === task) ?? []));
-		await this.#pool?.release(task);
+		this.#takeBack(chunk => task === undefined || chunk.task === task);
+		await this.pool?.release(task);
 	}
 
 	/** Stops one job of this dispatcher. If its chunk still waits for the pool, all its jobs are released. */
 	stop(id: JobId): void {
-		if (this.#pool?.stop(id, 'cancelled')) return;
-		this.#outbox.push(...(this.#chunks?.release(chunk => indexOf(chunk, id) >= 0) ?? []));
+		if (!this.pool?.stop(id, 'cancelled')) this.#takeBack(chunk => indexOf(chunk, id) >= 0);
+	}
+
+	#takeBack(matches: (chunk: ClaimedGroup) => boolean): void {
+		this.#outbox.push(...this.#chunks.filter(matches).map(toReleased));
+		this.#chunks = this.#chunks.filter(chunk => !matches(chunk));
 	}
 }
 
-interface FlowParts {
-	readonly store: Store;
-	readonly pool: Pool | undefined;
-	readonly owner: OwnerId;
-	readonly clock: Clock;
-	readonly clients: Clients;
-	readonly retries: Retries;
+/** True if a transaction with these writes may itself make jobs ready. */
+function bringsJobs({settle, enqueues}: Writes): boolean {
+	return enqueues.length > 0 || settle.some(enqueuesJobs);
 }
 
 function passedOver(id: JobId): FaenaError {

@@ -1,8 +1,7 @@
 import {createHistogram, type RecordableHistogram} from 'node:perf_hooks';
 import type {EngineStats, Quantiles, WorkerLoss} from '../job/events.ts';
-import {type ClaimedGroup, type EndedGroup, numberAt, sizeOf, toReleased} from '../job/group.ts';
-import {PackedTimes, type TimesColumn} from '../job/packed.ts';
-import {laneOf, type Pool} from '../pool/pool.ts';
+import {type ClaimedGroup, type EndedGroup, numberAt, sizeOf} from '../job/group.ts';
+import {PackedTimes} from '../job/packed.ts';
 import type {SettledGroup} from '../store/store.ts';
 import {monotonicMs} from '../support/clock.ts';
 
@@ -11,20 +10,13 @@ const RATE_SECONDS = 10;
 const MIN_SAMPLES = 10;
 const MIN_TIMEOUT_MS = 100;
 
-interface TaskRecord {
-	completed: number;
-	cpuMs: number;
-	readonly durations: RecordableHistogram;
-	readonly waits: RecordableHistogram;
-}
-
 /** Counts what a dispatcher does. Durations go to Node's HDR histograms, in microseconds. */
 export class Statistics {
 	readonly #slots: number;
 	readonly #steadyMs: () => number;
 	readonly #startedAt: number;
 	readonly #executions = {completed: 0, failed: 0, dead: 0, cancelled: 0, released: 0, lost: 0};
-	readonly #tasks = new Map<string, TaskRecord>();
+	readonly #tasks = new Map<string, {completed: number; cpuMs: number; durations: RecordableHistogram; waits: RecordableHistogram}>();
 	readonly #commits = createHistogram();
 	/** Numbers of completed jobs by second: a ring buffer. */
 	readonly #recent = new Array<{second: number; jobs: number}>(RATE_SECONDS + 1).fill({second: -1, jobs: 0});
@@ -40,36 +32,32 @@ export class Statistics {
 		this.#startedAt = steadyMs();
 	}
 
-	/** Counts executions of a task that ended. Whether the store accepts them is not known yet. */
-	ended(task: string, groups: readonly EndedGroup[]): void {
-		const record = this.#recordOf(task);
+	/**
+	 * Counts executions of a task that ended. Whether the store accepts them is not known yet.
+	 * @returns how many of them ran, and their run time in all
+	 */
+	ended(task: string, groups: readonly EndedGroup[]): {readonly jobs: number; readonly totalMs: number} {
+		const record = this.#tasks.get(task) ?? {completed: 0, cpuMs: 0, durations: createHistogram(), waits: createHistogram()};
+		this.#tasks.set(task, record);
+		let [jobs, totalMs] = [0, 0];
 		for (const group of groups) {
-			if (group.endings) this.#eachEnded(record, group, group.endings);
-			else this.#allReturned(record, group);
+			const times = new PackedTimes(group.times);
+			const [startedAt, durationMs, cpuMs] = [times.column('startedAt'), times.column('durationMs'), times.column('cpuMs')];
+			for (let index = 0; index < times.count; index++) {
+				const ms = durationMs.at(index);
+				record.cpuMs += cpuMs.at(index) || 0;
+				if (!Number.isNaN(ms)) {
+					jobs++;
+					totalMs += ms;
+				}
+				if ((group.endings?.get(index)?.type ?? 'returned') !== 'returned') continue;
+				record.completed++;
+				recordMs(record.durations, ms);
+				if (numberAt(group.executions, index) === 1) recordMs(record.waits, startedAt.at(index) - numberAt(group.createdAt, index));
+			}
 		}
-	}
-
-	#allReturned(record: TaskRecord, group: EndedGroup): void {
-		const times = new PackedTimes(group.times);
-		this.#busyMs += times.column('durationMs').sum() || 0;
-		record.cpuMs += times.column('cpuMs').sum() || 0;
-		record.completed += sizeOf(group);
-		recordEach(record.durations, times.column('durationMs'), 0);
-		if (typeof group.createdAt === 'number' && group.executions === 1) recordEach(record.waits, times.column('startedAt'), group.createdAt);
-		else for (let index = 0; index < sizeOf(group); index++) recordWait(record, group, index, times.at(index).startedAt);
-	}
-
-	#eachEnded(record: TaskRecord, group: EndedGroup, endings: NonNullable<EndedGroup['endings']>): void {
-		const times = new PackedTimes(group.times);
-		for (let index = 0; index < sizeOf(group); index++) {
-			const {startedAt, durationMs, cpuMs} = times.at(index);
-			this.#busyMs += durationMs || 0;
-			record.cpuMs += cpuMs || 0;
-			if ((endings.get(index)?.type ?? 'returned') !== 'returned') continue;
-			record.completed++;
-			record.durations.record(toMicros(durationMs || 0));
-			recordWait(record, group, index, startedAt);
-		}
+		this.#busyMs += totalMs;
+		return {jobs, totalMs};
 	}
 
 	settled(groups: readonly EndedGroup[], results: readonly SettledGroup[]): void {
@@ -87,7 +75,7 @@ export class Statistics {
 	}
 
 	committed(durationMs: number): void {
-		this.#commits.record(toMicros(durationMs));
+		recordMs(this.#commits, durationMs);
 	}
 
 	failedToCommit(): void {
@@ -103,11 +91,14 @@ export class Statistics {
 		this.#chunkedJobs += jobs;
 	}
 
-	/** The timeout in percent of the task's median, in milliseconds; `null` until enough of its executions have completed. */
-	timeoutMs(task: string, percent: number): number | null {
-		const durations = this.#tasks.get(task)?.durations;
-		if (!durations || durations.count < MIN_SAMPLES) return null;
-		return Math.max(MIN_TIMEOUT_MS, (toMs(durations.percentile(50)) * percent) / 100);
+	/** Gives a chunk with a timeout in percent of its task's median one in milliseconds; `null` until enough of its executions have completed. */
+	withTimeout(chunk: ClaimedGroup): ClaimedGroup {
+		const {timeoutPercent} = chunk.policy;
+		if (timeoutPercent === undefined) return chunk;
+		const {durations} = this.#tasks.get(chunk.task) ?? {};
+		const medianMs = durations && durations.count >= MIN_SAMPLES ? toMs(durations.percentile(50)) : undefined;
+		const timeoutMs = medianMs === undefined ? null : Math.max(MIN_TIMEOUT_MS, (medianMs * timeoutPercent) / 100);
+		return {...chunk, policy: {...chunk.policy, timeoutMs}};
 	}
 
 	report(): EngineStats {
@@ -130,14 +121,6 @@ export class Statistics {
 		};
 	}
 
-	#recordOf(task: string): TaskRecord {
-		const known = this.#tasks.get(task);
-		if (known) return known;
-		const record = {completed: 0, cpuMs: 0, durations: createHistogram(), waits: createHistogram()};
-		this.#tasks.set(task, record);
-		return record;
-	}
-
 	#countRecent(jobs: number): void {
 		const second = this.#second();
 		const slot = second % this.#recent.length;
@@ -157,24 +140,9 @@ export class Statistics {
 	}
 }
 
-/** Records each value of the column, less `base`. */
-function recordEach(histogram: RecordableHistogram, column: TimesColumn, base: number): void {
-	column.forEach((ms, jobs) => {
-		if (Number.isNaN(ms)) return;
-		const micros = toMicros(ms - base);
-		for (let job = 0; job < jobs; job++) histogram.record(micros);
-	});
-}
-
-/** Records the time from enqueue to start, for a first execution. */
-function recordWait({waits}: TaskRecord, {createdAt, executions}: EndedGroup, index: number, startedAt: number): void {
-	const waitMs = startedAt - numberAt(createdAt, index);
-	if (numberAt(executions, index) === 1 && !Number.isNaN(waitMs)) waits.record(toMicros(waitMs));
-}
-
-/** Clamped, since a histogram takes only integers from 1 on. */
-function toMicros(ms: number): number {
-	return Math.min(Number.MAX_SAFE_INTEGER, Math.max(1, Math.round(ms * 1000)));
+/** Records a time, if it is known. A histogram takes only integers from 1 on. */
+function recordMs(histogram: RecordableHistogram, ms: number): void {
+	if (!Number.isNaN(ms)) histogram.record(Math.min(Number.MAX_SAFE_INTEGER, Math.max(1, Math.round(ms * 1000))));
 }
 
 function toMs(micros: number): number {
@@ -185,49 +153,4 @@ function quantilesOf(histogram: RecordableHistogram): Quantiles {
 	if (histogram.count === 0) return {mean: 0, p50: 0, p95: 0, p99: 0, max: 0};
 	const at = (percentile: number) => toMs(histogram.percentile(percentile));
 	return {mean: toMs(histogram.mean), p50: at(50), p95: at(95), p99: at(99), max: toMs(histogram.max)};
-}
-
-/** Claimed chunks for which the pool has no capacity yet. A claim of several tasks may return more chunks than there are idle workers. */
-export class WaitingChunks {
-	readonly #pool: Pool;
-	readonly #statistics: Statistics;
-	#chunks: ClaimedGroup[] = [];
-
-	constructor(pool: Pool, statistics: Statistics) {
-		this.#pool = pool;
-		this.#statistics = statistics;
-	}
-
-	get isEmpty(): boolean {
-		return this.#chunks.length === 0;
-	}
-
-	add(chunks: readonly ClaimedGroup[]): void {
-		this.#chunks.push(...chunks);
-	}
-
-	/** Gives the pool the chunks that it can take. */
-	feed(): void {
-		this.#chunks = this.#chunks.filter(chunk => {
-			const {idle, prefetch} = this.#pool.capacity(laneOf(chunk));
-			if (idle + prefetch === 0) return true;
-			this.#statistics.dispatched(sizeOf(chunk));
-			this.#pool.run(this.#withTimeout(chunk));
-			return false;
-		});
-	}
-
-	/** When a job starts, a timeout in percent of the median becomes one in milliseconds. */
-	#withTimeout(chunk: ClaimedGroup): ClaimedGroup {
-		const {timeoutPercent} = chunk.policy;
-		if (timeoutPercent === undefined) return chunk;
-		return {...chunk, policy: {...chunk.policy, timeoutMs: this.#statistics.timeoutMs(chunk.task, timeoutPercent)}};
-	}
-
-	/** Removes matching chunks, and returns their jobs as released. */
-	release(matches: (chunk: ClaimedGroup) => boolean): EndedGroup[] {
-		const released = this.#chunks.filter(matches);
-		this.#chunks = this.#chunks.filter(chunk => !matches(chunk));
-		return released.map(toReleased);
-	}
 }

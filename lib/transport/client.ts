@@ -1,10 +1,21 @@
+import type {Worker} from 'node:worker_threads';
 import type {EventName, JobEvent} from '../job/events.ts';
 import {fromEnvelope} from '../job/failure.ts';
 import type {JobId} from '../job/job.ts';
 import type {TaskInfo} from '../job/task.ts';
 import {FaenaError} from '../support/errors.ts';
-import type {Call, CallBody, DispatcherMessage, Notice, Verbs} from './messages.ts';
-import type {Transport} from './thread.ts';
+import {startThread, workerUrl} from '../support/node.ts';
+import {
+	type Call,
+	type CallBody,
+	type DispatcherMessage,
+	type DispatcherStart,
+	type Notice,
+	payloadBuffers,
+	type RepliesMessage,
+	type Started,
+	type Verbs,
+} from './messages.ts';
 
 type Result<Verb extends keyof Verbs> = ReturnType<Verbs[Verb]>;
 
@@ -26,10 +37,10 @@ export type Watcher = (end: Notice | FaenaError) => void;
 export class DispatcherClient {
 	readonly tasks: readonly TaskInfo[];
 	readonly #transport: Transport;
+	readonly #events: EventSink;
 	readonly #pending = new Map<number, {resolve(value: unknown): void; reject(error: unknown): void}>();
 	readonly #watchers = new Map<JobId, Watcher[]>();
 	readonly #endListeners = new Set<(error: FaenaError) => void>();
-	readonly #events: EventSink;
 	#outbox: Call[] = [];
 	#lastCall = 0;
 	#holds = 0;
@@ -37,8 +48,8 @@ export class DispatcherClient {
 	#end: FaenaError | undefined;
 
 	constructor(transport: Transport, events: EventSink) {
-		this.#transport = transport;
 		this.tasks = transport.tasks;
+		this.#transport = transport;
 		this.#events = events;
 		transport.listen(
 			message => this.#receive(message),
@@ -62,7 +73,7 @@ export class DispatcherClient {
 			return;
 		}
 		if (this.#outbox.length === 0 && body.type !== 'subscribe') this.subscribe();
-		if (this.#outbox.length === 0) queueMicrotask(() => this.#flush());
+		if (this.#outbox.length === 0) queueMicrotask(() => this.#transport.send(this.#outbox.splice(0)));
 		const call = ++this.#lastCall;
 		this.#outbox.push({...body, call});
 		this.hold();
@@ -90,11 +101,10 @@ export class DispatcherClient {
 
 	unwatch(id: JobId, watcher: Watcher): void {
 		const watchers = this.#watchers.get(id);
-		const index = watchers?.indexOf(watcher) ?? -1;
-		if (!watchers || index < 0) return;
-		watchers.splice(index, 1);
-		this.release();
+		if (!watchers?.includes(watcher)) return;
+		watchers.splice(watchers.indexOf(watcher), 1);
 		if (watchers.length === 0) this.#watchers.delete(id);
+		this.release();
 		this.call({type: 'unwatch', ids: [id]}).catch(() => undefined);
 	}
 
@@ -125,12 +135,6 @@ export class DispatcherClient {
 		return this.#end !== undefined;
 	}
 
-	#flush(): void {
-		const calls = this.#outbox;
-		this.#outbox = [];
-		this.#transport.send(calls);
-	}
-
 	#receive(message: DispatcherMessage): void {
 		if (message.type === 'signalQuery') {
 			// The event loop handles a signal that has come by now before it runs this callback.
@@ -155,8 +159,7 @@ export class DispatcherClient {
 	}
 
 	#notify(notice: Notice): void {
-		const watchers = this.#watchers.get(notice.id);
-		if (!watchers) return;
+		const watchers = this.#watchers.get(notice.id) ?? [];
 		this.#watchers.delete(notice.id);
 		for (const watcher of watchers) {
 			this.release();
@@ -171,16 +174,69 @@ export class DispatcherClient {
 	}
 
 	#rejectAll(error: FaenaError): void {
-		const pending = [...this.#pending.values()];
-		const watchers = [...this.#watchers.values()].flat();
+		const calls = [...this.#pending.values()].map(({reject}) => reject);
+		const all = [...calls, ...[...this.#watchers.values()].flat(), ...this.#endListeners];
 		this.#pending.clear();
 		this.#watchers.clear();
-		for (const {reject} of pending) reject(error);
-		for (const watcher of watchers) watcher(error);
-		const listeners = [...this.#endListeners];
 		this.#endListeners.clear();
-		for (const listener of listeners) listener(error);
+		for (const end of all) end(error);
 		if (this.#holds > 0) this.#transport.unref();
 		this.#holds = 0;
 	}
+}
+
+/** The connection of an engine to its dispatcher: carries calls there, and messages back. */
+export interface Transport {
+	readonly tasks: readonly TaskInfo[];
+	send(calls: readonly Call[]): void;
+	/** Sets the listeners: of messages, and of the error that ends the connection. */
+	listen(onMessage: (message: DispatcherMessage) => void, onEnd: (error: FaenaError) => void): void;
+	/** Keeps the process alive. */
+	ref(): void;
+	unref(): void;
+	/** Ends the dispatcher, if it has not ended by itself. */
+	end(): Promise<void>;
+}
+
+/**
+ * Starts a dispatcher in its own thread, and waits until its workers have loaded the tasks. The caller's event loop never waits for the disk
+ * and never runs a task.
+ * @param publish takes events that come meanwhile
+ * @throws FaenaError if the queue or the tasks can't be opened
+ */
+export async function openThread(start: DispatcherStart, publish: (event: JobEvent) => void): Promise<Transport> {
+	const worker = startThread(workerUrl('dispatcher'), {workerData: start, name: 'faena dispatcher'});
+	const started = await untilStarted(worker, publish);
+	if (started.type === 'refused') throw fromEnvelope(started.error);
+	return {
+		tasks: started.tasks,
+		listen(onMessage, onEnd) {
+			worker.on('message', onMessage);
+			worker.on('error', error => onEnd(failed(`failed: ${error.message}`, error)));
+			worker.on('exit', code => onEnd(failed(`ended with exit code ${code}.`)));
+			// A listener attached to an unref'd thread refs it again, so this comes last.
+			worker.unref();
+		},
+		send: calls => worker.postMessage(calls, payloadBuffers(calls)),
+		ref: () => worker.ref(),
+		unref: () => worker.unref(),
+		end: async () => void (await worker.terminate()),
+	};
+}
+
+function untilStarted(worker: Worker, publish: (event: JobEvent) => void): Promise<Started> {
+	return new Promise((resolve, reject) => {
+		worker.on('message', (message: Started | RepliesMessage) => {
+			if (message.type === 'replies') return message.events.forEach(publish);
+			// At once: the next messages wait for the listeners of `listen`.
+			for (const event of ['message', 'error', 'exit']) worker.removeAllListeners(event);
+			resolve(message);
+		});
+		worker.on('error', error => reject(failed(`can't be started. ${error.message}`, error)));
+		worker.on('exit', code => reject(failed(`ended with exit code ${code} while it started.`)));
+	});
+}
+
+function failed(how: string, cause?: Error): FaenaError {
+	return new FaenaError('DispatcherFailed', `Faena's dispatcher thread ${how}`, cause && {cause});
 }

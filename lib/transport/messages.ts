@@ -1,7 +1,6 @@
 /** Messages between callers and their dispatcher, across the boundary of a thread. */
 
 import type {Batch, BatchOptions, DeleteResult} from '../job/batch.ts';
-import type {Encoded} from '../job/encoding.ts';
 import type {EventName, JobEvent} from '../job/events.ts';
 import type {ErrorEnvelope} from '../job/failure.ts';
 import type {NewGroup} from '../job/group.ts';
@@ -42,12 +41,6 @@ export interface DispatcherStart {
 /** First message of the dispatcher's thread. */
 export type Started = {readonly type: 'started'; readonly tasks: readonly TaskInfo[]} | {readonly type: 'refused'; readonly error: ErrorEnvelope};
 
-/** All calls of one turn of the caller's event loop. */
-export interface CallsMessage {
-	readonly type: 'calls';
-	readonly calls: readonly Call[];
-}
-
 /** A call to the dispatcher. A {@link Reply} with its number answers it. */
 export type Call = {readonly call: number} & CallBody;
 
@@ -64,7 +57,7 @@ export type CallBody =
 	| {readonly type: 'stats'}
 	/** `isSignalled`: a signal closes the engine. Jobs that throw from now on are not charged, since the signal may have ended their commands. */
 	| {readonly type: 'close'; readonly drainMs: number; readonly isSignalled?: boolean}
-	/** The answer to {@link SignalQuery}. If a signal had come before the question, the `close` call for it comes before this answer. */
+	/** The answer to `signalQuery`. If a signal had come before the question, the `close` call for it comes before this answer. */
 	| {readonly type: 'signalAnswered'};
 
 /** Answered with an {@link EnqueuedGroup}. */
@@ -98,29 +91,6 @@ export interface Verbs {
 	cleanup(options: CleanupOptions): CleanupResult;
 }
 
-/** The names of {@link Verbs}. The dispatcher calls no other method of the queue. */
-export const VERBS: ReadonlySet<keyof Verbs> = new Set([
-	'cancel',
-	'discard',
-	'retry',
-	'pause',
-	'resume',
-	'paused',
-	'job',
-	'jobs',
-	'values',
-	'logs',
-	'counts',
-	'openBatch',
-	'endInput',
-	'closeBatch',
-	'leaveBatch',
-	'deleteBatch',
-	'batch',
-	'batches',
-	'cleanup',
-]);
-
 /** The answer to the call of this number. */
 export type Reply = {readonly call: number} & ({readonly value: unknown} | {readonly error: ErrorEnvelope});
 
@@ -135,18 +105,12 @@ export interface RepliesMessage {
 /** A watched job has ended; `earlier` if it had already ended when its caller began to watch it. */
 export type Notice = JobEnd & {readonly earlier?: boolean};
 
-/** The dispatcher has failed. The error rejects all open calls. */
-export interface FailedMessage {
-	readonly type: 'failed';
-	readonly error: ErrorEnvelope;
-}
-
-/** Asks whether a signal has come. Answered by the call `signalAnswered`. */
-interface SignalQuery {
-	readonly type: 'signalQuery';
-}
-
-export type DispatcherMessage = RepliesMessage | FailedMessage | SignalQuery;
+export type DispatcherMessage =
+	| RepliesMessage
+	/** The dispatcher has failed. The error rejects all open calls. */
+	| {readonly type: 'failed'; readonly error: ErrorEnvelope}
+	/** Asks whether a signal has come. Answered by the call `signalAnswered`. */
+	| {readonly type: 'signalQuery'};
 
 /** Start data of the heartbeat thread of `work()`. */
 export interface HeartbeatStart {
@@ -154,18 +118,12 @@ export interface HeartbeatStart {
 	readonly owner: string;
 }
 
-/** The buffers of the large binary values in a message to another thread. */
-export function transferListOf(message: CallsMessage | DispatcherMessage | Started): ArrayBuffer[] {
-	return buffersOf(valuesOf(message));
+/** The buffers of the large binary payloads in calls to a dispatcher in another thread. */
+export function payloadBuffers(calls: readonly Call[]): ArrayBuffer[] {
+	return buffersOf(calls.flatMap(call => (call.type === 'enqueue' ? listOf(call.group.values) : [])));
 }
 
-function valuesOf(message: CallsMessage | DispatcherMessage | Started): readonly Encoded[] {
-	switch (message.type) {
-		case 'calls':
-			return message.calls.flatMap(call => (call.type === 'enqueue' ? listOf(call.group.values) : []));
-		case 'replies':
-			return message.notices.map(({result}) => result);
-		default:
-			return [];
-	}
+/** The buffers of the large binary results in a message from a dispatcher's thread. */
+export function resultBuffers(message: DispatcherMessage | Started): ArrayBuffer[] {
+	return message.type === 'replies' ? buffersOf(message.notices.map(({result}) => result)) : [];
 }

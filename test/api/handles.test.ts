@@ -3,8 +3,7 @@ import {Events} from '../../lib/api/events.ts';
 import {JobHandle} from '../../lib/api/handles.ts';
 import {toEnvelope} from '../../lib/job/failure.ts';
 import {FaenaError} from '../../lib/support/errors.ts';
-import {DispatcherClient} from '../../lib/transport/client.ts';
-import type {Transport} from '../../lib/transport/thread.ts';
+import {DispatcherClient, type Transport} from '../../lib/transport/client.ts';
 
 test('a wait rejects if the dispatcher can not tell whether the job has ended', async t => {
 	const handle = new JobHandle(

@@ -1,14 +1,14 @@
 import test from 'ava';
-import {Calls, IdleCalls, type OtherCall} from '../../lib/dispatcher/calls.ts';
-import {Clients} from '../../lib/dispatcher/clients.ts';
+import {Calls, type OtherCall} from '../../lib/dispatcher/calls.ts';
 import {HeldBatches} from '../../lib/dispatcher/held-batches.ts';
-import type {BatchId} from '../../lib/job/job.ts';
+import type {JobFlow} from '../../lib/dispatcher/job-flow.ts';
+import type {BatchId, JobId} from '../../lib/job/job.ts';
 import {JobQueue} from '../../lib/store/job-queue.ts';
 import type {Store} from '../../lib/store/store.ts';
 import {FaenaError} from '../../lib/support/errors.ts';
 import {arm} from '../../lib/support/failpoint.ts';
-import type {RepliesMessage, Reply, Verbs} from '../../lib/transport/messages.ts';
-import {newJob, smallPages, verb} from '../fixtures/dispatcher.ts';
+import type {Reply, Verbs} from '../../lib/transport/messages.ts';
+import {makeHost, newJob, smallPages, verb} from '../fixtures/dispatcher.ts';
 import {HandClock} from '../fixtures/hand-clock.ts';
 import {override} from '../fixtures/override.ts';
 import {MemoryStore} from '../store/oracle.ts';
@@ -16,7 +16,7 @@ import {MemoryStore} from '../store/oracle.ts';
 interface SetUp {
 	readonly jobs?: number;
 	readonly verbs?: (store: Store, clock: HandClock) => Partial<Store>;
-	/** Of the host. */
+	/** Of the maintenance. */
 	readonly reclaim?: () => Promise<number>;
 	/** Resolves when the pool has given back, or stopped, what it was asked for. */
 	readonly obeyed?: Promise<void>;
@@ -29,45 +29,40 @@ async function setUp({jobs = 0, verbs = () => ({}), reclaim = async () => 0, obe
 	const store = override(memory, inner => ({...smallPages(inner), ...verbs(inner, clock)}));
 	const queue = new JobQueue(memory);
 	await queue.enqueue(Array.from({length: jobs}, () => newJob()));
-	const messages: RepliesMessage[] = [];
-	const clients = new Clients(store, message => void messages.push(message), ['cancelled']);
-	const batches = new HeldBatches(store, 'owner');
-	const idleCalls = new IdleCalls(store, clients);
-	/** What the host was asked for, in order. */
-	const host: unknown[][] = [];
-	const calls = new Calls(store, 'owner', clock, clients, batches, idleCalls, {
+	/** What the dispatcher was asked for, in order. */
+	const asked: unknown[][] = [];
+	const {host, clients, messages, flush} = makeHost(store, {
+		clock,
+		events: ['cancelled'],
+		wake: () => void asked.push(['wake']),
 		lookUp: async () => {
-			host.push(['lookUp']);
+			asked.push(['lookUp']);
 			await clock.nextTurn();
 			await clients.watches.lookUp();
 		},
-		statistics: () => 'statistics',
-		reclaim: () => {
-			host.push(['reclaim', clock.steadyMs()]);
-			return reclaim();
-		},
-		jobsMayBeReady: () => void host.push(['jobsMayBeReady']),
-		stop: id => void host.push(['stop', id]),
-		release: async (...args) => {
-			host.push(['release', ...args]);
-			await obeyed;
-		},
-		confirmStops: async () => {
-			host.push(['confirmStops']);
-			await obeyed;
-		},
-		wake: () => void host.push(['wake']),
 	});
-	/** What leaves for the callers now. */
-	const flush = (): Pick<RepliesMessage, 'replies' | 'notices' | 'events'> => {
-		clients.flush();
-		const all = messages.splice(0);
-		return {
-			replies: all.flatMap(({replies}) => replies),
-			notices: all.flatMap(({notices}) => notices),
-			events: all.flatMap(({events}) => events),
-		};
-	};
+	const flow = {
+		statistics: {report: () => 'statistics'},
+		pool: {
+			confirmStops: async () => {
+				asked.push(['confirmStops']);
+				await obeyed;
+			},
+		},
+		jobsMayBeReady: () => void asked.push(['jobsMayBeReady']),
+		stop: (id: JobId) => void asked.push(['stop', id]),
+		release: async (...args: unknown[]) => {
+			asked.push(['release', ...args]);
+			await obeyed;
+		},
+	} as unknown as JobFlow;
+	const batches = new HeldBatches(host, {
+		async reclaim() {
+			asked.push(['reclaim', clock.steadyMs()]);
+			return {jobs: await reclaim(), hasMore: false};
+		},
+	});
+	const calls = new Calls(host, flow, batches);
 	const perform = async (...own: OtherCall[]): Promise<readonly Reply[]> => {
 		for (const call of own) calls.add(call);
 		await calls.perform();
@@ -75,16 +70,16 @@ async function setUp({jobs = 0, verbs = () => ({}), reclaim = async () => 0, obe
 		return flush().replies;
 	};
 	const ask = async (name: keyof Verbs, ...args: readonly unknown[]) => (await perform(verb(1, name, ...args)))[0] as Reply & {value?: unknown};
-	return {calls, clients, clock, flush, host, idleCalls, memory, messages, perform, queue, ask};
+	return {asked, calls, clients, clock, flush, memory, messages, perform, queue, ask};
 }
 
 test('calls are performed in order, and answered', async t => {
-	const {calls, perform, clients, idleCalls} = await setUp();
+	const {calls, perform, clients} = await setUp();
 	t.false(calls.hasWaiting);
 	calls.add({call: 1, type: 'stats'});
 	t.true(calls.hasWaiting);
 	const [first] = await perform();
-	t.true(idleCalls.isEmpty);
+	t.false(calls.hasIdle);
 	const replies = await perform(
 		{call: 2, type: 'watch', ids: [7]},
 		{call: 3, type: 'subscribe', events: ['recovered']},
@@ -101,7 +96,7 @@ test('calls are performed in order, and answered', async t => {
 	]);
 	t.false(calls.hasWaiting);
 	t.true(clients.watches.isEmpty);
-	t.false(idleCalls.isEmpty);
+	t.true(calls.hasIdle);
 });
 
 test('a caller that watches jobs hears at once of those that have ended', async t => {
@@ -121,13 +116,6 @@ test('a caller that subscribes gets other events from then on', async t => {
 	clients.cancelled([1]);
 	clients.publish({type: 'recovered', jobs: 1});
 	t.deepEqual(flush().events, [{type: 'recovered', jobs: 1}]);
-});
-
-test('only verbs that callers may use are performed', async t => {
-	const {ask, queue} = await setUp({jobs: 1});
-	for (const name of ['enqueue', 'dequeue', 'close', 'toString', 'constructor', 'listen'])
-		t.like(await ask(name as keyof Verbs), {call: 1, error: {code: 'BadOption', message: `There is no verb ${name}.`}});
-	t.is((await queue.counts()).pending, 1);
 });
 
 test('a verb is answered with what the queue gives, or with its error', async t => {
@@ -167,17 +155,19 @@ test('calls are performed for 20 ms, the first in any case; the others keep thei
 		}),
 	});
 	await slow.perform(verb(1, 'cancel', {}));
+	const others = [verb(2, 'paused'), verb(3, 'paused')];
+	t.deepEqual(await slow.perform(...others), []);
 	t.deepEqual(
-		(await slow.perform(verb(2, 'paused'), verb(3, 'paused'))).map(({call}) => call),
-		[2],
+		(await slow.perform()).map(({call}) => call),
+		[2, 3],
 	);
 });
 
 test('a pause is answered once nothing of its tasks can start any more, and keeps no other call waiting', async t => {
 	const {promise: obeyed, resolve} = Promise.withResolvers<void>();
-	const {perform, host, queue, clock, messages} = await setUp({obeyed});
+	const {perform, asked, queue, clock, messages} = await setUp({obeyed});
 	t.deepEqual(await perform(verb(1, 'pause', ['count', 'other']), verb(2, 'paused')), [{call: 2, value: ['count', 'other']}]);
-	t.deepEqual(host, [
+	t.deepEqual(asked, [
 		['release', 'count'],
 		['release', 'other'],
 	]);
@@ -192,21 +182,21 @@ test('a pause is answered once nothing of its tasks can start any more, and keep
 });
 
 test('after a resume jobs may be ready, and after no other verb that reads or pauses', async t => {
-	const {ask, host} = await setUp();
+	const {ask, asked} = await setUp();
 	t.deepEqual(await ask('resume', ['count']), {call: 1, value: undefined});
-	t.deepEqual(host.splice(0), [['jobsMayBeReady']]);
+	t.deepEqual(asked.splice(0), [['jobsMayBeReady']]);
 	await ask('counts');
-	t.deepEqual(host, []);
+	t.deepEqual(asked, []);
 });
 
 test('a cancel answers with what was cancelled; running jobs are stopped first, and none of them can start after the answer', async t => {
 	const {promise: obeyed, resolve} = Promise.withResolvers<void>();
-	const {calls, queue, clients, host, flush, clock, messages} = await setUp({jobs: 5, obeyed});
+	const {calls, queue, clients, asked, flush, clock, messages} = await setUp({jobs: 5, obeyed});
 	await queue.dequeue({owner: 'owner', tasks: ['count'], limit: 2});
 	clients.watches.add([1, 3]);
 	calls.add(verb(1, 'cancel', {ids: [1, 2, 3, 4]}));
 	await calls.perform();
-	t.false(calls.hasMoves);
+	t.false(calls.hasWaiting);
 	const {replies, notices, events} = flush();
 	t.deepEqual(replies, []);
 	t.like(notices, [{id: 3, status: 'cancelled'}]);
@@ -214,7 +204,7 @@ test('a cancel answers with what was cancelled; running jobs are stopped first, 
 		{type: 'cancelled', id: 3},
 		{type: 'cancelled', id: 4},
 	]);
-	t.deepEqual(host, [['stop', 1], ['stop', 2], ['lookUp'], ['confirmStops']]);
+	t.deepEqual(asked, [['stop', 1], ['stop', 2], ['lookUp'], ['confirmStops']]);
 	resolve();
 	await clock.nextTurn();
 	t.deepEqual(
@@ -224,46 +214,52 @@ test('a cancel answers with what was cancelled; running jobs are stopped first, 
 });
 
 test('a cancel of jobs that do not run asks the pool nothing', async t => {
-	const {ask, host} = await setUp({jobs: 2});
+	const {ask, asked} = await setUp({jobs: 2});
 	t.deepEqual(await ask('cancel', {ids: [2]}), {call: 1, value: {cancelled: [2], asked: []}});
-	t.deepEqual(host, [['lookUp']]);
+	t.deepEqual(asked, [['lookUp']]);
 });
 
 test('a discard lets running jobs end, or stops them; what waits in the pool comes back, and no job is told as cancelled', async t => {
-	const {ask, queue, host, flush} = await setUp({jobs: 3});
+	const {ask, queue, asked, flush} = await setUp({jobs: 3});
 	await queue.dequeue({owner: 'owner', tasks: ['count'], limit: 1});
 	t.deepEqual(await ask('discard', [1, 2], {stop: false}), {call: 1, value: {discarded: [2], asked: [1]}});
-	t.deepEqual(host.splice(0), [['release'], ['lookUp'], ['confirmStops']]);
+	t.deepEqual(asked.splice(0), [['release'], ['lookUp'], ['confirmStops'], ['wake']]);
 	t.deepEqual(await ask('discard', [1], {stop: true}), {call: 1, value: {discarded: [], asked: [1]}});
-	t.deepEqual(host.splice(0), [['stop', 1], ['lookUp'], ['confirmStops']]);
+	t.deepEqual(asked.splice(0), [['stop', 1], ['lookUp'], ['confirmStops'], ['wake']]);
 	t.deepEqual(await ask('discard', [3], {stop: false}), {call: 1, value: {discarded: [3], asked: []}});
-	t.deepEqual(host, [['lookUp']]);
+	t.deepEqual(asked, [['lookUp']]);
 	t.deepEqual(flush().events, []);
 });
 
 test('after a retry jobs may be ready', async t => {
-	const {ask, queue, host} = await setUp({jobs: 2});
+	const {ask, queue, asked} = await setUp({jobs: 2});
 	await queue.cancel({ids: [1]});
 	t.deepEqual(await ask('retry', {}), {call: 1, value: 1});
-	t.deepEqual(host, [['jobsMayBeReady']]);
+	t.deepEqual(asked, [['jobsMayBeReady']]);
 });
 
 test('a call of many jobs moves a page each time, before other calls', async t => {
 	const {calls, perform, queue} = await setUp({jobs: 25});
 	t.deepEqual(await perform(verb(1, 'cancel', {})), []);
-	t.true(calls.hasMoves);
+	t.true(calls.hasWaiting);
 	t.like(await perform(verb(2, 'counts')), [{call: 2, value: {cancelled: 20}}]);
 	const [reply] = await perform();
 	t.is((reply as {value: {cancelled: unknown[]}}).value.cancelled.length, 25);
-	t.false(calls.hasMoves);
+	t.false(calls.hasWaiting);
 	t.is((await queue.counts()).cancelled, 25);
 });
 
 test('calls of many jobs take turns', async t => {
 	const {perform} = await setUp({jobs: 30});
-	const order = async (...own: OtherCall[]) => (await perform(...own)).map(({call}) => call);
-	t.deepEqual(await order(verb(1, 'cancel', {}), verb(2, 'cancel', {status: 'pending'})), []);
-	t.deepEqual([await order(), await order()], [[1], [2]]);
+	t.deepEqual(await perform(verb(1, 'cancel', {}), verb(2, 'cancel', {status: 'pending'})), []);
+	const replies = await perform();
+	t.deepEqual(
+		replies.map(reply => [reply.call, (reply as {value: {cancelled: unknown[]}}).value.cancelled.length]),
+		[
+			[1, 20],
+			[2, 10],
+		],
+	);
 });
 
 for (const [name, ...args] of [['counts'], ['openBatch', 'nightly', 'count'], ['cancel', {}]] as const) {
@@ -289,7 +285,7 @@ test('a call whose page fails is refused, and goes no further; others do', async
 	await perform(verb(1, 'cancel', {}));
 	fails = true;
 	t.like(await perform(verb(2, 'paused')), [{call: 1, error: {code: 'DatabaseBusy'}}, {call: 2}]);
-	t.false(calls.hasMoves);
+	t.false(calls.hasWaiting);
 	t.like(await perform(verb(3, 'cancel', {})), [{call: 3, error: {code: 'DatabaseBusy'}}]);
 });
 
@@ -297,7 +293,7 @@ test('calls that are not done at the end are refused with how far they came', as
 	const {calls, perform, flush} = await setUp({jobs: 25});
 	await perform(verb(1, 'cancel', {}));
 	calls.interrupt();
-	t.false(calls.hasMoves);
+	t.false(calls.hasWaiting);
 	t.like(flush().replies, [
 		{
 			call: 1,
@@ -310,13 +306,13 @@ test('calls that are not done at the end are refused with how far they came', as
 });
 
 test('a batch is opened for the owner, its input ends, and it is closed or left: then another map may open it', async t => {
-	const {ask, calls, clock, messages, queue, host} = await setUp();
+	const {ask, calls, clock, messages, queue, asked} = await setUp();
 	calls.add(verb(1, 'openBatch', 'nightly', 'count'));
 	await calls.perform();
 	await clock.nextTurn();
 	// It leaves by itself.
 	const [{value: batch} = {value: 0}] = messages.splice(0).flatMap(({replies}) => replies) as {value: BatchId}[];
-	t.deepEqual(host.splice(0), [['wake']]);
+	t.deepEqual(asked.splice(0), [['wake']]);
 	await t.throwsAsync(queue.openBatch('nightly', 'count', 'other'), {code: 'BatchInUse'});
 	t.deepEqual(await ask('endInput', batch, 0), {call: 1, value: true});
 	t.like(await ask('batch', 'nightly'), {value: {total: 0}});
@@ -328,7 +324,7 @@ test('a batch is opened for the owner, its input ends, and it is closed or left:
 	t.is((await queue.batch('weekly'))?.closedAt, undefined);
 	await ask('closeBatch', next);
 	t.true(((await queue.batch('weekly'))?.closedAt ?? 0) > 0);
-	t.deepEqual(host, [['wake']]);
+	t.deepEqual(asked, [['wake']]);
 });
 
 test('after a batch is deleted its watched jobs are looked up', async t => {
@@ -343,19 +339,19 @@ test('after a batch is deleted its watched jobs are looked up', async t => {
 });
 
 test('a batch that is in use is asked for every 50 ms for a second, in which dead owners are looked for, and then refused', async t => {
-	const {perform, queue, host, clock, flush} = await setUp();
+	const {perform, queue, asked, clock, flush} = await setUp();
 	await queue.openBatch('nightly', 'count', 'other');
 	t.deepEqual(await perform(verb(1, 'openBatch', 'nightly', 'count')), []);
 	for (let ms = 0; ms < 950; ms += 50) await clock.advance(50);
 	t.deepEqual(flush().replies, []);
 	await clock.advance(50);
 	t.like(flush().replies, [{call: 1, error: {code: 'BatchInUse'}}]);
-	t.deepEqual(host, [...Array.from({length: 20}, (_, look) => ['reclaim', 1000 + 50 * look]), ['wake']]);
+	t.deepEqual(asked, [...Array.from({length: 20}, (_, look) => ['reclaim', 1000 + 50 * look]), ['wake']]);
 });
 
 test('a batch whose owner was found dead is opened at once', async t => {
 	let died = 1;
-	const {perform, queue, host, memory} = await setUp({
+	const {perform, queue, asked, memory} = await setUp({
 		async reclaim() {
 			await memory.release('other', {leave: true});
 			return died--;
@@ -363,17 +359,17 @@ test('a batch whose owner was found dead is opened at once', async t => {
 	});
 	const batch = await queue.openBatch('nightly', 'count', 'other');
 	t.deepEqual(await perform(verb(1, 'openBatch', 'nightly', 'count')), [{call: 1, value: batch}]);
-	t.deepEqual(host, [['reclaim', 1000], ['wake']]);
+	t.deepEqual(asked, [['reclaim', 1000], ['wake']]);
 });
 
 test('a batch that a map of this dispatcher has, or one of another task, is refused at once', async t => {
-	const {ask, host, queue} = await setUp();
+	const {ask, asked, queue} = await setUp();
 	await ask('openBatch', 'nightly', 'count');
 	t.like(await ask('openBatch', 'nightly', 'count'), {error: {code: 'BatchInUse'}});
 	await queue.openBatch('weekly', 'other', 'other');
 	t.like(await ask('openBatch', 'weekly', 'count'), {error: {code: 'BatchConflict'}});
 	t.deepEqual(
-		host.filter(([name]) => name === 'reclaim'),
+		asked.filter(([name]) => name === 'reclaim'),
 		[],
 	);
 });

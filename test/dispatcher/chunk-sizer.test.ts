@@ -1,6 +1,5 @@
 import test from 'ava';
-import {ChunkSizer} from '../../lib/dispatcher/chunk-sizer.ts';
-import {returnedGroup} from '../fixtures/groups.ts';
+import {ChunkSizer} from '../../lib/dispatcher/demand.ts';
 import {near} from '../fixtures/near.ts';
 
 const makeSizer = (maxJobs = 1000) => new ChunkSizer(() => maxJobs);
@@ -21,10 +20,21 @@ test('a chunk holds a hundred times the work of a commit, from 4 ms to 100 ms', 
 	t.is(sizer.workMs, 100);
 });
 
-test('a commit waits until four usual commits before the work ends, or half of the work if that is later', t => {
+test('a commit waits for nothing while a worker is idle', t => {
+	t.is(makeSizer().lingerMs({idle: 1, prefetch: 1}, 50), 0);
+});
+
+test('while each worker has two chunks, commits are a chunk of work apart', t => {
+	near(t, makeSizer().lingerMs({idle: 0, prefetch: 0}, 2), 4);
+});
+
+test('where a worker has room for a second chunk, the commit comes four usual commits before the shortest chunk ends, or after half of it if that is later', t => {
 	const sizer = makeSizer();
-	near(t, sizer.commitDeadlineMs(1), 1 - 4 * 0.04);
-	near(t, sizer.commitDeadlineMs(0.2), 0.1);
+	const capacity = {idle: 0, prefetch: 1};
+	t.is(sizer.lingerMs(capacity, 0), 0);
+	near(t, sizer.lingerMs(capacity, 1), 1 - 4 * 0.04);
+	near(t, sizer.lingerMs(capacity, 0.2), 0.1);
+	near(t, sizer.lingerMs(capacity, 50), 4);
 });
 
 test('the size of a chunk grows at most fourfold at a time, to the jobs that fill it, or to what the pool takes', t => {
@@ -70,15 +80,4 @@ test('a task is short while its jobs take less than 100 ms', t => {
 	sizer.observe('long', 1, 100);
 	sizer.observe('short', 1, 99.9);
 	t.deepEqual([sizer.isShort('long'), sizer.isShort('short')], [false, true]);
-});
-
-test('only jobs whose duration is known count', t => {
-	const sizer = makeSizer();
-	sizer.observeGroups('count', []);
-	sizer.observeGroups('count', [returnedGroup([NaN, NaN])]);
-	t.is(sizer.expectedMs('count', 1), 0);
-	sizer.observeGroups('count', [returnedGroup([2, 2, NaN, 5]), returnedGroup([6, 7])]);
-	near(t, sizer.expectedMs('count', 5), 22);
-	sizer.observeGroups('other', [returnedGroup([9])]);
-	near(t, sizer.expectedMs('other', 1), 9);
 });

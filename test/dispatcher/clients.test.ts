@@ -16,7 +16,7 @@ const EVENTS: readonly EventName[] = ['completed', 'failed', 'dead', 'cancelled'
 
 function setUp(events: readonly EventName[] = EVENTS) {
 	const messages: RepliesMessage[] = [];
-	const clients = new Clients(new MemoryStore(), message => void messages.push(message), events);
+	const clients = new Clients(new MemoryStore(), message => void messages.push(message as RepliesMessage), events);
 	/** What leaves now. */
 	const flush = (): Partial<RepliesMessage> => {
 		clients.flush();
@@ -29,21 +29,6 @@ function enqueueCall(call: number, jobs: number, watch = false): EnqueueCall & {
 	const group: NewGroup = {task: 'count', values: {count: jobs, text: null}, priority: 0, runAt: null, policy: POLICY};
 	return {call, type: 'enqueue', group, watch};
 }
-
-test('enqueue calls are taken whole and in order, until together they have as many jobs as are asked for', t => {
-	const {clients} = setUp();
-	const take = (maxJobs: number) => clients.takeEnqueues(maxJobs).map(({call}) => call);
-	t.false(clients.hasEnqueues);
-	t.deepEqual(take(10), []);
-	for (const [index, jobs] of [5, 5, 5, 100, 1].entries()) clients.add(enqueueCall(index + 1, jobs));
-	t.true(clients.hasEnqueues);
-	t.deepEqual(take(10), [1, 2]);
-	t.deepEqual(take(6), [3, 4]);
-	t.deepEqual(take(6), [5]);
-	t.false(clients.hasEnqueues);
-	for (const [index, jobs] of [9, 2, 1].entries()) clients.add(enqueueCall(index + 1, jobs));
-	t.deepEqual(take(10), [1, 2]);
-});
 
 test('replies, notices and events leave together, once', t => {
 	const {clients, messages, flush} = setUp();

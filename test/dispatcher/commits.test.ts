@@ -1,11 +1,13 @@
 import test from 'ava';
-import {Commits, NO_WRITES, type Refused, type Writes} from '../../lib/dispatcher/commits.ts';
+import fc from 'fast-check';
+import {Commits, enqueuesJobs, NO_WRITES, type Refused, type Writes} from '../../lib/dispatcher/commits.ts';
+import type {Outcome} from '../../lib/job/claim.ts';
 import {settlementsOf} from '../../lib/job/group.ts';
 import {JobQueue} from '../../lib/store/job-queue.ts';
 import type {Changes, ClaimRequest, Store} from '../../lib/store/store.ts';
 import {type ErrorCode, FaenaError} from '../../lib/support/errors.ts';
 import {newJob} from '../fixtures/dispatcher.ts';
-import {returnedGroup} from '../fixtures/groups.ts';
+import {endedGroup, returnedGroup} from '../fixtures/groups.ts';
 import {HandClock} from '../fixtures/hand-clock.ts';
 import {override} from '../fixtures/override.ts';
 import {groupNew} from '../fixtures/plain.ts';
@@ -219,4 +221,112 @@ test('an error that is no refusal ends it, with what is not written', async t =>
 	const {refusals, stopped} = await commits.inParts(written, async () => undefined);
 	t.is(refusals, 1);
 	t.like(stopped, {left: {updates: [], settle: [], enqueues: [{call: 2}]}, error: {code: 'StorageFull'}});
+});
+
+const PARENT: Outcome = {type: 'returned', value: null, enqueue: [newJob()]};
+const THREW: Outcome = {type: 'threw', error: {reason: 'threw', name: 'Error', message: 'it failed'}};
+
+const settlementsIn = (settle: Changes['settle'] = []) => settle.flatMap(group => [...settlementsOf(group)]);
+/** The jobs of the groups, and how they ended. */
+const endsIn = (settle: Changes['settle']) => settlementsIn(settle).map(({id, outcome}) => `${id} ${outcome.type}`);
+/** So many jobs that returned, each in a group of its own. */
+const returnedJobs = (count: number): Writes => ({...NO_WRITES, settle: Array.from({length: count}, (_, index) => returnedGroup([1], {ids: index + 1}))});
+
+test('a group enqueues jobs if one of its executions that returned does', t => {
+	const returned = returnedGroup([1], {endings: new Map([[0, {type: 'returned'}]])});
+	t.deepEqual([endedGroup([THREW, PARENT]), returnedGroup([1, 2]), endedGroup([THREW]), returned, endedGroup([])].map(enqueuesJobs), [
+		true,
+		...[false, false, false, false],
+	]);
+});
+
+test('in parts, updates come first, then outcomes, those that enqueue jobs as the last of them, then calls', async t => {
+	const {commits, done} = setUp(({update = [], settle = [], enqueue = []}) => {
+		if (update.length + settle.length + enqueue.length > 1) refuse();
+	});
+	const [parents, first, second] = [endedGroup([THREW, PARENT]), returnedGroup([1, 2], {ids: 5}), endedGroup([THREW], 9)];
+	await commits.inParts({updates: [{id: 1, lease: 1, execution: 1}], settle: [parents, first, second], enqueues: [enqueueCall(1)]}, async () => undefined);
+	t.deepEqual(
+		done.map(({update = [], settle, enqueue = []}) => [update.length, ...endsIn(settle), enqueue.length]),
+		[
+			[1, 0],
+			[0, '5 returned', '6 returned', 0],
+			[0, '9 threw', 0],
+			[0, '1 threw', '2 returned', 0],
+			[0, 1],
+		],
+	);
+});
+
+test('a refused group is replaced by its jobs, one by one, and the refused outcome of a job by a failure with the refusal, without times', async t => {
+	const {commits, done} = setUp(({settle}) => {
+		if (settlementsIn(settle).some(({id, outcome}) => id === 8 && outcome.type === 'returned')) refuse('TooLarge');
+	});
+	await commits.inParts({...NO_WRITES, settle: [returnedGroup([5, 5, 5], {ids: 7, executions: 3, lease: 2})]}, async () => undefined);
+	t.deepEqual(
+		done.map(({settle}) => endsIn(settle)),
+		[['7 returned'], ['9 returned'], ['8 threw']],
+	);
+	const [failed] = settlementsIn(done[2]?.settle);
+	t.like(failed, {id: 8, lease: 2, execution: 3, outcome: {type: 'threw', error: {code: 'TooLarge', message: 'TooLarge'}}});
+	t.false('durationMs' in (failed?.outcome ?? {}));
+});
+
+test('every part is written, in order; after them what replaces those that are refused; nothing more is left out', async t => {
+	const parts = fc.array(fc.constantFrom('good', 'bad', 'hopeless'), {maxLength: 60});
+	await fc.assert(
+		fc.asyncProperty(parts, async kinds => {
+			const {commits, leftOut} = setUp(({settle}) => {
+				const isRefused = (kind: string | undefined, outcome: Outcome) => kind === 'hopeless' || (kind === 'bad' && outcome.type === 'returned');
+				if (settlementsIn(settle).some(({id, outcome}) => isRefused(kinds[id - 1], outcome))) refuse();
+			});
+			const written: string[] = [];
+			const {stopped} = await commits.inParts(returnedJobs(kinds.length), async ({settled}, {settle}) => {
+				if (settled.length !== settle.length) throw new Error('The result is that of other parts.');
+				written.push(...endsIn(settle));
+			});
+			t.is(stopped, undefined);
+			const idsOf = (kind: string) => kinds.flatMap((each, index) => (each === kind ? index + 1 : []));
+			t.deepEqual(written, [...idsOf('good').map(id => `${id} returned`), ...idsOf('bad').map(id => `${id} threw`)]);
+			t.deepEqual(
+				leftOut.map(([{id}]) => id),
+				idsOf('hopeless'),
+			);
+		}),
+	);
+});
+
+test('one part in a thousand is found in a few transactions', async t => {
+	const {commits, done, breaks} = setUp(({settle}) => {
+		if (settlementsIn(settle).some(({id, outcome}) => id === 777 && outcome.type === 'returned')) refuse();
+	});
+	await commits.inParts(returnedJobs(1000), async () => undefined);
+	t.is(done.flatMap(({settle}) => endsIn(settle)).length, 1000);
+	t.true(breaks() <= 22, `${breaks()}`);
+});
+
+test('what is written in place of refused parts shares a transaction, however many they are', async t => {
+	const {commits, done} = setUp(({settle}) => {
+		if (settlementsIn(settle).some(({outcome}) => outcome.type === 'returned')) refuse();
+	});
+	await commits.inParts(returnedJobs(1000), async () => undefined);
+	t.deepEqual(
+		done.map(({settle}) => endsIn(settle).length),
+		[1000],
+	);
+});
+
+test('what fails for another reason ends it: what was not written is given back, in order', async t => {
+	for (let failsAt = 1; failsAt < 18; failsAt++) {
+		let tries = 0;
+		const {commits, done} = setUp(({settle}) => {
+			if (++tries >= failsAt) refuse('StorageFull');
+			if (settlementsIn(settle).some(({id, outcome}) => id % 20 === 7 && outcome.type === 'returned')) refuse();
+		});
+		const {stopped} = await commits.inParts(returnedJobs(50), async () => undefined);
+		t.like(stopped?.error, {code: 'StorageFull'});
+		const both = [...done.flatMap(({settle}) => endsIn(settle)), ...endsIn(stopped?.left.settle)];
+		const inOrder = Array.from({length: 50}, (_, index) => index + 1).map(id => (both.includes(`${id} threw`) ? `${id} threw` : `${id} returned`));
+		t.deepEqual(both, [...inOrder.filter(each => each.endsWith('returned')), ...inOrder.filter(each => each.endsWith('threw'))]);
+	}
 });

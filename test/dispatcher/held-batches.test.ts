@@ -4,7 +4,7 @@ import {HeldBatches} from '../../lib/dispatcher/held-batches.ts';
 import type {BatchId} from '../../lib/job/job.ts';
 import type {Store} from '../../lib/store/store.ts';
 import {FaenaError} from '../../lib/support/errors.ts';
-import {makeStore, smallPages, startCaller, verb} from '../fixtures/dispatcher.ts';
+import {makeHost, makeStore, smallPages, startCaller, verb} from '../fixtures/dispatcher.ts';
 import {HandClock} from '../fixtures/hand-clock.ts';
 
 /** How a call of the store can fail: with nothing of it kept, or without a word of what was kept. */
@@ -98,9 +98,9 @@ for (const isKept of [false, true]) {
 			},
 		});
 		const {queue, store} = makeStore(verbs);
-		const batches = new HeldBatches(store, 'owner');
+		const batches = hold(store);
 		const batch = await batches.open('nightly', 'count');
-		await t.throwsAsync(batches.leave('leaveBatch', batch), {code: 'OutcomeUnknown'});
+		await t.throwsAsync(batches.leave(batch, {isLeft: true}), {code: 'OutcomeUnknown'});
 		t.is(await batches.open('nightly', 'count'), batch);
 		await batches.leavePending();
 		await t.throwsAsync(queue.openBatch('nightly', 'count', 'other'), {code: 'BatchInUse'});
@@ -115,12 +115,16 @@ test('a map that opens a batch while another map of the engine leaves it gets th
 		},
 	});
 	const {queue, store} = makeStore(verbs);
-	const batches = new HeldBatches(store, 'owner');
+	const batches = hold(store);
 	const batch = await batches.open('nightly', 'count');
-	const [, opened] = await Promise.all([batches.leave('leaveBatch', batch), batches.open('nightly', 'count')]);
+	const [, opened] = await Promise.all([batches.leave(batch, {isLeft: true}), batches.open('nightly', 'count')]);
 	t.is(opened, batch);
 	await t.throwsAsync(queue.openBatch('nightly', 'count', 'other'), {code: 'BatchInUse'});
 });
+
+function hold(store: Store): HeldBatches {
+	return new HeldBatches(makeHost(store, {clock: new HandClock()}).host, {reclaim: async () => ({jobs: 0, hasMore: false})});
+}
 
 /** Tries again and again, for five seconds. */
 async function until(attempt: () => Promise<unknown>): Promise<void> {

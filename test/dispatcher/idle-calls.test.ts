@@ -1,8 +1,10 @@
 import test from 'ava';
-import {IdleCalls} from '../../lib/dispatcher/calls.ts';
-import {Clients} from '../../lib/dispatcher/clients.ts';
+import {Calls} from '../../lib/dispatcher/calls.ts';
+import type {HeldBatches} from '../../lib/dispatcher/held-batches.ts';
+import type {JobFlow} from '../../lib/dispatcher/job-flow.ts';
 import type {TaskCounts} from '../../lib/store/store.ts';
-import type {Reply} from '../../lib/transport/messages.ts';
+import {makeHost} from '../fixtures/dispatcher.ts';
+import {HandClock} from '../fixtures/hand-clock.ts';
 import {override} from '../fixtures/override.ts';
 import {MemoryStore} from '../store/oracle.ts';
 
@@ -12,19 +14,20 @@ const NO_JOBS: TaskCounts = {
 };
 
 /** Two calls, of which the second does not wait for delayed jobs. */
-function setUp(...counts: readonly Partial<TaskCounts>[]) {
+async function setUp(...counts: readonly Partial<TaskCounts>[]) {
 	const store = override(new MemoryStore(), () => ({counts: async () => counts.map(each => ({...NO_JOBS, ...each}))}));
-	const replies: Reply[] = [];
-	const clients = new Clients(store, message => void replies.push(...message.replies));
-	const idle = new IdleCalls(store, clients);
-	idle.add({call: 1, type: 'idle', waiting: true});
-	idle.add({call: 2, type: 'idle', waiting: false});
+	const {host, flush} = makeHost(store, {clock: new HandClock()});
+	const flow = {demand: {tasks: ['count', 'other']}, isDue: false};
+	const calls = new Calls(host, flow as unknown as JobFlow, undefined as unknown as HeldBatches);
+	calls.add({call: 1, type: 'idle', waiting: true});
+	calls.add({call: 2, type: 'idle', waiting: false});
+	await calls.perform();
 	const answered = async (isDue = false) => {
-		await idle.answer(['count', 'other'], isDue);
-		clients.flush();
-		return replies.splice(0).map(({call}) => call);
+		flow.isDue = isDue;
+		await calls.answerIdle();
+		return flush().replies.map(({call}) => call);
 	};
-	return {idle, clients, replies, answered};
+	return {calls, flush, answered};
 }
 
 const CASES: Readonly<Record<string, readonly [counts: readonly Partial<TaskCounts>[], answered: readonly number[]]>> = {
@@ -44,25 +47,25 @@ const CASES: Readonly<Record<string, readonly [counts: readonly Partial<TaskCoun
 
 for (const [what, [counts, answered]] of Object.entries(CASES)) {
 	test(`with ${what} in the store, of the call that waits for delayed jobs and the one that does not ${answered.length} are answered`, async t => {
-		const calls = setUp(...counts);
-		t.deepEqual(await calls.answered(), answered);
-		t.is(calls.idle.isEmpty, answered.length === 2);
-		t.deepEqual(await calls.answered(), []);
+		const idle = await setUp(...counts);
+		t.deepEqual(await idle.answered(), answered);
+		t.is(idle.calls.hasIdle, answered.length < 2);
+		t.deepEqual(await idle.answered(), []);
 	});
 }
 
 test('a call that does not wait for delayed jobs waits for one that is due', async t => {
-	const {answered} = setUp({delayed: 1});
+	const {answered} = await setUp({delayed: 1});
 	t.deepEqual(await answered(true), []);
 	t.deepEqual(await answered(false), [2]);
 });
 
-test('a close refuses the calls that wait', t => {
-	const {idle, clients, replies} = setUp();
-	t.false(idle.isEmpty);
-	idle.refuse();
-	clients.flush();
+test('a close refuses the calls that wait', async t => {
+	const {calls, flush} = await setUp();
+	t.true(calls.hasIdle);
+	calls.refuseIdle();
+	const {replies} = flush();
 	t.like(replies[0], {call: 1, error: {code: 'Closed', message: 'The engine was closed while idle() waited.'}});
 	t.like(replies[1], {call: 2});
-	t.true(idle.isEmpty);
+	t.false(calls.hasIdle);
 });

@@ -3,6 +3,7 @@ import {Dispatcher} from '../../lib/dispatcher/dispatcher.ts';
 import type {Outcome} from '../../lib/job/claim.ts';
 import type {EventName, JobEvent} from '../../lib/job/events.ts';
 import {type ClaimedGroup, listIds, sizeOf, toEndedGroup} from '../../lib/job/group.ts';
+import type {PoolListener} from '../../lib/pool/pool.ts';
 import {JobQueue} from '../../lib/store/job-queue.ts';
 import type {News, Store} from '../../lib/store/store.ts';
 import {type ErrorCode, FaenaError} from '../../lib/support/errors.ts';
@@ -46,8 +47,13 @@ async function setUp({jobs = 0, verbs = () => ({}), hasPool = true, asksForSigna
 		},
 	}));
 	const messages: DispatcherMessage[] = [];
-	const dispatcher = new Dispatcher(store, hasPool ? () => pool : undefined, {
-		...{owner: 'owner', leaseMs, clock, events: EVENTS, ...(asksForSignals && {asksForSignals})},
+	let listener = undefined as unknown as PoolListener;
+	const makePool = (own: PoolListener) => {
+		listener = own;
+		return pool;
+	};
+	const dispatcher = new Dispatcher(store, hasPool ? makePool : undefined, {
+		...{owner: 'owner', leaseMs, clock, events: EVENTS, closeOnSignals: asksForSignals},
 		output: message => void messages.push(message),
 	});
 	const tasks = await dispatcher.start();
@@ -78,14 +84,14 @@ async function setUp({jobs = 0, verbs = () => ({}), hasPool = true, asksForSigna
 	};
 	const end = (chunk: ClaimedGroup, outcome: Outcome = RETURNED) => {
 		const {lease, ids, createdAt} = chunk;
-		dispatcher.ended(chunk.task, [
+		listener.ended(chunk.task, [
 			toEndedGroup(
 				listIds(ids, sizeOf(chunk)).map(id => ({id, lease, execution: 1, outcome})),
 				createdAt,
 			),
 		]);
 	};
-	return {call, clock, dispatcher, end, hasClosed: () => hasClosed, heard, memory, pool, queue, tasks, turn};
+	return {call, clock, dispatcher, end, hasClosed: () => hasClosed, heard, listener, memory, pool, queue, tasks, turn};
 }
 
 function enqueueCall(call: number, watch = false): Call {
@@ -168,32 +174,32 @@ test('a caller that watches its jobs hears of their ends, after they are settled
 });
 
 test('what the pool tells of its workers is told to the callers; a slow start at once', async t => {
-	const {dispatcher, heard, call} = await setUp();
+	const {listener, heard, call} = await setUp();
 	await heard();
 	const told: JobEvent[] = [];
-	dispatcher.startsSlowly({kind: 'thread', durationMs: 10_000});
+	listener.startsSlowly({kind: 'thread', durationMs: 10_000});
 	told.push({type: 'slowStart', kind: 'thread', durationMs: 10_000});
 	t.deepEqual((await heard()).events, told);
-	dispatcher.lost({kind: 'thread', reason: 'ended'});
+	listener.lost({kind: 'thread', reason: 'ended'});
 	t.deepEqual((await heard()).events, [{type: 'workerLost', kind: 'thread', reason: 'ended'}]);
-	dispatcher.memoryShort(7);
+	listener.memoryShort(7);
 	t.deepEqual((await heard()).events, []);
 	const [reply] = await call({call: 1, type: 'stats'});
 	t.like(reply, {value: {lostWorkers: 1, slots: 2}});
 });
 
 test('a memory that gets short is told with the next thing', async t => {
-	const {dispatcher, heard} = await setUp();
+	const {listener, heard} = await setUp();
 	await heard();
-	dispatcher.memoryShort(7);
-	dispatcher.freed();
+	listener.memoryShort(7);
+	listener.freed();
 	t.deepEqual((await heard()).events, [{type: 'memoryShort', id: 7}]);
 });
 
 test('what a running job says is written within 20 ms, though nothing else happens', async t => {
-	const {dispatcher, clock, queue, turn} = await setUp({jobs: 1});
+	const {listener, clock, queue, turn} = await setUp({jobs: 1});
 	await turn();
-	dispatcher.updated({id: 1, lease: 1, execution: 1, progress: {done: 1, at: 5}});
+	listener.updated({id: 1, lease: 1, execution: 1, progress: {done: 1, at: 5}});
 	await clock.advance(20);
 	t.like(await queue.job(1), {progress: {done: 1}});
 });
@@ -280,6 +286,33 @@ test('an idle look that fails is made again after a while', async t => {
 	t.deepEqual((await heard()).replies, []);
 	await clock.advance(1000);
 	t.deepEqual((await heard()).replies, [{call: 1, value: undefined}]);
+});
+
+test('an idle look that failed is not made, and does not keep the loop awake, while jobs run', async t => {
+	let looks = 0;
+	const {call, clock, pool, turn} = await setUp({
+		verbs: () => ({
+			async counts() {
+				looks++;
+				return fail('DatabaseBusy');
+			},
+		}),
+	});
+	await call({call: 1, type: 'idle', waiting: true});
+	await call(enqueueCall(2));
+	pool.size = 1;
+	await clock.advance(1000);
+	await turn();
+	const {nextTurn} = clock;
+	let rounds = 0;
+	Object.assign(clock, {
+		nextTurn: () => {
+			rounds++;
+			return nextTurn();
+		},
+	});
+	for (let each = 0; each < 20; each++) await nextTurn();
+	t.deepEqual([looks, rounds], [1, 0]);
 });
 
 test('watched jobs that another process may have ended are looked up 200 at a time, 20 ms apart', async t => {
@@ -410,7 +443,7 @@ test('a batch whose leaving could not be written is left a little later; while t
 // The end
 
 test('a close releases what has not started, lets run what runs, and then leaves; later calls are refused', async t => {
-	const {call, dispatcher, end, pool, heard, queue, memory, hasClosed, turn, clock} = await setUp({jobs: 1});
+	const {call, listener, end, pool, heard, queue, memory, hasClosed, turn, clock} = await setUp({jobs: 1});
 	await turn();
 	pool.size = 1;
 	t.deepEqual(await call(close(1, 5000)), []);
@@ -420,7 +453,7 @@ test('a close releases what has not started, lets run what runs, and then leaves
 		{call: 3, error: {code: 'Closed'}},
 	]);
 	await queue.enqueue([newJob()]);
-	dispatcher.freed();
+	listener.freed();
 	await clock.advance(4999);
 	t.deepEqual([pool.given.length, pool.calls.length], [1, 1]);
 	end(pool.given[0] as ClaimedGroup);
@@ -434,7 +467,7 @@ test('a close releases what has not started, lets run what runs, and then leaves
 });
 
 test('when the time to drain is over what runs is stopped, once; each close is answered, and a shorter one shortens the time', async t => {
-	const {call, dispatcher, end, pool, heard, clock, turn} = await setUp({jobs: 1});
+	const {call, listener, end, pool, heard, clock, turn} = await setUp({jobs: 1});
 	await turn();
 	pool.size = 1;
 	t.deepEqual(await call(close(1, 5000)), []);
@@ -444,7 +477,7 @@ test('when the time to drain is over what runs is stopped, once; each close is a
 	await clock.advance(1);
 	t.deepEqual(pool.calls.slice(1), [['interrupt']]);
 	await clock.advance(1000);
-	dispatcher.freed();
+	listener.freed();
 	await turn();
 	t.is(pool.calls.length, 2);
 	pool.size = 0;

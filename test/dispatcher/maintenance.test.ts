@@ -1,14 +1,13 @@
 import test from 'ava';
+import type {JobFlow} from '../../lib/dispatcher/job-flow.ts';
 import {Maintenance} from '../../lib/dispatcher/maintenance.ts';
 import {JobQueue} from '../../lib/store/job-queue.ts';
 import type {Released, Store} from '../../lib/store/store.ts';
 import {FaenaError} from '../../lib/support/errors.ts';
-import {newJob} from '../fixtures/dispatcher.ts';
+import {makeHost, newJob} from '../fixtures/dispatcher.ts';
 import {HandClock} from '../fixtures/hand-clock.ts';
 import {override} from '../fixtures/override.ts';
 import {MemoryStore} from '../store/oracle.ts';
-
-const NOTHING = {reclaimed: 0, isOwnerLost: false};
 
 /** @param leaseMs with a third of it the owner's heart beats */
 function setUp(leaseMs = 30_000, verbs: (store: Store) => Partial<Store> = () => ({})) {
@@ -26,14 +25,24 @@ function setUp(leaseMs = 30_000, verbs: (store: Store) => Partial<Store> = () =>
 		return {commit: logged('commit'), heartbeat: logged('heartbeat'), reclaim: logged('reclaim')};
 	});
 	let wakes = 0;
-	const maintenance = new Maintenance(store, 'owner', leaseMs, clock, () => void wakes++);
-	return {clock, memory, queue: new JobQueue(memory), maintenance, calls, wakes: () => wakes};
+	const {host, flush} = makeHost(store, {clock, events: ['recovered', 'ownerLost', 'refused'], wake: () => void wakes++});
+	/** What the flow and the pool were told, in order. */
+	const told: string[] = [];
+	const tell = (name: string) => () => void told.push(name);
+	const flow = {jobsMayBeReady: tell('jobsMayBeReady'), release: tell('release'), pool: {interrupt: tell('interrupt')}};
+	const maintenance = new Maintenance(host, flow as unknown as JobFlow, leaseMs);
+	/** Ticks, and returns the events since the last time. */
+	const tick = async () => {
+		await maintenance.tick();
+		return flush().events;
+	};
+	return {clock, flush, memory, queue: new JobQueue(memory), maintenance, calls, tick, told, wakes: () => wakes};
 }
 
 test('it is due at once, and then every second, for which it wakes the loop', async t => {
-	const {maintenance, clock, wakes} = setUp();
+	const {maintenance, clock, tick, wakes} = setUp();
 	t.true(maintenance.isDue);
-	t.deepEqual(await maintenance.tick(), NOTHING);
+	t.deepEqual(await tick(), []);
 	t.false(maintenance.isDue);
 	await clock.advance(999);
 	t.deepEqual([maintenance.isDue, wakes()], [false, 0]);
@@ -61,16 +70,15 @@ test('with a short lease it is due three times in that', async t => {
 });
 
 test('the first beat registers the owner, later ones keep it alive, three times in a lease; dead owners are looked for every second', async t => {
-	const {maintenance, clock, queue, memory, calls} = setUp(12_000);
+	const {clock, queue, memory, calls, tick} = setUp(12_000);
 	await queue.enqueue([newJob()]);
 	t.is(await memory.heartbeat('owner'), 'fenced');
-	await maintenance.tick();
+	await tick();
 	t.is(await memory.heartbeat('owner'), 'alive');
 	t.is((await queue.counts()).running, 0);
 	for (let second = 0; second < 8; second++) {
 		await clock.advance(1000);
-		t.deepEqual(await maintenance.tick(), NOTHING);
-		t.deepEqual(await maintenance.tick(), NOTHING);
+		t.deepEqual(await tick(), []);
 	}
 	t.deepEqual(calls, [
 		['commit', 0],
@@ -83,7 +91,7 @@ test('the first beat registers the owner, later ones keep it alive, three times 
 	]);
 });
 
-test('after a tick that came late dead owners are looked for a second later, at the earliest', async t => {
+test('after a tick that came late dead owners are looked for when they would have been looked for anyway', async t => {
 	for (const [leaseMs, lateMs] of [
 		[30_000, 500],
 		[600, 150],
@@ -94,86 +102,80 @@ test('after a tick that came late dead owners are looked for a second later, at 
 		await clock.advance(everyMs);
 		clock.pass(lateMs);
 		await maintenance.tick();
+		t.false(maintenance.isDue);
 		await clock.advance(everyMs - lateMs);
 		t.true(maintenance.isDue);
 		await maintenance.tick();
-		t.false(maintenance.isDue);
-		await clock.advance(everyMs);
-		await maintenance.tick();
 		t.deepEqual(
 			calls.filter(([name]) => name === 'reclaim').map(([, at]) => at),
-			[0, everyMs + lateMs, 3 * everyMs],
+			[0, everyMs + lateMs, 2 * everyMs],
 		);
 	}
 });
 
-test('an owner that was taken for dead is told so once, and registered again', async t => {
-	const {maintenance, clock, memory} = setUp(3000);
-	await maintenance.tick();
+test('an owner that was taken for dead says so once, gives all back and stops what runs, and is registered again', async t => {
+	const {clock, memory, tick, told} = setUp(3000);
+	await tick();
 	await memory.release('owner', {leave: true});
 	await clock.advance(1000);
-	t.deepEqual(await maintenance.tick(), {reclaimed: 0, isOwnerLost: true});
+	t.deepEqual(await tick(), [{type: 'ownerLost'}]);
+	t.deepEqual(told, ['release', 'interrupt']);
 	t.is(await memory.heartbeat('owner'), 'alive');
 	await clock.advance(1000);
-	t.deepEqual(await maintenance.tick(), NOTHING);
+	t.deepEqual(await tick(), []);
 });
 
-test('jobs of dead owners are taken back, page by page, and counted', async t => {
+test('jobs of dead owners are taken back, page by page, and told; they may be ready', async t => {
 	const pages: Released[] = [
 		{jobs: 5, hasMore: true},
 		{jobs: 2, hasMore: false},
 	];
-	const {maintenance, clock} = setUp(30_000, () => ({reclaim: async () => pages.shift() ?? {jobs: 0, hasMore: false}}));
-	t.like(await maintenance.tick(), {reclaimed: 5});
+	const {maintenance, clock, tick, told} = setUp(30_000, () => ({reclaim: async () => pages.shift() ?? {jobs: 0, hasMore: false}}));
+	t.deepEqual(await tick(), [{type: 'recovered', jobs: 5}]);
 	t.true(maintenance.isDue);
-	t.like(await maintenance.tick(), {reclaimed: 2});
+	t.deepEqual(await tick(), [{type: 'recovered', jobs: 2}]);
 	t.false(maintenance.isDue);
 	await clock.advance(1000);
-	t.deepEqual(await maintenance.tick(), NOTHING);
+	t.deepEqual(await tick(), []);
+	t.deepEqual(told, ['jobsMayBeReady', 'jobsMayBeReady']);
 });
 
-test('what is taken back beside the tick is told with the next one', async t => {
-	const pages: Released[] = [{jobs: 3, hasMore: false}];
-	const {maintenance} = setUp(30_000, () => ({reclaim: async () => pages.shift() ?? {jobs: 1, hasMore: false}}));
-	t.deepEqual(await maintenance.reclaim(), {jobs: 3, hasMore: false});
-	t.like(await maintenance.tick(), {reclaimed: 4});
-});
-
-test('a heartbeat that fails is tried again, and nothing that was found is lost', async t => {
+test('after a reclaim that fails the maintenance stays due', async t => {
 	let fails = false;
-	const {maintenance, clock, memory} = setUp(3000, inner => ({
+	const {maintenance, clock, memory, flush, tick} = setUp(3000, inner => ({
 		async reclaim() {
 			if (fails) throw new FaenaError('DatabaseBusy', 'locked');
 			return inner.reclaim();
 		},
 	}));
-	await maintenance.tick();
+	await tick();
 	await memory.release('owner', {leave: true});
 	await clock.advance(1000);
 	fails = true;
-	await t.throwsAsync(maintenance.tick(), {code: 'DatabaseBusy'});
+	await t.throwsAsync(tick(), {code: 'DatabaseBusy'});
+	t.deepEqual(flush().events, [{type: 'ownerLost'}]);
 	t.true(maintenance.isDue);
 	fails = false;
-	t.deepEqual(await maintenance.tick(), {reclaimed: 0, isOwnerLost: true});
+	t.deepEqual(await tick(), []);
 	t.false(maintenance.isDue);
 });
 
 test('an owner whose first beat fails is registered by the next', async t => {
 	let failures = 1;
-	const {maintenance, memory} = setUp(3000, inner => ({
+	const {memory, tick} = setUp(3000, inner => ({
 		async commit(changes) {
 			if (failures-- > 0) throw new FaenaError('StorageFull', 'full');
 			return inner.commit(changes);
 		},
 	}));
-	await t.throwsAsync(maintenance.tick(), {code: 'StorageFull'});
-	t.deepEqual(await maintenance.tick(), NOTHING);
+	await t.throwsAsync(tick(), {code: 'StorageFull'});
+	t.deepEqual(await tick(), []);
 	t.is(await memory.heartbeat('owner'), 'alive');
 });
 
 test('rows in the way of taking jobs back are told once, until that succeeds or other rows are in the way', async t => {
 	let inTheWay: string | undefined = 'row 1';
-	const {maintenance, clock} = setUp(30_000, inner => ({
+	const {maintenance, clock, tick} = setUp(30_000, inner => ({
 		async reclaim() {
 			if (inTheWay) throw new FaenaError('BadRow', inTheWay);
 			return inner.reclaim();
@@ -182,12 +184,11 @@ test('rows in the way of taking jobs back are told once, until that succeeds or 
 	const told: unknown[] = [];
 	for (const row of ['row 1', 'row 1', 'row 2', undefined, 'row 2']) {
 		inTheWay = row;
-		const result = await maintenance.tick();
-		told.push(result.refusal?.message);
+		told.push((await tick()).map(event => event.type === 'refused' && event.error.message));
 		t.false(maintenance.isDue);
 		await clock.advance(1000);
 	}
-	t.deepEqual(told, ['row 1', undefined, 'row 2', undefined, 'row 2']);
+	t.deepEqual(told, [['row 1'], [], ['row 2'], [], ['row 2']]);
 	inTheWay = 'row 3';
 	t.deepEqual(await maintenance.reclaim(), {jobs: 0, hasMore: false});
 });

@@ -1,8 +1,9 @@
 import test from 'ava';
-import {RefusedLanes} from '../../lib/dispatcher/commits.ts';
+import {Commits, NO_WRITES} from '../../lib/dispatcher/commits.ts';
 import type {LaneRequest} from '../../lib/store/store.ts';
 import {FaenaError} from '../../lib/support/errors.ts';
 import {HandClock} from '../fixtures/hand-clock.ts';
+import {MemoryStore} from '../store/oracle.ts';
 
 const REFUSAL = new FaenaError('BadRow', 'refused');
 const [A, B, SUSPECTS, EMPTY] = [
@@ -13,64 +14,80 @@ const [A, B, SUSPECTS, EMPTY] = [
 ] as const satisfies LaneRequest[];
 const ALL: readonly LaneRequest[] = [A, EMPTY, B, SUSPECTS];
 
-test('as long as none was refused all lanes are asked, also those that want nothing', t => {
-	const lanes = new RefusedLanes(new HandClock());
+/** @returns `add`: the tasks of the lanes that are left out from now on; `clear`: claims from the lanes, and succeeds */
+function setUp(clock = new HandClock()) {
+	const leftOut: unknown[] = [];
+	const commits = new Commits(new MemoryStore(), 'owner', clock, {leftOut: ({task}) => void leftOut.push(task), refuse: () => undefined});
+	const request = {owner: 'owner', limit: 1, maxBytes: 1000};
+	return {
+		commits,
+		claimable: (lanes: readonly LaneRequest[]) => commits.claimable({...request, lanes}).lanes,
+		add(lanes: readonly LaneRequest[]) {
+			commits.claimRefused({...request, lanes}, REFUSAL);
+			return leftOut.splice(0);
+		},
+		clear: (lanes: readonly LaneRequest[]) => commits.commit(NO_WRITES, {...request, lanes}),
+	};
+}
+
+test('as long as none was refused all lanes are asked, also those that want nothing', async t => {
+	const lanes = setUp();
 	t.is(lanes.claimable(ALL), ALL);
-	t.true(lanes.isEmpty);
-	t.is(lanes.waitMs, Infinity);
-	lanes.clear(ALL);
-	t.true(lanes.isEmpty);
+	t.false(lanes.commits.leavesLanesOut);
+	t.is(lanes.commits.waitMs, Infinity);
+	await lanes.clear(ALL);
+	t.false(lanes.commits.leavesLanesOut);
 });
 
-test('after a claim of several lanes was refused each of them is asked alone until it succeeds; then all are asked again', t => {
-	const lanes = new RefusedLanes(new HandClock());
-	t.is(lanes.add(ALL, REFUSAL), undefined);
+test('after a claim of several lanes was refused each of them is asked alone until it succeeds; then all are asked again', async t => {
+	const lanes = setUp();
+	t.deepEqual(lanes.add(ALL), []);
 	for (const lane of [A, B, SUSPECTS]) {
-		t.false(lanes.isEmpty);
-		t.is(lanes.waitMs, 0);
+		t.true(lanes.commits.leavesLanesOut);
+		t.is(lanes.commits.waitMs, 0);
 		t.deepEqual(lanes.claimable(ALL), [lane]);
-		lanes.clear([lane]);
+		await lanes.clear([lane]);
 	}
-	t.true(lanes.isEmpty);
+	t.false(lanes.commits.leavesLanesOut);
 	t.is(lanes.claimable(ALL), ALL);
 });
 
-test('a lane that is refused alone begins to rest, which is said once until it succeeds; the others go on together', t => {
+test('a lane that is refused alone begins to rest, which is said once until it succeeds; the others go on together', async t => {
 	const clock = new HandClock();
-	const lanes = new RefusedLanes(clock);
-	lanes.add(ALL, REFUSAL);
-	t.is(lanes.add([A, EMPTY], REFUSAL), A);
+	const lanes = setUp(clock);
+	lanes.add(ALL);
+	t.deepEqual(lanes.add([A, EMPTY]), ['a']);
 	t.deepEqual(lanes.claimable(ALL), [B]);
-	lanes.clear([B]);
-	lanes.clear([SUSPECTS]);
-	t.is(lanes.waitMs, 20);
+	await lanes.clear([B]);
+	await lanes.clear([SUSPECTS]);
+	t.is(lanes.commits.waitMs, 20);
 	t.deepEqual(lanes.claimable(ALL), [B, SUSPECTS]);
 	t.deepEqual(lanes.claimable([A]), []);
 	clock.pass(20);
-	t.is(lanes.waitMs, 0);
+	t.is(lanes.commits.waitMs, 0);
 	t.deepEqual(lanes.claimable(ALL), [A]);
-	t.is(lanes.add([A], REFUSAL), undefined);
-	t.is(lanes.waitMs, 40);
+	t.deepEqual(lanes.add([A]), []);
+	t.is(lanes.commits.waitMs, 40);
 	clock.pass(40);
-	lanes.clear([A]);
-	t.is(lanes.add([A], REFUSAL), A);
+	await lanes.clear([A]);
+	t.deepEqual(lanes.add([A]), ['a']);
 });
 
-test('the rest lasts until the first of the lanes may be asked', t => {
+test('the rest lasts until the first of the lanes may be asked', async t => {
 	const clock = new HandClock();
-	const lanes = new RefusedLanes(clock);
-	lanes.add([A], REFUSAL);
+	const lanes = setUp(clock);
+	lanes.add([A]);
 	clock.pass(15);
-	lanes.add([B], REFUSAL);
-	t.is(lanes.waitMs, 5);
+	lanes.add([B]);
+	t.is(lanes.commits.waitMs, 5);
 });
 
-test('a lane that wants nothing is neither asked nor blamed', t => {
-	const lanes = new RefusedLanes(new HandClock());
-	t.is(lanes.add([EMPTY], REFUSAL), undefined);
-	t.true(lanes.isEmpty);
-	lanes.add([A, B], REFUSAL);
+test('a lane that wants nothing is neither asked nor blamed', async t => {
+	const lanes = setUp();
+	t.deepEqual(lanes.add([EMPTY]), []);
+	t.false(lanes.commits.leavesLanesOut);
+	lanes.add([A, B]);
 	t.deepEqual(lanes.claimable([{...A, limit: 0}, B]), [B]);
-	lanes.clear([A, B]);
-	t.is(lanes.add([A, B], REFUSAL), undefined);
+	await lanes.clear([A, B]);
+	t.deepEqual(lanes.add([A, B]), []);
 });

@@ -3,12 +3,18 @@ import {Statistics} from '../../lib/dispatcher/statistics.ts';
 import {type EndedGroup, toEndedGroup} from '../../lib/job/group.ts';
 import {packTimes} from '../../lib/job/packed.ts';
 import type {Settled} from '../../lib/store/store.ts';
-import {returnedGroup} from '../fixtures/groups.ts';
+import {POLICY} from '../fixtures/dispatcher.ts';
+import {claimedGroup, returnedGroup} from '../fixtures/groups.ts';
 import {near} from '../fixtures/near.ts';
 
 function completed(durationMs: number, waitMs?: number): EndedGroup {
 	const outcome = {type: 'returned', value: null, startedAt: waitMs ?? 0, durationMs, cpuMs: durationMs / 2} as const;
 	return toEndedGroup([{id: 1, lease: 1, execution: waitMs === undefined ? 2 : 1, outcome}], 0);
+}
+
+/** Of a chunk of the task whose timeout is so many percent of the median. */
+function timeoutOf(statistics: Statistics, task: string, timeoutPercent: number): number | null {
+	return statistics.withTimeout(claimedGroup(1, {task, policy: {...POLICY, timeoutPercent}})).policy.timeoutMs;
 }
 
 test('quantiles, waits and processor time are kept by task', t => {
@@ -31,19 +37,19 @@ test('a wait of ages, by what a damaged row says of when it began, is counted as
 
 test('a timeout as a share of the median needs ten completed executions, and is at least 100 ms', t => {
 	const statistics = new Statistics(2);
-	t.is(statistics.timeoutMs('hash', 300), null);
+	t.is(timeoutOf(statistics, 'hash', 300), null);
 	statistics.ended(
 		'hash',
 		Array.from({length: 9}, () => completed(1000)),
 	);
-	t.is(statistics.timeoutMs('hash', 300), null);
+	t.is(timeoutOf(statistics, 'hash', 300), null);
 	statistics.ended('hash', [completed(1000)]);
-	t.true(Math.abs((statistics.timeoutMs('hash', 300) ?? 0) - 3000) < 30);
+	t.true(Math.abs((timeoutOf(statistics, 'hash', 300) ?? 0) - 3000) < 30);
 	statistics.ended(
 		'short',
 		Array.from({length: 10}, () => completed(1)),
 	);
-	t.is(statistics.timeoutMs('short', 300), 100);
+	t.is(timeoutOf(statistics, 'short', 300), 100);
 });
 
 test('executions are counted by what the queue made of them', t => {
@@ -70,7 +76,7 @@ test('what has not happened is reported as zero', t => {
 		tasks: {},
 	});
 	t.is(new Statistics(0, () => now).report().busyRatio, 0);
-	t.is(statistics.timeoutMs('count', 100), null);
+	t.is(timeoutOf(statistics, 'count', 100), null);
 });
 
 test('the slots are busy for the share of their time in which jobs ran, however these ended', t => {
@@ -108,8 +114,7 @@ test('an execution that returned and enqueued jobs is one that returned', t => {
 	statistics.ended('count', [returnedGroup([NaN, NaN], {endings: new Map([[0, {type: 'returned', enqueue: []}]])})]);
 	const {count} = statistics.report().tasks;
 	t.is(count?.completed, 2);
-	// A duration that is not known is the shortest.
-	t.is(count?.duration.max, 0.001);
+	t.is(count?.duration.max, 0);
 });
 
 for (const [what, createdAt, executions] of [
@@ -127,6 +132,26 @@ for (const [what, createdAt, executions] of [
 		near(t, p50, 10, 0.1);
 	});
 }
+
+test('the jobs that ran are those whose duration is known', t => {
+	const statistics = new Statistics(1);
+	const jobsOf = (...groups: EndedGroup[]) => statistics.ended('count', groups);
+	t.deepEqual(jobsOf(), {jobs: 0, totalMs: 0});
+	t.deepEqual(jobsOf(returnedGroup([NaN, NaN])), {jobs: 0, totalMs: 0});
+	t.deepEqual(jobsOf(returnedGroup([2, 2, NaN, 5]), returnedGroup([6, 7])), {jobs: 5, totalMs: 22});
+	const released = {type: 'released'} as const;
+	t.deepEqual(jobsOf(returnedGroup([9, NaN], {endings: new Map([0, 1].map(index => [index, released]))})), {jobs: 1, totalMs: 9});
+});
+
+test('a timeout that is a share of the median becomes milliseconds; another one stays', t => {
+	const statistics = new Statistics(1);
+	statistics.ended('count', [returnedGroup(Array(20).fill(1000))]);
+	const [share, plain] = [claimedGroup(1, {policy: {...POLICY, timeoutPercent: 300}}), claimedGroup(1, {policy: {...POLICY, timeoutMs: 5}})];
+	const {policy} = statistics.withTimeout(share);
+	near(t, policy.timeoutMs ?? 0, 3000, 30);
+	t.is(policy.timeoutPercent, 300);
+	t.is(statistics.withTimeout(plain), plain);
+});
 
 test('a second execution waited for another reason', t => {
 	const statistics = new Statistics(1);
@@ -146,7 +171,7 @@ test('durations of jobs in a row that are equal count once each', t => {
 	near(t, duration?.max ?? 0, 2000, 2);
 	const halves = [1000, 2000].flatMap(ms => Array<number>(50).fill(ms));
 	statistics.ended('halves', [returnedGroup(halves)]);
-	near(t, statistics.timeoutMs('halves', 100) ?? 0, 1000, 2);
+	near(t, timeoutOf(statistics, 'halves', 100) ?? 0, 1000, 2);
 });
 
 test('commits are counted by whether they succeeded, with how long these took', t => {

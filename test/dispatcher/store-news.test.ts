@@ -1,28 +1,24 @@
 import test from 'ava';
-import {StoreNews} from '../../lib/dispatcher/store-news.ts';
+import type {Clients} from '../../lib/dispatcher/clients.ts';
+import type {Retries} from '../../lib/dispatcher/commits.ts';
+import type {JobFlow} from '../../lib/dispatcher/job-flow.ts';
+import {StoreNews} from '../../lib/dispatcher/maintenance.ts';
 import type {Health} from '../../lib/job/events.ts';
 import type {News} from '../../lib/store/store.ts';
+import {makeHost} from '../fixtures/dispatcher.ts';
+import {HandClock} from '../fixtures/hand-clock.ts';
 import {override} from '../fixtures/override.ts';
 import {MemoryStore} from '../store/oracle.ts';
 
 const MIB = 1024 * 1024;
 
-/** What the host is told, in order, by the names of its verbs. */
+/** What the dispatcher is told, in order, by the names of its verbs. */
 function setUp() {
 	const told: [name: string, ...args: unknown[]][] = [];
 	const tell =
 		(name: string) =>
 		(...args: unknown[]) =>
 			void told.push([name, ...args]);
-	const news = new StoreNews({
-		wake: tell('wake'),
-		jobsMayBeReady: tell('jobsMayBeReady'),
-		watchedMayHaveEnded: tell('watchedMayHaveEnded'),
-		stop: tell('stop'),
-		publish: tell('publish'),
-		failed: tell('failed'),
-		succeeded: tell('succeeded'),
-	});
 	let listener: (each: News) => unknown = () => undefined;
 	const store = override(new MemoryStore(), () => ({
 		listen: (owner, own) => {
@@ -31,7 +27,10 @@ function setUp() {
 			return () => void told.push(['unlisten']);
 		},
 	}));
-	news.listen(store, 'owner');
+	const clients = {watches: {allMayHaveEnded: tell('watchedMayHaveEnded')}, publish: tell('publish')} as unknown as Clients;
+	const retries = {listening: {add: tell('failed'), clear: tell('succeeded')}} as unknown as Retries;
+	const {host} = makeHost(store, {clock: new HandClock(), clients, retries, wake: tell('wake')});
+	const news = new StoreNews(host, {jobsMayBeReady: tell('jobsMayBeReady'), stop: tell('stop')} as unknown as JobFlow);
 	/** Takes what the host was told since the last time. */
 	const takeTold = () => told.splice(0);
 	const health = (of: Partial<Health>) => {

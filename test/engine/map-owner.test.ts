@@ -6,8 +6,8 @@ import {resolveOpenOptions} from '../../lib/api/open-options.ts';
 import type {FaenaError, JobMap} from '../../lib/index.ts';
 import {type EnqueuedGroup, listIds, sizeOf} from '../../lib/job/group.ts';
 import type {JobId} from '../../lib/job/job.ts';
+import {openThread, type Transport} from '../../lib/transport/client.ts';
 import type {Call, DispatcherMessage, RepliesMessage} from '../../lib/transport/messages.ts';
-import {ThreadTransport} from '../../lib/transport/thread.ts';
 import {openEngine, TASKS, type Tasks, test} from '../fixtures/engine.ts';
 import {makeFolder} from '../fixtures/folder.ts';
 import {Program} from '../fixtures/program.ts';
@@ -165,7 +165,7 @@ test('an engine watches no job of a map whose loop was left, or that has failed'
 	const watches = new Watches();
 	const faena = await connect(
 		settings,
-		async (...start) => watches.listenIn(await ThreadTransport.open(...start)),
+		async (...start) => watches.listenIn(await openThread(...start)),
 		(link, events) => new Engine<Tasks>(settings, link, events),
 	);
 	t.teardown(() => faena.close({drain: 0}));
@@ -233,7 +233,7 @@ class Watches {
 		return [...this.#jobs.values()].filter(times => times > 0).length;
 	}
 
-	listenIn(line: ThreadTransport): ThreadTransport {
+	listenIn(line: Transport): Transport {
 		const send = line.send.bind(line);
 		line.send = calls => {
 			for (const call of calls) this.#sent(call);

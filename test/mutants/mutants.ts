@@ -190,7 +190,7 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
 	},
 	'outcomes whose transaction failed are forgotten': {
 		file: 'lib/dispatcher/job-flow.ts',
-		find: 'this.#outbox = [...settle, ...this.#outbox];',
+		find: 'this.#outbox = [...stopped.left.settle, ...this.#outbox];',
 		put: '',
 		killer: ['test/dispatcher/dispatcher.test.ts', 'a transaction that fails for a while is told of each time, and what ended is written once it succeeds'],
 	},
@@ -201,9 +201,9 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
 		killer: ['test/dispatcher/dispatcher.test.ts', 'a claim that took effect though its commit seemed to fail leaves no job without an owner'],
 	},
 	'an outcome that the store refuses holds the others back': {
-		file: 'lib/dispatcher/retries.ts',
-		find: 'if (!isRefusal(error)) return',
-		put: 'return',
+		file: 'lib/dispatcher/commits.ts',
+		find: 'if (!isRefusal(error)) return {refusals',
+		put: 'return {refusals',
 		killer: ['test/engine/refusals.test.ts', 'a result that the database refuses is a failure of its job, charged, and holds back no other'],
 	},
 	'a delay with a fraction is written to a row': {
@@ -225,8 +225,8 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
 		killer: ['test/store/hostile.test.ts', ROLLBACK],
 	},
 	'a checkpoint waits as long as outcomes do': {
-		file: 'lib/dispatcher/chunk-sizer.ts',
-		find: 'Math.min(commitAt, this.#updatesDueAt)',
+		file: 'lib/dispatcher/job-flow.ts',
+		find: 'Math.min(commitAt, updatesDueAt)',
 		put: 'commitAt',
 		killer: [
 			'test/dispatcher/dispatcher.test.ts',
@@ -493,15 +493,15 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
 		killer: [SQLITE, 'sqlite: a released job is cancelled if a cancel was asked'],
 	},
 	'a cancel by another process does not stop the job': {
-		file: 'lib/dispatcher/store-news.ts',
-		find: 'for (const {id} of news.stop) host.stop(id);',
+		file: 'lib/dispatcher/maintenance.ts',
+		find: 'for (const {id} of news.stop) this.#flow.stop(id);',
 		put: '',
 		killer: ['test/engine/cancel.test.ts', 'a running job is cancelled by another process'],
 	},
 	'close() does not wait for running jobs': {
 		file: 'lib/dispatcher/dispatcher.ts',
-		find: 'this.#retries.deadline = Math.min(this.#retries.deadline, this.#clock.steadyMs() + drainMs);',
-		put: 'this.#retries.deadline = 0 * drainMs;',
+		find: 'this.#deadline = Math.min(this.#deadline, this.#host.clock.steadyMs() + drainMs);',
+		put: 'this.#deadline = 0 * drainMs;',
 		killer: ['test/engine/close.test.ts', 'close() lets running jobs finish and starts no others; those go on with the next open()'],
 	},
 	// ——— batches, child jobs and maps ———
@@ -576,8 +576,8 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
 	},
 	'a late write that a map leaves its batch takes the batch from the next map': {
 		file: 'lib/dispatcher/held-batches.ts',
-		find: '\t\t\tawait this.#leavePendingOf(name);\n\t\t\ttry {',
-		put: '\t\t\ttry {',
+		find: '\t\tawait this.#leavePendingOf(name);\n\t\ttry {',
+		put: '\t\ttry {',
 		killer: [HELD_BATCHES, 'a batch that a map failed to leave opens at once for the next map of the engine, which keeps it; the failed write was kept'],
 	},
 	'a batch is opened before its earlier map has left it': {
@@ -588,8 +588,8 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
 	},
 	'a batch is held for ever if the disk was full as its map left it': {
 		file: 'lib/dispatcher/held-batches.ts',
-		find: 'if (name !== undefined) this.#leaveLater(name, how);',
-		put: '',
+		find: 'this.#pending.set(name, how);\n\t\t\tthrow error;',
+		put: 'throw error;',
 		killer: [
 			HELD_BATCHES,
 			'a batch that no map has any more is soon free to others, and at once to the next map here, though leaveBatch fails since the disk is full',
@@ -630,15 +630,15 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
 		killer: ['test/pool/thread-stack.test.ts', 'no thread ends while another is looked at, and none is looked at while another ends'],
 	},
 	'a close waits as long as the disk is full': {
-		file: 'lib/dispatcher/retries.ts',
-		find: 'isRefused ? Infinity : this.deadline',
-		put: 'Infinity',
+		file: 'lib/dispatcher/commits.ts',
+		find: 'this.#clock.steadyMs() > this.#deadline() + MAX_OVERTIME_MS',
+		put: 'false',
 		killer: ['test/dispatcher/dispatcher.test.ts', 'a close keeps its time though the disk is full: what ended could not be written, and is told'],
 	},
 	'the failures of one activity delay all others': {
-		file: 'lib/dispatcher/retries.ts',
-		find: 'ACTIVITIES.map(activity => [activity, new RetryState(clock)])',
-		put: '((state: RetryState) => ACTIVITIES.map(activity => [activity, state]))(new RetryState(clock))',
+		file: 'lib/dispatcher/commits.ts',
+		find: 'const make = () => new RetryState(...options);',
+		put: 'const state = new RetryState(...options);\n\tconst make = () => state;',
 		killer: ['test/dispatcher/retries.test.ts', 'each activity has its own failures'],
 	},
 	// ——— input from outside ———

@@ -3,9 +3,8 @@ import type {EventName, JobEvent} from '../../lib/job/events.ts';
 import {toEnvelope} from '../../lib/job/failure.ts';
 import type {JobId} from '../../lib/job/job.ts';
 import {FaenaError} from '../../lib/support/errors.ts';
-import {DispatcherClient, type Watcher} from '../../lib/transport/client.ts';
+import {DispatcherClient, type Transport, type Watcher} from '../../lib/transport/client.ts';
 import type {Call, DispatcherMessage, Notice, RepliesMessage} from '../../lib/transport/messages.ts';
-import type {Transport} from '../../lib/transport/thread.ts';
 
 /** The way to a dispatcher that a test plays. */
 class HandTransport implements Transport {

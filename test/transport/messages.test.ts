@@ -1,7 +1,7 @@
 import test from 'ava';
 import type {NewGroup} from '../../lib/job/group.ts';
 import type {Values} from '../../lib/job/packed.ts';
-import {type Call, type DispatcherMessage, type Notice, transferListOf} from '../../lib/transport/messages.ts';
+import {type Call, type DispatcherMessage, type Notice, payloadBuffers, resultBuffers} from '../../lib/transport/messages.ts';
 import {POLICY} from '../fixtures/dispatcher.ts';
 
 const LARGE = new Uint8Array(16 * 1024);
@@ -18,8 +18,8 @@ function replies(results: readonly Notice['result'][]): DispatcherMessage {
 
 test('the memory of large binary payloads goes to the dispatcher, and that of large results to the caller', t => {
 	const calls = [enqueue(['1', LARGE, SMALL]), enqueue({count: 2, text: null}), {call: 2, type: 'stats'}] as const satisfies Call[];
-	t.deepEqual(transferListOf({type: 'calls', calls}), [LARGE.buffer]);
-	t.deepEqual(transferListOf(replies([null, LARGE, SMALL, '1'])), [LARGE.buffer]);
-	t.deepEqual(transferListOf({type: 'signalQuery'}), []);
-	t.deepEqual(transferListOf({type: 'started', tasks: []}), []);
+	t.deepEqual(payloadBuffers(calls), [LARGE.buffer]);
+	t.deepEqual(resultBuffers(replies([null, LARGE, SMALL, '1'])), [LARGE.buffer]);
+	t.deepEqual(resultBuffers({type: 'signalQuery'}), []);
+	t.deepEqual(resultBuffers({type: 'started', tasks: []}), []);
 });
