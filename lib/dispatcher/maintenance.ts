@@ -14,6 +14,7 @@ export class Maintenance {
 	readonly #host: Host;
 	readonly #flow: JobFlow;
 	readonly #leaseMs: number;
+	readonly #everyMs: number;
 	readonly stop: () => void;
 	#isDue = true;
 	/** True if the store knows the owner. */
@@ -26,7 +27,8 @@ export class Maintenance {
 		this.#host = host;
 		this.#flow = flow;
 		this.#leaseMs = leaseMs;
-		this.stop = host.clock.every(Math.min(RECLAIM_EVERY_MS, leaseMs / 3), () => {
+		this.#everyMs = Math.min(RECLAIM_EVERY_MS, leaseMs / 3);
+		this.stop = host.clock.every(this.#everyMs, () => {
 			this.#isDue = true;
 			host.wake();
 		});
@@ -39,11 +41,20 @@ export class Maintenance {
 	/** Renews the heartbeat, if that is due, and reclaims a page of jobs. If it fails, it stays due. */
 	async tick(): Promise<void> {
 		const now = this.#host.clock.steadyMs();
-		if (now >= this.#nextHeartbeat) {
+		// If the last tick was late, the timer fires a little before the heartbeat is due. The firing after that would be late.
+		if (now + this.#everyMs / 2 >= this.#nextHeartbeat) {
 			await this.#beat();
 			this.#nextHeartbeat = now + this.#leaseMs / 3;
 		}
-		this.#isDue = (await this.reclaim()).hasMore;
+		// The timer may fire during the reclaim.
+		this.#isDue = false;
+		try {
+			const {hasMore} = await this.reclaim();
+			if (hasMore) this.#isDue = true;
+		} catch (error) {
+			this.#isDue = true;
+			throw error;
+		}
 	}
 
 	/** Renews the heartbeat. The first one registers the owner, by a claim of no jobs; from then on other engines see that it lives. */

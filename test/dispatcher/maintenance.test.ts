@@ -69,6 +69,20 @@ test('with a short lease it is due three times in that', async t => {
 	]);
 });
 
+test('after a late tick the next heartbeat comes with the next firing of the timer, though its interval has not quite passed', async t => {
+	const {clock, maintenance, calls} = setUp(300);
+	await clock.advance(20);
+	await maintenance.tick();
+	await clock.advance(80);
+	await maintenance.tick();
+	t.deepEqual(calls, [
+		['commit', 20],
+		['reclaim', 20],
+		['heartbeat', 100],
+		['reclaim', 100],
+	]);
+});
+
 test('the first beat registers the owner, later ones keep it alive, three times in a lease; dead owners are looked for every second', async t => {
 	const {clock, queue, memory, calls, tick} = setUp(12_000);
 	await queue.enqueue([newJob()]);
