@@ -40,7 +40,8 @@ export interface Store {
 	/**
 	 * Renews the lease of an owner. {@link commit} registers the owner of a claim; {@link openBatch} and {@link updateBatch} register the owner of
 	 * a batch.
-	 * @returns `fenced` if the owner is unknown or was taken for dead: its claims are lost
+	 * @returns `fenced` if the owner is unknown or was taken for dead since its last heartbeat, also if it has been registered again: its earlier
+	 * claims are lost
 	 */
 	heartbeat(owner: OwnerId): Promise<'alive' | 'fenced'>;
 

@@ -78,6 +78,8 @@ export class MemoryStore implements contract.Store {
 	readonly #batches = new Map<BatchId, BatchRow>();
 	/** The last heartbeat of each owner that is registered. */
 	readonly #owners = new Map<OwnerId, number>();
+	/** Owners that were taken for dead, and have not heard of it. */
+	readonly #fenced = new Set<OwnerId>();
 	readonly #paused = new Set<string>();
 	/** By listener, the function that removes it. */
 	readonly #listeners = new Map<Listener, () => void>();
@@ -145,9 +147,8 @@ export class MemoryStore implements contract.Store {
 
 	async heartbeat(owner: OwnerId): Promise<'alive' | 'fenced'> {
 		this.#assertOpen();
-		if (!this.#owners.has(owner)) return 'fenced';
-		this.#owners.set(owner, this.#clock.now());
-		return 'alive';
+		if (this.#owners.has(owner)) this.#owners.set(owner, this.#clock.now());
+		return this.#fenced.delete(owner) || !this.#owners.has(owner) ? 'fenced' : 'alive';
 	}
 
 	async release(owner: OwnerId, {after = 0, leave = false}: contract.ReleaseOptions = {}): Promise<contract.Released> {
@@ -156,6 +157,7 @@ export class MemoryStore implements contract.Store {
 		const hasMore = held.length > DEFAULT_PAGE_JOBS;
 		if (leave && !hasMore) {
 			this.#forgetOwner(owner);
+			this.#fenced.delete(owner);
 			this.#heartbeats.drop(owner);
 		}
 		this.#releaseJobs(held.slice(0, DEFAULT_PAGE_JOBS));
@@ -165,7 +167,10 @@ export class MemoryStore implements contract.Store {
 
 	async reclaim(): Promise<contract.Released> {
 		this.#assertOpen();
-		for (const owner of this.#heartbeats.findSilent(this.#owners)) this.#forgetOwner(owner);
+		for (const owner of this.#heartbeats.findSilent(this.#owners)) {
+			this.#forgetOwner(owner);
+			this.#fenced.add(owner);
+		}
 		const held = this.#runningJobs().filter(({state}) => !this.#owners.has(state.owner));
 		const hasMore = held.length > DEFAULT_PAGE_JOBS;
 		this.#reclaimJobs(held.slice(0, DEFAULT_PAGE_JOBS));

@@ -101,6 +101,16 @@ law('an owner that was taken for dead is fenced until it claims again', async (t
 	t.true(await queue.heartbeat(OWNER));
 });
 
+law('an owner that was taken for dead, and claims before its next heartbeat, hears of it once', async (t, queue, clock) => {
+	await enqueue(queue, newJob());
+	await take(queue);
+	await outlast(queue, clock);
+	t.deepEqual(idsOf(await take(queue)), [1]);
+	t.false(await queue.heartbeat(OWNER));
+	t.true(await queue.heartbeat(OWNER));
+	t.is((await queue.counts()).running, 1);
+});
+
 law('a page of a release or reclaim is bounded, and all pages together take all jobs of the owner', async (t, queue, clock) => {
 	const count = 12_000;
 	await commit(queue, {enqueue: Array.from({length: count}, () => newJob())});
