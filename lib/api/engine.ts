@@ -6,7 +6,7 @@ import {JobMaker} from '../job/new-job.ts';
 import {pack} from '../job/packed-strings.ts';
 import type {EngineStats} from '../job/stats.ts';
 import type {JobOptions} from '../job/task.ts';
-import {keyConflict} from '../store/conflicts.ts';
+import {keyConflict} from '../store/store.ts';
 import type {DispatcherClient} from '../transport/client.ts';
 import type {EnqueueCall, Notice} from '../transport/messages.ts';
 import {BatchHandle, type BatchInfo, toBatchInfo} from './batch-handle.ts';

@@ -2,7 +2,7 @@ import {type EnqueuedGroup, listIds} from '../job/group.ts';
 import type {JobId} from '../job/job.ts';
 import {checkKey} from '../job/options.ts';
 import {pack} from '../job/packed-strings.ts';
-import {keyConflict} from '../store/conflicts.ts';
+import {keyConflict} from '../store/store.ts';
 import {defined} from '../support/defined.ts';
 import {FaenaError} from '../support/errors.ts';
 import type {DispatcherClient, Watcher} from '../transport/client.ts';

@@ -1,8 +1,7 @@
 import type {BatchOptions} from '../job/batch.ts';
 import type {OwnerId} from '../job/claim.ts';
 import type {BatchId, CancelResult, DiscardOptions, DiscardResult, JobFilter, JobId} from '../job/job.ts';
-import {JobQueue} from '../store/job-queue.ts';
-import {type MovedPage, movePages} from '../store/moving.ts';
+import {JobQueue, type MovedPage, movePages} from '../store/job-queue.ts';
 import type {MoveTarget, Store} from '../store/store.ts';
 import {type Clock, sleep} from '../support/clock.ts';
 import {FaenaError} from '../support/errors.ts';

@@ -5,7 +5,7 @@ import type {Enqueued} from '../job-queue.ts';
 import {Blobs} from './blobs.ts';
 import {prepare, type Statements} from './connection.ts';
 import {enqueue} from './enqueue.ts';
-import {refuseNewer} from './inspection.ts';
+import {refuseNewer} from './file-guard.ts';
 import {Names} from './names.ts';
 import {type OwnConnection, refuseOtherLibrary} from './one-library.ts';
 import {APPLICATION_ID, MIGRATIONS} from './schema.sql.ts';
