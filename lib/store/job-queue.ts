@@ -2,7 +2,7 @@ import type {Batch, BatchOptions, CompletedBatch, DeleteResult} from '../job/bat
 import type {Claim, ClaimedJob, Lease, Outcome, OwnerId, Settlement} from '../job/claim.ts';
 import type {Encoded} from '../job/encoding.ts';
 import {toFailure} from '../job/failure.ts';
-import {claimedJobsOf, type EnqueuedGroup, listIds, type NewGroup, numberAt, sizeOf, toEndedGroup, toNewGroups} from '../job/group.ts';
+import {claimedJobsOf, type EnqueuedGroup, listIds, numberAt, sizeOf, toEndedGroup, toNewGroups} from '../job/group.ts';
 import type {
 	BatchId,
 	CancelResult,
@@ -50,7 +50,11 @@ export class JobQueue {
 		const groups = toNewGroups(jobs);
 		const {enqueued} = await this.store.commit({enqueue: groups, rejectConflicts: true});
 		this.announce();
-		return groups.flatMap((group, index) => enqueuedJobs(group, enqueued[index] as EnqueuedGroup));
+		return groups.flatMap((group, index) => {
+			const {ids, reused} = enqueued[index] as EnqueuedGroup;
+			const known = new Set(reused);
+			return listIds(ids, sizeOf(group)).map((id, at) => ({id, reused: known.has(at)}));
+		});
 	}
 
 	/** Calls the listeners of {@link onEnqueue}. For a program that has enqueued jobs by `store.commit()`. */
@@ -286,11 +290,6 @@ export function lanesOf(tasks: readonly string[], limit: number): ClaimRequest['
 	]);
 }
 
-function enqueuedJobs(group: NewGroup, {ids, reused = []}: EnqueuedGroup): Enqueued[] {
-	const known = new Set(reused);
-	return listIds(ids, sizeOf(group)).map((id, index) => ({id, reused: known.has(index)}));
-}
-
 /** The jobs of all groups by priority, then by arrival. A group has the jobs of one task alone. */
 function inOrder({groups}: Claimed): ClaimedJob[] {
 	const jobs = groups.flatMap(group => [...claimedJobsOf(group)].map((job, index) => ({job, priority: numberAt(group.priorities, index)})));
@@ -319,12 +318,8 @@ async function allPages<Each extends {readonly next: number | null}>(read: (afte
 }
 
 async function releaseAll(page: () => Promise<Released>): Promise<number> {
-	let jobs = 0;
-	for (;;) {
-		const released = await page();
-		jobs += released.jobs;
-		if (!released.hasMore) return jobs;
-	}
+	const {jobs, hasMore} = await page();
+	return hasMore ? jobs + (await releaseAll(page)) : jobs;
 }
 
 /** The most ids of a filter for one call of `move`, since each page looks through all ids of its filter. */

@@ -35,13 +35,11 @@ export async function openStore(location: string, options: SqliteOptions = {}): 
  */
 export async function openQueue(location: string, options: QueueOptions = {}): Promise<JobQueue> {
 	if (typeof location !== 'string' || location === '') throw bad(`openQueue() expects the path of an SQLite file; it got ${typeof location}`);
-	const checkedOptions = checked('openQueue()', options, QUEUE_CHECKS) as Omit<QueueOptions, 'lease' | 'blobs'> & {
-		readonly lease?: number;
-		readonly blobs?: number;
-	};
-	const {lease: leaseMs, blobs: blobThresholdBytes, now, ...rest} = checkedOptions;
+	const {lease: leaseMs, blobs: blobThresholdBytes, now, ...rest} = checked('openQueue()', options, QUEUE_CHECKS) as CheckedOptions;
 	return new JobQueue(await openStore(location, {...rest, leaseMs, blobThresholdBytes, clock: now && {...systemClock, now}}));
 }
+
+type CheckedOptions = Omit<QueueOptions, 'lease' | 'blobs'> & {readonly lease?: number; readonly blobs?: number};
 
 export const QUEUE_CHECKS: Checks = {
 	durability: choice('full', 'normal'),

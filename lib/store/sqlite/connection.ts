@@ -93,7 +93,7 @@ export async function connect(path: string, durability: Durability, isReadOnly =
 		if (path !== IN_MEMORY) await (isReadOnly ? prepareReading(path) : prepareFile(path));
 		const db = new Database(path, {readonly: isReadOnly, ...NO_WAIT});
 		try {
-			return new Connection(db, await (isReadOnly ? statementsToRead(db, path) : setUp(db, path, durability)));
+			return new Connection(db, await setUp(db, path, durability, isReadOnly));
 		} catch (error) {
 			db.close();
 			throw error;
@@ -102,12 +102,6 @@ export async function connect(path: string, durability: Durability, isReadOnly =
 		const isUnreadable = isReadOnly && error instanceof Database.SqliteError && /^SQLITE_(CANTOPEN|READONLY)/.test(error.code);
 		throw isUnreadable ? unreadable(path, error) : translate(error, path);
 	}
-}
-
-async function statementsToRead(db: Database.Database, path: string): Promise<Statements> {
-	const statements = await retryWhileBusy(() => currentStatements(db, path));
-	if (statements) return statements;
-	throw new FaenaError('BadDatabase', `${path} was never finished, or an older Faena wrote it. Open it once with open(), which finishes or upgrades it.`);
 }
 
 /** To read a database with a log, SQLite needs the index beside it. If no program has the database open, SQLite must create the index. */
@@ -119,10 +113,13 @@ function unreadable(path: string, cause: unknown): FaenaError {
 	);
 }
 
-async function setUp(db: Database.Database, path: string, durability: Durability): Promise<Statements> {
-	await retryWhileBusy(() => configure(db, durability));
+async function setUp(db: Database.Database, path: string, durability: Durability, isReadOnly: boolean): Promise<Statements> {
+	if (!isReadOnly) await retryWhileBusy(() => configure(db, durability));
 	// Before the first write: this fails, with nothing changed, if tables are missing although the header says that this is a Faena database.
 	const current = await retryWhileBusy(() => currentStatements(db, path));
+	if (isReadOnly && current) return current;
+	if (isReadOnly)
+		throw new FaenaError('BadDatabase', `${path} was never finished, or an older Faena wrote it. Open it once with open(), which finishes or upgrades it.`);
 	// If several processes create the file at once, SQLite refuses this step to all but one of them.
 	await retryWhileBusy(() => db.pragma('journal_mode = wal'));
 	const statements = current ?? (await retryWhileBusy(() => migrate(db, path)));

@@ -136,11 +136,11 @@ export async function prepareFile(path: string): Promise<void> {
 /** Inspects the database by a read-only connection if possible, since that neither recovers nor moves a log. */
 function inspectAfterCrash(path: string): void {
 	try {
-		inspect(path, {readonly: true});
+		inspect(path);
 	} catch (error) {
 		// A program died while it created the database, and left a journal. Only a writer can roll that back.
 		if (!(error instanceof Database.SqliteError) || error.code !== 'SQLITE_READONLY_ROLLBACK') throw error;
-		inspect(path, {readonly: false});
+		inspect(path, false);
 	}
 }
 
@@ -151,7 +151,7 @@ function inspectAfterCrash(path: string): void {
 export async function prepareReading(path: string): Promise<void> {
 	if (!existsSync(path)) throw new FaenaError('BadDatabase', `There is no database ${path}.`);
 	refuseUntrusted(path);
-	await retryWhileBusy(() => inspect(path, {readonly: true}));
+	await retryWhileBusy(() => inspect(path));
 }
 
 /**
@@ -161,7 +161,7 @@ export async function prepareReading(path: string): Promise<void> {
 const MAX_CHECKED_BYTES = 8 * 1024 * 1024;
 const HOW_TO_RESTORE = 'Restore it from a backup, or recover what is left with the sqlite3 shell (.recover).';
 
-function inspect(path: string, {readonly}: {readonly readonly: boolean}): void {
+function inspect(path: string, readonly = true): void {
 	const db = new Database(path, {readonly, ...NO_WAIT});
 	try {
 		// One transaction, since another process may be creating the tables now.
@@ -171,20 +171,15 @@ function inspect(path: string, {readonly}: {readonly readonly: boolean}): void {
 			throw new FaenaError('BadDatabase', `${path} is a database of another program; it was left untouched. Name another file.`);
 		refuseNewer(db, path);
 		const sizeBytes = numberOf(db, 'page_count') * numberOf(db, 'page_size');
-		refuseShort(path, sizeBytes);
+		// Pages may still be in the log. Looked for before the file's size is read, since the log is removed only once all pages are in the file.
+		const actualBytes = existsSync(`${path}-wal`) ? Infinity : statSync(path).size;
+		if (sizeBytes > actualBytes)
+			throw new FaenaError('BadDatabase', `${path} is truncated: it should be ${sizeBytes} bytes long and is ${actualBytes}. Restore it from a backup.`);
 		const damage = sizeBytes > MAX_CHECKED_BYTES ? undefined : damageOf(db);
 		if (damage !== undefined) throw new FaenaError('BadDatabase', `${path} is damaged: ${damage}. It was left untouched. ${HOW_TO_RESTORE}`);
 	} finally {
 		db.close();
 	}
-}
-
-function refuseShort(path: string, sizeBytes: number): void {
-	// Pages may still be in the log. Checked before the file's size, since the log is removed only once all pages are in the file.
-	if (existsSync(`${path}-wal`)) return;
-	const actual = statSync(path).size;
-	if (sizeBytes > actual)
-		throw new FaenaError('BadDatabase', `${path} is truncated: it should be ${sizeBytes} bytes long and is ${actual}. Restore it from a backup.`);
 }
 
 /** Reads the whole of a database that is in use, by a new connection, which has no page in its cache. */

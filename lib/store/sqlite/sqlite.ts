@@ -42,9 +42,6 @@ import {readCounts} from './tally.ts';
 import {type SqliteOptions, type TransactionOptions, Transactions} from './transactions.ts';
 import type {Tx} from './tx.ts';
 
-/** The default size of a page of `move`. */
-const DEFAULT_MOVE_JOBS = 1000;
-
 /**
  * A store in an SQLite file, which several processes may share, or in memory. `schema.sql.ts` describes the tables. Each file beside it has one kind of
  * work in a transaction, such as `claim.ts`. {@link Transactions} runs the transactions.
@@ -96,7 +93,7 @@ export class SqliteStore implements Store {
 		return {settled, enqueued, claimed, backlog: left, dueInMs: dueAt === null ? null : Math.max(0, dueAt - tx.now)};
 	}
 
-	move(filter: JobFilter, to: MoveTarget, {after = 0, limit = DEFAULT_MOVE_JOBS, stop = false, ...page}: MovePage = {}): Promise<Moved> {
+	move(filter: JobFilter, to: MoveTarget, {after = 0, limit = 1000, stop = false, ...page}: MovePage = {}): Promise<Moved> {
 		const statuses = movableStatuses(to, filter);
 		return this.#transactions.write(tx => {
 			const upTo = page.upTo ?? (tx.statements.jobCounter.get() as JobId);
@@ -197,7 +194,12 @@ export class SqliteStore implements Store {
 
 	async delete(what: {readonly endedBefore: number} | {readonly batch: string}, page: Page = {}): Promise<Deleted> {
 		if ('batch' in what) return this.#transactions.write(tx => deleteBatch(tx, what.batch, page));
-		const deletePage = () => this.#deleteEnded(what.endedBefore, page);
+		const deletePage = () =>
+			this.#transactions.write(tx => {
+				const result = deleteEndedBefore(tx, what.endedBefore, page);
+				if (result.next === null) deleteEmptyBatches(tx);
+				return result;
+			});
 		const {unnamed, ...result} = await deletePage().catch(error => {
 			// The failed attempt has moved the log into the database. That leaves room for a second attempt, which frees more.
 			if (error instanceof FaenaError && error.code === 'StorageFull') return deletePage();
@@ -206,14 +208,6 @@ export class SqliteStore implements Store {
 		if (result.deleted > 0) failpoint('cleanup:committed');
 		await this.#deleteBlobs([...unnamed, ...(result.next === null ? await this.#orphans() : [])]);
 		return result;
-	}
-
-	#deleteEnded(endedBefore: number, page: Page): Promise<Deleted & {readonly unnamed: readonly string[]}> {
-		return this.#transactions.write(tx => {
-			const result = deleteEndedBefore(tx, endedBefore, page);
-			if (result.next === null) deleteEmptyBatches(tx);
-			return result;
-		});
 	}
 
 	#orphans(): Promise<string[]> {

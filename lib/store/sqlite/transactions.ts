@@ -163,10 +163,18 @@ export class Transactions {
 	#handle(error: unknown, {connection}: Opened): unknown {
 		const translated = translate(error, this.#location);
 		const code = translated instanceof FaenaError ? translated.code : undefined;
-		if (code === 'OutcomeUnknown') this.#disconnect(connection);
+		// After a failed fsync, the connection's cache may differ from the file. A database in memory would be lost with its connection.
+		if (code === 'OutcomeUnknown' && this.#location !== IN_MEMORY) {
+			this.#opened = undefined;
+			connection.close();
+		}
 		if (code === 'StorageFull') this.#makeRoom(connection);
 		// A BadDatabase of our own is about the file of a result, or comes from the file guard, which throws it again in the next call.
-		return code === 'BadDatabase' && translated !== error ? this.#stop(translated) : translated;
+		if (code !== 'BadDatabase' || translated === error) return translated;
+		// The state of the files explains more than the error of SQLite.
+		const damage = this.#fileGuard?.explainDamage() ?? translated;
+		this.#refusal = () => damage;
+		return damage;
 	}
 
 	/** Moves the log, so that jobs can be settled while the disk is full: SQLite can write over the start of a log that was moved. */
@@ -178,20 +186,6 @@ export class Transactions {
 			// The database can't grow either. The next commit that succeeds tries again.
 			this.#isShortOfRoom = true;
 		}
-	}
-
-	/** Closes the connection: after a failed fsync, its cache may differ from the file. A database in memory would be lost with its connection. */
-	#disconnect(connection: Connection): void {
-		if (this.#location === IN_MEMORY) return;
-		this.#opened = undefined;
-		connection.close();
-	}
-
-	/** Makes every further call fail. The state of the files explains more than the error of SQLite. */
-	#stop(error: unknown): unknown {
-		const damage = this.#fileGuard?.explainDamage() ?? error;
-		this.#refusal = () => damage;
-		return damage;
 	}
 
 	/** The open database; `undefined` if it must be opened first. */
