@@ -23,7 +23,7 @@ export class FileGuard {
 	/** The SQLite libraries of this process, if several have had the database open. */
 	#libraries: readonly string[] | undefined;
 
-	/** @throws FaenaError `BadDatabase` as {@link check}; or if another SQLite library of this process has the database open, or another user may have made one of its files */
+	/** Throws as {@link check}; or if another SQLite library of this process has the database open, or another user may have made one of its files. */
 	constructor(path: string, unmovedLogBytes: () => number) {
 		this.#path = path;
 		this.#unmovedLogBytes = unmovedLogBytes;
@@ -34,9 +34,8 @@ export class FileGuard {
 	}
 
 	/**
-	 * Checks that the database and its log are the files that were opened, and have not become shorter. Call it before each transaction, since the next
-	 * write may restore the size of a truncated file.
-	 * @throws FaenaError `BadDatabase` if a file is missing, replaced or truncated
+	 * Throws if the database or its log was deleted, replaced or truncated since it was opened. Call it before each transaction, since the next write
+	 * may restore the size of a truncated file.
 	 */
 	check(): void {
 		const sizeBytes = this.#sizeOf('');
@@ -50,10 +49,7 @@ export class FileGuard {
 		this.#logBytes = logBytes;
 	}
 
-	/**
-	 * As {@link check}; also compares the log with the index that all processes share, and looks for other SQLite libraries.
-	 * @throws FaenaError `BadDatabase` as {@link check}
-	 */
+	/** As {@link check}; also compares the log with the index that all processes share, and looks for other SQLite libraries. */
 	checkHealth(): Health {
 		this.check();
 		this.#refuseTruncatedLog();
@@ -115,7 +111,6 @@ export class FileGuard {
 /**
  * Checks the file of a database before it is opened, and creates it if it does not exist. Refuses, and leaves untouched, a database that another
  * program made, that is damaged, or that a newer Faena wrote.
- * @throws FaenaError `BadDatabase`, `NewerDatabase`
  */
 export async function prepareFile(path: string): Promise<void> {
 	const folder = dirname(path);
@@ -144,10 +139,7 @@ function inspectAfterCrash(path: string): void {
 	}
 }
 
-/**
- * As {@link prepareFile}, of a database that exists.
- * @throws FaenaError `BadDatabase`, `NewerDatabase`
- */
+/** As {@link prepareFile}, of a database that exists. */
 export async function prepareReading(path: string): Promise<void> {
 	if (!existsSync(path)) throw new FaenaError('BadDatabase', `There is no database ${path}.`);
 	refuseUntrusted(path);
@@ -204,10 +196,7 @@ function damageOf(db: Database.Database): string | undefined {
 	}
 }
 
-/**
- * @returns the version of the schema
- * @throws FaenaError `NewerDatabase`
- */
+/** Returns the version of the schema. Throws if a newer Faena wrote it. */
 export function refuseNewer(db: Pick<OwnConnection, 'pragma'>, path: string): number {
 	const version = numberOf(db, 'user_version');
 	if (version > MIGRATIONS.length) {

@@ -28,10 +28,7 @@ export interface OwnConnection {
 /** Connections that are of Faena's library. */
 const verified = new WeakSet<object>();
 
-/**
- * @param connection a `Database` of any copy of better-sqlite3
- * @throws FaenaError `BadOption` if its SQLite library is not the one of Faena's own connections
- */
+/** Throws `BadOption` if the SQLite library of the connection is not the one of Faena's own connections. */
 export function refuseOtherLibrary(where: string, connection: OwnConnection): void {
 	if (verified.has(connection)) return;
 	if (!hasSameLibrary(connection))
@@ -77,11 +74,8 @@ export function severalLibrariesMessage(path: string, libraries: readonly string
 const LIBRARY = /(?:\/better-sqlite3\/.*|sqlite[^/]*)\.(?:node|so[.\d]*)$/;
 
 /**
- * Finds out whether several SQLite libraries of this process have the database open. Each library maps the beginning of the database's `-shm` once,
- * with any number of connections.
- * @param path of a database in WAL mode
- * @returns the files of this process's SQLite libraries; Node's own library (node:sqlite) has none. `undefined` if one library has the database open,
- * and always on systems other than Linux
+ * The files of this process's SQLite libraries, if several of them have the database open, which is in WAL mode; Node's own library (node:sqlite) has
+ * none. Each library maps the beginning of the database's `-shm` once, with any number of connections. Only Linux shows that.
  */
 export function findSeveralLibraries(path: string): readonly string[] | undefined {
 	const mapped = mappedFiles();

@@ -4,27 +4,8 @@ import type {BatchId, JobFilter, JobId, Page} from '../../job/job.ts';
 import {systemClock} from '../../support/clock.ts';
 import {FaenaError} from '../../support/errors.ts';
 import {failpoint} from '../../support/failpoint.ts';
-import {
-	type BatchChange,
-	type BatchPage,
-	type Changes,
-	type Committed,
-	type Deleted,
-	IN_MEMORY,
-	type JobPage,
-	type Moved,
-	type MovePage,
-	type MoveTarget,
-	movableStatuses,
-	type News,
-	type OutcomePage,
-	type Released,
-	type ReleaseOptions,
-	type Store,
-	type TaskCounts,
-	URGENT_WAIT_MS,
-	type Wanted,
-} from '../store.ts';
+import type * as contract from '../store.ts';
+import {IN_MEMORY, movableStatuses, URGENT_WAIT_MS} from '../store.ts';
 import {changeBatch, deleteBatch, deleteEmptyBatches, openBatch, readBatches, updateBatches} from './batches.ts';
 import {Blobs} from './blobs.ts';
 import {claim, promote} from './claim.ts';
@@ -46,7 +27,7 @@ import type {Tx} from './tx.ts';
  * A store in an SQLite file, which several processes may share, or in memory. `schema.sql.ts` describes the tables. Each file beside it has one kind of
  * work in a transaction, such as `claim.ts`. {@link Transactions} runs the transactions.
  */
-export class SqliteStore implements Store {
+export class SqliteStore implements contract.Store {
 	readonly location: string;
 	readonly #options: TransactionOptions;
 	readonly #blobs: Blobs;
@@ -69,7 +50,7 @@ export class SqliteStore implements Store {
 		});
 	}
 
-	commit(changes: Changes): Promise<Committed> {
+	commit(changes: contract.Changes): Promise<contract.Committed> {
 		const {settle: ended = [], urgent} = changes;
 		if (urgent && ended.length === 0) return this.#transactions.writeNow(tx => this.#commit(tx, changes), URGENT_WAIT_MS, urgent);
 		return this.#transactions.write(
@@ -78,7 +59,7 @@ export class SqliteStore implements Store {
 		);
 	}
 
-	#commit(tx: Tx, {update = [], settle: ended = [], enqueue: arrived = [], rejectConflicts = false, claim: request}: Changes): Committed {
+	#commit(tx: Tx, {update = [], settle: ended = [], enqueue: arrived = [], rejectConflicts = false, claim: request}: contract.Changes): contract.Committed {
 		for (const each of update) writeUpdate(tx, each);
 		const settled = settle(tx, ended);
 		const enqueued = enqueue(tx, arrived, rejectConflicts);
@@ -93,7 +74,7 @@ export class SqliteStore implements Store {
 		return {settled, enqueued, claimed, backlog: left, dueInMs: dueAt === null ? null : Math.max(0, dueAt - tx.now)};
 	}
 
-	move(filter: JobFilter, to: MoveTarget, {after = 0, limit = 1000, stop = false, ...page}: MovePage = {}): Promise<Moved> {
+	move(filter: JobFilter, to: contract.MoveTarget, {after = 0, limit = 1000, stop = false, ...page}: contract.MovePage = {}): Promise<contract.Moved> {
 		const statuses = movableStatuses(to, filter);
 		return this.#transactions.write(tx => {
 			const upTo = page.upTo ?? (tx.statements.jobCounter.get() as JobId);
@@ -120,7 +101,7 @@ export class SqliteStore implements Store {
 		});
 	}
 
-	async release(owner: OwnerId, {after = 0, leave = false}: ReleaseOptions = {}): Promise<Released> {
+	async release(owner: OwnerId, {after = 0, leave = false}: contract.ReleaseOptions = {}): Promise<contract.Released> {
 		const id = this.#owners.idOf(owner);
 		if (id === undefined) return this.#transactions.use(() => ({jobs: 0, hasMore: false}));
 		try {
@@ -135,7 +116,7 @@ export class SqliteStore implements Store {
 		}
 	}
 
-	async reclaim(): Promise<Released> {
+	async reclaim(): Promise<contract.Released> {
 		if (this.#options.readOnly) return {jobs: 0, hasMore: false};
 		const owners = await this.#transactions.use(({connection}) => connection.statements.owners.all() as OwnerRow[]);
 		let jobs = 0;
@@ -149,7 +130,7 @@ export class SqliteStore implements Store {
 	}
 
 	/** Returns `undefined` if the owner has renewed its lease, or another process has reclaimed its jobs. */
-	async #reclaimFrom([id, name, heartbeatAt]: OwnerRow): Promise<Released | undefined> {
+	async #reclaimFrom([id, name, heartbeatAt]: OwnerRow): Promise<contract.Released | undefined> {
 		const released = await this.#transactions.write(tx => {
 			if (tx.statements.heartbeatOf.get(id) !== heartbeatAt) return undefined;
 			const released = reclaimClaims(tx, id, this.#owners.openJobs(name));
@@ -162,17 +143,17 @@ export class SqliteStore implements Store {
 		return released;
 	}
 
-	jobs(filter: JobFilter, page: Page = {}, want: Wanted = {}): Promise<JobPage> {
+	jobs(filter: JobFilter, page: Page = {}, want: contract.Wanted = {}): Promise<contract.JobPage> {
 		return this.#transactions.use(({connection, names}) =>
 			connection.snapshot(() => readPage({statements: connection.statements, names, blobs: this.#blobs}, filter, page, want)),
 		);
 	}
 
-	outcomes(ids: readonly JobId[], {after = 0}: {readonly after?: number} = {}): Promise<OutcomePage> {
+	outcomes(ids: readonly JobId[], {after = 0}: {readonly after?: number} = {}): Promise<contract.OutcomePage> {
 		return this.#transactions.use(({connection}) => readOutcomes(connection.statements, this.#blobs, ids, after));
 	}
 
-	counts(): Promise<readonly TaskCounts[]> {
+	counts(): Promise<readonly contract.TaskCounts[]> {
 		return this.#transactions.use(({connection}) => readCounts(connection.statements));
 	}
 
@@ -184,15 +165,15 @@ export class SqliteStore implements Store {
 		});
 	}
 
-	updateBatch(batch: BatchId, owner: OwnerId, change: BatchChange): Promise<boolean> {
+	updateBatch(batch: BatchId, owner: OwnerId, change: contract.BatchChange): Promise<boolean> {
 		return this.#transactions.write(tx => changeBatch(tx, batch, owner, change, () => this.#owners.register(owner, tx)));
 	}
 
-	batches({name}: {readonly name?: string} = {}, page: Page = {}): Promise<BatchPage> {
+	batches({name}: {readonly name?: string} = {}, page: Page = {}): Promise<contract.BatchPage> {
 		return this.#transactions.use(({connection}) => connection.snapshot(() => readBatches(connection.statements, name, page)));
 	}
 
-	async delete(what: {readonly endedBefore: number} | {readonly batch: string}, page: Page = {}): Promise<Deleted> {
+	async delete(what: {readonly endedBefore: number} | {readonly batch: string}, page: Page = {}): Promise<contract.Deleted> {
 		if ('batch' in what) return this.#transactions.write(tx => deleteBatch(tx, what.batch, page));
 		const deletePage = () =>
 			this.#transactions.write(tx => {
@@ -227,7 +208,7 @@ export class SqliteStore implements Store {
 		});
 	}
 
-	listen(owner: OwnerId | undefined, tell: (news: News) => void | Promise<void>): () => void {
+	listen(owner: OwnerId | undefined, tell: (news: contract.News) => void | Promise<void>): () => void {
 		if (this.#closed) throw new FaenaError('Closed', 'This queue is closed.');
 		const reads = {changes: (known: string | undefined) => this.#changes(owner, known), checkHealth: () => this.#transactions.checkHealth()};
 		const listener = {tell, end: pollStore(reads, this.#options.clock, tell)};
@@ -265,6 +246,6 @@ export class SqliteStore implements Store {
 }
 
 interface Listener {
-	readonly tell: (news: News) => void | Promise<void>;
+	readonly tell: (news: contract.News) => void | Promise<void>;
 	readonly end: () => void;
 }

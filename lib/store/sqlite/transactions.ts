@@ -122,7 +122,7 @@ export class Transactions {
 		}
 	}
 
-	/** @throws FaenaError `BadDatabase` if a file is missing, replaced or truncated */
+	/** As {@link FileGuard.checkHealth}. */
 	checkHealth(): Promise<Health> {
 		return this.use(() => this.#fileGuard?.checkHealth() ?? {logBytes: 0});
 	}

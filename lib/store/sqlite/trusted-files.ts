@@ -14,7 +14,6 @@ const SIDE_FILES = ['-wal', '-shm', '-journal'];
  *
  * Owners and permissions of files are checked only in a folder that everybody can write to. In other folders, users and containers may share a
  * database on purpose.
- * @throws FaenaError `BadDatabase`
  */
 export function refuseUntrusted(database: string): void {
 	const folder = dirname(database);
@@ -26,15 +25,12 @@ export function refuseUntrusted(database: string): void {
 	refuseUntrustedFolder(`${database}-blobs`);
 }
 
-/** @throws FaenaError `BadDatabase` if the folder exists, and another user may have made it or can write to it */
+/** Throws if the folder exists, and another user may have made it or can write to it. */
 export function refuseUntrustedFolder(path: string): void {
 	refuse(problemOf(path, 'folder'));
 }
 
-/**
- * A lock is a small SQLite database, so a file that another user puts beside it may become its journal.
- * @throws FaenaError `BadDatabase` if another user may have made the lock or a file beside it, or can write to one of them
- */
+/** As {@link refuseUntrusted}, of a lock. It is a small SQLite database, so a file that another user puts beside it may become its journal. */
 export function refuseUntrustedLock(path: string): void {
 	refuse(problemOfLock(path));
 }
