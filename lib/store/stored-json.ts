@@ -31,17 +31,16 @@ function describe(error: Fields): Pick<FailureRecord, 'name' | 'message' | 'stac
 
 function readPostMortem(postMortem: Fields): PostMortem | undefined {
 	const execution = numbersOf(postMortem, 'execution', 'attempt', 'startedAt', 'durationMs');
+	if (!execution) return undefined;
 	const [progress, heap] = [fieldsOf(postMortem.progress), fieldsOf(postMortem.heap)];
-	const {done, at} = numbersOf(progress, 'done', 'at') ?? {};
+	const known = numbersOf(progress, 'done', 'at');
 	const limit = numbersOf(heap, 'limitBytes');
-	return (
-		execution && {
-			...execution,
-			...(done !== undefined && at !== undefined && {progress: {done, ...pick(progress, {total: isNumber}), at}}),
-			...(limit && {heap: {...pick(heap, {usedBytes: isNumber}), ...limit}}),
-			...pick(postMortem, {stack: isText, noStack: isText}),
-		}
-	);
+	return {
+		...execution,
+		...(known && {progress: {done: known.done, ...pick(progress, {total: isNumber}), at: known.at}}),
+		...(limit && {heap: {...pick(heap, {usedBytes: isNumber}), ...limit}}),
+		...pick(postMortem, {stack: isText, noStack: isText}),
+	};
 }
 
 /** The policy of a job whose own can't be read: one execution. */
@@ -65,7 +64,7 @@ export function readMarks(stored: string): Mark[] {
 
 /** The job to enqueue when a batch completes; `undefined` if there is none. */
 export function readCompletionJob(stored: string | null): Pick<NewJob, 'task' | 'priority' | 'policy'> | undefined {
-	const {task, priority, policy: given} = fieldsOf(parse(stored ?? undefined));
+	const {task, priority, policy: given} = fieldsOf(parse(stored));
 	const policy = toPolicy(given);
 	return isText(task) && Number.isSafeInteger(priority) && policy ? {task, priority: priority as number, policy} : undefined;
 }
@@ -73,9 +72,14 @@ export function readCompletionJob(stored: string | null): Pick<NewJob, 'task' | 
 type Fields = Readonly<Record<string, unknown>>;
 type Check<Value> = (value: unknown) => value is Value;
 
-function parse(stored: string | undefined): unknown {
+const isText = (value: unknown): value is string => typeof value === 'string';
+/** JSON can hold an infinite number, `1e999`. */
+const isNumber = (value: unknown): value is number => Number.isFinite(value);
+const isTextOrNumber = (value: unknown): value is string | number => isText(value) || isNumber(value);
+
+function parse(stored: string | null | undefined): unknown {
 	try {
-		return stored === undefined ? undefined : JSON.parse(stored);
+		return JSON.parse(stored ?? 'null');
 	} catch {
 		return undefined;
 	}
@@ -95,17 +99,4 @@ function pick<Values extends object>(fields: Fields, checks: {readonly [Name in 
 function numbersOf<Name extends string>(fields: Fields, ...names: readonly Name[]): Readonly<Record<Name, number>> | undefined {
 	const entries = names.map(name => [name, fields[name]]);
 	return entries.every(([, value]) => isNumber(value)) ? (Object.fromEntries(entries) as Record<Name, number>) : undefined;
-}
-
-function isText(value: unknown): value is string {
-	return typeof value === 'string';
-}
-
-/** JSON can hold an infinite number, `1e999`. */
-function isNumber(value: unknown): value is number {
-	return Number.isFinite(value);
-}
-
-function isTextOrNumber(value: unknown): value is string | number {
-	return isText(value) || isNumber(value);
 }

@@ -99,18 +99,15 @@ export async function connect(path: string, durability: Durability, isReadOnly =
 			throw error;
 		}
 	} catch (error) {
-		const isUnreadable = isReadOnly && error instanceof Database.SqliteError && /^SQLITE_(CANTOPEN|READONLY)/.test(error.code);
-		throw isUnreadable ? unreadable(path, error) : translate(error, path);
+		// To read a database with a log, SQLite needs the index beside it. If no program has the database open, SQLite must create the index.
+		if (isReadOnly && error instanceof Database.SqliteError && /^SQLITE_(CANTOPEN|READONLY)/.test(error.code))
+			throw new FaenaError(
+				'BadDatabase',
+				`${path} can't be read: SQLite must write ${path}-shm and ${path}-wal beside it, and has no permission. Read it as a user with that permission, or copy the database and its log to another folder.`,
+				{cause: error},
+			);
+		throw translate(error, path);
 	}
-}
-
-/** To read a database with a log, SQLite needs the index beside it. If no program has the database open, SQLite must create the index. */
-function unreadable(path: string, cause: unknown): FaenaError {
-	return new FaenaError(
-		'BadDatabase',
-		`${path} can't be read: SQLite must write ${path}-shm and ${path}-wal beside it, and has no permission. Read it as a user with that permission, or copy the database and its log to another folder.`,
-		{cause},
-	);
 }
 
 async function setUp(db: Database.Database, path: string, durability: Durability, isReadOnly: boolean): Promise<Statements> {

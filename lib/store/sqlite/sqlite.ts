@@ -33,7 +33,7 @@ export class SqliteStore implements contract.Store {
 	readonly #blobs: Blobs;
 	readonly #owners: Owners;
 	readonly #transactions: Transactions;
-	readonly #listeners = new Set<Listener>();
+	readonly #listeners = new Set<{readonly tell: (news: contract.News) => void; readonly end: () => void}>();
 	/** The number of jobs that moves of this store have asked owners to stop. */
 	#askedJobs = 0;
 	#closed: Promise<void> | undefined;
@@ -243,9 +243,4 @@ export class SqliteStore implements contract.Store {
 			await this.#transactions.close();
 		}
 	}
-}
-
-interface Listener {
-	readonly tell: (news: contract.News) => void | Promise<void>;
-	readonly end: () => void;
 }
