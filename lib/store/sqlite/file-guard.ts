@@ -3,7 +3,7 @@ import {dirname} from 'node:path';
 import Database from 'better-sqlite3';
 import type {Health} from '../../job/events.ts';
 import {FaenaError} from '../../support/errors.ts';
-import {findSeveralLibraries, numberOf, type OwnConnection, severalLibrariesMessage} from './one-library.ts';
+import {findSecondLibrary, numberOf, type OwnConnection} from './one-library.ts';
 import {APPLICATION_ID, MIGRATIONS} from './schema.sql.ts';
 import {NO_WAIT, retryWhileBusy} from './sqlite-errors.ts';
 import {createPrivately, refuseUntrusted} from './trusted-files.ts';
@@ -20,8 +20,8 @@ export class FileGuard {
 	readonly #identities = new Map<string, string>();
 	#sizeBytes = 0;
 	#logBytes = 0;
-	/** The SQLite libraries of this process, if several have had the database open. */
-	#libraries: readonly string[] | undefined;
+	/** Set once several SQLite libraries of this process have had the database open. */
+	#secondLibrary: Health['secondLibrary'];
 
 	/** Throws as {@link check}; or if another SQLite library of this process has the database open, or another user may have made one of its files. */
 	constructor(path: string, unmovedLogBytes: () => number) {
@@ -30,7 +30,7 @@ export class FileGuard {
 		// Checked again: another user may have made a file after the first check and before SQLite opened it.
 		refuseUntrusted(path);
 		this.checkHealth();
-		this.#refuseLibraries();
+		this.#refuseSecondLibrary();
 	}
 
 	/**
@@ -54,9 +54,8 @@ export class FileGuard {
 		this.check();
 		this.#refuseTruncatedLog();
 		this.#sizeOf('-shm');
-		this.#libraries ??= findSeveralLibraries(this.#path);
-		const libraries = this.#libraries;
-		return {logBytes: this.#logBytes, ...(libraries && {secondLibrary: {libraries, message: severalLibrariesMessage(this.#path, libraries)}})};
+		this.#secondLibrary ??= findSecondLibrary(this.#path);
+		return {logBytes: this.#logBytes, ...(this.#secondLibrary && {secondLibrary: this.#secondLibrary})};
 	}
 
 	/** Checks only that the database is the file that was opened. To close a connection may remove the log. */
@@ -66,17 +65,17 @@ export class FileGuard {
 
 	/** Returns the error that says why SQLite has found the database damaged, if the state of its files shows that. */
 	explainDamage(): unknown {
-		this.#libraries ??= findSeveralLibraries(this.#path);
+		this.#secondLibrary ??= findSecondLibrary(this.#path);
 		try {
-			this.#refuseLibraries();
+			this.#refuseSecondLibrary();
 			this.check();
 		} catch (reason) {
 			return reason;
 		}
 	}
 
-	#refuseLibraries(): void {
-		if (this.#libraries) throw new FaenaError('BadDatabase', severalLibrariesMessage(this.#path, this.#libraries));
+	#refuseSecondLibrary(): void {
+		if (this.#secondLibrary) throw new FaenaError('BadDatabase', this.#secondLibrary.message);
 	}
 
 	/** SQLite itself truncates a log once its content is in the database. So only the part that is not in the database counts. */
@@ -101,8 +100,8 @@ export class FileGuard {
 
 	#lost(suffix: string, what: string): FaenaError {
 		// If another library had the database open, it has closed it, which does this.
-		const explanation = this.#libraries
-			? `. ${severalLibrariesMessage(this.#path, this.#libraries)}`
+		const explanation = this.#secondLibrary
+			? `. ${this.#secondLibrary.message}`
 			: ' while the database was in use, so the last commits may be lost. Restore the file if you can, and open the database again. Close every engine on a database before you change its files. Another SQLite library in the same process (node:sqlite, a second copy of better-sqlite3) does this when it closes the database.';
 		return new FaenaError('BadDatabase', `${this.#path}${suffix} was ${what}${explanation}`);
 	}

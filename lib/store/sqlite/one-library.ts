@@ -2,6 +2,7 @@ import {randomInt} from 'node:crypto';
 import {readFileSync} from 'node:fs';
 import Database from 'better-sqlite3';
 import {bad} from '../../job/checks.ts';
+import type {Health} from '../../job/events.ts';
 
 /*
  * A process must not open a database by two SQLite libraries. POSIX file locks belong to the process: two libraries in one process both get the
@@ -65,22 +66,20 @@ export function numberOf(connection: Pick<OwnConnection, 'pragma'>, pragma: stri
 	return Number(connection.pragma(pragma, {simple: true}));
 }
 
-/** @param libraries the files of the libraries; Node's own library has no file */
-export function severalLibrariesMessage(path: string, libraries: readonly string[]): string {
-	const named = [...libraries, ...(libraries.length < 2 ? ['one without a file, such as node:sqlite'] : [])];
-	return `${path} is open by several SQLite libraries of this process: ${named.join('; ')}. ${WHY_ONE_LIBRARY} Close it there, and check it (pragma integrity_check). In this process, open it only by the better-sqlite3 that Faena uses.`;
-}
-
 const LIBRARY = /(?:\/better-sqlite3\/.*|sqlite[^/]*)\.(?:node|so[.\d]*)$/;
 
 /**
- * The files of this process's SQLite libraries, if several of them have the database open, which is in WAL mode; Node's own library (node:sqlite) has
- * none. Each library maps the beginning of the database's `-shm` once, with any number of connections. Only Linux shows that.
+ * Finds out whether several SQLite libraries of this process have the database open, which is in WAL mode: each library maps the beginning of the
+ * database's `-shm` once, with any number of connections. Returns the files of the libraries; Node's own library (node:sqlite) has none. Only Linux
+ * shows this.
  */
-export function findSeveralLibraries(path: string): readonly string[] | undefined {
+export function findSecondLibrary(path: string): Health['secondLibrary'] {
 	const mapped = mappedFiles();
 	if (mapped.filter(file => file === `${path}-shm`).length < 2) return undefined;
-	return [...new Set(mapped.filter(file => LIBRARY.test(file)))].sort();
+	const libraries = [...new Set(mapped.filter(file => LIBRARY.test(file)))].sort();
+	const named = [...libraries, ...(libraries.length < 2 ? ['one without a file, such as node:sqlite'] : [])].join('; ');
+	const message = `${path} is open by several SQLite libraries of this process: ${named}. ${WHY_ONE_LIBRARY} Close it there, and check it (pragma integrity_check). In this process, open it only by the better-sqlite3 that Faena uses.`;
+	return {libraries, message};
 }
 
 /** The files whose beginning is mapped into the memory of this process; a file that is mapped several times is there several times. */
