@@ -130,7 +130,7 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
 	},
 	'a transaction fails at once while another program has the write lock': {
 		file: 'lib/store/sqlite/sqlite-errors.ts',
-		find: 'if (!isBusy(error) || waitedMs >= BUSY_TIMEOUT_MS) throw error;',
+		find: 'return retry(attempt);',
 		put: 'throw error;',
 		killer: [SQLITE, PATIENT],
 	},

@@ -75,18 +75,28 @@ export function isBusy(error: unknown): boolean {
  * Calls the function at once. While another connection holds the lock, calls it again every millisecond from the event loop, so that timers and
  * messages of this thread are handled in between. All waiting connections retry at this interval, so that each gets the lock in time; the intervals
  * of SQLite's own wait grow to 100 ms.
+ * @returns the result itself if the first attempt succeeds
  */
-export async function retryWhileBusy<Result>(attempt: () => Result): Promise<Result> {
+export function retryWhileBusy<Result>(attempt: () => Result): Result | Promise<Result> {
+	try {
+		return attempt();
+	} catch (error) {
+		if (!isBusy(error)) throw error;
+		return retry(attempt);
+	}
+}
+
+async function retry<Result>(attempt: () => Result): Promise<Result> {
 	for (let waitedMs = 0; ; ) {
+		const before = monotonicMs();
+		await sleep(RETRY_INTERVAL_MS);
+		// If this thread was busy with other work, the other connection need not have held its lock for all that time.
+		waitedMs += Math.min(monotonicMs() - before, MAX_COUNTED_MS);
 		try {
 			return attempt();
 		} catch (error) {
 			if (!isBusy(error) || waitedMs >= BUSY_TIMEOUT_MS) throw error;
 		}
-		const before = monotonicMs();
-		await sleep(RETRY_INTERVAL_MS);
-		// If this thread was busy with other work, the other connection need not have held its lock for all that time.
-		waitedMs += Math.min(monotonicMs() - before, MAX_COUNTED_MS);
 	}
 }
 

@@ -60,7 +60,7 @@ export class Transactions {
 	#refusal: (() => unknown) | undefined;
 	/** True if the disk was full and the log could not be moved into the database since then. */
 	#isShortOfRoom = false;
-	/** The end of the last call, unless it has ended. */
+	/** The end of the last call that has to wait, unless it has ended. */
 	#last: Promise<void> | undefined;
 
 	/** @param onCompleted called after each commit with the batches that it completed */
@@ -73,25 +73,37 @@ export class Transactions {
 	}
 
 	/**
-	 * Runs the function on the open database after all earlier calls, within this call if none of them is unfinished. Repeats it while another
-	 * connection holds the lock.
+	 * Runs the function on the open database after all earlier calls, within this call if none of them waits. Repeats it while another connection
+	 * holds the lock.
 	 */
-	use<Result>(attempt: (opened: Opened) => Result): Promise<Result> {
-		const call = async () => {
-			const opened = this.#usable() ?? (await this.#open());
-			try {
-				return await retryWhileBusy(() => attempt(opened));
-			} catch (error) {
-				throw this.#handle(error, opened);
-			}
+	async use<Result>(attempt: (opened: Opened) => Result): Promise<Result> {
+		const call = () => {
+			const opened = this.#usable();
+			return opened ? this.#run(opened, attempt) : this.#open().then(reopened => this.#run(reopened, attempt));
 		};
+		const result = this.#last ? this.#last.then(call) : call();
+		if (result instanceof Promise) this.#remember(result);
+		return result;
+	}
+
+	#run<Result>(opened: Opened, attempt: (opened: Opened) => Result): Result | Promise<Result> {
+		const fail = (error: unknown) => {
+			throw this.#handle(error, opened);
+		};
+		try {
+			const result = retryWhileBusy(() => attempt(opened));
+			return result instanceof Promise ? result.catch(fail) : result;
+		} catch (error) {
+			return fail(error);
+		}
+	}
+
+	#remember(result: Promise<unknown>): void {
 		const forget = () => {
 			if (this.#last === last) this.#last = undefined;
 		};
-		const result = this.#last?.then(call) ?? call();
 		const last: Promise<void> = result.then(forget, forget);
 		this.#last = last;
-		return result;
 	}
 
 	/** Runs the function in one transaction. `prepare` runs before it, once, however often the transaction is tried. */
