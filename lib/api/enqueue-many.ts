@@ -6,7 +6,7 @@ import type {JobMaker} from '../job/new-job.ts';
 import {checkKey} from '../job/options.ts';
 import {pack} from '../job/packed.ts';
 import type {JobOptions} from '../job/task.ts';
-import {keyConflict} from '../store/conflicts.ts';
+import {keyConflict} from '../store/store.ts';
 import type {DispatcherClient} from '../transport/client.ts';
 
 export interface EnqueueManyOptions<Payload> extends Omit<JobOptions, 'key'> {

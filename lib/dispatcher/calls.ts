@@ -1,6 +1,5 @@
 import type {BatchId, CancelResult, DiscardOptions, DiscardResult, JobFilter, JobId} from '../job/job.ts';
-import {JobQueue} from '../store/job-queue.ts';
-import {type MovedPage, movePages} from '../store/moving.ts';
+import {JobQueue, type MovedPage, movePages} from '../store/job-queue.ts';
 import type {MoveTarget, Store, TaskCounts} from '../store/store.ts';
 import {FaenaError} from '../support/errors.ts';
 import {failpoint} from '../support/failpoint.ts';

@@ -2,7 +2,7 @@ import type {Batch, BatchOptions, CompletedBatch, DeleteResult} from '../job/bat
 import type {Claim, ClaimedJob, Lease, Outcome, OwnerId, Settlement} from '../job/claim.ts';
 import type {Encoded} from '../job/encoding.ts';
 import {toFailure} from '../job/failure.ts';
-import {claimedJobsOf, type EnqueuedGroup, listIds, type NewGroup, numberAt, sizeOf, toEndedGroup, toNewGroups} from '../job/group.ts';
+import {claimedJobsOf, type EnqueuedGroup, listIds, numberAt, sizeOf, toEndedGroup, toNewGroups} from '../job/group.ts';
 import type {
 	BatchId,
 	CancelResult,
@@ -20,8 +20,7 @@ import type {
 	Page,
 } from '../job/job.ts';
 import type {NewJob} from '../job/new-job.ts';
-import {movePages} from './moving.ts';
-import type {Claimed, ClaimRequest, MovePage, MoveTarget, SettledGroup, Store, TaskCounts} from './store.ts';
+import type {Claimed, ClaimRequest, Moved, MovePage, MoveTarget, Released, Store, TaskCounts} from './store.ts';
 
 /**
  * A queue of jobs for programs with a loop of their own: everyday verbs over any {@link Store}. `openQueue()` returns one.
@@ -51,7 +50,11 @@ export class JobQueue {
 		const groups = toNewGroups(jobs);
 		const {enqueued} = await this.store.commit({enqueue: groups, rejectConflicts: true});
 		this.announce();
-		return groups.flatMap((group, index) => enqueuedJobs(group, enqueued[index] as EnqueuedGroup));
+		return groups.flatMap((group, index) => {
+			const {ids, reused} = enqueued[index] as EnqueuedGroup;
+			const known = new Set(reused);
+			return listIds(ids, sizeOf(group)).map((id, at) => ({id, reused: known.has(at)}));
+		});
 	}
 
 	/** Calls the listeners of {@link onEnqueue}. For a program that has enqueued jobs by `store.commit()`. */
@@ -68,9 +71,7 @@ export class JobQueue {
 	/** Calls the listener for each batch that completes in a transaction of this object, after the commit. Returns a function that removes the listener. */
 	onBatchCompleted(listener: (batch: CompletedBatch) => void): () => void {
 		return this.store.listen(undefined, news => {
-			if (news.type !== 'batchCompleted') return;
-			const {type: _, ...batch} = news;
-			listener(batch);
+			if (news.type === 'batchCompleted') listener({batch: news.batch, counts: news.counts});
 		});
 	}
 
@@ -82,13 +83,14 @@ export class JobQueue {
 
 	/** Records the outcomes of executions. An outcome whose lease or execution number no longer matches changes nothing and counts as lost. */
 	async settle(lease: Lease, outcomes: readonly Omit<Settlement, 'lease'>[]): Promise<{accepted: number; lost: number}> {
-		const settled = await this.#settle(outcomes.map(outcome => ({...outcome, lease})));
-		const lost = settled ? [...settled.others.values()].filter(status => status === 'lost').length : 0;
+		const settle = outcomes.length > 0 ? [toEndedGroup(outcomes.map(outcome => ({...outcome, lease})))] : [];
+		const {settled} = await this.store.commit({settle});
+		const lost = settled.flatMap(({others}) => [...others.values()]).filter(status => status === 'lost').length;
 		return {accepted: outcomes.length - lost, lost};
 	}
 
 	/** Settles one job as completed. Returns false if the claim was lost. */
-	async complete(claim: Claim, result: Encoded = null): Promise<boolean> {
+	complete(claim: Claim, result: Encoded = null): Promise<boolean> {
 		return this.#settleOne(claim, {type: 'returned', value: result});
 	}
 
@@ -98,13 +100,7 @@ export class JobQueue {
 	}
 
 	async #settleOne({id, lease, execution}: Claim, outcome: Outcome): Promise<boolean> {
-		const settled = await this.#settle([{id, lease, execution, outcome}]);
-		return settled?.others.get(0) !== 'lost';
-	}
-
-	async #settle(settlements: readonly Settlement[]): Promise<SettledGroup | undefined> {
-		const settle = settlements.length > 0 ? [toEndedGroup(settlements)] : [];
-		return (await this.store.commit({settle})).settled[0];
+		return (await this.settle(lease, [{id, execution, outcome}])).lost === 0;
 	}
 
 	/** Cancels jobs. Pending and failed jobs are cancelled at once; the owners of running jobs are asked to stop them. */
@@ -124,8 +120,8 @@ export class JobQueue {
 		return {discarded, asked};
 	}
 
-	async #moveAll(filter: JobFilter, to: MoveTarget, options?: Pick<MovePage, 'stop'>): Promise<{readonly ids: JobId[]; readonly asked: JobId[]}> {
-		const all: {readonly ids: JobId[]; readonly asked: JobId[]} = {ids: [], asked: []};
+	async #moveAll(filter: JobFilter, to: MoveTarget, options?: Pick<MovePage, 'stop'>): Promise<Pick<Moved, 'ids' | 'asked'>> {
+		const all = {ids: [] as JobId[], asked: [] as JobId[]};
 		for await (const {ids, asked} of movePages(this.store, filter, to, options)) {
 			all.ids.push(...ids);
 			all.asked.push(...asked);
@@ -155,17 +151,17 @@ export class JobQueue {
 
 	/** Makes the running jobs of dead owners ready again, uncharged. Call it at least twice per lease. Returns the number of jobs. */
 	reclaim(): Promise<number> {
-		return allPages(() => this.store.reclaim());
+		return releaseAll(() => this.store.reclaim());
 	}
 
 	/** Makes the owner's running jobs of leases after this one ready again, uncharged. Returns the number of jobs. */
 	release(owner: OwnerId, after: Lease): Promise<number> {
-		return allPages(() => this.store.release(owner, {after}));
+		return releaseAll(() => this.store.release(owner, {after}));
 	}
 
 	/** Removes an owner. Jobs that it still holds become ready again, uncharged. */
 	async leave(owner: OwnerId): Promise<void> {
-		await allPages(() => this.store.release(owner, {leave: true}));
+		await releaseAll(() => this.store.release(owner, {leave: true}));
 	}
 
 	/** @returns `undefined` if there is no such job */
@@ -199,13 +195,7 @@ export class JobQueue {
 
 	/** The ends of jobs. A job that does not exist is `missing`; a job that has not ended is left out. */
 	async outcomes(ids: readonly JobId[]): Promise<readonly JobEnd[]> {
-		const outcomes: JobEnd[] = [];
-		for (let after: number | null = 0; after !== null; ) {
-			const page = await this.store.outcomes(ids, {after});
-			outcomes.push(...page.outcomes);
-			after = page.next;
-		}
-		return outcomes;
+		return (await allPages(after => this.store.outcomes(ids, {after}))).flatMap(({outcomes}) => outcomes);
 	}
 
 	/** The number of jobs by status, of all tasks or of one. */
@@ -240,13 +230,7 @@ export class JobQueue {
 
 	/** All batches in the order of their creation. */
 	async batches(): Promise<readonly Batch[]> {
-		const batches: Batch[] = [];
-		for (let after: BatchId | null = 0; after !== null; ) {
-			const page = await this.store.batches({}, {after});
-			batches.push(...page.batches);
-			after = page.next;
-		}
-		return batches;
+		return (await allPages(after => this.store.batches({}, {after}))).flatMap(({batches}) => batches);
 	}
 
 	/**
@@ -306,11 +290,6 @@ export function lanesOf(tasks: readonly string[], limit: number): ClaimRequest['
 	]);
 }
 
-function enqueuedJobs(group: NewGroup, {ids, reused = []}: EnqueuedGroup): Enqueued[] {
-	const known = new Set(reused);
-	return listIds(ids, sizeOf(group)).map((id, index) => ({id, reused: known.has(index)}));
-}
-
 /** The jobs of all groups by priority, then by arrival. A group has the jobs of one task alone. */
 function inOrder({groups}: Claimed): ClaimedJob[] {
 	const jobs = groups.flatMap(group => [...claimedJobsOf(group)].map((job, index) => ({job, priority: numberAt(group.priorities, index)})));
@@ -331,11 +310,42 @@ function toCounts(tasks: readonly TaskCounts[]): Counts {
 	};
 }
 
-async function allPages(page: () => Promise<{readonly jobs: number; readonly hasMore: boolean}>): Promise<number> {
-	let jobs = 0;
-	for (;;) {
-		const released = await page();
-		jobs += released.jobs;
-		if (!released.hasMore) return jobs;
+/** Reads one page after the other. */
+async function allPages<Each extends {readonly next: number | null}>(read: (after: number) => Promise<Each>): Promise<Each[]> {
+	const pages: Each[] = [];
+	for (let after: number | null = 0; after !== null; after = pages.at(-1)?.next ?? null) pages.push(await read(after));
+	return pages;
+}
+
+async function releaseAll(page: () => Promise<Released>): Promise<number> {
+	const {jobs, hasMore} = await page();
+	return hasMore ? jobs + (await releaseAll(page)) : jobs;
+}
+
+/** The most ids of a filter for one call of `move`, since each page looks through all ids of its filter. */
+const MAX_PART_IDS = 1000;
+
+/** One page of the jobs that {@link movePages} moves. */
+export interface MovedPage extends Omit<Moved, 'next'> {
+	readonly isLast: boolean;
+}
+
+/** Moves all jobs of the filter, and yields each page once it is moved. The store can do other work between two pages. */
+export async function* movePages(store: Store, filter: JobFilter, to: MoveTarget, options: Pick<MovePage, 'stop'> = {}): AsyncGenerator<MovedPage, void> {
+	const parts = splitFilter(filter);
+	for (const part of parts) {
+		for (let page: MovePage | null = options; page; ) {
+			const {next, ...moved}: Moved = await store.move(part, to, page);
+			yield {...moved, isLast: next === null && part === parts.at(-1)};
+			page = next;
+		}
 	}
+}
+
+/** Splits a filter with many ids, the lowest ids last: jobs run in order of arrival, so these are the most likely to start in the meantime. */
+function splitFilter(filter: JobFilter): JobFilter[] {
+	const ids = filter.ids && [...new Set(filter.ids)].sort((a, b) => a - b);
+	if (!ids || ids.length <= MAX_PART_IDS) return [filter];
+	const parts = Math.ceil(ids.length / MAX_PART_IDS);
+	return Array.from({length: parts}, (_, part) => ({...filter, ids: ids.slice(part * MAX_PART_IDS, (part + 1) * MAX_PART_IDS)})).reverse();
 }

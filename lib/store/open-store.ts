@@ -2,8 +2,8 @@ import {bad, boolean, type Checks, checked, choice, giving, number, type Size, t
 import {blobThreshold, lease, queuePath} from '../job/options.ts';
 import {systemClock} from '../support/clock.ts';
 import {JobQueue} from './job-queue.ts';
-import type {SqliteOptions} from './sqlite/sqlite.ts';
-import type {Store} from './store.ts';
+import type {SqliteOptions} from './sqlite/transactions.ts';
+import {IN_MEMORY, type Store} from './store.ts';
 
 /** Options of {@link openQueue}. */
 export interface QueueOptions extends Pick<SqliteOptions, 'durability' | 'readOnly' | 'random'> {
@@ -21,8 +21,11 @@ export interface QueueOptions extends Pick<SqliteOptions, 'durability' | 'readOn
  * @throws FaenaError `BadOption`, `BadDatabase`, `NewerDatabase`
  */
 export async function openStore(location: string, options: SqliteOptions = {}): Promise<Store> {
-	const path = location === ':memory:' ? location : queuePath('openQueue()', location);
-	return (await import('./sqlite/sqlite.ts')).openSqlite(path, options);
+	const path = location === IN_MEMORY ? location : queuePath('openQueue()', location);
+	const {SqliteStore} = await import('./sqlite/sqlite.ts');
+	const store = new SqliteStore(path, options);
+	await store.counts();
+	return store;
 }
 
 /**
@@ -36,11 +39,7 @@ export async function openQueue(location: string, options: QueueOptions = {}): P
 	return new JobQueue(await openStore(location, {...rest, leaseMs, blobThresholdBytes, clock: now && {...systemClock, now}}));
 }
 
-interface CheckedOptions extends Pick<SqliteOptions, 'durability' | 'readOnly' | 'random'> {
-	readonly lease?: number;
-	readonly blobs?: number;
-	readonly now?: () => number;
-}
+type CheckedOptions = Omit<QueueOptions, 'lease' | 'blobs'> & {readonly lease?: number; readonly blobs?: number};
 
 export const QUEUE_CHECKS: Checks = {
 	durability: choice('full', 'normal'),

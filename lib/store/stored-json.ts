@@ -13,36 +13,33 @@ const REASONS: readonly unknown[] = ['threw', 'timedOut', 'lostWorker', 'poison'
 const MAX_CAUSES = 16;
 
 export function readFailure(stored: string): FailureRecord {
-	const {reason, causes, exitCode, signal, stderr, postMortem, ...error} = parse(stored);
-	const end = readPostMortem(fieldsOf(postMortem));
+	const record = fieldsOf(parse(stored));
+	const postMortem = readPostMortem(fieldsOf(record.postMortem));
 	return {
-		reason: REASONS.includes(reason) ? (reason as FailureRecord['reason']) : 'threw',
-		...describe(error),
-		...(Array.isArray(causes) && {causes: causes.slice(0, MAX_CAUSES).map(each => describe(fieldsOf(each)))}),
-		...pick({exitCode}, isNumber),
-		...pick({signal, stderr}, isText),
-		...(end && {postMortem: end}),
+		reason: REASONS.includes(record.reason) ? (record.reason as FailureRecord['reason']) : 'threw',
+		...describe(record),
+		...(Array.isArray(record.causes) && {causes: record.causes.slice(0, MAX_CAUSES).map(each => describe(fieldsOf(each)))}),
+		...pick(record, {exitCode: isNumber, signal: isText, stderr: isText}),
+		...(postMortem && {postMortem}),
 	};
 }
 
-function describe({name, message, stack, code}: Fields): Pick<FailureRecord, 'name' | 'message' | 'stack' | 'code'> {
-	return {
-		name: isText(name) ? name : 'Error',
-		message: isText(message) ? message : 'The stored record of this error is damaged.',
-		...pick({stack}, isText),
-		...pick({code}, (value): value is string | number => isText(value) || isNumber(value)),
-	};
+function describe(error: Fields): Pick<FailureRecord, 'name' | 'message' | 'stack' | 'code'> {
+	const defaults = {name: 'Error', message: 'The stored record of this error is damaged.'};
+	return {...defaults, ...pick(error, {name: isText, message: isText, stack: isText, code: isTextOrNumber})};
 }
 
-function readPostMortem({execution, attempt, startedAt, durationMs, progress, heap, stack, noStack}: Fields): PostMortem | undefined {
-	if (!isNumber(execution) || !isNumber(attempt) || !isNumber(startedAt) || !isNumber(durationMs)) return undefined;
-	const {done, total, at} = fieldsOf(progress);
-	const {usedBytes, limitBytes} = fieldsOf(heap);
+function readPostMortem(postMortem: Fields): PostMortem | undefined {
+	const execution = numbersOf(postMortem, 'execution', 'attempt', 'startedAt', 'durationMs');
+	if (!execution) return undefined;
+	const [progress, heap] = [fieldsOf(postMortem.progress), fieldsOf(postMortem.heap)];
+	const known = numbersOf(progress, 'done', 'at');
+	const limit = numbersOf(heap, 'limitBytes');
 	return {
-		...{execution, attempt, startedAt, durationMs},
-		...(isNumber(done) && isNumber(at) && {progress: {done, ...pick({total}, isNumber), at}}),
-		...(isNumber(limitBytes) && {heap: {...pick({usedBytes}, isNumber), limitBytes}}),
-		...pick({stack, noStack}, isText),
+		...execution,
+		...(known && {progress: {done: known.done, ...pick(progress, {total: isNumber}), at: known.at}}),
+		...(limit && {heap: {...pick(heap, {usedBytes: isNumber}), ...limit}}),
+		...pick(postMortem, {stack: isText, noStack: isText}),
 	};
 }
 
@@ -53,38 +50,36 @@ export function readPolicy(stored: string | undefined): Policy {
 	return toPolicy(parse(stored)) ?? DAMAGED;
 }
 
-function toPolicy({maxAttempts, timeoutMs, timeoutPercent, backoff, retry}: Fields): Policy | undefined {
-	const {baseMs, factor, maxMs, jitter} = fieldsOf(backoff);
-	if (!isNumber(maxAttempts) || !(timeoutMs === null || isNumber(timeoutMs)) || !(retry === 'auto' || retry === 'manual')) return undefined;
-	if (!isNumber(baseMs) || !isNumber(factor) || !isNumber(maxMs) || !isNumber(jitter)) return undefined;
-	return {maxAttempts, timeoutMs, ...pick({timeoutPercent}, isNumber), backoff: {baseMs, factor, maxMs, jitter}, retry};
+function toPolicy(value: unknown): Policy | undefined {
+	const {maxAttempts, timeoutMs, retry, ...rest} = fieldsOf(value);
+	const backoff = numbersOf(fieldsOf(rest.backoff), 'baseMs', 'factor', 'maxMs', 'jitter');
+	if (!isNumber(maxAttempts) || !(timeoutMs === null || isNumber(timeoutMs)) || !backoff || !(retry === 'auto' || retry === 'manual')) return undefined;
+	return {maxAttempts, timeoutMs, ...pick(rest, {timeoutPercent: isNumber}), backoff, retry};
 }
 
 export function readMarks(stored: string): Mark[] {
-	const marks = parseAny(stored);
-	if (!Array.isArray(marks)) return [];
-	return marks.slice(0, 2).flatMap(each => {
-		const {at, ended} = fieldsOf(each);
-		return isNumber(at) && isNumber(ended) ? [{at, ended}] : [];
-	});
+	const marks = parse(stored);
+	return Array.isArray(marks) ? marks.slice(0, 2).flatMap(each => numbersOf(fieldsOf(each), 'at', 'ended') ?? []) : [];
 }
 
 /** The job to enqueue when a batch completes; `undefined` if there is none. */
 export function readCompletionJob(stored: string | null): Pick<NewJob, 'task' | 'priority' | 'policy'> | undefined {
-	const {task, priority, policy: given} = parse(stored ?? undefined);
-	const policy = toPolicy(fieldsOf(given));
+	const {task, priority, policy: given} = fieldsOf(parse(stored));
+	const policy = toPolicy(given);
 	return isText(task) && Number.isSafeInteger(priority) && policy ? {task, priority: priority as number, policy} : undefined;
 }
 
 type Fields = Readonly<Record<string, unknown>>;
+type Check<Value> = (value: unknown) => value is Value;
 
-function parse(stored: string | undefined): Fields {
-	return fieldsOf(parseAny(stored));
-}
+const isText = (value: unknown): value is string => typeof value === 'string';
+/** JSON can hold an infinite number, `1e999`. */
+const isNumber = (value: unknown): value is number => Number.isFinite(value);
+const isTextOrNumber = (value: unknown): value is string | number => isText(value) || isNumber(value);
 
-function parseAny(stored: string | undefined): unknown {
+function parse(stored: string | null | undefined): unknown {
 	try {
-		return stored === undefined ? undefined : JSON.parse(stored);
+		return JSON.parse(stored ?? 'null');
 	} catch {
 		return undefined;
 	}
@@ -94,16 +89,14 @@ function fieldsOf(value: unknown): Fields {
 	return typeof value === 'object' && value !== null ? (value as Fields) : {};
 }
 
-/** The fields whose values the check accepts. */
-function pick<Name extends string, Value>(fields: Readonly<Record<Name, unknown>>, accepts: (value: unknown) => value is Value): {[Key in Name]?: Value} {
-	return Object.fromEntries(Object.entries(fields).filter(([, value]) => accepts(value))) as {[Key in Name]?: Value};
+/** The fields of these names whose values pass their checks. */
+function pick<Values extends object>(fields: Fields, checks: {readonly [Name in keyof Values]: Check<Values[Name]>}): Partial<Values> {
+	const names = Object.keys(checks) as (keyof Values & string)[];
+	return Object.fromEntries(names.filter(name => checks[name](fields[name])).map(name => [name, fields[name]])) as Partial<Values>;
 }
 
-function isText(value: unknown): value is string {
-	return typeof value === 'string';
-}
-
-/** JSON can hold an infinite number, `1e999`. */
-function isNumber(value: unknown): value is number {
-	return Number.isFinite(value);
+/** The fields of these names, if all are numbers. */
+function numbersOf<Name extends string>(fields: Fields, ...names: readonly Name[]): Readonly<Record<Name, number>> | undefined {
+	const entries = names.map(name => [name, fields[name]]);
+	return entries.every(([, value]) => isNumber(value)) ? (Object.fromEntries(entries) as Record<Name, number>) : undefined;
 }

@@ -6,8 +6,16 @@ import {newJobsOf, settlementsOf} from '../../lib/job/group.ts';
 import {type CancelResult, type JobFilter, type JobStatus, MAX_CRASHES, MAX_SUSPICION, mostTogether, type Policy} from '../../lib/job/job.ts';
 import type {NewJob} from '../../lib/job/new-job.ts';
 import {backoffMs} from '../../lib/job/options.ts';
-import {movableStatuses} from '../../lib/store/moving.ts';
-import type {Changes, ClaimRequest, Committed, Moved, MovePage, MoveTarget, Settled} from '../../lib/store/store.ts';
+import {
+	type Changes,
+	type ClaimRequest,
+	type Committed,
+	type Moved,
+	type MovePage,
+	type MoveTarget,
+	movableStatuses,
+	type Settled,
+} from '../../lib/store/store.ts';
 import type {Notice} from '../../lib/transport/messages.ts';
 import {type PlainCommitted, type PlainEnqueued, toPlain} from '../fixtures/plain.ts';
 import {jobsOf, outcomesOf} from '../fixtures/stored.ts';

@@ -20,8 +20,17 @@ import {
 import type {ChildJob, NewJob} from '../../lib/job/new-job.ts';
 import {backoffMs} from '../../lib/job/options.ts';
 import {pack} from '../../lib/job/packed.ts';
-import {enqueueFailure, keyConflict} from '../../lib/store/conflicts.ts';
-import type {ClaimRequest, LaneRequest, Settled, SettledGroup, StoredJob, TaskCounts, Wanted} from '../../lib/store/store.ts';
+import {
+	type ClaimRequest,
+	enqueueFailure,
+	keyConflict,
+	type LaneRequest,
+	type Settled,
+	type SettledGroup,
+	type StoredJob,
+	type TaskCounts,
+	type Wanted,
+} from '../../lib/store/store.ts';
 import {defined} from '../../lib/support/defined.ts';
 import type {FaenaError} from '../../lib/support/errors.ts';
 

@@ -5,10 +5,8 @@ import {type EndedGroup, type EnqueuedGroup, type NewGroup, newJobsOf, settlemen
 import {type BatchId, type JobEnd, type JobFilter, type JobId, MAX_SUSPICION, type Page, STATUSES} from '../../lib/job/job.ts';
 import type {NewJob} from '../../lib/job/new-job.ts';
 import type {OpenJobs} from '../../lib/job/open-jobs.ts';
-import {batchConflict, batchInUse, batchRunning} from '../../lib/store/conflicts.ts';
-import {HeartbeatMonitor} from '../../lib/store/heartbeat-monitor.ts';
-import {movableStatuses, RETRIED_BY_DEFAULT} from '../../lib/store/moving.ts';
 import type * as contract from '../../lib/store/store.ts';
+import {batchConflict, batchInUse, batchRunning, movableStatuses, RETRIED_BY_DEFAULT} from '../../lib/store/store.ts';
 import {type Clock, systemClock} from '../../lib/support/clock.ts';
 import {defined} from '../../lib/support/defined.ts';
 import {FaenaError} from '../../lib/support/errors.ts';
@@ -71,13 +69,13 @@ export class MemoryStore implements contract.Store {
 	readonly location: string = ':memory:';
 	readonly #clock: Clock;
 	readonly #random: () => number;
-	readonly #heartbeats: HeartbeatMonitor;
+	readonly #leaseMs: number;
 	readonly #openJobs: NonNullable<MemoryStoreOptions['openJobs']>;
 	/** In order of arrival, which is the order of ids. */
 	#jobs = new Map<JobId, JobRow>();
 	readonly #batches = new Map<BatchId, BatchRow>();
-	/** The last heartbeat of each owner that is registered. */
-	readonly #owners = new Map<OwnerId, number>();
+	/** The owners that are registered. */
+	readonly #owners = new Map<OwnerId, OwnerRow>();
 	/** Owners that were taken for dead, and have not heard of it. */
 	readonly #fenced = new Set<OwnerId>();
 	readonly #paused = new Set<string>();
@@ -86,12 +84,14 @@ export class MemoryStore implements contract.Store {
 	#lastId: JobId = 0;
 	#lastLease: Lease = 0;
 	#lastBatch: BatchId = 0;
+	/** When {@link reclaim} was last called, by the steady clock. */
+	#lookedAt = -Infinity;
 	#isClosed = false;
 
 	constructor({clock = systemClock, random = Math.random, leaseMs = 30_000, openJobs = () => []}: MemoryStoreOptions = {}) {
 		this.#clock = clock;
 		this.#random = random;
-		this.#heartbeats = new HeartbeatMonitor(leaseMs, clock.steadyMs);
+		this.#leaseMs = leaseMs;
 		this.#openJobs = openJobs;
 	}
 
@@ -147,8 +147,9 @@ export class MemoryStore implements contract.Store {
 
 	async heartbeat(owner: OwnerId): Promise<'alive' | 'fenced'> {
 		this.#assertOpen();
-		if (this.#owners.has(owner)) this.#owners.set(owner, this.#clock.now());
-		return this.#fenced.delete(owner) || !this.#owners.has(owner) ? 'fenced' : 'alive';
+		const known = this.#owners.get(owner);
+		if (known) known.heartbeatAt = this.#clock.now();
+		return this.#fenced.delete(owner) || !known ? 'fenced' : 'alive';
 	}
 
 	async release(owner: OwnerId, {after = 0, leave = false}: contract.ReleaseOptions = {}): Promise<contract.Released> {
@@ -158,7 +159,6 @@ export class MemoryStore implements contract.Store {
 		if (leave && !hasMore) {
 			this.#forgetOwner(owner);
 			this.#fenced.delete(owner);
-			this.#heartbeats.drop(owner);
 		}
 		this.#releaseJobs(held.slice(0, DEFAULT_PAGE_JOBS));
 		this.#updateBatches();
@@ -167,10 +167,7 @@ export class MemoryStore implements contract.Store {
 
 	async reclaim(): Promise<contract.Released> {
 		this.#assertOpen();
-		for (const owner of this.#heartbeats.findSilent(this.#owners)) {
-			this.#forgetOwner(owner);
-			this.#fenced.add(owner);
-		}
+		this.#forgetSilentOwners();
 		const held = this.#runningJobs().filter(({state}) => !this.#owners.has(state.owner));
 		const hasMore = held.length > DEFAULT_PAGE_JOBS;
 		this.#reclaimJobs(held.slice(0, DEFAULT_PAGE_JOBS));
@@ -464,7 +461,20 @@ export class MemoryStore implements contract.Store {
 		if (this.#owners.has(owner)) return;
 		// An owner that was taken for dead does not get its old jobs back.
 		this.#reclaimJobs(this.#runningJobs().filter(({state}) => state.owner === owner));
-		this.#owners.set(owner, this.#clock.now());
+		this.#owners.set(owner, {heartbeatAt: this.#clock.now(), seen: undefined, seenSince: 0});
+	}
+
+	/** An owner is silent if the same heartbeat was seen for longer than a lease. After half a lease without a look, all begin anew. */
+	#forgetSilentOwners(): void {
+		const now = this.#clock.steadyMs();
+		const beginsAnew = now - this.#lookedAt > this.#leaseMs / 2;
+		this.#lookedAt = now;
+		for (const [name, owner] of [...this.#owners]) {
+			if (beginsAnew || owner.seen !== owner.heartbeatAt) Object.assign(owner, {seen: owner.heartbeatAt, seenSince: now});
+			if (now - owner.seenSince <= this.#leaseMs) continue;
+			this.#forgetOwner(name);
+			this.#fenced.add(name);
+		}
 	}
 
 	#forgetOwner(owner: OwnerId): void {
@@ -525,6 +535,13 @@ export class MemoryStore implements contract.Store {
 				(batch === undefined || this.#batchOf(job)?.name === batch),
 		);
 	}
+}
+
+interface OwnerRow {
+	heartbeatAt: number;
+	/** The heartbeat at the last call of {@link MemoryStore.reclaim}, and since when it was seen there, by the steady clock. */
+	seen: number | undefined;
+	seenSince: number;
 }
 
 type Listener = (news: contract.News) => void | Promise<void>;

@@ -20,14 +20,18 @@ import type {EndedGroup} from '../../job/group.ts';
 import {asPacked, MAX_LINE_BYTES, unpack, type Values} from '../../job/packed.ts';
 import {FaenaError} from '../../support/errors.ts';
 import {failpoint} from '../../support/failpoint.ts';
-import {refuseUntrustedFolder, storageFull} from './trusted-files.ts';
+import {refuseUntrustedFolder, unwritable} from './trusted-files.ts';
 
 /** A younger file that no job names may belong to a transaction that has not committed yet. */
 const MIN_ORPHAN_AGE_MS = 3_600_000;
 /** The most orphans of one call, since they are deleted in one transaction. */
 const MAX_ORPHANS = 1000;
 
-type Content = Exclude<Encoded, null>;
+const TEXT = '.json';
+const BYTES = '.bin';
+const NAME = /^[0-9a-f]{64}\.(json|bin)$/;
+/** A file that Faena made, or a draft of one. */
+const OWN = /^[0-9a-f]{64}\.(json|bin)(-[\w-]+)?$/;
 
 /** A result as its row has it: the value and `null`, or its size in bytes and the name of its file. */
 export type StoredResult = readonly [value: Encoded | number, blob: string | null];
@@ -42,7 +46,7 @@ export class Blobs {
 	readonly #folder: string;
 	readonly #thresholdBytes: number;
 	/** The results that were written for the next transaction, with the names of their files. */
-	readonly #prepared = new Map<Content, string>();
+	readonly #prepared = new Map<Encoded, string>();
 
 	constructor(database: string, thresholdBytes: number) {
 		this.#folder = `${database}-blobs`;
@@ -68,9 +72,14 @@ export class Blobs {
 		return unpack(values).some(value => this.isLarge(value));
 	}
 
+	/** True if the value is too large for a row. */
+	isLarge(value: Encoded): boolean {
+		return sizeBytes(value, this.#thresholdBytes) > this.#thresholdBytes;
+	}
+
 	/** Returns the result as its row must have it. Call it in the transaction. */
 	store(value: Encoded): StoredResult {
-		const name = value === null ? undefined : this.#prepared.get(value);
+		const name = this.#prepared.get(value);
 		if (value === null || name === undefined) return [value, null];
 		// Another process may have deleted the file between `prepare` and this transaction.
 		if (!existsSync(this.#path(name))) this.#write(value);
@@ -114,56 +123,31 @@ export class Blobs {
 		}
 	}
 
-	/** True if the value is too large for a row. */
-	isLarge(value: Encoded): boolean {
-		return sizeBytes(value, this.#thresholdBytes) > this.#thresholdBytes;
-	}
-
-	#write(content: Content): string {
+	#write(content: Exclude<Encoded, null>): string {
 		const name = createHash('sha256').update(content).digest('hex') + (typeof content === 'string' ? TEXT : BYTES);
 		const path = this.#path(name);
 		try {
-			this.#makeFolder();
+			if (mkdirSync(this.#folder, {recursive: true, mode: 0o700})) syncFolder(dirname(this.#folder));
+			// Also if it exists: another user may have made it after the database was opened.
+			refuseUntrustedFolder(this.#folder);
 			// A file that exists becomes young again, so that no cleanup deletes it before this transaction names it.
 			if (existsSync(path)) utimesSync(path, new Date(), new Date());
-			else this.#create(path, content);
+			else {
+				const draft = `${path}-${nanoid()}`;
+				writeFileSync(draft, content, {flag: 'wx', mode: 0o600, flush: true});
+				renameSync(draft, path);
+			}
 			syncFolder(this.#folder);
 			return name;
 		} catch (error) {
-			if (error instanceof FaenaError) throw error;
-			if ((error as NodeJS.ErrnoException).code === 'ENOSPC') throw storageFull(path, error);
-			throw new FaenaError('BadDatabase', `A result could not be written to ${path}: ${(error as Error).message}.`, {cause: error});
+			throw error instanceof FaenaError ? error : unwritable(path, `A result could not be written to ${path}`, error);
 		}
-	}
-
-	/** Checks the folder even if it exists: another user may have made it after the database was opened. */
-	#makeFolder(): void {
-		if (mkdirSync(this.#folder, {recursive: true, mode: 0o700})) syncFolder(dirname(this.#folder));
-		refuseUntrustedFolder(this.#folder);
-	}
-
-	#create(path: string, content: Content): void {
-		const draft = `${path}-${nanoid()}`;
-		const file = openSync(draft, 'wx', 0o600);
-		try {
-			writeFileSync(file, content);
-			fsyncSync(file);
-		} finally {
-			closeSync(file);
-		}
-		renameSync(draft, path);
 	}
 
 	#path(name: string): string {
 		return join(this.#folder, name);
 	}
 }
-
-const TEXT = '.json';
-const BYTES = '.bin';
-const NAME = /^[0-9a-f]{64}\.(json|bin)$/;
-/** A file that Faena made, or a draft of one. */
-const OWN = /^[0-9a-f]{64}\.(json|bin)(-[\w-]+)?$/;
 
 /** Makes the names of files durable. On Windows, an fsync of the file does that. */
 function syncFolder(path: string): void {

@@ -1,10 +1,12 @@
-import {statSync} from 'node:fs';
+import {existsSync, statSync} from 'node:fs';
+import {dirname} from 'node:path';
+import Database from 'better-sqlite3';
 import type {Health} from '../../job/events.ts';
 import {FaenaError} from '../../support/errors.ts';
-import type {Connection} from './connection.ts';
-import {refuseDamaged} from './inspection.ts';
-import {findSeveralLibraries, severalLibrariesMessage} from './one-library.ts';
-import {refuseUntrusted} from './trusted-files.ts';
+import {findSecondLibrary, numberOf, type OwnConnection} from './one-library.ts';
+import {APPLICATION_ID, MIGRATIONS} from './schema.sql.ts';
+import {NO_WAIT, retryWhileBusy} from './sqlite-errors.ts';
+import {createPrivately, refuseUntrusted} from './trusted-files.ts';
 
 /**
  * Checks the files of an open database. If another program deletes or replaces a file, a connection still writes to the old one. If another program
@@ -13,116 +15,194 @@ import {refuseUntrusted} from './trusted-files.ts';
  */
 export class FileGuard {
 	readonly #path: string;
-	readonly #connection: Connection;
+	/** The length that the log must have if parts of it are not in the database yet; otherwise 0. */
+	readonly #unmovedLogBytes: () => number;
 	readonly #identities = new Map<string, string>();
 	#sizeBytes = 0;
 	#logBytes = 0;
-	/** The SQLite libraries of this process, if several have had the database open. */
-	#libraries: readonly string[] | undefined;
+	/** Set once several SQLite libraries of this process have had the database open. */
+	#secondLibrary: Health['secondLibrary'];
 
-	/** @throws FaenaError `BadDatabase` as {@link check}; or if another SQLite library of this process has the database open, or another user may have made one of its files */
-	constructor(path: string, connection: Connection) {
+	/** Throws as {@link check}; or if another SQLite library of this process has the database open, or another user may have made one of its files. */
+	constructor(path: string, unmovedLogBytes: () => number) {
 		this.#path = path;
-		this.#connection = connection;
+		this.#unmovedLogBytes = unmovedLogBytes;
 		// Checked again: another user may have made a file after the first check and before SQLite opened it.
 		refuseUntrusted(path);
 		this.checkHealth();
-		this.#refuseLibraries();
+		this.#refuseSecondLibrary();
 	}
 
 	/**
-	 * Checks that the database and its log are the files that were opened, and have not become shorter. Call it before each transaction, since the next
-	 * write may restore the size of a truncated file.
-	 * @throws FaenaError `BadDatabase` if a file is missing, replaced or truncated
+	 * Throws if the database or its log was deleted, replaced or truncated since it was opened. Call it before each transaction, since the next write
+	 * may restore the size of a truncated file.
 	 */
 	check(): void {
-		const sizeBytes = this.#sizeOf(this.#path);
-		const logBytes = this.#sizeOf(this.#logPath);
-		if (sizeBytes < this.#sizeBytes) this.#refuseTruncated(sizeBytes);
+		const sizeBytes = this.#sizeOf('');
+		const logBytes = this.#sizeOf('-wal');
+		// A VACUUM also makes a database shorter, and loses nothing. So the content decides. An empty file would pass as a new, undamaged database.
+		if (sizeBytes < this.#sizeBytes && sizeBytes === 0) throw this.#lost('', 'emptied');
+		if (sizeBytes < this.#sizeBytes) refuseDamaged(this.#path);
 		if (logBytes < this.#logBytes) this.#refuseTruncatedLog();
 		// Last, so that a file that was refused once is refused again.
 		this.#sizeBytes = sizeBytes;
 		this.#logBytes = logBytes;
 	}
 
-	/**
-	 * As {@link check}; also compares the log with the index that all processes share, and looks for other SQLite libraries.
-	 * @throws FaenaError `BadDatabase` as {@link check}
-	 */
+	/** As {@link check}; also compares the log with the index that all processes share, and looks for other SQLite libraries. */
 	checkHealth(): Health {
 		this.check();
 		this.#refuseTruncatedLog();
-		this.#sizeOf(`${this.#path}-shm`);
-		this.#libraries ??= findSeveralLibraries(this.#path);
-		const libraries = this.#libraries;
-		return {logBytes: this.#logBytes, ...(libraries && {secondLibrary: {libraries, message: severalLibrariesMessage(this.#path, libraries)}})};
-	}
-
-	/**
-	 * Call it once SQLite has found the database damaged.
-	 * @throws FaenaError `BadDatabase` if the state of its files explains the damage
-	 */
-	explainDamage(): void {
-		this.#libraries ??= findSeveralLibraries(this.#path);
-		this.#refuseLibraries();
-		this.check();
-	}
-
-	#refuseLibraries(): void {
-		if (this.#libraries) throw new FaenaError('BadDatabase', severalLibrariesMessage(this.#path, this.#libraries));
+		this.#sizeOf('-shm');
+		this.#secondLibrary ??= findSecondLibrary(this.#path);
+		return {logBytes: this.#logBytes, ...(this.#secondLibrary && {secondLibrary: this.#secondLibrary})};
 	}
 
 	/** Checks only that the database is the file that was opened. To close a connection may remove the log. */
 	checkIdentity(): void {
-		this.#sizeOf(this.#path);
+		this.#sizeOf('');
 	}
 
-	get #logPath(): string {
-		return `${this.#path}-wal`;
+	/** Returns the error that says why SQLite has found the database damaged, if the state of its files shows that. */
+	explainDamage(): unknown {
+		this.#secondLibrary ??= findSecondLibrary(this.#path);
+		try {
+			this.#refuseSecondLibrary();
+			this.check();
+		} catch (reason) {
+			return reason;
+		}
 	}
 
-	/** The size of the file. Throws if it is not the same file as before. */
-	#sizeOf(path: string): number {
-		const stat = statSync(path, {throwIfNoEntry: false});
-		const identity = stat && `${stat.dev}:${stat.ino}`;
-		const known = this.#identities.get(path);
-		if (known !== undefined && identity !== known) throw this.#lost(path, identity === undefined ? 'deleted or moved' : 'replaced by another file');
-		if (identity !== undefined) this.#identities.set(path, identity);
-		return stat?.size ?? 0;
-	}
-
-	/** A VACUUM also makes a database shorter, and loses nothing. So the content decides. */
-	#refuseTruncated(sizeBytes: number): void {
-		// An empty file would pass as a new, undamaged database.
-		if (sizeBytes === 0) throw this.#lost(this.#path, 'emptied');
-		refuseDamaged(this.#path);
+	#refuseSecondLibrary(): void {
+		if (this.#secondLibrary) throw new FaenaError('BadDatabase', this.#secondLibrary.message);
 	}
 
 	/** SQLite itself truncates a log once its content is in the database. So only the part that is not in the database counts. */
 	#refuseTruncatedLog(): void {
+		const isTooShort = () => {
+			const neededBytes = this.#unmovedLogBytes();
+			return this.#sizeOf('-wal') < neededBytes;
+		};
 		// Checked twice, since another process may have moved the log's content and truncated it during the first check.
-		if (this.#isLogTooShort() && this.#isLogTooShort()) throw this.#lost(this.#logPath, 'truncated');
+		if (isTooShort() && isTooShort()) throw this.#lost('-wal', 'truncated');
 	}
 
-	#isLogTooShort(): boolean {
-		const neededBytes = this.#connection.unmovedLogBytes();
-		return this.#sizeOf(this.#logPath) < neededBytes;
+	/** The size of the database, or of the file beside it with this suffix. Throws if it is not the same file as before. */
+	#sizeOf(suffix: '' | '-wal' | '-shm'): number {
+		const stat = statSync(this.#path + suffix, {throwIfNoEntry: false});
+		const identity = stat && `${stat.dev}:${stat.ino}`;
+		const known = this.#identities.get(suffix);
+		if (known !== undefined && identity !== known) throw this.#lost(suffix, identity === undefined ? 'deleted or moved' : 'replaced by another file');
+		if (identity !== undefined) this.#identities.set(suffix, identity);
+		return stat?.size ?? 0;
 	}
 
-	#lost(path: string, what: string): FaenaError {
+	#lost(suffix: string, what: string): FaenaError {
 		// If another library had the database open, it has closed it, which does this.
-		if (this.#libraries) return new FaenaError('BadDatabase', `${path} was ${what}. ${severalLibrariesMessage(this.#path, this.#libraries)}`);
-		return new FaenaError(
-			'BadDatabase',
-			`${path} was ${what} while the database was in use, so the last commits may be lost. Restore the file if you can, and open the database again. Close every engine on a database before you change its files. Another SQLite library in the same process (node:sqlite, a second copy of better-sqlite3) does this when it closes the database.`,
-		);
+		const explanation = this.#secondLibrary
+			? `. ${this.#secondLibrary.message}`
+			: ' while the database was in use, so the last commits may be lost. Restore the file if you can, and open the database again. Close every engine on a database before you change its files. Another SQLite library in the same process (node:sqlite, a second copy of better-sqlite3) does this when it closes the database.';
+		return new FaenaError('BadDatabase', `${this.#path}${suffix} was ${what}${explanation}`);
 	}
 }
 
-/** The guard of a database in memory. */
-export const NO_FILES: Pick<FileGuard, 'check' | 'checkHealth' | 'checkIdentity' | 'explainDamage'> = {
-	check: () => undefined,
-	checkHealth: () => ({logBytes: 0}),
-	checkIdentity: () => undefined,
-	explainDamage: () => undefined,
-};
+/**
+ * Checks the file of a database before it is opened, and creates it if it does not exist. Refuses, and leaves untouched, a database that another
+ * program made, that is damaged, or that a newer Faena wrote.
+ */
+export async function prepareFile(path: string): Promise<void> {
+	const folder = dirname(path);
+	if (!existsSync(folder)) throw new FaenaError('BadDatabase', `The folder ${folder} of the database does not exist; create it first.`);
+	refuseUntrusted(path);
+	createPrivately(path);
+	// Checked before the size: a new database has its first page before it has a log.
+	const hasLog = existsSync(`${path}-wal`);
+	if (statSync(path).size > 0) await retryWhileBusy(() => inspectAfterCrash(path));
+	// SQLite would take the file for a new database, and delete its log.
+	else if (hasLog)
+		throw new FaenaError(
+			'BadDatabase',
+			`${path} was emptied: it has no content, but its log is beside it. Both were left untouched. Restore the file from a backup; or move both away to begin anew.`,
+		);
+}
+
+/** Inspects the database by a read-only connection if possible, since that neither recovers nor moves a log. */
+function inspectAfterCrash(path: string): void {
+	try {
+		inspect(path);
+	} catch (error) {
+		// A program died while it created the database, and left a journal. Only a writer can roll that back.
+		if (!(error instanceof Database.SqliteError) || error.code !== 'SQLITE_READONLY_ROLLBACK') throw error;
+		inspect(path, false);
+	}
+}
+
+/** As {@link prepareFile}, of a database that exists. */
+export async function prepareReading(path: string): Promise<void> {
+	if (!existsSync(path)) throw new FaenaError('BadDatabase', `There is no database ${path}.`);
+	refuseUntrusted(path);
+	await retryWhileBusy(() => inspect(path));
+}
+
+/**
+ * The largest database that is checked as a whole when it is opened, which takes some hundredths of a second. Damage in a larger one is found when the
+ * damaged page is read, and writes until then may make it worse.
+ */
+const MAX_CHECKED_BYTES = 8 * 1024 * 1024;
+const HOW_TO_RESTORE = 'Restore it from a backup, or recover what is left with the sqlite3 shell (.recover).';
+
+function inspect(path: string, readonly = true): void {
+	const db = new Database(path, {readonly, ...NO_WAIT});
+	try {
+		// One transaction, since another process may be creating the tables now.
+		db.exec('begin');
+		const tables = db.prepare("select count(*) from sqlite_schema where type = 'table'").pluck().get();
+		if (numberOf(db, 'application_id') !== APPLICATION_ID && tables !== 0)
+			throw new FaenaError('BadDatabase', `${path} is a database of another program; it was left untouched. Name another file.`);
+		refuseNewer(db, path);
+		const sizeBytes = numberOf(db, 'page_count') * numberOf(db, 'page_size');
+		// Pages may still be in the log. Looked for before the file's size is read, since the log is removed only once all pages are in the file.
+		const actualBytes = existsSync(`${path}-wal`) ? Infinity : statSync(path).size;
+		if (sizeBytes > actualBytes)
+			throw new FaenaError('BadDatabase', `${path} is truncated: it should be ${sizeBytes} bytes long and is ${actualBytes}. Restore it from a backup.`);
+		const damage = sizeBytes > MAX_CHECKED_BYTES ? undefined : damageOf(db);
+		if (damage !== undefined) throw new FaenaError('BadDatabase', `${path} is damaged: ${damage}. It was left untouched. ${HOW_TO_RESTORE}`);
+	} finally {
+		db.close();
+	}
+}
+
+/** Reads the whole of a database that is in use, by a new connection, which has no page in its cache. */
+function refuseDamaged(path: string): void {
+	const db = new Database(path, {readonly: true, ...NO_WAIT});
+	try {
+		const damage = damageOf(db);
+		if (damage !== undefined) throw new FaenaError('BadDatabase', `${path} was truncated or damaged while it was in use: ${damage}. ${HOW_TO_RESTORE}`);
+	} finally {
+		db.close();
+	}
+}
+
+/** The first damage, on one line. */
+function damageOf(db: Database.Database): string | undefined {
+	try {
+		const found = db.pragma('integrity_check(1)', {simple: true}) as string;
+		return found === 'ok' ? undefined : found.replace('*** in database main ***\n', '').replace(/\n.*/s, '');
+	} catch (error) {
+		if (error instanceof Database.SqliteError && /^SQLITE_(CORRUPT|NOTADB)/.test(error.code)) return error.message;
+		throw error;
+	}
+}
+
+/** Returns the version of the schema. Throws if a newer Faena wrote it. */
+export function refuseNewer(db: Pick<OwnConnection, 'pragma'>, path: string): number {
+	const version = numberOf(db, 'user_version');
+	if (version > MIGRATIONS.length) {
+		throw new FaenaError(
+			'NewerDatabase',
+			`${path} was written by a newer Faena (schema ${version}; this one knows ${MIGRATIONS.length}); it was left untouched. Update Faena.`,
+		);
+	}
+	return version;
+}

@@ -1,8 +1,8 @@
 import type {JobId, JobStatus, Page} from '../../job/job.ts';
 import {dueAtOf, type NewJob} from '../../job/new-job.ts';
 import {failpoint} from '../../support/failpoint.ts';
-import {RETRIED_BY_DEFAULT} from '../moving.ts';
 import type {Deleted, Moved, MoveTarget} from '../store.ts';
+import {RETRIED_BY_DEFAULT} from '../store.ts';
 import type {Statements} from './connection.ts';
 import {laneOf, makeReady} from './lanes.ts';
 import {

@@ -2,6 +2,7 @@ import {existsSync, rmSync} from 'node:fs';
 import Database from 'better-sqlite3';
 import type {OwnerId} from '../../job/claim.ts';
 import {FaenaError} from '../../support/errors.ts';
+import {isBusy, NO_WAIT} from './sqlite-errors.ts';
 import {createPrivately, isTrustedLock, refuseUntrustedLock} from './trusted-files.ts';
 
 /**
@@ -15,17 +16,34 @@ export function ownerLockAt(location: string, owner: OwnerId): string {
 
 /** The path of the file in which the owner's workers keep the list of jobs that they have open. */
 export function openJobsAt(location: string, owner: OwnerId): string {
-	return `${ownerLockAt(location, owner)}${OPEN_JOBS_SUFFIX}`;
+	return `${ownerLockAt(location, owner)}-open`;
 }
-
-const OPEN_JOBS_SUFFIX = '-open';
-/** SQLite's journal of a lock that is held. It stays if the owner was killed. */
-const JOURNAL_SUFFIX = '-journal';
 
 /** The path of the lock to which a file belongs; a lock belongs to itself. */
 export function lockOf(path: string): string {
-	const suffix = [OPEN_JOBS_SUFFIX, JOURNAL_SUFFIX].find(each => path.endsWith(each)) ?? '';
-	return path.slice(0, path.length - suffix.length);
+	return path.replace(/-(open|journal)$/, '');
+}
+
+/**
+ * Removes the files beside the lock, then the lock. SQLite's journal stays if the owner was killed. If a file can't be removed,
+ * {@link Owners.sweepLocks} removes it later.
+ */
+export function removeLock(path: string): void {
+	for (const suffix of ['-open', '-journal', '']) {
+		try {
+			rmSync(path + suffix, {force: true});
+		} catch {
+			// A file that stays does no harm: no process holds the lock.
+		}
+	}
+}
+
+/** Some systems allow no longer names of files. Names of Faena's own owners have 21 characters. */
+const MAX_OWNER_LENGTH = 100;
+
+/** True if the name can be part of a file's name. Another program may write any text into a row, also a path. SQLite drops white space at the end of a path. */
+export function isFileName(owner: OwnerId): boolean {
+	return owner.length <= MAX_OWNER_LENGTH && !/[/\\\0]|\s$/.test(owner);
 }
 
 /**
@@ -33,15 +51,14 @@ export function lockOf(path: string): string {
  * @throws FaenaError `DatabaseBusy` if another program has locked the file
  */
 export function holdLock(path: string): {release(): void} {
-	const db = openLock(path, {timeout: 0});
+	const db = openLock(path, NO_WAIT);
 	try {
 		db.exec('begin immediate');
 	} catch (error) {
 		db.close();
 		if (!isBusy(error)) throw error;
-		throw new FaenaError('DatabaseBusy', `${path} is locked by another program. Only engines use this file. End the other program that has it open.`, {
-			cause: error,
-		});
+		const message = `${path} is locked by another program. Only engines use this file. End the other program that has it open.`;
+		throw new FaenaError('DatabaseBusy', message, {cause: error});
 	}
 	return {release: () => db.close()};
 }
@@ -63,20 +80,6 @@ function openLock(path: string, options: Database.Options = {}): Database.Databa
 	return new Database(path, {...options, fileMustExist: true});
 }
 
-/** True if a process holds the owner's lock, or a share of it. */
-export function isLockHeld(location: string, owner: OwnerId): boolean {
-	const path = ownerLockAt(location, owner);
-	return isFileName(owner) && existsSync(path) && !isLockFree(path);
-}
-
-/** Some systems allow no longer names of files. Names of Faena's own owners have 21 characters. */
-const MAX_OWNER_LENGTH = 100;
-
-/** True if the name can be part of a file's name. Another program may write any text into a row, also a path. SQLite drops white space at the end of a path. */
-export function isFileName(owner: OwnerId): boolean {
-	return owner.length <= MAX_OWNER_LENGTH && !/[/\\\0]|\s$/.test(owner);
-}
-
 /**
  * True if the lock's file exists, and no process holds the lock or a share of it: then its owner has ended. A missing file is no evidence: it may be in
  * a folder that this process can't see, or another program may have removed it. (Faena removes it only for an owner that has ended or whose jobs were
@@ -86,30 +89,14 @@ export function isLockFree(path: string): boolean {
 	if (!isTrustedLock(path)) return false;
 	let db: Database.Database | undefined;
 	try {
-		db = new Database(path, {timeout: 0, fileMustExist: true});
+		db = new Database(path, {...NO_WAIT, fileMustExist: true});
 		db.exec('begin exclusive');
 		return true;
 	} catch (error) {
-		if (isBusy(error)) return false;
-		// Another process has just reclaimed the jobs and removed the file.
-		if (!existsSync(path)) return false;
+		// Another process may just have reclaimed the jobs and removed the file.
+		if (isBusy(error) || !existsSync(path)) return false;
 		throw error;
 	} finally {
 		db?.close();
-	}
-}
-
-function isBusy(error: unknown): boolean {
-	return error instanceof Database.SqliteError && error.code === 'SQLITE_BUSY';
-}
-
-/** Removes the files beside the lock, then the lock. If a file can't be removed, {@link Owners.sweepLocks} removes it later. */
-export function removeLock(path: string): void {
-	for (const suffix of [OPEN_JOBS_SUFFIX, JOURNAL_SUFFIX, '']) {
-		try {
-			rmSync(path + suffix, {force: true});
-		} catch {
-			// A file that stays does no harm: no process holds the lock.
-		}
 	}
 }

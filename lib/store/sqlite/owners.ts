@@ -4,7 +4,7 @@ import type {OwnerId} from '../../job/claim.ts';
 import {type OpenJobs, readOpenJobs} from '../../job/open-jobs.ts';
 import {FaenaError} from '../../support/errors.ts';
 import {failpoint} from '../../support/failpoint.ts';
-import {IN_MEMORY} from './connection.ts';
+import {IN_MEMORY} from '../store.ts';
 import {holdLock, isFileName, isLockFree, lockOf, openJobsAt, ownerLockAt, removeLock} from './owner-lock.ts';
 import {createPrivately} from './trusted-files.ts';
 import type {Tx} from './tx.ts';
@@ -12,23 +12,34 @@ import type {Tx} from './tx.ts';
 /** A lock without a row is left over if it is at least this old. The row of a younger one may not be written yet. */
 const MIN_LEFTOVER_AGE_MS = 60_000;
 
+/** A row of the statement `owners`. */
+export type OwnerRow = readonly [id: number, name: OwnerId, heartbeatAt: number];
+
 interface Owned {
 	/** The number of its row. */
-	readonly id: number;
-	/** Drops the lock. */
-	release(): void;
+	id?: number;
+	readonly lock: {release(): void} | undefined;
 }
 
 /** The owners of this store, each with its row and its lock; and checks whether other owners live. */
 export class Owners {
 	readonly #location: string;
+	readonly #leaseMs: number;
+	readonly #steadyMs: () => number;
 	readonly #owned = new Map<OwnerId, Owned>();
-	/** The owners when the current transaction began. */
-	#before: ReadonlySet<Owned> = new Set();
+	/** Owners that were taken for dead and registered again before they have heard of it. */
+	readonly #fenced = new Set<OwnerId>();
+	/** Owners that the current transaction has registered. */
+	#registered: OwnerId[] = [];
+	/** The heartbeats that were last seen, by the number of the owner's row, which no later owner of the same name has. */
+	#seen = new Map<number, {readonly heartbeatAt: number; readonly since: number}>();
+	#lookedAt = -Infinity;
 	#isSwept = false;
 
-	constructor(location: string) {
+	constructor(location: string, leaseMs: number, steadyMs: () => number) {
 		this.#location = location;
+		this.#leaseMs = leaseMs;
+		this.#steadyMs = steadyMs;
 	}
 
 	get names(): OwnerId[] {
@@ -42,37 +53,38 @@ export class Owners {
 
 	/** The owner's number. A new owner gets its lock and its row. The lock comes first, since a row without a lock means a dead owner. */
 	register(owner: OwnerId, {statements, now}: Tx): number {
-		const known = this.#owned.get(owner);
-		if (known && statements.ownerById.get(known.id) !== undefined) return known.id;
+		const known = this.idOf(owner);
+		if (known !== undefined && statements.ownerById.get(known) !== undefined) return known;
 		this.forget(owner);
 		if (!isFileName(owner))
 			throw new FaenaError(
 				'BadOption',
 				`An owner's name names a file: at most 100 characters, without / and \\, and no white space at its end. This is ${JSON.stringify(owner)}.`,
 			);
-		const lock = this.#hasFiles ? holdLock(ownerLockAt(this.#location, owner)) : NO_LOCK;
+		const path = this.#lockOf(owner);
+		const owned: Owned = {lock: path === undefined ? undefined : holdLock(path)};
+		this.#owned.set(owner, owned);
+		this.#registered.push(owner);
 		failpoint('owner:locked');
-		try {
-			if (this.#hasFiles) createPrivately(openJobsAt(this.#location, owner));
-			const id = statements.insertOwner.get(owner, now) as number;
-			this.#owned.set(owner, {id, release: lock.release});
-			return id;
-		} catch (error) {
-			// Otherwise this lock would prevent the next attempt.
-			lock.release();
-			this.removeLock(owner);
-			throw error;
-		}
+		if (path !== undefined) createPrivately(openJobsAt(this.#location, owner));
+		owned.id = statements.insertOwner.get(owner, now) as number;
+		if (known !== undefined) this.#fenced.add(owner);
+		return owned.id;
 	}
 
-	/** Remembers the owners at the beginning of a transaction. */
+	/** True once for an owner that lost its claims and got a new row by a later claim. */
+	takeFenced(owner: OwnerId): boolean {
+		return this.#fenced.delete(owner);
+	}
+
+	/** Begins a transaction. */
 	begin(): void {
-		this.#before = new Set(this.#owned.values());
+		this.#registered = [];
 	}
 
-	/** Forgets owners whose rows were rolled back. Another owner may get their numbers. */
+	/** Forgets owners whose rows were rolled back. Another owner may get their numbers, and their locks would prevent the next attempt. */
 	rollBack(): void {
-		for (const [owner, owned] of this.#owned) if (!this.#before.has(owned)) this.forget(owner);
+		for (const owner of this.#registered) this.forget(owner);
 	}
 
 	/** Drops and removes the lock of an owner that has no row any more. */
@@ -82,28 +94,53 @@ export class Owners {
 
 	/** Drops the lock, and leaves its file, which then shows that the owner has ended. Returns false if it is not an owner of this store. */
 	unlock(owner: OwnerId): boolean {
-		this.#owned.get(owner)?.release();
+		this.#owned.get(owner)?.lock?.release();
+		this.#fenced.delete(owner);
 		return this.#owned.delete(owner);
 	}
 
-	/** True if the owner has certainly ended. */
-	isGone(owner: OwnerId): boolean {
+	/**
+	 * The dead ones of all owners. An owner is dead if it has certainly ended, or is silent. The time that a heartbeat states is no evidence: the wall
+	 * clock jumps, and machines sleep. An owner counts as silent once this process has seen the same heartbeat for a whole lease, by its own steady
+	 * clock. If this process has not looked for half a lease, the whole machine may have slept, so it starts to watch again.
+	 */
+	dead(owners: readonly OwnerRow[]): OwnerRow[] {
+		const now = this.#steadyMs();
+		const before = now - this.#lookedAt > this.#leaseMs / 2 ? undefined : this.#seen;
+		this.#lookedAt = now;
+		this.#seen = new Map();
+		return owners.filter(([id, name, heartbeatAt]) => {
+			const known = before?.get(id);
+			const since = known?.heartbeatAt === heartbeatAt ? known.since : now;
+			this.#seen.set(id, {heartbeatAt, since});
+			return now - since > this.#leaseMs || this.#isGone(name);
+		});
+	}
+
+	#isGone(owner: OwnerId): boolean {
 		if (this.#owned.has(owner)) return false;
-		return !this.#hasFiles || !isFileName(owner) || isLockFree(ownerLockAt(this.#location, owner));
+		const lock = this.#lockOf(owner);
+		return lock === undefined || isLockFree(lock);
 	}
 
 	/** The jobs that the owner's workers have open. */
 	openJobs(owner: OwnerId): OpenJobs[] {
-		return this.#hasFiles && isFileName(owner) ? readOpenJobs(openJobsAt(this.#location, owner)) : [];
+		return this.#lockOf(owner) === undefined ? [] : readOpenJobs(openJobsAt(this.#location, owner));
 	}
 
 	removeLock(owner: OwnerId): void {
-		if (this.#hasFiles && isFileName(owner)) removeLock(ownerLockAt(this.#location, owner));
+		const lock = this.#lockOf(owner);
+		if (lock !== undefined) removeLock(lock);
+	}
+
+	/** The path of the owner's lock. A store in memory has none, and neither has a name that can't be part of a file's name. */
+	#lockOf(owner: OwnerId): string | undefined {
+		return this.#location !== IN_MEMORY && isFileName(owner) ? ownerLockAt(this.#location, owner) : undefined;
 	}
 
 	/** Removes locks that are left over: their owners died before they had a row, or while their jobs were reclaimed. That is rare, so it runs once per store. */
 	sweepLocks(living: readonly OwnerId[]): void {
-		if (this.#isSwept || !this.#hasFiles) return;
+		if (this.#isSwept || this.#location === IN_MEMORY) return;
 		this.#isSwept = true;
 		const folder = dirname(this.#location);
 		const prefix = basename(ownerLockAt(this.#location, ''));
@@ -116,10 +153,4 @@ export class Owners {
 			if (age > MIN_LEFTOVER_AGE_MS && (!existsSync(path) || isLockFree(path))) removeLock(path);
 		}
 	}
-
-	get #hasFiles(): boolean {
-		return this.#location !== IN_MEMORY;
-	}
 }
-
-const NO_LOCK = {release: () => undefined};

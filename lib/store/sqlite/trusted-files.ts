@@ -14,36 +14,34 @@ const SIDE_FILES = ['-wal', '-shm', '-journal'];
  *
  * Owners and permissions of files are checked only in a folder that everybody can write to. In other folders, users and containers may share a
  * database on purpose.
- * @throws FaenaError `BadDatabase`
  */
 export function refuseUntrusted(database: string): void {
 	const folder = dirname(database);
 	const {mode} = statSync(folder);
 	if (canAllWrite(mode) && (mode & STICKY) === 0)
-		throw refused(
-			`Everybody can replace files in the folder ${folder} of the database. Take that permission away (chmod o-w ${folder}), or name another folder.`,
-		);
-	refuseIf(problemOf(database, 'database'));
-	for (const suffix of SIDE_FILES) refuseIf(problemOf(database + suffix, 'file'));
+		refuse(`Everybody can replace files in the folder ${folder} of the database. Take that permission away (chmod o-w ${folder}), or name another folder.`);
+	refuse(problemOf(database, 'database'));
+	for (const suffix of SIDE_FILES) refuse(problemOf(database + suffix, 'file'));
 	refuseUntrustedFolder(`${database}-blobs`);
 }
 
-/** @throws FaenaError `BadDatabase` if the folder exists, and another user may have made it or can write to it */
+/** Throws if the folder exists, and another user may have made it or can write to it. */
 export function refuseUntrustedFolder(path: string): void {
-	refuseIf(problemOf(path, 'folder'));
+	refuse(problemOf(path, 'folder'));
 }
 
-/**
- * A lock is a small SQLite database, so a file that another user puts beside it may become its journal.
- * @throws FaenaError `BadDatabase` if another user may have made the lock or a file beside it, or can write to one of them
- */
+/** As {@link refuseUntrusted}, of a lock. It is a small SQLite database, so a file that another user puts beside it may become its journal. */
 export function refuseUntrustedLock(path: string): void {
-	refuseIf(problemOfLock(path));
+	refuse(problemOfLock(path));
 }
 
 /** True if the lock exists, and {@link refuseUntrustedLock} would not refuse it. */
 export function isTrustedLock(path: string): boolean {
-	return lstatSync(path, {throwIfNoEntry: false}) !== undefined && problemOfLock(path) === undefined;
+	return existsSync(path) && problemOfLock(path) === undefined;
+}
+
+function refuse(problem: string | undefined): void {
+	if (problem !== undefined) throw new FaenaError('BadDatabase', problem);
 }
 
 function problemOfLock(path: string): string | undefined {
@@ -54,9 +52,13 @@ function problemOfLock(path: string): string | undefined {
 function problemOf(path: string, role: Role): string | undefined {
 	const stat = lstatSync(path, {throwIfNoEntry: false});
 	if (!stat) return undefined;
-	if (stat.isSymbolicLink()) return `${path} is a symbolic link. ${role === 'database' ? 'Name' : 'Replace it by'} the ${nounOf(role)} that it leads to.`;
-	if (role === 'folder' ? !stat.isDirectory() : !stat.isFile()) return wrongType(path, role);
-	if (role !== 'folder' && stat.nlink > 1)
+	const noun = role === 'folder' ? 'folder' : 'file';
+	if (stat.isSymbolicLink()) return `${path} is a symbolic link. ${role === 'database' ? 'Name' : 'Replace it by'} the ${noun} that it leads to.`;
+	if (noun === 'folder' ? !stat.isDirectory() : !stat.isFile())
+		return role === 'database'
+			? `${path} is not a file. Name a file for the jobs, for instance ${path}/jobs.db.`
+			: `${path} is not a ${noun}, which Faena keeps there. Move it away.`;
+	if (noun === 'file' && stat.nlink > 1)
 		return `${path} has ${stat.nlink} names (hard links), and each name would have its own log beside it. Remove the other names, or make a copy and name that.`;
 	return isWindows ? undefined : problemOfUsers(path, role, stat);
 }
@@ -70,15 +72,6 @@ function problemOfUsers(path: string, role: Role, {uid, mode}: Stats): string | 
 	return undefined;
 }
 
-function wrongType(path: string, role: Role): string {
-	if (role === 'database') return `${path} is not a file. Name a file for the jobs, for instance ${path}/jobs.db.`;
-	return `${path} is not a ${role}, which Faena keeps there. Move it away.`;
-}
-
-function nounOf(role: Role): string {
-	return role === 'folder' ? 'folder' : 'file';
-}
-
 /** Windows has other permissions, which Node does not report. */
 const isWindows = process.platform === 'win32';
 const ROOT = 0;
@@ -89,29 +82,23 @@ function canAllWrite(mode: number): boolean {
 	return !isWindows && (mode & 0o002) !== 0;
 }
 
-function refuseIf(problem: string | undefined): void {
-	if (problem !== undefined) throw refused(problem);
-}
-
-function refused(problem: string): FaenaError {
-	return new FaenaError('BadDatabase', problem);
-}
-
 /** Creates a file that only its owner can read, unless it exists: payloads may be secrets. SQLite gives its side files the same permissions. */
 export function createPrivately(path: string): void {
 	if (existsSync(path)) return;
 	try {
 		closeSync(openSync(path, 'wx', 0o600));
 	} catch (error) {
-		if ((error as NodeJS.ErrnoException).code === 'EEXIST') return;
-		if ((error as NodeJS.ErrnoException).code === 'ENOSPC') throw storageFull(path, error);
-		throw new FaenaError('BadDatabase', `${path} can't be created: ${(error as Error).message}.`, {cause: error});
+		if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw unwritable(path, `${path} can't be created`, error);
 	}
+}
+
+/** The error of a file that could not be written: `StorageFull`, or `BadDatabase` with this problem. */
+export function unwritable(path: string, problem: string, cause: unknown): FaenaError {
+	const {code, message} = cause as NodeJS.ErrnoException;
+	return code === 'ENOSPC' ? storageFull(path, cause) : new FaenaError('BadDatabase', `${problem}: ${message}.`, {cause});
 }
 
 /** The error of a write on a full disk. */
 export function storageFull(path: string, cause: unknown): FaenaError {
-	return new FaenaError('StorageFull', `The disk is full, so ${path} can't grow. Nothing of this call was stored. Free some space and try again.`, {
-		cause,
-	});
+	return new FaenaError('StorageFull', `The disk is full, so ${path} can't grow. Nothing of this call was stored. Free some space and try again.`, {cause});
 }

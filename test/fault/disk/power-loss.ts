@@ -1,7 +1,7 @@
 import {createHash} from 'node:crypto';
 import {mkdirSync, rmSync, writeFileSync} from 'node:fs';
 import {dirname, join} from 'node:path';
-import {openSqlite} from '../../../lib/store/sqlite/sqlite.ts';
+import {openStore} from '../../../lib/store/open-store.ts';
 import {seeded} from '../../fixtures/random.ts';
 import {type Call, Run} from './disk.ts';
 import {Disk} from './lost-power.ts';
@@ -56,7 +56,7 @@ export async function losePower(
 async function judge(queue: string, told: readonly string[], isWorkedWith: boolean): Promise<string[]> {
 	try {
 		if (isWorkedWith) return await brokenPromises(queue, told);
-		(await openSqlite(queue)).close();
+		(await openStore(queue)).close();
 		return [...brokenAsFound(queue, told)];
 	} catch (error) {
 		return [`It can't be opened any more: ${error}`];

@@ -1,7 +1,6 @@
 import type {Claim, Outcome} from '../../../lib/job/claim.ts';
 import type {JobId} from '../../../lib/job/job.ts';
-import {movableStatuses} from '../../../lib/store/moving.ts';
-import type {Moved, MovePage} from '../../../lib/store/store.ts';
+import {type Moved, type MovePage, movableStatuses} from '../../../lib/store/store.ts';
 import {
 	claimsOf,
 	commit,
