@@ -2,11 +2,10 @@ import {bad, boolean, type Checks, checked, choice, giving, number, type Size, t
 import {blobThreshold, lease, queuePath} from '../job/options.ts';
 import {systemClock} from '../support/clock.ts';
 import {JobQueue} from './job-queue.ts';
-import type {SqliteOptions} from './sqlite/transactions.ts';
-import {IN_MEMORY, type Store} from './store.ts';
+import {IN_MEMORY, type OpenStoreOptions, type Store} from './store.ts';
 
 /** Options of {@link openQueue}. */
-export interface QueueOptions extends Pick<SqliteOptions, 'durability' | 'readOnly' | 'random'> {
+export interface QueueOptions extends Pick<OpenStoreOptions, 'durability' | 'readOnly' | 'random'> {
 	/** The time without a heartbeat after which an owner is taken for dead; default 30 s, at least 1 s. */
 	readonly lease?: number | string;
 	/** As the option of `open()`: larger results lie in files of their own. */
@@ -20,7 +19,7 @@ export interface QueueOptions extends Pick<SqliteOptions, 'durability' | 'readOn
  * @param location the path of an SQLite file, which is created if it does not exist; or `:memory:` for a store that ends with the process
  * @throws FaenaError `BadOption`, `BadDatabase`, `NewerDatabase`
  */
-export async function openStore(location: string, options: SqliteOptions = {}): Promise<Store> {
+export async function openStore(location: string, options: OpenStoreOptions = {}): Promise<Store> {
 	const path = location === IN_MEMORY ? location : queuePath('openQueue()', location);
 	const {SqliteStore} = await import('./sqlite/sqlite.ts');
 	const store = new SqliteStore(path, options);

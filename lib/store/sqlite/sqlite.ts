@@ -17,7 +17,7 @@ import {type OwnerRow, Owners} from './owners.ts';
 import {readCounts, readOutcomes, readPage} from './read.ts';
 import {findIds} from './search.ts';
 import {settle, writeUpdate} from './settle.ts';
-import {type SqliteOptions, type TransactionOptions, Transactions} from './transactions.ts';
+import {type TransactionOptions, Transactions} from './transactions.ts';
 import type {Tx} from './tx.ts';
 
 /**
@@ -36,7 +36,7 @@ export class SqliteStore implements contract.Store {
 	#closed: Promise<void> | undefined;
 
 	/** @param location an absolute path from `queuePath`, so that it stays valid when the program changes its working directory; or `:memory:` */
-	constructor(location: string, options: SqliteOptions = {}) {
+	constructor(location: string, options: contract.OpenStoreOptions = {}) {
 		this.location = location;
 		const {durability = 'full', readOnly = false, leaseMs = 30_000, blobThresholdBytes = Infinity, clock = systemClock, random = Math.random} = options;
 		this.#options = {durability, readOnly, clock, random};

@@ -1,9 +1,7 @@
 import type {CompletedBatch} from '../../job/batch.ts';
 import type {Health} from '../../job/events.ts';
-import type {Durability} from '../../job/job.ts';
-import type {Clock} from '../../support/clock.ts';
 import {FaenaError} from '../../support/errors.ts';
-import {IN_MEMORY} from '../store.ts';
+import {IN_MEMORY, type OpenStoreOptions} from '../store.ts';
 import {updateBatches} from './batches.ts';
 import type {Blobs} from './blobs.ts';
 import {type Connection, connect} from './connection.ts';
@@ -13,25 +11,7 @@ import {retryWhileBusy, retryWhileBusySync, translate} from './sqlite-errors.ts'
 import {Tally} from './tally.ts';
 import {Names, type Tx} from './tx.ts';
 
-export interface SqliteOptions {
-	/** `full` (default): a commit survives a loss of power. `normal`: it survives a crash of the process. */
-	readonly durability?: Durability | undefined;
-	/**
-	 * Opens the file for reading alone: nothing is created, changed or recovered; default false. While another program has the file open, the file and its
-	 * folder need not be writable.
-	 */
-	readonly readOnly?: boolean | undefined;
-	/** The time without a heartbeat after which an owner is taken for dead; default 30,000. */
-	readonly leaseMs?: number | undefined;
-	/** Encoded results of more bytes lie in files of their own, in the folder `DATABASE-blobs`; default: no limit. */
-	readonly blobThresholdBytes?: number | undefined;
-	/** Default: the clock of the system. */
-	readonly clock?: Pick<Clock, 'now' | 'steadyMs' | 'every'> | undefined;
-	/** A number in [0, 1), for the jitter of the backoff. */
-	readonly random?: (() => number) | undefined;
-}
-
-export type TransactionOptions = {readonly [Name in 'durability' | 'readOnly' | 'clock' | 'random']: NonNullable<SqliteOptions[Name]>};
+export type TransactionOptions = {readonly [Name in 'durability' | 'readOnly' | 'clock' | 'random']: NonNullable<OpenStoreOptions[Name]>};
 
 interface Opened {
 	readonly connection: Connection;
