@@ -386,10 +386,7 @@ export function enqueueFailure({task, key}: ChildJob, holder: JobId | undefined)
 export interface OpenStoreOptions {
 	/** `full` (default): a commit survives a loss of power. `normal`: it survives a crash of the process. */
 	readonly durability?: Durability | undefined;
-	/**
-	 * Opens the file for reading alone: nothing is created, changed or recovered; default false. While another program has the file open, the file and its
-	 * folder need not be writable.
-	 */
+	/** Opens the file for reading alone, and changes nothing; default false. While another program has it open, file and folder need not be writable. */
 	readonly readOnly?: boolean | undefined;
 	/** The time without a heartbeat after which an owner is taken for dead; default 30,000. */
 	readonly leaseMs?: number | undefined;
