@@ -551,7 +551,7 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
 		file: 'lib/dispatcher/demand.ts',
 		find: 'limit: this.#chunkSize(task) * this.#chunksFor({task, quarantined: false}),',
 		put: 'limit: 1e6,',
-		killer: ['test/engine/sharing.test.ts', 'an engine claims no more than two chunks of jobs for each worker, however many there are: the rest is for others'],
+		killer: ['test/dispatcher/demand.test.ts', 'each task has a lane of suspects and one of other jobs, both with its limit of running jobs'],
 	},
 	'a map reads its source as fast as it can': {
 		file: 'lib/api/map.ts',
