@@ -10,6 +10,9 @@ if (major < NEEDED[0] || (major === NEEDED[0] && minor < NEEDED[1])) {
 	throw new FaenaError('UnsupportedNode', `Faena needs Node.js ${NEEDED.join('.')} or newer; this is ${process.versions.node}.`);
 }
 
+/** Before Node 24, an error that a microtask throws has no async context without this option: a worker could not tell which job threw it. */
+export const WORKER_ARGS: readonly string[] = major < 24 ? ['--experimental-async-context-frame'] : [];
+
 /** Node options for this process alone. A thread or child process with them would run other code, open the debugger's port again, or be refused. */
 const OWN = /^(-e|-p|-pe|-i|-c|--(eval|print|interactive|check|input-type|entry-url|inspect\S*|test|test-\S*|watch|watch-\S*))(=|$)/;
 

@@ -123,6 +123,8 @@ function withLetters(text: string): string {
 			.replaceAll(/[\d.]+ MiB/g, 'M')
 			.replaceAll(/file:\S*ends-badly\.ts:[\d:]+\d/g, 'ends-badly.ts:L')
 			.replaceAll(/\n.*Mark-Compact.*/g, '\n            …')
+			// Node 22 has this line, too.
+			.replaceAll(/\n *<--- JS stacktrace --->/g, '')
 			// Which of the two V8 reports depends on its speed.
 			.replaceAll(/Reached heap limit|Ineffective mark-compacts near heap limit/g, 'Limit reached')
 			.trimEnd()

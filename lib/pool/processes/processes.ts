@@ -4,7 +4,7 @@ import {nanoid} from 'nanoid';
 import {Tinypool} from 'tinypool';
 import type {PoolOptions, ResourceLimits} from '../../job/options.ts';
 import {sleep, systemClock} from '../../support/clock.ts';
-import {inheritedArgs, workerUrl} from '../../support/node.ts';
+import {inheritedArgs, WORKER_ARGS, workerUrl} from '../../support/node.ts';
 import type {LoadMessage, WorkerRequest} from '../../worker/messages.ts';
 import {Descendants, SEARCHING_MS} from '../descendants.ts';
 import type {PoolListener} from '../pool.ts';
@@ -169,7 +169,7 @@ function makeTinypool({resourceLimits, env, execArgv, ownerLock}: PoolOptions, r
 		serialization: 'advanced',
 		argv: [rendezvous, ...(ownerLock === undefined ? [] : [ownerLock])],
 		env: {...process.env, ...env, [MARK]: mark} as Record<string, string>,
-		execArgv: [...inheritedArgs(), ...memoryArgs(resourceLimits), ...execArgv],
+		execArgv: [...inheritedArgs(), ...WORKER_ARGS, ...memoryArgs(resourceLimits), ...execArgv],
 	});
 	// A process that ends is handled at its exit; without a listener Tinypool's event would end the dispatcher.
 	tinypool.on('error', () => undefined);

@@ -5,7 +5,7 @@ import {Piscina} from 'piscina';
 import type {PostMortem} from '../../job/failure.ts';
 import type {PoolOptions} from '../../job/options.ts';
 import {FaenaError} from '../../support/errors.ts';
-import {inheritedArgs, refusedArgs, workerUrl} from '../../support/node.ts';
+import {inheritedArgs, refusedArgs, WORKER_ARGS, workerUrl} from '../../support/node.ts';
 import {type LoadMessage, type ThreadIdentity, transferListOf, type WorkerRequest} from '../../worker/messages.ts';
 import {Descendants} from '../descendants.ts';
 import type {PoolListener} from '../pool.ts';
@@ -118,6 +118,7 @@ class ThreadWorker implements PoolWorker {
 	/** Piscina starts its thread with the first request. */
 	#startWith(inherited: readonly string[], request: LoadMessage): Promise<unknown> {
 		const {resourceLimits, env, execArgv} = this.#options;
+		const args = [...WORKER_ARGS, ...execArgv];
 		const piscina = new Piscina({
 			filename: fileURLToPath(workerUrl('thread-entry')),
 			minThreads: 0,
@@ -127,7 +128,7 @@ class ThreadWorker implements PoolWorker {
 			recordTiming: false,
 			...(resourceLimits && {resourceLimits}),
 			...(env && {env: {...process.env, ...env} as Record<string, string>}),
-			...(execArgv.length > 0 && {execArgv: [...inherited, ...execArgv]}),
+			...(args.length > 0 && {execArgv: [...inherited, ...args]}),
 		});
 		// A failing thread is handled at its exit; without a listener Piscina's event would end the dispatcher.
 		piscina.on('error', () => undefined);
