@@ -45,7 +45,7 @@ function problemOfOutcomes(chunk: ReportedChunk, message: OutcomesMessage, {maxV
 	if (stops !== undefined && !mapOf(wasStopped, oneOf(...STOP_REASONS))(stops)) return 'it stopped jobs that it was not told to stop';
 	if (suspects !== undefined && !setOf(wasStopped)(suspects)) return 'it stopped jobs that it was not told to stop';
 	const wasTaken: Is = each => isOwn(each) && chunk.takenBack.has(each as number);
-	if (skipped !== undefined && !setOf(wasTaken)(skipped)) return 'it did not run jobs that nobody had taken back';
+	if (skipped !== undefined && !setOf(wasTaken)(skipped)) return 'it skipped jobs that its pool had not taken back';
 	if (enqueues !== undefined && !mapOf(isOwn, listOf(madeJob(maxValueBytes), MAX_CHILD_JOBS))(enqueues)) return 'the jobs that its jobs enqueue were none';
 	return undefined;
 }
