@@ -53,7 +53,7 @@ for (const error of [failure('DatabaseBusy'), failure('OutcomeUnknown'), new Err
 }
 
 for (const code of ['StorageFull', 'BadRow', 'TooLarge'] as const) {
-	test(`after ${code}, which somebody can mend, it is tried for ever`, t => {
+	test(`after ${code}, which an operator can mend, it is tried for ever`, t => {
 		const state = new RetryState(new HandClock());
 		for (let count = 0; count < 100; count++) state.add(failure(code));
 		t.is(state.count, 100);

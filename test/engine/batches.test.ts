@@ -166,7 +166,7 @@ test('delete() is refused while jobs of the batch run; then it removes the batch
 	await drain(faena.map('echo', ['another payload'], {batch: 'two'}));
 });
 
-test('who waits for a job of a batch that is deleted hears that it is not there', async t => {
+test('a caller that waits for a job of a deleted batch learns that the job is not there', async t => {
 	const queue = join(makeFolder(t), 'jobs.db');
 	const faena = await openEngine(t, {queue});
 	const [id] = await enqueueInBatch(queue);
@@ -220,7 +220,7 @@ test('names and keys that would not come back as they are, are refused', async t
 	await t.throwsAsync(drain(faena.map('echo', [1], {batch: 'one', key: () => 'x\udc00'})), {code: 'BadOption', message: /surrogate/});
 });
 
-/** A job that nobody runs yet, in a batch of another program. */
+/** A job that no engine runs yet, in a batch of another program. */
 async function enqueueInBatch(location: string): Promise<number[]> {
 	const queue = await openQueue(location);
 	const policy = {maxAttempts: 1, timeoutMs: null, backoff: {baseMs: 0, factor: 1, maxMs: 0, jitter: 0}, retry: 'auto'} as const;

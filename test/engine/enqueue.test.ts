@@ -27,7 +27,7 @@ test('when enqueue() resolves the job is in the file, for every other program to
 	const queue = join(makeFolder(t), 'jobs.db');
 	const faena = await openEngine(t, {queue});
 	await faena.pause();
-	// Opening waits for whoever writes: so before.
+	// Before, since opening waits for the writer.
 	const other = await openQueue(queue);
 	t.teardown(() => other.close());
 	const job = await faena.enqueue('add', {a: 1, b: 2}, {priority: 4});

@@ -44,7 +44,7 @@ test('the channels publish what the events tell, with the queue', async t => {
 	t.like(channels['faena:worker:lost'], [{queue, kind: 'thread', reason: 'ended', exitCode: 7, jobId: 5}]);
 });
 
-test('who subscribes to a channel later hears of all that comes after the next call', async t => {
+test('a later subscriber of a channel gets all events after the next call', async t => {
 	const faena = await openEngine(t);
 	await faena.call('add', {a: 1, b: 2});
 	const {heard} = listen(t, 'faena:job:completed');
@@ -52,7 +52,7 @@ test('who subscribes to a channel later hears of all that comes after the next c
 	t.like(heard, [{id: 2}]);
 });
 
-test('a dispatcher is asked for the events that somebody wants, once, and for none that nobody does, but for those it warns of', t => {
+test('a dispatcher is asked only for the events that have a listener, once, and for those that it warns of', t => {
 	const events = new Events('jobs.db', undefined);
 	const warned = ['slowStart', 'workerLost', 'secondLibrary', 'refused'];
 	t.deepEqual(events.changedSubscriptions(), warned);

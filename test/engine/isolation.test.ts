@@ -113,7 +113,7 @@ test('a job of a program that was killed runs again only when none of its child 
 	const witness = new Program(t, 'isolated', queue, 'thread', 'busy');
 	await witness.line();
 	await witness.kill('SIGKILL');
-	// By the lease, however slow this machine is, nobody here is dead.
+	// However slow this machine is, no owner here is silent past its lease.
 	const faena = await openIsolated(t, {queue, workers: 2, grace: 20, lease: '1h'});
 	const [first, second] = (await faena.jobs()).map(({id}) => id);
 	const runsAgain = async (id: number | undefined) => {
@@ -164,7 +164,7 @@ function computedMs(pid: number): number {
 	}
 }
 
-/** A process that has ended stays in the table until somebody asks for its exit code, which an orphan's new parent may never do. */
+/** A process that has ended stays in the table until its parent asks for its exit code, which an orphan's new parent may never do. */
 function isAlive(pid: number): boolean {
 	try {
 		process.kill(pid, 0);

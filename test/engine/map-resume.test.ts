@@ -142,7 +142,7 @@ test('unfinished items of an earlier run that are not in the input stay as they 
 	t.like(await completed, {batch: 'b', counts: {completed: 4}});
 	await faena.idle();
 	t.like(await faena.jobs({task: 'echo'}), [{status: 'completed'}]);
-	// Their results were yielded to nobody yet, so cleanup() spares them, until a map has yielded all there are.
+	// Their results were not yielded yet, so cleanup() spares them until a map has yielded all.
 	t.is(await faena.cleanup({olderThan: 0}), 1);
 	t.deepEqual(
 		(await all(faena.map('wait', items, BY_NAME))).map(({key, reused}) => [key, reused]),

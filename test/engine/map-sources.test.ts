@@ -49,7 +49,7 @@ async function* splitLines(chunks: AsyncIterable<string>): AsyncGenerator<string
 	}
 }
 
-/** Gives what it has as soon as it is made, to an iterator that is there; before that there is nobody to give it to. */
+/** Gives what it has as soon as it is made, to an iterator that is there; before that it has no place to go. */
 function begun(lines: readonly string[]): AsyncIterable<string> {
 	const waiting: string[] = [];
 	let isRead = false;
@@ -202,7 +202,7 @@ test('a source that never ends is told to end as soon as its loop is left, also 
 	t.is(lines.listenerCount('line'), 0);
 });
 
-test('a source that fails after its loop was left disturbs nobody', async t => {
+test('a source that fails after its loop was left does no harm', async t => {
 	const faena = await openEngine(t);
 	const fails = Promise.withResolvers<IteratorResult<number>>();
 	let read = 0;

@@ -54,7 +54,7 @@ for (const isolation of ['thread', 'process'] as const) {
 		await knowsThatItWasAtThree(t, faena, job.id);
 	});
 
-	test(`a job in native code says that nobody knows where it was (${isolation})`, async t => {
+	test(`the post-mortem of a job in native code says that its place is not known (${isolation})`, async t => {
 		const faena = await openEngine(t, {isolation, workers: 1, postMortem: true});
 		const job = await faena.enqueue('digestDeeply', undefined, {timeout: 50, maxAttempts: 1});
 		await job.outcome();

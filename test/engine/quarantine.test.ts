@@ -172,7 +172,7 @@ function suspicionsIn(queue: string): number[] {
 	}
 }
 
-test('whoever waits for a job that is poison is told so', async t => {
+test('a caller that waits for a poisonous job learns that it is one', async t => {
 	t.timeout(60_000);
 	const tasks = new URL('../fixtures/isolated-tasks.ts', import.meta.url);
 	const faena = await open<Tasks>({queue: join(makeFolder(t), 'jobs.db'), tasks, workers: 1, isolation: 'process'});

@@ -177,7 +177,7 @@ test('a task of which a row keeps everything back rests and is told of once; the
 	t.is(await job.result(), 'held back');
 });
 
-test('jobs that a dead engine held come back, but for those that somebody deleted, or made ready already', async t => {
+test('jobs that a dead engine held come back, except those that were deleted or made ready meanwhile', async t => {
 	const {faena, db} = await openWith(t);
 	await faena.pause('echo');
 	for (const key of ['a', 'b', 'c']) await faena.enqueue('echo', key, {key});

@@ -46,7 +46,7 @@ test('while very many jobs are cancelled and retried, calls are answered and tim
 	t.false(existsSync(file));
 	writeFileSync(file, '');
 	t.is(await long.result(), file);
-	// Nobody took it for the job of a dead engine.
+	// No engine took it for the job of a dead engine.
 	t.like(await faena.job(long.id), {executions: 1, attempts: 0});
 	await second.kill('SIGKILL');
 });

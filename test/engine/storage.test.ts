@@ -15,7 +15,7 @@ const POLICY: Policy = {maxAttempts: 3, timeoutMs: null, backoff: {baseMs: 1000,
 const SILENT: Logger = {debug: () => undefined, info: () => undefined, warn: () => undefined, error: () => undefined};
 const JOB = {task: 'echo', payload: JSON.stringify('x'.repeat(1000)), priority: 0, runAt: null, policy: POLICY};
 
-/** What somebody does to the files of a database in use, and what is said of it. */
+/** Harm to the files of a database in use, and the error that follows. */
 const ACTS: Readonly<Record<string, readonly [act: (path: string) => void, words: RegExp]>> = {
 	'is deleted': [path => rmSync(path), /jobs\.db was deleted or moved while the database was in use, .*Restore/],
 	'is moved': [path => renameSync(path, `${path}.old`), /jobs\.db was deleted or moved while the database was in use/],
@@ -32,7 +32,7 @@ function replace(path: string): void {
 }
 
 for (const [what, [act, words]] of Object.entries(ACTS)) {
-	test(`a database that ${what} stops an idle engine, and whoever waits or calls later hears why`, async t => {
+	test(`a database that ${what} stops an idle engine, and callers that wait or call later learn why`, async t => {
 		const queue = join(makeFolder(t), 'jobs.db');
 		const {logger, failed} = hearsOfFailure();
 		const faena = await openEngine(t, {queue, isolation: 'inline', logger});
@@ -137,7 +137,7 @@ test('an emptied database with its log beside it is refused, and both are left',
 	await queue.close();
 });
 
-test('damage that somebody meets who only looks stops the engine, too', async t => {
+test('damage that only a read meets stops the engine, too', async t => {
 	const path = join(makeFolder(t), 'jobs.db');
 	const {logger, failed} = hearsOfFailure();
 	const faena = await openEngine(t, {queue: path, isolation: 'inline', logger});
@@ -200,7 +200,7 @@ test('a program that reads in one long transaction lets the log grow, which is t
 	reader.close();
 });
 
-test('once nobody reads in an older transaction any more, the log shrinks back with the next writes', async t => {
+test('once the last older transaction ends, the log shrinks back with the next writes', async t => {
 	const path = join(makeFolder(t), 'jobs.db');
 	const queue = await openQueue(path, {durability: 'normal'});
 	const reader = beginReading(path);

@@ -57,7 +57,7 @@ function linesOf(text: string): Line[] {
 
 function rows(name: string, all: readonly Line[]): string[] {
 	const kind = KINDS[name];
-	if (!kind) throw new Error(`test/fault/results/${name}.jsonl: nobody told in test/fault/figures.ts what it counts.`);
+	if (!kind) throw new Error(`test/fault/results/${name}.jsonl: test/fault/figures.ts does not say what it counts.`);
 	const {by, isControl} = kind;
 	const lines = all.filter(line => !isControl?.(line));
 	return [...Map.groupBy(lines, line => (by === undefined ? '' : String(line[by])))].map(([value, each]) =>

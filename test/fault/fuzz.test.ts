@@ -8,8 +8,8 @@ const TRIED: readonly [kind: Kind, runs: number, title: string][] = [
 	['values', 500, 'whatever is given, returned, kept or thrown comes back the same, or is refused by name'],
 	['decoder', 3000, 'whatever is stored is read as something that belongs there, or refused'],
 	['cli', 300, 'whatever the words of a command, it does it or says in a sentence why not; whatever lines come, they are read or refused'],
-	['rows', 30, 'whatever somebody has written to a database, its queue is refused, or what is asked of it is done or refused'],
-	['engines', 20, 'whatever somebody has written to a database, an engine on it soon does its work, or tells which rows keep it from that'],
+	['rows', 30, 'with any rows in a database, opening it or a call on it succeeds or is refused'],
+	['engines', 20, 'with any rows in a database, an engine on it soon does its work, or reports the rows that prevent it'],
 ];
 
 for (const [kind, runs, title] of TRIED) {

@@ -73,7 +73,7 @@ const CRIMES: Readonly<Record<keyof typeof LAWS, readonly string[]>> = {
 	],
 };
 
-test('the laws of a database are found broken by whoever breaks one', async t => {
+test('each law of a database is found broken once it is', async t => {
 	t.deepEqual(Object.keys(CRIMES), Object.keys(LAWS));
 	const path = join(makeFolder(t), 'jobs.db');
 	const queue = await openQueueAt(path, {durability: 'normal'});

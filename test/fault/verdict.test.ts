@@ -39,8 +39,8 @@ const CRIMES: Readonly<Record<string, readonly Crime[]>> = {
 		{evidence: lived({end: {code: 1, signal: null}})},
 		{evidence: lived({by: 'SIGTERM', end: {code: null, signal: 'SIGSEGV'}})},
 	],
-	'who ends in good order has nothing to complain of': [{evidence: lived({stderr: 'SQLITE_BUSY: database is locked'})}],
-	'nobody waits for an answer while others are given thousands': [
+	'a program that exits with 0 has printed no error': [{evidence: lived({stderr: 'SQLITE_BUSY: database is locked'})}],
+	'no program waits for an answer while others get thousands': [
 		{
 			evidence: alsoSays(honest => [
 				{...says<'try'>({what: 'try', at: first(honest), tokens: ['waits']}), slot: 1},
@@ -53,11 +53,11 @@ const CRIMES: Readonly<Record<string, readonly Crime[]>> = {
 		{evidence: alsoSays(honest => says<'warned'>({what: 'warned', at: last(honest), message: 'transaction failed; it is tried again'}))},
 	],
 	'every job ends': [{sql: honest => `delete from outcome where id = ${completed(honest)}`}],
-	'what was acknowledged is there, unless it ended and was cleaned up': [
+	'an acknowledged job is there, unless it ended and was cleaned up': [
 		{evidence: alsoSays(honest => says<'enqueued'>({what: 'enqueued', at: last(honest), tokens: ['lost'], ids: [1_000_000]}))},
 	],
-	'nothing is there that nobody enqueued': [{evidence: ({told}) => ({told: told.filter(({what}) => what !== 'try')})}],
-	'nothing is there twice': [
+	'every job was enqueued': [{evidence: ({told}) => ({told: told.filter(({what}) => what !== 'try')})}],
+	'no job is there twice': [
 		{sql: honest => `update job set payload = (select payload from job where id = ${completed(honest)}) where id = ${completed(honest, 1)}`},
 	],
 	"an execution's number is used once": [{evidence: alsoDoes((_, honest) => ({at: last(honest)}))}],
@@ -67,12 +67,12 @@ const CRIMES: Readonly<Record<string, readonly Crime[]>> = {
 		{evidence: ({steps}) => ({steps: steps.map(step => (step.step === 'returns' ? {...step, value: 'another'} : step))})},
 		{sql: honest => `update outcome set execution = execution + 1 where id = ${completed(honest)}`},
 	],
-	'an end that was told stays, and nothing of the job is executed after it': [
+	'a reported end stays, and the job is not executed after it': [
 		{evidence: alsoSays(honest => says<'ended'>({what: 'ended', at: last(honest), id: completed(honest), status: 'dead'}))},
 		{evidence: alsoDoes((_, honest) => ({at: last(honest), id: completed(honest), execution: 9}))},
 		{sql: honest => `update outcome set value = '"another"' where id = ${completed(honest)}`},
 	],
-	'an item of a batch is yielded as it was': [
+	'an item of a batch is yielded the same each time': [
 		{
 			evidence: alsoSays(honest => ({...(honest.told.find(({what}) => what === 'item') as Told<'item'>), value: 'another'})),
 		},
@@ -89,7 +89,7 @@ const CRIMES: Readonly<Record<string, readonly Crime[]>> = {
 	'no command outlives the program whose child process ran it': [
 		{evidence: honest => ({...lived({commandsLeft: [1234]})(honest), campaign: {...honest.campaign, isolation: 'process'}})},
 	],
-	'nothing starts before its time': [{evidence: alsoDoes(({wall, payload}, honest) => ({at: last(honest), payload: {...payload, notBefore: wall + 1}}))}],
+	'no job starts before its time': [{evidence: alsoDoes(({wall, payload}, honest) => ({at: last(honest), payload: {...payload, notBefore: wall + 1}}))}],
 	'a job goes on from a checkpoint of an earlier execution of its own': [{evidence: alsoDoes(({execution}, honest) => ({at: last(honest), from: execution}))}],
 	'a job that was cancelled before it ran does not start': [
 		{
@@ -97,7 +97,7 @@ const CRIMES: Readonly<Record<string, readonly Crime[]>> = {
 			sql: honest => `update outcome set status = 8 where id = ${dead(honest).id}`,
 		},
 	],
-	'nothing of a paused task starts': [
+	'no job of a paused task starts': [
 		{
 			evidence: honest => ({
 				...alsoSays(({told}) => says<'paused'>({what: 'paused', at: Math.max(...told.map(({at}) => at)) + 1}))(honest),
@@ -105,26 +105,26 @@ const CRIMES: Readonly<Record<string, readonly Crime[]>> = {
 			}),
 		},
 	],
-	'a completed job has enqueued what it made, once': [
+	'a completed job has enqueued its child job, once': [
 		{sql: honest => `update job set task = (select id from task where name = 'make') where id = ${completed(honest)}`},
 	],
-	'a job whose maker did not complete is not there': [
+	'a child job is there only if its parent completed': [
 		{
 			sql: honest => `update job set task = (select id from task where name = 'make') where id = ${dead(honest).id};
 				update job set payload = json_object('token', (select json_extract(payload, '$.token') || '${childOf('')}' from job where id = ${dead(honest).id}))
 				where id = ${completed(honest)}`,
 		},
 	],
-	'a batch that completed has enqueued its job, once': [{evidence: alsoSays(honest => says<'mapped'>({what: 'mapped', at: last(honest), batch: 77}))}],
+	'a completed batch has enqueued its job, once': [{evidence: alsoSays(honest => says<'mapped'>({what: 'mapped', at: last(honest), batch: 77}))}],
 	'a signal ends a program soon': [{evidence: lived({by: 'SIGTERM', dyingMs: 60_000})}],
-	'whoever leaves in good order leaves no suspicion': [
+	'a program that ends in good order leaves no suspects': [
 		{sql: honest => `insert into failure_state (id, attempts, suspicion) values (${completed(honest)}, 0, 1)`},
 	],
 	'no child process outlives its program for long': [{evidence: lived({orphanedMs: 60_000})}],
 	'nothing is left beside the database': [{evidence: ({left}) => ({left: [...left, 'jobs.db-wal']})}],
 };
 
-test('the verdict on a torture finds whoever breaks one of its laws', async t => {
+test('the verdict on a torture finds each broken law', async t => {
 	t.deepEqual(Object.keys(CRIMES), Object.keys(LAWS));
 	const folder = makeFolder(t);
 	const honest = await run({seed: 1, kills: 0, endings: ['close'], slots: 1, isolation: 'thread', cleans: false}, folder);

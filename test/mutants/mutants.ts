@@ -355,7 +355,7 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
 		file: 'lib/pool/processes/control-socket.ts',
 		find: "await new Promise(resolve => void socket.once('close', resolve));",
 		put: "await once(socket, 'close');",
-		killer: ['test/pool/control-socket.test.ts', 'a command to a process that has just died is lost, and ends nobody else'],
+		killer: ['test/pool/control-socket.test.ts', 'a command to a process that has just died is lost, and ends no other process'],
 	},
 	'a close examines each worker that it stops': {
 		file: 'lib/pool/stopping.ts',

@@ -4,7 +4,7 @@ import {serialize} from 'node:v8';
 import test from 'ava';
 import {ControlSocket, makeRendezvous, removeRendezvous, socketIn, writeFrame} from '../../lib/pool/processes/control-socket.ts';
 
-test('a command to a process that has just died is lost, and ends nobody else', async t => {
+test('a command to a process that has just died is lost, and ends no other process', async t => {
 	const rendezvous = makeRendezvous();
 	t.teardown(() => removeRendezvous(rendezvous));
 	const socket = new ControlSocket(rendezvous, () => undefined);

@@ -83,7 +83,7 @@ export class Executions {
 	}
 }
 
-/** When it is true what a pool says. Whoever was not charged has nothing to complain of. */
+/** When a pool's report is true. An execution that was not charged is always fair. */
 const IS_TRUE: Readonly<Record<Outcome['type'], (execution: Execution | undefined, outcome: Outcome, isOverTime: boolean) => boolean>> = {
 	returned: (execution, outcome) => outcome.type === 'returned' && execution?.result?.type === 'returned' && execution.result.value === outcome.value,
 	// Or what it returned was refused by the store.

@@ -123,7 +123,7 @@ export class Ledger {
 		const isOurs = entry?.claim?.actor === actor && entry.claim.execution === execution;
 		const broken = entry
 			? (this.#executions.contradictionOfStart(starting, !isOurs) ?? (isOurs ? this.#contradictionOfOrders(entry, actor) : undefined))
-			: 'nothing is executed that nobody enqueued';
+			: 'every executed job was enqueued';
 		if (broken !== undefined) this.#broken(`${broken}: job ${id}.${execution}`);
 		return this.#executions.start(starting, !isOurs);
 	}
@@ -144,8 +144,8 @@ export class Ledger {
 	}
 
 	#contradictionOfOrders(entry: Entry, actor: Actor): string | undefined {
-		if (entry.stop === 'cancel' && entry.toldOfCancel === actor) return 'nothing starts after whoever cancelled it was told';
-		if (this.#paused.has(entry.task) && this.#toldOfPause.get(entry.task)?.has(actor)) return 'nothing starts while its task is paused';
+		if (entry.stop === 'cancel' && entry.toldOfCancel === actor) return 'no job starts after its cancel was answered';
+		if (this.#paused.has(entry.task) && this.#toldOfPause.get(entry.task)?.has(actor)) return 'no job starts while its task is paused';
 		return undefined;
 	}
 
@@ -193,7 +193,7 @@ export class Ledger {
 		const last = next?.after ?? upTo;
 		const wanted = this.#matching(filter).filter(({id, state}) => id > after && id <= last && statuses.includes(state));
 		const found = ids.length + asked.length;
-		if (wanted.length !== found) this.#broken(`a move to ${to} finds all that are meant: ${wanted.length} jobs, and found ${found}`);
+		if (wanted.length !== found) this.#broken(`a move to ${to} finds all jobs that match: ${wanted.length} jobs, and found ${found}`);
 		for (const id of ids) this.#move(id, to);
 		for (const id of asked) {
 			const entry = this.#entry(id, ['running']);
@@ -259,7 +259,7 @@ export class Ledger {
 		const present = new Set(this.owners);
 		for (const actor of before.filter(({name}) => !present.has(name))) {
 			const silentMs = this.#scheduler.steadyMs - (this.#lastBeats.get(actor.name) ?? 0);
-			if (!actor.isDead && silentMs <= this.#leaseMs) this.#broken(`nobody who lives is taken for dead: ${actor.name}, silent for ${silentMs.toFixed(3)} ms`);
+			if (!actor.isDead && silentMs <= this.#leaseMs) this.#broken(`no living owner is taken for dead: ${actor.name}, silent for ${silentMs.toFixed(3)} ms`);
 			this.#lastBeats.delete(actor.name);
 			this.#suspect(actor);
 			this.#takeBack(actor, 0);
@@ -301,7 +301,7 @@ export class Ledger {
 		const entry = this.#entries.get(id);
 		const ends = entry?.ends.filter(end => end.status === status) ?? [];
 		const isTrue = status === 'missing' ? !entry || entry.state === 'gone' : ends.some(end => end.value === result);
-		if (!isTrue) this.#broken(`whoever waits for a job is told how it ended: job ${id} was said to be ${status} with ${result}`);
+		if (!isTrue) this.#broken(`a caller that waits for a job learns how it ended: job ${id} was said to be ${status} with ${result}`);
 	}
 
 	// ——— the end ———
@@ -318,7 +318,7 @@ export class Ledger {
 			if (outcome?.status !== place) this.#broken(`a job ends once and stays so: ${name} ${id} is ${state}, and its outcome ${outcome?.status}`);
 			if (state === 'completed' && outcome?.value !== result) this.#broken(`a result is what its execution returned: ${name} ${id}`);
 		}
-		if (present.size > 0) this.#broken(`nothing appears that nobody enqueued: jobs ${[...present]}`);
+		if (present.size > 0) this.#broken(`every job was enqueued: jobs ${[...present]}`);
 	}
 
 	/** Jobs that have not ended, for people. */
@@ -345,7 +345,7 @@ export class Ledger {
 		const type = isRefused ? 'threw' : outcome.type;
 		entry.suspicion = suspicionAfter(outcome, entry.suspicion);
 		const expected = this.#expectedStatus(entry, type);
-		if (status !== expected) this.#broken(`what an execution comes to follows from its outcome: ${name} ${type} became ${status}, not ${expected}`);
+		if (status !== expected) this.#broken(`a job's status follows from its outcome: ${name} ${type} became ${status}, not ${expected}`);
 		entry.claim = undefined;
 		this.#running.delete(entry);
 		if (status === 'discarded') this.#forget(entry);
@@ -374,7 +374,7 @@ export class Ledger {
 		const scope = scopeOf(job);
 		const holder = job.key === undefined ? undefined : this.#keys.get(scope);
 		if (holder === undefined) {
-			if (isConflict || enqueued.reused) this.#broken(`a key that nobody has is free: ${scope}`);
+			if (isConflict || enqueued.reused) this.#broken(`a key without a job is free: ${scope}`);
 			this.#add(id, job);
 			return;
 		}
@@ -459,8 +459,8 @@ export class Ledger {
 		if (attempts !== entry.attempts) this.#broken(`a job knows its attempts: ${name} has ${entry.attempts}, and was told ${attempts}`);
 		if ((quarantine !== undefined) !== entry.suspicion > 0) this.#broken(`a job is a suspect if it was open when its process died, and no other is: ${name}`);
 		if (payload !== entry.payload) this.#broken(`a job gets its own payload: ${name}`);
-		if ((entry.notBefore ?? Infinity) > this.#scheduler.now) this.#broken(`nothing starts before its time: ${name}`);
-		if (this.#paused.has(task)) this.#broken(`nothing is claimed while its task is paused: ${name}`);
+		if ((entry.notBefore ?? Infinity) > this.#scheduler.now) this.#broken(`no job starts before its time: ${name}`);
+		if (this.#paused.has(task)) this.#broken(`no job is claimed while its task is paused: ${name}`);
 		entry.state = 'running';
 		entry.executions = execution;
 		entry.claim = {lease, execution, actor};
@@ -527,7 +527,7 @@ export class Ledger {
 	#entry(id: number, states: readonly Entry['state'][]): Entry {
 		const entry = this.#entries.get(id);
 		if (!entry) {
-			this.#broken(`nothing appears that nobody enqueued: job ${id}`);
+			this.#broken(`every job was enqueued: job ${id}`);
 			throw new Error('See above.');
 		}
 		if (!states.includes(entry.state)) this.#broken(`only legal moves: job ${id} is ${entry.state}, not ${states.join(' or ')}`);

@@ -29,7 +29,7 @@ export class Program {
 	readonly #isCalm: () => boolean;
 	readonly #asked = new Map<number, Asked>();
 	readonly #watched = new Set<number>();
-	/** Its own batches by name, and enqueues to them that were not answered: nobody may end a batch meanwhile. */
+	/** Its own batches by name, and enqueues to them that were not answered: a batch must not end meanwhile. */
 	readonly #batches = new Map<string, number>();
 	#enqueuesToBatches = 0;
 	#lastCall = 0;
@@ -78,7 +78,7 @@ export class Program {
 		return this.#isClosing;
 	}
 
-	/** What waits for somebody's retry has not ended. */
+	/** A parked job has not ended: it waits for a retry. */
 	forgetParked(ledger: Ledger): void {
 		for (const id of this.#watched) if (ledger.isParked(id)) this.#watched.delete(id);
 	}

@@ -215,7 +215,7 @@ class SimulatedWorker implements PoolWorker, Actor {
 		report.finish(true);
 	}
 
-	/** As a worker does, so that the file tells it to whoever recovers its jobs. */
+	/** As a worker does, so that a later owner reads in the file which jobs were open. */
 	#show({group}: ChunkMessage, final: number): void {
 		const {lease, ids} = group;
 		const jobs = sizeOf(group);

@@ -19,7 +19,7 @@ const FAULTS = {kill: 3, suspend: 4, jump: 1, nudge: 1, none: 1};
 const DAY_MS = 86_400_000;
 /** After the last fault everything must have ended by then. */
 const CALM_MS = 120_000;
-/** And it must not take more than so many events, or somebody spins. */
+/** The most events it may take. More mean that a process spins. */
 const CALM_EVENTS = 300_000;
 
 export interface OutcomeBuffer {
@@ -97,7 +97,7 @@ class World {
 	async comeToRest(): Promise<void> {
 		if (this.#broken !== undefined) return;
 		this.#isCalm = true;
-		await this.#until('nobody is suspended', () => !this.#alive.some(({isSuspended}) => isSuspended));
+		await this.#until('no process is suspended', () => !this.#alive.some(({isSuspended}) => isSuspended));
 		// What is on its way may have the latest start of all, or pause a task.
 		await this.#until('what was asked is answered', () => !this.#alive.some(({program}) => program.isAsking));
 		if (this.#ledger.latestStart > this.#scheduler.now) this.#jump(this.#ledger.latestStart - this.#scheduler.now);
@@ -124,9 +124,9 @@ class World {
 		this.#ledger.compare();
 		for (const law of brokenLaws(this.#db)) this.#break(law);
 		const locks = readdirSync(this.#folder).filter(name => name.includes('-owner-'));
-		if (locks.length > 0) this.#break(`nobody leaves a lock behind: ${locks.join(', ')}`);
+		if (locks.length > 0) this.#break(`no process leaves a lock behind: ${locks.join(', ')}`);
 		const {owners} = this.#ledger;
-		if (owners.length > 0) this.#break(`nobody who is gone is an owner: ${owners.join(', ')}`);
+		if (owners.length > 0) this.#break(`no ended process is an owner: ${owners.join(', ')}`);
 	}
 
 	/** Starts somebody if need be: who was there may end yet, as was asked of it before. */
@@ -174,7 +174,7 @@ class World {
 		const [deadline, lastEvent] = [this.#scheduler.steadyMs + CALM_MS, this.#scheduler.happened + CALM_EVENTS];
 		while (this.#broken === undefined && !isSo()) {
 			if (this.#scheduler.steadyMs > deadline) this.#break(`after the last fault ${what}: ${describe()}`);
-			else if (this.#scheduler.happened > lastEvent) this.#break(`nobody spins until ${what}: ${describe()}`);
+			else if (this.#scheduler.happened > lastEvent) this.#break(`no process spins until ${what}: ${describe()}`);
 			else if (!(await this.#scheduler.step())) this.#break(`something goes on until ${what}: ${describe()}`);
 		}
 	}

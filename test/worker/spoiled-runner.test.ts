@@ -25,7 +25,7 @@ test('whichever function of JavaScript a task replaces, no job that fails or is 
 	t.deepEqual(shown(found, 'changed'), []);
 });
 
-/** Without these Node itself tells nobody of a rejection. */
+/** Without these Node itself reports no rejection. */
 const UNTOLD = /^(Function.prototype.apply|MapIterator.prototype.next) .*: leaveRejection$/;
 
 function shown(found: readonly Found[], which: 'thrown' | 'changed'): string[] {

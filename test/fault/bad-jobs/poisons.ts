@@ -247,7 +247,7 @@ export const POISONS: Readonly<Record<string, Poison>> = {
 		then() {},
 	})),
 	'backtrack for ever': hangs(() => /^(a+)+$/.test(`${'a'.repeat(60)}b`)),
-	'wait for nobody': hangs(() => wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0)),
+	'wait for ever': hangs(() => wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0)),
 	// A second on a fast machine: where it took less than the timeout it completed.
 	'a native call that outlives the timeout': hangs(() => pbkdf2Sync('secret', 'salt', 3_000_000, 64, 'sha512')),
 	'a shell that outlives the timeout': hangs(() => execSync('sleep 1')),
@@ -484,6 +484,6 @@ const send = process.send?.bind(process);
 
 function tell(message: unknown): void {
 	if (post) post(message);
-	// Another bad job of this process may have disconnected it: then nobody can send, which is no fault of this one.
+	// Another bad job of this process may have disconnected it. Then no job can send, which is no fault of this one.
 	else if (process.connected) send?.(message);
 }

@@ -77,7 +77,7 @@ function flip(file: Buffer, seed: number): Buffer {
 	return flipped;
 }
 
-/** Where nothing is heard for so long, somebody waits for ever. */
+/** After so long without a message a program counts as hung. */
 const PATIENCE_MS = 60_000;
 
 /** One of so many is flipped only once it has been opened: as a database would be that is too large to be checked. */

@@ -63,7 +63,7 @@ const CELLS: readonly unknown[] = [
 ];
 
 /**
- * Writes to the database what nobody should.
+ * Writes rows into the database that Faena would never write.
  * @returns what it did
  */
 export function tampered(path: string, random: Random): string {

@@ -18,7 +18,7 @@ import {MaintenanceResult, type Result, type Round, seedsOf} from './round.ts';
 
 type Random = () => number;
 
-/** Databases with jobs in every place, after somebody has written to them, each to a queue. */
+/** Databases with jobs in every place and changed rows, each opened as a queue. */
 export async function fuzzRows(round: Round): Promise<Result> {
 	const findings = new MaintenanceResult();
 	for await (const {path, seed, random, changes} of tamperedDatabases(round)) {

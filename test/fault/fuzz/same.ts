@@ -29,7 +29,7 @@ function differenceOfLists(a: readonly unknown[], b: readonly unknown[], path: s
 
 function differenceOfProperties(a: object, b: object, path: string): string | undefined {
 	const [names, others] = [Reflect.ownKeys(a), Reflect.ownKeys(b)];
-	// In which order an error has what isn't enumerable is nobody's concern.
+	// The order of an error's properties that are not enumerable does not matter.
 	if (a instanceof Error) for (const each of [names, others]) each.sort();
 	const found = differenceOfLists(names, others, `names in ${path}`);
 	if (found !== undefined) return found;

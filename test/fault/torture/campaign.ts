@@ -102,7 +102,7 @@ const FAILPOINT_LINES = 100;
 /** Of programs that are suspended. */
 const SHORT_LEASE_MS = 1000;
 const DYING_MS = 2000;
-/** Nobody lives for longer after its start. */
+/** No program lives longer than this. */
 const LIFE_MS = 5000;
 
 /** What is to become of a program. */
@@ -163,7 +163,7 @@ function roundOf({seed, isolation, cleans, endings}: Campaign, slot: number, num
 
 const FILE = fileURLToPath(new URL('./program.ts', import.meta.url));
 
-/** Nobody waits for orphans before the next program starts: they might still have been at work. */
+/** The next program starts without waiting for orphans, since these may still be at work. */
 type Death = Omit<Dead, 'slot' | 'number' | 'by' | 'hitFailpoint' | 'dyingMs'>;
 
 class Program {

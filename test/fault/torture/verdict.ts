@@ -26,26 +26,26 @@ interface Case extends Evidence {
 	readonly retried: ReadonlySet<number>;
 }
 
-/** What must be true in the end, each with what finds whatever speaks against it. */
+/** What must be true in the end. Each function returns the evidence against its law. */
 export const LAWS: Readonly<Record<string, (given: Case) => readonly unknown[]>> = {
 	'programs end only as they are told to': ({lives}) =>
 		lives.filter(({by, end: {code, signal}}) =>
 			by === undefined || by === 'close' ? code !== 0 : code !== 0 && !['SIGKILL', 'SIGTERM', 'SIGINT'].includes(signal as string),
 		),
-	'who ends in good order has nothing to complain of': ({lives}) => lives.filter(({end, stderr}) => end.code === 0 && stderr !== ''),
-	'nobody waits for an answer while others are given thousands': given => (isSuspending(given) ? [] : overtaken(given).filter(({by}) => by > MOST_OVERTAKEN)),
+	'a program that exits with 0 has printed no error': ({lives}) => lives.filter(({end, stderr}) => end.code === 0 && stderr !== ''),
+	'no program waits for an answer while others get thousands': given => (isSuspending(given) ? [] : overtaken(given).filter(({by}) => by > MOST_OVERTAKEN)),
 	'no transaction fails, however many programs write': given => told(given, 'warned').filter(({message}) => message.startsWith('transaction failed')),
 	'every job ends': ({jobs}) => jobs.filter(({status}) => status === null),
-	'what was acknowledged is there, unless it ended and was cleaned up': given =>
+	'an acknowledged job is there, unless it ended and was cleaned up': given =>
 		told(given, 'enqueued').flatMap(({ids, tokens}) =>
 			[...ids.entries()].filter(([index, id]) => given.jobById.get(id)?.token !== tokens[index] && !mayBeCleaned(given, id)).map(([, id]) => id),
 		),
-	'nothing is there that nobody enqueued': ({jobs, ...given}) => {
+	'every job was enqueued': ({jobs, ...given}) => {
 		const tried = new Set(told(given, 'try').flatMap(({tokens}) => tokens));
 		const made = new Set(given.steps.filter(({step, task}) => step === 'returns' && task === 'make').map(({payload}) => childOf(payload.token)));
 		return jobs.filter(({token, task}) => !tried.has(token) && !made.has(token) && task !== 'batchCompleted');
 	},
-	'nothing is there twice': ({jobs}) => [...Map.groupBy(jobs, ({token}) => token)].filter(([, same]) => same.length > 1),
+	'no job is there twice': ({jobs}) => [...Map.groupBy(jobs, ({token}) => token)].filter(([, same]) => same.length > 1),
 	"an execution's number is used once": ({stepsById}) =>
 		[...stepsById].filter(([, steps]) => new Set(starts(steps).map(({execution}) => execution)).size < starts(steps).length),
 	"an execution's number is higher than those before": given =>
@@ -58,14 +58,14 @@ export const LAWS: Readonly<Record<string, (given: Case) => readonly unknown[]>>
 			({id, status, execution, value}) =>
 				status === 'completed' && stepsById.get(id)?.find(step => step.execution === execution && step.step === 'returns')?.value !== value,
 		),
-	'an end that was told stays, and nothing of the job is executed after it': given =>
+	'a reported end stays, and the job is not executed after it': given =>
 		[...told(given, 'ended'), ...told(given, 'item')].filter(({id, at, status, value}) => {
 			if (given.retried.has(id)) return false;
 			const job = given.jobById.get(id);
 			const differs = job ? job.status !== status || job.value !== value : !given.campaign.cleans;
 			return differs || (!isSuspending(given) && starts(given.stepsById.get(id) ?? []).some(start => start.at > at));
 		}),
-	'an item of a batch is yielded as it was': given =>
+	'an item of a batch is yielded the same each time': given =>
 		[...Map.groupBy(told(given, 'item'), ({batch, key}) => `${batch} ${key}`).values()].filter(
 			same => !given.campaign.cleans && new Set(same.map(({id, status, value}) => JSON.stringify([id, status, value]))).size > 1,
 		),
@@ -83,7 +83,7 @@ export const LAWS: Readonly<Record<string, (given: Case) => readonly unknown[]>>
 		told(given, 'stopped').filter(({left, at}) => left.some(({steps}) => !mayHaveLeft(given, steps, at))),
 	'no command outlives the program whose child process ran it': ({campaign, lives}) =>
 		campaign.isolation === 'process' ? lives.filter(({commandsLeft}) => commandsLeft.length > 0) : [],
-	'nothing starts before its time': ({steps, retried}) =>
+	'no job starts before its time': ({steps, retried}) =>
 		steps.filter(({step, wall, payload, id}) => step === 'start' && !retried.has(id) && wall < (payload.notBefore ?? 0)),
 	'a job goes on from a checkpoint of an earlier execution of its own': ({steps}) =>
 		steps.filter(({from, execution}) => from !== undefined && from >= execution),
@@ -95,8 +95,8 @@ export const LAWS: Readonly<Record<string, (given: Case) => readonly unknown[]>>
 				given.jobById.get(id)?.status === 'cancelled' &&
 				starts(given.stepsById.get(id) ?? []).some(start => start.at > at),
 		),
-	'nothing of a paused task starts': given => (hearsAtOnce(given) ? startsWhilePaused(given) : []),
-	'a completed job has enqueued what it made, once': given =>
+	'no job of a paused task starts': given => (hearsAtOnce(given) ? startsWhilePaused(given) : []),
+	'a completed job has enqueued its child job, once': given =>
 		given.jobs.filter(
 			({id, task, token, status}) =>
 				task === 'make' &&
@@ -105,26 +105,26 @@ export const LAWS: Readonly<Record<string, (given: Case) => readonly unknown[]>>
 				given.jobs.filter(job => job.token === childOf(token)).length !== 1 &&
 				!given.retried.has(id),
 		),
-	'a job whose maker did not complete is not there': given => {
+	'a child job is there only if its parent completed': given => {
 		const makers = new Map(given.jobs.filter(({task}) => task === 'make').map(job => [childOf(job.token), job]));
 		return given.jobs.filter(({token}) => {
 			const maker = makers.get(token);
 			return maker && maker.status !== 'completed' && !given.retried.has(maker.id);
 		});
 	},
-	'a batch that completed has enqueued its job, once': given =>
+	'a completed batch has enqueued its job, once': given =>
 		given.campaign.cleans
 			? []
 			: told(given, 'mapped').filter(({slot, batch}) => given.jobs.filter(({token}) => token === `batch${slot}.${batch}/completed`).length !== 1),
 	'a signal ends a program soon': ({lives}) => lives.filter(({by, dyingMs}) => (by === 'SIGTERM' || by === 'SIGINT') && dyingMs > PATIENCE_MS),
-	'whoever leaves in good order leaves no suspicion': ({campaign, jobs}) =>
+	'a program that ends in good order leaves no suspects': ({campaign, jobs}) =>
 		campaign.endings.some(ending => ending === 'SIGKILL' || ending === 'SIGSTOP') ? [] : jobs.filter(({suspicions}) => suspicions > 0),
 	'no child process outlives its program for long': ({lives}) => lives.filter(({orphanedMs}) => orphanedMs > PATIENCE_MS),
 	'nothing is left beside the database': ({database, left}) =>
 		left.filter(name => ![basename(database), `${basename(database)}-blobs`, 'steps', 'inputs'].includes(name) && !name.includes('-owner-')),
 };
 
-/** Of the answers that others were given meanwhile: whoever gets its turn is overtaken by a few dozen. */
+/** Answers that others get meanwhile. A program that gets its turn is overtaken by a few dozen. */
 const MOST_OVERTAKEN = 2000;
 /** For what takes milliseconds on an idle machine; the figures say how long it took. */
 const PATIENCE_MS = 10_000;
