@@ -3,7 +3,7 @@ import {fileURLToPath} from 'node:url';
 import {parseArgs} from 'node:util';
 import {compareRevisions} from '../report/compare.ts';
 import {FOLDER} from './folder.ts';
-import {PLANS, type PlannedCase} from './plan.ts';
+import {CAPACITY_PER_SECOND, PLANS, type PlannedCase} from './plan.ts';
 import {buildRevision} from './revision.ts';
 import type {PlanRun} from './run-plan.ts';
 import type {Case} from './suite.ts';
@@ -72,7 +72,13 @@ function comparison(cases: readonly PlannedCase[], name: string): Pick<PlanRun, 
 	const own = cases.filter(({subject}) => subject === 'faena');
 	if (own.length === 0) throw new Error('--compare measures Faena, but the other options leave none of its cases');
 	const revision = buildRevision(name);
-	return {cases: own.flatMap(each => [each, {...each, revision}]), notRun: [], report: compareRevisions};
+	return {cases: own.map(atOneRate).flatMap(each => [each, {...each, revision}]), notRun: [], report: compareRevisions};
+}
+
+/** A share of its own capacity would give the faster revision more jobs a second, and compare latencies at two loads. */
+function atOneRate(given: PlannedCase): PlannedCase {
+	const share = given.vary?.['share'];
+	return share === undefined ? given : {...given, vary: {perSecond: share * CAPACITY_PER_SECOND}};
 }
 
 /** With `--jobs` a run is only a quick look, in which a whole warm-up would take most of the time. */

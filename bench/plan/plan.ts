@@ -80,7 +80,7 @@ const GRANULARITY: Row = {
 const CALL: Row = {trial: 'call', jobs: 1000, lanes: [['full', 'default', 'faena']]};
 
 /** A guess at the rate of a usual machine in the default lane. It makes the arrivals take about the intended time. */
-const CAPACITY_PER_SECOND = 20_000;
+export const CAPACITY_PER_SECOND = 20_000;
 
 function latency(share: number, seconds: number): Row {
 	return {trial: 'latency', jobs: Math.ceil(share * CAPACITY_PER_SECOND * seconds), vary: [{share}], lanes: [['full', 'default', 'faena']]};

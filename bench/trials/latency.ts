@@ -14,17 +14,18 @@ import {inLanes} from '../subjects/lanes.ts';
 const DRAINS = [5000, 20_000] as const;
 
 /**
- * Measures latencies while jobs arrive at random times, at the share `vary.share` of the engine's capacity, whether or not the engine
- * keeps up. A latency counts from the intended arrival. So a stall of the engine, or of this thread, shows in all jobs that it delayed.
+ * Measures latencies while jobs arrive at random times, at the share `vary.share` of the engine's capacity or at the rate
+ * `vary.perSecond`, whether or not the engine keeps up. A latency counts from the intended arrival. So a stall of the engine, or of this
+ * thread, shows in all jobs that it delayed.
  */
 export async function latency(given: Case, surroundings: Surroundings): Promise<Measurement> {
-	const share = given.vary?.['share'];
-	if (share === undefined || !(share > 0)) throw new Error('The trial latency expects vary.share, the share of the capacity at which jobs arrive');
+	const {share, perSecond} = given.vary ?? {};
+	if (!((perSecond ?? share ?? 0) > 0)) throw new Error('The trial latency expects vary.share, a share of the capacity, or vary.perSecond, a rate');
 	return withEngine(given, surroundings, async (faena, file) => {
 		const drains = DRAINS.map(jobs => Math.min(jobs, given.jobs)) as [number, number];
 		await drainRate(faena, drains[0]);
 		const capacityPerSecond = await drainRate(faena, drains[1]);
-		const offeredPerSecond = share * capacityPerSecond;
+		const offeredPerSecond = perSecond ?? (share ?? 0) * capacityPerSecond;
 		const chance = chanceOf(surroundings.seed);
 		const warmUpJobs = Math.ceil((offeredPerSecond * surroundings.warmUpMs) / 1000);
 		await openLoop(faena, poissonMs(warmUpJobs, offeredPerSecond, chance), newSpans(), createHistogram());

@@ -23,11 +23,11 @@ function bench(...words: readonly string[]): Promise<Ended> {
 	);
 }
 
-test('another revision is built and measured in pairs with this code', async t => {
+test('another revision is built and measured in pairs with this code, its latencies at the same rate', async t => {
 	t.timeout(150_000);
 	const results = join(makeFolder(t), 'compare.jsonl');
 	const {code, stdout, stderr} = await bench(
-		...['--compare', 'HEAD', '--trial', 'call', '--blocks', '1', '--jobs', '20'],
+		...['--compare', 'HEAD', '--trial', 'call', '--trial', 'latency', '--blocks', '1', '--jobs', '20'],
 		...['--folder', makeFolder(t), '--results', results],
 	);
 	t.is(code, 0, stderr);
@@ -40,6 +40,8 @@ test('another revision is built and measured in pairs with this code', async t =
 		discarded.filter(({discarded}) => discarded?.startsWith('void')),
 		[],
 	);
+	const latencies = all.filter(({trial}) => trial === 'latency');
+	t.deepEqual([...new Set(latencies.map(({vary}) => JSON.stringify(vary)))], ['{"perSecond":5000}']);
 	t.regex(stdout, /^### [0-9a-f]+\+? beside [0-9a-f]+|the other revision$/m);
 });
 
