@@ -7,7 +7,7 @@ const root = fileURLToPath(new URL('../', import.meta.url));
 
 /** The folders of lib, from the caller to the worker, and which of the others each may import. The entries are the files at the top. */
 const STATIONS: Readonly<Record<string, readonly string[]>> = {
-	cli: ['entries', 'api', 'store', 'job', 'support'],
+	cli: ['entries', 'api', 'job', 'support'],
 	entries: ['api', 'store', 'job', 'support'],
 	api: ['dispatcher', 'pool', 'transport', 'store', 'worker', 'job', 'support'],
 	transport: ['job', 'support'],
@@ -44,7 +44,8 @@ const SHORT_SUITE = [
 
 function importsOf(file: string): string[] {
 	const source = readFileSync(join(root, file), 'utf8');
-	return [...source.matchAll(/^(?:import|export)\b(?:[^'"`;]*\bfrom)? ?['"]([^'"]+)['"]/gm)].map(match => match[1] as string);
+	const matches = source.matchAll(/^(?:import|export)\b(?:[^'"`;]*\bfrom)? ?['"]([^'"]+)['"]|\bawait import\('([^']+)'\)/gm);
+	return [...matches].map(match => (match[1] ?? match[2]) as string);
 }
 
 function targetOf(file: string, name: string): string {
@@ -57,7 +58,7 @@ function stationOf(file: string): string {
 	return name === undefined ? 'entries' : (folder as string);
 }
 
-/** Of all files of lib, by their paths: what each imports of the others. */
+/** For each file of lib, the files that it imports, but for those of the benchmark. */
 const IMPORTS = new Map(
 	files
 		.filter(file => file.startsWith('lib/'))
@@ -66,7 +67,7 @@ const IMPORTS = new Map(
 			importsOf(file)
 				.filter(name => name.startsWith('.'))
 				.map(name => targetOf(file, name))
-				.filter(target => target.startsWith('lib/')),
+				.filter(target => !target.startsWith('bench/')),
 		]),
 );
 
@@ -77,7 +78,7 @@ test('every file of lib lies in a station', t => {
 test('a station imports only of those that it may', t => {
 	const wrong = [...IMPORTS].flatMap(([file, targets]) => {
 		const allowed = [stationOf(file), ...(STATIONS[stationOf(file)] ?? [])];
-		return targets.filter(target => !allowed.includes(stationOf(target))).map(target => `${file} → ${target}`);
+		return targets.filter(target => !target.startsWith('lib/') || !allowed.includes(stationOf(target))).map(target => `${file} → ${target}`);
 	});
 	t.deepEqual(wrong, []);
 });
