@@ -10,8 +10,8 @@ test('the page that follows one job names files and functions that are there', t
 		const url = new URL(`../${file}`, import.meta.url);
 		if (!existsSync(url)) return true;
 		const source = readFileSync(url, 'utf8');
-		// A function, a method, or a class.
-		return !new RegExp(`(?:^|\\s)(?:async |function |function\\* |class )*${name.replace('#', '#')}(?:<[^(]*>)?[ (]`, 'm').test(source);
+		// The definition of a function, a method or a class, in one line or with its parameters below.
+		return !new RegExp(`^\\s*(?:export |default |static |async |get |function\\*? |class )*${name}(?:<.*>)?(?:[( {].*)?[({]$`, 'm').test(source);
 	});
 	t.deepEqual(missing, []);
 });
