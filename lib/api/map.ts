@@ -1,3 +1,4 @@
+import {setImmediate as nextTurn} from 'node:timers/promises';
 import {bad, checkIterable} from '../job/checks.ts';
 import type {JobId} from '../job/job.ts';
 import {WakeUp} from '../support/clock.ts';
@@ -6,8 +7,7 @@ import type {DispatcherClient} from '../transport/client.ts';
 import type {Notice} from '../transport/messages.ts';
 import {type JobOutcome, toOutcome} from './handles.ts';
 import {type MapItem, MapJobs} from './map-jobs.ts';
-import {Halt, type MapPlan} from './map-options.ts';
-import {isSoon, MapSource} from './map-source.ts';
+import type {MapPlan} from './map-options.ts';
 
 /** How an item's job ended. */
 export type MapResult<Item, Result> = MapItem<Item> & {
@@ -53,7 +53,6 @@ export class JobMap<Item, Result> implements AsyncIterable<MapResult<Item, Resul
 	readonly #plan: MapPlan<Item>;
 	readonly #source: MapSource<Item>;
 	readonly #jobs: MapJobs<Item>;
-	readonly #halt: Halt | undefined;
 	/** To be called when its loop begins, or never will. */
 	readonly #removeFromUnread: () => void;
 	readonly #feeder = new WakeUp();
@@ -82,7 +81,6 @@ export class JobMap<Item, Result> implements AsyncIterable<MapResult<Item, Resul
 			},
 			failed: error => this.#fail(error),
 		});
-		this.#halt = plan.halt && new Halt(plan.halt);
 		const dismiss = () => {
 			this.#fail(new FaenaError('Closed', 'The engine was closed before the loop of this map began.'));
 			this.#dismiss();
@@ -136,7 +134,7 @@ export class JobMap<Item, Result> implements AsyncIterable<MapResult<Item, Resul
 				else if (this.#hasAllArrived() && this.#arrived.size === 0) break;
 				else await this.#wait();
 			}
-			if (this.#phase === 'halted') this.#halt?.throwIfFailed();
+			if (this.#phase === 'halted') this.#plan.halt?.throwIfFailed();
 			else isDone = true;
 		} finally {
 			signal?.removeEventListener('abort', onAbort);
@@ -266,7 +264,7 @@ export class JobMap<Item, Result> implements AsyncIterable<MapResult<Item, Resul
 
 	/** Once enough items have failed or succeeded, discards the jobs that have not ended. */
 	#haltIfDue(outcome: JobOutcome): void {
-		const halt = this.#halt;
+		const {halt} = this.#plan;
 		if (!halt?.observe(outcome.status, 'error' in outcome ? outcome.error : undefined)) return;
 		if (this.#phase === 'halted' || this.#phase === 'over') return;
 		this.#phase = 'halted';
@@ -293,6 +291,42 @@ export class JobMap<Item, Result> implements AsyncIterable<MapResult<Item, Resul
 		this.#failure ??= {error};
 		this.#consumer.set();
 	}
+}
+
+/** The iterator of a map's input. It is created with the map: readline, for instance, loses lines that come before its iterator is created. */
+class MapSource<Item> {
+	readonly #iterator: Iterator<Item> | AsyncIterator<Item>;
+	/** False once the iterator has ended or thrown. As in a `for` loop, `return()` is not called then. */
+	#isOpen = true;
+
+	constructor(items: Iterable<Item> | AsyncIterable<Item>) {
+		this.#iterator = Symbol.asyncIterator in items ? items[Symbol.asyncIterator]() : items[Symbol.iterator]();
+	}
+
+	/** The next item. If the caller never awaits it, its rejection does not count as unhandled. */
+	next(): IteratorResult<Item> | Promise<IteratorResult<Item>> {
+		const close = () => {
+			this.#isOpen = false;
+		};
+		close();
+		const step = this.#iterator.next();
+		this.#isOpen = 'then' in step || step.done !== true;
+		if ('then' in step) step.then(({done}) => done && close(), close);
+		return step;
+	}
+
+	/** Ends the iterator early, also while its next item is awaited. */
+	async end(): Promise<void> {
+		if (!this.#isOpen) return;
+		this.#isOpen = false;
+		await this.#iterator.return?.();
+	}
+}
+
+/** True if the promise settles before the event loop's next turn. */
+async function isSoon(step: Promise<unknown>): Promise<boolean> {
+	const settled = () => true;
+	return Promise.race([step.then(settled, settled), nextTurn(false)]);
 }
 
 /** A map whose loop has not begun. */
