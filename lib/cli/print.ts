@@ -1,6 +1,6 @@
 import {CommanderError} from 'commander';
 import {type ErrorCode, FaenaError} from '../index.ts';
-import {InputError} from './items.ts';
+import {InputError} from './input.ts';
 
 /** Prints a command's output to stdout, or rejects with {@link Unwritable}. */
 export async function print(text: string): Promise<void> {

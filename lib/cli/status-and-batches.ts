@@ -1,9 +1,10 @@
 import type {Command} from 'commander';
+import {type BatchInfo, toBatchInfo} from '../api/handles.ts';
 import {type Counts, type Job, statusSummary} from '../index.ts';
 import type {JobQueue} from '../queue.ts';
 import {defined} from '../support/defined.ts';
-import {batchOf, useQueue} from './options.ts';
-import {count, formatTime, inLine, print, toJson} from './print.ts';
+import {batchOf, useQueue} from './input.ts';
+import {clock, count, formatRate, formatTime, inLine, print, toJson} from './print.ts';
 
 export function addStatus(program: Command): void {
 	program
@@ -15,7 +16,7 @@ export function addStatus(program: Command): void {
 		.option('--json', 'print one line of JSON')
 		.action(async ({queue: file, batch, json}: {readonly queue: string; readonly batch?: string; readonly json?: true}) => {
 			const report = await useQueue(file, queue => look(queue, batch), {readOnly: true});
-			await print(json ? `${toJson(report)}\n` : describe(file, report));
+			await print(json ? `${toJson(report)}\n` : describeReport(file, report));
 		});
 }
 
@@ -32,17 +33,12 @@ interface StatusReport extends Readonly<Record<ListedStatus, readonly Job[]>> {
 
 async function look(queue: JobQueue, batch: string | undefined): Promise<StatusReport> {
 	const first = (status: ListedStatus) => queue.jobs({...defined({batch}), status}, {limit: MAX_LISTED[status]});
-	return {
-		counts: batch === undefined ? await queue.counts() : (await batchOf(queue, batch)).counts,
-		paused: await queue.paused(),
-		running: await first('running'),
-		pending: await first('pending'),
-		failed: await first('failed'),
-		dead: await first('dead'),
-	};
+	const counts = batch === undefined ? await queue.counts() : (await batchOf(queue, batch)).counts;
+	const paused = await queue.paused();
+	return {counts, paused, running: await first('running'), pending: await first('pending'), failed: await first('failed'), dead: await first('dead')};
 }
 
-function describe(file: string, {counts, paused, ...jobs}: StatusReport): string {
+function describeReport(file: string, {counts, paused, ...jobs}: StatusReport): string {
 	const listed = (Object.keys(MAX_LISTED) as ListedStatus[]).flatMap(status => list(jobs[status], counts[status]));
 	const lines = [
 		`${file}: ${statusSummary(counts)}`,
@@ -66,4 +62,40 @@ function detail({status, createdAt, attempts, maxAttempts, progress, error, runA
 	if (runAt !== undefined) return `until ${formatTime(runAt)}`;
 	if (status === 'pending') return `since ${formatTime(createdAt)}`;
 	return error ? inLine(`${error.name}: ${error.message.split('\n')[0]}`) : '';
+}
+
+export function addBatches(program: Command): void {
+	program
+		.command('batches')
+		.summary('list the batches of a queue, and how far each is')
+		.description('Lists the batches of a queue: the jobs of each by status, how fast they end, and the time that is left.')
+		.option('--queue <file>', 'SQLite file of the jobs', 'faena.db')
+		.option('--json', 'print a line of JSON for each')
+		.action(async ({queue: file, json}: {readonly queue: string; readonly json?: true}) => {
+			const now = Date.now();
+			const batches = await useQueue(file, async queue => (await queue.batches()).map(batch => toBatchInfo(batch, now)), {readOnly: true});
+			await print(json ? batches.map(batch => `${toJson(batch)}\n`).join('') : describeBatches(file, batches));
+		});
+}
+
+function describeBatches(file: string, batches: readonly BatchInfo[]): string {
+	if (batches.length === 0) return `${file}: no batches\n`;
+	const rows = batches.map(batch => [inLine(batch.name), inLine(batch.task), describeBatch(batch)] as const);
+	const widthOf = (column: 0 | 1) => rows.reduce((most, row) => Math.max(most, row[column].length), 0);
+	const [names, tasks] = [widthOf(0), widthOf(1)];
+	return rows.map(([name, task, end]) => `${name.padEnd(names)}  ${task.padEnd(tasks)}  ${end}\n`).join('');
+}
+
+/** For instance `1,204 completed, 370 pending  of 1,574  112/s  ETA 0:04`. */
+function describeBatch({counts, total, completedAt, jobsPerSecond = 0, remainingMs}: BatchInfo): string {
+	// The batch has more jobs than the last input had items if an earlier input was longer.
+	const jobs = Object.values(counts).reduce((sum, each) => sum + each, 0);
+	const parts = [
+		statusSummary(counts),
+		total !== undefined && `of ${count(Math.max(total, jobs))}`,
+		completedAt !== undefined && `done ${formatTime(completedAt)}`,
+		jobsPerSecond > 0 && formatRate(jobsPerSecond),
+		remainingMs !== undefined && `ETA ${clock(remainingMs / 1000)}`,
+	];
+	return parts.filter(Boolean).join('  ');
 }
