@@ -8,7 +8,7 @@ import type {JobOptions} from '../job/task.ts';
 import {keyConflict} from '../store/store.ts';
 import {DispatcherClient, openThread, type Transport} from '../transport/client.ts';
 import type {DispatcherStart, EnqueueCall, Notice} from '../transport/messages.ts';
-import {type EnqueuedMany, type EnqueueManyOptions, enqueueMany} from './enqueue-many.ts';
+import {type EnqueuedMany, type EnqueueManyOptions, enqueueMany} from './enqueue.ts';
 import {type EngineEvents, Events} from './events.ts';
 import {BatchHandle, type BatchInfo, detailsOf, type JobDetails, JobHandle, toBatchInfo, toOutcome, toResult, type WaitOptions, waitForEnd} from './handles.ts';
 import {dismissUnread, JobMap} from './map.ts';

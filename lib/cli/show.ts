@@ -1,6 +1,6 @@
 import type {Command} from 'commander';
 import {FaenaError, type FailureRecord, type Job, type JobId, type LogLine, type PostMortem, type Progress} from '../index.ts';
-import {decode, type Encoded, type JobQueue, type JobValues} from '../queue.ts';
+import {decode, type Encoded, type JobValues, type StoredJob} from '../queue.ts';
 import {toId, useQueue} from './input.ts';
 import {count, formatTime, print, toJson} from './print.ts';
 
@@ -13,25 +13,17 @@ export function addShow(program: Command): void {
 		.option('--queue <file>', 'SQLite file of the jobs', 'faena.db')
 		.option('--json', 'print one line of JSON, with nothing shortened')
 		.action(async (id: JobId, {queue: file, json}: {readonly queue: string; readonly json?: true}) => {
-			const found = await useQueue(file, queue => look(queue, id), {readOnly: true});
-			if (!found) throw new FaenaError('NoSuchJob', `There is no job ${id} in ${file}; it may have been cleaned up.`);
-			await print(json ? `${toJson(plain(found))}\n` : describe(found));
+			const page = await useQueue(file, queue => queue.store.jobs({ids: [id]}, {}, {values: true, logs: true}), {readOnly: true});
+			const [job] = page.jobs as readonly Found[];
+			if (!job) throw new FaenaError('NoSuchJob', `There is no job ${id} in ${file}; it may have been cleaned up.`);
+			await print(json ? `${toJson(plain(job))}\n` : describe(job));
 		});
 }
 
-interface Found {
-	readonly job: Job;
-	readonly values: JobValues;
-	readonly logs: readonly LogLine[];
-}
+/** A job with all that the store has of it. */
+type Found = StoredJob & Required<Pick<StoredJob, 'values' | 'logs'>>;
 
-async function look(queue: JobQueue, id: JobId): Promise<Found | undefined> {
-	const job = await queue.job(id);
-	const values = await queue.values(id);
-	return job && values && {job, values, logs: await queue.logs(id)};
-}
-
-function plain({job, values: {payload, result, checkpoint}, logs}: Found): object {
+function plain({values: {payload, result, checkpoint}, logs, ...job}: Found): object {
 	return {
 		...job,
 		payload: toReadable(payload),
@@ -52,7 +44,7 @@ function toReadable(encoded: Encoded): unknown {
 
 const INDENT = 12;
 
-function describe({job, values: {payload, result, checkpoint}, logs}: Found): string {
+function describe({values: {payload, result, checkpoint}, logs, ...job}: Found): string {
 	const {error, status, timeoutMs, timeoutPercent} = job;
 	const isRunning = status === 'running';
 	const rows: readonly (readonly [label: string, text: string | undefined])[] = [
