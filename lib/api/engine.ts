@@ -32,13 +32,12 @@ export async function open<Tasks = AnyTasks>(options: OpenOptions): Promise<Engi
 
 /** Connects to a dispatcher, and makes an engine with the connection. `publish` takes events that come before the transport is open. */
 export async function connect<Made>(
-	{queue, durability, blobThresholdBytes, leaseMs, tasks, closeOnSignals, logger, ...settings}: Settings,
+	{tasks, logger, ...settings}: Settings,
 	openTransport: (start: DispatcherStart, publish: (event: JobEvent) => void) => Promise<Transport>,
 	make: (client: DispatcherClient, events: Events) => Made,
 ): Promise<Made> {
-	const events = new Events(queue, logger);
-	const pool = tasks === undefined ? undefined : {...settings, tasks};
-	const start = {queue, durability, blobThresholdBytes, leaseMs, events: events.changedSubscriptions(), closeOnSignals, pool};
+	const events = new Events(settings.queue, logger);
+	const start = {...settings, events: events.changedSubscriptions(), pool: tasks === undefined ? undefined : {...settings, tasks}};
 	const client = new DispatcherClient(await openTransport(start, event => events.publish(event)), events);
 	try {
 		const made = make(client, events);

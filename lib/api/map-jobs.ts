@@ -181,9 +181,11 @@ export class MapJobs<Item> {
 		if (this.#batch === undefined) return 0;
 		await this.#settleMissing();
 		if (this.#isLeft) return 0;
-		if (!(await this.#client.verb('endInput', this.#batch, this.sent))) throw await this.#lost();
-		this.#hasInputEnded = true;
-		return this.#missing;
+		this.#hasInputEnded = await this.#client.verb('endInput', this.#batch, this.sent);
+		if (this.#hasInputEnded) return this.#missing;
+		const what = `This engine was silent for so long that another map took over its batch ${JSON.stringify(this.#plan.batch)}.`;
+		const inUse = new FaenaError('BatchInUse', `${what} Let that map end, then start this one again: it goes on with the batch.`);
+		throw (await this.batchDeleted()) ?? inUse;
 	}
 
 	async #settleMissing(): Promise<void> {
@@ -194,12 +196,6 @@ export class MapJobs<Item> {
 			if (missing === 'cancel') await this.#client.verb('cancel', {ids});
 			else await this.#client.verb('discard', ids, {stop: true});
 		}
-	}
-
-	async #lost(): Promise<FaenaError> {
-		const what = `This engine was silent for so long that another map took over its batch ${JSON.stringify(this.#plan.batch)}.`;
-		const inUse = new FaenaError('BatchInUse', `${what} Let that map end, then start this one again: it goes on with the batch.`);
-		return (await this.batchDeleted()) ?? inUse;
 	}
 
 	/** The error for the map if its batch was deleted; `undefined` if it was not. */

@@ -103,7 +103,6 @@ const MIN_COUNT_FOR_PERCENT = 3;
 /** Counts how the jobs of a map end, and decides when to halt it. */
 export class Halt {
 	readonly option: HaltOption;
-	readonly #counted: 'dead' | 'completed';
 	#ended = 0;
 	#count = 0;
 	/** Of the job that died last. */
@@ -111,15 +110,14 @@ export class Halt {
 
 	constructor(option: HaltOption) {
 		this.option = option;
-		this.#counted = option.on === 'fail' ? 'dead' : 'completed';
 	}
 
 	/** Counts a job's end. Returns true once the map must be halted. */
 	observe(status: 'completed' | 'dead' | 'cancelled', error?: Error): boolean {
-		const {at} = this.option;
+		const {at, on} = this.option;
 		this.#ended++;
 		if (status === 'dead') this.#lastError = error;
-		if (status === this.#counted) this.#count++;
+		if (status === (on === 'fail' ? 'dead' : 'completed')) this.#count++;
 		if (typeof at === 'number') return this.#count >= at;
 		return this.#count >= MIN_COUNT_FOR_PERCENT && 100 * this.#count >= Number.parseFloat(at) * this.#ended;
 	}

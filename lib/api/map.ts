@@ -238,9 +238,9 @@ export class JobMap<Item, Result> implements AsyncIterable<MapResult<Item, Resul
 		const checksBatch = this.#phase === 'reading' && this.#plan.batch !== undefined;
 		const isSet = await this.#consumer.wait(checksBatch ? CHECK_BATCH_EVERY_MS : Infinity);
 		if (isSet || !checksBatch || this.#jobs.underWay.size > 0) return;
-		const onChecked = (error: FaenaError | undefined) => error && this.#fail(error);
 		// A check that fails proves nothing.
-		this.#jobs.batchDeleted().then(onChecked, () => undefined);
+		const deleted = await this.#jobs.batchDeleted().catch(() => undefined);
+		if (deleted) this.#fail(deleted);
 	}
 
 	#hasAllArrived(): boolean {

@@ -51,7 +51,7 @@ export function addMap(program: Command): void {
 		.option('--quiet', 'print no progress, only the summary')
 		.addHelpText('after', EXAMPLES)
 		.action(async (target: string, globs: readonly string[], options: Options) => {
-			process.exitCode = await map(await plan(target, globs, options), options);
+			process.exitCode = await map(target, globs, options);
 		});
 }
 
@@ -69,30 +69,14 @@ Examples:
   faena map './tasks.ts#thumbnail' 'photos/**/*.jpg' > results.ndjson
   jq -c '.urls[]' sites.json | faena map './tasks.ts#parse' --ndjson --queue sites.db`;
 
-interface Plan {
-	readonly module: string;
-	readonly task: string;
-	readonly batch: string;
-	readonly items: readonly Item[] | AsyncIterable<Item>;
-}
-
-/** Checks all that can be checked before the queue is opened. */
-async function plan(target: string, globs: readonly string[], {lines, ndjson, batch, queue}: Options): Promise<Plan> {
+async function map(target: string, globs: readonly string[], options: Options): Promise<number> {
+	const {queue, workers, isolation, lines: _, ndjson, quiet: __, ...mapOptions} = options;
 	const [, module, task] = /^(.+)#([^#]+)$/.exec(target) ?? [];
 	if (module === undefined || task === undefined)
 		throw bad(`Name a module and one of its functions, for instance './tasks.ts#thumbnail'; this is ${JSON.stringify(target)}.`);
-	const sources = [globs.length > 0, lines, ndjson].filter(Boolean).length;
-	if (sources > 1) throw bad('Give globs, --lines or --ndjson: one of them.');
-	if (sources === 0) throw bad("Give globs that name the files, for instance 'photos/*.jpg', or --lines or --ndjson to read items from stdin.");
-	const readsStdin = globs.length === 0;
-	if (readsStdin) refuseFolderAsInput();
-	const what = readsStdin ? [ndjson ? '--ndjson' : '--lines'] : globs;
-	const items = readsStdin ? linesOf(process.stdin, {json: ndjson === true}) : await filesOf(globs);
-	return {module, task, batch: batch ?? batchName(target, what, queue), items};
-}
-
-async function map({module, task, batch, items}: Plan, options: Options): Promise<number> {
-	const {queue, workers, isolation, lines: _, ndjson: __, quiet: ___, ...mapOptions} = options;
+	const items = await itemsOf(globs, options);
+	const input = globs.length > 0 ? globs : [ndjson ? '--ndjson' : '--lines'];
+	const {batch = batchName(target, input, queue)} = options;
 	if (existsSync(queue)) await useQueue(queue, opened => refuseUnfinished(opened, queue, {module, task, batch}));
 	const engine = await open({queue, tasks: module, taskOutput: 'stderr', isolation, closeOnSignals: true, ...defined({workers})});
 	try {
@@ -112,6 +96,15 @@ async function map({module, task, batch, items}: Plan, options: Options): Promis
 		// An open stdin would keep the process alive.
 		if (!('length' in items)) process.stdin.destroy();
 	}
+}
+
+async function itemsOf(globs: readonly string[], {lines, ndjson}: Options): Promise<readonly Item[] | AsyncIterable<Item>> {
+	const sources = [globs.length > 0, lines, ndjson].filter(Boolean).length;
+	if (sources > 1) throw bad('Give globs, --lines or --ndjson: one of them.');
+	if (sources === 0) throw bad("Give globs that name the files, for instance 'photos/*.jpg', or --lines or --ndjson to read items from stdin.");
+	if (globs.length > 0) return filesOf(globs);
+	refuseFolderAsInput();
+	return linesOf(process.stdin, {json: ndjson === true});
 }
 
 const MAX_NAME_LENGTH = 200;
@@ -135,7 +128,7 @@ const MAX_LISTED_JOBS = 5000;
  * module: a task of the same name in another module would run with the wrong function.
  * @throws FaenaError `BadOption`
  */
-async function refuseUnfinished(queue: JobQueue, file: string, {module, task, batch}: Omit<Plan, 'items'>): Promise<void> {
+async function refuseUnfinished(queue: JobQueue, file: string, {module, task, batch}: Readonly<Record<'module' | 'task' | 'batch', string>>): Promise<void> {
 	const unfinished = await queue.jobs({status: ['pending', 'running', 'failed']}, {limit: MAX_LISTED_JOBS});
 	const other = unfinished.find(job => job.batch !== batch && (job.task === task || isOf(module, job)));
 	if (!other) return;

@@ -4,18 +4,13 @@ import {InputError} from './input.ts';
 
 /** Prints a command's output to stdout, or rejects with {@link Unwritable}. */
 export async function print(text: string): Promise<void> {
-	await new Promise<void>((resolve, reject) => {
-		process.stdout.write(escapeControls(text), error => (error ? reject(new Unwritable(error)) : resolve()));
-	});
+	const {promise, resolve} = Promise.withResolvers<Error | null | undefined>();
+	process.stdout.write(escapeControls(text), resolve);
+	const cause = await promise;
+	if (cause) throw new Unwritable(`The output can't be written: ${cause.message}.`, {cause});
 }
 
-class Unwritable extends Error {
-	declare readonly cause: NodeJS.ErrnoException;
-
-	constructor(cause: Error) {
-		super(`The output can't be written: ${cause.message}.`, {cause});
-	}
-}
+class Unwritable extends Error {}
 
 /** Control characters, and those that change the direction of text. A terminal obeys them, and the text that is shown comes from jobs. */
 const CONTROLS = /[\p{Cc}\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]/gu;
@@ -43,7 +38,7 @@ export function printError(sentence: string): void {
 export function explain(error: unknown): number {
 	// Commander also throws after it has printed help or the version.
 	if (error instanceof CommanderError) return error.exitCode === 0 ? ExitCode.done : ExitCode.refused;
-	if (error instanceof Unwritable && error.cause.code === 'EPIPE') return ExitCode.noReader;
+	if (error instanceof Unwritable && (error.cause as NodeJS.ErrnoException).code === 'EPIPE') return ExitCode.noReader;
 	printError(error instanceof Error ? error.message : String(error));
 	return exitCodeOf(error);
 }
