@@ -106,7 +106,7 @@ export class Engine<Tasks = AnyTasks> implements AsyncDisposable {
 		...[payload, options]: EnqueueArgs<Tasks, Name, JobOptions & Pick<WaitOptions, 'signal'>>
 	): Promise<ResultOf<Tasks, Name>> {
 		const {signal, ...jobOptions} = options ?? {};
-		const wait: Pick<WaitOptions, 'signal'> = checked('call()', {signal}, {signal: abortSignal});
+		const wait = checked('call()', {signal}, {signal: abortSignal});
 		const call = this.#enqueueCall('call()', task, payload, jobOptions, true);
 		const notice = await new Promise<Notice>((resolve, reject) => {
 			const onReply = (reply: unknown) => {

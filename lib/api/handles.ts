@@ -51,7 +51,7 @@ export class JobHandle<Result = unknown> {
 
 	/** Resolves with how the job ended. Rejects only if the wait itself ends, or no such job exists. */
 	async outcome(options?: WaitOptions): Promise<JobOutcome<Result>> {
-		const wait: Parameters<typeof waitForEnd>[2] = checked('result()', options, {timeout: duration, signal: abortSignal});
+		const wait = checked('result()', options, {timeout: duration, signal: abortSignal});
 		const watched = this.#client.call({type: 'watch', ids: [this.id]});
 		return toOutcome(await waitForEnd(this.#client, this.id, wait, watched)) as JobOutcome<Result>;
 	}

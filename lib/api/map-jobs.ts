@@ -25,13 +25,6 @@ interface MapJobsListener<Item> {
 	failed(error: unknown): void;
 }
 
-interface UnderWay {
-	readonly jobId: JobId;
-	readonly watcher: Watcher;
-	/** True if this map has made the job, false if it existed. */
-	readonly isOwn: boolean;
-}
-
 /** Jobs that are listed in one call: usually all that an earlier map of the default window left unfinished. */
 const MAX_PAGE_JOBS = 5000;
 const UNENDED_STATUSES = ['pending', 'running', 'failed'] as const;
@@ -51,8 +44,8 @@ export class MapJobs<Item> {
 	readonly #listener: MapJobsListener<Item>;
 	/** Number of items that were sent. */
 	sent = 0;
-	/** Jobs that are enqueued and have not ended, by index of their items. */
-	readonly underWay = new Map<number, UnderWay>();
+	/** Jobs that are enqueued and have not ended, by index of their items. `isOwn`: this map has made the job. */
+	readonly underWay = new Map<number, {readonly jobId: JobId; readonly watcher: Watcher; readonly isOwn: boolean}>();
 	/** Groups that were sent and not answered. */
 	readonly unanswered = new Set<Promise<void>>();
 	/** The first job that this map has made. Jobs with higher ids had not ended when the map began. */

@@ -51,7 +51,7 @@ const MAX_GROUPS_UNDER_WAY = 4;
 export class JobMap<Item, Result> implements AsyncIterable<MapResult<Item, Result>> {
 	readonly #client: DispatcherClient;
 	readonly #plan: MapPlan<Item>;
-	readonly #source: MapSource<Item>;
+	readonly #source: ReturnType<typeof openSource<Item>>;
 	readonly #jobs: MapJobs<Item>;
 	/** To be called when its loop begins, or never will. */
 	readonly #removeFromUnread: () => void;
@@ -72,7 +72,7 @@ export class JobMap<Item, Result> implements AsyncIterable<MapResult<Item, Resul
 		checkIterable('map()', items);
 		this.#client = client;
 		this.#plan = plan;
-		this.#source = new MapSource(items);
+		this.#source = openSource(items);
 		this.#jobs = new MapJobs(client, plan, {
 			ended: (item, end, reused) => this.#ended(item, end, reused),
 			answered: () => {
@@ -148,8 +148,6 @@ export class JobMap<Item, Result> implements AsyncIterable<MapResult<Item, Resul
 		}
 	}
 
-	// ——— feeder ———
-
 	/** Reads while the window has room, and enqueues in groups. It sends a group early if the next item is not there yet. */
 	async #feed(): Promise<void> {
 		this.#phase = 'reading';
@@ -214,8 +212,6 @@ export class JobMap<Item, Result> implements AsyncIterable<MapResult<Item, Resul
 	#goesOn(): boolean {
 		return this.#phase === 'reading' && !this.#failure;
 	}
-
-	// ——— consumer ———
 
 	#next(): MapResult<Item, Result> | undefined {
 		const index = this.#plan.order === 'input' ? this.#nextOfInput() : this.#arrived.keys().next().value;
@@ -294,33 +290,29 @@ export class JobMap<Item, Result> implements AsyncIterable<MapResult<Item, Resul
 }
 
 /** The iterator of a map's input. It is created with the map: readline, for instance, loses lines that come before its iterator is created. */
-class MapSource<Item> {
-	readonly #iterator: Iterator<Item> | AsyncIterator<Item>;
+function openSource<Item>(items: Iterable<Item> | AsyncIterable<Item>) {
+	const iterator = Symbol.asyncIterator in items ? items[Symbol.asyncIterator]() : items[Symbol.iterator]();
 	/** False once the iterator has ended or thrown. As in a `for` loop, `return()` is not called then. */
-	#isOpen = true;
-
-	constructor(items: Iterable<Item> | AsyncIterable<Item>) {
-		this.#iterator = Symbol.asyncIterator in items ? items[Symbol.asyncIterator]() : items[Symbol.iterator]();
-	}
-
-	/** The next item. If the caller never awaits it, its rejection does not count as unhandled. */
-	next(): IteratorResult<Item> | Promise<IteratorResult<Item>> {
-		const close = () => {
-			this.#isOpen = false;
-		};
-		close();
-		const step = this.#iterator.next();
-		this.#isOpen = 'then' in step || step.done !== true;
-		if ('then' in step) step.then(({done}) => done && close(), close);
-		return step;
-	}
-
-	/** Ends the iterator early, also while its next item is awaited. */
-	async end(): Promise<void> {
-		if (!this.#isOpen) return;
-		this.#isOpen = false;
-		await this.#iterator.return?.();
-	}
+	let isOpen = true;
+	const close = () => {
+		isOpen = false;
+	};
+	return {
+		/** The next item. If the caller never awaits it, its rejection does not count as unhandled. */
+		next(): IteratorResult<Item> | Promise<IteratorResult<Item>> {
+			close();
+			const step = iterator.next();
+			isOpen = 'then' in step || step.done !== true;
+			if ('then' in step) step.then(({done}) => done && close(), close);
+			return step;
+		},
+		/** Ends the iterator early, also while its next item is awaited. */
+		async end(): Promise<void> {
+			if (!isOpen) return;
+			close();
+			await iterator.return?.();
+		},
+	};
 }
 
 /** True if the promise settles before the event loop's next turn. */
