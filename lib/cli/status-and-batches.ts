@@ -1,6 +1,6 @@
 import type {Command} from 'commander';
 import {type BatchInfo, toBatchInfo} from '../api/handles.ts';
-import {type Counts, type Job, statusSummary} from '../index.ts';
+import {type Job, statusSummary} from '../index.ts';
 import type {JobQueue} from '../queue.ts';
 import {defined} from '../support/defined.ts';
 import {batchOf, useQueue} from './input.ts';
@@ -26,19 +26,14 @@ const MAX_LISTED = {running: 10, pending: 1, failed: 3, dead: 3} as const;
 type ListedStatus = keyof typeof MAX_LISTED;
 
 /** Counts, the names of paused tasks, and the first jobs of each status by id. */
-interface StatusReport extends Readonly<Record<ListedStatus, readonly Job[]>> {
-	readonly counts: Counts;
-	readonly paused: readonly string[];
-}
-
-async function look(queue: JobQueue, batch: string | undefined): Promise<StatusReport> {
+async function look(queue: JobQueue, batch: string | undefined) {
 	const first = (status: ListedStatus) => queue.jobs({...defined({batch}), status}, {limit: MAX_LISTED[status]});
 	const counts = batch === undefined ? await queue.counts() : (await batchOf(queue, batch)).counts;
 	const paused = await queue.paused();
 	return {counts, paused, running: await first('running'), pending: await first('pending'), failed: await first('failed'), dead: await first('dead')};
 }
 
-function describeReport(file: string, {counts, paused, ...jobs}: StatusReport): string {
+function describeReport(file: string, {counts, paused, ...jobs}: Awaited<ReturnType<typeof look>>): string {
 	const listed = (Object.keys(MAX_LISTED) as ListedStatus[]).flatMap(status => list(jobs[status], counts[status]));
 	const lines = [
 		`${file}: ${statusSummary(counts)}`,
