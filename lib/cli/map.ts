@@ -7,9 +7,8 @@ import {closeOnSignals, type Engine, FaenaError, type Job, type JobId, type JobM
 import {bad} from '../job/checks.ts';
 import type {JobQueue} from '../queue.ts';
 import {defined} from '../support/defined.ts';
-import {type MapStatus, showBar} from './bar.ts';
 import {filesOf, type Item, linesOf, refuseFolderAsInput, toCount, toHalt, toTime, useQueue} from './input.ts';
-import {count, ExitCode, escapeControls, explain, formatRate, printError, toJson} from './print.ts';
+import {count, ExitCode, escapeControls, explain, formatRate, type MapStatus, printError, showBar, toJson} from './print.ts';
 
 /** The flags. Those of jobs and maps have the names of the options of `map()`. */
 interface Options extends Omit<MapOptions<Item, unknown>, 'order' | 'missing'>, Required<Pick<MapOptions<Item, unknown>, 'order' | 'missing'>> {
