@@ -4,7 +4,7 @@
 import './support/node.ts';
 
 export {Engine, open} from './api/engine.ts';
-export {type EnqueueInArgs, enqueueIn} from './api/enqueue-in.ts';
+export {type EnqueueInArgs, enqueueIn} from './api/enqueue.ts';
 export {CHANNELS, type EngineEvents, type Logger} from './api/events.ts';
 export {BatchHandle, type BatchInfo, type JobDetails, JobHandle, type JobOutcome, type WaitOptions} from './api/handles.ts';
 export {JobMap, type MapProgress, type MapResult} from './api/map.ts';

@@ -8,7 +8,7 @@ import type {JobOptions} from '../job/task.ts';
 import {keyConflict} from '../store/store.ts';
 import {DispatcherClient, openThread, type Transport} from '../transport/client.ts';
 import type {DispatcherStart, EnqueueCall, Notice} from '../transport/messages.ts';
-import {type EnqueuedMany, type EnqueueManyOptions, enqueueMany} from './enqueue-many.ts';
+import {type EnqueuedMany, type EnqueueManyOptions, enqueueMany} from './enqueue.ts';
 import {type EngineEvents, Events} from './events.ts';
 import {BatchHandle, type BatchInfo, detailsOf, type JobDetails, JobHandle, toBatchInfo, toOutcome, toResult, type WaitOptions, waitForEnd} from './handles.ts';
 import {dismissUnread, JobMap} from './map.ts';
@@ -32,13 +32,12 @@ export async function open<Tasks = AnyTasks>(options: OpenOptions): Promise<Engi
 
 /** Connects to a dispatcher, and makes an engine with the connection. `publish` takes events that come before the transport is open. */
 export async function connect<Made>(
-	{queue, durability, blobThresholdBytes, leaseMs, tasks, closeOnSignals, logger, ...settings}: Settings,
+	{tasks, logger, ...settings}: Settings,
 	openTransport: (start: DispatcherStart, publish: (event: JobEvent) => void) => Promise<Transport>,
 	make: (client: DispatcherClient, events: Events) => Made,
 ): Promise<Made> {
-	const events = new Events(queue, logger);
-	const pool = tasks === undefined ? undefined : {...settings, tasks};
-	const start = {queue, durability, blobThresholdBytes, leaseMs, events: events.changedSubscriptions(), closeOnSignals, pool};
+	const events = new Events(settings.queue, logger);
+	const start = {...settings, events: events.changedSubscriptions(), pool: tasks === undefined ? undefined : {...settings, tasks}};
 	const client = new DispatcherClient(await openTransport(start, event => events.publish(event)), events);
 	try {
 		const made = make(client, events);
@@ -107,7 +106,7 @@ export class Engine<Tasks = AnyTasks> implements AsyncDisposable {
 		...[payload, options]: EnqueueArgs<Tasks, Name, JobOptions & Pick<WaitOptions, 'signal'>>
 	): Promise<ResultOf<Tasks, Name>> {
 		const {signal, ...jobOptions} = options ?? {};
-		const wait: Pick<WaitOptions, 'signal'> = checked('call()', {signal}, {signal: abortSignal});
+		const wait = checked('call()', {signal}, {signal: abortSignal});
 		const call = this.#enqueueCall('call()', task, payload, jobOptions, true);
 		const notice = await new Promise<Notice>((resolve, reject) => {
 			const onReply = (reply: unknown) => {

@@ -51,7 +51,7 @@ export class JobHandle<Result = unknown> {
 
 	/** Resolves with how the job ended. Rejects only if the wait itself ends, or no such job exists. */
 	async outcome(options?: WaitOptions): Promise<JobOutcome<Result>> {
-		const wait: Wait = checked('result()', options, {timeout: duration, signal: abortSignal});
+		const wait = checked('result()', options, {timeout: duration, signal: abortSignal});
 		const watched = this.#client.call({type: 'watch', ids: [this.id]});
 		return toOutcome(await waitForEnd(this.#client, this.id, wait, watched)) as JobOutcome<Result>;
 	}
@@ -62,23 +62,18 @@ export class JobHandle<Result = unknown> {
 	}
 }
 
-/** {@link WaitOptions}, checked: the time in milliseconds. */
-interface Wait {
-	readonly signal?: AbortSignal;
-	readonly timeout?: number;
-}
-
 /**
  * Waits for the end of a job. It registers at once, since the notice may come next.
+ * @param options {@link WaitOptions}, checked: the time in milliseconds
  * @param watched the call that tells the dispatcher to watch the job. If it fails, the wait ends with its error: no notice may come
  */
-export function waitForEnd(client: DispatcherClient, id: JobId, {signal, timeout}: Wait, watched?: Promise<unknown>): Promise<Notice> {
+export function waitForEnd(
+	client: DispatcherClient,
+	id: JobId,
+	{signal, timeout = Infinity}: {readonly signal?: AbortSignal; readonly timeout?: number},
+	watched?: Promise<unknown>,
+): Promise<Notice> {
 	return new Promise((resolve, reject) => {
-		let stopTimer: (() => void) | undefined;
-		const stop = () => {
-			stopTimer?.();
-			signal?.removeEventListener('abort', onAbort);
-		};
 		const watcher = (end: Notice | FaenaError) => {
 			stop();
 			if (end instanceof FaenaError) reject(end);
@@ -90,13 +85,16 @@ export function waitForEnd(client: DispatcherClient, id: JobId, {signal, timeout
 			reject(reason);
 		};
 		const onAbort = () => giveUp(signal?.reason);
+		const onTimeout = () => giveUp(new FaenaError('WaitTimeout', `Job ${id} had not ended after ${timeout / 1000} s. It goes on.`));
+		const stopTimer = timeout === Infinity ? undefined : startTimer(timeout, onTimeout, {keepsAlive: true});
+		const stop = () => {
+			stopTimer?.();
+			signal?.removeEventListener('abort', onAbort);
+		};
+		signal?.addEventListener('abort', onAbort);
 		client.watch(id, watcher);
 		watched?.catch(giveUp);
-		if (signal?.aborted) return onAbort();
-		signal?.addEventListener('abort', onAbort);
-		if (timeout === undefined) return;
-		const endWait = () => giveUp(new FaenaError('WaitTimeout', `Job ${id} had not ended after ${timeout / 1000} s. It goes on.`));
-		stopTimer = startTimer(timeout, endWait, {keepsAlive: true});
+		if (signal?.aborted) onAbort();
 	});
 }
 

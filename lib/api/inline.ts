@@ -34,7 +34,7 @@ export async function openInline(
 		throw error;
 	});
 	/** The dispatcher's own timers keep no process alive. */
-	let keepAlive: NodeJS.Timeout | undefined;
+	const keepAlive = setInterval(() => undefined, 60_000).unref();
 	return {
 		tasks,
 		listen(onMessage) {
@@ -42,13 +42,8 @@ export async function openInline(
 		},
 		// As with a thread, the dispatcher gets the calls after the caller's turn of the event loop.
 		send: calls => void setImmediate(() => dispatcher.receive(calls)),
-		ref() {
-			keepAlive ??= setInterval(() => undefined, 60_000);
-		},
-		unref() {
-			clearInterval(keepAlive);
-			keepAlive = undefined;
-		},
+		ref: () => void keepAlive.ref(),
+		unref: () => void keepAlive.unref(),
 		async end() {
 			clearInterval(keepAlive);
 			// A dispatcher that has failed has not closed its store. Its lock would keep other engines from its jobs while this process lives.

@@ -25,16 +25,14 @@ interface MapJobsListener<Item> {
 	failed(error: unknown): void;
 }
 
-interface UnderWay {
-	readonly jobId: JobId;
-	readonly watcher: Watcher;
-	/** True if this map has made the job, false if it existed. */
-	readonly isOwn: boolean;
-}
-
 /** Jobs that are listed in one call: usually all that an earlier map of the default window left unfinished. */
 const MAX_PAGE_JOBS = 5000;
-const UNENDED = ['pending', 'running', 'failed'] as const;
+const UNENDED_STATUSES = ['pending', 'running', 'failed'] as const;
+
+/** The flag of unfinished jobs of an earlier map that the input has not had yet. */
+const MISSING = 1;
+/** The flag of jobs that had not ended when this map began, or when it first enqueued their items. */
+const UNENDED = 2;
 
 /**
  * The jobs of a map, from the message that enqueues them to their ends, and its batch, if it has one. The map owns the batch from
@@ -46,16 +44,15 @@ export class MapJobs<Item> {
 	readonly #listener: MapJobsListener<Item>;
 	/** Number of items that were sent. */
 	sent = 0;
-	/** Jobs that are enqueued and have not ended, by index of their items. */
-	readonly underWay = new Map<number, UnderWay>();
+	/** Jobs that are enqueued and have not ended, by index of their items. `isOwn`: this map has made the job. */
+	readonly underWay = new Map<number, {readonly jobId: JobId; readonly watcher: Watcher; readonly isOwn: boolean}>();
 	/** Groups that were sent and not answered. */
 	readonly unanswered = new Set<Promise<void>>();
 	/** The first job that this map has made. Jobs with higher ids had not ended when the map began. */
 	#firstMade: JobId = Infinity;
-	/** Jobs with lower ids that had not ended when this map began, or when it first enqueued their items. */
-	readonly #unended = new IdSet();
-	/** Unfinished jobs of an earlier map that the input has not had yet. */
-	readonly #unmet = new IdSet();
+	/** Jobs with lower ids: those {@link MISSING}, and those {@link UNENDED}. */
+	readonly #flags = new IdFlags();
+	#missing = 0;
 	#opening: Promise<BatchId> | undefined;
 	/** The batch, once it is open. */
 	#batch: BatchId | undefined;
@@ -73,15 +70,16 @@ export class MapJobs<Item> {
 	 * @throws FaenaError `BatchInUse`, `BatchConflict`, `Closed`
 	 */
 	async open(): Promise<void> {
-		const {batch: name, group, onComplete} = this.#plan;
+		const {batch: name, group, batchOptions} = this.#plan;
 		if (name === undefined) return;
-		this.#opening = this.#client.verb('openBatch', name, group.task, onComplete && {onComplete});
+		this.#opening = this.#client.verb('openBatch', name, group.task, batchOptions);
 		this.#batch = await this.#opening;
 		const {counts} = (await this.#client.verb('batch', name)) ?? {};
-		if (!counts || UNENDED.every(status => counts[status] === 0)) return;
+		if (!counts || UNENDED_STATUSES.every(status => counts[status] === 0)) return;
 		for (let after: JobId | undefined = 0; after !== undefined; ) {
-			const page: readonly Job[] = await this.#client.verb('jobs', {batch: name, status: UNENDED}, {after, limit: MAX_PAGE_JOBS});
-			for (const {id} of page) this.#unmet.add(id);
+			const page: readonly Job[] = await this.#client.verb('jobs', {batch: name, status: UNENDED_STATUSES}, {after, limit: MAX_PAGE_JOBS});
+			for (const {id} of page) this.#flags.set(id, MISSING);
+			this.#missing += page.length;
 			after = page.length < MAX_PAGE_JOBS ? undefined : page.at(-1)?.id;
 		}
 	}
@@ -126,7 +124,10 @@ export class MapJobs<Item> {
 			const jobId = ids[offset] as JobId;
 			const isOwn = !reused.has(offset);
 			if (isOwn) this.#firstMade = Math.min(this.#firstMade, jobId);
-			if (this.#unmet.delete(jobId)) this.#unended.add(jobId);
+			if (this.#flags.get(jobId) === MISSING) {
+				this.#flags.set(jobId, UNENDED);
+				this.#missing--;
+			}
 			const about = {index: start + offset, key: keys[offset] as string, item, jobId};
 			const watcher: Watcher = end => this.#ended(about, isOwn, end);
 			this.underWay.set(about.index, {jobId, watcher, isOwn});
@@ -142,8 +143,8 @@ export class MapJobs<Item> {
 			this.#listener.failed(end);
 			return;
 		}
-		const reused = end.earlier === true && about.jobId < this.#firstMade && !this.#unended.has(about.jobId);
-		if (!reused && !isOwn) this.#unended.add(about.jobId);
+		const reused = end.earlier === true && about.jobId < this.#firstMade && this.#flags.get(about.jobId) !== UNENDED;
+		if (!reused && !isOwn) this.#flags.set(about.jobId, UNENDED);
 		this.#listener.ended(about, end, reused);
 	}
 
@@ -173,25 +174,21 @@ export class MapJobs<Item> {
 		if (this.#batch === undefined) return 0;
 		await this.#settleMissing();
 		if (this.#isLeft) return 0;
-		if (!(await this.#client.verb('endInput', this.#batch, this.sent))) throw await this.#lost();
-		this.#hasInputEnded = true;
-		return this.#unmet.size;
+		this.#hasInputEnded = await this.#client.verb('endInput', this.#batch, this.sent);
+		if (this.#hasInputEnded) return this.#missing;
+		const what = `This engine was silent for so long that another map took over its batch ${JSON.stringify(this.#plan.batch)}.`;
+		const inUse = new FaenaError('BatchInUse', `${what} Let that map end, then start this one again: it goes on with the batch.`);
+		throw (await this.batchDeleted()) ?? inUse;
 	}
 
 	async #settleMissing(): Promise<void> {
 		const {missing} = this.#plan;
 		if (missing === 'keep') return;
-		for (const ids of this.#unmet.pages()) {
+		for (const ids of this.#flags.pages(MISSING)) {
 			if (this.#isLeft) return;
 			if (missing === 'cancel') await this.#client.verb('cancel', {ids});
 			else await this.#client.verb('discard', ids, {stop: true});
 		}
-	}
-
-	async #lost(): Promise<FaenaError> {
-		const what = `This engine was silent for so long that another map took over its batch ${JSON.stringify(this.#plan.batch)}.`;
-		const inUse = new FaenaError('BatchInUse', `${what} Let that map end, then start this one again: it goes on with the batch.`);
-		return (await this.batchDeleted()) ?? inUse;
 	}
 
 	/** The error for the map if its batch was deleted; `undefined` if it was not. */
@@ -216,7 +213,7 @@ export class MapJobs<Item> {
 		await this.allAnswered();
 		const id = await this.#opening?.catch(() => undefined);
 		if (id === undefined) return;
-		const hasAll = isDone && this.#hasInputEnded && (this.#plan.missing !== 'keep' || this.#unmet.size === 0);
+		const hasAll = isDone && this.#hasInputEnded && (this.#plan.missing !== 'keep' || this.#missing === 0);
 		try {
 			await this.#client.verb(hasAll ? 'closeBatch' : 'leaveBatch', id);
 		} catch (error) {
@@ -228,36 +225,26 @@ export class MapJobs<Item> {
 
 const IDS_PER_PAGE = 1024;
 
-/** A set of job ids as pages of flags: ten million ids that lie close together take ten megabytes. */
-export class IdSet {
+/** A flag of each job id, in pages: ten million ids that lie close together take ten megabytes. */
+export class IdFlags {
 	readonly #pages = new Map<number, Uint8Array>();
-	size = 0;
 
-	has(id: JobId): boolean {
-		return this.#pages.get(Math.floor(id / IDS_PER_PAGE))?.[id % IDS_PER_PAGE] === 1;
+	/** 0 if it was not set. */
+	get(id: JobId): number {
+		return this.#pages.get(Math.floor(id / IDS_PER_PAGE))?.[id % IDS_PER_PAGE] ?? 0;
 	}
 
-	add(id: JobId): void {
-		if (this.has(id)) return;
+	set(id: JobId, flag: number): void {
 		const page = Math.floor(id / IDS_PER_PAGE);
 		const flags = this.#pages.get(page) ?? new Uint8Array(IDS_PER_PAGE);
-		flags[id % IDS_PER_PAGE] = 1;
+		flags[id % IDS_PER_PAGE] = flag;
 		this.#pages.set(page, flags);
-		this.size++;
 	}
 
-	/** Returns false if the set does not have the id. */
-	delete(id: JobId): boolean {
-		if (!this.has(id)) return false;
-		(this.#pages.get(Math.floor(id / IDS_PER_PAGE)) as Uint8Array)[id % IDS_PER_PAGE] = 0;
-		this.size--;
-		return true;
-	}
-
-	/** The ids, at most {@link IDS_PER_PAGE} at a time. */
-	*pages(): Generator<JobId[]> {
+	/** The ids with this flag, at most {@link IDS_PER_PAGE} at a time. */
+	*pages(flag: number): Generator<JobId[]> {
 		for (const [page, flags] of this.#pages) {
-			const ids = [...flags.keys()].filter(index => flags[index] === 1).map(index => page * IDS_PER_PAGE + index);
+			const ids = [...flags.keys()].filter(index => flags[index] === flag).map(index => page * IDS_PER_PAGE + index);
 			if (ids.length > 0) yield ids;
 		}
 	}

@@ -1,7 +1,5 @@
 import type {BatchOptions} from '../job/batch.ts';
 import {abortSignal, bad, boolean, type Checks, callable, checked, choice, expected, integer, text} from '../job/checks.ts';
-import type {Encoded} from '../job/encoding.ts';
-import type {NewGroup} from '../job/group.ts';
 import type {JobMaker} from '../job/new-job.ts';
 import {checkJobOptions, checkKey, DEFAULTS} from '../job/options.ts';
 import type {JobOptions} from '../job/task.ts';
@@ -44,20 +42,10 @@ export interface MapOptions<Item, Payload, Task extends string = string> extends
 }
 
 /** A map's task and options, after checks and defaults. */
-export interface MapPlan<Item> extends Required<Pick<MapOptions<Item, unknown>, 'order' | 'window' | 'missing'>> {
-	readonly batch: string | undefined;
-	readonly signal: AbortSignal | undefined;
-	readonly halt: HaltOption | undefined;
-	readonly onComplete: BatchOptions['onComplete'];
-	/** What its groups of jobs have in common. */
-	readonly group: Omit<NewGroup, 'values' | 'keys' | 'batch'>;
-	readonly hasKeys: boolean;
-	readonly keyOf: (item: Item, index: number) => string;
-	readonly encode: (item: Item, index: number) => Encoded;
-}
+export type MapPlan<Item> = ReturnType<typeof planMap<Item>>;
 
 /** @throws FaenaError `BadOption`, `UnknownTask` */
-export function planMap<Item>(maker: JobMaker, task: string, options: MapOptions<Item, unknown>): MapPlan<Item> {
+export function planMap<Item>(maker: JobMaker, task: string, options: MapOptions<Item, unknown>) {
 	const given = checkJobOptions<Omit<MapOptions<Item, unknown>, keyof JobOptions>>('map()', options, MAP_CHECKS);
 	const {batch, payload, order, window, signal, onComplete, changed, missing, retryFailed, halt, key: _, ...jobOptions} = {...DEFAULTS.map, ...given};
 	const {key} = options;
@@ -68,18 +56,21 @@ export function planMap<Item>(maker: JobMaker, task: string, options: MapOptions
 		throw bad('map() with changed or retryFailed expects a batch or a key, by which to find the earlier jobs');
 	const {key: __, ...ofJobs} = maker.resolve('map()', task, jobOptions);
 	return {
-		...{batch, order, window, signal, missing, halt},
-		onComplete: onComplete === undefined ? undefined : completionOf(maker, onComplete),
+		...{batch, order, window, signal, missing},
+		halt: halt && new Halt(halt),
+		batchOptions: batchOptionsOf(maker, onComplete),
+		/** What its groups of jobs have in common. */
 		group: {...ofJobs, task, rerun},
 		hasKeys: key !== undefined || batch !== undefined,
-		keyOf: key ? (item, index) => checkKey('map()', key(item, index)) : (_item, index) => String(index),
-		encode: (item, index) => maker.encode(payload ? payload(item, index) : item),
+		keyOf: (item: Item, index: number) => (key ? checkKey('map()', key(item, index)) : String(index)),
+		encode: (item: Item, index: number) => maker.encode(payload ? payload(item, index) : item),
 	};
 }
 
-function completionOf(maker: JobMaker, task: string): MapPlan<unknown>['onComplete'] {
+function batchOptionsOf(maker: JobMaker, task: string | undefined): BatchOptions | undefined {
+	if (task === undefined) return undefined;
 	const {priority, policy} = maker.resolve('map() for onComplete', task, {});
-	return {task, priority, policy};
+	return {onComplete: {task, priority, policy}};
 }
 
 export const MAP_CHECKS: Checks = {
@@ -112,7 +103,6 @@ const MIN_COUNT_FOR_PERCENT = 3;
 /** Counts how the jobs of a map end, and decides when to halt it. */
 export class Halt {
 	readonly option: HaltOption;
-	readonly #counted: 'dead' | 'completed';
 	#ended = 0;
 	#count = 0;
 	/** Of the job that died last. */
@@ -120,15 +110,14 @@ export class Halt {
 
 	constructor(option: HaltOption) {
 		this.option = option;
-		this.#counted = option.on === 'fail' ? 'dead' : 'completed';
 	}
 
 	/** Counts a job's end. Returns true once the map must be halted. */
 	observe(status: 'completed' | 'dead' | 'cancelled', error?: Error): boolean {
-		const {at} = this.option;
+		const {at, on} = this.option;
 		this.#ended++;
 		if (status === 'dead') this.#lastError = error;
-		if (status === this.#counted) this.#count++;
+		if (status === (on === 'fail' ? 'dead' : 'completed')) this.#count++;
 		if (typeof at === 'number') return this.#count >= at;
 		return this.#count >= MIN_COUNT_FOR_PERCENT && 100 * this.#count >= Number.parseFloat(at) * this.#ended;
 	}

@@ -1,3 +1,4 @@
+import {setImmediate as nextTurn} from 'node:timers/promises';
 import {bad, checkIterable} from '../job/checks.ts';
 import type {JobId} from '../job/job.ts';
 import {WakeUp} from '../support/clock.ts';
@@ -6,8 +7,7 @@ import type {DispatcherClient} from '../transport/client.ts';
 import type {Notice} from '../transport/messages.ts';
 import {type JobOutcome, toOutcome} from './handles.ts';
 import {type MapItem, MapJobs} from './map-jobs.ts';
-import {Halt, type MapPlan} from './map-options.ts';
-import {isSoon, MapSource} from './map-source.ts';
+import type {MapPlan} from './map-options.ts';
 
 /** How an item's job ended. */
 export type MapResult<Item, Result> = MapItem<Item> & {
@@ -51,9 +51,8 @@ const MAX_GROUPS_UNDER_WAY = 4;
 export class JobMap<Item, Result> implements AsyncIterable<MapResult<Item, Result>> {
 	readonly #client: DispatcherClient;
 	readonly #plan: MapPlan<Item>;
-	readonly #source: MapSource<Item>;
+	readonly #source: ReturnType<typeof openSource<Item>>;
 	readonly #jobs: MapJobs<Item>;
-	readonly #halt: Halt | undefined;
 	/** To be called when its loop begins, or never will. */
 	readonly #removeFromUnread: () => void;
 	readonly #feeder = new WakeUp();
@@ -73,7 +72,7 @@ export class JobMap<Item, Result> implements AsyncIterable<MapResult<Item, Resul
 		checkIterable('map()', items);
 		this.#client = client;
 		this.#plan = plan;
-		this.#source = new MapSource(items);
+		this.#source = openSource(items);
 		this.#jobs = new MapJobs(client, plan, {
 			ended: (item, end, reused) => this.#ended(item, end, reused),
 			answered: () => {
@@ -82,7 +81,6 @@ export class JobMap<Item, Result> implements AsyncIterable<MapResult<Item, Resul
 			},
 			failed: error => this.#fail(error),
 		});
-		this.#halt = plan.halt && new Halt(plan.halt);
 		const dismiss = () => {
 			this.#fail(new FaenaError('Closed', 'The engine was closed before the loop of this map began.'));
 			this.#dismiss();
@@ -136,7 +134,7 @@ export class JobMap<Item, Result> implements AsyncIterable<MapResult<Item, Resul
 				else if (this.#hasAllArrived() && this.#arrived.size === 0) break;
 				else await this.#wait();
 			}
-			if (this.#phase === 'halted') this.#halt?.throwIfFailed();
+			if (this.#phase === 'halted') this.#plan.halt?.throwIfFailed();
 			else isDone = true;
 		} finally {
 			signal?.removeEventListener('abort', onAbort);
@@ -149,8 +147,6 @@ export class JobMap<Item, Result> implements AsyncIterable<MapResult<Item, Resul
 			this.#client.release();
 		}
 	}
-
-	// ——— feeder ———
 
 	/** Reads while the window has room, and enqueues in groups. It sends a group early if the next item is not there yet. */
 	async #feed(): Promise<void> {
@@ -217,8 +213,6 @@ export class JobMap<Item, Result> implements AsyncIterable<MapResult<Item, Resul
 		return this.#phase === 'reading' && !this.#failure;
 	}
 
-	// ——— consumer ———
-
 	#next(): MapResult<Item, Result> | undefined {
 		const index = this.#plan.order === 'input' ? this.#nextOfInput() : this.#arrived.keys().next().value;
 		const result = index === undefined ? undefined : this.#arrived.get(index);
@@ -240,9 +234,9 @@ export class JobMap<Item, Result> implements AsyncIterable<MapResult<Item, Resul
 		const checksBatch = this.#phase === 'reading' && this.#plan.batch !== undefined;
 		const isSet = await this.#consumer.wait(checksBatch ? CHECK_BATCH_EVERY_MS : Infinity);
 		if (isSet || !checksBatch || this.#jobs.underWay.size > 0) return;
-		const onChecked = (error: FaenaError | undefined) => error && this.#fail(error);
 		// A check that fails proves nothing.
-		this.#jobs.batchDeleted().then(onChecked, () => undefined);
+		const deleted = await this.#jobs.batchDeleted().catch(() => undefined);
+		if (deleted) this.#fail(deleted);
 	}
 
 	#hasAllArrived(): boolean {
@@ -266,7 +260,7 @@ export class JobMap<Item, Result> implements AsyncIterable<MapResult<Item, Resul
 
 	/** Once enough items have failed or succeeded, discards the jobs that have not ended. */
 	#haltIfDue(outcome: JobOutcome): void {
-		const halt = this.#halt;
+		const {halt} = this.#plan;
 		if (!halt?.observe(outcome.status, 'error' in outcome ? outcome.error : undefined)) return;
 		if (this.#phase === 'halted' || this.#phase === 'over') return;
 		this.#phase = 'halted';
@@ -293,6 +287,38 @@ export class JobMap<Item, Result> implements AsyncIterable<MapResult<Item, Resul
 		this.#failure ??= {error};
 		this.#consumer.set();
 	}
+}
+
+/** The iterator of a map's input. It is created with the map: readline, for instance, loses lines that come before its iterator is created. */
+function openSource<Item>(items: Iterable<Item> | AsyncIterable<Item>) {
+	const iterator = Symbol.asyncIterator in items ? items[Symbol.asyncIterator]() : items[Symbol.iterator]();
+	/** False once the iterator has ended or thrown. As in a `for` loop, `return()` is not called then. */
+	let isOpen = true;
+	const close = () => {
+		isOpen = false;
+	};
+	return {
+		/** The next item. If the caller never awaits it, its rejection does not count as unhandled. */
+		next(): IteratorResult<Item> | Promise<IteratorResult<Item>> {
+			close();
+			const step = iterator.next();
+			isOpen = 'then' in step || step.done !== true;
+			if ('then' in step) step.then(({done}) => done && close(), close);
+			return step;
+		},
+		/** Ends the iterator early, also while its next item is awaited. */
+		async end(): Promise<void> {
+			if (!isOpen) return;
+			close();
+			await iterator.return?.();
+		},
+	};
+}
+
+/** True if the promise settles before the event loop's next turn. */
+async function isSoon(step: Promise<unknown>): Promise<boolean> {
+	const settled = () => true;
+	return Promise.race([step.then(settled, settled), nextTurn(false)]);
 }
 
 /** A map whose loop has not begun. */

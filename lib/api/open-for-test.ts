@@ -76,11 +76,8 @@ export async function openForTest(tasks: object | string, options: TestOptions =
 /** The long lease keeps the owner alive however far the test moves the clock: no other engine could take over its jobs. */
 const FIXED = {isolation: 'inline', lease: '10y'} as const;
 
-const UNUSED = ['tasks', 'isolation', 'lease', 'closeOnSignals'];
-const TEST_CHECKS: Checks = {
-	...Object.fromEntries(Object.entries(OPEN_CHECKS).filter(([name]) => !UNUSED.includes(name))),
-	...{now: time, random: giving('openForTest()', 'random', number(0, 1)), failpoints: object},
-};
+const {tasks: _, isolation: __, lease: ___, closeOnSignals: ____, ...OF_OPEN} = OPEN_CHECKS;
+const TEST_CHECKS: Checks = {...OF_OPEN, now: time, random: giving('openForTest()', 'random', number(0, 1)), failpoints: object};
 
 /** The wall clock of a test: it stands still until the test moves it. */
 export class TestClock {

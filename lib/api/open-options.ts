@@ -88,31 +88,18 @@ export interface Settings extends Omit<PoolOptions, 'tasks' | 'ownerLock' | 'ope
 	readonly logger: Logger | undefined;
 }
 
-/** Options and defaults, checked: times in milliseconds, the threshold of blobs in bytes. */
-interface Checked extends Omit<Settings, 'queue' | 'tasks' | 'drainMs' | 'graceMs' | 'leaseMs' | 'blobThresholdBytes'> {
-	readonly queue?: string | URL;
-	readonly tasks?: string;
-	readonly drain: number;
-	readonly grace: number;
-	readonly lease: number;
-	readonly blobs?: number;
-}
-
 /** @throws FaenaError `BadOption` */
 export function resolveOpenOptions(options: OpenOptions): Settings {
-	const {queue, tasks, drain, grace, lease, blobs, ...given} = {
+	const {queue, drain, grace, lease, blobs, ...given}: Record<string, unknown> = {
 		...{workers: availableParallelism(), defaults: {}, resourceLimits: undefined, env: undefined, execArgv: [], nice: undefined, logger: undefined},
-		recycle: toRecycle({}),
+		...{tasks: undefined, recycle: toRecycle({})},
 		...checked('open()', DEFAULTS.open, OPEN_CHECKS),
 		...checked('open()', options, OPEN_CHECKS),
-	} as unknown as Checked;
+	};
 	if (queue === undefined) throw bad("open() expects the option queue: the file in which the jobs live, for instance {queue: 'jobs.db'}");
 	if (queue === ':memory:') throw bad("open() expects as queue a file, since its jobs are to outlive the process; ':memory:' is for openQueue()");
-	return {
-		...given,
-		queue: queuePath('open()', queue),
-		...{tasks, drainMs: drain, graceMs: grace, leaseMs: lease, blobThresholdBytes: blobs},
-	};
+	const settings = {...given, queue: queuePath('open()', queue as string | URL), drainMs: drain, graceMs: grace, leaseMs: lease, blobThresholdBytes: blobs};
+	return settings as unknown as Settings;
 }
 
 export const OPEN_CHECKS: Checks = {

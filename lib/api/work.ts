@@ -1,18 +1,16 @@
-import {setTimeout as sleep} from 'node:timers/promises';
 import {nanoid} from 'nanoid';
-import {Commits, enqueuesJobs, isRefusal, NO_WRITES, RetryState, type Writes} from '../dispatcher/commits.ts';
+import {enqueuesJobs, isRefusal} from '../dispatcher/commits.ts';
 import {abortSignal, argument, bad, type Checks, checked, duration, expected, object} from '../job/checks.ts';
-import type {Claim, JobUpdate, OwnerId} from '../job/claim.ts';
+import type {JobUpdate, OwnerId} from '../job/claim.ts';
 import {MAX_VALUE_LIMIT_BYTES} from '../job/encoding.ts';
-import {type ClaimedGroup, claimAt, type EndedGroup, idAt, toReleased} from '../job/group.ts';
-import type {Duration, JobId} from '../job/job.ts';
+import {fromEnvelope, fromFailure} from '../job/failure.ts';
+import {idAt, toReleased} from '../job/group.ts';
+import type {Duration} from '../job/job.ts';
 import type {PoolOptions} from '../job/options.ts';
-import {inlinePool} from '../pool/inline.ts';
-import type {WorkerPool} from '../pool/worker-pool.ts';
-import {JobQueue, lanesOf} from '../store/job-queue.ts';
+import type {Pool, PoolListener} from '../pool/pool.ts';
+import {JobQueue} from '../store/job-queue.ts';
 import {openJobsAt} from '../store/sqlite/owner-lock.ts';
-import type {ClaimRequest, Committed, LaneRequest, News, Store} from '../store/store.ts';
-import {monotonicMs, WakeUp} from '../support/clock.ts';
+import {IN_MEMORY, type News, type Store} from '../store/store.ts';
 import {defined} from '../support/defined.ts';
 import {FaenaError} from '../support/errors.ts';
 import {startThread, workerUrl} from '../support/node.ts';
@@ -28,10 +26,18 @@ export interface WorkOptions {
 	readonly drain?: Duration;
 }
 
-/** How often the loop checks whether to stop its job, while the task waits. */
-const CHECK_STOP_EVERY_MS = 25;
-/** How often the loop reclaims jobs of dead owners, and claims from a queue that was empty, in case a wake-up was missed. */
-const CLAIM_EVERY_MS = 1000;
+/** How often the loop looks for jobs without news of any: those that the same store made ready by other verbs than enqueue. */
+const WAKE_EVERY_MS = 1000;
+/** The dispatcher's own heartbeats may be rare, beside those of the thread. */
+const LEASE_MS = 30_000;
+
+const POOL_OPTIONS: Omit<PoolOptions, 'tasks'> = {
+	...{workers: 1, isolation: 'inline', defaults: {}, maxValueBytes: MAX_VALUE_LIMIT_BYTES, maxCheckpointBytes: MAX_VALUE_LIMIT_BYTES, taskOutput: 'inherit'},
+	// A job in the caller's thread can't be ended by force.
+	graceMs: Infinity,
+	...{resourceLimits: undefined, env: undefined, execArgv: [], nice: undefined, minFreeMemoryBytes: 0, postMortem: false},
+	recycle: {jobs: Infinity, ageMs: Infinity, memoryBytes: Infinity},
+};
 
 /**
  * Runs the queue's jobs of these tasks, one after the other in the caller's own thread, until the signal aborts. It is for programs
@@ -48,22 +54,57 @@ export async function work(queue: JobQueue, tasks: Readonly<Record<string, unkno
 	argument('work()', 'its second argument', tasks, object);
 	const {signal, drain: drainMs = Infinity} = checked('work()', options, WORK_CHECKS) as {signal?: AbortSignal; drain?: number};
 	if (tableOf(tasks).size === 0) throw bad('work() expects an object with a function for each task');
-	const loop = new WorkLoop(queue, drainMs, signal);
-	await loop.load(tasks);
-	const endHeartbeat = await startHeartbeat(queue.store, loop.owner, error => loop.fail(error));
-	const end = async () => {
-		await loop.close();
-		await endHeartbeat();
-		await queue.leave(loop.owner);
+	// Loaded only here: a program with a loop of its own needs neither.
+	const [{Dispatcher}, {inlinePool}] = await Promise.all([import('../dispatcher/dispatcher.ts'), import('../pool/inline.ts')]);
+	const owner: OwnerId = nanoid();
+	const url = `faena:work/${owner}`;
+	const openJobs = queue.location === IN_MEMORY ? undefined : openJobsAt(queue.location, owner);
+	const {store, wake} = storeOf(queue);
+	const ended = Promise.withResolvers<void>();
+	let pool: Pool | undefined;
+	const makePool = (listener: PoolListener) => {
+		pool = lonePool(queue.store, listener, own => inlinePool({...POOL_OPTIONS, tasks: url, ...defined({openJobs})}, own));
+		return pool;
 	};
+	const dispatcher = new Dispatcher(store, makePool, {
+		...{owner, leaseMs: LEASE_MS, events: ['refused', 'secondLibrary']},
+		output(message) {
+			if (message.type === 'failed') ended.reject(fromEnvelope(message.error));
+			if (message.type !== 'replies') return;
+			for (const event of message.events) warn(event.type, event.type === 'refused' ? {...event, error: fromFailure(event.error)} : event);
+			// The only call is `close`.
+			if (message.replies.length > 0) ended.resolve();
+		},
+	});
+	const close = (ms: number) => dispatcher.receive([{type: 'close', call: 0, drainMs: ms}]);
+	const onAbort = () => close(drainMs);
+	let failure: FaenaError | undefined;
+	const endHeartbeat = await startHeartbeat(queue.store, owner, error => {
+		failure = error;
+		close(Infinity);
+	});
+	signal?.addEventListener('abort', onAbort);
+	if (signal?.aborted) onAbort();
+	const stopListening = queue.onEnqueue(wake);
+	// It also keeps the process alive, which the timers of the store and the dispatcher don't.
+	const timer = setInterval(wake, WAKE_EVERY_MS);
+	standIn(url, tasks);
 	try {
-		await loop.run();
+		await dispatcher.start();
+		await ended.promise;
+		if (failure) throw failure;
 	} catch (error) {
 		// The first error says why the loop failed. What fails after it usually has the same reason.
-		await end().catch(() => undefined);
+		await pool?.close();
+		await queue.leave(owner).catch(() => undefined);
 		throw error;
+	} finally {
+		standIn(url, undefined);
+		signal?.removeEventListener('abort', onAbort);
+		stopListening();
+		clearInterval(timer);
+		await endHeartbeat();
 	}
-	await end();
 }
 
 export const WORK_CHECKS: Checks = {signal: abortSignal, drain: duration};
@@ -73,210 +114,80 @@ function jobQueue(value: unknown): unknown {
 	throw expected('a queue, as openQueue() resolves with', value);
 }
 
-const CLOCK = {steadyMs: monotonicMs};
+/** The queue's store for a loop, and a function that makes the loop look for jobs. When the loop ends, the store stays open. */
+function storeOf(queue: JobQueue): {store: Store; wake(): void} {
+	const {store} = queue;
+	let tell: ((news: News) => unknown) | undefined;
+	const own: Partial<Store> = {
+		async commit(changes) {
+			const committed = await store.commit(changes);
+			if (changes.settle?.some(enqueuesJobs)) queue.announce();
+			return committed;
+		},
+		listen(owner, listener) {
+			tell = listener;
+			return store.listen(owner, listener);
+		},
+		close: async () => undefined,
+	};
+	const get = (_: Store, name: keyof Store) => own[name] ?? (typeof store[name] === 'function' ? store[name].bind(store) : store[name]);
+	return {store: new Proxy(store, {get}), wake: () => void tell?.({type: 'changed', stop: []})};
+}
 
-const POOL_OPTIONS: Omit<PoolOptions, 'tasks'> = {
-	...{workers: 1, isolation: 'inline', defaults: {}, maxValueBytes: MAX_VALUE_LIMIT_BYTES, maxCheckpointBytes: MAX_VALUE_LIMIT_BYTES, taskOutput: 'inherit'},
-	// A job in the caller's thread can't be ended by force.
-	graceMs: Infinity,
-	...{resourceLimits: undefined, env: undefined, execArgv: [], nice: undefined, minFreeMemoryBytes: 0, postMortem: false},
-	recycle: {jobs: Infinity, ageMs: Infinity, memoryBytes: Infinity},
-};
-
-/** Claims one job after the other, runs it in an inline pool of one worker, and settles it. */
-class WorkLoop {
-	readonly owner: OwnerId = nanoid();
-	readonly #queue: JobQueue;
-	/** Under this URL the pool loads the tasks. */
-	readonly #url = `faena:work/${this.owner}`;
-	readonly #pool: WorkerPool;
-	readonly #drainMs: number;
-	readonly #signal: AbortSignal | undefined;
-	readonly #commits: Commits;
-	readonly #wakeUp = new WakeUp();
-	readonly #retry = new RetryState(CLOCK);
-	#lanes: readonly LaneRequest[] = [];
-	/** Takes the updates and the end of the running job. */
-	#running: {updated(update: JobUpdate): void; ended(group: EndedGroup): void} | undefined;
-	/** Running jobs that another program wants stopped. */
-	readonly #stops = new Set<JobId>();
-	/** After the signal has aborted: until when the running job may go on, by the monotonic clock. */
-	#drainUntil = Infinity;
-	#nextReclaim = 0;
-	/** Why the heartbeat has ended. */
-	#failure: FaenaError | undefined;
-	/** The last refusal to reclaim jobs of which it has warned. */
-	#refusal: string | undefined;
-	#hasWarnedOfLibrary = false;
-
-	constructor(queue: JobQueue, drainMs: number, signal: AbortSignal | undefined) {
-		this.#queue = queue;
-		this.#drainMs = drainMs;
-		this.#signal = signal;
-		this.#commits = new Commits(queue.store, this.owner, CLOCK, {
-			leftOut: (what, error) => warn('refused', {...what, error}),
-			refuse: () => undefined,
-		});
-		const openJobs = queue.location === ':memory:' ? undefined : openJobsAt(queue.location, this.owner);
-		this.#pool = inlinePool(
-			{...POOL_OPTIONS, tasks: this.#url, ...defined({openJobs})},
-			{
-				ended: (_task, [group]) => group && this.#running?.ended(group),
-				updated: update => this.#running?.updated(update),
-				...{freed: () => undefined, lost: () => undefined, startsSlowly: () => undefined, memoryShort: () => undefined},
-			},
-		);
-	}
-
-	/** Sets the tasks up. */
-	async load(tasks: object): Promise<void> {
-		standIn(this.#url, tasks);
-		try {
-			const infos = await this.#pool.load();
-			this.#lanes = infos.flatMap(({name, options}) => lanesOf([name], 1).map(lane => ({...lane, concurrency: options.concurrency})));
-		} catch (error) {
-			await this.#pool.close();
-			throw error;
-		} finally {
-			standIn(this.#url, undefined);
-		}
-	}
-
-	/** Ends the loop after the running job, with this error. */
-	fail(error: FaenaError): void {
-		this.#failure = error;
-		this.#wakeUp.set();
-	}
-
-	close(): Promise<void> {
-		return this.#pool.close();
-	}
-
-	async run(): Promise<void> {
-		const onAbort = () => {
-			this.#drainUntil = monotonicMs() + this.#drainMs;
-			this.#wakeUp.set();
-		};
-		const wake = () => this.#wakeUp.set();
-		const endings = [this.#queue.onEnqueue(wake), this.#queue.store.listen(this.owner, news => this.#hear(news))];
-		// The store's timers keep no process alive.
-		const keepAlive = setInterval(() => undefined, 60_000);
-		this.#signal?.addEventListener('abort', onAbort);
-		try {
-			while (!this.#signal?.aborted) {
-				if (this.#failure) throw this.#failure;
-				await this.#step();
+/** An inline pool for one job at a time. It leaves jobs to an engine that seem to end their program. */
+function lonePool(store: Store, listener: PoolListener, makePool: (listener: PoolListener) => Pool): Pool {
+	const updates = new DirectUpdateWriter(store);
+	/** Tasks of whose suspects it takes no more: they are claimed in order, so the one that was left would come first each time. */
+	const left = new Set<string>();
+	/** Set from the start of a job until the dispatcher has its outcome. */
+	let running: PromiseWithResolvers<void> | undefined;
+	const pool = makePool({
+		updated: update => updates.add(update),
+		async ended(task, groups) {
+			for (const update of await updates.takeUnwritten()) listener.updated(update);
+			listener.ended(task, groups);
+			running?.resolve();
+			running = undefined;
+			listener.freed();
+		},
+		freed: () => listener.freed(),
+		...{lost: () => undefined, startsSlowly: () => undefined, memoryShort: () => undefined},
+	});
+	return {
+		slots: 1,
+		maxJobs: () => 1,
+		get size() {
+			return running ? 1 : 0;
+		},
+		capacity(lane) {
+			const isFree = !running && !(lane?.quarantined && left.has(lane.task));
+			return {idle: isFree ? pool.capacity().idle : 0, prefetch: 0};
+		},
+		run(chunk) {
+			const {task, ids, quarantine} = chunk;
+			if (quarantine !== 'alone') {
+				running = Promise.withResolvers();
+				return pool.run({...chunk, quarantine: undefined});
 			}
-		} finally {
-			clearInterval(keepAlive);
-			for (const end of endings) end();
-			this.#signal?.removeEventListener('abort', onAbort);
-		}
-	}
-
-	/** Runs one job, or waits for one. */
-	async #step(): Promise<void> {
-		let committed: Committed | undefined;
-		try {
-			await this.#reclaim();
-			committed = await this.#claim();
-			this.#retry.clear();
-		} catch (error) {
-			// Nothing is lost: the loop tries again.
-			await sleep(this.#retry.add(error), undefined, defined({signal: this.#signal})).catch(() => undefined);
-			return;
-		}
-		const [group] = committed?.claimed.groups ?? [];
-		if (!group) await this.#wakeUp.wait(Math.min(committed?.dueInMs ?? Infinity, this.#commits.waitMs, CLAIM_EVERY_MS));
-		else if (group.quarantine === 'alone') await this.#leave(group);
-		else await this.#execute(group);
-	}
-
-	#hear(news: News): void {
-		if (news.type === 'changed') {
-			for (const {id} of news.stop) this.#stops.add(id);
-			this.#wakeUp.set();
-		} else if (news.type === 'health') {
-			const {secondLibrary} = news;
-			if (secondLibrary && !this.#hasWarnedOfLibrary) warn('secondLibrary', secondLibrary);
-			this.#hasWarnedOfLibrary = secondLibrary !== undefined;
-		}
-		// If the store could not look for news, the next claim fails for the same reason.
-	}
-
-	/** Reclaims jobs of dead owners. If damaged rows prevent it, the loop warns once and goes on. */
-	async #reclaim(): Promise<void> {
-		if (performance.now() < this.#nextReclaim) return;
-		try {
-			await this.#queue.reclaim();
-			this.#refusal = undefined;
-		} catch (error) {
-			if (!isRefusal(error)) throw error;
-			if (error.message !== this.#refusal) warn('refused', {error});
-			this.#refusal = error.message;
-		}
-		this.#nextReclaim = performance.now() + CLAIM_EVERY_MS;
-	}
-
-	async #claim(): Promise<Committed | undefined> {
-		const request: ClaimRequest = this.#commits.claimable({owner: this.owner, lanes: this.#lanes, limit: 1, maxBytes: Infinity});
-		if (request.lanes.length === 0) return undefined;
-		try {
-			return await this.#commits.commit(NO_WRITES, request);
-		} catch (error) {
-			if (!isRefusal(error)) throw error;
-			this.#commits.claimRefused(request, error);
-			return undefined;
-		}
-	}
-
-	/**
-	 * Leaves a suspect to an engine: a loop in the caller's thread can't find out whether the job ends its program. The job is released, and this
-	 * loop claims no more suspects of its task, since they are claimed in order, and this job would come first each time.
-	 */
-	async #leave(group: ClaimedGroup): Promise<void> {
-		const {task} = group;
-		await this.#settle(toReleased(group), []);
-		this.#lanes = this.#lanes.filter(lane => !(lane.task === task && lane.isQuarantined));
-		const error = new Error(
-			`It seems to end the program that runs it, so work() does not run it any more, nor other jobs of task ${task} that ran when a program ended. ` +
-				'An engine runs them in child processes: open() one on this queue with these tasks. Or cancel the job.',
-		);
-		warn('refused', {id: idAt(group.ids, 0), error});
-	}
-
-	async #execute(group: ClaimedGroup): Promise<void> {
-		const claim = claimAt(group, 0);
-		const updates = new DirectUpdateWriter(this.#queue.store, claim);
-		const timer = setInterval(() => this.#stopIfAsked(claim.id), CHECK_STOP_EVERY_MS);
-		const ended = await new Promise<EndedGroup>(resolve => {
-			this.#running = {updated: update => updates.add(update), ended: resolve};
-			this.#pool.run({...group, quarantine: undefined});
-		});
-		clearInterval(timer);
-		this.#stops.delete(claim.id);
-		await this.#settle(ended, await updates.close());
-	}
-
-	/** Stops the job if it was cancelled, or if the time to drain is over. Works only while the task lets the event loop run. */
-	#stopIfAsked(id: JobId): void {
-		if (monotonicMs() >= this.#drainUntil) this.#pool.stop(id, 'interrupted');
-		else if (this.#stops.has(id)) this.#pool.stop(id, 'cancelled');
-	}
-
-	/** Writes how an execution ended. After a failure it tries again, as long as there is time. */
-	async #settle(ended: EndedGroup, updates: readonly JobUpdate[]): Promise<void> {
-		const retry = new RetryState(CLOCK, () => this.#drainUntil);
-		const announce = async (_: Committed, {settle}: Writes) => {
-			if (settle.some(enqueuesJobs)) this.#queue.announce();
-		};
-		for (let left: Writes = {settle: [ended], updates, enqueues: []}; ; ) {
-			const {stopped} = await this.#commits.inParts(left, announce);
-			if (!stopped) return;
-			await sleep(retry.add(stopped.error));
-			left = stopped.left;
-		}
-	}
+			// A loop in the caller's thread can't find out whether the job ends its program.
+			left.add(task);
+			listener.ended(task, [toReleased(chunk)]);
+			const error = new Error(
+				`It seems to end the program that runs it, so work() does not run it any more, nor other jobs of task ${task} that ran when a program ended. ` +
+					'An engine runs them in child processes: open() one on this queue with these tasks. Or cancel the job.',
+			);
+			warn('refused', {id: idAt(ids, 0), error});
+		},
+		load: () => pool.load(),
+		stop: (id, reason) => pool.stop(id, reason),
+		release: task => pool.release(task),
+		confirmStops: () => pool.confirmStops(),
+		interrupt: () => pool.interrupt(),
+		async close() {
+			await running?.promise;
+			await pool.close();
+		},
+	};
 }
 
 /**
@@ -285,43 +196,40 @@ class WorkLoop {
  */
 export class DirectUpdateWriter {
 	readonly #store: Store;
-	readonly #claim: Claim;
-	#updates: JobUpdate[] = [];
+	#unwritten: JobUpdate[] = [];
 	#writing: Promise<void> | undefined;
 
-	constructor(store: Store, claim: Claim) {
+	constructor(store: Store) {
 		this.#store = store;
-		this.#claim = claim;
 	}
 
-	add(update: Omit<JobUpdate, keyof Claim>): void {
-		const last = this.#updates.at(-1);
+	add(update: JobUpdate): void {
+		const last = this.#unwritten.at(-1);
 		// Progress replaces earlier progress.
-		const before = last && !last.logs && !last.checkpoint ? this.#updates.pop() : undefined;
-		this.#updates.push({...this.#claim, ...before, ...update});
+		const before = last && !last.logs && !last.checkpoint ? this.#unwritten.pop() : undefined;
+		this.#unwritten.push({...before, ...update});
 		this.#write();
 	}
 
-	/** Returns the updates that are not written yet. */
-	async close(): Promise<readonly JobUpdate[]> {
+	/** The updates of the job that has ended which are not written yet. */
+	async takeUnwritten(): Promise<readonly JobUpdate[]> {
 		while (this.#writing) await this.#writing;
-		return this.#updates;
+		return this.#unwritten.splice(0);
 	}
 
 	#write(): void {
-		if (this.#writing || !this.#updates.some(({checkpoint}) => checkpoint)) return;
-		const update = this.#updates.splice(0);
+		if (this.#writing || !this.#unwritten.some(({checkpoint}) => checkpoint)) return;
+		const update = this.#unwritten.splice(0);
 		const {promise, resolve} = Promise.withResolvers<void>();
 		this.#writing = promise;
-		let isTried = false;
+		// Called within `commit`, or else when its promise settles.
 		const tried = (error: unknown) => {
-			if (isTried) return;
-			isTried = true;
+			if (this.#writing !== promise) return;
 			this.#writing = undefined;
 			if (error === undefined) this.#write();
-			else if (isRefusal(error)) warn('refused', {id: this.#claim.id, error});
+			else if (isRefusal(error)) warn('refused', {id: update[0]?.id, error});
 			// To be written with the next checkpoint or with the outcome.
-			else this.#updates.unshift(...update);
+			else this.#unwritten.unshift(...update);
 			resolve();
 		};
 		this.#store.commit({update, urgent: tried}).then(() => tried(undefined), tried);

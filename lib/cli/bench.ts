@@ -14,9 +14,8 @@ import {shortFigures} from '../../bench/short/figures.ts';
 import {SHORT_PLAN, SHORT_TRIALS} from '../../bench/short/plan.ts';
 import {closeOnSignals} from '../api/signals.ts';
 import {FaenaError} from '../index.ts';
-import {showBar} from './bar.ts';
-import {toCount} from './options.ts';
-import {ExitCode, print, toJson} from './print.ts';
+import {toCount} from './input.ts';
+import {ExitCode, print, showBar, toJson} from './print.ts';
 
 interface Options {
 	readonly folder: string;

@@ -1,8 +1,9 @@
 import type {Command} from 'commander';
 import {FaenaError, type JobFilter, type JobId} from '../index.ts';
+import {bad} from '../job/checks.ts';
 import type {JobQueue} from '../queue.ts';
 import {defined} from '../support/defined.ts';
-import {batchOf, toId, useQueue} from './options.ts';
+import {batchOf, toId, useQueue} from './input.ts';
 import {count, print} from './print.ts';
 
 export function addCancel(program: Command): void {
@@ -37,13 +38,13 @@ interface Options {
 /** Makes a command change the jobs that its arguments select, and print the text that `change` returns. */
 function addChange(command: Command, change: (queue: JobQueue, filter: JobFilter) => Promise<string>): void {
 	command
-		.argument('[ids...]', 'ids of jobs')
+		.argument('[ids...]', 'ids of jobs', (text, before: readonly JobId[] = []) => [...before, toId(text)])
 		.option('--queue <file>', 'SQLite file of the jobs', 'faena.db')
 		.option('--batch <name>', 'jobs of this batch, that is, of this run')
 		.option('--task <name>', 'jobs of this task')
-		.action(async (texts: readonly string[], {queue: file, batch, task}: Options) => {
-			const ids = texts.length > 0 ? texts.map(toId) : undefined;
-			if (!ids && batch === undefined && task === undefined) throw new FaenaError('BadOption', `Name what to ${command.name()}: ids, a --batch or a --task.`);
+		.action(async (given: readonly JobId[] | undefined, {queue: file, batch, task}: Options) => {
+			const ids = given?.length ? given : undefined;
+			if (!ids && batch === undefined && task === undefined) throw bad(`Name what to ${command.name()}: ids, a --batch or a --task.`);
 			await useQueue(file, async queue => {
 				if (batch !== undefined) await batchOf(queue, batch);
 				await print(await change(queue, defined({ids, batch, task})));

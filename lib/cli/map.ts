@@ -4,12 +4,11 @@ import {existsSync} from 'node:fs';
 import {dirname, relative, resolve} from 'node:path';
 import {type Command, Option} from 'commander';
 import {closeOnSignals, type Engine, FaenaError, type Job, type JobId, type JobMap, type MapOptions, type MapResult, open} from '../index.ts';
+import {bad} from '../job/checks.ts';
 import type {JobQueue} from '../queue.ts';
 import {defined} from '../support/defined.ts';
-import {type MapStatus, showBar} from './bar.ts';
-import {filesOf, type Item, linesOf, refuseFolderAsInput} from './items.ts';
-import {toCount, toHalt, toTime, useQueue} from './options.ts';
-import {count, ExitCode, escapeControls, explain, formatRate, printError, toJson} from './print.ts';
+import {filesOf, type Item, linesOf, refuseFolderAsInput, toCount, toHalt, toTime, useQueue} from './input.ts';
+import {count, ExitCode, escapeControls, explain, formatRate, type MapStatus, printError, showBar, toJson} from './print.ts';
 
 /** The flags. Those of jobs and maps have the names of the options of `map()`. */
 interface Options extends Omit<MapOptions<Item, unknown>, 'order' | 'missing'>, Required<Pick<MapOptions<Item, unknown>, 'order' | 'missing'>> {
@@ -51,7 +50,7 @@ export function addMap(program: Command): void {
 		.option('--quiet', 'print no progress, only the summary')
 		.addHelpText('after', EXAMPLES)
 		.action(async (target: string, globs: readonly string[], options: Options) => {
-			process.exitCode = await map(await plan(target, globs, options), options);
+			process.exitCode = await map(target, globs, options);
 		});
 }
 
@@ -69,30 +68,14 @@ Examples:
   faena map './tasks.ts#thumbnail' 'photos/**/*.jpg' > results.ndjson
   jq -c '.urls[]' sites.json | faena map './tasks.ts#parse' --ndjson --queue sites.db`;
 
-interface Plan {
-	readonly module: string;
-	readonly task: string;
-	readonly batch: string;
-	readonly items: readonly Item[] | AsyncIterable<Item>;
-}
-
-/** Checks all that can be checked before the queue is opened. */
-async function plan(target: string, globs: readonly string[], {lines, ndjson, batch, queue}: Options): Promise<Plan> {
+async function map(target: string, globs: readonly string[], options: Options): Promise<number> {
+	const {queue, workers, isolation, lines: _, ndjson, quiet: __, ...mapOptions} = options;
 	const [, module, task] = /^(.+)#([^#]+)$/.exec(target) ?? [];
 	if (module === undefined || task === undefined)
-		throw wrong(`Name a module and one of its functions, for instance './tasks.ts#thumbnail'; this is ${JSON.stringify(target)}.`);
-	const sources = [globs.length > 0, lines, ndjson].filter(Boolean).length;
-	if (sources > 1) throw wrong('Give globs, --lines or --ndjson: one of them.');
-	if (sources === 0) throw wrong("Give globs that name the files, for instance 'photos/*.jpg', or --lines or --ndjson to read items from stdin.");
-	const readsStdin = globs.length === 0;
-	if (readsStdin) refuseFolderAsInput();
-	const what = readsStdin ? [ndjson ? '--ndjson' : '--lines'] : globs;
-	const items = readsStdin ? linesOf(process.stdin, {json: ndjson === true}) : await filesOf(globs);
-	return {module, task, batch: batch ?? batchName(target, what, queue), items};
-}
-
-async function map({module, task, batch, items}: Plan, options: Options): Promise<number> {
-	const {queue, workers, isolation, lines: _, ndjson: __, quiet: ___, ...mapOptions} = options;
+		throw bad(`Name a module and one of its functions, for instance './tasks.ts#thumbnail'; this is ${JSON.stringify(target)}.`);
+	const items = await itemsOf(globs, options);
+	const input = globs.length > 0 ? globs : [ndjson ? '--ndjson' : '--lines'];
+	const {batch = batchName(target, input, queue)} = options;
 	if (existsSync(queue)) await useQueue(queue, opened => refuseUnfinished(opened, queue, {module, task, batch}));
 	const engine = await open({queue, tasks: module, taskOutput: 'stderr', isolation, closeOnSignals: true, ...defined({workers})});
 	try {
@@ -114,8 +97,13 @@ async function map({module, task, batch, items}: Plan, options: Options): Promis
 	}
 }
 
-function wrong(sentence: string): FaenaError {
-	return new FaenaError('BadOption', sentence);
+async function itemsOf(globs: readonly string[], {lines, ndjson}: Options): Promise<readonly Item[] | AsyncIterable<Item>> {
+	const sources = [globs.length > 0, lines, ndjson].filter(Boolean).length;
+	if (sources > 1) throw bad('Give globs, --lines or --ndjson: one of them.');
+	if (sources === 0) throw bad("Give globs that name the files, for instance 'photos/*.jpg', or --lines or --ndjson to read items from stdin.");
+	if (globs.length > 0) return filesOf(globs);
+	refuseFolderAsInput();
+	return linesOf(process.stdin, {json: ndjson === true});
 }
 
 const MAX_NAME_LENGTH = 200;
@@ -139,7 +127,7 @@ const MAX_LISTED_JOBS = 5000;
  * module: a task of the same name in another module would run with the wrong function.
  * @throws FaenaError `BadOption`
  */
-async function refuseUnfinished(queue: JobQueue, file: string, {module, task, batch}: Omit<Plan, 'items'>): Promise<void> {
+async function refuseUnfinished(queue: JobQueue, file: string, {module, task, batch}: Readonly<Record<'module' | 'task' | 'batch', string>>): Promise<void> {
 	const unfinished = await queue.jobs({status: ['pending', 'running', 'failed']}, {limit: MAX_LISTED_JOBS});
 	const other = unfinished.find(job => job.batch !== batch && (job.task === task || isOf(module, job)));
 	if (!other) return;
@@ -150,7 +138,7 @@ async function refuseUnfinished(queue: JobQueue, file: string, {module, task, ba
 	const ways = own
 		? `End one of them, for now, with: ${cancel(other)} or: ${cancel(own)}`
 		: `Finish it with the command that began it, or end it, for now, with: ${cancel(other)}`;
-	throw wrong(
+	throw bad(
 		`In ${file} ${what} is unfinished${own ? ', as this run is' : ''}, and this command would execute it, too. ${ways} (its command with --retry-failed goes on with it later). Or name another --queue.`,
 	);
 }
@@ -193,16 +181,18 @@ class MapRun {
 	/** Prints all results, and a summary. Returns the exit code. After a signal, the process ends by the signal instead. */
 	async print(): Promise<number> {
 		const printed = Promise.withResolvers<void>();
+		// The engine closes by itself. The process ends once this has printed how far the run is, too.
 		const stopListening = closeOnSignals({
-			close: async options => {
-				await this.#stop('signalled', options);
-				await printed.promise;
+			close: options => {
+				this.#stop('signalled', options);
+				return printed.promise;
 			},
 		});
 		process.stdout.on('error', error => {
 			this.#outputError ??= error;
+			this.#stop('unwritable', {drain: 0});
 			// If closing fails, the map fails with the same error.
-			this.#stop('unwritable', {drain: 0}).catch(() => undefined);
+			this.#engine.close({drain: 0}).catch(() => undefined);
 		});
 		const endBar = this.#options.quiet ? () => undefined : showBar(() => this.#status());
 		try {
@@ -235,17 +225,12 @@ class MapRun {
 	/** Waits until stdout is written. A signal ends the process as soon as this run has ended, and would cut off output for a slow reader. */
 	async #flush(): Promise<void> {
 		const {signal} = this.#hurry;
-		await new Promise<void>(resolve => {
-			signal.addEventListener('abort', () => resolve());
-			if (signal.aborted) resolve();
-			else process.stdout.write('', () => resolve());
-		});
+		if (!signal.aborted) await Promise.race([once(signal, 'abort'), new Promise(resolve => process.stdout.write('', resolve))]);
 	}
 
-	async #stop(phase: 'signalled' | 'unwritable', options?: {drain?: number}): Promise<void> {
+	#stop(phase: 'signalled' | 'unwritable', {drain}: {drain?: number} = {}): void {
 		if (this.#phase === 'running') this.#phase = phase;
-		if (options?.drain === 0) this.#hurry.abort();
-		await this.#engine.close(options);
+		if (drain === 0) this.#hurry.abort();
 	}
 
 	#status(): MapStatus {
@@ -267,15 +252,15 @@ class MapRun {
 				printError(`Stopped: ${where}`);
 				return ExitCode.interrupted;
 			case 'unwritable':
-				if (this.#outputError?.code !== 'EPIPE') throw wrong(`Results can't be written: ${this.#outputError?.message}. ${where}`);
+				if (this.#outputError?.code !== 'EPIPE') throw bad(`Results can't be written: ${this.#outputError?.message}. ${where}`);
 				printError(`Stopped, since the reader of the results has gone: ${where}`);
 				return ExitCode.noReader;
 		}
 	}
 
 	/** How to find out why jobs died, if some did. */
-	#why(): string {
-		return this.#firstDead === undefined ? '' : ` Why: faena show ${this.#firstDead} --queue ${this.#options.queue}.`;
+	#why(more = ''): string {
+		return this.#firstDead === undefined ? '' : ` Why: faena show ${this.#firstDead} --queue ${this.#options.queue}.${more}`;
 	}
 
 	#printSummary(): number {
@@ -289,22 +274,22 @@ class MapRun {
 			reused > 0 && `${count(reused)} of them reused`,
 		];
 		const rate = executed > 0 ? ` (${formatRate(executed / seconds)})` : '';
-		const why = this.#firstDead === undefined ? '' : `${this.#why()} Again: --retry-failed.`;
-		printError(`${parts.filter(Boolean).join(', ')}, in ${seconds.toFixed(1)} s${rate}.${why}${missing === 0 ? '' : this.#describeMissing(missing)}`);
+		const what = `${parts.filter(Boolean).join(', ')}, in ${seconds.toFixed(1)} s${rate}.`;
+		printError(`${what}${this.#why(' Again: --retry-failed.')}${missing === 0 ? '' : describeMissing(missing, this.#options)}`);
 		// With another --missing the user has asked to end them.
 		if (missing > 0 && this.#options.missing === 'keep') return ExitCode.inputIncomplete;
 		return dead + cancelled === 0 ? ExitCode.done : ExitCode.someFailed;
 	}
+}
 
-	#describeMissing(missing: number): string {
-		const [jobs, were, stay] = missing === 1 ? ['job', 'was', 'stays'] : ['jobs', 'were', 'stay'];
-		const what = {
-			keep: `, and ${stay} in the queue. Was the input cut short? The same command with all of it goes on; with --missing cancel it ends them.`,
-			cancel: `, and ${were} cancelled.`,
-			delete: `, and ${were} deleted.`,
-		};
-		return ` ${count(missing)} unfinished ${jobs} of an earlier run ${were} missing from the input${what[this.#options.missing]}`;
-	}
+function describeMissing(missing: number, {missing: how}: Options): string {
+	const [jobs, were, stay] = missing === 1 ? ['job', 'was', 'stays'] : ['jobs', 'were', 'stay'];
+	const what = {
+		keep: `, and ${stay} in the queue. Was the input cut short? The same command with all of it goes on; with --missing cancel it ends them.`,
+		cancel: `, and ${were} cancelled.`,
+		delete: `, and ${were} deleted.`,
+	};
+	return ` ${count(missing)} unfinished ${jobs} of an earlier run ${were} missing from the input${what[how]}`;
 }
 
 /** A map's result as one line of NDJSON, with the item unless it is `undefined`. `reused` marks a job that had ended before this run. */

@@ -1,13 +1,12 @@
 import {createRequire} from 'node:module';
 import {Command, Option} from 'commander';
 import {FaenaError} from '../index.ts';
-import {addBatches} from './batches.ts';
 import {addBench} from './bench.ts';
 import {addCancel, addRetry} from './cancel-and-retry.ts';
 import {addMap} from './map.ts';
 import {explain} from './print.ts';
 import {addShow} from './show.ts';
-import {addStatus} from './status.ts';
+import {addBatches, addStatus} from './status-and-batches.ts';
 
 // Imported by the package's own name, since the path differs between the sources and dist.
 const {version} = createRequire(import.meta.url)('faena/package.json') as {version: string};

@@ -1,7 +1,7 @@
 import type {Command} from 'commander';
-import {FaenaError, type FailureRecord, type Job, type LogLine, type PostMortem, type Progress} from '../index.ts';
-import {decode, type Encoded, type JobQueue, type JobValues} from '../queue.ts';
-import {toId, useQueue} from './options.ts';
+import {FaenaError, type FailureRecord, type Job, type JobId, type LogLine, type PostMortem, type Progress} from '../index.ts';
+import {decode, type Encoded, type JobValues, type StoredJob} from '../queue.ts';
+import {toId, useQueue} from './input.ts';
 import {count, formatTime, print, toJson} from './print.ts';
 
 export function addShow(program: Command): void {
@@ -9,30 +9,21 @@ export function addShow(program: Command): void {
 		.command('show')
 		.summary('show a job with its values, cost, error and log')
 		.description('Shows a job with its values, its cost, its error and its log.')
-		.argument('<id>', 'id of the job')
+		.argument('<id>', 'id of the job', toId)
 		.option('--queue <file>', 'SQLite file of the jobs', 'faena.db')
 		.option('--json', 'print one line of JSON, with nothing shortened')
-		.action(async (text: string, {queue: file, json}: {readonly queue: string; readonly json?: true}) => {
-			const id = toId(text);
-			const found = await useQueue(file, queue => look(queue, id), {readOnly: true});
-			if (!found) throw new FaenaError('NoSuchJob', `There is no job ${id} in ${file}; it may have been cleaned up.`);
-			await print(json ? `${toJson(plain(found))}\n` : describe(found));
+		.action(async (id: JobId, {queue: file, json}: {readonly queue: string; readonly json?: true}) => {
+			const page = await useQueue(file, queue => queue.store.jobs({ids: [id]}, {}, {values: true, logs: true}), {readOnly: true});
+			const [job] = page.jobs as readonly Found[];
+			if (!job) throw new FaenaError('NoSuchJob', `There is no job ${id} in ${file}; it may have been cleaned up.`);
+			await print(json ? `${toJson(plain(job))}\n` : describe(job));
 		});
 }
 
-interface Found {
-	readonly job: Job;
-	readonly values: JobValues;
-	readonly logs: readonly LogLine[];
-}
+/** A job with all that the store has of it. */
+type Found = StoredJob & Required<Pick<StoredJob, 'values' | 'logs'>>;
 
-async function look(queue: JobQueue, id: number): Promise<Found | undefined> {
-	const job = await queue.job(id);
-	const values = await queue.values(id);
-	return job && values && {job, values, logs: await queue.logs(id)};
-}
-
-function plain({job, values: {payload, result, checkpoint}, logs}: Found): object {
+function plain({values: {payload, result, checkpoint}, logs, ...job}: Found): object {
 	return {
 		...job,
 		payload: toReadable(payload),
@@ -47,21 +38,13 @@ function toReadable(encoded: Encoded): unknown {
 	try {
 		return decode(encoded);
 	} catch (error) {
-		return new Unreadable((error as Error).message);
-	}
-}
-
-class Unreadable {
-	readonly unreadable: string;
-
-	constructor(why: string) {
-		this.unreadable = why;
+		return {unreadable: (error as Error).message};
 	}
 }
 
 const INDENT = 12;
 
-function describe({job, values: {payload, result, checkpoint}, logs}: Found): string {
+function describe({values: {payload, result, checkpoint}, logs, ...job}: Found): string {
 	const {error, status, timeoutMs, timeoutPercent} = job;
 	const isRunning = status === 'running';
 	const rows: readonly (readonly [label: string, text: string | undefined])[] = [
@@ -93,9 +76,12 @@ function ifKnown<Value>(value: Value | undefined, describe: (value: Value) => st
 const MAX_VALUE_LENGTH = 400;
 
 function describeValue(encoded: Encoded): string {
-	const readable = toReadable(encoded);
-	if (readable instanceof Unreadable) return `can't be read: ${readable.unreadable}`;
-	const text = toJson(readable);
+	let text: string;
+	try {
+		text = toJson(decode(encoded));
+	} catch (error) {
+		return `can't be read: ${(error as Error).message}`;
+	}
 	return text.length <= MAX_VALUE_LENGTH ? text : `${text.slice(0, MAX_VALUE_LENGTH)}… (${count(text.length)} characters; all with --json)`;
 }
 
@@ -161,12 +147,9 @@ function megabytes(bytes: number): string {
 }
 
 function describeError({causes = [], ...error}: FailureRecord): string {
-	const withoutForeign = (stack: string) =>
-		stack
-			.split('\n')
-			.filter(line => !isForeign(line))
-			.join('\n');
-	return [error, ...causes].map(({name, message, stack}) => (stack ? withoutForeign(stack) : `${name}: ${message}`)).join('\ncaused by ');
+	const texts = [error, ...causes].map(({name, message, stack}) => stack || `${name}: ${message}`);
+	const withoutForeign = texts.map(text => text.split('\n').filter(line => !isForeign(line)));
+	return withoutForeign.map(lines => lines.join('\n')).join('\ncaused by ');
 }
 
 const RUNNER = new URL('../worker/runner.', import.meta.url).href;

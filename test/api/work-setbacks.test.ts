@@ -74,20 +74,21 @@ test('a checkpoint of a task that computes is written in its call, once the lock
 	const {queue, db} = await openFile(t);
 	await queue.enqueue([newJob('run', 'a')]);
 	const {lease, jobs} = await queue.dequeue({owner: 'me', tasks: ['run']});
-	const writer = new DirectUpdateWriter(queue.store, {id: 1, lease, execution: jobs[0]?.execution ?? 0});
+	const claim = {id: 1, lease, execution: jobs[0]?.execution ?? 0};
+	const writer = new DirectUpdateWriter(queue.store);
 	const stored = () => db.prepare('select state from checkpoint').pluck().all();
 	// Another call also waits for the lock, and would come first.
 	db.exec('begin immediate');
 	const waits = queue.pause(['other']);
-	writer.add({checkpoint: {at: 1, state: '1'}});
+	writer.add({...claim, checkpoint: {at: 1, state: '1'}});
 	db.exec('commit');
 	t.deepEqual(stored(), []);
-	writer.add({logs: [{at: 2, level: 'info', text: 'line'}]});
+	writer.add({...claim, logs: [{at: 2, level: 'info', text: 'line'}]});
 	t.deepEqual(stored(), ['1']);
-	writer.add({checkpoint: {at: 2, state: '2'}});
+	writer.add({...claim, checkpoint: {at: 2, state: '2'}});
 	t.deepEqual(stored(), ['2']);
 	await waits;
-	t.deepEqual(await writer.close(), []);
+	t.deepEqual(await writer.takeUnwritten(), []);
 	t.is((await queue.logs(1)).length, 1);
 });
 

@@ -308,6 +308,20 @@ for (const reason of ['cancelled', 'timedOut', 'interrupted'] as const) {
 	});
 }
 
+test('work() stops a job whose timeout is a share of the median', async t => {
+	const queue = await openQueue(':memory:');
+	const controller = new AbortController();
+	await queue.enqueue(Array.from({length: 11}, (_, index) => newJob('run', index, {timeoutPercent: 300})));
+	const run = async (index: number, context: TaskContext) => {
+		if (index < 10) return;
+		controller.abort();
+		await new Promise(resolve => context.signal.addEventListener('abort', resolve));
+		throw context.signal.reason;
+	};
+	await work(queue, {run}, {signal: controller.signal});
+	t.like(await queue.job(11), {status: 'dead', error: {reason: 'timedOut'}});
+});
+
 test('work() leaves jobs of tasks that it does not have, and refuses an object without tasks', async t => {
 	const {queue} = await open(t);
 	await queue.enqueue([newJob('unknown', 1), newJob('known', 1)]);

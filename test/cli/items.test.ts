@@ -1,6 +1,6 @@
 import {Readable} from 'node:stream';
 import test from 'ava';
-import {linesOf} from '../../lib/cli/items.ts';
+import {linesOf} from '../../lib/cli/input.ts';
 
 test('a byte order mark alone is an input without lines', async t => {
 	for (const [text, payloads] of [

@@ -598,7 +598,7 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
 	'jobs whose items are missing from the input are cancelled': {
 		file: 'lib/api/map-jobs.ts',
 		find: "if (missing === 'keep') return;",
-		put: "if (missing === 'keep') await this.#client.verb('cancel', {ids: [...this.#unmet.pages()].flat()});",
+		put: "if (missing === 'keep') await this.#client.verb('cancel', {ids: [...this.#flags.pages(MISSING)].flat()});",
 		killer: [
 			'test/engine/map-resume.test.ts',
 			'unfinished items of an earlier run that are not in the input stay as they are by default, are not yielded, and are waited for by their batch',

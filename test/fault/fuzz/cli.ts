@@ -2,7 +2,7 @@ import {writeFileSync} from 'node:fs';
 import {join} from 'node:path';
 import {Readable} from 'node:stream';
 import {isDeepStrictEqual} from 'node:util';
-import {linesOf} from '../../../lib/cli/items.ts';
+import {linesOf} from '../../../lib/cli/input.ts';
 import {run} from '../../../lib/cli/program.ts';
 import {FaenaError} from '../../../lib/support/errors.ts';
 import {between, pick, seeded} from '../../fixtures/random.ts';

@@ -1,0 +1,139 @@
+import {bad, checkIterable, show} from '../job/checks.ts';
+import {type Encoded, MAX_VALUE_LIMIT_BYTES} from '../job/encoding.ts';
+import {type EnqueuedGroup, idAt, MAX_GROUP_JOBS} from '../job/group.ts';
+import type {JobId} from '../job/job.ts';
+import {JobMaker} from '../job/new-job.ts';
+import {checkKey} from '../job/options.ts';
+import {pack} from '../job/packed.ts';
+import type {JobOptions} from '../job/task.ts';
+import {enqueueOn} from '../store/sqlite/enqueue.ts';
+import {type OwnConnection, WHY_ONE_LIBRARY} from '../store/sqlite/one-library.ts';
+import {keyConflict} from '../store/store.ts';
+import type {DispatcherClient} from '../transport/client.ts';
+import type {AnyTasks, EnqueueArgs, TaskName} from './open-options.ts';
+
+export interface EnqueueManyOptions<Payload> extends Omit<JobOptions, 'key'> {
+	/** The key of each job. */
+	readonly key?: (payload: Payload) => string;
+}
+
+export interface EnqueuedMany {
+	/** In the order of the payloads. */
+	readonly ids: JobId[];
+	/** Those of them whose key existed: they are existing jobs. */
+	readonly reused: JobId[];
+}
+
+/** A group is full at about this size, so that few large payloads are under way. */
+const MAX_GROUP_BYTES = 8 * 1024 ** 2;
+/** Groups of one `enqueueMany` that may be under way. With a fourth, the p99 of the caller's loop delay rises from 3 to 5 ms. */
+const MAX_GROUPS_UNDER_WAY = 3;
+
+/** Encodes the payloads and sends them in groups. Only a bounded number of groups is under way at a time. */
+export async function enqueueMany<Payload>(
+	client: DispatcherClient,
+	maker: JobMaker,
+	task: string,
+	payloads: Iterable<Payload> | AsyncIterable<Payload>,
+	options: EnqueueManyOptions<Payload>,
+): Promise<EnqueuedMany> {
+	checkIterable('enqueueMany()', payloads);
+	const {key: toKey, ...rest} = checkManyOptions(options);
+	const {key: _, ...resolved} = maker.resolve('enqueueMany()', task, rest);
+	const result: EnqueuedMany = {ids: [], reused: []};
+	const underWay: Promise<void>[] = [];
+	let start = 0;
+	let values: Encoded[] = [];
+	let keys: string[] = [];
+	let size = 0;
+	/** Returns true if the group is full. */
+	const add = (payload: Payload) => {
+		const encoded = maker.encode(payload);
+		size += encoded?.length ?? 0;
+		if (toKey) keys.push(checkKey('enqueueMany()', toKey(payload)));
+		return values.push(encoded) >= MAX_GROUP_JOBS || size >= MAX_GROUP_BYTES;
+	};
+	const enqueue = async () => {
+		const group = {start, keys, count: values.length};
+		const call = client.call({type: 'enqueue', group: {...resolved, task, values: pack(values), keys: toKey && keys}, watch: false});
+		[start, values, keys, size] = [start + values.length, [], [], 0];
+		const {ids, reused = [], conflicts: [conflict] = []} = (await call) as EnqueuedGroup;
+		if (conflict !== undefined) throw keyConflict({task, key: group.keys[conflict] ?? ''}, idAt(ids, conflict));
+		for (let index = 0; index < group.count; index++) result.ids[group.start + index] = idAt(ids, index);
+		for (const index of reused) result.reused.push(idAt(ids, index));
+	};
+	const send = async () => {
+		const sent = enqueue();
+		// It is awaited below. Without this, its rejection would be unhandled if an earlier group fails first.
+		sent.catch(() => undefined);
+		underWay.push(sent);
+		if (underWay.length >= MAX_GROUPS_UNDER_WAY) await underWay.shift();
+	};
+	try {
+		// A synchronous iterable is read without a promise for each payload: that alone would cost more than storing it.
+		if (Symbol.iterator in payloads) {
+			for (const payload of payloads) if (add(payload)) await send();
+		} else {
+			for await (const payload of payloads) if (add(payload)) await send();
+		}
+		if (values.length > 0) await send();
+		await Promise.all(underWay);
+		return result;
+	} finally {
+		// After a failure, too, no group is under way any more when the caller hears of it.
+		await Promise.allSettled(underWay);
+	}
+}
+
+function checkManyOptions<Options extends EnqueueManyOptions<never>>(options: Options): Options {
+	if (typeof options !== 'object' || options === null) throw bad(`enqueueMany() expects an object of options; it got ${show(options)}`);
+	if (options.key !== undefined && typeof options.key !== 'function') throw bad('enqueueMany() expects as key a function of the payload');
+	return options;
+}
+
+const MAKER = new JobMaker([], {}, MAX_VALUE_LIMIT_BYTES);
+
+/** Task, payload and options of {@link enqueueIn}, for each task of the module. */
+export type EnqueueInArgs<Tasks> = {
+	[Name in TaskName<Tasks>]: [task: Name, ...rest: EnqueueArgs<Tasks, Name, JobOptions>];
+}[TaskName<Tasks>];
+
+/**
+ * Enqueues a job in the program's own transaction (a transactional outbox): the job exists if and only if that transaction
+ * commits. Running engines notice it within 50 ms of the commit. Outside a transaction, this makes one. The job is as durable as
+ * the connection's commits are: `pragma synchronous = full` makes them survive a loss of power. Options come from `options` and
+ * from `DEFAULTS`. Those of `task()` and `open()` are not known here, so the limit of the payload is 1 GiB, the highest
+ * `maxValueBytes`.
+ * @example
+ * db.transaction(() => {
+ *   insertOrder.run(order);
+ *   enqueueIn<typeof import('./tasks.ts')>(db, 'sendReceipt', order.id, {key: order.id});
+ * })();
+ * @param connection a `Database` of better-sqlite3 on the file that engines are opened on. It must be of the copy that Faena
+ * uses: two SQLite libraries in one process destroy the file.
+ * @returns the job's id; `reused` if it is an existing job with the key
+ * @throws FaenaError `BadOption`, `NotEncodable`, `TooLarge`, `KeyConflict`, `BadDatabase`, `NewerDatabase`: nothing of the
+ * job is left in the transaction, which may go on. What SQLite itself throws passes as it is; a transaction that reads before
+ * it first writes should be begun by `.immediate()`, or SQLite may refuse it with `SQLITE_BUSY`.
+ */
+export function enqueueIn<Tasks = AnyTasks>(
+	connection: OwnConnection,
+	...[task, payload, options]: EnqueueInArgs<Tasks>
+): {readonly id: JobId; readonly reused: boolean} {
+	checkConnection(connection);
+	if (typeof task !== 'string' || task === '') throw bad("enqueueIn() expects a task's name after the connection");
+	const resolved = MAKER.resolve('enqueueIn()', task, options ?? {});
+	return enqueueOn(connection, {task, payload: MAKER.encode(payload), ...resolved}, Date.now());
+}
+
+function checkConnection(connection: OwnConnection): void {
+	// Compared by name, since not every Node has the class.
+	if (connection?.constructor?.name === 'DatabaseSync')
+		throw bad(
+			`enqueueIn() got a DatabaseSync of node:sqlite. ${WHY_ONE_LIBRARY} Close it, and open the file by the better-sqlite3 that Faena uses, or by node:sqlite in a process without Faena`,
+		);
+	const isConnection = typeof connection?.prepare === 'function' && typeof connection.pragma === 'function' && typeof connection.transaction === 'function';
+	if (!isConnection) throw bad('enqueueIn() expects first a Database of better-sqlite3: the connection whose transaction the job is to be part of');
+	if (!connection.open) throw bad(`enqueueIn() got a connection to ${connection.name} that is closed`);
+	if (connection.readonly) throw bad(`enqueueIn() got a connection to ${connection.name} that can only read`);
+}

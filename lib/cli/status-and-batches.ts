@@ -1,0 +1,96 @@
+import type {Command} from 'commander';
+import {type BatchInfo, toBatchInfo} from '../api/handles.ts';
+import {type Job, statusSummary} from '../index.ts';
+import type {JobQueue} from '../queue.ts';
+import {defined} from '../support/defined.ts';
+import {batchOf, useQueue} from './input.ts';
+import {clock, count, formatRate, formatTime, inLine, print, toJson} from './print.ts';
+
+export function addStatus(program: Command): void {
+	program
+		.command('status')
+		.summary('count jobs by status; list those that run or died')
+		.description('Prints the number of jobs in each status, and lists running jobs, the oldest waiting job, and the first failed and dead ones.')
+		.option('--queue <file>', 'SQLite file of the jobs', 'faena.db')
+		.option('--batch <name>', 'only the jobs of this batch')
+		.option('--json', 'print one line of JSON')
+		.action(async ({queue: file, batch, json}: {readonly queue: string; readonly batch?: string; readonly json?: true}) => {
+			const report = await useQueue(file, queue => look(queue, batch), {readOnly: true});
+			await print(json ? `${toJson(report)}\n` : describeReport(file, report));
+		});
+}
+
+/** The most jobs that are listed of each status. */
+const MAX_LISTED = {running: 10, pending: 1, failed: 3, dead: 3} as const;
+
+type ListedStatus = keyof typeof MAX_LISTED;
+
+/** Counts, the names of paused tasks, and the first jobs of each status by id. */
+async function look(queue: JobQueue, batch: string | undefined) {
+	const first = (status: ListedStatus) => queue.jobs({...defined({batch}), status}, {limit: MAX_LISTED[status]});
+	const counts = batch === undefined ? await queue.counts() : (await batchOf(queue, batch)).counts;
+	const paused = await queue.paused();
+	return {counts, paused, running: await first('running'), pending: await first('pending'), failed: await first('failed'), dead: await first('dead')};
+}
+
+function describeReport(file: string, {counts, paused, ...jobs}: Awaited<ReturnType<typeof look>>): string {
+	const listed = (Object.keys(MAX_LISTED) as ListedStatus[]).flatMap(status => list(jobs[status], counts[status]));
+	const lines = [
+		`${file}: ${statusSummary(counts)}`,
+		...(paused.length > 0 ? [`paused: ${paused.map(inLine).join(', ')}`] : []),
+		...(listed.length > 0 ? ['', ...listed] : []),
+	];
+	return `${lines.join('\n')}\n`;
+}
+
+function list(jobs: readonly Job[], total: number): string[] {
+	const rows = jobs.map(
+		job => `${job.status.padEnd(8)} #${String(job.id).padEnd(7)} ${inLine(job.task)}${job.key === undefined ? '' : `  key ${inLine(job.key)}`}  ${detail(job)}`,
+	);
+	const more = total - jobs.length;
+	return jobs.length > 0 && more > 0 ? [...rows, `${' '.repeat(9)}and ${count(more)} more`] : rows;
+}
+
+function detail({status, createdAt, attempts, maxAttempts, progress, error, runAt}: Job): string {
+	if (status === 'running' && progress) return `${progress.done}${progress.total === undefined ? '' : ` of ${progress.total}`}`;
+	if (status === 'running') return attempts > 0 ? `attempt ${attempts + 1} of ${maxAttempts}` : '';
+	if (runAt !== undefined) return `until ${formatTime(runAt)}`;
+	if (status === 'pending') return `since ${formatTime(createdAt)}`;
+	return error ? inLine(`${error.name}: ${error.message.split('\n')[0]}`) : '';
+}
+
+export function addBatches(program: Command): void {
+	program
+		.command('batches')
+		.summary('list the batches of a queue, and how far each is')
+		.description('Lists the batches of a queue: the jobs of each by status, how fast they end, and the time that is left.')
+		.option('--queue <file>', 'SQLite file of the jobs', 'faena.db')
+		.option('--json', 'print a line of JSON for each')
+		.action(async ({queue: file, json}: {readonly queue: string; readonly json?: true}) => {
+			const now = Date.now();
+			const batches = await useQueue(file, async queue => (await queue.batches()).map(batch => toBatchInfo(batch, now)), {readOnly: true});
+			await print(json ? batches.map(batch => `${toJson(batch)}\n`).join('') : describeBatches(file, batches));
+		});
+}
+
+function describeBatches(file: string, batches: readonly BatchInfo[]): string {
+	if (batches.length === 0) return `${file}: no batches\n`;
+	const rows = batches.map(batch => [inLine(batch.name), inLine(batch.task), describeBatch(batch)] as const);
+	const widthOf = (column: 0 | 1) => rows.reduce((most, row) => Math.max(most, row[column].length), 0);
+	const [names, tasks] = [widthOf(0), widthOf(1)];
+	return rows.map(([name, task, end]) => `${name.padEnd(names)}  ${task.padEnd(tasks)}  ${end}\n`).join('');
+}
+
+/** For instance `1,204 completed, 370 pending  of 1,574  112/s  ETA 0:04`. */
+function describeBatch({counts, total, completedAt, jobsPerSecond = 0, remainingMs}: BatchInfo): string {
+	// The batch has more jobs than the last input had items if an earlier input was longer.
+	const jobs = Object.values(counts).reduce((sum, each) => sum + each, 0);
+	const parts = [
+		statusSummary(counts),
+		total !== undefined && `of ${count(Math.max(total, jobs))}`,
+		completedAt !== undefined && `done ${formatTime(completedAt)}`,
+		jobsPerSecond > 0 && formatRate(jobsPerSecond),
+		remainingMs !== undefined && `ETA ${clock(remainingMs / 1000)}`,
+	];
+	return parts.filter(Boolean).join('  ');
+}
