@@ -66,7 +66,7 @@ export function planMap<Item>(maker: JobMaker, task: string, options: MapOptions
 	if (onComplete !== undefined && batch === undefined) throw bad('map() with onComplete expects a name for the batch');
 	if (rerun && batch === undefined && key === undefined)
 		throw bad('map() with changed or retryFailed expects a batch or a key, by which to find the earlier jobs');
-	const {key: __, ...ofJobs} = maker.resolve('map()', task, jobOptions);
+	const {key: __, ...ofJobs} = maker.resolveChecked('map()', task, jobOptions);
 	return {
 		...{batch, order, window, signal, missing, halt},
 		onComplete: onComplete === undefined ? undefined : completionOf(maker, onComplete),

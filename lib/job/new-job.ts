@@ -1,9 +1,9 @@
 import {FaenaError} from '../support/errors.ts';
 import {argument, kind, nearest} from './checks.ts';
 import {type Encoded, encode, sameValue, sizeBytes} from './encoding.ts';
-import type {BatchId, Policy} from './job.ts';
-import {checkJobOptions, checkTaskOptions, type ResolvedJobOptions, resolveJobOptions} from './options.ts';
-import type {ExecutionOptions, JobOptions, TaskInfo, TaskOptions} from './task.ts';
+import type {BatchId} from './job.ts';
+import {type CheckedOptions, checkJobOptions, checkTaskOptions, type ResolvedJobOptions, resolveJobOptions} from './options.ts';
+import type {JobOptions, TaskInfo} from './task.ts';
 
 /**
  * Checks jobs that are to be enqueued, resolves their options and encodes their payloads. Options of the call override the task's
@@ -11,12 +11,12 @@ import type {ExecutionOptions, JobOptions, TaskInfo, TaskOptions} from './task.t
  */
 export class JobMaker {
 	/** By task. Each resolve without options returns the same policy object, so that jobs can share a group. */
-	readonly #tasks: ReadonlyMap<string, {readonly own: TaskOptions; readonly resolved: ResolvedJobOptions}>;
-	readonly #defaults: ExecutionOptions;
+	readonly #tasks: ReadonlyMap<string, {readonly own: CheckedOptions; readonly resolved: ResolvedJobOptions}>;
+	readonly #defaults: CheckedOptions;
 	readonly #maxValueBytes: number;
 
 	/** @throws FaenaError `BadOption` if a task's own options are wrong */
-	constructor(tasks: readonly TaskInfo[], defaults: ExecutionOptions, maxValueBytes: number) {
+	constructor(tasks: readonly TaskInfo[], defaults: CheckedOptions, maxValueBytes: number) {
 		this.#defaults = defaults;
 		this.#maxValueBytes = maxValueBytes;
 		this.#tasks = new Map(
@@ -41,9 +41,12 @@ export class JobMaker {
 
 	/** @throws FaenaError `UnknownTask`, `BadOption` */
 	resolve(where: string, task: string, options: JobOptions): ResolvedJobOptions {
-		this.checkName(where, task);
-		const known = this.#tasks.get(task);
-		const given = checkJobOptions(where, options);
+		return this.resolveChecked(where, task, checkJobOptions(where, options));
+	}
+
+	/** @throws FaenaError `UnknownTask`, `BadOption` */
+	resolveChecked(where: string, task: string, given: CheckedOptions): ResolvedJobOptions {
+		const known = this.#tasks.get(this.checkName(where, task));
 		if (known && Object.keys(given).length === 0) return known.resolved;
 		return resolveJobOptions([given, known?.own, this.#defaults]);
 	}
@@ -57,21 +60,11 @@ export class JobMaker {
 const taskName = kind<string>("a task's name, which is a text and not empty", value => typeof value === 'string' && value !== '');
 
 /** A job to be enqueued. */
-export interface NewJob {
+export interface NewJob extends ResolvedJobOptions {
 	/** The name of the function to run. */
 	readonly task: string;
 	/** Its argument, encoded. */
 	readonly payload: Encoded;
-	/** Jobs of a higher priority run first. */
-	readonly priority: number;
-	/** Earliest start in milliseconds since 1970; `null` for at once. */
-	readonly runAt: number | null;
-	/** Instead of `runAt`: the time from the commit to the earliest start. */
-	readonly delayMs?: number | undefined;
-	/** How often and how long it may run. */
-	readonly policy: Policy;
-	/** Unique in its batch, or without a batch in its task, until the job is cleaned up. */
-	readonly key?: string | undefined;
 	/** The batch that it belongs to. */
 	readonly batch?: BatchId | undefined;
 	/** When an existing job with the key gets a new round; default: never. */

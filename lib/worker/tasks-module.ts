@@ -83,7 +83,8 @@ export function tableOf(tasks: object): TaskTable {
 /** @throws FaenaError `BadOption` */
 export function infosOf(table: TaskTable): TaskInfo[] {
 	return [...table].map(([name, run]) => {
-		const {setup: _, teardown: __, ...options} = checkTaskOptions(`task ${name}`, optionsOf(run));
+		checkTaskOptions(`task ${name}`, optionsOf(run));
+		const {setup: _, teardown: __, ...options} = optionsOf(run);
 		return {name, options};
 	});
 }
