@@ -1,3 +1,4 @@
+import {get} from '../support/primordials.ts';
 import type {Claim, ClaimedJob, Ending, Lease, Outcome, Settlement} from './claim.ts';
 import type {Encoded} from './encoding.ts';
 import type {JobId} from './job.ts';
@@ -71,9 +72,8 @@ export interface EndedGroup extends Pick<ClaimedGroup, 'lease' | 'ids' | 'execut
 	readonly endings?: ReadonlyMap<number, Ending> | undefined;
 }
 
-interface Group {
-	readonly values: Values;
-}
+/** What every group has. */
+type Group = Pick<NewGroup, 'values'>;
 
 export function sizeOf({values}: Group): number {
 	return countOf(values);
@@ -125,8 +125,7 @@ export function cutClaimed(group: ClaimedGroup, start: number, end: number): Cla
 }
 
 /** Names the executions from `start` up to `end`. */
-export function executionsOf(group: ClaimedGroup, start: number, end: number): Pick<EndedGroup, 'lease' | 'ids' | 'executions' | 'createdAt'> {
-	const {lease, ids, executions, createdAt} = group;
+export function executionsOf({lease, ids, executions, createdAt}: ClaimedGroup, start: number, end: number): Omit<EndedGroup, 'values' | 'times'> {
 	return {
 		lease,
 		ids: typeof ids === 'number' ? ids + start : toIds(ids.slice(start, end)),
@@ -199,12 +198,9 @@ export function pickClaimed(group: ClaimedGroup, indexes: readonly number[]): Cl
 
 /** The executions at these indexes, in rising order. */
 export function pickEnded(group: EndedGroup, indexes: readonly number[]): EndedGroup {
-	const settlements = [...settlementsOf(group)];
-	const createdAt = toColumn(indexes.map(index => numberAt(group.createdAt, index)));
-	return toEndedGroup(
-		indexes.map(index => settlements[index] as Settlement),
-		createdAt,
-	);
+	const all = [...settlementsOf(group)];
+	const picked = indexes.map(index => all[index] as Settlement);
+	return toEndedGroup(picked, toColumn(indexes.map(index => numberAt(group.createdAt, index))));
 }
 
 /** Replaces the endings of the executions at these indexes, and drops their results. */
@@ -245,16 +241,16 @@ export function* claimedJobsOf(group: ClaimedGroup): Generator<ClaimedJob> {
 	for (const [index, payload] of unpack(group.values).entries()) yield {...claimedJobAt(group, index), payload};
 }
 
-/** One job of a group, without its payload: packed values stay packed. */
+/** One job of a group, without its payload: packed values stay packed. A task may have replaced methods of Map. */
 export function claimedJobAt(group: ClaimedGroup, index: number): Omit<ClaimedJob, 'payload'> {
-	const {task, policy, quarantine, keys, checkpoints} = group;
-	const [key, checkpoint] = [keys?.get(index), checkpoints?.get(index)];
+	const {task, policy, quarantine, attempts, keys, checkpoints} = group;
+	const [key, checkpoint] = [keys && get(keys, index), checkpoints && get(checkpoints, index)];
 	return {
 		id: idAt(group.ids, index),
 		task,
 		createdAt: numberAt(group.createdAt, index),
 		execution: numberAt(group.executions, index),
-		attempts: group.attempts?.get(index) ?? 0,
+		attempts: (attempts && get(attempts, index)) ?? 0,
 		policy,
 		...(key !== undefined && {key}),
 		...(quarantine && {quarantine}),

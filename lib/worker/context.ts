@@ -1,14 +1,14 @@
 import {format} from 'node:util';
 import {argument, finite} from '../job/checks.ts';
-import {MAX_LOG_LINES} from '../job/claim.ts';
+import {type ClaimedJob, MAX_LOG_LINES} from '../job/claim.ts';
 import {decode, type Encoded, encode} from '../job/encoding.ts';
 import {type FailureRecord, toFailure} from '../job/failure.ts';
-import {idAt, numberAt} from '../job/group.ts';
+import {claimedJobAt} from '../job/group.ts';
 import type {LogLevel, LogLine, Progress, StopReason} from '../job/job.ts';
 import {type ChildJob, ChildJobs, type JobMaker} from '../job/new-job.ts';
 import type {TaskContext, TaskLog} from '../job/task.ts';
 import {FaenaError} from '../support/errors.ts';
-import {clearTimeout, get, setTimeout, steadyMs, wallMs} from '../support/primordials.ts';
+import {clearTimeout, setTimeout, steadyMs, wallMs} from '../support/primordials.ts';
 import type {ChunkState} from './chunk-state.ts';
 import type {ChunkMessage, WorkerMessage} from './messages.ts';
 import type {OutcomeBuffer} from './outcomes.ts';
@@ -49,8 +49,8 @@ export class Execution {
 		this.context = new JobContext(this);
 	}
 
-	get id(): number {
-		return idAt(this.chunk.message.group.ids, this.index);
+	get claimed(): Omit<ClaimedJob, 'payload'> {
+		return claimedJobAt(this.chunk.message.group, this.index);
 	}
 
 	get payload(): Encoded {
@@ -122,17 +122,8 @@ export class JobContext implements TaskContext {
 	}
 
 	get job(): TaskContext['job'] {
-		const {id, index, chunk} = this.#execution;
-		const {task, executions, attempts, policy, keys} = chunk.message.group;
-		const key = keys && get(keys, index);
-		return {
-			id,
-			task,
-			execution: numberAt(executions, index),
-			attempts: (attempts && get(attempts, index)) ?? 0,
-			maxAttempts: policy.maxAttempts,
-			...(key !== undefined && {key}),
-		};
+		const {id, task, execution, attempts, policy, key} = this.#execution.claimed;
+		return {id, task, execution, attempts, maxAttempts: policy.maxAttempts, ...(key !== undefined && {key})};
 	}
 
 	get resource(): unknown {
@@ -192,17 +183,14 @@ export class JobContext implements TaskContext {
 	}
 
 	get resumeFrom(): unknown {
-		const {chunk, index} = this.#execution;
-		const {checkpoints} = chunk.message.group;
-		this.#own.resumeFrom ??= {state: decode((checkpoints && get(checkpoints, index)) ?? null)};
+		this.#own.resumeFrom ??= {state: decode(this.#execution.claimed.checkpoint ?? null)};
 		return this.#own.resumeFrom.state;
 	}
 
 	get enqueue(): TaskContext['enqueue'] {
 		return (task, payload, options = {}) => {
-			const {id, chunk} = this.#execution;
-			if (this.#isClosed) throw new FaenaError('Closed', `Job ${id} has ended; a task calls ctx.enqueue() before it does.`);
-			this.#own.childJobs ??= new ChildJobs(chunk.options.maker);
+			if (this.#isClosed) throw new FaenaError('Closed', `Job ${this.job.id} has ended; a task calls ctx.enqueue() before it does.`);
+			this.#own.childJobs ??= new ChildJobs(this.#execution.chunk.options.maker);
 			this.#own.childJobs.add(task, payload, options);
 		};
 	}

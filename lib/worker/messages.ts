@@ -6,7 +6,7 @@ import type {ClaimedGroup} from '../job/group.ts';
 import type {StopReason} from '../job/job.ts';
 import type {ChildJob} from '../job/new-job.ts';
 import type {PoolOptions} from '../job/options.ts';
-import {buffersOf, listOf, type Values} from '../job/packed.ts';
+import {buffersOf, type Values} from '../job/packed.ts';
 import type {TaskInfo} from '../job/task.ts';
 
 /** The first request to a worker; its answer is a {@link Loaded}. A chunk is answered with nothing, since its outcomes are posted. */
@@ -106,11 +106,11 @@ export interface UpdateMessage extends Pick<JobUpdate, 'progress' | 'logs' | 'ch
 export function transferListOf(message: WorkerMessage | WorkerRequest): ArrayBuffer[] {
 	switch (message.type) {
 		case 'outcomes':
-			return buffersOf(listOf(message.values));
+			return buffersOf(message.values);
 		case 'update':
 			return message.checkpoint ? buffersOf([message.checkpoint.state]) : [];
 		case 'chunk':
-			return buffersOf(listOf(message.group.values));
+			return buffersOf(message.group.values);
 		default:
 			return [];
 	}

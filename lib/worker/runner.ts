@@ -79,7 +79,7 @@ export class Runner {
 			isOver = false;
 		}
 		if (!isOver) return;
-		const whose = executions[0] ? `after its job ${executions[0].id} had ended` : 'outside any job';
+		const whose = executions[0] ? `after its job ${executions[0].claimed.id} had ended` : 'outside any job';
 		const {stack, message} = toFailure(error);
 		process.stderr.write(`faena: an error surfaced ${whose}: ${stack ?? message}\n`);
 	}
