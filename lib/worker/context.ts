@@ -40,7 +40,7 @@ export class Execution {
 	readonly together: number;
 	readonly context: JobContext;
 	#hasFailed = false;
-	#wake: (() => void) | undefined;
+	#onEnd: (() => void) | undefined;
 
 	constructor(chunk: OpenChunk, index: number, together: number) {
 		this.chunk = chunk;
@@ -57,33 +57,35 @@ export class Execution {
 		return this.chunk.payloads[this.index] as Encoded;
 	}
 
-	/** Its outcome is final: a late rejection can't change it. */
-	get isFinal(): boolean {
-		return this.chunk.outcomes.isFinal(this.index);
-	}
-
 	/** Keeps the result, unless a stray error has failed the job before. */
 	return(value: unknown): void {
 		if (this.#hasFailed) return;
 		try {
 			this.chunk.outcomes.return(this.index, encode(value, 'result', this.chunk.options.maxValueBytes));
+			this.#end();
 		} catch (error) {
 			this.fail(error, 'badResult');
 		}
 	}
 
-	/** Fails the job, unless it has failed before. */
+	/** Fails the job, which may have returned, unless it has failed before. */
 	fail(error: unknown, reason: FailureRecord['reason'] = 'threw'): void {
 		if (this.#hasFailed) return;
 		this.#hasFailed = true;
 		this.chunk.outcomes.fail(this.index, toFailure(error, reason));
-		this.#wake?.();
+		this.#end();
 	}
 
-	/** Calls `wake` once the job has failed. */
-	onFailure(wake: () => void): void {
-		if (this.#hasFailed) wake();
-		else this.#wake = wake;
+	/** Calls `call` once the job has returned or failed. After a stray error, which fails the job, its promise may never settle. */
+	onEnd(call: () => void): void {
+		if (this.#hasFailed) call();
+		else this.#onEnd = call;
+	}
+
+	#end(): void {
+		const call = this.#onEnd;
+		this.#onEnd = undefined;
+		call?.();
 	}
 
 	close(): void {

@@ -74,10 +74,8 @@ export interface OutcomesMessage {
 	readonly times: Uint8Array;
 	/** By index in the chunk: failures of jobs that threw. */
 	readonly failures?: ReadonlyMap<number, FailureRecord>;
-	/** By index in the chunk: why jobs were told to stop before they ended. */
-	readonly stops?: ReadonlyMap<number, StopReason>;
-	/** Indexes in the chunk: jobs that timed out together. Each will run alone. */
-	readonly suspects?: ReadonlySet<number>;
+	/** By index in the chunk: why jobs were told to stop before they ended. Each of those that timed out together will run alone. */
+	readonly stops?: ReadonlyMap<number, StopReason | 'timedOutTogether'>;
 	/** Indexes in the chunk: jobs that were taken back before they started. Their entries have no meaning. */
 	readonly skipped?: ReadonlySet<number>;
 	/** By index in the chunk: child jobs of jobs that returned. */

@@ -22,7 +22,7 @@ export class OutcomeBuffer {
 	readonly #post: (message: WorkerMessage) => void;
 	readonly #epochMs: number;
 	readonly #usage: ResourceUsage;
-	#cpuMs: number | undefined;
+	#cpuMs: number;
 	/** Jobs that are final, */
 	#final = 0;
 	/** that were posted, */
@@ -90,7 +90,7 @@ export class OutcomeBuffer {
 
 	/**
 	 * @param stop why it was told to stop, if it was before its end: its result is discarded
-	 * @param together jobs that ran at the same time, itself included. If they time out together, each is a suspect
+	 * @param together jobs that ran at the same time, itself included
 	 */
 	end(index: number, durationMs: number, stop: StopReason | undefined, together: number): void {
 		this.#durationMs[index] = inUnits(durationMs);
@@ -101,13 +101,8 @@ export class OutcomeBuffer {
 			return;
 		}
 		this.#values[index] = null;
-		if (stop === 'timedOut' && together > 1) {
-			this.#notes.suspects ??= makeSet();
-			include(this.#notes.suspects, index);
-		} else {
-			this.#notes.stops ??= makeMap();
-			set(this.#notes.stops, index, stop);
-		}
+		this.#notes.stops ??= makeMap();
+		set(this.#notes.stops, index, stop === 'timedOut' && together > 1 ? 'timedOutTogether' : stop);
 	}
 
 	/** How long the first job that is not posted has waited. */
@@ -194,17 +189,16 @@ export class OutcomeBuffer {
 		});
 	}
 
-	/** Processor time since the last call, or since the chunk began; NaN if it isn't known. */
+	/** Processor time since the last call, or since the chunk began. */
 	#spentMs(): number {
-		const [before = NaN, now = NaN] = [this.#cpuMs, this.#usage.cpuMs()];
-		this.#cpuMs = now;
-		return now - before;
+		const before = this.#cpuMs;
+		this.#cpuMs = this.#usage.cpuMs();
+		return this.#cpuMs - before;
 	}
 }
 
 interface Notes {
-	stops?: Map<number, StopReason>;
-	suspects?: Set<number>;
+	stops?: Map<number, StopReason | 'timedOutTogether'>;
 	skipped?: Set<number>;
 	enqueues?: Map<number, readonly ChildJob[]>;
 }
@@ -216,27 +210,21 @@ function noNotes(): Notes {
 
 /** What a worker uses of the machine, as far as Node tells. */
 export interface ResourceUsage {
-	/** Processor time so far; `undefined` for a thread before Node 23.9. */
-	cpuMs(): number | undefined;
+	/** Processor time so far; NaN for a thread before Node 23.9. */
+	cpuMs(): number;
 	/** A thread's heap, a process's memory. */
 	usedBytes(): number;
 	/** The highest memory that a process ever had. Of a thread the current heap, since its peak isn't known. */
 	peakBytes(): number;
 }
 
+const toMs = (usage?: NodeJS.CpuUsage) => (usage ? (usage.user + usage.system) / 1000 : NaN);
 const heapBytes = () => getHeapStatistics().used_heap_size;
-const toMs = ({user, system}: NodeJS.CpuUsage) => (user + system) / 1000;
+const threadMs = () => toMs(process.threadCpuUsage?.());
+const memory = {usedBytes: () => process.memoryUsage.rss(), peakBytes: () => process.resourceUsage().maxRSS * 1024};
 
-const OF_THREAD: ResourceUsage = {
-	cpuMs: () => process.threadCpuUsage && toMs(process.threadCpuUsage()),
-	usedBytes: heapBytes,
-	peakBytes: heapBytes,
+export const USAGE_OF: Readonly<Record<Isolation, ResourceUsage>> = {
+	thread: {cpuMs: threadMs, usedBytes: heapBytes, peakBytes: heapBytes},
+	process: {cpuMs: () => toMs(process.cpuUsage()), ...memory},
+	inline: {cpuMs: threadMs, ...memory},
 };
-
-const OF_PROCESS: ResourceUsage = {
-	cpuMs: () => toMs(process.cpuUsage()),
-	usedBytes: () => process.memoryUsage.rss(),
-	peakBytes: () => process.resourceUsage().maxRSS * 1024,
-};
-
-export const USAGE_OF: Readonly<Record<Isolation, ResourceUsage>> = {thread: OF_THREAD, process: OF_PROCESS, inline: {...OF_PROCESS, cpuMs: OF_THREAD.cpuMs}};
