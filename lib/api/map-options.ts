@@ -1,7 +1,7 @@
-import type {BatchOptions} from '../job/batch.ts';
 import {abortSignal, bad, boolean, type Checks, callable, checked, choice, expected, integer, text} from '../job/checks.ts';
 import type {Encoded} from '../job/encoding.ts';
 import type {NewGroup} from '../job/group.ts';
+import type {BatchOptions} from '../job/job.ts';
 import type {JobMaker} from '../job/new-job.ts';
 import {checkJobOptions, checkKey, DEFAULTS} from '../job/options.ts';
 import type {JobOptions} from '../job/task.ts';

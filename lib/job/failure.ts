@@ -1,10 +1,7 @@
 import {defined} from '../support/defined.ts';
 import {type ErrorCode, FaenaError} from '../support/errors.ts';
 
-/**
- * Why an execution failed, as plain data. It is stored with the job and shown to people. It is never revived as an instance of
- * its original class: the content of a database must not choose which code runs.
- */
+/** Why an execution failed, as plain data. It is never revived as its original class: a database must not choose which code runs. */
 export interface FailureRecord {
 	/** What happened. `poison`: it killed its worker too often. `badResult`: its result can't be stored. `unknownTask`: the module has no such task. */
 	readonly reason: 'threw' | 'timedOut' | 'lostWorker' | 'poison' | 'cancelled' | 'badResult' | 'unknownTask';
@@ -51,10 +48,7 @@ export interface PostMortem {
 export const MAX_CAUSES = 8;
 export const MAX_TEXT = 16 * 1024;
 
-/**
- * Describes any thrown value as a record. It never throws itself, whatever the value: a getter that throws, a revoked proxy, a
- * cycle, `null`, an endless text.
- */
+/** Describes any thrown value as a record. It never throws itself: not for a getter that throws, a revoked proxy, a cycle, `null`, an endless text. */
 export function toFailure(thrown: unknown, reason: FailureRecord['reason'] = 'threw'): FailureRecord {
 	const [first, ...causes] = describeChain(thrown);
 	return {reason, ...(first as Described), ...(causes.length > 0 && {causes})};

@@ -130,10 +130,7 @@ export interface Job extends Pick<Policy, 'maxAttempts' | 'timeoutMs' | 'timeout
 	 * the other are measured together, and each has their mean.
 	 */
 	readonly cpuMs?: number;
-	/**
-	 * Memory in bytes, measured after executions of some milliseconds: the heap that the thread used at the end, or the most that the
-	 * process ever used.
-	 */
+	/** Memory in bytes, after executions of some milliseconds: the heap of the thread at the end, or the most that the process ever used. */
 	readonly memoryBytes?: number;
 	/** Size of the encoded payload. */
 	readonly payloadBytes: number;
@@ -172,6 +169,13 @@ export interface LogLine {
 
 /** Numbers of jobs by status. */
 export type Counts = Readonly<Record<JobStatus, number>>;
+
+/** Describes counts in one line, such as `17 pending, 3 running, 1,204 completed, 2 dead`, or `no jobs`. */
+export function statusSummary(counts: Counts): string {
+	if (typeof counts?.pending !== 'number') throw new FaenaError('BadOption', 'statusSummary() expects the counts that engine.counts() resolves with.');
+	const parts = STATUSES.filter(status => counts[status] > 0).map(status => `${counts[status].toLocaleString('en-US')} ${status}`);
+	return parts.join(', ') || 'no jobs';
+}
 
 /**
  * Selects jobs that meet all given conditions; an empty filter selects every job. A page selected by ids, statuses or batch reads
@@ -270,9 +274,59 @@ export interface CleanupResult {
 /** A batch's id: a positive integer. */
 export type BatchId = number;
 
-/** Describes counts in one line, such as `17 pending, 3 running, 1,204 completed, 2 dead`, or `no jobs`. */
-export function statusSummary(counts: Counts): string {
-	if (typeof counts?.pending !== 'number') throw new FaenaError('BadOption', 'statusSummary() expects the counts that engine.counts() resolves with.');
-	const parts = STATUSES.filter(status => counts[status] > 0).map(status => `${counts[status].toLocaleString('en-US')} ${status}`);
-	return parts.join(', ') || 'no jobs';
+/** A batch as the store knows it. Times are milliseconds since 1970. A time is absent if its event has not happened. */
+export interface Batch {
+	/** The store's number of the batch. */
+	readonly id: BatchId;
+	/** Unique among batches. */
+	readonly name: string;
+	/** The task of all its jobs. */
+	readonly task: string;
+	/** When a map first opened it. */
+	readonly createdAt: number;
+	/** Number of items in its input, once that has ended. */
+	readonly total?: number;
+	/** When the first of its jobs was claimed. */
+	readonly startedAt?: number;
+	/** When its input and all its jobs had ended. */
+	readonly completedAt?: number;
+	/** When a map of it last ended with every result yielded. */
+	readonly closedAt?: number;
+	/** Its jobs by status. */
+	readonly counts: Counts;
+	/** At most two, the older one first. Its rate is calculated from them. */
+	readonly marks: readonly Mark[];
+}
+
+/** How many jobs of a batch had ended at a moment. */
+export interface Mark {
+	/** Milliseconds since 1970. */
+	readonly at: number;
+	/** Jobs of the batch that had ended. */
+	readonly ended: number;
+}
+
+/** Options of a batch, kept with it. */
+export interface BatchOptions {
+	/** A job that the store enqueues in the same transaction whenever the batch completes. Its payload is a {@link CompletedBatch}. */
+	readonly onComplete?: {readonly task: string; readonly priority: number; readonly policy: Policy};
+}
+
+/** A batch whose input and jobs have all ended. */
+export interface CompletedBatch {
+	/** Its name. */
+	readonly batch: string;
+	/** Its jobs by status when it completed. */
+	readonly counts: Counts;
+}
+
+/** A job that ends this long after the last {@link Mark} makes a new one. Two are kept, so that a rate covers at least the last 10 seconds. */
+export const MARK_EVERY_MS = 10_000;
+
+/** What one call deleted of a batch. */
+export interface DeleteResult {
+	/** The number of deleted jobs. */
+	readonly deleted: number;
+	/** True if no batch has the name any more. Otherwise call again. */
+	readonly isGone: boolean;
 }

@@ -1,14 +1,11 @@
 import {FaenaError} from '../support/errors.ts';
 import {argument, kind, nearest} from './checks.ts';
 import {type Encoded, encode, sameValue, sizeBytes} from './encoding.ts';
-import type {BatchId} from './job.ts';
+import type {BatchId, CompletedBatch} from './job.ts';
 import {type CheckedOptions, checkJobOptions, checkTaskOptions, type ResolvedJobOptions, resolveJobOptions} from './options.ts';
 import type {JobOptions, TaskInfo} from './task.ts';
 
-/**
- * Checks jobs that are to be enqueued, resolves their options and encodes their payloads. Options of the call override the task's
- * own options, which override the engine's defaults. `enqueue` uses it in the caller's thread, `ctx.enqueue` in a worker.
- */
+/** Checks jobs to be enqueued, resolves their options and encodes their payloads: in the caller's thread, and for `ctx.enqueue` in a worker. */
 export class JobMaker {
 	/** By task. Each resolve without options returns the same policy object, so that jobs can share a group. */
 	readonly #tasks: ReadonlyMap<string, {readonly own: CheckedOptions; readonly resolved: ResolvedJobOptions}>;
@@ -86,6 +83,11 @@ export interface Rerun {
 export function dueAtOf({runAt, delayMs}: Pick<NewJob, 'runAt' | 'delayMs'>, now: number): number | null {
 	const dueAt = delayMs === undefined ? runAt : now + delayMs;
 	return dueAt !== null && dueAt > now ? dueAt : null;
+}
+
+/** The job that the store enqueues when a batch completes. */
+export function toCompletionJob({task, priority, policy}: Pick<NewJob, 'task' | 'priority' | 'policy'>, completed: CompletedBatch): NewJob {
+	return {task, priority, policy, runAt: null, payload: JSON.stringify(completed)};
 }
 
 /** The most that one execution may enqueue. Its worker keeps it in memory until the task ends, and the store writes it in one transaction. */

@@ -106,10 +106,7 @@ function writeRanges(words: Float64Array, ids: Ids, from: number, jobs: number):
 	return end;
 }
 
-/**
- * Reads the jobs that the workers of an owner had open, as disjoint ranges. The file is untrusted input: one that is missing or
- * belongs to another user, and a damaged cell, count as empty.
- */
+/** Reads the jobs that the workers of an owner had open, as disjoint ranges. A file that is missing or another user's, and a damaged cell, count as empty. */
 export function readOpenJobs(path: string): OpenJobs[] {
 	let descriptor: number | undefined;
 	try {

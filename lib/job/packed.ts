@@ -242,10 +242,7 @@ class TimesColumn {
 		return job < this.count ? (this.#base + (this.#view[job] ?? 0)) / this.#scale : NaN;
 	}
 
-	/**
-	 * True if `is` holds for every value. Where values are whole units above a base, only the two ends of what four bytes can hold are checked,
-	 * which is cheaper: `is` must be a range.
-	 */
+	/** True if `is`, a range, holds for every value. Of values above a base only the two ends of what four bytes can hold are checked, which is cheaper. */
 	every(is: (value: number) => boolean): boolean {
 		if (this.#view instanceof Float64Array) return this.#view.every(is);
 		return is(this.#base / this.#scale) && is((this.#base + 2 ** 32 - 1) / this.#scale);

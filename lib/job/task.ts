@@ -29,10 +29,7 @@ export interface TaskOptions<Resource = unknown> extends ExecutionOptions {
 	 * `open({minFreeMemoryBytes})` says what happens if memory gets short all the same.
 	 */
 	readonly memoryBytes?: number;
-	/**
-	 * Called in each worker before it takes jobs of the task, for instance to load a model once. Its result is
-	 * {@link TaskContext.resource}. If it throws, `open()` rejects with `SetupFailed`.
-	 */
+	/** Called in each worker before it takes jobs of the task. Its result is {@link TaskContext.resource}. If it throws, `open()` rejects with `SetupFailed`. */
 	readonly setup?: () => Resource | Promise<Resource>;
 	/** Called with the result of `setup` before a worker is shut down. It may take as long as `open({grace})`. */
 	readonly teardown?: (resource: Resource) => unknown;
@@ -54,10 +51,7 @@ export interface BatchTaskOptions<Resource = unknown> extends TaskOptions<Resour
 /** The return value of such a function. */
 export type BatchResults<Result> = readonly (Result | Error | Promise<Result | Error>)[];
 
-/**
- * The second argument of a task. Its methods also work when they are taken out of it. {@link cancelled} and {@link stopReason}
- * tell the state at the moment when they are read.
- */
+/** The second argument of a task. Its methods also work when they are taken out of it. {@link cancelled} and {@link stopReason} are never out of date. */
 export interface TaskContext<Resource = unknown> {
 	/** The job that is running. */
 	readonly job: {
@@ -72,10 +66,7 @@ export interface TaskContext<Resource = unknown> {
 	};
 	/** The result of the task's `setup` in this worker. */
 	readonly resource: Resource;
-	/**
-	 * Aborted when the job is told to stop; for tasks that wait. Its reason is an Error whose message says why, and whose property
-	 * `reason` is the {@link stopReason}.
-	 */
+	/** Aborted when the job is told to stop; for tasks that wait. Its reason is an Error, whose property `reason` is the {@link stopReason}. */
 	readonly signal: AbortSignal;
 	/** True once the job is told to stop; for tasks that compute. It reads shared memory, which is cheap enough for a tight loop. */
 	readonly cancelled: boolean;

@@ -30,10 +30,7 @@ interface EventSink {
 /** Called once: with a notice when the job has ended, or with the error that ended the client. */
 export type Watcher = (end: Notice | FaenaError) => void;
 
-/**
- * The caller's end of the transport to its dispatcher. Calls of one turn of the event loop travel in one message. The client
- * keeps the process alive while it waits for a reply or a job's end, and between {@link hold} and {@link release}.
- */
+/** The caller's end of the transport. Calls of one turn of the event loop travel in one message. An open call, a watch or a hold keeps the process alive. */
 export class DispatcherClient {
 	readonly tasks: readonly TaskInfo[];
 	readonly #transport: Transport;

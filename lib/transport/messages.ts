@@ -1,15 +1,17 @@
 /** Messages between callers and their dispatcher, across the boundary of a thread. */
 
-import type {Batch, BatchOptions, DeleteResult} from '../job/batch.ts';
 import type {EventName, JobEvent} from '../job/events.ts';
 import type {ErrorEnvelope} from '../job/failure.ts';
 import type {NewGroup} from '../job/group.ts';
 import type {
+	Batch,
 	BatchId,
+	BatchOptions,
 	CancelResult,
 	CleanupOptions,
 	CleanupResult,
 	Counts,
+	DeleteResult,
 	DiscardOptions,
 	DiscardResult,
 	Durability,

@@ -105,10 +105,7 @@ interface Used {
 
 const NO_JOBS: readonly ChildJob[] = [];
 
-/**
- * The context of one execution. It creates its parts when they are used: a small job may take less time than creating them. Its methods are
- * getters of functions, since a task may take them out of it.
- */
+/** The context of one execution. It creates its parts when they are used. Its methods are getters of functions, since a task may take them out of it. */
 export class JobContext implements TaskContext {
 	readonly #execution: Execution;
 	#used: Used | undefined;

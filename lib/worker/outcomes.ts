@@ -130,10 +130,7 @@ export class OutcomeBuffer {
 		});
 	}
 
-	/**
-	 * Posts the rest of the chunk. It is final after one turn of the event loop, in which unhandled rejections surface. If
-	 * something that a job left behind ends the worker in this turn, the posted outcomes count.
-	 */
+	/** Posts the rest of the chunk. It is final a turn of the event loop later, in which unhandled rejections surface, or if the worker ends in this turn. */
 	async conclude(): Promise<void> {
 		this.post();
 		await nextTurn();

@@ -135,10 +135,7 @@ export async function loadTasks(url: string): Promise<TaskTable> {
 	);
 }
 
-/**
- * The module's URL, or that of its counterpart. A program names `./tasks.ts`; once it is compiled, only `./tasks.js` lies beside it,
- * since `tsc` does not change strings in `new URL()`.
- */
+/** The URL of the module, or of its counterpart: a program names `./tasks.ts`, and once it is compiled only `./tasks.js` lies beside it. */
 function findModule(url: string): string {
 	if (!url.startsWith('file:') || existsSync(pathOf(url))) return url;
 	const counterpart = url.replace(/\.([cm]?)([jt])s(?=$|[?#])/, (_, kind: string, language: string) => `.${kind}${language === 't' ? 'j' : 't'}s`);
@@ -152,10 +149,7 @@ function pathOf(url: string): string {
 	return url.startsWith('file:') ? fileURLToPath(url) : url;
 }
 
-/**
- * The exports of a module. The namespace of a CommonJS module has only the names that Node finds in its text, which are few if the
- * module assigns `module.exports = {…}` or computes names.
- */
+/** The exports of a module. The namespace of a CommonJS module has only the names that Node finds in its text. */
 function ownExports(namespace: Namespace, url: string): object {
 	const {default: exported} = namespace;
 	if (!isCommonJs(namespace, url)) return namespace;
