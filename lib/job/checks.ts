@@ -37,10 +37,7 @@ function unknownOption(where: string, name: string, checks: Checks): FaenaError 
 	return bad(`${where} has no option ${JSON.stringify(name)}${nearest(name, Object.keys(checks))}`);
 }
 
-/**
- * Checks one value.
- * @throws FaenaError `BadOption`
- */
+/** @throws FaenaError `BadOption` */
 export function argument<Value>(where: string, name: string, value: unknown, check: (value: unknown) => Value): Value {
 	try {
 		return check(value);
@@ -156,7 +153,7 @@ export function atLeast(low: number, value: number, given: unknown): number {
 	throw expected(`at least ${low} ms`, given);
 }
 
-/** The longest duration that an option may have: ten years. */
+/** Ten years. */
 const MAX_DURATION_MS = 10 * 366 * 24 * 3_600_000;
 const A_TIME = "a time such as '30s', '10m', '2h' or a number of milliseconds";
 

@@ -50,7 +50,15 @@ export const MAX_TEXT = 16 * 1024;
 
 /** Describes any thrown value as a record. It never throws itself: not for a getter that throws, a revoked proxy, a cycle, `null`, an endless text. */
 export function toFailure(thrown: unknown, reason: FailureRecord['reason'] = 'threw'): FailureRecord {
-	const [first, ...causes] = describeChain(thrown);
+	const seen = new Set<unknown>();
+	const chain: Described[] = [];
+	let each = thrown;
+	do {
+		seen.add(each);
+		chain.push(describe(each));
+		each = isObject(each) ? read(each, 'cause') : undefined;
+	} while (each !== undefined && each !== null && !seen.has(each) && chain.length <= MAX_CAUSES);
+	const [first, ...causes] = chain;
 	return {reason, ...(first as Described), ...(causes.length > 0 && {causes})};
 }
 
@@ -67,18 +75,6 @@ export function fromFailure(record: FailureRecord): Error {
 }
 
 type Described = Pick<FailureRecord, 'name' | 'message' | 'stack' | 'code'>;
-
-function describeChain(thrown: unknown): Described[] {
-	const seen = new Set<unknown>();
-	const chain: Described[] = [];
-	let each = thrown;
-	do {
-		seen.add(each);
-		chain.push(describe(each));
-		each = isObject(each) ? read(each, 'cause') : undefined;
-	} while (each !== undefined && each !== null && !seen.has(each) && chain.length <= MAX_CAUSES);
-	return chain;
-}
 
 function describe(value: unknown): Described {
 	if (!isObject(value)) return {name: 'Thrown', message: cut(typeof value === 'string' ? value : show(value))};
@@ -170,7 +166,6 @@ function carriable(cause: unknown): unknown {
 	}
 }
 
-export function fromEnvelope(envelope: ErrorEnvelope): FaenaError {
-	const options = envelope.cause === undefined ? undefined : {cause: envelope.cause};
-	return new FaenaError(envelope.code, envelope.message, options);
+export function fromEnvelope({code, message, cause}: ErrorEnvelope): FaenaError {
+	return new FaenaError(code, message, cause === undefined ? undefined : {cause});
 }

@@ -72,7 +72,6 @@ export interface EndedGroup extends Pick<ClaimedGroup, 'lease' | 'ids' | 'execut
 	readonly endings?: ReadonlyMap<number, Ending> | undefined;
 }
 
-/** What every group has. */
 type Group = Pick<NewGroup, 'values'>;
 
 export function sizeOf({values}: Group): number {
@@ -105,7 +104,6 @@ export function toIds(ids: readonly JobId[]): Ids {
 	return ids.every((id, index) => id === first + index) ? first : ids;
 }
 
-/** All ids, in order. */
 export function listIds(ids: Ids, count: number): readonly JobId[] {
 	return typeof ids === 'number' ? Array.from({length: count}, (_, index) => ids + index) : ids;
 }
@@ -228,7 +226,6 @@ function areAlike(a: NewJob, b: NewJob): boolean {
 	return a.task === b.task && a.policy === b.policy && a.priority === b.priority && a.runAt === b.runAt && a.delayMs === b.delayMs && a.batch === b.batch;
 }
 
-/** The jobs of a group, one by one. */
 export function* newJobsOf({values, keys, ...options}: NewGroup): Generator<NewJob> {
 	for (const [index, payload] of unpack(values).entries()) {
 		const key = keys?.[index];
@@ -236,7 +233,6 @@ export function* newJobsOf({values, keys, ...options}: NewGroup): Generator<NewJ
 	}
 }
 
-/** The jobs of a group, one by one. */
 export function* claimedJobsOf(group: ClaimedGroup): Generator<ClaimedJob> {
 	for (const [index, payload] of unpack(group.values).entries()) yield {...claimedJobAt(group, index), payload};
 }
@@ -258,7 +254,6 @@ export function claimedJobAt(group: ClaimedGroup, index: number): Omit<ClaimedJo
 	};
 }
 
-/** The claim of one job of a group. */
 export function claimAt({lease, ids, executions}: Pick<ClaimedGroup, 'lease' | 'ids' | 'executions'>, index: number): Claim {
 	return {id: idAt(ids, index), lease, execution: numberAt(executions, index)};
 }
@@ -295,7 +290,6 @@ function toEnding(outcome: Outcome): Ending | undefined {
 	return ending;
 }
 
-/** The executions of a group, one by one. */
 export function* settlementsOf(group: EndedGroup): Generator<Settlement> {
 	const times = new PackedTimes(group.times);
 	for (const [index, value] of unpack(group.values).entries()) {

@@ -19,7 +19,7 @@ export class JobMaker {
 		this.#tasks = new Map(
 			tasks.map(({name, options}) => {
 				const own = checkTaskOptions(`task ${name}`, options);
-				return [name, {own, resolved: resolveJobOptions([own, defaults])}];
+				return [name, {own, resolved: resolveJobOptions(defaults, own)}];
 			}),
 		);
 	}
@@ -45,7 +45,7 @@ export class JobMaker {
 	resolveChecked(where: string, task: string, given: CheckedOptions): ResolvedJobOptions {
 		const known = this.#tasks.get(this.checkName(where, task));
 		if (known && Object.keys(given).length === 0) return known.resolved;
-		return resolveJobOptions([given, known?.own, this.#defaults]);
+		return resolveJobOptions(this.#defaults, known?.own, given);
 	}
 
 	/** @throws FaenaError `NotEncodable`, `TooLarge` */

@@ -95,19 +95,17 @@ export interface ResolvedJobOptions {
 	readonly key?: string | undefined;
 }
 
-const JOB_DEFAULTS = checked('DEFAULTS.job', DEFAULTS.job, EXECUTION_CHECKS) as Required<CheckedOptions>;
+const JOB_DEFAULTS = checked('DEFAULTS.job', DEFAULTS.job, EXECUTION_CHECKS);
 
-/** Merges the options of a job. Each layer overrides those after it: first come those of `enqueue`, last those of `open({defaults})`. */
-export function resolveJobOptions(layers: readonly (CheckedOptions | undefined)[]): ResolvedJobOptions {
-	const {priority, maxAttempts, timeout, retry, backoff}: Required<CheckedOptions> = Object.assign({}, JOB_DEFAULTS, ...layers.toReversed());
-	const {delay, runAt = null, key} = layers[0] ?? {};
-	return {priority, runAt, delayMs: delay, key, policy: {maxAttempts, ...timeout, retry, backoff}};
+type MergedOptions = CheckedOptions & Required<Pick<CheckedOptions, keyof typeof DEFAULTS.job>>;
+
+/** Merges the options of a job. Each layer overrides those before it: first come those of `open({defaults})`, last those of `enqueue`. */
+export function resolveJobOptions(...layers: readonly (CheckedOptions | undefined)[]): ResolvedJobOptions {
+	const {priority, maxAttempts, timeout, retry, backoff, delay, runAt, key}: MergedOptions = Object.assign({}, JOB_DEFAULTS, ...layers);
+	return {priority, runAt: runAt ?? null, delayMs: delay, key, policy: {maxAttempts, ...timeout, retry, backoff}};
 }
 
-/**
- * @param more checks of the caller's other options
- * @throws FaenaError `BadOption`
- */
+/** @throws FaenaError `BadOption` */
 export function checkJobOptions<More = unknown>(where: string, options: unknown, more: Checks = {}): CheckedOptions & More {
 	const given = checked(where, options, {...JOB_CHECKS, ...more}) as CheckedOptions & More;
 	if (given.delay !== undefined && given.runAt !== undefined) throw bad(`${where} got both delay and runAt; give one of them`);

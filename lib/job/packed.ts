@@ -223,36 +223,22 @@ export function pickTimes(packed: Uint8Array, indexes: readonly number[]): Uint8
 	return packTimes(indexes.length, columnsBy(column));
 }
 
-/** One column of packed times. */
-class TimesColumn {
-	readonly count: number;
-	readonly #view: ColumnView;
-	readonly #base: number;
-	readonly #scale: number;
+type TimesColumn = ReturnType<typeof columnOf>;
 
-	constructor(count: number, view: ColumnView, base: number, scale: number) {
-		this.count = count;
-		this.#view = view;
-		this.#base = base;
-		this.#scale = scale;
-	}
-
+function columnOf(count: number, view: ColumnView, base: number, scale: number) {
 	/** NaN if the job has no known value. */
-	at(job: number): number {
-		return job < this.count ? (this.#base + (this.#view[job] ?? 0)) / this.#scale : NaN;
-	}
-
-	/** True if `is`, a range, holds for every value. Of values above a base only the two ends of what four bytes can hold are checked, which is cheaper. */
-	every(is: (value: number) => boolean): boolean {
-		if (this.#view instanceof Float64Array) return this.#view.every(is);
-		return is(this.#base / this.#scale) && is((this.#base + 2 ** 32 - 1) / this.#scale);
-	}
-
-	/** Copies the values to `target` from `offset` on, and returns their number. */
-	copyTo(target: Float64Array, offset: number): number {
-		for (let job = 0; job < this.count; job++) target[offset + job] = this.at(job);
-		return this.count;
-	}
+	const at = (job: number) => (job < count ? (base + (view[job] ?? 0)) / scale : NaN);
+	return {
+		count,
+		at,
+		/** True if `is`, a range, holds for every value. Of values above a base only the two ends of what four bytes can hold are checked, which is cheaper. */
+		every: (is: (value: number) => boolean) => (view instanceof Float64Array ? view.every(is) : is(base / scale) && is((base + 2 ** 32 - 1) / scale)),
+		/** Copies the values to `target` from `offset` on, and returns their number. */
+		copyTo(target: Float64Array, offset: number): number {
+			for (let job = 0; job < count; job++) target[offset + job] = at(job);
+			return count;
+		},
+	};
 }
 
 function columnsOf({buffer, byteOffset, byteLength}: Uint8Array): TimesColumn[] {
@@ -267,7 +253,7 @@ function columnsOf({buffer, byteOffset, byteLength}: Uint8Array): TimesColumn[] 
 		const end = offset + bytesOf(width, count);
 		if (!Object.hasOwn(VIEWS, width) || end > byteLength) return [];
 		const view: ColumnView = new VIEWS[width](buffer as ArrayBuffer, byteOffset + offset, width === 0 ? 0 : count);
-		columns.push(new TimesColumn(count, view, bases[index] as number, width === 8 ? 1 : scale));
+		columns.push(columnOf(count, view, bases[index] as number, width === 8 ? 1 : scale));
 		offset = end;
 	}
 	return columns;

@@ -72,8 +72,7 @@ function treeOf(value: object, prototype: unknown, walk: Walk): unknown {
 
 function arrayToTree(array: readonly unknown[], walk: Walk): unknown {
 	refuseToJson(array, walk);
-	if (!isDense(array)) return withProperties(tag(walk, 'holes', array.length), array, Object.keys(array), walk);
-	return itemsToTree(array, walk);
+	return isDense(array) ? itemsToTree(array, walk) : withProperties(tag(walk, 'holes', array.length), array, Object.keys(array), walk);
 }
 
 /** True if the array has no holes and no named properties. Its keys are its indexes in order, then the names. */
@@ -161,23 +160,15 @@ function errorToTree(error: Error, walk: Walk): unknown {
 	return toTree({...errors, ...error, name, message, ...(stack !== undefined && {stack}), ...(cause !== undefined && {cause})}, walk);
 }
 
-/** Kinds of binary nodes. The names are stored: never rename one. */
-const BINARY: Readonly<Record<string, new (bytes: ArrayBuffer) => ArrayBufferView>> = {
-	Uint8Array,
-	Int8Array,
-	Uint8ClampedArray,
-	Int16Array,
-	Uint16Array,
-	Int32Array,
-	Uint32Array,
-	// Not in Node 22.
-	...(typeof Float16Array !== 'undefined' && {Float16Array}),
-	Float32Array,
-	Float64Array,
-	BigInt64Array,
-	BigUint64Array,
-	DataView,
-};
+/** The classes of binary nodes, by name. The names are stored. */
+const BINARY: Readonly<Record<string, new (bytes: ArrayBuffer) => ArrayBufferView>> = Object.fromEntries(
+	[
+		...[Uint8Array, Int8Array, Uint8ClampedArray, Int16Array, Uint16Array, Int32Array, Uint32Array, Float32Array, Float64Array, BigInt64Array, BigUint64Array],
+		// Not in Node 22.
+		...(typeof Float16Array === 'undefined' ? [] : [Float16Array]),
+		DataView,
+	].map(view => [view.name, view]),
+);
 
 /** The buffer, unless it is detached. */
 export function refuseDetached<Kind extends ArrayBufferLike>(buffer: Kind, walk: Walk): Kind {
@@ -251,8 +242,7 @@ export function fromTree(tree: unknown, parts: Parts): unknown {
 }
 
 function fromTag([kind, content]: [string, unknown], parts: Parts): unknown {
-	const make = Object.hasOwn(KINDS, kind) ? KINDS[kind] : undefined;
-	return make ? make(content, parts) : fromBinary(kind, content as number, parts);
+	return Object.hasOwn(KINDS, kind) ? KINDS[kind]?.(content, parts) : fromBinary(kind, content as number, parts);
 }
 
 /** How values of each kind are made, except binary ones. The names are stored: never rename one. */

@@ -75,7 +75,6 @@ export class OutcomeBuffer {
 		this.#values[index] = value;
 	}
 
-	/** Child jobs of this job, to be enqueued if it does not fail. */
 	enqueue(index: number, made: readonly ChildJob[]): void {
 		this.#notes.enqueues ??= makeMap();
 		set(this.#notes.enqueues, index, made);
@@ -115,7 +114,19 @@ export class OutcomeBuffer {
 	}
 
 	post(): void {
-		if (this.#ended > this.#posted) this.#send(this.#posted, this.#ended);
+		const first = this.#posted;
+		const end = this.#ended;
+		if (end === first) return;
+		const failures = this.#failuresOf(first, Infinity);
+		const values = pack(this.#values.slice(first, end));
+		const times = this.#timesOf(first, end);
+		const message: OutcomesMessage = {type: 'outcomes', chunk: this.#chunk, first, values, times, ...(failures && {failures}), ...this.#notes};
+		this.#posted = end;
+		const next = this.#startedAt[end];
+		this.#since = next ? next - this.#epochMs : undefined;
+		this.#values.fill(null, first, end);
+		this.#notes = noNotes();
+		this.#post(message);
 	}
 
 	/** Posts the ended jobs in the next turn of the event loop, since the running job takes longer than this turn. A turn later they are final. */
@@ -144,25 +155,6 @@ export class OutcomeBuffer {
 		this.#final = this.#posted;
 		this.#onFinal(this.#final);
 		this.#post({type: 'final', chunk: this.#chunk, isLast, ...(failures && {failures}), ...(isLast && {memoryBytes: this.#usage.usedBytes()})});
-	}
-
-	#send(first: number, end: number): void {
-		const failures = this.#failuresOf(first, Infinity);
-		const message: OutcomesMessage = {
-			type: 'outcomes',
-			chunk: this.#chunk,
-			first,
-			values: pack(this.#values.slice(first, end)),
-			times: this.#timesOf(first, end),
-			...(failures && {failures}),
-			...this.#notes,
-		};
-		this.#posted = end;
-		const next = this.#startedAt[end];
-		this.#since = next ? next - this.#epochMs : undefined;
-		this.#values.fill(null, first, end);
-		this.#notes = noNotes();
-		this.#post(message);
 	}
 
 	/** `undefined` if none of the jobs from `first` up to `end` has failed. */
