@@ -49,8 +49,7 @@ export function encode(value: unknown, what: string, maxBytes: number = DEFAULT_
 
 /**
  * Decodes a value. Builds only the types listed at {@link encode}, and never an instance of a user's class.
- * @throws FaenaError `NotEncodable` if the value is damaged or of an unknown format; `BadDatabase` if it is {@link unreadable};
- *   nothing else
+ * @throws FaenaError `NotEncodable` if the value is damaged or of an unknown format; `BadDatabase` if it is {@link unreadable}
  */
 export function decode(encoded: Encoded): unknown {
 	try {

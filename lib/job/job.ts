@@ -12,10 +12,7 @@ export type JobId = number;
  */
 export type JobStatus = 'pending' | 'running' | 'completed' | 'failed' | 'dead' | 'cancelled';
 
-/**
- * The legal changes of status, and what causes each. The property test of stores checks every change that it sees against this table.
- * An enqueue opens a new round only if the `rerun` of the new job says so.
- */
+/** The legal changes of status, and what causes each. An enqueue opens a new round only if the `rerun` of the new job says so. */
 export const TRANSITIONS: Readonly<Record<JobStatus, Readonly<Partial<Record<JobStatus, string>>>>> = {
 	pending: {running: 'claim', cancelled: 'cancel'},
 	running: {
@@ -89,10 +86,7 @@ export interface Backoff {
 /** A number of milliseconds, or a text such as `'500ms'`, `'30s'`, `'10m'`, `'2h'`, `'7d'`. */
 export type Duration = number | string;
 
-/**
- * A fixed wait; or exponential backoff: `base` (default 1 s), multiplied by `factor` (2) each time, at most `max` (1 h). The share
- * `jitter` (0.5) of each wait is random.
- */
+/** A fixed wait; or exponential: `base` (1 s), multiplied by `factor` (2) each time, at most `max` (1 h), of which the share `jitter` (0.5) is random. */
 export type BackoffOption = Duration | {readonly base?: Duration; readonly factor?: number; readonly max?: Duration; readonly jitter?: number};
 
 /** A job as the store knows it, without its payload and result. Times are milliseconds since 1970. A field is absent if it is not known or its event has not happened. */
@@ -125,10 +119,7 @@ export interface Job extends Pick<Policy, 'maxAttempts' | 'timeoutMs' | 'timeout
 	readonly durationMs?: number;
 	/** From enqueue, its delay included, to the start of the execution, in milliseconds. Known if there was only one execution. */
 	readonly waitMs?: number;
-	/**
-	 * Processor time of the last execution, in milliseconds: of its thread (from Node 24 on) or of its process. Short jobs that ran one after
-	 * the other are measured together, and each has their mean.
-	 */
+	/** Processor time of the last execution, in milliseconds; of a thread from Node 24 on. Short jobs are measured together, and each has their mean. */
 	readonly cpuMs?: number;
 	/** Memory in bytes, after executions of some milliseconds: the heap of the thread at the end, or the most that the process ever used. */
 	readonly memoryBytes?: number;
@@ -177,10 +168,7 @@ export function statusSummary(counts: Counts): string {
 	return parts.join(', ') || 'no jobs';
 }
 
-/**
- * Selects jobs that meet all given conditions; an empty filter selects every job. A page selected by ids, statuses or batch reads
- * about as many rows as it has jobs, however many there are; one selected by task also reads rows of other tasks.
- */
+/** Selects jobs that meet all conditions; without any, every job. Other than by task, a page reads about as many rows as it has jobs. */
 export interface JobFilter {
 	/** Any number of ids, in any order. */
 	readonly ids?: readonly JobId[];

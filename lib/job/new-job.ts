@@ -94,10 +94,7 @@ export function toCompletionJob({task, priority, policy}: Pick<NewJob, 'task' | 
 export const MAX_CHILD_JOBS = 10_000;
 const MAX_CHILD_JOBS_BYTES = 64 * 1024 * 1024;
 
-/**
- * The jobs that a task enqueues with `ctx.enqueue`. They are collected while the task runs, for the transaction that completes
- * its job. A wrong call throws at once, except for a key that another job holds: only the store knows that.
- */
+/** The jobs that a task enqueues with `ctx.enqueue`, for the transaction that completes its own. Only the store knows whether a key is another job's. */
 export class ChildJobs {
 	readonly all: ChildJob[] = [];
 	readonly #maker: JobMaker;

@@ -64,10 +64,7 @@ export class OpenJobsCell {
 		this.#file = undefined;
 	}
 
-	/**
-	 * Returns the descriptor of the file. It checks each time that the descriptor is still that of the file: the file is removed with its
-	 * owner, and made anew if the owner registers again; and a task may have closed the descriptor, which may then belong to another file.
-	 */
+	/** Returns the file's descriptor. If its owner registers again, the file is made anew; and a task may have closed the descriptor, which is another file's then. */
 	#open(): number | undefined {
 		if (this.#file && this.#stat?.nlink === 1) return this.#file.descriptor;
 		this.close();

@@ -17,10 +17,7 @@ export interface Walk {
 /** The property that marks a node of the JSON tree as something else: `{"$": [kind, …]}`. */
 export const TAG = '$';
 
-/**
- * Matches property names that JSON would escape. They could be decoded as other names: if V8's `JSON.parse` has parsed an object with
- * a backslash in a name before, it may take such a name for that one, unread (nodejs/node#63785).
- */
+/** Matches names that JSON would escape. V8's `JSON.parse` may take one with a backslash for another that it has parsed before (nodejs/node#63785). */
 const ESCAPED = /["\\\p{Cc}\p{Cs}]/u;
 
 /** Almost every name is plain ASCII. A loop finds that out faster than the expression. */
@@ -186,10 +183,7 @@ export function nameOfView(view: ArrayBufferView): string | undefined {
 /** With more elements `inspect` is faster than a list of their indexes. */
 const MAX_LISTED_ELEMENTS = 50;
 
-/**
- * True if `inspect` shows that the array or typed array has no property besides its elements; false if it shows something else.
- * JavaScript lists the names only after the indexes of all elements, of which there may be millions. `inspect` does without.
- */
+/** True if `inspect` shows no property besides the elements. JavaScript lists names only after the indexes of all elements, of which there may be millions. */
 function hasOnlyElements(array: object): boolean {
 	return /^(\w+\(\d+\) )?(\[\w+\] )?\[ \.\.\. \d+ more items \]$/.test(inspect(array, {maxArrayLength: 0, depth: 0, customInspect: false}));
 }

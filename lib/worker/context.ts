@@ -232,10 +232,7 @@ function toError(reason: StopReason): Error {
 	return Object.assign(new DOMException(SENTENCES[reason], reason === 'timedOut' ? 'TimeoutError' : 'AbortError'), {reason});
 }
 
-/**
- * Updates within this time of the last one sent travel together. A checkpoint waits only for this time since the last
- * checkpoint, however many lines come between: so a crash, or a loop that never yields, loses no more work than that.
- */
+/** Updates within this time of the last one travel together. A checkpoint waits only for this time since the last checkpoint: no more work than that is lost. */
 const SEND_EVERY_MS = 50;
 /** The first lines of a job don't wait. */
 const LINES_AT_ONCE = 8;

@@ -87,10 +87,7 @@ export class OutcomeBuffer {
 		this.#values[index] = null;
 	}
 
-	/**
-	 * @param stop why it was told to stop, if it was before its end: its result is discarded
-	 * @param together jobs that ran at the same time, itself included
-	 */
+	/** Ends the job. If it was told to stop before, its result is discarded. So many jobs ran `together`, itself included. */
 	end(index: number, durationMs: number, stop: StopReason | undefined, together: number): void {
 		this.#durationMs[index] = inUnits(durationMs);
 		this.#ended = index + 1;

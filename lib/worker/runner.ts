@@ -267,10 +267,7 @@ export class Tasks {
 		return get(this.#resources, task);
 	}
 
-	/**
-	 * Calls its setup, once. Returns true if it did so now.
-	 * @throws FaenaError `SetupFailed`
-	 */
+	/** Calls its setup, once. Returns true if it did so now. @throws FaenaError `SetupFailed` */
 	async setUp(task: string): Promise<boolean> {
 		const run = this.get(task);
 		const setup = run && optionsOf(run).setup;
