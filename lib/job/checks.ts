@@ -148,11 +148,6 @@ export function textOr(ofText: Check, ofOther: Check): Check {
 	return value => (typeof value === 'string' ? ofText(value) : ofOther(value));
 }
 
-export function atLeast(low: number, value: number, given: unknown): number {
-	if (value >= low) return value;
-	throw expected(`at least ${low} ms`, given);
-}
-
 /** Ten years. */
 const MAX_DURATION_MS = 10 * 366 * 24 * 3_600_000;
 const A_TIME = "a time such as '30s', '10m', '2h' or a number of milliseconds";
@@ -163,6 +158,15 @@ export function duration(value: unknown, what = A_TIME): number {
 	if (typeof parsed !== 'number' || !Number.isFinite(parsed) || parsed < 0) throw expected(`${what}, not negative`, value);
 	if (parsed > MAX_DURATION_MS) throw expected('a time of at most 10 years', value);
 	return whole(parsed);
+}
+
+/** A duration of at least `low` milliseconds. */
+export function atLeast(low: number, what = A_TIME): (value: unknown) => number {
+	return value => {
+		const ms = duration(value, what);
+		if (ms >= low) return ms;
+		throw expected(`at least ${low} ms`, value);
+	};
 }
 
 /** The nearest whole number, without the sign of a zero. */

@@ -1,5 +1,5 @@
 import {defined} from '../support/defined.ts';
-import {type ErrorCode, FaenaError} from '../support/errors.ts';
+import {FaenaError} from '../support/errors.ts';
 
 /** Why an execution failed, as plain data. It is never revived as its original class: a database must not choose which code runs. */
 export interface FailureRecord {
@@ -144,11 +144,7 @@ function isObject(value: unknown): value is object {
 }
 
 /** A {@link FaenaError} in the form in which it travels to another thread without a loss. */
-export interface ErrorEnvelope {
-	readonly code: ErrorCode;
-	readonly message: string;
-	readonly cause?: unknown;
-}
+export type ErrorEnvelope = Pick<FaenaError, 'code' | 'message' | 'cause'>;
 
 /** Packs any error for another thread. An error that is not a {@link FaenaError} becomes the cause of a `DispatcherFailed`. */
 export function toEnvelope(error: unknown): ErrorEnvelope {

@@ -64,7 +64,7 @@ export class OpenJobsCell {
 		this.#file = undefined;
 	}
 
-	/** Returns the file's descriptor. If its owner registers again, the file is made anew; and a task may have closed the descriptor, which is another file's then. */
+	/** The descriptor. It is checked each time: the file is made anew if its owner registers again, and a task may have closed the descriptor. */
 	#open(): number | undefined {
 		if (this.#file && this.#stat?.nlink === 1) return this.#file.descriptor;
 		this.close();

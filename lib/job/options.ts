@@ -125,7 +125,7 @@ export function checkKey(where: string, key: unknown): string {
 function toTimeout(value: unknown): CheckedOptions['timeout'] {
 	if (value === 'none') return {timeoutMs: null};
 	const percent = typeof value === 'string' && /^\s*\d+(\.\d+)?\s*%\s*$/.test(value) ? Number.parseFloat(value) : undefined;
-	if (percent === undefined) return {timeoutMs: atLeast(1, duration(value, A_TIMEOUT), value)};
+	if (percent === undefined) return {timeoutMs: atLeast(1, A_TIMEOUT)(value)};
 	if (percent <= 100) throw expected("more than '100%', since half of all jobs are longer than the median", value);
 	return {timeoutMs: null, timeoutPercent: percent};
 }
@@ -137,9 +137,7 @@ function toBackoff(value: unknown): Backoff {
 }
 
 /** Checks the option `lease`. */
-export function lease(value: unknown): number {
-	return atLeast(1000, duration(value), value);
-}
+export const lease = atLeast(1000);
 
 /** A check of the option `blobs`. It returns the threshold in bytes. */
 export function blobThreshold(where: string): Check {

@@ -5,17 +5,8 @@ import type {JobId} from '../job/job.ts';
 import type {TaskInfo} from '../job/task.ts';
 import {FaenaError} from '../support/errors.ts';
 import {startThread, workerUrl} from '../support/node.ts';
-import {
-	type Call,
-	type CallBody,
-	type DispatcherMessage,
-	type DispatcherStart,
-	type Notice,
-	payloadBuffers,
-	type RepliesMessage,
-	type Started,
-	type Verbs,
-} from './messages.ts';
+import type {Call, CallBody, DispatcherMessage, DispatcherStart, Notice, RepliesMessage, Started, Verbs} from './messages.ts';
+import {payloadBuffers} from './messages.ts';
 
 type Result<Verb extends keyof Verbs> = ReturnType<Verbs[Verb]>;
 

@@ -62,7 +62,7 @@ export class Execution {
 		if (this.#hasFailed) return;
 		try {
 			this.chunk.outcomes.return(this.index, encode(value, 'result', this.chunk.options.maxValueBytes));
-			this.#end();
+			this.#onEnd?.();
 		} catch (error) {
 			this.fail(error, 'badResult');
 		}
@@ -73,19 +73,13 @@ export class Execution {
 		if (this.#hasFailed) return;
 		this.#hasFailed = true;
 		this.chunk.outcomes.fail(this.index, toFailure(error, reason));
-		this.#end();
+		this.#onEnd?.();
 	}
 
-	/** Calls `call` once the job has returned or failed. After a stray error, which fails the job, its promise may never settle. */
+	/** Calls `call` when the job returns, and when it fails. A stray error fails all jobs that run together; their promises may never settle then. */
 	onEnd(call: () => void): void {
 		if (this.#hasFailed) call();
 		else this.#onEnd = call;
-	}
-
-	#end(): void {
-		const call = this.#onEnd;
-		this.#onEnd = undefined;
-		call?.();
 	}
 
 	close(): void {
