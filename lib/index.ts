@@ -11,7 +11,7 @@ export {JobMap, type MapProgress, type MapResult} from './api/map.ts';
 export type {HaltOption, MapOptions} from './api/map-options.ts';
 export type {AnyTasks, EnqueueArgs, OpenOptions, PayloadOf, RecycleOptions, ResultOf, TaskName} from './api/open-options.ts';
 export {closeOnSignals} from './api/signals.ts';
-export type {CompletedBatch} from './job/batch.ts';
+export type {CompletedBatch} from './job/job.ts';
 export type {Size} from './job/checks.ts';
 export type {SlowStart, WorkerLoss} from './job/events.ts';
 export type {FailureRecord, PostMortem} from './job/failure.ts';

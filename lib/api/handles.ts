@@ -1,8 +1,7 @@
-import type {Batch} from '../job/batch.ts';
 import {abortSignal, checked, duration} from '../job/checks.ts';
 import {decode} from '../job/encoding.ts';
 import {fromFailure} from '../job/failure.ts';
-import type {Job, JobId, LogLine} from '../job/job.ts';
+import type {Batch, Job, JobId, LogLine} from '../job/job.ts';
 import {startTimer} from '../support/clock.ts';
 import {defined} from '../support/defined.ts';
 import {FaenaError} from '../support/errors.ts';

@@ -1,5 +1,5 @@
-import type {BatchOptions} from '../job/batch.ts';
 import {abortSignal, bad, boolean, type Checks, callable, checked, choice, expected, integer, text} from '../job/checks.ts';
+import type {BatchOptions} from '../job/job.ts';
 import type {JobMaker} from '../job/new-job.ts';
 import {checkJobOptions, checkKey, DEFAULTS} from '../job/options.ts';
 import type {JobOptions} from '../job/task.ts';
@@ -54,7 +54,7 @@ export function planMap<Item>(maker: JobMaker, task: string, options: MapOptions
 	if (onComplete !== undefined && batch === undefined) throw bad('map() with onComplete expects a name for the batch');
 	if (rerun && batch === undefined && key === undefined)
 		throw bad('map() with changed or retryFailed expects a batch or a key, by which to find the earlier jobs');
-	const {key: __, ...ofJobs} = maker.resolve('map()', task, jobOptions);
+	const {key: __, ...ofJobs} = maker.resolveChecked('map()', task, jobOptions);
 	return {
 		...{batch, order, window, signal, missing},
 		halt: halt && new Halt(halt),

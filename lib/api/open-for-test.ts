@@ -9,7 +9,7 @@ import {systemClock} from '../support/clock.ts';
 import {FaenaError} from '../support/errors.ts';
 import {arm, type Failpoints} from '../support/failpoint.ts';
 import type {DispatcherClient} from '../transport/client.ts';
-import {standIn} from '../worker/tasks-module.ts';
+import {standIn} from '../worker/worker.ts';
 import {checkId, connect, Engine} from './engine.ts';
 import type {Events} from './events.ts';
 import {JobHandle} from './handles.ts';

@@ -137,7 +137,7 @@ export const RESOURCE_LIMITS_CHECKS: Checks = {
 
 export const RECYCLE_CHECKS: Checks = {
 	jobs: integer(1, Number.MAX_SAFE_INTEGER),
-	age: value => atLeast(1, duration(value), value),
+	age: atLeast(1),
 	memoryBytes: integer(1, Number.MAX_SAFE_INTEGER),
 };
 

@@ -15,7 +15,7 @@ import {defined} from '../support/defined.ts';
 import {FaenaError} from '../support/errors.ts';
 import {startThread, workerUrl} from '../support/node.ts';
 import type {HeartbeatStart} from '../transport/messages.ts';
-import {standIn, tableOf} from '../worker/tasks-module.ts';
+import {standIn, tableOf} from '../worker/worker.ts';
 import {warn} from './events.ts';
 
 /** Options of {@link work}. */

@@ -1,5 +1,4 @@
-import type {BatchOptions} from '../job/batch.ts';
-import type {BatchId} from '../job/job.ts';
+import type {BatchId, BatchOptions} from '../job/job.ts';
 import type {BatchChange} from '../store/store.ts';
 import {sleep} from '../support/clock.ts';
 import {FaenaError} from '../support/errors.ts';

@@ -37,10 +37,7 @@ function unknownOption(where: string, name: string, checks: Checks): FaenaError 
 	return bad(`${where} has no option ${JSON.stringify(name)}${nearest(name, Object.keys(checks))}`);
 }
 
-/**
- * Checks one value.
- * @throws FaenaError `BadOption`
- */
+/** @throws FaenaError `BadOption` */
 export function argument<Value>(where: string, name: string, value: unknown, check: (value: unknown) => Value): Value {
 	try {
 		return check(value);
@@ -151,12 +148,7 @@ export function textOr(ofText: Check, ofOther: Check): Check {
 	return value => (typeof value === 'string' ? ofText(value) : ofOther(value));
 }
 
-export function atLeast(low: number, value: number, given: unknown): number {
-	if (value >= low) return value;
-	throw expected(`at least ${low} ms`, given);
-}
-
-/** The longest duration that an option may have: ten years. */
+/** Ten years. */
 const MAX_DURATION_MS = 10 * 366 * 24 * 3_600_000;
 const A_TIME = "a time such as '30s', '10m', '2h' or a number of milliseconds";
 
@@ -166,6 +158,15 @@ export function duration(value: unknown, what = A_TIME): number {
 	if (typeof parsed !== 'number' || !Number.isFinite(parsed) || parsed < 0) throw expected(`${what}, not negative`, value);
 	if (parsed > MAX_DURATION_MS) throw expected('a time of at most 10 years', value);
 	return whole(parsed);
+}
+
+/** A duration of at least `low` milliseconds. */
+export function atLeast(low: number, what = A_TIME): (value: unknown) => number {
+	return value => {
+		const ms = duration(value, what);
+		if (ms >= low) return ms;
+		throw expected(`at least ${low} ms`, value);
+	};
 }
 
 /** The nearest whole number, without the sign of a zero. */

@@ -35,10 +35,7 @@ export interface Claim {
 
 /** How an execution ended, without its times and its result. */
 export type Ending =
-	/**
-	 * The transaction that settles it also enqueues the child jobs `enqueue`, all or none. If the key of one belongs to a job with another
-	 * payload, the execution counts as one that threw.
-	 */
+	/** The transaction that settles it also enqueues the child jobs, all or none. If a key belongs to a job with another payload, it counts as one that threw. */
 	| {readonly type: 'returned'; readonly enqueue?: readonly ChildJob[]}
 	/** These are charged. */
 	| {readonly type: 'threw' | 'timedOut' | 'lostWorker'; readonly error: FailureRecord}
@@ -46,10 +43,7 @@ export type Ending =
 	/** Not charged: it never started, or was interrupted through no fault of its own. */
 	| {
 			readonly type: 'released';
-			/**
-			 * Set if it ran with others when its worker was lost or stopped, and the pool can't tell which of them was at fault. The job's level of
-			 * suspicion is at least this from then on.
-			 */
+			/** Set if it ran with others, and the pool can't tell which was at fault. The job's level of suspicion is at least this from then on. */
 			readonly suspicion?: number;
 	  };
 

@@ -49,12 +49,18 @@ export function encode(value: unknown, what: string, maxBytes: number = DEFAULT_
 
 /**
  * Decodes a value. Builds only the types listed at {@link encode}, and never an instance of a user's class.
- * @throws FaenaError `NotEncodable` if the value is damaged or of an unknown format; `BadDatabase` if it is {@link unreadable};
- *   nothing else
+ * @throws FaenaError `NotEncodable` if the value is damaged or of an unknown format; `BadDatabase` if it is {@link unreadable}
  */
 export function decode(encoded: Encoded): unknown {
 	try {
-		return decodeAny(encoded);
+		if (encoded === null) return undefined;
+		if (typeof encoded === 'string') return toCount(encoded) ?? parse(encoded);
+		if (encoded.byteLength === 0) throw damaged('is empty');
+		// A store may return a Buffer, whose subarray would be a Buffer too.
+		if (encoded[0] === Format.bytes) return new Uint8Array(encoded.buffer, encoded.byteOffset + 1, encoded.byteLength - 1);
+		if (encoded[0] === Format.rich) return decodeRich(encoded);
+		if (encoded[0] === Format.unreadable) throw new FaenaError('BadDatabase', TEXT.decode(encoded.subarray(1)));
+		throw unknown(`begins with the format byte ${encoded[0]}`);
 	} catch (error) {
 		if (error instanceof FaenaError) throw error;
 		// The cause is left out: JSON quotes the text that it can't parse, and a value may be a secret.
@@ -121,17 +127,6 @@ function concat(format: number, ...parts: readonly Uint8Array[]): Uint8Array {
 		offset += part.byteLength;
 	}
 	return joined;
-}
-
-function decodeAny(encoded: Encoded): unknown {
-	if (encoded === null) return undefined;
-	if (typeof encoded === 'string') return toCount(encoded) ?? parse(encoded);
-	if (encoded.byteLength === 0) throw damaged('is empty');
-	// A store may return a Buffer, whose subarray would be a Buffer too.
-	if (encoded[0] === Format.bytes) return new Uint8Array(encoded.buffer, encoded.byteOffset + 1, encoded.byteLength - 1);
-	if (encoded[0] === Format.rich) return decodeRich(encoded);
-	if (encoded[0] === Format.unreadable) throw new FaenaError('BadDatabase', TEXT.decode(encoded.subarray(1)));
-	throw unknown(`begins with the format byte ${encoded[0]}`);
 }
 
 /** The number that at most nine digits stand for, such as an id or an index. `parse` takes four times as long. */

@@ -1,10 +1,7 @@
 import {defined} from '../support/defined.ts';
-import {type ErrorCode, FaenaError} from '../support/errors.ts';
+import {FaenaError} from '../support/errors.ts';
 
-/**
- * Why an execution failed, as plain data. It is stored with the job and shown to people. It is never revived as an instance of
- * its original class: the content of a database must not choose which code runs.
- */
+/** Why an execution failed, as plain data. It is never revived as its original class: a database must not choose which code runs. */
 export interface FailureRecord {
 	/** What happened. `poison`: it killed its worker too often. `badResult`: its result can't be stored. `unknownTask`: the module has no such task. */
 	readonly reason: 'threw' | 'timedOut' | 'lostWorker' | 'poison' | 'cancelled' | 'badResult' | 'unknownTask';
@@ -51,12 +48,17 @@ export interface PostMortem {
 export const MAX_CAUSES = 8;
 export const MAX_TEXT = 16 * 1024;
 
-/**
- * Describes any thrown value as a record. It never throws itself, whatever the value: a getter that throws, a revoked proxy, a
- * cycle, `null`, an endless text.
- */
+/** Describes any thrown value as a record. It never throws itself: not for a getter that throws, a revoked proxy, a cycle, `null`, an endless text. */
 export function toFailure(thrown: unknown, reason: FailureRecord['reason'] = 'threw'): FailureRecord {
-	const [first, ...causes] = describeChain(thrown);
+	const seen = new Set<unknown>();
+	const chain: Described[] = [];
+	let each = thrown;
+	do {
+		seen.add(each);
+		chain.push(describe(each));
+		each = isObject(each) ? read(each, 'cause') : undefined;
+	} while (each !== undefined && each !== null && !seen.has(each) && chain.length <= MAX_CAUSES);
+	const [first, ...causes] = chain;
 	return {reason, ...(first as Described), ...(causes.length > 0 && {causes})};
 }
 
@@ -73,18 +75,6 @@ export function fromFailure(record: FailureRecord): Error {
 }
 
 type Described = Pick<FailureRecord, 'name' | 'message' | 'stack' | 'code'>;
-
-function describeChain(thrown: unknown): Described[] {
-	const seen = new Set<unknown>();
-	const chain: Described[] = [];
-	let each = thrown;
-	do {
-		seen.add(each);
-		chain.push(describe(each));
-		each = isObject(each) ? read(each, 'cause') : undefined;
-	} while (each !== undefined && each !== null && !seen.has(each) && chain.length <= MAX_CAUSES);
-	return chain;
-}
 
 function describe(value: unknown): Described {
 	if (!isObject(value)) return {name: 'Thrown', message: cut(typeof value === 'string' ? value : show(value))};
@@ -154,11 +144,7 @@ function isObject(value: unknown): value is object {
 }
 
 /** A {@link FaenaError} in the form in which it travels to another thread without a loss. */
-export interface ErrorEnvelope {
-	readonly code: ErrorCode;
-	readonly message: string;
-	readonly cause?: unknown;
-}
+export type ErrorEnvelope = Pick<FaenaError, 'code' | 'message' | 'cause'>;
 
 /** Packs any error for another thread. An error that is not a {@link FaenaError} becomes the cause of a `DispatcherFailed`. */
 export function toEnvelope(error: unknown): ErrorEnvelope {
@@ -176,7 +162,6 @@ function carriable(cause: unknown): unknown {
 	}
 }
 
-export function fromEnvelope(envelope: ErrorEnvelope): FaenaError {
-	const options = envelope.cause === undefined ? undefined : {cause: envelope.cause};
-	return new FaenaError(envelope.code, envelope.message, options);
+export function fromEnvelope({code, message, cause}: ErrorEnvelope): FaenaError {
+	return new FaenaError(code, message, cause === undefined ? undefined : {cause});
 }

@@ -1,3 +1,4 @@
+import {get} from '../support/primordials.ts';
 import type {Claim, ClaimedJob, Ending, Lease, Outcome, Settlement} from './claim.ts';
 import type {Encoded} from './encoding.ts';
 import type {JobId} from './job.ts';
@@ -71,9 +72,7 @@ export interface EndedGroup extends Pick<ClaimedGroup, 'lease' | 'ids' | 'execut
 	readonly endings?: ReadonlyMap<number, Ending> | undefined;
 }
 
-interface Group {
-	readonly values: Values;
-}
+type Group = Pick<NewGroup, 'values'>;
 
 export function sizeOf({values}: Group): number {
 	return countOf(values);
@@ -105,7 +104,6 @@ export function toIds(ids: readonly JobId[]): Ids {
 	return ids.every((id, index) => id === first + index) ? first : ids;
 }
 
-/** All ids, in order. */
 export function listIds(ids: Ids, count: number): readonly JobId[] {
 	return typeof ids === 'number' ? Array.from({length: count}, (_, index) => ids + index) : ids;
 }
@@ -125,8 +123,7 @@ export function cutClaimed(group: ClaimedGroup, start: number, end: number): Cla
 }
 
 /** Names the executions from `start` up to `end`. */
-export function executionsOf(group: ClaimedGroup, start: number, end: number): Pick<EndedGroup, 'lease' | 'ids' | 'executions' | 'createdAt'> {
-	const {lease, ids, executions, createdAt} = group;
+export function executionsOf({lease, ids, executions, createdAt}: ClaimedGroup, start: number, end: number): Omit<EndedGroup, 'values' | 'times'> {
 	return {
 		lease,
 		ids: typeof ids === 'number' ? ids + start : toIds(ids.slice(start, end)),
@@ -199,12 +196,9 @@ export function pickClaimed(group: ClaimedGroup, indexes: readonly number[]): Cl
 
 /** The executions at these indexes, in rising order. */
 export function pickEnded(group: EndedGroup, indexes: readonly number[]): EndedGroup {
-	const settlements = [...settlementsOf(group)];
-	const createdAt = toColumn(indexes.map(index => numberAt(group.createdAt, index)));
-	return toEndedGroup(
-		indexes.map(index => settlements[index] as Settlement),
-		createdAt,
-	);
+	const all = [...settlementsOf(group)];
+	const picked = indexes.map(index => all[index] as Settlement);
+	return toEndedGroup(picked, toColumn(indexes.map(index => numberAt(group.createdAt, index))));
 }
 
 /** Replaces the endings of the executions at these indexes, and drops their results. */
@@ -232,7 +226,6 @@ function areAlike(a: NewJob, b: NewJob): boolean {
 	return a.task === b.task && a.policy === b.policy && a.priority === b.priority && a.runAt === b.runAt && a.delayMs === b.delayMs && a.batch === b.batch;
 }
 
-/** The jobs of a group, one by one. */
 export function* newJobsOf({values, keys, ...options}: NewGroup): Generator<NewJob> {
 	for (const [index, payload] of unpack(values).entries()) {
 		const key = keys?.[index];
@@ -240,21 +233,20 @@ export function* newJobsOf({values, keys, ...options}: NewGroup): Generator<NewJ
 	}
 }
 
-/** The jobs of a group, one by one. */
 export function* claimedJobsOf(group: ClaimedGroup): Generator<ClaimedJob> {
 	for (const [index, payload] of unpack(group.values).entries()) yield {...claimedJobAt(group, index), payload};
 }
 
-/** One job of a group, without its payload: packed values stay packed. */
+/** One job of a group, without its payload: packed values stay packed. A task may have replaced methods of Map. */
 export function claimedJobAt(group: ClaimedGroup, index: number): Omit<ClaimedJob, 'payload'> {
-	const {task, policy, quarantine, keys, checkpoints} = group;
-	const [key, checkpoint] = [keys?.get(index), checkpoints?.get(index)];
+	const {task, policy, quarantine, attempts, keys, checkpoints} = group;
+	const [key, checkpoint] = [keys && get(keys, index), checkpoints && get(checkpoints, index)];
 	return {
 		id: idAt(group.ids, index),
 		task,
 		createdAt: numberAt(group.createdAt, index),
 		execution: numberAt(group.executions, index),
-		attempts: group.attempts?.get(index) ?? 0,
+		attempts: (attempts && get(attempts, index)) ?? 0,
 		policy,
 		...(key !== undefined && {key}),
 		...(quarantine && {quarantine}),
@@ -262,7 +254,6 @@ export function claimedJobAt(group: ClaimedGroup, index: number): Omit<ClaimedJo
 	};
 }
 
-/** The claim of one job of a group. */
 export function claimAt({lease, ids, executions}: Pick<ClaimedGroup, 'lease' | 'ids' | 'executions'>, index: number): Claim {
 	return {id: idAt(ids, index), lease, execution: numberAt(executions, index)};
 }
@@ -299,7 +290,6 @@ function toEnding(outcome: Outcome): Ending | undefined {
 	return ending;
 }
 
-/** The executions of a group, one by one. */
 export function* settlementsOf(group: EndedGroup): Generator<Settlement> {
 	const times = new PackedTimes(group.times);
 	for (const [index, value] of unpack(group.values).entries()) {

@@ -12,10 +12,7 @@ export type JobId = number;
  */
 export type JobStatus = 'pending' | 'running' | 'completed' | 'failed' | 'dead' | 'cancelled';
 
-/**
- * The legal changes of status, and what causes each. The property test of stores checks every change that it sees against this table.
- * An enqueue opens a new round only if the `rerun` of the new job says so.
- */
+/** The legal changes of status, and what causes each. An enqueue opens a new round only if the `rerun` of the new job says so. */
 export const TRANSITIONS: Readonly<Record<JobStatus, Readonly<Partial<Record<JobStatus, string>>>>> = {
 	pending: {running: 'claim', cancelled: 'cancel'},
 	running: {
@@ -89,10 +86,7 @@ export interface Backoff {
 /** A number of milliseconds, or a text such as `'500ms'`, `'30s'`, `'10m'`, `'2h'`, `'7d'`. */
 export type Duration = number | string;
 
-/**
- * A fixed wait; or exponential backoff: `base` (default 1 s), multiplied by `factor` (2) each time, at most `max` (1 h). The share
- * `jitter` (0.5) of each wait is random.
- */
+/** A fixed wait; or exponential: `base` (1 s), multiplied by `factor` (2) each time, at most `max` (1 h), of which the share `jitter` (0.5) is random. */
 export type BackoffOption = Duration | {readonly base?: Duration; readonly factor?: number; readonly max?: Duration; readonly jitter?: number};
 
 /** A job as the store knows it, without its payload and result. Times are milliseconds since 1970. A field is absent if it is not known or its event has not happened. */
@@ -125,15 +119,9 @@ export interface Job extends Pick<Policy, 'maxAttempts' | 'timeoutMs' | 'timeout
 	readonly durationMs?: number;
 	/** From enqueue, its delay included, to the start of the execution, in milliseconds. Known if there was only one execution. */
 	readonly waitMs?: number;
-	/**
-	 * Processor time of the last execution, in milliseconds: of its thread (from Node 24 on) or of its process. Short jobs that ran one after
-	 * the other are measured together, and each has their mean.
-	 */
+	/** Processor time of the last execution, in milliseconds; of a thread from Node 24 on. Short jobs are measured together, and each has their mean. */
 	readonly cpuMs?: number;
-	/**
-	 * Memory in bytes, measured after executions of some milliseconds: the heap that the thread used at the end, or the most that the
-	 * process ever used.
-	 */
+	/** Memory in bytes, after executions of some milliseconds: the heap of the thread at the end, or the most that the process ever used. */
 	readonly memoryBytes?: number;
 	/** Size of the encoded payload. */
 	readonly payloadBytes: number;
@@ -173,10 +161,14 @@ export interface LogLine {
 /** Numbers of jobs by status. */
 export type Counts = Readonly<Record<JobStatus, number>>;
 
-/**
- * Selects jobs that meet all given conditions; an empty filter selects every job. A page selected by ids, statuses or batch reads
- * about as many rows as it has jobs, however many there are; one selected by task also reads rows of other tasks.
- */
+/** Describes counts in one line, such as `17 pending, 3 running, 1,204 completed, 2 dead`, or `no jobs`. */
+export function statusSummary(counts: Counts): string {
+	if (typeof counts?.pending !== 'number') throw new FaenaError('BadOption', 'statusSummary() expects the counts that engine.counts() resolves with.');
+	const parts = STATUSES.filter(status => counts[status] > 0).map(status => `${counts[status].toLocaleString('en-US')} ${status}`);
+	return parts.join(', ') || 'no jobs';
+}
+
+/** Selects jobs that meet all conditions; without any, every job. Other than by task, a page reads about as many rows as it has jobs. */
 export interface JobFilter {
 	/** Any number of ids, in any order. */
 	readonly ids?: readonly JobId[];
@@ -270,9 +262,59 @@ export interface CleanupResult {
 /** A batch's id: a positive integer. */
 export type BatchId = number;
 
-/** Describes counts in one line, such as `17 pending, 3 running, 1,204 completed, 2 dead`, or `no jobs`. */
-export function statusSummary(counts: Counts): string {
-	if (typeof counts?.pending !== 'number') throw new FaenaError('BadOption', 'statusSummary() expects the counts that engine.counts() resolves with.');
-	const parts = STATUSES.filter(status => counts[status] > 0).map(status => `${counts[status].toLocaleString('en-US')} ${status}`);
-	return parts.join(', ') || 'no jobs';
+/** A batch as the store knows it. Times are milliseconds since 1970. A time is absent if its event has not happened. */
+export interface Batch {
+	/** The store's number of the batch. */
+	readonly id: BatchId;
+	/** Unique among batches. */
+	readonly name: string;
+	/** The task of all its jobs. */
+	readonly task: string;
+	/** When a map first opened it. */
+	readonly createdAt: number;
+	/** Number of items in its input, once that has ended. */
+	readonly total?: number;
+	/** When the first of its jobs was claimed. */
+	readonly startedAt?: number;
+	/** When its input and all its jobs had ended. */
+	readonly completedAt?: number;
+	/** When a map of it last ended with every result yielded. */
+	readonly closedAt?: number;
+	/** Its jobs by status. */
+	readonly counts: Counts;
+	/** At most two, the older one first. Its rate is calculated from them. */
+	readonly marks: readonly Mark[];
+}
+
+/** How many jobs of a batch had ended at a moment. */
+export interface Mark {
+	/** Milliseconds since 1970. */
+	readonly at: number;
+	/** Jobs of the batch that had ended. */
+	readonly ended: number;
+}
+
+/** Options of a batch, kept with it. */
+export interface BatchOptions {
+	/** A job that the store enqueues in the same transaction whenever the batch completes. Its payload is a {@link CompletedBatch}. */
+	readonly onComplete?: {readonly task: string; readonly priority: number; readonly policy: Policy};
+}
+
+/** A batch whose input and jobs have all ended. */
+export interface CompletedBatch {
+	/** Its name. */
+	readonly batch: string;
+	/** Its jobs by status when it completed. */
+	readonly counts: Counts;
+}
+
+/** A job that ends this long after the last {@link Mark} makes a new one. Two are kept, so that a rate covers at least the last 10 seconds. */
+export const MARK_EVERY_MS = 10_000;
+
+/** What one call deleted of a batch. */
+export interface DeleteResult {
+	/** The number of deleted jobs. */
+	readonly deleted: number;
+	/** True if no batch has the name any more. Otherwise call again. */
+	readonly isGone: boolean;
 }

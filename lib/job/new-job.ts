@@ -1,28 +1,25 @@
 import {FaenaError} from '../support/errors.ts';
 import {argument, kind, nearest} from './checks.ts';
 import {type Encoded, encode, sameValue, sizeBytes} from './encoding.ts';
-import type {BatchId, Policy} from './job.ts';
-import {checkJobOptions, checkTaskOptions, type ResolvedJobOptions, resolveJobOptions} from './options.ts';
-import type {ExecutionOptions, JobOptions, TaskInfo, TaskOptions} from './task.ts';
+import type {BatchId, CompletedBatch} from './job.ts';
+import {type CheckedOptions, checkJobOptions, checkTaskOptions, type ResolvedJobOptions, resolveJobOptions} from './options.ts';
+import type {JobOptions, TaskInfo} from './task.ts';
 
-/**
- * Checks jobs that are to be enqueued, resolves their options and encodes their payloads. Options of the call override the task's
- * own options, which override the engine's defaults. `enqueue` uses it in the caller's thread, `ctx.enqueue` in a worker.
- */
+/** Checks jobs to be enqueued, resolves their options and encodes their payloads: in the caller's thread, and for `ctx.enqueue` in a worker. */
 export class JobMaker {
 	/** By task. Each resolve without options returns the same policy object, so that jobs can share a group. */
-	readonly #tasks: ReadonlyMap<string, {readonly own: TaskOptions; readonly resolved: ResolvedJobOptions}>;
-	readonly #defaults: ExecutionOptions;
+	readonly #tasks: ReadonlyMap<string, {readonly own: CheckedOptions; readonly resolved: ResolvedJobOptions}>;
+	readonly #defaults: CheckedOptions;
 	readonly #maxValueBytes: number;
 
 	/** @throws FaenaError `BadOption` if a task's own options are wrong */
-	constructor(tasks: readonly TaskInfo[], defaults: ExecutionOptions, maxValueBytes: number) {
+	constructor(tasks: readonly TaskInfo[], defaults: CheckedOptions, maxValueBytes: number) {
 		this.#defaults = defaults;
 		this.#maxValueBytes = maxValueBytes;
 		this.#tasks = new Map(
 			tasks.map(({name, options}) => {
 				const own = checkTaskOptions(`task ${name}`, options);
-				return [name, {own, resolved: resolveJobOptions([own, defaults])}];
+				return [name, {own, resolved: resolveJobOptions(defaults, own)}];
 			}),
 		);
 	}
@@ -41,11 +38,14 @@ export class JobMaker {
 
 	/** @throws FaenaError `UnknownTask`, `BadOption` */
 	resolve(where: string, task: string, options: JobOptions): ResolvedJobOptions {
-		this.checkName(where, task);
-		const known = this.#tasks.get(task);
-		const given = checkJobOptions(where, options);
+		return this.resolveChecked(where, task, checkJobOptions(where, options));
+	}
+
+	/** @throws FaenaError `UnknownTask`, `BadOption` */
+	resolveChecked(where: string, task: string, given: CheckedOptions): ResolvedJobOptions {
+		const known = this.#tasks.get(this.checkName(where, task));
 		if (known && Object.keys(given).length === 0) return known.resolved;
-		return resolveJobOptions([given, known?.own, this.#defaults]);
+		return resolveJobOptions(this.#defaults, known?.own, given);
 	}
 
 	/** @throws FaenaError `NotEncodable`, `TooLarge` */
@@ -57,21 +57,11 @@ export class JobMaker {
 const taskName = kind<string>("a task's name, which is a text and not empty", value => typeof value === 'string' && value !== '');
 
 /** A job to be enqueued. */
-export interface NewJob {
+export interface NewJob extends ResolvedJobOptions {
 	/** The name of the function to run. */
 	readonly task: string;
 	/** Its argument, encoded. */
 	readonly payload: Encoded;
-	/** Jobs of a higher priority run first. */
-	readonly priority: number;
-	/** Earliest start in milliseconds since 1970; `null` for at once. */
-	readonly runAt: number | null;
-	/** Instead of `runAt`: the time from the commit to the earliest start. */
-	readonly delayMs?: number | undefined;
-	/** How often and how long it may run. */
-	readonly policy: Policy;
-	/** Unique in its batch, or without a batch in its task, until the job is cleaned up. */
-	readonly key?: string | undefined;
 	/** The batch that it belongs to. */
 	readonly batch?: BatchId | undefined;
 	/** When an existing job with the key gets a new round; default: never. */
@@ -95,14 +85,16 @@ export function dueAtOf({runAt, delayMs}: Pick<NewJob, 'runAt' | 'delayMs'>, now
 	return dueAt !== null && dueAt > now ? dueAt : null;
 }
 
+/** The job that the store enqueues when a batch completes. */
+export function toCompletionJob({task, priority, policy}: Pick<NewJob, 'task' | 'priority' | 'policy'>, completed: CompletedBatch): NewJob {
+	return {task, priority, policy, runAt: null, payload: JSON.stringify(completed)};
+}
+
 /** The most that one execution may enqueue. Its worker keeps it in memory until the task ends, and the store writes it in one transaction. */
 export const MAX_CHILD_JOBS = 10_000;
 const MAX_CHILD_JOBS_BYTES = 64 * 1024 * 1024;
 
-/**
- * The jobs that a task enqueues with `ctx.enqueue`. They are collected while the task runs, for the transaction that completes
- * its job. A wrong call throws at once, except for a key that another job holds: only the store knows that.
- */
+/** The jobs that a task enqueues with `ctx.enqueue`, for the transaction that completes its own. Only the store knows whether a key is another job's. */
 export class ChildJobs {
 	readonly all: ChildJob[] = [];
 	readonly #maker: JobMaker;

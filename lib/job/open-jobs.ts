@@ -64,10 +64,7 @@ export class OpenJobsCell {
 		this.#file = undefined;
 	}
 
-	/**
-	 * Returns the descriptor of the file. It checks each time that the descriptor is still that of the file: the file is removed with its
-	 * owner, and made anew if the owner registers again; and a task may have closed the descriptor, which may then belong to another file.
-	 */
+	/** The descriptor. It is checked each time: the file is made anew if its owner registers again, and a task may have closed the descriptor. */
 	#open(): number | undefined {
 		if (this.#file && this.#stat?.nlink === 1) return this.#file.descriptor;
 		this.close();
@@ -106,10 +103,7 @@ function writeRanges(words: Float64Array, ids: Ids, from: number, jobs: number):
 	return end;
 }
 
-/**
- * Reads the jobs that the workers of an owner had open, as disjoint ranges. The file is untrusted input: one that is missing or
- * belongs to another user, and a damaged cell, count as empty.
- */
+/** Reads the jobs that the workers of an owner had open, as disjoint ranges. A file that is missing or another user's, and a damaged cell, count as empty. */
 export function readOpenJobs(path: string): OpenJobs[] {
 	let descriptor: number | undefined;
 	try {

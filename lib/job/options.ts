@@ -3,8 +3,8 @@ import {basename, dirname, join, resolve} from 'node:path';
 import {fileURLToPath} from 'node:url';
 import {argument, atLeast, bad, type Check, type Checks, callable, checked, choice, duration, expected, integer, number, size, text, time} from './checks.ts';
 import {DEFAULT_MAX_VALUE_BYTES} from './encoding.ts';
-import type {Backoff, BackoffOption, Duration, Policy} from './job.ts';
-import type {BatchTaskOptions, ExecutionOptions, Isolation, JobOptions, TaskOptions} from './task.ts';
+import type {Backoff, Policy} from './job.ts';
+import type {Isolation} from './task.ts';
 
 /** All defaults, as a program would write them. A test compares docs/options.md with them. */
 export const DEFAULTS = {
@@ -39,84 +39,17 @@ export const DEFAULTS = {
 	},
 } as const;
 
-/** All options of a job, resolved. */
-export interface ResolvedJobOptions {
-	readonly priority: number;
-	readonly runAt: number | null;
-	/** Instead of `runAt`. */
-	readonly delayMs: number | undefined;
-	readonly policy: Policy;
-	readonly key: string | undefined;
-}
-
-/**
- * Merges the options of a job.
- * @param layers checked options, which are absent where they are not given; each overrides those after it: first those of `enqueue`, last those
- *   of `open({defaults})`
- */
-export function resolveJobOptions(layers: readonly (JobOptions | undefined)[]): ResolvedJobOptions {
-	const {priority, maxAttempts, timeout, retry, backoff}: Required<ExecutionOptions> = Object.assign({}, DEFAULTS.job, ...layers.toReversed());
-	const {delay, runAt, key} = layers[0] ?? {};
-	return {
-		priority,
-		runAt: runAt === undefined ? null : Number(runAt),
-		delayMs: delay === undefined ? undefined : duration(delay),
-		key,
-		policy: {maxAttempts, ...toTimeout(timeout), retry, backoff: toBackoff(backoff)},
-	};
-}
-
-/**
- * @param more checks of the caller's other options
- * @throws FaenaError `BadOption`
- */
-export function checkJobOptions<More = unknown>(where: string, options: unknown, more: Checks = {}): JobOptions & More {
-	const given = checked(where, options, {...JOB_CHECKS, ...more}) as JobOptions & More;
-	if (given.delay !== undefined && given.runAt !== undefined) throw bad(`${where} got both delay and runAt; give one of them`);
-	return given;
-}
-
-/** @throws FaenaError `BadOption` */
-export function checkTaskOptions(where: string, options: unknown): TaskOptions & Partial<BatchTaskOptions> {
-	return checked(where, options, TASK_CHECKS) as TaskOptions & Partial<BatchTaskOptions>;
-}
-
-/** @throws FaenaError `BadOption` if a function for keys returned something else */
-export function checkKey(where: string, key: unknown): string {
-	return argument(where, 'key', key, text);
-}
-
-function toTimeout(timeout: Duration | 'none'): Pick<Policy, 'timeoutMs' | 'timeoutPercent'> {
-	if (isPercentage(timeout)) return {timeoutMs: null, timeoutPercent: Number.parseFloat(timeout)};
-	return {timeoutMs: timeout === 'none' ? null : duration(timeout)};
-}
-
-/** True for a share of a running median, such as '300%'. */
-function isPercentage(value: unknown): value is `${number}%` {
-	if (typeof value !== 'string' || !/^\s*\d+(\.\d+)?\s*%\s*$/.test(value)) return false;
-	if (Number.parseFloat(value) <= 100) throw expected("more than '100%', since half of all jobs are longer than the median", value);
-	return true;
-}
-
-/** A check of the option `blobs`. It returns the threshold in bytes. */
-export function blobThreshold(where: string): Check {
-	return value => {
-		const {threshold} = checked(where, value, {threshold: size});
-		if (threshold === undefined) throw bad(`${where} expects the option threshold, for instance {threshold: '1mib'}`);
-		return threshold;
-	};
-}
+export const BACKOFF_CHECKS: Checks = {base: duration, factor: number(1, 1000), max: duration, jitter: number(0, 1)};
+/** Parsed once, not for each job. */
+const DEFAULT_BACKOFF = checked('backoff', DEFAULTS.job.backoff, BACKOFF_CHECKS);
 
 const A_TIMEOUT = "a time such as '30s' or a number of milliseconds, a share of the task's median such as '300%', or 'none'";
 
 export const EXECUTION_CHECKS: Checks = {
 	priority: integer(-1_000_000, 1_000_000),
 	maxAttempts: integer(1, 1_000_000),
-	timeout: value => (value === 'none' || isPercentage(value) ? value : atLeast(1, duration(value, A_TIMEOUT), value)),
-	backoff(value) {
-		toBackoff(value as BackoffOption);
-		return value;
-	},
+	timeout: toTimeout,
+	backoff: toBackoff,
 	retry: choice('auto', 'manual'),
 };
 
@@ -137,25 +70,83 @@ export const JOB_CHECKS: Checks = {
 	key: text,
 };
 
+/** Options of a job as their checks return them. One that is not given is absent. */
+export interface CheckedOptions extends Partial<Pick<Policy, 'maxAttempts' | 'retry' | 'backoff'>> {
+	readonly priority?: number;
+	readonly timeout?: Pick<Policy, 'timeoutMs' | 'timeoutPercent'>;
+	/** In milliseconds. */
+	readonly delay?: number;
+	/** In milliseconds since 1970. */
+	readonly runAt?: number;
+	readonly key?: string;
+}
+
+/** All options of a job, resolved. */
+export interface ResolvedJobOptions {
+	/** Jobs of a higher priority run first. */
+	readonly priority: number;
+	/** Earliest start in milliseconds since 1970; `null` for at once. */
+	readonly runAt: number | null;
+	/** Instead of `runAt`: the time from the commit to the earliest start. */
+	readonly delayMs?: number | undefined;
+	/** How often and how long it may run. */
+	readonly policy: Policy;
+	/** Unique in its batch, or without a batch in its task, until the job is cleaned up. */
+	readonly key?: string | undefined;
+}
+
+const JOB_DEFAULTS = checked('DEFAULTS.job', DEFAULTS.job, EXECUTION_CHECKS);
+
+type MergedOptions = CheckedOptions & Required<Pick<CheckedOptions, keyof typeof DEFAULTS.job>>;
+
+/** Merges the options of a job. Each layer overrides those before it: first come those of `open({defaults})`, last those of `enqueue`. */
+export function resolveJobOptions(...layers: readonly (CheckedOptions | undefined)[]): ResolvedJobOptions {
+	const {priority, maxAttempts, timeout, retry, backoff, delay, runAt, key}: MergedOptions = Object.assign({}, JOB_DEFAULTS, ...layers);
+	return {priority, runAt: runAt ?? null, delayMs: delay, key, policy: {maxAttempts, ...timeout, retry, backoff}};
+}
+
+/** @throws FaenaError `BadOption` */
+export function checkJobOptions<More = unknown>(where: string, options: unknown, more: Checks = {}): CheckedOptions & More {
+	const given = checked(where, options, {...JOB_CHECKS, ...more}) as CheckedOptions & More;
+	if (given.delay !== undefined && given.runAt !== undefined) throw bad(`${where} got both delay and runAt; give one of them`);
+	return given;
+}
+
+/** @throws FaenaError `BadOption` */
+export function checkTaskOptions(where: string, options: unknown): CheckedOptions {
+	return checked(where, options, TASK_CHECKS);
+}
+
+/** @throws FaenaError `BadOption` if a function for keys returned something else */
+export function checkKey(where: string, key: unknown): string {
+	return argument(where, 'key', key, text);
+}
+
+function toTimeout(value: unknown): CheckedOptions['timeout'] {
+	if (value === 'none') return {timeoutMs: null};
+	const percent = typeof value === 'string' && /^\s*\d+(\.\d+)?\s*%\s*$/.test(value) ? Number.parseFloat(value) : undefined;
+	if (percent === undefined) return {timeoutMs: atLeast(1, A_TIMEOUT)(value)};
+	if (percent <= 100) throw expected("more than '100%', since half of all jobs are longer than the median", value);
+	return {timeoutMs: null, timeoutPercent: percent};
+}
+
+function toBackoff(value: unknown): Backoff {
+	if (typeof value !== 'object' || value === null) return {baseMs: duration(value), factor: 1, maxMs: duration(value), jitter: 0};
+	const {base, factor, max, jitter} = {...DEFAULT_BACKOFF, ...checked('backoff', value, BACKOFF_CHECKS)} as Record<string, number>;
+	return {baseMs: base, factor, maxMs: max, jitter} as Backoff;
+}
+
 /** Checks the option `lease`. */
-export function lease(value: unknown): number {
-	return atLeast(1000, duration(value), value);
-}
+export const lease = atLeast(1000);
 
-function toBackoff(option: BackoffOption): Backoff {
-	if (option === DEFAULTS.job.backoff) return DEFAULT_BACKOFF;
-	return typeof option === 'object' && option !== null ? exponential(option) : {baseMs: duration(option), factor: 1, maxMs: duration(option), jitter: 0};
+/** A check of the option `blobs`. It returns the threshold in bytes. */
+export function blobThreshold(where: string): Check {
+	return value => {
+		const {threshold} = checked(where, value, {threshold: size});
+		if (threshold === undefined) throw bad(`${where} expects the option threshold, for instance {threshold: '1mib'}`);
+		return threshold;
+	};
 }
-
-function exponential(option: BackoffOption & object): Backoff {
-	const [defaults, given] = [DEFAULTS.job.backoff, option].map(each => checked('backoff', each, BACKOFF_CHECKS));
-	const {base, factor, max, jitter} = {...defaults, ...given} as Record<'base' | 'factor' | 'max' | 'jitter', number>;
-	return {baseMs: base, factor, maxMs: max, jitter};
-}
-
-export const BACKOFF_CHECKS: Checks = {base: duration, factor: number(1, 1000), max: duration, jitter: number(0, 1)};
-/** Made once, not for each job. */
-const DEFAULT_BACKOFF = exponential(DEFAULTS.job.backoff);
 
 /**
  * The absolute path of a database, from which the paths of all its other files are made. A later `process.chdir()` does not
@@ -184,10 +175,7 @@ function absolutePath(path: string): string {
 	}
 }
 
-/**
- * Milliseconds to wait after the given charged attempt (1 for the first).
- * @param random a number in [0, 1): with jitter, jobs that failed together are not all due together
- */
+/** Milliseconds to wait after a charged attempt, 1 for the first. `random` is in [0, 1): with jitter, jobs that failed together are not due together. */
 export function backoffMs({baseMs, factor, maxMs, jitter}: Backoff, attempt: number, random: number): number {
 	const full = baseMs === 0 ? 0 : Math.min(maxMs, baseMs * factor ** (attempt - 1));
 	return Math.round(full * (1 - jitter * random));
@@ -198,7 +186,7 @@ export interface PoolOptions {
 	/** The `file:` URL of the tasks module. */
 	readonly tasks: string;
 	/** Defaults of jobs that tasks enqueue. */
-	readonly defaults: ExecutionOptions;
+	readonly defaults: CheckedOptions;
 	readonly workers: number;
 	readonly graceMs: number;
 	readonly maxValueBytes: number;

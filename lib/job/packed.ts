@@ -97,26 +97,17 @@ export function joinPacked(parts: readonly PackedStrings[]): PackedStrings {
 /** From this size on a transfer costs less than half as much as a copy: 16 KiB 10 instead of 22 µs, 1 MiB 0.3 instead of 0.75 ms. */
 const MIN_TRANSFER_BYTES = 16 * 1024;
 
-/**
- * The buffers of the large binary values, for the transfer list of a message to another thread. The sender can't use these values
- * afterwards. A value that shares its buffer with others is left out, and is copied; `encode` and SQLite give each value its own.
- */
-export function buffersOf(values: readonly Encoded[]): ArrayBuffer[] {
+/** The buffers of the large binary values, for the transfer list of a message. The sender loses these values. A value that shares its buffer is copied. */
+export function buffersOf(values: Values): ArrayBuffer[] {
+	if (!isList(values)) return [];
 	const binary = values.filter(value => value instanceof Uint8Array) as Uint8Array<ArrayBuffer>[];
 	return binary.filter(({byteLength, buffer}) => byteLength >= MIN_TRANSFER_BYTES && byteLength === buffer.byteLength).map(({buffer}) => buffer);
-}
-
-/** The values of a column that is a list. Packed strings are never binary, so they need no transfer. */
-export function listOf(values: Values): readonly Encoded[] {
-	return isList(values) ? values : [];
 }
 
 /** True for a value that was transferred to another thread: no encoded value is empty. */
 export function isTransferred(value: Encoded): boolean {
 	return value instanceof Uint8Array && value.byteLength === 0;
 }
-
-// ——— times ———
 
 /** The times of one execution, and what it used; NaN if a value is not known. */
 export type JobTimes = Required<Timing>;
@@ -135,15 +126,12 @@ const COLUMNS = [
 	['memoryBytes', 1],
 ] as const;
 
-/**
- * The head of packed times: a float64 for each column, its base in units; a uint32, the number of jobs; and a byte for each column,
- * the number of its bytes per job.
- */
+/** The head: a float64 for each column, its base in units; a uint32, the number of jobs; and a byte for each column, its bytes per job. */
 const COUNT_AT = COLUMNS.length * Float64Array.BYTES_PER_ELEMENT;
 const WIDTHS_AT = COUNT_AT + Uint32Array.BYTES_PER_ELEMENT;
 const HEAD_BYTES = WIDTHS_AT + COLUMNS.length;
 
-/** How columns are read, by their bytes per job: none if all its values are the same. */
+/** How columns are read, by their bytes per job: none if all values are the same. */
 const VIEWS = {0: Uint8Array, 1: Uint8Array, 2: Uint16Array, 4: Uint32Array, 8: Float64Array} as const;
 type Width = keyof typeof VIEWS;
 type ColumnView = InstanceType<(typeof VIEWS)[Width]>;
@@ -168,39 +156,30 @@ export function packTimes(count: number, times: UnpackedTimes): Uint8Array<Array
 	for (const [index, [name, scale]] of COLUMNS.entries()) {
 		const [width, base] = forms[index] as Form;
 		packed[WIDTHS_AT + index] = width;
-		if (width > 0) write(times[name] as Float64Array, new VIEWS[width](packed.buffer, offset, count), base, scale);
+		const [column, view] = [times[name] as Float64Array, new VIEWS[width](packed.buffer, offset, width === 0 ? 0 : count)];
+		if (view instanceof Float64Array) view.set(column);
+		else for (let job = 0; job < view.length; job++) view[job] = round((column[job] as number) * scale) - base;
 		offset += bytesOf(width, count);
 	}
 	return packed;
 }
 
-/** How a column is written: bytes per job; and what is subtracted from each value, in units, unless the values are written as doubles. */
+/** How a column is written: bytes per job; and what is subtracted from each value, in units. */
 type Form = readonly [width: Width, base: number];
 
 function formOf(column: Float64Array | undefined, scale: number): Form {
 	if (!column?.some(value => !Number.isNaN(value))) return [0, NaN];
-	const [least, most] = rangeOf(column, scale);
-	const range = most - least;
-	if (!(Number.isSafeInteger(least) && range < 2 ** 32)) return [8, 0];
-	return [range === 0 ? 0 : range < 2 ** 8 ? 1 : range < 2 ** 16 ? 2 : 4, least];
-}
-
-/** The smallest and the largest value of the column, in units. `[0, Infinity]` if not all values are whole units. */
-function rangeOf(column: Float64Array, scale: number): [least: number, most: number] {
 	let [least, most] = [Infinity, -Infinity];
 	for (let job = 0; job < column.length; job++) {
 		const value = column[job] as number;
 		const units = round(value * scale);
-		if (units / scale !== value) return [0, Infinity];
+		if (units / scale !== value) return [8, 0];
 		if (units < least) least = units;
 		if (units > most) most = units;
 	}
-	return [least, most];
-}
-
-function write(column: Float64Array, to: ColumnView, base: number, scale: number): void {
-	if (to instanceof Float64Array) to.set(column);
-	else for (let job = 0; job < to.length; job++) to[job] = round((column[job] as number) * scale) - base;
+	const range = most - least;
+	const width = ([0, 1, 2, 4] as const).find(bytes => range < 2 ** (8 * bytes));
+	return width === undefined || !Number.isSafeInteger(least) ? [8, 0] : [width, least];
 }
 
 /** Bytes of a column: a multiple of eight, so that the next one is aligned. */
@@ -241,57 +220,22 @@ export function pickTimes(packed: Uint8Array, indexes: readonly number[]): Uint8
 	return packTimes(indexes.length, columnsBy(column));
 }
 
-/** One column of packed times. */
-export class TimesColumn {
-	readonly count: number;
-	readonly #view: ColumnView;
-	readonly #base: number;
-	readonly #scale: number;
+type TimesColumn = ReturnType<typeof columnOf>;
 
-	constructor(count: number, view: ColumnView, base: number, scale: number) {
-		this.count = count;
-		this.#view = view;
-		this.#base = base;
-		this.#scale = scale;
-	}
-
+function columnOf(count: number, view: ColumnView, base: number, scale: number) {
 	/** NaN if the job has no known value. */
-	at(job: number): number {
-		return job < this.count ? (this.#base + (this.#view[job] ?? 0)) / this.#scale : NaN;
-	}
-
-	/** NaN if a value is not known. */
-	sum(): number {
-		let units = this.#base * this.count;
-		for (let job = 0; job < this.#view.length; job++) units += this.#view[job] as number;
-		return units / this.#scale;
-	}
-
-	/**
-	 * True if `is` holds for every value. Where values are whole units above a base, only the two ends of what four bytes can hold are checked,
-	 * which is cheaper: `is` must be a range.
-	 */
-	every(is: (value: number) => boolean): boolean {
-		if (this.#view instanceof Float64Array) return this.#view.every(is);
-		return is(this.#base / this.#scale) && is((this.#base + 2 ** 32 - 1) / this.#scale);
-	}
-
-	/** Calls `call` with each value and the number of consecutive jobs that have it. */
-	forEach(call: (value: number, jobs: number) => void): void {
-		const view = this.#view;
-		let start = 0;
-		for (let job = 1; job <= this.count; job++) {
-			if (job < this.count && view[job] === view[start]) continue;
-			call(this.at(start), job - start);
-			start = job;
-		}
-	}
-
-	/** Copies the values to `target` from `offset` on, and returns their number. */
-	copyTo(target: Float64Array, offset: number): number {
-		for (let job = 0; job < this.count; job++) target[offset + job] = this.at(job);
-		return this.count;
-	}
+	const at = (job: number) => (job < count ? (base + (view[job] ?? 0)) / scale : NaN);
+	return {
+		count,
+		at,
+		/** True if `is`, a range, holds for every value. Of values above a base only the two ends of what four bytes can hold are checked, which is cheaper. */
+		every: (is: (value: number) => boolean) => (view instanceof Float64Array ? view.every(is) : is(base / scale) && is((base + 2 ** 32 - 1) / scale)),
+		/** Copies the values to `target` from `offset` on, and returns their number. */
+		copyTo(target: Float64Array, offset: number): number {
+			for (let job = 0; job < count; job++) target[offset + job] = at(job);
+			return count;
+		},
+	};
 }
 
 function columnsOf({buffer, byteOffset, byteLength}: Uint8Array): TimesColumn[] {
@@ -306,7 +250,7 @@ function columnsOf({buffer, byteOffset, byteLength}: Uint8Array): TimesColumn[] 
 		const end = offset + bytesOf(width, count);
 		if (!Object.hasOwn(VIEWS, width) || end > byteLength) return [];
 		const view: ColumnView = new VIEWS[width](buffer as ArrayBuffer, byteOffset + offset, width === 0 ? 0 : count);
-		columns.push(new TimesColumn(count, view, bases[index] as number, width === 8 ? 1 : scale));
+		columns.push(columnOf(count, view, bases[index] as number, width === 8 ? 1 : scale));
 		offset = end;
 	}
 	return columns;

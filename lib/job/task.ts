@@ -24,15 +24,9 @@ export interface TaskOptions<Resource = unknown> extends ExecutionOptions {
 	readonly isolation?: 'thread' | 'process';
 	/** The most of its jobs that run at the same time, in all engines on the same queue together; default: the number of workers. */
 	readonly concurrency?: number;
-	/**
-	 * Memory in bytes that one of its jobs may need. A job starts only while so much memory is free, or no other job runs.
-	 * `open({minFreeMemoryBytes})` says what happens if memory gets short all the same.
-	 */
+	/** Memory in bytes that one of its jobs may need. A job starts only while so much memory is free, or no other job runs. */
 	readonly memoryBytes?: number;
-	/**
-	 * Called in each worker before it takes jobs of the task, for instance to load a model once. Its result is
-	 * {@link TaskContext.resource}. If it throws, `open()` rejects with `SetupFailed`.
-	 */
+	/** Called in each worker before it takes jobs of the task. Its result is {@link TaskContext.resource}. If it throws, `open()` rejects with `SetupFailed`. */
 	readonly setup?: () => Resource | Promise<Resource>;
 	/** Called with the result of `setup` before a worker is shut down. It may take as long as `open({grace})`. */
 	readonly teardown?: (resource: Resource) => unknown;
@@ -54,10 +48,7 @@ export interface BatchTaskOptions<Resource = unknown> extends TaskOptions<Resour
 /** The return value of such a function. */
 export type BatchResults<Result> = readonly (Result | Error | Promise<Result | Error>)[];
 
-/**
- * The second argument of a task. Its methods also work when they are taken out of it. {@link cancelled} and {@link stopReason}
- * tell the state at the moment when they are read.
- */
+/** The second argument of a task. Its methods also work when they are taken out of it. {@link cancelled} and {@link stopReason} are never out of date. */
 export interface TaskContext<Resource = unknown> {
 	/** The job that is running. */
 	readonly job: {
@@ -72,22 +63,13 @@ export interface TaskContext<Resource = unknown> {
 	};
 	/** The result of the task's `setup` in this worker. */
 	readonly resource: Resource;
-	/**
-	 * Aborted when the job is told to stop; for tasks that wait. Its reason is an Error whose message says why, and whose property
-	 * `reason` is the {@link stopReason}.
-	 */
+	/** Aborted when the job is told to stop; for tasks that wait. Its reason is an Error, whose property `reason` is the {@link stopReason}. */
 	readonly signal: AbortSignal;
 	/** True once the job is told to stop; for tasks that compute. It reads shared memory, which is cheap enough for a tight loop. */
 	readonly cancelled: boolean;
-	/**
-	 * Why the job is told to stop: it was `cancelled`; it `timedOut`; or it is `interrupted`, since Faena shuts down, and will run
-	 * again. `undefined` while it may go on. As cheap as {@link cancelled}.
-	 */
+	/** Why the job is told to stop. `interrupted`: Faena shuts down, and the job will run again. `undefined` while it may go on. As cheap as {@link cancelled}. */
 	readonly stopReason: StopReason | undefined;
-	/**
-	 * Reports how far the job is. Returns at once; calls in quick succession are combined. A call after the job's end is ignored;
-	 * so are those of {@link checkpoint} and {@link log}.
-	 */
+	/** Reports how far the job is. Returns at once; calls in quick succession are combined. After the job's end it does nothing, as {@link checkpoint} and {@link log}. */
 	progress(done: number, total?: number): void;
 	/**
 	 * Stores a state from which the job's next execution can go on, if this one does not complete: after an error, a crash, a kill

@@ -17,10 +17,7 @@ export interface Walk {
 /** The property that marks a node of the JSON tree as something else: `{"$": [kind, …]}`. */
 export const TAG = '$';
 
-/**
- * Matches property names that JSON would escape. They could be decoded as other names: if V8's `JSON.parse` has parsed an object with
- * a backslash in a name before, it may take such a name for that one, unread (nodejs/node#63785).
- */
+/** Matches names that JSON would escape. V8's `JSON.parse` may take one with a backslash for another that it has parsed before (nodejs/node#63785). */
 const ESCAPED = /["\\\p{Cc}\p{Cs}]/u;
 
 /** Almost every name is plain ASCII. A loop finds that out faster than the expression. */
@@ -72,8 +69,7 @@ function treeOf(value: object, prototype: unknown, walk: Walk): unknown {
 
 function arrayToTree(array: readonly unknown[], walk: Walk): unknown {
 	refuseToJson(array, walk);
-	if (!isDense(array)) return withProperties(tag(walk, 'holes', array.length), array, Object.keys(array), walk);
-	return itemsToTree(array, walk);
+	return isDense(array) ? itemsToTree(array, walk) : withProperties(tag(walk, 'holes', array.length), array, Object.keys(array), walk);
 }
 
 /** True if the array has no holes and no named properties. Its keys are its indexes in order, then the names. */
@@ -161,23 +157,15 @@ function errorToTree(error: Error, walk: Walk): unknown {
 	return toTree({...errors, ...error, name, message, ...(stack !== undefined && {stack}), ...(cause !== undefined && {cause})}, walk);
 }
 
-/** Kinds of binary nodes. The names are stored: never rename one. */
-const BINARY: Readonly<Record<string, new (bytes: ArrayBuffer) => ArrayBufferView>> = {
-	Uint8Array,
-	Int8Array,
-	Uint8ClampedArray,
-	Int16Array,
-	Uint16Array,
-	Int32Array,
-	Uint32Array,
-	// Not in Node 22.
-	...(typeof Float16Array !== 'undefined' && {Float16Array}),
-	Float32Array,
-	Float64Array,
-	BigInt64Array,
-	BigUint64Array,
-	DataView,
-};
+/** The classes of binary nodes, by name. The names are stored. */
+const BINARY: Readonly<Record<string, new (bytes: ArrayBuffer) => ArrayBufferView>> = Object.fromEntries(
+	[
+		...[Uint8Array, Int8Array, Uint8ClampedArray, Int16Array, Uint16Array, Int32Array, Uint32Array, Float32Array, Float64Array, BigInt64Array, BigUint64Array],
+		// Not in Node 22.
+		...(typeof Float16Array === 'undefined' ? [] : [Float16Array]),
+		DataView,
+	].map(view => [view.name, view]),
+);
 
 /** The buffer, unless it is detached. */
 export function refuseDetached<Kind extends ArrayBufferLike>(buffer: Kind, walk: Walk): Kind {
@@ -195,10 +183,7 @@ export function nameOfView(view: ArrayBufferView): string | undefined {
 /** With more elements `inspect` is faster than a list of their indexes. */
 const MAX_LISTED_ELEMENTS = 50;
 
-/**
- * True if `inspect` shows that the array or typed array has no property besides its elements; false if it shows something else.
- * JavaScript lists the names only after the indexes of all elements, of which there may be millions. `inspect` does without.
- */
+/** True if `inspect` shows no property besides the elements. JavaScript lists names only after the indexes of all elements, of which there may be millions. */
 function hasOnlyElements(array: object): boolean {
 	return /^(\w+\(\d+\) )?(\[\w+\] )?\[ \.\.\. \d+ more items \]$/.test(inspect(array, {maxArrayLength: 0, depth: 0, customInspect: false}));
 }
@@ -251,8 +236,7 @@ export function fromTree(tree: unknown, parts: Parts): unknown {
 }
 
 function fromTag([kind, content]: [string, unknown], parts: Parts): unknown {
-	const make = Object.hasOwn(KINDS, kind) ? KINDS[kind] : undefined;
-	return make ? make(content, parts) : fromBinary(kind, content as number, parts);
+	return Object.hasOwn(KINDS, kind) ? KINDS[kind]?.(content, parts) : fromBinary(kind, content as number, parts);
 }
 
 /** How values of each kind are made, except binary ones. The names are stored: never rename one. */

@@ -228,16 +228,16 @@ export function reportedBy(chunk: InFlightChunk, message: OutcomesMessage): Ende
 
 /** How the executions of a message ended that did not simply return, by index in the message. */
 function endingsOf(chunk: InFlightChunk, message: OutcomesMessage): Map<number, Ending> | undefined {
-	const {first, values, failures, stops, suspects, enqueues} = message;
+	const {first, values, failures, stops, enqueues} = message;
 	const endings = new Map<number, Ending>();
 	for (const [index, enqueue] of enqueues ?? []) endings.set(index - first, {type: 'returned', enqueue});
 	// A job that still runs may have failed already.
 	for (const [index, error] of failures ?? []) if (index < first + countOf(values)) endings.set(index - first, {type: 'threw', error});
 	for (const [index, reason] of stops ?? []) {
 		const times = new PackedTimes(message.times).at(index - first);
-		endings.set(index - first, stoppedEnding(chunk, index, reason, times, failures?.get(index)));
+		const isSuspect = reason === 'timedOutTogether';
+		endings.set(index - first, isSuspect ? {type: 'released', suspicion: MAX_SUSPICION} : stoppedEnding(chunk, index, reason, times, failures?.get(index)));
 	}
-	for (const index of suspects ?? []) endings.set(index - first, {type: 'released', suspicion: MAX_SUSPICION});
 	return endings.size > 0 ? endings : undefined;
 }
 

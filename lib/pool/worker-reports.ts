@@ -32,7 +32,7 @@ export function problemOf(chunk: ReportedChunk, message: ChunkReport, limits: Li
 }
 
 function problemOfOutcomes(chunk: ReportedChunk, message: OutcomesMessage, {maxValueBytes}: Limits): string | undefined {
-	const {first, values, times, failures, stops, suspects, skipped, enqueues} = message;
+	const {first, values, times, failures, stops, skipped, enqueues} = message;
 	const {reported, size} = chunk;
 	if (first !== reported) return `it reported job ${show(first)} of its chunk when job ${reported} was next`;
 	if (!areValues(values, size - reported, maxValueBytes)) return 'its results were not values of jobs that it had';
@@ -42,8 +42,7 @@ function problemOfOutcomes(chunk: ReportedChunk, message: OutcomesMessage, {maxV
 	// A job that still runs may have failed already.
 	if (failures !== undefined && !mapOf(integer(first, size - 1), isFailure)(failures)) return 'its failures were none of jobs that it had';
 	const wasStopped: Is = each => isOwn(each) && chunk.deadlines.has(each as number);
-	if (stops !== undefined && !mapOf(wasStopped, oneOf(...STOP_REASONS))(stops)) return 'it stopped jobs that it was not told to stop';
-	if (suspects !== undefined && !setOf(wasStopped)(suspects)) return 'it stopped jobs that it was not told to stop';
+	if (stops !== undefined && !mapOf(wasStopped, oneOf(...STOP_REASONS, 'timedOutTogether'))(stops)) return 'it stopped jobs that it was not told to stop';
 	const wasTaken: Is = each => isOwn(each) && chunk.takenBack.has(each as number);
 	if (skipped !== undefined && !setOf(wasTaken)(skipped)) return 'it skipped jobs that its pool had not taken back';
 	if (enqueues !== undefined && !mapOf(isOwn, listOf(madeJob(maxValueBytes), MAX_CHILD_JOBS))(enqueues)) return 'the jobs that its jobs enqueue were none';

@@ -55,7 +55,7 @@ export interface WorkerEnd {
  * with its answer: before the worker reports any job that was taken back.
  */
 export class PoolChunkState extends ChunkState {
-	static override create(jobs: number): PoolChunkState {
+	static create(jobs: number): PoolChunkState {
 		return new PoolChunkState(new SharedArrayBuffer(HEAD_BYTES + CELL_BYTES * jobs));
 	}
 

@@ -1,14 +1,17 @@
-import type {Batch, BatchOptions, CompletedBatch, DeleteResult} from '../job/batch.ts';
 import type {Claim, ClaimedJob, Lease, Outcome, OwnerId, Settlement} from '../job/claim.ts';
 import type {Encoded} from '../job/encoding.ts';
 import {toFailure} from '../job/failure.ts';
 import {claimedJobsOf, type EnqueuedGroup, listIds, numberAt, sizeOf, toEndedGroup, toNewGroups} from '../job/group.ts';
 import type {
+	Batch,
 	BatchId,
+	BatchOptions,
 	CancelResult,
 	CleanupOptions,
 	CleanupResult,
+	CompletedBatch,
 	Counts,
+	DeleteResult,
 	DiscardOptions,
 	DiscardResult,
 	Job,

@@ -1,9 +1,8 @@
-import type {Batch, BatchOptions, CompletedBatch} from '../job/batch.ts';
 import type {Claim, JobUpdate, Lease, OwnerId} from '../job/claim.ts';
 import type {Health} from '../job/events.ts';
 import type {FailureRecord} from '../job/failure.ts';
 import type {ClaimedGroup, EndedGroup, EnqueuedGroup, NewGroup} from '../job/group.ts';
-import type {BatchId, Durability, Job, JobEnd, JobFilter, JobId, JobStatus, JobValues, LogLine, Page} from '../job/job.ts';
+import type {Batch, BatchId, BatchOptions, CompletedBatch, Durability, Job, JobEnd, JobFilter, JobId, JobStatus, JobValues, LogLine, Page} from '../job/job.ts';
 import type {ChildJob, NewJob} from '../job/new-job.ts';
 import type {Clock} from '../support/clock.ts';
 import {FaenaError} from '../support/errors.ts';

@@ -3,9 +3,8 @@
  * returns a valid value and never throws, so that a bad row spoils one job at most, and never ends an engine.
  */
 
-import type {Mark} from '../job/batch.ts';
 import type {FailureRecord, PostMortem} from '../job/failure.ts';
-import type {Policy} from '../job/job.ts';
+import type {Mark, Policy} from '../job/job.ts';
 import type {NewJob} from '../job/new-job.ts';
 
 const REASONS: readonly unknown[] = ['threw', 'timedOut', 'lostWorker', 'poison', 'cancelled', 'badResult', 'unknownTask'] satisfies FailureRecord['reason'][];

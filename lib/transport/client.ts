@@ -5,17 +5,8 @@ import type {JobId} from '../job/job.ts';
 import type {TaskInfo} from '../job/task.ts';
 import {FaenaError} from '../support/errors.ts';
 import {startThread, workerUrl} from '../support/node.ts';
-import {
-	type Call,
-	type CallBody,
-	type DispatcherMessage,
-	type DispatcherStart,
-	type Notice,
-	payloadBuffers,
-	type RepliesMessage,
-	type Started,
-	type Verbs,
-} from './messages.ts';
+import type {Call, CallBody, DispatcherMessage, DispatcherStart, Notice, RepliesMessage, Started, Verbs} from './messages.ts';
+import {payloadBuffers} from './messages.ts';
 
 type Result<Verb extends keyof Verbs> = ReturnType<Verbs[Verb]>;
 
@@ -30,10 +21,7 @@ interface EventSink {
 /** Called once: with a notice when the job has ended, or with the error that ended the client. */
 export type Watcher = (end: Notice | FaenaError) => void;
 
-/**
- * The caller's end of the transport to its dispatcher. Calls of one turn of the event loop travel in one message. The client
- * keeps the process alive while it waits for a reply or a job's end, and between {@link hold} and {@link release}.
- */
+/** The caller's end of the transport. Calls of one turn of the event loop travel in one message. An open call, a watch or a hold keeps the process alive. */
 export class DispatcherClient {
 	readonly tasks: readonly TaskInfo[];
 	readonly #transport: Transport;

@@ -1,15 +1,17 @@
 /** Messages between callers and their dispatcher, across the boundary of a thread. */
 
-import type {Batch, BatchOptions, DeleteResult} from '../job/batch.ts';
 import type {EventName, JobEvent} from '../job/events.ts';
 import type {ErrorEnvelope} from '../job/failure.ts';
 import type {NewGroup} from '../job/group.ts';
 import type {
+	Batch,
 	BatchId,
+	BatchOptions,
 	CancelResult,
 	CleanupOptions,
 	CleanupResult,
 	Counts,
+	DeleteResult,
 	DiscardOptions,
 	DiscardResult,
 	Durability,
@@ -22,7 +24,7 @@ import type {
 	Page,
 } from '../job/job.ts';
 import type {PoolOptions} from '../job/options.ts';
-import {buffersOf, listOf} from '../job/packed.ts';
+import {buffersOf} from '../job/packed.ts';
 import type {TaskInfo} from '../job/task.ts';
 
 /** Start data of a dispatcher's thread. */
@@ -120,7 +122,7 @@ export interface HeartbeatStart {
 
 /** The buffers of the large binary payloads in calls to a dispatcher in another thread. */
 export function payloadBuffers(calls: readonly Call[]): ArrayBuffer[] {
-	return buffersOf(calls.flatMap(call => (call.type === 'enqueue' ? listOf(call.group.values) : [])));
+	return calls.flatMap(call => (call.type === 'enqueue' ? buffersOf(call.group.values) : []));
 }
 
 /** The buffers of the large binary results in a message from a dispatcher's thread. */

@@ -21,7 +21,7 @@ const STATES = 8;
  * `progress`: odd while progress is being written. `generation`: that in which the last job was started.
  */
 const Word = {last: 0, count: 1, progress: 2, generation: 12} as const;
-/** Doubles between these words: when the jobs started; and the last progress of the running job. `total` is NaN if it isn't known. */
+/** Doubles between these words: when the jobs started; and the last progress. `total` is NaN if it isn't known. */
 const Double = {start: 2, done: 3, total: 4, at: 5} as const;
 const HEAD = 14;
 
@@ -35,11 +35,6 @@ export interface Running {
 	readonly count: number;
 	/** On the clock of {@link monotonicMs}. */
 	readonly since: number;
-}
-
-export interface PublishedProgress extends Progress {
-	/** Rises with each call of `ctx.progress()`. */
-	readonly version: number;
 }
 
 export class ChunkState {
@@ -59,10 +54,6 @@ export class ChunkState {
 		this.#doubles = new Float64Array(buffer, 0, HEAD / 2);
 		this.#base = (generation * STATES) % 2 ** 31;
 		this.#jobs = jobs;
-	}
-
-	static create(jobs: number): ChunkState {
-		return new ChunkState(new SharedArrayBuffer(HEAD_BYTES + CELL_BYTES * jobs));
 	}
 
 	clear(): void {
@@ -98,7 +89,7 @@ export class ChunkState {
 		return this.#move(index, Cell.started, Cell.finished) ? undefined : this.stopReason(index);
 	}
 
-	/** Why the job is to stop; `undefined` if it may go on. A plain read of shared memory, cheap enough for a tight loop. */
+	/** Why the job is to stop; `undefined` if it may go on. */
 	stopReason(index: number): StopReason | undefined {
 		return STOP_REASONS[this.#state(index) - Cell.stopping];
 	}
@@ -156,8 +147,8 @@ export class ChunkState {
 		return count > 0 && index + count <= this.#jobs && since >= 0 && since < Infinity ? {index, count, since} : undefined;
 	}
 
-	/** The last progress; `undefined` while the next is being written. */
-	progress(): PublishedProgress | undefined {
+	/** The last progress; `undefined` while the next is being written. `version` rises with each call of `ctx.progress()`. */
+	progress(): (Progress & {readonly version: number}) | undefined {
 		const version = load(this.#words, Word.progress);
 		const [done, total, at] = [this.#doubles[Double.done] as number, this.#doubles[Double.total] as number, this.#doubles[Double.at] as number];
 		if (version === 0 || version % 2 === 1 || load(this.#words, Word.progress) !== version) return undefined;

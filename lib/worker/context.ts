@@ -1,14 +1,14 @@
 import {format} from 'node:util';
 import {argument, finite} from '../job/checks.ts';
-import {MAX_LOG_LINES} from '../job/claim.ts';
+import {type ClaimedJob, MAX_LOG_LINES} from '../job/claim.ts';
 import {decode, type Encoded, encode} from '../job/encoding.ts';
 import {type FailureRecord, toFailure} from '../job/failure.ts';
-import {idAt, numberAt} from '../job/group.ts';
+import {claimedJobAt} from '../job/group.ts';
 import type {LogLevel, LogLine, Progress, StopReason} from '../job/job.ts';
 import {type ChildJob, ChildJobs, type JobMaker} from '../job/new-job.ts';
 import type {TaskContext, TaskLog} from '../job/task.ts';
 import {FaenaError} from '../support/errors.ts';
-import {clearTimeout, get, setTimeout, steadyMs, wallMs} from '../support/primordials.ts';
+import {clearTimeout, setTimeout, steadyMs, wallMs} from '../support/primordials.ts';
 import type {ChunkState} from './chunk-state.ts';
 import type {ChunkMessage, WorkerMessage} from './messages.ts';
 import type {OutcomeBuffer} from './outcomes.ts';
@@ -40,7 +40,7 @@ export class Execution {
 	readonly together: number;
 	readonly context: JobContext;
 	#hasFailed = false;
-	#wake: (() => void) | undefined;
+	#onEnd: (() => void) | undefined;
 
 	constructor(chunk: OpenChunk, index: number, together: number) {
 		this.chunk = chunk;
@@ -49,17 +49,12 @@ export class Execution {
 		this.context = new JobContext(this);
 	}
 
-	get id(): number {
-		return idAt(this.chunk.message.group.ids, this.index);
+	get claimed(): Omit<ClaimedJob, 'payload'> {
+		return claimedJobAt(this.chunk.message.group, this.index);
 	}
 
 	get payload(): Encoded {
 		return this.chunk.payloads[this.index] as Encoded;
-	}
-
-	/** Its outcome is final: a late rejection can't change it. */
-	get isFinal(): boolean {
-		return this.chunk.outcomes.isFinal(this.index);
 	}
 
 	/** Keeps the result, unless a stray error has failed the job before. */
@@ -67,23 +62,24 @@ export class Execution {
 		if (this.#hasFailed) return;
 		try {
 			this.chunk.outcomes.return(this.index, encode(value, 'result', this.chunk.options.maxValueBytes));
+			this.#onEnd?.();
 		} catch (error) {
 			this.fail(error, 'badResult');
 		}
 	}
 
-	/** Fails the job, unless it has failed before. */
+	/** Fails the job, which may have returned, unless it has failed before. */
 	fail(error: unknown, reason: FailureRecord['reason'] = 'threw'): void {
 		if (this.#hasFailed) return;
 		this.#hasFailed = true;
 		this.chunk.outcomes.fail(this.index, toFailure(error, reason));
-		this.#wake?.();
+		this.#onEnd?.();
 	}
 
-	/** Calls `wake` once the job has failed. */
-	onFailure(wake: () => void): void {
-		if (this.#hasFailed) wake();
-		else this.#wake = wake;
+	/** Calls `call` when the job returns, and when it fails. A stray error fails all jobs that run together; their promises may never settle then. */
+	onEnd(call: () => void): void {
+		if (this.#hasFailed) call();
+		else this.#onEnd = call;
 	}
 
 	close(): void {
@@ -103,10 +99,7 @@ interface Used {
 
 const NO_JOBS: readonly ChildJob[] = [];
 
-/**
- * The context of one execution. It creates its parts when they are used: a small job may take less time than creating them. Its methods are
- * getters of functions, since a task may take them out of it.
- */
+/** The context of one execution. It creates its parts when they are used. Its methods are getters of functions, since a task may take them out of it. */
 export class JobContext implements TaskContext {
 	readonly #execution: Execution;
 	#used: Used | undefined;
@@ -122,17 +115,8 @@ export class JobContext implements TaskContext {
 	}
 
 	get job(): TaskContext['job'] {
-		const {id, index, chunk} = this.#execution;
-		const {task, executions, attempts, policy, keys} = chunk.message.group;
-		const key = keys && get(keys, index);
-		return {
-			id,
-			task,
-			execution: numberAt(executions, index),
-			attempts: (attempts && get(attempts, index)) ?? 0,
-			maxAttempts: policy.maxAttempts,
-			...(key !== undefined && {key}),
-		};
+		const {id, task, execution, attempts, policy, key} = this.#execution.claimed;
+		return {id, task, execution, attempts, maxAttempts: policy.maxAttempts, ...(key !== undefined && {key})};
 	}
 
 	get resource(): unknown {
@@ -192,17 +176,14 @@ export class JobContext implements TaskContext {
 	}
 
 	get resumeFrom(): unknown {
-		const {chunk, index} = this.#execution;
-		const {checkpoints} = chunk.message.group;
-		this.#own.resumeFrom ??= {state: decode((checkpoints && get(checkpoints, index)) ?? null)};
+		this.#own.resumeFrom ??= {state: decode(this.#execution.claimed.checkpoint ?? null)};
 		return this.#own.resumeFrom.state;
 	}
 
 	get enqueue(): TaskContext['enqueue'] {
 		return (task, payload, options = {}) => {
-			const {id, chunk} = this.#execution;
-			if (this.#isClosed) throw new FaenaError('Closed', `Job ${id} has ended; a task calls ctx.enqueue() before it does.`);
-			this.#own.childJobs ??= new ChildJobs(chunk.options.maker);
+			if (this.#isClosed) throw new FaenaError('Closed', `Job ${this.job.id} has ended; a task calls ctx.enqueue() before it does.`);
+			this.#own.childJobs ??= new ChildJobs(this.#execution.chunk.options.maker);
 			this.#own.childJobs.add(task, payload, options);
 		};
 	}
@@ -245,10 +226,7 @@ function toError(reason: StopReason): Error {
 	return Object.assign(new DOMException(SENTENCES[reason], reason === 'timedOut' ? 'TimeoutError' : 'AbortError'), {reason});
 }
 
-/**
- * Updates within this time of the last one sent travel together. A checkpoint waits only for this time since the last
- * checkpoint, however many lines come between: so a crash, or a loop that never yields, loses no more work than that.
- */
+/** Updates within this time of the last one travel together. A checkpoint waits only for this time since the last checkpoint: no more work than that is lost. */
 const SEND_EVERY_MS = 50;
 /** The first lines of a job don't wait. */
 const LINES_AT_ONCE = 8;

@@ -6,13 +6,13 @@ import type {ClaimedGroup} from '../job/group.ts';
 import type {StopReason} from '../job/job.ts';
 import type {ChildJob} from '../job/new-job.ts';
 import type {PoolOptions} from '../job/options.ts';
-import {buffersOf, listOf, type Values} from '../job/packed.ts';
+import {buffersOf, type Values} from '../job/packed.ts';
 import type {TaskInfo} from '../job/task.ts';
 
 /** The first request to a worker; its answer is a {@link Loaded}. A chunk is answered with nothing, since its outcomes are posted. */
 export interface LoadMessage extends Pick<PoolOptions, 'tasks' | 'defaults' | 'maxValueBytes' | 'maxCheckpointBytes' | 'taskOutput' | 'isolation' | 'nice'> {
 	readonly type: 'load';
-	/** The worker's number in its pool, for its own messages. */
+	/** The worker's number in its pool. */
 	readonly worker: number;
 	/** Only for a worker thread. */
 	readonly identity?: ThreadIdentity;
@@ -54,11 +54,7 @@ export function isWorkerMessage(message: unknown): message is WorkerMessage {
 export const BROKEN = 70;
 
 /** The worker begins to set the task up, perhaps in a call that never yields. Without a task: it is done. */
-export interface SetupMessage {
-	readonly type: 'setup';
-	readonly worker: number;
-	readonly task?: string;
-}
+export type SetupMessage = {readonly type: 'setup'; readonly worker: number; readonly task?: string};
 
 export type ChunkReport = OutcomesMessage | FinalMessage | UpdateMessage;
 
@@ -74,13 +70,10 @@ export interface OutcomesMessage {
 	readonly times: Uint8Array;
 	/** By index in the chunk: failures of jobs that threw. */
 	readonly failures?: ReadonlyMap<number, FailureRecord>;
-	/** By index in the chunk: why jobs were told to stop before they ended. */
-	readonly stops?: ReadonlyMap<number, StopReason>;
-	/** Indexes in the chunk: jobs that timed out together. Each will run alone. */
-	readonly suspects?: ReadonlySet<number>;
+	/** By index in the chunk: why jobs were told to stop before they ended. Each of those that timed out together will run alone. */
+	readonly stops?: ReadonlyMap<number, StopReason | 'timedOutTogether'>;
 	/** Indexes in the chunk: jobs that were taken back before they started. Their entries have no meaning. */
 	readonly skipped?: ReadonlySet<number>;
-	/** By index in the chunk: child jobs of jobs that returned. */
 	readonly enqueues?: ReadonlyMap<number, readonly ChildJob[]>;
 }
 
@@ -104,14 +97,7 @@ export interface UpdateMessage extends Pick<JobUpdate, 'progress' | 'logs' | 'ch
 
 /** The memory of large binary values in a message to another thread, to be transferred with it. */
 export function transferListOf(message: WorkerMessage | WorkerRequest): ArrayBuffer[] {
-	switch (message.type) {
-		case 'outcomes':
-			return buffersOf(listOf(message.values));
-		case 'update':
-			return message.checkpoint ? buffersOf([message.checkpoint.state]) : [];
-		case 'chunk':
-			return buffersOf(listOf(message.group.values));
-		default:
-			return [];
-	}
+	if (message.type === 'outcomes') return buffersOf(message.values);
+	if (message.type === 'chunk') return buffersOf(message.group.values);
+	return message.type === 'update' && message.checkpoint ? buffersOf([message.checkpoint.state]) : [];
 }

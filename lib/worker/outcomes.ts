@@ -22,7 +22,7 @@ export class OutcomeBuffer {
 	readonly #post: (message: WorkerMessage) => void;
 	readonly #epochMs: number;
 	readonly #usage: ResourceUsage;
-	#cpuMs: number | undefined;
+	#cpuMs: number;
 	/** Jobs that are final, */
 	#final = 0;
 	/** that were posted, */
@@ -75,7 +75,6 @@ export class OutcomeBuffer {
 		this.#values[index] = value;
 	}
 
-	/** Child jobs of this job, to be enqueued if it does not fail. */
 	enqueue(index: number, made: readonly ChildJob[]): void {
 		this.#notes.enqueues ??= makeMap();
 		set(this.#notes.enqueues, index, made);
@@ -88,10 +87,7 @@ export class OutcomeBuffer {
 		this.#values[index] = null;
 	}
 
-	/**
-	 * @param stop why it was told to stop, if it was before its end: its result is discarded
-	 * @param together jobs that ran at the same time, itself included. If they time out together, each is a suspect
-	 */
+	/** Ends the job. If it was told to stop before, its result is discarded. So many jobs ran `together`, itself included. */
 	end(index: number, durationMs: number, stop: StopReason | undefined, together: number): void {
 		this.#durationMs[index] = inUnits(durationMs);
 		this.#ended = index + 1;
@@ -101,13 +97,8 @@ export class OutcomeBuffer {
 			return;
 		}
 		this.#values[index] = null;
-		if (stop === 'timedOut' && together > 1) {
-			this.#notes.suspects ??= makeSet();
-			include(this.#notes.suspects, index);
-		} else {
-			this.#notes.stops ??= makeMap();
-			set(this.#notes.stops, index, stop);
-		}
+		this.#notes.stops ??= makeMap();
+		set(this.#notes.stops, index, stop === 'timedOut' && together > 1 ? 'timedOutTogether' : stop);
 	}
 
 	/** How long the first job that is not posted has waited. */
@@ -120,7 +111,19 @@ export class OutcomeBuffer {
 	}
 
 	post(): void {
-		if (this.#ended > this.#posted) this.#send(this.#posted, this.#ended);
+		const first = this.#posted;
+		const end = this.#ended;
+		if (end === first) return;
+		const failures = this.#failuresOf(first, Infinity);
+		const values = pack(this.#values.slice(first, end));
+		const times = this.#timesOf(first, end);
+		const message: OutcomesMessage = {type: 'outcomes', chunk: this.#chunk, first, values, times, ...(failures && {failures}), ...this.#notes};
+		this.#posted = end;
+		const next = this.#startedAt[end];
+		this.#since = next ? next - this.#epochMs : undefined;
+		this.#values.fill(null, first, end);
+		this.#notes = noNotes();
+		this.#post(message);
 	}
 
 	/** Posts the ended jobs in the next turn of the event loop, since the running job takes longer than this turn. A turn later they are final. */
@@ -135,10 +138,7 @@ export class OutcomeBuffer {
 		});
 	}
 
-	/**
-	 * Posts the rest of the chunk. It is final after one turn of the event loop, in which unhandled rejections surface. If
-	 * something that a job left behind ends the worker in this turn, the posted outcomes count.
-	 */
+	/** Posts the rest of the chunk. It is final a turn of the event loop later, in which unhandled rejections surface, or if the worker ends in this turn. */
 	async conclude(): Promise<void> {
 		this.post();
 		await nextTurn();
@@ -152,25 +152,6 @@ export class OutcomeBuffer {
 		this.#final = this.#posted;
 		this.#onFinal(this.#final);
 		this.#post({type: 'final', chunk: this.#chunk, isLast, ...(failures && {failures}), ...(isLast && {memoryBytes: this.#usage.usedBytes()})});
-	}
-
-	#send(first: number, end: number): void {
-		const failures = this.#failuresOf(first, Infinity);
-		const message: OutcomesMessage = {
-			type: 'outcomes',
-			chunk: this.#chunk,
-			first,
-			values: pack(this.#values.slice(first, end)),
-			times: this.#timesOf(first, end),
-			...(failures && {failures}),
-			...this.#notes,
-		};
-		this.#posted = end;
-		const next = this.#startedAt[end];
-		this.#since = next ? next - this.#epochMs : undefined;
-		this.#values.fill(null, first, end);
-		this.#notes = noNotes();
-		this.#post(message);
 	}
 
 	/** `undefined` if none of the jobs from `first` up to `end` has failed. */
@@ -194,17 +175,16 @@ export class OutcomeBuffer {
 		});
 	}
 
-	/** Processor time since the last call, or since the chunk began; NaN if it isn't known. */
+	/** Processor time since the last call, or since the chunk began. */
 	#spentMs(): number {
-		const [before = NaN, now = NaN] = [this.#cpuMs, this.#usage.cpuMs()];
-		this.#cpuMs = now;
-		return now - before;
+		const before = this.#cpuMs;
+		this.#cpuMs = this.#usage.cpuMs();
+		return this.#cpuMs - before;
 	}
 }
 
 interface Notes {
-	stops?: Map<number, StopReason>;
-	suspects?: Set<number>;
+	stops?: Map<number, StopReason | 'timedOutTogether'>;
 	skipped?: Set<number>;
 	enqueues?: Map<number, readonly ChildJob[]>;
 }
@@ -216,27 +196,21 @@ function noNotes(): Notes {
 
 /** What a worker uses of the machine, as far as Node tells. */
 export interface ResourceUsage {
-	/** Processor time so far; `undefined` for a thread before Node 23.9. */
-	cpuMs(): number | undefined;
+	/** Processor time so far; NaN for a thread before Node 23.9. */
+	cpuMs(): number;
 	/** A thread's heap, a process's memory. */
 	usedBytes(): number;
 	/** The highest memory that a process ever had. Of a thread the current heap, since its peak isn't known. */
 	peakBytes(): number;
 }
 
+const toMs = (usage?: NodeJS.CpuUsage) => (usage ? (usage.user + usage.system) / 1000 : NaN);
 const heapBytes = () => getHeapStatistics().used_heap_size;
-const toMs = ({user, system}: NodeJS.CpuUsage) => (user + system) / 1000;
+const threadMs = () => toMs(process.threadCpuUsage?.());
+const memory = {usedBytes: () => process.memoryUsage.rss(), peakBytes: () => process.resourceUsage().maxRSS * 1024};
 
-const OF_THREAD: ResourceUsage = {
-	cpuMs: () => process.threadCpuUsage && toMs(process.threadCpuUsage()),
-	usedBytes: heapBytes,
-	peakBytes: heapBytes,
+export const USAGE_OF: Readonly<Record<Isolation, ResourceUsage>> = {
+	thread: {cpuMs: threadMs, usedBytes: heapBytes, peakBytes: heapBytes},
+	process: {cpuMs: () => toMs(process.cpuUsage()), ...memory},
+	inline: {cpuMs: threadMs, ...memory},
 };
-
-const OF_PROCESS: ResourceUsage = {
-	cpuMs: () => toMs(process.cpuUsage()),
-	usedBytes: () => process.memoryUsage.rss(),
-	peakBytes: () => process.resourceUsage().maxRSS * 1024,
-};
-
-export const USAGE_OF: Readonly<Record<Isolation, ResourceUsage>> = {thread: OF_THREAD, process: OF_PROCESS, inline: {...OF_PROCESS, cpuMs: OF_THREAD.cpuMs}};

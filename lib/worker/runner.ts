@@ -6,12 +6,12 @@ import type {OpenJobsCell} from '../job/open-jobs.ts';
 import {unpack} from '../job/packed.ts';
 import {optionsOf, type TaskFunction} from '../job/task.ts';
 import {monotonicMs} from '../support/clock.ts';
-import {wallMs, withResolvers} from '../support/primordials.ts';
+import {FaenaError} from '../support/errors.ts';
+import {get, has, wallMs, withResolvers} from '../support/primordials.ts';
 import type {ChunkState} from './chunk-state.ts';
 import {type ChunkOptions, Execution, type OpenChunk} from './context.ts';
 import type {ChunkMessage} from './messages.ts';
 import {OutcomeBuffer, type ResourceUsage} from './outcomes.ts';
-import type {Tasks} from './tasks-module.ts';
 
 /** Outcomes are posted after this much work, since what was not posted is repeated if the worker is lost. Each message costs the dispatcher 0.1 ms. */
 const REPORT_EVERY_MS = 50;
@@ -74,12 +74,12 @@ export class Runner {
 		let isOver = true;
 		for (let index = 0; index < executions.length; index++) {
 			const execution = executions[index] as Execution;
-			if (execution.isFinal) continue;
+			if (execution.chunk.outcomes.isFinal(execution.index)) continue;
 			execution.fail(error);
 			isOver = false;
 		}
 		if (!isOver) return;
-		const whose = executions[0] ? `after its job ${executions[0].id} had ended` : 'outside any job';
+		const whose = executions[0] ? `after its job ${executions[0].claimed.id} had ended` : 'outside any job';
 		const {stack, message} = toFailure(error);
 		process.stderr.write(`faena: an error surfaced ${whose}: ${stack ?? message}\n`);
 	}
@@ -89,8 +89,7 @@ export class Runner {
 		const {openChunkState, now = wallMs, post, usage, openJobs} = this.#options;
 		const {task, lease, ids, values} = message.group;
 		const run = this.#tasks.get(task);
-		// Tasks are set up before the first chunk, except those that run here only in quarantine.
-		const unready = this.#tasks.needsSetUp(task) ? await this.#setUp(task) : undefined;
+		const obstacle = await this.#setUp(task);
 		const chunkState = openChunkState(message.chunkState);
 		const epochMs = now() - monotonicMs();
 		const open = {lease, ids, jobs: sizeOf(message.group)};
@@ -98,20 +97,20 @@ export class Runner {
 		openJobs?.write(open, 0);
 		const outcomes = new OutcomeBuffer(message, post, usage, epochMs, final => openJobs?.write(open, final));
 		const chunk = {message, payloads: unpack(values), chunkState, outcomes, resource: this.#tasks.resourceOf(task), options: this.#options};
-		const batchSize = run && !unready ? optionsOf(run).batchSize : undefined;
-		if (!run || batchSize === undefined) await this.#runOneByOne(run, unready?.error, chunk);
+		const batchSize = run && obstacle === undefined ? optionsOf(run).batchSize : undefined;
+		if (!run || batchSize === undefined) await this.#runOneByOne(run, obstacle, chunk);
 		else for (let first = 0; first < open.jobs; first += batchSize) await this.#runBatch(run, first, Math.min(first + batchSize, open.jobs), chunk);
 		chunkState.close();
 		await outcomes.conclude();
 	}
 
-	async #setUp(task: string): Promise<{readonly error: unknown} | undefined> {
+	/** Returns the error of a setup. Tasks are set up before the first chunk, except those that run here only in quarantine. */
+	async #setUp(task: string): Promise<unknown> {
 		try {
-			await this.#tasks.setUp(task);
-			await this.#options.leftovers?.keep();
+			if (await this.#tasks.setUp(task)) await this.#options.leftovers?.keep();
 			return undefined;
 		} catch (error) {
-			return {error};
+			return error;
 		}
 	}
 
@@ -152,8 +151,8 @@ export class Runner {
 				// The outcomes before this job need not wait for it.
 				execution.chunk.outcomes.postSoon();
 				const {promise, resolve} = withResolvers<void>();
-				execution.onFailure(resolve);
-				void settle(result, execution, resolve);
+				execution.onEnd(resolve);
+				void settle(result, execution);
 				return promise;
 			}
 			execution.return(result);
@@ -192,61 +191,46 @@ export class Runner {
 	#executeBatch(run: TaskFunction, batch: readonly Execution[]): Promise<void> {
 		this.#execution.enterWith(batch);
 		const {promise, resolve} = withResolvers<void>();
-		for (let offset = 0; offset < batch.length; offset++) batch[offset]?.onFailure(resolve);
-		void settleBatch(run, batch, resolve);
+		let open = batch.length;
+		const end = () => {
+			if (--open === 0) resolve();
+		};
+		for (let offset = 0; offset < batch.length; offset++) batch[offset]?.onEnd(end);
+		void settleBatch(run, batch);
 		return promise;
 	}
 }
 
-/** Awaits instead of calling `then`, which a task may have replaced. After a stray error, which fails the job, the promise may never settle. */
-async function settle(result: PromiseLike<unknown>, execution: Execution, done: () => void): Promise<void> {
+/** Awaits instead of calling `then`, which a task may have replaced. */
+async function settle(result: PromiseLike<unknown>, execution: Execution): Promise<void> {
 	try {
 		execution.return(await result);
 	} catch (error) {
 		execution.fail(error);
-	} finally {
-		done();
 	}
 }
 
-/** Each job ends by its own result. */
-async function settleBatch(run: TaskFunction, batch: readonly Execution[], done: () => void): Promise<void> {
+/** Each job ends by its own result. Promises are awaited at the same time, so that no rejection stays unhandled. */
+async function settleBatch(run: TaskFunction, batch: readonly Execution[]): Promise<void> {
 	try {
 		const payloads = batch.map(({payload}) => decode(payload));
 		const results = resultsFor(batch, await run(payloads, batch.map(({context}) => context) as never));
-		const ends = await allEnds(results);
-		// A stray error has failed them all by now.
 		for (let offset = 0; offset < batch.length; offset++) {
-			const [execution, end] = [batch[offset] as Execution, ends[offset] as End];
-			if ('error' in end) execution.fail(end.error);
-			else if (end.value instanceof Error) execution.fail(end.value);
-			else execution.return(end.value);
+			const [execution, result] = [batch[offset] as Execution, results[offset]];
+			if (isThenable(result)) void settle(orThrow(result), execution);
+			else if (result instanceof Error) execution.fail(result);
+			else execution.return(result);
 		}
 	} catch (error) {
 		for (let offset = 0; offset < batch.length; offset++) batch[offset]?.fail(error);
-	} finally {
-		done();
 	}
 }
 
-/** How one of a micro-batch ends. */
-type End = {readonly value: unknown} | {readonly error: unknown};
-
-/** The ends by offset, once all have settled. They are awaited at the same time, so that no rejection stays unhandled. */
-async function allEnds(results: readonly unknown[]): Promise<Readonly<Record<number, End>>> {
-	// Without a prototype: writing and reading it calls no function that a task could have replaced.
-	const ends: Record<number, End | Promise<End>> = {__proto__: null} as never;
-	for (let offset = 0; offset < results.length; offset++) ends[offset] = isThenable(results[offset]) ? endOf(results[offset]) : {value: results[offset]};
-	for (let offset = 0; offset < results.length; offset++) if (isThenable(ends[offset])) ends[offset] = (await ends[offset]) as End;
-	return ends as Record<number, End>;
-}
-
-async function endOf(result: unknown): Promise<End> {
-	try {
-		return {value: await result};
-	} catch (error) {
-		return {error};
-	}
+/** An error in the place of a result fails the job. */
+async function orThrow(result: PromiseLike<unknown>): Promise<unknown> {
+	const value = await result;
+	if (value instanceof Error) throw value;
+	return value;
 }
 
 function resultsFor(batch: readonly Execution[], results: unknown): readonly unknown[] {
@@ -257,4 +241,56 @@ function resultsFor(batch: readonly Execution[], results: unknown): readonly unk
 
 function isThenable(value: unknown): value is PromiseLike<unknown> {
 	return typeof value === 'object' && value !== null && typeof (value as {then?: unknown}).then === 'function';
+}
+
+/** The tasks of a module: its exported functions by export name. */
+export type TaskTable = ReadonlyMap<string, TaskFunction>;
+
+/** The tasks of a worker, and what their setups returned. */
+export class Tasks {
+	readonly #table: TaskTable;
+	readonly #announce: (task?: string) => void;
+	readonly #resources = new Map<string, unknown>();
+
+	/** @param announce gets the task whose setup begins, and nothing when it is done */
+	constructor(table: TaskTable, announce: (task?: string) => void = () => undefined) {
+		this.#table = table;
+		this.#announce = announce;
+	}
+
+	get(task: string): TaskFunction | undefined {
+		return get(this.#table, task);
+	}
+
+	/** What its setup returned. */
+	resourceOf(task: string): unknown {
+		return get(this.#resources, task);
+	}
+
+	/** Calls its setup, once. Returns true if it did so now. @throws FaenaError `SetupFailed` */
+	async setUp(task: string): Promise<boolean> {
+		const run = this.get(task);
+		const setup = run && optionsOf(run).setup;
+		if (!setup || has(this.#resources, task)) return false;
+		this.#announce(task);
+		try {
+			this.#resources.set(task, await setup());
+			return true;
+		} catch (error) {
+			throw new FaenaError('SetupFailed', `The setup of task ${task} failed. ${describe(error)}`, {cause: error});
+		} finally {
+			this.#announce();
+		}
+	}
+
+	/** Calls the teardowns of all tasks that were set up, even if one of them fails. */
+	async tearDown(): Promise<void> {
+		const all = [...this.#resources];
+		this.#resources.clear();
+		await Promise.allSettled(all.map(async ([task, resource]) => optionsOf(this.get(task) as TaskFunction).teardown?.(resource)));
+	}
+}
+
+export function describe(error: unknown): string {
+	return error instanceof Error ? `${error.name}: ${error.message}` : String(error);
 }

@@ -1,16 +1,20 @@
+import {existsSync, realpathSync} from 'node:fs';
+import {createRequire} from 'node:module';
 import {setPriority} from 'node:os';
+import {fileURLToPath} from 'node:url';
+import {isClass} from '../job/checks.ts';
 import {toEnvelope, toFailure} from '../job/failure.ts';
 import {JobMaker} from '../job/new-job.ts';
 import {OpenJobsCell} from '../job/open-jobs.ts';
-import type {Isolation, TaskInfo} from '../job/task.ts';
+import {checkTaskOptions} from '../job/options.ts';
+import {type Isolation, optionsOf, type TaskFunction, type TaskInfo} from '../job/task.ts';
 import {FaenaError} from '../support/errors.ts';
 import {exit} from '../support/primordials.ts';
 import {BROKEN, type Loaded, type LoadMessage, type WorkerRequest} from './messages.ts';
 import {USAGE_OF} from './outcomes.ts';
-import {Runner, type RunnerOptions} from './runner.ts';
-import {infosOf, loadTasks, Tasks} from './tasks-module.ts';
+import {describe, Runner, type RunnerOptions, Tasks, type TaskTable} from './runner.ts';
 
-export interface TaskWorkerOptions extends Pick<RunnerOptions, 'openChunkState' | 'post' | 'now' | 'leftovers'> {
+interface WorkerOptions extends Pick<RunnerOptions, 'openChunkState' | 'post' | 'now' | 'leftovers'> {
 	/** A thread or process belongs to the worker; an inline worker shares the caller's thread. */
 	readonly kind: Isolation;
 }
@@ -23,11 +27,11 @@ interface LoadedWorker {
 
 /** What every worker does: load the tasks module on the first request, run chunks on the others, and clean up on the last. */
 export class TaskWorker {
-	readonly #options: TaskWorkerOptions;
+	readonly #options: WorkerOptions;
 	#loading: Promise<LoadedWorker> | undefined;
 	#openJobs: OpenJobsCell | undefined;
 
-	constructor(options: TaskWorkerOptions) {
+	constructor(options: WorkerOptions) {
 		this.#options = options;
 	}
 
@@ -103,5 +107,85 @@ export class TaskWorker {
 		} catch (error) {
 			throw new FaenaError('BadOption', `open() can't give its workers the priority nice: ${nice}. ${(error as Error).message}`, {cause: error});
 		}
+	}
+}
+
+/** Objects of functions that stand in for modules, by URL: for tasks that run in the thread that has the object. */
+const stands = new Map<string, object>();
+
+/** Makes {@link loadTasks} return this object's functions for the URL; `undefined` ends that. */
+export function standIn(url: string, tasks: object | undefined): void {
+	if (tasks) stands.set(url, tasks);
+	else stands.delete(url);
+}
+
+/**
+ * Imports a tasks module. Names are looked up among its exports; nothing else is ever imported for a job.
+ * @param url a `file:` URL. Where that file is missing, its compiled form or its source beside it is taken.
+ * @throws FaenaError `BadTasksModule` if it is missing, throws while loading, or exports no function
+ */
+export async function loadTasks(url: string): Promise<TaskTable> {
+	const stand = stands.get(url);
+	const found = stand ? url : findModule(url);
+	const table = tableOf(stand ?? ownExports((await importModule(found)).tasks, found));
+	if (table.size > 0) return table;
+	throw new FaenaError(
+		'BadTasksModule',
+		`The tasks module ${stand ? url : pathOf(found)} exports no function. Export one for each task: export function hash(file) { … }, or in CommonJS: exports.hash = file => { … }`,
+	);
+}
+
+/** The URL of the module, or of its counterpart: a program names `./tasks.ts`, and once it is compiled only `./tasks.js` lies beside it. */
+function findModule(url: string): string {
+	if (!url.startsWith('file:') || existsSync(pathOf(url))) return url;
+	const counterpart = url.replace(/\.([cm]?)([jt])s(?=$|[?#])/, (_, kind: string, language: string) => `.${kind}${language === 't' ? 'j' : 't'}s`);
+	if (counterpart !== url && existsSync(pathOf(counterpart))) return counterpart;
+	const besides = counterpart === url ? '' : `, and neither does ${pathOf(counterpart)}`;
+	const hint = "Name the module that exports the tasks, for instance tasks: new URL('./tasks.js', import.meta.url).";
+	throw new FaenaError('BadTasksModule', `The tasks module ${pathOf(url)} does not exist${besides}. ${hint}`);
+}
+
+function pathOf(url: string): string {
+	return url.startsWith('file:') ? fileURLToPath(url) : url;
+}
+
+/** The exports of a module. The namespace of a CommonJS module has only the names that Node finds in its text. */
+function ownExports(namespace: Namespace, url: string): object {
+	const {default: exported} = namespace;
+	if (!isCommonJs(namespace, url)) return namespace;
+	if (typeof exported === 'function') return {...exported, default: exported};
+	return typeof exported === 'object' && exported !== null ? exported : {};
+}
+
+type Namespace = {readonly default?: unknown; readonly 'module.exports'?: unknown};
+
+/** Node 24 marks the namespace of such a module; Node 22 keeps what it exports by its path. */
+function isCommonJs(namespace: Namespace, url: string): boolean {
+	if (!url.startsWith('file:') || !('default' in namespace)) return false;
+	if ('module.exports' in namespace) return namespace['module.exports'] === namespace.default;
+	return createRequire(url).cache[realpathSync(pathOf(url))]?.exports === namespace.default;
+}
+
+export function tableOf(tasks: object): TaskTable {
+	return new Map(Object.entries(tasks).filter((entry): entry is [string, TaskFunction] => typeof entry[1] === 'function' && !isClass(entry[1])));
+}
+
+/** @throws FaenaError `BadOption` */
+function infosOf(table: TaskTable): TaskInfo[] {
+	return [...table].map(([name, run]) => {
+		checkTaskOptions(`task ${name}`, optionsOf(run));
+		const {setup: _, teardown: __, ...options} = optionsOf(run);
+		return {name, options};
+	});
+}
+
+/** Imports it through a module that exports its namespace: `import()` would take a namespace with a task named `then` for a promise. */
+async function importModule(url: string): Promise<{readonly tasks: Namespace}> {
+	try {
+		const text = `export * as tasks from ${JSON.stringify(url)};`;
+		return (await import(`data:text/javascript,${encodeURIComponent(text)}`)) as {readonly tasks: Namespace};
+	} catch (error) {
+		const cause = error instanceof Error ? error : undefined;
+		throw new FaenaError('BadTasksModule', `The tasks module ${pathOf(url)} can't be loaded. ${describe(error)}`, {cause});
 	}
 }

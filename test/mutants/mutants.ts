@@ -93,14 +93,14 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
 	// ——— groups ———
 	'times that are no whole units are packed as if they were': {
 		file: 'lib/job/packed.ts',
-		find: 'if (units / scale !== value) return [0, Infinity];',
-		put: 'if (Number.isNaN(value)) return [0, Infinity];',
+		find: 'if (units / scale !== value) return [8, 0];',
+		put: 'if (Number.isNaN(value)) return [8, 0];',
 		killer: ['test/job/packed-times.test.ts', 'all times are packed exactly'],
 	},
 	'times are packed in one byte too few': {
 		file: 'lib/job/packed.ts',
-		find: 'range < 2 ** 8 ? 1',
-		put: 'range <= 2 ** 8 ? 1',
+		find: 'range < 2 ** (8 * bytes)',
+		put: 'range <= 2 ** (8 * bytes)',
 		killer: ['test/job/packed-times.test.ts', 'all times are packed exactly'],
 	},
 	'a part that is cut from a group has the keys and attempts of other jobs': {

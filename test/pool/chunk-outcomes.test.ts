@@ -49,14 +49,13 @@ test('jobs that were taken back are left out of a report, and a report of nothin
 	]);
 });
 
-test('each job of a report ends as the report says: suspect before stopped, stopped before failed, failed before returned', t => {
+test('each job of a report ends as the report says: stopped before failed, failed before returned', t => {
 	const {chunk} = sentChunk(claimedGroup(7, {policy: {...POLICY, timeoutMs: 2500}}));
 	const group = reportedBy(
 		chunk,
 		report(1, 6, {
-			suspects: new Set([1]),
 			stops: new Map([
-				[1, 'timedOut'],
+				[1, 'timedOutTogether'],
 				[2, 'timedOut'],
 				[5, 'interrupted'],
 			]),
@@ -85,7 +84,7 @@ test('each job of a report ends as the report says: suspect before stopped, stop
 test('each kind of ending by itself is kept', t => {
 	const {chunk} = sentChunk(claimedGroup(2));
 	const endingOf = (more: Partial<OutcomesMessage>) => reportedBy(chunk, report(0, 2, more))?.endings?.get(1);
-	t.deepEqual(endingOf({suspects: new Set([1])}), {type: 'released', suspicion: MAX_SUSPICION});
+	t.deepEqual(endingOf({stops: new Map([[1, 'timedOutTogether']])}), {type: 'released', suspicion: MAX_SUSPICION});
 	t.deepEqual(endingOf({stops: new Map([[1, 'interrupted']])}), {type: 'released'});
 	t.deepEqual(endingOf({failures: new Map([[1, FAILURE]])}), {type: 'threw', error: FAILURE});
 	t.deepEqual(endingOf({enqueues: new Map([[1, MADE]])}), {type: 'returned', enqueue: MADE});

@@ -1,11 +1,22 @@
 import assert from 'node:assert/strict';
 import {isDeepStrictEqual} from 'node:util';
 import fc from 'fast-check';
-import {type CompletedBatch, MARK_EVERY_MS} from '../../lib/job/batch.ts';
 import type {Claim, Outcome} from '../../lib/job/claim.ts';
 import type {Encoded} from '../../lib/job/encoding.ts';
 import type {FailureRecord} from '../../lib/job/failure.ts';
-import {type BatchId, type CleanupResult, type Job, type JobFilter, type JobId, type JobStatus, type Policy, STATUSES, TRANSITIONS} from '../../lib/job/job.ts';
+import {
+	type BatchId,
+	type CleanupResult,
+	type CompletedBatch,
+	type Job,
+	type JobFilter,
+	type JobId,
+	type JobStatus,
+	MARK_EVERY_MS,
+	type Policy,
+	STATUSES,
+	TRANSITIONS,
+} from '../../lib/job/job.ts';
 import type {NewJob} from '../../lib/job/new-job.ts';
 import {JobQueue} from '../../lib/store/job-queue.ts';
 import type {ClaimRequest, Moved, MovePage, MoveTarget, Store, TaskCounts} from '../../lib/store/store.ts';

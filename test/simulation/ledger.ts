@@ -1,9 +1,17 @@
 import type Database from 'better-sqlite3';
-import type {CompletedBatch} from '../../lib/job/batch.ts';
 import type {ClaimedJob, Lease, Outcome, Settlement} from '../../lib/job/claim.ts';
 import type {Encoded} from '../../lib/job/encoding.ts';
 import {newJobsOf, settlementsOf} from '../../lib/job/group.ts';
-import {type CancelResult, type JobFilter, type JobStatus, MAX_CRASHES, MAX_SUSPICION, mostTogether, type Policy} from '../../lib/job/job.ts';
+import {
+	type CancelResult,
+	type CompletedBatch,
+	type JobFilter,
+	type JobStatus,
+	MAX_CRASHES,
+	MAX_SUSPICION,
+	mostTogether,
+	type Policy,
+} from '../../lib/job/job.ts';
 import type {NewJob} from '../../lib/job/new-job.ts';
 import {backoffMs} from '../../lib/job/options.ts';
 import {

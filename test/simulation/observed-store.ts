@@ -1,7 +1,6 @@
-import {type CompletedBatch, toCompletionJob} from '../../lib/job/batch.ts';
 import {settlementsOf} from '../../lib/job/group.ts';
-import type {JobFilter} from '../../lib/job/job.ts';
-import type {NewJob} from '../../lib/job/new-job.ts';
+import type {CompletedBatch, JobFilter} from '../../lib/job/job.ts';
+import {type NewJob, toCompletionJob} from '../../lib/job/new-job.ts';
 import type {Changes, Committed, Deleted, Moved, MovePage, MoveTarget, News, ReleaseOptions, Store} from '../../lib/store/store.ts';
 import {FaenaError} from '../../lib/support/errors.ts';
 import type {Ledger} from './ledger.ts';

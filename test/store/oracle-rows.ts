@@ -1,18 +1,21 @@
-import {type Batch, type BatchOptions, MARK_EVERY_MS, type Mark} from '../../lib/job/batch.ts';
 import type {Claim, Lease, Outcome, OwnerId, Timing} from '../../lib/job/claim.ts';
 import {type Encoded, sameValue, sizeBytes} from '../../lib/job/encoding.ts';
 import {type FailureRecord, poison} from '../../lib/job/failure.ts';
 import {type ClaimedGroup, type EnqueuedGroup, idAt, type NewGroup, newJobsOf, toColumn, toIds} from '../../lib/job/group.ts';
 import {
+	type Batch,
 	type BatchId,
+	type BatchOptions,
 	type Counts,
 	type JobEnd,
 	type JobId,
 	type JobStatus,
 	type JobValues,
 	type LogLine,
+	MARK_EVERY_MS,
 	MAX_CRASHES,
 	MAX_SUSPICION,
+	type Mark,
 	mostTogether,
 	type Progress,
 	STATUSES,

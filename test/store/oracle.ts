@@ -1,9 +1,18 @@
-import {type BatchOptions, type CompletedBatch, toCompletionJob} from '../../lib/job/batch.ts';
 import {type Claim, type JobUpdate, type Lease, MAX_LOG_LINES, type Outcome, type OwnerId, type Settlement} from '../../lib/job/claim.ts';
 import {sameValue, sizeBytes} from '../../lib/job/encoding.ts';
 import {type EndedGroup, type EnqueuedGroup, type NewGroup, newJobsOf, settlementsOf, sizeOf, toIds} from '../../lib/job/group.ts';
-import {type BatchId, type JobEnd, type JobFilter, type JobId, MAX_SUSPICION, type Page, STATUSES} from '../../lib/job/job.ts';
-import type {NewJob} from '../../lib/job/new-job.ts';
+import {
+	type BatchId,
+	type BatchOptions,
+	type CompletedBatch,
+	type JobEnd,
+	type JobFilter,
+	type JobId,
+	MAX_SUSPICION,
+	type Page,
+	STATUSES,
+} from '../../lib/job/job.ts';
+import {type NewJob, toCompletionJob} from '../../lib/job/new-job.ts';
 import type {OpenJobs} from '../../lib/job/open-jobs.ts';
 import type * as contract from '../../lib/store/store.ts';
 import {batchConflict, batchInUse, batchRunning, movableStatuses, RETRIED_BY_DEFAULT} from '../../lib/store/store.ts';

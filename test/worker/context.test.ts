@@ -1,6 +1,6 @@
 import test from 'ava';
 import {JobMaker} from '../../lib/job/new-job.ts';
-import {ChunkState} from '../../lib/worker/chunk-state.ts';
+import {PoolChunkState} from '../../lib/pool/worker-source.ts';
 import {Execution, type JobContext} from '../../lib/worker/context.ts';
 import type {UpdateMessage} from '../../lib/worker/messages.ts';
 
@@ -10,7 +10,7 @@ const GROUP = {task: 'hash', lease: 1, policy: POLICY, ids: 7, executions: 1, cr
 /** A context, what it has posted, and the last progress that it has shown. */
 function make() {
 	const updates: UpdateMessage[] = [];
-	const chunkState = ChunkState.create(1);
+	const chunkState = PoolChunkState.create(1);
 	const {context} = new Execution(
 		{
 			message: {type: 'chunk', chunk: 1, chunkState: 1, group: GROUP},

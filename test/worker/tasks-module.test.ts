@@ -3,9 +3,10 @@ import {readdirSync, readFileSync, renameSync, rmSync, writeFileSync} from 'node
 import {join} from 'node:path';
 import {fileURLToPath, pathToFileURL} from 'node:url';
 import {promisify} from 'node:util';
-import test, {type ExecutionContext} from 'ava';
+import type {ExecutionContext} from 'ava';
+import test from 'ava';
 import {FaenaError} from '../../lib/support/errors.ts';
-import {loadTasks} from '../../lib/worker/tasks-module.ts';
+import {loadTasks} from '../../lib/worker/worker.ts';
 import {makeFolder} from '../fixtures/folder.ts';
 import {linkPackages} from '../fixtures/linked-packages.ts';
 

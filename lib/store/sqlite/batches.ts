@@ -1,7 +1,7 @@
-import {type Batch, type BatchOptions, MARK_EVERY_MS, type Mark, toCompletionJob} from '../../job/batch.ts';
 import type {OwnerId} from '../../job/claim.ts';
 import {toNewGroups} from '../../job/group.ts';
-import {type BatchId, type Counts, type Page, STATUSES} from '../../job/job.ts';
+import {type Batch, type BatchId, type BatchOptions, type Counts, MARK_EVERY_MS, type Mark, type Page, STATUSES} from '../../job/job.ts';
+import {toCompletionJob} from '../../job/new-job.ts';
 import {withoutNulls} from '../../support/defined.ts';
 import {failpoint} from '../../support/failpoint.ts';
 import {type BatchChange, type BatchPage, batchConflict, batchInUse, batchRunning, type Deleted} from '../store.ts';

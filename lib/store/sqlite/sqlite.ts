@@ -1,6 +1,5 @@
-import type {BatchOptions} from '../../job/batch.ts';
 import type {OwnerId} from '../../job/claim.ts';
-import type {BatchId, JobFilter, JobId, Page} from '../../job/job.ts';
+import type {BatchId, BatchOptions, JobFilter, JobId, Page} from '../../job/job.ts';
 import {systemClock} from '../../support/clock.ts';
 import {FaenaError} from '../../support/errors.ts';
 import {failpoint} from '../../support/failpoint.ts';

@@ -1,5 +1,5 @@
-import type {CompletedBatch} from '../../job/batch.ts';
 import type {Health} from '../../job/events.ts';
+import type {CompletedBatch} from '../../job/job.ts';
 import {FaenaError} from '../../support/errors.ts';
 import {IN_MEMORY, type OpenStoreOptions} from '../store.ts';
 import {updateBatches} from './batches.ts';

@@ -1,5 +1,4 @@
-import type {CompletedBatch} from '../../job/batch.ts';
-import type {Policy} from '../../job/job.ts';
+import type {CompletedBatch, Policy} from '../../job/job.ts';
 import {FaenaError} from '../../support/errors.ts';
 import {readPolicy} from '../stored-json.ts';
 import type {Blobs} from './blobs.ts';

@@ -1,6 +1,5 @@
-import type {CompletedBatch} from '../../../lib/job/batch.ts';
 import type {Claim} from '../../../lib/job/claim.ts';
-import type {JobId} from '../../../lib/job/job.ts';
+import type {CompletedBatch, JobId} from '../../../lib/job/job.ts';
 import {FaenaError} from '../../../lib/support/errors.ts';
 import {
 	claimOf,
