@@ -3,8 +3,8 @@ import {MAX_VALUE_LIMIT_BYTES} from '../job/encoding.ts';
 import type {JobId} from '../job/job.ts';
 import {JobMaker} from '../job/new-job.ts';
 import type {JobOptions} from '../job/task.ts';
-import {enqueueOn} from '../store/sqlite/enqueue.ts';
-import {type OwnConnection, WHY_ONE_LIBRARY} from '../store/sqlite/one-library.ts';
+import {WHY_ONE_LIBRARY} from '../store/sqlite/file-guard.ts';
+import {enqueueOn, type OwnConnection} from '../store/sqlite/own-connection.ts';
 import type {AnyTasks, EnqueueArgs, TaskName} from './open-options.ts';
 
 const MAKER = new JobMaker([], {}, MAX_VALUE_LIMIT_BYTES);

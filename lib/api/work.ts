@@ -10,7 +10,7 @@ import type {PoolOptions} from '../job/options.ts';
 import {inlinePool} from '../pool/inline.ts';
 import type {WorkerPool} from '../pool/worker-pool.ts';
 import {JobQueue, lanesOf} from '../store/job-queue.ts';
-import {openJobsAt} from '../store/sqlite/owner-lock.ts';
+import {openJobsAt} from '../store/sqlite/owners.ts';
 import type {ClaimRequest, Committed, LaneRequest, News, Store} from '../store/store.ts';
 import {monotonicMs, WakeUp} from '../support/clock.ts';
 import {defined} from '../support/defined.ts';

@@ -3,7 +3,7 @@ import type {Claim, JobUpdate, Lease, OwnerId} from '../job/claim.ts';
 import type {Health} from '../job/events.ts';
 import type {FailureRecord} from '../job/failure.ts';
 import type {ClaimedGroup, EndedGroup, EnqueuedGroup, NewGroup} from '../job/group.ts';
-import type {BatchId, Durability, Job, JobEnd, JobFilter, JobId, JobStatus, JobValues, LogLine, Page} from '../job/job.ts';
+import type {BatchId, Counts, Durability, Job, JobEnd, JobFilter, JobId, JobStatus, JobValues, LogLine, Page} from '../job/job.ts';
 import type {ChildJob, NewJob} from '../job/new-job.ts';
 import type {Clock} from '../support/clock.ts';
 import {FaenaError} from '../support/errors.ts';
@@ -249,6 +249,22 @@ export interface OutcomePage {
 	readonly outcomes: readonly JobEnd[];
 	/** The number of ids that were looked at. Give it as `after` to go on; `null` at the end. */
 	readonly next: number | null;
+}
+
+/** The state of a job: its status, and what it waits for. */
+export type JobState = keyof Omit<TaskCounts, 'task' | 'isPaused'>;
+
+/** A job's status, by its state. */
+export const STATUS_OF_STATE = {
+	...({ready: 'pending', quarantined: 'pending', delayed: 'pending', failed: 'failed', parked: 'failed'} as const),
+	...({running: 'running', completed: 'completed', dead: 'dead', cancelled: 'cancelled'} as const),
+} satisfies Readonly<Record<JobState, JobStatus>>;
+
+/** The number of jobs by status, from their numbers by state. */
+export function toCounts(groups: readonly Readonly<Record<JobState, number>>[]): Counts {
+	const counts = {pending: 0, running: 0, failed: 0, completed: 0, dead: 0, cancelled: 0};
+	for (const jobs of groups) for (const [state, status] of Object.entries(STATUS_OF_STATE)) counts[status] += jobs[state as JobState];
+	return counts;
 }
 
 /** The number of a task's jobs in each state. */

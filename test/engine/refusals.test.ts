@@ -1,9 +1,10 @@
 /** What the database refuses because of a value or a row is a failure of the job or call it comes from, and of no other. */
 import {join} from 'node:path';
-import anyTest, {type ExecutionContext} from 'ava';
+import type {ExecutionContext} from 'ava';
+import anyTest from 'ava';
 import Database from 'better-sqlite3';
 import type {Logger, TaskContext} from '../../lib/index.ts';
-import {holdLock, ownerLockAt} from '../../lib/store/sqlite/owner-lock.ts';
+import {holdLock, ownerLockAt} from '../../lib/store/sqlite/owners.ts';
 import {openForTest, type TestEngine} from '../../lib/testing.ts';
 import {makeFolder} from '../fixtures/folder.ts';
 

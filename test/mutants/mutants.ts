@@ -214,13 +214,13 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
 	},
 	'the names of a failed commit stay known': {
 		file: 'lib/store/sqlite/transactions.ts',
-		find: '\t\t\tnames.forget();\n',
+		find: '\t\t\topened.names = new Names(statements);\n',
 		put: '',
 		killer: ['test/store/hostile.test.ts', ROLLBACK],
 	},
 	'an owner that a failed commit registered stays registered': {
 		file: 'lib/store/sqlite/transactions.ts',
-		find: '\t\t\tthis.#owners.rollBack();\n',
+		find: '\t\t\tfor (const owner of tx.registered) owners.forget(owner);\n',
 		put: '',
 		killer: ['test/store/hostile.test.ts', ROLLBACK],
 	},
@@ -247,7 +247,7 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
 	},
 	// ——— owners ———
 	'an owner takes no lock': {
-		file: 'lib/store/sqlite/owner-lock.ts',
+		file: 'lib/store/sqlite/owners.ts',
 		find: "\tdb.exec('begin immediate');\n",
 		put: '',
 		killer: [SQLITE, 'the jobs of a killed process are reclaimed at once; those of a living one are not'],
@@ -662,7 +662,7 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
 	},
 	'an owner keeps its lock though it has no row': {
 		file: 'lib/store/sqlite/owners.ts',
-		find: '\t\tthis.#registered.push(owner);\n',
+		find: '\t\tregistered.push(owner);\n',
 		put: '',
 		killer: ['test/store/hostile.test.ts', 'an owner whose row could not be written keeps no lock, and gets both later'],
 	},

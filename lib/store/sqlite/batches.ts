@@ -4,13 +4,13 @@ import {toNewGroups} from '../../job/group.ts';
 import {type BatchId, type Counts, type Page, STATUSES} from '../../job/job.ts';
 import {withoutNulls} from '../../support/defined.ts';
 import {failpoint} from '../../support/failpoint.ts';
-import {type BatchChange, type BatchPage, batchConflict, batchInUse, batchRunning, type Deleted} from '../store.ts';
+import {type BatchChange, type BatchPage, batchConflict, batchInUse, batchRunning, type Deleted, toCounts} from '../store.ts';
 import {readCompletionJob, readMarks} from '../stored-json.ts';
-import type {Statements} from './connection.ts';
 import {enqueue} from './enqueue.ts';
 import {deleteRun} from './move.ts';
+import {byState, StoredState} from './schema.sql.ts';
 import {searchBatch} from './search.ts';
-import {StoredState, toCounts} from './tally.ts';
+import type {Statements} from './statements.sql.ts';
 import type {Tx} from './tx.ts';
 
 /** Writes the tallies of batches, and completes batches. Call it before the tally of tasks is written, since it may enqueue jobs. */
@@ -110,7 +110,7 @@ function batchNamed(statements: Statements, name: string): Batch | undefined {
 
 function toBatch({batchTally}: Statements, {id, name, task, createdAt, onComplete: _, marks, ...row}: BatchRow): Batch {
 	const jobs = new Map(batchTally.all(id) as [StoredState, number][]);
-	return {id, name, task, createdAt, ...withoutNulls(row), counts: toCounts(state => jobs.get(state) ?? 0), marks: readMarks(marks)};
+	return {id, name, task, createdAt, ...withoutNulls(row), counts: toCounts([byState(state => jobs.get(state) ?? 0)]), marks: readMarks(marks)};
 }
 
 const MAX_DELETED_JOBS = 1000;

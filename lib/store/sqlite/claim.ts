@@ -8,8 +8,8 @@ import {failpoint} from '../../support/failpoint.ts';
 import type {Claimed, ClaimRequest, Released, ReleaseOptions} from '../store.ts';
 import {byOrder, failureStateOf, type Head, type Lane, laneOf, lanesToClaim, makeReady, type ReadyJob, type ReadyRow, readHead} from './lanes.ts';
 import {claimedRunOf, unpackClaimed} from './packed-rows.ts';
+import {StoredState} from './schema.sql.ts';
 import {endExecution} from './settle.ts';
-import {StoredState} from './tally.ts';
 import {type ClaimRow, checkCounter, type Tx} from './tx.ts';
 
 /** A group with the rank and the id of its first job. */

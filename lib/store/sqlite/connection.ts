@@ -4,14 +4,11 @@ import type {Durability} from '../../job/job.ts';
 import {FaenaError} from '../../support/errors.ts';
 import {failpoint} from '../../support/failpoint.ts';
 import {IN_MEMORY} from '../store.ts';
-import {prepareFile, prepareReading, refuseNewer} from './file-guard.ts';
-import {numberOf} from './one-library.ts';
-import {isFileName, isLockFree, ownerLockAt} from './owner-lock.ts';
+import {numberOf, prepareFile, prepareReading, refuseNewer} from './file-guard.ts';
+import {isFileName, isLockFree, ownerLockAt} from './owners.ts';
 import {APPLICATION_ID, MIGRATIONS} from './schema.sql.ts';
 import {isBusy, NO_WAIT, retryWhileBusy, translate} from './sqlite-errors.ts';
-import {SQL} from './statements.sql.ts';
-
-export type Statements = Readonly<Record<keyof typeof SQL, Database.Statement<unknown[], unknown>>>;
+import {prepare, type Statements} from './statements.sql.ts';
 
 const LOG_HEADER_BYTES = 32;
 const FRAME_HEADER_BYTES = 24;
@@ -177,21 +174,4 @@ function verifyDurability(db: Database.Database, {takeWriteLock}: Statements, du
 	const actual = numberOf(db, 'synchronous');
 	const expected = durability === 'full' ? 2 : 1;
 	if (actual !== expected) throw new FaenaError('BadDatabase', `SQLite did not accept durability ${durability}: synchronous is ${actual}, not ${expected}.`);
-}
-
-/** Statements whose rows are read as objects, since they have many columns. A row of one column is read as its value, other rows as tuples. */
-const BY_NAME: ReadonlySet<string> = new Set<keyof typeof SQL>([
-	...(['jobState', 'packedState', 'jobView', 'packedView', 'jobColumns', 'jobByKey', 'dueJobs', 'jobRunOf', 'endedJobs', 'failureState'] as const),
-	...(['batch', 'batches', 'batchById'] as const),
-]);
-
-export function prepare(db: Database.Database): Statements {
-	const prepared = Object.entries(SQL).map(([name, sql]) => {
-		const statement = db.prepare(sql);
-		// A program that opened the connection itself may have another default for integers.
-		if (statement.reader) statement.safeIntegers(false);
-		if (statement.reader) statement.columns().length === 1 ? statement.pluck() : statement.raw(!BY_NAME.has(name));
-		return [name, statement];
-	});
-	return Object.fromEntries(prepared) as Statements;
 }

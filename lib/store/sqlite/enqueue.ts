@@ -1,22 +1,15 @@
 import {type Encoded, sameValue} from '../../job/encoding.ts';
 import type {FailureRecord} from '../../job/failure.ts';
-import {type EnqueuedGroup, idAt, type NewGroup, newJobsOf, toIds, toNewGroups} from '../../job/group.ts';
+import {type EnqueuedGroup, type NewGroup, newJobsOf, toIds} from '../../job/group.ts';
 import type {JobId} from '../../job/job.ts';
 import {type ChildJob, dueAtOf, type NewJob} from '../../job/new-job.ts';
 import {asPacked, isPackable, type PackedStrings, slicePacked, toPackedStrings} from '../../job/packed.ts';
-import {FaenaError} from '../../support/errors.ts';
 import {failpoint} from '../../support/failpoint.ts';
-import type {Enqueued} from '../job-queue.ts';
 import {enqueueFailure, keyConflict} from '../store.ts';
-import {Blobs} from './blobs.ts';
-import {prepare, type Statements} from './connection.ts';
-import {refuseNewer} from './file-guard.ts';
 import {replaceJob, retryJob} from './move.ts';
-import {type OwnConnection, refuseOtherLibrary} from './one-library.ts';
 import {MAX_RUN_JOBS} from './packed-rows.ts';
-import {APPLICATION_ID, MIGRATIONS} from './schema.sql.ts';
-import {StoredState, Tally} from './tally.ts';
-import {checkCounter, Names, scopeOf, type Tx} from './tx.ts';
+import {StoredState} from './schema.sql.ts';
+import {checkCounter, scopeOf, type Tx} from './tx.ts';
 
 /** Enqueues jobs with rising ids. For a job whose key exists, the result has the job with that key. */
 export function enqueue(tx: Tx, groups: readonly NewGroup[], rejectConflicts: boolean): EnqueuedGroup[] {
@@ -201,61 +194,4 @@ class RunBuilder {
 function continues(run: OpenRun, id: JobId, {task, policy, priority, batch, hasOwnRows}: RunKey): boolean {
 	const isNext = id === run.first + run.payloads.length && run.payloads.length < MAX_RUN_JOBS;
 	return isNext && run.task === task && run.policy === policy && run.priority === priority && run.batch === batch && run.hasOwnRows === hasOwnRows;
-}
-
-/**
- * Enqueues one job on a connection that the program opened itself: in a savepoint of its transaction, or in a transaction of its own.
- * @throws FaenaError `BadOption`, `BadDatabase`, `NewerDatabase`, `KeyConflict`, with nothing left of the job in the transaction
- */
-export function enqueueOn(connection: OwnConnection, job: NewJob, now: number): Enqueued {
-	refuseOtherLibrary('enqueueIn()', connection);
-	let enqueued: EnqueuedGroup | undefined;
-	const run = connection.transaction(() => {
-		const statements = lockedStatements(connection);
-		const tally = new Tally();
-		// Nothing is cached between calls: the program may roll back any savepoint, and Faena would not notice.
-		const caches = {names: new Names(statements), blobs: new Blobs(connection.name, Infinity)};
-		[enqueued] = enqueue({statements, tally, ...caches, now, random: Math.random, completed: [], unpacked: 0}, toNewGroups([job]), true);
-		for (const change of tally.tasks.take()) statements.addToTally.run(...change);
-	});
-	run.immediate();
-	const {ids, reused = []} = enqueued as EnqueuedGroup;
-	return {id: idAt(ids, 0), reused: reused.length > 0};
-}
-
-/** Prepared once for each connection. */
-const prepared = new WeakMap<OwnConnection, Statements>();
-
-/**
- * Takes the write lock, checks the schema, and returns Faena's statements on the connection.
- * @throws FaenaError `BadDatabase` if the database is not Faena's, or has an older schema; `NewerDatabase`
- */
-function lockedStatements(connection: OwnConnection): Statements {
-	const {name} = connection;
-	const statements = prepared.get(connection) ?? prepareOn(connection);
-	prepared.set(connection, statements);
-	// The first statement is a write: a transaction that has only read gets no write lock once another connection has written.
-	statements.takeWriteLock.run();
-	// Checked in each call: a newer Faena may have upgraded the file since the last one.
-	if (Number(connection.pragma('application_id', {simple: true})) !== APPLICATION_ID) throw foreign(name);
-	const version = refuseNewer(connection, name);
-	if (version === MIGRATIONS.length) return statements;
-	throw new FaenaError(
-		'BadDatabase',
-		`${name} was last opened by an older Faena (schema ${version}; this one has ${MIGRATIONS.length}). Open it with open() once.`,
-	);
-}
-
-function prepareOn(connection: OwnConnection): Statements {
-	try {
-		return prepare(connection as unknown as Parameters<typeof prepare>[0]);
-	} catch (error) {
-		// A table or a column is missing.
-		throw (error as {code?: unknown}).code === 'SQLITE_ERROR' ? foreign(connection.name, error) : error;
-	}
-}
-
-function foreign(name: string, cause?: unknown): FaenaError {
-	const message = `${name} is not a database of this Faena. Connect to the file that open() was given, after open() has created it.`;
-	return new FaenaError('BadDatabase', message, {cause});
 }

@@ -1,9 +1,8 @@
-import {existsSync, statSync} from 'node:fs';
+import {existsSync, readFileSync, statSync} from 'node:fs';
 import {dirname} from 'node:path';
 import Database from 'better-sqlite3';
 import type {Health} from '../../job/events.ts';
 import {FaenaError} from '../../support/errors.ts';
-import {findSecondLibrary, numberOf, type OwnConnection} from './one-library.ts';
 import {APPLICATION_ID, MIGRATIONS} from './schema.sql.ts';
 import {NO_WAIT, retryWhileBusy} from './sqlite-errors.ts';
 import {createPrivately, refuseUntrusted} from './trusted-files.ts';
@@ -196,7 +195,7 @@ function damageOf(db: Database.Database): string | undefined {
 }
 
 /** Returns the version of the schema. Throws if a newer Faena wrote it. */
-export function refuseNewer(db: Pick<OwnConnection, 'pragma'>, path: string): number {
+export function refuseNewer(db: Pragmas, path: string): number {
 	const version = numberOf(db, 'user_version');
 	if (version > MIGRATIONS.length) {
 		throw new FaenaError(
@@ -205,4 +204,47 @@ export function refuseNewer(db: Pick<OwnConnection, 'pragma'>, path: string): nu
 		);
 	}
 	return version;
+}
+
+/**
+ * A process must not open a database by two SQLite libraries. POSIX file locks belong to the process: two libraries in one process both get the
+ * write lock at once, and when one of them closes the file, the locks of the other are gone. That destroys the database within milliseconds. All
+ * connections of one library, in all threads, see each other's locks.
+ */
+export const WHY_ONE_LIBRARY = "Two SQLite libraries that have one file open in one process don't see each other's locks, and destroy the file.";
+
+const LIBRARY = /(?:\/better-sqlite3\/.*|sqlite[^/]*)\.(?:node|so[.\d]*)$/;
+
+/**
+ * Finds out whether several SQLite libraries of this process have the database open, which is in WAL mode: each library maps the beginning of the
+ * database's `-shm` once, with any number of connections. Returns the files of the libraries; Node's own library (node:sqlite) has none. Only Linux
+ * shows this.
+ */
+export function findSecondLibrary(path: string): Health['secondLibrary'] {
+	const mapped = mappedFiles();
+	if (mapped.filter(file => file === `${path}-shm`).length < 2) return undefined;
+	const libraries = [...new Set(mapped.filter(file => LIBRARY.test(file)))].sort();
+	const named = [...libraries, ...(libraries.length < 2 ? ['one without a file, such as node:sqlite'] : [])].join('; ');
+	const message = `${path} is open by several SQLite libraries of this process: ${named}. ${WHY_ONE_LIBRARY} Close it there, and check it (pragma integrity_check). In this process, open it only by the better-sqlite3 that Faena uses.`;
+	return {libraries, message};
+}
+
+/** The files whose beginning is mapped into the memory of this process; a file that is mapped several times is there several times. */
+function mappedFiles(): string[] {
+	try {
+		const maps = readFileSync('/proc/self/maps', 'utf8');
+		return [...maps.matchAll(/^\S+ \S+ 0+ \S+ \d+ +(\/.*)$/gm)].map(match => match[1] as string);
+	} catch {
+		// Other systems have no such file, and a sandbox may hide it.
+		return [];
+	}
+}
+
+/** The value of a pragma. A program that opened the connection itself may have another type for integers. */
+export function numberOf(connection: Pragmas, pragma: string): number {
+	return Number(connection.pragma(pragma, {simple: true}));
+}
+
+interface Pragmas {
+	pragma(source: string, options: {readonly simple: true}): unknown;
 }

@@ -1,9 +1,7 @@
 import type {JobId, JobStatus, Page} from '../../job/job.ts';
 import {dueAtOf, type NewJob} from '../../job/new-job.ts';
 import {failpoint} from '../../support/failpoint.ts';
-import type {Deleted, Moved, MoveTarget} from '../store.ts';
-import {RETRIED_BY_DEFAULT} from '../store.ts';
-import type {Statements} from './connection.ts';
+import {type Deleted, type Moved, type MoveTarget, RETRIED_BY_DEFAULT} from '../store.ts';
 import {laneOf, makeReady} from './lanes.ts';
 import {
 	type FoundJob,
@@ -19,7 +17,8 @@ import {
 	sliceOutcomeRun,
 	unpackRun,
 } from './packed-rows.ts';
-import {STATUS_OF, StoredState} from './tally.ts';
+import {STATUS_OF, StoredState} from './schema.sql.ts';
+import type {Statements} from './statements.sql.ts';
 import {Stop, scopeOf, type Tx} from './tx.ts';
 
 /** A transaction that has unpacked this many jobs moves no more. To move one job of a run, all of the run are unpacked. */

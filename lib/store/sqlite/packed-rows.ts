@@ -2,8 +2,8 @@ import type {Settlement} from '../../job/claim.ts';
 import type {EndedGroup} from '../../job/group.ts';
 import type {JobId} from '../../job/job.ts';
 import {asPacked, type JobTimes, joinPacked, type PackedStrings, PackedTimes, packTimes, pickTimes, readPacked, slicePacked} from '../../job/packed.ts';
-import type {Statements} from './connection.ts';
-import {StoredState} from './tally.ts';
+import {StoredState} from './schema.sql.ts';
+import type {Statements} from './statements.sql.ts';
 
 /**
  * A run is one row for many jobs with consecutive ids. `job_run` has their immutable columns; `ready_run`, `claimed_run` and `outcome_run` have the

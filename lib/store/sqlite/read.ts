@@ -16,10 +16,10 @@ import {withoutNulls} from '../../support/defined.ts';
 import type {JobPage, OutcomePage, StoredJob, TaskCounts, Wanted} from '../store.ts';
 import {readFailure} from '../stored-json.ts';
 import type {Blobs} from './blobs.ts';
-import type {Statements} from './connection.ts';
 import {claimedRunOf, type JobRun, jobRunOf, resultInRun} from './packed-rows.ts';
+import {byState, STATUS_OF, StoredState} from './schema.sql.ts';
 import {findIds} from './search.ts';
-import {STATUS_OF, StoredState} from './tally.ts';
+import type {Statements} from './statements.sql.ts';
 import type {Tx} from './tx.ts';
 
 type Source = Pick<Tx, 'statements' | 'names' | 'blobs'>;
@@ -155,8 +155,6 @@ function readOutcome(statements: Statements, blobs: Blobs, id: JobId): JobEnd | 
 
 export function readCounts({tasks, tally}: Statements): TaskCounts[] {
 	const jobs = new Map((tally.all() as [task: number, state: StoredState, jobs: number][]).map(([task, state, jobs]) => [`${task}:${state}`, jobs]));
-	return (tasks.all() as [id: number, name: string, paused: number][]).map(([id, task, paused]) => {
-		const byState = Object.entries(StoredState).map(([name, state]) => [name, jobs.get(`${id}:${state}`) ?? 0]);
-		return {task, isPaused: paused === 1, ...(Object.fromEntries(byState) as Readonly<Record<keyof typeof StoredState, number>>)};
-	});
+	const rows = tasks.all() as [id: number, name: string, paused: number][];
+	return rows.map(([id, task, paused]) => ({task, isPaused: paused === 1, ...byState(state => jobs.get(`${id}:${state}`) ?? 0)}));
 }

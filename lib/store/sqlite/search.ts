@@ -1,8 +1,8 @@
 import {type JobFilter, type JobId, type JobStatus, STATUSES} from '../../job/job.ts';
-import type {Statements} from './connection.ts';
 import {byOrder} from './lanes.ts';
 import {findJob, lastOfRun, type Range} from './packed-rows.ts';
-import {STATUS_OF, StoredState} from './tally.ts';
+import {STATUS_OF, StoredState} from './schema.sql.ts';
+import type {Statements} from './statements.sql.ts';
 import type {Tx} from './tx.ts';
 
 /** Which jobs to find: of this task and batch, if not `null`, after one id and up to another. */

@@ -12,7 +12,7 @@ import {enqueue, findConflict} from './enqueue.ts';
 import {type FailureState, failureStateOf, makeReady} from './lanes.ts';
 import {deleteJobRows} from './move.ts';
 import {type ClaimedRun, claimedRunOf, type RunPart, unpackClaimed, unpackJobs, writeResults} from './packed-rows.ts';
-import {StoredState} from './tally.ts';
+import {StoredState} from './schema.sql.ts';
 import type {ClaimRow, Tx} from './tx.ts';
 
 /**

@@ -1,17 +1,17 @@
-import type {BatchOptions} from '../../job/batch.ts';
-import type {OwnerId} from '../../job/claim.ts';
+import type {BatchOptions, CompletedBatch} from '../../job/batch.ts';
+import type {Claim, OwnerId} from '../../job/claim.ts';
+import type {Health} from '../../job/events.ts';
 import type {BatchId, JobFilter, JobId, Page} from '../../job/job.ts';
-import {systemClock} from '../../support/clock.ts';
+import {type Clock, systemClock} from '../../support/clock.ts';
 import {FaenaError} from '../../support/errors.ts';
 import {failpoint} from '../../support/failpoint.ts';
 import type * as contract from '../store.ts';
-import {IN_MEMORY, movableStatuses, URGENT_WAIT_MS} from '../store.ts';
+import {IN_MEMORY, movableStatuses, type News, URGENT_WAIT_MS} from '../store.ts';
 import {changeBatch, deleteBatch, deleteEmptyBatches, openBatch, readBatches, updateBatches} from './batches.ts';
 import {Blobs} from './blobs.ts';
 import {claim, promote, releaseClaims} from './claim.ts';
 import {enqueue} from './enqueue.ts';
 import {backlog, requestedLanes} from './lanes.ts';
-import {type PolledStore, pollStore} from './listeners.ts';
 import {deleteEndedBefore, moveJobs} from './move.ts';
 import {type OwnerRow, Owners} from './owners.ts';
 import {readCounts, readOutcomes, readPage} from './read.ts';
@@ -42,9 +42,10 @@ export class SqliteStore implements contract.Store {
 		this.#options = {durability, readOnly, clock, random};
 		this.#blobs = new Blobs(location, location === IN_MEMORY ? Infinity : blobThresholdBytes);
 		this.#owners = new Owners(location, leaseMs, clock.steadyMs);
-		this.#transactions = new Transactions(location, this.#options, this.#blobs, this.#owners, batches => {
-			for (const batch of batches) for (const {tell} of this.#listeners) void tell({type: 'batchCompleted', ...batch});
-		});
+		const onCompleted = (batch: CompletedBatch) => {
+			for (const {tell} of this.#listeners) void tell({type: 'batchCompleted', ...batch});
+		};
+		this.#transactions = new Transactions({location, options: this.#options, blobs: this.#blobs, owners: this.#owners, onCompleted});
 	}
 
 	commit(changes: contract.Changes): Promise<contract.Committed> {
@@ -240,4 +241,52 @@ export class SqliteStore implements contract.Store {
 			await this.#transactions.close();
 		}
 	}
+}
+
+/** A cancel by another process must reach a listener within 50 ms. */
+const POLL_INTERVAL_MS = 20;
+const HEALTH_INTERVAL_MS = 1000;
+/** The longest wait after polls that failed. */
+const MAX_RETRY_DELAY_MS = 1000;
+
+/** The reads by which a store is polled. */
+export interface PolledStore {
+	/** The version of the store, and what has changed since the version that the listener knows; `stop` is absent if nothing has. */
+	changes(known: string | undefined): Promise<{readonly version: string; readonly stop?: readonly Claim[]}>;
+	checkHealth(): Promise<Health>;
+}
+
+/** Polls a store for news, and tells them. Does not poll again before `tell` is done. Returns a function that ends this. */
+export function pollStore(store: PolledStore, {steadyMs, every}: Pick<Clock, 'steadyMs' | 'every'>, tell: (news: News) => void | Promise<void>): () => void {
+	let known: string | undefined;
+	let isPolling = true;
+	let failures = 0;
+	let nextPoll = 0;
+	let nextHealthCheck = steadyMs() + HEALTH_INTERVAL_MS;
+	const begin = async () => {
+		// If this fails, the first poll reports a change.
+		known = (await store.changes(undefined).catch(() => undefined))?.version;
+		isPolling = false;
+	};
+	const poll = async () => {
+		if (isPolling || steadyMs() < nextPoll) return;
+		isPolling = true;
+		try {
+			const {version, stop} = await store.changes(known);
+			known = version;
+			if (stop) await tell({type: 'changed', stop});
+			if (steadyMs() >= nextHealthCheck) {
+				nextHealthCheck = steadyMs() + HEALTH_INTERVAL_MS;
+				await tell({type: 'health', ...(await store.checkHealth())});
+			}
+			failures = 0;
+		} catch (error) {
+			nextPoll = steadyMs() + Math.min(MAX_RETRY_DELAY_MS, 10 * 2 ** ++failures);
+			await tell({type: 'failed', error});
+		} finally {
+			isPolling = false;
+		}
+	};
+	void begin();
+	return every(POLL_INTERVAL_MS, () => void poll());
 }

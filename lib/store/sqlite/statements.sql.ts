@@ -1,6 +1,7 @@
 /** The statements of the SQLite store: one for each entry, prepared once for each connection. */
 
-import {StoredState} from './tally.ts';
+import type Database from 'better-sqlite3';
+import {StoredState} from './schema.sql.ts';
 
 /**
  * A parameter in a join, a range or a limit. SQLite uses the bound value to choose a plan there, and so prepares the statement again each time it runs,
@@ -259,3 +260,22 @@ export const SQL = {
 	owners: 'select id, name, heartbeat_at from owner order by id',
 	deleteOwner: 'delete from owner where id = ?',
 } as const;
+
+export type Statements = Readonly<Record<keyof typeof SQL, Database.Statement<unknown[], unknown>>>;
+
+/** Statements whose rows are read as objects, since they have many columns. A row of one column is read as its value, other rows as tuples. */
+const BY_NAME: ReadonlySet<string> = new Set<keyof typeof SQL>([
+	...(['jobState', 'packedState', 'jobView', 'packedView', 'jobColumns', 'jobByKey', 'dueJobs', 'jobRunOf', 'endedJobs', 'failureState'] as const),
+	...(['batch', 'batches', 'batchById'] as const),
+]);
+
+export function prepare(db: Database.Database): Statements {
+	const prepared = Object.entries(SQL).map(([name, sql]) => {
+		const statement = db.prepare(sql);
+		// A program that opened the connection itself may have another default for integers.
+		if (statement.reader) statement.safeIntegers(false);
+		if (statement.reader) statement.columns().length === 1 ? statement.pluck() : statement.raw(!BY_NAME.has(name));
+		return [name, statement];
+	});
+	return Object.fromEntries(prepared) as Statements;
+}
