@@ -74,8 +74,8 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
 	},
 	'a group is settled as a whole though only a part of it is claimed': {
 		file: 'lib/store/sqlite/settle.ts',
-		find: 'return first >= run[0] && last <= run[1];',
-		put: 'return first >= run[0];',
+		find: 'if (run && part.first >= run[0] && part.last <= run[1]) return',
+		put: 'if (run && part.first >= run[0]) return',
 		killer: [SQLITE, GROUPS],
 	},
 	'a group of results is stored in a row though one of them is large': {
@@ -235,7 +235,7 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
 	},
 	'a page that moves jobs unpacks any number of runs': {
 		file: 'lib/store/sqlite/move.ts',
-		find: 'if (tx.unpacked >= MAX_UNPACKED_JOBS) break;',
+		find: 'if (tx.unpacked >= MAX_UNPACKED_JOBS) return goingOnAfter(ids[index - 1] ?? after);',
 		put: '',
 		killer: ['test/store/paging.test.ts', 'a page moves few jobs if each of them is in another run'],
 	},
@@ -531,7 +531,7 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
 	},
 	'the file of a result is deleted while a job names it': {
 		file: 'lib/store/sqlite/sqlite.ts',
-		find: 'if (statements.isBlobNamed.get(name) === undefined) this.#blobs.delete(name);',
+		find: 'if (!isNamed(statements, name)) this.#blobs.delete(name);',
 		put: 'this.#blobs.delete(name, statements);',
 		killer: ['test/store/blobs.test.ts', 'equal results share a file, which is deleted with the last job that names it'],
 	},

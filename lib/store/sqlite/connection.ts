@@ -20,13 +20,11 @@ const FRAME_HEADER_BYTES = 24;
 export class Connection {
 	readonly statements: Statements;
 	readonly #db: Database.Database;
-	readonly #dataVersion: Database.Statement;
 	readonly #transact: Database.Transaction<(run: () => unknown) => unknown>;
 
 	constructor(db: Database.Database, statements: Statements) {
 		this.statements = statements;
 		this.#db = db;
-		this.#dataVersion = db.prepare('pragma data_version').pluck();
 		// Made once, since to make a transaction function takes longer than to begin a transaction.
 		this.#transact = db.transaction((run: () => unknown) => run());
 	}
@@ -49,11 +47,6 @@ export class Connection {
 	/** Runs a function that only reads in one transaction, so that it reads one state of the database. */
 	snapshot<Result>(run: () => Result): Result {
 		return this.#transact(run) as Result;
-	}
-
-	/** Changes with every commit of another connection, and with none of this one. */
-	dataVersion(): number {
-		return this.#dataVersion.get() as number;
 	}
 
 	/** Moves the log into the database as far as other connections allow. SQLite can then write over the log from its start. */

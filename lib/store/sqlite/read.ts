@@ -1,16 +1,6 @@
 import {type Encoded, sizeBytes} from '../../job/encoding.ts';
-import {
-	type Job,
-	type JobEnd,
-	type JobFilter,
-	type JobId,
-	type JobValues,
-	type LogLevel,
-	type LogLine,
-	type Page,
-	type Policy,
-	STATUSES,
-} from '../../job/job.ts';
+import type {Job, JobEnd, JobFilter, JobId, JobValues, LogLevel, LogLine, Page, Policy} from '../../job/job.ts';
+import {STATUSES} from '../../job/job.ts';
 import {readPacked} from '../../job/packed.ts';
 import {withoutNulls} from '../../support/defined.ts';
 import type {JobPage, OutcomePage, StoredJob, TaskCounts, Wanted} from '../store.ts';

@@ -97,11 +97,7 @@ function searchStates(statements: Statements, criteria: Criteria): Found {
 /** The first jobs of each state, up to the limit in each. */
 function* rangesOf(statements: Statements, criteria: Criteria): Generator<Range> {
 	const {batch, statuses} = criteria;
-	if (batch === null && statuses.length === STATUSES.length) {
-		yield* takeRanges(statements.pageOfJobs, criteria);
-		yield* takeRanges(statements.pageOfJobRuns, criteria);
-		return;
-	}
+	if (batch === null && statuses.length === STATUSES.length) return yield* takeRanges(statements.pageOfJobs, criteria);
 	// A state may have many jobs, but none of the task or the batch.
 	const ofBatch = batch === null ? undefined : new Set((statements.batchTally.all(batch) as Tallied[]).flatMap(([state, jobs]) => (jobs > 0 ? state : [])));
 	const counted = tallyOf(statements, criteria).filter(([state, jobs]) => jobs > 0 && (ofBatch?.has(state) ?? true));
@@ -117,37 +113,28 @@ const PAGES: readonly (readonly [states: readonly StoredState[], statement: keyo
 	[[StoredState.delayed], 'pageOfWaiting', {failed: 0}],
 	[[StoredState.failed, StoredState.parked], 'pageOfWaiting', {failed: 1}],
 	[[StoredState.running], 'pageOfClaimed', {}],
-	[[StoredState.running], 'pageOfClaimedRuns', {}],
 	[[StoredState.completed], 'pageOfCompleted', {}],
-	[[StoredState.completed], 'pageOfOutcomeRuns', {}],
 	[[StoredState.dead], 'pageOfUnhappy', {status: StoredState.dead}],
 	[[StoredState.cancelled], 'pageOfUnhappy', {status: StoredState.cancelled}],
 ];
 
 /** Ready jobs are in the order of claiming: by task, then rank, then id. So each task and rank is read by itself. */
 function* readyRanges(statements: Statements, criteria: Criteria): Generator<Range> {
-	for (const [lane, rank] of lanes(statements.readyLaneAfter, criteria.task)) yield* takeRanges(statements.pageOfReady, {...criteria, lane, rank});
-	for (const [lane, rank] of lanes(statements.readyRunLaneAfter, criteria.task)) yield* takeRanges(statements.pageOfReadyRuns, {...criteria, lane, rank});
+	const {task} = criteria;
+	const [low, high] = [Number.MIN_SAFE_INTEGER, Number.MAX_SAFE_INTEGER];
+	for (const lane of task === null ? [low] : [-task, task]) {
+		for (let at = laneAfter(statements, [lane, task === null ? high : low]); at && (task === null || at[0] === lane); at = laneAfter(statements, at))
+			yield* takeRanges(statements.pageOfReady, {...criteria, lane: at[0], rank: at[1]});
+	}
 }
 
 type LaneRank = readonly [lane: number, rank: number];
 
-/** Each lane and rank that has ready jobs, of this task or of all, found by one step in the index for each. */
-function* lanes(laneAfter: Statements[keyof Statements], task: number | null): Generator<LaneRank> {
-	const next = (at: LaneRank) => {
-		const found = laneAfter.get(...at) as LaneRank | undefined;
-		// In a damaged file lanes may go backwards.
-		return found && byOrder(found, at) > 0 ? found : undefined;
-	};
-	const [low, high] = [Number.MIN_SAFE_INTEGER, Number.MAX_SAFE_INTEGER];
-	const starts: LaneRank[] =
-		task === null
-			? [[low, high]]
-			: [
-					[task, low],
-					[-task, low],
-				];
-	for (const start of starts) for (let at = next(start); at && (task === null || at[0] === start[0]); at = next(at)) yield at;
+/** The next lane and rank that has ready jobs, found by one step in the index. */
+function laneAfter({readyLaneAfter}: Statements, at: LaneRank): LaneRank | undefined {
+	const found = readyLaneAfter.get({lane: at[0], rank: at[1]}) as LaneRank | undefined;
+	// In a damaged file lanes may go backwards.
+	return found && byOrder(found, at) > 0 ? found : undefined;
 }
 
 /** Reads rows until they have this many jobs. The criteria are the parameters of the statement. */

@@ -21,14 +21,10 @@ import type {ClaimRow, Tx} from './tx.ts';
  */
 export function settle(tx: Tx, groups: readonly EndedGroup[]): SettledGroup[] {
 	const results = groups.map((): Result => ({others: new Map()}));
-	let jobs = 0;
-	const parts = groups.flatMap((group, index) => {
-		const own = partsOf(tx, group, results[index] as Result, jobs);
-		jobs += sizeOf(group);
-		return own;
-	});
+	const parts = groups.flatMap((group, position) => partsOf(tx, group, results[position] as Result, position));
 	const parents = [...Map.groupBy(parts, ({lease}) => lease)].flatMap(([lease, own]) => settleLease(tx, lease, own));
-	for (const parent of parents.sort((a, b) => a.part.order - b.part.order)) settleParent(tx, parent);
+	parents.sort(({part: a}, {part: b}) => a.position - b.position || a.index - b.index);
+	for (const parent of parents) settleParent(tx, parent);
 	if (groups.length > 0) failpoint('settle:written');
 	return results;
 }
@@ -43,14 +39,14 @@ function setStatus({result, index}: Single, status: Settled): void {
 	if (status !== 'completed') result.others.set(index, status);
 }
 
-/** A group whose jobs fit in one run; or one execution of a group. `index` and `order`: of its first job, in the group and in the transaction. */
+/** A group whose jobs fit in one run; or one execution of a group. `position`: of the group; `index`: of the part's first job in it. */
 type Part = RunPart & {
 	readonly lease: number;
 	readonly first: JobId;
 	readonly last: JobId;
 	readonly result: Result;
+	readonly position: number;
 	readonly index: number;
-	readonly order: number;
 };
 
 type Single = Part & {readonly settlement: Settlement};
@@ -61,19 +57,19 @@ interface Ended {
 	readonly claim: ClaimRow;
 }
 
-function partsOf({blobs}: Tx, group: EndedGroup, result: Result, order: number): Part[] {
+function partsOf({blobs}: Tx, group: EndedGroup, result: Result, position: number): Part[] {
 	const {lease, ids, executions, endings, values} = group;
 	const isRun = typeof ids === 'number' && executions === 1 && !endings && asPacked(values) !== undefined && !blobs.hasLarge(values);
-	const whole = {group, lease, first: idAt(ids, 0), last: idAt(ids, 0) + sizeOf(group) - 1, result, index: 0, order};
+	const whole = {group, lease, first: idAt(ids, 0), last: idAt(ids, 0) + sizeOf(group) - 1, result, position, index: 0};
 	return isRun && sizeOf(group) > 0 ? [whole] : toSingles(whole);
 }
 
 function toSingles(part: Part): Single[] {
 	if (!part.group) return [part];
-	const {lease, result, index, order} = part;
+	const {lease, result, position, index} = part;
 	return [...settlementsOf(part.group)].map((settlement, offset) => {
 		const {id} = settlement;
-		return {lease, result, settlement, first: id, last: id, index: index + offset, order: order + offset};
+		return {lease, result, settlement, first: id, last: id, position, index: index + offset};
 	});
 }
 
@@ -82,13 +78,17 @@ function settleLease(tx: Tx, lease: number, parts: readonly Part[]): Ended[] {
 	const inOrder = sortParts(parts);
 	const [low, high] = boundsOf(inOrder);
 	const runs = tx.statements.claimedRunsOfLease.all(lease, high, low) as ClaimedRun[];
-	const inRuns = inOrder.flatMap(part => (!part.group || runs.some(run => isWithin(part, run)) ? [part] : toSingles(part)));
 	let next = 0;
-	const byRun = Map.groupBy(inRuns, part => {
+	const place = (part: Part): (readonly [part: Part, run: ClaimedRun | undefined])[] => {
 		while (next < runs.length && part.first > (runs[next] as ClaimedRun)[1]) next++;
-		return runs[next] && isWithin(part, runs[next] as ClaimedRun) ? runs[next] : undefined;
+		const run = runs[next];
+		if (run && part.first >= run[0] && part.last <= run[1]) return [[part, run]];
+		return part.group ? toSingles(part).flatMap(place) : [[part, undefined]];
+	};
+	const ended = [...Map.groupBy(inOrder.flatMap(place), ([, run]) => run)].flatMap(([run, placed]) => {
+		const own = placed.map(([part]) => part);
+		return run ? settleRun(tx, run, own) : settleRows(tx, lease, own as Single[]);
 	});
-	const ended = [...byRun].flatMap(([run, own]) => (run ? settleRun(tx, run, own) : settleRows(tx, lease, own as Single[])));
 	for (const {part, claim} of ended) if (!childrenOf(part)) setStatus(part, endExecution(tx, claim, part.settlement.outcome));
 	// One statement for the whole lease. It costs almost nothing if no job has a checkpoint.
 	tx.statements.deleteCheckpointsOfCompleted.run(low, high);
@@ -153,10 +153,6 @@ function completeRun({statements, tally, now}: Tx, [, , , , task, batch]: Claime
 	const jobs = last - first + 1;
 	statements.insertOutcomeRun.run(first, last, batch, now, ...writeResults(parts, jobs));
 	tally.move(task, batch, StoredState.running, StoredState.completed, jobs);
-}
-
-function isWithin({first, last}: Part, run: ClaimedRun): boolean {
-	return first >= run[0] && last <= run[1];
 }
 
 /** Deletes the claims of ended jobs that have rows of their own. */
