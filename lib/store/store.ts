@@ -3,9 +3,8 @@ import type {Claim, JobUpdate, Lease, OwnerId} from '../job/claim.ts';
 import type {Health} from '../job/events.ts';
 import type {FailureRecord} from '../job/failure.ts';
 import type {ClaimedGroup, EndedGroup, EnqueuedGroup, NewGroup} from '../job/group.ts';
-import type {BatchId, Counts, Durability, Job, JobEnd, JobFilter, JobId, JobStatus, JobValues, LogLine, Page} from '../job/job.ts';
+import type {BatchId, Counts, Job, JobEnd, JobFilter, JobId, JobStatus, JobValues, LogLine, Page} from '../job/job.ts';
 import type {ChildJob, NewJob} from '../job/new-job.ts';
-import type {Clock} from '../support/clock.ts';
 import {FaenaError} from '../support/errors.ts';
 
 /**
@@ -396,20 +395,4 @@ export function enqueueFailure({task, key}: ChildJob, holder: JobId | undefined)
 	const who = holder === undefined ? 'another job that it enqueues' : `job ${holder}`;
 	const message = `The key ${JSON.stringify(key)} of task ${task}, which this job enqueues, belongs to ${who}, which has another payload.`;
 	return {reason: 'threw', name: 'FaenaError', message, code: 'KeyConflict'};
-}
-
-/** Options with which a store is opened. */
-export interface OpenStoreOptions {
-	/** `full` (default): a commit survives a loss of power. `normal`: it survives a crash of the process. */
-	readonly durability?: Durability | undefined;
-	/** Opens the file for reading alone, and changes nothing; default false. While another program has it open, file and folder need not be writable. */
-	readonly readOnly?: boolean | undefined;
-	/** The time without a heartbeat after which an owner is taken for dead; default 30,000. */
-	readonly leaseMs?: number | undefined;
-	/** Encoded results of more bytes lie in files of their own, in the folder `DATABASE-blobs`; default: no limit. */
-	readonly blobThresholdBytes?: number | undefined;
-	/** Default: the clock of the system. */
-	readonly clock?: Pick<Clock, 'now' | 'steadyMs' | 'every'> | undefined;
-	/** A number in [0, 1), for the jitter of the backoff. */
-	readonly random?: (() => number) | undefined;
 }

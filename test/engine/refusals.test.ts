@@ -182,7 +182,7 @@ test('jobs that a dead engine held come back, but for those that somebody delete
 	const {faena, db} = await openWith(t);
 	await faena.pause('echo');
 	for (const key of ['a', 'b', 'c']) await faena.enqueue('echo', key, {key});
-	holdLock(ownerLockAt(db.name, 'dead')).release();
+	holdLock(ownerLockAt(db.name, 'dead')).close();
 	db.exec("insert into owner (id, name, heartbeat_at) values (77, 'dead', 0)");
 	db.exec('insert into claimed (id, lease, execution, owner, task) select id, 99, 1, 77, task from job');
 	db.exec('delete from ready where id <> 2; delete from job where id = 1');

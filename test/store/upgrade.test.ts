@@ -88,7 +88,7 @@ for (const release of RELEASES) {
 			message: /is in use by an engine of an older Faena \(schema \d+; this one has \d+\)\..*Close every engine/,
 		});
 		t.is(schemaOf(path), schema);
-		lock.release();
+		lock.close();
 		await (await openStore(path)).close();
 		t.is(schemaOf(path), MIGRATIONS.length);
 	});

@@ -8,8 +8,8 @@ import {type BatchChange, type BatchPage, batchConflict, batchInUse, batchRunnin
 import {readCompletionJob, readMarks} from '../stored-json.ts';
 import {enqueue} from './enqueue.ts';
 import {deleteRun} from './move.ts';
+import {searchBatch} from './read.ts';
 import {byState, StoredState} from './schema.sql.ts';
-import {searchBatch} from './search.ts';
 import type {Statements} from './statements.sql.ts';
 import type {Tx} from './tx.ts';
 
@@ -39,17 +39,13 @@ function toMarks(at: number, ended: number): string {
 
 /** @param register registers the owner if it is new, and returns its number */
 export function changeBatch(tx: Tx, id: BatchId, owner: OwnerId, change: BatchChange, register: () => number): boolean {
-	if ('total' in change) return endInput(tx, id, change.total, register());
-	return tx.statements.leaveBatch.run('isClosed' in change ? tx.now : null, id, owner).changes > 0;
-}
-
-/** An owner that was taken for dead gets its batch back, if no other owner has the batch. */
-function endInput(tx: Tx, id: BatchId, total: number, owner: number): boolean {
-	const {statements} = tx;
-	const holder = statements.ownerOfBatch.get(id) as number | undefined;
-	if (holder !== undefined && holder !== owner) return false;
-	statements.ownBatch.run(owner, id);
-	const {changes} = statements.endInput.run(total, id);
+	const {statements, now} = tx;
+	if (!('total' in change)) return statements.leaveBatch.run('isClosed' in change ? now : null, id, owner).changes > 0;
+	const [own, holder] = [register(), statements.ownerOfBatch.get(id)];
+	// An owner that was taken for dead gets its batch back, if no other owner has the batch.
+	if (holder !== undefined && holder !== own) return false;
+	statements.ownBatch.run(own, id);
+	const {changes} = statements.endInput.run(change.total, id);
 	updateBatch(tx, id, 0);
 	return changes > 0;
 }

@@ -9,6 +9,7 @@ import {isFileName, isLockFree, ownerLockAt} from './owners.ts';
 import {APPLICATION_ID, MIGRATIONS} from './schema.sql.ts';
 import {isBusy, NO_WAIT, retryWhileBusy, translate} from './sqlite-errors.ts';
 import {prepare, type Statements} from './statements.sql.ts';
+import {refuse} from './trusted-files.ts';
 
 const LOG_HEADER_BYTES = 32;
 const FRAME_HEADER_BYTES = 24;
@@ -103,10 +104,10 @@ export async function connect(path: string, durability: Durability, isReadOnly =
 async function setUp(db: Database.Database, path: string, durability: Durability, isReadOnly: boolean): Promise<Statements> {
 	if (!isReadOnly) await retryWhileBusy(() => configure(db, durability));
 	// Before the first write: this fails, with nothing changed, if tables are missing although the header says that this is a Faena database.
-	const current = await retryWhileBusy(() => currentStatements(db, path));
-	if (isReadOnly && current) return current;
-	if (isReadOnly)
-		throw new FaenaError('BadDatabase', `${path} was never finished, or an older Faena wrote it. Open it once with open(), which finishes or upgrades it.`);
+	const isCurrent = () => numberOf(db, 'application_id') === APPLICATION_ID && refuseNewer(db, path) === MIGRATIONS.length;
+	const current = await retryWhileBusy(() => (isCurrent() ? prepare(db) : undefined));
+	if (isReadOnly && !current) refuse(`${path} was never finished, or an older Faena wrote it. Open it once with open(), which finishes or upgrades it.`);
+	if (isReadOnly) return current as Statements;
 	// If several processes create the file at once, SQLite refuses this step to all but one of them.
 	await retryWhileBusy(() => db.pragma('journal_mode = wal'));
 	const statements = current ?? (await retryWhileBusy(() => migrate(db, path)));
@@ -125,12 +126,6 @@ function configure(db: Database.Database, durability: Durability): void {
 	db.pragma('foreign_keys = off');
 	db.pragma('trusted_schema = off');
 	db.pragma('cell_size_check = on');
-}
-
-/** The statements on a database of the current schema; `undefined` for a new one, and one of an older schema. */
-function currentStatements(db: Database.Database, path: string): Statements | undefined {
-	const isCurrent = numberOf(db, 'application_id') === APPLICATION_ID && refuseNewer(db, path) === MIGRATIONS.length;
-	return isCurrent ? prepare(db) : undefined;
 }
 
 /** Upgrades the schema in one transaction: all of it or nothing. Its cost does not depend on the number of jobs. */
@@ -166,5 +161,5 @@ function verifyDurability(db: Database.Database, {takeWriteLock}: Statements, du
 	takeWriteLock.run();
 	const actual = numberOf(db, 'synchronous');
 	const expected = durability === 'full' ? 2 : 1;
-	if (actual !== expected) throw new FaenaError('BadDatabase', `SQLite did not accept durability ${durability}: synchronous is ${actual}, not ${expected}.`);
+	if (actual !== expected) refuse(`SQLite did not accept durability ${durability}: synchronous is ${actual}, not ${expected}.`);
 }

@@ -4,8 +4,8 @@ import {failpoint} from '../../support/failpoint.ts';
 import {type Deleted, type Moved, type MovePage, type MoveTarget, movableStatuses, RETRIED_BY_DEFAULT} from '../store.ts';
 import {laneOf, makeReady} from './lanes.ts';
 import {deleteInRun, type FoundJob, findJob, lastOfRun, MAX_RUN_JOBS, unpackRun} from './packed-rows.ts';
+import {findIds} from './read.ts';
 import {STATUS_OF, StoredState} from './schema.sql.ts';
-import {findIds} from './search.ts';
 import type {Statements} from './statements.sql.ts';
 import {Stop, scopeOf, type Tx} from './tx.ts';
 

@@ -10,6 +10,7 @@ import {enqueue} from './enqueue.ts';
 import {numberOf, refuseNewer, WHY_ONE_LIBRARY} from './file-guard.ts';
 import {APPLICATION_ID, MIGRATIONS} from './schema.sql.ts';
 import {prepare, type Statements} from './statements.sql.ts';
+import {refuse} from './trusted-files.ts';
 import {Names, Tally} from './tx.ts';
 
 /** A connection that a program opened itself: a `Database` of the copy of better-sqlite3 that Faena uses. */
@@ -57,8 +58,7 @@ function checkSchema(connection: OwnConnection): void {
 	if (numberOf(connection, 'application_id') !== APPLICATION_ID) throw foreign(name);
 	const version = refuseNewer(connection, name);
 	if (version === MIGRATIONS.length) return;
-	const message = `${name} was last opened by an older Faena (schema ${version}; this one has ${MIGRATIONS.length}). Open it with open() once.`;
-	throw new FaenaError('BadDatabase', message);
+	refuse(`${name} was last opened by an older Faena (schema ${version}; this one has ${MIGRATIONS.length}). Open it with open() once.`);
 }
 
 /** The statements on each connection, whose library is Faena's. */

@@ -7,7 +7,7 @@ import {FaenaError} from '../../support/errors.ts';
 import {failpoint} from '../../support/failpoint.ts';
 import {IN_MEMORY} from '../store.ts';
 import {isBusy, NO_WAIT} from './sqlite-errors.ts';
-import {createPrivately, isTrustedLock, refuseUntrustedLock} from './trusted-files.ts';
+import {createPrivately, problemOfLock, refuse} from './trusted-files.ts';
 import type {Tx} from './tx.ts';
 
 /** A lock without a row is left over if it is at least this old. The row of a younger one may not be written yet. */
@@ -19,7 +19,7 @@ export type OwnerRow = readonly [id: number, name: OwnerId, heartbeatAt: number]
 interface Owned {
 	/** The number of its row. */
 	id?: number;
-	readonly lock: {release(): void} | undefined;
+	readonly lock: Database.Database | undefined;
 }
 
 /** The owners of this store, each with its row and its lock; and checks whether other owners live. */
@@ -83,7 +83,7 @@ export class Owners {
 
 	/** Drops the lock, and leaves its file, which then shows that the owner has ended. Returns false if it is not an owner of this store. */
 	unlock(owner: OwnerId): boolean {
-		this.#owned.get(owner)?.lock?.release();
+		this.#owned.get(owner)?.lock?.close();
 		this.#fenced.delete(owner);
 		return this.#owned.delete(owner);
 	}
@@ -135,7 +135,8 @@ export class Owners {
 		const prefix = basename(ownerLockAt(this.#location, ''));
 		const locks = new Set(living.map(name => prefix + name));
 		for (const name of readdirSync(folder)) {
-			const lock = lockOf(name);
+			// The lock to which the file belongs.
+			const lock = name.replace(/-(open|journal)$/, '');
 			if (!name.startsWith(prefix) || locks.has(name) || locks.has(lock)) continue;
 			const age = Date.now() - (statSync(join(folder, name), {throwIfNoEntry: false})?.mtimeMs ?? Infinity);
 			const path = join(folder, lock);
@@ -156,11 +157,6 @@ export function ownerLockAt(location: string, owner: OwnerId): string {
 /** The path of the file in which the owner's workers keep the list of jobs that they have open. */
 export function openJobsAt(location: string, owner: OwnerId): string {
 	return `${ownerLockAt(location, owner)}-open`;
-}
-
-/** The path of the lock to which a file belongs; a lock belongs to itself. */
-export function lockOf(path: string): string {
-	return path.replace(/-(open|journal)$/, '');
 }
 
 /**
@@ -189,7 +185,7 @@ export function isFileName(owner: OwnerId): boolean {
  * Takes the owner's own part of the lock, which one process can have. Does not wait for it, since the caller has the write lock of the database.
  * @throws FaenaError `DatabaseBusy` if another program has locked the file
  */
-export function holdLock(path: string): {release(): void} {
+export function holdLock(path: string): Database.Database {
 	const db = openLock(path, NO_WAIT);
 	try {
 		db.exec('begin immediate');
@@ -199,7 +195,7 @@ export function holdLock(path: string): {release(): void} {
 		const message = `${path} is locked by another program. Only engines use this file. End the other program that has it open.`;
 		throw new FaenaError('DatabaseBusy', message, {cause: error});
 	}
-	return {release: () => db.close()};
+	return db;
 }
 
 /** Keeps references: a garbage-collected connection closes, and drops its share of the lock. */
@@ -215,7 +211,7 @@ export function shareLock(path: string): void {
 
 function openLock(path: string, options: Database.Options = {}): Database.Database {
 	createPrivately(path);
-	refuseUntrustedLock(path);
+	refuse(problemOfLock(path));
 	return new Database(path, {...options, fileMustExist: true});
 }
 
@@ -225,7 +221,7 @@ function openLock(path: string, options: Database.Options = {}): Database.Databa
  * reclaimed.) A file that another user may have made is no evidence either.
  */
 export function isLockFree(path: string): boolean {
-	if (!isTrustedLock(path)) return false;
+	if (!existsSync(path) || problemOfLock(path) !== undefined) return false;
 	let db: Database.Database | undefined;
 	try {
 		db = new Database(path, {...NO_WAIT, fileMustExist: true});

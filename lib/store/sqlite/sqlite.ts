@@ -4,6 +4,7 @@ import type {BatchId, JobFilter, JobId, Page} from '../../job/job.ts';
 import {systemClock} from '../../support/clock.ts';
 import {FaenaError} from '../../support/errors.ts';
 import {failpoint} from '../../support/failpoint.ts';
+import type {OpenStoreOptions} from '../open-store.ts';
 import type * as contract from '../store.ts';
 import {IN_MEMORY, URGENT_WAIT_MS} from '../store.ts';
 import {changeBatch, deleteBatch, deleteEmptyBatches, openBatch, readBatches, updateBatches} from './batches.ts';
@@ -41,7 +42,7 @@ export class SqliteStore implements contract.Store {
 	#closed: Promise<void> | undefined;
 
 	/** @param location an absolute path from `queuePath`, so that it stays valid when the program changes its working directory; or `:memory:` */
-	constructor(location: string, options: contract.OpenStoreOptions = {}) {
+	constructor(location: string, options: OpenStoreOptions = {}) {
 		this.location = location;
 		const {durability = 'full', readOnly = false, leaseMs = 30_000, blobThresholdBytes = Infinity, clock = systemClock, random = Math.random} = options;
 		this.#options = {durability, readOnly, clock, random};

@@ -1,7 +1,8 @@
 import type {CompletedBatch} from '../../job/batch.ts';
 import type {Health} from '../../job/events.ts';
 import {FaenaError} from '../../support/errors.ts';
-import {IN_MEMORY, type OpenStoreOptions} from '../store.ts';
+import type {OpenStoreOptions} from '../open-store.ts';
+import {IN_MEMORY} from '../store.ts';
 import {updateBatches} from './batches.ts';
 import type {Blobs} from './blobs.ts';
 import {type Connection, connect} from './connection.ts';
