@@ -150,7 +150,7 @@ export function releaseClaims(tx: Tx, owner: number, {after = 0, leave = false}:
 	}
 	statements.readyClaimsOfOwner.run(owner, after, upTo);
 	const jobs = stopped.length + statements.deleteClaimsOfOwner.run(owner, after, upTo).changes;
-	const hasMore = statements.hasClaims.get(owner, after, owner, after) !== undefined;
+	const hasMore = (statements.claimOfOwnerAt.get(owner, after, 0) ?? statements.claimedRunsOfOwner.get(owner, after)) !== undefined;
 	if (leave && !hasMore) statements.deleteOwner.run(owner);
 	return {jobs, hasMore};
 }

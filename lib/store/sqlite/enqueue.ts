@@ -3,7 +3,7 @@ import type {FailureRecord} from '../../job/failure.ts';
 import {type EnqueuedGroup, type NewGroup, newJobsOf, toIds} from '../../job/group.ts';
 import type {JobId} from '../../job/job.ts';
 import {type ChildJob, dueAtOf, type NewJob} from '../../job/new-job.ts';
-import {asPacked, isPackable, type PackedStrings, slicePacked, toPackedStrings} from '../../job/packed.ts';
+import {asPacked, isPackable, joinPacked, type PackedStrings, slicePacked} from '../../job/packed.ts';
 import {failpoint} from '../../support/failpoint.ts';
 import {enqueueFailure, keyConflict} from '../store.ts';
 import {replaceJob, retryJob} from './move.ts';
@@ -44,7 +44,10 @@ function addPacked(tx: Tx, group: NewGroup, runs: RunBuilder): EnqueuedGroup | u
 	if (!payloads || group.keys || group.batch !== undefined || dueAtOf(group, tx.now) !== null) return undefined;
 	const key = keyOf(tx, group, false);
 	tx.tally.move(key.task, null, null, StoredState.ready, payloads.count);
-	return {ids: runs.addPacked(key, payloads)};
+	const ids = runs.nextId;
+	for (let start = 0; start < payloads.count; start += MAX_RUN_JOBS)
+		runs.add(key, slicePacked(payloads, start, Math.min(payloads.count, start + MAX_RUN_JOBS)));
+	return {ids};
 }
 
 function keyOf({names}: Tx, {task, policy, priority, batch}: Omit<NewJob, 'payload'>, hasOwnRows: boolean): RunKey {
@@ -76,11 +79,14 @@ function addJob(tx: Tx, job: NewJob, dueAt: number | null, runs: RunBuilder): Jo
 	const isPlain = job.key === undefined && job.batch === undefined && isPackable(payload);
 	const key = keyOf(tx, job, dueAt !== null || !isPlain);
 	const {task, policy, batch, hasOwnRows} = key;
-	const id = runs.nextId++;
+	const id = runs.nextId;
 	if (hasOwnRows) statements.insertJob.run(id, task, policy, priority, now, batch, job.key ?? null, payload);
 	if (job.key !== undefined) statements.insertKey.run(scopeOf(task, job.batch), job.key, id);
-	if (dueAt !== null) statements.insertWaiting.run(id, dueAt, 0, 0);
-	else runs.add(id, key, hasOwnRows ? null : payload);
+	if (dueAt === null) runs.add(key, hasOwnRows ? ONE_IN_ITS_ROW : {count: 1, text: payload as string | null});
+	else {
+		statements.insertWaiting.run(id, dueAt, 0, 0);
+		runs.nextId++;
+	}
 	tally.move(task, batch, null, dueAt === null ? StoredState.ready : StoredState.delayed);
 	return id;
 }
@@ -115,13 +121,18 @@ interface RunKey {
 
 interface OpenRun extends RunKey {
 	readonly first: JobId;
-	readonly payloads: Encoded[];
+	count: number;
+	readonly payloads: PackedStrings[];
 }
 
-/** Makes new jobs ready. They are added in order of their ids. Neighbours with the same {@link RunKey} become a run. The others get rows in `ready`. */
+/** In place of the payload of a job that has a row in `job`. */
+const ONE_IN_ITS_ROW: PackedStrings = {count: 1, text: null};
+
+/** Makes new jobs ready, in order. A group, and neighbours with the same {@link RunKey}, become a run. The others get rows in `ready`. */
 class RunBuilder {
 	/** The first job of this transaction. */
 	readonly firstId: JobId;
+	/** The id of the next job. */
 	nextId: JobId;
 	readonly #tx: Tx;
 	#run: OpenRun | undefined;
@@ -134,29 +145,15 @@ class RunBuilder {
 		this.nextId = this.firstId;
 	}
 
-	/** Adds a job. The payload is used only if the job has no row in `job`. */
-	add(id: JobId, key: RunKey, payload: Encoded): void {
-		if (!this.#run || !continues(this.#run, id, key)) {
+	/** Adds the next jobs. The payloads are used only if the jobs have no rows in `job`. */
+	add(key: RunKey, payloads: PackedStrings): void {
+		if (!this.#run || !continues(this.#run, this.nextId, key, payloads.count)) {
 			this.#endRun();
-			this.#run = {...key, first: id, payloads: []};
+			this.#run = {...key, first: this.nextId, count: 0, payloads: []};
 		}
-		this.#run.payloads.push(payload);
-	}
-
-	/** Adds jobs that have no rows in `job`. Returns the id of the first. */
-	addPacked(key: RunKey, payloads: PackedStrings): JobId {
-		const first = this.nextId;
+		this.#run.count += payloads.count;
+		this.#run.payloads.push(payloads);
 		this.nextId += payloads.count;
-		if (payloads.count === 1) {
-			this.add(first, key, payloads.text || null);
-			return first;
-		}
-		this.flush();
-		for (let start = 0; start < payloads.count; start += MAX_RUN_JOBS) {
-			const part = slicePacked(payloads, start, Math.min(payloads.count, start + MAX_RUN_JOBS));
-			this.#insertRun(first + start, key, part);
-		}
-		return first;
 	}
 
 	/** Writes all jobs that were added. */
@@ -167,31 +164,27 @@ class RunBuilder {
 	}
 
 	#endRun(): void {
-		const run = this.#run;
+		const [{statements, now}, run] = [this.#tx, this.#run];
 		this.#run = undefined;
 		if (!run) return;
-		const {task, policy, priority, batch, hasOwnRows, first, payloads} = run;
-		if (payloads.length > 1) {
-			this.#insertRun(first, run, toPackedStrings(payloads));
+		const {task, policy, priority, batch, hasOwnRows, first, count} = run;
+		const {text} = joinPacked(run.payloads);
+		if (count > 1) {
+			const last = first + count - 1;
+			if (!hasOwnRows) statements.insertJobRun.run(first, last, task, policy, priority, now, text);
+			statements.insertReadyRun.run(task, -priority, first, last, batch);
 			return;
 		}
-		if (!hasOwnRows) this.#tx.statements.insertJob.run(first, task, policy, priority, this.#tx.now, batch, null, payloads[0] as Encoded);
+		if (!hasOwnRows) statements.insertJob.run(first, task, policy, priority, now, batch, null, text || null);
 		if (this.#range?.last !== first - 1) {
 			this.flush();
 			this.#range = {first, last: first};
 		}
 		this.#range.last = first;
 	}
-
-	#insertRun(first: JobId, {task, policy, priority, batch, hasOwnRows}: RunKey, {count, text}: PackedStrings): void {
-		const {statements, now} = this.#tx;
-		const last = first + count - 1;
-		if (!hasOwnRows) statements.insertJobRun.run(first, last, task, policy, priority, now, text);
-		statements.insertReadyRun.run(task, -priority, first, last, batch);
-	}
 }
 
-function continues(run: OpenRun, id: JobId, {task, policy, priority, batch, hasOwnRows}: RunKey): boolean {
-	const isNext = id === run.first + run.payloads.length && run.payloads.length < MAX_RUN_JOBS;
+function continues(run: OpenRun, id: JobId, {task, policy, priority, batch, hasOwnRows}: RunKey, count: number): boolean {
+	const isNext = id === run.first + run.count && count === 1 && run.count < MAX_RUN_JOBS;
 	return isNext && run.task === task && run.policy === policy && run.priority === priority && run.batch === batch && run.hasOwnRows === hasOwnRows;
 }

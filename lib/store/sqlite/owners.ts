@@ -28,8 +28,8 @@ export class Owners {
 	readonly #leaseMs: number;
 	readonly #steadyMs: () => number;
 	readonly #owned = new Map<OwnerId, Owned>();
-	/** Owners that were taken for dead and registered again before they have heard of it. */
-	readonly #fenced = new Set<OwnerId>();
+	/** Owners that lost their claims and got a new row by a later claim, before they have heard of it. */
+	readonly fenced = new Set<OwnerId>();
 	/** The heartbeats that were last seen, by the number of the owner's row, which no later owner of the same name has. */
 	#seen = new Map<number, {readonly heartbeatAt: number; readonly since: number}>();
 	#lookedAt = -Infinity;
@@ -67,13 +67,8 @@ export class Owners {
 		failpoint('owner:locked');
 		if (path !== undefined) createPrivately(openJobsAt(this.#location, owner));
 		owned.id = statements.insertOwner.get(owner, now) as number;
-		if (known !== undefined) this.#fenced.add(owner);
+		if (known !== undefined) this.fenced.add(owner);
 		return owned.id;
-	}
-
-	/** True once for an owner that lost its claims and got a new row by a later claim. */
-	takeFenced(owner: OwnerId): boolean {
-		return this.#fenced.delete(owner);
 	}
 
 	/** Drops and removes the lock of an owner that has no row any more. */
@@ -84,7 +79,7 @@ export class Owners {
 	/** Drops the lock, and leaves its file, which then shows that the owner has ended. Returns false if it is not an owner of this store. */
 	unlock(owner: OwnerId): boolean {
 		this.#owned.get(owner)?.lock?.close();
-		this.#fenced.delete(owner);
+		this.fenced.delete(owner);
 		return this.#owned.delete(owner);
 	}
 

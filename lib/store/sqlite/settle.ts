@@ -2,7 +2,7 @@ import {type JobUpdate, MAX_LOG_LINES, type Outcome, type Settlement} from '../.
 import type {Encoded} from '../../job/encoding.ts';
 import {type FailureRecord, poison} from '../../job/failure.ts';
 import {type EndedGroup, idAt, settlementsOf, sizeOf, toNewGroups} from '../../job/group.ts';
-import {type JobId, type JobStatus, MAX_CRASHES} from '../../job/job.ts';
+import {type JobId, MAX_CRASHES} from '../../job/job.ts';
 import type {ChildJob} from '../../job/new-job.ts';
 import {backoffMs} from '../../job/options.ts';
 import {asPacked, isPackable} from '../../job/packed.ts';
@@ -221,31 +221,28 @@ function endFailed(tx: Tx, claim: ClaimRow, outcome: Outcome & {type: 'threw' | 
 	// A job that failed without a loss of its worker is no longer a suspect.
 	const suspicion = outcome.type === 'lostWorker' ? before.suspicion : 0;
 	setFailureState(tx, id, {attempts, crashes, suspicion}, outcome, isPoison ? poison(crashes, outcome.error) : outcome.error);
-	if (stop !== null && stop >= 0) return endCancelled(tx, claim, outcome);
+	if (stop !== null && stop >= 0) return endStopped(tx, claim, outcome);
 	const policy = names.policy(columnsOf(tx, id).policy);
 	if (attempts >= policy.maxAttempts || isPoison) {
 		insertOutcome(tx, claim, StoredState.dead, outcome);
 		return 'dead';
 	}
-	if (stop !== null) return endDiscarded(tx, claim);
+	if (stop !== null && stop < 0) return endStopped(tx, claim, outcome);
 	const runAt = policy.retry === 'manual' ? null : now + backoffMs(policy.backoff, attempts, random());
 	statements.insertWaiting.run(id, runAt, 1, execution);
 	tally.move(task, batch, StoredState.running, runAt === null ? StoredState.parked : StoredState.failed);
 	return 'failed';
 }
 
+/** Ends the execution of a job that was to be discarded or cancelled, or whose task was cancelled. */
 function endStopped(tx: Tx, claim: ClaimRow, outcome: Outcome): Settled {
-	return (claim[4] ?? 0) < 0 ? endDiscarded(tx, claim) : endCancelled(tx, claim, outcome);
-}
-
-function endDiscarded(tx: Tx, [id, , task, batch]: ClaimRow): Settled {
-	deleteJobRows(tx, id, {task, batch, key: columnsOf(tx, id).key, state: StoredState.running});
-	return 'discarded';
-}
-
-function endCancelled(tx: Tx, claim: ClaimRow, outcome: Outcome): JobStatus {
-	if (outcome.type === 'cancelled' && outcome.error) setFailureState(tx, claim[0], failureStateOf(tx, claim[0]), outcome, outcome.error);
-	else if (outcome.type === 'cancelled') tx.statements.clearTiming.run(claim[0]);
+	const [id, , task, batch, stop] = claim;
+	if (stop !== null && stop < 0) {
+		deleteJobRows(tx, id, {task, batch, key: columnsOf(tx, id).key, state: StoredState.running});
+		return 'discarded';
+	}
+	if (outcome.type === 'cancelled' && outcome.error) setFailureState(tx, id, failureStateOf(tx, id), outcome, outcome.error);
+	else if (outcome.type === 'cancelled') tx.statements.clearTiming.run(id);
 	insertOutcome(tx, claim, StoredState.cancelled, outcome);
 	return 'cancelled';
 }

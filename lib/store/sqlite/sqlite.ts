@@ -97,7 +97,7 @@ export class SqliteStore implements contract.Store {
 			const isAlive = statements.heartbeat.run(now, owner).changes === 1;
 			if (!isAlive) this.#owners.forget(owner);
 			failpoint('heartbeat:written');
-			return isAlive && !this.#owners.takeFenced(owner) ? 'alive' : 'fenced';
+			return isAlive && !this.#owners.fenced.delete(owner) ? 'alive' : 'fenced';
 		});
 	}
 

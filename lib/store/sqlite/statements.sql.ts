@@ -195,8 +195,6 @@ export const SQL = {
 		where c.owner = ${INTEGER} and c.lease > ${INTEGER} and c.id <= ${INTEGER} group by 1, 2, 3, 4`,
 	deleteClaimsOfOwner: `delete from claimed where owner = ${INTEGER} and lease > ${INTEGER} and id <= ${INTEGER}`,
 	claimOfOwnerAt: `select id from claimed where owner = ${INTEGER} and lease > ${INTEGER} order by id limit 1 offset ${INTEGER}`,
-	hasClaims: `select 1 where exists (select 1 from claimed where owner = ${INTEGER} and lease > ${INTEGER})
-		or exists (select 1 from claimed_run where owner = ${INTEGER} and lease > ${INTEGER})`,
 	deleteClaim: 'delete from claimed where id = ?',
 	deleteClaimsOfLease: 'delete from claimed where id between ? and ? and lease = ?',
 	setStarted: 'update claimed set started_at = ? where id = ?',
