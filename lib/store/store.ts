@@ -26,7 +26,6 @@ export interface Store {
 
 	/**
 	 * Moves a page of the filter's jobs, in order of arrival. A job moves if it matches when its page is taken.
-	 *
 	 * `cancelled`: cancels pending and failed jobs at once. {@link listen} tells the owners of running jobs to stop them.
 	 * `pending`: begins a new round, with no attempts charged, of failed, dead and cancelled jobs. It takes completed jobs only if the filter names
 	 * that status, or names ids and no status.
@@ -40,8 +39,7 @@ export interface Store {
 	setPaused(tasks: readonly string[], isPaused: boolean): Promise<void>;
 
 	/**
-	 * Renews the lease of an owner. {@link commit} registers the owner of a claim; {@link openBatch} and {@link updateBatch} register the owner of
-	 * a batch.
+	 * Renews the lease of an owner. {@link commit} with a claim, {@link openBatch} and {@link updateBatch} register it.
 	 * @returns `fenced` if the owner is unknown or was taken for dead since its last heartbeat, also if it has been registered again: its earlier
 	 * claims are lost
 	 */
@@ -90,8 +88,7 @@ export interface Store {
 	delete(what: {readonly endedBefore: number} | {readonly batch: string}, page?: Page): Promise<Deleted>;
 
 	/**
-	 * Calls the listener with news of the store. The store waits for the listener's promise before it polls again, so it slows down while the
-	 * listener is busy.
+	 * Calls the listener with news of the store. The store waits for the listener's promise before it polls again.
 	 * @param owner the owner whose running jobs the listener can stop; `undefined` for none
 	 * @returns a function that removes the listener
 	 */

@@ -74,9 +74,7 @@ export class Connection {
 }
 
 /**
- * Opens or creates a database, and upgrades its schema; with `isReadOnly`, opens an existing one for reading alone, and creates, changes and recovers
- * nothing. Refuses, and leaves untouched, a database that another program made, that is damaged, or that a newer Faena wrote.
- * @param path of the file, or {@link IN_MEMORY} for a database that ends with its connection
+ * Opens or creates a database, and upgrades its schema. With `isReadOnly`, opens an existing one, and creates, changes and recovers nothing.
  * @throws FaenaError `BadDatabase`, `NewerDatabase`; `DatabaseBusy` if an older Faena has it open
  */
 export async function connect(path: string, durability: Durability, isReadOnly = false): Promise<Connection> {

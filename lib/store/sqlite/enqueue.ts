@@ -82,7 +82,7 @@ function addJob(tx: Tx, job: NewJob, dueAt: number | null, runs: RunBuilder): Jo
 	const id = runs.nextId;
 	if (hasOwnRows) statements.insertJob.run(id, task, policy, priority, now, batch, job.key ?? null, payload);
 	if (job.key !== undefined) statements.insertKey.run(scopeOf(task, job.batch), job.key, id);
-	if (dueAt === null) runs.add(key, hasOwnRows ? ONE_IN_ITS_ROW : {count: 1, text: payload as string | null});
+	if (dueAt === null) runs.add(key, hasOwnRows ? NO_PAYLOAD : {count: 1, text: payload as string | null});
 	else {
 		statements.insertWaiting.run(id, dueAt, 0, 0);
 		runs.nextId++;
@@ -126,9 +126,9 @@ interface OpenRun extends RunKey {
 }
 
 /** In place of the payload of a job that has a row in `job`. */
-const ONE_IN_ITS_ROW: PackedStrings = {count: 1, text: null};
+const NO_PAYLOAD: PackedStrings = {count: 1, text: null};
 
-/** Makes new jobs ready, in order. A group, and neighbours with the same {@link RunKey}, become a run. The others get rows in `ready`. */
+/** Makes new jobs ready, in order. A packed group becomes a run, and so do neighbours with the same {@link RunKey}. Others get rows in `ready`. */
 class RunBuilder {
 	/** The first job of this transaction. */
 	readonly firstId: JobId;

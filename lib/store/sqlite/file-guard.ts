@@ -208,9 +208,8 @@ export const WHY_ONE_LIBRARY = "Two SQLite libraries that have one file open in 
 const LIBRARY = /(?:\/better-sqlite3\/.*|sqlite[^/]*)\.(?:node|so[.\d]*)$/;
 
 /**
- * Finds out whether several SQLite libraries of this process have the database open, which is in WAL mode: each library maps the beginning of the
- * database's `-shm` once, with any number of connections. Returns the files of the libraries; Node's own library (node:sqlite) has none. Only Linux
- * shows this.
+ * Finds out whether several SQLite libraries of this process have the database open: each maps the beginning of the database's `-shm` once, with any
+ * number of connections. Node's own library (node:sqlite) has no file. Only Linux shows this.
  */
 export function findSecondLibrary(path: string): Health['secondLibrary'] {
 	const mapped = mappedFiles();

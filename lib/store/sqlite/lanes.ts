@@ -106,15 +106,18 @@ function sizesIn(statements: Statements, {task, state, limit}: Lane): JobSize[] 
 	const sizes: JobSize[] = [];
 	const rows = statements.readySizes.all({lane: laneOf(task, state), limit}) as [...JobSize, last: JobId | null][];
 	for (const [rank, first, size, last] of rows) {
-		const end = Math.min(last ?? first, first + limit - sizes.length - 1);
-		const run = last === null ? undefined : jobRunOf(statements, first);
-		const payloadAt = run && readPacked(run.payloads);
 		if (last === null) sizes.push([rank, first, size]);
-		else if (!run || !payloadAt) sizes.push(...(statements.newSizes.all(first, end) as JobSize[]));
-		else for (let id = first; id <= end; id++) sizes.push([rank, id, sizeBytes(payloadAt(id - run.first))]);
+		else sizes.push(...sizesInRun(statements, rank, first, Math.min(last, first + limit - sizes.length - 1)));
 		if (sizes.length >= limit) break;
 	}
 	return sizes;
+}
+
+function sizesInRun(statements: Statements, rank: number, first: JobId, last: JobId): JobSize[] {
+	const run = jobRunOf(statements, first);
+	if (!run) return statements.newSizes.all(first, last) as JobSize[];
+	const payloadAt = readPacked(run.payloads);
+	return Array.from({length: last - first + 1}, (_, index) => [rank, first + index, sizeBytes(payloadAt(first + index - run.first))]);
 }
 
 /** A row of the statements `readyJobs` and `newJobs`: a job with a row in `job`; or a run, with its `last` job, no key and no payload. */

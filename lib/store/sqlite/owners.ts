@@ -154,16 +154,13 @@ export function openJobsAt(location: string, owner: OwnerId): string {
 	return `${ownerLockAt(location, owner)}-open`;
 }
 
-/**
- * Removes the files beside the lock, then the lock. SQLite's journal stays if the owner was killed. If a file can't be removed,
- * {@link Owners.sweepLocks} removes it later.
- */
+/** Removes the files beside the lock, then the lock. SQLite's journal stays if the owner was killed. */
 export function removeLock(path: string): void {
 	for (const suffix of ['-open', '-journal', '']) {
 		try {
 			rmSync(path + suffix, {force: true});
 		} catch {
-			// A file that stays does no harm: no process holds the lock.
+			// A file that stays does no harm: no process holds the lock. A sweep removes it later.
 		}
 	}
 }
@@ -212,8 +209,7 @@ function openLock(path: string, options: Database.Options = {}): Database.Databa
 
 /**
  * True if the lock's file exists, and no process holds the lock or a share of it: then its owner has ended. A missing file is no evidence: it may be in
- * a folder that this process can't see, or another program may have removed it. (Faena removes it only for an owner that has ended or whose jobs were
- * reclaimed.) A file that another user may have made is no evidence either.
+ * a folder that this process can't see, or another program may have removed it. A file that another user may have made is no evidence either.
  */
 export function isLockFree(path: string): boolean {
 	if (!existsSync(path) || problemOfLock(path) !== undefined) return false;

@@ -35,7 +35,7 @@ const STATE = `case
 			when r.id is not null then iif(r.task < 0, ${StoredState.quarantined}, ${StoredState.ready})
 		end as state, coalesce(o.execution, c.execution, w.executions, r.executions, 0) as executions`;
 
-/** Conditions of the statements `pageOf…`. search.ts binds their parameters. */
+/** Conditions of the statements `pageOf…`. read.ts binds their parameters. */
 function inWindow(id: string): string {
 	return `${id} > ${AFTER} and ${id} <= ${UP_TO}`;
 }

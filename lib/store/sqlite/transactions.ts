@@ -85,7 +85,7 @@ export class Transactions {
 		}
 	}
 
-	/** Runs the function in one transaction. `prepare` runs before it, once, however often the transaction is tried. */
+	/** As {@link use}, in one transaction. */
 	write<Result>(run: (tx: Tx) => Result, prepare?: () => void): Promise<Result> {
 		return this.use(opened => this.#transact(opened, run), prepare);
 	}
