@@ -156,31 +156,37 @@ export function readHead(statements: Statements, {task, state, limit}: Lane, max
 	let lastRow: ReadyRow | undefined;
 	let [jobs, bytes] = [0, 0];
 	const isFull = () => jobs >= limit || (jobs > 0 && bytes >= maxBytes);
-	// No row lies inside a run, so that rows and runs come in the order of claiming.
-	for (const row of statements.readyJobs.iterate({lane: laneOf(task, state), limit}) as IterableIterator<ReadyRow>) {
-		const [rank, first, , , , , , , last] = row;
-		const run = last ? jobRunOf(statements, first) : undefined;
-		let upTo = last ?? first;
+	const takeRow = (row: ReadyRow) => {
+		const rows = parts.at(-1);
+		if (Array.isArray(rows)) rows.push(row);
+		else parts.push([row]);
+		jobs++;
+		bytes += sizeBytes(row[7]);
+	};
+	/** @returns the last job taken */
+	const takeRun = (rank: number, first: JobId, last: JobId): JobId => {
+		const run = jobRunOf(statements, first);
 		if (run) {
-			const payloads = sliceToSize(payloadsOf(run, first, Math.min(upTo, first + limit - jobs - 1)), maxBytes - bytes);
+			const payloads = sliceToSize(payloadsOf(run, first, Math.min(last, first + limit - jobs - 1)), maxBytes - bytes);
 			parts.push({rank, first, policy: run.policy, createdAt: run.createdAt, payloads});
 			jobs += payloads.count;
 			bytes += sizeOf(payloads);
-			upTo = first + payloads.count - 1;
-		} else {
-			for (const job of last ? (statements.newJobs.iterate(first, last) as IterableIterator<ReadyRow>) : [row]) {
-				const rows = parts.at(-1);
-				if (Array.isArray(rows)) rows.push(job);
-				else parts.push([job]);
-				jobs++;
-				bytes += sizeBytes(job[7]);
-				if (!isFull()) continue;
-				upTo = job[1];
-				break;
-			}
+			return first + payloads.count - 1;
 		}
-		if (last) runs.push([row, upTo]);
-		else lastRow = row;
+		for (const row of statements.newJobs.iterate(first, last) as IterableIterator<ReadyRow>) {
+			takeRow(row);
+			if (isFull()) return row[1];
+		}
+		return last;
+	};
+	// No row lies inside a run, so that rows and runs come in the order of claiming.
+	for (const row of statements.readyJobs.iterate({lane: laneOf(task, state), limit}) as IterableIterator<ReadyRow>) {
+		const [rank, first, , , , , , , last] = row;
+		if (last) runs.push([row, takeRun(rank, first, last)]);
+		else {
+			takeRow(row);
+			lastRow = row;
+		}
 		if (isFull()) break;
 	}
 	return {parts, lastRow, runs};
