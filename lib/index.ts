@@ -22,6 +22,6 @@ export type {EngineStats, Quantiles, TaskStats} from './job/events.ts';
 export type {BatchResults, BatchTaskOptions, ExecutionOptions, Isolation, JobOptions, TaskContext, TaskFunction, TaskLog, TaskOptions} from './job/task.ts';
 export {task} from './job/task.ts';
 export type {ResourceLimits} from './job/options.ts';
-export type {OwnConnection} from './store/sqlite/one-library.ts';
+export type {OwnConnection} from './store/sqlite/own-connection.ts';
 export {type ErrorCode, FaenaError} from './support/errors.ts';
 // biome-ignore-end assist/source/organizeImports: the version check comes before anything that loads native code

@@ -21,7 +21,7 @@ const STATIONS: Readonly<Record<string, readonly string[]>> = {
 
 /** Packages that these files alone may import, so that what is particular to each stays in one place. */
 const OWNERS: Readonly<Record<string, readonly string[]>> = {
-	'better-sqlite3': ['connection', 'file-guard', 'one-library', 'owner-lock', 'sqlite-errors'].map(name => `lib/store/sqlite/${name}.ts`),
+	'better-sqlite3': ['connection', 'file-guard', 'own-connection', 'owners', 'sqlite-errors', 'statements.sql'].map(name => `lib/store/sqlite/${name}.ts`),
 	piscina: ['lib/pool/threads/threads.ts'],
 	tinypool: ['lib/pool/processes/processes.ts'],
 };

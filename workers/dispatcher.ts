@@ -5,7 +5,7 @@ import {Dispatcher} from '../lib/dispatcher/dispatcher.ts';
 import {toEnvelope} from '../lib/job/failure.ts';
 import {MixedPool} from '../lib/pool/mixed-pool.ts';
 import {openStore} from '../lib/store/open-store.ts';
-import {openJobsAt, ownerLockAt} from '../lib/store/sqlite/owner-lock.ts';
+import {openJobsAt, ownerLockAt} from '../lib/store/sqlite/owners.ts';
 import {type Call, type DispatcherMessage, type DispatcherStart, resultBuffers, type Started} from '../lib/transport/messages.ts';
 
 const {queue: location, durability, leaseMs, blobThresholdBytes = Infinity, events, closeOnSignals, pool} = workerData as DispatcherStart;

@@ -1,9 +1,10 @@
 import {mkdtempSync, rmSync} from 'node:fs';
 import {join} from 'node:path';
 import {inUnits, type PackedStrings, packTimes, toPackedStrings} from '../../lib/job/packed.ts';
-import {connect, type Statements} from '../../lib/store/sqlite/connection.ts';
+import {connect} from '../../lib/store/sqlite/connection.ts';
 import {type JobRun, jobRunOf, MAX_RUN_JOBS, payloadsOf, writeResults} from '../../lib/store/sqlite/packed-rows.ts';
-import {StoredState} from '../../lib/store/sqlite/tally.ts';
+import {StoredState} from '../../lib/store/sqlite/schema.sql.ts';
+import type {Statements} from '../../lib/store/sqlite/statements.sql.ts';
 import {recordedSums} from '../measure/sums.ts';
 import type {TaskName} from '../plan/suite.ts';
 import type {Running, Subject} from './subject.ts';

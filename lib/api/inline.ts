@@ -3,7 +3,7 @@ import {Dispatcher} from '../dispatcher/dispatcher.ts';
 import type {JobEvent} from '../job/events.ts';
 import {inlinePool} from '../pool/inline.ts';
 import {openStore} from '../store/open-store.ts';
-import {openJobsAt} from '../store/sqlite/owner-lock.ts';
+import {openJobsAt} from '../store/sqlite/owners.ts';
 import {type Clock, systemClock} from '../support/clock.ts';
 import type {Transport} from '../transport/client.ts';
 import type {DispatcherMessage, DispatcherStart} from '../transport/messages.ts';

@@ -9,7 +9,7 @@ import type {Duration} from '../job/job.ts';
 import type {PoolOptions} from '../job/options.ts';
 import type {Pool, PoolListener} from '../pool/pool.ts';
 import {JobQueue} from '../store/job-queue.ts';
-import {openJobsAt} from '../store/sqlite/owner-lock.ts';
+import {openJobsAt} from '../store/sqlite/owners.ts';
 import {IN_MEMORY, type News, type Store} from '../store/store.ts';
 import {defined} from '../support/defined.ts';
 import {FaenaError} from '../support/errors.ts';

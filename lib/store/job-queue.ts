@@ -23,7 +23,7 @@ import type {
 	Page,
 } from '../job/job.ts';
 import type {NewJob} from '../job/new-job.ts';
-import type {Claimed, ClaimRequest, Moved, MovePage, MoveTarget, Released, Store, TaskCounts} from './store.ts';
+import {type Claimed, type ClaimRequest, type Moved, type MovePage, type MoveTarget, type Released, type Store, toCounts} from './store.ts';
 
 /**
  * A queue of jobs for programs with a loop of their own: everyday verbs over any {@link Store}. `openQueue()` returns one.
@@ -298,19 +298,6 @@ function inOrder({groups}: Claimed): ClaimedJob[] {
 	const jobs = groups.flatMap(group => [...claimedJobsOf(group)].map((job, index) => ({job, priority: numberAt(group.priorities, index)})));
 	if (groups.length > 1) jobs.sort((a, b) => b.priority - a.priority || a.job.id - b.job.id);
 	return jobs.map(({job}) => job);
-}
-
-/** The number of jobs by status, in all of these tasks. */
-function toCounts(tasks: readonly TaskCounts[]): Counts {
-	const sum = (jobs: (task: TaskCounts) => number) => tasks.reduce((total, task) => total + jobs(task), 0);
-	return {
-		pending: sum(({ready, quarantined, delayed}) => ready + quarantined + delayed),
-		running: sum(({running}) => running),
-		failed: sum(({failed, parked}) => failed + parked),
-		completed: sum(({completed}) => completed),
-		dead: sum(({dead}) => dead),
-		cancelled: sum(({cancelled}) => cancelled),
-	};
 }
 
 /** Reads one page after the other. */

@@ -2,9 +2,8 @@ import type {Claim, JobUpdate, Lease, OwnerId} from '../job/claim.ts';
 import type {Health} from '../job/events.ts';
 import type {FailureRecord} from '../job/failure.ts';
 import type {ClaimedGroup, EndedGroup, EnqueuedGroup, NewGroup} from '../job/group.ts';
-import type {Batch, BatchId, BatchOptions, CompletedBatch, Durability, Job, JobEnd, JobFilter, JobId, JobStatus, JobValues, LogLine, Page} from '../job/job.ts';
+import type {Batch, BatchId, BatchOptions, CompletedBatch, Counts, Job, JobEnd, JobFilter, JobId, JobStatus, JobValues, LogLine, Page} from '../job/job.ts';
 import type {ChildJob, NewJob} from '../job/new-job.ts';
-import type {Clock} from '../support/clock.ts';
 import {FaenaError} from '../support/errors.ts';
 
 /**
@@ -26,7 +25,6 @@ export interface Store {
 
 	/**
 	 * Moves a page of the filter's jobs, in order of arrival. A job moves if it matches when its page is taken.
-	 *
 	 * `cancelled`: cancels pending and failed jobs at once. {@link listen} tells the owners of running jobs to stop them.
 	 * `pending`: begins a new round, with no attempts charged, of failed, dead and cancelled jobs. It takes completed jobs only if the filter names
 	 * that status, or names ids and no status.
@@ -40,8 +38,7 @@ export interface Store {
 	setPaused(tasks: readonly string[], isPaused: boolean): Promise<void>;
 
 	/**
-	 * Renews the lease of an owner. {@link commit} registers the owner of a claim; {@link openBatch} and {@link updateBatch} register the owner of
-	 * a batch.
+	 * Renews the lease of an owner. {@link commit} with a claim, {@link openBatch} and {@link updateBatch} register it.
 	 * @returns `fenced` if the owner is unknown or was taken for dead since its last heartbeat, also if it has been registered again: its earlier
 	 * claims are lost
 	 */
@@ -90,8 +87,7 @@ export interface Store {
 	delete(what: {readonly endedBefore: number} | {readonly batch: string}, page?: Page): Promise<Deleted>;
 
 	/**
-	 * Calls the listener with news of the store. The store waits for the listener's promise before it polls again, so it slows down while the
-	 * listener is busy.
+	 * Calls the listener with news of the store. The store waits for the listener's promise before it polls again.
 	 * @param owner the owner whose running jobs the listener can stop; `undefined` for none
 	 * @returns a function that removes the listener
 	 */
@@ -250,6 +246,22 @@ export interface OutcomePage {
 	readonly next: number | null;
 }
 
+/** The state of a job: its status, and what it waits for. */
+export type JobState = keyof Omit<TaskCounts, 'task' | 'isPaused'>;
+
+/** A job's status, by its state. */
+export const STATUS_OF_STATE = {
+	...({ready: 'pending', quarantined: 'pending', delayed: 'pending', failed: 'failed', parked: 'failed'} as const),
+	...({running: 'running', completed: 'completed', dead: 'dead', cancelled: 'cancelled'} as const),
+} satisfies Readonly<Record<JobState, JobStatus>>;
+
+/** The number of jobs by status, from their numbers by state. */
+export function toCounts(groups: readonly Readonly<Record<JobState, number>>[]): Counts {
+	const counts = {pending: 0, running: 0, failed: 0, completed: 0, dead: 0, cancelled: 0};
+	for (const jobs of groups) for (const [state, status] of Object.entries(STATUS_OF_STATE)) counts[status] += jobs[state as JobState];
+	return counts;
+}
+
 /** The number of a task's jobs in each state. */
 export interface TaskCounts {
 	/** The name of the task. */
@@ -379,20 +391,4 @@ export function enqueueFailure({task, key}: ChildJob, holder: JobId | undefined)
 	const who = holder === undefined ? 'another job that it enqueues' : `job ${holder}`;
 	const message = `The key ${JSON.stringify(key)} of task ${task}, which this job enqueues, belongs to ${who}, which has another payload.`;
 	return {reason: 'threw', name: 'FaenaError', message, code: 'KeyConflict'};
-}
-
-/** Options with which a store is opened. */
-export interface OpenStoreOptions {
-	/** `full` (default): a commit survives a loss of power. `normal`: it survives a crash of the process. */
-	readonly durability?: Durability | undefined;
-	/** Opens the file for reading alone, and changes nothing; default false. While another program has it open, file and folder need not be writable. */
-	readonly readOnly?: boolean | undefined;
-	/** The time without a heartbeat after which an owner is taken for dead; default 30,000. */
-	readonly leaseMs?: number | undefined;
-	/** Encoded results of more bytes lie in files of their own, in the folder `DATABASE-blobs`; default: no limit. */
-	readonly blobThresholdBytes?: number | undefined;
-	/** Default: the clock of the system. */
-	readonly clock?: Pick<Clock, 'now' | 'steadyMs' | 'every'> | undefined;
-	/** A number in [0, 1), for the jitter of the backoff. */
-	readonly random?: (() => number) | undefined;
 }

@@ -1,5 +1,5 @@
 /**
- * Reads the JSON that a store keeps beside the values of jobs. Another program may have written anything into these rows. Every function here
+ * Reads the JSON that a store keeps beside the values of jobs. Another program may have written anything into these rows. Every exported function
  * returns a valid value and never throws, so that a bad row spoils one job at most, and never ends an engine.
  */
 
@@ -7,74 +7,76 @@ import type {FailureRecord, PostMortem} from '../job/failure.ts';
 import type {Mark, Policy} from '../job/job.ts';
 import type {NewJob} from '../job/new-job.ts';
 
-const REASONS: readonly unknown[] = ['threw', 'timedOut', 'lostWorker', 'poison', 'cancelled', 'badResult', 'unknownTask'] satisfies FailureRecord['reason'][];
+/** Returns the value if it is of the type, otherwise `undefined`. */
+type Reader<Value> = (value: unknown) => Value | undefined;
+type Readers<Values> = {readonly [Name in keyof Values]: Reader<Values[Name]>};
+
+const text: Reader<string> = value => (typeof value === 'string' ? value : undefined);
+/** JSON can hold an infinite number, `1e999`. */
+const number: Reader<number> = value => (Number.isFinite(value) ? (value as number) : undefined);
+
+function oneOf<Value>(...values: readonly Value[]): Reader<Value> {
+	return value => values.find(each => each === value);
+}
+
+/** Reads an object that has all the required fields, with those of the optional fields that can be read. */
+function object<Required, Optional = unknown>(required: Readers<Required>, optional?: Readers<Optional>): Reader<Required & Partial<Optional>> {
+	return value => {
+		const from = (value ?? {}) as Readonly<Record<string, unknown>>;
+		const fields = Object.entries<Reader<unknown>>({...required, ...optional}).map(([name, read]) => [name, read(from[name])] as const);
+		const known = Object.fromEntries(fields.filter(([, each]) => each !== undefined));
+		return Object.keys(required).every(name => name in known) ? (known as Required & Partial<Optional>) : undefined;
+	};
+}
+
+const readMark = object<Mark>({at: number, ended: number});
+const readBackoff = object({baseMs: number, factor: number, maxMs: number, jitter: number});
+const readTimeout: Reader<number | null> = value => (value === null ? null : number(value));
+const readValidPolicy = object(
+	{maxAttempts: number, timeoutMs: readTimeout, backoff: readBackoff, retry: oneOf<Policy['retry']>('auto', 'manual')},
+	{timeoutPercent: number},
+);
+const readPriority: Reader<number> = value => (Number.isSafeInteger(value) ? (value as number) : undefined);
+const readJob = object<Pick<NewJob, 'task' | 'priority' | 'policy'>>({task: text, priority: readPriority, policy: readValidPolicy});
+const readCode: Reader<string | number> = value => text(value) ?? number(value);
+const readErrorFields = object({}, {name: text, message: text, stack: text, code: readCode});
+const readPostMortem: Reader<PostMortem> = object(
+	{execution: number, attempt: number, startedAt: number, durationMs: number},
+	{progress: object({done: number, at: number}, {total: number}), heap: object({limitBytes: number}, {usedBytes: number}), stack: text, noStack: text},
+);
+const readReason = oneOf<FailureRecord['reason']>('threw', 'timedOut', 'lostWorker', 'poison', 'cancelled', 'badResult', 'unknownTask');
+const readDetails = object({}, {reason: readReason, causes: readCauses, exitCode: number, signal: text, stderr: text, postMortem: readPostMortem});
+
 /** More than Faena ever writes. */
 const MAX_CAUSES = 16;
 
+function readCauses(value: unknown): FailureRecord['causes'] {
+	return Array.isArray(value) ? value.slice(0, MAX_CAUSES).map(readError) : undefined;
+}
+
+function readError(value: unknown): Pick<FailureRecord, 'name' | 'message' | 'stack' | 'code'> {
+	return {name: 'Error', message: 'The stored record of this error is damaged.', ...readErrorFields(value)};
+}
+
 export function readFailure(stored: string): FailureRecord {
-	const record = fieldsOf(parse(stored));
-	const postMortem = readPostMortem(fieldsOf(record.postMortem));
-	return {
-		reason: REASONS.includes(record.reason) ? (record.reason as FailureRecord['reason']) : 'threw',
-		...describe(record),
-		...(Array.isArray(record.causes) && {causes: record.causes.slice(0, MAX_CAUSES).map(each => describe(fieldsOf(each)))}),
-		...pick(record, {exitCode: isNumber, signal: isText, stderr: isText}),
-		...(postMortem && {postMortem}),
-	};
+	const value = parse(stored);
+	return {reason: 'threw', ...readError(value), ...readDetails(value)};
 }
 
-function describe(error: Fields): Pick<FailureRecord, 'name' | 'message' | 'stack' | 'code'> {
-	const defaults = {name: 'Error', message: 'The stored record of this error is damaged.'};
-	return {...defaults, ...pick(error, {name: isText, message: isText, stack: isText, code: isTextOrNumber})};
-}
-
-function readPostMortem(postMortem: Fields): PostMortem | undefined {
-	const execution = numbersOf(postMortem, 'execution', 'attempt', 'startedAt', 'durationMs');
-	if (!execution) return undefined;
-	const [progress, heap] = [fieldsOf(postMortem.progress), fieldsOf(postMortem.heap)];
-	const known = numbersOf(progress, 'done', 'at');
-	const limit = numbersOf(heap, 'limitBytes');
-	return {
-		...execution,
-		...(known && {progress: {done: known.done, ...pick(progress, {total: isNumber}), at: known.at}}),
-		...(limit && {heap: {...pick(heap, {usedBytes: isNumber}), ...limit}}),
-		...pick(postMortem, {stack: isText, noStack: isText}),
-	};
-}
-
-/** The policy of a job whose own can't be read: one execution. */
-const DAMAGED: Policy = {maxAttempts: 1, timeoutMs: null, backoff: {baseMs: 0, factor: 1, maxMs: 0, jitter: 0}, retry: 'auto'};
-
+/** The policy of a job. If it can't be read, the job gets one execution. */
 export function readPolicy(stored: string | undefined): Policy {
-	return toPolicy(parse(stored)) ?? DAMAGED;
-}
-
-function toPolicy(value: unknown): Policy | undefined {
-	const {maxAttempts, timeoutMs, retry, ...rest} = fieldsOf(value);
-	const backoff = numbersOf(fieldsOf(rest.backoff), 'baseMs', 'factor', 'maxMs', 'jitter');
-	if (!isNumber(maxAttempts) || !(timeoutMs === null || isNumber(timeoutMs)) || !backoff || !(retry === 'auto' || retry === 'manual')) return undefined;
-	return {maxAttempts, timeoutMs, ...pick(rest, {timeoutPercent: isNumber}), backoff, retry};
+	return readValidPolicy(parse(stored)) ?? {maxAttempts: 1, timeoutMs: null, backoff: {baseMs: 0, factor: 1, maxMs: 0, jitter: 0}, retry: 'auto'};
 }
 
 export function readMarks(stored: string): Mark[] {
 	const marks = parse(stored);
-	return Array.isArray(marks) ? marks.slice(0, 2).flatMap(each => numbersOf(fieldsOf(each), 'at', 'ended') ?? []) : [];
+	return Array.isArray(marks) ? marks.slice(0, 2).flatMap(each => readMark(each) ?? []) : [];
 }
 
 /** The job to enqueue when a batch completes; `undefined` if there is none. */
 export function readCompletionJob(stored: string | null): Pick<NewJob, 'task' | 'priority' | 'policy'> | undefined {
-	const {task, priority, policy: given} = fieldsOf(parse(stored));
-	const policy = toPolicy(given);
-	return isText(task) && Number.isSafeInteger(priority) && policy ? {task, priority: priority as number, policy} : undefined;
+	return readJob(parse(stored));
 }
-
-type Fields = Readonly<Record<string, unknown>>;
-type Check<Value> = (value: unknown) => value is Value;
-
-const isText = (value: unknown): value is string => typeof value === 'string';
-/** JSON can hold an infinite number, `1e999`. */
-const isNumber = (value: unknown): value is number => Number.isFinite(value);
-const isTextOrNumber = (value: unknown): value is string | number => isText(value) || isNumber(value);
 
 function parse(stored: string | null | undefined): unknown {
 	try {
@@ -82,20 +84,4 @@ function parse(stored: string | null | undefined): unknown {
 	} catch {
 		return undefined;
 	}
-}
-
-function fieldsOf(value: unknown): Fields {
-	return typeof value === 'object' && value !== null ? (value as Fields) : {};
-}
-
-/** The fields of these names whose values pass their checks. */
-function pick<Values extends object>(fields: Fields, checks: {readonly [Name in keyof Values]: Check<Values[Name]>}): Partial<Values> {
-	const names = Object.keys(checks) as (keyof Values & string)[];
-	return Object.fromEntries(names.filter(name => checks[name](fields[name])).map(name => [name, fields[name]])) as Partial<Values>;
-}
-
-/** The fields of these names, if all are numbers. */
-function numbersOf<Name extends string>(fields: Fields, ...names: readonly Name[]): Readonly<Record<Name, number>> | undefined {
-	const entries = names.map(name => [name, fields[name]]);
-	return entries.every(([, value]) => isNumber(value)) ? (Object.fromEntries(entries) as Record<Name, number>) : undefined;
 }

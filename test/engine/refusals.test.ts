@@ -1,9 +1,10 @@
 /** What the database refuses because of a value or a row is a failure of the job or call it comes from, and of no other. */
 import {join} from 'node:path';
-import anyTest, {type ExecutionContext} from 'ava';
+import type {ExecutionContext} from 'ava';
+import anyTest from 'ava';
 import Database from 'better-sqlite3';
 import type {Logger, TaskContext} from '../../lib/index.ts';
-import {holdLock, ownerLockAt} from '../../lib/store/sqlite/owner-lock.ts';
+import {holdLock, ownerLockAt} from '../../lib/store/sqlite/owners.ts';
 import {openForTest, type TestEngine} from '../../lib/testing.ts';
 import {makeFolder} from '../fixtures/folder.ts';
 
@@ -181,7 +182,7 @@ test('jobs that a dead engine held come back, except those that were deleted or 
 	const {faena, db} = await openWith(t);
 	await faena.pause('echo');
 	for (const key of ['a', 'b', 'c']) await faena.enqueue('echo', key, {key});
-	holdLock(ownerLockAt(db.name, 'dead')).release();
+	holdLock(ownerLockAt(db.name, 'dead')).close();
 	db.exec("insert into owner (id, name, heartbeat_at) values (77, 'dead', 0)");
 	db.exec('insert into claimed (id, lease, execution, owner, task) select id, 99, 1, 77, task from job');
 	db.exec('delete from ready where id <> 2; delete from job where id = 1');

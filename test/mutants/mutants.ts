@@ -74,8 +74,8 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
 	},
 	'a group is settled as a whole though only a part of it is claimed': {
 		file: 'lib/store/sqlite/settle.ts',
-		find: 'return first >= run[0] && last <= run[1];',
-		put: 'return first >= run[0];',
+		find: 'if (run && part.first >= run[0] && part.last <= run[1]) return',
+		put: 'if (run && part.first >= run[0]) return',
 		killer: [SQLITE, GROUPS],
 	},
 	'a group of results is stored in a row though one of them is large': {
@@ -214,13 +214,13 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
 	},
 	'the names of a failed commit stay known': {
 		file: 'lib/store/sqlite/transactions.ts',
-		find: '\t\t\tnames.forget();\n',
+		find: '\t\t\topened.names = new Names(statements);\n',
 		put: '',
 		killer: ['test/store/hostile.test.ts', ROLLBACK],
 	},
 	'an owner that a failed commit registered stays registered': {
 		file: 'lib/store/sqlite/transactions.ts',
-		find: '\t\t\tthis.#owners.rollBack();\n',
+		find: '\t\t\tfor (const owner of tx.registered) owners.forget(owner);\n',
 		put: '',
 		killer: ['test/store/hostile.test.ts', ROLLBACK],
 	},
@@ -235,7 +235,7 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
 	},
 	'a page that moves jobs unpacks any number of runs': {
 		file: 'lib/store/sqlite/move.ts',
-		find: 'if (tx.unpacked >= MAX_UNPACKED_JOBS) break;',
+		find: 'if (tx.unpacked >= MAX_UNPACKED_JOBS) return goingOnAfter(ids[index - 1] ?? after);',
 		put: '',
 		killer: ['test/store/paging.test.ts', 'a page moves few jobs if each of them is in another run'],
 	},
@@ -247,7 +247,7 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
 	},
 	// ——— owners ———
 	'an owner takes no lock': {
-		file: 'lib/store/sqlite/owner-lock.ts',
+		file: 'lib/store/sqlite/owners.ts',
 		find: "\tdb.exec('begin immediate');\n",
 		put: '',
 		killer: [SQLITE, 'the jobs of a killed process are reclaimed at once; those of a living one are not'],
@@ -531,7 +531,7 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
 	},
 	'the file of a result is deleted while a job names it': {
 		file: 'lib/store/sqlite/sqlite.ts',
-		find: 'if (statements.isBlobNamed.get(name) === undefined) this.#blobs.delete(name);',
+		find: 'if (!isNamed(statements, name)) this.#blobs.delete(name);',
 		put: 'this.#blobs.delete(name, statements);',
 		killer: ['test/store/blobs.test.ts', 'equal results share a file, which is deleted with the last job that names it'],
 	},
@@ -662,7 +662,7 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
 	},
 	'an owner keeps its lock though it has no row': {
 		file: 'lib/store/sqlite/owners.ts',
-		find: '\t\tthis.#registered.push(owner);\n',
+		find: '\t\tregistered.push(owner);\n',
 		put: '',
 		killer: ['test/store/hostile.test.ts', 'an owner whose row could not be written keeps no lock, and gets both later'],
 	},

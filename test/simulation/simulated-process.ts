@@ -4,7 +4,7 @@ import {Dispatcher} from '../../lib/dispatcher/dispatcher.ts';
 import type {PoolOptions} from '../../lib/job/options.ts';
 import type {TaskInfo} from '../../lib/job/task.ts';
 import {WorkerPool} from '../../lib/pool/worker-pool.ts';
-import {openJobsAt} from '../../lib/store/sqlite/owner-lock.ts';
+import {openJobsAt} from '../../lib/store/sqlite/owners.ts';
 import {SqliteStore} from '../../lib/store/sqlite/sqlite.ts';
 import type {Store} from '../../lib/store/store.ts';
 import type {Clock} from '../../lib/support/clock.ts';

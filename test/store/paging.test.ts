@@ -25,7 +25,6 @@ LARGE.push('checkpoint', 'log');
 const SCANS: Readonly<Record<string, string>> = {
 	claimGroupsOfOwner: 'the number of running jobs is bounded by the workers, and an index would cost an entry per claim',
 	claimOfOwnerAt: 'the same',
-	hasClaims: 'the same',
 	claimedRunsOfOwner: 'the same',
 };
 

@@ -1,11 +1,12 @@
 import {copyFileSync, readdirSync, statSync} from 'node:fs';
 import {join} from 'node:path';
 import {fileURLToPath} from 'node:url';
-import test, {type ExecutionContext} from 'ava';
+import type {ExecutionContext} from 'ava';
+import test from 'ava';
 import Database from 'better-sqlite3';
 import type {JobQueue} from '../../lib/queue.ts';
 import {openStore} from '../../lib/store/open-store.ts';
-import {holdLock, ownerLockAt} from '../../lib/store/sqlite/owner-lock.ts';
+import {holdLock, ownerLockAt} from '../../lib/store/sqlite/owners.ts';
 import {MIGRATIONS} from '../../lib/store/sqlite/schema.sql.ts';
 import {brokenLaws} from '../fault/laws.ts';
 import {makeFolder} from '../fixtures/folder.ts';
@@ -87,7 +88,7 @@ for (const release of RELEASES) {
 			message: /is in use by an engine of an older Faena \(schema \d+; this one has \d+\)\..*Close every engine/,
 		});
 		t.is(schemaOf(path), schema);
-		lock.release();
+		lock.close();
 		await (await openStore(path)).close();
 		t.is(schemaOf(path), MIGRATIONS.length);
 	});

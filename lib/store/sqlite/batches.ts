@@ -4,13 +4,13 @@ import {type Batch, type BatchId, type BatchOptions, type Counts, MARK_EVERY_MS,
 import {toCompletionJob} from '../../job/new-job.ts';
 import {withoutNulls} from '../../support/defined.ts';
 import {failpoint} from '../../support/failpoint.ts';
-import {type BatchChange, type BatchPage, batchConflict, batchInUse, batchRunning, type Deleted} from '../store.ts';
+import {type BatchChange, type BatchPage, batchConflict, batchInUse, batchRunning, type Deleted, toCounts} from '../store.ts';
 import {readCompletionJob, readMarks} from '../stored-json.ts';
-import type {Statements} from './connection.ts';
 import {enqueue} from './enqueue.ts';
 import {deleteRun} from './move.ts';
-import {searchBatch} from './search.ts';
-import {StoredState, toCounts} from './tally.ts';
+import {searchBatch} from './read.ts';
+import {byState, StoredState} from './schema.sql.ts';
+import type {Statements} from './statements.sql.ts';
 import type {Tx} from './tx.ts';
 
 /** Writes the tallies of batches, and completes batches. Call it before the tally of tasks is written, since it may enqueue jobs. */
@@ -39,17 +39,13 @@ function toMarks(at: number, ended: number): string {
 
 /** @param register registers the owner if it is new, and returns its number */
 export function changeBatch(tx: Tx, id: BatchId, owner: OwnerId, change: BatchChange, register: () => number): boolean {
-	if ('total' in change) return endInput(tx, id, change.total, register());
-	return tx.statements.leaveBatch.run('isClosed' in change ? tx.now : null, id, owner).changes > 0;
-}
-
-/** An owner that was taken for dead gets its batch back, if no other owner has the batch. */
-function endInput(tx: Tx, id: BatchId, total: number, owner: number): boolean {
-	const {statements} = tx;
-	const holder = statements.ownerOfBatch.get(id) as number | undefined;
-	if (holder !== undefined && holder !== owner) return false;
-	statements.ownBatch.run(owner, id);
-	const {changes} = statements.endInput.run(total, id);
+	const {statements, now} = tx;
+	if (!('total' in change)) return statements.leaveBatch.run('isClosed' in change ? now : null, id, owner).changes > 0;
+	const [own, holder] = [register(), statements.ownerOfBatch.get(id)];
+	// An owner that was taken for dead gets its batch back, if no other owner has the batch.
+	if (holder !== undefined && holder !== own) return false;
+	statements.ownBatch.run(own, id);
+	const {changes} = statements.endInput.run(change.total, id);
 	updateBatch(tx, id, 0);
 	return changes > 0;
 }
@@ -110,7 +106,7 @@ function batchNamed(statements: Statements, name: string): Batch | undefined {
 
 function toBatch({batchTally}: Statements, {id, name, task, createdAt, onComplete: _, marks, ...row}: BatchRow): Batch {
 	const jobs = new Map(batchTally.all(id) as [StoredState, number][]);
-	return {id, name, task, createdAt, ...withoutNulls(row), counts: toCounts(state => jobs.get(state) ?? 0), marks: readMarks(marks)};
+	return {id, name, task, createdAt, ...withoutNulls(row), counts: toCounts([byState(state => jobs.get(state) ?? 0)]), marks: readMarks(marks)};
 }
 
 const MAX_DELETED_JOBS = 1000;

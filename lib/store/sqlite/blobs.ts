@@ -1,18 +1,5 @@
 import {createHash} from 'node:crypto';
-import {
-	closeSync,
-	existsSync,
-	fsyncSync,
-	mkdirSync,
-	openSync,
-	readdirSync,
-	readFileSync,
-	renameSync,
-	rmSync,
-	statSync,
-	utimesSync,
-	writeFileSync,
-} from 'node:fs';
+import fs from 'node:fs';
 import {dirname, join} from 'node:path';
 import {nanoid} from 'nanoid';
 import {type Encoded, sizeBytes, unreadable} from '../../job/encoding.ts';
@@ -82,7 +69,7 @@ export class Blobs {
 		const name = this.#prepared.get(value);
 		if (value === null || name === undefined) return [value, null];
 		// Another process may have deleted the file between `prepare` and this transaction.
-		if (!existsSync(this.#path(name))) this.#write(value);
+		if (!fs.existsSync(this.#path(name))) this.#write(value);
 		return [sizeBytes(value), name];
 	}
 
@@ -92,7 +79,7 @@ export class Blobs {
 		if (!NAME.test(name)) return unreadable("The file of this result can't be read: the database has no valid name for it.");
 		try {
 			refuseUntrustedFolder(this.#folder);
-			return name.endsWith(TEXT) ? readFileSync(this.#path(name), 'utf8') : readFileSync(this.#path(name));
+			return name.endsWith(TEXT) ? fs.readFileSync(this.#path(name), 'utf8') : fs.readFileSync(this.#path(name));
 		} catch (error) {
 			return unreadable(`The file ${this.#path(name)} of this result can't be read: ${(error as Error).message}`);
 		}
@@ -100,11 +87,11 @@ export class Blobs {
 
 	/** The names of orphans that are old enough to be deleted. */
 	orphans(now: number, isNamed: (name: string) => boolean): string[] {
-		if (!existsSync(this.#folder)) return [];
+		if (!fs.existsSync(this.#folder)) return [];
 		refuseUntrustedFolder(this.#folder);
 		const orphans: string[] = [];
-		for (const name of readdirSync(this.#folder)) {
-			const stat = statSync(this.#path(name), {throwIfNoEntry: false});
+		for (const name of fs.readdirSync(this.#folder)) {
+			const stat = fs.statSync(this.#path(name), {throwIfNoEntry: false});
 			const isOld = OWN.test(name) && stat && now - stat.mtimeMs > MIN_ORPHAN_AGE_MS;
 			if (isOld && !isNamed(name) && orphans.push(name) === MAX_ORPHANS) break;
 		}
@@ -117,7 +104,7 @@ export class Blobs {
 		if (!OWN.test(name)) return;
 		try {
 			refuseUntrustedFolder(this.#folder);
-			rmSync(this.#path(name), {force: true});
+			fs.rmSync(this.#path(name), {force: true});
 		} catch {
 			// The file is an orphan now. A later cleanup tries again.
 		}
@@ -127,15 +114,15 @@ export class Blobs {
 		const name = createHash('sha256').update(content).digest('hex') + (typeof content === 'string' ? TEXT : BYTES);
 		const path = this.#path(name);
 		try {
-			if (mkdirSync(this.#folder, {recursive: true, mode: 0o700})) syncFolder(dirname(this.#folder));
+			if (fs.mkdirSync(this.#folder, {recursive: true, mode: 0o700})) syncFolder(dirname(this.#folder));
 			// Also if it exists: another user may have made it after the database was opened.
 			refuseUntrustedFolder(this.#folder);
 			// A file that exists becomes young again, so that no cleanup deletes it before this transaction names it.
-			if (existsSync(path)) utimesSync(path, new Date(), new Date());
+			if (fs.existsSync(path)) fs.utimesSync(path, new Date(), new Date());
 			else {
 				const draft = `${path}-${nanoid()}`;
-				writeFileSync(draft, content, {flag: 'wx', mode: 0o600, flush: true});
-				renameSync(draft, path);
+				fs.writeFileSync(draft, content, {flag: 'wx', mode: 0o600, flush: true});
+				fs.renameSync(draft, path);
 			}
 			syncFolder(this.#folder);
 			return name;
@@ -152,7 +139,7 @@ export class Blobs {
 /** Makes the names of files durable. On Windows, an fsync of the file does that. */
 function syncFolder(path: string): void {
 	if (process.platform === 'win32') return;
-	const folder = openSync(path, 'r');
-	fsyncSync(folder);
-	closeSync(folder);
+	const folder = fs.openSync(path, 'r');
+	fs.fsyncSync(folder);
+	fs.closeSync(folder);
 }

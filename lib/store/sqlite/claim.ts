@@ -1,6 +1,6 @@
 import type {Lease} from '../../job/claim.ts';
 import type {Encoded} from '../../job/encoding.ts';
-import {type ClaimedGroup, toColumn, toIds} from '../../job/group.ts';
+import {type ClaimedGroup, idAt, numberAt, toColumn, toIds} from '../../job/group.ts';
 import {type JobId, MAX_SUSPICION} from '../../job/job.ts';
 import type {OpenJobs} from '../../job/open-jobs.ts';
 import {pack} from '../../job/packed.ts';
@@ -8,16 +8,13 @@ import {failpoint} from '../../support/failpoint.ts';
 import type {Claimed, ClaimRequest, Released, ReleaseOptions} from '../store.ts';
 import {byOrder, failureStateOf, type Head, type Lane, laneOf, lanesToClaim, makeReady, type ReadyJob, type ReadyRow, readHead} from './lanes.ts';
 import {claimedRunOf, unpackClaimed} from './packed-rows.ts';
+import {StoredState} from './schema.sql.ts';
 import {endExecution} from './settle.ts';
-import {StoredState} from './tally.ts';
 import {type ClaimRow, checkCounter, type Tx} from './tx.ts';
-
-/** A group with the rank and the id of its first job. */
-type OrderedGroup = readonly [rank: number, first: JobId, group: ClaimedGroup];
 
 /** Claims the first jobs of the requested lanes: by priority, then in order of arrival, across all lanes. */
 export function claim(tx: Tx, request: ClaimRequest, requested: readonly Lane[], owner: number): Claimed {
-	const groups: OrderedGroup[] = [];
+	const groups: ClaimedGroup[] = [];
 	const passedOver: JobId[] = [];
 	let lease = 0;
 	for (const lane of lanesToClaim(tx, requested, request)) {
@@ -27,8 +24,9 @@ export function claim(tx: Tx, request: ClaimRequest, requested: readonly Lane[],
 		const isComplete = claimHead(tx, lane, head, lease, owner);
 		groups.push(...toGroups(tx, lease, lane, isComplete ? head.parts : claimedParts(tx, head, lease, passedOver)));
 	}
-	groups.sort(byOrder);
-	return {lease, groups: groups.map(([, , group]) => group), ...(passedOver.length > 0 && {passedOver})};
+	const placeOf = ({priorities, ids}: ClaimedGroup) => [-numberAt(priorities, 0), idAt(ids, 0)] as const;
+	groups.sort((a, b) => byOrder(placeOf(a), placeOf(b)));
+	return {lease, groups, ...(passedOver.length > 0 && {passedOver})};
 }
 
 /**
@@ -70,15 +68,13 @@ function claimedParts({statements}: Tx, {parts}: Head, lease: number, passedOver
 }
 
 /** The claimed jobs of a lane as groups: one for each run, and one for each policy of the rows between two runs. */
-function toGroups(tx: Tx, lease: number, lane: Lane, parts: Head['parts']): OrderedGroup[] {
-	return parts.flatMap((part): OrderedGroup[] => {
-		if ('payloads' in part) {
-			const {rank, first, policy, createdAt, payloads} = part;
-			const values = {executions: 1, createdAt, priorities: -rank, values: payloads};
-			return [[rank, first, {task: lane.name, lease, policy: tx.names.policy(policy), ids: first, ...values}]];
-		}
-		const byPolicy = [...Map.groupBy(part, row => row[4]).values()] as [ReadyRow, ...ReadyRow[]][];
-		return byPolicy.map(rows => [rows[0][0], rows[0][1], groupOfRows(tx, lease, lane, rows)]);
+function toGroups(tx: Tx, lease: number, lane: Lane, parts: Head['parts']): ClaimedGroup[] {
+	return parts.flatMap((part): ClaimedGroup[] => {
+		if (!('payloads' in part))
+			return [...Map.groupBy(part, row => row[4]).values()].map(rows => groupOfRows(tx, lease, lane, rows as [ReadyRow, ...ReadyRow[]]));
+		const {rank, first, policy, createdAt, payloads} = part;
+		const columns = {ids: first, executions: 1, createdAt, priorities: -rank, values: payloads};
+		return [{task: lane.name, lease, policy: tx.names.policy(policy), ...columns}];
 	});
 }
 
@@ -154,7 +150,7 @@ export function releaseClaims(tx: Tx, owner: number, {after = 0, leave = false}:
 	}
 	statements.readyClaimsOfOwner.run(owner, after, upTo);
 	const jobs = stopped.length + statements.deleteClaimsOfOwner.run(owner, after, upTo).changes;
-	const hasMore = statements.hasClaims.get(owner, after, owner, after) !== undefined;
+	const hasMore = (statements.claimOfOwnerAt.get(owner, after, 0) ?? statements.claimedRunsOfOwner.get(owner, after)) !== undefined;
 	if (leave && !hasMore) statements.deleteOwner.run(owner);
 	return {jobs, hasMore};
 }

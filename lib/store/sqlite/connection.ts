@@ -4,14 +4,12 @@ import type {Durability} from '../../job/job.ts';
 import {FaenaError} from '../../support/errors.ts';
 import {failpoint} from '../../support/failpoint.ts';
 import {IN_MEMORY} from '../store.ts';
-import {prepareFile, prepareReading, refuseNewer} from './file-guard.ts';
-import {numberOf} from './one-library.ts';
-import {isFileName, isLockFree, ownerLockAt} from './owner-lock.ts';
+import {numberOf, prepareFile, prepareReading, refuseNewer} from './file-guard.ts';
+import {isFileName, isLockFree, ownerLockAt} from './owners.ts';
 import {APPLICATION_ID, MIGRATIONS} from './schema.sql.ts';
 import {isBusy, NO_WAIT, retryWhileBusy, translate} from './sqlite-errors.ts';
-import {SQL} from './statements.sql.ts';
-
-export type Statements = Readonly<Record<keyof typeof SQL, Database.Statement<unknown[], unknown>>>;
+import {prepare, type Statements} from './statements.sql.ts';
+import {refuse} from './trusted-files.ts';
 
 const LOG_HEADER_BYTES = 32;
 const FRAME_HEADER_BYTES = 24;
@@ -23,13 +21,11 @@ const FRAME_HEADER_BYTES = 24;
 export class Connection {
 	readonly statements: Statements;
 	readonly #db: Database.Database;
-	readonly #dataVersion: Database.Statement;
 	readonly #transact: Database.Transaction<(run: () => unknown) => unknown>;
 
 	constructor(db: Database.Database, statements: Statements) {
 		this.statements = statements;
 		this.#db = db;
-		this.#dataVersion = db.prepare('pragma data_version').pluck();
 		// Made once, since to make a transaction function takes longer than to begin a transaction.
 		this.#transact = db.transaction((run: () => unknown) => run());
 	}
@@ -52,11 +48,6 @@ export class Connection {
 	/** Runs a function that only reads in one transaction, so that it reads one state of the database. */
 	snapshot<Result>(run: () => Result): Result {
 		return this.#transact(run) as Result;
-	}
-
-	/** Changes with every commit of another connection, and with none of this one. */
-	dataVersion(): number {
-		return this.#dataVersion.get() as number;
 	}
 
 	/** Moves the log into the database as far as other connections allow. SQLite can then write over the log from its start. */
@@ -83,9 +74,7 @@ export class Connection {
 }
 
 /**
- * Opens or creates a database, and upgrades its schema; with `isReadOnly`, opens an existing one for reading alone, and creates, changes and recovers
- * nothing. Refuses, and leaves untouched, a database that another program made, that is damaged, or that a newer Faena wrote.
- * @param path of the file, or {@link IN_MEMORY} for a database that ends with its connection
+ * Opens or creates a database, and upgrades its schema. With `isReadOnly`, opens an existing one, and creates, changes and recovers nothing.
  * @throws FaenaError `BadDatabase`, `NewerDatabase`; `DatabaseBusy` if an older Faena has it open
  */
 export async function connect(path: string, durability: Durability, isReadOnly = false): Promise<Connection> {
@@ -113,10 +102,10 @@ export async function connect(path: string, durability: Durability, isReadOnly =
 async function setUp(db: Database.Database, path: string, durability: Durability, isReadOnly: boolean): Promise<Statements> {
 	if (!isReadOnly) await retryWhileBusy(() => configure(db, durability));
 	// Before the first write: this fails, with nothing changed, if tables are missing although the header says that this is a Faena database.
-	const current = await retryWhileBusy(() => currentStatements(db, path));
-	if (isReadOnly && current) return current;
-	if (isReadOnly)
-		throw new FaenaError('BadDatabase', `${path} was never finished, or an older Faena wrote it. Open it once with open(), which finishes or upgrades it.`);
+	const isCurrent = () => numberOf(db, 'application_id') === APPLICATION_ID && refuseNewer(db, path) === MIGRATIONS.length;
+	const current = await retryWhileBusy(() => (isCurrent() ? prepare(db) : undefined));
+	if (isReadOnly && !current) refuse(`${path} was never finished, or an older Faena wrote it. Open it once with open(), which finishes or upgrades it.`);
+	if (isReadOnly) return current as Statements;
 	// If several processes create the file at once, SQLite refuses this step to all but one of them.
 	await retryWhileBusy(() => db.pragma('journal_mode = wal'));
 	const statements = current ?? (await retryWhileBusy(() => migrate(db, path)));
@@ -135,12 +124,6 @@ function configure(db: Database.Database, durability: Durability): void {
 	db.pragma('foreign_keys = off');
 	db.pragma('trusted_schema = off');
 	db.pragma('cell_size_check = on');
-}
-
-/** The statements on a database of the current schema; `undefined` for a new one, and one of an older schema. */
-function currentStatements(db: Database.Database, path: string): Statements | undefined {
-	const isCurrent = numberOf(db, 'application_id') === APPLICATION_ID && refuseNewer(db, path) === MIGRATIONS.length;
-	return isCurrent ? prepare(db) : undefined;
 }
 
 /** Upgrades the schema in one transaction: all of it or nothing. Its cost does not depend on the number of jobs. */
@@ -176,22 +159,5 @@ function verifyDurability(db: Database.Database, {takeWriteLock}: Statements, du
 	takeWriteLock.run();
 	const actual = numberOf(db, 'synchronous');
 	const expected = durability === 'full' ? 2 : 1;
-	if (actual !== expected) throw new FaenaError('BadDatabase', `SQLite did not accept durability ${durability}: synchronous is ${actual}, not ${expected}.`);
-}
-
-/** Statements whose rows are read as objects, since they have many columns. A row of one column is read as its value, other rows as tuples. */
-const BY_NAME: ReadonlySet<string> = new Set<keyof typeof SQL>([
-	...(['jobState', 'packedState', 'jobView', 'packedView', 'jobColumns', 'jobByKey', 'dueJobs', 'jobRunOf', 'endedJobs', 'failureState'] as const),
-	...(['batch', 'batches', 'batchById'] as const),
-]);
-
-export function prepare(db: Database.Database): Statements {
-	const prepared = Object.entries(SQL).map(([name, sql]) => {
-		const statement = db.prepare(sql);
-		// A program that opened the connection itself may have another default for integers.
-		if (statement.reader) statement.safeIntegers(false);
-		if (statement.reader) statement.columns().length === 1 ? statement.pluck() : statement.raw(!BY_NAME.has(name));
-		return [name, statement];
-	});
-	return Object.fromEntries(prepared) as Statements;
+	if (actual !== expected) refuse(`SQLite did not accept durability ${durability}: synchronous is ${actual}, not ${expected}.`);
 }

@@ -1,12 +1,11 @@
-import {existsSync, statSync} from 'node:fs';
+import {existsSync, readFileSync, statSync} from 'node:fs';
 import {dirname} from 'node:path';
 import Database from 'better-sqlite3';
 import type {Health} from '../../job/events.ts';
 import {FaenaError} from '../../support/errors.ts';
-import {findSecondLibrary, numberOf, type OwnConnection} from './one-library.ts';
 import {APPLICATION_ID, MIGRATIONS} from './schema.sql.ts';
 import {NO_WAIT, retryWhileBusy} from './sqlite-errors.ts';
-import {createPrivately, refuseUntrusted} from './trusted-files.ts';
+import {createPrivately, refuse, refuseUntrusted} from './trusted-files.ts';
 
 /**
  * Checks the files of an open database. If another program deletes or replaces a file, a connection still writes to the old one. If another program
@@ -30,7 +29,7 @@ export class FileGuard {
 		// Checked again: another user may have made a file after the first check and before SQLite opened it.
 		refuseUntrusted(path);
 		this.checkHealth();
-		this.#refuseSecondLibrary();
+		refuse(this.#secondLibrary?.message);
 	}
 
 	/**
@@ -42,7 +41,11 @@ export class FileGuard {
 		const logBytes = this.#sizeOf('-wal');
 		// A VACUUM also makes a database shorter, and loses nothing. So the content decides. An empty file would pass as a new, undamaged database.
 		if (sizeBytes < this.#sizeBytes && sizeBytes === 0) throw this.#lost('', 'emptied');
-		if (sizeBytes < this.#sizeBytes) refuseDamaged(this.#path);
+		if (sizeBytes < this.#sizeBytes) {
+			// By a new connection, which has no page in its cache.
+			const damage = readFrom(this.#path, true, damageOf);
+			refuse(damage && `${this.#path} was truncated or damaged while it was in use: ${damage}. ${HOW_TO_RESTORE}`);
+		}
 		if (logBytes < this.#logBytes) this.#refuseTruncatedLog();
 		// Last, so that a file that was refused once is refused again.
 		this.#sizeBytes = sizeBytes;
@@ -67,23 +70,16 @@ export class FileGuard {
 	explainDamage(): unknown {
 		this.#secondLibrary ??= findSecondLibrary(this.#path);
 		try {
-			this.#refuseSecondLibrary();
+			refuse(this.#secondLibrary?.message);
 			this.check();
 		} catch (reason) {
 			return reason;
 		}
 	}
 
-	#refuseSecondLibrary(): void {
-		if (this.#secondLibrary) throw new FaenaError('BadDatabase', this.#secondLibrary.message);
-	}
-
 	/** SQLite itself truncates a log once its content is in the database. So only the part that is not in the database counts. */
 	#refuseTruncatedLog(): void {
-		const isTooShort = () => {
-			const neededBytes = this.#unmovedLogBytes();
-			return this.#sizeOf('-wal') < neededBytes;
-		};
+		const isTooShort = () => this.#unmovedLogBytes() > this.#sizeOf('-wal');
 		// Checked twice, since another process may have moved the log's content and truncated it during the first check.
 		if (isTooShort() && isTooShort()) throw this.#lost('-wal', 'truncated');
 	}
@@ -113,7 +109,7 @@ export class FileGuard {
  */
 export async function prepareFile(path: string): Promise<void> {
 	const folder = dirname(path);
-	if (!existsSync(folder)) throw new FaenaError('BadDatabase', `The folder ${folder} of the database does not exist; create it first.`);
+	if (!existsSync(folder)) refuse(`The folder ${folder} of the database does not exist; create it first.`);
 	refuseUntrusted(path);
 	createPrivately(path);
 	// Checked before the size: a new database has its first page before it has a log.
@@ -121,8 +117,7 @@ export async function prepareFile(path: string): Promise<void> {
 	if (statSync(path).size > 0) await retryWhileBusy(() => inspectAfterCrash(path));
 	// SQLite would take the file for a new database, and delete its log.
 	else if (hasLog)
-		throw new FaenaError(
-			'BadDatabase',
+		refuse(
 			`${path} was emptied: it has no content, but its log is beside it. Both were left untouched. Restore the file from a backup; or move both away to begin anew.`,
 		);
 }
@@ -140,9 +135,22 @@ function inspectAfterCrash(path: string): void {
 
 /** As {@link prepareFile}, of a database that exists. */
 export async function prepareReading(path: string): Promise<void> {
-	if (!existsSync(path)) throw new FaenaError('BadDatabase', `There is no database ${path}.`);
+	if (!existsSync(path)) refuse(`There is no database ${path}.`);
 	refuseUntrusted(path);
 	await retryWhileBusy(() => inspect(path));
+}
+
+function inspect(path: string, readonly = true): void {
+	refuse(readFrom(path, readonly, db => problemOf(db, path)));
+}
+
+function readFrom<Result>(path: string, readonly: boolean, read: (db: Database.Database) => Result): Result {
+	const db = new Database(path, {readonly, ...NO_WAIT});
+	try {
+		return read(db);
+	} finally {
+		db.close();
+	}
 }
 
 /**
@@ -152,36 +160,19 @@ export async function prepareReading(path: string): Promise<void> {
 const MAX_CHECKED_BYTES = 8 * 1024 * 1024;
 const HOW_TO_RESTORE = 'Restore it from a backup, or recover what is left with the sqlite3 shell (.recover).';
 
-function inspect(path: string, readonly = true): void {
-	const db = new Database(path, {readonly, ...NO_WAIT});
-	try {
-		// One transaction, since another process may be creating the tables now.
-		db.exec('begin');
-		const tables = db.prepare("select count(*) from sqlite_schema where type = 'table'").pluck().get();
-		if (numberOf(db, 'application_id') !== APPLICATION_ID && tables !== 0)
-			throw new FaenaError('BadDatabase', `${path} is a database of another program; it was left untouched. Name another file.`);
-		refuseNewer(db, path);
-		const sizeBytes = numberOf(db, 'page_count') * numberOf(db, 'page_size');
-		// Pages may still be in the log. Looked for before the file's size is read, since the log is removed only once all pages are in the file.
-		const actualBytes = existsSync(`${path}-wal`) ? Infinity : statSync(path).size;
-		if (sizeBytes > actualBytes)
-			throw new FaenaError('BadDatabase', `${path} is truncated: it should be ${sizeBytes} bytes long and is ${actualBytes}. Restore it from a backup.`);
-		const damage = sizeBytes > MAX_CHECKED_BYTES ? undefined : damageOf(db);
-		if (damage !== undefined) throw new FaenaError('BadDatabase', `${path} is damaged: ${damage}. It was left untouched. ${HOW_TO_RESTORE}`);
-	} finally {
-		db.close();
-	}
-}
-
-/** Reads the whole of a database that is in use, by a new connection, which has no page in its cache. */
-function refuseDamaged(path: string): void {
-	const db = new Database(path, {readonly: true, ...NO_WAIT});
-	try {
-		const damage = damageOf(db);
-		if (damage !== undefined) throw new FaenaError('BadDatabase', `${path} was truncated or damaged while it was in use: ${damage}. ${HOW_TO_RESTORE}`);
-	} finally {
-		db.close();
-	}
+function problemOf(db: Database.Database, path: string): string | undefined {
+	// One transaction, since another process may be creating the tables now.
+	db.exec('begin');
+	const tables = db.prepare("select count(*) from sqlite_schema where type = 'table'").pluck().get();
+	if (numberOf(db, 'application_id') !== APPLICATION_ID && tables !== 0)
+		return `${path} is a database of another program; it was left untouched. Name another file.`;
+	refuseNewer(db, path);
+	const sizeBytes = numberOf(db, 'page_count') * numberOf(db, 'page_size');
+	// Pages may still be in the log. Looked for before the file's size is read, since the log is removed only once all pages are in the file.
+	const actualBytes = existsSync(`${path}-wal`) ? Infinity : statSync(path).size;
+	if (sizeBytes > actualBytes) return `${path} is truncated: it should be ${sizeBytes} bytes long and is ${actualBytes}. Restore it from a backup.`;
+	const damage = sizeBytes > MAX_CHECKED_BYTES ? undefined : damageOf(db);
+	return damage && `${path} is damaged: ${damage}. It was left untouched. ${HOW_TO_RESTORE}`;
 }
 
 /** The first damage, on one line. */
@@ -196,7 +187,7 @@ function damageOf(db: Database.Database): string | undefined {
 }
 
 /** Returns the version of the schema. Throws if a newer Faena wrote it. */
-export function refuseNewer(db: Pick<OwnConnection, 'pragma'>, path: string): number {
+export function refuseNewer(db: Pragmas, path: string): number {
 	const version = numberOf(db, 'user_version');
 	if (version > MIGRATIONS.length) {
 		throw new FaenaError(
@@ -205,4 +196,46 @@ export function refuseNewer(db: Pick<OwnConnection, 'pragma'>, path: string): nu
 		);
 	}
 	return version;
+}
+
+/**
+ * A process must not open a database by two SQLite libraries. POSIX file locks belong to the process: two libraries in one process both get the
+ * write lock at once, and when one of them closes the file, the locks of the other are gone. That destroys the database within milliseconds. All
+ * connections of one library, in all threads, see each other's locks.
+ */
+export const WHY_ONE_LIBRARY = "Two SQLite libraries that have one file open in one process don't see each other's locks, and destroy the file.";
+
+const LIBRARY = /(?:\/better-sqlite3\/.*|sqlite[^/]*)\.(?:node|so[.\d]*)$/;
+
+/**
+ * Finds out whether several SQLite libraries of this process have the database open: each maps the beginning of the database's `-shm` once, with any
+ * number of connections. Node's own library (node:sqlite) has no file. Only Linux shows this.
+ */
+export function findSecondLibrary(path: string): Health['secondLibrary'] {
+	const mapped = mappedFiles();
+	if (mapped.filter(file => file === `${path}-shm`).length < 2) return undefined;
+	const libraries = [...new Set(mapped.filter(file => LIBRARY.test(file)))].sort();
+	const named = [...libraries, ...(libraries.length < 2 ? ['one without a file, such as node:sqlite'] : [])].join('; ');
+	const message = `${path} is open by several SQLite libraries of this process: ${named}. ${WHY_ONE_LIBRARY} Close it there, and check it (pragma integrity_check). In this process, open it only by the better-sqlite3 that Faena uses.`;
+	return {libraries, message};
+}
+
+/** The files whose beginning is mapped into the memory of this process; a file that is mapped several times is there several times. */
+function mappedFiles(): string[] {
+	try {
+		const maps = readFileSync('/proc/self/maps', 'utf8');
+		return [...maps.matchAll(/^\S+ \S+ 0+ \S+ \d+ +(\/.*)$/gm)].map(match => match[1] as string);
+	} catch {
+		// Other systems have no such file, and a sandbox may hide it.
+		return [];
+	}
+}
+
+/** The value of a pragma. A program that opened the connection itself may have another type for integers. */
+export function numberOf(connection: Pragmas, pragma: string): number {
+	return Number(connection.pragma(pragma, {simple: true}));
+}
+
+interface Pragmas {
+	pragma(source: string, options: {readonly simple: true}): unknown;
 }

@@ -2,9 +2,9 @@ import {type Encoded, sizeBytes} from '../../job/encoding.ts';
 import {type JobId, mostTogether} from '../../job/job.ts';
 import {type PackedStrings, readPacked, slicePacked, unpack} from '../../job/packed.ts';
 import type {ClaimRequest} from '../store.ts';
-import type {Statements} from './connection.ts';
 import {type FoundJob, type JobRun, jobRunOf, payloadsOf} from './packed-rows.ts';
-import {StoredState} from './tally.ts';
+import {StoredState} from './schema.sql.ts';
+import type {Statements} from './statements.sql.ts';
 import type {Tx} from './tx.ts';
 
 /** A requested lane whose task is not paused. */

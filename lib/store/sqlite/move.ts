@@ -1,47 +1,30 @@
-import type {JobId, JobStatus, Page} from '../../job/job.ts';
+import type {JobFilter, JobId, JobStatus, Page} from '../../job/job.ts';
 import {dueAtOf, type NewJob} from '../../job/new-job.ts';
 import {failpoint} from '../../support/failpoint.ts';
-import type {Deleted, Moved, MoveTarget} from '../store.ts';
-import {RETRIED_BY_DEFAULT} from '../store.ts';
-import type {Statements} from './connection.ts';
+import {type Deleted, type Moved, type MovePage, type MoveTarget, movableStatuses, RETRIED_BY_DEFAULT} from '../store.ts';
 import {laneOf, makeReady} from './lanes.ts';
-import {
-	type FoundJob,
-	findJob,
-	insertRest,
-	jobRunOf,
-	lastOfRun,
-	MAX_RUN_JOBS,
-	outcomeRunOf,
-	payloadsOf,
-	type Range,
-	readyRunOf,
-	sliceOutcomeRun,
-	unpackRun,
-} from './packed-rows.ts';
-import {STATUS_OF, StoredState} from './tally.ts';
+import {deleteInRun, type FoundJob, findJob, lastOfRun, MAX_RUN_JOBS, unpackRun} from './packed-rows.ts';
+import {findIds} from './read.ts';
+import {STATUS_OF, StoredState} from './schema.sql.ts';
+import type {Statements} from './statements.sql.ts';
 import {Stop, scopeOf, type Tx} from './tx.ts';
 
 /** A transaction that has unpacked this many jobs moves no more. To move one job of a run, all of the run are unpacked. */
 const MAX_UNPACKED_JOBS = 2 * MAX_RUN_JOBS;
 
-interface Move {
-	readonly to: MoveTarget;
-	/** Only jobs in one of these statuses. */
-	readonly statuses: readonly JobStatus[];
-	readonly stop: boolean;
-}
-
-/** Moves these jobs, in order, as far as one transaction goes. Returns the last job that it looked at as `last`. */
-export function moveJobs(tx: Tx, ids: readonly JobId[], {to, statuses, stop}: Move): Omit<Moved, 'next'> & {readonly last: JobId | undefined} {
-	const moved: {readonly ids: JobId[]; readonly asked: JobId[]; last: JobId | undefined} = {ids: [], asked: [], last: undefined};
-	for (const id of ids) {
-		if (tx.unpacked >= MAX_UNPACKED_JOBS) break;
-		moved.last = id;
+/** Moves a page of the filter's jobs, in order, as far as one transaction goes. */
+export function moveJobs(tx: Tx, filter: JobFilter, to: MoveTarget, {after = 0, limit = 1000, stop = false, ...page}: MovePage): Moved {
+	const statuses = movableStatuses(to, filter);
+	const upTo = page.upTo ?? (tx.statements.jobCounter.get() as JobId);
+	const {ids, next} = findIds(tx, filter, {statuses, after, upTo, limit});
+	const moved = {ids: [] as JobId[], asked: [] as JobId[]};
+	const goingOnAfter = (last: JobId) => ({...moved, next: {after: last, upTo, limit, stop}});
+	for (const [index, id] of ids.entries()) {
+		if (tx.unpacked >= MAX_UNPACKED_JOBS) return goingOnAfter(ids[index - 1] ?? after);
 		const job = findIn(tx, id, statuses);
 		if (job) moved[MOVES[to](tx, id, job, stop)].push(id);
 	}
-	return moved;
+	return next === null ? {...moved, next} : goingOnAfter(next);
 }
 
 /** Finds the job if it is in one of these statuses. */
@@ -156,17 +139,17 @@ function endedPage({endedJobs}: Statements, after: JobId, limit: number): {reado
 	return {page, next: null};
 }
 
-/**
- * Deletes a job that is not running, and the jobs after it in its run, up to the id `upTo`. Unpacks nothing: on a full disk there would be no room
- * for the rows.
- * @returns the last job that was deleted or passed over
- */
+/** Deletes a job that is not running, and the jobs after it in its run, up to the id `upTo`. Returns the last job that was deleted or passed over. */
 export function deleteRun(tx: Tx, id: JobId, upTo: JobId): JobId {
 	const job = findJob(tx.statements, id);
 	if (!job || job.state === StoredState.running) return id;
-	if (job.isInRun) return deleteInRun(tx, id, upTo, job);
-	deleteJob(tx, id, job);
-	return id;
+	if (!job.isInRun) {
+		deleteJob(tx, id, job);
+		return id;
+	}
+	const last = deleteInRun(tx.statements, id, upTo, job);
+	tx.tally.move(job.task, job.batch, job.state, null, last - id + 1);
+	return last;
 }
 
 /** Deletes a job that has rows of its own. */
@@ -187,35 +170,4 @@ export function deleteJobRows({statements, tally}: Tx, id: JobId, {task, batch, 
 	for (const name of ['deleteFailureState', 'deleteProgress', 'deleteCheckpoint', 'deleteLog', 'deleteJob'] as const) statements[name].run(id);
 	if (key !== null) statements.deleteKey.run(scopeOf(task, batch), key);
 	tally.move(task, batch, state, null);
-}
-
-function deleteInRun(tx: Tx, from: JobId, upTo: JobId, job: FoundJob): JobId {
-	const {statements} = tx;
-	const {task, batch, rank, state} = job;
-	const outcomes = state === StoredState.completed ? outcomeRunOf(statements, from) : undefined;
-	const [first, end] = outcomes ?? (readyRunOf(statements, from, job) as Range);
-	const last = lastOfRun(first, end);
-	const to = Math.max(from, Math.min(last, upTo));
-	if (outcomes) statements.deleteOutcomeRun.run(first);
-	else statements.deleteReadyRun.run(task, rank, first);
-	insertRest([first, last], [from, to], (...rest) => {
-		if (outcomes) statements.insertOutcomeRun.run(...sliceOutcomeRun(outcomes, ...rest));
-		else statements.insertReadyRun.run(task, rank, ...rest, batch);
-	});
-	deleteRange(tx, from, to);
-	tx.tally.move(task, batch, state, null, to - from + 1);
-	return to;
-}
-
-/** Deletes the immutable rows of jobs in a run. They have no failure, checkpoint, progress or log: a job with one of these has rows of its own. */
-function deleteRange({statements}: Tx, from: JobId, to: JobId): void {
-	const run = jobRunOf(statements, from);
-	if (!run) {
-		statements.deleteKeysOfJobs.run(from, to);
-		statements.deleteJobs.run(from, to);
-		return;
-	}
-	const {first, last, task, policy, priority, createdAt} = run;
-	statements.deleteJobRun.run(first);
-	insertRest([first, last], [from, to], (...rest) => statements.insertJobRun.run(...rest, task, policy, priority, createdAt, payloadsOf(run, ...rest).text));
 }

@@ -2,8 +2,8 @@ import type {Settlement} from '../../job/claim.ts';
 import type {EndedGroup} from '../../job/group.ts';
 import type {JobId} from '../../job/job.ts';
 import {asPacked, type JobTimes, joinPacked, type PackedStrings, PackedTimes, packTimes, pickTimes, readPacked, slicePacked} from '../../job/packed.ts';
-import type {Statements} from './connection.ts';
-import {StoredState} from './tally.ts';
+import {StoredState} from './schema.sql.ts';
+import type {Statements} from './statements.sql.ts';
 
 /**
  * A run is one row for many jobs with consecutive ids. `job_run` has their immutable columns; `ready_run`, `claimed_run` and `outcome_run` have the
@@ -20,12 +20,6 @@ export function lastOfRun(first: JobId, last: JobId): JobId {
 
 /** The bounds of a run. */
 export type Range = readonly [first: JobId, last: JobId];
-
-/** Writes the jobs of a run before and after this part of it as runs. */
-export function insertRest([first, last]: Range, [from, to]: Range, insert: (first: JobId, last: JobId) => void): void {
-	if (first < from) insert(first, from - 1);
-	if (to < last) insert(to + 1, last);
-}
 
 /** The state of a job, and what must be known of the job to move or delete it. */
 export interface FoundJob {
@@ -53,7 +47,18 @@ export function findJob(statements: Statements, id: JobId): FoundJob | undefined
 /** Unpacks the runs that have this job: gives each of their jobs rows of its own. Returns the number of jobs. */
 export function unpackRun(statements: Statements, id: JobId, job: FoundJob): number {
 	if (job.state === StoredState.running) return unpackClaimed(statements, id);
-	return job.state === StoredState.ready ? unpackReady(statements, id, job) : unpackOutcome(statements, id);
+	unpackJobs(statements, id);
+	if (job.state === StoredState.ready) {
+		const [first, last] = readyRunOf(statements, id, job) as Range;
+		statements.deleteReadyRun.run(job.task, job.rank, first);
+		return statements.insertReadyRange.run(first, last).changes;
+	}
+	const run = outcomeRunOf(statements, id) as OutcomeRun;
+	statements.deleteOutcomeRun.run(run[0]);
+	const results = readResults(run);
+	for (const [index, {startedAt, endedAt, durationMs, cpuMs, memoryBytes, value}] of results.entries())
+		statements.insertOutcome.run(run[0] + index, StoredState.completed, 1, endedAt, startedAt, durationMs, cpuMs, memoryBytes, value, null);
+	return results.length;
 }
 
 /** Gives the jobs of a run rows in `job`. */
@@ -66,13 +71,6 @@ export function unpackJobs(statements: Statements, id: JobId): void {
 	for (let id = first; id <= last; id++) statements.insertJob.run(id, task, policy, priority, createdAt, null, null, payloadAt(id - first));
 }
 
-function unpackReady(statements: Statements, id: JobId, job: FoundJob): number {
-	unpackJobs(statements, id);
-	const [first, last] = readyRunOf(statements, id, job) as Range;
-	statements.deleteReadyRun.run(job.task, job.rank, first);
-	return statements.insertReadyRange.run(first, last).changes;
-}
-
 /** Unpacks the run in which this job is claimed. */
 export function unpackClaimed(statements: Statements, id: JobId): number {
 	unpackJobs(statements, id);
@@ -81,14 +79,41 @@ export function unpackClaimed(statements: Statements, id: JobId): number {
 	return statements.claimRange.run(lease, owner, first, last).changes;
 }
 
-function unpackOutcome(statements: Statements, id: JobId): number {
-	unpackJobs(statements, id);
-	const run = outcomeRunOf(statements, id) as OutcomeRun;
-	statements.deleteOutcomeRun.run(run[0]);
-	const results = readResults(run);
-	for (const [index, {startedAt, endedAt, durationMs, cpuMs, memoryBytes, value}] of results.entries())
-		statements.insertOutcome.run(run[0] + index, StoredState.completed, 1, endedAt, startedAt, durationMs, cpuMs, memoryBytes, value, null);
-	return results.length;
+/**
+ * Deletes this job, and the jobs after it in its run, up to the id `upTo`. The job must not be running. Jobs of a run have no failure, checkpoint,
+ * progress or log. Unpacks nothing: on a full disk there would be no room for the rows.
+ * @returns the last job that was deleted
+ */
+export function deleteInRun(statements: Statements, from: JobId, upTo: JobId, job: FoundJob): JobId {
+	const {task, batch, rank} = job;
+	const outcomes = job.state === StoredState.completed ? outcomeRunOf(statements, from) : undefined;
+	const [first, end] = outcomes ?? (readyRunOf(statements, from, job) as Range);
+	const last = lastOfRun(first, end);
+	const to = Math.max(from, Math.min(last, upTo));
+	if (outcomes) statements.deleteOutcomeRun.run(first);
+	else statements.deleteReadyRun.run(task, rank, first);
+	insertRest([first, last], [from, to], (...rest) => {
+		if (outcomes) statements.insertOutcomeRun.run(...sliceOutcomeRun(outcomes, ...rest));
+		else statements.insertReadyRun.run(task, rank, ...rest, batch);
+	});
+	const run = jobRunOf(statements, from);
+	if (run) {
+		const {policy, priority, createdAt} = run;
+		statements.deleteJobRun.run(run.first);
+		insertRest([run.first, run.last], [from, to], (...rest) =>
+			statements.insertJobRun.run(...rest, task, policy, priority, createdAt, payloadsOf(run, ...rest).text),
+		);
+	} else {
+		statements.deleteKeysOfJobs.run(from, to);
+		statements.deleteJobs.run(from, to);
+	}
+	return to;
+}
+
+/** Writes the jobs of a run before and after this part of it as runs. */
+function insertRest([first, last]: Range, [from, to]: Range, insert: (first: JobId, last: JobId) => void): void {
+	if (first < from) insert(first, from - 1);
+	if (to < last) insert(to + 1, last);
 }
 
 /** Jobs that share a row of `job_run`. */
@@ -115,7 +140,7 @@ export function payloadsOf({first, last, payloads}: JobRun, from: JobId, to: Job
 }
 
 /** The bounds of the run that has this job, if it is ready in one. */
-export function readyRunOf({readyRunOf}: Statements, id: JobId, {task, rank}: Pick<FoundJob, 'task' | 'rank'>): Range | undefined {
+function readyRunOf({readyRunOf}: Statements, id: JobId, {task, rank}: Pick<FoundJob, 'task' | 'rank'>): Range | undefined {
 	return readyRunOf.get({id, task, rank}) as Range | undefined;
 }
 
@@ -128,15 +153,15 @@ export function claimedRunOf({claimedRunOf}: Statements, id: JobId): ClaimedRun 
 }
 
 /** A row of the statement `outcomeRunOf`. */
-export type OutcomeRun = readonly [first: JobId, last: JobId, batch: number | null, endedAt: number, times: Uint8Array, results: string | null];
+type OutcomeRun = readonly [first: JobId, last: JobId, batch: number | null, endedAt: number, times: Uint8Array, results: string | null];
 
 /** The run that has this job, if it completed in one. */
-export function outcomeRunOf({outcomeRunOf}: Statements, id: JobId): OutcomeRun | undefined {
+function outcomeRunOf({outcomeRunOf}: Statements, id: JobId): OutcomeRun | undefined {
 	return outcomeRunOf.get(id, id) as OutcomeRun | undefined;
 }
 
 /** The part of a run from one job up to another one. */
-export function sliceOutcomeRun([first, last, batch, endedAt, times, results]: OutcomeRun, from: JobId, to: JobId): OutcomeRun {
+function sliceOutcomeRun([first, last, batch, endedAt, times, results]: OutcomeRun, from: JobId, to: JobId): OutcomeRun {
 	const [start, end] = [from - first, to - first + 1];
 	const {text} = slicePacked({count: last - first + 1, text: results}, start, end);
 	const indexes = Array.from({length: end - start}, (_, index) => start + index);
@@ -182,14 +207,8 @@ function readResults([first, last, , endedAt, times, results]: OutcomeRun): RunR
 	const known = (value: number) => (Number.isFinite(value) ? value : null);
 	return Array.from({length: lastOfRun(first, last) - first + 1}, (_, index) => {
 		const {startedAt, durationMs, cpuMs, memoryBytes} = packed.at(index);
-		return {
-			startedAt: known(startedAt),
-			endedAt,
-			durationMs: known(durationMs),
-			cpuMs: known(cpuMs),
-			memoryBytes: known(memoryBytes),
-			value: valueAt(index),
-		};
+		const times = {startedAt: known(startedAt), durationMs: known(durationMs), cpuMs: known(cpuMs), memoryBytes: known(memoryBytes)};
+		return {...times, endedAt, value: valueAt(index)};
 	});
 }
 

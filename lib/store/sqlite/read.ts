@@ -4,6 +4,7 @@ import {
 	type JobEnd,
 	type JobFilter,
 	type JobId,
+	type JobStatus,
 	type JobValues,
 	type LogLevel,
 	type LogLine,
@@ -16,10 +17,10 @@ import {withoutNulls} from '../../support/defined.ts';
 import type {JobPage, OutcomePage, StoredJob, TaskCounts, Wanted} from '../store.ts';
 import {readFailure} from '../stored-json.ts';
 import type {Blobs} from './blobs.ts';
-import type {Statements} from './connection.ts';
-import {claimedRunOf, type JobRun, jobRunOf, resultInRun} from './packed-rows.ts';
-import {findIds} from './search.ts';
-import {STATUS_OF, StoredState} from './tally.ts';
+import {byOrder} from './lanes.ts';
+import {claimedRunOf, findJob, type JobRun, jobRunOf, lastOfRun, type Range, resultInRun} from './packed-rows.ts';
+import {byState, STATUS_OF, StoredState} from './schema.sql.ts';
+import type {Statements} from './statements.sql.ts';
 import type {Tx} from './tx.ts';
 
 type Source = Pick<Tx, 'statements' | 'names' | 'blobs'>;
@@ -155,8 +156,152 @@ function readOutcome(statements: Statements, blobs: Blobs, id: JobId): JobEnd | 
 
 export function readCounts({tasks, tally}: Statements): TaskCounts[] {
 	const jobs = new Map((tally.all() as [task: number, state: StoredState, jobs: number][]).map(([task, state, jobs]) => [`${task}:${state}`, jobs]));
-	return (tasks.all() as [id: number, name: string, paused: number][]).map(([id, task, paused]) => {
-		const byState = Object.entries(StoredState).map(([name, state]) => [name, jobs.get(`${id}:${state}`) ?? 0]);
-		return {task, isPaused: paused === 1, ...(Object.fromEntries(byState) as Readonly<Record<keyof typeof StoredState, number>>)};
+	const rows = tasks.all() as [id: number, name: string, paused: number][];
+	return rows.map(([id, task, paused]) => ({task, isPaused: paused === 1, ...byState(state => jobs.get(`${id}:${state}`) ?? 0)}));
+}
+
+/** Which jobs to find: of this task and batch, if not `null`, after one id and up to another. */
+interface Criteria {
+	readonly task: number | null;
+	readonly batch: number | null;
+	readonly statuses: readonly JobStatus[];
+	readonly after: JobId;
+	readonly upTo: JobId;
+	readonly limit: number;
+}
+
+/** A page of ids, in order. The next page begins after the job `next`; `null` at the end. */
+interface Found {
+	readonly ids: readonly JobId[];
+	readonly next: JobId | null;
+}
+
+/** The range of ids that a page covers in an index that also has jobs of other tasks or batches. It bounds the page even if few jobs match. */
+const MAX_WINDOW_IDS = 100_000;
+/** The most jobs of a batch, or of a list of ids, that a page checks one by one. */
+const MAX_CHECKED_JOBS = 1000;
+
+/** Finds a page of jobs. It reads about as many rows as the limit, and at most {@link MAX_WINDOW_IDS}, with any number of jobs in the store. */
+export function findIds({statements, names}: Pick<Tx, 'statements' | 'names'>, filter: JobFilter, page: Omit<Criteria, 'task' | 'batch'>): Found {
+	const task = filter.task === undefined ? null : names.knownTask(filter.task);
+	const batch = filter.batch === undefined ? null : (statements.batch.get(filter.batch) as {id: number} | undefined)?.id;
+	if (task === undefined || batch === undefined || page.statuses.length === 0 || page.after >= page.upTo) return {ids: [], next: null};
+	const criteria = {...page, task, batch};
+	const {ids, next} = filter.ids
+		? checkOneByOne(statements, idsIn(filter.ids, page), criteria, Math.min(page.limit, MAX_CHECKED_JOBS))
+		: search(statements, criteria);
+	// In a damaged file ids may go backwards. A caller that followed them would never finish.
+	return {ids, next: next !== null && next > page.after ? next : null};
+}
+
+function idsIn(given: readonly JobId[], {after, upTo}: Pick<Criteria, 'after' | 'upTo'>): JobId[] {
+	return [...new Set(given.filter(id => id > after && id <= upTo))].sort((a, b) => a - b);
+}
+
+function checkOneByOne(statements: Statements, ids: readonly JobId[], {task, batch, statuses}: Criteria, limit: number): Found {
+	const checked = ids.slice(0, limit);
+	const found = checked.filter(id => {
+		const job = findJob(statements, id);
+		return job && (task === null || job.task === task) && (batch === null || job.batch === batch) && statuses.includes(STATUS_OF[job.state]);
 	});
+	return {ids: found, next: checked.length < ids.length ? (checked.at(-1) as JobId) : null};
+}
+
+function search(statements: Statements, criteria: Criteria): Found {
+	const jobsIn = (rows: readonly Tallied[]) => rows.reduce((sum, [, jobs]) => sum + jobs, 0);
+	const {batch} = criteria;
+	// If the batch has no more jobs than the store has in these statuses, it is faster to search the batch.
+	const isBatchSmaller = batch !== null && jobsIn(statements.batchTally.all(batch) as Tallied[]) <= jobsIn(tallyOf(statements, {...criteria, task: null}));
+	return isBatchSmaller ? searchBatch(statements, criteria) : searchStates(statements, criteria);
+}
+
+type Tallied = readonly [state: StoredState, jobs: number];
+
+/** The number of jobs in the states of these statuses. */
+function tallyOf({tally}: Statements, {task, statuses}: Pick<Criteria, 'task' | 'statuses'>): Tallied[] {
+	const rows = tally.all() as [task: number, state: StoredState, jobs: number][];
+	return rows.flatMap(([each, state, jobs]) => ((task === null || each === task) && statuses.includes(STATUS_OF[state]) ? [[state, jobs] as const] : []));
+}
+
+export function searchBatch(statements: Statements, criteria: Criteria): Found {
+	const isAnyStatus = criteria.statuses.length === STATUSES.length;
+	const limit = isAnyStatus ? criteria.limit : Math.min(criteria.limit, MAX_CHECKED_JOBS);
+	const ids = takeRanges(statements.pageOfBatch, criteria, limit + 1).map(([id]) => id);
+	if (!isAnyStatus) return checkOneByOne(statements, ids, criteria, limit);
+	return ids.length > limit ? {ids: ids.slice(0, limit), next: ids[limit - 1] as JobId} : {ids, next: null};
+}
+
+/** Reads the tables of all states that belong to these statuses, each in order of ids. */
+function searchStates(statements: Statements, criteria: Criteria): Found {
+	const {task, batch, after, limit} = criteria;
+	const isMixed = task !== null || batch !== null;
+	const upTo = isMixed ? Math.min(criteria.upTo, after + MAX_WINDOW_IDS) : criteria.upTo;
+	const ranges = [...rangesOf(statements, {...criteria, upTo})].sort(([a], [b]) => a - b);
+	const ids: JobId[] = [];
+	for (const [first, last] of ranges) {
+		// Skips an id that was found before: if another program has written to the file, a job may be in two states.
+		for (let id = Math.max(first, (ids.at(-1) ?? after) + 1); id <= Math.min(last, upTo); id++) {
+			if (ids.push(id) === limit) return {ids, next: id};
+		}
+	}
+	if (upTo >= criteria.upTo) return {ids, next: null};
+	// The gap between two jobs may have many more ids than there are jobs.
+	const next = statements.jobAfter.get(upTo, upTo) as JobId | null;
+	return {ids, next: next === null ? null : next - 1};
+}
+
+/** The first jobs of each state, up to the limit in each. */
+function* rangesOf(statements: Statements, criteria: Criteria): Generator<Range> {
+	const {batch, statuses} = criteria;
+	if (batch === null && statuses.length === STATUSES.length) return yield* takeRanges(statements.pageOfJobs, criteria);
+	// A state may have many jobs, but none of the task or the batch.
+	const ofBatch = batch === null ? undefined : new Set((statements.batchTally.all(batch) as Tallied[]).flatMap(([state, jobs]) => (jobs > 0 ? state : [])));
+	const counted = tallyOf(statements, criteria).filter(([state, jobs]) => jobs > 0 && (ofBatch?.has(state) ?? true));
+	const states = new Set(counted.map(([state]) => state));
+	if (states.has(StoredState.ready) || states.has(StoredState.quarantined)) yield* readyRanges(statements, criteria);
+	for (const [own, statement, values] of PAGES) {
+		if (own.some(state => states.has(state))) yield* takeRanges(statements[statement], {...criteria, ...values});
+	}
+}
+
+/** The statements that read the tables of states other than ready and quarantined, with their further parameters. */
+const PAGES: readonly (readonly [states: readonly StoredState[], statement: keyof Statements, values: object])[] = [
+	[[StoredState.delayed], 'pageOfWaiting', {failed: 0}],
+	[[StoredState.failed, StoredState.parked], 'pageOfWaiting', {failed: 1}],
+	[[StoredState.running], 'pageOfClaimed', {}],
+	[[StoredState.completed], 'pageOfCompleted', {}],
+	[[StoredState.dead], 'pageOfUnhappy', {status: StoredState.dead}],
+	[[StoredState.cancelled], 'pageOfUnhappy', {status: StoredState.cancelled}],
+];
+
+/** Ready jobs are in the order of claiming: by task, then rank, then id. So each task and rank is read by itself. */
+function* readyRanges(statements: Statements, criteria: Criteria): Generator<Range> {
+	const {task} = criteria;
+	const [low, high] = [Number.MIN_SAFE_INTEGER, Number.MAX_SAFE_INTEGER];
+	for (const lane of task === null ? [low] : [-task, task]) {
+		for (let at = laneAfter(statements, [lane, task === null ? high : low]); at && (task === null || at[0] === lane); at = laneAfter(statements, at))
+			yield* takeRanges(statements.pageOfReady, {...criteria, lane: at[0], rank: at[1]});
+	}
+}
+
+type LaneRank = readonly [lane: number, rank: number];
+
+/** The next lane and rank that has ready jobs, found by one step in the index. */
+function laneAfter({readyLaneAfter}: Statements, at: LaneRank): LaneRank | undefined {
+	const found = readyLaneAfter.get({lane: at[0], rank: at[1]}) as LaneRank | undefined;
+	// In a damaged file lanes may go backwards.
+	return found && byOrder(found, at) > 0 ? found : undefined;
+}
+
+/** Reads rows until they have this many jobs. The criteria are the parameters of the statement. */
+function takeRanges<Values extends Criteria>(statement: Statements[keyof Statements], criteria: Values, jobs = criteria.limit): Range[] {
+	const ranges: Range[] = [];
+	let count = 0;
+	for (const [first, last] of statement.iterate(criteria) as IterableIterator<Range>) {
+		const end = lastOfRun(first, last);
+		ranges.push([first, end]);
+		count += end - Math.max(first, criteria.after + 1) + 1;
+		if (count >= jobs) break;
+	}
+	return ranges;
 }

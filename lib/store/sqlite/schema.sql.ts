@@ -1,3 +1,6 @@
+import type {JobStatus} from '../../job/job.ts';
+import {type JobState, STATUS_OF_STATE} from '../store.ts';
+
 /**
  * The schema of the SQLite store.
  *
@@ -238,3 +241,18 @@ export const MIGRATIONS: readonly string[] = [
 	alter table batch_tally rename column place to state;
 	`,
 ];
+
+/** The state of a job, with the names of `TaskCounts`. `tally.state`, `batch_tally.state` and `outcome.status` store these numbers: never renumber. */
+export const StoredState = {ready: 0, quarantined: 1, delayed: 2, failed: 3, parked: 4, running: 5, completed: 6, dead: 7, cancelled: 8} as const;
+
+export type StoredState = (typeof StoredState)[keyof typeof StoredState];
+
+/** A job's status, by its state. */
+export const STATUS_OF = Object.fromEntries(Object.entries(STATUS_OF_STATE).map(([name, status]) => [StoredState[name as JobState], status])) as Readonly<
+	Record<StoredState, JobStatus>
+>;
+
+/** Numbers of jobs by the names of their states. */
+export function byState(jobsIn: (state: StoredState) => number): Readonly<Record<JobState, number>> {
+	return Object.fromEntries(Object.entries(StoredState).map(([name, state]) => [name, jobsIn(state)])) as Record<JobState, number>;
+}

@@ -2,7 +2,7 @@ import {type JobUpdate, MAX_LOG_LINES, type Outcome, type Settlement} from '../.
 import type {Encoded} from '../../job/encoding.ts';
 import {type FailureRecord, poison} from '../../job/failure.ts';
 import {type EndedGroup, idAt, settlementsOf, sizeOf, toNewGroups} from '../../job/group.ts';
-import {type JobId, type JobStatus, MAX_CRASHES} from '../../job/job.ts';
+import {type JobId, MAX_CRASHES} from '../../job/job.ts';
 import type {ChildJob} from '../../job/new-job.ts';
 import {backoffMs} from '../../job/options.ts';
 import {asPacked, isPackable} from '../../job/packed.ts';
@@ -12,7 +12,7 @@ import {enqueue, findConflict} from './enqueue.ts';
 import {type FailureState, failureStateOf, makeReady} from './lanes.ts';
 import {deleteJobRows} from './move.ts';
 import {type ClaimedRun, claimedRunOf, type RunPart, unpackClaimed, unpackJobs, writeResults} from './packed-rows.ts';
-import {StoredState} from './tally.ts';
+import {StoredState} from './schema.sql.ts';
 import type {ClaimRow, Tx} from './tx.ts';
 
 /**
@@ -21,14 +21,10 @@ import type {ClaimRow, Tx} from './tx.ts';
  */
 export function settle(tx: Tx, groups: readonly EndedGroup[]): SettledGroup[] {
 	const results = groups.map((): Result => ({others: new Map()}));
-	let jobs = 0;
-	const parts = groups.flatMap((group, index) => {
-		const own = partsOf(tx, group, results[index] as Result, jobs);
-		jobs += sizeOf(group);
-		return own;
-	});
+	const parts = groups.flatMap((group, position) => partsOf(tx, group, results[position] as Result, position));
 	const parents = [...Map.groupBy(parts, ({lease}) => lease)].flatMap(([lease, own]) => settleLease(tx, lease, own));
-	for (const parent of parents.sort((a, b) => a.part.order - b.part.order)) settleParent(tx, parent);
+	parents.sort(({part: a}, {part: b}) => a.position - b.position || a.index - b.index);
+	for (const parent of parents) settleParent(tx, parent);
 	if (groups.length > 0) failpoint('settle:written');
 	return results;
 }
@@ -43,14 +39,14 @@ function setStatus({result, index}: Single, status: Settled): void {
 	if (status !== 'completed') result.others.set(index, status);
 }
 
-/** A group whose jobs fit in one run; or one execution of a group. `index` and `order`: of its first job, in the group and in the transaction. */
+/** A group whose jobs fit in one run; or one execution of a group. `position`: of the group; `index`: of the part's first job in it. */
 type Part = RunPart & {
 	readonly lease: number;
 	readonly first: JobId;
 	readonly last: JobId;
 	readonly result: Result;
+	readonly position: number;
 	readonly index: number;
-	readonly order: number;
 };
 
 type Single = Part & {readonly settlement: Settlement};
@@ -61,19 +57,19 @@ interface Ended {
 	readonly claim: ClaimRow;
 }
 
-function partsOf({blobs}: Tx, group: EndedGroup, result: Result, order: number): Part[] {
+function partsOf({blobs}: Tx, group: EndedGroup, result: Result, position: number): Part[] {
 	const {lease, ids, executions, endings, values} = group;
 	const isRun = typeof ids === 'number' && executions === 1 && !endings && asPacked(values) !== undefined && !blobs.hasLarge(values);
-	const whole = {group, lease, first: idAt(ids, 0), last: idAt(ids, 0) + sizeOf(group) - 1, result, index: 0, order};
+	const whole = {group, lease, first: idAt(ids, 0), last: idAt(ids, 0) + sizeOf(group) - 1, result, position, index: 0};
 	return isRun && sizeOf(group) > 0 ? [whole] : toSingles(whole);
 }
 
 function toSingles(part: Part): Single[] {
 	if (!part.group) return [part];
-	const {lease, result, index, order} = part;
+	const {lease, result, position, index} = part;
 	return [...settlementsOf(part.group)].map((settlement, offset) => {
 		const {id} = settlement;
-		return {lease, result, settlement, first: id, last: id, index: index + offset, order: order + offset};
+		return {lease, result, settlement, first: id, last: id, position, index: index + offset};
 	});
 }
 
@@ -82,13 +78,17 @@ function settleLease(tx: Tx, lease: number, parts: readonly Part[]): Ended[] {
 	const inOrder = sortParts(parts);
 	const [low, high] = boundsOf(inOrder);
 	const runs = tx.statements.claimedRunsOfLease.all(lease, high, low) as ClaimedRun[];
-	const inRuns = inOrder.flatMap(part => (!part.group || runs.some(run => isWithin(part, run)) ? [part] : toSingles(part)));
 	let next = 0;
-	const byRun = Map.groupBy(inRuns, part => {
+	const place = (part: Part): (readonly [part: Part, run: ClaimedRun | undefined])[] => {
 		while (next < runs.length && part.first > (runs[next] as ClaimedRun)[1]) next++;
-		return runs[next] && isWithin(part, runs[next] as ClaimedRun) ? runs[next] : undefined;
+		const run = runs[next];
+		if (run && part.first >= run[0] && part.last <= run[1]) return [[part, run]];
+		return part.group ? toSingles(part).flatMap(place) : [[part, undefined]];
+	};
+	const ended = [...Map.groupBy(inOrder.flatMap(place), ([, run]) => run)].flatMap(([run, placed]) => {
+		const own = placed.map(([part]) => part);
+		return run ? settleRun(tx, run, own) : settleRows(tx, lease, own as Single[]);
 	});
-	const ended = [...byRun].flatMap(([run, own]) => (run ? settleRun(tx, run, own) : settleRows(tx, lease, own as Single[])));
 	for (const {part, claim} of ended) if (!childrenOf(part)) setStatus(part, endExecution(tx, claim, part.settlement.outcome));
 	// One statement for the whole lease. It costs almost nothing if no job has a checkpoint.
 	tx.statements.deleteCheckpointsOfCompleted.run(low, high);
@@ -153,10 +153,6 @@ function completeRun({statements, tally, now}: Tx, [, , , , task, batch]: Claime
 	const jobs = last - first + 1;
 	statements.insertOutcomeRun.run(first, last, batch, now, ...writeResults(parts, jobs));
 	tally.move(task, batch, StoredState.running, StoredState.completed, jobs);
-}
-
-function isWithin({first, last}: Part, run: ClaimedRun): boolean {
-	return first >= run[0] && last <= run[1];
 }
 
 /** Deletes the claims of ended jobs that have rows of their own. */
@@ -225,31 +221,28 @@ function endFailed(tx: Tx, claim: ClaimRow, outcome: Outcome & {type: 'threw' | 
 	// A job that failed without a loss of its worker is no longer a suspect.
 	const suspicion = outcome.type === 'lostWorker' ? before.suspicion : 0;
 	setFailureState(tx, id, {attempts, crashes, suspicion}, outcome, isPoison ? poison(crashes, outcome.error) : outcome.error);
-	if (stop !== null && stop >= 0) return endCancelled(tx, claim, outcome);
+	if (stop !== null && stop >= 0) return endStopped(tx, claim, outcome);
 	const policy = names.policy(columnsOf(tx, id).policy);
 	if (attempts >= policy.maxAttempts || isPoison) {
 		insertOutcome(tx, claim, StoredState.dead, outcome);
 		return 'dead';
 	}
-	if (stop !== null) return endDiscarded(tx, claim);
+	if (stop !== null && stop < 0) return endStopped(tx, claim, outcome);
 	const runAt = policy.retry === 'manual' ? null : now + backoffMs(policy.backoff, attempts, random());
 	statements.insertWaiting.run(id, runAt, 1, execution);
 	tally.move(task, batch, StoredState.running, runAt === null ? StoredState.parked : StoredState.failed);
 	return 'failed';
 }
 
+/** Ends the execution of a job that was to be discarded or cancelled, or whose task was cancelled. */
 function endStopped(tx: Tx, claim: ClaimRow, outcome: Outcome): Settled {
-	return (claim[4] ?? 0) < 0 ? endDiscarded(tx, claim) : endCancelled(tx, claim, outcome);
-}
-
-function endDiscarded(tx: Tx, [id, , task, batch]: ClaimRow): Settled {
-	deleteJobRows(tx, id, {task, batch, key: columnsOf(tx, id).key, state: StoredState.running});
-	return 'discarded';
-}
-
-function endCancelled(tx: Tx, claim: ClaimRow, outcome: Outcome): JobStatus {
-	if (outcome.type === 'cancelled' && outcome.error) setFailureState(tx, claim[0], failureStateOf(tx, claim[0]), outcome, outcome.error);
-	else if (outcome.type === 'cancelled') tx.statements.clearTiming.run(claim[0]);
+	const [id, , task, batch, stop] = claim;
+	if (stop !== null && stop < 0) {
+		deleteJobRows(tx, id, {task, batch, key: columnsOf(tx, id).key, state: StoredState.running});
+		return 'discarded';
+	}
+	if (outcome.type === 'cancelled' && outcome.error) setFailureState(tx, id, failureStateOf(tx, id), outcome, outcome.error);
+	else if (outcome.type === 'cancelled') tx.statements.clearTiming.run(id);
 	insertOutcome(tx, claim, StoredState.cancelled, outcome);
 	return 'cancelled';
 }

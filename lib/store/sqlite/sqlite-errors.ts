@@ -72,10 +72,8 @@ export function isBusy(error: unknown): boolean {
 }
 
 /**
- * Calls the function at once. While another connection holds the lock, calls it again every millisecond from the event loop, so that timers and
- * messages of this thread are handled in between. All waiting connections retry at this interval, so that each gets the lock in time; the intervals
- * of SQLite's own wait grow to 100 ms.
- * @returns the result itself if the first attempt succeeds
+ * Calls the function at once, and returns its result if it succeeds. While another connection holds the lock, calls it again every millisecond from
+ * the event loop, so that this thread does other work in between. The intervals of SQLite's own wait would grow to 100 ms, and others get the lock first.
  */
 export function retryWhileBusy<Result>(attempt: () => Result): Result | Promise<Result> {
 	try {

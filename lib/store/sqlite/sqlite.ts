@@ -1,23 +1,29 @@
-import type {OwnerId} from '../../job/claim.ts';
-import type {BatchId, BatchOptions, JobFilter, JobId, Page} from '../../job/job.ts';
+import type {Claim, OwnerId} from '../../job/claim.ts';
+import type {BatchId, BatchOptions, CompletedBatch, JobFilter, JobId, Page} from '../../job/job.ts';
 import {systemClock} from '../../support/clock.ts';
 import {FaenaError} from '../../support/errors.ts';
 import {failpoint} from '../../support/failpoint.ts';
+import type {OpenStoreOptions} from '../open-store.ts';
 import type * as contract from '../store.ts';
-import {IN_MEMORY, movableStatuses, URGENT_WAIT_MS} from '../store.ts';
+import {IN_MEMORY, URGENT_WAIT_MS} from '../store.ts';
 import {changeBatch, deleteBatch, deleteEmptyBatches, openBatch, readBatches, updateBatches} from './batches.ts';
 import {Blobs} from './blobs.ts';
 import {claim, promote, releaseClaims} from './claim.ts';
 import {enqueue} from './enqueue.ts';
 import {backlog, requestedLanes} from './lanes.ts';
-import {type PolledStore, pollStore} from './listeners.ts';
 import {deleteEndedBefore, moveJobs} from './move.ts';
 import {type OwnerRow, Owners} from './owners.ts';
 import {readCounts, readOutcomes, readPage} from './read.ts';
-import {findIds} from './search.ts';
 import {settle, writeUpdate} from './settle.ts';
+import type {Statements} from './statements.sql.ts';
 import {type TransactionOptions, Transactions} from './transactions.ts';
 import type {Tx} from './tx.ts';
+
+/** A cancel by another process must reach a listener within 50 ms. */
+const POLL_INTERVAL_MS = 20;
+const HEALTH_INTERVAL_MS = 1000;
+/** The longest wait after polls that failed. */
+const MAX_RETRY_DELAY_MS = 1000;
 
 /**
  * A store in an SQLite file, which several processes may share, or in memory. `schema.sql.ts` describes the tables. Each file beside it has one kind of
@@ -35,15 +41,16 @@ export class SqliteStore implements contract.Store {
 	#closed: Promise<void> | undefined;
 
 	/** @param location an absolute path from `queuePath`, so that it stays valid when the program changes its working directory; or `:memory:` */
-	constructor(location: string, options: contract.OpenStoreOptions = {}) {
+	constructor(location: string, options: OpenStoreOptions = {}) {
 		this.location = location;
 		const {durability = 'full', readOnly = false, leaseMs = 30_000, blobThresholdBytes = Infinity, clock = systemClock, random = Math.random} = options;
 		this.#options = {durability, readOnly, clock, random};
 		this.#blobs = new Blobs(location, location === IN_MEMORY ? Infinity : blobThresholdBytes);
 		this.#owners = new Owners(location, leaseMs, clock.steadyMs);
-		this.#transactions = new Transactions(location, this.#options, this.#blobs, this.#owners, batches => {
-			for (const batch of batches) for (const {tell} of this.#listeners) void tell({type: 'batchCompleted', ...batch});
-		});
+		const onCompleted = (batch: CompletedBatch) => {
+			for (const {tell} of this.#listeners) void tell({type: 'batchCompleted', ...batch});
+		};
+		this.#transactions = new Transactions({location, options: this.#options, blobs: this.#blobs, owners: this.#owners, onCompleted});
 	}
 
 	commit(changes: contract.Changes): Promise<contract.Committed> {
@@ -70,15 +77,11 @@ export class SqliteStore implements contract.Store {
 		return {settled, enqueued, claimed, backlog: left, dueInMs: dueAt === null ? null : Math.max(0, dueAt - tx.now)};
 	}
 
-	move(filter: JobFilter, to: contract.MoveTarget, {after = 0, limit = 1000, stop = false, ...page}: contract.MovePage = {}): Promise<contract.Moved> {
-		const statuses = movableStatuses(to, filter);
+	move(filter: JobFilter, to: contract.MoveTarget, page: contract.MovePage = {}): Promise<contract.Moved> {
 		return this.#transactions.write(tx => {
-			const upTo = page.upTo ?? (tx.statements.jobCounter.get() as JobId);
-			const {ids, next} = findIds(tx, filter, {statuses, after, upTo, limit});
-			const {last = after, ...moved} = moveJobs(tx, ids, {to, statuses, stop});
-			const from = ids.length === 0 || last === ids.at(-1) ? next : last;
+			const moved = moveJobs(tx, filter, to, page);
 			this.#askedJobs += moved.asked.length;
-			return {...moved, next: from === null ? null : {after: from, upTo, limit, stop}};
+			return moved;
 		});
 	}
 
@@ -93,7 +96,7 @@ export class SqliteStore implements contract.Store {
 			const isAlive = statements.heartbeat.run(now, owner).changes === 1;
 			if (!isAlive) this.#owners.forget(owner);
 			failpoint('heartbeat:written');
-			return isAlive && !this.#owners.takeFenced(owner) ? 'alive' : 'fenced';
+			return isAlive && !this.#owners.fenced.delete(owner) ? 'alive' : 'fenced';
 		});
 	}
 
@@ -183,14 +186,11 @@ export class SqliteStore implements contract.Store {
 			throw error;
 		});
 		if (result.deleted > 0) failpoint('cleanup:committed');
-		await this.#deleteBlobs([...unnamed, ...(result.next === null ? await this.#orphans() : [])]);
-		return result;
-	}
-
-	#orphans(): Promise<string[]> {
-		return this.#transactions.use(({connection: {statements}}) =>
-			this.#blobs.orphans(this.#options.clock.now(), name => statements.isBlobNamed.get(name) !== undefined),
+		const orphans = await this.#transactions.use(({connection: {statements}}) =>
+			result.next === null ? this.#blobs.orphans(this.#options.clock.now(), name => isNamed(statements, name)) : [],
 		);
+		await this.#deleteBlobs([...unnamed, ...orphans]);
+		return result;
 	}
 
 	/** Deletes those of the files that no job names. Call it after the transaction that deleted jobs, so that no row names a missing file. */
@@ -199,15 +199,14 @@ export class SqliteStore implements contract.Store {
 		// If a loss of power undid the commit of the cleanup, the files would be missing. A checkpoint syncs the log.
 		if (this.#options.durability === 'normal') await this.#transactions.use(({connection}) => connection.checkpoint());
 		await this.#transactions.write(({statements}) => {
-			for (const name of names) if (statements.isBlobNamed.get(name) === undefined) this.#blobs.delete(name);
+			for (const name of names) if (!isNamed(statements, name)) this.#blobs.delete(name);
 			failpoint('blob:deleted');
 		});
 	}
 
 	listen(owner: OwnerId | undefined, tell: (news: contract.News) => void | Promise<void>): () => void {
 		if (this.#closed) throw new FaenaError('Closed', 'This queue is closed.');
-		const reads = {changes: (known: string | undefined) => this.#changes(owner, known), checkHealth: () => this.#transactions.checkHealth()};
-		const listener = {tell, end: pollStore(reads, this.#options.clock, tell)};
+		const listener = {tell, end: this.#poll(owner, tell)};
 		this.#listeners.add(listener);
 		return () => {
 			listener.end();
@@ -215,10 +214,47 @@ export class SqliteStore implements contract.Store {
 		};
 	}
 
-	/** The version changes once another connection has committed, or a move of this store has asked an owner to stop a job. */
-	#changes(owner: OwnerId | undefined, known: string | undefined): ReturnType<PolledStore['changes']> {
+	/** Polls for news, and tells them. Does not poll again before `tell` is done. Returns a function that ends this. */
+	#poll(owner: OwnerId | undefined, tell: (news: contract.News) => void | Promise<void>): () => void {
+		const {steadyMs, every} = this.#options.clock;
+		let known: string | undefined;
+		let isPolling = false;
+		let failures = 0;
+		let nextPoll = -Infinity;
+		let nextHealthCheck = steadyMs() + HEALTH_INTERVAL_MS;
+		const poll = async () => {
+			if (isPolling || steadyMs() < nextPoll) return;
+			isPolling = true;
+			try {
+				const before = known;
+				const {version, stop} = await this.#changes(owner, before);
+				known = version;
+				if (stop && before !== undefined) await tell({type: 'changed', stop});
+				if (steadyMs() >= nextHealthCheck) {
+					nextHealthCheck = steadyMs() + HEALTH_INTERVAL_MS;
+					await tell({type: 'health', ...(await this.#transactions.checkHealth())});
+				}
+				failures = 0;
+			} catch (error) {
+				// If the first poll fails, the next one reports a change.
+				known ??= '';
+				nextPoll = steadyMs() + Math.min(MAX_RETRY_DELAY_MS, 10 * 2 ** ++failures);
+				await tell({type: 'failed', error});
+			} finally {
+				isPolling = false;
+			}
+		};
+		void poll();
+		return every(POLL_INTERVAL_MS, () => void poll());
+	}
+
+	/**
+	 * The version of the store, and the owner's jobs to stop unless the version is known. The version changes once another connection has committed,
+	 * or a move of this store has asked an owner to stop a job.
+	 */
+	#changes(owner: OwnerId | undefined, known: string | undefined): Promise<{readonly version: string; readonly stop?: readonly Claim[]}> {
 		return this.#transactions.use(({connection, opening}) => {
-			const version = `${opening}:${connection.dataVersion()}+${this.#askedJobs}`;
+			const version = `${opening}:${connection.statements.dataVersion.get()}+${this.#askedJobs}`;
 			if (version === known) return {version};
 			const claims = owner === undefined ? [] : (connection.statements.claimsToStop.all(owner) as [number, number, number][]);
 			return {version, stop: claims.map(([id, lease, execution]) => ({id, lease, execution}))};
@@ -239,4 +275,9 @@ export class SqliteStore implements contract.Store {
 			await this.#transactions.close();
 		}
 	}
+}
+
+/** True if a job names the file of a result. */
+function isNamed({isBlobNamed}: Statements, name: string): boolean {
+	return isBlobNamed.get(name) !== undefined;
 }

@@ -1,6 +1,7 @@
 /** The statements of the SQLite store: one for each entry, prepared once for each connection. */
 
-import {StoredState} from './tally.ts';
+import type Database from 'better-sqlite3';
+import {StoredState} from './schema.sql.ts';
 
 /**
  * A parameter in a join, a range or a limit. SQLite uses the bound value to choose a plan there, and so prepares the statement again each time it runs,
@@ -11,6 +12,7 @@ const TEXT = 'cast(? as text)';
 const AFTER = 'cast(@after as integer)';
 const UP_TO = 'cast(@upTo as integer)';
 const LANE = 'cast(@lane as integer)';
+const RANK = 'cast(@rank as integer)';
 
 /** The condition that a run of the table has the job. `lane`: the condition on the columns before `first` in its primary key. */
 function hasJob(table: string, id = '?', lane = ''): string {
@@ -33,7 +35,7 @@ const STATE = `case
 			when r.id is not null then iif(r.task < 0, ${StoredState.quarantined}, ${StoredState.ready})
 		end as state, coalesce(o.execution, c.execution, w.executions, r.executions, 0) as executions`;
 
-/** Conditions of the statements `pageOf…`. search.ts binds their parameters. */
+/** Conditions of the statements `pageOf…`. read.ts binds their parameters. */
 function inWindow(id: string): string {
 	return `${id} > ${AFTER} and ${id} <= ${UP_TO}`;
 }
@@ -102,6 +104,8 @@ export const SQL = {
 	jobCounter: "select last from counter where name = 'job'",
 	setJobCounter: "update counter set last = ? where name = 'job'",
 	nextLease: "update counter set last = last + 1 where name = 'lease' returning last",
+	// Changes with every commit of another connection, and with none of this one.
+	dataVersion: 'pragma data_version',
 	takeWriteLock: "update counter set last = last where name = 'job'",
 	addToTally: 'insert into tally (task, state, jobs) values (?, ?, ?) on conflict (task, state) do update set jobs = jobs + excluded.jobs',
 	tally: 'select task, state, jobs from tally',
@@ -120,27 +124,29 @@ export const SQL = {
 		where j.id = ${INTEGER}`,
 	jobEnd: `select o.status, o.value, o.blob, x.failure
 		from job j left join outcome o on o.id = j.id left join failure_state x on x.id = j.id where j.id = ${INTEGER}`,
-	readyLaneAfter: `select task, rank from ready where (task, rank) > (${INTEGER}, ${INTEGER}) order by task, rank limit 1`,
-	readyRunLaneAfter: `select task, rank from ready_run where (task, rank) > (${INTEGER}, ${INTEGER}) order by task, rank limit 1`,
-	pageOfReady: `select r.id, r.id from ready r where r.task = @lane and r.rank = @rank and ${inWindow('r.id')} and ${ofBatch('r')} order by r.id`,
-	pageOfReadyRuns: `select r.first, r.last from ready_run r
-		where r.task = @lane and r.rank = @rank and ${runInWindow('ready_run', 'task = @lane and rank = @rank and ')} and ${ofBatch('r')} order by r.first`,
+	readyLaneAfter: `select task, rank from ready where (task, rank) > (${LANE}, ${RANK})
+		union all select task, rank from ready_run where (task, rank) > (${LANE}, ${RANK})
+		order by 1, 2 limit 1`,
+	pageOfReady: `select r.id, r.id from ready r where r.task = @lane and r.rank = @rank and ${inWindow('r.id')} and ${ofBatch('r')}
+		union all select r.first, r.last from ready_run r
+		where r.task = @lane and r.rank = @rank and ${runInWindow('ready_run', 'task = @lane and rank = @rank and ')} and ${ofBatch('r')}
+		order by 1`,
 	pageOfWaiting: `select w.id, w.id from waiting w join job j on j.id = w.id
 		where w.failed = @failed and ${inWindow('w.id')} and ${ofTask('j')} and ${ofBatch('j')} order by w.id`,
-	pageOfClaimed: `select c.id, c.id from claimed c where ${inWindow('c.id')} and ${ofTask('c')} and ${ofBatch('c')} order by c.id`,
-	pageOfClaimedRuns: `select r.first, r.last from claimed_run r where ${runInWindow('claimed_run')} and ${ofTask('r')} and ${ofBatch('r')} order by r.first`,
+	pageOfClaimed: `select c.id, c.id from claimed c where ${inWindow('c.id')} and ${ofTask('c')} and ${ofBatch('c')}
+		union all select r.first, r.last from claimed_run r where ${runInWindow('claimed_run')} and ${ofTask('r')} and ${ofBatch('r')}
+		order by 1`,
 	pageOfCompleted: `select o.id, o.id from outcome o join job j on j.id = o.id
-		where o.status = ${StoredState.completed} and ${inWindow('o.id')} and ${ofTask('j')} and ${ofBatch('j')} order by o.id`,
-	pageOfOutcomeRuns: `select r.first, r.last from outcome_run r
-		where ${runInWindow('outcome_run')} and ${ofBatch('r')} and (@task is null or @task = coalesce(
-			(select task from job where id = r.first),
-			(select task from job_run where ${hasJob('job_run', 'r.first')})
-		)) order by r.first`,
+		where o.status = ${StoredState.completed} and ${inWindow('o.id')} and ${ofTask('j')} and ${ofBatch('j')}
+		union all select r.first, r.last from outcome_run r where ${runInWindow('outcome_run')} and ${ofBatch('r')} and (@task is null
+			or @task = coalesce((select task from job where id = r.first), (select task from job_run where ${hasJob('job_run', 'r.first')})))
+		order by 1`,
 	// SQLite uses the index outcome_unhappy only with the second condition.
 	pageOfUnhappy: `select o.id, o.id from outcome o join job j on j.id = o.id
 		where o.status = @status and o.status <> 6 and ${inWindow('o.id')} and ${ofTask('j')} and ${ofBatch('j')} order by o.id`,
-	pageOfJobs: `select j.id, j.id from job j where ${inWindow('j.id')} and ${ofTask('j')} order by j.id`,
-	pageOfJobRuns: `select r.first, r.last from job_run r where ${runInWindow('job_run')} and ${ofTask('r')} order by r.first`,
+	pageOfJobs: `select j.id, j.id from job j where ${inWindow('j.id')} and ${ofTask('j')}
+		union all select r.first, r.last from job_run r where ${runInWindow('job_run')} and ${ofTask('r')}
+		order by 1`,
 	jobAfter: `select min(id) from (select min(id) as id from job where id > ${INTEGER} union all select min(first) from job_run where first > ${INTEGER})`,
 	pageOfBatch: `select j.id, j.id from job j where j.batch = cast(@batch as integer) and ${inWindow('j.id')} and ${ofTask('j')} order by j.id`,
 	jobColumns: 'select -priority as rank, policy, key from job where id = ?',
@@ -189,8 +195,6 @@ export const SQL = {
 		where c.owner = ${INTEGER} and c.lease > ${INTEGER} and c.id <= ${INTEGER} group by 1, 2, 3, 4`,
 	deleteClaimsOfOwner: `delete from claimed where owner = ${INTEGER} and lease > ${INTEGER} and id <= ${INTEGER}`,
 	claimOfOwnerAt: `select id from claimed where owner = ${INTEGER} and lease > ${INTEGER} order by id limit 1 offset ${INTEGER}`,
-	hasClaims: `select 1 where exists (select 1 from claimed where owner = ${INTEGER} and lease > ${INTEGER})
-		or exists (select 1 from claimed_run where owner = ${INTEGER} and lease > ${INTEGER})`,
 	deleteClaim: 'delete from claimed where id = ?',
 	deleteClaimsOfLease: 'delete from claimed where id between ? and ? and lease = ?',
 	setStarted: 'update claimed set started_at = ? where id = ?',
@@ -259,3 +263,22 @@ export const SQL = {
 	owners: 'select id, name, heartbeat_at from owner order by id',
 	deleteOwner: 'delete from owner where id = ?',
 } as const;
+
+export type Statements = Readonly<Record<keyof typeof SQL, Database.Statement<unknown[], unknown>>>;
+
+/** Statements whose rows are read as objects, since they have many columns. A row of one column is read as its value, other rows as tuples. */
+const BY_NAME: ReadonlySet<string> = new Set<keyof typeof SQL>([
+	...(['jobState', 'packedState', 'jobView', 'packedView', 'jobColumns', 'jobByKey', 'dueJobs', 'jobRunOf', 'endedJobs', 'failureState'] as const),
+	...(['batch', 'batches', 'batchById'] as const),
+]);
+
+export function prepare(db: Database.Database): Statements {
+	const prepared = Object.entries(SQL).map(([name, sql]) => {
+		const statement = db.prepare(sql);
+		// A program that opened the connection itself may have another default for integers.
+		if (statement.reader) statement.safeIntegers(false);
+		if (statement.reader) statement.columns().length === 1 ? statement.pluck() : statement.raw(!BY_NAME.has(name));
+		return [name, statement];
+	});
+	return Object.fromEntries(prepared) as Statements;
+}

@@ -1,23 +1,33 @@
 import type {Health} from '../../job/events.ts';
 import type {CompletedBatch} from '../../job/job.ts';
 import {FaenaError} from '../../support/errors.ts';
-import {IN_MEMORY, type OpenStoreOptions} from '../store.ts';
+import type {OpenStoreOptions} from '../open-store.ts';
+import {IN_MEMORY} from '../store.ts';
 import {updateBatches} from './batches.ts';
 import type {Blobs} from './blobs.ts';
 import {type Connection, connect} from './connection.ts';
 import {FileGuard} from './file-guard.ts';
 import type {Owners} from './owners.ts';
 import {retryWhileBusy, retryWhileBusySync, translate} from './sqlite-errors.ts';
-import {Tally} from './tally.ts';
-import {Names, type Tx} from './tx.ts';
+import {Names, Tally, type Tx} from './tx.ts';
 
 export type TransactionOptions = {readonly [Name in 'durability' | 'readOnly' | 'clock' | 'random']: NonNullable<OpenStoreOptions[Name]>};
 
 interface Opened {
 	readonly connection: Connection;
-	readonly names: Names;
+	names: Names;
 	/** The number of times that the database was opened. Other connections may have written before each of them. */
 	readonly opening: number;
+}
+
+/** What the transactions of a store share. */
+interface Parts {
+	readonly location: string;
+	readonly options: TransactionOptions;
+	readonly blobs: Blobs;
+	readonly owners: Owners;
+	/** Called after each commit for each batch that it completed. */
+	readonly onCompleted: (batch: CompletedBatch) => void;
 }
 
 /**
@@ -25,11 +35,7 @@ interface Opened {
  * again with the next call. On a full disk it makes room in the log. Once the database is found damaged, every call fails.
  */
 export class Transactions {
-	readonly #location: string;
-	readonly #options: TransactionOptions;
-	readonly #blobs: Blobs;
-	readonly #owners: Owners;
-	readonly #onCompleted: (batches: readonly CompletedBatch[]) => void;
+	readonly #parts: Parts;
 	/** `undefined` before the first use, and after an I/O error until the next use. */
 	#opened: Opened | undefined;
 	/** Of the last connection, even if it was closed after an error. A database in memory has none. */
@@ -40,36 +46,38 @@ export class Transactions {
 	/** True if the disk was full and the log could not be moved into the database since then. */
 	#isShortOfRoom = false;
 	/** The end of the last call that has to wait, unless it has ended. */
-	#last: Promise<void> | undefined;
+	#last: Promise<unknown> | undefined;
 
-	/** @param onCompleted called after each commit with the batches that it completed */
-	constructor(location: string, options: TransactionOptions, blobs: Blobs, owners: Owners, onCompleted: (batches: readonly CompletedBatch[]) => void) {
-		this.#location = location;
-		this.#options = options;
-		this.#blobs = blobs;
-		this.#owners = owners;
-		this.#onCompleted = onCompleted;
+	constructor(parts: Parts) {
+		this.#parts = parts;
 	}
 
 	/**
 	 * Runs the function on the open database after all earlier calls, within this call if none of them waits. Repeats it while another connection
-	 * holds the lock.
+	 * holds the lock. `prepare` runs before it, once.
 	 */
-	async use<Result>(attempt: (opened: Opened) => Result): Promise<Result> {
+	async use<Result>(attempt: (opened: Opened) => Result, prepare?: () => void): Promise<Result> {
 		const call = () => {
 			const opened = this.#usable();
-			return opened ? this.#run(opened, attempt) : this.#open().then(reopened => this.#run(reopened, attempt));
+			return opened ? this.#run(opened, attempt, prepare) : this.#open().then(reopened => this.#run(reopened, attempt, prepare));
 		};
 		const result = this.#last ? this.#last.then(call) : call();
-		if (result instanceof Promise) this.#remember(result);
+		if (result instanceof Promise) {
+			const forget = () => {
+				if (this.#last === last) this.#last = undefined;
+			};
+			const last: Promise<unknown> = result.then(forget, forget);
+			this.#last = last;
+		}
 		return result;
 	}
 
-	#run<Result>(opened: Opened, attempt: (opened: Opened) => Result): Result | Promise<Result> {
+	#run<Result>(opened: Opened, attempt: (opened: Opened) => Result, prepare?: () => void): Result | Promise<Result> {
 		const fail = (error: unknown) => {
 			throw this.#handle(error, opened);
 		};
 		try {
+			prepare?.();
 			const result = retryWhileBusy(() => attempt(opened));
 			return result instanceof Promise ? result.catch(fail) : result;
 		} catch (error) {
@@ -77,22 +85,9 @@ export class Transactions {
 		}
 	}
 
-	#remember(result: Promise<unknown>): void {
-		const forget = () => {
-			if (this.#last === last) this.#last = undefined;
-		};
-		const last: Promise<void> = result.then(forget, forget);
-		this.#last = last;
-	}
-
-	/** Runs the function in one transaction. `prepare` runs before it, once, however often the transaction is tried. */
+	/** As {@link use}, in one transaction. */
 	write<Result>(run: (tx: Tx) => Result, prepare?: () => void): Promise<Result> {
-		let unprepared = prepare;
-		return this.use(opened => {
-			unprepared?.();
-			unprepared = undefined;
-			return this.#transact(opened, run);
-		});
+		return this.use(opened => this.#transact(opened, run), prepare);
 	}
 
 	/**
@@ -113,7 +108,6 @@ export class Transactions {
 		}
 	}
 
-	/** As {@link FileGuard.checkHealth}. */
 	checkHealth(): Promise<Health> {
 		return this.use(() => this.#fileGuard?.checkHealth() ?? {logBytes: 0});
 	}
@@ -121,18 +115,23 @@ export class Transactions {
 	/** Closes the database and drops the locks of the owners, once all calls have ended. Later calls fail. */
 	async close(): Promise<void> {
 		while (this.#last) await this.#last;
-		for (const owner of this.#owners.names) this.#owners.unlock(owner);
+		for (const owner of this.#parts.owners.names) this.#parts.owners.unlock(owner);
 		this.#opened?.connection.close();
 		this.#opened = undefined;
 		this.#refusal = () => new FaenaError('Closed', 'This queue is closed.');
 	}
 
-	#transact<Result>({connection, names}: Opened, run: (tx: Tx) => Result): Result {
-		const {clock, random} = this.#options;
-		this.#fileGuard?.check();
-		this.#owners.begin();
+	#transact<Result>(opened: Opened, run: (tx: Tx) => Result): Result {
+		const {
+			blobs,
+			owners,
+			onCompleted,
+			options: {clock, random},
+		} = this.#parts;
+		const {connection, names} = opened;
 		const {statements} = connection;
-		const tx: Tx = {statements, names, tally: new Tally(), blobs: this.#blobs, now: clock.now(), random, completed: [], unpacked: 0};
+		this.#fileGuard?.check();
+		const tx: Tx = {statements, names, tally: new Tally(), blobs, now: clock.now(), random, completed: [], registered: [], unpacked: 0};
 		try {
 			const result = connection.transaction(() => {
 				const result = run(tx);
@@ -141,21 +140,22 @@ export class Transactions {
 				return result;
 			});
 			if (this.#isShortOfRoom) this.#makeRoom(connection);
-			this.#onCompleted(tx.completed);
+			for (const batch of tx.completed) onCompleted(batch);
 			return result;
 		} catch (error) {
-			names.forget();
-			this.#owners.rollBack();
+			opened.names = new Names(statements);
+			// Another owner may get their numbers, and their locks would prevent the next attempt.
+			for (const owner of tx.registered) owners.forget(owner);
 			throw error;
 		}
 	}
 
 	/** Reacts to an error, and returns the error to throw. */
 	#handle(error: unknown, {connection}: Opened): unknown {
-		const translated = translate(error, this.#location);
+		const translated = translate(error, this.#parts.location);
 		const code = translated instanceof FaenaError ? translated.code : undefined;
 		// After a failed fsync, the connection's cache may differ from the file. A database in memory would be lost with its connection.
-		if (code === 'OutcomeUnknown' && this.#location !== IN_MEMORY) {
+		if (code === 'OutcomeUnknown' && this.#parts.location !== IN_MEMORY) {
 			this.#opened = undefined;
 			connection.close();
 		}
@@ -188,9 +188,10 @@ export class Transactions {
 	async #open(): Promise<Opened> {
 		// Otherwise a database that was deleted would be created anew, without its jobs.
 		this.#fileGuard?.checkIdentity();
-		const connection = await connect(this.#location, this.#options.durability, this.#options.readOnly);
+		const {location, options} = this.#parts;
+		const connection = await connect(location, options.durability, options.readOnly);
 		try {
-			if (this.#location !== IN_MEMORY) this.#fileGuard = await retryWhileBusy(() => new FileGuard(this.#location, () => connection.unmovedLogBytes()));
+			if (location !== IN_MEMORY) this.#fileGuard = await retryWhileBusy(() => new FileGuard(location, () => connection.unmovedLogBytes()));
 			this.#opened = {connection, names: new Names(connection.statements), opening: ++this.#openings};
 			return this.#opened;
 		} catch (error) {

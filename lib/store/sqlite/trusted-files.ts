@@ -30,21 +30,13 @@ export function refuseUntrustedFolder(path: string): void {
 	refuse(problemOf(path, 'folder'));
 }
 
-/** As {@link refuseUntrusted}, of a lock. It is a small SQLite database, so a file that another user puts beside it may become its journal. */
-export function refuseUntrustedLock(path: string): void {
-	refuse(problemOfLock(path));
-}
-
-/** True if the lock exists, and {@link refuseUntrustedLock} would not refuse it. */
-export function isTrustedLock(path: string): boolean {
-	return existsSync(path) && problemOfLock(path) === undefined;
-}
-
-function refuse(problem: string | undefined): void {
+/** Throws `BadDatabase` with this sentence, if there is one. */
+export function refuse(problem: string | undefined): void {
 	if (problem !== undefined) throw new FaenaError('BadDatabase', problem);
 }
 
-function problemOfLock(path: string): string | undefined {
+/** As {@link problemOf}, of a lock. It is a small SQLite database, so a file that another user puts beside it may become its journal. */
+export function problemOfLock(path: string): string | undefined {
 	return ['', ...SIDE_FILES].map(suffix => problemOf(path + suffix, 'file')).find(problem => problem !== undefined);
 }
 

@@ -1,9 +1,10 @@
+import type {OwnerId} from '../../job/claim.ts';
 import type {CompletedBatch, Policy} from '../../job/job.ts';
 import {FaenaError} from '../../support/errors.ts';
 import {readPolicy} from '../stored-json.ts';
 import type {Blobs} from './blobs.ts';
-import type {Statements} from './connection.ts';
-import type {Tally} from './tally.ts';
+import type {StoredState} from './schema.sql.ts';
+import type {Statements} from './statements.sql.ts';
 
 /** The current transaction, as all its steps share it. */
 export interface Tx {
@@ -13,6 +14,8 @@ export interface Tx {
 	readonly blobs: Blobs;
 	/** Batches that complete in this transaction. */
 	readonly completed: CompletedBatch[];
+	/** Owners that this transaction has registered. */
+	readonly registered: OwnerId[];
 	/** The number of jobs unpacked so far. */
 	unpacked: number;
 	/** The time of the transaction, in milliseconds since 1970. */
@@ -36,10 +39,10 @@ export function checkCounter(what: 'job' | 'lease', number: unknown): number {
 	throw new FaenaError('BadRow', `The database does not say which numbers of a ${what} were used: another program has written to its table counter.`);
 }
 
-/** When the cache is full, it is emptied: in some programs each job has a policy of its own. */
-const MAX_CACHED_POLICIES = 10_000;
+/** When a cache is full, it is emptied: in some programs each job has a policy of its own. */
+const MAX_CACHED = 10_000;
 
-/** The numbers by which rows name tasks and policies. A task or policy gets its number on first use. Numbers are cached. */
+/** The numbers by which rows name tasks and policies. A task or policy gets its number on first use. After a rollback, numbers may not exist. */
 export class Names {
 	readonly #statements: Statements;
 	readonly #tasks = new Map<string, number>();
@@ -54,20 +57,12 @@ export class Names {
 
 	/** The task's number. A new task is inserted. */
 	task(name: string): number {
-		return this.knownTask(name) ?? this.#remember(name, this.#statements.insertTask.get(name) as number);
+		return cache(this.#tasks, name, () => this.knownTask(name) ?? (this.#statements.insertTask.get(name) as number));
 	}
 
 	/** The task's number; `undefined` if the store does not know the task. */
 	knownTask(name: string): number | undefined {
-		const cached = this.#tasks.get(name);
-		if (cached !== undefined) return cached;
-		const id = this.#statements.taskByName.get(name) as number | undefined;
-		return id === undefined ? undefined : this.#remember(name, id);
-	}
-
-	#remember(name: string, id: number): number {
-		this.#tasks.set(name, id);
-		return id;
+		return this.#statements.taskByName.get(name) as number | undefined;
 	}
 
 	/** The policy's number. A new policy is inserted. */
@@ -85,19 +80,13 @@ export class Names {
 	policy(id: number): Policy {
 		return cache(this.#policies, id, () => readPolicy(this.#statements.policyById.get(id) as string | undefined));
 	}
-
-	/** Forgets all numbers after a rollback, since those of the transaction don't exist. */
-	forget(): void {
-		for (const each of [this.#tasks, this.#policyIds, this.#policies]) each.clear();
-		this.#last = undefined;
-	}
 }
 
 function cache<Key, Value>(cached: Map<Key, Value>, key: Key, read: () => Value): Value {
 	let value = cached.get(key);
 	if (value === undefined) {
 		value = read();
-		if (cached.size >= MAX_CACHED_POLICIES) cached.clear();
+		if (cached.size >= MAX_CACHED) cached.clear();
 		cached.set(key, value);
 	}
 	return value;
@@ -106,4 +95,41 @@ function cache<Key, Value>(cached: Map<Key, Value>, key: Key, read: () => Value)
 /** The value of `key.scope`: keys of a batch and keys of a task outside batches share the table. */
 export function scopeOf(task: number, batch: number | null | undefined): number {
 	return batch ?? -task;
+}
+
+/** How the current transaction changes the tallies: the number of jobs per task and state, and per batch and state. */
+export class Tally {
+	readonly tasks = new TallyChanges();
+	readonly batches = new TallyChanges();
+
+	move(task: number, batch: number | null, from: StoredState | null, to: StoredState | null, jobs = 1): void {
+		this.tasks.move(task, from, to, jobs);
+		if (batch !== null) this.batches.move(batch, from, to, jobs);
+	}
+}
+
+/** Stride of the key of a cell; must exceed the largest state. */
+const STATE_STRIDE = 16;
+
+/** Changes by the number of a task or batch, and by state. */
+class TallyChanges {
+	/** By `number * STATE_STRIDE + state`. */
+	readonly #changes = new Map<number, number>();
+
+	move(number: number, from: StoredState | null, to: StoredState | null, jobs: number): void {
+		if (from !== null) this.#changes.set(number * STATE_STRIDE + from, this.get(number, from) - jobs);
+		if (to !== null) this.#changes.set(number * STATE_STRIDE + to, this.get(number, to) + jobs);
+	}
+
+	get(number: number, state: StoredState): number {
+		return this.#changes.get(number * STATE_STRIDE + state) ?? 0;
+	}
+
+	/** Yields the changes and forgets them. */
+	*take(): Generator<[number: number, state: StoredState, jobs: number]> {
+		for (const [cell, jobs] of this.#changes) {
+			if (jobs !== 0) yield [Math.floor(cell / STATE_STRIDE), (cell % STATE_STRIDE) as StoredState, jobs];
+		}
+		this.#changes.clear();
+	}
 }
