@@ -1,6 +1,6 @@
 import {setTimeout as sleep} from 'node:timers/promises';
 import {nanoid} from 'nanoid';
-import {Commits, enqueuesJobs, isRefusal, NO_WRITES, RetryState, type Writes} from '../dispatcher/commits.ts';
+import {Commits, enqueuesJobs, isRefusal, NO_WRITES, type Refused, RetryState, type Writes} from '../dispatcher/commits.ts';
 import {abortSignal, argument, bad, type Checks, checked, duration, expected, object} from '../job/checks.ts';
 import type {Claim, JobUpdate, OwnerId} from '../job/claim.ts';
 import {MAX_VALUE_LIMIT_BYTES} from '../job/encoding.ts';
@@ -113,10 +113,8 @@ class WorkLoop {
 		this.#queue = queue;
 		this.#drainMs = drainMs;
 		this.#signal = signal;
-		this.#commits = new Commits(queue.store, this.owner, CLOCK, {
-			leftOut: (what, error) => warn('refused', {...what, error}),
-			refuse: () => undefined,
-		});
+		const clients = {refused: (what: Refused, error: unknown) => warn('refused', {...what, error}), refuse: () => undefined};
+		this.#commits = new Commits({store: queue.store, owner: this.owner, clock: CLOCK, clients});
 		const openJobs = queue.location === ':memory:' ? undefined : openJobsAt(queue.location, this.owner);
 		this.#pool = inlinePool(
 			{...POOL_OPTIONS, tasks: this.#url, ...defined({openJobs})},

@@ -66,17 +66,13 @@ export class JobFlow implements PoolListener {
 
 	/** @param asksForSignals see {@link SignalGate} */
 	constructor(host: Host, makePool: ((listener: PoolListener) => Pool) | undefined, asksForSignals: boolean) {
-		const {store, owner, clock, clients} = host;
+		const {clock, clients} = host;
 		this.#host = host;
 		this.pool = makePool?.(this);
 		this.demand = new Demand(this.pool);
 		this.statistics = new Statistics(this.pool?.slots ?? 0, clock.steadyMs);
 		this.signals = new SignalGate(clock, asksForSignals ? () => clients.output({type: 'signalQuery'}) : undefined);
-		this.#commits = new Commits(store, owner, clock, {
-			leftOut: (what, refusal) => clients.refused(what, refusal),
-			refuse: (call, refusal) => clients.refuse(call, refusal),
-			meanwhile: () => host.maintain(),
-		});
+		this.#commits = new Commits(host);
 	}
 
 	ended(task: string, groups: readonly EndedGroup[]): void {

@@ -30,10 +30,13 @@ function setUp(refuses: (changes: Changes) => void = () => undefined, verbs: (st
 	const leftOut: [Refused, string][] = [];
 	const refused: [number, string][] = [];
 	let breaks = 0;
-	const commits = new Commits(store, 'owner', clock, {
-		leftOut: (what, {message}) => void leftOut.push([what, message]),
-		refuse: (call, {message}) => void refused.push([call, message]),
-		meanwhile: async () => {
+	const commits = new Commits({
+		...{store, owner: 'owner', clock},
+		clients: {
+			refused: (what, {message}) => void leftOut.push([what, message]),
+			refuse: (call, {message}) => void refused.push([call, message]),
+		},
+		maintain: async () => {
 			await clock.nextTurn();
 			breaks++;
 		},
