@@ -147,7 +147,7 @@ export class Calls {
 		if (stop) for (const id of asked) this.#flow.stop(id);
 		// Running jobs go on. Jobs that have not started are released, and are deleted when that is settled.
 		else if (asked.length > 0) void this.#flow.release();
-		if (verb === 'cancel') clients.cancelled(ids);
+		if (verb === 'cancel') for (const id of ids) clients.publish({type: 'cancelled', id});
 		clients.watches.mayHaveEnded(ids);
 		await lookUp();
 	}
@@ -163,12 +163,12 @@ export class Calls {
 	/** Answers the idle calls if the store has no job to wait for. Call it only while the dispatcher itself has none. */
 	async answerIdle(): Promise<void> {
 		const {tasks} = this.#flow.demand;
-		const counts = (await this.#host.store.counts()).filter(({task}) => tasks.includes(task));
+		const counts = (await this.#host.store.counts()).filter(({task}) => tasks.has(task));
 		const sum = (of: (each: TaskCounts) => number) => counts.reduce((total, each) => total + of(each), 0);
 		if (sum(each => each.running + (each.isPaused ? 0 : each.ready + each.quarantined)) > 0) return;
 		const delayed = sum(each => (each.isPaused ? 0 : each.delayed + each.failed));
 		// The next commit makes a delayed job that is due ready.
-		const isDue = this.#flow.isDue && tasks.length > 0;
+		const isDue = this.#flow.isDue && tasks.size > 0;
 		for (const call of this.#idle.splice(0)) {
 			if (call.waiting ? delayed > 0 : isDue) this.#idle.push(call);
 			else this.#host.clients.reply(call.call, undefined);

@@ -63,7 +63,7 @@ export class Clients {
 			const error = refusals?.get(index);
 			const settlement: Settlement = error ? {...given, outcome: {type: 'threw', error}} : given;
 			const event = toEvent(settlement, status);
-			if (event && this.#subscribed.has(event.type)) this.#events.push(event);
+			if (event) this.publish(event);
 			if (status === 'lost' || status === 'discarded') settledBefore.push(settlement.id);
 			else if (isTerminal(status)) this.watches.ended(settlement.id, () => toNotice(settlement, status as Notice['status']));
 			index++;
@@ -72,11 +72,8 @@ export class Clients {
 	}
 
 	updated({id, progress, logs = []}: JobUpdate): void {
-		if (progress && this.#subscribed.has('progress')) {
-			const {done, total} = progress;
-			this.#events.push({type: 'progress', id, done, ...(total !== undefined && {total})});
-		}
-		if (this.#subscribed.has('log')) for (const line of logs) this.#events.push({type: 'log', id, ...line});
+		if (progress) this.publish({type: 'progress', id, done: progress.done, ...(progress.total !== undefined && {total: progress.total})});
+		for (const line of logs) this.publish({type: 'log', id, ...line});
 	}
 
 	/** Collects an event, if a caller has subscribed to it. For the ends of jobs use {@link settled}. */
@@ -87,10 +84,6 @@ export class Clients {
 	/** The store refused something, and the dispatcher goes on without it. */
 	refused(what: Refused, refusal: FaenaError): void {
 		this.publish({type: 'refused', ...what, error: toFailure(refusal)});
-	}
-
-	cancelled(ids: readonly JobId[]): void {
-		if (this.#subscribed.has('cancelled')) for (const id of ids) this.#events.push({type: 'cancelled', id});
 	}
 
 	flush(): void {
@@ -244,17 +237,12 @@ export class SignalGate {
 		next(groups.flatMap(group => pick(group, ending => ending?.type !== 'threw')));
 		const thrown = groups.flatMap(group => pick(group, ending => ending?.type === 'threw'));
 		const pass = () => {
-			if (this.#held.delete(pass)) next(thrown);
+			if (this.#held.delete(pass)) next(this.#hasCome ? thrown.map(toReleased) : thrown);
 		};
 		this.#held.add(pass);
 		this.#questions.push(pass);
 		this.#ask();
 		this.#clock.after(MAX_ANSWER_MS, pass);
-	}
-
-	/** If a signal has come, executions that threw count as released. */
-	uncharge(groups: readonly EndedGroup[]): readonly EndedGroup[] {
-		return this.#hasCome ? groups.map(group => (hasThrown(group) ? {...group, endings: new Map([...(group.endings ?? [])].map(released))} : group)) : groups;
 	}
 }
 
@@ -269,6 +257,7 @@ function pick(group: EndedGroup, matches: (ending: Ending | undefined) => boolea
 	return indexes.length > 0 ? [pickEnded(group, indexes)] : [];
 }
 
-function released([index, ending]: readonly [number, Ending]): readonly [number, Ending] {
-	return [index, ending.type === 'threw' ? {type: 'released'} : ending];
+/** Executions that all threw, as released. */
+function toReleased(group: EndedGroup): EndedGroup {
+	return {...group, endings: new Map([...(group.endings?.keys() ?? [])].map(index => [index, {type: 'released'}]))};
 }

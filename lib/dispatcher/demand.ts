@@ -1,7 +1,7 @@
 import {type ClaimedGroup, cutClaimed, joinClaimed, sizeOf} from '../job/group.ts';
 import {mostTogether} from '../job/job.ts';
 import type {TaskInfo} from '../job/task.ts';
-import type {Capacity, Lane, Pool} from '../pool/pool.ts';
+import type {Capacity, Pool} from '../pool/pool.ts';
 import type {LaneRequest} from '../store/store.ts';
 
 export const NO_CAPACITY: Capacity = {idle: 0, prefetch: 0};
@@ -9,44 +9,27 @@ export const NO_CAPACITY: Capacity = {idle: 0, prefetch: 0};
 /** Decides how many jobs of each task to claim, by the pool's capacity, and cuts claimed jobs into chunks. */
 export class Demand {
 	readonly sizer: ChunkSizer;
+	/** The options of the tasks that the pool runs, by name. */
+	tasks: ReadonlyMap<string, TaskInfo['options']> = new Map();
 	readonly #pool: Pool | undefined;
-	#tasks: ReadonlyMap<string, TaskInfo['options']> = new Map();
 
 	constructor(pool: Pool | undefined) {
 		this.#pool = pool;
 		this.sizer = new ChunkSizer(task => this.#maxJobs(task));
 	}
 
-	setTasks(tasks: readonly TaskInfo[]): void {
-		this.#tasks = new Map(tasks.map(({name, options}) => [name, options]));
-	}
-
-	get tasks(): string[] {
-		return [...this.#tasks.keys()];
-	}
-
-	/** True if the task's running jobs are limited: when one ends, there is room for the next. */
-	isLimited(task: string): boolean {
-		return this.#tasks.get(task)?.concurrency !== undefined;
-	}
-
-	/** How many lanes there are: each task has one of suspects and one of other jobs. */
-	get laneCount(): number {
-		return 2 * this.#tasks.size;
-	}
-
 	get hasCapacity(): boolean {
-		return this.tasks.some(task => this.#chunksFor({task, quarantined: false}) > 0);
+		return this.tasks.keys().some(task => this.#chunksFor(task) > 0);
 	}
 
 	/** How many jobs of each lane to claim. */
 	lanes(): LaneRequest[] {
-		return [...this.#tasks].flatMap(([task, {concurrency}]) => {
+		return [...this.tasks].flatMap(([task, {concurrency}]) => {
 			const {idle} = this.#pool?.capacity({task, quarantined: true}) ?? NO_CAPACITY;
 			// At most as many as of other jobs: suspects that have ended are reported only after a long one behind them.
 			const suspects = idle > 0 ? Math.min(mostTogether(1), this.#chunkSize(task)) : 0;
 			return [
-				{task, limit: this.#chunkSize(task) * this.#chunksFor({task, quarantined: false}), concurrency},
+				{task, limit: this.#chunkSize(task) * this.#chunksFor(task), concurrency},
 				{task, limit: suspects, isQuarantined: true, concurrency},
 			];
 		});
@@ -63,14 +46,14 @@ export class Demand {
 	}
 
 	#cut(task: string, groups: readonly ClaimedGroup[], backlog: number): ClaimedGroup[] {
-		const most = Math.min(this.#chunkSize(task), Math.ceil(jobsIn(groups) / Math.max(1, this.#chunksFor({task, quarantined: false}))));
-		const least = Math.min(most, Math.max(this.sizer.minSize(task), this.#tasks.get(task)?.batchSize ?? 1));
+		const most = Math.min(this.#chunkSize(task), Math.ceil(jobsIn(groups) / Math.max(1, this.#chunksFor(task))));
+		const least = Math.min(most, Math.max(this.sizer.minSize(task), this.tasks.get(task)?.batchSize ?? 1));
 		return cutIntoChunks(groups, left => Math.max(least, Math.min(most, Math.ceil((left + backlog) / (2 * (this.#pool?.slots ?? 1))))));
 	}
 
 	/** Jobs in a chunk. A claimed job counts as running, so jobs of a task with a limit of jobs or memory are claimed one by one. */
 	#chunkSize(task: string): number {
-		const {concurrency, memoryBytes, batchSize = 1} = this.#tasks.get(task) ?? {};
+		const {concurrency, memoryBytes, batchSize = 1} = this.tasks.get(task) ?? {};
 		const most = this.#maxJobs(task);
 		const together = Math.min(batchSize, most);
 		if (concurrency !== undefined || memoryBytes !== undefined) return together;
@@ -81,10 +64,10 @@ export class Demand {
 		return this.#pool?.maxJobs({task, quarantined: false}) ?? 1;
 	}
 
-	/** Chunks of this lane that the pool can take now. A worker takes a second one only while the task's jobs are short. */
-	#chunksFor(lane: Lane): number {
-		const {idle, prefetch} = this.#pool?.capacity(lane) ?? NO_CAPACITY;
-		return idle + (this.sizer.isShort(lane.task) ? prefetch : 0);
+	/** Chunks of the task that the pool can take now. A worker takes a second one only while the task's jobs are short. */
+	#chunksFor(task: string): number {
+		const {idle, prefetch} = this.#pool?.capacity({task, quarantined: false}) ?? NO_CAPACITY;
+		return idle + (this.sizer.isShort(task) ? prefetch : 0);
 	}
 }
 

@@ -89,7 +89,7 @@ export class Dispatcher {
 		// If the first reclaim fails, the maintenance tries again, and reports it.
 		const [tasks] = await Promise.all([this.#load(), this.#maintenance.reclaim().catch(() => undefined)]);
 		failpoint('pool:loaded');
-		this.#flow.demand.setTasks(tasks);
+		this.#flow.demand.tasks = new Map(tasks.map(({name, options}) => [name, options]));
 		// Jobs may wait to be claimed.
 		this.#wakeUp.set();
 		void this.#run();

@@ -82,7 +82,8 @@ export class JobFlow implements PoolListener {
 		});
 		const {jobs, totalMs} = this.statistics.ended(task, groups);
 		if (jobs > 0) this.demand.sizer.observe(task, jobs, totalMs);
-		if (this.demand.isLimited(task)) this.jobsMayBeReady();
+		// When a job of a task with a limit ends, there is room for the next.
+		if (this.demand.tasks.get(task)?.concurrency !== undefined) this.jobsMayBeReady();
 	}
 
 	updated(update: JobUpdate): void {
@@ -98,7 +99,7 @@ export class JobFlow implements PoolListener {
 	}
 
 	lost(loss: WorkerLoss): void {
-		this.statistics.workerLost(loss);
+		if (loss.reason !== 'stopped') this.statistics.lostWorkers++;
 		this.#host.clients.publish({type: 'workerLost', ...loss});
 		this.#host.wake();
 	}
@@ -166,11 +167,14 @@ export class JobFlow implements PoolListener {
 		const {updates, settle, enqueues} = writes;
 		const request = this.#request(writes);
 		if (settle.length + updates.length + enqueues.length === 0 && !request) return retries.commit.clear();
+		// What becomes ready meanwhile counts for the next transaction.
+		if (request) this.#mayHaveReadyJobs = false;
 		const begunAt = clock.steadyMs();
 		let result: Committed;
 		try {
 			result = await this.#commits.commit(writes, request);
 		} catch (error) {
+			if (request) this.jobsMayBeReady();
 			return this.#rescue(error, writes, request);
 		}
 		retries.commit.clear();
@@ -189,7 +193,7 @@ export class JobFlow implements PoolListener {
 		let [calls, jobs] = [0, 0];
 		for (; calls < this.#enqueues.length && jobs < MAX_ENQUEUED_JOBS; calls++) jobs += sizeOf((this.#enqueues[calls] as NumberedCall).group);
 		if (this.#outbox.length > 0) failpoint('outcome:received');
-		return {updates: this.#updates.splice(0), settle: this.signals.uncharge(this.#outbox.splice(0)), enqueues: this.#enqueues.splice(0, calls)};
+		return {updates: this.#updates.splice(0), settle: this.#outbox.splice(0), enqueues: this.#enqueues.splice(0, calls)};
 	}
 
 	#request(writes: Writes): ClaimRequest | undefined {
@@ -206,8 +210,8 @@ export class JobFlow implements PoolListener {
 		this.#dueAt = dueInMs === null ? Infinity : clock.now() + dueInMs;
 		const arrived = bringsJobs(writes) || settled.some(({others}) => [...others.values()].includes('pending'));
 		// Lanes that the request left out may have jobs.
-		const asksAll = request?.lanes.length === this.demand.laneCount;
-		this.#mayHaveReadyJobs = request ? backlog > 0 || !asksAll : this.#mayHaveReadyJobs || arrived;
+		const asksAll = request?.lanes.length === 2 * this.demand.tasks.size;
+		if (request ? backlog > 0 || !asksAll : arrived) this.jobsMayBeReady();
 		if (claimed.groups.length > 0) this.#dispatch(claimed.groups, backlog);
 		for (const id of claimed.passedOver ?? []) clients.refused({id}, passedOver(id));
 		for (const update of writes.updates) clients.updated(update);
@@ -238,7 +242,7 @@ export class JobFlow implements PoolListener {
 	 */
 	async #rescue(error: unknown, writes: Writes, request: ClaimRequest | undefined): Promise<void> {
 		const {clients, retries, wake} = this.#host;
-		this.statistics.failedToCommit();
+		this.statistics.failedCommits++;
 		const isRefused = isRefusal(error);
 		if (!isRefused) for (const {call} of writes.enqueues) clients.refuse(call, error);
 		const {refusals, stopped} = await this.#commits.inParts(isRefused ? writes : {...writes, enqueues: []}, (result, part) =>

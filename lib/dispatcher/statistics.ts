@@ -1,5 +1,5 @@
 import {createHistogram, type RecordableHistogram} from 'node:perf_hooks';
-import type {EngineStats, Quantiles, WorkerLoss} from '../job/events.ts';
+import type {EngineStats, Quantiles} from '../job/events.ts';
 import {type ClaimedGroup, type EndedGroup, numberAt, sizeOf} from '../job/group.ts';
 import {PackedTimes} from '../job/packed.ts';
 import type {SettledGroup} from '../store/store.ts';
@@ -12,6 +12,8 @@ const MIN_TIMEOUT_MS = 100;
 
 /** Counts what a dispatcher does. Durations go to Node's HDR histograms, in microseconds. */
 export class Statistics {
+	failedCommits = 0;
+	lostWorkers = 0;
 	readonly #slots: number;
 	readonly #steadyMs: () => number;
 	readonly #startedAt: number;
@@ -20,11 +22,9 @@ export class Statistics {
 	readonly #commits = createHistogram();
 	/** Numbers of completed jobs by second: a ring buffer. */
 	readonly #recent = new Array<{second: number; jobs: number}>(RATE_SECONDS + 1).fill({second: -1, jobs: 0});
-	#failedCommits = 0;
 	#busyMs = 0;
 	#chunks = 0;
 	#chunkedJobs = 0;
-	#lostWorkers = 0;
 
 	constructor(slots: number, steadyMs: () => number = monotonicMs) {
 		this.#slots = slots;
@@ -78,14 +78,6 @@ export class Statistics {
 		recordMs(this.#commits, durationMs);
 	}
 
-	failedToCommit(): void {
-		this.#failedCommits++;
-	}
-
-	workerLost({reason}: Pick<WorkerLoss, 'reason'>): void {
-		if (reason !== 'stopped') this.#lostWorkers++;
-	}
-
 	dispatched(jobs: number): void {
 		this.#chunks++;
 		this.#chunkedJobs += jobs;
@@ -109,9 +101,9 @@ export class Statistics {
 			busyRatio: this.#slots === 0 ? 0 : Math.min(1, this.#busyMs / (uptimeMs * this.#slots)),
 			executions: {...this.#executions},
 			completedPerSecond: this.#completedPerSecond(uptimeMs),
-			commits: {count: this.#commits.count, failed: this.#failedCommits, meanMs: quantilesOf(this.#commits).mean, p95Ms: quantilesOf(this.#commits).p95},
+			commits: {count: this.#commits.count, failed: this.failedCommits, meanMs: quantilesOf(this.#commits).mean, p95Ms: quantilesOf(this.#commits).p95},
 			chunks: {count: this.#chunks, meanJobs: this.#chunks === 0 ? 0 : this.#chunkedJobs / this.#chunks},
-			lostWorkers: this.#lostWorkers,
+			lostWorkers: this.lostWorkers,
 			tasks: Object.fromEntries(
 				[...this.#tasks].map(([task, {completed, durations, waits, cpuMs}]) => [
 					task,

@@ -113,7 +113,7 @@ test('a caller that watches jobs hears at once of those that have ended', async 
 test('a caller that subscribes gets other events from then on', async t => {
 	const {perform, clients, flush} = await setUp();
 	await perform({call: 1, type: 'subscribe', events: ['recovered']});
-	clients.cancelled([1]);
+	clients.publish({type: 'cancelled', id: 1});
 	clients.publish({type: 'recovered', jobs: 1});
 	t.deepEqual(flush().events, [{type: 'recovered', jobs: 1}]);
 });

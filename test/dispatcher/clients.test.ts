@@ -76,13 +76,13 @@ test('only events that a caller listens to are kept, from the moment it says so'
 	clients.publish({type: 'recovered', jobs: 1});
 	clients.updated({id: 1, lease: 1, execution: 1, progress: {done: 1, at: 5}, logs: [{at: 1, level: 'info', text: 'x'}]});
 	t.deepEqual(flush(), {});
-	clients.cancelled([1, 2]);
+	for (const id of [1, 2]) clients.publish({type: 'cancelled', id});
 	t.deepEqual(flush().events, [
 		{type: 'cancelled', id: 1},
 		{type: 'cancelled', id: 2},
 	]);
 	clients.subscribe(['recovered']);
-	clients.cancelled([1]);
+	clients.publish({type: 'cancelled', id: 1});
 	clients.publish({type: 'recovered', jobs: 1});
 	t.deepEqual(flush().events, [{type: 'recovered', jobs: 1}]);
 });

@@ -17,7 +17,7 @@ const NO_JOBS: TaskCounts = {
 async function setUp(...counts: readonly Partial<TaskCounts>[]) {
 	const store = override(new MemoryStore(), () => ({counts: async () => counts.map(each => ({...NO_JOBS, ...each}))}));
 	const {host, flush} = makeHost(store, {clock: new HandClock()});
-	const flow = {demand: {tasks: ['count', 'other']}, isDue: false};
+	const flow = {demand: {tasks: new Map(['count', 'other'].map(task => [task, {}]))}, isDue: false};
 	const calls = new Calls(host, flow as unknown as JobFlow, undefined as unknown as HeldBatches);
 	calls.add({call: 1, type: 'idle', waiting: true});
 	calls.add({call: 2, type: 'idle', waiting: false});

@@ -51,7 +51,7 @@ async function setUp({jobs = 0, tasks = {count: {}}, verbs = () => ({}), hasPool
 		flush,
 	} = makeHost(store, {clock, events: EVENTS, wake: () => void host.wakes++, maintain: async () => void host.breaks++});
 	const flow = new JobFlow(own, hasPool ? () => pool : undefined, asksForSignals);
-	flow.demand.setTasks(Object.entries(tasks).map(([name, options]) => ({name, options})));
+	flow.demand.tasks = new Map(Object.entries(tasks));
 	/** Ends the jobs of a chunk that the pool was given. */
 	const end = (chunk: ClaimedGroup, outcome: Outcome = RETURNED) => flow.ended(chunk.task, [endOf(chunk, outcome)]);
 	/** The ids of what the pool has been given since the last time. */
@@ -85,7 +85,6 @@ const eventsOf = (events: readonly JobEvent[], type: EventName) => events.filter
 
 test('a commit claims what the pool can take and starts it; the next one settles what ended, and then nothing is left to commit', async t => {
 	const {flow, commits, pool, end, flush, queue, takeGiven} = await setUp({jobs: 2});
-	t.deepEqual(flow.demand.tasks, ['count']);
 	t.false(flow.hasJobs);
 	await flow.commit();
 	const [chunk] = pool.given;
@@ -600,10 +599,10 @@ test('before executions that threw are settled, a caller that closes on signals 
 	end(pool.given[0] as ClaimedGroup, THREW);
 	t.deepEqual([others.splice(0), flow.mustCommit, flow.hasOutcomes, flow.hasJobs], [[{type: 'signalQuery'}], false, true, true]);
 	takeWakes();
+	flow.signals.signalCame();
 	flow.signals.answered();
 	await new Promise(resolve => setImmediate(resolve));
 	t.deepEqual([flow.mustCommit, takeWakes()], [true, 1]);
-	flow.signals.signalCame();
 	await flow.commit();
 	t.like(await queue.job(1), {status: 'pending', attempts: 0});
 });
@@ -620,7 +619,7 @@ test('what the flow does is counted: executions, commits, chunks, and workers th
 	await flow.commit();
 	end(pool.given[0] as ClaimedGroup);
 	await flow.commit();
-	flow.lost({kind: 'thread', reason: 'ended'});
+	for (const reason of ['ended', 'stopped'] as const) flow.lost({kind: 'thread', reason});
 	t.like(flow.statistics.report(), {
 		slots: 2,
 		executions: {completed: 1},

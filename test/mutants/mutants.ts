@@ -549,7 +549,7 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
 	},
 	'an engine claims all jobs that there are': {
 		file: 'lib/dispatcher/demand.ts',
-		find: 'limit: this.#chunkSize(task) * this.#chunksFor({task, quarantined: false}),',
+		find: 'limit: this.#chunkSize(task) * this.#chunksFor(task),',
 		put: 'limit: 1e6,',
 		killer: ['test/dispatcher/demand.test.ts', 'each task has a lane of suspects and one of other jobs, both with its limit of running jobs'],
 	},
