@@ -1,11 +1,11 @@
-import type {BatchId, CancelResult, DiscardOptions, DiscardResult, JobFilter, JobId} from '../job/job.ts';
+import type {BatchId, DiscardOptions, JobFilter, JobId} from '../job/job.ts';
 import {JobQueue, type MovedPage, movePages} from '../store/job-queue.ts';
-import type {MoveTarget, Store, TaskCounts} from '../store/store.ts';
+import type {MoveTarget} from '../store/store.ts';
 import {FaenaError} from '../support/errors.ts';
 import {failpoint} from '../support/failpoint.ts';
 import type {Call, EnqueueCall, Verbs} from '../transport/messages.ts';
-import type {HeldBatches} from './held-batches.ts';
 import type {Host, JobFlow} from './job-flow.ts';
+import type {HeldBatches} from './maintenance.ts';
 
 /** The most time for calls between two commits. */
 const MAX_PERFORM_MS = 20;
@@ -56,11 +56,11 @@ export class Calls {
 	}
 
 	async #perform(call: OtherCall | Move): Promise<void> {
-		const {clients, lookUp} = this.#host;
+		const {clients} = this.#host;
 		try {
 			switch (call.type) {
 				case 'verb':
-					return await (isMove(call) ? this.#movePage(toMove(this.#host.store, call)) : this.#performVerb(call));
+					return await this.#performVerb(call);
 				case 'move':
 					return await this.#movePage(call);
 				case 'idle':
@@ -71,7 +71,6 @@ export class Calls {
 				case 'watch':
 					clients.watches.add(call.ids);
 					clients.watches.mayHaveEnded(call.ids);
-					await lookUp();
 					break;
 				case 'unwatch':
 					clients.watches.remove(call.ids);
@@ -86,22 +85,22 @@ export class Calls {
 	}
 
 	async #performVerb({call, verb, args}: VerbCall): Promise<void> {
-		const {clients, lookUp} = this.#host;
+		const {clients, store} = this.#host;
 		if (verb === 'openBatch') return void this.#answerLater(call, () => this.#batches.open(...(args as Parameters<Verbs['openBatch']>)));
+		if (verb === 'cancel' || verb === 'retry' || verb === 'discard') {
+			const [jobs, {stop} = {stop: verb === 'cancel'}] = args as [unknown, DiscardOptions?];
+			const filter = (verb === 'discard' ? {ids: jobs} : jobs) as JobFilter;
+			return this.#movePage({type: 'move', call, verb, stop, pages: movePages(store, filter, TARGETS[verb], {stop}), ids: [], asked: []});
+		}
 		const result = await this.#ask(verb, args);
 		failpoint('verb:committed');
 		if (verb === 'resume') this.#flow.jobsMayBeReady();
-		if (verb === 'pause') {
-			// Answered once no job of the tasks can start any more.
-			const releases = (args[0] as readonly string[]).map(task => this.#flow.release(task));
-			return void this.#answerLater(call, async () => void (await Promise.all(releases)));
-		}
-		if (verb === 'deleteBatch') {
-			// Callers may watch jobs that were deleted.
-			clients.watches.allMayHaveEnded();
-			await lookUp();
-		}
-		clients.reply(call, result);
+		// Callers may watch jobs that were deleted.
+		if (verb === 'deleteBatch') clients.watches.allMayHaveEnded();
+		if (verb !== 'pause') return clients.reply(call, result);
+		// Answered once no job of the tasks can start any more.
+		const [tasks] = args as Parameters<Verbs['pause']>;
+		void this.#answerLater(call, async () => void (await Promise.all(tasks.map(task => this.#flow.release(task)))));
 	}
 
 	#ask(verb: Exclude<keyof Verbs, 'openBatch'>, args: readonly unknown[]): unknown {
@@ -125,38 +124,38 @@ export class Calls {
 
 	/** Moves one page of jobs. The last page answers the call. A page that fails refuses it; the pages before stay moved. */
 	async #movePage(move: Move): Promise<void> {
-		const {call, pages, ids, asked} = move;
+		const {clients} = this.#host;
+		const {call, verb, stop, pages, ids, asked} = move;
 		const page = (await pages.next()).value as MovedPage;
 		failpoint('verb:committed');
 		ids.push(...page.ids);
 		asked.push(...page.asked);
-		await this.#moved(move, page);
-		if (!page.isLast) this.#waiting.push(move);
-		else if (asked.length === 0) this.#host.clients.reply(call, resultOf(move));
-		else
-			void this.#answerLater(call, async () => {
-				// No job that was told to stop can start after the answer.
-				await this.#flow.pool?.confirmStops();
-				return resultOf(move);
-			});
-	}
-
-	async #moved({verb, stop}: Move, {ids, asked}: MovedPage): Promise<void> {
-		const {clients, lookUp} = this.#host;
-		if (verb === 'retry') return this.#flow.jobsMayBeReady();
-		if (stop) for (const id of asked) this.#flow.stop(id);
+		if (verb === 'retry') this.#flow.jobsMayBeReady();
+		else clients.watches.mayHaveEnded(page.ids);
+		if (verb === 'cancel') for (const id of page.ids) clients.publish({type: 'cancelled', id});
+		if (stop) for (const id of page.asked) this.#flow.stop(id);
 		// Running jobs go on. Jobs that have not started are released, and are deleted when that is settled.
-		else if (asked.length > 0) void this.#flow.release();
-		if (verb === 'cancel') for (const id of ids) clients.publish({type: 'cancelled', id});
-		clients.watches.mayHaveEnded(ids);
-		await lookUp();
+		else if (page.asked.length > 0) void this.#flow.release();
+		if (!page.isLast) return void this.#waiting.push(move);
+		const result = verb === 'retry' ? ids.length : {[TARGETS[verb]]: ids, asked};
+		if (asked.length === 0) return clients.reply(call, result);
+		void this.#answerLater(call, async () => {
+			// No job that was told to stop can start after the answer.
+			await this.#flow.pool?.confirmStops();
+			return result;
+		});
 	}
 
 	/** Refuses the moves under way, because the engine is closed. */
 	interrupt(): void {
 		for (const waiting of this.#waiting.splice(0)) {
-			if (waiting.type !== 'move') this.#waiting.push(waiting);
-			else this.#host.clients.refuse(waiting.call, interruptionOf(waiting));
+			if (waiting.type !== 'move') {
+				this.#waiting.push(waiting);
+				continue;
+			}
+			const {call, verb, ids, asked} = waiting;
+			const done = `It was done for ${ids.length + asked.length} jobs, and that stays so; call it again for the others.`;
+			this.#host.clients.refuse(call, new FaenaError('Closed', `The engine was closed before ${verb}() was done. ${done}`));
 		}
 	}
 
@@ -164,13 +163,12 @@ export class Calls {
 	async answerIdle(): Promise<void> {
 		const {tasks} = this.#flow.demand;
 		const counts = (await this.#host.store.counts()).filter(({task}) => tasks.has(task));
-		const sum = (of: (each: TaskCounts) => number) => counts.reduce((total, each) => total + of(each), 0);
-		if (sum(each => each.running + (each.isPaused ? 0 : each.ready + each.quarantined)) > 0) return;
-		const delayed = sum(each => (each.isPaused ? 0 : each.delayed + each.failed));
+		if (counts.some(each => each.running > 0 || (!each.isPaused && each.ready + each.quarantined > 0))) return;
+		const isDelayed = counts.some(each => !each.isPaused && each.delayed + each.failed > 0);
 		// The next commit makes a delayed job that is due ready.
 		const isDue = this.#flow.isDue && tasks.size > 0;
 		for (const call of this.#idle.splice(0)) {
-			if (call.waiting ? delayed > 0 : isDue) this.#idle.push(call);
+			if (call.waiting ? isDelayed : isDue) this.#idle.push(call);
 			else this.#host.clients.reply(call.call, undefined);
 		}
 	}
@@ -195,24 +193,4 @@ interface Move {
 	readonly ids: JobId[];
 	/** Running jobs, whose owners were asked to stop them. */
 	readonly asked: JobId[];
-}
-
-function toMove(store: Store, {call, verb, args}: VerbCall & {readonly verb: keyof typeof TARGETS}): Move {
-	const [jobs, {stop} = {stop: verb === 'cancel'}] = args as [unknown, DiscardOptions?];
-	const filter = (verb === 'discard' ? {ids: jobs} : jobs) as JobFilter;
-	return {type: 'move', call, verb, stop, pages: movePages(store, filter, TARGETS[verb], {stop}), ids: [], asked: []};
-}
-
-function isMove(call: OtherCall): call is VerbCall & {readonly verb: keyof typeof TARGETS} {
-	return call.type === 'verb' && Object.hasOwn(TARGETS, call.verb);
-}
-
-function resultOf({verb, ids, asked}: Move): CancelResult | DiscardResult | number {
-	if (verb === 'retry') return ids.length;
-	return verb === 'cancel' ? {cancelled: ids, asked} : {discarded: ids, asked};
-}
-
-function interruptionOf({verb, ids, asked}: Move): FaenaError {
-	const done = `It was done for ${ids.length + asked.length} jobs, and that stays so; call it again for the others.`;
-	return new FaenaError('Closed', `The engine was closed before ${verb}() was done. ${done}`);
 }

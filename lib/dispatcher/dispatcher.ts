@@ -11,9 +11,8 @@ import type {Call, DispatcherMessage} from '../transport/messages.ts';
 import {Calls} from './calls.ts';
 import {Clients} from './clients.ts';
 import {makeRetries} from './commits.ts';
-import {HeldBatches} from './held-batches.ts';
 import {type Host, JobFlow} from './job-flow.ts';
-import {Maintenance, StoreNews} from './maintenance.ts';
+import {HeldBatches, Maintenance} from './maintenance.ts';
 
 export interface DispatcherOptions {
 	readonly owner: OwnerId;
@@ -46,7 +45,6 @@ export class Dispatcher {
 	readonly #wakeUp: WakeUp;
 	readonly #flow: JobFlow;
 	readonly #maintenance: Maintenance;
-	readonly #news: StoreNews;
 	readonly #batches: HeldBatches;
 	readonly #calls: Calls;
 	#phase: 'running' | 'draining' | 'interrupting' | 'closed' = 'running';
@@ -74,34 +72,33 @@ export class Dispatcher {
 		this.#host = {
 			...{store, owner, clock, clients, retries},
 			wake: () => this.#wakeUp.set(),
-			lookUp: () => this.#do('lookUps'),
-			maintain: () => this.#maintain(),
+			maintain: async () => {
+				// Transactions that never wait would keep the event loop from running timers.
+				await clock.nextTurn();
+				await this.#do('maintenance');
+			},
 		};
 		this.#flow = new JobFlow(this.#host, makePool, closeOnSignals);
 		this.#maintenance = new Maintenance(this.#host, this.#flow, leaseMs);
-		this.#news = new StoreNews(this.#host, this.#flow);
 		this.#batches = new HeldBatches(this.#host, this.#maintenance);
 		this.#calls = new Calls(this.#host, this.#flow, this.#batches);
 	}
 
 	/** Loads the tasks and starts the loop. Resolves with the tasks. */
 	async start(): Promise<readonly TaskInfo[]> {
-		// If the first reclaim fails, the maintenance tries again, and reports it.
-		const [tasks] = await Promise.all([this.#load(), this.#maintenance.reclaim().catch(() => undefined)]);
-		failpoint('pool:loaded');
-		this.#flow.demand.tasks = new Map(tasks.map(({name, options}) => [name, options]));
-		// Jobs may wait to be claimed.
-		this.#wakeUp.set();
-		void this.#run();
-		return tasks;
-	}
-
-	async #load(): Promise<readonly TaskInfo[]> {
+		const {pool, demand} = this.#flow;
 		try {
-			return (await this.#flow.pool?.load()) ?? [];
+			// If the first reclaim fails, the maintenance tries again, and reports it.
+			const [tasks = []] = await Promise.all([pool?.load(), this.#maintenance.reclaim().catch(() => undefined)]);
+			failpoint('pool:loaded');
+			demand.tasks = new Map(tasks.map(({name, options}) => [name, options]));
+			// Jobs may wait to be claimed.
+			this.#wakeUp.set();
+			void this.#run();
+			return tasks;
 		} catch (error) {
-			this.#stopTimers();
-			await this.#flow.pool?.close();
+			this.#maintenance.stop();
+			await pool?.close();
 			throw error;
 		}
 	}
@@ -122,14 +119,14 @@ export class Dispatcher {
 		while (this.#phase !== 'closed') {
 			await this.#wakeUp.wait(this.#sleepMs());
 			// While all workers are busy, most outcomes need no commit of their own.
-			if (this.#lingerMs() > 0 && !this.#maintenance.isDue && this.#news.isEmpty && this.#retryDueInMs() > 0) continue;
+			if (this.#lingers && !this.#maintenance.isDue && !this.#maintenance.hasNews && this.#retryDueInMs() > 0) continue;
 			// All calls and outcomes that have arrived by now share the transaction.
 			await clock.nextTurn();
 			try {
-				this.#news.handle();
+				this.#maintenance.handleNews();
 				await this.#do('maintenance');
 				await this.#do('batches');
-				if (this.#lingerMs() === 0) {
+				if (!this.#lingers) {
 					await this.#calls.perform();
 					if (retries.commit.waitMs === 0) await this.#flow.commit();
 				}
@@ -145,21 +142,13 @@ export class Dispatcher {
 
 	/** How long until the loop must run, if nothing happens before. */
 	#sleepMs(): number {
-		if (this.#calls.hasWaiting) return 0;
-		return Math.min(this.#commitDueInMs(), this.#retryDueInMs());
+		const commitDueInMs = this.#calls.hasWaiting ? 0 : this.#flow.commitDueInMs();
+		const deadlineInMs = this.#phase === 'draining' ? this.#deadline - this.#host.clock.steadyMs() : Infinity;
+		return Math.min(commitDueInMs, deadlineInMs, this.#retryDueInMs());
 	}
 
-	#commitDueInMs(): number {
-		const {clock, retries} = this.#host;
-		if (retries.commit.count > 0) return retries.commit.waitMs;
-		if (this.#flow.mustCommit) return this.#lingerMs();
-		if (this.#phase === 'draining') return this.#deadline - clock.steadyMs();
-		return this.#phase === 'running' ? Math.max(this.#lingerMs(), this.#flow.dueInMs()) : Infinity;
-	}
-
-	#lingerMs(): number {
-		const isUrgent = this.#phase !== 'running' || this.#host.retries.commit.count > 0 || this.#calls.hasWaiting || this.#flow.hasEnqueues;
-		return isUrgent ? 0 : this.#flow.lingerMs();
+	get #lingers(): boolean {
+		return !this.#calls.hasWaiting && this.#flow.lingerMs() > 0;
 	}
 
 	async #do(chore: (typeof CHORES)[number]): Promise<void> {
@@ -179,13 +168,6 @@ export class Dispatcher {
 		if (await this.#host.clients.watches.lookUp()) this.#host.clock.after(LOOK_UP_EVERY_MS, this.#host.wake);
 	}
 
-	/** Keeps the heartbeat going during many transactions in a row. */
-	async #maintain(): Promise<void> {
-		// Transactions that never wait would keep the event loop from running timers.
-		await this.#host.clock.nextTurn();
-		await this.#do('maintenance');
-	}
-
 	#beginClose({call, drainMs, isSignalled = false}: Call & {type: 'close'}): void {
 		this.#closeCalls.push(call);
 		if (isSignalled) this.#flow.signals.signalCame();
@@ -199,18 +181,13 @@ export class Dispatcher {
 	async #shutDown(): Promise<void> {
 		const {store, clock, clients} = this.#host;
 		const {pool} = this.#flow;
-		const isLate = clock.steadyMs() >= this.#deadline;
-		if (isLate) this.#calls.interrupt();
-		if (this.#flow.hasEnqueues || this.#calls.hasWaiting) return;
-		if (pool && pool.size > 0) {
-			if (this.#phase === 'draining' && isLate) {
-				this.#phase = 'interrupting';
-				pool.interrupt();
-			}
-			return;
+		if (clock.steadyMs() >= this.#deadline) {
+			this.#calls.interrupt();
+			if (this.#phase === 'draining') pool?.interrupt();
+			this.#phase = 'interrupting';
 		}
-		if (this.#flow.hasOutcomes) return;
-		this.#stopTimers();
+		if (this.#flow.hasEnqueues || this.#calls.hasWaiting || this.#flow.hasJobs) return;
+		this.#maintenance.stop();
 		await pool?.close();
 		failpoint('close:drained');
 		await this.#leave();
@@ -220,11 +197,6 @@ export class Dispatcher {
 		this.#phase = 'closed';
 		this.#calls.refuseIdle();
 		for (const call of this.#closeCalls.splice(0)) clients.reply(call, undefined);
-	}
-
-	#stopTimers(): void {
-		this.#maintenance.stop();
-		this.#news.stop();
 	}
 
 	/** Deregisters the owner, which has no jobs any more. If that can't be written, it is enough that the owner drops its lock. */
@@ -241,7 +213,7 @@ export class Dispatcher {
 	#fail(error: unknown): void {
 		if (this.#phase === 'closed') return;
 		this.#phase = 'closed';
-		this.#stopTimers();
+		this.#maintenance.stop();
 		this.#host.clients.flush();
 		this.#host.clients.output({type: 'failed', error: toEnvelope(error)});
 		void this.#flow.pool?.close();

@@ -32,8 +32,6 @@ export interface Host {
 	readonly clients: Clients;
 	readonly retries: Retries;
 	wake(): void;
-	/** Looks up whether watched jobs have ended. */
-	lookUp(): Promise<void>;
 	/** Does maintenance between many transactions in a row. */
 	maintain(): Promise<void>;
 }
@@ -141,9 +139,17 @@ export class JobFlow implements PoolListener {
 		return this.#dueAt <= this.#host.clock.now();
 	}
 
+	/** How long until the loop must commit, if nothing happens before. */
+	commitDueInMs(): number {
+		const {commit} = this.#host.retries;
+		if (commit.count > 0) return commit.waitMs;
+		if (this.mustCommit) return this.lingerMs();
+		return this.mayClaim ? Math.max(this.lingerMs(), this.dueInMs()) : Infinity;
+	}
+
 	/** How long the next commit can wait for more to write. Updates make it wait less. */
 	lingerMs(): number {
-		if (!this.pool) return 0;
+		if (!this.pool || !this.mayClaim || this.hasEnqueues || this.#host.retries.commit.count > 0) return 0;
 		const commitAt = this.#committedAt + this.demand.sizer.lingerMs(this.pool.capacity(), this.#shortestChunkMs);
 		const updatesDueAt = this.#updates.length > 0 ? this.#updatesDueAt : Infinity;
 		return Math.max(0, Math.min(commitAt, updatesDueAt) - this.#host.clock.steadyMs());

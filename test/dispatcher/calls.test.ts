@@ -1,7 +1,7 @@
 import test from 'ava';
 import {Calls, type OtherCall} from '../../lib/dispatcher/calls.ts';
-import {HeldBatches} from '../../lib/dispatcher/held-batches.ts';
 import type {JobFlow} from '../../lib/dispatcher/job-flow.ts';
+import {HeldBatches} from '../../lib/dispatcher/maintenance.ts';
 import type {BatchId, JobId} from '../../lib/job/job.ts';
 import {JobQueue} from '../../lib/store/job-queue.ts';
 import type {Store} from '../../lib/store/store.ts';
@@ -35,11 +35,6 @@ async function setUp({jobs = 0, verbs = () => ({}), reclaim = async () => 0, obe
 		clock,
 		events: ['cancelled'],
 		wake: () => void asked.push(['wake']),
-		lookUp: async () => {
-			asked.push(['lookUp']);
-			await clock.nextTurn();
-			await clients.watches.lookUp();
-		},
 	});
 	const flow = {
 		statistics: {report: () => 'statistics'},
@@ -63,14 +58,19 @@ async function setUp({jobs = 0, verbs = () => ({}), reclaim = async () => 0, obe
 		},
 	});
 	const calls = new Calls(host, flow, batches);
+	/** As the dispatcher's loop does it. */
+	const performAll = async () => {
+		await calls.perform();
+		await clients.watches.lookUp();
+	};
 	const perform = async (...own: OtherCall[]): Promise<readonly Reply[]> => {
 		for (const call of own) calls.add(call);
-		await calls.perform();
+		await performAll();
 		await clock.nextTurn();
 		return flush().replies;
 	};
 	const ask = async (name: keyof Verbs, ...args: readonly unknown[]) => (await perform(verb(1, name, ...args)))[0] as Reply & {value?: unknown};
-	return {asked, calls, clients, clock, flush, memory, messages, perform, queue, ask};
+	return {asked, calls, clients, clock, flush, memory, messages, perform, performAll, queue, ask};
 }
 
 test('calls are performed in order, and answered', async t => {
@@ -100,13 +100,13 @@ test('calls are performed in order, and answered', async t => {
 });
 
 test('a caller that watches jobs hears at once of those that have ended', async t => {
-	const {calls, queue, clients, flush} = await setUp({jobs: 2});
+	const {calls, performAll, queue, clients, flush} = await setUp({jobs: 2});
 	await queue.cancel({ids: [2]});
 	calls.add({call: 1, type: 'watch', ids: [1, 2]});
-	await calls.perform();
+	await performAll();
 	t.like(flush(), {replies: [{call: 1}], notices: [{id: 2, status: 'cancelled'}]});
 	calls.add({call: 2, type: 'unwatch', ids: [1]});
-	await calls.perform();
+	await performAll();
 	t.true(clients.watches.isEmpty);
 });
 
@@ -191,11 +191,11 @@ test('after a resume jobs may be ready, and after no other verb that reads or pa
 
 test('a cancel answers with what was cancelled; running jobs are stopped first, and none of them can start after the answer', async t => {
 	const {promise: obeyed, resolve} = Promise.withResolvers<void>();
-	const {calls, queue, clients, asked, flush, clock, messages} = await setUp({jobs: 5, obeyed});
+	const {calls, performAll, queue, clients, asked, flush, clock, messages} = await setUp({jobs: 5, obeyed});
 	await queue.dequeue({owner: 'owner', tasks: ['count'], limit: 2});
 	clients.watches.add([1, 3]);
 	calls.add(verb(1, 'cancel', {ids: [1, 2, 3, 4]}));
-	await calls.perform();
+	await performAll();
 	t.false(calls.hasWaiting);
 	const {replies, notices, events} = flush();
 	t.deepEqual(replies, []);
@@ -204,7 +204,7 @@ test('a cancel answers with what was cancelled; running jobs are stopped first, 
 		{type: 'cancelled', id: 3},
 		{type: 'cancelled', id: 4},
 	]);
-	t.deepEqual(asked, [['stop', 1], ['stop', 2], ['lookUp'], ['confirmStops']]);
+	t.deepEqual(asked, [['stop', 1], ['stop', 2], ['confirmStops']]);
 	resolve();
 	await clock.nextTurn();
 	t.deepEqual(
@@ -216,18 +216,18 @@ test('a cancel answers with what was cancelled; running jobs are stopped first, 
 test('a cancel of jobs that do not run asks the pool nothing', async t => {
 	const {ask, asked} = await setUp({jobs: 2});
 	t.deepEqual(await ask('cancel', {ids: [2]}), {call: 1, value: {cancelled: [2], asked: []}});
-	t.deepEqual(asked, [['lookUp']]);
+	t.deepEqual(asked, []);
 });
 
 test('a discard lets running jobs end, or stops them; what waits in the pool comes back, and no job is told as cancelled', async t => {
 	const {ask, queue, asked, flush} = await setUp({jobs: 3});
 	await queue.dequeue({owner: 'owner', tasks: ['count'], limit: 1});
 	t.deepEqual(await ask('discard', [1, 2], {stop: false}), {call: 1, value: {discarded: [2], asked: [1]}});
-	t.deepEqual(asked.splice(0), [['release'], ['lookUp'], ['confirmStops'], ['wake']]);
+	t.deepEqual(asked.splice(0), [['release'], ['confirmStops'], ['wake']]);
 	t.deepEqual(await ask('discard', [1], {stop: true}), {call: 1, value: {discarded: [], asked: [1]}});
-	t.deepEqual(asked.splice(0), [['stop', 1], ['lookUp'], ['confirmStops'], ['wake']]);
+	t.deepEqual(asked.splice(0), [['stop', 1], ['confirmStops'], ['wake']]);
 	t.deepEqual(await ask('discard', [3], {stop: false}), {call: 1, value: {discarded: [3], asked: []}});
-	t.deepEqual(asked, [['lookUp']]);
+	t.deepEqual(asked, []);
 	t.deepEqual(flush().events, []);
 });
 
@@ -328,12 +328,12 @@ test('a batch is opened for the owner, its input ends, and it is closed or left:
 });
 
 test('after a batch is deleted its watched jobs are looked up', async t => {
-	const {ask, clients, queue, calls, flush} = await setUp();
+	const {ask, clients, queue, calls, performAll, flush} = await setUp();
 	const batch = await queue.openBatch('nightly', 'count', 'other');
 	await queue.enqueue([newJob({batch})]);
 	clients.watches.add([1]);
 	calls.add(verb(1, 'deleteBatch', 'nightly'));
-	await calls.perform();
+	await performAll();
 	t.like(flush(), {replies: [{call: 1, value: {deleted: 1, isGone: true}}], notices: [{id: 1, status: 'missing'}]});
 	t.like(await ask('deleteBatch', 'nightly'), {value: {isGone: true}});
 });
