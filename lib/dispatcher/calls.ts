@@ -10,21 +10,21 @@ import type {HeldBatches} from './maintenance.ts';
 /** The most time for calls between two commits. */
 const MAX_PERFORM_MS = 20;
 
-/** All calls but enqueues, which {@link JobFlow} collects, and those that the dispatcher handles at once. */
+/** Calls that wait for the loop. The dispatcher handles the others at once. */
 export type OtherCall = Exclude<Call, EnqueueCall | {type: 'close'} | {type: 'signalAnswered'}>;
 
 type VerbCall = Call & {readonly type: 'verb'};
 
 /** Performs all calls but enqueues. A call that moves many jobs is performed page by page, between commits. */
 export class Calls {
+	/** In order. A move that has begun waits again after each page. */
+	readonly waiting: (OtherCall | Move)[] = [];
+	/** Calls that wait until no job of the engine's tasks, here or in another process, can run by itself. */
+	readonly idle: (Call & {readonly type: 'idle'})[] = [];
 	readonly #host: Host;
 	readonly #flow: JobFlow;
 	readonly #batches: HeldBatches;
 	readonly #queue: JobQueue;
-	/** Calls that wait, in order. A move that has begun waits again after each page. */
-	#waiting: (OtherCall | Move)[] = [];
-	/** Calls that wait until no job of the engine's tasks, here or in another process, can run by itself. */
-	#idle: (Call & {readonly type: 'idle'})[] = [];
 
 	constructor(host: Host, flow: JobFlow, batches: HeldBatches) {
 		this.#host = host;
@@ -33,26 +33,14 @@ export class Calls {
 		this.#queue = new JobQueue(host.store);
 	}
 
-	add(call: OtherCall): void {
-		this.#waiting.push(call);
-	}
-
-	get hasWaiting(): boolean {
-		return this.#waiting.length > 0;
-	}
-
-	get hasIdle(): boolean {
-		return this.#idle.length > 0;
-	}
-
 	/** Performs as many calls as there is time for, but of a move at most one page: commits and the heartbeat don't wait for all of them. */
 	async perform(): Promise<void> {
 		const {clock} = this.#host;
 		const until = clock.steadyMs() + MAX_PERFORM_MS;
-		const calls = this.#waiting.splice(0);
+		const calls = this.waiting.splice(0);
 		let performed = 0;
 		while (performed < calls.length && (performed === 0 || clock.steadyMs() < until)) await this.#perform(calls[performed++] as OtherCall | Move);
-		this.#waiting = [...calls.slice(performed), ...this.#waiting];
+		this.waiting.unshift(...calls.slice(performed));
 	}
 
 	async #perform(call: OtherCall | Move): Promise<void> {
@@ -64,7 +52,7 @@ export class Calls {
 				case 'move':
 					return await this.#movePage(call);
 				case 'idle':
-					this.#idle.push(call);
+					this.idle.push(call);
 					return;
 				case 'stats':
 					return clients.reply(call.call, this.#flow.statistics.report());
@@ -136,7 +124,7 @@ export class Calls {
 		if (stop) for (const id of page.asked) this.#flow.stop(id);
 		// Running jobs go on. Jobs that have not started are released, and are deleted when that is settled.
 		else if (page.asked.length > 0) void this.#flow.release();
-		if (!page.isLast) return void this.#waiting.push(move);
+		if (!page.isLast) return void this.waiting.push(move);
 		const result = verb === 'retry' ? ids.length : {[TARGETS[verb]]: ids, asked};
 		if (asked.length === 0) return clients.reply(call, result);
 		void this.#answerLater(call, async () => {
@@ -148,9 +136,9 @@ export class Calls {
 
 	/** Refuses the moves under way, because the engine is closed. */
 	interrupt(): void {
-		for (const waiting of this.#waiting.splice(0)) {
+		for (const waiting of this.waiting.splice(0)) {
 			if (waiting.type !== 'move') {
-				this.#waiting.push(waiting);
+				this.waiting.push(waiting);
 				continue;
 			}
 			const {call, verb, ids, asked} = waiting;
@@ -167,14 +155,14 @@ export class Calls {
 		const isDelayed = counts.some(each => !each.isPaused && each.delayed + each.failed > 0);
 		// The next commit makes a delayed job that is due ready.
 		const isDue = this.#flow.isDue && tasks.size > 0;
-		for (const call of this.#idle.splice(0)) {
-			if (call.waiting ? isDelayed : isDue) this.#idle.push(call);
+		for (const call of this.idle.splice(0)) {
+			if (call.waiting ? isDelayed : isDue) this.idle.push(call);
 			else this.#host.clients.reply(call.call, undefined);
 		}
 	}
 
 	refuseIdle(): void {
-		for (const {call} of this.#idle.splice(0)) this.#host.clients.refuse(call, new FaenaError('Closed', 'The engine was closed while idle() waited.'));
+		for (const {call} of this.idle.splice(0)) this.#host.clients.refuse(call, new FaenaError('Closed', 'The engine was closed while idle() waited.'));
 	}
 }
 

@@ -217,10 +217,11 @@ const MAX_OVERTIME_MS = 500;
 
 /** Counts consecutive failures of an activity, reports them, and decides when to try it again. */
 export class RetryState {
+	/** How many tries have failed since the last success. */
+	count = 0;
 	readonly #clock: Pick<Clock, 'steadyMs'>;
 	readonly #deadline: () => number;
 	readonly #report: (event: JobEvent) => void;
-	#count = 0;
 	#retryAt = 0;
 
 	/** @param deadline by the steady clock. Until then, a full disk is tried any number of times, since a person can fix it */
@@ -230,33 +231,28 @@ export class RetryState {
 		this.#report = report;
 	}
 
-	/** How many tries have failed since the last success. */
-	get count(): number {
-		return this.#count;
-	}
-
 	/** How long until the next try; 0 if it may come at once. */
 	get waitMs(): number {
-		return this.#count === 0 ? 0 : Math.max(0, this.#retryAt - this.#clock.steadyMs());
+		return this.count === 0 ? 0 : Math.max(0, this.#retryAt - this.#clock.steadyMs());
 	}
 
 	/** Adds a failure, and returns how long to wait. Throws the error itself if another try is hopeless. */
 	add(error: unknown): number {
 		const code = error instanceof FaenaError ? error.code : undefined;
 		if (code === 'BadDatabase' || code === 'NewerDatabase' || code === 'Closed') throw error;
-		this.#count++;
+		this.count++;
 		// A damaged row may stay for ever. So it is tried for ever, and reported once.
 		const isRefused = isRefusal(error);
 		const isLate = this.#clock.steadyMs() > this.#deadline() + MAX_OVERTIME_MS;
-		if (!isRefused && (isLate || (this.#count > MAX_FAILURES && code !== 'StorageFull'))) throw error;
-		const waitMs = Math.min(MAX_WAIT_MS, 10 * 2 ** this.#count);
+		if (!isRefused && (isLate || (this.count > MAX_FAILURES && code !== 'StorageFull'))) throw error;
+		const waitMs = Math.min(MAX_WAIT_MS, 10 * 2 ** this.count);
 		this.#retryAt = this.#clock.steadyMs() + waitMs;
-		if (!isRefused || this.#count === 1) this.#report({type: 'setBack', setbacks: this.#count, waitMs, error: toFailure(error)});
+		if (!isRefused || this.count === 1) this.#report({type: 'setBack', setbacks: this.count, waitMs, error: toFailure(error)});
 		return waitMs;
 	}
 
 	clear(): void {
-		this.#count = 0;
+		this.count = 0;
 	}
 
 	/** Does the work. If it fails, the caller does it again once {@link waitMs} is 0. */

@@ -56,8 +56,8 @@ export class Dispatcher {
 		maintenance: {isDue: () => this.#maintenance.isDue, work: () => this.#maintenance.tick()},
 		lookUps: {isDue: () => this.#host.clients.watches.hasLookUps, work: () => this.#lookUp()},
 		// While the dispatcher closes, this is not needed: the end of the owner frees its batches.
-		batches: {isDue: () => this.#phase === 'running' && this.#batches.hasPending, work: () => this.#batches.leavePending()},
-		idle: {isDue: () => this.#calls.hasIdle && !this.#flow.hasJobs && !this.#flow.hasEnqueues, work: () => this.#calls.answerIdle()},
+		batches: {isDue: () => this.#phase === 'running' && this.#batches.pending.size > 0, work: () => this.#batches.leavePending()},
+		idle: {isDue: () => this.#calls.idle.length > 0 && !this.#flow.hasJobs && !this.#flow.hasEnqueues, work: () => this.#calls.answerIdle()},
 	};
 
 	constructor(
@@ -109,7 +109,7 @@ export class Dispatcher {
 			else if (call.type === 'close') this.#beginClose(call);
 			else if (this.#phase !== 'running') this.#host.clients.refuse(call.call, new FaenaError('Closed', 'This engine is closed.'));
 			else if (call.type === 'enqueue') this.#flow.enqueue(call);
-			else this.#calls.add(call);
+			else this.#calls.waiting.push(call);
 		}
 		this.#wakeUp.set();
 	}
@@ -119,7 +119,7 @@ export class Dispatcher {
 		while (this.#phase !== 'closed') {
 			await this.#wakeUp.wait(this.#sleepMs());
 			// While all workers are busy, most outcomes need no commit of their own.
-			if (this.#lingers && !this.#maintenance.isDue && !this.#maintenance.hasNews && this.#retryDueInMs() > 0) continue;
+			if (this.#lingers && !this.#maintenance.isDue && this.#maintenance.news.length === 0 && this.#retryDueInMs() > 0) continue;
 			// All calls and outcomes that have arrived by now share the transaction.
 			await clock.nextTurn();
 			try {
@@ -142,13 +142,13 @@ export class Dispatcher {
 
 	/** How long until the loop must run, if nothing happens before. */
 	#sleepMs(): number {
-		const commitDueInMs = this.#calls.hasWaiting ? 0 : this.#flow.commitDueInMs();
+		const commitDueInMs = this.#calls.waiting.length > 0 ? 0 : this.#flow.commitDueInMs();
 		const deadlineInMs = this.#phase === 'draining' ? this.#deadline - this.#host.clock.steadyMs() : Infinity;
 		return Math.min(commitDueInMs, deadlineInMs, this.#retryDueInMs());
 	}
 
 	get #lingers(): boolean {
-		return !this.#calls.hasWaiting && this.#flow.lingerMs() > 0;
+		return this.#calls.waiting.length === 0 && this.#flow.lingerMs() > 0;
 	}
 
 	async #do(chore: (typeof CHORES)[number]): Promise<void> {
@@ -186,7 +186,7 @@ export class Dispatcher {
 			if (this.#phase === 'draining') pool?.interrupt();
 			this.#phase = 'interrupting';
 		}
-		if (this.#flow.hasEnqueues || this.#calls.hasWaiting || this.#flow.hasJobs) return;
+		if (this.#flow.hasEnqueues || this.#calls.waiting.length > 0 || this.#flow.hasJobs) return;
 		this.#maintenance.stop();
 		await pool?.close();
 		failpoint('close:drained');

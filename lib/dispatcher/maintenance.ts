@@ -20,6 +20,8 @@ const MIN_REPORTED_LOG_BYTES = 64 * 1024 * 1024;
  */
 export class Maintenance {
 	isDue = true;
+	/** The store looks for more news once the loop has handled these. */
+	readonly news: {readonly news: News; readonly done: () => void}[] = [];
 	readonly stop: () => void;
 	readonly #host: Host;
 	readonly #flow: JobFlow;
@@ -30,8 +32,6 @@ export class Maintenance {
 	/** The last reported refusal to reclaim jobs. */
 	#refusal: string | undefined;
 	#nextHeartbeat = 0;
-	/** The store looks for more news once the loop has handled these. */
-	#news: {readonly news: News; readonly done: () => void}[] = [];
 	/** The size of the log from which on it is reported next. */
 	#reportedLogBytes = MIN_REPORTED_LOG_BYTES;
 	#hasReportedLibrary = false;
@@ -47,12 +47,12 @@ export class Maintenance {
 		});
 		const endListening = host.store.listen(host.owner, news => {
 			host.wake();
-			return new Promise(done => void this.#news.push({news, done}));
+			return new Promise(done => void this.news.push({news, done}));
 		});
 		this.stop = () => {
 			endTimer();
 			endListening();
-			for (const {done} of this.#news.splice(0)) done();
+			for (const {done} of this.news.splice(0)) done();
 		};
 	}
 
@@ -107,12 +107,8 @@ export class Maintenance {
 		}
 	}
 
-	get hasNews(): boolean {
-		return this.#news.length > 0;
-	}
-
 	handleNews(): void {
-		for (const {news, done} of this.#news.splice(0)) {
+		for (const {news, done} of this.news.splice(0)) {
 			this.#handle(news);
 			done();
 		}
@@ -162,21 +158,17 @@ const TRY_EVERY_MS = 50;
  * calls run in order, so that a late try does not take the batch from the next map.
  */
 export class HeldBatches {
+	/** How batches must still be left, by name. */
+	readonly pending = new Map<string, BatchChange>();
 	readonly #host: Host;
 	readonly #maintenance: Pick<Maintenance, 'reclaim'>;
 	/** Names of the batches, by id. */
 	readonly #held = new Map<BatchId, string>();
-	/** How batches must still be left, by name. */
-	readonly #pending = new Map<string, BatchChange>();
 	#last: Promise<unknown> = Promise.resolve();
 
 	constructor(host: Host, maintenance: Pick<Maintenance, 'reclaim'>) {
 		this.#host = host;
 		this.#maintenance = maintenance;
-	}
-
-	get hasPending(): boolean {
-		return this.#pending.size > 0;
 	}
 
 	/**
@@ -206,7 +198,7 @@ export class HeldBatches {
 			failpoint('verb:committed');
 			return batch;
 		} catch (error) {
-			if (error instanceof FaenaError && error.code === 'OutcomeUnknown' && !this.#has(name)) this.#pending.set(name, {isLeft: true});
+			if (error instanceof FaenaError && error.code === 'OutcomeUnknown' && !this.#has(name)) this.pending.set(name, {isLeft: true});
 			throw error;
 		}
 	}
@@ -217,7 +209,7 @@ export class HeldBatches {
 			const name = this.#held.get(batch);
 			this.#held.delete(batch);
 			if (name === undefined || this.#has(name)) return;
-			this.#pending.set(name, how);
+			this.pending.set(name, how);
 			await this.#leavePendingOf(name);
 		});
 	}
@@ -225,7 +217,7 @@ export class HeldBatches {
 	/** Leaves the batches for which that could not be written before. */
 	leavePending(): Promise<void> {
 		return this.#inOrder(async () => {
-			for (const name of this.#pending.keys()) await this.#leavePendingOf(name);
+			for (const name of this.pending.keys()) await this.#leavePendingOf(name);
 		});
 	}
 
@@ -235,15 +227,15 @@ export class HeldBatches {
 
 	async #leavePendingOf(name: string): Promise<void> {
 		const {store, owner} = this.#host;
-		const how = this.#pending.get(name);
+		const how = this.pending.get(name);
 		if (!how) return;
-		this.#pending.delete(name);
+		this.pending.delete(name);
 		try {
 			const [batch] = (await store.batches({name})).batches;
 			if (batch) await store.updateBatch(batch.id, owner, how);
 		} catch (error) {
 			// Put behind the others, so that a row that is refused each time does not block them.
-			this.#pending.set(name, how);
+			this.pending.set(name, how);
 			throw error;
 		}
 	}

@@ -64,7 +64,7 @@ async function setUp({jobs = 0, verbs = () => ({}), reclaim = async () => 0, obe
 		await clients.watches.lookUp();
 	};
 	const perform = async (...own: OtherCall[]): Promise<readonly Reply[]> => {
-		for (const call of own) calls.add(call);
+		for (const call of own) calls.waiting.push(call);
 		await performAll();
 		await clock.nextTurn();
 		return flush().replies;
@@ -75,11 +75,11 @@ async function setUp({jobs = 0, verbs = () => ({}), reclaim = async () => 0, obe
 
 test('calls are performed in order, and answered', async t => {
 	const {calls, perform, clients} = await setUp();
-	t.false(calls.hasWaiting);
-	calls.add({call: 1, type: 'stats'});
-	t.true(calls.hasWaiting);
+	t.is(calls.waiting.length > 0, false);
+	calls.waiting.push({call: 1, type: 'stats'});
+	t.is(calls.waiting.length > 0, true);
 	const [first] = await perform();
-	t.false(calls.hasIdle);
+	t.is(calls.idle.length > 0, false);
 	const replies = await perform(
 		{call: 2, type: 'watch', ids: [7]},
 		{call: 3, type: 'subscribe', events: ['recovered']},
@@ -94,18 +94,18 @@ test('calls are performed in order, and answered', async t => {
 		{call: 5, value: []},
 		{call: 6, value: undefined},
 	]);
-	t.false(calls.hasWaiting);
+	t.is(calls.waiting.length > 0, false);
 	t.true(clients.watches.isEmpty);
-	t.true(calls.hasIdle);
+	t.is(calls.idle.length > 0, true);
 });
 
 test('a caller that watches jobs hears at once of those that have ended', async t => {
 	const {calls, performAll, queue, clients, flush} = await setUp({jobs: 2});
 	await queue.cancel({ids: [2]});
-	calls.add({call: 1, type: 'watch', ids: [1, 2]});
+	calls.waiting.push({call: 1, type: 'watch', ids: [1, 2]});
 	await performAll();
 	t.like(flush(), {replies: [{call: 1}], notices: [{id: 2, status: 'cancelled'}]});
-	calls.add({call: 2, type: 'unwatch', ids: [1]});
+	calls.waiting.push({call: 2, type: 'unwatch', ids: [1]});
 	await performAll();
 	t.true(clients.watches.isEmpty);
 });
@@ -141,10 +141,10 @@ test('calls are performed for 20 ms, the first in any case; the others keep thei
 	});
 	const numbers = async (...own: OtherCall[]) => (await perform(...own)).map(({call}) => call);
 	t.deepEqual(await numbers(...[1, 2, 3, 4, 5].map(call => verb(call, 'counts'))), [1, 2]);
-	t.true(calls.hasWaiting);
+	t.is(calls.waiting.length > 0, true);
 	t.deepEqual(await numbers(verb(6, 'counts')), [3, 4]);
 	t.deepEqual(await numbers(), [5, 6]);
-	t.false(calls.hasWaiting);
+	t.is(calls.waiting.length > 0, false);
 	const slow = await setUp({
 		jobs: 100,
 		verbs: (inner, clock) => ({
@@ -194,9 +194,9 @@ test('a cancel answers with what was cancelled; running jobs are stopped first, 
 	const {calls, performAll, queue, clients, asked, flush, clock, messages} = await setUp({jobs: 5, obeyed});
 	await queue.dequeue({owner: 'owner', tasks: ['count'], limit: 2});
 	clients.watches.add([1, 3]);
-	calls.add(verb(1, 'cancel', {ids: [1, 2, 3, 4]}));
+	calls.waiting.push(verb(1, 'cancel', {ids: [1, 2, 3, 4]}));
 	await performAll();
-	t.false(calls.hasWaiting);
+	t.is(calls.waiting.length > 0, false);
 	const {replies, notices, events} = flush();
 	t.deepEqual(replies, []);
 	t.like(notices, [{id: 3, status: 'cancelled'}]);
@@ -241,11 +241,11 @@ test('after a retry jobs may be ready', async t => {
 test('a call of many jobs moves a page each time, before other calls', async t => {
 	const {calls, perform, queue} = await setUp({jobs: 25});
 	t.deepEqual(await perform(verb(1, 'cancel', {})), []);
-	t.true(calls.hasWaiting);
+	t.is(calls.waiting.length > 0, true);
 	t.like(await perform(verb(2, 'counts')), [{call: 2, value: {cancelled: 20}}]);
 	const [reply] = await perform();
 	t.is((reply as {value: {cancelled: unknown[]}}).value.cancelled.length, 25);
-	t.false(calls.hasWaiting);
+	t.is(calls.waiting.length > 0, false);
 	t.is((await queue.counts()).cancelled, 25);
 });
 
@@ -285,7 +285,7 @@ test('a call whose page fails is refused, and goes no further; others do', async
 	await perform(verb(1, 'cancel', {}));
 	fails = true;
 	t.like(await perform(verb(2, 'paused')), [{call: 1, error: {code: 'DatabaseBusy'}}, {call: 2}]);
-	t.false(calls.hasWaiting);
+	t.is(calls.waiting.length > 0, false);
 	t.like(await perform(verb(3, 'cancel', {})), [{call: 3, error: {code: 'DatabaseBusy'}}]);
 });
 
@@ -293,7 +293,7 @@ test('calls that are not done at the end are refused with how far they came', as
 	const {calls, perform, flush} = await setUp({jobs: 25});
 	await perform(verb(1, 'cancel', {}));
 	calls.interrupt();
-	t.false(calls.hasWaiting);
+	t.is(calls.waiting.length > 0, false);
 	t.like(flush().replies, [
 		{
 			call: 1,
@@ -307,7 +307,7 @@ test('calls that are not done at the end are refused with how far they came', as
 
 test('a batch is opened for the owner, its input ends, and it is closed or left: then another map may open it', async t => {
 	const {ask, calls, clock, messages, queue, asked} = await setUp();
-	calls.add(verb(1, 'openBatch', 'nightly', 'count'));
+	calls.waiting.push(verb(1, 'openBatch', 'nightly', 'count'));
 	await calls.perform();
 	await clock.nextTurn();
 	// It leaves by itself.
@@ -332,7 +332,7 @@ test('after a batch is deleted its watched jobs are looked up', async t => {
 	const batch = await queue.openBatch('nightly', 'count', 'other');
 	await queue.enqueue([newJob({batch})]);
 	clients.watches.add([1]);
-	calls.add(verb(1, 'deleteBatch', 'nightly'));
+	calls.waiting.push(verb(1, 'deleteBatch', 'nightly'));
 	await performAll();
 	t.like(flush(), {replies: [{call: 1, value: {deleted: 1, isGone: true}}], notices: [{id: 1, status: 'missing'}]});
 	t.like(await ask('deleteBatch', 'nightly'), {value: {isGone: true}});

@@ -588,7 +588,7 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
 	},
 	'a batch is held for ever if the disk was full as its map left it': {
 		file: 'lib/dispatcher/maintenance.ts',
-		find: 'this.#pending.set(name, how);\n\t\t\tthrow error;',
+		find: 'this.pending.set(name, how);\n\t\t\tthrow error;',
 		put: 'throw error;',
 		killer: [
 			HELD_BATCHES,

@@ -293,7 +293,7 @@ export function describeJob(job: JobRow, batch: string | undefined, {values, log
 		...defined({
 			waitMs: timing?.startedAt !== undefined && executions === 1 ? Math.max(0, timing.startedAt - createdAt) : undefined,
 			resultBytes: result === undefined ? undefined : sizeBytes(result),
-			values: values ? {payload: job.payload, ...defined({result, checkpoint: job.checkpoint})} : undefined,
+			values: values ? {payload: job.payload, ...(result !== undefined && {result}), ...defined({checkpoint: job.checkpoint})} : undefined,
 			logs: logs ? job.logs : undefined,
 		}),
 	};

@@ -2,7 +2,7 @@ import {type Batch, type BatchOptions, MARK_EVERY_MS, type Mark, toCompletionJob
 import type {OwnerId} from '../../job/claim.ts';
 import {toNewGroups} from '../../job/group.ts';
 import {type BatchId, type Counts, type Page, STATUSES} from '../../job/job.ts';
-import {withoutNulls} from '../../support/defined.ts';
+import {defined} from '../../support/defined.ts';
 import {failpoint} from '../../support/failpoint.ts';
 import {type BatchChange, type BatchPage, batchConflict, batchInUse, batchRunning, type Deleted} from '../store.ts';
 import {readCompletionJob, readMarks} from '../stored-json.ts';
@@ -110,7 +110,7 @@ function batchNamed(statements: Statements, name: string): Batch | undefined {
 
 function toBatch({batchTally}: Statements, {id, name, task, createdAt, onComplete: _, marks, ...row}: BatchRow): Batch {
 	const jobs = new Map(batchTally.all(id) as [StoredState, number][]);
-	return {id, name, task, createdAt, ...withoutNulls(row), counts: toCounts(state => jobs.get(state) ?? 0), marks: readMarks(marks)};
+	return {id, name, task, createdAt, ...defined(row), counts: toCounts(state => jobs.get(state) ?? 0), marks: readMarks(marks)};
 }
 
 const MAX_DELETED_JOBS = 1000;
