@@ -54,7 +54,7 @@ export class Clients {
 	/** Collects the events and notices of settled executions. */
 	settled(group: EndedGroup, {others, refusals}: SettledGroup): void {
 		// Usually no caller waits for any of them.
-		if (others.size === 0 && this.watches.isEmpty && !this.#subscribed.has('completed')) return;
+		if (others.size === 0 && this.watches.watched.size === 0 && !this.#subscribed.has('completed')) return;
 		// By another engine, or by our own commit that reported an error and took effect. Watches must look up how.
 		const settledBefore: JobId[] = [];
 		let index = 0;
@@ -112,10 +112,10 @@ const MAX_LOOKED_UP_JOBS = 200;
 
 /** The jobs for whose ends callers wait. */
 export class Watches {
+	/** The number of callers that watch each job: when one gives up, the others still watch it. */
+	readonly watched = new Map<JobId, number>();
 	readonly #store: Store;
 	readonly #notify: (notice: Notice) => void;
-	/** The number of callers that watch each job: when one gives up, the others still watch it. */
-	readonly #watched = new Map<JobId, number>();
 	/** Jobs to look up. They may have ended before they were watched, or in another dispatcher. */
 	readonly #lookUps: {readonly ids: readonly JobId[]; readonly earlier: boolean}[] = [];
 	/** The number of watched jobs that were not looked up since another process wrote. */
@@ -126,26 +126,22 @@ export class Watches {
 		this.#notify = notify;
 	}
 
-	get isEmpty(): boolean {
-		return this.#watched.size === 0;
-	}
-
 	add(ids: readonly JobId[]): void {
-		for (const id of ids) this.#watched.set(id, (this.#watched.get(id) ?? 0) + 1);
+		for (const id of ids) this.watched.set(id, (this.watched.get(id) ?? 0) + 1);
 	}
 
 	/** Undoes one {@link add}. */
 	remove(ids: readonly JobId[]): void {
 		for (const id of ids) {
-			const others = (this.#watched.get(id) ?? 0) - 1;
-			if (others > 0) this.#watched.set(id, others);
-			else this.#watched.delete(id);
+			const others = (this.watched.get(id) ?? 0) - 1;
+			if (others > 0) this.watched.set(id, others);
+			else this.watched.delete(id);
 		}
 	}
 
 	/** The job has ended: notifies its watchers, if there are any. */
 	ended(id: JobId, toNotice: () => Notice): void {
-		if (this.#watched.delete(id)) this.#notify(toNotice());
+		if (this.watched.delete(id)) this.#notify(toNotice());
 	}
 
 	get hasLookUps(): boolean {
@@ -159,32 +155,29 @@ export class Watches {
 
 	/** Another process has written, so any watched job may have ended: all will be looked up. */
 	allMayHaveEnded(): void {
-		this.#unverified = this.#watched.size;
+		this.#unverified = this.watched.size;
 	}
 
-	/**
-	 * Looks up jobs that may have ended: all of {@link mayHaveEnded}, and a part of {@link allMayHaveEnded}, first those that were looked up
-	 * longest ago. Returns true if there are more.
-	 */
+	/** Looks up all of {@link mayHaveEnded} and a part of {@link allMayHaveEnded}, first those looked up longest ago. Returns true if there are more. */
 	async lookUp(): Promise<boolean> {
 		for (let next = this.#lookUps[0]; next; next = this.#lookUps[0]) {
 			await this.#lookUp(next.ids, next.earlier);
 			this.#lookUps.shift();
 		}
 		if (this.#unverified <= 0) return false;
-		const some = [...this.#watched.keys().take(MAX_LOOKED_UP_JOBS)];
+		const some = [...this.watched.keys().take(MAX_LOOKED_UP_JOBS)];
 		await this.#lookUp(some, false);
 		this.#unverified -= MAX_LOOKED_UP_JOBS;
 		for (const id of some) {
-			const callers = this.#watched.get(id);
-			this.#watched.delete(id);
-			if (callers !== undefined) this.#watched.set(id, callers);
+			const callers = this.watched.get(id);
+			this.watched.delete(id);
+			if (callers !== undefined) this.watched.set(id, callers);
 		}
 		return this.#unverified > 0;
 	}
 
 	async #lookUp(ids: readonly JobId[], earlier: boolean): Promise<void> {
-		const watched = ids.filter(id => this.#watched.has(id));
+		const watched = ids.filter(id => this.watched.has(id));
 		for (let after: number | null = 0; after !== null && watched.length > 0; ) {
 			const {outcomes, next} = await this.#store.outcomes(watched, {after});
 			for (const outcome of outcomes) this.ended(outcome.id, () => (earlier ? {...outcome, earlier} : outcome));
@@ -197,9 +190,8 @@ export class Watches {
 const MAX_ANSWER_MS = 1000;
 
 /**
- * Holds executions that threw until the caller has answered whether a signal has come; if one has, they are not charged. The terminal sends
- * Ctrl-C to all processes, also to the commands that tasks run, and then these tasks throw. The caller, which closes its engine on signals,
- * may report the signal only after that.
+ * Holds executions that threw until the caller has answered whether a signal has come; if one has, they are not charged. A Ctrl-C also
+ * reaches the commands that tasks run, and these tasks may throw before the caller, which closes its engine on signals, reports the signal.
  */
 export class SignalGate {
 	readonly #clock: Clock;

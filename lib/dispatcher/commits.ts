@@ -40,10 +40,7 @@ interface CommitsHost {
 	maintain?(): Promise<void>;
 }
 
-/**
- * Runs an owner's transactions. If the store refuses one because of a value or a row, it finds that part and leaves it out, so that all
- * others are written. If a claim reported an error but took effect, it releases the jobs of that claim.
- */
+/** Runs an owner's transactions. Leaves out what the store refuses, and releases the jobs of a claim that reported an error but took effect. */
 export class Commits {
 	readonly #host: CommitsHost;
 	/** The lanes of refused claims: a row in one of them is damaged. From each is claimed alone until that succeeds. */
@@ -75,7 +72,7 @@ export class Commits {
 		return {...request, lanes: alone ? [alone] : lanes};
 	}
 
-	/** To be called when a claim was refused. The next claims find out which lane is at fault, and leave it out for a while. */
+	/** After a claim was refused. The next claims find out which lane is at fault, and leave it out for a while. */
 	claimRefused({lanes}: ClaimRequest, refusal: FaenaError): void {
 		const asked = lanes.filter(({limit}) => limit > 0);
 		for (const lane of asked) {
@@ -152,8 +149,8 @@ export class Commits {
 	}
 
 	/**
-	 * What to write in place of a part that is refused by itself. A group is replaced by its jobs, one by one. The outcome of a single job is
-	 * replaced by a failure with the refusal as its error, without times, since these may be the reason. Any other part is left out.
+	 * What to write in place of a part that is refused by itself: of a group its jobs, one by one, of a single job a failure with the refusal as
+	 * its error, without times, since these may be the reason. Any other part is left out.
 	 */
 	#replace({update, group, call, isReplacement}: Part, refusal: FaenaError): Part[] {
 		if (group && sizeOf(group) > 1) return [...settlementsOf(group)].map(each => ({group: toEndedGroup([each])}));
@@ -202,9 +199,9 @@ function nameOf({task, isQuarantined = false}: LaneRequest): string {
 }
 
 /** The activities of a dispatcher's loop. They fail independently. */
-export type Retries = Readonly<Record<'commit' | 'maintenance' | 'lookUps' | 'batches' | 'idle' | 'listening', RetryState>>;
+export type Retries = Readonly<ReturnType<typeof makeRetries>>;
 
-export function makeRetries(...options: ConstructorParameters<typeof RetryState>): Retries {
+export function makeRetries(...options: ConstructorParameters<typeof RetryState>) {
 	const make = () => new RetryState(...options);
 	return {commit: make(), maintenance: make(), lookUps: make(), batches: make(), idle: make(), listening: make()};
 }
@@ -266,10 +263,7 @@ export class RetryState {
 	}
 }
 
-/**
- * True if the store refused a write because of a value or a row: it would refuse it again. After any other failure, such as a full
- * disk or a lock, the next try may succeed.
- */
+/** True if the store refused a value or a row, which it would do again. After any other failure, such as a lock, the next try may succeed. */
 export function isRefusal(error: unknown): error is FaenaError {
 	return error instanceof FaenaError && (error.code === 'BadRow' || error.code === 'TooLarge');
 }

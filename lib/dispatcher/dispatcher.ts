@@ -57,7 +57,7 @@ export class Dispatcher {
 		lookUps: {isDue: () => this.#host.clients.watches.hasLookUps, work: () => this.#lookUp()},
 		// While the dispatcher closes, this is not needed: the end of the owner frees its batches.
 		batches: {isDue: () => this.#phase === 'running' && this.#batches.pending.size > 0, work: () => this.#batches.leavePending()},
-		idle: {isDue: () => this.#calls.idle.length > 0 && !this.#flow.hasJobs && !this.#flow.hasEnqueues, work: () => this.#calls.answerIdle()},
+		idle: {isDue: () => this.#calls.idle.length > 0 && !this.#flow.hasJobs && this.#flow.enqueues.length === 0, work: () => this.#calls.answerIdle()},
 	};
 
 	constructor(
@@ -108,7 +108,7 @@ export class Dispatcher {
 			if (call.type === 'signalAnswered') this.#flow.signals.answered();
 			else if (call.type === 'close') this.#beginClose(call);
 			else if (this.#phase !== 'running') this.#host.clients.refuse(call.call, new FaenaError('Closed', 'This engine is closed.'));
-			else if (call.type === 'enqueue') this.#flow.enqueue(call);
+			else if (call.type === 'enqueue') this.#flow.enqueues.push(call);
 			else this.#calls.waiting.push(call);
 		}
 		this.#wakeUp.set();
@@ -186,7 +186,7 @@ export class Dispatcher {
 			if (this.#phase === 'draining') pool?.interrupt();
 			this.#phase = 'interrupting';
 		}
-		if (this.#flow.hasEnqueues || this.#calls.waiting.length > 0 || this.#flow.hasJobs) return;
+		if (this.#flow.enqueues.length > 0 || this.#calls.waiting.length > 0 || this.#flow.hasJobs) return;
 		this.#maintenance.stop();
 		await pool?.close();
 		failpoint('close:drained');

@@ -20,8 +20,8 @@ export class Statistics {
 	readonly #executions = {completed: 0, failed: 0, dead: 0, cancelled: 0, released: 0, lost: 0};
 	readonly #tasks = new Map<string, {completed: number; cpuMs: number; durations: RecordableHistogram; waits: RecordableHistogram}>();
 	readonly #commits = createHistogram();
-	/** Numbers of completed jobs by second: a ring buffer. */
-	readonly #recent = new Array<{second: number; jobs: number}>(RATE_SECONDS + 1).fill({second: -1, jobs: 0});
+	/** Numbers of completed jobs, by the second in which they completed. */
+	readonly #recent = new Map<number, number>();
 	#busyMs = 0;
 	#chunks = 0;
 	#chunkedJobs = 0;
@@ -71,7 +71,9 @@ export class Statistics {
 			}
 		}
 		this.#executions.completed += completed;
-		if (completed > 0) this.#countRecent(completed);
+		const second = this.#second();
+		this.#recent.set(second, (this.#recent.get(second) ?? 0) + completed);
+		for (const each of this.#recent.keys()) if (each <= second - RATE_SECONDS) this.#recent.delete(each);
 	}
 
 	committed(durationMs: number): void {
@@ -113,17 +115,10 @@ export class Statistics {
 		};
 	}
 
-	#countRecent(jobs: number): void {
-		const second = this.#second();
-		const slot = second % this.#recent.length;
-		const known = this.#recent[slot] as {second: number; jobs: number};
-		this.#recent[slot] = {second, jobs: jobs + (known.second === second ? known.jobs : 0)};
-	}
-
 	/** Counts the present second and the nine before it. */
 	#completedPerSecond(uptimeMs: number): number {
 		const first = Math.max(0, this.#second() - RATE_SECONDS + 1);
-		const jobs = this.#recent.reduce((sum, each) => (each.second >= first ? sum + each.jobs : sum), 0);
+		const jobs = [...this.#recent].reduce((sum, [second, completed]) => (second >= first ? sum + completed : sum), 0);
 		return (1000 * jobs) / Math.max(1, uptimeMs - 1000 * first);
 	}
 
