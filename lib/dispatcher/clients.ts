@@ -1,4 +1,4 @@
-import type {Ending, JobUpdate, Settlement} from '../job/claim.ts';
+import type {JobUpdate, Settlement} from '../job/claim.ts';
 import type {EventName, JobEvent} from '../job/events.ts';
 import {toEnvelope, toFailure} from '../job/failure.ts';
 import {type EndedGroup, type EnqueuedGroup, listIds, pickEnded, settlementsOf, sizeOf} from '../job/group.ts';
@@ -194,13 +194,13 @@ const MAX_ANSWER_MS = 1000;
  * reaches the commands that tasks run, and these tasks may throw before the caller, which closes its engine on signals, reports the signal.
  */
 export class SignalGate {
+	/** Questions that still hold executions. */
+	holding = 0;
+	hasSignalCome = false;
 	readonly #clock: Clock;
 	readonly #ask: (() => void) | undefined;
 	/** What to call with each answer, in the order of the questions. */
 	readonly #questions: (() => void)[] = [];
-	/** Those of them that still hold executions. */
-	readonly #held = new Set<() => void>();
-	#hasCome = false;
 
 	/** @param ask absent if the caller does not close its engine on signals */
 	constructor(clock: Clock, ask?: () => void) {
@@ -208,45 +208,36 @@ export class SignalGate {
 		this.#ask = ask;
 	}
 
-	get isHolding(): boolean {
-		return this.#held.size > 0;
-	}
-
 	answered(): void {
 		this.#questions.shift()?.();
 	}
 
-	signalCame(): void {
-		this.#hasCome = true;
-	}
-
-	/** Passes executions on: those that threw after the caller has answered, the others at once. */
+	/** Passes executions on: those that threw after the caller has answered, the others at once. If a signal has come, the former count as released. */
 	pass(groups: readonly EndedGroup[], next: (groups: readonly EndedGroup[]) => void): void {
-		if (!this.#ask || !groups.some(hasThrown)) {
+		const thrown = this.#ask ? groups.flatMap(group => pick(group, 'threw')) : [];
+		if (thrown.length === 0) {
 			next(groups);
 			return;
 		}
-		next(groups.flatMap(group => pick(group, ending => ending?.type !== 'threw')));
-		const thrown = groups.flatMap(group => pick(group, ending => ending?.type === 'threw'));
-		const pass = () => {
-			if (this.#held.delete(pass)) next(this.#hasCome ? thrown.map(toReleased) : thrown);
-		};
-		this.#held.add(pass);
-		this.#questions.push(pass);
-		this.#ask();
-		this.#clock.after(MAX_ANSWER_MS, pass);
+		next(groups.flatMap(group => pick(group, 'others')));
+		const {promise, resolve} = Promise.withResolvers<void>();
+		this.#questions.push(resolve);
+		this.#clock.after(MAX_ANSWER_MS, resolve);
+		this.holding++;
+		void promise.then(() => {
+			this.holding--;
+			next(this.hasSignalCome ? thrown.map(toReleased) : thrown);
+		});
+		this.#ask?.();
 	}
 }
 
-function hasThrown({endings}: EndedGroup): boolean {
-	for (const ending of endings?.values() ?? []) if (ending.type === 'threw') return true;
-	return false;
-}
-
-/** A group of the executions with such endings, if there are some. */
-function pick(group: EndedGroup, matches: (ending: Ending | undefined) => boolean): EndedGroup[] {
-	const indexes = Array.from({length: sizeOf(group)}, (_, index) => index).filter(index => matches(group.endings?.get(index)));
-	return indexes.length > 0 ? [pickEnded(group, indexes)] : [];
+/** A group of the executions that threw, or of the others, if there are some. */
+function pick(group: EndedGroup, which: 'threw' | 'others'): EndedGroup[] {
+	if (!group.endings) return which === 'others' ? [group] : [];
+	const indexes = Array.from({length: sizeOf(group)}, (_, index) => index);
+	const picked = indexes.filter(index => (group.endings?.get(index)?.type === 'threw') === (which === 'threw'));
+	return picked.length > 0 ? [pickEnded(group, picked)] : [];
 }
 
 /** Executions that all threw, as released. */

@@ -190,8 +190,7 @@ function join(parts: readonly Part[]): Writes {
 
 /** True if some of the group's executions enqueue jobs. */
 export function enqueuesJobs({endings}: EndedGroup): boolean {
-	for (const ending of endings?.values() ?? []) if (ending.type === 'returned' && ending.enqueue) return true;
-	return false;
+	return endings?.values().some(ending => ending.type === 'returned' && ending.enqueue !== undefined) ?? false;
 }
 
 function nameOf({task, isQuarantined = false}: LaneRequest): string {

@@ -35,10 +35,7 @@ export class Demand {
 		});
 	}
 
-	/**
-	 * Cuts claimed groups into chunks. A chunk has at most an even share of these jobs for each chunk that the pool can take, and at most
-	 * 1 / (2 × slots) of all jobs that are left, claimed or not. So the last chunks are small, and all workers finish at about the same time.
-	 */
+	/** Cuts claimed groups into chunks: at most an even share for each that the pool can take, and small at the end, so that all workers end together. */
 	toChunks(groups: readonly ClaimedGroup[], backlog: number): ClaimedGroup[] {
 		const suspects = groups.filter(({quarantine}) => quarantine);
 		const others = groups.filter(({quarantine}) => !quarantine);
@@ -153,8 +150,8 @@ export class ChunkSizer {
 	}
 
 	/**
-	 * How long after the last commit the next one should come. If every worker has its next chunk already, a commit would gain nothing and cost an
-	 * fsync. If a worker could take another chunk, the commit waits until shortly before the shortest chunk ends: even a slow one is then in time.
+	 * How long after the last commit the next one should come. While each worker has its next chunk, a commit would gain nothing and cost an fsync.
+	 * If a worker could take another chunk, the commit comes shortly before the shortest chunk ends: even a slow one is then in time.
 	 */
 	lingerMs({idle, prefetch}: Capacity, shortestChunkMs: number): number {
 		if (idle > 0) return 0;

@@ -170,7 +170,7 @@ export class Dispatcher {
 
 	#beginClose({call, drainMs, isSignalled = false}: Call & {type: 'close'}): void {
 		this.#closeCalls.push(call);
-		if (isSignalled) this.#flow.signals.signalCame();
+		if (isSignalled) this.#flow.signals.hasSignalCome = true;
 		this.#deadline = Math.min(this.#deadline, this.#host.clock.steadyMs() + drainMs);
 		if (this.#phase !== 'running') return;
 		this.#phase = 'draining';

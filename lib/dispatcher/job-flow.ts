@@ -111,7 +111,7 @@ export class JobFlow implements PoolListener {
 
 	/** True if jobs of this dispatcher run, or have ended and are not settled yet. */
 	get hasJobs(): boolean {
-		return (this.pool?.size ?? 0) > 0 || this.#outbox.length > 0 || this.signals.isHolding;
+		return (this.pool?.size ?? 0) > 0 || this.#outbox.length > 0 || this.signals.holding > 0;
 	}
 
 	/** True if the next commit has something to settle or to enqueue. */

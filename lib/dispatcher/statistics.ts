@@ -90,7 +90,7 @@ export class Statistics {
 		const {timeoutPercent} = chunk.policy;
 		if (timeoutPercent === undefined) return chunk;
 		const {durations} = this.#tasks.get(chunk.task) ?? {};
-		const medianMs = durations && durations.count >= MIN_SAMPLES ? toMs(durations.percentile(50)) : undefined;
+		const medianMs = durations && durations.count >= MIN_SAMPLES ? durations.percentile(50) / 1000 : undefined;
 		const timeoutMs = medianMs === undefined ? null : Math.max(MIN_TIMEOUT_MS, (medianMs * timeoutPercent) / 100);
 		return {...chunk, policy: {...chunk.policy, timeoutMs}};
 	}
@@ -132,12 +132,8 @@ function recordMs(histogram: RecordableHistogram, ms: number): void {
 	if (!Number.isNaN(ms)) histogram.record(Math.min(Number.MAX_SAFE_INTEGER, Math.max(1, Math.round(ms * 1000))));
 }
 
-function toMs(micros: number): number {
-	return micros / 1000;
-}
-
 function quantilesOf(histogram: RecordableHistogram): Quantiles {
 	if (histogram.count === 0) return {mean: 0, p50: 0, p95: 0, p99: 0, max: 0};
-	const at = (percentile: number) => toMs(histogram.percentile(percentile));
-	return {mean: toMs(histogram.mean), p50: at(50), p95: at(95), p99: at(99), max: toMs(histogram.max)};
+	const at = (percentile: number) => histogram.percentile(percentile) / 1000;
+	return {mean: histogram.mean / 1000, p50: at(50), p95: at(95), p99: at(99), max: histogram.max / 1000};
 }

@@ -626,7 +626,7 @@ test('before executions that threw are settled, a caller that closes on signals 
 	end(pool.given[0] as ClaimedGroup, THREW);
 	t.deepEqual([others.splice(0), flow.mustCommit, flow.hasJobs], [[{type: 'signalQuery'}], false, true]);
 	takeWakes();
-	flow.signals.signalCame();
+	flow.signals.hasSignalCome = true;
 	flow.signals.answered();
 	await new Promise(resolve => setImmediate(resolve));
 	t.deepEqual([flow.mustCommit, takeWakes()], [true, 1]);
