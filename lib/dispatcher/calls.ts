@@ -38,9 +38,8 @@ export class Calls {
 		const {clock} = this.#host;
 		const until = clock.steadyMs() + MAX_PERFORM_MS;
 		const calls = this.waiting.splice(0);
-		let performed = 0;
-		while (performed < calls.length && (performed === 0 || clock.steadyMs() < until)) await this.#perform(calls[performed++] as OtherCall | Move);
-		this.waiting.unshift(...calls.slice(performed));
+		for (let call = calls.shift(); call; call = clock.steadyMs() < until ? calls.shift() : undefined) await this.#perform(call);
+		this.waiting.unshift(...calls);
 	}
 
 	async #perform(call: OtherCall | Move): Promise<void> {
@@ -57,11 +56,11 @@ export class Calls {
 				case 'stats':
 					return clients.reply(call.call, this.#flow.statistics.report());
 				case 'watch':
-					clients.watches.add(call.ids);
-					clients.watches.mayHaveEnded(call.ids);
+					clients.watch(call.ids);
+					clients.mayHaveEnded(call.ids);
 					break;
 				case 'unwatch':
-					clients.watches.remove(call.ids);
+					clients.unwatch(call.ids);
 					break;
 				case 'subscribe':
 					clients.subscribe(call.events);
@@ -84,7 +83,7 @@ export class Calls {
 		failpoint('verb:committed');
 		if (verb === 'resume') this.#flow.jobsMayBeReady();
 		// Callers may watch jobs that were deleted.
-		if (verb === 'deleteBatch') clients.watches.allMayHaveEnded();
+		if (verb === 'deleteBatch') clients.allMayHaveEnded();
 		if (verb !== 'pause') return clients.reply(call, result);
 		// Answered once no job of the tasks can start any more.
 		const [tasks] = args as Parameters<Verbs['pause']>;
@@ -119,7 +118,7 @@ export class Calls {
 		ids.push(...page.ids);
 		asked.push(...page.asked);
 		if (verb === 'retry') this.#flow.jobsMayBeReady();
-		else clients.watches.mayHaveEnded(page.ids);
+		else clients.mayHaveEnded(page.ids);
 		if (verb === 'cancel') for (const id of page.ids) clients.publish({type: 'cancelled', id});
 		if (stop) for (const id of page.asked) this.#flow.stop(id);
 		// Running jobs go on. Jobs that have not started are released, and are deleted when that is settled.
@@ -159,10 +158,6 @@ export class Calls {
 			if (call.waiting ? isDelayed : isDue) this.idle.push(call);
 			else this.#host.clients.reply(call.call, undefined);
 		}
-	}
-
-	refuseIdle(): void {
-		for (const {call} of this.idle.splice(0)) this.#host.clients.refuse(call, new FaenaError('Closed', 'The engine was closed while idle() waited.'));
 	}
 }
 

@@ -10,17 +10,29 @@ import {failpoint} from '../support/failpoint.ts';
 import type {DispatcherMessage, Notice, Reply} from '../transport/messages.ts';
 import type {NumberedCall, Refused} from './commits.ts';
 
-/** The dispatcher's side towards its callers: collects replies, notices and events for them, and sends these together, after the commit that made them true. */
+/** Jobs looked up at once after another process has written. This many take about a millisecond. */
+const MAX_LOOKED_UP_JOBS = 200;
+
+/**
+ * The dispatcher's side towards its callers: collects replies, events, and notices of the ends of watched jobs, and sends these together,
+ * after the commit that made them true.
+ */
 export class Clients {
-	readonly watches: Watches;
+	/** The number of callers that watch each job: when one gives up, the others still watch it. */
+	readonly watched = new Map<JobId, number>();
 	readonly output: (message: DispatcherMessage) => void;
+	readonly #store: Store;
 	#subscribed: ReadonlySet<EventName>;
-	#replies: Reply[] = [];
-	#notices: Notice[] = [];
-	#events: JobEvent[] = [];
+	readonly #replies: Reply[] = [];
+	readonly #notices: Notice[] = [];
+	readonly #events: JobEvent[] = [];
+	/** Jobs to look up. They may have ended before they were watched, or in another dispatcher. */
+	readonly #lookUps: {readonly ids: readonly JobId[]; readonly earlier: boolean}[] = [];
+	/** The number of watched jobs that were not looked up since another process wrote. */
+	#unverified = 0;
 
 	constructor(store: Store, output: (message: DispatcherMessage) => void, events: readonly EventName[] = []) {
-		this.watches = new Watches(store, notice => void this.#notices.push(notice));
+		this.#store = store;
 		this.output = output;
 		this.#subscribed = new Set(events);
 	}
@@ -45,16 +57,16 @@ export class Clients {
 			// After a conflict the caller waits for no job of the call.
 			if (!watch || result.conflicts) continue;
 			const ids = listIds(result.ids, sizeOf(group));
-			this.watches.add(ids);
+			this.watch(ids);
 			const reused = result.reused?.map(index => ids[index] as JobId) ?? [];
-			this.watches.mayHaveEnded(reused, true);
+			this.mayHaveEnded(reused, true);
 		}
 	}
 
 	/** Collects the events and notices of settled executions. */
 	settled(group: EndedGroup, {others, refusals}: SettledGroup): void {
 		// Usually no caller waits for any of them.
-		if (others.size === 0 && this.watches.watched.size === 0 && !this.#subscribed.has('completed')) return;
+		if (others.size === 0 && this.watched.size === 0 && !this.#subscribed.has('completed')) return;
 		// By another engine, or by our own commit that reported an error and took effect. Watches must look up how.
 		const settledBefore: JobId[] = [];
 		let index = 0;
@@ -65,10 +77,10 @@ export class Clients {
 			const event = toEvent(settlement, status);
 			if (event) this.publish(event);
 			if (status === 'lost' || status === 'discarded') settledBefore.push(settlement.id);
-			else if (isTerminal(status)) this.watches.ended(settlement.id, () => toNotice(settlement, status as Notice['status']));
+			else if (isTerminal(status)) this.ended(settlement.id, () => toNotice(settlement, status as Notice['status']));
 			index++;
 		}
-		this.watches.mayHaveEnded(settledBefore);
+		this.mayHaveEnded(settledBefore);
 	}
 
 	updated({id, progress, logs = []}: JobUpdate): void {
@@ -89,49 +101,15 @@ export class Clients {
 	flush(): void {
 		if (this.#replies.length + this.#notices.length + this.#events.length === 0) return;
 		failpoint('replies:ready');
-		this.output({type: 'replies', replies: this.#replies, notices: this.#notices, events: this.#events});
-		this.#replies = [];
-		this.#notices = [];
-		this.#events = [];
-	}
-}
-
-function toNotice({id, outcome}: Settlement, status: Notice['status']): Notice {
-	return {id, status, result: outcome.type === 'returned' ? outcome.value : null, ...('error' in outcome && outcome.error && {error: outcome.error})};
-}
-
-function toEvent({id, outcome}: Settlement, status: Settled): JobEvent | undefined {
-	if (status === 'completed') return {type: status, id, durationMs: outcome.durationMs ?? 0};
-	if (status === 'cancelled') return {type: status, id};
-	if ((status === 'failed' || status === 'dead') && 'error' in outcome && outcome.error) return {type: status, id, error: outcome.error};
-	return undefined;
-}
-
-/** Jobs looked up at once after another process has written. This many take about a millisecond. */
-const MAX_LOOKED_UP_JOBS = 200;
-
-/** The jobs for whose ends callers wait. */
-export class Watches {
-	/** The number of callers that watch each job: when one gives up, the others still watch it. */
-	readonly watched = new Map<JobId, number>();
-	readonly #store: Store;
-	readonly #notify: (notice: Notice) => void;
-	/** Jobs to look up. They may have ended before they were watched, or in another dispatcher. */
-	readonly #lookUps: {readonly ids: readonly JobId[]; readonly earlier: boolean}[] = [];
-	/** The number of watched jobs that were not looked up since another process wrote. */
-	#unverified = 0;
-
-	constructor(store: Store, notify: (notice: Notice) => void) {
-		this.#store = store;
-		this.#notify = notify;
+		this.output({type: 'replies', replies: this.#replies.splice(0), notices: this.#notices.splice(0), events: this.#events.splice(0)});
 	}
 
-	add(ids: readonly JobId[]): void {
+	watch(ids: readonly JobId[]): void {
 		for (const id of ids) this.watched.set(id, (this.watched.get(id) ?? 0) + 1);
 	}
 
-	/** Undoes one {@link add}. */
-	remove(ids: readonly JobId[]): void {
+	/** Undoes one {@link watch}. */
+	unwatch(ids: readonly JobId[]): void {
 		for (const id of ids) {
 			const others = (this.watched.get(id) ?? 0) - 1;
 			if (others > 0) this.watched.set(id, others);
@@ -141,7 +119,7 @@ export class Watches {
 
 	/** The job has ended: notifies its watchers, if there are any. */
 	ended(id: JobId, toNotice: () => Notice): void {
-		if (this.watched.delete(id)) this.#notify(toNotice());
+		if (this.watched.delete(id)) this.#notices.push(toNotice());
 	}
 
 	get hasLookUps(): boolean {
@@ -184,6 +162,17 @@ export class Watches {
 			after = next;
 		}
 	}
+}
+
+function toNotice({id, outcome}: Settlement, status: Notice['status']): Notice {
+	return {id, status, result: outcome.type === 'returned' ? outcome.value : null, ...('error' in outcome && outcome.error && {error: outcome.error})};
+}
+
+function toEvent({id, outcome}: Settlement, status: Settled): JobEvent | undefined {
+	if (status === 'completed') return {type: status, id, durationMs: outcome.durationMs ?? 0};
+	if (status === 'cancelled') return {type: status, id};
+	if ((status === 'failed' || status === 'dead') && 'error' in outcome && outcome.error) return {type: status, id, error: outcome.error};
+	return undefined;
 }
 
 /** How long the caller has to answer. It may be busy computing. */

@@ -79,7 +79,7 @@ export function cutIntoChunks(groups: readonly ClaimedGroup[], mostOf: (left: nu
 	let [most, room] = [0, 0];
 	for (const group of groups) {
 		for (let start = 0; start < sizeOf(group); ) {
-			if (room === 0 || !canJoin(chunk[0] as ClaimedGroup, group)) {
+			if (room === 0 || chunk[0]?.policy !== group.policy) {
 				most = mostOf(left);
 				room = most;
 				chunk = [];
@@ -93,10 +93,6 @@ export function cutIntoChunks(groups: readonly ClaimedGroup[], mostOf: (left: nu
 		}
 	}
 	return chunks.map(joinClaimed);
-}
-
-function canJoin(a: ClaimedGroup, b: ClaimedGroup): boolean {
-	return a.policy === b.policy && a.quarantine === b.quarantine;
 }
 
 function jobsIn(groups: readonly ClaimedGroup[]): number {

@@ -54,7 +54,7 @@ export class Dispatcher {
 
 	readonly #chores: Readonly<Record<(typeof CHORES)[number], {isDue(): boolean; work(): Promise<unknown>}>> = {
 		maintenance: {isDue: () => this.#maintenance.isDue, work: () => this.#maintenance.tick()},
-		lookUps: {isDue: () => this.#host.clients.watches.hasLookUps, work: () => this.#lookUp()},
+		lookUps: {isDue: () => this.#host.clients.hasLookUps, work: () => this.#lookUp()},
 		// While the dispatcher closes, this is not needed: the end of the owner frees its batches.
 		batches: {isDue: () => this.#phase === 'running' && this.#batches.pending.size > 0, work: () => this.#batches.leavePending()},
 		idle: {isDue: () => this.#calls.idle.length > 0 && !this.#flow.hasJobs && this.#flow.enqueues.length === 0, work: () => this.#calls.answerIdle()},
@@ -165,7 +165,7 @@ export class Dispatcher {
 	}
 
 	async #lookUp(): Promise<void> {
-		if (await this.#host.clients.watches.lookUp()) this.#host.clock.after(LOOK_UP_EVERY_MS, this.#host.wake);
+		if (await this.#host.clients.lookUp()) this.#host.clock.after(LOOK_UP_EVERY_MS, this.#host.wake);
 	}
 
 	#beginClose({call, drainMs, isSignalled = false}: Call & {type: 'close'}): void {
@@ -195,7 +195,7 @@ export class Dispatcher {
 		await store.close();
 		failpoint('close:closed');
 		this.#phase = 'closed';
-		this.#calls.refuseIdle();
+		for (const {call} of this.#calls.idle.splice(0)) clients.refuse(call, new FaenaError('Closed', 'The engine was closed while idle() waited.'));
 		for (const call of this.#closeCalls.splice(0)) clients.reply(call, undefined);
 	}
 

@@ -119,7 +119,7 @@ export class Maintenance {
 		switch (news.type) {
 			case 'changed':
 				this.#flow.jobsMayBeReady();
-				clients.watches.allMayHaveEnded();
+				clients.allMayHaveEnded();
 				for (const {id} of news.stop) this.#flow.stop(id);
 				break;
 			case 'batchCompleted':

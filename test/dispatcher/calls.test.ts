@@ -61,7 +61,7 @@ async function setUp({jobs = 0, verbs = () => ({}), reclaim = async () => 0, obe
 	/** As the dispatcher's loop does it. */
 	const performAll = async () => {
 		await calls.perform();
-		await clients.watches.lookUp();
+		await clients.lookUp();
 	};
 	const perform = async (...own: OtherCall[]): Promise<readonly Reply[]> => {
 		for (const call of own) calls.waiting.push(call);
@@ -95,7 +95,7 @@ test('calls are performed in order, and answered', async t => {
 		{call: 6, value: undefined},
 	]);
 	t.is(calls.waiting.length > 0, false);
-	t.is(clients.watches.watched.size === 0, true);
+	t.is(clients.watched.size === 0, true);
 	t.is(calls.idle.length > 0, true);
 });
 
@@ -107,7 +107,7 @@ test('a caller that watches jobs hears at once of those that have ended', async 
 	t.like(flush(), {replies: [{call: 1}], notices: [{id: 2, status: 'cancelled'}]});
 	calls.waiting.push({call: 2, type: 'unwatch', ids: [1]});
 	await performAll();
-	t.is(clients.watches.watched.size === 0, true);
+	t.is(clients.watched.size === 0, true);
 });
 
 test('a caller that subscribes gets other events from then on', async t => {
@@ -193,7 +193,7 @@ test('a cancel answers with what was cancelled; running jobs are stopped first, 
 	const {promise: obeyed, resolve} = Promise.withResolvers<void>();
 	const {calls, performAll, queue, clients, asked, flush, clock, messages} = await setUp({jobs: 5, obeyed});
 	await queue.dequeue({owner: 'owner', tasks: ['count'], limit: 2});
-	clients.watches.add([1, 3]);
+	clients.watch([1, 3]);
 	calls.waiting.push(verb(1, 'cancel', {ids: [1, 2, 3, 4]}));
 	await performAll();
 	t.is(calls.waiting.length > 0, false);
@@ -331,7 +331,7 @@ test('after a batch is deleted its watched jobs are looked up', async t => {
 	const {ask, clients, queue, calls, performAll, flush} = await setUp();
 	const batch = await queue.openBatch('nightly', 'count', 'other');
 	await queue.enqueue([newJob({batch})]);
-	clients.watches.add([1]);
+	clients.watch([1]);
 	calls.waiting.push(verb(1, 'deleteBatch', 'nightly'));
 	await performAll();
 	t.like(flush(), {replies: [{call: 1, value: {deleted: 1, isGone: true}}], notices: [{id: 1, status: 'missing'}]});

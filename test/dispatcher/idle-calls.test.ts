@@ -27,7 +27,7 @@ async function setUp(...counts: readonly Partial<TaskCounts>[]) {
 		await calls.answerIdle();
 		return flush().replies.map(({call}) => call);
 	};
-	return {calls, flush, answered};
+	return {calls, answered};
 }
 
 const CASES: Readonly<Record<string, readonly [counts: readonly Partial<TaskCounts>[], answered: readonly number[]]>> = {
@@ -58,14 +58,4 @@ test('a call that does not wait for delayed jobs waits for one that is due', asy
 	const {answered} = await setUp({delayed: 1});
 	t.deepEqual(await answered(true), []);
 	t.deepEqual(await answered(false), [2]);
-});
-
-test('a close refuses the calls that wait', async t => {
-	const {calls, flush} = await setUp();
-	t.is(calls.idle.length > 0, true);
-	calls.refuseIdle();
-	const {replies} = flush();
-	t.like(replies[0], {call: 1, error: {code: 'Closed', message: 'The engine was closed while idle() waited.'}});
-	t.like(replies[1], {call: 2});
-	t.is(calls.idle.length > 0, false);
 });

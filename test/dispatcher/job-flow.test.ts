@@ -570,14 +570,14 @@ test('watched jobs whose claim was lost, or that were discarded, are looked up',
 	for (const way of ['lost', 'discarded'] as const) {
 		const {flow, clients, pool, end, queue, flush, memory} = await setUp({jobs: 2});
 		await flow.commit();
-		clients.watches.add([1, 2]);
+		clients.watch([1, 2]);
 		if (way === 'lost') {
 			await memory.release('owner');
 			await queue.cancel({ids: [1]});
 		} else await queue.discard([1], {stop: false});
 		end(pool.given[0] as ClaimedGroup, {type: 'released'});
 		await flow.commit();
-		await clients.watches.lookUp();
+		await clients.lookUp();
 		t.like(flush().notices, [{id: 1, status: way === 'lost' ? 'cancelled' : 'missing'}]);
 	}
 });
@@ -591,7 +591,7 @@ test('a job that killed its worker too often is told with the error that the sto
 		});
 		const policy = {...POLICY, maxAttempts: 9, backoff: {baseMs: 0, factor: 1, maxMs: 0, jitter: 0}};
 		await queue.enqueue([newJob({policy: {...policy, maxAttempts: 1}}), newJob({policy})]);
-		clients.watches.add([1, 2]);
+		clients.watch([1, 2]);
 		const lost: Outcome = {type: 'lostWorker', error: {...ERROR, reason: 'lostWorker', message: 'lost'}};
 		for (let crash = 1; crash <= 3; crash++) {
 			flow.jobsMayBeReady();

@@ -27,7 +27,7 @@ function setUp() {
 			return () => void told.push(['unlisten']);
 		},
 	}));
-	const clients = {watches: {allMayHaveEnded: tell('watchedMayHaveEnded')}, publish: tell('publish')} as unknown as Clients;
+	const clients = {allMayHaveEnded: tell('watchedMayHaveEnded'), publish: tell('publish')} as unknown as Clients;
 	const retries = {listening: {add: tell('failed'), clear: tell('succeeded')}} as unknown as Retries;
 	const {host} = makeHost(store, {clock: new HandClock(), clients, retries, wake: tell('wake')});
 	const news = new Maintenance(host, {jobsMayBeReady: tell('jobsMayBeReady'), stop: tell('stop')} as unknown as JobFlow, 30_000);
