@@ -1,6 +1,7 @@
 import {setTimeout as sleep} from 'node:timers/promises';
 import {nanoid} from 'nanoid';
-import {Commits, enqueuesJobs, isRefusal, NO_WRITES, type Refused, RetryState, type Writes} from '../dispatcher/commits.ts';
+import type {Refused} from '../dispatcher/clients.ts';
+import {Commits, enqueuesJobs, isRefusal, NO_WRITES, RetryState, type Writes} from '../dispatcher/commits.ts';
 import {abortSignal, argument, bad, type Checks, checked, duration, expected, object} from '../job/checks.ts';
 import type {Claim, JobUpdate, OwnerId} from '../job/claim.ts';
 import {MAX_VALUE_LIMIT_BYTES} from '../job/encoding.ts';

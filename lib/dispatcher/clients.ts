@@ -7,8 +7,15 @@ import type {Settled, SettledGroup, Store} from '../store/store.ts';
 import type {Clock} from '../support/clock.ts';
 import type {FaenaError} from '../support/errors.ts';
 import {failpoint} from '../support/failpoint.ts';
-import type {DispatcherMessage, Notice, Reply} from '../transport/messages.ts';
-import type {NumberedCall, Refused} from './commits.ts';
+import type {DispatcherMessage, EnqueueCall, Notice, Reply} from '../transport/messages.ts';
+
+export type NumberedCall = EnqueueCall & {readonly call: number};
+
+/** What the store refused: a write of this job, or claims of this task. Both are absent if that is not known. */
+export interface Refused {
+	readonly id?: JobId;
+	readonly task?: string;
+}
 
 /** Jobs looked up at once after another process has written. This many take about a millisecond. */
 const MAX_LOOKED_UP_JOBS = 200;
@@ -93,7 +100,7 @@ export class Clients {
 		if (this.#subscribed.has(event.type)) this.#events.push(event);
 	}
 
-	/** The store refused something, and the dispatcher goes on without it. */
+	/** The store refused something, and the dispatcher goes on without it. Reported once, however often the store refuses it. */
 	refused(what: Refused, refusal: FaenaError): void {
 		this.publish({type: 'refused', ...what, error: toFailure(refusal)});
 	}

@@ -2,13 +2,10 @@ import type {JobUpdate, Lease, OwnerId} from '../job/claim.ts';
 import type {JobEvent} from '../job/events.ts';
 import {toFailure} from '../job/failure.ts';
 import {claimAt, type EndedGroup, idAt, settlementsOf, sizeOf, toEndedGroup} from '../job/group.ts';
-import type {JobId} from '../job/job.ts';
 import type {ClaimRequest, Committed, LaneRequest, Store} from '../store/store.ts';
 import type {Clock} from '../support/clock.ts';
 import {FaenaError} from '../support/errors.ts';
-import type {EnqueueCall} from '../transport/messages.ts';
-
-export type NumberedCall = EnqueueCall & {readonly call: number};
+import type {Clients, NumberedCall} from './clients.ts';
 
 /** What a transaction writes, besides its claims. */
 export interface Writes {
@@ -19,23 +16,12 @@ export interface Writes {
 
 export const NO_WRITES: Writes = {updates: [], settle: [], enqueues: []};
 
-/** What the store refused: a write of this job, or claims of this task. Both are absent if that is not known. */
-export interface Refused {
-	readonly id?: JobId;
-	readonly task?: string;
-}
-
 /** What {@link Commits} needs of its dispatcher or loop. */
 interface CommitsHost {
 	readonly store: Store;
 	readonly owner: OwnerId;
 	readonly clock: Pick<Clock, 'steadyMs'>;
-	readonly clients: {
-		/** A write or a lane was left out. Called once, however often the store refuses it. */
-		refused(what: Refused, refusal: FaenaError): void;
-		/** An enqueue call was refused: none of its jobs was enqueued. */
-		refuse(call: number, refusal: FaenaError): void;
-	};
+	readonly clients: Pick<Clients, 'refused' | 'refuse'>;
 	/** Awaited before each transaction of {@link Commits.inParts}. There may be thousands, and the heartbeat can't wait that long. */
 	maintain?(): Promise<void>;
 }

@@ -21,7 +21,7 @@ export interface DispatcherOptions {
 	readonly clock?: Clock;
 	/** Events that its callers subscribe to from the start. */
 	readonly events?: readonly EventName[] | undefined;
-	/** Set if the caller closes the engine on signals: the dispatcher then asks whether one has come before it settles jobs that threw. */
+	/** Whether the caller closes the engine on signals. Then jobs that threw pass a {@link SignalGate}. */
 	readonly closeOnSignals?: boolean;
 	readonly output: (message: DispatcherMessage) => void;
 }
@@ -33,9 +33,9 @@ const LOOK_UP_EVERY_MS = 20;
 const CHORES = ['maintenance', 'lookUps', 'batches', 'idle'] as const;
 
 /**
- * The loop between store and pool. Everything that happens, such as a call, an outcome, free workers, the passing of time or news of the
- * store, only stores something and wakes the loop. The loop then makes one commit: it settles jobs that ended, enqueues jobs that wait, and
- * claims as many as the pool can take. Only after the commit it starts the claimed jobs and answers the callers. It never runs a task itself.
+ * The loop between store and pool. All that happens, such as a call, an outcome or news of the store, only stores something and wakes the loop.
+ * The loop makes one commit: it settles jobs that ended, enqueues jobs that wait, and claims as many as the pool can take. Only after that it
+ * starts the claimed jobs and answers the callers. It never runs a task itself.
  *
  * Phases: `running`; `draining` from the first `close` call on: it claims nothing, and releases jobs that have not started; `interrupting`
  * once the time to drain is over: it stops running jobs; `closed`.
@@ -179,7 +179,7 @@ export class Dispatcher {
 	}
 
 	async #shutDown(): Promise<void> {
-		const {store, clock, clients} = this.#host;
+		const {store, owner, clock, clients} = this.#host;
 		const {pool} = this.#flow;
 		if (clock.steadyMs() >= this.#deadline) {
 			this.#calls.interrupt();
@@ -190,23 +190,18 @@ export class Dispatcher {
 		this.#maintenance.stop();
 		await pool?.close();
 		failpoint('close:drained');
-		await this.#leave();
+		try {
+			while ((await store.release(owner, {leave: true})).hasMore);
+		} catch (error) {
+			// It is enough that the owner, which has no jobs any more, drops its lock.
+			clients.publish({type: 'setBack', setbacks: 1, waitMs: 0, error: toFailure(error)});
+		}
 		failpoint('close:left');
 		await store.close();
 		failpoint('close:closed');
 		this.#phase = 'closed';
 		for (const {call} of this.#calls.idle.splice(0)) clients.refuse(call, new FaenaError('Closed', 'The engine was closed while idle() waited.'));
 		for (const call of this.#closeCalls.splice(0)) clients.reply(call, undefined);
-	}
-
-	/** Deregisters the owner, which has no jobs any more. If that can't be written, it is enough that the owner drops its lock. */
-	async #leave(): Promise<void> {
-		const {store, owner, clients} = this.#host;
-		try {
-			while ((await store.release(owner, {leave: true})).hasMore);
-		} catch (error) {
-			clients.publish({type: 'setBack', setbacks: 1, waitMs: 0, error: toFailure(error)});
-		}
 	}
 
 	/** Ends the dispatcher after an error that nothing else handles, and tells its callers. The jobs are safe in the store. */

@@ -7,8 +7,8 @@ import type {ClaimRequest, Committed, SettledGroup, Store} from '../store/store.
 import type {Clock} from '../support/clock.ts';
 import {FaenaError} from '../support/errors.ts';
 import {failpoint} from '../support/failpoint.ts';
-import {type Clients, SignalGate} from './clients.ts';
-import {Commits, enqueuesJobs, isRefusal, type NumberedCall, type Retries, type Writes} from './commits.ts';
+import {type Clients, type NumberedCall, SignalGate} from './clients.ts';
+import {Commits, enqueuesJobs, isRefusal, type Retries, type Writes} from './commits.ts';
 import {Demand, NO_CAPACITY} from './demand.ts';
 import {Statistics} from './statistics.ts';
 
