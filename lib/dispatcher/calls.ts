@@ -13,8 +13,6 @@ const MAX_PERFORM_MS = 20;
 /** Calls that wait for the loop. The dispatcher handles the others at once. */
 export type OtherCall = Exclude<Call, EnqueueCall | {type: 'close'} | {type: 'signalAnswered'}>;
 
-type VerbCall = Call & {readonly type: 'verb'};
-
 /** Performs all calls but enqueues. A call that moves many jobs is performed page by page, between commits. */
 export class Calls {
 	/** In order. A move that has begun waits again after each page. */
@@ -71,7 +69,7 @@ export class Calls {
 		}
 	}
 
-	async #performVerb({call, verb, args}: VerbCall): Promise<void> {
+	async #performVerb({call, verb, args}: Call & {readonly type: 'verb'}): Promise<void> {
 		const {clients, store} = this.#host;
 		if (verb === 'openBatch') return void this.#answerLater(call, () => this.#batches.open(...(args as Parameters<Verbs['openBatch']>)));
 		if (verb === 'cancel' || verb === 'retry' || verb === 'discard') {

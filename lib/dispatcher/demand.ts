@@ -140,7 +140,7 @@ export class ChunkSizer {
 		this.#tasks.set(task, {meanMs, size});
 	}
 
-	/** How much work a chunk should hold, by the time of a transaction on this disk. */
+	/** How much work a chunk should hold. */
 	get workMs(): number {
 		return Math.min(MAX_WORK_MS, Math.max(MIN_WORK_MS, this.#commitMs * WORK_PER_COMMIT));
 	}

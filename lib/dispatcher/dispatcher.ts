@@ -19,7 +19,6 @@ export interface DispatcherOptions {
 	readonly leaseMs: number;
 	/** Default: the system's. Its `now` must be the store's, too. */
 	readonly clock?: Clock;
-	/** Events that its callers subscribe to from the start. */
 	readonly events?: readonly EventName[] | undefined;
 	/** Whether the caller closes the engine on signals. Then jobs that threw pass a {@link SignalGate}. */
 	readonly closeOnSignals?: boolean;

@@ -153,9 +153,8 @@ const MAX_WAIT_MS = 1000;
 const TRY_EVERY_MS = 50;
 
 /**
- * The batches of this dispatcher's maps. If the store could not write that a map has left its batch, or could not tell whether a map got
- * it, others would find the batch in use until this owner ends. So leaving it is tried again, also right before a map here opens it. All
- * calls run in order, so that a late try does not take the batch from the next map.
+ * The batches of this dispatcher's maps. If the store could not write that a map has left its batch, others would find it in use until this
+ * owner ends. So leaving it is tried again. All calls run in order, so that a late try does not take the batch from the next map here.
  */
 export class HeldBatches {
 	/** How batches must still be left, by name. */
@@ -171,11 +170,7 @@ export class HeldBatches {
 		this.#maintenance = maintenance;
 	}
 
-	/**
-	 * Opens a batch. If it is in use, but not by a map of this dispatcher, this tries again for a while: its owner may be dead, but the owner's
-	 * child processes may take a moment to die, and the batch is free only after that.
-	 * @throws as `openBatch` of the store
-	 */
+	/** Opens a batch. If another owner has it, this tries again for a while: a dead owner's child processes may take a moment to die, too. */
 	async open(name: string, task: string, options?: BatchOptions): Promise<BatchId> {
 		const {clock} = this.#host;
 		for (const until = clock.steadyMs() + MAX_WAIT_MS; ; ) {

@@ -71,7 +71,7 @@ export class Statistics {
 			}
 		}
 		this.#executions.completed += completed;
-		const second = this.#second();
+		const second = Math.floor((this.#steadyMs() - this.#startedAt) / 1000);
 		this.#recent.set(second, (this.#recent.get(second) ?? 0) + completed);
 		for (const each of this.#recent.keys()) if (each <= second - RATE_SECONDS) this.#recent.delete(each);
 	}
@@ -117,13 +117,9 @@ export class Statistics {
 
 	/** Counts the present second and the nine before it. */
 	#completedPerSecond(uptimeMs: number): number {
-		const first = Math.max(0, this.#second() - RATE_SECONDS + 1);
+		const first = Math.max(0, Math.floor(uptimeMs / 1000) - RATE_SECONDS + 1);
 		const jobs = [...this.#recent].reduce((sum, [second, completed]) => (second >= first ? sum + completed : sum), 0);
 		return (1000 * jobs) / Math.max(1, uptimeMs - 1000 * first);
-	}
-
-	#second(): number {
-		return Math.floor((this.#steadyMs() - this.#startedAt) / 1000);
 	}
 }
 
