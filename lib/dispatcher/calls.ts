@@ -16,7 +16,7 @@ export type OtherCall = Exclude<Call, EnqueueCall | {type: 'close'} | {type: 'si
 /** Performs all calls but enqueues. A call that moves many jobs is performed page by page, between commits. */
 export class Calls {
 	/** In order. A move that has begun waits again after each page. */
-	readonly waiting: (OtherCall | Move)[] = [];
+	waiting: (OtherCall | Move)[] = [];
 	/** Calls that wait until no job of the engine's tasks, here or in another process, can run by itself. */
 	readonly idle: (Call & {readonly type: 'idle'})[] = [];
 	readonly #host: Host;
@@ -36,8 +36,9 @@ export class Calls {
 		const {clock} = this.#host;
 		const until = clock.steadyMs() + MAX_PERFORM_MS;
 		const calls = this.waiting.splice(0);
-		for (let call = calls.shift(); call; call = clock.steadyMs() < until ? calls.shift() : undefined) await this.#perform(call);
-		this.waiting.unshift(...calls);
+		let performed = 0;
+		while (performed < calls.length && (performed === 0 || clock.steadyMs() < until)) await this.#perform(calls[performed++] as OtherCall | Move);
+		this.waiting = [...calls.slice(performed), ...this.waiting];
 	}
 
 	async #perform(call: OtherCall | Move): Promise<void> {
