@@ -5,7 +5,7 @@ import {type CleanupResult, type Counts, type Duration, type Job, type JobFilter
 import {JobMaker} from '../job/new-job.ts';
 import {pack} from '../job/packed.ts';
 import type {JobOptions} from '../job/task.ts';
-import {keyConflict} from '../store/store.ts';
+import {keyConflict} from '../store/conflicts.ts';
 import {DispatcherClient, openThread, type Transport} from '../transport/client.ts';
 import type {DispatcherStart, EnqueueCall, Notice} from '../transport/messages.ts';
 import {type EnqueuedMany, type EnqueueManyOptions, enqueueMany} from './enqueue.ts';

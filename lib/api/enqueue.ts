@@ -6,9 +6,9 @@ import {JobMaker} from '../job/new-job.ts';
 import {checkKey} from '../job/options.ts';
 import {pack} from '../job/packed.ts';
 import type {JobOptions} from '../job/task.ts';
+import {keyConflict} from '../store/conflicts.ts';
 import {WHY_ONE_LIBRARY} from '../store/sqlite/file-guard.ts';
 import {enqueueOn, type OwnConnection} from '../store/sqlite/own-connection.ts';
-import {keyConflict} from '../store/store.ts';
 import type {DispatcherClient} from '../transport/client.ts';
 import type {AnyTasks, EnqueueArgs, TaskName} from './open-options.ts';
 

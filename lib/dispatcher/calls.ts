@@ -1,30 +1,28 @@
-import type {BatchId, CancelResult, DiscardOptions, DiscardResult, JobFilter, JobId} from '../job/job.ts';
+import type {BatchId, DiscardOptions, JobFilter, JobId} from '../job/job.ts';
 import {JobQueue, type MovedPage, movePages} from '../store/job-queue.ts';
-import type {MoveTarget, Store, TaskCounts} from '../store/store.ts';
+import type {MoveTarget} from '../store/store.ts';
 import {FaenaError} from '../support/errors.ts';
 import {failpoint} from '../support/failpoint.ts';
 import type {Call, EnqueueCall, Verbs} from '../transport/messages.ts';
-import type {HeldBatches} from './held-batches.ts';
 import type {Host, JobFlow} from './job-flow.ts';
+import type {HeldBatches} from './maintenance.ts';
 
 /** The most time for calls between two commits. */
 const MAX_PERFORM_MS = 20;
 
-/** All calls but enqueues, which {@link JobFlow} collects, and those that the dispatcher handles at once. */
+/** Calls that wait for the loop. The dispatcher handles the others at once. */
 export type OtherCall = Exclude<Call, EnqueueCall | {type: 'close'} | {type: 'signalAnswered'}>;
-
-type VerbCall = Call & {readonly type: 'verb'};
 
 /** Performs all calls but enqueues. A call that moves many jobs is performed page by page, between commits. */
 export class Calls {
+	/** In order. A move that has begun waits again after each page. */
+	waiting: (OtherCall | Move)[] = [];
+	/** Calls that wait until no job of the engine's tasks, here or in another process, can run by itself. */
+	readonly idle: (Call & {readonly type: 'idle'})[] = [];
 	readonly #host: Host;
 	readonly #flow: JobFlow;
 	readonly #batches: HeldBatches;
 	readonly #queue: JobQueue;
-	/** Calls that wait, in order. A move that has begun waits again after each page. */
-	#waiting: (OtherCall | Move)[] = [];
-	/** Calls that wait until no job of the engine's tasks, here or in another process, can run by itself. */
-	#idle: (Call & {readonly type: 'idle'})[] = [];
 
 	constructor(host: Host, flow: JobFlow, batches: HeldBatches) {
 		this.#host = host;
@@ -33,48 +31,35 @@ export class Calls {
 		this.#queue = new JobQueue(host.store);
 	}
 
-	add(call: OtherCall): void {
-		this.#waiting.push(call);
-	}
-
-	get hasWaiting(): boolean {
-		return this.#waiting.length > 0;
-	}
-
-	get hasIdle(): boolean {
-		return this.#idle.length > 0;
-	}
-
 	/** Performs as many calls as there is time for, but of a move at most one page: commits and the heartbeat don't wait for all of them. */
 	async perform(): Promise<void> {
 		const {clock} = this.#host;
 		const until = clock.steadyMs() + MAX_PERFORM_MS;
-		const calls = this.#waiting.splice(0);
+		const calls = this.waiting.splice(0);
 		let performed = 0;
 		while (performed < calls.length && (performed === 0 || clock.steadyMs() < until)) await this.#perform(calls[performed++] as OtherCall | Move);
-		this.#waiting = [...calls.slice(performed), ...this.#waiting];
+		this.waiting = [...calls.slice(performed), ...this.waiting];
 	}
 
 	async #perform(call: OtherCall | Move): Promise<void> {
-		const {clients, lookUp} = this.#host;
+		const {clients} = this.#host;
 		try {
 			switch (call.type) {
 				case 'verb':
-					return await (isMove(call) ? this.#movePage(toMove(this.#host.store, call)) : this.#performVerb(call));
+					return await this.#performVerb(call);
 				case 'move':
 					return await this.#movePage(call);
 				case 'idle':
-					this.#idle.push(call);
+					this.idle.push(call);
 					return;
 				case 'stats':
 					return clients.reply(call.call, this.#flow.statistics.report());
 				case 'watch':
-					clients.watches.add(call.ids);
-					clients.watches.mayHaveEnded(call.ids);
-					await lookUp();
+					clients.watch(call.ids);
+					clients.mayHaveEnded(call.ids);
 					break;
 				case 'unwatch':
-					clients.watches.remove(call.ids);
+					clients.unwatch(call.ids);
 					break;
 				case 'subscribe':
 					clients.subscribe(call.events);
@@ -85,23 +70,23 @@ export class Calls {
 		}
 	}
 
-	async #performVerb({call, verb, args}: VerbCall): Promise<void> {
-		const {clients, lookUp} = this.#host;
+	async #performVerb({call, verb, args}: Call & {readonly type: 'verb'}): Promise<void> {
+		const {clients, store} = this.#host;
 		if (verb === 'openBatch') return void this.#answerLater(call, () => this.#batches.open(...(args as Parameters<Verbs['openBatch']>)));
+		if (verb === 'cancel' || verb === 'retry' || verb === 'discard') {
+			const [jobs, {stop} = {stop: verb === 'cancel'}] = args as [unknown, DiscardOptions?];
+			const filter = (verb === 'discard' ? {ids: jobs} : jobs) as JobFilter;
+			return this.#movePage({type: 'move', call, verb, stop, pages: movePages(store, filter, TARGETS[verb], {stop}), ids: [], asked: []});
+		}
 		const result = await this.#ask(verb, args);
 		failpoint('verb:committed');
 		if (verb === 'resume') this.#flow.jobsMayBeReady();
-		if (verb === 'pause') {
-			// Answered once no job of the tasks can start any more.
-			const releases = (args[0] as readonly string[]).map(task => this.#flow.release(task));
-			return void this.#answerLater(call, async () => void (await Promise.all(releases)));
-		}
-		if (verb === 'deleteBatch') {
-			// Callers may watch jobs that were deleted.
-			clients.watches.allMayHaveEnded();
-			await lookUp();
-		}
-		clients.reply(call, result);
+		// Callers may watch jobs that were deleted.
+		if (verb === 'deleteBatch') clients.allMayHaveEnded();
+		if (verb !== 'pause') return clients.reply(call, result);
+		// Answered once no job of the tasks can start any more.
+		const [tasks] = args as Parameters<Verbs['pause']>;
+		void this.#answerLater(call, async () => void (await Promise.all(tasks.map(task => this.#flow.release(task)))));
 	}
 
 	#ask(verb: Exclude<keyof Verbs, 'openBatch'>, args: readonly unknown[]): unknown {
@@ -125,58 +110,53 @@ export class Calls {
 
 	/** Moves one page of jobs. The last page answers the call. A page that fails refuses it; the pages before stay moved. */
 	async #movePage(move: Move): Promise<void> {
-		const {call, pages, ids, asked} = move;
+		const {clients} = this.#host;
+		const {call, verb, stop, pages, ids, asked} = move;
 		const page = (await pages.next()).value as MovedPage;
 		failpoint('verb:committed');
 		ids.push(...page.ids);
 		asked.push(...page.asked);
-		await this.#moved(move, page);
-		if (!page.isLast) this.#waiting.push(move);
-		else if (asked.length === 0) this.#host.clients.reply(call, resultOf(move));
-		else
-			void this.#answerLater(call, async () => {
-				// No job that was told to stop can start after the answer.
-				await this.#flow.pool?.confirmStops();
-				return resultOf(move);
-			});
-	}
-
-	async #moved({verb, stop}: Move, {ids, asked}: MovedPage): Promise<void> {
-		const {clients, lookUp} = this.#host;
-		if (verb === 'retry') return this.#flow.jobsMayBeReady();
-		if (stop) for (const id of asked) this.#flow.stop(id);
+		if (verb === 'retry') this.#flow.jobsMayBeReady();
+		else clients.mayHaveEnded(page.ids);
+		if (verb === 'cancel') for (const id of page.ids) clients.publish({type: 'cancelled', id});
+		if (stop) for (const id of page.asked) this.#flow.stop(id);
 		// Running jobs go on. Jobs that have not started are released, and are deleted when that is settled.
-		else if (asked.length > 0) void this.#flow.release();
-		if (verb === 'cancel') clients.cancelled(ids);
-		clients.watches.mayHaveEnded(ids);
-		await lookUp();
+		else if (page.asked.length > 0) void this.#flow.release();
+		if (!page.isLast) return void this.waiting.push(move);
+		const result = verb === 'retry' ? ids.length : {[TARGETS[verb]]: ids, asked};
+		if (asked.length === 0) return clients.reply(call, result);
+		void this.#answerLater(call, async () => {
+			// No job that was told to stop can start after the answer.
+			await this.#flow.pool?.confirmStops();
+			return result;
+		});
 	}
 
 	/** Refuses the moves under way, because the engine is closed. */
 	interrupt(): void {
-		for (const waiting of this.#waiting.splice(0)) {
-			if (waiting.type !== 'move') this.#waiting.push(waiting);
-			else this.#host.clients.refuse(waiting.call, interruptionOf(waiting));
+		for (const waiting of this.waiting.splice(0)) {
+			if (waiting.type !== 'move') {
+				this.waiting.push(waiting);
+				continue;
+			}
+			const {call, verb, ids, asked} = waiting;
+			const done = `It was done for ${ids.length + asked.length} jobs, and that stays so; call it again for the others.`;
+			this.#host.clients.refuse(call, new FaenaError('Closed', `The engine was closed before ${verb}() was done. ${done}`));
 		}
 	}
 
 	/** Answers the idle calls if the store has no job to wait for. Call it only while the dispatcher itself has none. */
 	async answerIdle(): Promise<void> {
 		const {tasks} = this.#flow.demand;
-		const counts = (await this.#host.store.counts()).filter(({task}) => tasks.includes(task));
-		const sum = (of: (each: TaskCounts) => number) => counts.reduce((total, each) => total + of(each), 0);
-		if (sum(each => each.running + (each.isPaused ? 0 : each.ready + each.quarantined)) > 0) return;
-		const delayed = sum(each => (each.isPaused ? 0 : each.delayed + each.failed));
+		const counts = (await this.#host.store.counts()).filter(({task}) => tasks.has(task));
+		if (counts.some(each => each.running > 0 || (!each.isPaused && each.ready + each.quarantined > 0))) return;
+		const isDelayed = counts.some(each => !each.isPaused && each.delayed + each.failed > 0);
 		// The next commit makes a delayed job that is due ready.
-		const isDue = this.#flow.isDue && tasks.length > 0;
-		for (const call of this.#idle.splice(0)) {
-			if (call.waiting ? delayed > 0 : isDue) this.#idle.push(call);
+		const isDue = this.#flow.isDue && tasks.size > 0;
+		for (const call of this.idle.splice(0)) {
+			if (call.waiting ? isDelayed : isDue) this.idle.push(call);
 			else this.#host.clients.reply(call.call, undefined);
 		}
-	}
-
-	refuseIdle(): void {
-		for (const {call} of this.#idle.splice(0)) this.#host.clients.refuse(call, new FaenaError('Closed', 'The engine was closed while idle() waited.'));
 	}
 }
 
@@ -195,24 +175,4 @@ interface Move {
 	readonly ids: JobId[];
 	/** Running jobs, whose owners were asked to stop them. */
 	readonly asked: JobId[];
-}
-
-function toMove(store: Store, {call, verb, args}: VerbCall & {readonly verb: keyof typeof TARGETS}): Move {
-	const [jobs, {stop} = {stop: verb === 'cancel'}] = args as [unknown, DiscardOptions?];
-	const filter = (verb === 'discard' ? {ids: jobs} : jobs) as JobFilter;
-	return {type: 'move', call, verb, stop, pages: movePages(store, filter, TARGETS[verb], {stop}), ids: [], asked: []};
-}
-
-function isMove(call: OtherCall): call is VerbCall & {readonly verb: keyof typeof TARGETS} {
-	return call.type === 'verb' && Object.hasOwn(TARGETS, call.verb);
-}
-
-function resultOf({verb, ids, asked}: Move): CancelResult | DiscardResult | number {
-	if (verb === 'retry') return ids.length;
-	return verb === 'cancel' ? {cancelled: ids, asked} : {discarded: ids, asked};
-}
-
-function interruptionOf({verb, ids, asked}: Move): FaenaError {
-	const done = `It was done for ${ids.length + asked.length} jobs, and that stays so; call it again for the others.`;
-	return new FaenaError('Closed', `The engine was closed before ${verb}() was done. ${done}`);
 }

@@ -1,4 +1,4 @@
-import type {Ending, JobUpdate, Settlement} from '../job/claim.ts';
+import type {JobUpdate, Settlement} from '../job/claim.ts';
 import type {EventName, JobEvent} from '../job/events.ts';
 import {toEnvelope, toFailure} from '../job/failure.ts';
 import {type EndedGroup, type EnqueuedGroup, listIds, pickEnded, settlementsOf, sizeOf} from '../job/group.ts';
@@ -7,20 +7,39 @@ import type {Settled, SettledGroup, Store} from '../store/store.ts';
 import type {Clock} from '../support/clock.ts';
 import type {FaenaError} from '../support/errors.ts';
 import {failpoint} from '../support/failpoint.ts';
-import type {DispatcherMessage, Notice, Reply} from '../transport/messages.ts';
-import type {NumberedCall, Refused} from './commits.ts';
+import type {DispatcherMessage, EnqueueCall, Notice, Reply} from '../transport/messages.ts';
 
-/** The dispatcher's side towards its callers: collects replies, notices and events for them, and sends these together, after the commit that made them true. */
+export type NumberedCall = EnqueueCall & {readonly call: number};
+
+/** What the store refused: a write of this job, or claims of this task. Both are absent if that is not known. */
+export interface Refused {
+	readonly id?: JobId;
+	readonly task?: string;
+}
+
+/** Jobs looked up at once after another process has written. This many take about a millisecond. */
+const MAX_LOOKED_UP_JOBS = 200;
+
+/**
+ * The dispatcher's side towards its callers: collects replies, events, and notices of the ends of watched jobs, and sends these together,
+ * after the commit that made them true.
+ */
 export class Clients {
-	readonly watches: Watches;
+	/** The number of callers that watch each job: when one gives up, the others still watch it. */
+	readonly watched = new Map<JobId, number>();
 	readonly output: (message: DispatcherMessage) => void;
+	readonly #store: Store;
 	#subscribed: ReadonlySet<EventName>;
-	#replies: Reply[] = [];
-	#notices: Notice[] = [];
-	#events: JobEvent[] = [];
+	readonly #replies: Reply[] = [];
+	readonly #notices: Notice[] = [];
+	readonly #events: JobEvent[] = [];
+	/** Jobs to look up. They may have ended before they were watched, or in another dispatcher. */
+	readonly #lookUps: {readonly ids: readonly JobId[]; readonly earlier: boolean}[] = [];
+	/** The number of watched jobs that were not looked up since another process wrote. */
+	#unverified = 0;
 
 	constructor(store: Store, output: (message: DispatcherMessage) => void, events: readonly EventName[] = []) {
-		this.watches = new Watches(store, notice => void this.#notices.push(notice));
+		this.#store = store;
 		this.output = output;
 		this.#subscribed = new Set(events);
 	}
@@ -45,16 +64,16 @@ export class Clients {
 			// After a conflict the caller waits for no job of the call.
 			if (!watch || result.conflicts) continue;
 			const ids = listIds(result.ids, sizeOf(group));
-			this.watches.add(ids);
+			this.watch(ids);
 			const reused = result.reused?.map(index => ids[index] as JobId) ?? [];
-			this.watches.mayHaveEnded(reused, true);
+			this.mayHaveEnded(reused, true);
 		}
 	}
 
 	/** Collects the events and notices of settled executions. */
 	settled(group: EndedGroup, {others, refusals}: SettledGroup): void {
 		// Usually no caller waits for any of them.
-		if (others.size === 0 && this.watches.isEmpty && !this.#subscribed.has('completed')) return;
+		if (others.size === 0 && this.watched.size === 0 && !this.#subscribed.has('completed')) return;
 		// By another engine, or by our own commit that reported an error and took effect. Watches must look up how.
 		const settledBefore: JobId[] = [];
 		let index = 0;
@@ -63,20 +82,17 @@ export class Clients {
 			const error = refusals?.get(index);
 			const settlement: Settlement = error ? {...given, outcome: {type: 'threw', error}} : given;
 			const event = toEvent(settlement, status);
-			if (event && this.#subscribed.has(event.type)) this.#events.push(event);
+			if (event) this.publish(event);
 			if (status === 'lost' || status === 'discarded') settledBefore.push(settlement.id);
-			else if (isTerminal(status)) this.watches.ended(settlement.id, () => toNotice(settlement, status as Notice['status']));
+			else if (isTerminal(status)) this.ended(settlement.id, () => toNotice(settlement, status as Notice['status']));
 			index++;
 		}
-		this.watches.mayHaveEnded(settledBefore);
+		this.mayHaveEnded(settledBefore);
 	}
 
 	updated({id, progress, logs = []}: JobUpdate): void {
-		if (progress && this.#subscribed.has('progress')) {
-			const {done, total} = progress;
-			this.#events.push({type: 'progress', id, done, ...(total !== undefined && {total})});
-		}
-		if (this.#subscribed.has('log')) for (const line of logs) this.#events.push({type: 'log', id, ...line});
+		if (progress) this.publish({type: 'progress', id, done: progress.done, ...(progress.total !== undefined && {total: progress.total})});
+		for (const line of logs) this.publish({type: 'log', id, ...line});
 	}
 
 	/** Collects an event, if a caller has subscribed to it. For the ends of jobs use {@link settled}. */
@@ -84,22 +100,74 @@ export class Clients {
 		if (this.#subscribed.has(event.type)) this.#events.push(event);
 	}
 
-	/** The store refused something, and the dispatcher goes on without it. */
+	/** The store refused something, and the dispatcher goes on without it. Reported once, however often the store refuses it. */
 	refused(what: Refused, refusal: FaenaError): void {
 		this.publish({type: 'refused', ...what, error: toFailure(refusal)});
-	}
-
-	cancelled(ids: readonly JobId[]): void {
-		if (this.#subscribed.has('cancelled')) for (const id of ids) this.#events.push({type: 'cancelled', id});
 	}
 
 	flush(): void {
 		if (this.#replies.length + this.#notices.length + this.#events.length === 0) return;
 		failpoint('replies:ready');
-		this.output({type: 'replies', replies: this.#replies, notices: this.#notices, events: this.#events});
-		this.#replies = [];
-		this.#notices = [];
-		this.#events = [];
+		this.output({type: 'replies', replies: this.#replies.splice(0), notices: this.#notices.splice(0), events: this.#events.splice(0)});
+	}
+
+	watch(ids: readonly JobId[]): void {
+		for (const id of ids) this.watched.set(id, (this.watched.get(id) ?? 0) + 1);
+	}
+
+	/** Undoes one {@link watch}. */
+	unwatch(ids: readonly JobId[]): void {
+		for (const id of ids) {
+			const others = (this.watched.get(id) ?? 0) - 1;
+			if (others > 0) this.watched.set(id, others);
+			else this.watched.delete(id);
+		}
+	}
+
+	/** The job has ended: notifies its watchers, if there are any. */
+	ended(id: JobId, toNotice: () => Notice): void {
+		if (this.watched.delete(id)) this.#notices.push(toNotice());
+	}
+
+	get hasLookUps(): boolean {
+		return this.#lookUps.length > 0 || this.#unverified > 0;
+	}
+
+	/** These jobs will be looked up. `earlier`: they existed before they were watched. */
+	mayHaveEnded(ids: readonly JobId[], earlier = false): void {
+		if (ids.length > 0) this.#lookUps.push({ids, earlier});
+	}
+
+	/** Another process has written, so any watched job may have ended: all will be looked up. */
+	allMayHaveEnded(): void {
+		this.#unverified = this.watched.size;
+	}
+
+	/** Looks up all of {@link mayHaveEnded} and a part of {@link allMayHaveEnded}, first those looked up longest ago. Returns true if there are more. */
+	async lookUp(): Promise<boolean> {
+		for (let next = this.#lookUps[0]; next; next = this.#lookUps[0]) {
+			await this.#lookUp(next.ids, next.earlier);
+			this.#lookUps.shift();
+		}
+		if (this.#unverified <= 0) return false;
+		const some = [...this.watched.keys().take(MAX_LOOKED_UP_JOBS)];
+		await this.#lookUp(some, false);
+		this.#unverified -= MAX_LOOKED_UP_JOBS;
+		for (const id of some) {
+			const callers = this.watched.get(id);
+			this.watched.delete(id);
+			if (callers !== undefined) this.watched.set(id, callers);
+		}
+		return this.#unverified > 0;
+	}
+
+	async #lookUp(ids: readonly JobId[], earlier: boolean): Promise<void> {
+		const watched = ids.filter(id => this.watched.has(id));
+		for (let after: number | null = 0; after !== null && watched.length > 0; ) {
+			const {outcomes, next} = await this.#store.outcomes(watched, {after});
+			for (const outcome of outcomes) this.ended(outcome.id, () => (earlier ? {...outcome, earlier} : outcome));
+			after = next;
+		}
 	}
 }
 
@@ -114,108 +182,21 @@ function toEvent({id, outcome}: Settlement, status: Settled): JobEvent | undefin
 	return undefined;
 }
 
-/** Jobs looked up at once after another process has written. This many take about a millisecond. */
-const MAX_LOOKED_UP_JOBS = 200;
-
-/** The jobs for whose ends callers wait. */
-export class Watches {
-	readonly #store: Store;
-	readonly #notify: (notice: Notice) => void;
-	/** The number of callers that watch each job: when one gives up, the others still watch it. */
-	readonly #watched = new Map<JobId, number>();
-	/** Jobs to look up. They may have ended before they were watched, or in another dispatcher. */
-	readonly #lookUps: {readonly ids: readonly JobId[]; readonly earlier: boolean}[] = [];
-	/** The number of watched jobs that were not looked up since another process wrote. */
-	#unverified = 0;
-
-	constructor(store: Store, notify: (notice: Notice) => void) {
-		this.#store = store;
-		this.#notify = notify;
-	}
-
-	get isEmpty(): boolean {
-		return this.#watched.size === 0;
-	}
-
-	add(ids: readonly JobId[]): void {
-		for (const id of ids) this.#watched.set(id, (this.#watched.get(id) ?? 0) + 1);
-	}
-
-	/** Undoes one {@link add}. */
-	remove(ids: readonly JobId[]): void {
-		for (const id of ids) {
-			const others = (this.#watched.get(id) ?? 0) - 1;
-			if (others > 0) this.#watched.set(id, others);
-			else this.#watched.delete(id);
-		}
-	}
-
-	/** The job has ended: notifies its watchers, if there are any. */
-	ended(id: JobId, toNotice: () => Notice): void {
-		if (this.#watched.delete(id)) this.#notify(toNotice());
-	}
-
-	get hasLookUps(): boolean {
-		return this.#lookUps.length > 0 || this.#unverified > 0;
-	}
-
-	/** These jobs will be looked up. `earlier`: they existed before they were watched. */
-	mayHaveEnded(ids: readonly JobId[], earlier = false): void {
-		if (ids.length > 0) this.#lookUps.push({ids, earlier});
-	}
-
-	/** Another process has written, so any watched job may have ended: all will be looked up. */
-	allMayHaveEnded(): void {
-		this.#unverified = this.#watched.size;
-	}
-
-	/**
-	 * Looks up jobs that may have ended: all of {@link mayHaveEnded}, and a part of {@link allMayHaveEnded}, first those that were looked up
-	 * longest ago. Returns true if there are more.
-	 */
-	async lookUp(): Promise<boolean> {
-		for (let next = this.#lookUps[0]; next; next = this.#lookUps[0]) {
-			await this.#lookUp(next.ids, next.earlier);
-			this.#lookUps.shift();
-		}
-		if (this.#unverified <= 0) return false;
-		const some = [...this.#watched.keys().take(MAX_LOOKED_UP_JOBS)];
-		await this.#lookUp(some, false);
-		this.#unverified -= MAX_LOOKED_UP_JOBS;
-		for (const id of some) {
-			const callers = this.#watched.get(id);
-			this.#watched.delete(id);
-			if (callers !== undefined) this.#watched.set(id, callers);
-		}
-		return this.#unverified > 0;
-	}
-
-	async #lookUp(ids: readonly JobId[], earlier: boolean): Promise<void> {
-		const watched = ids.filter(id => this.#watched.has(id));
-		for (let after: number | null = 0; after !== null && watched.length > 0; ) {
-			const {outcomes, next} = await this.#store.outcomes(watched, {after});
-			for (const outcome of outcomes) this.ended(outcome.id, () => (earlier ? {...outcome, earlier} : outcome));
-			after = next;
-		}
-	}
-}
-
 /** How long the caller has to answer. It may be busy computing. */
 const MAX_ANSWER_MS = 1000;
 
 /**
- * Holds executions that threw until the caller has answered whether a signal has come; if one has, they are not charged. The terminal sends
- * Ctrl-C to all processes, also to the commands that tasks run, and then these tasks throw. The caller, which closes its engine on signals,
- * may report the signal only after that.
+ * Holds executions that threw until the caller has answered whether a signal has come; if one has, they are not charged. A Ctrl-C also
+ * reaches the commands that tasks run, and these tasks may throw before the caller, which closes its engine on signals, reports the signal.
  */
 export class SignalGate {
+	/** Questions that still hold executions. */
+	holding = 0;
+	hasSignalCome = false;
 	readonly #clock: Clock;
 	readonly #ask: (() => void) | undefined;
 	/** What to call with each answer, in the order of the questions. */
 	readonly #questions: (() => void)[] = [];
-	/** Those of them that still hold executions. */
-	readonly #held = new Set<() => void>();
-	#hasCome = false;
 
 	/** @param ask absent if the caller does not close its engine on signals */
 	constructor(clock: Clock, ask?: () => void) {
@@ -223,52 +204,39 @@ export class SignalGate {
 		this.#ask = ask;
 	}
 
-	get isHolding(): boolean {
-		return this.#held.size > 0;
-	}
-
 	answered(): void {
 		this.#questions.shift()?.();
 	}
 
-	signalCame(): void {
-		this.#hasCome = true;
-	}
-
-	/** Passes executions on: those that threw after the caller has answered, the others at once. */
+	/** Passes executions on: those that threw after the caller has answered, the others at once. If a signal has come, the former count as released. */
 	pass(groups: readonly EndedGroup[], next: (groups: readonly EndedGroup[]) => void): void {
-		if (!this.#ask || !groups.some(hasThrown)) {
+		const thrown = this.#ask ? groups.flatMap(group => pick(group, 'threw')) : [];
+		if (thrown.length === 0) {
 			next(groups);
 			return;
 		}
-		next(groups.flatMap(group => pick(group, ending => ending?.type !== 'threw')));
-		const thrown = groups.flatMap(group => pick(group, ending => ending?.type === 'threw'));
-		const pass = () => {
-			if (this.#held.delete(pass)) next(thrown);
-		};
-		this.#held.add(pass);
-		this.#questions.push(pass);
-		this.#ask();
-		this.#clock.after(MAX_ANSWER_MS, pass);
-	}
-
-	/** If a signal has come, executions that threw count as released. */
-	uncharge(groups: readonly EndedGroup[]): readonly EndedGroup[] {
-		return this.#hasCome ? groups.map(group => (hasThrown(group) ? {...group, endings: new Map([...(group.endings ?? [])].map(released))} : group)) : groups;
+		next(groups.flatMap(group => pick(group, 'others')));
+		const {promise, resolve} = Promise.withResolvers<void>();
+		this.#questions.push(resolve);
+		this.#clock.after(MAX_ANSWER_MS, resolve);
+		this.holding++;
+		void promise.then(() => {
+			this.holding--;
+			next(this.hasSignalCome ? thrown.map(toReleased) : thrown);
+		});
+		this.#ask?.();
 	}
 }
 
-function hasThrown({endings}: EndedGroup): boolean {
-	for (const ending of endings?.values() ?? []) if (ending.type === 'threw') return true;
-	return false;
+/** A group of the executions that threw, or of the others, if there are some. */
+function pick(group: EndedGroup, which: 'threw' | 'others'): EndedGroup[] {
+	if (!group.endings) return which === 'others' ? [group] : [];
+	const indexes = Array.from({length: sizeOf(group)}, (_, index) => index);
+	const picked = indexes.filter(index => (group.endings?.get(index)?.type === 'threw') === (which === 'threw'));
+	return picked.length > 0 ? [pickEnded(group, picked)] : [];
 }
 
-/** A group of the executions with such endings, if there are some. */
-function pick(group: EndedGroup, matches: (ending: Ending | undefined) => boolean): EndedGroup[] {
-	const indexes = Array.from({length: sizeOf(group)}, (_, index) => index).filter(index => matches(group.endings?.get(index)));
-	return indexes.length > 0 ? [pickEnded(group, indexes)] : [];
-}
-
-function released([index, ending]: readonly [number, Ending]): readonly [number, Ending] {
-	return [index, ending.type === 'threw' ? {type: 'released'} : ending];
+/** Executions that all threw, as released. */
+function toReleased(group: EndedGroup): EndedGroup {
+	return {...group, endings: new Map([...(group.endings?.keys() ?? [])].map(index => [index, {type: 'released'}]))};
 }

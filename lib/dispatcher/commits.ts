@@ -2,13 +2,10 @@ import type {JobUpdate, Lease, OwnerId} from '../job/claim.ts';
 import type {JobEvent} from '../job/events.ts';
 import {toFailure} from '../job/failure.ts';
 import {claimAt, type EndedGroup, idAt, settlementsOf, sizeOf, toEndedGroup} from '../job/group.ts';
-import type {JobId} from '../job/job.ts';
 import type {ClaimRequest, Committed, LaneRequest, Store} from '../store/store.ts';
 import type {Clock} from '../support/clock.ts';
 import {FaenaError} from '../support/errors.ts';
-import type {EnqueueCall} from '../transport/messages.ts';
-
-export type NumberedCall = EnqueueCall & {readonly call: number};
+import type {Clients, NumberedCall} from './clients.ts';
 
 /** What a transaction writes, besides its claims. */
 export interface Writes {
@@ -19,42 +16,28 @@ export interface Writes {
 
 export const NO_WRITES: Writes = {updates: [], settle: [], enqueues: []};
 
-/** What the store refused: a write of this job, or claims of this task. Both are absent if that is not known. */
-export interface Refused {
-	readonly id?: JobId;
-	readonly task?: string;
-}
-
-interface RefusalListener {
-	/** A write or a lane was left out. Called once, however often the store refuses it. */
-	leftOut(what: Refused, refusal: FaenaError): void;
-	/** An enqueue call was refused: none of its jobs was enqueued. */
-	refuse(call: number, refusal: FaenaError): void;
+/** What {@link Commits} needs of its dispatcher or loop. */
+interface CommitsHost {
+	readonly store: Store;
+	readonly owner: OwnerId;
+	readonly clock: Pick<Clock, 'steadyMs'>;
+	readonly clients: Pick<Clients, 'refused' | 'refuse'>;
 	/** Awaited before each transaction of {@link Commits.inParts}. There may be thousands, and the heartbeat can't wait that long. */
-	meanwhile?(): Promise<void>;
+	maintain?(): Promise<void>;
 }
 
-/**
- * Runs an owner's transactions. If the store refuses one because of a value or a row, it finds that part and leaves it out, so that all
- * others are written. If a claim reported an error but took effect, it releases the jobs of that claim.
- */
+/** Runs an owner's transactions. Leaves out what the store refuses, and releases the jobs of a claim that reported an error but took effect. */
 export class Commits {
-	readonly #store: Store;
-	readonly #owner: OwnerId;
-	readonly #clock: Pick<Clock, 'steadyMs'>;
-	readonly #listener: RefusalListener;
+	readonly #host: CommitsHost;
 	/** The lanes of refused claims: a row in one of them is damaged. From each is claimed alone until that succeeds. */
 	readonly #refusedLanes = new Map<string, RetryState>();
 	/** The highest lease that a claim has returned. */
 	#lastLease: Lease = 0;
-	/** A claim may have committed although it reported an error. Before the next commit, leases above {@link #lastLease} are released. */
+	/** A claim that reports an error may have committed, unless it was refused. Before the next commit, leases above {@link #lastLease} are released. */
 	#isInDoubt = false;
 
-	constructor(store: Store, owner: OwnerId, clock: Pick<Clock, 'steadyMs'>, listener: RefusalListener) {
-		this.#store = store;
-		this.#owner = owner;
-		this.#clock = clock;
-		this.#listener = listener;
+	constructor(host: CommitsHost) {
+		this.#host = host;
 	}
 
 	/** True while some lanes are left out, or are claimed from alone. */
@@ -75,33 +58,27 @@ export class Commits {
 		return {...request, lanes: alone ? [alone] : lanes};
 	}
 
-	/** To be called when a claim was refused. The next claims find out which lane is at fault, and leave it out for a while. */
+	/** After a claim was refused. The next claims find out which lane is at fault, and leave it out for a while. */
 	claimRefused({lanes}: ClaimRequest, refusal: FaenaError): void {
 		const asked = lanes.filter(({limit}) => limit > 0);
 		for (const lane of asked) {
-			const state = this.#refusedLanes.get(nameOf(lane)) ?? new RetryState(this.#clock);
+			const state = this.#refusedLanes.get(nameOf(lane)) ?? new RetryState(this.#host.clock);
 			this.#refusedLanes.set(nameOf(lane), state);
 			if (asked.length > 1) continue;
 			state.add(refusal);
-			if (state.count === 1) this.#listener.leftOut({task: lane.task}, refusal);
+			if (state.count === 1) this.#host.clients.refused({task: lane.task}, refusal);
 		}
 	}
 
-	async commit(writes: Writes, claim?: ClaimRequest): Promise<Committed> {
+	async commit({updates, settle, enqueues}: Writes, claim?: ClaimRequest): Promise<Committed> {
 		if (this.#isInDoubt) await this.#release();
-		return this.#commit(writes, claim);
-	}
-
-	/** A claim that reports an error may have committed, unless it was refused. */
-	async #commit({updates, settle, enqueues}: Writes, claim?: ClaimRequest): Promise<Committed> {
-		const changes = {update: updates, settle, enqueue: enqueues.map(({group}) => group)};
-		if (!claim) return this.#store.commit(changes);
-		this.#isInDoubt = true;
+		this.#isInDoubt = claim !== undefined;
 		try {
-			const result = await this.#store.commit({...changes, claim});
+			const changes = {update: updates, settle, enqueue: enqueues.map(({group}) => group)};
+			const result = await this.#host.store.commit(claim ? {...changes, claim} : changes);
 			this.#isInDoubt = false;
 			this.#lastLease = Math.max(this.#lastLease, result.claimed.lease);
-			if (this.leavesLanesOut) for (const lane of claim.lanes) this.#refusedLanes.delete(nameOf(lane));
+			if (claim && this.leavesLanesOut) for (const lane of claim.lanes) this.#refusedLanes.delete(nameOf(lane));
 			return result;
 		} catch (error) {
 			if (isRefusal(error)) this.#isInDoubt = false;
@@ -111,11 +88,12 @@ export class Commits {
 
 	/** Releases leases above {@link #lastLease}. Jobs that can't be released because of a damaged row stay claimed. */
 	async #release(): Promise<void> {
+		const {store, owner, clients} = this.#host;
 		try {
-			while ((await this.#store.release(this.#owner, {after: this.#lastLease})).hasMore);
+			while ((await store.release(owner, {after: this.#lastLease})).hasMore);
 		} catch (error) {
 			if (!isRefusal(error)) throw error;
-			this.#listener.leftOut({}, error);
+			clients.refused({}, error);
 		}
 		this.#isInDoubt = false;
 	}
@@ -137,10 +115,11 @@ export class Commits {
 			const parts = stack.pop() ?? replacements.splice(0);
 			const [part] = parts;
 			if (!part) return {refusals};
+			const writes = join(parts);
 			let result: Committed;
 			try {
-				await this.#listener.meanwhile?.();
-				result = await this.#commit(join(parts));
+				await this.#host.maintain?.();
+				result = await this.commit(writes);
 			} catch (error) {
 				if (!isRefusal(error)) return {refusals, stopped: {left: join([parts, ...stack.toReversed(), replacements].flat()), error}};
 				const half = Math.ceil(parts.length / 2);
@@ -151,55 +130,53 @@ export class Commits {
 				}
 				continue;
 			}
-			await committed(result, join(parts));
+			await committed(result, writes);
 		}
 	}
 
 	/**
-	 * What to write in place of a part that is refused by itself. A group is replaced by its jobs, one by one. The outcome of a single job is
-	 * replaced by a failure with the refusal as its error, without times, since these may be the reason. Any other part is left out.
+	 * What to write in place of a part that is refused by itself: of a group its jobs, one by one, of a single job a failure with the refusal as
+	 * its error, without times, since these may be the reason. Any other part is left out.
 	 */
-	#replace({updates: [update], settle: [group], enqueues: [call], isReplacement}: Part, refusal: FaenaError): Part[] {
-		if (group && sizeOf(group) > 1) return [...settlementsOf(group)].map(each => ({...NO_WRITES, settle: [toEndedGroup([each])]}));
+	#replace({update, group, call, isReplacement}: Part, refusal: FaenaError): Part[] {
+		if (group && sizeOf(group) > 1) return [...settlementsOf(group)].map(each => ({group: toEndedGroup([each])}));
 		if (group && !isReplacement) {
-			const failed = toEndedGroup([{...claimAt(group, 0), outcome: {type: 'threw', error: toFailure(refusal)}}]);
-			return [{...NO_WRITES, settle: [failed], isReplacement: true}];
+			return [{group: toEndedGroup([{...claimAt(group, 0), outcome: {type: 'threw', error: toFailure(refusal)}}]), isReplacement: true}];
 		}
-		if (group) this.#listener.leftOut({id: idAt(group.ids, 0)}, refusal);
-		if (update) this.#listener.leftOut({id: update.id}, refusal);
-		if (call) this.#listener.refuse(call.call, refusal);
+		const {clients} = this.#host;
+		if (group) clients.refused({id: idAt(group.ids, 0)}, refusal);
+		if (update) clients.refused({id: update.id}, refusal);
+		if (call) clients.refuse(call.call, refusal);
 		return [];
 	}
 }
 
 /** A single update, group or call. It can be written without the others, but not before those in front of it. */
-interface Part extends Writes {
+interface Part {
+	readonly update?: JobUpdate;
+	readonly group?: EndedGroup;
+	readonly call?: NumberedCall;
 	/** This failure replaces the true outcome, which the store refused. */
 	readonly isReplacement?: true;
 }
 
-/** The parts, in the order in which a transaction writes them. */
+/** The parts, in the order in which a transaction writes them: groups that enqueue jobs after the others. */
 function toParts({updates, settle, enqueues}: Writes): Part[] {
-	const {parents = [], others = []} = Object.groupBy(settle, group => (enqueuesJobs(group) ? 'parents' : 'others'));
-	return [
-		...updates.map(update => ({...NO_WRITES, updates: [update]})),
-		...[...others, ...parents].map(group => ({...NO_WRITES, settle: [group]})),
-		...enqueues.map(call => ({...NO_WRITES, enqueues: [call]})),
-	];
+	const groups = settle.toSorted((a, b) => Number(enqueuesJobs(a)) - Number(enqueuesJobs(b)));
+	return [...updates.map(update => ({update})), ...groups.map(group => ({group})), ...enqueues.map(call => ({call}))];
 }
 
 function join(parts: readonly Part[]): Writes {
 	return {
-		updates: parts.flatMap(({updates}) => updates),
-		settle: parts.flatMap(({settle}) => settle),
-		enqueues: parts.flatMap(({enqueues}) => enqueues),
+		updates: parts.flatMap(({update}) => update ?? []),
+		settle: parts.flatMap(({group}) => group ?? []),
+		enqueues: parts.flatMap(({call}) => call ?? []),
 	};
 }
 
 /** True if some of the group's executions enqueue jobs. */
 export function enqueuesJobs({endings}: EndedGroup): boolean {
-	for (const ending of endings?.values() ?? []) if (ending.type === 'returned' && ending.enqueue) return true;
-	return false;
+	return endings?.values().some(ending => ending.type === 'returned' && ending.enqueue !== undefined) ?? false;
 }
 
 function nameOf({task, isQuarantined = false}: LaneRequest): string {
@@ -207,9 +184,9 @@ function nameOf({task, isQuarantined = false}: LaneRequest): string {
 }
 
 /** The activities of a dispatcher's loop. They fail independently. */
-export type Retries = Readonly<Record<'commit' | 'maintenance' | 'lookUps' | 'batches' | 'idle' | 'listening', RetryState>>;
+export type Retries = Readonly<ReturnType<typeof makeRetries>>;
 
-export function makeRetries(...options: ConstructorParameters<typeof RetryState>): Retries {
+export function makeRetries(...options: ConstructorParameters<typeof RetryState>) {
 	const make = () => new RetryState(...options);
 	return {commit: make(), maintenance: make(), lookUps: make(), batches: make(), idle: make(), listening: make()};
 }
@@ -222,10 +199,11 @@ const MAX_OVERTIME_MS = 500;
 
 /** Counts consecutive failures of an activity, reports them, and decides when to try it again. */
 export class RetryState {
+	/** How many tries have failed since the last success. */
+	count = 0;
 	readonly #clock: Pick<Clock, 'steadyMs'>;
 	readonly #deadline: () => number;
 	readonly #report: (event: JobEvent) => void;
-	#count = 0;
 	#retryAt = 0;
 
 	/** @param deadline by the steady clock. Until then, a full disk is tried any number of times, since a person can fix it */
@@ -235,33 +213,28 @@ export class RetryState {
 		this.#report = report;
 	}
 
-	/** How many tries have failed since the last success. */
-	get count(): number {
-		return this.#count;
-	}
-
 	/** How long until the next try; 0 if it may come at once. */
 	get waitMs(): number {
-		return this.#count === 0 ? 0 : Math.max(0, this.#retryAt - this.#clock.steadyMs());
+		return this.count === 0 ? 0 : Math.max(0, this.#retryAt - this.#clock.steadyMs());
 	}
 
 	/** Adds a failure, and returns how long to wait. Throws the error itself if another try is hopeless. */
 	add(error: unknown): number {
 		const code = error instanceof FaenaError ? error.code : undefined;
 		if (code === 'BadDatabase' || code === 'NewerDatabase' || code === 'Closed') throw error;
-		this.#count++;
+		this.count++;
 		// A damaged row may stay for ever. So it is tried for ever, and reported once.
 		const isRefused = isRefusal(error);
 		const isLate = this.#clock.steadyMs() > this.#deadline() + MAX_OVERTIME_MS;
-		if (!isRefused && (isLate || (this.#count > MAX_FAILURES && code !== 'StorageFull'))) throw error;
-		const waitMs = Math.min(MAX_WAIT_MS, 10 * 2 ** this.#count);
+		if (!isRefused && (isLate || (this.count > MAX_FAILURES && code !== 'StorageFull'))) throw error;
+		const waitMs = Math.min(MAX_WAIT_MS, 10 * 2 ** this.count);
 		this.#retryAt = this.#clock.steadyMs() + waitMs;
-		if (!isRefused || this.#count === 1) this.#report({type: 'setBack', setbacks: this.#count, waitMs, error: toFailure(error)});
+		if (!isRefused || this.count === 1) this.#report({type: 'setBack', setbacks: this.count, waitMs, error: toFailure(error)});
 		return waitMs;
 	}
 
 	clear(): void {
-		this.#count = 0;
+		this.count = 0;
 	}
 
 	/** Does the work. If it fails, the caller does it again once {@link waitMs} is 0. */
@@ -275,10 +248,7 @@ export class RetryState {
 	}
 }
 
-/**
- * True if the store refused a write because of a value or a row: it would refuse it again. After any other failure, such as a full
- * disk or a lock, the next try may succeed.
- */
+/** True if the store refused a value or a row, which it would do again. After any other failure, such as a lock, the next try may succeed. */
 export function isRefusal(error: unknown): error is FaenaError {
 	return error instanceof FaenaError && (error.code === 'BadRow' || error.code === 'TooLarge');
 }

@@ -1,7 +1,7 @@
 import {type ClaimedGroup, cutClaimed, joinClaimed, sizeOf} from '../job/group.ts';
 import {mostTogether} from '../job/job.ts';
 import type {TaskInfo} from '../job/task.ts';
-import type {Capacity, Lane, Pool} from '../pool/pool.ts';
+import type {Capacity, Pool} from '../pool/pool.ts';
 import type {LaneRequest} from '../store/store.ts';
 
 export const NO_CAPACITY: Capacity = {idle: 0, prefetch: 0};
@@ -9,53 +9,33 @@ export const NO_CAPACITY: Capacity = {idle: 0, prefetch: 0};
 /** Decides how many jobs of each task to claim, by the pool's capacity, and cuts claimed jobs into chunks. */
 export class Demand {
 	readonly sizer: ChunkSizer;
+	/** The options of the tasks that the pool runs, by name. */
+	tasks: ReadonlyMap<string, TaskInfo['options']> = new Map();
 	readonly #pool: Pool | undefined;
-	#tasks: ReadonlyMap<string, TaskInfo['options']> = new Map();
 
 	constructor(pool: Pool | undefined) {
 		this.#pool = pool;
 		this.sizer = new ChunkSizer(task => this.#maxJobs(task));
 	}
 
-	setTasks(tasks: readonly TaskInfo[]): void {
-		this.#tasks = new Map(tasks.map(({name, options}) => [name, options]));
-	}
-
-	get tasks(): string[] {
-		return [...this.#tasks.keys()];
-	}
-
-	/** True if the task's running jobs are limited: when one ends, there is room for the next. */
-	isLimited(task: string): boolean {
-		return this.#tasks.get(task)?.concurrency !== undefined;
-	}
-
-	/** How many lanes there are: each task has one of suspects and one of other jobs. */
-	get laneCount(): number {
-		return 2 * this.#tasks.size;
-	}
-
 	get hasCapacity(): boolean {
-		return this.tasks.some(task => this.#chunksFor({task, quarantined: false}) > 0);
+		return this.tasks.keys().some(task => this.#chunksFor(task) > 0);
 	}
 
 	/** How many jobs of each lane to claim. */
 	lanes(): LaneRequest[] {
-		return [...this.#tasks].flatMap(([task, {concurrency}]) => {
+		return [...this.tasks].flatMap(([task, {concurrency}]) => {
 			const {idle} = this.#pool?.capacity({task, quarantined: true}) ?? NO_CAPACITY;
 			// At most as many as of other jobs: suspects that have ended are reported only after a long one behind them.
 			const suspects = idle > 0 ? Math.min(mostTogether(1), this.#chunkSize(task)) : 0;
 			return [
-				{task, limit: this.#chunkSize(task) * this.#chunksFor({task, quarantined: false}), concurrency},
+				{task, limit: this.#chunkSize(task) * this.#chunksFor(task), concurrency},
 				{task, limit: suspects, isQuarantined: true, concurrency},
 			];
 		});
 	}
 
-	/**
-	 * Cuts claimed groups into chunks. A chunk has at most an even share of these jobs for each chunk that the pool can take, and at most
-	 * 1 / (2 × slots) of all jobs that are left, claimed or not. So the last chunks are small, and all workers finish at about the same time.
-	 */
+	/** Cuts claimed groups into chunks: at most an even share for each that the pool can take, and small at the end, so that all workers end together. */
 	toChunks(groups: readonly ClaimedGroup[], backlog: number): ClaimedGroup[] {
 		const suspects = groups.filter(({quarantine}) => quarantine);
 		const others = groups.filter(({quarantine}) => !quarantine);
@@ -63,14 +43,14 @@ export class Demand {
 	}
 
 	#cut(task: string, groups: readonly ClaimedGroup[], backlog: number): ClaimedGroup[] {
-		const most = Math.min(this.#chunkSize(task), Math.ceil(jobsIn(groups) / Math.max(1, this.#chunksFor({task, quarantined: false}))));
-		const least = Math.min(most, Math.max(this.sizer.minSize(task), this.#tasks.get(task)?.batchSize ?? 1));
+		const most = Math.min(this.#chunkSize(task), Math.ceil(jobsIn(groups) / Math.max(1, this.#chunksFor(task))));
+		const least = Math.min(most, Math.max(this.sizer.minSize(task), this.tasks.get(task)?.batchSize ?? 1));
 		return cutIntoChunks(groups, left => Math.max(least, Math.min(most, Math.ceil((left + backlog) / (2 * (this.#pool?.slots ?? 1))))));
 	}
 
 	/** Jobs in a chunk. A claimed job counts as running, so jobs of a task with a limit of jobs or memory are claimed one by one. */
 	#chunkSize(task: string): number {
-		const {concurrency, memoryBytes, batchSize = 1} = this.#tasks.get(task) ?? {};
+		const {concurrency, memoryBytes, batchSize = 1} = this.tasks.get(task) ?? {};
 		const most = this.#maxJobs(task);
 		const together = Math.min(batchSize, most);
 		if (concurrency !== undefined || memoryBytes !== undefined) return together;
@@ -81,10 +61,10 @@ export class Demand {
 		return this.#pool?.maxJobs({task, quarantined: false}) ?? 1;
 	}
 
-	/** Chunks of this lane that the pool can take now. A worker takes a second one only while the task's jobs are short. */
-	#chunksFor(lane: Lane): number {
-		const {idle, prefetch} = this.#pool?.capacity(lane) ?? NO_CAPACITY;
-		return idle + (this.sizer.isShort(lane.task) ? prefetch : 0);
+	/** Chunks of the task that the pool can take now. A worker takes a second one only while the task's jobs are short. */
+	#chunksFor(task: string): number {
+		const {idle, prefetch} = this.#pool?.capacity({task, quarantined: false}) ?? NO_CAPACITY;
+		return idle + (this.sizer.isShort(task) ? prefetch : 0);
 	}
 }
 
@@ -99,7 +79,7 @@ export function cutIntoChunks(groups: readonly ClaimedGroup[], mostOf: (left: nu
 	let [most, room] = [0, 0];
 	for (const group of groups) {
 		for (let start = 0; start < sizeOf(group); ) {
-			if (room === 0 || !canJoin(chunk[0] as ClaimedGroup, group)) {
+			if (room === 0 || chunk[0]?.policy !== group.policy) {
 				most = mostOf(left);
 				room = most;
 				chunk = [];
@@ -113,10 +93,6 @@ export function cutIntoChunks(groups: readonly ClaimedGroup[], mostOf: (left: nu
 		}
 	}
 	return chunks.map(joinClaimed);
-}
-
-function canJoin(a: ClaimedGroup, b: ClaimedGroup): boolean {
-	return a.policy === b.policy && a.quarantine === b.quarantine;
 }
 
 function jobsIn(groups: readonly ClaimedGroup[]): number {
@@ -164,14 +140,14 @@ export class ChunkSizer {
 		this.#tasks.set(task, {meanMs, size});
 	}
 
-	/** How much work a chunk should hold, by the time of a transaction on this disk. */
+	/** How much work a chunk should hold. */
 	get workMs(): number {
 		return Math.min(MAX_WORK_MS, Math.max(MIN_WORK_MS, this.#commitMs * WORK_PER_COMMIT));
 	}
 
 	/**
-	 * How long after the last commit the next one should come. If every worker has its next chunk already, a commit would gain nothing and cost an
-	 * fsync. If a worker could take another chunk, the commit waits until shortly before the shortest chunk ends: even a slow one is then in time.
+	 * How long after the last commit the next one should come. While each worker has its next chunk, a commit would gain nothing and cost an fsync.
+	 * If a worker could take another chunk, the commit comes shortly before the shortest chunk ends: even a slow one is then in time.
 	 */
 	lingerMs({idle, prefetch}: Capacity, shortestChunkMs: number): number {
 		if (idle > 0) return 0;

@@ -11,18 +11,16 @@ import type {Call, DispatcherMessage} from '../transport/messages.ts';
 import {Calls} from './calls.ts';
 import {Clients} from './clients.ts';
 import {makeRetries} from './commits.ts';
-import {HeldBatches} from './held-batches.ts';
 import {type Host, JobFlow} from './job-flow.ts';
-import {Maintenance, StoreNews} from './maintenance.ts';
+import {HeldBatches, Maintenance} from './maintenance.ts';
 
 export interface DispatcherOptions {
 	readonly owner: OwnerId;
 	readonly leaseMs: number;
 	/** Default: the system's. Its `now` must be the store's, too. */
 	readonly clock?: Clock;
-	/** Events that its callers subscribe to from the start. */
 	readonly events?: readonly EventName[] | undefined;
-	/** Set if the caller closes the engine on signals: the dispatcher then asks whether one has come before it settles jobs that threw. */
+	/** Whether the caller closes the engine on signals. Then jobs that threw pass a {@link SignalGate}. */
 	readonly closeOnSignals?: boolean;
 	readonly output: (message: DispatcherMessage) => void;
 }
@@ -34,9 +32,9 @@ const LOOK_UP_EVERY_MS = 20;
 const CHORES = ['maintenance', 'lookUps', 'batches', 'idle'] as const;
 
 /**
- * The loop between store and pool. Everything that happens, such as a call, an outcome, free workers, the passing of time or news of the
- * store, only stores something and wakes the loop. The loop then makes one commit: it settles jobs that ended, enqueues jobs that wait, and
- * claims as many as the pool can take. Only after the commit it starts the claimed jobs and answers the callers. It never runs a task itself.
+ * The loop between store and pool. All that happens, such as a call, an outcome or news of the store, only stores something and wakes the loop.
+ * The loop makes one commit: it settles jobs that ended, enqueues jobs that wait, and claims as many as the pool can take. Only after that it
+ * starts the claimed jobs and answers the callers. It never runs a task itself.
  *
  * Phases: `running`; `draining` from the first `close` call on: it claims nothing, and releases jobs that have not started; `interrupting`
  * once the time to drain is over: it stops running jobs; `closed`.
@@ -46,7 +44,6 @@ export class Dispatcher {
 	readonly #wakeUp: WakeUp;
 	readonly #flow: JobFlow;
 	readonly #maintenance: Maintenance;
-	readonly #news: StoreNews;
 	readonly #batches: HeldBatches;
 	readonly #calls: Calls;
 	#phase: 'running' | 'draining' | 'interrupting' | 'closed' = 'running';
@@ -56,10 +53,10 @@ export class Dispatcher {
 
 	readonly #chores: Readonly<Record<(typeof CHORES)[number], {isDue(): boolean; work(): Promise<unknown>}>> = {
 		maintenance: {isDue: () => this.#maintenance.isDue, work: () => this.#maintenance.tick()},
-		lookUps: {isDue: () => this.#host.clients.watches.hasLookUps, work: () => this.#lookUp()},
+		lookUps: {isDue: () => this.#host.clients.hasLookUps, work: () => this.#lookUp()},
 		// While the dispatcher closes, this is not needed: the end of the owner frees its batches.
-		batches: {isDue: () => this.#phase === 'running' && this.#batches.hasPending, work: () => this.#batches.leavePending()},
-		idle: {isDue: () => this.#calls.hasIdle && !this.#flow.hasJobs && !this.#flow.hasEnqueues, work: () => this.#calls.answerIdle()},
+		batches: {isDue: () => this.#phase === 'running' && this.#batches.pending.size > 0, work: () => this.#batches.leavePending()},
+		idle: {isDue: () => this.#calls.idle.length > 0 && !this.#flow.hasJobs && this.#flow.enqueues.length === 0, work: () => this.#calls.answerIdle()},
 	};
 
 	constructor(
@@ -74,34 +71,33 @@ export class Dispatcher {
 		this.#host = {
 			...{store, owner, clock, clients, retries},
 			wake: () => this.#wakeUp.set(),
-			lookUp: () => this.#do('lookUps'),
-			maintain: () => this.#maintain(),
+			maintain: async () => {
+				// Transactions that never wait would keep the event loop from running timers.
+				await clock.nextTurn();
+				await this.#do('maintenance');
+			},
 		};
 		this.#flow = new JobFlow(this.#host, makePool, closeOnSignals);
 		this.#maintenance = new Maintenance(this.#host, this.#flow, leaseMs);
-		this.#news = new StoreNews(this.#host, this.#flow);
 		this.#batches = new HeldBatches(this.#host, this.#maintenance);
 		this.#calls = new Calls(this.#host, this.#flow, this.#batches);
 	}
 
 	/** Loads the tasks and starts the loop. Resolves with the tasks. */
 	async start(): Promise<readonly TaskInfo[]> {
-		// If the first reclaim fails, the maintenance tries again, and reports it.
-		const [tasks] = await Promise.all([this.#load(), this.#maintenance.reclaim().catch(() => undefined)]);
-		failpoint('pool:loaded');
-		this.#flow.demand.setTasks(tasks);
-		// Jobs may wait to be claimed.
-		this.#wakeUp.set();
-		void this.#run();
-		return tasks;
-	}
-
-	async #load(): Promise<readonly TaskInfo[]> {
+		const {pool, demand} = this.#flow;
 		try {
-			return (await this.#flow.pool?.load()) ?? [];
+			// If the first reclaim fails, the maintenance tries again, and reports it.
+			const [tasks = []] = await Promise.all([pool?.load(), this.#maintenance.reclaim().catch(() => undefined)]);
+			failpoint('pool:loaded');
+			demand.tasks = new Map(tasks.map(({name, options}) => [name, options]));
+			// Jobs may wait to be claimed.
+			this.#wakeUp.set();
+			void this.#run();
+			return tasks;
 		} catch (error) {
-			this.#stopTimers();
-			await this.#flow.pool?.close();
+			this.#maintenance.stop();
+			await pool?.close();
 			throw error;
 		}
 	}
@@ -111,8 +107,8 @@ export class Dispatcher {
 			if (call.type === 'signalAnswered') this.#flow.signals.answered();
 			else if (call.type === 'close') this.#beginClose(call);
 			else if (this.#phase !== 'running') this.#host.clients.refuse(call.call, new FaenaError('Closed', 'This engine is closed.'));
-			else if (call.type === 'enqueue') this.#flow.enqueue(call);
-			else this.#calls.add(call);
+			else if (call.type === 'enqueue') this.#flow.enqueues.push(call);
+			else this.#calls.waiting.push(call);
 		}
 		this.#wakeUp.set();
 	}
@@ -122,14 +118,14 @@ export class Dispatcher {
 		while (this.#phase !== 'closed') {
 			await this.#wakeUp.wait(this.#sleepMs());
 			// While all workers are busy, most outcomes need no commit of their own.
-			if (this.#lingerMs() > 0 && !this.#maintenance.isDue && this.#news.isEmpty && this.#retryDueInMs() > 0) continue;
+			if (this.#lingers && !this.#maintenance.isDue && this.#maintenance.news.length === 0 && this.#retryDueInMs() > 0) continue;
 			// All calls and outcomes that have arrived by now share the transaction.
 			await clock.nextTurn();
 			try {
-				this.#news.handle();
+				this.#maintenance.handleNews();
 				await this.#do('maintenance');
 				await this.#do('batches');
-				if (this.#lingerMs() === 0) {
+				if (!this.#lingers) {
 					await this.#calls.perform();
 					if (retries.commit.waitMs === 0) await this.#flow.commit();
 				}
@@ -145,21 +141,13 @@ export class Dispatcher {
 
 	/** How long until the loop must run, if nothing happens before. */
 	#sleepMs(): number {
-		if (this.#calls.hasWaiting) return 0;
-		return Math.min(this.#commitDueInMs(), this.#retryDueInMs());
+		const commitDueInMs = this.#calls.waiting.length > 0 ? 0 : this.#flow.commitDueInMs();
+		const deadlineInMs = this.#phase === 'draining' ? this.#deadline - this.#host.clock.steadyMs() : Infinity;
+		return Math.min(commitDueInMs, deadlineInMs, this.#retryDueInMs());
 	}
 
-	#commitDueInMs(): number {
-		const {clock, retries} = this.#host;
-		if (retries.commit.count > 0) return retries.commit.waitMs;
-		if (this.#flow.mustCommit) return this.#lingerMs();
-		if (this.#phase === 'draining') return this.#deadline - clock.steadyMs();
-		return this.#phase === 'running' ? Math.max(this.#lingerMs(), this.#flow.dueInMs()) : Infinity;
-	}
-
-	#lingerMs(): number {
-		const isUrgent = this.#phase !== 'running' || this.#host.retries.commit.count > 0 || this.#calls.hasWaiting || this.#flow.hasEnqueues;
-		return isUrgent ? 0 : this.#flow.lingerMs();
+	get #lingers(): boolean {
+		return this.#calls.waiting.length === 0 && this.#flow.lingerMs() > 0;
 	}
 
 	async #do(chore: (typeof CHORES)[number]): Promise<void> {
@@ -176,19 +164,12 @@ export class Dispatcher {
 	}
 
 	async #lookUp(): Promise<void> {
-		if (await this.#host.clients.watches.lookUp()) this.#host.clock.after(LOOK_UP_EVERY_MS, this.#host.wake);
-	}
-
-	/** Keeps the heartbeat going during many transactions in a row. */
-	async #maintain(): Promise<void> {
-		// Transactions that never wait would keep the event loop from running timers.
-		await this.#host.clock.nextTurn();
-		await this.#do('maintenance');
+		if (await this.#host.clients.lookUp()) this.#host.clock.after(LOOK_UP_EVERY_MS, this.#host.wake);
 	}
 
 	#beginClose({call, drainMs, isSignalled = false}: Call & {type: 'close'}): void {
 		this.#closeCalls.push(call);
-		if (isSignalled) this.#flow.signals.signalCame();
+		if (isSignalled) this.#flow.signals.hasSignalCome = true;
 		this.#deadline = Math.min(this.#deadline, this.#host.clock.steadyMs() + drainMs);
 		if (this.#phase !== 'running') return;
 		this.#phase = 'draining';
@@ -197,51 +178,36 @@ export class Dispatcher {
 	}
 
 	async #shutDown(): Promise<void> {
-		const {store, clock, clients} = this.#host;
+		const {store, owner, clock, clients} = this.#host;
 		const {pool} = this.#flow;
-		const isLate = clock.steadyMs() >= this.#deadline;
-		if (isLate) this.#calls.interrupt();
-		if (this.#flow.hasEnqueues || this.#calls.hasWaiting) return;
-		if (pool && pool.size > 0) {
-			if (this.#phase === 'draining' && isLate) {
-				this.#phase = 'interrupting';
-				pool.interrupt();
-			}
-			return;
+		if (clock.steadyMs() >= this.#deadline) {
+			this.#calls.interrupt();
+			if (this.#phase === 'draining') pool?.interrupt();
+			this.#phase = 'interrupting';
 		}
-		if (this.#flow.hasOutcomes) return;
-		this.#stopTimers();
+		if (this.#flow.enqueues.length > 0 || this.#calls.waiting.length > 0 || this.#flow.hasJobs) return;
+		this.#maintenance.stop();
 		await pool?.close();
 		failpoint('close:drained');
-		await this.#leave();
+		try {
+			while ((await store.release(owner, {leave: true})).hasMore);
+		} catch (error) {
+			// It is enough that the owner, which has no jobs any more, drops its lock.
+			clients.publish({type: 'setBack', setbacks: 1, waitMs: 0, error: toFailure(error)});
+		}
 		failpoint('close:left');
 		await store.close();
 		failpoint('close:closed');
 		this.#phase = 'closed';
-		this.#calls.refuseIdle();
+		for (const {call} of this.#calls.idle.splice(0)) clients.refuse(call, new FaenaError('Closed', 'The engine was closed while idle() waited.'));
 		for (const call of this.#closeCalls.splice(0)) clients.reply(call, undefined);
-	}
-
-	#stopTimers(): void {
-		this.#maintenance.stop();
-		this.#news.stop();
-	}
-
-	/** Deregisters the owner, which has no jobs any more. If that can't be written, it is enough that the owner drops its lock. */
-	async #leave(): Promise<void> {
-		const {store, owner, clients} = this.#host;
-		try {
-			while ((await store.release(owner, {leave: true})).hasMore);
-		} catch (error) {
-			clients.publish({type: 'setBack', setbacks: 1, waitMs: 0, error: toFailure(error)});
-		}
 	}
 
 	/** Ends the dispatcher after an error that nothing else handles, and tells its callers. The jobs are safe in the store. */
 	#fail(error: unknown): void {
 		if (this.#phase === 'closed') return;
 		this.#phase = 'closed';
-		this.#stopTimers();
+		this.#maintenance.stop();
 		this.#host.clients.flush();
 		this.#host.clients.output({type: 'failed', error: toEnvelope(error)});
 		void this.#flow.pool?.close();

@@ -7,8 +7,8 @@ import type {ClaimRequest, Committed, SettledGroup, Store} from '../store/store.
 import type {Clock} from '../support/clock.ts';
 import {FaenaError} from '../support/errors.ts';
 import {failpoint} from '../support/failpoint.ts';
-import {type Clients, SignalGate} from './clients.ts';
-import {Commits, enqueuesJobs, isRefusal, type NumberedCall, type Retries, type Writes} from './commits.ts';
+import {type Clients, type NumberedCall, SignalGate} from './clients.ts';
+import {Commits, enqueuesJobs, isRefusal, type Retries, type Writes} from './commits.ts';
 import {Demand, NO_CAPACITY} from './demand.ts';
 import {Statistics} from './statistics.ts';
 
@@ -16,12 +16,9 @@ import {Statistics} from './statistics.ts';
 const MAX_ENQUEUED_JOBS = MAX_GROUP_JOBS + 1;
 /** Payload bytes claimed in one transaction. */
 const MAX_CLAIMED_BYTES = 64 * 1024 * 1024;
-/** The least time between two tries of lanes that are left out. Without it, a lane from which the pool can take nothing now would be tried at once. */
+/** The least time between two tries of lanes that are left out: the pool may be able to take nothing from them now. */
 const MIN_LEFT_OUT_MS = 20;
-/**
- * Updates of running jobs wait at most this long, so that several share a commit. Their worker has held them for up to 50 ms already. With
- * the commit itself, this keeps the whole delay below 100 ms: no more work than that is lost with a checkpoint.
- */
+/** Updates of running jobs wait at most this long for company. With up to 50 ms in their worker and the commit, a checkpoint loses below 100 ms. */
 const MAX_UPDATE_DELAY_MS = 20;
 
 /** The dispatcher, as its parts see it. */
@@ -32,8 +29,6 @@ export interface Host {
 	readonly clients: Clients;
 	readonly retries: Retries;
 	wake(): void;
-	/** Looks up whether watched jobs have ended. */
-	lookUp(): Promise<void>;
 	/** Does maintenance between many transactions in a row. */
 	maintain(): Promise<void>;
 }
@@ -46,12 +41,12 @@ export class JobFlow implements PoolListener {
 	readonly signals: SignalGate;
 	/** False once the dispatcher is closing: it then claims nothing. */
 	mayClaim = true;
+	/** Calls that wait for the next commit, as {@link #outbox} and {@link #updates} do. */
+	readonly enqueues: NumberedCall[] = [];
 	readonly #host: Host;
 	readonly #commits: Commits;
-	// What waits for the next commit.
 	#updates: JobUpdate[] = [];
 	#outbox: EndedGroup[] = [];
-	#enqueues: NumberedCall[] = [];
 	/** Claimed chunks for which the pool has no capacity yet. A claim of several tasks may return more chunks than there are idle workers. */
 	#chunks: ClaimedGroup[] = [];
 	#mayHaveReadyJobs = true;
@@ -66,17 +61,13 @@ export class JobFlow implements PoolListener {
 
 	/** @param asksForSignals see {@link SignalGate} */
 	constructor(host: Host, makePool: ((listener: PoolListener) => Pool) | undefined, asksForSignals: boolean) {
-		const {store, owner, clock, clients} = host;
+		const {clock, clients} = host;
 		this.#host = host;
 		this.pool = makePool?.(this);
 		this.demand = new Demand(this.pool);
 		this.statistics = new Statistics(this.pool?.slots ?? 0, clock.steadyMs);
 		this.signals = new SignalGate(clock, asksForSignals ? () => clients.output({type: 'signalQuery'}) : undefined);
-		this.#commits = new Commits(store, owner, clock, {
-			leftOut: (what, refusal) => clients.refused(what, refusal),
-			refuse: (call, refusal) => clients.refuse(call, refusal),
-			meanwhile: () => host.maintain(),
-		});
+		this.#commits = new Commits(host);
 	}
 
 	ended(task: string, groups: readonly EndedGroup[]): void {
@@ -86,7 +77,8 @@ export class JobFlow implements PoolListener {
 		});
 		const {jobs, totalMs} = this.statistics.ended(task, groups);
 		if (jobs > 0) this.demand.sizer.observe(task, jobs, totalMs);
-		if (this.demand.isLimited(task)) this.jobsMayBeReady();
+		// When a job of a task with a limit ends, there is room for the next.
+		if (this.demand.tasks.get(task)?.concurrency !== undefined) this.jobsMayBeReady();
 	}
 
 	updated(update: JobUpdate): void {
@@ -102,7 +94,7 @@ export class JobFlow implements PoolListener {
 	}
 
 	lost(loss: WorkerLoss): void {
-		this.statistics.workerLost(loss);
+		if (loss.reason !== 'stopped') this.statistics.lostWorkers++;
 		this.#host.clients.publish({type: 'workerLost', ...loss});
 		this.#host.wake();
 	}
@@ -117,36 +109,31 @@ export class JobFlow implements PoolListener {
 		this.#host.clients.publish({type: 'memoryShort', id});
 	}
 
-	enqueue(call: NumberedCall): void {
-		this.#enqueues.push(call);
-	}
-
-	get hasEnqueues(): boolean {
-		return this.#enqueues.length > 0;
-	}
-
 	/** True if jobs of this dispatcher run, or have ended and are not settled yet. */
 	get hasJobs(): boolean {
-		return (this.pool?.size ?? 0) > 0 || this.hasOutcomes;
-	}
-
-	/** True if jobs have ended and are not settled yet. */
-	get hasOutcomes(): boolean {
-		return this.#outbox.length > 0 || this.signals.isHolding;
+		return (this.pool?.size ?? 0) > 0 || this.#outbox.length > 0 || this.signals.holding > 0;
 	}
 
 	/** True if the next commit has something to settle or to enqueue. */
 	get mustCommit(): boolean {
-		return this.#outbox.length > 0 || this.hasEnqueues;
+		return this.#outbox.length > 0 || this.enqueues.length > 0;
 	}
 
 	get isDue(): boolean {
 		return this.#dueAt <= this.#host.clock.now();
 	}
 
+	/** How long until the loop must commit, if nothing happens before. */
+	commitDueInMs(): number {
+		const {commit} = this.#host.retries;
+		if (commit.count > 0) return commit.waitMs;
+		if (this.mustCommit) return this.lingerMs();
+		return this.mayClaim ? Math.max(this.lingerMs(), this.dueInMs()) : Infinity;
+	}
+
 	/** How long the next commit can wait for more to write. Updates make it wait less. */
 	lingerMs(): number {
-		if (!this.pool) return 0;
+		if (!this.pool || !this.mayClaim || this.enqueues.length > 0 || this.#host.retries.commit.count > 0) return 0;
 		const commitAt = this.#committedAt + this.demand.sizer.lingerMs(this.pool.capacity(), this.#shortestChunkMs);
 		const updatesDueAt = this.#updates.length > 0 ? this.#updatesDueAt : Infinity;
 		return Math.max(0, Math.min(commitAt, updatesDueAt) - this.#host.clock.steadyMs());
@@ -170,13 +157,14 @@ export class JobFlow implements PoolListener {
 		const {updates, settle, enqueues} = writes;
 		const request = this.#request(writes);
 		if (settle.length + updates.length + enqueues.length === 0 && !request) return retries.commit.clear();
+		// What becomes ready meanwhile counts for the next transaction.
+		if (request) this.#mayHaveReadyJobs = false;
 		const begunAt = clock.steadyMs();
-		let result: Committed;
-		try {
-			result = await this.#commits.commit(writes, request);
-		} catch (error) {
+		const result = await this.#commits.commit(writes, request).catch((error: unknown) => {
+			if (request) this.jobsMayBeReady();
 			return this.#rescue(error, writes, request);
-		}
+		});
+		if (!result) return;
 		retries.commit.clear();
 		this.#committedAt = clock.steadyMs();
 		this.demand.sizer.observeCommit(this.#committedAt - begunAt);
@@ -191,9 +179,9 @@ export class JobFlow implements PoolListener {
 
 	#takeWrites(): Writes {
 		let [calls, jobs] = [0, 0];
-		for (; calls < this.#enqueues.length && jobs < MAX_ENQUEUED_JOBS; calls++) jobs += sizeOf((this.#enqueues[calls] as NumberedCall).group);
+		for (; calls < this.enqueues.length && jobs < MAX_ENQUEUED_JOBS; calls++) jobs += sizeOf((this.enqueues[calls] as NumberedCall).group);
 		if (this.#outbox.length > 0) failpoint('outcome:received');
-		return {updates: this.#updates.splice(0), settle: this.signals.uncharge(this.#outbox.splice(0)), enqueues: this.#enqueues.splice(0, calls)};
+		return {updates: this.#updates.splice(0), settle: this.#outbox.splice(0), enqueues: this.enqueues.splice(0, calls)};
 	}
 
 	#request(writes: Writes): ClaimRequest | undefined {
@@ -210,8 +198,8 @@ export class JobFlow implements PoolListener {
 		this.#dueAt = dueInMs === null ? Infinity : clock.now() + dueInMs;
 		const arrived = bringsJobs(writes) || settled.some(({others}) => [...others.values()].includes('pending'));
 		// Lanes that the request left out may have jobs.
-		const asksAll = request?.lanes.length === this.demand.laneCount;
-		this.#mayHaveReadyJobs = request ? backlog > 0 || !asksAll : this.#mayHaveReadyJobs || arrived;
+		const asksAll = request?.lanes.length === 2 * this.demand.tasks.size;
+		if (request ? backlog > 0 || !asksAll : arrived) this.jobsMayBeReady();
 		if (claimed.groups.length > 0) this.#dispatch(claimed.groups, backlog);
 		for (const id of claimed.passedOver ?? []) clients.refused({id}, passedOver(id));
 		for (const update of writes.updates) clients.updated(update);
@@ -236,13 +224,12 @@ export class JobFlow implements PoolListener {
 	}
 
 	/**
-	 * Goes on after a failed transaction. If the store refused it, it is written in parts, so that only the refused parts are left out. After any
-	 * other error its enqueue calls are refused, and the rest is tried again without them, so that no job has to run again. Updates are tried
-	 * together with the outcomes, since a checkpoint that comes with an outcome is the job's last one.
+	 * Goes on after a failed transaction. If the store refused it, all but the refused parts is written. After any other error its enqueue calls
+	 * are refused, and the rest is tried again without them. Updates stay with the outcomes, since a checkpoint may come with its job's outcome.
 	 */
 	async #rescue(error: unknown, writes: Writes, request: ClaimRequest | undefined): Promise<void> {
 		const {clients, retries, wake} = this.#host;
-		this.statistics.failedToCommit();
+		this.statistics.failedCommits++;
 		const isRefused = isRefusal(error);
 		if (!isRefused) for (const {call} of writes.enqueues) clients.refuse(call, error);
 		const {refusals, stopped} = await this.#commits.inParts(isRefused ? writes : {...writes, enqueues: []}, (result, part) =>

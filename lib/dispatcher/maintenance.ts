@@ -1,41 +1,58 @@
 import type {Health} from '../job/events.ts';
-import type {News, Released} from '../store/store.ts';
+import type {BatchId, BatchOptions} from '../job/job.ts';
+import type {BatchChange, News, Released} from '../store/store.ts';
+import {sleep} from '../support/clock.ts';
+import {FaenaError} from '../support/errors.ts';
+import {failpoint} from '../support/failpoint.ts';
 import {isRefusal} from './commits.ts';
 import type {Host, JobFlow} from './job-flow.ts';
 
 /** How often the dispatcher looks for dead owners. */
 const RECLAIM_EVERY_MS = 1000;
 
+/** A log of this size is reported, and again each time its size has doubled. Usually a log stays below a quarter of this. */
+const MIN_REPORTED_LOG_BYTES = 64 * 1024 * 1024;
+
 /**
- * Regular work of a dispatcher: it renews the owner's heartbeat and reclaims the jobs of dead owners. Its timer only wakes the
- * dispatcher's loop, which then calls {@link tick}.
+ * A dispatcher's regular business with its store: it renews the owner's heartbeat, reclaims the jobs of dead owners, and hears the store's
+ * news. Timer and news only wake the dispatcher's loop, which then calls {@link tick} and {@link handleNews}.
  */
 export class Maintenance {
+	isDue = true;
+	/** The store looks for more news once the loop has handled these. */
+	readonly news: {readonly news: News; readonly done: () => void}[] = [];
+	readonly stop: () => void;
 	readonly #host: Host;
 	readonly #flow: JobFlow;
 	readonly #leaseMs: number;
 	readonly #everyMs: number;
-	readonly stop: () => void;
-	#isDue = true;
 	/** True if the store knows the owner. */
 	#isRegistered = false;
 	/** The last reported refusal to reclaim jobs. */
 	#refusal: string | undefined;
 	#nextHeartbeat = 0;
+	/** The size of the log from which on it is reported next. */
+	#reportedLogBytes = MIN_REPORTED_LOG_BYTES;
+	#hasReportedLibrary = false;
 
 	constructor(host: Host, flow: JobFlow, leaseMs: number) {
 		this.#host = host;
 		this.#flow = flow;
 		this.#leaseMs = leaseMs;
 		this.#everyMs = Math.min(RECLAIM_EVERY_MS, leaseMs / 3);
-		this.stop = host.clock.every(this.#everyMs, () => {
-			this.#isDue = true;
+		const endTimer = host.clock.every(this.#everyMs, () => {
+			this.isDue = true;
 			host.wake();
 		});
-	}
-
-	get isDue(): boolean {
-		return this.#isDue;
+		const endListening = host.store.listen(host.owner, news => {
+			host.wake();
+			return new Promise(done => void this.news.push({news, done}));
+		});
+		this.stop = () => {
+			endTimer();
+			endListening();
+			for (const {done} of this.news.splice(0)) done();
+		};
 	}
 
 	/** Renews the heartbeat, if that is due, and reclaims a page of jobs. If it fails, it stays due. */
@@ -47,13 +64,12 @@ export class Maintenance {
 			this.#nextHeartbeat = now + this.#leaseMs / 3;
 		}
 		// The timer may fire during the reclaim.
-		this.#isDue = false;
+		this.isDue = false;
+		let hasMore = true;
 		try {
-			const {hasMore} = await this.reclaim();
-			if (hasMore) this.#isDue = true;
-		} catch (error) {
-			this.#isDue = true;
-			throw error;
+			({hasMore} = await this.reclaim());
+		} finally {
+			if (hasMore) this.isDue = true;
 		}
 	}
 
@@ -89,36 +105,9 @@ export class Maintenance {
 			return {jobs: 0, hasMore: false};
 		}
 	}
-}
 
-/** A log of this size is reported, and again each time its size has doubled. Usually a log stays below a quarter of this. */
-const MIN_REPORTED_LOG_BYTES = 64 * 1024 * 1024;
-
-/** Listens to the store. News waits here for the loop. The store looks for more once the loop has handled it. */
-export class StoreNews {
-	readonly #host: Host;
-	readonly #flow: JobFlow;
-	readonly #stopListening: () => void;
-	#waiting: {readonly news: News; readonly done: () => void}[] = [];
-	/** The size of the log from which on it is reported next. */
-	#reportedLogBytes = MIN_REPORTED_LOG_BYTES;
-	#hasReportedLibrary = false;
-
-	constructor(host: Host, flow: JobFlow) {
-		this.#host = host;
-		this.#flow = flow;
-		this.#stopListening = host.store.listen(host.owner, news => {
-			host.wake();
-			return new Promise(done => void this.#waiting.push({news, done}));
-		});
-	}
-
-	get isEmpty(): boolean {
-		return this.#waiting.length === 0;
-	}
-
-	handle(): void {
-		for (const {news, done} of this.#waiting.splice(0)) {
+	handleNews(): void {
+		for (const {news, done} of this.news.splice(0)) {
 			this.#handle(news);
 			done();
 		}
@@ -129,7 +118,7 @@ export class StoreNews {
 		switch (news.type) {
 			case 'changed':
 				this.#flow.jobsMayBeReady();
-				clients.watches.allMayHaveEnded();
+				clients.allMayHaveEnded();
 				for (const {id} of news.stop) this.#flow.stop(id);
 				break;
 			case 'batchCompleted':
@@ -156,9 +145,98 @@ export class StoreNews {
 		this.#reportedLogBytes = 2 * logBytes;
 		clients.publish({type: 'logGrown', logBytes});
 	}
+}
 
-	stop(): void {
-		this.#stopListening();
-		for (const {done} of this.#waiting.splice(0)) done();
+/** Opening a batch that is in use is tried again for this long. */
+const MAX_WAIT_MS = 1000;
+const TRY_EVERY_MS = 50;
+
+/**
+ * The batches of this dispatcher's maps. If the store could not write that a map has left its batch, others would find it in use until this
+ * owner ends. So leaving it is tried again. All calls run in order, so that a late try does not take the batch from the next map here.
+ */
+export class HeldBatches {
+	/** How batches must still be left, by name. */
+	readonly pending = new Map<string, BatchChange>();
+	readonly #host: Host;
+	readonly #maintenance: Pick<Maintenance, 'reclaim'>;
+	/** Names of the batches, by id. */
+	readonly #held = new Map<BatchId, string>();
+	#last: Promise<unknown> = Promise.resolve();
+
+	constructor(host: Host, maintenance: Pick<Maintenance, 'reclaim'>) {
+		this.#host = host;
+		this.#maintenance = maintenance;
+	}
+
+	/** Opens a batch. If another owner has it, this tries again for a while: a dead owner's child processes may take a moment to die, too. */
+	async open(name: string, task: string, options?: BatchOptions): Promise<BatchId> {
+		const {clock} = this.#host;
+		for (const until = clock.steadyMs() + MAX_WAIT_MS; ; ) {
+			try {
+				return await this.#inOrder(() => this.#open(name, task, options));
+			} catch (error) {
+				const isInUse = error instanceof FaenaError && error.code === 'BatchInUse';
+				if (!isInUse || this.#has(name) || clock.steadyMs() >= until) throw error;
+			}
+			if ((await this.#maintenance.reclaim()).jobs === 0) await sleep(clock, TRY_EVERY_MS);
+		}
+	}
+
+	async #open(name: string, task: string, options?: BatchOptions): Promise<BatchId> {
+		const {store, owner} = this.#host;
+		await this.#leavePendingOf(name);
+		try {
+			const batch = await store.openBatch(name, task, owner, options);
+			this.#held.set(batch, name);
+			failpoint('verb:committed');
+			return batch;
+		} catch (error) {
+			if (error instanceof FaenaError && error.code === 'OutcomeUnknown' && !this.#has(name)) this.pending.set(name, {isLeft: true});
+			throw error;
+		}
+	}
+
+	/** Does nothing if another map here has a batch of the same name: then the batch that is to be left has been deleted. */
+	leave(batch: BatchId, how: BatchChange): Promise<void> {
+		return this.#inOrder(async () => {
+			const name = this.#held.get(batch);
+			this.#held.delete(batch);
+			if (name === undefined || this.#has(name)) return;
+			this.pending.set(name, how);
+			await this.#leavePendingOf(name);
+		});
+	}
+
+	/** Leaves the batches for which that could not be written before. */
+	leavePending(): Promise<void> {
+		return this.#inOrder(async () => {
+			for (const name of this.pending.keys()) await this.#leavePendingOf(name);
+		});
+	}
+
+	#has(name: string): boolean {
+		return this.#held.values().some(each => each === name);
+	}
+
+	async #leavePendingOf(name: string): Promise<void> {
+		const {store, owner} = this.#host;
+		const how = this.pending.get(name);
+		if (!how) return;
+		this.pending.delete(name);
+		try {
+			const [batch] = (await store.batches({name})).batches;
+			if (batch) await store.updateBatch(batch.id, owner, how);
+		} catch (error) {
+			// Put behind the others, so that a row that is refused each time does not block them.
+			this.pending.set(name, how);
+			throw error;
+		}
+	}
+
+	#inOrder<Result>(work: () => Promise<Result>): Promise<Result> {
+		const result = this.#last.then(work);
+		this.#last = result.catch(() => undefined);
+		return result;
 	}
 }

@@ -1,5 +1,5 @@
 import {createHistogram, type RecordableHistogram} from 'node:perf_hooks';
-import type {EngineStats, Quantiles, WorkerLoss} from '../job/events.ts';
+import type {EngineStats, Quantiles} from '../job/events.ts';
 import {type ClaimedGroup, type EndedGroup, numberAt, sizeOf} from '../job/group.ts';
 import {PackedTimes} from '../job/packed.ts';
 import type {SettledGroup} from '../store/store.ts';
@@ -12,19 +12,19 @@ const MIN_TIMEOUT_MS = 100;
 
 /** Counts what a dispatcher does. Durations go to Node's HDR histograms, in microseconds. */
 export class Statistics {
+	failedCommits = 0;
+	lostWorkers = 0;
 	readonly #slots: number;
 	readonly #steadyMs: () => number;
 	readonly #startedAt: number;
 	readonly #executions = {completed: 0, failed: 0, dead: 0, cancelled: 0, released: 0, lost: 0};
 	readonly #tasks = new Map<string, {completed: number; cpuMs: number; durations: RecordableHistogram; waits: RecordableHistogram}>();
 	readonly #commits = createHistogram();
-	/** Numbers of completed jobs by second: a ring buffer. */
-	readonly #recent = new Array<{second: number; jobs: number}>(RATE_SECONDS + 1).fill({second: -1, jobs: 0});
-	#failedCommits = 0;
+	/** Numbers of completed jobs, by the second in which they completed. */
+	readonly #recent = new Map<number, number>();
 	#busyMs = 0;
 	#chunks = 0;
 	#chunkedJobs = 0;
-	#lostWorkers = 0;
 
 	constructor(slots: number, steadyMs: () => number = monotonicMs) {
 		this.#slots = slots;
@@ -71,19 +71,13 @@ export class Statistics {
 			}
 		}
 		this.#executions.completed += completed;
-		if (completed > 0) this.#countRecent(completed);
+		const second = Math.floor((this.#steadyMs() - this.#startedAt) / 1000);
+		this.#recent.set(second, (this.#recent.get(second) ?? 0) + completed);
+		for (const each of this.#recent.keys()) if (each <= second - RATE_SECONDS) this.#recent.delete(each);
 	}
 
 	committed(durationMs: number): void {
 		recordMs(this.#commits, durationMs);
-	}
-
-	failedToCommit(): void {
-		this.#failedCommits++;
-	}
-
-	workerLost({reason}: Pick<WorkerLoss, 'reason'>): void {
-		if (reason !== 'stopped') this.#lostWorkers++;
 	}
 
 	dispatched(jobs: number): void {
@@ -96,7 +90,7 @@ export class Statistics {
 		const {timeoutPercent} = chunk.policy;
 		if (timeoutPercent === undefined) return chunk;
 		const {durations} = this.#tasks.get(chunk.task) ?? {};
-		const medianMs = durations && durations.count >= MIN_SAMPLES ? toMs(durations.percentile(50)) : undefined;
+		const medianMs = durations && durations.count >= MIN_SAMPLES ? durations.percentile(50) / 1000 : undefined;
 		const timeoutMs = medianMs === undefined ? null : Math.max(MIN_TIMEOUT_MS, (medianMs * timeoutPercent) / 100);
 		return {...chunk, policy: {...chunk.policy, timeoutMs}};
 	}
@@ -109,9 +103,9 @@ export class Statistics {
 			busyRatio: this.#slots === 0 ? 0 : Math.min(1, this.#busyMs / (uptimeMs * this.#slots)),
 			executions: {...this.#executions},
 			completedPerSecond: this.#completedPerSecond(uptimeMs),
-			commits: {count: this.#commits.count, failed: this.#failedCommits, meanMs: quantilesOf(this.#commits).mean, p95Ms: quantilesOf(this.#commits).p95},
+			commits: {count: this.#commits.count, failed: this.failedCommits, meanMs: quantilesOf(this.#commits).mean, p95Ms: quantilesOf(this.#commits).p95},
 			chunks: {count: this.#chunks, meanJobs: this.#chunks === 0 ? 0 : this.#chunkedJobs / this.#chunks},
-			lostWorkers: this.#lostWorkers,
+			lostWorkers: this.lostWorkers,
 			tasks: Object.fromEntries(
 				[...this.#tasks].map(([task, {completed, durations, waits, cpuMs}]) => [
 					task,
@@ -121,22 +115,11 @@ export class Statistics {
 		};
 	}
 
-	#countRecent(jobs: number): void {
-		const second = this.#second();
-		const slot = second % this.#recent.length;
-		const known = this.#recent[slot] as {second: number; jobs: number};
-		this.#recent[slot] = {second, jobs: jobs + (known.second === second ? known.jobs : 0)};
-	}
-
 	/** Counts the present second and the nine before it. */
 	#completedPerSecond(uptimeMs: number): number {
-		const first = Math.max(0, this.#second() - RATE_SECONDS + 1);
-		const jobs = this.#recent.reduce((sum, each) => (each.second >= first ? sum + each.jobs : sum), 0);
+		const first = Math.max(0, Math.floor(uptimeMs / 1000) - RATE_SECONDS + 1);
+		const jobs = [...this.#recent].reduce((sum, [second, completed]) => (second >= first ? sum + completed : sum), 0);
 		return (1000 * jobs) / Math.max(1, uptimeMs - 1000 * first);
-	}
-
-	#second(): number {
-		return Math.floor((this.#steadyMs() - this.#startedAt) / 1000);
 	}
 }
 
@@ -145,12 +128,8 @@ function recordMs(histogram: RecordableHistogram, ms: number): void {
 	if (!Number.isNaN(ms)) histogram.record(Math.min(Number.MAX_SAFE_INTEGER, Math.max(1, Math.round(ms * 1000))));
 }
 
-function toMs(micros: number): number {
-	return micros / 1000;
-}
-
 function quantilesOf(histogram: RecordableHistogram): Quantiles {
 	if (histogram.count === 0) return {mean: 0, p50: 0, p95: 0, p99: 0, max: 0};
-	const at = (percentile: number) => toMs(histogram.percentile(percentile));
-	return {mean: toMs(histogram.mean), p50: at(50), p95: at(95), p99: at(99), max: toMs(histogram.max)};
+	const at = (percentile: number) => histogram.percentile(percentile) / 1000;
+	return {mean: histogram.mean / 1000, p50: at(50), p95: at(95), p99: at(99), max: histogram.max / 1000};
 }

@@ -1,25 +1,8 @@
 import {bad, boolean, type Checks, checked, choice, giving, number, type Size, time} from '../job/checks.ts';
-import type {Durability} from '../job/job.ts';
 import {blobThreshold, lease, queuePath} from '../job/options.ts';
-import {type Clock, systemClock} from '../support/clock.ts';
+import {systemClock} from '../support/clock.ts';
 import {JobQueue} from './job-queue.ts';
-import {IN_MEMORY, type Store} from './store.ts';
-
-/** Options with which a store is opened. */
-export interface OpenStoreOptions {
-	/** `full` (default): a commit survives a loss of power. `normal`: it survives a crash of the process. */
-	readonly durability?: Durability | undefined;
-	/** Opens the file for reading alone, and changes nothing; default false. While another program has it open, file and folder need not be writable. */
-	readonly readOnly?: boolean | undefined;
-	/** The time without a heartbeat after which an owner is taken for dead; default 30,000. */
-	readonly leaseMs?: number | undefined;
-	/** Encoded results of more bytes lie in files of their own, in the folder `DATABASE-blobs`; default: no limit. */
-	readonly blobThresholdBytes?: number | undefined;
-	/** Default: the clock of the system. */
-	readonly clock?: Pick<Clock, 'now' | 'steadyMs' | 'every'> | undefined;
-	/** A number in [0, 1), for the jitter of the backoff. */
-	readonly random?: (() => number) | undefined;
-}
+import {IN_MEMORY, type OpenStoreOptions, type Store} from './store.ts';
 
 /** Options of {@link openQueue}. */
 export interface QueueOptions extends Pick<OpenStoreOptions, 'durability' | 'readOnly' | 'random'> {

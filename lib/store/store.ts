@@ -2,9 +2,23 @@ import type {Claim, JobUpdate, Lease, OwnerId} from '../job/claim.ts';
 import type {Health} from '../job/events.ts';
 import type {FailureRecord} from '../job/failure.ts';
 import type {ClaimedGroup, EndedGroup, EnqueuedGroup, NewGroup} from '../job/group.ts';
-import type {Batch, BatchId, BatchOptions, CompletedBatch, Counts, Job, JobEnd, JobFilter, JobId, JobStatus, JobValues, LogLine, Page} from '../job/job.ts';
-import type {ChildJob, NewJob} from '../job/new-job.ts';
-import {FaenaError} from '../support/errors.ts';
+import type {
+	Batch,
+	BatchId,
+	BatchOptions,
+	CompletedBatch,
+	Counts,
+	Durability,
+	Job,
+	JobEnd,
+	JobFilter,
+	JobId,
+	JobStatus,
+	JobValues,
+	LogLine,
+	Page,
+} from '../job/job.ts';
+import type {Clock} from '../support/clock.ts';
 
 /**
  * A store keeps jobs. Every implementation passes `test/store/contract.ts`.
@@ -346,49 +360,18 @@ export function movableStatuses(to: MoveTarget, {status, ids}: JobFilter): reado
 	return named ? movable.filter(each => named.includes(each)) : movable;
 }
 
-/** Thrown by {@link Store.openBatch} if the batch belongs to another task. */
-export function batchConflict(name: string, own: string, task: string): FaenaError {
-	return new FaenaError('BatchConflict', `The batch ${JSON.stringify(name)} belongs to the task ${own}, not to ${task}. Give this batch another name.`);
-}
-
-/** Thrown by {@link Store.openBatch} if the batch has an owner. */
-export function batchInUse(name: string): FaenaError {
-	return new FaenaError(
-		'BatchInUse',
-		`The batch ${JSON.stringify(name)} has a running map already, in this program or another one. A batch has one map at a time. Wait until the loop of that map has ended, or give this map another batch name.`,
-	);
-}
-
-/** Thrown by {@link Store.delete} if jobs of the batch are running. */
-export function batchRunning(name: string, running: number): FaenaError {
-	const jobs = running === 1 ? 'One job' : `${running} jobs`;
-	return new FaenaError(
-		'BatchRunning',
-		`${jobs} of the batch ${JSON.stringify(name)} can't be deleted while running. Cancel the batch, or wait for its jobs, then delete it.`,
-	);
-}
-
-/**
- * Thrown by {@link Store.commit} under `rejectConflicts`.
- * @param advice what the caller can do
- */
-export function keyConflict(
-	{task, key, rerun}: Pick<NewJob, 'task' | 'key' | 'rerun'>,
-	id: JobId,
-	advice = 'Give another payload another key; or wait until that job has ended and delete it with cleanup().',
-): FaenaError {
-	const problem = rerun?.changed
-		? 'is running with another payload. Wait until it has ended, or cancel it, before you change its payload.'
-		: `has another payload. ${advice}`;
-	return new FaenaError('KeyConflict', `The key ${JSON.stringify(key)} of task ${task} belongs to job ${id}, which ${problem}`);
-}
-
-/**
- * The failure of a job that enqueues a job whose key belongs to another payload.
- * @param holder the job that has the key; `undefined` if another one of the enqueued jobs has it
- */
-export function enqueueFailure({task, key}: ChildJob, holder: JobId | undefined): FailureRecord {
-	const who = holder === undefined ? 'another job that it enqueues' : `job ${holder}`;
-	const message = `The key ${JSON.stringify(key)} of task ${task}, which this job enqueues, belongs to ${who}, which has another payload.`;
-	return {reason: 'threw', name: 'FaenaError', message, code: 'KeyConflict'};
+/** Options with which a store is opened. */
+export interface OpenStoreOptions {
+	/** `full` (default): a commit survives a loss of power. `normal`: it survives a crash of the process. */
+	readonly durability?: Durability | undefined;
+	/** Opens the file for reading alone, and changes nothing; default false. While another program has it open, file and folder need not be writable. */
+	readonly readOnly?: boolean | undefined;
+	/** The time without a heartbeat after which an owner is taken for dead; default 30,000. */
+	readonly leaseMs?: number | undefined;
+	/** Encoded results of more bytes lie in files of their own, in the folder `DATABASE-blobs`; default: no limit. */
+	readonly blobThresholdBytes?: number | undefined;
+	/** Default: the clock of the system. */
+	readonly clock?: Pick<Clock, 'now' | 'steadyMs' | 'every'> | undefined;
+	/** A number in [0, 1), for the jitter of the backoff. */
+	readonly random?: (() => number) | undefined;
 }

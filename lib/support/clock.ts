@@ -1,10 +1,7 @@
 import {setImmediate as nextTurn} from 'node:timers/promises';
 import {steadyMs} from './primordials.ts';
 
-/**
- * The source of time and timers for a dispatcher, its pool and its store. A test passes a clock that it moves by hand, and the simulation one
- * that jumps from event to event. The timers keep no process alive.
- */
+/** The source of time and timers for a dispatcher, its pool and its store; tests pass clocks of their own. The timers keep no process alive. */
 export interface Clock {
 	/** The wall clock, in milliseconds since 1970. Start times of jobs count by it. It may jump. */
 	readonly now: () => number;
@@ -23,13 +20,8 @@ export const systemClock: Clock = {
 	steadyMs: monotonicMs,
 	after: (ms, call) => startTimer(ms, call, {keepsAlive: false}),
 	every: (ms, call) => {
-		const {timer, calls} = intervals.get(ms) ?? startInterval(ms);
-		calls.add(call);
-		return () => {
-			if (!calls.delete(call) || calls.size > 0) return;
-			clearInterval(timer);
-			intervals.delete(ms);
-		};
+		const timer = setInterval(call, ms).unref();
+		return () => clearInterval(timer);
 	},
 	nextTurn: () => nextTurn(),
 };
@@ -46,24 +38,6 @@ export function startTimer(ms: number, call: () => void, {keepsAlive}: {readonly
 	};
 	wait(ms);
 	return () => clearTimeout(timer);
-}
-
-interface Interval {
-	readonly timer: NodeJS.Timeout;
-	readonly calls: Set<() => void>;
-}
-
-/** By length. Calls with the same interval share a timer, so that the thread wakes once for all of them. */
-const intervals = new Map<number, Interval>();
-
-function startInterval(ms: number): Interval {
-	const calls = new Set<() => void>();
-	const callAll = () => {
-		for (const call of calls) call();
-	};
-	const interval = {timer: setInterval(callAll, ms).unref(), calls};
-	intervals.set(ms, interval);
-	return interval;
 }
 
 export function sleep(clock: Clock, ms: number): Promise<void> {
@@ -84,6 +58,9 @@ const {originMs} = Array.from({length: 5}, () => {
 export function monotonicMs(): number {
 	return originMs + steadyMs();
 }
+
+/** The longest sleep. What waits for the wall clock, which may jump, looks again after it. */
+const MAX_WAIT_MS = 60_000;
 
 /** An event that callbacks set and one loop waits for. A wait resets it. If it was set before the wait, the wait ends at once. */
 export class WakeUp {
@@ -115,5 +92,3 @@ export class WakeUp {
 		return isSet;
 	}
 }
-
-const MAX_WAIT_MS = 60_000;

@@ -51,10 +51,7 @@ export type ErrorCode =
 	/** This Node.js is too old. */
 	| 'UnsupportedNode';
 
-/**
- * The one error class of Faena. `code` says which kind of error it is, and stays the same between releases. `message` is a sentence for people.
- * `cause` is the error underneath, if there is one.
- */
+/** The one error class of Faena. `code` stays the same between releases, `message` is for people, `cause` is the error underneath, if there is one. */
 export class FaenaError extends Error {
 	/** Which kind of error it is; docs/errors.md lists them. */
 	readonly code: ErrorCode;

@@ -45,15 +45,8 @@ export type FailpointAct = 'kill' | 'throw';
 /** What happens at which failpoint. `name` stands for the first time that the failpoint is reached, `name:3` for the third. Each acts once. */
 export type Failpoints = Readonly<Partial<Record<FailpointName | `${FailpointName}:${number}`, FailpointAct>>>;
 
-interface Armed {
-	readonly name: FailpointName;
-	readonly act: FailpointAct;
-	/** How many more times it must be reached. */
-	left: number;
-}
-
 /** The armed failpoints of this thread: one list for each call of {@link arm}. */
-const armed = new Set<readonly Armed[]>();
+const armed = new Set<readonly ReturnType<typeof toArmed>[]>();
 
 /** Does nothing unless a test has armed this failpoint. Costs one comparison then. */
 export function failpoint(name: FailpointName): void {
@@ -78,7 +71,8 @@ function reach(name: FailpointName): void {
 	process.kill(process.pid, 'SIGKILL');
 }
 
-function toArmed(point: string, act: unknown): Armed {
+/** `left`: how many more times it must be reached. */
+function toArmed(point: string, act: unknown): {readonly name: FailpointName; readonly act: FailpointAct; left: number} {
 	const [, name = '', nth = '1'] = /^(.*?)(?::([1-9]\d{0,8}))?$/.exec(point) ?? [];
 	if (!Object.hasOwn(FAILPOINTS, name))
 		throw new FaenaError('BadOption', `There is no failpoint ${JSON.stringify(point)}; there is ${Object.keys(FAILPOINTS).join(', ')}.`);

@@ -26,10 +26,7 @@ export function inheritedArgs(args: readonly string[] = process.execArgv): strin
 	});
 }
 
-/**
- * Starts a thread, which inherits the Node options of this process. Under `--input-type` Node refuses to start one from a file. Then the thread
- * is given the other options, those that Node allows for threads.
- */
+/** Starts a thread, which inherits the Node options of this process, but not `--input-type`, under which Node starts no thread from a file. */
 export function startThread(file: URL, options: WorkerOptions): Worker {
 	if (!process.execArgv.some(arg => arg.startsWith('--input-type'))) return new Worker(file, options);
 	const args = inheritedArgs();
@@ -49,10 +46,7 @@ export function refusedArgs(error: unknown): string[] {
 	return list.split(', ');
 }
 
-/**
- * The URL of a file in `workers/`: a source file in development, a compiled one in the package. `tsc` does not rewrite the strings in `new URL()`,
- * so this chooses the extension.
- */
+/** The URL of a file in `workers/`, compiled in the package. `tsc` does not rewrite the strings in `new URL()`, so this chooses the extension. */
 export function workerUrl(name: 'dispatcher' | 'heartbeat' | 'thread-entry' | 'process' | 'watchdog'): URL {
 	const [asModule, asCommonJs] = import.meta.url.endsWith('.ts') ? ['ts', 'cts'] : ['js', 'cjs'];
 	return new URL(`../../workers/${name}.${name === 'thread-entry' ? asCommonJs : asModule}`, import.meta.url);

@@ -1,7 +1,7 @@
 import test from 'ava';
 import {Calls, type OtherCall} from '../../lib/dispatcher/calls.ts';
-import {HeldBatches} from '../../lib/dispatcher/held-batches.ts';
 import type {JobFlow} from '../../lib/dispatcher/job-flow.ts';
+import {HeldBatches} from '../../lib/dispatcher/maintenance.ts';
 import type {BatchId, JobId} from '../../lib/job/job.ts';
 import {JobQueue} from '../../lib/store/job-queue.ts';
 import type {Store} from '../../lib/store/store.ts';
@@ -35,11 +35,6 @@ async function setUp({jobs = 0, verbs = () => ({}), reclaim = async () => 0, obe
 		clock,
 		events: ['cancelled'],
 		wake: () => void asked.push(['wake']),
-		lookUp: async () => {
-			asked.push(['lookUp']);
-			await clock.nextTurn();
-			await clients.watches.lookUp();
-		},
 	});
 	const flow = {
 		statistics: {report: () => 'statistics'},
@@ -63,23 +58,28 @@ async function setUp({jobs = 0, verbs = () => ({}), reclaim = async () => 0, obe
 		},
 	});
 	const calls = new Calls(host, flow, batches);
-	const perform = async (...own: OtherCall[]): Promise<readonly Reply[]> => {
-		for (const call of own) calls.add(call);
+	/** As the dispatcher's loop does it. */
+	const performAll = async () => {
 		await calls.perform();
+		await clients.lookUp();
+	};
+	const perform = async (...own: OtherCall[]): Promise<readonly Reply[]> => {
+		for (const call of own) calls.waiting.push(call);
+		await performAll();
 		await clock.nextTurn();
 		return flush().replies;
 	};
 	const ask = async (name: keyof Verbs, ...args: readonly unknown[]) => (await perform(verb(1, name, ...args)))[0] as Reply & {value?: unknown};
-	return {asked, calls, clients, clock, flush, memory, messages, perform, queue, ask};
+	return {asked, calls, clients, clock, flush, memory, messages, perform, performAll, queue, ask};
 }
 
 test('calls are performed in order, and answered', async t => {
 	const {calls, perform, clients} = await setUp();
-	t.false(calls.hasWaiting);
-	calls.add({call: 1, type: 'stats'});
-	t.true(calls.hasWaiting);
+	t.is(calls.waiting.length > 0, false);
+	calls.waiting.push({call: 1, type: 'stats'});
+	t.is(calls.waiting.length > 0, true);
 	const [first] = await perform();
-	t.false(calls.hasIdle);
+	t.is(calls.idle.length > 0, false);
 	const replies = await perform(
 		{call: 2, type: 'watch', ids: [7]},
 		{call: 3, type: 'subscribe', events: ['recovered']},
@@ -94,26 +94,26 @@ test('calls are performed in order, and answered', async t => {
 		{call: 5, value: []},
 		{call: 6, value: undefined},
 	]);
-	t.false(calls.hasWaiting);
-	t.true(clients.watches.isEmpty);
-	t.true(calls.hasIdle);
+	t.is(calls.waiting.length > 0, false);
+	t.is(clients.watched.size === 0, true);
+	t.is(calls.idle.length > 0, true);
 });
 
 test('a caller that watches jobs hears at once of those that have ended', async t => {
-	const {calls, queue, clients, flush} = await setUp({jobs: 2});
+	const {calls, performAll, queue, clients, flush} = await setUp({jobs: 2});
 	await queue.cancel({ids: [2]});
-	calls.add({call: 1, type: 'watch', ids: [1, 2]});
-	await calls.perform();
+	calls.waiting.push({call: 1, type: 'watch', ids: [1, 2]});
+	await performAll();
 	t.like(flush(), {replies: [{call: 1}], notices: [{id: 2, status: 'cancelled'}]});
-	calls.add({call: 2, type: 'unwatch', ids: [1]});
-	await calls.perform();
-	t.true(clients.watches.isEmpty);
+	calls.waiting.push({call: 2, type: 'unwatch', ids: [1]});
+	await performAll();
+	t.is(clients.watched.size === 0, true);
 });
 
 test('a caller that subscribes gets other events from then on', async t => {
 	const {perform, clients, flush} = await setUp();
 	await perform({call: 1, type: 'subscribe', events: ['recovered']});
-	clients.cancelled([1]);
+	clients.publish({type: 'cancelled', id: 1});
 	clients.publish({type: 'recovered', jobs: 1});
 	t.deepEqual(flush().events, [{type: 'recovered', jobs: 1}]);
 });
@@ -141,10 +141,10 @@ test('calls are performed for 20 ms, the first in any case; the others keep thei
 	});
 	const numbers = async (...own: OtherCall[]) => (await perform(...own)).map(({call}) => call);
 	t.deepEqual(await numbers(...[1, 2, 3, 4, 5].map(call => verb(call, 'counts'))), [1, 2]);
-	t.true(calls.hasWaiting);
+	t.is(calls.waiting.length > 0, true);
 	t.deepEqual(await numbers(verb(6, 'counts')), [3, 4]);
 	t.deepEqual(await numbers(), [5, 6]);
-	t.false(calls.hasWaiting);
+	t.is(calls.waiting.length > 0, false);
 	const slow = await setUp({
 		jobs: 100,
 		verbs: (inner, clock) => ({
@@ -191,12 +191,12 @@ test('after a resume jobs may be ready, and after no other verb that reads or pa
 
 test('a cancel answers with what was cancelled; running jobs are stopped first, and none of them can start after the answer', async t => {
 	const {promise: obeyed, resolve} = Promise.withResolvers<void>();
-	const {calls, queue, clients, asked, flush, clock, messages} = await setUp({jobs: 5, obeyed});
+	const {calls, performAll, queue, clients, asked, flush, clock, messages} = await setUp({jobs: 5, obeyed});
 	await queue.dequeue({owner: 'owner', tasks: ['count'], limit: 2});
-	clients.watches.add([1, 3]);
-	calls.add(verb(1, 'cancel', {ids: [1, 2, 3, 4]}));
-	await calls.perform();
-	t.false(calls.hasWaiting);
+	clients.watch([1, 3]);
+	calls.waiting.push(verb(1, 'cancel', {ids: [1, 2, 3, 4]}));
+	await performAll();
+	t.is(calls.waiting.length > 0, false);
 	const {replies, notices, events} = flush();
 	t.deepEqual(replies, []);
 	t.like(notices, [{id: 3, status: 'cancelled'}]);
@@ -204,7 +204,7 @@ test('a cancel answers with what was cancelled; running jobs are stopped first, 
 		{type: 'cancelled', id: 3},
 		{type: 'cancelled', id: 4},
 	]);
-	t.deepEqual(asked, [['stop', 1], ['stop', 2], ['lookUp'], ['confirmStops']]);
+	t.deepEqual(asked, [['stop', 1], ['stop', 2], ['confirmStops']]);
 	resolve();
 	await clock.nextTurn();
 	t.deepEqual(
@@ -216,18 +216,18 @@ test('a cancel answers with what was cancelled; running jobs are stopped first, 
 test('a cancel of jobs that do not run asks the pool nothing', async t => {
 	const {ask, asked} = await setUp({jobs: 2});
 	t.deepEqual(await ask('cancel', {ids: [2]}), {call: 1, value: {cancelled: [2], asked: []}});
-	t.deepEqual(asked, [['lookUp']]);
+	t.deepEqual(asked, []);
 });
 
 test('a discard lets running jobs end, or stops them; what waits in the pool comes back, and no job is told as cancelled', async t => {
 	const {ask, queue, asked, flush} = await setUp({jobs: 3});
 	await queue.dequeue({owner: 'owner', tasks: ['count'], limit: 1});
 	t.deepEqual(await ask('discard', [1, 2], {stop: false}), {call: 1, value: {discarded: [2], asked: [1]}});
-	t.deepEqual(asked.splice(0), [['release'], ['lookUp'], ['confirmStops'], ['wake']]);
+	t.deepEqual(asked.splice(0), [['release'], ['confirmStops'], ['wake']]);
 	t.deepEqual(await ask('discard', [1], {stop: true}), {call: 1, value: {discarded: [], asked: [1]}});
-	t.deepEqual(asked.splice(0), [['stop', 1], ['lookUp'], ['confirmStops'], ['wake']]);
+	t.deepEqual(asked.splice(0), [['stop', 1], ['confirmStops'], ['wake']]);
 	t.deepEqual(await ask('discard', [3], {stop: false}), {call: 1, value: {discarded: [3], asked: []}});
-	t.deepEqual(asked, [['lookUp']]);
+	t.deepEqual(asked, []);
 	t.deepEqual(flush().events, []);
 });
 
@@ -241,11 +241,11 @@ test('after a retry jobs may be ready', async t => {
 test('a call of many jobs moves a page each time, before other calls', async t => {
 	const {calls, perform, queue} = await setUp({jobs: 25});
 	t.deepEqual(await perform(verb(1, 'cancel', {})), []);
-	t.true(calls.hasWaiting);
+	t.is(calls.waiting.length > 0, true);
 	t.like(await perform(verb(2, 'counts')), [{call: 2, value: {cancelled: 20}}]);
 	const [reply] = await perform();
 	t.is((reply as {value: {cancelled: unknown[]}}).value.cancelled.length, 25);
-	t.false(calls.hasWaiting);
+	t.is(calls.waiting.length > 0, false);
 	t.is((await queue.counts()).cancelled, 25);
 });
 
@@ -285,7 +285,7 @@ test('a call whose page fails is refused, and goes no further; others do', async
 	await perform(verb(1, 'cancel', {}));
 	fails = true;
 	t.like(await perform(verb(2, 'paused')), [{call: 1, error: {code: 'DatabaseBusy'}}, {call: 2}]);
-	t.false(calls.hasWaiting);
+	t.is(calls.waiting.length > 0, false);
 	t.like(await perform(verb(3, 'cancel', {})), [{call: 3, error: {code: 'DatabaseBusy'}}]);
 });
 
@@ -293,7 +293,7 @@ test('calls that are not done at the end are refused with how far they came', as
 	const {calls, perform, flush} = await setUp({jobs: 25});
 	await perform(verb(1, 'cancel', {}));
 	calls.interrupt();
-	t.false(calls.hasWaiting);
+	t.is(calls.waiting.length > 0, false);
 	t.like(flush().replies, [
 		{
 			call: 1,
@@ -307,7 +307,7 @@ test('calls that are not done at the end are refused with how far they came', as
 
 test('a batch is opened for the owner, its input ends, and it is closed or left: then another map may open it', async t => {
 	const {ask, calls, clock, messages, queue, asked} = await setUp();
-	calls.add(verb(1, 'openBatch', 'nightly', 'count'));
+	calls.waiting.push(verb(1, 'openBatch', 'nightly', 'count'));
 	await calls.perform();
 	await clock.nextTurn();
 	// It leaves by itself.
@@ -328,12 +328,12 @@ test('a batch is opened for the owner, its input ends, and it is closed or left:
 });
 
 test('after a batch is deleted its watched jobs are looked up', async t => {
-	const {ask, clients, queue, calls, flush} = await setUp();
+	const {ask, clients, queue, calls, performAll, flush} = await setUp();
 	const batch = await queue.openBatch('nightly', 'count', 'other');
 	await queue.enqueue([newJob({batch})]);
-	clients.watches.add([1]);
-	calls.add(verb(1, 'deleteBatch', 'nightly'));
-	await calls.perform();
+	clients.watch([1]);
+	calls.waiting.push(verb(1, 'deleteBatch', 'nightly'));
+	await performAll();
 	t.like(flush(), {replies: [{call: 1, value: {deleted: 1, isGone: true}}], notices: [{id: 1, status: 'missing'}]});
 	t.like(await ask('deleteBatch', 'nightly'), {value: {isGone: true}});
 });

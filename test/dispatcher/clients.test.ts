@@ -32,11 +32,11 @@ function enqueueCall(call: number, jobs: number, watch = false): EnqueueCall & {
 
 test('replies, notices and events leave together, once', t => {
 	const {clients, messages, flush} = setUp();
-	clients.watches.add([1]);
+	clients.watch([1]);
 	clients.reply(1, 'value');
 	clients.refuse(2, new FaenaError('Closed', 'closed'));
 	clients.publish({type: 'recovered', jobs: 3});
-	clients.watches.ended(1, () => ({id: 1, status: 'missing', result: null}));
+	clients.ended(1, () => ({id: 1, status: 'missing', result: null}));
 	t.deepEqual(messages, []);
 	const message = flush();
 	t.is(message.type, 'replies');
@@ -66,8 +66,8 @@ test('what waits leaves also by itself: a notice, or an event', t => {
 		{type: 'recovered', jobs: 1},
 		{type: 'recovered', jobs: 2},
 	]);
-	clients.watches.add([1]);
-	clients.watches.ended(1, () => ({id: 1, status: 'missing', result: null}));
+	clients.watch([1]);
+	clients.ended(1, () => ({id: 1, status: 'missing', result: null}));
 	t.is(flush().notices?.length, 1);
 });
 
@@ -76,13 +76,13 @@ test('only events that a caller listens to are kept, from the moment it says so'
 	clients.publish({type: 'recovered', jobs: 1});
 	clients.updated({id: 1, lease: 1, execution: 1, progress: {done: 1, at: 5}, logs: [{at: 1, level: 'info', text: 'x'}]});
 	t.deepEqual(flush(), {});
-	clients.cancelled([1, 2]);
+	for (const id of [1, 2]) clients.publish({type: 'cancelled', id});
 	t.deepEqual(flush().events, [
 		{type: 'cancelled', id: 1},
 		{type: 'cancelled', id: 2},
 	]);
 	clients.subscribe(['recovered']);
-	clients.cancelled([1]);
+	clients.publish({type: 'cancelled', id: 1});
 	clients.publish({type: 'recovered', jobs: 1});
 	t.deepEqual(flush().events, [{type: 'recovered', jobs: 1}]);
 });
@@ -109,7 +109,7 @@ test('each enqueue call is answered with what became of its group', t => {
 		{call: 1, value: results[0]},
 		{call: 2, value: results[1]},
 	]);
-	t.true(clients.watches.isEmpty);
+	t.is(clients.watched.size === 0, true);
 });
 
 test('a caller that watches what it enqueues hears of its ends: those that existed before are looked up; after a conflict it waits for none', async t => {
@@ -118,10 +118,10 @@ test('a caller that watches what it enqueues hears of its ends: those that exist
 		[enqueueCall(1, 2, true), enqueueCall(2, 2, true), enqueueCall(3, 1, true)],
 		[{ids: 1}, {ids: [5, 9], reused: [1]}, {ids: 4, conflicts: [0]}],
 	);
-	await clients.watches.lookUp();
+	await clients.lookUp();
 	// The store has no such job.
 	t.deepEqual(flush().notices, [{id: 9, status: 'missing', result: null, earlier: true}]);
-	for (const id of [1, 2, 4, 5]) clients.watches.ended(id, () => ({id, status: 'missing', result: null}));
+	for (const id of [1, 2, 4, 5]) clients.ended(id, () => ({id, status: 'missing', result: null}));
 	t.deepEqual(
 		flush().notices?.map(({id}) => id),
 		[1, 2, 5],
@@ -147,7 +147,7 @@ const ENDS: Readonly<Record<string, readonly [outcome: Outcome, status: Settled,
 for (const [what, [outcome, status, event, notice]] of Object.entries(ENDS)) {
 	test(`of ${what}, a caller hears ${event ? 'an event' : 'no event'} and ${notice ? 'a notice' : 'no notice'}`, t => {
 		const {clients, flush} = setUp();
-		clients.watches.add([1, 2, 3]);
+		clients.watch([1, 2, 3]);
 		const others = new Map<number, Settled>(status === 'completed' ? [] : [[1, status]]);
 		clients.settled(endedGroup([THREW, outcome, RETURNED]), {others: new Map([...others, [0, 'lost']])});
 		const {events, notices} = flush();
@@ -164,7 +164,7 @@ test('an execution without a known duration took none', t => {
 
 test('an execution that returned and failed after all is told with why it was refused', t => {
 	const {clients, flush} = setUp();
-	clients.watches.add([2]);
+	clients.watch([2]);
 	clients.settled(endedGroup([RETURNED, RETURNED]), {
 		others: new Map([
 			[0, 'failed'],
@@ -195,7 +195,7 @@ const WAYS: Readonly<Record<string, readonly [events: readonly EventName[], watc
 for (const [what, [events, watched, status, heard]] of Object.entries(WAYS)) {
 	test(`${what} hears ${heard} times of a job that is ${status}`, t => {
 		const {clients, flush} = setUp(events);
-		clients.watches.add(watched);
+		clients.watch(watched);
 		const others = new Map<number, Settled>(status === 'completed' ? [] : [[0, status]]);
 		clients.settled(endedGroup([status === 'completed' ? RETURNED : THREW]), {others});
 		const message = flush();

@@ -1,6 +1,7 @@
 import test from 'ava';
 import fc from 'fast-check';
-import {Commits, enqueuesJobs, NO_WRITES, type Refused, type Writes} from '../../lib/dispatcher/commits.ts';
+import type {Refused} from '../../lib/dispatcher/clients.ts';
+import {Commits, enqueuesJobs, NO_WRITES, type Writes} from '../../lib/dispatcher/commits.ts';
 import type {Outcome} from '../../lib/job/claim.ts';
 import {settlementsOf} from '../../lib/job/group.ts';
 import {JobQueue} from '../../lib/store/job-queue.ts';
@@ -30,10 +31,13 @@ function setUp(refuses: (changes: Changes) => void = () => undefined, verbs: (st
 	const leftOut: [Refused, string][] = [];
 	const refused: [number, string][] = [];
 	let breaks = 0;
-	const commits = new Commits(store, 'owner', clock, {
-		leftOut: (what, {message}) => void leftOut.push([what, message]),
-		refuse: (call, {message}) => void refused.push([call, message]),
-		meanwhile: async () => {
+	const commits = new Commits({
+		...{store, owner: 'owner', clock},
+		clients: {
+			refused: (what, {message}) => void leftOut.push([what, message]),
+			refuse: (call, error) => void refused.push([call, (error as FaenaError).message]),
+		},
+		maintain: async () => {
 			await clock.nextTurn();
 			breaks++;
 		},

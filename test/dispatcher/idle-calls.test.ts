@@ -1,7 +1,7 @@
 import test from 'ava';
 import {Calls} from '../../lib/dispatcher/calls.ts';
-import type {HeldBatches} from '../../lib/dispatcher/held-batches.ts';
 import type {JobFlow} from '../../lib/dispatcher/job-flow.ts';
+import type {HeldBatches} from '../../lib/dispatcher/maintenance.ts';
 import type {TaskCounts} from '../../lib/store/store.ts';
 import {makeHost} from '../fixtures/dispatcher.ts';
 import {HandClock} from '../fixtures/hand-clock.ts';
@@ -17,17 +17,17 @@ const NO_JOBS: TaskCounts = {
 async function setUp(...counts: readonly Partial<TaskCounts>[]) {
 	const store = override(new MemoryStore(), () => ({counts: async () => counts.map(each => ({...NO_JOBS, ...each}))}));
 	const {host, flush} = makeHost(store, {clock: new HandClock()});
-	const flow = {demand: {tasks: ['count', 'other']}, isDue: false};
+	const flow = {demand: {tasks: new Map(['count', 'other'].map(task => [task, {}]))}, isDue: false};
 	const calls = new Calls(host, flow as unknown as JobFlow, undefined as unknown as HeldBatches);
-	calls.add({call: 1, type: 'idle', waiting: true});
-	calls.add({call: 2, type: 'idle', waiting: false});
+	calls.waiting.push({call: 1, type: 'idle', waiting: true});
+	calls.waiting.push({call: 2, type: 'idle', waiting: false});
 	await calls.perform();
 	const answered = async (isDue = false) => {
 		flow.isDue = isDue;
 		await calls.answerIdle();
 		return flush().replies.map(({call}) => call);
 	};
-	return {calls, flush, answered};
+	return {calls, answered};
 }
 
 const CASES: Readonly<Record<string, readonly [counts: readonly Partial<TaskCounts>[], answered: readonly number[]]>> = {
@@ -49,7 +49,7 @@ for (const [what, [counts, answered]] of Object.entries(CASES)) {
 	test(`with ${what} in the store, of the call that waits for delayed jobs and the one that does not ${answered.length} are answered`, async t => {
 		const idle = await setUp(...counts);
 		t.deepEqual(await idle.answered(), answered);
-		t.is(idle.calls.hasIdle, answered.length < 2);
+		t.is(idle.calls.idle.length > 0, answered.length < 2);
 		t.deepEqual(await idle.answered(), []);
 	});
 }
@@ -58,14 +58,4 @@ test('a call that does not wait for delayed jobs waits for one that is due', asy
 	const {answered} = await setUp({delayed: 1});
 	t.deepEqual(await answered(true), []);
 	t.deepEqual(await answered(false), [2]);
-});
-
-test('a close refuses the calls that wait', async t => {
-	const {calls, flush} = await setUp();
-	t.true(calls.hasIdle);
-	calls.refuseIdle();
-	const {replies} = flush();
-	t.like(replies[0], {call: 1, error: {code: 'Closed', message: 'The engine was closed while idle() waited.'}});
-	t.like(replies[1], {call: 2});
-	t.false(calls.hasIdle);
 });

@@ -51,7 +51,7 @@ async function setUp({jobs = 0, tasks = {count: {}}, verbs = () => ({}), hasPool
 		flush,
 	} = makeHost(store, {clock, events: EVENTS, wake: () => void host.wakes++, maintain: async () => void host.breaks++});
 	const flow = new JobFlow(own, hasPool ? () => pool : undefined, asksForSignals);
-	flow.demand.setTasks(Object.entries(tasks).map(([name, options]) => ({name, options})));
+	flow.demand.tasks = new Map(Object.entries(tasks));
 	/** Ends the jobs of a chunk that the pool was given. */
 	const end = (chunk: ClaimedGroup, outcome: Outcome = RETURNED) => flow.ended(chunk.task, [endOf(chunk, outcome)]);
 	/** The ids of what the pool has been given since the last time. */
@@ -85,7 +85,6 @@ const eventsOf = (events: readonly JobEvent[], type: EventName) => events.filter
 
 test('a commit claims what the pool can take and starts it; the next one settles what ended, and then nothing is left to commit', async t => {
 	const {flow, commits, pool, end, flush, queue, takeGiven} = await setUp({jobs: 2});
-	t.deepEqual(flow.demand.tasks, ['count']);
 	t.false(flow.hasJobs);
 	await flow.commit();
 	const [chunk] = pool.given;
@@ -93,9 +92,9 @@ test('a commit claims what the pool can take and starts it; the next one settles
 	await flow.commit();
 	t.is(commits.length, 1);
 	end(chunk as ClaimedGroup);
-	t.true(flow.mustCommit && flow.hasJobs && flow.hasOutcomes);
+	t.true(flow.mustCommit && flow.hasJobs);
 	await flow.commit();
-	t.false(flow.mustCommit || flow.hasJobs || flow.hasOutcomes);
+	t.false(flow.mustCommit || flow.hasJobs);
 	t.is(commits.length, 2);
 	t.is(commits[1]?.claim, undefined);
 	t.deepEqual(flush().events, [{type: 'completed', id: 1, durationMs: 0}]);
@@ -108,14 +107,13 @@ test('the pool has jobs as long as it says so', async t => {
 	const {flow, pool} = await setUp();
 	pool.size = 1;
 	t.true(flow.hasJobs);
-	t.false(flow.hasOutcomes);
 });
 
 test('jobs that a caller enqueues are claimed in the same transaction, and the call is answered after it', async t => {
 	const {flow, commits, flush, takeGiven} = await setUp();
 	await flow.commit();
 	t.deepEqual(flush().replies, []);
-	flow.enqueue(enqueueCall(1, 3));
+	flow.enqueues.push(enqueueCall(1, 3));
 	await flow.commit();
 	t.deepEqual(flush().replies, [{call: 1, value: {ids: 1}}]);
 	t.deepEqual(takeGiven(), [[1], [2]]);
@@ -127,7 +125,7 @@ test('jobs that a caller enqueues are claimed in the same transaction, and the c
 
 test('a transaction takes two whole groups of calls, in order; another one takes the rest', async t => {
 	const {flow, flush} = await setUp({hasPool: false});
-	for (const call of [1, 2, 3]) flow.enqueue(enqueueCall(call, 2000));
+	for (const call of [1, 2, 3]) flow.enqueues.push(enqueueCall(call, 2000));
 	await flow.commit();
 	t.deepEqual(
 		flush().replies.map(({call}) => call),
@@ -137,7 +135,7 @@ test('a transaction takes two whole groups of calls, in order; another one takes
 	await flow.commit();
 	t.is(flush().replies.length, 1);
 	t.false(flow.mustCommit);
-	for (const [index, size] of [2000, 1, 1].entries()) flow.enqueue(enqueueCall(index, size));
+	for (const [index, size] of [2000, 1, 1].entries()) flow.enqueues.push(enqueueCall(index, size));
 	await flow.commit();
 	t.is(flush().replies.length, 2);
 });
@@ -221,10 +219,38 @@ test('a job that is given back, one that came with an outcome, and room under a 
 	}
 });
 
+test('room under a limit that appears while a transaction claims in vain is not forgotten', async t => {
+	let isCommitting = () => undefined as unknown;
+	const {flow, end, pool, queue, takeGiven} = await setUp({
+		jobs: 1,
+		tasks: {count: {concurrency: 1}},
+		verbs: inner => ({
+			async commit(changes) {
+				const result = await inner.commit(changes);
+				isCommitting();
+				return result;
+			},
+		}),
+	});
+	await flow.commit();
+	const [chunk] = pool.given.splice(0);
+	await queue.enqueue([newJob()]);
+	flow.jobsMayBeReady();
+	isCommitting = () => {
+		isCommitting = () => undefined;
+		end(chunk as ClaimedGroup);
+	};
+	await flow.commit();
+	t.deepEqual(takeGiven(), []);
+	await flow.commit();
+	await flow.commit();
+	t.deepEqual(takeGiven(), [[2]]);
+});
+
 test('a delayed job is claimed when it is due, by the wall clock', async t => {
 	const {flow, clock, commits, takeGiven, pool} = await setUp();
 	t.is(flow.dueInMs(), Infinity);
-	flow.enqueue(enqueueCall(1, 1, {delayMs: 500}));
+	flow.enqueues.push(enqueueCall(1, 1, {delayMs: 500}));
 	await flow.commit();
 	t.deepEqual([flow.dueInMs(), flow.isDue], [500, false]);
 	pool.capacity = () => ({idle: 0, prefetch: 0});
@@ -245,7 +271,7 @@ test('a dispatcher without a pool enqueues and claims nothing', async t => {
 	const {flow, commits, flush} = await setUp({hasPool: false});
 	await flow.commit();
 	t.is(commits.length, 0);
-	flow.enqueue(enqueueCall(1));
+	flow.enqueues.push(enqueueCall(1));
 	await flow.commit();
 	t.is(commits[0]?.claim, undefined);
 	t.is(flush().replies.length, 1);
@@ -369,7 +395,7 @@ test('if the disk is full, calls are refused and outcomes are written without th
 	await flow.commit();
 	isFull = true;
 	end(pool.given[0] as ClaimedGroup);
-	flow.enqueue(enqueueCall(1));
+	flow.enqueues.push(enqueueCall(1));
 	await flow.commit();
 	const {replies, events} = flush();
 	t.like(replies, [{call: 1, error: {code: 'StorageFull'}}]);
@@ -377,7 +403,7 @@ test('if the disk is full, calls are refused and outcomes are written without th
 	t.is((await queue.counts()).completed, 1);
 	t.true(retries.commit.waitMs > 0);
 	// The calls were the cause: with the next ones it is the first setback again.
-	flow.enqueue(enqueueCall(2));
+	flow.enqueues.push(enqueueCall(2));
 	await flow.commit();
 	t.like(eventsOf(flush().events, 'setBack'), [{setbacks: 1}]);
 	t.is(flow.statistics.report().commits.failed, 2);
@@ -438,8 +464,8 @@ test('a refused outcome becomes a failure of its job, and a refused call is answ
 	});
 	await flow.commit();
 	for (const chunk of pool.given) end(chunk);
-	flow.enqueue(enqueueCall(1));
-	flow.enqueue(enqueueCall(2, 1, {priority: 9}));
+	flow.enqueues.push(enqueueCall(1));
+	flow.enqueues.push(enqueueCall(2, 1, {priority: 9}));
 	takeWakes();
 	await flow.commit();
 	const {replies, events} = flush();
@@ -488,7 +514,7 @@ test('a full disk while refusals are sought is a setback: what is left is put ba
 	});
 	await flow.commit();
 	end(pool.given[0] as ClaimedGroup);
-	flow.enqueue(enqueueCall(1));
+	flow.enqueues.push(enqueueCall(1));
 	await flow.commit();
 	const {replies, events} = flush();
 	t.like(replies, [{call: 1, error: {code: 'StorageFull'}}]);
@@ -544,14 +570,14 @@ test('watched jobs whose claim was lost, or that were discarded, are looked up',
 	for (const way of ['lost', 'discarded'] as const) {
 		const {flow, clients, pool, end, queue, flush, memory} = await setUp({jobs: 2});
 		await flow.commit();
-		clients.watches.add([1, 2]);
+		clients.watch([1, 2]);
 		if (way === 'lost') {
 			await memory.release('owner');
 			await queue.cancel({ids: [1]});
 		} else await queue.discard([1], {stop: false});
 		end(pool.given[0] as ClaimedGroup, {type: 'released'});
 		await flow.commit();
-		await clients.watches.lookUp();
+		await clients.lookUp();
 		t.like(flush().notices, [{id: 1, status: way === 'lost' ? 'cancelled' : 'missing'}]);
 	}
 });
@@ -565,7 +591,7 @@ test('a job that killed its worker too often is told with the error that the sto
 		});
 		const policy = {...POLICY, maxAttempts: 9, backoff: {baseMs: 0, factor: 1, maxMs: 0, jitter: 0}};
 		await queue.enqueue([newJob({policy: {...policy, maxAttempts: 1}}), newJob({policy})]);
-		clients.watches.add([1, 2]);
+		clients.watch([1, 2]);
 		const lost: Outcome = {type: 'lostWorker', error: {...ERROR, reason: 'lostWorker', message: 'lost'}};
 		for (let crash = 1; crash <= 3; crash++) {
 			flow.jobsMayBeReady();
@@ -598,12 +624,12 @@ test('before executions that threw are settled, a caller that closes on signals 
 	await flow.commit();
 	takeWakes();
 	end(pool.given[0] as ClaimedGroup, THREW);
-	t.deepEqual([others.splice(0), flow.mustCommit, flow.hasOutcomes, flow.hasJobs], [[{type: 'signalQuery'}], false, true, true]);
+	t.deepEqual([others.splice(0), flow.mustCommit, flow.hasJobs], [[{type: 'signalQuery'}], false, true]);
 	takeWakes();
+	flow.signals.hasSignalCome = true;
 	flow.signals.answered();
 	await new Promise(resolve => setImmediate(resolve));
 	t.deepEqual([flow.mustCommit, takeWakes()], [true, 1]);
-	flow.signals.signalCame();
 	await flow.commit();
 	t.like(await queue.job(1), {status: 'pending', attempts: 0});
 });
@@ -620,7 +646,7 @@ test('what the flow does is counted: executions, commits, chunks, and workers th
 	await flow.commit();
 	end(pool.given[0] as ClaimedGroup);
 	await flow.commit();
-	flow.lost({kind: 'thread', reason: 'ended'});
+	for (const reason of ['ended', 'stopped'] as const) flow.lost({kind: 'thread', reason});
 	t.like(flow.statistics.report(), {
 		slots: 2,
 		executions: {completed: 1},
@@ -696,7 +722,7 @@ test('outcomes and calls are written though nothing is claimed; the jobs that ca
 		await flow.commit();
 		flow.mayClaim = false;
 		end(pool.given.splice(0)[0] as ClaimedGroup, outcome);
-		if (calls > 0) flow.enqueue(enqueueCall(1));
+		if (calls > 0) flow.enqueues.push(enqueueCall(1));
 		await flow.commit();
 		t.is(commits.length, 2);
 		t.is(commits[1]?.claim, undefined);
@@ -750,7 +776,7 @@ test('a release has ended when the pool has given back what it can', async t => 
 const MOMENTS = ['enqueue:committed', 'settle:committed', 'updates:committed', 'dequeue:committed', 'outcome:received', 'chunk:given'] as const;
 
 const REACHED: Readonly<Record<string, readonly [act: (own: Awaited<ReturnType<typeof setUp>>) => unknown, reached: readonly FailpointName[]]>> = {
-	enqueues: [({flow}) => flow.enqueue(enqueueCall(2)), ['enqueue:committed']],
+	enqueues: [({flow}) => flow.enqueues.push(enqueueCall(2)), ['enqueue:committed']],
 	settles: [({end, pool}) => end(pool.given[0] as ClaimedGroup), ['settle:committed', 'outcome:received']],
 	'writes an update': [({flow}) => flow.updated({id: 1, lease: 1, execution: 1, startedAt: 5}), ['updates:committed']],
 	claims: [

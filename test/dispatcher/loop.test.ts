@@ -556,7 +556,7 @@ test('before executions that threw are settled the caller is asked for signals; 
 		end(pool.given[0] as ClaimedGroup, THREW);
 		t.deepEqual((await heard()).others, [{type: 'signalQuery'}]);
 		t.is((await queue.job(1))?.attempts, 0);
-		await call({call: 0, type: 'signalAnswered'}, close(1, 5000, isSignalled));
+		await call(close(1, 5000, isSignalled), {call: 0, type: 'signalAnswered'});
 		t.like(await queue.job(1), {attempts});
 	}
 	const {end, pool, heard, turn} = await setUp({jobs: 1});

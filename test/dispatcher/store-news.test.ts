@@ -2,7 +2,7 @@ import test from 'ava';
 import type {Clients} from '../../lib/dispatcher/clients.ts';
 import type {Retries} from '../../lib/dispatcher/commits.ts';
 import type {JobFlow} from '../../lib/dispatcher/job-flow.ts';
-import {StoreNews} from '../../lib/dispatcher/maintenance.ts';
+import {Maintenance} from '../../lib/dispatcher/maintenance.ts';
 import type {Health} from '../../lib/job/events.ts';
 import type {News} from '../../lib/store/store.ts';
 import {makeHost} from '../fixtures/dispatcher.ts';
@@ -27,15 +27,15 @@ function setUp() {
 			return () => void told.push(['unlisten']);
 		},
 	}));
-	const clients = {watches: {allMayHaveEnded: tell('watchedMayHaveEnded')}, publish: tell('publish')} as unknown as Clients;
+	const clients = {allMayHaveEnded: tell('watchedMayHaveEnded'), publish: tell('publish')} as unknown as Clients;
 	const retries = {listening: {add: tell('failed'), clear: tell('succeeded')}} as unknown as Retries;
 	const {host} = makeHost(store, {clock: new HandClock(), clients, retries, wake: tell('wake')});
-	const news = new StoreNews(host, {jobsMayBeReady: tell('jobsMayBeReady'), stop: tell('stop')} as unknown as JobFlow);
+	const news = new Maintenance(host, {jobsMayBeReady: tell('jobsMayBeReady'), stop: tell('stop')} as unknown as JobFlow, 30_000);
 	/** Takes what the host was told since the last time. */
 	const takeTold = () => told.splice(0);
 	const health = (of: Partial<Health>) => {
 		listener({type: 'health', logBytes: 0, ...of});
-		news.handle();
+		news.handleNews();
 		return takeTold().filter(([name]) => name === 'publish');
 	};
 	return {news, takeTold, health, tell: (each: News) => listener(each)};
@@ -45,19 +45,19 @@ test('news wakes the loop, and waits for it: the store looks again once the loop
 	const {news, takeTold, tell} = setUp();
 	t.deepEqual(takeTold(), [['listen', 'owner']]);
 	let hasAttended = false;
-	t.true(news.isEmpty);
+	t.is(news.news.length > 0, false);
 	const done = Promise.resolve(tell({type: 'changed', stop: []})).then(() => {
 		hasAttended = true;
 	});
-	t.false(news.isEmpty);
+	t.is(news.news.length > 0, true);
 	t.deepEqual(takeTold(), [['wake']]);
 	await new Promise(resolve => setImmediate(resolve));
 	t.false(hasAttended);
-	news.handle();
+	news.handleNews();
 	await done;
-	t.true(news.isEmpty);
+	t.is(news.news.length > 0, false);
 	t.deepEqual(takeTold(), [['jobsMayBeReady'], ['watchedMayHaveEnded']]);
-	news.handle();
+	news.handleNews();
 	t.deepEqual(takeTold(), []);
 });
 
@@ -65,7 +65,7 @@ test('after a write of another process jobs may be ready, watched jobs are in do
 	const {news, takeTold, tell} = setUp();
 	tell({type: 'changed', stop: [5, 6].map(id => ({id, lease: 1, execution: 1}))});
 	takeTold();
-	news.handle();
+	news.handleNews();
 	t.deepEqual(takeTold(), [['jobsMayBeReady'], ['watchedMayHaveEnded'], ['stop', 5], ['stop', 6]]);
 });
 
@@ -74,7 +74,7 @@ test('a batch that completed is told to the callers, and its job may be ready', 
 	const counts = {pending: 0, running: 0, completed: 1, failed: 0, dead: 0, cancelled: 0};
 	tell({type: 'batchCompleted', batch: 'nightly', counts});
 	takeTold();
-	news.handle();
+	news.handleNews();
 	t.deepEqual(takeTold(), [['jobsMayBeReady'], ['publish', {type: 'batchCompleted', batch: 'nightly', counts}]]);
 });
 
@@ -84,7 +84,7 @@ test('a store that can not look is a failure, and one that can is the end of fai
 	tell({type: 'failed', error});
 	tell({type: 'health', logBytes: 0});
 	takeTold();
-	news.handle();
+	news.handleNews();
 	t.deepEqual(takeTold(), [['failed', error], ['succeeded']]);
 });
 
@@ -119,6 +119,6 @@ test('after the end nothing is heard, and the store waits for nothing', async t 
 	news.stop();
 	await done;
 	t.deepEqual(takeTold(), [['unlisten']]);
-	news.handle();
+	news.handleNews();
 	t.deepEqual(takeTold(), []);
 });

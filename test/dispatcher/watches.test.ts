@@ -1,8 +1,8 @@
 import test from 'ava';
-import {Watches} from '../../lib/dispatcher/clients.ts';
+import {Clients} from '../../lib/dispatcher/clients.ts';
 import type {JobId} from '../../lib/job/job.ts';
 import {JobQueue} from '../../lib/store/job-queue.ts';
-import type {Notice} from '../../lib/transport/messages.ts';
+import type {Notice, RepliesMessage} from '../../lib/transport/messages.ts';
 import {newJob} from '../fixtures/dispatcher.ts';
 import {override} from '../fixtures/override.ts';
 import {MemoryStore} from '../store/oracle.ts';
@@ -23,9 +23,14 @@ async function setUp(jobs = 3) {
 		},
 	}));
 	const notices: Notice[] = [];
-	const watches = new Watches(store, notice => void notices.push(notice));
+	const watches = new Clients(store, message => void notices.push(...(message as RepliesMessage).notices));
+	/** All that callers have been told so far. */
+	const told = () => {
+		watches.flush();
+		return notices;
+	};
 	return {
-		...{watches, queue, looked, notices},
+		...{watches, queue, looked, told},
 		fail: (times: number) => {
 			failures = times;
 		},
@@ -35,35 +40,35 @@ async function setUp(jobs = 3) {
 const completed = (id: JobId): Notice => ({id, status: 'completed', result: null});
 
 test('the end of a watched job is told once, and that of another job not at all', async t => {
-	const {watches, notices} = await setUp();
-	t.true(watches.isEmpty);
-	watches.add([1, 2]);
-	t.false(watches.isEmpty);
+	const {watches, told} = await setUp();
+	t.is(watches.watched.size === 0, true);
+	watches.watch([1, 2]);
+	t.is(watches.watched.size === 0, false);
 	for (const id of [1, 1, 3]) watches.ended(id, () => completed(id));
-	t.deepEqual(notices, [completed(1)]);
+	t.deepEqual(told(), [completed(1)]);
 });
 
 test('a job is watched until all callers that watch it have given up', async t => {
-	const {watches, notices} = await setUp();
-	watches.add([1]);
-	watches.add([1, 2]);
-	watches.remove([1, 2]);
+	const {watches, told} = await setUp();
+	watches.watch([1]);
+	watches.watch([1, 2]);
+	watches.unwatch([1, 2]);
 	watches.ended(2, () => completed(2));
-	t.false(watches.isEmpty);
-	watches.remove([1]);
-	t.true(watches.isEmpty);
-	watches.remove([1, 9]);
+	t.is(watches.watched.size === 0, false);
+	watches.unwatch([1]);
+	t.is(watches.watched.size === 0, true);
+	watches.unwatch([1, 9]);
 	watches.ended(1, () => completed(1));
-	t.deepEqual(notices, []);
-	watches.add([1]);
-	watches.remove([1]);
-	t.true(watches.isEmpty);
+	t.deepEqual(told(), []);
+	watches.watch([1]);
+	watches.unwatch([1]);
+	t.is(watches.watched.size === 0, true);
 });
 
 test('watched jobs in doubt are looked up once; those that have ended are told, with whether they had before they were watched', async t => {
-	const {watches, queue, looked, notices} = await setUp();
+	const {watches, queue, looked, told} = await setUp();
 	await queue.cancel({ids: [1, 2]});
-	watches.add([1, 2, 3]);
+	watches.watch([1, 2, 3]);
 	watches.mayHaveEnded([]);
 	watches.mayHaveEnded([1, 3, 9]);
 	watches.mayHaveEnded([2, 3], true);
@@ -72,11 +77,11 @@ test('watched jobs in doubt are looked up once; those that have ended are told, 
 		[1, 3],
 		[2, 3],
 	]);
-	t.like(notices, [
+	t.like(told(), [
 		{id: 1, status: 'cancelled'},
 		{id: 2, status: 'cancelled', earlier: true},
 	]);
-	t.false('earlier' in (notices[0] as Notice));
+	t.false('earlier' in (told()[0] as Notice));
 	t.false(await watches.lookUp());
 	watches.mayHaveEnded([9]);
 	t.false(await watches.lookUp());
@@ -84,52 +89,52 @@ test('watched jobs in doubt are looked up once; those that have ended are told, 
 });
 
 test('all pages of a look-up are read', async t => {
-	const {watches, queue, looked, notices} = await setUp(3);
+	const {watches, queue, looked, told} = await setUp(3);
 	const {jobs, lease} = await queue.dequeue({owner: 'owner', tasks: ['count'], limit: 3});
 	const large = new Uint8Array(2 ** 20);
 	await queue.settle(
 		lease,
 		jobs.map(({id, execution}) => ({id, execution, outcome: {type: 'returned', value: large}})),
 	);
-	watches.add([1, 2, 3]);
+	watches.watch([1, 2, 3]);
 	watches.mayHaveEnded([1, 2, 3]);
 	await watches.lookUp();
 	t.deepEqual(
-		notices.map(({id}) => id),
+		told().map(({id}) => id),
 		[1, 2, 3],
 	);
 	t.is(looked.length, 3);
 });
 
 test('what could not be looked up stays in doubt', async t => {
-	const {watches, queue, notices, fail} = await setUp();
+	const {watches, queue, told, fail} = await setUp();
 	await queue.cancel({ids: [1, 2]});
-	watches.add([1, 2]);
+	watches.watch([1, 2]);
 	watches.mayHaveEnded([1]);
 	watches.mayHaveEnded([2]);
 	fail(1);
 	await t.throwsAsync(watches.lookUp(), {message: 'locked'});
-	t.deepEqual(notices, []);
+	t.deepEqual(told(), []);
 	await watches.lookUp();
 	t.deepEqual(
-		notices.map(({id}) => id),
+		told().map(({id}) => id),
 		[1, 2],
 	);
-	watches.add([3]);
+	watches.watch([3]);
 	watches.allMayHaveEnded();
 	await queue.cancel({ids: [3]});
 	fail(1);
 	await t.throwsAsync(watches.lookUp(), {message: 'locked'});
 	t.false(await watches.lookUp());
-	t.is(notices.length, 3);
-	t.false(notices.some(({earlier}) => earlier));
+	t.is(told().length, 3);
+	t.false(told().some(({earlier}) => earlier));
 });
 
 test('after a write of another process all watched jobs are looked up, 200 at a time, those first that were looked up longest ago', async t => {
 	const {watches, looked} = await setUp(450);
 	const ids = Array.from({length: 450}, (_, index) => 1 + index);
-	watches.add(ids);
-	watches.add([1]);
+	watches.watch(ids);
+	watches.watch([1]);
 	t.false(await watches.lookUp());
 	watches.allMayHaveEnded();
 	t.deepEqual([await watches.lookUp(), await watches.lookUp(), await watches.lookUp()], [true, true, false]);
@@ -139,13 +144,13 @@ test('after a write of another process all watched jobs are looked up, 200 at a 
 	t.deepEqual(looked[3]?.slice(0, 2), [151, 152]);
 	t.is(looked.length, 4);
 	// It has lost neither of its two watchers.
-	watches.remove(ids);
-	t.false(watches.isEmpty);
+	watches.unwatch(ids);
+	t.is(watches.watched.size === 0, false);
 });
 
 test('201 jobs are two look-ups', async t => {
 	const {watches} = await setUp(201);
-	watches.add(Array.from({length: 201}, (_, index) => 1 + index));
+	watches.watch(Array.from({length: 201}, (_, index) => 1 + index));
 	watches.allMayHaveEnded();
 	t.deepEqual([await watches.lookUp(), await watches.lookUp()], [true, false]);
 });
@@ -153,7 +158,7 @@ test('201 jobs are two look-ups', async t => {
 test('exactly 200 jobs are one look-up, and jobs that have ended meanwhile are watched no more', async t => {
 	const {watches, queue, looked} = await setUp(200);
 	const ids = Array.from({length: 200}, (_, index) => 1 + index);
-	watches.add(ids);
+	watches.watch(ids);
 	watches.allMayHaveEnded();
 	await queue.cancel({ids: [7]});
 	t.false(await watches.lookUp());

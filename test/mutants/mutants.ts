@@ -549,7 +549,7 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
 	},
 	'an engine claims all jobs that there are': {
 		file: 'lib/dispatcher/demand.ts',
-		find: 'limit: this.#chunkSize(task) * this.#chunksFor({task, quarantined: false}),',
+		find: 'limit: this.#chunkSize(task) * this.#chunksFor(task),',
 		put: 'limit: 1e6,',
 		killer: ['test/dispatcher/demand.test.ts', 'each task has a lane of suspects and one of other jobs, both with its limit of running jobs'],
 	},
@@ -575,20 +575,20 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
 		],
 	},
 	'a late write that a map leaves its batch takes the batch from the next map': {
-		file: 'lib/dispatcher/held-batches.ts',
+		file: 'lib/dispatcher/maintenance.ts',
 		find: '\t\tawait this.#leavePendingOf(name);\n\t\ttry {',
 		put: '\t\ttry {',
 		killer: [HELD_BATCHES, 'a batch that a map failed to leave opens at once for the next map of the engine, which keeps it; the failed write was kept'],
 	},
 	'a batch is opened before its earlier map has left it': {
-		file: 'lib/dispatcher/held-batches.ts',
+		file: 'lib/dispatcher/maintenance.ts',
 		find: 'this.#last = result.catch(() => undefined);',
 		put: '',
 		killer: [HELD_BATCHES, 'a map that opens a batch while another map of the engine leaves it gets the batch after that is written'],
 	},
 	'a batch is held for ever if the disk was full as its map left it': {
-		file: 'lib/dispatcher/held-batches.ts',
-		find: 'this.#pending.set(name, how);\n\t\t\tthrow error;',
+		file: 'lib/dispatcher/maintenance.ts',
+		find: 'this.pending.set(name, how);\n\t\t\tthrow error;',
 		put: 'throw error;',
 		killer: [
 			HELD_BATCHES,

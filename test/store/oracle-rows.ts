@@ -23,17 +23,8 @@ import {
 import type {ChildJob, NewJob} from '../../lib/job/new-job.ts';
 import {backoffMs} from '../../lib/job/options.ts';
 import {pack} from '../../lib/job/packed.ts';
-import {
-	type ClaimRequest,
-	enqueueFailure,
-	keyConflict,
-	type LaneRequest,
-	type Settled,
-	type SettledGroup,
-	type StoredJob,
-	type TaskCounts,
-	type Wanted,
-} from '../../lib/store/store.ts';
+import {enqueueFailure, keyConflict} from '../../lib/store/conflicts.ts';
+import type {ClaimRequest, LaneRequest, Settled, SettledGroup, StoredJob, TaskCounts, Wanted} from '../../lib/store/store.ts';
 import {defined} from '../../lib/support/defined.ts';
 import type {FaenaError} from '../../lib/support/errors.ts';
 
@@ -296,7 +287,7 @@ export function describeJob(job: JobRow, batch: string | undefined, {values, log
 		...defined({
 			waitMs: timing?.startedAt !== undefined && executions === 1 ? Math.max(0, timing.startedAt - createdAt) : undefined,
 			resultBytes: result === undefined ? undefined : sizeBytes(result),
-			values: values ? {payload: job.payload, ...defined({result, checkpoint: job.checkpoint})} : undefined,
+			values: values ? {payload: job.payload, ...(result !== undefined && {result}), ...defined({checkpoint: job.checkpoint})} : undefined,
 			logs: logs ? job.logs : undefined,
 		}),
 	};

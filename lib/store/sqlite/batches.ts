@@ -2,9 +2,10 @@ import type {OwnerId} from '../../job/claim.ts';
 import {toNewGroups} from '../../job/group.ts';
 import {type Batch, type BatchId, type BatchOptions, type Counts, MARK_EVERY_MS, type Mark, type Page, STATUSES} from '../../job/job.ts';
 import {toCompletionJob} from '../../job/new-job.ts';
-import {withoutNulls} from '../../support/defined.ts';
+import {defined} from '../../support/defined.ts';
 import {failpoint} from '../../support/failpoint.ts';
-import {type BatchChange, type BatchPage, batchConflict, batchInUse, batchRunning, type Deleted, toCounts} from '../store.ts';
+import {batchConflict, batchInUse, batchRunning} from '../conflicts.ts';
+import {type BatchChange, type BatchPage, type Deleted, toCounts} from '../store.ts';
 import {readCompletionJob, readMarks} from '../stored-json.ts';
 import {enqueue} from './enqueue.ts';
 import {deleteRun} from './move.ts';
@@ -106,7 +107,7 @@ function batchNamed(statements: Statements, name: string): Batch | undefined {
 
 function toBatch({batchTally}: Statements, {id, name, task, createdAt, onComplete: _, marks, ...row}: BatchRow): Batch {
 	const jobs = new Map(batchTally.all(id) as [StoredState, number][]);
-	return {id, name, task, createdAt, ...withoutNulls(row), counts: toCounts([byState(state => jobs.get(state) ?? 0)]), marks: readMarks(marks)};
+	return {id, name, task, createdAt, ...defined(row), counts: toCounts([byState(state => jobs.get(state) ?? 0)]), marks: readMarks(marks)};
 }
 
 const MAX_DELETED_JOBS = 1000;

@@ -13,7 +13,7 @@ import {
 	STATUSES,
 } from '../../job/job.ts';
 import {readPacked} from '../../job/packed.ts';
-import {withoutNulls} from '../../support/defined.ts';
+import {defined} from '../../support/defined.ts';
 import type {JobPage, OutcomePage, StoredJob, TaskCounts, Wanted} from '../store.ts';
 import {readFailure} from '../stored-json.ts';
 import type {Blobs} from './blobs.ts';
@@ -96,13 +96,13 @@ function toJob(row: JobRow, {maxAttempts, timeoutMs, timeoutPercent}: Policy): J
 	const {key, batch, runAt, endedAt, startedAt, durationMs, cpuMs, memoryBytes, resultBytes, done, total, at, failure} = row;
 	return {
 		...{id, task, status: STATUS_OF[row.state as StoredState] ?? 'dead', priority, createdAt, attempts, maxAttempts, executions, timeoutMs, payloadBytes},
-		...withoutNulls({timeoutPercent: timeoutPercent ?? null, key, batch, runAt, endedAt, startedAt, durationMs}),
-		...withoutNulls({
+		...defined({timeoutPercent: timeoutPercent ?? null, key, batch, runAt, endedAt, startedAt, durationMs}),
+		...defined({
 			waitMs: startedAt !== null && executions === 1 ? Math.max(0, startedAt - createdAt) : null,
 			cpuMs,
 			memoryBytes,
 			resultBytes,
-			progress: done === null ? null : {done, ...withoutNulls({total}), at: at ?? 0},
+			progress: done === null ? null : {done, ...defined({total}), at: at ?? 0},
 			error: failure === null ? null : readFailure(failure),
 		}),
 	};

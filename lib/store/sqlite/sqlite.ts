@@ -3,9 +3,8 @@ import type {BatchId, BatchOptions, CompletedBatch, JobFilter, JobId, Page} from
 import {systemClock} from '../../support/clock.ts';
 import {FaenaError} from '../../support/errors.ts';
 import {failpoint} from '../../support/failpoint.ts';
-import type {OpenStoreOptions} from '../open-store.ts';
 import type * as contract from '../store.ts';
-import {IN_MEMORY, URGENT_WAIT_MS} from '../store.ts';
+import {IN_MEMORY, type OpenStoreOptions, URGENT_WAIT_MS} from '../store.ts';
 import {changeBatch, deleteBatch, deleteEmptyBatches, openBatch, readBatches, updateBatches} from './batches.ts';
 import {Blobs} from './blobs.ts';
 import {claim, promote, releaseClaims} from './claim.ts';

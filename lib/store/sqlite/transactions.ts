@@ -1,8 +1,7 @@
 import type {Health} from '../../job/events.ts';
 import type {CompletedBatch} from '../../job/job.ts';
 import {FaenaError} from '../../support/errors.ts';
-import type {OpenStoreOptions} from '../open-store.ts';
-import {IN_MEMORY} from '../store.ts';
+import {IN_MEMORY, type OpenStoreOptions} from '../store.ts';
 import {updateBatches} from './batches.ts';
 import type {Blobs} from './blobs.ts';
 import {type Connection, connect} from './connection.ts';
