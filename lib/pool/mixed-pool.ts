@@ -50,10 +50,6 @@ export class MixedPool implements Pool {
 		return this.#pools.thread.size + this.#pools.process.size;
 	}
 
-	maxJobs(lane: Lane): number {
-		return this.#poolOf(lane).maxJobs();
-	}
-
 	capacity(lane?: Lane): Capacity {
 		if (!lane) return this.#pools[this.#usual].capacity();
 		const {idle, prefetch} = this.#poolOf(lane).capacity();

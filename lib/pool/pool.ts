@@ -18,13 +18,10 @@ export interface Pool {
 	/** Jobs it can run at the same time. */
 	readonly slots: number;
 
-	/** The most jobs that a chunk of this kind may have. */
-	maxJobs(lane: Lane): number;
-
 	/** Chunks that it can take now: of this lane or, without one, of the most usual lane. */
 	capacity(lane?: Lane): Capacity;
 
-	/** Runs the jobs of the chunk one after the other in one worker. Call it at most as often as {@link capacity} allows. */
+	/** Runs the jobs of the chunk, at most {@link MAX_GROUP_JOBS}, one after the other in one worker. Call it at most as often as {@link capacity} allows. */
 	run(chunk: ClaimedGroup): void;
 
 	/** Takes the job back if it has not started, stops it if it runs. False if the pool does not have it. */

@@ -1,5 +1,5 @@
 import {toFailure} from '../job/failure.ts';
-import {type ClaimedGroup, MAX_GROUP_JOBS, sizeOf} from '../job/group.ts';
+import type {ClaimedGroup} from '../job/group.ts';
 import type {JobId, StopReason} from '../job/job.ts';
 import type {PoolOptions} from '../job/options.ts';
 import type {TaskInfo} from '../job/task.ts';
@@ -73,16 +73,11 @@ export class WorkerPool implements Pool {
 		return this.#slots.chunks.reduce((jobs, {open}) => jobs + open, 0);
 	}
 
-	maxJobs(): number {
-		return MAX_GROUP_JOBS;
-	}
-
 	capacity(): Capacity {
 		return this.#slots.capacity(this.#lifecycle.addable);
 	}
 
 	run(chunk: ClaimedGroup): void {
-		if (sizeOf(chunk) > this.maxJobs()) throw new Error(`The pool takes at most ${this.maxJobs()} jobs in a chunk; it was given ${sizeOf(chunk)}.`);
 		const slot = this.#slots.pick(() => this.#lifecycle.add());
 		this.#endWatch ??= this.#clock.every(WATCH_EVERY_MS, () => this.#watch());
 		const inFlight = new InFlightChunk(++this.#lastNumber, slot.worker, chunk, this.#listener, this.#clock);

@@ -40,7 +40,6 @@ test.serial('a chunk goes to the threads, where the budget of slots is shared wi
 	const {pool, listener} = await load(t);
 	t.is(pool.slots, 2);
 	t.deepEqual([pool.capacity(), pool.capacity(WAIT), pool.capacity(SUSPECT)], Array(3).fill({idle: 2, prefetch: 0}));
-	t.deepEqual([pool.maxJobs(WAIT), pool.maxJobs(SUSPECT)], [2000, 2000]);
 	pool.run(group('wait', 1));
 	t.deepEqual(pool.capacity(WAIT), {idle: 1, prefetch: 1});
 	t.deepEqual(pool.capacity(SUSPECT), {idle: 1, prefetch: 0});
