@@ -19,9 +19,8 @@ export type EndReason = 'stopped' | 'blocked' | 'broken' | 'unready' | 'retired'
 
 export interface Slot {
 	readonly worker: PoolWorker;
+	/** Also its cell in the file of open jobs. Threads and processes of an owner share the file, so each kind has every second number. */
 	readonly number: number;
-	/** Index in the file of open jobs. */
-	readonly cell: number;
 	/**
 	 * `loading` its tasks module: a chunk that it was started for stays with the pool until then; then `ready`. `retiring` when it gets
 	 * nothing more; `ending` from the moment it is told to end, or seen to fail, until it is gone.
@@ -46,27 +45,21 @@ export interface Slot {
 export class Slots {
 	readonly #budget: Budget;
 	readonly #clock: Clock;
-	readonly byWorker = new Map<PoolWorker, Slot>();
-	#lastNumber = 0;
+	readonly all = new Set<Slot>();
 
 	constructor(budget: Budget, clock: Clock) {
 		this.#budget = budget;
 		this.#clock = clock;
 	}
 
-	get all(): Slot[] {
-		return [...this.byWorker.values()];
-	}
-
 	get chunks(): InFlightChunk[] {
-		return this.all.flatMap(({chunks}) => chunks);
+		return [...this.all].flatMap(({chunks}) => chunks);
 	}
 
 	add(worker: PoolWorker): Slot {
 		const slot: Slot = {
 			worker,
-			number: ++this.#lastNumber,
-			cell: this.#freeCell(worker.kind),
+			number: this.#freeNumber(worker.kind),
 			phase: 'loading',
 			chunks: [],
 			jobs: 0,
@@ -74,7 +67,7 @@ export class Slots {
 			hasReported: false,
 			quietLooks: 0,
 		};
-		this.byWorker.set(worker, slot);
+		this.all.add(slot);
 		return slot;
 	}
 
@@ -83,7 +76,7 @@ export class Slots {
 		let idle = addable;
 		let prefetch = 0;
 		const now = this.#clock.steadyMs();
-		for (const slot of this.byWorker.values()) {
+		for (const slot of this.all) {
 			if (slot.phase !== 'ready') continue;
 			if (slot.chunks.length === 0) idle++;
 			else if (slot.chunks.length === 1 && !isLong(slot, now)) prefetch++;
@@ -94,7 +87,7 @@ export class Slots {
 	/** The worker that will be free first: an idle one, a new one, or one with room for a second chunk, if possible not behind a long job. */
 	pick(add: () => Slot | undefined): Slot {
 		const now = this.#clock.steadyMs();
-		const ready = this.all.filter(({phase, chunks}) => phase === 'ready' && chunks.length < 2);
+		const ready = [...this.all].filter(({phase, chunks}) => phase === 'ready' && chunks.length < 2);
 		const hasBudget = this.#budget.busy < this.#budget.slots;
 		const free = hasBudget ? (ready.find(({chunks}) => chunks.length === 0) ?? add()) : undefined;
 		const busy = ready.filter(({chunks}) => chunks.length > 0);
@@ -113,12 +106,11 @@ export class Slots {
 		});
 	}
 
-	/** Threads and processes of an owner share the file, so each kind has every second cell. */
-	#freeCell(kind: PoolWorker['kind']): number {
-		const used = new Set(this.all.map(({cell}) => cell));
-		let cell = kind === 'process' ? 1 : 0;
-		while (used.has(cell)) cell += 2;
-		return cell;
+	#freeNumber(kind: PoolWorker['kind']): number {
+		const used = new Set([...this.all].map(({number}) => number));
+		let number = kind === 'process' ? 1 : 0;
+		while (used.has(number)) number += 2;
+		return number;
 	}
 }
 

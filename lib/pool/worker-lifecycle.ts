@@ -10,7 +10,7 @@ import {howItEnded, type Loss, lostJobs} from './lost-chunk.ts';
 import type {PoolListener} from './pool.ts';
 import type {EndReason, Slot, Slots} from './slots.ts';
 import {toLoaded} from './worker-reports.ts';
-import type {PoolWorker, SourceListener, WorkerEnd, WorkerSource} from './worker-source.ts';
+import type {PoolWorker, WorkerEnd, WorkerSource} from './worker-source.ts';
 
 /** Wait before a worker whose module could not be loaded again is replaced. */
 const RELOAD_MS = 1000;
@@ -21,25 +21,32 @@ const SLOW_START_MS = 10_000;
  * Starts workers, replaces them when they end or have done enough, and ends them. A worker goes through the phases of its
  * {@link Slot}. Only once it is gone do its jobs get their outcomes, and another worker is started.
  */
-export class WorkerLifecycle implements SourceListener {
-	readonly #source: WorkerSource;
+export class WorkerLifecycle {
+	readonly #makeWorker: WorkerSource;
 	readonly #options: PoolOptions;
 	readonly #listener: PoolListener;
 	readonly #slots: Slots;
 	readonly #clock: Clock;
-	readonly message: SourceListener['message'];
+	readonly #receive: (slot: Slot, message: unknown) => void;
 	/** `lazy`: open, and the other workers start with their first chunk. */
 	#phase: 'new' | 'open' | 'lazy' | 'closing' = 'new';
 	/** The first worker has loaded the tasks, or failed to. */
 	readonly #started = Promise.withResolvers<readonly TaskInfo[]>();
 
-	constructor(source: WorkerSource, options: PoolOptions, listener: PoolListener, slots: Slots, clock: Clock, receive: SourceListener['message']) {
-		this.#source = source;
+	constructor(
+		makeWorker: WorkerSource,
+		options: PoolOptions,
+		listener: PoolListener,
+		slots: Slots,
+		clock: Clock,
+		receive: (slot: Slot, message: unknown) => void,
+	) {
+		this.#makeWorker = makeWorker;
 		this.#options = options;
 		this.#listener = listener;
 		this.#slots = slots;
 		this.#clock = clock;
-		this.message = receive;
+		this.#receive = receive;
 		// A lazy pool may never wait for it.
 		this.#started.promise.catch(() => undefined);
 	}
@@ -52,7 +59,7 @@ export class WorkerLifecycle implements SourceListener {
 	}
 
 	get addable(): number {
-		return this.#phase === 'lazy' ? this.#options.workers - this.#slots.byWorker.size : 0;
+		return this.#phase === 'lazy' ? this.#options.workers - this.#slots.all.size : 0;
 	}
 
 	add(): Slot | undefined {
@@ -60,18 +67,23 @@ export class WorkerLifecycle implements SourceListener {
 	}
 
 	#startWorker(): Slot {
-		const slot = this.#slots.add(this.#source.make(this));
+		const worker = this.#makeWorker({
+			message: message => this.#receive(slot, message),
+			failing: () => {
+				// One that loads has no chunk to lose, and is not replaced at once.
+				if (slot.phase !== 'loading') slot.phase = 'ending';
+			},
+			gone: ending => void this.#onGone(slot, ending),
+		});
+		const slot = this.#slots.add(worker);
 		void this.#load(slot);
 		return slot;
 	}
 
 	async #load(slot: Slot): Promise<void> {
-		const {tasks, defaults, maxValueBytes, maxCheckpointBytes, taskOutput, isolation, nice, openJobs: path} = this.#options;
-		const openJobs = path === undefined ? {} : {openJobs: {path, cell: slot.cell}};
-		const request = {type: 'load', worker: slot.number, tasks, defaults, maxValueBytes, maxCheckpointBytes, taskOutput, isolation, nice, ...openJobs} as const;
 		this.#startPreparing(slot);
 		// A request that is not answered is that of a worker that ended.
-		slot.loaded = slot.worker.request(request).then(toLoaded, () => undefined);
+		slot.loaded = slot.worker.request({...this.#options, type: 'load', worker: slot.number}).then(toLoaded, () => undefined);
 		const loaded = await slot.loaded;
 		endPreparing(slot);
 		if (!loaded || slot.phase !== 'loading') return;
@@ -136,36 +148,28 @@ export class WorkerLifecycle implements SourceListener {
 		}
 		slot.phase = 'ending';
 		slot.end = {reason, ...(error && {error})};
-		slot.worker.end();
-	}
-
-	failing(worker: PoolWorker): void {
-		const slot = this.#slots.byWorker.get(worker);
-		// One that loads has no chunk to lose, and is not replaced at once.
-		if (slot && slot.phase !== 'loading') slot.phase = 'ending';
+		void slot.worker.end();
 	}
 
 	/** A worker that ends while it loads is not replaced in a tight loop, nor are its jobs given back in one. */
-	async gone(worker: PoolWorker, ending: WorkerEnd): Promise<void> {
-		const slot = this.#slots.byWorker.get(worker);
-		if (slot?.phase === 'loading') {
-			const unloadable = toUnloadable(worker, ending, this.#options.tasks);
+	async #onGone(slot: Slot, ending: WorkerEnd): Promise<void> {
+		if (slot.phase === 'loading') {
+			const unloadable = toUnloadable(slot.worker, ending, this.#options.tasks);
 			this.#started.reject(unloadable);
 			slot.end = {reason: 'unready', error: toFailure(unloadable)};
 			await sleep(this.#clock, RELOAD_MS);
 		}
-		this.#removeWorker(worker, ending);
+		this.#removeWorker(slot, ending);
 	}
 
-	#removeWorker(worker: PoolWorker, ending: WorkerEnd): void {
-		const slot = this.#slots.byWorker.get(worker);
-		if (!slot) return;
+	#removeWorker(slot: Slot, ending: WorkerEnd): void {
+		if (!this.#slots.all.has(slot)) return;
 		slot.phase = 'ending';
 		endPreparing(slot);
 		for (const {chunkState} of slot.chunks) chunkState.refresh();
-		if (this.#phase !== 'closing' && slot.end?.reason !== 'retired' && worker.kind !== 'caller') this.#listener.lost(lossOf(slot, worker.kind, ending));
+		if (this.#phase !== 'closing' && slot.end?.reason !== 'retired' && slot.worker.kind !== 'caller') this.#listener.lost(lossOf(slot, ending));
 		this.#loseChunks(slot, ending);
-		this.#slots.byWorker.delete(worker);
+		this.#slots.all.delete(slot);
 		if (this.#phase === 'open') this.#startWorker();
 		this.#listener.freed();
 	}
@@ -188,12 +192,13 @@ export class WorkerLifecycle implements SourceListener {
 	async close(): Promise<void> {
 		this.#phase = 'closing';
 		this.#started.reject(new FaenaError('Closed', 'The pool was closed while it loaded its tasks.'));
-		const idle = this.#slots.all.filter(({phase, chunks}) => phase === 'ready' && chunks.length === 0);
+		const slots = [...this.#slots.all];
+		const idle = slots.filter(({phase, chunks}) => phase === 'ready' && chunks.length === 0);
 		// A thread that is ended while it loads a native addon takes the whole process along; it is given the grace for that.
-		const loading = this.#slots.all.filter(({worker, phase}) => worker.kind === 'thread' && phase === 'loading').map(({loaded}) => loaded);
+		const loading = slots.filter(({worker, phase}) => worker.kind === 'thread' && phase === 'loading').map(({loaded}) => loaded);
 		await Promise.all([...idle.map(slot => this.#tearDown(slot)), this.#withinGrace(Promise.all(loading))]);
-		await this.#source.close(this.#slots.all.map(({worker}) => worker));
-		for (const {worker} of this.#slots.all) this.#removeWorker(worker, {exitCode: 0});
+		await Promise.all([...this.#slots.all].map(({worker}) => worker.end()));
+		for (const slot of this.#slots.all) this.#removeWorker(slot, {exitCode: 0});
 	}
 }
 
@@ -202,10 +207,10 @@ function endPreparing(slot: Slot): void {
 	slot.endPreparing = undefined;
 }
 
-function lossOf({end, chunks: [chunk]}: Slot, kind: WorkerLoss['kind'], {exitCode, signal, isOutOfMemory, leavesProcesses}: WorkerEnd): WorkerLoss {
+function lossOf({worker, end, chunks: [chunk]}: Slot, {exitCode, signal, isOutOfMemory, leavesProcesses}: WorkerEnd): WorkerLoss {
 	const running = chunk?.chunkState.running();
 	return {
-		kind,
+		kind: worker.kind as WorkerLoss['kind'],
 		...((end as Omit<WorkerLoss, 'kind'> | undefined) ?? {reason: isOutOfMemory ? 'outOfMemory' : 'ended'}),
 		...(exitCode !== null && {exitCode}),
 		...(signal !== undefined && {signal}),

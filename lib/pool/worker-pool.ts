@@ -12,7 +12,7 @@ import {type Budget, LONG_MS, type Slot, Slots} from './slots.ts';
 import {MAX_SILENCE_MS, Stopping} from './stopping.ts';
 import {WorkerLifecycle} from './worker-lifecycle.ts';
 import {problemOf} from './worker-reports.ts';
-import type {PoolWorker, WorkerSource} from './worker-source.ts';
+import type {WorkerSource} from './worker-source.ts';
 
 /** How often running jobs are looked at: what a timeout, or a job stuck behind a long one, may be late. */
 const WATCH_EVERY_MS = 20;
@@ -40,7 +40,7 @@ export class WorkerPool implements Pool {
 	#endWatch: (() => void) | undefined;
 
 	constructor(
-		source: WorkerSource,
+		makeWorker: WorkerSource,
 		options: PoolOptions,
 		listener: PoolListener,
 		budget: Budget = {slots: options.workers, busy: 0},
@@ -51,7 +51,7 @@ export class WorkerPool implements Pool {
 		this.#listener = listener;
 		this.#clock = clock;
 		this.#slots = new Slots(budget, clock);
-		this.#lifecycle = new WorkerLifecycle(source, options, listener, this.#slots, clock, (worker, message) => this.#receive(worker, message));
+		this.#lifecycle = new WorkerLifecycle(makeWorker, options, listener, this.#slots, clock, (slot, message) => this.#receive(slot, message));
 		this.#stopping = new Stopping(options.graceMs, clock, slot => this.#lifecycle.end(slot, 'stopped'));
 		this.#sharing = new Sharing({idle: () => this.capacity().idle, run: chunk => this.run(chunk)});
 	}
@@ -134,10 +134,9 @@ export class WorkerPool implements Pool {
 		this.#stopWatch();
 	}
 
-	#receive(worker: PoolWorker, message: unknown): void {
-		const slot = this.#slots.byWorker.get(worker);
+	#receive(slot: Slot, message: unknown): void {
 		// From a worker that is ended for nonsense nothing more is believed.
-		if (!slot || slot.chunks.some(({nonsense}) => nonsense !== undefined) || !isWorkerMessage(message)) return;
+		if (slot.chunks.some(({nonsense}) => nonsense !== undefined) || !isWorkerMessage(message)) return;
 		if (message.type === 'setup') this.#lifecycle.setUp(slot, message);
 		else this.#receiveReport(slot, message);
 	}

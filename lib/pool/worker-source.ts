@@ -3,21 +3,16 @@ import type {StopReason} from '../job/job.ts';
 import {CELL_BYTES, ChunkState, HEAD_BYTES} from '../worker/chunk-state.ts';
 import type {WorkerRequest} from '../worker/messages.ts';
 
-/** Makes the workers of a pool: threads, processes or the caller. Everything else is done by {@link WorkerPool}. */
-export interface WorkerSource<Worker extends PoolWorker = PoolWorker> {
-	/** Makes a worker, which starts with its first request. */
-	make(listener: SourceListener): Worker;
-	/** Ends these workers at once. Resolves when they are gone. */
-	close(workers: readonly Worker[]): Promise<unknown>;
-}
+/** Makes a worker of a pool, a thread, a process or the caller, which starts with its first request. Everything else is done by {@link WorkerPool}. */
+export type WorkerSource = (listener: WorkerListener) => PoolWorker;
 
-export interface SourceListener {
-	/** A message from this worker: Faena's, or one that a task posted to the parent of its thread. */
-	message(worker: PoolWorker, message: unknown): void;
+export interface WorkerListener {
+	/** A message from the worker: Faena's, or one that a task posted to the parent of its thread. */
+	message(message: unknown): void;
 	/** The worker is about to end. */
-	failing(worker: PoolWorker): void;
+	failing(): void;
 	/** The worker has ended, and all its messages were delivered. */
-	gone(worker: PoolWorker, ending: WorkerEnd): void;
+	gone(ending: WorkerEnd): void;
 }
 
 export interface PoolWorker {
@@ -28,8 +23,8 @@ export interface PoolWorker {
 	request(request: WorkerRequest): Promise<unknown>;
 	/** Finds out where it is and what it uses, before it is ended. Takes at most about 3 s. */
 	examine(): Promise<Examination>;
-	/** Ends it; `gone` follows. Not called for a caller. */
-	end(): void;
+	/** Ends it. Resolves once it is `gone`. A caller only closes what it has open. */
+	end(): Promise<void>;
 }
 
 /** What was found of a worker before it was ended for a stuck job. */

@@ -341,7 +341,7 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
 	},
 	'close() leaves its child processes alone': {
 		file: 'lib/pool/processes/processes.ts',
-		find: '\t\tthis.end();\n\t\tawait this.#gone;\n',
+		find: '\t\tthis.#ending ??= this.#endByWatchdog();\n\t\tawait this.#gone;\n',
 		put: '',
 		killer: ['test/engine/close.test.ts', 'after close() no child process is left, and no thread, file, timer or listener more than before'],
 	},
@@ -427,8 +427,8 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
 	},
 	'a job that timed out is settled while it still runs': {
 		file: 'lib/pool/worker-lifecycle.ts',
-		find: '\t\tslot.end = {reason, ...(error && {error})};\n\t\tslot.worker.end();',
-		put: '\t\tslot.end = {reason, ...(error && {error})};\n\t\tthis.#removeWorker(slot.worker, {exitCode: null});',
+		find: '\t\tslot.end = {reason, ...(error && {error})};\n\t\tvoid slot.worker.end();',
+		put: '\t\tslot.end = {reason, ...(error && {error})};\n\t\tthis.#removeWorker(slot, {exitCode: null});',
 		killer: ['test/pool/processes.test.ts', 'a job that does not heed its stop is settled once its process is gone, and not before'],
 	},
 	'a job that was cancelled while it moves to another worker runs there': {

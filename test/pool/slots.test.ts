@@ -33,24 +33,20 @@ test('a worker begins as one that loads, without chunks, with a number of its ow
 	const {slots, clock} = setUp(0);
 	clock.pass(5);
 	const [first, second] = [new HandWorker(), new HandWorker()];
-	t.like(slots.add(first), {worker: first, number: 1, cell: 0, phase: 'loading', chunks: [], jobs: 0, startedAt: 1005, hasReported: false, quietLooks: 0});
-	t.like(slots.add(second), {number: 2, cell: 2});
-	t.deepEqual([slots.byWorker.size, slots.all.length, slots.byWorker.get(first)?.number], [2, 2, 1]);
-	t.true(slots.byWorker.delete(first));
-	t.false(slots.byWorker.delete(first));
-	t.is(slots.byWorker.get(first), undefined);
-	t.is(slots.byWorker.size, 1);
+	t.like(slots.add(first), {worker: first, number: 0, phase: 'loading', chunks: [], jobs: 0, startedAt: 1005, hasReported: false, quietLooks: 0});
+	t.like(slots.add(second), {worker: second, number: 2});
+	t.is(slots.all.size, 2);
 });
 
-test('threads have the even cells, processes the odd ones; the cell of a worker that is gone is used again', t => {
+test('threads have the even numbers, processes the odd ones; the number of a worker that is gone is used again', t => {
 	const {slots, add} = setUp(0);
 	const added = [add('process'), add('thread'), add('process'), add('thread'), add('process')];
 	t.deepEqual(
-		added.map(({cell}) => cell),
+		added.map(({number}) => number),
 		[1, 0, 3, 2, 5],
 	);
-	slots.byWorker.delete((added[2] as Slot).worker);
-	t.deepEqual([add('process').cell, add('process').cell], [3, 7]);
+	slots.all.delete(added[2] as Slot);
+	t.deepEqual([add('process').number, add('process').number], [3, 7]);
 });
 
 test('ready workers without a chunk are idle; those with one whose job is short have room for a second; workers that may be added count as idle', t => {
@@ -91,7 +87,7 @@ test('a chunk goes to an idle worker first, then to a new one, then behind a sho
 	t.is(slots.pick(none), two);
 	give(two);
 	const three = slots.pick(() => add());
-	t.is(three.number, 3);
+	t.is(three.number, 4);
 	give(three);
 	clock.pass(101);
 	t.is(slots.pick(none), one);

@@ -19,12 +19,12 @@ function setUp(options: Partial<PoolOptions> = {}, kind: PoolWorker['kind'] = 't
 	const [clock, listener, source, budget] = [new HandClock(), new HandListener(), new HandSource(kind), {slots: 2, busy: 0}];
 	const slots = new Slots(budget, clock);
 	const received: unknown[] = [];
-	const receive = (_: PoolWorker, message: unknown) => void received.push(message);
-	const lifecycle = new WorkerLifecycle(source, {...HAND_POOL_OPTIONS, ...options}, listener, slots, clock, receive);
+	const receive = (_: Slot, message: unknown) => void received.push(message);
+	const lifecycle = new WorkerLifecycle(source.make, {...HAND_POOL_OPTIONS, ...options}, listener, slots, clock, receive);
 	const turn = async () => {
 		for (let turns = 0; turns < 3; turns++) await clock.nextTurn();
 	};
-	const slotOf = (worker: number): Slot => slots.byWorker.get(source.workers[worker] as HandWorker) as Slot;
+	const slotOf = (worker: number): Slot => [...slots.all].find(slot => slot.worker === source.workers[worker]) as Slot;
 	/** Starts all workers; each loads the tasks. */
 	const open = async (): Promise<void> => {
 		const started = lifecycle.start('open', options.workers ?? HAND_POOL_OPTIONS.workers);
@@ -55,12 +55,9 @@ function setUp(options: Partial<PoolOptions> = {}, kind: PoolWorker['kind'] = 't
 test('all workers load the tasks; the pool has started with the first that has, and chunks that came before are sent then', async t => {
 	const {lifecycle, source, received, slotOf, slots, listener, turn, typesOf, add} = setUp({openJobs: '/open', nice: 3});
 	const started = lifecycle.start('open', 2);
-	t.is(slots.byWorker.size, 2);
+	t.is(slots.all.size, 2);
 	const [first, second] = source.workers as [HandWorker, HandWorker];
-	const {tasks, defaults, maxValueBytes, maxCheckpointBytes, taskOutput, isolation} = HAND_POOL_OPTIONS;
-	t.deepEqual(second.requests, [
-		{type: 'load', worker: 2, tasks, defaults, maxValueBytes, maxCheckpointBytes, taskOutput, isolation, nice: 3, openJobs: {path: '/open', cell: 2}},
-	]);
+	t.deepEqual(second.requests, [{...HAND_POOL_OPTIONS, type: 'load', worker: 2, nice: 3, openJobs: '/open'}]);
 	add(slotOf(1), claimedGroup(1));
 	second.load?.resolve({tasks: TASKS});
 	t.deepEqual(await started, TASKS);
@@ -76,19 +73,13 @@ test('all workers load the tasks; the pool has started with the first that has, 
 	t.is(lifecycle.add(), undefined);
 });
 
-test('without a file of open jobs the worker is told of none', t => {
-	const {lifecycle, source} = setUp();
-	void lifecycle.start('open', 2);
-	t.false('openJobs' in (source.workers[0]?.requests[0] ?? {}));
-});
-
 test('a lazy pool starts a worker only when one is needed, at most so many', async t => {
 	const {lifecycle, source, slots} = setUp();
 	await lifecycle.start('lazy', 0);
 	t.deepEqual([source.workers.length, lifecycle.addable], [0, 2]);
 	const slot = lifecycle.add();
 	t.is(slot?.worker, source.workers[0]);
-	t.deepEqual([lifecycle.addable, slots.byWorker.size], [1, 1]);
+	t.deepEqual([lifecycle.addable, slots.all.size], [1, 1]);
 	lifecycle.add();
 	t.deepEqual([lifecycle.addable, lifecycle.add()], [0, undefined]);
 	t.is(source.workers.length, 2);
@@ -121,20 +112,20 @@ test('a worker that loads or sets up for ten seconds is told, once; one that has
 	source.workers[0]?.load?.resolve({tasks: TASKS});
 	await turn();
 	t.is(slotOf(0).endPreparing, undefined);
-	lifecycle.setUp(slotOf(0), {type: 'setup', worker: 1, task: 'count'});
+	lifecycle.setUp(slotOf(0), {type: 'setup', worker: 0, task: 'count'});
 	await clock.advance(5000);
 	lifecycle.setUp(slotOf(0), {type: 'setup', worker: 9});
 	lifecycle.setUp(slotOf(0), {type: 'setup', worker: 9, task: 'other'});
 	await clock.advance(5000);
 	t.deepEqual(told(), [['startsSlowly', {kind: 'thread', task: 'count', durationMs: 10_000}]]);
-	lifecycle.setUp(slotOf(0), {type: 'setup', worker: 1, task: 'count'});
-	lifecycle.setUp(slotOf(0), {type: 'setup', worker: 1});
-	lifecycle.setUp(slotOf(0), {type: 'setup', worker: 1, task: 'a'});
+	lifecycle.setUp(slotOf(0), {type: 'setup', worker: 0, task: 'count'});
+	lifecycle.setUp(slotOf(0), {type: 'setup', worker: 0});
+	lifecycle.setUp(slotOf(0), {type: 'setup', worker: 0, task: 'a'});
 	await clock.advance(5000);
-	lifecycle.setUp(slotOf(0), {type: 'setup', worker: 1, task: 'b'});
+	lifecycle.setUp(slotOf(0), {type: 'setup', worker: 0, task: 'b'});
 	await clock.advance(9999);
 	t.deepEqual(told(), []);
-	lifecycle.setUp(slotOf(0), {type: 'setup', worker: 1});
+	lifecycle.setUp(slotOf(0), {type: 'setup', worker: 0});
 	await clock.advance(9999);
 	t.deepEqual(told(), []);
 });
@@ -208,7 +199,7 @@ for (const [ending, code, message] of UNLOADABLE) {
 		t.deepEqual([losses(), source.workers.length], [[], 1]);
 		await clock.advance(1);
 		t.like(losses(), [{reason: 'unready', error: {message}}]);
-		t.deepEqual([source.workers.length, slots.byWorker.size], [2, 1]);
+		t.deepEqual([source.workers.length, slots.all.size], [2, 1]);
 	});
 }
 
@@ -308,7 +299,7 @@ test('the loss of a worker that ended by itself tells how, and which job ran', a
 		source.lose(source.workers[0] as HandWorker, ending);
 		t.deepEqual(losses(), [{kind: 'thread', ...loss, jobId: 1}]);
 		t.deepEqual(listener.takeSettled(), [[1, 'lostWorker']]);
-		t.deepEqual([source.workers.length, slots.byWorker.size], [3, 2]);
+		t.deepEqual([source.workers.length, slots.all.size], [3, 2]);
 		t.deepEqual(listener.calls.at(-1), ['freed']);
 		source.lose(source.workers[0] as HandWorker, ending);
 		t.is(losses().length, 1);
@@ -322,7 +313,7 @@ test('the loss of a worker that ended by itself tells how, and which job ran', a
 test('a worker that is gone takes nothing more, also while its jobs get their outcomes, and is not told to start slowly', async t => {
 	const {lifecycle, open, give, source, slots, slotOf, listener, clock} = setUp();
 	await open();
-	lifecycle.setUp(slotOf(0), {type: 'setup', worker: 1, task: 'count'});
+	lifecycle.setUp(slotOf(0), {type: 'setup', worker: 0, task: 'count'});
 	give(0);
 	const idle: number[] = [];
 	listener.ended = () => void idle.push(slots.capacity(0).idle);
@@ -464,8 +455,8 @@ test('a close tears idle workers down, ends all, and settles what they had; none
 			['load', 'teardown'],
 		],
 	);
-	t.true(source.isClosed);
-	t.deepEqual([slots.byWorker.size, source.workers.length, losses()], [0, 4, []]);
+	t.true(source.hasEnded);
+	t.deepEqual([slots.all.size, source.workers.length, losses()], [0, 4, []]);
 	t.deepEqual(listener.takeSettled(), [[1, 'released']]);
 });
 
@@ -474,10 +465,10 @@ test('a close settles what is left only when all workers are gone', async t => {
 	await open();
 	give(0);
 	const {promise, resolve} = Promise.withResolvers<void>();
-	source.closing = promise;
+	for (const worker of source.workers) worker.ending = promise;
 	const closed = lifecycle.close();
 	await turn();
-	t.true(source.isClosed);
+	t.true(source.hasEnded);
 	t.deepEqual(listener.settled, []);
 	resolve();
 	await closed;
@@ -497,12 +488,12 @@ test('a close gives a thread that loads the grace for that, since its end could 
 		lifecycle.start('open', 2).catch(() => undefined);
 		const closed = lifecycle.close();
 		await turn();
-		t.is(source.isClosed, kind === 'process');
+		t.is(source.hasEnded, kind === 'process');
 		await clock.advance(199);
-		t.is(source.isClosed, kind === 'process');
+		t.is(source.hasEnded, kind === 'process');
 		await clock.advance(1);
 		await turn();
-		t.true(source.isClosed);
+		t.true(source.hasEnded);
 		await closed;
 	}
 	const {lifecycle, source, turn} = setUp();
@@ -510,6 +501,6 @@ test('a close gives a thread that loads the grace for that, since its end could 
 	const closed = lifecycle.close();
 	for (const {load} of source.workers) load?.resolve({tasks: TASKS});
 	await turn();
-	t.true(source.isClosed);
+	t.true(source.hasEnded);
 	await closed;
 });

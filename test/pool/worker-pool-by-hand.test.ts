@@ -17,7 +17,7 @@ import {AskedWorker, type HandWorker} from '../fixtures/hand-worker.ts';
 /** A pool whose workers have loaded their tasks. The test plays the workers. */
 async function setUp(options: Partial<PoolOptions> = {}, kind: PoolWorker['kind'] = 'thread') {
 	const [clock, listener, source] = [new HandClock(), new HandListener(), new HandSource(kind)];
-	const pool = new WorkerPool(source, {...HAND_POOL_OPTIONS, ...options}, listener, undefined, clock);
+	const pool = new WorkerPool(source.make, {...HAND_POOL_OPTIONS, ...options}, listener, undefined, clock);
 	const loaded = pool.load();
 	for (const {load} of source.workers) load?.resolve({tasks: []});
 	await loaded;
@@ -261,7 +261,7 @@ test('an interruption stops what runs in every worker, and a close ends all of t
 	pool.interrupt();
 	t.deepEqual([one.side.stopReason(0), two.side.stopReason(0)], ['interrupted', 'interrupted']);
 	await pool.close();
-	t.true(source.isClosed);
+	t.true(source.hasEnded);
 	t.deepEqual(listener.takeSettled().sort(), settled([1, 2, 3], 'released'));
 	t.is(pool.size, 0);
 });
@@ -343,9 +343,9 @@ test('a worker that neither runs nor reports for five seconds is ended as blocke
 	await watch(4000);
 	own.side.finish(1);
 	await watch(4000);
-	own.say({type: 'setup', worker: 1, task: 'count'});
+	own.say({type: 'setup', worker: 0, task: 'count'});
 	await watch(6000);
-	own.say({type: 'setup', worker: 1});
+	own.say({type: 'setup', worker: 0});
 	await watch(900);
 	t.is(own.worker.ends, 0);
 	await watch(200);

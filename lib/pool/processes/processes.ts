@@ -11,17 +11,13 @@ import type {PoolListener} from '../pool.ts';
 import {MARK} from '../process-table.ts';
 import type {Budget} from '../slots.ts';
 import {WorkerPool} from '../worker-pool.ts';
-import type {Examination, PoolChunkState, PoolWorker, SourceListener, WorkerEnd, WorkerSource} from '../worker-source.ts';
+import type {Examination, PoolChunkState, PoolWorker, WorkerEnd, WorkerListener} from '../worker-source.ts';
 import {RemoteChunkStates, type WatchdogAnswer} from './chunk-states.ts';
 import {ControlSocket, makeRendezvous, removeRendezvous} from './control-socket.ts';
 
 /** Tasks in child processes, by Tinypool: a native crash ends only its own process. */
 export function processPool(options: PoolOptions, listener: PoolListener, budget?: Budget): WorkerPool {
-	const source: WorkerSource<ProcessWorker> = {
-		make: own => new ProcessWorker(options, own),
-		close: workers => Promise.all(workers.map(worker => worker.endAndWait())),
-	};
-	return new WorkerPool(source, options, listener, budget);
+	return new WorkerPool(own => new ProcessWorker(options, own), options, listener, budget);
 }
 
 /** How long a watchdog may take to end its process: it first searches twice for processes that were started there. */
@@ -34,7 +30,7 @@ const STDERR_TAIL = 4096;
 class ProcessWorker implements PoolWorker {
 	readonly kind = 'process';
 	readonly #options: PoolOptions;
-	readonly #listener: SourceListener;
+	readonly #listener: WorkerListener;
 	readonly #mark = nanoid();
 	/** From here on: set by the first request, which starts the process. */
 	#chunkStates!: RemoteChunkStates;
@@ -47,7 +43,7 @@ class ProcessWorker implements PoolWorker {
 	#ending: Promise<void> | undefined;
 	#stderr = '';
 
-	constructor(options: PoolOptions, listener: SourceListener) {
+	constructor(options: PoolOptions, listener: WorkerListener) {
 		this.#options = options;
 		this.#listener = listener;
 	}
@@ -69,17 +65,13 @@ class ProcessWorker implements PoolWorker {
 		return this.#chunkStates.examine();
 	}
 
-	end(): void {
-		// A second call must not kill it before its watchdog is done.
-		if (this.#gone) this.#ending ??= this.#endByWatchdog();
-	}
-
-	async endAndWait(): Promise<void> {
+	async end(): Promise<void> {
 		if (!this.#gone) return;
 		// Tinypool's processes don't keep the program alive; a pool that is closed waits for them.
 		this.#process.ref();
 		this.#process.channel?.ref();
-		this.end();
+		// A second call must not kill it before its watchdog is done.
+		this.#ending ??= this.#endByWatchdog();
 		await this.#gone;
 	}
 
@@ -96,7 +88,7 @@ class ProcessWorker implements PoolWorker {
 		try {
 			return await this.#start(request);
 		} catch (error) {
-			if (!this.#gone) this.#listener.gone(this, {exitCode: null, error});
+			if (!this.#gone) this.#listener.gone({exitCode: null, error});
 			throw error;
 		}
 	}
@@ -106,7 +98,7 @@ class ProcessWorker implements PoolWorker {
 		try {
 			this.#controlSocket = new ControlSocket(rendezvous, message => {
 				if (isAnswer(message)) this.#chunkStates.receive(message);
-				else this.#listener.message(this, message);
+				else this.#listener.message(message);
 			});
 			this.#chunkStates = new RemoteChunkStates(rendezvous, command => this.#controlSocket.send(command));
 			this.#tinypool = makeTinypool(this.#options, rendezvous, this.#mark);
@@ -140,7 +132,7 @@ class ProcessWorker implements PoolWorker {
 		await this.#controlSocket.end();
 		removeRendezvous(rendezvous);
 		const isAlone = !isStarted || this.#isTornDown || (await Descendants.endOrphans(this.#mark));
-		this.#listener.gone(this, isStarted ? {...this.#endOf(child), leavesProcesses: !isAlone} : {exitCode: null, error});
+		this.#listener.gone(isStarted ? {...this.#endOf(child), leavesProcesses: !isAlone} : {exitCode: null, error});
 		// Until then the pool reads there which job ran.
 		this.#chunkStates.close();
 	}
