@@ -7,19 +7,11 @@ import {type Clock, systemClock} from '../support/clock.ts';
 import {type ChunkReport, isWorkerMessage} from '../worker/messages.ts';
 import {InFlightChunk} from './in-flight.ts';
 import type {Capacity, Pool, PoolListener} from './pool.ts';
-import {Sharing} from './sharing.ts';
-import {type Budget, LONG_MS, type Slot, Slots} from './slots.ts';
-import {MAX_SILENCE_MS, Stopping} from './stopping.ts';
+import {type Budget, type Slot, Slots} from './slots.ts';
+import {MAX_SILENCE_MS, Watch} from './watch.ts';
 import {WorkerLifecycle} from './worker-lifecycle.ts';
 import {problemOf} from './worker-reports.ts';
 import type {WorkerSource} from './worker-source.ts';
-
-/** How often running jobs are looked at: what a timeout, or a job stuck behind a long one, may be late. */
-const WATCH_EVERY_MS = 20;
-/** A worker that has a chunk and does not go on with it for 5 s is blocked by what an earlier job left behind, and ended. */
-const MAX_QUIET_LOOKS = 5000 / WATCH_EVERY_MS;
-/** The clocks of two threads differ by less than this: a start that lies further ahead is impossible. */
-const MAX_AHEAD_MS = 1000;
 
 /**
  * A pool of workers, threads or processes by its {@link WorkerSource}. One slot per worker, at most two chunks in each: one
@@ -33,11 +25,8 @@ export class WorkerPool implements Pool {
 	readonly #clock: Clock;
 	readonly #slots: Slots;
 	readonly #lifecycle: WorkerLifecycle;
-	readonly #stopping: Stopping;
-	readonly #sharing: Sharing;
+	readonly #watch: Watch;
 	#lastNumber = 0;
-	/** Set while a worker has a chunk. */
-	#endWatch: (() => void) | undefined;
 
 	constructor(
 		makeWorker: WorkerSource,
@@ -52,8 +41,11 @@ export class WorkerPool implements Pool {
 		this.#clock = clock;
 		this.#slots = new Slots(budget, clock);
 		this.#lifecycle = new WorkerLifecycle(makeWorker, options, listener, this.#slots, clock, (slot, message) => this.#receive(slot, message));
-		this.#stopping = new Stopping(options.graceMs, clock, slot => this.#lifecycle.end(slot, 'stopped'));
-		this.#sharing = new Sharing({idle: () => this.capacity().idle, run: chunk => this.run(chunk)});
+		this.#watch = new Watch(this.#slots, options.graceMs, clock, {
+			idle: () => this.capacity().idle,
+			run: chunk => this.run(chunk),
+			end: (slot, reason) => this.#lifecycle.end(slot, reason),
+		});
 	}
 
 	load(): Promise<readonly TaskInfo[]> {
@@ -79,7 +71,7 @@ export class WorkerPool implements Pool {
 
 	run(chunk: ClaimedGroup): void {
 		const slot = this.#slots.pick(() => this.#lifecycle.add());
-		this.#endWatch ??= this.#clock.every(WATCH_EVERY_MS, () => this.#watch());
+		this.#watch.start();
 		const inFlight = new InFlightChunk(++this.#lastNumber, slot.worker, chunk, this.#listener, this.#clock);
 		this.#slots.assign(slot, inFlight);
 		if (slot.phase !== 'loading') inFlight.send();
@@ -93,7 +85,7 @@ export class WorkerPool implements Pool {
 		if (chunk.openIndexOf(id) < 0) return true;
 		// What a micro-batch is to give back, such as memory, only all of its jobs can.
 		const running = reason === 'interrupted' ? chunk.running()?.indexes : undefined;
-		this.#stopping.stop(chunk, running ?? [index], reason);
+		this.#watch.stop(chunk, running ?? [index], reason);
 		return true;
 	}
 
@@ -125,13 +117,13 @@ export class WorkerPool implements Pool {
 	}
 
 	interrupt(): void {
-		for (const chunk of this.#slots.chunks) this.#stopping.interrupt(chunk);
+		for (const chunk of this.#slots.chunks) this.#watch.interrupt(chunk);
 	}
 
 	async close(): Promise<void> {
 		this.interrupt();
 		await this.#lifecycle.close();
-		this.#stopWatch();
+		this.#watch.close();
 	}
 
 	#receive(slot: Slot, message: unknown): void {
@@ -161,38 +153,5 @@ export class WorkerPool implements Pool {
 			this.#lifecycle.retireIfDue(slot, message.memoryBytes ?? 0);
 			this.#listener.freed();
 		}
-	}
-
-	#watch(): void {
-		if (this.#slots.chunks.length === 0) this.#stopWatch();
-		for (const slot of this.#slots.all) {
-			const [chunk] = slot.chunks;
-			if (!chunk || (slot.phase !== 'ready' && slot.phase !== 'retiring')) continue;
-			for (const each of [...slot.chunks]) each.chunkState.refresh();
-			this.#watchSlot(slot, chunk, this.#clock.steadyMs());
-		}
-	}
-
-	#stopWatch(): void {
-		this.#endWatch?.();
-		this.#endWatch = undefined;
-	}
-
-	#watchSlot(slot: Slot, chunk: InFlightChunk, now: number): void {
-		const running = chunk.running();
-		if (!running || running.since > now + MAX_AHEAD_MS) {
-			if (!slot.endPreparing && ++slot.quietLooks > MAX_QUIET_LOOKS) this.#lifecycle.end(slot, 'blocked');
-			return;
-		}
-		slot.quietLooks = 0;
-		chunk.tellProgress();
-		this.#stopping.enforce(slot, chunk, running);
-		const runningMs = now - running.since;
-		// What ended before a job that runs for so long need not wait for its end, whatever may still come to light.
-		if (runningMs > LONG_MS) {
-			chunk.tellStarts(running);
-			chunk.confirm({isLast: false});
-		}
-		this.#sharing.share(slot, now, runningMs);
 	}
 }

@@ -358,7 +358,7 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
 		killer: ['test/pool/control-socket.test.ts', 'a command to a process that has just died is lost, and ends nobody else'],
 	},
 	'a close examines each worker that it stops': {
-		file: 'lib/pool/stopping.ts',
+		file: 'lib/pool/watch.ts',
 		find: "const isTold = chunk.chunkState.stopReason(index) !== 'interrupted';",
 		put: 'const isTold = true;',
 		killer: [
@@ -432,7 +432,7 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
 		killer: ['test/pool/processes.test.ts', 'a job that does not heed its stop is settled once its process is gone, and not before'],
 	},
 	'a job that was cancelled while it moves to another worker runs there': {
-		file: 'lib/pool/sharing.ts',
+		file: 'lib/pool/watch.ts',
 		find: "\t\tchunk.settleTakenBack(cancelled, {type: 'cancelled'});\n",
 		put: '',
 		killer: ['test/pool/worker-pool.test.ts', 'a job that is cancelled while its worker is asked to share it runs in no other worker'],

@@ -1,8 +1,8 @@
 import test from 'ava';
 import {type ClaimedGroup, listIds, sizeOf} from '../../lib/job/group.ts';
 import {InFlightChunk} from '../../lib/pool/in-flight.ts';
-import {Sharing} from '../../lib/pool/sharing.ts';
 import {Slots} from '../../lib/pool/slots.ts';
+import {Watch} from '../../lib/pool/watch.ts';
 import {claimedGroup} from '../fixtures/groups.ts';
 import {HandClock} from '../fixtures/hand-clock.ts';
 import {HandListener} from '../fixtures/hand-listener.ts';
@@ -21,8 +21,11 @@ function setUp(sizes: readonly number[], idle: number, parts: Partial<ClaimedGro
 	}
 	sideOf(slot.chunks[0] as InFlightChunk).start(0, clock.steadyMs());
 	const shared: ClaimedGroup[] = [];
-	const pool = {idle: () => idle - shared.length, run: (group: ClaimedGroup) => void shared.push(group)};
-	const sharing = new Sharing(pool);
+	const end = () => {
+		throw new Error('No worker is blocked.');
+	};
+	const pool = {idle: () => idle - shared.length, run: (group: ClaimedGroup) => void shared.push(group), end};
+	const watch = new Watch(slots, 200, clock, pool);
 	return {
 		...{listener, pool, slot, worker},
 		/** Jobs without an outcome. */
@@ -30,7 +33,7 @@ function setUp(sizes: readonly number[], idle: number, parts: Partial<ClaimedGro
 		/** A look at the worker after so long. */
 		look: (ms: number) => {
 			clock.pass(ms);
-			sharing.share(slot, clock.steadyMs(), clock.steadyMs() - 1000);
+			watch.look();
 		},
 		/** The ids that were given to idle workers since the last time. */
 		takeShared: () => shared.splice(0).map(group => [...listIds(group.ids, sizeOf(group))]),
@@ -103,9 +106,10 @@ test('the idle worker is free for others when the chunk ends without an answer',
 	const [first] = slot.chunks as [InFlightChunk];
 	worker.forget();
 	first.lose([]);
+	sideOf(slot.chunks[0] as InFlightChunk).start(0, 1000);
 	look(1);
 	worker.obey();
-	t.deepEqual(takeShared(), [[101, 102, 103]]);
+	t.deepEqual(takeShared(), [[102, 103]]);
 });
 
 test('a job that was cancelled while its worker was asked goes to no other', t => {
