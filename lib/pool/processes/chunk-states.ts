@@ -43,14 +43,12 @@ export function openRegion(regions: Regions, generation: number): ChunkState {
 
 /** The state of a chunk as the child's main thread sees it. */
 export class ChildChunkState extends ChunkState {
-	readonly #regions: Regions;
 	readonly #generation: number;
 	readonly #head: Uint8Array;
 	readonly #file: number;
 
 	constructor(regions: Regions, generation: number, file: number) {
 		super(regions[generation % 2] as SharedArrayBuffer, generation);
-		this.#regions = regions;
 		this.#generation = generation;
 		this.#head = new Uint8Array(this.buffer, 0, HEAD_BYTES);
 		this.#file = file;
@@ -83,7 +81,7 @@ export class ChildChunkState extends ChunkState {
 
 	/** Also makes the region ready for the next chunk but one, before the pool hears that this one is over. */
 	override close(): void {
-		openRegion(this.#regions, this.#generation + 2).clear();
+		new ChunkState(this.buffer, this.#generation + 2).clear();
 		this.#mirror();
 	}
 

@@ -13,7 +13,7 @@ import type {Budget} from '../slots.ts';
 import {WorkerPool} from '../worker-pool.ts';
 import type {Examination, PoolChunkState, PoolWorker, WorkerEnd, WorkerListener} from '../worker-source.ts';
 import {RemoteChunkStates, type WatchdogAnswer} from './chunk-states.ts';
-import {ControlSocket, makeRendezvous, removeRendezvous} from './control-socket.ts';
+import {ControlSocket} from './control-socket.ts';
 
 /** Tasks in child processes, by Tinypool: a native crash ends only its own process. */
 export function processPool(options: PoolOptions, listener: PoolListener, budget?: Budget): WorkerPool {
@@ -86,31 +86,25 @@ class ProcessWorker implements PoolWorker {
 
 	async #load(request: LoadMessage): Promise<unknown> {
 		try {
-			return await this.#start(request);
-		} catch (error) {
-			if (!this.#gone) this.#listener.gone({exitCode: null, error});
-			throw error;
-		}
-	}
-
-	async #start(request: LoadMessage): Promise<unknown> {
-		const rendezvous = makeRendezvous();
-		try {
-			this.#controlSocket = new ControlSocket(rendezvous, message => {
+			this.#controlSocket = new ControlSocket(message => {
 				if (isAnswer(message)) this.#chunkStates.receive(message);
 				else this.#listener.message(message);
 			});
+			const {rendezvous} = this.#controlSocket;
 			this.#chunkStates = new RemoteChunkStates(rendezvous, command => this.#controlSocket.send(command));
 			this.#tinypool = makeTinypool(this.#options, rendezvous, this.#mark);
 			// Tinypool starts its process with the first request.
 			const answer = this.#tinypool.run(request);
 			this.#process = (this.#tinypool.threads[0] as unknown as {readonly process: ChildProcess}).process;
 			this.#redirect(this.#process);
-			this.#gone = this.#reportExit(this.#process, rendezvous);
+			this.#gone = this.#reportExit(this.#process);
 			const [loaded] = await Promise.all([answer, this.#controlSocket.connected]);
 			return loaded;
 		} catch (error) {
-			if (!this.#gone) removeRendezvous(rendezvous);
+			if (!this.#gone) {
+				void this.#controlSocket?.end();
+				this.#listener.gone({exitCode: null, error});
+			}
 			throw error;
 		}
 	}
@@ -124,13 +118,12 @@ class ProcessWorker implements PoolWorker {
 		});
 	}
 
-	async #reportExit(child: ChildProcess, rendezvous: string): Promise<void> {
+	async #reportExit(child: ChildProcess): Promise<void> {
 		const isStarted = child.pid !== undefined;
 		// Not by once(), which rejects if the process could not be killed.
 		const happened = (event: string) => new Promise<unknown>(resolve => void child.once(event, resolve));
 		const [error] = await Promise.all((isStarted ? ['exit', 'disconnect'] : ['error']).map(happened));
 		await this.#controlSocket.end();
-		removeRendezvous(rendezvous);
 		const isAlone = !isStarted || this.#isTornDown || (await Descendants.endOrphans(this.#mark));
 		this.#listener.gone(isStarted ? {...this.#endOf(child), leavesProcesses: !isAlone} : {exitCode: null, error});
 		// Until then the pool reads there which job ran.
