@@ -1,3 +1,4 @@
+import {isDeepStrictEqual} from 'node:util';
 import type {Claim, Ending, JobUpdate, Outcome, Settlement} from '../job/claim.ts';
 import type {FailureRecord, PostMortem} from '../job/failure.ts';
 import {
@@ -63,7 +64,6 @@ export class InFlightChunk {
 	readonly #listener: PoolListener;
 	readonly #clock: Clock;
 	#startTold = -1;
-	#progressTold = {index: -1, version: 0};
 
 	constructor(number: number, worker: PoolWorker, group: ClaimedGroup, listener: PoolListener, clock: Clock) {
 		this.number = number;
@@ -177,14 +177,11 @@ export class InFlightChunk {
 		for (const index of indexes) this.tell(index, {startedAt});
 	}
 
-	/** Tells the progress of the running job, if there is some since the last call. */
+	/** Tells the progress of the running job, if there is new one. */
 	tellProgress(): void {
 		const index = this.chunkState.running()?.index;
-		const shown = this.chunkState.progress();
-		if (!shown || index === undefined) return;
-		const {version, ...progress} = shown;
-		if (!isProgress(progress) || (this.#progressTold.index === index && this.#progressTold.version === version)) return;
-		this.#progressTold = {index, version};
+		const progress = this.chunkState.progress();
+		if (!progress || index === undefined || !isProgress(progress) || isDeepStrictEqual(progress, this.progress.get(index))) return;
 		this.tell(index, {progress});
 	}
 

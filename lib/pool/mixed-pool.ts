@@ -40,7 +40,7 @@ export class MixedPool implements Pool {
 	async load(): Promise<readonly TaskInfo[]> {
 		const infos = await this.#pools[this.#usual].load();
 		this.#tasks = new Map(infos.map(({name, options}) => [name, options]));
-		if (this.#usual === 'thread') await this.#pools.process.openLazily(infos.some(({options}) => options.isolation === 'process'));
+		if (this.#usual === 'thread') await this.#pools.process.load(infos.some(({options}) => options.isolation === 'process') ? 1 : 0);
 		else if (infos.some(({options}) => options.isolation === 'thread')) await this.#pools.thread.load();
 		if (this.#memory.minFreeBytes > 0 || infos.some(({options}) => options.memoryBytes)) this.#timer = setInterval(() => this.#look(), LOOK_EVERY_MS).unref();
 		return infos;

@@ -28,8 +28,9 @@ export class WorkerLifecycle {
 	readonly #slots: Slots;
 	readonly #clock: Clock;
 	readonly #receive: (slot: Slot, message: unknown) => void;
-	/** `lazy`: open, and the other workers start with their first chunk. */
-	#phase: 'new' | 'open' | 'lazy' | 'closing' = 'new';
+	/** It has at least so many workers. The others start with their first chunk. */
+	#atLeast = 0;
+	#isClosing = false;
 	/** The first worker has loaded the tasks, or failed to. */
 	readonly #started = Promise.withResolvers<readonly TaskInfo[]>();
 
@@ -47,19 +48,19 @@ export class WorkerLifecycle {
 		this.#slots = slots;
 		this.#clock = clock;
 		this.#receive = receive;
-		// A lazy pool may never wait for it.
+		// A pool that starts without workers does not wait for it.
 		this.#started.promise.catch(() => undefined);
 	}
 
 	/** Starts so many workers. Resolves with the tasks once the first has loaded them. */
-	async start(phase: 'open' | 'lazy', count: number): Promise<readonly TaskInfo[]> {
-		this.#phase = phase;
-		for (let started = 0; started < count; started++) this.#startWorker();
-		return count > 0 ? this.#started.promise : [];
+	async start(atLeast: number): Promise<readonly TaskInfo[]> {
+		this.#atLeast = atLeast;
+		for (let started = 0; started < atLeast; started++) this.#startWorker();
+		return atLeast > 0 ? this.#started.promise : [];
 	}
 
 	get addable(): number {
-		return this.#phase === 'lazy' ? this.#options.workers - this.#slots.all.size : 0;
+		return this.#isClosing ? 0 : this.#options.workers - this.#slots.all.size;
 	}
 
 	add(): Slot | undefined {
@@ -167,17 +168,17 @@ export class WorkerLifecycle {
 		slot.phase = 'ending';
 		endPreparing(slot);
 		for (const {chunkState} of slot.chunks) chunkState.refresh();
-		if (this.#phase !== 'closing' && slot.end?.reason !== 'retired' && slot.worker.kind !== 'caller') this.#listener.lost(lossOf(slot, ending));
+		if (!this.#isClosing && slot.end?.reason !== 'retired' && slot.worker.kind !== 'caller') this.#listener.lost(lossOf(slot, ending));
 		this.#loseChunks(slot, ending);
 		this.#slots.all.delete(slot);
-		if (this.#phase === 'open') this.#startWorker();
+		if (!this.#isClosing && this.#slots.all.size < this.#atLeast) this.#startWorker();
 		this.#listener.freed();
 	}
 
 	#loseChunks(slot: Slot, ending: WorkerEnd): void {
 		const loss: Loss = {
 			ending,
-			wasEnded: this.#phase === 'closing' || slot.end !== undefined,
+			wasEnded: this.#isClosing || slot.end !== undefined,
 			wasSilent: slot.end?.reason === 'blocked',
 			// A chunk that has started a job is to blame, and no chunk that waited behind it.
 			isUnproven: !slot.hasReported && !slot.chunks.some(({chunkState}) => chunkState.lastStarted()),
@@ -190,7 +191,7 @@ export class WorkerLifecycle {
 
 	/** Tears down what is idle and ends the rest; from now on no worker is started. Resolves when all are gone. */
 	async close(): Promise<void> {
-		this.#phase = 'closing';
+		this.#isClosing = true;
 		this.#started.reject(new FaenaError('Closed', 'The pool was closed while it loaded its tasks.'));
 		const slots = [...this.#slots.all];
 		const idle = slots.filter(({phase, chunks}) => phase === 'ready' && chunks.length === 0);

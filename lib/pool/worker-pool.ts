@@ -48,17 +48,9 @@ export class WorkerPool implements Pool {
 		});
 	}
 
-	load(): Promise<readonly TaskInfo[]> {
-		return this.#lifecycle.start('open', this.slots);
-	}
-
-	/**
-	 * Instead of {@link load}, for tasks that are known to load: starts each worker with its first chunk; but one at once if a
-	 * task is going to need it, and resolves when that is ready.
-	 * @throws FaenaError `SetupFailed`, `BadTasksModule`
-	 */
-	async openLazily(isNeeded: boolean): Promise<void> {
-		await this.#lifecycle.start('lazy', isNeeded ? 1 : 0);
+	/** @param atLeast workers that are started at once, and replaced. The others start with their first chunk, if the tasks are known to load */
+	load(atLeast = this.slots): Promise<readonly TaskInfo[]> {
+		return this.#lifecycle.start(atLeast);
 	}
 
 	get size(): number {

@@ -37,11 +37,6 @@ export interface Running {
 	readonly since: number;
 }
 
-export interface PublishedProgress extends Progress {
-	/** Rises with each call of `ctx.progress()`. */
-	readonly version: number;
-}
-
 export class ChunkState {
 	readonly buffer: SharedArrayBuffer | ArrayBuffer;
 	readonly #words: Int32Array;
@@ -157,11 +152,11 @@ export class ChunkState {
 	}
 
 	/** The last progress; `undefined` while the next is being written. */
-	progress(): PublishedProgress | undefined {
+	progress(): Progress | undefined {
 		const version = load(this.#words, Word.progress);
 		const [done, total, at] = [this.#doubles[Double.done] as number, this.#doubles[Double.total] as number, this.#doubles[Double.at] as number];
 		if (version === 0 || version % 2 === 1 || load(this.#words, Word.progress) !== version) return undefined;
-		return {version, done, at, ...(!Number.isNaN(total) && {total})};
+		return {done, at, ...(!Number.isNaN(total) && {total})};
 	}
 
 	isFree(index: number): boolean {

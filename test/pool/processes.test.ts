@@ -125,7 +125,7 @@ function loadSlowly(t: ExecutionContext): {readonly crew: Crew; readonly folder:
 	const folder = makeFolder(t);
 	const crew = new Crew(t, (...args) => {
 		const pool = processPool(...args);
-		void pool.openLazily(false);
+		void pool.load(0);
 		return Object.assign(pool, {load: async () => []});
 	});
 	void crew.load({tasks: new URL('../fixtures/modules/slow.ts', import.meta.url).href, env: {SLOW_FOLDER: folder}, workers: 1, isolation: 'thread'});

@@ -27,7 +27,7 @@ function setUp(options: Partial<PoolOptions> = {}, kind: PoolWorker['kind'] = 't
 	const slotOf = (worker: number): Slot => [...slots.all].find(slot => slot.worker === source.workers[worker]) as Slot;
 	/** Starts all workers; each loads the tasks. */
 	const open = async (): Promise<void> => {
-		const started = lifecycle.start('open', options.workers ?? HAND_POOL_OPTIONS.workers);
+		const started = lifecycle.start(options.workers ?? HAND_POOL_OPTIONS.workers);
 		for (const {load} of source.workers) load?.resolve({tasks: TASKS});
 		await started;
 		await turn();
@@ -54,7 +54,7 @@ function setUp(options: Partial<PoolOptions> = {}, kind: PoolWorker['kind'] = 't
 
 test('all workers load the tasks; the pool has started with the first that has, and chunks that came before are sent then', async t => {
 	const {lifecycle, source, received, slotOf, slots, listener, turn, typesOf, add} = setUp({openJobs: '/open', nice: 3});
-	const started = lifecycle.start('open', 2);
+	const started = lifecycle.start(2);
 	t.is(slots.all.size, 2);
 	const [first, second] = source.workers as [HandWorker, HandWorker];
 	t.deepEqual(second.requests, [{...HAND_POOL_OPTIONS, type: 'load', worker: 2, nice: 3, openJobs: '/open'}]);
@@ -75,7 +75,7 @@ test('all workers load the tasks; the pool has started with the first that has, 
 
 test('a lazy pool starts a worker only when one is needed, at most so many', async t => {
 	const {lifecycle, source, slots} = setUp();
-	await lifecycle.start('lazy', 0);
+	await lifecycle.start(0);
 	t.deepEqual([source.workers.length, lifecycle.addable], [0, 2]);
 	const slot = lifecycle.add();
 	t.is(slot?.worker, source.workers[0]);
@@ -88,7 +88,7 @@ test('a lazy pool starts a worker only when one is needed, at most so many', asy
 test('a lazy pool that a task needs has started when its first worker is ready', async t => {
 	const {lifecycle, source} = setUp();
 	let hasStarted = false;
-	const started = lifecycle.start('lazy', 1).then(() => {
+	const started = lifecycle.start(1).then(() => {
 		hasStarted = true;
 	});
 	await new Promise(resolve => setImmediate(resolve));
@@ -96,7 +96,7 @@ test('a lazy pool that a task needs has started when its first worker is ready',
 	source.workers[0]?.load?.resolve({tasks: TASKS});
 	await started;
 	const failing = setUp();
-	const refused = failing.lifecycle.start('lazy', 1);
+	const refused = failing.lifecycle.start(1);
 	failing.source.workers[0]?.load?.resolve({error: toEnvelope(new FaenaError('SetupFailed', 'no model'))});
 	await t.throwsAsync(refused, {code: 'SetupFailed', message: 'no model'});
 });
@@ -104,7 +104,7 @@ test('a lazy pool that a task needs has started when its first worker is ready',
 test('a worker that loads or sets up for ten seconds is told, once; one that has ended to do so is not', async t => {
 	const {lifecycle, source, listener, slotOf, clock, turn} = setUp({workers: 1});
 	const told = () => listener.calls.splice(0).filter(([name]) => name === 'startsSlowly');
-	void lifecycle.start('open', 1);
+	void lifecycle.start(1);
 	await clock.advance(9999);
 	t.deepEqual(told(), []);
 	await clock.advance(1);
@@ -132,7 +132,7 @@ test('a worker that loads or sets up for ten seconds is told, once; one that has
 
 test('a worker that can not load the tasks is ended after a second, told as not ready, and replaced', async t => {
 	const {lifecycle, source, slotOf, clock, losses, listener} = setUp({workers: 1});
-	const started = lifecycle.start('open', 1);
+	const started = lifecycle.start(1);
 	const [worker] = source.workers as [HandWorker];
 	worker.load?.resolve({error: toEnvelope(new FaenaError('BadTasksModule', 'It is broken.'))});
 	await t.throwsAsync(started, {code: 'BadTasksModule', message: 'It is broken.'});
@@ -149,7 +149,7 @@ test('a worker that can not load the tasks is ended after a second, told as not 
 
 test('an answer that comes when the worker is being ended changes nothing', async t => {
 	const {lifecycle, source, slotOf, turn, listener} = setUp({workers: 1});
-	void lifecycle.start('open', 1);
+	void lifecycle.start(1);
 	lifecycle.end(slotOf(0), 'stopped');
 	source.workers[0]?.load?.resolve({tasks: TASKS});
 	await turn();
@@ -159,7 +159,7 @@ test('an answer that comes when the worker is being ended changes nothing', asyn
 
 test('a request to load that is not answered is that of a worker that ended', async t => {
 	const {lifecycle, source, slotOf, turn} = setUp({workers: 1});
-	void lifecycle.start('open', 1);
+	void lifecycle.start(1);
 	source.workers[0]?.load?.reject(new Error('it ended'));
 	await turn();
 	t.is(slotOf(0).phase, 'loading');
@@ -192,7 +192,7 @@ const UNLOADABLE: readonly (readonly [ending: WorkerEnd, code: string, message: 
 for (const [ending, code, message] of UNLOADABLE) {
 	test(`a worker that ends while it loads fails the start: ${message}`, async t => {
 		const {lifecycle, source, clock, losses, slots} = setUp({workers: 1});
-		const started = lifecycle.start('open', 1);
+		const started = lifecycle.start(1);
 		source.lose(source.workers[0] as HandWorker, ending);
 		await t.throwsAsync(started, {code, message});
 		await clock.advance(999);
@@ -362,7 +362,7 @@ test('a worker that was ended for its silence is charged to the job that ended w
 
 test('a worker of a lazy pool is not replaced, and may be added again', async t => {
 	const {lifecycle, source, turn} = setUp({workers: 1});
-	await lifecycle.start('lazy', 0);
+	await lifecycle.start(0);
 	lifecycle.add();
 	const [worker] = source.workers as [HandWorker];
 	worker.load?.resolve({tasks: TASKS});
@@ -377,7 +377,7 @@ test('a worker that is seen to fail gets nothing more; one that loads is left to
 	source.fail(source.workers[0] as HandWorker);
 	t.is(slotOf(0).phase, 'ending');
 	const loading = setUp();
-	void loading.lifecycle.start('open', 2);
+	void loading.lifecycle.start(2);
 	loading.source.fail(loading.source.workers[0] as HandWorker);
 	t.is(loading.slotOf(0).phase, 'loading');
 });
@@ -477,7 +477,7 @@ test('a close settles what is left only when all workers are gone', async t => {
 
 test('a start that a close interrupts fails', async t => {
 	const {lifecycle} = setUp();
-	const started = lifecycle.start('open', 2);
+	const started = lifecycle.start(2);
 	void lifecycle.close();
 	await t.throwsAsync(started, {code: 'Closed', message: 'The pool was closed while it loaded its tasks.'});
 });
@@ -485,7 +485,7 @@ test('a start that a close interrupts fails', async t => {
 test('a close gives a thread that loads the grace for that, since its end could take the process along; a process it does not', async t => {
 	for (const kind of ['thread', 'process'] as const) {
 		const {lifecycle, source, clock, turn} = setUp({}, kind);
-		lifecycle.start('open', 2).catch(() => undefined);
+		lifecycle.start(2).catch(() => undefined);
 		const closed = lifecycle.close();
 		await turn();
 		t.is(source.hasEnded, kind === 'process');
@@ -497,7 +497,7 @@ test('a close gives a thread that loads the grace for that, since its end could 
 		await closed;
 	}
 	const {lifecycle, source, turn} = setUp();
-	lifecycle.start('open', 2).catch(() => undefined);
+	lifecycle.start(2).catch(() => undefined);
 	const closed = lifecycle.close();
 	for (const {load} of source.workers) load?.resolve({tasks: TASKS});
 	await turn();
