@@ -21,7 +21,7 @@ import type {Clock} from '../support/clock.ts';
 import type {FinalMessage, OutcomesMessage} from '../worker/messages.ts';
 import type {PoolListener} from './pool.ts';
 import {isProgress} from './worker-reports.ts';
-import {type Examination, type PoolChunkState, type PoolWorker, UNSENT} from './worker-source.ts';
+import {type Examination, PoolChunkState, type PoolWorker} from './worker-source.ts';
 
 /** The jobs that run, one or those of a micro-batch, and since when on the pool's steady clock. */
 export interface RunningJobs {
@@ -39,8 +39,9 @@ export class InFlightChunk {
 	readonly worker: PoolWorker;
 	readonly givenAt: number;
 	group: ClaimedGroup;
-	/** {@link UNSENT} until the worker has loaded its tasks. */
-	chunkState: PoolChunkState = UNSENT;
+	chunkState: PoolChunkState;
+	/** Not before the worker has loaded its tasks. */
+	isSent = false;
 	/** `released`: jobs that come back go to no other worker. `interrupted`: running jobs are stopped as well. */
 	intent: 'run' | 'released' | 'interrupted' = 'run';
 	/** Jobs without an outcome. */
@@ -70,6 +71,7 @@ export class InFlightChunk {
 		this.worker = worker;
 		this.group = group;
 		this.open = this.size;
+		this.chunkState = PoolChunkState.create(this.size);
 		this.givenAt = clock.steadyMs();
 		this.#listener = listener;
 		this.#clock = clock;
@@ -110,10 +112,16 @@ export class InFlightChunk {
 	}
 
 	send(): void {
-		const {number, worker, group, size} = this;
-		this.chunkState = worker.chunkState(size);
+		const {number, worker} = this;
+		this.isSent = true;
+		if (worker.chunkState) {
+			// It has not seen which jobs were taken back while it loaded.
+			if (this.takenBack.size > 0) this.group = pickClaimed(this.group, this.indexes());
+			this.takenBack.clear();
+			this.chunkState = worker.chunkState(this.size);
+		}
 		// A request that fails is that of a worker that ended.
-		void worker.request({type: 'chunk', chunk: number, chunkState: this.chunkState.address, group}).catch(() => undefined);
+		void worker.request({type: 'chunk', chunk: number, chunkState: this.chunkState.address, group: this.group}).catch(() => undefined);
 	}
 
 	/** Keeps reported outcomes until they are confirmed. */
@@ -144,7 +152,10 @@ export class InFlightChunk {
 	settleTakenBack(indexes: readonly number[], outcome: Outcome): void {
 		const settlements = this.#markTakenBack(indexes).map(index => this.settlement(index, outcome));
 		if (settlements.length === 0) return;
-		if (this.chunkState === UNSENT) this.#shorten();
+		if (!this.isSent && this.takenBack.size === this.size) {
+			this.#end();
+			this.#listener.freed();
+		}
 		this.#settle([toEndedGroup(settlements)]);
 	}
 
@@ -190,15 +201,6 @@ export class InFlightChunk {
 		const fresh = indexes.filter(index => !this.takenBack.has(index));
 		for (const index of fresh) this.takenBack.add(index);
 		return fresh;
-	}
-
-	/** Before it is sent: lets the jobs go that were taken back. */
-	#shorten(): void {
-		this.group = pickClaimed(this.group, this.indexes());
-		this.takenBack.clear();
-		if (this.size > 0) return;
-		this.#end();
-		this.#listener.freed();
 	}
 
 	#end(): void {

@@ -5,7 +5,7 @@ import {ChunkState} from '../worker/chunk-state.ts';
 import {TaskWorker} from '../worker/worker.ts';
 import type {PoolListener} from './pool.ts';
 import {WorkerPool} from './worker-pool.ts';
-import {PoolChunkState, type PoolWorker, type WorkerListener} from './worker-source.ts';
+import type {PoolWorker, WorkerListener} from './worker-source.ts';
 
 /**
  * Runs tasks in the caller's own thread, for debugging and tests: breakpoints work and stack traces are whole. While a task
@@ -22,7 +22,6 @@ function inlineWorker({message: post}: WorkerListener, now: () => number): PoolW
 	const tasks = new TaskWorker({kind: 'inline', now, post, openChunkState: address => new ChunkState(address as SharedArrayBuffer)});
 	return {
 		kind: 'caller',
-		chunkState: PoolChunkState.create,
 		async request(request) {
 			// As with other workers, nothing happens before the pool's call has returned.
 			await nextTurn();

@@ -17,8 +17,8 @@ export interface WorkerListener {
 
 export interface PoolWorker {
 	readonly kind: 'thread' | 'process' | 'caller';
-	/** For a chunk with so many jobs. */
-	chunkState(jobs: number): PoolChunkState;
+	/** The state of a chunk with so many jobs; only of a worker that shares no memory with the pool. */
+	chunkState?(jobs: number): PoolChunkState;
 	/** Resolves with the answer to `load`, the first request, or with nothing at the end of others. Rejects if the worker ends before. */
 	request(request: WorkerRequest): Promise<unknown>;
 	/** Finds out where it is and what it uses, before it is ended. Takes at most about 3 s. */
@@ -71,16 +71,3 @@ export class PoolChunkState extends ChunkState {
 
 	refresh(): void {}
 }
-
-/** The state of a chunk that was not sent yet: none of its jobs can have started. */
-class UnsentChunkState extends PoolChunkState {
-	override takeBack(indexes: readonly number[], then: (taken: readonly number[]) => void): void {
-		then(indexes);
-	}
-
-	override isFree(): boolean {
-		return true;
-	}
-}
-
-export const UNSENT = new UnsentChunkState(new SharedArrayBuffer(HEAD_BYTES));

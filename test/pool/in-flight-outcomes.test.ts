@@ -5,7 +5,6 @@ import {packTimes} from '../../lib/job/packed.ts';
 import {InFlightChunk} from '../../lib/pool/in-flight.ts';
 import {type Loss, lostJobs} from '../../lib/pool/lost-chunk.ts';
 import {type Slot, Slots} from '../../lib/pool/slots.ts';
-import {UNSENT} from '../../lib/pool/worker-source.ts';
 import type {OutcomesMessage} from '../../lib/worker/messages.ts';
 import {claimedGroup} from '../fixtures/groups.ts';
 import {HandClock} from '../fixtures/hand-clock.ts';
@@ -54,7 +53,7 @@ test('a chunk is sent at once to a worker that is ready, with a number of its ow
 	const loading = setUp('loading');
 	const kept = loading.add(claimedGroup(3));
 	t.deepEqual([loading.worker.requests, loading.open()], [[], 3]);
-	t.is(kept.chunkState, UNSENT);
+	t.false(kept.isSent);
 	kept.send();
 	t.is(loading.worker.requests.length, 1);
 	t.is(sideOf(kept).start(2, 5), true);
@@ -136,15 +135,20 @@ test('jobs that have not started are taken back once, with the outcome that is g
 	t.deepEqual(listener.takeSettled(), []);
 });
 
-test('a chunk that is not sent gets shorter by what is taken back; without a job it has ended, and its worker is free', t => {
+test('a chunk is sent without what was taken back before; without a job it has ended, and its worker is free', t => {
+	const sent = setUp('loading');
+	const other = sent.add(claimedGroup(3));
+	other.takeBack([1], {type: 'released'});
+	other.send();
+	t.deepEqual([other.size, other.group.ids, other.open, sent.worker.requests.length], [2, [1, 3], 2, 1]);
 	const {add, listener, slot, budget, open} = setUp('loading');
 	const chunk = add(claimedGroup(3));
 	let ends = 0;
 	chunk.onEnd.push(() => void ends++);
 	chunk.takeBack([1], {type: 'released'});
-	t.deepEqual([chunk.size, chunk.group.ids, ends], [2, [1, 3], 0]);
+	t.deepEqual([chunk.open, chunk.waiting(), ends], [2, [0, 2], 0]);
 	t.deepEqual(listener.calls, [['ended', 'count']]);
-	chunk.takeBack([0, 1], {type: 'cancelled'});
+	chunk.takeBack([0, 2], {type: 'cancelled'});
 	t.deepEqual(listener.takeSettled(), [
 		[2, 'released'],
 		[1, 'cancelled'],

@@ -19,7 +19,6 @@ function setUp(workers: number, budget = {slots: workers, busy: 0}) {
 	/** Gives the worker a chunk whose first job runs since now. */
 	const give = (slot: Slot, jobs = 1): InFlightChunk => {
 		const chunk = new InFlightChunk(1, slot.worker, claimedGroup(jobs), new HandListener(), clock);
-		chunk.chunkState = slot.worker.chunkState(jobs);
 		slots.assign(slot, chunk);
 		if (slot.chunks.length === 1) sideOf(chunk).start(0, clock.steadyMs());
 		return chunk;

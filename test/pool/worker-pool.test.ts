@@ -18,10 +18,6 @@ class Stuck implements PoolWorker {
 		return this;
 	};
 
-	chunkState(jobs: number): PoolChunkState {
-		return PoolChunkState.create(jobs);
-	}
-
 	async request(request: WorkerRequest): Promise<unknown> {
 		if (request.type === 'chunk') new ChunkState(request.chunkState as SharedArrayBuffer).start(0, 0);
 		return {tasks: [{name: 'stuck', options: {}}]};
@@ -207,7 +203,7 @@ class Slow extends Stuck {
 	readonly chunks: ChunkMessage[] = [];
 	#obey: (() => void)[] = [];
 
-	override chunkState(jobs: number): PoolChunkState {
+	chunkState(jobs: number): PoolChunkState {
 		const obey = this.#obey;
 		return new (class extends PoolChunkState {
 			readonly #stops = new Map<number, StopReason>();

@@ -4,7 +4,7 @@ import fc from 'fast-check';
 import {sizeOf} from '../../lib/job/group.ts';
 import {packTimes} from '../../lib/job/packed.ts';
 import {WorkerPool} from '../../lib/pool/worker-pool.ts';
-import {type Examination, PoolChunkState, type PoolWorker, type WorkerListener} from '../../lib/pool/worker-source.ts';
+import type {Examination, PoolWorker, WorkerListener} from '../../lib/pool/worker-source.ts';
 import {monotonicMs} from '../../lib/support/clock.ts';
 import {ChunkState} from '../../lib/worker/chunk-state.ts';
 import type {ChunkMessage, OutcomesMessage, WorkerRequest} from '../../lib/worker/messages.ts';
@@ -37,10 +37,6 @@ class ToldWorker implements PoolWorker {
 		this.#listener = listener;
 		this.#tell = tell;
 		this.#answer = answer;
-	}
-
-	chunkState(jobs: number): PoolChunkState {
-		return PoolChunkState.create(jobs);
 	}
 
 	async request(request: WorkerRequest): Promise<unknown> {

@@ -13,7 +13,7 @@ import {asWorkerThread} from '../process-table.ts';
 import type {Budget} from '../slots.ts';
 import {ANSWER_MS, endThreads, type StackSnapshot, takeThreadSnapshot, within} from '../stack-snapshot.ts';
 import {WorkerPool} from '../worker-pool.ts';
-import {type Examination, PoolChunkState, type PoolWorker, type WorkerListener} from '../worker-source.ts';
+import type {Examination, PoolWorker, WorkerListener} from '../worker-source.ts';
 
 /** Tasks in worker threads, by Piscina. */
 export function threadPool(options: PoolOptions, listener: PoolListener, budget?: Budget): WorkerPool {
@@ -23,7 +23,6 @@ export function threadPool(options: PoolOptions, listener: PoolListener, budget?
 /** Each thread has a Piscina of its own: a Piscina of several threads starts no more once one has failed while starting. */
 class ThreadWorker implements PoolWorker {
 	readonly kind = 'thread';
-	readonly chunkState = PoolChunkState.create;
 	readonly #options: PoolOptions;
 	readonly #listener: WorkerListener;
 	readonly #identity: ThreadIdentity = {mark: nanoid(), thread: new Int32Array(new SharedArrayBuffer(Int32Array.BYTES_PER_ELEMENT))};
