@@ -19,9 +19,8 @@ import {type JobId, MAX_SUSPICION, type Progress, type StopReason} from '../job/
 import {countOf, type JobTimes, PackedTimes} from '../job/packed.ts';
 import type {Clock} from '../support/clock.ts';
 import type {FinalMessage, OutcomesMessage} from '../worker/messages.ts';
-import type {PoolListener} from './pool.ts';
+import {type Examination, PoolChunkState, type PoolListener, type PoolWorker} from './pool.ts';
 import {isProgress} from './worker-reports.ts';
-import {type Examination, PoolChunkState, type PoolWorker} from './worker-source.ts';
 
 /** The jobs that run, one or those of a micro-batch, and since when on the pool's steady clock. */
 export interface RunningJobs {

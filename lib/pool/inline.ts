@@ -3,9 +3,8 @@ import type {PoolOptions} from '../job/options.ts';
 import {type Clock, systemClock} from '../support/clock.ts';
 import {ChunkState} from '../worker/chunk-state.ts';
 import {TaskWorker} from '../worker/worker.ts';
-import type {PoolListener} from './pool.ts';
+import type {PoolListener, PoolWorker, WorkerListener} from './pool.ts';
 import {WorkerPool} from './worker-pool.ts';
-import type {PoolWorker, WorkerListener} from './worker-source.ts';
 
 /**
  * Runs tasks in the caller's own thread, for debugging and tests: breakpoints work and stack traces are whole. While a task

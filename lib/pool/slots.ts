@@ -2,8 +2,7 @@ import type {FailureRecord} from '../job/failure.ts';
 import type {Clock} from '../support/clock.ts';
 import type {Loaded} from '../worker/messages.ts';
 import type {InFlightChunk} from './in-flight.ts';
-import type {Capacity} from './pool.ts';
-import type {PoolWorker} from './worker-source.ts';
+import type {Capacity, PoolWorker} from './pool.ts';
 
 /** A worker whose job has run for this long gets no second chunk to wait behind it, and what ended before that job is settled. */
 export const LONG_MS = 100;

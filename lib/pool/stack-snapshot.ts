@@ -1,6 +1,6 @@
 import {type Debugger, type Runtime, Session} from 'node:inspector';
 import {type PostMortem, withoutCallers} from '../job/failure.ts';
-import type {Examination} from './worker-source.ts';
+import type {Examination} from './pool.ts';
 
 /** Where a thread is: the lines of a stack, or the reason why there are none. */
 export type StackSnapshot = {readonly stack: string} | {readonly noStack: string};

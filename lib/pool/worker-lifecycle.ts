@@ -7,10 +7,9 @@ import {type Clock, sleep} from '../support/clock.ts';
 import {FaenaError} from '../support/errors.ts';
 import type {SetupMessage} from '../worker/messages.ts';
 import {howItEnded, type Loss, lostJobs} from './lost-chunk.ts';
-import type {PoolListener} from './pool.ts';
+import type {PoolListener, PoolWorker, WorkerEnd, WorkerSource} from './pool.ts';
 import type {EndReason, Slot, Slots} from './slots.ts';
 import {toLoaded} from './worker-reports.ts';
-import type {PoolWorker, WorkerEnd, WorkerSource} from './worker-source.ts';
 
 /** Wait before a worker whose module could not be loaded again is replaced. */
 const RELOAD_MS = 1000;

@@ -6,12 +6,11 @@ import type {TaskInfo} from '../job/task.ts';
 import {type Clock, systemClock} from '../support/clock.ts';
 import {type ChunkReport, isWorkerMessage} from '../worker/messages.ts';
 import {InFlightChunk} from './in-flight.ts';
-import type {Capacity, Pool, PoolListener} from './pool.ts';
+import type {Capacity, Pool, PoolListener, WorkerSource} from './pool.ts';
 import {type Budget, type Slot, Slots} from './slots.ts';
 import {MAX_SILENCE_MS, Watch} from './watch.ts';
 import {WorkerLifecycle} from './worker-lifecycle.ts';
 import {problemOf} from './worker-reports.ts';
-import type {WorkerSource} from './worker-source.ts';
 
 /**
  * A pool of workers, threads or processes by its {@link WorkerSource}. One slot per worker, at most two chunks in each: one

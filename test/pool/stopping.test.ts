@@ -1,8 +1,8 @@
 import test from 'ava';
 import type {StopReason} from '../../lib/job/job.ts';
+import {type Examination, PoolChunkState} from '../../lib/pool/pool.ts';
 import {type Slot, Slots} from '../../lib/pool/slots.ts';
 import {Watch} from '../../lib/pool/watch.ts';
-import {type Examination, PoolChunkState} from '../../lib/pool/worker-source.ts';
 import {POLICY} from '../fixtures/dispatcher.ts';
 import {claimedGroup} from '../fixtures/groups.ts';
 import {HandClock} from '../fixtures/hand-clock.ts';

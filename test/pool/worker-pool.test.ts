@@ -1,7 +1,8 @@
-import test, {type ExecutionContext} from 'ava';
+import type {ExecutionContext} from 'ava';
+import test from 'ava';
 import type {StopReason} from '../../lib/job/job.ts';
+import {type Examination, PoolChunkState, type PoolWorker, type WorkerListener} from '../../lib/pool/pool.ts';
 import {WorkerPool} from '../../lib/pool/worker-pool.ts';
-import {type Examination, PoolChunkState, type PoolWorker, type WorkerListener} from '../../lib/pool/worker-source.ts';
 import {type Clock, monotonicMs} from '../../lib/support/clock.ts';
 import {ChunkState} from '../../lib/worker/chunk-state.ts';
 import type {ChunkMessage, WorkerRequest} from '../../lib/worker/messages.ts';

@@ -7,6 +7,7 @@ import type {ChildJob} from '../../lib/job/new-job.ts';
 import {OpenJobsCell} from '../../lib/job/open-jobs.ts';
 import {pack, packTimes} from '../../lib/job/packed.ts';
 import type {TaskInfo} from '../../lib/job/task.ts';
+import type {Examination, PoolChunkState, PoolWorker, WorkerEnd, WorkerListener} from '../../lib/pool/pool.ts';
 import {
 	ChildChunkState,
 	chunkStateFileIn,
@@ -17,7 +18,6 @@ import {
 	type WatchdogCommand,
 } from '../../lib/pool/processes/chunk-states.ts';
 import {NO_ANSWER} from '../../lib/pool/stack-snapshot.ts';
-import type {Examination, PoolChunkState, PoolWorker, WorkerEnd, WorkerListener} from '../../lib/pool/worker-source.ts';
 import type {Clock} from '../../lib/support/clock.ts';
 import type {ChunkState} from '../../lib/worker/chunk-state.ts';
 import type {ChunkMessage, ChunkReport, Loaded, LoadMessage, WorkerRequest} from '../../lib/worker/messages.ts';

@@ -4,8 +4,8 @@ import {MAX_GROUP_JOBS} from '../../job/group.ts';
 import type {StopReason} from '../../job/job.ts';
 import {type Clock, sleep, systemClock} from '../../support/clock.ts';
 import {CELL_BYTES, ChunkState, HEAD_BYTES} from '../../worker/chunk-state.ts';
+import {type Examination, PoolChunkState} from '../pool.ts';
 import {NO_ANSWER} from '../stack-snapshot.ts';
-import {type Examination, PoolChunkState} from '../worker-source.ts';
 
 /**
  * A child process shares no memory with its pool. The states of its chunks lie in memory that its main thread shares with its

@@ -7,11 +7,10 @@ import {sleep, systemClock} from '../../support/clock.ts';
 import {inheritedArgs, WORKER_ARGS, workerUrl} from '../../support/node.ts';
 import type {LoadMessage, WorkerRequest} from '../../worker/messages.ts';
 import {Descendants, SEARCHING_MS} from '../descendants.ts';
-import type {PoolListener} from '../pool.ts';
+import type {Examination, PoolChunkState, PoolListener, PoolWorker, WorkerEnd, WorkerListener} from '../pool.ts';
 import {MARK} from '../process-table.ts';
 import type {Budget} from '../slots.ts';
 import {WorkerPool} from '../worker-pool.ts';
-import type {Examination, PoolChunkState, PoolWorker, WorkerEnd, WorkerListener} from '../worker-source.ts';
 import {RemoteChunkStates, type WatchdogAnswer} from './chunk-states.ts';
 import {ControlSocket} from './control-socket.ts';
 
