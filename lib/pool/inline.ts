@@ -14,7 +14,7 @@ import {WorkerPool} from './worker-pool.ts';
 export function inlinePool(options: PoolOptions, listener: PoolListener, clock: Clock = systemClock): WorkerPool {
 	// The caller can't be replaced.
 	const recycle = {jobs: Infinity, ageMs: Infinity, memoryBytes: Infinity};
-	return new WorkerPool(own => inlineWorker(own, clock.now), {...options, recycle}, listener, undefined, clock);
+	return new WorkerPool({caller: own => inlineWorker(own, clock.now)}, {...options, recycle}, listener, clock);
 }
 
 function inlineWorker({message: post}: WorkerListener, now: () => number): PoolWorker {

@@ -83,8 +83,13 @@ export interface PoolListener {
 	memoryShort(id: JobId): void;
 }
 
-/** Makes a worker of a pool, a thread, a process or the caller, which starts with its first request. Everything else is done by {@link WorkerPool}. */
+/** The caller's own thread is a worker of an inline pool. */
+export type WorkerKind = 'thread' | 'process' | 'caller';
+
+/** Makes a worker, which starts with its first request. Everything else is done by {@link WorkerPool}. */
 export type WorkerSource = (listener: WorkerListener) => PoolWorker;
+
+export type WorkerSources = Readonly<Partial<Record<WorkerKind, WorkerSource>>>;
 
 export interface WorkerListener {
 	/** A message from the worker: Faena's, or one that a task posted to the parent of its thread. */
@@ -96,7 +101,7 @@ export interface WorkerListener {
 }
 
 export interface PoolWorker {
-	readonly kind: 'thread' | 'process' | 'caller';
+	readonly kind: WorkerKind;
 	/** The state of a chunk with so many jobs; only of a worker that shares no memory with the pool. */
 	chunkState?(jobs: number): PoolChunkState;
 	/** Resolves with the answer to `load`, the first request, or with nothing at the end of others. Rejects if the worker ends before. */

@@ -2,23 +2,17 @@ import type {FailureRecord} from '../job/failure.ts';
 import type {Clock} from '../support/clock.ts';
 import type {Loaded} from '../worker/messages.ts';
 import type {InFlightChunk} from './in-flight.ts';
-import type {Capacity, PoolWorker} from './pool.ts';
+import type {Capacity, PoolWorker, WorkerKind} from './pool.ts';
 
 /** A worker whose job has run for this long gets no second chunk to wait behind it, and what ended before that job is settled. */
 export const LONG_MS = 100;
-
-/** Workers that may be busy at the same time, shared by the pools of an engine. */
-export interface Budget {
-	readonly slots: number;
-	busy: number;
-}
 
 /** Why the pool ended a worker; `retired` after enough work. */
 export type EndReason = 'stopped' | 'blocked' | 'broken' | 'unready' | 'retired';
 
 export interface Slot {
 	readonly worker: PoolWorker;
-	/** Also its cell in the file of open jobs. Threads and processes of an owner share the file, so each kind has every second number. */
+	/** Also its cell in the file of open jobs. */
 	readonly number: number;
 	/**
 	 * `loading` its tasks module: a chunk that it was started for stays with the pool until then; then `ready`. `retiring` when it gets
@@ -42,13 +36,23 @@ export interface Slot {
 
 /** Which workers there are, which chunks each has, and so what the pool can take. */
 export class Slots {
-	readonly #budget: Budget;
+	readonly #maxBusy: number;
 	readonly #clock: Clock;
 	readonly all = new Set<Slot>();
 
-	constructor(budget: Budget, clock: Clock) {
-		this.#budget = budget;
+	/** @param maxBusy workers that may have chunks at the same time */
+	constructor(maxBusy: number, clock: Clock) {
+		this.#maxBusy = maxBusy;
 		this.#clock = clock;
+	}
+
+	of(kind: WorkerKind): Slot[] {
+		return [...this.all].filter(({worker}) => worker.kind === kind);
+	}
+
+	/** Workers that have a chunk. */
+	get busy(): number {
+		return [...this.all].filter(({chunks}) => chunks.length > 0).length;
 	}
 
 	get chunks(): InFlightChunk[] {
@@ -58,7 +62,7 @@ export class Slots {
 	add(worker: PoolWorker): Slot {
 		const slot: Slot = {
 			worker,
-			number: this.#freeNumber(worker.kind),
+			number: this.#freeNumber(),
 			phase: 'loading',
 			chunks: [],
 			jobs: 0,
@@ -70,25 +74,24 @@ export class Slots {
 		return slot;
 	}
 
-	/** @param addable workers that may be added */
-	capacity(addable: number): Capacity {
+	/** @param addable workers of this kind that may be added */
+	capacity(kind: WorkerKind, addable: number): Capacity {
 		let idle = addable;
 		let prefetch = 0;
 		const now = this.#clock.steadyMs();
-		for (const slot of this.all) {
+		for (const slot of this.of(kind)) {
 			if (slot.phase !== 'ready') continue;
 			if (slot.chunks.length === 0) idle++;
 			else if (slot.chunks.length === 1 && !isLong(slot, now)) prefetch++;
 		}
-		return {idle: Math.min(idle, this.#budget.slots - this.#budget.busy), prefetch};
+		return {idle: Math.min(idle, this.#maxBusy - this.busy), prefetch};
 	}
 
 	/** The worker that will be free first: an idle one, a new one, or one with room for a second chunk, if possible not behind a long job. */
-	pick(add: () => Slot | undefined): Slot {
+	pick(kind: WorkerKind, add: () => Slot | undefined): Slot {
 		const now = this.#clock.steadyMs();
-		const ready = [...this.all].filter(({phase, chunks}) => phase === 'ready' && chunks.length < 2);
-		const hasBudget = this.#budget.busy < this.#budget.slots;
-		const free = hasBudget ? (ready.find(({chunks}) => chunks.length === 0) ?? add()) : undefined;
+		const ready = this.of(kind).filter(({phase, chunks}) => phase === 'ready' && chunks.length < 2);
+		const free = this.busy < this.#maxBusy ? (ready.find(({chunks}) => chunks.length === 0) ?? add()) : undefined;
 		const busy = ready.filter(({chunks}) => chunks.length > 0);
 		const slot = free ?? busy.find(each => !isLong(each, now)) ?? busy[0];
 		if (!slot) throw new Error('The pool was given a chunk and has no place for it.');
@@ -96,19 +99,15 @@ export class Slots {
 	}
 
 	assign(slot: Slot, chunk: InFlightChunk): void {
-		const {chunks} = slot;
-		if (chunks.push(chunk) === 1) this.#budget.busy++;
+		slot.chunks.push(chunk);
 		slot.jobs += chunk.size;
-		chunk.onEnd.push(() => {
-			chunks.splice(chunks.indexOf(chunk), 1);
-			if (chunks.length === 0) this.#budget.busy--;
-		});
+		chunk.onEnd.push(() => slot.chunks.splice(slot.chunks.indexOf(chunk), 1));
 	}
 
-	#freeNumber(kind: PoolWorker['kind']): number {
+	#freeNumber(): number {
 		const used = new Set([...this.all].map(({number}) => number));
-		let number = kind === 'process' ? 1 : 0;
-		while (used.has(number)) number += 2;
+		let number = 0;
+		while (used.has(number)) number++;
 		return number;
 	}
 }

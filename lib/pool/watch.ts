@@ -3,6 +3,7 @@ import type {StopReason} from '../job/job.ts';
 import {isTransferred, unpack} from '../job/packed.ts';
 import type {Clock} from '../support/clock.ts';
 import type {InFlightChunk} from './in-flight.ts';
+import type {WorkerKind} from './pool.ts';
 import {type EndReason, LONG_MS, type Slot, type Slots} from './slots.ts';
 import {isExamination} from './worker-reports.ts';
 
@@ -20,7 +21,7 @@ const STUCK_MS = 20;
 const STRANDED_MS = 1000;
 
 interface WatchedPool {
-	readonly idle: () => number;
+	readonly idle: (kind: WorkerKind) => number;
 	readonly run: (chunk: ClaimedGroup) => void;
 	readonly end: (slot: Slot, reason: EndReason) => void;
 }
@@ -122,7 +123,7 @@ export class Watch {
 
 	/** Takes jobs back that wait behind a long one, for an idle worker or for other processes. */
 	#share(chunk: InFlightChunk, now: number, runningMs: number): void {
-		const idle = this.#pool.idle() - this.#asked.size;
+		const idle = this.#pool.idle(chunk.worker.kind) - this.#asked.size;
 		if (idle <= 0 && runningMs > STRANDED_MS) chunk.takeBack(chunk.waiting(), {type: 'released'});
 		if (idle <= 0 || now - chunk.givenAt < STUCK_MS) return;
 		// Behind a job that is itself long nothing may stay; otherwise half is as much as the idle worker can do meanwhile.
@@ -144,7 +145,7 @@ export class Watch {
 		const group = pickClaimed(chunk.group, moved);
 		// A payload whose memory was handed to the other worker has to be read from the store again.
 		const isGone = unpack(group.values).some(isTransferred);
-		if (isGone || chunk.intent !== 'run' || this.#pool.idle() === 0) chunk.settleTakenBack(moved, {type: 'released'});
+		if (isGone || chunk.intent !== 'run' || this.#pool.idle(chunk.worker.kind) === 0) chunk.settleTakenBack(moved, {type: 'released'});
 		else if (moved.length > 0) {
 			chunk.remove(moved);
 			this.#pool.run(group);

@@ -7,7 +7,7 @@ import {type Clock, sleep} from '../support/clock.ts';
 import {FaenaError} from '../support/errors.ts';
 import type {SetupMessage} from '../worker/messages.ts';
 import {howItEnded, type Loss, lostJobs} from './lost-chunk.ts';
-import type {PoolListener, PoolWorker, WorkerEnd, WorkerSource} from './pool.ts';
+import type {PoolListener, PoolWorker, WorkerEnd, WorkerKind, WorkerSource, WorkerSources} from './pool.ts';
 import type {EndReason, Slot, Slots} from './slots.ts';
 import {toLoaded} from './worker-reports.ts';
 
@@ -21,53 +21,51 @@ const SLOW_START_MS = 10_000;
  * {@link Slot}. Only once it is gone do its jobs get their outcomes, and another worker is started.
  */
 export class WorkerLifecycle {
-	readonly #makeWorker: WorkerSource;
+	readonly #sources: WorkerSources;
 	readonly #options: PoolOptions;
 	readonly #listener: PoolListener;
 	readonly #slots: Slots;
 	readonly #clock: Clock;
 	readonly #receive: (slot: Slot, message: unknown) => void;
-	/** It has at least so many workers. The others start with their first chunk. */
-	#atLeast = 0;
+	/** Of each kind that was started: how many workers it has at least, and that the first has loaded the tasks, or failed to. */
+	readonly #starts = new Map<WorkerKind, PromiseWithResolvers<readonly TaskInfo[]> & {readonly atLeast: number}>();
 	#isClosing = false;
-	/** The first worker has loaded the tasks, or failed to. */
-	readonly #started = Promise.withResolvers<readonly TaskInfo[]>();
 
 	constructor(
-		makeWorker: WorkerSource,
+		sources: WorkerSources,
 		options: PoolOptions,
 		listener: PoolListener,
 		slots: Slots,
 		clock: Clock,
 		receive: (slot: Slot, message: unknown) => void,
 	) {
-		this.#makeWorker = makeWorker;
+		this.#sources = sources;
 		this.#options = options;
 		this.#listener = listener;
 		this.#slots = slots;
 		this.#clock = clock;
 		this.#receive = receive;
-		// A pool that starts without workers does not wait for it.
-		this.#started.promise.catch(() => undefined);
 	}
 
-	/** Starts so many workers. Resolves with the tasks once the first has loaded them. */
-	async start(atLeast: number): Promise<readonly TaskInfo[]> {
-		this.#atLeast = atLeast;
-		for (let started = 0; started < atLeast; started++) this.#startWorker();
-		return atLeast > 0 ? this.#started.promise : [];
+	/** Starts so many workers, and replaces them; others start with their first chunk. Resolves with the tasks once the first has loaded them. */
+	start(kind: WorkerKind, atLeast: number): Promise<readonly TaskInfo[]> {
+		const start = {...Promise.withResolvers<readonly TaskInfo[]>(), atLeast};
+		this.#starts.set(kind, start);
+		for (let started = 0; started < atLeast; started++) this.#startWorker(kind);
+		return start.promise;
 	}
 
-	get addable(): number {
-		return this.#isClosing ? 0 : this.#options.workers - this.#slots.all.size;
+	addable(kind: WorkerKind): number {
+		return this.#isClosing ? 0 : this.#options.workers - this.#slots.of(kind).length;
 	}
 
-	add(): Slot | undefined {
-		return this.addable > 0 ? this.#startWorker() : undefined;
+	add(kind: WorkerKind): Slot | undefined {
+		return this.addable(kind) > 0 ? this.#startWorker(kind) : undefined;
 	}
 
-	#startWorker(): Slot {
-		const worker = this.#makeWorker({
+	#startWorker(kind: WorkerKind): Slot {
+		const make = this.#sources[kind] as WorkerSource;
+		const worker = make({
 			message: message => this.#receive(slot, message),
 			failing: () => {
 				// One that loads has no chunk to lose, and is not replaced at once.
@@ -90,11 +88,11 @@ export class WorkerLifecycle {
 		if ('tasks' in loaded) {
 			slot.phase = 'ready';
 			for (const chunk of slot.chunks) chunk.send();
-			this.#started.resolve(loaded.tasks);
+			this.#starts.get(slot.worker.kind)?.resolve(loaded.tasks);
 			this.#listener.freed();
 			return;
 		}
-		this.#started.reject(fromEnvelope(loaded.error));
+		this.#starts.get(slot.worker.kind)?.reject(fromEnvelope(loaded.error));
 		// A module that loaded before and now doesn't: its worker is of no use, and neither is trying in a tight loop.
 		await sleep(this.#clock, RELOAD_MS);
 		if (slot.phase === 'loading') this.end(slot, 'unready', toFailure(fromEnvelope(loaded.error)));
@@ -155,7 +153,7 @@ export class WorkerLifecycle {
 	async #onGone(slot: Slot, ending: WorkerEnd): Promise<void> {
 		if (slot.phase === 'loading') {
 			const unloadable = toUnloadable(slot.worker, ending, this.#options.tasks);
-			this.#started.reject(unloadable);
+			this.#starts.get(slot.worker.kind)?.reject(unloadable);
 			slot.end = {reason: 'unready', error: toFailure(unloadable)};
 			await sleep(this.#clock, RELOAD_MS);
 		}
@@ -170,7 +168,8 @@ export class WorkerLifecycle {
 		if (!this.#isClosing && slot.end?.reason !== 'retired' && slot.worker.kind !== 'caller') this.#listener.lost(lossOf(slot, ending));
 		this.#loseChunks(slot, ending);
 		this.#slots.all.delete(slot);
-		if (!this.#isClosing && this.#slots.all.size < this.#atLeast) this.#startWorker();
+		const {kind} = slot.worker;
+		if (!this.#isClosing && this.#slots.of(kind).length < (this.#starts.get(kind)?.atLeast ?? 0)) this.#startWorker(kind);
 		this.#listener.freed();
 	}
 
@@ -191,7 +190,7 @@ export class WorkerLifecycle {
 	/** Tears down what is idle and ends the rest; from now on no worker is started. Resolves when all are gone. */
 	async close(): Promise<void> {
 		this.#isClosing = true;
-		this.#started.reject(new FaenaError('Closed', 'The pool was closed while it loaded its tasks.'));
+		for (const {reject} of this.#starts.values()) reject(new FaenaError('Closed', 'The pool was closed while it loaded its tasks.'));
 		const slots = [...this.#slots.all];
 		const idle = slots.filter(({phase, chunks}) => phase === 'ready' && chunks.length === 0);
 		// A thread that is ended while it loads a native addon takes the whole process along; it is given the grace for that.

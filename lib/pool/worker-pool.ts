@@ -6,62 +6,101 @@ import type {TaskInfo} from '../job/task.ts';
 import {type Clock, systemClock} from '../support/clock.ts';
 import {type ChunkReport, isWorkerMessage} from '../worker/messages.ts';
 import {InFlightChunk} from './in-flight.ts';
-import type {Capacity, Pool, PoolListener, WorkerSource} from './pool.ts';
-import {type Budget, type Slot, Slots} from './slots.ts';
+import type {MemoryWatch} from './memory.ts';
+import {type Capacity, type Lane, laneOf, type Pool, type PoolListener, type WorkerKind, type WorkerSources} from './pool.ts';
+import {type Slot, Slots} from './slots.ts';
 import {MAX_SILENCE_MS, Watch} from './watch.ts';
 import {WorkerLifecycle} from './worker-lifecycle.ts';
 import {problemOf} from './worker-reports.ts';
 
+/** How often the free memory is checked. */
+const CHECK_MEMORY_EVERY_MS = 100;
+
 /**
- * A pool of workers, threads or processes by its {@link WorkerSource}. One slot per worker, at most two chunks in each: one
- * that runs, one that waits, so that the worker never idles while a commit is under way. Nothing ever waits in the queues
- * of the libraries below: the pool names the worker for each chunk and gives it one only when it has room.
+ * A pool of workers of one or several kinds, by their {@link WorkerSources}, under one budget of slots and of memory. A worker has at most two
+ * chunks: one that runs, one that waits, so that it never idles while a commit is under way. Nothing ever waits in the queues of the libraries
+ * below: the pool names the worker for each chunk and gives it one only when it has room.
  */
 export class WorkerPool implements Pool {
 	readonly slots: number;
+	readonly #sources: WorkerSources;
 	readonly #options: PoolOptions;
 	readonly #listener: PoolListener;
 	readonly #clock: Clock;
+	readonly #memory: MemoryWatch | undefined;
+	/** For tasks that name no other. */
+	readonly #usual: WorkerKind;
 	readonly #slots: Slots;
 	readonly #lifecycle: WorkerLifecycle;
 	readonly #watch: Watch;
+	#tasks: ReadonlyMap<string, TaskInfo['options']> = new Map();
 	#lastNumber = 0;
+	#endMemoryChecks: (() => void) | undefined;
+	/** When the job was started that was stopped last because memory was short. */
+	#stoppedSince: number | undefined;
 
-	constructor(
-		makeWorker: WorkerSource,
-		options: PoolOptions,
-		listener: PoolListener,
-		budget: Budget = {slots: options.workers, busy: 0},
-		clock: Clock = systemClock,
-	) {
+	/** @param memory without it, no memory is too short */
+	constructor(sources: WorkerSources, options: PoolOptions, listener: PoolListener, clock: Clock = systemClock, memory?: MemoryWatch) {
 		this.slots = options.workers;
+		this.#sources = sources;
 		this.#options = options;
 		this.#listener = listener;
 		this.#clock = clock;
-		this.#slots = new Slots(budget, clock);
-		this.#lifecycle = new WorkerLifecycle(makeWorker, options, listener, this.#slots, clock, (slot, message) => this.#receive(slot, message));
+		this.#memory = memory;
+		const [first, ...others] = Object.keys(sources) as [WorkerKind, ...WorkerKind[]];
+		this.#usual = others.find(kind => kind === options.isolation) ?? first;
+		this.#slots = new Slots(options.workers, clock);
+		this.#lifecycle = new WorkerLifecycle(sources, options, listener, this.#slots, clock, (slot, message) => this.#receive(slot, message));
 		this.#watch = new Watch(this.#slots, options.graceMs, clock, {
-			idle: () => this.capacity().idle,
+			idle: kind => this.#capacity(kind).idle,
 			run: chunk => this.run(chunk),
 			end: (slot, reason) => this.#lifecycle.end(slot, reason),
 		});
 	}
 
-	/** @param atLeast workers that are started at once, and replaced. The others start with their first chunk, if the tasks are known to load */
-	load(atLeast = this.slots): Promise<readonly TaskInfo[]> {
-		return this.#lifecycle.start(atLeast);
+	/** Starts the usual workers and, if a task names another kind, all threads or one process. Further processes start with their first chunk. */
+	async load(): Promise<readonly TaskInfo[]> {
+		const infos = await this.#lifecycle.start(this.#usual, this.slots);
+		this.#tasks = new Map(infos.map(({name, options}) => [name, options]));
+		for (const kind of Object.keys(this.#sources) as WorkerKind[]) {
+			const isNamed = infos.some(({options}) => options.isolation === kind);
+			if (isNamed && kind !== this.#usual) await this.#lifecycle.start(kind, kind === 'thread' ? this.slots : 1);
+		}
+		const mayBeShort = this.#memory && (this.#memory.minFreeBytes > 0 || infos.some(({options}) => options.memoryBytes));
+		if (mayBeShort) this.#endMemoryChecks = this.#clock.every(CHECK_MEMORY_EVERY_MS, () => this.#checkMemory());
+		return infos;
 	}
 
 	get size(): number {
 		return this.#slots.chunks.reduce((jobs, {open}) => jobs + open, 0);
 	}
 
-	capacity(): Capacity {
-		return this.#slots.capacity(this.#lifecycle.addable);
+	capacity(lane?: Lane): Capacity {
+		const capacity = this.#capacity(lane ? this.#kindOf(lane) : this.#usual);
+		if (!lane || !this.#memory) return capacity;
+		const memoryBytes = this.#memoryOf(lane);
+		const room = this.#memory.room(memoryBytes, this.#slots.busy);
+		// A prefetched chunk takes over the memory of the one before it, which may be of a task that needs less.
+		return {idle: Math.min(capacity.idle, room), prefetch: memoryBytes > 0 || room === 0 ? 0 : capacity.prefetch};
+	}
+
+	#capacity(kind: WorkerKind): Capacity {
+		return this.#slots.capacity(kind, this.#lifecycle.addable(kind));
+	}
+
+	#kindOf({task, quarantined}: Lane): WorkerKind {
+		const named = quarantined ? 'process' : this.#tasks.get(task)?.isolation;
+		return named !== undefined && named in this.#sources ? (named as WorkerKind) : this.#usual;
+	}
+
+	#memoryOf({task}: Pick<Lane, 'task'>): number {
+		return this.#tasks.get(task)?.memoryBytes ?? 0;
 	}
 
 	run(chunk: ClaimedGroup): void {
-		const slot = this.#slots.pick(() => this.#lifecycle.add());
+		this.#memory?.started(this.#memoryOf(chunk));
+		const kind = this.#kindOf(laneOf(chunk));
+		const slot = this.#slots.pick(kind, () => this.#lifecycle.add(kind));
 		this.#watch.start();
 		const inFlight = new InFlightChunk(++this.#lastNumber, slot.worker, chunk, this.#listener, this.#clock);
 		this.#slots.assign(slot, inFlight);
@@ -80,12 +119,22 @@ export class WorkerPool implements Pool {
 		return true;
 	}
 
-	/** The jobs that run, as far as is known, and since when on the pool's steady clock. */
-	running(): {readonly id: JobId; readonly since: number}[] {
-		return this.#slots.chunks.flatMap(chunk => {
-			const running = chunk.chunkState.running();
-			return running ? [{id: chunk.idAt(running.index), since: running.since}] : [];
+	/** Stops the youngest job if memory is short, and lets the others wait until it is not. */
+	#checkMemory(): void {
+		if (this.#memory?.mustStop(this.#slots.busy)) this.#stopYoungest();
+		this.#listener.freed();
+	}
+
+	#stopYoungest(): void {
+		const running = this.#slots.chunks.flatMap(chunk => {
+			const shown = chunk.chunkState.running();
+			return shown ? [{id: chunk.idAt(shown.index), since: shown.since}] : [];
 		});
+		const [youngest] = running.sort((a, b) => b.since - a.since);
+		// One that is still being stopped will free its memory soon.
+		if (!youngest || youngest.since === this.#stoppedSince) return;
+		this.#stoppedSince = youngest.since;
+		if (this.stop(youngest.id, 'interrupted')) this.#listener.memoryShort(youngest.id);
 	}
 
 	async release(task?: string): Promise<void> {
@@ -112,6 +161,7 @@ export class WorkerPool implements Pool {
 	}
 
 	async close(): Promise<void> {
+		this.#endMemoryChecks?.();
 		this.interrupt();
 		await this.#lifecycle.close();
 		this.#watch.close();

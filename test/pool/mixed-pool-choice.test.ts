@@ -1,7 +1,11 @@
 import type {ExecutionContext} from 'ava';
 import test from 'ava';
 import type {PoolOptions} from '../../lib/job/options.ts';
-import {MixedPool} from '../../lib/pool/mixed-pool.ts';
+import {MemoryWatch} from '../../lib/pool/memory.ts';
+import {processSource} from '../../lib/pool/processes/processes.ts';
+import {threadSource} from '../../lib/pool/threads/threads.ts';
+import {WorkerPool} from '../../lib/pool/worker-pool.ts';
+import {systemClock} from '../../lib/support/clock.ts';
 import {claimedGroup} from '../fixtures/groups.ts';
 import {HandListener} from '../fixtures/hand-listener.ts';
 import {HAND_POOL_OPTIONS} from '../fixtures/hand-source.ts';
@@ -14,10 +18,12 @@ const [WAIT, NEEDY, SUSPECT] = [
 ];
 
 /** A pool of two threads that have loaded their tasks. Processes start with the first suspect, and there is none. */
-async function load(t: ExecutionContext, options: Partial<PoolOptions> = {}, freeBytes = () => 1000) {
+async function load(t: ExecutionContext, more: Partial<PoolOptions> = {}, freeBytes = () => 1000) {
 	const timer = setInterval(() => undefined, 1000);
 	const listener = new HandListener();
-	const pool = new MixedPool({...HAND_POOL_OPTIONS, tasks: TASKS, graceMs: 20, ...options}, listener, freeBytes);
+	const options = {...HAND_POOL_OPTIONS, tasks: TASKS, graceMs: 20, ...more};
+	const memory = new MemoryWatch(options.minFreeMemoryBytes, undefined, freeBytes);
+	const pool = new WorkerPool({thread: threadSource(options), process: processSource(options)}, options, listener, systemClock, memory);
 	t.teardown(async () => {
 		await pool.close();
 		clearInterval(timer);

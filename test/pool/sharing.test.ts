@@ -11,7 +11,7 @@ import {AskedWorker, sideOf} from '../fixtures/hand-worker.ts';
 /** Chunks of these sizes in a worker that runs the first of their jobs, and so many idle workers. */
 function setUp(sizes: readonly number[], idle: number, parts: Partial<ClaimedGroup> = {}) {
 	const [clock, listener, worker] = [new HandClock(), new HandListener(), new AskedWorker()];
-	const slots = new Slots({slots: 9, busy: 0}, clock);
+	const slots = new Slots(9, clock);
 	const slot = slots.add(worker);
 	slot.phase = 'ready';
 	for (const [index, size] of sizes.entries()) {

@@ -13,7 +13,7 @@ const GRACE_MS = 200;
 /** Jobs that a worker has, the first of them running since 1000, and the ladder for them. */
 function setUp({jobs = 2, timeoutMs = null}: {readonly jobs?: number; readonly timeoutMs?: number | null} = {}) {
 	const [clock, worker] = [new HandClock(), new HandWorker()];
-	const slots = new Slots({slots: 1, busy: 0}, clock);
+	const slots = new Slots(1, clock);
 	const slot = slots.add(worker);
 	slot.phase = 'ready';
 	const {chunk, side} = sentChunk(claimedGroup(jobs, {policy: {...POLICY, timeoutMs}}), worker);

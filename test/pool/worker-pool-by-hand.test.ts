@@ -17,7 +17,7 @@ import {AskedWorker, type HandWorker} from '../fixtures/hand-worker.ts';
 /** A pool whose workers have loaded their tasks. The test plays the workers. */
 async function setUp(options: Partial<PoolOptions> = {}, kind: PoolWorker['kind'] = 'thread') {
 	const [clock, listener, source] = [new HandClock(), new HandListener(), new HandSource(kind)];
-	const pool = new WorkerPool(source.make, {...HAND_POOL_OPTIONS, ...options}, listener, undefined, clock);
+	const pool = new WorkerPool({[kind]: source.make}, {...HAND_POOL_OPTIONS, ...options}, listener, clock);
 	const loaded = pool.load();
 	for (const {load} of source.workers) load?.resolve({tasks: []});
 	await loaded;
@@ -186,17 +186,6 @@ test('a running job is told to stop; of a micro-batch all jobs if memory is want
 	batch.side.startMany(0, 2, 1000);
 	t.true(other.pool.stop(1, 'interrupted'));
 	t.deepEqual([batch.side.stopReason(0), batch.side.stopReason(1)], ['interrupted', 'interrupted']);
-});
-
-test('the running jobs are known with their starts', async t => {
-	const {pool, run} = await setUp();
-	const {side} = run(3);
-	run(1);
-	t.deepEqual(pool.running(), []);
-	side.start(0, 1000);
-	side.finish(0);
-	side.start(1, 1005);
-	t.deepEqual(pool.running(), [{id: 2, since: 1005}]);
 });
 
 test('a release gives back what has not started, of one task or all; what comes back later goes to no other worker', async t => {

@@ -43,7 +43,7 @@ for (const [reason, looks] of [
 		// The pool's own timers keep nothing alive.
 		const timer = setInterval(() => undefined, 1000);
 		t.teardown(() => clearInterval(timer));
-		const crew = new Crew(t, (options, listener) => new WorkerPool(source.make, options, listener));
+		const crew = new Crew(t, (options, listener) => new WorkerPool({process: source.make}, options, listener));
 		await crew.load({workers: 1, graceMs: 20});
 		const [id] = await crew.give('stuck', [null]);
 		t.true(crew.pool.stop(id as number, reason));
@@ -77,7 +77,7 @@ test('a worker that is being ended starts no other job: those that wait in it go
 	const source = new GoesOn();
 	const timer = setInterval(() => undefined, 1000);
 	t.teardown(() => clearInterval(timer));
-	const crew = new Crew(t, (options, listener) => new WorkerPool(source.make, options, listener));
+	const crew = new Crew(t, (options, listener) => new WorkerPool({process: source.make}, options, listener));
 	await crew.load({workers: 1, graceMs: 20});
 	const ids = await crew.give('stuck', [null, null]);
 	t.true(crew.pool.stop(ids[0] as number, 'cancelled'));
@@ -142,7 +142,7 @@ async function loadEndless(t: ExecutionContext, act: Act): Promise<{readonly cre
 	const timer = setInterval(() => undefined, 1000);
 	t.teardown(() => clearInterval(timer));
 	const clock = new HandClock();
-	const crew = new Crew(t, (options, listener) => new WorkerPool(new Endless(clock, act).make, options, listener, undefined, clock));
+	const crew = new Crew(t, (options, listener) => new WorkerPool({process: new Endless(clock, act).make}, options, listener, clock));
 	await crew.load({workers: 1, graceMs: 20});
 	return {crew, clock};
 }
@@ -241,7 +241,7 @@ test('a job that is cancelled while its worker is asked to share it runs in no o
 	const workers = [new Slow(), new Slow()] as const;
 	let made = 0;
 	const make = (listener: WorkerListener) => (workers[made++] as Slow).make(listener);
-	const crew = new Crew(t, (options, listener) => new WorkerPool(make, options, listener, undefined, clock));
+	const crew = new Crew(t, (options, listener) => new WorkerPool({process: make}, options, listener, clock));
 	await crew.load({workers: 2, graceMs: 20});
 	const [, waiting] = await crew.give('stuck', [null, null]);
 	clock.pass(60);

@@ -76,7 +76,7 @@ async function load(t: ExecutionContext, tell: Tell): Promise<Crew> {
 	// The pool's own timers keep nothing alive.
 	const timer = setInterval(() => undefined, 1000);
 	t.teardown(() => clearInterval(timer));
-	const crew = new Crew(t, (options, listener) => new WorkerPool(new Told(tell).make, options, listener));
+	const crew = new Crew(t, (options, listener) => new WorkerPool({thread: new Told(tell).make}, options, listener));
 	await crew.load({workers: 1, graceMs: 20, maxValueBytes: 100, maxCheckpointBytes: 100});
 	return crew;
 }
@@ -257,7 +257,7 @@ for (const [what, answer] of Object.entries({
 	'no error': {error: 'bad'},
 })) {
 	test(`a worker that says ${what} when it is to load its tasks fails the load`, async t => {
-		const crew = new Crew(t, (options, listener) => new WorkerPool(new Told(truth, answer).make, options, listener));
+		const crew = new Crew(t, (options, listener) => new WorkerPool({thread: new Told(truth, answer).make}, options, listener));
 		await t.throwsAsync(crew.load({workers: 1}), {message: /tasks module broke its worker|task task has no option "speed"/});
 	});
 }

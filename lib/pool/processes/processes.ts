@@ -7,16 +7,14 @@ import {sleep, systemClock} from '../../support/clock.ts';
 import {inheritedArgs, WORKER_ARGS, workerUrl} from '../../support/node.ts';
 import type {LoadMessage, WorkerRequest} from '../../worker/messages.ts';
 import {Descendants, SEARCHING_MS} from '../descendants.ts';
-import type {Examination, PoolChunkState, PoolListener, PoolWorker, WorkerEnd, WorkerListener} from '../pool.ts';
+import type {Examination, PoolChunkState, PoolWorker, WorkerEnd, WorkerListener, WorkerSource} from '../pool.ts';
 import {MARK} from '../process-table.ts';
-import type {Budget} from '../slots.ts';
-import {WorkerPool} from '../worker-pool.ts';
 import {RemoteChunkStates, type WatchdogAnswer} from './chunk-states.ts';
 import {ControlSocket} from './control-socket.ts';
 
 /** Tasks in child processes, by Tinypool: a native crash ends only its own process. */
-export function processPool(options: PoolOptions, listener: PoolListener, budget?: Budget): WorkerPool {
-	return new WorkerPool(own => new ProcessWorker(options, own), options, listener, budget);
+export function processSource(options: PoolOptions): WorkerSource {
+	return listener => new ProcessWorker(options, listener);
 }
 
 /** How long a watchdog may take to end its process: it first searches twice for processes that were started there. */

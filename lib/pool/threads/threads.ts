@@ -8,15 +8,13 @@ import {FaenaError} from '../../support/errors.ts';
 import {inheritedArgs, refusedArgs, WORKER_ARGS, workerUrl} from '../../support/node.ts';
 import {type LoadMessage, type ThreadIdentity, transferListOf, type WorkerRequest} from '../../worker/messages.ts';
 import {Descendants} from '../descendants.ts';
-import type {Examination, PoolListener, PoolWorker, WorkerListener} from '../pool.ts';
+import type {Examination, PoolWorker, WorkerListener, WorkerSource} from '../pool.ts';
 import {asWorkerThread} from '../process-table.ts';
-import type {Budget} from '../slots.ts';
 import {ANSWER_MS, endThreads, type StackSnapshot, takeThreadSnapshot, within} from '../stack-snapshot.ts';
-import {WorkerPool} from '../worker-pool.ts';
 
 /** Tasks in worker threads, by Piscina. */
-export function threadPool(options: PoolOptions, listener: PoolListener, budget?: Budget): WorkerPool {
-	return new WorkerPool(own => new ThreadWorker(options, own), options, listener, budget);
+export function threadSource(options: PoolOptions): WorkerSource {
+	return listener => new ThreadWorker(options, listener);
 }
 
 /** Each thread has a Piscina of its own: a Piscina of several threads starts no more once one has failed while starting. */
