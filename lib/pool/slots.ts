@@ -36,13 +36,15 @@ export interface Slot {
 
 /** Which workers there are, which chunks each has, and so what the pool can take. */
 export class Slots {
-	readonly #maxBusy: number;
+	readonly #most: number;
 	readonly #clock: Clock;
 	readonly all = new Set<Slot>();
+	/** From then on no worker is added. */
+	isClosed = false;
 
-	/** @param maxBusy workers that may have chunks at the same time */
-	constructor(maxBusy: number, clock: Clock) {
-		this.#maxBusy = maxBusy;
+	/** @param most workers of each kind, and workers of all kinds that may have chunks at the same time */
+	constructor(most: number, clock: Clock) {
+		this.#most = most;
 		this.#clock = clock;
 	}
 
@@ -74,9 +76,13 @@ export class Slots {
 		return slot;
 	}
 
-	/** @param addable workers of this kind that may be added */
-	capacity(kind: WorkerKind, addable: number): Capacity {
-		let idle = addable;
+	/** Workers of this kind that may be added. */
+	addable(kind: WorkerKind): number {
+		return this.isClosed ? 0 : this.#most - this.of(kind).length;
+	}
+
+	capacity(kind: WorkerKind): Capacity {
+		let idle = this.addable(kind);
 		let prefetch = 0;
 		const now = this.#clock.steadyMs();
 		for (const slot of this.of(kind)) {
@@ -84,14 +90,14 @@ export class Slots {
 			if (slot.chunks.length === 0) idle++;
 			else if (slot.chunks.length === 1 && !isLong(slot, now)) prefetch++;
 		}
-		return {idle: Math.min(idle, this.#maxBusy - this.busy), prefetch};
+		return {idle: Math.min(idle, this.#most - this.busy), prefetch};
 	}
 
 	/** The worker that will be free first: an idle one, a new one, or one with room for a second chunk, if possible not behind a long job. */
 	pick(kind: WorkerKind, add: () => Slot | undefined): Slot {
 		const now = this.#clock.steadyMs();
 		const ready = this.of(kind).filter(({phase, chunks}) => phase === 'ready' && chunks.length < 2);
-		const free = this.busy < this.#maxBusy ? (ready.find(({chunks}) => chunks.length === 0) ?? add()) : undefined;
+		const free = this.busy < this.#most ? (ready.find(({chunks}) => chunks.length === 0) ?? add()) : undefined;
 		const busy = ready.filter(({chunks}) => chunks.length > 0);
 		const slot = free ?? busy.find(each => !isLong(each, now)) ?? busy[0];
 		if (!slot) throw new Error('The pool was given a chunk and has no place for it.');

@@ -29,7 +29,6 @@ export class WorkerLifecycle {
 	readonly #receive: (slot: Slot, message: unknown) => void;
 	/** Of each kind that was started: how many workers it has at least, and that the first has loaded the tasks, or failed to. */
 	readonly #starts = new Map<WorkerKind, PromiseWithResolvers<readonly TaskInfo[]> & {readonly atLeast: number}>();
-	#isClosing = false;
 
 	constructor(
 		sources: WorkerSources,
@@ -55,12 +54,8 @@ export class WorkerLifecycle {
 		return start.promise;
 	}
 
-	addable(kind: WorkerKind): number {
-		return this.#isClosing ? 0 : this.#options.workers - this.#slots.of(kind).length;
-	}
-
 	add(kind: WorkerKind): Slot | undefined {
-		return this.addable(kind) > 0 ? this.#startWorker(kind) : undefined;
+		return this.#slots.addable(kind) > 0 ? this.#startWorker(kind) : undefined;
 	}
 
 	#startWorker(kind: WorkerKind): Slot {
@@ -165,18 +160,18 @@ export class WorkerLifecycle {
 		slot.phase = 'ending';
 		endPreparing(slot);
 		for (const {chunkState} of slot.chunks) chunkState.refresh();
-		if (!this.#isClosing && slot.end?.reason !== 'retired' && slot.worker.kind !== 'caller') this.#listener.lost(lossOf(slot, ending));
+		if (!this.#slots.isClosed && slot.end?.reason !== 'retired' && slot.worker.kind !== 'caller') this.#listener.lost(lossOf(slot, ending));
 		this.#loseChunks(slot, ending);
 		this.#slots.all.delete(slot);
 		const {kind} = slot.worker;
-		if (!this.#isClosing && this.#slots.of(kind).length < (this.#starts.get(kind)?.atLeast ?? 0)) this.#startWorker(kind);
+		if (!this.#slots.isClosed && this.#slots.of(kind).length < (this.#starts.get(kind)?.atLeast ?? 0)) this.#startWorker(kind);
 		this.#listener.freed();
 	}
 
 	#loseChunks(slot: Slot, ending: WorkerEnd): void {
 		const loss: Loss = {
 			ending,
-			wasEnded: this.#isClosing || slot.end !== undefined,
+			wasEnded: this.#slots.isClosed || slot.end !== undefined,
 			wasSilent: slot.end?.reason === 'blocked',
 			// A chunk that has started a job is to blame, and no chunk that waited behind it.
 			isUnproven: !slot.hasReported && !slot.chunks.some(({chunkState}) => chunkState.lastStarted()),
@@ -189,7 +184,7 @@ export class WorkerLifecycle {
 
 	/** Tears down what is idle and ends the rest; from now on no worker is started. Resolves when all are gone. */
 	async close(): Promise<void> {
-		this.#isClosing = true;
+		this.#slots.isClosed = true;
 		for (const {reject} of this.#starts.values()) reject(new FaenaError('Closed', 'The pool was closed while it loaded its tasks.'));
 		const slots = [...this.#slots.all];
 		const idle = slots.filter(({phase, chunks}) => phase === 'ready' && chunks.length === 0);

@@ -52,7 +52,7 @@ export class WorkerPool implements Pool {
 		this.#slots = new Slots(options.workers, clock);
 		this.#lifecycle = new WorkerLifecycle(sources, options, listener, this.#slots, clock, (slot, message) => this.#receive(slot, message));
 		this.#watch = new Watch(this.#slots, options.graceMs, clock, {
-			idle: kind => this.#capacity(kind).idle,
+			idle: kind => this.#slots.capacity(kind).idle,
 			run: chunk => this.run(chunk),
 			end: (slot, reason) => this.#lifecycle.end(slot, reason),
 		});
@@ -76,16 +76,12 @@ export class WorkerPool implements Pool {
 	}
 
 	capacity(lane?: Lane): Capacity {
-		const capacity = this.#capacity(lane ? this.#kindOf(lane) : this.#usual);
+		const capacity = this.#slots.capacity(lane ? this.#kindOf(lane) : this.#usual);
 		if (!lane || !this.#memory) return capacity;
 		const memoryBytes = this.#memoryOf(lane);
 		const room = this.#memory.room(memoryBytes, this.#slots.busy);
 		// A prefetched chunk takes over the memory of the one before it, which may be of a task that needs less.
 		return {idle: Math.min(capacity.idle, room), prefetch: memoryBytes > 0 || room === 0 ? 0 : capacity.prefetch};
-	}
-
-	#capacity(kind: WorkerKind): Capacity {
-		return this.#slots.capacity(kind, this.#lifecycle.addable(kind));
 	}
 
 	#kindOf({task, quarantined}: Lane): WorkerKind {

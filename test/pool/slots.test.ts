@@ -51,30 +51,32 @@ test('each worker has the lowest number that is free, whatever its kind', t => {
 test('ready workers without a chunk are idle; those with one whose job is short have room for a second; workers that may be added count as idle', t => {
 	const {slots, all, give, clock} = setUp(4);
 	const [one, two, three, four] = all as [Slot, Slot, Slot, Slot];
-	t.deepEqual(slots.capacity('thread', 0), {idle: 4, prefetch: 0});
+	t.deepEqual(slots.capacity('thread'), {idle: 4, prefetch: 0});
 	give(one);
 	give(two);
 	give(two);
 	four.phase = 'retiring';
-	t.deepEqual(slots.capacity('thread', 0), {idle: 1, prefetch: 1});
+	t.deepEqual(slots.capacity('thread'), {idle: 1, prefetch: 1});
 	three.phase = 'loading';
-	t.deepEqual(slots.capacity('thread', 0), {idle: 0, prefetch: 1});
-	t.deepEqual(slots.capacity('thread', 1), {idle: 1, prefetch: 1});
+	t.deepEqual(slots.capacity('thread'), {idle: 0, prefetch: 1});
+	slots.all.delete(three);
+	t.deepEqual([slots.addable('thread'), slots.capacity('thread')], [1, {idle: 1, prefetch: 1}]);
+	slots.isClosed = true;
 	clock.pass(100);
-	t.deepEqual(slots.capacity('thread', 0), {idle: 0, prefetch: 1});
+	t.deepEqual(slots.capacity('thread'), {idle: 0, prefetch: 1});
 	clock.pass(1);
-	t.deepEqual(slots.capacity('thread', 0), {idle: 0, prefetch: 0});
+	t.deepEqual(slots.capacity('thread'), {idle: 0, prefetch: 0});
 	t.true(slots.chunks.length > 0);
 });
 
 test('no more workers are idle than may be busy besides those of other kinds', t => {
 	const {slots, all, add, give} = setUp(3);
 	give(add('process'));
-	t.deepEqual(slots.capacity('thread', 5), {idle: 2, prefetch: 0});
-	t.deepEqual(slots.capacity('process', 0), {idle: 0, prefetch: 1});
+	t.deepEqual(slots.capacity('thread'), {idle: 2, prefetch: 0});
+	t.deepEqual(slots.capacity('process'), {idle: 2, prefetch: 1});
 	give(all[0] as Slot);
 	t.is(slots.busy, 2);
-	t.deepEqual(slots.capacity('thread', 0), {idle: 1, prefetch: 1});
+	t.deepEqual(slots.capacity('thread'), {idle: 1, prefetch: 1});
 });
 
 test('a chunk goes to an idle worker first, then to a new one, then behind a short job, at last behind a long one', t => {
@@ -108,7 +110,7 @@ test('workers that load, retire or end are not picked', t => {
 	const {slots, all} = setUp(3);
 	for (const [index, phase] of (['loading', 'retiring', 'ending'] as const).entries()) (all[index] as Slot).phase = phase;
 	t.throws(() => slots.pick('thread', none));
-	t.deepEqual(slots.capacity('thread', 0), {idle: 0, prefetch: 0});
+	t.deepEqual(slots.capacity('thread'), {idle: 0, prefetch: 0});
 });
 
 test('a worker counts as busy once, however many chunks it has, and its jobs are counted', t => {

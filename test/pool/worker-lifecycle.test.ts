@@ -17,7 +17,7 @@ const TASKS = [{name: 'count', options: {}}];
 
 function setUp(options: Partial<PoolOptions> = {}, kind: PoolWorker['kind'] = 'thread') {
 	const [clock, listener, source] = [new HandClock(), new HandListener(), new HandSource(kind)];
-	const slots = new Slots(2, clock);
+	const slots = new Slots(options.workers ?? HAND_POOL_OPTIONS.workers, clock);
 	const received: unknown[] = [];
 	const receive = (_: Slot, message: unknown) => void received.push(message);
 	const lifecycle = new WorkerLifecycle({[kind]: source.make}, {...HAND_POOL_OPTIONS, ...options}, listener, slots, clock, receive);
@@ -69,18 +69,18 @@ test('all workers load the tasks; the pool has started with the first that has, 
 	t.is(slotOf(0).phase, 'ready');
 	source.say(first, 'hello');
 	t.deepEqual(received, ['hello']);
-	t.is(lifecycle.addable('thread'), 0);
+	t.is(slots.addable('thread'), 0);
 	t.is(lifecycle.add('thread'), undefined);
 });
 
 test('further workers start only when one is needed, at most so many', async t => {
 	const {lifecycle, source, slots} = setUp();
-	t.deepEqual([source.workers.length, lifecycle.addable('thread')], [0, 2]);
+	t.deepEqual([source.workers.length, slots.addable('thread')], [0, 2]);
 	const slot = lifecycle.add('thread');
 	t.is(slot?.worker, source.workers[0]);
-	t.deepEqual([lifecycle.addable('thread'), slots.all.size], [1, 1]);
+	t.deepEqual([slots.addable('thread'), slots.all.size], [1, 1]);
 	lifecycle.add('thread');
-	t.deepEqual([lifecycle.addable('thread'), lifecycle.add('thread')], [0, undefined]);
+	t.deepEqual([slots.addable('thread'), lifecycle.add('thread')], [0, undefined]);
 	t.is(source.workers.length, 2);
 });
 
@@ -315,7 +315,7 @@ test('a worker that is gone takes nothing more, also while its jobs get their ou
 	lifecycle.setUp(slotOf(0), {type: 'setup', worker: 0, task: 'count'});
 	give(0);
 	const idle: number[] = [];
-	listener.ended = () => void idle.push(slots.capacity('thread', 0).idle);
+	listener.ended = () => void idle.push(slots.capacity('thread').idle);
 	source.lose(source.workers[0] as HandWorker);
 	t.deepEqual(idle, [1]);
 	listener.calls.splice(0);
@@ -360,13 +360,13 @@ test('a worker that was ended for its silence is charged to the job that ended w
 });
 
 test('a worker beyond those that the pool has at least is not replaced, and may be added again', async t => {
-	const {lifecycle, source, turn} = setUp({workers: 1});
+	const {lifecycle, slots, source, turn} = setUp({workers: 1});
 	lifecycle.add('thread');
 	const [worker] = source.workers as [HandWorker];
 	worker.load?.resolve({tasks: TASKS});
 	await turn();
 	source.lose(worker);
-	t.deepEqual([source.workers.length, lifecycle.addable('thread')], [1, 1]);
+	t.deepEqual([source.workers.length, slots.addable('thread')], [1, 1]);
 });
 
 test('a worker that is seen to fail gets nothing more; one that loads is left to its end', async t => {
