@@ -2,7 +2,7 @@ import {type Debugger, type Runtime, Session} from 'node:inspector';
 import {type PostMortem, withoutCallers} from '../job/failure.ts';
 import type {Examination} from './pool.ts';
 
-/** Where a thread is: the lines of a stack, or the reason why there are none. */
+/** The lines of a stack, or the reason why there are none. */
 export type StackSnapshot = {readonly stack: string} | {readonly noStack: string};
 
 export const NO_ANSWER: StackSnapshot = {noStack: 'It did not answer: it was in native code, or blocked.'};
@@ -10,9 +10,8 @@ export const NO_ANSWER: StackSnapshot = {noStack: 'It did not answer: it was in 
 /** A thread that runs JavaScript or waits answers within tens of milliseconds, under heavy load within hundreds. A thread in native code does not answer. */
 export const ANSWER_MS = 1500;
 
-/** The snapshot that is being taken. One at a time, since each inspector session receives the events of all threads. */
+/** The snapshot that is being taken, one at a time, since each inspector session receives the events of all threads; and the last one in the queue. */
 let current: Promise<unknown> = Promise.resolve();
-/** The last snapshot in the queue. */
 let last: Promise<StackSnapshot> = Promise.resolve(NO_ANSWER);
 /** Threads that are being ended. A thread in native code ends after that code returns; snapshots do not wait for that. */
 const ending = new Set<Promise<unknown>>();
@@ -22,13 +21,12 @@ const ending = new Set<Promise<unknown>>();
  * be free to answer.
  */
 export function takeThreadSnapshot(threadId: number): Promise<StackSnapshot> {
-	const afterLast = last.then(async () => {
+	last = last.then(async () => {
 		while (ending.size > 0) await Promise.all(ending);
-		const snapshot = connectAndTake(threadId);
-		current = snapshot.catch(() => undefined);
+		const snapshot = connectAndTake(threadId).catch(() => NO_ANSWER);
+		current = snapshot;
 		return snapshot;
 	});
-	last = afterLast.catch(() => NO_ANSWER);
 	return last;
 }
 

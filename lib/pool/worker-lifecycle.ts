@@ -115,15 +115,12 @@ export class WorkerLifecycle {
 	}
 
 	/** Lets the tasks of an idle worker clean up. */
-	#tearDown({worker}: Slot): Promise<void> {
+	#tearDown({worker}: Slot): Promise<unknown> {
 		return this.#withinGrace(worker.request({type: 'teardown'}).catch(() => undefined));
 	}
 
-	async #withinGrace(work: Promise<unknown>): Promise<void> {
-		const {promise: over, resolve} = Promise.withResolvers<void>();
-		const cancel = this.#clock.after(this.#options.graceMs, resolve);
-		await Promise.race([work, over]);
-		cancel();
+	#withinGrace(work: Promise<unknown>): Promise<unknown> {
+		return Promise.race([work, sleep(this.#clock, this.#options.graceMs)]);
 	}
 
 	/** Ends the worker. What it posted before still arrives, unless it is broken; when it is gone, the rest is settled. */

@@ -117,6 +117,7 @@ export class ChunkState {
 		this.#doubles[Double.total] = total;
 		this.#doubles[Double.at] = at;
 		add(this.#words, Word.progress, 1);
+		this.onHeadChange();
 	}
 
 	/** No job of the chunk will be started any more. */
@@ -175,7 +176,11 @@ export class ChunkState {
 		this.#words[Word.count] = count;
 		this.#words[Word.generation] = this.#base;
 		store(this.#words, Word.last, index + 1);
+		this.onHeadChange();
 	}
+
+	/** Which job runs, or its progress, has changed. */
+	protected onHeadChange(): void {}
 
 	#state(index: number): number {
 		return load(this.#words, HEAD + index) - this.#base;

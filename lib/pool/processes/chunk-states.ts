@@ -54,38 +54,21 @@ export class ChildChunkState extends ChunkState {
 		this.#file = file;
 	}
 
-	/** The file names the job before it runs: if it crashes the process, no other job is blamed. */
-	override start(index: number, at: number): boolean {
-		const started = super.start(index, at);
-		if (started) this.#mirror();
-		return started;
-	}
-
-	override startMany(first: number, end: number, at: number): number[] {
-		const started = super.startMany(first, end, at);
-		this.#mirror();
-		return started;
-	}
-
 	/** The pool sees at once that a job has heeded its stop: the worker has things to do before the next one starts. */
 	override finish(index: number): StopReason | undefined {
 		const stop = super.finish(index);
-		if (stop) this.#mirror();
+		if (stop) this.onHeadChange();
 		return stop;
-	}
-
-	override setProgress(done: number, total: number, at: number): void {
-		super.setProgress(done, total, at);
-		this.#mirror();
 	}
 
 	/** Also makes the region ready for the next chunk but one, before the pool hears that this one is over. */
 	override close(): void {
 		new ChunkState(this.buffer, this.#generation + 2).clear();
-		this.#mirror();
+		this.onHeadChange();
 	}
 
-	#mirror(): void {
+	/** The file names a job before it runs: if it crashes the process, no other job is blamed. */
+	protected override onHeadChange(): void {
 		writeSync(this.#file, this.#head, 0, HEAD_BYTES, headOffset(this.#generation));
 	}
 }

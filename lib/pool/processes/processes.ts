@@ -7,7 +7,7 @@ import {sleep, systemClock} from '../../support/clock.ts';
 import {inheritedArgs, WORKER_ARGS, workerUrl} from '../../support/node.ts';
 import type {LoadMessage, WorkerRequest} from '../../worker/messages.ts';
 import {Descendants, SEARCHING_MS} from '../descendants.ts';
-import type {Examination, PoolChunkState, PoolWorker, WorkerEnd, WorkerListener, WorkerSource} from '../pool.ts';
+import type {Examination, PoolChunkState, PoolWorker, WorkerListener, WorkerSource} from '../pool.ts';
 import {MARK} from '../process-table.ts';
 import {RemoteChunkStates, type WatchdogAnswer} from './chunk-states.ts';
 import {ControlSocket} from './control-socket.ts';
@@ -122,21 +122,20 @@ class ProcessWorker implements PoolWorker {
 		const [error] = await Promise.all((isStarted ? ['exit', 'disconnect'] : ['error']).map(happened));
 		await this.#controlSocket.end();
 		const isAlone = !isStarted || this.#isTornDown || (await Descendants.endOrphans(this.#mark));
-		this.#listener.gone(isStarted ? {...this.#endOf(child), leavesProcesses: !isAlone} : {exitCode: null, error});
-		// Until then the pool reads there which job ran.
-		this.#chunkStates.close();
-	}
-
-	#endOf({exitCode, signalCode: signal}: ChildProcess): WorkerEnd {
+		const {exitCode, signalCode: signal} = child;
 		const stderr = this.#stderr;
 		const limitMb = this.#options.resourceLimits?.maxOldGenerationSizeMb;
-		return {
+		const ending = {
 			exitCode,
 			...(signal !== null && {signal}),
 			isOutOfMemory: /heap out of memory|Reached heap limit/i.test(stderr),
+			leavesProcesses: !isAlone,
 			...(limitMb !== undefined && {limitBytes: limitMb * 1024 ** 2}),
 			...(exitCode !== 0 && stderr !== '' && {stderr}),
 		};
+		this.#listener.gone(isStarted ? ending : {exitCode: null, error});
+		// Until then the pool reads there which job ran.
+		this.#chunkStates.close();
 	}
 }
 
