@@ -3,8 +3,8 @@ import type {StopReason} from '../job/job.ts';
 import {isTransferred, unpack} from '../job/packed.ts';
 import type {Clock} from '../support/clock.ts';
 import type {InFlightChunk} from './in-flight.ts';
-import type {WorkerKind} from './pool.ts';
-import {type EndReason, LONG_MS, type Slot, type Slots} from './slots.ts';
+import {LONG_MS, type Slot, type Slots} from './slots.ts';
+import type {WorkerLifecycle} from './worker-lifecycle.ts';
 import {isExamination} from './worker-reports.ts';
 
 /** How often running jobs are looked at: what a timeout, or a job stuck behind a long one, may be late. */
@@ -20,12 +20,6 @@ const STUCK_MS = 20;
 /** without an idle worker, and behind a job that runs for longer than this, they are released, for other processes. */
 const STRANDED_MS = 1000;
 
-interface WatchedPool {
-	readonly idle: (kind: WorkerKind) => number;
-	readonly run: (chunk: ClaimedGroup) => void;
-	readonly end: (slot: Slot, reason: EndReason) => void;
-}
-
 /**
  * Watches the workers that have chunks. It ends a worker that is blocked, and takes jobs back that wait behind a long one.
  *
@@ -36,18 +30,21 @@ export class Watch {
 	readonly #slots: Slots;
 	readonly #graceMs: number;
 	readonly #clock: Clock;
-	readonly #pool: WatchedPool;
+	readonly #lifecycle: Pick<WorkerLifecycle, 'end'>;
+	readonly #run: (chunk: ClaimedGroup) => void;
 	/** Their workers are being examined, to be ended then. */
 	readonly #examined = new Set<Slot>();
 	/** Chunks whose worker was asked to give jobs back; an idle worker waits for each. */
 	readonly #asked = new Set<InFlightChunk>();
 	#cancel: (() => void) | undefined;
 
-	constructor(slots: Slots, graceMs: number, clock: Clock, pool: WatchedPool) {
+	/** @param run gives jobs that were taken back to another worker */
+	constructor(slots: Slots, graceMs: number, clock: Clock, lifecycle: Pick<WorkerLifecycle, 'end'>, run: (chunk: ClaimedGroup) => void) {
 		this.#slots = slots;
 		this.#graceMs = graceMs;
 		this.#clock = clock;
-		this.#pool = pool;
+		this.#lifecycle = lifecycle;
+		this.#run = run;
 	}
 
 	/** Looks at the workers until none has a chunk. */
@@ -71,7 +68,7 @@ export class Watch {
 		for (const {chunkState} of slot.chunks) chunkState.refresh();
 		const running = chunk.running();
 		if (!running || running.since > now + MAX_AHEAD_MS) {
-			if (!slot.endPreparing && ++slot.quietLooks > MAX_QUIET_LOOKS) this.#pool.end(slot, 'blocked');
+			if (!slot.endPreparing && ++slot.quietLooks > MAX_QUIET_LOOKS) this.#lifecycle.end(slot, 'blocked');
 			return;
 		}
 		slot.quietLooks = 0;
@@ -118,12 +115,12 @@ export class Watch {
 		chunk.chunkState.refresh();
 		if (chunk.chunkState.running()?.index !== index) return;
 		chunk.examination = isExamination(examination) ? examination : undefined;
-		this.#pool.end(slot, 'stopped');
+		this.#lifecycle.end(slot, 'stopped');
 	}
 
 	/** Takes jobs back that wait behind a long one, for an idle worker or for other processes. */
 	#share(chunk: InFlightChunk, now: number, runningMs: number): void {
-		const idle = this.#pool.idle(chunk.worker.kind) - this.#asked.size;
+		const idle = this.#slots.capacity(chunk.worker.kind).idle - this.#asked.size;
 		if (idle <= 0 && runningMs > STRANDED_MS) chunk.takeBack(chunk.waiting(), {type: 'released'});
 		if (idle <= 0 || now - chunk.givenAt < STUCK_MS) return;
 		// Behind a job that is itself long nothing may stay; otherwise half is as much as the idle worker can do meanwhile.
@@ -145,10 +142,10 @@ export class Watch {
 		const group = pickClaimed(chunk.group, moved);
 		// A payload whose memory was handed to the other worker has to be read from the store again.
 		const isGone = unpack(group.values).some(isTransferred);
-		if (isGone || chunk.intent !== 'run' || this.#pool.idle(chunk.worker.kind) === 0) chunk.settleTakenBack(moved, {type: 'released'});
+		if (isGone || chunk.intent !== 'run' || this.#slots.capacity(chunk.worker.kind).idle === 0) chunk.settleTakenBack(moved, {type: 'released'});
 		else if (moved.length > 0) {
 			chunk.remove(moved);
-			this.#pool.run(group);
+			this.#run(group);
 		}
 	}
 }

@@ -51,11 +51,7 @@ export class WorkerPool implements Pool {
 		this.#usual = others.find(kind => kind === options.isolation) ?? first;
 		this.#slots = new Slots(options.workers, clock);
 		this.#lifecycle = new WorkerLifecycle(sources, options, listener, this.#slots, clock, (slot, message) => this.#receive(slot, message));
-		this.#watch = new Watch(this.#slots, options.graceMs, clock, {
-			idle: kind => this.#slots.capacity(kind).idle,
-			run: chunk => this.run(chunk),
-			end: (slot, reason) => this.#lifecycle.end(slot, reason),
-		});
+		this.#watch = new Watch(this.#slots, options.graceMs, clock, this.#lifecycle, chunk => this.run(chunk));
 	}
 
 	/** Starts the usual workers and, if a task names another kind, all threads or one process. Further processes start with their first chunk. */

@@ -29,7 +29,7 @@ function setUp({jobs = 2, timeoutMs = null}: {readonly jobs?: number; readonly t
 	const run = () => {
 		throw new Error('There is no other worker.');
 	};
-	const watch = new Watch(slots, GRACE_MS, clock, {idle: () => 0, run, end: each => void ended.push(each)});
+	const watch = new Watch(slots, GRACE_MS, clock, {end: each => void ended.push(each)}, run);
 	const turn = () => clock.nextTurn();
 	return {
 		...{clock, slot, slots, chunk, side, watch, ended, turn},

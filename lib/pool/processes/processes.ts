@@ -84,7 +84,8 @@ class ProcessWorker implements PoolWorker {
 	async #load(request: LoadMessage): Promise<unknown> {
 		try {
 			this.#controlSocket = new ControlSocket(message => {
-				if (isAnswer(message)) this.#chunkStates.receive(message);
+				const answer = message as WatchdogAnswer | null;
+				if (answer?.type === 'answer') this.#chunkStates.receive(answer);
 				else this.#listener.message(message);
 			});
 			const {rendezvous} = this.#controlSocket;
@@ -155,10 +156,6 @@ function makeTinypool({resourceLimits, env, execArgv, ownerLock}: PoolOptions, r
 	// A process that ends is handled at its exit; without a listener Tinypool's event would end the dispatcher.
 	tinypool.on('error', () => undefined);
 	return tinypool;
-}
-
-function isAnswer(message: unknown): message is WatchdogAnswer {
-	return (message as Partial<WatchdogAnswer> | null)?.type === 'answer';
 }
 
 const MAX_TIMER_MS = 2 ** 31 - 1;
