@@ -48,13 +48,15 @@ export class Slots {
 		this.#clock = clock;
 	}
 
-	of(kind: WorkerKind): Slot[] {
-		return [...this.all].filter(({worker}) => worker.kind === kind);
+	count(is: (slot: Slot) => boolean): number {
+		let count = 0;
+		for (const slot of this.all) if (is(slot)) count++;
+		return count;
 	}
 
-	/** Workers that have a chunk. */
+	/** How many workers have a chunk. */
 	get busy(): number {
-		return [...this.all].filter(({chunks}) => chunks.length > 0).length;
+		return this.count(({chunks}) => chunks.length > 0);
 	}
 
 	get chunks(): InFlightChunk[] {
@@ -76,17 +78,17 @@ export class Slots {
 		return slot;
 	}
 
-	/** Workers of this kind that may be added. */
+	/** How many workers of this kind may be added. */
 	addable(kind: WorkerKind): number {
-		return this.isClosed ? 0 : this.#most - this.of(kind).length;
+		return this.isClosed ? 0 : this.#most - this.count(({worker}) => worker.kind === kind);
 	}
 
 	capacity(kind: WorkerKind): Capacity {
 		let idle = this.addable(kind);
 		let prefetch = 0;
 		const now = this.#clock.steadyMs();
-		for (const slot of this.of(kind)) {
-			if (slot.phase !== 'ready') continue;
+		for (const slot of this.all) {
+			if (slot.worker.kind !== kind || slot.phase !== 'ready') continue;
 			if (slot.chunks.length === 0) idle++;
 			else if (slot.chunks.length === 1 && !isLong(slot, now)) prefetch++;
 		}
@@ -96,7 +98,7 @@ export class Slots {
 	/** The worker that will be free first: an idle one, a new one, or one with room for a second chunk, if possible not behind a long job. */
 	pick(kind: WorkerKind, add: () => Slot | undefined): Slot {
 		const now = this.#clock.steadyMs();
-		const ready = this.of(kind).filter(({phase, chunks}) => phase === 'ready' && chunks.length < 2);
+		const ready = [...this.all].filter(({worker, phase, chunks}) => worker.kind === kind && phase === 'ready' && chunks.length < 2);
 		const free = this.busy < this.#most ? (ready.find(({chunks}) => chunks.length === 0) ?? add()) : undefined;
 		const busy = ready.filter(({chunks}) => chunks.length > 0);
 		const slot = free ?? busy.find(each => !isLong(each, now)) ?? busy[0];

@@ -161,7 +161,8 @@ export class WorkerLifecycle {
 		this.#loseChunks(slot, ending);
 		this.#slots.all.delete(slot);
 		const {kind} = slot.worker;
-		if (!this.#slots.isClosed && this.#slots.of(kind).length < (this.#starts.get(kind)?.atLeast ?? 0)) this.#startWorker(kind);
+		const left = this.#slots.count(({worker}) => worker.kind === kind);
+		if (!this.#slots.isClosed && left < (this.#starts.get(kind)?.atLeast ?? 0)) this.#startWorker(kind);
 		this.#listener.freed();
 	}
 
