@@ -4,14 +4,12 @@ import {nanoid} from 'nanoid';
 import {Dispatcher} from '../lib/dispatcher/dispatcher.ts';
 import {toEnvelope} from '../lib/job/failure.ts';
 import type {PoolOptions} from '../lib/job/options.ts';
-import {MemoryWatch} from '../lib/pool/memory.ts';
 import type {PoolListener} from '../lib/pool/pool.ts';
 import {processSource} from '../lib/pool/processes/processes.ts';
 import {threadSource} from '../lib/pool/threads/threads.ts';
 import {WorkerPool} from '../lib/pool/worker-pool.ts';
 import {openStore} from '../lib/store/open-store.ts';
 import {openJobsAt, ownerLockAt} from '../lib/store/sqlite/owner-lock.ts';
-import {systemClock} from '../lib/support/clock.ts';
 import {type Call, type DispatcherMessage, type DispatcherStart, resultBuffers, type Started} from '../lib/transport/messages.ts';
 
 const {queue: location, durability, leaseMs, blobThresholdBytes = Infinity, events, closeOnSignals, pool} = workerData as DispatcherStart;
@@ -30,8 +28,7 @@ async function start(): Promise<void> {
 }
 
 function makePool(options: PoolOptions, listener: PoolListener): WorkerPool {
-	const sources = {thread: threadSource(options), process: processSource(options)};
-	return new WorkerPool(sources, options, listener, systemClock, new MemoryWatch(options.minFreeMemoryBytes));
+	return new WorkerPool({thread: threadSource(options), process: processSource(options)}, options, listener);
 }
 
 function post(message: Started | DispatcherMessage): void {

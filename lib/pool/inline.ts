@@ -12,9 +12,9 @@ import {WorkerPool} from './worker-pool.ts';
  * task through its context only, and a task that computes not before it lets the event loop turn.
  */
 export function inlinePool(options: PoolOptions, listener: PoolListener, clock: Clock = systemClock): WorkerPool {
-	// The caller can't be replaced.
+	// The caller can't be replaced, and has all memory.
 	const recycle = {jobs: Infinity, ageMs: Infinity, memoryBytes: Infinity};
-	return new WorkerPool({caller: own => inlineWorker(own, clock.now)}, {...options, recycle}, listener, clock);
+	return new WorkerPool({caller: own => inlineWorker(own, clock.now)}, {...options, recycle}, listener, clock, () => Infinity);
 }
 
 function inlineWorker({message: post}: WorkerListener, now: () => number): PoolWorker {

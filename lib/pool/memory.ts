@@ -1,5 +1,3 @@
-import {monotonicMs} from '../support/clock.ts';
-
 /** A job may take this long until the system's figure shows the memory that it needs. */
 const GROWING_MS = 1000;
 /** The memory of a stopped job takes a while to be free again. */
@@ -16,8 +14,7 @@ export class MemoryWatch {
 	#started: {readonly at: number; readonly bytes: number}[] = [];
 	#stoppedAt = -Infinity;
 
-	/** @param freeBytes the free memory of the system or the container */
-	constructor(minFreeBytes: number, now = monotonicMs, freeBytes = () => process.availableMemory()) {
+	constructor(minFreeBytes: number, now: () => number, freeBytes: () => number) {
 		this.minFreeBytes = minFreeBytes;
 		this.#now = now;
 		this.#freeBytes = freeBytes;

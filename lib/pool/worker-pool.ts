@@ -6,7 +6,7 @@ import type {TaskInfo} from '../job/task.ts';
 import {type Clock, systemClock} from '../support/clock.ts';
 import {type ChunkReport, isWorkerMessage} from '../worker/messages.ts';
 import {InFlightChunk} from './in-flight.ts';
-import type {MemoryWatch} from './memory.ts';
+import {MemoryWatch} from './memory.ts';
 import {type Capacity, type Lane, laneOf, type Pool, type PoolListener, type WorkerKind, type WorkerSources} from './pool.ts';
 import {type Slot, Slots} from './slots.ts';
 import {MAX_SILENCE_MS, Watch} from './watch.ts';
@@ -27,7 +27,7 @@ export class WorkerPool implements Pool {
 	readonly #options: PoolOptions;
 	readonly #listener: PoolListener;
 	readonly #clock: Clock;
-	readonly #memory: MemoryWatch | undefined;
+	readonly #memory: MemoryWatch;
 	/** For tasks that name no other. */
 	readonly #usual: WorkerKind;
 	readonly #slots: Slots;
@@ -39,14 +39,14 @@ export class WorkerPool implements Pool {
 	/** When the job was started that was stopped last because memory was short. */
 	#stoppedSince: number | undefined;
 
-	/** @param memory without it, no memory is too short */
-	constructor(sources: WorkerSources, options: PoolOptions, listener: PoolListener, clock: Clock = systemClock, memory?: MemoryWatch) {
+	/** @param freeBytes the free memory of the system or the container */
+	constructor(sources: WorkerSources, options: PoolOptions, listener: PoolListener, clock = systemClock, freeBytes = () => process.availableMemory()) {
 		this.slots = options.workers;
 		this.#sources = sources;
 		this.#options = options;
 		this.#listener = listener;
 		this.#clock = clock;
-		this.#memory = memory;
+		this.#memory = new MemoryWatch(options.minFreeMemoryBytes, clock.steadyMs, freeBytes);
 		const [first, ...others] = Object.keys(sources) as [WorkerKind, ...WorkerKind[]];
 		this.#usual = others.find(kind => kind === options.isolation) ?? first;
 		this.#slots = new Slots(options.workers, clock);
@@ -62,7 +62,7 @@ export class WorkerPool implements Pool {
 			const isNamed = infos.some(({options}) => options.isolation === kind);
 			if (isNamed && kind !== this.#usual) await this.#lifecycle.start(kind, kind === 'thread' ? this.slots : 1);
 		}
-		const mayBeShort = this.#memory && (this.#memory.minFreeBytes > 0 || infos.some(({options}) => options.memoryBytes));
+		const mayBeShort = this.#usual !== 'caller' && (this.#memory.minFreeBytes > 0 || infos.some(({options}) => options.memoryBytes));
 		if (mayBeShort) this.#endMemoryChecks = this.#clock.every(CHECK_MEMORY_EVERY_MS, () => this.#checkMemory());
 		return infos;
 	}
@@ -73,7 +73,7 @@ export class WorkerPool implements Pool {
 
 	capacity(lane?: Lane): Capacity {
 		const capacity = this.#slots.capacity(lane ? this.#kindOf(lane) : this.#usual);
-		if (!lane || !this.#memory) return capacity;
+		if (!lane) return capacity;
 		const memoryBytes = this.#memoryOf(lane);
 		const room = this.#memory.room(memoryBytes, this.#slots.busy);
 		// A prefetched chunk takes over the memory of the one before it, which may be of a task that needs less.
@@ -90,7 +90,7 @@ export class WorkerPool implements Pool {
 	}
 
 	run(chunk: ClaimedGroup): void {
-		this.#memory?.started(this.#memoryOf(chunk));
+		this.#memory.started(this.#memoryOf(chunk));
 		const kind = this.#kindOf(laneOf(chunk));
 		const slot = this.#slots.pick(kind, () => this.#lifecycle.add(kind));
 		this.#watch.start();
@@ -113,7 +113,7 @@ export class WorkerPool implements Pool {
 
 	/** Stops the youngest job if memory is short, and lets the others wait until it is not. */
 	#checkMemory(): void {
-		if (this.#memory?.mustStop(this.#slots.busy)) this.#stopYoungest();
+		if (this.#memory.mustStop(this.#slots.busy)) this.#stopYoungest();
 		this.#listener.freed();
 	}
 

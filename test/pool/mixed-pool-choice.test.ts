@@ -1,7 +1,6 @@
 import type {ExecutionContext} from 'ava';
 import test from 'ava';
 import type {PoolOptions} from '../../lib/job/options.ts';
-import {MemoryWatch} from '../../lib/pool/memory.ts';
 import {processSource} from '../../lib/pool/processes/processes.ts';
 import {threadSource} from '../../lib/pool/threads/threads.ts';
 import {WorkerPool} from '../../lib/pool/worker-pool.ts';
@@ -22,8 +21,7 @@ async function load(t: ExecutionContext, more: Partial<PoolOptions> = {}, freeBy
 	const timer = setInterval(() => undefined, 1000);
 	const listener = new HandListener();
 	const options = {...HAND_POOL_OPTIONS, tasks: TASKS, graceMs: 20, ...more};
-	const memory = new MemoryWatch(options.minFreeMemoryBytes, undefined, freeBytes);
-	const pool = new WorkerPool({thread: threadSource(options), process: processSource(options)}, options, listener, systemClock, memory);
+	const pool = new WorkerPool({thread: threadSource(options), process: processSource(options)}, options, listener, systemClock, freeBytes);
 	t.teardown(async () => {
 		await pool.close();
 		clearInterval(timer);

@@ -1,6 +1,5 @@
 import test from 'ava';
 import type {PoolOptions} from '../../lib/job/options.ts';
-import {MemoryWatch} from '../../lib/pool/memory.ts';
 import type {PoolListener} from '../../lib/pool/pool.ts';
 import {processSource} from '../../lib/pool/processes/processes.ts';
 import {threadSource} from '../../lib/pool/threads/threads.ts';
@@ -8,10 +7,8 @@ import {WorkerPool} from '../../lib/pool/worker-pool.ts';
 import {systemClock} from '../../lib/support/clock.ts';
 import {Crew, exercisePool, POOL_OPTIONS} from './contract.ts';
 
-const mixedPool = (options: PoolOptions, listener: PoolListener, freeBytes?: () => number) => {
-	const memory = new MemoryWatch(options.minFreeMemoryBytes, undefined, freeBytes);
-	return new WorkerPool({thread: threadSource(options), process: processSource(options)}, options, listener, systemClock, memory);
-};
+const mixedPool = (options: PoolOptions, listener: PoolListener, freeBytes?: () => number) =>
+	new WorkerPool({thread: threadSource(options), process: processSource(options)}, options, listener, systemClock, freeBytes);
 
 exercisePool('a workforce', mixedPool);
 
