@@ -67,7 +67,6 @@ export class ControlSocket {
 /** What the watchdog thread is started with. */
 export interface WatchdogStart {
 	readonly regions: Regions;
-	/** Folder in which the pool waits. */
 	readonly rendezvous: string;
 	readonly ownerLock: string | undefined;
 	/** Of the main thread. */

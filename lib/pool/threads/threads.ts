@@ -10,7 +10,7 @@ import {type LoadMessage, type ThreadIdentity, transferListOf, type WorkerReques
 import {Descendants} from '../descendants.ts';
 import type {Examination, PoolWorker, WorkerListener, WorkerSource} from '../pool.ts';
 import {asWorkerThread} from '../process-table.ts';
-import {ANSWER_MS, endThreads, type StackSnapshot, takeThreadSnapshot, within} from '../stack-snapshot.ts';
+import {ANSWER_MS, endThreads, takeThreadSnapshot, within} from '../stack-snapshot.ts';
 
 /** Tasks in worker threads, by Piscina. */
 export function threadSource(options: PoolOptions): WorkerSource {
@@ -142,7 +142,7 @@ class ThreadWorker implements PoolWorker {
 }
 
 /** Node's inspector can abort the whole program, so it looks at threads only on request. */
-const NOT_ASKED: StackSnapshot = {noStack: 'Stacks of threads are read only with open({postMortem: true}).'};
+const NOT_ASKED: Examination = {noStack: 'Stacks of threads are read only with open({postMortem: true}).'};
 
 /** `undefined` for a thread in native code, which doesn't answer. */
 async function heapOf(thread: Worker): Promise<PostMortem['heap']> {
