@@ -3,7 +3,11 @@ import {parentPort, workerData} from 'node:worker_threads';
 import {nanoid} from 'nanoid';
 import {Dispatcher} from '../lib/dispatcher/dispatcher.ts';
 import {toEnvelope} from '../lib/job/failure.ts';
-import {MixedPool} from '../lib/pool/mixed-pool.ts';
+import type {PoolOptions} from '../lib/job/options.ts';
+import type {PoolListener} from '../lib/pool/pool.ts';
+import {processSource} from '../lib/pool/processes/processes.ts';
+import {threadSource} from '../lib/pool/threads/threads.ts';
+import {WorkerPool} from '../lib/pool/worker-pool.ts';
 import {openStore} from '../lib/store/open-store.ts';
 import {openJobsAt, ownerLockAt} from '../lib/store/sqlite/owners.ts';
 import {type Call, type DispatcherMessage, type DispatcherStart, resultBuffers, type Started} from '../lib/transport/messages.ts';
@@ -14,13 +18,17 @@ async function start(): Promise<void> {
 	const store = await openStore(location, {durability, leaseMs, blobThresholdBytes});
 	const owner = nanoid();
 	const options = pool && {...pool, ownerLock: ownerLockAt(location, owner), openJobs: openJobsAt(location, owner)};
-	const dispatcher = new Dispatcher(store, options && (listener => new MixedPool(options, listener)), {
+	const dispatcher = new Dispatcher(store, options && (listener => makePool(options, listener)), {
 		...{owner, leaseMs, events, closeOnSignals},
 		output: post,
 	});
 	const tasks = await dispatcher.start();
 	parentPort?.on('message', (calls: readonly Call[]) => dispatcher.receive(calls));
 	post({type: 'started', tasks});
+}
+
+function makePool(options: PoolOptions, listener: PoolListener): WorkerPool {
+	return new WorkerPool({thread: threadSource(options), process: processSource(options)}, options, listener);
 }
 
 function post(message: Started | DispatcherMessage): void {

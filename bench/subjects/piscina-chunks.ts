@@ -1,5 +1,4 @@
 import {ChunkSizer} from '../../lib/dispatcher/demand.ts';
-import {MAX_GROUP_JOBS} from '../../lib/job/group.ts';
 import type {TaskName} from '../plan/suite.ts';
 import {makePiscina} from './piscina.ts';
 import type {Running, Subject} from './subject.ts';
@@ -14,7 +13,7 @@ const PER_WORKER = 2;
 export const subject: Subject = {
 	async open({workers}) {
 		const pool = makePiscina(workers, PER_WORKER);
-		const sizer = new ChunkSizer(() => MAX_GROUP_JOBS);
+		const sizer = new ChunkSizer();
 		let [completed, results, chunks] = [0, 0, 0];
 		return {
 			async drain(task: TaskName, payloads: readonly unknown[]) {

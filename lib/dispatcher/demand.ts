@@ -1,4 +1,4 @@
-import {type ClaimedGroup, cutClaimed, joinClaimed, sizeOf} from '../job/group.ts';
+import {type ClaimedGroup, cutClaimed, joinClaimed, MAX_GROUP_JOBS, sizeOf} from '../job/group.ts';
 import {mostTogether} from '../job/job.ts';
 import type {TaskInfo} from '../job/task.ts';
 import type {Capacity, Pool} from '../pool/pool.ts';
@@ -8,14 +8,13 @@ export const NO_CAPACITY: Capacity = {idle: 0, prefetch: 0};
 
 /** Decides how many jobs of each task to claim, by the pool's capacity, and cuts claimed jobs into chunks. */
 export class Demand {
-	readonly sizer: ChunkSizer;
+	readonly sizer = new ChunkSizer();
 	/** The options of the tasks that the pool runs, by name. */
 	tasks: ReadonlyMap<string, TaskInfo['options']> = new Map();
 	readonly #pool: Pool | undefined;
 
 	constructor(pool: Pool | undefined) {
 		this.#pool = pool;
-		this.sizer = new ChunkSizer(task => this.#maxJobs(task));
 	}
 
 	get hasCapacity(): boolean {
@@ -51,14 +50,9 @@ export class Demand {
 	/** Jobs in a chunk. A claimed job counts as running, so jobs of a task with a limit of jobs or memory are claimed one by one. */
 	#chunkSize(task: string): number {
 		const {concurrency, memoryBytes, batchSize = 1} = this.tasks.get(task) ?? {};
-		const most = this.#maxJobs(task);
-		const together = Math.min(batchSize, most);
+		const together = Math.min(batchSize, MAX_GROUP_JOBS);
 		if (concurrency !== undefined || memoryBytes !== undefined) return together;
-		return Math.min(Math.ceil(this.sizer.size(task) / together), Math.floor(most / together)) * together;
-	}
-
-	#maxJobs(task: string): number {
-		return this.#pool?.maxJobs({task, quarantined: false}) ?? 1;
+		return Math.min(Math.ceil(this.sizer.size(task) / together), Math.floor(MAX_GROUP_JOBS / together)) * together;
 	}
 
 	/** Chunks of the task that the pool can take now. A worker takes a second one only while the task's jobs are short. */
@@ -118,13 +112,7 @@ const MAX_GROWTH = 4;
 /** Decides how much work a chunk holds and a commit waits for, from running means of the time of a task's jobs and of a transaction. */
 export class ChunkSizer {
 	readonly #tasks = new Map<string, {meanMs: number; size: number}>();
-	readonly #maxJobs: (task: string) => number;
 	#commitMs = MIN_WORK_MS / WORK_PER_COMMIT;
-
-	/** @param maxJobs the most jobs of the task that the pool takes in a chunk */
-	constructor(maxJobs: (task: string) => number) {
-		this.#maxJobs = maxJobs;
-	}
 
 	observeCommit(commitMs: number): void {
 		this.#commitMs = toMean(this.#commitMs, commitMs);
@@ -135,7 +123,7 @@ export class ChunkSizer {
 		const mean = totalMs / jobs;
 		const known = this.#tasks.get(task);
 		const meanMs = known ? toMean(known.meanMs, mean) : mean;
-		const fitting = Math.min(this.#maxJobs(task), Math.round(this.workMs / Math.max(meanMs, 0.001)));
+		const fitting = Math.min(MAX_GROUP_JOBS, Math.round(this.workMs / Math.max(meanMs, 0.001)));
 		const size = Math.max(1, Math.min(fitting, (known?.size ?? 1) * MAX_GROWTH));
 		this.#tasks.set(task, {meanMs, size});
 	}

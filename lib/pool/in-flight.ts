@@ -1,3 +1,4 @@
+import {isDeepStrictEqual} from 'node:util';
 import type {Claim, Ending, JobUpdate, Outcome, Settlement} from '../job/claim.ts';
 import type {FailureRecord, PostMortem} from '../job/failure.ts';
 import {
@@ -18,9 +19,8 @@ import {type JobId, MAX_SUSPICION, type Progress, type StopReason} from '../job/
 import {countOf, type JobTimes, PackedTimes} from '../job/packed.ts';
 import type {Clock} from '../support/clock.ts';
 import type {FinalMessage, OutcomesMessage} from '../worker/messages.ts';
-import type {PoolListener} from './pool.ts';
+import {type Examination, PoolChunkState, type PoolListener, type PoolWorker} from './pool.ts';
 import {isProgress} from './worker-reports.ts';
-import {type Examination, type PoolChunkState, type PoolWorker, UNSENT} from './worker-source.ts';
 
 /** The jobs that run, one or those of a micro-batch, and since when on the pool's steady clock. */
 export interface RunningJobs {
@@ -38,8 +38,9 @@ export class InFlightChunk {
 	readonly worker: PoolWorker;
 	readonly givenAt: number;
 	group: ClaimedGroup;
-	/** {@link UNSENT} until the worker has loaded its tasks. */
-	chunkState: PoolChunkState = UNSENT;
+	chunkState: PoolChunkState;
+	/** Not before the worker has loaded its tasks. */
+	isSent = false;
 	/** `released`: jobs that come back go to no other worker. `interrupted`: running jobs are stopped as well. */
 	intent: 'run' | 'released' | 'interrupted' = 'run';
 	/** Jobs without an outcome. */
@@ -63,13 +64,13 @@ export class InFlightChunk {
 	readonly #listener: PoolListener;
 	readonly #clock: Clock;
 	#startTold = -1;
-	#progressTold = {index: -1, version: 0};
 
 	constructor(number: number, worker: PoolWorker, group: ClaimedGroup, listener: PoolListener, clock: Clock) {
 		this.number = number;
 		this.worker = worker;
 		this.group = group;
 		this.open = this.size;
+		this.chunkState = PoolChunkState.create(this.size);
 		this.givenAt = clock.steadyMs();
 		this.#listener = listener;
 		this.#clock = clock;
@@ -110,10 +111,16 @@ export class InFlightChunk {
 	}
 
 	send(): void {
-		const {number, worker, group, size} = this;
-		this.chunkState = worker.chunkState(size);
+		const {number, worker} = this;
+		this.isSent = true;
+		if (worker.chunkState) {
+			// It has not seen which jobs were taken back while it loaded.
+			if (this.takenBack.size > 0) this.group = pickClaimed(this.group, this.indexes());
+			this.takenBack.clear();
+			this.chunkState = worker.chunkState(this.size);
+		}
 		// A request that fails is that of a worker that ended.
-		void worker.request({type: 'chunk', chunk: number, chunkState: this.chunkState.address, group}).catch(() => undefined);
+		void worker.request({type: 'chunk', chunk: number, chunkState: this.chunkState.address, group: this.group}).catch(() => undefined);
 	}
 
 	/** Keeps reported outcomes until they are confirmed. */
@@ -144,7 +151,10 @@ export class InFlightChunk {
 	settleTakenBack(indexes: readonly number[], outcome: Outcome): void {
 		const settlements = this.#markTakenBack(indexes).map(index => this.settlement(index, outcome));
 		if (settlements.length === 0) return;
-		if (this.chunkState === UNSENT) this.#shorten();
+		if (!this.isSent && this.takenBack.size === this.size) {
+			this.#end();
+			this.#listener.freed();
+		}
 		this.#settle([toEndedGroup(settlements)]);
 	}
 
@@ -177,14 +187,11 @@ export class InFlightChunk {
 		for (const index of indexes) this.tell(index, {startedAt});
 	}
 
-	/** Tells the progress of the running job, if there is some since the last call. */
+	/** Tells the progress of the running job, if there is new one. */
 	tellProgress(): void {
 		const index = this.chunkState.running()?.index;
-		const shown = this.chunkState.progress();
-		if (!shown || index === undefined) return;
-		const {version, ...progress} = shown;
-		if (!isProgress(progress) || (this.#progressTold.index === index && this.#progressTold.version === version)) return;
-		this.#progressTold = {index, version};
+		const progress = this.chunkState.progress();
+		if (!progress || index === undefined || !isProgress(progress) || isDeepStrictEqual(progress, this.progress.get(index))) return;
 		this.tell(index, {progress});
 	}
 
@@ -193,15 +200,6 @@ export class InFlightChunk {
 		const fresh = indexes.filter(index => !this.takenBack.has(index));
 		for (const index of fresh) this.takenBack.add(index);
 		return fresh;
-	}
-
-	/** Before it is sent: lets the jobs go that were taken back. */
-	#shorten(): void {
-		this.group = pickClaimed(this.group, this.indexes());
-		this.takenBack.clear();
-		if (this.size > 0) return;
-		this.#end();
-		this.#listener.freed();
 	}
 
 	#end(): void {

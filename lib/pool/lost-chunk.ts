@@ -4,7 +4,7 @@ import {MAX_SUSPICION, suspicionAmong} from '../job/job.ts';
 import type {Clock} from '../support/clock.ts';
 import {BROKEN} from '../worker/messages.ts';
 import {type InFlightChunk, postMortemOf, type RunningJobs, stoppedEnding} from './in-flight.ts';
-import type {WorkerEnd} from './worker-source.ts';
+import type {WorkerEnd} from './pool.ts';
 
 /** How a chunk's worker was lost. */
 export interface Loss {

@@ -11,7 +11,6 @@ export interface Parent {
 	readonly thread?: number;
 }
 
-/** A process at one moment. */
 export interface ProcessState {
 	/** When it was born, on the table's own clock. Pids are reused: only pid and birth together identify a process. */
 	readonly bornAt: number;
@@ -181,7 +180,6 @@ export class PsTable implements ProcessTable {
 	}
 }
 
-/** None for an empty line. */
 function toRow(line: string): [pid: number, row: PsRow][] {
 	const [, pid, parent, state = '', bornAt = ''] = /^\s*(\d+)\s+(\d+)\s+(\S+)\s+(.+)$/.exec(line) ?? [];
 	if (pid === undefined) return [];

@@ -2,26 +2,18 @@ import type {FailureRecord} from '../job/failure.ts';
 import type {Clock} from '../support/clock.ts';
 import type {Loaded} from '../worker/messages.ts';
 import type {InFlightChunk} from './in-flight.ts';
-import type {Capacity} from './pool.ts';
-import type {PoolWorker} from './worker-source.ts';
+import type {Capacity, PoolWorker, WorkerKind} from './pool.ts';
 
 /** A worker whose job has run for this long gets no second chunk to wait behind it, and what ended before that job is settled. */
 export const LONG_MS = 100;
-
-/** Workers that may be busy at the same time, shared by the pools of an engine. */
-export interface Budget {
-	readonly slots: number;
-	busy: number;
-}
 
 /** Why the pool ended a worker; `retired` after enough work. */
 export type EndReason = 'stopped' | 'blocked' | 'broken' | 'unready' | 'retired';
 
 export interface Slot {
 	readonly worker: PoolWorker;
+	/** Also its cell in the file of open jobs. */
 	readonly number: number;
-	/** Index in the file of open jobs. */
-	readonly cell: number;
 	/**
 	 * `loading` its tasks module: a chunk that it was started for stays with the pool until then; then `ready`. `retiring` when it gets
 	 * nothing more; `ending` from the moment it is told to end, or seen to fail, until it is gone.
@@ -44,29 +36,37 @@ export interface Slot {
 
 /** Which workers there are, which chunks each has, and so what the pool can take. */
 export class Slots {
-	readonly #budget: Budget;
+	readonly #most: number;
 	readonly #clock: Clock;
-	readonly byWorker = new Map<PoolWorker, Slot>();
-	#lastNumber = 0;
+	readonly all = new Set<Slot>();
+	/** From then on no worker is added. */
+	isClosed = false;
 
-	constructor(budget: Budget, clock: Clock) {
-		this.#budget = budget;
+	/** @param most workers of each kind, and workers of all kinds that may have chunks at the same time */
+	constructor(most: number, clock: Clock) {
+		this.#most = most;
 		this.#clock = clock;
 	}
 
-	get all(): Slot[] {
-		return [...this.byWorker.values()];
+	count(is: (slot: Slot) => boolean): number {
+		let count = 0;
+		for (const slot of this.all) if (is(slot)) count++;
+		return count;
+	}
+
+	/** How many workers have a chunk. */
+	get busy(): number {
+		return this.count(({chunks}) => chunks.length > 0);
 	}
 
 	get chunks(): InFlightChunk[] {
-		return this.all.flatMap(({chunks}) => chunks);
+		return [...this.all].flatMap(({chunks}) => chunks);
 	}
 
 	add(worker: PoolWorker): Slot {
 		const slot: Slot = {
 			worker,
-			number: ++this.#lastNumber,
-			cell: this.#freeCell(worker.kind),
+			number: this.#freeNumber(),
 			phase: 'loading',
 			chunks: [],
 			jobs: 0,
@@ -74,29 +74,32 @@ export class Slots {
 			hasReported: false,
 			quietLooks: 0,
 		};
-		this.byWorker.set(worker, slot);
+		this.all.add(slot);
 		return slot;
 	}
 
-	/** @param addable workers that may be added */
-	capacity(addable: number): Capacity {
-		let idle = addable;
+	/** How many workers of this kind may be added. */
+	addable(kind: WorkerKind): number {
+		return this.isClosed ? 0 : this.#most - this.count(({worker}) => worker.kind === kind);
+	}
+
+	capacity(kind: WorkerKind): Capacity {
+		let idle = this.addable(kind);
 		let prefetch = 0;
 		const now = this.#clock.steadyMs();
-		for (const slot of this.byWorker.values()) {
-			if (slot.phase !== 'ready') continue;
+		for (const slot of this.all) {
+			if (slot.worker.kind !== kind || slot.phase !== 'ready') continue;
 			if (slot.chunks.length === 0) idle++;
 			else if (slot.chunks.length === 1 && !isLong(slot, now)) prefetch++;
 		}
-		return {idle: Math.min(idle, this.#budget.slots - this.#budget.busy), prefetch};
+		return {idle: Math.min(idle, this.#most - this.busy), prefetch};
 	}
 
 	/** The worker that will be free first: an idle one, a new one, or one with room for a second chunk, if possible not behind a long job. */
-	pick(add: () => Slot | undefined): Slot {
+	pick(kind: WorkerKind, add: () => Slot | undefined): Slot {
 		const now = this.#clock.steadyMs();
-		const ready = this.all.filter(({phase, chunks}) => phase === 'ready' && chunks.length < 2);
-		const hasBudget = this.#budget.busy < this.#budget.slots;
-		const free = hasBudget ? (ready.find(({chunks}) => chunks.length === 0) ?? add()) : undefined;
+		const ready = [...this.all].filter(({worker, phase, chunks}) => worker.kind === kind && phase === 'ready' && chunks.length < 2);
+		const free = this.busy < this.#most ? (ready.find(({chunks}) => chunks.length === 0) ?? add()) : undefined;
 		const busy = ready.filter(({chunks}) => chunks.length > 0);
 		const slot = free ?? busy.find(each => !isLong(each, now)) ?? busy[0];
 		if (!slot) throw new Error('The pool was given a chunk and has no place for it.');
@@ -104,21 +107,16 @@ export class Slots {
 	}
 
 	assign(slot: Slot, chunk: InFlightChunk): void {
-		const {chunks} = slot;
-		if (chunks.push(chunk) === 1) this.#budget.busy++;
+		slot.chunks.push(chunk);
 		slot.jobs += chunk.size;
-		chunk.onEnd.push(() => {
-			chunks.splice(chunks.indexOf(chunk), 1);
-			if (chunks.length === 0) this.#budget.busy--;
-		});
+		chunk.onEnd.push(() => slot.chunks.splice(slot.chunks.indexOf(chunk), 1));
 	}
 
-	/** Threads and processes of an owner share the file, so each kind has every second cell. */
-	#freeCell(kind: PoolWorker['kind']): number {
-		const used = new Set(this.all.map(({cell}) => cell));
-		let cell = kind === 'process' ? 1 : 0;
-		while (used.has(cell)) cell += 2;
-		return cell;
+	#freeNumber(): number {
+		const used = new Set([...this.all].map(({number}) => number));
+		let number = 0;
+		while (used.has(number)) number++;
+		return number;
 	}
 }
 

@@ -1,19 +1,15 @@
 import {type Debugger, type Runtime, Session} from 'node:inspector';
 import {type PostMortem, withoutCallers} from '../job/failure.ts';
-import type {Examination} from './worker-source.ts';
+import type {Examination} from './pool.ts';
 
-/** Where a thread is: the lines of a stack, or the reason why there are none. */
-export type StackSnapshot = {readonly stack: string} | {readonly noStack: string};
-
-export const NO_ANSWER: StackSnapshot = {noStack: 'It did not answer: it was in native code, or blocked.'};
+export const NO_ANSWER: Examination = {noStack: 'It did not answer: it was in native code, or blocked.'};
 
 /** A thread that runs JavaScript or waits answers within tens of milliseconds, under heavy load within hundreds. A thread in native code does not answer. */
 export const ANSWER_MS = 1500;
 
-/** The snapshot that is being taken. One at a time, since each inspector session receives the events of all threads. */
+/** The snapshot that is being taken, one at a time, since each inspector session receives the events of all threads; and the last one in the queue. */
 let current: Promise<unknown> = Promise.resolve();
-/** The last snapshot in the queue. */
-let last: Promise<StackSnapshot> = Promise.resolve(NO_ANSWER);
+let last: Promise<Examination> = Promise.resolve(NO_ANSWER);
 /** Threads that are being ended. A thread in native code ends after that code returns; snapshots do not wait for that. */
 const ending = new Set<Promise<unknown>>();
 
@@ -21,14 +17,13 @@ const ending = new Set<Promise<unknown>>();
  * Takes a snapshot of another worker thread of this process. The main thread's inspector relays it, so the main thread must
  * be free to answer.
  */
-export function takeThreadSnapshot(threadId: number): Promise<StackSnapshot> {
-	const afterLast = last.then(async () => {
+export function takeThreadSnapshot(threadId: number): Promise<Examination> {
+	last = last.then(async () => {
 		while (ending.size > 0) await Promise.all(ending);
-		const snapshot = connectAndTake(threadId);
-		current = snapshot.catch(() => undefined);
+		const snapshot = connectAndTake(threadId).catch(() => NO_ANSWER);
+		current = snapshot;
 		return snapshot;
 	});
-	last = afterLast.catch(() => NO_ANSWER);
 	return last;
 }
 
@@ -44,7 +39,7 @@ export async function endThreads(end: () => Promise<unknown>): Promise<void> {
 	await ended;
 }
 
-async function connectAndTake(threadId: number): Promise<StackSnapshot> {
+async function connectAndTake(threadId: number): Promise<Examination> {
 	const session = new Session();
 	session.connectToMainThread();
 	try {
@@ -119,7 +114,7 @@ const PAUSE_MS = 250;
 const MAX_FRAMES = 50;
 
 /** Pauses a thread by Node's inspector, reads its stack, and lets it go on. */
-export async function takeStackSnapshot(client: InspectorClient): Promise<StackSnapshot> {
+export async function takeStackSnapshot(client: InspectorClient): Promise<Examination> {
 	const urls = new Map<string, string>();
 	const {promise: paused, resolve} = Promise.withResolvers<string>();
 	client.onEvent = (method, params) => {

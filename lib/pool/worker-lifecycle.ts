@@ -7,10 +7,9 @@ import {type Clock, sleep} from '../support/clock.ts';
 import {FaenaError} from '../support/errors.ts';
 import type {SetupMessage} from '../worker/messages.ts';
 import {howItEnded, type Loss, lostJobs} from './lost-chunk.ts';
-import type {PoolListener} from './pool.ts';
+import type {PoolListener, PoolWorker, WorkerEnd, WorkerKind, WorkerSource, WorkerSources} from './pool.ts';
 import type {EndReason, Slot, Slots} from './slots.ts';
 import {toLoaded} from './worker-reports.ts';
-import type {PoolWorker, SourceListener, WorkerEnd, WorkerSource} from './worker-source.ts';
 
 /** Wait before a worker whose module could not be loaded again is replaced. */
 const RELOAD_MS = 1000;
@@ -21,68 +20,74 @@ const SLOW_START_MS = 10_000;
  * Starts workers, replaces them when they end or have done enough, and ends them. A worker goes through the phases of its
  * {@link Slot}. Only once it is gone do its jobs get their outcomes, and another worker is started.
  */
-export class WorkerLifecycle implements SourceListener {
-	readonly #source: WorkerSource;
+export class WorkerLifecycle {
+	readonly #sources: WorkerSources;
 	readonly #options: PoolOptions;
 	readonly #listener: PoolListener;
 	readonly #slots: Slots;
 	readonly #clock: Clock;
-	readonly message: SourceListener['message'];
-	/** `lazy`: open, and the other workers start with their first chunk. */
-	#phase: 'new' | 'open' | 'lazy' | 'closing' = 'new';
-	/** The first worker has loaded the tasks, or failed to. */
-	readonly #started = Promise.withResolvers<readonly TaskInfo[]>();
+	readonly #receive: (slot: Slot, message: unknown) => void;
+	/** Of each kind that was started: how many workers it has at least, and that the first has loaded the tasks, or failed to. */
+	readonly #starts = new Map<WorkerKind, PromiseWithResolvers<readonly TaskInfo[]> & {readonly atLeast: number}>();
 
-	constructor(source: WorkerSource, options: PoolOptions, listener: PoolListener, slots: Slots, clock: Clock, receive: SourceListener['message']) {
-		this.#source = source;
+	constructor(
+		sources: WorkerSources,
+		options: PoolOptions,
+		listener: PoolListener,
+		slots: Slots,
+		clock: Clock,
+		receive: (slot: Slot, message: unknown) => void,
+	) {
+		this.#sources = sources;
 		this.#options = options;
 		this.#listener = listener;
 		this.#slots = slots;
 		this.#clock = clock;
-		this.message = receive;
-		// A lazy pool may never wait for it.
-		this.#started.promise.catch(() => undefined);
+		this.#receive = receive;
 	}
 
-	/** Starts so many workers. Resolves with the tasks once the first has loaded them. */
-	async start(phase: 'open' | 'lazy', count: number): Promise<readonly TaskInfo[]> {
-		this.#phase = phase;
-		for (let started = 0; started < count; started++) this.#startWorker();
-		return count > 0 ? this.#started.promise : [];
+	/** Starts so many workers, and replaces them; others start with their first chunk. Resolves with the tasks once the first has loaded them. */
+	start(kind: WorkerKind, atLeast: number): Promise<readonly TaskInfo[]> {
+		const start = {...Promise.withResolvers<readonly TaskInfo[]>(), atLeast};
+		this.#starts.set(kind, start);
+		for (let started = 0; started < atLeast; started++) this.#startWorker(kind);
+		return start.promise;
 	}
 
-	get addable(): number {
-		return this.#phase === 'lazy' ? this.#options.workers - this.#slots.byWorker.size : 0;
+	add(kind: WorkerKind): Slot | undefined {
+		return this.#slots.addable(kind) > 0 ? this.#startWorker(kind) : undefined;
 	}
 
-	add(): Slot | undefined {
-		return this.addable > 0 ? this.#startWorker() : undefined;
-	}
-
-	#startWorker(): Slot {
-		const slot = this.#slots.add(this.#source.make(this));
+	#startWorker(kind: WorkerKind): Slot {
+		const make = this.#sources[kind] as WorkerSource;
+		const worker = make({
+			message: message => this.#receive(slot, message),
+			failing: () => {
+				// One that loads has no chunk to lose, and is not replaced at once.
+				if (slot.phase !== 'loading') slot.phase = 'ending';
+			},
+			gone: ending => void this.#onGone(slot, ending),
+		});
+		const slot = this.#slots.add(worker);
 		void this.#load(slot);
 		return slot;
 	}
 
 	async #load(slot: Slot): Promise<void> {
-		const {tasks, defaults, maxValueBytes, maxCheckpointBytes, taskOutput, isolation, nice, openJobs: path} = this.#options;
-		const openJobs = path === undefined ? {} : {openJobs: {path, cell: slot.cell}};
-		const request = {type: 'load', worker: slot.number, tasks, defaults, maxValueBytes, maxCheckpointBytes, taskOutput, isolation, nice, ...openJobs} as const;
 		this.#startPreparing(slot);
 		// A request that is not answered is that of a worker that ended.
-		slot.loaded = slot.worker.request(request).then(toLoaded, () => undefined);
+		slot.loaded = slot.worker.request({...this.#options, type: 'load', worker: slot.number}).then(toLoaded, () => undefined);
 		const loaded = await slot.loaded;
 		endPreparing(slot);
 		if (!loaded || slot.phase !== 'loading') return;
 		if ('tasks' in loaded) {
 			slot.phase = 'ready';
 			for (const chunk of slot.chunks) chunk.send();
-			this.#started.resolve(loaded.tasks);
+			this.#starts.get(slot.worker.kind)?.resolve(loaded.tasks);
 			this.#listener.freed();
 			return;
 		}
-		this.#started.reject(fromEnvelope(loaded.error));
+		this.#starts.get(slot.worker.kind)?.reject(fromEnvelope(loaded.error));
 		// A module that loaded before and now doesn't: its worker is of no use, and neither is trying in a tight loop.
 		await sleep(this.#clock, RELOAD_MS);
 		if (slot.phase === 'loading') this.end(slot, 'unready', toFailure(fromEnvelope(loaded.error)));
@@ -110,15 +115,12 @@ export class WorkerLifecycle implements SourceListener {
 	}
 
 	/** Lets the tasks of an idle worker clean up. */
-	#tearDown({worker}: Slot): Promise<void> {
+	#tearDown({worker}: Slot): Promise<unknown> {
 		return this.#withinGrace(worker.request({type: 'teardown'}).catch(() => undefined));
 	}
 
-	async #withinGrace(work: Promise<unknown>): Promise<void> {
-		const {promise: over, resolve} = Promise.withResolvers<void>();
-		const cancel = this.#clock.after(this.#options.graceMs, resolve);
-		await Promise.race([work, over]);
-		cancel();
+	#withinGrace(work: Promise<unknown>): Promise<unknown> {
+		return Promise.race([work, sleep(this.#clock, this.#options.graceMs)]);
 	}
 
 	/** Ends the worker. What it posted before still arrives, unless it is broken; when it is gone, the rest is settled. */
@@ -136,44 +138,38 @@ export class WorkerLifecycle implements SourceListener {
 		}
 		slot.phase = 'ending';
 		slot.end = {reason, ...(error && {error})};
-		slot.worker.end();
-	}
-
-	failing(worker: PoolWorker): void {
-		const slot = this.#slots.byWorker.get(worker);
-		// One that loads has no chunk to lose, and is not replaced at once.
-		if (slot && slot.phase !== 'loading') slot.phase = 'ending';
+		void slot.worker.end();
 	}
 
 	/** A worker that ends while it loads is not replaced in a tight loop, nor are its jobs given back in one. */
-	async gone(worker: PoolWorker, ending: WorkerEnd): Promise<void> {
-		const slot = this.#slots.byWorker.get(worker);
-		if (slot?.phase === 'loading') {
-			const unloadable = toUnloadable(worker, ending, this.#options.tasks);
-			this.#started.reject(unloadable);
+	async #onGone(slot: Slot, ending: WorkerEnd): Promise<void> {
+		if (slot.phase === 'loading') {
+			const unloadable = toUnloadable(slot.worker, ending, this.#options.tasks);
+			this.#starts.get(slot.worker.kind)?.reject(unloadable);
 			slot.end = {reason: 'unready', error: toFailure(unloadable)};
 			await sleep(this.#clock, RELOAD_MS);
 		}
-		this.#removeWorker(worker, ending);
+		this.#removeWorker(slot, ending);
 	}
 
-	#removeWorker(worker: PoolWorker, ending: WorkerEnd): void {
-		const slot = this.#slots.byWorker.get(worker);
-		if (!slot) return;
+	#removeWorker(slot: Slot, ending: WorkerEnd): void {
+		if (!this.#slots.all.has(slot)) return;
 		slot.phase = 'ending';
 		endPreparing(slot);
 		for (const {chunkState} of slot.chunks) chunkState.refresh();
-		if (this.#phase !== 'closing' && slot.end?.reason !== 'retired' && worker.kind !== 'caller') this.#listener.lost(lossOf(slot, worker.kind, ending));
+		if (!this.#slots.isClosed && slot.end?.reason !== 'retired' && slot.worker.kind !== 'caller') this.#listener.lost(lossOf(slot, ending));
 		this.#loseChunks(slot, ending);
-		this.#slots.byWorker.delete(worker);
-		if (this.#phase === 'open') this.#startWorker();
+		this.#slots.all.delete(slot);
+		const {kind} = slot.worker;
+		const left = this.#slots.count(({worker}) => worker.kind === kind);
+		if (!this.#slots.isClosed && left < (this.#starts.get(kind)?.atLeast ?? 0)) this.#startWorker(kind);
 		this.#listener.freed();
 	}
 
 	#loseChunks(slot: Slot, ending: WorkerEnd): void {
 		const loss: Loss = {
 			ending,
-			wasEnded: this.#phase === 'closing' || slot.end !== undefined,
+			wasEnded: this.#slots.isClosed || slot.end !== undefined,
 			wasSilent: slot.end?.reason === 'blocked',
 			// A chunk that has started a job is to blame, and no chunk that waited behind it.
 			isUnproven: !slot.hasReported && !slot.chunks.some(({chunkState}) => chunkState.lastStarted()),
@@ -186,14 +182,15 @@ export class WorkerLifecycle implements SourceListener {
 
 	/** Tears down what is idle and ends the rest; from now on no worker is started. Resolves when all are gone. */
 	async close(): Promise<void> {
-		this.#phase = 'closing';
-		this.#started.reject(new FaenaError('Closed', 'The pool was closed while it loaded its tasks.'));
-		const idle = this.#slots.all.filter(({phase, chunks}) => phase === 'ready' && chunks.length === 0);
+		this.#slots.isClosed = true;
+		for (const {reject} of this.#starts.values()) reject(new FaenaError('Closed', 'The pool was closed while it loaded its tasks.'));
+		const slots = [...this.#slots.all];
+		const idle = slots.filter(({phase, chunks}) => phase === 'ready' && chunks.length === 0);
 		// A thread that is ended while it loads a native addon takes the whole process along; it is given the grace for that.
-		const loading = this.#slots.all.filter(({worker, phase}) => worker.kind === 'thread' && phase === 'loading').map(({loaded}) => loaded);
+		const loading = slots.filter(({worker, phase}) => worker.kind === 'thread' && phase === 'loading').map(({loaded}) => loaded);
 		await Promise.all([...idle.map(slot => this.#tearDown(slot)), this.#withinGrace(Promise.all(loading))]);
-		await this.#source.close(this.#slots.all.map(({worker}) => worker));
-		for (const {worker} of this.#slots.all) this.#removeWorker(worker, {exitCode: 0});
+		await Promise.all([...this.#slots.all].map(({worker}) => worker.end()));
+		for (const slot of this.#slots.all) this.#removeWorker(slot, {exitCode: 0});
 	}
 }
 
@@ -202,10 +199,10 @@ function endPreparing(slot: Slot): void {
 	slot.endPreparing = undefined;
 }
 
-function lossOf({end, chunks: [chunk]}: Slot, kind: WorkerLoss['kind'], {exitCode, signal, isOutOfMemory, leavesProcesses}: WorkerEnd): WorkerLoss {
+function lossOf({worker, end, chunks: [chunk]}: Slot, {exitCode, signal, isOutOfMemory, leavesProcesses}: WorkerEnd): WorkerLoss {
 	const running = chunk?.chunkState.running();
 	return {
-		kind,
+		kind: worker.kind as WorkerLoss['kind'],
 		...((end as Omit<WorkerLoss, 'kind'> | undefined) ?? {reason: isOutOfMemory ? 'outOfMemory' : 'ended'}),
 		...(exitCode !== null && {exitCode}),
 		...(signal !== undefined && {signal}),

@@ -1,90 +1,99 @@
 import {toFailure} from '../job/failure.ts';
-import {type ClaimedGroup, MAX_GROUP_JOBS, sizeOf} from '../job/group.ts';
+import type {ClaimedGroup} from '../job/group.ts';
 import type {JobId, StopReason} from '../job/job.ts';
 import type {PoolOptions} from '../job/options.ts';
 import type {TaskInfo} from '../job/task.ts';
 import {type Clock, systemClock} from '../support/clock.ts';
 import {type ChunkReport, isWorkerMessage} from '../worker/messages.ts';
 import {InFlightChunk} from './in-flight.ts';
-import type {Capacity, Pool, PoolListener} from './pool.ts';
-import {Sharing} from './sharing.ts';
-import {type Budget, LONG_MS, type Slot, Slots} from './slots.ts';
-import {MAX_SILENCE_MS, Stopping} from './stopping.ts';
+import {MemoryWatch} from './memory.ts';
+import {type Capacity, type Lane, laneOf, type Pool, type PoolListener, type WorkerKind, type WorkerSources} from './pool.ts';
+import {type Slot, Slots} from './slots.ts';
+import {MAX_SILENCE_MS, Watch} from './watch.ts';
 import {WorkerLifecycle} from './worker-lifecycle.ts';
 import {problemOf} from './worker-reports.ts';
-import type {PoolWorker, WorkerSource} from './worker-source.ts';
 
-/** How often running jobs are looked at: what a timeout, or a job stuck behind a long one, may be late. */
-const WATCH_EVERY_MS = 20;
-/** A worker that has a chunk and does not go on with it for 5 s is blocked by what an earlier job left behind, and ended. */
-const MAX_QUIET_LOOKS = 5000 / WATCH_EVERY_MS;
-/** The clocks of two threads differ by less than this: a start that lies further ahead is impossible. */
-const MAX_AHEAD_MS = 1000;
+/** How often the free memory is checked. */
+const CHECK_MEMORY_EVERY_MS = 100;
 
 /**
- * A pool of workers, threads or processes by its {@link WorkerSource}. One slot per worker, at most two chunks in each: one
- * that runs, one that waits, so that the worker never idles while a commit is under way. Nothing ever waits in the queues
- * of the libraries below: the pool names the worker for each chunk and gives it one only when it has room.
+ * A pool of workers of one or several kinds, by their {@link WorkerSources}, under one budget of slots and of memory. A worker has at most two
+ * chunks: one that runs, one that waits, so that it never idles while a commit is under way. Nothing ever waits in the queues of the libraries
+ * below: the pool names the worker for each chunk and gives it one only when it has room.
  */
 export class WorkerPool implements Pool {
 	readonly slots: number;
+	readonly #sources: WorkerSources;
 	readonly #options: PoolOptions;
 	readonly #listener: PoolListener;
 	readonly #clock: Clock;
+	readonly #memory: MemoryWatch;
+	/** For tasks that name no other. */
+	readonly #usual: WorkerKind;
 	readonly #slots: Slots;
 	readonly #lifecycle: WorkerLifecycle;
-	readonly #stopping: Stopping;
-	readonly #sharing: Sharing;
+	readonly #watch: Watch;
+	#tasks: ReadonlyMap<string, TaskInfo['options']> = new Map();
 	#lastNumber = 0;
-	/** Set while a worker has a chunk. */
-	#endWatch: (() => void) | undefined;
+	#endMemoryChecks: (() => void) | undefined;
+	/** When the job was started that was stopped last because memory was short. */
+	#stoppedSince: number | undefined;
 
-	constructor(
-		source: WorkerSource,
-		options: PoolOptions,
-		listener: PoolListener,
-		budget: Budget = {slots: options.workers, busy: 0},
-		clock: Clock = systemClock,
-	) {
+	/** @param freeBytes the free memory of the system or the container */
+	constructor(sources: WorkerSources, options: PoolOptions, listener: PoolListener, clock = systemClock, freeBytes = () => process.availableMemory()) {
 		this.slots = options.workers;
+		this.#sources = sources;
 		this.#options = options;
 		this.#listener = listener;
 		this.#clock = clock;
-		this.#slots = new Slots(budget, clock);
-		this.#lifecycle = new WorkerLifecycle(source, options, listener, this.#slots, clock, (worker, message) => this.#receive(worker, message));
-		this.#stopping = new Stopping(options.graceMs, clock, slot => this.#lifecycle.end(slot, 'stopped'));
-		this.#sharing = new Sharing({idle: () => this.capacity().idle, run: chunk => this.run(chunk)});
+		this.#memory = new MemoryWatch(options.minFreeMemoryBytes, clock.steadyMs, freeBytes);
+		const [first, ...others] = Object.keys(sources) as [WorkerKind, ...WorkerKind[]];
+		this.#usual = others.find(kind => kind === options.isolation) ?? first;
+		this.#slots = new Slots(options.workers, clock);
+		this.#lifecycle = new WorkerLifecycle(sources, options, listener, this.#slots, clock, (slot, message) => this.#receive(slot, message));
+		this.#watch = new Watch(this.#slots, options.graceMs, clock, this.#lifecycle, chunk => this.run(chunk));
 	}
 
-	load(): Promise<readonly TaskInfo[]> {
-		return this.#lifecycle.start('open', this.slots);
-	}
-
-	/**
-	 * Instead of {@link load}, for tasks that are known to load: starts each worker with its first chunk; but one at once if a
-	 * task is going to need it, and resolves when that is ready.
-	 * @throws FaenaError `SetupFailed`, `BadTasksModule`
-	 */
-	async openLazily(isNeeded: boolean): Promise<void> {
-		await this.#lifecycle.start('lazy', isNeeded ? 1 : 0);
+	/** Starts the usual workers and, if a task names another kind, all threads or one process. Further processes start with their first chunk. */
+	async load(): Promise<readonly TaskInfo[]> {
+		const infos = await this.#lifecycle.start(this.#usual, this.slots);
+		this.#tasks = new Map(infos.map(({name, options}) => [name, options]));
+		for (const kind of Object.keys(this.#sources) as WorkerKind[]) {
+			const isNamed = infos.some(({options}) => options.isolation === kind);
+			if (isNamed && kind !== this.#usual) await this.#lifecycle.start(kind, kind === 'thread' ? this.slots : 1);
+		}
+		const mayBeShort = this.#usual !== 'caller' && (this.#memory.minFreeBytes > 0 || infos.some(({options}) => options.memoryBytes));
+		if (mayBeShort) this.#endMemoryChecks = this.#clock.every(CHECK_MEMORY_EVERY_MS, () => this.#checkMemory());
+		return infos;
 	}
 
 	get size(): number {
 		return this.#slots.chunks.reduce((jobs, {open}) => jobs + open, 0);
 	}
 
-	maxJobs(): number {
-		return MAX_GROUP_JOBS;
+	capacity(lane?: Lane): Capacity {
+		const capacity = this.#slots.capacity(lane ? this.#kindOf(lane) : this.#usual);
+		if (!lane) return capacity;
+		const memoryBytes = this.#memoryOf(lane);
+		const room = this.#memory.room(memoryBytes, this.#slots.busy);
+		// A prefetched chunk takes over the memory of the one before it, which may be of a task that needs less.
+		return {idle: Math.min(capacity.idle, room), prefetch: memoryBytes > 0 || room === 0 ? 0 : capacity.prefetch};
 	}
 
-	capacity(): Capacity {
-		return this.#slots.capacity(this.#lifecycle.addable);
+	#kindOf({task, quarantined}: Lane): WorkerKind {
+		const named = quarantined ? 'process' : this.#tasks.get(task)?.isolation;
+		return named !== undefined && named in this.#sources ? (named as WorkerKind) : this.#usual;
+	}
+
+	#memoryOf({task}: Pick<Lane, 'task'>): number {
+		return this.#tasks.get(task)?.memoryBytes ?? 0;
 	}
 
 	run(chunk: ClaimedGroup): void {
-		if (sizeOf(chunk) > this.maxJobs()) throw new Error(`The pool takes at most ${this.maxJobs()} jobs in a chunk; it was given ${sizeOf(chunk)}.`);
-		const slot = this.#slots.pick(() => this.#lifecycle.add());
-		this.#endWatch ??= this.#clock.every(WATCH_EVERY_MS, () => this.#watch());
+		this.#memory.started(this.#memoryOf(chunk));
+		const kind = this.#kindOf(laneOf(chunk));
+		const slot = this.#slots.pick(kind, () => this.#lifecycle.add(kind));
+		this.#watch.start();
 		const inFlight = new InFlightChunk(++this.#lastNumber, slot.worker, chunk, this.#listener, this.#clock);
 		this.#slots.assign(slot, inFlight);
 		if (slot.phase !== 'loading') inFlight.send();
@@ -98,16 +107,26 @@ export class WorkerPool implements Pool {
 		if (chunk.openIndexOf(id) < 0) return true;
 		// What a micro-batch is to give back, such as memory, only all of its jobs can.
 		const running = reason === 'interrupted' ? chunk.running()?.indexes : undefined;
-		this.#stopping.stop(chunk, running ?? [index], reason);
+		this.#watch.stop(chunk, running ?? [index], reason);
 		return true;
 	}
 
-	/** The jobs that run, as far as is known, and since when on the pool's steady clock. */
-	running(): {readonly id: JobId; readonly since: number}[] {
-		return this.#slots.chunks.flatMap(chunk => {
-			const running = chunk.chunkState.running();
-			return running ? [{id: chunk.idAt(running.index), since: running.since}] : [];
+	/** Stops the youngest job if memory is short, and lets the others wait until it is not. */
+	#checkMemory(): void {
+		if (this.#memory.mustStop(this.#slots.busy)) this.#stopYoungest();
+		this.#listener.freed();
+	}
+
+	#stopYoungest(): void {
+		const running = this.#slots.chunks.flatMap(chunk => {
+			const shown = chunk.chunkState.running();
+			return shown ? [{id: chunk.idAt(shown.index), since: shown.since}] : [];
 		});
+		const [youngest] = running.sort((a, b) => b.since - a.since);
+		// One that is still being stopped will free its memory soon.
+		if (!youngest || youngest.since === this.#stoppedSince) return;
+		this.#stoppedSince = youngest.since;
+		if (this.stop(youngest.id, 'interrupted')) this.#listener.memoryShort(youngest.id);
 	}
 
 	async release(task?: string): Promise<void> {
@@ -130,19 +149,19 @@ export class WorkerPool implements Pool {
 	}
 
 	interrupt(): void {
-		for (const chunk of this.#slots.chunks) this.#stopping.interrupt(chunk);
+		for (const chunk of this.#slots.chunks) this.#watch.interrupt(chunk);
 	}
 
 	async close(): Promise<void> {
+		this.#endMemoryChecks?.();
 		this.interrupt();
 		await this.#lifecycle.close();
-		this.#stopWatch();
+		this.#watch.close();
 	}
 
-	#receive(worker: PoolWorker, message: unknown): void {
-		const slot = this.#slots.byWorker.get(worker);
+	#receive(slot: Slot, message: unknown): void {
 		// From a worker that is ended for nonsense nothing more is believed.
-		if (!slot || slot.chunks.some(({nonsense}) => nonsense !== undefined) || !isWorkerMessage(message)) return;
+		if (slot.chunks.some(({nonsense}) => nonsense !== undefined) || !isWorkerMessage(message)) return;
 		if (message.type === 'setup') this.#lifecycle.setUp(slot, message);
 		else this.#receiveReport(slot, message);
 	}
@@ -167,38 +186,5 @@ export class WorkerPool implements Pool {
 			this.#lifecycle.retireIfDue(slot, message.memoryBytes ?? 0);
 			this.#listener.freed();
 		}
-	}
-
-	#watch(): void {
-		if (this.#slots.chunks.length === 0) this.#stopWatch();
-		for (const slot of this.#slots.all) {
-			const [chunk] = slot.chunks;
-			if (!chunk || (slot.phase !== 'ready' && slot.phase !== 'retiring')) continue;
-			for (const each of [...slot.chunks]) each.chunkState.refresh();
-			this.#watchSlot(slot, chunk, this.#clock.steadyMs());
-		}
-	}
-
-	#stopWatch(): void {
-		this.#endWatch?.();
-		this.#endWatch = undefined;
-	}
-
-	#watchSlot(slot: Slot, chunk: InFlightChunk, now: number): void {
-		const running = chunk.running();
-		if (!running || running.since > now + MAX_AHEAD_MS) {
-			if (!slot.endPreparing && ++slot.quietLooks > MAX_QUIET_LOOKS) this.#lifecycle.end(slot, 'blocked');
-			return;
-		}
-		slot.quietLooks = 0;
-		chunk.tellProgress();
-		this.#stopping.enforce(slot, chunk, running);
-		const runningMs = now - running.since;
-		// What ended before a job that runs for so long need not wait for its end, whatever may still come to light.
-		if (runningMs > LONG_MS) {
-			chunk.tellStarts(running);
-			chunk.confirm({isLast: false});
-		}
-		this.#sharing.share(slot, now, runningMs);
 	}
 }

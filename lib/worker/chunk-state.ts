@@ -113,6 +113,7 @@ export class ChunkState {
 		this.#doubles[Double.total] = total;
 		this.#doubles[Double.at] = at;
 		add(this.#words, Word.progress, 1);
+		this.onHeadChange();
 	}
 
 	/** No job of the chunk will be started any more. */
@@ -147,12 +148,12 @@ export class ChunkState {
 		return count > 0 && index + count <= this.#jobs && since >= 0 && since < Infinity ? {index, count, since} : undefined;
 	}
 
-	/** The last progress; `undefined` while the next is being written. `version` rises with each call of `ctx.progress()`. */
-	progress(): (Progress & {readonly version: number}) | undefined {
+	/** The last progress; `undefined` while the next is being written. */
+	progress(): Progress | undefined {
 		const version = load(this.#words, Word.progress);
 		const [done, total, at] = [this.#doubles[Double.done] as number, this.#doubles[Double.total] as number, this.#doubles[Double.at] as number];
 		if (version === 0 || version % 2 === 1 || load(this.#words, Word.progress) !== version) return undefined;
-		return {version, done, at, ...(!Number.isNaN(total) && {total})};
+		return {done, at, ...(!Number.isNaN(total) && {total})};
 	}
 
 	isFree(index: number): boolean {
@@ -171,7 +172,11 @@ export class ChunkState {
 		this.#words[Word.count] = count;
 		this.#words[Word.generation] = this.#base;
 		store(this.#words, Word.last, index + 1);
+		this.onHeadChange();
 	}
+
+	/** Which job runs, or its progress, has changed. */
+	protected onHeadChange(): void {}
 
 	#state(index: number): number {
 		return load(this.#words, HEAD + index) - this.#base;

@@ -10,14 +10,12 @@ import {buffersOf, type Values} from '../job/packed.ts';
 import type {TaskInfo} from '../job/task.ts';
 
 /** The first request to a worker; its answer is a {@link Loaded}. A chunk is answered with nothing, since its outcomes are posted. */
-export interface LoadMessage extends Pick<PoolOptions, 'tasks' | 'defaults' | 'maxValueBytes' | 'maxCheckpointBytes' | 'taskOutput' | 'isolation' | 'nice'> {
+export interface LoadMessage extends PoolOptions {
 	readonly type: 'load';
-	/** The worker's number in its pool. */
+	/** The worker's number, for its own messages, and as its cell in the file of open jobs. */
 	readonly worker: number;
 	/** Only for a worker thread. */
 	readonly identity?: ThreadIdentity;
-	/** Where the worker records which jobs it has open: the file, and its cell in it. */
-	readonly openJobs?: {readonly path: string; readonly cell: number};
 }
 
 /** Tells the processes that a thread starts from others of its program. */

@@ -82,7 +82,7 @@ export class TaskWorker {
 		const table = await loadTasks(request.tasks);
 		const infos = infosOf(table);
 		const tasks = new Tasks(table, task => post({type: 'setup', worker, ...(task !== undefined && {task})}));
-		this.#openJobs = openJobs && new OpenJobsCell(openJobs.path, openJobs.cell);
+		this.#openJobs = openJobs === undefined ? undefined : new OpenJobsCell(openJobs, worker);
 		const maker = new JobMaker(infos, defaults, maxValueBytes);
 		const runner = new Runner(tasks, {...this.#options, openJobs: this.#openJobs, maxValueBytes, maxCheckpointBytes, maker, usage: USAGE_OF[kind]});
 		if (kind !== 'inline') for (const event of ['unhandledRejection', 'uncaughtException'] as const) process.on(event, (error: unknown) => runner.stray(error));

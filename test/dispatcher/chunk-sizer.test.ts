@@ -2,7 +2,7 @@ import test from 'ava';
 import {ChunkSizer} from '../../lib/dispatcher/demand.ts';
 import {near} from '../fixtures/near.ts';
 
-const makeSizer = (maxJobs = 1000) => new ChunkSizer(() => maxJobs);
+const makeSizer = () => new ChunkSizer();
 
 test('a task that has not run gets chunks of one job, counts as short, and takes no time', t => {
 	const sizer = makeSizer();
@@ -37,24 +37,21 @@ test('where a worker has room for a second chunk, the commit comes four usual co
 	near(t, sizer.lingerMs(capacity, 50), 4);
 });
 
-test('the size of a chunk grows at most fourfold at a time, to the jobs that fill it, or to what the pool takes', t => {
-	const [sizer, small] = [makeSizer(), makeSizer(20)];
-	const sizes = [1, 2, 3, 4].map(() => {
-		for (const each of [sizer, small]) each.observe('count', 10, 1);
-		return [sizer.size('count'), small.size('count')];
-	});
-	t.deepEqual(sizes, [
-		[4, 4],
-		[16, 16],
-		[40, 20],
-		[40, 20],
-	]);
+test('the size of a chunk grows at most fourfold at a time, to the jobs that fill it, or to those of the largest group', t => {
+	const sizer = makeSizer();
+	const sizesOf = (task: string, jobMs: number) =>
+		Array.from({length: 7}, () => {
+			sizer.observe(task, 10, 10 * jobMs);
+			return sizer.size(task);
+		});
+	t.deepEqual(sizesOf('count', 0.1), [4, 16, 40, 40, 40, 40, 40]);
+	t.deepEqual(sizesOf('quick', 0.001), [4, 16, 64, 256, 1024, 2000, 2000]);
 });
 
 test('jobs that take no measurable time count as a microsecond each', t => {
-	const sizer = makeSizer(Infinity);
+	const sizer = makeSizer();
 	for (let chunk = 0; chunk < 8; chunk++) sizer.observe('count', 10, 0);
-	t.deepEqual([sizer.size('count'), sizer.minSize('count')], [4000, 2000]);
+	t.deepEqual([sizer.size('count'), sizer.minSize('count')], [2000, 2000]);
 });
 
 test('a chunk has one job of a task that is longer than the chunk, and the nearest number of others', t => {

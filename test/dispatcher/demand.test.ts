@@ -38,7 +38,6 @@ test('a lane of short jobs is filled up to its idle workers and those with room 
 
 test('suspects are claimed for an idle worker alone, as many as may run together, and no more than other jobs', t => {
 	const pool = new HandPool();
-	pool.maxJobs = () => 5000;
 	pool.capacity = lane => ({idle: lane?.quarantined ? 3 : 0, prefetch: 0});
 	t.deepEqual(limitsOf(makeDemand(pool, {count: {}})), [0, 4]);
 	t.deepEqual(limitsOf(makeDemand(pool, {count: {}}, 0.001)), [0, 512]);
@@ -62,7 +61,6 @@ test('a dispatcher without a pool claims nothing', t => {
 	const demand = makeDemand(undefined, {count: {}});
 	t.deepEqual(limitsOf(demand), [0, 0]);
 	t.false(demand.hasCapacity);
-	t.deepEqual(demand.toChunks([claimedGroup(3)], 0).map(sizeOf), [1, 1, 1]);
 });
 
 test('jobs of a task with a limit, of concurrency or of memory, go one by one, or in one micro-batch', t => {
@@ -72,17 +70,14 @@ test('jobs of a task with a limit, of concurrency or of memory, go one by one, o
 		[2, 1],
 		[2, 1],
 		[6, 3],
-		[2000, 512],
+		[4000, 512],
 	]);
 });
 
-test('a chunk holds whole micro-batches: as many as fill it, and no more than the pool takes', t => {
+test('a chunk holds whole micro-batches: as many as fill it, and no more than a group', t => {
 	const pool = new HandPool();
-	const sizeFor = (maxJobs: number) => {
-		pool.maxJobs = lane => (lane.quarantined ? 1 : maxJobs);
-		return (limitsOf(makeDemand(pool, {count: {batchSize: 3}}))[0] as number) / pool.slots;
-	};
-	t.deepEqual([1000, 10, 5, 2].map(sizeFor), [6, 6, 3, 2]);
+	const sizeFor = (batchSize: number, jobMs?: number) => (limitsOf(makeDemand(pool, {count: {batchSize}}, jobMs))[0] as number) / pool.slots;
+	t.deepEqual([sizeFor(3), sizeFor(300, 0.001), sizeFor(1500, 0.001), sizeFor(2001, 0.001)], [6, 1800, 1500, 2000]);
 });
 
 test('the last chunks are small, so that all workers end at about the same time', t => {

@@ -341,7 +341,7 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
 	},
 	'close() leaves its child processes alone': {
 		file: 'lib/pool/processes/processes.ts',
-		find: '\t\tthis.end();\n\t\tawait this.#gone;\n',
+		find: '\t\tthis.#ending ??= this.#endByWatchdog();\n\t\tawait this.#gone;\n',
 		put: '',
 		killer: ['test/engine/close.test.ts', 'after close() no child process is left, and no thread, file, timer or listener more than before'],
 	},
@@ -358,7 +358,7 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
 		killer: ['test/pool/control-socket.test.ts', 'a command to a process that has just died is lost, and ends no other process'],
 	},
 	'a close examines each worker that it stops': {
-		file: 'lib/pool/stopping.ts',
+		file: 'lib/pool/watch.ts',
 		find: "const isTold = chunk.chunkState.stopReason(index) !== 'interrupted';",
 		put: 'const isTold = true;',
 		killer: [
@@ -427,12 +427,12 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
 	},
 	'a job that timed out is settled while it still runs': {
 		file: 'lib/pool/worker-lifecycle.ts',
-		find: '\t\tslot.end = {reason, ...(error && {error})};\n\t\tslot.worker.end();',
-		put: '\t\tslot.end = {reason, ...(error && {error})};\n\t\tthis.#removeWorker(slot.worker, {exitCode: null});',
+		find: '\t\tslot.end = {reason, ...(error && {error})};\n\t\tvoid slot.worker.end();',
+		put: '\t\tslot.end = {reason, ...(error && {error})};\n\t\tthis.#removeWorker(slot, {exitCode: null});',
 		killer: ['test/pool/processes.test.ts', 'a job that does not heed its stop is settled once its process is gone, and not before'],
 	},
 	'a job that was cancelled while it moves to another worker runs there': {
-		file: 'lib/pool/sharing.ts',
+		file: 'lib/pool/watch.ts',
 		find: "\t\tchunk.settleTakenBack(cancelled, {type: 'cancelled'});\n",
 		put: '',
 		killer: ['test/pool/worker-pool.test.ts', 'a job that is cancelled while its worker is asked to share it runs in no other worker'],

@@ -2,13 +2,11 @@ import {once} from 'node:events';
 import {connect} from 'node:net';
 import {serialize} from 'node:v8';
 import test from 'ava';
-import {ControlSocket, makeRendezvous, removeRendezvous, socketIn, writeFrame} from '../../lib/pool/processes/control-socket.ts';
+import {ControlSocket, socketIn, writeFrame} from '../../lib/pool/processes/control-socket.ts';
 
 test('a command to a process that has just died is lost, and ends no other process', async t => {
-	const rendezvous = makeRendezvous();
-	t.teardown(() => removeRendezvous(rendezvous));
-	const socket = new ControlSocket(rendezvous, () => undefined);
-	const watchdog = connect(socketIn(rendezvous));
+	const socket = new ControlSocket(() => undefined);
+	const watchdog = connect(socketIn(socket.rendezvous));
 	await socket.connected;
 	watchdog.destroy();
 	// From here on in one turn: the pool's end has not heard of it yet.
@@ -19,11 +17,9 @@ test('a command to a process that has just died is lost, and ends no other proce
 });
 
 test('a message of a process that can not be read is passed over, and those after it arrive', async t => {
-	const rendezvous = makeRendezvous();
-	t.teardown(() => removeRendezvous(rendezvous));
 	const heard: unknown[] = [];
-	const socket = new ControlSocket(rendezvous, message => heard.push(message));
-	const watchdog = connect(socketIn(rendezvous));
+	const socket = new ControlSocket(message => heard.push(message));
+	const watchdog = connect(socketIn(socket.rendezvous));
 	await socket.connected;
 	for (const body of [Buffer.from('nonsense'), Buffer.alloc(0), serialize('good')]) writeFrame(watchdog, body);
 	watchdog.end();

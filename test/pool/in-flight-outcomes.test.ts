@@ -5,7 +5,6 @@ import {packTimes} from '../../lib/job/packed.ts';
 import {InFlightChunk} from '../../lib/pool/in-flight.ts';
 import {type Loss, lostJobs} from '../../lib/pool/lost-chunk.ts';
 import {type Slot, Slots} from '../../lib/pool/slots.ts';
-import {UNSENT} from '../../lib/pool/worker-source.ts';
 import type {OutcomesMessage} from '../../lib/worker/messages.ts';
 import {claimedGroup} from '../fixtures/groups.ts';
 import {HandClock} from '../fixtures/hand-clock.ts';
@@ -17,8 +16,8 @@ const CRASH: Loss = {ending: {exitCode: 1}, wasEnded: false, wasSilent: false, i
 
 /** A worker that is ready. */
 function setUp(phase: Slot['phase'] = 'ready') {
-	const [clock, listener, worker, budget] = [new HandClock(), new HandListener(), new HandWorker(), {slots: 2, busy: 0}];
-	const slots = new Slots(budget, clock);
+	const [clock, listener, worker] = [new HandClock(), new HandListener(), new HandWorker()];
+	const slots = new Slots(2, clock);
 	const slot = slots.add(worker);
 	slot.phase = phase;
 	let chunks = 0;
@@ -34,7 +33,7 @@ function setUp(phase: Slot['phase'] = 'ready') {
 	};
 	/** Jobs without an outcome. */
 	const open = () => slot.chunks.reduce((jobs, chunk) => jobs + chunk.open, 0);
-	return {add, budget, clock, listener, lose, open, slot, worker};
+	return {add, clock, listener, lose, open, slot, slots, worker};
 }
 
 function report(first: number, jobs: number, more: Partial<OutcomesMessage> = {}): OutcomesMessage {
@@ -42,7 +41,7 @@ function report(first: number, jobs: number, more: Partial<OutcomesMessage> = {}
 }
 
 test('a chunk is sent at once to a worker that is ready, with a number of its own, and otherwise kept', t => {
-	const {add, worker, slot, clock, budget, open} = setUp();
+	const {add, worker, slot, slots, clock, open} = setUp();
 	clock.pass(5);
 	const [first, second] = [add(claimedGroup(3)), add(claimedGroup(2, {ids: 9}))];
 	t.deepEqual([first.number, second.number, first.givenAt], [1, 2, 1005]);
@@ -50,11 +49,11 @@ test('a chunk is sent at once to a worker that is ready, with a number of its ow
 		{type: 'chunk', chunk: 1, chunkState: first.chunkState.address, group: first.group},
 		{type: 'chunk', chunk: 2},
 	]);
-	t.deepEqual([open(), slot.chunks, budget.busy], [5, [first, second], 1]);
+	t.deepEqual([open(), slot.chunks, slots.busy], [5, [first, second], 1]);
 	const loading = setUp('loading');
 	const kept = loading.add(claimedGroup(3));
 	t.deepEqual([loading.worker.requests, loading.open()], [[], 3]);
-	t.is(kept.chunkState, UNSENT);
+	t.false(kept.isSent);
 	kept.send();
 	t.is(loading.worker.requests.length, 1);
 	t.is(sideOf(kept).start(2, 5), true);
@@ -69,7 +68,7 @@ test('a request that fails is no error: its worker has ended', async t => {
 });
 
 test('reported outcomes are kept until they are confirmed, and confirmed once', t => {
-	const {add, listener, slot, budget, open} = setUp();
+	const {add, listener, slot, slots, open} = setUp();
 	const chunk = add(claimedGroup(3));
 	chunk.report(report(0, 2));
 	t.deepEqual([chunk.reported, chunk.confirmedUpTo, open()], [2, 0, 3]);
@@ -82,7 +81,7 @@ test('reported outcomes are kept until they are confirmed, and confirmed once', 
 	]);
 	t.deepEqual(listener.calls, [['ended', 'count']]);
 	chunk.confirm({isLast: false});
-	t.deepEqual([slot.chunks.length, budget.busy], [1, 1]);
+	t.deepEqual([slot.chunks.length, slots.busy], [1, 1]);
 	let hasEnded = false;
 	chunk.onEnd.push(() => {
 		hasEnded = true;
@@ -90,7 +89,7 @@ test('reported outcomes are kept until they are confirmed, and confirmed once', 
 	chunk.report(report(2, 1));
 	chunk.confirm({isLast: true});
 	t.deepEqual(listener.takeSettled(), [[3, 'returned']]);
-	t.deepEqual([slot.chunks.length, budget.busy, open(), hasEnded], [0, 0, 0, true]);
+	t.deepEqual([slot.chunks.length, slots.busy, open(), hasEnded], [0, 0, 0, true]);
 });
 
 test('a failure that came to light before the confirmation counts, and only for the job that it names', t => {
@@ -136,21 +135,26 @@ test('jobs that have not started are taken back once, with the outcome that is g
 	t.deepEqual(listener.takeSettled(), []);
 });
 
-test('a chunk that is not sent gets shorter by what is taken back; without a job it has ended, and its worker is free', t => {
-	const {add, listener, slot, budget, open} = setUp('loading');
+test('a chunk is sent without what was taken back before; without a job it has ended, and its worker is free', t => {
+	const sent = setUp('loading');
+	const other = sent.add(claimedGroup(3));
+	other.takeBack([1], {type: 'released'});
+	other.send();
+	t.deepEqual([other.size, other.group.ids, other.open, sent.worker.requests.length], [2, [1, 3], 2, 1]);
+	const {add, listener, slot, slots, open} = setUp('loading');
 	const chunk = add(claimedGroup(3));
 	let ends = 0;
 	chunk.onEnd.push(() => void ends++);
 	chunk.takeBack([1], {type: 'released'});
-	t.deepEqual([chunk.size, chunk.group.ids, ends], [2, [1, 3], 0]);
+	t.deepEqual([chunk.open, chunk.waiting(), ends], [2, [0, 2], 0]);
 	t.deepEqual(listener.calls, [['ended', 'count']]);
-	chunk.takeBack([0, 1], {type: 'cancelled'});
+	chunk.takeBack([0, 2], {type: 'cancelled'});
 	t.deepEqual(listener.takeSettled(), [
 		[2, 'released'],
 		[1, 'cancelled'],
 		[3, 'cancelled'],
 	]);
-	t.deepEqual([ends, slot.chunks.length, budget.busy, open()], [1, 0, 0, 0]);
+	t.deepEqual([ends, slot.chunks.length, slots.busy, open()], [1, 0, 0, 0]);
 	t.deepEqual(listener.calls.filter(([name]) => name === 'freed').length, 1);
 });
 
@@ -163,7 +167,7 @@ test('jobs that are removed for another worker get no outcome here', t => {
 });
 
 test('a lost worker leaves what it reported, and the outcomes that follow from the loss; its last progress is told before', t => {
-	const {add, listener, slot, budget, open, lose} = setUp();
+	const {add, listener, slot, slots, open, lose} = setUp();
 	const chunk = add(claimedGroup(3));
 	const side = sideOf(chunk);
 	chunk.report(report(0, 1));
@@ -180,7 +184,7 @@ test('a lost worker leaves what it reported, and the outcomes that follow from t
 		[2, 'lostWorker'],
 		[3, 'released'],
 	]);
-	t.deepEqual([slot.chunks.length, budget.busy, open()], [0, 0, 0]);
+	t.deepEqual([slot.chunks.length, slots.busy, open()], [0, 0, 0]);
 });
 
 test('a worker that is lost after it reported all settles that alone', t => {

@@ -1,6 +1,5 @@
 import test from 'ava';
 import {InFlightChunk} from '../../lib/pool/in-flight.ts';
-import {UNSENT} from '../../lib/pool/worker-source.ts';
 import {claimedGroup} from '../fixtures/groups.ts';
 import {HandClock} from '../fixtures/hand-clock.ts';
 import {HandListener} from '../fixtures/hand-listener.ts';
@@ -14,7 +13,7 @@ test('a chunk that is not sent runs nothing, and all its jobs wait', t => {
 	t.deepEqual([chunk.size, chunk.idAt(2), chunk.running(), chunk.waiting()], [3, 7, undefined, [0, 1, 2]]);
 	chunk.tellProgress();
 	t.deepEqual(listener.updates, []);
-	t.is(chunk.chunkState, UNSENT);
+	t.false(chunk.isSent);
 });
 
 test('what runs is what the worker started last, without jobs that were taken back, until it is reported', t => {

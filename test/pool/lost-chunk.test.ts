@@ -4,7 +4,7 @@ import {type ClaimedGroup, settlementsOf, toEndedGroup} from '../../lib/job/grou
 import {MAX_SUSPICION, suspicionAmong} from '../../lib/job/job.ts';
 import type {InFlightChunk} from '../../lib/pool/in-flight.ts';
 import {howItEnded, type Loss, lostJobs} from '../../lib/pool/lost-chunk.ts';
-import type {WorkerEnd} from '../../lib/pool/worker-source.ts';
+import type {WorkerEnd} from '../../lib/pool/pool.ts';
 import type {ChunkState} from '../../lib/worker/chunk-state.ts';
 import {BROKEN} from '../../lib/worker/messages.ts';
 import {POLICY} from '../fixtures/dispatcher.ts';

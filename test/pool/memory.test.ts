@@ -1,5 +1,5 @@
 import test from 'ava';
-import {MemoryWatch} from '../../lib/pool/mixed-pool.ts';
+import {MemoryWatch} from '../../lib/pool/memory.ts';
 
 function watch(minFree: number): {memory: MemoryWatch; world: {now: number; free: number}} {
 	const world = {now: 0, free: 1000};

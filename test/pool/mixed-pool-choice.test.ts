@@ -1,7 +1,10 @@
 import type {ExecutionContext} from 'ava';
 import test from 'ava';
 import type {PoolOptions} from '../../lib/job/options.ts';
-import {MixedPool} from '../../lib/pool/mixed-pool.ts';
+import {processSource} from '../../lib/pool/processes/processes.ts';
+import {threadSource} from '../../lib/pool/threads/threads.ts';
+import {WorkerPool} from '../../lib/pool/worker-pool.ts';
+import {systemClock} from '../../lib/support/clock.ts';
 import {claimedGroup} from '../fixtures/groups.ts';
 import {HandListener} from '../fixtures/hand-listener.ts';
 import {HAND_POOL_OPTIONS} from '../fixtures/hand-source.ts';
@@ -14,10 +17,11 @@ const [WAIT, NEEDY, SUSPECT] = [
 ];
 
 /** A pool of two threads that have loaded their tasks. Processes start with the first suspect, and there is none. */
-async function load(t: ExecutionContext, options: Partial<PoolOptions> = {}, freeBytes = () => 1000) {
+async function load(t: ExecutionContext, more: Partial<PoolOptions> = {}, freeBytes = () => 1000) {
 	const timer = setInterval(() => undefined, 1000);
 	const listener = new HandListener();
-	const pool = new MixedPool({...HAND_POOL_OPTIONS, tasks: TASKS, graceMs: 20, ...options}, listener, freeBytes);
+	const options = {...HAND_POOL_OPTIONS, tasks: TASKS, graceMs: 20, ...more};
+	const pool = new WorkerPool({thread: threadSource(options), process: processSource(options)}, options, listener, systemClock, freeBytes);
 	t.teardown(async () => {
 		await pool.close();
 		clearInterval(timer);
@@ -40,7 +44,6 @@ test.serial('a chunk goes to the threads, where the budget of slots is shared wi
 	const {pool, listener} = await load(t);
 	t.is(pool.slots, 2);
 	t.deepEqual([pool.capacity(), pool.capacity(WAIT), pool.capacity(SUSPECT)], Array(3).fill({idle: 2, prefetch: 0}));
-	t.deepEqual([pool.maxJobs(WAIT), pool.maxJobs(SUSPECT)], [2000, 2000]);
 	pool.run(group('wait', 1));
 	t.deepEqual(pool.capacity(WAIT), {idle: 1, prefetch: 1});
 	t.deepEqual(pool.capacity(SUSPECT), {idle: 1, prefetch: 0});

@@ -4,17 +4,20 @@ import type {ExecutionContext} from 'ava';
 import test from 'ava';
 import type {EndedGroup} from '../../lib/job/group.ts';
 import type {PoolOptions} from '../../lib/job/options.ts';
-import {processPool} from '../../lib/pool/processes/processes.ts';
+import {processSource} from '../../lib/pool/processes/processes.ts';
+import {WorkerPool} from '../../lib/pool/worker-pool.ts';
 import {appears} from '../fixtures/appears.ts';
 import {makeFolder} from '../fixtures/folder.ts';
 import {ENDS, TRICKS} from '../fixtures/process-tasks.ts';
-import {Crew, exercisePool} from './contract.ts';
+import {Crew, exercisePool, type MakePool} from './contract.ts';
 
-exercisePool('processes', (options, listener) => processPool(options, listener));
+const processPool: MakePool = (options, listener) => new WorkerPool({process: processSource(options)}, options, listener);
+
+exercisePool('processes', processPool);
 
 async function loadCrew(t: ExecutionContext, options: Partial<PoolOptions> = {}): Promise<Crew> {
 	t.timeout(60_000);
-	const crew = new Crew(t, (...args) => processPool(...args));
+	const crew = new Crew(t, processPool);
 	await crew.load({workers: 1, graceMs: 50, tasks: new URL('../fixtures/process-tasks.ts', import.meta.url).href, ...options});
 	return crew;
 }
@@ -104,7 +107,7 @@ test.serial('a job that does not heed its stop is settled once its process is go
 			super.ended(task, groups);
 		}
 	}
-	const crew = new Watch(t, (...args) => processPool(...args));
+	const crew = new Watch(t, processPool);
 	await crew.load({workers: 1, graceMs: 20});
 	const [id] = await crew.give('loopAs', [null], {policy: {timeoutMs: 50}});
 	t.is((await crew.outcomes([id]))[0]?.type, 'timedOut');
@@ -125,7 +128,6 @@ function loadSlowly(t: ExecutionContext): {readonly crew: Crew; readonly folder:
 	const folder = makeFolder(t);
 	const crew = new Crew(t, (...args) => {
 		const pool = processPool(...args);
-		void pool.openLazily(false);
 		return Object.assign(pool, {load: async () => []});
 	});
 	void crew.load({tasks: new URL('../fixtures/modules/slow.ts', import.meta.url).href, env: {SLOW_FOLDER: folder}, workers: 1, isolation: 'thread'});

@@ -1,17 +1,18 @@
 import test from 'ava';
-import {type ClaimedGroup, listIds, sizeOf} from '../../lib/job/group.ts';
+import {type ClaimedGroup, listIds} from '../../lib/job/group.ts';
 import {InFlightChunk} from '../../lib/pool/in-flight.ts';
-import {Sharing} from '../../lib/pool/sharing.ts';
 import {Slots} from '../../lib/pool/slots.ts';
+import {Watch} from '../../lib/pool/watch.ts';
 import {claimedGroup} from '../fixtures/groups.ts';
 import {HandClock} from '../fixtures/hand-clock.ts';
 import {HandListener} from '../fixtures/hand-listener.ts';
-import {AskedWorker, sideOf} from '../fixtures/hand-worker.ts';
+import {AskedWorker, HandWorker, sideOf} from '../fixtures/hand-worker.ts';
 
 /** Chunks of these sizes in a worker that runs the first of their jobs, and so many idle workers. */
 function setUp(sizes: readonly number[], idle: number, parts: Partial<ClaimedGroup> = {}) {
 	const [clock, listener, worker] = [new HandClock(), new HandListener(), new AskedWorker()];
-	const slots = new Slots({slots: 9, busy: 0}, clock);
+	const slots = new Slots(9, clock);
+	slots.isClosed = true;
 	const slot = slots.add(worker);
 	slot.phase = 'ready';
 	for (const [index, size] of sizes.entries()) {
@@ -20,20 +21,34 @@ function setUp(sizes: readonly number[], idle: number, parts: Partial<ClaimedGro
 		chunk.send();
 	}
 	sideOf(slot.chunks[0] as InFlightChunk).start(0, clock.steadyMs());
-	const shared: ClaimedGroup[] = [];
-	const pool = {idle: () => idle - shared.length, run: (group: ClaimedGroup) => void shared.push(group)};
-	const sharing = new Sharing(pool);
+	for (let free = 0; free < idle; free++) slots.add(new HandWorker()).phase = 'ready';
+	/** What idle workers were given. */
+	const shared: InFlightChunk[] = [];
+	const run = (group: ClaimedGroup) => {
+		const free = slots.pick('thread', () => undefined);
+		const chunk = new InFlightChunk(99, free.worker, group, listener, clock);
+		slots.assign(free, chunk);
+		shared.push(chunk);
+	};
+	const end = () => {
+		throw new Error('No worker is blocked.');
+	};
+	const watch = new Watch(slots, 200, clock, {end}, run);
 	return {
-		...{listener, pool, slot, worker},
+		...{listener, run, slot, worker},
 		/** Jobs without an outcome. */
 		open: () => slot.chunks.reduce((jobs, chunk) => jobs + chunk.open, 0),
 		/** A look at the worker after so long. */
 		look: (ms: number) => {
 			clock.pass(ms);
-			sharing.share(slot, clock.steadyMs(), clock.steadyMs() - 1000);
+			watch.look();
 		},
-		/** The ids that were given to idle workers since the last time. */
-		takeShared: () => shared.splice(0).map(group => [...listIds(group.ids, sizeOf(group))]),
+		/** The ids that were given to idle workers since the last time. The workers are then idle again. */
+		takeShared: () =>
+			shared.splice(0).map(chunk => {
+				chunk.lose([]);
+				return [...listIds(chunk.group.ids, chunk.size)];
+			}),
 	};
 }
 
@@ -103,9 +118,10 @@ test('the idle worker is free for others when the chunk ends without an answer',
 	const [first] = slot.chunks as [InFlightChunk];
 	worker.forget();
 	first.lose([]);
+	sideOf(slot.chunks[0] as InFlightChunk).start(0, 1000);
 	look(1);
 	worker.obey();
-	t.deepEqual(takeShared(), [[101, 102, 103]]);
+	t.deepEqual(takeShared(), [[102, 103]]);
 });
 
 test('a job that was cancelled while its worker was asked goes to no other', t => {
@@ -135,6 +151,8 @@ test('if all were cancelled or have started meanwhile, the idle worker gets noth
 	t.deepEqual([late.takeShared(), late.listener.settled], [[], []]);
 });
 
+const OTHER = 900;
+
 for (const [what, prepare] of Object.entries<(own: ReturnType<typeof setUp>) => void>({
 	'whose chunk is being released': ({slot}) => {
 		(slot.chunks[0] as InFlightChunk).intent = 'released';
@@ -142,9 +160,7 @@ for (const [what, prepare] of Object.entries<(own: ReturnType<typeof setUp>) => 
 	'whose chunk is interrupted': ({slot}) => {
 		(slot.chunks[0] as InFlightChunk).intent = 'interrupted';
 	},
-	'for which no worker is idle any more': ({pool}) => {
-		pool.idle = () => 0;
-	},
+	'for which no worker is idle any more': ({run}) => run(claimedGroup(1, {ids: OTHER})),
 })) {
 	test(`jobs ${what} when they come back are released`, t => {
 		const own = setUp([3], 1);
@@ -156,7 +172,10 @@ for (const [what, prepare] of Object.entries<(own: ReturnType<typeof setUp>) => 
 			[2, 'released'],
 			[3, 'released'],
 		]);
-		t.deepEqual(own.takeShared(), []);
+		t.deepEqual(
+			own.takeShared().filter(([id]) => id !== OTHER),
+			[],
+		);
 	});
 }
 

@@ -1,9 +1,8 @@
 import test from 'ava';
 import type {StopReason} from '../../lib/job/job.ts';
-import type {RunningJobs} from '../../lib/pool/in-flight.ts';
+import {type Examination, PoolChunkState} from '../../lib/pool/pool.ts';
 import {type Slot, Slots} from '../../lib/pool/slots.ts';
-import {Stopping} from '../../lib/pool/stopping.ts';
-import {type Examination, PoolChunkState} from '../../lib/pool/worker-source.ts';
+import {Watch} from '../../lib/pool/watch.ts';
 import {POLICY} from '../fixtures/dispatcher.ts';
 import {claimedGroup} from '../fixtures/groups.ts';
 import {HandClock} from '../fixtures/hand-clock.ts';
@@ -14,8 +13,9 @@ const GRACE_MS = 200;
 /** Jobs that a worker has, the first of them running since 1000, and the ladder for them. */
 function setUp({jobs = 2, timeoutMs = null}: {readonly jobs?: number; readonly timeoutMs?: number | null} = {}) {
 	const [clock, worker] = [new HandClock(), new HandWorker()];
-	const slots = new Slots({slots: 1, busy: 0}, clock);
+	const slots = new Slots(1, clock);
 	const slot = slots.add(worker);
+	slot.phase = 'ready';
 	const {chunk, side} = sentChunk(claimedGroup(jobs, {policy: {...POLICY, timeoutMs}}), worker);
 	slots.assign(slot, chunk);
 	side.start(0, 1000);
@@ -26,37 +26,39 @@ function setUp({jobs = 2, timeoutMs = null}: {readonly jobs?: number; readonly t
 		examinations++;
 		return examination() as Promise<Examination>;
 	};
-	const stopping = new Stopping(GRACE_MS, clock, each => void ended.push(each));
+	const run = () => {
+		throw new Error('There is no other worker.');
+	};
+	const watch = new Watch(slots, GRACE_MS, clock, {end: each => void ended.push(each)}, run);
 	const turn = () => clock.nextTurn();
 	return {
-		...{clock, slot, slots, chunk, side, stopping, ended, turn},
+		...{clock, slot, slots, chunk, side, watch, ended, turn},
 		examinations: () => examinations,
 		examineBy: (by: typeof examination) => {
 			examination = by;
 		},
 		/** A look of the pool at the running jobs. */
 		look: async () => {
-			const running = chunk.running();
-			if (running) stopping.enforce(slot, chunk, running);
+			watch.look();
 			await turn();
 		},
 	};
 }
 
 test('a running job is told to stop, and why, and has the grace from then on', t => {
-	const {stopping, chunk, side, clock} = setUp();
+	const {watch, chunk, side, clock} = setUp();
 	clock.pass(50);
-	stopping.stop(chunk, [0], 'cancelled');
+	watch.stop(chunk, [0], 'cancelled');
 	t.is(side.stopReason(0), 'cancelled');
 	t.deepEqual([...chunk.deadlines], [[0, 1050 + GRACE_MS]]);
 	clock.pass(50);
-	stopping.stop(chunk, [0], 'timedOut');
+	watch.stop(chunk, [0], 'timedOut');
 	t.is(side.stopReason(0), 'cancelled');
 	t.deepEqual([...chunk.deadlines], [[0, 1050 + GRACE_MS]]);
 });
 
 test('a worker that has to be asked, and does not answer, has two seconds more; the grace counts from its answer', t => {
-	const {stopping, chunk, clock} = setUp();
+	const {watch, chunk, clock} = setUp();
 	let answer: () => void = () => undefined;
 	class Asked extends PoolChunkState {
 		override tellToStop(_: number, __: StopReason, then: () => void): void {
@@ -64,7 +66,7 @@ test('a worker that has to be asked, and does not answer, has two seconds more; 
 		}
 	}
 	chunk.chunkState = new Asked(PoolChunkState.create(2).buffer);
-	stopping.stop(chunk, [0], 'cancelled');
+	watch.stop(chunk, [0], 'cancelled');
 	t.deepEqual([...chunk.deadlines], [[0, 1000 + GRACE_MS + 2000]]);
 	clock.pass(500);
 	answer();
@@ -72,8 +74,8 @@ test('a worker that has to be asked, and does not answer, has two seconds more; 
 });
 
 test('a job that does not heed its stop is examined when the grace is over, and then its worker is ended', async t => {
-	const {stopping, chunk, clock, ended, slot, look, ...own} = setUp();
-	stopping.stop(chunk, [0], 'cancelled');
+	const {watch, chunk, clock, ended, slot, look, ...own} = setUp();
+	watch.stop(chunk, [0], 'cancelled');
 	clock.pass(GRACE_MS);
 	await look();
 	t.is(own.examinations(), 0);
@@ -85,8 +87,8 @@ test('a job that does not heed its stop is examined when the grace is over, and 
 });
 
 test('an interrupted job is not examined: its worker is ended at once', async t => {
-	const {stopping, chunk, clock, ended, look, ...own} = setUp();
-	stopping.stop(chunk, [0], 'interrupted');
+	const {watch, chunk, clock, ended, look, ...own} = setUp();
+	watch.stop(chunk, [0], 'interrupted');
 	clock.pass(GRACE_MS + 1);
 	await look();
 	t.deepEqual([ended.length, own.examinations()], [1, 0]);
@@ -99,13 +101,13 @@ test('a worker is examined once at a time, and ended though that fails or finds 
 		[async () => ({stack: 5}), undefined],
 		[async () => ({noStack: 'It waits.'}), {noStack: 'It waits.'}],
 	] as const satisfies [() => Promise<unknown>, Examination | undefined][]) {
-		const {stopping, chunk, clock, ended, look, examineBy, ...own} = setUp();
+		const {watch, chunk, clock, ended, look, examineBy, ...own} = setUp();
 		const {promise, resolve} = Promise.withResolvers<void>();
 		examineBy(async () => {
 			await promise;
 			return found();
 		});
-		stopping.stop(chunk, [0], 'cancelled');
+		watch.stop(chunk, [0], 'cancelled');
 		clock.pass(GRACE_MS + 1);
 		await look();
 		await look();
@@ -121,10 +123,10 @@ test('a worker is examined once at a time, and ended though that fails or finds 
 
 test('a worker whose job, or chunk, ends while it is examined is not ended', async t => {
 	for (const end of ['job', 'chunk'] as const) {
-		const {stopping, chunk, side, clock, ended, look, examineBy} = setUp();
+		const {watch, chunk, side, clock, ended, look, examineBy} = setUp();
 		const {promise, resolve} = Promise.withResolvers<object>();
 		examineBy(() => promise);
-		stopping.stop(chunk, [0], 'cancelled');
+		watch.stop(chunk, [0], 'cancelled');
 		clock.pass(GRACE_MS + 1);
 		await look();
 		if (end === 'chunk') chunk.lose([]);
@@ -155,21 +157,21 @@ test('a job that runs longer than its timeout is told to stop', async t => {
 });
 
 test('all jobs of a micro-batch time out together, and the first deadline ends their worker', async t => {
-	const {stopping, slot, chunk, clock, ended} = setUp({jobs: 3, timeoutMs: 100});
-	const running: RunningJobs = {indexes: [0, 1], since: 1000};
+	const {chunk, side, clock, ended, look} = setUp({jobs: 3, timeoutMs: 100});
+	side.finish(0);
+	side.startMany(1, 3, 1000);
 	clock.pass(101);
-	stopping.enforce(slot, chunk, running);
-	t.deepEqual([...chunk.deadlines.keys()], [0, 1]);
+	await look();
+	t.deepEqual([...chunk.deadlines.keys()], [1, 2]);
+	chunk.deadlines.set(2, 1050);
 	chunk.deadlines.set(1, 5000);
-	chunk.deadlines.set(0, 1050);
-	stopping.enforce(slot, chunk, running);
-	await clock.nextTurn();
+	await look();
 	t.is(ended.length, 1);
 });
 
 test('an interrupted chunk stops what runs and what its worker starts later', async t => {
-	const {stopping, chunk, side, look} = setUp();
-	stopping.interrupt(chunk);
+	const {watch, chunk, side, look} = setUp();
+	watch.interrupt(chunk);
 	t.is(chunk.intent, 'interrupted');
 	t.is(side.stopReason(0), 'interrupted');
 	side.finish(0);
@@ -179,9 +181,9 @@ test('an interrupted chunk stops what runs and what its worker starts later', as
 });
 
 test('a chunk that runs nothing is interrupted all the same', t => {
-	const {stopping, chunk, side} = setUp();
+	const {watch, chunk, side} = setUp();
 	side.finish(0);
-	stopping.interrupt(chunk);
+	watch.interrupt(chunk);
 	t.is(chunk.intent, 'interrupted');
 	t.is(chunk.deadlines.size, 0);
 });

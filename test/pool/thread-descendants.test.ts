@@ -1,18 +1,19 @@
 import test from 'ava';
 import type {JobId} from '../../lib/job/job.ts';
-import {threadPool} from '../../lib/pool/threads/threads.ts';
+import {threadSource} from '../../lib/pool/threads/threads.ts';
+import {WorkerPool} from '../../lib/pool/worker-pool.ts';
 import {areAlive, makeToken, zombiesOf} from '../fixtures/processes.ts';
 import {WAYS} from '../fixtures/spawning-tasks.ts';
 import {Crew} from './contract.ts';
 import {exerciseDescendants, SPAWNING_TASKS} from './descendants-contract.ts';
 
 if (process.platform === 'linux') {
-	exerciseDescendants('threads', (options, listener) => threadPool(options, listener));
+	exerciseDescendants('threads', (options, listener) => new WorkerPool({thread: threadSource(options)}, options, listener));
 
 	for (const way of ['execFile', 'execFileSync', "sh -c 'a & b'"]) {
 		test.serial(`threads: no zombie is left of what a job has started by ${way} that was stopped`, async t => {
 			t.timeout(60_000);
-			const crew = new Crew(t, (options, listener) => threadPool(options, listener));
+			const crew = new Crew(t, (options, listener) => new WorkerPool({thread: threadSource(options)}, options, listener));
 			await crew.load({workers: 1, graceMs: 30, tasks: SPAWNING_TASKS});
 			const before = zombiesOf(process.pid);
 			const token = makeToken();

@@ -1,4 +1,5 @@
-import {threadPool} from '../../lib/pool/threads/threads.ts';
+import {threadSource} from '../../lib/pool/threads/threads.ts';
+import {WorkerPool} from '../../lib/pool/worker-pool.ts';
 import {exercisePool} from './contract.ts';
 
-exercisePool('threads', (options, listener) => threadPool(options, listener));
+exercisePool('threads', (options, listener) => new WorkerPool({thread: threadSource(options)}, options, listener));

@@ -3,9 +3,9 @@ import {toEnvelope} from '../../lib/job/failure.ts';
 import type {ClaimedGroup} from '../../lib/job/group.ts';
 import type {PoolOptions} from '../../lib/job/options.ts';
 import {InFlightChunk} from '../../lib/pool/in-flight.ts';
+import type {PoolWorker, WorkerEnd} from '../../lib/pool/pool.ts';
 import {type Slot, Slots} from '../../lib/pool/slots.ts';
 import {WorkerLifecycle} from '../../lib/pool/worker-lifecycle.ts';
-import type {PoolWorker, WorkerEnd} from '../../lib/pool/worker-source.ts';
 import {FaenaError} from '../../lib/support/errors.ts';
 import {claimedGroup} from '../fixtures/groups.ts';
 import {HandClock} from '../fixtures/hand-clock.ts';
@@ -16,18 +16,18 @@ import {type HandWorker, StaleChunkState, sideOf} from '../fixtures/hand-worker.
 const TASKS = [{name: 'count', options: {}}];
 
 function setUp(options: Partial<PoolOptions> = {}, kind: PoolWorker['kind'] = 'thread') {
-	const [clock, listener, source, budget] = [new HandClock(), new HandListener(), new HandSource(kind), {slots: 2, busy: 0}];
-	const slots = new Slots(budget, clock);
+	const [clock, listener, source] = [new HandClock(), new HandListener(), new HandSource(kind)];
+	const slots = new Slots(options.workers ?? HAND_POOL_OPTIONS.workers, clock);
 	const received: unknown[] = [];
-	const receive = (_: PoolWorker, message: unknown) => void received.push(message);
-	const lifecycle = new WorkerLifecycle(source, {...HAND_POOL_OPTIONS, ...options}, listener, slots, clock, receive);
+	const receive = (_: Slot, message: unknown) => void received.push(message);
+	const lifecycle = new WorkerLifecycle({[kind]: source.make}, {...HAND_POOL_OPTIONS, ...options}, listener, slots, clock, receive);
 	const turn = async () => {
 		for (let turns = 0; turns < 3; turns++) await clock.nextTurn();
 	};
-	const slotOf = (worker: number): Slot => slots.byWorker.get(source.workers[worker] as HandWorker) as Slot;
+	const slotOf = (worker: number): Slot => [...slots.all].find(slot => slot.worker === source.workers[worker]) as Slot;
 	/** Starts all workers; each loads the tasks. */
 	const open = async (): Promise<void> => {
-		const started = lifecycle.start('open', options.workers ?? HAND_POOL_OPTIONS.workers);
+		const started = lifecycle.start(kind, options.workers ?? HAND_POOL_OPTIONS.workers);
 		for (const {load} of source.workers) load?.resolve({tasks: TASKS});
 		await started;
 		await turn();
@@ -54,13 +54,10 @@ function setUp(options: Partial<PoolOptions> = {}, kind: PoolWorker['kind'] = 't
 
 test('all workers load the tasks; the pool has started with the first that has, and chunks that came before are sent then', async t => {
 	const {lifecycle, source, received, slotOf, slots, listener, turn, typesOf, add} = setUp({openJobs: '/open', nice: 3});
-	const started = lifecycle.start('open', 2);
-	t.is(slots.byWorker.size, 2);
+	const started = lifecycle.start('thread', 2);
+	t.is(slots.all.size, 2);
 	const [first, second] = source.workers as [HandWorker, HandWorker];
-	const {tasks, defaults, maxValueBytes, maxCheckpointBytes, taskOutput, isolation} = HAND_POOL_OPTIONS;
-	t.deepEqual(second.requests, [
-		{type: 'load', worker: 2, tasks, defaults, maxValueBytes, maxCheckpointBytes, taskOutput, isolation, nice: 3, openJobs: {path: '/open', cell: 2}},
-	]);
+	t.deepEqual(second.requests, [{...HAND_POOL_OPTIONS, type: 'load', worker: 1, nice: 3, openJobs: '/open'}]);
 	add(slotOf(1), claimedGroup(1));
 	second.load?.resolve({tasks: TASKS});
 	t.deepEqual(await started, TASKS);
@@ -72,32 +69,25 @@ test('all workers load the tasks; the pool has started with the first that has, 
 	t.is(slotOf(0).phase, 'ready');
 	source.say(first, 'hello');
 	t.deepEqual(received, ['hello']);
-	t.is(lifecycle.addable, 0);
-	t.is(lifecycle.add(), undefined);
+	t.is(slots.addable('thread'), 0);
+	t.is(lifecycle.add('thread'), undefined);
 });
 
-test('without a file of open jobs the worker is told of none', t => {
-	const {lifecycle, source} = setUp();
-	void lifecycle.start('open', 2);
-	t.false('openJobs' in (source.workers[0]?.requests[0] ?? {}));
-});
-
-test('a lazy pool starts a worker only when one is needed, at most so many', async t => {
+test('further workers start only when one is needed, at most so many', async t => {
 	const {lifecycle, source, slots} = setUp();
-	await lifecycle.start('lazy', 0);
-	t.deepEqual([source.workers.length, lifecycle.addable], [0, 2]);
-	const slot = lifecycle.add();
+	t.deepEqual([source.workers.length, slots.addable('thread')], [0, 2]);
+	const slot = lifecycle.add('thread');
 	t.is(slot?.worker, source.workers[0]);
-	t.deepEqual([lifecycle.addable, slots.byWorker.size], [1, 1]);
-	lifecycle.add();
-	t.deepEqual([lifecycle.addable, lifecycle.add()], [0, undefined]);
+	t.deepEqual([slots.addable('thread'), slots.all.size], [1, 1]);
+	lifecycle.add('thread');
+	t.deepEqual([slots.addable('thread'), lifecycle.add('thread')], [0, undefined]);
 	t.is(source.workers.length, 2);
 });
 
-test('a lazy pool that a task needs has started when its first worker is ready', async t => {
+test('a kind of worker of which one is needed has started when that is ready', async t => {
 	const {lifecycle, source} = setUp();
 	let hasStarted = false;
-	const started = lifecycle.start('lazy', 1).then(() => {
+	const started = lifecycle.start('thread', 1).then(() => {
 		hasStarted = true;
 	});
 	await new Promise(resolve => setImmediate(resolve));
@@ -105,7 +95,7 @@ test('a lazy pool that a task needs has started when its first worker is ready',
 	source.workers[0]?.load?.resolve({tasks: TASKS});
 	await started;
 	const failing = setUp();
-	const refused = failing.lifecycle.start('lazy', 1);
+	const refused = failing.lifecycle.start('thread', 1);
 	failing.source.workers[0]?.load?.resolve({error: toEnvelope(new FaenaError('SetupFailed', 'no model'))});
 	await t.throwsAsync(refused, {code: 'SetupFailed', message: 'no model'});
 });
@@ -113,7 +103,7 @@ test('a lazy pool that a task needs has started when its first worker is ready',
 test('a worker that loads or sets up for ten seconds is told, once; one that has ended to do so is not', async t => {
 	const {lifecycle, source, listener, slotOf, clock, turn} = setUp({workers: 1});
 	const told = () => listener.calls.splice(0).filter(([name]) => name === 'startsSlowly');
-	void lifecycle.start('open', 1);
+	void lifecycle.start('thread', 1);
 	await clock.advance(9999);
 	t.deepEqual(told(), []);
 	await clock.advance(1);
@@ -121,27 +111,27 @@ test('a worker that loads or sets up for ten seconds is told, once; one that has
 	source.workers[0]?.load?.resolve({tasks: TASKS});
 	await turn();
 	t.is(slotOf(0).endPreparing, undefined);
-	lifecycle.setUp(slotOf(0), {type: 'setup', worker: 1, task: 'count'});
+	lifecycle.setUp(slotOf(0), {type: 'setup', worker: 0, task: 'count'});
 	await clock.advance(5000);
 	lifecycle.setUp(slotOf(0), {type: 'setup', worker: 9});
 	lifecycle.setUp(slotOf(0), {type: 'setup', worker: 9, task: 'other'});
 	await clock.advance(5000);
 	t.deepEqual(told(), [['startsSlowly', {kind: 'thread', task: 'count', durationMs: 10_000}]]);
-	lifecycle.setUp(slotOf(0), {type: 'setup', worker: 1, task: 'count'});
-	lifecycle.setUp(slotOf(0), {type: 'setup', worker: 1});
-	lifecycle.setUp(slotOf(0), {type: 'setup', worker: 1, task: 'a'});
+	lifecycle.setUp(slotOf(0), {type: 'setup', worker: 0, task: 'count'});
+	lifecycle.setUp(slotOf(0), {type: 'setup', worker: 0});
+	lifecycle.setUp(slotOf(0), {type: 'setup', worker: 0, task: 'a'});
 	await clock.advance(5000);
-	lifecycle.setUp(slotOf(0), {type: 'setup', worker: 1, task: 'b'});
+	lifecycle.setUp(slotOf(0), {type: 'setup', worker: 0, task: 'b'});
 	await clock.advance(9999);
 	t.deepEqual(told(), []);
-	lifecycle.setUp(slotOf(0), {type: 'setup', worker: 1});
+	lifecycle.setUp(slotOf(0), {type: 'setup', worker: 0});
 	await clock.advance(9999);
 	t.deepEqual(told(), []);
 });
 
 test('a worker that can not load the tasks is ended after a second, told as not ready, and replaced', async t => {
 	const {lifecycle, source, slotOf, clock, losses, listener} = setUp({workers: 1});
-	const started = lifecycle.start('open', 1);
+	const started = lifecycle.start('thread', 1);
 	const [worker] = source.workers as [HandWorker];
 	worker.load?.resolve({error: toEnvelope(new FaenaError('BadTasksModule', 'It is broken.'))});
 	await t.throwsAsync(started, {code: 'BadTasksModule', message: 'It is broken.'});
@@ -158,7 +148,7 @@ test('a worker that can not load the tasks is ended after a second, told as not 
 
 test('an answer that comes when the worker is being ended changes nothing', async t => {
 	const {lifecycle, source, slotOf, turn, listener} = setUp({workers: 1});
-	void lifecycle.start('open', 1);
+	void lifecycle.start('thread', 1);
 	lifecycle.end(slotOf(0), 'stopped');
 	source.workers[0]?.load?.resolve({tasks: TASKS});
 	await turn();
@@ -168,7 +158,7 @@ test('an answer that comes when the worker is being ended changes nothing', asyn
 
 test('a request to load that is not answered is that of a worker that ended', async t => {
 	const {lifecycle, source, slotOf, turn} = setUp({workers: 1});
-	void lifecycle.start('open', 1);
+	void lifecycle.start('thread', 1);
 	source.workers[0]?.load?.reject(new Error('it ended'));
 	await turn();
 	t.is(slotOf(0).phase, 'loading');
@@ -201,14 +191,14 @@ const UNLOADABLE: readonly (readonly [ending: WorkerEnd, code: string, message: 
 for (const [ending, code, message] of UNLOADABLE) {
 	test(`a worker that ends while it loads fails the start: ${message}`, async t => {
 		const {lifecycle, source, clock, losses, slots} = setUp({workers: 1});
-		const started = lifecycle.start('open', 1);
+		const started = lifecycle.start('thread', 1);
 		source.lose(source.workers[0] as HandWorker, ending);
 		await t.throwsAsync(started, {code, message});
 		await clock.advance(999);
 		t.deepEqual([losses(), source.workers.length], [[], 1]);
 		await clock.advance(1);
 		t.like(losses(), [{reason: 'unready', error: {message}}]);
-		t.deepEqual([source.workers.length, slots.byWorker.size], [2, 1]);
+		t.deepEqual([source.workers.length, slots.all.size], [2, 1]);
 	});
 }
 
@@ -308,7 +298,7 @@ test('the loss of a worker that ended by itself tells how, and which job ran', a
 		source.lose(source.workers[0] as HandWorker, ending);
 		t.deepEqual(losses(), [{kind: 'thread', ...loss, jobId: 1}]);
 		t.deepEqual(listener.takeSettled(), [[1, 'lostWorker']]);
-		t.deepEqual([source.workers.length, slots.byWorker.size], [3, 2]);
+		t.deepEqual([source.workers.length, slots.all.size], [3, 2]);
 		t.deepEqual(listener.calls.at(-1), ['freed']);
 		source.lose(source.workers[0] as HandWorker, ending);
 		t.is(losses().length, 1);
@@ -322,10 +312,10 @@ test('the loss of a worker that ended by itself tells how, and which job ran', a
 test('a worker that is gone takes nothing more, also while its jobs get their outcomes, and is not told to start slowly', async t => {
 	const {lifecycle, open, give, source, slots, slotOf, listener, clock} = setUp();
 	await open();
-	lifecycle.setUp(slotOf(0), {type: 'setup', worker: 1, task: 'count'});
+	lifecycle.setUp(slotOf(0), {type: 'setup', worker: 0, task: 'count'});
 	give(0);
 	const idle: number[] = [];
-	listener.ended = () => void idle.push(slots.capacity(0).idle);
+	listener.ended = () => void idle.push(slots.capacity('thread').idle);
 	source.lose(source.workers[0] as HandWorker);
 	t.deepEqual(idle, [1]);
 	listener.calls.splice(0);
@@ -369,15 +359,14 @@ test('a worker that was ended for its silence is charged to the job that ended w
 	}
 });
 
-test('a worker of a lazy pool is not replaced, and may be added again', async t => {
-	const {lifecycle, source, turn} = setUp({workers: 1});
-	await lifecycle.start('lazy', 0);
-	lifecycle.add();
+test('a worker beyond those that the pool has at least is not replaced, and may be added again', async t => {
+	const {lifecycle, slots, source, turn} = setUp({workers: 1});
+	lifecycle.add('thread');
 	const [worker] = source.workers as [HandWorker];
 	worker.load?.resolve({tasks: TASKS});
 	await turn();
 	source.lose(worker);
-	t.deepEqual([source.workers.length, lifecycle.addable], [1, 1]);
+	t.deepEqual([source.workers.length, slots.addable('thread')], [1, 1]);
 });
 
 test('a worker that is seen to fail gets nothing more; one that loads is left to its end', async t => {
@@ -386,7 +375,7 @@ test('a worker that is seen to fail gets nothing more; one that loads is left to
 	source.fail(source.workers[0] as HandWorker);
 	t.is(slotOf(0).phase, 'ending');
 	const loading = setUp();
-	void loading.lifecycle.start('open', 2);
+	void loading.lifecycle.start('thread', 2);
 	loading.source.fail(loading.source.workers[0] as HandWorker);
 	t.is(loading.slotOf(0).phase, 'loading');
 });
@@ -464,8 +453,8 @@ test('a close tears idle workers down, ends all, and settles what they had; none
 			['load', 'teardown'],
 		],
 	);
-	t.true(source.isClosed);
-	t.deepEqual([slots.byWorker.size, source.workers.length, losses()], [0, 4, []]);
+	t.true(source.hasEnded);
+	t.deepEqual([slots.all.size, source.workers.length, losses()], [0, 4, []]);
 	t.deepEqual(listener.takeSettled(), [[1, 'released']]);
 });
 
@@ -474,10 +463,10 @@ test('a close settles what is left only when all workers are gone', async t => {
 	await open();
 	give(0);
 	const {promise, resolve} = Promise.withResolvers<void>();
-	source.closing = promise;
+	for (const worker of source.workers) worker.ending = promise;
 	const closed = lifecycle.close();
 	await turn();
-	t.true(source.isClosed);
+	t.true(source.hasEnded);
 	t.deepEqual(listener.settled, []);
 	resolve();
 	await closed;
@@ -486,7 +475,7 @@ test('a close settles what is left only when all workers are gone', async t => {
 
 test('a start that a close interrupts fails', async t => {
 	const {lifecycle} = setUp();
-	const started = lifecycle.start('open', 2);
+	const started = lifecycle.start('thread', 2);
 	void lifecycle.close();
 	await t.throwsAsync(started, {code: 'Closed', message: 'The pool was closed while it loaded its tasks.'});
 });
@@ -494,22 +483,22 @@ test('a start that a close interrupts fails', async t => {
 test('a close gives a thread that loads the grace for that, since its end could take the process along; a process it does not', async t => {
 	for (const kind of ['thread', 'process'] as const) {
 		const {lifecycle, source, clock, turn} = setUp({}, kind);
-		lifecycle.start('open', 2).catch(() => undefined);
+		lifecycle.start(kind, 2).catch(() => undefined);
 		const closed = lifecycle.close();
 		await turn();
-		t.is(source.isClosed, kind === 'process');
+		t.is(source.hasEnded, kind === 'process');
 		await clock.advance(199);
-		t.is(source.isClosed, kind === 'process');
+		t.is(source.hasEnded, kind === 'process');
 		await clock.advance(1);
 		await turn();
-		t.true(source.isClosed);
+		t.true(source.hasEnded);
 		await closed;
 	}
 	const {lifecycle, source, turn} = setUp();
-	lifecycle.start('open', 2).catch(() => undefined);
+	lifecycle.start('thread', 2).catch(() => undefined);
 	const closed = lifecycle.close();
 	for (const {load} of source.workers) load?.resolve({tasks: TASKS});
 	await turn();
-	t.true(source.isClosed);
+	t.true(source.hasEnded);
 	await closed;
 });

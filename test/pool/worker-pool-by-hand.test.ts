@@ -3,8 +3,8 @@ import type {ClaimedGroup} from '../../lib/job/group.ts';
 import type {JobId} from '../../lib/job/job.ts';
 import type {PoolOptions} from '../../lib/job/options.ts';
 import {packTimes} from '../../lib/job/packed.ts';
+import {PoolChunkState, type PoolWorker} from '../../lib/pool/pool.ts';
 import {WorkerPool} from '../../lib/pool/worker-pool.ts';
-import {PoolChunkState, type PoolWorker} from '../../lib/pool/worker-source.ts';
 import {ChunkState} from '../../lib/worker/chunk-state.ts';
 import type {ChunkMessage, FinalMessage, OutcomesMessage} from '../../lib/worker/messages.ts';
 import {POLICY} from '../fixtures/dispatcher.ts';
@@ -17,7 +17,7 @@ import {AskedWorker, type HandWorker} from '../fixtures/hand-worker.ts';
 /** A pool whose workers have loaded their tasks. The test plays the workers. */
 async function setUp(options: Partial<PoolOptions> = {}, kind: PoolWorker['kind'] = 'thread') {
 	const [clock, listener, source] = [new HandClock(), new HandListener(), new HandSource(kind)];
-	const pool = new WorkerPool(source, {...HAND_POOL_OPTIONS, ...options}, listener, undefined, clock);
+	const pool = new WorkerPool({[kind]: source.make}, {...HAND_POOL_OPTIONS, ...options}, listener, clock);
 	const loaded = pool.load();
 	for (const {load} of source.workers) load?.resolve({tasks: []});
 	await loaded;
@@ -53,10 +53,9 @@ function timesOf(jobs: number): Uint8Array {
 
 const settled = (ids: readonly JobId[], type: string) => ids.map(id => [id, type]);
 
-test('the pool has as many slots as workers, and takes chunks of as many jobs as a group may have', async t => {
+test('the pool has as many slots as workers, and knows how many jobs it has', async t => {
 	const {pool, run} = await setUp();
-	t.deepEqual([pool.slots, pool.maxJobs(), pool.size, pool.capacity()], [2, 2000, 0, {idle: 2, prefetch: 0}]);
-	t.throws(() => run(2001), {message: 'The pool takes at most 2000 jobs in a chunk; it was given 2001.'});
+	t.deepEqual([pool.slots, pool.size, pool.capacity()], [2, 0, {idle: 2, prefetch: 0}]);
 	run(2000);
 	t.deepEqual([pool.size, pool.capacity()], [2000, {idle: 1, prefetch: 1}]);
 });
@@ -189,17 +188,6 @@ test('a running job is told to stop; of a micro-batch all jobs if memory is want
 	t.deepEqual([batch.side.stopReason(0), batch.side.stopReason(1)], ['interrupted', 'interrupted']);
 });
 
-test('the running jobs are known with their starts', async t => {
-	const {pool, run} = await setUp();
-	const {side} = run(3);
-	run(1);
-	t.deepEqual(pool.running(), []);
-	side.start(0, 1000);
-	side.finish(0);
-	side.start(1, 1005);
-	t.deepEqual(pool.running(), [{id: 2, since: 1005}]);
-});
-
 test('a release gives back what has not started, of one task or all; what comes back later goes to no other worker', async t => {
 	const {pool, listener, run} = await setUp();
 	const [one, two] = [run(2), run(2, {task: 'other'})];
@@ -262,7 +250,7 @@ test('an interruption stops what runs in every worker, and a close ends all of t
 	pool.interrupt();
 	t.deepEqual([one.side.stopReason(0), two.side.stopReason(0)], ['interrupted', 'interrupted']);
 	await pool.close();
-	t.true(source.isClosed);
+	t.true(source.hasEnded);
 	t.deepEqual(listener.takeSettled().sort(), settled([1, 2, 3], 'released'));
 	t.is(pool.size, 0);
 });
@@ -344,9 +332,9 @@ test('a worker that neither runs nor reports for five seconds is ended as blocke
 	await watch(4000);
 	own.side.finish(1);
 	await watch(4000);
-	own.say({type: 'setup', worker: 1, task: 'count'});
+	own.say({type: 'setup', worker: 0, task: 'count'});
 	await watch(6000);
-	own.say({type: 'setup', worker: 1});
+	own.say({type: 'setup', worker: 0});
 	await watch(900);
 	t.is(own.worker.ends, 0);
 	await watch(200);

@@ -1,26 +1,23 @@
-import test, {type ExecutionContext} from 'ava';
+import type {ExecutionContext} from 'ava';
+import test from 'ava';
 import type {StopReason} from '../../lib/job/job.ts';
+import {type Examination, PoolChunkState, type PoolWorker, type WorkerListener} from '../../lib/pool/pool.ts';
 import {WorkerPool} from '../../lib/pool/worker-pool.ts';
-import {type Examination, PoolChunkState, type PoolWorker, type SourceListener, type WorkerSource} from '../../lib/pool/worker-source.ts';
 import {type Clock, monotonicMs} from '../../lib/support/clock.ts';
 import {ChunkState} from '../../lib/worker/chunk-state.ts';
 import type {ChunkMessage, WorkerRequest} from '../../lib/worker/messages.ts';
 import {Crew} from './contract.ts';
 
 /** Its one worker starts the first job that it is given, which heeds nothing and never ends. */
-class Stuck implements WorkerSource, PoolWorker {
+class Stuck implements PoolWorker {
 	readonly kind = 'process';
-	listener: SourceListener | undefined;
+	listener: WorkerListener | undefined;
 	looks = 0;
 
-	make(listener: SourceListener): this {
+	readonly make = (listener: WorkerListener): this => {
 		this.listener = listener;
 		return this;
-	}
-
-	chunkState(jobs: number): PoolChunkState {
-		return PoolChunkState.create(jobs);
-	}
+	};
 
 	async request(request: WorkerRequest): Promise<unknown> {
 		if (request.type === 'chunk') new ChunkState(request.chunkState as SharedArrayBuffer).start(0, 0);
@@ -32,11 +29,9 @@ class Stuck implements WorkerSource, PoolWorker {
 		return {};
 	}
 
-	end(): void {
-		queueMicrotask(() => this.listener?.gone(this, {exitCode: null, signal: 'SIGKILL'}));
+	async end(): Promise<void> {
+		queueMicrotask(() => this.listener?.gone({exitCode: null, signal: 'SIGKILL'}));
 	}
-
-	async close(): Promise<void> {}
 }
 
 for (const [reason, looks] of [
@@ -48,7 +43,7 @@ for (const [reason, looks] of [
 		// The pool's own timers keep nothing alive.
 		const timer = setInterval(() => undefined, 1000);
 		t.teardown(() => clearInterval(timer));
-		const crew = new Crew(t, (options, listener) => new WorkerPool(source, options, listener));
+		const crew = new Crew(t, (options, listener) => new WorkerPool({process: source.make}, options, listener));
 		await crew.load({workers: 1, graceMs: 20});
 		const [id] = await crew.give('stuck', [null]);
 		t.true(crew.pool.stop(id as number, reason));
@@ -69,12 +64,12 @@ class GoesOn extends Stuck {
 		return undefined;
 	}
 
-	override end(): void {
+	override end(): Promise<void> {
 		queueMicrotask(() => {
 			this.#chunkState?.finish(0);
 			this.hasGoneOn = this.#chunkState?.start(1, 0);
 		});
-		super.end();
+		return super.end();
 	}
 }
 
@@ -82,7 +77,7 @@ test('a worker that is being ended starts no other job: those that wait in it go
 	const source = new GoesOn();
 	const timer = setInterval(() => undefined, 1000);
 	t.teardown(() => clearInterval(timer));
-	const crew = new Crew(t, (options, listener) => new WorkerPool(source, options, listener));
+	const crew = new Crew(t, (options, listener) => new WorkerPool({process: source.make}, options, listener));
 	await crew.load({workers: 1, graceMs: 20});
 	const ids = await crew.give('stuck', [null, null]);
 	t.true(crew.pool.stop(ids[0] as number, 'cancelled'));
@@ -138,7 +133,7 @@ class Endless extends Stuck {
 
 	override async request(request: WorkerRequest): Promise<unknown> {
 		if (request.type !== 'chunk') return {tasks: [{name: 'stuck', options: {}}]};
-		this.#act(new ChunkState(request.chunkState as SharedArrayBuffer), request, this.#clock, message => this.listener?.message(this, message));
+		this.#act(new ChunkState(request.chunkState as SharedArrayBuffer), request, this.#clock, message => this.listener?.message(message));
 		return new Promise(() => undefined);
 	}
 }
@@ -147,7 +142,7 @@ async function loadEndless(t: ExecutionContext, act: Act): Promise<{readonly cre
 	const timer = setInterval(() => undefined, 1000);
 	t.teardown(() => clearInterval(timer));
 	const clock = new HandClock();
-	const crew = new Crew(t, (options, listener) => new WorkerPool(new Endless(clock, act), options, listener, undefined, clock));
+	const crew = new Crew(t, (options, listener) => new WorkerPool({process: new Endless(clock, act).make}, options, listener, clock));
 	await crew.load({workers: 1, graceMs: 20});
 	return {crew, clock};
 }
@@ -209,7 +204,7 @@ class Slow extends Stuck {
 	readonly chunks: ChunkMessage[] = [];
 	#obey: (() => void)[] = [];
 
-	override chunkState(jobs: number): PoolChunkState {
+	chunkState(jobs: number): PoolChunkState {
 		const obey = this.#obey;
 		return new (class extends PoolChunkState {
 			readonly #stops = new Map<number, StopReason>();
@@ -245,8 +240,8 @@ test('a job that is cancelled while its worker is asked to share it runs in no o
 	const clock = new HandClock();
 	const workers = [new Slow(), new Slow()] as const;
 	let made = 0;
-	const make = (listener: SourceListener) => (workers[made++] as Slow).make(listener);
-	const crew = new Crew(t, (options, listener) => new WorkerPool({make, close: async () => undefined}, options, listener, undefined, clock));
+	const make = (listener: WorkerListener) => (workers[made++] as Slow).make(listener);
+	const crew = new Crew(t, (options, listener) => new WorkerPool({process: make}, options, listener, clock));
 	await crew.load({workers: 2, graceMs: 20});
 	const [, waiting] = await crew.give('stuck', [null, null]);
 	clock.pass(60);

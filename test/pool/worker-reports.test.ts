@@ -3,8 +3,8 @@ import test from 'ava';
 import fc from 'fast-check';
 import {sizeOf} from '../../lib/job/group.ts';
 import {packTimes} from '../../lib/job/packed.ts';
+import type {Examination, PoolWorker, WorkerListener} from '../../lib/pool/pool.ts';
 import {WorkerPool} from '../../lib/pool/worker-pool.ts';
-import {type Examination, PoolChunkState, type PoolWorker, type SourceListener, type WorkerSource} from '../../lib/pool/worker-source.ts';
 import {monotonicMs} from '../../lib/support/clock.ts';
 import {ChunkState} from '../../lib/worker/chunk-state.ts';
 import type {ChunkMessage, OutcomesMessage, WorkerRequest} from '../../lib/worker/messages.ts';
@@ -14,7 +14,7 @@ import {Crew} from './contract.ts';
 type Tell = (chunk: ChunkMessage) => readonly unknown[];
 
 /** Workers that start all jobs of a chunk and say what they are told to say. Those that come after the first say the truth. */
-class Told implements WorkerSource {
+class Told {
 	readonly #tell: Tell;
 	readonly #answer: unknown;
 	#made = 0;
@@ -24,27 +24,19 @@ class Told implements WorkerSource {
 		this.#answer = answer;
 	}
 
-	make(listener: SourceListener): ToldWorker {
-		return new ToldWorker(listener, this.#made++ === 0 ? this.#tell : truth, this.#answer);
-	}
-
-	async close(): Promise<void> {}
+	readonly make = (listener: WorkerListener) => new ToldWorker(listener, this.#made++ === 0 ? this.#tell : truth, this.#answer);
 }
 
 class ToldWorker implements PoolWorker {
 	readonly kind = 'thread';
-	readonly #listener: SourceListener;
+	readonly #listener: WorkerListener;
 	readonly #tell: Tell;
 	readonly #answer: unknown;
 
-	constructor(listener: SourceListener, tell: Tell, answer: unknown) {
+	constructor(listener: WorkerListener, tell: Tell, answer: unknown) {
 		this.#listener = listener;
 		this.#tell = tell;
 		this.#answer = answer;
-	}
-
-	chunkState(jobs: number): PoolChunkState {
-		return PoolChunkState.create(jobs);
 	}
 
 	async request(request: WorkerRequest): Promise<unknown> {
@@ -52,7 +44,7 @@ class ToldWorker implements PoolWorker {
 		if (request.type === 'teardown') return undefined;
 		const chunkState = new ChunkState(request.chunkState as SharedArrayBuffer);
 		for (let index = 0; index < sizeOf(request.group); index++) if (chunkState.start(index, monotonicMs())) chunkState.finish(index);
-		for (const message of this.#tell(request)) this.#listener.message(this, message);
+		for (const message of this.#tell(request)) this.#listener.message(message);
 		return undefined;
 	}
 
@@ -60,8 +52,8 @@ class ToldWorker implements PoolWorker {
 		return {};
 	}
 
-	end(): void {
-		queueMicrotask(() => this.#listener.gone(this, {exitCode: 1}));
+	async end(): Promise<void> {
+		queueMicrotask(() => this.#listener.gone({exitCode: 1}));
 	}
 }
 
@@ -84,7 +76,7 @@ async function load(t: ExecutionContext, tell: Tell): Promise<Crew> {
 	// The pool's own timers keep nothing alive.
 	const timer = setInterval(() => undefined, 1000);
 	t.teardown(() => clearInterval(timer));
-	const crew = new Crew(t, (options, listener) => new WorkerPool(new Told(tell), options, listener));
+	const crew = new Crew(t, (options, listener) => new WorkerPool({thread: new Told(tell).make}, options, listener));
 	await crew.load({workers: 1, graceMs: 20, maxValueBytes: 100, maxCheckpointBytes: 100});
 	return crew;
 }
@@ -265,7 +257,7 @@ for (const [what, answer] of Object.entries({
 	'no error': {error: 'bad'},
 })) {
 	test(`a worker that says ${what} when it is to load its tasks fails the load`, async t => {
-		const crew = new Crew(t, (options, listener) => new WorkerPool(new Told(truth, answer), options, listener));
+		const crew = new Crew(t, (options, listener) => new WorkerPool({thread: new Told(truth, answer).make}, options, listener));
 		await t.throwsAsync(crew.load({workers: 1}), {message: /tasks module broke its worker|task task has no option "speed"/});
 	});
 }

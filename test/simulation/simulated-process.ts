@@ -59,7 +59,7 @@ export class SimulatedProcess implements Actor {
 		this.#source = source;
 		const dispatcher = new Dispatcher(
 			delayed(this.#store, () => random() ** 4, clock.nextTurn),
-			listener => new WorkerPool(source, {...OPTIONS, workers, openJobs: openJobsAt(database, name)}, listener, undefined, clock),
+			listener => new WorkerPool({process: source.make}, {...OPTIONS, workers, openJobs: openJobsAt(database, name)}, listener, clock),
 			{owner: name, leaseMs, clock, output: message => this.#output(message)},
 		);
 		this.program = new Program(this, scheduler, ledger, calls => dispatcher.receive(calls), isCalm);

@@ -7,6 +7,7 @@ import type {ChildJob} from '../../lib/job/new-job.ts';
 import {OpenJobsCell} from '../../lib/job/open-jobs.ts';
 import {pack, packTimes} from '../../lib/job/packed.ts';
 import type {TaskInfo} from '../../lib/job/task.ts';
+import type {Examination, PoolChunkState, PoolWorker, WorkerEnd, WorkerListener} from '../../lib/pool/pool.ts';
 import {
 	ChildChunkState,
 	chunkStateFileIn,
@@ -17,7 +18,6 @@ import {
 	type WatchdogCommand,
 } from '../../lib/pool/processes/chunk-states.ts';
 import {NO_ANSWER} from '../../lib/pool/stack-snapshot.ts';
-import type {Examination, PoolChunkState, PoolWorker, SourceListener, WorkerEnd, WorkerSource} from '../../lib/pool/worker-source.ts';
 import type {Clock} from '../../lib/support/clock.ts';
 import type {ChunkState} from '../../lib/worker/chunk-state.ts';
 import type {ChunkMessage, ChunkReport, Loaded, LoadMessage, WorkerRequest} from '../../lib/worker/messages.ts';
@@ -45,7 +45,7 @@ export interface Workshop {
 }
 
 /** Workers that run no code: what each task does, and when its worker dies, is thrown by dice. */
-export class SimulatedSource implements WorkerSource {
+export class SimulatedSource {
 	readonly #shop: Workshop;
 	readonly #workers = new Set<SimulatedWorker>();
 	#made = 0;
@@ -54,22 +54,17 @@ export class SimulatedSource implements WorkerSource {
 		this.#shop = shop;
 	}
 
-	make(listener: SourceListener): PoolWorker {
+	readonly make = (listener: WorkerListener): PoolWorker => {
 		const worker = new SimulatedWorker(`${this.#shop.actor.name}.${++this.#made}`, this.#shop, {
-			message: (own, message) => listener.message(own, message),
-			failing: own => listener.failing(own),
-			gone: (own, ending) => {
+			...listener,
+			gone: ending => {
 				this.#workers.delete(worker);
-				listener.gone(own, ending);
+				listener.gone(ending);
 			},
 		});
 		this.#workers.add(worker);
 		return worker;
-	}
-
-	async close(workers: readonly PoolWorker[]): Promise<void> {
-		await Promise.all(workers.map(worker => (worker as SimulatedWorker).endAndWait()));
-	}
+	};
 
 	/** For the end of the world: the workers of a dead process hold their files open. */
 	dispose(): void {
@@ -83,7 +78,7 @@ class SimulatedWorker implements PoolWorker, Actor {
 	readonly kind = 'process';
 	readonly name: string;
 	readonly #shop: Workshop;
-	readonly #listener: SourceListener;
+	readonly #listener: WorkerListener;
 	readonly #gone = Promise.withResolvers<void>();
 	#isEnding = false;
 	#hasEnded = false;
@@ -96,10 +91,10 @@ class SimulatedWorker implements PoolWorker, Actor {
 	#lastCommand = 0;
 	#obeyed: Promise<void> = Promise.resolve();
 	#lastRequest = 0;
-	#openJobs: LoadMessage['openJobs'];
+	#number = 0;
 	#cell: OpenJobsCell | undefined;
 
-	constructor(name: string, shop: Workshop, listener: SourceListener) {
+	constructor(name: string, shop: Workshop, listener: WorkerListener) {
 		this.name = name;
 		this.#shop = shop;
 		this.#listener = listener;
@@ -154,15 +149,11 @@ class SimulatedWorker implements PoolWorker, Actor {
 		closeSync(this.#file);
 	}
 
-	end(): void {
-		if (this.#isEnding) return;
-		this.#isEnding = true;
+	end(): Promise<void> {
 		const {scheduler, actor} = this.#shop;
-		scheduler.schedule(actor, scheduler.chance.ms(50), 'work', `${this.name} is killed`, () => this.#die({exitCode: null, signal: 'SIGKILL'}));
-	}
-
-	endAndWait(): Promise<void> {
-		this.end();
+		if (!this.#isEnding)
+			scheduler.schedule(actor, scheduler.chance.ms(50), 'work', `${this.name} is killed`, () => this.#die({exitCode: null, signal: 'SIGKILL'}));
+		this.#isEnding = true;
 		return this.#gone.promise;
 	}
 
@@ -176,16 +167,16 @@ class SimulatedWorker implements PoolWorker, Actor {
 		scheduler.schedule(actor, this.#deliveryDelayMs(), 'delivery', `${this.name} is gone`, () => {
 			this.#cell?.close();
 			this.#gone.resolve();
-			this.#listener.gone(this, ending);
+			this.#listener.gone(ending);
 			// Until then it tells which job ran.
 			this.dispose();
 		});
 	}
 
-	#load({openJobs}: LoadMessage): Loaded {
+	#load({openJobs, worker}: LoadMessage): Loaded {
 		const {scheduler, tasks, isCalm} = this.#shop;
-		this.#openJobs = openJobs;
-		this.#cell = openJobs && new OpenJobsCell(openJobs.path, openJobs.cell);
+		this.#number = worker;
+		this.#cell = openJobs === undefined ? undefined : new OpenJobsCell(openJobs, worker);
 		if (!isCalm() && scheduler.chance.is(0.03)) return {error: toEnvelope(new Error('The model is not there.'))};
 		return {tasks};
 	}
@@ -221,7 +212,7 @@ class SimulatedWorker implements PoolWorker, Actor {
 		const jobs = sizeOf(group);
 		this.#cell?.write({lease, ids, jobs}, final);
 		const open = Array.from({length: jobs - final}, (_, index) => idAt(ids, final + index));
-		this.#shop.ledger.opened(this.#shop.actor, this.#openJobs?.cell ?? 0, lease, open);
+		this.#shop.ledger.opened(this.#shop.actor, this.#number, lease, open);
 	}
 
 	async #runTogether(
@@ -279,7 +270,7 @@ class SimulatedWorker implements PoolWorker, Actor {
 		const what = message.type === 'answer' ? 'an answer' : `${message.type} of chunk ${message.chunk}`;
 		scheduler.schedule(actor, this.#deliveryDelayMs(), 'delivery', `${what} from ${this.name}`, () => {
 			if (message.type === 'answer') this.#chunkStates.receive(message);
-			else this.#listener.message(this, message);
+			else this.#listener.message(message);
 		});
 	}
 

@@ -1,6 +1,6 @@
 import test from 'ava';
 import {JobMaker} from '../../lib/job/new-job.ts';
-import {PoolChunkState} from '../../lib/pool/worker-source.ts';
+import {PoolChunkState} from '../../lib/pool/pool.ts';
 import {Execution, type JobContext} from '../../lib/worker/context.ts';
 import type {UpdateMessage} from '../../lib/worker/messages.ts';
 

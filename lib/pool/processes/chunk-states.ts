@@ -4,8 +4,8 @@ import {MAX_GROUP_JOBS} from '../../job/group.ts';
 import type {StopReason} from '../../job/job.ts';
 import {type Clock, sleep, systemClock} from '../../support/clock.ts';
 import {CELL_BYTES, ChunkState, HEAD_BYTES} from '../../worker/chunk-state.ts';
+import {type Examination, PoolChunkState} from '../pool.ts';
 import {NO_ANSWER} from '../stack-snapshot.ts';
-import {type Examination, PoolChunkState} from '../worker-source.ts';
 
 /**
  * A child process shares no memory with its pool. The states of its chunks lie in memory that its main thread shares with its
@@ -43,51 +43,32 @@ export function openRegion(regions: Regions, generation: number): ChunkState {
 
 /** The state of a chunk as the child's main thread sees it. */
 export class ChildChunkState extends ChunkState {
-	readonly #regions: Regions;
 	readonly #generation: number;
 	readonly #head: Uint8Array;
 	readonly #file: number;
 
 	constructor(regions: Regions, generation: number, file: number) {
 		super(regions[generation % 2] as SharedArrayBuffer, generation);
-		this.#regions = regions;
 		this.#generation = generation;
 		this.#head = new Uint8Array(this.buffer, 0, HEAD_BYTES);
 		this.#file = file;
 	}
 
-	/** The file names the job before it runs: if it crashes the process, no other job is blamed. */
-	override start(index: number, at: number): boolean {
-		const started = super.start(index, at);
-		if (started) this.#mirror();
-		return started;
-	}
-
-	override startMany(first: number, end: number, at: number): number[] {
-		const started = super.startMany(first, end, at);
-		this.#mirror();
-		return started;
-	}
-
 	/** The pool sees at once that a job has heeded its stop: the worker has things to do before the next one starts. */
 	override finish(index: number): StopReason | undefined {
 		const stop = super.finish(index);
-		if (stop) this.#mirror();
+		if (stop) this.onHeadChange();
 		return stop;
-	}
-
-	override setProgress(done: number, total: number, at: number): void {
-		super.setProgress(done, total, at);
-		this.#mirror();
 	}
 
 	/** Also makes the region ready for the next chunk but one, before the pool hears that this one is over. */
 	override close(): void {
-		openRegion(this.#regions, this.#generation + 2).clear();
-		this.#mirror();
+		new ChunkState(this.buffer, this.#generation + 2).clear();
+		this.onHeadChange();
 	}
 
-	#mirror(): void {
+	/** The file names a job before it runs: if it crashes the process, no other job is blamed. */
+	protected override onHeadChange(): void {
 		writeSync(this.#file, this.#head, 0, HEAD_BYTES, headOffset(this.#generation));
 	}
 }

@@ -19,16 +19,18 @@ import type {Regions, WatchdogCommand} from './chunk-states.ts';
  * `process.send()` sends only while the event loop turns.
  */
 export class ControlSocket {
+	/** The folder in which the pool and the child process find each other. */
+	readonly rendezvous = makeRendezvous();
 	/** Resolves once the watchdog is there; rejects if the socket can't be opened. */
 	readonly connected: Promise<void>;
 	readonly #server: Server;
 	#socket: Socket | undefined;
 
-	constructor(rendezvous: string, receive: (message: unknown) => void) {
+	constructor(receive: (message: unknown) => void) {
 		this.#server = createServer().unref();
 		this.connected = this.#connect(receive);
 		// Not by a cluster's primary.
-		this.#server.listen({path: socketIn(rendezvous), exclusive: true});
+		this.#server.listen({path: socketIn(this.rendezvous), exclusive: true});
 	}
 
 	send(command: WatchdogCommand): void {
@@ -43,12 +45,13 @@ export class ControlSocket {
 		return true;
 	}
 
-	/** After the process has ended: resolves when all it sent was received. */
+	/** Cleans up after the process has ended, or could not be started. Resolves when all it sent was received. */
 	async end(): Promise<void> {
 		this.#server.close();
 		const socket = this.#socket?.ref();
 		// Not by once(), which rejects if a command fails that was on its way to the process when that died.
 		if (socket && !socket.closed) await new Promise(resolve => void socket.once('close', resolve));
+		removeRendezvous(this.rendezvous);
 	}
 
 	async #connect(receive: (message: unknown) => void): Promise<void> {
@@ -64,7 +67,6 @@ export class ControlSocket {
 /** What the watchdog thread is started with. */
 export interface WatchdogStart {
 	readonly regions: Regions;
-	/** Folder in which the pool waits. */
 	readonly rendezvous: string;
 	readonly ownerLock: string | undefined;
 	/** Of the main thread. */
@@ -138,8 +140,8 @@ function readMessage(body: Uint8Array): unknown {
 /** The longest path of a socket on macOS; Linux takes four bytes more. */
 const MAX_SOCKET_PATH_BYTES = 103;
 
-/** Makes the folder in which a pool and its child process find each other. Other users may not enter it. */
-export function makeRendezvous(): string {
+/** Other users may not enter the folder. */
+function makeRendezvous(): string {
 	// TMPDIR may be relative, and the program may work elsewhere by the time the folder is removed.
 	const prefix = join(resolve(tmpdir()), 'faena-');
 	// Temporary folders of some build systems lie too deep for a socket.

@@ -7,21 +7,14 @@ import {sleep, systemClock} from '../../support/clock.ts';
 import {inheritedArgs, WORKER_ARGS, workerUrl} from '../../support/node.ts';
 import type {LoadMessage, WorkerRequest} from '../../worker/messages.ts';
 import {Descendants, SEARCHING_MS} from '../descendants.ts';
-import type {PoolListener} from '../pool.ts';
+import type {Examination, PoolChunkState, PoolWorker, WorkerListener, WorkerSource} from '../pool.ts';
 import {MARK} from '../process-table.ts';
-import type {Budget} from '../slots.ts';
-import {WorkerPool} from '../worker-pool.ts';
-import type {Examination, PoolChunkState, PoolWorker, SourceListener, WorkerEnd, WorkerSource} from '../worker-source.ts';
 import {RemoteChunkStates, type WatchdogAnswer} from './chunk-states.ts';
-import {ControlSocket, makeRendezvous, removeRendezvous} from './control-socket.ts';
+import {ControlSocket} from './control-socket.ts';
 
 /** Tasks in child processes, by Tinypool: a native crash ends only its own process. */
-export function processPool(options: PoolOptions, listener: PoolListener, budget?: Budget): WorkerPool {
-	const source: WorkerSource<ProcessWorker> = {
-		make: own => new ProcessWorker(options, own),
-		close: workers => Promise.all(workers.map(worker => worker.endAndWait())),
-	};
-	return new WorkerPool(source, options, listener, budget);
+export function processSource(options: PoolOptions): WorkerSource {
+	return listener => new ProcessWorker(options, listener);
 }
 
 /** How long a watchdog may take to end its process: it first searches twice for processes that were started there. */
@@ -34,7 +27,7 @@ const STDERR_TAIL = 4096;
 class ProcessWorker implements PoolWorker {
 	readonly kind = 'process';
 	readonly #options: PoolOptions;
-	readonly #listener: SourceListener;
+	readonly #listener: WorkerListener;
 	readonly #mark = nanoid();
 	/** From here on: set by the first request, which starts the process. */
 	#chunkStates!: RemoteChunkStates;
@@ -47,7 +40,7 @@ class ProcessWorker implements PoolWorker {
 	#ending: Promise<void> | undefined;
 	#stderr = '';
 
-	constructor(options: PoolOptions, listener: SourceListener) {
+	constructor(options: PoolOptions, listener: WorkerListener) {
 		this.#options = options;
 		this.#listener = listener;
 	}
@@ -69,17 +62,13 @@ class ProcessWorker implements PoolWorker {
 		return this.#chunkStates.examine();
 	}
 
-	end(): void {
-		// A second call must not kill it before its watchdog is done.
-		if (this.#gone) this.#ending ??= this.#endByWatchdog();
-	}
-
-	async endAndWait(): Promise<void> {
+	async end(): Promise<void> {
 		if (!this.#gone) return;
 		// Tinypool's processes don't keep the program alive; a pool that is closed waits for them.
 		this.#process.ref();
 		this.#process.channel?.ref();
-		this.end();
+		// A second call must not kill it before its watchdog is done.
+		this.#ending ??= this.#endByWatchdog();
 		await this.#gone;
 	}
 
@@ -94,31 +83,26 @@ class ProcessWorker implements PoolWorker {
 
 	async #load(request: LoadMessage): Promise<unknown> {
 		try {
-			return await this.#start(request);
-		} catch (error) {
-			if (!this.#gone) this.#listener.gone(this, {exitCode: null, error});
-			throw error;
-		}
-	}
-
-	async #start(request: LoadMessage): Promise<unknown> {
-		const rendezvous = makeRendezvous();
-		try {
-			this.#controlSocket = new ControlSocket(rendezvous, message => {
-				if (isAnswer(message)) this.#chunkStates.receive(message);
-				else this.#listener.message(this, message);
+			this.#controlSocket = new ControlSocket(message => {
+				const answer = message as WatchdogAnswer | null;
+				if (answer?.type === 'answer') this.#chunkStates.receive(answer);
+				else this.#listener.message(message);
 			});
+			const {rendezvous} = this.#controlSocket;
 			this.#chunkStates = new RemoteChunkStates(rendezvous, command => this.#controlSocket.send(command));
 			this.#tinypool = makeTinypool(this.#options, rendezvous, this.#mark);
 			// Tinypool starts its process with the first request.
 			const answer = this.#tinypool.run(request);
 			this.#process = (this.#tinypool.threads[0] as unknown as {readonly process: ChildProcess}).process;
 			this.#redirect(this.#process);
-			this.#gone = this.#reportExit(this.#process, rendezvous);
+			this.#gone = this.#reportExit(this.#process);
 			const [loaded] = await Promise.all([answer, this.#controlSocket.connected]);
 			return loaded;
 		} catch (error) {
-			if (!this.#gone) removeRendezvous(rendezvous);
+			if (!this.#gone) {
+				void this.#controlSocket?.end();
+				this.#listener.gone({exitCode: null, error});
+			}
 			throw error;
 		}
 	}
@@ -132,29 +116,27 @@ class ProcessWorker implements PoolWorker {
 		});
 	}
 
-	async #reportExit(child: ChildProcess, rendezvous: string): Promise<void> {
+	async #reportExit(child: ChildProcess): Promise<void> {
 		const isStarted = child.pid !== undefined;
 		// Not by once(), which rejects if the process could not be killed.
 		const happened = (event: string) => new Promise<unknown>(resolve => void child.once(event, resolve));
 		const [error] = await Promise.all((isStarted ? ['exit', 'disconnect'] : ['error']).map(happened));
 		await this.#controlSocket.end();
-		removeRendezvous(rendezvous);
 		const isAlone = !isStarted || this.#isTornDown || (await Descendants.endOrphans(this.#mark));
-		this.#listener.gone(this, isStarted ? {...this.#endOf(child), leavesProcesses: !isAlone} : {exitCode: null, error});
-		// Until then the pool reads there which job ran.
-		this.#chunkStates.close();
-	}
-
-	#endOf({exitCode, signalCode: signal}: ChildProcess): WorkerEnd {
+		const {exitCode, signalCode: signal} = child;
 		const stderr = this.#stderr;
 		const limitMb = this.#options.resourceLimits?.maxOldGenerationSizeMb;
-		return {
+		const ending = {
 			exitCode,
 			...(signal !== null && {signal}),
 			isOutOfMemory: /heap out of memory|Reached heap limit/i.test(stderr),
+			leavesProcesses: !isAlone,
 			...(limitMb !== undefined && {limitBytes: limitMb * 1024 ** 2}),
 			...(exitCode !== 0 && stderr !== '' && {stderr}),
 		};
+		this.#listener.gone(isStarted ? ending : {exitCode: null, error});
+		// Until then the pool reads there which job ran.
+		this.#chunkStates.close();
 	}
 }
 
@@ -174,10 +156,6 @@ function makeTinypool({resourceLimits, env, execArgv, ownerLock}: PoolOptions, r
 	// A process that ends is handled at its exit; without a listener Tinypool's event would end the dispatcher.
 	tinypool.on('error', () => undefined);
 	return tinypool;
-}
-
-function isAnswer(message: unknown): message is WatchdogAnswer {
-	return (message as Partial<WatchdogAnswer> | null)?.type === 'answer';
 }
 
 const MAX_TIMER_MS = 2 ** 31 - 1;

@@ -8,38 +8,27 @@ import {FaenaError} from '../../support/errors.ts';
 import {inheritedArgs, refusedArgs, WORKER_ARGS, workerUrl} from '../../support/node.ts';
 import {type LoadMessage, type ThreadIdentity, transferListOf, type WorkerRequest} from '../../worker/messages.ts';
 import {Descendants} from '../descendants.ts';
-import type {PoolListener} from '../pool.ts';
+import type {Examination, PoolWorker, WorkerListener, WorkerSource} from '../pool.ts';
 import {asWorkerThread} from '../process-table.ts';
-import type {Budget} from '../slots.ts';
-import {ANSWER_MS, endThreads, type StackSnapshot, takeThreadSnapshot, within} from '../stack-snapshot.ts';
-import {WorkerPool} from '../worker-pool.ts';
-import {type Examination, PoolChunkState, type PoolWorker, type SourceListener, type WorkerSource} from '../worker-source.ts';
+import {ANSWER_MS, endThreads, takeThreadSnapshot, within} from '../stack-snapshot.ts';
 
 /** Tasks in worker threads, by Piscina. */
-export function threadPool(options: PoolOptions, listener: PoolListener, budget?: Budget): WorkerPool {
-	const source: WorkerSource<ThreadWorker> = {
-		make: own => new ThreadWorker(options, own),
-		close: async workers => {
-			await ThreadWorker.endAll(workers);
-			await Promise.all(workers.map(({gone}) => gone));
-		},
-	};
-	return new WorkerPool(source, options, listener, budget);
+export function threadSource(options: PoolOptions): WorkerSource {
+	return listener => new ThreadWorker(options, listener);
 }
 
 /** Each thread has a Piscina of its own: a Piscina of several threads starts no more once one has failed while starting. */
 class ThreadWorker implements PoolWorker {
 	readonly kind = 'thread';
-	readonly chunkState = PoolChunkState.create;
 	readonly #options: PoolOptions;
-	readonly #listener: SourceListener;
+	readonly #listener: WorkerListener;
 	readonly #identity: ThreadIdentity = {mark: nanoid(), thread: new Int32Array(new SharedArrayBuffer(Int32Array.BYTES_PER_ELEMENT))};
 	#piscina: Piscina | undefined;
 	#isTornDown = false;
 	/** Resolves when its end was reported. */
-	gone: Promise<void> | undefined;
+	#gone: Promise<void> | undefined;
 
-	constructor(options: PoolOptions, listener: SourceListener) {
+	constructor(options: PoolOptions, listener: WorkerListener) {
 		this.#options = options;
 		this.#listener = listener;
 	}
@@ -60,31 +49,25 @@ class ThreadWorker implements PoolWorker {
 		return {...stack, ...(heap && {heap})};
 	}
 
-	end(): void {
-		void ThreadWorker.endAll([this]);
-	}
-
 	/**
-	 * Ends threads, and with them the processes that they have started. A thread in `execFileSync()` ends when its command dies.
-	 * The second search comes after the threads were told to end: from then on their tasks start nothing more.
+	 * Ends the thread, and with it the processes that it has started. A thread in `execFileSync()` ends when its command dies.
+	 * The second search comes after the thread was told to end: from then on its tasks start nothing more.
 	 */
-	static endAll(workers: readonly ThreadWorker[]): Promise<void> {
-		return endThreads(async () => {
+	async end(): Promise<void> {
+		await endThreads(async () => {
 			// An orderly teardown may leave some on purpose.
-			const descendants = workers.flatMap(worker => (worker.#isTornDown ? [] : worker.#descendants()));
-			// The threads are ended even if the search fails.
-			await Promise.allSettled(descendants.map(each => each.stop()));
-			for (const each of descendants) each.kill();
-			await Promise.allSettled(descendants.map(each => each.reap()));
-			const ended = Promise.all(workers.map(worker => worker.#thread?.terminate()));
-			await Promise.allSettled(descendants.map(each => each.end()));
-			await ended;
+			if (this.#isTornDown) return this.#thread?.terminate();
+			const {mark, thread} = this.#identity;
+			const descendants = new Descendants({pid: process.pid, thread: asWorkerThread(Atomics.load(thread, 0)), mark});
+			// The thread is ended even if the search fails.
+			await descendants.stop().catch(() => undefined);
+			descendants.kill();
+			await descendants.reap().catch(() => undefined);
+			const ended = this.#thread?.terminate();
+			await descendants.end().catch(() => undefined);
+			return ended;
 		});
-	}
-
-	#descendants(): Descendants {
-		const {mark, thread} = this.#identity;
-		return new Descendants({pid: process.pid, thread: asWorkerThread(Atomics.load(thread, 0)), mark});
+		await this.#gone;
 	}
 
 	get #thread(): Worker | undefined {
@@ -95,7 +78,7 @@ class ThreadWorker implements PoolWorker {
 		try {
 			return await this.#start(request);
 		} catch (error) {
-			if (!this.gone) this.#listener.gone(this, {exitCode: null, error});
+			if (!this.#gone) this.#listener.gone({exitCode: null, error});
 			throw error;
 		}
 	}
@@ -134,32 +117,32 @@ class ThreadWorker implements PoolWorker {
 		piscina.on('error', () => undefined);
 		const answer = piscina.run(request);
 		this.#piscina = piscina;
-		this.gone = this.#reportExit(piscina, piscina.threads[0] as Worker);
+		this.#gone = this.#reportExit(piscina, piscina.threads[0] as Worker);
 		return answer;
 	}
 
 	async #reportExit(piscina: Piscina, thread: Worker): Promise<void> {
 		const {maxOldGenerationSizeMb} = thread.resourceLimits ?? {};
 		let error: unknown;
-		thread.on('message', (message: unknown) => this.#listener.message(this, message));
+		thread.on('message', (message: unknown) => this.#listener.message(message));
 		thread.once('error', (thrown: unknown) => {
 			error = thrown;
-			this.#listener.failing(this);
+			this.#listener.failing();
 		});
 		const exitCode = await new Promise<number>(resolve => thread.once('exit', resolve));
 		const isOutOfMemory = (error as {code?: unknown} | undefined)?.code === 'ERR_WORKER_OUT_OF_MEMORY';
 		// It gets no chunk while its processes are searched for.
-		this.#listener.failing(this);
+		this.#listener.failing();
 		// Rejects requests that it had not received.
 		void piscina.destroy();
 		const isAlone = this.#isTornDown || (await Descendants.endOrphans(this.#identity.mark));
 		const limit = maxOldGenerationSizeMb && {limitBytes: maxOldGenerationSizeMb * 1024 ** 2};
-		this.#listener.gone(this, {exitCode, isOutOfMemory, leavesProcesses: !isAlone, ...limit, error});
+		this.#listener.gone({exitCode, isOutOfMemory, leavesProcesses: !isAlone, ...limit, error});
 	}
 }
 
 /** Node's inspector can abort the whole program, so it looks at threads only on request. */
-const NOT_ASKED: StackSnapshot = {noStack: 'Stacks of threads are read only with open({postMortem: true}).'};
+const NOT_ASKED: Examination = {noStack: 'Stacks of threads are read only with open({postMortem: true}).'};
 
 /** `undefined` for a thread in native code, which doesn't answer. */
 async function heapOf(thread: Worker): Promise<PostMortem['heap']> {

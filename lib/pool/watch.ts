@@ -1,0 +1,151 @@
+import {type ClaimedGroup, pickClaimed} from '../job/group.ts';
+import type {StopReason} from '../job/job.ts';
+import {isTransferred, unpack} from '../job/packed.ts';
+import type {Clock} from '../support/clock.ts';
+import type {InFlightChunk} from './in-flight.ts';
+import {LONG_MS, type Slot, type Slots} from './slots.ts';
+import type {WorkerLifecycle} from './worker-lifecycle.ts';
+import {isExamination} from './worker-reports.ts';
+
+/** How often running jobs are looked at: what a timeout, or a job stuck behind a long one, may be late. */
+const WATCH_EVERY_MS = 20;
+/** A worker that has a chunk and does not go on with it for 5 s is blocked by what an earlier job left behind, and ended. */
+const MAX_QUIET_LOOKS = 5000 / WATCH_EVERY_MS;
+/** The clocks of two threads differ by less than this: a start that lies further ahead is impossible. */
+const MAX_AHEAD_MS = 1000;
+/** How long a worker that has to be asked may take to answer; it is given this besides the grace when it is to stop a job. */
+export const MAX_SILENCE_MS = 2000;
+/** Jobs that have waited in a worker for longer than this are shared with an idle one; */
+const STUCK_MS = 20;
+/** without an idle worker, and behind a job that runs for longer than this, they are released, for other processes. */
+const STRANDED_MS = 1000;
+
+/**
+ * Watches the workers that have chunks. It ends a worker that is blocked, and takes jobs back that wait behind a long one.
+ *
+ * A running job climbs the same ladder for a timeout, a cancellation and an interruption: it is told to stop; it has the grace to heed that;
+ * then its worker is examined and ended.
+ */
+export class Watch {
+	readonly #slots: Slots;
+	readonly #graceMs: number;
+	readonly #clock: Clock;
+	readonly #lifecycle: Pick<WorkerLifecycle, 'end'>;
+	readonly #run: (chunk: ClaimedGroup) => void;
+	/** Their workers are being examined, to be ended then. */
+	readonly #examined = new Set<Slot>();
+	/** Chunks whose worker was asked to give jobs back; an idle worker waits for each. */
+	readonly #asked = new Set<InFlightChunk>();
+	#cancel: (() => void) | undefined;
+
+	/** @param run gives jobs that were taken back to another worker */
+	constructor(slots: Slots, graceMs: number, clock: Clock, lifecycle: Pick<WorkerLifecycle, 'end'>, run: (chunk: ClaimedGroup) => void) {
+		this.#slots = slots;
+		this.#graceMs = graceMs;
+		this.#clock = clock;
+		this.#lifecycle = lifecycle;
+		this.#run = run;
+	}
+
+	/** Looks at the workers until none has a chunk. */
+	start(): void {
+		this.#cancel ??= this.#clock.every(WATCH_EVERY_MS, () => this.look());
+	}
+
+	close(): void {
+		this.#cancel?.();
+		this.#cancel = undefined;
+	}
+
+	look(): void {
+		if (this.#slots.chunks.length === 0) this.close();
+		for (const slot of this.#slots.all) if (slot.phase === 'ready' || slot.phase === 'retiring') this.#lookAt(slot, this.#clock.steadyMs());
+	}
+
+	#lookAt(slot: Slot, now: number): void {
+		const [chunk] = slot.chunks;
+		if (!chunk) return;
+		for (const {chunkState} of slot.chunks) chunkState.refresh();
+		const running = chunk.running();
+		if (!running || running.since > now + MAX_AHEAD_MS) {
+			if (!slot.endPreparing && ++slot.quietLooks > MAX_QUIET_LOOKS) this.#lifecycle.end(slot, 'blocked');
+			return;
+		}
+		slot.quietLooks = 0;
+		chunk.tellProgress();
+		const {indexes, since} = running;
+		const runningMs = now - since;
+		if (indexes.some(index => now > (chunk.deadlines.get(index) ?? Infinity))) void this.#endHard(slot, chunk, indexes[0] as number);
+		if (chunk.intent === 'interrupted') this.stop(chunk, indexes, 'interrupted');
+		if (runningMs > (chunk.group.policy.timeoutMs ?? Infinity)) this.stop(chunk, indexes, 'timedOut');
+		// What ended before a job that runs for so long need not wait for its end, whatever may still come to light.
+		if (runningMs > LONG_MS) {
+			chunk.tellStarts(running);
+			chunk.confirm({isLast: false});
+		}
+		for (const each of [...slot.chunks]) this.#share(each, now, runningMs);
+	}
+
+	/** Tells running jobs to stop. */
+	stop({chunkState, deadlines}: InFlightChunk, indexes: readonly number[], reason: StopReason): void {
+		const graceEnd = () => this.#clock.steadyMs() + this.#graceMs;
+		for (const index of indexes) {
+			chunkState.tellToStop(index, reason, () => deadlines.set(index, graceEnd()));
+			// A process that was suspended by a signal does not answer.
+			if (!deadlines.has(index)) deadlines.set(index, graceEnd() + MAX_SILENCE_MS);
+		}
+	}
+
+	/** Stops every job that runs now, and those that the worker starts meanwhile. */
+	interrupt(chunk: InFlightChunk): void {
+		chunk.intent = 'interrupted';
+		chunk.chunkState.refresh();
+		this.stop(chunk, chunk.running()?.indexes ?? [], 'interrupted');
+	}
+
+	/** Ends the worker, unless the job ends while the worker is examined. An interrupted job has no post-mortem: its worker is ended at once. */
+	async #endHard(slot: Slot, chunk: InFlightChunk, index: number): Promise<void> {
+		if (this.#examined.has(slot)) return;
+		this.#examined.add(slot);
+		const isTold = chunk.chunkState.stopReason(index) !== 'interrupted';
+		// The worker is ended even if the examination fails.
+		const examination = isTold ? await slot.worker.examine().catch(() => undefined) : undefined;
+		this.#examined.delete(slot);
+		if (!slot.chunks.includes(chunk)) return;
+		chunk.chunkState.refresh();
+		if (chunk.chunkState.running()?.index !== index) return;
+		chunk.examination = isExamination(examination) ? examination : undefined;
+		this.#lifecycle.end(slot, 'stopped');
+	}
+
+	/** Takes jobs back that wait behind a long one, for an idle worker or for other processes. */
+	#share(chunk: InFlightChunk, now: number, runningMs: number): void {
+		const idle = this.#slots.capacity(chunk.worker.kind).idle - this.#asked.size;
+		if (idle <= 0 && runningMs > STRANDED_MS) chunk.takeBack(chunk.waiting(), {type: 'released'});
+		if (idle <= 0 || now - chunk.givenAt < STUCK_MS) return;
+		// Behind a job that is itself long nothing may stay; otherwise half is as much as the idle worker can do meanwhile.
+		const indexes = chunk.waiting(runningMs > STUCK_MS ? 1 : 0.5);
+		if (indexes.length === 0) return;
+		this.#asked.add(chunk);
+		chunk.onEnd.push(() => this.#asked.delete(chunk));
+		chunk.chunkState.takeBack(indexes, taken => {
+			this.#asked.delete(chunk);
+			this.#move(chunk, taken);
+		});
+	}
+
+	#move(chunk: InFlightChunk, indexes: readonly number[]): void {
+		// A job may have been cancelled while its worker was asked for it. Another worker would not know that.
+		const cancelled = indexes.filter(index => chunk.chunkState.stopReason(index) === 'cancelled');
+		chunk.settleTakenBack(cancelled, {type: 'cancelled'});
+		const moved = indexes.filter(index => !chunk.takenBack.has(index));
+		const group = pickClaimed(chunk.group, moved);
+		// A payload whose memory was handed to the other worker has to be read from the store again.
+		const isGone = unpack(group.values).some(isTransferred);
+		if (isGone || chunk.intent !== 'run' || this.#slots.capacity(chunk.worker.kind).idle === 0) chunk.settleTakenBack(moved, {type: 'released'});
+		else if (moved.length > 0) {
+			chunk.remove(moved);
+			this.#run(group);
+		}
+	}
+}
