@@ -16,7 +16,7 @@ export interface MapItem<Item> {
 	readonly jobId: JobId;
 }
 
-/** What a map hears of its jobs. */
+/** Notifications of a map about its jobs. */
 interface MapJobsListener<Item> {
 	/** @param reused true if the job had ended before this map began */
 	ended(item: MapItem<Item>, end: Notice, reused: boolean): void;

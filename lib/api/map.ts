@@ -53,7 +53,7 @@ export class JobMap<Item, Result> implements AsyncIterable<MapResult<Item, Resul
 	readonly #plan: MapPlan<Item>;
 	readonly #source: ReturnType<typeof openSource<Item>>;
 	readonly #jobs: MapJobs<Item>;
-	/** To be called when its loop begins, or never will. */
+	/** Removes it from the list of maps that have not begun. */
 	readonly #removeFromUnread: () => void;
 	readonly #feeder = new WakeUp();
 	readonly #consumer = new WakeUp();
@@ -258,7 +258,7 @@ export class JobMap<Item, Result> implements AsyncIterable<MapResult<Item, Resul
 		}
 	}
 
-	/** Once enough items have failed or succeeded, discards the jobs that have not ended. */
+	/** Once enough items have failed or succeeded, asks for a discard of the jobs that have not ended. */
 	#haltIfDue(outcome: JobOutcome): void {
 		const {halt} = this.#plan;
 		if (!halt?.observe(outcome.status, 'error' in outcome ? outcome.error : undefined)) return;

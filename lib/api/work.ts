@@ -26,7 +26,7 @@ export interface WorkOptions {
 	readonly drain?: Duration;
 }
 
-/** How often the loop looks for jobs without news of any: those that the same store made ready by other verbs than enqueue. */
+/** How often the loop looks for jobs that it gets no news of: those that other verbs of the same store, such as a retry, made ready. */
 const WAKE_EVERY_MS = 1000;
 /** The dispatcher's own heartbeats may be rare, beside those of the thread. */
 const LEASE_MS = 30_000;
@@ -137,7 +137,7 @@ function storeOf(queue: JobQueue): {store: Store; wake(): void} {
 /** An inline pool for one job at a time. It leaves jobs to an engine that seem to end their program. */
 function lonePool(store: Store, listener: PoolListener, makePool: (listener: PoolListener) => Pool): Pool {
 	const updates = new DirectUpdateWriter(store);
-	/** Tasks of whose suspects it takes no more: they are claimed in order, so the one that was left would come first each time. */
+	/** Tasks whose suspects it no longer takes. Suspects are claimed in order, so the job that was left would come first each time. */
 	const left = new Set<string>();
 	/** Set from the start of a job until the dispatcher has its outcome. */
 	let running: PromiseWithResolvers<void> | undefined;

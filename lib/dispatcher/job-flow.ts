@@ -52,7 +52,7 @@ export class JobFlow implements PoolListener {
 	#mayHaveReadyJobs = true;
 	/** When the next waiting job becomes due, by the wall clock. */
 	#dueAt = Infinity;
-	/** By the steady clock, as the next one. */
+	/** When the last commit ended, by the steady clock. */
 	#committedAt = 0;
 	/** When the updates that wait must be written. */
 	#updatesDueAt = 0;

@@ -3,7 +3,7 @@ import type {FailureRecord} from './failure.ts';
 import type {Job, JobId, LogLine, Progress} from './job.ts';
 import type {ChildJob, NewJob} from './new-job.ts';
 
-/** A dispatcher from its start to its end: a nanoid. When it dies, other dispatchers reclaim its jobs. */
+/** The name of an owner: a dispatcher, or another loop that claims jobs, from its start to its end. Faena's own are nanoids. When an owner dies, others reclaim its jobs. */
 export type OwnerId = string;
 
 /** A job that a claim returned, with its execution. */

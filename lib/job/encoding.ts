@@ -4,8 +4,8 @@ import {parse, stringify} from '../support/primordials.ts';
 import {damaged, fromTree, isPlainNumber, nameOfView, namesOfView, refusal, refuseDetached, toTree, unknown, type Walk} from './value-tree.ts';
 
 /**
- * A payload or result as it travels and is stored. Its sender encodes it once, and its reader decodes it once. All code
- * between them passes it on unopened.
+ * A payload or result as it travels and is stored. Its sender encodes it once, and its reader decodes it once. Between them only
+ * a store decodes payloads, to compare those of two jobs with one key.
  *
  * - `string`: JSON text, for everything JSON can hold;
  * - `Uint8Array`: a format byte (see {@link Format}) and what it announces;

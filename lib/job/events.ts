@@ -25,7 +25,7 @@ export interface SlowStart {
 	readonly kind: 'thread' | 'process' | 'caller';
 	/** The task that it is setting up; absent while it loads the module. */
 	readonly task?: string;
-	/** How long it has been at it. */
+	/** How long this has taken so far. */
 	readonly durationMs: number;
 }
 

@@ -118,7 +118,7 @@ export type UnpackedTimes = {readonly [Name in keyof JobTimes]?: Float64Array | 
 /** Durations are stored in units of 10 ns. */
 const UNITS_PER_MS = 100_000;
 
-/** The columns, and how many units each of their values counts for 1. A column of whole units takes 0, 1, 2 or 4 bytes a job, any other 8. */
+/** The columns, each with its number of units per millisecond or byte. A column of whole units takes 0, 1, 2 or 4 bytes a job, any other 8. */
 const COLUMNS = [
 	['startedAt', 1],
 	['durationMs', UNITS_PER_MS],

@@ -20,7 +20,7 @@ export const TAG = '$';
 /** Matches names that JSON would escape. V8's `JSON.parse` may take one with a backslash for another that it has parsed before (nodejs/node#63785). */
 const ESCAPED = /["\\\p{Cc}\p{Cs}]/u;
 
-/** Almost every name is plain ASCII. A loop finds that out faster than the expression. */
+/** True if JSON would escape the name. Almost every name is plain ASCII, which the loop finds out faster than the expression. */
 function isEscaped(name: string): boolean {
 	for (let index = 0; index < name.length; index++) {
 		const code = name.charCodeAt(index);

@@ -27,9 +27,9 @@ export class Descendants {
 	readonly #table: ProcessTable;
 	readonly #isSpared: (pid: number, state: ProcessState) => boolean;
 	readonly #searchingMs: number;
-	/** By pid: the births of processes that were found, */
+	/** By pid: the births of processes that were found. */
 	readonly #found = new Map<number, number>();
-	/** and of those that were found by their mark. */
+	/** By pid: the births of processes that were found by their mark. */
 	readonly #marked = new Map<number, number>();
 	/** The search was not cut short. */
 	#isComplete = true;

@@ -55,9 +55,9 @@ export class InFlightChunk {
 	readonly deadlines = new Map<number, number>();
 	/** By index. */
 	readonly progress = new Map<number, Progress>();
-	/** What was found of the worker before it was ended for a stuck job. */
+	/** The examination of the worker before it was ended for a stuck job. */
 	examination: Examination | undefined;
-	/** The impossible thing that the worker reported, for which it is ended. */
+	/** Why a report of the worker can't be true. The worker is ended for it. */
 	nonsense: string | undefined;
 	/** Called once nothing more comes of this chunk. */
 	readonly onEnd: (() => void)[] = [];
@@ -178,7 +178,7 @@ export class InFlightChunk {
 		this.#listener.updated({...claimAt(this.group, index), ...update});
 	}
 
-	/** Tells once of jobs that have run for long that they run. */
+	/** Reports the start of jobs that have run for long, once. */
 	tellStarts({indexes, since}: RunningJobs): void {
 		const [first = -1] = indexes;
 		if (this.#startTold === first) return;
@@ -187,7 +187,7 @@ export class InFlightChunk {
 		for (const index of indexes) this.tell(index, {startedAt});
 	}
 
-	/** Tells the progress of the running job, if there is new one. */
+	/** Reports the progress of the running job, if it is new. */
 	tellProgress(): void {
 		const index = this.chunkState.running()?.index;
 		const progress = this.chunkState.progress();
@@ -224,7 +224,7 @@ export function reportedBy(chunk: InFlightChunk, message: OutcomesMessage): Ende
 	return left.length === 0 ? undefined : left.length === sizeOf(group) ? group : pickEnded(group, left);
 }
 
-/** How the executions of a message ended that did not simply return, by index in the message. */
+/** The endings of those executions of a message that did not simply return, by index in the message. */
 function endingsOf(chunk: InFlightChunk, message: OutcomesMessage): Map<number, Ending> | undefined {
 	const {first, values, failures, stops, enqueues} = message;
 	const endings = new Map<number, Ending>();

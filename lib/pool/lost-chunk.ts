@@ -9,15 +9,15 @@ import type {WorkerEnd} from './pool.ts';
 /** How a chunk's worker was lost. */
 export interface Loss {
 	readonly ending: WorkerEnd;
-	/** The pool ended the worker. A job that it had not told to stop is not to blame, */
+	/** The pool ended the worker. Then a job that it had not asked to stop is not to blame, except as {@link wasSilent} says. */
 	readonly wasEnded: boolean;
-	/** unless the pool ended it because it was silent: then a job that ended without a report is to blame. */
+	/** The pool ended the worker because it was silent. Then a job that ended without a report is to blame. */
 	readonly wasSilent: boolean;
 	/** It never reported a job. */
 	readonly isUnproven: boolean;
 }
 
-/** Jobs of which one or all took the worker along. */
+/** Jobs of which at least one may have ended the worker. */
 interface AccusedJobs extends RunningJobs {
 	/** They ended before their worker did, and were not reported. */
 	readonly haveEnded?: true;
@@ -40,13 +40,13 @@ function spareOutcome(chunk: InFlightChunk, index: number, loss: Loss, clock: Cl
 	return lostOutcome(chunk, index, {indexes, since: last.since}, loss, clock);
 }
 
-/** A task broke what the worker's own code needs. Which task that was does not follow from which one ran when it showed. */
+/** A task broke functions that the worker's own code needs. It need not be the task that ran when this showed. */
 function isBroken({nonsense}: InFlightChunk, {ending}: Loss): boolean {
 	return ending.exitCode === BROKEN || nonsense !== undefined;
 }
 
 /**
- * Jobs that started and were not reported: where none of them runs, one of them took the worker along, broke or silenced it.
+ * Jobs that started and were not reported. If none of them runs, one of them ended, broke or blocked the worker.
  * A worker that broke before it ran any job would break with the next chunk, too: then all jobs of the chunk are accused.
  */
 function unreportedOf(chunk: InFlightChunk, loss: Loss): AccusedJobs | undefined {
@@ -89,7 +89,7 @@ function whyLost({nonsense, worker: {kind}}: InFlightChunk, {ending}: Loss, {hav
 	return `The worker ${kind} ${how} ${haveEnded ? 'before it could tell how this job ended' : 'while it ran this job'}.`;
 }
 
-/** How suspect each of the accused is; 0 where it is known whose fault it was. */
+/** The level of suspicion of each accused job; 0 if the pool knows which one is at fault. */
 function suspicionOf(chunk: InFlightChunk, {indexes, haveEnded}: AccusedJobs, loss: Loss): number {
 	const isAlone = chunk.group.quarantine !== undefined && chunk.size === 1;
 	// A worker that broke may have been broken long before.

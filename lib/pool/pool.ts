@@ -31,8 +31,8 @@ export interface Pool {
 	stop(id: JobId, reason: StopReason): boolean;
 
 	/**
-	 * Returns jobs that have not started as released: those of one task, or all. Resolves once none of them can start any more, or 2 s after a
-	 * worker was asked that does not answer.
+	 * Returns jobs that have not started as released: those of one task, or all. Resolves once none of them can start any more. A worker that
+	 * does not answer within 2 s is not waited for.
 	 */
 	release(task?: string): Promise<void>;
 
@@ -68,16 +68,16 @@ export function laneOf({task, quarantine}: ClaimedGroup): Lane {
 	return {task, quarantined: quarantine !== undefined};
 }
 
-/** What a pool tells its dispatcher. Called at any time; the listener stores, and wakes its loop. */
+/** The events of a pool, for its dispatcher. They come at any time; the listener stores them and wakes its loop. */
 export interface PoolListener {
 	/** Executions of a task ended. Each job given to `run` is settled exactly once. */
 	ended(task: string, groups: readonly EndedGroup[]): void;
 	updated(update: JobUpdate): void;
 	/** The capacity may have grown. */
 	freed(): void;
-	/** A worker ended that was not to, or had to be ended. */
+	/** A worker ended by itself, or the pool had to end it. */
 	lost(loss: WorkerLoss): void;
-	/** A worker that is to be made ready is not yet. */
+	/** A worker has been loading or setting up for 10 s. */
 	startsSlowly(slow: SlowStart): void;
 	/** This job was stopped, to run again, since memory is short. */
 	memoryShort(id: JobId): void;
@@ -112,7 +112,7 @@ export interface PoolWorker {
 	end(): Promise<void>;
 }
 
-/** What was found of a worker before it was ended for a stuck job. */
+/** Facts about a worker that is ended for a stuck job. */
 export type Examination = Pick<PostMortem, 'heap' | 'stack' | 'noStack'>;
 
 /** How a worker ended. */
@@ -139,7 +139,7 @@ export class PoolChunkState extends ChunkState {
 		return new PoolChunkState(new SharedArrayBuffer(HEAD_BYTES + CELL_BYTES * jobs));
 	}
 
-	/** By which the worker finds its side. */
+	/** The address by which the worker finds its side. */
 	get address(): SharedArrayBuffer | number {
 		return this.buffer as SharedArrayBuffer;
 	}

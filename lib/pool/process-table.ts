@@ -5,7 +5,7 @@ import {setImmediate, steadyMs, uptime} from '../support/primordials.ts';
 /** The environment variable that identifies a worker's processes after their parent has ended. */
 export const MARK = 'FAENA_WORKER';
 
-/** A process, or on Linux one of its threads, whose children are meant. */
+/** The parent of processes: a process, or on Linux one of its threads. */
 export interface Parent {
 	readonly pid: number;
 	readonly thread?: number;

@@ -4,7 +4,7 @@ import type {Loaded} from '../worker/messages.ts';
 import type {InFlightChunk} from './in-flight.ts';
 import type {Capacity, PoolWorker, WorkerKind} from './pool.ts';
 
-/** A worker whose job has run for this long gets no second chunk to wait behind it, and what ended before that job is settled. */
+/** A worker whose job has run for this long gets no second chunk to wait behind it, and the outcomes before that job are settled. */
 export const LONG_MS = 100;
 
 /** Why the pool ended a worker; `retired` after enough work. */
@@ -34,7 +34,7 @@ export interface Slot {
 	end?: {readonly reason: EndReason; readonly error?: FailureRecord};
 }
 
-/** Which workers there are, which chunks each has, and so what the pool can take. */
+/** The workers, the chunks of each, and the capacity that follows from these. */
 export class Slots {
 	readonly #most: number;
 	readonly #clock: Clock;

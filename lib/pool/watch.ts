@@ -7,24 +7,24 @@ import {LONG_MS, type Slot, type Slots} from './slots.ts';
 import type {WorkerLifecycle} from './worker-lifecycle.ts';
 import {isExamination} from './worker-reports.ts';
 
-/** How often running jobs are looked at: what a timeout, or a job stuck behind a long one, may be late. */
+/** How often running jobs are checked. A timeout may be late by this much. */
 const WATCH_EVERY_MS = 20;
 /** A worker that has a chunk and does not go on with it for 5 s is blocked by what an earlier job left behind, and ended. */
 const MAX_QUIET_LOOKS = 5000 / WATCH_EVERY_MS;
 /** The clocks of two threads differ by less than this: a start that lies further ahead is impossible. */
 const MAX_AHEAD_MS = 1000;
-/** How long a worker that has to be asked may take to answer; it is given this besides the grace when it is to stop a job. */
+/** How long a worker without shared memory may take to answer. To stop a job, it has this time besides the grace. */
 export const MAX_SILENCE_MS = 2000;
-/** Jobs that have waited in a worker for longer than this are shared with an idle one; */
+/** Jobs that have waited in a worker for longer than this are moved to an idle one. */
 const STUCK_MS = 20;
-/** without an idle worker, and behind a job that runs for longer than this, they are released, for other processes. */
+/** Jobs behind one that has run for longer than this are released for other processes, if there is no idle worker. */
 const STRANDED_MS = 1000;
 
 /**
  * Watches the workers that have chunks. It ends a worker that is blocked, and takes jobs back that wait behind a long one.
  *
- * A running job climbs the same ladder for a timeout, a cancellation and an interruption: it is told to stop; it has the grace to heed that;
- * then its worker is examined and ended.
+ * For a timeout, a cancellation and an interruption it does the same in three steps: it asks the job to stop, waits for the grace, then
+ * examines the worker and ends it.
  */
 export class Watch {
 	readonly #slots: Slots;
@@ -78,7 +78,7 @@ export class Watch {
 		if (indexes.some(index => now > (chunk.deadlines.get(index) ?? Infinity))) void this.#endHard(slot, chunk, indexes[0] as number);
 		if (chunk.intent === 'interrupted') this.stop(chunk, indexes, 'interrupted');
 		if (runningMs > (chunk.group.policy.timeoutMs ?? Infinity)) this.stop(chunk, indexes, 'timedOut');
-		// What ended before a job that runs for so long need not wait for its end, whatever may still come to light.
+		// Outcomes before a long job are confirmed now, not at its end.
 		if (runningMs > LONG_MS) {
 			chunk.tellStarts(running);
 			chunk.confirm({isLast: false});
@@ -123,7 +123,7 @@ export class Watch {
 		const idle = this.#slots.capacity(chunk.worker.kind).idle - this.#asked.size;
 		if (idle <= 0 && runningMs > STRANDED_MS) chunk.takeBack(chunk.waiting(), {type: 'released'});
 		if (idle <= 0 || now - chunk.givenAt < STUCK_MS) return;
-		// Behind a job that is itself long nothing may stay; otherwise half is as much as the idle worker can do meanwhile.
+		// If the running job is itself long, all waiting jobs are moved; otherwise half of them, which is as much as the idle worker can do meanwhile.
 		const indexes = chunk.waiting(runningMs > STUCK_MS ? 1 : 0.5);
 		if (indexes.length === 0) return;
 		this.#asked.add(chunk);

@@ -88,7 +88,7 @@ export class WorkerLifecycle {
 			return;
 		}
 		this.#starts.get(slot.worker.kind)?.reject(fromEnvelope(loaded.error));
-		// A module that loaded before and now doesn't: its worker is of no use, and neither is trying in a tight loop.
+		// A module that loaded before now doesn't. The worker is replaced after a pause, since the next one may fail, too.
 		await sleep(this.#clock, RELOAD_MS);
 		if (slot.phase === 'loading') this.end(slot, 'unready', toFailure(fromEnvelope(loaded.error)));
 	}

@@ -36,7 +36,7 @@ export class WorkerPool implements Pool {
 	#tasks: ReadonlyMap<string, TaskInfo['options']> = new Map();
 	#lastNumber = 0;
 	#endMemoryChecks: (() => void) | undefined;
-	/** When the job was started that was stopped last because memory was short. */
+	/** The start time of the job that was stopped last because memory was short. */
 	#stoppedSince: number | undefined;
 
 	/** @param freeBytes the free memory of the system or the container */
@@ -105,7 +105,7 @@ export class WorkerPool implements Pool {
 		const index = chunk.openIndexOf(id);
 		chunk.takeBack([index], reason === 'cancelled' ? {type: 'cancelled'} : {type: 'released'});
 		if (chunk.openIndexOf(id) < 0) return true;
-		// What a micro-batch is to give back, such as memory, only all of its jobs can.
+		// A micro-batch frees its memory only if all of its jobs stop.
 		const running = reason === 'interrupted' ? chunk.running()?.indexes : undefined;
 		this.#watch.stop(chunk, running ?? [index], reason);
 		return true;
@@ -160,7 +160,7 @@ export class WorkerPool implements Pool {
 	}
 
 	#receive(slot: Slot, message: unknown): void {
-		// From a worker that is ended for nonsense nothing more is believed.
+		// Later messages of a worker that is ended for nonsense are ignored.
 		if (slot.chunks.some(({nonsense}) => nonsense !== undefined) || !isWorkerMessage(message)) return;
 		if (message.type === 'setup') this.#lifecycle.setUp(slot, message);
 		else this.#receiveReport(slot, message);

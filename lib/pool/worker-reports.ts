@@ -10,7 +10,7 @@ import {FaenaError} from '../support/errors.ts';
 import {MAX_LOG_TEXT} from '../worker/context.ts';
 import type {ChunkReport, FinalMessage, Loaded, OutcomesMessage, UpdateMessage} from '../worker/messages.ts';
 
-/** What is known of a chunk. */
+/** The facts of a chunk against which a report is checked. */
 interface ReportedChunk {
 	readonly size: number;
 	readonly reported: number;
@@ -21,7 +21,7 @@ interface ReportedChunk {
 type Limits = Pick<PoolOptions, 'maxValueBytes' | 'maxCheckpointBytes'>;
 
 /**
- * Checks a worker's message about a chunk. Returns what can't be true of it, as the end of a sentence; `undefined` if it can.
+ * Checks a worker's message about a chunk. Returns the reason why it can't be true, as the end of a sentence; `undefined` for a valid one.
  * A task may have changed what the code of its worker does, and a worker must not harm more than itself. Values and times of
  * many jobs are checked as a whole, for speed.
  */

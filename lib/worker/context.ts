@@ -19,7 +19,7 @@ export interface OpenChunk {
 	readonly payloads: readonly Encoded[];
 	readonly chunkState: ChunkState;
 	readonly outcomes: OutcomeBuffer;
-	/** What the task's setup returned. */
+	/** The result of the task's setup. */
 	readonly resource: unknown;
 	readonly options: ChunkOptions;
 }

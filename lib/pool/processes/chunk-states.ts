@@ -104,7 +104,7 @@ export class RemoteChunkStates {
 	readonly file: number;
 	readonly #send: (command: WatchdogCommand) => void;
 	readonly #clock: Clock;
-	/** What waits for answers, in the order of the commands. */
+	/** Callbacks that wait for answers, in the order of the commands. */
 	readonly #pending: ((answer: WatchdogAnswer) => void)[] = [];
 	#generation = 0;
 
@@ -144,9 +144,9 @@ class RemoteChunkState extends PoolChunkState {
 	readonly #chunkStates: RemoteChunkStates;
 	readonly #generation: number;
 	readonly #head: Uint8Array;
-	/** Jobs that the watchdog was asked to take, */
+	/** Jobs that the watchdog was asked to take back. */
 	readonly #takes = new Set<number>();
-	/** and jobs that it has stopped, or was asked to stop. */
+	/** Jobs that the watchdog has stopped, or was asked to stop. */
 	readonly #stops = new Map<number, StopReason>();
 
 	constructor(chunkStates: RemoteChunkStates, generation: number, jobs: number) {

@@ -21,7 +21,7 @@ export function lastOfRun(first: JobId, last: JobId): JobId {
 /** The bounds of a run. */
 export type Range = readonly [first: JobId, last: JobId];
 
-/** The state of a job, and what must be known of the job to move or delete it. */
+/** The state of a job, and the facts that are needed to move or delete it. */
 export interface FoundJob {
 	readonly task: number;
 	readonly batch: number | null;

@@ -213,7 +213,7 @@ export class SqliteStore implements contract.Store {
 		};
 	}
 
-	/** Polls for news, and tells them. Does not poll again before `tell` is done. Returns a function that ends this. */
+	/** Polls for news and passes it on. Polls again only after `tell` is done. Returns a function that ends the polling. */
 	#poll(owner: OwnerId | undefined, tell: (news: contract.News) => void | Promise<void>): () => void {
 		const {steadyMs, every} = this.#options.clock;
 		let known: string | undefined;
