@@ -14,7 +14,7 @@ export type {ClaimedGroup, Column, EndedGroup, EnqueuedGroup, Ids, NewGroup} fro
 export type {PackedStrings, Values} from './job/packed.ts';
 export {openQueue, type QueueOptions} from './store/open-store.ts';
 export {type Dequeued, type DequeueOptions, type Enqueued, JobQueue} from './store/job-queue.ts';
-export type {BatchChange, Changes, ClaimRequest, LaneRequest, MovePage, MoveTarget, ReleaseOptions, Store, Wanted} from './store/store.ts';
+export type {BatchChange, Changes, ClaimRequest, LaneRequest, MovePage, MoveTarget, OwnerFiles, ReleaseOptions, Store, Wanted} from './store/store.ts';
 export type {BatchPage, Claimed, Committed, Deleted, JobPage, Moved, News, OutcomePage, Released} from './store/store.ts';
 export type {Settled, SettledGroup, StoredJob, TaskCounts} from './store/store.ts';
 // biome-ignore-end assist/source/organizeImports: the version check comes before anything that loads native code

@@ -9,7 +9,6 @@ import {processSource} from '../lib/pool/processes/processes.ts';
 import {threadSource} from '../lib/pool/threads/threads.ts';
 import {WorkerPool} from '../lib/pool/worker-pool.ts';
 import {openStore} from '../lib/store/open-store.ts';
-import {openJobsAt, ownerLockAt} from '../lib/store/sqlite/owners.ts';
 import {type Call, type DispatcherMessage, type DispatcherStart, resultBuffers, type Started} from '../lib/transport/messages.ts';
 
 const {queue: location, durability, leaseMs, blobThresholdBytes = Infinity, events, closeOnSignals, pool} = workerData as DispatcherStart;
@@ -17,7 +16,7 @@ const {queue: location, durability, leaseMs, blobThresholdBytes = Infinity, even
 async function start(): Promise<void> {
 	const store = await openStore(location, {durability, leaseMs, blobThresholdBytes});
 	const owner = nanoid();
-	const options = pool && {...pool, ownerLock: ownerLockAt(location, owner), openJobs: openJobsAt(location, owner)};
+	const options = pool && {...pool, ...store.ownerFiles(owner)};
 	const dispatcher = new Dispatcher(store, options && (listener => makePool(options, listener)), {
 		...{owner, leaseMs, events, closeOnSignals},
 		output: post,

@@ -3,7 +3,6 @@ import {Dispatcher} from '../dispatcher/dispatcher.ts';
 import type {JobEvent} from '../job/events.ts';
 import {inlinePool} from '../pool/inline.ts';
 import {openStore} from '../store/open-store.ts';
-import {openJobsAt} from '../store/sqlite/owners.ts';
 import {type Clock, systemClock} from '../support/clock.ts';
 import type {Transport} from '../transport/client.ts';
 import type {DispatcherMessage, DispatcherStart} from '../transport/messages.ts';
@@ -25,7 +24,7 @@ export async function openInline(
 	};
 	const output = (message: DispatcherMessage) => void setImmediate(() => deliver(message));
 	const owner = nanoid();
-	const options = pool && {...pool, openJobs: openJobsAt(location, owner)};
+	const options = pool && {...pool, ...store.ownerFiles(owner)};
 	const dispatcher = new Dispatcher(store, options && (listener => inlinePool(options, listener, clock)), {
 		...{owner, leaseMs, events, closeOnSignals, clock, output},
 	});

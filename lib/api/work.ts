@@ -9,9 +9,7 @@ import type {Duration} from '../job/job.ts';
 import type {PoolOptions} from '../job/options.ts';
 import type {Pool, PoolListener} from '../pool/pool.ts';
 import {JobQueue} from '../store/job-queue.ts';
-import {openJobsAt} from '../store/sqlite/owners.ts';
 import {IN_MEMORY, type News, type Store} from '../store/store.ts';
-import {defined} from '../support/defined.ts';
 import {FaenaError} from '../support/errors.ts';
 import {startThread, workerUrl} from '../support/node.ts';
 import type {HeartbeatStart} from '../transport/messages.ts';
@@ -58,12 +56,11 @@ export async function work(queue: JobQueue, tasks: Readonly<Record<string, unkno
 	const [{Dispatcher}, {inlinePool}] = await Promise.all([import('../dispatcher/dispatcher.ts'), import('../pool/inline.ts')]);
 	const owner: OwnerId = nanoid();
 	const url = `faena:work/${owner}`;
-	const openJobs = queue.location === IN_MEMORY ? undefined : openJobsAt(queue.location, owner);
 	const {store, wake} = storeOf(queue);
 	const ended = Promise.withResolvers<void>();
 	let pool: Pool | undefined;
 	const makePool = (listener: PoolListener) => {
-		pool = lonePool(queue.store, listener, own => inlinePool({...POOL_OPTIONS, tasks: url, ...defined({openJobs})}, own));
+		pool = lonePool(queue.store, listener, own => inlinePool({...POOL_OPTIONS, ...queue.store.ownerFiles(owner), tasks: url}, own));
 		return pool;
 	};
 	const dispatcher = new Dispatcher(store, makePool, {
@@ -242,7 +239,7 @@ export class DirectUpdateWriter {
  * @returns a function that ends it
  */
 async function startHeartbeat({location}: Store, owner: OwnerId, onFailure: (error: FaenaError) => void): Promise<() => Promise<void>> {
-	if (location === ':memory:') return async () => undefined;
+	if (location === IN_MEMORY) return async () => undefined;
 	const worker = startThread(workerUrl('heartbeat'), {workerData: {location, owner} satisfies HeartbeatStart, name: 'faena heartbeat'});
 	let isEnding = false;
 	const fail = (why: string, cause?: unknown) => {

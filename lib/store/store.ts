@@ -23,8 +23,8 @@ import type {Clock} from '../support/clock.ts';
 /**
  * A store keeps jobs. Every implementation passes `test/store/contract.ts`.
  *
- * Every verb is asynchronous and bounded: it does one page of its work, and returns where the next page begins. {@link commit} is the transaction
- * of a dispatcher: it settles, enqueues and claims. A store measures delays and times by its own clock.
+ * The verbs are asynchronous. Those for many jobs do one page of their work, and return where the next page begins. {@link commit} is the
+ * transaction of a dispatcher: it settles, enqueues and claims. A store opens with its first verb, and measures delays and times by its own clock.
  */
 export interface Store {
 	/** The location of the jobs, as given to `openStore`. */
@@ -106,6 +106,9 @@ export interface Store {
 	 * @returns a function that removes the listener
 	 */
 	listen(owner: OwnerId | undefined, listener: (news: News) => void | Promise<void>): () => void;
+
+	/** The files by which a store learns what became of an owner's processes; none for a store without files. */
+	ownerFiles(owner: OwnerId): OwnerFiles;
 
 	/** Releases the jobs of this store's owners, removes the owners, and closes the store. */
 	close(): Promise<void>;
@@ -210,6 +213,14 @@ export interface Moved {
 	readonly asked: readonly JobId[];
 	/** The next page; `null` if there is none. */
 	readonly next: MovePage | null;
+}
+
+/** Paths of an owner's files. The owner's first claim creates them. */
+export interface OwnerFiles {
+	/** Child processes hold a share of this lock while they live (`shareLock`). Until all have ended, no other owner reclaims the jobs. */
+	readonly ownerLock?: string;
+	/** Workers write there which jobs they have open (`OpenJobsCell`). If the owner dies, {@link Store.reclaim} suspects these. */
+	readonly openJobs?: string;
 }
 
 /** Which running jobs of an owner to release. */

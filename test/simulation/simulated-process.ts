@@ -4,7 +4,6 @@ import {Dispatcher} from '../../lib/dispatcher/dispatcher.ts';
 import type {PoolOptions} from '../../lib/job/options.ts';
 import type {TaskInfo} from '../../lib/job/task.ts';
 import {WorkerPool} from '../../lib/pool/worker-pool.ts';
-import {openJobsAt} from '../../lib/store/sqlite/owners.ts';
 import {SqliteStore} from '../../lib/store/sqlite/sqlite.ts';
 import type {Store} from '../../lib/store/store.ts';
 import type {Clock} from '../../lib/support/clock.ts';
@@ -59,7 +58,7 @@ export class SimulatedProcess implements Actor {
 		this.#source = source;
 		const dispatcher = new Dispatcher(
 			delayed(this.#store, () => random() ** 4, clock.nextTurn),
-			listener => new WorkerPool({process: source.make}, {...OPTIONS, workers, openJobs: openJobsAt(database, name)}, listener, clock),
+			listener => new WorkerPool({process: source.make}, {...OPTIONS, workers, ...store.ownerFiles(name)}, listener, clock),
 			{owner: name, leaseMs, clock, output: message => this.#output(message)},
 		);
 		this.program = new Program(this, scheduler, ledger, calls => dispatcher.receive(calls), isCalm);

@@ -310,6 +310,10 @@ export class MemoryStore implements contract.Store {
 			.map(claimOf);
 	}
 
+	ownerFiles(): contract.OwnerFiles {
+		return {};
+	}
+
 	async close(): Promise<void> {
 		for (const owner of [...this.#owners.keys()]) while ((await this.release(owner, {leave: true})).hasMore);
 		for (const end of this.#listeners.values()) end();

@@ -11,7 +11,7 @@ import {claim, promote, releaseClaims} from './claim.ts';
 import {enqueue} from './enqueue.ts';
 import {backlog, requestedLanes} from './lanes.ts';
 import {deleteEndedBefore, moveJobs} from './move.ts';
-import {type OwnerRow, Owners} from './owners.ts';
+import {type OwnerRow, Owners, openJobsAt, ownerLockAt} from './owners.ts';
 import {readCounts, readOutcomes, readPage} from './read.ts';
 import {settle, writeUpdate} from './settle.ts';
 import type {Statements} from './statements.sql.ts';
@@ -90,13 +90,18 @@ export class SqliteStore implements contract.Store {
 		});
 	}
 
-	heartbeat(owner: OwnerId): Promise<'alive' | 'fenced'> {
-		return this.#transactions.write(({statements, now}) => {
+	async heartbeat(owner: OwnerId): Promise<'alive' | 'fenced'> {
+		const isAlive = await this.#transactions.write(({statements, now}) => {
 			const isAlive = statements.heartbeat.run(now, owner).changes === 1;
 			if (!isAlive) this.#owners.forget(owner);
 			failpoint('heartbeat:written');
-			return isAlive && !this.#owners.fenced.delete(owner) ? 'alive' : 'fenced';
+			return isAlive;
 		});
+		return isAlive && !this.#owners.fenced.delete(owner) ? 'alive' : 'fenced';
+	}
+
+	ownerFiles(owner: OwnerId): contract.OwnerFiles {
+		return this.location === IN_MEMORY ? {} : {ownerLock: ownerLockAt(this.location, owner), openJobs: openJobsAt(this.location, owner)};
 	}
 
 	async release(owner: OwnerId, {after = 0, leave = false}: contract.ReleaseOptions = {}): Promise<contract.Released> {
