@@ -42,7 +42,7 @@ const TREE = [
 	'tinypool',
 ];
 
-test('what comes along with the package is known, and none of it has a script that runs when it is installed', t => {
+test("the package's dependencies are a known list, and none of them runs a script when it is installed", t => {
 	const {packages} = JSON.parse(readFileSync(join(root, 'package-lock.json'), 'utf8')) as {
 		packages: Record<string, {dev?: boolean; devOptional?: boolean; optional?: boolean; hasInstallScript?: boolean}>;
 	};
@@ -80,7 +80,7 @@ test('the examples of the package, copied into a project, run as they are', asyn
 	t.regex((await example('pipeline', '--lines', '1000', '--kills', '1', '--within', '1')).stdout, /\S/);
 });
 
-test('the package holds what it needs and nothing of the house', t => {
+test('the package has the files that it needs, and no others', t => {
 	const folder = join(project, 'node_modules/faena');
 	const pages = ['ARCHITECTURE.md', 'CHANGELOG.md', 'CONTRIBUTING.md', 'LICENSE', 'README.md', 'SECURITY.md', 'docs'];
 	t.deepEqual(readdirSync(folder).sort(), [...pages, 'bench', 'dist', 'examples', 'package.json'].sort());

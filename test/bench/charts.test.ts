@@ -72,7 +72,7 @@ test('a lane with a single subject has no panel among the drains', async t => {
 	t.notRegex(await render(chart as NonNullable<typeof chart>), /each enqueue awaited/);
 });
 
-test('README.md shows charts that there are, two in a row, and leaves out what was not drawn', t => {
+test('README.md shows the charts that exist, two in a row', t => {
 	t.deepEqual(
 		FRONT.filter(({name}) => !(name in CHARTS)),
 		[],

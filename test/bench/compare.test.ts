@@ -45,7 +45,7 @@ test('another revision is built and measured in pairs with this code, its latenc
 	t.regex(stdout, /^### [0-9a-f]+\+? beside [0-9a-f]+|the other revision$/m);
 });
 
-test('what is no revision is refused in a sentence', async t => {
+test('a name that is no revision is refused in a sentence', async t => {
 	const {code, stderr} = await bench('--compare', 'no-such-revision');
 	t.is(code, 2);
 	t.is(stderr, '--compare expects a revision of this repository, such as HEAD~1 or a tag; there is no no-such-revision\n');

@@ -8,7 +8,7 @@ function curveOf(overheadMicros: number, sizes: readonly number[]): Point[] {
 
 const GRID = Array.from({length: 51}, (_, index) => 10 ** (index / 10));
 
-test('where the curve crosses an efficiency, METG is what the overhead says', t => {
+test('where the curve crosses an efficiency, METG agrees with the overhead', t => {
 	const curve = curveOf(10, GRID);
 	for (const [share, expected] of [
 		[0.5, 10],
@@ -48,7 +48,7 @@ test('a curve that stays below is continued by the CPU that a job takes', t => {
 	t.true(Math.abs((derived?.workMicros ?? 0) - 190) < 1e-9);
 });
 
-test('what would be derived is not believed against what was measured', t => {
+test('a derived METG never contradicts a measured one', t => {
 	const idle = [{workMicros: 1000, efficiency: 0.5, overheadMicros: 1}];
 	t.deepEqual(metg(idle, 0.95), {kind: 'above', workMicros: 1000});
 	t.deepEqual(metg([{workMicros: 1000, efficiency: 0.5}], 0.95), {kind: 'above', workMicros: 1000});

@@ -4,7 +4,7 @@ import {chanceOf} from '../../bench/plan/chance.ts';
 import {PLANS} from '../../bench/plan/plan.ts';
 import {MAX_DRIFT, MAX_STOLEN, whyDiscarded} from '../../bench/plan/protocol.ts';
 
-test('a measurement counts while all spins around what is compared are about as long', t => {
+test('a measurement counts while all spins around the compared measurements are about as long', t => {
 	t.is(whyDiscarded({spinMs: [20, 20], stolen: 0}, []), undefined);
 	t.is(whyDiscarded({spinMs: [20, 20 * (1 + MAX_DRIFT * 0.99)], stolen: MAX_STOLEN}, [20, 20]), undefined);
 	t.is(whyDiscarded({spinMs: [20, 24], stolen: 0}, []), 'the spin drifted by 20 %');
@@ -24,7 +24,7 @@ test('a slow drift is seen, though no two spins after each other differ much', t
 });
 
 for (const [name, {cases}] of Object.entries(PLANS))
-	test(`plan ${name}: a block has each case once, and what is compared in succession, in an order by chance`, t => {
+	test(`plan ${name}: a block has each case once, compared cases in succession, in random order`, t => {
 		const comparisons = comparisonsOf(cases, chanceOf(1));
 		const all = comparisons.flat();
 		t.is(all.length, cases.length);

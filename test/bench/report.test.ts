@@ -38,7 +38,7 @@ test('ratios are of the same block, not of medians', t => {
 	t.true(rowOf(report(runOf(t, [...blocks, alone])), 'plainjob').includes('8 (8–8)'));
 });
 
-test('what was discarded is in no median, and is listed with its reason', t => {
+test('discarded measurements are in no median, and are listed with their reason', t => {
 	const discarded = [
 		entry({discarded: 'the spin drifted by 12 %', measurement: {wallMs: 1}}),
 		{...entry({discarded: 'void: 7 jobs completed', block: 2}), measurement: undefined},
@@ -86,14 +86,14 @@ test('efficiency is the ideal’s time by the subject’s own, and METG where it
 	t.is(rowOf(markdown, 'Faena (full, bulk)')[1], '≤ 11 µs');
 });
 
-test('what a trial alone has becomes columns, and its distributions a table', t => {
+test("a trial's own figures become columns, and its distributions a table", t => {
 	const latencyMs = {durableEnqueue: {p50: 0.5, p90: 1, p99: 2, p999: 3, max: 4}};
 	const markdown = report(runOf(t, [entry({trial: 'latency', vary: {share: 0.25}, measurement: {figures: {lateMs: 0.25}, latencyMs}})]));
 	t.regex(markdown, /\| share of capacity \|.* late, ms \|/);
 	t.deepEqual(rowOf(markdown, 'Faena | 25 % | durable'), ['Faena', '25 %', 'durable enqueue', '0.5', '1', '2', '3', '4']);
 });
 
-test('rows are in the order of what is varied, and more of this is no row among more of that', t => {
+test('rows are ordered by the varied parameters, one parameter after the other', t => {
 	const varied = [{processes: 2}, {producers: 8}, {processes: 1}, {producers: 16}, {producers: 1}].map(vary => entry({trial: 'contention', vary}));
 	const markdown = report(runOf(t, varied));
 	const numbers = markdown.split('\n').flatMap(line => /^\| Faena \| (\d+) \|/.exec(line)?.[1] ?? []);

@@ -25,7 +25,7 @@ test('each case of the short plan says something', t => {
 	t.true(figures.fsyncLooksReal);
 });
 
-test('what was found is told in a table and in sentences', t => {
+test('results are printed as a table and as sentences', t => {
 	const run = runOf(t, MEASURED);
 	const text = describe(run, shortFigures(run));
 	t.regex(text, /jobs that do nothing, enqueued in one call +1,000 jobs\/s\n/);
@@ -35,7 +35,7 @@ test('what was found is told in a table and in sentences', t => {
 	t.notRegex(text, /undefined|NaN/);
 });
 
-test('an fsync that is faster than any disk is told', t => {
+test('an fsync that is faster than any disk is pointed out', t => {
 	const run = runOf(t, MEASURED);
 	const pretending = {...run, machine: {...run.machine, fsyncMs: 0.004}};
 	const figures = shortFigures(pretending);
@@ -43,7 +43,7 @@ test('an fsync that is faster than any disk is told', t => {
 	t.regex(describe(pretending, figures), /An fsync in 4 µs is faster than a disk can be/);
 });
 
-test('what the machine disturbed has no figure, and is told; so is what was void', t => {
+test('disturbed and void measurements have no figure, and are listed', t => {
 	const run = runOf(
 		t,
 		MEASURED.map(each => ({

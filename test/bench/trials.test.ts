@@ -78,7 +78,7 @@ for (const [what, threads] of [
 	['processes', 0],
 	['threads', 1],
 ] as const) {
-	test.serial(`dequeue: ${what} claim from one file, each job once, and complete what they claimed`, async t => {
+	test.serial(`dequeue: ${what} claim from one file, each job once, and complete their claims`, async t => {
 		for (const completes of [0, 1]) {
 			const vary = {batch: 10, backlog: 500, contenders: 2, completes, threads};
 			const measurement = await measure(makeFolder(t), {trial: 'dequeue', subject: 'faena', jobs: 500, vary});
@@ -143,7 +143,7 @@ test.serial('payloads: results in files of their own', async t => {
 	await taken(t, {trial: 'payloads', jobs: 8, vary: {bytes: 100_000, binary: 1, blobs: 65_536}});
 });
 
-test.serial('recovery: what a killed process left is finished, and the phases are told', async t => {
+test.serial('recovery: the jobs of a killed process are finished, and the phases are timed', async t => {
 	const measurement = await taken(t, {trial: 'recovery', jobs: 20_000});
 	hasFigures(t, measurement, 'processStartMs', 'importMs', 'openMs', 'firstJobMs', 'firstResultMs', 'backlog', 'interrupted');
 	const {interrupted = 0, backlog = 0, firstJobMs = 0, firstResultMs = 0} = measurement.figures ?? {};
@@ -156,7 +156,7 @@ test.serial('backlog: one job, a page, and all jobs, by how many there are', asy
 	hasFigures(t, measurement, 'cancelOneMs', 'pageMs', 'cancelAllMs', 'cleanupMs');
 });
 
-test.serial('a trial says what it expects of a case', async t => {
+test.serial('a trial refuses a case without its parameters, in a sentence', async t => {
 	await t.throwsAsync(measure(makeFolder(t), {trial: 'latency', jobs: 1}), {message: /expects vary\.share/});
 	await t.throwsAsync(measure(makeFolder(t), {trial: 'contention', jobs: 1}), {message: /expects vary\.producers, vary\.processes, or vary\.workers/});
 	await t.throwsAsync(measure(makeFolder(t), {trial: 'payloads', jobs: 1}), {message: /expects vary\.bytes/});

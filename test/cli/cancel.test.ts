@@ -27,7 +27,7 @@ function jobsOf(said: string): number {
 	return Number(cancelled) + Number(running);
 }
 
-test('cancel prints how many jobs it cancelled and how many it told to stop', async t => {
+test('cancel prints how many jobs it cancelled and how many it asked to stop', async t => {
 	const folder = new Folder(t);
 	const file = join(folder.path, 'faena.db');
 	const producer = await open<typeof import('../fixtures/tasks.ts')>({queue: file});

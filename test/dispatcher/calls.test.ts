@@ -99,7 +99,7 @@ test('calls are performed in order, and answered', async t => {
 	t.is(calls.idle.length > 0, true);
 });
 
-test('a caller that watches jobs hears at once of those that have ended', async t => {
+test('a caller that watches jobs learns at once which have ended', async t => {
 	const {calls, performAll, queue, clients, flush} = await setUp({jobs: 2});
 	await queue.cancel({ids: [2]});
 	calls.waiting.push({call: 1, type: 'watch', ids: [1, 2]});
@@ -118,7 +118,7 @@ test('a caller that subscribes gets other events from then on', async t => {
 	t.deepEqual(flush().events, [{type: 'recovered', jobs: 1}]);
 });
 
-test('a verb is answered with what the queue gives, or with its error', async t => {
+test("a verb is answered with the store's answer, or with its error", async t => {
 	const {ask} = await setUp({jobs: 2});
 	t.like(await ask('job', 2), {value: {id: 2, status: 'pending'}});
 	t.like(await ask('jobs', {ids: [1]}), {value: [{id: 1}]});
@@ -189,7 +189,7 @@ test('after a resume jobs may be ready, and after no other verb that reads or pa
 	t.deepEqual(asked, []);
 });
 
-test('a cancel answers with what was cancelled; running jobs are stopped first, and none of them can start after the answer', async t => {
+test('a cancel is answered with the cancelled jobs; running jobs are stopped first, and none of them can start after the answer', async t => {
 	const {promise: obeyed, resolve} = Promise.withResolvers<void>();
 	const {calls, performAll, queue, clients, asked, flush, clock, messages} = await setUp({jobs: 5, obeyed});
 	await queue.dequeue({owner: 'owner', tasks: ['count'], limit: 2});
@@ -219,7 +219,7 @@ test('a cancel of jobs that do not run asks the pool nothing', async t => {
 	t.deepEqual(asked, []);
 });
 
-test('a discard lets running jobs end, or stops them; what waits in the pool comes back, and no job is told as cancelled', async t => {
+test('a discard lets running jobs end, or stops them; waiting jobs come back from the pool, and no job is reported as cancelled', async t => {
 	const {ask, queue, asked, flush} = await setUp({jobs: 3});
 	await queue.dequeue({owner: 'owner', tasks: ['count'], limit: 1});
 	t.deepEqual(await ask('discard', [1, 2], {stop: false}), {call: 1, value: {discarded: [2], asked: [1]}});

@@ -58,7 +58,7 @@ test.serial('replies leave at a moment at which a program under test can be made
 	disarm();
 });
 
-test('what waits leaves also by itself: a notice, or an event', t => {
+test('a notice or an event is also sent by itself', t => {
 	const {clients, flush} = setUp();
 	clients.publish({type: 'recovered', jobs: 1});
 	clients.publish({type: 'recovered', jobs: 2});
@@ -101,7 +101,7 @@ test('progress and log lines of running jobs are events', t => {
 	]);
 });
 
-test('each enqueue call is answered with what became of its group', t => {
+test('each enqueue call is answered with the result of its own group', t => {
 	const {clients, flush} = setUp();
 	const results: EnqueuedGroup[] = [{ids: 1}, {ids: [5, 9], reused: [1]}];
 	clients.enqueued([enqueueCall(1, 3), enqueueCall(2, 2)], results);
@@ -112,7 +112,7 @@ test('each enqueue call is answered with what became of its group', t => {
 	t.is(clients.watched.size === 0, true);
 });
 
-test('a caller that watches what it enqueues hears of its ends: those that existed before are looked up; after a conflict it waits for none', async t => {
+test('a caller that watches the jobs that it enqueues gets their ends: jobs that existed before are looked up; after a conflict it waits for none', async t => {
 	const {clients, flush} = setUp();
 	clients.enqueued(
 		[enqueueCall(1, 2, true), enqueueCall(2, 2, true), enqueueCall(3, 1, true)],
@@ -162,7 +162,7 @@ test('an execution without a known duration took none', t => {
 	t.deepEqual(flush().events, [{type: 'completed', id: 1, durationMs: 0}]);
 });
 
-test('an execution that returned and failed after all is told with why it was refused', t => {
+test('an execution that returned and failed after all is reported with the reason of the refusal', t => {
 	const {clients, flush} = setUp();
 	clients.watch([2]);
 	clients.settled(endedGroup([RETURNED, RETURNED]), {

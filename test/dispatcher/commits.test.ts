@@ -51,7 +51,7 @@ function refuse(code: ErrorCode = 'BadRow'): never {
 
 const enqueueCall = (call: number, payload = '1') => ({call, type: 'enqueue', group: groupNew([newJob({payload})])[0] as never, watch: false}) as const;
 
-test('what is written and what is claimed is one transaction', async t => {
+test('writes and claims are one transaction', async t => {
 	const {commits, queue, done} = setUp();
 	const written: Writes = {updates: [{id: 1, lease: 1, execution: 1, startedAt: 5}], settle: [returnedGroup([1])], enqueues: [enqueueCall(1)]};
 	const {enqueued, settled, claimed} = await commits.commit(written, CLAIM);
@@ -114,7 +114,7 @@ test('no job is given back after a claim that succeeded or was refused, or a wri
 	t.is(releases, 1);
 });
 
-test('all pages of a claim in doubt are given back; rows in the way are told, and others are tried again', async t => {
+test('all pages of a claim in doubt are given back; rows in the way are reported, and others are tried again', async t => {
 	const pages: (ErrorCode | {jobs: number; hasMore: boolean})[] = [];
 	let isUnsure = true;
 	const afters: unknown[] = [];
@@ -151,7 +151,7 @@ test('all pages of a claim in doubt are given back; rows in the way are told, an
 	t.is(leftOut.length, 1);
 });
 
-test('after a claim was refused its lanes are asked alone; the one at fault rests and is told, and asked again', async t => {
+test('after a claim was refused its lanes are asked alone; the one at fault rests, is reported, and is asked again', async t => {
 	const {commits, clock, queue, leftOut} = setUp(({claim}) => claim?.lanes.some(({task}) => task === 'bad') && refuse());
 	await queue.enqueue([newJob(), newJob()]);
 	const request: ClaimRequest = {...CLAIM, lanes: ['bad', 'count'].map(task => ({task, limit: 1}))};
@@ -174,7 +174,7 @@ test('after a claim was refused its lanes are asked alone; the one at fault rest
 	t.deepEqual(commits.claimable(request).lanes, [{task: 'bad', limit: 1}]);
 });
 
-test('everything but what is refused is written; what is left out is told once, and each transaction comes after a pause', async t => {
+test('all but the refused parts is written; the refused parts are reported once, and each transaction comes after a pause', async t => {
 	const isBad = ({update = [], settle = [], enqueue = []}: Changes) =>
 		update.some(({id}) => id === 2) || settle.some(group => [...settlementsOf(group)].some(({id}) => id === 4)) || enqueue.some(group => group.priority === 9);
 	const {commits, leftOut, refused, done, breaks} = setUp(changes => {
@@ -215,7 +215,7 @@ test('everything but what is refused is written; what is left out is told once, 
 	t.true(breaks() > done.length);
 });
 
-test('an error that is no refusal ends it, with what is not written', async t => {
+test('an error that is no refusal ends it, and returns the unwritten parts', async t => {
 	let left = 1;
 	const {commits} = setUp(changes => {
 		if (changes.update?.length) refuse();
@@ -276,7 +276,7 @@ test('a refused group is replaced by its jobs, one by one, and the refused outco
 	t.false('durationMs' in (failed?.outcome ?? {}));
 });
 
-test('every part is written, in order; after them what replaces those that are refused; nothing more is left out', async t => {
+test('every part is written, in order; after them the replacements of those that are refused; no other part is left out', async t => {
 	const parts = fc.array(fc.constantFrom('good', 'bad', 'hopeless'), {maxLength: 60});
 	await fc.assert(
 		fc.asyncProperty(parts, async kinds => {
@@ -309,7 +309,7 @@ test('one part in a thousand is found in a few transactions', async t => {
 	t.true(breaks() <= 22, `${breaks()}`);
 });
 
-test('what is written in place of refused parts shares a transaction, however many they are', async t => {
+test('the replacements of refused parts share a transaction, however many they are', async t => {
 	const {commits, done} = setUp(({settle}) => {
 		if (settlementsIn(settle).some(({outcome}) => outcome.type === 'returned')) refuse();
 	});
@@ -320,7 +320,7 @@ test('what is written in place of refused parts shares a transaction, however ma
 	);
 });
 
-test('what fails for another reason ends it: what was not written is given back, in order', async t => {
+test('a failure for another reason ends it: the unwritten parts are given back, in order', async t => {
 	for (let failsAt = 1; failsAt < 18; failsAt++) {
 		let tries = 0;
 		const {commits, done} = setUp(({settle}) => {

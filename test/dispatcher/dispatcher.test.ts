@@ -38,7 +38,7 @@ test('a claim that took effect though its commit seemed to fail leaves no job wi
 	dispatcher.receive([{call: 2, type: 'close', drainMs: 0}]);
 });
 
-test('a transaction that fails for a while is told of each time, and what ended is written once it succeeds', async t => {
+test('a transaction that fails for a while is reported each time, and outcomes are written once it succeeds', async t => {
 	stayAlive(t);
 	let failures = 0;
 	const {queue, store} = makeStore(inner => ({
@@ -114,7 +114,7 @@ for (const [what, tasks, isRefused] of [
 	});
 }
 
-test('while the claims of a task are refused, that is told once and the backlog of another goes on; it is asked again though no other connection has written', async t => {
+test('while the claims of a task are refused, this is reported once and the backlog of another goes on; the task is asked for again although no other connection has written', async t => {
 	const clock = new HandClock();
 	let isInTheWay = true;
 	let refusals = 0;
@@ -144,7 +144,7 @@ test('while the claims of a task are refused, that is told once and the backlog 
 	t.is((await queue.counts({task: 'held'})).completed, 1);
 });
 
-test('a look-up that fails beside the transactions is made again: the engine goes on, and its callers hear what they wait for', async t => {
+test('a look-up that fails beside the transactions is made again: the engine goes on, and its callers get their answers', async t => {
 	stayAlive(t);
 	let failing: 'outcomes' | 'changed' | 'counts' | undefined;
 	let tell: (news: News) => unknown = () => undefined;
@@ -227,7 +227,7 @@ test('a look-up that fails beside the transactions is made again: the engine goe
 	dispatcher.receive([{call: 4, type: 'close', drainMs: 0}]);
 });
 
-test('a close keeps its time though the disk is full: what ended could not be written, and is told', async t => {
+test('a close keeps its time although the disk is full: outcomes could not be written, and that is reported', async t => {
 	stayAlive(t);
 	const {queue, store} = makeStore(inner => ({
 		async commit(changes) {

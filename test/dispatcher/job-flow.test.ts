@@ -83,7 +83,7 @@ function fail(code: ErrorCode): never {
 
 const eventsOf = (events: readonly JobEvent[], type: EventName) => events.filter(event => event.type === type);
 
-test('a commit claims what the pool can take and starts it; the next one settles what ended, and then nothing is left to commit', async t => {
+test('a commit claims as many jobs as the pool can take and starts them; the next one settles them, and then none is left to commit', async t => {
 	const {flow, commits, pool, end, flush, queue, takeGiven} = await setUp({jobs: 2});
 	t.false(flow.hasJobs);
 	await flow.commit();
@@ -282,7 +282,7 @@ test('a dispatcher without a pool enqueues and claims nothing', async t => {
 	t.deepEqual([flow.lingerMs(), flow.hasJobs], [0, false]);
 });
 
-test('updates of running jobs are written with the next commit and told to the callers; the first wakes the loop after 20 ms', async t => {
+test('updates of running jobs are written with the next commit and sent to the callers; the first wakes the loop after 20 ms', async t => {
 	const {flow, clock, commits, flush, queue, takeWakes} = await setUp({jobs: 1});
 	await flow.commit();
 	takeWakes();
@@ -332,7 +332,7 @@ test('a claimed chunk waits until its lane has capacity, and lets chunks of othe
 	t.deepEqual(takeGiven(), []);
 });
 
-test('what is given back while it only waits here, for its task or all, is settled as released; the pool is asked for the rest', async t => {
+test('jobs that are given back while they only wait here, of a task or all, are settled as released; the pool is asked for the rest', async t => {
 	const {flow, pool, queue} = await setUp({jobs: 4, tasks: {count: {}}});
 	let room = 2;
 	pool.capacity = () => ({idle: room, prefetch: 0});
@@ -381,7 +381,7 @@ test('a job that is stopped while it only waits here comes back with its chunk; 
 	t.like(await queue.job(2), {status: 'pending', attempts: 0});
 });
 
-test('if the disk is full, calls are refused and outcomes are written without them; the failure is told, and commits rest', async t => {
+test('if the disk is full, calls are refused and outcomes are written without them; the failure is reported, and commits rest', async t => {
 	let isFull = false;
 	const {flow, pool, end, queue, retries, flush, commits} = await setUp({
 		jobs: 1,
@@ -413,7 +413,7 @@ test('if the disk is full, calls are refused and outcomes are written without th
 	t.is(commits.filter(({settle}) => settle?.length).length, 2);
 });
 
-test('what could not be written stays first in line, outcomes and updates, until a commit succeeds', async t => {
+test('outcomes and updates that could not be written stay first in line until a commit succeeds', async t => {
 	let isFull = false;
 	const {flow, pool, end, queue, retries, flush, commits} = await setUp({
 		jobs: 2,
@@ -483,7 +483,7 @@ test('a refused outcome becomes a failure of its job, and a refused call is answ
 	t.is(flow.dueInMs(), 1000);
 });
 
-test('an update that is refused is told', async t => {
+test('an update that is refused is reported', async t => {
 	const {flow, flush} = await setUp({
 		jobs: 1,
 		verbs: inner => ({
@@ -499,7 +499,7 @@ test('an update that is refused is told', async t => {
 	t.like(eventsOf(flush().events, 'refused'), [{id: 1, error: {code: 'TooLarge'}}]);
 });
 
-test('a full disk while refusals are sought is a setback: what is left is put back', async t => {
+test('a full disk while refusals are sought is a setback: the rest is put back', async t => {
 	let isRefused = true;
 	const {flow, pool, end, flush, retries} = await setUp({
 		jobs: 1,
@@ -522,7 +522,7 @@ test('a full disk while refusals are sought is a setback: what is left is put ba
 	t.true(flow.mustCommit && retries.commit.count > 0);
 });
 
-test('a claim that is refused for one task is made without it; the task is told, and asked again after a while', async t => {
+test('a claim that is refused for one task is made without it; the task is reported, and asked for again after a while', async t => {
 	const {flow, queue, flush, takeGiven, takeWakes, clock} = await setUp({
 		tasks: {bad: {}, count: {}},
 		verbs: inner => ({
@@ -551,7 +551,7 @@ test('a claim that is refused for one task is made without it; the task is told,
 	t.true(flow.dueInMs() > 100);
 });
 
-test('a row that is ready and running at once is told, and not started', async t => {
+test('a row that is ready and running at once is reported, and not started', async t => {
 	const {flow, flush, takeGiven} = await setUp({
 		jobs: 1,
 		verbs: inner => ({
@@ -582,7 +582,7 @@ test('watched jobs whose claim was lost, or that were discarded, are looked up',
 	}
 });
 
-test('a job that killed its worker too often is told with the error that the store keeps; if that can not be read, with its own', async t => {
+test('the end of a job that killed its worker too often is reported with the error that the store keeps; if that can not be read, with the last one', async t => {
 	for (const isReadable of [true, false]) {
 		const {flow, clients, clock, pool, queue, flush, retries} = await setUp({
 			verbs: inner => ({
@@ -634,7 +634,7 @@ test('before executions that threw are settled, a caller that closes on signals 
 	t.like(await queue.job(1), {status: 'pending', attempts: 0});
 });
 
-test('what the flow does is counted: executions, commits, chunks, and workers that were lost', async t => {
+test('the flow counts executions, commits, chunks, and workers that were lost', async t => {
 	const {flow, pool, end} = await setUp({
 		jobs: 2,
 		verbs: inner => ({
@@ -684,7 +684,7 @@ test('a commit waits for company as the pace says: the longer, the more a commit
 	t.is(flow.lingerMs(), 100);
 });
 
-test('chunks grow with what is known of their jobs, and the next commit comes before the shortest of them ends', async t => {
+test('chunks grow with the known run times of their jobs, and the next commit comes before the shortest of them ends', async t => {
 	const {flow, pool, end, queue} = await setUp({tasks: {short: {}, long: {}}});
 	await queue.enqueue(['short', 'long'].map(task => newJob({task})));
 	await flow.commit();
@@ -732,7 +732,7 @@ test('outcomes and calls are written though nothing is claimed; the jobs that ca
 	}
 });
 
-test('setbacks are counted until a commit succeeds, or all of it but what is refused', async t => {
+test('setbacks are counted until a commit succeeds, whole or without its refused parts', async t => {
 	let next: (ErrorCode | undefined)[] = [];
 	const {flow, pool, end, flush, retries} = await setUp({
 		jobs: 1,
@@ -759,7 +759,7 @@ test('setbacks are counted until a commit succeeds, or all of it but what is ref
 	t.is(retries.commit.count, 0);
 });
 
-test('a release has ended when the pool has given back what it can', async t => {
+test('a release has ended when the pool has given back all that it can', async t => {
 	const {flow, pool, clock} = await setUp();
 	const {promise, resolve} = Promise.withResolvers<void>();
 	pool.release = () => promise;

@@ -106,7 +106,7 @@ function fail(code: ErrorCode): never {
 
 // Starting
 
-test('a dispatcher tells the tasks of its pool, takes back what dead owners held, and claims what waits', async t => {
+test('a dispatcher announces the tasks of its pool, reclaims the jobs of dead owners, and claims waiting jobs', async t => {
 	let looks = 0;
 	const {tasks, heard, pool} = await setUp({
 		async prepare(queue, memory) {
@@ -125,7 +125,7 @@ test('a dispatcher tells the tasks of its pool, takes back what dead owners held
 	);
 });
 
-test('a first look for dead owners that fails, or finds none, is told to none', async t => {
+test('a first look for dead owners that fails, or finds none, is not reported', async t => {
 	for (const reclaim of [async () => fail('DatabaseBusy'), async () => ({jobs: 0, hasMore: false})]) {
 		let looks = 0;
 		const {heard} = await setUp({
@@ -163,7 +163,7 @@ test('a dispatcher without a pool serves its callers, and runs nothing', async t
 
 // Running
 
-test('a caller that watches its jobs hears of their ends, after they are settled', async t => {
+test('a caller that watches its jobs gets their ends, after they are settled', async t => {
 	const {call, end, heard, pool, queue} = await setUp();
 	t.deepEqual(await call(enqueueCall(1, true)), [{call: 1, value: {ids: 1}}]);
 	end(pool.given[0] as ClaimedGroup);
@@ -173,7 +173,7 @@ test('a caller that watches its jobs hears of their ends, after they are settled
 	t.is((await queue.counts()).completed, 1);
 });
 
-test('what the pool tells of its workers is told to the callers; a slow start at once', async t => {
+test("the pool's reports about workers reach the callers; a slow start at once", async t => {
 	const {listener, heard, call} = await setUp();
 	await heard();
 	const told: JobEvent[] = [];
@@ -188,7 +188,7 @@ test('what the pool tells of its workers is told to the callers; a slow start at
 	t.like(reply, {value: {lostWorkers: 1, slots: 2}});
 });
 
-test('a memory that gets short is told with the next thing', async t => {
+test('memory that gets short is reported with the next message', async t => {
 	const {listener, heard} = await setUp();
 	await heard();
 	listener.memoryShort(7);
@@ -196,7 +196,7 @@ test('a memory that gets short is told with the next thing', async t => {
 	t.deepEqual((await heard()).events, [{type: 'memoryShort', id: 7}]);
 });
 
-test('what a running job says is written within 20 ms, though nothing else happens', async t => {
+test('an update of a running job is written within 20 ms, although no other event comes', async t => {
 	const {listener, clock, queue, turn} = await setUp({jobs: 1});
 	await turn();
 	listener.updated({id: 1, lease: 1, execution: 1, progress: {done: 1, at: 5}});
@@ -204,7 +204,7 @@ test('what a running job says is written within 20 ms, though nothing else happe
 	t.like(await queue.job(1), {progress: {done: 1}});
 });
 
-test('a delayed job is claimed when it is due, and one of another process when the store tells of it', async t => {
+test('a delayed job is claimed when it is due, and one of another process when the store reports it', async t => {
 	let tell: (news: News) => unknown = () => undefined;
 	const {queue, pool, clock, turn} = await setUp({
 		verbs: () => ({
@@ -250,7 +250,7 @@ test('while all workers are busy outcomes wait for a chunk of work; a call does 
 	t.is((await heard()).others.length, 0);
 });
 
-test('a pause takes back what waits in the pool, and a cancel stops what runs', async t => {
+test('a pause takes waiting jobs back from the pool, and a cancel stops running jobs', async t => {
 	const {pool, call, turn} = await setUp({jobs: 2});
 	await turn();
 	pool.has = () => true;
@@ -347,7 +347,7 @@ test('watched jobs that another process may have ended are looked up 200 at a ti
 
 // Upkeep
 
-test('an owner that was taken for dead gives all back and stops what runs, which others may run by now', async t => {
+test('an owner that was taken for dead releases all jobs and stops the running ones, which others may run by now', async t => {
 	const {memory, clock, pool, heard, turn} = await setUp({jobs: 1, leaseMs: 3000});
 	await turn();
 	await memory.release('owner', {leave: true});
@@ -356,7 +356,7 @@ test('an owner that was taken for dead gives all back and stops what runs, which
 	t.deepEqual(pool.calls.slice(0, 2), [['release', undefined], ['interrupt']]);
 });
 
-test('jobs that are taken back from dead owners are told, and claimed', async t => {
+test('jobs that are reclaimed from dead owners are reported, and claimed', async t => {
 	let pages = 0;
 	const {clock, queue, heard, pool, turn} = await setUp({
 		verbs: () => ({reclaim: async () => ({jobs: ++pages === 3 ? 4 : 0, hasMore: false})}),
@@ -395,7 +395,7 @@ test('a heartbeat that fails is a setback, tried again after a while, and the en
 	t.like(eventsOf(await heard(), 'setBack'), [{setbacks: 1}]);
 });
 
-test('rows in the way of taking jobs back are told', async t => {
+test('rows in the way of reclaiming jobs are reported', async t => {
 	const {heard} = await setUp({verbs: () => ({reclaim: async () => fail('BadRow')})});
 	t.like(eventsOf(await heard(), 'refused'), [{type: 'refused', error: {code: 'BadRow'}}]);
 });
@@ -442,7 +442,7 @@ test('a batch whose leaving could not be written is left a little later; while t
 
 // The end
 
-test('a close releases what has not started, lets run what runs, and then leaves; later calls are refused', async t => {
+test('a close releases jobs that have not started, lets running jobs end, and then deregisters; later calls are refused', async t => {
 	const {call, listener, end, pool, heard, queue, memory, hasClosed, turn, clock} = await setUp({jobs: 1});
 	await turn();
 	pool.size = 1;
@@ -466,7 +466,7 @@ test('a close releases what has not started, lets run what runs, and then leaves
 	t.true(hasClosed());
 });
 
-test('when the time to drain is over what runs is stopped, once; each close is answered, and a shorter one shortens the time', async t => {
+test('when the time to drain is over, running jobs are stopped, once; each close is answered, and a shorter one shortens the time', async t => {
 	const {call, listener, end, pool, heard, clock, turn} = await setUp({jobs: 1});
 	await turn();
 	pool.size = 1;
@@ -512,7 +512,7 @@ test('calls that came before the close are done, and idle calls are refused', as
 	t.like(ended, [{call: 1, error: {code: 'Closed', message: 'The engine was closed while idle() waited.'}}, {call: 2}]);
 });
 
-test('an owner whose leaving can not be written tells that, and has closed all the same', async t => {
+test('an owner that can not be deregistered reports that, and has closed all the same', async t => {
 	let releases = 0;
 	const {call, heard, dispatcher} = await setUp({
 		verbs: () => ({
@@ -531,7 +531,7 @@ test('an owner whose leaving can not be written tells that, and has closed all t
 	t.deepEqual(await call(verb(2, 'counts')), []);
 });
 
-test('all pages of what the owner holds are given back at its end', async t => {
+test("all pages of an owner's jobs are released at its end", async t => {
 	const pages = [true, true, false];
 	const options: unknown[] = [];
 	const {call} = await setUp({
@@ -565,7 +565,7 @@ test('before executions that threw are settled the caller is asked for signals; 
 	t.deepEqual((await heard()).others, []);
 });
 
-test('an error without hope ends the dispatcher: its callers are told, its pool is closed, and it says nothing more', async t => {
+test('a permanent error ends the dispatcher: its callers get it, its pool is closed, and it sends no more messages', async t => {
 	let isGone = false;
 	let isHeard = true;
 	const {call, clock, heard, dispatcher, pool} = await setUp({

@@ -127,7 +127,7 @@ test('after a tick that came late dead owners are looked for when they would hav
 	}
 });
 
-test('an owner that was taken for dead says so once, gives all back and stops what runs, and is registered again', async t => {
+test('an owner that was taken for dead reports it once, releases all jobs and stops the running ones, and is registered again', async t => {
 	const {clock, memory, tick, told} = setUp(3000);
 	await tick();
 	await memory.release('owner', {leave: true});
@@ -139,7 +139,7 @@ test('an owner that was taken for dead says so once, gives all back and stops wh
 	t.deepEqual(await tick(), []);
 });
 
-test('jobs of dead owners are taken back, page by page, and told; they may be ready', async t => {
+test('jobs of dead owners are reclaimed, page by page, and reported; they may be ready', async t => {
 	const pages: Released[] = [
 		{jobs: 5, hasMore: true},
 		{jobs: 2, hasMore: false},
@@ -187,7 +187,7 @@ test('an owner whose first beat fails is registered by the next', async t => {
 	t.is(await memory.heartbeat('owner'), 'alive');
 });
 
-test('rows in the way of taking jobs back are told once, until that succeeds or other rows are in the way', async t => {
+test('rows in the way of reclaiming jobs are reported once, until that succeeds or other rows are in the way', async t => {
 	let inTheWay: string | undefined = 'row 1';
 	const {maintenance, clock, tick} = setUp(30_000, inner => ({
 		async reclaim() {

@@ -34,7 +34,7 @@ test('a call that moves many jobs keeps no other call waiting, not even one that
 	t.like(await reply(), {call: 5});
 });
 
-test('a close lets a call that moves many jobs come to its end, but for no longer than it drains: then the call is told how far it came', async t => {
+test('a close lets a call that moves many jobs come to its end, but for no longer than it drains: then the call is answered with how far it came', async t => {
 	const patient = await startCaller(t, {jobs: 300});
 	patient.dispatcher.receive([CANCEL, {call: 2, type: 'close', drainMs: 60_000}]);
 	t.is(((await patient.reply()).value as CancelResult).cancelled.length, 300);

@@ -95,7 +95,7 @@ test('each activity has its own failures', t => {
 	}
 });
 
-test('each failure is told, with how many came in a row and how long the wait is', t => {
+test('each failure is reported, with how many came in a row and how long the wait is', t => {
 	const {retries, events} = setUp();
 	retries.commit.add(failure('DatabaseBusy'));
 	retries.commit.add(failure('DatabaseBusy'));
@@ -104,7 +104,7 @@ test('each failure is told, with how many came in a row and how long the wait is
 	t.is(events.length, 2);
 });
 
-test('a refusal is told once, until a success', t => {
+test('a refusal is reported once, until a success', t => {
 	const {retries, events} = setUp();
 	for (let count = 0; count < 3; count++) retries.maintenance.add(failure('BadRow'));
 	t.is(events.length, 1);
@@ -113,7 +113,7 @@ test('a refusal is told once, until a success', t => {
 	t.is(events.length, 2);
 });
 
-test('a failure without hope is thrown, and not told', t => {
+test('a permanent failure is thrown, and not reported', t => {
 	const {retries, events} = setUp(0);
 	t.throws(() => retries.commit.add(failure('BadDatabase')), {code: 'BadDatabase'});
 	t.throws(() => retries.commit.add(failure('DatabaseBusy')), {code: 'DatabaseBusy'});

@@ -29,7 +29,7 @@ test('quantiles, waits and processor time are kept by task', t => {
 	t.is(parse?.wait.mean, 0);
 });
 
-test('a wait of ages, by what a damaged row says of when it began, is counted as the longest that can be', t => {
+test('a wait of ages, from the start time in a damaged row, is counted as the longest possible', t => {
 	const statistics = new Statistics(2);
 	statistics.ended('hash', [completed(1, 5e13), completed(1, Number.MAX_VALUE)]);
 	t.is(statistics.report().tasks['hash']?.completed, 2);
@@ -52,7 +52,7 @@ test('a timeout as a share of the median needs ten completed executions, and is 
 	t.is(timeoutOf(statistics, 'short', 300), 100);
 });
 
-test('executions are counted by what the queue made of them', t => {
+test('executions are counted by the status that the store gave them', t => {
 	const statistics = new Statistics(1);
 	const others: Settled[] = ['failed', 'dead', 'cancelled', 'pending', 'lost'];
 	const group = {lease: 1, ids: 1, executions: 1, createdAt: 0, values: {count: 7, text: null}, times: packTimes(7, {})};
@@ -60,7 +60,7 @@ test('executions are counted by what the queue made of them', t => {
 	t.deepEqual(statistics.report().executions, {completed: 2, failed: 1, dead: 1, cancelled: 1, released: 1, lost: 1});
 });
 
-test('what has not happened is reported as zero', t => {
+test('counts start at zero', t => {
 	let now = 500;
 	const statistics = new Statistics(2, () => now);
 	now = 1500;
@@ -122,7 +122,7 @@ for (const [what, createdAt, executions] of [
 	['came at different times', [1000, 1000, 1000], 1],
 	['have different numbers of executions', 1000, [1, 1, 1]],
 ] as const) {
-	test(`waits of first executions are told, whether the jobs ${what} or not`, t => {
+	test(`waits of first executions are reported, whether the jobs ${what} or not`, t => {
 		const statistics = new Statistics(1);
 		const times = packTimes(3, {startedAt: Float64Array.from([1010, 1030, NaN])});
 		statistics.ended('count', [{lease: 1, ids: 1, executions, createdAt, values: {count: 3, text: null}, times}]);

@@ -69,7 +69,7 @@ test('after a write of another process jobs may be ready, watched jobs are in do
 	t.deepEqual(takeTold(), [['jobsMayBeReady'], ['watchedMayHaveEnded'], ['stop', 5], ['stop', 6]]);
 });
 
-test('a batch that completed is told to the callers, and its job may be ready', t => {
+test('a completed batch is reported to the callers, and its job may be ready', t => {
 	const {news, takeTold, tell} = setUp();
 	const counts = {pending: 0, running: 0, completed: 1, failed: 0, dead: 0, cancelled: 0};
 	tell({type: 'batchCompleted', batch: 'nightly', counts});
@@ -112,7 +112,7 @@ test('a second library is reported once for each time that it opens the database
 	);
 });
 
-test('after the end nothing is heard, and the store waits for nothing', async t => {
+test('after the end no news is passed on, and the store waits for none', async t => {
 	const {news, takeTold, tell} = setUp();
 	const done = tell({type: 'changed', stop: []});
 	takeTold();

@@ -39,7 +39,7 @@ async function setUp(jobs = 3) {
 
 const completed = (id: JobId): Notice => ({id, status: 'completed', result: null});
 
-test('the end of a watched job is told once, and that of another job not at all', async t => {
+test('the end of a watched job is reported once, and that of another job not at all', async t => {
 	const {watches, told} = await setUp();
 	t.is(watches.watched.size === 0, true);
 	watches.watch([1, 2]);
@@ -65,7 +65,7 @@ test('a job is watched until all callers that watch it have given up', async t =
 	t.is(watches.watched.size === 0, true);
 });
 
-test('watched jobs in doubt are looked up once; those that have ended are told, with whether they had before they were watched', async t => {
+test('watched jobs in doubt are looked up once; those that have ended are reported, and whether they ended before they were watched', async t => {
 	const {watches, queue, looked, told} = await setUp();
 	await queue.cancel({ids: [1, 2]});
 	watches.watch([1, 2, 3]);
@@ -106,7 +106,7 @@ test('all pages of a look-up are read', async t => {
 	t.is(looked.length, 3);
 });
 
-test('what could not be looked up stays in doubt', async t => {
+test('jobs that could not be looked up stay in doubt', async t => {
 	const {watches, queue, told, fail} = await setUp();
 	await queue.cancel({ids: [1, 2]});
 	watches.watch([1, 2]);

@@ -9,7 +9,7 @@ import {Program} from '../fixtures/program.ts';
 const NONE = {pending: 0, running: 0, failed: 0, completed: 0, dead: 0, cancelled: 0};
 const ITEMS = Array.from({length: 20}, (_, a) => ({a, b: 1}));
 
-test('a batch tells how many of its jobs are in each status, its total, and when it began and completed', async t => {
+test('a batch has its jobs by status, its total, and when it began and completed', async t => {
 	const faena = await openEngine(t, {defaults: {maxAttempts: 1}});
 	t.is(await faena.batch('one').info(), undefined);
 	t.deepEqual(await faena.batches(), []);
@@ -126,7 +126,7 @@ test('a batch that was left in the middle of its input does not complete, whatev
 	t.deepEqual([heard, await faena.jobs({task: 'echo'})], [[], []]);
 });
 
-test('cancel() of a batch cancels what has not ended of it, and nothing else', async t => {
+test('cancel() of a batch cancels its jobs that have not ended, and no others', async t => {
 	const faena = await openEngine(t);
 	const folder = makeFolder(t);
 	const loop = drain(faena.map('wait', [join(folder, 'a'), join(folder, 'b'), join(folder, 'c')], {batch: 'one'}));

@@ -62,7 +62,7 @@ test('a waiting job that another process cancels ends for those who await it her
 	t.is((await outcome).status, 'cancelled');
 });
 
-test('cancel() takes a filter, and tells how many jobs are meant', async t => {
+test('cancel() takes a filter, and returns how many jobs match', async t => {
 	const file = join(makeFolder(t), 'file');
 	const faena = await openEngine(t, {workers: 1});
 	const held = await running(faena, 'hold', file);

@@ -63,7 +63,7 @@ test('an engine that is closing takes nothing more', async t => {
 	await closed;
 });
 
-test('what was enqueued before close() is durable after it', async t => {
+test('a job that was enqueued before close() is durable after it', async t => {
 	const queue = join(makeFolder(t), 'jobs.db');
 	const faena = await openEngine(t, {queue});
 	await faena.pause();
@@ -74,7 +74,7 @@ test('what was enqueued before close() is durable after it', async t => {
 	t.is((await second.counts()).pending, 100);
 });
 
-test('after close() everything is refused as Closed, in a sentence, and what waited is told so', async t => {
+test('after close() every call is refused as Closed, in a sentence, and pending calls reject with it', async t => {
 	const faena = await openEngine(t);
 	await faena.pause('echo');
 	const job = await faena.enqueue('echo', 1);

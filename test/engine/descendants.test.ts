@@ -15,7 +15,7 @@ if (process.platform === 'linux') {
 	for (const [way, {processes}] of Object.entries(WAYS)) {
 		// Its next process may start while its own is being killed.
 		if (way === 'a timer that starts ever more') continue;
-		test(`when a program with child processes is killed, so is what a job there has started by ${way}`, async t => {
+		test(`when a program with child processes is killed, so are the processes that a job there has started by ${way}`, async t => {
 			t.timeout(60_000);
 			const token = makeToken();
 			t.teardown(() => endAll(token));

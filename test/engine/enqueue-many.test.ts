@@ -66,7 +66,7 @@ test('enqueueMany() keeps every payload and their order, however large some of t
 	);
 });
 
-test('enqueueMany() takes a key for each payload, and tells which jobs were there already', async t => {
+test('enqueueMany() takes a key for each payload, and counts the jobs that were there already', async t => {
 	const faena = await openEngine(t);
 	await faena.pause();
 	const first = await faena.enqueueMany('echo', ['a', 'b'], {key: value => String(value)});
@@ -81,7 +81,7 @@ test('enqueueMany() of nothing is nothing', async t => {
 	t.deepEqual(await faena.enqueueMany('add', later([])), {ids: [], reused: []});
 });
 
-test('a key that names another payload makes enqueueMany() a KeyConflict; what was enqueued before stays', async t => {
+test('a key of another payload rejects enqueueMany() with KeyConflict; jobs enqueued before stay', async t => {
 	const faena = await openEngine(t);
 	await faena.pause();
 	const conflicts = Array.from({length: 5000}, (_, index) => index);
@@ -90,7 +90,7 @@ test('a key that names another payload makes enqueueMany() a KeyConflict; what w
 	t.is((await faena.counts()).pending, 1);
 });
 
-test('a source that throws, or a payload that can not be stored, rejects enqueueMany(); what was enqueued before stays', async t => {
+test('a source that throws, or a payload that can not be stored, rejects enqueueMany(); jobs enqueued before stay', async t => {
 	const faena = await openEngine(t);
 	await faena.pause();
 	const reason = new Error('the source is dry');
@@ -104,7 +104,7 @@ test('a source that throws, or a payload that can not be stored, rejects enqueue
 	t.is((await faena.counts()).pending, 4000);
 });
 
-test('enqueueMany() on an engine that is closed meanwhile rejects, and what is durable stays', async t => {
+test('enqueueMany() on an engine that is closed meanwhile rejects, and durable jobs stay', async t => {
 	const queue = join(makeFolder(t), 'jobs.db');
 	const faena = await openEngine(t, {queue});
 	await faena.pause();

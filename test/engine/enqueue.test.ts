@@ -6,7 +6,7 @@ import {appears} from '../fixtures/appears.ts';
 import {openEngine, test} from '../fixtures/engine.ts';
 import {makeFolder} from '../fixtures/folder.ts';
 
-test('call() resolves with what the task returned', async t => {
+test("call() resolves with the task's result", async t => {
 	const faena = await openEngine(t);
 	t.is(await faena.call('add', {a: 1, b: 2}), 3);
 	const value = {when: new Date(5), big: 2n ** 70n, map: new Map([['a', new Set([Number.NaN])]]), bytes: new Uint8Array([1, 2]), nothing: undefined};
@@ -94,7 +94,7 @@ test('a wait may be longer than a timer can count', async t => {
 	t.is(await result, file);
 });
 
-test('what happens to jobs is told by events', async t => {
+test('jobs cause events', async t => {
 	const faena = await openEngine(t, {workers: 1});
 	const told: [string, object][] = [];
 	for (const event of ['completed', 'failed', 'dead', 'cancelled', 'progress', 'log'] as const) faena.on(event, detail => told.push([event, detail]));
@@ -140,7 +140,7 @@ test('log lines have levels, in the job and in the event', async t => {
 	);
 });
 
-test('a listener that was taken off hears nothing more', async t => {
+test('a removed listener gets no more events', async t => {
 	const faena = await openEngine(t);
 	const heard: number[] = [];
 	const listener = ({id}: {id: number}) => heard.push(id);

@@ -23,7 +23,7 @@ function listen(t: ExecutionContext, name: keyof typeof CHANNELS): {readonly hea
 	return {heard, end};
 }
 
-test('the channels publish what the events tell, with the queue', async t => {
+test("the channels publish the events' fields, and the queue", async t => {
 	const queue = join(makeFolder(t), 'jobs.db');
 	const channels = Object.fromEntries(Object.keys(CHANNELS).map(name => [name, listen(t, name as keyof typeof CHANNELS).heard]));
 	const faena = await openEngine(t, {queue, defaults: {maxAttempts: 2, backoff: 0}});
@@ -95,7 +95,7 @@ function makeLogger() {
 	return {logger, lines, until};
 }
 
-test('a logger is told that the engine opened and closed, which job died, and which worker was lost', async t => {
+test('a logger gets a line when the engine opens and closes, a job dies, or a worker is lost', async t => {
 	const queue = join(makeFolder(t), 'jobs.db');
 	const {logger, lines} = makeLogger();
 	const faena = await openEngine(t, {queue, logger, defaults: {maxAttempts: 1}});
@@ -120,7 +120,7 @@ test('a logger is told that the engine opened and closed, which job died, and wh
 	t.is(lines.length, 5);
 });
 
-test('what a listener or a logger throws is an uncaught error of its own, and takes nothing from others', async t => {
+test('an error of a listener or a logger is uncaught, and disturbs no other listener', async t => {
 	const program = new Program(t, 'observers-throw', join(makeFolder(t), 'jobs.db'));
 	// The logger's are those of ten dead jobs, of the opening and of the end.
 	t.deepEqual(JSON.parse(await program.line()), {uncaught: 22, completed: 10, dead: 10, published: 10});
@@ -149,7 +149,7 @@ test('pino takes it as it comes', async t => {
 	]);
 });
 
-test('a logger is told that the jobs of a killed program were reclaimed', async t => {
+test('a logger gets a line when the jobs of a killed program are reclaimed', async t => {
 	const queue = join(makeFolder(t), 'jobs.db');
 	const program = new Program(t, 'engine', queue, 'onSignals');
 	t.is(await program.line(), 'runs');
@@ -159,7 +159,7 @@ test('a logger is told that the jobs of a killed program were reclaimed', async 
 	t.like(await until('reclaimed'), {level: 'info', jobs: 1});
 });
 
-test('a logger is told that other engines took this one for dead', async t => {
+test('a logger gets a line when other engines took this one for dead', async t => {
 	const queue = join(makeFolder(t), 'jobs.db');
 	const {logger, until} = makeLogger();
 	// With tasks it would not be silent: its next dequeue makes it known again.
@@ -179,7 +179,7 @@ function ownersOf(queue: string): number {
 	return owners;
 }
 
-test('a logger is told that the dispatcher failed', async t => {
+test('a logger gets a line when the dispatcher fails', async t => {
 	const queue = join(makeFolder(t), 'jobs.db');
 	const program = new Program(t, 'logs-failure', queue);
 	t.deepEqual(JSON.parse(await program.line()), {level: 'error', code: 'DispatcherFailed'});

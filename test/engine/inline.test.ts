@@ -40,7 +40,7 @@ for (const [way, options] of [
 	});
 }
 
-test('inline, what is not done when the engine is closed goes on with the next one', async t => {
+test('inline, jobs that have not ended when the engine is closed run in the next one', async t => {
 	const queue = join(makeFolder(t), 'jobs.db');
 	const first = await openEngine(t, {isolation: 'inline', queue});
 	const {ids} = await first.enqueueMany('echo', Array(2000).fill('x'));

@@ -136,7 +136,7 @@ for (const signal of ['SIGINT', 'SIGTERM'] as const) {
 }
 
 for (const task of ['print', 'writePastStdout']) {
-	test(`what a task prints in a child process goes to stderr where that is asked for (${task})`, async t => {
+	test(`a task's output in a child process goes to stderr if an option asks for it (${task})`, async t => {
 		t.timeout(60_000);
 		const program = new Program(t, 'isolated', join(makeFolder(t), 'jobs.db'), 'process', task, 'hello from afar');
 		t.deepEqual(await program.lines(), ['completed']);

@@ -16,7 +16,7 @@ test('a paused task starts no job until it is resumed; others run', async t => {
 	t.is(await paused.result(), 1);
 });
 
-test('pausing gives back what has not started, and lets finish what runs', async t => {
+test('a pause releases jobs that have not started, and lets running jobs finish', async t => {
 	const file = join(makeFolder(t), 'file');
 	const faena = await openEngine(t, {workers: 1});
 	const heard = new Promise<void>(resolve => void faena.once('log', () => resolve()));
@@ -52,7 +52,7 @@ test('a pause outlives its engine, and holds in every process', async t => {
 	t.is(await job.result(), 1);
 });
 
-test('counts() tells jobs by status, of all tasks or of one', async t => {
+test('counts() counts jobs by status, of all tasks or of one', async t => {
 	const faena = await openEngine(t, {defaults: {maxAttempts: 1}});
 	await Promise.all([faena.call('echo', 1), faena.call('echo', 2), faena.enqueue('boom', 'oh').then(job => job.outcome())]);
 	await faena.enqueue('echo', 3, {delay: '1h'});
@@ -62,7 +62,7 @@ test('counts() tells jobs by status, of all tasks or of one', async t => {
 	t.is(statusSummary(await faena.counts()), '1 pending, 2 completed, 1 dead, 1 cancelled');
 });
 
-test('jobs() lists in order of arrival what matches, a page at a time', async t => {
+test('jobs() lists the matching jobs in order of arrival, a page at a time', async t => {
 	const faena = await openEngine(t);
 	await faena.pause();
 	await faena.enqueueMany('echo', Array(150).fill(1));
@@ -84,7 +84,7 @@ test('jobs() lists in order of arrival what matches, a page at a time', async t 
 	t.like((await faena.jobs({task: 'add'}))[0], {key: 'k', task: 'add', status: 'pending'});
 });
 
-test('cleanup() deletes what ended long enough ago, and nothing else', async t => {
+test('cleanup() deletes the jobs that ended long enough ago, and no others', async t => {
 	const faena = await openEngine(t);
 	const done = await faena.enqueue('echo', 1);
 	await done.result();

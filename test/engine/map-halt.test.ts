@@ -8,7 +8,7 @@ import {makeFolder} from '../fixtures/folder.ts';
 const ONCE = {maxAttempts: 1};
 
 for (const order of ['input', 'finished'] as const) {
-	test(`halt in order ${order}: the failure that is one too many halts the map; what ended is yielded, then Halted is thrown with the last error`, async t => {
+	test(`halt in order ${order}: the failure over the limit halts the map; jobs that ended are yielded, then Halted is thrown with the last error`, async t => {
 		const faena = await openEngine(t, {workers: 1, defaults: ONCE});
 		const items = ['none', 'overflow', 'none', 'overflow', 'none', 'overflow', ...Array<string>(3000).fill('none')];
 		const {results, error} = await collect(faena.map('disaster', items, {batch: 'b', order, halt: {when: 'soon', on: 'fail', at: 2}}));
@@ -35,7 +35,7 @@ test('fewer failures than halt names halt nothing; with 1 the first one does', a
 	t.like((await collect(faena.map('disaster', items, {halt: {when: 'soon', on: 'fail', at: 1}}))).error, {code: 'Halted'});
 });
 
-test('halting soon lets what runs come to its end, and starts nothing more: what waits behind it in its worker, too', async t => {
+test('halting soon lets running jobs end, and starts no other, also none that waits behind them in a worker', async t => {
 	const folder = makeFolder(t);
 	const [file, log] = [join(folder, 'file'), join(folder, 'log')];
 	const faena = await openEngine(t, {workers: 1, defaults: ONCE});
@@ -57,7 +57,7 @@ test('halting soon lets what runs come to its end, and starts nothing more: what
 	t.deepEqual(linesOf(log), ['0']);
 });
 
-test('halting now also stops what runs; the same map goes on with it, uncharged', async t => {
+test('halting now also stops running jobs; the same map runs them again, uncharged', async t => {
 	const folder = makeFolder(t);
 	const [file, log] = [join(folder, 'file'), join(folder, 'log')];
 	// One for each item, so that none waits behind another.

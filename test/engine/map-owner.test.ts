@@ -136,7 +136,7 @@ for (const how of ['cancel()', 'signal'] as const) {
 		t.is((await faena.counts()).cancelled, 1);
 	});
 
-	test(`${how} of a map leaves alone what its batch has of an earlier run and its input has not come to yet`, async t => {
+	test(`${how} of a map leaves jobs of an earlier run alone that its input has not come to yet`, async t => {
 		const closed = join(makeFolder(t), 'closed');
 		const faena = await openEngine(t, {workers: 1});
 		const first = faena.map('wait', [closed, closed, closed], {batch: 'nightly'})[Symbol.asyncIterator]();

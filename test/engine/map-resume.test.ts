@@ -98,7 +98,7 @@ test('dead and cancelled items are yielded as they are when a batch is resumed, 
 	t.is((await all(faena.map('echo', [1], {batch: 'c', retryFailed: true})))[0]?.status, 'completed');
 });
 
-test('retryFailed leaves alone what is not in the input', async t => {
+test('retryFailed leaves jobs alone that are not in the input', async t => {
 	const faena = await openEngine(t, {defaults: {maxAttempts: 1}});
 	const map = (items: readonly string[], options = {}) => all(faena.map('disaster', items, {batch: 'b', key: String, ...options}));
 	await map(['overflow', 'rejection']);
@@ -218,7 +218,7 @@ test('items that are still to come are not taken for gone, however often the bat
 	t.like(await faena.batch('b').info(), {total: 100, counts: {completed: 100, cancelled: 0}});
 });
 
-test('an input that throws cancels nothing: only its end tells what is missing', async t => {
+test('an input that throws cancels no job: only its end shows which are missing', async t => {
 	const {faena, items} = await openUnfinished(t);
 	async function* early() {
 		yield items[0] as Named;

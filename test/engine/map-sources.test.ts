@@ -174,7 +174,7 @@ test('a file that is not there ends the loop with its error, as it ends a loop o
 	}
 });
 
-test('a source that never ends is told to end as soon as its loop is left, also while its next item is awaited', async t => {
+test('return() of an endless source is called as soon as its loop is left, also while its next item is awaited', async t => {
 	const faena = await openEngine(t);
 	for (const options of [{}, {batch: 'nightly'}]) {
 		const told = Promise.withResolvers<void>();
@@ -215,7 +215,7 @@ test('a source that fails after its loop was left does no harm', async t => {
 	t.is((await all(faena.map('echo', [1], {batch: 'nightly'}))).length, 1);
 });
 
-test('a map whose loop never begins tells its source to end when it is cancelled, or the engine is closed', async t => {
+test('a map whose loop never begins calls return() of its source when it is cancelled, or the engine is closed', async t => {
 	const faena = await openEngine(t);
 	const told: string[] = [];
 	const source = (name: string): AsyncIterable<number> => ({
@@ -244,7 +244,7 @@ test('a map whose loop never begins tells its source to end when it is cancelled
 });
 
 for (const how of ['close', 'exit', 'end']) {
-	test(`maps whose loops never begin are told of once, when the program comes to ${how}, with what to write`, async t => {
+	test(`maps whose loops never begin are warned of once, when the program comes to ${how}, with what to write`, async t => {
 		const program = new Program(t, 'unread-maps', join(makeFolder(t), 'jobs.db'), how);
 		const {code, stderr} = await program.ended();
 		t.is(code, 0);

@@ -37,7 +37,7 @@ test('map() in order of finishing does not wait for a slow item, in order of the
 	);
 });
 
-test('map() of nothing, of an async source, and of what a generator gives', async t => {
+test('map() of an empty list, of an async source, and of a generator', async t => {
 	const faena = await openEngine(t);
 	t.deepEqual(await all(faena.map('add', [])), []);
 	t.deepEqual(await all(faena.map('add', later([]), {batch: 'empty'})), []);
@@ -122,7 +122,7 @@ test('a batch whose engine was interrupted in the middle of a job executes that 
 });
 
 for (const order of ['input', 'finished'] as const) {
-	test(`the source is never read more than the window ahead of what was yielded, in order ${order}`, async t => {
+	test(`the source is never read more than the window ahead of the yielded results, in order ${order}`, async t => {
 		const faena = await openEngine(t);
 		let read = 0;
 		let yielded = 0;
@@ -159,7 +159,7 @@ test('in order of the input, a slow first item lets the others run, but the sour
 	t.is((await loop).length, 100);
 });
 
-test('a source is told to end when it is left, and not when it has ended or thrown', async t => {
+test('return() of a source is called when its loop is left, and not when it has ended or thrown', async t => {
 	const faena = await openEngine(t);
 	const told: string[] = [];
 	const source = (name: string, next: (read: number) => IteratorResult<{a: number; b: number}>) => {
@@ -210,7 +210,7 @@ test('a source is told to end when it is left, and not when it has ended or thro
 	t.deepEqual(told, ['left', 'payload']);
 });
 
-test('an async source that is slow holds nothing back: what it gave is worked on', async t => {
+test('a slow async source holds no job back: its earlier items are worked on', async t => {
 	const folder = makeFolder(t);
 	const faena = await openEngine(t);
 	const go = join(folder, 'go');
@@ -286,7 +286,7 @@ test('a source that throws ends the loop with that error, and leaves the batch r
 	t.is((await faena.counts()).completed, 2 * ITEMS.length);
 });
 
-test('what had ended by the time of an error is yielded before it is thrown', async t => {
+test('jobs that ended before an error are yielded before it is thrown', async t => {
 	const faena = await openEngine(t);
 	const {promise: gate, resolve: open} = Promise.withResolvers<void>();
 	const reason = new Error('the source is dry');
@@ -310,7 +310,7 @@ test('what had ended by the time of an error is yielded before it is thrown', as
 });
 
 for (const what of ['payload', 'key'] as const) {
-	test(`a function for the ${what} that throws, or gives what it must not, ends the loop with that error`, async t => {
+	test(`a function for the ${what} that throws, or returns a forbidden value, ends the loop with that error`, async t => {
 		const faena = await openEngine(t);
 		const reason = new Error('no idea');
 		const throws = () => {
@@ -324,7 +324,7 @@ for (const what of ['payload', 'key'] as const) {
 }
 
 for (const batch of [undefined, 'nightly']) {
-	test(`a signal ends the loop ${batch ? 'of a batch ' : ''}with its reason, and cancels what has not ended`, async t => {
+	test(`a signal ends the loop ${batch ? 'of a batch ' : ''}with its reason, and cancels the jobs that have not ended`, async t => {
 		const folder = makeFolder(t);
 		const [open, closed] = [join(folder, 'open'), join(folder, 'closed')];
 		writeFileSync(open, '');
@@ -383,7 +383,7 @@ test('a map that was cancelled before its loop began yields nothing', async t =>
 	t.is((await faena.counts()).cancelled, 0);
 });
 
-test('a source that fails or hangs when it is told to end hides no error', async t => {
+test('a source that fails or hangs in return() hides no error', async t => {
 	const faena = await openEngine(t);
 	const reason = new Error('no idea');
 	const fails = () => {
@@ -396,7 +396,7 @@ test('a source that fails or hangs when it is told to end hides no error', async
 	}
 });
 
-test('a source that is slow with its next item is told to end once it has given it', async t => {
+test('return() of a source that is slow with its next item is called once the item has come', async t => {
 	const faena = await openEngine(t);
 	const reason = new Error('no idea');
 	const fails = () => {
@@ -442,7 +442,7 @@ test('a map is iterated once', async t => {
 	await t.throwsAsync(all(map), {code: 'BadOption', message: /iterated already/});
 });
 
-test('progress() tells where a map stands', async t => {
+test("progress() counts a map's items by status", async t => {
 	const faena = await openEngine(t, {defaults: {maxAttempts: 1}});
 	const map = faena.map('disaster', ['none', 'overflow', 'none'], {batch: 'b'});
 	t.deepEqual(map.progress(), {read: 0, total: undefined, reused: 0, missing: 0, completed: 0, dead: 0, cancelled: 0});

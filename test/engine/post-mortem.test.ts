@@ -14,7 +14,7 @@ async function knowsThatItWasAtThree(t: ExecutionContext, faena: Engine<Tasks>, 
 }
 
 for (const isolation of ['thread', 'process'] as const) {
-	test(`a job that timed out in an endless loop tells when, how far, and where it was (${isolation})`, async t => {
+	test(`the post-mortem of a job that timed out in an endless loop has its times, its progress and its place (${isolation})`, async t => {
 		const faena = await openEngine(t, {isolation, workers: 1, postMortem: true});
 		const before = Date.now();
 		const job = await faena.enqueue('lostInThought', 7, {timeout: 300, maxAttempts: 1});
@@ -38,7 +38,7 @@ for (const isolation of ['thread', 'process'] as const) {
 		t.like((await job.info())?.error, {reason: 'cancelled', postMortem: {execution: 1, attempt: 0, progress: {done: 1}}});
 	});
 
-	test(`a job that ended its worker keeps its exit code, and what it had said (${isolation})`, async t => {
+	test(`a job that ended its worker keeps the exit code and the last output (${isolation})`, async t => {
 		const faena = await openEngine(t, {isolation, workers: 1});
 		const job = await faena.enqueue('disasterAtThree', 'exit', {maxAttempts: 1});
 		await job.outcome();
@@ -46,7 +46,7 @@ for (const isolation of ['thread', 'process'] as const) {
 		await knowsThatItWasAtThree(t, faena, job.id);
 	});
 
-	test(`a job that ran out of memory keeps what it had said, and the size of the heap (${isolation})`, async t => {
+	test(`a job that ran out of memory keeps the last output, and the size of the heap (${isolation})`, async t => {
 		const faena = await openEngine(t, {isolation, workers: 1, resourceLimits: {maxOldGenerationSizeMb: 64}});
 		const job = await faena.enqueue('disasterAtThree', 'outOfMemory', {maxAttempts: 1});
 		await job.outcome();
@@ -62,7 +62,7 @@ for (const isolation of ['thread', 'process'] as const) {
 		t.regex(postMortem?.noStack ?? '', /did not answer/);
 	});
 
-	test(`a job that awaits what never comes says that it was waiting, and for what (${isolation})`, async t => {
+	test(`the post-mortem of a job that waits for ever says so, and for what it waits (${isolation})`, async t => {
 		const faena = await openEngine(t, {isolation, workers: 1, postMortem: true});
 		const ends = async (job: JobHandle<unknown>) => {
 			await job.outcome();
@@ -94,7 +94,7 @@ test('in a child process the stack of a stuck job is read unasked', async t => {
 	t.regex((await job.info())?.error?.postMortem?.stack ?? '', /at ponder /);
 });
 
-test('a job that crashed natively keeps its signal, and what it had said', async t => {
+test('a job that crashed natively keeps the signal and the last output', async t => {
 	const faena = await openEngine(t, {isolation: 'process', workers: 1});
 	const job = await faena.enqueue('disasterAtThree', 'abort', {maxAttempts: 1});
 	await job.outcome();
@@ -103,7 +103,7 @@ test('a job that crashed natively keeps its signal, and what it had said', async
 });
 
 for (const isolation of ['thread', 'process', 'inline'] as const) {
-	test(`a job that heeds its cancellation keeps since when and how far, and what it threw then (${isolation})`, async t => {
+	test(`a job that heeds its cancellation keeps its times, its progress, and the error that it threw then (${isolation})`, async t => {
 		const faena = await openEngine(t, {isolation, workers: 1, grace: 60_000});
 		const before = Date.now();
 		const waits = new Promise(resolve => faena.once('progress', resolve));

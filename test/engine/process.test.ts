@@ -11,7 +11,7 @@ test('a program that forgets to close its engine still ends, with exit code 0', 
 	t.like(await program.ended(), {code: 0, signal: null, stderr: ''});
 });
 
-test('a program that has left a map does not wait for the jobs it was not told about', async t => {
+test('a program that has left a map does not wait for jobs whose end it did not see', async t => {
 	t.timeout(60_000);
 	const folder = makeFolder(t);
 	writeFileSync(join(folder, 'file'), '');
@@ -93,7 +93,7 @@ test('under closeOnSignals an error of the program is as fatal as ever', async t
 	t.regex(stderr, /of its own/);
 });
 
-test('a program that is killed at any moment loses nothing: what it had begun runs again, uncharged, and no job ends twice', async t => {
+test('a program that is killed at any moment loses no job: jobs that had begun run again, uncharged, and no job ends twice', async t => {
 	const jobs = 400;
 	const folder = makeFolder(t);
 	const [queue, file] = [join(folder, 'jobs.db'), join(folder, 'runs')];

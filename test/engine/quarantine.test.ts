@@ -116,7 +116,7 @@ for (const [what, spoil] of [
 	['lost', (path: string) => rmSync(path)],
 	['garbled', (path: string) => writeFileSync(path, Buffer.alloc(10_000, 7))],
 ] as const) {
-	test(`where the file that tells what a dead program had begun is ${what}, no job is suspected, and all complete`, async t => {
+	test(`where the file of a dead program's open jobs is ${what}, no job is suspected, and all complete`, async t => {
 		t.timeout(60_000);
 		const folder = makeFolder(t);
 		const queue = join(folder, 'jobs.db');

@@ -111,7 +111,7 @@ test('of calls that share a turn only the one is refused whose job the database 
 	t.is((await faena.counts()).completed, WORDS.filter(word => word === 'good').length);
 });
 
-test('where not even the failure of a job can be written, that is told once, its claim stays, and the engine goes on', async t => {
+test('where not even the failure of a job can be written, this is reported once, its claim stays, and the engine goes on', async t => {
 	const {faena, db, told} = await openWith(t, {workers: 2});
 	refuse(db, 'failure_state', 'new.id = 1');
 	refuse(db, 'outcome', 'new.id = 1');
@@ -125,7 +125,7 @@ test('where not even the failure of a job can be written, that is told once, its
 	);
 });
 
-test('what a job says that the database refuses is left out and told, and what others say is kept', async t => {
+test('an update that the database refuses is left out and reported; updates of other jobs are kept', async t => {
 	const {faena, db, told} = await openWith(t, {workers: 2});
 	refuse(db, 'checkpoint', 'new.id = 1');
 	const jobs = [await faena.enqueue('keep', 'a', {key: 'a'}), await faena.enqueue('keep', 'b', {key: 'b'})];
@@ -138,7 +138,7 @@ test('what a job says that the database refuses is left out and told, and what o
 	t.deepEqual(await Promise.all(jobs.map(job => job.result())), ['a', 'b']);
 });
 
-test('a job that is ready and running at once is passed over and told, and the others of its task run', async t => {
+test('a job that is ready and running at once is passed over and reported, and the others of its task run', async t => {
 	const {faena, db, told} = await openWith(t);
 	await faena.pause('echo');
 	for (const key of ['a', 'b', 'c']) await faena.enqueue('echo', key, {key});
@@ -160,7 +160,7 @@ test('a job that is ready and waiting at once runs once, and keeps no other from
 	t.like(await faena.job(job.id), {executions: 1});
 });
 
-test('a task of which a row keeps everything back rests and is told of once; the others go on, and so does it once the row is mended', async t => {
+test('a task whose claims fail because of a row rests, and is reported once; other tasks go on, and so does this one once the row is mended', async t => {
 	const {faena, db, told} = await openWith(t, {workers: 2});
 	await faena.pause('echo');
 	const job = await faena.enqueue('echo', 'held back', {key: 'a'});

@@ -63,7 +63,7 @@ test('retry() opens a new round for a dead job: all attempts again, the same id,
 	t.like(await job.info(), {status: 'completed', attempts: 1, executions: 4});
 });
 
-test('retry() by filter takes up what did not work out, and completed jobs only when they are meant', async t => {
+test('retry() by filter retries dead, failed and cancelled jobs, and completed jobs only if the filter names them', async t => {
 	const faena = await openEngine(t, {defaults: {maxAttempts: 1}});
 	const [fine, dead] = [await faena.enqueue('echo', 1), await faena.enqueue('boom', 'oh')];
 	await Promise.all([fine.outcome(), dead.outcome()]);

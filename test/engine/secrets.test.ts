@@ -21,7 +21,7 @@ const WAYS: Readonly<Record<string, (faena: Engine) => Promise<unknown>>> = {
 };
 
 for (const [what, run] of Object.entries(WAYS)) {
-	test(`nothing that Faena says tells a payload: ${what}`, async t => {
+	test(`no message of Faena contains a payload: ${what}`, async t => {
 		t.timeout(60_000);
 		const said: unknown[] = [];
 		const say = (...what: unknown[]) => void said.push(what);

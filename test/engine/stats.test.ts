@@ -2,7 +2,7 @@ import type {Engine} from '../../lib/index.ts';
 import {WakeUp} from '../../lib/support/clock.ts';
 import {openEngine, test} from '../fixtures/engine.ts';
 
-test('a job tells what its execution cost', async t => {
+test('a job has the cost of its execution', async t => {
 	const faena = await openEngine(t, {workers: 1});
 	const {id} = await faena.enqueue('spin', 30);
 	await faena.idle();
@@ -15,7 +15,7 @@ test('a job tells what its execution cost', async t => {
 	t.deepEqual([payloadBytes, resultBytes], [2, 2]);
 });
 
-test('stats() tells what the dispatcher did', async t => {
+test("stats() counts the dispatcher's work", async t => {
 	const faena = await openEngine(t, {workers: 2});
 	await faena.enqueueMany('spin', Array(40).fill(2));
 	const bad = await faena.enqueue('throwIt', 'string', {maxAttempts: 1});
@@ -55,7 +55,7 @@ test('stats() counts each worker that is lost, whatever it ran: a micro-batch, a
 	t.is((await faena.stats()).lostWorkers, lost.length - 1);
 });
 
-test('a timeout of 300% stops what runs three times as long as the median', async t => {
+test('a timeout of 300% stops a job that runs three times as long as the median', async t => {
 	const faena = await openEngine(t, {workers: 1});
 	const first = await faena.enqueue('spin', 300, {timeout: '300%'});
 	t.is((await first.outcome()).status, 'completed');

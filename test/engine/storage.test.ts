@@ -188,7 +188,7 @@ test('a VACUUM, which makes the file shorter, is no damage', async t => {
 	await queue.close();
 });
 
-test('a program that reads in one long transaction lets the log grow, which is told', async t => {
+test('a program that reads in one long transaction lets the log grow, which is reported', async t => {
 	const queue = join(makeFolder(t), 'jobs.db');
 	const grown = Promise.withResolvers<number>();
 	const warn = (fields: object) => 'logBytes' in fields && grown.resolve(fields.logBytes as number);

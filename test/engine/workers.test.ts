@@ -84,7 +84,7 @@ test("threads get what of the program's own options of Node they can have, besid
 	}
 });
 
-test('a setup that throws is an error of open() also where only its task names that isolation, and what was set up is torn down', async t => {
+test('a setup that throws is an error of open() also where only its task names that isolation; other setups are torn down', async t => {
 	const folder = makeFolder(t);
 	const [broken, journal] = [join(folder, 'broken'), join(folder, 'journal')];
 	writeFileSync(broken, '');
@@ -96,7 +96,7 @@ test('a setup that throws is an error of open() also where only its task names t
 	);
 });
 
-test('a setup that fails in a later worker is told, and tried again until it works; its jobs wait', async t => {
+test('a setup that fails in a later worker is reported, and tried again until it works; its jobs wait', async t => {
 	const broken = join(makeFolder(t), 'broken');
 	const faena = await openWith(t, {env: {BREAK_PROCESS_SETUP: broken}});
 	const unready = new Promise<EngineEvents['workerLost'][0]>(resolve => {
@@ -110,7 +110,7 @@ test('a setup that fails in a later worker is told, and tried again until it wor
 	t.like(await waiting, {name: 'model'});
 });
 
-test('who neither listens nor logs is warned of a setup that fails in a later worker', async t => {
+test('a program without listener and logger is warned of a setup that fails in a later worker', async t => {
 	const broken = join(makeFolder(t), 'broken');
 	const faena = await openWith(t, {env: {BREAK_PROCESS_SETUP: broken}});
 	const warned = once(process, 'warning') as Promise<[Error]>;
@@ -133,7 +133,7 @@ test('where the working directory was removed, a worker process is replaced all 
 	t.deepEqual(await program.lines(), ['completed', 'closed']);
 });
 
-test('where the working directory was removed, a worker thread is tried again until the program works elsewhere; meanwhile this is told, and its job waits', async t => {
+test('where the working directory was removed, a worker thread is started again until the program works elsewhere; meanwhile this is reported, and its job waits', async t => {
 	t.timeout(60_000);
 	const program = new Program(t, 'removed-folder', join(makeFolder(t), 'jobs.db'), 'thread');
 	const [told, ...rest] = await program.lines();
@@ -158,7 +158,7 @@ test('where the working directory was removed, open() says so', async t => {
 	}
 });
 
-test('open() tells its logger that a setup takes long, and of which task', async t => {
+test('open() logs that a setup takes long, and of which task', async t => {
 	const file = join(makeFolder(t), 'go');
 	const told = Promise.withResolvers<object>();
 	const logger = {debug() {}, info() {}, warn: (fields: object) => told.resolve(fields), error() {}};

@@ -105,7 +105,7 @@ test('the pipeline ends with 1 where a row is missing or a job failed', async t 
 	t.regex(failed.stderr, /^job 1, extract, is dead: Line 1 of .*long\.ndjson is longer than 65536 bytes\.\n$/);
 });
 
-test('the pipeline says in a sentence what it did not understand', async t => {
+test('the pipeline refuses a bad argument in a sentence', async t => {
 	const refused = async (...args: string[]) => {
 		const {code, stdout, stderr} = await new Folder(t).run(MAIN, ...args).end();
 		t.is(code, 2);

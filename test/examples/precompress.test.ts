@@ -52,7 +52,7 @@ function assertCompressed(t: ExecutionContext, {path}: Folder): void {
 	}
 }
 
-test('the demo compresses a site, says what it saved and how fast, and knows when nothing is left to do', async t => {
+test('the demo compresses a site, prints how much it saved and how fast, and knows when no work is left', async t => {
 	const folder = site(t);
 	const {code, stdout, stderr} = await folder.run(MAIN, 'site', '--out', 'out').end();
 	t.is(code, 0, stderr);
@@ -90,7 +90,7 @@ test('a signal stops the demo in good order', async t => {
 	t.regex(stderr, /faena: Stopped: \d+ of 30 done; the same command goes on from there\.\n$/);
 });
 
-test('the demo says in a sentence what it did not understand', async t => {
+test('the demo refuses a bad argument in a sentence', async t => {
 	for (const [args, sentence] of [
 		[['--halp'], /^Unknown option '--halp'/],
 		[['nowhere'], /nowhere is not a folder; name that of the site\.\n$/],

@@ -12,7 +12,7 @@ const test = anyTest.serial;
 const MAIN = fileURLToPath(new URL('../../examples/queens/main.ts', import.meta.url));
 const AS_KNOWN = /^14 queens: 365,596 ways, as known \(https:\/\/oeis\.org\/A000170\)\n/m;
 
-test('the queens example counts what is known, also on the smallest boards, and knows it the next time', async t => {
+test('the queens example gives the known counts, also on the smallest boards, and remembers them', async t => {
 	const folder = new Folder(t);
 	for (const [size, ways] of [
 		[1, '1'],
@@ -56,7 +56,7 @@ test('killed and started again, the queens example goes on inside its jobs', asy
 	t.is(readFileSync(journal).length, left);
 });
 
-test('killed at random moments, the queens example counts what is known and tells how much it counted again', async t => {
+test('killed at random moments, the queens example gives the known counts and says how much it counted again', async t => {
 	t.timeout(120_000);
 	const {code, stdout, stderr} = await new Folder(t).run(MAIN, '14', '--kills', '2', '--within', '1').end();
 	t.is(code, 0, stderr);
@@ -76,7 +76,7 @@ test('a signal stops the queens example at once, and it says how to go on', asyn
 	t.is(stderr, 'Stopped; the same command goes on from here.\n');
 });
 
-test('the queens example says in a sentence what it did not understand', async t => {
+test('the queens example refuses a bad argument in a sentence', async t => {
 	const refused = async (...args: string[]) => {
 		const {code, stdout, stderr} = await new Folder(t).run(MAIN, ...args).end();
 		t.is(code, 2);

@@ -99,7 +99,7 @@ test('without a folder the thumbnails example makes photographs first', async t 
 	t.regex(stdout, /^\d+ images, /);
 });
 
-test('the thumbnails example says in a sentence what it did not understand', async t => {
+test('the thumbnails example refuses a bad argument in a sentence', async t => {
 	const folder = new Folder(t);
 	mkdirSync(join(folder.path, 'empty'));
 	const refused = async (...args: string[]) => {

@@ -17,7 +17,7 @@ for (const isolation of ['process', 'thread'] as const) {
 	});
 }
 
-test('what a thread does not survive is left to processes', t => {
+test('jobs that a thread does not survive run only in processes', t => {
 	const left = survivable('process').filter(name => !survivable('thread').includes(name));
 	for (const name of left) t.true(POISONS[name]?.endsProgram === true || POISONS[name]?.only === 'process');
 	t.true(left.includes('abort natively'));

@@ -22,7 +22,7 @@ const WAYS: Readonly<Partial<Record<FailpointName, {readonly what?: 'clean'; rea
 const NAMES = (Object.keys(FAILPOINTS) as FailpointName[]).filter(name => !name.startsWith('migration:') || name === 'migration:written');
 
 for (const name of NAMES) {
-	test(`a program that is killed at ${name} loses nothing, and repeats nothing it had been told`, async t => {
+	test(`a program that is killed at ${name} loses no job, and repeats none that it knew to have ended`, async t => {
 		t.timeout(60_000);
 		const folder = makeFolder(t);
 		const {what = 'work', after} = WAYS[name] ?? {};

@@ -192,7 +192,7 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
 		file: 'lib/dispatcher/job-flow.ts',
 		find: 'this.#outbox = [...stopped.left.settle, ...this.#outbox];',
 		put: '',
-		killer: ['test/dispatcher/dispatcher.test.ts', 'a transaction that fails for a while is told of each time, and what ended is written once it succeeds'],
+		killer: ['test/dispatcher/dispatcher.test.ts', 'a transaction that fails for a while is reported each time, and outcomes are written once it succeeds'],
 	},
 	'the jobs of a claim that took effect though its commit seemed to fail stay claimed': {
 		file: 'lib/dispatcher/commits.ts',
@@ -417,7 +417,7 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
 		file: 'lib/worker/chunk-state.ts',
 		find: 'if (!this.#move(index, Cell.free, Cell.started)) return false;',
 		put: 'this.#move(index, Cell.free, Cell.started);',
-		killer: ['test/pool/threads.test.ts', 'threads: release() gives back what has not started, which then never runs'],
+		killer: ['test/pool/threads.test.ts', 'threads: release() gives back jobs that have not started, which then never run'],
 	},
 	'a job that was told to stop counts as finished': {
 		file: 'lib/worker/chunk-state.ts',
@@ -484,7 +484,7 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
 		file: 'lib/store/sqlite/claim.ts',
 		find: 'isComplete ? head.parts : claimedParts(tx, head, lease, passedOver)',
 		put: 'head.parts',
-		killer: ['test/engine/refusals.test.ts', 'a job that is ready and running at once is passed over and told, and the others of its task run'],
+		killer: ['test/engine/refusals.test.ts', 'a job that is ready and running at once is passed over and reported, and the others of its task run'],
 	},
 	'a cancel is forgotten when its job is released': {
 		file: 'lib/store/sqlite/settle.ts',
@@ -557,7 +557,7 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
 		file: 'lib/api/map.ts',
 		find: 'return this.#progress.read - this.#yielded >= this.#plan.window;',
 		put: 'return false;',
-		killer: ['test/engine/map.test.ts', 'the source is never read more than the window ahead of what was yielded, in order finished'],
+		killer: ['test/engine/map.test.ts', 'the source is never read more than the window ahead of the yielded results, in order finished'],
 	},
 	'a map reads its source only once its batch is open': {
 		file: 'lib/api/map.ts',
@@ -633,7 +633,7 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
 		file: 'lib/dispatcher/commits.ts',
 		find: 'this.#clock.steadyMs() > this.#deadline() + MAX_OVERTIME_MS',
 		put: 'false',
-		killer: ['test/dispatcher/dispatcher.test.ts', 'a close keeps its time though the disk is full: what ended could not be written, and is told'],
+		killer: ['test/dispatcher/dispatcher.test.ts', 'a close keeps its time although the disk is full: outcomes could not be written, and that is reported'],
 	},
 	'the failures of one activity delay all others': {
 		file: 'lib/dispatcher/commits.ts',

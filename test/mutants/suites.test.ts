@@ -7,11 +7,11 @@ import {FOLDERS, ROOT, runSuite, scoredFiles, suitesOf} from './suites.ts';
 
 const LIMITS = {idleMs: 60_000, limitMs: 120_000};
 
-test('a mutant is what the tests load, also in the processes and threads that they start; the files stay as they are', async t => {
+test('tests load the mutant, also in the processes and threads that they start; the files stay as they are', async t => {
 	t.timeout(240_000);
 	const file = 'lib/worker/runner.ts';
 	const source = readFileSync(join(ROOT, file), 'utf8');
-	const title = 'threads: a pool that has loaded its tasks tells their names and options';
+	const title = 'threads: a pool that has loaded its tasks returns their names and options';
 	const broken = serving(file, `throw new Error('This is the mutant.');${toJavaScript(source)}`);
 	t.deepEqual(await runSuite('test/pool/threads.test.ts', {title, preload: broken, ...LIMITS}), {suite: 'test/pool/threads.test.ts', title});
 	t.is(await runSuite('test/pool/threads.test.ts', {title, preload: serving(file, toJavaScript(source)), ...LIMITS}), undefined);

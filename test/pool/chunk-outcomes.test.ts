@@ -121,7 +121,7 @@ test('a failure that comes to light later is that of a job that had returned, an
 	t.is(withFailures(chunk, group, new Map([[2, FAILURE]])), group);
 });
 
-test('a job that was stopped says by whom, after how long, and what it had thrown', t => {
+test('the failure of a stopped job has the reason, the time, and the error that it had thrown', t => {
 	const {chunk} = sentChunk(claimedGroup(2, {policy: {...POLICY, timeoutMs: 1500}, attempts: new Map([[1, 2]])}));
 	t.deepEqual(stoppedEnding(chunk, 1, 'interrupted', TIMES, FAILURE), {type: 'released'});
 	t.deepEqual(stoppedEnding(chunk, 1, 'cancelled', TIMES), {
@@ -142,7 +142,7 @@ test('a job that was stopped says by whom, after how long, and what it had throw
 	t.is(error.causes, undefined);
 });
 
-test('a post-mortem has the last progress of the job, and what was found of its worker', t => {
+test('a post-mortem has the last progress of the job, and the examination of its worker', t => {
 	const {chunk} = sentChunk(claimedGroup(2, {executions: 5}));
 	t.deepEqual(postMortemOf(chunk, 0, TIMES, false), {execution: 5, attempt: 0, ...TIMES});
 	chunk.progress.set(0, {done: 1, at: 5});

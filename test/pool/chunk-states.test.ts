@@ -16,7 +16,7 @@ function open(t: ExecutionContext, found: () => {readonly stack: string} = () =>
 	return {chunkStates, worker: (generation: number) => new ChunkState(regions[generation % 2] as SharedArrayBuffer, generation)};
 }
 
-test('what is found of a process is what its watchdog found last, however much it found before', async t => {
+test('the examination of a process is the last one of its watchdog, however long earlier ones were', async t => {
 	let found = {stack: ''};
 	const {chunkStates} = open(t, () => found);
 	for (const stack of ['a long one '.repeat(10_000), 'a short one', 'the last']) {
@@ -37,7 +37,7 @@ test('of a process whose watchdog does not answer nothing is found, after 3 s', 
 	t.deepEqual([await chunkStates.examine(), waits], [NO_ANSWER, [3000]]);
 });
 
-test('the watchdog takes back what has not started, stops what runs, and nothing of an earlier chunk', async t => {
+test('the watchdog takes back jobs that have not started, stops the running ones, and leaves those of an earlier chunk alone', async t => {
 	const {chunkStates, worker} = open(t);
 	const [first, second] = [chunkStates.open(3), chunkStates.open(3)];
 	worker(1).start(0, 5);

@@ -47,7 +47,7 @@ const POLICY: Policy = {maxAttempts: 3, timeoutMs: null, backoff: {baseMs: 0, fa
 
 // Loading
 
-law('a pool that has loaded its tasks tells their names and options', async (t, crew) => {
+law('a pool that has loaded its tasks returns their names and options', async (t, crew) => {
 	const infos = await crew.load({workers: 2});
 	t.deepEqual(
 		infos.filter(({name}) => name === 'echo' || name === 'hold'),
@@ -87,7 +87,7 @@ law('a worker whose tasks module can not be loaded again is tried until it can',
 	t.deepEqual(await crew.values(await crew.give('fine', [null])), ['fine']);
 });
 
-law('a setup that takes long is told of, by its task, also one that blocks its worker', async (t, crew) => {
+law('a setup that takes long is reported with its task, also one that blocks its worker', async (t, crew) => {
 	const file = join(makeFolder(t), 'go');
 	// Where the pool is not of the engine's isolation, the setup comes with the first job.
 	const loading = crew.load({workers: 1, tasks: new URL('../fixtures/modules/slow-setup.ts', import.meta.url).href, env: {SLOW_SETUP: file}});
@@ -117,7 +117,7 @@ const VALUES = [
 	JSON.parse('{"__proto__":{"x":1}}'),
 ];
 
-law('what a task gets and returns is equal to what was given', async (t, crew) => {
+law("a task's payload equals the enqueued one, and its result the returned one", async (t, crew) => {
 	await crew.load({workers: 1});
 	const bytes = [new Uint8Array([1, 2]), new Float64Array([0.1]), {deep: new Uint8Array(3)}];
 	for (const task of ['echo', 'echoLater']) {
@@ -146,7 +146,7 @@ law('a pool takes payloads and gives results of the most bytes that are allowed'
 	t.true(Buffer.from(bytes).equals(first) && second === text);
 });
 
-law('a task is told which job it runs', async (t, crew) => {
+law("a task's context names its job", async (t, crew) => {
 	await crew.load({workers: 1});
 	const [plain, retried] = await crew.give('job', [null, null], {policy: {maxAttempts: 9}, attempts: [0, 4], keys: [undefined, 'a']});
 	t.deepEqual(await crew.values([plain as JobId, retried as JobId]), [
@@ -200,7 +200,7 @@ law('a pool that is given chunks as often as it has places always takes them', a
 	t.is(crew.pool.size, 0);
 });
 
-law('a task is told from which checkpoint to go on', async (t, crew) => {
+law("a task's context has the last checkpoint", async (t, crew) => {
 	await crew.load({workers: 1});
 	const states = [undefined, {deep: new Map([[1n, new Uint8Array([1, 2])]])}, null];
 	t.deepEqual(await crew.values(await crew.give('resumeFrom', [1, 2, 3], {checkpoints: states})), states);
@@ -368,17 +368,20 @@ for (const reason of ['timedOut', 'cancelled', 'interrupted'] as const) {
 		});
 	}
 
-	law(`a task that is stopped by ${who} is told why, by ctx.stopReason and by the reason of ctx.signal, an error with a sentence`, async (t, crew) => {
-		await crew.load({workers: 1, graceMs: 60_000});
-		for (const by of ['loop', 'signal']) {
-			const [id] = await crew.give('tellStop', [by], {policy: {timeoutMs: reason === 'timedOut' ? 50 : null}});
-			const line = async (text: string) => crew.update(({id: own, logs}) => own === id && (logs?.some(each => each.text === text) ?? false));
-			await line('before: undefined');
-			if (reason === 'cancelled') crew.pool.stop(id as JobId, reason);
-			if (reason === 'interrupted') crew.pool.interrupt();
-			t.truthy(await line(`${reason}: ${reason} ${STOP_SENTENCES[reason]}`));
-		}
-	});
+	law(
+		`a task that is stopped by ${who} learns the reason from ctx.stopReason and from ctx.signal, whose reason is an error with a sentence`,
+		async (t, crew) => {
+			await crew.load({workers: 1, graceMs: 60_000});
+			for (const by of ['loop', 'signal']) {
+				const [id] = await crew.give('tellStop', [by], {policy: {timeoutMs: reason === 'timedOut' ? 50 : null}});
+				const line = async (text: string) => crew.update(({id: own, logs}) => own === id && (logs?.some(each => each.text === text) ?? false));
+				await line('before: undefined');
+				if (reason === 'cancelled') crew.pool.stop(id as JobId, reason);
+				if (reason === 'interrupted') crew.pool.interrupt();
+				t.truthy(await line(`${reason}: ${reason} ${STOP_SENTENCES[reason]}`));
+			}
+		},
+	);
 }
 
 law('a job that runs for long after a neighbour in its worker heeded its stop is not stopped for that', async (t, crew) => {
@@ -399,7 +402,7 @@ law('a job that runs for long after a neighbour in its worker heeded its stop is
 	t.deepEqual(await crew.values([mate]), [file]);
 });
 
-law('jobs of a chunk that are stopped one after the other are each told so', async (t, crew) => {
+law('jobs of a chunk that are stopped one after the other each learn it', async (t, crew) => {
 	await crew.load({workers: 1, graceMs: 60_000});
 	const ids = await crew.give('heed', Array(20).fill(null));
 	for (const id of ids) {
@@ -434,7 +437,7 @@ law('a job that the pool does not have, or has no more, is not stopped', async (
 	t.false(crew.pool.stop(4711, 'cancelled'));
 });
 
-law('release() gives back what has not started, which then never runs', async (t, crew) => {
+law('release() gives back jobs that have not started, which then never run', async (t, crew) => {
 	const folder = makeFolder(t);
 	const [file, order] = [join(folder, 'file'), join(folder, 'order')];
 	await crew.load({workers: 1});
@@ -453,7 +456,7 @@ law('release() gives back what has not started, which then never runs', async (t
 	t.deepEqual(linesOf(order), []);
 });
 
-law('once release() has resolved nothing of what it released starts any more, however short its jobs are', async (t, crew) => {
+law('once release() has resolved, no released job starts, however short the jobs are', async (t, crew) => {
 	const order = join(makeFolder(t), 'order');
 	await crew.load({workers: 2});
 	const lines = Array.from({length: 500}, (_, index) => ({file: order, line: String(index)}));
@@ -591,7 +594,7 @@ law('the stack of an error ends where Faena called the task', async (t, crew) =>
 	}
 });
 
-law('a worker tells which jobs it has open: those of the chunk that it runs, not of the one behind it, until their outcomes are final', async (t, crew) => {
+law('a worker reports which jobs it has open: those of the chunk that it runs, not of the one behind it, until their outcomes are final', async (t, crew) => {
 	const folder = makeFolder(t);
 	const [openJobs, first, second] = ['open', 'first', 'second'].map(name => join(folder, name)) as [string, string, string];
 	writeFileSync(openJobs, '', {mode: 0o600});
@@ -617,7 +620,7 @@ law('where a worker is broken after many jobs, none is charged, and at most half
 	t.true(together <= Math.max(1, suspicions.length / 2));
 });
 
-law('jobs that are reported together tell the mean of their processor time', async (t, crew) => {
+law('jobs that are reported together have the mean of their processor time', async (t, crew) => {
 	await crew.load({workers: 1});
 	await crew.values(await crew.give('echo', Array(100).fill(1)));
 	t.true(crew.reports.some(report => report.length > 1));
@@ -629,7 +632,7 @@ law('jobs that are reported together tell the mean of their processor time', asy
 	}
 });
 
-law('what a task says to its pool past its context is ignored', async (t, crew) => {
+law('messages that a task sends to its pool past its context are ignored', async (t, crew) => {
 	await crew.load({workers: 1});
 	t.deepEqual(await crew.values(await crew.give('postJunk', [null, null])), [9, 9]);
 	t.deepEqual(await crew.values(await crew.give('echo', [1])), [1]);

@@ -116,7 +116,7 @@ export function exerciseDescendants(name: 'threads' | 'processes', make: MakePoo
 		t.deepEqual(tokens.map(countAlive), [0, 0, 0]);
 	});
 
-	law('what a setup has started lives on when a job heeds its stop, and so does what that starts', async (t, crew) => {
+	law('processes that a setup has started live on when a job heeds its stop, and so do those that they start', async (t, crew) => {
 		const [helper, token] = [makeToken(), makeToken()];
 		t.teardown(() => endAll(helper));
 		await load(crew, {graceMs: 20_000, env: {HELPER_TOKEN: helper}});
@@ -143,7 +143,7 @@ export function exerciseDescendants(name: 'threads' | 'processes', make: MakePoo
 		t.is(crew.outcome(still), undefined);
 	});
 
-	law('what completed jobs have left lives on when a worker is replaced, and when the pool is closed, in good order', async (t, crew) => {
+	law('processes that completed jobs have left live on when a worker is replaced, and when the pool is closed in good order', async (t, crew) => {
 		await load(crew, {recycle: {jobs: 2, ageMs: Infinity, memoryBytes: Infinity}});
 		const token = makeToken();
 		t.teardown(() => endAll(token));

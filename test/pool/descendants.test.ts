@@ -31,7 +31,7 @@ for (const [name, open] of Object.entries(TABLES)) {
 		t.is(countAlive(token), 0);
 	});
 
-	test.serial(`by ${name}: what is stopped starts nothing more until it is killed`, async t => {
+	test.serial(`by ${name}: a stopped process starts no other until it is killed`, async t => {
 		const token = makeToken();
 		const {pid = 0} = start(t, `sh -c 'while :; do sleep 0.001; done' ${token}; true`, token);
 		await areAlive(token, 2);
@@ -131,7 +131,7 @@ test.serial('a search by the mark that is never sure ends, and says so', async t
 	t.false(await new Descendants({pid: process.pid, thread: 0, mark: 'any'}, table).end());
 });
 
-test.serial('processes that may still live are told of, by a warning if nobody listens', async t => {
+test.serial('processes that may still live are reported, by a warning if there is no listener', async t => {
 	const warned = once(process, 'warning');
 	warn('workerLost', {kind: 'thread', reason: 'stopped', leavesProcesses: true});
 	t.like((await warned)[0], {

@@ -105,7 +105,7 @@ test('a failure that came to light before the confirmation counts, and only for 
 	]);
 });
 
-test('a report of jobs that were all taken back tells nothing', t => {
+test('a report of jobs that were all taken back is not passed on', t => {
 	const {add, listener, open} = setUp();
 	const chunk = add(claimedGroup(2));
 	chunk.takeBack([0, 1], {type: 'released'});
@@ -166,7 +166,7 @@ test('jobs that are removed for another worker get no outcome here', t => {
 	t.deepEqual([open(), [...chunk.takenBack], listener.settled], [1, [1, 2], []]);
 });
 
-test('a lost worker leaves what it reported, and the outcomes that follow from the loss; its last progress is told before', t => {
+test('a lost worker leaves the outcomes that it reported, and those that follow from the loss; its last progress comes before', t => {
 	const {add, listener, slot, slots, open, lose} = setUp();
 	const chunk = add(claimedGroup(3));
 	const side = sideOf(chunk);
@@ -199,7 +199,7 @@ test('a worker that is lost after it reported all settles that alone', t => {
 	t.is(open(), 0);
 });
 
-test('progress is told once', t => {
+test('progress is passed on once', t => {
 	const {add, listener} = setUp();
 	const chunk = add(claimedGroup(1));
 	chunk.tellProgress();

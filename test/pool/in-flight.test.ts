@@ -16,7 +16,7 @@ test('a chunk that is not sent runs nothing, and all its jobs wait', t => {
 	t.false(chunk.isSent);
 });
 
-test('what runs is what the worker started last, without jobs that were taken back, until it is reported', t => {
+test('the running jobs are those that the worker started last, without jobs that were taken back, until they are reported', t => {
 	const {chunk, side} = sentChunk(claimedGroup(5));
 	t.is(chunk.running(), undefined);
 	side.start(0, 50);
@@ -62,7 +62,7 @@ test('settlements and updates name the claim of their job', t => {
 	t.deepEqual(listener.updates, [{id: 10, lease: 3, execution: 4, startedAt: 1}]);
 });
 
-test('that jobs have started is told once, by the wall clock', t => {
+test('the start of jobs is reported once, by the wall clock', t => {
 	const clock = new HandClock(500_000.4);
 	const {chunk, listener} = sentChunk(claimedGroup(3), new HandWorker(), new HandListener(), clock);
 	const told = () => listener.updates.splice(0);
@@ -83,7 +83,7 @@ test('that jobs have started is told once, by the wall clock', t => {
 	t.is(other.listener.updates.length, 1);
 });
 
-test('progress of the running job is told once for each time that the job reports it', t => {
+test('progress of the running job is passed on once for each report', t => {
 	const {chunk, side, listener} = sentChunk(claimedGroup(2));
 	const told = () => {
 		chunk.tellProgress();
@@ -115,7 +115,7 @@ test('progress of the running job is told once for each time that the job report
 	);
 });
 
-test('progress that can not be true is not told', t => {
+test('progress that can not be true is not passed on', t => {
 	const {chunk, side, listener} = sentChunk(claimedGroup(1));
 	side.start(0, 50);
 	side.setProgress(NaN, 4, 5000);

@@ -110,7 +110,7 @@ test('the jobs of a micro-batch that runs are all most suspect', t => {
 	t.like(outcomes[0], {startedAt: 1_000_100, durationMs: 400});
 });
 
-test('a worker that the pool ended accuses no job: those that ran are given back, or ended as they were told to', t => {
+test('a worker that the pool ended accuses no job: those that ran are given back, or count as stopped if they were asked to stop', t => {
 	const running = (side: ChunkState) => void side.start(0, STARTED_AT);
 	t.deepEqual(typesOf(lose(ENDED, {act: running})), ['released', 'released', 'released']);
 	for (const [reason, type] of [
@@ -130,7 +130,7 @@ test('a worker that the pool ended accuses no job: those that ran are given back
 	t.deepEqual(lose(ENDED, {act: side => run(side, 2)}), Array(3).fill({type: 'released'}));
 });
 
-test('a job that crashes its worker after it was told to stop counts as stopped, once the worker was asked', t => {
+test('a job that crashes its worker after it was asked to stop counts as stopped, once the worker was asked', t => {
 	const act = (isAsked: boolean) => (side: ChunkState, chunk: InFlightChunk) => {
 		side.start(0, STARTED_AT);
 		side.stop(0, 'cancelled');
@@ -152,7 +152,7 @@ test('jobs of a micro-batch that timed out are suspects, since it is not known w
 	t.deepEqual(typesOf(lose(ENDED, {act: act('cancelled')})), ['released', 'cancelled', 'released']);
 });
 
-test('a job that was told to stop and ended before its worker did, without a report, counts as stopped', t => {
+test('a job that was asked to stop and ended before its worker did, without a report, counts as stopped', t => {
 	const act = (side: ChunkState, chunk: InFlightChunk) => {
 		run(side, 1);
 		side.start(1, STARTED_AT);
@@ -173,7 +173,7 @@ test('a job that was told to stop and ended before its worker did, without a rep
 	t.deepEqual(typesOf(lose(ENDED, {act: together})), [['released', MAX_SUSPICION], ['released', MAX_SUSPICION], 'released']);
 });
 
-test('a job that ended earlier than the last one of its chunk, and was told to stop, is the only one concerned', t => {
+test('a job that ended earlier than the last one of its chunk, and was asked to stop, is the only one concerned', t => {
 	const act = (side: ChunkState, chunk: InFlightChunk) => {
 		side.start(0, STARTED_AT);
 		side.stop(0, 'timedOut');
@@ -236,7 +236,7 @@ test('a suspect that runs alone is charged with whatever happens to its worker',
 	});
 });
 
-test('the failure has what is known of the end: signal, stderr, the error, and the limit of the heap if that was full', t => {
+test('the failure has the known facts of the end: signal, stderr, the error, and the limit of the heap if that was full', t => {
 	const errorOf = (ending: WorkerEnd) => {
 		const [outcome] = lose({...CRASH, ending}, {act: side => void side.start(0, STARTED_AT)});
 		return outcome && 'error' in outcome ? outcome.error : undefined;

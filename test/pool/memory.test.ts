@@ -27,7 +27,7 @@ test('as many jobs may start as the free memory has room for', t => {
 	t.is(memory.room(0, 1), Infinity);
 });
 
-test('what was started has a second to take what it was promised', t => {
+test('a started process has a second to take the memory that it was promised', t => {
 	const {memory, world} = watch(0);
 	memory.started(600);
 	t.is(memory.room(300, 1), 1);

@@ -197,7 +197,7 @@ for (const [what, [options, code, sentence]] of Object.entries(UNSTARTABLE)) {
 	});
 }
 
-test.serial('processes: what a pool and its processes meet in is gone once they have met', async t => {
+test.serial('processes: the rendezvous folder of a pool and its processes is gone once they have met', async t => {
 	const folder = useTemporary(t);
 	await loadCrew(t, {workers: 2});
 	while (readdirSync(folder).length > 0) await new Promise(resolve => setTimeout(resolve, 5));

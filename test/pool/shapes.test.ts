@@ -61,7 +61,7 @@ const KINDS: Readonly<Record<string, readonly [is: Is, yes: readonly unknown[], 
 };
 
 for (const [what, [is, yes, no]] of Object.entries(KINDS)) {
-	test(`${what} is told from anything else`, t => {
+	test(`${what} is recognised among other values`, t => {
 		t.deepEqual(
 			yes.filter(value => !is(value)),
 			[],

@@ -52,7 +52,7 @@ const frame = (functionName: string, scriptId: string, lineNumber: number, colum
 	location: {scriptId, lineNumber, ...(columnNumber !== undefined && {columnNumber})},
 });
 
-test.serial('a thread that runs is paused, and its stack is told with places as people count them', async t => {
+test.serial('a thread that runs is paused, and its stack has lines and columns counted from one', async t => {
 	const client = new HandClient({'Debugger.pause': {}});
 	const taken = takeStackSnapshot(client);
 	client.tell('Debugger.scriptParsed', {scriptId: '1', url: 'file:///tasks.js'});
@@ -62,7 +62,7 @@ test.serial('a thread that runs is paused, and its stack is told with places as 
 	t.true(client.isClosed);
 });
 
-test.serial('of a long stack the first 50 frames are told', async t => {
+test.serial('of a long stack the first 50 frames are kept', async t => {
 	const client = new HandClient({'Debugger.pause': {}});
 	const taken = takeStackSnapshot(client);
 	client.tell('Debugger.paused', {callFrames: Array.from({length: 60}, (_, index) => frame(`f${index}`, '1', index, 0))});
@@ -100,7 +100,7 @@ for (const [what, [value, tail]] of Object.entries(RESOURCES)) {
 	});
 }
 
-test.serial('a thread that waits and does not tell for what is not waited for', async t => {
+test.serial('a waiting thread that does not answer is not waited for', async t => {
 	const taken = takeStackSnapshot(new HandClient({'Debugger.pause': {}}));
 	t.is(await settle(taken, 400), 'pending');
 	t.deepEqual(await settle(taken, 200), {noStack: 'It was waiting, with nothing of it on the stack.'});

@@ -45,7 +45,7 @@ function setUp({jobs = 2, timeoutMs = null}: {readonly jobs?: number; readonly t
 	};
 }
 
-test('a running job is told to stop, and why, and has the grace from then on', t => {
+test('a running job is asked to stop, with the reason, and has the grace from then on', t => {
 	const {watch, chunk, side, clock} = setUp();
 	clock.pass(50);
 	watch.stop(chunk, [0], 'cancelled');
@@ -141,7 +141,7 @@ test('a worker whose job, or chunk, ends while it is examined is not ended', asy
 	}
 });
 
-test('a job that runs longer than its timeout is told to stop', async t => {
+test('a job that runs longer than its timeout is asked to stop', async t => {
 	const {side, clock, look} = setUp({timeoutMs: 100});
 	clock.pass(100);
 	await look();
@@ -169,7 +169,7 @@ test('all jobs of a micro-batch time out together, and the first deadline ends t
 	t.is(ended.length, 1);
 });
 
-test('an interrupted chunk stops what runs and what its worker starts later', async t => {
+test('an interrupted chunk stops its running job and those that its worker starts later', async t => {
 	const {watch, chunk, side, look} = setUp();
 	watch.interrupt(chunk);
 	t.is(chunk.intent, 'interrupted');

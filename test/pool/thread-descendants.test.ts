@@ -11,7 +11,7 @@ if (process.platform === 'linux') {
 	exerciseDescendants('threads', (options, listener) => new WorkerPool({thread: threadSource(options)}, options, listener));
 
 	for (const way of ['execFile', 'execFileSync', "sh -c 'a & b'"]) {
-		test.serial(`threads: no zombie is left of what a job has started by ${way} that was stopped`, async t => {
+		test.serial(`threads: no zombie is left of a process that a job has started by ${way} that was stopped`, async t => {
 			t.timeout(60_000);
 			const crew = new Crew(t, (options, listener) => new WorkerPool({thread: threadSource(options)}, options, listener));
 			await crew.load({workers: 1, graceMs: 30, tasks: SPAWNING_TASKS});

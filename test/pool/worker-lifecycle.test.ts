@@ -100,7 +100,7 @@ test('a kind of worker of which one is needed has started when that is ready', a
 	await t.throwsAsync(refused, {code: 'SetupFailed', message: 'no model'});
 });
 
-test('a worker that loads or sets up for ten seconds is told, once; one that has ended to do so is not', async t => {
+test('a worker that loads or sets up for ten seconds is reported, once; one that has ended by then is not', async t => {
 	const {lifecycle, source, listener, slotOf, clock, turn} = setUp({workers: 1});
 	const told = () => listener.calls.splice(0).filter(([name]) => name === 'startsSlowly');
 	void lifecycle.start('thread', 1);
@@ -129,7 +129,7 @@ test('a worker that loads or sets up for ten seconds is told, once; one that has
 	t.deepEqual(told(), []);
 });
 
-test('a worker that can not load the tasks is ended after a second, told as not ready, and replaced', async t => {
+test('a worker that can not load the tasks is ended after a second, reported as not ready, and replaced', async t => {
 	const {lifecycle, source, slotOf, clock, losses, listener} = setUp({workers: 1});
 	const started = lifecycle.start('thread', 1);
 	const [worker] = source.workers as [HandWorker];
@@ -279,7 +279,7 @@ test('before a worker is ended the jobs that wait in it go back; those that run 
 	t.deepEqual(losses(), [{kind: 'thread', reason: 'blocked', signal: 'SIGKILL', jobId: 1}]);
 });
 
-test('the loss of a worker that ended by itself tells how, and which job ran', async t => {
+test('the loss of a worker that ended by itself is reported with how it ended, and which job ran', async t => {
 	const cases = [
 		[{exitCode: 0}, {reason: 'ended', exitCode: 0}],
 		[
@@ -309,7 +309,7 @@ test('the loss of a worker that ended by itself tells how, and which job ran', a
 	t.deepEqual(losses(), [{kind: 'thread', reason: 'ended', exitCode: 1}]);
 });
 
-test('a worker that is gone takes nothing more, also while its jobs get their outcomes, and is not told to start slowly', async t => {
+test('a worker that is gone takes no more jobs, also while its jobs get their outcomes, and is not reported as starting slowly', async t => {
 	const {lifecycle, open, give, source, slots, slotOf, listener, clock} = setUp();
 	await open();
 	lifecycle.setUp(slotOf(0), {type: 'setup', worker: 0, task: 'count'});
@@ -328,7 +328,7 @@ test('a worker that is gone takes nothing more, also while its jobs get their ou
 	);
 });
 
-test('what a lost worker was doing is looked up at the last moment', async t => {
+test('the running jobs of a lost worker are looked up at the last moment', async t => {
 	const {open, slotOf, source, losses, listener, add} = setUp();
 	await open();
 	const [worker] = source.workers as [HandWorker];
@@ -435,7 +435,7 @@ test('a caller can not be ended: its job goes on, unless it is blocked, broken o
 
 // Closing
 
-test('a close tears idle workers down, ends all, and settles what they had; none is told as lost, and none replaced', async t => {
+test('a close tears idle workers down, ends all, and settles their jobs; none is reported as lost, and none replaced', async t => {
 	const {lifecycle, open, give, source, listener, slots, typesOf, losses} = setUp({workers: 3});
 	await open();
 	give(1);
@@ -458,7 +458,7 @@ test('a close tears idle workers down, ends all, and settles what they had; none
 	t.deepEqual(listener.takeSettled(), [[1, 'released']]);
 });
 
-test('a close settles what is left only when all workers are gone', async t => {
+test('a close settles the remaining jobs only when all workers are gone', async t => {
 	const {lifecycle, open, give, source, listener, turn} = setUp();
 	await open();
 	give(0);

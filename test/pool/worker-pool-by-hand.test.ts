@@ -79,7 +79,7 @@ test('outcomes are settled when they are final, and the end of the chunk makes t
 	t.deepEqual(listener.settled, []);
 });
 
-test('only messages of workers are heard, and those about a chunk that the worker has', async t => {
+test('only messages of living workers count, and those about a chunk that the worker has', async t => {
 	const {listener, run, source} = await setUp();
 	const {say, request} = run(1);
 	const other = run(1);
@@ -139,7 +139,7 @@ test('a worker that has reported a job accuses none when it breaks before it sta
 	}
 });
 
-test('what a running job says is passed on in the name of its claim; its progress is kept for a post-mortem', async t => {
+test('an update of a running job is passed on with its claim; its progress is kept for a post-mortem', async t => {
 	const {listener, run, source} = await setUp();
 	const {say, request, worker, side} = run(2);
 	const update = {type: 'update', chunk: request.chunk, index: 1} as const;
@@ -172,7 +172,7 @@ test('a job that has not started is stopped at once, and so is one that its pool
 	t.false(pool.stop(99, 'cancelled'));
 });
 
-test('a running job is told to stop; of a micro-batch all jobs if memory is wanted back, otherwise the one', async t => {
+test('a running job is asked to stop; of a micro-batch all jobs if memory is wanted back, otherwise the one', async t => {
 	const {pool, run, listener} = await setUp();
 	const {side, ids} = run(3);
 	side.startMany(0, 2, 1000);
@@ -188,7 +188,7 @@ test('a running job is told to stop; of a micro-batch all jobs if memory is want
 	t.deepEqual([batch.side.stopReason(0), batch.side.stopReason(1)], ['interrupted', 'interrupted']);
 });
 
-test('a release gives back what has not started, of one task or all; what comes back later goes to no other worker', async t => {
+test('a release gives back jobs that have not started, of one task or all; a job that comes back later goes to no other worker', async t => {
 	const {pool, listener, run} = await setUp();
 	const [one, two] = [run(2), run(2, {task: 'other'})];
 	one.side.start(0, 1000);
@@ -242,7 +242,7 @@ test('a release, or the confirmation of stops, waits for an answer, for the end 
 	}
 });
 
-test('an interruption stops what runs in every worker, and a close ends all of them', async t => {
+test('an interruption stops the running jobs of every worker, and a close ends all workers', async t => {
 	const {pool, run, source, listener} = await setUp();
 	const [one, two] = [run(2), run(1)];
 	one.side.start(0, 1000);
@@ -277,7 +277,7 @@ test('a job that runs for longer than its timeout is stopped, and its worker end
 	);
 });
 
-test('a job that runs for more than 100 ms is told to have started, once, and what ended before it is settled', async t => {
+test('the start of a job that runs for more than 100 ms is reported, once, and jobs that ended before it are settled', async t => {
 	const {run, watch, listener} = await setUp();
 	const {side, report} = run(2);
 	report(0, 1);
@@ -291,7 +291,7 @@ test('a job that runs for more than 100 ms is told to have started, once, and wh
 	t.deepEqual(listener.takeSettled(), settled([1], 'returned'));
 });
 
-test('progress that a job publishes is told while it runs', async t => {
+test('progress that a job publishes is reported while it runs', async t => {
 	const {run, watch, listener} = await setUp();
 	const {side} = run(1);
 	side.start(0, 1000);

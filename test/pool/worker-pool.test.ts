@@ -173,7 +173,7 @@ const NEVER: Readonly<Record<string, readonly [act: Act, outcome: object]>> = {
 };
 
 for (const [what, [act, outcome]] of Object.entries(NEVER)) {
-	test(`a worker that ${what} is ended after 5 s, and what it had is settled`, async t => {
+	test(`a worker that ${what} is ended after 5 s, and its jobs are settled`, async t => {
 		const {crew, clock} = await loadEndless(t, act);
 		const [id] = await crew.give('stuck', [null], {policy: {timeoutMs: 100}});
 		clock.pass(4900);

@@ -179,7 +179,7 @@ for (const [what, tell] of Object.entries(TRUE)) {
 }
 
 for (const [what, tell] of Object.entries(UNTRUE)) {
-	test(`a worker that tells of ${what} is ended as broken, each of its jobs is settled once, and the pool goes on`, async t => {
+	test(`a worker that reports ${what} is ended as broken, each of its jobs is settled once, and the pool goes on`, async t => {
 		const crew = await load(t, tell);
 		const ids = await crew.give('task', Array(JOBS).fill(null));
 		await crew.outcomes(ids);
@@ -201,7 +201,7 @@ test('the job whose report is not believed is charged where no other can have br
 	});
 });
 
-test('a worker is not believed what it says of the chunk of another', async t => {
+test("a worker's reports about another worker's chunk are ignored", async t => {
 	let other: ChunkMessage | undefined;
 	const crew = await load(t, chunk => {
 		other ??= chunk;

@@ -24,7 +24,7 @@ function contents(folder: string): Record<string, string> {
 	return Object.fromEntries(names.map(name => [name, readFileSync(join(folder, name)).toString('base64')]));
 }
 
-test('a read-only queue returns what other queues return, and writes nothing', async t => {
+test('a read-only queue returns the same as other queues, and writes nothing', async t => {
 	const folder = makeFolder(t);
 	const path = join(folder, 'jobs.db');
 	const queue = await queueIn(t, path);

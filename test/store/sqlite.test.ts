@@ -81,7 +81,7 @@ test('a file that is opened twice in one process gives two queues with the same 
 	await two.close();
 });
 
-test('a listener is told once of a commit of another connection, and which jobs of its owner are to be stopped', async t => {
+test('a listener gets news once of a commit of another connection, and of the jobs of its owner that are to be stopped', async t => {
 	const path = join(makeFolder(t), 'jobs.db');
 	const clock = new HandClock();
 	const options = {steadyMs: clock.steadyMs, every: clock.every};

@@ -133,7 +133,7 @@ test('all that watch a job hear of its end once; a notice of another job is no m
 	]);
 });
 
-test('one that watches no more hears nothing, which the dispatcher is told once for each; others hear', async t => {
+test('a caller that has stopped watching gets no more ends; the dispatcher gets one message for each; other callers get theirs', async t => {
 	const {client, transport, ends, watcher} = setUp();
 	const [first, second] = [watcher(1), watcher(-1)];
 	client.watch(1, first);
@@ -155,7 +155,7 @@ test('one that watches no more hears nothing, which the dispatcher is told once 
 	t.is(transport.refs, 0);
 });
 
-test('which events are wanted is told before the calls of a message, if that has changed', async t => {
+test('a change of the wanted events comes before the calls of a message', async t => {
 	const {client, transport, events, wanted} = setUp();
 	wanted.push(['completed']);
 	void client.call({type: 'stats'});
@@ -216,7 +216,7 @@ test('a dispatcher that fails fails all that waits, and all later calls, with it
 	t.is(transport.refs, 0);
 });
 
-test('a thread that ends by itself fails what waits', async t => {
+test('a thread that ends by itself fails the pending calls', async t => {
 	const {client, transport, logged} = setUp();
 	const answer = client.verb('paused');
 	transport.fail(new FaenaError('DispatcherFailed', 'its thread ended'));

@@ -11,7 +11,7 @@ law('jobs are claimed by priority, then in order of arrival, across tasks', asyn
 	t.deepEqual(idsOf(await take(queue, 10)), [1, 5, 3]);
 });
 
-law('a claimed job is running and has what a worker needs', async (t, queue) => {
+law('a claimed job is running and has all fields that a worker needs', async (t, queue) => {
 	await enqueue(queue, newJob({payload: '{"file":"a.png"}', key: 'a'}));
 	t.deepEqual(await take(queue), {
 		lease: 1,

@@ -72,7 +72,7 @@ law('a closed store does not call its listeners', async (t, queue, clock) => {
 	t.deepEqual(await heard(3000), []);
 });
 
-law('a close releases the jobs of the owners, and tells of a batch that completes by that', async (t, queue) => {
+law('a close releases the jobs of the owners, and reports a batch that completes by that', async (t, queue) => {
 	const heard: string[] = [];
 	queue.onBatchCompleted(({batch}) => heard.push(batch));
 	const batch = await queue.openBatch('one', 'hash', OWNER);

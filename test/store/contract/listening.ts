@@ -2,7 +2,7 @@ import type {Claim} from '../../../lib/job/claim.ts';
 import type {News} from '../../../lib/store/store.ts';
 import {claimsOf, commit, completeAll, enqueue, law, listenTo, newJob, OTHER, OWNER, T0, take} from './laws.ts';
 
-law('a listener is not told of changes by its own store', async (t, queue, clock) => {
+law("a listener gets no news of its own store's changes", async (t, queue, clock) => {
 	const heard = listenTo(queue, clock, OWNER);
 	await enqueue(queue, newJob());
 	const [claim] = claimsOf(await take(queue)) as [Claim];
@@ -13,14 +13,14 @@ law('a listener is not told of changes by its own store', async (t, queue, clock
 	);
 });
 
-law('a listener is told about every second of the health of the store', async (t, queue, clock) => {
+law("a listener gets the store's health about every second", async (t, queue, clock) => {
 	const heard = listenTo(queue, clock, undefined);
 	const news = await heard(5000);
 	t.true(news.length >= 3 && news.length <= 6, `${news.length}`);
 	for (const each of news) t.true(each.type === 'health' && each.logBytes >= 0, JSON.stringify(each));
 });
 
-law('each listener is told of a completed batch once, after the commit that completed it', async (t, queue, clock) => {
+law('each listener gets news of a completed batch once, after the commit that completed it', async (t, queue, clock) => {
 	const counts: Promise<number>[] = [];
 	queue.store.listen(undefined, news => void (news.type === 'batchCompleted' && counts.push(queue.counts().then(({completed}) => completed))));
 	const heard = listenTo(queue, clock, OTHER);

@@ -52,7 +52,7 @@ law('a delayed job that was cancelled never runs', async (t, queue, clock) => {
 	t.is((await commit(queue, {})).dueInMs, null);
 });
 
-law('a cancel of a running job asks its owner, which is told until the job is settled', async (t, queue, clock) => {
+law('a cancel of a running job asks its owner, with each heartbeat until the job is settled', async (t, queue, clock) => {
 	const [heard, heardByOther, heardByThird] = [listenTo(queue, clock, OWNER), listenTo(queue, clock, OTHER), listenTo(queue, clock, 'unknown')];
 	await enqueue(queue, newJob(), newJob(), newJob());
 	const [one, two] = claimsOf(await take(queue, 2)) as [Claim, Claim];

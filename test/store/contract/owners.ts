@@ -101,7 +101,7 @@ law('an owner that was taken for dead is fenced until it claims again', async (t
 	t.true(await queue.heartbeat(OWNER));
 });
 
-law('an owner that was taken for dead, and claims before its next heartbeat, hears of it once', async (t, queue, clock) => {
+law('an owner that was taken for dead, and claims before its next heartbeat, learns it once', async (t, queue, clock) => {
 	await enqueue(queue, newJob());
 	await take(queue);
 	await outlast(queue, clock);
