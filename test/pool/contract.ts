@@ -52,7 +52,7 @@ law('a pool that has loaded its tasks returns their names and options', async (t
 	t.deepEqual(
 		infos.filter(({name}) => name === 'echo' || name === 'hold'),
 		[
-			{name: 'echo', options: {priority: 3, timeout: 3_600_000, maxAttempts: 7}},
+			{name: 'echo', options: {priority: 3, timeout: '1h', maxAttempts: 7}},
 			{name: 'hold', options: {}},
 		],
 	);
