@@ -16,6 +16,10 @@ import {TaskWorker} from '../lib/worker/worker.ts';
 // process ignores them: its parent decides when it ends.
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => undefined);
 
+// Node 22 writes the length of a message by this function of all typed arrays, which a task may replace for all of them. A wrong length ends the
+// thread of the pool, which reads the message.
+Object.defineProperty(Buffer.prototype, 'set', {value: Uint8Array.prototype.set, configurable: true, writable: true});
+
 const [rendezvous = '', ownerLock] = process.argv.splice(2);
 leaveRemovedFolder(rendezvous);
 const regions = createRegions();

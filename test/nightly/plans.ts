@@ -15,25 +15,25 @@ const seeded =
 /** How many parts `npm run faults` is cut into; a night has one of them. */
 const PARTS = 11;
 
-/** The tests without those of the benchmark, which runs on our own Node. */
-const SUITE = ['test/**/*.test.ts', '!test/bench/**'];
+/** The tests without those of the benchmark, the faults and the mutants: `npm test` and the plans below run these on our own Node. */
+const SUITE = ['test/**/*.test.ts', '!test/bench/**', '!test/fault/**', '!test/mutants/**'];
 
 /** The surest to find something come first. */
 export const PLANS: readonly Plan[] = [
 	{script: 'torture', args: seeded('--kills', '400'), minutes: 6},
 	{script: 'torture', args: seeded('--kills', '80', '--endings', 'SIGSTOP,SIGKILL'), minutes: 4},
 	{script: 'torture', args: seeded('--kills', '120', '--endings', 'SIGTERM,SIGINT'), minutes: 4},
-	{script: 'simulate', args: seeded('--events', '1500000'), minutes: 6},
+	{script: 'simulate', args: seeded('--events', '1500000'), minutes: 5},
 	{script: 'bad-jobs', args: seeded('--jobs', '600'), minutes: 5},
 	{script: 'fuzz', args: seeded('--runs', '4000', '--what', 'values,decoder,cli'), minutes: 4},
 	{script: 'fuzz', args: seeded('--runs', '80', '--what', 'rows,commands,engines'), minutes: 3},
 	{script: 'power-loss', args: seeded('--states', '6000'), minutes: 3},
 	{script: 'faults', args: seed => [`${seed % PARTS}/${PARTS}`], minutes: 5},
 	{script: 'byte-flips', args: seeded('--runs', '450'), minutes: 3},
-	{script: 'full-disk', args: () => [], minutes: 4},
-	{script: 'soak', args: () => ['--minutes', '2'], minutes: 4},
-	{script: 'mutants', args: () => [], minutes: 6},
+	{script: 'full-disk', args: () => [], minutes: 2},
+	{script: 'soak', args: () => ['--minutes', '2'], minutes: 3},
+	{script: 'mutants', args: () => [], minutes: 8},
 	{script: 'mutation-score', args: seeded('--minutes', '5', '--results', '/dev/null'), minutes: 7},
-	{script: 'test:node', args: () => ['22.18.0', ...SUITE], minutes: 8},
-	{script: 'test:node', args: () => ['26.10.0', ...SUITE], minutes: 8},
+	{script: 'test:node', args: () => ['22.18.0', ...SUITE], minutes: 9},
+	{script: 'test:node', args: () => ['26.10.0', ...SUITE], minutes: 9},
 ];

@@ -1,6 +1,7 @@
 import {on} from 'node:events';
 import {Worker} from 'node:worker_threads';
 import test from 'ava';
+import {WORKER_ARGS} from '../../lib/support/node.ts';
 import type {Found} from '../fixtures/spoiled-runner.ts';
 
 test('whichever function of JavaScript a task replaces, no job that fails or is stopped in its worker is reported as completed, and none with another result', async t => {
@@ -34,7 +35,7 @@ function shown(found: readonly Found[], which: 'thrown' | 'changed'): string[] {
 
 /** What a worker finds until it is lost. */
 async function* trials(first: number): AsyncGenerator<Found | 'all'> {
-	const worker = new Worker(new URL('../fixtures/spoiled-runner.ts', import.meta.url), {workerData: first, stderr: true});
+	const worker = new Worker(new URL('../fixtures/spoiled-runner.ts', import.meta.url), {workerData: first, stderr: true, execArgv: [...WORKER_ARGS]});
 	const quiet = new AbortController();
 	worker.on('error', () => quiet.abort()).on('exit', () => quiet.abort());
 	let timer = setTimeout(() => quiet.abort(), 5000);
