@@ -152,6 +152,7 @@ function lonePool(store: Store, listener: PoolListener, makePool: (listener: Poo
 	});
 	return {
 		slots: 1,
+		maxJobs: 1,
 		get size() {
 			return running ? 1 : 0;
 		},

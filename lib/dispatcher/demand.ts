@@ -50,9 +50,10 @@ export class Demand {
 	/** Jobs in a chunk. A claimed job counts as running, so jobs of a task with a limit of jobs or memory are claimed one by one. */
 	#chunkSize(task: string): number {
 		const {concurrency, memoryBytes, batchSize = 1} = this.tasks.get(task) ?? {};
-		const together = Math.min(batchSize, MAX_GROUP_JOBS);
+		const most = this.#pool?.maxJobs ?? 1;
+		const together = Math.min(batchSize, most);
 		if (concurrency !== undefined || memoryBytes !== undefined) return together;
-		return Math.min(Math.ceil(this.sizer.size(task) / together), Math.floor(MAX_GROUP_JOBS / together)) * together;
+		return Math.min(Math.ceil(this.sizer.size(task) / together), Math.floor(most / together)) * together;
 	}
 
 	/** Chunks of the task that the pool can take now. A worker takes a second one only while the task's jobs are short. */

@@ -21,10 +21,13 @@ export interface Pool {
 	/** Jobs it can run at the same time. */
 	readonly slots: number;
 
+	/** The most jobs of a chunk. */
+	readonly maxJobs: number;
+
 	/** Chunks that it can take now: of this lane or, without one, of the most usual lane. */
 	capacity(lane?: Lane): Capacity;
 
-	/** Runs the jobs of the chunk, at most `MAX_GROUP_JOBS`, one after the other in one worker. Call it at most as often as {@link capacity} allows. */
+	/** Runs the jobs of the chunk, at most {@link maxJobs}, one after the other in one worker. Call it at most as often as {@link capacity} allows. */
 	run(chunk: ClaimedGroup): void;
 
 	/** Takes the job back if it has not started, stops it if it runs. False if the pool does not have it. */

@@ -1,5 +1,5 @@
 import {toFailure} from '../job/failure.ts';
-import type {ClaimedGroup} from '../job/group.ts';
+import {type ClaimedGroup, MAX_GROUP_JOBS} from '../job/group.ts';
 import type {JobId, StopReason} from '../job/job.ts';
 import type {PoolOptions} from '../job/options.ts';
 import type {TaskInfo} from '../job/task.ts';
@@ -23,6 +23,7 @@ const CHECK_MEMORY_EVERY_MS = 100;
  */
 export class WorkerPool implements Pool {
 	readonly slots: number;
+	readonly maxJobs = MAX_GROUP_JOBS;
 	readonly #sources: WorkerSources;
 	readonly #options: PoolOptions;
 	readonly #listener: PoolListener;

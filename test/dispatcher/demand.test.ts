@@ -57,6 +57,12 @@ test('there is capacity if the pool can take a chunk of some task', t => {
 	t.false(short.hasCapacity);
 });
 
+test('of a pool that takes jobs one by one, as many jobs are claimed as it has room for, also of a task with micro-batches', t => {
+	const pool = new HandPool();
+	pool.maxJobs = 1;
+	t.deepEqual(limitsOf(makeDemand(pool, {count: {}, many: {batchSize: 8}})), [2, 1, 2, 1]);
+});
+
 test('a dispatcher without a pool claims nothing', t => {
 	const demand = makeDemand(undefined, {count: {}});
 	t.deepEqual(limitsOf(demand), [0, 0]);
