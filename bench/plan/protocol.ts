@@ -50,6 +50,8 @@ export async function* measure(
 		const reason = entry.discarded ?? whyDiscarded(entry, spins);
 		yield {...entry, ...(reason && {discarded: reason})};
 		if (!reason) return void spins.push(...spin);
+		// Another revision may lack the trial, which no other try would change.
+		if (given.revision !== undefined && !outcome.measurement) return;
 	}
 }
 
