@@ -118,6 +118,13 @@ test('faena bench needs only packages on which the package depends', t => {
 	);
 });
 
+test("SQLite is reached by openStore(), enqueueIn() and the share of an owner's lock alone", t => {
+	t.deepEqual(
+		files.filter(file => !file.startsWith('lib/store/sqlite/') && importsOf(file).some(name => name.includes('/sqlite/'))),
+		['lib/index.ts', 'lib/api/enqueue.ts', 'lib/store/open-store.ts', 'workers/watchdog.ts'],
+	);
+});
+
 test('files of workers are reached by URL, never imported', t => {
 	t.deepEqual(
 		files.filter(file => importsOf(file).some(name => /(^|\/)workers\//.test(name))),
