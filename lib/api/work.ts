@@ -26,8 +26,6 @@ export interface WorkOptions {
 
 /** How often the loop looks for jobs that it gets no news of: those that other verbs of the same store, such as a retry, made ready. */
 const WAKE_EVERY_MS = 1000;
-/** The dispatcher's own heartbeats may be rare, beside those of the thread. */
-const LEASE_MS = 30_000;
 
 const POOL_OPTIONS: Omit<PoolOptions, 'tasks'> = {
 	...{workers: 1, isolation: 'inline', defaults: {}, maxValueBytes: MAX_VALUE_LIMIT_BYTES, maxCheckpointBytes: MAX_VALUE_LIMIT_BYTES, taskOutput: 'inherit'},
@@ -64,7 +62,7 @@ export async function work(queue: JobQueue, tasks: Readonly<Record<string, unkno
 		return pool;
 	};
 	const dispatcher = new Dispatcher(store, makePool, {
-		...{owner, leaseMs: LEASE_MS, events: ['refused', 'secondLibrary']},
+		...{owner, leaseMs: queue.store.leaseMs, events: ['refused', 'secondLibrary']},
 		output(message) {
 			if (message.type === 'failed') ended.reject(fromEnvelope(message.error));
 			if (message.type !== 'replies') return;

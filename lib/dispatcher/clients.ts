@@ -129,8 +129,14 @@ export class Clients {
 		if (this.watched.delete(id)) this.#notices.push(toNotice());
 	}
 
+	/** True if there are jobs to look up by {@link mayHaveEnded}. */
 	get hasLookUps(): boolean {
-		return this.#lookUps.length > 0 || this.#unverified > 0;
+		return this.#lookUps.length > 0;
+	}
+
+	/** True if there are jobs to look up by {@link allMayHaveEnded}. */
+	get isUnverified(): boolean {
+		return this.#unverified > 0;
 	}
 
 	/** These jobs will be looked up. `earlier`: they existed before they were watched. */
@@ -143,13 +149,13 @@ export class Clients {
 		this.#unverified = this.watched.size;
 	}
 
-	/** Looks up all of {@link mayHaveEnded} and a part of {@link allMayHaveEnded}, first those looked up longest ago. Returns true if there are more. */
-	async lookUp(): Promise<boolean> {
+	/** Looks up all of {@link mayHaveEnded} and, if it verifies, a part of {@link allMayHaveEnded}, first those looked up longest ago. */
+	async lookUp(verifies = true): Promise<void> {
 		for (let next = this.#lookUps[0]; next; next = this.#lookUps[0]) {
 			await this.#lookUp(next.ids, next.earlier);
 			this.#lookUps.shift();
 		}
-		if (this.#unverified <= 0) return false;
+		if (!verifies || this.#unverified <= 0) return;
 		const some = [...this.watched.keys().take(MAX_LOOKED_UP_JOBS)];
 		await this.#lookUp(some, false);
 		this.#unverified -= MAX_LOOKED_UP_JOBS;
@@ -158,7 +164,6 @@ export class Clients {
 			this.watched.delete(id);
 			if (callers !== undefined) this.watched.set(id, callers);
 		}
-		return this.#unverified > 0;
 	}
 
 	async #lookUp(ids: readonly JobId[], earlier: boolean): Promise<void> {
@@ -210,12 +215,16 @@ export class SignalGate {
 
 	/** Passes executions on: those that threw after the caller has answered, the others at once. If a signal has come, the former count as released. */
 	pass(groups: readonly EndedGroup[], next: (groups: readonly EndedGroup[]) => void): void {
-		const thrown = this.#ask ? groups.flatMap(group => pick(group, 'threw')) : [];
+		const thrown = this.#ask || this.hasSignalCome ? groups.flatMap(group => pick(group, 'threw')) : [];
 		if (thrown.length === 0) {
 			next(groups);
 			return;
 		}
 		next(groups.flatMap(group => pick(group, 'others')));
+		if (!this.#ask) {
+			next(thrown.map(toReleased));
+			return;
+		}
 		const {promise, resolve} = Promise.withResolvers<void>();
 		this.#questions.push(resolve);
 		this.#clock.after(MAX_ANSWER_MS, resolve);
@@ -224,7 +233,7 @@ export class SignalGate {
 			this.holding--;
 			next(this.hasSignalCome ? thrown.map(toReleased) : thrown);
 		});
-		this.#ask?.();
+		this.#ask();
 	}
 }
 

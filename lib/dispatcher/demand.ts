@@ -11,6 +11,8 @@ export class Demand {
 	readonly sizer = new ChunkSizer();
 	/** The options of the tasks that the pool runs, by name. */
 	tasks: ReadonlyMap<string, TaskInfo['options']> = new Map();
+	/** Tasks of which claimed chunks wait for room in the pool. No more of their jobs are claimed meanwhile. */
+	held: ReadonlySet<string> = new Set();
 	readonly #pool: Pool | undefined;
 
 	constructor(pool: Pool | undefined) {
@@ -18,12 +20,13 @@ export class Demand {
 	}
 
 	get hasCapacity(): boolean {
-		return this.tasks.keys().some(task => this.#chunksFor(task) > 0);
+		return this.tasks.keys().some(task => !this.held.has(task) && this.#chunksFor(task) > 0);
 	}
 
 	/** How many jobs of each lane to claim. */
 	lanes(): LaneRequest[] {
 		return [...this.tasks].flatMap(([task, {concurrency}]) => {
+			if (this.held.has(task)) return [];
 			const {idle} = this.#pool?.capacity({task, quarantined: true}) ?? NO_CAPACITY;
 			// At most as many as of other jobs: suspects that have ended are reported only after a long one behind them.
 			const suspects = idle > 0 ? Math.min(mostTogether(1), this.#chunkSize(task)) : 0;

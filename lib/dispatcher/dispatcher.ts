@@ -26,7 +26,7 @@ export interface DispatcherOptions {
 }
 
 /** After another process has written, a part of the watched jobs is looked up this often. */
-const LOOK_UP_EVERY_MS = 20;
+const VERIFY_EVERY_MS = 20;
 
 /** Work beside the commits. If it fails, it is reported, and tried again after a while. */
 const CHORES = ['maintenance', 'lookUps', 'batches', 'idle'] as const;
@@ -50,10 +50,12 @@ export class Dispatcher {
 	/** When the time to drain is over, by the steady clock. */
 	#deadline = Infinity;
 	#closeCalls: number[] = [];
+	/** When the next part of the watched jobs may be looked up, by the steady clock. */
+	#verifyAt = 0;
 
 	readonly #chores: Readonly<Record<(typeof CHORES)[number], {isDue(): boolean; work(): Promise<unknown>}>> = {
 		maintenance: {isDue: () => this.#maintenance.isDue, work: () => this.#maintenance.tick()},
-		lookUps: {isDue: () => this.#host.clients.hasLookUps, work: () => this.#lookUp()},
+		lookUps: {isDue: () => this.#host.clients.hasLookUps || this.#verifyInMs() <= 0, work: () => this.#lookUp()},
 		// While the dispatcher closes, this is not needed: the end of the owner frees its batches.
 		batches: {isDue: () => this.#phase === 'running' && this.#batches.pending.size > 0, work: () => this.#batches.leavePending()},
 		idle: {isDue: () => this.#calls.idle.length > 0 && !this.#flow.hasJobs && this.#flow.enqueues.length === 0, work: () => this.#calls.answerIdle()},
@@ -118,7 +120,7 @@ export class Dispatcher {
 		while (this.#phase !== 'closed') {
 			await this.#wakeUp.wait(this.#sleepMs());
 			// While all workers are busy, most outcomes need no commit of their own.
-			if (this.#lingers && !this.#maintenance.isDue && this.#maintenance.news.length === 0 && this.#retryDueInMs() > 0) continue;
+			if (this.#lingers && !this.#maintenance.isDue && this.#maintenance.news.length === 0 && this.#choreDueInMs() > 0) continue;
 			// All calls and outcomes that have arrived by now share the transaction.
 			await clock.nextTurn();
 			try {
@@ -143,7 +145,7 @@ export class Dispatcher {
 	#sleepMs(): number {
 		const commitDueInMs = this.#calls.waiting.length > 0 ? 0 : this.#flow.commitDueInMs();
 		const deadlineInMs = this.#phase === 'draining' ? this.#deadline - this.#host.clock.steadyMs() : Infinity;
-		return Math.min(commitDueInMs, deadlineInMs, this.#retryDueInMs());
+		return Math.min(commitDueInMs, deadlineInMs, this.#choreDueInMs());
 	}
 
 	get #lingers(): boolean {
@@ -156,15 +158,22 @@ export class Dispatcher {
 		if (isDue() && retry.waitMs === 0) await retry.attempt(work);
 	}
 
-	/** How long until a chore that has failed is tried again. */
-	#retryDueInMs(): number {
+	/** How long until a chore that has failed is tried again, or the next part of the watched jobs is looked up. */
+	#choreDueInMs(): number {
 		const {retries} = this.#host;
 		const failed = CHORES.filter(chore => retries[chore].count > 0 && this.#chores[chore].isDue());
-		return Math.min(...failed.map(chore => retries[chore].waitMs));
+		return Math.min(Math.max(this.#verifyInMs(), retries.lookUps.waitMs), ...failed.map(chore => retries[chore].waitMs));
+	}
+
+	#verifyInMs(): number {
+		const {clients, clock} = this.#host;
+		return clients.isUnverified ? this.#verifyAt - clock.steadyMs() : Infinity;
 	}
 
 	async #lookUp(): Promise<void> {
-		if (await this.#host.clients.lookUp()) this.#host.clock.after(LOOK_UP_EVERY_MS, this.#host.wake);
+		const verifies = this.#verifyInMs() <= 0;
+		if (verifies) this.#verifyAt = this.#host.clock.steadyMs() + VERIFY_EVERY_MS;
+		await this.#host.clients.lookUp(verifies);
 	}
 
 	#beginClose({call, drainMs, isSignalled = false}: Call & {type: 'close'}): void {

@@ -127,7 +127,7 @@ export class JobFlow implements PoolListener {
 	commitDueInMs(): number {
 		const {commit} = this.#host.retries;
 		if (commit.count > 0) return commit.waitMs;
-		if (this.mustCommit) return this.lingerMs();
+		if (this.mustCommit || this.#updates.length > 0) return this.lingerMs();
 		return this.mayClaim ? Math.max(this.lingerMs(), this.dueInMs()) : Infinity;
 	}
 
@@ -186,7 +186,7 @@ export class JobFlow implements PoolListener {
 
 	#request(writes: Writes): ClaimRequest | undefined {
 		const mayHaveJobs = this.#mayHaveReadyJobs || this.isDue || bringsJobs(writes);
-		if (!this.mayClaim || this.#chunks.length > 0 || !mayHaveJobs) return undefined;
+		if (!this.mayClaim || !mayHaveJobs) return undefined;
 		const all = {owner: this.#host.owner, lanes: this.demand.lanes(), limit: 0, maxBytes: MAX_CLAIMED_BYTES};
 		const request = this.#commits.claimable(all);
 		const limit = Math.max(0, ...request.lanes.map(each => each.limit));
@@ -200,7 +200,9 @@ export class JobFlow implements PoolListener {
 		// Lanes that the request left out may have jobs.
 		const asksAll = request?.lanes.length === 2 * this.demand.tasks.size;
 		if (request ? backlog > 0 || !asksAll : arrived) this.jobsMayBeReady();
-		if (claimed.groups.length > 0) this.#dispatch(claimed.groups, backlog);
+		// If a close came during the transaction, no job starts any more.
+		if (!this.mayClaim) this.#outbox.push(...claimed.groups.map(toReleased));
+		else if (claimed.groups.length > 0) this.#dispatch(claimed.groups, backlog);
 		for (const id of claimed.passedOver ?? []) clients.refused({id}, passedOver(id));
 		for (const update of writes.updates) clients.updated(update);
 		clients.enqueued(writes.enqueues, enqueued);
@@ -263,6 +265,11 @@ export class JobFlow implements PoolListener {
 			this.pool?.run(this.statistics.withTimeout(chunk));
 			return false;
 		});
+		this.#noteHeld();
+	}
+
+	#noteHeld(): void {
+		this.demand.held = new Set(this.#chunks.map(({task}) => task));
 	}
 
 	/** Releases jobs that have not started, of one task or all. Resolves once none of them can start any more. */
@@ -279,6 +286,7 @@ export class JobFlow implements PoolListener {
 	#takeBack(matches: (chunk: ClaimedGroup) => boolean): void {
 		this.#outbox.push(...this.#chunks.filter(matches).map(toReleased));
 		this.#chunks = this.#chunks.filter(chunk => !matches(chunk));
+		this.#noteHeld();
 	}
 }
 

@@ -34,7 +34,7 @@ export interface EnqueuedGroup {
 	readonly ids: Ids;
 	/** Indexes of jobs whose key existed, with the same payload or with one that `rerun` replaced. Their ids are those of the existing jobs. */
 	readonly reused?: readonly number[];
-	/** Indexes of jobs whose key existed with another payload. Their ids are those of the existing jobs, and no job of the group was enqueued. */
+	/** Indexes of jobs whose key existed with another payload. These were not enqueued; their ids are those of the existing jobs. */
 	readonly conflicts?: readonly number[];
 }
 

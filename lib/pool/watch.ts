@@ -121,7 +121,8 @@ export class Watch {
 	/** Takes jobs back that wait behind a long one, for an idle worker or for other processes. */
 	#share(chunk: InFlightChunk, now: number, runningMs: number): void {
 		const idle = this.#slots.capacity(chunk.worker.kind).idle - this.#asked.size;
-		if (idle <= 0 && runningMs > STRANDED_MS) chunk.takeBack(chunk.waiting(), {type: 'released'});
+		const waiting = idle <= 0 && runningMs > STRANDED_MS ? chunk.waiting() : [];
+		if (waiting.length > 0) chunk.takeBack(waiting, {type: 'released'});
 		if (idle <= 0 || now - chunk.givenAt < STUCK_MS) return;
 		// If the running job is itself long, all waiting jobs are moved; otherwise half of them, which is as much as the idle worker can do meanwhile.
 		const indexes = chunk.waiting(runningMs > STUCK_MS ? 1 : 0.5);

@@ -39,6 +39,7 @@ export class WorkerPool implements Pool {
 	#endMemoryChecks: (() => void) | undefined;
 	/** The start time of the job that was stopped last because memory was short. */
 	#stoppedSince: number | undefined;
+	#closing: Promise<void> | undefined;
 
 	/** @param freeBytes the free memory of the system or the container */
 	constructor(sources: WorkerSources, options: PoolOptions, listener: PoolListener, clock = systemClock, freeBytes = () => process.availableMemory()) {
@@ -153,7 +154,12 @@ export class WorkerPool implements Pool {
 		for (const chunk of this.#slots.chunks) this.#watch.interrupt(chunk);
 	}
 
-	async close(): Promise<void> {
+	close(): Promise<void> {
+		this.#closing ??= this.#close();
+		return this.#closing;
+	}
+
+	async #close(): Promise<void> {
 		this.#endMemoryChecks?.();
 		this.interrupt();
 		await this.#lifecycle.close();

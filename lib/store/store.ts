@@ -29,6 +29,8 @@ import type {Clock} from '../support/clock.ts';
 export interface Store {
 	/** The location of the jobs, as given to `openStore`. */
 	readonly location: string;
+	/** The time without a heartbeat after which the store takes an owner for dead. */
+	readonly leaseMs: number;
 
 	/**
 	 * Updates, settles, enqueues and claims jobs, in this order, in one durable transaction: all or nothing. If it fails with `OutcomeUnknown`,

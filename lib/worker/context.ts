@@ -32,6 +32,8 @@ export interface ChunkOptions {
 	readonly post: (message: WorkerMessage) => void;
 }
 
+const NO_JOBS: readonly ChildJob[] = [];
+
 /** One job of a chunk while it runs. It has few fields: a small job takes less time than filling many. */
 export class Execution {
 	readonly chunk: OpenChunk;
@@ -41,6 +43,7 @@ export class Execution {
 	readonly context: JobContext;
 	#hasFailed = false;
 	#onEnd: (() => void) | undefined;
+	#childJobs: readonly ChildJob[] = NO_JOBS;
 
 	constructor(chunk: OpenChunk, index: number, together: number) {
 		this.chunk = chunk;
@@ -83,8 +86,12 @@ export class Execution {
 	}
 
 	close(): void {
-		const children = this.context.close();
-		if (children.length > 0) this.chunk.outcomes.enqueue(this.index, children);
+		this.#childJobs = this.context.close();
+	}
+
+	/** Reports the jobs that it enqueued. Call it together with the end of the job, since earlier jobs may be reported before. */
+	reportChildJobs(): void {
+		if (this.#childJobs.length > 0) this.chunk.outcomes.enqueue(this.index, this.#childJobs);
 	}
 }
 
@@ -96,8 +103,6 @@ interface Used {
 	updates?: JobUpdates;
 	childJobs?: ChildJobs;
 }
-
-const NO_JOBS: readonly ChildJob[] = [];
 
 /** The context of one execution. It creates its parts when they are used. Its methods are getters of functions, since a task may take them out of it. */
 export class JobContext implements TaskContext {

@@ -136,6 +136,7 @@ export class Runner {
 			now = monotonicMs();
 			const stop = chunkState.finish(index);
 			if (stop) await this.#options.leftovers?.end(begunAt);
+			execution.reportChildJobs();
 			outcomes.end(index, now - begunAt, stop, 1);
 			if (execution.context.isWatched) chunkState.wake(index);
 			if (now - begunAt >= REPORT_ALONE_MS || outcomes.ageMs(now) >= REPORT_EVERY_MS) outcomes.post();
@@ -170,7 +171,10 @@ export class Runner {
 		for (const index of started) outcomes.begin(index, startedAt);
 		const batch = started.map(index => new Execution(chunk, index, started.length));
 		if (batch.length > 0) await this.#outside.runInAsyncScope(this.#executeBatch, this, run, batch);
-		for (let offset = 0; offset < batch.length; offset++) batch[offset]?.close();
+		for (let offset = 0; offset < batch.length; offset++) {
+			batch[offset]?.close();
+			batch[offset]?.reportChildJobs();
+		}
 		const durationMs = monotonicMs() - startedAt;
 		let isStopped = false;
 		for (let index = first; index < end; index++) {

@@ -322,6 +322,33 @@ test('work() stops a job whose timeout is a share of the median', async t => {
 	t.like(await queue.job(11), {status: 'dead', error: {reason: 'timedOut'}});
 });
 
+test('work() rejects only after the tasks were torn down', async t => {
+	const {queue} = await open(t);
+	await queue.enqueue([newJob('end', null)]);
+	let hasTornDown = false;
+	const end = task(() => queue.close(), {
+		setup: () => 1,
+		async teardown() {
+			await new Promise(resolve => setTimeout(resolve, 200));
+			hasTornDown = true;
+		},
+	});
+	await t.throwsAsync(work(queue, {end}), {code: 'Closed'});
+	t.true(hasTornDown);
+});
+
+test('work() on a store in memory keeps a job that runs for longer than the lease', async t => {
+	const queue = await openQueue(':memory:', {lease: '1s'});
+	const controller = new AbortController();
+	await queue.enqueue([newJob('wait', null)]);
+	const wait = async () => {
+		await new Promise(resolve => setTimeout(resolve, 3000));
+		controller.abort();
+	};
+	await work(queue, {wait}, {signal: controller.signal});
+	t.like(await queue.job(1), {status: 'completed', executions: 1});
+});
+
 test('work() leaves jobs of tasks that it does not have, and refuses an object without tasks', async t => {
 	const {queue} = await open(t);
 	await queue.enqueue([newJob('unknown', 1), newJob('known', 1)]);

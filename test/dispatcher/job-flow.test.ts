@@ -306,6 +306,53 @@ test('updates of running jobs are written with the next commit and sent to the c
 	t.is(commits[2]?.update?.length, 1);
 });
 
+test('while updates wait, the next commit is due in at most 20 ms, also if the pool can take nothing, and if the timer fires too early', async t => {
+	const {flow, clock, pool} = await setUp({jobs: 1});
+	await flow.commit();
+	pool.capacity = () => ({idle: 0, prefetch: 0});
+	t.is(flow.commitDueInMs(), Infinity);
+	flow.updated({id: 1, lease: 1, execution: 1, progress: {done: 1, at: 5}});
+	t.true(flow.commitDueInMs() <= 20);
+	await clock.advance(19.5);
+	t.true(flow.commitDueInMs() <= 0.5);
+});
+
+test('jobs whose claim was under way when the dispatcher began to close are released, and not started', async t => {
+	const {flow, queue, takeGiven} = await setUp({
+		jobs: 2,
+		verbs: inner => ({
+			async commit(changes) {
+				const result = await inner.commit(changes);
+				flow.mayClaim = false;
+				return result;
+			},
+		}),
+	});
+	await flow.commit();
+	t.deepEqual(takeGiven(), []);
+	await flow.commit();
+	t.like(await queue.counts(), {pending: 2, running: 0});
+});
+
+test('while a claimed chunk waits for room, jobs of other tasks are claimed, and no more of its own', async t => {
+	const {flow, pool, queue, commits, takeGiven} = await setUp({tasks: {count: {}, other: {}}});
+	await queue.enqueue([newJob()]);
+	let room = 1;
+	pool.capacity = lane => ({idle: lane?.task === 'count' ? room : 1, prefetch: 0});
+	const run = flow.commit();
+	room = 0;
+	await run;
+	t.deepEqual(takeGiven(), []);
+	await queue.enqueue([newJob({task: 'other'}), newJob()]);
+	flow.jobsMayBeReady();
+	await flow.commit();
+	t.deepEqual(takeGiven(), [[2]]);
+	t.true(commits.at(-1)?.claim?.lanes.every(({task}) => task === 'other'));
+	room = 1;
+	flow.freed();
+	t.deepEqual(takeGiven(), [[1]]);
+});
+
 test('a claimed chunk waits until its lane has capacity, and lets chunks of other lanes pass', async t => {
 	let closed = '';
 	const {flow, pool, queue, takeGiven} = await setUp({

@@ -338,6 +338,8 @@ test('watched jobs that another process may have ended are looked up 200 at a ti
 	void tell({type: 'changed', stop: []});
 	await turn();
 	t.is(looks, 1);
+	for (let each = 0; each < 3; each++) await call({call: 2, type: 'stats'});
+	t.is(looks, 1);
 	await clock.advance(19);
 	t.is(looks, 1);
 	await clock.advance(1);

@@ -41,6 +41,12 @@ test('executions that did not throw pass at once, and so does everything where t
 	const open = setUp(false);
 	open.pass(endedGroup([THREW]));
 	t.deepEqual(open.takeSettled(), [[1, 'threw']]);
+	open.gate.hasSignalCome = true;
+	open.pass(endedGroup([THREW, RETURNED], 5));
+	t.deepEqual(open.takeSettled(), [
+		[6, 'returned'],
+		[5, 'released'],
+	]);
 	t.is(open.questions(), 0);
 });
 

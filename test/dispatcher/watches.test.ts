@@ -7,6 +7,12 @@ import {newJob} from '../fixtures/dispatcher.ts';
 import {override} from '../fixtures/override.ts';
 import {MemoryStore} from '../store/oracle.ts';
 
+/** Looks up. Returns true if there are more jobs to verify. */
+async function lookUp(watches: Clients): Promise<boolean> {
+	await watches.lookUp();
+	return watches.isUnverified;
+}
+
 /** Watches of a store with so many pending jobs. */
 async function setUp(jobs = 3) {
 	const memory = new MemoryStore();
@@ -72,7 +78,7 @@ test('watched jobs in doubt are looked up once; those that have ended are report
 	watches.mayHaveEnded([]);
 	watches.mayHaveEnded([1, 3, 9]);
 	watches.mayHaveEnded([2, 3], true);
-	t.false(await watches.lookUp());
+	t.false(await lookUp(watches));
 	t.deepEqual(looked, [
 		[1, 3],
 		[2, 3],
@@ -82,9 +88,9 @@ test('watched jobs in doubt are looked up once; those that have ended are report
 		{id: 2, status: 'cancelled', earlier: true},
 	]);
 	t.false('earlier' in (told()[0] as Notice));
-	t.false(await watches.lookUp());
+	t.false(await lookUp(watches));
 	watches.mayHaveEnded([9]);
-	t.false(await watches.lookUp());
+	t.false(await lookUp(watches));
 	t.is(looked.length, 2);
 });
 
@@ -125,7 +131,7 @@ test('jobs that could not be looked up stay in doubt', async t => {
 	await queue.cancel({ids: [3]});
 	fail(1);
 	await t.throwsAsync(watches.lookUp(), {message: 'locked'});
-	t.false(await watches.lookUp());
+	t.false(await lookUp(watches));
 	t.is(told().length, 3);
 	t.false(told().some(({earlier}) => earlier));
 });
@@ -135,9 +141,9 @@ test('after a write of another process all watched jobs are looked up, 200 at a 
 	const ids = Array.from({length: 450}, (_, index) => 1 + index);
 	watches.watch(ids);
 	watches.watch([1]);
-	t.false(await watches.lookUp());
+	t.false(await lookUp(watches));
 	watches.allMayHaveEnded();
-	t.deepEqual([await watches.lookUp(), await watches.lookUp(), await watches.lookUp()], [true, true, false]);
+	t.deepEqual([await lookUp(watches), await lookUp(watches), await lookUp(watches)], [true, true, false]);
 	t.deepEqual(looked, [ids.slice(0, 200), ids.slice(200, 400), [...ids.slice(400), ...ids.slice(0, 150)]]);
 	watches.allMayHaveEnded();
 	await watches.lookUp();
@@ -152,7 +158,7 @@ test('201 jobs are two look-ups', async t => {
 	const {watches} = await setUp(201);
 	watches.watch(Array.from({length: 201}, (_, index) => 1 + index));
 	watches.allMayHaveEnded();
-	t.deepEqual([await watches.lookUp(), await watches.lookUp()], [true, false]);
+	t.deepEqual([await lookUp(watches), await lookUp(watches)], [true, false]);
 });
 
 test('exactly 200 jobs are one look-up, and jobs that have ended meanwhile are watched no more', async t => {
@@ -161,9 +167,9 @@ test('exactly 200 jobs are one look-up, and jobs that have ended meanwhile are w
 	watches.watch(ids);
 	watches.allMayHaveEnded();
 	await queue.cancel({ids: [7]});
-	t.false(await watches.lookUp());
+	t.false(await lookUp(watches));
 	watches.allMayHaveEnded();
-	t.false(await watches.lookUp());
+	t.false(await lookUp(watches));
 	t.deepEqual(
 		looked.map(each => each.length),
 		[200, 199],

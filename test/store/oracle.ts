@@ -79,7 +79,7 @@ export class MemoryStore implements contract.Store {
 	readonly location: string = ':memory:';
 	readonly #clock: Clock;
 	readonly #random: () => number;
-	readonly #leaseMs: number;
+	readonly leaseMs: number;
 	readonly #openJobs: NonNullable<MemoryStoreOptions['openJobs']>;
 	/** In order of arrival, which is the order of ids. */
 	#jobs = new Map<JobId, JobRow>();
@@ -101,7 +101,7 @@ export class MemoryStore implements contract.Store {
 	constructor({clock = systemClock, random = Math.random, leaseMs = 30_000, openJobs = () => []}: MemoryStoreOptions = {}) {
 		this.#clock = clock;
 		this.#random = random;
-		this.#leaseMs = leaseMs;
+		this.leaseMs = leaseMs;
 		this.#openJobs = openJobs;
 	}
 
@@ -481,11 +481,11 @@ export class MemoryStore implements contract.Store {
 	/** An owner is silent if the same heartbeat was seen for longer than a lease. After half a lease without a look, all begin anew. */
 	#forgetSilentOwners(): void {
 		const now = this.#clock.steadyMs();
-		const beginsAnew = now - this.#lookedAt > this.#leaseMs / 2;
+		const beginsAnew = now - this.#lookedAt > this.leaseMs / 2;
 		this.#lookedAt = now;
 		for (const [name, owner] of [...this.#owners]) {
 			if (beginsAnew || owner.seen !== owner.heartbeatAt) Object.assign(owner, {seen: owner.heartbeatAt, seenSince: now});
-			if (now - owner.seenSince <= this.#leaseMs) continue;
+			if (now - owner.seenSince <= this.leaseMs) continue;
 			this.#forgetOwner(name);
 			this.#fenced.add(name);
 		}

@@ -30,6 +30,7 @@ const MAX_RETRY_DELAY_MS = 1000;
  */
 export class SqliteStore implements contract.Store {
 	readonly location: string;
+	readonly leaseMs: number;
 	readonly #options: TransactionOptions;
 	readonly #blobs: Blobs;
 	readonly #owners: Owners;
@@ -43,11 +44,13 @@ export class SqliteStore implements contract.Store {
 	constructor(location: string, options: OpenStoreOptions = {}) {
 		this.location = location;
 		const {durability = 'full', readOnly = false, leaseMs = 30_000, blobThresholdBytes = Infinity, clock = systemClock, random = Math.random} = options;
+		this.leaseMs = leaseMs;
 		this.#options = {durability, readOnly, clock, random};
 		this.#blobs = new Blobs(location, location === IN_MEMORY ? Infinity : blobThresholdBytes);
 		this.#owners = new Owners(location, leaseMs, clock.steadyMs);
 		const onCompleted = (batch: CompletedBatch) => {
-			for (const {tell} of this.#listeners) void tell({type: 'batchCompleted', ...batch});
+			// An error of a listener is not one of the commit, which has taken effect.
+			for (const {tell} of this.#listeners) void (async () => tell({type: 'batchCompleted', ...batch}))();
 		};
 		this.#transactions = new Transactions({location, options: this.#options, blobs: this.#blobs, owners: this.#owners, onCompleted});
 	}

@@ -131,22 +131,23 @@ export class Transactions {
 		const {statements} = connection;
 		this.#fileGuard?.check();
 		const tx: Tx = {statements, names, tally: new Tally(), blobs, now: clock.now(), random, completed: [], registered: [], unpacked: 0};
+		let result: Result;
 		try {
-			const result = connection.transaction(() => {
+			result = connection.transaction(() => {
 				const result = run(tx);
 				updateBatches(tx);
 				for (const change of tx.tally.tasks.take()) statements.addToTally.run(...change);
 				return result;
 			});
-			if (this.#isShortOfRoom) this.#makeRoom(connection);
-			for (const batch of tx.completed) onCompleted(batch);
-			return result;
 		} catch (error) {
 			opened.names = new Names(statements);
 			// Another owner may get their numbers, and their locks would prevent the next attempt.
 			for (const owner of tx.registered) owners.forget(owner);
 			throw error;
 		}
+		if (this.#isShortOfRoom) this.#makeRoom(connection);
+		for (const batch of tx.completed) onCompleted(batch);
+		return result;
 	}
 
 	/** Reacts to an error, and returns the error to throw. */

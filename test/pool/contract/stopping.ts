@@ -167,3 +167,13 @@ law('once confirmStops() has resolved no job that was stopped before starts any 
 	t.true(linesOf(order).length <= ran + 1);
 	t.true(outcomes.every(outcome => outcome?.type === 'returned' || outcome?.type === 'cancelled'));
 });
+
+law('a job that has enqueued jobs and heeds its stop leaves the other jobs of its chunk, and its worker, unharmed', async (t, crew) => {
+	await crew.load({workers: 1, graceMs: 60_000});
+	const quick = {makes: []};
+	const ids = await crew.give('make', [quick, quick, {makes: [['echo', 1]], end: 'heedAsync'}, quick], {policy: {timeoutMs: 50}});
+	t.deepEqual(
+		(await crew.outcomes(ids)).map(outcome => outcome?.type),
+		['returned', 'returned', 'timedOut', 'returned'],
+	);
+});
