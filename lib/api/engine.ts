@@ -1,8 +1,9 @@
-import {abortSignal, argument, bad, type Checks, checked, choice, duration, integer, list, show, text} from '../job/checks.ts';
+import {abortSignal, argument, bad, type Checks, checked, duration, integer, text} from '../job/checks.ts';
 import type {EngineStats, JobEvent} from '../job/events.ts';
 import {type EnqueuedGroup, idAt} from '../job/group.ts';
-import {type CleanupResult, type Counts, type Duration, type Job, type JobFilter, type JobId, type Page, STATUSES} from '../job/job.ts';
+import type {CleanupResult, Counts, Duration, Job, JobFilter, JobId, Page} from '../job/job.ts';
 import {JobMaker} from '../job/new-job.ts';
+import {checkFilter, checkId, FILTER_CHECKS} from '../job/options.ts';
 import {pack} from '../job/packed.ts';
 import type {JobOptions} from '../job/task.ts';
 import {keyConflict} from '../store/conflicts.ts';
@@ -185,7 +186,7 @@ export class Engine<Tasks = AnyTasks> implements AsyncDisposable {
 	 * @throws FaenaError `Closed`, `StorageFull`, …; jobs of earlier pages stay cancelled
 	 */
 	async cancel(jobs: JobId | JobFilter): Promise<number> {
-		const {cancelled, asked} = await this.#client.verb('cancel', toFilter('cancel()', jobs));
+		const {cancelled, asked} = await this.#client.verb('cancel', checkFilter('cancel()', jobs));
 		return cancelled.length + asked.length;
 	}
 
@@ -194,7 +195,7 @@ export class Engine<Tasks = AnyTasks> implements AsyncDisposable {
 	 * failed, dead and cancelled jobs only. Works page by page, as {@link cancel}. Returns the number of jobs.
 	 */
 	async retry(jobs: JobId | JobFilter): Promise<number> {
-		return this.#client.verb('retry', toFilter('retry()', jobs));
+		return this.#client.verb('retry', checkFilter('retry()', jobs));
 	}
 
 	/** Pauses a task, or all tasks of this engine: no job of it starts, here or in another process, until {@link resume}. Durable. Running jobs go on. */
@@ -289,27 +290,5 @@ export class Engine<Tasks = AnyTasks> implements AsyncDisposable {
 		return task === undefined ? names : [this.#maker.checkName(where, task)];
 	}
 }
-
-/** @throws FaenaError `BadOption` */
-export function checkId(id: unknown): JobId {
-	if (Number.isSafeInteger(id) && (id as number) > 0) return id as JobId;
-	throw bad(`A job's id is a positive whole number; it got ${show(id)}`);
-}
-
-/** Checks the filter of a verb that changes jobs. A condition that is `undefined` is refused: it is a mistake, and would widen the filter. */
-function toFilter(where: string, jobs: JobId | JobFilter): JobFilter {
-	if (typeof jobs !== 'object') return {ids: [checkId(jobs)]};
-	const filter = checked(where, jobs, FILTER_CHECKS);
-	const missing = Object.entries(jobs).find(([, value]) => value === undefined);
-	if (missing) throw bad(`${where} got ${missing[0]}: undefined, which would mean every job; leave ${missing[0]} out if that is meant`);
-	return filter;
-}
-
-const FILTER_CHECKS: Checks = {
-	task: text,
-	batch: text,
-	ids: value => list(value).map(checkId),
-	status: value => (Array.isArray(value) ? value.map(choice(...STATUSES)) : choice(...STATUSES)(value)),
-};
 
 const PAGE_CHECKS: Checks = {after: integer(0, Number.MAX_SAFE_INTEGER), limit: integer(1, 100_000)};

@@ -40,7 +40,8 @@ const POOL_OPTIONS: Omit<PoolOptions, 'tasks'> = {
  * that need no pool. A task that computes blocks the caller; another thread renews the heartbeat, so that the loop keeps its jobs.
  * Timeouts and cancellations reach a task only through its context, and only while it waits: no job can be stopped by force. If its
  * program has ended ten times while a job ran, the loop leaves the job to an engine, which runs it in a child process, and warns.
- * A result has at most 1 GiB, the highest `maxValueBytes` of `open()`.
+ * A result has at most 1 GiB, the highest `maxValueBytes` of `open()`. Close the queue only after this function has ended: a queue that is
+ * closed releases the running job, which another program may then run at the same time.
  * @param tasks functions by task name, for instance a module's namespace
  * @throws FaenaError `BadOption`, `SetupFailed`; `DispatcherFailed` if the heartbeat's thread ends; an error of the queue that is
  *   permanent, or lasts longer than a minute

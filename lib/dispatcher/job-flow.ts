@@ -205,9 +205,10 @@ export class JobFlow implements PoolListener {
 		else if (claimed.groups.length > 0) this.#dispatch(claimed.groups, backlog);
 		for (const id of claimed.passedOver ?? []) clients.refused({id}, passedOver(id));
 		for (const update of writes.updates) clients.updated(update);
-		clients.enqueued(writes.enqueues, enqueued);
 		this.statistics.settled(writes.settle, settled);
 		for (const [index, group] of writes.settle.entries()) clients.settled(group, await this.#withPoison(group, settled[index] as SettledGroup));
+		// Afterwards, since an enqueue may begin a new round of a job that this transaction has settled: its watch is for the new round.
+		clients.enqueued(writes.enqueues, enqueued);
 		// If the store counts more jobs than it has, claiming again at once would never end.
 		const isFruitless = request !== undefined && claimed.groups.length === 0;
 		if (this.#mayHaveReadyJobs && !isFruitless && this.demand.hasCapacity) this.#host.wake();

@@ -1,9 +1,27 @@
 import {realpathSync} from 'node:fs';
 import {basename, dirname, join, resolve} from 'node:path';
 import {fileURLToPath} from 'node:url';
-import {argument, atLeast, bad, type Check, type Checks, callable, checked, choice, duration, expected, integer, number, size, text, time} from './checks.ts';
+import {
+	argument,
+	atLeast,
+	bad,
+	type Check,
+	type Checks,
+	callable,
+	checked,
+	choice,
+	duration,
+	expected,
+	integer,
+	list,
+	number,
+	show,
+	size,
+	text,
+	time,
+} from './checks.ts';
 import {DEFAULT_MAX_VALUE_BYTES} from './encoding.ts';
-import type {Backoff, Policy} from './job.ts';
+import {type Backoff, type JobFilter, type JobId, type Policy, STATUSES} from './job.ts';
 import type {Isolation} from './task.ts';
 
 /** All defaults, as a program would write them. A test compares docs/options.md with them. */
@@ -135,6 +153,32 @@ function toBackoff(value: unknown): Backoff {
 	const {base, factor, max, jitter} = {...DEFAULT_BACKOFF, ...checked('backoff', value, BACKOFF_CHECKS)} as Record<string, number>;
 	return {baseMs: base, factor, maxMs: max, jitter} as Backoff;
 }
+
+/** @throws FaenaError `BadOption` */
+export function checkId(id: unknown): JobId {
+	if (Number.isSafeInteger(id) && (id as number) > 0) return id as JobId;
+	throw bad(`A job's id is a positive whole number; it got ${show(id)}`);
+}
+
+/**
+ * Checks the filter of a verb that changes jobs; an id stands for the filter of this job. A condition that is `undefined` is refused: it is a
+ * mistake, and would widen the filter.
+ * @throws FaenaError `BadOption`
+ */
+export function checkFilter(where: string, jobs: JobId | JobFilter): JobFilter {
+	if (typeof jobs !== 'object') return {ids: [checkId(jobs)]};
+	const filter = checked(where, jobs, FILTER_CHECKS);
+	const missing = Object.entries(jobs).find(([, value]) => value === undefined);
+	if (missing) throw bad(`${where} got ${missing[0]}: undefined, which would mean every job; leave ${missing[0]} out if that is meant`);
+	return filter;
+}
+
+export const FILTER_CHECKS: Checks = {
+	task: text,
+	batch: text,
+	ids: value => list(value).map(checkId),
+	status: value => (Array.isArray(value) ? value.map(choice(...STATUSES)) : choice(...STATUSES)(value)),
+};
 
 /** Checks the option `lease`. */
 export const lease = atLeast(1000);

@@ -23,6 +23,7 @@ import type {
 	Page,
 } from '../job/job.ts';
 import type {NewJob} from '../job/new-job.ts';
+import {checkFilter} from '../job/options.ts';
 import {type Claimed, type ClaimRequest, type Moved, type MovePage, type MoveTarget, type Released, type Store, toCounts} from './store.ts';
 
 /**
@@ -108,13 +109,13 @@ export class JobQueue {
 
 	/** Cancels jobs. Pending and failed jobs are cancelled at once; the owners of running jobs are asked to stop them. */
 	async cancel(filter: JobFilter): Promise<CancelResult> {
-		const {ids, asked} = await this.#moveAll(filter, 'cancelled');
+		const {ids, asked} = await this.#moveAll(checkFilter('cancel()', filter), 'cancelled');
 		return {cancelled: ids, asked};
 	}
 
 	/** Begins a new round of failed, dead and cancelled jobs, and of completed jobs that the filter names by status or id. Returns the number of jobs. */
 	async retry(filter: JobFilter): Promise<number> {
-		return (await this.#moveAll(filter, 'pending')).ids.length;
+		return (await this.#moveAll(checkFilter('retry()', filter), 'pending')).ids.length;
 	}
 
 	/** Deletes jobs as if they had never been enqueued. A running job is deleted when its execution ends. */

@@ -2,7 +2,7 @@ import test from 'ava';
 import {JobFlow} from '../../lib/dispatcher/job-flow.ts';
 import type {Outcome} from '../../lib/job/claim.ts';
 import type {EventName, JobEvent} from '../../lib/job/events.ts';
-import {type ClaimedGroup, type EndedGroup, listIds, type NewGroup, settlementsOf, sizeOf, toEndedGroup} from '../../lib/job/group.ts';
+import {type ClaimedGroup, type EndedGroup, listIds, type NewGroup, settlementsOf, sizeOf, toEndedGroup, toNewGroups} from '../../lib/job/group.ts';
 import type {JobId} from '../../lib/job/job.ts';
 import type {TaskInfo} from '../../lib/job/task.ts';
 import {JobQueue} from '../../lib/store/job-queue.ts';
@@ -304,6 +304,22 @@ test('updates of running jobs are written with the next commit and sent to the c
 	t.is(takeWakes(), 1);
 	await flow.commit();
 	t.is(commits[2]?.update?.length, 1);
+});
+
+test('a caller that watches a job which gets a new round in the commit that settles the last one waits for the new round', async t => {
+	const {flow, pool, end, flush, queue} = await setUp();
+	await queue.enqueue([newJob({key: 'a'})]);
+	await flow.commit();
+	end(pool.given[0] as ClaimedGroup);
+	const again = newJob({key: 'a', payload: '2', rerun: {changed: true, failed: false}});
+	flow.enqueues.push({call: 1, type: 'enqueue', group: toNewGroups([again])[0] as NewGroup, watch: true});
+	await flow.commit();
+	t.deepEqual(flush().notices, []);
+	await flow.commit();
+	const {lease, ids} = pool.given[1] as ClaimedGroup;
+	flow.ended('count', [toEndedGroup([{id: ids as number, lease, execution: 2, outcome: RETURNED}], 0)]);
+	await flow.commit();
+	t.like(flush().notices, [{id: 1, status: 'completed'}]);
 });
 
 test('while updates wait, the next commit is due in at most 20 ms, also if the pool can take nothing, and if the timer fires too early', async t => {

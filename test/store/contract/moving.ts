@@ -259,3 +259,13 @@ law('a verb takes any number of jobs, named by a filter or by their ids, in any 
 	);
 	t.deepEqual(await queue.counts(), {pending: 0, running: 0, failed: 0, completed: 0, dead: 0, cancelled: 0});
 });
+
+law('a filter with an unknown or an undefined condition is refused, and changes no job', async (t, queue) => {
+	await enqueue(queue, newJob(), newJob());
+	// biome-ignore lint/suspicious/noExplicitAny: the point is to give what the types refuse
+	for (const filter of [{task: undefined}, {id: 1}, {ids: 1}, {status: 'gone'}] as any[]) {
+		await t.throwsAsync(queue.cancel(filter), {code: 'BadOption', message: /^cancel\(\) /});
+		await t.throwsAsync(queue.retry(filter), {code: 'BadOption', message: /^retry\(\) /});
+	}
+	t.like(await queue.counts(), {pending: 2});
+});
