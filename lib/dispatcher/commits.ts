@@ -16,7 +16,7 @@ export interface Writes {
 
 export const NO_WRITES: Writes = {updates: [], settle: [], enqueues: []};
 
-/** What {@link Commits} needs of its dispatcher or loop. */
+/** The parts of its dispatcher that {@link Commits} needs. */
 interface CommitsHost {
 	readonly store: Store;
 	readonly owner: OwnerId;

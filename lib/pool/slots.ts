@@ -30,6 +30,8 @@ export interface Slot {
 	loaded?: Promise<Loaded | undefined>;
 	/** While it loads or sets up a task: cancels the report of a slow start. */
 	endPreparing?: (() => void) | undefined;
+	/** Resolves once its tasks have cleaned up, or their time is over. */
+	tornDown?: Promise<unknown>;
 	/** Why it was told to end. */
 	end?: {readonly reason: EndReason; readonly error?: FailureRecord};
 }

@@ -114,9 +114,10 @@ export class WorkerLifecycle {
 		if (slot.phase === 'retiring' && slot.chunks.length === 0) void this.#tearDown(slot).then(() => this.end(slot, 'retired'));
 	}
 
-	/** Lets the tasks of an idle worker clean up. */
-	#tearDown({worker}: Slot): Promise<unknown> {
-		return this.#withinGrace(worker.request({type: 'teardown'}).catch(() => undefined));
+	/** Lets the tasks of an idle worker clean up, once. */
+	#tearDown(slot: Slot): Promise<unknown> {
+		slot.tornDown ??= this.#withinGrace(slot.worker.request({type: 'teardown'}).catch(() => undefined));
+		return slot.tornDown;
 	}
 
 	#withinGrace(work: Promise<unknown>): Promise<unknown> {
@@ -185,7 +186,7 @@ export class WorkerLifecycle {
 		this.#slots.isClosed = true;
 		for (const {reject} of this.#starts.values()) reject(new FaenaError('Closed', 'The pool was closed while it loaded its tasks.'));
 		const slots = [...this.#slots.all];
-		const idle = slots.filter(({phase, chunks}) => phase === 'ready' && chunks.length === 0);
+		const idle = slots.filter(({phase, chunks}) => (phase === 'ready' || phase === 'retiring') && chunks.length === 0);
 		// A thread that is ended while it loads a native addon takes the whole process along; it is given the grace for that.
 		const loading = slots.filter(({worker, phase}) => worker.kind === 'thread' && phase === 'loading').map(({loaded}) => loaded);
 		await Promise.all([...idle.map(slot => this.#tearDown(slot)), this.#withinGrace(Promise.all(loading))]);

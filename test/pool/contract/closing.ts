@@ -1,3 +1,6 @@
+import {existsSync} from 'node:fs';
+import {join} from 'node:path';
+import {makeFolder} from '../../fixtures/folder.ts';
 import {canConnect, law} from './laws.ts';
 
 for (const task of ['listen', 'listenAndLoop']) {
@@ -32,4 +35,13 @@ law('closing twice, or before anything was loaded, is no error', async (t, crew)
 	await crew.pool.close();
 	t.deepEqual(crew.pool.capacity(), {idle: 0, prefetch: 0});
 	await crew.make({workers: 1}).close();
+});
+
+law('a close lets the tasks of a worker that is being replaced clean up', async (t, crew) => {
+	const file = join(makeFolder(t), 'torn');
+	const tasks = new URL('../../fixtures/tears-down-slowly.ts', import.meta.url).href;
+	await crew.load({workers: 1, tasks, recycle: {jobs: 1, ageMs: Infinity, memoryBytes: Infinity}, env: {TORN: file}});
+	t.deepEqual(await crew.values(await crew.give('echo', [1])), [1]);
+	await crew.pool.close();
+	t.true(existsSync(file));
 });
