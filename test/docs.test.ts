@@ -122,3 +122,21 @@ test('the files that the documents name are there', t => {
 	});
 	t.deepEqual(missing, []);
 });
+
+test('the laws that docs/reliability.md quotes are titles and laws of the tests', t => {
+	const page = readFileSync(join(root, 'docs/reliability.md'), 'utf8').replaceAll(/^\* /gm, '').replaceAll(/\s+/g, ' ');
+	const laws = page.slice(page.indexOf('## The laws'), page.indexOf('## What is not promised'));
+	const tests = readdirSync(join(root, 'test'), {recursive: true, encoding: 'utf8'}).filter(name => name.endsWith('.ts'));
+	const sources = tests
+		.map(name => readFileSync(join(root, 'test', name), 'utf8'))
+		.join('\n')
+		.replaceAll("\\'", "'");
+	// Without the names of the laws, which are bold. `…` stands for left out words.
+	const quotes = [...laws.replaceAll(/\*\*.*?\*\*/g, '').matchAll(/\*([^*]+)\*/g)].flatMap(([, quote = '']) => quote.split('…').map(part => part.trim()));
+	const known = quotes.filter(part => part.length > 8 && part !== 'Seen to fail');
+	t.true(known.length > 60);
+	t.deepEqual(
+		known.filter(part => !sources.includes(part.replace(/,$/, ''))),
+		[],
+	);
+});

@@ -181,7 +181,7 @@ export class Engine<Tasks = AnyTasks> implements AsyncDisposable {
 	}
 
 	/**
-	 * Cancels one job, or all that match. Running jobs are told to stop, and are stopped if they don't. Many jobs are cancelled page by page:
+	 * Cancels one job, or all that match. Running jobs are asked to stop, and are stopped if they don't. Many jobs are cancelled page by page:
 	 * those that match when their page comes; jobs that arrive after the call are not affected. Returns the number of jobs, running ones included.
 	 * @throws FaenaError `Closed`, `StorageFull`, …; jobs of earlier pages stay cancelled
 	 */

@@ -30,7 +30,7 @@ export interface OpenOptions {
 	readonly defaults?: ExecutionOptions;
 	/** How long `close()` lets running jobs finish; default 25 s. Longer jobs are stopped and will run again, uncharged. */
 	readonly drain?: Duration;
-	/** How long a job that was told to stop (timeout, cancel, shutdown) may go on until its worker is ended; default 2 s. */
+	/** How long a job that was asked to stop (timeout, cancel, shutdown) may go on until its worker is ended; default 2 s. */
 	readonly grace?: Duration;
 	/** After this time without a heartbeat, other engines take this one for dead and reclaim its jobs; default 30 s, at least 1 s. */
 	readonly lease?: Duration;

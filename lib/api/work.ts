@@ -20,7 +20,7 @@ import {warn} from './events.ts';
 export interface WorkOptions {
 	/** When it aborts, the loop ends after the running job. */
 	readonly signal?: AbortSignal;
-	/** How long after the signal the running job may go on. Then it is told to stop, interrupted and uncharged. Default: no limit. */
+	/** How long after the signal the running job may go on. Then it is asked to stop, interrupted and uncharged. Default: no limit. */
 	readonly drain?: Duration;
 }
 

@@ -126,7 +126,7 @@ export class Calls {
 		const result = verb === 'retry' ? ids.length : {[TARGETS[verb]]: ids, asked};
 		if (asked.length === 0) return clients.reply(call, result);
 		void this.#answerLater(call, async () => {
-			// No job that was told to stop can start after the answer.
+			// No job that was asked to stop can start after the answer.
 			await this.#flow.pool?.confirmStops();
 			return result;
 		});

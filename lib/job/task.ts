@@ -63,11 +63,11 @@ export interface TaskContext<Resource = unknown> {
 	};
 	/** The result of the task's `setup` in this worker. */
 	readonly resource: Resource;
-	/** Aborted when the job is told to stop; for tasks that wait. Its reason is an Error, whose property `reason` is the {@link stopReason}. */
+	/** Aborted when the job is asked to stop; for tasks that wait. Its reason is an Error, whose property `reason` is the {@link stopReason}. */
 	readonly signal: AbortSignal;
-	/** True once the job is told to stop; for tasks that compute. It reads shared memory, which is cheap enough for a tight loop. */
+	/** True once the job is asked to stop; for tasks that compute. It reads shared memory, which is cheap enough for a tight loop. */
 	readonly cancelled: boolean;
-	/** Why the job is told to stop. `interrupted`: Faena shuts down, and the job will run again. `undefined` while it may go on. As cheap as {@link cancelled}. */
+	/** Why the job is asked to stop. `interrupted`: Faena shuts down, and the job will run again. `undefined` while it may go on. As cheap as {@link cancelled}. */
 	readonly stopReason: StopReason | undefined;
 	/** Reports how far the job is. Returns at once; calls in quick succession are combined. After the job's end it does nothing, as {@link checkpoint} and {@link log}. */
 	progress(done: number, total?: number): void;

@@ -51,7 +51,7 @@ export class InFlightChunk {
 	unconfirmed: EndedGroup[] = [];
 	/** Indexes of jobs that were taken back. */
 	readonly takenBack = new Set<number>();
-	/** By index, of jobs that were told to stop: when their grace ends. */
+	/** By index, of jobs that were asked to stop: when their grace ends. */
 	readonly deadlines = new Map<number, number>();
 	/** By index. */
 	readonly progress = new Map<number, Progress>();
@@ -250,7 +250,7 @@ export function withFailures(chunk: InFlightChunk, group: EndedGroup, failures: 
 	return endings.size > 0 ? withEndings(group, endings) : group;
 }
 
-/** How a job ended that was told to stop, by itself or with its worker. */
+/** How a job ended that was asked to stop, by itself or with its worker. */
 export function stoppedEnding(
 	chunk: InFlightChunk,
 	index: number,

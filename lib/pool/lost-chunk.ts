@@ -32,7 +32,7 @@ export function lostJobs(chunk: InFlightChunk, loss: Loss, clock: Clock): Settle
 	});
 }
 
-/** A job that was told to stop, and ended before its worker did, counts as stopped though it was not reported. Others go back. */
+/** A job that was asked to stop, and ended before its worker did, counts as stopped though it was not reported. Others go back. */
 function spareOutcome(chunk: InFlightChunk, index: number, loss: Loss, clock: Clock): Outcome {
 	const last = chunk.chunkState.lastStarted();
 	if (!last || index >= last.index + last.count || chunk.chunkState.stopReason(index) === undefined) return {type: 'released'};

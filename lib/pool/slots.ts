@@ -16,7 +16,7 @@ export interface Slot {
 	readonly number: number;
 	/**
 	 * `loading` its tasks module: a chunk that it was started for stays with the pool until then; then `ready`. `retiring` when it gets
-	 * nothing more; `ending` from the moment it is told to end, or seen to fail, until it is gone.
+	 * nothing more; `ending` from the moment it is asked to end, or seen to fail, until it is gone.
 	 */
 	phase: 'loading' | 'ready' | 'retiring' | 'ending';
 	/** The chunk that runs, and one that waits. */
@@ -32,7 +32,7 @@ export interface Slot {
 	endPreparing?: (() => void) | undefined;
 	/** Resolves once its tasks have cleaned up, or their time is over. */
 	tornDown?: Promise<unknown>;
-	/** Why it was told to end. */
+	/** Why it was asked to end. */
 	end?: {readonly reason: EndReason; readonly error?: FailureRecord};
 }
 

@@ -2,7 +2,7 @@ import {FaenaError} from './errors.ts';
 
 /**
  * Failpoints: moments at which a test can make a program die or throw, and what is true at each. A failpoint that ends in `written` lies in a
- * transaction, before the commit. One that ends in `committed` lies after the commit, before a caller or listener is told.
+ * transaction, before the commit. One that ends in `committed` lies after the commit, before callers and listeners get the result.
  */
 export const FAILPOINTS = {
 	'migration:step': 'a step of the schema was written',

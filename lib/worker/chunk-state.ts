@@ -82,7 +82,7 @@ export class ChunkState {
 		return started;
 	}
 
-	/** Ends the job. Returns why it had been told to stop, if it had. */
+	/** Ends the job. Returns why it had been asked to stop, if it had. */
 	finish(index: number): StopReason | undefined {
 		const last = this.#words[Word.last] as number;
 		if (last > 0) this.#words[Word.last] = -last;
@@ -94,7 +94,7 @@ export class ChunkState {
 		return STOP_REASONS[this.#state(index) - Cell.stopping];
 	}
 
-	/** Resolves when the job is told to stop, or {@link wake} is called after its end. */
+	/** Resolves when the job is asked to stop, or {@link wake} is called after its end. */
 	async stopped(index: number): Promise<void> {
 		while (this.#state(index) === Cell.started) {
 			const {async, value} = waitAsync(this.#words, HEAD + index, this.#base + Cell.started);

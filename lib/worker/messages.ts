@@ -68,7 +68,7 @@ export interface OutcomesMessage {
 	readonly times: Uint8Array;
 	/** By index in the chunk: failures of jobs that threw. */
 	readonly failures?: ReadonlyMap<number, FailureRecord>;
-	/** By index in the chunk: why jobs were told to stop before they ended. Each of those that timed out together will run alone. */
+	/** By index in the chunk: why jobs were asked to stop before they ended. Each of those that timed out together will run alone. */
 	readonly stops?: ReadonlyMap<number, StopReason | 'timedOutTogether'>;
 	/** Indexes in the chunk: jobs that were taken back before they started. Their entries have no meaning. */
 	readonly skipped?: ReadonlySet<number>;

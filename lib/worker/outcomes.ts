@@ -87,7 +87,7 @@ export class OutcomeBuffer {
 		this.#values[index] = null;
 	}
 
-	/** Ends the job. If it was told to stop before, its result is discarded. So many jobs ran `together`, itself included. */
+	/** Ends the job. If it was asked to stop before, its result is discarded. So many jobs ran `together`, itself included. */
 	end(index: number, durationMs: number, stop: StopReason | undefined, together: number): void {
 		this.#durationMs[index] = inUnits(durationMs);
 		this.#ended = index + 1;

@@ -83,7 +83,7 @@ export type WatchdogCommand =
 export interface WatchdogAnswer {
 	readonly type: 'answer';
 	readonly taken?: readonly number[];
-	/** The job was told to stop. */
+	/** The job was asked to stop. */
 	readonly isStopping?: boolean;
 	readonly examination?: Examination;
 }

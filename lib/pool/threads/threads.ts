@@ -51,7 +51,7 @@ class ThreadWorker implements PoolWorker {
 
 	/**
 	 * Ends the thread, and with it the processes that it has started. A thread in `execFileSync()` ends when its command dies.
-	 * The second search comes after the thread was told to end: from then on its tasks start nothing more.
+	 * The second search comes after the thread was asked to end: from then on its tasks start nothing more.
 	 */
 	async end(): Promise<void> {
 		await endThreads(async () => {
