@@ -77,7 +77,7 @@ export function cutIntoChunks(groups: readonly ClaimedGroup[], mostOf: (left: nu
 	let [most, room] = [0, 0];
 	for (const group of groups) {
 		for (let start = 0; start < sizeOf(group); ) {
-			if (room === 0 || chunk[0]?.policy !== group.policy) {
+			if (room === 0) {
 				most = mostOf(left);
 				room = most;
 				chunk = [];

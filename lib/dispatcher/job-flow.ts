@@ -263,7 +263,7 @@ export class JobFlow implements PoolListener {
 			const {idle, prefetch} = this.pool?.capacity(laneOf(chunk)) ?? NO_CAPACITY;
 			if (idle + prefetch === 0) return true;
 			this.statistics.dispatched(sizeOf(chunk));
-			this.pool?.run(this.statistics.withTimeout(chunk));
+			this.pool?.run(this.statistics.withTimeouts(chunk));
 			return false;
 		});
 		this.#noteHeld();

@@ -1,6 +1,7 @@
 import {createHistogram, type RecordableHistogram} from 'node:perf_hooks';
 import type {EngineStats, Quantiles} from '../job/events.ts';
-import {type ClaimedGroup, type EndedGroup, numberAt, sizeOf} from '../job/group.ts';
+import {type ClaimedGroup, type EndedGroup, mapColumn, numberAt, sizeOf} from '../job/group.ts';
+import type {Policy} from '../job/job.ts';
 import {PackedTimes} from '../job/packed.ts';
 import type {SettledGroup} from '../store/store.ts';
 import {monotonicMs} from '../support/clock.ts';
@@ -85,14 +86,14 @@ export class Statistics {
 		this.#chunkedJobs += jobs;
 	}
 
-	/** Gives a chunk with a timeout in percent of its task's median one in milliseconds; `null` until enough of its executions have completed. */
-	withTimeout(chunk: ClaimedGroup): ClaimedGroup {
-		const {timeoutPercent} = chunk.policy;
-		if (timeoutPercent === undefined) return chunk;
+	/** Turns timeouts in percent of the task's median into milliseconds; into `null` until enough of its executions have completed. */
+	withTimeouts(chunk: ClaimedGroup): ClaimedGroup {
+		if ([chunk.policies].flat().every(({timeoutPercent}) => timeoutPercent === undefined)) return chunk;
 		const {durations} = this.#tasks.get(chunk.task) ?? {};
 		const medianMs = durations && durations.count >= MIN_SAMPLES ? durations.percentile(50) / 1000 : undefined;
-		const timeoutMs = medianMs === undefined ? null : Math.max(MIN_TIMEOUT_MS, (medianMs * timeoutPercent) / 100);
-		return {...chunk, policy: {...chunk.policy, timeoutMs}};
+		const timeoutMs = (percent: number) => (medianMs === undefined ? null : Math.max(MIN_TIMEOUT_MS, (medianMs * percent) / 100));
+		const inMs = (policy: Policy) => (policy.timeoutPercent === undefined ? policy : {...policy, timeoutMs: timeoutMs(policy.timeoutPercent)});
+		return {...chunk, policies: mapColumn(chunk.policies, inMs)};
 	}
 
 	report(): EngineStats {

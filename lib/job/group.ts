@@ -1,12 +1,12 @@
 import {get} from '../support/primordials.ts';
 import type {Claim, ClaimedJob, Ending, Lease, Outcome, Settlement} from './claim.ts';
 import type {Encoded} from './encoding.ts';
-import type {JobId} from './job.ts';
+import type {JobId, Policy} from './job.ts';
 import type {NewJob} from './new-job.ts';
 import {asPacked, columnsBy, countOf, isList, type JobTimes, joinPacked, PackedTimes, pack, packTimes, slicePacked, unpack, type Values} from './packed.ts';
 
 /**
- * A group holds jobs of one task with the same options, as columns. It is the one shape in which jobs travel from the caller to a worker
+ * A group holds jobs of one task, as columns. It is the one shape in which jobs travel from the caller to a worker
  * and back; one job is a group of one. This file alone cuts, joins and iterates groups. Columns cost little where jobs are alike:
  * consecutive ids are one number, and short values are the lines of one text.
  */
@@ -17,8 +17,8 @@ export const MAX_GROUP_JOBS = 2000;
 /** The ids of a group's jobs: the first id if they are consecutive, otherwise a list. */
 export type Ids = JobId | readonly JobId[];
 
-/** A number for each job, or one number if it is the same for all. */
-export type Column = number | readonly number[];
+/** A value for each job, or one value if it is the same for all. */
+export type Column<Each = number> = Each | readonly Each[];
 
 /** Jobs to be enqueued. They differ only in their payloads and keys. */
 export interface NewGroup extends Omit<NewJob, 'payload' | 'key'> {
@@ -39,7 +39,7 @@ export interface EnqueuedGroup {
 }
 
 /** Jobs that one transaction claimed. */
-export interface ClaimedGroup extends Pick<ClaimedJob, 'task' | 'policy'> {
+export interface ClaimedGroup extends Pick<ClaimedJob, 'task'> {
 	/** The number of the transaction. */
 	readonly lease: Lease;
 	/** These jobs may have killed their process. They run in a child process, in one chunk or each `alone`. */
@@ -52,6 +52,8 @@ export interface ClaimedGroup extends Pick<ClaimedJob, 'task' | 'policy'> {
 	readonly createdAt: Column;
 	/** The priorities of the jobs. */
 	readonly priorities: Column;
+	/** The policies of the jobs. */
+	readonly policies: Column<Policy>;
 	/** The payloads. */
 	readonly values: Values;
 	/** Attempts charged before this execution, by index; only of jobs that have some. */
@@ -60,6 +62,15 @@ export interface ClaimedGroup extends Pick<ClaimedJob, 'task' | 'policy'> {
 	readonly keys?: ReadonlyMap<number, string> | undefined;
 	/** The last `ctx.checkpoint` of an earlier execution, by index. */
 	readonly checkpoints?: ReadonlyMap<number, Encoded> | undefined;
+}
+
+/** A claimed group as its worker gets it. */
+export interface SentGroup extends Omit<ClaimedGroup, 'policies' | 'priorities'> {
+	readonly maxAttempts: Column;
+}
+
+export function toSent({policies, priorities: _, ...group}: ClaimedGroup): SentGroup {
+	return {...group, maxAttempts: mapColumn(policies, ({maxAttempts}) => maxAttempts)};
 }
 
 /** Executions that ended. Those without an entry in `endings` returned, and enqueued no jobs. */
@@ -92,10 +103,19 @@ export function numberAt(column: Column, index: number): number {
 	return typeof column === 'number' ? column : (column[index] as number);
 }
 
-/** The numbers as a column, in its shortest form. */
-export function toColumn(numbers: readonly number[]): Column {
-	const [first = 0] = numbers;
-	return numbers.every(each => each === first) ? first : numbers;
+export function policyAt(policies: Column<Policy>, index: number): Policy {
+	return 'backoff' in policies ? policies : (policies[index] as Policy);
+}
+
+/** The values as a column, in its shortest form. */
+export function toColumn<Each>(values: readonly Each[]): Column<Each> {
+	const [first] = values;
+	return first !== undefined && values.every(each => each === first) ? first : values;
+}
+
+/** Calls `of` for each value, and once if all jobs have the same. */
+export function mapColumn<Each, Result>(column: Column<Each>, of: (each: Each) => Result): Column<Result> {
+	return isEach(column) ? toColumn(column.map(of)) : of(column);
 }
 
 /** The ids in their shortest form. */
@@ -115,6 +135,7 @@ export function cutClaimed(group: ClaimedGroup, start: number, end: number): Cla
 		...group,
 		...executionsOf(group, start, end),
 		priorities: cutColumn(group.priorities, start, end),
+		policies: cutColumn(group.policies, start, end),
 		values: isList(group.values) ? pack(group.values.slice(start, end)) : slicePacked(group.values, start, end),
 		attempts: cutSparse(group.attempts, start, end),
 		keys: cutSparse(group.keys, start, end),
@@ -132,8 +153,12 @@ export function executionsOf({lease, ids, executions, createdAt}: ClaimedGroup, 
 	};
 }
 
-function cutColumn(column: Column, start: number, end: number): Column {
-	return typeof column === 'number' ? column : toColumn(column.slice(start, end));
+function cutColumn<Each>(column: Column<Each>, start: number, end: number): Column<Each> {
+	return isEach(column) ? toColumn(column.slice(start, end)) : column;
+}
+
+function isEach<Each>(column: Column<Each>): column is readonly Each[] {
+	return Array.isArray(column);
 }
 
 /** What few jobs of a group have, by index. */
@@ -146,17 +171,18 @@ function cutSparse<Each>(map: Sparse<Each>, start: number, end: number): Sparse<
 	return cut.size > 0 ? cut : undefined;
 }
 
-/** Joins groups of the same task, lease, policy and quarantine. */
+/** Joins groups of the same task, lease and quarantine. */
 export function joinClaimed(groups: readonly ClaimedGroup[]): ClaimedGroup {
 	const [first] = groups as readonly [ClaimedGroup];
 	if (groups.length === 1) return first;
-	const join = (of: (group: ClaimedGroup) => Column) => toColumn(groups.flatMap(group => listColumn(of(group), sizeOf(group))));
+	const join = <Each>(of: (group: ClaimedGroup) => Column<Each>) => toColumn(groups.flatMap(group => listColumn(of(group), sizeOf(group))));
 	return {
 		...first,
 		ids: toIds(groups.flatMap(group => listIds(group.ids, sizeOf(group)))),
 		executions: join(({executions}) => executions),
 		createdAt: join(({createdAt}) => createdAt),
 		priorities: join(({priorities}) => priorities),
+		policies: join(({policies}) => policies),
 		values: joinValues(groups.map(({values}) => values)),
 		attempts: joinSparse(groups, ({attempts}) => attempts),
 		keys: joinSparse(groups, ({keys}) => keys),
@@ -164,8 +190,8 @@ export function joinClaimed(groups: readonly ClaimedGroup[]): ClaimedGroup {
 	};
 }
 
-function listColumn(column: Column, count: number): readonly number[] {
-	return typeof column === 'number' ? new Array<number>(count).fill(column) : column;
+function listColumn<Each>(column: Column<Each>, count: number): readonly Each[] {
+	return isEach(column) ? column : new Array<Each>(count).fill(column);
 }
 
 function joinValues(all: readonly Values[]): Values {
@@ -234,12 +260,12 @@ export function* newJobsOf({values, keys, ...options}: NewGroup): Generator<NewJ
 }
 
 export function* claimedJobsOf(group: ClaimedGroup): Generator<ClaimedJob> {
-	for (const [index, payload] of unpack(group.values).entries()) yield {...claimedJobAt(group, index), payload};
+	for (const [index, payload] of unpack(group.values).entries()) yield {...claimedJobAt(group, index), policy: policyAt(group.policies, index), payload};
 }
 
 /** One job of a group, without its payload: packed values stay packed. A task may have replaced methods of Map. */
-export function claimedJobAt(group: ClaimedGroup, index: number): Omit<ClaimedJob, 'payload'> {
-	const {task, policy, quarantine, attempts, keys, checkpoints} = group;
+export function claimedJobAt(group: Omit<SentGroup, 'maxAttempts'>, index: number): Omit<ClaimedJob, 'payload' | 'policy'> {
+	const {task, quarantine, attempts, keys, checkpoints} = group;
 	const [key, checkpoint] = [keys && get(keys, index), checkpoints && get(checkpoints, index)];
 	return {
 		id: idAt(group.ids, index),
@@ -247,7 +273,6 @@ export function claimedJobAt(group: ClaimedGroup, index: number): Omit<ClaimedJo
 		createdAt: numberAt(group.createdAt, index),
 		execution: numberAt(group.executions, index),
 		attempts: (attempts && get(attempts, index)) ?? 0,
-		policy,
 		...(key !== undefined && {key}),
 		...(quarantine && {quarantine}),
 		...(checkpoint !== undefined && {checkpoint}),

@@ -11,8 +11,10 @@ import {
 	indexOf,
 	pickClaimed,
 	pickEnded,
+	policyAt,
 	sizeOf,
 	toEndedGroup,
+	toSent,
 	withEndings,
 } from '../job/group.ts';
 import {type JobId, MAX_SUSPICION, type Progress, type StopReason} from '../job/job.ts';
@@ -120,7 +122,7 @@ export class InFlightChunk {
 			this.chunkState = worker.chunkState(this.size);
 		}
 		// A request that fails is that of a worker that ended.
-		void worker.request({type: 'chunk', chunk: number, chunkState: this.chunkState.address, group: this.group}).catch(() => undefined);
+		void worker.request({type: 'chunk', chunk: number, chunkState: this.chunkState.address, group: toSent(this.group)}).catch(() => undefined);
 	}
 
 	/** Keeps reported outcomes until they are confirmed. */
@@ -262,7 +264,7 @@ export function stoppedEnding(
 	const after = `after ${(times.durationMs / 1000).toFixed(3)} s`;
 	const detail = {...(failure?.reason === 'threw' && {causes: [failure]}), postMortem: postMortemOf(chunk, index, times, reason !== 'cancelled')};
 	if (reason === 'cancelled') return {type: 'cancelled', error: {reason, name: 'Cancelled', message: `Cancelled while running, ${after}.`, ...detail}};
-	const message = `Stopped ${after}: the timeout is ${(chunk.group.policy.timeoutMs ?? 0) / 1000} s.`;
+	const message = `Stopped ${after}: the timeout is ${(policyAt(chunk.group.policies, index).timeoutMs ?? 0) / 1000} s.`;
 	return {type: 'timedOut', error: {reason, name: 'TimedOut', message, ...detail}};
 }
 

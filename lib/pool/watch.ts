@@ -1,4 +1,4 @@
-import {type ClaimedGroup, pickClaimed} from '../job/group.ts';
+import {type ClaimedGroup, pickClaimed, policyAt} from '../job/group.ts';
 import type {StopReason} from '../job/job.ts';
 import {isTransferred, unpack} from '../job/packed.ts';
 import type {Clock} from '../support/clock.ts';
@@ -77,7 +77,8 @@ export class Watch {
 		const runningMs = now - since;
 		if (indexes.some(index => now > (chunk.deadlines.get(index) ?? Infinity))) void this.#endHard(slot, chunk, indexes[0] as number);
 		if (chunk.intent === 'interrupted') this.stop(chunk, indexes, 'interrupted');
-		if (runningMs > (chunk.group.policy.timeoutMs ?? Infinity)) this.stop(chunk, indexes, 'timedOut');
+		const shortestMs = Math.min(...indexes.map(index => policyAt(chunk.group.policies, index).timeoutMs ?? Infinity));
+		if (runningMs > shortestMs) this.stop(chunk, indexes, 'timedOut');
 		// Outcomes before a long job are confirmed now, not at its end.
 		if (runningMs > LONG_MS) {
 			chunk.tellStarts(running);

@@ -3,7 +3,7 @@ import {argument, finite} from '../job/checks.ts';
 import {type ClaimedJob, MAX_LOG_LINES} from '../job/claim.ts';
 import {decode, type Encoded, encode} from '../job/encoding.ts';
 import {type FailureRecord, toFailure} from '../job/failure.ts';
-import {claimedJobAt} from '../job/group.ts';
+import {claimedJobAt, numberAt} from '../job/group.ts';
 import type {LogLevel, LogLine, Progress, StopReason} from '../job/job.ts';
 import {type ChildJob, ChildJobs, type JobMaker} from '../job/new-job.ts';
 import type {TaskContext, TaskLog} from '../job/task.ts';
@@ -52,7 +52,7 @@ export class Execution {
 		this.context = new JobContext(this);
 	}
 
-	get claimed(): Omit<ClaimedJob, 'payload'> {
+	get claimed(): Omit<ClaimedJob, 'payload' | 'policy'> {
 		return claimedJobAt(this.chunk.message.group, this.index);
 	}
 
@@ -120,8 +120,9 @@ export class JobContext implements TaskContext {
 	}
 
 	get job(): TaskContext['job'] {
-		const {id, task, execution, attempts, policy, key} = this.#execution.claimed;
-		return {id, task, execution, attempts, maxAttempts: policy.maxAttempts, ...(key !== undefined && {key})};
+		const {chunk, index, claimed} = this.#execution;
+		const {id, task, execution, attempts, key} = claimed;
+		return {id, task, execution, attempts, maxAttempts: numberAt(chunk.message.group.maxAttempts, index), ...(key !== undefined && {key})};
 	}
 
 	get resource(): unknown {

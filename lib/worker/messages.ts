@@ -2,7 +2,7 @@
 
 import type {JobUpdate} from '../job/claim.ts';
 import type {ErrorEnvelope, FailureRecord} from '../job/failure.ts';
-import type {ClaimedGroup} from '../job/group.ts';
+import type {SentGroup} from '../job/group.ts';
 import type {StopReason} from '../job/job.ts';
 import type {ChildJob} from '../job/new-job.ts';
 import type {PoolOptions} from '../job/options.ts';
@@ -36,7 +36,7 @@ export interface ChunkMessage {
 	readonly chunk: number;
 	/** The memory of the chunk's state; for a worker that shares no memory with its pool, the chunk's generation. */
 	readonly chunkState: SharedArrayBuffer | number;
-	readonly group: ClaimedGroup;
+	readonly group: SentGroup;
 }
 
 export type WorkerMessage = SetupMessage | ChunkReport;

@@ -20,7 +20,7 @@ interface Found {
 test('bench measures, and leaves nothing in the folder', async t => {
 	const folder = new Folder(t);
 	const {code, stdout, stderr} = await folder.faena(...BRIEF, '--json').end();
-	t.is(code, 0, stderr);
+	t.is(code, 0, stdout + stderr);
 	const found: Found = JSON.parse(stdout);
 	// Other tests may disturb each measurement. Then the report says so, and has no figure.
 	if (found.discarded.length < 3) t.true((found.callMs?.median ?? 0) > 0 && found.callMs?.count === 1);
@@ -39,7 +39,7 @@ test('dequeue measures claims alone, as JSON', async t => {
 	t.timeout(400_000);
 	const folder = new Folder(t);
 	const {code, stdout, stderr} = await folder.faena('bench', 'dequeue', '--blocks', '1', '--jobs', '200', '--json').end();
-	t.is(code, 0, stderr);
+	t.is(code, 0, stdout + stderr);
 	const {claims, discarded} = JSON.parse(stdout) as {claims: readonly ClaimFigures[]; discarded: readonly {readonly discarded: string}[]};
 	t.deepEqual(
 		discarded.filter(({discarded}) => discarded.startsWith('void')),
@@ -58,7 +58,7 @@ test('contention measures claims of several processes, as a table', async t => {
 	t.timeout(400_000);
 	const folder = new Folder(t);
 	const {code, stdout, stderr} = await folder.faena('bench', 'contention', '--blocks', '1', '--jobs', '200').end();
-	t.is(code, 0, stderr);
+	t.is(code, 0, stdout + stderr);
 	t.regex(stdout, /jobs a claim +processes +jobs\/s /);
 	t.regex(stdout, /^Fairness is Jain’s index/m);
 	t.notRegex(stdout, /void/);

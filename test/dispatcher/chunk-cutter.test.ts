@@ -1,6 +1,6 @@
 import test from 'ava';
 import {cutIntoChunks} from '../../lib/dispatcher/demand.ts';
-import {type ClaimedGroup, listIds, sizeOf} from '../../lib/job/group.ts';
+import {type ClaimedGroup, claimedJobsOf, listIds, sizeOf} from '../../lib/job/group.ts';
 import type {Policy} from '../../lib/job/job.ts';
 import {pack} from '../../lib/job/packed.ts';
 
@@ -8,7 +8,7 @@ const POLICY: Policy = {maxAttempts: 3, timeoutMs: null, backoff: {baseMs: 1, fa
 
 function group(first: number, last: number): ClaimedGroup {
 	const values = pack(Array.from({length: last - first + 1}, () => '1'));
-	return {task: 'hash', lease: 7, policy: POLICY, ids: first, executions: 1, createdAt: 5, priorities: 0, values};
+	return {task: 'hash', lease: 7, policies: POLICY, ids: first, executions: 1, createdAt: 5, priorities: 0, values};
 }
 
 const idsOf = (all: readonly ClaimedGroup[]) => all.flatMap(each => listIds(each.ids, sizeOf(each)));
@@ -34,10 +34,12 @@ test('chunks cut from groups are these groups, in order; a group that is large e
 	t.deepEqual(lefts, [29, 27, 11, 7]);
 });
 
-test('groups of different policies share no chunk', t => {
-	const other = {...group(9, 9), policy: {...POLICY, maxAttempts: 1}};
+test('jobs of different policies share a chunk', t => {
+	const once = {...POLICY, maxAttempts: 1};
+	const [chunk, ...others] = cutIntoChunks([group(1, 2), {...group(9, 9), policies: once}], () => 100);
+	t.deepEqual([chunk?.ids, others], [[1, 2, 9], []]);
 	t.deepEqual(
-		cutIntoChunks([group(1, 1), other], () => 100).map(({ids}) => ids),
-		[1, 9],
+		[...claimedJobsOf(chunk as ClaimedGroup)].map(({policy}) => policy),
+		[POLICY, POLICY, once],
 	);
 });

@@ -1,6 +1,6 @@
 import test from 'ava';
 import {Statistics} from '../../lib/dispatcher/statistics.ts';
-import {type EndedGroup, toEndedGroup} from '../../lib/job/group.ts';
+import {type EndedGroup, policyAt, toEndedGroup} from '../../lib/job/group.ts';
 import {packTimes} from '../../lib/job/packed.ts';
 import type {Settled} from '../../lib/store/store.ts';
 import {POLICY} from '../fixtures/dispatcher.ts';
@@ -14,7 +14,8 @@ function completed(durationMs: number, waitMs?: number): EndedGroup {
 
 /** Of a chunk of the task whose timeout is so many percent of the median. */
 function timeoutOf(statistics: Statistics, task: string, timeoutPercent: number): number | null {
-	return statistics.withTimeout(claimedGroup(1, {task, policy: {...POLICY, timeoutPercent}})).policy.timeoutMs;
+	const {policies} = statistics.withTimeouts(claimedGroup(1, {task, policies: {...POLICY, timeoutPercent}}));
+	return policyAt(policies, 0).timeoutMs;
 }
 
 test('quantiles, waits and processor time are kept by task', t => {
@@ -146,11 +147,16 @@ test('the jobs that ran are those whose duration is known', t => {
 test('a timeout that is a share of the median becomes milliseconds; another one stays', t => {
 	const statistics = new Statistics(1);
 	statistics.ended('count', [returnedGroup(Array(20).fill(1000))]);
-	const [share, plain] = [claimedGroup(1, {policy: {...POLICY, timeoutPercent: 300}}), claimedGroup(1, {policy: {...POLICY, timeoutMs: 5}})];
-	const {policy} = statistics.withTimeout(share);
-	near(t, policy.timeoutMs ?? 0, 3000, 30);
-	t.is(policy.timeoutPercent, 300);
-	t.is(statistics.withTimeout(plain), plain);
+	const [share, plain] = [
+		{...POLICY, timeoutPercent: 300},
+		{...POLICY, timeoutMs: 5},
+	];
+	const {policies} = statistics.withTimeouts(claimedGroup(2, {policies: [share, plain]}));
+	near(t, policyAt(policies, 0).timeoutMs ?? 0, 3000, 30);
+	t.is(policyAt(policies, 0).timeoutPercent, 300);
+	t.is(policyAt(policies, 1), plain);
+	const group = claimedGroup(1, {policies: plain});
+	t.is(statistics.withTimeouts(group), group);
 });
 
 test('a second execution waited for another reason', t => {

@@ -26,12 +26,14 @@ import type {NewJob} from '../../lib/job/new-job.ts';
 import {pack} from '../../lib/job/packed.ts';
 
 const POLICY: Policy = {maxAttempts: 3, timeoutMs: null, backoff: {baseMs: 1, factor: 1, maxMs: 1, jitter: 0}, retry: 'auto'};
+const OTHER_POLICY: Policy = {...POLICY, maxAttempts: 1};
 
 interface Row {
 	readonly id: number;
 	readonly execution: number;
 	readonly createdAt: number;
 	readonly payload: string | Uint8Array | null;
+	readonly policy: Policy;
 	readonly attempts: number;
 	readonly key: string | null;
 }
@@ -41,6 +43,7 @@ const rows = fc.uniqueArray(
 		id: fc.oneof(fc.integer({min: 1, max: 40}), fc.integer({min: 1, max: 9999})),
 		execution: fc.constantFrom(1, 1, 1, 2),
 		createdAt: fc.constantFrom(5, 5, 6),
+		policy: fc.constantFrom(POLICY, POLICY, OTHER_POLICY),
 		payload: fc.oneof(fc.constant('1'), fc.constant(null), fc.constant('two\nlines'), fc.constant(new Uint8Array([1, 2]))),
 		attempts: fc.constantFrom(0, 0, 2),
 		key: fc.constantFrom(null, null, 'key'),
@@ -52,10 +55,11 @@ function claimed(all: readonly Row[]): ClaimedGroup {
 	const sparse = <Value>(of: (row: Row) => Value | undefined) =>
 		new Map(all.flatMap((row, index) => (of(row) === undefined ? [] : [[index, of(row) as Value]])));
 	return {
-		...{task: 'hash', lease: 7, policy: POLICY, quarantine: undefined, priorities: 0},
+		...{task: 'hash', lease: 7, quarantine: undefined, priorities: 0},
 		ids: toIds(all.map(({id}) => id)),
 		executions: toColumn(all.map(({execution}) => execution)),
 		createdAt: toColumn(all.map(({createdAt}) => createdAt)),
+		policies: toColumn(all.map(({policy}) => policy)),
 		values: pack(all.map(({payload}) => payload)),
 		attempts: sparse(({attempts}) => attempts || undefined),
 		keys: sparse(({key}) => key ?? undefined),
@@ -104,7 +108,15 @@ test('a job is found by its id, and ids of other jobs are not found', t => {
 });
 
 function range(first: number, last: number): Row[] {
-	return Array.from({length: last - first + 1}, (_, index) => ({id: first + index, execution: 1, createdAt: 5, payload: '1', attempts: 0, key: null}));
+	return Array.from({length: last - first + 1}, (_, index) => ({
+		id: first + index,
+		execution: 1,
+		createdAt: 5,
+		payload: '1',
+		policy: POLICY,
+		attempts: 0,
+		key: null,
+	}));
 }
 
 const outcome = fc.oneof<fc.Arbitrary<Outcome>[]>(

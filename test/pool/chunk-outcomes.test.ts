@@ -50,7 +50,7 @@ test('jobs that were taken back are left out of a report, and a report of nothin
 });
 
 test('each job of a report ends as the report says: stopped before failed, failed before returned', t => {
-	const {chunk} = sentChunk(claimedGroup(7, {policy: {...POLICY, timeoutMs: 2500}}));
+	const {chunk} = sentChunk(claimedGroup(7, {policies: {...POLICY, timeoutMs: 2500}}));
 	const group = reportedBy(
 		chunk,
 		report(1, 6, {
@@ -122,7 +122,7 @@ test('a failure that comes to light later is that of a job that had returned, an
 });
 
 test('the failure of a stopped job has the reason, the time, and the error that it had thrown', t => {
-	const {chunk} = sentChunk(claimedGroup(2, {policy: {...POLICY, timeoutMs: 1500}, attempts: new Map([[1, 2]])}));
+	const {chunk} = sentChunk(claimedGroup(2, {policies: {...POLICY, timeoutMs: 1500}, attempts: new Map([[1, 2]])}));
 	t.deepEqual(stoppedEnding(chunk, 1, 'interrupted', TIMES, FAILURE), {type: 'released'});
 	t.deepEqual(stoppedEnding(chunk, 1, 'cancelled', TIMES), {
 		type: 'cancelled',

@@ -1,6 +1,6 @@
 import test from 'ava';
 import type {FailureRecord} from '../../lib/job/failure.ts';
-import type {ClaimedGroup} from '../../lib/job/group.ts';
+import {type ClaimedGroup, toSent} from '../../lib/job/group.ts';
 import {packTimes} from '../../lib/job/packed.ts';
 import {InFlightChunk} from '../../lib/pool/in-flight.ts';
 import {type Loss, lostJobs} from '../../lib/pool/lost-chunk.ts';
@@ -46,7 +46,7 @@ test('a chunk is sent at once to a worker that is ready, with a number of its ow
 	const [first, second] = [add(claimedGroup(3)), add(claimedGroup(2, {ids: 9}))];
 	t.deepEqual([first.number, second.number, first.givenAt], [1, 2, 1005]);
 	t.like(worker.requests, [
-		{type: 'chunk', chunk: 1, chunkState: first.chunkState.address, group: first.group},
+		{type: 'chunk', chunk: 1, chunkState: first.chunkState.address, group: toSent(first.group)},
 		{type: 'chunk', chunk: 2},
 	]);
 	t.deepEqual([open(), slot.chunks, slots.busy], [5, [first, second], 1]);

@@ -123,7 +123,7 @@ test('a worker that the pool ended accuses no job: those that ran are given back
 			side.stop(0, reason);
 			chunk.deadlines.set(0, 1);
 		};
-		const outcomes = lose(ENDED, {act, parts: {policy: {...POLICY, timeoutMs: 300}}});
+		const outcomes = lose(ENDED, {act, parts: {policies: {...POLICY, timeoutMs: 300}}});
 		t.deepEqual(typesOf(outcomes), [type, 'released', 'released']);
 		t.like(outcomes[0], {startedAt: 1_000_100, durationMs: 400});
 	}
@@ -182,7 +182,7 @@ test('a job that ended earlier than the last one of its chunk, and was asked to 
 		side.start(1, STARTED_AT + 100);
 		side.finish(1);
 	};
-	t.deepEqual(typesOf(lose(ENDED, {act, parts: {policy: {...POLICY, timeoutMs: 5}}})), ['timedOut', 'released', 'released']);
+	t.deepEqual(typesOf(lose(ENDED, {act, parts: {policies: {...POLICY, timeoutMs: 5}}})), ['timedOut', 'released', 'released']);
 });
 
 test('a silent worker that was ended accuses the job that ended without a report', t => {

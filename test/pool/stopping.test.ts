@@ -1,4 +1,5 @@
 import test from 'ava';
+import {toColumn} from '../../lib/job/group.ts';
 import type {StopReason} from '../../lib/job/job.ts';
 import {type Examination, PoolChunkState} from '../../lib/pool/pool.ts';
 import {type Slot, Slots} from '../../lib/pool/slots.ts';
@@ -11,12 +12,13 @@ import {HandWorker, sentChunk} from '../fixtures/hand-worker.ts';
 const GRACE_MS = 200;
 
 /** Jobs that a worker has, the first of them running since 1000, and the ladder for them. */
-function setUp({jobs = 2, timeoutMs = null}: {readonly jobs?: number; readonly timeoutMs?: number | null} = {}) {
+function setUp({jobs = 2, timeoutMs = null}: {readonly jobs?: number; readonly timeoutMs?: number | null | readonly (number | null)[]} = {}) {
 	const [clock, worker] = [new HandClock(), new HandWorker()];
 	const slots = new Slots(1, clock);
 	const slot = slots.add(worker);
 	slot.phase = 'ready';
-	const {chunk, side} = sentChunk(claimedGroup(jobs, {policy: {...POLICY, timeoutMs}}), worker);
+	const policies = toColumn([timeoutMs].flat().map(each => ({...POLICY, timeoutMs: each})));
+	const {chunk, side} = sentChunk(claimedGroup(jobs, {policies}), worker);
 	slots.assign(slot, chunk);
 	side.start(0, 1000);
 	const ended: Slot[] = [];
@@ -156,11 +158,14 @@ test('a job that runs longer than its timeout is asked to stop', async t => {
 	t.deepEqual(endless.ended, []);
 });
 
-test('all jobs of a micro-batch time out together, and the first deadline ends their worker', async t => {
-	const {chunk, side, clock, ended, look} = setUp({jobs: 3, timeoutMs: 100});
+test('all jobs of a micro-batch time out together at the shortest of their timeouts, and the first deadline ends their worker', async t => {
+	const {chunk, side, clock, ended, look} = setUp({jobs: 3, timeoutMs: [5, null, 100]});
 	side.finish(0);
 	side.startMany(1, 3, 1000);
-	clock.pass(101);
+	clock.pass(100);
+	await look();
+	t.is(chunk.deadlines.size, 0);
+	clock.pass(1);
 	await look();
 	t.deepEqual([...chunk.deadlines.keys()], [1, 2]);
 	chunk.deadlines.set(2, 1050);

@@ -259,7 +259,7 @@ test('an interruption stops the running jobs of every worker, and a close ends a
 
 test('a job that runs for longer than its timeout is stopped, and its worker ended after the grace', async t => {
 	const {run, watch, source, listener} = await setUp();
-	const {side, worker} = run(1, {policy: {...POLICY, timeoutMs: 100}});
+	const {side, worker} = run(1, {policies: {...POLICY, timeoutMs: 100}});
 	side.start(0, 1000);
 	await watch(100);
 	t.is(side.stopReason(0), undefined);
@@ -367,7 +367,7 @@ test('workers that load, or are being ended, are not watched; those that retire 
 		const {run, watch, source} = await setUp({recycle: {...HAND_POOL_OPTIONS.recycle, jobs: phase === 'retiring' ? 1 : Infinity}});
 		const first = run(1);
 		const other = run(1);
-		const second = run(1, {policy: {...POLICY, timeoutMs: 100}});
+		const second = run(1, {policies: {...POLICY, timeoutMs: 100}});
 		t.is(second.worker, first.worker);
 		t.not(other.worker, first.worker);
 		if (phase === 'ending') source.fail(first.worker);
@@ -405,7 +405,7 @@ test('without a chunk nothing is watched, and with the next one it is watched ag
 	own.report(0, 1);
 	own.final(true);
 	await again.watch(40);
-	const last = again.run(1, {policy: {...POLICY, timeoutMs: 100}});
+	const last = again.run(1, {policies: {...POLICY, timeoutMs: 100}});
 	last.side.start(0, again.clock.steadyMs());
 	await again.watch(140);
 	t.is(last.side.stopReason(0), 'timedOut');

@@ -259,15 +259,16 @@ export function choose(ready: readonly JobRow[], {lanes, limit, maxBytes}: Claim
 }
 
 export function toClaimedGroup(jobs: readonly JobRow[], lease: Lease): ClaimedGroup {
-	const [{task, policy, suspicion}] = jobs as readonly [JobRow];
+	const [{task, suspicion}] = jobs as readonly [JobRow];
 	const byIndex = <Value>(of: (job: JobRow) => Value | undefined): ReadonlyMap<number, Value> =>
 		new Map(jobs.flatMap((job, index) => (of(job) === undefined ? [] : [[index, of(job) as Value] as const])));
 	return {
-		...{task, lease, policy, quarantine: quarantineOf(suspicion)},
+		...{task, lease, quarantine: quarantineOf(suspicion)},
 		ids: toIds(jobs.map(({id}) => id)),
 		executions: toColumn(jobs.map(({executions}) => executions)),
 		createdAt: toColumn(jobs.map(({createdAt}) => createdAt)),
 		priorities: toColumn(jobs.map(({priority}) => priority)),
+		policies: toColumn(jobs.map(({policy}) => policy)),
 		values: pack(jobs.map(({payload}) => payload)),
 		attempts: byIndex(({attempts}) => attempts || undefined),
 		keys: byIndex(({key}) => key),

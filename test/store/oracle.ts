@@ -442,7 +442,7 @@ export class MemoryStore implements contract.Store {
 			job.executions += 1;
 			job.progress = undefined;
 		}
-		const alike = Map.groupBy(chosen, ({task, policy, suspicion}) => JSON.stringify([task, policy, quarantineOf(suspicion)]));
+		const alike = Map.groupBy(chosen, ({task, suspicion}) => JSON.stringify([task, quarantineOf(suspicion)]));
 		return {lease, groups: [...alike.values()].map(jobs => toClaimedGroup(jobs, lease))};
 	}
 

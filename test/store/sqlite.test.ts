@@ -134,6 +134,40 @@ test('a commit waits while another program is in a transaction, and takes effect
 	await exited;
 });
 
+/** The code of a thread that takes the write lock again as soon as it has released it, in this many transactions of this many milliseconds. */
+const BUSY_WRITER = `
+	const {parentPort, workerData: {path, transactions, ms}} = require('node:worker_threads');
+	const db = new (require('better-sqlite3'))(path);
+	db.exec('create table mine (n)');
+	for (let left = transactions; left > 0; left--) {
+		db.exec('begin immediate; insert into mine values (1)');
+		if (left === transactions) parentPort.postMessage('held');
+		Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, ms);
+		db.exec('commit');
+	}
+	db.close();
+`;
+
+test('a commit waits for as long as other programs commit, and for one transaction of another program for 10 s', async t => {
+	t.timeout(90_000);
+	const writers = {many: {transactions: 6, ms: 2500}, one: {transactions: 1, ms: 15_000}};
+	const results = Object.values(writers).map(async given => {
+		const path = join(makeFolder(t), 'jobs.db');
+		const queue = await openQueueAt(path);
+		t.teardown(() => queue.close());
+		const writer = new Worker(BUSY_WRITER, {eval: true, workerData: {path, ...given}});
+		const exited = once(writer, 'exit');
+		await once(writer, 'message');
+		const error = await queue.enqueue(newJobs(1)).then(() => undefined, String);
+		await exited;
+		return [error, (await queue.counts()).pending] as const;
+	});
+	const [many, one] = await Promise.all(results);
+	t.deepEqual(many, [undefined, 1]);
+	t.regex(one?.[0] ?? '', /was locked by another program for more than 10 s\. End the long transaction there \(SQLITE_BUSY\)\.$/);
+	t.is(one?.[1], 0);
+});
+
 /** Another connection that has the write lock of the database until it is told to release it. */
 function holdWriteLock(t: ExecutionContext, path: string): {giveBack(): void} {
 	const db = new Database(path);

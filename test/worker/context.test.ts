@@ -4,8 +4,7 @@ import {PoolChunkState} from '../../lib/pool/pool.ts';
 import {Execution, type JobContext} from '../../lib/worker/context.ts';
 import type {UpdateMessage} from '../../lib/worker/messages.ts';
 
-const POLICY = {maxAttempts: 3, timeoutMs: null, backoff: {baseMs: 0, factor: 1, maxMs: 0, jitter: 0}, retry: 'auto'} as const;
-const GROUP = {task: 'hash', lease: 1, policy: POLICY, ids: 7, executions: 1, createdAt: 0, priorities: 0, values: ['1']};
+const GROUP = {task: 'hash', lease: 1, maxAttempts: 3, ids: 7, executions: 1, createdAt: 0, values: ['1']};
 
 /** A context, what it has posted, and the last progress that it has shown. */
 function make() {

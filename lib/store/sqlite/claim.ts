@@ -67,19 +67,17 @@ function claimedParts({statements}: Tx, {parts}: Head, lease: number, passedOver
 	});
 }
 
-/** The claimed jobs of a lane as groups: one for each run, and one for each policy of the rows between two runs. */
+/** The claimed jobs of a lane as groups: one for each run, and one for the rows between two runs. */
 function toGroups(tx: Tx, lease: number, lane: Lane, parts: Head['parts']): ClaimedGroup[] {
 	return parts.flatMap((part): ClaimedGroup[] => {
-		if (!('payloads' in part))
-			return [...Map.groupBy(part, row => row[4]).values()].map(rows => groupOfRows(tx, lease, lane, rows as [ReadyRow, ...ReadyRow[]]));
+		if (!('payloads' in part)) return part.length > 0 ? [groupOfRows(tx, lease, lane, part)] : [];
 		const {rank, first, policy, createdAt, payloads} = part;
-		const columns = {ids: first, executions: 1, createdAt, priorities: -rank, values: payloads};
-		return [{task: lane.name, lease, policy: tx.names.policy(policy), ...columns}];
+		const columns = {ids: first, executions: 1, createdAt, priorities: -rank, policies: tx.names.policy(policy), values: payloads};
+		return [{task: lane.name, lease, ...columns}];
 	});
 }
 
-/** @param rows jobs with the same policy */
-function groupOfRows(tx: Tx, lease: number, {name, state}: Lane, rows: readonly [ReadyRow, ...ReadyRow[]]): ClaimedGroup {
+function groupOfRows(tx: Tx, lease: number, {name, state}: Lane, rows: readonly ReadyRow[]): ClaimedGroup {
 	const attempts = new Map<number, number>();
 	const keys = new Map<number, string>();
 	const checkpoints = new Map<number, Encoded>();
@@ -97,12 +95,12 @@ function groupOfRows(tx: Tx, lease: number, {name, state}: Lane, rows: readonly 
 	return {
 		task: name,
 		lease,
-		policy: tx.names.policy(rows[0][4]),
 		quarantine,
 		ids: toIds(rows.map(([, id]) => id)),
 		executions: toColumn(rows.map(([, , executions]) => executions + 1)),
 		createdAt: toColumn(rows.map(([, , , , , createdAt]) => createdAt)),
 		priorities: toColumn(rows.map(([rank]) => -rank)),
+		policies: toColumn(rows.map(([, , , , policy]) => tx.names.policy(policy))),
 		values: pack(rows.map(([, , , , , , , payload]) => payload)),
 		attempts: unlessEmpty(attempts),
 		keys: unlessEmpty(keys),

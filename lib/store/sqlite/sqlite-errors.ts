@@ -4,7 +4,7 @@ import {monotonicMs} from '../../support/clock.ts';
 import {type ErrorCode, FaenaError} from '../../support/errors.ts';
 import {storageFull} from './trusted-files.ts';
 
-/** If another connection holds a lock for longer, that is an error. */
+/** If one transaction of another connection holds a lock for longer, that is an error. */
 const BUSY_TIMEOUT_MS = 10_000;
 /** Time between two attempts to get a lock. */
 const RETRY_INTERVAL_MS = 1;
@@ -74,17 +74,19 @@ export function isBusy(error: unknown): boolean {
 /**
  * Calls the function at once, and returns its result if it succeeds. While another connection holds the lock, calls it again every millisecond from
  * the event loop, so that this thread does other work in between. The intervals of SQLite's own wait would grow to 100 ms, and others get the lock first.
+ * @param version changes with each commit of another connection: then it is not one long transaction that holds the lock
  */
-export function retryWhileBusy<Result>(attempt: () => Result): Result | Promise<Result> {
+export function retryWhileBusy<Result>(attempt: () => Result, version: () => unknown = () => undefined): Result | Promise<Result> {
 	try {
 		return attempt();
 	} catch (error) {
 		if (!isBusy(error)) throw error;
-		return retry(attempt);
+		return retry(attempt, version);
 	}
 }
 
-async function retry<Result>(attempt: () => Result): Promise<Result> {
+async function retry<Result>(attempt: () => Result, version: () => unknown): Promise<Result> {
+	let seen = version();
 	for (let waitedMs = 0; ; ) {
 		const before = monotonicMs();
 		await sleep(RETRY_INTERVAL_MS);
@@ -93,7 +95,12 @@ async function retry<Result>(attempt: () => Result): Promise<Result> {
 		try {
 			return attempt();
 		} catch (error) {
-			if (!isBusy(error) || waitedMs >= BUSY_TIMEOUT_MS) throw error;
+			if (!isBusy(error)) throw error;
+			if (waitedMs < BUSY_TIMEOUT_MS) continue;
+			const now = version();
+			if (now === seen) throw error;
+			seen = now;
+			waitedMs = 0;
 		}
 	}
 }

@@ -77,7 +77,10 @@ export class Transactions {
 		};
 		try {
 			prepare?.();
-			const result = retryWhileBusy(() => attempt(opened));
+			const result = retryWhileBusy(
+				() => attempt(opened),
+				() => opened.connection.statements.dataVersion.get(),
+			);
 			return result instanceof Promise ? result.catch(fail) : result;
 		} catch (error) {
 			return fail(error);

@@ -5,7 +5,7 @@ import type {JobUpdate, Outcome, Settlement} from '../../../lib/job/claim.ts';
 import {decode, encode} from '../../../lib/job/encoding.ts';
 import type {SlowStart, WorkerLoss} from '../../../lib/job/events.ts';
 import type {FailureRecord} from '../../../lib/job/failure.ts';
-import {type EndedGroup, settlementsOf, toIds} from '../../../lib/job/group.ts';
+import {type EndedGroup, settlementsOf, toColumn, toIds} from '../../../lib/job/group.ts';
 import type {JobId, Policy} from '../../../lib/job/job.ts';
 import type {PoolOptions} from '../../../lib/job/options.ts';
 import {pack} from '../../../lib/job/packed.ts';
@@ -83,12 +83,16 @@ export class Crew implements PoolListener {
 		return this.giveNow(task, payloads, details);
 	}
 
-	giveNow(task: string, payloads: readonly unknown[], {policy = {}, attempts = [], keys = [], checkpoints = [], quarantined = false}: Details = {}): JobId[] {
+	giveNow(
+		task: string,
+		payloads: readonly unknown[],
+		{policy = {}, policies = [policy], attempts = [], keys = [], checkpoints = [], quarantined = false}: Details = {},
+	): JobId[] {
 		const ids = payloads.map(() => ++this.#lastId);
 		this.pool.run({
 			task,
 			lease: LEASE,
-			policy: {...POLICY, ...policy},
+			policies: toColumn(policies.map(each => ({...POLICY, ...each}))),
 			quarantine: quarantined ? 'together' : undefined,
 			ids: toIds(ids),
 			executions: 1,
@@ -203,6 +207,8 @@ export interface Details {
 	readonly quarantined?: boolean;
 	/** Of all jobs of the chunk. */
 	readonly policy?: Partial<Policy>;
+	/** Instead of it, one for each job. */
+	readonly policies?: readonly Partial<Policy>[];
 	readonly attempts?: readonly number[];
 	readonly keys?: readonly (string | undefined)[];
 	readonly checkpoints?: readonly unknown[];

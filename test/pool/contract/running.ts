@@ -54,10 +54,10 @@ law('a pool takes payloads and gives results of the most bytes that are allowed'
 
 law("a task's context names its job", async (t, crew) => {
 	await crew.load({workers: 1});
-	const [plain, retried] = await crew.give('job', [null, null], {policy: {maxAttempts: 9}, attempts: [0, 4], keys: [undefined, 'a']});
+	const [plain, retried] = await crew.give('job', [null, null], {policies: [{maxAttempts: 9}, {maxAttempts: 5}], attempts: [0, 4], keys: [undefined, 'a']});
 	t.deepEqual(await crew.values([plain as JobId, retried as JobId]), [
 		{id: plain, task: 'job', execution: 1, attempts: 0, maxAttempts: 9},
-		{id: retried, task: 'job', execution: 1, attempts: 4, maxAttempts: 9, key: 'a'},
+		{id: retried, task: 'job', execution: 1, attempts: 4, maxAttempts: 5, key: 'a'},
 	]);
 });
 

@@ -66,6 +66,14 @@ for (const reason of ['timedOut', 'cancelled', 'interrupted'] as const) {
 	);
 }
 
+law('each job of a chunk has its own timeout', async (t, crew) => {
+	await crew.load({workers: 1, graceMs: 60_000});
+	const ids = await crew.give('heed', [null, null], {policies: [{timeoutMs: 50}, {timeoutMs: 100}]});
+	const messages = (await crew.outcomes(ids)).map(outcome => errorOf(outcome).message);
+	t.regex(messages[0] ?? '', /the timeout is 0\.05 s/);
+	t.regex(messages[1] ?? '', /the timeout is 0\.1 s/);
+});
+
 law('a job that runs for long after a neighbour in its worker heeded its stop is not stopped for that', async (t, crew) => {
 	const file = join(makeFolder(t), 'file');
 	await crew.load({workers: 2, graceMs: 30});

@@ -170,32 +170,36 @@ law('a settlement makes room for another job of its task in the same transaction
 	t.deepEqual(idsOf((await commit(queue, {settle, claim})).claimed), [2]);
 });
 
-law('a claim returns groups in the order of their first jobs, each of one task and policy, with its jobs in order', async (t, queue) => {
-	const policy = {...POLICY, maxAttempts: 9};
-	await enqueue(
-		queue,
-		newJob({task: 'thumbnail'}),
-		newJob({policy}),
-		newJob({priority: 1}),
-		newJob({task: 'thumbnail'}),
-		newJob({policy}),
-		newJob({priority: 1}),
-	);
-	const {claimed} = await queue.store.commit({claim: claimOf('hash', 'thumbnail')});
-	const order = [3, 6, 1, 2, 4, 5];
-	const groups = claimed.groups.map(group => ({...group, jobs: [...claimedJobsOf(group)]}));
-	t.deepEqual(
-		groups.flatMap(({jobs}) => jobs.map(({id}) => id)).sort((a, b) => a - b),
-		[...order].sort((a, b) => a - b),
-	);
-	const places = groups.map(({jobs}) => jobs.map(({id}) => order.indexOf(id)));
-	for (const each of [...places, places.map(([first]) => first ?? -1)])
-		t.deepEqual(
-			each,
-			each.toSorted((a, b) => a - b),
+law(
+	'a claim returns groups in the order of their first jobs, each of one task; the jobs of a task come in order, whatever their policies',
+	async (t, queue) => {
+		const policy = {...POLICY, maxAttempts: 9};
+		await enqueue(
+			queue,
+			newJob({task: 'thumbnail'}),
+			newJob({policy}),
+			newJob({priority: 1}),
+			newJob({task: 'thumbnail'}),
+			newJob({policy}),
+			newJob({priority: 1}),
 		);
-	for (const {task, lease, policy, jobs, quarantine} of groups) {
-		t.deepEqual([lease, quarantine], [1, undefined]);
-		for (const job of jobs) t.like(job, {task, policy});
-	}
-});
+		const {claimed} = await queue.store.commit({claim: claimOf('hash', 'thumbnail')});
+		const order = [3, 6, 1, 2, 4, 5];
+		const groups = claimed.groups.map(group => ({...group, jobs: [...claimedJobsOf(group)]}));
+		t.deepEqual(
+			groups.flatMap(({jobs}) => jobs.map(({id}) => id)).sort((a, b) => a - b),
+			[...order].sort((a, b) => a - b),
+		);
+		const placesOf = (task?: string) =>
+			groups.filter(group => task === undefined || group.task === task).map(({jobs}) => jobs.map(({id}) => order.indexOf(id)));
+		for (const each of [placesOf().map(([first]) => first ?? -1), placesOf('hash').flat(), placesOf('thumbnail').flat()])
+			t.deepEqual(
+				each,
+				each.toSorted((a, b) => a - b),
+			);
+		for (const {task, lease, jobs, quarantine} of groups) {
+			t.deepEqual([lease, quarantine], [1, undefined]);
+			for (const job of jobs) t.like(job, {task, policy: [2, 5].includes(job.id) ? policy : POLICY});
+		}
+	},
+);
