@@ -30,7 +30,7 @@ const ENTRIES: Readonly<Record<string, Names>> = {
 			...['Committed', 'DeleteResult', 'Deleted', 'DequeueOptions', 'Dequeued', 'DiscardOptions', 'DiscardResult'],
 			...['Encoded', 'EndedGroup', 'Ending', 'Enqueued', 'EnqueuedGroup', 'Ids', 'JobEnd', 'JobPage', 'JobUpdate'],
 			...['JobValues', 'LaneRequest', 'Lease', 'Mark', 'MovePage', 'MoveTarget', 'Moved', 'NewGroup', 'NewJob', 'News'],
-			...['Outcome', 'OutcomePage', 'OwnerFiles', 'OwnerId', 'PackedStrings', 'Policy', 'QueueOptions', 'ReleaseOptions', 'Released'],
+			...['Outcome', 'OutcomePage', 'OwnerFiles', 'OwnerId', 'PackedStrings', 'Policy', 'QueueJob', 'QueueOptions', 'ReleaseOptions', 'Released'],
 			...['Rerun', 'Settled', 'SettledGroup', 'Settlement', 'Store', 'StoredJob', 'TaskCounts', 'Timing', 'Values'],
 			...['Wanted', 'WorkOptions'],
 		],

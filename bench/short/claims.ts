@@ -1,5 +1,5 @@
 import {cpuMicrosPerJob, rate} from '../analyse/figures.ts';
-import {type Group, groupsOf, over, ratio} from '../analyse/group.ts';
+import {type Group, groupsOf, keyOf, over, ratio} from '../analyse/group.ts';
 import type {Run} from '../analyse/run.ts';
 import type {Interval} from '../analyse/statistics.ts';
 import {cases, claims, ONE_CONTENDER} from '../plan/plan.ts';
@@ -40,12 +40,21 @@ export interface ClaimFigures {
 
 export function claimFigures(run: Run): ClaimFigures[] {
 	const groups = groupsOf(run);
-	return groups.map(group =>
+	const rows = groups.map(group =>
 		figuresOf(
 			group,
 			groups.find(other => isAlone(other) && other.vary?.['batch'] === group.vary?.['batch']),
 		),
 	);
+	const known = new Set(groups.map(keyOf));
+	const missing = new Map(run.discarded.filter(entry => !known.has(keyOf(entry))).map(entry => [keyOf(entry), placeOf(entry)]));
+	return [...rows, ...missing.values()];
+}
+
+/** What identifies a row. */
+function placeOf({vary}: Pick<Case, 'vary'>): Pick<ClaimFigures, 'batch' | 'processes' | 'completes'> {
+	const {batch = 1, contenders = 1, completes = 0} = vary ?? {};
+	return {batch, processes: contenders, completes: completes === 1};
 }
 
 function isAlone({vary}: Group): boolean {
@@ -53,15 +62,15 @@ function isAlone({vary}: Group): boolean {
 }
 
 function figuresOf(group: Group, alone: Group | undefined): ClaimFigures {
-	const {batch = 1, contenders = 1, completes = 0} = group.vary ?? {};
+	const place = placeOf(group);
 	const figures = {
 		jobsPerSecond: over(group, rate),
 		claimP50Ms: over(group, ({measurement}) => measurement.latencyMs?.claim?.p50),
 		claimP99Ms: over(group, ({measurement}) => measurement.latencyMs?.claim?.p99),
 		cpuMicros: over(group, cpuMicrosPerJob),
 		fairness: over(group, ({measurement}) => measurement.figures?.['fairness']),
-		timesOne: contenders > 1 ? ratio(group, alone, rate) : undefined,
+		timesOne: place.processes > 1 ? ratio(group, alone, rate) : undefined,
 	};
 	const known = Object.fromEntries(Object.entries(figures).filter(([, value]) => value !== undefined));
-	return {batch, processes: contenders, completes: completes === 1, ...known};
+	return {...place, ...known};
 }

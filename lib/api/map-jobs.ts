@@ -1,3 +1,4 @@
+import {type Encoded, sameValue} from '../job/encoding.ts';
 import {type EnqueuedGroup, listIds} from '../job/group.ts';
 import type {BatchId, Job, JobId} from '../job/job.ts';
 import {pack} from '../job/packed.ts';
@@ -46,6 +47,8 @@ export class MapJobs<Item> {
 	sent = 0;
 	/** Jobs that are enqueued and have not ended, by index of their items. `isOwn`: this map has made the job. */
 	readonly underWay = new Map<number, {readonly jobId: JobId; readonly watcher: Watcher; readonly isOwn: boolean}>();
+	/** With `changed: 'rerun'`: by key, the payloads of jobs that have not ended. */
+	readonly #payloads = new Map<string, Encoded>();
 	/** Groups that were sent and not answered. */
 	readonly unanswered = new Set<Promise<void>>();
 	/** The first job that this map has made. Jobs with higher ids had not ended when the map began. */
@@ -86,13 +89,14 @@ export class MapJobs<Item> {
 
 	/**
 	 * Sends the items to be enqueued, as one group.
-	 * @throws FaenaError `BadOption`, `NotEncodable`, `TooLarge`, and errors of the functions `key` and `payload`
+	 * @throws FaenaError `BadOption`, `NotEncodable`, `TooLarge`, `KeyConflict`, and errors of the functions `key` and `payload`
 	 */
 	enqueue(items: readonly Item[]): void {
 		const {group, hasKeys, keyOf, encode} = this.#plan;
 		const start = this.sent;
 		const keys = items.map((item, index) => keyOf(item, start + index));
-		const values = pack(items.map((item, index) => encode(item, start + index)));
+		const payloads = items.map((item, index) => encode(item, start + index));
+		if (group.rerun?.changed) for (const [index, key] of keys.entries()) this.#keep(key, payloads[index] as Encoded);
 		this.sent += items.length;
 		const {promise, resolve} = Promise.withResolvers<void>();
 		this.unanswered.add(promise);
@@ -103,10 +107,20 @@ export class MapJobs<Item> {
 			this.#listener.answered();
 		};
 		this.#client.send(
-			{type: 'enqueue', group: {...group, values, keys: hasKeys ? keys : undefined, batch: this.#batch}, watch: true},
+			{type: 'enqueue', group: {...group, values: pack(payloads), keys: hasKeys ? keys : undefined, batch: this.#batch}, watch: true},
 			reply => answered(() => this.#watch(items, keys, start, reply as EnqueuedGroup)),
 			error => answered(() => this.#listener.failed(error)),
 		);
+	}
+
+	/** Refuses a key that an item under way has with another payload: this item would take the other one's place. */
+	#keep(key: string, payload: Encoded): void {
+		const known = this.#payloads.get(key);
+		if (known !== undefined && !sameValue(known, payload)) {
+			const what = `Two items of this map have the key ${JSON.stringify(key)} and different payloads`;
+			throw new FaenaError('KeyConflict', `${what}, so one would replace the other. Give each item a key of its own.`);
+		}
+		this.#payloads.set(key, payload);
 	}
 
 	#watch(items: readonly Item[], keys: readonly string[], start: number, {ids: given, reused: existing, conflicts}: EnqueuedGroup): void {
@@ -139,6 +153,7 @@ export class MapJobs<Item> {
 
 	#ended(about: MapItem<Item>, isOwn: boolean, end: Notice | FaenaError): void {
 		this.underWay.delete(about.index);
+		this.#payloads.delete(about.key);
 		if (end instanceof FaenaError) {
 			this.#listener.failed(end);
 			return;

@@ -15,7 +15,7 @@ import {SHORT_PLAN, SHORT_TRIALS} from '../../bench/short/plan.ts';
 import {closeOnSignals} from '../api/signals.ts';
 import {FaenaError} from '../index.ts';
 import {toCount} from './input.ts';
-import {ExitCode, print, showBar, toJson} from './print.ts';
+import {ExitCode, print, printError, showBar, toJson} from './print.ts';
 
 interface Options {
 	readonly folder: string;
@@ -115,6 +115,7 @@ async function takeMeasurements(folder: string, {blocks, cases, ...warmUp}: Pick
 	try {
 		for await (const entry of takeBlocks({...header, folder, blocks, cases, signal, ...warmUp})) {
 			entries.push(entry);
+			if (entry.discarded !== undefined) printError(`A measurement of ${entry.trial} does not count, and is repeated up to twice: ${entry.discarded}.`);
 			isDone.add(`${entry.block} ${keyOf(entry)}`);
 		}
 	} finally {

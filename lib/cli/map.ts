@@ -131,8 +131,10 @@ async function refuseUnfinished(queue: JobQueue, file: string, {module, task, ba
 	const unfinished = await queue.jobs({status: ['pending', 'running', 'failed']}, {limit: MAX_LISTED_JOBS});
 	const other = unfinished.find(job => job.batch !== batch && (job.task === task || isOf(module, job)));
 	if (!other) return;
-	const cancel = (job: Job) => `faena cancel --queue ${quoted(file)} ${job.batch === undefined ? job.id : `--batch ${quoted(job.batch)}`}`;
-	const what = other.batch === undefined ? `job ${other.id}` : `the run ${JSON.stringify(other.batch)}`;
+	const loose = unfinished.filter(job => job.batch === undefined && job.task === other.task).length;
+	const target = (job: Job) => (job.batch !== undefined ? `--batch ${quoted(job.batch)}` : loose > 1 ? `--task ${quoted(job.task)}` : job.id);
+	const cancel = (job: Job) => `faena cancel --queue ${quoted(file)} ${target(job)}`;
+	const what = other.batch !== undefined ? `the run ${JSON.stringify(other.batch)}` : `job ${other.id}${loose > 1 ? `, one of ${loose} of task ${task},` : ''}`;
 	// If this run is unfinished, too, neither can be finished first.
 	const own = unfinished.find(job => job.batch === batch);
 	const ways = own

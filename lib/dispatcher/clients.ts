@@ -222,7 +222,7 @@ export class SignalGate {
 		}
 		next(groups.flatMap(group => pick(group, 'others')));
 		if (!this.#ask) {
-			next(thrown.map(toReleased));
+			next(thrown.map(asReleased));
 			return;
 		}
 		const {promise, resolve} = Promise.withResolvers<void>();
@@ -231,7 +231,7 @@ export class SignalGate {
 		this.holding++;
 		void promise.then(() => {
 			this.holding--;
-			next(this.hasSignalCome ? thrown.map(toReleased) : thrown);
+			next(this.hasSignalCome ? thrown.map(asReleased) : thrown);
 		});
 		this.#ask();
 	}
@@ -246,6 +246,6 @@ function pick(group: EndedGroup, which: 'threw' | 'others'): EndedGroup[] {
 }
 
 /** Executions that all threw, as released. */
-function toReleased(group: EndedGroup): EndedGroup {
+function asReleased(group: EndedGroup): EndedGroup {
 	return {...group, endings: new Map([...(group.endings?.keys() ?? [])].map(index => [index, {type: 'released'}]))};
 }

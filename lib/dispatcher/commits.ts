@@ -14,8 +14,6 @@ export interface Writes {
 	readonly enqueues: readonly NumberedCall[];
 }
 
-export const NO_WRITES: Writes = {updates: [], settle: [], enqueues: []};
-
 /** The parts of its dispatcher that {@link Commits} needs. */
 interface CommitsHost {
 	readonly store: Store;

@@ -116,7 +116,7 @@ export function number(low: number, high: number): Check {
 	return kind(`a number from ${low} to ${high}`, value => typeof value === 'number' && value >= low && value <= high);
 }
 
-export function integer(low: number, high: number): Check {
+export function integer(low: number, high: number): (value: unknown) => number {
 	const check = kind<number>(
 		`a whole number from ${low} to ${high}`,
 		value => Number.isInteger(value) && (value as number) >= low && (value as number) <= high,

@@ -63,13 +63,13 @@ const DEFAULT_BACKOFF = checked('backoff', DEFAULTS.job.backoff, BACKOFF_CHECKS)
 
 const A_TIMEOUT = "a time such as '30s' or a number of milliseconds, a share of the task's median such as '300%', or 'none'";
 
-export const EXECUTION_CHECKS: Checks = {
+export const EXECUTION_CHECKS = {
 	priority: integer(-1_000_000, 1_000_000),
 	maxAttempts: integer(1, 1_000_000),
 	timeout: toTimeout,
 	backoff: toBackoff,
 	retry: choice('auto', 'manual'),
-};
+} satisfies Checks;
 
 export const TASK_CHECKS: Checks = {
 	...EXECUTION_CHECKS,
@@ -122,6 +122,9 @@ export function resolveJobOptions(...layers: readonly (CheckedOptions | undefine
 	const {priority, maxAttempts, timeout, retry, backoff, delay, runAt, key}: MergedOptions = Object.assign({}, JOB_DEFAULTS, ...layers);
 	return {priority, runAt: runAt ?? null, delayMs: delay, key, policy: {maxAttempts, ...timeout, retry, backoff}};
 }
+
+/** The policy of a job without options. */
+export const DEFAULT_POLICY = resolveJobOptions().policy;
 
 /** @throws FaenaError `BadOption` */
 export function checkJobOptions<More = unknown>(where: string, options: unknown, more: Checks = {}): CheckedOptions & More {

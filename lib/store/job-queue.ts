@@ -1,3 +1,4 @@
+import {argument, boolean, checked, text} from '../job/checks.ts';
 import type {Claim, ClaimedJob, Lease, Outcome, OwnerId, Settlement} from '../job/claim.ts';
 import type {Encoded} from '../job/encoding.ts';
 import {toFailure} from '../job/failure.ts';
@@ -22,9 +23,25 @@ import type {
 	LogLine,
 	Page,
 } from '../job/job.ts';
-import type {NewJob} from '../job/new-job.ts';
-import {checkFilter} from '../job/options.ts';
-import {type Claimed, type ClaimRequest, type Moved, type MovePage, type MoveTarget, type Released, type Store, toCounts} from './store.ts';
+import {checkFilter, checkId} from '../job/options.ts';
+import {
+	checkBatchOptions,
+	checkClaim,
+	checkCleanup,
+	checkDequeue,
+	checkNewJobs,
+	checkPage,
+	checkSettlements,
+	type DequeueOptions,
+	encoded,
+	idList,
+	notNegative,
+	positive,
+	type QueueJob,
+	required,
+	texts,
+} from './queue-input.ts';
+import {type BatchChange, type Claimed, type ClaimRequest, type Moved, type MovePage, type MoveTarget, type Released, type Store, toCounts} from './store.ts';
 
 /**
  * A queue of jobs for programs with a loop of their own: everyday verbs over any {@link Store}. `openQueue()` returns one.
@@ -50,8 +67,8 @@ export class JobQueue {
 	 * @returns a job for each one given, in order
 	 * @throws FaenaError `KeyConflict` if a key belongs to a job with another payload; `BadRow`, `TooLarge`
 	 */
-	async enqueue(jobs: readonly NewJob[]): Promise<readonly Enqueued[]> {
-		const groups = toNewGroups(jobs);
+	async enqueue(jobs: readonly QueueJob[]): Promise<readonly Enqueued[]> {
+		const groups = toNewGroups(checkNewJobs(jobs));
 		const {enqueued} = await this.store.commit({enqueue: groups, rejectConflicts: true});
 		this.announce();
 		return groups.flatMap((group, index) => {
@@ -80,30 +97,32 @@ export class JobQueue {
 	}
 
 	/** Claims up to `limit` jobs of the given tasks: higher priority first, then in order of arrival. */
-	async dequeue({owner, tasks, limit = 1, maxBytes = Infinity}: DequeueOptions): Promise<Dequeued> {
+	async dequeue(options: DequeueOptions): Promise<Dequeued> {
+		const {owner, tasks, limit = 1, maxBytes = Infinity} = checkDequeue(options);
 		const {claimed} = await this.store.commit({claim: {owner, lanes: lanesOf(tasks, limit), limit, maxBytes}});
 		return {lease: claimed.lease, jobs: inOrder(claimed)};
 	}
 
 	/** Records the outcomes of executions. An outcome whose lease or execution number no longer matches changes nothing and counts as lost. */
 	async settle(lease: Lease, outcomes: readonly Omit<Settlement, 'lease'>[]): Promise<{accepted: number; lost: number}> {
-		const settle = outcomes.length > 0 ? [toEndedGroup(outcomes.map(outcome => ({...outcome, lease})))] : [];
-		const {settled} = await this.store.commit({settle});
+		const settlements = checkSettlements(lease, outcomes);
+		const {settled} = await this.store.commit({settle: settlements.length > 0 ? [toEndedGroup(settlements)] : []});
 		const lost = settled.flatMap(({others}) => [...others.values()]).filter(status => status === 'lost').length;
 		return {accepted: outcomes.length - lost, lost};
 	}
 
 	/** Settles one job as completed. Returns false if the claim was lost. */
-	complete(claim: Claim, result: Encoded = null): Promise<boolean> {
-		return this.#settleOne(claim, {type: 'returned', value: result});
+	async complete(claim: Claim, result: Encoded = null): Promise<boolean> {
+		return this.#settleOne('complete()', claim, {type: 'returned', value: argument('complete()', 'result', result, encoded)});
 	}
 
 	/** Settles one job as failed. It is tried again after its backoff, or is dead if no attempts are left. Returns false if the claim was lost. */
 	async fail(claim: Claim, error: unknown): Promise<boolean> {
-		return this.#settleOne(claim, {type: 'threw', error: toFailure(error)});
+		return this.#settleOne('fail()', claim, {type: 'threw', error: toFailure(error)});
 	}
 
-	async #settleOne({id, lease, execution}: Claim, outcome: Outcome): Promise<boolean> {
+	async #settleOne(verb: string, claim: Claim, outcome: Outcome): Promise<boolean> {
+		const {id, lease, execution} = checkClaim(verb, claim);
 		return (await this.settle(lease, [{id, execution, outcome}])).lost === 0;
 	}
 
@@ -120,7 +139,8 @@ export class JobQueue {
 
 	/** Deletes jobs as if they had never been enqueued. A running job is deleted when its execution ends. */
 	async discard(ids: readonly JobId[], options: DiscardOptions): Promise<DiscardResult> {
-		const {ids: discarded, asked} = await this.#moveAll({ids}, 'discarded', options);
+		const filter = {ids: argument('discard()', 'ids', ids, idList)};
+		const {ids: discarded, asked} = await this.#moveAll(filter, 'discarded', required('discard()', options, {stop: boolean}));
 		return {discarded, asked};
 	}
 
@@ -134,13 +154,13 @@ export class JobQueue {
 	}
 
 	/** Pauses tasks: their jobs are enqueued but not dequeued. Durable. */
-	pause(tasks: readonly string[]): Promise<void> {
-		return this.store.setPaused(tasks, true);
+	async pause(tasks: readonly string[]): Promise<void> {
+		await this.store.setPaused(argument('pause()', 'tasks', tasks, texts), true);
 	}
 
 	/** Ends the pause of tasks. */
-	resume(tasks: readonly string[]): Promise<void> {
-		return this.store.setPaused(tasks, false);
+	async resume(tasks: readonly string[]): Promise<void> {
+		await this.store.setPaused(argument('resume()', 'tasks', tasks, texts), false);
 	}
 
 	/** Names of the paused tasks. */
@@ -150,7 +170,7 @@ export class JobQueue {
 
 	/** Renews the owner's lease. Returns false if the owner is unknown or was taken for dead: its claims are lost, and its next dequeue registers it again. */
 	async heartbeat(owner: OwnerId): Promise<boolean> {
-		return (await this.store.heartbeat(owner)) === 'alive';
+		return (await this.store.heartbeat(argument('heartbeat()', 'owner', owner, text))) === 'alive';
 	}
 
 	/** Makes the running jobs of dead owners ready again, uncharged. Call it at least twice per lease. Returns the number of jobs. */
@@ -159,25 +179,30 @@ export class JobQueue {
 	}
 
 	/** Makes the owner's running jobs of leases after this one ready again, uncharged. Returns the number of jobs. */
-	release(owner: OwnerId, after: Lease): Promise<number> {
+	async release(owner: OwnerId, after: Lease): Promise<number> {
+		argument('release()', 'owner', owner, text);
+		argument('release()', 'after', after, notNegative);
 		return releaseAll(() => this.store.release(owner, {after}));
 	}
 
 	/** Removes an owner. Jobs that it still holds become ready again, uncharged. */
 	async leave(owner: OwnerId): Promise<void> {
+		argument('leave()', 'owner', owner, text);
 		await releaseAll(() => this.store.release(owner, {leave: true}));
 	}
 
 	/** @returns `undefined` if there is no such job */
 	async job(id: JobId): Promise<Job | undefined> {
-		return (await this.store.jobs({ids: [id]})).jobs[0];
+		return (await this.store.jobs({ids: [checkId(id)]})).jobs[0];
 	}
 
 	/** Jobs in order of arrival. */
-	async jobs(filter: JobFilter, {after = 0, limit = 100}: Page = {}): Promise<readonly Job[]> {
+	async jobs(filter: JobFilter, page?: Page): Promise<readonly Job[]> {
+		const wanted = checkFilter('jobs()', filter);
+		const {after = 0, limit = 100} = checkPage('jobs()', page ?? {});
 		const jobs: Job[] = [];
 		for (let from: JobId | null = after; from !== null && jobs.length < limit; ) {
-			const page = await this.store.jobs(filter, {after: from, limit: limit - jobs.length});
+			const page = await this.store.jobs(wanted, {after: from, limit: limit - jobs.length});
 			jobs.push(...page.jobs);
 			from = page.next;
 		}
@@ -189,47 +214,54 @@ export class JobQueue {
 	 * @returns `undefined` if there is no such job
 	 */
 	async values(id: JobId): Promise<JobValues | undefined> {
-		return (await this.store.jobs({ids: [id]}, {}, {values: true})).jobs[0]?.values;
+		return (await this.store.jobs({ids: [checkId(id)]}, {}, {values: true})).jobs[0]?.values;
 	}
 
 	/** The latest 200 log lines of a job, the oldest first; none if there is no such job. */
 	async logs(id: JobId): Promise<readonly LogLine[]> {
-		return (await this.store.jobs({ids: [id]}, {}, {logs: true})).jobs[0]?.logs ?? [];
+		return (await this.store.jobs({ids: [checkId(id)]}, {}, {logs: true})).jobs[0]?.logs ?? [];
 	}
 
 	/** The ends of jobs. A job that does not exist is `missing`; a job that has not ended is left out. */
 	async outcomes(ids: readonly JobId[]): Promise<readonly JobEnd[]> {
+		argument('outcomes()', 'ids', ids, idList);
 		return (await allPages(after => this.store.outcomes(ids, {after}))).flatMap(({outcomes}) => outcomes);
 	}
 
 	/** The number of jobs by status, of all tasks or of one. */
-	async counts({task}: {readonly task?: string} = {}): Promise<Counts> {
+	async counts(options: {readonly task?: string} = {}): Promise<Counts> {
+		const {task} = checked('counts()', options, {task: text});
 		return toCounts((await this.store.counts()).filter(each => task === undefined || each.task === task));
 	}
 
 	/** As {@link Store.openBatch}. */
-	openBatch(name: string, task: string, owner: OwnerId, options?: BatchOptions): Promise<BatchId> {
-		return this.store.openBatch(name, task, owner, options);
+	async openBatch(name: string, task: string, owner: OwnerId, options?: BatchOptions): Promise<BatchId> {
+		for (const [what, value] of Object.entries({name, task, owner})) argument('openBatch()', what, value, text);
+		return this.store.openBatch(name, task, owner, checkBatchOptions(options));
 	}
 
 	/** Ends the input of the batch at this number of items. Returns false if another owner has the batch, or it does not exist. */
-	endInput(batch: BatchId, total: number, owner: OwnerId): Promise<boolean> {
-		return this.store.updateBatch(batch, owner, {total});
+	async endInput(batch: BatchId, total: number, owner: OwnerId): Promise<boolean> {
+		return this.#updateBatch('endInput()', batch, owner, {total: argument('endInput()', 'total', total, notNegative)});
 	}
 
 	/** The owner has read all results and leaves the batch. `cleanup` may delete it. */
 	async closeBatch(batch: BatchId, owner: OwnerId): Promise<void> {
-		await this.store.updateBatch(batch, owner, {isClosed: true});
+		await this.#updateBatch('closeBatch()', batch, owner, {isClosed: true});
 	}
 
 	/** The owner leaves the batch open. Another map may continue it. */
 	async leaveBatch(batch: BatchId, owner: OwnerId): Promise<void> {
-		await this.store.updateBatch(batch, owner, {isLeft: true});
+		await this.#updateBatch('leaveBatch()', batch, owner, {isLeft: true});
+	}
+
+	#updateBatch(verb: string, batch: BatchId, owner: OwnerId, change: BatchChange): Promise<boolean> {
+		return this.store.updateBatch(argument(verb, 'batch', batch, positive), argument(verb, 'owner', owner, text), change);
 	}
 
 	/** @returns `undefined` if no batch has this name */
 	async batch(name: string): Promise<Batch | undefined> {
-		return (await this.store.batches({name})).batches[0];
+		return (await this.store.batches({name: argument('batch()', 'name', name, text)})).batches[0];
 	}
 
 	/** All batches in the order of their creation. */
@@ -243,12 +275,14 @@ export class JobQueue {
 	 * @throws FaenaError `BatchRunning` if a job of the batch is running; jobs that were deleted before stay deleted
 	 */
 	async deleteBatch(name: string, limit?: number): Promise<DeleteResult> {
-		const {deleted, next} = await this.store.delete({batch: name}, limit === undefined ? {} : {limit});
+		argument('deleteBatch()', 'name', name, text);
+		const {deleted, next} = await this.store.delete({batch: name}, checkPage('deleteBatch()', limit === undefined ? {} : {limit}));
 		return {deleted, isGone: next === null};
 	}
 
 	/** Deletes a page of completed, dead and cancelled jobs that ended before a time. Jobs of open batches are kept. */
-	cleanup({endedBefore, ...page}: CleanupOptions): Promise<CleanupResult> {
+	async cleanup(options: CleanupOptions): Promise<CleanupResult> {
+		const {endedBefore, ...page} = checkCleanup(options);
 		return this.store.delete({endedBefore}, page);
 	}
 
@@ -262,20 +296,8 @@ export class JobQueue {
 export interface Enqueued {
 	/** The id of the new or existing job. */
 	readonly id: JobId;
-	/** True if this is an earlier job with the same key. Its payload is the same, or {@link NewJob.rerun} allowed to replace it. */
+	/** True if this is an earlier job with the same key. Its payload is the same, or {@link QueueJob.rerun} allowed to replace it. */
 	readonly reused: boolean;
-}
-
-/** Which jobs {@link JobQueue.dequeue} claims. */
-export interface DequeueOptions {
-	/** The owner of the claims, such as a nanoid. The first claim registers it. */
-	readonly owner: OwnerId;
-	/** Names of tasks. */
-	readonly tasks: readonly string[];
-	/** Default 1. */
-	readonly limit?: number;
-	/** The claim ends with the job whose payload brings the total to this size. Default: no limit. */
-	readonly maxBytes?: number;
 }
 
 /** The jobs that one transaction claimed. */

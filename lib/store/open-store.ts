@@ -1,4 +1,4 @@
-import {bad, boolean, type Checks, checked, choice, giving, number, type Size, time} from '../job/checks.ts';
+import {bad, boolean, type Checks, checked, choice, giving, number, type Size, show, time} from '../job/checks.ts';
 import {blobThreshold, lease, queuePath} from '../job/options.ts';
 import {systemClock} from '../support/clock.ts';
 import {JobQueue} from './job-queue.ts';
@@ -33,8 +33,9 @@ export async function openStore(location: string, options: OpenStoreOptions = {}
  * @throws FaenaError `BadOption`, `BadDatabase`, `NewerDatabase`
  */
 export async function openQueue(location: string, options: QueueOptions = {}): Promise<JobQueue> {
-	if (typeof location !== 'string' || location === '') throw bad(`openQueue() expects the path of an SQLite file; it got ${typeof location}`);
+	if (typeof location !== 'string' || location === '') throw bad(`openQueue() expects the path of an SQLite file, or ':memory:'; it got ${show(location)}`);
 	const {lease: leaseMs, blobs: blobThresholdBytes, now, ...rest} = checked('openQueue()', options, QUEUE_CHECKS) as CheckedOptions;
+	if (location === IN_MEMORY && rest.readOnly) throw bad("openQueue(':memory:') is a new queue, so readOnly is of no use; leave it out");
 	return new JobQueue(await openStore(location, {...rest, leaseMs, blobThresholdBytes, clock: now && {...systemClock, now}}));
 }
 

@@ -5,6 +5,7 @@ import type {ExecutionContext} from 'ava';
 import test from 'ava';
 import {RENAMED_FLAGS} from '../../lib/cli/program.ts';
 import {open} from '../../lib/index.ts';
+import {openQueue} from '../../lib/queue.ts';
 import {assertSentence, FAENA, Folder, type Program, parse, tasks} from './command.ts';
 
 const TRACES = 'traces-executions';
@@ -461,6 +462,11 @@ test('a run is refused until the unfinished jobs of another run are finished or 
 			/In faena\.db the run ".*#hang --lines" is unfinished, .* with the command that began it, .* faena cancel --queue faena\.db --batch '.*' .* another --queue/,
 		);
 	}
+	const queue = await openQueue(join(folder.path, 'loose.db'));
+	await queue.enqueue([1, 2].map(n => ({task: 'hang', payload: String(n)})));
+	await queue.close();
+	const loose = await folder.faena('map', tasks(TRACES, 'hang'), '--lines', '--queue', 'loose.db').end('one');
+	assertSentence(t, loose, /job 1, one of 2 of task hang, is unfinished, .* faena cancel --queue loose\.db --task hang /);
 	const elsewhere = await folder.faena('map', tasks('traces-elsewhere', 'hang'), '--lines', '--queue', 'other.db').end('one');
 	t.is(parse(elsewhere.stdout)[0]?.result, 'not the function that was meant');
 	t.is((await folder.faena('cancel', '--batch', batch).end()).stdout, '1 cancelled, 0 running and told to stop\n');

@@ -1,7 +1,7 @@
 import test from 'ava';
 import fc from 'fast-check';
 import type {Refused} from '../../lib/dispatcher/clients.ts';
-import {Commits, enqueuesJobs, NO_WRITES, type Writes} from '../../lib/dispatcher/commits.ts';
+import {Commits, enqueuesJobs, type Writes} from '../../lib/dispatcher/commits.ts';
 import type {Outcome} from '../../lib/job/claim.ts';
 import {settlementsOf} from '../../lib/job/group.ts';
 import {JobQueue} from '../../lib/store/job-queue.ts';
@@ -14,6 +14,7 @@ import {override} from '../fixtures/override.ts';
 import {groupNew} from '../fixtures/plain.ts';
 import {MemoryStore} from '../store/oracle.ts';
 
+const NO_WRITES: Writes = {updates: [], settle: [], enqueues: []};
 const CLAIM: ClaimRequest = {owner: 'owner', lanes: [{task: 'count', limit: 1}], limit: 1, maxBytes: 1000};
 
 /** @param refuses throws for changes that the store is to refuse */

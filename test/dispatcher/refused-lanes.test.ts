@@ -1,5 +1,5 @@
 import test from 'ava';
-import {Commits, NO_WRITES} from '../../lib/dispatcher/commits.ts';
+import {Commits} from '../../lib/dispatcher/commits.ts';
 import type {LaneRequest} from '../../lib/store/store.ts';
 import {FaenaError} from '../../lib/support/errors.ts';
 import {HandClock} from '../fixtures/hand-clock.ts';
@@ -29,7 +29,7 @@ function setUp(clock = new HandClock()) {
 			commits.claimRefused({...request, lanes}, REFUSAL);
 			return leftOut.splice(0);
 		},
-		clear: (lanes: readonly LaneRequest[]) => commits.commit(NO_WRITES, {...request, lanes}),
+		clear: (lanes: readonly LaneRequest[]) => commits.commit({updates: [], settle: [], enqueues: []}, {...request, lanes}),
 	};
 }
 

@@ -12,7 +12,11 @@ import {openEngine, TASKS, type Tasks, test} from '../fixtures/engine.ts';
 import {makeFolder} from '../fixtures/folder.ts';
 import {Program} from '../fixtures/program.ts';
 
-const IN_USE = {code: 'BatchInUse', message: /^The batch "nightly" has a running map already, .* one map at a time\. Wait .* another batch name\.$/};
+const IN_USE = {
+	code: 'BatchInUse',
+	message:
+		/^The batch "nightly" has a running map already, .* one map at a time\. Wait .* another batch name\. If its program has died, wait for its lease, 30 s by default\.$/,
+};
 
 test('a batch whose map is under way is refused to another one: in the same engine, in another engine, in another process', async t => {
 	const folder = makeFolder(t);

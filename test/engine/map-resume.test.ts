@@ -55,6 +55,23 @@ test("with changed: 'rerun' an item that holds something else runs again, and it
 	);
 });
 
+test("with changed: 'rerun' two items of one input with the same key and different payloads are refused; with the same payload they share a job", async t => {
+	const faena = await openEngine(t);
+	await faena.pause('echo');
+	const map = (holds: string) =>
+		faena.map(
+			'echo',
+			[
+				['a', '1'],
+				['a', holds],
+			] as Named[],
+			{...BY_NAME, changed: 'rerun'},
+		);
+	await t.throwsAsync(all(map('2')), {code: 'KeyConflict', message: /^Two items of this map have the key "a" and different payloads, .*key of its own\.$/});
+	await faena.resume('echo');
+	t.deepEqual((await all(map('1'))).map(resultOf), ['1', '1']);
+});
+
 test("an item that changed while its job runs is refused, also with changed: 'rerun'; once it has ended the same map goes through", async t => {
 	const file = join(makeFolder(t), 'file');
 	const faena = await openEngine(t);

@@ -25,7 +25,7 @@ function newJob(job: Partial<NewJob> = {}): NewJob {
 async function openTampered(t: ExecutionContext, statement: string, ...values: unknown[]): Promise<{queue: JobQueue; path: string}> {
 	const path = join(makeFolder(t), 'jobs.db');
 	const first = await openQueueAt(path, {durability: 'normal'});
-	const batch = await first.openBatch('nightly', 'count', 'me', {onComplete: newJob({task: 'after'})});
+	const batch = await first.openBatch('nightly', 'count', 'me', {onComplete: {task: 'after', priority: 0, policy: POLICY}});
 	await first.enqueue([newJob({batch, key: 'a'}), newJob({batch, key: 'b'}), newJob({batch, key: 'c'})]);
 	const {lease, jobs} = await first.dequeue({owner: 'me', tasks: ['count'], limit: 2});
 	const claims = jobs.map(({id, execution}) => ({id, execution}));

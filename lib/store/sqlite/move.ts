@@ -19,12 +19,24 @@ export function moveJobs(tx: Tx, filter: JobFilter, to: MoveTarget, {after = 0, 
 	const {ids, next} = findIds(tx, filter, {statuses, after, upTo, limit});
 	const moved = {ids: [] as JobId[], asked: [] as JobId[]};
 	const goingOnAfter = (last: JobId) => ({...moved, next: {after: last, upTo, limit, stop}});
-	for (const [index, id] of ids.entries()) {
+	const ends = neighboursOf(ids);
+	for (let index = 0; index < ids.length; ) {
 		if (tx.unpacked >= MAX_UNPACKED_JOBS) return goingOnAfter(ids[index - 1] ?? after);
+		const id = ids[index] as JobId;
 		const job = findIn(tx, id, statuses);
-		if (job) moved[MOVES[to](tx, id, job, stop)].push(id);
+		const {list, last = id} = job ? MOVES[to](tx, id, job, {stop, upTo: ends[index] as JobId}) : {};
+		const start = index;
+		while ((ids[index] ?? Infinity) <= last) index++;
+		if (list) moved[list].push(...ids.slice(start, index));
 	}
 	return next === null ? {...moved, next} : goingOnAfter(next);
+}
+
+/** For each id, the last one of those that follow it without a gap. */
+function neighboursOf(ids: readonly JobId[]): readonly JobId[] {
+	const ends = [...ids];
+	for (let index = ids.length - 2; index >= 0; index--) if (ids[index + 1] === (ids[index] as JobId) + 1) ends[index] = ends[index + 1] as JobId;
+	return ends;
 }
 
 /** Finds the job if it is in one of these statuses. */
@@ -33,42 +45,50 @@ function findIn({statements}: Tx, id: JobId, statuses: readonly JobStatus[]): Fo
 	return job && statuses.includes(STATUS_OF[job.state]) ? job : undefined;
 }
 
-/** Each returns `asked` if an owner was asked to stop the job, which is running. */
-const MOVES: Readonly<Record<MoveTarget, (tx: Tx, id: JobId, job: FoundJob, stop: boolean) => 'ids' | 'asked'>> = {
+/** What a move did. */
+interface Move {
+	/** `asked` if the job runs, and its owner was asked to stop it. */
+	readonly list: 'ids' | 'asked';
+	/** The last job that it moved, of those up to `upTo`; by default only this one. */
+	readonly last?: JobId;
+}
+
+type MoveJob = (tx: Tx, id: JobId, job: FoundJob, options: {readonly stop: boolean; readonly upTo: JobId}) => Move;
+
+const MOVES: Readonly<Record<MoveTarget, MoveJob>> = {
 	cancelled(tx, id, job) {
 		const {statements, tally, now} = tx;
 		unpack(tx, id, job);
 		if (job.state === StoredState.running) {
 			statements.askToStop.run(now, id);
-			return 'asked';
+			return {list: 'asked'};
 		}
 		deleteStateRow(tx, id, job);
 		statements.insertOutcome.run(id, StoredState.cancelled, job.executions, now, null, null, null, null, null, null);
 		tally.move(job.task, job.batch, job.state, StoredState.cancelled);
-		return 'ids';
+		return {list: 'ids'};
 	},
 	pending(tx, id, job) {
 		endRound(tx, id, job);
 		makeReady(tx, id, job, job.state);
-		return 'ids';
+		return {list: 'ids'};
 	},
-	discarded(tx, id, job, stop) {
+	discarded(tx, id, job, {stop, upTo}) {
 		const {statements} = tx;
 		if (job.batch !== null) statements.endInput.run(null, job.batch);
 		if (job.state === StoredState.running) {
 			unpack(tx, id, job);
 			statements.askToStop.run(stop ? Stop.discardNow : Stop.discard, id);
-			return 'asked';
+			return {list: 'asked'};
 		}
-		deleteRun(tx, id, id);
-		return 'ids';
+		return {list: 'ids', last: deleteRun(tx, id, upTo)};
 	},
 };
 
 /** Begins a new round of a failed, dead or cancelled job: no attempts, no failure, no result, ready at once. The numbers of executions go on. */
 export function retryJob(tx: Tx, id: JobId): void {
 	const job = findIn(tx, id, RETRIED_BY_DEFAULT);
-	if (job) MOVES.pending(tx, id, job, false);
+	if (job) MOVES.pending(tx, id, job, {stop: false, upTo: id});
 }
 
 /** Begins a new round with another payload. Returns false, with no such change, if the job is running. */

@@ -35,7 +35,7 @@ export async function makeSample(path: string): Promise<void> {
 	);
 	// Leaves free pages.
 	await queue.cleanup({endedBefore: Infinity});
-	const batch = await queue.openBatch('nightly', 'echo', 'first', {onComplete: newJob({task: 'makeAnother', payload: '"done"'})});
+	const batch = await queue.openBatch('nightly', 'echo', 'first', {onComplete: {task: 'makeAnother', priority: 0, policy: POLICY}});
 	await queue.enqueue([
 		...jobs(40, {batch, key: 'ready'}),
 		...jobs(30, {runAt: FAR, key: 'later'}),

@@ -85,7 +85,9 @@ async function useQueue(path: string, random: Random, guard: Watchdog): Promise<
 	await guard('heartbeat', () => queue.heartbeat('me'));
 	await guard('listen', () => newsOf(queue));
 	await guard('close batch', async () => [await queue.closeBatch(1, 'me'), await queue.leaveBatch(1, 'me')]);
-	await guard('open batch', async () => queue.endInput(await queue.openBatch('nightly', 'hash', 'me', {onComplete: newJob()}), 3, 'me'));
+	await guard('open batch', async () =>
+		queue.endInput(await queue.openBatch('nightly', 'hash', 'me', {onComplete: {task: 'hash', priority: 0, policy: POLICY}}), 3, 'me'),
+	);
 	await guard('cancel', () => queue.cancel({}));
 	await guard('retry', () => queue.retry({}));
 	await guard('discard', () => queue.discard([1, 2, 3, 4, 5], {stop: true}));
@@ -188,7 +190,7 @@ function settlementOf(claim: Claim, random: Random): Settlement {
 async function makeTemplate(path: string): Promise<string> {
 	const random = seeded(1);
 	const queue = await openQueueAt(path, OPTIONS);
-	const batch = await queue.openBatch('nightly', 'hash', 'me', {onComplete: newJob()});
+	const batch = await queue.openBatch('nightly', 'hash', 'me', {onComplete: {task: 'hash', priority: 0, policy: POLICY}});
 	const plans = Array.from({length: 40}, (_, index) =>
 		newJob({
 			task: pick(random, TASKS.slice(0, 2)),

@@ -1,0 +1,139 @@
+/** What programs give to the verbs of a JobQueue, and its checks: TypeScript does not see what JavaScript passes. */
+
+import {argument, bad, boolean, type Check, type Checks, checked, choice, duration, integer, kind, list, number, string, text, time} from '../job/checks.ts';
+import type {Claim, Outcome, OwnerId, Settlement} from '../job/claim.ts';
+import type {Encoded} from '../job/encoding.ts';
+import type {Backoff, BatchOptions, CleanupOptions, JobId, Page, Policy} from '../job/job.ts';
+import type {NewJob} from '../job/new-job.ts';
+import {DEFAULT_POLICY, EXECUTION_CHECKS} from '../job/options.ts';
+
+/** A job for `JobQueue.enqueue`. What is left out, also of the policy, has the default of `open()`. */
+export interface QueueJob extends Pick<NewJob, 'task' | 'payload'>, Partial<Omit<NewJob, 'task' | 'payload' | 'policy'>> {
+	readonly policy?: Partial<Omit<Policy, 'backoff'>> & {readonly backoff?: Partial<Backoff>};
+}
+
+/** Which jobs `JobQueue.dequeue` claims. */
+export interface DequeueOptions {
+	/** The owner of the claims, such as a nanoid. The first claim registers it. */
+	readonly owner: OwnerId;
+	/** Names of tasks. */
+	readonly tasks: readonly string[];
+	/** Default 1. */
+	readonly limit?: number;
+	/** The claim ends with the job whose payload brings the total to this size. Default: no limit. */
+	readonly maxBytes?: number;
+}
+
+export const positive = integer(1, Number.MAX_SAFE_INTEGER);
+export const encoded = kind<Encoded>(
+	"what encode() returns: a text that is not empty, bytes, or null; write encode(value, 'payload')",
+	value => value === null || (typeof value === 'string' && value !== '') || value instanceof Uint8Array,
+);
+export const texts = listOf<string>(text);
+export const idList = listOf<JobId>(positive);
+export const notNegative = integer(0, Number.MAX_SAFE_INTEGER);
+/** The most jobs or bytes of one call. */
+const limit: Check = value => (value === Infinity ? Number.MAX_SAFE_INTEGER : notNegative(value));
+
+const {priority, maxAttempts, retry} = EXECUTION_CHECKS;
+const BACKOFF_CHECKS: Checks = {baseMs: duration, factor: number(1, 1000), maxMs: duration, jitter: number(0, 1)};
+const POLICY_CHECKS: Checks = {
+	maxAttempts,
+	timeoutMs: value => (value === null ? null : duration(value)),
+	timeoutPercent: number(100, 1e9),
+	retry,
+	backoff: value => ({...DEFAULT_POLICY.backoff, ...checked('policy.backoff', value, BACKOFF_CHECKS)}),
+};
+
+const NEW_JOB_CHECKS: Checks = {
+	task: text,
+	payload: encoded,
+	priority,
+	runAt: value => (value === null ? null : time(value)),
+	delayMs: duration,
+	key: string,
+	// Checked once for all jobs that share it.
+	policy: value => value,
+	batch: positive,
+	rerun: value => required('enqueue({rerun})', value, {changed: boolean, failed: boolean}),
+};
+
+/** @throws FaenaError `BadOption` */
+export function checkNewJobs(jobs: unknown): NewJob[] {
+	const policies = new Map<unknown, Policy>([[undefined, DEFAULT_POLICY]]);
+	const policyOf = (given: unknown): Policy => {
+		const known = policies.get(given) ?? toPolicy('enqueue({policy})', given);
+		policies.set(given, known);
+		return known;
+	};
+	return argument('enqueue()', 'jobs', jobs, list).map(job => {
+		const given = required<Partial<NewJob>>('enqueue()', job, NEW_JOB_CHECKS, ['task', 'payload']);
+		if (given.delayMs !== undefined && typeof given.runAt === 'number') throw bad('enqueue() got both delayMs and runAt; give one of them');
+		return {priority: 0, runAt: null, ...given, policy: policyOf(given.policy)} as NewJob;
+	});
+}
+
+function toPolicy(where: string, given: unknown): Policy {
+	return {...DEFAULT_POLICY, ...checked(where, given, POLICY_CHECKS)};
+}
+
+const COMPLETION_CHECKS: Checks = {task: text, priority, policy: value => toPolicy('openBatch({onComplete: {policy}})', value)};
+
+/** @throws FaenaError `BadOption` */
+export function checkBatchOptions(options: unknown): BatchOptions {
+	const onComplete: Check = value => ({
+		priority: 0,
+		policy: DEFAULT_POLICY,
+		...required<object>('openBatch({onComplete})', value, COMPLETION_CHECKS, ['task']),
+	});
+	return checked('openBatch()', options, {onComplete});
+}
+
+/** Checks options of which these must be given; default all. */
+export function required<Result = Record<string, unknown>>(where: string, options: unknown, checks: Checks, names = Object.keys(checks)): Result {
+	const given = checked(where, options, checks);
+	for (const name of names) if (!(name in given)) argument(where, name, undefined, checks[name] as Check);
+	return given as Result;
+}
+
+const DEQUEUE_CHECKS: Checks = {owner: text, tasks: texts, limit, maxBytes: limit};
+
+/** @throws FaenaError `BadOption` */
+export function checkDequeue(options: unknown): DequeueOptions {
+	return required('dequeue()', options, DEQUEUE_CHECKS, ['owner', 'tasks']);
+}
+
+const aClaim = kind<Partial<Claim>>('an object with id, lease and execution', value => typeof value === 'object' && value !== null);
+
+/** Checks what names an execution. A job of `dequeue()` has no lease: it is returned once, beside the jobs. @throws FaenaError `BadOption` */
+export function checkClaim(where: string, claim: unknown): Claim {
+	const {id, lease, execution} = argument(where, 'claim', claim, aClaim);
+	for (const [name, value] of Object.entries({id, lease, execution})) argument(where, name, value, positive);
+	return {id, lease, execution} as Claim;
+}
+
+const outcomeType = choice(...(['returned', 'threw', 'timedOut', 'lostWorker', 'cancelled', 'released'] satisfies Outcome['type'][]));
+
+/** @throws FaenaError `BadOption` */
+export function checkSettlements(lease: unknown, outcomes: unknown): Settlement[] {
+	return argument('settle()', 'outcomes', outcomes, list).map(each => {
+		const {outcome} = Object(each) as Partial<Settlement>;
+		argument('settle()', "an outcome's type", Object(outcome).type, outcomeType);
+		if (outcome?.type === 'returned') argument('settle()', "an outcome's value", outcome.value, encoded);
+		return {...checkClaim('settle()', {...Object(each), lease}), outcome: outcome as Outcome};
+	});
+}
+
+/** @throws FaenaError `BadOption` */
+export function checkPage(where: string, page: Page): Page {
+	return checked(where, page, {after: notNegative, limit});
+}
+
+/** @throws FaenaError `BadOption` */
+export function checkCleanup(options: unknown): CleanupOptions {
+	return required('cleanup()', options, {endedBefore: value => (value === Infinity ? value : time(value)), after: notNegative, limit}, ['endedBefore']);
+}
+
+function listOf<Each>(check: Check): (value: unknown) => readonly Each[] {
+	return value => list(value).map(check) as Each[];
+}
