@@ -130,9 +130,15 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
 	},
 	'a transaction fails at once while another program has the write lock': {
 		file: 'lib/store/sqlite/sqlite-errors.ts',
-		find: 'return retry(attempt);',
+		find: 'return retry(attempt, version);',
 		put: 'throw error;',
 		killer: [SQLITE, PATIENT],
+	},
+	'a call fails after 10 s although other programs commit all the time': {
+		file: 'lib/store/sqlite/sqlite-errors.ts',
+		find: 'if (now === seen) throw error;',
+		put: 'throw error;',
+		killer: [SQLITE, 'a commit waits for as long as other programs commit, and for one transaction of another program for 10 s'],
 	},
 	'the schema is created without a transaction': {
 		file: 'lib/store/sqlite/connection.ts',
@@ -356,6 +362,15 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
 		find: "await new Promise(resolve => void socket.once('close', resolve));",
 		put: "await once(socket, 'close');",
 		killer: ['test/pool/control-socket.test.ts', 'a command to a process that has just died is lost, and ends no other process'],
+	},
+	'a chunk has the timeout of its first job': {
+		file: 'lib/pool/watch.ts',
+		find: 'policyAt(chunk.group.policies, index).timeoutMs ?? Infinity',
+		put: 'policyAt(chunk.group.policies, 0).timeoutMs ?? Infinity',
+		killer: [
+			'test/pool/stopping.test.ts',
+			'all jobs of a micro-batch time out together at the shortest of their timeouts, and the first deadline ends their worker',
+		],
 	},
 	'a close examines each worker that it stops': {
 		file: 'lib/pool/watch.ts',
