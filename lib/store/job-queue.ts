@@ -197,7 +197,7 @@ export class JobQueue {
 	}
 
 	/** Jobs in order of arrival. */
-	async jobs(filter: JobFilter, page?: Page): Promise<readonly Job[]> {
+	async jobs(filter: JobFilter = {}, page?: Page): Promise<readonly Job[]> {
 		const wanted = checkFilter('jobs()', filter);
 		const {after = 0, limit = 100} = checkPage('jobs()', page ?? {});
 		const jobs: Job[] = [];

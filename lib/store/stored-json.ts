@@ -21,11 +21,16 @@ function oneOf<Value>(...values: readonly Value[]): Reader<Value> {
 
 /** Reads an object that has all the required fields, with those of the optional fields that can be read. */
 function object<Required, Optional = unknown>(required: Readers<Required>, optional?: Readers<Optional>): Reader<Required & Partial<Optional>> {
+	const readers = Object.entries<Reader<unknown>>({...required, ...optional});
+	const mustHave = Object.keys(required);
 	return value => {
 		const from = (value ?? {}) as Readonly<Record<string, unknown>>;
-		const fields = Object.entries<Reader<unknown>>({...required, ...optional}).map(([name, read]) => [name, read(from[name])] as const);
-		const known = Object.fromEntries(fields.filter(([, each]) => each !== undefined));
-		return Object.keys(required).every(name => name in known) ? (known as Required & Partial<Optional>) : undefined;
+		const known: Record<string, unknown> = {};
+		for (const [name, read] of readers) {
+			const field = read(from[name]);
+			if (field !== undefined) known[name] = field;
+		}
+		return mustHave.every(name => name in known) ? (known as Required & Partial<Optional>) : undefined;
 	};
 }
 
