@@ -2,7 +2,7 @@ import {argument, boolean, checked, text} from '../job/checks.ts';
 import type {Claim, ClaimedJob, Lease, Outcome, OwnerId, Settlement} from '../job/claim.ts';
 import type {Encoded} from '../job/encoding.ts';
 import {toFailure} from '../job/failure.ts';
-import {claimedJobsOf, type EnqueuedGroup, listIds, numberAt, sizeOf, toEndedGroup, toNewGroups} from '../job/group.ts';
+import {claimedJobsOf, type EnqueuedGroup, listIds, numberAt, sizeOf, toEndedGroup} from '../job/group.ts';
 import type {
 	Batch,
 	BatchId,
@@ -29,7 +29,6 @@ import {
 	checkClaim,
 	checkCleanup,
 	checkDequeue,
-	checkNewJobs,
 	checkPage,
 	checkSettlements,
 	type DequeueOptions,
@@ -40,6 +39,7 @@ import {
 	type QueueJob,
 	required,
 	texts,
+	toCheckedGroups,
 } from './queue-input.ts';
 import {type BatchChange, type Claimed, type ClaimRequest, type Moved, type MovePage, type MoveTarget, type Released, type Store, toCounts} from './store.ts';
 
@@ -68,7 +68,7 @@ export class JobQueue {
 	 * @throws FaenaError `KeyConflict` if a key belongs to a job with another payload; `BadRow`, `TooLarge`
 	 */
 	async enqueue(jobs: readonly QueueJob[]): Promise<readonly Enqueued[]> {
-		const groups = toNewGroups(checkNewJobs(jobs));
+		const groups = toCheckedGroups(jobs);
 		const {enqueued} = await this.store.commit({enqueue: groups, rejectConflicts: true});
 		this.announce();
 		return groups.flatMap((group, index) => {

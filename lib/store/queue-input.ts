@@ -3,9 +3,11 @@
 import {argument, bad, boolean, type Check, type Checks, checked, choice, duration, integer, kind, list, number, string, text, time} from '../job/checks.ts';
 import type {Claim, Outcome, OwnerId, Settlement} from '../job/claim.ts';
 import type {Encoded} from '../job/encoding.ts';
+import type {NewGroup} from '../job/group.ts';
 import type {Backoff, BatchOptions, CleanupOptions, JobId, Page, Policy} from '../job/job.ts';
 import type {NewJob} from '../job/new-job.ts';
 import {DEFAULT_POLICY, EXECUTION_CHECKS} from '../job/options.ts';
+import {pack} from '../job/packed.ts';
 
 /** A job for `JobQueue.enqueue`. What is left out, also of the policy, has the default of `open()`. */
 export interface QueueJob extends Pick<NewJob, 'task' | 'payload'>, Partial<Omit<NewJob, 'task' | 'payload' | 'policy'>> {
@@ -58,19 +60,38 @@ const NEW_JOB_CHECKS: Checks = {
 	rerun: value => required('enqueue({rerun})', value, {changed: boolean, failed: boolean}),
 };
 
-/** @throws FaenaError `BadOption` */
-export function checkNewJobs(jobs: unknown): NewJob[] {
+/** Puts consecutive jobs that differ only in their payloads into one group. @throws FaenaError `BadOption` */
+export function toCheckedGroups(jobs: unknown): NewGroup[] {
 	const policies = new Map<unknown, Policy>([[undefined, DEFAULT_POLICY]]);
 	const policyOf = (given: unknown): Policy => {
 		const known = policies.get(given) ?? toPolicy('enqueue({policy})', given);
 		policies.set(given, known);
 		return known;
 	};
-	return argument('enqueue()', 'jobs', jobs, list).map(job => {
-		const given = required<Partial<NewJob>>('enqueue()', job, NEW_JOB_CHECKS, ['task', 'payload']);
+	const optionsOf = (job: QueueJob) => {
+		const {payload: _, key: __, ...given} = required<QueueJob>('enqueue()', job, NEW_JOB_CHECKS, ['task', 'payload']);
 		if (given.delayMs !== undefined && typeof given.runAt === 'number') throw bad('enqueue() got both delayMs and runAt; give one of them');
-		return {priority: 0, runAt: null, ...given, policy: policyOf(given.policy)} as NewJob;
-	});
+		return {priority: 0, runAt: null, ...given, policy: policyOf(given.policy)};
+	};
+	const groups: {readonly first: QueueJob; readonly options: ReturnType<typeof optionsOf>; readonly payloads: Encoded[]; readonly keys?: readonly string[]}[] =
+		[];
+	for (const job of argument('enqueue()', 'jobs', jobs, list) as QueueJob[]) {
+		const last = groups.at(-1);
+		const isLikeLast = last !== undefined && areAlike(last.first, job);
+		const options = isLikeLast ? last.options : optionsOf(job);
+		const payload = argument('enqueue()', 'payload', job.payload, encoded);
+		if (job.key !== undefined) groups.push({first: job, options, payloads: [payload], keys: [argument('enqueue()', 'key', job.key, string)]});
+		else if (isLikeLast) last.payloads.push(payload);
+		else groups.push({first: job, options, payloads: [payload]});
+	}
+	return groups.map(({options, payloads, keys}) => ({...options, values: pack(payloads), keys}));
+}
+
+/** True for jobs with the same options. Only the first of them is checked in full: to check each would take as long as to enqueue it. */
+function areAlike(one: QueueJob, other: QueueJob): boolean {
+	if (typeof other !== 'object' || other === null || (one.key === undefined) !== (other.key === undefined)) return false;
+	if (one.task !== other.task || one.policy !== other.policy || one.priority !== other.priority || one.batch !== other.batch) return false;
+	return one.runAt === other.runAt && one.delayMs === other.delayMs && !one.rerun && !other.rerun;
 }
 
 function toPolicy(where: string, given: unknown): Policy {
