@@ -4,7 +4,7 @@
 import './support/node.ts';
 
 export {Engine, open} from './api/engine.ts';
-export {type EnqueueInArgs, enqueueIn} from './api/enqueue.ts';
+export {type EnqueueInArgs, enqueueIn} from './api/enqueue-in.ts';
 export {CHANNELS, type EngineEvents, type Logger} from './api/events.ts';
 export {BatchHandle, type BatchInfo, type JobDetails, JobHandle, type JobOutcome, type WaitOptions} from './api/handles.ts';
 export {JobMap, type MapProgress, type MapResult} from './api/map.ts';
@@ -22,6 +22,6 @@ export type {EngineStats, Quantiles, TaskStats} from './job/events.ts';
 export type {BatchResults, BatchTaskOptions, ExecutionOptions, Isolation, JobOptions, TaskContext, TaskFunction, TaskLog, TaskOptions} from './job/task.ts';
 export {task} from './job/task.ts';
 export type {ResourceLimits} from './job/options.ts';
-export type {OwnConnection} from './store/sqlite/own-connection.ts';
+export type {OwnConnection} from './store/sqlite/caller-connection.ts';
 export {type ErrorCode, FaenaError} from './support/errors.ts';
 // biome-ignore-end assist/source/organizeImports: the version check comes before anything that loads native code

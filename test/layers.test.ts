@@ -21,7 +21,9 @@ const STATIONS: Readonly<Record<string, readonly string[]>> = {
 
 /** Packages that these files alone may import, so that what is particular to each stays in one place. */
 const OWNERS: Readonly<Record<string, readonly string[]>> = {
-	'better-sqlite3': ['connection', 'file-guard', 'own-connection', 'owners', 'sqlite-errors', 'statements.sql'].map(name => `lib/store/sqlite/${name}.ts`),
+	'better-sqlite3': ['caller-connection', 'connection', 'file-guard', 'migrate', 'owners', 'sqlite-errors', 'statements.sql'].map(
+		name => `lib/store/sqlite/${name}.ts`,
+	),
 	piscina: ['lib/pool/threads/threads.ts'],
 	tinypool: ['lib/pool/processes/processes.ts'],
 };
@@ -121,8 +123,20 @@ test('faena bench needs only packages on which the package depends', t => {
 test("SQLite is reached by openStore(), enqueueIn() and the share of an owner's lock alone", t => {
 	t.deepEqual(
 		files.filter(file => !file.startsWith('lib/store/sqlite/') && importsOf(file).some(name => name.includes('/sqlite/'))),
-		['lib/index.ts', 'lib/api/enqueue.ts', 'lib/store/open-store.ts', 'workers/watchdog.ts'],
+		['lib/index.ts', 'lib/api/enqueue-in.ts', 'lib/store/open-store.ts', 'workers/watchdog.ts'],
 	);
+});
+
+test('the first files of threads and processes import what runs there', t => {
+	const stations = (file: string) => new Set(importsOf(file).flatMap(name => (name.startsWith('../lib/') ? stationOf(targetOf(file, name)) : [])));
+	const found = Object.fromEntries(files.filter(file => file.startsWith('workers/')).map(file => [file, [...stations(file)].sort()]));
+	t.deepEqual(found, {
+		'workers/dispatcher.ts': ['dispatcher', 'job', 'pool', 'store', 'transport'],
+		'workers/heartbeat.ts': ['store', 'transport'],
+		'workers/process.ts': ['pool', 'worker'],
+		'workers/thread.ts': ['pool', 'worker'],
+		'workers/watchdog.ts': ['pool', 'store'],
+	});
 });
 
 test('files of workers are reached by URL, never imported', t => {

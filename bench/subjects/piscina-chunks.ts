@@ -1,4 +1,4 @@
-import {ChunkSizer} from '../../lib/dispatcher/demand.ts';
+import {ChunkSizer} from '../../lib/dispatcher/chunk-sizer.ts';
 import type {TaskName} from '../plan/suite.ts';
 import {makePiscina} from './piscina.ts';
 import type {Running, Subject} from './subject.ts';

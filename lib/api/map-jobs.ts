@@ -2,7 +2,7 @@ import {type Encoded, sameValue} from '../job/encoding.ts';
 import {type EnqueuedGroup, listIds} from '../job/group.ts';
 import type {BatchId, Job, JobId} from '../job/job.ts';
 import {pack} from '../job/packed.ts';
-import {keyConflict} from '../store/conflicts.ts';
+import {keyConflict} from '../store/conflict-errors.ts';
 import {FaenaError} from '../support/errors.ts';
 import type {DispatcherClient, Watcher} from '../transport/client.ts';
 import type {Notice} from '../transport/messages.ts';

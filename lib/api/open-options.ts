@@ -5,8 +5,9 @@ import {atLeast, bad, boolean, checked, choice, duration, expected, integer, lis
 import {MAX_VALUE_LIMIT_BYTES} from '../job/encoding.ts';
 import type {Durability, Duration} from '../job/job.ts';
 import type {PoolOptions, Recycle, ResourceLimits} from '../job/options.ts';
-import {blobThreshold, DEFAULTS, EXECUTION_CHECKS, lease, queuePath} from '../job/options.ts';
+import {blobThreshold, DEFAULTS, EXECUTION_CHECKS, lease} from '../job/options.ts';
 import type {ExecutionOptions, Isolation} from '../job/task.ts';
+import {queuePath} from '../store/queue-path.ts';
 import type {DispatcherStart} from '../transport/messages.ts';
 import type {Logger} from './events.ts';
 

@@ -1,5 +1,6 @@
 import {nanoid} from 'nanoid';
-import {enqueuesJobs, isRefusal} from '../dispatcher/commits.ts';
+import {enqueuesJobs} from '../dispatcher/commits.ts';
+import {isRefusal} from '../dispatcher/retries.ts';
 import {abortSignal, argument, bad, type Checks, checked, duration, expected, object} from '../job/checks.ts';
 import type {JobUpdate, OwnerId} from '../job/claim.ts';
 import {MAX_VALUE_LIMIT_BYTES} from '../job/encoding.ts';

@@ -4,8 +4,8 @@ import type {MoveTarget} from '../store/store.ts';
 import {FaenaError} from '../support/errors.ts';
 import {failpoint} from '../support/failpoint.ts';
 import type {Call, EnqueueCall, Verbs} from '../transport/messages.ts';
+import type {HeldBatches} from './held-batches.ts';
 import type {Host, JobFlow} from './job-flow.ts';
-import type {HeldBatches} from './maintenance.ts';
 
 /** The most time for calls between two commits. */
 const MAX_PERFORM_MS = 20;

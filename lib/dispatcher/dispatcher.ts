@@ -10,9 +10,10 @@ import {failpoint} from '../support/failpoint.ts';
 import type {Call, DispatcherMessage} from '../transport/messages.ts';
 import {Calls} from './calls.ts';
 import {Clients} from './clients.ts';
-import {makeRetries} from './commits.ts';
+import {HeldBatches} from './held-batches.ts';
 import {type Host, JobFlow} from './job-flow.ts';
-import {HeldBatches, Maintenance} from './maintenance.ts';
+import {Maintenance} from './maintenance.ts';
+import {makeRetries} from './retries.ts';
 
 export interface DispatcherOptions {
 	readonly owner: OwnerId;

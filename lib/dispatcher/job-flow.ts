@@ -7,10 +7,13 @@ import type {ClaimRequest, Committed, SettledGroup, Store} from '../store/store.
 import type {Clock} from '../support/clock.ts';
 import {FaenaError} from '../support/errors.ts';
 import {failpoint} from '../support/failpoint.ts';
-import {type Clients, type NumberedCall, SignalGate} from './clients.ts';
-import {Commits, enqueuesJobs, isRefusal, type Retries, type Writes} from './commits.ts';
+import type {Clients, NumberedCall} from './clients.ts';
+import {Commits, enqueuesJobs, type Writes} from './commits.ts';
 import {Demand, NO_CAPACITY} from './demand.ts';
+import {isRefusal, type Retries} from './retries.ts';
+import {SignalGate} from './signal-gate.ts';
 import {Statistics} from './statistics.ts';
+import {withTimeouts} from './timeouts.ts';
 
 /** A transaction that enqueues this many jobs takes in no further call. One more than a group, so that two full groups share it. */
 const MAX_ENQUEUED_JOBS = MAX_GROUP_JOBS + 1;
@@ -75,7 +78,7 @@ export class JobFlow implements PoolListener {
 			this.#outbox.push(...passed);
 			this.#host.wake();
 		});
-		const {jobs, totalMs} = this.statistics.ended(task, groups);
+		const {jobs, totalMs} = this.statistics.countEnded(task, groups);
 		if (jobs > 0) this.demand.sizer.observe(task, jobs, totalMs);
 		// When a job of a task with a limit ends, there is room for the next.
 		if (this.demand.tasks.get(task)?.concurrency !== undefined) this.jobsMayBeReady();
@@ -263,7 +266,7 @@ export class JobFlow implements PoolListener {
 			const {idle, prefetch} = this.pool?.capacity(laneOf(chunk)) ?? NO_CAPACITY;
 			if (idle + prefetch === 0) return true;
 			this.statistics.dispatched(sizeOf(chunk));
-			this.pool?.run(this.statistics.withTimeouts(chunk));
+			this.pool?.run(withTimeouts(chunk, task => this.statistics.medianMs(task)));
 			return false;
 		});
 		this.#noteHeld();

@@ -1,11 +1,7 @@
 import type {Health} from '../job/events.ts';
-import type {BatchId, BatchOptions} from '../job/job.ts';
-import type {BatchChange, News, Released} from '../store/store.ts';
-import {sleep} from '../support/clock.ts';
-import {FaenaError} from '../support/errors.ts';
-import {failpoint} from '../support/failpoint.ts';
-import {isRefusal} from './commits.ts';
+import type {News, Released} from '../store/store.ts';
 import type {Host, JobFlow} from './job-flow.ts';
+import {isRefusal} from './retries.ts';
 
 /** How often the dispatcher looks for dead owners. */
 const RECLAIM_EVERY_MS = 1000;
@@ -144,99 +140,5 @@ export class Maintenance {
 		if (logBytes < this.#reportedLogBytes) return;
 		this.#reportedLogBytes = 2 * logBytes;
 		clients.publish({type: 'logGrown', logBytes});
-	}
-}
-
-/** Opening a batch that is in use is tried again for this long. */
-const MAX_WAIT_MS = 1000;
-const TRY_EVERY_MS = 50;
-
-/**
- * The batches of this dispatcher's maps. If the store could not write that a map has left its batch, others would find it in use until this
- * owner ends. So leaving it is tried again. All calls run in order, so that a late try does not take the batch from the next map here.
- */
-export class HeldBatches {
-	/** How batches must still be left, by name. */
-	readonly pending = new Map<string, BatchChange>();
-	readonly #host: Host;
-	readonly #maintenance: Pick<Maintenance, 'reclaim'>;
-	/** Names of the batches, by id. */
-	readonly #held = new Map<BatchId, string>();
-	#last: Promise<unknown> = Promise.resolve();
-
-	constructor(host: Host, maintenance: Pick<Maintenance, 'reclaim'>) {
-		this.#host = host;
-		this.#maintenance = maintenance;
-	}
-
-	/** Opens a batch. If another owner has it, this tries again for a while: a dead owner's child processes may take a moment to die, too. */
-	async open(name: string, task: string, options?: BatchOptions): Promise<BatchId> {
-		const {clock} = this.#host;
-		for (const until = clock.steadyMs() + MAX_WAIT_MS; ; ) {
-			try {
-				return await this.#inOrder(() => this.#open(name, task, options));
-			} catch (error) {
-				const isInUse = error instanceof FaenaError && error.code === 'BatchInUse';
-				if (!isInUse || this.#has(name) || clock.steadyMs() >= until) throw error;
-			}
-			if ((await this.#maintenance.reclaim()).jobs === 0) await sleep(clock, TRY_EVERY_MS);
-		}
-	}
-
-	async #open(name: string, task: string, options?: BatchOptions): Promise<BatchId> {
-		const {store, owner} = this.#host;
-		await this.#leavePendingOf(name);
-		try {
-			const batch = await store.openBatch(name, task, owner, options);
-			this.#held.set(batch, name);
-			failpoint('verb:committed');
-			return batch;
-		} catch (error) {
-			if (error instanceof FaenaError && error.code === 'OutcomeUnknown' && !this.#has(name)) this.pending.set(name, {isLeft: true});
-			throw error;
-		}
-	}
-
-	/** Does nothing if another map here has a batch of the same name: then the batch that is to be left has been deleted. */
-	leave(batch: BatchId, how: BatchChange): Promise<void> {
-		return this.#inOrder(async () => {
-			const name = this.#held.get(batch);
-			this.#held.delete(batch);
-			if (name === undefined || this.#has(name)) return;
-			this.pending.set(name, how);
-			await this.#leavePendingOf(name);
-		});
-	}
-
-	/** Leaves the batches for which that could not be written before. */
-	leavePending(): Promise<void> {
-		return this.#inOrder(async () => {
-			for (const name of this.pending.keys()) await this.#leavePendingOf(name);
-		});
-	}
-
-	#has(name: string): boolean {
-		return this.#held.values().some(each => each === name);
-	}
-
-	async #leavePendingOf(name: string): Promise<void> {
-		const {store, owner} = this.#host;
-		const how = this.pending.get(name);
-		if (!how) return;
-		this.pending.delete(name);
-		try {
-			const [batch] = (await store.batches({name})).batches;
-			if (batch) await store.updateBatch(batch.id, owner, how);
-		} catch (error) {
-			// Put behind the others, so that a row that is refused each time does not block them.
-			this.pending.set(name, how);
-			throw error;
-		}
-	}
-
-	#inOrder<Result>(work: () => Promise<Result>): Promise<Result> {
-		const result = this.#last.then(work);
-		this.#last = result.catch(() => undefined);
-		return result;
 	}
 }

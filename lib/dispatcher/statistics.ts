@@ -1,7 +1,6 @@
 import {createHistogram, type RecordableHistogram} from 'node:perf_hooks';
 import type {EngineStats, Quantiles} from '../job/events.ts';
-import {type ClaimedGroup, type EndedGroup, mapColumn, numberAt, sizeOf} from '../job/group.ts';
-import type {Policy} from '../job/job.ts';
+import {type EndedGroup, numberAt, sizeOf} from '../job/group.ts';
 import {PackedTimes} from '../job/packed.ts';
 import type {SettledGroup} from '../store/store.ts';
 import {monotonicMs} from '../support/clock.ts';
@@ -9,7 +8,6 @@ import {monotonicMs} from '../support/clock.ts';
 const RATE_SECONDS = 10;
 /** A median of fewer executions says little. */
 const MIN_SAMPLES = 10;
-const MIN_TIMEOUT_MS = 100;
 
 /** Counts what a dispatcher does. Durations go to Node's HDR histograms, in microseconds. */
 export class Statistics {
@@ -37,7 +35,7 @@ export class Statistics {
 	 * Counts executions of a task that ended. Whether the store accepts them is not known yet.
 	 * @returns how many of them ran, and their run time in all
 	 */
-	ended(task: string, groups: readonly EndedGroup[]): {readonly jobs: number; readonly totalMs: number} {
+	countEnded(task: string, groups: readonly EndedGroup[]): {readonly jobs: number; readonly totalMs: number} {
 		const record = this.#tasks.get(task) ?? {completed: 0, cpuMs: 0, durations: createHistogram(), waits: createHistogram()};
 		this.#tasks.set(task, record);
 		let [jobs, totalMs] = [0, 0];
@@ -86,14 +84,10 @@ export class Statistics {
 		this.#chunkedJobs += jobs;
 	}
 
-	/** Turns timeouts in percent of the task's median into milliseconds; into `null` until enough of its executions have completed. */
-	withTimeouts(chunk: ClaimedGroup): ClaimedGroup {
-		if ([chunk.policies].flat().every(({timeoutPercent}) => timeoutPercent === undefined)) return chunk;
-		const {durations} = this.#tasks.get(chunk.task) ?? {};
-		const medianMs = durations && durations.count >= MIN_SAMPLES ? durations.percentile(50) / 1000 : undefined;
-		const timeoutMs = (percent: number) => (medianMs === undefined ? null : Math.max(MIN_TIMEOUT_MS, (medianMs * percent) / 100));
-		const inMs = (policy: Policy) => (policy.timeoutPercent === undefined ? policy : {...policy, timeoutMs: timeoutMs(policy.timeoutPercent)});
-		return {...chunk, policies: mapColumn(chunk.policies, inMs)};
+	/** The median run time of the task's executions that completed; `undefined` until enough have. */
+	medianMs(task: string): number | undefined {
+		const {durations} = this.#tasks.get(task) ?? {};
+		return durations && durations.count >= MIN_SAMPLES ? durations.percentile(50) / 1000 : undefined;
 	}
 
 	report(): EngineStats {

@@ -1,6 +1,3 @@
-import {realpathSync} from 'node:fs';
-import {basename, dirname, join, resolve} from 'node:path';
-import {fileURLToPath} from 'node:url';
 import {
 	argument,
 	atLeast,
@@ -193,39 +190,6 @@ export function blobThreshold(where: string): Check {
 		if (threshold === undefined) throw bad(`${where} expects the option threshold, for instance {threshold: '1mib'}`);
 		return threshold;
 	};
-}
-
-/**
- * The absolute path of a database, from which the paths of all its other files are made. A later `process.chdir()` does not
- * change it. Its folder has no links and no `..`, so that every path to the database leads to the same lock and blob files.
- * @throws FaenaError `BadOption` if SQLite could not open a file of this name
- */
-export function queuePath(where: string, location: string | URL): string {
-	const path = location instanceof URL ? fileURLToPath(location) : location;
-	// better-sqlite3 would trim the name, and open another file.
-	if (path.trimEnd() !== path) throw bad(`${where} expects as queue a path that does not end with white space; it got ${JSON.stringify(path)}`);
-	try {
-		// The native version resolves `..` after a link from the link's target, as the system does.
-		return join(realpathSync.native(dirname(path)), basename(path));
-	} catch {
-		// The folder does not exist or can't be entered. Opening the database will fail with a message that says so.
-		return absolutePath(path);
-	}
-}
-
-/** Like `resolve`. If the working directory was deleted, the path stays as it is, and opening it fails. */
-function absolutePath(path: string): string {
-	try {
-		return resolve(path);
-	} catch {
-		return path;
-	}
-}
-
-/** Milliseconds to wait after a charged attempt, 1 for the first. `random` is in [0, 1): with jitter, jobs that failed together are not due together. */
-export function backoffMs({baseMs, factor, maxMs, jitter}: Backoff, attempt: number, random: number): number {
-	const full = baseMs === 0 ? 0 : Math.min(maxMs, baseMs * factor ** (attempt - 1));
-	return Math.round(full * (1 - jitter * random));
 }
 
 /** Options of a pool and its workers; those of `open()` with the same names say more. */

@@ -186,7 +186,7 @@ function toRow(line: string): [pid: number, row: PsRow][] {
 	return [[Number(pid), {parent: Number(parent), bornAt: Date.parse(bornAt), isStopped: /^[TDU]/.test(state), isDead: state.startsWith('Z')}]];
 }
 
-/** The file; `undefined` if its process has ended or belongs to another user. */
+/** Reads a file of `/proc`; `undefined` if that process has ended or belongs to another user. */
 function read(file: string): Buffer | undefined {
 	try {
 		return readFileSync(file);

@@ -1,7 +1,8 @@
 import {bad, boolean, type Checks, checked, choice, giving, number, type Size, show, time} from '../job/checks.ts';
-import {blobThreshold, lease, queuePath} from '../job/options.ts';
+import {blobThreshold, lease} from '../job/options.ts';
 import {systemClock} from '../support/clock.ts';
 import {JobQueue} from './job-queue.ts';
+import {queuePath} from './queue-path.ts';
 import {IN_MEMORY, type OpenStoreOptions, type Store} from './store.ts';
 
 /** Options of {@link openQueue}. */

@@ -54,7 +54,7 @@ export interface Store {
 	setPaused(tasks: readonly string[], isPaused: boolean): Promise<void>;
 
 	/**
-	 * Renews the lease of an owner. {@link commit} with a claim, {@link openBatch} and {@link updateBatch} register it.
+	 * Renews the heartbeat of an owner. {@link commit} with a claim, {@link openBatch} and {@link updateBatch} register it.
 	 * @returns `fenced` if the owner is unknown or was taken for dead since its last heartbeat, also if it has been registered again: its earlier
 	 * claims are lost
 	 */
@@ -345,7 +345,7 @@ export interface Deleted {
 
 /** What {@link Store.listen} reports. */
 export type News =
-	/** Another connection wrote, or a {@link Store.move} of this store asked an owner to stop jobs. `stop`: the owner's running jobs to stop. */
+	/** Another connection wrote, or {@link Store.move} asked an owner to stop jobs. `stop`: the jobs that the listener's owner must stop. */
 	| {readonly type: 'changed'; readonly stop: readonly Claim[]}
 	/** A batch completed in a transaction of this store, which is committed. */
 	| ({readonly type: 'batchCompleted'} & CompletedBatch)

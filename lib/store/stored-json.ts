@@ -1,6 +1,6 @@
 /**
- * Reads the JSON that a store keeps beside the values of jobs. Another program may have written anything into these rows. Every exported function
- * returns a valid value and never throws, so that a bad row spoils one job at most, and never ends an engine.
+ * Reads stored JSON that is no payload or result: failures, policies, marks and completion jobs of batches. Another program may have written
+ * anything there. The functions never throw and always return a valid value, so a bad row spoils at most one job, and never ends an engine.
  */
 
 import type {FailureRecord, PostMortem} from '../job/failure.ts';

@@ -23,7 +23,7 @@ function bench(...words: readonly string[]): Promise<Ended> {
 	);
 }
 
-test('another revision is built and measured in pairs with this code, its latencies at the same rate', async t => {
+test('--compare builds another revision and measures it in pairs with this code; both get the same rate of jobs for latencies', async t => {
 	t.timeout(150_000);
 	const results = join(makeFolder(t), 'compare.jsonl');
 	const {code, stdout, stderr} = await bench(

@@ -1,7 +1,7 @@
 import test from 'ava';
 import {Calls, type OtherCall} from '../../lib/dispatcher/calls.ts';
+import {HeldBatches} from '../../lib/dispatcher/held-batches.ts';
 import type {JobFlow} from '../../lib/dispatcher/job-flow.ts';
-import {HeldBatches} from '../../lib/dispatcher/maintenance.ts';
 import type {BatchId, JobId} from '../../lib/job/job.ts';
 import {JobQueue} from '../../lib/store/job-queue.ts';
 import type {Store} from '../../lib/store/store.ts';

@@ -1,5 +1,5 @@
 import test from 'ava';
-import {cutIntoChunks} from '../../lib/dispatcher/demand.ts';
+import {cutIntoChunks} from '../../lib/dispatcher/chunk-cutter.ts';
 import {type ClaimedGroup, claimedJobsOf, listIds, sizeOf} from '../../lib/job/group.ts';
 import type {Policy} from '../../lib/job/job.ts';
 import {pack} from '../../lib/job/packed.ts';

@@ -1,5 +1,5 @@
 import test from 'ava';
-import {ChunkSizer} from '../../lib/dispatcher/demand.ts';
+import {ChunkSizer} from '../../lib/dispatcher/chunk-sizer.ts';
 import {near} from '../fixtures/near.ts';
 
 const makeSizer = () => new ChunkSizer();

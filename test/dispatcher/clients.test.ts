@@ -36,7 +36,7 @@ test('replies, notices and events leave together, once', t => {
 	clients.reply(1, 'value');
 	clients.refuse(2, new FaenaError('Closed', 'closed'));
 	clients.publish({type: 'recovered', jobs: 3});
-	clients.ended(1, () => ({id: 1, status: 'missing', result: null}));
+	clients.notifyEnd(1, () => ({id: 1, status: 'missing', result: null}));
 	t.deepEqual(messages, []);
 	const message = flush();
 	t.is(message.type, 'replies');
@@ -67,7 +67,7 @@ test('a notice or an event is also sent by itself', t => {
 		{type: 'recovered', jobs: 2},
 	]);
 	clients.watch([1]);
-	clients.ended(1, () => ({id: 1, status: 'missing', result: null}));
+	clients.notifyEnd(1, () => ({id: 1, status: 'missing', result: null}));
 	t.is(flush().notices?.length, 1);
 });
 
@@ -121,7 +121,7 @@ test('a caller that watches the jobs that it enqueues gets their ends: jobs that
 	await clients.lookUp();
 	// The store has no such job.
 	t.deepEqual(flush().notices, [{id: 9, status: 'missing', result: null, earlier: true}]);
-	for (const id of [1, 2, 4, 5]) clients.ended(id, () => ({id, status: 'missing', result: null}));
+	for (const id of [1, 2, 4, 5]) clients.notifyEnd(id, () => ({id, status: 'missing', result: null}));
 	t.deepEqual(
 		flush().notices?.map(({id}) => id),
 		[1, 2, 5],

@@ -1,6 +1,6 @@
 import {setImmediate} from 'node:timers/promises';
 import test from 'ava';
-import {HeldBatches} from '../../lib/dispatcher/maintenance.ts';
+import {HeldBatches} from '../../lib/dispatcher/held-batches.ts';
 import type {BatchId} from '../../lib/job/job.ts';
 import type {Store} from '../../lib/store/store.ts';
 import {FaenaError} from '../../lib/support/errors.ts';

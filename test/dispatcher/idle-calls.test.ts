@@ -1,7 +1,7 @@
 import test from 'ava';
 import {Calls} from '../../lib/dispatcher/calls.ts';
+import type {HeldBatches} from '../../lib/dispatcher/held-batches.ts';
 import type {JobFlow} from '../../lib/dispatcher/job-flow.ts';
-import type {HeldBatches} from '../../lib/dispatcher/maintenance.ts';
 import type {TaskCounts} from '../../lib/store/store.ts';
 import {makeHost} from '../fixtures/dispatcher.ts';
 import {HandClock} from '../fixtures/hand-clock.ts';

@@ -490,7 +490,7 @@ test('when the time to drain is over, running jobs are stopped, once; each close
 	);
 });
 
-test('calls that came before the close are done, and idle calls are refused', async t => {
+test('a close answers the calls that came before it, but refuses an idle() that would have to wait', async t => {
 	const {call, queue} = await setUp({jobs: 1, hasPool: false});
 	t.deepEqual(await call({call: 1, type: 'watch', ids: [1]}), [{call: 1, value: undefined}]);
 	const replies = await call(enqueueCall(2), verb(3, 'counts'), {call: 4, type: 'idle', waiting: true}, close(5, 0));

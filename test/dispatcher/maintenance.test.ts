@@ -39,7 +39,7 @@ function setUp(leaseMs = 30_000, verbs: (store: Store) => Partial<Store> = () =>
 	return {clock, flush, memory, queue: new JobQueue(memory), maintenance, calls, tick, told, wakes: () => wakes};
 }
 
-test('it is due at once, and then every second, for which it wakes the loop', async t => {
+test('maintenance is due at once, and wakes the loop each second to be done again', async t => {
 	const {maintenance, clock, tick, wakes} = setUp();
 	t.true(maintenance.isDue);
 	t.deepEqual(await tick(), []);

@@ -1,5 +1,5 @@
 import test from 'ava';
-import {isRefusal, makeRetries, type Retries, RetryState} from '../../lib/dispatcher/commits.ts';
+import {isRefusal, makeRetries, type Retries, RetryState} from '../../lib/dispatcher/retries.ts';
 import type {JobEvent} from '../../lib/job/events.ts';
 import {type ErrorCode, FaenaError} from '../../lib/support/errors.ts';
 import {HandClock} from '../fixtures/hand-clock.ts';

@@ -1,5 +1,5 @@
 import test from 'ava';
-import {SignalGate} from '../../lib/dispatcher/clients.ts';
+import {SignalGate} from '../../lib/dispatcher/signal-gate.ts';
 import type {Outcome} from '../../lib/job/claim.ts';
 import {type EndedGroup, settlementsOf, sizeOf} from '../../lib/job/group.ts';
 import {endedGroup, returnedGroup} from '../fixtures/groups.ts';

@@ -1,5 +1,6 @@
 import test from 'ava';
 import {Statistics} from '../../lib/dispatcher/statistics.ts';
+import {withTimeouts} from '../../lib/dispatcher/timeouts.ts';
 import {type EndedGroup, policyAt, toEndedGroup} from '../../lib/job/group.ts';
 import {packTimes} from '../../lib/job/packed.ts';
 import type {Settled} from '../../lib/store/store.ts';
@@ -14,14 +15,14 @@ function completed(durationMs: number, waitMs?: number): EndedGroup {
 
 /** Of a chunk of the task whose timeout is so many percent of the median. */
 function timeoutOf(statistics: Statistics, task: string, timeoutPercent: number): number | null {
-	const {policies} = statistics.withTimeouts(claimedGroup(1, {task, policies: {...POLICY, timeoutPercent}}));
+	const {policies} = withTimeouts(claimedGroup(1, {task, policies: {...POLICY, timeoutPercent}}), each => statistics.medianMs(each));
 	return policyAt(policies, 0).timeoutMs;
 }
 
 test('quantiles, waits and processor time are kept by task', t => {
 	const statistics = new Statistics(2);
-	statistics.ended('hash', [completed(1, 5), completed(2), completed(3), completed(100)]);
-	statistics.ended('parse', [completed(7)]);
+	statistics.countEnded('hash', [completed(1, 5), completed(2), completed(3), completed(100)]);
+	statistics.countEnded('parse', [completed(7)]);
 	const {hash, parse} = statistics.report().tasks;
 	t.like(hash, {completed: 4, cpuMs: 53});
 	t.true(Math.abs((hash?.duration.p50 ?? 0) - 2) < 0.1);
@@ -32,21 +33,21 @@ test('quantiles, waits and processor time are kept by task', t => {
 
 test('a wait of ages, from the start time in a damaged row, is counted as the longest possible', t => {
 	const statistics = new Statistics(2);
-	statistics.ended('hash', [completed(1, 5e13), completed(1, Number.MAX_VALUE)]);
+	statistics.countEnded('hash', [completed(1, 5e13), completed(1, Number.MAX_VALUE)]);
 	t.is(statistics.report().tasks['hash']?.completed, 2);
 });
 
 test('a timeout as a share of the median needs ten completed executions, and is at least 100 ms', t => {
 	const statistics = new Statistics(2);
 	t.is(timeoutOf(statistics, 'hash', 300), null);
-	statistics.ended(
+	statistics.countEnded(
 		'hash',
 		Array.from({length: 9}, () => completed(1000)),
 	);
 	t.is(timeoutOf(statistics, 'hash', 300), null);
-	statistics.ended('hash', [completed(1000)]);
+	statistics.countEnded('hash', [completed(1000)]);
 	t.true(Math.abs((timeoutOf(statistics, 'hash', 300) ?? 0) - 3000) < 30);
-	statistics.ended(
+	statistics.countEnded(
 		'short',
 		Array.from({length: 10}, () => completed(1)),
 	);
@@ -85,10 +86,10 @@ test('the slots are busy for the share of their time in which jobs ran, however 
 	const statistics = new Statistics(2, () => now);
 	now = 1000;
 	const threw = {type: 'threw', error: {reason: 'threw', name: 'Error', message: 'it failed'}} as const;
-	statistics.ended('count', [returnedGroup([100, 200]), returnedGroup([NaN]), returnedGroup([100, NaN, 100], {endings: new Map([[0, threw]])})]);
+	statistics.countEnded('count', [returnedGroup([100, 200]), returnedGroup([NaN]), returnedGroup([100, NaN, 100], {endings: new Map([[0, threw]])})]);
 	near(t, statistics.report().busyRatio, 0.25);
 	t.is(statistics.report().tasks['count']?.cpuMs, 0);
-	statistics.ended('count', [returnedGroup([1e6])]);
+	statistics.countEnded('count', [returnedGroup([1e6])]);
 	t.is(statistics.report().busyRatio, 1);
 });
 
@@ -101,7 +102,7 @@ test('executions that did not return count neither as completed nor in durations
 		cpuMs: Float64Array.from([1, 2, 4]),
 	});
 	const group = {lease: 1, ids: 1, executions: [1, 1, 2], createdAt: [1000, 1000, 0], values: {count: 3, text: null}, times};
-	statistics.ended('count', [{...group, endings: new Map([[0, released]])}]);
+	statistics.countEnded('count', [{...group, endings: new Map([[0, released]])}]);
 	const {count} = statistics.report().tasks;
 	t.like(count, {completed: 2, cpuMs: 7});
 	near(t, count?.duration.mean ?? 0, 2000, 2);
@@ -112,7 +113,7 @@ test('executions that did not return count neither as completed nor in durations
 
 test('an execution that returned and enqueued jobs is one that returned', t => {
 	const statistics = new Statistics(1);
-	statistics.ended('count', [returnedGroup([NaN, NaN], {endings: new Map([[0, {type: 'returned', enqueue: []}]])})]);
+	statistics.countEnded('count', [returnedGroup([NaN, NaN], {endings: new Map([[0, {type: 'returned', enqueue: []}]])})]);
 	const {count} = statistics.report().tasks;
 	t.is(count?.completed, 2);
 	t.is(count?.duration.max, 0);
@@ -126,7 +127,7 @@ for (const [what, createdAt, executions] of [
 	test(`waits of first executions are reported, whether the jobs ${what} or not`, t => {
 		const statistics = new Statistics(1);
 		const times = packTimes(3, {startedAt: Float64Array.from([1010, 1030, NaN])});
-		statistics.ended('count', [{lease: 1, ids: 1, executions, createdAt, values: {count: 3, text: null}, times}]);
+		statistics.countEnded('count', [{lease: 1, ids: 1, executions, createdAt, values: {count: 3, text: null}, times}]);
 		const {mean, max, p50} = statistics.report().tasks['count']?.wait ?? {mean: 0, max: 0, p50: 0};
 		near(t, mean, 20, 0.1);
 		near(t, max, 30, 0.1);
@@ -136,7 +137,7 @@ for (const [what, createdAt, executions] of [
 
 test('the jobs that ran are those whose duration is known', t => {
 	const statistics = new Statistics(1);
-	const jobsOf = (...groups: EndedGroup[]) => statistics.ended('count', groups);
+	const jobsOf = (...groups: EndedGroup[]) => statistics.countEnded('count', groups);
 	t.deepEqual(jobsOf(), {jobs: 0, totalMs: 0});
 	t.deepEqual(jobsOf(returnedGroup([NaN, NaN])), {jobs: 0, totalMs: 0});
 	t.deepEqual(jobsOf(returnedGroup([2, 2, NaN, 5]), returnedGroup([6, 7])), {jobs: 5, totalMs: 22});
@@ -146,29 +147,32 @@ test('the jobs that ran are those whose duration is known', t => {
 
 test('a timeout that is a share of the median becomes milliseconds; another one stays', t => {
 	const statistics = new Statistics(1);
-	statistics.ended('count', [returnedGroup(Array(20).fill(1000))]);
+	statistics.countEnded('count', [returnedGroup(Array(20).fill(1000))]);
 	const [share, plain] = [
 		{...POLICY, timeoutPercent: 300},
 		{...POLICY, timeoutMs: 5},
 	];
-	const {policies} = statistics.withTimeouts(claimedGroup(2, {policies: [share, plain]}));
+	const {policies} = withTimeouts(claimedGroup(2, {policies: [share, plain]}), () => statistics.medianMs('count'));
 	near(t, policyAt(policies, 0).timeoutMs ?? 0, 3000, 30);
 	t.is(policyAt(policies, 0).timeoutPercent, 300);
 	t.is(policyAt(policies, 1), plain);
 	const group = claimedGroup(1, {policies: plain});
-	t.is(statistics.withTimeouts(group), group);
+	t.is(
+		withTimeouts(group, () => 1),
+		group,
+	);
 });
 
 test('a second execution waited for another reason', t => {
 	const statistics = new Statistics(1);
 	for (const createdAt of [0, [0, 0]])
-		statistics.ended('count', [returnedGroup([1, 1], {executions: 2, createdAt, times: packTimes(2, {startedAt: Float64Array.of(5, 5)})})]);
+		statistics.countEnded('count', [returnedGroup([1, 1], {executions: 2, createdAt, times: packTimes(2, {startedAt: Float64Array.of(5, 5)})})]);
 	t.is(statistics.report().tasks['count']?.wait.max, 0);
 });
 
 test('durations of jobs in a row that are equal count once each', t => {
 	const statistics = new Statistics(1);
-	statistics.ended('count', [returnedGroup([...Array<number>(9).fill(1000), 2000])]);
+	statistics.countEnded('count', [returnedGroup([...Array<number>(9).fill(1000), 2000])]);
 	const {duration} = statistics.report().tasks['count'] ?? {};
 	near(t, duration?.p50 ?? 0, 1000, 1);
 	near(t, duration?.mean ?? 0, 1100, 1);
@@ -176,7 +180,7 @@ test('durations of jobs in a row that are equal count once each', t => {
 	near(t, duration?.p99 ?? 0, 2000, 2);
 	near(t, duration?.max ?? 0, 2000, 2);
 	const halves = [1000, 2000].flatMap(ms => Array<number>(50).fill(ms));
-	statistics.ended('halves', [returnedGroup(halves)]);
+	statistics.countEnded('halves', [returnedGroup(halves)]);
 	near(t, timeoutOf(statistics, 'halves', 100) ?? 0, 1000, 2);
 });
 

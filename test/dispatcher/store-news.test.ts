@@ -1,8 +1,8 @@
 import test from 'ava';
 import type {Clients} from '../../lib/dispatcher/clients.ts';
-import type {Retries} from '../../lib/dispatcher/commits.ts';
 import type {JobFlow} from '../../lib/dispatcher/job-flow.ts';
 import {Maintenance} from '../../lib/dispatcher/maintenance.ts';
+import type {Retries} from '../../lib/dispatcher/retries.ts';
 import type {Health} from '../../lib/job/events.ts';
 import type {News} from '../../lib/store/store.ts';
 import {makeHost} from '../fixtures/dispatcher.ts';

@@ -50,7 +50,7 @@ test('the end of a watched job is reported once, and that of another job not at 
 	t.is(watches.watched.size === 0, true);
 	watches.watch([1, 2]);
 	t.is(watches.watched.size === 0, false);
-	for (const id of [1, 1, 3]) watches.ended(id, () => completed(id));
+	for (const id of [1, 1, 3]) watches.notifyEnd(id, () => completed(id));
 	t.deepEqual(told(), [completed(1)]);
 });
 
@@ -59,12 +59,12 @@ test('a job is watched until all callers that watch it have given up', async t =
 	watches.watch([1]);
 	watches.watch([1, 2]);
 	watches.unwatch([1, 2]);
-	watches.ended(2, () => completed(2));
+	watches.notifyEnd(2, () => completed(2));
 	t.is(watches.watched.size === 0, false);
 	watches.unwatch([1]);
 	t.is(watches.watched.size === 0, true);
 	watches.unwatch([1, 9]);
-	watches.ended(1, () => completed(1));
+	watches.notifyEnd(1, () => completed(1));
 	t.deepEqual(told(), []);
 	watches.watch([1]);
 	watches.unwatch([1]);

@@ -169,7 +169,7 @@ test('a queue that has lost its connection does not make a deleted database anew
 	await queue.close();
 });
 
-test('a VACUUM, which makes the file shorter, is no damage', async t => {
+test('a file that a VACUUM has shortened is not taken for damaged', async t => {
 	const path = join(makeFolder(t), 'jobs.db');
 	const clock = new HandClock();
 	const queue = await openQueueAt(path, clock);
@@ -188,7 +188,7 @@ test('a VACUUM, which makes the file shorter, is no damage', async t => {
 	await queue.close();
 });
 
-test('a program that reads in one long transaction lets the log grow, which is reported', async t => {
+test('the write-ahead log grows while another program holds a read transaction open, and the engine warns of it', async t => {
 	const queue = join(makeFolder(t), 'jobs.db');
 	const grown = Promise.withResolvers<number>();
 	const warn = (fields: object) => 'logBytes' in fields && grown.resolve(fields.logBytes as number);

@@ -85,7 +85,7 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
 		killer: ['test/store/blobs.test.ts', 'results over the threshold lie in files, even if they are short and their jobs end together'],
 	},
 	'a checkpoint is not fenced': {
-		file: 'lib/store/sqlite/settle.ts',
+		file: 'lib/store/sqlite/updates.ts',
 		find: 'if (isInRun && (execution !== 1 || claimedRunOf(statements, id)?.[2] !== lease)) return;',
 		put: '',
 		killer: [SQLITE, 'sqlite: an update whose claim was lost is dropped'],
@@ -141,19 +141,19 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
 		killer: [SQLITE, 'a commit waits for as long as other programs commit, and for one transaction of another program for 10 s'],
 	},
 	'the schema is created without a transaction': {
-		file: 'lib/store/sqlite/connection.ts',
+		file: 'lib/store/sqlite/migrate.ts',
 		find: 'const run = db.transaction(() => {',
 		put: 'const run = ((immediate: () => void) => ({immediate}))(() => {',
 		killer: [SQLITE, 'processes that create the same files at the same time all succeed, and see one queue in each'],
 	},
 	'each step of an upgrade is committed by itself': {
-		file: 'lib/store/sqlite/connection.ts',
+		file: 'lib/store/sqlite/migrate.ts',
 		find: '\t\t\tdb.exec(step);\n',
 		put: "\t\t\tdb.exec(step);\n\t\t\tdb.exec('commit');\n\t\t\tdb.exec('begin immediate');\n",
 		killer: [UPGRADE, 'a program that is killed at migration:step leaves a database of 0.1.0 as it was, or upgraded'],
 	},
 	'a database is upgraded while an engine of an older version lives on it': {
-		file: 'lib/store/sqlite/connection.ts',
+		file: 'lib/store/sqlite/migrate.ts',
 		find: 'if (version > 0 && version < MIGRATIONS.length) refuseInUse(db, path, version);',
 		put: '',
 		killer: [UPGRADE, 'a database of 0.1.0 is not upgraded while an engine of that version lives on it'],
@@ -539,7 +539,7 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
 		killer: [SQLITE, 'sqlite: a batch does not complete by a discard of a job: its input is needed again'],
 	},
 	'cleanup deletes the jobs of open batches': {
-		file: 'lib/store/sqlite/move.ts',
+		file: 'lib/store/sqlite/delete.ts',
 		find: 'endedAt < endedBefore && isInOpenBatch === 0);',
 		put: 'endedAt < endedBefore && isInOpenBatch >= 0);',
 		killer: [SQLITE, 'sqlite: cleanup keeps the jobs of open batches'],
@@ -590,19 +590,19 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
 		],
 	},
 	'a late write that a map leaves its batch takes the batch from the next map': {
-		file: 'lib/dispatcher/maintenance.ts',
+		file: 'lib/dispatcher/held-batches.ts',
 		find: '\t\tawait this.#leavePendingOf(name);\n\t\ttry {',
 		put: '\t\ttry {',
 		killer: [HELD_BATCHES, 'a batch that a map failed to leave opens at once for the next map of the engine, which keeps it; the failed write was kept'],
 	},
 	'a batch is opened before its earlier map has left it': {
-		file: 'lib/dispatcher/maintenance.ts',
+		file: 'lib/dispatcher/held-batches.ts',
 		find: 'this.#last = result.catch(() => undefined);',
 		put: '',
 		killer: [HELD_BATCHES, 'a map that opens a batch while another map of the engine leaves it gets the batch after that is written'],
 	},
 	'a batch is held for ever if the disk was full as its map left it': {
-		file: 'lib/dispatcher/maintenance.ts',
+		file: 'lib/dispatcher/held-batches.ts',
 		find: 'this.pending.set(name, how);\n\t\t\tthrow error;',
 		put: 'throw error;',
 		killer: [
@@ -645,13 +645,13 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
 		killer: ['test/pool/thread-stack.test.ts', 'no thread ends while another is looked at, and none is looked at while another ends'],
 	},
 	'a close waits as long as the disk is full': {
-		file: 'lib/dispatcher/commits.ts',
+		file: 'lib/dispatcher/retries.ts',
 		find: 'this.#clock.steadyMs() > this.#deadline() + MAX_OVERTIME_MS',
 		put: 'false',
 		killer: ['test/dispatcher/dispatcher.test.ts', 'a close keeps its time although the disk is full: outcomes could not be written, and that is reported'],
 	},
 	'the failures of one activity delay all others': {
-		file: 'lib/dispatcher/commits.ts',
+		file: 'lib/dispatcher/retries.ts',
 		find: 'const make = () => new RetryState(...options);',
 		put: 'const state = new RetryState(...options);\n\tconst make = () => state;',
 		killer: ['test/dispatcher/retries.test.ts', 'each activity has its own failures'],

@@ -79,7 +79,7 @@ test('outcomes are settled when they are final, and the end of the chunk makes t
 	t.deepEqual(listener.settled, []);
 });
 
-test('only messages of living workers count, and those about a chunk that the worker has', async t => {
+test('a pool ignores messages of unknown types, and reports about chunks that their worker does not have', async t => {
 	const {listener, run, source} = await setUp();
 	const {say, request} = run(1);
 	const other = run(1);

@@ -28,6 +28,11 @@ test('an SQLite store answers as the model does, through any sequence of command
 	t.pass();
 });
 
+test('an SQLite store in memory answers as the model does', async t => {
+	await checkModel(options => ({open: () => openStore(':memory:', options)}), {seed: SEED, runs: 50, isDurable: false, knowsOpenJobs: false});
+	t.pass();
+});
+
 /** The databases lie in memory if the system has such a folder. This test does not simulate a loss of power, and would mostly wait for the disk. */
 const FOLDERS = existsSync('/dev/shm') ? '/dev/shm' : tmpdir();
 

@@ -1,4 +1,5 @@
 import type Database from 'better-sqlite3';
+import {backoffMs} from '../../lib/job/backoff.ts';
 import type {ClaimedJob, Lease, Outcome, Settlement} from '../../lib/job/claim.ts';
 import type {Encoded} from '../../lib/job/encoding.ts';
 import {newJobsOf, settlementsOf} from '../../lib/job/group.ts';
@@ -13,7 +14,6 @@ import {
 	type Policy,
 } from '../../lib/job/job.ts';
 import type {NewJob} from '../../lib/job/new-job.ts';
-import {backoffMs} from '../../lib/job/options.ts';
 import {
 	type Changes,
 	type ClaimRequest,

@@ -1,3 +1,4 @@
+import {backoffMs} from '../../lib/job/backoff.ts';
 import type {Claim, Lease, Outcome, OwnerId, Timing} from '../../lib/job/claim.ts';
 import {type Encoded, sameValue, sizeBytes} from '../../lib/job/encoding.ts';
 import {type FailureRecord, poison} from '../../lib/job/failure.ts';
@@ -21,9 +22,8 @@ import {
 	STATUSES,
 } from '../../lib/job/job.ts';
 import type {ChildJob, NewJob} from '../../lib/job/new-job.ts';
-import {backoffMs} from '../../lib/job/options.ts';
 import {pack} from '../../lib/job/packed.ts';
-import {enqueueFailure, keyConflict} from '../../lib/store/conflicts.ts';
+import {enqueueFailure, keyConflict} from '../../lib/store/conflict-errors.ts';
 import type {ClaimRequest, LaneRequest, Settled, SettledGroup, StoredJob, TaskCounts, Wanted} from '../../lib/store/store.ts';
 import {defined} from '../../lib/support/defined.ts';
 import type {FaenaError} from '../../lib/support/errors.ts';

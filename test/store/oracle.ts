@@ -14,7 +14,7 @@ import {
 } from '../../lib/job/job.ts';
 import {type NewJob, toCompletionJob} from '../../lib/job/new-job.ts';
 import type {OpenJobs} from '../../lib/job/open-jobs.ts';
-import {batchConflict, batchInUse, batchRunning} from '../../lib/store/conflicts.ts';
+import {batchConflict, batchInUse, batchRunning} from '../../lib/store/conflict-errors.ts';
 import type * as contract from '../../lib/store/store.ts';
 import {movableStatuses, RETRIED_BY_DEFAULT} from '../../lib/store/store.ts';
 import {type Clock, systemClock} from '../../lib/support/clock.ts';

@@ -97,7 +97,7 @@ test('an owner whose lock is missing is dead only once it has been silent for a 
 	t.is((await other.counts()).pending, 1);
 });
 
-test('an owner that could not write its end counts as ended at once', async t => {
+test('if an owner fails to sign off as it closes, others reclaim its jobs at once', async t => {
 	const path = join(makeFolder(t), 'jobs.db');
 	let fails = false;
 	const now = () => {

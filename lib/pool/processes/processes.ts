@@ -95,7 +95,7 @@ class ProcessWorker implements PoolWorker {
 			const answer = this.#tinypool.run(request);
 			this.#process = (this.#tinypool.threads[0] as unknown as {readonly process: ChildProcess}).process;
 			this.#redirect(this.#process);
-			this.#gone = this.#reportExit(this.#process);
+			this.#gone = this.#follow(this.#process);
 			const [loaded] = await Promise.all([answer, this.#controlSocket.connected]);
 			return loaded;
 		} catch (error) {
@@ -116,7 +116,7 @@ class ProcessWorker implements PoolWorker {
 		});
 	}
 
-	async #reportExit(child: ChildProcess): Promise<void> {
+	async #follow(child: ChildProcess): Promise<void> {
 		const isStarted = child.pid !== undefined;
 		// Not by once(), which rejects if the process could not be killed.
 		const happened = (event: string) => new Promise<unknown>(resolve => void child.once(event, resolve));

@@ -117,11 +117,11 @@ class ThreadWorker implements PoolWorker {
 		piscina.on('error', () => undefined);
 		const answer = piscina.run(request);
 		this.#piscina = piscina;
-		this.#gone = this.#reportExit(piscina, piscina.threads[0] as Worker);
+		this.#gone = this.#follow(piscina, piscina.threads[0] as Worker);
 		return answer;
 	}
 
-	async #reportExit(piscina: Piscina, thread: Worker): Promise<void> {
+	async #follow(piscina: Piscina, thread: Worker): Promise<void> {
 		const {maxOldGenerationSizeMb} = thread.resourceLimits ?? {};
 		let error: unknown;
 		thread.on('message', (message: unknown) => this.#listener.message(message));

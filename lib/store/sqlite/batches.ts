@@ -4,11 +4,11 @@ import {type Batch, type BatchId, type BatchOptions, type Counts, MARK_EVERY_MS,
 import {toCompletionJob} from '../../job/new-job.ts';
 import {defined} from '../../support/defined.ts';
 import {failpoint} from '../../support/failpoint.ts';
-import {batchConflict, batchInUse, batchRunning} from '../conflicts.ts';
+import {batchConflict, batchInUse, batchRunning} from '../conflict-errors.ts';
 import {type BatchChange, type BatchPage, type Deleted, toCounts} from '../store.ts';
 import {readCompletionJob, readMarks} from '../stored-json.ts';
+import {deleteRun} from './delete.ts';
 import {enqueue} from './enqueue.ts';
-import {deleteRun} from './move.ts';
 import {searchBatch} from './read.ts';
 import {byState, StoredState} from './schema.sql.ts';
 import type {Statements} from './statements.sql.ts';

@@ -7,7 +7,8 @@ import type {EndedGroup} from '../../job/group.ts';
 import {asPacked, MAX_LINE_BYTES, unpack, type Values} from '../../job/packed.ts';
 import {FaenaError} from '../../support/errors.ts';
 import {failpoint} from '../../support/failpoint.ts';
-import {refuseUntrustedFolder, unwritable} from './trusted-files.ts';
+import {unwritable} from './sqlite-errors.ts';
+import {refuseUntrustedFolder} from './trusted-files.ts';
 
 /** A younger file that no job names may belong to a transaction that has not committed yet. */
 const MIN_ORPHAN_AGE_MS = 3_600_000;

@@ -6,7 +6,7 @@ import type {OpenJobs} from '../../job/open-jobs.ts';
 import {pack} from '../../job/packed.ts';
 import {failpoint} from '../../support/failpoint.ts';
 import type {Claimed, ClaimRequest, Released, ReleaseOptions} from '../store.ts';
-import {byOrder, failureStateOf, type Head, type Lane, laneOf, lanesToClaim, makeReady, type ReadyJob, type ReadyRow, readHead} from './lanes.ts';
+import {byOrder, failureStateOf, type Head, type Lane, laneKey, lanesToClaim, makeReady, type ReadyJob, type ReadyRow, readHead} from './lanes.ts';
 import {claimedRunOf, unpackClaimed} from './packed-rows.ts';
 import {StoredState} from './schema.sql.ts';
 import {endExecution} from './settle.ts';
@@ -34,7 +34,7 @@ export function claim(tx: Tx, request: ClaimRequest, requested: readonly Lane[],
  * @returns false if some jobs could not be claimed: another program has written that they are claimed already
  */
 function claimHead({statements, tally}: Tx, {task, state}: Lane, {parts, lastRow, runs}: Head, lease: number, owner: number): boolean {
-	const lane = laneOf(task, state);
+	const lane = laneKey(task, state);
 	let isComplete = true;
 	if (lastRow) {
 		const [rank, id] = lastRow;

@@ -5,7 +5,7 @@ import type {JobId} from '../../job/job.ts';
 import {type ChildJob, dueAtOf, type NewJob} from '../../job/new-job.ts';
 import {asPacked, isPackable, joinPacked, type PackedStrings, slicePacked} from '../../job/packed.ts';
 import {failpoint} from '../../support/failpoint.ts';
-import {enqueueFailure, keyConflict} from '../conflicts.ts';
+import {enqueueFailure, keyConflict} from '../conflict-errors.ts';
 import {replaceJob, retryJob} from './move.ts';
 import {MAX_RUN_JOBS} from './packed-rows.ts';
 import {StoredState} from './schema.sql.ts';

@@ -67,7 +67,7 @@ function openLimit(tx: Tx, lane: Lane, maxJobs: number): number {
 /** The number of the task's first quarantined jobs that may run together. The suspicion of each job limits the size of its chunk. */
 function quarantineLimit({statements}: Tx, {task, state}: Lane, limit: number): number {
 	let [jobs, most] = [0, Math.min(limit, mostTogether(1))];
-	for (const suspicion of statements.suspicionsInLane.all(laneOf(task, state), most) as number[]) {
+	for (const suspicion of statements.suspicionsInLane.all(laneKey(task, state), most) as number[]) {
 		most = Math.min(most, mostTogether(suspicion));
 		if (jobs >= most) break;
 		jobs++;
@@ -104,7 +104,7 @@ type JobSize = [rank: number, id: JobId, sizeBytes: number | null];
 /** The sizes of the lane's first jobs, in the order of claiming. */
 function sizesIn(statements: Statements, {task, state, limit}: Lane): JobSize[] {
 	const sizes: JobSize[] = [];
-	const rows = statements.readySizes.all({lane: laneOf(task, state), limit}) as [...JobSize, last: JobId | null][];
+	const rows = statements.readySizes.all({lane: laneKey(task, state), limit}) as [...JobSize, last: JobId | null][];
 	for (const [rank, first, size, last] of rows) {
 		if (last === null) sizes.push([rank, first, size]);
 		else sizes.push(...sizesInRun(statements, rank, first, Math.min(last, first + limit - sizes.length - 1)));
@@ -180,7 +180,7 @@ export function readHead(statements: Statements, {task, state, limit}: Lane, max
 		return last;
 	};
 	// No row lies inside a run, so that rows and runs come in the order of claiming.
-	for (const row of statements.readyJobs.iterate({lane: laneOf(task, state), limit}) as IterableIterator<ReadyRow>) {
+	for (const row of statements.readyJobs.iterate({lane: laneKey(task, state), limit}) as IterableIterator<ReadyRow>) {
 		const [rank, first, , , , , , , last] = row;
 		if (last) runs.push([row, takeRun(rank, first, last)]);
 		else {
@@ -213,12 +213,12 @@ export type ReadyJob = Pick<FoundJob, 'task' | 'batch' | 'rank' | 'executions'>;
 export function makeReady(tx: Tx, id: JobId, {task, batch, rank, executions}: ReadyJob, from: StoredState): void {
 	const isSuspect = executions > 0 && failureStateOf(tx, id).suspicion > 0;
 	const state = isSuspect ? StoredState.quarantined : StoredState.ready;
-	tx.statements.insertReady.run(laneOf(task, state), rank, id, executions, batch);
+	tx.statements.insertReady.run(laneKey(task, state), rank, id, executions, batch);
 	tx.tally.move(task, batch, from, state);
 }
 
 /** The value of `ready.task` for a task's jobs in this state. */
-export function laneOf(task: number, state: StoredState): number {
+export function laneKey(task: number, state: StoredState): number {
 	return state === StoredState.quarantined ? -task : task;
 }
 

@@ -1,17 +1,17 @@
-import {type JobUpdate, MAX_LOG_LINES, type Outcome, type Settlement} from '../../job/claim.ts';
+import {backoffMs} from '../../job/backoff.ts';
+import type {Outcome, Settlement} from '../../job/claim.ts';
 import type {Encoded} from '../../job/encoding.ts';
 import {type FailureRecord, poison} from '../../job/failure.ts';
 import {type EndedGroup, idAt, settlementsOf, sizeOf, toNewGroups} from '../../job/group.ts';
 import {type JobId, MAX_CRASHES} from '../../job/job.ts';
 import type {ChildJob} from '../../job/new-job.ts';
-import {backoffMs} from '../../job/options.ts';
 import {asPacked, isPackable} from '../../job/packed.ts';
 import {failpoint} from '../../support/failpoint.ts';
 import type {Settled, SettledGroup} from '../store.ts';
+import {deleteJobRows} from './delete.ts';
 import {enqueue, findConflict} from './enqueue.ts';
 import {type FailureState, failureStateOf, makeReady} from './lanes.ts';
-import {deleteJobRows} from './move.ts';
-import {type ClaimedRun, claimedRunOf, type RunPart, unpackClaimed, unpackJobs, writeResults} from './packed-rows.ts';
+import {type ClaimedRun, type RunPart, unpackJobs, writeResults} from './packed-rows.ts';
 import {StoredState} from './schema.sql.ts';
 import type {ClaimRow, Tx} from './tx.ts';
 
@@ -263,20 +263,4 @@ function setFailureState({statements}: Tx, id: JobId, {attempts, crashes, suspic
 
 function timesOf({startedAt, durationMs, cpuMs, memoryBytes}: Outcome): (number | null)[] {
 	return [startedAt ?? null, durationMs ?? null, cpuMs ?? null, memoryBytes ?? null];
-}
-
-/** Stores the start, progress, log lines and checkpoint that a running job reports. Stores nothing if its claim was lost. */
-export function writeUpdate(tx: Tx, {id, lease, execution, startedAt, progress, logs, checkpoint}: JobUpdate): void {
-	const {statements} = tx;
-	const claim = statements.claimsOfLease.get(id, id, lease) as ClaimRow | undefined;
-	const isInRun = claim?.[1] !== execution;
-	if (isInRun && (execution !== 1 || claimedRunOf(statements, id)?.[2] !== lease)) return;
-	if (isInRun) unpackClaimed(statements, id);
-	if (startedAt !== undefined) statements.setStarted.run(startedAt, id);
-	if (progress) statements.setProgress.run(id, progress.done, progress.total ?? null, progress.at);
-	if (checkpoint) statements.setCheckpoint.run(id, execution, checkpoint.at, checkpoint.state);
-	failpoint('updates:written');
-	if (!logs) return;
-	for (const {at, level, text} of logs.slice(-MAX_LOG_LINES)) statements.insertLog.run(id, execution, at, level, text);
-	statements.trimLog.run(id, id, MAX_LOG_LINES);
 }

@@ -2,7 +2,6 @@ import {setTimeout as sleep} from 'node:timers/promises';
 import Database from 'better-sqlite3';
 import {monotonicMs} from '../../support/clock.ts';
 import {type ErrorCode, FaenaError} from '../../support/errors.ts';
-import {storageFull} from './trusted-files.ts';
 
 /** If one transaction of another connection holds a lock for longer, that is an error. */
 const BUSY_TIMEOUT_MS = 10_000;
@@ -114,4 +113,15 @@ export function retryWhileBusySync<Result>(attempt: () => Result, maxMs: number)
 			if (!isBusy(error) || monotonicMs() >= until) throw error;
 		}
 	}
+}
+
+/** The error of a file that could not be written: `StorageFull`, or `BadDatabase` with this problem. */
+export function unwritable(path: string, problem: string, cause: unknown): FaenaError {
+	const {code, message} = cause as NodeJS.ErrnoException;
+	return code === 'ENOSPC' ? storageFull(path, cause) : new FaenaError('BadDatabase', `${problem}: ${message}.`, {cause});
+}
+
+/** The error of a write on a full disk. */
+export function storageFull(path: string, cause: unknown): FaenaError {
+	return new FaenaError('StorageFull', `The disk is full, so ${path} can't grow. Nothing of this call was stored. Free some space and try again.`, {cause});
 }

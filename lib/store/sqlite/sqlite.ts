@@ -4,19 +4,21 @@ import {systemClock} from '../../support/clock.ts';
 import {FaenaError} from '../../support/errors.ts';
 import {failpoint} from '../../support/failpoint.ts';
 import type * as contract from '../store.ts';
-import {IN_MEMORY, type OpenStoreOptions, URGENT_WAIT_MS} from '../store.ts';
+import {IN_MEMORY, type OpenStoreOptions, type Store, URGENT_WAIT_MS} from '../store.ts';
 import {changeBatch, deleteBatch, deleteEmptyBatches, openBatch, readBatches, updateBatches} from './batches.ts';
 import {Blobs} from './blobs.ts';
 import {claim, promote, releaseClaims} from './claim.ts';
+import {deleteEndedBefore} from './delete.ts';
 import {enqueue} from './enqueue.ts';
 import {backlog, requestedLanes} from './lanes.ts';
-import {deleteEndedBefore, moveJobs} from './move.ts';
+import {moveJobs} from './move.ts';
 import {type OwnerRow, Owners, openJobsAt, ownerLockAt} from './owners.ts';
 import {readCounts, readOutcomes, readPage} from './read.ts';
-import {settle, writeUpdate} from './settle.ts';
+import {settle} from './settle.ts';
 import type {Statements} from './statements.sql.ts';
 import {type TransactionOptions, Transactions} from './transactions.ts';
 import type {Tx} from './tx.ts';
+import {writeUpdate} from './updates.ts';
 
 /** A cancel by another process must reach a listener within 50 ms. */
 const POLL_INTERVAL_MS = 20;
@@ -28,7 +30,7 @@ const MAX_RETRY_DELAY_MS = 1000;
  * A store in an SQLite file, which several processes may share, or in memory. `schema.sql.ts` describes the tables. Each file beside it has one kind of
  * work in a transaction, such as `claim.ts`. {@link Transactions} runs the transactions.
  */
-export class SqliteStore implements contract.Store {
+export class SqliteStore implements Store {
 	readonly location: string;
 	readonly leaseMs: number;
 	readonly #options: TransactionOptions;

@@ -1,6 +1,7 @@
 import {closeSync, existsSync, lstatSync, openSync, type Stats, statSync} from 'node:fs';
 import {dirname} from 'node:path';
 import {FaenaError} from '../../support/errors.ts';
+import {unwritable} from './sqlite-errors.ts';
 
 /** The database, a file beside it, or the folder of large results. */
 type Role = 'database' | 'file' | 'folder';
@@ -82,15 +83,4 @@ export function createPrivately(path: string): void {
 	} catch (error) {
 		if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw unwritable(path, `${path} can't be created`, error);
 	}
-}
-
-/** The error of a file that could not be written: `StorageFull`, or `BadDatabase` with this problem. */
-export function unwritable(path: string, problem: string, cause: unknown): FaenaError {
-	const {code, message} = cause as NodeJS.ErrnoException;
-	return code === 'ENOSPC' ? storageFull(path, cause) : new FaenaError('BadDatabase', `${problem}: ${message}.`, {cause});
-}
-
-/** The error of a write on a full disk. */
-export function storageFull(path: string, cause: unknown): FaenaError {
-	return new FaenaError('StorageFull', `The disk is full, so ${path} can't grow. Nothing of this call was stored. Free some space and try again.`, {cause});
 }

@@ -1,0 +1,80 @@
+import type {JobId, Page} from '../../job/job.ts';
+import {failpoint} from '../../support/failpoint.ts';
+import type {Deleted} from '../store.ts';
+import {laneKey} from './lanes.ts';
+import {deleteInRun, type FoundJob, findJob, lastOfRun, MAX_RUN_JOBS} from './packed-rows.ts';
+import {StoredState} from './schema.sql.ts';
+import type {Statements} from './statements.sql.ts';
+import {scopeOf, type Tx} from './tx.ts';
+
+/** Deletes a page of jobs that ended before a time. Returns the files of results that these jobs named as `unnamed`. */
+export function deleteEndedBefore(tx: Tx, endedBefore: number, {after = 0, limit = MAX_RUN_JOBS}: Page): Deleted & {readonly unnamed: readonly string[]} {
+	const {page, next} = endedPage(tx.statements, after, limit);
+	const old = page.filter(({endedAt, isInOpenBatch}) => endedAt < endedBefore && isInOpenBatch === 0);
+	for (const job of old) {
+		if (job.state !== null) deleteJob(tx, job.first, {...job, state: job.state, rank: 0});
+		else for (let id = job.first; id <= job.last; ) id = deleteRun(tx, id, job.last) + 1;
+	}
+	if (old.length > 0) failpoint('cleanup:written');
+	return {deleted: old.reduce((jobs, {first, last}) => jobs + last - first + 1, 0), next, unnamed: old.flatMap(({blob}) => blob ?? [])};
+}
+
+/** A row of the statement `endedJobs`: an ended job that has a row of its own, or a run of completed jobs, of which no more is known. */
+interface Ended extends Pick<FoundJob, 'task' | 'batch' | 'key'> {
+	readonly first: JobId;
+	readonly last: JobId;
+	readonly endedAt: number;
+	readonly isInOpenBatch: number;
+	readonly state: StoredState | null;
+	readonly blob: string | null;
+}
+
+/** A page of ended jobs, in order. A run is cut only if it is longer than the limit, since the rest of a cut run must be written anew. */
+function endedPage({endedJobs}: Statements, after: JobId, limit: number): {readonly page: readonly Ended[]; readonly next: JobId | null} {
+	const page: Ended[] = [];
+	let [done, room] = [after, limit];
+	for (const ended of endedJobs.iterate({after}) as IterableIterator<Ended>) {
+		const [first, last] = [Math.max(ended.first, after + 1), lastOfRun(ended.first, ended.last)];
+		const jobs = last - first + 1;
+		if (jobs <= 0) continue;
+		if (jobs > room && page.length > 0) return {page, next: done};
+		done = Math.min(last, first + room - 1);
+		page.push({...ended, first, last: done});
+		if (done < last) return {page, next: done};
+		room -= jobs;
+	}
+	return {page, next: null};
+}
+
+/** Deletes a job that is not running, and the jobs after it in its run, up to the id `upTo`. Returns the last job that was deleted or passed over. */
+export function deleteRun(tx: Tx, id: JobId, upTo: JobId): JobId {
+	const job = findJob(tx.statements, id);
+	if (!job || job.state === StoredState.running) return id;
+	if (!job.isInRun) {
+		deleteJob(tx, id, job);
+		return id;
+	}
+	const last = deleteInRun(tx.statements, id, upTo, job);
+	tx.tally.move(job.task, job.batch, job.state, null, last - id + 1);
+	return last;
+}
+
+/** Deletes a job that has rows of its own. */
+function deleteJob(tx: Tx, id: JobId, job: Pick<FoundJob, 'task' | 'batch' | 'key' | 'rank' | 'state'>): void {
+	deleteStateRow(tx, id, job);
+	deleteJobRows(tx, id, job);
+}
+
+/** Deletes the row of a job's state. The job must not be running. */
+export function deleteStateRow({statements}: Tx, id: JobId, {task, rank, state}: Pick<FoundJob, 'task' | 'rank' | 'state'>): void {
+	if (state === StoredState.ready || state === StoredState.quarantined) statements.deleteReady.run(laneKey(task, state), rank, id);
+	else if (state >= StoredState.completed) statements.deleteOutcome.run(id);
+	else statements.deleteWaiting.run(id);
+}
+
+/** Deletes all rows of a job but the row of its state, which the caller deletes. */
+export function deleteJobRows({statements, tally}: Tx, id: JobId, {task, batch, key, state}: Pick<FoundJob, 'task' | 'batch' | 'key' | 'state'>): void {
+	for (const name of ['deleteFailureState', 'deleteProgress', 'deleteCheckpoint', 'deleteLog', 'deleteJob'] as const) statements[name].run(id);
+	if (key !== null) statements.deleteKey.run(scopeOf(task, batch), key);
+	tally.move(task, batch, state, null);
+}

@@ -1,0 +1,36 @@
+import {existsSync} from 'node:fs';
+import type Database from 'better-sqlite3';
+import {FaenaError} from '../../support/errors.ts';
+import {failpoint} from '../../support/failpoint.ts';
+import {refuseNewer} from './file-guard.ts';
+import {isFileName, isLockFree, ownerLockAt} from './owners.ts';
+import {APPLICATION_ID, MIGRATIONS} from './schema.sql.ts';
+import {prepare, type Statements} from './statements.sql.ts';
+
+/** Upgrades the schema in one transaction: all of it or nothing. Its cost does not depend on the number of jobs. */
+export function migrate(db: Database.Database, path: string): Statements {
+	const run = db.transaction(() => {
+		const version = refuseNewer(db, path);
+		if (version > 0 && version < MIGRATIONS.length) refuseInUse(db, path, version);
+		for (const step of MIGRATIONS.slice(version)) {
+			db.exec(step);
+			failpoint('migration:step');
+		}
+		db.pragma(`application_id = ${APPLICATION_ID}`);
+		db.pragma(`user_version = ${MIGRATIONS.length}`);
+		failpoint('migration:written');
+	});
+	run.immediate();
+	failpoint('migration:committed');
+	return prepare(db);
+}
+
+/** An engine of an older schema could not go on after the upgrade. Each engine has an owner, which holds a lock as long as the engine is open. */
+function refuseInUse(db: Database.Database, path: string, version: number): void {
+	const owners = (db.prepare('select name from owner').pluck().all() as string[]).filter(isFileName);
+	if (!owners.map(owner => ownerLockAt(path, owner)).some(lock => existsSync(lock) && !isLockFree(lock))) return;
+	throw new FaenaError(
+		'DatabaseBusy',
+		`${path} is in use by an engine of an older Faena (schema ${version}; this one has ${MIGRATIONS.length}). It was left untouched. Close every engine on it, then open it again: that upgrades it.`,
+	);
+}
