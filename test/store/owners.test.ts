@@ -1,0 +1,69 @@
+import {existsSync, readdirSync, rmSync} from 'node:fs';
+import {join} from 'node:path';
+import test from 'ava';
+import type {Policy} from '../../lib/job/job.ts';
+import type {NewJob} from '../../lib/job/new-job.ts';
+import {openQueue} from '../../lib/queue.ts';
+import {makeFolder} from '../fixtures/folder.ts';
+import {openQueueAt} from '../fixtures/queue.ts';
+
+const POLICY: Policy = {maxAttempts: 3, timeoutMs: null, backoff: {baseMs: 1000, factor: 2, maxMs: 60_000, jitter: 0}, retry: 'auto'};
+const JOB: NewJob = {task: 'count', payload: '1', priority: 0, runAt: null, policy: POLICY};
+const LEASE_MS = 1000;
+
+test('an owner whose lock is missing is dead only once it has been silent for a lease', async t => {
+	const path = join(makeFolder(t), 'jobs.db');
+	const clock = {now: 1_000_000};
+	const open = () => openQueueAt(path, {leaseMs: LEASE_MS, now: () => clock.now, steadyMs: () => clock.now});
+	const [holder, other] = [await open(), await open()];
+	t.teardown(async () => {
+		for (const queue of [holder, other]) await queue.close();
+	});
+	await holder.enqueue([JOB]);
+	await holder.dequeue({owner: 'holder', tasks: ['count']});
+	rmSync(`${path}-owner-holder`);
+	for (let time = 0; time < 6; time++, clock.now += LEASE_MS / 2) {
+		t.true(await holder.heartbeat('holder'));
+		t.is(await other.reclaim(), 0);
+	}
+	let recovered = 0;
+	for (const since = clock.now; recovered === 0; clock.now += LEASE_MS / 2) {
+		recovered = await other.reclaim();
+		t.is(recovered === 1, clock.now - since >= LEASE_MS);
+	}
+	t.is((await other.counts()).pending, 1);
+});
+
+test('if an owner fails to sign off as it closes, others reclaim its jobs at once', async t => {
+	const path = join(makeFolder(t), 'jobs.db');
+	let fails = false;
+	const now = () => {
+		if (fails) throw new Error('no clock');
+		return 1_000_000;
+	};
+	const [leaving, other] = [await openQueueAt(path, {now}), await openQueueAt(path)];
+	t.teardown(() => other.close());
+	await leaving.enqueue([JOB]);
+	await leaving.dequeue({owner: 'leaving', tasks: ['count']});
+	fails = true;
+	await t.throwsAsync(leaving.close(), {message: 'no clock'});
+	t.true(existsSync(`${path}-owner-leaving`));
+	t.is(await other.reclaim(), 1);
+	t.false(existsSync(`${path}-owner-leaving`));
+	t.is((await other.counts()).pending, 1);
+});
+
+for (const owner of ['me ', '../me', 'a\\b', 'me\n']) {
+	test(`an owner whose name can't be the name of a file is refused, and leaves no file: ${JSON.stringify(owner)}`, async t => {
+		const folder = makeFolder(t);
+		const queue = await openQueue(join(folder, 'jobs.db'));
+		t.teardown(() => queue.close());
+		await t.throwsAsync(async () => queue.dequeue({owner, tasks: ['count']}), {code: 'BadOption', message: /^An owner's name names a file: .* This is "/});
+		await queue.enqueue([JOB]);
+		t.is((await queue.dequeue({owner: 'me', tasks: ['count']})).jobs.length, 1);
+		t.deepEqual(
+			readdirSync(folder).filter(name => name.includes('-owner-') && !name.endsWith('-journal')),
+			['jobs.db-owner-me', 'jobs.db-owner-me-open'],
+		);
+	});
+}
