@@ -45,12 +45,13 @@ test('dequeue measures claims alone, as JSON', async t => {
 		discarded.filter(({discarded}) => discarded.startsWith('void')),
 		[],
 	);
-	// Other tests may disturb each measurement.
-	t.true(claims.length <= 8);
-	for (const {jobsPerSecond, claimP50Ms, claimP99Ms, cpuMicros} of claims) {
+	t.is(claims.length, 8);
+	// Other tests may disturb each measurement. Its row then has no figures.
+	for (const {jobsPerSecond, claimP50Ms, claimP99Ms, cpuMicros} of claims.filter(each => each.jobsPerSecond !== undefined)) {
 		t.true((jobsPerSecond?.median ?? 0) > 0 && (cpuMicros?.median ?? 0) > 0);
 		t.true((claimP50Ms?.median ?? 0) > 0 && (claimP50Ms?.median ?? 0) <= (claimP99Ms?.median ?? 0));
 	}
+	t.true(claims.filter(each => each.jobsPerSecond === undefined).length <= discarded.length);
 	t.deepEqual(readdirSync(folder.path), ['trace']);
 });
 
