@@ -1,7 +1,8 @@
 import {spawn} from 'node:child_process';
-import {readFileSync} from 'node:fs';
+import {existsSync, readFileSync} from 'node:fs';
 import {availableParallelism, loadavg} from 'node:os';
 import {join} from 'node:path';
+import {setTimeout as sleep} from 'node:timers/promises';
 import type {ExecutionContext} from 'ava';
 import test from 'ava';
 import type {JobId} from '../../lib/job/job.ts';
@@ -96,7 +97,8 @@ export function exerciseDescendants(name: 'threads' | 'processes', make: MakePoo
 		await load(crew, {graceMs: 20_000});
 		const [token, file] = [makeToken(), join(makeFolder(t), 'file')];
 		const [id] = await crew.give('letTidyUp', [{token, file}]);
-		await areAlive(token, 1);
+		// Before it has set its trap, the command would end by the signal.
+		while (!existsSync(`${file}.ready`)) await sleep(5);
 		crew.pool.stop(id as JobId, 'cancelled');
 		t.is((await crew.outcomes([id]))[0]?.type, 'cancelled');
 		t.is(readFileSync(file, 'utf8'), 'tidy\n');
