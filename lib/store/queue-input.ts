@@ -11,6 +11,7 @@ import {pack} from '../job/packed.ts';
 
 /** A job for `JobQueue.enqueue`. What is left out, also of the policy, has the default of `open()`. */
 export interface QueueJob extends Pick<NewJob, 'task' | 'payload'>, Partial<Omit<NewJob, 'task' | 'payload' | 'policy'>> {
+	/** How often and how long it may run. */
 	readonly policy?: Partial<Omit<Policy, 'backoff'>> & {readonly backoff?: Partial<Backoff>};
 }
 
