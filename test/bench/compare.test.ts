@@ -45,7 +45,7 @@ test('--compare builds another revision and measures it in pairs with this code;
 	t.regex(stdout, /^### [0-9a-f]+\+? beside [0-9a-f]+|the other revision$/m);
 });
 
-test('a name that is no revision is refused in a sentence', async t => {
+test('a name that is not a revision is refused in a sentence', async t => {
 	const {code, stderr} = await bench('--compare', 'no-such-revision');
 	t.is(code, 2);
 	t.is(stderr, '--compare expects a revision of this repository, such as HEAD~1 or a tag; there is no no-such-revision\n');

@@ -338,7 +338,7 @@ test('after a batch is deleted its watched jobs are looked up', async t => {
 	t.like(await ask('deleteBatch', 'nightly'), {value: {isGone: true}});
 });
 
-test('a batch that is in use is asked for every 50 ms for a second, in which dead owners are looked for, and then refused', async t => {
+test('a batch that is in use is asked for every 50 ms; after a second, in which dead owners are reclaimed, it is refused', async t => {
 	const {perform, queue, asked, clock, flush} = await setUp();
 	await queue.openBatch('nightly', 'count', 'other');
 	t.deepEqual(await perform(verb(1, 'openBatch', 'nightly', 'count')), []);

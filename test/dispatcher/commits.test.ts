@@ -216,7 +216,7 @@ test('all but the refused parts is written; the refused parts are reported once,
 	t.true(breaks() > done.length);
 });
 
-test('an error that is no refusal ends it, and returns the unwritten parts', async t => {
+test('an error other than a refusal ends the search for the refused part, and the unwritten parts are returned', async t => {
 	let left = 1;
 	const {commits} = setUp(changes => {
 		if (changes.update?.length) refuse();

@@ -55,7 +55,7 @@ test('after a claim of several lanes was refused each of them is asked alone unt
 	t.is(lanes.claimable(ALL), ALL);
 });
 
-test('a lane that is refused alone begins to rest, which is said once until it succeeds; the others go on together', async t => {
+test('a lane that is refused alone begins to rest, and is reported once until it succeeds; the others go on together', async t => {
 	const clock = new HandClock();
 	const lanes = setUp(clock);
 	lanes.add(ALL);

@@ -60,7 +60,7 @@ for (const code of ['StorageFull', 'BadRow', 'TooLarge'] as const) {
 	});
 }
 
-test('half a second after the deadline a failure ends it, but not a refusal, whose row may stay for ever', t => {
+test('half a second after the deadline a failure ends the retries, but a refusal does not: its row may stay for ever', t => {
 	const clock = new HandClock();
 	const until = clock.steadyMs() + 1000;
 	const state = new RetryState(clock, () => until);

@@ -52,7 +52,7 @@ for (const signal of ['SIGTERM', 'SIGINT'] as const) {
 	});
 }
 
-test('under closeOnSignals a second signal does not wait for the running job, which is charged nothing', async t => {
+test('under closeOnSignals a second signal does not wait for the running job, and does not charge it', async t => {
 	const queue = join(makeFolder(t), 'jobs.db');
 	const program = new Program(t, 'engine', queue, 'onSignals');
 	t.is(await program.line(), 'runs');

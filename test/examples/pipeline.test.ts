@@ -78,7 +78,7 @@ test('the pipeline makes its own file, kills itself at random moments, and says 
 	);
 });
 
-test('the pipeline takes lines of all kinds, and says why a line is no customer', async t => {
+test('the pipeline takes lines of all kinds, and says why a line is not a customer', async t => {
 	const folder = new Folder(t);
 	const ndjson = `{"name":"a","email":"A@b.c","amount":"1.5"}\r\nnonsense\n\n{"name":"b","email":"b@b.c","amount":"much"}\n{"name":"ü","email":"c","amount":"2"}`;
 	folder.write('mixed.ndjson', ndjson);

@@ -59,7 +59,7 @@ test('a chunk is sent at once to a worker that is ready, with a number of its ow
 	t.is(sideOf(kept).start(2, 5), true);
 });
 
-test('a request that fails is no error: its worker has ended', async t => {
+test('a request that fails is ignored, because its worker has ended', async t => {
 	const {add, worker} = setUp();
 	worker.answer = async () => Promise.reject(new Error('it ended'));
 	add(claimedGroup(1));

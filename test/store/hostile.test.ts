@@ -45,7 +45,7 @@ async function openTampered(t: ExecutionContext, statement: string, ...values: u
 }
 
 for (const name of ['../secret', '../../secret', '/etc/hostname', 'folder/../../secret', '..', '.', '', 'a'.repeat(64)]) {
-	test(`the row of a result can't name a file that is no result: ${JSON.stringify(name)}`, async t => {
+	test(`the row of a result can't name another file than a result: ${JSON.stringify(name)}`, async t => {
 		const {queue, path} = await openTampered(t, 'update outcome set blob = ? where id = 1', name);
 		mkdirSync(`${path}-blobs`);
 		const secret = join(path, '../secret');
@@ -61,7 +61,7 @@ for (const name of ['../secret', '../../secret', '/etc/hostname', 'folder/../../
 	});
 }
 
-test("the row of an owner can't name a file that is no lock: its jobs are reclaimed, and no other file is touched", async t => {
+test("the row of an owner can't name another file than a lock: the owner's jobs are reclaimed, and no other file is touched", async t => {
 	const {queue, path} = await openTampered(t, "insert into owner (name, heartbeat_at) values ('/../secret', 0)");
 	const secret = join(path, '../secret');
 	mkdirSync(`${path}-owner-`);

@@ -51,7 +51,7 @@ for (const isolation of ['thread', 'process', 'inline']) {
 	});
 }
 
-test('every spelling of a path to a database gives the same path, by which its locks and results are found', async t => {
+test('all spellings of a path to a database lead to the same locks and results', async t => {
 	const {home, elsewhere} = makeFolders(t);
 	const path = join(home, 'jobs.db');
 	symlinkSync(home, join(elsewhere, 'link'));

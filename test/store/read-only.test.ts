@@ -57,7 +57,7 @@ test('a read-only queue waits for no writer, and reclaims no job of a killed pro
 	writer.exec('rollback');
 });
 
-test('a read-only queue creates no file, and refuses a file that is no queue', async t => {
+test('a read-only queue creates no file, and refuses a file that is not a queue', async t => {
 	const folder = makeFolder(t);
 	await t.throwsAsync(openQueue(join(folder, 'new.db'), {readOnly: true}), {code: 'BadDatabase', message: /There is no database .*new\.db/});
 	t.deepEqual(readdirSync(folder), []);

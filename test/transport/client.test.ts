@@ -121,7 +121,7 @@ test('the process stays alive while an answer or the end of a job is awaited, or
 	t.is(transport.refs, 0);
 });
 
-test('all that watch a job hear of its end once; a notice of another job is no matter', t => {
+test('all that watch a job hear of its end once; notices of other jobs are ignored', t => {
 	const {client, transport, ends, watcher} = setUp();
 	client.watch(1, watcher(1));
 	client.watch(1, watcher(-1));
@@ -180,7 +180,7 @@ test('a change of the wanted events comes before the calls of a message', async 
 	t.deepEqual(transport.sent[1], [{type: 'subscribe', events: ['dead'], call: 4}]);
 });
 
-test('the question for signals is answered in a later turn, in which a signal that has come was handled', async t => {
+test('the question for signals is answered a turn later, so that a signal that has come was handled', async t => {
 	const {transport} = setUp();
 	transport.tell({type: 'signalQuery'});
 	await Promise.resolve();

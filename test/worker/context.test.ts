@@ -73,7 +73,7 @@ function afterNotes(): Promise<void> {
 	return new Promise(resolve => setTimeout(resolve, 100));
 }
 
-test('progress that is no number is refused; the error shows the value', t => {
+test('a progress that is not a number is refused; the error shows the value', t => {
 	const {context} = make();
 	const progress = context.progress as (...all: unknown[]) => void;
 	const cases: readonly (readonly [unknown[], string])[] = [

@@ -29,7 +29,7 @@ law('a pool may be closed at any moment while its workers load, which then ends 
 	}
 });
 
-law('closing twice, or before anything was loaded, is no error', async (t, crew) => {
+law('a pool may be closed twice, and before anything was loaded', async (t, crew) => {
 	await crew.load({workers: 2});
 	await Promise.all([crew.pool.close(), crew.pool.close()]);
 	await crew.pool.close();

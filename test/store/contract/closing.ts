@@ -54,7 +54,7 @@ const STORE_VERBS: Readonly<Record<Exclude<Verbs<Store>, 'ownerFiles' | 'leaseMs
 	listen: store => store.listen(OWNER, () => undefined),
 };
 
-law('each verb of a closed store and of its queue fails with Closed; closing it again is no error', async (t, queue) => {
+law('each verb of a closed store and of its queue fails with Closed, but it may be closed again', async (t, queue) => {
 	await enqueue(queue, newJob());
 	await queue.close();
 	const asks = [...Object.entries(VERBS), ...Object.entries(STORE_VERBS).map(([verb, ask]) => [verb, (queue: JobQueue) => ask(queue.store)] as const)];
