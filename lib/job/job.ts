@@ -168,7 +168,7 @@ export function statusSummary(counts: Counts): string {
 	return parts.join(', ') || 'no jobs';
 }
 
-/** Selects jobs that meet all conditions; without any, every job. Other than by task, a page reads about as many rows as it has jobs. */
+/** Selects jobs that meet all conditions; without any, every job. A page reads about as many rows as it has jobs, unless it selects by task. */
 export interface JobFilter {
 	/** Any number of ids, in any order. */
 	readonly ids?: readonly JobId[];

@@ -33,7 +33,7 @@ export interface ProcessTable {
 	 * are not in `seen`, and adds them to it.
 	 */
 	marked(mark: string, seen: Set<number>): Promise<Marked>;
-	/** So long ago on the clock of `bornAt`, or a little earlier: it calls `elapsedMs` after it has read the clock. Call it after `refresh`. */
+	/** The time that lies `elapsedMs()` back, on the clock of `bornAt`, or a little earlier: that clock is read first. Call it after `refresh`. */
 	momentAgo(elapsedMs: () => number): number;
 }
 

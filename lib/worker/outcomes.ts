@@ -39,7 +39,7 @@ export class OutcomeBuffer {
 	readonly #hasResult: Uint8Array;
 	/** Failures of jobs that are not final. */
 	readonly #failures: Record<number, FailureRecord> = {__proto__: null} as never;
-	/** How jobs ended that are not posted, if they did not simply return. */
+	/** How jobs that are not posted yet ended, unless they simply returned. */
 	#notes: Notes = noNotes();
 	#willPost = false;
 	readonly #onFinal: (jobs: number) => void;
@@ -80,7 +80,7 @@ export class OutcomeBuffer {
 		set(this.#notes.enqueues, index, made);
 	}
 
-	/** Fails the job, which may have returned. Not after it is final. */
+	/** Fails the job, also if it has returned, unless its outcome is final. */
 	fail(index: number, failure: FailureRecord): void {
 		this.#hasResult[index] = 1;
 		this.#failures[index] = failure;
