@@ -7,11 +7,14 @@ import {FaenaError} from '../../lib/support/errors.ts';
 import fc from '../fixtures/property.ts';
 import {anything, bytes, damaged, json, packed, record, rich, text, wild} from '../fixtures/values.ts';
 
+const IS_NODE_22 = process.versions.node.startsWith('22.');
+
 test('a decoded value equals the encoded one, for all values that can be encoded', t => {
 	fc.assert(
 		fc.property(anything, value => {
 			const back = decode(encode(value, 'payload'));
-			assert.deepStrictEqual(back, value);
+			// Node 22 takes two invalid dates for different values.
+			if (!(IS_NODE_22 && inspect(value, {depth: Infinity}).includes('Invalid Date'))) assert.deepStrictEqual(back, value);
 			assert.deepStrictEqual(encode(back, 'payload'), encode(value, 'payload'));
 		}),
 		{numRuns: 2000},
