@@ -122,7 +122,8 @@ function withLetters(text: string): string {
 			.replaceAll(/\b[\d.]+ s\b/g, 'S')
 			.replaceAll(/[\d.]+ MiB/g, 'M')
 			.replaceAll(/file:\S*ends-badly\.ts:[\d:]+\d/g, 'ends-badly.ts:L')
-			.replaceAll(/\n.*Mark-Compact.*/g, '\n            …')
+			// V8 reports one or several collections.
+			.replaceAll(/(\n.*Mark-Compact.*)+/g, '\n            …')
 			// Node 22 has this line, too.
 			.replaceAll(/\n *<--- JS stacktrace --->/g, '')
 			// Which of the two V8 reports depends on its speed.
