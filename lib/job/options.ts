@@ -54,11 +54,12 @@ export const DEFAULTS = {
 	},
 } as const;
 
-export const BACKOFF_CHECKS: Checks = {base: duration, factor: number(1, 1000), max: duration, jitter: number(0, 1)};
+export const BACKOFF_CHECKS = {base: duration, factor: number(1, 1000), max: duration, jitter: number(0, 1)} satisfies Checks;
 /** Parsed once, not for each job. */
 const DEFAULT_BACKOFF = checked('backoff', DEFAULTS.job.backoff, BACKOFF_CHECKS);
 
 const A_TIMEOUT = "a time such as '30s' or a number of milliseconds, a share of the task's median such as '300%', or 'none'";
+export const timeoutMs = atLeast(1, A_TIMEOUT);
 
 export const EXECUTION_CHECKS = {
 	priority: integer(-1_000_000, 1_000_000),
@@ -140,12 +141,17 @@ export function checkKey(where: string, key: unknown): string {
 	return argument(where, 'key', key, text);
 }
 
+/** Checks a timeout in percent of its task's median. */
+export function percentOfMedian(percent: unknown): number {
+	if (typeof percent === 'number' && percent > 100) return percent;
+	throw expected("more than '100%', since half of all jobs are longer than the median", typeof percent === 'number' ? `${percent}%` : percent);
+}
+
 function toTimeout(value: unknown): CheckedOptions['timeout'] {
 	if (value === 'none') return {timeoutMs: null};
 	const percent = typeof value === 'string' && /^\s*\d+(\.\d+)?\s*%\s*$/.test(value) ? Number.parseFloat(value) : undefined;
-	if (percent === undefined) return {timeoutMs: atLeast(1, A_TIMEOUT)(value)};
-	if (percent <= 100) throw expected("more than '100%', since half of all jobs are longer than the median", value);
-	return {timeoutMs: null, timeoutPercent: percent};
+	if (percent === undefined) return {timeoutMs: timeoutMs(value)};
+	return {timeoutMs: null, timeoutPercent: percentOfMedian(percent)};
 }
 
 function toBackoff(value: unknown): Backoff {

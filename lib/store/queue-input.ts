@@ -1,12 +1,12 @@
 /** What programs give to the verbs of a JobQueue, and its checks: TypeScript does not see what JavaScript passes. */
 
-import {argument, bad, boolean, type Check, type Checks, checked, choice, duration, integer, kind, list, number, string, text, time} from '../job/checks.ts';
+import {argument, bad, boolean, type Check, type Checks, checked, choice, duration, integer, kind, list, string, text, time} from '../job/checks.ts';
 import type {Claim, Outcome, OwnerId, Settlement} from '../job/claim.ts';
 import type {Encoded} from '../job/encoding.ts';
 import type {NewGroup} from '../job/group.ts';
 import type {Backoff, BatchOptions, CleanupOptions, JobId, Page, Policy} from '../job/job.ts';
 import type {NewJob} from '../job/new-job.ts';
-import {DEFAULT_POLICY, EXECUTION_CHECKS} from '../job/options.ts';
+import {BACKOFF_CHECKS, DEFAULT_POLICY, EXECUTION_CHECKS, percentOfMedian, timeoutMs} from '../job/options.ts';
 import {pack} from '../job/packed.ts';
 
 /** A job for `JobQueue.enqueue`. What is left out, also of the policy, has the default of `open()`. */
@@ -39,13 +39,13 @@ export const notNegative = integer(0, Number.MAX_SAFE_INTEGER);
 const limit: Check = value => (value === Infinity ? Number.MAX_SAFE_INTEGER : notNegative(value));
 
 const {priority, maxAttempts, retry} = EXECUTION_CHECKS;
-const BACKOFF_CHECKS: Checks = {baseMs: duration, factor: number(1, 1000), maxMs: duration, jitter: number(0, 1)};
+const {base: baseMs, max: maxMs, ...shape} = BACKOFF_CHECKS;
 const POLICY_CHECKS: Checks = {
 	maxAttempts,
-	timeoutMs: value => (value === null ? null : duration(value)),
-	timeoutPercent: number(100, 1e9),
+	timeoutMs: value => (value === null ? null : timeoutMs(value)),
+	timeoutPercent: percentOfMedian,
 	retry,
-	backoff: value => ({...DEFAULT_POLICY.backoff, ...checked('policy.backoff', value, BACKOFF_CHECKS)}),
+	backoff: value => ({...DEFAULT_POLICY.backoff, ...checked('policy.backoff', value, {baseMs, maxMs, ...shape})}),
 };
 
 const NEW_JOB_CHECKS: Checks = {
