@@ -208,11 +208,12 @@ export class Engine<Tasks = AnyTasks> implements AsyncDisposable {
 		await this.#client.verb('resume', this.#names('resume()', task));
 	}
 
-	/** Deletes completed, dead and cancelled jobs that ended longer ago than `olderThan`, except those of open batches. Returns their number. */
+	/** Deletes completed, dead and cancelled jobs that ended at least `olderThan` ago, except those of open batches. Returns their number. */
 	async cleanup(options: {readonly olderThan: Duration}): Promise<number> {
 		const {olderThan} = checked('cleanup()', options, {olderThan: duration}) as {olderThan?: number};
 		if (olderThan === undefined) throw bad("cleanup() expects the option olderThan, for instance {olderThan: '7d'}");
-		const endedBefore = this.#now() - olderThan;
+		// Times are whole milliseconds: with 0, the jobs that ended in this one are deleted too.
+		const endedBefore = this.#now() - olderThan + 1;
 		let deleted = 0;
 		for (let after: JobId | null = 0; after !== null; ) {
 			const result: CleanupResult = await this.#client.verb('cleanup', {endedBefore, after});

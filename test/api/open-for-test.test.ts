@@ -158,6 +158,14 @@ test("cleanup uses the test's clock", async t => {
 	t.is(await faena.cleanup({olderThan: '7d'}), 1);
 });
 
+test('cleanup({olderThan: 0}) also deletes the jobs that ended in this millisecond', async t => {
+	const faena = await opened(t, {nothing: () => undefined});
+	await faena.enqueue('nothing');
+	await faena.drain();
+	t.is(await faena.cleanup({olderThan: 1}), 0);
+	t.is(await faena.cleanup({olderThan: 0}), 1);
+});
+
 test('waitFor() resolves with the job, or rejects with a sentence about its status', async t => {
 	const faena = await opened(t, {fail: () => Promise.reject(new TypeError('no such thing')), nothing: () => undefined});
 	const done = await faena.enqueue('nothing');

@@ -18,7 +18,7 @@ test('results in files come by result(), call(), map() and job() as any others, 
 	t.deepEqual((await later.job(job.id))?.result, bytes);
 	for await (const item of later.map('large', [2000, 3000], {batch: 'b', order: 'input'})) t.like(item, {status: 'completed', result: 'x'.repeat(item.item)});
 	t.true((await later.jobs()).every(({executions}) => executions === 1));
-	while ((await later.cleanup({olderThan: 0})) === 0);
+	await later.cleanup({olderThan: 0});
 	t.is((await later.jobs()).length, 0);
 	t.deepEqual(readdirSync(`${queue}-blobs`), []);
 });

@@ -36,6 +36,6 @@ test('the same key with another payload is a KeyConflict, in a sentence that nam
 test('a key is free again once its job was cleaned up', async t => {
 	const faena = await openEngine(t);
 	await faena.call('add', {a: 1, b: 2}, {key: 'a'});
-	while ((await faena.cleanup({olderThan: 0})) === 0);
+	await faena.cleanup({olderThan: 0});
 	t.is(await faena.call('add', {a: 1, b: 3}, {key: 'a'}), 4);
 });

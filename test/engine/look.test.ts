@@ -90,7 +90,7 @@ test('cleanup() deletes the jobs that ended long enough ago, and no others', asy
 	await done.result();
 	const waiting = await faena.enqueue('echo', 2, {delay: '1h'});
 	t.is(await faena.cleanup({olderThan: '1h'}), 0);
-	while ((await faena.cleanup({olderThan: 0})) === 0);
+	t.is(await faena.cleanup({olderThan: 0}), 1);
 	t.is(await faena.job(done.id), undefined);
 	t.is((await faena.jobs()).length, 1);
 	t.like(await waiting.info(), {status: 'pending'});
@@ -102,9 +102,7 @@ test('cleanup() goes through any number of jobs', async t => {
 	await faena.pause();
 	await faena.enqueueMany('echo', Array(3500).fill(1));
 	await faena.cancel({});
-	let deleted = 0;
-	while (deleted < 3500) deleted += await faena.cleanup({olderThan: 0});
-	t.is(deleted, 3500);
+	t.is(await faena.cleanup({olderThan: 0}), 3500);
 	t.deepEqual(await faena.jobs(), []);
 });
 
