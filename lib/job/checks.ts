@@ -18,16 +18,21 @@ export const RENAMED_OPTIONS: Readonly<Record<string, Readonly<Record<string, st
  */
 export function checked(where: string, options: unknown, checks: Checks): Record<string, unknown> {
 	if (options === undefined) return {};
-	// Without this check a promise, for instance, would pass as options that are all absent.
-	const isObject = /^\[object (Object|Module)\]$/.test(Object.prototype.toString.call(options));
-	if (typeof options !== 'object' || options === null || !isObject) throw bad(`${where} expects an object of options; it got ${show(options)}`);
+	if (!isRecord(options)) throw bad(`${where} expects an object of options; it got ${show(options)}`);
 	const result: Record<string, unknown> = {};
-	for (const [name, value] of Object.entries(options)) {
+	for (const name of Object.keys(options)) {
+		const value = options[name];
 		const check = Object.hasOwn(checks, name) ? checks[name] : undefined;
 		if (!check) throw unknownOption(where, name, checks);
 		if (value !== undefined) result[name] = argument(where, name, value, check);
 	}
 	return result;
+}
+
+/** True for an object of options. A promise, for instance, is none: it would pass as options that are all absent. */
+function isRecord(value: unknown): value is Readonly<Record<string, unknown>> {
+	if (typeof value !== 'object' || value === null) return false;
+	return Object.getPrototypeOf(value) === Object.prototype || /^\[object (Object|Module)\]$/.test(Object.prototype.toString.call(value));
 }
 
 function unknownOption(where: string, name: string, checks: Checks): FaenaError {

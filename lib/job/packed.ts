@@ -209,7 +209,12 @@ export class PackedTimes {
 
 	/** The known times of one job. */
 	known(job: number): Partial<JobTimes> {
-		return Object.fromEntries(Object.entries(this.at(job)).filter(([, value]) => !Number.isNaN(value)));
+		const known: Partial<Record<keyof JobTimes, number>> = {};
+		for (let index = 0; index < this.#columns.length; index++) {
+			const time = (this.#columns[index] as TimesColumn).at(job);
+			if (!Number.isNaN(time)) known[(COLUMNS[index] as (typeof COLUMNS)[number])[0]] = time;
+		}
+		return known;
 	}
 }
 

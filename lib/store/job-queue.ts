@@ -2,7 +2,7 @@ import {argument, boolean, checked, text} from '../job/checks.ts';
 import type {Claim, ClaimedJob, Lease, Outcome, OwnerId, Settlement} from '../job/claim.ts';
 import type {Encoded} from '../job/encoding.ts';
 import {toFailure} from '../job/failure.ts';
-import {claimedJobsOf, type EnqueuedGroup, listIds, numberAt, sizeOf, toEndedGroup} from '../job/group.ts';
+import {claimedJobsOf, type EnqueuedGroup, idAt, numberAt, sizeOf, toEndedGroup} from '../job/group.ts';
 import type {
 	Batch,
 	BatchId,
@@ -71,11 +71,13 @@ export class JobQueue {
 		const groups = toCheckedGroups(jobs);
 		const {enqueued} = await this.store.commit({enqueue: groups, rejectConflicts: true});
 		this.announce();
-		return groups.flatMap((group, index) => {
+		const made: Enqueued[] = [];
+		for (const [index, group] of groups.entries()) {
 			const {ids, reused} = enqueued[index] as EnqueuedGroup;
 			const known = new Set(reused);
-			return listIds(ids, sizeOf(group)).map((id, at) => ({id, reused: known.has(at)}));
-		});
+			for (let at = 0; at < sizeOf(group); at++) made.push({id: idAt(ids, at), reused: known.has(at)});
+		}
+		return made;
 	}
 
 	/** Calls the listeners of {@link onEnqueue}. For a program that has enqueued jobs by `store.commit()`. */

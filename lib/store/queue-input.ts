@@ -95,8 +95,21 @@ function areAlike(one: QueueJob, other: QueueJob): boolean {
 	return one.runAt === other.runAt && one.delayMs === other.delayMs && !one.rerun && !other.rerun;
 }
 
+/** A copy of the last policy that was given, and what is stored of it. A program usually gives the same one again, and a check takes microseconds. */
+let last: {readonly given: object; readonly policy: Policy} = {given: {}, policy: DEFAULT_POLICY};
+
 function toPolicy(where: string, given: unknown): Policy {
-	return {...DEFAULT_POLICY, ...checked(where, given, POLICY_CHECKS)};
+	if (isEqual(last.given, given)) return last.policy;
+	const policy = {...DEFAULT_POLICY, ...checked(where, given, POLICY_CHECKS)};
+	last = {given: structuredClone(given as object), policy};
+	return policy;
+}
+
+/** True for objects with the same properties, in any order. */
+function isEqual(one: unknown, other: unknown): boolean {
+	if (typeof one !== 'object' || typeof other !== 'object' || one === null || other === null) return one === other;
+	const names = Object.keys(one);
+	return names.length === Object.keys(other).length && names.every(name => name in other && isEqual(one[name as never], other[name as never]));
 }
 
 const COMPLETION_CHECKS: Checks = {task: text, priority, policy: value => toPolicy('openBatch({onComplete: {policy}})', value)};

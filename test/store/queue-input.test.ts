@@ -91,3 +91,31 @@ test('jobs that share a policy share its object, also after the check', async t 
 	t.is(claimed.groups.length, 1);
 	await queue.close();
 });
+
+test('a policy counts as it is in each call, also if the program changes the object', async t => {
+	const queue = await openQueue(':memory:');
+	const policy: {maxAttempts: number; backoff: {baseMs: number}; retries?: number} = {maxAttempts: 2, backoff: {baseMs: 5}};
+	const enqueued = async () => (await queue.enqueue([{...JOB, policy}]))[0]?.id as number;
+	const ids = [await enqueued(), await enqueued()];
+	policy.maxAttempts = 4;
+	ids.push(await enqueued());
+	policy.backoff.baseMs = 70;
+	ids.push(await enqueued());
+	const {jobs} = await queue.dequeue({owner: 'me', tasks: ['hash'], limit: 4});
+	const policyOf = (id: number) => jobs.find(job => job.id === id)?.policy;
+	t.deepEqual(
+		ids.map(id => [policyOf(id)?.maxAttempts, policyOf(id)?.backoff.baseMs]),
+		[
+			[2, 5],
+			[2, 5],
+			[4, 5],
+			[4, 70],
+		],
+	);
+	policy.backoff.baseMs = -1;
+	await t.throwsAsync(async () => queue.enqueue([{...JOB, policy}]), {code: 'BadOption', message: /baseMs/});
+	policy.backoff.baseMs = 70;
+	policy.retries = 1;
+	await t.throwsAsync(async () => queue.enqueue([{...JOB, policy}]), {code: 'BadOption', message: /no option "retries"/});
+	await queue.close();
+});

@@ -136,8 +136,8 @@ class RunBuilder {
 	nextId: JobId;
 	readonly #tx: Tx;
 	#run: OpenRun | undefined;
-	/** Jobs that are no run, and have no rows in `ready` yet: one statement writes them. */
-	#range: {readonly first: JobId; last: JobId} | undefined;
+	/** Jobs that are no run, and have no rows in `ready` yet: one statement writes them. `run` has the first of them. */
+	#range: {readonly run: OpenRun; last: JobId} | undefined;
 
 	constructor(tx: Tx) {
 		this.#tx = tx;
@@ -159,7 +159,12 @@ class RunBuilder {
 	/** Writes all jobs that were added. */
 	flush(): void {
 		this.#endRun();
-		if (this.#range) this.#tx.statements.insertReadyRange.run(this.#range.first, this.#range.last);
+		if (!this.#range) return;
+		const {run, last} = this.#range;
+		const {insertReady, insertReadyRange} = this.#tx.statements;
+		// For a single job, to read its row again would take as long as to write it.
+		if (run.first === last) insertReady.run(run.task, -run.priority, last, 0, run.batch);
+		else insertReadyRange.run(run.first, last);
 		this.#range = undefined;
 	}
 
@@ -178,7 +183,7 @@ class RunBuilder {
 		if (!hasOwnRows) statements.insertJob.run(first, task, policy, priority, now, batch, null, text || null);
 		if (this.#range?.last !== first - 1) {
 			this.flush();
-			this.#range = {first, last: first};
+			this.#range = {run, last: first};
 		}
 		this.#range.last = first;
 	}
