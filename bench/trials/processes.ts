@@ -10,8 +10,8 @@ import type {Case, Measurement, Surroundings} from '../plan/suite.ts';
 import type {Drained} from './drainer-process.ts';
 
 const BATCH = 1000;
-/** Jobs of the warm-up, for each process. */
-const WARM_UP_JOBS = 10_000;
+/** Jobs of the warm-up, for each process. After a tenth of them V8 still compiles most of the time. */
+const WARM_UP_JOBS = 100_000;
 
 /** Measures how `vary.processes` processes, each an engine with `workers` workers, drain a filled queue together. */
 export async function processes({jobs, durability, workers, vary}: Case, surroundings: Surroundings): Promise<Measurement> {
@@ -21,7 +21,7 @@ export async function processes({jobs, durability, workers, vary}: Case, surroun
 		const queue = await openQueue(file, {durability});
 		const drainers = await Promise.all(Array.from({length: count}, () => start(file, durability, workers)));
 		try {
-			const warmUpJobs = Math.min(jobs, WARM_UP_JOBS * count);
+			const warmUpJobs = Math.min(jobs, WARM_UP_JOBS) * count;
 			await fill(queue, warmUpJobs);
 			const before = await drainTogether(drainers);
 			await fill(queue, jobs);
