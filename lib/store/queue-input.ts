@@ -96,12 +96,12 @@ function areAlike(one: QueueJob, other: QueueJob): boolean {
 }
 
 /** A copy of the last policy that was given, and what is stored of it. A program usually gives the same one again, and a check takes microseconds. */
-let last: {readonly given: object; readonly policy: Policy} = {given: {}, policy: DEFAULT_POLICY};
+let lastPolicy: {readonly given: object; readonly policy: Policy} = {given: {}, policy: DEFAULT_POLICY};
 
 function toPolicy(where: string, given: unknown): Policy {
-	if (isEqual(last.given, given)) return last.policy;
+	if (isEqual(lastPolicy.given, given)) return lastPolicy.policy;
 	const policy = {...DEFAULT_POLICY, ...checked(where, given, POLICY_CHECKS)};
-	last = {given: structuredClone(given as object), policy};
+	lastPolicy = {given: structuredClone(given as object), policy};
 	return policy;
 }
 
