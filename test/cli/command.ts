@@ -7,6 +7,7 @@ import {join} from 'node:path';
 import {fileURLToPath} from 'node:url';
 import type {ExecutionContext} from 'ava';
 import {makeFolder} from '../fixtures/folder.ts';
+import {withoutSlowStarts} from '../fixtures/program.ts';
 
 export const FAENA = fileURLToPath(new URL('../../lib/cli/main.ts', import.meta.url));
 
@@ -102,7 +103,7 @@ export class Program {
 	async end(input = ''): Promise<Ended> {
 		this.child.stdin.end(input);
 		const [code, signal] = (await this.#closed) as [number | null, NodeJS.Signals | null];
-		return {code: code ?? 128 + constants.signals[signal as NodeJS.Signals], stdout: this.#stdout, stderr: this.#stderr};
+		return {code: code ?? 128 + constants.signals[signal as NodeJS.Signals], stdout: this.#stdout, stderr: withoutSlowStarts(this.#stderr)};
 	}
 
 	#killAll(): void {
