@@ -103,11 +103,11 @@ end         took its worker along in execution 1 (attempt 1), signal SIGABRT
 for (const isolation of ['thread', 'process'] as const) {
 	for (const {task, isCancelled, shown} of ENDS.filter(({only = isolation}) => only === isolation)) {
 		test.serial(`the bad end of a job is shown in one block: ${task}${isCancelled ? ', cancelled' : ''} (${isolation})`, async t => {
-			t.timeout(120_000);
+			t.timeout(240_000);
 			const end = {task, ...(isCancelled && {isCancelled})};
 			let text = await showEnd(t, end, isolation);
 			// On a busy machine a worker may not get a processor in the time that it has to answer.
-			for (let tries = 1; tries < 5 && text.includes('It did not answer'); tries++) text = await showEnd(t, end, isolation);
+			for (let tries = 1; tries < 10 && text.includes('It did not answer'); tries++) text = await showEnd(t, end, isolation);
 			t.is(`\n${withLetters(text)}`, shown(isolation));
 		});
 	}

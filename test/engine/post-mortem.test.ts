@@ -14,12 +14,13 @@ async function knowsThatItWasAtThree(t: ExecutionContext, faena: Engine<Tasks>, 
 }
 
 /** Runs a job that gets stuck. While others load the machine, its worker may not get to answer in time; then it runs another one. */
-async function getStuck(run: () => Promise<JobHandle<unknown>>): Promise<{outcome: JobOutcome; postMortem: PostMortem | undefined}> {
+async function getStuck(t: ExecutionContext, run: () => Promise<JobHandle<unknown>>): Promise<{outcome: JobOutcome; postMortem: PostMortem | undefined}> {
+	t.timeout(240_000);
 	for (let tries = 1; ; tries++) {
 		const job = await run();
 		const outcome = await job.outcome();
 		const {postMortem} = (await job.info())?.error ?? {};
-		if (tries === 5 || !postMortem?.noStack?.includes('did not answer')) return {outcome, postMortem};
+		if (tries === 10 || !postMortem?.noStack?.includes('did not answer')) return {outcome, postMortem};
 	}
 }
 
@@ -27,7 +28,7 @@ for (const isolation of ['thread', 'process'] as const) {
 	test(`the post-mortem of a job that timed out in an endless loop has its times, its progress and its place (${isolation})`, async t => {
 		const faena = await openEngine(t, {isolation, workers: 1, postMortem: true});
 		const before = Date.now();
-		const {outcome, postMortem} = await getStuck(() => faena.enqueue('lostInThought', 7, {timeout: 300, maxAttempts: 1}));
+		const {outcome, postMortem} = await getStuck(t, () => faena.enqueue('lostInThought', 7, {timeout: 300, maxAttempts: 1}));
 		t.is(outcome.status, 'dead');
 		t.like(postMortem, {execution: 1, attempt: 1, progress: {done: 7, total: 10}});
 		t.true((postMortem?.startedAt ?? 0) >= before - 5 && (postMortem?.durationMs ?? 0) >= 300);
@@ -72,7 +73,8 @@ for (const isolation of ['thread', 'process'] as const) {
 
 	test(`the post-mortem of a job that waits for ever says so, and for what it waits (${isolation})`, async t => {
 		const faena = await openEngine(t, {isolation, workers: 1, postMortem: true});
-		const waitFor = async (what: 'promise' | 'timer') => (await getStuck(() => faena.enqueue('awaitForever', what, {timeout: 100, maxAttempts: 1}))).postMortem;
+		const waitFor = async (what: 'promise' | 'timer') =>
+			(await getStuck(t, () => faena.enqueue('awaitForever', what, {timeout: 100, maxAttempts: 1}))).postMortem;
 		const never = await waitFor('promise');
 		t.is(never?.noStack, 'It was waiting, with nothing of it on the stack. Its worker had nothing open: no timer, file or socket.');
 		t.true((never?.heap?.usedBytes ?? 0) > 1e6);
@@ -93,7 +95,7 @@ test('unless it is asked for, no stack of a thread is read, and a stuck job keep
 
 test('in a child process the stack of a stuck job is read unasked', async t => {
 	const faena = await openEngine(t, {isolation: 'process', workers: 1});
-	const {postMortem} = await getStuck(() => faena.enqueue('lostInThought', 7, {timeout: 300, maxAttempts: 1}));
+	const {postMortem} = await getStuck(t, () => faena.enqueue('lostInThought', 7, {timeout: 300, maxAttempts: 1}));
 	t.regex(postMortem?.stack ?? '', /at ponder /);
 });
 
