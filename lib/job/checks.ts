@@ -31,8 +31,8 @@ export function checked(where: string, options: unknown, checks: Checks): Record
 
 /** True for an object of options. A promise, for instance, is none: it would pass as options that are all absent. */
 function isRecord(value: unknown): value is Readonly<Record<string, unknown>> {
-	if (typeof value !== 'object' || value === null) return false;
-	return Object.getPrototypeOf(value) === Object.prototype || /^\[object (Object|Module)\]$/.test(Object.prototype.toString.call(value));
+	const tag = Object.prototype.toString.call(value);
+	return typeof value === 'object' && (tag === '[object Object]' || tag === '[object Module]');
 }
 
 function unknownOption(where: string, name: string, checks: Checks): FaenaError {

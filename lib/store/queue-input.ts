@@ -105,9 +105,10 @@ function toPolicy(where: string, given: unknown): Policy {
 	return policy;
 }
 
-/** True for objects with the same properties, in any order. */
+/** True for plain objects with the same properties, in any order. An array or a promise may have as few properties as a policy of defaults. */
 function isEqual(one: unknown, other: unknown): boolean {
 	if (typeof one !== 'object' || typeof other !== 'object' || one === null || other === null) return one === other;
+	if (Object.getPrototypeOf(one) !== Object.getPrototypeOf(other)) return false;
 	const names = Object.keys(one);
 	return names.length === Object.keys(other).length && names.every(name => name in other && isEqual(one[name as never], other[name as never]));
 }

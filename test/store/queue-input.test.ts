@@ -117,5 +117,13 @@ test('a policy counts as it is in each call, also if the program changes the obj
 	policy.backoff.baseMs = 70;
 	policy.retries = 1;
 	await t.throwsAsync(async () => queue.enqueue([{...JOB, policy}]), {code: 'BadOption', message: /no option "retries"/});
+	await queue.enqueue([{...JOB, policy: {backoff: {}}}]);
+	for (const backoff of [[], Promise.resolve()]) {
+		await t.throwsAsync(async () => queue.enqueue([{...JOB, policy: {backoff: backoff as object}}]), {code: 'BadOption', message: /backoff/});
+	}
+	await queue.enqueue([{...JOB, policy: {}}]);
+	for (const wrong of [[], Promise.resolve()]) {
+		await t.throwsAsync(async () => queue.enqueue([{...JOB, policy: wrong as object}]), {code: 'BadOption', message: /policy/});
+	}
 	await queue.close();
 });
