@@ -1,3 +1,5 @@
+/** The station `api/`: what a program holds in its own thread. There an engine never waits for the disk and, unless it is inline, never runs a task. */
+
 import {abortSignal, argument, bad, type Checks, checked, duration, integer, text} from '../job/checks.ts';
 import type {EngineStats, JobEvent} from '../job/events.ts';
 import {type EnqueuedGroup, idAt} from '../job/group.ts';

@@ -1,3 +1,5 @@
+/** The station `dispatcher/`: the loop between store and pool. It never runs a task, and never knows how a store keeps a job. */
+
 import type {OwnerId} from '../job/claim.ts';
 import type {EventName, JobEvent} from '../job/events.ts';
 import {toEnvelope, toFailure} from '../job/failure.ts';

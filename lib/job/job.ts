@@ -1,3 +1,5 @@
+/** The words: jobs, their options, groups, outcomes and values. They never import a station, and do nothing by themselves. */
+
 import {FaenaError} from '../support/errors.ts';
 import type {Encoded} from './encoding.ts';
 import type {FailureRecord} from './failure.ts';

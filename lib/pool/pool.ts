@@ -1,3 +1,5 @@
+/** The station `pool/`: workers, and the jobs that they have in hand. It never reaches the database, and never decides whether a job runs again. */
+
 import type {JobUpdate} from '../job/claim.ts';
 import type {SlowStart, WorkerLoss} from '../job/events.ts';
 import type {PostMortem} from '../job/failure.ts';

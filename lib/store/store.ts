@@ -1,3 +1,5 @@
+/** The station `store/`: keeps jobs, and says which ones may run. It never runs one, and does nothing unasked but tell news to its listener. */
+
 import type {Claim, JobUpdate, Lease, OwnerId} from '../job/claim.ts';
 import type {Health} from '../job/events.ts';
 import type {FailureRecord} from '../job/failure.ts';

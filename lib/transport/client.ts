@@ -1,3 +1,5 @@
+/** The station `transport/`: carries calls from a caller to its dispatcher, and replies, notices and events back. It never decides about a job. */
+
 import type {Worker} from 'node:worker_threads';
 import type {EventName, JobEvent} from '../job/events.ts';
 import {fromEnvelope} from '../job/failure.ts';

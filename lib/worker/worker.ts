@@ -1,3 +1,5 @@
+/** The station `worker/`: what runs in a worker. It never reaches the database, and never starts a job that its pool has taken back. */
+
 import {existsSync, realpathSync} from 'node:fs';
 import {createRequire} from 'node:module';
 import {setPriority} from 'node:os';
