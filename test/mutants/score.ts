@@ -119,14 +119,21 @@ async function judge(mutant: Mutant): Promise<Judged> {
 }
 
 async function killerOf(file: string, preload: URL): Promise<Failure | undefined> {
-	const quickestFirst = suitesOf(file).sort((one, other) => (secondsOf.get(one) ?? 0) - (secondsOf.get(other) ?? 0));
-	for (const suite of quickestFirst) {
+	for (const suite of bestFirst(suitesOf(file))) {
 		const options = {env, preload, idleMs: 30_000, limitMs: 60_000 + 4000 * (secondsOf.get(suite) ?? 0)};
 		const failure = await runSuite(suite, options);
 		// A test that fails only once may have failed because the machine is busy.
 		if (failure && (await runSuite(suite, {...options, title: failure.title}))) return failure;
 	}
 	return undefined;
+}
+
+/** First the suites that have found much for the time that they take. */
+function bestFirst(suites: readonly string[]): string[] {
+	const found = new Map<string, number>();
+	for (const {killer} of judged.values()) if (killer) found.set(killer.suite, (found.get(killer.suite) ?? 0) + 1);
+	const cost = (suite: string) => (secondsOf.get(suite) ?? 0) / (1 + (found.get(suite) ?? 0));
+	return suites.toSorted((one, other) => cost(one) - cost(other));
 }
 
 function report(results: readonly Judged[]): void {

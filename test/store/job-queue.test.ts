@@ -1,0 +1,29 @@
+import test from 'ava';
+import {JobQueue} from '../../lib/store/job-queue.ts';
+import {newJob} from '../fixtures/dispatcher.ts';
+import {override} from '../fixtures/override.ts';
+import {MemoryStore} from './oracle.ts';
+
+test('a filter of many ids is moved in parts of a thousand, the highest ids first, and each job once', async t => {
+	const parts: (readonly number[])[] = [];
+	const store = override(new MemoryStore(), inner => ({
+		move(filter, to, page) {
+			parts.push(filter.ids ?? []);
+			return inner.move(filter, to, page);
+		},
+	}));
+	const queue = new JobQueue(store);
+	const jobs = await queue.enqueue(Array.from({length: 2500}, () => newJob()));
+	const ids = jobs.map(({id}) => id);
+	await queue.dequeue({owner: 'owner', tasks: ['count'], limit: 1200});
+	const {cancelled, asked} = await queue.cancel({ids});
+	t.deepEqual([...new Set(parts)], [ids.slice(2000), ids.slice(1000, 2000), ids.slice(0, 1000)]);
+	t.deepEqual(
+		asked.toSorted((a, b) => a - b),
+		ids.slice(0, 1200),
+	);
+	t.deepEqual(
+		cancelled.toSorted((a, b) => a - b),
+		ids.slice(1200),
+	);
+});
