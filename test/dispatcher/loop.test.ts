@@ -231,7 +231,7 @@ test('a delayed job is claimed when it is due, and one of another process when t
 	t.deepEqual(pool.calls, [['stop', 2, 'cancelled']]);
 });
 
-test('while all workers are busy outcomes wait for a chunk of work; a call does not wait, and takes them along', async t => {
+test('while all workers are busy outcomes wait for a chunk of work; a call or an enqueue does not wait, and takes them along', async t => {
 	const {pool, end, queue, clock, call, turn, heard} = await setUp({jobs: 2});
 	await turn();
 	pool.capacity = () => ({idle: 0, prefetch: 0});
@@ -247,6 +247,7 @@ test('while all workers are busy outcomes wait for a chunk of work; a call does 
 	t.is((await queue.counts()).completed, 1);
 	await call(verb(1, 'paused'));
 	t.is((await queue.counts()).completed, 2);
+	t.like(await call(enqueueCall(2)), [{call: 2, value: {ids: 3}}]);
 	t.is((await heard()).others.length, 0);
 });
 
