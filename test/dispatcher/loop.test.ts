@@ -610,6 +610,31 @@ test('after a commit that failed the next one waits, calls or not, and so does t
 	t.is((await queue.counts()).completed, 1);
 });
 
+test('between the transactions that find refused writes the event loop turns, so that timers run', async t => {
+	let turns = 0;
+	const refusedAt: number[] = [];
+	const {dispatcher, turn} = await setUp({
+		verbs: inner => ({
+			async commit(changes) {
+				if (!changes.enqueue?.length) return inner.commit(changes);
+				refusedAt.push(turns);
+				return fail('BadRow');
+			},
+		}),
+	});
+	let counter: NodeJS.Immediate | undefined;
+	const count = () => {
+		turns++;
+		counter = setImmediate(count);
+	};
+	count();
+	dispatcher.receive([1, 2, 3, 4].map(call => enqueueCall(call)));
+	await turn(50);
+	clearImmediate(counter);
+	t.true(refusedAt.length > 4);
+	t.is(new Set(refusedAt).size, refusedAt.length);
+});
+
 for (const moment of ['pool:loaded', 'close:drained', 'close:left', 'close:closed'] as const) {
 	test.serial(`a program under test can be made to die at the moment ${moment}`, async t => {
 		const disarm = arm({[moment]: 'throw'} as Failpoints);
