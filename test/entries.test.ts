@@ -10,15 +10,27 @@ interface Names {
 const ENTRIES: Readonly<Record<string, Names>> = {
 	index: {
 		values: [
-			...['BatchHandle', 'CHANNELS', 'DEFAULTS', 'Engine', 'FaenaError', 'JobHandle', 'JobMap', 'STATUSES', 'closeOnSignals', 'enqueueIn'],
-			...['isTerminal', 'open', 'statusSummary', 'task'],
+			...['BatchHandle', 'CHANNELS', 'DEFAULTS', 'Engine', 'FaenaError', 'JobHandle', 'JobMap', 'PermanentError', 'RetryAfter'],
+			...['STATUSES', 'closeOnSignals', 'enqueueIn', 'isTerminal', 'open', 'statusSummary', 'task'],
 		],
 		types: [
 			...['AnyTasks', 'BackoffOption', 'BatchInfo', 'BatchResults', 'BatchTaskOptions', 'CompletedBatch', 'Counts', 'Durability', 'Duration'],
-			...['EngineEvents', 'EngineStats', 'EnqueueArgs', 'EnqueueInArgs', 'ErrorCode', 'ExecutionOptions', 'FailureRecord', 'HaltOption', 'Isolation'],
-			...['Job', 'JobDetails', 'JobFilter', 'JobId', 'JobOptions', 'JobOutcome', 'JobStatus', 'LogLevel', 'LogLine', 'Logger', 'MapOptions'],
+			...['EngineEvents', 'EngineStats', 'EnqueueArgs', 'EnqueueInArgs', 'ErrorCode', 'ErrorRecord', 'ExecutionOptions', 'FailureRecord', 'HaltOption'],
+			...['Isolation', 'Job', 'JobDetails', 'JobFilter', 'JobId', 'JobOptions', 'JobOutcome', 'JobStatus', 'LogLevel', 'LogLine', 'Logger', 'MapOptions'],
 			...['MapProgress', 'MapResult', 'OpenOptions', 'OwnConnection', 'Page', 'PayloadOf', 'PostMortem', 'Progress', 'Quantiles', 'RecycleOptions'],
-			...['ResourceLimits', 'ResultOf', 'Size', 'SlowStart', 'StopReason', 'TaskContext', 'TaskFunction', 'TaskLog', 'TaskName', 'TaskOptions'],
+			...[
+				'ResourceLimits',
+				'ResultOf',
+				'RetryDecision',
+				'Size',
+				'SlowStart',
+				'StopReason',
+				'TaskContext',
+				'TaskFunction',
+				'TaskLog',
+				'TaskName',
+				'TaskOptions',
+			],
 			...['TaskStats', 'WaitOptions', 'WorkerLoss'],
 		],
 	},

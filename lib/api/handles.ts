@@ -5,6 +5,7 @@ import type {Batch, Job, JobId, LogLine} from '../job/job.ts';
 import {startTimer} from '../support/clock.ts';
 import {defined} from '../support/defined.ts';
 import {FaenaError} from '../support/errors.ts';
+import {atCaller} from '../support/stack.ts';
 import type {DispatcherClient} from '../transport/client.ts';
 import type {Notice} from '../transport/messages.ts';
 
@@ -106,8 +107,8 @@ export function toOutcome({id, status, result, error}: Notice): JobOutcome {
 export function toResult<Result>(id: JobId, task: string, outcome: JobOutcome<Result>): Result {
 	if (outcome.status === 'completed') return outcome.result;
 	const {error} = outcome;
-	if (outcome.status === 'cancelled') throw new FaenaError('JobCancelled', `Job ${id} (${task}) was cancelled.`, {cause: error});
-	throw new FaenaError('JobFailed', `Job ${id} (${task}) failed: ${error.message}`, {cause: error});
+	if (outcome.status === 'cancelled') throw atCaller(new FaenaError('JobCancelled', `Job ${id} (${task}) was cancelled.`, {cause: error}));
+	throw atCaller(new FaenaError('JobFailed', `Job ${id} (${task}) failed: ${error.message}`, {cause: error}));
 }
 
 /** A job with its values, which `engine.job()` returns. */

@@ -1,5 +1,5 @@
 import type {Command} from 'commander';
-import {FaenaError, type FailureRecord, type Job, type JobId, type LogLine, type PostMortem, type Progress} from '../index.ts';
+import {type ErrorRecord, FaenaError, type FailureRecord, type Job, type JobId, type LogLine, type PostMortem, type Progress} from '../index.ts';
 import {decode, type Encoded, type JobValues, type StoredJob} from '../queue.ts';
 import {toId, useQueue} from './input.ts';
 import {count, formatTime, print, toJson} from './print.ts';
@@ -51,7 +51,7 @@ function describe({values: {payload, result, checkpoint}, logs, ...job}: Found):
 		[`job ${job.id}`, `${job.task}  ${status}`],
 		['key', job.key],
 		['batch', job.batch],
-		['attempts', `${job.attempts} of ${job.maxAttempts} charged, ${count(job.executions)} execution${job.executions === 1 ? '' : 's'}`],
+		['attempts', describeAttempts(job)],
 		['enqueued', formatTime(job.createdAt)],
 		['due', ifKnown(job.runAt, formatTime)],
 		[isRunning ? 'running' : 'started', ifKnown(job.startedAt, at => `${isRunning ? 'since ' : ''}${formatTime(at)}`)],
@@ -69,6 +69,11 @@ function describe({values: {payload, result, checkpoint}, logs, ...job}: Found):
 	return rows.flatMap(([label, text]) => (text === undefined ? [] : [`${label.padEnd(INDENT)}${text.replaceAll('\n', `\n${' '.repeat(INDENT)}`)}\n`])).join('');
 }
 
+function describeAttempts({attempts, maxAttempts, executions, status, error}: Job): string {
+	const isGivenUp = status === 'dead' && error?.retry === 'never';
+	return `${attempts} of ${maxAttempts} charged, ${count(executions)} execution${executions === 1 ? '' : 's'}${isGivenUp ? '; the task wants no other' : ''}`;
+}
+
 function ifKnown<Value>(value: Value | undefined, describe: (value: Value) => string): string | undefined {
 	return value === undefined ? undefined : describe(value);
 }
@@ -82,6 +87,10 @@ function describeValue(encoded: Encoded): string {
 	} catch (error) {
 		return `can't be read: ${(error as Error).message}`;
 	}
+	return shorten(text);
+}
+
+function shorten(text: string): string {
 	return text.length <= MAX_VALUE_LENGTH ? text : `${text.slice(0, MAX_VALUE_LENGTH)}… (${count(text.length)} characters; all with --json)`;
 }
 
@@ -147,9 +156,13 @@ function megabytes(bytes: number): string {
 }
 
 function describeError({causes = [], ...error}: FailureRecord): string {
-	const texts = [error, ...causes].map(({name, message, stack}) => stack || `${name}: ${message}`);
-	const withoutForeign = texts.map(text => text.split('\n').filter(line => !isForeign(line)));
-	return withoutForeign.map(lines => lines.join('\n')).join('\ncaused by ');
+	return [error, ...causes].map(describeOne).join('\ncaused by ');
+}
+
+function describeOne({name, message, stack, fields, errors = []}: ErrorRecord): string {
+	const lines = (stack || `${name}: ${message}`).split('\n').filter(line => !isForeign(line));
+	const inner = errors.map(each => `  • ${each.name}: ${each.message}`);
+	return [...lines, ...(fields ? [`with ${shorten(toJson(fields))}`] : []), ...inner].join('\n');
 }
 
 const RUNNER = new URL('../worker/runner.', import.meta.url).href;

@@ -1,6 +1,7 @@
 import {closest, distance} from 'fastest-levenshtein';
 import ms, {type StringValue} from 'ms';
 import {FaenaError} from '../support/errors.ts';
+import {atCaller} from '../support/stack.ts';
 
 /** Checks a value and returns it, perhaps in another form. Throws an {@link expected} error if it is wrong. */
 export type Check = (value: unknown) => unknown;
@@ -73,7 +74,7 @@ export function expected(what: string, value: unknown): Expected {
 }
 
 export function bad(message: string): FaenaError {
-	return new FaenaError('BadOption', /[.?!]$/.test(message) ? message : `${message}.`);
+	return atCaller(new FaenaError('BadOption', /[.?!]$/.test(message) ? message : `${message}.`));
 }
 
 /** A value as error messages show it. */

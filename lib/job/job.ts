@@ -20,7 +20,7 @@ export const TRANSITIONS: Readonly<Record<JobStatus, Readonly<Partial<Record<Job
 	running: {
 		completed: 'settle: returned',
 		failed: 'settle: threw, timed out or lost its worker, attempts left',
-		dead: 'settle: threw, timed out or lost its worker, no attempts left',
+		dead: 'settle: threw, timed out or lost its worker, no attempts left or wanted',
 		cancelled: 'settle: cancelled',
 		pending: 'settle: released; reclaim from a dead owner',
 	},

@@ -76,6 +76,7 @@ export const TASK_CHECKS: Checks = {
 	memoryBytes: integer(1, Number.MAX_SAFE_INTEGER),
 	setup: callable,
 	teardown: callable,
+	retryIf: callable,
 	batchSize: integer(1, 512),
 };
 

@@ -28,6 +28,13 @@ export interface TaskOptions<Resource = unknown> extends ExecutionOptions {
 	readonly memoryBytes?: number;
 	/** Called in each worker before it takes jobs of the task. Its result is {@link TaskContext.resource}. If it throws, `open()` rejects with `SetupFailed`. */
 	readonly setup?: () => Resource | Promise<Resource>;
+	/**
+	 * Called in the worker when an execution throws, with what it threw and the number of this attempt, from 1: if it returns false, the job
+	 * is dead at once. An error that decides by itself, `PermanentError` or `RetryAfter`, is not asked about. If the call throws or returns
+	 * anything else than true or false, that is written to stderr, and the job is tried again as after any error.
+	 * @example task(fetchPage, {retryIf: error => !(error instanceof SyntaxError)})
+	 */
+	readonly retryIf?: (error: unknown, attempt: number) => boolean;
 	/** Called with the result of `setup` before a worker is shut down. It may take as long as `open({grace})`. */
 	readonly teardown?: (resource: Resource) => unknown;
 }
@@ -89,6 +96,13 @@ export interface TaskContext<Resource = unknown> {
 	 * @throws FaenaError `UnknownTask`, `BadOption`, `NotEncodable`, `TooLarge`, `KeyConflict`, `Closed`
 	 */
 	enqueue(task: string, payload?: unknown, options?: JobOptions): void;
+	/**
+	 * If this execution throws, the next attempt comes after this time instead of the job's `backoff`; for errors of other code, where
+	 * `throw new RetryAfter()` can't be written. The last call counts.
+	 * @throws FaenaError `BadOption` if it is no duration
+	 * @example ctx.retryIn('10m');
+	 */
+	retryIn(wait: Duration): void;
 	/** Stores a line with the job. `ctx.log('…')` is `ctx.log.info('…')`. The last 200 lines are kept, each up to 4,096 characters. */
 	readonly log: TaskLog;
 }
@@ -138,7 +152,7 @@ export type Isolation = 'thread' | 'process' | 'inline';
 export interface TaskInfo {
 	readonly name: string;
 	/** Without functions, which only the workers have. */
-	readonly options: Omit<TaskOptions & Partial<BatchTaskOptions>, 'setup' | 'teardown'>;
+	readonly options: Omit<TaskOptions & Partial<BatchTaskOptions>, 'setup' | 'teardown' | 'retryIf'>;
 }
 
 /** Options of `enqueue`. An option that is not given comes from the task, then from `open({defaults})`, then from {@link DEFAULTS}. */

@@ -1,5 +1,6 @@
 import {type Debugger, type Runtime, Session} from 'node:inspector';
-import {type PostMortem, withoutCallers} from '../job/failure.ts';
+import type {PostMortem} from '../job/failure.ts';
+import {withoutCallers} from '../support/stack.ts';
 import type {Examination} from './pool.ts';
 
 export const NO_ANSWER: Examination = {noStack: 'It did not answer: it was in native code, or blocked.'};

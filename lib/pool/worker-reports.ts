@@ -1,11 +1,12 @@
 import {MAX_LOG_LINES} from '../job/claim.ts';
-import {type Encoded, sizeBytes} from '../job/encoding.ts';
-import {type FailureRecord, MAX_CAUSES, MAX_TEXT, toEnvelope} from '../job/failure.ts';
+import {type Encoded, encode, sizeBytes} from '../job/encoding.ts';
+import {BUILT_INS, type FailureRecord, MAX_CAUSES, MAX_FIELDS_BYTES, MAX_TEXT, toEnvelope} from '../job/failure.ts';
 import {STOP_REASONS} from '../job/job.ts';
 import {MAX_CHILD_JOBS} from '../job/new-job.ts';
 import type {PoolOptions} from '../job/options.ts';
 import {checkTaskOptions} from '../job/options.ts';
 import {arePackedStrings, countOf, type PackedStrings, PackedTimes} from '../job/packed.ts';
+import {toDecision} from '../job/task-errors.ts';
 import {FaenaError} from '../support/errors.ts';
 import {MAX_LOG_TEXT} from '../worker/context.ts';
 import type {ChunkReport, FinalMessage, Loaded, OutcomesMessage, UpdateMessage} from '../worker/messages.ts';
@@ -171,11 +172,22 @@ const isLog = listOf(shaped({at: isTime, level: oneOf('debug', 'info', 'warn', '
 
 /** A text that was cut also says how much was cut off. */
 const failureText = text(MAX_TEXT + 100);
-const described = {must: {name: failureText, message: failureText}, may: {stack: failureText, code: either(finite, failureText)}};
+const must = {name: failureText, message: failureText};
+const may = {stack: failureText, code: either(finite, failureText), builtIn: oneOf(...BUILT_INS), fields: areFields};
+const ofError = {...may, errors: listOf(shaped(must, may), MAX_CAUSES)};
 const isFailure = shaped(
-	{...described.must, reason: oneOf(...(['threw', 'badResult', 'unknownTask'] satisfies FailureRecord['reason'][]))},
-	{...described.may, causes: listOf(shaped(described.must, described.may), MAX_CAUSES)},
+	{...must, reason: oneOf(...(['threw', 'badResult', 'unknownTask'] satisfies FailureRecord['reason'][]))},
+	{...ofError, causes: listOf(shaped(must, ofError), MAX_CAUSES), retry: each => toDecision(each) !== undefined},
 );
+
+/** Encoded together they may be somewhat longer than one by one. */
+function areFields(fields: unknown): boolean {
+	try {
+		return typeof fields === 'object' && fields !== null && encode(fields, 'fields', 2 * MAX_FIELDS_BYTES) !== null;
+	} catch {
+		return false;
+	}
+}
 
 const isPolicy = shaped(
 	{

@@ -3,9 +3,11 @@
  * anything there. The functions never throw and always return a valid value, so a bad row spoils at most one job, and never ends an engine.
  */
 
-import type {FailureRecord, PostMortem} from '../job/failure.ts';
+import {decode, type Encoded, encode} from '../job/encoding.ts';
+import {BUILT_INS, type ErrorRecord, type FailureRecord, type PostMortem} from '../job/failure.ts';
 import type {Mark, Policy} from '../job/job.ts';
 import type {NewJob} from '../job/new-job.ts';
+import {toDecision} from '../job/task-errors.ts';
 
 /** Returns the value if it is of the type, otherwise `undefined`. */
 type Reader<Value> = (value: unknown) => Value | undefined;
@@ -44,23 +46,55 @@ const readValidPolicy = object(
 const readPriority: Reader<number> = value => (Number.isSafeInteger(value) ? (value as number) : undefined);
 const readJob = object<Pick<NewJob, 'task' | 'priority' | 'policy'>>({task: text, priority: readPriority, policy: readValidPolicy});
 const readCode: Reader<string | number> = value => text(value) ?? number(value);
-const readErrorFields = object({}, {name: text, message: text, stack: text, code: readCode});
+const readInner = object({}, {name: text, message: text, stack: text, code: readCode, builtIn: oneOf(...BUILT_INS), fields: readFields});
+const readErrors = object({}, {errors: listOf(value => toError(readInner(value)))});
 const readPostMortem: Reader<PostMortem> = object(
 	{execution: number, attempt: number, startedAt: number, durationMs: number},
 	{progress: object({done: number, at: number}, {total: number}), heap: object({limitBytes: number}, {usedBytes: number}), stack: text, noStack: text},
 );
 const readReason = oneOf<FailureRecord['reason']>('threw', 'timedOut', 'lostWorker', 'poison', 'cancelled', 'badResult', 'unknownTask');
-const readDetails = object({}, {reason: readReason, causes: readCauses, exitCode: number, signal: text, stderr: text, postMortem: readPostMortem});
+const readDetails = object(
+	{},
+	{reason: readReason, causes: listOf(readError), retry: toDecision, exitCode: number, signal: text, stderr: text, postMortem: readPostMortem},
+);
 
-/** More than Faena ever writes. */
-const MAX_CAUSES = 16;
+/** More causes and errors than Faena ever writes. */
+const MAX_ERRORS = 16;
 
-function readCauses(value: unknown): FailureRecord['causes'] {
-	return Array.isArray(value) ? value.slice(0, MAX_CAUSES).map(readError) : undefined;
+function listOf<Each>(read: (value: unknown) => Each): Reader<readonly Each[]> {
+	return value => (Array.isArray(value) ? value.slice(0, MAX_ERRORS).map(read) : undefined);
 }
 
-function readError(value: unknown): Pick<FailureRecord, 'name' | 'message' | 'stack' | 'code'> {
-	return {name: 'Error', message: 'The stored record of this error is damaged.', ...readErrorFields(value)};
+function readError(value: unknown): ErrorRecord {
+	return {...toError(readInner(value)), ...readErrors(value)};
+}
+
+function toError(fields: Partial<ErrorRecord> | undefined): ErrorRecord {
+	return {name: 'Error', message: 'The stored record of this error is damaged.', ...fields};
+}
+
+/** Fields are an encoded value; a binary one is written in base64, which never begins with a brace. */
+function readFields(value: unknown): ErrorRecord['fields'] {
+	try {
+		const fields = decode((value as string).startsWith('{') ? (value as string) : Buffer.from(value as string, 'base64'));
+		return typeof fields === 'object' && fields !== null ? (fields as ErrorRecord['fields']) : undefined;
+	} catch {
+		return undefined;
+	}
+}
+
+/** The JSON that {@link readFailure} reads. */
+export function writeFailure({causes, ...failure}: FailureRecord): string {
+	return JSON.stringify({...writeError(failure), causes: causes?.map(writeError)});
+}
+
+function writeError({fields, errors, ...error}: ErrorRecord): object {
+	return {...error, fields: fields && writeFields(fields), errors: errors?.map(writeError)};
+}
+
+function writeFields(fields: ErrorRecord['fields']): string {
+	const encoded = encode(fields, 'fields of an error') as Exclude<Encoded, null>;
+	return typeof encoded === 'string' ? encoded : Buffer.from(encoded).toString('base64');
 }
 
 export function readFailure(stored: string): FailureRecord {

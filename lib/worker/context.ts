@@ -1,12 +1,13 @@
 import {format} from 'node:util';
-import {argument, finite} from '../job/checks.ts';
+import {argument, boolean, duration, finite} from '../job/checks.ts';
 import {type ClaimedJob, MAX_LOG_LINES} from '../job/claim.ts';
 import {decode, type Encoded, encode} from '../job/encoding.ts';
 import {type FailureRecord, toFailure} from '../job/failure.ts';
 import {claimedJobAt, numberAt} from '../job/group.ts';
 import type {LogLevel, LogLine, Progress, StopReason} from '../job/job.ts';
 import {type ChildJob, ChildJobs, type JobMaker} from '../job/new-job.ts';
-import type {TaskContext, TaskLog} from '../job/task.ts';
+import type {TaskContext, TaskLog, TaskOptions} from '../job/task.ts';
+import type {RetryDecision} from '../job/task-errors.ts';
 import {FaenaError} from '../support/errors.ts';
 import {clearTimeout, setTimeout, steadyMs, wallMs} from '../support/primordials.ts';
 import type {ChunkState} from './chunk-state.ts';
@@ -21,6 +22,7 @@ export interface OpenChunk {
 	readonly outcomes: OutcomeBuffer;
 	/** The result of the task's setup. */
 	readonly resource: unknown;
+	readonly retryIf: TaskOptions['retryIf'];
 	readonly options: ChunkOptions;
 }
 
@@ -75,8 +77,24 @@ export class Execution {
 	fail(error: unknown, reason: FailureRecord['reason'] = 'threw'): void {
 		if (this.#hasFailed) return;
 		this.#hasFailed = true;
-		this.chunk.outcomes.fail(this.index, toFailure(error, reason));
+		const failure = toFailure(error, reason);
+		const retry = reason === 'threw' ? (failure.retry ?? this.#decide(error)) : undefined;
+		this.chunk.outcomes.fail(this.index, retry ? {...failure, retry} : failure);
 		this.#onEnd?.();
+	}
+
+	/** What the task says about the next attempt. */
+	#decide(error: unknown): RetryDecision | undefined {
+		const {retryIf} = this.chunk;
+		if (!retryIf) return this.context.retryDecision;
+		const {id, task, attempts} = this.claimed;
+		try {
+			const mayRetry = argument(`retryIf of task ${task}`, 'its result', retryIf(error, attempts + 1), boolean);
+			return mayRetry ? this.context.retryDecision : 'never';
+		} catch (problem) {
+			process.stderr.write(`faena: retryIf of task ${task} failed, so job ${id} is tried again: ${toFailure(problem).message}\n`);
+			return this.context.retryDecision;
+		}
 	}
 
 	/** Calls `call` when the job returns, and when it fails. A stray error fails all jobs that run together; their promises may never settle then. */
@@ -100,6 +118,7 @@ interface Used {
 	controller?: AbortController;
 	resumeFrom?: {readonly state: unknown};
 	log?: TaskLog;
+	retryInMs?: number;
 	updates?: JobUpdates;
 	childJobs?: ChildJobs;
 }
@@ -184,6 +203,18 @@ export class JobContext implements TaskContext {
 	get resumeFrom(): unknown {
 		this.#own.resumeFrom ??= {state: decode(this.#execution.claimed.checkpoint ?? null)};
 		return this.#own.resumeFrom.state;
+	}
+
+	get retryIn(): TaskContext['retryIn'] {
+		return wait => {
+			this.#own.retryInMs = argument('ctx.retryIn()', 'its argument', wait, duration);
+		};
+	}
+
+	/** By {@link retryIn}. */
+	get retryDecision(): RetryDecision | undefined {
+		const afterMs = this.#used?.retryInMs;
+		return afterMs === undefined ? undefined : {afterMs};
 	}
 
 	get enqueue(): TaskContext['enqueue'] {

@@ -96,8 +96,9 @@ export class Runner {
 		// Not before: a chunk that only waited here has done no harm.
 		openJobs?.write(open, 0);
 		const outcomes = new OutcomeBuffer(message, post, usage, epochMs, final => openJobs?.write(open, final));
-		const chunk = {message, payloads: unpack(values), chunkState, outcomes, resource: this.#tasks.resourceOf(task), options: this.#options};
-		const batchSize = run && obstacle === undefined ? optionsOf(run).batchSize : undefined;
+		const {batchSize, retryIf} = run && obstacle === undefined ? optionsOf(run) : {};
+		const resource = this.#tasks.resourceOf(task);
+		const chunk = {message, payloads: unpack(values), chunkState, outcomes, resource, retryIf, options: this.#options};
 		if (!run || batchSize === undefined) await this.#runOneByOne(run, obstacle, chunk);
 		else for (let first = 0; first < open.jobs; first += batchSize) await this.#runBatch(run, first, Math.min(first + batchSize, open.jobs), chunk);
 		chunkState.close();

@@ -176,7 +176,7 @@ export function tableOf(tasks: object): TaskTable {
 function infosOf(table: TaskTable): TaskInfo[] {
 	return [...table].map(([name, run]) => {
 		checkTaskOptions(`task ${name}`, optionsOf(run));
-		const {setup: _, teardown: __, ...options} = optionsOf(run);
+		const {setup: _, teardown: __, retryIf: ___, ...options} = optionsOf(run);
 		return {name, options};
 	});
 }

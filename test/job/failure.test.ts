@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import test from 'ava';
 import {type FailureRecord, fromFailure, toFailure} from '../../lib/job/failure.ts';
+import {readFailure, writeFailure} from '../../lib/store/stored-json.ts';
 import fc from '../fixtures/property.ts';
 
 test('an error becomes a record of its name, message, stack, code and causes, outermost first', t => {
@@ -46,14 +47,14 @@ for (const [title, thrown, message] of THROWN) {
 	});
 }
 
-test('any thrown value becomes a record that JSON keeps as it is', t => {
+test('any thrown value becomes a record that a store keeps as it is', t => {
 	const field = fc.anything({withBigInt: true, withNullPrototype: true, maxDepth: 2}).filter(value => !Object.is(value, -0));
 	const shape = fc.record({message: field, name: field, stack: field, code: field, cause: field}, {requiredKeys: []});
 	const trap = fc.constantFrom(undefined, 'get', 'has', 'getPrototypeOf', 'ownKeys');
 	fc.assert(
 		fc.property(fc.oneof(fc.anything({withBigInt: true, withBoxedValues: true}), shape), trap, (value, trap) => {
 			const record = toFailure(trap && typeof value === 'object' && value !== null ? new Proxy(value, {[trap]: fail}) : value);
-			assert.deepStrictEqual(JSON.parse(JSON.stringify(record)), record);
+			assert.deepStrictEqual(readFailure(writeFailure(record)), record);
 			assert.equal(typeof record.name, 'string');
 			assert.equal(typeof record.message, 'string');
 		}),
@@ -115,6 +116,23 @@ test('a record becomes an Error with its name, message, stack, code, reason and 
 	t.like(error, {name: 'TypeError', message: 'outer', stack: record.stack, code: 'E_OUTER', reason: 'lostWorker', exitCode: 139});
 	t.like(error.cause, {name: 'Error', message: 'middle', code: 7, stack: 'Error: middle', cause: {name: 'Thrown', message: 'inner'}});
 	t.false('cause' in ((error.cause as Error).cause as Error));
+});
+
+test('a record becomes an instance of its built-in class, and of no other', t => {
+	const [range, dom] = (['RangeError', 'DOMException'] as const).map(builtIn =>
+		fromFailure({reason: 'threw', name: 'Far', message: 'out of reach', code: 7, builtIn}),
+	);
+	t.true(range instanceof RangeError);
+	t.true(dom instanceof DOMException);
+	for (const error of [range, dom]) t.like(error, {name: 'Far', message: 'out of reach', code: 7, stack: 'Far: out of reach'});
+});
+
+test('fields of an error can be anything that can be a payload, and never change its prototype', t => {
+	const record = toFailure(Object.assign(new Error('a'), {status: 404, at: new Date(0), call() {}, name: 'Own', reason: 'mine'}));
+	t.deepEqual(record.fields, {status: 404, at: new Date(0)});
+	const error = fromFailure({reason: 'threw', name: 'a', message: 'b', fields: JSON.parse('{"__proto__": {"polluted": true}, "message": "mine"}')});
+	t.false('polluted' in error);
+	t.is(Object.getPrototypeOf(error), Error.prototype);
 });
 
 test('a record that becomes an Error and a record again is the same', t => {

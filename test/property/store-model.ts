@@ -508,6 +508,8 @@ const timing = fc.constantFrom({}, {startedAt: T0 + 3, durationMs: 2.5}, {starte
 const failure: fc.Arbitrary<FailureRecord> = fc.constantFrom(
 	{reason: 'threw', name: 'Error', message: 'ä "quoted"', stack: 'Error: ä\n    at hash', code: 'E_HASH', causes: [{name: 'Thrown', message: '5', code: 5}]},
 	{reason: 'lostWorker', name: 'LostWorker', message: '', exitCode: 139},
+	{reason: 'threw', name: 'PermanentError', message: 'no', retry: 'never', builtIn: 'TypeError', fields: {at: new Date(0)}},
+	{reason: 'threw', name: 'RetryAfter', message: 'later', retry: {afterMs: 25}, causes: [{name: 'Error', message: 'a', fields: {bytes: new Uint8Array(2)}}]},
 );
 
 const outcome = weighted<Outcome>(

@@ -14,6 +14,7 @@ import {
 	type Policy,
 } from '../../lib/job/job.ts';
 import type {NewJob} from '../../lib/job/new-job.ts';
+import type {RetryDecision} from '../../lib/job/task-errors.ts';
 import {
 	type Changes,
 	type ClaimRequest,
@@ -54,6 +55,8 @@ interface Entry {
 	attempts: number;
 	crashes: number;
 	suspicion: number;
+	/** Of the error of its last execution. */
+	decision?: RetryDecision | undefined;
 	stop: 'cancel' | 'discard' | undefined;
 	/** Who was told that the cancel of the running job was asked for. */
 	toldOfCancel: Actor | undefined;
@@ -350,10 +353,9 @@ export class Ledger {
 		}
 		const untrue = this.#executions.contradictionOfOutcome(settlement, entry.policy.timeoutMs);
 		if (untrue !== undefined) this.#broken(untrue);
-		const type = isRefused ? 'threw' : outcome.type;
 		entry.suspicion = suspicionAfter(outcome, entry.suspicion);
-		const expected = this.#expectedStatus(entry, type);
-		if (status !== expected) this.#broken(`a job's status follows from its outcome: ${name} ${type} became ${status}, not ${expected}`);
+		const expected = isRefused ? this.#chargedStatus(entry, 'threw') : this.#expectedStatus(entry, outcome);
+		if (status !== expected) this.#broken(`a job's status follows from its outcome: ${name} ${outcome.type} became ${status}, not ${expected}`);
 		entry.claim = undefined;
 		this.#running.delete(entry);
 		if (status === 'discarded') this.#forget(entry);
@@ -364,15 +366,22 @@ export class Ledger {
 	}
 
 	/** Charges what the outcome charges. */
-	#expectedStatus(entry: Entry, type: Outcome['type']): Settled {
-		const {policy, stop} = entry;
+	#expectedStatus(entry: Entry, outcome: Outcome): Settled {
+		const {stop} = entry;
+		const {type} = outcome;
 		if (type === 'returned') return 'completed';
 		if (type === 'released' || type === 'cancelled')
 			return stop === 'discard' ? 'discarded' : stop === 'cancel' || type === 'cancelled' ? 'cancelled' : 'pending';
+		return this.#chargedStatus(entry, type, outcome.error.retry);
+	}
+
+	#chargedStatus(entry: Entry, type: Outcome['type'], decision?: RetryDecision): Settled {
+		const {policy, stop} = entry;
+		entry.decision = decision;
 		entry.attempts++;
 		if (type === 'lostWorker') entry.crashes++;
 		if (stop === 'cancel') return 'cancelled';
-		if (entry.attempts >= policy.maxAttempts || entry.crashes >= MAX_CRASHES) return 'dead';
+		if (entry.attempts >= policy.maxAttempts || entry.crashes >= MAX_CRASHES || decision === 'never') return 'dead';
 		return stop === 'discard' ? 'discarded' : 'failed';
 	}
 
@@ -499,13 +508,14 @@ export class Ledger {
 	}
 
 	#fail(entry: Entry): void {
-		const {id, policy, attempts} = entry;
+		const {id, policy, attempts, decision} = entry;
 		entry.state = 'failed';
 		const row = this.#db.prepare('select run_at from waiting where id = ?').raw().get(id) as [runAt: number | null] | undefined;
 		this.#wait(entry, row ? row[0] : this.#scheduler.now);
 		// The same transaction enqueued it anew, or found it due.
 		if (!row) return;
-		const least = Math.min(backoffMs(policy.backoff, attempts, 0), backoffMs(policy.backoff, attempts, 1));
+		const backoff = Math.min(backoffMs(policy.backoff, attempts, 0), backoffMs(policy.backoff, attempts, 1));
+		const least = typeof decision === 'object' ? decision.afterMs : backoff;
 		if ((entry.notBefore === null) !== (policy.retry === 'manual'))
 			this.#broken(`a failed job is parked if that was asked for, and else tried again: job ${id}`);
 		else if (entry.notBefore !== null && entry.notBefore < this.#scheduler.now + Math.floor(least))

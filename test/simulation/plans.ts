@@ -46,7 +46,11 @@ export function planExecution(chance: Chance, isCalm: boolean): Plan {
 		dies: chance.is(0.03),
 		notes: chance.is(0.1) ? [{done: chance.int(100), state: `"state ${chance.int(1000)}"`}] : [],
 		result: ({id, execution}) => {
-			if (chance.is(0.15)) return {type: 'threw', error: {reason: 'threw', name: 'Error', message: 'The dice said so.'}};
+			if (chance.is(0.15)) {
+				const decision = chance.weighted({none: 8, never: 1, later: 1});
+				const retry = {none: {}, never: {retry: 'never'}, later: {retry: {afterMs: 200}}} as const;
+				return {type: 'threw', error: {reason: 'threw', name: 'Error', message: 'The dice said so.', ...retry[decision]}};
+			}
 			const enqueue = !isCalm && chance.is(0.04) ? [planMade(chance)] : [];
 			return {type: 'returned', value: `"${id}.${execution}.${chance.int(1e6)}"`, enqueue};
 		},

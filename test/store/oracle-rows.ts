@@ -151,9 +151,11 @@ export function stateAfter(job: RunningJob, outcome: Outcome, now: number, rando
 	}
 }
 
-function stateOfFailed({attempts, crashes, policy}: JobRow, now: number, random: () => number): State {
-	if (attempts >= policy.maxAttempts || crashes >= MAX_CRASHES) return {type: 'ended', status: 'dead', endedAt: now};
-	return {type: 'failed', runAt: policy.retry === 'manual' ? null : now + backoffMs(policy.backoff, attempts, random())};
+function stateOfFailed({attempts, crashes, policy, error}: JobRow, now: number, random: () => number): State {
+	const {retry} = error ?? {};
+	if (attempts >= policy.maxAttempts || crashes >= MAX_CRASHES || retry === 'never') return {type: 'ended', status: 'dead', endedAt: now};
+	const waitMs = retry?.afterMs ?? backoffMs(policy.backoff, attempts, random());
+	return {type: 'failed', runAt: policy.retry === 'manual' ? null : now + waitMs};
 }
 
 function charge(job: JobRow, {type, error}: Outcome & {type: 'threw' | 'timedOut' | 'lostWorker'}): void {

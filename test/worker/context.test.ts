@@ -17,6 +17,7 @@ function make() {
 			chunkState,
 			outcomes: undefined as never,
 			resource: 'model',
+			retryIf: undefined,
 			options: {
 				maxValueBytes: 1000,
 				maxCheckpointBytes: 1000,

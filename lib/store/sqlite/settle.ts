@@ -8,6 +8,7 @@ import type {ChildJob} from '../../job/new-job.ts';
 import {asPacked, isPackable} from '../../job/packed.ts';
 import {failpoint} from '../../support/failpoint.ts';
 import type {Settled, SettledGroup} from '../store.ts';
+import {writeFailure} from '../stored-json.ts';
 import {deleteJobRows} from './delete.ts';
 import {enqueue, findConflict} from './enqueue.ts';
 import {type FailureState, failureStateOf, makeReady} from './lanes.ts';
@@ -223,12 +224,14 @@ function endFailed(tx: Tx, claim: ClaimRow, outcome: Outcome & {type: 'threw' | 
 	setFailureState(tx, id, {attempts, crashes, suspicion}, outcome, isPoison ? poison(crashes, outcome.error) : outcome.error);
 	if (stop !== null && stop >= 0) return endStopped(tx, claim, outcome);
 	const policy = names.policy(columnsOf(tx, id).policy);
-	if (attempts >= policy.maxAttempts || isPoison) {
+	const {retry} = outcome.error;
+	if (attempts >= policy.maxAttempts || isPoison || retry === 'never') {
 		insertOutcome(tx, claim, StoredState.dead, outcome);
 		return 'dead';
 	}
 	if (stop !== null && stop < 0) return endStopped(tx, claim, outcome);
-	const runAt = policy.retry === 'manual' ? null : now + backoffMs(policy.backoff, attempts, random());
+	const waitMs = retry?.afterMs ?? backoffMs(policy.backoff, attempts, random());
+	const runAt = policy.retry === 'manual' ? null : now + waitMs;
 	statements.insertWaiting.run(id, runAt, 1, execution);
 	tally.move(task, batch, StoredState.running, runAt === null ? StoredState.parked : StoredState.failed);
 	return 'failed';
@@ -258,7 +261,7 @@ function insertOutcome(tx: Tx, [id, execution, task, batch]: ClaimRow, state: St
 }
 
 function setFailureState({statements}: Tx, id: JobId, {attempts, crashes, suspicion}: FailureState, outcome: Outcome, error: FailureRecord): void {
-	statements.setFailureState.run(id, attempts, crashes, suspicion, ...timesOf(outcome), JSON.stringify(error));
+	statements.setFailureState.run(id, attempts, crashes, suspicion, ...timesOf(outcome), writeFailure(error));
 }
 
 function timesOf({startedAt, durationMs, cpuMs, memoryBytes}: Outcome): (number | null)[] {

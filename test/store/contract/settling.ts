@@ -86,6 +86,28 @@ for (const type of ['threw', 'timedOut', 'lostWorker'] as const) {
 	);
 }
 
+law('an error can decide that its job is dead at once, or how long it waits for the next attempt', async (t, queue, clock) => {
+	await enqueue(queue, newJob(), newJob(), newJob({policy: {...POLICY, retry: 'manual'}}), newJob({policy: {...POLICY, maxAttempts: 1}}));
+	const {lease} = await take(queue);
+	const later = {...ERROR, retry: {afterMs: 90_000}} as const;
+	const errors = [{...ERROR, retry: 'never'} as const, later, later, later];
+	const settle = errors.map((error, index) => ({id: index + 1, lease, execution: 1, outcome: {type: 'threw', error} as const}));
+	t.deepEqual((await commit(queue, {settle})).settled, ['dead', 'failed', 'failed', 'dead']);
+	t.like(await jobOf(queue, 1), {attempts: 1, error: {retry: 'never'}});
+	t.like(await jobOf(queue, 2), {attempts: 1, runAt: clock.now() + 90_000, error: later});
+	t.false('runAt' in (await jobOf(queue, 3)));
+	t.like(await queue.counts(), {dead: 2, failed: 2});
+});
+
+law('a stored error comes back whole', async (t, queue) => {
+	const inner = {name: 'Inner', message: 'one', builtIn: 'RangeError', fields: {at: 1}} as const;
+	const fields = {status: 404, at: new Date(0), bytes: new Uint8Array([1, 2]), none: undefined, deep: {list: [1n, -0]}};
+	const error = {...ERROR, builtIn: 'AggregateError', fields, errors: [inner], causes: [{...inner, errors: [inner]}]} as const;
+	await enqueue(queue, newJob({policy: {...POLICY, maxAttempts: 1}}));
+	await settleOne(queue, {type: 'threw', error});
+	t.deepEqual((await jobOf(queue, 1)).error, error);
+});
+
 law('backoff grows with each attempt and is jittered at random', async (t, queue, clock) => {
 	const backoff = {baseMs: 1000, factor: 3, maxMs: 5000, jitter: 0.5};
 	await enqueue(queue, newJob({policy: {...POLICY, maxAttempts: 9, backoff}}));
