@@ -6,7 +6,7 @@ import './support/node.ts';
 export {Engine, open} from './api/engine.ts';
 export {type EnqueueInArgs, enqueueIn} from './api/enqueue-in.ts';
 export {CHANNELS, type EngineEvents, type Logger} from './api/events.ts';
-export {BatchHandle, type BatchInfo, type JobDetails, JobHandle, type JobOutcome, type WaitOptions} from './api/handles.ts';
+export {BatchHandle, type BatchInfo, type JobDetails, JobHandle, type JobOutcome, type PastExecution, type WaitOptions} from './api/handles.ts';
 export {JobMap, type MapProgress, type MapResult} from './api/map.ts';
 export type {HaltOption, MapOptions} from './api/map-options.ts';
 export type {AnyTasks, EnqueueArgs, OpenOptions, PayloadOf, RecycleOptions, ResultOf, TaskName} from './api/open-options.ts';

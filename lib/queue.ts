@@ -5,7 +5,7 @@ import './support/node.ts';
 
 export {work, type WorkOptions} from './api/work.ts';
 export type {Batch, BatchOptions, DeleteResult, Mark} from './job/job.ts';
-export type {Claim, ClaimedJob, Ending, JobUpdate, Lease, Outcome, OwnerId, Settlement, Timing} from './job/claim.ts';
+export type {Claim, ClaimedJob, Ending, ExecutionRecord, JobUpdate, Lease, Outcome, OwnerId, Settlement, Timing} from './job/claim.ts';
 export {decode, type Encoded, encode} from './job/encoding.ts';
 export type {Backoff, BatchId, CancelResult, CleanupOptions, CleanupResult, DiscardOptions, DiscardResult, JobEnd, JobValues, Policy} from './job/job.ts';
 export {TRANSITIONS} from './job/job.ts';

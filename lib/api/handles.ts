@@ -1,4 +1,5 @@
 import {abortSignal, checked, duration} from '../job/checks.ts';
+import type {ExecutionRecord} from '../job/claim.ts';
 import {decode} from '../job/encoding.ts';
 import {fromFailure} from '../job/failure.ts';
 import type {Batch, Job, JobId, LogLine} from '../job/job.ts';
@@ -123,10 +124,23 @@ export interface JobDetails extends Omit<Job, 'error'> {
 	readonly error?: Error;
 	/** The last log lines, at most 200. */
 	readonly logs: readonly LogLine[];
+	/** Its executions that have ended, in order, also those of earlier rounds: at most the first ten and the last ten. */
+	readonly history: readonly PastExecution[];
+}
+
+/** One execution of a job that has ended. Times are milliseconds since 1970. A field is absent if it is not known. */
+export interface PastExecution extends Omit<ExecutionRecord, 'error'> {
+	/** Why it failed, or was cancelled. */
+	readonly error?: Error;
 }
 
 export async function detailsOf(client: DispatcherClient, id: JobId): Promise<JobDetails | undefined> {
-	const [job, values, logs] = await Promise.all([client.verb('job', id), client.verb('values', id), client.verb('logs', id)]);
+	const [job, values, logs, history] = await Promise.all([
+		client.verb('job', id),
+		client.verb('values', id),
+		client.verb('logs', id),
+		client.verb('history', id),
+	]);
 	if (!job || !values) return undefined;
 	const {error, ...rest} = job;
 	const {payload, result, checkpoint} = values;
@@ -136,6 +150,7 @@ export async function detailsOf(client: DispatcherClient, id: JobId): Promise<Jo
 		...(result !== undefined && {result: decode(result)}),
 		...defined({checkpoint: checkpoint && {...checkpoint, state: decode(checkpoint.state)}, error: error && fromFailure(error)}),
 		logs,
+		history: history.map(({error, ...execution}) => ({...execution, ...(error && {error: fromFailure(error)})})),
 	};
 }
 

@@ -1,6 +1,6 @@
 import type {Command} from 'commander';
 import {type ErrorRecord, FaenaError, type FailureRecord, type Job, type JobId, type LogLine, type PostMortem, type Progress} from '../index.ts';
-import {decode, type Encoded, type JobValues, type StoredJob} from '../queue.ts';
+import {decode, type Encoded, type ExecutionRecord, type JobValues, type StoredJob} from '../queue.ts';
 import {toId, useQueue} from './input.ts';
 import {count, formatTime, print, toJson} from './print.ts';
 
@@ -13,7 +13,7 @@ export function addShow(program: Command): void {
 		.option('--queue <file>', 'SQLite file of the jobs', 'faena.db')
 		.option('--json', 'print one line of JSON, with nothing shortened')
 		.action(async (id: JobId, {queue: file, json}: {readonly queue: string; readonly json?: true}) => {
-			const page = await useQueue(file, queue => queue.store.jobs({ids: [id]}, {}, {values: true, logs: true}), {readOnly: true});
+			const page = await useQueue(file, queue => queue.store.jobs({ids: [id]}, {}, {values: true, logs: true, history: true}), {readOnly: true});
 			const [job] = page.jobs as readonly Found[];
 			if (!job) throw new FaenaError('NoSuchJob', `There is no job ${id} in ${file}; it may have been cleaned up.`);
 			await print(json ? `${toJson(plain(job))}\n` : describe(job));
@@ -21,15 +21,16 @@ export function addShow(program: Command): void {
 }
 
 /** A job with all that the store has of it. */
-type Found = StoredJob & Required<Pick<StoredJob, 'values' | 'logs'>>;
+type Found = StoredJob & Required<Pick<StoredJob, 'values' | 'logs' | 'history'>>;
 
-function plain({values: {payload, result, checkpoint}, logs, ...job}: Found): object {
+function plain({values: {payload, result, checkpoint}, logs, history, ...job}: Found): object {
 	return {
 		...job,
 		payload: toReadable(payload),
 		result: result === undefined ? undefined : toReadable(result),
 		checkpoint: checkpoint && {...checkpoint, state: toReadable(checkpoint.state)},
 		logs,
+		history,
 	};
 }
 
@@ -44,7 +45,7 @@ function toReadable(encoded: Encoded): unknown {
 
 const INDENT = 12;
 
-function describe({values: {payload, result, checkpoint}, logs, ...job}: Found): string {
+function describe({values: {payload, result, checkpoint}, logs, history, ...job}: Found): string {
 	const {error, status, timeoutMs, timeoutPercent} = job;
 	const isRunning = status === 'running';
 	const rows: readonly (readonly [label: string, text: string | undefined])[] = [
@@ -62,6 +63,8 @@ function describe({values: {payload, result, checkpoint}, logs, ...job}: Found):
 		['payload', describeValue(payload)],
 		['result', ifKnown(result, describeValue)],
 		['cost', describeCost(job)],
+		['worker', history.at(-1)?.worker],
+		['history', history.length > 1 ? history.slice(-MAX_LINES).map(describeExecution).join('\n') : undefined],
 		['error', ifKnown(error, describeError)],
 		['end', error?.postMortem && describeEnd(error, error.postMortem, checkpoint)],
 		['log', logs.length > 0 ? describeLogs(logs) : undefined],
@@ -103,6 +106,11 @@ function describeCost({waitMs, durationMs, cpuMs, memoryBytes}: Job): string | u
 		ifKnown(memoryBytes, bytes => `memory ${megabytes(bytes)}`),
 	];
 	return parts.filter(part => part !== undefined).join(', ');
+}
+
+function describeExecution({execution, status, endedAt, durationMs, worker, error}: ExecutionRecord): string {
+	const parts = [ifKnown(durationMs, ms => `ran ${seconds(ms)}`), worker, error && `${error.name}: ${error.message.split('\n')[0]}`];
+	return `${count(execution)}  ${formatTime(endedAt)}  ${[status, ...parts.filter(Boolean)].join(', ')}`;
 }
 
 function describeProgress({done, total, at}: Progress): string {

@@ -56,7 +56,26 @@ export type Timing = Pick<Job, 'startedAt' | 'durationMs' | 'cpuMs' | 'memoryByt
 export interface Settlement extends Claim {
 	/** How the execution ended. */
 	readonly outcome: Outcome;
+	/** The worker that ran it, for people: see {@link ExecutionRecord.worker}. */
+	readonly worker?: string | undefined;
 }
+
+/** One execution of a job that has ended, other than by a release. Times are milliseconds since 1970. */
+export interface ExecutionRecord extends Timing {
+	/** Its number, from 1. */
+	readonly execution: number;
+	/** `failed`: the `error` says how. */
+	readonly status: 'completed' | 'failed' | 'cancelled';
+	/** When its end was recorded. */
+	readonly endedAt: number;
+	/** What ran it, such as `thread 3 of process 4211 on web-1`. Absent if it never started, or was not told. */
+	readonly worker?: string;
+	/** Why it failed, or was cancelled. */
+	readonly error?: FailureRecord;
+}
+
+/** The store keeps this many executions of a job: half of them the first, half the last. */
+export const MAX_EXECUTIONS = 20;
 
 /** Progress, log lines and the checkpoint of a running job, and when it started. */
 export interface JobUpdate extends Claim {

@@ -81,6 +81,8 @@ export interface EndedGroup extends Pick<ClaimedGroup, 'lease' | 'ids' | 'execut
 	readonly times: Uint8Array;
 	/** How executions ended, by index. */
 	readonly endings?: ReadonlyMap<number, Ending> | undefined;
+	/** The worker that ran them, if they have started. */
+	readonly worker?: string | undefined;
 }
 
 type Group = Pick<NewGroup, 'values'>;
@@ -290,7 +292,7 @@ export function toReleased(group: ClaimedGroup): EndedGroup {
 	return {...executionsOf(group, 0, count), values: {count, text: null}, times: packTimes(count, {}), endings};
 }
 
-/** Puts settlements of one lease into a group. */
+/** Puts settlements of one lease and one worker into a group. */
 export function toEndedGroup(settlements: readonly Settlement[], createdAt: Column = NaN): EndedGroup {
 	const endings = new Map<number, Ending>();
 	for (const [index, {outcome}] of settlements.entries()) {
@@ -306,6 +308,7 @@ export function toEndedGroup(settlements: readonly Settlement[], createdAt: Colu
 		values: pack(settlements.map(({outcome}) => (outcome.type === 'returned' ? outcome.value : null))),
 		times: packTimes(settlements.length, columnsBy(time)),
 		endings: endings.size > 0 ? endings : undefined,
+		worker: settlements[0]?.worker,
 	};
 }
 
@@ -321,7 +324,7 @@ export function* settlementsOf(group: EndedGroup): Generator<Settlement> {
 		const ending = group.endings?.get(index) ?? RETURNED;
 		const timing = times.known(index);
 		const outcome: Outcome = ending.type === 'returned' ? {...ending, value, ...timing} : {...ending, ...timing};
-		yield {...claimAt(group, index), outcome};
+		yield {...claimAt(group, index), outcome, ...(group.worker !== undefined && {worker: group.worker})};
 	}
 }
 

@@ -43,6 +43,8 @@ export class InFlightChunk {
 	chunkState: PoolChunkState;
 	/** Not before the worker has loaded its tasks. */
 	isSent = false;
+	/** The name of the worker, once it is sent: a worker has one from its start until its end. */
+	workerName: string | undefined;
 	/** `released`: jobs that come back go to no other worker. `interrupted`: running jobs are stopped as well. */
 	intent: 'run' | 'released' | 'interrupted' = 'run';
 	/** Jobs without an outcome. */
@@ -115,6 +117,7 @@ export class InFlightChunk {
 	send(): void {
 		const {number, worker} = this;
 		this.isSent = true;
+		this.workerName = worker.name;
 		if (worker.chunkState) {
 			// It has not seen which jobs were taken back while it loaded.
 			if (this.takenBack.size > 0) this.group = pickClaimed(this.group, this.indexes());
@@ -172,7 +175,7 @@ export class InFlightChunk {
 	}
 
 	settlement(index: number, outcome: Outcome): Settlement {
-		return {...claimAt(this.group, index), outcome};
+		return {...claimAt(this.group, index), outcome, worker: this.workerName};
 	}
 
 	tell(index: number, update: Omit<JobUpdate, keyof Claim>): void {
@@ -220,7 +223,7 @@ type RunTimes = Pick<JobTimes, 'startedAt' | 'durationMs'>;
 /** The executions in a worker's message, without those of jobs that were taken back. */
 export function reportedBy(chunk: InFlightChunk, message: OutcomesMessage): EndedGroup | undefined {
 	const {first, values, times} = message;
-	const group = {...executionsOf(chunk.group, first, first + countOf(values)), values, times, endings: endingsOf(chunk, message)};
+	const group = {...executionsOf(chunk.group, first, first + countOf(values)), values, times, endings: endingsOf(chunk, message), worker: chunk.workerName};
 	if (chunk.takenBack.size === 0) return group;
 	const left = chunk.indexes(first, first + sizeOf(group)).map(index => index - first);
 	return left.length === 0 ? undefined : left.length === sizeOf(group) ? group : pickEnded(group, left);

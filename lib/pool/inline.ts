@@ -1,6 +1,7 @@
 import {setImmediate as nextTurn} from 'node:timers/promises';
 import type {PoolOptions} from '../job/options.ts';
 import {type Clock, systemClock} from '../support/clock.ts';
+import {nameOfProcess} from '../support/node.ts';
 import {ChunkState} from '../worker/chunk-state.ts';
 import {TaskWorker} from '../worker/worker.ts';
 import type {PoolListener, PoolWorker, WorkerListener} from './pool.ts';
@@ -21,6 +22,7 @@ function inlineWorker({message: post}: WorkerListener, now: () => number): PoolW
 	const tasks = new TaskWorker({kind: 'inline', now, post, openChunkState: address => new ChunkState(address as SharedArrayBuffer)});
 	return {
 		kind: 'caller',
+		name: nameOfProcess(),
 		async request(request) {
 			// As with other workers, nothing happens before the pool's call has returned.
 			await nextTurn();

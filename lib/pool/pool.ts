@@ -107,6 +107,8 @@ export interface WorkerListener {
 
 export interface PoolWorker {
 	readonly kind: WorkerKind;
+	/** Its thread, process and host, for people. */
+	readonly name?: string;
 	/** The state of a chunk with so many jobs; only of a worker that shares no memory with the pool. */
 	chunkState?(jobs: number): PoolChunkState;
 	/** Resolves with the answer to `load`, the first request, or with nothing at the end of others. Rejects if the worker ends before. */

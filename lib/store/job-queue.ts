@@ -1,5 +1,5 @@
 import {argument, boolean, checked, text} from '../job/checks.ts';
-import type {Claim, ClaimedJob, Lease, Outcome, OwnerId, Settlement} from '../job/claim.ts';
+import type {Claim, ClaimedJob, ExecutionRecord, Lease, Outcome, OwnerId, Settlement} from '../job/claim.ts';
 import type {Encoded} from '../job/encoding.ts';
 import {toFailure} from '../job/failure.ts';
 import {claimedJobsOf, type EnqueuedGroup, idAt, numberAt, sizeOf, toEndedGroup} from '../job/group.ts';
@@ -24,6 +24,7 @@ import type {
 	Page,
 } from '../job/job.ts';
 import {checkFilter, checkId} from '../job/options.ts';
+import {nameOfProcess} from '../support/node.ts';
 import {
 	checkBatchOptions,
 	checkClaim,
@@ -107,7 +108,7 @@ export class JobQueue {
 
 	/** Records the outcomes of executions. An outcome whose lease or execution number no longer matches changes nothing and counts as lost. */
 	async settle(lease: Lease, outcomes: readonly Omit<Settlement, 'lease'>[]): Promise<{accepted: number; lost: number}> {
-		const settlements = checkSettlements(lease, outcomes);
+		const settlements = checkSettlements(lease, outcomes).map(each => ({...each, worker: nameOfProcess()}));
 		const {settled} = await this.store.commit({settle: settlements.length > 0 ? [toEndedGroup(settlements)] : []});
 		const lost = settled.flatMap(({others}) => [...others.values()]).filter(status => status === 'lost').length;
 		return {accepted: outcomes.length - lost, lost};
@@ -222,6 +223,11 @@ export class JobQueue {
 	/** The latest 200 log lines of a job, the oldest first; none if there is no such job. */
 	async logs(id: JobId): Promise<readonly LogLine[]> {
 		return (await this.store.jobs({ids: [checkId(id)]}, {}, {logs: true})).jobs[0]?.logs ?? [];
+	}
+
+	/** The executions of a job that have ended, in order: at most the first ten and the last ten; none if there is no such job. */
+	async history(id: JobId): Promise<readonly ExecutionRecord[]> {
+		return (await this.store.jobs({ids: [checkId(id)]}, {}, {history: true})).jobs[0]?.history ?? [];
 	}
 
 	/** The ends of jobs. A job that does not exist is `missing`; a job that has not ended is left out. */

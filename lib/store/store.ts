@@ -1,6 +1,6 @@
 /** The station `store/`: keeps jobs, and says which ones may run. It never runs one, and does nothing unasked but tell news to its listener. */
 
-import type {Claim, JobUpdate, Lease, OwnerId} from '../job/claim.ts';
+import type {Claim, ExecutionRecord, JobUpdate, Lease, OwnerId} from '../job/claim.ts';
 import type {Health} from '../job/events.ts';
 import type {FailureRecord} from '../job/failure.ts';
 import type {ClaimedGroup, EndedGroup, EnqueuedGroup, NewGroup} from '../job/group.ts';
@@ -249,6 +249,8 @@ export interface Wanted {
 	readonly values?: boolean;
 	/** The log lines that the store kept. */
 	readonly logs?: boolean;
+	/** The executions that the store kept. */
+	readonly history?: boolean;
 }
 
 /** A page of jobs. */
@@ -265,6 +267,8 @@ export interface StoredJob extends Job {
 	readonly values?: JobValues;
 	/** If log lines were wanted. */
 	readonly logs?: readonly LogLine[];
+	/** If they were wanted: the executions that have ended, in order. */
+	readonly history?: readonly ExecutionRecord[];
 }
 
 /** A page of ends. */

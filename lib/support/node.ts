@@ -1,5 +1,6 @@
 /** The entries import this file first: an older Node would crash in native code before it could report its version. */
 
+import {hostname} from 'node:os';
 import {Worker, type WorkerOptions} from 'node:worker_threads';
 import {FaenaError} from './errors.ts';
 
@@ -8,6 +9,13 @@ const NEEDED = [22, 18] as const;
 const [major = 0, minor = 0] = process.versions.node.split('.').map(Number);
 if (major < NEEDED[0] || (major === NEEDED[0] && minor < NEEDED[1])) {
 	throw new FaenaError('UnsupportedNode', `Faena needs Node.js ${NEEDED.join('.')} or newer; this is ${process.versions.node}.`);
+}
+
+const HOST = hostname();
+
+/** Names a process, for people. */
+export function nameOfProcess(pid: number = process.pid): string {
+	return `process ${pid} on ${HOST}`;
 }
 
 /** Before Node 24, an error that a microtask throws has no async context without this option: a worker could not tell which job threw it. */

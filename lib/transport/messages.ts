@@ -1,5 +1,6 @@
 /** Messages between callers and their dispatcher, across the boundary of a thread. */
 
+import type {ExecutionRecord} from '../job/claim.ts';
 import type {EventName, JobEvent} from '../job/events.ts';
 import type {ErrorEnvelope} from '../job/failure.ts';
 import type {NewGroup} from '../job/group.ts';
@@ -82,6 +83,7 @@ export interface Verbs {
 	jobs(filter: JobFilter, page?: Page): readonly Job[];
 	values(id: JobId): JobValues | undefined;
 	logs(id: JobId): readonly LogLine[];
+	history(id: JobId): readonly ExecutionRecord[];
 	counts(filter?: {readonly task?: string}): Counts;
 	openBatch(name: string, task: string, options?: BatchOptions): BatchId;
 	endInput(batch: BatchId, total: number): boolean;

@@ -172,6 +172,20 @@ test("a dead job is shown with its error, the task's frames and the causes", asy
 	t.notRegex(stdout, /runner\.ts/);
 });
 
+test('each execution is shown with its end, its worker and its error', async t => {
+	const folder = new Folder(t);
+	await folder.faena('map', tasks('traces-executions', 'fail'), '--lines', '--max-attempts', '1').end('one');
+	await folder.faena('map', tasks('traces-executions', 'fail'), '--lines', '--max-attempts', '1', '--retry-failed').end('one');
+	const {stdout} = await folder.faena('show', '1').end();
+	t.regex(stdout, /^worker {6}thread \d+ of process \d+ on \S+$/m);
+	t.regex(stdout, /^history {5}1 {2}\d{4}-\S+Z {2}failed, ran [\d.]+ s, thread \d+ of process \d+ on \S+, RangeError: no luck with one\n {12}2 {2}/m);
+	const json = JSON.parse((await folder.faena('show', '1', '--json').end()).stdout);
+	t.like(json.history, [
+		{execution: 1, status: 'failed', error: {name: 'RangeError'}},
+		{execution: 2, status: 'failed'},
+	]);
+});
+
 test('an id that no job has, or can have, is refused in a sentence', async t => {
 	const folder = new Folder(t);
 	await folder.faena('map', tasks('traces-executions', 'echo'), '--lines').end('one');

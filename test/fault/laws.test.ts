@@ -1,7 +1,7 @@
 import {join} from 'node:path';
 import test from 'ava';
 import Database from 'better-sqlite3';
-import {MAX_LOG_LINES, type Outcome} from '../../lib/job/claim.ts';
+import {MAX_EXECUTIONS, MAX_LOG_LINES, type Outcome} from '../../lib/job/claim.ts';
 import type {Policy} from '../../lib/job/job.ts';
 import type {JobQueue} from '../../lib/store/job-queue.ts';
 import {makeFolder} from '../fixtures/folder.ts';
@@ -70,6 +70,10 @@ const CRIMES: Readonly<Record<keyof typeof LAWS, readonly string[]>> = {
 	'a job keeps a bounded log': [
 		`with recursive line(n) as (select 0 union all select n + 1 from line where n < ${MAX_LOG_LINES})
 			insert into log (id, execution, at, level, text) select ${RUNNING}, 1, 0, 'info', 'a' from line`,
+	],
+	'a job keeps a bounded history': [
+		`with recursive past(n) as (select 0 union all select n + 1 from past where n < ${MAX_EXECUTIONS})
+			insert into execution (id, execution, state, ended_at) select ${RUNNING}, n, 3, 0 from past`,
 	],
 };
 

@@ -1,7 +1,7 @@
 import {existsSync} from 'node:fs';
 import {join} from 'node:path';
 import type {Database} from 'better-sqlite3';
-import {MAX_LOG_LINES} from '../../lib/job/claim.ts';
+import {MAX_EXECUTIONS, MAX_LOG_LINES} from '../../lib/job/claim.ts';
 import {StoredState} from '../../lib/store/sqlite/schema.sql.ts';
 import {makeEveryJob} from '../fixtures/stored.ts';
 
@@ -44,7 +44,7 @@ export const LAWS: Readonly<Record<string, string>> = {
 	'what is told of a job is told of one that is there': `
 		select * from (
 			select 'failure_state' as source, id from failure_state union all select 'progress', id from progress
-			union all select 'checkpoint', id from checkpoint union all select 'log', id from log)
+			union all select 'checkpoint', id from checkpoint union all select 'log', id from log union all select 'execution', id from execution)
 		where id not in (select id from every_job)`,
 	'a run has all of its jobs, and no other has one of them': `
 		select r.place, r.first, r.last from ${RUNS} r where r.last - r.first + 1 <> (select count(*) from every_job where id between r.first and r.last)
@@ -52,7 +52,8 @@ export const LAWS: Readonly<Record<string, string>> = {
 	'jobs that share a row have no rows of their own': `
 		select id from (
 			select id from job union all select id from ready union all select id from waiting union all select id from claimed union all select id from outcome
-			union all select id from failure_state union all select id from progress union all select id from checkpoint union all select id from log)
+			union all select id from failure_state union all select id from progress union all select id from checkpoint union all select id from log
+			union all select id from execution)
 		where exists (select 1 from job_run where id between first and last)`,
 	'a run knows of each of its jobs what its payload is': `
 		select first, last from job_run where length(payloads) - length(replace(payloads, char(10), '')) <> last - first`,
@@ -82,6 +83,7 @@ export const LAWS: Readonly<Record<string, string>> = {
 			select b.*, exists (select 1 from ${PLACES} p where p.batch = b.id and p.place < ${StoredState.completed}) as is_unended from batch b)
 		where iif(is_unended, completed_at is not null, total is not null and completed_at is null)`,
 	'a job keeps a bounded log': `select id, count(*) from log group by id having count(*) > ${MAX_LOG_LINES}`,
+	'a job keeps a bounded history': `select id, count(*) from execution group by id having count(*) > ${MAX_EXECUTIONS}`,
 };
 
 /** What is wrong with a Faena database, at whatever moment: a sentence for each of the laws that it breaks, with the first rows that do. */

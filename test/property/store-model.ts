@@ -245,6 +245,7 @@ async function compareAll(world: World): Promise<void> {
 	for (const {id} of await world.model.queue.jobs({}, {limit: MAX_JOBS})) {
 		asks[`values of job ${id}`] = ({queue}) => queue.values(id);
 		asks[`logs of job ${id}`] = ({queue}) => queue.logs(id);
+		asks[`history of job ${id}`] = ({queue}) => queue.history(id);
 	}
 	for (const [what, ask] of Object.entries(asks)) await compare(world, `${what} at the end`, ask);
 	await poll(world);
@@ -290,7 +291,7 @@ type Command =
 
 interface CommitCommand {
 	readonly type: 'commit';
-	readonly settle: readonly {readonly of: Picked; readonly outcome: Outcome; readonly children: readonly JobPlan[]}[];
+	readonly settle: readonly {readonly of: Picked; readonly outcome: Outcome; readonly worker?: string; readonly children: readonly JobPlan[]}[];
 	readonly update: readonly {readonly of: Picked; readonly done: number | null; readonly lines: number; readonly state: Encoded | undefined}[];
 	readonly enqueue: readonly (JobPlan & {readonly times: number})[];
 	/** The indexes at which groups are cut for the store, one bit each. For the model each job is a group. */
@@ -436,12 +437,12 @@ function toChanges({settle, update, enqueue, rejectConflicts, claim}: CommitComm
 		return {...job, ...time, ...(id !== undefined && {batch: id})};
 	};
 	return {
-		settle: settle.flatMap(({of, outcome, children}) => {
+		settle: settle.flatMap(({of, outcome, worker, children}) => {
 			const ended =
 				outcome.type === 'returned' && children.length > 0
 					? {...outcome, enqueue: children.map(({rerun: _, ...plan}) => toNewJob({...plan, batch: null}))}
 					: outcome;
-			return claimsAt(of, world).map(claim => ({...claim, outcome: ended}));
+			return claimsAt(of, world).map(claim => ({...claim, outcome: ended, worker}));
 		}),
 		update: update.flatMap(({of, done, lines, state}) => {
 			const progress = done === null ? {} : {progress: {done, at: now, ...(done > 1 && {total: 4})}};
@@ -550,9 +551,17 @@ const update: fc.Arbitrary<CommitCommand['update'][number]> = fc.record({
 
 const commit: fc.Arbitrary<CommitCommand> = fc.record({
 	type: fc.constant('commit'),
-	settle: fc.array(fc.record({of: picked, outcome, children: weighted<readonly JobPlan[]>([2, fc.constant([])], [1, fc.array(plan, {maxLength: 3})])}), {
-		maxLength: 4,
-	}),
+	settle: fc.array(
+		fc.record({
+			of: picked,
+			outcome,
+			worker: fc.constantFrom('thread 1', 'thread 2'),
+			children: weighted<readonly JobPlan[]>([2, fc.constant([])], [1, fc.array(plan, {maxLength: 3})]),
+		}),
+		{
+			maxLength: 4,
+		},
+	),
 	update: fc.array(update, {maxLength: 2}),
 	enqueue: fc.array(
 		fc.tuple(plan, fc.constantFrom(1, 1, 3)).map(([plan, times]) => ({...plan, times})),

@@ -1,5 +1,5 @@
 import {backoffMs} from '../../lib/job/backoff.ts';
-import type {Claim, Lease, Outcome, OwnerId, Timing} from '../../lib/job/claim.ts';
+import {type Claim, type ExecutionRecord, type Lease, MAX_EXECUTIONS, type Outcome, type OwnerId, type Timing} from '../../lib/job/claim.ts';
 import {type Encoded, sameValue, sizeBytes} from '../../lib/job/encoding.ts';
 import {type FailureRecord, poison} from '../../lib/job/failure.ts';
 import {type ClaimedGroup, type EnqueuedGroup, idAt, type NewGroup, newJobsOf, toColumn, toIds} from '../../lib/job/group.ts';
@@ -51,6 +51,7 @@ export interface JobRow {
 	checkpoint: JobValues['checkpoint'];
 	error: FailureRecord | undefined;
 	logs: readonly LogLine[];
+	history: readonly ExecutionRecord[];
 }
 
 /** A failed job without `runAt` is parked. */
@@ -166,6 +167,17 @@ function charge(job: JobRow, {type, error}: Outcome & {type: 'threw' | 'timedOut
 	job.error = job.crashes >= MAX_CRASHES ? poison(job.crashes, error) : error;
 }
 
+/** Keeps an execution that has ended, unless it never started: the first ones and the last ones. Call it once the job has its error. */
+export function keepExecution(job: JobRow, outcome: Exclude<Outcome, {readonly type: 'released'}>, worker: string | undefined, endedAt: number): void {
+	const {executions: execution, timing} = job;
+	const error = outcome.type === 'returned' ? undefined : outcome.type === 'cancelled' ? outcome.error : job.error;
+	if (outcome.type === 'cancelled' && !error && outcome.startedAt === undefined) return;
+	const ended = outcome.type === 'returned' ? 'completed' : 'cancelled';
+	const status = error ? (error.reason === 'cancelled' ? 'cancelled' : 'failed') : ended;
+	const history = [...job.history, {execution, status, endedAt, ...timing, ...defined({worker, error})} as const];
+	job.history = history.length > MAX_EXECUTIONS ? history.toSpliced(MAX_EXECUTIONS / 2, 1) : history;
+}
+
 export function isRunning(job: JobRow): job is RunningJob {
 	return job.state.type === 'running';
 }
@@ -278,7 +290,7 @@ export function toClaimedGroup(jobs: readonly JobRow[], lease: Lease): ClaimedGr
 	};
 }
 
-export function describeJob(job: JobRow, batch: string | undefined, {values, logs}: Wanted): StoredJob {
+export function describeJob(job: JobRow, batch: string | undefined, {values, logs, history}: Wanted): StoredJob {
 	const {id, task, state, priority, key, createdAt, attempts, executions, policy, progress, error} = job;
 	// A running job shows the start of this execution, and no figures of the one before.
 	const timing: Timing | undefined = state.type === 'running' && state.startedAt !== undefined ? {startedAt: state.startedAt} : job.timing;
@@ -292,6 +304,7 @@ export function describeJob(job: JobRow, batch: string | undefined, {values, log
 			resultBytes: result === undefined ? undefined : sizeBytes(result),
 			values: values ? {payload: job.payload, ...(result !== undefined && {result}), ...defined({checkpoint: job.checkpoint})} : undefined,
 			logs: logs ? job.logs : undefined,
+			history: history ? job.history : undefined,
 		}),
 	};
 }

@@ -37,6 +37,7 @@ import {
 	isOpen,
 	isRunning,
 	type JobRow,
+	keepExecution,
 	newBatchRow,
 	outcomeOf,
 	quarantineOf,
@@ -356,7 +357,7 @@ export class MemoryStore implements contract.Store {
 	#add({task, payload, priority, policy, key, batch, ...times}: NewJob, now: number): JobId {
 		const id = ++this.#lastId;
 		const counters = {attempts: 0, crashes: 0, suspicion: 0, executions: 0};
-		const nothingYet = {timing: undefined, progress: undefined, checkpoint: undefined, error: undefined, logs: []};
+		const nothingYet = {timing: undefined, progress: undefined, checkpoint: undefined, error: undefined, logs: [], history: []};
 		const state = stateOfNew(times, now);
 		this.#jobs.set(id, {id, task, payload, priority, policy, key, batch, createdAt: now, state, ...counters, ...nothingYet});
 		return id;
@@ -386,17 +387,17 @@ export class MemoryStore implements contract.Store {
 		return ends;
 	}
 
-	#settle({outcome, ...claim}: Settlement): End {
+	#settle({outcome, worker, ...claim}: Settlement): End {
 		const job = this.#claimed(claim);
 		if (!job) return {status: 'lost'};
 		const children = childJobsOf(outcome) ?? [];
 		const refusal = refusalOf(children, child => this.#holderOf(child));
-		if (refusal) return {status: this.#end(job, {...outcome, type: 'threw', error: refusal}), refusal};
+		if (refusal) return {status: this.#end(job, {...outcome, type: 'threw', error: refusal}, worker), refusal};
 		for (const child of children) this.#enqueue(child);
-		return {status: this.#end(job, outcome)};
+		return {status: this.#end(job, outcome, worker)};
 	}
 
-	#end(job: RunningJob, outcome: Outcome): contract.Settled {
+	#end(job: RunningJob, outcome: Outcome, worker?: string): contract.Settled {
 		const {asked} = job.state;
 		const state = stateAfter(job, outcome, this.#clock.now(), this.#random);
 		const isDiscarded = asked === 'discard' || asked === 'discardNow';
@@ -408,6 +409,7 @@ export class MemoryStore implements contract.Store {
 		if (outcome.type !== 'released') {
 			const {startedAt, durationMs, cpuMs, memoryBytes} = outcome;
 			job.timing = defined({startedAt, durationMs, cpuMs, memoryBytes});
+			keepExecution(job, outcome, worker, this.#clock.now());
 		}
 		Object.assign(job, {state});
 		return statusOf(state);

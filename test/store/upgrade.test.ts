@@ -32,7 +32,7 @@ function schemaOf(path: string): number {
 
 /** All jobs with their values and log lines. */
 async function everything({store}: JobQueue): Promise<unknown[]> {
-	const {jobs} = await store.jobs({}, {limit: 1000}, {values: true, logs: true});
+	const {jobs} = await store.jobs({}, {limit: 1000}, {values: true, logs: true, history: true});
 	return [...jobs];
 }
 

@@ -4,7 +4,7 @@ import {nanoid} from 'nanoid';
 import {Tinypool} from 'tinypool';
 import type {PoolOptions, ResourceLimits} from '../../job/options.ts';
 import {sleep, systemClock} from '../../support/clock.ts';
-import {inheritedArgs, WORKER_ARGS, workerUrl} from '../../support/node.ts';
+import {inheritedArgs, nameOfProcess, WORKER_ARGS, workerUrl} from '../../support/node.ts';
 import type {LoadMessage, WorkerRequest} from '../../worker/messages.ts';
 import {Descendants, SEARCHING_MS} from '../descendants.ts';
 import type {Examination, PoolChunkState, PoolWorker, WorkerListener, WorkerSource} from '../pool.ts';
@@ -43,6 +43,10 @@ class ProcessWorker implements PoolWorker {
 	constructor(options: PoolOptions, listener: WorkerListener) {
 		this.#options = options;
 		this.#listener = listener;
+	}
+
+	get name(): string {
+		return nameOfProcess(this.#process.pid);
 	}
 
 	chunkState(jobs: number): PoolChunkState {

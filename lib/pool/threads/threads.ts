@@ -5,7 +5,7 @@ import {Piscina} from 'piscina';
 import type {PostMortem} from '../../job/failure.ts';
 import type {PoolOptions} from '../../job/options.ts';
 import {FaenaError} from '../../support/errors.ts';
-import {inheritedArgs, refusedArgs, WORKER_ARGS, workerUrl} from '../../support/node.ts';
+import {inheritedArgs, nameOfProcess, refusedArgs, WORKER_ARGS, workerUrl} from '../../support/node.ts';
 import {type LoadMessage, type ThreadIdentity, transferListOf, type WorkerRequest} from '../../worker/messages.ts';
 import {Descendants} from '../descendants.ts';
 import type {Examination, PoolWorker, WorkerListener, WorkerSource} from '../pool.ts';
@@ -68,6 +68,10 @@ class ThreadWorker implements PoolWorker {
 			return ended;
 		});
 		await this.#gone;
+	}
+
+	get name(): string {
+		return `thread ${this.#thread?.threadId} of ${nameOfProcess()}`;
 	}
 
 	get #thread(): Worker | undefined {

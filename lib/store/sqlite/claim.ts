@@ -139,7 +139,7 @@ export function releaseClaims(tx: Tx, owner: number, {after = 0, leave = false}:
 	for (const {lease, first, last} of open) statements.suspectClaims.run(owner, lease, first, Math.min(last, upTo), MAX_SUSPICION);
 	const stopped = statements.stoppedClaimsOfOwner.all(owner, after, upTo) as ClaimRow[];
 	for (const claim of stopped) {
-		endExecution(tx, claim, {type: 'released'});
+		endExecution(tx, claim, {outcome: {type: 'released'}});
 		statements.deleteClaim.run(claim[0]);
 	}
 	for (const [task, batch, isSuspect, isThere, jobs] of statements.claimGroupsOfOwner.all(owner, after, upTo) as ClaimGroup[]) {

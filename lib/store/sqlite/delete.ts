@@ -74,7 +74,8 @@ export function deleteStateRow({statements}: Tx, id: JobId, {task, rank, state}:
 
 /** Deletes all rows of a job but the row of its state, which the caller deletes. */
 export function deleteJobRows({statements, tally}: Tx, id: JobId, {task, batch, key, state}: Pick<FoundJob, 'task' | 'batch' | 'key' | 'state'>): void {
-	for (const name of ['deleteFailureState', 'deleteProgress', 'deleteCheckpoint', 'deleteLog', 'deleteJob'] as const) statements[name].run(id);
+	for (const name of ['deleteFailureState', 'deleteExecutions', 'deleteProgress', 'deleteCheckpoint', 'deleteLog', 'deleteJob'] as const)
+		statements[name].run(id);
 	if (key !== null) statements.deleteKey.run(scopeOf(task, batch), key);
 	tally.move(task, batch, state, null);
 }

@@ -2,6 +2,7 @@ import type {JobFilter, JobId, JobStatus} from '../../job/job.ts';
 import {dueAtOf, type NewJob} from '../../job/new-job.ts';
 import {type Moved, type MovePage, type MoveTarget, movableStatuses, RETRIED_BY_DEFAULT} from '../store.ts';
 import {deleteRun, deleteStateRow} from './delete.ts';
+import {keepLastExecution} from './history.ts';
 import {makeReady} from './lanes.ts';
 import {type FoundJob, findJob, MAX_RUN_JOBS, unpackRun} from './packed-rows.ts';
 import {findIds} from './read.ts';
@@ -63,7 +64,7 @@ const MOVES: Readonly<Record<MoveTarget, MoveJob>> = {
 			return {list: 'asked'};
 		}
 		deleteStateRow(tx, id, job);
-		statements.insertOutcome.run(id, StoredState.cancelled, job.executions, now, null, null, null, null, null, null);
+		statements.insertOutcome.run(id, StoredState.cancelled, job.executions, now, null, null, null, null, null, null, null);
 		tally.move(job.task, job.batch, job.state, StoredState.cancelled);
 		return {list: 'ids'};
 	},
@@ -110,6 +111,7 @@ export function replaceJob(tx: Tx, id: JobId, {payload, priority, policy, ...whe
 
 function endRound(tx: Tx, id: JobId, job: FoundJob): void {
 	unpack(tx, id, job);
+	if (job.executions > 0) keepLastExecution(tx.statements, id);
 	deleteStateRow(tx, id, job);
 	tx.statements.deleteFailureState.run(id);
 	tx.statements.deleteProgress.run(id);

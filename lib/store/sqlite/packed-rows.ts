@@ -1,5 +1,5 @@
 import type {Settlement} from '../../job/claim.ts';
-import type {EndedGroup} from '../../job/group.ts';
+import {type EndedGroup, sizeOf} from '../../job/group.ts';
 import type {JobId} from '../../job/job.ts';
 import {asPacked, type JobTimes, joinPacked, type PackedStrings, PackedTimes, packTimes, pickTimes, readPacked, slicePacked} from '../../job/packed.ts';
 import {StoredState} from './schema.sql.ts';
@@ -56,8 +56,8 @@ export function unpackRun(statements: Statements, id: JobId, job: FoundJob): num
 	const run = outcomeRunOf(statements, id) as OutcomeRun;
 	statements.deleteOutcomeRun.run(run[0]);
 	const results = readResults(run);
-	for (const [index, {startedAt, endedAt, durationMs, cpuMs, memoryBytes, value}] of results.entries())
-		statements.insertOutcome.run(run[0] + index, StoredState.completed, 1, endedAt, startedAt, durationMs, cpuMs, memoryBytes, value, null);
+	for (const [index, {startedAt, endedAt, durationMs, cpuMs, memoryBytes, worker, value}] of results.entries())
+		statements.insertOutcome.run(run[0] + index, StoredState.completed, 1, endedAt, worker, startedAt, durationMs, cpuMs, memoryBytes, value, null);
 	return results.length;
 }
 
@@ -153,7 +153,15 @@ export function claimedRunOf({claimedRunOf}: Statements, id: JobId): ClaimedRun 
 }
 
 /** A row of the statement `outcomeRunOf`. */
-type OutcomeRun = readonly [first: JobId, last: JobId, batch: number | null, endedAt: number, times: Uint8Array, results: string | null];
+type OutcomeRun = readonly [
+	first: JobId,
+	last: JobId,
+	batch: number | null,
+	endedAt: number,
+	times: Uint8Array,
+	results: string | null,
+	workers: string | null,
+];
 
 /** The run that has this job, if it completed in one. */
 function outcomeRunOf({outcomeRunOf}: Statements, id: JobId): OutcomeRun | undefined {
@@ -161,21 +169,49 @@ function outcomeRunOf({outcomeRunOf}: Statements, id: JobId): OutcomeRun | undef
 }
 
 /** The part of a run from one job up to another one. */
-function sliceOutcomeRun([first, last, batch, endedAt, times, results]: OutcomeRun, from: JobId, to: JobId): OutcomeRun {
+function sliceOutcomeRun([first, last, batch, endedAt, times, results, workers]: OutcomeRun, from: JobId, to: JobId): OutcomeRun {
 	const [start, end] = [from - first, to - first + 1];
 	const {text} = slicePacked({count: last - first + 1, text: results}, start, end);
 	const indexes = Array.from({length: end - start}, (_, index) => start + index);
-	return [from, to, batch, endedAt, pickTimes(times, indexes), text];
+	const ran = readWorkers(workers).slice(start, end);
+	return [from, to, batch, endedAt, pickTimes(times, indexes), text, writeWorkers(ran.map(worker => [1, worker]))];
 }
 
 /** Executions that fit in a run: a group, or a single one. */
 export type RunPart = {readonly group: EndedGroup; readonly settlement?: undefined} | {readonly group?: undefined; readonly settlement: Settlement};
 
-/** The columns `times` and `results` of these executions. */
-export function writeResults(parts: readonly RunPart[], jobs: number): [times: Uint8Array, results: string | null] {
+/** The columns `times`, `results` and `workers` of these executions. */
+export function writeResults(parts: readonly RunPart[], jobs: number): [times: Uint8Array, results: string | null, workers: string | null] {
 	const [only] = parts;
-	if (parts.length === 1 && only?.group) return [only.group.times, valuesOf(only).text];
-	return [joinTimes(parts, jobs), joinPacked(parts.map(valuesOf)).text];
+	const workers = writeWorkers(parts.map(({group, settlement}) => (group ? [sizeOf(group), group.worker] : [1, settlement.worker])));
+	if (parts.length === 1 && only?.group) return [only.group.times, valuesOf(only).text, workers];
+	return [joinTimes(parts, jobs), joinPacked(parts.map(valuesOf)).text, workers];
+}
+
+/** A number of consecutive jobs, and the worker that ran them, if it is known. */
+type WorkerOfJobs = readonly [jobs: number, worker: string | null | undefined];
+
+function writeWorkers(all: readonly WorkerOfJobs[]): string | null {
+	const joined: [jobs: number, worker: string | null][] = [];
+	for (const [jobs, worker = null] of all) {
+		const last = joined.at(-1);
+		if (last?.[1] === worker) last[0] += jobs;
+		else joined.push([jobs, worker]);
+	}
+	return joined.some(([, worker]) => worker !== null) ? JSON.stringify(joined) : null;
+}
+
+/** The worker of each job of a run. If another program wrote the column, what can be read of it. */
+function readWorkers(stored: string | null): (string | null)[] {
+	try {
+		const pairs = JSON.parse(stored ?? '[]') as [unknown, unknown][];
+		return pairs.flatMap(([jobs, worker]) => {
+			const count = Math.min(Number(jobs), MAX_RUN_JOBS);
+			return new Array<string | null>(count).fill(typeof worker === 'string' ? worker : null);
+		});
+	} catch {
+		return [];
+	}
 }
 
 function valuesOf({group, settlement}: RunPart): PackedStrings {
@@ -198,17 +234,22 @@ function joinTimes(parts: readonly RunPart[], jobs: number): Uint8Array {
 }
 
 /** The outcome of one job of a run. */
-type RunResult = {readonly [Name in keyof JobTimes]: number | null} & {readonly endedAt: number; readonly value: string | null};
+type RunResult = {readonly [Name in keyof JobTimes]: number | null} & {
+	readonly endedAt: number;
+	readonly value: string | null;
+	readonly worker: string | null;
+};
 
 /** The outcome of each job of the run. Of a damaged row, the values that can still be read. */
-function readResults([first, last, , endedAt, times, results]: OutcomeRun): RunResult[] {
+function readResults([first, last, , endedAt, times, results, workers]: OutcomeRun): RunResult[] {
 	const packed = new PackedTimes(times);
+	const ran = readWorkers(workers);
 	const valueAt = readPacked(results);
 	const known = (value: number) => (Number.isFinite(value) ? value : null);
 	return Array.from({length: lastOfRun(first, last) - first + 1}, (_, index) => {
 		const {startedAt, durationMs, cpuMs, memoryBytes} = packed.at(index);
 		const times = {startedAt: known(startedAt), durationMs: known(durationMs), cpuMs: known(cpuMs), memoryBytes: known(memoryBytes)};
-		return {...times, endedAt, value: valueAt(index)};
+		return {...times, endedAt, value: valueAt(index), worker: ran[index] ?? null};
 	});
 }
 

@@ -17,6 +17,7 @@ import {defined} from '../../support/defined.ts';
 import type {JobPage, OutcomePage, StoredJob, TaskCounts, Wanted} from '../store.ts';
 import {readFailure} from '../stored-json.ts';
 import type {Blobs} from './blobs.ts';
+import {readHistory} from './history.ts';
 import {byOrder} from './lanes.ts';
 import {claimedRunOf, findJob, type JobRun, jobRunOf, lastOfRun, type Range, resultInRun} from './packed-rows.ts';
 import {byState, STATUS_OF, StoredState} from './schema.sql.ts';
@@ -40,7 +41,12 @@ export function readPage(source: Source, filter: JobFilter, {after = 0, limit = 
 	for (const row of readRows(statements, ids)) {
 		const values = want.values ? readValues(source, row) : undefined;
 		bytes += values ? sizeBytes(values.payload) + sizeBytes(values.result ?? null) + sizeBytes(values.checkpoint?.state ?? null) : 0;
-		jobs.push({...toJob(row, names.policy(row.policy)), ...(values && {values}), ...(want.logs && {logs: readLogs(statements, row.id)})});
+		jobs.push({
+			...toJob(row, names.policy(row.policy)),
+			...(values && {values}),
+			...(want.logs && {logs: readLogs(statements, row.id)}),
+			...(want.history && {history: readHistory(statements, row.id)}),
+		});
 		if (bytes > MAX_PAGE_BYTES && row.id !== ids.at(-1)) return {jobs, next: row.id};
 	}
 	return {jobs, next};

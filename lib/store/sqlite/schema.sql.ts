@@ -240,6 +240,32 @@ export const MIGRATIONS: readonly string[] = [
 	alter table tally rename column place to state;
 	alter table batch_tally rename column place to state;
 	`,
+	`
+	-- The executions of a job that have ended, before the last one. The last one is in failure_state, outcome or outcome_run.
+	create table execution (
+		id integer not null,
+		execution integer not null,
+		-- The state it led to: completed, failed or cancelled.
+		state integer not null,
+		ended_at integer not null,
+		started_at integer,
+		duration_ms real,
+		cpu_ms real,
+		memory_bytes integer,
+		worker text,
+		failure text,
+		primary key (id, execution)
+	) strict, without rowid;
+
+	-- Of a failure that an older version wrote they are not known.
+	alter table failure_state add column execution integer;
+	alter table failure_state add column ended_at integer;
+
+	alter table failure_state add column worker text;
+	alter table outcome add column worker text;
+	-- JSON: pairs of a number of jobs, and the worker that ran them.
+	alter table outcome_run add column workers text;
+	`,
 ];
 
 /** The state of a job, with the names of `TaskCounts`. `tally.state`, `batch_tally.state` and `outcome.status` store these numbers: never renumber. */

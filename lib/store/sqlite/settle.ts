@@ -1,6 +1,5 @@
 import {backoffMs} from '../../job/backoff.ts';
 import type {Outcome, Settlement} from '../../job/claim.ts';
-import type {Encoded} from '../../job/encoding.ts';
 import {type FailureRecord, poison} from '../../job/failure.ts';
 import {type EndedGroup, idAt, settlementsOf, sizeOf, toNewGroups} from '../../job/group.ts';
 import {type JobId, MAX_CRASHES} from '../../job/job.ts';
@@ -11,6 +10,7 @@ import type {Settled, SettledGroup} from '../store.ts';
 import {writeFailure} from '../stored-json.ts';
 import {deleteJobRows} from './delete.ts';
 import {enqueue, findConflict} from './enqueue.ts';
+import {keepFailure} from './history.ts';
 import {type FailureState, failureStateOf, makeReady} from './lanes.ts';
 import {type ClaimedRun, type RunPart, unpackJobs, writeResults} from './packed-rows.ts';
 import {StoredState} from './schema.sql.ts';
@@ -90,7 +90,7 @@ function settleLease(tx: Tx, lease: number, parts: readonly Part[]): Ended[] {
 		const own = placed.map(([part]) => part);
 		return run ? settleRun(tx, run, own) : settleRows(tx, lease, own as Single[]);
 	});
-	for (const {part, claim} of ended) if (!childrenOf(part)) setStatus(part, endExecution(tx, claim, part.settlement.outcome));
+	for (const {part, claim} of ended) if (!childrenOf(part)) setStatus(part, endExecution(tx, claim, part.settlement));
 	// One statement for the whole lease. It costs almost nothing if no job has a checkpoint.
 	tx.statements.deleteCheckpointsOfCompleted.run(low, high);
 	return ended.filter(({part}) => childrenOf(part));
@@ -184,36 +184,44 @@ function settleParent(tx: Tx, {part, claim}: Ended): void {
 	if (conflict) {
 		result.refusals ??= new Map();
 		result.refusals.set(index, conflict);
-		setStatus(part, endExecution(tx, claim, {...settlement.outcome, type: 'threw', error: conflict}));
+		setStatus(part, endExecution(tx, claim, {...settlement, outcome: {...settlement.outcome, type: 'threw', error: conflict}}));
 		return;
 	}
 	enqueue(tx, toNewGroups(children), false);
-	setStatus(part, endExecution(tx, claim, settlement.outcome));
+	setStatus(part, endExecution(tx, claim, settlement));
 	tx.statements.deleteCheckpoint.run(claim[0]);
 }
 
+/** An outcome, and what is written beside it. */
+type Ran = Pick<Settlement, 'worker'> & {readonly outcome: Outcome};
+
 /** Moves a job from `claimed` to its next state, by the outcome of its execution. The caller deletes the row of the claim. */
-export function endExecution(tx: Tx, claim: ClaimRow, outcome: Outcome): Settled {
+export function endExecution(tx: Tx, claim: ClaimRow, ran: Ran): Settled {
 	const [id, execution, task, batch, stop] = claim;
+	const {outcome} = ran;
+	if (execution > 1 && outcome.type !== 'released') keepFailure(tx.statements, id);
 	switch (outcome.type) {
 		case 'returned':
-			insertOutcome(tx, claim, StoredState.completed, outcome, outcome.value);
+			insertOutcome(tx, claim, StoredState.completed, ran);
 			if (execution > 1) tx.statements.clearFailure.run(id);
 			return 'completed';
 		case 'released':
-			if (stop !== null) return endStopped(tx, claim, outcome);
+			if (stop !== null) return endStopped(tx, claim, ran);
 			if (outcome.suspicion) tx.statements.suspect.run(id, outcome.suspicion);
 			makeReady(tx, id, {task, batch, rank: columnsOf(tx, id).rank, executions: execution}, StoredState.running);
 			return 'pending';
 		case 'cancelled':
-			return endStopped(tx, claim, outcome);
+			return endStopped(tx, claim, ran);
 		default:
-			return endFailed(tx, claim, outcome);
+			return endFailed(tx, claim, ran as Ran & {readonly outcome: FailedOutcome});
 	}
 }
 
-function endFailed(tx: Tx, claim: ClaimRow, outcome: Outcome & {type: 'threw' | 'timedOut' | 'lostWorker'}): Settled {
+type FailedOutcome = Outcome & {type: 'threw' | 'timedOut' | 'lostWorker'};
+
+function endFailed(tx: Tx, claim: ClaimRow, ran: Ran & {readonly outcome: FailedOutcome}): Settled {
 	const [id, execution, task, batch, stop] = claim;
+	const {outcome} = ran;
 	const {statements, tally, names, now, random} = tx;
 	const before = failureStateOf(tx, id);
 	const attempts = before.attempts + 1;
@@ -221,15 +229,15 @@ function endFailed(tx: Tx, claim: ClaimRow, outcome: Outcome & {type: 'threw' | 
 	const isPoison = crashes >= MAX_CRASHES;
 	// A job that failed without a loss of its worker is no longer a suspect.
 	const suspicion = outcome.type === 'lostWorker' ? before.suspicion : 0;
-	setFailureState(tx, id, {attempts, crashes, suspicion}, outcome, isPoison ? poison(crashes, outcome.error) : outcome.error);
-	if (stop !== null && stop >= 0) return endStopped(tx, claim, outcome);
+	setFailureState(tx, claim, {attempts, crashes, suspicion}, ran, isPoison ? poison(crashes, outcome.error) : outcome.error);
+	if (stop !== null && stop >= 0) return endStopped(tx, claim, ran);
 	const policy = names.policy(columnsOf(tx, id).policy);
 	const {retry} = outcome.error;
 	if (attempts >= policy.maxAttempts || isPoison || retry === 'never') {
-		insertOutcome(tx, claim, StoredState.dead, outcome);
+		insertOutcome(tx, claim, StoredState.dead, ran);
 		return 'dead';
 	}
-	if (stop !== null && stop < 0) return endStopped(tx, claim, outcome);
+	if (stop !== null && stop < 0) return endStopped(tx, claim, ran);
 	const waitMs = retry?.afterMs ?? backoffMs(policy.backoff, attempts, random());
 	const runAt = policy.retry === 'manual' ? null : now + waitMs;
 	statements.insertWaiting.run(id, runAt, 1, execution);
@@ -238,15 +246,16 @@ function endFailed(tx: Tx, claim: ClaimRow, outcome: Outcome & {type: 'threw' | 
 }
 
 /** Ends the execution of a job that was to be discarded or cancelled, or whose task was cancelled. */
-function endStopped(tx: Tx, claim: ClaimRow, outcome: Outcome): Settled {
+function endStopped(tx: Tx, claim: ClaimRow, ran: Ran): Settled {
 	const [id, , task, batch, stop] = claim;
+	const {outcome} = ran;
 	if (stop !== null && stop < 0) {
 		deleteJobRows(tx, id, {task, batch, key: columnsOf(tx, id).key, state: StoredState.running});
 		return 'discarded';
 	}
-	if (outcome.type === 'cancelled' && outcome.error) setFailureState(tx, id, failureStateOf(tx, id), outcome, outcome.error);
+	if (outcome.type === 'cancelled' && outcome.error) setFailureState(tx, claim, failureStateOf(tx, id), ran, outcome.error);
 	else if (outcome.type === 'cancelled') tx.statements.clearTiming.run(id);
-	insertOutcome(tx, claim, StoredState.cancelled, outcome);
+	insertOutcome(tx, claim, StoredState.cancelled, ran);
 	return 'cancelled';
 }
 
@@ -255,13 +264,20 @@ function columnsOf({statements}: Tx, id: JobId): {readonly rank: number; readonl
 	return (statements.jobColumns.get(id) ?? {}) as ReturnType<typeof columnsOf>;
 }
 
-function insertOutcome(tx: Tx, [id, execution, task, batch]: ClaimRow, state: StoredState, outcome: Outcome, value: Encoded = null): void {
-	tx.statements.insertOutcome.run(id, state, execution, tx.now, ...timesOf(outcome), ...tx.blobs.store(value));
+function insertOutcome(tx: Tx, [id, execution, task, batch]: ClaimRow, state: StoredState, {outcome, worker}: Ran): void {
+	const value = outcome.type === 'returned' && state === StoredState.completed ? outcome.value : null;
+	tx.statements.insertOutcome.run(id, state, execution, tx.now, worker ?? null, ...timesOf(outcome), ...tx.blobs.store(value));
 	tx.tally.move(task, batch, StoredState.running, state);
 }
 
-function setFailureState({statements}: Tx, id: JobId, {attempts, crashes, suspicion}: FailureState, outcome: Outcome, error: FailureRecord): void {
-	statements.setFailureState.run(id, attempts, crashes, suspicion, ...timesOf(outcome), writeFailure(error));
+function setFailureState(
+	{statements, now}: Tx,
+	[id, execution]: ClaimRow,
+	{attempts, crashes, suspicion}: FailureState,
+	{outcome, worker}: Ran,
+	error: FailureRecord,
+): void {
+	statements.setFailureState.run(id, attempts, crashes, suspicion, execution, now, worker ?? null, ...timesOf(outcome), writeFailure(error));
 }
 
 function timesOf({startedAt, durationMs, cpuMs, memoryBytes}: Outcome): (number | null)[] {

@@ -1,6 +1,7 @@
 /** The statements of the SQLite store: one for each entry, prepared once for each connection. */
 
 import type Database from 'better-sqlite3';
+import {MAX_EXECUTIONS} from '../../job/claim.ts';
 import {StoredState} from './schema.sql.ts';
 
 /**
@@ -9,6 +10,7 @@ import {StoredState} from './schema.sql.ts';
  */
 const INTEGER = 'cast(? as integer)';
 const TEXT = 'cast(? as text)';
+const ID = 'cast(@id as integer)';
 const AFTER = 'cast(@after as integer)';
 const UP_TO = 'cast(@upTo as integer)';
 const LANE = 'cast(@lane as integer)';
@@ -77,6 +79,13 @@ const VIEW_JOINS = `join task t on t.id = j.task
 		${STATE_ROWS}
 		left join failure_state x on x.id = j.id
 		left join progress p on p.id = j.id`;
+
+const EXECUTION = 'execution, state, ended_at, started_at, duration_ms, cpu_ms, memory_bytes, worker, failure';
+/** The columns of {@link EXECUTION}, from the table of the last failure, and from that of ended jobs. */
+const EXECUTION_OF_FAILURE = `execution, ${StoredState.failed}, coalesce(ended_at, 0), started_at, duration_ms, cpu_ms, memory_bytes, worker, failure`;
+const EXECUTION_OF_OUTCOME = 'execution, status, ended_at, started_at, duration_ms, cpu_ms, memory_bytes, worker, null';
+/** The condition that an ended job has run. The execution of a dead one is that of its failure. */
+const HAS_RUN = `(status = ${StoredState.completed} or (status = ${StoredState.cancelled} and started_at is not null))`;
 
 export const SQL = {
 	taskByName: 'select id from task where name = ?',
@@ -208,12 +217,12 @@ export const SQL = {
 	deleteClaimedRun: 'delete from claimed_run where first = ?',
 	claimRange: `insert into claimed (id, lease, execution, owner, task, batch) select id, ?, 1, ?, task, batch from job where id between ? and ?`,
 
-	insertOutcomeRun: 'insert into outcome_run (first, last, batch, ended_at, times, results) values (?, ?, ?, ?, ?, ?)',
-	outcomeRunOf: `select first, last, batch, ended_at, times, results from outcome_run where ${hasJob('outcome_run')}`,
+	insertOutcomeRun: 'insert into outcome_run (first, last, batch, ended_at, times, results, workers) values (?, ?, ?, ?, ?, ?, ?)',
+	outcomeRunOf: `select first, last, batch, ended_at, times, results, workers from outcome_run where ${hasJob('outcome_run')}`,
 	outcomeRunFirst: `select first from outcome_run where ${hasJob('outcome_run')}`,
 	deleteOutcomeRun: 'delete from outcome_run where first = ?',
 	insertOutcome:
-		'insert into outcome (id, status, execution, ended_at, started_at, duration_ms, cpu_ms, memory_bytes, value, blob) values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)',
+		'insert into outcome (id, status, execution, ended_at, worker, started_at, duration_ms, cpu_ms, memory_bytes, value, blob) values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)',
 	isBlobNamed: 'select 1 from outcome where blob = ? limit 1',
 	deleteOutcome: 'delete from outcome where id = ?',
 	endedJobs: `select o.id as first, o.id as last, o.ended_at as endedAt, b.id is not null and b.closed_at is null as isInOpenBatch,
@@ -224,8 +233,9 @@ export const SQL = {
 		order by 1`,
 
 	failureState: 'select attempts, suspicion, crashes from failure_state where id = ?',
-	setFailureState: `insert or replace into failure_state (id, attempts, crashes, suspicion, started_at, duration_ms, cpu_ms, memory_bytes, failure)
-		values (?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+	setFailureState: `insert or replace into failure_state
+		(id, attempts, crashes, suspicion, execution, ended_at, worker, started_at, duration_ms, cpu_ms, memory_bytes, failure)
+		values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
 	clearFailure:
 		'update failure_state set suspicion = 0, failure = null, started_at = null, duration_ms = null, cpu_ms = null, memory_bytes = null where id = ?',
 	clearTiming: 'update failure_state set started_at = null, duration_ms = null, cpu_ms = null, memory_bytes = null where id = ?',
@@ -237,6 +247,17 @@ export const SQL = {
 	suspicionsInLane: `select coalesce(x.suspicion, 0) from ready r left join failure_state x on x.id = r.id
 		where r.task = ${INTEGER} order by r.rank, r.id limit ${INTEGER}`,
 	deleteFailureState: 'delete from failure_state where id = ?',
+
+	keepFailure: `insert or ignore into execution (id, ${EXECUTION})
+		select id, ${EXECUTION_OF_FAILURE} from failure_state where id = ${INTEGER} and failure is not null and execution is not null`,
+	keepOutcome: `insert or ignore into execution (id, ${EXECUTION}) select id, ${EXECUTION_OF_OUTCOME} from outcome where id = ${INTEGER} and ${HAS_RUN}`,
+	trimExecutions: `delete from execution where id = ${ID} and (select count(*) from execution where id = ${ID}) > ${MAX_EXECUTIONS}
+		and execution = (select execution from execution where id = ${ID} order by execution limit 1 offset ${MAX_EXECUTIONS / 2})`,
+	executionsOfJob: `select 0, ${EXECUTION} from execution where id = ${ID}
+		union all select 1, ${EXECUTION_OF_FAILURE} from failure_state where id = ${ID} and failure is not null and execution is not null
+		union all select 2, ${EXECUTION_OF_OUTCOME} from outcome where id = ${ID} and ${HAS_RUN}
+		order by 2, 1`,
+	deleteExecutions: 'delete from execution where id = ?',
 
 	setProgress: 'insert or replace into progress (id, done, total, at) values (?, ?, ?, ?)',
 	deleteProgress: 'delete from progress where id = ?',

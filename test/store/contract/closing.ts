@@ -26,6 +26,7 @@ const VERBS: Readonly<Record<Exclude<Verbs<JobQueue>, 'store' | 'onEnqueue' | 'o
 	values: queue => queue.values(1),
 	outcomes: queue => queue.outcomes([1]),
 	logs: queue => queue.logs(1),
+	history: queue => queue.history(1),
 	counts: queue => queue.counts(),
 	openBatch: queue => queue.openBatch('nightly', 'hash', OWNER),
 	closeBatch: queue => queue.closeBatch(1, OWNER),

@@ -52,10 +52,11 @@ law('a filter names ids, a task, statuses or a batch, and all it names must hold
 	for (const [status, id] of Object.entries(ID_OF)) t.deepEqual(await listed(queue, {status: status as JobStatus, task: 'hash'}), [id]);
 });
 
-law('a job that does not exist has no description, no values and no log', async (t, queue) => {
+law('a job that does not exist has no description, no values, no log and no history', async (t, queue) => {
 	t.is(await queue.job(1), undefined);
 	t.is(await queue.values(1), undefined);
 	t.deepEqual(await queue.logs(1), []);
+	t.deepEqual(await queue.history(1), []);
 });
 
 law('outcomes() returns the ends of jobs, and which jobs do not exist', async (t, queue, clock) => {

@@ -88,7 +88,7 @@ for (const type of ['threw', 'timedOut', 'lostWorker'] as const) {
 
 law('an error can decide that its job is dead at once, or how long it waits for the next attempt', async (t, queue, clock) => {
 	await enqueue(queue, newJob(), newJob(), newJob({policy: {...POLICY, retry: 'manual'}}), newJob({policy: {...POLICY, maxAttempts: 1}}));
-	const {lease} = await take(queue);
+	const {lease} = await take(queue, 4);
 	const later = {...ERROR, retry: {afterMs: 90_000}} as const;
 	const errors = [{...ERROR, retry: 'never'} as const, later, later, later];
 	const settle = errors.map((error, index) => ({id: index + 1, lease, execution: 1, outcome: {type: 'threw', error} as const}));
@@ -106,6 +106,64 @@ law('a stored error comes back whole', async (t, queue) => {
 	await enqueue(queue, newJob({policy: {...POLICY, maxAttempts: 1}}));
 	await settleOne(queue, {type: 'threw', error});
 	t.deepEqual((await jobOf(queue, 1)).error, error);
+});
+
+law('the executions that have ended are kept, with their errors, times and workers', async (t, queue, clock) => {
+	await enqueue(queue, newJob());
+	const [first, third] = [{...ERROR, message: 'first'}, {...ERROR, reason: 'timedOut', message: 'third'} as const];
+	await end({type: 'threw', error: first, startedAt: T0 + 1, durationMs: 2, cpuMs: 1, memoryBytes: 100}, 'thread 1');
+	t.deepEqual(await queue.history(1), [
+		{execution: 1, status: 'failed', endedAt: T0, startedAt: T0 + 1, durationMs: 2, cpuMs: 1, memoryBytes: 100, worker: 'thread 1', error: first},
+	]);
+	clock.pass(1000);
+	await end({type: 'released'});
+	await end({type: 'timedOut', error: third, startedAt: T0 + 1000, durationMs: 60}, 'thread 2');
+	clock.pass(2000);
+	await end({type: 'returned', value: '1', startedAt: T0 + 3000, durationMs: 7}, 'thread 1');
+	const history = [
+		{execution: 1, status: 'failed', error: first, worker: 'thread 1', endedAt: T0},
+		{execution: 3, status: 'failed', error: third, worker: 'thread 2', durationMs: 60},
+		{execution: 4, status: 'completed', worker: 'thread 1', startedAt: T0 + 3000, durationMs: 7, endedAt: T0 + 3000},
+	];
+	t.like(await queue.history(1), history);
+	t.is((await queue.history(1)).length, 3);
+	await queue.retry({ids: [1]});
+	await end({type: 'cancelled', startedAt: T0 + 3001});
+	t.like(await queue.history(1), [...history, {execution: 5, status: 'cancelled', startedAt: T0 + 3001}]);
+	t.false('worker' in ((await queue.history(1))[3] ?? {}));
+
+	async function end(outcome: Outcome, worker?: string): Promise<void> {
+		const {lease, jobs} = await take(queue);
+		await commit(queue, {settle: jobs.map(({id, execution}) => ({id, lease, execution, outcome, worker}))});
+	}
+});
+
+law('of many executions the first ten and the last ten are kept, also over rounds', async (t, queue) => {
+	await enqueue(queue, newJob({policy: {...POLICY, maxAttempts: 1}}));
+	for (let execution = 1; execution <= 24; execution++) {
+		if (execution > 1) t.is(await queue.retry({ids: [1]}), 1);
+		await settleOne(queue, execution % 5 === 0 ? {type: 'returned', value: '1'} : {type: 'threw', error: {...ERROR, message: String(execution)}});
+		const kept = (await queue.history(1)).map(({execution}) => execution);
+		t.deepEqual(kept, execution <= 20 ? range(1, execution) : [...range(1, 10), ...range(execution - 9, execution)]);
+	}
+});
+
+law('jobs that completed together have a history each, also after they are moved one by one', async (t, queue) => {
+	await enqueue(queue, ...range(1, 6).map(() => newJob()));
+	const {lease} = await take(queue, 6);
+	const worker = (id: JobId) => (id < 4 ? 'thread 1' : id < 6 ? 'thread 2' : undefined);
+	const returned = (id: JobId): Outcome => ({type: 'returned', value: String(id), startedAt: T0 + id, durationMs: id});
+	await commit(queue, {settle: range(1, 6).map(id => ({id, lease, execution: 1, outcome: returned(id), worker: worker(id)}))});
+	const expected = (id: JobId) => {
+		const name = worker(id);
+		return [{execution: 1, status: 'completed', endedAt: T0, startedAt: T0 + id, durationMs: id, ...(name !== undefined && {worker: name})}];
+	};
+	for (const id of range(1, 6)) t.deepEqual(await queue.history(id), expected(id) as never);
+	await queue.store.delete({endedBefore: T0 + 1}, {limit: 2});
+	t.deepEqual(await queue.history(2), []);
+	for (const id of range(3, 6)) t.deepEqual(await queue.history(id), expected(id) as never);
+	await queue.retry({ids: [4]});
+	for (const id of range(3, 6)) t.deepEqual(await queue.history(id), expected(id) as never);
 });
 
 law('backoff grows with each attempt and is jittered at random', async (t, queue, clock) => {
