@@ -1,3 +1,5 @@
+/// <reference types="node" preserve="true" />
+/// <reference lib="esnext.disposable" preserve="true" />
 /** The package entry `faena`: `open()` and what a program needs. */
 
 // biome-ignore-start assist/source/organizeImports: the version check comes before anything that loads native code
@@ -8,8 +10,9 @@ export {type EnqueueInArgs, enqueueIn} from './api/enqueue-in.ts';
 export {CHANNELS, type EngineEvents, type Logger} from './api/events.ts';
 export {BatchHandle, type BatchInfo, type JobDetails, JobHandle, type JobOutcome, type PastExecution, type WaitOptions} from './api/handles.ts';
 export {JobMap, type MapProgress, type MapResult} from './api/map.ts';
-export type {HaltOption, MapOptions} from './api/map-options.ts';
-export type {AnyTasks, EnqueueArgs, OpenOptions, PayloadOf, RecycleOptions, ResultOf, TaskName} from './api/open-options.ts';
+export type {HaltOption, MapArgs, MapOptions} from './api/map-options.ts';
+export type {OpenOptions, RecycleOptions} from './api/open-options.ts';
+export type {AnyTasks, CompletionTasksOf, EnqueueArgs, PayloadOf, ProblemOf, ResultOf, TaskName, TasksOf} from './job/task-types.ts';
 export {closeOnSignals} from './api/signals.ts';
 export type {CompletedBatch} from './job/job.ts';
 export type {Size} from './job/checks.ts';

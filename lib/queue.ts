@@ -1,3 +1,5 @@
+/// <reference types="node" preserve="true" />
+/// <reference lib="esnext.disposable" preserve="true" />
 /** The package entry `faena/queue`: a queue without an engine, `work()`, and the contract of stores. */
 
 // biome-ignore-start assist/source/organizeImports: the version check comes before anything that loads native code

@@ -1,3 +1,5 @@
+/// <reference types="node" preserve="true" />
+/// <reference lib="esnext.disposable" preserve="true" />
 /** The package entry `faena/testing`: an engine with a clock that a test moves, and failpoints. */
 
 // biome-ignore-start assist/source/organizeImports: the version check comes before anything that loads native code

@@ -8,6 +8,7 @@ import {JobMaker} from '../job/new-job.ts';
 import {checkFilter, checkId, FILTER_CHECKS} from '../job/options.ts';
 import {pack} from '../job/packed.ts';
 import type {JobOptions} from '../job/task.ts';
+import type {AnyTasks, EnqueueArgs, PayloadOf, ResultOf, TasksOf} from '../job/task-types.ts';
 import {keyConflict} from '../store/conflict-errors.ts';
 import {DispatcherClient, openThread, type Transport} from '../transport/client.ts';
 import type {DispatcherStart, EnqueueCall, Notice} from '../transport/messages.ts';
@@ -15,8 +16,8 @@ import {type EnqueuedMany, type EnqueueManyOptions, enqueueMany} from './enqueue
 import {type EngineEvents, Events} from './events.ts';
 import {BatchHandle, type BatchInfo, detailsOf, type JobDetails, JobHandle, toBatchInfo, toOutcome, toResult, type WaitOptions, waitForEnd} from './handles.ts';
 import {dismissUnread, JobMap} from './map.ts';
-import {type MapOptions, planMap} from './map-options.ts';
-import type {AnyTasks, EnqueueArgs, OpenOptions, PayloadOf, ResultOf, Settings, TaskName} from './open-options.ts';
+import {type MapArgs, type MapOptions, planMap} from './map-options.ts';
+import type {OpenOptions, Settings} from './open-options.ts';
 import {resolveOpenOptions} from './open-options.ts';
 import {closeOnSignals, isSignalled} from './signals.ts';
 
@@ -52,6 +53,9 @@ export async function connect<Made>(
 	}
 }
 
+/** {@link JobDetails} of a job of the task, if it is named. */
+type JobDetailsOf<Tasks, Name extends keyof Tasks> = [Name] extends [never] ? JobDetails : JobDetails<PayloadOf<Tasks, Name>, ResultOf<Tasks, Name>>;
+
 /** An open queue with its dispatcher and workers: enqueues jobs, awaits them, lists them, and controls them. `open()` makes it. */
 export class Engine<Tasks = AnyTasks> implements AsyncDisposable {
 	readonly #settings: Settings;
@@ -76,7 +80,7 @@ export class Engine<Tasks = AnyTasks> implements AsyncDisposable {
 	 * Enqueues a job. Resolves once it is durable.
 	 * @throws FaenaError `UnknownTask`, `BadOption`, `NotEncodable`, `TooLarge`, `KeyConflict`, `StorageFull`, `OutcomeUnknown`, `Closed`
 	 */
-	async enqueue<Name extends TaskName<Tasks>>(
+	async enqueue<Name extends keyof TasksOf<Tasks> & string>(
 		task: Name,
 		...[payload, options]: EnqueueArgs<Tasks, Name, JobOptions>
 	): Promise<JobHandle<ResultOf<Tasks, Name>>> {
@@ -92,7 +96,7 @@ export class Engine<Tasks = AnyTasks> implements AsyncDisposable {
 	 * @returns `ids` in the order of the payloads; `reused`, those whose key existed
 	 * @throws as {@link enqueue}; jobs that were enqueued before stay
 	 */
-	async enqueueMany<Name extends TaskName<Tasks>>(
+	async enqueueMany<Name extends keyof TasksOf<Tasks> & string>(
 		task: Name,
 		payloads: Iterable<PayloadOf<Tasks, Name>> | AsyncIterable<PayloadOf<Tasks, Name>>,
 		options: EnqueueManyOptions<PayloadOf<Tasks, Name>> = {},
@@ -104,7 +108,7 @@ export class Engine<Tasks = AnyTasks> implements AsyncDisposable {
 	 * Enqueues a job and waits for its result. The signal ends the wait, not the job.
 	 * @throws as {@link enqueue} and {@link JobHandle.result}
 	 */
-	async call<Name extends TaskName<Tasks>>(
+	async call<Name extends keyof TasksOf<Tasks> & string>(
 		task: Name,
 		...[payload, options]: EnqueueArgs<Tasks, Name, JobOptions & Pick<WaitOptions, 'signal'>>
 	): Promise<ResultOf<Tasks, Name>> {
@@ -130,32 +134,25 @@ export class Engine<Tasks = AnyTasks> implements AsyncDisposable {
 	 * @throws FaenaError `BadOption`, `UnknownTask`; its loop `KeyConflict`, `BatchInUse`, `BatchConflict`, `NoSuchBatch`, `NoSuchJob`, `Halted`,
 	 *   `NotEncodable`, `TooLarge`, `Closed`, and the errors of the items' iterator
 	 */
-	map<Name extends TaskName<Tasks>>(
-		task: Name,
-		items: Iterable<PayloadOf<Tasks, Name>> | AsyncIterable<PayloadOf<Tasks, Name>>,
-		options?: Omit<MapOptions<PayloadOf<Tasks, Name>, unknown, TaskName<Tasks>>, 'payload'>,
-	): JobMap<PayloadOf<Tasks, Name>, ResultOf<Tasks, Name>>;
-	map<Name extends TaskName<Tasks>, Item>(
+	map<Name extends keyof TasksOf<Tasks> & string, Item>(
 		task: Name,
 		items: Iterable<Item> | AsyncIterable<Item>,
-		options: MapOptions<Item, PayloadOf<Tasks, Name>, TaskName<Tasks>> & {readonly payload: (item: Item, index: number) => PayloadOf<Tasks, Name>},
-	): JobMap<Item, ResultOf<Tasks, Name>>;
-	map<Name extends TaskName<Tasks>, Item>(
-		task: Name,
-		items: Iterable<Item> | AsyncIterable<Item>,
-		options: MapOptions<Item, unknown> = {},
+		...[options]: MapArgs<Tasks, Name, Item>
 	): JobMap<Item, ResultOf<Tasks, Name>> {
-		return new JobMap(this.#client, planMap(this.#maker, task, options), items);
+		return new JobMap(this.#client, planMap<Item>(this.#maker, task, (options ?? {}) as MapOptions<Item, unknown>), items);
 	}
 
 	/** A handle for a job with a known id, for instance one that another program enqueued. */
-	handle<Name extends TaskName<Tasks>>(task: Name, id: JobId): JobHandle<ResultOf<Tasks, Name>> {
+	handle<Name extends keyof TasksOf<Tasks> & string>(task: Name, id: JobId): JobHandle<ResultOf<Tasks, Name>> {
 		return new JobHandle(this.#client, checkId(id), task, true);
 	}
 
-	/** A job with its payload, result, checkpoint and log; `undefined` if no job has this id. */
-	async job(id: JobId): Promise<JobDetails | undefined> {
-		return detailsOf(this.#client, checkId(id));
+	/**
+	 * A job with its payload, result, checkpoint, log and history; `undefined` if no job has this id.
+	 * @example const job = await faena.job<'thumbnail'>(17);
+	 */
+	async job<Name extends keyof TasksOf<Tasks> & string = never>(id: JobId): Promise<JobDetailsOf<Tasks, Name> | undefined> {
+		return (await detailsOf(this.#client, checkId(id))) as JobDetailsOf<Tasks, Name> | undefined;
 	}
 
 	/**
@@ -201,12 +198,12 @@ export class Engine<Tasks = AnyTasks> implements AsyncDisposable {
 	}
 
 	/** Pauses a task, or all tasks of this engine: no job of it starts, here or in another process, until {@link resume}. Durable. Running jobs go on. */
-	async pause(task?: TaskName<Tasks>): Promise<void> {
+	async pause(task?: keyof TasksOf<Tasks> & string): Promise<void> {
 		await this.#client.verb('pause', this.#names('pause()', task));
 	}
 
 	/** Ends a {@link pause} of a task, or of all tasks of this engine. */
-	async resume(task?: TaskName<Tasks>): Promise<void> {
+	async resume(task?: keyof TasksOf<Tasks> & string): Promise<void> {
 		await this.#client.verb('resume', this.#names('resume()', task));
 	}
 

@@ -2,7 +2,7 @@ import {abortSignal, checked, duration} from '../job/checks.ts';
 import type {ExecutionRecord} from '../job/claim.ts';
 import {decode} from '../job/encoding.ts';
 import {fromFailure} from '../job/failure.ts';
-import type {Batch, Job, JobId, LogLine} from '../job/job.ts';
+import type {Batch, Duration, Job, JobId, LogLine} from '../job/job.ts';
 import {startTimer} from '../support/clock.ts';
 import {defined} from '../support/defined.ts';
 import {FaenaError} from '../support/errors.ts';
@@ -22,7 +22,7 @@ export interface WaitOptions {
 	/** When it aborts, `result()` and `outcome()` reject with the signal's reason. */
 	readonly signal?: AbortSignal;
 	/** After this time, in milliseconds or as a text such as `'30s'`, they reject with `WaitTimeout`. Default: none. */
-	readonly timeout?: number | string;
+	readonly timeout?: Duration;
 }
 
 /** A job in the queue. Its end can be awaited any number of times, also in another program. */
@@ -113,11 +113,11 @@ export function toResult<Result>(id: JobId, task: string, outcome: JobOutcome<Re
 }
 
 /** A job with its values, which `engine.job()` returns. */
-export interface JobDetails extends Omit<Job, 'error'> {
+export interface JobDetails<Payload = unknown, Result = unknown> extends Omit<Job, 'error'> {
 	/** The payload, decoded. */
-	readonly payload: unknown;
+	readonly payload: Payload;
 	/** The result of a completed job. */
-	readonly result?: unknown;
+	readonly result?: Result;
 	/** The state of `ctx.checkpoint(state)` from which its next execution goes on, which execution kept it, and when, in milliseconds since 1970. */
 	readonly checkpoint?: {readonly execution: number; readonly at: number; readonly state: unknown};
 	/** Why the last execution failed, or why the job ended as dead or cancelled. */

@@ -3,6 +3,7 @@ import type {BatchOptions} from '../job/job.ts';
 import type {JobMaker} from '../job/new-job.ts';
 import {checkJobOptions, checkKey, DEFAULTS} from '../job/options.ts';
 import type {JobOptions} from '../job/task.ts';
+import type {CompletionTasksOf, PayloadOf, ProblemOf, TaskName} from '../job/task-types.ts';
 import {FaenaError} from '../support/errors.ts';
 
 /** Options of `map()`, besides those of its jobs. */
@@ -40,6 +41,19 @@ export interface MapOptions<Item, Payload, Task extends string = string> extends
 	/** A task. A job of it with the payload `{batch, counts}` is enqueued each time the batch completes, here or in another process. */
 	readonly onComplete?: Task;
 }
+
+/** The options of a map. They are optional if its items are payloads. */
+export type MapArgs<Tasks, Name extends keyof Tasks, Item> =
+	Name extends TaskName<Tasks>
+		? ProblemOf<Tasks[Name]> extends never
+			? [Item] extends [PayloadOf<Tasks, Name>]
+				? [options?: OptionsFor<Tasks, Name, Item>]
+				: [optionsWithPayload: OptionsFor<Tasks, Name, Item> & {readonly payload: (item: Item, index: number) => PayloadOf<Tasks, Name>}]
+			: [problem: ProblemOf<Tasks[Name]>]
+		: // The wrong name is the error to report, not what follows from it.
+			[options?: unknown];
+
+type OptionsFor<Tasks, Name extends keyof Tasks, Item> = MapOptions<Item, PayloadOf<Tasks, Name>, keyof CompletionTasksOf<Tasks> & string>;
 
 /** A map's task and options, after checks and defaults. */
 export type MapPlan<Item> = ReturnType<typeof planMap<Item>>;

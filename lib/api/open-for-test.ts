@@ -6,6 +6,7 @@ import {pathToFileURL} from 'node:url';
 import {argument, bad, type Checks, checked, choice, duration, giving, number, object, time} from '../job/checks.ts';
 import {type Counts, type Duration, isTerminal, type Job, type JobId, type JobStatus, STATUSES} from '../job/job.ts';
 import {checkId} from '../job/options.ts';
+import type {AnyTasks} from '../job/task-types.ts';
 import {systemClock} from '../support/clock.ts';
 import {FaenaError} from '../support/errors.ts';
 import {arm, type Failpoints} from '../support/failpoint.ts';
@@ -15,7 +16,7 @@ import {connect, Engine} from './engine.ts';
 import type {Events} from './events.ts';
 import {JobHandle} from './handles.ts';
 import {openInline} from './inline.ts';
-import {type AnyTasks, OPEN_CHECKS, type OpenOptions, resolveOpenOptions, type Settings} from './open-options.ts';
+import {OPEN_CHECKS, type OpenOptions, resolveOpenOptions, type Settings} from './open-options.ts';
 
 /** Options of {@link openForTest}: some of those of `open()`, and its own. */
 export interface TestOptions extends Partial<Omit<OpenOptions, 'tasks' | 'isolation' | 'lease' | 'closeOnSignals'>> {

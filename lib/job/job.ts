@@ -85,8 +85,11 @@ export interface Backoff {
 	readonly jitter: number;
 }
 
-/** A number of milliseconds, or a text such as `'500ms'`, `'30s'`, `'10m'`, `'2h'`, `'7d'`. */
-export type Duration = number | string;
+type Plural = 'second' | 'minute' | 'hour' | 'day' | 'week' | 'year';
+type Unit = 'ms' | 's' | 'sec' | 'm' | 'min' | 'h' | 'd' | 'w' | 'y' | Plural | `${Plural}s`;
+
+/** A number of milliseconds, or a text such as `'500ms'`, `'30s'`, `'10m'`, `'2h'`, `'7d'`, `'2 weeks'`. */
+export type Duration = number | `${number}${Unit}` | `${number} ${Unit}`;
 
 /** A fixed wait; or exponential: `base` (1 s), multiplied by `factor` (2) each time, at most `max` (1 h), of which the share `jitter` (0.5) is random. */
 export type BackoffOption = Duration | {readonly base?: Duration; readonly factor?: number; readonly max?: Duration; readonly jitter?: number};

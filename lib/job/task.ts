@@ -1,5 +1,6 @@
 import {argument, callable, object} from './checks.ts';
 import type {BackoffOption, Duration, LogLevel, StopReason} from './job.ts';
+import type {AnyTasks, EnqueueArgs, TasksOf} from './task-types.ts';
 
 /** Options of jobs at every level: options passed to `enqueue` override the task's own, which override `open({defaults})`. */
 export interface ExecutionOptions {
@@ -11,7 +12,7 @@ export interface ExecutionOptions {
 	 * Longest run of one execution, from its start; default `'none'`. In a worker the task is stopped, even if it computes. `'300%'`
 	 * is three times the median of the task's completed executions in this engine, from the tenth on, and at least 100 ms.
 	 */
-	readonly timeout?: Duration | 'none';
+	readonly timeout?: Duration | `${number}%` | 'none';
 	/** Wait before the next attempt; default 1 s, doubled each time up to 1 h, with half of it random. */
 	readonly backoff?: BackoffOption;
 	/** `manual` parks a failed job until `retry()`; default `auto`. */
@@ -55,8 +56,12 @@ export interface BatchTaskOptions<Resource = unknown> extends TaskOptions<Resour
 /** The return value of such a function. */
 export type BatchResults<Result> = readonly (Result | Error | Promise<Result | Error>)[];
 
-/** The second argument of a task. Its methods also work when they are taken out of it. {@link cancelled} and {@link stopReason} are never out of date. */
-export interface TaskContext<Resource = unknown> {
+/**
+ * The second argument of a task. Its methods also work when they are taken out of it. {@link cancelled} and {@link stopReason} are never out of date.
+ * Its types: what the task's `setup` returns; the state of its checkpoints; and the module whose tasks it enqueues.
+ * @example (upTo: number, ctx: TaskContext<undefined, {next: number}, typeof import('./tasks.ts')>) => …
+ */
+export interface TaskContext<Resource = unknown, State = unknown, Tasks = AnyTasks> {
 	/** The job that is running. */
 	readonly job: {
 		readonly id: number;
@@ -85,9 +90,9 @@ export interface TaskContext<Resource = unknown> {
 	 * job completes or gets another payload; a retry goes on from it.
 	 * @throws FaenaError `NotEncodable`, `TooLarge`
 	 */
-	checkpoint(state: unknown): void;
+	checkpoint(state: State): void;
 	/** The last {@link checkpoint} of an earlier execution; `undefined` if there is none. */
-	readonly resumeFrom: unknown;
+	readonly resumeFrom: State | undefined;
 	/**
 	 * Enqueues a job when this one completes. The transaction that completes this job enqueues all such jobs, or none. They are
 	 * dropped if this job throws, times out, is cancelled or interrupted. Checks and defaults are those of `engine.enqueue`. If the
@@ -95,7 +100,7 @@ export interface TaskContext<Resource = unknown> {
 	 * of payloads.
 	 * @throws FaenaError `UnknownTask`, `BadOption`, `NotEncodable`, `TooLarge`, `KeyConflict`, `Closed`
 	 */
-	enqueue(task: string, payload?: unknown, options?: JobOptions): void;
+	enqueue<Name extends keyof TasksOf<Tasks> & string>(task: Name, ...args: EnqueueArgs<Tasks, Name, JobOptions>): void;
 	/**
 	 * If this execution throws, the next attempt comes after this time instead of the job's `backoff`; for errors of other code, where
 	 * `throw new RetryAfter()` can't be written. The last call counts.
@@ -112,7 +117,7 @@ export type TaskLog = ((...values: readonly unknown[]) => void) & Readonly<Recor
 
 /** A function that a tasks module exports, sync or async. It takes one payload and a context. */
 // biome-ignore lint/suspicious/noExplicitAny: a parameter of type unknown would accept no function with a typed payload
-export type TaskFunction = (payload: any, context: TaskContext<any>) => unknown;
+export type TaskFunction = (payload: any, context: TaskContext<any, any, any>) => unknown;
 
 const OPTIONS = Symbol.for('faena.task.options');
 
@@ -123,14 +128,14 @@ const OPTIONS = Symbol.for('faena.task.options');
  * @example export const thumbnail = task(async ({file}: {file: string}) => { … }, {timeout: '30s'});
  * @example export const embed = task((texts: readonly string[]) => model.embed(texts), {batchSize: 64});
  */
-export function task<Payload, Result, Resource = undefined>(
-	run: (payloads: readonly Payload[], contexts: readonly TaskContext<Resource>[]) => BatchResults<Result> | Promise<BatchResults<Result>>,
+export function task<Payload, Result, Resource = undefined, State = unknown, Tasks = AnyTasks>(
+	run: (payloads: readonly Payload[], contexts: readonly TaskContext<Resource, State, Tasks>[]) => BatchResults<Result> | Promise<BatchResults<Result>>,
 	options: BatchTaskOptions<Resource>,
-): (payload: Payload, context: TaskContext<Resource>) => Result;
-export function task<Payload, Result, Resource = undefined>(
-	run: (payload: Payload, context: TaskContext<Resource>) => Result,
-	options: TaskOptions<Resource>,
-): (payload: Payload, context: TaskContext<Resource>) => Result;
+): (payload: Payload, context: TaskContext<Resource, State, Tasks>) => Result;
+export function task<Payload, Result, Resource = undefined, State = unknown, Tasks = AnyTasks>(
+	run: (payload: Payload, context: TaskContext<Resource, State, Tasks>) => Result,
+	options?: TaskOptions<Resource>,
+): (payload: Payload, context: TaskContext<Resource, State, Tasks>) => Result;
 // biome-ignore lint/suspicious/noExplicitAny: what is checked is in the signatures above
 export function task(run: any, options: TaskOptions<any> = {}): any {
 	argument('task()', 'its first argument', run, callable);

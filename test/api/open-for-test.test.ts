@@ -183,7 +183,8 @@ test('waitFor() resolves with the job, or rejects with a sentence about its stat
 	await t.throwsAsync(faena.waitFor(99, 'completed'), {code: 'NoSuchJob'});
 	await t.throwsAsync(faena.waitFor(null as never, 'dead'), {code: 'BadOption', message: /id is a positive whole number; it got null/});
 	await t.throwsAsync(faena.waitFor(done, undefined as never), {code: 'BadOption', message: /waitFor\(\) expects as status/});
-	for (const by of [-1, NaN, 'soon']) t.throws(() => faena.clock.advance(by), {code: 'BadOption', message: /clock\.advance\(\) expects as time a time/});
+	for (const by of [-1, NaN, 'soon'])
+		t.throws(() => faena.clock.advance(by as never), {code: 'BadOption', message: /clock\.advance\(\) expects as time a time/});
 	await t.throwsAsync(faena.waitFor(done, 'finished' as 'dead'), {code: 'BadOption', message: /waitFor\(\) expects as status "pending" or/});
 });
 

@@ -86,7 +86,7 @@ test('a class that extends PermanentError has a name of its own, and a copy of F
 test('ctx.retryIn() replaces the backoff if the execution throws, and the last call counts', async t => {
 	const faena = await openDeciding(t);
 	const job = await faena.enqueue('laterIf', '2h', {backoff: 0});
-	const wrong = await faena.enqueue('laterIf', 'soon', {maxAttempts: 1});
+	const wrong = await faena.enqueue('laterIf', 'soon' as never, {maxAttempts: 1});
 	t.like(await wrong.outcome(), {status: 'dead', error: {name: 'FaenaError', code: 'BadOption'}});
 	t.like(await charged(job), {status: 'failed', attempts: 1, error: {message: 'not now', retry: {afterMs: 7_200_000}}});
 });

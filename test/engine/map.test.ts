@@ -162,7 +162,7 @@ test('in order of the input, a slow first item lets the others run, but the sour
 test('return() of a source is called when its loop is left, and not when it has ended or thrown', async t => {
 	const faena = await openEngine(t);
 	const told: string[] = [];
-	const source = (name: string, next: (read: number) => IteratorResult<{a: number; b: number}>) => {
+	const source = (name: string, next: (read: number) => IteratorResult<{a: number; b: number}>): Iterable<{a: number; b: number}> => {
 		let read = 0;
 		const end = () => {
 			told.push(name);

@@ -362,7 +362,7 @@ test('each time of a call works, or is refused in a sentence', async t => {
 test("a test's clock is always at whole milliseconds", async t => {
 	const {faena} = await openTest(t, TASKS, {now: 1000.5});
 	t.is(faena.clock.now, 1001);
-	for (const by of [0.5, 20.25, '1.5ms']) faena.clock.advance(by);
+	for (const by of [0.5, 20.25, '1.5ms'] as const) faena.clock.advance(by);
 	t.is(faena.clock.now, 1024);
 	await faena.enqueue('feed', {delay: 0.5});
 	await faena.drain();
