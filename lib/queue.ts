@@ -5,7 +5,7 @@
 // biome-ignore-start assist/source/organizeImports: the version check comes before anything that loads native code
 import './support/node.ts';
 
-export {work, type WorkOptions} from './api/work.ts';
+export {type JobHandler, work, type WorkOptions} from './api/work.ts';
 export type {Batch, BatchOptions, DeleteResult, Mark} from './job/job.ts';
 export type {Claim, ClaimedJob, Ending, ExecutionRecord, JobUpdate, Lease, Outcome, OwnerId, Settlement, Timing} from './job/claim.ts';
 export {decode, type Encoded, encode} from './job/encoding.ts';

@@ -1,13 +1,14 @@
 import {nanoid} from 'nanoid';
 import {enqueuesJobs} from '../dispatcher/commits.ts';
 import {isRefusal} from '../dispatcher/retries.ts';
-import {abortSignal, argument, bad, type Checks, checked, duration, expected, object} from '../job/checks.ts';
+import {abortSignal, argument, bad, type Checks, checked, duration, expected, integer, object} from '../job/checks.ts';
 import type {JobUpdate, OwnerId} from '../job/claim.ts';
 import {MAX_VALUE_LIMIT_BYTES} from '../job/encoding.ts';
 import {fromEnvelope, fromFailure} from '../job/failure.ts';
 import {idAt, toReleased} from '../job/group.ts';
-import type {Duration} from '../job/job.ts';
+import type {Duration, JobId} from '../job/job.ts';
 import type {PoolOptions} from '../job/options.ts';
+import type {TaskContext} from '../job/task.ts';
 import type {Pool, PoolListener} from '../pool/pool.ts';
 import {JobQueue} from '../store/job-queue.ts';
 import {IN_MEMORY, type News, type Store} from '../store/store.ts';
@@ -19,17 +20,25 @@ import {warn} from './events.ts';
 
 /** Options of {@link work}. */
 export interface WorkOptions {
-	/** When it aborts, the loop ends after the running job. */
+	/** When it aborts, no other job starts, and `work()` ends after the running jobs. */
 	readonly signal?: AbortSignal;
-	/** How long after the signal the running job may go on. Then it is asked to stop, interrupted and uncharged. Default: no limit. */
+	/** The most jobs that run at the same time, for tasks that wait; default 1. Jobs that compute take turns: all share the caller's thread. */
+	readonly concurrency?: number;
+	/** How long after the signal running jobs may go on. Then they are asked to stop, interrupted and uncharged. Default: no limit. */
 	readonly drain?: Duration;
+	/**
+	 * How often to look for jobs that other verbs of the same queue made ready, such as a retry, in milliseconds; default 1000. Jobs that are
+	 * enqueued, here or by another process, are noticed within 50 ms in any case.
+	 */
+	readonly pollMs?: number;
 }
 
-/** How often the loop looks for jobs that it gets no news of: those that other verbs of the same store, such as a retry, made ready. */
-const WAKE_EVERY_MS = 1000;
+/** A function that runs the jobs of a task. It is what {@link work} takes for each task, and what a tasks module exports. */
+// biome-ignore lint/suspicious/noExplicitAny: a parameter of type unknown would accept no function with a typed payload
+export type JobHandler<Payload = any, Result = unknown> = (payload: Payload, context: TaskContext) => Result | Promise<Result>;
 
-const POOL_OPTIONS: Omit<PoolOptions, 'tasks'> = {
-	...{workers: 1, isolation: 'inline', defaults: {}, maxValueBytes: MAX_VALUE_LIMIT_BYTES, maxCheckpointBytes: MAX_VALUE_LIMIT_BYTES, taskOutput: 'inherit'},
+const POOL_OPTIONS: Omit<PoolOptions, 'tasks' | 'workers'> = {
+	...{isolation: 'inline', defaults: {}, maxValueBytes: MAX_VALUE_LIMIT_BYTES, maxCheckpointBytes: MAX_VALUE_LIMIT_BYTES, taskOutput: 'inherit'},
 	// A job in the caller's thread can't be ended by force.
 	graceMs: Infinity,
 	...{resourceLimits: undefined, env: undefined, execArgv: [], nice: undefined, minFreeMemoryBytes: 0, postMortem: false},
@@ -37,8 +46,8 @@ const POOL_OPTIONS: Omit<PoolOptions, 'tasks'> = {
 };
 
 /**
- * Runs the queue's jobs of these tasks, one after the other in the caller's own thread, until the signal aborts. It is for programs
- * that need no pool. A task that computes blocks the caller; another thread renews the heartbeat, so that the loop keeps its jobs.
+ * Runs the queue's jobs of these tasks in the caller's own thread until the signal aborts: one after the other, or as many at a time as
+ * `concurrency` says. It is for programs that need no pool. A task that computes blocks the caller; another thread renews the heartbeat, so that the loop keeps its jobs.
  * Timeouts and cancellations reach a task only through its context, and only while it waits: no job can be stopped by force. If its
  * program has ended ten times while a job ran, the loop leaves the job to an engine, which runs it in a child process, and warns.
  * A result has at most 1 GiB, the highest `maxValueBytes` of `open()`. Close the queue only after this function has ended: a queue that is
@@ -50,7 +59,7 @@ const POOL_OPTIONS: Omit<PoolOptions, 'tasks'> = {
 export async function work(queue: JobQueue, tasks: Readonly<Record<string, unknown>>, options: WorkOptions = {}): Promise<void> {
 	argument('work()', 'its first argument', queue, jobQueue);
 	argument('work()', 'its second argument', tasks, object);
-	const {signal, drain: drainMs = Infinity} = checked('work()', options, WORK_CHECKS) as {signal?: AbortSignal; drain?: number};
+	const {signal, concurrency, drain: drainMs, pollMs} = {...WORK_DEFAULTS, ...(checked('work()', options, WORK_CHECKS) as Partial<CheckedWorkOptions>)};
 	if (tableOf(tasks).size === 0) throw bad('work() expects an object with a function for each task');
 	// Loaded only here: a program with a loop of its own needs neither.
 	const [{Dispatcher}, {inlinePool}] = await Promise.all([import('../dispatcher/dispatcher.ts'), import('../pool/inline.ts')]);
@@ -60,7 +69,8 @@ export async function work(queue: JobQueue, tasks: Readonly<Record<string, unkno
 	const ended = Promise.withResolvers<void>();
 	let pool: Pool | undefined;
 	const makePool = (listener: PoolListener) => {
-		pool = lonePool(queue.store, listener, own => inlinePool({...POOL_OPTIONS, ...queue.store.ownerFiles(owner), tasks: url}, own));
+		const poolOptions = {...POOL_OPTIONS, ...queue.store.ownerFiles(owner), workers: concurrency, tasks: url};
+		pool = lonePool(queue.store, concurrency, listener, own => inlinePool(poolOptions, own));
 		return pool;
 	};
 	const dispatcher = new Dispatcher(store, makePool, {
@@ -84,7 +94,7 @@ export async function work(queue: JobQueue, tasks: Readonly<Record<string, unkno
 	if (signal?.aborted) onAbort();
 	const stopListening = queue.onEnqueue(wake);
 	// It also keeps the process alive, which the timers of the store and the dispatcher don't.
-	const timer = setInterval(wake, WAKE_EVERY_MS);
+	const timer = setInterval(wake, pollMs);
 	standIn(url, tasks);
 	try {
 		await dispatcher.start();
@@ -104,7 +114,16 @@ export async function work(queue: JobQueue, tasks: Readonly<Record<string, unkno
 	}
 }
 
-export const WORK_CHECKS: Checks = {signal: abortSignal, drain: duration};
+export const WORK_CHECKS: Checks = {signal: abortSignal, concurrency: integer(1, 1024), drain: duration, pollMs: integer(1, 3_600_000)};
+
+interface CheckedWorkOptions {
+	readonly signal: AbortSignal | undefined;
+	readonly concurrency: number;
+	readonly drain: number;
+	readonly pollMs: number;
+}
+
+const WORK_DEFAULTS: CheckedWorkOptions = {signal: undefined, concurrency: 1, drain: Infinity, pollMs: 1000};
 
 function jobQueue(value: unknown): unknown {
 	if (value instanceof JobQueue) return value;
@@ -131,39 +150,41 @@ function storeOf(queue: JobQueue): {store: Store; wake(): void} {
 	return {store: new Proxy(store, {get}), wake: () => void tell?.({type: 'changed', stop: []})};
 }
 
-/** An inline pool for one job at a time. It leaves jobs to an engine that seem to end their program. */
-function lonePool(store: Store, listener: PoolListener, makePool: (listener: PoolListener) => Pool): Pool {
+/** An inline pool whose chunks have one job. It leaves jobs to an engine that seem to end their program. */
+function lonePool(store: Store, slots: number, listener: PoolListener, makePool: (listener: PoolListener) => Pool): Pool {
 	const updates = new DirectUpdateWriter(store);
 	/** Tasks whose suspects it no longer takes. Suspects are claimed in order, so the job that was left would come first each time. */
 	const left = new Set<string>();
-	/** Set from the start of a job until the dispatcher has its outcome. */
-	let running: PromiseWithResolvers<void> | undefined;
+	/** By id, each job from its start until the dispatcher has its outcome. */
+	const running = new Map<JobId, PromiseWithResolvers<void>>();
 	const pool = makePool({
 		updated: update => updates.add(update),
 		async ended(task, groups) {
 			for (const update of await updates.takeUnwritten()) listener.updated(update);
 			listener.ended(task, groups);
-			running?.resolve();
-			running = undefined;
+			for (const {ids} of groups) {
+				running.get(idAt(ids, 0))?.resolve();
+				running.delete(idAt(ids, 0));
+			}
 			listener.freed();
 		},
 		freed: () => listener.freed(),
 		...{lost: () => undefined, startsSlowly: () => undefined, memoryShort: () => undefined},
 	});
 	return {
-		slots: 1,
+		slots,
 		maxJobs: 1,
 		get size() {
-			return running ? 1 : 0;
+			return running.size;
 		},
 		capacity(lane) {
-			const isFree = !running && !(lane?.quarantined && left.has(lane.task));
-			return {idle: isFree ? pool.capacity().idle : 0, prefetch: 0};
+			const isLeft = lane?.quarantined && left.has(lane.task);
+			return {idle: isLeft ? 0 : Math.min(pool.capacity().idle, slots - running.size), prefetch: 0};
 		},
 		run(chunk) {
 			const {task, ids, quarantine} = chunk;
 			if (quarantine !== 'alone') {
-				running = Promise.withResolvers();
+				running.set(idAt(ids, 0), Promise.withResolvers());
 				return pool.run({...chunk, quarantine: undefined});
 			}
 			// A loop in the caller's thread can't find out whether the job ends its program.
@@ -181,7 +202,7 @@ function lonePool(store: Store, listener: PoolListener, makePool: (listener: Poo
 		confirmStops: () => pool.confirmStops(),
 		interrupt: () => pool.interrupt(),
 		async close() {
-			await running?.promise;
+			await Promise.all([...running.values()].map(({promise}) => promise));
 			await pool.close();
 		},
 	};

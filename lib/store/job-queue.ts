@@ -24,6 +24,7 @@ import type {
 	Page,
 } from '../job/job.ts';
 import {checkFilter, checkId} from '../job/options.ts';
+import {FaenaError} from '../support/errors.ts';
 import {nameOfProcess} from '../support/node.ts';
 import {
 	checkBatchOptions,
@@ -114,19 +115,28 @@ export class JobQueue {
 		return {accepted: outcomes.length - lost, lost};
 	}
 
-	/** Settles one job as completed. Returns false if the claim was lost. */
+	/**
+	 * Settles one job as completed. Returns false if the claim was lost: another loop has the job now, or it was cancelled or released.
+	 * @throws FaenaError `NoSuchJob` if no job has this id: it was deleted
+	 */
 	async complete(claim: Claim, result: Encoded = null): Promise<boolean> {
 		return this.#settleOne('complete()', claim, {type: 'returned', value: argument('complete()', 'result', result, encoded)});
 	}
 
-	/** Settles one job as failed. It is tried again after its backoff, or is dead if no attempts are left. Returns false if the claim was lost. */
+	/**
+	 * Settles one job as failed. It is tried again after its backoff, or is dead if no attempts are left. Returns false if the claim was lost,
+	 * as {@link complete}.
+	 * @throws FaenaError `NoSuchJob` if no job has this id: it was deleted
+	 */
 	async fail(claim: Claim, error: unknown): Promise<boolean> {
 		return this.#settleOne('fail()', claim, {type: 'threw', error: toFailure(error)});
 	}
 
 	async #settleOne(verb: string, claim: Claim, outcome: Outcome): Promise<boolean> {
 		const {id, lease, execution} = checkClaim(verb, claim);
-		return (await this.settle(lease, [{id, execution, outcome}])).lost === 0;
+		if ((await this.settle(lease, [{id, execution, outcome}])).lost === 0) return true;
+		if ((await this.job(id)) === undefined) throw new FaenaError('NoSuchJob', `${verb} found no job ${id}; it was deleted, or never existed.`);
+		return false;
 	}
 
 	/** Cancels jobs. Pending and failed jobs are cancelled at once; the owners of running jobs are asked to stop them. */

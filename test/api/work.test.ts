@@ -1,5 +1,5 @@
 import {join} from 'node:path';
-import {setImmediate as nextTurn} from 'node:timers/promises';
+import {setImmediate as nextTurn, setTimeout as sleep} from 'node:timers/promises';
 import test, {type ExecutionContext} from 'ava';
 import {type TaskContext, task} from '../../lib/index.ts';
 import {MAX_SUSPICION} from '../../lib/job/job.ts';
@@ -68,6 +68,8 @@ test('work() refuses a wrong queue, wrong tasks and wrong options in a sentence'
 		[queue, [() => 1], {}, /an object; it got an array/],
 		[queue, {a: 5}, {}, /an object with a function for each task/],
 		[queue, {a() {}}, signal, /^work\(\) expects an object of options; it got an AbortSignal/],
+		[queue, {a() {}}, {concurrency: 0}, /^work\(\) expects as concurrency a whole number from 1 to 1024; it got 0/],
+		[queue, {a() {}}, {pollMs: '1s'}, /^work\(\) expects as pollMs a whole number from 1 .*; it got "1s"/],
 	];
 	for (const [first, second, third, words] of cases) await t.throwsAsync(work(first, second, third), {code: 'BadOption', message: words});
 	await (await forgotten).close();
@@ -97,6 +99,43 @@ test("work() holds a task's concurrency beside other loops on the same file, and
 	await queue.enqueue([newJob('heavy', 1), newJob('heavy', 2), newJob('heavy', 3), newJob('light', 4)]);
 	await Promise.all([queue, other].map(each => work(each, tasks, {signal: controller.signal})));
 	t.is((await queue.counts()).completed, 4);
+});
+
+test('work() runs as many jobs at a time as its concurrency says, and ends them in good order', async t => {
+	const {queue} = await open(t);
+	const controller = new AbortController();
+	const running = new Set<number>();
+	const seen: number[] = [];
+	const wait = async (id: number) => {
+		running.add(id);
+		seen.push(running.size);
+		// The signal comes while three jobs run.
+		if (seen.length === 6) controller.abort();
+		await sleep(30);
+		running.delete(id);
+		return id;
+	};
+	await queue.enqueue(Array.from({length: 9}, (_, index) => newJob('wait', index + 1)));
+	await work(queue, {wait}, {concurrency: 3, signal: controller.signal});
+	t.is(Math.max(...seen), 3);
+	t.is(running.size, 0);
+	const {completed, pending, running: left} = await queue.counts();
+	t.deepEqual([completed + pending, left, completed >= 6], [9, 0, true]);
+});
+
+test('if work() of several jobs fails for good, it lets the running ones end, and rejects with the error', async t => {
+	const {queue} = await open(t);
+	await queue.enqueue([newJob('close', 1), newJob('wait', 2)]);
+	let hasEnded = false;
+	const tasks = {
+		close: () => queue.close(),
+		async wait() {
+			await sleep(200);
+			hasEnded = true;
+		},
+	};
+	await t.throwsAsync(work(queue, tasks, {concurrency: 2}), {code: 'Closed'});
+	t.true(hasEnded);
 });
 
 test('work() tears down what was set up when another setup fails', async t => {

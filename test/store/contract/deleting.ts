@@ -85,7 +85,8 @@ law('nothing is left of a job that was cleaned up', async (t, queue, clock) => {
 	t.is(await queue.job(1), undefined);
 	t.is(await queue.values(1), undefined);
 	t.deepEqual(await queue.logs(1), []);
-	t.false(await queue.complete(claim));
+	await t.throwsAsync(queue.complete(claim), {code: 'NoSuchJob', message: /^complete\(\) found no job 1; it was deleted/});
+	await t.throwsAsync(queue.fail(claim, new Error('late')), {code: 'NoSuchJob', message: /^fail\(\) found no job 1/});
 	t.is(await queue.retry({ids: [1]}), 0);
 });
 

@@ -1,0 +1,42 @@
+/** A queue without an engine, and every verb of it: `node examples/plain-queue/main.ts`. */
+import {setTimeout as sleep} from 'node:timers/promises';
+import {statusSummary} from 'faena';
+import {decode, encode, type JobHandler, openQueue, work} from 'faena/queue';
+
+const resize: JobHandler<{file: string}> = async ({file}) => {
+	await sleep(20);
+	if (file === 'broken.png') throw new Error(`${file} is no picture`);
+	return file.length;
+};
+
+// Create the queue, and enqueue jobs with a priority, a schedule and a limit of attempts.
+const queue = await openQueue('plain.db');
+const policy = {maxAttempts: 2, backoff: {baseMs: 10, factor: 2, maxMs: 1000, jitter: 0}};
+const files = ['a.png', 'broken.png', 'c.png', 'd.png'];
+await queue.enqueue(files.map(file => ({task: 'resize', payload: encode({file}, 'payload'), policy})));
+await queue.enqueue([{task: 'resize', payload: encode({file: 'urgent.png'}, 'payload'), priority: 9}]);
+const [mail] = await queue.enqueue([{task: 'mail', payload: encode('Ana', 'payload'), delayMs: 30, policy: {...policy, maxAttempts: 1}}]);
+
+// Take jobs of a task by hand: complete one, fail another.
+const {lease, jobs} = await queue.dequeue({owner: 'by hand', tasks: ['resize'], limit: 2});
+for (const [index, {id, execution, payload}] of jobs.entries()) {
+	console.log('by hand:', decode(payload));
+	if (index === 0) await queue.complete({id, lease, execution}, encode(1, 'result'));
+	else await queue.fail({id, lease, execution}, new Error('not now'));
+}
+
+// Let a pool of loops run the rest, until nothing can run any more.
+const controller = new AbortController();
+const mailTo: JobHandler<string> = name => Promise.reject(new Error(`no address of ${name}`));
+const pool = work(queue, {resize, mail: mailTo}, {concurrency: 3, signal: controller.signal});
+for (let counts = await queue.counts(); counts.pending + counts.running + counts.failed > 0; counts = await queue.counts()) await sleep(10);
+console.log(statusSummary(await queue.counts()));
+console.log((await queue.job(mail?.id ?? 0))?.error?.message);
+
+// Set a dead job back by hand, and clean up what has ended.
+console.log('retried:', await queue.retry({task: 'mail'}));
+while ((await queue.counts()).dead < 2) await sleep(10);
+controller.abort();
+await pool;
+console.log('deleted:', (await queue.cleanup({endedBefore: Infinity})).deleted);
+await queue.close();
