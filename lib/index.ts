@@ -24,6 +24,7 @@ export {DEFAULTS} from './job/options.ts';
 export type {EngineStats, Quantiles, TaskStats} from './job/events.ts';
 export type {BatchResults, BatchTaskOptions, ExecutionOptions, Isolation, JobOptions, TaskContext, TaskFunction, TaskLog, TaskOptions} from './job/task.ts';
 export {task} from './job/task.ts';
+export {defineTasks, type TaskModule} from './job/task-module.ts';
 export {PermanentError, RetryAfter, type RetryDecision} from './job/task-errors.ts';
 export type {ResourceLimits} from './job/options.ts';
 export type {OwnConnection} from './store/sqlite/caller-connection.ts';

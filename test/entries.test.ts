@@ -11,7 +11,7 @@ const ENTRIES: Readonly<Record<string, Names>> = {
 	index: {
 		values: [
 			...['BatchHandle', 'CHANNELS', 'DEFAULTS', 'Engine', 'FaenaError', 'JobHandle', 'JobMap', 'PermanentError', 'RetryAfter'],
-			...['STATUSES', 'closeOnSignals', 'enqueueIn', 'isTerminal', 'open', 'statusSummary', 'task'],
+			...['STATUSES', 'closeOnSignals', 'defineTasks', 'enqueueIn', 'isTerminal', 'open', 'statusSummary', 'task'],
 		],
 		types: [
 			...['AnyTasks', 'BackoffOption', 'BatchInfo', 'BatchResults', 'BatchTaskOptions', 'CompletedBatch', 'CompletionTasksOf', 'Counts'],
@@ -19,7 +19,7 @@ const ENTRIES: Readonly<Record<string, Names>> = {
 			...['FailureRecord', 'HaltOption', 'Isolation', 'Job', 'JobDetails', 'JobFilter', 'JobId', 'JobOptions', 'JobOutcome', 'JobStatus'],
 			...['LogLevel', 'LogLine', 'Logger', 'MapArgs', 'MapOptions', 'MapProgress', 'MapResult', 'OpenOptions', 'OwnConnection', 'Page'],
 			...['PastExecution', 'PayloadOf', 'PostMortem', 'ProblemOf', 'Progress', 'Quantiles', 'RecycleOptions', 'ResourceLimits', 'ResultOf'],
-			...['RetryDecision', 'Size', 'SlowStart', 'StopReason', 'TaskContext', 'TaskFunction', 'TaskLog', 'TaskName', 'TaskOptions'],
+			...['RetryDecision', 'Size', 'SlowStart', 'StopReason', 'TaskContext', 'TaskFunction', 'TaskLog', 'TaskModule', 'TaskName', 'TaskOptions'],
 			...['TaskStats', 'TasksOf', 'WaitOptions', 'WorkerLoss'],
 		],
 	},

@@ -8,6 +8,7 @@ import {JobMaker} from '../job/new-job.ts';
 import {checkFilter, checkId, FILTER_CHECKS} from '../job/options.ts';
 import {pack} from '../job/packed.ts';
 import type {JobOptions} from '../job/task.ts';
+import {refuseInWorker} from '../job/task-module.ts';
 import type {AnyTasks, EnqueueArgs, PayloadOf, ResultOf, TasksOf} from '../job/task-types.ts';
 import {keyConflict} from '../store/conflict-errors.ts';
 import {DispatcherClient, openThread, type Transport} from '../transport/client.ts';
@@ -27,7 +28,8 @@ import {closeOnSignals, isSignalled} from './signals.ts';
  * @example await using faena = await open<typeof import('./tasks.ts')>({queue: 'jobs.db', tasks: new URL('./tasks.ts', import.meta.url)});
  * @throws FaenaError `BadOption`, `BadTasksModule`, `SetupFailed`, `BadDatabase`, `NewerDatabase`
  */
-export async function open<Tasks = AnyTasks>(options: OpenOptions): Promise<Engine<Tasks>> {
+export async function open<Tasks = AnyTasks>(options: OpenOptions<Tasks>): Promise<Engine<Tasks>> {
+	refuseInWorker();
 	const settings = resolveOpenOptions(options);
 	// Inline code is loaded only when it is needed: it would double the code that other programs load.
 	const openTransport = settings.isolation === 'inline' ? (await import('./inline.ts')).openInline : openThread;

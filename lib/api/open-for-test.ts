@@ -6,6 +6,7 @@ import {pathToFileURL} from 'node:url';
 import {argument, bad, type Checks, checked, choice, duration, giving, number, object, time} from '../job/checks.ts';
 import {type Counts, type Duration, isTerminal, type Job, type JobId, type JobStatus, STATUSES} from '../job/job.ts';
 import {checkId} from '../job/options.ts';
+import type {TaskModule} from '../job/task-module.ts';
 import type {AnyTasks} from '../job/task-types.ts';
 import {systemClock} from '../support/clock.ts';
 import {FaenaError} from '../support/errors.ts';
@@ -45,7 +46,7 @@ export interface TestOptions extends Partial<Omit<OpenOptions, 'tasks' | 'isolat
  * assert.equal((await faena.drain()).completed, 1);
  * @throws FaenaError `BadOption`, `BadTasksModule`, `BadDatabase`, `NewerDatabase`
  */
-export function openForTest<Tasks = AnyTasks>(tasks: URL | string, options?: TestOptions): Promise<TestEngine<Tasks>>;
+export function openForTest<Tasks = AnyTasks>(tasks: URL | string | TaskModule<Tasks>, options?: TestOptions): Promise<TestEngine<Tasks>>;
 export function openForTest<Tasks extends object>(tasks: Tasks, options?: TestOptions): Promise<TestEngine<Tasks>>;
 export async function openForTest(tasks: object | string, options: TestOptions = {}): Promise<TestEngine<AnyTasks>> {
 	if (tasks === null || tasks === undefined) throw bad('openForTest() expects first the tasks: an object of functions, or the URL of their module');

@@ -1,5 +1,4 @@
 import {availableParallelism} from 'node:os';
-import {pathToFileURL} from 'node:url';
 import type {Checks, Size} from '../job/checks.ts';
 import {atLeast, bad, boolean, checked, choice, duration, expected, integer, list, number, string, text, textOr, url} from '../job/checks.ts';
 import {MAX_VALUE_LIMIT_BYTES} from '../job/encoding.ts';
@@ -7,16 +6,18 @@ import type {Durability, Duration} from '../job/job.ts';
 import type {PoolOptions, Recycle, ResourceLimits} from '../job/options.ts';
 import {blobThreshold, DEFAULTS, EXECUTION_CHECKS, lease} from '../job/options.ts';
 import type {ExecutionOptions, Isolation} from '../job/task.ts';
+import {isTaskModule, type TaskModule, toUrl} from '../job/task-module.ts';
 import {queuePath} from '../store/queue-path.ts';
 import type {DispatcherStart} from '../transport/messages.ts';
 import type {Logger} from './events.ts';
 
 /** Options of `open()`. */
-export interface OpenOptions {
+// biome-ignore lint/suspicious/noExplicitAny: options of an engine with any tasks
+export interface OpenOptions<Tasks = any> {
 	/** The SQLite file of the jobs, a path or a `file:` URL. Created if it does not exist. A relative path starts at the current working directory. */
 	readonly queue: string | URL;
-	/** The module whose exported functions are the tasks: a `file:` URL or a path. Without it the engine runs no jobs. */
-	readonly tasks?: string | URL;
+	/** The module whose exported functions are the tasks: a `file:` URL, a path, or what `defineTasks()` returned. Without it the engine runs no jobs. */
+	readonly tasks?: string | URL | TaskModule<Tasks>;
 	/** Number of workers, each of which runs one job at a time; default: the processors that this process may use. */
 	readonly workers?: number;
 	/**
@@ -105,7 +106,7 @@ export function resolveOpenOptions(options: OpenOptions): Settings {
 
 export const OPEN_CHECKS: Checks = {
 	queue: textOr(text, url),
-	tasks: textOr(toModuleUrl, value => url(value).href),
+	tasks: textOr(toUrl, value => (isTaskModule(value) ? value.url : url(value).href)),
 	workers: integer(1, 1024),
 	isolation: choice('thread', 'process', 'inline'),
 	durability: choice('full', 'normal'),
@@ -160,7 +161,3 @@ function logger(value: unknown): Logger {
 	throw expected(`a pino logger, or an object with the functions ${levels.join(', ')} (it has no ${missing})`, value);
 }
 
-function toModuleUrl(value: unknown): string {
-	const module = text(value);
-	return module.startsWith('file:') ? module : pathToFileURL(module).href;
-}

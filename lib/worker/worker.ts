@@ -10,6 +10,7 @@ import {JobMaker} from '../job/new-job.ts';
 import {OpenJobsCell} from '../job/open-jobs.ts';
 import {checkTaskOptions} from '../job/options.ts';
 import {type Isolation, optionsOf, type TaskFunction, type TaskInfo} from '../job/task.ts';
+import {definedTasks, isTaskModule, markWorker} from '../job/task-module.ts';
 import {FaenaError} from '../support/errors.ts';
 import {exit} from '../support/primordials.ts';
 import {BROKEN, type Loaded, type LoadMessage, type WorkerRequest} from './messages.ts';
@@ -80,7 +81,10 @@ export class TaskWorker {
 	async #load(request: LoadMessage): Promise<LoadedWorker> {
 		const {kind, post, leftovers} = this.#options;
 		const {worker, defaults, maxValueBytes, maxCheckpointBytes, isolation, openJobs} = request;
-		if (kind !== 'inline') this.#prepare(request);
+		if (kind !== 'inline') {
+			this.#prepare(request);
+			markWorker(request.tasks);
+		}
 		const table = await loadTasks(request.tasks);
 		const infos = infosOf(table);
 		const tasks = new Tasks(table, task => post({type: 'setup', worker, ...(task !== undefined && {task})}));
@@ -129,12 +133,19 @@ export function standIn(url: string, tasks: object | undefined): void {
 export async function loadTasks(url: string): Promise<TaskTable> {
 	const stand = stands.get(url);
 	const found = stand ? url : findModule(url);
-	const table = tableOf(stand ?? ownExports((await importModule(found)).tasks, found));
+	const table = tableOf(stand ?? (await importTasks(found)));
 	if (table.size > 0) return table;
 	throw new FaenaError(
 		'BadTasksModule',
 		`The tasks module ${stand ? url : pathOf(found)} exports no function. Export one for each task: export function hash(file) { … }, or in CommonJS: exports.hash = file => { … }`,
 	);
+}
+
+/** What the module has defined, or else its exports. */
+async function importTasks(url: string): Promise<object> {
+	const {tasks} = await importModule(url);
+	const exported = ownExports(tasks, url);
+	return definedTasks(url, exported) ?? exported;
 }
 
 /** The URL of the module, or of its counterpart: a program names `./tasks.ts`, and once it is compiled only `./tasks.js` lies beside it. */
@@ -168,7 +179,9 @@ function isCommonJs(namespace: Namespace, url: string): boolean {
 	return createRequire(url).cache[realpathSync(pathOf(url))]?.exports === namespace.default;
 }
 
-export function tableOf(tasks: object): TaskTable {
+/** @param given a module's namespace, an object of functions, or what `defineTasks()` made of one */
+export function tableOf(given: object): TaskTable {
+	const tasks = isTaskModule(given) ? given.tasks : given;
 	return new Map(Object.entries(tasks).filter((entry): entry is [string, TaskFunction] => typeof entry[1] === 'function' && !isClass(entry[1])));
 }
 

@@ -1,0 +1,71 @@
+import {fileURLToPath, pathToFileURL} from 'node:url';
+import {argument, bad, callable, expected, object, text, textOr, url} from './checks.ts';
+import type {AnyTasks} from './task-types.ts';
+
+/** Symbols of all programs: a bundle of the tasks may hold a copy of Faena. */
+const MODULE = Symbol.for('faena.tasks');
+const DEFINED = Symbol.for('faena.tasks.defined');
+const WORKER = Symbol.for('faena.worker');
+
+/** Tasks and the module that defines them: {@link defineTasks} makes it, and `open({tasks})` takes it. */
+export interface TaskModule<Tasks = AnyTasks> {
+	/** The `file:` URL of the module that workers import. */
+	readonly url: string;
+	/** The functions by task name. */
+	readonly tasks: Tasks;
+}
+
+type Global = {[DEFINED]?: Map<string, object>; [WORKER]?: string};
+
+/**
+ * Names the tasks of a module together with the module itself, so that a program names neither its file nor its type. Each worker imports the
+ * module again, so it should do nothing but define tasks: keep the program that calls `open()` in a file of its own.
+ * @param module the calling module's `import.meta.url`; in CommonJS its `__filename`
+ * @param tasks functions by task name, plain ones or those of `task()`
+ * @example export const tasks = defineTasks(import.meta.url, {sha256, thumbnail});
+ * @throws FaenaError `BadOption`
+ */
+export function defineTasks<Tasks extends object>(module: string | URL, tasks: Tasks): TaskModule<Tasks> {
+	const href = argument('defineTasks()', 'its first argument', module, value => textOr(toUrl, each => url(each).href)(ofModule(value))) as string;
+	argument('defineTasks()', 'its second argument', tasks, object);
+	for (const [name, run] of Object.entries(tasks)) argument('defineTasks()', name, run, callable);
+	if (Object.keys(tasks).length === 0) throw bad('defineTasks() expects an object with a function for each task');
+	((globalThis as Global)[DEFINED] ??= new Map()).set(href, tasks);
+	return Object.defineProperty({url: href, tasks}, MODULE, {value: true});
+}
+
+/** Bundlers leave `import.meta.url` undefined where they make CommonJS. */
+function ofModule(value: unknown): unknown {
+	if (value !== undefined) return value;
+	throw expected('import.meta.url, or in CommonJS __filename', value);
+}
+
+export function toUrl(value: unknown): string {
+	const module = text(value);
+	return module.startsWith('file:') ? module : pathToFileURL(module).href;
+}
+
+export function isTaskModule(value: unknown): value is TaskModule {
+	return typeof value === 'object' && value !== null && MODULE in value;
+}
+
+/** The tasks that a module has defined, after its import; `undefined` if it has defined none. */
+export function definedTasks(href: string, namespace: object): object | undefined {
+	const exported = Object.values(namespace).find(isTaskModule);
+	return exported?.tasks ?? (globalThis as Global)[DEFINED]?.get(href);
+}
+
+/** Tells the code that a worker loads that it runs in a worker. */
+export function markWorker(href: string): void {
+	(globalThis as Global)[WORKER] = href;
+}
+
+/** @throws FaenaError `BadOption` in a worker: a module that opens an engine when it is imported would open one in each of its workers, and so on */
+export function refuseInWorker(): void {
+	const href = (globalThis as Global)[WORKER];
+	if (href === undefined) return;
+	const file = href.startsWith('file:') ? fileURLToPath(href) : href;
+	throw bad(
+		`open() was called in a worker, which has loaded ${file} for its tasks. If that file is also the program, or a bundle of it, move the tasks to a module of their own that does not call open(). A task enqueues jobs by ctx.enqueue()`,
+	);
+}
