@@ -160,4 +160,3 @@ function logger(value: unknown): Logger {
 	if (!missing) return value as Logger;
 	throw expected(`a pino logger, or an object with the functions ${levels.join(', ')} (it has no ${missing})`, value);
 }
-

@@ -30,7 +30,9 @@ export function defineTasks<Tasks extends object>(module: string | URL, tasks: T
 	argument('defineTasks()', 'its second argument', tasks, object);
 	for (const [name, run] of Object.entries(tasks)) argument('defineTasks()', name, run, callable);
 	if (Object.keys(tasks).length === 0) throw bad('defineTasks() expects an object with a function for each task');
-	((globalThis as Global)[DEFINED] ??= new Map()).set(href, tasks);
+	const all = globalThis as Global;
+	all[DEFINED] ??= new Map();
+	all[DEFINED].set(href, tasks);
 	return Object.defineProperty({url: href, tasks}, MODULE, {value: true});
 }
 

@@ -1,6 +1,7 @@
 import {MAX_LOG_LINES} from '../job/claim.ts';
 import {type Encoded, encode, sizeBytes} from '../job/encoding.ts';
-import {BUILT_INS, type FailureRecord, MAX_CAUSES, MAX_FIELDS_BYTES, MAX_TEXT, toEnvelope} from '../job/failure.ts';
+import {BUILT_INS, MAX_CAUSES, MAX_FIELDS_BYTES, MAX_TEXT} from '../job/error-record.ts';
+import {type FailureRecord, toEnvelope} from '../job/failure.ts';
 import {STOP_REASONS} from '../job/job.ts';
 import {MAX_CHILD_JOBS} from '../job/new-job.ts';
 import type {PoolOptions} from '../job/options.ts';

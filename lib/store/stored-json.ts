@@ -4,7 +4,8 @@
  */
 
 import {decode, type Encoded, encode} from '../job/encoding.ts';
-import {BUILT_INS, type ErrorRecord, type FailureRecord, type PostMortem} from '../job/failure.ts';
+import {BUILT_INS, type ErrorRecord} from '../job/error-record.ts';
+import type {FailureRecord, PostMortem} from '../job/failure.ts';
 import type {Mark, Policy} from '../job/job.ts';
 import type {NewJob} from '../job/new-job.ts';
 import {toDecision} from '../job/task-errors.ts';
