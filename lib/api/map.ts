@@ -110,6 +110,13 @@ export class JobMap<Item, Result> implements AsyncIterable<MapResult<Item, Resul
 		this.#source.end().catch(() => undefined);
 	}
 
+	/** Runs the loop and collects its results, for maps whose results fit in memory. It rejects with what the loop would throw. */
+	async toArray(): Promise<MapResult<Item, Result>[]> {
+		const results: MapResult<Item, Result>[] = [];
+		for await (const result of this) results.push(result);
+		return results;
+	}
+
 	/** Yields a result for each item. It can be iterated once. */
 	async *[Symbol.asyncIterator](): AsyncGenerator<MapResult<Item, Result>, void, undefined> {
 		if (this.#hasBegun) throw bad('This map was iterated already; call map() again, with the same batch to go on');

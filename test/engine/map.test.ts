@@ -21,6 +21,29 @@ for (const order of ['input', 'finished'] as const) {
 	}
 }
 
+test('toArray() collects the results of a map, and rejects with the error of its loop', async t => {
+	const faena = await openEngine(t);
+	const results = await faena
+		.map(
+			'add',
+			[
+				{a: 1, b: 2},
+				{a: 3, b: 4},
+			],
+			{order: 'input'},
+		)
+		.toArray();
+	t.like(results, [
+		{index: 0, status: 'completed', result: 3},
+		{index: 1, status: 'completed', result: 7},
+	]);
+	const items = function* () {
+		yield {a: 1, b: 1};
+		throw new RangeError('no more');
+	};
+	await t.throwsAsync(faena.map('add', items()).toArray(), {instanceOf: RangeError, message: 'no more'});
+});
+
 test('map() in order of finishing does not wait for a slow item, in order of the input it does', async t => {
 	const folder = makeFolder(t);
 	const [slow, fast] = [join(folder, 'slow'), join(folder, 'fast')];
