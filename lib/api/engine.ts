@@ -5,7 +5,7 @@ import type {EngineStats, JobEvent} from '../job/events.ts';
 import {type EnqueuedGroup, idAt} from '../job/group.ts';
 import type {CleanupResult, Counts, Duration, Job, JobFilter, JobId, Page} from '../job/job.ts';
 import {JobMaker} from '../job/new-job.ts';
-import {checkFilter, checkId, FILTER_CHECKS} from '../job/options.ts';
+import {checkFilter, checkId, checkSearch} from '../job/options.ts';
 import {pack} from '../job/packed.ts';
 import type {JobOptions} from '../job/task.ts';
 import {refuseInWorker} from '../job/task-module.ts';
@@ -162,7 +162,7 @@ export class Engine<Tasks = AnyTasks> implements AsyncDisposable {
 	 * pass the id of the last job as `after`. The dispatcher does nothing else while it reads a page, so a page of many thousands delays it.
 	 */
 	async jobs(filter: JobFilter = {}, page: Page = {}): Promise<readonly Job[]> {
-		return this.#client.verb('jobs', checked('jobs()', filter, FILTER_CHECKS), checked('jobs()', page, PAGE_CHECKS));
+		return this.#client.verb('jobs', checkSearch('jobs()', filter), checked('jobs()', page, PAGE_CHECKS));
 	}
 
 	/** All batches, in the order in which they were made. */

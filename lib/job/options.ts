@@ -174,13 +174,25 @@ export function checkId(id: unknown): JobId {
  */
 export function checkFilter(where: string, jobs: JobId | JobFilter): JobFilter {
 	if (typeof jobs !== 'object') return {ids: [checkId(jobs)]};
-	const filter = checked(where, jobs, FILTER_CHECKS);
+	const filter = checkSearch(where, jobs);
 	const missing = Object.entries(jobs).find(([, value]) => value === undefined);
 	if (missing) throw bad(`${where} got ${missing[0]}: undefined, which would mean every job; leave ${missing[0]} out if that is meant`);
 	return filter;
 }
 
-export const FILTER_CHECKS: Checks = {
+/**
+ * Checks the filter of a verb that only reads. A condition that is `undefined` counts as not given.
+ * @throws FaenaError `BadOption`
+ */
+export function checkSearch(where: string, filter: JobFilter): JobFilter {
+	const given: JobFilter = checked(where, filter, FILTER_CHECKS);
+	if (given.key !== undefined && given.task === undefined && given.batch === undefined)
+		throw bad(`${where} got a key alone, which is unique only in a task or a batch; name one of them, too`);
+	return given;
+}
+
+const FILTER_CHECKS: Checks = {
+	key: text,
 	task: text,
 	batch: text,
 	ids: value => list(value).map(checkId),

@@ -578,6 +578,7 @@ const filter: fc.Arbitrary<JobFilter> = fc.oneof(
 	fc.constant({}),
 	fc.record({ids, status: fc.array(status, {maxLength: 3})}, {requiredKeys: [], noNullPrototype: true}),
 	fc.record({ids, task, status, batch: fc.constantFrom(...BATCHES)}, {requiredKeys: [], noNullPrototype: true}),
+	fc.record({task, key: fc.constantFrom('k1', 'k2'), batch: fc.constantFrom(...BATCHES)}, {requiredKeys: ['task', 'key'], noNullPrototype: true}),
 );
 
 const command: fc.Arbitrary<Command> = weighted<Command>(

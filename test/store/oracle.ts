@@ -541,14 +541,15 @@ export class MemoryStore implements contract.Store {
 		return this.#all().filter(isRunning);
 	}
 
-	#matching({ids, task, status, batch}: JobFilter): JobRow[] {
+	#matching({ids, task, status, batch, key}: JobFilter): JobRow[] {
 		const statuses = status === undefined ? STATUSES : [status].flat();
 		return this.#all().filter(
 			job =>
 				(ids?.includes(job.id) ?? true) &&
 				(task === undefined || job.task === task) &&
 				statuses.includes(statusOf(job.state)) &&
-				(batch === undefined || this.#batchOf(job)?.name === batch),
+				(batch === undefined || this.#batchOf(job)?.name === batch) &&
+				(key === undefined || job.key === key),
 		);
 	}
 }

@@ -193,11 +193,18 @@ export function findIds({statements, names}: Pick<Tx, 'statements' | 'names'>, f
 	const batch = filter.batch === undefined ? null : (statements.batch.get(filter.batch) as {id: number} | undefined)?.id;
 	if (task === undefined || batch === undefined || page.statuses.length === 0 || page.after >= page.upTo) return {ids: [], next: null};
 	const criteria = {...page, task, batch};
-	const {ids, next} = filter.ids
-		? checkOneByOne(statements, idsIn(filter.ids, page), criteria, Math.min(page.limit, MAX_CHECKED_JOBS))
+	const candidates = filter.key === undefined ? filter.ids : idsByKey(statements, filter.key, criteria, filter.ids);
+	const {ids, next} = candidates
+		? checkOneByOne(statements, idsIn(candidates, page), criteria, Math.min(page.limit, MAX_CHECKED_JOBS))
 		: search(statements, criteria);
 	// In a damaged file ids may go backwards. A caller that followed them would never finish.
 	return {ids, next: next !== null && next > page.after ? next : null};
+}
+
+/** The jobs that have the key in the batch; or, without one, in the task and its batches; of these ids, if there are some. */
+function idsByKey(statements: Statements, key: string, {task, batch}: Pick<Criteria, 'task' | 'batch'>, among: readonly JobId[] | undefined): JobId[] {
+	const ids = statements.idsByKey.all({key, task, batch}) as JobId[];
+	return among ? ids.filter(id => among.includes(id)) : ids;
 }
 
 function idsIn(given: readonly JobId[], {after, upTo}: Pick<Criteria, 'after' | 'upTo'>): JobId[] {

@@ -160,6 +160,10 @@ export const SQL = {
 	pageOfBatch: `select j.id, j.id from job j where j.batch = cast(@batch as integer) and ${inWindow('j.id')} and ${ofTask('j')} order by j.id`,
 	jobColumns: 'select -priority as rank, policy, key from job where id = ?',
 	insertKey: 'insert into key (scope, key, id) values (?, ?, ?)',
+	idsByKey: `select id from key where key = cast(@key as text) and scope in (
+		select cast(@batch as integer) where @batch is not null
+		union all select -cast(@task as integer) where @batch is null
+		union all select id from batch where @batch is null and task = cast(@task as integer))`,
 	jobByKey: `select k.id, j.payload from key k join job j on j.id = k.id where k.scope = ${INTEGER} and k.key = ${TEXT}`,
 
 	insertReady: 'insert or ignore into ready (task, rank, id, executions, batch) values (?, ?, ?, ?, ?)',

@@ -52,6 +52,32 @@ law('a filter names ids, a task, statuses or a batch, and all it names must hold
 	for (const [status, id] of Object.entries(ID_OF)) t.deepEqual(await listed(queue, {status: status as JobStatus, task: 'hash'}), [id]);
 });
 
+law('jobs are found by their key in a task, in its batches, and in a batch', async (t, queue) => {
+	const batch = await queue.openBatch('nightly', 'hash', OWNER);
+	const other = await queue.openBatch('weekly', 'thumbnail', OWNER);
+	const ids = await enqueue(
+		queue,
+		newJob({key: 'a'}),
+		newJob({key: 'b'}),
+		newJob({key: 'a', batch}),
+		newJob({task: 'thumbnail', key: 'a'}),
+		newJob({task: 'thumbnail', key: 'a', batch: other}),
+		newJob(),
+	);
+	t.deepEqual(await listed(queue, {task: 'hash', key: 'a'}), [ids[0], ids[2]] as JobId[]);
+	t.deepEqual(await listed(queue, {batch: 'nightly', key: 'a'}), [ids[2]] as JobId[]);
+	t.deepEqual(await listed(queue, {task: 'thumbnail', batch: 'nightly', key: 'a'}), []);
+	t.deepEqual(await listed(queue, {task: 'hash', key: 'a', ids: [1, 2]}), [1]);
+	for (const filter of [
+		{task: 'hash', key: 'c'},
+		{task: 'none', key: 'a'},
+		{batch: 'none', key: 'a'},
+	])
+		t.deepEqual(await listed(queue, filter), []);
+	t.like(await queue.cancel({task: 'thumbnail', key: 'a'}), {cancelled: [4, 5]});
+	await t.throwsAsync(queue.cancel({key: 'a'}), {code: 'BadOption', message: /cancel\(\) got a key alone, .* name one of them, too/});
+});
+
 law('a job that does not exist has no description, no values, no log and no history', async (t, queue) => {
 	t.is(await queue.job(1), undefined);
 	t.is(await queue.values(1), undefined);
