@@ -10,12 +10,17 @@ const run = promisify(execFile);
 const root = fileURLToPath(new URL('../', import.meta.url));
 const project = mkdtempSync(join(tmpdir(), 'faena-package-'));
 
+/** The oldest TypeScript that the package's declarations are for. A user's project has one of its own. */
+const OTHER_TYPESCRIPT = '5.9.3';
+
 test.before('packs the package and installs it in an empty project', async t => {
 	t.timeout(180_000);
 	await run('npm', ['pack', '--pack-destination', project], {cwd: root});
 	const tarball = readdirSync(project).find(name => name.endsWith('.tgz')) as string;
 	writeFileSync(join(project, 'package.json'), JSON.stringify({name: 'project', private: true, type: 'module'}));
-	await run('npm', ['install', '--prefer-offline', '--no-audit', '--no-fund', '--ignore-scripts', `./${tarball}`], {cwd: project});
+	await run('npm', ['install', '--prefer-offline', '--no-audit', '--no-fund', '--ignore-scripts', `./${tarball}`, `typescript@${OTHER_TYPESCRIPT}`], {
+		cwd: project,
+	});
 	cpSync(join(root, 'test/fixtures/typed'), project, {recursive: true});
 });
 
@@ -37,22 +42,25 @@ const COMPILER_OPTIONS = {
 	...{types: [], typeRoots: [join(root, 'node_modules/@types')]},
 };
 
-for (const compiler of ['typescript', 'typescript-5.9']) {
+for (const [version, modules] of [
+	['7', join(root, 'node_modules')],
+	[OTHER_TYPESCRIPT, join(project, 'node_modules')],
+] as const) {
 	const check = async (file: string) => {
-		const config = join(project, `${compiler}-${file}.json`);
+		const config = join(project, `${version}-${file}.json`);
 		writeFileSync(config, JSON.stringify({compilerOptions: COMPILER_OPTIONS, files: [file]}));
-		const tsc = join(root, 'node_modules', compiler, 'bin/tsc');
+		const tsc = join(modules, 'typescript/bin/tsc');
 		const {stdout} = await run(process.execPath, [tsc, '--project', config, '--pretty', 'false'], {cwd: project}).catch(({stdout}: {stdout: string}) => ({
 			stdout,
 		}));
 		return stdout;
 	};
 
-	test(`the package's types accept what is right and reject what is wrong, without settings of the project: ${compiler}`, async t => {
+	test(`the package's types accept what is right and reject what is wrong, without settings of the project: TypeScript ${version}`, async t => {
 		t.is(await check('main.ts'), '');
 	});
 
-	test(`the compiler's own messages say what to write: ${compiler}`, async t => {
+	test(`the compiler's own messages say what to write: TypeScript ${version}`, async t => {
 		const lines = readFileSync(join(project, 'messages.ts'), 'utf8').split('\n');
 		const expected = lines.flatMap((line, index) => (index > 2 && line.startsWith('// ') ? [{line: index + 2, message: line.slice(3)}] : []));
 		const found = (await check('messages.ts')).split(/^(?=messages\.ts)/m);
