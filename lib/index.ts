@@ -12,14 +12,14 @@ export {BatchHandle, type BatchInfo, type JobDetails, JobHandle, type JobOutcome
 export {JobMap, type MapProgress, type MapResult} from './api/map.ts';
 export type {HaltOption, MapArgs, MapOptions} from './api/map-options.ts';
 export type {OpenOptions, RecycleOptions} from './api/open-options.ts';
-export type {AnyTasks, CompletionTasksOf, EnqueueArgs, PayloadOf, ProblemOf, ResultOf, TaskName, TasksOf} from './job/task-types.ts';
+export type {AnyTasks, CompletionTasksOf, EnqueueArgs, PayloadOf, ProblemOf, ResultOf, TaskName, TasksOf} from './job/task.ts';
 export {closeOnSignals} from './api/signals.ts';
 export type {CompletedBatch} from './job/job.ts';
-export type {Size} from './job/checks.ts';
+export type {Duration, Size} from './job/checks.ts';
 export type {SlowStart, WorkerLoss} from './job/events.ts';
 export type {ErrorRecord} from './job/error-record.ts';
 export type {FailureRecord, PostMortem} from './job/failure.ts';
-export type {BackoffOption, Counts, Durability, Duration, Job, JobFilter, JobId, JobStatus, LogLevel, LogLine, Page, Progress, StopReason} from './job/job.ts';
+export type {BackoffOption, Counts, Durability, Job, JobFilter, JobId, JobStatus, LogLevel, LogLine, Page, Progress, StopReason} from './job/job.ts';
 export {isTerminal, STATUSES, statusSummary} from './job/job.ts';
 export {DEFAULTS} from './job/options.ts';
 export type {EngineStats, Quantiles, TaskStats} from './job/events.ts';

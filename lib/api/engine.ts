@@ -1,15 +1,14 @@
 /** The station `api/`: what a program holds in its own thread. There an engine never waits for the disk and, unless it is inline, never runs a task. */
 
-import {abortSignal, argument, bad, type Checks, checked, duration, integer, text} from '../job/checks.ts';
+import {abortSignal, argument, bad, type Checks, checked, type Duration, duration, integer, text} from '../job/checks.ts';
 import type {EngineStats, JobEvent} from '../job/events.ts';
 import {type EnqueuedGroup, idAt} from '../job/group.ts';
-import type {CleanupResult, Counts, Duration, Job, JobFilter, JobId, Page} from '../job/job.ts';
+import type {CleanupResult, Counts, Job, JobFilter, JobId, Page} from '../job/job.ts';
 import {JobMaker} from '../job/new-job.ts';
 import {checkFilter, checkId, checkSearch} from '../job/options.ts';
 import {pack} from '../job/packed.ts';
-import type {JobOptions} from '../job/task.ts';
+import type {AnyTasks, EnqueueArgs, JobOptions, PayloadOf, ResultOf, TasksOf} from '../job/task.ts';
 import {refuseInWorker} from '../job/task-module.ts';
-import type {AnyTasks, EnqueueArgs, PayloadOf, ResultOf, TasksOf} from '../job/task-types.ts';
 import {keyConflict} from '../store/conflict-errors.ts';
 import {DispatcherClient, openThread, type Transport} from '../transport/client.ts';
 import type {DispatcherStart, EnqueueCall, Notice} from '../transport/messages.ts';

@@ -2,8 +2,7 @@ import {bad} from '../job/checks.ts';
 import {MAX_VALUE_LIMIT_BYTES} from '../job/encoding.ts';
 import type {JobId} from '../job/job.ts';
 import {JobMaker} from '../job/new-job.ts';
-import type {JobOptions} from '../job/task.ts';
-import type {AnyTasks, EnqueueArgs, TaskName} from '../job/task-types.ts';
+import type {AnyTasks, EnqueueArgs, JobOptions, TaskName} from '../job/task.ts';
 import {enqueueOn, type OwnConnection} from '../store/sqlite/caller-connection.ts';
 import {WHY_ONE_LIBRARY} from '../store/sqlite/file-guard.ts';
 

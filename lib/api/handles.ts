@@ -1,8 +1,8 @@
-import {abortSignal, checked, duration} from '../job/checks.ts';
+import {abortSignal, checked, type Duration, duration} from '../job/checks.ts';
 import type {ExecutionRecord} from '../job/claim.ts';
 import {decode} from '../job/encoding.ts';
 import {fromFailure} from '../job/failure.ts';
-import type {Batch, Duration, Job, JobId, LogLine} from '../job/job.ts';
+import type {Batch, Job, JobId, LogLine} from '../job/job.ts';
 import {startTimer} from '../support/clock.ts';
 import {defined} from '../support/defined.ts';
 import {FaenaError} from '../support/errors.ts';

@@ -2,8 +2,7 @@ import {abortSignal, bad, boolean, type Checks, callable, checked, choice, expec
 import type {BatchOptions} from '../job/job.ts';
 import type {JobMaker} from '../job/new-job.ts';
 import {checkJobOptions, checkKey, DEFAULTS} from '../job/options.ts';
-import type {JobOptions} from '../job/task.ts';
-import type {CompletionTasksOf, PayloadOf, ProblemOf, TaskName} from '../job/task-types.ts';
+import type {CompletionTasksOf, JobOptions, PayloadOf, ProblemOf, TaskName} from '../job/task.ts';
 import {FaenaError} from '../support/errors.ts';
 
 /** Options of `map()`, besides those of its jobs. */

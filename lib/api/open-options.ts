@@ -1,8 +1,8 @@
 import {availableParallelism} from 'node:os';
-import type {Checks, Size} from '../job/checks.ts';
+import type {Checks, Duration, Size} from '../job/checks.ts';
 import {atLeast, bad, boolean, checked, choice, duration, expected, integer, list, number, string, text, textOr, url} from '../job/checks.ts';
 import {MAX_VALUE_LIMIT_BYTES} from '../job/encoding.ts';
-import type {Durability, Duration} from '../job/job.ts';
+import type {Durability} from '../job/job.ts';
 import type {PoolOptions, Recycle, ResourceLimits} from '../job/options.ts';
 import {blobThreshold, DEFAULTS, EXECUTION_CHECKS, lease} from '../job/options.ts';
 import type {ExecutionOptions, Isolation} from '../job/task.ts';

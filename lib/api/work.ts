@@ -1,12 +1,12 @@
 import {nanoid} from 'nanoid';
 import {enqueuesJobs} from '../dispatcher/commits.ts';
 import {isRefusal} from '../dispatcher/retries.ts';
-import {abortSignal, argument, bad, type Checks, checked, duration, expected, integer, object} from '../job/checks.ts';
+import {abortSignal, argument, bad, type Checks, checked, type Duration, duration, expected, integer, object} from '../job/checks.ts';
 import type {JobUpdate, OwnerId} from '../job/claim.ts';
 import {MAX_VALUE_LIMIT_BYTES} from '../job/encoding.ts';
 import {fromEnvelope, fromFailure} from '../job/failure.ts';
 import {idAt, toReleased} from '../job/group.ts';
-import type {Duration, JobId} from '../job/job.ts';
+import type {JobId} from '../job/job.ts';
 import type {PoolOptions} from '../job/options.ts';
 import type {TaskContext} from '../job/task.ts';
 import type {Pool, PoolListener} from '../pool/pool.ts';

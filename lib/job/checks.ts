@@ -154,6 +154,12 @@ export function textOr(ofText: Check, ofOther: Check): Check {
 	return value => (typeof value === 'string' ? ofText(value) : ofOther(value));
 }
 
+type Plural = 'second' | 'minute' | 'hour' | 'day' | 'week' | 'year';
+type Unit = 'ms' | 's' | 'sec' | 'm' | 'min' | 'h' | 'd' | 'w' | 'y' | Plural | `${Plural}s`;
+
+/** A number of milliseconds, or a text such as `'500ms'`, `'30s'`, `'10m'`, `'2h'`, `'7d'`, `'2 weeks'`. */
+export type Duration = number | `${number}${Unit}` | `${number} ${Unit}`;
+
 /** Ten years. */
 const MAX_DURATION_MS = 10 * 366 * 24 * 3_600_000;
 const A_TIME = "a time such as '30s', '10m', '2h' or a number of milliseconds";

@@ -1,6 +1,7 @@
 /** The words: jobs, their options, groups, outcomes and values. They never import a station, and do nothing by themselves. */
 
 import {FaenaError} from '../support/errors.ts';
+import type {Duration} from './checks.ts';
 import type {Encoded} from './encoding.ts';
 import type {FailureRecord} from './failure.ts';
 
@@ -84,12 +85,6 @@ export interface Backoff {
 	/** From 0, always the full wait, to 1, anything from no wait to the full one. */
 	readonly jitter: number;
 }
-
-type Plural = 'second' | 'minute' | 'hour' | 'day' | 'week' | 'year';
-type Unit = 'ms' | 's' | 'sec' | 'm' | 'min' | 'h' | 'd' | 'w' | 'y' | Plural | `${Plural}s`;
-
-/** A number of milliseconds, or a text such as `'500ms'`, `'30s'`, `'10m'`, `'2h'`, `'7d'`, `'2 weeks'`. */
-export type Duration = number | `${number}${Unit}` | `${number} ${Unit}`;
 
 /** A fixed wait; or exponential: `base` (1 s), multiplied by `factor` (2) each time, at most `max` (1 h), of which the share `jitter` (0.5) is random. */
 export type BackoffOption = Duration | {readonly base?: Duration; readonly factor?: number; readonly max?: Duration; readonly jitter?: number};

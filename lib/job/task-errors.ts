@@ -1,5 +1,4 @@
-import {argument, duration} from './checks.ts';
-import type {Duration} from './job.ts';
+import {argument, type Duration, duration} from './checks.ts';
 
 /** Whether and when a job is tried again after an execution that threw: `never`, which makes it dead; or after a time in milliseconds. */
 export type RetryDecision = 'never' | {readonly afterMs: number};

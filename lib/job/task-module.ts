@@ -1,6 +1,6 @@
 import {fileURLToPath, pathToFileURL} from 'node:url';
 import {argument, bad, callable, expected, object, text, textOr, url} from './checks.ts';
-import type {AnyTasks} from './task-types.ts';
+import type {AnyTasks} from './task.ts';
 
 /** Symbols of all programs: a bundle of the tasks may hold a copy of Faena. */
 const MODULE = Symbol.for('faena.tasks');

@@ -133,7 +133,7 @@ export function standIn(url: string, tasks: object | undefined): void {
 export async function loadTasks(url: string): Promise<TaskTable> {
 	const stand = stands.get(url);
 	const found = stand ? url : findModule(url);
-	const table = tableOf(stand ?? (await importTasks(found)));
+	const table = stand ? tableOf(stand) : await importTasks(found);
 	if (table.size > 0) return table;
 	throw new FaenaError(
 		'BadTasksModule',
@@ -141,11 +141,11 @@ export async function loadTasks(url: string): Promise<TaskTable> {
 	);
 }
 
-/** What the module has defined, or else its exports. */
-async function importTasks(url: string): Promise<object> {
+/** The tasks that the module has defined, or else the functions that it exports. */
+async function importTasks(url: string): Promise<TaskTable> {
 	const {tasks} = await importModule(url);
 	const exported = ownExports(tasks, url);
-	return definedTasks(url, exported) ?? exported;
+	return tableOf(definedTasks(url, exported) ?? exported);
 }
 
 /** The URL of the module, or of its counterpart: a program names `./tasks.ts`, and once it is compiled only `./tasks.js` lies beside it. */

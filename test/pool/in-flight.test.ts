@@ -57,7 +57,7 @@ test('waiting jobs are those that have not started; a share of them is taken fro
 
 test('settlements and updates name the claim of their job', t => {
 	const {chunk, listener} = sentChunk(claimedGroup(2, {ids: 10, lease: 3, executions: [4, 5]}));
-	t.deepEqual(chunk.settlement(1, {type: 'released'}), {id: 11, lease: 3, execution: 5, outcome: {type: 'released'}});
+	t.like(chunk.settlement(1, {type: 'released'}), {id: 11, lease: 3, execution: 5, outcome: {type: 'released'}});
 	chunk.tell(0, {startedAt: 1});
 	t.deepEqual(listener.updates, [{id: 10, lease: 3, execution: 4, startedAt: 1}]);
 });
