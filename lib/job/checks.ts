@@ -161,7 +161,7 @@ type Unit = 'ms' | 's' | 'sec' | 'm' | 'min' | 'h' | 'd' | 'w' | 'y' | Plural | 
 export type Duration = number | `${number}${Unit}` | `${number} ${Unit}`;
 
 /** Ten years. */
-const MAX_DURATION_MS = 10 * 366 * 24 * 3_600_000;
+export const MAX_DURATION_MS = 10 * 366 * 24 * 3_600_000;
 const A_TIME = "a time such as '30s', '10m', '2h' or a number of milliseconds";
 
 /** Checks a duration and returns it in whole milliseconds, the unit of the database and of timers. */

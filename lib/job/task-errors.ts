@@ -1,4 +1,4 @@
-import {argument, type Duration, duration} from './checks.ts';
+import {argument, type Duration, duration, MAX_DURATION_MS} from './checks.ts';
 
 /** Whether and when a job is tried again after an execution that threw: `never`, which makes it dead; or after a time in milliseconds. */
 export type RetryDecision = 'never' | {readonly afterMs: number};
@@ -53,7 +53,7 @@ export function toDecision(value: unknown): RetryDecision | undefined {
 	try {
 		const {afterMs} = value as {readonly afterMs?: unknown};
 		if (value === 'never') return value;
-		return Number.isSafeInteger(afterMs) && (afterMs as number) >= 0 ? {afterMs: afterMs as number} : undefined;
+		return Number.isSafeInteger(afterMs) && (afterMs as number) >= 0 && (afterMs as number) <= MAX_DURATION_MS ? {afterMs: afterMs as number} : undefined;
 	} catch {
 		return undefined;
 	}

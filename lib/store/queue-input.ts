@@ -3,6 +3,7 @@
 import {argument, bad, boolean, type Check, type Checks, checked, choice, duration, integer, kind, list, string, text, time} from '../job/checks.ts';
 import type {Claim, Outcome, OwnerId, Settlement} from '../job/claim.ts';
 import type {Encoded} from '../job/encoding.ts';
+import {toFailure} from '../job/failure.ts';
 import type {NewGroup} from '../job/group.ts';
 import type {Backoff, BatchOptions, CleanupOptions, JobId, Page, Policy} from '../job/job.ts';
 import type {NewJob} from '../job/new-job.ts';
@@ -156,8 +157,16 @@ export function checkSettlements(lease: unknown, outcomes: unknown): Settlement[
 		const {outcome} = Object(each) as Partial<Settlement>;
 		argument('settle()', "an outcome's type", Object(outcome).type, outcomeType);
 		if (outcome?.type === 'returned') argument('settle()', "an outcome's value", outcome.value, encoded);
-		return {...checkClaim('settle()', {...Object(each), lease}), outcome: outcome as Outcome};
+		return {...checkClaim('settle()', {...Object(each), lease}), outcome: withRecord(outcome as Outcome)};
 	});
+}
+
+/** The outcome with a record of its error, which a caller may give as it was thrown. */
+function withRecord(outcome: Outcome): Outcome {
+	if (outcome.type !== 'threw' && outcome.type !== 'timedOut' && outcome.type !== 'lostWorker') return outcome;
+	const {error, type} = outcome;
+	const isRecord = typeof error === 'object' && error !== null && !(error instanceof Error) && 'reason' in error && 'name' in error && 'message' in error;
+	return isRecord ? outcome : {...outcome, error: toFailure(error, type)};
 }
 
 /** @throws FaenaError `BadOption` */

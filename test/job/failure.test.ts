@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import test from 'ava';
 import {type FailureRecord, fromFailure, toFailure} from '../../lib/job/failure.ts';
+import {PermanentError} from '../../lib/job/task-errors.ts';
 import {readFailure, writeFailure} from '../../lib/store/stored-json.ts';
 import fc from '../fixtures/property.ts';
 
@@ -61,6 +62,14 @@ test('any thrown value becomes a record that a store keeps as it is', t => {
 		{numRuns: 1000},
 	);
 	t.pass();
+});
+
+test('a decision of an error counts only if it is a valid one', t => {
+	const decide = (decision: unknown) => toFailure(Object.assign(new Error('a'), {[Symbol.for('faena.retry')]: decision})).retry;
+	t.is(decide('never'), 'never');
+	t.deepEqual(decide({afterMs: 0}), {afterMs: 0});
+	for (const wrong of ['ever', null, 5, {afterMs: -1}, {afterMs: 0.5}, {afterMs: 1e15}, {afterMs: '1'}, hostile()]) t.is(decide(wrong), undefined);
+	t.false('retry' in toFailure(new Error('outer', {cause: new PermanentError('inner')})));
 });
 
 test('a cyclic chain of causes ends before its first repetition', t => {

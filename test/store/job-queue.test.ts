@@ -1,8 +1,24 @@
 import test from 'ava';
+import {openQueue} from '../../lib/queue.ts';
 import {JobQueue} from '../../lib/store/job-queue.ts';
 import {newJob} from '../fixtures/dispatcher.ts';
 import {override} from '../fixtures/override.ts';
 import {MemoryStore} from './oracle.ts';
+
+test('settle() takes an error as it was thrown', async t => {
+	const queue = await openQueue(':memory:');
+	t.teardown(() => queue.close());
+	await queue.enqueue([
+		{task: 'hash', payload: null},
+		{task: 'hash', payload: null},
+	]);
+	const {lease, jobs} = await queue.dequeue({owner: 'me', tasks: ['hash'], limit: 2});
+	const errors = [new RangeError('far'), 'no Error'];
+	const outcomes = jobs.map(({id, execution}, index) => ({id, execution, outcome: {type: 'timedOut', error: errors[index] as never} as const}));
+	t.deepEqual(await queue.settle(lease, outcomes), {accepted: 2, lost: 0});
+	t.like(await queue.job(1), {error: {reason: 'timedOut', name: 'RangeError', message: 'far'}});
+	t.like(await queue.job(2), {error: {reason: 'timedOut', name: 'Thrown', message: 'no Error'}});
+});
 
 test('a filter of many ids is moved in parts of a thousand, the highest ids first, and each job once', async t => {
 	const parts: (readonly number[])[] = [];

@@ -192,8 +192,8 @@ function settleParent(tx: Tx, {part, claim}: Ended): void {
 	tx.statements.deleteCheckpoint.run(claim[0]);
 }
 
-/** An outcome, and what is written beside it. */
-type Ran = Pick<Settlement, 'worker'> & {readonly outcome: Outcome};
+/** A settlement without its claim, which the row of the claim repeats. */
+type Ran = Pick<Settlement, 'outcome' | 'worker'>;
 
 /** Moves a job from `claimed` to its next state, by the outcome of its execution. The caller deletes the row of the claim. */
 export function endExecution(tx: Tx, claim: ClaimRow, ran: Ran): Settled {
