@@ -49,7 +49,9 @@ export type ErrorCode =
 	/** The dispatcher failed by a defect of its own; `cause` is the error. Usually it stops, and every later call fails with this code. */
 	| 'DispatcherFailed'
 	/** This Node.js is too old. */
-	| 'UnsupportedNode';
+	| 'UnsupportedNode'
+	/** Faena was bundled with the program: its threads start from files of the package. */
+	| 'Bundled';
 
 /** The one error class of Faena. `code` stays the same between releases, `message` is for people, `cause` is the error underneath, if there is one. */
 export class FaenaError extends Error {

@@ -1,6 +1,8 @@
 /** The entries import this file first: an older Node would crash in native code before it could report its version. */
 
+import {existsSync} from 'node:fs';
 import {hostname} from 'node:os';
+import {fileURLToPath} from 'node:url';
 import {Worker, type WorkerOptions} from 'node:worker_threads';
 import {FaenaError} from './errors.ts';
 
@@ -12,6 +14,9 @@ if (major < NEEDED[0] || (major === NEEDED[0] && minor < NEEDED[1])) {
 }
 
 const HOST = hostname();
+
+// In a bundle in the form of CommonJS.
+if ((import.meta.url as string | undefined) === undefined) throw bundled('it does not know where it is');
 
 /** Names a process, for people. */
 export function nameOfProcess(pid: number = process.pid): string {
@@ -57,5 +62,12 @@ export function refusedArgs(error: unknown): string[] {
 /** The URL of a file in `workers/`, compiled in the package. `tsc` does not rewrite the strings in `new URL()`, so this chooses the extension. */
 export function workerUrl(name: 'dispatcher' | 'heartbeat' | 'thread-entry' | 'process' | 'watchdog'): URL {
 	const [asModule, asCommonJs] = import.meta.url.endsWith('.ts') ? ['ts', 'cts'] : ['js', 'cjs'];
-	return new URL(`../../workers/${name}.${name === 'thread-entry' ? asCommonJs : asModule}`, import.meta.url);
+	const file = new URL(`../../workers/${name}.${name === 'thread-entry' ? asCommonJs : asModule}`, import.meta.url);
+	if (!existsSync(file)) throw bundled(`${fileURLToPath(file)} is missing`);
+	return file;
+}
+
+function bundled(what: string): FaenaError {
+	const advice = 'Leave the package faena out of the bundle, for instance with esbuild --packages=external';
+	return new FaenaError('Bundled', `Faena can't run from a bundle, since its threads start from files of its package: ${what}. ${advice}; docs/building.md shows more.`);
 }

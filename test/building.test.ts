@@ -1,0 +1,110 @@
+/** Follows docs/building.md, section by section, with the packed package and the tools that it names. */
+import {execFile} from 'node:child_process';
+import {cpSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync} from 'node:fs';
+import {tmpdir} from 'node:os';
+import {dirname, join} from 'node:path';
+import {fileURLToPath} from 'node:url';
+import {promisify} from 'node:util';
+import test from 'ava';
+
+const run = promisify(execFile);
+const root = fileURLToPath(new URL('../', import.meta.url));
+const project = mkdtempSync(join(tmpdir(), 'faena-building-'));
+const TOOLS = ['typescript@5.9.3', 'esbuild@0.28.2', 'tsx@4.23.15', 'vite@8.3.8', 'vitest@5.1.2', '@types/node@24'];
+
+interface Section {
+	readonly title: string;
+	/** Contents by name. */
+	readonly files: Readonly<Record<string, string>>;
+	readonly commands: string | undefined;
+}
+
+const [introduction, ...sections] = readFileSync(join(root, 'docs/building.md'), 'utf8').split(/^## /m).map(toSection) as [Section, ...Section[]];
+
+function toSection(markdown: string): Section {
+	const blocks = [...markdown.matchAll(/^```(\w+)\n(.*?)^```$/gms)].map(([, language = '', code = '']) => ({language, code}));
+	const files = blocks.flatMap(({code}) => {
+		const [, name, content = ''] = /^\/\/ ([\w.]+)\n(.*)$/s.exec(code) ?? [];
+		return name === undefined ? [] : [[name, content] as const];
+	});
+	return {title: markdown.split('\n')[0] ?? '', files: Object.fromEntries(files), commands: blocks.find(({language}) => language === 'sh')?.code};
+}
+
+test.before('packs the package, and installs it with the tools', async t => {
+	t.timeout(300_000);
+	await run('npm', ['pack', '--pack-destination', project], {cwd: root});
+	const tarball = readdirSync(project).find(name => name.endsWith('.tgz')) as string;
+	writeFileSync(join(project, 'package.json'), '{"private": true, "type": "module"}');
+	await run('npm', ['install', '--prefer-offline', '--no-audit', '--no-fund', '--ignore-scripts', `./${tarball}`, ...TOOLS], {cwd: project});
+});
+
+test.after.always(() => rmSync(project, {recursive: true, force: true}));
+
+/** Makes a folder with the files of the introduction and of a section. */
+function makeFolder(name: string, files: Section['files'] = {}): string {
+	const folder = join(project, name.replaceAll(/\W+/g, '-'));
+	mkdirSync(folder);
+	symlinkSync(join(project, 'node_modules'), join(folder, 'node_modules'));
+	cpSync(join(project, 'package.json'), join(folder, 'package.json'));
+	for (const [file, content] of Object.entries({...introduction.files, ...files})) writeFileSync(join(folder, file), content);
+	return folder;
+}
+
+/** The Node that runs the tests comes first, as a user's would. */
+const env = {...process.env, PATH: `${dirname(process.execPath)}:${process.env['PATH']}`, NODE_OPTIONS: '', FORCE_COLOR: '0'};
+
+async function follow(folder: string, commands: string): Promise<string> {
+	const {stdout} = await run('sh', ['-ec', commands], {cwd: folder, env, timeout: 120_000});
+	return stdout;
+}
+
+test('the page has a section for each way that it names', t => {
+	t.true(sections.filter(({commands}) => commands !== undefined).length >= 8);
+	t.deepEqual(Object.keys(introduction.files), ['tasks.ts', 'main.ts']);
+});
+
+for (const {title, files, commands} of sections) {
+	if (commands === undefined) continue;
+	test.serial(`what docs/building.md says works: ${title}`, async t => {
+		t.timeout(180_000);
+		const printed = await follow(makeFolder(title, files), commands);
+		t.regex(printed, title.includes('test') ? /\b1 passed|pass 1\b/ : /^42$/m);
+	});
+}
+
+test.serial('tsc of TypeScript 7 builds it as well, also without the types of Node', async t => {
+	t.timeout(120_000);
+	const {files} = sections.find(({title}) => title === 'tsc') as Section;
+	const folder = makeFolder('tsc of 7', files);
+	const config = JSON.parse(files['tsconfig.json'] ?? '{}');
+	writeFileSync(join(folder, 'tsconfig.json'), JSON.stringify({...config, compilerOptions: {...config.compilerOptions, types: []}}));
+	t.is(await follow(folder, `node ${join(root, 'node_modules/typescript/bin/tsc')}\nnode dist/main.js`), '42\n');
+});
+
+test.serial('enums, decorators and path aliases work with tsx', async t => {
+	t.timeout(120_000);
+	const folder = makeFolder('tsx of more', {
+		'tsconfig.json': JSON.stringify({compilerOptions: {module: 'nodenext', experimentalDecorators: true, paths: {'#factor': ['./factor.ts']}}}),
+		'factor.ts': 'export enum Factor { Two = 2 }',
+		'tasks.ts': `import {Factor} from '#factor';
+			function twice(_: unknown, __: string, descriptor: PropertyDescriptor) { const run = descriptor.value; descriptor.value = (n: number) => Factor.Two * run(n); }
+			class Numbers { @twice static same(n: number) { return n; } }
+			export const double = (n: number) => Numbers.same(n);`,
+	});
+	t.is(await follow(folder, 'npx tsx main.ts'), '42\n');
+});
+
+test.serial('a bundle of Faena itself, and a bundle of the program with its tasks, say what is wrong', async t => {
+	t.timeout(120_000);
+	const esbuild = 'npx esbuild --bundle --platform=node --format=esm --outdir=dist --log-level=error';
+	const whole = makeFolder('bundle of all');
+	const banner = `--banner:js="import {createRequire} from 'node:module'; const require = createRequire(import.meta.url);"`;
+	const failed = await t.throwsAsync(follow(whole, `${esbuild} ${banner} main.ts tasks.ts\nnode dist/main.js`));
+	t.regex((failed as unknown as {stderr: string}).stderr, /Faena can't run from a bundle/);
+	const both = makeFolder('bundle of both', {
+		'tasks.ts': "import {defineTasks} from 'faena';\nexport const tasks = defineTasks(import.meta.url, {double: (n: number) => 2 * n});",
+		'main.ts': "import {open} from 'faena';\nimport {tasks} from './tasks.ts';\nconst faena = await open({queue: 'jobs.db', tasks, workers: 1});\nawait faena.close();",
+	});
+	const refused = await t.throwsAsync(follow(both, `${esbuild} --packages=external main.ts\nnode dist/main.js`));
+	t.regex((refused as unknown as {stderr: string}).stderr, /open\(\) was called in a worker, .* or a bundle of it/);
+});
