@@ -103,7 +103,8 @@ test.serial('a bundle of Faena itself, and a bundle of the program with its task
 	t.regex((failed as unknown as {stderr: string}).stderr, /Faena can't run from a bundle/);
 	const both = makeFolder('bundle of both', {
 		'tasks.ts': "import {defineTasks} from 'faena';\nexport const tasks = defineTasks(import.meta.url, {double: (n: number) => 2 * n});",
-		'main.ts': "import {open} from 'faena';\nimport {tasks} from './tasks.ts';\nconst faena = await open({queue: 'jobs.db', tasks, workers: 1});\nawait faena.close();",
+		'main.ts':
+			"import {open} from 'faena';\nimport {tasks} from './tasks.ts';\nconst faena = await open({queue: 'jobs.db', tasks, workers: 1});\nawait faena.close();",
 	});
 	const refused = await t.throwsAsync(follow(both, `${esbuild} --packages=external main.ts\nnode dist/main.js`));
 	t.regex((refused as unknown as {stderr: string}).stderr, /open\(\) was called in a worker, .* or a bundle of it/);

@@ -29,7 +29,7 @@ const ENTRIES: Readonly<Record<string, Names>> = {
 			...['Backoff', 'Batch', 'BatchChange', 'BatchId', 'BatchOptions', 'BatchPage', 'CancelResult', 'Changes', 'ChildJob'],
 			...['Claim', 'ClaimRequest', 'Claimed', 'ClaimedGroup', 'ClaimedJob', 'CleanupOptions', 'CleanupResult', 'Column'],
 			...['Committed', 'DeleteResult', 'Deleted', 'DequeueOptions', 'Dequeued', 'DiscardOptions', 'DiscardResult'],
-			...['Encoded', 'EndedGroup', 'Ending', 'Enqueued', 'EnqueuedGroup', 'ExecutionRecord', 'Ids', 'JobEnd', 'JobPage', 'JobUpdate'],
+			...['Encoded', 'EndedGroup', 'Ending', 'Enqueued', 'EnqueuedGroup', 'ExecutionRecord', 'Ids', 'JobEnd', 'JobHandler', 'JobPage', 'JobUpdate'],
 			...['JobValues', 'LaneRequest', 'Lease', 'Mark', 'MovePage', 'MoveTarget', 'Moved', 'NewGroup', 'NewJob', 'News'],
 			...['Outcome', 'OutcomePage', 'OwnerFiles', 'OwnerId', 'PackedStrings', 'Policy', 'QueueJob', 'QueueOptions', 'ReleaseOptions', 'Released'],
 			...['Rerun', 'Settled', 'SettledGroup', 'Settlement', 'Store', 'StoredJob', 'TaskCounts', 'Timing', 'Values'],

@@ -140,7 +140,7 @@ export class Engine<Tasks = AnyTasks> implements AsyncDisposable {
 		items: Iterable<Item> | AsyncIterable<Item>,
 		...[options]: MapArgs<Tasks, Name, Item>
 	): JobMap<Item, ResultOf<Tasks, Name>> {
-		return new JobMap(this.#client, planMap<Item>(this.#maker, task, (options ?? {}) as MapOptions<Item, unknown>), items);
+		return new JobMap(this.#client, planMap<Item>(this.#maker, task, (options === undefined ? {} : options) as MapOptions<Item, unknown>), items);
 	}
 
 	/** A handle for a job with a known id, for instance one that another program enqueued. */

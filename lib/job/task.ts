@@ -205,15 +205,17 @@ export type CompletionTasksOf<Tasks> = {
 };
 
 /** Why a function can't be a task, as a sentence that TypeScript shows; `never` if it can. */
-export type ProblemOf<Run> = Run extends (...args: infer Args extends unknown[]) => infer Result
-	? TakesMore<Args> extends true
+export type ProblemOf<Run> =
+	IsAny<Run> extends true ? never : Run extends (...args: infer Args extends unknown[]) => infer Result ? ProblemOfFunction<Args, Result> : never;
+
+type ProblemOfFunction<Args extends unknown[], Result> =
+	TakesMore<Args> extends true
 		? 'A task takes one payload and a context; this function takes other parameters.'
 		: IsFunction<Args[0]> extends true
 			? 'The payload of a task can not be a function: it is stored.'
 			: IsGenerator<Awaited<Result>> extends true
 				? 'The result of a task can not be a generator: it is stored. Return an array.'
-				: never
-	: never;
+				: never;
 
 /** True if a second parameter is not the context, or a third one is needed. */
 type TakesMore<Args extends unknown[]> = Args extends [unknown, unknown, unknown, ...unknown[]]

@@ -69,5 +69,8 @@ export function workerUrl(name: 'dispatcher' | 'heartbeat' | 'thread-entry' | 'p
 
 function bundled(what: string): FaenaError {
 	const advice = 'Leave the package faena out of the bundle, for instance with esbuild --packages=external';
-	return new FaenaError('Bundled', `Faena can't run from a bundle, since its threads start from files of its package: ${what}. ${advice}; docs/building.md shows more.`);
+	return new FaenaError(
+		'Bundled',
+		`Faena can't run from a bundle, since its threads start from files of its package: ${what}. ${advice}; docs/building.md shows more.`,
+	);
 }

@@ -144,7 +144,7 @@ test('pino takes it as it comes', async t => {
 		.map(line => JSON.parse(line) as object);
 	t.like(lines, [
 		{level: 30, msg: 'engine opened'},
-		{level: 50, msg: 'job dead', jobId: 1, err: {type: 'Error', message: 'no: the reason', code: 'E_BOOM'}},
+		{level: 50, msg: 'job dead', jobId: 1, err: {type: 'TypeError', message: 'no: the reason', code: 'E_BOOM'}},
 		{level: 30, msg: 'engine closed'},
 	]);
 });
