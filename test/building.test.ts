@@ -1,11 +1,12 @@
 /** Follows docs/building.md, section by section, with the packed package and the tools that it names. */
 import {execFile} from 'node:child_process';
-import {cpSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync} from 'node:fs';
+import {cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync} from 'node:fs';
 import {tmpdir} from 'node:os';
 import {dirname, join} from 'node:path';
 import {fileURLToPath} from 'node:url';
-import {promisify} from 'node:util';
+import {promisify, stripVTControlCharacters} from 'node:util';
 import test from 'ava';
+import {installPacked} from './fixtures/packed.ts';
 
 const run = promisify(execFile);
 const root = fileURLToPath(new URL('../', import.meta.url));
@@ -32,10 +33,7 @@ function toSection(markdown: string): Section {
 
 test.before('packs the package, and installs it with the tools', async t => {
 	t.timeout(300_000);
-	await run('npm', ['pack', '--pack-destination', project], {cwd: root});
-	const tarball = readdirSync(project).find(name => name.endsWith('.tgz')) as string;
-	writeFileSync(join(project, 'package.json'), '{"private": true, "type": "module"}');
-	await run('npm', ['install', '--prefer-offline', '--no-audit', '--no-fund', '--ignore-scripts', `./${tarball}`, ...TOOLS], {cwd: project});
+	await installPacked(project, ...TOOLS);
 });
 
 test.after.always(() => rmSync(project, {recursive: true, force: true}));
@@ -55,7 +53,7 @@ const env = {...process.env, PATH: `${dirname(process.execPath)}:${process.env['
 
 async function follow(folder: string, commands: string): Promise<string> {
 	const {stdout} = await run('sh', ['-ec', commands], {cwd: folder, env, timeout: 120_000});
-	return stdout;
+	return stripVTControlCharacters(stdout);
 }
 
 test('the page has a section for each way that it names', t => {
@@ -94,18 +92,29 @@ test.serial('enums, decorators and path aliases work with tsx', async t => {
 	t.is(await follow(folder, 'npx tsx main.ts'), '42\n');
 });
 
+/** Bundles in the form of CommonJS can't have one. */
+const WITHOUT_TOP_LEVEL_AWAIT = "import {open} from 'faena';\nopen({queue: 'jobs.db'}).then(faena => faena.close());";
+
 test.serial('a bundle of Faena itself, and a bundle of the program with its tasks, say what is wrong', async t => {
 	t.timeout(120_000);
-	const esbuild = 'npx esbuild --bundle --platform=node --format=esm --outdir=dist --log-level=error';
-	const whole = makeFolder('bundle of all');
-	const banner = `--banner:js="import {createRequire} from 'node:module'; const require = createRequire(import.meta.url);"`;
-	const failed = await t.throwsAsync(follow(whole, `${esbuild} ${banner} main.ts tasks.ts\nnode dist/main.js`));
-	t.regex((failed as unknown as {stderr: string}).stderr, /Faena can't run from a bundle/);
+	const esbuild = 'npx esbuild --bundle --platform=node --outdir=dist --log-level=error';
+	const banner = `--banner:js="import {createRequire as make} from 'node:module'; const require = make(import.meta.url);"`;
+	for (const [name, options] of [
+		['as a module', `--format=esm ${banner}`],
+		['as CommonJS', '--format=cjs'],
+	] as const) {
+		const whole = makeFolder(`bundle of all ${name}`, {'package.json': '{"private": true}', 'main.ts': WITHOUT_TOP_LEVEL_AWAIT});
+		const failed = await t.throwsAsync(
+			follow(whole, `${esbuild} ${options} main.ts --out-extension:.js=.${name.includes('Common') ? 'cjs' : 'mjs'}\nnode dist/main.*`),
+		);
+		t.regex((failed as unknown as {stderr: string}).stderr, /code: 'Bundled'/, name);
+		t.regex((failed as unknown as {stderr: string}).stderr, /Faena can't run from a bundle, .* Leave the package faena out of the bundle/, name);
+	}
 	const both = makeFolder('bundle of both', {
 		'tasks.ts': "import {defineTasks} from 'faena';\nexport const tasks = defineTasks(import.meta.url, {double: (n: number) => 2 * n});",
 		'main.ts':
 			"import {open} from 'faena';\nimport {tasks} from './tasks.ts';\nconst faena = await open({queue: 'jobs.db', tasks, workers: 1});\nawait faena.close();",
 	});
-	const refused = await t.throwsAsync(follow(both, `${esbuild} --packages=external main.ts\nnode dist/main.js`));
+	const refused = await t.throwsAsync(follow(both, `${esbuild} --format=esm --packages=external main.ts\nnode dist/main.js`));
 	t.regex((refused as unknown as {stderr: string}).stderr, /open\(\) was called in a worker, .* or a bundle of it/);
 });

@@ -5,6 +5,7 @@ import {dirname, join} from 'node:path';
 import {fileURLToPath} from 'node:url';
 import {promisify} from 'node:util';
 import test from 'ava';
+import {installPacked} from './fixtures/packed.ts';
 
 const run = promisify(execFile);
 const root = fileURLToPath(new URL('../', import.meta.url));
@@ -15,12 +16,7 @@ const OTHER_TYPESCRIPT = '5.9.3';
 
 test.before('packs the package and installs it in an empty project', async t => {
 	t.timeout(180_000);
-	await run('npm', ['pack', '--pack-destination', project], {cwd: root});
-	const tarball = readdirSync(project).find(name => name.endsWith('.tgz')) as string;
-	writeFileSync(join(project, 'package.json'), JSON.stringify({name: 'project', private: true, type: 'module'}));
-	await run('npm', ['install', '--prefer-offline', '--no-audit', '--no-fund', '--ignore-scripts', `./${tarball}`, `typescript@${OTHER_TYPESCRIPT}`], {
-		cwd: project,
-	});
+	await installPacked(project, `typescript@${OTHER_TYPESCRIPT}`);
 	cpSync(join(root, 'test/fixtures/typed'), project, {recursive: true});
 });
 

@@ -467,9 +467,21 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
 	},
 	'a failed job is tried again at once': {
 		file: 'lib/store/sqlite/settle.ts',
-		find: 'now + backoffMs(policy.backoff, attempts, random());',
-		put: 'now;',
+		find: 'retry?.afterMs ?? backoffMs(policy.backoff, attempts, random());',
+		put: '0;',
 		killer: [SQLITE, 'sqlite: backoff grows with each attempt and is jittered at random'],
+	},
+	'a job whose error is permanent is tried again': {
+		file: 'lib/store/sqlite/settle.ts',
+		find: " || retry === 'never'",
+		put: '',
+		killer: [SQLITE, 'sqlite: an error can decide that its job is dead at once, or how long it waits for the next attempt'],
+	},
+	'an execution is forgotten once the next one has ended': {
+		file: 'lib/store/sqlite/settle.ts',
+		find: "if (execution > 1 && outcome.type !== 'released') keepFailure(tx.statements, id);",
+		put: '',
+		killer: [SQLITE, 'sqlite: the executions that have ended are kept, with their errors, times and workers'],
 	},
 	'jobs of a paused task are claimed': {
 		file: 'lib/store/sqlite/statements.sql.ts',
@@ -503,7 +515,7 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
 	},
 	'a cancel is forgotten when its job is released': {
 		file: 'lib/store/sqlite/settle.ts',
-		find: 'if (stop !== null) return endStopped(tx, claim, outcome);',
+		find: 'if (stop !== null) return endStopped(tx, claim, ran);',
 		put: '',
 		killer: [SQLITE, 'sqlite: a released job is cancelled if a cancel was asked'],
 	},

@@ -17,7 +17,7 @@ const PARTS = 11;
 
 /** What may depend on the version of Node: the tests without those of the benchmark, the examples, the model, the faults and the mutants. */
 const LEFT_OUT = ['bench', 'examples', 'property', 'simulation', 'fault', 'mutants'].map(folder => `!test/${folder}/**`);
-const SUITE = ['test/**/*.test.ts', ...LEFT_OUT, '!test/cli/bench.test.ts'];
+const SUITE = ['test/**/*.test.ts', ...LEFT_OUT, '!test/{cli/bench,building}.test.ts'];
 
 /** The surest to find something come first. */
 export const PLANS: readonly Plan[] = [

@@ -1,6 +1,6 @@
 import {decode, type Encoded, encode, sameValue, sizeBytes} from '../../../lib/job/encoding.ts';
 import {fromFailure, toFailure} from '../../../lib/job/failure.ts';
-import {readCompletionJob, readFailure, readMarks, readPolicy} from '../../../lib/store/stored-json.ts';
+import {readCompletionJob, readFailure, readMarks, readPolicy, writeFailure} from '../../../lib/store/stored-json.ts';
 import {FaenaError} from '../../../lib/support/errors.ts';
 import {pick, seeded} from '../../fixtures/random.ts';
 import {mutated} from './mutations.ts';
@@ -55,11 +55,10 @@ const READERS: Readonly<Record<string, Reader>> = {
 		read: input => (sameValue(input, Buffer.from(input)) === isReadable(input) ? undefined : 'it is another than itself'),
 	},
 	failure: {
-		make: random => json(toFailure(specimen(random).value, 'lostWorker')),
+		make: random => Buffer.from(writeFailure(toFailure(specimen(random).value, 'lostWorker'))),
 		read: input => {
 			const record = readFailure(input.toString());
-			if (difference(record, JSON.parse(JSON.stringify(record))) !== undefined) return 'JSON would not keep this failure';
-			return difference(readFailure(JSON.stringify(record)), record) ?? complaintOfError(fromFailure(record));
+			return difference(readFailure(writeFailure(record)), record) ?? complaintOfError(fromFailure(record));
 		},
 	},
 	policy: {
