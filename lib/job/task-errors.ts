@@ -19,6 +19,7 @@ export class PermanentError extends Error {
 		PermanentError.prototype.name = 'PermanentError';
 	}
 
+	/** @internal What the store does with the job. */
 	get [DECISION](): RetryDecision {
 		return 'never';
 	}
@@ -43,6 +44,7 @@ export class RetryAfter extends Error {
 		this.waitMs = argument('RetryAfter', 'its wait', wait, duration);
 	}
 
+	/** @internal What the store does with the job. */
 	get [DECISION](): RetryDecision {
 		return {afterMs: this.waitMs};
 	}
