@@ -23,7 +23,18 @@ export type {BackoffOption, Counts, Durability, Job, JobFilter, JobId, JobStatus
 export {isTerminal, STATUSES, statusSummary} from './job/job.ts';
 export {DEFAULTS} from './job/options.ts';
 export type {EngineStats, Quantiles, TaskStats} from './job/events.ts';
-export type {BatchResults, BatchTaskOptions, ExecutionOptions, Isolation, JobOptions, TaskContext, TaskFunction, TaskLog, TaskOptions} from './job/task.ts';
+export type {
+	BatchResults,
+	BatchTaskOptions,
+	ExecutionOptions,
+	Isolation,
+	JobOptions,
+	RetentionOption,
+	TaskContext,
+	TaskFunction,
+	TaskLog,
+	TaskOptions,
+} from './job/task.ts';
 export {task} from './job/task.ts';
 export {defineTasks, type TaskModule} from './job/task-module.ts';
 export {PermanentError, RetryAfter, type RetryDecision} from './job/task-errors.ts';

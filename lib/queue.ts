@@ -17,7 +17,22 @@ export type {PackedStrings, Values} from './job/packed.ts';
 export {openQueue, type QueueOptions} from './store/open-store.ts';
 export {type Dequeued, type Enqueued, JobQueue} from './store/job-queue.ts';
 export type {DequeueOptions, QueueJob} from './store/queue-input.ts';
-export type {BatchChange, Changes, ClaimRequest, LaneRequest, MovePage, MoveTarget, OwnerFiles, ReleaseOptions, Store, Wanted} from './store/store.ts';
+export type {
+	BatchChange,
+	BatchDeletion,
+	Changes,
+	ClaimRequest,
+	Deletion,
+	EndedBefore,
+	EndTimes,
+	LaneRequest,
+	MovePage,
+	MoveTarget,
+	OwnerFiles,
+	ReleaseOptions,
+	Store,
+	Wanted,
+} from './store/store.ts';
 export type {BatchPage, Claimed, Committed, Deleted, JobPage, Moved, News, OutcomePage, Released} from './store/store.ts';
 export type {Settled, SettledGroup, StoredJob, TaskCounts} from './store/store.ts';
 // biome-ignore-end assist/source/organizeImports: the version check comes before anything that loads native code

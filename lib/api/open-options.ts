@@ -4,8 +4,8 @@ import {atLeast, bad, boolean, checked, choice, duration, expected, integer, lis
 import {MAX_VALUE_LIMIT_BYTES} from '../job/encoding.ts';
 import type {Durability} from '../job/job.ts';
 import type {PoolOptions, Recycle, ResourceLimits} from '../job/options.ts';
-import {blobThreshold, DEFAULTS, EXECUTION_CHECKS, lease} from '../job/options.ts';
-import type {ExecutionOptions, Isolation} from '../job/task.ts';
+import {blobThreshold, DEFAULTS, EXECUTION_CHECKS, lease, RETENTION_CHECKS} from '../job/options.ts';
+import type {ExecutionOptions, Isolation, RetentionOption} from '../job/task.ts';
 import {isTaskModule, type TaskModule, toUrl} from '../job/task-module.ts';
 import {queuePath} from '../store/queue-path.ts';
 import type {DispatcherStart} from '../transport/messages.ts';
@@ -59,6 +59,12 @@ export interface OpenOptions<Tasks = any> {
 	readonly execArgv?: readonly string[];
 	/** Priority of the workers for the operating system, from -20 (first) to 19 (last). For threads on Linux only. */
 	readonly nice?: number;
+	/**
+	 * How long ended jobs are kept, by how they ended, and closed batches with all their jobs; then the engine deletes them, in small steps
+	 * beside its work. Default: nothing is deleted. A task may have times of its own.
+	 * @example {completed: '30d', dead: '90d'}
+	 */
+	readonly retention?: RetentionOption & {readonly batches?: Duration};
 	/** When a worker is replaced by a new one. It finishes its jobs first. Default: never. */
 	readonly recycle?: RecycleOptions;
 	/**
@@ -94,7 +100,7 @@ export interface Settings extends Omit<PoolOptions, 'tasks' | 'ownerLock' | 'ope
 export function resolveOpenOptions(options: OpenOptions): Settings {
 	const {queue, drain, grace, lease, blobs, ...given}: Record<string, unknown> = {
 		...{workers: availableParallelism(), defaults: {}, resourceLimits: undefined, env: undefined, execArgv: [], nice: undefined, logger: undefined},
-		...{tasks: undefined, recycle: toRecycle({})},
+		...{tasks: undefined, retention: {}, recycle: toRecycle({})},
 		...checked('open()', DEFAULTS.open, OPEN_CHECKS),
 		...checked('open()', options, OPEN_CHECKS),
 	};
@@ -125,9 +131,12 @@ export const OPEN_CHECKS: Checks = {
 	execArgv: value => list(value).map(text),
 	nice: integer(-20, 19),
 	recycle: value => toRecycle(checked('open({recycle})', value, RECYCLE_CHECKS)),
+	retention: value => checked('open({retention})', value, OPEN_RETENTION_CHECKS),
 	minFreeMemoryBytes: integer(0, Number.MAX_SAFE_INTEGER),
 	postMortem: boolean,
 };
+
+export const OPEN_RETENTION_CHECKS: Checks = {...RETENTION_CHECKS, batches: duration};
 
 export const RESOURCE_LIMITS_CHECKS: Checks = {
 	// With less than 12 MiB, V8 ends the whole process while it starts a thread.

@@ -3,6 +3,7 @@
 import type {OwnerId} from '../job/claim.ts';
 import type {EventName, JobEvent} from '../job/events.ts';
 import {toEnvelope, toFailure} from '../job/failure.ts';
+import type {Retention} from '../job/job.ts';
 import type {TaskInfo} from '../job/task.ts';
 import type {Pool, PoolListener} from '../pool/pool.ts';
 import type {Store} from '../store/store.ts';
@@ -15,6 +16,7 @@ import {Clients} from './clients.ts';
 import {HeldBatches} from './held-batches.ts';
 import {type Host, JobFlow} from './job-flow.ts';
 import {Maintenance} from './maintenance.ts';
+import {Retentions} from './retention.ts';
 import {makeRetries} from './retries.ts';
 
 export interface DispatcherOptions {
@@ -25,6 +27,8 @@ export interface DispatcherOptions {
 	readonly events?: readonly EventName[] | undefined;
 	/** Whether the caller closes the engine on signals. Then jobs that threw pass a {@link SignalGate}. */
 	readonly closeOnSignals?: boolean;
+	/** Default: nothing is deleted, unless a task says so. */
+	readonly retention?: Retention;
 	readonly output: (message: DispatcherMessage) => void;
 }
 
@@ -32,7 +36,7 @@ export interface DispatcherOptions {
 const VERIFY_EVERY_MS = 20;
 
 /** Work beside the commits. If it fails, it is reported, and tried again after a while. */
-const CHORES = ['maintenance', 'lookUps', 'batches', 'idle'] as const;
+const CHORES = ['maintenance', 'lookUps', 'batches', 'idle', 'retention'] as const;
 
 /**
  * The loop between store and pool. All that happens, such as a call, an outcome or news of the store, only stores something and wakes the loop.
@@ -49,6 +53,7 @@ export class Dispatcher {
 	readonly #maintenance: Maintenance;
 	readonly #batches: HeldBatches;
 	readonly #calls: Calls;
+	readonly #retentions: Retentions;
 	#phase: 'running' | 'draining' | 'interrupting' | 'closed' = 'running';
 	/** When the time to drain is over, by the steady clock. */
 	#deadline = Infinity;
@@ -62,12 +67,13 @@ export class Dispatcher {
 		// While the dispatcher closes, this is not needed: the end of the owner frees its batches.
 		batches: {isDue: () => this.#phase === 'running' && this.#batches.pending.size > 0, work: () => this.#batches.leavePending()},
 		idle: {isDue: () => this.#calls.idle.length > 0 && !this.#flow.hasJobs && this.#flow.enqueues.length === 0, work: () => this.#calls.answerIdle()},
+		retention: {isDue: () => this.#phase === 'running' && this.#retentions.isDue, work: () => this.#retentions.work()},
 	};
 
 	constructor(
 		store: Store,
 		makePool: ((listener: PoolListener) => Pool) | undefined,
-		{owner, leaseMs, clock = systemClock, events, closeOnSignals = false, output}: DispatcherOptions,
+		{owner, leaseMs, clock = systemClock, events, closeOnSignals = false, retention, output}: DispatcherOptions,
 	) {
 		const clients = new Clients(store, output, events);
 		const report = (event: JobEvent) => clients.publish(event);
@@ -86,6 +92,7 @@ export class Dispatcher {
 		this.#maintenance = new Maintenance(this.#host, this.#flow, leaseMs);
 		this.#batches = new HeldBatches(this.#host, this.#maintenance);
 		this.#calls = new Calls(this.#host, this.#flow, this.#batches);
+		this.#retentions = new Retentions(this.#host, retention);
 	}
 
 	/** Loads the tasks and starts the loop. Resolves with the tasks. */
@@ -96,12 +103,14 @@ export class Dispatcher {
 			const [tasks = []] = await Promise.all([pool?.load(), this.#maintenance.reclaim().catch(() => undefined)]);
 			failpoint('pool:loaded');
 			demand.tasks = new Map(tasks.map(({name, options}) => [name, options]));
+			this.#retentions.start(tasks);
 			// Jobs may wait to be claimed.
 			this.#wakeUp.set();
 			void this.#run();
 			return tasks;
 		} catch (error) {
 			this.#maintenance.stop();
+			this.#retentions.stop();
 			await pool?.close();
 			throw error;
 		}
@@ -136,6 +145,7 @@ export class Dispatcher {
 				}
 				await this.#do('lookUps');
 				await this.#do('idle');
+				await this.#do('retention');
 				if (this.#phase !== 'running') await this.#shutDown();
 				clients.flush();
 			} catch (error) {
@@ -199,6 +209,7 @@ export class Dispatcher {
 		}
 		if (this.#flow.enqueues.length > 0 || this.#calls.waiting.length > 0 || this.#flow.hasJobs) return;
 		this.#maintenance.stop();
+		this.#retentions.stop();
 		await pool?.close();
 		failpoint('close:drained');
 		try {
@@ -220,6 +231,7 @@ export class Dispatcher {
 		if (this.#phase === 'closed') return;
 		this.#phase = 'closed';
 		this.#maintenance.stop();
+		this.#retentions.stop();
 		this.#host.clients.flush();
 		this.#host.clients.output({type: 'failed', error: toEnvelope(error)});
 		void this.#flow.pool?.close();

@@ -243,6 +243,14 @@ export interface DiscardResult {
 	readonly asked: readonly JobId[];
 }
 
+/** How long ended jobs are kept, in milliseconds, by status, and closed batches with all their jobs. What has no time is kept. */
+export interface Retention {
+	readonly completed?: number;
+	readonly dead?: number;
+	readonly cancelled?: number;
+	readonly batches?: number;
+}
+
 /** What to delete, and how much in one call. */
 export interface CleanupOptions {
 	/** Jobs that ended before this are deleted. In milliseconds since 1970. */

@@ -69,6 +69,9 @@ export const EXECUTION_CHECKS = {
 	retry: choice('auto', 'manual'),
 } satisfies Checks;
 
+/** How long ended jobs are kept. */
+export const RETENTION_CHECKS: Checks = {completed: duration, dead: duration, cancelled: duration};
+
 export const TASK_CHECKS: Checks = {
 	...EXECUTION_CHECKS,
 	isolation: choice('thread', 'process'),
@@ -77,6 +80,7 @@ export const TASK_CHECKS: Checks = {
 	setup: callable,
 	teardown: callable,
 	retryIf: callable,
+	retention: value => checked('retention', value, RETENTION_CHECKS),
 	batchSize: integer(1, 512),
 };
 

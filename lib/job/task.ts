@@ -18,6 +18,19 @@ export interface ExecutionOptions {
 	readonly retry?: 'auto' | 'manual';
 }
 
+/**
+ * How long ended jobs are kept, by how they ended; then the engine deletes them. Default: for ever. A job of a batch is kept at least as long
+ * as the batch is open.
+ */
+export interface RetentionOption {
+	/** After its task returned. */
+	readonly completed?: Duration;
+	/** After its last attempt failed. */
+	readonly dead?: Duration;
+	/** After it was cancelled. */
+	readonly cancelled?: Duration;
+}
+
 /** Options of a task: defaults of its jobs, and how they run. */
 export interface TaskOptions<Resource = unknown> extends ExecutionOptions {
 	/** Where its jobs run; default: the engine's isolation. A native crash in a child process ends no other job. */
@@ -35,6 +48,8 @@ export interface TaskOptions<Resource = unknown> extends ExecutionOptions {
 	 * @example task(fetchPage, {retryIf: error => !(error instanceof SyntaxError)})
 	 */
 	readonly retryIf?: (error: unknown, attempt: number) => boolean;
+	/** How long its ended jobs are kept. A time that it names overrides that of `open({retention})`. */
+	readonly retention?: RetentionOption;
 	/** Called with the result of `setup` before a worker is shut down. It may take as long as `open({grace})`. */
 	readonly teardown?: (resource: Resource) => unknown;
 }

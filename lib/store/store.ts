@@ -98,11 +98,11 @@ export interface Store {
 	batches(filter?: {readonly name?: string}, page?: Page): Promise<BatchPage>;
 
 	/**
-	 * Deletes a page of jobs. `endedBefore`: jobs that ended before this time, in milliseconds since 1970, and with the last page the closed
+	 * Deletes a page of jobs. `endedBefore`: jobs that ended before this time, or the one of their task and status, and with the last page the closed
 	 * batches without jobs. `batch`: jobs of the batch, and with the last page the batch itself.
 	 * @throws FaenaError `BatchRunning` if a job of the batch is running; jobs that were deleted before stay deleted
 	 */
-	delete(what: {readonly endedBefore: number} | {readonly batch: string}, page?: Page): Promise<Deleted>;
+	delete(what: Deletion, page?: Page): Promise<Deleted>;
 
 	/**
 	 * Calls the listener with news of the store. The store waits for the listener's promise before it polls again.
@@ -116,6 +116,31 @@ export interface Store {
 
 	/** Releases the jobs of this store's owners, removes the owners, and closes the store. */
 	close(): Promise<void>;
+}
+
+/** What {@link Store.delete} deletes. Times are milliseconds since 1970. */
+export type Deletion = {readonly endedBefore: number | EndedBefore} | BatchDeletion;
+
+/** A batch with its jobs. */
+export interface BatchDeletion {
+	readonly batch: string;
+	/** Nothing is deleted unless the batch was closed before this time. */
+	readonly closedBefore?: number;
+}
+
+/** A time for each status of ended jobs. */
+export type EndTimes = Readonly<Record<'completed' | 'dead' | 'cancelled', number>>;
+
+/** Times for all tasks but those that have times of their own. -Infinity means never: of a task, that the time for all tasks applies. */
+export interface EndedBefore extends EndTimes {
+	readonly tasks: ReadonlyMap<string, EndTimes>;
+}
+
+/** When a job of this task and status must have ended to be deleted. */
+export function endTimeOf(endedBefore: number | EndedBefore, task: string, status: keyof EndTimes): number {
+	if (typeof endedBefore === 'number') return endedBefore;
+	const own = endedBefore.tasks.get(task)?.[status] ?? -Infinity;
+	return own > -Infinity ? own : endedBefore[status];
 }
 
 /** The work of one transaction. */

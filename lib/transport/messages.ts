@@ -23,6 +23,7 @@ import type {
 	JobValues,
 	LogLine,
 	Page,
+	Retention,
 } from '../job/job.ts';
 import type {PoolOptions} from '../job/options.ts';
 import {buffersOf} from '../job/packed.ts';
@@ -37,6 +38,7 @@ export interface DispatcherStart {
 	readonly events?: readonly EventName[] | undefined;
 	readonly blobThresholdBytes: number | undefined;
 	readonly closeOnSignals: boolean;
+	readonly retention: Retention;
 	/** Without a pool the dispatcher runs no jobs. */
 	readonly pool: PoolOptions | undefined;
 }

@@ -10,7 +10,7 @@ import {WORK_CHECKS} from '../../lib/api/work.ts';
 import {run as runCommand} from '../../lib/cli/program.ts';
 import {enqueueIn, FaenaError, type JobOptions, open, type TaskContext, task} from '../../lib/index.ts';
 import {type Check, type Checks, show} from '../../lib/job/checks.ts';
-import {BACKOFF_CHECKS, EXECUTION_CHECKS, JOB_CHECKS, TASK_CHECKS} from '../../lib/job/options.ts';
+import {BACKOFF_CHECKS, EXECUTION_CHECKS, JOB_CHECKS, RETENTION_CHECKS, TASK_CHECKS} from '../../lib/job/options.ts';
 import {openQueue, work} from '../../lib/queue.ts';
 import {QUEUE_CHECKS} from '../../lib/store/open-store.ts';
 import {systemClock} from '../../lib/support/clock.ts';
@@ -28,6 +28,7 @@ const NESTED: Readonly<Record<string, Checks>> = {
 	recycle: RECYCLE_CHECKS,
 	resourceLimits: RESOURCE_LIMITS_CHECKS,
 	halt: HALT_CHECKS,
+	retention: RETENTION_CHECKS,
 	blobs: {threshold: (value: unknown) => (OPEN_CHECKS['blobs'] as Check)({threshold: value})},
 	defaults: {},
 };

@@ -16,7 +16,7 @@ import {type NewJob, toCompletionJob} from '../../lib/job/new-job.ts';
 import type {OpenJobs} from '../../lib/job/open-jobs.ts';
 import {batchConflict, batchInUse, batchRunning} from '../../lib/store/conflict-errors.ts';
 import type * as contract from '../../lib/store/store.ts';
-import {movableStatuses, RETRIED_BY_DEFAULT} from '../../lib/store/store.ts';
+import {endTimeOf, movableStatuses, RETRIED_BY_DEFAULT} from '../../lib/store/store.ts';
 import {type Clock, systemClock} from '../../lib/support/clock.ts';
 import {defined} from '../../lib/support/defined.ts';
 import {FaenaError} from '../../lib/support/errors.ts';
@@ -246,14 +246,14 @@ export class MemoryStore implements contract.Store {
 		};
 	}
 
-	async delete(what: {readonly endedBefore: number} | {readonly batch: string}, page: Page = {}): Promise<contract.Deleted> {
+	async delete(what: contract.Deletion, page: Page = {}): Promise<contract.Deleted> {
 		this.#assertOpen();
-		return 'batch' in what ? this.#deleteBatch(what.batch, page) : this.#deleteEnded(what.endedBefore, page);
+		return 'batch' in what ? this.#deleteBatch(what, page) : this.#deleteEnded(what.endedBefore, page);
 	}
 
-	#deleteBatch(name: string, {limit = DEFAULT_PAGE_JOBS}: Page): contract.Deleted {
+	#deleteBatch({batch: name, closedBefore}: contract.BatchDeletion, {limit = DEFAULT_PAGE_JOBS}: Page): contract.Deleted {
 		const batch = [...this.#batches.values()].find(each => each.name === name);
-		if (!batch) return {deleted: 0, next: null};
+		if (!batch || (closedBefore !== undefined && (batch.closedAt ?? Infinity) >= closedBefore)) return {deleted: 0, next: null};
 		const jobs = this.#matching({batch: name});
 		const running = jobs.filter(({state}) => state.type === 'running').length;
 		if (running > 0) throw batchRunning(name, running);
@@ -267,10 +267,11 @@ export class MemoryStore implements contract.Store {
 		return {deleted: page.length, next: isGone ? null : (page.at(-1)?.id ?? 0)};
 	}
 
-	#deleteEnded(endedBefore: number, {after = 0, limit = 2 * DEFAULT_PAGE_JOBS}: Page): contract.Deleted {
+	#deleteEnded(endedBefore: number | contract.EndedBefore, {after = 0, limit = 2 * DEFAULT_PAGE_JOBS}: Page): contract.Deleted {
 		const ended = this.#all().filter(({id, state}) => id > after && state.type === 'ended');
 		const page = ended.slice(0, limit);
-		const old = page.filter(job => job.state.type === 'ended' && job.state.endedAt < endedBefore && !isOpen(this.#batchOf(job)));
+		const isOld = ({task, state}: JobRow) => state.type === 'ended' && state.endedAt < endTimeOf(endedBefore, task, state.status);
+		const old = page.filter(job => isOld(job) && !isOpen(this.#batchOf(job)));
 		for (const {id} of old) this.#jobs.delete(id);
 		const next = page.length < ended.length ? (page.at(-1)?.id ?? after) : null;
 		this.#updateBatches();

@@ -1,22 +1,35 @@
 import type {JobId, Page} from '../../job/job.ts';
 import {failpoint} from '../../support/failpoint.ts';
-import type {Deleted} from '../store.ts';
+import {type Deleted, type EndedBefore, type EndTimes, endTimeOf} from '../store.ts';
 import {laneKey} from './lanes.ts';
 import {deleteInRun, type FoundJob, findJob, lastOfRun, MAX_RUN_JOBS} from './packed-rows.ts';
-import {StoredState} from './schema.sql.ts';
+import {STATUS_OF, StoredState} from './schema.sql.ts';
 import type {Statements} from './statements.sql.ts';
 import {scopeOf, type Tx} from './tx.ts';
 
 /** Deletes a page of jobs that ended before a time. Returns the files of results that these jobs named as `unnamed`. */
-export function deleteEndedBefore(tx: Tx, endedBefore: number, {after = 0, limit = MAX_RUN_JOBS}: Page): Deleted & {readonly unnamed: readonly string[]} {
+export function deleteEndedBefore(
+	tx: Tx,
+	endedBefore: number | EndedBefore,
+	{after = 0, limit = MAX_RUN_JOBS}: Page,
+): Deleted & {readonly unnamed: readonly string[]} {
 	const {page, next} = endedPage(tx.statements, after, limit);
-	const old = page.filter(({endedAt, isInOpenBatch}) => endedAt < endedBefore && isInOpenBatch === 0);
+	const old = page.filter(job => job.isInOpenBatch === 0 && job.endedAt < timeFor(tx, endedBefore, job));
 	for (const job of old) {
 		if (job.state !== null) deleteJob(tx, job.first, {...job, state: job.state, rank: 0});
 		else for (let id = job.first; id <= job.last; ) id = deleteRun(tx, id, job.last) + 1;
 	}
 	if (old.length > 0) failpoint('cleanup:written');
 	return {deleted: old.reduce((jobs, {first, last}) => jobs + last - first + 1, 0), next, unnamed: old.flatMap(({blob}) => blob ?? [])};
+}
+
+/** When this job, or the jobs of this run, must have ended to be deleted. A run has only completed jobs, all of one task. */
+function timeFor({statements}: Tx, endedBefore: number | EndedBefore, {first, state, task}: Ended): number {
+	if (typeof endedBefore === 'number') return endedBefore;
+	const status = STATUS_OF[state ?? StoredState.completed] as keyof EndTimes;
+	if (endedBefore.tasks.size === 0) return endedBefore[status];
+	const number = state === null ? findJob(statements, first)?.task : task;
+	return endTimeOf(endedBefore, statements.taskById.get(number ?? 0) as string, status);
 }
 
 /** A row of the statement `endedJobs`: an ended job that has a row of its own, or a run of completed jobs, of which no more is known. */

@@ -181,8 +181,8 @@ export class SqliteStore implements Store {
 		return this.#transactions.use(({connection}) => connection.snapshot(() => readBatches(connection.statements, name, page)));
 	}
 
-	async delete(what: {readonly endedBefore: number} | {readonly batch: string}, page: Page = {}): Promise<contract.Deleted> {
-		if ('batch' in what) return this.#transactions.write(tx => deleteBatch(tx, what.batch, page));
+	async delete(what: contract.Deletion, page: Page = {}): Promise<contract.Deleted> {
+		if ('batch' in what) return this.#transactions.write(tx => deleteBatch(tx, what, page));
 		const deletePage = () =>
 			this.#transactions.write(tx => {
 				const result = deleteEndedBefore(tx, what.endedBefore, page);

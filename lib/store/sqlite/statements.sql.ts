@@ -89,6 +89,7 @@ const HAS_RUN = `(status = ${StoredState.completed} or (status = ${StoredState.c
 
 export const SQL = {
 	taskByName: 'select id from task where name = ?',
+	taskById: 'select name from task where id = ?',
 	tasks: 'select id, name, paused from task order by id',
 	insertTask: 'insert into task (name) values (?) returning id',
 	pauseTask: 'update task set paused = ? where id = ?',

@@ -1,5 +1,6 @@
 import type {Claim, Settlement} from '../../../lib/job/claim.ts';
 import type {JobId} from '../../../lib/job/job.ts';
+import type {EndedBefore} from '../../../lib/store/store.ts';
 import {
 	claimOf,
 	claimsOf,
@@ -14,6 +15,7 @@ import {
 	ON_COMPLETE,
 	OWNER,
 	oneJobOfEachStatus,
+	POLICY,
 	range,
 	settleOne,
 	T0,
@@ -88,6 +90,51 @@ law('nothing is left of a job that was cleaned up', async (t, queue, clock) => {
 	await t.throwsAsync(queue.complete(claim), {code: 'NoSuchJob', message: /^complete\(\) found no job 1; it was deleted/});
 	await t.throwsAsync(queue.fail(claim, new Error('late')), {code: 'NoSuchJob', message: /^fail\(\) found no job 1/});
 	t.is(await queue.retry({ids: [1]}), 0);
+});
+
+law('jobs are deleted by the time of their status, and of their task if it has one', async (t, queue, clock) => {
+	const end = async (task: string, ending: 'returned' | 'threw' | 'cancelled') => {
+		const [id] = await enqueue(queue, newJob({task, policy: {...POLICY, maxAttempts: 1}}));
+		if (ending === 'cancelled') await queue.cancel({ids: [id]});
+		else await settleOne(queue, ending === 'threw' ? {type: 'threw', error: ERROR} : {type: 'returned', value: null});
+		return id;
+	};
+	const ended = {completed: 0, dead: 0, cancelled: 0, other: 0, otherDead: 0};
+	ended.completed = await end('hash', 'returned');
+	ended.dead = await end('hash', 'threw');
+	ended.cancelled = await end('hash', 'cancelled');
+	ended.other = await end('thumbnail', 'returned');
+	ended.otherDead = await end('thumbnail', 'threw');
+	// A run of completed jobs.
+	const run = await enqueue(queue, ...range(1, 3).map(() => newJob({task: 'thumbnail'})));
+	const {lease, jobs} = await take(queue, 3);
+	await commit(queue, {settle: jobs.map(({id, execution}) => ({id, lease, execution, outcome: {type: 'returned', value: '1'} as const}))});
+	const left = async () => (await queue.jobs({}, {limit: 100})).map(({id}) => id);
+	const [never, now] = [-Infinity, clock.now() + 1];
+	const remove = (endedBefore: EndedBefore) => queue.store.delete({endedBefore});
+	t.like(await remove({completed: never, dead: never, cancelled: never, tasks: new Map()}), {deleted: 0, next: null});
+	t.like(await remove({completed: never, dead: now - 1, cancelled: now, tasks: new Map()}), {deleted: 1});
+	t.false((await left()).includes(ended.cancelled));
+	const ofTask = new Map([['thumbnail', {completed: now, dead: never, cancelled: never}]]);
+	t.like(await remove({completed: never, dead: never, cancelled: never, tasks: ofTask}), {deleted: 4});
+	t.deepEqual(await left(), [ended.completed, ended.dead, ended.otherDead]);
+	t.deepEqual(await queue.jobs({ids: run}), []);
+	t.like(await remove({completed: now, dead: now, cancelled: never, tasks: new Map([['thumbnail', {completed: never, dead: never, cancelled: never}]])}), {
+		deleted: 3,
+	});
+	t.deepEqual(await left(), []);
+});
+
+law('a batch is deleted only if it was closed before a time, if one is given', async (t, queue, clock) => {
+	const batch = await queue.openBatch('nightly', 'hash', OWNER);
+	await enqueue(queue, newJob({batch}), newJob({batch}));
+	const remove = (closedBefore: number) => queue.store.delete({batch: 'nightly', closedBefore});
+	t.deepEqual(await remove(clock.now() + 1), {deleted: 0, next: null});
+	await queue.endInput(batch, 2, OWNER);
+	await queue.closeBatch(batch, OWNER);
+	t.deepEqual(await remove(clock.now()), {deleted: 0, next: null});
+	t.deepEqual(await remove(clock.now() + 1), {deleted: 2, next: null});
+	t.is(await queue.batch('nightly'), undefined);
 });
 
 law('cleanup works in pages: it looks at no more jobs than its limit, and returns where the next page begins', async (t, queue, clock) => {

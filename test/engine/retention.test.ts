@@ -1,0 +1,93 @@
+import {join} from 'node:path';
+import type {ExecutionContext} from 'ava';
+import {task} from '../../lib/index.ts';
+import {openQueue} from '../../lib/queue.ts';
+import {openForTest, type TestEngine, type TestOptions} from '../../lib/testing.ts';
+import {test} from '../fixtures/engine.ts';
+import {makeFolder} from '../fixtures/folder.ts';
+
+const DAY_MS = 86_400_000;
+
+const tasks = {
+	work: (how: string) => {
+		if (how === 'fail') throw new Error('oh');
+		return how;
+	},
+	brief: task((n: number) => n, {retention: {completed: '1d'}}),
+};
+
+function openAt(t: ExecutionContext, queue: string, days: number, retention?: TestOptions['retention']): Promise<TestEngine<typeof tasks>> {
+	t.timeout(60_000);
+	return openForTest(tasks, {queue, now: days * DAY_MS, defaults: {maxAttempts: 1}, ...(retention && {retention})});
+}
+
+/** Opens an engine that many days later, and resolves with the ids of the jobs that are left once it has searched. */
+async function leftAfter(t: ExecutionContext, queue: string, days: number, retention?: TestOptions['retention']): Promise<number[]> {
+	const faena = await openAt(t, queue, days, retention);
+	let before = -1;
+	for (let jobs = await faena.jobs(); jobs.length !== before; jobs = await faena.jobs()) {
+		before = jobs.length;
+		await new Promise(resolve => setTimeout(resolve, 100));
+	}
+	const left = (await faena.jobs()).map(({id}) => id);
+	await faena.close();
+	return left;
+}
+
+test('ended jobs are kept as long as their status and task say, and nothing is deleted unless that was asked for', async t => {
+	const queue = join(makeFolder(t), 'jobs.db');
+	const faena = await openAt(t, queue, 0);
+	const [completed, dead, cancelled, brief, waiting] = [
+		await faena.enqueue('work', 'well'),
+		await faena.enqueue('work', 'fail'),
+		await faena.enqueue('work', 'later', {delay: '9d'}),
+		await faena.enqueue('brief', 1),
+		await faena.enqueue('work', 'much later', {delay: '999d'}),
+	];
+	await faena.cancel(cancelled.id);
+	await faena.drain();
+	await faena.close();
+	const all = [completed, dead, cancelled, brief, waiting].map(({id}) => id);
+	// The task's own time holds also where the engine has none.
+	const withoutBrief = all.filter(id => id !== brief.id);
+	t.deepEqual(await leftAfter(t, queue, 0.5), all);
+	t.deepEqual(await leftAfter(t, queue, 2), withoutBrief);
+	t.deepEqual(await leftAfter(t, queue, 29, {completed: '30d', dead: '90d', cancelled: '10d'}), [completed.id, dead.id, waiting.id]);
+	t.deepEqual(await leftAfter(t, queue, 31, {completed: '30d', dead: '90d'}), [dead.id, waiting.id]);
+	t.deepEqual(await leftAfter(t, queue, 91, {completed: '30d', dead: '90d'}), [waiting.id]);
+});
+
+test('closed batches are deleted with all their jobs, open ones are kept, and many jobs are deleted page by page', async t => {
+	const queue = join(makeFolder(t), 'jobs.db');
+	const faena = await openAt(t, queue, 0);
+	await faena
+		.map(
+			'work',
+			Array.from({length: 5000}, (_, index) => `${index}`),
+			{batch: 'old'},
+		)
+		.toArray();
+	for await (const _ of faena.map('work', ['a', 'b', 'c'], {batch: 'open', order: 'input'})) break;
+	await faena.idle();
+	await faena.close();
+	t.is((await leftAfter(t, queue, 29, {batches: '30d'})).length, 100);
+	const left = await leftAfter(t, queue, 31, {batches: '30d', completed: '1h'});
+	t.is(left.length, 3);
+	const plain = await openQueue(queue);
+	t.deepEqual(
+		(await plain.batches()).map(({name}) => name),
+		['open'],
+	);
+	await plain.close();
+});
+
+test('a wrong retention is refused in a sentence', async t => {
+	const queue = join(makeFolder(t), 'jobs.db');
+	for (const [retention, words] of [
+		[{completed: 'soon'}, /open\(\{retention\}\) expects as completed a time such as '30s'/],
+		[{finished: '1d'}, /open\(\{retention\}\) has no option "finished"; there is completed, dead, cancelled, batches/],
+	] as const)
+		await t.throwsAsync(openForTest(tasks, {queue, retention: retention as never}), {code: 'BadOption', message: words});
+	const wrong = {work: task(() => 1, {retention: {batches: '1d'} as never})};
+	await t.throwsAsync(openForTest(wrong), {code: 'BadOption', message: /retention has no option "batches"/});
+});
