@@ -365,5 +365,5 @@ function warnAtExit(): void {
 function describe([first, ...others]: readonly UnreadMap[]): string {
 	const batch = first?.batch === undefined ? '' : ` with the batch ${JSON.stringify(first.batch)}`;
 	const more = others.length === 0 ? '' : ` The same goes for ${others.length} more ${others.length === 1 ? 'map' : 'maps'}.`;
-	return `A map() of the task ${first?.task}${batch} was never iterated, so it ran no jobs. Write: for await (const item of faena.map(…)) …, or: await Array.fromAsync(faena.map(…)).${more}`;
+	return `A map() of the task ${first?.task}${batch} was never iterated, so it ran no jobs. Write: for await (const item of faena.map(…)) …, or: await faena.map(…).toArray().${more}`;
 }
