@@ -250,7 +250,7 @@ for (const how of ['close', 'exit', 'end']) {
 		t.is(code, 0);
 		t.regex(
 			stderr,
-			/FaenaWarning: A map\(\) of the task echo with the batch "nightly" was never iterated, .* for await .* toArray\(.* 2 more maps\.\n/,
+			/FaenaWarning: A map\(\) of the task echo with the batch "nightly" was never iterated, .* for await .*\.toArray\(.* 2 more maps\.\n/,
 		);
 		t.is(stderr.match(/FaenaWarning/g)?.length, 1);
 	});
