@@ -248,10 +248,7 @@ for (const how of ['close', 'exit', 'end']) {
 		const program = new Program(t, 'unread-maps', join(makeFolder(t), 'jobs.db'), how);
 		const {code, stderr} = await program.ended();
 		t.is(code, 0);
-		t.regex(
-			stderr,
-			/FaenaWarning: A map\(\) of the task echo with the batch "nightly" was never iterated, .* for await .*\.toArray\(.* 2 more maps\.\n/,
-		);
+		t.regex(stderr, /FaenaWarning: A map\(\) of the task echo with the batch "nightly" was never iterated, .* for await .*\.toArray\(.* 2 more maps\.\n/);
 		t.is(stderr.match(/FaenaWarning/g)?.length, 1);
 	});
 }
