@@ -123,6 +123,7 @@ export type Deletion = {readonly endedBefore: number | EndedBefore} | BatchDelet
 
 /** A batch with its jobs. */
 export interface BatchDeletion {
+	/** Its name. */
 	readonly batch: string;
 	/** Nothing is deleted unless the batch was closed before this time. */
 	readonly closedBefore?: number;
@@ -133,6 +134,7 @@ export type EndTimes = Readonly<Record<'completed' | 'dead' | 'cancelled', numbe
 
 /** Times for all tasks but those that have times of their own. -Infinity means never: of a task, that the time for all tasks applies. */
 export interface EndedBefore extends EndTimes {
+	/** By the name of the task. */
 	readonly tasks: ReadonlyMap<string, EndTimes>;
 }
 
