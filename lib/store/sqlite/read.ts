@@ -201,7 +201,7 @@ export function findIds({statements, names}: Pick<Tx, 'statements' | 'names'>, f
 	return {ids, next: next !== null && next > page.after ? next : null};
 }
 
-/** The jobs that have the key in the batch; or, without one, in the task and its batches; of these ids, if there are some. */
+/** The jobs that have the key in the batch; or, without one, in the task and all batches; of these ids, if there are some. */
 function idsByKey(statements: Statements, key: string, {task, batch}: Pick<Criteria, 'task' | 'batch'>, among: readonly JobId[] | undefined): JobId[] {
 	const ids = statements.idsByKey.all({key, task, batch}) as JobId[];
 	return among ? ids.filter(id => among.includes(id)) : ids;

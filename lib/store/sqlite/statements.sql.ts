@@ -164,7 +164,7 @@ export const SQL = {
 	idsByKey: `select id from key where key = cast(@key as text) and scope in (
 		select cast(@batch as integer) where @batch is not null
 		union all select -cast(@task as integer) where @batch is null
-		union all select id from batch where @batch is null and task = cast(@task as integer))`,
+		union all select id from batch where @batch is null)`,
 	jobByKey: `select k.id, j.payload from key k join job j on j.id = k.id where k.scope = ${INTEGER} and k.key = ${TEXT}`,
 
 	insertReady: 'insert or ignore into ready (task, rank, id, executions, batch) values (?, ?, ?, ?, ?)',
