@@ -105,13 +105,15 @@ async function newsOf(queue: JobQueue): Promise<void> {
 	// A listener does not keep the process alive.
 	const awake = setInterval(() => undefined, 1000);
 	const stop = queue.store.listen('me', news => (news.type === 'failed' ? heard.reject(news.error) : heard.resolve()));
-	const other = await openQueueAt(queue.location, OPTIONS);
-	await other.pause(['other']);
-	await other.close();
-	await heard.promise.finally(() => {
+	try {
+		const other = await openQueueAt(queue.location, OPTIONS);
+		await other.pause(['other']);
+		await other.close();
+		await heard.promise;
+	} finally {
 		stop();
 		clearInterval(awake);
-	});
+	}
 }
 
 async function readAll(queue: JobQueue, guard: Watchdog): Promise<void> {
