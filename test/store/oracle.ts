@@ -294,7 +294,7 @@ export class MemoryStore implements contract.Store {
 			const stop = this.#toStop(owner);
 			if (stop.length > 0) void tell({type: 'changed', stop});
 		});
-		const endHealth = this.#clock.every(HEALTH_INTERVAL_MS, () => void tell({type: 'health', logBytes: 0}));
+		const endHealth = this.#clock.every(HEALTH_INTERVAL_MS, () => void tell({type: 'health', databaseBytes: 0, freeBytes: 0, logBytes: 0}));
 		// Each call adds a listener, even if two calls pass the same function.
 		const own: Listener = news => listener(news);
 		const end = () => {

@@ -230,7 +230,7 @@ export class SqliteStore implements Store {
 		let isPolling = false;
 		let failures = 0;
 		let nextPoll = -Infinity;
-		let nextHealthCheck = steadyMs() + HEALTH_INTERVAL_MS;
+		let nextHealthCheck = steadyMs();
 		const poll = async () => {
 			if (isPolling || steadyMs() < nextPoll) return;
 			isPolling = true;
