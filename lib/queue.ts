@@ -14,7 +14,8 @@ export {TRANSITIONS} from './job/job.ts';
 export type {ChildJob, NewJob, Rerun} from './job/new-job.ts';
 export type {ClaimedGroup, Column, EndedGroup, EnqueuedGroup, Ids, NewGroup} from './job/group.ts';
 export type {PackedStrings, Values} from './job/packed.ts';
-export {openQueue, type QueueOptions} from './store/open-store.ts';
+export {openQueue, type QueueOptions, vacuum} from './store/open-store.ts';
+export type {Vacuumed} from './store/sqlite/vacuum.ts';
 export {type Dequeued, type Enqueued, JobQueue} from './store/job-queue.ts';
 export type {DequeueOptions, QueueJob} from './store/queue-input.ts';
 export type {
