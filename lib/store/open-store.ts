@@ -1,9 +1,9 @@
 import {bad, boolean, type Checks, checked, choice, giving, number, type Size, show, time} from '../job/checks.ts';
+import type {Vacuumed} from '../job/events.ts';
 import {blobThreshold, lease} from '../job/options.ts';
 import {systemClock} from '../support/clock.ts';
 import {JobQueue} from './job-queue.ts';
 import {queuePath} from './queue-path.ts';
-import type {Vacuumed} from './sqlite/vacuum.ts';
 import {IN_MEMORY, type OpenStoreOptions, type Store} from './store.ts';
 
 /** Options of {@link openQueue}. */

@@ -67,7 +67,10 @@ test('vacuum refuses a queue with more than 256 MiB of content while an engine u
 	const using = await open<Tasks>({queue, tasks, isolation: 'inline'});
 	const refused = await folder.faena('vacuum').end();
 	t.is(refused.code, 70);
-	t.regex(refused.stderr, /^faena: .*faena\.db is in use by an engine, .* more than 256 MiB must be written anew\. Close the engines on it, then try again\.\n$/);
+	t.regex(
+		refused.stderr,
+		/^faena: .*faena\.db is in use by an engine, .* more than 256 MiB must be written anew\. Close the engines on it, then try again\.\n$/,
+	);
 	t.is(await using.call('echo', 1), 1);
 	await using.close();
 	t.is((await folder.faena('vacuum').end()).code, 0);

@@ -1,4 +1,5 @@
 import {existsSync} from 'node:fs';
+import type {Vacuumed} from '../../job/events.ts';
 import {FaenaError} from '../../support/errors.ts';
 import {connect} from './connection.ts';
 import {isInUse, type OwnerRow} from './owners.ts';
@@ -7,12 +8,6 @@ import {refuse} from './trusted-files.ts';
 
 /** Writes of an engine wait as long as it takes to write the content anew, and fail after 10 s. A slow disk writes this much in half of that. */
 const MAX_BYTES_IN_USE = 256 * 1024 ** 2;
-
-/** The sizes of a database before and after a vacuum, in bytes. */
-export interface Vacuumed {
-	readonly beforeBytes: number;
-	readonly afterBytes: number;
-}
 
 /** Gives the free part of a database back to the disk. */
 export async function vacuumFile(path: string): Promise<Vacuumed> {
