@@ -24,7 +24,7 @@ const ENTRIES: Readonly<Record<string, Names>> = {
 		],
 	},
 	queue: {
-		values: ['JobQueue', 'TRANSITIONS', 'decode', 'encode', 'openQueue', 'work'],
+		values: ['JobQueue', 'TRANSITIONS', 'decode', 'encode', 'openQueue', 'vacuum', 'work'],
 		types: [
 			...['Backoff', 'Batch', 'BatchChange', 'BatchDeletion', 'BatchId', 'BatchOptions', 'BatchPage', 'CancelResult', 'Changes'],
 			...['ChildJob', 'Claim', 'ClaimRequest', 'Claimed', 'ClaimedGroup', 'ClaimedJob', 'CleanupOptions', 'CleanupResult', 'Column'],
@@ -33,7 +33,7 @@ const ENTRIES: Readonly<Record<string, Names>> = {
 			...['JobEnd', 'JobHandler', 'JobPage', 'JobUpdate', 'JobValues', 'LaneRequest', 'Lease', 'Mark', 'MovePage', 'MoveTarget'],
 			...['Moved', 'NewGroup', 'NewJob', 'News', 'Outcome', 'OutcomePage', 'OwnerFiles', 'OwnerId', 'PackedStrings', 'Policy'],
 			...['QueueJob', 'QueueOptions', 'ReleaseOptions', 'Released', 'Rerun', 'Settled', 'SettledGroup', 'Settlement', 'Store'],
-			...['StoredJob', 'TaskCounts', 'Timing', 'Values', 'Wanted', 'WorkOptions'],
+			...['StoredJob', 'TaskCounts', 'Timing', 'Vacuumed', 'Values', 'Wanted', 'WorkOptions'],
 		],
 	},
 	testing: {

@@ -7,6 +7,7 @@ import {addMap} from './map.ts';
 import {explain} from './print.ts';
 import {addShow} from './show.ts';
 import {addBatches, addStatus} from './status-and-batches.ts';
+import {addVacuum} from './vacuum.ts';
 
 // Imported by the package's own name, since the path differs between the sources and dist.
 const {version} = createRequire(import.meta.url)('faena/package.json') as {version: string};
@@ -26,7 +27,7 @@ function makeProgram(): Command {
 		.version(version)
 		.exitOverride()
 		.configureOutput({outputError: (text, write) => write(text.replace(/^error: /, 'faena: ').replace('\n(', ' ('))});
-	for (const add of [addMap, addStatus, addBatches, addShow, addCancel, addRetry, addBench]) add(program);
+	for (const add of [addMap, addStatus, addBatches, addShow, addCancel, addRetry, addVacuum, addBench]) add(program);
 	for (const command of program.commands) refuseRenamedFlags(command);
 	return program;
 }

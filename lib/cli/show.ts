@@ -2,7 +2,7 @@ import type {Command} from 'commander';
 import {type ErrorRecord, FaenaError, type FailureRecord, type Job, type JobId, type LogLine, type PostMortem, type Progress} from '../index.ts';
 import {decode, type Encoded, type ExecutionRecord, type JobValues, type StoredJob} from '../queue.ts';
 import {toId, useQueue} from './input.ts';
-import {count, formatTime, print, toJson} from './print.ts';
+import {count, formatTime, megabytes, print, toJson} from './print.ts';
 
 export function addShow(program: Command): void {
 	program
@@ -157,10 +157,6 @@ function lastLines(stderr: string): string {
 
 function seconds(ms: number): string {
 	return `${(ms / 1000).toFixed(3)} s`;
-}
-
-function megabytes(bytes: number): string {
-	return `${(bytes / 1024 ** 2).toFixed(1)} MiB`;
 }
 
 function describeError({causes = [], ...error}: FailureRecord): string {
