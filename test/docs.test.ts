@@ -117,6 +117,12 @@ test.serial('the first program of README.md goes on where it was, also with othe
 	}
 });
 
+test('the lists at the end of README.md name each page of docs once', t => {
+	const readme = readFileSync(join(root, 'README.md'), 'utf8');
+	const linked = [...readme.slice(readme.indexOf('## More')).matchAll(/\]\((docs\/[\w-]+\.md)\)/g)].map(match => match[1]);
+	t.deepEqual(linked.toSorted(), documents.filter(document => document.startsWith('docs/')).toSorted());
+});
+
 test('the files that the documents name are there', t => {
 	const missing = [...documents, 'ARCHITECTURE.md', 'CONTRIBUTING.md'].flatMap(document => {
 		const markdown = readFileSync(join(root, document), 'utf8');
@@ -125,6 +131,31 @@ test('the files that the documents name are there', t => {
 		return [...links, ...paths].filter(path => !existsSync(join(root, path))).map(path => `${document}: ${path}`);
 	});
 	t.deepEqual(missing, []);
+});
+
+/** The anchors that GitHub gives to the headings of a document. */
+function anchorsOf(document: string): string[] {
+	const headings = readFileSync(join(root, document), 'utf8').matchAll(/^#+ (.+)$/gm);
+	return [...headings].map(([, heading = '']) =>
+		heading
+			.toLowerCase()
+			.replaceAll(/[^\p{L}\d_ -]/gu, '')
+			.replaceAll(' ', '-'),
+	);
+}
+
+test('the sections to which the documents link are there', t => {
+	const links = documents.flatMap(document => {
+		const markdown = readFileSync(join(root, document), 'utf8');
+		return [...markdown.matchAll(/\]\((?!https?:)([^)#]*\.md)?#([^)]+)\)/g)].map(([, page, anchor = '']) => {
+			return {document, page: page === undefined ? document : join(dirname(document), page), anchor};
+		});
+	});
+	t.true(links.length > 20);
+	t.deepEqual(
+		links.filter(({page, anchor}) => !anchorsOf(page).includes(anchor)),
+		[],
+	);
 });
 
 test('the laws that docs/reliability.md quotes are titles and laws of the tests', t => {

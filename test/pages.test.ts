@@ -1,8 +1,10 @@
 /** Follows pages of docs from top to bottom, with the packed package, as a new user does. */
-import {mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync} from 'node:fs';
+import {copyFileSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync} from 'node:fs';
 import {tmpdir} from 'node:os';
 import {join} from 'node:path';
+import {fileURLToPath} from 'node:url';
 import test, {type ExecutionContext} from 'ava';
+import Database from 'better-sqlite3';
 import {installPacked} from './fixtures/packed.ts';
 import {firstMissing, readPage, type Step, take} from './fixtures/pages.ts';
 
@@ -53,6 +55,18 @@ for (const {title, steps} of readPage('recipes.md').slice(1)) {
 		await follow(t, steps, makeProject(title), () => true);
 	});
 }
+
+test.serial('every step of docs/backup-and-upgrade.md works, and prints what is written below it', async t => {
+	t.timeout(120_000);
+	const project = makeProject('backup-and-upgrade');
+	// Of other versions, which can't be installed here.
+	const released = fileURLToPath(new URL('./fixtures/databases/0.1.0.db', import.meta.url));
+	for (const name of ['old.db', 'newer.db']) copyFileSync(released, join(project, name));
+	const newer = new Database(join(project, 'newer.db'));
+	newer.pragma('user_version = 99');
+	newer.close();
+	await follow(t, stepsOf('backup-and-upgrade.md'), project, () => false);
+});
 
 const isHelp = ({commands}: Step): boolean => commands?.endsWith('--help\n') ?? false;
 
