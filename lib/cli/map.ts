@@ -99,7 +99,7 @@ async function map(target: string, globs: readonly string[], options: Options): 
 
 async function itemsOf(globs: readonly string[], {lines, ndjson}: Options): Promise<readonly Item[] | AsyncIterable<Item>> {
 	const sources = [globs.length > 0, lines, ndjson].filter(Boolean).length;
-	if (sources > 1) throw bad('Give globs, --lines or --ndjson: one of them.');
+	if (sources > 1) throw bad('Give only one of these: globs, --lines, --ndjson.');
 	if (sources === 0) throw bad("Give globs that name the files, for instance 'photos/*.jpg', or --lines or --ndjson to read items from stdin.");
 	if (globs.length > 0) return filesOf(globs);
 	refuseFolderAsInput();
