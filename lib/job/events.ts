@@ -61,7 +61,9 @@ export type JobEvent =
 
 /** The sizes of a database before and after a vacuum, in bytes. */
 export interface Vacuumed {
+	/** The size of the file before. */
 	readonly beforeBytes: number;
+	/** Its size now. */
 	readonly afterBytes: number;
 }
 
