@@ -239,7 +239,7 @@ export class Engine<Tasks = AnyTasks> implements AsyncDisposable {
 
 	/** Resolves once no job of this engine's tasks can run by itself. Paused and parked jobs don't count; delayed ones do. */
 	async idle(): Promise<void> {
-		if (this.#client.tasks.length === 0) throw bad("idle() waits for the jobs of this engine's tasks; this one was opened without tasks");
+		if (this.#client.tasks.length === 0) throw bad("idle() waits for the jobs of this engine's tasks, but it has none; open it with the option tasks");
 		await this.#client.call({type: 'idle', waiting: true});
 	}
 
@@ -296,7 +296,8 @@ export class Engine<Tasks = AnyTasks> implements AsyncDisposable {
 	#toCleanup(jobs: unknown): {readonly endedBefore: number} | {readonly ids: readonly JobId[]} {
 		if (typeof jobs === 'number') return {ids: [checkId(jobs)]};
 		const {ids, olderThan} = checked('cleanup()', jobs, {ids: jobIds, olderThan: duration}) as {ids?: readonly JobId[]; olderThan?: number};
-		if ((ids === undefined) === (olderThan === undefined)) throw bad("cleanup() expects a job's id, {ids: […]}, or a time such as {olderThan: '7d'}");
+		if ((ids === undefined) === (olderThan === undefined))
+			throw bad(`cleanup() expects a job's id, {ids: […]}, or a time such as {olderThan: '7d'}; it got ${ids ? 'ids and a time' : 'none of them'}`);
 		// Times are whole milliseconds: with 0, the jobs that ended in this one are deleted too.
 		return ids ? {ids} : {endedBefore: this.#now() - (olderThan as number) + 1};
 	}
@@ -309,7 +310,7 @@ export class Engine<Tasks = AnyTasks> implements AsyncDisposable {
 
 	#names(where: string, task: string | undefined): string[] {
 		const {names} = this.#maker;
-		if (task === undefined && names.length === 0) throw bad(`${where} needs a task's name on an engine without tasks`);
+		if (task === undefined && names.length === 0) throw bad(`${where} expects a task's name, since this engine was opened without tasks`);
 		return task === undefined ? names : [this.#maker.checkName(where, task)];
 	}
 }

@@ -24,7 +24,7 @@ export async function run(words: readonly string[]): Promise<void> {
 
 function makeProgram(): Command {
 	const program = new Command('faena')
-		.description('Durable parallel execution of CPU-bound work: kill it at any moment, start it again, and it goes on where it stood.')
+		.description('Durable parallel execution of CPU-bound work. You can kill it at any time. Start it again, and it continues where it left off.')
 		.version(version)
 		.exitOverride()
 		.configureOutput({outputError: (text, write) => write(text.replace(/^error: /, 'faena: ').replace('\n(', ' ('))});

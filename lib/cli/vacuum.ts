@@ -10,8 +10,8 @@ export function addVacuum(program: Command): void {
 		.command('vacuum')
 		.summary('give the space of deleted jobs back to the disk')
 		.description(
-			'Makes the file of a queue smaller: writes its content anew, without the space of deleted jobs.\n' +
-				'It needs free space of up to twice the content. Engines on the queue wait with their writes;\n' +
+			'Makes the file of a queue smaller: writes its content anew, without the space of deleted jobs. ' +
+				'It needs free space of up to twice the content. Engines on the queue wait with their writes; ' +
 				'with more than 256 MiB of content they must be closed first.',
 		)
 		.option('--queue <file>', 'SQLite file of the jobs', 'faena.db')

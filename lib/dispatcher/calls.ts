@@ -143,7 +143,7 @@ export class Calls {
 				continue;
 			}
 			const {call, verb, ids, asked} = waiting;
-			const done = `It was done for ${ids.length + asked.length} jobs, and that stays so; call it again for the others.`;
+			const done = `${ids.length + asked.length} jobs are done and stay so; call it again for the others.`;
 			this.#host.clients.refuse(call, new FaenaError('Closed', `The engine was closed before ${verb}() was done. ${done}`));
 		}
 	}

@@ -120,7 +120,7 @@ export class Dispatcher {
 		for (const call of calls) {
 			if (call.type === 'signalAnswered') this.#flow.signals.answered();
 			else if (call.type === 'close') this.#beginClose(call);
-			else if (this.#phase !== 'running') this.#host.clients.refuse(call.call, new FaenaError('Closed', 'This engine is closed.'));
+			else if (this.#phase !== 'running') this.#host.clients.refuse(call.call, new FaenaError('Closed', 'This engine is closed; open() another one.'));
 			else if (call.type === 'enqueue') this.#flow.enqueues.push(call);
 			else this.#calls.waiting.push(call);
 		}

@@ -299,7 +299,7 @@ test('calls that are not done at the end are refused with how far they came', as
 			call: 1,
 			error: {
 				code: 'Closed',
-				message: 'The engine was closed before cancel() was done. It was done for 10 jobs, and that stays so; call it again for the others.',
+				message: 'The engine was closed before cancel() was done. 10 jobs are done and stay so; call it again for the others.',
 			},
 		},
 	]);

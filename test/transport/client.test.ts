@@ -231,7 +231,7 @@ test('after its end a client refuses calls, and those that waited for jobs hear 
 	await client.terminate();
 	t.like(ends, [[1, {code: 'Closed', message: 'The engine was closed before the job ended; the job itself is safe in the queue.'}]]);
 	t.deepEqual([transport.ends, transport.refs, client.isClosed], [1, 0, true]);
-	await t.throwsAsync(client.verb('paused'), {code: 'Closed', message: 'This engine is closed.'});
+	await t.throwsAsync(client.verb('paused'), {code: 'Closed', message: 'This engine is closed; open() another one.'});
 	transport.fail(new FaenaError('DispatcherFailed', 'its thread ended'));
 	t.deepEqual(logged, []);
 	await t.throwsAsync(client.verb('paused'), {code: 'Closed'});

@@ -148,7 +148,7 @@ function inspectAfterCrash(path: string): void {
 
 /** As {@link prepareFile}, of a database that exists. */
 export async function prepareReading(path: string): Promise<void> {
-	if (!existsSync(path)) refuse(`There is no database ${path}.`);
+	if (!existsSync(path)) refuse(`There is no database ${path} to read. Name an existing file, or open it without readOnly, which creates it.`);
 	refuseUntrusted(path);
 	await retryWhileBusy(() => inspect(path));
 }

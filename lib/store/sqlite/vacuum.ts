@@ -11,7 +11,7 @@ const MAX_BYTES_IN_USE = 256 * 1024 ** 2;
 
 /** Gives the free part of a database back to the disk. */
 export async function vacuumFile(path: string): Promise<Vacuumed> {
-	if (!existsSync(path)) refuse(`There is no database ${path}.`);
+	if (!existsSync(path)) refuse(`There is no database ${path}. Name an existing file.`);
 	const connection = await connect(path, 'full');
 	try {
 		const {databaseBytes: beforeBytes, freeBytes} = connection.size();
