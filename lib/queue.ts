@@ -10,7 +10,20 @@ export type {Batch, BatchOptions, DeleteResult, Mark} from './job/job.ts';
 export type {Claim, ClaimedJob, Ending, ExecutionRecord, JobUpdate, Lease, Outcome, OwnerId, Settlement, Timing} from './job/claim.ts';
 export {decode, type Encoded, encode} from './job/encoding.ts';
 export type {Vacuumed} from './job/events.ts';
-export type {Backoff, BatchId, CancelResult, CleanupOptions, CleanupResult, DiscardOptions, DiscardResult, JobEnd, JobValues, Policy} from './job/job.ts';
+export type {
+	Backoff,
+	BatchId,
+	CancelResult,
+	CleanupOptions,
+	CleanupResult,
+	DiscardOptions,
+	DiscardResult,
+	JobEnd,
+	JobValues,
+	Page,
+	Place,
+	Policy,
+} from './job/job.ts';
 export {TRANSITIONS} from './job/job.ts';
 export type {ChildJob, NewJob, Rerun} from './job/new-job.ts';
 export type {ClaimedGroup, Column, EndedGroup, EnqueuedGroup, Ids, NewGroup} from './job/group.ts';
@@ -31,6 +44,7 @@ export type {
 	MoveTarget,
 	OwnerFiles,
 	ReleaseOptions,
+	SearchPage,
 	Store,
 	Wanted,
 } from './store/store.ts';

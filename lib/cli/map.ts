@@ -128,7 +128,7 @@ const MAX_LISTED_JOBS = 5000;
  * @throws FaenaError `BadOption`
  */
 async function refuseUnfinished(queue: JobQueue, file: string, {module, task, batch}: Readonly<Record<'module' | 'task' | 'batch', string>>): Promise<void> {
-	const unfinished = await queue.jobs({status: ['pending', 'running', 'failed']}, {limit: MAX_LISTED_JOBS});
+	const unfinished = await queue.jobs({status: ['pending', 'running', 'failed'], limit: MAX_LISTED_JOBS});
 	const other = unfinished.find(job => job.batch !== batch && (job.task === task || isOf(module, job)));
 	if (!other) return;
 	const loose = unfinished.filter(job => job.batch === undefined && job.task === other.task).length;

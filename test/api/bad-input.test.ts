@@ -359,7 +359,7 @@ test('negative, absurd and misspelt options of enqueue(), map(), result() and th
 		['retry {ids: undefined}', () => faena.retry({ids: undefined} as Wrong), /ids: undefined, which would mean every job/],
 		['cancel {stauts: "dead"}', () => faena.cancel({stauts: 'dead'} as Wrong), /did you mean "status"/],
 		['retry {status: "gone"}', () => faena.retry({status: 'gone'} as Wrong), /as status "pending" or/],
-		['jobs {limit: 0}', () => faena.jobs({}, {limit: 0}), /as limit a whole number/],
+		['jobs {limit: 0}', () => faena.jobs({limit: 0}), /as limit a whole number/],
 		['cleanup {}', () => faena.cleanup({} as Wrong), /expects a job's id, \{ids: \[…\]\}, or a time/],
 		['cleanup with ids and a time', () => faena.cleanup({ids: [1], olderThan: '7d'}), /expects a job's id/],
 		['cleanup of half a job', () => faena.cleanup(1.5), /positive whole number/],

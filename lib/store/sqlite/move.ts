@@ -2,10 +2,10 @@ import type {JobFilter, JobId, JobStatus} from '../../job/job.ts';
 import {dueAtOf, type NewJob} from '../../job/new-job.ts';
 import {type Moved, type MovePage, type MoveTarget, movableStatuses, RETRIED_BY_DEFAULT} from '../store.ts';
 import {deleteRun, deleteStateRow} from './delete.ts';
+import {findIds} from './find.ts';
 import {keepLastExecution} from './history.ts';
 import {makeReady} from './lanes.ts';
 import {type FoundJob, findJob, MAX_RUN_JOBS, unpackRun} from './packed-rows.ts';
-import {findIds} from './read.ts';
 import {STATUS_OF, StoredState} from './schema.sql.ts';
 import {Stop, type Tx} from './tx.ts';
 
