@@ -46,6 +46,7 @@ export class JobList implements Promise<JobListPage>, AsyncIterable<Job> {
 	readonly #options: JobListOptions;
 	readonly #source: JobSource;
 	#page: Promise<JobListPage> | undefined;
+	/** The name by which a list is shown. */
 	readonly [Symbol.toStringTag] = 'JobList';
 
 	/** @internal Use `jobs()`. */
@@ -64,6 +65,7 @@ export class JobList implements Promise<JobListPage>, AsyncIterable<Job> {
 		return Object.defineProperty(jobs.slice(0, limit), 'hasMore', {value: jobs.length > limit}) as readonly Job[] as JobListPage;
 	}
 
+	/** All jobs of the list: for `for await`. */
 	async *[Symbol.asyncIterator](): AsyncGenerator<Job, void, undefined> {
 		const {search, after, limit = Infinity} = checkListOptions(this.#options);
 		yield* this.#iterate(search, after, limit);
