@@ -11,8 +11,8 @@ export type {Claim, ClaimedJob, Ending, ExecutionRecord, JobUpdate, Lease, Outco
 export {decode, type Encoded, encode} from './job/encoding.ts';
 export type {Backoff, BatchId, CancelResult, CleanupOptions, CleanupResult, DiscardOptions, DiscardResult, JobEnd, JobValues, Policy} from './job/job.ts';
 export {TRANSITIONS} from './job/job.ts';
-export type {ChildJob, NewJob, Rerun} from './job/new-job.ts';
-export type {ClaimedGroup, Column, EndedGroup, EnqueuedGroup, Ids, NewGroup} from './job/group.ts';
+export type {ChildJob, NewJob, PendingLimits, Rerun} from './job/new-job.ts';
+export type {ClaimedGroup, Column, EndedGroup, EnqueuedGroup, FullQueue, Ids, NewGroup} from './job/group.ts';
 export type {PackedStrings, Values} from './job/packed.ts';
 export {openQueue, type QueueOptions} from './store/open-store.ts';
 export {type Dequeued, type Enqueued, JobQueue} from './store/job-queue.ts';

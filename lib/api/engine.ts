@@ -2,16 +2,16 @@
 
 import {abortSignal, argument, bad, type Checks, checked, type Duration, duration, integer, text} from '../job/checks.ts';
 import type {EngineStats, JobEvent} from '../job/events.ts';
-import {type EnqueuedGroup, idAt} from '../job/group.ts';
+import {idAt} from '../job/group.ts';
 import type {CleanupResult, Counts, Job, JobFilter, JobId, Page} from '../job/job.ts';
 import {JobMaker} from '../job/new-job.ts';
 import {checkFilter, checkId, checkSearch} from '../job/options.ts';
 import {pack} from '../job/packed.ts';
 import type {AnyTasks, EnqueueArgs, JobOptions, PayloadOf, ResultOf, TasksOf} from '../job/task.ts';
 import {refuseInWorker} from '../job/task-module.ts';
-import {keyConflict} from '../store/conflict-errors.ts';
+import {keyConflict, queueFull} from '../store/conflict-errors.ts';
 import {DispatcherClient, openThread, type Transport} from '../transport/client.ts';
-import type {DispatcherStart, EnqueueCall, Notice} from '../transport/messages.ts';
+import type {DispatcherStart, EnqueueCall, EnqueueReply, Notice} from '../transport/messages.ts';
 import {type EnqueuedMany, type EnqueueManyOptions, enqueueMany} from './enqueue-many.ts';
 import {type EngineEvents, Events} from './events.ts';
 import {BatchHandle, type BatchInfo, detailsOf, type JobDetails, JobHandle, toBatchInfo, toOutcome, toResult, type WaitOptions, waitForEnd} from './handles.ts';
@@ -72,28 +72,27 @@ export class Engine<Tasks = AnyTasks> implements AsyncDisposable {
 		this.#settings = settings;
 		this.#client = client;
 		this.#events = events;
-		this.#maker = new JobMaker(client.tasks, settings.defaults, settings.maxValueBytes);
+		this.#maker = new JobMaker(client.tasks, settings.defaults, settings.maxValueBytes, settings.maxPending);
 		this.#now = now;
 		if (settings.closeOnSignals) this.#stopListening = closeOnSignals(this);
 	}
 
 	/**
 	 * Enqueues a job. Resolves once it is durable.
-	 * @throws FaenaError `UnknownTask`, `BadOption`, `NotEncodable`, `TooLarge`, `KeyConflict`, `StorageFull`, `OutcomeUnknown`, `Closed`
+	 * @throws FaenaError `UnknownTask`, `BadOption`, `NotEncodable`, `TooLarge`, `KeyConflict`, `QueueFull`, `StorageFull`, `OutcomeUnknown`,
+	 *   `Closed`
 	 */
 	async enqueue<Name extends keyof TasksOf<Tasks> & string>(
 		task: Name,
 		...[payload, options]: EnqueueArgs<Tasks, Name, JobOptions>
 	): Promise<JobHandle<ResultOf<Tasks, Name>>> {
-		const reply = (await this.#client.call(this.#enqueueCall('enqueue()', task, payload, options, false))) as EnqueuedGroup;
-		const id = idAt(reply.ids, 0);
-		if (reply.conflicts) throw keyConflict({task, key: options?.key ?? ''}, id);
-		return new JobHandle(this.#client, id, task, reply.reused !== undefined);
+		const reply = (await this.#client.call(this.#enqueueCall('enqueue()', task, payload, options, false))) as EnqueueReply;
+		return new JobHandle(this.#client, idOfEnqueued(reply, task, options), task, reply.reused !== undefined);
 	}
 
 	/**
-	 * Enqueues a job for each payload of a collection of any size: only a bounded number is under way at a time. Resolves when all
-	 * are durable. `key` in the options is a function of the payload.
+	 * Enqueues a job for each payload of a collection of any size: only a bounded number is under way at a time. It waits for room
+	 * while as many jobs are pending as `maxPending` allows. Resolves when all are durable. `key` in the options is a function of the payload.
 	 * @returns `ids` in the order of the payloads; `reused`, those whose key existed
 	 * @throws as {@link enqueue}; jobs that were enqueued before stay
 	 */
@@ -118,10 +117,11 @@ export class Engine<Tasks = AnyTasks> implements AsyncDisposable {
 		const call = this.#enqueueCall('call()', task, payload, jobOptions, true);
 		const notice = await new Promise<Notice>((resolve, reject) => {
 			const onReply = (reply: unknown) => {
-				const {ids, conflicts} = reply as EnqueuedGroup;
-				const id = idAt(ids, 0);
-				if (conflicts) reject(keyConflict({task, key: jobOptions.key ?? ''}, id));
-				else waitForEnd(this.#client, id, wait).then(resolve, reject);
+				try {
+					waitForEnd(this.#client, idOfEnqueued(reply as EnqueueReply, task, jobOptions), wait).then(resolve, reject);
+				} catch (error) {
+					reject(error);
+				}
 			};
 			this.#client.send(call, onReply, reject);
 		});
@@ -282,7 +282,8 @@ export class Engine<Tasks = AnyTasks> implements AsyncDisposable {
 	#enqueueCall(where: string, task: string, payload: unknown, options: JobOptions | undefined, watch: boolean): EnqueueCall {
 		const {key, ...resolved} = this.#maker.resolve(where, task, options ?? {});
 		const values = pack([this.#maker.encode(payload)]);
-		return {type: 'enqueue', group: {...resolved, task, values, keys: key === undefined ? undefined : [key]}, watch};
+		const group = {...resolved, task, values, keys: key === undefined ? undefined : [key], maxPending: this.#maker.limitsOf(task)};
+		return {type: 'enqueue', group, watch};
 	}
 
 	#names(where: string, task: string | undefined): string[] {
@@ -290,6 +291,17 @@ export class Engine<Tasks = AnyTasks> implements AsyncDisposable {
 		if (task === undefined && names.length === 0) throw bad(`${where} needs a task's name on an engine without tasks`);
 		return task === undefined ? names : [this.#maker.checkName(where, task)];
 	}
+}
+
+/**
+ * The id of the one job of an enqueue.
+ * @throws FaenaError `QueueFull`, `KeyConflict`
+ */
+function idOfEnqueued({ids, full, conflicts}: EnqueueReply, task: string, options?: JobOptions): JobId {
+	if (full) throw queueFull(task, full, full.retryAfterMs);
+	const id = idAt(ids, 0);
+	if (conflicts) throw keyConflict({task, key: options?.key ?? ''}, id);
+	return id;
 }
 
 const PAGE_CHECKS: Checks = {after: integer(0, Number.MAX_SAFE_INTEGER), limit: integer(1, 100_000)};

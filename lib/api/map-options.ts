@@ -1,6 +1,6 @@
 import {abortSignal, bad, boolean, type Checks, callable, checked, choice, expected, integer, text} from '../job/checks.ts';
 import type {BatchOptions} from '../job/job.ts';
-import type {JobMaker} from '../job/new-job.ts';
+import {type JobMaker, lowestOf} from '../job/new-job.ts';
 import {checkJobOptions, checkKey, DEFAULTS} from '../job/options.ts';
 import type {CompletionTasksOf, JobOptions, PayloadOf, ProblemOf, TaskName} from '../job/task.ts';
 import {FaenaError} from '../support/errors.ts';
@@ -15,7 +15,7 @@ export interface MapOptions<Item, Payload, Task extends string = string> extends
 	readonly payload?: (item: Item, index: number) => Payload;
 	/** `finished` (default) yields as jobs end, `input` in the order of the items. */
 	readonly order?: 'input' | 'finished';
-	/** The most items under way, from read to yielded; default 4,096. The map reads the input no further. */
+	/** The most items under way, from read to yielded; default 4,096, and at most `maxPending`. The map reads the input no further. */
 	readonly window?: number;
 	/** When it aborts, jobs that have not ended are cancelled, and the loop throws the signal's reason. */
 	readonly signal?: AbortSignal;
@@ -69,7 +69,8 @@ export function planMap<Item>(maker: JobMaker, task: string, options: MapOptions
 		throw bad('map() with changed or retryFailed expects a batch or a key, by which to find the earlier jobs');
 	const {key: __, ...ofJobs} = maker.resolveChecked('map()', task, jobOptions);
 	return {
-		...{batch, order, window, signal, missing},
+		...{batch, order, signal, missing},
+		window: Math.min(window, lowestOf(maker.limitsOf(task))),
 		halt: halt && new Halt(halt),
 		batchOptions: batchOptionsOf(maker, onComplete),
 		/** What its groups of jobs have in common. */

@@ -1,6 +1,6 @@
 import type {JobUpdate, OwnerId} from '../job/claim.ts';
 import type {SlowStart, WorkerLoss} from '../job/events.ts';
-import {type ClaimedGroup, type EndedGroup, idAt, indexOf, MAX_GROUP_JOBS, sizeOf, toReleased} from '../job/group.ts';
+import {type ClaimedGroup, type EndedGroup, type EnqueuedGroup, type FullQueue, idAt, indexOf, type NewGroup, sizeOf, toReleased} from '../job/group.ts';
 import type {JobId} from '../job/job.ts';
 import {laneOf, type Pool, type PoolListener} from '../pool/pool.ts';
 import type {ClaimRequest, Committed, SettledGroup, Store} from '../store/store.ts';
@@ -10,19 +10,20 @@ import {failpoint} from '../support/failpoint.ts';
 import type {Clients, NumberedCall} from './clients.ts';
 import {Commits, enqueuesJobs, type Writes} from './commits.ts';
 import {Demand, NO_CAPACITY} from './demand.ts';
+import {EnqueueCalls} from './enqueue-calls.ts';
 import {isRefusal, type Retries} from './retries.ts';
 import {SignalGate} from './signal-gate.ts';
 import {Statistics} from './statistics.ts';
 import {withTimeouts} from './timeouts.ts';
 
-/** A transaction that enqueues this many jobs takes in no further call. One more than a group, so that two full groups share it. */
-const MAX_ENQUEUED_JOBS = MAX_GROUP_JOBS + 1;
 /** Payload bytes claimed in one transaction. */
 const MAX_CLAIMED_BYTES = 64 * 1024 * 1024;
 /** The least time between two tries of lanes that are left out: the pool may be able to take nothing from them now. */
 const MIN_LEFT_OUT_MS = 20;
 /** Updates of running jobs wait at most this long for company. With up to 50 ms in their worker and the commit, a checkpoint loses below 100 ms. */
 const MAX_UPDATE_DELAY_MS = 20;
+/** How often calls that wait for room are tried, besides after each claim: other programs may have made room. */
+const ROOM_EVERY_MS = 50;
 
 /** The dispatcher, as its parts see it. */
 export interface Host {
@@ -45,7 +46,7 @@ export class JobFlow implements PoolListener {
 	/** False once the dispatcher is closing: it then claims nothing. */
 	mayClaim = true;
 	/** Calls that wait for the next commit, as {@link #outbox} and {@link #updates} do. */
-	readonly enqueues: NumberedCall[] = [];
+	readonly enqueues = new EnqueueCalls();
 	readonly #host: Host;
 	readonly #commits: Commits;
 	#updates: JobUpdate[] = [];
@@ -119,7 +120,7 @@ export class JobFlow implements PoolListener {
 
 	/** True if the next commit has something to settle or to enqueue. */
 	get mustCommit(): boolean {
-		return this.#outbox.length > 0 || this.enqueues.length > 0;
+		return this.#outbox.length > 0 || this.enqueues.areDue;
 	}
 
 	get isDue(): boolean {
@@ -136,7 +137,7 @@ export class JobFlow implements PoolListener {
 
 	/** How long the next commit can wait for more to write. Updates make it wait less. */
 	lingerMs(): number {
-		if (!this.pool || !this.mayClaim || this.enqueues.length > 0 || this.#host.retries.commit.count > 0) return 0;
+		if (!this.pool || !this.mayClaim || this.enqueues.areDue || this.#host.retries.commit.count > 0) return 0;
 		const commitAt = this.#committedAt + this.demand.sizer.lingerMs(this.pool.capacity(), this.#shortestChunkMs);
 		const updatesDueAt = this.#updates.length > 0 ? this.#updatesDueAt : Infinity;
 		return Math.max(0, Math.min(commitAt, updatesDueAt) - this.#host.clock.steadyMs());
@@ -181,10 +182,8 @@ export class JobFlow implements PoolListener {
 	}
 
 	#takeWrites(): Writes {
-		let [calls, jobs] = [0, 0];
-		for (; calls < this.enqueues.length && jobs < MAX_ENQUEUED_JOBS; calls++) jobs += sizeOf((this.enqueues[calls] as NumberedCall).group);
 		if (this.#outbox.length > 0) failpoint('outcome:received');
-		return {updates: this.#updates.splice(0), settle: this.#outbox.splice(0), enqueues: this.enqueues.splice(0, calls)};
+		return {updates: this.#updates.splice(0), settle: this.#outbox.splice(0), enqueues: this.enqueues.take()};
 	}
 
 	#request(writes: Writes): ClaimRequest | undefined {
@@ -211,10 +210,34 @@ export class JobFlow implements PoolListener {
 		this.statistics.settled(writes.settle, settled);
 		for (const [index, group] of writes.settle.entries()) clients.settled(group, await this.#withPoison(group, settled[index] as SettledGroup));
 		// Afterwards, since an enqueue may begin a new round of a job that this transaction has settled: its watch is for the new round.
-		clients.enqueued(writes.enqueues, enqueued);
+		this.#answer(writes.enqueues, {enqueued, claimed});
 		// If the store counts more jobs than it has, claiming again at once would never end.
 		const isFruitless = request !== undefined && claimed.groups.length === 0;
 		if (this.#mayHaveReadyJobs && !isFruitless && this.demand.hasCapacity) this.#host.wake();
+	}
+
+	/** Answers enqueue calls. Those that wait for room, and found none, wait on. */
+	#answer(calls: readonly NumberedCall[], {enqueued, claimed}: Pick<Committed, 'enqueued' | 'claimed'>): void {
+		const {clock, clients, wake} = this.#host;
+		for (const [index, call] of calls.entries()) {
+			const {full, ...result} = enqueued[index] as EnqueuedGroup;
+			if (!full) clients.enqueued(call, result);
+			else if (call.waits && this.mayClaim) {
+				this.enqueues.putBack(call);
+				clock.after(ROOM_EVERY_MS, () => {
+					this.enqueues.mayHaveRoom();
+					wake();
+				});
+			} else clients.enqueued(call, {...result, full: {...full, retryAfterMs: this.#retryAfterMs(call.group, full)}});
+		}
+		// The claimed jobs have made room.
+		if (claimed.groups.length > 0) this.enqueues.mayHaveRoom();
+	}
+
+	#retryAfterMs(group: NewGroup, {of, pending, limit}: FullQueue): number {
+		const excess = pending + sizeOf(group) - limit;
+		if (of === 'all') return this.statistics.retryAfterMs(excess, undefined);
+		return this.statistics.retryAfterMs(excess, group.task, this.demand.tasks.get(group.task)?.concurrency);
 	}
 
 	/** Adds the stored errors of jobs that killed their workers too often, if they can be read. */

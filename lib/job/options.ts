@@ -72,10 +72,14 @@ export const EXECUTION_CHECKS = {
 /** How long ended jobs are kept. */
 export const RETENTION_CHECKS: Checks = {completed: duration, dead: duration, cancelled: duration};
 
+/** Checks the most jobs that may be pending. */
+export const maxPending = integer(1, Number.MAX_SAFE_INTEGER);
+
 export const TASK_CHECKS: Checks = {
 	...EXECUTION_CHECKS,
 	isolation: choice('thread', 'process'),
 	concurrency: integer(1, 10_000),
+	maxPending,
 	memoryBytes: integer(1, Number.MAX_SAFE_INTEGER),
 	setup: callable,
 	teardown: callable,
@@ -100,6 +104,8 @@ export interface CheckedOptions extends Partial<Pick<Policy, 'maxAttempts' | 're
 	/** In milliseconds since 1970. */
 	readonly runAt?: number;
 	readonly key?: string;
+	/** Of a task. */
+	readonly maxPending?: number;
 }
 
 /** All options of a job, resolved. */

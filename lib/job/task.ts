@@ -37,6 +37,12 @@ export interface TaskOptions<Resource = unknown> extends ExecutionOptions {
 	readonly isolation?: 'thread' | 'process';
 	/** The most of its jobs that run at the same time, in all engines on the same queue together; default: the number of workers. */
 	readonly concurrency?: number;
+	/**
+	 * The most of its jobs that may be pending, delayed ones included, in all programs on the same queue together; default: no limit. `enqueue`
+	 * and `call` reject with `QueueFull` if another job would exceed it. What is never refused: see the same option of `open()`.
+	 * @example task(render, {maxPending: 100})
+	 */
+	readonly maxPending?: number;
 	/** Memory in bytes that one of its jobs may need. A job starts only while so much memory is free, or no other job runs. */
 	readonly memoryBytes?: number;
 	/** Called in each worker before it takes jobs of the task. Its result is {@link TaskContext.resource}. If it throws, `open()` rejects with `SetupFailed`. */

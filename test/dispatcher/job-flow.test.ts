@@ -140,6 +140,50 @@ test('a transaction takes two whole groups of calls, in order; another one takes
 	t.is(flush().replies.length, 2);
 });
 
+test('a call that finds no room is refused with the time after which to try again; one that waits keeps its turn until there is room', async t => {
+	const {flow, clock, queue, flush, takeWakes} = await setUp({jobs: 2, hasPool: false});
+	for (const [call, size, waits] of [
+		[1, 2, false],
+		[2, 2, true],
+		[3, 1, true],
+		[4, 1, false],
+	] as const) {
+		const {group, ...rest} = enqueueCall(call, size);
+		flow.enqueues.push({...rest, group: {...group, maxPending: {task: 3}}, waits});
+	}
+	await flow.commit();
+	t.deepEqual(flush().replies, [
+		{call: 1, value: {ids: [], full: {of: 'task', pending: 2, limit: 3, retryAfterMs: 5000}}},
+		{call: 4, value: {ids: 3}},
+	]);
+	t.deepEqual([flow.enqueues.hasCalls, flow.mustCommit], [true, false]);
+	await queue.cancel({ids: [1, 2]});
+	takeWakes();
+	await clock.advance(50);
+	t.deepEqual([takeWakes(), flow.mustCommit], [1, true]);
+	await flow.commit();
+	t.deepEqual(flush().replies, [{call: 2, value: {ids: 4}}]);
+	t.true(flow.mustCommit);
+	await flow.commit();
+	t.deepEqual([flush().replies, flow.enqueues.hasCalls, flow.mustCommit], [[], true, false]);
+	await queue.cancel({ids: [4]});
+	await clock.advance(50);
+	await flow.commit();
+	t.deepEqual(flush().replies, [{call: 3, value: {ids: 6}}]);
+	t.false(flow.enqueues.hasCalls);
+});
+
+test('a claim makes room for calls that wait', async t => {
+	const {flow, flush} = await setUp({jobs: 3});
+	const {group, ...rest} = enqueueCall(1, 1);
+	flow.enqueues.push({...rest, group: {...group, maxPending: {task: 3}}, waits: true});
+	await flow.commit();
+	t.deepEqual(flush().replies, []);
+	t.true(flow.mustCommit);
+	await flow.commit();
+	t.deepEqual(flush().replies, [{call: 1, value: {ids: 4}}]);
+});
+
 test('nothing is claimed while the dispatcher closes, while claimed chunks wait, or while the pool can take nothing', async t => {
 	const {flow, pool, commits, takeGiven, takeWakes, end, queue} = await setUp({jobs: 9});
 	const claims = async () => {

@@ -17,13 +17,12 @@ import {
 	STATUSES,
 	TRANSITIONS,
 } from '../../lib/job/job.ts';
-import type {NewJob} from '../../lib/job/new-job.ts';
 import {JobQueue} from '../../lib/store/job-queue.ts';
 import type {ClaimRequest, Moved, MovePage, MoveTarget, Store, TaskCounts} from '../../lib/store/store.ts';
 import {type ErrorCode, FaenaError} from '../../lib/support/errors.ts';
 import {HandClock} from '../fixtures/hand-clock.ts';
 import {OpenedJobs} from '../fixtures/open-jobs.ts';
-import {commitPlain, type PlainChanges, type PlainCommitted} from '../fixtures/plain.ts';
+import {commitPlain, type PlainChanges, type PlainCommitted, type PlainJob} from '../fixtures/plain.ts';
 import type {StoreOptions} from '../store/contract.ts';
 import {MemoryStore} from '../store/oracle.ts';
 
@@ -320,7 +319,7 @@ interface Picked {
 }
 
 /** An even delay becomes `delayMs`, an odd one `runAt`. */
-type JobPlan = Omit<NewJob, 'runAt' | 'delayMs' | 'batch'> & {readonly delayMs: number | null; readonly batch: string | null};
+type JobPlan = Omit<PlainJob, 'runAt' | 'delayMs' | 'batch'> & {readonly delayMs: number | null; readonly batch: string | null};
 
 type AskedCommand = Exclude<Command, {type: 'advance' | 'set' | 'reopen' | 'outlast' | 'poll'}>;
 
@@ -430,7 +429,7 @@ async function cleanUp(queue: JobQueue, {limit, after}: {readonly limit: number;
 
 function toChanges({settle, update, enqueue, rejectConflicts, claim}: CommitCommand, world: World, batches: ReadonlyMap<string, BatchId>): PlainChanges {
 	const now = world.clock.now();
-	const toNewJob = ({delayMs, batch, ...job}: JobPlan): NewJob => {
+	const toNewJob = ({delayMs, batch, ...job}: JobPlan): PlainJob => {
 		const id = batch === null ? undefined : batches.get(batch);
 		const isDelay = delayMs !== null && delayMs % 2 === 0 && delayMs >= 0;
 		const time = isDelay ? {runAt: null, delayMs} : {runAt: delayMs === null ? null : now + delayMs};
@@ -440,7 +439,7 @@ function toChanges({settle, update, enqueue, rejectConflicts, claim}: CommitComm
 		settle: settle.flatMap(({of, outcome, worker, children}) => {
 			const ended =
 				outcome.type === 'returned' && children.length > 0
-					? {...outcome, enqueue: children.map(({rerun: _, ...plan}) => toNewJob({...plan, batch: null}))}
+					? {...outcome, enqueue: children.map(({rerun: _, maxPending: __, ...plan}) => toNewJob({...plan, batch: null}))}
 					: outcome;
 			return claimsAt(of, world).map(claim => ({...claim, outcome: ended, worker}));
 		}),
@@ -530,8 +529,9 @@ const plan: fc.Arbitrary<JobPlan> = fc
 		key: fc.option(fc.constantFrom('k1', 'k2', ''), {freq: 2}),
 		batch: fc.option(fc.constantFrom(...BATCHES), {freq: 2}),
 		rerun: weighted([4, fc.constant(null)], [1, fc.record({changed: fc.boolean(), failed: fc.boolean()})]),
+		maxPending: weighted([4, fc.constant(null)], [1, fc.record({task: fc.integer({min: 1, max: 4}), all: fc.integer({min: 1, max: 8})}, {requiredKeys: []})]),
 	})
-	.map(({key, rerun, ...job}) => ({...job, ...(key !== null && {key}), ...(rerun && {rerun})}));
+	.map(({key, rerun, maxPending, ...job}) => ({...job, ...(key !== null && {key}), ...(rerun && {rerun}), ...(maxPending && {maxPending})}));
 
 const request = fc.record({
 	owner,

@@ -105,6 +105,9 @@ const DEFECTS: Readonly<Record<string, (options: StoreOptions) => Store>> = {
 	'claims more bytes than requested': broken(changingClaims(claim => ({...claim, maxBytes: Infinity}))),
 	'never claims quarantined jobs': broken(changingClaims(claim => ({...claim, lanes: claim.lanes.filter(({isQuarantined}) => !isQuarantined)}))),
 	'ignores concurrency': broken(changingClaims(claim => ({...claim, lanes: claim.lanes.map(({concurrency: _, ...lane}) => lane)}))),
+	'has room for any number of jobs': broken(store => ({
+		commit: ({enqueue = [], ...changes}) => store.commit({...changes, enqueue: enqueue.map(({maxPending: _, ...group}) => group)}),
+	})),
 	'reruns nothing': broken(store => ({
 		commit: ({enqueue = [], ...changes}) => store.commit({...changes, enqueue: enqueue.map(({rerun: _, ...group}) => group)}),
 	})),

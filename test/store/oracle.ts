@@ -1,6 +1,6 @@
 import {type Claim, type JobUpdate, type Lease, MAX_LOG_LINES, type Outcome, type OwnerId, type Settlement} from '../../lib/job/claim.ts';
 import {sameValue, sizeBytes} from '../../lib/job/encoding.ts';
-import {type EndedGroup, type EnqueuedGroup, type NewGroup, newJobsOf, settlementsOf, sizeOf, toIds} from '../../lib/job/group.ts';
+import {type EndedGroup, type EnqueuedGroup, type FullQueue, type NewGroup, newJobsOf, settlementsOf, sizeOf, toIds} from '../../lib/job/group.ts';
 import {
 	type BatchId,
 	type BatchOptions,
@@ -329,10 +329,24 @@ export class MemoryStore implements contract.Store {
 	// Enqueuing
 
 	#enqueueGroup(group: NewGroup): EnqueuedGroup {
+		const full = this.#refuse(group);
+		if (full) return {ids: [], full};
 		const results = [...newJobsOf(group)].map(job => this.#enqueue(job));
 		const indexesOf = (type: EnqueuedJob['type']) => results.flatMap((result, index) => (result.type === type ? index : []));
 		const [reused, conflicts] = [indexesOf('reused'), indexesOf('conflict')];
 		return {ids: toIds(results.map(({id}) => id)), ...(reused.length > 0 && {reused}), ...(conflicts.length > 0 && {conflicts})};
+	}
+
+	/** The limit that the group's new jobs would exceed. */
+	#refuse(group: NewGroup): FullQueue | undefined {
+		const jobs = [...newJobsOf(group)];
+		const made = jobs.filter((job, index) => job.key === undefined || (jobs.findIndex(({key}) => key === job.key) === index && !this.#holderOf(job))).length;
+		for (const scope of ['task', 'all'] as const) {
+			const pending = countStatuses(this.#matching(scope === 'task' ? {task: group.task} : {})).pending;
+			const {[scope]: limit = Infinity} = group.maxPending ?? {};
+			if (made > 0 && pending + made > limit) return {of: scope, pending, limit};
+		}
+		return undefined;
 	}
 
 	#enqueue(job: NewJob): EnqueuedJob {

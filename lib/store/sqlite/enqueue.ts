@@ -1,6 +1,6 @@
 import {type Encoded, sameValue} from '../../job/encoding.ts';
 import type {FailureRecord} from '../../job/failure.ts';
-import {type EnqueuedGroup, type NewGroup, newJobsOf, toIds} from '../../job/group.ts';
+import {type EnqueuedGroup, type NewGroup, newJobsOf, sizeOf, toIds} from '../../job/group.ts';
 import type {JobId} from '../../job/job.ts';
 import {type ChildJob, dueAtOf, type NewJob} from '../../job/new-job.ts';
 import {asPacked, isPackable, joinPacked, type PackedStrings, slicePacked} from '../../job/packed.ts';
@@ -15,7 +15,7 @@ import {checkCounter, scopeOf, type Tx} from './tx.ts';
 export function enqueue(tx: Tx, groups: readonly NewGroup[], rejectConflicts: boolean): EnqueuedGroup[] {
 	if (groups.length === 0) return [];
 	const runs = new RunBuilder(tx);
-	const enqueued = groups.map(group => addPacked(tx, group, runs) ?? addJobs(tx, group, runs, rejectConflicts));
+	const enqueued = groups.map(group => refuseIfFull(tx, group) ?? addPacked(tx, group, runs) ?? addJobs(tx, group, runs, rejectConflicts));
 	runs.flush();
 	if (runs.nextId > runs.firstId) {
 		tx.statements.setJobCounter.run(runs.nextId - 1);
@@ -36,6 +36,34 @@ export function findConflict(tx: Tx, jobs: readonly ChildJob[]): FailureRecord |
 		own.set(name, job.payload);
 	}
 	return undefined;
+}
+
+/** Refuses the group if its new jobs would exceed a limit of pending jobs. */
+function refuseIfFull(tx: Tx, group: NewGroup): EnqueuedGroup | undefined {
+	if (!group.maxPending) return undefined;
+	for (const scope of ['task', 'all'] as const) {
+		const {[scope]: limit = Infinity} = group.maxPending;
+		if (limit === Infinity) continue;
+		const pending = countPending(tx, scope === 'task' ? tx.names.task(group.task) : null);
+		// Keys are looked up only if they matter.
+		const made = pending + sizeOf(group) > limit ? countNew(tx, group) : 0;
+		if (made > 0 && pending + made > limit) return {ids: [], full: {of: scope, pending, limit}};
+	}
+	return undefined;
+}
+
+const PENDING = [StoredState.ready, StoredState.quarantined, StoredState.delayed];
+
+/** The number of pending jobs at this moment of the transaction, of a task or of all. */
+function countPending({statements, tally}: Tx, task: number | null): number {
+	const before = statements.pendingJobs.get({task}) as number;
+	return PENDING.reduce((jobs, state) => jobs + (task === null ? tally.tasks.sum(state) : tally.tasks.get(task, state)), before);
+}
+
+/** The number of jobs that the group would make: a key that exists makes none. */
+function countNew(tx: Tx, group: NewGroup): number {
+	const {keys} = group;
+	return keys ? [...new Set(keys)].filter(key => !findByKey(tx, {...group, key})).length : sizeOf(group);
 }
 
 /** Adds the jobs of a group as runs, if they can be written so. */

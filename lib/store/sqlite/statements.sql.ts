@@ -120,6 +120,7 @@ export const SQL = {
 	addToTally: 'insert into tally (task, state, jobs) values (?, ?, ?) on conflict (task, state) do update set jobs = jobs + excluded.jobs',
 	tally: 'select task, state, jobs from tally',
 	tallyOf: 'select jobs from tally where task = ? and state = ?',
+	pendingJobs: `select coalesce(sum(jobs), 0) from tally where state <= ${StoredState.delayed} and (@task is null or task = @task)`,
 	addToBatchTally: 'insert into batch_tally (batch, state, jobs) values (?, ?, ?) on conflict (batch, state) do update set jobs = jobs + excluded.jobs',
 	batchTally: 'select state, jobs from batch_tally where batch = ?',
 
