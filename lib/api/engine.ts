@@ -5,7 +5,7 @@ import type {EngineStats, JobEvent} from '../job/events.ts';
 import {idAt} from '../job/group.ts';
 import type {CleanupResult, Counts, Job, JobFilter, JobId, Page} from '../job/job.ts';
 import {JobMaker} from '../job/new-job.ts';
-import {checkFilter, checkId, checkSearch} from '../job/options.ts';
+import {checkFilter, checkId, checkSearch, jobIds} from '../job/options.ts';
 import {pack} from '../job/packed.ts';
 import type {AnyTasks, EnqueueArgs, JobOptions, PayloadOf, ResultOf, TasksOf} from '../job/task.ts';
 import {refuseInWorker} from '../job/task-module.ts';
@@ -208,15 +208,16 @@ export class Engine<Tasks = AnyTasks> implements AsyncDisposable {
 		await this.#client.verb('resume', this.#names('resume()', task));
 	}
 
-	/** Deletes completed, dead and cancelled jobs that ended at least `olderThan` ago, except those of open batches. Returns their number. */
-	async cleanup(options: {readonly olderThan: Duration}): Promise<number> {
-		const {olderThan} = checked('cleanup()', options, {olderThan: duration}) as {olderThan?: number};
-		if (olderThan === undefined) throw bad("cleanup() expects the option olderThan, for instance {olderThan: '7d'}");
-		// Times are whole milliseconds: with 0, the jobs that ended in this one are deleted too.
-		const endedBefore = this.#now() - olderThan + 1;
+	/**
+	 * Deletes completed, dead and cancelled jobs: one job, jobs by id, or those that ended at least `olderThan` ago. Jobs that have not ended and
+	 * jobs of open batches are kept. Returns the number of deleted jobs. A batch with all its jobs is deleted by {@link BatchHandle.delete}.
+	 * @example await faena.cleanup({olderThan: '7d'});
+	 */
+	async cleanup(jobs: JobId | {readonly ids: readonly JobId[]} | {readonly olderThan: Duration}): Promise<number> {
+		const what = this.#toCleanup(jobs);
 		let deleted = 0;
 		for (let after: JobId | null = 0; after !== null; ) {
-			const result: CleanupResult = await this.#client.verb('cleanup', {endedBefore, after});
+			const result: CleanupResult = await this.#client.verb('cleanup', {...what, after});
 			deleted += result.deleted;
 			after = result.next;
 		}
@@ -277,6 +278,14 @@ export class Engine<Tasks = AnyTasks> implements AsyncDisposable {
 		this.#events.listen(how, event, listener);
 		this.#client.subscribe();
 		return this;
+	}
+
+	#toCleanup(jobs: unknown): {readonly endedBefore: number} | {readonly ids: readonly JobId[]} {
+		if (typeof jobs === 'number') return {ids: [checkId(jobs)]};
+		const {ids, olderThan} = checked('cleanup()', jobs, {ids: jobIds, olderThan: duration}) as {ids?: readonly JobId[]; olderThan?: number};
+		if ((ids === undefined) === (olderThan === undefined)) throw bad("cleanup() expects a job's id, {ids: […]}, or a time such as {olderThan: '7d'}");
+		// Times are whole milliseconds: with 0, the jobs that ended in this one are deleted too.
+		return ids ? {ids} : {endedBefore: this.#now() - (olderThan as number) + 1};
 	}
 
 	#enqueueCall(where: string, task: string, payload: unknown, options: JobOptions | undefined, watch: boolean): EnqueueCall {

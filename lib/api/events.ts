@@ -126,6 +126,7 @@ const RECORDS = {
 	ownerLost: ['warn', 'other engines took this one for dead; they run its jobs'],
 	recovered: ['info', 'reclaimed the jobs of dead engines'],
 	logGrown: ['warn', 'the write-ahead log grows: another program keeps a read transaction open'],
+	databaseGrown: ['warn', 'the database has grown; retention or cleanup() deletes ended jobs, and faena vacuum gives free space back'],
 	secondLibrary: ['error', 'another SQLite library of this process has the database open, which destroys it'],
 	setBack: ['warn', 'transaction failed; it is tried again'],
 	refused: ['error', 'the database refused to write or read this; it is left out, and everything else goes on'],

@@ -7,7 +7,9 @@ import {isRefusal} from './retries.ts';
 const RECLAIM_EVERY_MS = 1000;
 
 /** A log of this size is reported, and again each time its size has doubled. Usually a log stays below a quarter of this. */
-const MIN_REPORTED_LOG_BYTES = 64 * 1024 * 1024;
+const MIN_REPORTED_LOG_BYTES = 64 * 1024 ** 2;
+/** As {@link MIN_REPORTED_LOG_BYTES}, of a database: some million small jobs. */
+const MIN_REPORTED_DATABASE_BYTES = 1024 ** 3;
 
 /**
  * A dispatcher's regular business with its store: it renews the owner's heartbeat, reclaims the jobs of dead owners, and hears the store's
@@ -27,8 +29,8 @@ export class Maintenance {
 	/** The last reported refusal to reclaim jobs. */
 	#refusal: string | undefined;
 	#nextHeartbeat = 0;
-	/** The size of the log from which on it is reported next. */
-	#reportedLogBytes = MIN_REPORTED_LOG_BYTES;
+	readonly #logGrowth = new Growth(MIN_REPORTED_LOG_BYTES);
+	readonly #databaseGrowth = new Growth(MIN_REPORTED_DATABASE_BYTES);
 	#hasReportedLibrary = false;
 
 	constructor(host: Host, flow: JobFlow, leaseMs: number) {
@@ -131,14 +133,33 @@ export class Maintenance {
 		}
 	}
 
-	/** Reports, once each, a log that is too long, and a second SQLite library of this process that has the database open. */
-	#report({logBytes, secondLibrary}: Health): void {
+	/** Reports, once each, a log or a database that has grown large, and a second SQLite library of this process that has the database open. */
+	#report({secondLibrary, logBytes, databaseBytes, freeBytes}: Health): void {
 		const {clients} = this.#host;
+		const size = {databaseBytes, freeBytes, logBytes};
+		this.#flow.statistics.storage = size;
 		if (secondLibrary && !this.#hasReportedLibrary) clients.publish({type: 'secondLibrary', ...secondLibrary});
 		this.#hasReportedLibrary = secondLibrary !== undefined;
-		if (logBytes < MIN_REPORTED_LOG_BYTES) this.#reportedLogBytes = MIN_REPORTED_LOG_BYTES;
-		if (logBytes < this.#reportedLogBytes) return;
-		this.#reportedLogBytes = 2 * logBytes;
-		clients.publish({type: 'logGrown', logBytes});
+		if (this.#logGrowth.isReached(logBytes)) clients.publish({type: 'logGrown', logBytes});
+		if (this.#databaseGrowth.isReached(databaseBytes)) clients.publish({type: 'databaseGrown', ...size});
+	}
+}
+
+/** A size at which the growth of a file is reported: at first `minBytes`, then twice the last reported size. */
+class Growth {
+	readonly #minBytes: number;
+	#nextBytes: number;
+
+	constructor(minBytes: number) {
+		this.#minBytes = minBytes;
+		this.#nextBytes = minBytes;
+	}
+
+	/** True if the file has reached the size. A file that was smaller in the meantime is reported anew. */
+	isReached(bytes: number): boolean {
+		if (bytes < this.#minBytes) this.#nextBytes = this.#minBytes;
+		if (bytes < this.#nextBytes) return false;
+		this.#nextBytes = 2 * bytes;
+		return true;
 	}
 }

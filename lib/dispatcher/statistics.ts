@@ -1,5 +1,5 @@
 import {createHistogram, type RecordableHistogram} from 'node:perf_hooks';
-import type {EngineStats, Quantiles} from '../job/events.ts';
+import type {EngineStats, Quantiles, StorageSize} from '../job/events.ts';
 import {type EndedGroup, numberAt, sizeOf} from '../job/group.ts';
 import {PackedTimes} from '../job/packed.ts';
 import type {SettledGroup} from '../store/store.ts';
@@ -17,6 +17,8 @@ const MIN_SAMPLES = 10;
 export class Statistics {
 	failedCommits = 0;
 	lostWorkers = 0;
+	/** As last reported. */
+	storage: StorageSize = {databaseBytes: 0, freeBytes: 0, logBytes: 0};
 	readonly #slots: number;
 	readonly #steadyMs: () => number;
 	readonly #startedAt: number;
@@ -116,6 +118,7 @@ export class Statistics {
 			commits: {count: this.#commits.count, failed: this.failedCommits, meanMs: quantilesOf(this.#commits).mean, p95Ms: quantilesOf(this.#commits).p95},
 			chunks: {count: this.#chunks, meanJobs: this.#chunks === 0 ? 0 : this.#chunkedJobs / this.#chunks},
 			lostWorkers: this.lostWorkers,
+			storage: this.storage,
 			tasks: Object.fromEntries(
 				[...this.#tasks].map(([task, {completed, durations, waits, cpuMs}]) => [
 					task,

@@ -49,6 +49,7 @@ export type JobEvent =
 	| {readonly type: 'ownerLost'}
 	| {readonly type: 'recovered'; readonly jobs: number}
 	| {readonly type: 'logGrown'; readonly logBytes: number}
+	| ({readonly type: 'databaseGrown'} & StorageSize)
 	/** A transaction failed and will be tried again. `setbacks` is how many failed in a row. */
 	| {readonly type: 'setBack'; readonly setbacks: number; readonly waitMs: number; readonly error: FailureRecord}
 	/**
@@ -58,10 +59,18 @@ export type JobEvent =
 	| {readonly type: 'refused'; readonly id?: JobId; readonly task?: string; readonly error: FailureRecord}
 	| {readonly type: 'memoryShort'; readonly id: JobId};
 
-/** The state of the store's files. */
-export interface Health {
-	/** Size of the write-ahead log. */
+/** The size of what a store keeps, in bytes, without large results that lie in files of their own. */
+export interface StorageSize {
+	/** Of the database. It stays when jobs are deleted: new jobs use the free part first. `faena vacuum` makes it smaller. */
+	readonly databaseBytes: number;
+	/** Of the part of the database that is free. */
+	readonly freeBytes: number;
+	/** Of the write-ahead log beside the database. */
 	readonly logBytes: number;
+}
+
+/** The state of the store's files. */
+export interface Health extends StorageSize {
 	/** Set if another SQLite library of this process has the database open: the files of all loaded libraries, and what to do about it. */
 	readonly secondLibrary?: {readonly libraries: readonly string[]; readonly message: string};
 }
@@ -84,6 +93,8 @@ export interface EngineStats {
 	readonly chunks: {readonly count: number; readonly meanJobs: number};
 	/** Workers that ended by themselves, or that the engine ended because they no longer worked. Workers that it ended to stop a job don't count. */
 	readonly lostWorkers: number;
+	/** The size of the queue's file, at most about a second ago. */
+	readonly storage: StorageSize;
 	/** Figures of each task that ran. */
 	readonly tasks: Readonly<Record<string, TaskStats>>;
 }

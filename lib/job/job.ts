@@ -252,9 +252,20 @@ export interface Retention {
 }
 
 /** What to delete, and how much in one call. */
-export interface CleanupOptions {
-	/** Jobs that ended before this are deleted. In milliseconds since 1970. */
-	readonly endedBefore: number;
+export type CleanupOptions = CleanupPage &
+	(
+		| {
+				/** Jobs that ended before this are deleted. In milliseconds since 1970. */
+				readonly endedBefore: number;
+		  }
+		| {
+				/** These jobs are deleted if they have ended. */
+				readonly ids: readonly JobId[];
+		  }
+	);
+
+/** How much one call of a cleanup does. */
+export interface CleanupPage {
 	/** The most jobs that one call examines, so that its transaction is short. Default 2,000: so many jobs may share a row, and are then deleted at once. */
 	readonly limit?: number;
 	/** `next` of the previous call. */

@@ -201,11 +201,14 @@ export function checkSearch(where: string, filter: JobFilter): JobFilter {
 	return given;
 }
 
+/** A check of a list of ids. */
+export const jobIds: Check = value => list(value).map(checkId);
+
 const FILTER_CHECKS: Checks = {
 	key: text,
 	task: text,
 	batch: text,
-	ids: value => list(value).map(checkId),
+	ids: jobIds,
 	status: value => (Array.isArray(value) ? value.map(choice(...STATUSES)) : choice(...STATUSES)(value)),
 };
 

@@ -24,6 +24,7 @@ import type {
 	Page,
 } from '../job/job.ts';
 import {checkFilter, checkId} from '../job/options.ts';
+import {defined} from '../support/defined.ts';
 import {FaenaError} from '../support/errors.ts';
 import {nameOfProcess} from '../support/node.ts';
 import {
@@ -298,10 +299,10 @@ export class JobQueue {
 		return {deleted, isGone: next === null};
 	}
 
-	/** Deletes a page of completed, dead and cancelled jobs that ended before a time. Jobs of open batches are kept. */
+	/** Deletes a page of completed, dead and cancelled jobs: those that ended before a time, or of these ids. Jobs of open batches are kept. */
 	async cleanup(options: CleanupOptions): Promise<CleanupResult> {
-		const {endedBefore, ...page} = checkCleanup(options);
-		return this.store.delete({endedBefore}, page);
+		const {limit, after, ...what} = checkCleanup(options);
+		return this.store.delete(what, defined({limit, after}));
 	}
 
 	/** As {@link Store.close}. */

@@ -176,7 +176,14 @@ export function checkPage(where: string, page: Page): Page {
 
 /** @throws FaenaError `BadOption` */
 export function checkCleanup(options: unknown): CleanupOptions {
-	return required('cleanup()', options, {endedBefore: value => (value === Infinity ? value : time(value)), after: notNegative, limit}, ['endedBefore']);
+	const given: Record<string, unknown> = checked('cleanup()', options, {
+		endedBefore: value => (value === Infinity ? value : time(value)),
+		ids: idList,
+		after: notNegative,
+		limit,
+	});
+	if ('endedBefore' in given === 'ids' in given) throw bad('cleanup() expects either endedBefore, a time in milliseconds since 1970, or ids, a list of jobs');
+	return given as unknown as CleanupOptions;
 }
 
 function listOf<Each>(check: Check): (value: unknown) => readonly Each[] {

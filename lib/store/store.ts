@@ -98,8 +98,9 @@ export interface Store {
 	batches(filter?: {readonly name?: string}, page?: Page): Promise<BatchPage>;
 
 	/**
-	 * Deletes a page of jobs. `endedBefore`: jobs that ended before this time, or the one of their task and status, and with the last page the closed
-	 * batches without jobs. `batch`: jobs of the batch, and with the last page the batch itself.
+	 * Deletes a page of jobs. `endedBefore`: jobs that ended before this time, or the one of their task and status. `ids`: those of these jobs that have
+	 * ended. Both keep jobs of open batches, and delete with the last page the closed batches without jobs. `batch`: jobs of the batch, and with the
+	 * last page the batch itself.
 	 * @throws FaenaError `BatchRunning` if a job of the batch is running; jobs that were deleted before stay deleted
 	 */
 	delete(what: Deletion, page?: Page): Promise<Deleted>;
@@ -119,7 +120,7 @@ export interface Store {
 }
 
 /** What {@link Store.delete} deletes. Times are milliseconds since 1970. */
-export type Deletion = {readonly endedBefore: number | EndedBefore} | BatchDeletion;
+export type Deletion = {readonly endedBefore: number | EndedBefore} | {readonly ids: readonly JobId[]} | BatchDeletion;
 
 /** A batch with its jobs. */
 export interface BatchDeletion {

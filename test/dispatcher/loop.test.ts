@@ -411,7 +411,7 @@ test('a store that can not look is a setback, until it can', async t => {
 		return eventsOf(await heard(), 'setBack').map(event => 'setbacks' in event && event.setbacks);
 	};
 	t.deepEqual([await trouble(), await trouble()], [[1], [2]]);
-	void tell({type: 'health', logBytes: 0});
+	void tell({type: 'health', databaseBytes: 0, freeBytes: 0, logBytes: 0});
 	await heard();
 	t.deepEqual(await trouble(), [1]);
 });

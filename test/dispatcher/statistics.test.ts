@@ -90,6 +90,7 @@ test('counts start at zero', t => {
 		commits: {count: 0, failed: 0, meanMs: 0, p95Ms: 0},
 		chunks: {count: 0, meanJobs: 0},
 		lostWorkers: 0,
+		storage: {databaseBytes: 0, freeBytes: 0, logBytes: 0},
 		tasks: {},
 	});
 	t.is(new Statistics(0, () => now).report().busyRatio, 0);

@@ -11,6 +11,7 @@ import {override} from '../fixtures/override.ts';
 import {MemoryStore} from '../store/oracle.ts';
 
 const MIB = 1024 * 1024;
+const NO_BYTES = {databaseBytes: 0, freeBytes: 0, logBytes: 0};
 
 /** What the dispatcher is told, in order, by the names of its verbs. */
 function setUp() {
@@ -30,15 +31,16 @@ function setUp() {
 	const clients = {allMayHaveEnded: tell('watchedMayHaveEnded'), publish: tell('publish')} as unknown as Clients;
 	const retries = {listening: {add: tell('failed'), clear: tell('succeeded')}} as unknown as Retries;
 	const {host} = makeHost(store, {clock: new HandClock(), clients, retries, wake: tell('wake')});
-	const news = new Maintenance(host, {jobsMayBeReady: tell('jobsMayBeReady'), stop: tell('stop')} as unknown as JobFlow, 30_000);
+	const flow = {jobsMayBeReady: tell('jobsMayBeReady'), stop: tell('stop'), statistics: {}};
+	const news = new Maintenance(host, flow as unknown as JobFlow, 30_000);
 	/** Takes what the host was told since the last time. */
 	const takeTold = () => told.splice(0);
 	const health = (of: Partial<Health>) => {
-		listener({type: 'health', logBytes: 0, ...of});
+		listener({type: 'health', ...NO_BYTES, ...of});
 		news.handleNews();
 		return takeTold().filter(([name]) => name === 'publish');
 	};
-	return {news, takeTold, health, tell: (each: News) => listener(each)};
+	return {news, flow, takeTold, health, tell: (each: News) => listener(each)};
 }
 
 test('news wakes the loop, and waits for it: the store looks again once the loop has attended to it', async t => {
@@ -82,10 +84,20 @@ test('a store that can not look is a failure, and one that can is the end of fai
 	const {news, takeTold, tell} = setUp();
 	const error = new Error('no disk');
 	tell({type: 'failed', error});
-	tell({type: 'health', logBytes: 0});
+	tell({type: 'health', ...NO_BYTES});
 	takeTold();
 	news.handleNews();
 	t.deepEqual(takeTold(), [['failed', error], ['succeeded']]);
+});
+
+test('a database is reported from 1 GiB on, then only when it has doubled; and its size is in the figures', t => {
+	const {health, flow} = setUp();
+	const reported = [1024 * MIB - 1, 1024 * MIB, 2047 * MIB, 2048 * MIB].map(databaseBytes => health({databaseBytes, freeBytes: 5}));
+	t.deepEqual(
+		reported.flat(),
+		[1024, 2048].map(size => ['publish', {type: 'databaseGrown', databaseBytes: size * MIB, freeBytes: 5, logBytes: 0}]),
+	);
+	t.deepEqual(flow.statistics, {storage: {databaseBytes: 2048 * MIB, freeBytes: 5, logBytes: 0}});
 });
 
 test('a log is reported from 64 MiB on, then only when it has doubled; and anew once it has been smaller', t => {

@@ -97,6 +97,22 @@ test('cleanup() deletes the jobs that ended long enough ago, and no others', asy
 	await t.throwsAsync(done.result(), {code: 'NoSuchJob'});
 });
 
+test('cleanup() of one job, or of jobs by id, deletes those that have ended', async t => {
+	const faena = await openEngine(t);
+	const jobs = await Promise.all([1, 2, 3].map(index => faena.enqueue('echo', index)));
+	await Promise.all(jobs.map(job => job.result()));
+	const [first, second, third] = jobs.map(({id}) => id) as [number, number, number];
+	const waiting = await faena.enqueue('echo', 4, {delay: '1h'});
+	t.is(await faena.cleanup(second), 1);
+	t.is(await faena.cleanup(second), 0);
+	t.is(await faena.cleanup(waiting.id), 0);
+	t.is(await faena.cleanup({ids: [third, first, waiting.id]}), 2);
+	t.deepEqual(
+		(await faena.jobs()).map(({id}) => id),
+		[waiting.id],
+	);
+});
+
 test('cleanup() goes through any number of jobs', async t => {
 	const faena = await openEngine(t);
 	await faena.pause();

@@ -1,6 +1,8 @@
+import {join} from 'node:path';
 import type {Engine} from '../../lib/index.ts';
 import {WakeUp} from '../../lib/support/clock.ts';
 import {openEngine, test} from '../fixtures/engine.ts';
+import {makeFolder} from '../fixtures/folder.ts';
 
 test('a job has the cost of its execution', async t => {
 	const faena = await openEngine(t, {workers: 1});
@@ -31,6 +33,19 @@ test("stats() counts the dispatcher's work", async t => {
 	t.is(tasks['spin']?.completed, 40);
 	t.true((tasks['spin']?.duration.p50 ?? 0) >= 1.9);
 	t.true((tasks['spin']?.wait.p95 ?? 0) > 0);
+});
+
+test("stats() has the size of the queue's file, and the part of it that cleanup() has freed", async t => {
+	const queue = join(makeFolder(t), 'jobs.db');
+	const faena = await openEngine(t, {queue});
+	await faena.enqueueMany('echo', Array(50).fill('x'.repeat(100_000)));
+	await faena.idle();
+	t.is(await faena.cleanup({olderThan: 0}), 50);
+	const until = Date.now() + 10_000;
+	let {storage} = await faena.stats();
+	// The figures are a second old at most.
+	for (; storage.freeBytes < 5_000_000 && Date.now() < until; {storage} = await faena.stats()) await new Promise(resolve => setTimeout(resolve, 50));
+	t.true(storage.freeBytes >= 5_000_000 && storage.databaseBytes > storage.freeBytes && storage.logBytes > 0, JSON.stringify(storage));
 });
 
 test('stats() counts each worker that is lost, whatever it ran: a micro-batch, a job, or nothing', async t => {

@@ -274,7 +274,7 @@ type Command =
 	/** Reclaims twice per lease for this time: about the time after which owners without a heartbeat are silent. */
 	| {readonly type: 'outlast'; readonly ms: number}
 	| {readonly type: 'reopen'}
-	| {readonly type: 'cleanup'; readonly age: number; readonly limit: number; readonly after: number}
+	| {readonly type: 'cleanup'; readonly age: number; readonly ids: readonly JobId[] | null; readonly limit: number; readonly after: number}
 	| {readonly type: 'openBatch'; readonly name: string; readonly task: string; readonly owner: string; readonly onComplete: string | null}
 	| {readonly type: 'endInput'; readonly name: string; readonly total: number; readonly owner: string}
 	| {readonly type: 'deleteBatch'; readonly name: string; readonly limit: number}
@@ -350,7 +350,7 @@ function toAsk(command: AskedCommand, world: World): Ask {
 		case 'reclaim':
 			return ({queue}) => queue.reclaim();
 		case 'cleanup':
-			return ({queue}) => cleanUp(queue, command, world.clock.now() - command.age);
+			return ({queue}) => cleanUp(queue, command, command.ids === null ? {endedBefore: world.clock.now() - command.age} : {ids: command.ids});
 		case 'openBatch':
 			return async ({queue, batches}) => {
 				const {name, task, owner, onComplete} = command;
@@ -416,10 +416,14 @@ function openJobs(queue: JobQueue, {owner, of, final}: {readonly owner: string; 
 }
 
 /** Cleans up all pages, since each store may look at different rows in a page. */
-async function cleanUp(queue: JobQueue, {limit, after}: {readonly limit: number; readonly after: JobId}, endedBefore: number): Promise<number> {
+async function cleanUp(
+	queue: JobQueue,
+	{limit, after}: {readonly limit: number; readonly after: JobId},
+	what: {readonly endedBefore: number} | {readonly ids: readonly JobId[]},
+): Promise<number> {
 	let total = 0;
 	for (let next: JobId | null = after; next !== null; ) {
-		const result: CleanupResult = await queue.cleanup({endedBefore, limit, after: next});
+		const result: CleanupResult = await queue.cleanup({...what, limit, after: next});
 		total += result.deleted;
 		assert.ok(result.next === null || result.next > next, 'each page ends after the one before');
 		next = result.next;
@@ -613,7 +617,16 @@ const command: fc.Arbitrary<Command> = weighted<Command>(
 	[1, fc.record({type: fc.constant('release'), owner, after: fc.nat(5)})],
 	[2, fc.record({type: fc.constant('outlast'), ms: fc.integer({min: LEASE_MS - 1, max: LEASE_MS + 1})})],
 	[1, fc.record({type: fc.constant('reopen')})],
-	[1, fc.record({type: fc.constant('cleanup'), age: fc.integer({min: -1, max: 40}), limit: fc.integer({min: 1, max: 10}), after: fc.nat(5)})],
+	[
+		2,
+		fc.record({
+			type: fc.constant('cleanup'),
+			age: fc.integer({min: -1, max: 40}),
+			ids: fc.option(ids, {nil: null}),
+			limit: fc.integer({min: 1, max: 10}),
+			after: fc.nat(5),
+		}),
+	],
 	[2, fc.record({type: fc.constant('openBatch'), name: fc.constantFrom(...BATCHES), task, owner, onComplete: fc.option(task, {nil: null})})],
 	[2, fc.record({type: fc.constant('endInput'), name: fc.constantFrom(...BATCHES), total: fc.nat(3), owner})],
 	[1, fc.record({type: fc.constant('deleteBatch'), name: fc.constantFrom(...BATCHES), limit: fc.integer({min: 1, max: 6})})],

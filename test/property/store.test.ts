@@ -173,7 +173,7 @@ const DEFECTS: Readonly<Record<string, (options: StoreOptions) => Store>> = {
 		},
 	})),
 	'cleans up jobs that ended just now': broken(store => ({
-		delete: (what, page) => store.delete('batch' in what ? what : {endedBefore: (what.endedBefore as number) + 1}, page),
+		delete: (what, page) => store.delete('endedBefore' in what ? {endedBefore: (what.endedBefore as number) + 1} : what, page),
 	})),
 	'begins pages with the last job of the page before': broken(store => ({
 		jobs: (filter, {after = 0, ...page} = {}, want) => store.jobs(filter, {...page, after: after - 1}, want),

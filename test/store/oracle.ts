@@ -248,7 +248,7 @@ export class MemoryStore implements contract.Store {
 
 	async delete(what: contract.Deletion, page: Page = {}): Promise<contract.Deleted> {
 		this.#assertOpen();
-		return 'batch' in what ? this.#deleteBatch(what, page) : this.#deleteEnded(what.endedBefore, page);
+		return 'batch' in what ? this.#deleteBatch(what, page) : this.#deleteEnded(what, page);
 	}
 
 	#deleteBatch({batch: name, closedBefore}: contract.BatchDeletion, {limit = DEFAULT_PAGE_JOBS}: Page): contract.Deleted {
@@ -267,10 +267,10 @@ export class MemoryStore implements contract.Store {
 		return {deleted: page.length, next: isGone ? null : (page.at(-1)?.id ?? 0)};
 	}
 
-	#deleteEnded(endedBefore: number | contract.EndedBefore, {after = 0, limit = 2 * DEFAULT_PAGE_JOBS}: Page): contract.Deleted {
-		const ended = this.#all().filter(({id, state}) => id > after && state.type === 'ended');
+	#deleteEnded(what: Exclude<contract.Deletion, contract.BatchDeletion>, {after = 0, limit = 2 * DEFAULT_PAGE_JOBS}: Page): contract.Deleted {
+		const ended = this.#all().filter(({id, state}) => id > after && state.type === 'ended' && !('ids' in what && !what.ids.includes(id)));
 		const page = ended.slice(0, limit);
-		const isOld = ({task, state}: JobRow) => state.type === 'ended' && state.endedAt < endTimeOf(endedBefore, task, state.status);
+		const isOld = ({task, state}: JobRow) => 'ids' in what || (state.type === 'ended' && state.endedAt < endTimeOf(what.endedBefore, task, state.status));
 		const old = page.filter(job => isOld(job) && !isOpen(this.#batchOf(job)));
 		for (const {id} of old) this.#jobs.delete(id);
 		const next = page.length < ended.length ? (page.at(-1)?.id ?? after) : null;
@@ -294,7 +294,7 @@ export class MemoryStore implements contract.Store {
 			const stop = this.#toStop(owner);
 			if (stop.length > 0) void tell({type: 'changed', stop});
 		});
-		const endHealth = this.#clock.every(HEALTH_INTERVAL_MS, () => void tell({type: 'health', logBytes: 0}));
+		const endHealth = this.#clock.every(HEALTH_INTERVAL_MS, () => void tell({type: 'health', databaseBytes: 0, freeBytes: 0, logBytes: 0}));
 		// Each call adds a listener, even if two calls pass the same function.
 		const own: Listener = news => listener(news);
 		const end = () => {

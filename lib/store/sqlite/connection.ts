@@ -1,4 +1,5 @@
 import Database from 'better-sqlite3';
+import type {StorageSize} from '../../job/events.ts';
 import type {Durability} from '../../job/job.ts';
 import {FaenaError} from '../../support/errors.ts';
 import {IN_MEMORY} from '../store.ts';
@@ -64,6 +65,12 @@ export class Connection {
 			if (isBusy(error)) return 0;
 			throw error;
 		}
+	}
+
+	/** The size of the database, which may in part be in the log alone. */
+	size(): Pick<StorageSize, 'databaseBytes' | 'freeBytes'> {
+		const [pageBytes, pages, freePages] = ['page_size', 'page_count', 'freelist_count'].map(name => numberOf(this.#db, name)) as [number, number, number];
+		return {databaseBytes: pages * pageBytes, freeBytes: freePages * pageBytes};
 	}
 
 	close(): void {

@@ -23,6 +23,25 @@ export function deleteEndedBefore(
 	return {deleted: old.reduce((jobs, {first, last}) => jobs + last - first + 1, 0), next, unnamed: old.flatMap(({blob}) => blob ?? [])};
 }
 
+/** Deletes a page of those of the jobs that have ended, except in open batches. Returns the files of results that they named as `unnamed`. */
+export function deleteEnded(tx: Tx, ids: readonly JobId[], {after = 0, limit = MAX_RUN_JOBS}: Page): Deleted & {readonly unnamed: readonly string[]} {
+	const {statements} = tx;
+	const wanted = [...new Set(ids.filter(id => id > after))].sort((a, b) => a - b);
+	const page = wanted.slice(0, limit);
+	const unnamed: string[] = [];
+	let deleted = 0;
+	for (const id of page) {
+		const job = findJob(statements, id);
+		if (!job || job.state < StoredState.completed || (job.batch !== null && statements.isBatchOpen.get(job.batch) !== undefined)) continue;
+		const blob = statements.blobOf.get(id) as string | null | undefined;
+		if (blob) unnamed.push(blob);
+		deleteRun(tx, id, id);
+		deleted++;
+	}
+	if (deleted > 0) failpoint('cleanup:written');
+	return {deleted, next: page.length < wanted.length ? (page.at(-1) ?? null) : null, unnamed};
+}
+
 /** When this job, or the jobs of this run, must have ended to be deleted. A run has only completed jobs, all of one task. */
 function timeFor({statements}: Tx, endedBefore: number | EndedBefore, {first, state, task}: Ended): number {
 	if (typeof endedBefore === 'number') return endedBefore;

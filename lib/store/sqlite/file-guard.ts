@@ -53,7 +53,7 @@ export class FileGuard {
 	}
 
 	/** As {@link check}; also compares the log with the index that all processes share, and looks for other SQLite libraries. */
-	checkHealth(): Health {
+	checkHealth(): Omit<Health, 'databaseBytes' | 'freeBytes'> {
 		this.check();
 		this.#refuseTruncatedLog();
 		this.#sizeOf('-shm');

@@ -8,7 +8,7 @@ import {IN_MEMORY, type OpenStoreOptions, type Store, URGENT_WAIT_MS} from '../s
 import {changeBatch, deleteBatch, deleteEmptyBatches, openBatch, readBatches, updateBatches} from './batches.ts';
 import {Blobs} from './blobs.ts';
 import {claim, promote, releaseClaims} from './claim.ts';
-import {deleteEndedBefore} from './delete.ts';
+import {deleteEnded, deleteEndedBefore} from './delete.ts';
 import {enqueue} from './enqueue.ts';
 import {backlog, requestedLanes} from './lanes.ts';
 import {moveJobs} from './move.ts';
@@ -185,7 +185,7 @@ export class SqliteStore implements Store {
 		if ('batch' in what) return this.#transactions.write(tx => deleteBatch(tx, what, page));
 		const deletePage = () =>
 			this.#transactions.write(tx => {
-				const result = deleteEndedBefore(tx, what.endedBefore, page);
+				const result = 'ids' in what ? deleteEnded(tx, what.ids, page) : deleteEndedBefore(tx, what.endedBefore, page);
 				if (result.next === null) deleteEmptyBatches(tx);
 				return result;
 			});
@@ -230,7 +230,7 @@ export class SqliteStore implements Store {
 		let isPolling = false;
 		let failures = 0;
 		let nextPoll = -Infinity;
-		let nextHealthCheck = steadyMs() + HEALTH_INTERVAL_MS;
+		let nextHealthCheck = steadyMs();
 		const poll = async () => {
 			if (isPolling || steadyMs() < nextPoll) return;
 			isPolling = true;

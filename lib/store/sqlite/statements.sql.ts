@@ -105,6 +105,7 @@ export const SQL = {
 	ownerOfBatch: `select o.id from batch b join owner o on o.id = b.owner where b.id = ${INTEGER}`,
 	ownBatch: 'update batch set owner = ? where id = ?',
 	leaveBatch: 'update batch set closed_at = coalesce(?, closed_at), owner = null where id = ? and owner = (select id from owner where name = ?)',
+	isBatchOpen: 'select 1 from batch where id = ? and closed_at is null',
 	deleteEmptyBatches: 'delete from batch where closed_at is not null and not exists (select 1 from job where job.batch = batch.id) returning id',
 	deleteBatchTally: 'delete from batch_tally where batch = ?',
 	deleteBatch: 'delete from batch where id = ?',
@@ -230,6 +231,7 @@ export const SQL = {
 	insertOutcome:
 		'insert into outcome (id, status, execution, ended_at, worker, started_at, duration_ms, cpu_ms, memory_bytes, value, blob) values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)',
 	isBlobNamed: 'select 1 from outcome where blob = ? limit 1',
+	blobOf: 'select blob from outcome where id = ?',
 	deleteOutcome: 'delete from outcome where id = ?',
 	endedJobs: `select o.id as first, o.id as last, o.ended_at as endedAt, b.id is not null and b.closed_at is null as isInOpenBatch,
 			o.status as state, o.blob, j.task, j.batch, j.key

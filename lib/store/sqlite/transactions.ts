@@ -111,7 +111,7 @@ export class Transactions {
 	}
 
 	checkHealth(): Promise<Health> {
-		return this.use(() => this.#fileGuard?.checkHealth() ?? {logBytes: 0});
+		return this.use(({connection}) => ({...(this.#fileGuard?.checkHealth() ?? {logBytes: 0}), ...connection.size()}));
 	}
 
 	/** Closes the database and drops the locks of the owners, once all calls have ended. Later calls fail. */

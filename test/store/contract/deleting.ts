@@ -78,6 +78,38 @@ law('cleanup deletes jobs that ended before the time given, and no others', asyn
 	t.deepEqual(await queue.counts(), {pending: 0, running: 1, failed: 1, completed: 0, dead: 0, cancelled: 1});
 });
 
+law('cleanup by id deletes those of the jobs that have ended, except in open batches', async (t, queue, clock) => {
+	await oneJobOfEachStatus(queue, clock);
+	t.deepEqual(await queue.cleanup({ids: Object.values(ID_OF)}), {deleted: 3, next: null});
+	t.deepEqual(await listed(queue, {}), [ID_OF.pending, ID_OF.running, ID_OF.failed]);
+	t.deepEqual(await queue.cleanup({ids: [99]}), {deleted: 0, next: null});
+	t.deepEqual(await queue.cleanup({ids: []}), {deleted: 0, next: null});
+	const batch = await queue.openBatch('nightly', 'hash', OWNER);
+	const [id = 0] = await enqueue(queue, newJob({batch, key: 'a'}));
+	await queue.cancel({ids: [id]});
+	t.deepEqual(await queue.cleanup({ids: [id]}), {deleted: 0, next: null});
+	await queue.closeBatch(batch, OWNER);
+	t.deepEqual(await queue.cleanup({ids: [id]}), {deleted: 1, next: null});
+	t.is(await queue.batch('nightly'), undefined);
+});
+
+law('cleanup by id works in pages, and takes jobs out of the middle of others', async (t, queue) => {
+	const ids = await enqueue(queue, ...range(1, 9).map(() => newJob({})));
+	const {lease, jobs} = await take(queue, 9);
+	await commit(queue, {settle: jobs.map(({id, execution}) => ({id, lease, execution, outcome: {type: 'returned', value: `${id}`} as const}))});
+	const chosen = [8, 2, 4, 4, 3].map(index => ids[index - 1] as JobId);
+	const first = await queue.cleanup({ids: chosen, limit: 3});
+	t.deepEqual(first, {deleted: 3, next: ids[3] as JobId});
+	t.deepEqual(await queue.cleanup({ids: chosen, limit: 3, after: first.next as JobId}), {deleted: 1, next: null});
+	const left = [1, 5, 6, 7, 9].map(index => ids[index - 1] as JobId);
+	t.deepEqual(await listed(queue, {}), left);
+	t.deepEqual(
+		(await queue.outcomes(ids)).flatMap(({id, status, result}) => (status === 'completed' ? [[id, result]] : [])),
+		left.map(id => [id, `${id}`]),
+	);
+	t.is((await queue.counts()).completed, 5);
+});
+
 law('nothing is left of a job that was cleaned up', async (t, queue, clock) => {
 	await enqueue(queue, newJob());
 	const [claim] = claimsOf(await take(queue)) as [Claim];
