@@ -192,7 +192,7 @@ export class Engine<Tasks = AnyTasks> implements AsyncDisposable {
 
 	/**
 	 * Opens a new round for one job, or for all that match. A completed job loses its result. A filter without ids and statuses selects
-	 * failed, dead and cancelled jobs only. Works page by page, as {@link cancel}. Returns the number of jobs.
+	 * failed, dead and cancelled jobs only. A job whose key another one has taken is left out. Works page by page, as {@link cancel}. Returns the number of jobs.
 	 */
 	async retry(jobs: JobId | JobFilter): Promise<number> {
 		return this.#client.verb('retry', checkFilter('retry()', jobs));

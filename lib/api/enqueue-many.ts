@@ -36,7 +36,8 @@ export async function enqueueMany<Payload>(
 ): Promise<EnqueuedMany> {
 	checkIterable('enqueueMany()', payloads);
 	const {key: toKey, ...rest} = checkManyOptions(options);
-	const {key: _, ...resolved} = maker.resolve('enqueueMany()', task, rest);
+	// Unique is refused without a key. The true keys come with the payloads.
+	const {key: _, ...resolved} = maker.resolve('enqueueMany()', task, toKey ? {...rest, key: 'of each'} : rest);
 	const maxPending = maker.limitsOf(task);
 	// Several groups have room at the same time, so that the queue does not run dry between them.
 	const maxJobs = Math.min(MAX_GROUP_JOBS, Math.ceil(lowestOf(maxPending) / 4));

@@ -6,7 +6,7 @@ import type {CompletionTasksOf, JobOptions, PayloadOf, ProblemOf, TaskName} from
 import {FaenaError} from '../support/errors.ts';
 
 /** Options of `map()`, besides those of its jobs. */
-export interface MapOptions<Item, Payload, Task extends string = string> extends Omit<JobOptions, 'key'> {
+export interface MapOptions<Item, Payload, Task extends string = string> extends Omit<JobOptions, 'key' | 'unique'> {
 	/** The batch: a name that makes the map resumable. A map of the same name goes on where the last one stopped. Default: no batch. */
 	readonly batch?: string;
 	/** An item's key, unique in the batch, or without a batch in the task; default: the item's index in the input, from 0. */
@@ -59,6 +59,7 @@ export type MapPlan<Item> = ReturnType<typeof planMap<Item>>;
 
 /** @throws FaenaError `BadOption`, `UnknownTask` */
 export function planMap<Item>(maker: JobMaker, task: string, options: MapOptions<Item, unknown>) {
+	if (Object(options).unique !== undefined) throw bad(NO_UNIQUE);
 	const given = checkJobOptions<Omit<MapOptions<Item, unknown>, keyof JobOptions>>('map()', options, MAP_CHECKS);
 	const {batch, payload, order, window, signal, onComplete, changed, missing, retryFailed, halt, key: _, ...jobOptions} = {...DEFAULTS.map, ...given};
 	const {key} = options;
@@ -80,6 +81,9 @@ export function planMap<Item>(maker: JobMaker, task: string, options: MapOptions
 		encode: (item: Item, index: number) => maker.encode(payload ? payload(item, index) : item),
 	};
 }
+
+const NO_UNIQUE =
+	"map() has no option unique: an item's key names its one job, whose result a later map yields again. To run items anew, use changed: 'rerun', retryFailed, or another batch";
 
 function batchOptionsOf(maker: JobMaker, task: string | undefined): BatchOptions | undefined {
 	if (task === undefined) return undefined;

@@ -178,7 +178,10 @@ export interface JobFilter {
 	readonly status?: JobStatus | readonly JobStatus[];
 	/** Name of a batch. */
 	readonly batch?: string;
-	/** A key, together with the batch or the task in which it is unique. With a task, jobs of its batches that have the key are found, too. */
+	/**
+	 * A key, together with the batch or the task in which it is unique: the job that has it. With a task, jobs of its batches that have the key are
+	 * found, too.
+	 */
 	readonly key?: string;
 }
 

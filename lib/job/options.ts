@@ -93,6 +93,7 @@ export const JOB_CHECKS: Checks = {
 	delay: duration,
 	runAt: time,
 	key: text,
+	unique: choice('unended'),
 };
 
 /** Options of a job as their checks return them. One that is not given is absent. */
@@ -104,6 +105,7 @@ export interface CheckedOptions extends Partial<Pick<Policy, 'maxAttempts' | 're
 	/** In milliseconds since 1970. */
 	readonly runAt?: number;
 	readonly key?: string;
+	readonly unique?: 'unended';
 	/** Of a task. */
 	readonly maxPending?: number;
 }
@@ -120,6 +122,8 @@ export interface ResolvedJobOptions {
 	readonly policy: Policy;
 	/** Unique in its batch, or without a batch in its task, until the job is cleaned up. */
 	readonly key?: string | undefined;
+	/** If the job that has the key has ended, the new job takes the key from it. Default: that job keeps the key. */
+	readonly unique?: 'unended' | undefined;
 }
 
 const JOB_DEFAULTS = checked('DEFAULTS.job', DEFAULTS.job, EXECUTION_CHECKS);
@@ -128,8 +132,8 @@ type MergedOptions = CheckedOptions & Required<Pick<CheckedOptions, keyof typeof
 
 /** Merges the options of a job. Each layer overrides those before it: first come those of `open({defaults})`, last those of `enqueue`. */
 export function resolveJobOptions(...layers: readonly (CheckedOptions | undefined)[]): ResolvedJobOptions {
-	const {priority, maxAttempts, timeout, retry, backoff, delay, runAt, key}: MergedOptions = Object.assign({}, JOB_DEFAULTS, ...layers);
-	return {priority, runAt: runAt ?? null, delayMs: delay, key, policy: {maxAttempts, ...timeout, retry, backoff}};
+	const {priority, maxAttempts, timeout, retry, backoff, delay, runAt, key, unique}: MergedOptions = Object.assign({}, JOB_DEFAULTS, ...layers);
+	return {priority, runAt: runAt ?? null, delayMs: delay, key, unique, policy: {maxAttempts, ...timeout, retry, backoff}};
 }
 
 /** The policy of a job without options. */
@@ -139,6 +143,7 @@ export const DEFAULT_POLICY = resolveJobOptions().policy;
 export function checkJobOptions<More = unknown>(where: string, options: unknown, more: Checks = {}): CheckedOptions & More {
 	const given = checked(where, options, {...JOB_CHECKS, ...more}) as CheckedOptions & More;
 	if (given.delay !== undefined && given.runAt !== undefined) throw bad(`${where} got both delay and runAt; give one of them`);
+	if (given.unique !== undefined && given.key === undefined) throw bad(`${where} got unique without a key, which it is about`);
 	return given;
 }
 

@@ -186,8 +186,14 @@ export interface JobOptions extends ExecutionOptions {
 	readonly delay?: Duration;
 	/** Earliest start: a Date, or milliseconds since 1970. Not together with `delay`. */
 	readonly runAt?: Date | number;
-	/** Unique in its task. Enqueuing with an existing key returns the existing job, until that job is cleaned up. */
+	/** Unique in its task. Enqueuing with an existing key returns the existing job, until that job is cleaned up; or see {@link unique}. */
 	readonly key?: string;
+	/**
+	 * `'unended'`: a job that has ended gives its key to the new one. So there is at most one job with the key that has not ended, in all programs on
+	 * the queue together. Default: a job keeps its key until it is cleaned up.
+	 * @example await faena.enqueue('rebuildIndex', {}, {key: 'index', unique: 'unended'});
+	 */
+	readonly unique?: 'unended';
 }
 
 // Types that are derived from the type of a tasks module, such as `typeof import('./tasks.ts')`.

@@ -56,6 +56,7 @@ const NEW_JOB_CHECKS: Checks = {
 	runAt: value => (value === null ? null : time(value)),
 	delayMs: duration,
 	key: string,
+	unique: choice('unended'),
 	// Checked once for all jobs that share it.
 	policy: value => value,
 	batch: positive,
@@ -73,6 +74,7 @@ export function toCheckedGroups(jobs: unknown): NewGroup[] {
 	const optionsOf = (job: QueueJob) => {
 		const {payload: _, key: __, ...given} = required<QueueJob>('enqueue()', job, NEW_JOB_CHECKS, ['task', 'payload']);
 		if (given.delayMs !== undefined && typeof given.runAt === 'number') throw bad('enqueue() got both delayMs and runAt; give one of them');
+		if (given.unique !== undefined) checkUnique(job);
 		return {priority: 0, runAt: null, ...given, policy: policyOf(given.policy)};
 	};
 	const groups: {readonly first: QueueJob; readonly options: ReturnType<typeof optionsOf>; readonly payloads: Encoded[]; readonly keys?: readonly string[]}[] =
@@ -89,10 +91,17 @@ export function toCheckedGroups(jobs: unknown): NewGroup[] {
 	return groups.map(({options, payloads, keys}) => ({...options, values: pack(payloads), keys}));
 }
 
+function checkUnique({key, batch, rerun}: QueueJob): void {
+	if (key === undefined) throw bad('enqueue() got unique without a key, which it is about');
+	if (batch !== undefined) throw bad("enqueue() got unique with a batch, where a key names an item: an item's job is its only one");
+	if (rerun) throw bad('enqueue() got both unique and rerun; unique makes a new job, rerun begins a new round of the one there is');
+}
+
 /** True for jobs with the same options. Only the first of them is checked in full: to check each would take as long as to enqueue it. */
 function areAlike(one: QueueJob, other: QueueJob): boolean {
 	if (typeof other !== 'object' || other === null || (one.key === undefined) !== (other.key === undefined)) return false;
 	if (one.task !== other.task || one.policy !== other.policy || one.priority !== other.priority || one.batch !== other.batch) return false;
+	if (one.unique !== other.unique) return false;
 	return one.runAt === other.runAt && one.delayMs === other.delayMs && !one.rerun && !other.rerun;
 }
 

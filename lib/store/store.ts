@@ -45,7 +45,7 @@ export interface Store {
 	 * Moves a page of the filter's jobs, in order of arrival. A job moves if it matches when its page is taken.
 	 * `cancelled`: cancels pending and failed jobs at once. {@link listen} tells the owners of running jobs to stop them.
 	 * `pending`: begins a new round, with no attempts charged, of failed, dead and cancelled jobs. It takes completed jobs only if the filter names
-	 * that status, or names ids and no status.
+	 * that status, or names ids and no status. It leaves out a job whose key another job has taken, unless that one was deleted.
 	 * `discarded`: deletes jobs as if they had never been enqueued. Pending and failed jobs are deleted at once. A running job is deleted when its
 	 * execution ends without ending the job; with `stop`, {@link listen} tells its owner to stop it. A later cancel overrides that. The input of
 	 * the jobs' batches no longer counts as ended, since it is needed again.

@@ -35,7 +35,23 @@ const NESTED: Readonly<Record<string, Checks>> = {
 
 /** Options that are neither a number nor a time, and have none in them. */
 const OTHERS = [
-	...['queue', 'tasks', 'isolation', 'durability', 'closeOnSignals', 'logger', 'taskOutput', 'env', 'execArgv', 'retry', 'key', 'setup', 'teardown', 'retryIf'],
+	...[
+		'queue',
+		'tasks',
+		'isolation',
+		'durability',
+		'closeOnSignals',
+		'logger',
+		'taskOutput',
+		'env',
+		'execArgv',
+		'retry',
+		'key',
+		'unique',
+		'setup',
+		'teardown',
+		'retryIf',
+	],
 	...['batch', 'payload', 'order', 'signal', 'onComplete', 'changed', 'missing', 'retryFailed', 'when', 'on', 'now', 'random', 'readOnly', 'postMortem'],
 ];
 

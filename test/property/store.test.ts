@@ -108,6 +108,9 @@ const DEFECTS: Readonly<Record<string, (options: StoreOptions) => Store>> = {
 	'has room for any number of jobs': broken(store => ({
 		commit: ({enqueue = [], ...changes}) => store.commit({...changes, enqueue: enqueue.map(({maxPending: _, ...group}) => group)}),
 	})),
+	'gives no key of an ended job away': broken(store => ({
+		commit: ({enqueue = [], ...changes}) => store.commit({...changes, enqueue: enqueue.map(({unique: _, ...group}) => group)}),
+	})),
 	'reruns nothing': broken(store => ({
 		commit: ({enqueue = [], ...changes}) => store.commit({...changes, enqueue: enqueue.map(({rerun: _, ...group}) => group)}),
 	})),

@@ -36,6 +36,8 @@ export interface JobRow {
 	readonly priority: number;
 	readonly policy: NewJob['policy'];
 	readonly key: string | undefined;
+	/** False once another job has taken the key. */
+	hasKey: boolean;
 	readonly batch: BatchId | undefined;
 	readonly createdAt: number;
 	state: State;

@@ -134,10 +134,17 @@ export class MemoryStore implements contract.Store {
 		const matching = this.#matching(filter).filter(({id, state}) => id > after && id <= upTo && statuses.includes(statusOf(state)));
 		const page = matching.slice(0, limit);
 		const asked = page.filter(({state}) => state.type === 'running').map(({id}) => id);
-		for (const job of page) this.#moveJob(job, to, stop);
+		const moved = page.filter(job => to !== 'pending' || this.#regainsKey(job));
+		for (const job of moved) this.#moveJob(job, to, stop);
 		this.#updateBatches();
 		const next = page.length < matching.length ? {after: page.at(-1)?.id ?? after, upTo, limit, stop} : null;
-		return {ids: page.map(({id}) => id).filter(id => !asked.includes(id)), asked, next};
+		return {ids: moved.map(({id}) => id).filter(id => !asked.includes(id)), asked, next};
+	}
+
+	/** A job whose key another job has taken gets no new round, unless that one was deleted. */
+	#regainsKey(job: JobRow): boolean {
+		job.hasKey = job.key !== undefined && [undefined, job].includes(this.#withKey(job));
+		return job.key === undefined || job.hasKey;
 	}
 
 	#moveJob(job: JobRow, to: contract.MoveTarget, stop: boolean): void {
@@ -364,17 +371,27 @@ export class MemoryStore implements contract.Store {
 		return {type: 'reused', id};
 	}
 
+	/** The job that keeps a new job from its key. */
+	#holderOf(job: NewJob): JobRow | undefined {
+		const holder = this.#withKey(job);
+		return job.unique && holder?.state.type === 'ended' ? undefined : holder;
+	}
+
 	/** The job that has the key. Keys are unique per batch, or per task outside batches. */
-	#holderOf({task, key, batch}: NewJob): JobRow | undefined {
-		return key === undefined ? undefined : this.#all().find(job => job.key === key && job.batch === batch && (batch !== undefined || job.task === task));
+	#withKey({task, key, batch}: Pick<NewJob, 'task' | 'batch' | 'key'>): JobRow | undefined {
+		return key === undefined
+			? undefined
+			: this.#all().find(job => job.hasKey && job.key === key && job.batch === batch && (batch !== undefined || job.task === task));
 	}
 
 	#add({task, payload, priority, policy, key, batch, ...times}: NewJob, now: number): JobId {
+		const before = this.#withKey({task, key, batch});
+		if (before) before.hasKey = false;
 		const id = ++this.#lastId;
 		const counters = {attempts: 0, crashes: 0, suspicion: 0, executions: 0};
 		const nothingYet = {timing: undefined, progress: undefined, checkpoint: undefined, error: undefined, logs: [], history: []};
 		const state = stateOfNew(times, now);
-		this.#jobs.set(id, {id, task, payload, priority, policy, key, batch, createdAt: now, state, ...counters, ...nothingYet});
+		this.#jobs.set(id, {id, task, payload, priority, policy, key, batch, hasKey: key !== undefined, createdAt: now, state, ...counters, ...nothingYet});
 		return id;
 	}
 
@@ -406,10 +423,14 @@ export class MemoryStore implements contract.Store {
 		const job = this.#claimed(claim);
 		if (!job) return {status: 'lost'};
 		const children = childJobsOf(outcome) ?? [];
-		const refusal = refusalOf(children, child => this.#holderOf(child));
+		const refusal = refusalOf(children, child => {
+			const holder = this.#holderOf(child);
+			return child.unique && holder === job ? undefined : holder;
+		});
 		if (refusal) return {status: this.#end(job, {...outcome, type: 'threw', error: refusal}, worker), refusal};
+		const status = this.#end(job, outcome, worker);
 		for (const child of children) this.#enqueue(child);
-		return {status: this.#end(job, outcome, worker)};
+		return {status};
 	}
 
 	#end(job: RunningJob, outcome: Outcome, worker?: string): contract.Settled {
@@ -564,7 +585,7 @@ export class MemoryStore implements contract.Store {
 				(task === undefined || job.task === task) &&
 				statuses.includes(statusOf(job.state)) &&
 				(batch === undefined || this.#batchOf(job)?.name === batch) &&
-				(key === undefined || job.key === key),
+				(key === undefined || (job.hasKey && job.key === key)),
 		);
 	}
 }

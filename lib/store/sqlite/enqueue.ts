@@ -7,7 +7,7 @@ import {asPacked, isPackable, joinPacked, type PackedStrings, slicePacked} from 
 import {failpoint} from '../../support/failpoint.ts';
 import {enqueueFailure, keyConflict} from '../conflict-errors.ts';
 import {replaceJob, retryJob} from './move.ts';
-import {MAX_RUN_JOBS} from './packed-rows.ts';
+import {findJob, MAX_RUN_JOBS} from './packed-rows.ts';
 import {StoredState} from './schema.sql.ts';
 import {checkCounter, scopeOf, type Tx} from './tx.ts';
 
@@ -24,13 +24,17 @@ export function enqueue(tx: Tx, groups: readonly NewGroup[], rejectConflicts: bo
 	return enqueued;
 }
 
-/** The failure of a job that enqueues these jobs, if the key of one belongs to another payload: in the store, or among the jobs before it. */
-export function findConflict(tx: Tx, jobs: readonly ChildJob[]): FailureRecord | undefined {
+/**
+ * The failure of a job that enqueues these jobs, if the key of one belongs to another payload: in the store, or among the jobs before it.
+ * @param parent the job itself, which ends before these jobs are enqueued
+ */
+export function findConflict(tx: Tx, jobs: readonly ChildJob[], parent: JobId): FailureRecord | undefined {
 	const own = new Map<string, Encoded>();
 	for (const job of jobs) {
 		if (job.key === undefined) continue;
 		const name = JSON.stringify([job.task, job.key]);
-		const holder = findByKey(tx, job);
+		const found = findByKey(tx, job);
+		const holder = job.unique && found?.id === parent ? undefined : found;
 		const held = holder ? holder.payload : own.get(name);
 		if (held !== undefined && !sameValue(held, job.payload)) return enqueueFailure(job, holder?.id);
 		own.set(name, job.payload);
@@ -109,7 +113,7 @@ function addJob(tx: Tx, job: NewJob, dueAt: number | null, runs: RunBuilder): Jo
 	const {task, policy, batch, hasOwnRows} = key;
 	const id = runs.nextId;
 	if (hasOwnRows) statements.insertJob.run(id, task, policy, priority, now, batch, job.key ?? null, payload);
-	if (job.key !== undefined) statements.insertKey.run(scopeOf(task, job.batch), job.key, id);
+	if (job.key !== undefined) statements[job.unique ? 'takeKey' : 'insertKey'].run(scopeOf(task, job.batch), job.key, id);
 	if (dueAt === null) runs.add(key, hasOwnRows ? NO_PAYLOAD : {count: 1, text: payload as string | null});
 	else {
 		statements.insertWaiting.run(id, dueAt, 0, 0);
@@ -125,9 +129,12 @@ interface Holder {
 	readonly payload: Encoded;
 }
 
-function findByKey({statements, names}: Tx, {task, batch, key}: Pick<NewJob, 'task' | 'batch' | 'key'>): Holder | undefined {
+/** The job that has the new job's key, unless that job has ended and gives it away. */
+function findByKey({statements, names}: Tx, {task, batch, key, unique}: Pick<NewJob, 'task' | 'batch' | 'key' | 'unique'>): Holder | undefined {
 	if (key === undefined) return undefined;
-	return statements.jobByKey.get(scopeOf(names.task(task), batch), key) as Holder | undefined;
+	const holder = statements.jobByKey.get(scopeOf(names.task(task), batch), key) as Holder | undefined;
+	const isFree = unique && holder && (findJob(statements, holder.id)?.state ?? 0) >= StoredState.completed;
+	return isFree ? undefined : holder;
 }
 
 /** The key of a new job belongs to an earlier job. Returns false if that job keeps another payload. */

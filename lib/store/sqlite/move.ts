@@ -7,7 +7,7 @@ import {makeReady} from './lanes.ts';
 import {type FoundJob, findJob, MAX_RUN_JOBS, unpackRun} from './packed-rows.ts';
 import {findIds} from './read.ts';
 import {STATUS_OF, StoredState} from './schema.sql.ts';
-import {Stop, type Tx} from './tx.ts';
+import {Stop, scopeOf, type Tx} from './tx.ts';
 
 /** A transaction that has unpacked this many jobs moves no more. To move one job of a run, all of the run are unpacked. */
 const MAX_UNPACKED_JOBS = 2 * MAX_RUN_JOBS;
@@ -47,8 +47,8 @@ function findIn({statements}: Tx, id: JobId, statuses: readonly JobStatus[]): Fo
 
 /** What a move did. */
 interface Move {
-	/** The list of {@link Moved} to which the job belongs: `asked` if it is running, so that its owner must stop it. */
-	readonly list: 'ids' | 'asked';
+	/** The list of {@link Moved} to which the job belongs: `asked` if it is running, so that its owner must stop it; none if it was not moved. */
+	readonly list?: 'ids' | 'asked';
 	/** The last job that it moved, of those up to `upTo`; by default only this one. */
 	readonly last?: JobId;
 }
@@ -69,6 +69,7 @@ const MOVES: Readonly<Record<MoveTarget, MoveJob>> = {
 		return {list: 'ids'};
 	},
 	pending(tx, id, job) {
+		if (!regainsKey(tx, id, job)) return {};
 		endRound(tx, id, job);
 		makeReady(tx, id, job, job.state);
 		return {list: 'ids'};
@@ -84,6 +85,14 @@ const MOVES: Readonly<Record<MoveTarget, MoveJob>> = {
 		return {list: 'ids', last: deleteRun(tx, id, upTo)};
 	},
 };
+
+/** Another job may have taken the job's key since it ended, and both would have it. If that one was deleted, the key is this job's again. */
+function regainsKey({statements}: Tx, id: JobId, {task, batch, key}: FoundJob): boolean {
+	if (key === null) return true;
+	const scope = scopeOf(task, batch);
+	statements.regainKey.run(scope, key, id);
+	return (statements.jobByKey.get(scope, key) as {readonly id: JobId} | undefined)?.id === id;
+}
 
 /** Begins a new round of a failed, dead or cancelled job: no attempts, no failure, no result, ready at once. The numbers of executions go on. */
 export function retryJob(tx: Tx, id: JobId): void {

@@ -180,15 +180,16 @@ function settleRows({statements}: Tx, lease: number, singles: readonly Single[])
 function settleParent(tx: Tx, {part, claim}: Ended): void {
 	const {index, result, settlement} = part;
 	const children = childrenOf(part) ?? [];
-	const conflict = findConflict(tx, children);
+	const conflict = findConflict(tx, children, claim[0]);
 	if (conflict) {
 		result.refusals ??= new Map();
 		result.refusals.set(index, conflict);
 		setStatus(part, endExecution(tx, claim, {...settlement, outcome: {...settlement.outcome, type: 'threw', error: conflict}}));
 		return;
 	}
-	enqueue(tx, toNewGroups(children), false);
+	// First, since this job may have the key of one that it enqueues.
 	setStatus(part, endExecution(tx, claim, settlement));
+	enqueue(tx, toNewGroups(children), false);
 	tx.statements.deleteCheckpoint.run(claim[0]);
 }
 

@@ -163,6 +163,9 @@ export const SQL = {
 	pageOfBatch: `select j.id, j.id from job j where j.batch = cast(@batch as integer) and ${inWindow('j.id')} and ${ofTask('j')} order by j.id`,
 	jobColumns: 'select -priority as rank, policy, key from job where id = ?',
 	insertKey: 'insert into key (scope, key, id) values (?, ?, ?)',
+	/** Takes the key from the job that has it. */
+	takeKey: 'insert or replace into key (scope, key, id) values (?, ?, ?)',
+	regainKey: 'insert or ignore into key (scope, key, id) values (?, ?, ?)',
 	idsByKey: `select id from key where key = cast(@key as text) and scope in (
 		select cast(@batch as integer) where @batch is not null
 		union all select -cast(@task as integer) where @batch is null
@@ -280,9 +283,10 @@ export const SQL = {
 	trimLog: `delete from log where id = ${INTEGER} and seq <= (select seq from log where id = ${INTEGER} order by seq desc limit 1 offset ${INTEGER})`,
 	logOfJob: `select execution, at, level, text from log where id = ${INTEGER} order by seq`,
 	deleteLog: 'delete from log where id = ?',
-	deleteKey: 'delete from key where scope = ? and key = ?',
+	deleteKey: 'delete from key where scope = ? and key = ? and id = ?',
 	deleteJob: 'delete from job where id = ?',
-	deleteKeysOfJobs: 'delete from key where (scope, key) in (select coalesce(batch, -task), key from job where id between ? and ? and key is not null)',
+	deleteKeysOfJobs: `delete from key
+		where (scope, key, id) in (select coalesce(batch, -task), key, id from job where id between ? and ? and key is not null)`,
 	deleteJobs: 'delete from job where id between ? and ?',
 
 	ownerById: 'select 1 from owner where id = ?',
