@@ -6,7 +6,7 @@
 import './support/node.ts';
 
 export {type JobHandler, work, type WorkOptions} from './api/work.ts';
-export type {Batch, BatchOptions, DeleteResult, Mark} from './job/job.ts';
+export type {Batch, BatchOptions, DeleteResult, JobEdit, Mark} from './job/job.ts';
 export type {Claim, ClaimedJob, Ending, ExecutionRecord, JobUpdate, Lease, Outcome, OwnerId, Settlement, Timing} from './job/claim.ts';
 export {decode, type Encoded, encode} from './job/encoding.ts';
 export type {Backoff, BatchId, CancelResult, CleanupOptions, CleanupResult, DiscardOptions, DiscardResult, JobEnd, JobValues, Policy} from './job/job.ts';

@@ -3,7 +3,7 @@
 import {abortSignal, argument, bad, type Checks, checked, type Duration, duration, integer, text} from '../job/checks.ts';
 import type {EngineStats, JobEvent} from '../job/events.ts';
 import {idAt} from '../job/group.ts';
-import type {CleanupResult, Counts, Job, JobFilter, JobId, Page} from '../job/job.ts';
+import type {CleanupResult, Counts, EditResult, Job, JobFilter, JobId, Page} from '../job/job.ts';
 import {JobMaker} from '../job/new-job.ts';
 import {checkFilter, checkId, checkSearch, jobIds} from '../job/options.ts';
 import {pack} from '../job/packed.ts';
@@ -12,6 +12,7 @@ import {refuseInWorker} from '../job/task-module.ts';
 import {keyConflict, queueFull} from '../store/conflict-errors.ts';
 import {DispatcherClient, openThread, type Transport} from '../transport/client.ts';
 import type {DispatcherStart, EnqueueCall, EnqueueReply, Notice} from '../transport/messages.ts';
+import {editJob, type JobChanges} from './edit.ts';
 import {type EnqueuedMany, type EnqueueManyOptions, enqueueMany} from './enqueue-many.ts';
 import {type EngineEvents, Events} from './events.ts';
 import {BatchHandle, type BatchInfo, detailsOf, type JobDetails, JobHandle, toBatchInfo, toOutcome, toResult, type WaitOptions, waitForEnd} from './handles.ts';
@@ -57,6 +58,9 @@ export async function connect<Made>(
 /** {@link JobDetails} of a job of the task, if it is named. */
 type JobDetailsOf<Tasks, Name extends keyof Tasks> = [Name] extends [never] ? JobDetails : JobDetails<PayloadOf<Tasks, Name>, ResultOf<Tasks, Name>>;
 
+/** {@link JobChanges} of a job of the task, if it is named. */
+type ChangesOf<Tasks, Name extends keyof Tasks> = JobChanges<[Name] extends [never] ? unknown : PayloadOf<Tasks, Name>>;
+
 /** An open queue with its dispatcher and workers: enqueues jobs, awaits them, lists them, and controls them. `open()` makes it. */
 export class Engine<Tasks = AnyTasks> implements AsyncDisposable {
 	readonly #settings: Settings;
@@ -85,9 +89,9 @@ export class Engine<Tasks = AnyTasks> implements AsyncDisposable {
 	async enqueue<Name extends keyof TasksOf<Tasks> & string>(
 		task: Name,
 		...[payload, options]: EnqueueArgs<Tasks, Name, JobOptions>
-	): Promise<JobHandle<ResultOf<Tasks, Name>>> {
+	): Promise<JobHandle<ResultOf<Tasks, Name>, PayloadOf<Tasks, Name>>> {
 		const reply = (await this.#client.call(this.#enqueueCall('enqueue()', task, payload, options, false))) as EnqueueReply;
-		return new JobHandle(this.#client, idOfEnqueued(reply, task, options), task, reply.reused !== undefined);
+		return new JobHandle(this.#client, this.#maker, idOfEnqueued(reply, task, options), task, reply.reused !== undefined);
 	}
 
 	/**
@@ -144,8 +148,8 @@ export class Engine<Tasks = AnyTasks> implements AsyncDisposable {
 	}
 
 	/** A handle for a job with a known id, for instance one that another program enqueued. */
-	handle<Name extends keyof TasksOf<Tasks> & string>(task: Name, id: JobId): JobHandle<ResultOf<Tasks, Name>> {
-		return new JobHandle(this.#client, checkId(id), task, true);
+	handle<Name extends keyof TasksOf<Tasks> & string>(task: Name, id: JobId): JobHandle<ResultOf<Tasks, Name>, PayloadOf<Tasks, Name>> {
+		return new JobHandle(this.#client, this.#maker, checkId(id), task, true);
 	}
 
 	/**
@@ -192,10 +196,19 @@ export class Engine<Tasks = AnyTasks> implements AsyncDisposable {
 
 	/**
 	 * Opens a new round for one job, or for all that match. A completed job loses its result. A filter without ids and statuses selects
-	 * failed, dead and cancelled jobs only. A job whose key another one has taken is left out. Works page by page, as {@link cancel}. Returns the number of jobs.
+	 * failed, dead and cancelled jobs only. A job whose key another one has taken is left out. Works page by page, as {@link cancel}. Returns
+	 * the number of jobs.
 	 */
 	async retry(jobs: JobId | JobFilter): Promise<number> {
 		return this.#client.verb('retry', checkFilter('retry()', jobs));
+	}
+
+	/**
+	 * Changes a job that is pending, or has failed and waits for its next attempt, as {@link JobHandle.edit} does.
+	 * @example await faena.edit<'thumbnail'>(17, {payload: {file: 'b.png'}, runAt: new Date('2030-01-01')});
+	 */
+	async edit<Name extends keyof TasksOf<Tasks> & string = never>(id: JobId, changes: ChangesOf<Tasks, Name>): Promise<EditResult> {
+		return editJob(this.#client, this.#maker, checkId(id), changes);
 	}
 
 	/** Pauses a task, or all tasks of this engine: no job of it starts, here or in another process, until {@link resume}. Durable. Running jobs go on. */

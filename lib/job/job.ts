@@ -212,6 +212,22 @@ export interface JobValues {
 	readonly checkpoint?: {readonly execution: number; readonly at: number; readonly state: Encoded};
 }
 
+/** Changes of a job that is pending or failed. What is absent stays as it is. */
+export interface JobEdit {
+	readonly id: JobId;
+	/** Encoded. The job's checkpoint, which belongs to the old payload, is deleted. */
+	readonly payload?: Encoded;
+	/** Jobs of a higher priority run first. */
+	readonly priority?: number;
+	/** Earliest start, or next attempt, in milliseconds since 1970; `null` for at once. A parked job is no longer parked. */
+	readonly runAt?: number | null;
+	/** Instead of `runAt`: the time from the commit. */
+	readonly delayMs?: number;
+}
+
+/** `edited`; or the status of a job that was left as it is, since it runs or has ended; or `missing`, if no job has the id. */
+export type EditResult = 'edited' | 'running' | 'completed' | 'dead' | 'cancelled' | 'missing';
+
 /** How a job's round ended. */
 export interface JobEnd {
 	/** The job that was asked about. */

@@ -142,8 +142,14 @@ export const DEFAULT_POLICY = resolveJobOptions().policy;
 /** @throws FaenaError `BadOption` */
 export function checkJobOptions<More = unknown>(where: string, options: unknown, more: Checks = {}): CheckedOptions & More {
 	const given = checked(where, options, {...JOB_CHECKS, ...more}) as CheckedOptions & More;
-	if (given.delay !== undefined && given.runAt !== undefined) throw bad(`${where} got both delay and runAt; give one of them`);
+	checkTimes(where, given);
 	if (given.unique !== undefined && given.key === undefined) throw bad(`${where} got unique without a key, which it is about`);
+	return given;
+}
+
+/** @throws FaenaError `BadOption` */
+export function checkTimes<Given extends Pick<CheckedOptions, 'delay' | 'runAt'>>(where: string, given: Given): Given {
+	if (given.delay !== undefined && given.runAt !== undefined) throw bad(`${where} got both delay and runAt; give one of them`);
 	return given;
 }
 

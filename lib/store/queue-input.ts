@@ -5,7 +5,7 @@ import type {Claim, Outcome, OwnerId, Settlement} from '../job/claim.ts';
 import type {Encoded} from '../job/encoding.ts';
 import {toFailure} from '../job/failure.ts';
 import type {NewGroup} from '../job/group.ts';
-import type {Backoff, BatchOptions, CleanupOptions, JobId, Page, Policy} from '../job/job.ts';
+import type {Backoff, BatchOptions, CleanupOptions, JobEdit, JobId, Page, Policy} from '../job/job.ts';
 import type {NewJob} from '../job/new-job.ts';
 import {BACKOFF_CHECKS, DEFAULT_POLICY, EXECUTION_CHECKS, percentOfMedian, timeoutMs} from '../job/options.ts';
 import {pack} from '../job/packed.ts';
@@ -95,6 +95,16 @@ function checkUnique({key, batch, rerun}: QueueJob): void {
 	if (key === undefined) throw bad('enqueue() got unique without a key, which it is about');
 	if (batch !== undefined) throw bad("enqueue() got unique with a batch, where a key names an item: an item's job is its only one");
 	if (rerun) throw bad('enqueue() got both unique and rerun; unique makes a new job, rerun begins a new round of the one there is');
+}
+
+const EDIT_CHECKS: Checks = {payload: encoded, priority, runAt: NEW_JOB_CHECKS['runAt'] as Check, delayMs: duration};
+
+/** @throws FaenaError `BadOption` */
+export function checkEdit(id: unknown, changes: unknown): JobEdit {
+	const given: Omit<JobEdit, 'id'> = checked('edit()', changes, EDIT_CHECKS);
+	if (given.delayMs !== undefined && given.runAt !== undefined) throw bad('edit() got both delayMs and runAt; give one of them');
+	if (Object.keys(given).length === 0) throw bad('edit() expects what to change: payload, priority, runAt or delayMs');
+	return {id: argument('edit()', 'id', id, positive), ...given};
 }
 
 /** True for jobs with the same options. Only the first of them is checked in full: to check each would take as long as to enqueue it. */

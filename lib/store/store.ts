@@ -11,7 +11,9 @@ import type {
 	CompletedBatch,
 	Counts,
 	Durability,
+	EditResult,
 	Job,
+	JobEdit,
 	JobEnd,
 	JobFilter,
 	JobId,
@@ -35,7 +37,7 @@ export interface Store {
 	readonly leaseMs: number;
 
 	/**
-	 * Updates, settles, enqueues and claims jobs, in this order, in one durable transaction: all or nothing. If it fails with `OutcomeUnknown`,
+	 * Updates, settles, edits, enqueues and claims jobs, in this order, in one durable transaction: all or nothing. If it fails with `OutcomeUnknown`,
 	 * it may have taken effect. Then {@link release} its claims; a second try reports its settlements as lost.
 	 * @throws FaenaError `KeyConflict` under `rejectConflicts`; `BadRow`, `TooLarge` if a value or a row prevents the transaction
 	 */
@@ -152,6 +154,8 @@ export interface Changes {
 	readonly update?: readonly JobUpdate[];
 	/** Executions that enqueue jobs are settled last, because the others may free a key. */
 	readonly settle?: readonly EndedGroup[];
+	/** Changes of jobs that are pending or failed. */
+	readonly edit?: readonly JobEdit[];
 	/** New jobs. */
 	readonly enqueue?: readonly NewGroup[];
 	/** If a key belongs to another payload: true fails the whole transaction with `KeyConflict`; by default the job is in `conflicts` of its group. */
@@ -169,6 +173,8 @@ export interface Changes {
 export interface Committed {
 	/** A result for each settled group, in order. */
 	readonly settled: readonly SettledGroup[];
+	/** A result for each edit, in order; absent if there were none. */
+	readonly edited?: readonly EditResult[];
 	/** A result for each enqueued group, in order. */
 	readonly enqueued: readonly EnqueuedGroup[];
 	/** The claimed jobs. */

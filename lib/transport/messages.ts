@@ -16,7 +16,9 @@ import type {
 	DiscardOptions,
 	DiscardResult,
 	Durability,
+	EditResult,
 	Job,
+	JobEdit,
 	JobEnd,
 	JobFilter,
 	JobId,
@@ -85,6 +87,7 @@ export interface Verbs {
 	cancel(filter: JobFilter): CancelResult;
 	discard(ids: readonly JobId[], options: DiscardOptions): DiscardResult;
 	retry(filter: JobFilter): number;
+	edit(id: JobId, changes: Omit<JobEdit, 'id'>): EditResult;
 	pause(tasks: readonly string[]): void;
 	resume(tasks: readonly string[]): void;
 	paused(): readonly string[];

@@ -9,6 +9,7 @@ import {
 	type CleanupResult,
 	type CompletedBatch,
 	type Job,
+	type JobEdit,
 	type JobFilter,
 	type JobId,
 	type JobStatus,
@@ -292,6 +293,7 @@ interface CommitCommand {
 	readonly type: 'commit';
 	readonly settle: readonly {readonly of: Picked; readonly outcome: Outcome; readonly worker?: string; readonly children: readonly JobPlan[]}[];
 	readonly update: readonly {readonly of: Picked; readonly done: number | null; readonly lines: number; readonly state: Encoded | undefined}[];
+	readonly edit: readonly (Omit<JobEdit, 'runAt' | 'delayMs'> & {readonly inMs?: number | null})[];
 	readonly enqueue: readonly (JobPlan & {readonly times: number})[];
 	/** The indexes at which groups are cut for the store, one bit each. For the model each job is a group. */
 	readonly cuts: number;
@@ -431,7 +433,7 @@ async function cleanUp(
 	return total;
 }
 
-function toChanges({settle, update, enqueue, rejectConflicts, claim}: CommitCommand, world: World, batches: ReadonlyMap<string, BatchId>): PlainChanges {
+function toChanges({settle, update, edit, enqueue, rejectConflicts, claim}: CommitCommand, world: World, batches: ReadonlyMap<string, BatchId>): PlainChanges {
 	const now = world.clock.now();
 	const toNewJob = ({delayMs, batch, ...job}: JobPlan): PlainJob => {
 		const id = batch === null ? undefined : batches.get(batch);
@@ -454,10 +456,18 @@ function toChanges({settle, update, enqueue, rejectConflicts, claim}: CommitComm
 			const start = lines === 2 ? {startedAt: now - 3} : {};
 			return claimsAt(of, world).map(claim => ({...claim, ...start, ...progress, ...checkpoint, logs}));
 		}),
+		...(edit.length > 0 && {edit: edit.map(each => toEdit(each, now))}),
 		enqueue: enqueue.flatMap(({times, ...plan}) => Array.from({length: plan.key === undefined ? times : 1}, () => toNewJob(plan))),
 		rejectConflicts,
 		...(claim && {claim: toRequest(claim)}),
 	};
+}
+
+/** An even time becomes `delayMs`, an odd one or none `runAt`. */
+function toEdit({inMs, ...edit}: CommitCommand['edit'][number], now: number): JobEdit {
+	if (inMs === undefined) return edit;
+	if (inMs === null) return {...edit, runAt: null};
+	return {...edit, ...(inMs % 2 === 0 ? {delayMs: inMs} : {runAt: now + inMs})};
 }
 
 function toRequest({owner, limits, isQuarantined, concurrency, limit, maxBytes}: NonNullable<CommitCommand['claim']>): ClaimRequest {
@@ -568,6 +578,13 @@ const commit: fc.Arbitrary<CommitCommand> = fc.record({
 		},
 	),
 	update: fc.array(update, {maxLength: 2}),
+	edit: fc.array(
+		fc.record(
+			{id: fc.integer({min: 1, max: 25}), payload, priority: fc.integer({min: -1, max: 2}), inMs: fc.option(fc.integer({min: 0, max: 40}))},
+			{requiredKeys: ['id'], noNullPrototype: true},
+		),
+		{maxLength: 3},
+	),
 	enqueue: fc.array(
 		fc.tuple(plan, fc.constantFrom(1, 1, 3)).map(([plan, times]) => ({...plan, times})),
 		{maxLength: 6},

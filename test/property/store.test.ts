@@ -111,6 +111,16 @@ const DEFECTS: Readonly<Record<string, (options: StoreOptions) => Store>> = {
 	'gives no key of an ended job away': broken(store => ({
 		commit: ({enqueue = [], ...changes}) => store.commit({...changes, enqueue: enqueue.map(({unique: _, ...group}) => group)}),
 	})),
+	'edits running jobs': broken(store => ({
+		async commit({edit, ...changes}) {
+			const isRunning = new Set((await store.jobs({status: 'running'})).jobs.map(({id}) => id));
+			const {edited, ...committed} = await store.commit({...changes, ...(edit && {edit})});
+			return {...committed, ...(edited && {edited: edited.map((each, index) => (isRunning.has(edit?.[index]?.id ?? 0) ? 'edited' : each))})};
+		},
+	})),
+	'forgets the time of an edit': broken(store => ({
+		commit: ({edit, ...changes}) => store.commit({...changes, ...(edit && {edit: edit.map(({runAt: _, delayMs: __, ...each}) => each)})}),
+	})),
 	'reruns nothing': broken(store => ({
 		commit: ({enqueue = [], ...changes}) => store.commit({...changes, enqueue: enqueue.map(({rerun: _, ...group}) => group)}),
 	})),

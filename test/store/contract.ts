@@ -6,6 +6,7 @@ import {OpenedJobs} from '../fixtures/open-jobs.ts';
 import './contract/enqueuing.ts';
 import './contract/keys.ts';
 import './contract/limits.ts';
+import './contract/editing.ts';
 import './contract/claiming.ts';
 import './contract/settling.ts';
 import './contract/child-jobs.ts';

@@ -5,6 +5,8 @@ import {
 	type BatchId,
 	type BatchOptions,
 	type CompletedBatch,
+	type EditResult,
+	type JobEdit,
 	type JobEnd,
 	type JobFilter,
 	type JobId,
@@ -106,11 +108,12 @@ export class MemoryStore implements contract.Store {
 		this.#openJobs = openJobs;
 	}
 
-	async commit({update = [], settle = [], enqueue = [], rejectConflicts = false, claim}: contract.Changes): Promise<contract.Committed> {
+	async commit({update = [], settle = [], edit, enqueue = [], rejectConflicts = false, claim}: contract.Changes): Promise<contract.Committed> {
 		this.#assertOpen();
 		const before = {jobs: [...this.#jobs].map(([id, job]) => [id, {...job}] as const), lastId: this.#lastId};
 		for (const each of update) this.#update(each);
 		const settled = this.#settleGroups(settle);
+		const edited = edit?.map(each => this.#edit(each));
 		const enqueued = enqueue.map(group => this.#enqueueGroup(group));
 		const conflict = rejectConflicts ? findConflict(enqueue, enqueued) : undefined;
 		if (conflict) {
@@ -121,7 +124,7 @@ export class MemoryStore implements contract.Store {
 		}
 		const claimed = claim ? this.#claim(claim) : {lease: 0, groups: []};
 		this.#updateBatches();
-		return {settled, enqueued, claimed, backlog: claim ? this.#backlog(claim) : 0, dueInMs: this.#dueInMs()};
+		return {settled, ...(edited && {edited}), enqueued, claimed, backlog: claim ? this.#backlog(claim) : 0, dueInMs: this.#dueInMs()};
 	}
 
 	async move(
@@ -331,6 +334,19 @@ export class MemoryStore implements contract.Store {
 
 	#assertOpen(): void {
 		if (this.#isClosed) throw new FaenaError('Closed', 'This queue is closed.');
+	}
+
+	#edit({id, payload, priority, runAt, delayMs}: JobEdit): EditResult {
+		const job = this.#jobs.get(id);
+		if (!job) return 'missing';
+		const status = statusOf(job.state);
+		if (status !== 'pending' && status !== 'failed') return status;
+		Object.assign(job, defined({priority}));
+		if (payload !== undefined) Object.assign(job, {payload, checkpoint: undefined});
+		if (runAt === undefined && delayMs === undefined) return 'edited';
+		const state = stateOfNew({runAt: runAt ?? null, delayMs}, this.#clock.now());
+		job.state = state.type === 'delayed' ? {...state, type: status === 'failed' ? 'failed' : 'delayed'} : state;
+		return 'edited';
 	}
 
 	// Enqueuing

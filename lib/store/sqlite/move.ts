@@ -126,6 +126,7 @@ function endRound(tx: Tx, id: JobId, job: FoundJob): void {
 	tx.statements.deleteProgress.run(id);
 }
 
-function unpack(tx: Tx, id: JobId, job: FoundJob): void {
+/** Gives the job, and the others of its run, rows of their own. */
+export function unpack(tx: Tx, id: JobId, job: FoundJob): void {
 	if (job.isInRun) tx.unpacked += unpackRun(tx.statements, id, job);
 }

@@ -9,6 +9,7 @@ import {changeBatch, deleteBatch, deleteEmptyBatches, openBatch, readBatches, up
 import {Blobs} from './blobs.ts';
 import {claim, promote, releaseClaims} from './claim.ts';
 import {deleteEnded, deleteEndedBefore} from './delete.ts';
+import {editJob} from './edit.ts';
 import {enqueue} from './enqueue.ts';
 import {backlog, requestedLanes} from './lanes.ts';
 import {moveJobs} from './move.ts';
@@ -66,9 +67,13 @@ export class SqliteStore implements Store {
 		);
 	}
 
-	#commit(tx: Tx, {update = [], settle: ended = [], enqueue: arrived = [], rejectConflicts = false, claim: request}: contract.Changes): contract.Committed {
+	#commit(
+		tx: Tx,
+		{update = [], settle: ended = [], edit, enqueue: arrived = [], rejectConflicts = false, claim: request}: contract.Changes,
+	): contract.Committed {
 		for (const each of update) writeUpdate(tx, each);
 		const settled = settle(tx, ended);
+		const edited = edit?.map(each => editJob(tx, each));
 		const enqueued = enqueue(tx, arrived, rejectConflicts);
 		if (request) promote(tx);
 		const lanes = () => (request ? requestedLanes(tx, request) : []);
@@ -78,7 +83,7 @@ export class SqliteStore implements Store {
 		// A batch that completed may have enqueued the first job of a task.
 		const left = backlog(tx, tx.completed.length > 0 ? lanes() : requested);
 		const dueAt = (tx.statements.nextRunAt.get() ?? null) as number | null;
-		return {settled, enqueued, claimed, backlog: left, dueInMs: dueAt === null ? null : Math.max(0, dueAt - tx.now)};
+		return {settled, ...(edited && {edited}), enqueued, claimed, backlog: left, dueInMs: dueAt === null ? null : Math.max(0, dueAt - tx.now)};
 	}
 
 	move(filter: JobFilter, to: contract.MoveTarget, page: contract.MovePage = {}): Promise<contract.Moved> {

@@ -126,6 +126,8 @@ export const SQL = {
 	batchTally: 'select state, jobs from batch_tally where batch = ?',
 
 	insertJob: 'insert into job (id, task, policy, priority, created_at, batch, key, payload) values (?, ?, ?, ?, ?, ?, ?, ?)',
+	setPriority: 'update job set priority = ? where id = ?',
+	setPayload: 'update job set payload = ? where id = ?',
 	replaceJob: 'update job set policy = ?, priority = ?, payload = ? where id = ?',
 	jobState: `select j.task, j.batch, j.key, -j.priority as rank, ${STATE} from job j ${STATE_ROWS} where j.id = ${INTEGER}`,
 	packedState: `select task, null as batch, null as key, -priority as rank, null as state, 0 as executions from job_run where ${hasJob('job_run')}`,
