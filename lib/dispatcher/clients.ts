@@ -91,6 +91,12 @@ export class Clients {
 		for (const line of logs) this.publish({type: 'log', id, ...line});
 	}
 
+	/** The store has cancelled these jobs, because they had not started in time. */
+	expired(ids: readonly JobId[] = []): void {
+		for (const id of ids) this.publish({type: 'cancelled', id});
+		this.mayHaveEnded(ids);
+	}
+
 	/** Collects an event, if a caller has subscribed to it. For the ends of jobs use {@link settled}. */
 	publish(event: JobEvent): void {
 		if (this.#subscribed.has(event.type)) this.#events.push(event);

@@ -22,6 +22,8 @@ const MAX_CLAIMED_BYTES = 64 * 1024 * 1024;
 const MIN_LEFT_OUT_MS = 20;
 /** Updates of running jobs wait at most this long for company. With up to 50 ms in their worker and the commit, a checkpoint loses below 100 ms. */
 const MAX_UPDATE_DELAY_MS = 20;
+/** How soon a dispatcher looks whether jobs of other programs expire. */
+const EXPIRE_EVERY_MS = 1000;
 /** How often calls that wait for room are tried, besides after each claim: other programs may have made room. */
 const ROOM_EVERY_MS = 50;
 
@@ -56,6 +58,8 @@ export class JobFlow implements PoolListener {
 	#mayHaveReadyJobs = true;
 	/** When the next waiting job becomes due, by the wall clock. */
 	#dueAt = Infinity;
+	/** When the next job may expire, by the wall clock. Jobs expire in a commit with a claim. */
+	#expiresAt = Infinity;
 	/** When the last commit ended, by the steady clock. */
 	#committedAt = 0;
 	/** When the updates that wait must be written. */
@@ -132,7 +136,8 @@ export class JobFlow implements PoolListener {
 		const {commit} = this.#host.retries;
 		if (commit.count > 0) return commit.waitMs;
 		if (this.mustCommit || this.#updates.length > 0) return this.lingerMs();
-		return this.mayClaim ? Math.max(this.lingerMs(), this.dueInMs()) : Infinity;
+		const expiresInMs = this.#expiresAt - this.#host.clock.now();
+		return this.mayClaim ? Math.max(this.lingerMs(), Math.min(this.dueInMs(), expiresInMs)) : Infinity;
 	}
 
 	/** How long the next commit can wait for more to write. Updates make it wait less. */
@@ -154,6 +159,11 @@ export class JobFlow implements PoolListener {
 		this.#mayHaveReadyJobs = true;
 	}
 
+	/** Jobs may expire after this time, by default when another program has written. */
+	jobsMayExpire(inMs = EXPIRE_EVERY_MS): void {
+		this.#expiresAt = Math.min(this.#expiresAt, this.#host.clock.now() + inMs);
+	}
+
 	/** One transaction: settle, enqueue, claim. */
 	async commit(): Promise<void> {
 		const {clock, retries} = this.#host;
@@ -165,7 +175,12 @@ export class JobFlow implements PoolListener {
 		if (request) this.#mayHaveReadyJobs = false;
 		const begunAt = clock.steadyMs();
 		const result = await this.#commits.commit(writes, request).catch((error: unknown) => {
-			if (request) this.jobsMayBeReady();
+			if (request) {
+				this.jobsMayBeReady();
+				// Jobs may have expired in it all the same.
+				this.#host.clients.allMayHaveEnded();
+				this.#expiresAt = clock.now() + EXPIRE_EVERY_MS;
+			}
 			return this.#rescue(error, writes, request);
 		});
 		if (!result) return;
@@ -188,16 +203,23 @@ export class JobFlow implements PoolListener {
 
 	#request(writes: Writes): ClaimRequest | undefined {
 		const mayHaveJobs = this.#mayHaveReadyJobs || this.isDue || bringsJobs(writes);
-		if (!this.mayClaim || !mayHaveJobs) return undefined;
+		if (!this.mayClaim) return undefined;
+		const expiry = this.#expiresAt <= this.#host.clock.now() ? nothingFor(this.#host.owner) : undefined;
+		if (!mayHaveJobs) return expiry;
 		const all = {owner: this.#host.owner, lanes: this.demand.lanes(), limit: 0, maxBytes: MAX_CLAIMED_BYTES};
 		const request = this.#commits.claimable(all);
 		const limit = Math.max(0, ...request.lanes.map(each => each.limit));
-		return limit === 0 ? undefined : {...request, limit};
+		return limit === 0 ? expiry : {...request, limit};
 	}
 
-	async #apply({settled, enqueued, claimed, backlog, dueInMs}: Committed, writes: Writes, request: ClaimRequest | undefined): Promise<void> {
+	async #apply(
+		{settled, enqueued, claimed, backlog, dueInMs, expired, expiresInMs = Infinity}: Committed,
+		writes: Writes,
+		request: ClaimRequest | undefined,
+	): Promise<void> {
 		const {clients, clock} = this.#host;
 		this.#dueAt = dueInMs === null ? Infinity : clock.now() + dueInMs;
+		this.#expiresAt = clock.now() + expiresInMs;
 		const arrived = bringsJobs(writes) || settled.some(({others}) => [...others.values()].includes('pending'));
 		// Lanes that the request left out may have jobs.
 		const asksAll = request?.lanes.length === 2 * this.demand.tasks.size;
@@ -205,6 +227,7 @@ export class JobFlow implements PoolListener {
 		// If a close came during the transaction, no job starts any more.
 		if (!this.mayClaim) this.#outbox.push(...claimed.groups.map(toReleased));
 		else if (claimed.groups.length > 0) this.#dispatch(claimed.groups, backlog);
+		clients.expired(expired);
 		for (const id of claimed.passedOver ?? []) clients.refused({id}, passedOver(id));
 		for (const update of writes.updates) clients.updated(update);
 		this.statistics.settled(writes.settle, settled);
@@ -320,6 +343,11 @@ export class JobFlow implements PoolListener {
 /** True if a transaction with these writes may itself make jobs ready. */
 function bringsJobs({settle, enqueues}: Writes): boolean {
 	return enqueues.length > 0 || settle.some(enqueuesJobs);
+}
+
+/** A claim that claims nothing: it registers the owner, and lets jobs expire. */
+export function nothingFor(owner: OwnerId): ClaimRequest {
+	return {owner, lanes: [], limit: 0, maxBytes: 0};
 }
 
 function passedOver(id: JobId): FaenaError {

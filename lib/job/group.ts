@@ -265,7 +265,15 @@ export function toNewGroups(jobs: readonly NewJob[]): NewGroup[] {
 
 function areAlike(a: NewJob, b: NewJob): boolean {
 	if (a.key !== undefined || b.key !== undefined || a.rerun || b.rerun) return false;
-	return a.task === b.task && a.policy === b.policy && a.priority === b.priority && a.runAt === b.runAt && a.delayMs === b.delayMs && a.batch === b.batch;
+	return (
+		a.task === b.task &&
+		a.policy === b.policy &&
+		a.priority === b.priority &&
+		a.runAt === b.runAt &&
+		a.delayMs === b.delayMs &&
+		a.expiresMs === b.expiresMs &&
+		a.batch === b.batch
+	);
 }
 
 export function* newJobsOf({values, keys, ...options}: NewGroup): Generator<NewJob> {

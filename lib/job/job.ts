@@ -17,7 +17,7 @@ export type JobStatus = 'pending' | 'running' | 'completed' | 'failed' | 'dead' 
 
 /** The legal changes of status, and what causes each. An enqueue opens a new round only if the `rerun` of the new job says so. */
 export const TRANSITIONS: Readonly<Record<JobStatus, Readonly<Partial<Record<JobStatus, string>>>>> = {
-	pending: {running: 'claim', cancelled: 'cancel'},
+	pending: {running: 'claim', cancelled: 'cancel; expired'},
 	running: {
 		completed: 'settle: returned',
 		failed: 'settle: threw, timed out or lost its worker, attempts left',
@@ -109,7 +109,7 @@ export interface Job extends Pick<Policy, 'maxAttempts' | 'timeoutMs' | 'timeout
 	readonly runAt?: number;
 	/** Executions charged in this round. */
 	readonly attempts: number;
-	/** Executions that have begun, in all rounds; also the number of the last one. */
+	/** Executions that have begun or expired, in all rounds; also the number of the last one. */
 	readonly executions: number;
 	/** When the last execution started. For a running one it is known after about 100 ms. */
 	readonly startedAt?: number;

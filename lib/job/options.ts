@@ -92,6 +92,7 @@ export const JOB_CHECKS: Checks = {
 	...EXECUTION_CHECKS,
 	delay: duration,
 	runAt: time,
+	expires: atLeast(1),
 	key: text,
 	unique: choice('unended'),
 };
@@ -104,6 +105,8 @@ export interface CheckedOptions extends Partial<Pick<Policy, 'maxAttempts' | 're
 	readonly delay?: number;
 	/** In milliseconds since 1970. */
 	readonly runAt?: number;
+	/** In milliseconds. */
+	readonly expires?: number;
 	readonly key?: string;
 	readonly unique?: 'unended';
 	/** Of a task. */
@@ -118,6 +121,8 @@ export interface ResolvedJobOptions {
 	readonly runAt: number | null;
 	/** Instead of `runAt`: the time from the commit to the earliest start. */
 	readonly delayMs?: number | undefined;
+	/** The job is cancelled if it has not started this long after it became due. Default: never. */
+	readonly expiresMs?: number | undefined;
 	/** How often and how long it may run. */
 	readonly policy: Policy;
 	/** Unique in its batch, or without a batch in its task, until the job is cleaned up. */
@@ -132,8 +137,8 @@ type MergedOptions = CheckedOptions & Required<Pick<CheckedOptions, keyof typeof
 
 /** Merges the options of a job. Each layer overrides those before it: first come those of `open({defaults})`, last those of `enqueue`. */
 export function resolveJobOptions(...layers: readonly (CheckedOptions | undefined)[]): ResolvedJobOptions {
-	const {priority, maxAttempts, timeout, retry, backoff, delay, runAt, key, unique}: MergedOptions = Object.assign({}, JOB_DEFAULTS, ...layers);
-	return {priority, runAt: runAt ?? null, delayMs: delay, key, unique, policy: {maxAttempts, ...timeout, retry, backoff}};
+	const {priority, maxAttempts, timeout, retry, backoff, delay, runAt, expires, key, unique}: MergedOptions = Object.assign({}, JOB_DEFAULTS, ...layers);
+	return {priority, runAt: runAt ?? null, delayMs: delay, expiresMs: expires, key, unique, policy: {maxAttempts, ...timeout, retry, backoff}};
 }
 
 /** The policy of a job without options. */

@@ -186,6 +186,12 @@ export interface JobOptions extends ExecutionOptions {
 	readonly delay?: Duration;
 	/** Earliest start: a Date, or milliseconds since 1970. Not together with `delay`. */
 	readonly runAt?: Date | number;
+	/**
+	 * The job is cancelled if it has not started this long after it became due, which is at once unless it has a `delay` or a `runAt`. Its error has
+	 * the reason `expired`. A job that has started, and failed or was interrupted, does not expire. Default: never.
+	 * @example await faena.enqueue('render', page, {expires: '30s'});
+	 */
+	readonly expires?: Duration;
 	/** Unique in its task. Enqueuing with an existing key returns the existing job, until that job is cleaned up; or see {@link unique}. */
 	readonly key?: string;
 	/**

@@ -1,6 +1,6 @@
 /** What programs give to the verbs of a JobQueue, and its checks: TypeScript does not see what JavaScript passes. */
 
-import {argument, bad, boolean, type Check, type Checks, checked, choice, duration, integer, kind, list, string, text, time} from '../job/checks.ts';
+import {argument, atLeast, bad, boolean, type Check, type Checks, checked, choice, duration, integer, kind, list, string, text, time} from '../job/checks.ts';
 import type {Claim, Outcome, OwnerId, Settlement} from '../job/claim.ts';
 import type {Encoded} from '../job/encoding.ts';
 import {toFailure} from '../job/failure.ts';
@@ -55,6 +55,7 @@ const NEW_JOB_CHECKS: Checks = {
 	priority,
 	runAt: value => (value === null ? null : time(value)),
 	delayMs: duration,
+	expiresMs: atLeast(1),
 	key: string,
 	unique: choice('unended'),
 	// Checked once for all jobs that share it.
@@ -111,7 +112,7 @@ export function checkEdit(id: unknown, changes: unknown): JobEdit {
 function areAlike(one: QueueJob, other: QueueJob): boolean {
 	if (typeof other !== 'object' || other === null || (one.key === undefined) !== (other.key === undefined)) return false;
 	if (one.task !== other.task || one.policy !== other.policy || one.priority !== other.priority || one.batch !== other.batch) return false;
-	if (one.unique !== other.unique) return false;
+	if (one.unique !== other.unique || one.expiresMs !== other.expiresMs) return false;
 	return one.runAt === other.runAt && one.delayMs === other.delayMs && !one.rerun && !other.rerun;
 }
 

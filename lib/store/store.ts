@@ -160,7 +160,10 @@ export interface Changes {
 	readonly enqueue?: readonly NewGroup[];
 	/** If a key belongs to another payload: true fails the whole transaction with `KeyConflict`; by default the job is in `conflicts` of its group. */
 	readonly rejectConflicts?: boolean;
-	/** Which jobs to claim; none by default. */
+	/**
+	 * Which jobs to claim; none by default. A transaction that claims first cancels jobs that have expired. If these are more than one transaction
+	 * can cancel, it claims nothing, and `expiresInMs` is 0: a job that has expired is never claimed.
+	 */
 	readonly claim?: ClaimRequest;
 	/**
 	 * For a caller that blocks its thread until the transaction was tried, such as a task that computes. If the store can, it commits
@@ -183,6 +186,10 @@ export interface Committed {
 	readonly backlog: number;
 	/** Milliseconds until the next waiting job becomes due; `null` if none waits. */
 	readonly dueInMs: number | null;
+	/** Jobs that this transaction cancelled because they had not started in time; absent if there were none. */
+	readonly expired?: readonly JobId[];
+	/** No job expires for this many milliseconds; absent if none may expire. */
+	readonly expiresInMs?: number;
 }
 
 /** A job's new status. `discarded`: the job was deleted with the end of this execution. `lost`: the claim no longer matched. */

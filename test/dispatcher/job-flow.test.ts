@@ -311,6 +311,62 @@ test('a delayed job is claimed when it is due, by the wall clock', async t => {
 	t.is(flow.dueInMs(), Infinity);
 });
 
+test('a job expires in a commit of its own if the pool can take nothing then; its watchers hear of it', async t => {
+	const {flow, clients, clock, commits, pool, flush, takeWakes} = await setUp();
+	clients.subscribe(['cancelled']);
+	pool.capacity = () => ({idle: 0, prefetch: 0});
+	flow.enqueues.push({...enqueueCall(1, 1, {expiresMs: 500}), watch: true});
+	await flow.commit();
+	flush();
+	t.is(flow.commitDueInMs(), 500);
+	clock.pass(499);
+	await flow.commit();
+	t.deepEqual([commits.length, flow.commitDueInMs()], [1, 1]);
+	clock.jump(1);
+	await flow.commit();
+	t.deepEqual(commits[1]?.claim, {owner: 'owner', lanes: [], limit: 0, maxBytes: 0});
+	await clients.lookUp();
+	const {events, notices} = flush();
+	t.deepEqual(events, [{type: 'cancelled', id: 1}]);
+	t.like(notices[0], {id: 1, status: 'cancelled', error: {reason: 'expired'}});
+	t.is(flow.commitDueInMs(), Infinity);
+	takeWakes();
+	await flow.commit();
+	t.is(commits.length, 2);
+});
+
+test('jobs of other programs expire, too, within a second; also if a commit fails', async t => {
+	let fails = false;
+	const {flow, clock, commits, pool, queue} = await setUp({
+		verbs: inner => ({commit: async changes => (fails ? fail('DatabaseBusy') : inner.commit(changes))}),
+	});
+	pool.capacity = () => ({idle: 0, prefetch: 0});
+	await queue.enqueue([newJob({expiresMs: 10})]);
+	flow.jobsMayExpire();
+	t.is(flow.commitDueInMs(), 1000);
+	clock.pass(1000);
+	fails = true;
+	await flow.commit();
+	fails = false;
+	clock.pass(999);
+	await flow.commit();
+	t.is(commits.length, 1);
+	clock.pass(1);
+	await flow.commit();
+	t.like(await queue.counts(), {cancelled: 1});
+});
+
+test('a dispatcher that closes lets no more jobs expire', async t => {
+	const {flow, clock, commits} = await setUp();
+	flow.enqueues.push(enqueueCall(1, 1, {expiresMs: 10}));
+	flow.mayClaim = false;
+	await flow.commit();
+	clock.pass(10);
+	t.is(flow.commitDueInMs(), Infinity);
+	await flow.commit();
+	t.is(commits.length, 1);
+});
+
 test('a dispatcher without a pool enqueues and claims nothing', async t => {
 	const {flow, commits, flush} = await setUp({hasPool: false});
 	await flow.commit();

@@ -542,6 +542,7 @@ const plan: fc.Arbitrary<JobPlan> = fc
 		policy: fc.constantFrom(...POLICIES),
 		key: fc.option(fc.constantFrom('k1', 'k2', ''), {freq: 2}),
 		batch: fc.option(fc.constantFrom(...BATCHES), {freq: 2}),
+		expiresMs: weighted([3, fc.constant(undefined)], [1, fc.integer({min: 1, max: 60})]),
 		unique: weighted([3, fc.constant(undefined)], [1, fc.constant('unended' as const)]),
 		rerun: weighted([4, fc.constant(null)], [1, fc.record({changed: fc.boolean(), failed: fc.boolean()})]),
 		maxPending: weighted([4, fc.constant(null)], [1, fc.record({task: fc.integer({min: 1, max: 4}), all: fc.integer({min: 1, max: 8})}, {requiredKeys: []})]),

@@ -121,6 +121,9 @@ const DEFECTS: Readonly<Record<string, (options: StoreOptions) => Store>> = {
 	'forgets the time of an edit': broken(store => ({
 		commit: ({edit, ...changes}) => store.commit({...changes, ...(edit && {edit: edit.map(({runAt: _, delayMs: __, ...each}) => each)})}),
 	})),
+	'lets no job expire': broken(store => ({
+		commit: ({enqueue = [], ...changes}) => store.commit({...changes, enqueue: enqueue.map(({expiresMs: _, ...group}) => group)}),
+	})),
 	'reruns nothing': broken(store => ({
 		commit: ({enqueue = [], ...changes}) => store.commit({...changes, enqueue: enqueue.map(({rerun: _, ...group}) => group)}),
 	})),

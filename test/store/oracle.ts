@@ -34,6 +34,8 @@ import {
 	describeBatch,
 	describeJob,
 	type End,
+	expire,
+	expiresOf,
 	findConflict,
 	isInLane,
 	isOpen,
@@ -122,9 +124,18 @@ export class MemoryStore implements contract.Store {
 			this.#lastId = before.lastId;
 			throw conflict;
 		}
+		const expired = claim ? this.#expire() : [];
 		const claimed = claim ? this.#claim(claim) : {lease: 0, groups: []};
 		this.#updateBatches();
-		return {settled, ...(edited && {edited}), enqueued, claimed, backlog: claim ? this.#backlog(claim) : 0, dueInMs: this.#dueInMs()};
+		return {
+			settled,
+			...(edited && {edited}),
+			enqueued,
+			claimed,
+			backlog: claim ? this.#backlog(claim) : 0,
+			dueInMs: this.#dueInMs(),
+			...this.#expiries(expired),
+		};
 	}
 
 	async move(
@@ -345,6 +356,7 @@ export class MemoryStore implements contract.Store {
 		if (payload !== undefined) Object.assign(job, {payload, checkpoint: undefined});
 		if (runAt === undefined && delayMs === undefined) return 'edited';
 		const state = stateOfNew({runAt: runAt ?? null, delayMs}, this.#clock.now());
+		if (job.expires) job.expires = expiresOf(job.expires.ms, state, this.#clock.now());
 		job.state = state.type === 'delayed' ? {...state, type: status === 'failed' ? 'failed' : 'delayed'} : state;
 		return 'edited';
 	}
@@ -384,6 +396,7 @@ export class MemoryStore implements contract.Store {
 		if (!job.rerun?.changed || state.type === 'running') return {type: 'conflict', id};
 		const {payload, priority, policy} = job;
 		beginRound(Object.assign(holder, {payload, priority, policy, checkpoint: undefined}), stateOfNew(job, now));
+		holder.expires = expiresOf(job.expiresMs, holder.state, now);
 		return {type: 'reused', id};
 	}
 
@@ -400,14 +413,28 @@ export class MemoryStore implements contract.Store {
 			: this.#all().find(job => job.hasKey && job.key === key && job.batch === batch && (batch !== undefined || job.task === task));
 	}
 
-	#add({task, payload, priority, policy, key, batch, ...times}: NewJob, now: number): JobId {
+	#add({task, payload, priority, policy, key, batch, expiresMs, ...times}: NewJob, now: number): JobId {
 		const before = this.#withKey({task, key, batch});
 		if (before) before.hasKey = false;
 		const id = ++this.#lastId;
 		const counters = {attempts: 0, crashes: 0, suspicion: 0, executions: 0};
 		const nothingYet = {timing: undefined, progress: undefined, checkpoint: undefined, error: undefined, logs: [], history: []};
 		const state = stateOfNew(times, now);
-		this.#jobs.set(id, {id, task, payload, priority, policy, key, batch, hasKey: key !== undefined, createdAt: now, state, ...counters, ...nothingYet});
+		this.#jobs.set(id, {
+			id,
+			task,
+			payload,
+			priority,
+			policy,
+			key,
+			batch,
+			hasKey: key !== undefined,
+			createdAt: now,
+			state,
+			expires: expiresOf(expiresMs, state, now),
+			...counters,
+			...nothingYet,
+		});
 		return id;
 	}
 
@@ -457,6 +484,8 @@ export class MemoryStore implements contract.Store {
 			this.#jobs.delete(job.id);
 			return 'discarded';
 		}
+		const isUnstarted = outcome.type === 'released' && outcome.startedAt === undefined && !outcome.suspicion;
+		if (!isUnstarted || state.type === 'ended') job.expires = undefined;
 		// Of a released execution only the number is kept.
 		if (outcome.type !== 'released') {
 			const {startedAt, durationMs, cpuMs, memoryBytes} = outcome;
@@ -470,7 +499,7 @@ export class MemoryStore implements contract.Store {
 	#update({startedAt, progress, logs = [], checkpoint, ...claim}: JobUpdate): void {
 		const job = this.#claimed(claim);
 		if (!job) return;
-		if (startedAt !== undefined) Object.assign(job, {state: {...job.state, startedAt}});
+		if (startedAt !== undefined) Object.assign(job, {state: {...job.state, startedAt}, expires: undefined});
 		if (progress) job.progress = progress;
 		if (checkpoint) job.checkpoint = {execution: claim.execution, ...checkpoint};
 		const lines = logs.map(line => ({execution: claim.execution, ...line}));
@@ -498,6 +527,20 @@ export class MemoryStore implements contract.Store {
 		}
 		const alike = Map.groupBy(chosen, ({task, suspicion}) => JSON.stringify([task, quarantineOf(suspicion)]));
 		return {lease, groups: [...alike.values()].map(jobs => toClaimedGroup(jobs, lease))};
+	}
+
+	/** Cancels jobs that have not started in time. */
+	#expire(): JobId[] {
+		const now = this.#clock.now();
+		const expired = this.#all().filter(({state, expires}) => statusOf(state) === 'pending' && expires && expires.at <= now);
+		for (const job of expired) expire(job, job.expires?.ms ?? 0, now);
+		return expired.map(({id}) => id);
+	}
+
+	#expiries(expired: readonly JobId[]): Pick<contract.Committed, 'expired' | 'expiresInMs'> {
+		const times = this.#all().flatMap(({state, expires}) => (statusOf(state) === 'pending' && expires ? expires.at : []));
+		const expiresInMs = times.length === 0 ? undefined : Math.max(0, Math.min(...times) - this.#clock.now());
+		return {...(expired.length > 0 && {expired}), ...defined({expiresInMs})};
 	}
 
 	/** Jobs of the lanes that could be claimed now. */
@@ -555,7 +598,7 @@ export class MemoryStore implements contract.Store {
 		for (const job of jobs) {
 			const {owner, lease} = job.state;
 			const isOpen = this.#openJobs(owner).some(open => open.lease === lease && job.id >= open.first && job.id <= open.last);
-			if (isOpen) job.suspicion = Math.min(job.suspicion + 1, MAX_SUSPICION);
+			if (isOpen) Object.assign(job, {suspicion: Math.min(job.suspicion + 1, MAX_SUSPICION), expires: undefined});
 		}
 		this.#releaseJobs(jobs);
 	}

@@ -34,6 +34,7 @@ function changeOrder(tx: Tx, {id, priority, runAt, delayMs}: JobEdit, job: Found
 	if (!hasTime && (rank === job.rank || !isReady)) return;
 	deleteStateRow(tx, id, job);
 	const dueAt = dueAtOf({runAt: runAt ?? null, delayMs}, tx.now);
+	if (hasTime) tx.statements.renewExpiry.run(dueAt ?? tx.now, id);
 	const hasFailed = STATUS_OF[job.state] === 'failed';
 	if (dueAt === null) makeReady(tx, id, {...job, rank}, job.state);
 	else {

@@ -6,6 +6,7 @@ import {type ChildJob, dueAtOf, type NewJob} from '../../job/new-job.ts';
 import {asPacked, isPackable, joinPacked, type PackedStrings, slicePacked} from '../../job/packed.ts';
 import {failpoint} from '../../support/failpoint.ts';
 import {enqueueFailure, keyConflict} from '../conflict-errors.ts';
+import {setExpiry} from './expiry.ts';
 import {replaceJob, retryJob} from './move.ts';
 import {findJob, MAX_RUN_JOBS} from './packed-rows.ts';
 import {StoredState} from './schema.sql.ts';
@@ -77,6 +78,7 @@ function addPacked(tx: Tx, group: NewGroup, runs: RunBuilder): EnqueuedGroup | u
 	const key = keyOf(tx, group, false);
 	tx.tally.move(key.task, null, null, StoredState.ready, payloads.count);
 	const ids = runs.nextId;
+	if (group.expiresMs !== undefined) for (let index = 0; index < payloads.count; index++) setExpiry(tx, ids + index, group.expiresMs, null);
 	for (let start = 0; start < payloads.count; start += MAX_RUN_JOBS)
 		runs.add(key, slicePacked(payloads, start, Math.min(payloads.count, start + MAX_RUN_JOBS)));
 	return {ids};
@@ -119,6 +121,7 @@ function addJob(tx: Tx, job: NewJob, dueAt: number | null, runs: RunBuilder): Jo
 		statements.insertWaiting.run(id, dueAt, 0, 0);
 		runs.nextId++;
 	}
+	setExpiry(tx, id, job.expiresMs, dueAt);
 	tally.move(task, batch, null, dueAt === null ? StoredState.ready : StoredState.delayed);
 	return id;
 }

@@ -266,6 +266,17 @@ export const MIGRATIONS: readonly string[] = [
 	-- JSON: pairs of a number of jobs, and the worker that ran them.
 	alter table outcome_run add column workers text;
 	`,
+	`
+	-- Jobs that are cancelled if they do not start in time: lib/store/sqlite/expiry.ts.
+	create table expiry (
+		id integer primary key,
+		-- Milliseconds in which the job must start, from when it becomes due.
+		expires_ms integer not null,
+		-- Minus that time if the job was running by then.
+		expires_at integer not null
+	) strict;
+	create index expiry_by_time on expiry (expires_at, id);
+	`,
 ];
 
 /** The state of a job, with the names of `TaskCounts`. `tally.state`, `batch_tally.state` and `outcome.status` store these numbers: never renumber. */
